@@ -1,0 +1,1 @@
+//! The guarded door to Odoo: policy, upstream, audit, in that order.

@@ -1,0 +1,1 @@
+//! The configuration file: one struct file per section.

@@ -1,0 +1,1 @@
+//! The sample company: a small Odoo stand-in speaking JSON/2 over HTTP.

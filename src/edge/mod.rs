@@ -1,0 +1,1 @@
+//! Sockets: listeners, TLS, reading and writing, reload, shutdown.

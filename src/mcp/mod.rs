@@ -1,0 +1,1 @@
+//! MCP on the wire: JSON-RPC, revisions, headers, content. No I/O.

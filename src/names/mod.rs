@@ -1,0 +1,1 @@
+//! Identifiers that cross borders: instance, role, tool, subject, request.

@@ -1,0 +1,1 @@
+//! What may be done: roles, grants, and the only maker of `Permitted`.

@@ -1,0 +1,1 @@
+//! What is handed back to a language model: tables, pages, budgets.

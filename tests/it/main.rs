@@ -1,0 +1,1 @@
+//! Behaviour seen from outside: a gateway in process on port 0.
