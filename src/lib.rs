@@ -4,19 +4,19 @@
 //! The folders are in the order in which they may know each other: a module
 //! imports only from modules above it. `tests/it/architecture.rs` holds that.
 
-pub mod names;
-pub mod odoo;
+pub mod access;
+pub mod audit;
+pub mod config;
+pub mod demo;
+pub mod edge;
+pub mod gateway;
 pub mod identity;
 pub mod limits;
 pub mod mcp;
+pub mod names;
+pub mod odoo;
 pub mod policy;
 pub mod shape;
-pub mod audit;
 pub mod telemetry;
-pub mod upstream;
-pub mod access;
 pub mod tools;
-pub mod gateway;
-pub mod config;
-pub mod edge;
-pub mod demo;
+pub mod upstream;

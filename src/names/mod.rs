@@ -1,1 +1,16 @@
-//! Identifiers that cross borders: instance, role, tool, subject, request.
+//! Identifiers that cross borders: instances, roles, people, requests.
+//!
+//! Each is checked once, where it enters, and never again. What can be said
+//! to Odoo (models, fields, records) has its own names in [`crate::odoo`].
+
+mod checked;
+mod instance_name;
+mod role_name;
+mod subject;
+mod trace_id;
+
+pub(crate) use checked::checked_name;
+pub use instance_name::{InstanceName, InvalidInstanceName};
+pub use role_name::{InvalidRoleName, RoleName};
+pub use subject::Subject;
+pub use trace_id::TraceId;

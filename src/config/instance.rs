@@ -1,0 +1,88 @@
+//! `[instances.NAME]`: one Odoo.
+
+use std::{fmt, path::PathBuf};
+
+use serde::Deserialize;
+
+/// One Odoo database and how to reach it.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Instance {
+    /// The server, such as `http://odoo:8069`.
+    pub url: String,
+    /// The database; needed wherever the server has more than one.
+    #[serde(default)]
+    pub database: Option<String>,
+    /// The API key of the Odoo user that calls act as. Better in a file.
+    #[serde(default)]
+    pub api_key: Option<String>,
+    /// The file that holds the API key and nothing else.
+    #[serde(default)]
+    pub api_key_file: Option<PathBuf>,
+    /// The URLs under which clients reach this instance, such as
+    /// `https://mcp.example.com/production/mcp` or `https://production.example.com/mcp`.
+    #[serde(default)]
+    pub public_urls: Vec<String>,
+    /// The address of Odoo's web client for links in answers. Default: `url`.
+    #[serde(default)]
+    pub web_url: Option<String>,
+    /// PEM certificates to trust for `https://` instead of the system's.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// How long a connection may take, in milliseconds. Default 3,000.
+    #[serde(default = "connect_timeout")]
+    pub connect_timeout_ms: u64,
+    /// How long Odoo may take to answer, in milliseconds. Default 30,000.
+    #[serde(default = "timeout")]
+    pub timeout_ms: u64,
+    /// The largest answer that is read from Odoo, in bytes. Default 16 MiB.
+    #[serde(default = "max_answer")]
+    pub max_answer_bytes: usize,
+    /// Calls under way at once: about four for each of Odoo's workers, and
+    /// never more than eight, the share of its listen queue. Default 8.
+    #[serde(default = "max_in_flight")]
+    pub max_in_flight: usize,
+    /// Calls that may wait for their turn. Default 64.
+    #[serde(default = "max_waiting")]
+    pub max_waiting: usize,
+    /// How long a call waits for its turn, in milliseconds. Default 10,000.
+    #[serde(default = "max_wait")]
+    pub max_wait_ms: u64,
+    /// How long what Odoo says of its models and fields is believed, in
+    /// seconds. Default 300.
+    #[serde(default = "schema_ttl")]
+    pub schema_ttl_s: u64,
+}
+
+fn connect_timeout() -> u64 {
+    3_000
+}
+fn timeout() -> u64 {
+    30_000
+}
+fn max_answer() -> usize {
+    16 << 20
+}
+fn max_in_flight() -> usize {
+    8
+}
+fn max_waiting() -> usize {
+    64
+}
+fn max_wait() -> u64 {
+    10_000
+}
+fn schema_ttl() -> u64 {
+    300
+}
+
+// By hand: a derived one would print the key.
+impl fmt::Debug for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Instance")
+            .field("url", &self.url)
+            .field("database", &self.database)
+            .field("api_key", &self.api_key.as_ref().map(|_| ".."))
+            .finish_non_exhaustive()
+    }
+}

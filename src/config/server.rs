@@ -1,0 +1,73 @@
+//! `[server]`: where clients connect.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use serde::Deserialize;
+
+use crate::names::RoleName;
+
+/// Where and how clients connect.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// Addresses to listen on. Default `127.0.0.1:8080`.
+    pub listen: Vec<SocketAddr>,
+    /// Certificate and key; without them the listeners speak plain HTTP.
+    pub tls: Option<Tls>,
+    /// The role of a caller without any proof. Only allowed when every
+    /// address in `listen` is a loopback address. Default: nobody gets in.
+    pub anonymous_role: Option<RoleName>,
+    /// Web origins, such as `https://inspector.example`, whose pages may call
+    /// us. Pages on loopback may when the listener is on loopback.
+    pub allowed_origins: Vec<String>,
+    /// The largest request body, in bytes. Default 1 MiB.
+    pub max_body_bytes: usize,
+    /// The largest request head, in bytes. Default 16 KiB.
+    pub max_header_bytes: usize,
+    /// How long a client may take to send a request head, and how long a kept
+    /// connection may idle, in milliseconds. Default 15,000.
+    pub header_timeout_ms: u64,
+    /// How long a client may take to send a body, in milliseconds. Default 30,000.
+    pub body_timeout_ms: u64,
+    /// How long one write to a client may take, in milliseconds. Default 30,000.
+    pub write_timeout_ms: u64,
+    /// After how long a call that still runs is answered as an event stream,
+    /// so that proxies on the way keep the connection, in milliseconds. Default 10,000.
+    pub event_stream_after_ms: u64,
+    /// How often such a stream gets a comment line, in milliseconds. Default 15,000.
+    pub heartbeat_ms: u64,
+    /// How long calls may go on after SIGTERM, in milliseconds. Default 30,000.
+    pub drain_timeout_ms: u64,
+    /// Connections at once; more wait in the kernel's queue. Default 10,000.
+    pub max_connections: usize,
+}
+
+/// The certificate of the listeners; both files are read again when they change.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// PEM file with the certificate chain, the server's own first.
+    pub certificate_file: PathBuf,
+    /// PEM file with the private key.
+    pub key_file: PathBuf,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
+            tls: None,
+            anonymous_role: None,
+            allowed_origins: Vec::new(),
+            max_body_bytes: 1 << 20,
+            max_header_bytes: 16 << 10,
+            header_timeout_ms: 15_000,
+            body_timeout_ms: 30_000,
+            write_timeout_ms: 30_000,
+            event_stream_after_ms: 10_000,
+            heartbeat_ms: 15_000,
+            drain_timeout_ms: 30_000,
+            max_connections: 10_000,
+        }
+    }
+}

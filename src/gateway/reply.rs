@@ -1,0 +1,44 @@
+//! The answer to a request.
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode};
+
+/// A whole answer: it has a length, and nothing in it comes from a client
+/// unescaped.
+#[derive(Debug)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The header fields, without `Content-Length`.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The body, perhaps empty.
+    pub body: Bytes,
+}
+
+impl Reply {
+    /// An answer that is its status.
+    pub fn empty(status: StatusCode) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Bytes::new(),
+        }
+    }
+
+    /// An answer of one JSON text.
+    pub fn json(status: StatusCode, body: Bytes) -> Self {
+        let json = HeaderValue::from_static("application/json");
+        Self {
+            status,
+            headers: vec![(http::header::CONTENT_TYPE, json)],
+            body,
+        }
+    }
+
+    /// The same answer with one more header field.
+    #[must_use]
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+}

@@ -1,0 +1,139 @@
+//! A search domain, parsed.
+
+mod invalid;
+mod operator;
+mod parse;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Deserializer, de};
+use serde_json::Value;
+
+pub use invalid::InvalidDomain;
+pub use operator::Operator;
+
+use super::FieldPath;
+
+/// An Odoo search domain: well formed, bounded, and normalised so that every
+/// `&` is written out (Odoo's polish notation, `odoo/orm/domains.py`).
+///
+/// At most 256 terms, sub-domains included, and 4 levels of sub-domains. An
+/// empty one matches every record.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Domain {
+    /// Invariant: a complete expression in prefix form, or empty.
+    terms: Vec<Term>,
+}
+
+/// One term of a domain in prefix form.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Term {
+    /// Both of the next two.
+    And,
+    /// One comparison.
+    Condition(Condition),
+    /// Every record (`true`) or none.
+    Constant(bool),
+    /// Not the next one.
+    Not,
+    /// One of the next two.
+    Or,
+}
+
+/// One comparison: a field, an operator, and what it is compared with.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Condition {
+    /// The field, perhaps through relations.
+    pub path: FieldPath,
+    /// How it is compared.
+    pub operator: Operator,
+    /// With what.
+    pub operand: Operand,
+}
+
+/// The right side of a condition.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Operand {
+    /// A domain on the related model, for `any` and `not any`.
+    Domain(Domain),
+    /// A value: text, number, boolean, or a list of those.
+    Value(Value),
+}
+
+impl Domain {
+    /// Parses a domain as a client sent it.
+    ///
+    /// # Errors
+    /// [`InvalidDomain`], which says what is wrong and shows the right form.
+    pub fn parse(value: &Value) -> Result<Self, InvalidDomain> {
+        parse::domain(value)
+    }
+
+    /// The terms in prefix form, every `&` written out.
+    pub fn terms(&self) -> &[Term] {
+        &self.terms
+    }
+
+    /// Whether it matches every record because it says nothing.
+    pub fn is_empty(&self) -> bool {
+        self.terms.is_empty()
+    }
+
+    /// The same domain with every condition passed through `change`, in
+    /// sub-domains too when `change` goes into them.
+    ///
+    /// # Errors
+    /// The first that `change` gives.
+    pub fn try_map<E>(
+        self,
+        mut change: impl FnMut(Condition) -> Result<Condition, E>,
+    ) -> Result<Self, E> {
+        let terms = self
+            .terms
+            .into_iter()
+            .map(|term| match term {
+                Term::Condition(condition) => change(condition).map(Term::Condition),
+                Term::And | Term::Constant(_) | Term::Not | Term::Or => Ok(term),
+            })
+            .collect::<Result<_, E>>()?;
+        Ok(Self { terms })
+    }
+
+    /// The domain as Odoo wants it.
+    pub fn to_json(&self) -> Value {
+        self.terms.iter().map(Term::to_json).collect()
+    }
+}
+
+impl Term {
+    fn to_json(&self) -> Value {
+        match self {
+            Self::And => Value::from("&"),
+            Self::Condition(condition) => {
+                let operand = match &condition.operand {
+                    Operand::Domain(domain) => domain.to_json(),
+                    Operand::Value(value) => value.clone(),
+                };
+                Value::Array(vec![
+                    Value::from(condition.path.as_str()),
+                    Value::from(condition.operator.as_str()),
+                    operand,
+                ])
+            }
+            Self::Constant(truth) => Value::Array(vec![
+                Value::from(u8::from(*truth)),
+                Value::from("="),
+                Value::from(1),
+            ]),
+            Self::Not => Value::from("!"),
+            Self::Or => Value::from("|"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Domain {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        Self::parse(&value).map_err(de::Error::custom)
+    }
+}

@@ -1,0 +1,140 @@
+//! The operators of a condition.
+
+/// How a condition compares (Odoo 19, `odoo/orm/domains.py`,
+/// `CONDITION_OPERATORS`, without the deprecated spellings).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Operator {
+    /// A related record matches the sub-domain.
+    Any,
+    /// The record or one below it in the hierarchy.
+    ChildOf,
+    /// Equal.
+    Equal,
+    /// Equal text with `%` and `_` as wild cards, without regard to case.
+    EqualIlike,
+    /// Equal text with `%` and `_` as wild cards.
+    EqualLike,
+    /// Greater.
+    Greater,
+    /// Greater or equal.
+    GreaterOrEqual,
+    /// Contains the text, without regard to case.
+    Ilike,
+    /// One of a list.
+    In,
+    /// Less.
+    Less,
+    /// Less or equal.
+    LessOrEqual,
+    /// Contains the text.
+    Like,
+    /// No related record matches the sub-domain.
+    NotAny,
+    /// Not equal.
+    NotEqual,
+    /// Not equal text with wild cards, without regard to case.
+    NotEqualIlike,
+    /// Not equal text with wild cards.
+    NotEqualLike,
+    /// Does not contain the text, without regard to case.
+    NotIlike,
+    /// None of a list.
+    NotIn,
+    /// Does not contain the text.
+    NotLike,
+    /// The record or one above it in the hierarchy.
+    ParentOf,
+}
+
+/// What an operator wants on its right side.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Wants {
+    Domain,
+    /// An id, a list of ids, or a name.
+    Hierarchy,
+    List,
+    Scalar,
+    /// A number or text, but neither a boolean nor nothing.
+    Sortable,
+    Text,
+}
+
+/// Every operator with its spelling.
+const SPELLINGS: [(Operator, &str); 20] = [
+    (Operator::Equal, "="),
+    (Operator::NotEqual, "!="),
+    (Operator::Less, "<"),
+    (Operator::LessOrEqual, "<="),
+    (Operator::Greater, ">"),
+    (Operator::GreaterOrEqual, ">="),
+    (Operator::In, "in"),
+    (Operator::NotIn, "not in"),
+    (Operator::Ilike, "ilike"),
+    (Operator::NotIlike, "not ilike"),
+    (Operator::Like, "like"),
+    (Operator::NotLike, "not like"),
+    (Operator::EqualIlike, "=ilike"),
+    (Operator::EqualLike, "=like"),
+    (Operator::NotEqualIlike, "not =ilike"),
+    (Operator::NotEqualLike, "not =like"),
+    (Operator::ChildOf, "child_of"),
+    (Operator::ParentOf, "parent_of"),
+    (Operator::Any, "any"),
+    (Operator::NotAny, "not any"),
+];
+
+impl Operator {
+    /// The operator as Odoo spells it.
+    pub fn as_str(self) -> &'static str {
+        SPELLINGS
+            .iter()
+            .find(|(operator, _)| *operator == self)
+            .map_or("=", |(_, spelling)| *spelling)
+    }
+
+    /// The operator of a spelling; upper case and double spaces are forgiven,
+    /// and so are the two spellings everybody knows from elsewhere.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let text = text
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+            .to_lowercase();
+        let text = match text.as_str() {
+            "==" => "=",
+            "<>" => "!=",
+            other => other,
+        };
+        SPELLINGS
+            .iter()
+            .find(|(_, spelling)| *spelling == text)
+            .map(|(operator, _)| *operator)
+    }
+
+    /// All spellings, for the answer to somebody who used another.
+    pub(super) fn all() -> String {
+        SPELLINGS
+            .map(|(_, spelling)| format!("`{spelling}`"))
+            .join(", ")
+    }
+
+    pub(super) fn wants(self) -> Wants {
+        match self {
+            Self::Any | Self::NotAny => Wants::Domain,
+            Self::ChildOf | Self::ParentOf => Wants::Hierarchy,
+            Self::In | Self::NotIn => Wants::List,
+            Self::Equal | Self::NotEqual => Wants::Scalar,
+            Self::Greater | Self::GreaterOrEqual | Self::Less | Self::LessOrEqual => {
+                Wants::Sortable
+            }
+            Self::EqualIlike
+            | Self::EqualLike
+            | Self::Ilike
+            | Self::Like
+            | Self::NotEqualIlike
+            | Self::NotEqualLike
+            | Self::NotIlike
+            | Self::NotLike => Wants::Text,
+        }
+    }
+}

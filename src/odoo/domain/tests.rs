@@ -1,0 +1,143 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{Domain, Operand, Term};
+
+fn parsed(value: Value) -> Result<Value, String> {
+    Domain::parse(&value)
+        .map(|domain| domain.to_json())
+        .map_err(|error| error.to_string())
+}
+
+#[test]
+fn conditions_side_by_side_are_joined_by_a_written_and() {
+    assert_eq!(
+        parsed(json!([["a", "=", 1], ["b", "=", 2], ["c", "=", 3]])).unwrap(),
+        json!(["&", "&", ["a", "=", 1], ["b", "=", 2], ["c", "=", 3]])
+    );
+    assert_eq!(
+        parsed(json!([
+            "|",
+            ["a", "=", 1],
+            ["b", "=", 2],
+            "!",
+            ["c", "=", 3]
+        ]))
+        .unwrap(),
+        json!(["&", "|", ["a", "=", 1], ["b", "=", 2], "!", ["c", "=", 3]])
+    );
+}
+
+#[test]
+fn what_is_meant_beyond_doubt_is_taken() {
+    assert_eq!(parsed(json!([])).unwrap(), json!([]));
+    assert_eq!(
+        parsed(json!("[[\"a\", \"=\", 1]]")).unwrap(),
+        json!([["a", "=", 1]])
+    );
+    assert_eq!(
+        parsed(json!(["a", "=", 1])).unwrap(),
+        json!([["a", "=", 1]])
+    );
+    assert_eq!(
+        parsed(json!([["a", "==", null]])).unwrap(),
+        json!([["a", "=", false]])
+    );
+    assert_eq!(
+        parsed(json!([["a", "NOT  IN", [1]]])).unwrap(),
+        json!([["a", "not in", [1]]])
+    );
+    assert_eq!(parsed(json!([[1, "=", 1]])).unwrap(), json!([[1, "=", 1]]));
+    assert_eq!(
+        parsed(json!([["line_ids", "any", [["qty", ">", 1]]]])).unwrap(),
+        json!([["line_ids", "any", [["qty", ">", 1]]]])
+    );
+}
+
+#[test]
+fn a_wrong_domain_is_refused_with_the_right_form() {
+    let wrong = [
+        json!({"name": "x"}),
+        json!("[('name','=','x')]"),
+        json!([["name", "equals", "x"]]),
+        json!([["name", "="]]),
+        json!(["|", ["a", "=", 1]]),
+        json!(["or", ["a", "=", 1]]),
+        json!([["id", "in", 5]]),
+        json!([["id", "=", [5]]]),
+        json!([["name", "ilike", false]]),
+        json!([["date", ">", null]]),
+        json!([["na me", "=", 1]]),
+        json!([["name", "=", "a\u{0}b"]]),
+        json!([["line_ids", "any", 5]]),
+        json!(null),
+    ];
+    let told: Vec<String> = wrong
+        .into_iter()
+        .map(|value| parsed(value).unwrap_err())
+        .collect();
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn a_domain_is_bounded_in_terms_and_depth() {
+    let many: Vec<Value> = (0..300).map(|_| json!(["a", "=", 1])).collect();
+    assert!(
+        parsed(Value::Array(many))
+            .unwrap_err()
+            .contains("too large")
+    );
+    let mut deep = json!([["a", "=", 1]]);
+    for _ in 0..10 {
+        deep = json!([["line_ids", "any", deep]]);
+    }
+    assert!(parsed(deep).unwrap_err().contains("too large"));
+}
+
+/// Any JSON at all.
+fn anything() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        "[a-z&|!=<>. ]{0,8}".prop_map(Value::from),
+        Just(json!("=")),
+        Just(json!("any")),
+    ];
+    leaf.prop_recursive(4, 40, 5, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::Array),
+            inner.prop_map(|value| json!({ "key": value })),
+        ]
+    })
+}
+
+fn well_formed(terms: &[Term]) -> bool {
+    let mut owed = 1_i64;
+    for term in terms {
+        match term {
+            Term::And | Term::Or => owed += 1,
+            Term::Not => {}
+            Term::Constant(_) => owed -= 1,
+            Term::Condition(condition) => {
+                owed -= 1;
+                if let Operand::Domain(domain) = &condition.operand
+                    && !well_formed(domain.terms())
+                {
+                    return false;
+                }
+            }
+        }
+    }
+    terms.is_empty() || owed == 0
+}
+
+proptest! {
+    #[test]
+    fn what_is_accepted_is_well_formed_and_parses_to_itself(value in anything()) {
+        if let Ok(domain) = Domain::parse(&value) {
+            prop_assert!(well_formed(domain.terms()));
+            prop_assert_eq!(Domain::parse(&domain.to_json()).unwrap(), domain);
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! The fields of a model, as one Odoo user sees them.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{FieldName, ModelName};
+
+/// The fields of one model that one Odoo user may see, from `fields_get`.
+///
+/// Odoo leaves fields out that the user's groups do not allow, so a name that
+/// is not here is unknown or forbidden, and the user cannot tell which.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Schema {
+    fields: BTreeMap<FieldName, Field>,
+}
+
+/// One field of a model.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Field {
+    /// Its technical name.
+    pub name: FieldName,
+    /// Its type.
+    pub kind: FieldKind,
+    /// What people see on the form.
+    pub label: Box<str>,
+    /// The longer explanation, where there is one.
+    pub help: Option<Box<str>>,
+    /// The model it points to.
+    pub relation: Option<ModelName>,
+    /// Whether a new record must have it.
+    pub required: bool,
+    /// Whether people cannot change it.
+    pub readonly: bool,
+    /// Whether it is a column; the others are computed when read.
+    pub stored: bool,
+    /// Whether a domain may name it.
+    pub searchable: bool,
+    /// Whether an order may name it.
+    pub sortable: bool,
+    /// The values of a selection.
+    pub choices: Vec<Choice>,
+    /// For an amount of money: the field with its currency.
+    pub currency_field: Option<FieldName>,
+}
+
+/// One value of a selection.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Choice {
+    /// The value as it is stored.
+    pub key: Box<str>,
+    /// What people see.
+    pub label: Box<str>,
+}
+
+/// The type of a field (Odoo 19, `odoo/orm/fields*.py`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldKind {
+    /// Bytes, as base64.
+    Binary,
+    /// True or false.
+    Boolean,
+    /// One line of text.
+    Char,
+    /// A day.
+    Date,
+    /// A moment, in UTC.
+    Datetime,
+    /// A number with a fraction.
+    Float,
+    /// Formatted text.
+    Html,
+    /// A picture, as base64.
+    Image,
+    /// A whole number.
+    Integer,
+    /// Structured data.
+    Json,
+    /// A link to records of another model, both ways.
+    Many2many,
+    /// A link to one record.
+    Many2one,
+    /// The id of a record whose model stands in another field.
+    Many2oneReference,
+    /// An amount of money.
+    Monetary,
+    /// The records that link here.
+    One2many,
+    /// Fields defined on a parent record.
+    Properties,
+    /// The definition of such fields.
+    PropertiesDefinition,
+    /// A record of any model.
+    Reference,
+    /// One of a few values.
+    Selection,
+    /// Long text.
+    Text,
+    /// A type this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+impl FieldKind {
+    /// The type as Odoo spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Binary => "binary",
+            Self::Boolean => "boolean",
+            Self::Char => "char",
+            Self::Date => "date",
+            Self::Datetime => "datetime",
+            Self::Float => "float",
+            Self::Html => "html",
+            Self::Image => "image",
+            Self::Integer => "integer",
+            Self::Json => "json",
+            Self::Many2many => "many2many",
+            Self::Many2one => "many2one",
+            Self::Many2oneReference => "many2one_reference",
+            Self::Monetary => "monetary",
+            Self::One2many => "one2many",
+            Self::Properties => "properties",
+            Self::PropertiesDefinition => "properties_definition",
+            Self::Reference => "reference",
+            Self::Selection => "selection",
+            Self::Text => "text",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Whether it links to several records.
+    pub fn is_x2many(self) -> bool {
+        matches!(self, Self::Many2many | Self::One2many)
+    }
+
+    /// Whether it holds bytes.
+    pub fn is_binary(self) -> bool {
+        matches!(self, Self::Binary | Self::Image)
+    }
+}
+
+impl fmt::Display for FieldKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One field as `fields_get` writes it. Odoo leaves attributes out freely, and
+/// writes `false` for what is not set.
+#[derive(Deserialize)]
+struct Described {
+    #[serde(rename = "type")]
+    kind: FieldKind,
+    #[serde(default)]
+    string: Value,
+    #[serde(default)]
+    help: Value,
+    #[serde(default)]
+    relation: Value,
+    #[serde(default)]
+    required: bool,
+    #[serde(default)]
+    readonly: bool,
+    #[serde(default = "yes")]
+    store: bool,
+    #[serde(default = "yes")]
+    searchable: bool,
+    #[serde(default = "yes")]
+    sortable: bool,
+    #[serde(default)]
+    selection: Value,
+    #[serde(default)]
+    currency_field: Value,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Schema {
+    /// The attributes to ask `fields_get` for.
+    pub(super) fn attributes() -> Value {
+        [
+            "type",
+            "string",
+            "help",
+            "relation",
+            "required",
+            "readonly",
+            "store",
+            "searchable",
+            "sortable",
+            "selection",
+            "currency_field",
+        ]
+        .into_iter()
+        .collect()
+    }
+
+    /// The schema in an answer of `fields_get`.
+    ///
+    /// # Errors
+    /// When it is not an object of objects with a `type` each.
+    pub fn parse(answer: &[u8]) -> Result<Self, serde_json::Error> {
+        let described: BTreeMap<String, Described> = serde_json::from_slice(answer)?;
+        Ok(Self::from_fields(described.into_iter().filter_map(
+            |(name, described)| {
+                // A name that no domain could hold is of no use to anybody.
+                let name = FieldName::try_from(name).ok()?;
+                let choices = choices(&described.selection);
+                Some(Field {
+                    kind: described.kind,
+                    label: text(&described.string).unwrap_or_else(|| name.as_str().into()),
+                    help: text(&described.help),
+                    relation: text(&described.relation)
+                        .and_then(|model| ModelName::try_from(&*model).ok()),
+                    required: described.required,
+                    readonly: described.readonly,
+                    stored: described.store,
+                    searchable: described.searchable,
+                    sortable: described.sortable,
+                    choices,
+                    currency_field: text(&described.currency_field)
+                        .and_then(|name| FieldName::try_from(&*name).ok()),
+                    name,
+                })
+            },
+        )))
+    }
+
+    /// A schema of these fields.
+    pub fn from_fields(fields: impl IntoIterator<Item = Field>) -> Self {
+        Self {
+            fields: fields
+                .into_iter()
+                .map(|field| (field.name.clone(), field))
+                .collect(),
+        }
+    }
+
+    /// The field of a name.
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        self.fields.get(name)
+    }
+
+    /// All fields, in the order of their names.
+    pub fn fields(&self) -> impl ExactSizeIterator<Item = &Field> {
+        self.fields.values()
+    }
+
+    /// Up to `count` names that somebody may have meant who wrote `name`,
+    /// nearest first.
+    pub fn near(&self, name: &str, count: usize) -> Vec<&FieldName> {
+        let wanted = name.to_lowercase();
+        let mut scored: Vec<(usize, &FieldName)> = self
+            .fields
+            .values()
+            .filter_map(|field| {
+                let known = field.name.as_str();
+                let label = field.label.to_lowercase();
+                let mut distance = strsim::damerau_levenshtein(&wanted, known);
+                if known.contains(&wanted) || wanted.contains(known) || label == wanted {
+                    distance = distance.min(1 + known.len().abs_diff(wanted.len()) / 4);
+                }
+                (distance <= 1 + wanted.len() / 3).then_some((distance, &field.name))
+            })
+            .collect();
+        scored.sort();
+        scored
+            .into_iter()
+            .take(count)
+            .map(|(_, name)| name)
+            .collect()
+    }
+}
+
+fn text(value: &Value) -> Option<Box<str>> {
+    value
+        .as_str()
+        .filter(|text| !text.is_empty())
+        .map(Into::into)
+}
+
+/// The choices of `[[key, label], …]`. Keys may be numbers in old models.
+fn choices(selection: &Value) -> Vec<Choice> {
+    let Value::Array(pairs) = selection else {
+        return Vec::new();
+    };
+    pairs
+        .iter()
+        .filter_map(|pair| {
+            let key = match pair.get(0)? {
+                Value::String(key) => key.as_str().into(),
+                other => other.to_string().into(),
+            };
+            let label = pair
+                .get(1)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .into();
+            Some(Choice { key, label })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FieldKind, Schema};
+
+    fn partner() -> Schema {
+        Schema::parse(
+            br#"{"name":{"type":"char","string":"Name","required":true,"store":true},
+                 "email":{"type":"char","string":"Email","help":false},
+                 "country_id":{"type":"many2one","relation":"res.country","string":"Country"},
+                 "type":{"type":"selection","string":"Address Type","selection":[["contact","Contact"],["invoice","Invoice"]]},
+                 "new_thing":{"type":"hologram"}}"#,
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn fields_get_becomes_fields() {
+        let schema = partner();
+        assert_eq!(schema.fields().len(), 5);
+        assert!(schema.field("name").unwrap().required);
+        assert_eq!(
+            schema
+                .field("country_id")
+                .unwrap()
+                .relation
+                .as_ref()
+                .unwrap()
+                .as_str(),
+            "res.country"
+        );
+        assert_eq!(schema.field("type").unwrap().choices.len(), 2);
+        assert_eq!(schema.field("new_thing").unwrap().kind, FieldKind::Unknown);
+        assert_eq!(&*schema.field("new_thing").unwrap().label, "new_thing");
+    }
+
+    #[test]
+    fn a_wrong_name_has_its_neighbours() {
+        let schema = partner();
+        let near = |name| {
+            schema
+                .near(name, 3)
+                .iter()
+                .map(|n| n.as_str().to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(near("nam"), ["name"]);
+        assert_eq!(near("mail"), ["email"]);
+        assert_eq!(near("country"), ["country_id"]);
+        assert!(near("zzzzzz").is_empty());
+    }
+}

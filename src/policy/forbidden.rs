@@ -1,0 +1,27 @@
+//! What policy says no to.
+
+use crate::{
+    names::InstanceName,
+    odoo::{Effect, ModelName},
+};
+
+/// A refusal by our own policy. Names what was asked; never the rules.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Forbidden {
+    /// No role of the caller has any rule in the instance.
+    #[error(
+        "you have no access to the Odoo instance `{0}`; retrying will not help, ask the administrator for a role"
+    )]
+    Instance(InstanceName),
+    /// No rule allows the effect on the model.
+    #[error(
+        "you may not {} records of `{model}` through this gateway; retrying will not help, `list_models` names the models you can read",
+        effect.as_str()
+    )]
+    Operation {
+        /// The model that was asked for.
+        model: ModelName,
+        /// What was to be done.
+        effect: Effect,
+    },
+}

@@ -1,0 +1,71 @@
+//! Patterns over names.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, de};
+
+/// A name, or the beginning of names followed by `*`: `sale.order`, `sale.*`, `*`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pattern {
+    text: Box<str>,
+    open: bool,
+}
+
+/// A text that is no pattern.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "`{0}` is not a pattern; write a name such as `sale.order`, or its beginning and one `*` at the end such as `sale.*`"
+)]
+pub struct InvalidPattern(String);
+
+impl Pattern {
+    /// Parses a name with at most one `*`, at the end.
+    ///
+    /// # Errors
+    /// [`InvalidPattern`] with the text, cut short.
+    pub fn parse(text: &str) -> Result<Self, InvalidPattern> {
+        let (body, open) = text
+            .strip_suffix('*')
+            .map_or((text, false), |body| (body, true));
+        let fits = body.len() <= 128
+            && body.bytes().all(|b| {
+                b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-')
+            });
+        if fits && (open || !body.is_empty()) {
+            Ok(Self {
+                text: body.into(),
+                open,
+            })
+        } else {
+            Err(InvalidPattern(text.chars().take(80).collect()))
+        }
+    }
+
+    /// Whether the pattern covers the name.
+    pub fn matches(&self, name: &str) -> bool {
+        if self.open {
+            name.starts_with(&*self.text)
+        } else {
+            name == &*self.text
+        }
+    }
+
+    /// Whether the pattern is this very name, without a `*`.
+    pub fn names(&self, name: &str) -> bool {
+        !self.open && name == &*self.text
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)?;
+        if self.open { f.write_str("*") } else { Ok(()) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Pattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(de::Error::custom)
+    }
+}

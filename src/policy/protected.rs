@@ -1,0 +1,64 @@
+//! The models that no pattern opens.
+
+/// Models that hold secrets, or through which an administrator's key can do
+/// anything: reading or writing them takes a rule that names them in full.
+/// A name ending in a dot covers all that begins with it.
+const PROTECTED: [&str; 20] = [
+    "auth.",
+    "base.",
+    "bus.",
+    "change.password.",
+    "fetchmail.server",
+    "ir.actions.server",
+    "ir.config_parameter",
+    "ir.cron",
+    "ir.logging",
+    "ir.mail_server",
+    "ir.model.access",
+    "ir.model.data",
+    "ir.model.fields",
+    "ir.module.",
+    "ir.rule",
+    "ir.ui.view",
+    "payment.provider",
+    "payment.token",
+    "res.groups",
+    "res.users",
+];
+
+/// Whether the model is one of those, or one of their families (`res.users`
+/// covers `res.users.apikeys`).
+pub(super) fn is_protected(model: &str) -> bool {
+    PROTECTED.iter().any(|name| {
+        model
+            .strip_prefix(name)
+            .is_some_and(|rest| name.ends_with('.') || rest.is_empty() || rest.starts_with('.'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_protected;
+
+    #[test]
+    fn secret_models_and_their_families_are_protected_and_their_neighbours_are_not() {
+        for name in [
+            "res.users",
+            "res.users.apikeys",
+            "ir.cron.trigger",
+            "auth.totp",
+            "ir.module.module",
+        ] {
+            assert!(is_protected(name), "{name}");
+        }
+        for name in [
+            "res.usersx",
+            "res.partner",
+            "ir.model",
+            "ir.attachment",
+            "payment.transaction",
+        ] {
+            assert!(!is_protected(name), "{name}");
+        }
+    }
+}
