@@ -1,0 +1,189 @@
+//! From the body of a POST, or a line of stdin, to something to answer.
+
+use std::borrow::Cow;
+
+use serde_json::{error::Category, value::RawValue};
+
+use super::{
+    Envelope, Era, Malformed, McpHeaders, Method, Params, RequestId, Revision, handshake, stateless,
+};
+
+/// Requests in one batch.
+const MAX_BATCH: usize = 20;
+
+/// How a message came, which says what must agree with it.
+#[derive(Clone, Debug)]
+pub enum Transport {
+    /// By HTTP, with these header fields.
+    Http(McpHeaders),
+    /// By stdin; there are no header fields.
+    Stdio,
+}
+
+/// A body, taken apart as far as needed to know what it is.
+pub enum Body<'a> {
+    /// Several messages (2025-03-26 only).
+    Batch(Batch<'a>),
+    /// One message.
+    Single(Envelope<'a>),
+}
+
+/// The messages of a batch, not yet parsed: one may be wrong and the others right.
+pub struct Batch<'a>(Vec<&'a RawValue>);
+
+/// A message, understood.
+pub enum Inbound<'a> {
+    /// Something that gets no answer: a notification, or a response.
+    Silent {
+        /// The method, if it was a notification.
+        method: Option<Cow<'a, str>>,
+        /// Its parameters.
+        params: Option<&'a RawValue>,
+    },
+    /// A request.
+    Request(Request<'a>),
+}
+
+/// A request whose revision is decided and whose header agrees with it.
+pub struct Request<'a> {
+    /// Its id.
+    pub id: RequestId,
+    /// Its method.
+    pub method: Method,
+    /// Its parameters.
+    pub params: Params<'a>,
+    /// Its revision.
+    pub revision: Revision,
+}
+
+impl<'a> Body<'a> {
+    /// Parses a body.
+    ///
+    /// # Errors
+    /// [`Malformed::NotJson`], [`Malformed::NotARequest`], [`Malformed::Batch`].
+    pub fn parse(body: &'a [u8]) -> Result<Self, Malformed> {
+        if body.trim_ascii_start().starts_with(b"[") {
+            let messages: Vec<&RawValue> =
+                serde_json::from_slice(body).map_err(Malformed::NotJson)?;
+            return match messages.len() {
+                0 => Err(Malformed::Batch("the batch is empty")),
+                1..=MAX_BATCH => Ok(Self::Batch(Batch(messages))),
+                _ => Err(Malformed::Batch(
+                    "the batch is too long, at most 20 messages",
+                )),
+            };
+        }
+        parse_envelope(body).map(Self::Single)
+    }
+}
+
+impl<'a> Batch<'a> {
+    /// The messages, one by one, for a client of the given header fields.
+    ///
+    /// # Errors
+    /// [`Malformed::Batch`] when that client's revision has no batches, or one
+    /// of the messages is a stateless request.
+    pub fn messages(&self, transport: &Transport) -> Result<&[&'a RawValue], Malformed> {
+        let version = match transport {
+            Transport::Http(headers) => headers.version.as_deref(),
+            Transport::Stdio => None,
+        };
+        // 2025-06-18 removed batches; without a header the revision is taken for 2025-03-26.
+        if version.is_some_and(|version| Revision::parse(version) != Some(Revision::V2025_03_26)) {
+            return Err(Malformed::Batch(
+                "batches are gone since revision 2025-06-18; send one message",
+            ));
+        }
+        for message in &self.0 {
+            let Ok(envelope) = parse_envelope(message.get().as_bytes()) else {
+                continue;
+            };
+            let stateless = Params::parse(envelope.params)
+                .and_then(|params| params.meta())
+                .is_ok_and(|meta| meta.version.is_some());
+            if stateless {
+                return Err(Malformed::Batch(
+                    "a request of 2026-07-28 cannot be in a batch",
+                ));
+            }
+            if envelope.method.as_deref() == Some("initialize") {
+                return Err(Malformed::Batch("`initialize` cannot be in a batch"));
+            }
+        }
+        Ok(&self.0)
+    }
+
+    /// One message of a batch.
+    ///
+    /// # Errors
+    /// As [`Body::parse`].
+    pub fn parse_one(message: &'a RawValue) -> Result<Envelope<'a>, Malformed> {
+        parse_envelope(message.get().as_bytes())
+    }
+}
+
+fn parse_envelope(body: &[u8]) -> Result<Envelope<'_>, Malformed> {
+    serde_json::from_slice(body).map_err(|error| match error.classify() {
+        Category::Data => Malformed::NotARequest(error.to_string()),
+        Category::Io | Category::Syntax | Category::Eof => Malformed::NotJson(error),
+    })
+}
+
+impl<'a> Envelope<'a> {
+    /// The id, as far as it can be read: what an error answers to.
+    pub fn readable_id(&self) -> Option<RequestId> {
+        self.id.and_then(|raw| serde_json::from_str(raw.get()).ok())
+    }
+
+    /// Decides what the message is, in which revision, and that its header
+    /// fields agree with it.
+    ///
+    /// # Errors
+    /// [`Malformed`], in the order of the specification's checks.
+    pub fn understand(self, transport: &Transport) -> Result<Inbound<'a>, Malformed> {
+        if self.jsonrpc.as_deref() != Some("2.0") {
+            return Err(Malformed::NotARequest("`jsonrpc` must be `2.0`".to_owned()));
+        }
+        let Some(method) = self.method else {
+            return if self.result.is_some() != self.error.is_some() {
+                Ok(Inbound::Silent {
+                    method: None,
+                    params: None,
+                })
+            } else {
+                Err(Malformed::NotARequest("`method` is missing".to_owned()))
+            };
+        };
+        let Some(raw_id) = self.id else {
+            handshake::check_notification(transport)?;
+            return Ok(Inbound::Silent {
+                method: Some(method),
+                params: self.params,
+            });
+        };
+        let id = serde_json::from_str(raw_id.get()).map_err(|error| {
+            Malformed::NotARequest(format!("`id` must be a text or a whole number: {error}"))
+        })?;
+        let params = Params::parse(self.params)?;
+        let claim = params.meta()?.version;
+        let revision = match claim {
+            Some(claim) => stateless::revision(claim, &params, transport, &method)?,
+            None => handshake::revision(&method, transport)?,
+        };
+        let known = Method::of(&method, revision.era())
+            .ok_or_else(|| Malformed::UnknownMethod(method.chars().take(80).collect()))?;
+        Ok(Inbound::Request(Request {
+            id,
+            method: known,
+            params,
+            revision,
+        }))
+    }
+}
+
+impl Request<'_> {
+    /// How the request's revision works.
+    pub fn era(&self) -> Era {
+        self.revision.era()
+    }
+}

@@ -1,0 +1,113 @@
+//! The parameters of a request.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::Malformed;
+
+/// The parameters of any method we answer, parsed in one pass; what a method
+/// does not have is `None`.
+#[derive(Deserialize, Default)]
+pub struct Params<'a> {
+    /// `_meta`.
+    #[serde(borrow, default, rename = "_meta")]
+    pub meta: Option<&'a RawValue>,
+    /// The arguments of `tools/call`.
+    #[serde(borrow, default)]
+    pub arguments: Option<&'a RawValue>,
+    /// The cursor of a list.
+    #[serde(borrow, default)]
+    pub cursor: Option<&'a RawValue>,
+    /// The name of a tool.
+    #[serde(borrow, default)]
+    pub name: Option<&'a RawValue>,
+    /// The revision in `initialize`.
+    #[serde(borrow, default, rename = "protocolVersion")]
+    pub protocol_version: Option<&'a RawValue>,
+}
+
+/// The parts of `_meta` that mean something to us.
+#[derive(Deserialize, Default)]
+pub(super) struct Meta<'a> {
+    #[serde(borrow, default, rename = "io.modelcontextprotocol/protocolVersion")]
+    pub(super) version: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "io.modelcontextprotocol/clientCapabilities")]
+    pub(super) capabilities: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "progressToken")]
+    pub(super) progress: Option<&'a RawValue>,
+}
+
+/// The token under which a client wants to hear of progress: text or a whole
+/// number, given back as it came.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct ProgressToken(Box<RawValue>);
+
+impl<'a> Params<'a> {
+    /// Parses the parameters; a request without any has empty ones.
+    ///
+    /// # Errors
+    /// [`Malformed::Params`] when they are no object or repeat a key.
+    pub fn parse(raw: Option<&'a RawValue>) -> Result<Self, Malformed> {
+        raw.map_or_else(
+            || Ok(Self::default()),
+            |raw| {
+                serde_json::from_str(raw.get()).map_err(|error| {
+                    Malformed::Params(format!("`params` must be an object: {error}"))
+                })
+            },
+        )
+    }
+
+    pub(super) fn meta(&self) -> Result<Meta<'a>, Malformed> {
+        match self.meta {
+            None => Ok(Meta::default()),
+            Some(raw) if raw.get() == "null" => Ok(Meta::default()),
+            Some(raw) => serde_json::from_str(raw.get())
+                .map_err(|error| Malformed::Params(format!("`_meta` must be an object: {error}"))),
+        }
+    }
+
+    /// The token for progress, if there is one of the right kind.
+    pub fn progress_token(&self) -> Option<ProgressToken> {
+        let raw = self.meta().ok()?.progress?;
+        let fits = text(raw).is_some() || serde_json::from_str::<i64>(raw.get()).is_ok();
+        fits.then(|| ProgressToken(raw.to_owned()))
+    }
+
+    /// The name of the tool.
+    ///
+    /// # Errors
+    /// [`Malformed::Params`] when it is missing or no text.
+    pub fn tool_name(&self) -> Result<Cow<'a, str>, Malformed> {
+        self.name
+            .and_then(text)
+            .ok_or_else(|| Malformed::Params("`name` must be the name of a tool".to_owned()))
+    }
+
+    /// The cursor, if there is one.
+    ///
+    /// # Errors
+    /// [`Malformed::Params`] when it is no text.
+    pub fn cursor(&self) -> Result<Option<Cow<'a, str>>, Malformed> {
+        match self.cursor {
+            None => Ok(None),
+            Some(raw) if raw.get() == "null" => Ok(None),
+            Some(raw) => text(raw)
+                .map(Some)
+                .ok_or_else(|| Malformed::Params("`cursor` must be a text".to_owned())),
+        }
+    }
+}
+
+/// The text in a JSON string, if it is one.
+pub(super) fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
+    #[derive(Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+    serde_json::from_str::<Text<'_>>(raw.get())
+        .ok()
+        .map(|text| text.0)
+}

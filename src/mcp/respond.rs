@@ -1,0 +1,121 @@
+//! From an answer to the bytes of a JSON-RPC message.
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{Era, ProgressToken, RequestId};
+
+/// How results are written for one client.
+#[derive(Clone, Debug)]
+pub struct Respond<'a> {
+    /// How the request's revision works.
+    pub era: Era,
+    /// What people call this server.
+    pub title: &'a str,
+}
+
+#[derive(Serialize)]
+struct Response<'a, R> {
+    jsonrpc: &'static str,
+    id: &'a RequestId,
+    result: R,
+}
+
+/// A result with what every result of the stateless era carries.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Complete<R> {
+    result_type: &'static str,
+    #[serde(flatten)]
+    result: R,
+    #[serde(rename = "_meta")]
+    meta: Value,
+}
+
+impl Respond<'_> {
+    /// A response that carries a result.
+    ///
+    /// # Errors
+    /// When the result cannot be written as JSON, which is a bug of ours.
+    pub fn result(
+        &self,
+        id: &RequestId,
+        result: impl Serialize,
+    ) -> Result<Bytes, serde_json::Error> {
+        let mut bytes = Vec::with_capacity(1024);
+        match self.era {
+            Era::Handshake => {
+                serde_json::to_writer(
+                    &mut bytes,
+                    &Response {
+                        jsonrpc: "2.0",
+                        id,
+                        result,
+                    },
+                )?;
+            }
+            Era::Stateless => {
+                let meta = json!({ "io.modelcontextprotocol/serverInfo": server_info(self.title) });
+                let result = Complete {
+                    result_type: "complete",
+                    result,
+                    meta,
+                };
+                serde_json::to_writer(
+                    &mut bytes,
+                    &Response {
+                        jsonrpc: "2.0",
+                        id,
+                        result,
+                    },
+                )?;
+            }
+        }
+        Ok(bytes.into())
+    }
+}
+
+/// A response that carries an error. Without an id when the request's could
+/// not be read.
+pub fn failure(id: Option<&RequestId>, code: i32, message: &str, data: Option<Value>) -> Bytes {
+    let mut error = json!({ "code": code, "message": message });
+    if let (Some(data), Some(error)) = (data, error.as_object_mut()) {
+        error.insert("data".to_owned(), data);
+    }
+    let response = json!({ "jsonrpc": "2.0", "id": id, "error": error });
+    response.to_string().into()
+}
+
+/// A notification of progress (MCP, utilities, "Progress").
+pub fn progress(token: &ProgressToken, progress: u32, message: &str) -> Bytes {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Progress<'a> {
+        progress_token: &'a ProgressToken,
+        progress: u32,
+        message: &'a str,
+    }
+    #[derive(Serialize)]
+    struct Notification<'a> {
+        jsonrpc: &'static str,
+        method: &'static str,
+        params: Progress<'a>,
+    }
+
+    let params = Progress {
+        progress_token: token,
+        progress,
+        message,
+    };
+    let notification = Notification {
+        jsonrpc: "2.0",
+        method: "notifications/progress",
+        params,
+    };
+    serde_json::to_vec(&notification).unwrap_or_default().into()
+}
+
+pub(super) fn server_info(title: &str) -> Value {
+    json!({ "name": "gatepost", "title": title, "version": env!("CARGO_PKG_VERSION") })
+}

@@ -1,0 +1,269 @@
+use serde_json::{Value, json};
+
+use super::{Body, Inbound, Malformed, McpHeaders, Transport};
+
+const CLAIM: &str = "io.modelcontextprotocol/protocolVersion";
+const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+
+fn http(version: Option<&str>, method: Option<&str>, name: Option<&str>) -> Transport {
+    Transport::Http(McpHeaders {
+        version: version.map(str::to_owned),
+        method: method.map(str::to_owned),
+        name: name.map(str::to_owned),
+    })
+}
+
+/// What becomes of a body: its revision and method, `silent`, or the code.
+fn seen(body: &Value, transport: &Transport) -> String {
+    told(&body.to_string(), transport)
+}
+
+fn told(body: &str, transport: &Transport) -> String {
+    let understood = Body::parse(body.as_bytes()).and_then(|body| match body {
+        Body::Single(envelope) => envelope.understand(transport).map(|inbound| match inbound {
+            Inbound::Silent { .. } => "silent".to_owned(),
+            Inbound::Request(request) => {
+                format!("{} {}", request.revision.as_str(), request.method.as_str())
+            }
+        }),
+        Body::Batch(batch) => batch
+            .messages(transport)
+            .map(|messages| format!("batch of {}", messages.len())),
+    });
+    understood.unwrap_or_else(|error: Malformed| error.code().to_string())
+}
+
+fn stateless(method: &str, version: &str) -> Value {
+    json!({"jsonrpc": "2.0", "id": 1, "method": method,
+           "params": {"_meta": {CLAIM: version, CAPABILITIES: {}}}})
+}
+
+fn handshake(method: &str) -> Value {
+    json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": {}})
+}
+
+// MCP 2026-07-28, Streamable HTTP, "Server Validation"; facts/mcp.md section 0, gate 11.
+#[test]
+fn the_body_decides_the_era_and_the_header_must_agree() {
+    let modern = Some("2026-07-28");
+    let list = http(modern, Some("tools/list"), None);
+    assert_eq!(
+        seen(&stateless("tools/list", "2026-07-28"), &list),
+        "2026-07-28 tools/list"
+    );
+    assert_eq!(
+        seen(
+            &stateless("tools/list", "2026-07-28"),
+            &http(None, None, None)
+        ),
+        "-32020"
+    );
+    assert_eq!(
+        seen(
+            &stateless("tools/list", "2026-07-28"),
+            &http(Some("2025-11-25"), None, None)
+        ),
+        "-32020"
+    );
+    assert_eq!(
+        seen(
+            &stateless("tools/list", "2026-07-28"),
+            &http(modern, None, None)
+        ),
+        "-32020"
+    );
+    assert_eq!(
+        seen(
+            &stateless("tools/list", "2026-07-28"),
+            &http(modern, Some("Tools/List"), None)
+        ),
+        "-32020"
+    );
+    assert_eq!(
+        seen(
+            &stateless("tools/list", "1900-01-01"),
+            &http(Some("1900-01-01"), None, None)
+        ),
+        "-32022"
+    );
+    assert_eq!(
+        seen(
+            &stateless("tools/list", "2025-11-25"),
+            &http(Some("2025-11-25"), None, None)
+        ),
+        "-32022"
+    );
+    assert_eq!(
+        seen(
+            &handshake("tools/list"),
+            &http(modern, Some("tools/list"), None)
+        ),
+        "-32602"
+    );
+    assert_eq!(
+        seen(
+            &handshake("tools/list"),
+            &http(Some("2027-01-01"), None, None)
+        ),
+        "-32602"
+    );
+    assert_eq!(
+        seen(&handshake("tools/list"), &http(Some("garbage"), None, None)),
+        "-32022"
+    );
+    assert_eq!(
+        seen(
+            &handshake("tools/list"),
+            &http(Some("2025-06-18"), None, None)
+        ),
+        "2025-06-18 tools/list"
+    );
+    assert_eq!(
+        seen(&handshake("tools/list"), &http(None, None, None)),
+        "2025-03-26 tools/list"
+    );
+    assert_eq!(
+        seen(
+            &handshake("initialize"),
+            &http(None, Some("initialize"), None)
+        ),
+        "2025-11-25 initialize"
+    );
+}
+
+#[test]
+fn a_method_belongs_to_its_era() {
+    let modern = |method| {
+        seen(
+            &stateless(method, "2026-07-28"),
+            &http(Some("2026-07-28"), Some(method), None),
+        )
+    };
+    assert_eq!(modern("server/discover"), "2026-07-28 server/discover");
+    for gone in [
+        "initialize",
+        "ping",
+        "logging/setLevel",
+        "resources/subscribe",
+        "resources/list",
+    ] {
+        assert_eq!(modern(gone), "-32601", "{gone}");
+    }
+    assert_eq!(
+        seen(&handshake("server/discover"), &http(None, None, None)),
+        "-32601"
+    );
+    assert_eq!(
+        seen(&handshake("ping"), &http(None, None, None)),
+        "2025-03-26 ping"
+    );
+}
+
+#[test]
+fn stateless_metadata_is_required_piece_by_piece() {
+    let header = http(Some("2026-07-28"), Some("tools/list"), None);
+    let with = |meta: Value| {
+        seen(
+            &json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta}}),
+            &header,
+        )
+    };
+    assert_eq!(
+        with(json!({CLAIM: "2026-07-28", CAPABILITIES: {}})),
+        "2026-07-28 tools/list"
+    );
+    assert_eq!(with(json!({CLAIM: "2026-07-28"})), "-32602");
+    assert_eq!(
+        with(json!({CLAIM: "2026-07-28", CAPABILITIES: []})),
+        "-32602"
+    );
+    assert_eq!(with(json!({CLAIM: 7, CAPABILITIES: {}})), "-32602");
+    assert_eq!(with(json!({CAPABILITIES: {}})), "-32602");
+    assert_eq!(with(json!("x")), "-32602");
+}
+
+#[test]
+fn the_name_header_is_decoded_before_it_is_compared() {
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params":
+        {"name": "größe", "_meta": {CLAIM: "2026-07-28", CAPABILITIES: {}}}});
+    let named = |name| seen(&call, &http(Some("2026-07-28"), Some("tools/call"), name));
+    assert_eq!(
+        named(Some("=?base64?Z3LDtsOfZQ==?=")),
+        "2026-07-28 tools/call"
+    );
+    assert_eq!(named(Some("=?base64?Z3LDtsOfZQ?=")), "-32020");
+    assert_eq!(named(Some("grosse")), "-32020");
+    assert_eq!(named(None), "-32020");
+}
+
+#[test]
+fn what_is_no_request_is_told_apart_from_what_is_no_json() {
+    let plain = http(None, None, None);
+    for (body, code) in [
+        ("", "-32700"),
+        ("{", "-32700"),
+        ("\u{feff}{}", "-32700"),
+        ("[{]", "-32700"),
+        ("7", "-32600"),
+        ("\"x\"", "-32600"),
+        ("[]", "-32600"),
+        ("{}", "-32600"),
+        (r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#, "-32600"),
+        (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, "-32600"),
+        (r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#, "-32600"),
+        (r#"{"jsonrpc":"2.0","id":{},"method":"ping"}"#, "-32600"),
+        (r#"{"jsonrpc":"2.0","id":1}"#, "-32600"),
+        (r#"{"jsonrpc":"2.0","id":1,"method":7}"#, "-32600"),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/list"}"#,
+            "-32600",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":[1]}"#,
+            "-32602",
+        ),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"nope"}"#, "-32601"),
+        (
+            r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#,
+            "silent",
+        ),
+        (r#"{"jsonrpc":"2.0","id":3,"result":{}}"#, "silent"),
+        (
+            r#"{"jsonrpc":"2.0","id":"a","method":"ping"}"#,
+            "2025-03-26 ping",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":18446744073709551615,"method":"ping"}"#,
+            "2025-03-26 ping",
+        ),
+    ] {
+        assert_eq!(told(body, &plain), code, "{body}");
+    }
+}
+
+#[test]
+fn batches_belong_to_2025_03_26_alone() {
+    let two = json!([handshake("ping"), handshake("tools/list")]);
+    assert_eq!(seen(&two, &http(None, None, None)), "batch of 2");
+    assert_eq!(
+        seen(&two, &http(Some("2025-03-26"), None, None)),
+        "batch of 2"
+    );
+    assert_eq!(seen(&two, &http(Some("2025-06-18"), None, None)), "-32600");
+    assert_eq!(seen(&two, &http(Some("2026-07-28"), None, None)), "-32600");
+    assert_eq!(
+        seen(&json!([handshake("initialize")]), &http(None, None, None)),
+        "-32600"
+    );
+    assert_eq!(
+        seen(
+            &json!([stateless("tools/list", "2026-07-28")]),
+            &http(None, None, None)
+        ),
+        "-32600"
+    );
+    assert_eq!(
+        seen(&json!(vec![handshake("ping"); 21]), &http(None, None, None)),
+        "-32600"
+    );
+}
