@@ -1,1 +1,129 @@
-//! The guarded door to Odoo: policy, upstream, audit, in that order.
+//! The guarded door to Odoo: policy, then upstream, then what there is to tell.
+//!
+//! A tool gets an [`Access`] and nothing else, so whatever it asks is decided
+//! by policy, bounded by the link, and counted.
+
+mod context;
+mod denied;
+mod facts;
+mod fit;
+mod instance;
+mod reading;
+mod tally;
+
+use std::{sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+pub use context::ContextRequest;
+pub use denied::Denied;
+pub use facts::{Company, OdooUser};
+pub use fit::{fit_fields, fit_order};
+pub use instance::{Instance, InstanceSettings};
+pub use reading::Reading;
+pub use tally::Tally;
+
+use crate::{
+    identity::Caller,
+    mcp::{self, ProgressToken},
+    names::InstanceName,
+    odoo::{Call, Effect, Inquiry, ModelName, Schema},
+    policy::Policy,
+    shape::ModelEntry,
+};
+
+/// One caller's way to one instance, for one tool call.
+#[derive(Debug)]
+pub struct Access<'a> {
+    /// The instance.
+    pub instance: &'a Instance,
+    /// What may be done.
+    pub policy: &'a Policy,
+    /// Who does it.
+    pub caller: &'a Caller,
+    /// What is counted.
+    pub tally: &'a Tally,
+    /// Who wants to hear how it goes.
+    pub listener: Option<Listener>,
+}
+
+/// Somebody who wants to hear how a call goes.
+#[derive(Debug)]
+pub struct Listener {
+    /// The token under which the client knows the call.
+    pub token: ProgressToken,
+    /// Where the notifications go.
+    pub notices: mpsc::Sender<Bytes>,
+}
+
+impl Access<'_> {
+    /// Asks Odoo, if policy lets the call through, and gives back the JSON of
+    /// what the method returned.
+    ///
+    /// # Errors
+    /// [`Denied`]; for anything but a read the call may have run when it is
+    /// [`Denied::Call`], which says so.
+    pub async fn call(&self, call: Call) -> Result<Bytes, Denied> {
+        let permitted = self.policy.permit(&self.caller.roles, self.name(), call)?;
+        self.tell(permitted.get());
+        let begun = Instant::now();
+        let answer = self.instance.send(&permitted).await;
+        self.tally.count(begun.elapsed());
+        Ok(answer?)
+    }
+
+    /// The fields of a model, as far as the caller may read it and the Odoo
+    /// user may see them.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub async fn schema(&self, model: &ModelName) -> Result<Arc<Schema>, Denied> {
+        let inquiry = Inquiry::Fields(model.clone());
+        let permitted = self.policy.permit_inquiry(&self.caller.roles, self.name(), &inquiry)?;
+        self.instance.schema(model, &permitted, self.tally).await
+    }
+
+    /// The models that both the Odoo user and the caller may read.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub async fn models(&self) -> Result<Arc<[ModelEntry]>, Denied> {
+        let inquiry = Inquiry::Models;
+        let permitted = self.policy.permit_inquiry(&self.caller.roles, self.name(), &inquiry)?;
+        self.instance.models(&permitted, self.tally).await
+    }
+
+    /// Whether the caller may read the model.
+    ///
+    /// # Errors
+    /// [`Denied::Forbidden`].
+    pub fn may_read(&self, model: &ModelName) -> Result<(), Denied> {
+        Ok(self.policy.allow(&self.caller.roles, self.name(), model, Effect::Read)?)
+    }
+
+    /// The Odoo user that calls act as.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub async fn user(&self) -> Result<Arc<OdooUser>, Denied> {
+        let permit = |inquiry: &Inquiry| {
+            self.policy.permit_inquiry(&self.caller.roles, self.name(), inquiry)
+        };
+        self.instance.user(permit, self.tally).await
+    }
+
+    fn name(&self) -> &InstanceName {
+        self.instance.name()
+    }
+
+    /// Says that Odoo is being asked, to a client that wants to know. Progress
+    /// is no reason to wait: when the channel is full the news is dropped.
+    fn tell(&self, call: &Call) {
+        if let Some(listener) = &self.listener {
+            let message = format!("Asking Odoo: {} on {}", call.method(), call.model());
+            let notice = mcp::progress(&listener.token, self.tally.calls() + 1, &message);
+            let _full_or_gone = listener.notices.try_send(notice);
+        }
+    }
+}

@@ -35,10 +35,24 @@ impl Reply {
         }
     }
 
+    /// An answer of one line of plain text.
+    pub fn text(status: StatusCode, text: &str) -> Self {
+        let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+        let body = format!("{text}\n").into();
+        Self { status, headers: vec![(http::header::CONTENT_TYPE, plain)], body }
+    }
+
     /// The same answer with one more header field.
     #[must_use]
     pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
+        self
+    }
+
+    /// The same answer with more header fields.
+    #[must_use]
+    pub fn with_all(mut self, fields: &[(HeaderName, HeaderValue)]) -> Self {
+        self.headers.extend_from_slice(fields);
         self
     }
 }

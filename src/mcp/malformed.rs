@@ -1,5 +1,7 @@
 //! What can be wrong with a message before anything is done with it.
 
+use super::Era;
+
 /// A message that is refused by the protocol itself. `Display` is the message
 /// of the JSON-RPC error.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +27,7 @@ pub enum Malformed {
     NotARequest(String),
     /// A method we do not know, do not offer, or that its revision has not.
     #[error("Method not found: {0}")]
-    UnknownMethod(String),
+    UnknownMethod(String, Era),
     /// A revision that we do not speak.
     #[error("Unsupported protocol version")]
     UnsupportedVersion {
@@ -42,7 +44,7 @@ impl Malformed {
             Self::HeaderMismatch(_) => -32020,
             Self::Params(_) | Self::MissingMeta(_) => -32602,
             Self::NotJson(_) => -32700,
-            Self::UnknownMethod(_) => -32601,
+            Self::UnknownMethod(..) => -32601,
             Self::UnsupportedVersion { .. } => -32022,
         }
     }

@@ -171,7 +171,7 @@ impl<'a> Envelope<'a> {
             None => handshake::revision(&method, transport)?,
         };
         let known = Method::of(&method, revision.era())
-            .ok_or_else(|| Malformed::UnknownMethod(method.chars().take(80).collect()))?;
+            .ok_or_else(|| Malformed::UnknownMethod(method.chars().take(80).collect(), revision.era()))?;
         Ok(Inbound::Request(Request {
             id,
             method: known,

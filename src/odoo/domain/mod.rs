@@ -79,24 +79,15 @@ impl Domain {
         self.terms.is_empty()
     }
 
-    /// The same domain with every condition passed through `change`, in
-    /// sub-domains too when `change` goes into them.
-    ///
-    /// # Errors
-    /// The first that `change` gives.
-    pub fn try_map<E>(
-        self,
-        mut change: impl FnMut(Condition) -> Result<Condition, E>,
-    ) -> Result<Self, E> {
-        let terms = self
-            .terms
-            .into_iter()
-            .map(|term| match term {
-                Term::Condition(condition) => change(condition).map(Term::Condition),
-                Term::And | Term::Constant(_) | Term::Not | Term::Or => Ok(term),
-            })
-            .collect::<Result<_, E>>()?;
-        Ok(Self { terms })
+    /// The terms in prefix form, to be changed and put together again.
+    pub fn into_terms(self) -> Vec<Term> {
+        self.terms
+    }
+
+    /// A domain of terms that came from [`Domain::into_terms`], each replaced
+    /// by one of the same kind at most.
+    pub(crate) fn from_normalised(terms: Vec<Term>) -> Self {
+        Self { terms }
     }
 
     /// The domain as Odoo wants it.

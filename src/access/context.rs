@@ -1,0 +1,94 @@
+//! The context a tool call asks for, checked against the Odoo user.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Access, Denied, OdooUser};
+use crate::odoo::{Context, RecordId};
+
+/// Company, language and time zone of the call.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub struct ContextRequest {
+    /// Ids of the companies to look in; all companies of the user when left out.
+    #[serde(default)]
+    #[schemars(with = "Vec<RecordId>")]
+    company_ids: Option<Vec<RecordId>>,
+    /// Language of names and labels, such as `fr_FR`.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    lang: Option<String>,
+    /// IANA time zone, such as `Europe/Brussels`.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    tz: Option<String>,
+}
+
+impl Access<'_> {
+    /// The context to call in: what was asked for, checked; where nothing was,
+    /// every company of the user, said outright instead of left to Odoo.
+    ///
+    /// # Errors
+    /// [`Denied::Context`] names what the user has instead.
+    pub async fn context(
+        &self,
+        request: Option<&ContextRequest>,
+        archived: bool,
+    ) -> Result<(Context, Vec<Box<str>>), Denied> {
+        let user = self.user().await?;
+        let nothing = ContextRequest::default();
+        let request = request.unwrap_or(&nothing);
+        let company_ids = companies(request, &user)?;
+        if let Some(lang) = &request.lang
+            && !user.languages.iter().any(|known| **known == **lang)
+        {
+            return Err(Denied::Context(format!(
+                "`{}` is not an installed language; use one of {}",
+                clip(lang),
+                user.languages.iter().map(|code| format!("`{code}`")).collect::<Vec<_>>().join(", ")
+            )));
+        }
+        // Odoo takes any text and silently means UTC.
+        if let Some(tz) = &request.tz
+            && jiff::tz::TimeZone::get(tz).is_err()
+        {
+            return Err(Denied::Context(format!(
+                "`{}` is not a time zone; use an IANA name such as `Europe/Brussels`",
+                clip(tz)
+            )));
+        }
+        let covered = user
+            .companies
+            .iter()
+            .filter(|company| company_ids.contains(&company.id))
+            .map(|company| format!("{} [{}]", company.name, company.id).into())
+            .collect();
+        let context = Context { company_ids, lang: request.lang.clone(), tz: request.tz.clone(), archived };
+        Ok((context, covered))
+    }
+}
+
+fn companies(request: &ContextRequest, user: &OdooUser) -> Result<Vec<RecordId>, Denied> {
+    let Some(asked) = request.company_ids.as_ref().filter(|ids| !ids.is_empty()) else {
+        return Ok(user.companies.iter().map(|company| company.id).collect());
+    };
+    for id in asked {
+        if !user.companies.iter().any(|company| company.id == *id) {
+            let known = user
+                .companies
+                .iter()
+                .map(|company| format!("{} ({})", company.id, company.name))
+                .collect::<Vec<_>>();
+            return Err(Denied::Context(format!(
+                "company {id} is not one this Odoo user may use; use one of {}",
+                known.join(", ")
+            )));
+        }
+    }
+    Ok(asked.clone())
+}
+
+fn clip(text: &str) -> String {
+    text.chars().take(40).collect()
+}

@@ -1,0 +1,78 @@
+//! Reading records, also when one of the fields cannot be read.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::{Access, Denied};
+use crate::odoo::{Call, FieldName};
+
+/// Calls that looking for the unreadable fields may take.
+const MAX_CALLS: u32 = 24;
+
+/// What was read of the same records, in one or several answers.
+#[derive(Debug)]
+pub struct Reading {
+    /// The answers: each has the same records with some of the fields.
+    pub answers: Vec<Bytes>,
+    /// The fields that Odoo would not give.
+    pub left_out: Vec<FieldName>,
+}
+
+impl Access<'_> {
+    /// Reads by `call`, which is given the fields to read. When Odoo refuses
+    /// the whole because of one field, as it does for a relation to a model
+    /// the user may not read, the others are read without it.
+    ///
+    /// # Errors
+    /// [`Denied`] when not even the ids can be read, or for any other reason.
+    pub async fn read(
+        &self,
+        fields: &[FieldName],
+        call: impl Fn(&[FieldName]) -> Call,
+    ) -> Result<Reading, Denied> {
+        let refused = match self.call(call(fields)).await {
+            Ok(answer) => return Ok(Reading { answers: vec![answer], left_out: Vec::new() }),
+            Err(Denied::Call(error)) if error.may_be_one_field() && !fields.is_empty() => error,
+            Err(denied) => return Err(denied),
+        };
+        // Only the ids: if that fails too, the fields are not to blame.
+        let Ok(ids) = self.call(call(&[FieldName::known("id")])).await else {
+            return Err(Denied::Call(refused));
+        };
+        let mut reading = Reading { answers: vec![ids], left_out: Vec::new() };
+        let mut calls = 2;
+        let mut halves: VecDeque<&[FieldName]> = VecDeque::new();
+        push_halves(&mut halves, fields, &mut reading.left_out);
+        while let Some(part) = halves.pop_front() {
+            if calls == MAX_CALLS {
+                reading.left_out.extend_from_slice(part);
+                continue;
+            }
+            calls += 1;
+            match self.call(call(part)).await {
+                Ok(answer) => reading.answers.push(answer),
+                Err(Denied::Call(error)) if error.may_be_one_field() => {
+                    push_halves(&mut halves, part, &mut reading.left_out);
+                }
+                Err(denied) => return Err(denied),
+            }
+        }
+        Ok(reading)
+    }
+}
+
+/// Both halves of a part that failed, or the one field that is to blame.
+fn push_halves<'f>(
+    halves: &mut VecDeque<&'f [FieldName]>,
+    part: &'f [FieldName],
+    left_out: &mut Vec<FieldName>,
+) {
+    if let [only] = part {
+        left_out.push(only.clone());
+        return;
+    }
+    let (first, second) = part.split_at(part.len() / 2);
+    halves.push_back(first);
+    halves.push_back(second);
+}

@@ -1,0 +1,181 @@
+//! One conversation: the messages of a body, and what is answered to each.
+
+use bytes::Bytes;
+use http::StatusCode;
+
+use super::{Blame, Gateway, Guest, Notices, Refusal, Reply, Story};
+use crate::{
+    access::{Access, Listener, Tally},
+    mcp::{
+        Batch, Body, Envelope, Inbound, Method, Request, RequestId, Respond, content::ToolResult,
+        handshake, stateless,
+    },
+    tools,
+};
+
+/// Answers a body: one message, or a batch of them.
+pub(super) async fn answer(
+    gateway: &Gateway,
+    guest: &Guest,
+    body: &[u8],
+    notices: Option<Notices>,
+    story: &mut Story,
+) -> Reply {
+    match Body::parse(body) {
+        Ok(Body::Single(envelope)) => one(gateway, guest, envelope, notices, story).await,
+        Ok(Body::Batch(batch)) => several(gateway, guest, &batch, notices, story).await,
+        Err(malformed) => Refusal::from(malformed).reply(None, story),
+    }
+}
+
+async fn one(
+    gateway: &Gateway,
+    guest: &Guest,
+    envelope: Envelope<'_>,
+    notices: Option<Notices>,
+    story: &mut Story,
+) -> Reply {
+    let id = envelope.readable_id();
+    let outcome = match envelope.understand(&guest.transport) {
+        Ok(Inbound::Silent { .. }) => return Reply::empty(StatusCode::ACCEPTED),
+        Ok(Inbound::Request(request)) => {
+            story.revision = Some(request.revision.as_str());
+            story.method = Some(request.method.as_str());
+            request_answer(gateway, guest, &request, notices, story).await
+        }
+        Err(malformed) => Err(malformed.into()),
+    };
+    outcome.map_or_else(
+        |refusal| refusal.reply(id.as_ref(), story),
+        |bytes| Reply::json(StatusCode::OK, bytes),
+    )
+}
+
+/// One after the other: a batch is one client's, and it waits for all of them.
+async fn several(
+    gateway: &Gateway,
+    guest: &Guest,
+    batch: &Batch<'_>,
+    notices: Option<Notices>,
+    story: &mut Story,
+) -> Reply {
+    let messages = match batch.messages(&guest.transport) {
+        Ok(messages) => messages,
+        Err(malformed) => return Refusal::from(malformed).reply(None, story),
+    };
+    let mut answers: Vec<Bytes> = Vec::with_capacity(messages.len());
+    for message in messages {
+        let reply = match Batch::parse_one(message) {
+            Ok(envelope) => one(gateway, guest, envelope, notices.clone(), story).await,
+            Err(malformed) => Refusal::from(malformed).reply(None, story),
+        };
+        if !reply.body.is_empty() {
+            answers.push(reply.body);
+        }
+    }
+    if answers.is_empty() {
+        return Reply::empty(StatusCode::ACCEPTED);
+    }
+    let mut body = Vec::with_capacity(answers.iter().map(|answer| answer.len() + 1).sum::<usize>() + 1);
+    for (index, answer) in answers.iter().enumerate() {
+        body.push(if index == 0 { b'[' } else { b',' });
+        body.extend_from_slice(answer);
+    }
+    body.push(b']');
+    Reply::json(StatusCode::OK, body.into())
+}
+
+async fn request_answer(
+    gateway: &Gateway,
+    guest: &Guest,
+    request: &Request<'_>,
+    notices: Option<Notices>,
+    story: &mut Story,
+) -> Result<Bytes, Refusal> {
+    let title = format!("Odoo ({})", guest.instance.name());
+    let respond = Respond { era: request.era(), title: &title };
+    let instructions = || tools::instructions(guest.instance.name());
+    let id: &RequestId = &request.id;
+    let written = match request.method {
+        Method::Discover => respond.result(id, stateless::discover(&instructions())),
+        Method::Initialize => {
+            let (revision, result) = handshake::initialize(&request.params, &title, &instructions())?;
+            story.revision = Some(revision.as_str());
+            respond.result(id, result)
+        }
+        Method::Ping => respond.result(id, serde_json::json!({})),
+        Method::ToolsCall => {
+            let result = call(gateway, guest, request, notices, story).await?;
+            respond.result(id, result)
+        }
+        Method::ToolsList => {
+            let cursor = request.params.cursor()?;
+            let opens = |effect| gateway.policy.opens(&guest.caller.roles, guest.instance.name(), effect);
+            let page = tools::list(opens, cursor.as_deref(), request.era())?;
+            respond.result(id, page)
+        }
+    };
+    written.map_err(Refusal::Internal)
+}
+
+async fn call(
+    gateway: &Gateway,
+    guest: &Guest,
+    request: &Request<'_>,
+    notices: Option<Notices>,
+    story: &mut Story,
+) -> Result<ToolResult, Refusal> {
+    let name = request.params.tool_name()?;
+    let tool = tools::find(&name)
+        .filter(|tool| {
+            gateway.policy.opens(&guest.caller.roles, guest.instance.name(), tool.effect)
+        })
+        .ok_or_else(|| Refusal::UnknownTool(name.chars().take(80).collect()))?;
+    story.tool = Some(tool.name);
+    let tally = Tally::default();
+    // Also when the client hangs up and this future is dropped.
+    let told = Telling { story, tally: &tally };
+    let listener = request
+        .params
+        .progress_token()
+        .zip(notices)
+        .map(|(token, notices)| Listener { token, notices });
+    let access = Access {
+        instance: &guest.instance,
+        policy: &gateway.policy,
+        caller: &guest.caller,
+        tally: &tally,
+        listener,
+    };
+    let arguments = request.params.arguments.map_or("{}", |raw| raw.get());
+    match (tool.run)(&access, arguments).await {
+        Ok(text) => Ok(ToolResult::answer(text)),
+        Err(error) => {
+            told.story.blame = Some(blame(&error));
+            told.story.refusal = Some(error.kind());
+            told.story.error = error.secret();
+            Ok(ToolResult::failure(error.to_string()))
+        }
+    }
+}
+
+fn blame(error: &tools::ToolError) -> Blame {
+    match error.fault_of() {
+        tools::FaultOf::Client => Blame::Client,
+        tools::FaultOf::Odoo => Blame::Odoo,
+        tools::FaultOf::Policy => Blame::Policy,
+    }
+}
+
+/// Copies the tally into the story when the call is over, however it ends.
+struct Telling<'a> {
+    story: &'a mut Story,
+    tally: &'a Tally,
+}
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        self.story.odoo_calls += self.tally.calls();
+        self.story.odoo_time += self.tally.time();
+    }
+}

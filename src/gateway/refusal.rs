@@ -1,0 +1,168 @@
+//! The one table of refusals: every way to fail, and by which door it leaves.
+
+use http::{HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+
+use super::{Blame, Reply, Story, door::Unauthenticated};
+use crate::{
+    mcp::{self, Era, Malformed, RequestId, Revision},
+    policy::Forbidden,
+};
+
+/// A request that is not served. `Display` is what the client may read.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The host is not one we answer under.
+    #[error("forbidden")]
+    Host(String),
+    /// We failed.
+    #[error("internal error")]
+    Internal(#[source] serde_json::Error),
+    /// The message is refused by the protocol.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// The HTTP method is none of the endpoint's.
+    #[error("this endpoint answers POST")]
+    MethodNotAllowed,
+    /// The client takes neither JSON nor an event stream.
+    #[error("the answer is `application/json` or `text/event-stream`; accept one of them")]
+    NotAcceptable,
+    /// The caller has no role in the instance.
+    #[error(transparent)]
+    NoRole(Forbidden),
+    /// No such endpoint.
+    #[error("not found")]
+    NoRoute,
+    /// The web page is not one that may call us.
+    #[error("forbidden")]
+    Origin(String),
+    /// Nobody proved to be anybody.
+    #[error(transparent)]
+    Unauthenticated(Unauthenticated),
+    /// There is no such tool, or the caller may not know of it.
+    #[error("Unknown tool: {0}")]
+    UnknownTool(String),
+    /// The body is not JSON by its own account.
+    #[error("send `Content-Type: application/json`")]
+    UnsupportedMedia,
+}
+
+/// By which door a refusal leaves.
+enum Exit {
+    /// As an HTTP answer, with nothing of JSON-RPC.
+    Http(StatusCode),
+    /// As a JSON-RPC error.
+    Protocol { status: StatusCode, code: i32, data: Option<Value> },
+}
+
+impl Refusal {
+    /// The table. The word is for logs and metrics.
+    fn exit(&self) -> (Exit, Blame, &'static str) {
+        use StatusCode as S;
+        match self {
+            Self::Host(_) => (Exit::Http(S::FORBIDDEN), Blame::Client, "host"),
+            Self::Internal(_) => {
+                (protocol(S::INTERNAL_SERVER_ERROR, -32603, None), Blame::Us, "internal")
+            }
+            Self::Malformed(malformed) => {
+                let (status, data, word) = malformed_row(malformed);
+                (protocol(status, malformed.code(), data), Blame::Client, word)
+            }
+            Self::MethodNotAllowed => {
+                (Exit::Http(S::METHOD_NOT_ALLOWED), Blame::Client, "http_method")
+            }
+            Self::NotAcceptable => (Exit::Http(S::NOT_ACCEPTABLE), Blame::Client, "accept"),
+            Self::NoRole(_) => (Exit::Http(S::FORBIDDEN), Blame::Policy, "no_role"),
+            Self::NoRoute => (Exit::Http(S::NOT_FOUND), Blame::Client, "no_route"),
+            Self::Origin(_) => (Exit::Http(S::FORBIDDEN), Blame::Client, "origin"),
+            Self::Unauthenticated(_) => {
+                (Exit::Http(S::UNAUTHORIZED), Blame::Client, "unauthenticated")
+            }
+            Self::UnknownTool(_) => (protocol(S::OK, -32602, None), Blame::Client, "unknown_tool"),
+            Self::UnsupportedMedia => {
+                (Exit::Http(S::UNSUPPORTED_MEDIA_TYPE), Blame::Client, "content_type")
+            }
+        }
+    }
+
+    /// What only we may read.
+    fn secret(&self) -> Option<String> {
+        match self {
+            Self::Host(host) => {
+                Some(format!("`Host: {host}` is in no `public_urls` of the configuration"))
+            }
+            Self::Origin(origin) => {
+                Some(format!("`Origin: {origin}` is not in `server.allowed_origins`"))
+            }
+            Self::Unauthenticated(why) => Some(why.reason().to_owned()),
+            Self::Internal(source) => Some(source.to_string()),
+            Self::Malformed(_)
+            | Self::MethodNotAllowed
+            | Self::NotAcceptable
+            | Self::NoRole(_)
+            | Self::NoRoute
+            | Self::UnknownTool(_)
+            | Self::UnsupportedMedia => None,
+        }
+    }
+
+    /// The answer, and what there is to tell about it.
+    pub(super) fn reply(&self, id: Option<&RequestId>, story: &mut Story) -> Reply {
+        let (exit, blame, word) = self.exit();
+        story.blame = Some(blame);
+        story.refusal = Some(word);
+        story.error = self.secret();
+        let reply = match exit {
+            Exit::Http(status) => Reply::text(status, &self.to_string()),
+            Exit::Protocol { status, code, data } => {
+                let message = match self {
+                    // The number finds the log line, and says nothing else.
+                    Self::Internal(_) => format!("{self}, request {}", story.request_id),
+                    _ => self.to_string(),
+                };
+                Reply::json(status, mcp::failure(id, code, &message, data))
+            }
+        };
+        match self {
+            Self::MethodNotAllowed => {
+                reply.with(header::ALLOW, HeaderValue::from_static("POST, OPTIONS"))
+            }
+            Self::Unauthenticated(why) => {
+                let challenge = if why.is_missing() {
+                    "Bearer realm=\"gatepost\""
+                } else {
+                    // RFC 6750 section 3.1.
+                    "Bearer realm=\"gatepost\", error=\"invalid_token\""
+                };
+                reply.with(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+            }
+            _ => reply,
+        }
+    }
+}
+
+fn protocol(status: StatusCode, code: i32, data: Option<Value>) -> Exit {
+    Exit::Protocol { status, code, data }
+}
+
+/// Status, data and word of a message that the protocol refuses. Errors in the
+/// parameters of a method answer 200, for a client takes an unknown 4xx for a
+/// server of another era; those of the ladder before it have their status.
+fn malformed_row(malformed: &Malformed) -> (StatusCode, Option<Value>, &'static str) {
+    use StatusCode as S;
+    match malformed {
+        Malformed::Batch(_) => (S::BAD_REQUEST, None, "batch"),
+        Malformed::HeaderMismatch(_) => (S::BAD_REQUEST, None, "header_mismatch"),
+        Malformed::MissingMeta(_) => (S::BAD_REQUEST, None, "missing_meta"),
+        Malformed::NotARequest(_) => (S::BAD_REQUEST, None, "not_a_request"),
+        Malformed::NotJson(_) => (S::BAD_REQUEST, None, "not_json"),
+        Malformed::Params(_) => (S::OK, None, "params"),
+        Malformed::UnknownMethod(_, Era::Handshake) => (S::OK, None, "unknown_method"),
+        Malformed::UnknownMethod(_, Era::Stateless) => (S::NOT_FOUND, None, "unknown_method"),
+        Malformed::UnsupportedVersion { requested } => {
+            let supported = Revision::STATELESS.map(Revision::as_str);
+            let data = json!({ "supported": supported, "requested": requested });
+            (S::BAD_REQUEST, Some(data), "unsupported_version")
+        }
+    }
+}

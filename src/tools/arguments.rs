@@ -1,0 +1,97 @@
+//! From the JSON of a call to a tool's arguments, and their schema.
+
+use schemars::{JsonSchema, Schema, generate::SchemaSettings};
+use serde::{Deserialize, de::DeserializeOwned};
+
+use super::ToolError;
+use crate::odoo::{Domain, Order};
+
+/// Parses the arguments.
+///
+/// # Errors
+/// [`ToolError::Arguments`] names the argument and what was expected.
+pub(super) fn parse<T: DeserializeOwned>(json: &str) -> Result<T, ToolError> {
+    let mut reader = serde_json::Deserializer::from_str(json);
+    serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let told = error.into_inner().to_string();
+        // Where in the line it stands says nothing to a model that sent an object.
+        let told = told.split(" at line ").next().unwrap_or(&told);
+        ToolError::Arguments(if path == "." {
+            format!("the arguments do not fit: {told}")
+        } else {
+            format!("argument `{path}` does not fit: {told}")
+        })
+    })
+}
+
+/// The schema of arguments, in what every client's model can take: no `$ref`,
+/// no `$schema`, no union, every array with its items.
+pub(super) fn schema_of<T: JsonSchema>() -> Schema {
+    let mut settings = SchemaSettings::draft2020_12();
+    settings.inline_subschemas = true;
+    settings.meta_schema = None;
+    let mut schema = settings.into_generator().into_root_schema_for::<T>();
+    schema.remove("title");
+    schema.remove("description");
+    schema
+}
+
+/// A domain, as it stands in a tool's schema.
+#[derive(Default, Debug, Deserialize)]
+#[serde(transparent)]
+pub(super) struct DomainArgument(pub(super) Domain);
+
+// Conditions are lists of text here, for unions are more than some clients can
+// take; numbers and booleans are taken as they are, and as text too.
+impl JsonSchema for DomainArgument {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Domain".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> Schema {
+        schemars::json_schema!({
+            "type": "array",
+            "items": { "type": "array", "items": { "type": "string" } }
+        })
+    }
+}
+
+/// An order, as it stands in a tool's schema.
+#[derive(Default, Debug, Deserialize)]
+#[serde(transparent)]
+pub(super) struct OrderArgument(pub(super) Order);
+
+impl JsonSchema for OrderArgument {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Order".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> Schema {
+        schemars::json_schema!({ "type": "string" })
+    }
+}
+
+/// A number of records, within what a tool gives at once.
+///
+/// # Errors
+/// [`ToolError::Arguments`] names the bounds.
+pub(super) fn limit(asked: Option<i64>, default: u32, max: u32) -> Result<u32, ToolError> {
+    match asked {
+        None => Ok(default),
+        Some(number) => u32::try_from(number)
+            .ok()
+            .filter(|number| (1..=max).contains(number))
+            .ok_or_else(|| ToolError::Arguments(format!(
+                "argument `limit` does not fit: {number} is not a whole number from 1 to {max}; use the cursor for more"
+            ))),
+    }
+}

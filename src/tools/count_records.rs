@@ -1,0 +1,57 @@
+//! `count_records`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{
+    Tool, ToolError,
+    arguments::{DomainArgument, parse, schema_of},
+    notes,
+};
+use crate::{
+    access::{Access, ContextRequest, Denied},
+    odoo::{Call, Effect, ModelName},
+};
+
+pub(super) const TOOL: Tool = Tool {
+    name: "count_records",
+    title: "Count records",
+    description: "Count the records of an Odoo model that match a domain. \
+                  Cheaper than searching when only the number matters.",
+    effect: Effect::Read,
+    input: schema_of::<Arguments>,
+    run: |access, arguments| Box::pin(async { count(access, parse(arguments)?).await }),
+};
+
+/// Arguments of `count_records`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Arguments {
+    /// The model, such as `res.partner`.
+    model: ModelName,
+    /// Odoo domain, such as [["state","=","sale"]]; all records when left out.
+    #[serde(default)]
+    domain: DomainArgument,
+    /// Whether archived records count too.
+    #[serde(default)]
+    archived: bool,
+    /// Company, language, time zone.
+    #[serde(default)]
+    #[schemars(with = "ContextRequest")]
+    context: Option<ContextRequest>,
+}
+
+async fn count(access: &Access<'_>, arguments: Arguments) -> Result<String, ToolError> {
+    let Arguments { model, domain, archived, context } = arguments;
+    access.may_read(&model)?;
+    let domain = access.fit_domain(&model, domain.0).await?;
+    let (context, companies) = access.context(context.as_ref(), archived).await?;
+    let answer = access.call(Call::search_count(model.clone(), &domain).in_context(context)).await?;
+    let number: u64 = serde_json::from_slice(&answer).map_err(Denied::from)?;
+    let mut text = match number {
+        1 => format!("1 record of `{model}` matches."),
+        _ => format!("{number} records of `{model}` match."),
+    };
+    notes::cover(&mut text, access, &model, &companies, archived);
+    Ok(text)
+}

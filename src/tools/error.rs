@@ -1,0 +1,66 @@
+//! Why a tool gives no answer.
+
+use crate::{access::Denied, shape::InvalidCursor};
+
+/// Why a tool gives no answer. `Display` is for the model: what was wrong, and
+/// what to do instead.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolError {
+    /// The arguments do not fit the tool.
+    #[error("{0}")]
+    Arguments(String),
+    /// The cursor is not one of this search.
+    #[error(transparent)]
+    Cursor(#[from] InvalidCursor),
+    /// The door to Odoo stayed shut.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+}
+
+/// Whose fault it is that there is no answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FaultOf {
+    /// The client asked for what cannot be.
+    Client,
+    /// Odoo refused or failed.
+    Odoo,
+    /// Policy forbids it.
+    Policy,
+}
+
+impl ToolError {
+    /// The word for logs and metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Arguments(_) => "arguments",
+            Self::Cursor(_) => "cursor",
+            Self::Denied(Denied::Call(error)) => error.kind(),
+            Self::Denied(Denied::Context(_)) => "context",
+            Self::Denied(Denied::Forbidden(_)) => "forbidden",
+            Self::Denied(Denied::Unfit(_)) => "unfit",
+            Self::Denied(Denied::Unreadable(_)) => "unreadable",
+        }
+    }
+
+    /// Whose fault it is.
+    pub fn fault_of(&self) -> FaultOf {
+        match self {
+            Self::Arguments(_) | Self::Cursor(_) | Self::Denied(Denied::Context(_) | Denied::Unfit(_)) => {
+                FaultOf::Client
+            }
+            Self::Denied(Denied::Forbidden(_)) => FaultOf::Policy,
+            Self::Denied(Denied::Call(_) | Denied::Unreadable(_)) => FaultOf::Odoo,
+        }
+    }
+
+    /// What only we may read of it: the chain of causes.
+    pub fn secret(&self) -> Option<String> {
+        let mut causes = Vec::new();
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            causes.push(error.to_string());
+            source = error.source();
+        }
+        (!causes.is_empty()).then(|| causes.join(": "))
+    }
+}

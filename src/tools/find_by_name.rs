@@ -1,0 +1,73 @@
+//! `find_by_name`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{
+    ANSWER_BYTES, Tool, ToolError,
+    arguments::{limit, parse, schema_of},
+    notes,
+};
+use crate::{
+    access::{Access, ContextRequest, Denied},
+    odoo::{Call, Domain, Effect, ModelName},
+    shape,
+};
+
+/// Records without a limit of the caller's.
+const DEFAULT_LIMIT: u32 = 10;
+/// Records at the most.
+const MAX_LIMIT: u32 = 100;
+/// Characters of a name.
+const MAX_NAME: usize = 200;
+
+pub(super) const TOOL: Tool = Tool {
+    name: "find_by_name",
+    title: "Find by name",
+    description: "Find records of an Odoo model by a part of their name, as Odoo's own search boxes do: \
+                  also by reference, e-mail or code where the model knows one. Gives ids and names.",
+    effect: Effect::Read,
+    input: schema_of::<Arguments>,
+    run: |access, arguments| Box::pin(async { find(access, parse(arguments)?).await }),
+};
+
+/// Arguments of `find_by_name`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Arguments {
+    /// The model, such as `res.partner`.
+    model: ModelName,
+    /// A part of the name, such as `azure`.
+    name: String,
+    /// How many records, 1 to 100. Default 10.
+    #[serde(default)]
+    #[schemars(with = "i64", extend("minimum" = 1, "maximum" = 100))]
+    limit: Option<i64>,
+    /// Company, language, time zone.
+    #[serde(default)]
+    #[schemars(with = "ContextRequest")]
+    context: Option<ContextRequest>,
+}
+
+async fn find(access: &Access<'_>, arguments: Arguments) -> Result<String, ToolError> {
+    let Arguments { model, name, limit: asked, context } = arguments;
+    let limit = limit(asked, DEFAULT_LIMIT, MAX_LIMIT)?;
+    access.may_read(&model)?;
+    if name.chars().count() > MAX_NAME || name.contains('\0') {
+        return Err(ToolError::Arguments(format!(
+            "argument `name` does not fit: a part of a name has at most {MAX_NAME} characters and no NUL"
+        )));
+    }
+    let (context, companies) = access.context(context.as_ref(), false).await?;
+    let call = Call::name_search(model.clone(), &name, &Domain::default(), limit + 1).in_context(context);
+    let answer = access.call(call).await?;
+    let (shaped, more) = shape::names(&answer, limit, ANSWER_BYTES).map_err(Denied::from)?;
+    let mut text = shaped.text;
+    if shaped.shown == 0 {
+        text = format!("No record of `{model}` has that in its name; try a shorter part, or search_records.");
+    } else if more {
+        notes::line(&mut text, "there are more; write more of the name, or use search_records");
+    }
+    notes::cover(&mut text, access, &model, &companies, false);
+    Ok(text)
+}

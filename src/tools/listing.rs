@@ -1,0 +1,120 @@
+//! The list of tools, as MCP wants it.
+
+use std::sync::LazyLock;
+
+use serde::Serialize;
+use serde_json::{Value, json, value::RawValue};
+
+use super::{ALL, Tool};
+use crate::{
+    mcp::{Era, Malformed},
+    odoo::Effect,
+};
+
+/// Tools on one page of the list.
+const PAGE: usize = 50;
+/// How long a client may keep the list, in milliseconds.
+const TTL_MS: u32 = 300_000;
+
+/// One page of the list.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Page {
+    tools: Vec<&'static RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+    /// 2026-07-28, "Caching"; older clients do not know it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl_ms: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_scope: Option<&'static str>,
+}
+
+/// Each tool's entry, written once.
+static ENTRIES: LazyLock<Vec<(&'static Tool, Box<RawValue>)>> = LazyLock::new(|| {
+    ALL.iter()
+        .filter_map(|tool| serde_json::value::to_raw_value(&entry(tool)).ok().map(|raw| (tool, raw)))
+        .collect()
+});
+
+fn entry(tool: &Tool) -> Value {
+    json!({
+        "name": tool.name,
+        "title": tool.title,
+        "description": tool.description,
+        "inputSchema": (tool.input)(),
+        "annotations": {
+            "title": tool.title,
+            "readOnlyHint": tool.effect.is_read(),
+            "destructiveHint": !tool.effect.is_read(),
+            "idempotentHint": tool.effect.is_read(),
+            "openWorldHint": false,
+        },
+    })
+}
+
+/// A page of the tools whose effect is open to the caller, in a fixed order.
+///
+/// # Errors
+/// [`Malformed::Params`] when the cursor is none of ours.
+pub fn list(
+    opens: impl Fn(Effect) -> bool,
+    cursor: Option<&str>,
+    era: Era,
+) -> Result<Page, Malformed> {
+    let open: Vec<&'static RawValue> = ENTRIES
+        .iter()
+        .filter(|(tool, _)| opens(tool.effect))
+        .map(|(_, entry)| &**entry)
+        .collect();
+    let begin = match cursor {
+        None => 0,
+        Some(cursor) => cursor
+            .strip_prefix("tools-")
+            .and_then(|number| number.parse::<usize>().ok())
+            .filter(|begin| (1..open.len()).contains(begin))
+            .ok_or_else(|| Malformed::Params("this `cursor` is not one of this list; begin without one".to_owned()))?,
+    };
+    let next = begin.saturating_add(PAGE);
+    let stateless = era == Era::Stateless;
+    Ok(Page {
+        next_cursor: (next < open.len()).then(|| format!("tools-{next}")),
+        tools: open.into_iter().skip(begin).take(PAGE).collect(),
+        ttl_ms: stateless.then_some(TTL_MS),
+        // What is listed depends on the caller's roles.
+        cache_scope: stateless.then_some("private"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::{ENTRIES, list};
+    use crate::mcp::Era;
+
+    #[test]
+    fn the_whole_list_as_a_model_reads_it() {
+        let tools: Vec<Value> =
+            ENTRIES.iter().map(|(_, raw)| serde_json::from_str(raw.get()).unwrap()).collect();
+        insta::assert_snapshot!(serde_json::to_string_pretty(&tools).unwrap());
+    }
+
+    #[test]
+    fn the_list_stays_small_and_within_what_every_model_can_take() {
+        let page = serde_json::to_string(&list(|_| true, None, Era::Stateless).unwrap()).unwrap();
+        assert!(page.len() < 12_000, "{} bytes", page.len());
+        for word in ["$ref", "anyOf", "oneOf", "$schema", "$defs", "{}"] {
+            assert!(!page.contains(word), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_caller_who_may_read_nothing_sees_no_tool_and_a_strange_cursor_is_refused() {
+        let none = serde_json::to_value(list(|_| false, None, Era::Handshake).unwrap()).unwrap();
+        assert_eq!(none, serde_json::json!({ "tools": [] }));
+        for strange in ["", "x", "tools-0", "tools-99", "tools--1"] {
+            assert!(list(|_| true, Some(strange), Era::Handshake).is_err(), "{strange}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! `read_records`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{
+    ANSWER_BYTES, Tool, ToolError,
+    arguments::{parse, schema_of},
+    notes,
+    search_records::{merged, visible},
+};
+use crate::{
+    access::{Access, ContextRequest, Denied, fit_fields},
+    odoo::{Call, Domain, Effect, FieldName, ModelName, Order, RecordId},
+    shape,
+};
+
+/// Records at the most.
+const MAX_IDS: usize = 200;
+
+pub(super) const TOOL: Tool = Tool {
+    name: "read_records",
+    title: "Read records",
+    description: "Read records of an Odoo model by their ids, archived ones too. \
+                  Without fields, the most useful ones are shown. \
+                  Ids that do not exist or may not be seen are named.",
+    effect: Effect::Read,
+    input: schema_of::<Arguments>,
+    run: |access, arguments| Box::pin(async { read(access, parse(arguments)?).await }),
+};
+
+/// Arguments of `read_records`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Arguments {
+    /// The model, such as `res.partner`.
+    model: ModelName,
+    /// The ids of the records, 1 to 200 of them, such as [7, 12].
+    #[schemars(extend("minItems" = 1, "maxItems" = 200))]
+    ids: Vec<RecordId>,
+    /// Technical names of fields, such as ["name","email"]; without dots.
+    #[serde(default)]
+    fields: Vec<FieldName>,
+    /// Company, language, time zone.
+    #[serde(default)]
+    #[schemars(with = "ContextRequest")]
+    context: Option<ContextRequest>,
+}
+
+async fn read(access: &Access<'_>, arguments: Arguments) -> Result<String, ToolError> {
+    let Arguments { model, mut ids, fields, context } = arguments;
+    if ids.is_empty() || ids.len() > MAX_IDS {
+        return Err(ToolError::Arguments(format!(
+            "argument `ids` does not fit: name 1 to {MAX_IDS} records, not {}",
+            ids.len()
+        )));
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    ids.retain(|id| seen.insert(*id));
+    let schema = access.schema(&model).await?;
+    let columns = if fields.is_empty() {
+        shape::default_fields(&schema)
+    } else {
+        fit_fields(&schema, &model, &fields)?
+    };
+    let (context, companies) = access.context(context.as_ref(), true).await?;
+    // By searching for the ids: `read` fails as a whole when a rule hides one of them.
+    let numbers: Vec<u32> = ids.iter().map(|id| id.get()).collect();
+    let domain = Domain::parse(&json!([["id", "in", numbers]]))
+        .map_err(|error| Denied::Unfit(error.to_string()))?;
+    let limit = u32::try_from(ids.len()).unwrap_or(1);
+    let reading = access
+        .read(&columns, |fields| {
+            let fields = if fields.is_empty() { &[FieldName::known("id")] } else { fields };
+            Call::search_read(model.clone(), &domain, fields, &Order::default(), 0, limit)
+                .in_context(context.clone())
+        })
+        .await?;
+    let mut rows = merged(&reading.answers)?;
+    rows.sort_by_ids(&ids);
+
+    let found: std::collections::BTreeSet<i64> = rows.ids().collect();
+    let missing: Vec<String> = ids
+        .iter()
+        .filter(|id| !found.contains(&i64::from(id.get())))
+        .map(ToString::to_string)
+        .collect();
+    if rows.is_empty() {
+        return Err(Denied::Unfit(format!(
+            "none of these records of `{model}` exists or may be seen by this Odoo user: {}; search_records finds the right ids",
+            missing.join(", ")
+        ))
+        .into());
+    }
+    let shaped = shape::table(&rows, &schema, &visible(&columns, &reading.left_out), ANSWER_BYTES);
+    let mut text = shaped.text;
+    if shaped.shown < rows.len() {
+        let rest: Vec<String> = rows.ids().skip(shaped.shown).map(|id| id.to_string()).collect();
+        notes::line(&mut text, &format!("cut to fit; not shown: {}; read them apart or name fewer fields", rest.join(", ")));
+    }
+    if !missing.is_empty() {
+        notes::line(&mut text, &format!("no such record, or not to be seen by this Odoo user: {}", missing.join(", ")));
+    }
+    notes::left_out(&mut text, &reading.left_out);
+    notes::cover(&mut text, access, &model, &companies, true);
+    Ok(text)
+}

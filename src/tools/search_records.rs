@@ -1,0 +1,132 @@
+//! `search_records`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{
+    ANSWER_BYTES, Tool, ToolError,
+    arguments::{DomainArgument, OrderArgument, limit, parse, schema_of},
+    notes,
+};
+use crate::{
+    access::{Access, ContextRequest, fit_fields, fit_order},
+    odoo::{Call, Effect, FieldName, ModelName},
+    shape::{self, Page, Rows},
+};
+
+/// Records without a limit of the caller's.
+const DEFAULT_LIMIT: u32 = 20;
+/// Records at the most.
+const MAX_LIMIT: u32 = 200;
+
+pub(super) const TOOL: Tool = Tool {
+    name: "search_records",
+    title: "Search records",
+    description: "Find records of an Odoo model and show them as a table, 20 at a time. \
+                  Name the fields you need; without, the most useful ones are shown. \
+                  When there is more, the answer ends with a cursor for the next page.",
+    effect: Effect::Read,
+    input: schema_of::<Arguments>,
+    run: |access, arguments| Box::pin(async { search(access, parse(arguments)?).await }),
+};
+
+/// Arguments of `search_records`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Arguments {
+    /// The model, such as `res.partner`.
+    model: ModelName,
+    /// Odoo domain, such as [["is_company","=",true],["name","ilike","azure"]]; "|", "&", "!" stand before what they join. All records when left out.
+    #[serde(default)]
+    domain: DomainArgument,
+    /// Technical names of fields, such as ["name","email"]; without dots.
+    #[serde(default)]
+    fields: Vec<FieldName>,
+    /// How many records, 1 to 200. Default 20.
+    #[serde(default)]
+    #[schemars(with = "i64", extend("minimum" = 1, "maximum" = 200))]
+    limit: Option<i64>,
+    /// Such as `date_order desc, id`.
+    #[serde(default)]
+    order: OrderArgument,
+    /// The cursor of the page before, with all other arguments as they were.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    cursor: Option<String>,
+    /// Whether archived records are found too.
+    #[serde(default)]
+    archived: bool,
+    /// Company, language, time zone.
+    #[serde(default)]
+    #[schemars(with = "ContextRequest")]
+    context: Option<ContextRequest>,
+}
+
+async fn search(access: &Access<'_>, arguments: Arguments) -> Result<String, ToolError> {
+    let Arguments { model, domain, fields, limit: asked, order, cursor, archived, context } = arguments;
+    let limit = limit(asked, DEFAULT_LIMIT, MAX_LIMIT)?;
+    let schema = access.schema(&model).await?;
+    let columns = if fields.is_empty() {
+        shape::default_fields(&schema)
+    } else {
+        fit_fields(&schema, &model, &fields)?
+    };
+    fit_order(&schema, &model, &order.0)?;
+    let order = order.0.total();
+    let domain = access.fit_domain(&model, domain.0).await?;
+    let (context, companies) = access.context(context.as_ref(), archived).await?;
+
+    let search = format!("{model}\n{}\n{order}\n{columns:?}\n{context:?}", domain.to_json());
+    let page = match cursor.as_deref() {
+        Some(cursor) if !cursor.is_empty() => Page::parse(cursor, search.as_bytes())?,
+        _ => Page::start(),
+    };
+    // One more than shown, to know whether there is a next page without counting.
+    let reading = access
+        .read(&columns, |fields| {
+            let fields = if fields.is_empty() { &[FieldName::known("id")] } else { fields };
+            Call::search_read(model.clone(), &domain, fields, &order, page.offset, limit + 1)
+                .in_context(context.clone())
+        })
+        .await?;
+    let mut rows = merged(&reading.answers)?;
+    let more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
+    rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+
+    let mut text = String::new();
+    if rows.is_empty() {
+        notes::line(&mut text, if page.offset == 0 { "No record matches." } else { "There are no more records." });
+    } else {
+        let shown = visible(&columns, &reading.left_out);
+        let shaped = shape::table(&rows, &schema, &shown, ANSWER_BYTES);
+        text = shaped.text;
+        if more || shaped.shown < rows.len() {
+            let cut = if shaped.shown < rows.len() { " (cut to fit; name fewer fields for more)" } else { "" };
+            notes::line(
+                &mut text,
+                &format!("{} records shown{cut}, there are more; next page: cursor `{}`", shaped.shown, page.next(shaped.shown, search.as_bytes())),
+            );
+        } else {
+            notes::line(&mut text, &format!("{} records, no more.", shaped.shown));
+        }
+    }
+    notes::left_out(&mut text, &reading.left_out);
+    notes::cover(&mut text, access, &model, &companies, archived);
+    Ok(text)
+}
+
+/// The rows of several answers about the same records.
+pub(super) fn merged(answers: &[bytes::Bytes]) -> Result<Rows<'_>, crate::access::Denied> {
+    let mut answers = answers.iter();
+    let Some(first) = answers.next() else { return Ok(Rows::parse(b"[]")?) };
+    let mut rows = Rows::parse(first)?;
+    for other in answers {
+        rows.merge(Rows::parse(other)?);
+    }
+    Ok(rows)
+}
+
+/// The columns without those that could not be read.
+pub(super) fn visible(columns: &[FieldName], left_out: &[FieldName]) -> Vec<FieldName> {
+    columns.iter().filter(|name| !left_out.contains(name)).cloned().collect()
+}
