@@ -1,1 +1,4 @@
 //! Behaviour seen from outside: a gateway in process on port 0.
+
+#[cfg(test)]
+mod config_messages;
