@@ -14,8 +14,9 @@ use toml::{
 };
 
 use super::{
+    form::Form,
     mistake::{Mistake, Mistakes, Place},
-    quote::{cover_blindly, quote, sounds_secret},
+    quote::{cover_blindly, may_be_a_secret, quote, sounds_secret},
 };
 
 /// No configuration is longer, and no secret's file; both are read whole.
@@ -65,7 +66,7 @@ impl File {
     ///
     /// # Errors
     /// Every place where it is not TOML, or that it cannot be read.
-    pub(super) fn read(path: &Path) -> Result<Self, Mistakes> {
+    pub(super) fn read(path: &Path, form: Form<'_>) -> Result<Self, Mistakes> {
         let bytes = read_bounded(path).map_err(|error| {
             unreadable(
                 path,
@@ -83,10 +84,10 @@ impl File {
                 + 1;
             unreadable(path, &format!("line {line} is not UTF-8"), Place::Whole)
         })?;
-        Self::parse(path, text)
+        Self::parse(path, text, form)
     }
 
-    fn parse(path: &Path, text: String) -> Result<Self, Mistakes> {
+    fn parse(path: &Path, text: String, form: Form<'_>) -> Result<Self, Mistakes> {
         let (tree, slips) = DeTable::parse_recoverable(&text);
         let mut spans = BTreeMap::new();
         walk_table(tree.get_ref(), &mut Vec::new(), &mut spans);
@@ -107,7 +108,7 @@ impl File {
         } else {
             slips
         };
-        let covered = cover_blindly(&text);
+        let covered = cover_blindly(&text, &form.harmless());
         let mut mistakes: Vec<Mistake> = slips
             .iter()
             .map(|slip| {
@@ -194,15 +195,17 @@ fn unreadable(path: &Path, message: &str, place: fn(PathBuf) -> Place) -> Mistak
     })
 }
 
-/// What must not be quoted: values of secret keys, and URLs with a user in them.
+/// What must not be quoted: values of secret keys, URLs with a user in them,
+/// and what may be a secret in a wrong place.
 fn covered(text: &str, spans: &BTreeMap<Vec<String>, Spans>) -> Vec<Range<usize>> {
     spans
         .iter()
         .filter(|(key, spans)| {
             key.last().is_some_and(|name| sounds_secret(name))
-                || text
-                    .get(spans.value.clone())
-                    .is_some_and(|value| value.contains("://") && value.contains('@'))
+                || text.get(spans.value.clone()).is_some_and(|value| {
+                    let with_user = value.contains("://") && value.contains('@');
+                    with_user || may_be_a_secret(value.trim_matches(['"', '\'']))
+                })
         })
         .filter_map(|(_, spans)| spans.secret())
         .collect()

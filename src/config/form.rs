@@ -4,7 +4,7 @@
 //! along the values, so that every mistake is found in one go, each with its
 //! place. (serde stops at the first.)
 
-use std::net::SocketAddr;
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use figment::value::{Dict, Value};
 use schemars::{Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
@@ -130,6 +130,18 @@ impl<'a> Form<'a> {
     /// The rule for the names in a map.
     pub(super) fn names(self) -> Option<&'a str> {
         self.0.get("propertyNames")?.get("format")?.as_str()
+    }
+
+    /// The names of all keys below that hold no secret.
+    pub(super) fn harmless(self) -> BTreeSet<String> {
+        let mut names: BTreeSet<String> = self.each().map(Form::harmless).unwrap_or_default();
+        for (name, form) in self.keys() {
+            if !sounds_secret(name) {
+                names.insert(name.to_owned());
+            }
+            names.extend(form.harmless());
+        }
+        names
     }
 
     fn required(self, key: &str) -> bool {

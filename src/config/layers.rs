@@ -64,7 +64,11 @@ impl Layers {
     /// # Errors
     /// When the file is no TOML; single wrong variables are kept in `mistakes`.
     pub(super) fn read(sources: &Sources, form: Form<'_>) -> Result<Self, Mistakes> {
-        let file = sources.file.as_deref().map(File::read).transpose()?;
+        let file = sources
+            .file
+            .as_deref()
+            .map(|path| File::read(path, form))
+            .transpose()?;
         let nothing = toml::Table::new();
         let written = file.as_ref().map_or(&nothing, File::table);
 
@@ -211,7 +215,7 @@ fn odoo(
 ) -> Vec<Layer> {
     let given: Vec<(&str, &str, &str)> = ODOO
         .iter()
-        .filter_map(|(name, key)| Some((*name, *key, sources.odoo(name)?)))
+        .filter_map(|(name, key)| Some((*name, *key, sources.variable(name)?)))
         .collect();
     let Some((first, ..)) = given.first() else {
         return Vec::new();
@@ -241,14 +245,15 @@ fn odoo(
         ));
         return Vec::new();
     }
-    if sources.odoo("ODOO_API_KEY").is_some() && sources.odoo("ODOO_API_KEY_FILE").is_some() {
+    if sources.variable("ODOO_API_KEY").is_some() && sources.variable("ODOO_API_KEY_FILE").is_some()
+    {
         mistakes.push(of_variable(
             "ODOO_API_KEY",
             "ODOO_API_KEY and ODOO_API_KEY_FILE are both set",
             Some("set one of them"),
         ));
     }
-    if names.is_empty() && sources.odoo("ODOO_URL").is_none() {
+    if names.is_empty() && sources.variable("ODOO_URL").is_none() {
         mistakes.push(of_variable(
             first,
             "there is no instance for this to belong to",

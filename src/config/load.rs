@@ -9,7 +9,7 @@ use super::{
     file::Part,
     form::{Form, Misfit, schema},
     layers::Layers,
-    mistake::{Mistake, Mistakes, dotted},
+    mistake::{Mistake, Mistakes, dotted, sorted},
     quote::sounds_secret,
     sources::Sources,
 };
@@ -65,9 +65,21 @@ pub fn load(sources: &Sources) -> Result<Checked, Mistakes> {
             config,
             secrets,
             keyring,
-            warnings,
+            warnings: sorted(warnings),
         }),
         _ => Err(Mistakes::new(mistakes)),
+    }
+}
+
+/// The configuration as it is written, for `gatepost key`: no other file is
+/// read, and what must fit between keys is not looked at.
+///
+/// # Errors
+/// Everything that is wrong with single keys.
+pub fn load_form(sources: &Sources) -> Result<Config, Mistakes> {
+    match read(sources)? {
+        (Some(config), layers) if layers.mistakes.is_empty() => Ok(config),
+        (_, layers) => Err(Mistakes::new(layers.mistakes)),
     }
 }
 

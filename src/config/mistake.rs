@@ -87,6 +87,15 @@ impl fmt::Display for Mistake {
     }
 }
 
+/// Those in the file first and in its order.
+pub(super) fn sorted(mut mistakes: Vec<Mistake>) -> Vec<Mistake> {
+    mistakes.sort_by_key(|mistake| {
+        let place = &mistake.place;
+        (place.line().unwrap_or(usize::MAX), place.column())
+    });
+    mistakes
+}
+
 /// A path of keys as it is shown: `roles.reader.rules[0].models`.
 pub(super) fn dotted(path: &[String]) -> String {
     let mut shown = String::new();
@@ -114,13 +123,9 @@ pub(super) fn shortened(text: &str) -> String {
 pub struct Mistakes(Vec<Mistake>);
 
 impl Mistakes {
-    /// The mistakes, those in the file first and in its order.
-    pub(super) fn new(mut mistakes: Vec<Mistake>) -> Self {
-        mistakes.sort_by_key(|mistake| {
-            let place = &mistake.place;
-            (place.line().unwrap_or(usize::MAX), place.column())
-        });
-        Self(mistakes)
+    /// The mistakes, in order.
+    pub(super) fn new(mistakes: Vec<Mistake>) -> Self {
+        Self(sorted(mistakes))
     }
 
     /// One after the other.

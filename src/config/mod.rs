@@ -14,6 +14,8 @@ mod layers;
 mod load;
 mod mistake;
 mod quote;
+#[cfg(test)]
+mod reference;
 mod role;
 mod server;
 mod sources;
@@ -26,7 +28,7 @@ use serde::Deserialize;
 pub use admin::Admin;
 pub use instance::Instance;
 pub use keys::Keys;
-pub use load::{Checked, load, load_admin};
+pub use load::{Checked, load, load_admin, load_form};
 pub use mistake::{Mistake, Mistakes, Place};
 pub use role::{Operation, Role, Rule};
 pub use server::{Server, Tls};

@@ -1,6 +1,6 @@
 //! A line of the file with carets under it, and nothing secret in it.
 
-use std::{fmt::Write as _, ops::Range};
+use std::{collections::BTreeSet, fmt::Write as _, ops::Range};
 
 /// What stands where a value is covered.
 const COVER: &str = "***";
@@ -66,35 +66,53 @@ pub(super) fn quote(
 }
 
 /// What to cover in a file that does not even parse, where no tree says which
-/// text is a value: whatever stands behind a word that sounds like a secret.
-pub(super) fn cover_blindly(text: &str) -> Vec<Range<usize>> {
+/// text is a value: all but headers, and plain values of harmless keys.
+///
+/// A slip may have hit the name of a secret's key, or what separates it from
+/// its neighbours, so only what is surely harmless is shown.
+pub(super) fn cover_blindly(text: &str, harmless: &BTreeSet<String>) -> Vec<Range<usize>> {
     let mut covered = Vec::new();
     let mut start = 0;
-    // Whether the value under way is a secret one, for those of several lines.
-    let mut secret = false;
     let mut long_text = false;
     for line in text.split_inclusive('\n') {
         let end = start + line.len();
-        if long_text {
-            covered.push(start..end);
-        } else if let Some(equals) = line.find('=') {
-            let words = line
-                .split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-')))
-                .filter(|word| sounds_secret(word));
-            secret = words.count() > 0 || line.contains('@');
-            if secret {
-                covered.push(start + equals + 1..end);
-            }
-        } else if line.trim_start().starts_with('[') {
-            secret = false;
-        } else if secret {
-            covered.push(start..end);
-        }
+        let shown = if long_text {
+            0
+        } else {
+            surely_harmless(line, harmless)
+        };
+        covered.push(start + shown..end);
         let fences = line.matches("\"\"\"").count() + line.matches("'''").count();
         long_text ^= fences % 2 == 1;
         start = end;
     }
     covered
+}
+
+/// How much of a line can be shown, from its start.
+fn surely_harmless(line: &str, harmless: &BTreeSet<String>) -> usize {
+    let quotes = line.matches(['"', '\'']).count();
+    let Some((key, value)) = line.split_once('=') else {
+        let header = line.trim_start().starts_with('[') && quotes == 0;
+        return if header { line.len() } else { 0 };
+    };
+    let value = value.trim();
+    let plain = !value.contains(['=', '@', '{']) && (quotes <= 2 || value.starts_with('['));
+    let name = key.rsplit('.').next().unwrap_or_default().trim();
+    let words = value.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-')));
+    if plain && harmless.contains(name) && !words.into_iter().any(sounds_secret) {
+        line.len()
+    } else if key.contains(['"', '\'']) {
+        0
+    } else {
+        key.len() + 1
+    }
+}
+
+/// Whether a text that should name a file may be the secret itself: a long
+/// word, such as the 40 hex digits of an Odoo API key.
+pub(super) fn may_be_a_secret(text: &str) -> bool {
+    text.len() >= 20 && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// Whether a key of this name may hold a secret. A path to one is none.
@@ -116,6 +134,8 @@ fn floor(text: &str, index: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::{cover_blindly, quote, sounds_secret};
@@ -166,11 +186,15 @@ mod tests {
             "api_key = \"hunter2\nx = 1",
             "api_key = hunter2",
             "api_key =\nhunter2",
+            "api_key \"hunter2\"",
             "api_key = '''\nabc=\nhunter2",
             "a = { api_key = 'hunter2 }",
+            "ap}_k = \"hunter2\"",
+            "url = \"x\" ap_k} \"hunter2\"",
+            "url = \"x\"\n\"hunter2\"",
             "url = \"https://u:hunter2@odoo\nb",
         ] {
-            let covered = cover_blindly(text);
+            let covered = cover_blindly(text, &BTreeSet::from(["url".to_owned()]));
             for line in 0..text.lines().count() {
                 let at: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
                 let (_, _, shown) = quote(text, &(at..at + 1), &covered);
@@ -182,7 +206,7 @@ mod tests {
     proptest! {
         #[test]
         fn quoting_takes_any_text_and_any_span(text in "\\PC*[\n\r\tä=]*\\PC*", a in 0_usize..80, b in 0_usize..80) {
-            let (line, column, _) = quote(&text, &(a..b), &cover_blindly(&text));
+            let (line, column, _) = quote(&text, &(a..b), &cover_blindly(&text, &BTreeSet::new()));
             prop_assert!(line >= 1 && column >= 1);
         }
     }

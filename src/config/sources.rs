@@ -67,9 +67,19 @@ impl Sources {
         }
     }
 
-    /// The variable's value; an empty `ODOO_…` is like none, for composition
-    /// files pass on what is not set as an empty text.
-    pub(super) fn odoo(&self, name: &str) -> Option<&str> {
+    /// What is to be logged (`GATEPOST_LOG`), such as `info,gatepost=debug`.
+    pub fn log_filter(&self) -> Option<&str> {
+        self.variable("GATEPOST_LOG")
+    }
+
+    /// How it is written (`GATEPOST_LOG_FORMAT`), such as `json`.
+    pub fn log_format(&self) -> Option<&str> {
+        self.variable("GATEPOST_LOG_FORMAT")
+    }
+
+    /// The variable's value; an empty one is like none, for composition files
+    /// pass on what is not set as an empty text.
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
         self.environment
             .get(name)
             .map(String::as_str)

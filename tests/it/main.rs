@@ -1,4 +1,6 @@
 //! Behaviour seen from outside: a gateway in process on port 0.
 
 #[cfg(test)]
+mod config_layers;
+#[cfg(test)]
 mod config_messages;

@@ -227,12 +227,18 @@ impl Check<'_> {
         );
         let key = match (&instance.api_key, &instance.api_key_file) {
             (None, None) => {
+                let variable = match self.config.instances.len() {
+                    1 => "ODOO_API_KEY".to_owned(),
+                    _ => format!(
+                        "GATEPOST_INSTANCES__{}__API_KEY",
+                        name.as_str().to_ascii_uppercase().replace('-', "_")
+                    ),
+                };
                 self.wrong(
                     here,
                     "the API key of an Odoo user is missing",
                     Some(&format!(
-                        "set `api_key_file` to a file that holds it, or the variable GATEPOST_INSTANCES__{}__API_KEY",
-                        name.as_str().to_ascii_uppercase().replace('-', "_")
+                        "set `api_key_file` to a file that holds it, or {variable}"
                     )),
                 );
                 return;
@@ -442,9 +448,10 @@ impl Check<'_> {
                 place: self.layers.whole(),
                 key: String::new(),
                 message: "NOBODY CAN GET IN: there is no API key and no other way to prove who one is".to_owned(),
-                hint: Some(
-                    "set `keys.file` (GATEPOST_KEYS__FILE), give a role rules, and make a key: `gatepost key new --role reader --name NAME`".to_owned(),
-                ),
+                hint: Some(match self.config.keys.file {
+                    Some(_) => "make a key: `gatepost key new --role ROLE --name NAME`".to_owned(),
+                    None => "set `keys.file` (GATEPOST_KEYS__FILE), configure a role, and make a key: `gatepost key new --role ROLE --name NAME`".to_owned(),
+                }),
             });
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
-use crate::config::file::read_bounded;
+use crate::config::{file::read_bounded, quote::may_be_a_secret};
 
 /// Folders that an orchestrator fills for one container alone. The files in
 /// them are readable by everybody in it, by default and without harm.
@@ -14,8 +14,15 @@ const MOUNTED: [&str; 2] = ["/run/secrets", "/var/run/secrets"];
 /// # Errors
 /// What is wrong with the file; nothing of what it holds.
 pub(super) fn read(path: &Path) -> Result<String, String> {
-    let bytes = read_bounded(path)
-        .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+    let bytes = read_bounded(path).map_err(|error| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if may_be_a_secret(&name) {
+            // Not repeated: people put the key itself here.
+            "there is no such file; `api_key_file` is the path of a file that holds the key, `api_key` is the key itself".to_owned()
+        } else {
+            format!("{} cannot be read: {error}", path.display())
+        }
+    })?;
     let text = String::from_utf8(bytes)
         .map_err(|_binary| format!("{} is not a text file", path.display()))?;
     fits(&text)
