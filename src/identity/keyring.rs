@@ -109,8 +109,13 @@ impl Keyring {
             return Err(damaged("it is larger than 4 MiB".to_owned()));
         }
         let text = fs::read_to_string(path).map_err(io)?;
-        let file: FileForm = toml::from_str(&text)
-            .map_err(|error| damaged(error.to_string().trim_end().to_owned()))?;
+        let file: FileForm = toml::from_str(&text).map_err(|error| {
+            // The line is not quoted: this may be a wrong file, with secrets in it.
+            let at = error.span().map_or(0, |span| span.start);
+            let before = text.get(..at).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            damaged(format!("line {line}: {}", error.message()))
+        })?;
         let mut keys = BTreeMap::new();
         for entry in file.keys {
             let shown: String = entry.id.chars().take(20).collect();
