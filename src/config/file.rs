@@ -67,13 +67,17 @@ impl File {
     /// # Errors
     /// Every place where it is not TOML, or that it cannot be read.
     pub(super) fn read(path: &Path, form: Form<'_>) -> Result<Self, Mistakes> {
-        let bytes = read_bounded(path).map_err(|error| {
+        let mut bytes = read_bounded(path).map_err(|error| {
             unreadable(
                 path,
                 &format!("the file cannot be read: {error}"),
                 Place::Whole,
             )
         })?;
+        // A byte order mark, as some editors for Windows write.
+        if bytes.starts_with(b"\xef\xbb\xbf") {
+            bytes.drain(..3);
+        }
         let text = String::from_utf8(bytes).map_err(|error| {
             let line = error
                 .as_bytes()

@@ -240,7 +240,11 @@ fn odoo(
     if names.len() > 1 || all_at_once {
         warnings.push(of_variable(
             first,
-            "several instances are configured, so the `ODOO_…` variables are ignored",
+            if all_at_once {
+                "GATEPOST_INSTANCES sets the instances, so the `ODOO_…` variables are ignored"
+            } else {
+                "several instances are configured, so the `ODOO_…` variables are ignored"
+            },
             Some("set GATEPOST_INSTANCES__NAME__API_KEY_FILE and its like instead"),
         ));
         return Vec::new();

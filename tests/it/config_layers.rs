@@ -442,6 +442,11 @@ fn loading_again_gives_the_same_and_a_bad_file_is_an_error() {
 }
 
 #[test]
+fn a_byte_order_mark_is_no_mistake() {
+    assert!(read(&format!("\u{feff}{ONE}"), &[]).is_ok());
+}
+
+#[test]
 fn sources_keep_the_values_of_variables_to_themselves() {
     let sources = Sources::with_environment(None, [("ODOO_API_KEY", "hunter2"), ("OTHER", "x")]);
     let shown = format!("{sources:?}");
