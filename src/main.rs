@@ -1,3 +1,7 @@
 //! The `gatepost` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gatepost::cli::run(std::env::args_os())
+}

@@ -2,14 +2,19 @@
 
 use std::net::SocketAddr;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, de};
+
+use super::form;
 
 /// The listener with `/livez`, `/readyz` and `/metrics`. It asks for no
 /// proof: keep it inside.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
     /// The address. Default `127.0.0.1:9090`; an empty text switches it off.
+    #[serde(deserialize_with = "address_or_off")]
+    #[schemars(schema_with = "form::address_or_off")]
     pub listen: Option<SocketAddr>,
 }
 
@@ -19,4 +24,15 @@ impl Default for Admin {
             listen: Some(SocketAddr::from(([127, 0, 0, 1], 9090))),
         }
     }
+}
+
+/// An address, or nothing for an empty text: TOML has no null.
+fn address_or_off<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(de::Error::custom)
 }

@@ -2,10 +2,11 @@
 
 use std::{fmt, path::PathBuf};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// One Odoo database and how to reach it.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Instance {
     /// The server, such as `http://odoo:8069`.
@@ -18,6 +19,7 @@ pub struct Instance {
     pub api_key: Option<String>,
     /// The file that holds the API key and nothing else.
     #[serde(default)]
+    #[schemars(extend("format" = "path"))]
     pub api_key_file: Option<PathBuf>,
     /// The URLs under which clients reach this instance, such as
     /// `https://mcp.example.com/production/mcp` or `https://production.example.com/mcp`.
@@ -28,29 +30,37 @@ pub struct Instance {
     pub web_url: Option<String>,
     /// PEM certificates to trust for `https://` instead of the system's.
     #[serde(default)]
+    #[schemars(extend("format" = "path"))]
     pub ca_file: Option<PathBuf>,
     /// How long a connection may take, in milliseconds. Default 3,000.
     #[serde(default = "connect_timeout")]
+    #[schemars(range(min = 10, max = 120_000))]
     pub connect_timeout_ms: u64,
     /// How long Odoo may take to answer, in milliseconds. Default 30,000.
     #[serde(default = "timeout")]
+    #[schemars(range(min = 100, max = 3_600_000))]
     pub timeout_ms: u64,
     /// The largest answer that is read from Odoo, in bytes. Default 16 MiB.
     #[serde(default = "max_answer")]
+    #[schemars(range(min = 1_024, max = 1_073_741_824))]
     pub max_answer_bytes: usize,
     /// Calls under way at once: about four for each of Odoo's workers, and
     /// never more than eight, the share of its listen queue. Default 8.
     #[serde(default = "max_in_flight")]
+    #[schemars(range(min = 1, max = 256))]
     pub max_in_flight: usize,
     /// Calls that may wait for their turn. Default 64.
     #[serde(default = "max_waiting")]
+    #[schemars(range(min = 0, max = 100_000))]
     pub max_waiting: usize,
     /// How long a call waits for its turn, in milliseconds. Default 10,000.
     #[serde(default = "max_wait")]
+    #[schemars(range(min = 1, max = 600_000))]
     pub max_wait_ms: u64,
     /// How long what Odoo says of its models and fields is believed, in
     /// seconds. Default 300.
     #[serde(default = "schema_ttl")]
+    #[schemars(range(min = 1, max = 86_400))]
     pub schema_ttl_s: u64,
 }
 

@@ -1,25 +1,43 @@
-//! The configuration file: one struct file per section.
+//! The configuration: one struct file per section, how it is read, and what
+//! must fit between its keys.
+//!
+//! [`load()`] is the way in. The environment is read here and nowhere else.
 
 mod admin;
+mod check;
+mod environment;
+mod file;
+mod form;
 mod instance;
 mod keys;
+mod layers;
+mod load;
+mod mistake;
+mod quote;
+#[cfg(test)]
+mod reference;
 mod role;
 mod server;
+mod sources;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use admin::Admin;
 pub use instance::Instance;
 pub use keys::Keys;
+pub use load::{Checked, load, load_admin, load_form};
+pub use mistake::{Mistake, Mistakes, Place};
 pub use role::{Operation, Role, Rule};
 pub use server::{Server, Tls};
+pub use sources::Sources;
 
 use crate::names::{InstanceName, RoleName};
 
 /// The whole configuration. Every key has its default here, in its type.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Where clients connect.
@@ -27,8 +45,10 @@ pub struct Config {
     /// Where operators look.
     pub admin: Admin,
     /// The Odoo instances by name; at least one.
+    #[schemars(extend("propertyNames" = { "format": "instance-name" }))]
     pub instances: BTreeMap<InstanceName, Instance>,
     /// The roles by name.
+    #[schemars(extend("propertyNames" = { "format": "role-name" }))]
     pub roles: BTreeMap<RoleName, Role>,
     /// Our own API keys.
     pub keys: Keys,

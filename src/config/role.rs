@@ -1,11 +1,16 @@
 //! `[roles.NAME]`: what may be done.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::policy::Pattern;
+use super::form;
+use crate::{
+    odoo::Effect,
+    policy::{self, Pattern},
+};
 
 /// A role: a list of rules, each of which opens something.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Role {
     /// The rules (`[[roles.NAME.rules]]`).
@@ -14,13 +19,15 @@ pub struct Role {
 }
 
 /// One thing that a role opens.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// Instances by name or pattern. Default: every instance.
     #[serde(default = "everywhere")]
+    #[schemars(schema_with = "form::patterns")]
     pub instances: Vec<Pattern>,
     /// Models by name or pattern, such as `["res.partner", "sale.*"]`.
+    #[schemars(schema_with = "form::patterns")]
     pub models: Vec<Pattern>,
     /// What may be done with them. Only `read` so far; default `["read"]`.
     #[serde(default = "read")]
@@ -28,11 +35,38 @@ pub struct Rule {
 }
 
 /// What may be done with a model's records.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
     /// Look at them.
     Read,
+}
+
+impl Role {
+    /// The role as policy knows it.
+    pub fn to_policy(&self) -> policy::Role {
+        policy::Role {
+            rules: self.rules.iter().map(Rule::to_policy).collect(),
+        }
+    }
+}
+
+impl Rule {
+    fn to_policy(&self) -> policy::Rule {
+        policy::Rule {
+            instances: self.instances.clone(),
+            models: self.models.clone(),
+            operations: self.operations.iter().map(|one| one.to_effect()).collect(),
+        }
+    }
+}
+
+impl Operation {
+    fn to_effect(self) -> Effect {
+        match self {
+            Self::Read => Effect::Read,
+        }
+    }
 }
 
 fn everywhere() -> Vec<Pattern> {

@@ -2,53 +2,68 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::form;
 use crate::names::RoleName;
 
 /// Where and how clients connect.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Server {
     /// Addresses to listen on. Default `127.0.0.1:8080`.
+    #[schemars(schema_with = "form::addresses")]
     pub listen: Vec<SocketAddr>,
     /// Certificate and key; without them the listeners speak plain HTTP.
     pub tls: Option<Tls>,
     /// The role of a caller without any proof. Only allowed when every
     /// address in `listen` is a loopback address. Default: nobody gets in.
+    #[schemars(schema_with = "form::role_name")]
     pub anonymous_role: Option<RoleName>,
     /// Web origins, such as `https://inspector.example`, whose pages may call
     /// us. Pages on loopback may when the listener is on loopback.
     pub allowed_origins: Vec<String>,
     /// The largest request body, in bytes. Default 1 MiB.
+    #[schemars(range(min = 1_024, max = 1_073_741_824))]
     pub max_body_bytes: usize,
     /// The largest request head, in bytes. Default 16 KiB.
+    #[schemars(range(min = 1_024, max = 1_048_576))]
     pub max_header_bytes: usize,
     /// How long a client may take to send a request head, and how long a kept
     /// connection may idle, in milliseconds. Default 15,000.
+    #[schemars(range(min = 100, max = 600_000))]
     pub header_timeout_ms: u64,
     /// How long a client may take to send a body, in milliseconds. Default 30,000.
+    #[schemars(range(min = 100, max = 3_600_000))]
     pub body_timeout_ms: u64,
     /// How long one write to a client may take, in milliseconds. Default 30,000.
+    #[schemars(range(min = 100, max = 3_600_000))]
     pub write_timeout_ms: u64,
     /// After how long a call that still runs is answered as an event stream,
     /// so that proxies on the way keep the connection, in milliseconds. Default 10,000.
+    #[schemars(range(min = 0, max = 600_000))]
     pub event_stream_after_ms: u64,
     /// How often such a stream gets a comment line, in milliseconds. Default 15,000.
+    #[schemars(range(min = 100, max = 600_000))]
     pub heartbeat_ms: u64,
     /// How long calls may go on after SIGTERM, in milliseconds. Default 30,000.
+    #[schemars(range(min = 0, max = 3_600_000))]
     pub drain_timeout_ms: u64,
     /// Connections at once; more wait in the kernel's queue. Default 10,000.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub max_connections: usize,
 }
 
 /// The certificate of the listeners; both files are read again when they change.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
     /// PEM file with the certificate chain, the server's own first.
+    #[schemars(extend("format" = "path"))]
     pub certificate_file: PathBuf,
     /// PEM file with the private key.
+    #[schemars(extend("format" = "path"))]
     pub key_file: PathBuf,
 }
 

@@ -1,1 +1,8 @@
 //! Behaviour seen from outside: a gateway in process on port 0.
+
+#[cfg(test)]
+mod cli_commands;
+#[cfg(test)]
+mod config_layers;
+#[cfg(test)]
+mod config_messages;

@@ -1,0 +1,92 @@
+//! `gatepost check`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use jiff::Timestamp;
+
+use super::{Failure, terminal};
+use crate::config::{Checked, Mistake, Sources, load};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  gatepost check --config config/gatepost.toml
+  gatepost check --config config/gatepost.toml --live
+
+It reads the configuration and every file that it names, and changes nothing.
+Mistakes and warnings go to standard error; a warning alone is no failure.
+Exit code 3: the configuration is wrong. 4, with --live: something does not answer.")]
+pub(super) struct Check {
+    /// The configuration [default: the one `GATEPOST_CONFIG` names, else none]
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Also ask every Odoo whether it answers and takes its API key
+    #[arg(long)]
+    pub(super) live: bool,
+}
+
+/// Says whether the configuration is right.
+///
+/// # Errors
+/// When it is not.
+pub(super) fn run(check: &Check) -> Result<(), Failure> {
+    let sources = Sources::new(check.config.clone());
+    let checked = load(&sources)?;
+    warn(&checked.warnings);
+    terminal::print(&summary(&sources, &checked, Timestamp::now()))?;
+    if check.live {
+        return Err(Failure::Failed("this build cannot ask Odoo yet".to_owned()));
+    }
+    Ok(())
+}
+
+/// Prints the warnings of a configuration.
+pub(super) fn warn(warnings: &[Mistake]) {
+    for warning in warnings {
+        terminal::explain(&format!("warning: {warning}\n"));
+    }
+}
+
+/// What is configured, in a few lines.
+fn summary(sources: &Sources, checked: &Checked, now: Timestamp) -> String {
+    let config = &checked.config;
+    let file = sources.file.as_ref().map_or_else(
+        || "the environment".to_owned(),
+        |file| file.display().to_string(),
+    );
+    let mut lines = vec![format!("{file} is right")];
+    let listen: Vec<String> = config
+        .server
+        .listen
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    lines.push(format!("  listen     {}", listen.join(", ")));
+    for (name, instance) in &config.instances {
+        let database = instance.database.as_deref().unwrap_or("the only database");
+        lines.push(format!(
+            "  instance   {name}: {database} on {}",
+            instance.url
+        ));
+    }
+    for (name, role) in &config.roles {
+        lines.push(format!(
+            "  role       {name}: {}",
+            counted(role.rules.len(), "rule")
+        ));
+    }
+    let good = checked.keyring.as_ref().map_or(0, |keys| {
+        keys.iter().filter(|(_, key)| key.is_good(now)).count()
+    });
+    lines.push(format!("  API keys   {good} in use"));
+    if !checked.warnings.is_empty() {
+        lines.push(format!("  {}", counted(checked.warnings.len(), "warning")));
+    }
+    lines.join("\n")
+}
+
+fn counted(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}

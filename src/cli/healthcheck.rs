@@ -1,0 +1,128 @@
+//! `gatepost healthcheck`.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _},
+    path::PathBuf,
+    time::Duration,
+};
+
+use clap::Args;
+use http::Uri;
+
+use super::Failure;
+use crate::config::{Sources, load_admin};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  gatepost healthcheck
+  gatepost healthcheck --url http://127.0.0.1:9090/readyz
+
+Without --url it asks `/livez` of the admin listener that is configured.
+Exit code 0: well. 1: it answered that it is not. 4: nothing answered.")]
+pub(super) struct Healthcheck {
+    /// What to ask
+    #[arg(long, value_name = "URL", conflicts_with = "config")]
+    url: Option<Uri>,
+    /// The configuration [default: the one `GATEPOST_CONFIG` names, else none]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// How long connecting and each reading and writing may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Enough for a status line; the rest of the answer is not looked at.
+const MAX_BYTES: u64 = 1024;
+
+/// Asks once. Plain HTTP by hand: this runs every few seconds, and shall not
+/// start a runtime each time.
+pub(super) fn run(healthcheck: &Healthcheck) -> Result<(), Failure> {
+    let (addresses, host, path) = match &healthcheck.url {
+        Some(url) => resolve(url)?,
+        None => {
+            let admin = load_admin(&Sources::new(healthcheck.config.clone()))?;
+            let address = admin.listen.map(reachable).ok_or_else(|| {
+                Failure::Unfit("the admin listener is switched off; name one by `--url`".to_owned())
+            })?;
+            (vec![address], address.to_string(), "/livez".to_owned())
+        }
+    };
+    let answer = ask(&addresses, &host, &path).map_err(|error| {
+        Failure::Unreachable(format!("http://{host}{path} does not answer: {error}"))
+    })?;
+    match status(&answer) {
+        Some(200..=299) => Ok(()),
+        Some(code) => Err(Failure::Failed(format!(
+            "http://{host}{path} answers {code}"
+        ))),
+        None => Err(Failure::Failed(format!(
+            "http://{host}{path} does not answer in HTTP"
+        ))),
+    }
+}
+
+fn resolve(url: &Uri) -> Result<(Vec<SocketAddr>, String, String), Failure> {
+    let host = url.host().filter(|_| url.scheme_str() == Some("http"));
+    let Some(host) = host else {
+        return Err(Failure::Unfit(
+            "the URL must be like `http://127.0.0.1:9090/livez`; the admin listener has no TLS"
+                .to_owned(),
+        ));
+    };
+    let port = url.port_u16().unwrap_or(80);
+    let addresses = (host.trim_matches(['[', ']']), port)
+        .to_socket_addrs()
+        .map_err(|error| Failure::Unreachable(format!("{host} is not found: {error}")))?
+        .collect();
+    let path = url.path_and_query().map_or("/", |path| path.as_str());
+    Ok((addresses, format!("{host}:{port}"), path.to_owned()))
+}
+
+/// The address at which this machine reaches a listener of its own.
+fn reachable(mut listen: SocketAddr) -> SocketAddr {
+    if listen.ip().is_unspecified() {
+        listen.set_ip(match listen.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    listen
+}
+
+fn ask(addresses: &[SocketAddr], host: &str, path: &str) -> std::io::Result<Vec<u8>> {
+    let mut last = std::io::Error::other("it has no address");
+    for address in addresses {
+        match TcpStream::connect_timeout(address, PATIENCE) {
+            Ok(mut stream) => {
+                stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_write_timeout(Some(PATIENCE))?;
+                // In one write: a server may answer after the first part.
+                let request =
+                    format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+                stream.write_all(request.as_bytes())?;
+                let mut answer = Vec::new();
+                let read = stream.take(MAX_BYTES).read_to_end(&mut answer);
+                // What came before a reset is an answer all the same.
+                return match read {
+                    Err(error) if answer.is_empty() => Err(error),
+                    _ => Ok(answer),
+                };
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// The code in `HTTP/1.1 200 OK`.
+fn status(answer: &[u8]) -> Option<u16> {
+    let line = answer.split(|byte| *byte == b'\r').next()?;
+    let line = std::str::from_utf8(line).ok()?;
+    line.strip_prefix("HTTP/1.")?
+        .split(' ')
+        .nth(1)?
+        .parse()
+        .ok()
+}

@@ -1,0 +1,79 @@
+//! `gatepost key list`.
+
+use clap::Args;
+use jiff::{Timestamp, Unit};
+
+use super::{Failure, Where, terminal};
+use crate::{
+    identity::{KeyId, Keyring, StoredKey},
+    names::RoleName,
+};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  gatepost key list --config config/gatepost.toml")]
+pub(super) struct List {
+    #[command(flatten)]
+    place: Where,
+}
+
+pub(super) fn run(list: &List) -> Result<(), Failure> {
+    let (file, _) = list.place.find()?;
+    let keys = match Keyring::load(&file) {
+        Err(error) if error.is_missing() => Keyring::default(),
+        result => result?,
+    };
+    let now = Timestamp::now();
+    let mut sorted: Vec<(&KeyId, &StoredKey)> = keys.iter().collect();
+    sorted.sort_by_key(|(id, key)| (key.created, *id));
+    let heads = ["ID", "STATE", "CREATED", "EXPIRES", "ROLES", "NAME"].map(str::to_owned);
+    let mut rows = vec![heads];
+    rows.extend(sorted.into_iter().map(|(id, key)| row(id, key, now)));
+    terminal::print(&table(&rows))
+}
+
+fn row(id: &KeyId, key: &StoredKey, now: Timestamp) -> [String; 6] {
+    let state = if key.revoked.is_some() {
+        "revoked"
+    } else if key.has_expired(now) {
+        "expired"
+    } else {
+        "good"
+    };
+    let roles: Vec<&str> = key.roles.iter().map(RoleName::as_str).collect();
+    [
+        id.to_string(),
+        state.to_owned(),
+        seconds(key.created),
+        key.expires.map_or_else(|| "-".to_owned(), seconds),
+        roles.join(","),
+        key.name.clone(),
+    ]
+}
+
+fn seconds(time: Timestamp) -> String {
+    time.round(Unit::Second).unwrap_or(time).to_string()
+}
+
+/// Columns under each other, the last one as wide as it is.
+fn table(rows: &[[String; 6]]) -> String {
+    let mut widths = [0; 6];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let lines: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            let cells: Vec<String> = row
+                .iter()
+                .zip(widths)
+                .map(|(cell, width)| format!("{cell:width$}"))
+                .collect();
+            cells.join("  ").trim_end().to_owned()
+        })
+        .collect();
+    lines.join("\n")
+}

@@ -1,0 +1,85 @@
+//! `gatepost key`.
+
+mod list;
+mod new;
+mod revoke;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::{Failure, expiry, terminal};
+use crate::{
+    config::{Config, Sources, load_form},
+    identity::BrokenKeysFile,
+};
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "\
+Examples:
+  gatepost key new --config config/gatepost.toml --role reader --name laptop --expires 90d
+  gatepost key list --config config/gatepost.toml
+  gatepost key revoke --config config/gatepost.toml 7k2mq0z9xw1c
+
+To replace a key: make a new one of the same name, hand it out, revoke the old one.
+A running gateway takes up changes on SIGHUP.",
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+pub(super) struct Key {
+    #[command(subcommand)]
+    command: KeyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Make a key and print it; it is shown this once
+    New(new::New),
+    /// List the keys, without their secrets
+    List(list::List),
+    /// Refuse a key from now on
+    Revoke(revoke::Revoke),
+}
+
+/// Where the keys are.
+#[derive(Debug, Args)]
+struct Where {
+    /// The configuration that names the keys file [default: the one `GATEPOST_CONFIG` names, else none]
+    #[arg(long, value_name = "FILE", conflicts_with = "file")]
+    config: Option<PathBuf>,
+    /// The keys file itself, without any configuration
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+pub(super) fn run(key: &Key) -> Result<(), Failure> {
+    match &key.command {
+        KeyCommand::New(new) => new::run(new),
+        KeyCommand::List(list) => list::run(list),
+        KeyCommand::Revoke(revoke) => revoke::run(revoke),
+    }
+}
+
+impl Where {
+    /// The keys file, and the configuration where it is not left out.
+    fn find(&self) -> Result<(PathBuf, Option<Config>), Failure> {
+        if let Some(file) = &self.file {
+            return Ok((file.clone(), None));
+        }
+        // Only the form: keys can be made where Odoo's secrets are not.
+        let config = load_form(&Sources::new(self.config.clone()))?;
+        match &config.keys.file {
+            Some(file) => Ok((file.clone(), Some(config))),
+            None => Err(Failure::Unfit(
+                "no keys file is configured; set `file` in `[keys]` or GATEPOST_KEYS__FILE, or name it by `--file`".to_owned(),
+            )),
+        }
+    }
+}
+
+impl From<BrokenKeysFile> for Failure {
+    fn from(broken: BrokenKeysFile) -> Self {
+        Self::Failed(broken.to_string())
+    }
+}

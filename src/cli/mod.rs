@@ -1,0 +1,130 @@
+//! The command line: one file for each command.
+//!
+//! It loads what a command needs, calls what does the work, and says how it
+//! went. Nothing else in the program prints or knows exit codes.
+
+mod check;
+mod demo;
+mod expiry;
+mod failure;
+mod healthcheck;
+mod key;
+mod serve;
+mod stdio;
+mod terminal;
+mod version;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use failure::Failure;
+
+/// What all commands have in common: there must be one.
+#[derive(Debug, Parser)]
+#[command(
+    name = "gatepost",
+    version,
+    long_version = version::long(),
+    about = "The gateway between AI assistants (MCP) and Odoo",
+    after_help = AFTER_HELP,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway
+    Serve(serve::Serve),
+    /// Run the gateway in front of a built-in sample company; no Odoo is needed
+    Demo(demo::Demo),
+    /// Serve one client on this machine over standard input and output
+    Stdio(stdio::Stdio),
+    /// Say whether a configuration is right
+    Check(check::Check),
+    /// Make, list and revoke the API keys that clients present
+    Key(key::Key),
+    /// Ask a running gateway whether it is alive; for a container's HEALTHCHECK
+    Healthcheck(healthcheck::Healthcheck),
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  gatepost demo
+  gatepost check --config config/gatepost.toml
+  gatepost key new --config config/gatepost.toml --role reader --name laptop
+  gatepost serve --config config/gatepost.toml
+  ODOO_URL=https://odoo.example.com ODOO_DB=prod ODOO_API_KEY=… gatepost serve
+
+Environment:
+  GATEPOST_CONFIG           the configuration file where no --config is given
+  GATEPOST_SECTION__KEY     overrides a key of it, such as GATEPOST_SERVER__LISTEN
+  ODOO_URL, ODOO_DB, ODOO_API_KEY or ODOO_API_KEY_FILE
+                            one Odoo instance, without any file
+
+Exit codes:
+  0  it worked
+  1  it did not
+  2  the command line is wrong
+  3  the configuration is wrong
+  4  something that is needed does not answer (check --live, healthcheck)
+
+`gatepost COMMAND --help` tells more about a command.";
+
+/// Runs the program with these arguments, the program's own name first.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(answer) => {
+            // `--help` and `--version` come this way too. A reader that is
+            // gone (`| head`) is no failure of ours.
+            drop(answer.print());
+            return ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(1));
+        }
+    };
+    let result = match &arguments.command {
+        Command::Serve(serve) => serve::run(serve),
+        Command::Demo(demo) => demo::run(demo),
+        Command::Stdio(stdio) => stdio::run(stdio),
+        Command::Check(check) => check::run(check),
+        Command::Key(key) => key::run(key),
+        Command::Healthcheck(healthcheck) => healthcheck::run(healthcheck),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            terminal::explain(&failure.to_string());
+            failure.exit_code()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Arguments;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_teaches_by_an_example() {
+        fn look(command: &clap::Command) {
+            let help = command.get_after_help().map(ToString::to_string);
+            assert!(
+                help.is_some_and(|help| help.contains("Example") && help.contains("gatepost ")),
+                "{} has no example",
+                command.get_name()
+            );
+            command.get_subcommands().for_each(look);
+        }
+        look(&Arguments::command());
+    }
+}

@@ -1,0 +1,64 @@
+//! Who gets in.
+
+use super::{Check, secret};
+use crate::{config::mistake::Mistake, identity::Keyring};
+
+impl Check<'_> {
+    pub(super) fn keys(&mut self) {
+        let config = self.config;
+        let path = path!["keys", "file"];
+        let Some(file) = &config.keys.file else {
+            return;
+        };
+        if secret::others_may_write(file) {
+            self.doubtful(
+                path,
+                "others than its owner can write the keys file, and so give themselves keys",
+                Some("chmod 600"),
+            );
+        }
+        match Keyring::load(file) {
+            Ok(keyring) => {
+                for (id, key) in keyring.iter() {
+                    for role in key
+                        .roles
+                        .iter()
+                        .filter(|role| !config.roles.contains_key(*role))
+                    {
+                        self.doubtful(
+                            path,
+                            &format!("the key `{id}` has the role `{role}`, which is not configured and opens nothing"),
+                            None,
+                        );
+                    }
+                }
+                self.found.keyring = Some(keyring);
+            }
+            Err(error) if error.is_missing() => {
+                let message = format!("{} does not exist yet", file.display());
+                self.doubtful(path, &message, Some("`gatepost key new` makes it"));
+            }
+            Err(error) => self.wrong(path, &error.to_string(), None),
+        }
+    }
+
+    /// Default deny has a price: a gateway that refuses everybody looks broken.
+    pub(super) fn somebody_gets_in(&mut self) {
+        let keyed = self
+            .found
+            .keyring
+            .as_ref()
+            .is_some_and(|keys| keys.iter().any(|(_, key)| key.revoked.is_none()));
+        if !keyed && self.config.server.anonymous_role.is_none() {
+            self.found.warnings.push(Mistake {
+                place: self.layers.whole(),
+                key: String::new(),
+                message: "NOBODY CAN GET IN: there is no API key and no other way to prove who one is".to_owned(),
+                hint: Some(match self.config.keys.file {
+                    Some(_) => "make a key: `gatepost key new --role ROLE --name NAME`".to_owned(),
+                    None => "set `keys.file` (GATEPOST_KEYS__FILE), configure a role, and make a key: `gatepost key new --role ROLE --name NAME`".to_owned(),
+                }),
+            });
+        }
+    }
+}

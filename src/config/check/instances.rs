@@ -1,0 +1,136 @@
+//! Each Odoo, by itself.
+
+use super::{Check, secret, web_address::WebAddress};
+use crate::{
+    config::{Instance, mistake::Mistake},
+    names::InstanceName,
+    upstream::ApiKey,
+};
+
+impl Check<'_> {
+    pub(super) fn instances(&mut self) {
+        let config = self.config;
+        if config.instances.is_empty() {
+            self.found.mistakes.push(Mistake {
+                place: self.layers.whole(),
+                key: "instances".to_owned(),
+                message: "no Odoo instance is configured".to_owned(),
+                hint: Some(
+                    "add `[instances.NAME]` with `url`, `database` and `api_key_file`, or set ODOO_URL, ODOO_DB and ODOO_API_KEY".to_owned(),
+                ),
+            });
+        }
+        for (name, instance) in &config.instances {
+            self.urls(name, instance);
+            self.secret(name, instance);
+            if let Some(database) = &instance.database
+                && (database.is_empty() || !database.bytes().all(|byte| byte.is_ascii_graphic()))
+            {
+                self.wrong(
+                    path!["instances", name, "database"],
+                    "a database name is one word of ASCII letters, digits and signs",
+                    None,
+                );
+            }
+            if let Some(file) = &instance.ca_file {
+                self.readable(path!["instances", name, "ca_file"], file);
+            }
+            if instance.connect_timeout_ms > instance.timeout_ms {
+                self.doubtful(
+                    path!["instances", name, "connect_timeout_ms"],
+                    "this is longer than `timeout_ms`, which ends the call first",
+                    None,
+                );
+            }
+        }
+    }
+
+    fn urls(&mut self, name: &InstanceName, instance: &Instance) {
+        let path = path!["instances", name, "url"];
+        match WebAddress::parse(&instance.url) {
+            Ok(url) => {
+                let first = url.path.split('/').nth(1).unwrap_or_default();
+                if matches!(first, "json" | "jsonrpc" | "odoo" | "web" | "xmlrpc") {
+                    self.wrong(
+                        path,
+                        &format!("this is a page of Odoo, and the server itself is needed: cut `/{first}` and all behind it"),
+                        None,
+                    );
+                }
+                if !url.secure && !url.is_inside() {
+                    self.doubtful(
+                        path,
+                        "the API key and all data go over the network unencrypted",
+                        Some("use `https://`"),
+                    );
+                }
+                if !url.secure && instance.ca_file.is_some() {
+                    self.doubtful(
+                        path!["instances", name, "ca_file"],
+                        "this has no use with an `http://` URL",
+                        None,
+                    );
+                }
+            }
+            Err((message, hint)) => self.wrong(path, message, Some(hint)),
+        }
+        if let Some(web) = &instance.web_url
+            && let Err((message, hint)) = WebAddress::parse(web)
+        {
+            self.wrong(path!["instances", name, "web_url"], message, Some(hint));
+        }
+    }
+
+    fn secret(&mut self, name: &InstanceName, instance: &Instance) {
+        let (here, in_file) = (
+            path!["instances", name, "api_key"],
+            path!["instances", name, "api_key_file"],
+        );
+        let key = match (&instance.api_key, &instance.api_key_file) {
+            (None, None) => {
+                let variable = match self.config.instances.len() {
+                    1 => "ODOO_API_KEY".to_owned(),
+                    _ => format!(
+                        "GATEPOST_INSTANCES__{}__API_KEY",
+                        name.as_str().to_ascii_uppercase().replace('-', "_")
+                    ),
+                };
+                self.wrong(
+                    here,
+                    "the API key of an Odoo user is missing",
+                    Some(&format!(
+                        "set `api_key_file` to a file that holds it, or {variable}"
+                    )),
+                );
+                return;
+            }
+            (Some(_), Some(_)) => {
+                self.wrong(
+                    in_file,
+                    "`api_key` and `api_key_file` are both set",
+                    Some("keep one of them, better the file"),
+                );
+                return;
+            }
+            (Some(key), None) => secret::fits(key)
+                .map(str::to_owned)
+                .map_err(|message| (here, format!("`api_key` {message}"))),
+            (None, Some(file)) => {
+                if secret::is_open_to_others(file) {
+                    self.doubtful(
+                        in_file,
+                        "others than its owner can read the file with the API key",
+                        Some("chmod 600"),
+                    );
+                }
+                secret::read(file).map_err(|message| (in_file, message))
+            }
+        };
+        match key {
+            Ok(key) => {
+                self.found.secrets.insert(name.clone(), ApiKey::new(&key));
+            }
+            Err((path, message)) => self.wrong(path, &message, None),
+        }
+    }
+}

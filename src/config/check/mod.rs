@@ -1,0 +1,126 @@
+//! What must fit between keys, and with the files that they name.
+
+/// The path of a key; some of its steps are numbers or names. Before the
+/// modules, for they use it.
+macro_rules! path {
+    ($($step:expr),+) => {
+        &[$($step.to_string()),+]
+    };
+}
+
+mod callers;
+mod instances;
+mod listeners;
+mod public_urls;
+mod roles;
+mod secret;
+mod web_address;
+
+use std::{collections::BTreeMap, fs::File, path::Path};
+
+use super::{
+    Config,
+    file::Part,
+    layers::Layers,
+    mistake::{Mistake, Place, dotted},
+};
+use crate::{
+    identity::Keyring,
+    names::{InstanceName, RoleName},
+    upstream::ApiKey,
+};
+
+/// What was found, and what the named files held.
+#[derive(Debug)]
+pub(super) struct Findings {
+    pub(super) mistakes: Vec<Mistake>,
+    pub(super) warnings: Vec<Mistake>,
+    pub(super) secrets: BTreeMap<InstanceName, ApiKey>,
+    pub(super) keyring: Option<Keyring>,
+}
+
+/// Looks at everything that one key alone cannot show.
+pub(super) fn check(config: &Config, layers: &Layers) -> Findings {
+    let mut check = Check {
+        config,
+        layers,
+        found: Findings {
+            mistakes: Vec::new(),
+            warnings: Vec::new(),
+            secrets: BTreeMap::new(),
+            keyring: None,
+        },
+    };
+    check.listeners();
+    check.origins();
+    check.instances();
+    check.public_urls();
+    check.roles();
+    check.keys();
+    check.somebody_gets_in();
+    check.found
+}
+
+/// The looking at one configuration; its parts are in files of their own.
+struct Check<'a> {
+    config: &'a Config,
+    layers: &'a Layers,
+    found: Findings,
+}
+
+impl Check<'_> {
+    fn role_exists(&mut self, path: &[String], role: &RoleName) {
+        if !self.config.roles.contains_key(role) {
+            let near = nearest(
+                role.as_str(),
+                self.config.roles.keys().map(RoleName::as_str),
+            );
+            self.wrong(path, &format!("there is no role `{role}`"), near.as_deref());
+        }
+    }
+
+    fn readable(&mut self, path: &[String], file: &Path) {
+        if let Err(error) = File::open(file) {
+            self.wrong(
+                path,
+                &format!("{} cannot be read: {error}", file.display()),
+                None,
+            );
+        }
+    }
+
+    fn wrong(&mut self, path: &[String], message: &str, hint: Option<&str>) {
+        let mistake = self.finding(path, message, hint);
+        self.found.mistakes.push(mistake);
+    }
+
+    fn doubtful(&mut self, path: &[String], message: &str, hint: Option<&str>) {
+        let warning = self.finding(path, message, hint);
+        self.found.warnings.push(warning);
+    }
+
+    fn finding(&self, path: &[String], message: &str, hint: Option<&str>) -> Mistake {
+        let place: Place = self.layers.place(path, Part::Value);
+        Mistake {
+            place,
+            key: dotted(path),
+            message: message.to_owned(),
+            hint: hint.map(str::to_owned),
+        }
+    }
+}
+
+/// "did you mean ..?", or which names there are.
+fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+    let names: Vec<&str> = names.collect();
+    let near = names
+        .iter()
+        .map(|name| (strsim::jaro_winkler(name, wanted), name))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b));
+    match near {
+        Some((_, name)) => Some(format!("did you mean `{name}`?")),
+        None if names.is_empty() => None,
+        None => Some(format!("there are `{}`", names.join("`, `"))),
+    }
+}

@@ -1,0 +1,260 @@
+//! The file as it was written: its values, and where each of them stands.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, Read as _},
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::{
+    form::Form,
+    mistake::{Mistake, Mistakes, Place},
+    quote::{cover_blindly, may_be_a_secret, quote, sounds_secret},
+};
+
+/// No configuration is longer, and no secret's file; both are read whole.
+const MAX_BYTES: u64 = 4 << 20;
+
+/// At most so many slips in the form of the file are told at once: one often
+/// drags others along.
+const MAX_SLIPS: usize = 5;
+
+/// A file that is TOML. What its keys mean is not looked at here.
+#[derive(Debug)]
+pub(super) struct File {
+    path: PathBuf,
+    text: String,
+    table: toml::Table,
+    spans: BTreeMap<Vec<String>, Spans>,
+    covered: Vec<Range<usize>>,
+}
+
+/// Where one key stands.
+#[derive(Clone, Debug)]
+struct Spans {
+    key: Range<usize>,
+    value: Range<usize>,
+}
+
+impl Spans {
+    /// What to cover of the entry; nothing of a table's header, which is
+    /// where the "value" of such a table stands.
+    fn secret(&self) -> Option<Range<usize>> {
+        let header = self.value.contains(&self.key.start);
+        (!header).then(|| self.value.clone())
+    }
+}
+
+/// Which part of an entry is meant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Part {
+    /// Its name.
+    Key,
+    /// What stands behind the `=`; for a table its header.
+    Value,
+}
+
+impl File {
+    /// Reads and parses the file.
+    ///
+    /// # Errors
+    /// Every place where it is not TOML, or that it cannot be read.
+    pub(super) fn read(path: &Path, form: Form<'_>) -> Result<Self, Mistakes> {
+        let mut bytes = read_bounded(path).map_err(|error| {
+            unreadable(
+                path,
+                &format!("the file cannot be read: {error}"),
+                Place::Whole,
+            )
+        })?;
+        // A byte order mark, as some editors for Windows write.
+        if bytes.starts_with(b"\xef\xbb\xbf") {
+            bytes.drain(..3);
+        }
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let line = error
+                .as_bytes()
+                .iter()
+                .take(error.utf8_error().valid_up_to())
+                .filter(|byte| **byte == b'\n')
+                .count()
+                + 1;
+            unreadable(path, &format!("line {line} is not UTF-8"), Place::Whole)
+        })?;
+        Self::parse(path, text, form)
+    }
+
+    fn parse(path: &Path, text: String, form: Form<'_>) -> Result<Self, Mistakes> {
+        let (tree, slips) = DeTable::parse_recoverable(&text);
+        let mut spans = BTreeMap::new();
+        walk_table(tree.get_ref(), &mut Vec::new(), &mut spans);
+        let slips = if slips.is_empty() {
+            // Numbers out of range come out only here.
+            match toml::from_str::<toml::Table>(&text) {
+                Ok(table) => {
+                    return Ok(Self {
+                        path: path.to_owned(),
+                        covered: covered(&text, &spans),
+                        text,
+                        table,
+                        spans,
+                    });
+                }
+                Err(slip) => vec![slip],
+            }
+        } else {
+            slips
+        };
+        let covered = cover_blindly(&text, &form.harmless());
+        let mut mistakes: Vec<Mistake> = slips
+            .iter()
+            .map(|slip| {
+                let (line, column, quote) =
+                    quote(&text, &slip.span().unwrap_or_default(), &covered);
+                Mistake {
+                    place: Place::File {
+                        path: path.to_owned(),
+                        line,
+                        column,
+                        quote,
+                    },
+                    key: String::new(),
+                    message: slip.message().to_owned(),
+                    hint: None,
+                }
+            })
+            .collect();
+        mistakes.sort_by_key(|mistake| mistake.place.line());
+        mistakes.dedup_by_key(|mistake| mistake.place.line());
+        mistakes.truncate(MAX_SLIPS);
+        Err(Mistakes::new(mistakes))
+    }
+
+    /// What the file says.
+    pub(super) fn table(&self) -> &toml::Table {
+        &self.table
+    }
+
+    /// The folder that paths in the file start from.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        self.path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+    }
+
+    /// The file as a whole.
+    pub(super) fn whole(&self) -> Place {
+        Place::Whole(self.path.clone())
+    }
+
+    /// Never shows what stands at and below this key, whatever is wrong around it.
+    pub(super) fn cover(&mut self, key: &[String]) {
+        let below = self.spans.iter().filter(|(path, _)| path.starts_with(key));
+        self.covered
+            .extend(below.filter_map(|(_, spans)| spans.secret()));
+    }
+
+    /// Where the key stands, if it does.
+    pub(super) fn place(&self, key: &[String], part: Part) -> Option<Place> {
+        let spans = self.spans.get(key)?;
+        let span = match part {
+            Part::Key => &spans.key,
+            Part::Value => &spans.value,
+        };
+        let (line, column, quote) = quote(&self.text, span, &self.covered);
+        Some(Place::File {
+            path: self.path.clone(),
+            line,
+            column,
+            quote,
+        })
+    }
+}
+
+/// The bytes of a file, refused when there are too many of them.
+pub(super) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?
+        .take(MAX_BYTES + 1)
+        .read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_BYTES) {
+        return Err(io::Error::other("it is larger than 4 MiB"));
+    }
+    Ok(bytes)
+}
+
+fn unreadable(path: &Path, message: &str, place: fn(PathBuf) -> Place) -> Mistakes {
+    Mistakes::from(Mistake {
+        place: place(path.to_owned()),
+        key: String::new(),
+        message: message.to_owned(),
+        hint: None,
+    })
+}
+
+/// What must not be quoted: values of secret keys, URLs with a user in them,
+/// and what may be a secret in a wrong place.
+fn covered(text: &str, spans: &BTreeMap<Vec<String>, Spans>) -> Vec<Range<usize>> {
+    spans
+        .iter()
+        .filter(|(key, spans)| {
+            key.last().is_some_and(|name| sounds_secret(name))
+                || text.get(spans.value.clone()).is_some_and(|value| {
+                    let with_user = value.contains("://") && value.contains('@');
+                    with_user || may_be_a_secret(value.trim_matches(['"', '\'']))
+                })
+        })
+        .filter_map(|(_, spans)| spans.secret())
+        .collect()
+}
+
+fn walk_table(
+    table: &DeTable<'_>,
+    path: &mut Vec<String>,
+    spans: &mut BTreeMap<Vec<String>, Spans>,
+) {
+    for (key, value) in table {
+        path.push(key.get_ref().clone().into_owned());
+        let own = Spans {
+            key: key.span(),
+            value: value.span(),
+        };
+        spans.insert(path.clone(), own);
+        walk_value(value, path, spans);
+        path.pop();
+    }
+}
+
+fn walk_value(
+    value: &Spanned<DeValue<'_>>,
+    path: &mut Vec<String>,
+    spans: &mut BTreeMap<Vec<String>, Spans>,
+) {
+    match value.get_ref() {
+        DeValue::Table(table) => walk_table(table, path, spans),
+        DeValue::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                path.push(index.to_string());
+                let own = Spans {
+                    key: item.span(),
+                    value: item.span(),
+                };
+                spans.insert(path.clone(), own);
+                walk_value(item, path, spans);
+                path.pop();
+            }
+        }
+        DeValue::String(_)
+        | DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_) => {}
+    }
+}

@@ -1,0 +1,172 @@
+//! From sources to a checked configuration.
+
+use std::collections::BTreeMap;
+
+use figment::value::Value;
+
+use super::{
+    Admin, Config, check,
+    file::Part,
+    form::{Form, Misfit, schema},
+    layers::Layers,
+    mistake::{Mistake, Mistakes, dotted, sorted},
+    quote::sounds_secret,
+    sources::Sources,
+};
+use crate::{identity::Keyring, names::InstanceName, policy::Policy, upstream::ApiKey};
+
+/// A configuration in which everything fits, with what its files held.
+///
+/// A gateway is built from it whole; nothing is read again.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// All keys, defaults filled in.
+    pub config: Config,
+    /// The Odoo API key of every instance.
+    pub secrets: BTreeMap<InstanceName, ApiKey>,
+    /// Our own keys; none where no file is named or it does not exist yet.
+    pub keyring: Option<Keyring>,
+    /// What is allowed and doubtful, for the log.
+    pub warnings: Vec<Mistake>,
+}
+
+impl Checked {
+    /// The roles as policy knows them.
+    pub fn policy(&self) -> Policy {
+        let roles = self.config.roles.iter();
+        Policy::new(
+            roles
+                .map(|(name, role)| (name.clone(), role.to_policy()))
+                .collect(),
+        )
+    }
+}
+
+/// Reads and checks a configuration. It changes nothing, so a reload calls it
+/// again and keeps what it has when this fails.
+///
+/// # Errors
+/// Everything that is wrong, as far as one mistake does not hide another.
+pub fn load(sources: &Sources) -> Result<Checked, Mistakes> {
+    let (config, mut layers) = read(sources)?;
+    let mut mistakes = std::mem::take(&mut layers.mistakes);
+    let mut warnings = std::mem::take(&mut layers.warnings);
+    let mut secrets = BTreeMap::new();
+    let mut keyring = None;
+    if let Some(config) = &config {
+        let mut found = check::check(config, &layers);
+        mistakes.append(&mut found.mistakes);
+        warnings.append(&mut found.warnings);
+        secrets = found.secrets;
+        keyring = found.keyring;
+    }
+    match config {
+        Some(config) if mistakes.is_empty() => Ok(Checked {
+            config,
+            secrets,
+            keyring,
+            warnings: sorted(warnings),
+        }),
+        _ => Err(Mistakes::new(mistakes)),
+    }
+}
+
+/// The configuration as it is written, for `gatepost key`: no other file is
+/// read, and what must fit between keys is not looked at.
+///
+/// # Errors
+/// Everything that is wrong with single keys.
+pub fn load_form(sources: &Sources) -> Result<Config, Mistakes> {
+    match read(sources)? {
+        (Some(config), layers) if layers.mistakes.is_empty() => Ok(config),
+        (_, layers) => Err(Mistakes::new(layers.mistakes)),
+    }
+}
+
+/// Only the admin listener, for `gatepost healthcheck`: neither secrets nor
+/// other files are read, and mistakes elsewhere do not matter.
+///
+/// # Errors
+/// When the file is no TOML or `[admin]` is wrong.
+pub fn load_admin(sources: &Sources) -> Result<Admin, Mistakes> {
+    let schema = schema();
+    let layers = Layers::read(sources, Form::new(&schema))?;
+    let Some(form) = Form::new(&schema).under("admin") else {
+        return Ok(Admin::default());
+    };
+    let mut admin = match layers.merged().find_ref("admin") {
+        Some(value) => value.clone(),
+        None => return Ok(Admin::default()),
+    };
+    let mut misfits = Vec::new();
+    form.compare(&mut admin, &mut vec!["admin".to_owned()], &mut misfits);
+    if misfits.is_empty() {
+        return admin
+            .deserialize()
+            .map_err(|error| Mistakes::from(unforeseen(&error, &layers)));
+    }
+    Err(Mistakes::new(
+        misfits
+            .into_iter()
+            .map(|one| placed(one, &layers))
+            .collect(),
+    ))
+}
+
+/// The configuration as far as its form is right, and its layers with every
+/// mistake in the form. No configuration only with at least one mistake.
+fn read(sources: &Sources) -> Result<(Option<Config>, Layers), Mistakes> {
+    let schema = schema();
+    let form = Form::new(&schema);
+    let mut layers = Layers::read(sources, form)?;
+    let mut whole: Value = layers.merged().clone();
+    let mut misfits = Vec::new();
+    form.compare(&mut whole, &mut Vec::new(), &mut misfits);
+    // Unknown keys: what stands there may be a secret under a wrong name.
+    for misfit in misfits.iter().filter(|misfit| misfit.is_unknown()) {
+        layers.cover(&misfit.path);
+    }
+    let fits = misfits.iter().all(Misfit::is_unknown);
+    let mut found: Vec<Mistake> = misfits
+        .into_iter()
+        .map(|misfit| placed(misfit, &layers))
+        .collect();
+    layers.mistakes.append(&mut found);
+    if !fits {
+        return Ok((None, layers));
+    }
+    match whole.deserialize::<Config>() {
+        Ok(config) => Ok((Some(config), layers)),
+        // The form is meant to find everything before serde does.
+        Err(error) => {
+            let mistake = unforeseen(&error, &layers);
+            layers.mistakes.push(mistake);
+            Ok((None, layers))
+        }
+    }
+}
+
+fn placed(misfit: Misfit, layers: &Layers) -> Mistake {
+    Mistake {
+        place: layers.place(&misfit.path, misfit.part),
+        key: dotted(&misfit.path),
+        message: misfit.message,
+        hint: misfit.hint,
+    }
+}
+
+/// What serde refused. Only its kind is told: its text may hold the value.
+fn unforeseen(error: &figment::Error, layers: &Layers) -> Mistake {
+    let secret = error.path.last().is_some_and(|key| sounds_secret(key));
+    let message = if let (figment::error::Kind::Message(message), false) = (&error.kind, secret) {
+        message.clone()
+    } else {
+        "this does not fit".to_owned()
+    };
+    Mistake {
+        place: layers.place(&error.path, Part::Value),
+        key: dotted(&error.path),
+        message,
+        hint: None,
+    }
+}

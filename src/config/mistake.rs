@@ -1,0 +1,155 @@
+//! What is wrong with a configuration, and where.
+
+use std::{fmt, path::PathBuf};
+
+/// One thing that is wrong, or doubtful when it stands in
+/// [`Checked::warnings`](super::Checked::warnings).
+///
+/// Its `Display` is for the administrator: place, source line, what is wrong
+/// and what would be right. It never holds the value of a secret.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mistake {
+    /// Where it was written.
+    pub place: Place,
+    /// The key, such as `instances.production.url`; empty for the file as a whole.
+    pub key: String,
+    /// What is wrong.
+    pub message: String,
+    /// What would be right.
+    pub hint: Option<String>,
+}
+
+/// Where something in the configuration was written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// On the command line, by the named option.
+    CommandLine(&'static str),
+    /// In the named environment variable.
+    Environment(String),
+    /// In the file, at a line and a column, both counted from 1.
+    File {
+        /// The file as it was named.
+        path: PathBuf,
+        /// The line.
+        line: usize,
+        /// The column, in characters.
+        column: usize,
+        /// The line with carets under it, secrets covered.
+        quote: String,
+    },
+    /// In the file as a whole, or in another one that it names.
+    Whole(PathBuf),
+    /// Nowhere: something is missing and there is no file.
+    Nowhere,
+}
+
+impl Place {
+    /// The line in the file, where there is one.
+    pub fn line(&self) -> Option<usize> {
+        match self {
+            Self::File { line, .. } => Some(*line),
+            Self::CommandLine(_) | Self::Environment(_) | Self::Whole(_) | Self::Nowhere => None,
+        }
+    }
+
+    /// The column in the file, where there is one.
+    pub fn column(&self) -> Option<usize> {
+        match self {
+            Self::File { column, .. } => Some(*column),
+            Self::CommandLine(_) | Self::Environment(_) | Self::Whole(_) | Self::Nowhere => None,
+        }
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Place::CommandLine(option) => write!(f, "option `{option}`")?,
+            Place::Environment(name) => write!(f, "environment variable {name}")?,
+            Place::File {
+                path, line, column, ..
+            } => write!(f, "{} at line {line}, column {column}", path.display())?,
+            Place::Whole(path) => write!(f, "{}", path.display())?,
+            Place::Nowhere => f.write_str("configuration")?,
+        }
+        if !self.key.is_empty() {
+            write!(f, ", key `{}`", self.key)?;
+        }
+        f.write_str("\n")?;
+        if let Place::File { quote, .. } = &self.place {
+            f.write_str(quote)?;
+        }
+        f.write_str(&self.message)?;
+        if let Some(hint) = &self.hint {
+            write!(f, "\nhelp: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Those in the file first and in its order.
+pub(super) fn sorted(mut mistakes: Vec<Mistake>) -> Vec<Mistake> {
+    mistakes.sort_by_key(|mistake| {
+        let place = &mistake.place;
+        (place.line().unwrap_or(usize::MAX), place.column())
+    });
+    mistakes
+}
+
+/// A path of keys as it is shown: `roles.reader.rules[0].models`.
+pub(super) fn dotted(path: &[String]) -> String {
+    let mut shown = String::new();
+    for step in path {
+        if step.parse::<usize>().is_ok() {
+            shown.extend(["[", step, "]"]);
+        } else {
+            let dot = if shown.is_empty() { "" } else { "." };
+            shown.extend([dot, &shortened(step)]);
+        }
+    }
+    shown
+}
+
+/// A text of somebody else's as an answer may repeat it.
+pub(super) fn shortened(text: &str) -> String {
+    text.chars()
+        .take(60)
+        .map(|letter| if letter.is_control() { '?' } else { letter })
+        .collect()
+}
+
+/// Everything that is wrong; at least one thing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mistakes(Vec<Mistake>);
+
+impl Mistakes {
+    /// The mistakes, in order.
+    pub(super) fn new(mistakes: Vec<Mistake>) -> Self {
+        Self(sorted(mistakes))
+    }
+
+    /// One after the other.
+    pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
+        self.0.iter()
+    }
+}
+
+impl From<Mistake> for Mistakes {
+    fn from(mistake: Mistake) -> Self {
+        Self(vec![mistake])
+    }
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, mistake) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n\n")?;
+            }
+            write!(f, "error: {mistake}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Mistakes {}

@@ -1,0 +1,170 @@
+//! Whether the shipped examples and the reference say what the structs say.
+
+use std::{collections::BTreeSet, path::PathBuf};
+
+use super::{
+    Checked, Server, Sources,
+    form::{Form, Kind, schema, thousands},
+    load,
+};
+
+const REFERENCE: &str = include_str!("../../docs/configuration.md");
+const EXAMPLE: &str = include_str!("../../config/gatepost.toml");
+
+/// Every key with a value of its own, as the reference spells it, with its range.
+fn keys(form: Form<'_>, path: &str, found: &mut Vec<(String, Option<(i128, i128)>)>) {
+    let under = |key: &str| match path {
+        "" => key.to_owned(),
+        _ => format!("{path}.{key}"),
+    };
+    match (form.kind(), form.each()) {
+        (Kind::Table, _) => {
+            for (key, form) in form.keys() {
+                keys(form, &under(key), found);
+            }
+        }
+        (Kind::Map, Some(each)) => keys(each, &under("NAME"), found),
+        (Kind::List, Some(each)) if each.kind() == Kind::Table => {
+            keys(each, &format!("{path}[]"), found);
+        }
+        (Kind::Whole, _) => found.push((path.to_owned(), Some(form.range()))),
+        _ => found.push((path.to_owned(), None)),
+    }
+}
+
+fn all_keys() -> Vec<(String, Option<(i128, i128)>)> {
+    let mut found = Vec::new();
+    keys(Form::new(&schema()), "", &mut found);
+    found
+}
+
+/// Loads a text in the place of a shipped file, its secrets from fixtures.
+fn load_text(text: &str, variables: &[(&str, &str)]) -> Checked {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gatepost.toml");
+    std::fs::write(&file, text).unwrap();
+    load(&Sources::with_environment(
+        Some(file),
+        variables.iter().copied(),
+    ))
+    .unwrap()
+}
+
+const SECRETS: [(&str, &str); 2] = [
+    (
+        "GATEPOST_INSTANCES__PRODUCTION__API_KEY_FILE",
+        "tests/fixtures/config/odoo.key",
+    ),
+    (
+        "GATEPOST_INSTANCES__STAGING__API_KEY_FILE",
+        "tests/fixtures/config/odoo.key",
+    ),
+];
+
+#[test]
+fn the_reference_has_every_key_with_its_range_and_no_other_key() {
+    let keys = all_keys();
+    assert!(keys.len() > 30, "{keys:?}");
+    // Four columns; the table of variables has three.
+    let rows: Vec<&str> = REFERENCE
+        .lines()
+        .filter(|row| row.starts_with("| `") && row.matches(" | ").count() == 3)
+        .collect();
+    for (key, range) in &keys {
+        let row = rows
+            .iter()
+            .find(|row| row.starts_with(&format!("| `{key}` |")));
+        let row = row.unwrap_or_else(|| panic!("`{key}` is not in docs/configuration.md"));
+        if let Some((least, most)) = range {
+            let range = format!("| {} to {} |", thousands(*least), thousands(*most));
+            assert!(row.contains(&range), "`{key}` has the range {range}");
+        }
+    }
+    let known: BTreeSet<&str> = keys.iter().map(|(key, _)| key.as_str()).collect();
+    for key in rows.iter().filter_map(|row| row.split('`').nth(1)) {
+        assert!(known.contains(key), "`{key}` is no key");
+    }
+}
+
+#[test]
+fn the_example_shows_every_key() {
+    for (key, _) in all_keys() {
+        let name = key.rsplit('.').next().unwrap();
+        let shown = EXAMPLE.lines().any(|line| {
+            line.trim_start_matches("# ")
+                .starts_with(&format!("{name} = "))
+        });
+        assert!(shown, "`{key}` is not in config/gatepost.toml");
+    }
+}
+
+#[test]
+fn what_the_example_comments_out_are_the_defaults() {
+    // Those without a default are shown with a value all the same.
+    const WITHOUT: [&str; 6] = [
+        "anonymous_role",
+        "api_key",
+        "ca_file",
+        "certificate_file",
+        "key_file",
+        "public_urls",
+    ];
+    let lines = EXAMPLE.lines().map(|line| {
+        let Some(setting) = line.strip_prefix("# ") else {
+            return line;
+        };
+        let key = setting.split(" = ").next().unwrap();
+        let is_setting = setting.contains(" = ") && !key.contains(' ');
+        if is_setting && !WITHOUT.contains(&key) && key != "web_url" {
+            setting
+        } else {
+            line
+        }
+    });
+    let spelled_out: Vec<&str> = lines.collect();
+    let spelled_out = spelled_out.join("\n");
+    assert!(spelled_out.contains("\nmax_connections = 10_000\n"));
+    let checked = load_text(&spelled_out, &SECRETS);
+    let config = checked.config;
+    assert_eq!(
+        format!("{:?}", config.server),
+        format!("{:?}", Server::default())
+    );
+    assert_eq!(config.admin.listen, super::Admin::default().listen);
+    let [production, staging] = ["production", "staging"].map(|name| {
+        let one = &config.instances[name];
+        (
+            (one.connect_timeout_ms, one.timeout_ms, one.max_answer_bytes),
+            (
+                one.max_in_flight,
+                one.max_waiting,
+                one.max_wait_ms,
+                one.schema_ttl_s,
+            ),
+        )
+    });
+    assert_eq!(production, staging);
+    let short = EXAMPLE.replace("# instances = ", "instances = ");
+    let rules = |text: &str| format!("{:?}", load_text(text, &SECRETS).config.roles);
+    assert_eq!(rules(&short), rules(EXAMPLE));
+}
+
+#[test]
+fn every_shipped_file_is_right_once_its_secrets_are_there() {
+    let mut files = 0;
+    for entry in std::fs::read_dir("config").unwrap() {
+        let file: PathBuf = entry.unwrap().path();
+        let text = std::fs::read_to_string(&file).unwrap();
+        let variables: &[(&str, &str)] = if text.contains("[instances.production]") {
+            &SECRETS
+        } else {
+            &[("ODOO_API_KEY", "x")]
+        };
+        if file.extension().is_some_and(|end| end == "toml") && text.contains("[instances.") {
+            files += 1;
+            let checked = load_text(&text, variables);
+            assert_eq!(checked.secrets.len(), checked.config.instances.len());
+        }
+    }
+    assert_eq!(files, 2);
+}

@@ -1,0 +1,124 @@
+//! What a configuration is read from.
+
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf};
+
+/// What a configuration is read from: a file, environment variables and the
+/// command line. Reading the same sources again is a reload.
+#[derive(Clone, Default)]
+pub struct Sources {
+    /// The file, if there is one.
+    pub file: Option<PathBuf>,
+    /// Addresses from the command line, which replace `server.listen`.
+    pub listen: Vec<SocketAddr>,
+    /// The variables that concern us, by name.
+    environment: BTreeMap<String, String>,
+    /// Variables that concern us and are not UTF-8.
+    unreadable: Vec<String>,
+}
+
+/// The variable that names the file when the command line does not.
+const FILE: &str = "GATEPOST_CONFIG";
+
+/// Variables of ours that are no keys of the configuration: the file, and
+/// what and how to log.
+const APART: [&str; 3] = [FILE, "GATEPOST_LOG", "GATEPOST_LOG_FORMAT"];
+
+impl Sources {
+    /// A file and the environment of this process. Without a file the one
+    /// named by `GATEPOST_CONFIG`, or none.
+    pub fn new(file: Option<PathBuf>) -> Self {
+        let mut sources = Self::default();
+        for (name, value) in std::env::vars_os() {
+            // No other name is looked at, so nobody else's secret is kept.
+            let Ok(name) = name.into_string() else {
+                continue;
+            };
+            if !concerns_us(&name) {
+                continue;
+            }
+            match value.into_string() {
+                Ok(value) => {
+                    sources.environment.insert(name, value);
+                }
+                Err(_) => sources.unreadable.push(name),
+            }
+        }
+        sources.unreadable.sort();
+        sources.file = file.or_else(|| {
+            let named = sources.environment.get(FILE)?;
+            (!named.is_empty()).then(|| PathBuf::from(named))
+        });
+        sources
+    }
+
+    /// A file and these variables instead of the process's.
+    pub fn with_environment<'a>(
+        file: Option<PathBuf>,
+        environment: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        Self {
+            file,
+            environment: environment
+                .into_iter()
+                .filter(|(name, _)| concerns_us(name))
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+            ..Self::default()
+        }
+    }
+
+    /// What is to be logged (`GATEPOST_LOG`), such as `info,gatepost=debug`.
+    pub fn log_filter(&self) -> Option<&str> {
+        self.variable("GATEPOST_LOG")
+    }
+
+    /// How it is written (`GATEPOST_LOG_FORMAT`), such as `json`.
+    pub fn log_format(&self) -> Option<&str> {
+        self.variable("GATEPOST_LOG_FORMAT")
+    }
+
+    /// The variable's value; an empty one is like none, for composition files
+    /// pass on what is not set as an empty text.
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+        self.environment
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
+    }
+
+    /// The variables that override keys, without the prefix.
+    pub(super) fn overrides(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.environment
+            .iter()
+            .filter(|(name, _)| !APART.contains(&name.as_str()))
+            .filter_map(|(name, value)| {
+                Some((
+                    name.strip_prefix(super::environment::PREFIX)?,
+                    value.as_str(),
+                ))
+            })
+    }
+
+    /// Variables that are not UTF-8.
+    pub(super) fn unreadable(&self) -> &[String] {
+        &self.unreadable
+    }
+}
+
+fn concerns_us(name: &str) -> bool {
+    name.starts_with(super::environment::PREFIX)
+        || super::environment::ODOO
+            .iter()
+            .any(|(odoo, _)| *odoo == name)
+}
+
+// By hand: the variables may hold secrets.
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sources")
+            .field("file", &self.file)
+            .field("listen", &self.listen)
+            .field("environment", &self.environment.keys())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,284 @@
+//! An API key of our own: its text, and how it is told from a slip of the pen.
+
+use std::fmt::{self, Write as _};
+
+use sha2::{Digest as _, Sha256};
+use subtle::{Choice, ConstantTimeEq as _};
+
+/// 60 bits that name a key: no secret, so it may stand in logs and lists.
+///
+/// 12 of `0-9` and `a-z` without `i`, `l`, `o` and `u` (Crockford's base 32).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(Box<str>);
+
+/// A whole key, such as `gp_7k2m…_4Tz…`: `gp`, id, and a secret with a check at
+/// its end.
+///
+/// The secret is 44 letters of base 58 (no `0`, `O`, `I`, `l`), 257 bits of
+/// chance; the check is 6 letters made from what stands before it, so that a
+/// wrong letter is told without looking for the key. Letters and `_` only: a
+/// double click marks all of it, and no shell or URL changes it.
+pub struct ApiKey {
+    id: KeyId,
+    secret: Box<str>,
+}
+
+/// SHA-256 of a key's secret: what is kept.
+///
+/// A fast hash is right here. Slow ones (Argon2, bcrypt) make guessing dear
+/// where a person chose the secret; nobody guesses 257 bits of chance, and
+/// every request would pay for it.
+#[derive(Clone)]
+pub struct SecretHash([u8; 32]);
+
+/// A text that is no key of ours; which part of it is wrong helps nobody.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this is not an API key of Gatepost")]
+pub struct MalformedKey;
+
+const PREFIX: &str = "gp_";
+const ID_LETTERS: &[u8] = b"0123456789abcdefghjkmnpqrstvwxyz";
+const ID_LENGTH: usize = 12;
+const SECRET_LETTERS: &[u8] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
+const SECRET_LENGTH: usize = 44;
+const CHECK_LENGTH: usize = 6;
+
+impl ApiKey {
+    /// A new key.
+    ///
+    /// # Errors
+    /// When the operating system gives no randomness.
+    pub fn fresh() -> Result<Self, getrandom::Error> {
+        Ok(Self {
+            id: KeyId(random(ID_LETTERS, ID_LENGTH)?),
+            secret: random(SECRET_LETTERS, SECRET_LENGTH)?,
+        })
+    }
+
+    /// Reads a key that somebody presented.
+    ///
+    /// # Errors
+    /// [`MalformedKey`] for anything that no key of ours can be, any key with
+    /// a wrong letter among them.
+    pub fn parse(text: &str) -> Result<Self, MalformedKey> {
+        let (id, rest) = text
+            .strip_prefix(PREFIX)
+            .and_then(|rest| rest.split_once('_'))
+            .ok_or(MalformedKey)?;
+        let id = KeyId::try_from(id)?;
+        let (secret, check) = rest.split_at_checked(SECRET_LENGTH).ok_or(MalformedKey)?;
+        let key = Self {
+            id,
+            secret: secret.into(),
+        };
+        let whole = consists_of(secret, SECRET_LETTERS, SECRET_LENGTH)
+            && bool::from(key.check().as_bytes().ct_eq(check.as_bytes()));
+        if whole { Ok(key) } else { Err(MalformedKey) }
+    }
+
+    /// What names the key.
+    pub fn id(&self) -> &KeyId {
+        &self.id
+    }
+
+    /// What may be kept of the key.
+    pub fn hash(&self) -> SecretHash {
+        SecretHash(Sha256::digest(self.secret.as_bytes()).into())
+    }
+
+    /// The key as text. This is the secret itself: it is shown once, to who
+    /// made the key.
+    pub fn reveal(&self) -> String {
+        format!("{PREFIX}{}_{}{}", self.id, self.secret, self.check())
+    }
+
+    fn check(&self) -> String {
+        let mut hasher = Sha256::new();
+        hasher.update(b"gatepost key check\0");
+        hasher.update(self.id.as_str());
+        hasher.update(b"_");
+        hasher.update(self.secret.as_bytes());
+        let digest = hasher.finalize();
+        // 58 does not divide 256; a check need not be even.
+        digest
+            .iter()
+            .take(CHECK_LENGTH)
+            .filter_map(|byte| SECRET_LETTERS.get(usize::from(*byte) % SECRET_LETTERS.len()))
+            .map(|letter| char::from(*letter))
+            .collect()
+    }
+}
+
+// By hand: a derived one would print the secret.
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ApiKey({}, ..)", self.id)
+    }
+}
+
+impl KeyId {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<&str> for KeyId {
+    type Error = MalformedKey;
+
+    fn try_from(text: &str) -> Result<Self, MalformedKey> {
+        if consists_of(text, ID_LETTERS, ID_LENGTH) {
+            Ok(Self(text.into()))
+        } else {
+            Err(MalformedKey)
+        }
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyId({self})")
+    }
+}
+
+impl SecretHash {
+    /// A hash that no secret is known to have, to compare with where there is
+    /// no key: an unknown id then takes as long as a wrong secret.
+    pub(super) const NOBODYS: Self = Self([0; 32]);
+
+    /// Compares without telling by its time where the first difference is.
+    pub(super) fn same(&self, other: &Self) -> Choice {
+        self.0.ct_eq(&other.0)
+    }
+
+    /// `sha256:` and 64 hex digits, as it is kept.
+    pub fn to_text(&self) -> String {
+        let mut text = HASH_PREFIX.to_owned();
+        for byte in self.0 {
+            // Writing into a string does not fail.
+            let _infallible = write!(text, "{byte:02x}");
+        }
+        text
+    }
+
+    /// Reads what [`to_text`](Self::to_text) wrote.
+    pub fn from_text(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix(HASH_PREFIX)?;
+        if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return None;
+        }
+        let mut hash = [0; 32];
+        for (byte, at) in hash.iter_mut().zip((0..64).step_by(2)) {
+            *byte = u8::from_str_radix(digits.get(at..at + 2)?, 16).ok()?;
+        }
+        Some(Self(hash))
+    }
+}
+
+impl fmt::Debug for SecretHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretHash(..)")
+    }
+}
+
+const HASH_PREFIX: &str = "sha256:";
+
+fn consists_of(text: &str, letters: &[u8], length: usize) -> bool {
+    text.len() == length && text.bytes().all(|byte| letters.contains(&byte))
+}
+
+/// Letters drawn evenly. Both alphabets have at most 64, so six bits choose
+/// one, and those that choose none are thrown away.
+fn random(letters: &[u8], length: usize) -> Result<Box<str>, getrandom::Error> {
+    let mut drawn = String::with_capacity(length);
+    while drawn.len() < length {
+        let mut bytes = [0_u8; 64];
+        getrandom::fill(&mut bytes)?;
+        let chosen = bytes
+            .iter()
+            .filter_map(|byte| letters.get(usize::from(*byte & 63)))
+            .take(length - drawn.len());
+        drawn.extend(chosen.map(|letter| char::from(*letter)));
+    }
+    Ok(drawn.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{ApiKey, MalformedKey, SecretHash};
+
+    #[test]
+    fn a_key_reads_back_as_itself_and_no_two_are_alike() {
+        let (one, two) = (ApiKey::fresh().unwrap(), ApiKey::fresh().unwrap());
+        let read = ApiKey::parse(&one.reveal()).unwrap();
+        assert_eq!(read.id(), one.id());
+        assert!(bool::from(read.hash().same(&one.hash())));
+        assert_ne!(one.reveal(), two.reveal());
+        assert_eq!(one.reveal().len(), 3 + 12 + 1 + 44 + 6);
+    }
+
+    #[test]
+    fn a_key_is_not_printed_by_debug() {
+        let key = ApiKey::fresh().unwrap();
+        let shown = format!("{key:?} {:?}", key.hash());
+        assert!(!shown.contains(&*key.secret), "{shown}");
+        assert!(
+            !shown.contains(key.hash().to_text().strip_prefix("sha256:").unwrap()),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn a_hash_reads_back_and_nothing_else_does() {
+        let hash = ApiKey::fresh().unwrap().hash();
+        let read = SecretHash::from_text(&hash.to_text()).unwrap();
+        assert!(bool::from(read.same(&hash)));
+        for text in [
+            "",
+            "sha256:",
+            "sha256:00",
+            hash.to_text().strip_prefix('s').unwrap(),
+            &format!("{}0", hash.to_text()),
+        ] {
+            assert!(SecretHash::from_text(text).is_none(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_wrong_letter_anywhere_is_refused(at in 0_usize..66, letter in "[ -~]") {
+            let mut text = ApiKey::fresh().unwrap().reveal();
+            let right = text.get(at..=at).unwrap().to_owned();
+            text.replace_range(at..=at, &letter);
+            prop_assert_eq!(ApiKey::parse(&text).is_ok(), letter == right);
+        }
+
+        #[test]
+        fn swapped_missing_and_added_letters_are_refused(at in 0_usize..65) {
+            let text = ApiKey::fresh().unwrap().reveal();
+            let mut letters: Vec<char> = text.chars().collect();
+            letters.swap(at, at + 1);
+            let swapped: String = letters.iter().collect();
+            prop_assert_eq!(ApiKey::parse(&swapped).is_ok(), swapped == text);
+            let mut shorter = text.clone();
+            shorter.remove(at);
+            prop_assert!(ApiKey::parse(&shorter).is_err());
+            let mut longer = text;
+            longer.insert(at, 'x');
+            prop_assert!(ApiKey::parse(&longer).is_err());
+        }
+
+        #[test]
+        fn any_text_is_read_without_a_panic(text in "\\PC{0,80}") {
+            prop_assert_eq!(ApiKey::parse(&text).err(), Some(MalformedKey));
+        }
+    }
+}

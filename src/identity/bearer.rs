@@ -1,0 +1,150 @@
+//! The token that a request brings.
+
+use http::{HeaderMap, header::AUTHORIZATION};
+
+/// The longest token that is looked at, in bytes. Access tokens of identity
+/// providers with many roles reach some thousand.
+const MAX_BYTES: usize = 8 << 10;
+
+/// A bearer token as it was presented; nothing about it is proved.
+///
+/// A secret: it has no `Debug` or `Display` that shows it.
+#[derive(Clone, Copy)]
+pub struct Bearer<'a>(&'a str);
+
+/// Why no token was found. The text is for the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoBearer {
+    /// The header is not a bearer token as RFC 6750 section 2.1 writes it.
+    #[error("the `Authorization` header must be `Bearer` and one token")]
+    Malformed,
+    /// There is no `Authorization` header.
+    #[error("an `Authorization: Bearer` header is needed")]
+    Missing,
+    /// There are several, and each hop may believe another one.
+    #[error("there must be only one `Authorization` header")]
+    Several,
+    /// The token is longer than any.
+    #[error("the token must not be longer than {MAX_BYTES} bytes")]
+    TooLong,
+}
+
+impl<'a> Bearer<'a> {
+    /// Finds the token of a request: only in `Authorization`, never in the
+    /// query or the body (RFC 6750 sections 2.2 and 2.3 allow both; MCP
+    /// forbids the query).
+    ///
+    /// # Errors
+    /// [`NoBearer`].
+    pub fn find(headers: &'a HeaderMap) -> Result<Self, NoBearer> {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let value = values.next().ok_or(NoBearer::Missing)?;
+        if values.next().is_some() {
+            return Err(NoBearer::Several);
+        }
+        // Malformed and not told more: bytes beyond ASCII are in no token.
+        let value = value
+            .to_str()
+            .map_err(|_beyond_ascii| NoBearer::Malformed)?;
+        let (scheme, token) = value.split_once(' ').ok_or(NoBearer::Malformed)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(NoBearer::Malformed);
+        }
+        // RFC 9110 section 11.4: one or more spaces before the token.
+        let token = token.trim_matches(' ');
+        if token.len() > MAX_BYTES {
+            return Err(NoBearer::TooLong);
+        }
+        if is_b64token(token) {
+            Ok(Self(token))
+        } else {
+            Err(NoBearer::Malformed)
+        }
+    }
+
+    /// The token.
+    pub fn reveal(self) -> &'a str {
+        self.0
+    }
+}
+
+impl std::fmt::Debug for Bearer<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Bearer(..)")
+    }
+}
+
+/// RFC 6750 section 2.1: `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`.
+fn is_b64token(token: &str) -> bool {
+    let body = token.trim_end_matches('=');
+    !body.is_empty()
+        && body.bytes().all(|byte| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+
+    use super::{Bearer, NoBearer};
+
+    fn find(values: &[&str]) -> Result<String, NoBearer> {
+        let values = values.iter().map(|value| HeaderValue::from_str(value));
+        let headers: HeaderMap = values
+            .map(|value| (AUTHORIZATION, value.unwrap()))
+            .collect();
+        Bearer::find(&headers).map(|bearer| bearer.reveal().to_owned())
+    }
+
+    #[test]
+    fn the_scheme_is_read_in_any_case() {
+        for header in ["Bearer abc", "bearer abc", "BEARER   abc", "bEaReR abc "] {
+            assert_eq!(find(&[header]).as_deref(), Ok("abc"), "{header}");
+        }
+        assert_eq!(find(&["Bearer aZ0-._~+/=="]).as_deref(), Ok("aZ0-._~+/=="));
+    }
+
+    #[test]
+    fn what_is_no_bearer_token_is_refused() {
+        for header in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Basic abc",
+            "abc",
+            "Bearerabc",
+            "Bearer a b",
+            "Bearer a,b",
+            "Bearer =",
+            "Bearer a=b",
+            "Bearer \u{e4}",
+            "Bearer\tabc",
+            "Bearer \"abc\"",
+            " Bearer abc",
+        ] {
+            assert_eq!(find(&[header]), Err(NoBearer::Malformed), "{header}");
+        }
+        assert_eq!(find(&[]), Err(NoBearer::Missing));
+    }
+
+    #[test]
+    fn several_headers_are_refused_even_when_they_agree() {
+        assert_eq!(find(&["Bearer abc", "Bearer abc"]), Err(NoBearer::Several));
+    }
+
+    #[test]
+    fn a_token_has_a_largest_size() {
+        let token = "a".repeat(8 << 10);
+        assert!(find(&[&format!("Bearer {token}")]).is_ok());
+        assert_eq!(find(&[&format!("Bearer {token}a")]), Err(NoBearer::TooLong));
+    }
+
+    #[test]
+    fn a_token_is_not_printed_by_debug() {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer hunter2"));
+        let shown = format!("{:?}", Bearer::find(&headers));
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}
