@@ -1,0 +1,45 @@
+//! What an answer covers.
+
+use super::text::one_line;
+use crate::odoo::ModelName;
+
+/// What an answer covers.
+#[derive(Debug)]
+pub struct Coverage<'a> {
+    /// The companies, such as `My Company [1]`.
+    pub companies: &'a [Box<str>],
+    /// Whether archived records are among them.
+    pub archived: bool,
+    /// The address of Odoo's web client.
+    pub web_url: &'a str,
+    /// The model.
+    pub model: &'a ModelName,
+}
+
+/// One line on what an answer covers, and how to open one of its records.
+pub fn coverage(covered: &Coverage<'_>) -> String {
+    let companies: Vec<String> =
+        covered.companies.iter().map(|company| one_line(company, 60)).collect();
+    let companies = if companies.is_empty() { "all".to_owned() } else { companies.join(", ") };
+    let archived = if covered.archived { "included" } else { "left out" };
+    // Odoo 19, web/static/src/core/browser/router.js: a model without a dot has the prefix `m-`.
+    let prefix = if covered.model.as_str().contains('.') { "" } else { "m-" };
+    format!(
+        "(companies: {companies}; archived records: {archived}; times: UTC; open one at {}/odoo/{prefix}{}/<id>)",
+        covered.web_url, covered.model
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Coverage, coverage};
+    use crate::odoo::ModelName;
+
+    #[test]
+    fn coverage_is_one_line() {
+        let model = ModelName::try_from("res.partner").unwrap();
+        let companies = ["My Co [1]".into()];
+        let covered = Coverage { companies: &companies, archived: false, web_url: "https://odoo.test", model: &model };
+        insta::assert_snapshot!(coverage(&covered), @"(companies: My Co [1]; archived records: left out; times: UTC; open one at https://odoo.test/odoo/res.partner/<id>)");
+    }
+}

@@ -1,0 +1,187 @@
+//! The fields of a model, for a model that wants to search in it.
+
+use super::{
+    Shaped,
+    default_fields::{is_noise, score},
+    text::one_line,
+};
+use crate::odoo::{Field, FieldName, ModelName, Schema};
+
+/// Fields that are told in a line each when nobody names any.
+const LINES: usize = 40;
+/// Choices that are told in a line.
+const CHOICES: usize = 8;
+
+/// Which fields are wanted.
+#[derive(Debug)]
+pub enum Wanted<'a> {
+    /// These, with all about them.
+    Fields(&'a [FieldName]),
+    /// Those whose name or label has this.
+    Query(&'a str),
+    /// The most useful ones.
+    Relevant,
+}
+
+/// The fields of a model as compact text, and how to get what is not told.
+pub fn describe(model: &ModelName, schema: &Schema, wanted: &Wanted<'_>, budget_bytes: usize) -> Shaped {
+    let (fields, whole): (Vec<&Field>, bool) = match wanted {
+        Wanted::Fields(names) => {
+            (names.iter().filter_map(|name| schema.field(name.as_str())).collect(), true)
+        }
+        Wanted::Query(query) => (found(schema, query), false),
+        Wanted::Relevant => (relevant(schema), false),
+    };
+    let mut text = format!("{model}: {} fields\n", schema.fields().len());
+    if fields.is_empty() {
+        text.push_str("none of them has that in its name or label\n");
+    }
+    let mut shown = 0;
+    for field in &fields {
+        let line = line(field, whole || fields.len() <= 3);
+        if text.len() + line.len() + 200 > budget_bytes {
+            break;
+        }
+        text.push_str(&line);
+        shown += 1;
+    }
+    if shown < fields.len() {
+        text.push_str(&format!("{} more; name fields or give a query\n", fields.len() - shown));
+    }
+    if matches!(wanted, Wanted::Relevant) {
+        others(&mut text, schema, &fields, budget_bytes);
+    }
+    Shaped { text, shown }
+}
+
+/// The names of the fields that have no line.
+fn others(text: &mut String, schema: &Schema, told: &[&Field], budget_bytes: usize) {
+    let names: Vec<&str> = schema
+        .fields()
+        .filter(|field| !told.iter().any(|other| other.name == field.name))
+        .map(|field| field.name.as_str())
+        .collect();
+    if names.is_empty() {
+        return;
+    }
+    text.push_str("others (name them in `fields` for more): ");
+    for (at, name) in names.iter().enumerate() {
+        if text.len() + name.len() + 40 > budget_bytes {
+            text.push_str(&format!(", and {} more", names.len() - at));
+            break;
+        }
+        if at > 0 {
+            text.push_str(", ");
+        }
+        text.push_str(name);
+    }
+    text.push('\n');
+}
+
+fn relevant(schema: &Schema) -> Vec<&Field> {
+    let mut scored: Vec<(i32, &Field)> = schema
+        .fields()
+        .map(|field| {
+            let known = score(field).unwrap_or_else(|| {
+                // Not for a table, but good to know of: lists of records and computed amounts.
+                if is_noise(field.name.as_str()) { -50 } else { 8 }
+            });
+            (known, field)
+        })
+        .collect();
+    scored.sort_by(|(a, one), (b, other)| b.cmp(a).then_with(|| one.name.cmp(&other.name)));
+    scored.into_iter().take(LINES).map(|(_, field)| field).collect()
+}
+
+fn found<'s>(schema: &'s Schema, query: &str) -> Vec<&'s Field> {
+    let query = query.trim().to_lowercase();
+    schema
+        .fields()
+        .filter(|field| {
+            field.name.as_str().contains(&query) || field.label.to_lowercase().contains(&query)
+        })
+        .collect()
+}
+
+fn line(field: &Field, whole: bool) -> String {
+    let mut line = format!("{}: {}", field.name, field.kind);
+    if let Some(relation) = &field.relation {
+        line.push_str(&format!(" -> {relation}"));
+    }
+    line.push_str(&format!(", \"{}\"", one_line(&field.label, 60)));
+    for (holds, word) in [
+        (field.required, "required"),
+        (field.readonly, "read-only"),
+        (!field.stored, "computed"),
+        (!field.searchable, "not searchable"),
+        (field.stored && !field.sortable && !field.kind.is_x2many(), "not sortable"),
+    ] {
+        if holds {
+            line.push_str(", ");
+            line.push_str(word);
+        }
+    }
+    if let Some(currency) = &field.currency_field {
+        line.push_str(&format!(", in {currency}"));
+    }
+    if !field.choices.is_empty() {
+        let most = if whole { 60 } else { CHOICES };
+        let choices: Vec<String> = field
+            .choices
+            .iter()
+            .take(most)
+            .map(|choice| {
+                let (key, label) = (one_line(&choice.key, 40), one_line(&choice.label, 40));
+                if key.eq_ignore_ascii_case(&label) { key } else { format!("{key} ({label})") }
+            })
+            .collect();
+        line.push_str(&format!(", one of {}", choices.join(", ")));
+        if field.choices.len() > most {
+            line.push_str(&format!(", … {} more", field.choices.len() - most));
+        }
+    }
+    if whole && let Some(help) = &field.help {
+        line.push_str(&format!("; {}", one_line(help, 300)));
+    }
+    line.push('\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Wanted, describe};
+    use crate::odoo::{FieldName, ModelName, Schema};
+
+    fn told(wanted: &Wanted<'_>) -> String {
+        let schema = Schema::parse(
+            br#"{"name":{"type":"char","string":"Reference","required":true,"readonly":true},
+                 "state":{"type":"selection","string":"Status","selection":[["draft","Quotation"],["sale","Sales Order"]],"help":"Where it\nstands."},
+                 "partner_id":{"type":"many2one","string":"Customer","relation":"res.partner"},
+                 "amount":{"type":"monetary","string":"Total","store":false,"searchable":false,"currency_field":"currency_id"},
+                 "write_date":{"type":"datetime","string":"Changed"}}"#,
+        )
+        .unwrap();
+        describe(&ModelName::try_from("sale.order").unwrap(), &schema, wanted, 9_999).text
+    }
+
+    #[test]
+    fn a_model_is_described_in_a_line_a_field() {
+        insta::assert_snapshot!(told(&Wanted::Relevant), @r#"
+        sale.order: 5 fields
+        name: char, "Reference", required, read-only
+        state: selection, "Status", one of draft (Quotation), sale (Sales Order)
+        partner_id: many2one -> res.partner, "Customer"
+        amount: monetary, "Total", computed, not searchable, in currency_id
+        write_date: datetime, "Changed"
+        "#);
+        insta::assert_snapshot!(told(&Wanted::Query("cust")), @r#"
+        sale.order: 5 fields
+        partner_id: many2one -> res.partner, "Customer"
+        "#);
+        let state = [FieldName::try_from("state").unwrap()];
+        insta::assert_snapshot!(told(&Wanted::Fields(&state)), @r#"
+        sale.order: 5 fields
+        state: selection, "Status", one of draft (Quotation), sale (Sales Order); Where it\nstands.
+        "#);
+    }
+}
