@@ -49,11 +49,10 @@ impl Instance {
     /// An instance of which nothing is known yet.
     pub fn new(settings: InstanceSettings) -> Self {
         let ttl = settings.schema_ttl;
-        let single = || Cache::builder().max_capacity(1).time_to_live(ttl);
         Self {
             schemas: Cache::builder().max_capacity(REMEMBERED_MODELS).time_to_live(ttl).build(),
-            models: single().build(),
-            user: single().build(),
+            models: Cache::builder().max_capacity(1).time_to_live(ttl).build(),
+            user: Cache::builder().max_capacity(1).time_to_live(ttl).build(),
             settings,
         }
     }

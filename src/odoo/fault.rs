@@ -2,19 +2,90 @@
 
 /// One class of refusal of a real Odoo 19, without its traceback.
 ///
-/// `Display` is for the language model that asked: what was wrong, and what to
-/// do instead. Told apart by the error's `name` and content type, never by the
-/// HTTP status (`facts/odoo19-json2.md`, section 1.3).
+/// `Display` is for the language model that asked: what was wrong, whether
+/// trying again can help, and what to do instead. Told apart by the error's
+/// `name` and content type, never by the HTTP status
+/// (`facts/odoo19-json2.md`, section 1.3).
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Fault {
     /// Odoo's access rights or rules say no.
-    #[error("access denied")]
+    #[error("{0}")]
     Access(AccessKind),
+    /// The arguments do not fit the method (422 of the router).
+    #[error("Odoo's method does not take these arguments: {0}; retrying as it is will not help")]
+    Arguments(String),
+    /// Another transaction was at the same records, and Odoo gave up retrying.
+    #[error("other work in Odoo was at the same records at the same time; nothing was changed, try again in some seconds")]
+    Conflict,
+    /// A value that Odoo's database cannot use.
+    #[error("Odoo's database could not use one of the values; compare with the field's type, which `describe_model` tells")]
+    Database,
+    /// Odoo wants the user's password again; the operation did not run.
+    #[error("Odoo asks for the user's password again before it does this, which is not possible here; it was not done, do it in Odoo's own web client")]
+    Identity,
+    /// Odoo could not make sense of a value, a field or a domain.
+    #[error("Odoo could not use the request: {0}")]
+    Invalid(String),
+    /// Our key for Odoo is refused.
+    #[error("Odoo does not accept this gateway's API key; retrying will not help, tell the administrator")]
+    Key,
+    /// A record is not there any more.
+    #[error("a record does not exist or was deleted; search again for the right id")]
+    Missing,
+    /// A business rule says no, in Odoo's own words.
+    #[error("Odoo refused: {0}")]
+    Rule(String),
+    /// The database we name is not there.
+    #[error("Odoo does not know the database this gateway is set to; retrying will not help, tell the administrator")]
+    UnknownDatabase,
+    /// The method is not there.
+    #[error("this Odoo has no such method on the model; retrying will not help")]
+    UnknownMethod,
+    /// The model is not there.
+    #[error("this Odoo has no such model; `list_models` names those it has")]
+    UnknownModel,
+    /// Something else, of which nothing may be told.
+    #[error("Odoo failed with an internal error; trying the same again will hardly help, ask for less or otherwise")]
+    Unknown,
 }
 
 /// By which of its rules Odoo refused access.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum AccessKind {
+    /// A company that the user may not use.
+    #[error("Odoo does not let this user work in one of these companies; name others in `context`")]
+    Company,
+    /// A field that the user's groups do not allow.
+    #[error("Odoo does not let this user read or use the field `{0}`; leave it out")]
+    Field(String),
     /// The user has no right to the model.
+    #[error("Odoo does not give this user the right to do that with records of this model, or of one it links to; retrying will not help")]
     Model,
+    /// A method that nobody may call from outside.
+    #[error("Odoo lets nobody call this method from outside")]
+    Private,
+    /// A rule hides the record from the user.
+    #[error("Odoo's record rules hide one of these records from this user; retrying will not help, leave it out")]
+    Record,
+}
+
+impl Fault {
+    /// The word for it in logs and metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Access(_) => "odoo_access",
+            Self::Arguments(_) => "odoo_arguments",
+            Self::Conflict => "odoo_conflict",
+            Self::Database => "odoo_database_error",
+            Self::Identity => "odoo_identity",
+            Self::Invalid(_) => "odoo_invalid",
+            Self::Key => "odoo_key",
+            Self::Missing => "odoo_missing",
+            Self::Rule(_) => "odoo_rule",
+            Self::UnknownDatabase => "odoo_unknown_database",
+            Self::UnknownMethod => "odoo_unknown_method",
+            Self::UnknownModel => "odoo_unknown_model",
+            Self::Unknown => "odoo_error",
+        }
+    }
 }

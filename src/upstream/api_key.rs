@@ -1,0 +1,26 @@
+//! The secret that calls act with.
+
+use std::fmt;
+
+/// The secret with which calls act as an Odoo user.
+///
+/// It has no `Display` and cannot be serialized; `Debug` does not show it.
+#[derive(Clone)]
+pub struct ApiKey(String);
+
+impl ApiKey {
+    /// A key as it stands in the configuration, without the line end of its file.
+    pub fn new(text: &str) -> Self {
+        Self(text.trim().to_owned())
+    }
+
+    pub(super) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey(..)")
+    }
+}

@@ -1,0 +1,196 @@
+//! One request and its answer, on one connection.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, header};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+use tokio_rustls::TlsConnector;
+
+use super::{Address, CallError, WireResponse};
+
+/// An open connection, ready for one request.
+///
+/// hyper writes head and body of a request in one write, which Odoo wants: it
+/// gives up on a body that comes two seconds after its head.
+#[derive(Debug)]
+pub(super) struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    /// Whether any byte of an answer came.
+    heard: Arc<AtomicBool>,
+    /// Ends the task that drives the connection, and with it the connection.
+    _driver: Driver,
+}
+
+#[derive(Debug)]
+struct Driver(tokio::task::JoinHandle<()>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// How an exchange failed.
+pub(super) enum Broken {
+    /// Before any byte of an answer came.
+    Unheard(hyper::Error),
+    /// With part of an answer, or a whole one that cannot be used.
+    Heard(CallError),
+}
+
+impl Connection {
+    /// Opens a connection: name, TCP, TLS.
+    pub(super) async fn open(address: &Address, tls: Option<&TlsConnector>) -> Result<Self, CallError> {
+        let unreachable = |error: io::Error| CallError::Unreachable(error.into());
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for socket in address.sockets().await.map_err(unreachable)? {
+            match TcpStream::connect(socket).await {
+                Ok(stream) => {
+                    stream.set_nodelay(true).map_err(unreachable)?;
+                    let Some(tls) = tls else { return Self::over(stream).await };
+                    let name = rustls::pki_types::ServerName::try_from(address.host.clone())
+                        .map_err(|error| CallError::Unreachable(error.into()))?;
+                    let stream = tls.connect(name, stream).await.map_err(unreachable)?;
+                    return Self::over(stream).await;
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(unreachable(last))
+    }
+
+    async fn over<S>(stream: S) -> Result<Self, CallError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let heard = Arc::new(AtomicBool::new(false));
+        let listening = Listening { stream, heard: Arc::clone(&heard) };
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(64 << 10)
+            .handshake(TokioIo::new(listening))
+            .await
+            .map_err(|error| CallError::Unreachable(error.into()))?;
+        let driver = tokio::spawn(async move {
+            // Its errors come out at the sender.
+            drop(connection.await);
+        });
+        Ok(Self { sender, heard, _driver: Driver(driver) })
+    }
+
+    /// Whether the server kept the connection for another request.
+    pub(super) fn is_kept(&self) -> bool {
+        self.sender.is_ready()
+    }
+
+    /// Sends a request and reads its answer, at most `max_bytes` of it.
+    pub(super) async fn exchange(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        max_bytes: usize,
+    ) -> Result<WireResponse, Broken> {
+        self.heard.store(false, Relaxed);
+        let response = match self.sender.send_request(request).await {
+            Ok(response) => response,
+            Err(error) if self.heard.load(Relaxed) => {
+                return Err(Broken::Heard(CallError::CutOff(error.into())));
+            }
+            Err(error) => return Err(Broken::Unheard(error)),
+        };
+        let too_large = || Broken::Heard(CallError::TooLarge { limit: max_bytes });
+        let status = response.status().as_u16();
+        let media = response
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split(';').next())
+            .map(|media| media.trim().to_ascii_lowercase())
+            .unwrap_or_default();
+        let declared = response
+            .headers()
+            .get(header::CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.parse::<usize>().ok());
+        if declared.is_some_and(|length| length > max_bytes) {
+            return Err(too_large());
+        }
+        let mut body = response.into_body();
+        // Bounded by what may be read, and not more than a page on the server's word alone.
+        let mut bytes = BytesMut::with_capacity(declared.unwrap_or(0).min(1 << 20));
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| Broken::Heard(CallError::CutOff(error.into())))?;
+            if let Ok(data) = frame.into_data() {
+                if bytes.len() + data.len() > max_bytes {
+                    return Err(too_large());
+                }
+                bytes.extend_from_slice(&data);
+            }
+        }
+        Ok(WireResponse { status, media, body: bytes.freeze() })
+    }
+}
+
+/// A stream that remembers whether anything was read from it.
+struct Listening<S> {
+    stream: S,
+    heard: Arc<AtomicBool>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Listening<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.heard.store(true, Relaxed);
+        }
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Listening<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

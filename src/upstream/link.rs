@@ -1,0 +1,261 @@
+//! The way to one Odoo instance.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, header};
+use http_body_util::Full;
+use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer, pki_types::pem::PemObject};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::{
+    Address, ApiKey, CallError, Dialect, InvalidAddress, Json2, WireRequest, WireResponse,
+    exchange::{Broken, Connection},
+    turn::Turns,
+};
+use crate::{odoo::Call, policy::Permitted};
+
+/// Idle connections that are kept, and for how long: only with a server that
+/// showed that it keeps them, for an idle one holds a whole worker of a
+/// prefork Odoo.
+const MAX_IDLE: usize = 4;
+const IDLE_FOR: Duration = Duration::from_secs(4);
+/// How long the question whether Odoo is there may take.
+const PING: Duration = Duration::from_secs(3);
+
+/// How to reach one Odoo instance.
+#[derive(Clone, Debug)]
+pub struct LinkSettings {
+    /// `http://` or `https://`, host, port, and a path prefix if Odoo has one.
+    pub url: String,
+    /// The database, sent as `X-Odoo-Database`.
+    pub database: Option<String>,
+    /// PEM certificates to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// How long name look-up, TCP and TLS may take together.
+    pub connect_timeout: Duration,
+    /// How long one call may take in all, without the wait for a place.
+    pub timeout: Duration,
+    /// The largest answer that is read, in bytes.
+    pub max_answer_bytes: usize,
+    /// Calls under way at once.
+    pub max_in_flight: usize,
+    /// Calls that may wait for a place.
+    pub max_waiting: usize,
+    /// How long one waits for a place.
+    pub max_wait: Duration,
+}
+
+/// Settings that no link can be made of.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidLink {
+    /// The URL is none.
+    #[error(transparent)]
+    Address(#[from] InvalidAddress),
+    /// The certificates to trust cannot be read.
+    #[error("`ca_file`: {0}")]
+    Certificates(String),
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+/// The way to one Odoo instance: bounded, and as Odoo wants it.
+#[derive(Debug)]
+pub struct Link {
+    address: Address,
+    dialect: Json2,
+    settings: LinkSettings,
+    tls: Option<TlsConnectorOf>,
+    turns: Turns,
+    idle: Mutex<Vec<(Instant, Connection)>>,
+}
+
+/// The connector has no `Debug`.
+struct TlsConnectorOf(TlsConnector);
+
+impl std::fmt::Debug for TlsConnectorOf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TlsConnector")
+    }
+}
+
+impl Link {
+    /// A link with these settings; nothing is connected yet.
+    ///
+    /// # Errors
+    /// [`InvalidLink`] names the setting.
+    pub fn new(settings: LinkSettings) -> Result<Self, InvalidLink> {
+        let address = Address::parse(&settings.url)?;
+        let tls = if address.tls { Some(TlsConnectorOf(connector(&settings)?)) } else { None };
+        Ok(Self {
+            address,
+            dialect: Json2 { database: settings.database.clone() },
+            turns: Turns::new(settings.max_in_flight, settings.max_waiting, settings.max_wait),
+            tls,
+            idle: Mutex::new(Vec::new()),
+            settings,
+        })
+    }
+
+    /// Sends the call and gives back the JSON text of what the method returned.
+    ///
+    /// Dropping the future gives up the place and closes the connection; Odoo
+    /// does not notice, and finishes what it began.
+    ///
+    /// # Errors
+    /// [`CallError`], which says whether the call may have run.
+    pub async fn send(&self, call: &Permitted<Call>, key: &ApiKey) -> Result<Bytes, CallError> {
+        let read = call.get().effect().is_read();
+        let request = self.dialect.encode(call.get(), key)?;
+        let _place = self.turns.take().await?;
+        let limit = self.settings.timeout;
+        match timeout(limit, self.attempt(&request, read)).await {
+            Ok(Ok(response)) => self.dialect.decode(response),
+            Ok(Err(error)) => Err(error),
+            Err(_) if read => Err(CallError::TimedOut { limit }),
+            Err(elapsed) => Err(CallError::OutcomeUnknown(elapsed.into())),
+        }
+    }
+
+    /// Asks whether an Odoo answers there at all, without a credential.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn ping(&self) -> Result<(), CallError> {
+        let headers = self
+            .settings
+            .database
+            .iter()
+            .filter_map(|database| HeaderValue::from_str(database).ok())
+            .map(|database| (http::HeaderName::from_static("x-odoo-database"), database))
+            .collect();
+        let request = WireRequest { path: "/web/version".to_owned(), headers, body: Bytes::new() };
+        let ask = async {
+            let mut connection = self.open().await?;
+            let request = self.written(&Method::GET, &request)?;
+            match connection.exchange(request, 64 << 10).await {
+                Ok(response) if response.status == 200 && response.media == "application/json" => Ok(()),
+                Ok(response) => self.dialect.decode(WireResponse { status: response.status.max(201), ..response }).map(drop),
+                Err(Broken::Heard(error)) => Err(error),
+                Err(Broken::Unheard(error)) => Err(CallError::CutOff(error.into())),
+            }
+        };
+        timeout(PING, ask).await.unwrap_or(Err(CallError::TimedOut { limit: PING }))
+    }
+
+    /// Calls that wait for a place now.
+    pub fn waiting(&self) -> usize {
+        self.turns.waiting()
+    }
+
+    /// One exchange; a read once more when the connection died before a byte
+    /// of an answer came. A change never: it may have run.
+    async fn attempt(&self, request: &WireRequest, read: bool) -> Result<WireResponse, CallError> {
+        let mut again = read;
+        loop {
+            let mut connection = match self.kept(read) {
+                Some(connection) => connection,
+                None => self.open().await?,
+            };
+            let written = self.written(&Method::POST, request)?;
+            match connection.exchange(written, self.settings.max_answer_bytes).await {
+                Ok(response) => {
+                    self.keep(connection);
+                    return Ok(response);
+                }
+                Err(Broken::Heard(error @ CallError::CutOff(_))) if !read => {
+                    return Err(CallError::OutcomeUnknown(Box::new(error)));
+                }
+                Err(Broken::Heard(error)) => return Err(error),
+                Err(Broken::Unheard(_)) if again => again = false,
+                Err(Broken::Unheard(error)) if read => return Err(CallError::CutOff(error.into())),
+                Err(Broken::Unheard(error)) => return Err(CallError::OutcomeUnknown(error.into())),
+            }
+        }
+    }
+
+    async fn open(&self) -> Result<Connection, CallError> {
+        let limit = self.settings.connect_timeout;
+        let tls = self.tls.as_ref().map(|tls| &tls.0);
+        match timeout(limit, Connection::open(&self.address, tls)).await {
+            Ok(opened) => opened,
+            Err(elapsed) => Err(CallError::Unreachable(elapsed.into())),
+        }
+    }
+
+    fn written(
+        &self,
+        method: &Method,
+        request: &WireRequest,
+    ) -> Result<Request<Full<Bytes>>, CallError> {
+        let mut written = Request::builder()
+            .method(method)
+            .uri(format!("{}{}", self.address.prefix, request.path))
+            .header(header::HOST, self.address.authority.as_str());
+        if !request.body.is_empty() {
+            // Always: Odoo reads a chunked body as no arguments, without a word.
+            written = written.header(header::CONTENT_LENGTH, request.body.len());
+        }
+        for (name, value) in &request.headers {
+            written = written.header(name, value);
+        }
+        written.body(Full::new(request.body.clone())).map_err(|error| CallError::NotSent(error.into()))
+    }
+
+    /// A connection that the server kept. Not for a change: one that dies now
+    /// would leave its outcome unknown for nothing.
+    fn kept(&self, read: bool) -> Option<Connection> {
+        if !read {
+            return None;
+        }
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|(since, connection)| since.elapsed() < IDLE_FOR && connection.is_kept());
+        idle.pop().map(|(_, connection)| connection)
+    }
+
+    fn keep(&self, connection: Connection) {
+        if connection.is_kept() {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.retain(|(since, connection)| since.elapsed() < IDLE_FOR && connection.is_kept());
+            if idle.len() < MAX_IDLE {
+                idle.push((Instant::now(), connection));
+            }
+        }
+    }
+}
+
+fn connector(settings: &LinkSettings) -> Result<TlsConnector, InvalidLink> {
+    let mut roots = RootCertStore::empty();
+    match &settings.ca_file {
+        Some(file) => {
+            let broken = |error: String| InvalidLink::Certificates(format!("{}: {error}", file.display()));
+            let certificates = CertificateDer::pem_file_iter(file).map_err(|error| broken(error.to_string()))?;
+            for certificate in certificates {
+                let certificate = certificate.map_err(|error| broken(error.to_string()))?;
+                roots.add(certificate).map_err(|error| broken(error.to_string()))?;
+            }
+            if roots.is_empty() {
+                return Err(broken("there is no certificate in it".to_owned()));
+            }
+        }
+        None => {
+            // Those of the system that cannot be read are of no use to anybody.
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+#[cfg(test)]
+mod tests;
