@@ -1,0 +1,192 @@
+//! What operators look at: `/livez`, `/readyz`, `/metrics`.
+
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode, header};
+use pingora::{
+    apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream},
+    protocols::http::ServerSession,
+    server::ShutdownWatch,
+};
+use serde_json::{Map, Value, json};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
+use tracing::error;
+
+use super::{
+    bounds::Bounds,
+    drain::Drain,
+    head::{self, Arrival},
+    host::Host,
+    write::{self, Manner},
+};
+use crate::{
+    gateway::{Reply, Story},
+    names::{InstanceName, TraceId},
+    telemetry::Metrics,
+};
+
+/// How long an answer to `/readyz` is given again, so that nobody can make us
+/// hammer Odoo by asking.
+const READY_FOR: Duration = Duration::from_secs(2);
+
+/// How long all instances may take to answer it; probes give up after a second
+/// or a few.
+const READY_WITHIN: Duration = Duration::from_secs(3);
+
+type Readiness = Vec<(InstanceName, Result<(), String>)>;
+
+/// The operators' listener.
+pub(super) struct Admin<H> {
+    gateway: Arc<ArcSwap<H>>,
+    metrics: Arc<Metrics>,
+    bounds: Bounds,
+    drain: Arc<Drain>,
+    /// Held while Odoo is asked, so that it is asked once.
+    known: Mutex<Option<(Instant, Readiness)>>,
+}
+
+impl<H: Host> Admin<H> {
+    pub(super) fn new(
+        gateway: Arc<ArcSwap<H>>,
+        metrics: Arc<Metrics>,
+        bounds: Bounds,
+        drain: Arc<Drain>,
+    ) -> Self {
+        Self {
+            gateway,
+            metrics,
+            bounds,
+            drain,
+            known: Mutex::new(None),
+        }
+    }
+
+    async fn answer(&self, method: &Method, path: &str) -> Reply {
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            let allow = HeaderValue::from_static("GET, HEAD");
+            return Reply::empty(StatusCode::METHOD_NOT_ALLOWED).with(header::ALLOW, allow);
+        }
+        match path {
+            "/livez" => text(Bytes::from_static(b"ok\n"), "text/plain; charset=utf-8"),
+            "/metrics" => match self.metrics.encode() {
+                Ok(metrics) => text(
+                    Bytes::from(metrics),
+                    "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                ),
+                Err(e) => {
+                    error!(error = %e, "Failed to write the metrics");
+                    Reply::empty(StatusCode::INTERNAL_SERVER_ERROR)
+                }
+            },
+            "/readyz" => self.readyz().await,
+            _ => Reply::empty(StatusCode::NOT_FOUND),
+        }
+    }
+
+    /// 200 when we stay and at least one instance answers: with one Odoo down,
+    /// the others are served, and taking us out of the balance helps nobody.
+    async fn readyz(&self) -> Reply {
+        let draining = self.drain.leaving();
+        // Leaving needs no second opinion.
+        let known = if draining {
+            Some(Vec::new())
+        } else {
+            self.readiness().await
+        };
+        let late = known.is_none();
+        let instances = known.unwrap_or_default();
+        let ready = !draining && instances.iter().any(|(_, answers)| answers.is_ok());
+        let told: Map<String, Value> = instances
+            .into_iter()
+            .map(|(name, answers)| {
+                let told = match answers {
+                    Ok(()) => json!({ "answers": true }),
+                    Err(why) => json!({ "answers": false, "why": why }),
+                };
+                (name.to_string(), told)
+            })
+            .collect();
+        let told = json!({
+            "ready": ready,
+            "draining": draining,
+            "late": late,
+            "instances": told,
+        });
+        let status = if ready {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
+        Reply::json(status, Bytes::from(told.to_string()))
+    }
+
+    /// What is known, if that is fresh, or else what the instances say now;
+    /// `None` when they take too long.
+    async fn readiness(&self) -> Option<Readiness> {
+        let asked = async {
+            let mut known = self.known.lock().await;
+            if let Some((when, readiness)) = &*known
+                && when.elapsed() < READY_FOR
+            {
+                return readiness.clone();
+            }
+            let readiness = self.gateway.load_full().ready_instances().await;
+            *known = Some((Instant::now(), readiness.clone()));
+            readiness
+        };
+        timeout(READY_WITHIN, asked).await.ok()
+    }
+}
+
+#[async_trait]
+impl<H: Host> HttpServerApp for Admin<H> {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        mut session: ServerSession,
+        leaving: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        let arrival = head::arrive(&mut session, &self.bounds, leaving).await;
+        let request_id = TraceId::fresh().unwrap_or_else(|_| TraceId::new(0));
+        let mut manner = Manner {
+            request_id,
+            bounds: &self.bounds,
+            drain: &self.drain,
+            head_only: false,
+        };
+        let reply = match arrival {
+            Arrival::Nothing => return None,
+            Arrival::Unreadable(why) => {
+                let reply = why.reply(&mut Story::new(request_id));
+                write::reply(&mut session, reply, manner).await.ok()?;
+                write::linger(session).await;
+                return None;
+            }
+            Arrival::Request => {
+                let request = session.req_header();
+                manner.head_only = request.method == Method::HEAD;
+                self.answer(&request.method, request.uri.path()).await
+            }
+        };
+        write::reply(&mut session, reply, manner).await.ok()?;
+        if !session.is_body_done() {
+            write::linger(session).await;
+            return None;
+        }
+        let settings = HttpPersistentSettings::for_session(&session);
+        let kept = session.finish().await.ok()??;
+        Some(ReusedHttpStream::from_reusable_stream(kept, settings))
+    }
+}
+
+fn text(body: Bytes, kind: &'static str) -> Reply {
+    let kind = HeaderValue::from_static(kind);
+    let mut reply = Reply::empty(StatusCode::OK).with(header::CONTENT_TYPE, kind);
+    reply.body = body;
+    reply
+}

@@ -1,0 +1,86 @@
+//! Reading the body of a request.
+
+use bytes::{Bytes, BytesMut};
+use http::{Version, header};
+use pingora::{ErrorType, protocols::http::ServerSession};
+use tokio::time::timeout;
+
+use super::{bounds::Bounds, unreadable::Unreadable};
+
+/// Why there is no body.
+#[derive(Debug)]
+pub(super) enum NoBody {
+    /// The client left.
+    Gone,
+    /// It must be refused.
+    Unreadable(Unreadable),
+}
+
+/// Reads a body of at most `limit` bytes, all within one deadline.
+///
+/// # Errors
+/// [`NoBody`]; a body that says that it is too large is not read at all.
+pub(super) async fn read(
+    session: &mut ServerSession,
+    limit: usize,
+    bounds: &Bounds,
+) -> Result<Bytes, NoBody> {
+    if !session.is_body_empty() && encoded(session) {
+        return Err(NoBody::Unreadable(Unreadable::Encoded));
+    }
+    let declared = declared(session).unwrap_or(0);
+    if declared > limit {
+        return Err(NoBody::Unreadable(Unreadable::BodyTooLarge { limit }));
+    }
+    let reading = async {
+        if waits_for_continue(session) {
+            session
+                .write_continue_response()
+                .await
+                .map_err(|e| broken(&e))?;
+        }
+        // Not all that was declared: it may never come.
+        let mut body = BytesMut::with_capacity(declared.min(64 << 10));
+        while let Some(part) = session.read_request_body().await.map_err(|e| broken(&e))? {
+            if body.len().saturating_add(part.len()) > limit {
+                return Err(NoBody::Unreadable(Unreadable::BodyTooLarge { limit }));
+            }
+            body.extend_from_slice(&part);
+        }
+        Ok(body.freeze())
+    };
+    match timeout(bounds.body, reading).await {
+        Ok(read) => read,
+        Err(_) => Err(NoBody::Unreadable(Unreadable::BodyTooSlow)),
+    }
+}
+
+fn encoded(session: &ServerSession) -> bool {
+    let headers = &session.req_header().headers;
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).into_iter();
+    encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+fn declared(session: &ServerSession) -> Option<usize> {
+    let length = session.get_header(header::CONTENT_LENGTH)?;
+    length.to_str().ok()?.parse().ok()
+}
+
+/// Whether the client holds the body back until it is told to go on
+/// (RFC 9110 section 10.1.1).
+fn waits_for_continue(session: &mut ServerSession) -> bool {
+    let waits = session
+        .get_header(header::EXPECT)
+        .is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    waits && session.req_header().version == Version::HTTP_11 && !session.is_body_empty()
+}
+
+fn broken(e: &pingora::Error) -> NoBody {
+    // Pingora's own name for it is private (`v1/body.rs`). All else means
+    // that the rest of the body will never come.
+    if *e.etype() == ErrorType::new("InvalidChunk") {
+        NoBody::Unreadable(Unreadable::BodyMalformed)
+    } else {
+        NoBody::Gone
+    }
+}

@@ -1,0 +1,214 @@
+//! The listeners' certificate, read again when its files change.
+
+use std::{
+    fs, io,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use pingora::listeners::tls::Acceptor;
+use rustls::{
+    ServerConfig,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+    version::{TLS12, TLS13},
+};
+use sha2::{Digest, Sha256};
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use crate::config::Tls;
+
+/// How often the files are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// The certificate that the next handshake shows.
+#[derive(Debug)]
+pub(super) struct Certificate {
+    files: Tls,
+    current: ArcSwap<CertifiedKey>,
+    /// Of the content that was tried last, good or bad, so that each is tried once.
+    tried: Mutex<[u8; 32]>,
+}
+
+/// A certificate that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BadCertificate {
+    /// A file cannot be read.
+    #[error("`{setting}`: cannot read `{path}`: {source}")]
+    CannotRead {
+        /// The setting that names the file.
+        setting: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("`{setting}`: `{path}` is not {wanted} in PEM")]
+    NotPem {
+        /// The setting that names the file.
+        setting: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What should be in it.
+        wanted: &'static str,
+        /// What is wrong with it.
+        source: pem::Error,
+    },
+    /// Certificate and key do not belong together, or cannot be used.
+    #[error("`server.tls`: certificate and key do not fit together: {0}")]
+    Unfit(#[source] rustls::Error),
+    /// The TLS library refuses its own defaults.
+    #[error("`server.tls`: cannot set up TLS: {0}")]
+    NoTls(#[source] rustls::Error),
+}
+
+impl Certificate {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// [`BadCertificate`].
+    pub(super) fn load(files: &Tls) -> Result<Self, BadCertificate> {
+        let (certificate, key) = read(files)?;
+        let print = fingerprint(&certificate, &key);
+        Ok(Self {
+            current: ArcSwap::from_pointee(parse(files, &certificate, &key)?),
+            files: files.clone(),
+            tried: Mutex::new(print),
+        })
+    }
+
+    /// TLS 1.2 and 1.3 with this certificate, offering HTTP/2 and HTTP/1.1.
+    ///
+    /// # Errors
+    /// [`BadCertificate::NoTls`].
+    pub(super) fn acceptor(self: &Arc<Self>) -> Result<Acceptor, BadCertificate> {
+        // Named here and not taken from the process, so that nothing global is touched.
+        let provider = Arc::new(ring::default_provider());
+        let resolver: Arc<dyn ResolvesServerCert> = Arc::<Self>::clone(self);
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS13, &TLS12])
+            .map_err(BadCertificate::NoTls)?
+            .with_no_client_auth()
+            .with_cert_resolver(resolver);
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        // Tickets instead of a table: a thousand clients resume as well as ten.
+        config.ticketer = ring::Ticketer::new().map_err(BadCertificate::NoTls)?;
+        Ok(Acceptor::from_server_config(Arc::new(config)))
+    }
+
+    /// Reads the files again if they changed. A pair that cannot be used is
+    /// reported once, and the one in use stays.
+    pub(super) fn reload(&self) {
+        match self.renew() {
+            Ok(true) => info!("Took the new certificate"),
+            Ok(false) => {}
+            Err(e) => warn!(error = %e, "Kept the old certificate"),
+        }
+    }
+
+    /// Reloads for ever.
+    pub(super) async fn watch(self: Arc<Self>) {
+        let mut missing = false;
+        loop {
+            sleep(LOOK_EVERY).await;
+            let looked = Arc::clone(&self);
+            // Reading files blocks.
+            let renewed = tokio::task::spawn_blocking(move || looked.renew()).await;
+            match renewed {
+                Ok(Ok(true)) => info!("Took the new certificate"),
+                Ok(Ok(false)) => missing = false,
+                // Said once, not every two seconds.
+                Ok(Err(BadCertificate::CannotRead { .. })) if missing => {}
+                Ok(Err(e)) => {
+                    missing = matches!(e, BadCertificate::CannotRead { .. });
+                    warn!(error = %e, "Kept the old certificate");
+                }
+                Err(e) => warn!(error = %e, "Kept the old certificate"),
+            }
+        }
+    }
+
+    /// Whether there was a new one.
+    fn renew(&self) -> Result<bool, BadCertificate> {
+        let (certificate, key) = read(&self.files)?;
+        let print = fingerprint(&certificate, &key);
+        {
+            let mut tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
+            if *tried == print {
+                return Ok(false);
+            }
+            *tried = print;
+        }
+        let renewed = parse(&self.files, &certificate, &key)?;
+        self.current.store(Arc::new(renewed));
+        Ok(true)
+    }
+}
+
+impl ResolvesServerCert for Certificate {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.current.load_full())
+    }
+}
+
+const CERTIFICATE: &str = "server.tls.certificate_file";
+const KEY: &str = "server.tls.key_file";
+
+fn read(files: &Tls) -> Result<(Vec<u8>, Vec<u8>), BadCertificate> {
+    let file = |setting, path: &PathBuf| {
+        fs::read(path).map_err(|source| BadCertificate::CannotRead {
+            setting,
+            path: path.clone(),
+            source,
+        })
+    };
+    Ok((
+        file(CERTIFICATE, &files.certificate_file)?,
+        file(KEY, &files.key_file)?,
+    ))
+}
+
+fn parse(files: &Tls, certificate: &[u8], key: &[u8]) -> Result<CertifiedKey, BadCertificate> {
+    let not_pem = |setting, path: &PathBuf, wanted| {
+        let path = path.clone();
+        move |source| BadCertificate::NotPem {
+            setting,
+            path,
+            wanted,
+            source,
+        }
+    };
+    let chain = CertificateDer::pem_slice_iter(certificate)
+        .collect::<Result<Vec<_>, _>>()
+        .and_then(|chain| {
+            if chain.is_empty() {
+                return Err(pem::Error::NoItemsFound);
+            }
+            Ok(chain)
+        })
+        .map_err(not_pem(
+            CERTIFICATE,
+            &files.certificate_file,
+            "a certificate",
+        ))?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(not_pem(
+        KEY,
+        &files.key_file,
+        "a private key",
+    ))?;
+    CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(BadCertificate::Unfit)
+}
+
+fn fingerprint(certificate: &[u8], key: &[u8]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(certificate.len().to_le_bytes());
+    hash.update(certificate);
+    hash.update(key);
+    hash.finalize().into()
+}

@@ -1,0 +1,204 @@
+//! Leaving: what is under way ends first, within a limit, and then at once.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use pingora::server::{ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+    time::{sleep, timeout},
+};
+use tracing::{error, info, warn};
+
+use super::{certificate::Certificate, server::Reload};
+
+/// How long connections may take to close once no request is under way: the
+/// last frames of HTTP/2 are written by the connection, after its requests.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Whether we are leaving, and what is still under way.
+#[derive(Debug)]
+pub(super) struct Drain {
+    leaving: watch::Sender<bool>,
+    requests: Arc<watch::Sender<usize>>,
+    connections: Arc<watch::Sender<usize>>,
+    limit: Duration,
+}
+
+/// One thing under way, until it is dropped.
+#[derive(Debug)]
+pub(super) struct UnderWay(Arc<watch::Sender<usize>>);
+
+/// A way to stop a running [`super::Edge`] as SIGTERM would.
+#[derive(Clone, Debug)]
+pub struct Stop(pub(super) Arc<Drain>);
+
+impl Drain {
+    pub(super) fn new(limit: Duration) -> Self {
+        Self {
+            leaving: watch::Sender::new(false),
+            requests: Arc::new(watch::Sender::new(0)),
+            connections: Arc::new(watch::Sender::new(0)),
+            limit,
+        }
+    }
+
+    /// Counts a request as under way.
+    pub(super) fn request(&self) -> UnderWay {
+        UnderWay::new(&self.requests)
+    }
+
+    /// Counts a connection as open.
+    pub(super) fn connection(&self) -> UnderWay {
+        UnderWay::new(&self.connections)
+    }
+
+    /// Turns true when we leave.
+    pub(super) fn watch(&self) -> ShutdownWatch {
+        self.leaving.subscribe()
+    }
+
+    /// Whether we are leaving.
+    pub(super) fn leaving(&self) -> bool {
+        *self.leaving.borrow()
+    }
+
+    /// Returns when nothing is under way any more, or the limit has passed.
+    async fn finish(&self) {
+        let none = |under_way: &usize| *under_way == 0;
+        let mut requests = self.requests.subscribe();
+        let mut connections = self.connections.subscribe();
+        // The senders live as long as `self`: waiting cannot fail.
+        if timeout(self.limit, requests.wait_for(none)).await.is_err() {
+            let cut = *self.requests.borrow();
+            warn!(cut, "Left with requests under way");
+            return;
+        }
+        if timeout(LAST_WORDS, connections.wait_for(none))
+            .await
+            .is_ok()
+        {
+            info!("Left with nothing under way");
+        }
+    }
+}
+
+impl UnderWay {
+    fn new(counter: &Arc<watch::Sender<usize>>) -> Self {
+        counter.send_modify(|n| *n = n.saturating_add(1));
+        Self(Arc::clone(counter))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.send_modify(|n| *n = n.saturating_sub(1));
+    }
+}
+
+impl Stop {
+    /// Begins to leave; returns at once.
+    pub fn now(&self) {
+        self.0.leaving.send_replace(true);
+    }
+}
+
+/// Obeys signals and [`Stop`], and tells Pingora to leave once it may.
+///
+/// Pingora's own graceful shutdown closes the listeners first, sleeps a fixed
+/// time and then cuts what still runs.
+pub(super) struct Captain {
+    pub(super) drain: Arc<Drain>,
+    pub(super) certificate: Option<Arc<Certificate>>,
+    /// What SIGHUP does; without it no signal is listened to.
+    pub(super) reload: Option<Reload>,
+}
+
+#[async_trait]
+impl ShutdownSignalWatch for Captain {
+    async fn recv(&self) -> ShutdownSignal {
+        let mut signals = self.reload.as_ref().and_then(|_| Signals::listen());
+        let mut leaving = self.drain.watch();
+        loop {
+            tokio::select! {
+                _ = leaving.wait_for(|leaving| *leaving) => break,
+                heard = hear(signals.as_mut()) => match heard {
+                    Heard::Leave => break,
+                    Heard::Reload => self.reload(),
+                },
+            }
+        }
+        info!("Began to leave");
+        Stop(Arc::clone(&self.drain)).now();
+        tokio::select! {
+            () = self.drain.finish() => {}
+            () = async { while !matches!(hear(signals.as_mut()).await, Heard::Leave) {} } => {
+                warn!("Left at the second signal");
+            }
+        }
+        ShutdownSignal::FastShutdown
+    }
+}
+
+impl Captain {
+    fn reload(&self) {
+        if let Some(certificate) = &self.certificate {
+            certificate.reload();
+        }
+        if let Some(reload) = &self.reload {
+            // A bug in it must not take the listeners down.
+            if catch_unwind(AssertUnwindSafe(reload)).is_err() {
+                error!("Kept the old configuration, for the reload hit a bug of ours");
+            }
+        }
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+enum Heard {
+    Leave,
+    Reload,
+}
+
+impl Signals {
+    fn listen() -> Option<Self> {
+        let listen = || {
+            Ok::<_, std::io::Error>(Self {
+                terminate: signal(SignalKind::terminate())?,
+                interrupt: signal(SignalKind::interrupt())?,
+                hang_up: signal(SignalKind::hangup())?,
+            })
+        };
+        listen()
+            .inspect_err(|e| error!(error = %e, "Started deaf to signals"))
+            .ok()
+    }
+}
+
+async fn hear(signals: Option<&mut Signals>) -> Heard {
+    let Some(signals) = signals else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        Some(()) = signals.terminate.recv() => Heard::Leave,
+        Some(()) = signals.interrupt.recv() => Heard::Leave,
+        Some(()) = signals.hang_up.recv() => Heard::Reload,
+        // Tokio never closes them; should it, we wait for `Stop` alone.
+        else => std::future::pending().await,
+    }
+}
+
+/// Waits a little, for loops that must not spin.
+pub(super) async fn breathe() {
+    sleep(Duration::from_millis(100)).await;
+}

@@ -1,0 +1,97 @@
+//! What the edge needs of the gateway behind it.
+
+use std::future::Future;
+
+use bytes::Bytes;
+
+use crate::{
+    gateway::{Gateway, Guest, Head, Notices, Reply, Story},
+    names::InstanceName,
+};
+
+/// The four things the edge asks of a gateway.
+///
+/// A trait only for the edge's own tests: what sockets do is tested with a
+/// host that hangs, panics and sends notices at command.
+pub(super) trait Host: Send + Sync + 'static {
+    /// A request whose head was accepted.
+    type Guest: Send + Sync;
+
+    /// See [`Gateway::welcome`].
+    fn greet(
+        &self,
+        head: Head,
+        story: &mut Story,
+    ) -> impl Future<Output = Result<Self::Guest, Reply>> + Send;
+
+    /// See [`Gateway::serve`].
+    fn attend(
+        &self,
+        guest: &Self::Guest,
+        body: Bytes,
+        notices: Option<Notices>,
+        story: &mut Story,
+    ) -> impl Future<Output = Reply> + Send;
+
+    /// See [`Gateway::local`].
+    fn local_guest(&self, instance: &InstanceName) -> Option<Self::Guest>;
+
+    /// See [`Gateway::readiness`].
+    fn ready_instances(
+        &self,
+    ) -> impl Future<Output = Vec<(InstanceName, Result<(), String>)>> + Send;
+
+    /// What the edge must know of a guest.
+    fn terms(guest: &Self::Guest) -> Terms;
+}
+
+/// What the edge must know of a guest.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    /// Whether the client takes `text/event-stream`.
+    pub(super) takes_events: bool,
+    /// Whether the client takes nothing else.
+    pub(super) only_events: bool,
+    /// The largest body that may be read, in bytes.
+    pub(super) max_body_bytes: usize,
+}
+
+impl Host for Gateway {
+    type Guest = Guest;
+
+    fn greet(
+        &self,
+        head: Head,
+        story: &mut Story,
+    ) -> impl Future<Output = Result<Guest, Reply>> + Send {
+        Self::welcome(self, head, story)
+    }
+
+    fn attend(
+        &self,
+        guest: &Guest,
+        body: Bytes,
+        notices: Option<Notices>,
+        story: &mut Story,
+    ) -> impl Future<Output = Reply> + Send {
+        Self::serve(self, guest, body, notices, story)
+    }
+
+    fn local_guest(&self, instance: &InstanceName) -> Option<Guest> {
+        Self::local(self, instance)
+    }
+
+    fn ready_instances(
+        &self,
+    ) -> impl Future<Output = Vec<(InstanceName, Result<(), String>)>> + Send {
+        Self::readiness(self)
+    }
+
+    fn terms(guest: &Guest) -> Terms {
+        Terms {
+            takes_events: guest.takes_events,
+            only_events: guest.only_events,
+            max_body_bytes: guest.max_body_bytes,
+        }
+    }
+}

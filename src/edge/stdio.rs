@@ -1,0 +1,1 @@
+//! One client over stdin and stdout.
