@@ -1,11 +1,18 @@
 //! `gatepost serve`.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
+use arc_swap::ArcSwap;
 use clap::Args;
+use tracing::{error, info, warn};
 
 use super::{Failure, check::warn};
-use crate::config::{Sources, load};
+use crate::{
+    config::{Checked, Sources, load},
+    edge::Edge,
+    gateway::Gateway,
+    telemetry::{self, Metrics},
+};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -33,8 +40,56 @@ pub(super) fn run(serve: &Serve) -> Result<(), Failure> {
     let mut sources = Sources::new(serve.config.clone());
     sources.listen.clone_from(&serve.listen);
     let checked = load(&sources)?;
+    telemetry::logging::start(sources.log_filter().unwrap_or("info"))
+        .map_err(|error| Failure::Unfit(error.to_string()))?;
     warn(&checked.warnings);
-    Err(Failure::Failed(
-        "the configuration is right, and this build has no listener yet".to_owned(),
-    ))
+    let gateway = gateway(&checked)?;
+    let edge = open(&checked, &gateway)?;
+    if let Some(role) = &checked.config.server.anonymous_role {
+        warn!(role.name = %role, "Let in everybody on this machine without any proof");
+    }
+    edge.run(Box::new(move || reload(&sources, &gateway)));
+    info!("Stopped");
+    Ok(())
+}
+
+/// The gateway of a configuration, to be swapped by a reload.
+///
+/// # Errors
+/// When an instance cannot be used.
+pub(super) fn gateway(checked: &Checked) -> Result<Arc<ArcSwap<Gateway>>, Failure> {
+    let gateway = checked.assemble().map_err(|error| Failure::Unfit(error.to_string()))?;
+    Ok(Arc::new(ArcSwap::from_pointee(gateway)))
+}
+
+/// Opens the listeners and says where they are.
+///
+/// # Errors
+/// When one cannot be opened.
+pub(super) fn open(checked: &Checked, gateway: &Arc<ArcSwap<Gateway>>) -> Result<Edge, Failure> {
+    let config = &checked.config;
+    let edge = Edge::open(&config.server, &config.admin, gateway, &Arc::new(Metrics::new()))
+        .map_err(|error| Failure::Failed(error.to_string()))?;
+    for address in edge.addresses() {
+        info!(%address, tls = config.server.tls.is_some(), "Opened the listener for clients");
+    }
+    if let Some(address) = edge.admin_address() {
+        info!(%address, "Opened the listener for operators");
+    }
+    Ok(edge)
+}
+
+/// Reads the configuration again and swaps the gateway; one that is wrong
+/// changes nothing. Listeners and their bounds stay as they were at the start.
+fn reload(sources: &Sources, gateway: &ArcSwap<Gateway>) {
+    let built = load(sources)
+        .map_err(|mistakes| mistakes.to_string())
+        .and_then(|checked| checked.assemble().map_err(|error| error.to_string()));
+    match built {
+        Ok(built) => {
+            gateway.store(Arc::new(built));
+            info!("Read the configuration again");
+        }
+        Err(error) => error!(error, "Kept the old configuration, for the new one is wrong"),
+    }
 }

@@ -4,6 +4,7 @@
 //! [`load()`] is the way in. The environment is read here and nowhere else.
 
 mod admin;
+mod assemble;
 mod check;
 mod environment;
 mod file;
@@ -26,6 +27,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use admin::Admin;
+pub use assemble::CannotAssemble;
 pub use instance::Instance;
 pub use keys::Keys;
 pub use load::{Checked, load, load_admin, load_form};
