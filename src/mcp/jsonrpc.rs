@@ -14,7 +14,7 @@ pub struct Envelope<'a> {
     #[serde(borrow, default)]
     pub jsonrpc: Option<Cow<'a, str>>,
     /// The id; `Some` with `null` inside when it was sent as `null`.
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "present")]
     pub id: Option<&'a RawValue>,
     /// The method of a request or notification.
     #[serde(borrow, default)]
@@ -28,6 +28,11 @@ pub struct Envelope<'a> {
     /// The error of a response.
     #[serde(borrow, default)]
     pub error: Option<&'a RawValue>,
+}
+
+/// What is there, `null` too: an `Option` alone would take it for missing.
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// The id of a request: text or a whole number, never null (MCP, base

@@ -4,9 +4,12 @@ use crate::odoo::{Field, FieldKind, FieldName, Schema};
 
 /// Fields that are shown at the most.
 const SHOWN: usize = 10;
+/// Fields up to which others than the well-known ones fill up.
+const FILLED: usize = 6;
 
 /// Names that say what a record is, best first; the number is their score.
-const WELL_KNOWN: [(&str, i32); 44] = [
+const WELL_KNOWN: [(&str, i32); 45] = [
+    ("company_id", 55),
     ("name", 100),
     ("display_name", 20),
     ("state", 80),
@@ -57,12 +60,26 @@ const WELL_KNOWN: [(&str, i32); 44] = [
 /// long or formatted text, and never a list of records: one that points to a
 /// model the user may not read makes Odoo refuse the whole.
 pub fn default_fields(schema: &Schema) -> Vec<FieldName> {
-    let mut scored: Vec<(i32, &Field)> =
-        schema.fields().filter_map(|field| score(field).map(|score| (score, field))).collect();
+    let mut scored: Vec<(i32, &Field)> = schema
+        .fields()
+        .filter_map(|field| score(field).map(|score| (score, field)))
+        .collect();
     scored.sort_by(|(a, one), (b, other)| b.cmp(a).then_with(|| one.name.cmp(&other.name)));
-    let mut fields: Vec<FieldName> =
-        scored.into_iter().take(SHOWN).map(|(_, field)| field.name.clone()).collect();
-    let named = ["name", "complete_name"].iter().any(|name| fields.iter().any(|field| field.as_str() == *name));
+    let is_known = |field: &Field| {
+        WELL_KNOWN
+            .iter()
+            .any(|(known, _)| *known == field.name.as_str())
+    };
+    let known = scored.iter().filter(|(_, field)| is_known(field)).count();
+    let mut fields: Vec<FieldName> = scored
+        .into_iter()
+        .filter(|(_, field)| known < FILLED || is_known(field))
+        .take(if known < FILLED { FILLED } else { SHOWN })
+        .map(|(_, field)| field.name.clone())
+        .collect();
+    let named = ["name", "complete_name"]
+        .iter()
+        .any(|name| fields.iter().any(|field| field.as_str() == *name));
     if !named && schema.field("display_name").is_some() {
         fields.retain(|field| field.as_str() != "display_name");
         fields.insert(0, FieldName::known("display_name"));
@@ -112,16 +129,53 @@ pub(super) fn score(field: &Field) -> Option<i32> {
 
 /// Names that carry the machine's business and not the company's.
 pub(super) fn is_noise(name: &str) -> bool {
-    const EXACT: [&str; 14] = [
-        "id", "create_uid", "create_date", "write_uid", "write_date", "color", "sequence", "active", "lang", "tz",
-        "complete_name", "company_id", "commercial_partner_id", "is_favorite",
+    const EXACT: [&str; 13] = [
+        "id",
+        "create_uid",
+        "create_date",
+        "write_uid",
+        "write_date",
+        "color",
+        "sequence",
+        "active",
+        "lang",
+        "tz",
+        "complete_name",
+        "commercial_partner_id",
+        "is_favorite",
     ];
     const BEGINS: [&str; 19] = [
-        "message_", "activity_", "website_", "image_", "avatar_", "access_", "is_", "has_", "property_", "signup_",
-        "sequence_", "made_", "can_", "alias_", "rating_", "my_", "show_", "campaign_id", "medium_id",
+        "message_",
+        "activity_",
+        "website_",
+        "image_",
+        "avatar_",
+        "access_",
+        "is_",
+        "has_",
+        "property_",
+        "signup_",
+        "sequence_",
+        "made_",
+        "can_",
+        "alias_",
+        "rating_",
+        "my_",
+        "show_",
+        "campaign_id",
+        "medium_id",
     ];
-    const ENDS: [&str; 9] =
-        ["_normalized", "_sanitized", "_hash", "_token", "_properties", "_definition", "_signed", "_prefix", "_msg"];
+    const ENDS: [&str; 9] = [
+        "_normalized",
+        "_sanitized",
+        "_hash",
+        "_token",
+        "_properties",
+        "_definition",
+        "_signed",
+        "_prefix",
+        "_msg",
+    ];
     EXACT.contains(&name)
         || BEGINS.iter().any(|begin| name.starts_with(begin))
         || ENDS.iter().any(|end| name.ends_with(end))
@@ -143,7 +197,10 @@ mod tests {
                  "x_rank":{"type":"selection"},"password":{"type":"char"},"credit":{"type":"monetary","store":false}}"#,
         )
         .unwrap();
-        let names: Vec<String> = default_fields(&schema).iter().map(ToString::to_string).collect();
+        let names: Vec<String> = default_fields(&schema)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(names, ["name", "email", "country_id", "city", "x_rank"]);
     }
 
@@ -153,7 +210,10 @@ mod tests {
             br#"{"display_name":{"type":"char","store":false},"amount_total":{"type":"monetary"}}"#,
         )
         .unwrap();
-        let names: Vec<String> = default_fields(&schema).iter().map(ToString::to_string).collect();
+        let names: Vec<String> = default_fields(&schema)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(names, ["display_name", "amount_total"]);
     }
 }

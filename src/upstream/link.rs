@@ -256,6 +256,3 @@ fn connector(settings: &LinkSettings) -> Result<TlsConnector, InvalidLink> {
         .with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))
 }
-
-#[cfg(test)]
-mod tests;

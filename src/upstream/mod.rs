@@ -11,6 +11,8 @@ mod dialect;
 mod exchange;
 mod json2;
 mod link;
+#[cfg(test)]
+mod tests;
 mod turn;
 
 pub use address::{Address, InvalidAddress};
