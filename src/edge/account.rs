@@ -66,6 +66,11 @@ impl Account {
         });
     }
 
+    /// The client took its call back.
+    pub(super) fn cancelled(&mut self) {
+        self.end = Some(Outcome::Cancelled);
+    }
+
     /// The client left before its answer.
     pub(super) fn hung_up(&mut self) {
         self.end = Some(Outcome::HungUp);

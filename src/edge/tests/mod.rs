@@ -233,9 +233,20 @@ impl Stage {
 
     /// Sends the bytes and reads to the end of the connection.
     async fn say(&self, bytes: &str) -> String {
-        let mut stream = self.connect().await;
-        stream.write_all(bytes.as_bytes()).await.unwrap();
+        self.say_to(self.address, bytes).await
+    }
+
+    async fn say_to(&self, address: SocketAddr, bytes: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // A refusal may come before all is sent.
+        drop(stream.write_all(bytes.as_bytes()).await);
         rest(&mut stream).await
+    }
+
+    /// Asks the operators' listener.
+    async fn ask(&self, path: &str) -> String {
+        let get = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        self.say_to(self.admin, &get).await
     }
 
     async fn sign(&mut self) -> Sign {
