@@ -197,7 +197,7 @@ async fn a_bug_is_answered_with_the_number_of_the_request_and_nothing_else_ends(
         assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
         let lower = answer.to_ascii_lowercase();
         let (_, id) = lower.split_once("x-request-id: ").unwrap();
-        let id = &id[..32];
+        let (id, _) = id.split_at(32);
         let body = format!(
             r#"{{"jsonrpc":"2.0","id":null,"error":{{"code":-32603,"message":"internal error, request {id}"}}}}"#
         );
@@ -232,8 +232,9 @@ fn dechunked(answer: &str) -> String {
         if size == 0 {
             break;
         }
-        all.push_str(&more[..size]);
-        rest = &more[size + 2..];
+        let (chunk, more) = more.split_at(size);
+        all.push_str(chunk);
+        rest = more.strip_prefix("\r\n").unwrap();
     }
     all
 }

@@ -4,6 +4,7 @@ mod admin;
 mod bounds;
 mod calls;
 mod drain;
+mod stdio;
 mod tls;
 
 use std::{
@@ -106,7 +107,9 @@ impl Host for Actor {
         notices: Option<Notices>,
         story: &mut Story,
     ) -> Reply {
-        let path = visitor.path.clone();
+        // A message over stdin says it in itself.
+        let message = serde_json::from_slice::<serde_json::Value>(&body).unwrap_or_default();
+        let path = message["path"].as_str().unwrap_or(&visitor.path).to_owned();
         drop(self.signs.send(Sign::Began(path.clone())));
         let mut cancelled = Cancelled(self, Some(path.clone()));
         story.tool = Some("search_records");
