@@ -66,6 +66,11 @@ impl Account {
         });
     }
 
+    /// The client took its call back.
+    pub(super) fn cancelled(&mut self) {
+        self.end = Some(Outcome::Cancelled);
+    }
+
     /// The client left before its answer.
     pub(super) fn hung_up(&mut self) {
         self.end = Some(Outcome::HungUp);
@@ -121,4 +126,115 @@ impl Drop for Account {
 
 fn milliseconds(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+        time::Duration,
+    };
+
+    use http::StatusCode;
+    use serde_json::Value;
+
+    use super::Account;
+    use crate::{
+        gateway::Blame,
+        names::{InstanceName, Subject},
+        telemetry::Metrics,
+    };
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0
+                .lock()
+                .map_err(|e| io::Error::other(e.to_string()))?
+                .extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is written down when this account is dropped, without what differs.
+    fn written(tell: impl FnOnce(&mut Account)) -> String {
+        let page = Page::default();
+        let writer = page.clone();
+        let log = tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .without_time()
+            .with_target(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(log, || {
+            let mut account = Account::local(&Arc::new(Metrics::new()));
+            tell(&mut account);
+        });
+        let page = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<_> = page
+            .lines()
+            .map(|line| {
+                let mut line: Value = serde_json::from_str(line).unwrap();
+                let fields = line.as_object_mut().unwrap();
+                assert!(fields.shift_remove("request.id").is_some());
+                fields.shift_remove("duration_ms");
+                line.to_string()
+            })
+            .collect();
+        lines.join("\n")
+    }
+
+    #[test]
+    fn a_request_is_one_line() {
+        let line = written(|account| {
+            let story = &mut account.story;
+            story.instance = Some(InstanceName::try_from("staging").unwrap());
+            story.caller = Some(Subject::proved("key-7"));
+            story.revision = Some("2025-11-25");
+            story.method = Some("tools/call");
+            story.tool = Some("count_records");
+            story.odoo_calls = 2;
+            story.odoo_time = Duration::from_millis(41);
+            account.status = Some(StatusCode::OK);
+            account.size_bytes = 120;
+            account.answered();
+        });
+        insta::assert_snapshot!(line, @r#"{"level":"INFO","message":"Served request","instance.name":"staging","caller.subject":"key-7","mcp.revision":"2025-11-25","mcp.method":"tools/call","tool.name":"count_records","outcome":"answered","http.status":200,"size_bytes":120,"odoo.calls":2,"odoo.duration_ms":41}"#);
+    }
+
+    #[test]
+    fn an_account_that_nobody_closed_was_cut() {
+        insta::assert_snapshot!(written(|_| {}), @r#"{"level":"INFO","message":"Served request","outcome":"cut","size_bytes":0,"odoo.calls":0,"odoo.duration_ms":0}"#);
+    }
+
+    #[test]
+    fn a_failure_of_ours_is_a_line_for_whoever_must_act() {
+        let ours = written(|account| {
+            account.panicked("no such thing");
+            account.answered();
+        });
+        insta::assert_snapshot!(ours, @r#"
+        {"level":"ERROR","message":"Failed to serve a request","error":"panicked: no such thing"}
+        {"level":"INFO","message":"Served request","outcome":"refused","refusal.kind":"bug","refusal.blame":"us","size_bytes":0,"odoo.calls":0,"odoo.duration_ms":0}
+        "#);
+    }
+
+    #[test]
+    fn a_failure_of_others_stands_in_the_one_line() {
+        let theirs = written(|account| {
+            account.story.blame = Some(Blame::Odoo);
+            account.story.refusal = Some("odoo_down");
+            account.story.error = Some("connection refused".to_owned());
+            account.answered();
+        });
+        insta::assert_snapshot!(theirs, @r#"{"level":"INFO","message":"Served request","outcome":"refused","refusal.kind":"odoo_down","refusal.blame":"odoo","size_bytes":0,"odoo.calls":0,"odoo.duration_ms":0,"error":"connection refused"}"#);
+    }
 }

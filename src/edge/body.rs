@@ -34,10 +34,11 @@ pub(super) async fn read(
     }
     let reading = async {
         if waits_for_continue(session) {
-            session
-                .write_continue_response()
-                .await
-                .map_err(|e| broken(&e))?;
+            // Pingora would take the 100 for an answer before the body's end.
+            session.set_close_on_response_before_downstream_finish(false);
+            let told = session.write_continue_response().await;
+            session.set_close_on_response_before_downstream_finish(true);
+            told.map_err(|e| broken(&e))?;
         }
         // Not all that was declared: it may never come.
         let mut body = BytesMut::with_capacity(declared.min(64 << 10));

@@ -134,6 +134,11 @@ impl Certificate {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn shown(&self) -> CertificateDer<'static> {
+        self.current.load().cert.first().cloned().unwrap()
+    }
+
     /// Whether there was a new one.
     fn renew(&self) -> Result<bool, BadCertificate> {
         let (certificate, key) = read(&self.files)?;

@@ -1,1 +1,320 @@
 //! One client over stdin and stdout.
+//!
+//! Messages are lines of JSON without line ends in them (MCP, stdio
+//! transport). Everything said to the client goes through one channel, so
+//! lines never mix; nothing else may write to stdout.
+
+use std::{collections::HashMap, io, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
+    sync::{Semaphore, mpsc, oneshot},
+    task::JoinSet,
+    time::timeout,
+};
+
+use super::{account::Account, exchange::caught, host::Host};
+use crate::{
+    gateway::{Gateway, Reply},
+    names::InstanceName,
+    telemetry::Metrics,
+};
+
+/// Calls at once.
+const AT_ONCE: usize = 16;
+
+/// Calls that were read and wait; a client that sends more waits itself.
+/// They are read so that a waiting call can still be taken back.
+const WAITING: usize = 64;
+
+/// Why a client over stdin and stdout was not served to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum StdioError {
+    /// Stdin cannot be read.
+    #[error("cannot read from stdin: {0}")]
+    CannotRead(#[source] io::Error),
+    /// Stdout cannot be written; mostly because the client is gone.
+    #[error("cannot write to stdout: {0}")]
+    CannotWrite(#[source] io::Error),
+    /// There is no such instance.
+    #[error("there is no instance `{0}`")]
+    UnknownInstance(InstanceName),
+}
+
+/// Serves one client until its input ends; calls that still run then have
+/// `patience` to finish.
+///
+/// # Errors
+/// [`StdioError`].
+pub async fn serve(
+    gateway: &Arc<ArcSwap<Gateway>>,
+    instance: &InstanceName,
+    metrics: &Arc<Metrics>,
+    patience: Duration,
+    input: impl AsyncRead + Unpin,
+    output: impl AsyncWrite + Unpin + Send + 'static,
+) -> Result<(), StdioError> {
+    serve_host(gateway, instance, metrics, patience, input, output).await
+}
+
+pub(super) async fn serve_host<H: Host>(
+    gateway: &Arc<ArcSwap<H>>,
+    instance: &InstanceName,
+    metrics: &Arc<Metrics>,
+    patience: Duration,
+    input: impl AsyncRead + Unpin,
+    output: impl AsyncWrite + Unpin + Send + 'static,
+) -> Result<(), StdioError> {
+    let guest = gateway.load().local_guest(instance);
+    let Some(guest) = guest else {
+        return Err(StdioError::UnknownInstance(instance.clone()));
+    };
+    let limit = H::terms(&guest).max_body_bytes;
+    let (lines, said) = mpsc::channel(WAITING);
+    let mut writer = tokio::spawn(write(said, output));
+    let client = Client {
+        gateway: Arc::clone(gateway),
+        instance: instance.clone(),
+        metrics: Arc::clone(metrics),
+        at_once: Arc::new(Semaphore::new(AT_ONCE)),
+        lines,
+    };
+    let read = tokio::select! {
+        read = client.listen(BufReader::new(input), limit, patience) => read,
+        // It ends before its senders only when it failed.
+        wrote = &mut writer => return ended(wrote),
+    };
+    // All senders are gone: what was said is written, then it ends.
+    let wrote = ended(writer.await);
+    read.map_err(StdioError::CannotRead)?;
+    wrote
+}
+
+/// The one client, and how to say something to it.
+struct Client<H> {
+    gateway: Arc<ArcSwap<H>>,
+    instance: InstanceName,
+    metrics: Arc<Metrics>,
+    at_once: Arc<Semaphore>,
+    lines: mpsc::Sender<Bytes>,
+}
+
+// By hand: a derived one would ask for `H: Clone`.
+impl<H> Clone for Client<H> {
+    fn clone(&self) -> Self {
+        Self {
+            gateway: Arc::clone(&self.gateway),
+            instance: self.instance.clone(),
+            metrics: Arc::clone(&self.metrics),
+            at_once: Arc::clone(&self.at_once),
+            lines: self.lines.clone(),
+        }
+    }
+}
+
+impl<H: Host> Client<H> {
+    /// Reads to the end of the input, and waits for what was asked.
+    async fn listen(
+        self,
+        mut input: impl AsyncBufReadExt + Unpin,
+        limit: usize,
+        patience: Duration,
+    ) -> io::Result<()> {
+        let mut calls = JoinSet::new();
+        let mut running = HashMap::new();
+        loop {
+            // Calls that are over make place, in the table too.
+            while calls.try_join_next().is_some() {}
+            running.retain(|_, cancel: &mut oneshot::Sender<()>| !cancel.is_closed());
+            if calls.len() >= AT_ONCE.saturating_add(WAITING) {
+                calls.join_next().await;
+            }
+            let message = match next_line(&mut input, limit).await? {
+                Line::End => break,
+                Line::TooLong => {
+                    let text = format!("a message must be at most {limit} bytes");
+                    self.say(error(&Value::Null, -32600, &text)).await;
+                    continue;
+                }
+                Line::Text(text) if text.trim_ascii().is_empty() => continue,
+                Line::Text(text) => text,
+            };
+            // What is no such object is for the gateway to refuse.
+            let glance: Glance = serde_json::from_slice(&message).unwrap_or_default();
+            if let Some(cancelled) = glance.cancels() {
+                // Taken back, or over already: the client may be late.
+                if let Some(cancel) = running.remove(&cancelled.to_string()) {
+                    cancel.send(()).ok();
+                }
+                continue;
+            }
+            let (cancel, cancelled) = oneshot::channel();
+            let id = glance.id.unwrap_or_default();
+            if !id.is_null() {
+                running.insert(id.to_string(), cancel);
+            }
+            calls.spawn(self.clone().call(Bytes::from(message), id, cancelled));
+        }
+        // Those that run too long are dropped with the set.
+        let rest = async { while calls.join_next().await.is_some() {} };
+        drop(timeout(patience, rest).await);
+        Ok(())
+    }
+
+    async fn call(self, message: Bytes, id: Value, mut cancelled: oneshot::Receiver<()>) {
+        let mut account = Account::local(&self.metrics);
+        let request_id = account.story.request_id;
+        // The sender of a call without id is dropped at once; that is no cancel.
+        let cancel = async {
+            if (&mut cancelled).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let work = async {
+            let _place = self.at_once.acquire().await;
+            let gateway = self.gateway.load_full();
+            // Anew for each message: a reload may have changed what it may.
+            let guest = gateway.local_guest(&self.instance)?;
+            let notices = Some(self.lines.clone());
+            let story = &mut account.story;
+            Some(caught(gateway.attend(&guest, message, notices, story)).await)
+        };
+        let done = tokio::select! {
+            biased;
+            () = cancel => {
+                account.cancelled();
+                return;
+            }
+            done = work => done,
+        };
+        let body = match done {
+            Some(Ok(reply)) => said(&reply, &id),
+            Some(Err(message)) => {
+                account.panicked(&message);
+                let text = format!("internal error, request {request_id}");
+                Some(error(&id, -32603, &text))
+            }
+            None => {
+                let text = format!("there is no instance `{}` any more", self.instance);
+                Some(error(&id, -32603, &text))
+            }
+        };
+        if let Some(body) = body {
+            account.size_bytes = body.len();
+            self.say(body).await;
+        }
+        account.answered();
+    }
+
+    async fn say(&self, line: Bytes) {
+        // It fails when stdout is closed, and then everything ends anyway.
+        drop(self.lines.send(line).await);
+    }
+}
+
+/// What must be known of a message to run it, and nothing more.
+#[derive(Default, Deserialize)]
+struct Glance {
+    #[serde(default)]
+    id: Option<Value>,
+    #[serde(default)]
+    method: Option<String>,
+    #[serde(default)]
+    params: Option<Value>,
+}
+
+impl Glance {
+    /// The request that is taken back, if this does that.
+    fn cancels(&self) -> Option<&Value> {
+        let takes_back = self.method.as_deref() == Some("notifications/cancelled");
+        self.params
+            .as_ref()
+            .filter(|_| takes_back && self.id.is_none())?
+            .get("requestId")
+    }
+}
+
+/// What to say for a reply: its body, or, where HTTP would have said it all
+/// with a status, an error for whoever waits for an answer.
+fn said(reply: &Reply, id: &Value) -> Option<Bytes> {
+    if !reply.body.is_empty() {
+        return Some(reply.body.clone());
+    }
+    let waits = !id.is_null() && !reply.status.is_success();
+    waits.then(|| error(id, -32603, &format!("not served: {}", reply.status)))
+}
+
+fn error(id: &Value, code: i32, message: &str) -> Bytes {
+    let error = json!({
+        "jsonrpc": "2.0",
+        "id": id,
+        "error": { "code": code, "message": message },
+    });
+    Bytes::from(error.to_string())
+}
+
+enum Line {
+    End,
+    Text(Vec<u8>),
+    TooLong,
+}
+
+/// The next line without its end. Of a line that is too long nothing is kept.
+async fn next_line(input: &mut (impl AsyncBufReadExt + Unpin), limit: usize) -> io::Result<Line> {
+    let mut line = Vec::new();
+    let mut too_long = false;
+    let mut any = false;
+    loop {
+        let some = input.fill_buf().await?;
+        let (part, used, ended) = match some.iter().position(|byte| *byte == b'\n') {
+            Some(end) => (some.get(..end).unwrap_or_default(), end + 1, true),
+            None => (some, some.len(), some.is_empty()),
+        };
+        any |= used > 0;
+        too_long |= line.len().saturating_add(part.len()) > limit;
+        if too_long {
+            line = Vec::new();
+        } else {
+            line.extend_from_slice(part);
+        }
+        input.consume(used);
+        if ended {
+            return Ok(match (any, too_long) {
+                (false, _) => Line::End,
+                (true, true) => Line::TooLong,
+                (true, false) => Line::Text(line),
+            });
+        }
+    }
+}
+
+/// Writes each message as a line of its own.
+async fn write(
+    mut said: mpsc::Receiver<Bytes>,
+    mut output: impl AsyncWrite + Unpin,
+) -> io::Result<()> {
+    while let Some(message) = said.recv().await {
+        let mut line = Vec::with_capacity(message.len().saturating_add(1));
+        // Between the tokens of JSON a space is as good as a line end, and
+        // within them there is none.
+        line.extend(message.iter().map(|byte| match byte {
+            b'\n' | b'\r' => b' ',
+            other => *other,
+        }));
+        line.push(b'\n');
+        output.write_all(&line).await?;
+        output.flush().await?;
+    }
+    Ok(())
+}
+
+fn ended(wrote: Result<io::Result<()>, tokio::task::JoinError>) -> Result<(), StdioError> {
+    wrote
+        .map_err(io::Error::other)
+        .flatten()
+        .map_err(StdioError::CannotWrite)
+}

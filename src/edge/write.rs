@@ -134,8 +134,6 @@ fn head(status: StatusCode, fields: usize, manner: Manner<'_>) -> Result<Respons
 
 /// Decides whether the connection lives on, just before the head says so.
 fn last_look(session: &mut ServerSession, drain: &Drain) {
-    // Here and not earlier: an interim 100 would close the connection too.
-    session.set_close_on_response_before_downstream_finish(true);
     if drain.leaving() {
         session.set_keepalive(None);
     }

@@ -33,6 +33,8 @@ pub struct Metrics {
 pub enum Outcome {
     /// It was answered as it asked.
     Answered,
+    /// The client took it back.
+    Cancelled,
     /// We stopped before its answer was written.
     Cut,
     /// The client left before its answer.
@@ -235,6 +237,7 @@ impl Outcome {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Answered => "answered",
+            Self::Cancelled => "cancelled",
             Self::Cut => "cut",
             Self::HungUp => "hung_up",
             Self::Refused => "refused",

@@ -1,4 +1,4 @@
-//! Behaviour seen from outside: a gateway in process on port 0.
+//! Behaviour seen from outside: the program, and a gateway in process on port 0.
 
 #[cfg(test)]
 mod cli_commands;

@@ -1,1 +1,54 @@
-//! todo
+//! What operators see.
+
+use super::{Sign, Stage, plain};
+
+#[tokio::test]
+async fn readyz_says_which_instance_answers_and_asks_them_once_for_many_probes() {
+    let mut stage = Stage::open();
+    let answer = stage.ask("/readyz").await;
+    insta::assert_snapshot!(plain(&answer), @r#"
+    HTTP/1.1 200 OK
+    Content-Type: application/json
+    Content-Length: 132
+    Connection: close
+
+    {"ready":true,"draining":false,"late":false,"instances":{"one":{"answers":true},"two":{"answers":false,"why":"it does not answer"}}}
+    "#);
+    for _ in 0..20 {
+        stage.ask("/readyz").await;
+    }
+    assert_eq!(stage.sign().await, Sign::Began("readiness".to_owned()));
+    assert!(stage.signs.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn without_an_instance_that_answers_nobody_is_sent_here() {
+    let stage = Stage::with_ready(Vec::new(), |_| {});
+    let answer = stage.ask("/readyz").await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+}
+
+#[tokio::test]
+async fn metrics_are_served_and_all_else_is_not_found() {
+    let stage = Stage::open();
+    let answer = stage.ask("/metrics").await;
+    assert!(answer.contains("application/openmetrics-text"), "{answer}");
+    assert!(answer.contains("gatepost_build_info{version="), "{answer}");
+    assert!(answer.ends_with("# EOF\n"), "{answer}");
+    for path in ["/", "/mcp", "/metrics/", "/livez/.."] {
+        let answer = stage.ask(path).await;
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn operators_only_look() {
+    let stage = Stage::open();
+    let post = "POST /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
+    let answer = stage.say_to(stage.admin, post).await;
+    assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
+    assert!(answer.contains("allow: GET, HEAD\r\n"), "{answer}");
+    let head = "HEAD /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let answer = stage.say_to(stage.admin, head).await;
+    assert!(answer.ends_with("\r\n\r\n"), "{answer}");
+}

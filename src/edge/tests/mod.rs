@@ -4,6 +4,7 @@ mod admin;
 mod bounds;
 mod calls;
 mod drain;
+mod stdio;
 mod tls;
 
 use std::{
@@ -106,7 +107,9 @@ impl Host for Actor {
         notices: Option<Notices>,
         story: &mut Story,
     ) -> Reply {
-        let path = visitor.path.clone();
+        // A message over stdin says it in itself.
+        let message = serde_json::from_slice::<serde_json::Value>(&body).unwrap_or_default();
+        let path = message["path"].as_str().unwrap_or(&visitor.path).to_owned();
         drop(self.signs.send(Sign::Began(path.clone())));
         let mut cancelled = Cancelled(self, Some(path.clone()));
         story.tool = Some("search_records");
@@ -233,9 +236,20 @@ impl Stage {
 
     /// Sends the bytes and reads to the end of the connection.
     async fn say(&self, bytes: &str) -> String {
-        let mut stream = self.connect().await;
-        stream.write_all(bytes.as_bytes()).await.unwrap();
+        self.say_to(self.address, bytes).await
+    }
+
+    async fn say_to(&self, address: SocketAddr, bytes: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // A refusal may come before all is sent.
+        drop(stream.write_all(bytes.as_bytes()).await);
         rest(&mut stream).await
+    }
+
+    /// Asks the operators' listener.
+    async fn ask(&self, path: &str) -> String {
+        let get = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        self.say_to(self.admin, &get).await
     }
 
     async fn sign(&mut self) -> Sign {

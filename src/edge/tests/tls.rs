@@ -1,1 +1,287 @@
-//! todo
+//! TLS and HTTP/2.
+
+use std::{fs, path::Path, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use http::{Request, Response, StatusCode};
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustls::{
+    ClientConfig, RootCertStore, SupportedProtocolVersion,
+    crypto::ring,
+    pki_types::{CertificateDer, ServerName},
+    version::{TLS12, TLS13},
+};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncWriteExt, copy},
+    net::TcpStream,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use super::{Sign, Stage, last_post, patiently, rest};
+use crate::{config::Tls, edge::certificate::Certificate};
+
+/// A certificate and its key in files, as an administrator has them.
+struct Files {
+    folder: TempDir,
+    certificate: CertificateDer<'static>,
+}
+
+impl Files {
+    fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let certificate = issue(folder.path());
+        Self {
+            folder,
+            certificate,
+        }
+    }
+
+    fn tls(&self) -> Tls {
+        Tls {
+            certificate_file: self.folder.path().join("certificate.pem"),
+            key_file: self.folder.path().join("key.pem"),
+        }
+    }
+
+    fn stage(&self) -> Stage {
+        Stage::with(|server| server.tls = Some(self.tls()))
+    }
+}
+
+/// Writes a fresh pair for `localhost` and gives back the certificate.
+fn issue(folder: &Path) -> CertificateDer<'static> {
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    fs::write(folder.join("certificate.pem"), cert.pem()).unwrap();
+    fs::write(folder.join("key.pem"), signing_key.serialize_pem()).unwrap();
+    cert.der().clone()
+}
+
+/// A handshake with a client that trusts only this certificate.
+async fn handshake(
+    stage: &Stage,
+    trusted: &CertificateDer<'static>,
+    version: &'static SupportedProtocolVersion,
+    protocol: &[u8],
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted.clone()).unwrap();
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![protocol.to_vec()];
+    let name = ServerName::try_from("localhost").unwrap();
+    let socket = stage.connect().await;
+    patiently(TlsConnector::from(Arc::new(config)).connect(name, socket)).await
+}
+
+async fn http2(stage: &Stage, files: &Files) -> SendRequest<Bytes> {
+    let stream = handshake(stage, &files.certificate, &TLS13, b"h2")
+        .await
+        .unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let (client, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(async move { drop(connection.await) });
+    client
+}
+
+fn request(path: &str, accept: &str) -> Request<()> {
+    Request::post(format!("https://localhost{path}"))
+        .header("accept", accept)
+        .body(())
+        .unwrap()
+}
+
+/// Sends a request with its body and gives back the answer's head and body.
+async fn ask(
+    client: &SendRequest<Bytes>,
+    request: Request<()>,
+    body: &str,
+) -> (Response<()>, String) {
+    let mut client = patiently(client.clone().ready()).await.unwrap();
+    let (answer, mut sent) = client.send_request(request, false).unwrap();
+    // A refusal may come before all is sent.
+    drop(sent.send_data(Bytes::from(body.to_owned()), true));
+    let (head, mut body) = patiently(answer).await.unwrap().into_parts();
+    let mut text = String::new();
+    while let Some(part) = patiently(body.data()).await {
+        let Ok(part) = part else { break };
+        drop(body.flow_control().release_capacity(part.len()));
+        text.push_str(std::str::from_utf8(&part).unwrap());
+    }
+    (Response::from_parts(head, ()), text)
+}
+
+#[tokio::test]
+async fn tls_1_2_and_1_3_carry_http_1_1() {
+    let files = Files::new();
+    let stage = files.stage();
+    for version in [&TLS12, &TLS13] {
+        let mut client = handshake(&stage, &files.certificate, version, b"http/1.1")
+            .await
+            .unwrap();
+        let request = last_post("/head", "{}", "");
+        client.write_all(request.as_bytes()).await.unwrap();
+        let answer = rest(&mut client).await;
+        assert!(
+            answer.ends_with(r#""POST /head Some(\"a\") true true""#),
+            "{answer}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn http_2_is_served_over_tls() {
+    let files = Files::new();
+    let stage = files.stage();
+    let client = http2(&stage, &files).await;
+    let (head, body) = ask(&client, request("/head?q", "*/*"), "{}").await;
+    assert_eq!(head.status(), StatusCode::OK);
+    assert!(head.headers().contains_key("x-request-id"));
+    assert_eq!(body, r#""POST /head Some(\"localhost\") true true""#);
+    let (head, body) = ask(&client, request("/notices", "text/event-stream, */*"), "{}").await;
+    assert_eq!(head.headers()["content-type"], "text/event-stream");
+    assert!(!head.headers().contains_key("transfer-encoding"));
+    assert!(
+        body.ends_with("event: message\ndata: {\"last\":1}\n\n"),
+        "{body}"
+    );
+}
+
+#[tokio::test]
+async fn http_2_has_the_same_bounds_and_one_refusal_ends_no_other_request() {
+    let files = Files::new();
+    let stage = files.stage();
+    let client = http2(&stage, &files).await;
+    let large = "x".repeat(5000);
+    let (head, _) = ask(&client, request("/echo", "*/*"), &large).await;
+    assert_eq!(head.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    let (head, _) = ask(&client, request("/closed", "*/*"), &large).await;
+    assert_eq!(head.status(), StatusCode::UNAUTHORIZED);
+    let (head, _) = ask(&client, request("/panic", "*/*"), "{}").await;
+    assert_eq!(head.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    let (head, body) = ask(&client, request("/echo", "*/*"), "{}").await;
+    assert_eq!((head.status(), body.as_str()), (StatusCode::OK, "{}"));
+    let (head, _) = ask(&client, request("/echo", &"x".repeat(4000)), "{}").await;
+    assert_eq!(head.status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_reset_cancels_its_call_alone() {
+    let files = Files::new();
+    let mut stage = files.stage();
+    let client = http2(&stage, &files).await;
+    let mut sender = patiently(client.clone().ready()).await.unwrap();
+    let (answer, mut sent) = sender.send_request(request("/held", "*/*"), false).unwrap();
+    sent.send_data(Bytes::from_static(b"{}"), true).unwrap();
+    assert_eq!(stage.sign().await, Sign::Began("/held".to_owned()));
+    sent.send_reset(h2::Reason::CANCEL);
+    assert_eq!(stage.sign().await, Sign::Cancelled("/held".to_owned()));
+    drop(answer);
+    let (head, _) = ask(&client, request("/echo", "*/*"), "{}").await;
+    assert_eq!(head.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_call_over_http_2_finishes_when_the_edge_leaves() {
+    let files = Files::new();
+    let mut stage = files.stage();
+    let client = http2(&stage, &files).await;
+    let asking = ask(&client, request("/held", "*/*"), "{}");
+    let leaving = async {
+        assert_eq!(stage.sign().await, Sign::Began("/held".to_owned()));
+        stage.stop.now();
+        stage.release.notify_one();
+        stage.left().await;
+    };
+    let ((head, body), ()) = tokio::join!(asking, leaving);
+    assert_eq!(head.status(), StatusCode::OK);
+    assert_eq!(body, "{\"held\":1}");
+}
+
+#[tokio::test]
+async fn who_says_nothing_is_not_waited_for() {
+    let files = Files::new();
+    let stage = Stage::with(|server| {
+        server.tls = Some(files.tls());
+        server.header_timeout_ms = 200;
+    });
+    let mut silent = stage.connect().await;
+    assert_eq!(rest(&mut silent).await, "");
+    let mut no_preface = handshake(&stage, &files.certificate, &TLS13, b"h2")
+        .await
+        .unwrap();
+    patiently(copy(&mut no_preface, &mut tokio::io::sink()))
+        .await
+        .ok();
+    // A whole connection without requests, too.
+    let stream = handshake(&stage, &files.certificate, &TLS13, b"h2")
+        .await
+        .unwrap();
+    let (_client, connection) = h2::client::handshake(stream).await.unwrap();
+    drop(patiently(connection).await);
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_shown_without_a_restart_and_a_bad_one_is_not() {
+    let mut files = Files::new();
+    let stage = files.stage();
+    let old = files.certificate.clone();
+    handshake(&stage, &old, &TLS13, b"h2").await.unwrap();
+    files.certificate = issue(files.folder.path());
+    patiently(async {
+        let new = &files.certificate;
+        while handshake(&stage, new, &TLS13, b"h2").await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    assert!(handshake(&stage, &old, &TLS13, b"h2").await.is_err());
+}
+
+#[tokio::test]
+async fn a_bad_pair_keeps_the_old_certificate() {
+    let files = Files::new();
+    let certificate = Arc::new(Certificate::load(&files.tls()).unwrap());
+    let other = TempDir::new().unwrap();
+    issue(other.path());
+    // Half of a replacement: the new certificate with the old key.
+    fs::copy(
+        other.path().join("certificate.pem"),
+        files.tls().certificate_file,
+    )
+    .unwrap();
+    certificate.reload();
+    assert_eq!(certificate.shown(), files.certificate);
+    fs::write(files.tls().key_file, "none").unwrap();
+    certificate.reload();
+    assert_eq!(certificate.shown(), files.certificate);
+    // Its other half.
+    fs::copy(other.path().join("key.pem"), files.tls().key_file).unwrap();
+    certificate.reload();
+    assert_ne!(certificate.shown(), files.certificate);
+}
+
+#[test]
+fn a_certificate_that_cannot_be_used_names_its_setting() {
+    let files = Files::new();
+    let mut tls = files.tls();
+    tls.key_file = "/nowhere/key.pem".into();
+    let error = Certificate::load(&tls).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("`server.tls.key_file`: cannot read `/nowhere/key.pem`: "),
+        "{error}"
+    );
+    tls.key_file = files.tls().certificate_file;
+    let error = Certificate::load(&tls).unwrap_err();
+    assert!(
+        error.to_string().ends_with("is not a private key in PEM"),
+        "{error}"
+    );
+}
