@@ -1,0 +1,246 @@
+//! Which records a domain matches.
+//!
+//! Written for this stand-in alone: it must judge what the gateway sends, so
+//! it shares nothing with the gateway's own parser.
+
+use serde_json::{Map, Value};
+
+use super::{Company, access::User, refusal::Refusal, table::Table};
+
+/// The condition of one record.
+pub(super) fn matches(
+    company: &Company,
+    user: User,
+    table: &Table,
+    row: &Map<String, Value>,
+    domain: &[Value],
+) -> Result<bool, Refusal> {
+    // From the right, as polish notation is read.
+    let mut stack: Vec<bool> = Vec::new();
+    for term in domain.iter().rev() {
+        match term {
+            Value::String(sign) if sign == "!" => {
+                let one = stack.pop().ok_or_else(|| invalid(term))?;
+                stack.push(!one);
+            }
+            Value::String(sign) if sign == "&" || sign == "|" => {
+                let one = stack.pop().ok_or_else(|| invalid(term))?;
+                let other = stack.pop().ok_or_else(|| invalid(term))?;
+                stack.push(if sign == "&" { one && other } else { one || other });
+            }
+            Value::Array(parts) => match parts.as_slice() {
+                [Value::String(path), Value::String(operator), operand] => {
+                    let whole = Condition { path, operator, operand };
+                    stack.push(whole.holds(company, user, table, row, path)?);
+                }
+                [left, Value::String(_), right] if left.is_number() => stack.push(left == right),
+                _ => return Err(invalid(term)),
+            },
+            _ => return Err(invalid(term)),
+        }
+    }
+    Ok(stack.into_iter().all(|one| one))
+}
+
+/// Checks the names in a domain even when there is no record to look at.
+pub(super) fn check(company: &Company, user: User, table: &Table, domain: &[Value]) -> Result<(), Refusal> {
+    matches(company, user, table, &Map::new(), domain).map(drop)
+}
+
+fn invalid(term: &Value) -> Refusal {
+    Refusal::value(format!("Domain() invalid item in domain: {}", python(term)))
+}
+
+struct Condition<'a> {
+    path: &'a str,
+    operator: &'a str,
+    operand: &'a Value,
+}
+
+impl Condition<'_> {
+    fn holds(
+        &self,
+        company: &Company,
+        user: User,
+        table: &Table,
+        row: &Map<String, Value>,
+        path: &str,
+    ) -> Result<bool, Refusal> {
+        let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
+        let unknown = || {
+            Refusal::value(format!(
+                "Invalid field {}.{first} in condition ({}, {}, {})",
+                table.model,
+                python(&Value::from(self.path)),
+                python(&Value::from(self.operator)),
+                python(self.operand)
+            ))
+        };
+        let field = table.fields.get(first).ok_or_else(unknown)?;
+        if field.stored && !user.sees(field) {
+            return Err(Refusal::access(format!(
+                "You do not have enough rights to access the field \"{first}\" on {} ({}). Please contact your system administrator.",
+                table.label, table.model
+            )));
+        }
+        let value = table.value(row, first);
+        let Some(rest) = rest else {
+            return match self.operator {
+                "any" | "not any" => {
+                    let (Some(related), Value::Array(domain)) =
+                        (field.relation.and_then(|model| company.tables.get(model)), self.operand)
+                    else {
+                        return Err(unknown());
+                    };
+                    check(company, user, related, domain)?;
+                    let mut found = false;
+                    for other in ids(value).iter().filter_map(|id| related.rows.get(id)) {
+                        found |= matches(company, user, related, other, domain)?;
+                    }
+                    Ok(found == (self.operator == "any"))
+                }
+                "child_of" | "parent_of" => Ok(self.in_hierarchy(table, row, value)),
+                _ => self.compares(company, field.relation, value),
+            };
+        };
+        let Some(related) = field.relation.and_then(|model| company.tables.get(model)) else {
+            return Err(unknown());
+        };
+        user.may_read(related)?;
+        // The names on the way are checked even when nothing is linked.
+        let unlinked = self.holds(company, user, related, &Map::new(), rest)?;
+        let linked: Vec<_> = ids(value).iter().filter_map(|id| related.rows.get(id)).collect();
+        if linked.is_empty() {
+            return Ok(unlinked && self.operand == &Value::Bool(false));
+        }
+        for other in linked {
+            if self.holds(company, user, related, other, rest)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn in_hierarchy(&self, table: &Table, row: &Map<String, Value>, value: &Value) -> bool {
+        let wanted = ids(self.operand);
+        let mut seen = row.get("id").map(ids).unwrap_or_default();
+        if self.path != "id" {
+            seen = ids(value);
+        }
+        let mut parent = table.value(row, "parent_id").clone();
+        for _ in 0..20 {
+            let up = ids(&parent);
+            seen.extend(&up);
+            let Some(next) = up.first().and_then(|id| table.rows.get(id)) else { break };
+            parent = table.value(next, "parent_id").clone();
+        }
+        seen.iter().any(|id| wanted.contains(id))
+    }
+
+    fn compares(&self, company: &Company, relation: Option<&str>, value: &Value) -> Result<bool, Refusal> {
+        let operand = self.operand;
+        // A relation compared with a text is compared by its name.
+        let named;
+        let value = match (relation.and_then(|model| company.tables.get(model)), operand) {
+            (Some(related), Value::String(_)) => {
+                let names: Vec<String> = ids(value)
+                    .iter()
+                    .filter_map(|id| related.rows.get(id))
+                    .map(|row| related.display_name(row))
+                    .collect();
+                named = Value::from(names.join(", "));
+                &named
+            }
+            _ => value,
+        };
+        Ok(match self.operator {
+            "=" => equal(value, operand),
+            "!=" => !equal(value, operand),
+            "in" | "not in" => {
+                // Odoo matches nothing, without a word, when this is no list.
+                let found = operand.as_array().is_some_and(|all| all.iter().any(|one| equal(value, one)));
+                found == (self.operator == "in")
+            }
+            "<" | "<=" | ">" | ">=" => {
+                let order = compare(value, operand);
+                match self.operator {
+                    "<" => order.is_some_and(std::cmp::Ordering::is_lt),
+                    "<=" => order.is_some_and(std::cmp::Ordering::is_le),
+                    ">" => order.is_some_and(std::cmp::Ordering::is_gt),
+                    _ => order.is_some_and(std::cmp::Ordering::is_ge),
+                }
+            }
+            "like" | "ilike" | "not like" | "not ilike" | "=like" | "=ilike" => {
+                let insensitive = self.operator.contains("ilike");
+                let fold = |text: &str| if insensitive { text.to_lowercase() } else { text.to_owned() };
+                let text = fold(value.as_str().unwrap_or_default());
+                let wanted = fold(operand.as_str().unwrap_or_default());
+                let found = if self.operator.starts_with('=') {
+                    wild(&text, &wanted)
+                } else {
+                    wild(&text, &format!("%{wanted}%"))
+                };
+                found != self.operator.starts_with("not")
+            }
+            other => {
+                return Err(Refusal::value(format!("Invalid operator in ('{}', '{other}', {})", self.path, python(operand))));
+            }
+        })
+    }
+}
+
+fn equal(value: &Value, operand: &Value) -> bool {
+    match (value, operand) {
+        // x2many: one of them.
+        (Value::Array(values), _) if operand.is_number() => values.contains(operand),
+        (Value::Array(values), Value::Bool(false)) => values.is_empty(),
+        (Value::String(text), Value::Bool(false)) => text.is_empty(),
+        (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
+        _ => value == operand,
+    }
+}
+
+pub(super) fn compare(a: &Value, b: &Value) -> Option<std::cmp::Ordering> {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => a.as_f64()?.partial_cmp(&b.as_f64()?),
+        (Value::String(a), Value::String(b)) => Some(a.cmp(b)),
+        (Value::Bool(a), Value::Bool(b)) => Some(a.cmp(b)),
+        _ => None,
+    }
+}
+
+/// SQL's wild cards: `%` for any text, `_` for one character.
+fn wild(text: &str, pattern: &str) -> bool {
+    let Some(first) = pattern.chars().next() else { return text.is_empty() };
+    let rest = pattern.get(first.len_utf8()..).unwrap_or_default();
+    match first {
+        '%' => (0..=text.len())
+            .filter(|at| text.is_char_boundary(*at))
+            .any(|at| text.get(at..).is_some_and(|tail| wild(tail, rest))),
+        one => {
+            let mut chars = text.chars();
+            chars.next().is_some_and(|char| char == one || one == '_') && wild(chars.as_str(), rest)
+        }
+    }
+}
+
+/// The ids in a value: one, several, or none.
+pub(super) fn ids(value: &Value) -> Vec<u32> {
+    let one = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+    match value {
+        Value::Array(values) => values.iter().filter_map(one).collect(),
+        other => one(other).into_iter().collect(),
+    }
+}
+
+/// A value as Python would print it.
+fn python(value: &Value) -> String {
+    match value {
+        Value::Null => "None".to_owned(),
+        Value::Bool(true) => "True".to_owned(),
+        Value::Bool(false) => "False".to_owned(),
+        Value::String(text) => format!("'{text}'"),
+        Value::Array(all) => format!("[{}]", all.iter().map(python).collect::<Vec<_>>().join(", ")),
+        Value::Number(_) | Value::Object(_) => value.to_string(),
+    }
+}

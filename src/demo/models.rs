@@ -1,0 +1,272 @@
+//! The models, a line a field.
+
+use std::collections::BTreeMap;
+
+use super::table::{Field, Group, Table};
+
+/// `name kind[:relation or choices] flags Label`; flags are `*` required,
+/// `~` computed, `$` administrators only, `-` none.
+const MODELS: &[(&str, &str, Group, &str, &str)] = &[
+    ("res.partner", "Contact", Group::Internal, "complete_name, id desc", "
+name char * Name
+complete_name char - Complete Name
+is_company boolean - Is a Company
+parent_id many2one:res.partner - Related Company
+child_ids one2many:res.partner - Contact
+email char - Email
+phone char - Phone
+street char - Street
+zip char - Zip
+city char - City
+country_id many2one:res.country - Country
+vat char - Tax ID
+ref char - Reference
+website char - Website Link
+function char - Job Position
+lang selection:en_US=English,fr_FR=French - Language
+category_id many2many:res.partner.category - Tags
+user_id many2one:res.users - Salesperson
+company_id many2one:res.company - Company
+type selection:contact=Contact,invoice=Invoice,delivery=Delivery - Address Type
+comment html - Notes
+image_128 binary - Image 128
+customer_rank integer - Customer Rank
+credit monetary ~$ Total Receivable
+credit_limit float $ Credit Limit
+email_normalized char - Normalized Email
+sale_order_ids one2many:sale.order - Sales Order
+active boolean - Active
+create_date datetime - Created on
+write_date datetime - Last Updated on
+create_uid many2one:res.users - Created by
+"),
+    ("res.partner.category", "Partner Tags", Group::Internal, "name, id", "
+name char * Name
+color integer - Color
+active boolean - Active
+"),
+    ("res.country", "Country", Group::Internal, "name, id", "
+name char * Country Name
+code char * Country Code
+currency_id many2one:res.currency - Currency
+"),
+    ("res.currency", "Currency", Group::Internal, "name, id", "
+name char * Currency
+symbol char * Symbol
+active boolean - Active
+"),
+    ("res.company", "Companies", Group::Internal, "name, id", "
+name char * Company Name
+currency_id many2one:res.currency * Currency
+partner_id many2one:res.partner * Partner
+country_id many2one:res.country - Country
+fiscalyear_last_month selection:12=December,6=June * Fiscalyear Last Month
+"),
+    ("res.lang", "Languages", Group::Internal, "name, id", "
+name char * Name
+code char * Locale Code
+active boolean - Active
+"),
+    ("res.users", "User", Group::Internal, "name, id", "
+name char * Name
+login char * Login
+partner_id many2one:res.partner * Related Partner
+company_id many2one:res.company * Company
+company_ids many2many:res.company - Companies
+lang selection:en_US=English,fr_FR=French - Language
+tz selection:Europe/Brussels=Europe/Brussels - Timezone
+active boolean - Active
+password char ~$ Password
+"),
+    ("crm.stage", "CRM Stages", Group::Sales, "sequence, id", "
+name char * Stage Name
+sequence integer - Sequence
+is_won boolean - Is Won Stage?
+"),
+    ("crm.team", "Sales Team", Group::Sales, "name, id", "
+name char * Sales Team
+user_id many2one:res.users - Team Leader
+active boolean - Active
+"),
+    ("crm.lead", "Lead", Group::Sales, "priority desc, id desc", "
+name char * Opportunity
+type selection:lead=Lead,opportunity=Opportunity * Type
+stage_id many2one:crm.stage - Stage
+partner_id many2one:res.partner - Customer
+contact_name char - Contact Name
+email_from char - Email
+phone char - Phone
+city char - City
+country_id many2one:res.country - Country
+user_id many2one:res.users - Salesperson
+team_id many2one:crm.team - Sales Team
+expected_revenue monetary - Expected Revenue
+probability float - Probability
+priority selection:0=Low,1=Medium,2=High,3=Very High - Priority
+date_deadline date - Expected Closing
+description html - Notes
+company_id many2one:res.company - Company
+active boolean - Active
+create_date datetime - Created on
+"),
+    ("product.category", "Product Category", Group::Internal, "name, id", "
+name char * Name
+parent_id many2one:product.category - Parent Category
+"),
+    ("uom.uom", "Product Unit of Measure", Group::Internal, "name, id", "
+name char * Unit Name
+"),
+    ("product.template", "Product", Group::Internal, "name, id", "
+name char * Name
+default_code char - Internal Reference
+list_price float - Sales Price
+standard_price float $ Cost
+categ_id many2one:product.category - Product Category
+uom_id many2one:uom.uom * Unit
+type selection:consu=Goods,service=Service * Product Type
+sale_ok boolean - Sales
+description_sale text - Sales Description
+image_1920 binary - Image
+active boolean - Active
+"),
+    ("product.product", "Product Variant", Group::Internal, "default_code, name, id", "
+name char * Name
+product_tmpl_id many2one:product.template * Product Template
+default_code char - Internal Reference
+lst_price float - Sales Price
+active boolean - Active
+"),
+    ("sale.order", "Sales Order", Group::Sales, "date_order desc, id desc", "
+name char * Order Reference
+state selection:draft=Quotation,sent=Quotation Sent,sale=Sales Order,cancel=Cancelled - Status
+partner_id many2one:res.partner * Customer
+date_order datetime * Order Date
+validity_date date - Expiration
+user_id many2one:res.users - Salesperson
+team_id many2one:crm.team - Sales Team
+company_id many2one:res.company * Company
+currency_id many2one:res.currency - Currency
+amount_untaxed monetary - Untaxed Amount
+amount_tax monetary - Taxes
+amount_total monetary - Total
+invoice_status selection:no=Nothing to Invoice,to_invoice=To Invoice,invoiced=Fully Invoiced - Invoice Status
+client_order_ref char - Customer Reference
+note html - Terms and conditions
+order_line one2many:sale.order.line - Order Lines
+invoice_ids many2many:account.move - Invoices
+access_token char - Security Token
+"),
+    ("sale.order.line", "Sales Order Line", Group::Sales, "order_id, id", "
+name text * Description
+order_id many2one:sale.order * Order Reference
+product_id many2one:product.product - Product
+product_uom_qty float * Quantity
+price_unit float * Unit Price
+price_subtotal monetary - Subtotal
+currency_id many2one:res.currency - Currency
+"),
+    ("account.journal", "Journal", Group::Admin, "name, id", "
+name char * Journal Name
+code char * Short Code
+type selection:sale=Sales,purchase=Purchase,bank=Bank * Type
+company_id many2one:res.company * Company
+"),
+    ("account.move", "Journal Entry", Group::Admin, "date desc, name desc, id desc", "
+name char - Number
+move_type selection:out_invoice=Customer Invoice,in_invoice=Vendor Bill,out_refund=Customer Credit Note,entry=Journal Entry * Type
+state selection:draft=Draft,posted=Posted,cancel=Cancelled * Status
+payment_state selection:not_paid=Not Paid,in_payment=In Payment,paid=Paid,partial=Partially Paid - Payment Status
+partner_id many2one:res.partner - Partner
+date date * Date
+invoice_date date - Invoice Date
+invoice_date_due date - Due Date
+amount_untaxed monetary - Untaxed Amount
+amount_total monetary - Total
+amount_residual monetary - Amount Due
+currency_id many2one:res.currency * Currency
+journal_id many2one:account.journal * Journal
+company_id many2one:res.company - Company
+invoice_origin char - Origin
+ref char - Reference
+"),
+    ("project.project", "Project", Group::Internal, "name, id", "
+name char * Name
+partner_id many2one:res.partner - Customer
+user_id many2one:res.users - Project Manager
+active boolean - Active
+"),
+    ("project.task", "Task", Group::Internal, "priority desc, id desc", "
+name char * Title
+project_id many2one:project.project - Project
+state selection:01_in_progress=In Progress,1_done=Done,1_canceled=Cancelled * State
+priority selection:0=Low,1=High - Priority
+date_deadline datetime - Deadline
+user_ids many2many:res.users - Assignees
+active boolean - Active
+"),
+    ("hr.employee", "Employee", Group::Internal, "name, id", "
+name char * Employee Name
+job_title char - Job Title
+work_email char - Work Email
+work_phone char - Work Phone
+parent_id many2one:hr.employee - Manager
+company_id many2one:res.company * Company
+private_phone char $ Private Phone
+active boolean - Active
+"),
+    ("ir.attachment", "Attachment", Group::Internal, "id desc", "
+name char * Name
+mimetype char - Mime Type
+file_size integer - File Size
+res_model char - Resource Model
+res_id many2one_reference - Resource ID
+raw binary - File Content (raw)
+"),
+    ("ir.model", "Models", Group::Admin, "model, id", "
+name char * Model Description
+model char * Model
+"),
+    ("ir.config_parameter", "System Parameter", Group::Admin, "key, id", "
+key char * Key
+value text * Value
+"),
+];
+
+/// All models, without records.
+pub(super) fn empty() -> BTreeMap<&'static str, Table> {
+    MODELS
+        .iter()
+        .map(|(model, label, open_to, order, lines)| {
+            let mut fields: BTreeMap<&str, Field> = lines.lines().filter_map(field).collect();
+            fields.insert("id", plain("integer", "ID", true));
+            fields.insert("display_name", plain("char", "Display Name", false));
+            let table = Table { model, label, open_to: *open_to, fields, rows: BTreeMap::new(), order };
+            (*model, table)
+        })
+        .collect()
+}
+
+fn plain(kind: &'static str, label: &'static str, stored: bool) -> Field {
+    Field { kind, label, relation: None, choices: Vec::new(), required: false, stored, group: None }
+}
+
+fn field(line: &'static str) -> Option<(&'static str, Field)> {
+    let mut words = line.splitn(2, ' ');
+    let name = words.next().filter(|name| !name.is_empty())?;
+    let rest = words.next()?;
+    // Choices may hold spaces; flags never do, and stand alone.
+    let (kind, flags, label) = ["*", "~$", "~", "$", "-"].iter().find_map(|flags| {
+        let (kind, label) = rest.split_once(&format!(" {flags} "))?;
+        Some((kind, *flags, label))
+    })?;
+    let (kind, detail) = kind.split_once(':').unwrap_or((kind, ""));
+    let mut field = plain(kind, label, !flags.contains('~') && kind != "one2many");
+    field.required = flags == "*";
+    field.group = flags.contains('$').then_some(Group::Admin);
+    if kind == "selection" {
+        field.choices = detail.split(',').filter_map(|choice| choice.split_once('=')).collect();
+    } else if !detail.is_empty() {
+        field.relation = Some(detail);
+    }
+    Some((name, field))
+}
