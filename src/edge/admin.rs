@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
 use pingora::{
-    apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream},
+    apps::{HttpServerApp, ReusedHttpStream},
     protocols::http::ServerSession,
     server::ShutdownWatch,
 };
@@ -178,9 +178,7 @@ impl<H: Host> HttpServerApp for Admin<H> {
             write::linger(session).await;
             return None;
         }
-        let settings = HttpPersistentSettings::for_session(&session);
-        let kept = session.finish().await.ok()??;
-        Some(ReusedHttpStream::from_reusable_stream(kept, settings))
+        write::keep(session, &self.bounds).await
     }
 }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Method, StatusCode, Version};
 use pingora::{
-    apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream},
+    apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream},
     protocols::http::{
         ServerSession,
         v2::server::{H2Options, default_h2_options},
@@ -76,19 +76,18 @@ impl<H: Host> HttpServerApp for Exchange<H> {
         // Until the last byte is on its way: a drain waits for it.
         let mut account = Account::open(&self.metrics, &self.drain);
         match self.answer(&mut session, &mut account, arrival).await {
-            After::Keep => {
-                let settings = HttpPersistentSettings::for_session(&session);
-                let kept = session.finish().await.ok()??;
-                Some(ReusedHttpStream::from_reusable_stream(kept, settings))
-            }
+            After::Keep => write::keep(session, &self.bounds).await,
             After::Linger => {
                 drop(account);
                 write::linger(session).await;
                 None
             }
             After::Drop => {
-                // For HTTP/2, where the connection lives on.
-                session.shutdown().await;
+                // Its connection lives on. That of HTTP/1.1 ends here, and must not
+                // be closed in order: a client that reads nothing would hold it open.
+                if session.is_http2() {
+                    session.shutdown().await;
+                }
                 None
             }
         }
@@ -193,7 +192,7 @@ impl<H: Host> Exchange<H> {
         // HTTP/1.0 knows no chunks, and its proxies gather whole answers.
         let events = terms.takes_events && session.req_header().version != Version::HTTP_10;
         let (notices, mut noticed) = mpsc::channel::<Bytes>(NOTICES);
-        let mut stream = Stream {
+        let mut stream = EventStream {
             begun: false,
             manner,
             status: &mut account.status,
@@ -248,14 +247,14 @@ impl<H: Host> Exchange<H> {
 }
 
 /// An event stream under way; it begins with its first piece.
-struct Stream<'a> {
+struct EventStream<'a> {
     begun: bool,
     manner: Manner<'a>,
     status: &'a mut Option<StatusCode>,
     size_bytes: &'a mut usize,
 }
 
-impl Stream<'_> {
+impl EventStream<'_> {
     async fn write(
         &mut self,
         session: &mut ServerSession,

@@ -38,7 +38,8 @@ pub(super) async fn arrive(
     let read = tokio::select! {
         biased;
         read = timeout(bounds.head, session.read_request()) => read,
-        _ = leaving.wait_for(|leaving| *leaving), if !first => return Arrival::Nothing,
+        // `Err` says that nobody can tell us to leave any more: then we stay.
+        Ok(_) = leaving.wait_for(|leaving| *leaving), if !first => return Arrival::Nothing,
     };
     let exhausted = gauge.as_ref().is_some_and(|gauge| gauge.exhausted());
     let said = gauge.as_ref().map_or(0, |gauge| gauge.read());

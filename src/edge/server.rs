@@ -15,6 +15,7 @@ use pingora::{
     server::{RunArgs, Server, ShutdownWatch, configuration::ServerConf},
 };
 use tokio::sync::Semaphore;
+use tracing::info;
 
 use super::{
     admin::Admin,
@@ -177,6 +178,12 @@ impl Edge {
     }
 
     fn run_as(self, reload: Option<Reload>) {
+        info!(
+            addresses = ?self.addresses,
+            admin_address = ?self.admin_address,
+            tls = self.certificate.is_some(),
+            "Opened the listeners"
+        );
         let threads = thread::available_parallelism().map_or(1, usize::from);
         let mut server = Server::new_with_opt_and_conf(
             None,

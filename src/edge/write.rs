@@ -2,7 +2,11 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, Version, header};
-use pingora::{http::ResponseHeader, protocols::http::ServerSession};
+use pingora::{
+    apps::{HttpPersistentSettings, ReusedHttpStream},
+    http::ResponseHeader,
+    protocols::http::ServerSession,
+};
 use tokio::{io::AsyncReadExt, time::timeout};
 
 use super::{bounds::Bounds, drain::Drain};
@@ -100,6 +104,15 @@ pub(super) async fn piece(
     bounds: &Bounds,
 ) -> Result<(), Gone> {
     in_time(session.write_response_body(piece, last), bounds).await
+}
+
+/// Ends a request that was read and answered, and gives back its connection
+/// if that may carry the next one.
+pub(super) async fn keep(session: ServerSession, bounds: &Bounds) -> Option<ReusedHttpStream> {
+    let settings = HttpPersistentSettings::for_session(&session);
+    // A last flush and, over TLS, a last record are writes like all others.
+    let kept = timeout(bounds.write, session.finish()).await.ok()?.ok()??;
+    Some(ReusedHttpStream::from_reusable_stream(kept, settings))
 }
 
 /// Closes a connection whose request was not read to its end, so that the

@@ -1,6 +1,8 @@
 //! What operators see.
 
-use super::{Sign, Stage, plain};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+
+use super::{Sign, Stage, plain, until};
 
 #[tokio::test]
 async fn readyz_says_which_instance_answers_and_asks_them_once_for_many_probes() {
@@ -51,4 +53,15 @@ async fn operators_only_look() {
     let head = "HEAD /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     let answer = stage.say_to(stage.admin, head).await;
     assert!(answer.ends_with("\r\n\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_scraper_keeps_its_connection() {
+    let stage = Stage::open();
+    let mut scraper = TcpStream::connect(stage.admin).await.unwrap();
+    for _ in 0..3 {
+        let get = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
+        scraper.write_all(get).await.unwrap();
+        until(&mut scraper, "# EOF\n").await;
+    }
 }

@@ -135,6 +135,10 @@ impl Host for Actor {
                 }
                 Reply::json(StatusCode::OK, Bytes::from_static(b"{\"last\":1}"))
             }
+            "/large" => {
+                let large = format!("\"{}\"", "x".repeat(64 << 20));
+                Reply::json(StatusCode::OK, Bytes::from(large))
+            }
             "/quiet" => Reply::empty(StatusCode::ACCEPTED),
             "/wrong" => Reply::json(StatusCode::BAD_REQUEST, Bytes::from_static(b"{}")),
             _ => Reply::json(StatusCode::OK, body),

@@ -187,6 +187,35 @@ async fn a_stream_that_is_reset_cancels_its_call_alone() {
 }
 
 #[tokio::test]
+async fn a_client_that_reads_nothing_over_tls_is_not_waited_for() {
+    let files = Files::new();
+    let stage = Stage::with(|server| {
+        server.tls = Some(files.tls());
+        server.write_timeout_ms = 200;
+    });
+    let client = http2(&stage, &files).await;
+    let mut sender = patiently(client.clone().ready()).await.unwrap();
+    let (answer, mut sent) = sender
+        .send_request(request("/large", "*/*"), false)
+        .unwrap();
+    sent.send_data(Bytes::from_static(b"{}"), true).unwrap();
+    stage.metric(r#"outcome="hung_up",blame="none"} 1"#).await;
+    drop(answer);
+    let (head, _) = ask(&client, request("/echo", "*/*"), "{}").await;
+    assert_eq!(head.status(), StatusCode::OK);
+
+    let mut http1 = handshake(&stage, &files.certificate, &TLS13, b"http/1.1")
+        .await
+        .unwrap();
+    let request = super::post("/large", "{}", "");
+    http1.write_all(request.as_bytes()).await.unwrap();
+    stage.metric(r#"outcome="hung_up",blame="none"} 2"#).await;
+    // The one over HTTP/2 stays.
+    stage.metric("connections_open 1\n").await;
+    drop(client);
+}
+
+#[tokio::test]
 async fn a_call_over_http_2_finishes_when_the_edge_leaves() {
     let files = Files::new();
     let mut stage = files.stage();
