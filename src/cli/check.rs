@@ -36,9 +36,33 @@ pub(super) fn run(check: &Check) -> Result<(), Failure> {
     warn(&checked.warnings);
     terminal::print(&summary(&sources, &checked, Timestamp::now()))?;
     if check.live {
-        return Err(Failure::Failed("this build cannot ask Odoo yet".to_owned()));
+        return ask(&checked);
     }
     Ok(())
+}
+
+/// Asks every Odoo whether it is there and whether it takes its key.
+fn ask(checked: &Checked) -> Result<(), Failure> {
+    let gateway = checked.assemble().map_err(|error| Failure::Unfit(error.to_string()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(format!("no runtime can be started: {error}")))?;
+    let answers = runtime.block_on(gateway.examine());
+    let mut silent = 0;
+    for (name, answer) in answers {
+        match answer {
+            Ok(user) => terminal::print(&format!("  {name}: answers, and takes the API key of {user}"))?,
+            Err(error) => {
+                silent += 1;
+                terminal::explain(&format!("error: `{name}`: {error}"));
+            }
+        }
+    }
+    match silent {
+        0 => Ok(()),
+        one => Err(Failure::Unreachable(format!("{} did not pass", counted(one, "instance")))),
+    }
 }
 
 /// Prints the warnings of a configuration.

@@ -1,10 +1,19 @@
 //! `gatepost demo`.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use clap::Args;
 
-use super::Failure;
+use super::{
+    Failure,
+    serve::{gateway, open},
+    terminal,
+};
+use crate::{
+    config::{Checked, Sources, load},
+    demo::{ADMIN_KEY, Company, DATABASE},
+    telemetry,
+};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -31,7 +40,105 @@ pub(super) fn run(demo: &Demo) -> Result<(), Failure> {
             demo.listen
         )));
     }
-    Err(Failure::Failed(
-        "this build has no sample company yet".to_owned(),
-    ))
+    telemetry::logging::start(Sources::new(None).log_filter().unwrap_or("info"))
+        .map_err(|error| Failure::Unfit(error.to_string()))?;
+    let company = SampleCompany::open()?;
+    let checked = company.configuration(&demo.listen.to_string())?;
+    let gateway = gateway(&checked)?;
+    let edge = open(&checked, &gateway)?;
+    let address = edge.addresses().first().copied().unwrap_or(demo.listen);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(format!("no runtime can be started: {error}")))?;
+    runtime.spawn(company.serve());
+    terminal::print(&welcome(&format!("http://{address}/mcp")))?;
+    edge.run(Box::new(|| {}));
+    runtime.shutdown_background();
+    Ok(())
+}
+
+/// The sample company on a free port of this machine.
+pub(super) struct SampleCompany {
+    listener: std::net::TcpListener,
+    url: String,
+}
+
+impl SampleCompany {
+    /// Takes a free port.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(super) fn open() -> Result<Self, Failure> {
+        let failed = |error: std::io::Error| {
+            Failure::Failed(format!("the sample company finds no free port: {error}"))
+        };
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let url = format!("http://{}", listener.local_addr().map_err(failed)?);
+        Ok(Self { listener, url })
+    }
+
+    /// A configuration with the company as its only instance, open to
+    /// everybody on this machine.
+    ///
+    /// # Errors
+    /// Never, unless this file is wrong.
+    pub(super) fn configuration(&self, listen: &str) -> Result<Checked, Failure> {
+        // Through the ordinary checks, as if somebody had written it down.
+        let sources = Sources::with_environment(
+            None,
+            [
+                ("GATEPOST_SERVER__LISTEN", listen),
+                ("GATEPOST_SERVER__ANONYMOUS_ROLE", "reader"),
+                ("GATEPOST_ADMIN__LISTEN", ""),
+                ("GATEPOST_INSTANCES__DEMO__URL", self.url.as_str()),
+                ("GATEPOST_INSTANCES__DEMO__DATABASE", DATABASE),
+                ("GATEPOST_INSTANCES__DEMO__API_KEY", ADMIN_KEY),
+                ("GATEPOST_ROLES__READER__RULES", r#"[{ models = ["*"] }]"#),
+            ],
+        );
+        Ok(load(&sources)?)
+    }
+
+    /// Answers on its port for as long as it is polled.
+    pub(super) async fn serve(self) {
+        match tokio::net::TcpListener::from_std(self.listener) {
+            Ok(listener) => {
+                let today = jiff::Zoned::now().date();
+                Arc::new(Company::new(today)).serve(listener).await;
+            }
+            Err(error) => tracing::error!(%error, "Lost the sample company's port"),
+        }
+    }
+}
+
+/// What to do next.
+fn welcome(url: &str) -> String {
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"search_records","arguments":{"model":"sale.order","domain":[["state","=","sale"]],"limit":5}}}"#;
+    format!(
+        r#"
+Gatepost is in front of a sample company. Its endpoint:
+
+  {url}
+
+Ask it something:
+
+  curl -s {url} -H 'Content-Type: application/json' -d '{call}'
+
+Connect a client:
+
+  Claude Code     claude mcp add --transport http odoo {url}
+  Claude Desktop  in claude_desktop_config.json:
+                  {{"mcpServers": {{"odoo": {{"command": "{program}", "args": ["stdio", "--demo"]}}}}}}
+  VS Code         in .vscode/mcp.json:
+                  {{"servers": {{"odoo": {{"type": "http", "url": "{url}"}}}}}}
+  Inspector       npx @modelcontextprotocol/inspector --cli {url} --transport http --method tools/list
+
+Everybody on this machine gets in, and may only read. Stop it with Ctrl-C.
+In front of your own Odoo: README.md, "Put it beside Odoo".
+"#,
+        program = std::env::current_exe().map_or_else(|_| "gatepost".to_owned(), |path| path.display().to_string()),
+    )
 }

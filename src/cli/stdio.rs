@@ -1,14 +1,21 @@
 //! `gatepost stdio`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use clap::Args;
 
-use super::{Failure, check::warn};
+use super::{Failure, check::warn, demo::SampleCompany, serve::gateway};
 use crate::{
     config::{Checked, Sources, load},
+    edge::stdio,
+    gateway::Gateway,
     names::InstanceName,
+    telemetry::{self, Metrics},
 };
+
+/// How long calls may go on when the client has closed standard input.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -36,17 +43,47 @@ pub(super) struct Stdio {
 /// # Errors
 /// When the configuration is wrong or no instance is meant.
 pub(super) fn run(stdio: &Stdio) -> Result<(), Failure> {
+    let sources = Sources::new(stdio.config.clone());
+    let filter = sources.log_filter().unwrap_or("warn").to_owned();
+    telemetry::logging::start(&filter).map_err(|error| Failure::Unfit(error.to_string()))?;
     if stdio.demo {
-        return Err(Failure::Failed(
-            "this build has no sample company yet".to_owned(),
-        ));
+        let company = SampleCompany::open()?;
+        let checked = company.configuration("127.0.0.1:0")?;
+        let instance = chosen(&checked, None)?;
+        let gateway = gateway(&checked)?;
+        return converse(&gateway, &instance, Some(company));
     }
-    let checked = load(&Sources::new(stdio.config.clone()))?;
+    let checked = load(&sources)?;
     warn(&checked.warnings);
     let instance = chosen(&checked, stdio.instance.as_ref())?;
-    Err(Failure::Failed(format!(
-        "the configuration of `{instance}` is right, and this build does not serve it yet"
-    )))
+    converse(&gateway(&checked)?, &instance, None)
+}
+
+/// Serves standard input and output on a runtime of its own.
+fn converse(
+    gateway: &Arc<ArcSwap<Gateway>>,
+    instance: &InstanceName,
+    company: Option<SampleCompany>,
+) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(format!("no runtime can be started: {error}")))?;
+    let metrics = Arc::new(Metrics::new());
+    if let Some(company) = company {
+        runtime.spawn(company.serve());
+    }
+    let served = runtime.block_on(stdio::serve(
+        gateway,
+        instance,
+        &metrics,
+        PATIENCE,
+        tokio::io::stdin(),
+        tokio::io::stdout(),
+    ));
+    // The thread that reads standard input cannot be ended in order.
+    runtime.shutdown_background();
+    served.map_err(|error| Failure::Failed(error.to_string()))
 }
 
 /// The instance that is meant: the named one, or the only one.

@@ -28,7 +28,7 @@ pub use routes::Routes;
 pub use story::{Blame, Story};
 
 use crate::{
-    access::Instance,
+    access::{Access, Instance, Tally},
     identity::Caller,
     mcp::{McpHeaders, Transport},
     names::InstanceName,
@@ -160,6 +160,42 @@ impl Gateway {
         });
         futures_util::future::join_all(pings).await
     }
+}
+
+impl Gateway {
+    /// Asks every instance who we are there, for `gatepost check --live`. The
+    /// error tells the administrator all there is, addresses too.
+    pub async fn examine(&self) -> Vec<(InstanceName, Result<String, String>)> {
+        let caller = self.door.local();
+        let asked = self.routes.instances().map(|instance| async {
+            let tally = Tally::default();
+            let access = Access {
+                instance,
+                policy: &self.policy,
+                caller: &caller,
+                tally: &tally,
+                listener: None,
+            };
+            let answer = match instance.ping().await {
+                Ok(()) => access.user().await.map_err(|denied| told(&denied)),
+                Err(error) => Err(told(&error)),
+            };
+            (instance.name().clone(), answer.map(|user| format!("the Odoo user with id {}", user.id)))
+        });
+        futures_util::future::join_all(asked).await
+    }
+}
+
+/// An error with all its causes.
+fn told(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
 }
 
 enum Welcome {

@@ -6,3 +6,5 @@ mod cli_commands;
 mod config_layers;
 #[cfg(test)]
 mod config_messages;
+#[cfg(test)]
+mod edge_serving;
