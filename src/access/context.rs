@@ -46,7 +46,11 @@ impl Access<'_> {
             return Err(Denied::Context(format!(
                 "`{}` is not an installed language; use one of {}",
                 clip(lang),
-                user.languages.iter().map(|code| format!("`{code}`")).collect::<Vec<_>>().join(", ")
+                user.languages
+                    .iter()
+                    .map(|code| format!("`{code}`"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
             )));
         }
         // Odoo takes any text and silently means UTC.
@@ -64,7 +68,12 @@ impl Access<'_> {
             .filter(|company| company_ids.contains(&company.id))
             .map(|company| format!("{} [{}]", company.name, company.id).into())
             .collect();
-        let context = Context { company_ids, lang: request.lang.clone(), tz: request.tz.clone(), archived };
+        let context = Context {
+            company_ids,
+            lang: request.lang.clone(),
+            tz: request.tz.clone(),
+            archived,
+        };
         Ok((context, covered))
     }
 }

@@ -20,7 +20,9 @@ pub enum Denied {
     #[error("{0}")]
     Unfit(String),
     /// Odoo answered something we cannot read.
-    #[error("Odoo answered in a form this gateway does not understand; retrying will not help, tell the administrator")]
+    #[error(
+        "Odoo answered in a form this gateway does not understand; retrying will not help, tell the administrator"
+    )]
     Unreadable(#[source] Arc<serde_json::Error>),
 }
 

@@ -40,14 +40,28 @@ impl Access<'_> {
         })
     }
 
-    async fn fit_condition(&self, model: &ModelName, condition: Condition) -> Result<Condition, Denied> {
-        let Condition { path, operator, operand } = condition;
+    async fn fit_condition(
+        &self,
+        model: &ModelName,
+        condition: Condition,
+    ) -> Result<Condition, Denied> {
+        let Condition {
+            path,
+            operator,
+            operand,
+        } = condition;
         let target = self.follow(model, &path).await?;
         let operand = match operand {
             Operand::Domain(domain) => {
-                let relation = target.as_ref().and_then(|field| field.relation.clone()).ok_or_else(|| {
-                    Denied::Unfit(format!("`{path}` does not lead to records, so `{}` cannot search in them", operator.as_str()))
-                })?;
+                let relation = target
+                    .as_ref()
+                    .and_then(|field| field.relation.clone())
+                    .ok_or_else(|| {
+                        Denied::Unfit(format!(
+                            "`{path}` does not lead to records, so `{}` cannot search in them",
+                            operator.as_str()
+                        ))
+                    })?;
                 Operand::Domain(self.fit_domain(&relation, domain).await?)
             }
             Operand::Value(value) => Operand::Value(match &target {
@@ -55,7 +69,11 @@ impl Access<'_> {
                 None => value,
             }),
         };
-        Ok(Condition { path, operator, operand })
+        Ok(Condition {
+            path,
+            operator,
+            operand,
+        })
     }
 
     /// The field at the end of a path; `None` where the last step is a
@@ -115,7 +133,11 @@ pub fn fit_fields(
             Ok(_) => fields.push(name.clone()),
         }
     }
-    if unknown.is_empty() { Ok(fields) } else { Err(Denied::Unfit(unknown.join("; "))) }
+    if unknown.is_empty() {
+        Ok(fields)
+    } else {
+        Err(Denied::Unfit(unknown.join("; ")))
+    }
 }
 
 /// The order, if every field in it is known and can be sorted by.
@@ -136,15 +158,20 @@ pub fn fit_order(schema: &Schema, model: &ModelName, order: &Order) -> Result<()
 
 fn known<'s>(schema: &'s Schema, model: &ModelName, name: &str) -> Result<&'s Field, Denied> {
     schema.field(name).ok_or_else(|| {
-        let near: Vec<String> =
-            schema.near(name, 4).into_iter().map(|near| format!("`{near}`")).collect();
+        let near: Vec<String> = schema
+            .near(name, 4)
+            .into_iter()
+            .map(|near| format!("`{near}`"))
+            .collect();
         let hint = if near.is_empty() {
             format!("`describe_model` lists the fields of `{model}`")
         } else {
             format!("did you mean {}?", near.join(", "))
         };
         let name: String = name.chars().take(60).collect();
-        Denied::Unfit(format!("`{model}` has no field `{name}` that you can see; {hint}"))
+        Denied::Unfit(format!(
+            "`{model}` has no field `{name}` that you can see; {hint}"
+        ))
     })
 }
 
@@ -161,7 +188,11 @@ fn fit_operand(
                 .map(|value| fit_value(field, path, value))
                 .collect::<Result<_, _>>()
                 .map(Value::Array),
-            other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => Ok(other),
+            other @ (Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Object(_)) => Ok(other),
         },
         Operator::Equal
         | Operator::NotEqual
@@ -189,7 +220,9 @@ fn fit_operand(
 fn fit_value(field: &Field, path: &FieldPath, value: Value) -> Result<Value, Denied> {
     let Value::String(text) = &value else {
         return match (field.kind, &value) {
-            (FieldKind::Boolean, Value::Number(number)) if matches!(number.as_u64(), Some(0 | 1)) => {
+            (FieldKind::Boolean, Value::Number(number))
+                if matches!(number.as_u64(), Some(0 | 1)) =>
+            {
                 Ok(Value::Bool(number.as_u64() == Some(1)))
             }
             (FieldKind::Boolean, Value::Number(_)) => {
@@ -221,24 +254,35 @@ fn fit_value(field: &Field, path: &FieldPath, value: Value) -> Result<Value, Den
             .map(Value::Number)
             .ok_or_else(|| unfit(path, field, "a number", &value)),
         // A name is fine too, and Odoo looks for it; digits alone are an id.
-        FieldKind::Many2one | FieldKind::Many2many | FieldKind::One2many => {
-            Ok(text.trim().parse::<u32>().map_or_else(|_name| value.clone(), Value::from))
-        }
+        FieldKind::Many2one | FieldKind::Many2many | FieldKind::One2many => Ok(text
+            .trim()
+            .parse::<u32>()
+            .map_or_else(|_name| value.clone(), Value::from)),
         FieldKind::Selection if !field.choices.is_empty() && !text.is_empty() => {
             if field.choices.iter().any(|choice| *choice.key == **text) {
                 return Ok(value);
             }
             // The label is what people say.
-            let by_label = field.choices.iter().find(|choice| choice.label.eq_ignore_ascii_case(text));
-            by_label.map(|choice| Value::from(&*choice.key)).ok_or_else(|| {
-                let choices: Vec<String> = field
-                    .choices
-                    .iter()
-                    .take(30)
-                    .map(|choice| format!("`{}` ({})", choice.key, choice.label))
-                    .collect();
-                unfit(path, field, &format!("one of {}", choices.join(", ")), &value)
-            })
+            let by_label = field
+                .choices
+                .iter()
+                .find(|choice| choice.label.eq_ignore_ascii_case(text));
+            by_label
+                .map(|choice| Value::from(&*choice.key))
+                .ok_or_else(|| {
+                    let choices: Vec<String> = field
+                        .choices
+                        .iter()
+                        .take(30)
+                        .map(|choice| format!("`{}` ({})", choice.key, choice.label))
+                        .collect();
+                    unfit(
+                        path,
+                        field,
+                        &format!("one of {}", choices.join(", ")),
+                        &value,
+                    )
+                })
         }
         FieldKind::Date | FieldKind::Datetime => Ok(Value::from(fit_moment(text))),
         FieldKind::Binary
@@ -266,7 +310,10 @@ fn fit_moment(text: &str) -> String {
 
 fn unfit(path: &FieldPath, field: &Field, wanted: &str, value: &Value) -> Denied {
     let found: String = value.to_string().chars().take(60).collect();
-    Denied::Unfit(format!("`{path}` is {} and compares with {wanted}, not with `{found}`", field.kind))
+    Denied::Unfit(format!(
+        "`{path}` is {} and compares with {wanted}, not with `{found}`",
+        field.kind
+    ))
 }
 
 #[cfg(test)]
@@ -290,7 +337,11 @@ mod tests {
     fn fitted(field: &str, value: Value) -> Result<Value, String> {
         let schema = schema();
         let path = FieldPath::try_from(field).unwrap();
-        let operator = if value.is_array() { Operator::In } else { Operator::Equal };
+        let operator = if value.is_array() {
+            Operator::In
+        } else {
+            Operator::Equal
+        };
         fit_operand(schema.field(field).unwrap(), &path, operator, value).map_err(|e| e.to_string())
     }
 
@@ -301,10 +352,19 @@ mod tests {
         assert_eq!(fitted("amount", json!("12.5")).unwrap(), json!(12.5));
         assert_eq!(fitted("id", json!(["1", 2])).unwrap(), json!([1, 2]));
         assert_eq!(fitted("partner_id", json!("7")).unwrap(), json!(7));
-        assert_eq!(fitted("partner_id", json!("Azure")).unwrap(), json!("Azure"));
-        assert_eq!(fitted("state", json!("sales order")).unwrap(), json!("sale"));
+        assert_eq!(
+            fitted("partner_id", json!("Azure")).unwrap(),
+            json!("Azure")
+        );
+        assert_eq!(
+            fitted("state", json!("sales order")).unwrap(),
+            json!("sale")
+        );
         assert_eq!(fitted("state", json!(false)).unwrap(), json!(false));
-        assert_eq!(fit_moment("2026-01-31T10:00:00+02:00"), "2026-01-31 08:00:00");
+        assert_eq!(
+            fit_moment("2026-01-31T10:00:00+02:00"),
+            "2026-01-31 08:00:00"
+        );
         assert_eq!(fit_moment("today -7d"), "today -7d");
     }
 
@@ -318,8 +378,10 @@ mod tests {
     #[test]
     fn unknown_fields_are_named_together_with_their_neighbours() {
         let model = ModelName::try_from("sale.order").unwrap();
-        let names: Vec<FieldName> =
-            ["nam", "id", "name", "name", "zzzzzzzz"].iter().map(|n| FieldName::try_from(*n).unwrap()).collect();
+        let names: Vec<FieldName> = ["nam", "id", "name", "name", "zzzzzzzz"]
+            .iter()
+            .map(|n| FieldName::try_from(*n).unwrap())
+            .collect();
         insta::assert_snapshot!(
             fit_fields(&schema(), &model, &names).unwrap_err(),
             @"`sale.order` has no field `nam` that you can see; did you mean `name`?; `sale.order` has no field `zzzzzzzz` that you can see; `describe_model` lists the fields of `sale.order`"

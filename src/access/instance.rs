@@ -50,7 +50,10 @@ impl Instance {
     pub fn new(settings: InstanceSettings) -> Self {
         let ttl = settings.schema_ttl;
         Self {
-            schemas: Cache::builder().max_capacity(REMEMBERED_MODELS).time_to_live(ttl).build(),
+            schemas: Cache::builder()
+                .max_capacity(REMEMBERED_MODELS)
+                .time_to_live(ttl)
+                .build(),
             models: Cache::builder().max_capacity(1).time_to_live(ttl).build(),
             user: Cache::builder().max_capacity(1).time_to_live(ttl).build(),
             settings,
@@ -127,8 +130,11 @@ impl Instance {
             if let Some(row) = rows.into_iter().next() {
                 let (default, name) = row.company_id;
                 companies.push(Company { id: default, name });
-                let others: Vec<_> =
-                    row.company_ids.into_iter().filter(|id| *id != default).collect();
+                let others: Vec<_> = row
+                    .company_ids
+                    .into_iter()
+                    .filter(|id| *id != default)
+                    .collect();
                 // Names are a courtesy: a user who may not read companies goes without.
                 let named: Vec<CompanyRow> = if others.is_empty() {
                     Vec::new()
@@ -139,18 +145,24 @@ impl Instance {
                         Err(denied) => return Err(denied),
                     }
                 };
-                companies.extend(others.into_iter().map(|id| Company {
-                    id,
-                    name: named
-                        .iter()
-                        .find(|row| row.id == id)
-                        .map_or_else(Box::default, |row| row.name.clone()),
+                companies.extend(others.into_iter().map(|id| {
+                    Company {
+                        id,
+                        name: named
+                            .iter()
+                            .find(|row| row.id == id)
+                            .map_or_else(Box::default, |row| row.name.clone()),
+                    }
                 }));
             }
             let languages: Vec<LanguageRow> =
                 serde_json::from_slice(&ask(Inquiry::Languages).await?)?;
             let languages = languages.into_iter().map(|row| row.code).collect();
-            Ok::<_, Denied>(Arc::new(OdooUser { id: me.uid, companies, languages }))
+            Ok::<_, Denied>(Arc::new(OdooUser {
+                id: me.uid,
+                companies,
+                languages,
+            }))
         };
         Ok(self.user.try_get_with((), look_up).await?)
     }

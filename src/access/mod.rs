@@ -80,7 +80,9 @@ impl Access<'_> {
     /// [`Denied`].
     pub async fn schema(&self, model: &ModelName) -> Result<Arc<Schema>, Denied> {
         let inquiry = Inquiry::Fields(model.clone());
-        let permitted = self.policy.permit_inquiry(&self.caller.roles, self.name(), &inquiry)?;
+        let permitted = self
+            .policy
+            .permit_inquiry(&self.caller.roles, self.name(), &inquiry)?;
         self.instance.schema(model, &permitted, self.tally).await
     }
 
@@ -90,7 +92,9 @@ impl Access<'_> {
     /// [`Denied`].
     pub async fn models(&self) -> Result<Arc<[ModelEntry]>, Denied> {
         let inquiry = Inquiry::Models;
-        let permitted = self.policy.permit_inquiry(&self.caller.roles, self.name(), &inquiry)?;
+        let permitted = self
+            .policy
+            .permit_inquiry(&self.caller.roles, self.name(), &inquiry)?;
         self.instance.models(&permitted, self.tally).await
     }
 
@@ -99,7 +103,9 @@ impl Access<'_> {
     /// # Errors
     /// [`Denied::Forbidden`].
     pub fn may_read(&self, model: &ModelName) -> Result<(), Denied> {
-        Ok(self.policy.allow(&self.caller.roles, self.name(), model, Effect::Read)?)
+        Ok(self
+            .policy
+            .allow(&self.caller.roles, self.name(), model, Effect::Read)?)
     }
 
     /// The Odoo user that calls act as.
@@ -108,7 +114,8 @@ impl Access<'_> {
     /// [`Denied`].
     pub async fn user(&self) -> Result<Arc<OdooUser>, Denied> {
         let permit = |inquiry: &Inquiry| {
-            self.policy.permit_inquiry(&self.caller.roles, self.name(), inquiry)
+            self.policy
+                .permit_inquiry(&self.caller.roles, self.name(), inquiry)
         };
         self.instance.user(permit, self.tally).await
     }

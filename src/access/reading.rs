@@ -32,7 +32,12 @@ impl Access<'_> {
         call: impl Fn(&[FieldName]) -> Call,
     ) -> Result<Reading, Denied> {
         let refused = match self.call(call(fields)).await {
-            Ok(answer) => return Ok(Reading { answers: vec![answer], left_out: Vec::new() }),
+            Ok(answer) => {
+                return Ok(Reading {
+                    answers: vec![answer],
+                    left_out: Vec::new(),
+                });
+            }
             Err(Denied::Call(error)) if error.may_be_one_field() && !fields.is_empty() => error,
             Err(denied) => return Err(denied),
         };
@@ -40,7 +45,10 @@ impl Access<'_> {
         let Ok(ids) = self.call(call(&[FieldName::known("id")])).await else {
             return Err(Denied::Call(refused));
         };
-        let mut reading = Reading { answers: vec![ids], left_out: Vec::new() };
+        let mut reading = Reading {
+            answers: vec![ids],
+            left_out: Vec::new(),
+        };
         let mut calls = 2;
         let mut halves: VecDeque<&[FieldName]> = VecDeque::new();
         push_halves(&mut halves, fields, &mut reading.left_out);

@@ -16,7 +16,8 @@ impl Tally {
     /// Adds one call.
     pub fn count(&self, took: Duration) {
         self.calls.fetch_add(1, Relaxed);
-        self.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Relaxed);
+        self.micros
+            .fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Relaxed);
     }
 
     /// The calls so far.

@@ -43,7 +43,9 @@ pub(super) fn run(check: &Check) -> Result<(), Failure> {
 
 /// Asks every Odoo whether it is there and whether it takes its key.
 fn ask(checked: &Checked) -> Result<(), Failure> {
-    let gateway = checked.assemble().map_err(|error| Failure::Unfit(error.to_string()))?;
+    let gateway = checked
+        .assemble()
+        .map_err(|error| Failure::Unfit(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -52,7 +54,9 @@ fn ask(checked: &Checked) -> Result<(), Failure> {
     let mut silent = 0;
     for (name, answer) in answers {
         match answer {
-            Ok(user) => terminal::print(&format!("  {name}: answers, and takes the API key of {user}"))?,
+            Ok(user) => terminal::print(&format!(
+                "  {name}: answers, and takes the API key of {user}"
+            ))?,
             Err(error) => {
                 silent += 1;
                 terminal::explain(&format!("error: `{name}`: {error}"));
@@ -61,7 +65,10 @@ fn ask(checked: &Checked) -> Result<(), Failure> {
     }
     match silent {
         0 => Ok(()),
-        one => Err(Failure::Unreachable(format!("{} did not pass", counted(one, "instance")))),
+        one => Err(Failure::Unreachable(format!(
+            "{} did not pass",
+            counted(one, "instance")
+        ))),
     }
 }
 

@@ -139,6 +139,7 @@ Connect a client:
 Everybody on this machine gets in, and may only read. Stop it with Ctrl-C.
 In front of your own Odoo: README.md, "Put it beside Odoo".
 "#,
-        program = std::env::current_exe().map_or_else(|_| "gatepost".to_owned(), |path| path.display().to_string()),
+        program = std::env::current_exe()
+            .map_or_else(|_| "gatepost".to_owned(), |path| path.display().to_string()),
     )
 }

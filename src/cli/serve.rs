@@ -58,25 +58,25 @@ pub(super) fn run(serve: &Serve) -> Result<(), Failure> {
 /// # Errors
 /// When an instance cannot be used.
 pub(super) fn gateway(checked: &Checked) -> Result<Arc<ArcSwap<Gateway>>, Failure> {
-    let gateway = checked.assemble().map_err(|error| Failure::Unfit(error.to_string()))?;
+    let gateway = checked
+        .assemble()
+        .map_err(|error| Failure::Unfit(error.to_string()))?;
     Ok(Arc::new(ArcSwap::from_pointee(gateway)))
 }
 
-/// Opens the listeners and says where they are.
+/// Opens the listeners.
 ///
 /// # Errors
 /// When one cannot be opened.
 pub(super) fn open(checked: &Checked, gateway: &Arc<ArcSwap<Gateway>>) -> Result<Edge, Failure> {
     let config = &checked.config;
-    let edge = Edge::open(&config.server, &config.admin, gateway, &Arc::new(Metrics::new()))
-        .map_err(|error| Failure::Failed(error.to_string()))?;
-    for address in edge.addresses() {
-        info!(%address, tls = config.server.tls.is_some(), "Opened the listener for clients");
-    }
-    if let Some(address) = edge.admin_address() {
-        info!(%address, "Opened the listener for operators");
-    }
-    Ok(edge)
+    Edge::open(
+        &config.server,
+        &config.admin,
+        gateway,
+        &Arc::new(Metrics::new()),
+    )
+    .map_err(|error| Failure::Failed(error.to_string()))
 }
 
 /// Reads the configuration again and swaps the gateway; one that is wrong
@@ -90,6 +90,9 @@ fn reload(sources: &Sources, gateway: &ArcSwap<Gateway>) {
             gateway.store(Arc::new(built));
             info!("Read the configuration again");
         }
-        Err(error) => error!(error, "Kept the old configuration, for the new one is wrong"),
+        Err(error) => error!(
+            error,
+            "Kept the old configuration, for the new one is wrong"
+        ),
     }
 }

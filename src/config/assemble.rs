@@ -26,14 +26,20 @@ impl Checked {
     pub fn assemble(&self) -> Result<Gateway, CannotAssemble> {
         let mut instances = Vec::with_capacity(self.config.instances.len());
         for (name, instance) in &self.config.instances {
-            let link = Link::new(link_settings(instance))
-                .map_err(|source| CannotAssemble { name: name.clone(), source })?;
+            let link = Link::new(link_settings(instance)).map_err(|source| CannotAssemble {
+                name: name.clone(),
+                source,
+            })?;
             let web_url = instance.web_url.as_deref().unwrap_or(&instance.url);
             let settings = InstanceSettings {
                 name: name.clone(),
                 link,
                 // Checked: every instance has one.
-                key: self.secrets.get(name).cloned().unwrap_or_else(|| ApiKey::new("")),
+                key: self
+                    .secrets
+                    .get(name)
+                    .cloned()
+                    .unwrap_or_else(|| ApiKey::new("")),
                 web_url: web_url.trim_end_matches('/').into(),
                 schema_ttl: Duration::from_secs(instance.schema_ttl_s),
             };

@@ -21,16 +21,38 @@ pub(super) struct User {
 /// Proves who calls (`odoo/addons/rpc`, `auth='bearer'`).
 pub(super) fn user(headers: &HeaderMap) -> Result<User, Refusal> {
     let unauthorized = |message| Refusal::new(401, "werkzeug.exceptions.Unauthorized", message);
-    let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let value = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let key = value
         .split_once(' ')
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, key)| key.trim())
-        .ok_or_else(|| unauthorized("User not authenticated, use an API Key with a Bearer Authorization header."))?;
+        .ok_or_else(|| {
+            unauthorized(
+                "User not authenticated, use an API Key with a Bearer Authorization header.",
+            )
+        })?;
     match key {
-        ADMIN_KEY => Ok(User { id: 2, name: "Mitchell Admin", group: Group::Admin, companies: &[1, 2] }),
-        SALES_KEY => Ok(User { id: 6, name: "Sally Sales", group: Group::Sales, companies: &[1] }),
-        INTERNAL_KEY => Ok(User { id: 7, name: "Ivan Internal", group: Group::Internal, companies: &[1] }),
+        ADMIN_KEY => Ok(User {
+            id: 2,
+            name: "Mitchell Admin",
+            group: Group::Admin,
+            companies: &[1, 2],
+        }),
+        SALES_KEY => Ok(User {
+            id: 6,
+            name: "Sally Sales",
+            group: Group::Sales,
+            companies: &[1],
+        }),
+        INTERNAL_KEY => Ok(User {
+            id: 7,
+            name: "Ivan Internal",
+            group: Group::Internal,
+            companies: &[1],
+        }),
         _ => Err(unauthorized("Invalid apikey")),
     }
 }
@@ -54,8 +76,17 @@ impl User {
 
     /// Whether the record rules let the user see the record: salespeople their
     /// own documents, everybody those of their companies.
-    pub(super) fn may_see(self, table: &Table, row: &Map<String, Value>, companies: &[u32]) -> bool {
-        let id = |field: &str| row.get(field).and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok());
+    pub(super) fn may_see(
+        self,
+        table: &Table,
+        row: &Map<String, Value>,
+        companies: &[u32],
+    ) -> bool {
+        let id = |field: &str| {
+            row.get(field)
+                .and_then(Value::as_u64)
+                .and_then(|id| u32::try_from(id).ok())
+        };
         let in_company = table.model == "res.users"
             || id("company_id").is_none_or(|company| companies.contains(&company));
         let own = self.group != Group::Sales
@@ -68,7 +99,12 @@ impl User {
     pub(super) fn hidden(self, table: &Table, row: &Map<String, Value>) -> Refusal {
         Refusal::access(format!(
             "Uh-oh! Looks like you have stumbled upon some top-secret records.\n\nSorry, {} (id={}) doesn't have 'read' access to:\n- {}, {} ({}: {})\n",
-            self.name, self.id, table.label, table.display_name(row), table.model, row.get("id").unwrap_or(&Value::Null)
+            self.name,
+            self.id,
+            table.label,
+            table.display_name(row),
+            table.model,
+            row.get("id").unwrap_or(&Value::Null)
         ))
     }
 }

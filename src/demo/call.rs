@@ -13,11 +13,16 @@ use super::{
 };
 
 /// Answers a request, from its path on.
-pub(super) fn answer(company: &Company, request: &Request<Bytes>) -> Result<Response<Bytes>, Refusal> {
+pub(super) fn answer(
+    company: &Company,
+    request: &Request<Bytes>,
+) -> Result<Response<Bytes>, Refusal> {
     let path = request.uri().path();
     match path {
         "/web/version" | "/json/version" => {
-            return Ok(result(&json!({"version_info": [19, 0, 0, "final", 0, ""], "version": "19.0"})));
+            return Ok(result(
+                &json!({"version_info": [19, 0, 0, "final", 0, ""], "version": "19.0"}),
+            ));
         }
         "/web/health" => return Ok(result(&json!({"status": "pass"}))),
         _ => {}
@@ -29,9 +34,13 @@ pub(super) fn answer(company: &Company, request: &Request<Bytes>) -> Result<Resp
             text: "No database is selected and the requested URL was not found in the server-wide controllers.",
         });
     }
-    let target = path.strip_prefix("/json/2/").and_then(|rest| rest.split_once('/'));
+    let target = path
+        .strip_prefix("/json/2/")
+        .and_then(|rest| rest.split_once('/'));
     let (Some((model, method)), &Method::POST) = (target, request.method()) else {
-        return Err(Refusal::not_found("Did you mean POST /json/2/<model>/<method>?"));
+        return Err(Refusal::not_found(
+            "Did you mean POST /json/2/<model>/<method>?",
+        ));
     };
     let user = access::user(request.headers())?;
     let json_body = request
@@ -40,7 +49,10 @@ pub(super) fn answer(company: &Company, request: &Request<Bytes>) -> Result<Resp
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| value.starts_with("application/json"));
     if !json_body && !request.body().is_empty() {
-        return Err(Refusal::Html { status: 415, text: "Unsupported Media Type" });
+        return Err(Refusal::Html {
+            status: 415,
+            text: "Unsupported Media Type",
+        });
     }
     // A real Odoo does not see a chunked body at all.
     let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
@@ -92,26 +104,50 @@ impl<'a> Call<'a> {
         method: &'a str,
         mut arguments: Map<String, Value>,
     ) -> Result<Self, Refusal> {
-        let ids = arguments.remove("ids").as_ref().map(ids).unwrap_or_default();
+        let ids = arguments
+            .remove("ids")
+            .as_ref()
+            .map(ids)
+            .unwrap_or_default();
         let context = match arguments.remove("context") {
             None | Some(Value::Null) => Map::new(),
             Some(Value::Object(context)) => context,
             Some(_) => {
-                return Err(Refusal::value("dictionary update sequence element #0 has length 1; 2 is required"));
+                return Err(Refusal::value(
+                    "dictionary update sequence element #0 has length 1; 2 is required",
+                ));
             }
         };
-        let companies = context.get("allowed_company_ids").map(domain::ids).filter(|ids| !ids.is_empty());
+        let companies = context
+            .get("allowed_company_ids")
+            .map(domain::ids)
+            .filter(|ids| !ids.is_empty());
         let companies = companies.unwrap_or_else(|| user.companies.to_vec());
         if companies.iter().any(|id| !user.companies.contains(id)) {
-            return Err(Refusal::access("Access to unauthorized or invalid companies."));
+            return Err(Refusal::access(
+                "Access to unauthorized or invalid companies.",
+            ));
         }
         if let Some(lang) = context.get("lang").and_then(Value::as_str)
             && !["en_US", "fr_FR"].contains(&lang)
         {
-            return Err(Refusal::new(422, "odoo.exceptions.UserError", format!("Invalid language code: {lang}")));
+            return Err(Refusal::new(
+                422,
+                "odoo.exceptions.UserError",
+                format!("Invalid language code: {lang}"),
+            ));
         }
         let archived = context.get("active_test") == Some(&Value::Bool(false));
-        Ok(Self { company, user, table, method, ids, companies, archived, arguments })
+        Ok(Self {
+            company,
+            user,
+            table,
+            method,
+            ids,
+            companies,
+            archived,
+            arguments,
+        })
     }
 
     fn run(&self) -> Result<Value, Refusal> {
@@ -133,13 +169,24 @@ impl<'a> Call<'a> {
             }
         };
         if !on_records && !self.ids.is_empty() {
-            return Err(Refusal::arguments(format!("cannot call {}.{} with ids", self.table.model, self.method)));
+            return Err(Refusal::arguments(format!(
+                "cannot call {}.{} with ids",
+                self.table.model, self.method
+            )));
         }
-        if let Some(name) = self.arguments.keys().find(|name| !takes.contains(&name.as_str())) {
-            return Err(Refusal::arguments(format!("got an unexpected keyword argument '{name}'")));
+        if let Some(name) = self
+            .arguments
+            .keys()
+            .find(|name| !takes.contains(&name.as_str()))
+        {
+            return Err(Refusal::arguments(format!(
+                "got an unexpected keyword argument '{name}'"
+            )));
         }
         match self.method {
-            "context_get" => Ok(json!({"lang": "en_US", "tz": "Europe/Brussels", "uid": self.user.id})),
+            "context_get" => {
+                Ok(json!({"lang": "en_US", "tz": "Europe/Brussels", "uid": self.user.id}))
+            }
             "get_available_models" => Ok(self.models()),
             "fields_get" => Ok(self.fields_get()),
             "has_access" => Ok(Value::from(self.user.may_read(self.table).is_ok())),
@@ -148,33 +195,54 @@ impl<'a> Call<'a> {
             "search" if !self.arguments.contains_key("domain") => {
                 Err(Refusal::arguments("missing a required argument: 'domain'"))
             }
-            "search" => Ok(self.search()?.iter().map(|row| self.table.value(row, "id").clone()).collect()),
+            "search" => Ok(self
+                .search()?
+                .iter()
+                .map(|row| self.table.value(row, "id").clone())
+                .collect()),
             "search_count" if !self.arguments.contains_key("domain") => {
                 Err(Refusal::arguments("missing a required argument: 'domain'"))
             }
             "search_count" => Ok(Value::from(self.search()?.len())),
             _ => {
                 let fields = self.wanted()?;
-                self.search()?.into_iter().map(|row| self.record(row, &fields)).collect()
+                self.search()?
+                    .into_iter()
+                    .map(|row| self.record(row, &fields))
+                    .collect()
             }
         }
     }
 
     fn models(&self) -> Value {
-        let readable = self.company.tables.values().filter(|table| self.user.may_read(table).is_ok());
-        readable.map(|table| json!({"display_name": table.label, "model": table.model})).collect()
+        let readable = self
+            .company
+            .tables
+            .values()
+            .filter(|table| self.user.may_read(table).is_ok());
+        readable
+            .map(|table| json!({"display_name": table.label, "model": table.model}))
+            .collect()
     }
 
     fn fields_get(&self) -> Value {
         let names = |key: &str| -> Option<Vec<String>> {
             let list = self.arguments.get(key)?.as_array()?;
-            let list: Vec<String> = list.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+            let list: Vec<String> = list
+                .iter()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect();
             (!list.is_empty()).then_some(list)
         };
         let (only, attributes) = (names("allfields"), names("attributes"));
         let mut answer = Map::new();
         for (name, field) in &self.table.fields {
-            if self.user.sees(field) && only.as_ref().is_none_or(|only| only.iter().any(|one| one == name)) {
+            if self.user.sees(field)
+                && only
+                    .as_ref()
+                    .is_none_or(|only| only.iter().any(|one| one == name))
+            {
                 let mut described = describe(name, field);
                 if let Some(attributes) = &attributes {
                     described.retain(|key, _| attributes.contains(key));
@@ -192,11 +260,20 @@ impl<'a> Call<'a> {
         let domain = match self.arguments.get("domain") {
             None | Some(Value::Null) => &nothing,
             Some(Value::Array(domain)) => domain,
-            Some(_) => return Err(Refusal::new(500, "builtins.TypeError", "Domain() must be a list")),
+            Some(_) => {
+                return Err(Refusal::new(
+                    500,
+                    "builtins.TypeError",
+                    "Domain() must be a list",
+                ));
+            }
         };
         domain::check(self.company, self.user, self.table, domain)?;
-        let mentions_active = domain.iter().any(|term| term.get(0).and_then(Value::as_str) == Some("active"));
-        let hides_archived = !self.archived && !mentions_active && self.table.fields.contains_key("active");
+        let mentions_active = domain
+            .iter()
+            .any(|term| term.get(0).and_then(Value::as_str) == Some("active"));
+        let hides_archived =
+            !self.archived && !mentions_active && self.table.fields.contains_key("active");
         let mut found = Vec::new();
         for row in self.table.rows.values() {
             if (!hides_archived || row.get("active") != Some(&Value::Bool(false)))
@@ -206,36 +283,65 @@ impl<'a> Call<'a> {
                 found.push(row);
             }
         }
-        let order = self.arguments.get("order").and_then(Value::as_str).unwrap_or(self.table.order);
+        let order = self
+            .arguments
+            .get("order")
+            .and_then(Value::as_str)
+            .unwrap_or(self.table.order);
         for key in order.split(',').rev() {
             let mut words = key.split_whitespace();
             let name = words.next().unwrap_or("id");
             let field = self.table.fields.get(name).ok_or_else(|| {
                 Refusal::value(format!("Invalid field '{name}' on '{}'", self.table.model))
             })?;
-            let down = words.next().is_some_and(|word| word.eq_ignore_ascii_case("desc"));
+            let down = words
+                .next()
+                .is_some_and(|word| word.eq_ignore_ascii_case("desc"));
             found.sort_by(|a, b| {
                 let key = |row| self.sort_key(field, self.table.value(row, name));
                 let order = domain::compare(&key(a), &key(b)).unwrap_or(std::cmp::Ordering::Equal);
                 if down { order.reverse() } else { order }
             });
         }
-        let number = |name: &str| self.arguments.get(name).and_then(Value::as_i64).unwrap_or(0);
+        let number = |name: &str| {
+            self.arguments
+                .get(name)
+                .and_then(Value::as_i64)
+                .unwrap_or(0)
+        };
         if number("limit") < 0 || number("offset") < 0 {
-            return Err(Refusal::new(500, "psycopg2.errors.InvalidRowCountInLimitClause", "LIMIT must not be negative\nLINE 1: SELECT \"t\".\"id\" FROM"));
+            return Err(Refusal::new(
+                500,
+                "psycopg2.errors.InvalidRowCountInLimitClause",
+                "LIMIT must not be negative\nLINE 1: SELECT \"t\".\"id\" FROM",
+            ));
         }
-        let limit = usize::try_from(number("limit")).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
-        Ok(found.into_iter().skip(usize::try_from(number("offset")).unwrap_or(0)).take(limit).collect())
+        let limit = usize::try_from(number("limit"))
+            .ok()
+            .filter(|limit| *limit > 0)
+            .unwrap_or(usize::MAX);
+        Ok(found
+            .into_iter()
+            .skip(usize::try_from(number("offset")).unwrap_or(0))
+            .take(limit)
+            .collect())
     }
 
     /// Relations are sorted by name, what is not set comes last.
     fn sort_key(&self, field: &Field, value: &Value) -> Value {
-        match field.relation.and_then(|model| self.company.tables.get(model)) {
+        match field
+            .relation
+            .and_then(|model| self.company.tables.get(model))
+        {
             Some(related) => ids(value)
                 .first()
                 .and_then(|id| related.rows.get(id))
-                .map_or(Value::from("\u{10ffff}"), |row| Value::from(related.display_name(row))),
-            None if field.kind != "boolean" && value == &Value::Bool(false) => Value::from("\u{10ffff}"),
+                .map_or(Value::from("\u{10ffff}"), |row| {
+                    Value::from(related.display_name(row))
+                }),
+            None if field.kind != "boolean" && value == &Value::Bool(false) => {
+                Value::from("\u{10ffff}")
+            }
             None => value.clone(),
         }
     }
@@ -258,8 +364,17 @@ impl<'a> Call<'a> {
     }
 
     fn name_search(&self) -> Result<Value, Refusal> {
-        let name = self.arguments.get("name").and_then(Value::as_str).unwrap_or_default().to_lowercase();
-        let limit = self.arguments.get("limit").and_then(Value::as_u64).unwrap_or(100);
+        let name = self
+            .arguments
+            .get("name")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_lowercase();
+        let limit = self
+            .arguments
+            .get("limit")
+            .and_then(Value::as_u64)
+            .unwrap_or(100);
         let found = self.unlimited().search()?;
         Ok(found
             .into_iter()
@@ -268,7 +383,9 @@ impl<'a> Call<'a> {
                 let also = ["default_code", "email", "ref", "login"];
                 shown.to_lowercase().contains(&name)
                     || also.iter().any(|field| {
-                        row.get(*field).and_then(Value::as_str).is_some_and(|text| text.to_lowercase().contains(&name))
+                        row.get(*field)
+                            .and_then(Value::as_str)
+                            .is_some_and(|text| text.to_lowercase().contains(&name))
                     })
             })
             .take(usize::try_from(limit).unwrap_or(100))
@@ -279,12 +396,21 @@ impl<'a> Call<'a> {
     fn unlimited(&self) -> Self {
         let mut arguments = self.arguments.clone();
         arguments.remove("limit");
-        Self { arguments, ids: Vec::new(), companies: self.companies.clone(), ..*self }
+        Self {
+            arguments,
+            ids: Vec::new(),
+            companies: self.companies.clone(),
+            ..*self
+        }
     }
 
     /// The fields that are asked for; all the user sees when none are.
     fn wanted(&self) -> Result<Vec<&'a str>, Refusal> {
-        let asked = self.arguments.get("fields").and_then(Value::as_array).filter(|asked| !asked.is_empty());
+        let asked = self
+            .arguments
+            .get("fields")
+            .and_then(Value::as_array)
+            .filter(|asked| !asked.is_empty());
         let Some(asked) = asked else {
             return Ok(self
                 .table
@@ -297,7 +423,10 @@ impl<'a> Call<'a> {
         let mut fields = Vec::new();
         for name in asked.iter().filter_map(Value::as_str) {
             let Some((name, field)) = self.table.fields.get_key_value(name) else {
-                return Err(Refusal::value(format!("Invalid field '{name}' on '{}'", self.table.model)));
+                return Err(Refusal::value(format!(
+                    "Invalid field '{name}' on '{}'",
+                    self.table.model
+                )));
             };
             if !self.user.sees(field) {
                 return Err(Refusal::access(format!(
@@ -314,21 +443,30 @@ impl<'a> Call<'a> {
         let mut record = Map::new();
         record.insert("id".to_owned(), self.table.value(row, "id").clone());
         for name in fields {
-            let Some(field) = self.table.fields.get(name) else { continue };
+            let Some(field) = self.table.fields.get(name) else {
+                continue;
+            };
             if *name == "raw" {
-                return Err(Refusal::Html { status: 500, text: "Internal Server Error" });
+                return Err(Refusal::Html {
+                    status: 500,
+                    text: "Internal Server Error",
+                });
             }
             let value = self.table.value(row, name);
-            let related = field.relation.and_then(|model| self.company.tables.get(model));
+            let related = field
+                .relation
+                .and_then(|model| self.company.tables.get(model));
             let value = match (field.kind, related) {
                 _ if *name == "display_name" => Value::from(self.table.display_name(row)),
-                ("many2one", Some(related)) => match ids(value).first().and_then(|id| related.rows.get(id)) {
-                    Some(other) if self.arguments.get("load") != Some(&Value::Null) => {
-                        json!([other.get("id"), related.display_name(other)])
+                ("many2one", Some(related)) => {
+                    match ids(value).first().and_then(|id| related.rows.get(id)) {
+                        Some(other) if self.arguments.get("load") != Some(&Value::Null) => {
+                            json!([other.get("id"), related.display_name(other)])
+                        }
+                        Some(other) => related.value(other, "id").clone(),
+                        None => Value::Bool(false),
                     }
-                    Some(other) => related.value(other, "id").clone(),
-                    None => Value::Bool(false),
-                },
+                }
                 ("one2many", Some(related)) => {
                     // The whole read fails for one field whose model is closed.
                     self.user.may_read(related)?;
@@ -353,7 +491,12 @@ impl<'a> Call<'a> {
             _ => "partner_id",
         };
         let id = self.table.value(row, "id");
-        related.rows.values().filter(|other| related.value(other, back) == id).filter_map(|other| other.get("id").cloned()).collect()
+        related
+            .rows
+            .values()
+            .filter(|other| related.value(other, back) == id)
+            .filter_map(|other| other.get("id").cloned())
+            .collect()
     }
 }
 
@@ -368,13 +511,26 @@ fn describe(name: &str, field: &Field) -> Map<String, Value> {
     set("required", field.required.into());
     set("readonly", (name == "id" || !field.stored).into());
     set("store", field.stored.into());
-    set("searchable", (field.stored || field.kind == "one2many").into());
-    set("sortable", (field.stored && field.kind != "many2many" && field.kind != "one2many").into());
+    set(
+        "searchable",
+        (field.stored || field.kind == "one2many").into(),
+    );
+    set(
+        "sortable",
+        (field.stored && field.kind != "many2many" && field.kind != "one2many").into(),
+    );
     if let Some(relation) = field.relation {
         set("relation", relation.into());
     }
     if field.kind == "selection" {
-        set("selection", field.choices.iter().map(|(key, label)| json!([key, label])).collect());
+        set(
+            "selection",
+            field
+                .choices
+                .iter()
+                .map(|(key, label)| json!([key, label]))
+                .collect(),
+        );
     }
     if field.kind == "monetary" {
         set("currency_field", "currency_id".into());

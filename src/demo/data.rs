@@ -44,8 +44,18 @@ const CUSTOMERS: [(&str, &str, usize); 20] = [
 ];
 
 const PEOPLE: [&str; 12] = [
-    "Brandon Freeman", "Nicole Ford", "Colleen Diaz", "Léa Dubois", "Jan Peeters", "Anna Schmidt", "Giulia Rossi",
-    "田中 花子", "Oliver Smith", "Sofie Janssens", "Marc Lambert", "Emma de Vries",
+    "Brandon Freeman",
+    "Nicole Ford",
+    "Colleen Diaz",
+    "Léa Dubois",
+    "Jan Peeters",
+    "Anna Schmidt",
+    "Giulia Rossi",
+    "田中 花子",
+    "Oliver Smith",
+    "Sofie Janssens",
+    "Marc Lambert",
+    "Emma de Vries",
 ];
 
 /// Products: code, name, price, category.
@@ -70,7 +80,10 @@ const PRODUCTS: [(&str, &str, f64, u32); 16] = [
 
 /// All models with their records.
 pub(super) fn tables(today: Date) -> BTreeMap<&'static str, Table> {
-    let mut company = Builder { tables: models::empty(), today };
+    let mut company = Builder {
+        tables: models::empty(),
+        today,
+    };
     company.basics();
     company.partners();
     company.products();
@@ -99,7 +112,9 @@ impl Builder {
     /// Adds a record. What a field of its kind has when nobody set it comes by
     /// itself: `false`, zero, an empty list; `active` is true.
     fn add(&mut self, model: &str, id: u32, values: Value) {
-        let Some(table) = self.tables.get_mut(model) else { return };
+        let Some(table) = self.tables.get_mut(model) else {
+            return;
+        };
         let mut row = Map::new();
         for (name, field) in &table.fields {
             let unset = match field.kind {
@@ -119,20 +134,38 @@ impl Builder {
 
     /// The day so many days from today.
     fn day(&self, days: i32) -> String {
-        self.today.checked_add(days.days()).unwrap_or(self.today).to_string()
+        self.today
+            .checked_add(days.days())
+            .unwrap_or(self.today)
+            .to_string()
     }
 
     fn basics(&mut self) {
-        for (id, name, symbol) in [(1, "USD", "$"), (2, "EUR", "€"), (3, "JPY", "¥"), (4, "GBP", "£")] {
+        for (id, name, symbol) in [
+            (1, "USD", "$"),
+            (2, "EUR", "€"),
+            (3, "JPY", "¥"),
+            (4, "GBP", "£"),
+        ] {
             self.add("res.currency", id, json!({"name": name, "symbol": symbol}));
         }
         for (id, name, code, currency) in COUNTRIES {
-            self.add("res.country", id, json!({"name": name, "code": code, "currency_id": currency}));
+            self.add(
+                "res.country",
+                id,
+                json!({"name": name, "code": code, "currency_id": currency}),
+            );
         }
-        for (id, name, code) in [(1, "English (US)", "en_US"), (2, "French / Français", "fr_FR")] {
+        for (id, name, code) in [
+            (1, "English (US)", "en_US"),
+            (2, "French / Français", "fr_FR"),
+        ] {
             self.add("res.lang", id, json!({"name": name, "code": code}));
         }
-        let companies = [(1, "Example Furniture (Brussels)", 2, 20), (2, "Example Furniture (Chicago)", 1, 233)];
+        let companies = [
+            (1, "Example Furniture (Brussels)", 2, 20),
+            (2, "Example Furniture (Chicago)", 1, 233),
+        ];
         for (id, name, currency, country) in companies {
             self.add("res.company", id, json!({"name": name, "currency_id": currency, "partner_id": id, "country_id": country, "fiscalyear_last_month": "12"}));
             self.add("res.partner", id, json!({"name": name, "complete_name": name, "is_company": true, "email": format!("info{id}@example.com"), "country_id": country, "type": "contact"}));
@@ -147,15 +180,25 @@ impl Builder {
             self.add("res.users", id, json!({"name": name, "login": login, "partner_id": id + 1, "company_id": 1, "company_ids": companies, "lang": "en_US", "tz": "Europe/Brussels"}));
         }
         for (id, name) in [(1, "VIP"), (2, "Hospitality"), (3, "Late payer")] {
-            self.add("res.partner.category", id, json!({"name": name, "color": id}));
+            self.add(
+                "res.partner.category",
+                id,
+                json!({"name": name, "color": id}),
+            );
         }
     }
 
     fn partners(&mut self) {
         for (at, (name, city, country)) in (0_u32..).zip(CUSTOMERS) {
             let id = 14 + at;
-            let (country, phone) = COUNTRIES.get(country).map_or((233, "+1"), |(id, _, _, _)| (*id, "+32"));
-            let word: String = name.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
+            let (country, phone) = COUNTRIES
+                .get(country)
+                .map_or((233, "+1"), |(id, _, _, _)| (*id, "+32"));
+            let word: String = name
+                .chars()
+                .filter(char::is_ascii_alphanumeric)
+                .take(8)
+                .collect();
             self.add("res.partner", id, json!({
                 "name": name, "complete_name": name, "is_company": true, "city": city, "country_id": country,
                 "email": format!("info@{}{id}.example.com", word.to_lowercase()), "email_normalized": format!("info@{}{id}.example.com", word.to_lowercase()),
@@ -169,7 +212,9 @@ impl Builder {
         }
         for (at, name) in (0_u32..).zip(PEOPLE) {
             let parent = 14 + at;
-            let company = CUSTOMERS.get(usize::try_from(at).unwrap_or(0)).map_or("", |(name, _, _)| *name);
+            let company = CUSTOMERS
+                .get(usize::try_from(at).unwrap_or(0))
+                .map_or("", |(name, _, _)| *name);
             self.add("res.partner", 40 + at, json!({
                 "name": name, "complete_name": format!("{company}, {name}"), "parent_id": parent, "function": "Buyer",
                 "email": format!("contact{}@example.com", 40 + at), "phone": format!("+1 555 02{}", 40 + at), "type": "contact",
@@ -179,7 +224,11 @@ impl Builder {
 
     fn products(&mut self) {
         for (id, name) in [(1, "All"), (2, "Furniture"), (3, "Services")] {
-            self.add("product.category", id, json!({"name": name, "parent_id": if id == 1 { json!(false) } else { json!(1) }}));
+            self.add(
+                "product.category",
+                id,
+                json!({"name": name, "parent_id": if id == 1 { json!(false) } else { json!(1) }}),
+            );
         }
         for (id, name) in [(1, "Units"), (2, "Hours")] {
             self.add("uom.uom", id, json!({"name": name}));
@@ -196,15 +245,21 @@ impl Builder {
 
     fn leads(&mut self) {
         for (id, name) in [(1, "New"), (2, "Qualified"), (3, "Proposition"), (4, "Won")] {
-            self.add("crm.stage", id, json!({"name": name, "sequence": id, "is_won": id == 4}));
+            self.add(
+                "crm.stage",
+                id,
+                json!({"name": name, "sequence": id, "is_won": id == 4}),
+            );
         }
         for (id, name) in [(1, "Sales"), (2, "Website")] {
             self.add("crm.team", id, json!({"name": name, "user_id": 2}));
         }
         for id in 1..=36_u32 {
             let customer = 14 + id % 20;
-            let (name, city, country) =
-                CUSTOMERS.get(usize::try_from(id % 20).unwrap_or(0)).copied().unwrap_or(("", "", 0));
+            let (name, city, country) = CUSTOMERS
+                .get(usize::try_from(id % 20).unwrap_or(0))
+                .copied()
+                .unwrap_or(("", "", 0));
             let country = COUNTRIES.get(country).map_or(233, |(id, _, _, _)| *id);
             self.add("crm.lead", id, json!({
                 "name": format!("Office furniture for {}", name.lines().next().unwrap_or_default()), "type": if id % 5 == 0 { "lead" } else { "opportunity" },
@@ -226,8 +281,10 @@ impl Builder {
             let mut total = 0.0;
             for step in 0..=(id % 3) {
                 let product = 1 + (id + step * 5) % 15;
-                let (_, name, price, _) =
-                    PRODUCTS.get(usize::try_from(product - 1).unwrap_or(0)).copied().unwrap_or(("", "", 0.0, 2));
+                let (_, name, price, _) = PRODUCTS
+                    .get(usize::try_from(product - 1).unwrap_or(0))
+                    .copied()
+                    .unwrap_or(("", "", 0.0, 2));
                 let quantity = f64::from(1 + (id + step) % 4);
                 total += price * quantity;
                 self.add("sale.order.line", line, json!({
@@ -255,8 +312,15 @@ impl Builder {
     }
 
     fn invoices(&mut self) {
-        for (id, name, code, company) in [(1, "Customer Invoices", "INV", 1), (2, "Customer Invoices", "INV", 2)] {
-            self.add("account.journal", id, json!({"name": name, "code": code, "type": "sale", "company_id": company}));
+        for (id, name, code, company) in [
+            (1, "Customer Invoices", "INV", 1),
+            (2, "Customer Invoices", "INV", 2),
+        ] {
+            self.add(
+                "account.journal",
+                id,
+                json!({"name": name, "code": code, "type": "sale", "company_id": company}),
+            );
         }
         for id in 1..=40_u32 {
             let company = 1 + u32::from(id % 5 == 0);
@@ -284,16 +348,36 @@ impl Builder {
     }
 
     fn others(&mut self) {
-        self.add("project.project", 1, json!({"name": "Office Relocation", "partner_id": 14, "user_id": 2}));
-        for (id, name) in [(1, "Measure the rooms"), (2, "Order desks"), (3, "Assemble")] {
+        self.add(
+            "project.project",
+            1,
+            json!({"name": "Office Relocation", "partner_id": 14, "user_id": 2}),
+        );
+        for (id, name) in [
+            (1, "Measure the rooms"),
+            (2, "Order desks"),
+            (3, "Assemble"),
+        ] {
             self.add("project.task", id, json!({"name": name, "project_id": 1, "state": "01_in_progress", "priority": "0", "user_ids": [2], "date_deadline": format!("{} 16:00:00", self.day(10))}));
         }
-        for (id, name, title) in [(1, "Mitchell Admin", "Chief Executive Officer"), (2, "Marc Demo", "Experienced Developer"), (3, "Sally Sales", "Account Manager")] {
+        for (id, name, title) in [
+            (1, "Mitchell Admin", "Chief Executive Officer"),
+            (2, "Marc Demo", "Experienced Developer"),
+            (3, "Sally Sales", "Account Manager"),
+        ] {
             self.add("hr.employee", id, json!({"name": name, "job_title": title, "work_email": format!("employee{id}@example.com"), "parent_id": if id == 1 { json!(false) } else { json!(1) }, "company_id": 1, "private_phone": "+32 470 000000"}));
         }
         self.add("ir.attachment", 1, json!({"name": "terms.pdf", "mimetype": "application/pdf", "file_size": 1468, "res_model": "sale.order", "res_id": 1, "raw": "%PDF"}));
-        self.add("ir.config_parameter", 1, json!({"key": "database.secret", "value": "do-not-tell"}));
-        let models: Vec<(&str, &str)> = self.tables.values().map(|table| (table.model, table.label)).collect();
+        self.add(
+            "ir.config_parameter",
+            1,
+            json!({"key": "database.secret", "value": "do-not-tell"}),
+        );
+        let models: Vec<(&str, &str)> = self
+            .tables
+            .values()
+            .map(|table| (table.model, table.label))
+            .collect();
         for (id, (model, label)) in (1..).zip(models) {
             self.add("ir.model", id, json!({"name": label, "model": model}));
         }

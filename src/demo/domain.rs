@@ -26,11 +26,19 @@ pub(super) fn matches(
             Value::String(sign) if sign == "&" || sign == "|" => {
                 let one = stack.pop().ok_or_else(|| invalid(term))?;
                 let other = stack.pop().ok_or_else(|| invalid(term))?;
-                stack.push(if sign == "&" { one && other } else { one || other });
+                stack.push(if sign == "&" {
+                    one && other
+                } else {
+                    one || other
+                });
             }
             Value::Array(parts) => match parts.as_slice() {
                 [Value::String(path), Value::String(operator), operand] => {
-                    let whole = Condition { path, operator, operand };
+                    let whole = Condition {
+                        path,
+                        operator,
+                        operand,
+                    };
                     stack.push(whole.holds(company, user, table, row, path)?);
                 }
                 [left, Value::String(_), right] if left.is_number() => stack.push(left == right),
@@ -43,7 +51,12 @@ pub(super) fn matches(
 }
 
 /// Checks the names in a domain even when there is no record to look at.
-pub(super) fn check(company: &Company, user: User, table: &Table, domain: &[Value]) -> Result<(), Refusal> {
+pub(super) fn check(
+    company: &Company,
+    user: User,
+    table: &Table,
+    domain: &[Value],
+) -> Result<(), Refusal> {
     matches(company, user, table, &Map::new(), domain).map(drop)
 }
 
@@ -66,7 +79,9 @@ impl Condition<'_> {
         row: &Map<String, Value>,
         path: &str,
     ) -> Result<bool, Refusal> {
-        let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
+        let (first, rest) = path
+            .split_once('.')
+            .map_or((path, None), |(first, rest)| (first, Some(rest)));
         let unknown = || {
             Refusal::value(format!(
                 "Invalid field {}.{first} in condition ({}, {}, {})",
@@ -87,9 +102,10 @@ impl Condition<'_> {
         let Some(rest) = rest else {
             return match self.operator {
                 "any" | "not any" => {
-                    let (Some(related), Value::Array(domain)) =
-                        (field.relation.and_then(|model| company.tables.get(model)), self.operand)
-                    else {
+                    let (Some(related), Value::Array(domain)) = (
+                        field.relation.and_then(|model| company.tables.get(model)),
+                        self.operand,
+                    ) else {
                         return Err(unknown());
                     };
                     check(company, user, related, domain)?;
@@ -109,7 +125,10 @@ impl Condition<'_> {
         user.may_read(related)?;
         // The names on the way are checked even when nothing is linked.
         let unlinked = self.holds(company, user, related, &Map::new(), rest)?;
-        let linked: Vec<_> = ids(value).iter().filter_map(|id| related.rows.get(id)).collect();
+        let linked: Vec<_> = ids(value)
+            .iter()
+            .filter_map(|id| related.rows.get(id))
+            .collect();
         if linked.is_empty() {
             return Ok(unlinked && self.operand == &Value::Bool(false));
         }
@@ -131,17 +150,27 @@ impl Condition<'_> {
         for _ in 0..20 {
             let up = ids(&parent);
             seen.extend(&up);
-            let Some(next) = up.first().and_then(|id| table.rows.get(id)) else { break };
+            let Some(next) = up.first().and_then(|id| table.rows.get(id)) else {
+                break;
+            };
             parent = table.value(next, "parent_id").clone();
         }
         seen.iter().any(|id| wanted.contains(id))
     }
 
-    fn compares(&self, company: &Company, relation: Option<&str>, value: &Value) -> Result<bool, Refusal> {
+    fn compares(
+        &self,
+        company: &Company,
+        relation: Option<&str>,
+        value: &Value,
+    ) -> Result<bool, Refusal> {
         let operand = self.operand;
         // A relation compared with a text is compared by its name.
         let named;
-        let value = match (relation.and_then(|model| company.tables.get(model)), operand) {
+        let value = match (
+            relation.and_then(|model| company.tables.get(model)),
+            operand,
+        ) {
             (Some(related), Value::String(_)) => {
                 let names: Vec<String> = ids(value)
                     .iter()
@@ -158,7 +187,9 @@ impl Condition<'_> {
             "!=" => !equal(value, operand),
             "in" | "not in" => {
                 // Odoo matches nothing, without a word, when this is no list.
-                let found = operand.as_array().is_some_and(|all| all.iter().any(|one| equal(value, one)));
+                let found = operand
+                    .as_array()
+                    .is_some_and(|all| all.iter().any(|one| equal(value, one)));
                 found == (self.operator == "in")
             }
             "<" | "<=" | ">" | ">=" => {
@@ -172,7 +203,13 @@ impl Condition<'_> {
             }
             "like" | "ilike" | "not like" | "not ilike" | "=like" | "=ilike" => {
                 let insensitive = self.operator.contains("ilike");
-                let fold = |text: &str| if insensitive { text.to_lowercase() } else { text.to_owned() };
+                let fold = |text: &str| {
+                    if insensitive {
+                        text.to_lowercase()
+                    } else {
+                        text.to_owned()
+                    }
+                };
                 let text = fold(value.as_str().unwrap_or_default());
                 let wanted = fold(operand.as_str().unwrap_or_default());
                 let found = if self.operator.starts_with('=') {
@@ -183,7 +220,11 @@ impl Condition<'_> {
                 found != self.operator.starts_with("not")
             }
             other => {
-                return Err(Refusal::value(format!("Invalid operator in ('{}', '{other}', {})", self.path, python(operand))));
+                return Err(Refusal::value(format!(
+                    "Invalid operator in ('{}', '{other}', {})",
+                    self.path,
+                    python(operand)
+                )));
             }
         })
     }
@@ -211,7 +252,9 @@ pub(super) fn compare(a: &Value, b: &Value) -> Option<std::cmp::Ordering> {
 
 /// SQL's wild cards: `%` for any text, `_` for one character.
 fn wild(text: &str, pattern: &str) -> bool {
-    let Some(first) = pattern.chars().next() else { return text.is_empty() };
+    let Some(first) = pattern.chars().next() else {
+        return text.is_empty();
+    };
     let rest = pattern.get(first.len_utf8()..).unwrap_or_default();
     match first {
         '%' => (0..=text.len())
@@ -240,7 +283,10 @@ fn python(value: &Value) -> String {
         Value::Bool(true) => "True".to_owned(),
         Value::Bool(false) => "False".to_owned(),
         Value::String(text) => format!("'{text}'"),
-        Value::Array(all) => format!("[{}]", all.iter().map(python).collect::<Vec<_>>().join(", ")),
+        Value::Array(all) => format!(
+            "[{}]",
+            all.iter().map(python).collect::<Vec<_>>().join(", ")
+        ),
         Value::Number(_) | Value::Object(_) => value.to_string(),
     }
 }

@@ -95,7 +95,10 @@ impl Company {
 
     /// The requests it received, the oldest first, up to a bound.
     pub fn calls(&self) -> Vec<RecordedCall> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.calls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn remember(&self, request: &Request<Bytes>) {

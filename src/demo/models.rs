@@ -240,14 +240,29 @@ pub(super) fn empty() -> BTreeMap<&'static str, Table> {
             let mut fields: BTreeMap<&str, Field> = lines.lines().filter_map(field).collect();
             fields.insert("id", plain("integer", "ID", true));
             fields.insert("display_name", plain("char", "Display Name", false));
-            let table = Table { model, label, open_to: *open_to, fields, rows: BTreeMap::new(), order };
+            let table = Table {
+                model,
+                label,
+                open_to: *open_to,
+                fields,
+                rows: BTreeMap::new(),
+                order,
+            };
             (*model, table)
         })
         .collect()
 }
 
 fn plain(kind: &'static str, label: &'static str, stored: bool) -> Field {
-    Field { kind, label, relation: None, choices: Vec::new(), required: false, stored, group: None }
+    Field {
+        kind,
+        label,
+        relation: None,
+        choices: Vec::new(),
+        required: false,
+        stored,
+        group: None,
+    }
 }
 
 fn field(line: &'static str) -> Option<(&'static str, Field)> {
@@ -264,7 +279,10 @@ fn field(line: &'static str) -> Option<(&'static str, Field)> {
     field.required = flags == "*";
     field.group = flags.contains('$').then_some(Group::Admin);
     if kind == "selection" {
-        field.choices = detail.split(',').filter_map(|choice| choice.split_once('=')).collect();
+        field.choices = detail
+            .split(',')
+            .filter_map(|choice| choice.split_once('='))
+            .collect();
     } else if !detail.is_empty() {
         field.relation = Some(detail);
     }

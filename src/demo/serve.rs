@@ -21,7 +21,9 @@ impl Company {
     /// its connection, as those of Odoo's prefork server do.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
         loop {
-            let Ok((stream, _)) = listener.accept().await else { continue };
+            let Ok((stream, _)) = listener.accept().await else {
+                continue;
+            };
             let company = Arc::clone(&self);
             tokio::spawn(async move {
                 let service = service_fn(move |request| {
@@ -51,6 +53,7 @@ impl Company {
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;
         }
-        self.answer(&Request::from_parts(head, body.to_bytes())).map(Full::new)
+        self.answer(&Request::from_parts(head, body.to_bytes()))
+            .map(Full::new)
     }
 }

@@ -52,6 +52,9 @@ impl Table {
         ["complete_name", "name"]
             .iter()
             .find_map(|field| row.get(*field).and_then(Value::as_str))
-            .map_or_else(|| format!("{},{}", self.model, row.get("id").unwrap_or(&Value::Null)), str::to_owned)
+            .map_or_else(
+                || format!("{},{}", self.model, row.get("id").unwrap_or(&Value::Null)),
+                str::to_owned,
+            )
     }
 }

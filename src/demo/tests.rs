@@ -21,7 +21,13 @@ fn asked(company: &Company, key: &str, path: &str, body: &Value) -> (u16, Value)
 }
 
 fn count(key: &str, model: &str, domain: Value) -> Value {
-    asked(&company(), key, &format!("{model}/search_count"), &json!({"domain": domain})).1
+    asked(
+        &company(),
+        key,
+        &format!("{model}/search_count"),
+        &json!({"domain": domain}),
+    )
+    .1
 }
 
 #[test]
@@ -29,12 +35,22 @@ fn domains_find_what_odoo_would() {
     let partners = |domain| count(ADMIN_KEY, "res.partner", domain);
     assert_eq!(partners(json!([["name", "ilike", "AZURE"]])), 1);
     assert_eq!(partners(json!([["complete_name", "=like", "Azure%"]])), 2);
-    assert_eq!(partners(json!(["|", ["city", "=", "Gent"], ["city", "=", "Lyon"]])), 2);
+    assert_eq!(
+        partners(json!(["|", ["city", "=", "Gent"], ["city", "=", "Lyon"]])),
+        2
+    );
     assert_eq!(partners(json!([["country_id.code", "=", "BE"]])), 4);
     assert_eq!(partners(json!(["!", ["is_company", "=", true]])), 16);
     assert_eq!(partners(json!([["active", "=", false]])), 1);
     assert_eq!(partners(json!([["id", "child_of", 14]])), 2);
-    assert_eq!(partners(json!([["country_id", "any", [["code", "in", ["JP", "IT"]]]]])), 2);
+    assert_eq!(
+        partners(json!([[
+            "country_id",
+            "any",
+            [["code", "in", ["JP", "IT"]]]
+        ]])),
+        2
+    );
     assert_eq!(partners(json!([["parent_id", "=", "Azure Interior"]])), 1);
     assert_eq!(partners(json!([["id", "in", 5]])), 0);
 }
@@ -43,23 +59,53 @@ fn domains_find_what_odoo_would() {
 fn everybody_sees_what_is_theirs() {
     assert_eq!(count(ADMIN_KEY, "sale.order", json!([])), 40);
     assert_eq!(count(SALES_KEY, "sale.order", json!([])), 11);
-    let (status, error) = asked(&company(), INTERNAL_KEY, "sale.order/search_count", &json!({"domain": []}));
-    assert_eq!((status, error["name"].as_str().unwrap()), (403, "odoo.exceptions.AccessError"));
-    let (status, error) = asked(&company(), SALES_KEY, "sale.order/read", &json!({"ids": [1], "fields": ["name"]}));
+    let (status, error) = asked(
+        &company(),
+        INTERNAL_KEY,
+        "sale.order/search_count",
+        &json!({"domain": []}),
+    );
+    assert_eq!(
+        (status, error["name"].as_str().unwrap()),
+        (403, "odoo.exceptions.AccessError")
+    );
+    let (status, error) = asked(
+        &company(),
+        SALES_KEY,
+        "sale.order/read",
+        &json!({"ids": [1], "fields": ["name"]}),
+    );
     assert_eq!(status, 403);
     assert!(error["message"].as_str().unwrap().starts_with("Uh-oh!"));
     let x2many = json!({"domain": [], "fields": ["name", "sale_order_ids"]});
-    assert_eq!(asked(&company(), INTERNAL_KEY, "res.partner/search_read", &x2many).0, 403);
+    assert_eq!(
+        asked(&company(), INTERNAL_KEY, "res.partner/search_read", &x2many).0,
+        403
+    );
 }
 
 /// The recorded refusals that can be asked of any Odoo with the same models.
 /// Those left out want records, users or writing that this company has not.
 const REPLAYED: [&str; 19] = [
-    "auth.none", "auth.bad_key", "db.unknown", "route.wrong_model", "route.wrong_method",
-    "route.private_underscore", "route.api_private", "route.get_method", "route.missing_segment",
-    "args.missing_required", "args.unknown_kw", "args.ids_on_api_model", "args.body_bad_json",
-    "args.wrong_content_type", "args.context_not_dict", "args.ids_string", "err.access_company",
-    "err.domain_unknown_field", "err.fields_unknown",
+    "auth.none",
+    "auth.bad_key",
+    "db.unknown",
+    "route.wrong_model",
+    "route.wrong_method",
+    "route.private_underscore",
+    "route.api_private",
+    "route.get_method",
+    "route.missing_segment",
+    "args.missing_required",
+    "args.unknown_kw",
+    "args.ids_on_api_model",
+    "args.body_bad_json",
+    "args.wrong_content_type",
+    "args.context_not_dict",
+    "args.ids_string",
+    "err.access_company",
+    "err.domain_unknown_field",
+    "err.fields_unknown",
 ];
 
 #[test]
@@ -89,15 +135,33 @@ fn it_refuses_as_the_recorded_odoo_did() {
         };
         let response = company.answer(&request.body(Bytes::from(body)).unwrap());
         let wanted = &exchange["response"];
-        assert_eq!(Value::from(response.status().as_u16()), wanted["status"], "{name}");
+        assert_eq!(
+            Value::from(response.status().as_u16()),
+            wanted["status"],
+            "{name}"
+        );
         let media = |text: &str| text.split(';').next().unwrap_or_default().to_owned();
         let got = response.headers()["content-type"].to_str().unwrap();
-        assert_eq!(media(got), media(wanted["headers"]["content-type"].as_str().unwrap()), "{name}");
+        assert_eq!(
+            media(got),
+            media(wanted["headers"]["content-type"].as_str().unwrap()),
+            "{name}"
+        );
         if let Some(error) = wanted["body"]["name"].as_str() {
             let got: Value = serde_json::from_slice(response.body()).unwrap();
             assert_eq!(got["name"], error, "{name}");
-            let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<std::collections::BTreeSet<_>>();
-            let both: Vec<_> = ["name", "message", "arguments", "context", "debug"].iter().filter(|key| keys(&got).contains(**key)).collect();
+            let keys = |value: &Value| {
+                value
+                    .as_object()
+                    .unwrap()
+                    .keys()
+                    .cloned()
+                    .collect::<std::collections::BTreeSet<_>>()
+            };
+            let both: Vec<_> = ["name", "message", "arguments", "context", "debug"]
+                .iter()
+                .filter(|key| keys(&got).contains(**key))
+                .collect();
             assert_eq!(both.len(), 5, "{name}");
         }
     }

@@ -76,7 +76,8 @@ async fn several(
     if answers.is_empty() {
         return Reply::empty(StatusCode::ACCEPTED);
     }
-    let mut body = Vec::with_capacity(answers.iter().map(|answer| answer.len() + 1).sum::<usize>() + 1);
+    let mut body =
+        Vec::with_capacity(answers.iter().map(|answer| answer.len() + 1).sum::<usize>() + 1);
     for (index, answer) in answers.iter().enumerate() {
         body.push(if index == 0 { b'[' } else { b',' });
         body.extend_from_slice(answer);
@@ -93,13 +94,17 @@ async fn request_answer(
     story: &mut Story,
 ) -> Result<Bytes, Refusal> {
     let title = format!("Odoo ({})", guest.instance.name());
-    let respond = Respond { era: request.era(), title: &title };
+    let respond = Respond {
+        era: request.era(),
+        title: &title,
+    };
     let instructions = || tools::instructions(guest.instance.name());
     let id: &RequestId = &request.id;
     let written = match request.method {
         Method::Discover => respond.result(id, stateless::discover(&instructions())),
         Method::Initialize => {
-            let (revision, result) = handshake::initialize(&request.params, &title, &instructions())?;
+            let (revision, result) =
+                handshake::initialize(&request.params, &title, &instructions())?;
             story.revision = Some(revision.as_str());
             respond.result(id, result)
         }
@@ -110,7 +115,11 @@ async fn request_answer(
         }
         Method::ToolsList => {
             let cursor = request.params.cursor()?;
-            let opens = |effect| gateway.policy.opens(&guest.caller.roles, guest.instance.name(), effect);
+            let opens = |effect| {
+                gateway
+                    .policy
+                    .opens(&guest.caller.roles, guest.instance.name(), effect)
+            };
             let page = tools::list(opens, cursor.as_deref(), request.era())?;
             respond.result(id, page)
         }
@@ -128,13 +137,18 @@ async fn call(
     let name = request.params.tool_name()?;
     let tool = tools::find(&name)
         .filter(|tool| {
-            gateway.policy.opens(&guest.caller.roles, guest.instance.name(), tool.effect)
+            gateway
+                .policy
+                .opens(&guest.caller.roles, guest.instance.name(), tool.effect)
         })
         .ok_or_else(|| Refusal::UnknownTool(name.chars().take(80).collect()))?;
     story.tool = Some(tool.name);
     let tally = Tally::default();
     // Also when the client hangs up and this future is dropped.
-    let told = Telling { story, tally: &tally };
+    let told = Telling {
+        story,
+        tally: &tally,
+    };
     let listener = request
         .params
         .progress_token()

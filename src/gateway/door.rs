@@ -74,5 +74,10 @@ impl Door {
 }
 
 fn unproved(kind: CallerKind, roles: Vec<RoleName>) -> Caller {
-    Caller { issuer: "gatepost".to_owned(), kind, subject: Subject::proved(kind.as_str()), roles }
+    Caller {
+        issuer: "gatepost".to_owned(),
+        kind,
+        subject: Subject::proved(kind.as_str()),
+        roles,
+    }
 }

@@ -91,8 +91,10 @@ impl Gateway {
     }
 
     fn admit(&self, head: Head, story: &mut Story) -> Result<Welcome, Refusal> {
-        let instance =
-            self.routes.find(head.host.as_deref(), &head.path).ok_or(Refusal::NoRoute)?;
+        let instance = self
+            .routes
+            .find(head.host.as_deref(), &head.path)
+            .ok_or(Refusal::NoRoute)?;
         story.instance = Some(instance.name().clone());
         origin::check(&head, &self.routes, &self.allowed_origins)?;
         if head.method == Method::OPTIONS && head.headers.contains_key(header::ORIGIN) {
@@ -104,7 +106,9 @@ impl Gateway {
             .enter(&head.headers, Timestamp::now())
             .map_err(Refusal::Unauthenticated)?;
         story.caller = Some(caller.subject.clone());
-        self.policy.admit(&caller.roles, instance.name()).map_err(Refusal::NoRole)?;
+        self.policy
+            .admit(&caller.roles, instance.name())
+            .map_err(Refusal::NoRole)?;
         if head.method != Method::POST {
             return Err(Refusal::MethodNotAllowed);
         }
@@ -136,7 +140,9 @@ impl Gateway {
         notices: Option<Notices>,
         story: &mut Story,
     ) -> Reply {
-        converse::answer(self, guest, &body, notices, story).await.with_all(&guest.cors)
+        converse::answer(self, guest, &body, notices, story)
+            .await
+            .with_all(&guest.cors)
     }
 
     /// A guest that came over stdin/stdout: the local user, who started us.
@@ -180,7 +186,10 @@ impl Gateway {
                 Ok(()) => access.user().await.map_err(|denied| told(&denied)),
                 Err(error) => Err(told(&error)),
             };
-            (instance.name().clone(), answer.map(|user| format!("the Odoo user with id {}", user.id)))
+            (
+                instance.name().clone(),
+                answer.map(|user| format!("the Odoo user with id {}", user.id)),
+            )
         });
         futures_util::future::join_all(asked).await
     }
@@ -221,18 +230,26 @@ impl Accepts {
     /// A client that does not say takes JSON: all revisions allow it for an
     /// answer of one message.
     fn read(head: &Head) -> Self {
-        let mut accepts = Self { json: false, events: false };
+        let mut accepts = Self {
+            json: false,
+            events: false,
+        };
         let mut said = false;
         for value in head.headers.get_all(header::ACCEPT) {
             for part in value.to_str().unwrap_or_default().split(',') {
                 let mut pieces = part.split(';').map(str::trim);
                 let media = pieces.next().unwrap_or_default().to_ascii_lowercase();
                 let refused = pieces.any(|piece| {
-                    piece.strip_prefix("q=").and_then(|q| q.parse::<f32>().ok()).is_some_and(|q| q <= 0.0)
+                    piece
+                        .strip_prefix("q=")
+                        .and_then(|q| q.parse::<f32>().ok())
+                        .is_some_and(|q| q <= 0.0)
                 });
                 said |= !media.is_empty();
-                accepts.json |= !refused && matches!(media.as_str(), "application/json" | "application/*" | "*/*");
-                accepts.events |= !refused && matches!(media.as_str(), "text/event-stream" | "text/*" | "*/*");
+                accepts.json |= !refused
+                    && matches!(media.as_str(), "application/json" | "application/*" | "*/*");
+                accepts.events |=
+                    !refused && matches!(media.as_str(), "text/event-stream" | "text/*" | "*/*");
             }
         }
         if !said {

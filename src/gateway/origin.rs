@@ -20,22 +20,31 @@ pub(super) fn check(head: &Head, routes: &Routes, allowed: &[String]) -> Result<
         return Err(Refusal::Host(clip(host)));
     }
     let mut origins = head.headers.get_all(header::ORIGIN).iter();
-    let Some(origin) = origins.next() else { return Ok(()) };
+    let Some(origin) = origins.next() else {
+        return Ok(());
+    };
     let text = origin.to_str().unwrap_or_default().to_ascii_lowercase();
     let local = head.local_listener
         && text
             .split_once("://")
             .is_some_and(|(_, authority)| is_loopback_name(without_port(authority)));
-    let known = allowed.iter().any(|one| one.eq_ignore_ascii_case(&text))
-        || routes.is_public_origin(&text);
-    if origins.next().is_none() && (local || known) { Ok(()) } else { Err(Refusal::Origin(clip(&text))) }
+    let known =
+        allowed.iter().any(|one| one.eq_ignore_ascii_case(&text)) || routes.is_public_origin(&text);
+    if origins.next().is_none() && (local || known) {
+        Ok(())
+    } else {
+        Err(Refusal::Origin(clip(&text)))
+    }
 }
 
 /// The answer to a preflight request from an allowed page (Fetch standard,
 /// "CORS preflight request").
 pub(super) fn preflight() -> Reply {
     Reply::empty(http::StatusCode::NO_CONTENT)
-        .with(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, OPTIONS"))
+        .with(
+            header::ACCESS_CONTROL_ALLOW_METHODS,
+            HeaderValue::from_static("POST, OPTIONS"),
+        )
         .with(
             header::ACCESS_CONTROL_ALLOW_HEADERS,
             HeaderValue::from_static(
@@ -43,7 +52,10 @@ pub(super) fn preflight() -> Reply {
                  mcp-session-id, last-event-id, traceparent, tracestate",
             ),
         )
-        .with(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"))
+        .with(
+            header::ACCESS_CONTROL_MAX_AGE,
+            HeaderValue::from_static("600"),
+        )
 }
 
 /// The header fields that let an allowed page read the answer.
@@ -70,7 +82,9 @@ fn without_port(authority: &str) -> &str {
 fn is_loopback_name(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost")
-        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 fn clip(text: &str) -> String {
@@ -83,10 +97,23 @@ mod tests {
 
     #[test]
     fn loopback_has_many_spellings_and_lookalikes_have_none() {
-        for host in ["localhost", "LOCALHOST:8080", "127.0.0.1:80", "127.1.2.3", "[::1]:8080", "[::1]"] {
+        for host in [
+            "localhost",
+            "LOCALHOST:8080",
+            "127.0.0.1:80",
+            "127.1.2.3",
+            "[::1]:8080",
+            "[::1]",
+        ] {
             assert!(is_loopback_name(without_port(host)), "{host}");
         }
-        for host in ["localhost.evil.com", "127.0.0.1.nip.io", "evil.com", "10.0.0.1", ""] {
+        for host in [
+            "localhost.evil.com",
+            "127.0.0.1.nip.io",
+            "evil.com",
+            "10.0.0.1",
+            "",
+        ] {
             assert!(!is_loopback_name(without_port(host)), "{host}");
         }
     }

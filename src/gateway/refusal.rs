@@ -52,7 +52,11 @@ enum Exit {
     /// As an HTTP answer, with nothing of JSON-RPC.
     Http(StatusCode),
     /// As a JSON-RPC error.
-    Protocol { status: StatusCode, code: i32, data: Option<Value> },
+    Protocol {
+        status: StatusCode,
+        code: i32,
+        data: Option<Value>,
+    },
 }
 
 impl Refusal {
@@ -61,39 +65,51 @@ impl Refusal {
         use StatusCode as S;
         match self {
             Self::Host(_) => (Exit::Http(S::FORBIDDEN), Blame::Client, "host"),
-            Self::Internal(_) => {
-                (protocol(S::INTERNAL_SERVER_ERROR, -32603, None), Blame::Us, "internal")
-            }
+            Self::Internal(_) => (
+                protocol(S::INTERNAL_SERVER_ERROR, -32603, None),
+                Blame::Us,
+                "internal",
+            ),
             Self::Malformed(malformed) => {
                 let (status, data, word) = malformed_row(malformed);
-                (protocol(status, malformed.code(), data), Blame::Client, word)
+                (
+                    protocol(status, malformed.code(), data),
+                    Blame::Client,
+                    word,
+                )
             }
-            Self::MethodNotAllowed => {
-                (Exit::Http(S::METHOD_NOT_ALLOWED), Blame::Client, "http_method")
-            }
+            Self::MethodNotAllowed => (
+                Exit::Http(S::METHOD_NOT_ALLOWED),
+                Blame::Client,
+                "http_method",
+            ),
             Self::NotAcceptable => (Exit::Http(S::NOT_ACCEPTABLE), Blame::Client, "accept"),
             Self::NoRole(_) => (Exit::Http(S::FORBIDDEN), Blame::Policy, "no_role"),
             Self::NoRoute => (Exit::Http(S::NOT_FOUND), Blame::Client, "no_route"),
             Self::Origin(_) => (Exit::Http(S::FORBIDDEN), Blame::Client, "origin"),
-            Self::Unauthenticated(_) => {
-                (Exit::Http(S::UNAUTHORIZED), Blame::Client, "unauthenticated")
-            }
+            Self::Unauthenticated(_) => (
+                Exit::Http(S::UNAUTHORIZED),
+                Blame::Client,
+                "unauthenticated",
+            ),
             Self::UnknownTool(_) => (protocol(S::OK, -32602, None), Blame::Client, "unknown_tool"),
-            Self::UnsupportedMedia => {
-                (Exit::Http(S::UNSUPPORTED_MEDIA_TYPE), Blame::Client, "content_type")
-            }
+            Self::UnsupportedMedia => (
+                Exit::Http(S::UNSUPPORTED_MEDIA_TYPE),
+                Blame::Client,
+                "content_type",
+            ),
         }
     }
 
     /// What only we may read.
     fn secret(&self) -> Option<String> {
         match self {
-            Self::Host(host) => {
-                Some(format!("`Host: {host}` is in no `public_urls` of the configuration"))
-            }
-            Self::Origin(origin) => {
-                Some(format!("`Origin: {origin}` is not in `server.allowed_origins`"))
-            }
+            Self::Host(host) => Some(format!(
+                "`Host: {host}` is in no `public_urls` of the configuration"
+            )),
+            Self::Origin(origin) => Some(format!(
+                "`Origin: {origin}` is not in `server.allowed_origins`"
+            )),
             Self::Unauthenticated(why) => Some(why.reason().to_owned()),
             Self::Internal(source) => Some(source.to_string()),
             Self::Malformed(_)
@@ -134,7 +150,10 @@ impl Refusal {
                     // RFC 6750 section 3.1.
                     "Bearer realm=\"gatepost\", error=\"invalid_token\""
                 };
-                reply.with(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+                reply.with(
+                    header::WWW_AUTHENTICATE,
+                    HeaderValue::from_static(challenge),
+                )
             }
             _ => reply,
         }

@@ -39,7 +39,11 @@ impl Reply {
     pub fn text(status: StatusCode, text: &str) -> Self {
         let plain = HeaderValue::from_static("text/plain; charset=utf-8");
         let body = format!("{text}\n").into();
-        Self { status, headers: vec![(http::header::CONTENT_TYPE, plain)], body }
+        Self {
+            status,
+            headers: vec![(http::header::CONTENT_TYPE, plain)],
+            body,
+        }
     }
 
     /// The same answer with one more header field.

@@ -26,13 +26,17 @@ impl Routes {
         for (instance, urls) in instances {
             let name = instance.name().clone();
             for url in urls {
-                let Ok(url) = url.parse::<http::Uri>() else { continue };
+                let Ok(url) = url.parse::<http::Uri>() else {
+                    continue;
+                };
                 let (Some(scheme), Some(authority)) = (url.scheme_str(), url.authority()) else {
                     continue;
                 };
                 let host = plain_host(authority.as_str());
                 routes.origins.push(format!("{scheme}://{host}"));
-                routes.public.insert((host, plain_path(url.path())), name.clone());
+                routes
+                    .public
+                    .insert((host, plain_path(url.path())), name.clone());
             }
             routes.instances.insert(name, instance);
         }
@@ -45,7 +49,10 @@ impl Routes {
     /// find nothing: the path must be one we would have written.
     pub fn find(&self, host: Option<&str>, path: &str) -> Option<&Arc<Instance>> {
         let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'-' | b'_' | b'.');
-        if !path.bytes().all(fits) || path.contains("//") || path.split('/').any(|s| s == "." || s == "..") {
+        if !path.bytes().all(fits)
+            || path.contains("//")
+            || path.split('/').any(|s| s == "." || s == "..")
+        {
             return None;
         }
         let path = plain_path(path);
@@ -92,6 +99,9 @@ fn plain_path(path: &str) -> String {
 /// Host and port in lower case, without the port that the scheme implies.
 fn plain_host(authority: &str) -> String {
     let host = authority.to_ascii_lowercase();
-    let plain = host.strip_suffix(":443").or_else(|| host.strip_suffix(":80")).unwrap_or(&host);
+    let plain = host
+        .strip_suffix(":443")
+        .or_else(|| host.strip_suffix(":80"))
+        .unwrap_or(&host);
     plain.to_owned()
 }

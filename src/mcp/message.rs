@@ -170,8 +170,9 @@ impl<'a> Envelope<'a> {
             Some(claim) => stateless::revision(claim, &params, transport, &method)?,
             None => handshake::revision(&method, transport)?,
         };
-        let known = Method::of(&method, revision.era())
-            .ok_or_else(|| Malformed::UnknownMethod(method.chars().take(80).collect(), revision.era()))?;
+        let known = Method::of(&method, revision.era()).ok_or_else(|| {
+            Malformed::UnknownMethod(method.chars().take(80).collect(), revision.era())
+        })?;
         Ok(Inbound::Request(Request {
             id,
             method: known,

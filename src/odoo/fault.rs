@@ -15,19 +15,27 @@ pub enum Fault {
     #[error("Odoo's method does not take these arguments: {0}; retrying as it is will not help")]
     Arguments(String),
     /// Another transaction was at the same records, and Odoo gave up retrying.
-    #[error("other work in Odoo was at the same records at the same time; nothing was changed, try again in some seconds")]
+    #[error(
+        "other work in Odoo was at the same records at the same time; nothing was changed, try again in some seconds"
+    )]
     Conflict,
     /// A value that Odoo's database cannot use.
-    #[error("Odoo's database could not use one of the values; compare with the field's type, which `describe_model` tells")]
+    #[error(
+        "Odoo's database could not use one of the values; compare with the field's type, which `describe_model` tells"
+    )]
     Database,
     /// Odoo wants the user's password again; the operation did not run.
-    #[error("Odoo asks for the user's password again before it does this, which is not possible here; it was not done, do it in Odoo's own web client")]
+    #[error(
+        "Odoo asks for the user's password again before it does this, which is not possible here; it was not done, do it in Odoo's own web client"
+    )]
     Identity,
     /// Odoo could not make sense of a value, a field or a domain.
     #[error("Odoo could not use the request: {0}")]
     Invalid(String),
     /// Our key for Odoo is refused.
-    #[error("Odoo does not accept this gateway's API key; retrying will not help, tell the administrator")]
+    #[error(
+        "Odoo does not accept this gateway's API key; retrying will not help, tell the administrator"
+    )]
     Key,
     /// A record is not there any more.
     #[error("a record does not exist or was deleted; search again for the right id")]
@@ -36,7 +44,9 @@ pub enum Fault {
     #[error("Odoo refused: {0}")]
     Rule(String),
     /// The database we name is not there.
-    #[error("Odoo does not know the database this gateway is set to; retrying will not help, tell the administrator")]
+    #[error(
+        "Odoo does not know the database this gateway is set to; retrying will not help, tell the administrator"
+    )]
     UnknownDatabase,
     /// The method is not there.
     #[error("this Odoo has no such method on the model; retrying will not help")]
@@ -45,7 +55,9 @@ pub enum Fault {
     #[error("this Odoo has no such model; `list_models` names those it has")]
     UnknownModel,
     /// Something else, of which nothing may be told.
-    #[error("Odoo failed with an internal error; trying the same again will hardly help, ask for less or otherwise")]
+    #[error(
+        "Odoo failed with an internal error; trying the same again will hardly help, ask for less or otherwise"
+    )]
     Unknown,
 }
 
@@ -59,13 +71,17 @@ pub enum AccessKind {
     #[error("Odoo does not let this user read or use the field `{0}`; leave it out")]
     Field(String),
     /// The user has no right to the model.
-    #[error("Odoo does not give this user the right to do that with records of this model, or of one it links to; retrying will not help")]
+    #[error(
+        "Odoo does not give this user the right to do that with records of this model, or of one it links to; retrying will not help"
+    )]
     Model,
     /// A method that nobody may call from outside.
     #[error("Odoo lets nobody call this method from outside")]
     Private,
     /// A rule hides the record from the user.
-    #[error("Odoo's record rules hide one of these records from this user; retrying will not help, leave it out")]
+    #[error(
+        "Odoo's record rules hide one of these records from this user; retrying will not help, leave it out"
+    )]
     Record,
 }
 

@@ -18,12 +18,27 @@ pub struct Coverage<'a> {
 
 /// One line on what an answer covers, and how to open one of its records.
 pub fn coverage(covered: &Coverage<'_>) -> String {
-    let companies: Vec<String> =
-        covered.companies.iter().map(|company| one_line(company, 60)).collect();
-    let companies = if companies.is_empty() { "all".to_owned() } else { companies.join(", ") };
-    let archived = if covered.archived { "included" } else { "left out" };
+    let companies: Vec<String> = covered
+        .companies
+        .iter()
+        .map(|company| one_line(company, 60))
+        .collect();
+    let companies = if companies.is_empty() {
+        "all".to_owned()
+    } else {
+        companies.join(", ")
+    };
+    let archived = if covered.archived {
+        "included"
+    } else {
+        "left out"
+    };
     // Odoo 19, web/static/src/core/browser/router.js: a model without a dot has the prefix `m-`.
-    let prefix = if covered.model.as_str().contains('.') { "" } else { "m-" };
+    let prefix = if covered.model.as_str().contains('.') {
+        ""
+    } else {
+        "m-"
+    };
     format!(
         "(companies: {companies}; archived records: {archived}; times: UTC; open one at {}/odoo/{prefix}{}/<id>)",
         covered.web_url, covered.model
@@ -39,7 +54,12 @@ mod tests {
     fn coverage_is_one_line() {
         let model = ModelName::try_from("res.partner").unwrap();
         let companies = ["My Co [1]".into()];
-        let covered = Coverage { companies: &companies, archived: false, web_url: "https://odoo.test", model: &model };
+        let covered = Coverage {
+            companies: &companies,
+            archived: false,
+            web_url: "https://odoo.test",
+            model: &model,
+        };
         insta::assert_snapshot!(coverage(&covered), @"(companies: My Co [1]; archived records: left out; times: UTC; open one at https://odoo.test/odoo/res.partner/<id>)");
     }
 }

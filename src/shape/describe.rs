@@ -24,11 +24,20 @@ pub enum Wanted<'a> {
 }
 
 /// The fields of a model as compact text, and how to get what is not told.
-pub fn describe(model: &ModelName, schema: &Schema, wanted: &Wanted<'_>, budget_bytes: usize) -> Shaped {
+pub fn describe(
+    model: &ModelName,
+    schema: &Schema,
+    wanted: &Wanted<'_>,
+    budget_bytes: usize,
+) -> Shaped {
     let (fields, whole): (Vec<&Field>, bool) = match wanted {
-        Wanted::Fields(names) => {
-            (names.iter().filter_map(|name| schema.field(name.as_str())).collect(), true)
-        }
+        Wanted::Fields(names) => (
+            names
+                .iter()
+                .filter_map(|name| schema.field(name.as_str()))
+                .collect(),
+            true,
+        ),
         Wanted::Query(query) => (found(schema, query), false),
         Wanted::Relevant => (relevant(schema), false),
     };
@@ -46,7 +55,10 @@ pub fn describe(model: &ModelName, schema: &Schema, wanted: &Wanted<'_>, budget_
         shown += 1;
     }
     if shown < fields.len() {
-        text.push_str(&format!("{} more; name fields or give a query\n", fields.len() - shown));
+        text.push_str(&format!(
+            "{} more; name fields or give a query\n",
+            fields.len() - shown
+        ));
     }
     if matches!(wanted, Wanted::Relevant) {
         others(&mut text, schema, &fields, budget_bytes);
@@ -84,13 +96,21 @@ fn relevant(schema: &Schema) -> Vec<&Field> {
         .map(|field| {
             let known = score(field).unwrap_or_else(|| {
                 // Not for a table, but good to know of: lists of records and computed amounts.
-                if is_noise(field.name.as_str()) { -50 } else { 8 }
+                if is_noise(field.name.as_str()) {
+                    -50
+                } else {
+                    8
+                }
             });
             (known, field)
         })
         .collect();
     scored.sort_by(|(a, one), (b, other)| b.cmp(a).then_with(|| one.name.cmp(&other.name)));
-    scored.into_iter().take(LINES).map(|(_, field)| field).collect()
+    scored
+        .into_iter()
+        .take(LINES)
+        .map(|(_, field)| field)
+        .collect()
 }
 
 fn found<'s>(schema: &'s Schema, query: &str) -> Vec<&'s Field> {
@@ -114,7 +134,10 @@ fn line(field: &Field, whole: bool) -> String {
         (field.readonly, "read-only"),
         (!field.stored, "computed"),
         (!field.searchable, "not searchable"),
-        (field.stored && !field.sortable && !field.kind.is_x2many(), "not sortable"),
+        (
+            field.stored && !field.sortable && !field.kind.is_x2many(),
+            "not sortable",
+        ),
     ] {
         if holds {
             line.push_str(", ");
@@ -132,7 +155,11 @@ fn line(field: &Field, whole: bool) -> String {
             .take(most)
             .map(|choice| {
                 let (key, label) = (one_line(&choice.key, 40), one_line(&choice.label, 40));
-                if key.eq_ignore_ascii_case(&label) { key } else { format!("{key} ({label})") }
+                if key.eq_ignore_ascii_case(&label) {
+                    key
+                } else {
+                    format!("{key} ({label})")
+                }
             })
             .collect();
         line.push_str(&format!(", one of {}", choices.join(", ")));
@@ -161,7 +188,13 @@ mod tests {
                  "write_date":{"type":"datetime","string":"Changed"}}"#,
         )
         .unwrap();
-        describe(&ModelName::try_from("sale.order").unwrap(), &schema, wanted, 9_999).text
+        describe(
+            &ModelName::try_from("sale.order").unwrap(),
+            &schema,
+            wanted,
+            9_999,
+        )
+        .text
     }
 
     #[test]

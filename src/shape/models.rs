@@ -31,15 +31,22 @@ pub fn parse_models(answer: &[u8]) -> Result<Vec<ModelEntry>, serde_json::Error>
         .into_iter()
         .filter_map(|row| {
             let model = ModelName::try_from(row.model).ok()?;
-            Some(ModelEntry { model, label: row.display_name })
+            Some(ModelEntry {
+                model,
+                label: row.display_name,
+            })
         })
         .collect())
 }
 
 /// Models, one a line: those that the query is in, best first, or all by name.
 pub fn models(entries: &[&ModelEntry], query: Option<&str>, budget_bytes: usize) -> Shaped {
-    let words: Vec<String> =
-        query.unwrap_or_default().to_lowercase().split_whitespace().map(str::to_owned).collect();
+    let words: Vec<String> = query
+        .unwrap_or_default()
+        .to_lowercase()
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect();
     let mut ranked: Vec<(u8, &ModelEntry)> = entries
         .iter()
         .filter_map(|entry| rank(entry, &words).map(|rank| (rank, *entry)))
@@ -59,7 +66,10 @@ pub fn models(entries: &[&ModelEntry], query: Option<&str>, budget_bytes: usize)
         shown += 1;
     }
     if shown < ranked.len() {
-        text.push_str(&format!("{} more models; give a query\n", ranked.len() - shown));
+        text.push_str(&format!(
+            "{} more models; give a query\n",
+            ranked.len() - shown
+        ));
     }
     Shaped { text, shown }
 }
@@ -69,7 +79,10 @@ pub fn models(entries: &[&ModelEntry], query: Option<&str>, budget_bytes: usize)
 fn rank(entry: &ModelEntry, words: &[String]) -> Option<u8> {
     let name = entry.model.as_str();
     let label = entry.label.to_lowercase();
-    if !words.iter().all(|word| name.contains(word.as_str()) || label.contains(word.as_str())) {
+    if !words
+        .iter()
+        .all(|word| name.contains(word.as_str()) || label.contains(word.as_str()))
+    {
         return None;
     }
     let whole = words.join(" ");

@@ -10,13 +10,20 @@ use super::{
 ///
 /// # Errors
 /// When the answer is not such a list.
-pub fn names(answer: &[u8], limit: u32, budget_bytes: usize) -> Result<(Shaped, bool), serde_json::Error> {
+pub fn names(
+    answer: &[u8],
+    limit: u32,
+    budget_bytes: usize,
+) -> Result<(Shaped, bool), serde_json::Error> {
     let found: Vec<(i64, Option<String>)> = serde_json::from_slice(answer)?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut text = String::new();
     let mut shown = 0;
     for (id, name) in found.iter().take(limit) {
-        let line = format!("{id} | {}\n", one_line(name.as_deref().unwrap_or_default(), CELL_CHARS));
+        let line = format!(
+            "{id} | {}\n",
+            one_line(name.as_deref().unwrap_or_default(), CELL_CHARS)
+        );
         if text.len() + line.len() + 10 > budget_bytes {
             break;
         }
@@ -35,7 +42,8 @@ mod tests {
 
     #[test]
     fn ids_and_names_stand_one_a_line() {
-        let (shaped, more) = names(br#"[[15,"Azure"],[27,"Azure, Bo|b"],[34,"x"]]"#, 2, 999).unwrap();
+        let (shaped, more) =
+            names(br#"[[15,"Azure"],[27,"Azure, Bo|b"],[34,"x"]]"#, 2, 999).unwrap();
         insta::assert_snapshot!(shaped.text, @r"
         id | name
         15 | Azure

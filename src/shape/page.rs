@@ -16,7 +16,9 @@ pub struct Page {
 
 /// A cursor that is none of this search.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("this cursor is not one of this search; repeat the other arguments as they were, or begin without a cursor")]
+#[error(
+    "this cursor is not one of this search; repeat the other arguments as they were, or begin without a cursor"
+)]
 pub struct InvalidCursor;
 
 /// Bytes of the offset, then of the digest.
@@ -51,7 +53,9 @@ impl Page {
 
     /// The cursor of the page after this one, of which `shown` records were shown.
     pub fn next(&self, shown: usize, search: &[u8]) -> String {
-        let offset = self.offset.saturating_add(u64::try_from(shown).unwrap_or(u64::MAX));
+        let offset = self
+            .offset
+            .saturating_add(u64::try_from(shown).unwrap_or(u64::MAX));
         let mut bytes = offset.to_be_bytes().to_vec();
         bytes.extend(digest_of(search));
         URL_SAFE_NO_PAD.encode(bytes)

@@ -72,9 +72,13 @@ impl<'a> Rows<'a> {
 
     /// Puts the records in the order in which they were asked for.
     pub fn sort_by_ids(&mut self, order: &[RecordId]) {
-        let places: HashMap<i64, usize> =
-            order.iter().enumerate().map(|(place, id)| (i64::from(id.get()), place)).collect();
-        self.rows.sort_by_key(|row| places.get(&row.id).copied().unwrap_or(usize::MAX));
+        let places: HashMap<i64, usize> = order
+            .iter()
+            .enumerate()
+            .map(|(place, id)| (i64::from(id.get()), place))
+            .collect();
+        self.rows
+            .sort_by_key(|row| places.get(&row.id).copied().unwrap_or(usize::MAX));
     }
 
     /// Adds the fields of another answer about the same records. A record that
@@ -97,7 +101,10 @@ impl<'a> Rows<'a> {
 impl<'a> Row<'a> {
     /// The value of a field, if Odoo gave it.
     pub(super) fn cell(&self, name: &str) -> Option<Cell<'a>> {
-        self.cells.iter().find(|(key, _)| key == name).map(|(_, raw)| Cell::of(raw.get()))
+        self.cells
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, raw)| Cell::of(raw.get()))
     }
 }
 
@@ -109,7 +116,8 @@ impl<'a> Cell<'a> {
             Some(b'"') => {
                 #[derive(Deserialize)]
                 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-                serde_json::from_str::<Text<'a>>(raw).map_or(Self::Other(raw), |text| Self::Text(text.0))
+                serde_json::from_str::<Text<'a>>(raw)
+                    .map_or(Self::Other(raw), |text| Self::Text(text.0))
             }
             Some(b'-' | b'0'..=b'9') => Self::Number(raw),
             Some(b'[') => serde_json::from_str::<Vec<i64>>(raw)

@@ -23,15 +23,32 @@ const ALONE: usize = 2;
 /// Never longer than `budget_bytes`: what does not fit is cut at a whole
 /// record, and [`Shaped::shown`] says how many there are. Of a single record
 /// that is too long, fields are cut, and the text says so.
-pub fn table(rows: &Rows<'_>, schema: &Schema, columns: &[FieldName], budget_bytes: usize) -> Shaped {
+pub fn table(
+    rows: &Rows<'_>,
+    schema: &Schema,
+    columns: &[FieldName],
+    budget_bytes: usize,
+) -> Shaped {
     if rows.len() <= ALONE {
         return one_by_one(rows, schema, columns, budget_bytes);
     }
     let cells: Vec<(i64, Vec<String>)> = rows
         .iter()
-        .map(|row| (row.id, columns.iter().map(|name| written(row, name, schema, CELL_CHARS)).collect()))
+        .map(|row| {
+            (
+                row.id,
+                columns
+                    .iter()
+                    .map(|name| written(row, name, schema, CELL_CHARS))
+                    .collect(),
+            )
+        })
         .collect();
-    let column = |at: usize| cells.iter().map(move |(_, row)| row.get(at).map_or("", String::as_str));
+    let column = |at: usize| {
+        cells
+            .iter()
+            .map(move |(_, row)| row.get(at).map_or("", String::as_str))
+    };
     let mut empty = Vec::new();
     let mut same = Vec::new();
     let mut kept = Vec::new();
@@ -80,7 +97,12 @@ pub fn table(rows: &Rows<'_>, schema: &Schema, columns: &[FieldName], budget_byt
     Shaped { text, shown }
 }
 
-fn one_by_one(rows: &Rows<'_>, schema: &Schema, columns: &[FieldName], budget_bytes: usize) -> Shaped {
+fn one_by_one(
+    rows: &Rows<'_>,
+    schema: &Schema,
+    columns: &[FieldName],
+    budget_bytes: usize,
+) -> Shaped {
     let mut text = String::new();
     let mut shown = 0;
     for row in rows.iter() {
@@ -91,7 +113,9 @@ fn one_by_one(rows: &Rows<'_>, schema: &Schema, columns: &[FieldName], budget_by
             let value = written(row, name, schema, VALUE_CHARS);
             if value.is_empty() {
                 empty.push(name.as_str());
-            } else if text.len() + record.len() + name.as_str().len() + value.len() + 200 > budget_bytes {
+            } else if text.len() + record.len() + name.as_str().len() + value.len() + 200
+                > budget_bytes
+            {
                 cut.push(name.as_str());
             } else {
                 record.push_str(&format!("{name}: {value}\n"));
@@ -101,7 +125,10 @@ fn one_by_one(rows: &Rows<'_>, schema: &Schema, columns: &[FieldName], budget_by
             record.push_str(&format!("empty: {}\n", empty.join(", ")));
         }
         if !cut.is_empty() {
-            record.push_str(&format!("cut to fit, read them apart: {}\n", cut.join(", ")));
+            record.push_str(&format!(
+                "cut to fit, read them apart: {}\n",
+                cut.join(", ")
+            ));
         }
         if shown > 0 && text.len() + record.len() > budget_bytes {
             break;
@@ -109,13 +136,19 @@ fn one_by_one(rows: &Rows<'_>, schema: &Schema, columns: &[FieldName], budget_by
         text.push_str(&record);
         shown += 1;
     }
-    Shaped { text: bounded(text, budget_bytes), shown }
+    Shaped {
+        text: bounded(text, budget_bytes),
+        shown,
+    }
 }
 
 /// A text of at most so many bytes, for the cases that no other rule bounds.
 pub(super) fn bounded(mut text: String, budget_bytes: usize) -> String {
     if text.len() > budget_bytes {
-        let end = (0..=budget_bytes).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        let end = (0..=budget_bytes)
+            .rev()
+            .find(|end| text.is_char_boundary(*end))
+            .unwrap_or(0);
         text.truncate(end);
     }
     text
@@ -125,7 +158,9 @@ pub(super) fn bounded(mut text: String, budget_bytes: usize) -> String {
 fn written(row: &Row<'_>, name: &FieldName, schema: &Schema, max_chars: usize) -> String {
     let field = schema.field(name.as_str());
     let kind = field.map_or(FieldKind::Unknown, |field| field.kind);
-    let Some(cell) = row.cell(name.as_str()) else { return String::new() };
+    let Some(cell) = row.cell(name.as_str()) else {
+        return String::new();
+    };
     let set = !matches!(cell, Cell::Bool(false)) || kind == FieldKind::Boolean;
     if !set {
         return String::new();
@@ -157,12 +192,17 @@ fn labelled(_field: Option<&Field>, text: &str, max_chars: usize) -> String {
 /// sends `1200.0000000000002` where it shows and stores 1,200.00. Six decimals
 /// are more than any currency or unit of measure is set to.
 fn number_of(number: &str, kind: FieldKind) -> String {
-    let fraction = matches!(kind, FieldKind::Float | FieldKind::Monetary | FieldKind::Unknown);
+    let fraction = matches!(
+        kind,
+        FieldKind::Float | FieldKind::Monetary | FieldKind::Unknown
+    );
     if !fraction || !number.contains('.') || number.contains(['e', 'E']) {
         return number.to_owned();
     }
     let plain = |text: &str| text.trim_end_matches('0').trim_end_matches('.').to_owned();
-    let decimals = number.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+    let decimals = number
+        .split_once('.')
+        .map_or(0, |(_, decimals)| decimals.len());
     if decimals <= 6 {
         return plain(number);
     }
@@ -179,7 +219,11 @@ fn ids_of(ids: &[i64]) -> String {
     if ids.is_empty() {
         return String::new();
     }
-    let shown: Vec<String> = ids.iter().take(SHOWN_IDS).map(ToString::to_string).collect();
+    let shown: Vec<String> = ids
+        .iter()
+        .take(SHOWN_IDS)
+        .map(ToString::to_string)
+        .collect();
     let more = ids.len().saturating_sub(SHOWN_IDS);
     if more == 0 {
         format!("[{}]", shown.join(","))
@@ -190,9 +234,19 @@ fn ids_of(ids: &[i64]) -> String {
 
 /// Fields whose value opens something by itself.
 pub(super) fn is_secret(name: &str) -> bool {
-    ["password", "passwd", "api_key", "apikey", "access_token", "secret", "private_key", "signup_token", "oauth_access"]
-        .iter()
-        .any(|part| name.contains(part))
+    [
+        "password",
+        "passwd",
+        "api_key",
+        "apikey",
+        "access_token",
+        "secret",
+        "private_key",
+        "signup_token",
+        "oauth_access",
+    ]
+    .iter()
+    .any(|part| name.contains(part))
 }
 
 #[cfg(test)]
@@ -216,11 +270,20 @@ mod tests {
     }
 
     fn names(names: &[&str]) -> Vec<FieldName> {
-        names.iter().map(|name| FieldName::try_from(*name).unwrap()).collect()
+        names
+            .iter()
+            .map(|name| FieldName::try_from(*name).unwrap())
+            .collect()
     }
 
     fn shaped(answer: &str, columns: &[&str]) -> String {
-        table(&Rows::parse(answer.as_bytes()).unwrap(), &schema(), &names(columns), 9_999).text
+        table(
+            &Rows::parse(answer.as_bytes()).unwrap(),
+            &schema(),
+            &names(columns),
+            9_999,
+        )
+        .text
     }
 
     #[test]
@@ -261,7 +324,10 @@ mod tests {
         assert_eq!(float("3"), "3");
         assert_eq!(float("1e-7"), "1e-7");
         assert_eq!(float("0.123456"), "0.123456");
-        assert_eq!(number_of("9007199254740993", FieldKind::Integer), "9007199254740993");
+        assert_eq!(
+            number_of("9007199254740993", FieldKind::Integer),
+            "9007199254740993"
+        );
     }
 
     proptest! {

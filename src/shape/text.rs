@@ -56,8 +56,13 @@ pub(super) fn plain(html: &str) -> String {
             continue;
         };
         let name = tag.trim_start_matches('/').to_ascii_lowercase();
-        let breaks = ["br", "p", "div", "li", "tr", "h1", "h2", "h3", "ul", "table"];
-        let word: String = name.chars().take_while(char::is_ascii_alphanumeric).collect();
+        let breaks = [
+            "br", "p", "div", "li", "tr", "h1", "h2", "h3", "ul", "table",
+        ];
+        let word: String = name
+            .chars()
+            .take_while(char::is_ascii_alphanumeric)
+            .collect();
         if breaks.contains(&word.as_str()) && !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');
         }
@@ -89,7 +94,10 @@ mod tests {
 
     #[test]
     fn formatted_text_becomes_its_words() {
-        assert_eq!(plain("<p>Hello <b>you</b></p><p>a &lt; b &amp;&nbsp;c</p>"), "Hello you\na < b & c");
+        assert_eq!(
+            plain("<p>Hello <b>you</b></p><p>a &lt; b &amp;&nbsp;c</p>"),
+            "Hello you\na < b & c"
+        );
         assert_eq!(plain("1 < 2"), "1 < 2");
         assert_eq!(plain("<script"), "<script");
     }

@@ -42,11 +42,18 @@ struct Arguments {
 }
 
 async fn count(access: &Access<'_>, arguments: Arguments) -> Result<String, ToolError> {
-    let Arguments { model, domain, archived, context } = arguments;
+    let Arguments {
+        model,
+        domain,
+        archived,
+        context,
+    } = arguments;
     access.may_read(&model)?;
     let domain = access.fit_domain(&model, domain.0).await?;
     let (context, companies) = access.context(context.as_ref(), archived).await?;
-    let answer = access.call(Call::search_count(model.clone(), &domain).in_context(context)).await?;
+    let answer = access
+        .call(Call::search_count(model.clone(), &domain).in_context(context))
+        .await?;
     let number: u64 = serde_json::from_slice(&answer).map_err(Denied::from)?;
     let mut text = match number {
         1 => format!("1 record of `{model}` matches."),

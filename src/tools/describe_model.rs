@@ -40,7 +40,11 @@ struct Arguments {
 }
 
 async fn describe(access: &Access<'_>, arguments: Arguments) -> Result<String, ToolError> {
-    let Arguments { model, fields, query } = arguments;
+    let Arguments {
+        model,
+        fields,
+        query,
+    } = arguments;
     let schema = access.schema(&model).await?;
     if !fields.is_empty() {
         fit_fields(&schema, &model, &fields)?;

@@ -45,9 +45,9 @@ impl ToolError {
     /// Whose fault it is.
     pub fn fault_of(&self) -> FaultOf {
         match self {
-            Self::Arguments(_) | Self::Cursor(_) | Self::Denied(Denied::Context(_) | Denied::Unfit(_)) => {
-                FaultOf::Client
-            }
+            Self::Arguments(_)
+            | Self::Cursor(_)
+            | Self::Denied(Denied::Context(_) | Denied::Unfit(_)) => FaultOf::Client,
             Self::Denied(Denied::Forbidden(_)) => FaultOf::Policy,
             Self::Denied(Denied::Call(_) | Denied::Unreadable(_)) => FaultOf::Odoo,
         }

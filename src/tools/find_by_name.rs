@@ -50,7 +50,12 @@ struct Arguments {
 }
 
 async fn find(access: &Access<'_>, arguments: Arguments) -> Result<String, ToolError> {
-    let Arguments { model, name, limit: asked, context } = arguments;
+    let Arguments {
+        model,
+        name,
+        limit: asked,
+        context,
+    } = arguments;
     let limit = limit(asked, DEFAULT_LIMIT, MAX_LIMIT)?;
     access.may_read(&model)?;
     if name.chars().count() > MAX_NAME || name.contains('\0') {
@@ -59,14 +64,20 @@ async fn find(access: &Access<'_>, arguments: Arguments) -> Result<String, ToolE
         )));
     }
     let (context, companies) = access.context(context.as_ref(), false).await?;
-    let call = Call::name_search(model.clone(), &name, &Domain::default(), limit + 1).in_context(context);
+    let call =
+        Call::name_search(model.clone(), &name, &Domain::default(), limit + 1).in_context(context);
     let answer = access.call(call).await?;
     let (shaped, more) = shape::names(&answer, limit, ANSWER_BYTES).map_err(Denied::from)?;
     let mut text = shaped.text;
     if shaped.shown == 0 {
-        text = format!("No record of `{model}` has that in its name; try a shorter part, or search_records.");
+        text = format!(
+            "No record of `{model}` has that in its name; try a shorter part, or search_records."
+        );
     } else if more {
-        notes::line(&mut text, "there are more; write more of the name, or use search_records");
+        notes::line(
+            &mut text,
+            "there are more; write more of the name, or use search_records",
+        );
     }
     notes::cover(&mut text, access, &model, &companies, false);
     Ok(text)

@@ -31,8 +31,14 @@ struct Arguments {
 
 async fn list(access: &Access<'_>, arguments: Arguments) -> Result<String, ToolError> {
     let models = access.models().await?;
-    let readable: Vec<_> = models.iter().filter(|entry| access.may_read(&entry.model).is_ok()).collect();
-    let query = arguments.query.as_deref().filter(|query| !query.trim().is_empty());
+    let readable: Vec<_> = models
+        .iter()
+        .filter(|entry| access.may_read(&entry.model).is_ok())
+        .collect();
+    let query = arguments
+        .query
+        .as_deref()
+        .filter(|query| !query.trim().is_empty());
     let shaped = shape::models(&readable, query, ANSWER_BYTES);
     if shaped.shown > 0 {
         return Ok(shaped.text);

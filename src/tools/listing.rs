@@ -33,7 +33,11 @@ pub struct Page {
 /// Each tool's entry, written once.
 static ENTRIES: LazyLock<Vec<(&'static Tool, Box<RawValue>)>> = LazyLock::new(|| {
     ALL.iter()
-        .filter_map(|tool| serde_json::value::to_raw_value(&entry(tool)).ok().map(|raw| (tool, raw)))
+        .filter_map(|tool| {
+            serde_json::value::to_raw_value(&entry(tool))
+                .ok()
+                .map(|raw| (tool, raw))
+        })
         .collect()
 });
 
@@ -73,7 +77,11 @@ pub fn list(
             .strip_prefix("tools-")
             .and_then(|number| number.parse::<usize>().ok())
             .filter(|begin| (1..open.len()).contains(begin))
-            .ok_or_else(|| Malformed::Params("this `cursor` is not one of this list; begin without one".to_owned()))?,
+            .ok_or_else(|| {
+                Malformed::Params(
+                    "this `cursor` is not one of this list; begin without one".to_owned(),
+                )
+            })?,
     };
     let next = begin.saturating_add(PAGE);
     let stateless = era == Era::Stateless;
@@ -95,8 +103,10 @@ mod tests {
 
     #[test]
     fn the_whole_list_as_a_model_reads_it() {
-        let tools: Vec<Value> =
-            ENTRIES.iter().map(|(_, raw)| serde_json::from_str(raw.get()).unwrap()).collect();
+        let tools: Vec<Value> = ENTRIES
+            .iter()
+            .map(|(_, raw)| serde_json::from_str(raw.get()).unwrap())
+            .collect();
         insta::assert_snapshot!(serde_json::to_string_pretty(&tools).unwrap());
     }
 
@@ -114,7 +124,10 @@ mod tests {
         let none = serde_json::to_value(list(|_| false, None, Era::Handshake).unwrap()).unwrap();
         assert_eq!(none, serde_json::json!({ "tools": [] }));
         for strange in ["", "x", "tools-0", "tools-99", "tools--1"] {
-            assert!(list(|_| true, Some(strange), Era::Handshake).is_err(), "{strange}");
+            assert!(
+                list(|_| true, Some(strange), Era::Handshake).is_err(),
+                "{strange}"
+            );
         }
     }
 }

@@ -84,13 +84,14 @@ mod tests {
     #[test]
     fn every_file_is_a_listed_tool() {
         let parts = ["arguments", "error", "listing", "mod", "notes"];
-        let files: BTreeSet<String> = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/tools"))
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.is_file())
-            .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
-            .filter(|name| !parts.contains(&name.as_str()))
-            .collect();
+        let files: BTreeSet<String> =
+            fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/tools"))
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+                .filter(|path| path.is_file())
+                .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+                .filter(|name| !parts.contains(&name.as_str()))
+                .collect();
         let listed: BTreeSet<String> = ALL.iter().map(|tool| tool.name.to_owned()).collect();
         assert_eq!(files, listed);
     }

@@ -14,8 +14,12 @@ pub(super) fn cover(
     companies: &[Box<str>],
     archived: bool,
 ) {
-    let coverage =
-        Coverage { companies, archived, web_url: access.instance.web_url(), model };
+    let coverage = Coverage {
+        companies,
+        archived,
+        web_url: access.instance.web_url(),
+        model,
+    };
     line(text, &shape::coverage(&coverage));
 }
 
@@ -23,7 +27,13 @@ pub(super) fn cover(
 pub(super) fn left_out(text: &mut String, fields: &[FieldName]) {
     if !fields.is_empty() {
         let names: Vec<String> = fields.iter().map(|name| format!("`{name}`")).collect();
-        line(text, &format!("left out, for Odoo does not let this user read them: {}", names.join(", ")));
+        line(
+            text,
+            &format!(
+                "left out, for Odoo does not let this user read them: {}",
+                names.join(", ")
+            ),
+        );
     }
 }
 

@@ -49,7 +49,12 @@ struct Arguments {
 }
 
 async fn read(access: &Access<'_>, arguments: Arguments) -> Result<String, ToolError> {
-    let Arguments { model, mut ids, fields, context } = arguments;
+    let Arguments {
+        model,
+        mut ids,
+        fields,
+        context,
+    } = arguments;
     if ids.is_empty() || ids.len() > MAX_IDS {
         return Err(ToolError::Arguments(format!(
             "argument `ids` does not fit: name 1 to {MAX_IDS} records, not {}",
@@ -72,7 +77,11 @@ async fn read(access: &Access<'_>, arguments: Arguments) -> Result<String, ToolE
     let limit = u32::try_from(ids.len()).unwrap_or(1);
     let reading = access
         .read(&columns, |fields| {
-            let fields = if fields.is_empty() { &[FieldName::known("id")] } else { fields };
+            let fields = if fields.is_empty() {
+                &[FieldName::known("id")]
+            } else {
+                fields
+            };
             Call::search_read(model.clone(), &domain, fields, &Order::default(), 0, limit)
                 .in_context(context.clone())
         })
@@ -93,14 +102,35 @@ async fn read(access: &Access<'_>, arguments: Arguments) -> Result<String, ToolE
         ))
         .into());
     }
-    let shaped = shape::table(&rows, &schema, &visible(&columns, &reading.left_out), ANSWER_BYTES);
+    let shaped = shape::table(
+        &rows,
+        &schema,
+        &visible(&columns, &reading.left_out),
+        ANSWER_BYTES,
+    );
     let mut text = shaped.text;
     if shaped.shown < rows.len() {
-        let rest: Vec<String> = rows.ids().skip(shaped.shown).map(|id| id.to_string()).collect();
-        notes::line(&mut text, &format!("cut to fit; not shown: {}; read them apart or name fewer fields", rest.join(", ")));
+        let rest: Vec<String> = rows
+            .ids()
+            .skip(shaped.shown)
+            .map(|id| id.to_string())
+            .collect();
+        notes::line(
+            &mut text,
+            &format!(
+                "cut to fit; not shown: {}; read them apart or name fewer fields",
+                rest.join(", ")
+            ),
+        );
     }
     if !missing.is_empty() {
-        notes::line(&mut text, &format!("no such record, or not to be seen by this Odoo user: {}", missing.join(", ")));
+        notes::line(
+            &mut text,
+            &format!(
+                "no such record, or not to be seen by this Odoo user: {}",
+                missing.join(", ")
+            ),
+        );
     }
     notes::left_out(&mut text, &reading.left_out);
     notes::cover(&mut text, access, &model, &companies, true);

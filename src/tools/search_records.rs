@@ -63,7 +63,16 @@ struct Arguments {
 }
 
 async fn search(access: &Access<'_>, arguments: Arguments) -> Result<String, ToolError> {
-    let Arguments { model, domain, fields, limit: asked, order, cursor, archived, context } = arguments;
+    let Arguments {
+        model,
+        domain,
+        fields,
+        limit: asked,
+        order,
+        cursor,
+        archived,
+        context,
+    } = arguments;
     let limit = limit(asked, DEFAULT_LIMIT, MAX_LIMIT)?;
     let schema = access.schema(&model).await?;
     let columns = if fields.is_empty() {
@@ -76,7 +85,10 @@ async fn search(access: &Access<'_>, arguments: Arguments) -> Result<String, Too
     let domain = access.fit_domain(&model, domain.0).await?;
     let (context, companies) = access.context(context.as_ref(), archived).await?;
 
-    let search = format!("{model}\n{}\n{order}\n{columns:?}\n{context:?}", domain.to_json());
+    let search = format!(
+        "{model}\n{}\n{order}\n{columns:?}\n{context:?}",
+        domain.to_json()
+    );
     let page = match cursor.as_deref() {
         Some(cursor) if !cursor.is_empty() => Page::parse(cursor, search.as_bytes())?,
         _ => Page::start(),
@@ -84,9 +96,20 @@ async fn search(access: &Access<'_>, arguments: Arguments) -> Result<String, Too
     // One more than shown, to know whether there is a next page without counting.
     let reading = access
         .read(&columns, |fields| {
-            let fields = if fields.is_empty() { &[FieldName::known("id")] } else { fields };
-            Call::search_read(model.clone(), &domain, fields, &order, page.offset, limit + 1)
-                .in_context(context.clone())
+            let fields = if fields.is_empty() {
+                &[FieldName::known("id")]
+            } else {
+                fields
+            };
+            Call::search_read(
+                model.clone(),
+                &domain,
+                fields,
+                &order,
+                page.offset,
+                limit + 1,
+            )
+            .in_context(context.clone())
         })
         .await?;
     let mut rows = merged(&reading.answers)?;
@@ -95,16 +118,31 @@ async fn search(access: &Access<'_>, arguments: Arguments) -> Result<String, Too
 
     let mut text = String::new();
     if rows.is_empty() {
-        notes::line(&mut text, if page.offset == 0 { "No record matches." } else { "There are no more records." });
+        notes::line(
+            &mut text,
+            if page.offset == 0 {
+                "No record matches."
+            } else {
+                "There are no more records."
+            },
+        );
     } else {
         let shown = visible(&columns, &reading.left_out);
         let shaped = shape::table(&rows, &schema, &shown, ANSWER_BYTES);
         text = shaped.text;
         if more || shaped.shown < rows.len() {
-            let cut = if shaped.shown < rows.len() { " (cut to fit; name fewer fields for more)" } else { "" };
+            let cut = if shaped.shown < rows.len() {
+                " (cut to fit; name fewer fields for more)"
+            } else {
+                ""
+            };
             notes::line(
                 &mut text,
-                &format!("{} records shown{cut}, there are more; next page: cursor `{}`", shaped.shown, page.next(shaped.shown, search.as_bytes())),
+                &format!(
+                    "{} records shown{cut}, there are more; next page: cursor `{}`",
+                    shaped.shown,
+                    page.next(shaped.shown, search.as_bytes())
+                ),
             );
         } else {
             notes::line(&mut text, &format!("{} records, no more.", shaped.shown));
@@ -118,7 +156,9 @@ async fn search(access: &Access<'_>, arguments: Arguments) -> Result<String, Too
 /// The rows of several answers about the same records.
 pub(super) fn merged(answers: &[bytes::Bytes]) -> Result<Rows<'_>, crate::access::Denied> {
     let mut answers = answers.iter();
-    let Some(first) = answers.next() else { return Ok(Rows::parse(b"[]")?) };
+    let Some(first) = answers.next() else {
+        return Ok(Rows::parse(b"[]")?);
+    };
     let mut rows = Rows::parse(first)?;
     for other in answers {
         rows.merge(Rows::parse(other)?);
@@ -128,5 +168,9 @@ pub(super) fn merged(answers: &[bytes::Bytes]) -> Result<Rows<'_>, crate::access
 
 /// The columns without those that could not be read.
 pub(super) fn visible(columns: &[FieldName], left_out: &[FieldName]) -> Vec<FieldName> {
-    columns.iter().filter(|name| !left_out.contains(name)).cloned().collect()
+    columns
+        .iter()
+        .filter(|name| !left_out.contains(name))
+        .cloned()
+        .collect()
 }

@@ -21,7 +21,9 @@ pub struct Address {
 
 /// A text that is no address of a server.
 #[derive(Debug, thiserror::Error)]
-#[error("`url` must be `http://` or `https://` and a host, such as `http://odoo:8069`, without user, query or fragment")]
+#[error(
+    "`url` must be `http://` or `https://` and a host, such as `http://odoo:8069`, without user, query or fragment"
+)]
 pub struct InvalidAddress;
 
 impl Address {
@@ -37,13 +39,24 @@ impl Address {
             Some(_) | None => return Err(InvalidAddress),
         };
         let authority = uri.authority().ok_or(InvalidAddress)?;
-        if authority.as_str().contains('@') || uri.query().is_some() || authority.host().is_empty() {
+        if authority.as_str().contains('@') || uri.query().is_some() || authority.host().is_empty()
+        {
             return Err(InvalidAddress);
         }
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let host = authority
+            .host()
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
         let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
         let prefix = uri.path().trim_end_matches('/').to_owned();
-        Ok(Self { tls, host, port, authority: authority.as_str().to_owned(), prefix })
+        Ok(Self {
+            tls,
+            host,
+            port,
+            authority: authority.as_str().to_owned(),
+            prefix,
+        })
     }
 
     /// The sockets of the name, looked up without blocking.
@@ -51,10 +64,14 @@ impl Address {
     /// # Errors
     /// When the name has none.
     pub(super) async fn sockets(&self) -> io::Result<Vec<SocketAddr>> {
-        let found: Vec<SocketAddr> =
-            tokio::net::lookup_host((self.host.as_str(), self.port)).await?.collect();
+        let found: Vec<SocketAddr> = tokio::net::lookup_host((self.host.as_str(), self.port))
+            .await?
+            .collect();
         if found.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "the name has no address",
+            ));
         }
         Ok(found)
     }
@@ -74,10 +91,24 @@ mod tests {
     #[test]
     fn a_server_is_a_scheme_and_a_host() {
         let address = Address::parse("https://odoo.example.com/base/").unwrap();
-        assert_eq!((address.tls, address.port, address.prefix.as_str()), (true, 443, "/base"));
+        assert_eq!(
+            (address.tls, address.port, address.prefix.as_str()),
+            (true, 443, "/base")
+        );
         let address = Address::parse("http://[::1]:8069").unwrap();
-        assert_eq!((address.host.as_str(), address.authority.as_str()), ("::1", "[::1]:8069"));
-        for bad in ["", "odoo:8069", "ftp://odoo", "http://", "http://u:p@odoo", "http://odoo?db=x", "/odoo"] {
+        assert_eq!(
+            (address.host.as_str(), address.authority.as_str()),
+            ("::1", "[::1]:8069")
+        );
+        for bad in [
+            "",
+            "odoo:8069",
+            "ftp://odoo",
+            "http://",
+            "http://u:p@odoo",
+            "http://odoo?db=x",
+            "/odoo",
+        ] {
             assert!(Address::parse(bad).is_err(), "{bad}");
         }
     }

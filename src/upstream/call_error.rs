@@ -15,7 +15,9 @@ pub enum CallError {
         retry_after: Duration,
     },
     /// The connection ended before the answer did.
-    #[error("Odoo closed the connection before its answer was complete; try again, and ask for less if it happens again")]
+    #[error(
+        "Odoo closed the connection before its answer was complete; try again, and ask for less if it happens again"
+    )]
     CutOff(#[source] Box<dyn Error + Send + Sync>),
     /// Odoo answered, and refused.
     #[error(transparent)]
@@ -24,7 +26,9 @@ pub enum CallError {
     #[error("the call cannot be sent; retrying will not help, tell the administrator")]
     NotSent(#[source] Box<dyn Error + Send + Sync>),
     /// Something answered that is not Odoo, or not Odoo as we know it.
-    #[error("what answered is not Odoo's interface (HTTP {status}); try again in a minute, then tell the administrator")]
+    #[error(
+        "what answered is not Odoo's interface (HTTP {status}); try again in a minute, then tell the administrator"
+    )]
     NotOdoo {
         /// The HTTP status.
         status: u16,
@@ -33,7 +37,9 @@ pub enum CallError {
         said: Said,
     },
     /// A call that may change data was sent, and no answer came.
-    #[error("the connection to Odoo broke after the call was sent: it may have run or not; look at the records before doing anything again")]
+    #[error(
+        "the connection to Odoo broke after the call was sent: it may have run or not; look at the records before doing anything again"
+    )]
     OutcomeUnknown(#[source] Box<dyn Error + Send + Sync>),
     /// No answer in time. A read; a change is [`CallError::OutcomeUnknown`].
     #[error("Odoo did not answer within {} s; try again later, or ask for less", limit.as_secs_f32())]
@@ -48,7 +54,9 @@ pub enum CallError {
         limit: usize,
     },
     /// No connection.
-    #[error("Odoo cannot be reached; nothing was sent, try again in a minute, then tell the administrator")]
+    #[error(
+        "Odoo cannot be reached; nothing was sent, try again in a minute, then tell the administrator"
+    )]
     Unreachable(#[source] Box<dyn Error + Send + Sync>),
 }
 
@@ -84,8 +92,9 @@ impl CallError {
     pub fn may_be_one_field(&self) -> bool {
         matches!(
             self,
-            Self::Fault(Fault::Access(AccessKind::Field(_) | AccessKind::Model | AccessKind::Record))
-                | Self::Fault(Fault::Unknown | Fault::Database)
+            Self::Fault(Fault::Access(
+                AccessKind::Field(_) | AccessKind::Model | AccessKind::Record
+            )) | Self::Fault(Fault::Unknown | Fault::Database)
                 | Self::NotOdoo { status: 500, .. }
         )
     }

@@ -55,14 +55,19 @@ pub(super) enum Broken {
 
 impl Connection {
     /// Opens a connection: name, TCP, TLS.
-    pub(super) async fn open(address: &Address, tls: Option<&TlsConnector>) -> Result<Self, CallError> {
+    pub(super) async fn open(
+        address: &Address,
+        tls: Option<&TlsConnector>,
+    ) -> Result<Self, CallError> {
         let unreachable = |error: io::Error| CallError::Unreachable(error.into());
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         for socket in address.sockets().await.map_err(unreachable)? {
             match TcpStream::connect(socket).await {
                 Ok(stream) => {
                     stream.set_nodelay(true).map_err(unreachable)?;
-                    let Some(tls) = tls else { return Self::over(stream).await };
+                    let Some(tls) = tls else {
+                        return Self::over(stream).await;
+                    };
                     let name = rustls::pki_types::ServerName::try_from(address.host.clone())
                         .map_err(|error| CallError::Unreachable(error.into()))?;
                     let stream = tls.connect(name, stream).await.map_err(unreachable)?;
@@ -79,7 +84,10 @@ impl Connection {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let heard = Arc::new(AtomicBool::new(false));
-        let listening = Listening { stream, heard: Arc::clone(&heard) };
+        let listening = Listening {
+            stream,
+            heard: Arc::clone(&heard),
+        };
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(64 << 10)
             .handshake(TokioIo::new(listening))
@@ -89,7 +97,11 @@ impl Connection {
             // Its errors come out at the sender.
             drop(connection.await);
         });
-        Ok(Self { sender, heard, _driver: Driver(driver) })
+        Ok(Self {
+            sender,
+            heard,
+            _driver: Driver(driver),
+        })
     }
 
     /// Whether the server kept the connection for another request.
@@ -140,7 +152,11 @@ impl Connection {
                 bytes.extend_from_slice(&data);
             }
         }
-        Ok(WireResponse { status, media, body: bytes.freeze() })
+        Ok(WireResponse {
+            status,
+            media,
+            body: bytes.freeze(),
+        })
     }
 }
 

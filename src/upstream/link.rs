@@ -92,11 +92,21 @@ impl Link {
     /// [`InvalidLink`] names the setting.
     pub fn new(settings: LinkSettings) -> Result<Self, InvalidLink> {
         let address = Address::parse(&settings.url)?;
-        let tls = if address.tls { Some(TlsConnectorOf(connector(&settings)?)) } else { None };
+        let tls = if address.tls {
+            Some(TlsConnectorOf(connector(&settings)?))
+        } else {
+            None
+        };
         Ok(Self {
             address,
-            dialect: Json2 { database: settings.database.clone() },
-            turns: Turns::new(settings.max_in_flight, settings.max_waiting, settings.max_wait),
+            dialect: Json2 {
+                database: settings.database.clone(),
+            },
+            turns: Turns::new(
+                settings.max_in_flight,
+                settings.max_waiting,
+                settings.max_wait,
+            ),
             tls,
             idle: Mutex::new(Vec::new()),
             settings,
@@ -135,18 +145,32 @@ impl Link {
             .filter_map(|database| HeaderValue::from_str(database).ok())
             .map(|database| (http::HeaderName::from_static("x-odoo-database"), database))
             .collect();
-        let request = WireRequest { path: "/web/version".to_owned(), headers, body: Bytes::new() };
+        let request = WireRequest {
+            path: "/web/version".to_owned(),
+            headers,
+            body: Bytes::new(),
+        };
         let ask = async {
             let mut connection = self.open().await?;
             let request = self.written(&Method::GET, &request)?;
             match connection.exchange(request, 64 << 10).await {
-                Ok(response) if response.status == 200 && response.media == "application/json" => Ok(()),
-                Ok(response) => self.dialect.decode(WireResponse { status: response.status.max(201), ..response }).map(drop),
+                Ok(response) if response.status == 200 && response.media == "application/json" => {
+                    Ok(())
+                }
+                Ok(response) => self
+                    .dialect
+                    .decode(WireResponse {
+                        status: response.status.max(201),
+                        ..response
+                    })
+                    .map(drop),
                 Err(Broken::Heard(error)) => Err(error),
                 Err(Broken::Unheard(error)) => Err(CallError::CutOff(error.into())),
             }
         };
-        timeout(PING, ask).await.unwrap_or(Err(CallError::TimedOut { limit: PING }))
+        timeout(PING, ask)
+            .await
+            .unwrap_or(Err(CallError::TimedOut { limit: PING }))
     }
 
     /// Calls that wait for a place now.
@@ -164,7 +188,10 @@ impl Link {
                 None => self.open().await?,
             };
             let written = self.written(&Method::POST, request)?;
-            match connection.exchange(written, self.settings.max_answer_bytes).await {
+            match connection
+                .exchange(written, self.settings.max_answer_bytes)
+                .await
+            {
                 Ok(response) => {
                     self.keep(connection);
                     return Ok(response);
@@ -205,7 +232,9 @@ impl Link {
         for (name, value) in &request.headers {
             written = written.header(name, value);
         }
-        written.body(Full::new(request.body.clone())).map_err(|error| CallError::NotSent(error.into()))
+        written
+            .body(Full::new(request.body.clone()))
+            .map_err(|error| CallError::NotSent(error.into()))
     }
 
     /// A connection that the server kept. Not for a change: one that dies now
@@ -234,11 +263,15 @@ fn connector(settings: &LinkSettings) -> Result<TlsConnector, InvalidLink> {
     let mut roots = RootCertStore::empty();
     match &settings.ca_file {
         Some(file) => {
-            let broken = |error: String| InvalidLink::Certificates(format!("{}: {error}", file.display()));
-            let certificates = CertificateDer::pem_file_iter(file).map_err(|error| broken(error.to_string()))?;
+            let broken =
+                |error: String| InvalidLink::Certificates(format!("{}: {error}", file.display()));
+            let certificates =
+                CertificateDer::pem_file_iter(file).map_err(|error| broken(error.to_string()))?;
             for certificate in certificates {
                 let certificate = certificate.map_err(|error| broken(error.to_string()))?;
-                roots.add(certificate).map_err(|error| broken(error.to_string()))?;
+                roots
+                    .add(certificate)
+                    .map_err(|error| broken(error.to_string()))?;
             }
             if roots.is_empty() {
                 return Err(broken("there is no certificate in it".to_owned()));

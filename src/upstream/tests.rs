@@ -27,10 +27,19 @@ const OK: &str = "HTTP/1.0 200 OK\r\nContent-Type: application/json; charset=utf
 fn counting() -> Permitted<Call> {
     let role = RoleName::try_from("reader").unwrap();
     let any = || vec![Pattern::parse("*").unwrap()];
-    let rule = Rule { instances: any(), models: any(), operations: vec![Effect::Read] };
+    let rule = Rule {
+        instances: any(),
+        models: any(),
+        operations: vec![Effect::Read],
+    };
     let policy = Policy::new(BTreeMap::from([(role.clone(), Role { rules: vec![rule] })]));
-    let call = Call::search_count(ModelName::try_from("res.partner").unwrap(), &Domain::default());
-    policy.permit(&[role], &InstanceName::try_from("prod").unwrap(), call).unwrap()
+    let call = Call::search_count(
+        ModelName::try_from("res.partner").unwrap(),
+        &Domain::default(),
+    );
+    policy
+        .permit(&[role], &InstanceName::try_from("prod").unwrap(), call)
+        .unwrap()
 }
 
 fn settings(port: u16) -> LinkSettings {
@@ -97,14 +106,27 @@ async fn head_and_body_come_in_one_write_with_a_length_a_database_and_no_cookie(
     })
     .await;
     assert_eq!(asked(settings(port)).await.unwrap(), "47");
-    let request = String::from_utf8(requests.recv().await.unwrap()).unwrap().to_lowercase();
+    let request = String::from_utf8(requests.recv().await.unwrap())
+        .unwrap()
+        .to_lowercase();
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
     assert_eq!(body, r#"{"domain":[]}"#);
-    assert!(head.starts_with("post /json/2/res.partner/search_count http/1.1\r\n"), "{head}");
-    for line in ["authorization: bearer k3y", "x-odoo-database: prod", "content-length: 13", "content-type: application/json"] {
+    assert!(
+        head.starts_with("post /json/2/res.partner/search_count http/1.1\r\n"),
+        "{head}"
+    );
+    for line in [
+        "authorization: bearer k3y",
+        "x-odoo-database: prod",
+        "content-length: 13",
+        "content-type: application/json",
+    ] {
         assert!(head.contains(line), "{line} in {head}");
     }
-    assert!(!head.contains("cookie") && !head.contains("chunked"), "{head}");
+    assert!(
+        !head.contains("cookie") && !head.contains("chunked"),
+        "{head}"
+    );
 }
 
 #[tokio::test]
@@ -123,32 +145,60 @@ async fn a_read_is_tried_again_once_when_the_connection_died_without_a_byte() {
         async move { drop(stream) }
     })
     .await;
-    assert!(matches!(asked(settings(port)).await, Err(CallError::CutOff(_))));
+    assert!(matches!(
+        asked(settings(port)).await,
+        Err(CallError::CutOff(_))
+    ));
     assert_eq!(count.load(SeqCst), 2);
 }
 
 #[tokio::test]
 async fn what_is_no_whole_answer_of_odoo_is_a_clear_error() {
     let half = "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n[1,";
-    assert!(matches!(asked(settings(answering(half).await)).await, Err(CallError::CutOff(_))));
+    assert!(matches!(
+        asked(settings(answering(half).await)).await,
+        Err(CallError::CutOff(_))
+    ));
     let head = "HTTP/1.0 200 OK\r\nContent-Ty";
-    assert!(matches!(asked(settings(answering(head).await)).await, Err(CallError::CutOff(_))));
+    assert!(matches!(
+        asked(settings(answering(head).await)).await,
+        Err(CallError::CutOff(_))
+    ));
     let noise = "hello there\r\n\r\n";
-    assert!(matches!(asked(settings(answering(noise).await)).await, Err(CallError::CutOff(_))));
+    assert!(matches!(
+        asked(settings(answering(noise).await)).await,
+        Err(CallError::CutOff(_))
+    ));
     let html = "HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>";
-    assert!(matches!(asked(settings(answering(html).await)).await, Err(CallError::NotOdoo { status: 502, .. })));
+    assert!(matches!(
+        asked(settings(answering(html).await)).await,
+        Err(CallError::NotOdoo { status: 502, .. })
+    ));
     let moved = "HTTP/1.1 303 See Other\r\nLocation: /web/login\r\nContent-Length: 0\r\n\r\n";
-    assert!(matches!(asked(settings(answering(moved).await)).await, Err(CallError::NotOdoo { status: 303, .. })));
+    assert!(matches!(
+        asked(settings(answering(moved).await)).await,
+        Err(CallError::NotOdoo { status: 303, .. })
+    ));
     let until_close = "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n48";
-    assert_eq!(asked(settings(answering(until_close).await)).await.unwrap(), "48");
+    assert_eq!(
+        asked(settings(answering(until_close).await)).await.unwrap(),
+        "48"
+    );
     let chunked = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n49\r\n0\r\n\r\n";
-    assert_eq!(asked(settings(answering(chunked).await)).await.unwrap(), "49");
+    assert_eq!(
+        asked(settings(answering(chunked).await)).await.unwrap(),
+        "49"
+    );
 }
 
 #[tokio::test]
 async fn an_answer_beyond_the_limit_is_not_read_to_its_end() {
-    let declared = "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\nContent-Length: 104857600\r\n\r\n[";
-    assert!(matches!(asked(settings(answering(declared).await)).await, Err(CallError::TooLarge { .. })));
+    let declared =
+        "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\nContent-Length: 104857600\r\n\r\n[";
+    assert!(matches!(
+        asked(settings(answering(declared).await)).await,
+        Err(CallError::TooLarge { .. })
+    ));
     let sent = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&sent);
     let port = server(move |_, mut stream, _| {
@@ -166,8 +216,15 @@ async fn an_answer_beyond_the_limit_is_not_read_to_its_end() {
         }
     })
     .await;
-    assert!(matches!(asked(settings(port)).await, Err(CallError::TooLarge { .. })));
-    assert!(sent.load(SeqCst) < 50 << 20, "{} bytes were taken", sent.load(SeqCst));
+    assert!(matches!(
+        asked(settings(port)).await,
+        Err(CallError::TooLarge { .. })
+    ));
+    assert!(
+        sent.load(SeqCst) < 50 << 20,
+        "{} bytes were taken",
+        sent.load(SeqCst)
+    );
 }
 
 #[tokio::test]
@@ -177,9 +234,20 @@ async fn a_server_that_is_silent_or_not_there_is_told_apart() {
         drop(stream);
     })
     .await;
-    let hurried = LinkSettings { timeout: Duration::from_millis(50), ..settings(silent) };
-    assert!(matches!(asked(hurried).await, Err(CallError::TimedOut { .. })));
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let hurried = LinkSettings {
+        timeout: Duration::from_millis(50),
+        ..settings(silent)
+    };
+    assert!(matches!(
+        asked(hurried).await,
+        Err(CallError::TimedOut { .. })
+    ));
+    let free = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let refused = asked(settings(free)).await.unwrap_err();
     assert!(matches!(refused, CallError::Unreachable(_)));
     // Where it is, only we may know.
@@ -189,7 +257,10 @@ async fn a_server_that_is_silent_or_not_there_is_told_apart() {
 #[tokio::test]
 async fn a_connection_that_the_server_keeps_is_used_again_and_no_other() {
     for (answer, connections) in [
-        ("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n47", 1),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n47",
+            1,
+        ),
         (OK, 2),
     ] {
         let count = Arc::new(AtomicUsize::new(0));
@@ -211,7 +282,10 @@ async fn a_connection_that_the_server_keeps_is_used_again_and_no_other() {
         .await;
         let link = Link::new(settings(port)).unwrap();
         for _ in 0..2 {
-            assert_eq!(link.send(&counting(), &ApiKey::new("k")).await.unwrap(), "47");
+            assert_eq!(
+                link.send(&counting(), &ApiKey::new("k")).await.unwrap(),
+                "47"
+            );
         }
         assert_eq!(count.load(SeqCst), connections);
     }
@@ -235,20 +309,30 @@ async fn giving_up_closes_the_connection_and_frees_the_place() {
         }
     })
     .await;
-    let link = Arc::new(Link::new(LinkSettings { max_in_flight: 1, ..settings(port) }).unwrap());
+    let link = Arc::new(
+        Link::new(LinkSettings {
+            max_in_flight: 1,
+            ..settings(port)
+        })
+        .unwrap(),
+    );
     let working = Arc::clone(&link);
     let call = tokio::spawn(async move { working.send(&counting(), &ApiKey::new("k")).await });
     arrived.notified().await;
     call.abort();
     gone.notified().await;
-    assert_eq!(link.send(&counting(), &ApiKey::new("k")).await.unwrap(), "47");
+    assert_eq!(
+        link.send(&counting(), &ApiKey::new("k")).await.unwrap(),
+        "47"
+    );
 }
 
 #[tokio::test]
 async fn a_strange_certificate_is_refused() {
     let certified = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
     let other = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
-    let key = rustls::pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
+    let key =
+        rustls::pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -278,17 +362,37 @@ async fn a_strange_certificate_is_refused() {
         let file = folder.path().join("ca.pem");
         std::fs::write(&file, pem).unwrap();
         let url = format!("https://127.0.0.1:{port}");
-        asked(LinkSettings { url, ca_file: Some(file), ..settings(port) })
+        asked(LinkSettings {
+            url,
+            ca_file: Some(file),
+            ..settings(port)
+        })
     };
-    assert!(matches!(ask(other.cert.pem()).await, Err(CallError::Unreachable(_))));
+    assert!(matches!(
+        ask(other.cert.pem()).await,
+        Err(CallError::Unreachable(_))
+    ));
     assert_eq!(ask(certified.cert.pem()).await.unwrap(), "47");
 }
 
 #[test]
 fn settings_that_cannot_work_are_named() {
     let refused = |settings: LinkSettings| Link::new(settings).unwrap_err().to_string();
-    assert!(refused(LinkSettings { url: "odoo".to_owned(), ..settings(1) }).contains("`url`"));
+    assert!(
+        refused(LinkSettings {
+            url: "odoo".to_owned(),
+            ..settings(1)
+        })
+        .contains("`url`")
+    );
     let missing = Some("/nowhere/ca.pem".into());
     let url = "https://odoo".to_owned();
-    assert!(refused(LinkSettings { url, ca_file: missing, ..settings(1) }).contains("`ca_file`"));
+    assert!(
+        refused(LinkSettings {
+            url,
+            ca_file: missing,
+            ..settings(1)
+        })
+        .contains("`ca_file`")
+    );
 }

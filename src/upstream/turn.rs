@@ -41,7 +41,9 @@ impl Turns {
         if let Ok(place) = self.places.try_acquire() {
             return Ok(place);
         }
-        let busy = || CallError::Busy { retry_after: self.max_wait.min(Duration::from_secs(5)) };
+        let busy = || CallError::Busy {
+            retry_after: self.max_wait.min(Duration::from_secs(5)),
+        };
         let _waiting = Waiting::begin(&self.waiting, self.max_waiting).ok_or_else(busy)?;
         match timeout(self.max_wait, self.places.acquire()).await {
             Ok(Ok(place)) => Ok(place),

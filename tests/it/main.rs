@@ -1,6 +1,8 @@
 //! Behaviour seen from outside: the program, and a gateway in process on port 0.
 
 #[cfg(test)]
+mod architecture;
+#[cfg(test)]
 mod cli_commands;
 #[cfg(test)]
 mod config_layers;

@@ -63,9 +63,15 @@ fn not_json(response: &WireResponse) -> CallError {
 }
 
 fn not_odoo(response: &WireResponse) -> CallError {
-    let said: String =
-        String::from_utf8_lossy(&response.body).chars().filter(|c| !c.is_control()).take(LOGGED).collect();
-    CallError::NotOdoo { status: response.status, said: Said(said) }
+    let said: String = String::from_utf8_lossy(&response.body)
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(LOGGED)
+        .collect();
+    CallError::NotOdoo {
+        status: response.status,
+        said: Said(said),
+    }
 }
 
 /// The class of an error, by its name.
@@ -77,9 +83,13 @@ fn fault(error: &ErrorObject) -> Fault {
         "odoo.exceptions.AccessDenied" => Fault::Access(AccessKind::Model),
         "odoo.exceptions.UserError" | "odoo.exceptions.ValidationError" => rule(message),
         // Its message is all four arguments glued together; the first is the text.
-        "odoo.exceptions.RedirectWarning" => {
-            rule(error.arguments.get(0).and_then(Value::as_str).unwrap_or(message))
-        }
+        "odoo.exceptions.RedirectWarning" => rule(
+            error
+                .arguments
+                .get(0)
+                .and_then(Value::as_str)
+                .unwrap_or(message),
+        ),
         "odoo.exceptions.MissingError" => Fault::Missing,
         "odoo.exceptions.LockError" => Fault::Conflict,
         "werkzeug.exceptions.Unauthorized" => Fault::Key,
@@ -87,13 +97,18 @@ fn fault(error: &ErrorObject) -> Fault {
         "werkzeug.exceptions.BadRequest" => Fault::Invalid(harmless(message)),
         "werkzeug.exceptions.NotFound" if message.starts_with("the model ") => Fault::UnknownModel,
         "werkzeug.exceptions.NotFound" => Fault::UnknownMethod,
-        "builtins.KeyError" => {
-            Fault::Invalid(format!("it does not know `{}`", harmless(message.trim_matches('\''))))
-        }
+        "builtins.KeyError" => Fault::Invalid(format!(
+            "it does not know `{}`",
+            harmless(message.trim_matches('\''))
+        )),
         "builtins.ValueError" | "builtins.TypeError" => Fault::Invalid(harmless(message)),
-        _ if ["SerializationFailure", "DeadlockDetected", "LockNotAvailable"]
-            .iter()
-            .any(|class| name.ends_with(class)) =>
+        _ if [
+            "SerializationFailure",
+            "DeadlockDetected",
+            "LockNotAvailable",
+        ]
+        .iter()
+        .any(|class| name.ends_with(class)) =>
         {
             Fault::Conflict
         }
@@ -122,7 +137,9 @@ fn access(message: &str) -> AccessKind {
 }
 
 fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.len() <= 128 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    !text.is_empty()
+        && text.len() <= 128
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 /// A business rule in Odoo's own words, for they are written for people.
@@ -149,8 +166,21 @@ fn harmless(message: &str) -> String {
 /// Whether a text shows a traceback, SQL or a path of the server.
 fn is_internal(text: &str) -> bool {
     let lower = text.to_lowercase();
-    ["traceback (most recent", "file \"/", ".py\"", ".py:", "select \"", "select ", "insert into ", "/usr/", "/opt/", "/home/", "/mnt/", "psycopg2"]
-        .iter()
-        .any(|sign| lower.contains(sign))
+    [
+        "traceback (most recent",
+        "file \"/",
+        ".py\"",
+        ".py:",
+        "select \"",
+        "select ",
+        "insert into ",
+        "/usr/",
+        "/opt/",
+        "/home/",
+        "/mnt/",
+        "psycopg2",
+    ]
+    .iter()
+    .any(|sign| lower.contains(sign))
         && !lower.starts_with("please select ")
 }

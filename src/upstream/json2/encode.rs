@@ -8,13 +8,20 @@ use crate::odoo::Call;
 
 const DATABASE: HeaderName = HeaderName::from_static("x-odoo-database");
 
-pub(super) fn encode(call: &Call, key: &ApiKey, database: Option<&str>) -> Result<WireRequest, CallError> {
+pub(super) fn encode(
+    call: &Call,
+    key: &ApiKey,
+    database: Option<&str>,
+) -> Result<WireRequest, CallError> {
     let mut bearer = HeaderValue::from_str(&format!("bearer {}", key.reveal()))
         .map_err(|error| CallError::NotSent(error.into()))?;
     bearer.set_sensitive(true);
     let mut headers = vec![
         (header::AUTHORIZATION, bearer),
-        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        ),
         (header::ACCEPT, HeaderValue::from_static("application/json")),
         (
             header::USER_AGENT,
@@ -28,7 +35,11 @@ pub(super) fn encode(call: &Call, key: &ApiKey, database: Option<&str>) -> Resul
     }
     let body = serde_json::to_vec(&Body(call)).map_err(|error| CallError::NotSent(error.into()))?;
     let path = format!("/json/2/{}/{}", call.model(), call.method());
-    Ok(WireRequest { path, headers, body: body.into() })
+    Ok(WireRequest {
+        path,
+        headers,
+        body: body.into(),
+    })
 }
 
 /// The arguments by name, with `ids` and `context` where there are any: Odoo

@@ -10,11 +10,17 @@ use crate::{
 const RECORDED: &str = include_str!("../../../tests/fixtures/odoo19/recordings.jsonl");
 
 fn dialect() -> Json2 {
-    Json2 { database: Some("prod".to_owned()) }
+    Json2 {
+        database: Some("prod".to_owned()),
+    }
 }
 
 fn decoded(status: u16, media: &str, body: &[u8]) -> Result<String, String> {
-    let response = WireResponse { status, media: media.to_owned(), body: body.to_vec().into() };
+    let response = WireResponse {
+        status,
+        media: media.to_owned(),
+        body: body.to_vec().into(),
+    };
     dialect()
         .decode(response)
         .map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
@@ -36,7 +42,13 @@ fn a_search_becomes_a_request_with_a_limit_and_a_database() {
     let request = dialect().encode(&call, &ApiKey::new("s3cret\n")).unwrap();
     assert_eq!(request.path, "/json/2/res.partner/search_read");
     insta::assert_snapshot!(String::from_utf8(request.body.to_vec()).unwrap(), @r#"{"context":{"allowed_company_ids":[1],"active_test":false},"domain":[["name","ilike","azure"]],"fields":["name"],"limit":20,"order":"name desc","offset":40}"#);
-    let header = |name: &str| request.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value);
+    let header = |name: &str| {
+        request
+            .headers
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value)
+    };
     assert_eq!(header("authorization").unwrap(), "bearer s3cret");
     assert_eq!(header("x-odoo-database").unwrap(), "prod");
     assert!(header("cookie").is_none());
@@ -50,13 +62,27 @@ fn every_recorded_refusal_has_its_sentence_and_nothing_of_odoos_inside() {
         let exchange: Value = serde_json::from_str(line).unwrap();
         let response = &exchange["response"];
         let status = u16::try_from(response["status"].as_u64().unwrap()).unwrap();
-        let media = response["headers"]["content-type"].as_str().unwrap_or("").split(';').next().unwrap();
+        let media = response["headers"]["content-type"]
+            .as_str()
+            .unwrap_or("")
+            .split(';')
+            .next()
+            .unwrap();
         let body = match &response["body"] {
             Value::String(text) if media != "application/json" => text.clone(),
             other => other.to_string(),
         };
         if let Err(error) = decoded(status, media, body.as_bytes()) {
-            for inside in ["Traceback", "File \"", "psycopg", "SELECT", "id=", "Sally", "Administration", "/home"] {
+            for inside in [
+                "Traceback",
+                "File \"",
+                "psycopg",
+                "SELECT",
+                "id=",
+                "Sally",
+                "Administration",
+                "/home",
+            ] {
                 assert!(!error.contains(inside), "{inside} in {error}");
             }
             told.push(format!("{}\n  {error}", exchange["name"].as_str().unwrap()));
@@ -67,11 +93,35 @@ fn every_recorded_refusal_has_its_sentence_and_nothing_of_odoos_inside() {
 
 #[test]
 fn what_is_not_odoo_is_told_apart() {
-    assert!(decoded(200, "application/json", b"[1").unwrap_err().starts_with("odoo_cut_off"));
-    assert!(decoded(200, "application/json", b"").unwrap_err().starts_with("odoo_cut_off"));
-    assert!(decoded(200, "application/json", b"\xff\xfe").unwrap_err().starts_with("odoo_cut_off"));
-    assert!(decoded(200, "text/html", b"<html>login").unwrap_err().starts_with("not_odoo"));
-    assert!(decoded(502, "text/html", b"bad gateway").unwrap_err().starts_with("not_odoo"));
-    assert!(decoded(500, "application/json", b"{}").unwrap_err().starts_with("not_odoo"));
+    assert!(
+        decoded(200, "application/json", b"[1")
+            .unwrap_err()
+            .starts_with("odoo_cut_off")
+    );
+    assert!(
+        decoded(200, "application/json", b"")
+            .unwrap_err()
+            .starts_with("odoo_cut_off")
+    );
+    assert!(
+        decoded(200, "application/json", b"\xff\xfe")
+            .unwrap_err()
+            .starts_with("odoo_cut_off")
+    );
+    assert!(
+        decoded(200, "text/html", b"<html>login")
+            .unwrap_err()
+            .starts_with("not_odoo")
+    );
+    assert!(
+        decoded(502, "text/html", b"bad gateway")
+            .unwrap_err()
+            .starts_with("not_odoo")
+    );
+    assert!(
+        decoded(500, "application/json", b"{}")
+            .unwrap_err()
+            .starts_with("not_odoo")
+    );
     assert_eq!(decoded(200, "application/json", b"null").unwrap(), "null");
 }

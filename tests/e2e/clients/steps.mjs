@@ -1,0 +1,44 @@
+// What every TypeScript client does with a Gatepost: list, search, read,
+// count, find, describe, and be refused well. `client` is connected; `call`
+// hides what differs between the SDKs.
+import assert from "node:assert/strict";
+
+export const TOOLS = ["count_records", "describe_model", "find_by_name", "list_models", "read_records", "search_records"];
+
+export async function steps({ list, call, say }) {
+  const names = (await list()).map((tool) => tool.name).sort();
+  assert.deepEqual(names, TOOLS);
+  say(`lists ${names.length} tools`);
+
+  const text = async (name, args) => {
+    const result = await call(name, args);
+    assert.notEqual(result.isError, true, `${name}: ${JSON.stringify(result.content)}`);
+    return result.content[0].text;
+  };
+  const found = await text("search_records", { model: "res.partner", domain: [["is_company", "=", true]], fields: ["name", "email"], limit: 3 });
+  const [id, name] = found.split("\n")[1].split(" | ");
+  say(`searches: ${id} is ${name}`);
+  const cursor = /cursor `([^`]+)`/.exec(found)?.[1];
+  assert.ok(cursor, "three companies are not all of them");
+  const second = await text("search_records", { model: "res.partner", domain: [["is_company", "=", true]], fields: ["name", "email"], limit: 3, cursor });
+  assert.ok(!second.includes(`\n${id} | `), "the next page begins behind the first");
+  say("turns the page");
+  assert.ok((await text("read_records", { model: "res.partner", ids: [Number(id)], fields: ["name"] })).includes(name));
+  say("reads it by its id");
+  assert.match(await text("count_records", { model: "res.partner" }), /^[1-9]\d* records/);
+  say("counts");
+  assert.ok((await text("find_by_name", { model: "res.partner", name: name.slice(0, 6) })).includes(`${id} | `));
+  say("finds it by its name");
+  assert.match(await text("list_models", { query: "partner" }), /res\.partner \| /);
+  assert.match(await text("describe_model", { model: "res.partner" }), /\nname: char/);
+  say("describes the model");
+
+  const refused = await call("search_records", { model: "res.partner", domain: [["nam", "=", "x"]] });
+  assert.equal(refused.isError, true);
+  assert.match(refused.content[0].text, /did you mean `name`/);
+  const unknown = await call("count_records", { model: "no.such.model" });
+  assert.equal(unknown.isError, true);
+  say("is told what to do instead");
+  await assert.rejects(call("no_such_tool", {}), (error) => error.code === -32602);
+  say("is refused an unknown tool");
+}

@@ -1,0 +1,133 @@
+//! Who may know whom: a folder imports only from folders above it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The folders, in the order in which they may know each other.
+const ORDER: [&str; 17] = [
+    "names",
+    "odoo",
+    "identity",
+    "limits",
+    "mcp",
+    "policy",
+    "shape",
+    "audit",
+    "upstream",
+    "access",
+    "tools",
+    "gateway",
+    "telemetry",
+    "config",
+    "edge",
+    "demo",
+    "cli",
+];
+
+/// Imports against the order, each with its reason.
+const EXCEPTIONS: [(&str, &str); 0] = [];
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// The folders that a text names as `crate::folder`, in a `use` or in place.
+fn imported(text: &str) -> Vec<&'static str> {
+    let plain: String = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .flat_map(|line| [line, " "])
+        .collect();
+    let mut found = Vec::new();
+    for part in plain.split("crate::").skip(1) {
+        let part = part.trim_start();
+        for folder in ORDER {
+            let group = part.strip_prefix('{').map(|inside| {
+                // The names at the first level of a group.
+                let mut depth = 0;
+                let mut names = vec![String::new()];
+                for char in inside.chars() {
+                    match char {
+                        '{' => depth += 1,
+                        '}' if depth == 0 => break,
+                        '}' => depth -= 1,
+                        ',' if depth == 0 => names.push(String::new()),
+                        other if depth == 0 => names.last_mut().unwrap().push(other),
+                        _ => {}
+                    }
+                }
+                names
+            });
+            let names = group.unwrap_or_else(|| vec![part.to_owned()]);
+            let named = |name: &String| {
+                name.trim().strip_prefix(folder).is_some_and(|rest| {
+                    !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+                })
+            };
+            if names.iter().any(named) {
+                found.push(folder);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_folder_imports_only_from_folders_above_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut wrong = Vec::new();
+    for (rank, folder) in ORDER.iter().enumerate() {
+        for file in files(&root.join(folder)) {
+            if file.components().any(|part| part.as_os_str() == "tests")
+                || file.ends_with("tests.rs")
+            {
+                continue;
+            }
+            for other in imported(&fs::read_to_string(&file).unwrap()) {
+                let above = ORDER.iter().position(|name| *name == other).unwrap() <= rank;
+                if !above && !EXCEPTIONS.contains(&(*folder, other)) {
+                    wrong.push(format!("{} imports `{other}`", file.display()));
+                }
+            }
+        }
+    }
+    wrong.sort();
+    wrong.dedup();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_folder_has_its_place_in_the_order() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut folders: Vec<String> = fs::read_dir(root)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+        .collect();
+    folders.sort();
+    let mut order: Vec<&str> = ORDER.to_vec();
+    order.sort_unstable();
+    assert_eq!(folders, order);
+}
+
+#[test]
+fn pingoras_types_stay_in_the_edge() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for file in files(&root) {
+        let inside = file.starts_with(root.join("edge"));
+        let names = fs::read_to_string(&file).unwrap().contains("pingora::");
+        assert!(inside || !names, "{}", file.display());
+    }
+}
