@@ -334,6 +334,7 @@ mod tests {
         .unwrap()
     }
 
+    #[expect(clippy::unwrap_in_result, reason = "a test")]
     fn fitted(field: &str, value: Value) -> Result<Value, String> {
         let schema = schema();
         let path = FieldPath::try_from(field).unwrap();

@@ -9,7 +9,7 @@ use super::{
     access::{self, User},
     domain::{self, ids},
     refusal::{Refusal, result},
-    table::{Field, Table},
+    table::{Field, Table, value as value_of},
 };
 
 /// Answers a request, from its path on.
@@ -198,7 +198,7 @@ impl<'a> Call<'a> {
             "search" => Ok(self
                 .search()?
                 .iter()
-                .map(|row| self.table.value(row, "id").clone())
+                .map(|row| value_of(row, "id").clone())
                 .collect()),
             "search_count" if !self.arguments.contains_key("domain") => {
                 Err(Refusal::arguments("missing a required argument: 'domain'"))
@@ -298,7 +298,7 @@ impl<'a> Call<'a> {
                 .next()
                 .is_some_and(|word| word.eq_ignore_ascii_case("desc"));
             found.sort_by(|a, b| {
-                let key = |row| self.sort_key(field, self.table.value(row, name));
+                let key = |row| self.sort_key(field, value_of(row, name));
                 let order = domain::compare(&key(a), &key(b)).unwrap_or(std::cmp::Ordering::Equal);
                 if down { order.reverse() } else { order }
             });
@@ -336,9 +336,10 @@ impl<'a> Call<'a> {
             Some(related) => ids(value)
                 .first()
                 .and_then(|id| related.rows.get(id))
-                .map_or(Value::from("\u{10ffff}"), |row| {
-                    Value::from(related.display_name(row))
-                }),
+                .map_or_else(
+                    || Value::from("\u{10ffff}"),
+                    |row| Value::from(related.display_name(row)),
+                ),
             None if field.kind != "boolean" && value == &Value::Bool(false) => {
                 Value::from("\u{10ffff}")
             }
@@ -441,7 +442,7 @@ impl<'a> Call<'a> {
 
     fn record(&self, row: &Map<String, Value>, fields: &[&str]) -> Result<Value, Refusal> {
         let mut record = Map::new();
-        record.insert("id".to_owned(), self.table.value(row, "id").clone());
+        record.insert("id".to_owned(), value_of(row, "id").clone());
         for name in fields {
             let Some(field) = self.table.fields.get(name) else {
                 continue;
@@ -452,7 +453,7 @@ impl<'a> Call<'a> {
                     text: "Internal Server Error",
                 });
             }
-            let value = self.table.value(row, name);
+            let value = value_of(row, name);
             let related = field
                 .relation
                 .and_then(|model| self.company.tables.get(model));
@@ -463,7 +464,7 @@ impl<'a> Call<'a> {
                         Some(other) if self.arguments.get("load") != Some(&Value::Null) => {
                             json!([other.get("id"), related.display_name(other)])
                         }
-                        Some(other) => related.value(other, "id").clone(),
+                        Some(other) => value_of(other, "id").clone(),
                         None => Value::Bool(false),
                     }
                 }
@@ -490,11 +491,11 @@ impl<'a> Call<'a> {
             ("sale.order", _) => "order_id",
             _ => "partner_id",
         };
-        let id = self.table.value(row, "id");
+        let id = value_of(row, "id");
         related
             .rows
             .values()
-            .filter(|other| related.value(other, back) == id)
+            .filter(|other| value_of(other, back) == id)
             .filter_map(|other| other.get("id").cloned())
             .collect()
     }

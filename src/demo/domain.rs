@@ -5,9 +5,18 @@
 
 use serde_json::{Map, Value};
 
-use super::{Company, access::User, refusal::Refusal, table::Table};
+use super::{
+    Company,
+    access::User,
+    refusal::Refusal,
+    table::{Table, value as value_of},
+};
 
 /// The condition of one record.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "JSON has six kinds of values for good"
+)]
 pub(super) fn matches(
     company: &Company,
     user: User,
@@ -98,7 +107,7 @@ impl Condition<'_> {
                 table.label, table.model
             )));
         }
-        let value = table.value(row, first);
+        let value = value_of(row, first);
         let Some(rest) = rest else {
             return match self.operator {
                 "any" | "not any" => {
@@ -146,14 +155,14 @@ impl Condition<'_> {
         if self.path != "id" {
             seen = ids(value);
         }
-        let mut parent = table.value(row, "parent_id").clone();
+        let mut parent = value_of(row, "parent_id").clone();
         for _ in 0..20 {
             let up = ids(&parent);
             seen.extend(&up);
             let Some(next) = up.first().and_then(|id| table.rows.get(id)) else {
                 break;
             };
-            parent = table.value(next, "parent_id").clone();
+            parent = value_of(next, "parent_id").clone();
         }
         seen.iter().any(|id| wanted.contains(id))
     }
@@ -268,6 +277,10 @@ fn wild(text: &str, pattern: &str) -> bool {
 }
 
 /// The ids in a value: one, several, or none.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "JSON has six kinds of values for good"
+)]
 pub(super) fn ids(value: &Value) -> Vec<u32> {
     let one = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
     match value {

@@ -42,11 +42,6 @@ pub(super) enum Group {
 }
 
 impl Table {
-    /// The value of a field, `false` when it is not set.
-    pub(super) fn value<'a>(&self, row: &'a Map<String, Value>, field: &str) -> &'a Value {
-        row.get(field).unwrap_or(&Value::Bool(false))
-    }
-
     /// What people call a record.
     pub(super) fn display_name(&self, row: &Map<String, Value>) -> String {
         ["complete_name", "name"]
@@ -57,4 +52,9 @@ impl Table {
                 str::to_owned,
             )
     }
+}
+
+/// The value of a field, `false` when it is not set.
+pub(super) fn value<'a>(row: &'a Map<String, Value>, field: &str) -> &'a Value {
+    row.get(field).unwrap_or(&Value::Bool(false))
 }

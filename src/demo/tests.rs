@@ -20,7 +20,7 @@ fn asked(company: &Company, key: &str, path: &str, body: &Value) -> (u16, Value)
     (response.status().as_u16(), body)
 }
 
-fn count(key: &str, model: &str, domain: Value) -> Value {
+fn count(key: &str, model: &str, domain: &Value) -> Value {
     asked(
         &company(),
         key,
@@ -32,7 +32,7 @@ fn count(key: &str, model: &str, domain: Value) -> Value {
 
 #[test]
 fn domains_find_what_odoo_would() {
-    let partners = |domain| count(ADMIN_KEY, "res.partner", domain);
+    let partners = |domain: Value| count(ADMIN_KEY, "res.partner", &domain);
     assert_eq!(partners(json!([["name", "ilike", "AZURE"]])), 1);
     assert_eq!(partners(json!([["complete_name", "=like", "Azure%"]])), 2);
     assert_eq!(
@@ -57,8 +57,8 @@ fn domains_find_what_odoo_would() {
 
 #[test]
 fn everybody_sees_what_is_theirs() {
-    assert_eq!(count(ADMIN_KEY, "sale.order", json!([])), 40);
-    assert_eq!(count(SALES_KEY, "sale.order", json!([])), 11);
+    assert_eq!(count(ADMIN_KEY, "sale.order", &json!([])), 40);
+    assert_eq!(count(SALES_KEY, "sale.order", &json!([])), 11);
     let (status, error) = asked(
         &company(),
         INTERNAL_KEY,
@@ -108,6 +108,10 @@ const REPLAYED: [&str; 19] = [
     "err.fields_unknown",
 ];
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "JSON has six kinds of values for good"
+)]
 #[test]
 fn it_refuses_as_the_recorded_odoo_did() {
     let recorded = include_str!("../../tests/fixtures/odoo19/recordings.jsonl");
@@ -150,19 +154,8 @@ fn it_refuses_as_the_recorded_odoo_did() {
         if let Some(error) = wanted["body"]["name"].as_str() {
             let got: Value = serde_json::from_slice(response.body()).unwrap();
             assert_eq!(got["name"], error, "{name}");
-            let keys = |value: &Value| {
-                value
-                    .as_object()
-                    .unwrap()
-                    .keys()
-                    .cloned()
-                    .collect::<std::collections::BTreeSet<_>>()
-            };
-            let both: Vec<_> = ["name", "message", "arguments", "context", "debug"]
-                .iter()
-                .filter(|key| keys(&got).contains(**key))
-                .collect();
-            assert_eq!(both.len(), 5, "{name}");
+            let keys = ["name", "message", "arguments", "context", "debug"];
+            assert!(keys.iter().all(|key| got.get(key).is_some()), "{name}");
         }
     }
     assert_eq!(replayed, REPLAYED.len());

@@ -79,7 +79,7 @@ impl Gateway {
     #[expect(clippy::unused_async, reason = "introspection will wait here")]
     pub async fn welcome(&self, head: Head, story: &mut Story) -> Result<Guest, Reply> {
         let cors = origin::cors(&head.headers);
-        match self.admit(head, story) {
+        match self.admit(&head, story) {
             Ok(Welcome::Guest(guest)) => Ok(Guest { cors, ..*guest }),
             Ok(Welcome::Preflight) => Err(origin::preflight().with_all(&cors)),
             // A page that may not call us may not read why either.
@@ -90,13 +90,13 @@ impl Gateway {
         }
     }
 
-    fn admit(&self, head: Head, story: &mut Story) -> Result<Welcome, Refusal> {
+    fn admit(&self, head: &Head, story: &mut Story) -> Result<Welcome, Refusal> {
         let instance = self
             .routes
             .find(head.host.as_deref(), &head.path)
             .ok_or(Refusal::NoRoute)?;
         story.instance = Some(instance.name().clone());
-        origin::check(&head, &self.routes, &self.allowed_origins)?;
+        origin::check(head, &self.routes, &self.allowed_origins)?;
         if head.method == Method::OPTIONS && head.headers.contains_key(header::ORIGIN) {
             return Ok(Welcome::Preflight);
         }
@@ -112,10 +112,10 @@ impl Gateway {
         if head.method != Method::POST {
             return Err(Refusal::MethodNotAllowed);
         }
-        if !is_json(&head) {
+        if !is_json(head) {
             return Err(Refusal::UnsupportedMedia);
         }
-        let accepts = Accepts::read(&head);
+        let accepts = Accepts::read(head);
         if !accepts.json && !accepts.events {
             return Err(Refusal::NotAcceptable);
         }

@@ -131,32 +131,30 @@ impl Refusal {
         let reply = match exit {
             Exit::Http(status) => Reply::text(status, &self.to_string()),
             Exit::Protocol { status, code, data } => {
-                let message = match self {
+                let mut message = self.to_string();
+                if matches!(self, Self::Internal(_)) {
                     // The number finds the log line, and says nothing else.
-                    Self::Internal(_) => format!("{self}, request {}", story.request_id),
-                    _ => self.to_string(),
-                };
+                    message = format!("{message}, request {}", story.request_id);
+                }
                 Reply::json(status, mcp::failure(id, code, &message, data))
             }
         };
-        match self {
-            Self::MethodNotAllowed => {
-                reply.with(header::ALLOW, HeaderValue::from_static("POST, OPTIONS"))
-            }
-            Self::Unauthenticated(why) => {
-                let challenge = if why.is_missing() {
-                    "Bearer realm=\"gatepost\""
-                } else {
-                    // RFC 6750 section 3.1.
-                    "Bearer realm=\"gatepost\", error=\"invalid_token\""
-                };
-                reply.with(
-                    header::WWW_AUTHENTICATE,
-                    HeaderValue::from_static(challenge),
-                )
-            }
-            _ => reply,
+        if let Self::Unauthenticated(why) = self {
+            let challenge = if why.is_missing() {
+                "Bearer realm=\"gatepost\""
+            } else {
+                // RFC 6750 section 3.1.
+                "Bearer realm=\"gatepost\", error=\"invalid_token\""
+            };
+            return reply.with(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static(challenge),
+            );
         }
+        if matches!(self, Self::MethodNotAllowed) {
+            return reply.with(header::ALLOW, HeaderValue::from_static("POST, OPTIONS"));
+        }
+        reply
     }
 }
 

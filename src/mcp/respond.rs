@@ -88,12 +88,13 @@ pub fn failure(id: Option<&RequestId>, code: i32, message: &str, data: Option<Va
 }
 
 /// A notification of progress (MCP, utilities, "Progress").
-pub fn progress(token: &ProgressToken, progress: u32, message: &str) -> Bytes {
+pub fn progress(token: &ProgressToken, step: u32, message: &str) -> Bytes {
     #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
     struct Progress<'a> {
-        progress_token: &'a ProgressToken,
-        progress: u32,
+        #[serde(rename = "progressToken")]
+        token: &'a ProgressToken,
+        #[serde(rename = "progress")]
+        step: u32,
         message: &'a str,
     }
     #[derive(Serialize)]
@@ -104,8 +105,8 @@ pub fn progress(token: &ProgressToken, progress: u32, message: &str) -> Bytes {
     }
 
     let params = Progress {
-        progress_token: token,
-        progress,
+        token,
+        step,
         message,
     };
     let notification = Notification {

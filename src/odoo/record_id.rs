@@ -55,7 +55,7 @@ impl<'de> Deserialize<'de> for RecordId {
 
             fn visit_u64<E: de::Error>(self, number: u64) -> Result<RecordId, E> {
                 i64::try_from(number)
-                    .map_err(|_| E::custom(InvalidRecordId(number.to_string())))
+                    .map_err(|_too_large| E::custom(InvalidRecordId(number.to_string())))
                     .and_then(|number| self.visit_i64(number))
             }
 

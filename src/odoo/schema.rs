@@ -285,6 +285,10 @@ fn text(value: &Value) -> Option<Box<str>> {
 }
 
 /// The choices of `[[key, label], …]`. Keys may be numbers in old models.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "JSON has six kinds of values for good"
+)]
 fn choices(selection: &Value) -> Vec<Choice> {
     let Value::Array(pairs) = selection else {
         return Vec::new();

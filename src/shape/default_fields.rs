@@ -56,9 +56,10 @@ const WELL_KNOWN: [(&str, i32); 45] = [
     ("job_title", 56),
 ];
 
-/// A model's most useful stored fields: at most ten, best first. Never bytes,
-/// long or formatted text, and never a list of records: one that points to a
-/// model the user may not read makes Odoo refuse the whole.
+/// A model's most useful stored fields: at most ten, best first.
+///
+/// Never bytes, long or formatted text, and never a list of records: one that
+/// points to a model the user may not read makes Odoo refuse the whole.
 pub fn default_fields(schema: &Schema) -> Vec<FieldName> {
     let mut scored: Vec<(i32, &Field)> = schema
         .fields()

@@ -3,7 +3,7 @@
 use super::{
     Shaped,
     default_fields::{is_noise, score},
-    text::one_line,
+    text::{add, one_line},
 };
 use crate::odoo::{Field, FieldName, ModelName, Schema};
 
@@ -55,10 +55,13 @@ pub fn describe(
         shown += 1;
     }
     if shown < fields.len() {
-        text.push_str(&format!(
-            "{} more; name fields or give a query\n",
-            fields.len() - shown
-        ));
+        add(
+            &mut text,
+            format_args!(
+                "{} more; name fields or give a query\n",
+                fields.len() - shown
+            ),
+        );
     }
     if matches!(wanted, Wanted::Relevant) {
         others(&mut text, schema, &fields, budget_bytes);
@@ -79,7 +82,7 @@ fn others(text: &mut String, schema: &Schema, told: &[&Field], budget_bytes: usi
     text.push_str("others (name them in `fields` for more): ");
     for (at, name) in names.iter().enumerate() {
         if text.len() + name.len() + 40 > budget_bytes {
-            text.push_str(&format!(", and {} more", names.len() - at));
+            add(text, format_args!(", and {} more", names.len() - at));
             break;
         }
         if at > 0 {
@@ -126,9 +129,12 @@ fn found<'s>(schema: &'s Schema, query: &str) -> Vec<&'s Field> {
 fn line(field: &Field, whole: bool) -> String {
     let mut line = format!("{}: {}", field.name, field.kind);
     if let Some(relation) = &field.relation {
-        line.push_str(&format!(" -> {relation}"));
+        add(&mut line, format_args!(" -> {relation}"));
     }
-    line.push_str(&format!(", \"{}\"", one_line(&field.label, 60)));
+    add(
+        &mut line,
+        format_args!(", \"{}\"", one_line(&field.label, 60)),
+    );
     for (holds, word) in [
         (field.required, "required"),
         (field.readonly, "read-only"),
@@ -145,7 +151,7 @@ fn line(field: &Field, whole: bool) -> String {
         }
     }
     if let Some(currency) = &field.currency_field {
-        line.push_str(&format!(", in {currency}"));
+        add(&mut line, format_args!(", in {currency}"));
     }
     if !field.choices.is_empty() {
         let most = if whole { 60 } else { CHOICES };
@@ -162,13 +168,16 @@ fn line(field: &Field, whole: bool) -> String {
                 }
             })
             .collect();
-        line.push_str(&format!(", one of {}", choices.join(", ")));
+        add(&mut line, format_args!(", one of {}", choices.join(", ")));
         if field.choices.len() > most {
-            line.push_str(&format!(", … {} more", field.choices.len() - most));
+            add(
+                &mut line,
+                format_args!(", … {} more", field.choices.len() - most),
+            );
         }
     }
     if whole && let Some(help) = &field.help {
-        line.push_str(&format!("; {}", one_line(help, 300)));
+        add(&mut line, format_args!("; {}", one_line(help, 300)));
     }
     line.push('\n');
     line

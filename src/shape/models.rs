@@ -2,7 +2,10 @@
 
 use serde::Deserialize;
 
-use super::{Shaped, text::one_line};
+use super::{
+    Shaped,
+    text::{add, one_line},
+};
 use crate::odoo::ModelName;
 
 /// A model and what people call it.
@@ -66,10 +69,10 @@ pub fn models(entries: &[&ModelEntry], query: Option<&str>, budget_bytes: usize)
         shown += 1;
     }
     if shown < ranked.len() {
-        text.push_str(&format!(
-            "{} more models; give a query\n",
-            ranked.len() - shown
-        ));
+        add(
+            &mut text,
+            format_args!("{} more models; give a query\n", ranked.len() - shown),
+        );
     }
     Shaped { text, shown }
 }

@@ -76,7 +76,7 @@ mod tests {
         #[test]
         fn a_cursor_finds_its_page_and_no_other_search(offset in 0_u64..1_000_000, shown in 0_usize..200) {
             let cursor = Page { offset }.next(shown, b"a");
-            prop_assert_eq!(Page::parse(&cursor, b"a").unwrap().offset, offset + shown as u64);
+            prop_assert_eq!(Page::parse(&cursor, b"a").unwrap().offset, offset + u64::try_from(shown).unwrap());
             prop_assert!(Page::parse(&cursor, b"b").is_err());
         }
 

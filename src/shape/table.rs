@@ -3,7 +3,7 @@
 use super::{
     Rows, Shaped,
     rows::{Cell, Row},
-    text::{CELL_CHARS, one_line, plain},
+    text::{CELL_CHARS, add, one_line, plain},
 };
 use crate::odoo::{Field, FieldKind, FieldName, Schema};
 
@@ -65,10 +65,16 @@ pub fn table(
     }
     let mut notes = String::new();
     if !same.is_empty() {
-        notes.push_str(&format!("same in all rows: {}\n", same.join(" | ")));
+        add(
+            &mut notes,
+            format_args!("same in all rows: {}\n", same.join(" | ")),
+        );
     }
     if !empty.is_empty() {
-        notes.push_str(&format!("empty in all rows: {}\n", empty.join(", ")));
+        add(
+            &mut notes,
+            format_args!("empty in all rows: {}\n", empty.join(", ")),
+        );
     }
     let mut text = String::from("id");
     for (_, name) in &kept {
@@ -118,17 +124,17 @@ fn one_by_one(
             {
                 cut.push(name.as_str());
             } else {
-                record.push_str(&format!("{name}: {value}\n"));
+                add(&mut record, format_args!("{name}: {value}\n"));
             }
         }
         if !empty.is_empty() {
-            record.push_str(&format!("empty: {}\n", empty.join(", ")));
+            add(&mut record, format_args!("empty: {}\n", empty.join(", ")));
         }
         if !cut.is_empty() {
-            record.push_str(&format!(
-                "cut to fit, read them apart: {}\n",
-                cut.join(", ")
-            ));
+            add(
+                &mut record,
+                format_args!("cut to fit, read them apart: {}\n", cut.join(", ")),
+            );
         }
         if shown > 0 && text.len() + record.len() > budget_bytes {
             break;

@@ -1,26 +1,34 @@
 //! Text of strangers, made safe for one line.
 
+use std::fmt::{self, Write as _};
+
 /// Characters that are shown of one cell of a table.
 pub(super) const CELL_CHARS: usize = 160;
 
-/// A text in one line: line ends and tabs as `\n` and `\t`, our column sign
-/// `|` as `\|`, other control characters and those that turn the direction of
-/// writing left out, and no more than `max_chars` characters, with a note of
+/// Adds to a text. It cannot fail: a `String` takes all there is memory for.
+pub(super) fn add(text: &mut String, part: fmt::Arguments<'_>) {
+    let written = text.write_fmt(part);
+    debug_assert!(written.is_ok(), "a String takes all");
+}
+
+/// A text in one line, of no more than `max_chars` characters and a note of
 /// how many there are beyond.
+///
+/// Line ends and tabs become `\n` and `\t`, our column sign `|` becomes `\|`;
+/// other control characters and those that turn the direction of writing are
+/// left out.
 ///
 /// Records are written by anybody who sent a mail to the company; what stands
 /// in one must stay in its cell.
 pub fn one_line(text: &str, max_chars: usize) -> String {
     let mut line = String::with_capacity(text.len().min(max_chars) + 8);
-    let mut taken = 0;
-    let mut chars = text.trim().chars();
-    for char in chars.by_ref() {
+    let mut chars = text.trim().chars().enumerate();
+    for (taken, char) in chars.by_ref() {
         if taken == max_chars {
             let rest = 1 + chars.count();
-            line.push_str(&format!("…(+{rest} chars)"));
+            add(&mut line, format_args!("…(+{rest} chars)"));
             return line;
         }
-        taken += 1;
         match char {
             '\n' | '\u{2028}' | '\u{2029}' | '\u{85}' | '\u{b}' | '\u{c}' => line.push_str("\\n"),
             '\r' => {}

@@ -29,7 +29,7 @@ pub(super) const TOOL: Tool = Tool {
 struct Arguments {
     /// The model, such as `res.partner`.
     model: ModelName,
-    /// Odoo domain, such as [["state","=","sale"]]; all records when left out.
+    /// Odoo domain, such as `[["state","=","sale"]]`; all records when left out.
     #[serde(default)]
     domain: DomainArgument,
     /// Whether archived records count too.

@@ -30,7 +30,7 @@ pub(super) const TOOL: Tool = Tool {
 struct Arguments {
     /// The model, such as `sale.order`.
     model: ModelName,
-    /// Technical names of fields to tell all about, such as ["state"].
+    /// Technical names of fields to tell all about, such as `["state"]`.
     #[serde(default)]
     fields: Vec<FieldName>,
     /// A word in the name or label of fields, such as `date`.

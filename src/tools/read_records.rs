@@ -36,10 +36,10 @@ pub(super) const TOOL: Tool = Tool {
 struct Arguments {
     /// The model, such as `res.partner`.
     model: ModelName,
-    /// The ids of the records, 1 to 200 of them, such as [7, 12].
+    /// The ids of the records, 1 to 200 of them, such as `[7, 12]`.
     #[schemars(extend("minItems" = 1, "maxItems" = 200))]
     ids: Vec<RecordId>,
-    /// Technical names of fields, such as ["name","email"]; without dots.
+    /// Technical names of fields, such as `["name","email"]`; without dots.
     #[serde(default)]
     fields: Vec<FieldName>,
     /// Company, language, time zone.

@@ -36,10 +36,10 @@ pub(super) const TOOL: Tool = Tool {
 struct Arguments {
     /// The model, such as `res.partner`.
     model: ModelName,
-    /// Odoo domain, such as [["is_company","=",true],["name","ilike","azure"]]; "|", "&", "!" stand before what they join. All records when left out.
+    /// Odoo domain, such as `[["is_company","=",true],["name","ilike","azure"]]`; "|", "&", "!" stand before what they join. All records when left out.
     #[serde(default)]
     domain: DomainArgument,
-    /// Technical names of fields, such as ["name","email"]; without dots.
+    /// Technical names of fields, such as `["name","email"]`; without dots.
     #[serde(default)]
     fields: Vec<FieldName>,
     /// How many records, 1 to 200. Default 20.

@@ -92,10 +92,11 @@ impl CallError {
     pub fn may_be_one_field(&self) -> bool {
         matches!(
             self,
-            Self::Fault(Fault::Access(
-                AccessKind::Field(_) | AccessKind::Model | AccessKind::Record
-            )) | Self::Fault(Fault::Unknown | Fault::Database)
-                | Self::NotOdoo { status: 500, .. }
+            Self::Fault(
+                Fault::Access(AccessKind::Field(_) | AccessKind::Model | AccessKind::Record)
+                    | Fault::Database
+                    | Fault::Unknown
+            ) | Self::NotOdoo { status: 500, .. }
         )
     }
 }

@@ -1,8 +1,4 @@
 //! The edge from outside: opened from a configuration, run, and told to leave.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a helper of a test fails like the test itself"
-)]
 
 use std::{
     io::{Read, Write},

@@ -3,8 +3,8 @@ use serde_json::{Value, json};
 
 use super::{Domain, Operand, Term};
 
-fn parsed(value: Value) -> Result<Value, String> {
-    Domain::parse(&value)
+fn parsed(value: &Value) -> Result<Value, String> {
+    Domain::parse(value)
         .map(|domain| domain.to_json())
         .map_err(|error| error.to_string())
 }
@@ -12,11 +12,11 @@ fn parsed(value: Value) -> Result<Value, String> {
 #[test]
 fn conditions_side_by_side_are_joined_by_a_written_and() {
     assert_eq!(
-        parsed(json!([["a", "=", 1], ["b", "=", 2], ["c", "=", 3]])).unwrap(),
+        parsed(&json!([["a", "=", 1], ["b", "=", 2], ["c", "=", 3]])).unwrap(),
         json!(["&", "&", ["a", "=", 1], ["b", "=", 2], ["c", "=", 3]])
     );
     assert_eq!(
-        parsed(json!([
+        parsed(&json!([
             "|",
             ["a", "=", 1],
             ["b", "=", 2],
@@ -30,26 +30,26 @@ fn conditions_side_by_side_are_joined_by_a_written_and() {
 
 #[test]
 fn what_is_meant_beyond_doubt_is_taken() {
-    assert_eq!(parsed(json!([])).unwrap(), json!([]));
+    assert_eq!(parsed(&json!([])).unwrap(), json!([]));
     assert_eq!(
-        parsed(json!("[[\"a\", \"=\", 1]]")).unwrap(),
+        parsed(&json!("[[\"a\", \"=\", 1]]")).unwrap(),
         json!([["a", "=", 1]])
     );
     assert_eq!(
-        parsed(json!(["a", "=", 1])).unwrap(),
+        parsed(&json!(["a", "=", 1])).unwrap(),
         json!([["a", "=", 1]])
     );
     assert_eq!(
-        parsed(json!([["a", "==", null]])).unwrap(),
+        parsed(&json!([["a", "==", null]])).unwrap(),
         json!([["a", "=", false]])
     );
     assert_eq!(
-        parsed(json!([["a", "NOT  IN", [1]]])).unwrap(),
+        parsed(&json!([["a", "NOT  IN", [1]]])).unwrap(),
         json!([["a", "not in", [1]]])
     );
-    assert_eq!(parsed(json!([[1, "=", 1]])).unwrap(), json!([[1, "=", 1]]));
+    assert_eq!(parsed(&json!([[1, "=", 1]])).unwrap(), json!([[1, "=", 1]]));
     assert_eq!(
-        parsed(json!([["line_ids", "any", [["qty", ">", 1]]]])).unwrap(),
+        parsed(&json!([["line_ids", "any", [["qty", ">", 1]]]])).unwrap(),
         json!([["line_ids", "any", [["qty", ">", 1]]]])
     );
 }
@@ -73,7 +73,7 @@ fn a_wrong_domain_is_refused_with_the_right_form() {
         json!(null),
     ];
     let told: Vec<String> = wrong
-        .into_iter()
+        .iter()
         .map(|value| parsed(value).unwrap_err())
         .collect();
     insta::assert_snapshot!(told.join("\n"));
@@ -83,7 +83,7 @@ fn a_wrong_domain_is_refused_with_the_right_form() {
 fn a_domain_is_bounded_in_terms_and_depth() {
     let many: Vec<Value> = (0..300).map(|_| json!(["a", "=", 1])).collect();
     assert!(
-        parsed(Value::Array(many))
+        parsed(&Value::Array(many))
             .unwrap_err()
             .contains("too large")
     );
@@ -91,7 +91,7 @@ fn a_domain_is_bounded_in_terms_and_depth() {
     for _ in 0..10 {
         deep = json!([["line_ids", "any", deep]]);
     }
-    assert!(parsed(deep).unwrap_err().contains("too large"));
+    assert!(parsed(&deep).unwrap_err().contains("too large"));
 }
 
 /// Any JSON at all.
