@@ -58,7 +58,7 @@ fn domains_find_what_odoo_would() {
 #[test]
 fn everybody_sees_what_is_theirs() {
     assert_eq!(count(ADMIN_KEY, "sale.order", &json!([])), 40);
-    assert_eq!(count(SALES_KEY, "sale.order", &json!([])), 11);
+    assert_eq!(count(SALES_KEY, "sale.order", &json!([])), 10);
     let (status, error) = asked(
         &company(),
         INTERNAL_KEY,
