@@ -10,3 +10,9 @@ mod config_layers;
 mod config_messages;
 #[cfg(test)]
 mod edge_serving;
+#[cfg(test)]
+mod reading;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod stage;

@@ -1,0 +1,290 @@
+//! The read tools in front of the sample company.
+
+use std::{net::TcpListener, sync::Arc};
+
+use gatepost::demo::{ADMIN_KEY, Company, INTERNAL_KEY, SALES_KEY};
+use serde_json::json;
+
+use crate::stage::{Stage, calling};
+
+const ANONYMOUS: (&str, &str) = ("GATEPOST_SERVER__ANONYMOUS_ROLE", "reader");
+
+#[test]
+fn a_search_asks_odoo_once_with_a_length_a_database_and_all_companies() {
+    let stage = Stage::open();
+    let (text, failed) = stage.call(
+        "search_records",
+        &json!({"model": "sale.order", "domain": [["state", "=", "Sales Order"], ["amount_total", ">", "5000"]], "fields": ["name", "amount_total"], "order": "name", "limit": 2}),
+    );
+    assert!(!failed, "{text}");
+    insta::assert_snapshot!(text.lines().take(4).collect::<Vec<_>>().join("\n"), @r"
+    id: 2
+    name: S00002
+    amount_total: 7298.72
+    id: 5
+    ");
+    let calls = stage.company.calls();
+    let searches: Vec<_> = calls
+        .iter()
+        .filter(|call| call.path.ends_with("sale.order/search_read"))
+        .collect();
+    let [search] = searches.as_slice() else {
+        panic!("{} searches", searches.len())
+    };
+    assert_eq!(
+        search.body,
+        json!({
+            "context": {"allowed_company_ids": [1, 2]},
+            "domain": ["&", ["state", "=", "sale"], ["amount_total", ">", 5000.0]],
+            "fields": ["name", "amount_total"], "limit": 3, "order": "name, id",
+        })
+    );
+    for call in &calls {
+        assert!(call.headers.contains_key("content-length"), "{}", call.path);
+        assert_eq!(call.headers["x-odoo-database"], "demo");
+        assert!(
+            !call.headers.contains_key("cookie") && !call.headers.contains_key("transfer-encoding")
+        );
+    }
+    let fields = calls
+        .iter()
+        .filter(|call| call.path.ends_with("sale.order/fields_get"))
+        .count();
+    stage.call("search_records", &json!({"model": "sale.order"}));
+    let again = stage
+        .company
+        .calls()
+        .iter()
+        .filter(|call| call.path.ends_with("sale.order/fields_get"))
+        .count();
+    assert_eq!((fields, again), (1, 1), "the fields are asked once");
+}
+
+#[test]
+fn pages_follow_each_other_without_a_gap_and_a_cursor_fits_its_search_alone() {
+    let stage = Stage::open();
+    let mut cursor = json!(null);
+    let mut seen = Vec::new();
+    for _ in 0..20 {
+        let (text, failed) = stage.call(
+            "search_records",
+            &json!({"model": "res.partner", "fields": ["name"], "limit": 7, "cursor": cursor}),
+        );
+        assert!(!failed, "{text}");
+        // The last page has so few that each stands alone.
+        seen.extend(text.lines().filter_map(|line| {
+            let id = line
+                .strip_prefix("id: ")
+                .or_else(|| line.split(" | ").next())?;
+            id.parse::<u32>().ok()
+        }));
+        let Some(next) = text
+            .split("cursor `")
+            .nth(1)
+            .and_then(|rest| rest.split('`').next())
+        else {
+            break;
+        };
+        cursor = json!(next);
+    }
+    let mut unique = seen.clone();
+    unique.sort_unstable();
+    unique.dedup();
+    assert_eq!((seen.len(), unique.len()), (37, 37));
+    let (text, failed) = stage.call(
+        "search_records",
+        &json!({"model": "crm.lead", "cursor": cursor}),
+    );
+    assert!(failed && text.contains("cursor"), "{text}");
+}
+
+#[test]
+fn one_field_that_cannot_be_read_does_not_cost_the_others() {
+    let stage = Stage::with(INTERNAL_KEY, &[ANONYMOUS]);
+    let (text, failed) = stage.call(
+        "search_records",
+        &json!({"model": "res.partner", "domain": [["name", "=", "Azure Interior"]], "fields": ["name", "sale_order_ids", "city", "email"]}),
+    );
+    assert!(!failed, "{text}");
+    assert!(
+        text.contains("Azure Interior") && text.contains("Fremont"),
+        "{text}"
+    );
+    assert!(
+        text.contains("does not let this user read them: `sale_order_ids`"),
+        "{text}"
+    );
+}
+
+#[test]
+fn ids_that_are_hidden_or_gone_are_named_and_the_rest_is_read() {
+    let stage = Stage::with(SALES_KEY, &[ANONYMOUS]);
+    let (text, failed) = stage.call(
+        "read_records",
+        &json!({"model": "sale.order", "ids": [2, 1, 999], "fields": ["name"]}),
+    );
+    assert!(!failed, "{text}");
+    assert!(
+        text.contains("name: S00002") && text.contains("not to be seen by this Odoo user: 1, 999"),
+        "{text}"
+    );
+    assert!(!text.contains("Sally"), "{text}");
+}
+
+#[test]
+fn what_cannot_be_asked_is_answered_with_what_can() {
+    let stage = Stage::open();
+    let mut told = Vec::new();
+    for (tool, arguments) in [
+        ("search_records", json!({"model": "Res Partner"})),
+        ("search_records", json!({"model": "res.partnr"})),
+        ("search_records", json!({"model": "res.users"})),
+        (
+            "search_records",
+            json!({"model": "res.partner", "fields": ["nam", "emial"]}),
+        ),
+        (
+            "search_records",
+            json!({"model": "res.partner", "domain": [["countri_id.code", "=", "BE"]]}),
+        ),
+        (
+            "search_records",
+            json!({"model": "res.partner", "domain": [["user_id.password", "ilike", "a"]]}),
+        ),
+        (
+            "search_records",
+            json!({"model": "res.partner", "domain": [["credit", ">", 5]]}),
+        ),
+        (
+            "search_records",
+            json!({"model": "res.partner", "domain": {"name": "x"}}),
+        ),
+        (
+            "search_records",
+            json!({"model": "sale.order", "domain": [["state", "=", "confirmed"]]}),
+        ),
+        (
+            "search_records",
+            json!({"model": "sale.order", "order": "total desc"}),
+        ),
+        (
+            "search_records",
+            json!({"model": "sale.order", "limit": 5000}),
+        ),
+        (
+            "search_records",
+            json!({"model": "sale.order", "limit": "ten"}),
+        ),
+        (
+            "search_records",
+            json!({"model": "sale.order", "colour": 1}),
+        ),
+        ("search_records", json!({})),
+        ("read_records", json!({"model": "sale.order", "ids": ["1"]})),
+        ("read_records", json!({"model": "sale.order", "ids": []})),
+        (
+            "read_records",
+            json!({"model": "sale.order", "ids": [99999]}),
+        ),
+        (
+            "count_records",
+            json!({"model": "sale.order", "context": {"company_ids": [9]}}),
+        ),
+        (
+            "count_records",
+            json!({"model": "sale.order", "context": {"lang": "tlh"}}),
+        ),
+        (
+            "count_records",
+            json!({"model": "sale.order", "context": {"tz": "Mars/Base"}}),
+        ),
+        (
+            "count_records",
+            json!({"model": "sale.order", "context": {"uid": 1}}),
+        ),
+        (
+            "describe_model",
+            json!({"model": "sale.order", "fields": ["stat"]}),
+        ),
+        (
+            "find_by_name",
+            json!({"model": "res.partner", "name": "zzzz"}),
+        ),
+        ("list_models", json!({"query": "zzzz"})),
+    ] {
+        let (text, _) = stage.call(tool, &arguments);
+        assert!(
+            !text.contains("Traceback") && !text.contains("/opt/odoo"),
+            "{text}"
+        );
+        told.push(format!(
+            "{tool} {arguments}\n  {}",
+            text.lines().next().unwrap_or_default()
+        ));
+    }
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn an_odoo_that_is_not_there_is_a_tool_error_that_says_when_to_try_again() {
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let company = Arc::new(Company::new(jiff::civil::date(2026, 11, 21)));
+    let stage = Stage::before(&format!("http://{free}"), company, ADMIN_KEY, &[ANONYMOUS]);
+    let (text, failed) = stage.call("count_records", &json!({"model": "res.partner"}));
+    assert!(failed);
+    assert_eq!(
+        text,
+        "Odoo cannot be reached; nothing was sent, try again in a minute, then tell the administrator"
+    );
+}
+
+#[test]
+fn progress_is_told_on_the_stream_of_the_call() {
+    let stage = Stage::open();
+    let mut message = calling("count_records", &json!({"model": "res.partner"}));
+    message["params"]["_meta"] = json!({"progressToken": "p-7"});
+    let answer = stage.request(
+        "POST",
+        "/mcp",
+        &[
+            "Content-Type: application/json",
+            "Accept: application/json, text/event-stream",
+        ],
+        &message.to_string(),
+    );
+    assert_eq!(answer.header("content-type").unwrap(), "text/event-stream");
+    assert!(
+        answer.body.contains(
+            r#""method":"notifications/progress","params":{"progressToken":"p-7","progress":"#
+        ),
+        "{}",
+        answer.body
+    );
+    assert!(
+        answer.body.contains("records of `res.partner` match"),
+        "{}",
+        answer.body
+    );
+}
+
+#[test]
+fn a_batch_of_the_oldest_revision_is_answered_as_one() {
+    let stage = Stage::open();
+    let batch = json!([
+        {"jsonrpc": "2.0", "id": 1, "method": "ping"},
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        {"jsonrpc": "2.0", "id": 2, "method": "nope"},
+        7,
+    ]);
+    let answers = stage.post(&batch).json();
+    let ids: Vec<_> = answers
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|answer| answer["id"].clone())
+        .collect();
+    assert_eq!(ids, [json!(1), json!(2), json!(null)]);
+}

@@ -1,0 +1,192 @@
+//! A gateway in process on port 0, in front of the sample company.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use gatepost::{
+    config::{Sources, load},
+    demo::{ADMIN_KEY, Company, DATABASE},
+    edge::{Edge, Stop},
+    telemetry::Metrics,
+};
+use serde_json::{Value, json};
+
+/// A running gateway; dropping it stops it.
+pub(crate) struct Stage {
+    pub(crate) address: SocketAddr,
+    pub(crate) company: Arc<Company>,
+    stop: Stop,
+    runner: Option<thread::JoinHandle<()>>,
+}
+
+/// An answer, taken apart.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    /// The text of a tool's answer, and whether it tells of a failure.
+    pub(crate) fn tool(&self) -> (String, bool) {
+        let result = &self.json()["result"];
+        let text = result["content"][0]["text"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{}", self.body));
+        (text.to_owned(), result["isError"] == json!(true))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        self.head.lines().find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name)
+                .then(|| value.trim().to_owned())
+        })
+    }
+}
+
+impl Stage {
+    /// A gateway with one instance `demo`, open to everybody who is local.
+    pub(crate) fn open() -> Self {
+        Self::with(ADMIN_KEY, &[("GATEPOST_SERVER__ANONYMOUS_ROLE", "reader")])
+    }
+
+    /// A gateway that acts with a key of the company, configured further.
+    pub(crate) fn with(key: &str, more: &[(&str, &str)]) -> Self {
+        let company = Arc::new(Company::new(jiff::civil::date(2026, 11, 21)));
+        let odoo = TcpListener::bind("127.0.0.1:0").unwrap();
+        odoo.set_nonblocking(true).unwrap();
+        let url = format!("http://{}", odoo.local_addr().unwrap());
+        let serving = Arc::clone(&company);
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                serving
+                    .serve(tokio::net::TcpListener::from_std(odoo).unwrap())
+                    .await;
+            });
+        });
+        Self::before(&url, company, key, more)
+    }
+
+    /// A gateway in front of whatever is at the URL.
+    pub(crate) fn before(
+        url: &str,
+        company: Arc<Company>,
+        key: &str,
+        more: &[(&str, &str)],
+    ) -> Self {
+        let mut settings = vec![
+            ("GATEPOST_SERVER__LISTEN", "127.0.0.1:0"),
+            ("GATEPOST_ADMIN__LISTEN", ""),
+            ("GATEPOST_INSTANCES__DEMO__URL", url),
+            ("GATEPOST_INSTANCES__DEMO__DATABASE", DATABASE),
+            ("GATEPOST_INSTANCES__DEMO__API_KEY", key),
+            ("GATEPOST_ROLES__READER__RULES", r#"[{ models = ["*"] }]"#),
+        ];
+        settings.extend_from_slice(more);
+        let checked = load(&Sources::with_environment(None, settings)).unwrap();
+        let gateway = Arc::new(ArcSwap::from_pointee(checked.assemble().unwrap()));
+        let edge = Edge::open(
+            &checked.config.server,
+            &checked.config.admin,
+            &gateway,
+            &Arc::new(Metrics::new()),
+        )
+        .unwrap();
+        let address = edge.addresses()[0];
+        let stop = edge.stop();
+        let runner = thread::spawn(move || edge.run_deaf());
+        Self {
+            address,
+            company,
+            stop,
+            runner: Some(runner),
+        }
+    }
+
+    /// Sends bytes and reads until the gateway closes.
+    pub(crate) fn send(&self, request: &[u8]) -> Answer {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        stream.write_all(request).unwrap();
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok())
+            .unwrap_or(0);
+        Answer {
+            status,
+            head: head.to_owned(),
+            body: body.to_owned(),
+        }
+    }
+
+    /// A request with more header lines; `Host` and what closes come by themselves.
+    pub(crate) fn request(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
+        if !headers
+            .iter()
+            .any(|line| line.to_lowercase().starts_with("host:"))
+        {
+            head.push_str(&format!("Host: {}\r\n", self.address));
+        }
+        for line in headers {
+            head.push_str(line);
+            head.push_str("\r\n");
+        }
+        if !body.is_empty() || method == "POST" {
+            head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        }
+        self.send(format!("{head}\r\n{body}").as_bytes())
+    }
+
+    /// A POST of a message, as a client of the handshake era sends it.
+    pub(crate) fn post(&self, message: &Value) -> Answer {
+        self.request(
+            "POST",
+            "/mcp",
+            &["Content-Type: application/json"],
+            &message.to_string(),
+        )
+    }
+
+    /// Calls a tool.
+    pub(crate) fn call(&self, tool: &str, arguments: &Value) -> (String, bool) {
+        self.post(&calling(tool, arguments)).tool()
+    }
+}
+
+/// A `tools/call` of the handshake era.
+pub(crate) fn calling(tool: &str, arguments: &Value) -> Value {
+    json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}})
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.stop.now();
+        if let Some(runner) = self.runner.take() {
+            drop(runner.join());
+        }
+    }
+}
