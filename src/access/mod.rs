@@ -28,9 +28,10 @@ use crate::{
     identity::Caller,
     mcp::{self, ProgressToken},
     names::InstanceName,
-    odoo::{Call, Effect, Inquiry, ModelName, Schema},
+    odoo::{Call, Effect, Fault, Inquiry, ModelName, Schema},
     policy::Policy,
     shape::ModelEntry,
+    upstream::CallError,
 };
 
 /// One caller's way to one instance, for one tool call.
@@ -70,7 +71,47 @@ impl Access<'_> {
         let begun = Instant::now();
         let answer = self.instance.send(&permitted).await;
         self.tally.count(begun.elapsed());
-        Ok(answer?)
+        match answer {
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(self.explain(permitted.get().model(), error.into()).await),
+        }
+    }
+
+    /// A model that is not there is told with near names, as far as the caller
+    /// may read them.
+    async fn explain(&self, model: &ModelName, denied: Denied) -> Denied {
+        let unknown = matches!(&denied, Denied::Call(error) if matches!(**error, CallError::Fault(Fault::UnknownModel)));
+        if !unknown {
+            return denied;
+        }
+        let Ok(models) = self.models().await else {
+            return denied;
+        };
+        let mut near: Vec<(usize, &ModelName)> = models
+            .iter()
+            .map(|entry| {
+                (
+                    strsim::damerau_levenshtein(entry.model.as_str(), model.as_str()),
+                    &entry.model,
+                )
+            })
+            .filter(|(distance, near)| {
+                *distance <= 1 + model.as_str().len() / 4 && self.may_read(near).is_ok()
+            })
+            .collect();
+        near.sort();
+        if near.is_empty() {
+            return denied;
+        }
+        let near: Vec<String> = near
+            .iter()
+            .take(3)
+            .map(|(_, near)| format!("`{near}`"))
+            .collect();
+        Denied::Unfit(format!(
+            "this Odoo has no model `{model}`; did you mean {}?",
+            near.join(", ")
+        ))
     }
 
     /// The fields of a model, as far as the caller may read it and the Odoo
@@ -83,7 +124,10 @@ impl Access<'_> {
         let permitted = self
             .policy
             .permit_inquiry(&self.caller.roles, self.name(), &inquiry)?;
-        self.instance.schema(model, &permitted, self.tally).await
+        match self.instance.schema(model, &permitted, self.tally).await {
+            Ok(schema) => Ok(schema),
+            Err(denied) => Err(self.explain(model, denied).await),
+        }
     }
 
     /// The models that both the Odoo user and the caller may read.

@@ -183,3 +183,67 @@ fn malformed_row(malformed: &Malformed) -> (StatusCode, Option<Value>, &'static 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Refusal, Story, Unauthenticated};
+    use crate::{
+        identity::{NoBearer, Unproved},
+        mcp::{Era, Malformed, RequestId},
+        names::{InstanceName, TraceId},
+        policy::Forbidden,
+    };
+
+    fn not_json() -> serde_json::Error {
+        serde_json::from_str::<u8>("{").unwrap_err()
+    }
+
+    fn all() -> Vec<Refusal> {
+        vec![
+            Refusal::Host("evil.example".to_owned()),
+            Refusal::Internal(not_json()),
+            Malformed::Batch("the batch is empty").into(),
+            Malformed::HeaderMismatch("`Mcp-Name` is missing".to_owned()).into(),
+            Malformed::Params("`name` must be the name of a tool".to_owned()).into(),
+            Malformed::MissingMeta("an object").into(),
+            Malformed::NotJson(not_json()).into(),
+            Malformed::NotARequest("`method` is missing".to_owned()).into(),
+            Malformed::UnknownMethod("nope".to_owned(), Era::Handshake).into(),
+            Malformed::UnknownMethod("nope".to_owned(), Era::Stateless).into(),
+            Malformed::UnsupportedVersion {
+                requested: "1999-01-01".to_owned(),
+            }
+            .into(),
+            Refusal::MethodNotAllowed,
+            Refusal::NotAcceptable,
+            Refusal::NoRole(Forbidden::Instance(
+                InstanceName::try_from("production").unwrap(),
+            )),
+            Refusal::NoRoute,
+            Refusal::Origin("https://evil.example".to_owned()),
+            Refusal::Unauthenticated(Unauthenticated::NoBearer(NoBearer::Missing)),
+            Refusal::Unauthenticated(Unauthenticated::Unproved(Unproved::Malformed)),
+            Refusal::UnknownTool("x".to_owned()),
+            Refusal::UnsupportedMedia,
+        ]
+    }
+
+    #[test]
+    fn the_whole_table_of_refusals() {
+        let rows: Vec<String> = all()
+            .iter()
+            .map(|refusal| {
+                let mut story = Story::new(TraceId::new(7));
+                let reply = refusal.reply(Some(&RequestId::Number(1)), &mut story);
+                let blame = story.blame.map_or("", super::Blame::as_str);
+                let body = String::from_utf8_lossy(&reply.body).trim().to_owned();
+                format!(
+                    "{} {blame} {}: {body}",
+                    reply.status.as_u16(),
+                    story.refusal.unwrap_or_default()
+                )
+            })
+            .collect();
+        insta::assert_snapshot!(rows.join("\n"));
+    }
+}

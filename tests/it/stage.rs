@@ -1,6 +1,7 @@
 //! A gateway in process on port 0, in front of the sample company.
 
 use std::{
+    fmt::Write as _,
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::Arc,
@@ -149,14 +150,14 @@ impl Stage {
             .iter()
             .any(|line| line.to_lowercase().starts_with("host:"))
         {
-            head.push_str(&format!("Host: {}\r\n", self.address));
+            write!(head, "Host: {}\r\n", self.address).unwrap();
         }
         for line in headers {
             head.push_str(line);
             head.push_str("\r\n");
         }
         if !body.is_empty() || method == "POST" {
-            head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+            write!(head, "Content-Length: {}\r\n", body.len()).unwrap();
         }
         self.send(format!("{head}\r\n{body}").as_bytes())
     }
