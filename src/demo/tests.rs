@@ -84,9 +84,12 @@ fn everybody_sees_what_is_theirs() {
     );
 }
 
-/// The recorded refusals that can be asked of any Odoo with the same models.
-/// Those left out want records, users or writing that this company has not.
-const REPLAYED: [&str; 19] = [
+/// The recorded exchanges that can be asked of any Odoo with the same models.
+///
+/// Those left out want records, rules, users or methods that this company has
+/// not: it only reads, and its records have other ids.
+const REPLAYED: [&str; 31] = [
+    "auth.ok",
     "auth.none",
     "auth.bad_key",
     "db.unknown",
@@ -106,14 +109,42 @@ const REPLAYED: [&str; 19] = [
     "err.access_company",
     "err.domain_unknown_field",
     "err.fields_unknown",
+    "err.domain_bad_leaf",
+    "att.raw_pdf",
+    "ok.search",
+    "ok.search_count",
+    "ok.read",
+    "ok.read_load_none",
+    "ok.name_search",
+    "ok.fields_get_attrs",
+    "ok.context_get",
+    "ver.web_version",
+    "ver.health",
 ];
+
+/// The kinds of values in a JSON text, without the values: of a list, those of
+/// its first element.
+fn shape(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(_) => "boolean".to_owned(),
+        Value::Number(_) => "number".to_owned(),
+        Value::String(_) => "text".to_owned(),
+        Value::Array(all) => format!("[{}]", all.first().map(shape).unwrap_or_default()),
+        Value::Object(map) => {
+            let mut keys: Vec<&str> = map.keys().map(String::as_str).collect();
+            keys.sort_unstable();
+            format!("{{{}}}", keys.join(","))
+        }
+    }
+}
 
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "JSON has six kinds of values for good"
 )]
 #[test]
-fn it_refuses_as_the_recorded_odoo_did() {
+fn it_answers_and_refuses_as_the_recorded_odoo_did() {
     let recorded = include_str!("../../tests/fixtures/odoo19/recordings.jsonl");
     let company = company();
     let mut replayed = 0;
@@ -156,6 +187,9 @@ fn it_refuses_as_the_recorded_odoo_did() {
             assert_eq!(got["name"], error, "{name}");
             let keys = ["name", "message", "arguments", "context", "debug"];
             assert!(keys.iter().all(|key| got.get(key).is_some()), "{name}");
+        } else if media(got) == "application/json" {
+            let got: Value = serde_json::from_slice(response.body()).unwrap();
+            assert_eq!(shape(&got), shape(&wanted["body"]), "{name}");
         }
     }
     assert_eq!(replayed, REPLAYED.len());

@@ -61,6 +61,53 @@ fn a_path_finds_an_instance_or_nothing_at_all() {
 }
 
 #[test]
+fn a_public_url_is_a_route_of_its_own_and_one_instance_never_answers_for_another() {
+    let company = std::sync::Arc::new(gatepost::demo::Company::new(jiff::civil::date(
+        2026, 11, 21,
+    )));
+    let stage = Stage::before(
+        "http://127.0.0.1:9",
+        company,
+        ADMIN_KEY,
+        &[
+            ("GATEPOST_SERVER__ANONYMOUS_ROLE", "reader"),
+            ("GATEPOST_INSTANCES__OTHER__URL", "http://127.0.0.1:9"),
+            ("GATEPOST_INSTANCES__OTHER__API_KEY", ADMIN_KEY),
+            (
+                "GATEPOST_INSTANCES__OTHER__PUBLIC_URLS",
+                "https://other.example.com/mcp,https://mcp.example.com/second/mcp",
+            ),
+        ],
+    );
+    let hello = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-06-18"}}).to_string();
+    let title = |path: &str, host: &str| {
+        let answer = stage.request("POST", path, &[JSON, &format!("Host: {host}")], &hello);
+        (
+            answer.status,
+            serde_json::from_str::<Value>(&answer.body).map_or(json!(null), |body| {
+                body["result"]["serverInfo"]["title"].clone()
+            }),
+        )
+    };
+    assert_eq!(
+        title("/mcp", "other.example.com"),
+        (200, json!("Odoo (other)"))
+    );
+    assert_eq!(
+        title("/MCP/", "OTHER.example.com:443"),
+        (200, json!("Odoo (other)"))
+    );
+    assert_eq!(
+        title("/second/mcp", "mcp.example.com"),
+        (200, json!("Odoo (other)"))
+    );
+    assert_eq!(title("/demo/mcp", "localhost"), (200, json!("Odoo (demo)")));
+    // With two instances the bare path is nobody's.
+    assert_eq!(title("/mcp", "localhost").0, 404);
+    assert_eq!(title("/mcp", "mcp.example.com").0, 404);
+}
+
+#[test]
 fn the_table_of_bad_requests() {
     let stage = Stage::open();
     let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
