@@ -238,8 +238,9 @@ fn ids_of(ids: &[i64]) -> String {
     }
 }
 
-/// Fields whose value opens something by itself.
-pub(super) fn is_secret(name: &str) -> bool {
+/// Whether a field's value opens something by itself, judged by its name: it is
+/// never shown, and nothing is searched or sorted by it.
+pub fn is_secret(name: &str) -> bool {
     [
         "password",
         "passwd",

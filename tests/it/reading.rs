@@ -168,6 +168,10 @@ fn what_cannot_be_asked_is_answered_with_what_can() {
             json!({"model": "sale.order", "order": "total desc"}),
         ),
         (
+            "count_records",
+            json!({"model": "sale.order", "domain": [["access_token", "=like", "a%"]]}),
+        ),
+        (
             "search_records",
             json!({"model": "sale.order", "limit": 5000}),
         ),
