@@ -126,8 +126,11 @@ impl Link {
         let _place = self.turns.take().await?;
         let limit = self.settings.timeout;
         match timeout(limit, self.attempt(&request, read)).await {
-            Ok(Ok(response)) => self.dialect.decode(response),
-            Ok(Err(error)) => Err(error),
+            Ok(Ok(response)) => self
+                .dialect
+                .decode(response)
+                .map_err(|error| may_have_run(error, read)),
+            Ok(Err(error)) => Err(may_have_run(error, read)),
             Err(_) if read => Err(CallError::TimedOut { limit }),
             Err(elapsed) => Err(CallError::OutcomeUnknown(elapsed.into())),
         }
@@ -196,9 +199,6 @@ impl Link {
                     self.keep(connection);
                     return Ok(response);
                 }
-                Err(Broken::Heard(error @ CallError::CutOff(_))) if !read => {
-                    return Err(CallError::OutcomeUnknown(Box::new(error)));
-                }
                 Err(Broken::Heard(error)) => return Err(error),
                 Err(Broken::Unheard(_)) if again => again = false,
                 Err(Broken::Unheard(error)) if read => return Err(CallError::CutOff(error.into())),
@@ -256,6 +256,26 @@ impl Link {
                 idle.push((Instant::now(), connection));
             }
         }
+    }
+}
+
+/// A change whose answer cannot be read may have run all the same: a proxy
+/// that gave up waiting, half an answer, one that is too large.
+pub(super) fn may_have_run(error: CallError, read: bool) -> CallError {
+    let silent = match &error {
+        CallError::CutOff(_) | CallError::TooLarge { .. } => true,
+        CallError::NotOdoo { status, .. } => *status < 300 || *status >= 500,
+        CallError::Busy { .. }
+        | CallError::Fault(_)
+        | CallError::NotSent(_)
+        | CallError::OutcomeUnknown(_)
+        | CallError::TimedOut { .. }
+        | CallError::Unreachable(_) => false,
+    };
+    if silent && !read {
+        CallError::OutcomeUnknown(Box::new(error))
+    } else {
+        error
     }
 }
 

@@ -396,3 +396,32 @@ fn settings_that_cannot_work_are_named() {
         .contains("`ca_file`")
     );
 }
+
+#[test]
+fn a_change_whose_answer_is_lost_has_an_unknown_outcome_and_a_read_has_not() {
+    let lost = |status| CallError::NotOdoo {
+        status,
+        said: super::call_error::Said(String::new()),
+    };
+    for (error, unknown) in [
+        (lost(502), true),
+        (lost(200), true),
+        (lost(404), false),
+        (CallError::TooLarge { limit: 1 }, true),
+        (
+            CallError::Busy {
+                retry_after: Duration::ZERO,
+            },
+            false,
+        ),
+    ] {
+        let told = super::link::may_have_run(error, false);
+        assert_eq!(
+            matches!(told, CallError::OutcomeUnknown(_)),
+            unknown,
+            "{told}"
+        );
+    }
+    let read = super::link::may_have_run(lost(502), true);
+    assert!(matches!(read, CallError::NotOdoo { .. }));
+}
