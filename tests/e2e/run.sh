@@ -41,7 +41,7 @@ conformance() {
     if node node_modules/@modelcontextprotocol/conformance/dist/index.js server \
         --url "$url" --requirements "$1" --expected-failures "conformance-$1.yml" \
         --output-dir results >"conformance-$1.log" 2>&1; then
-        sed -n '/=== SUMMARY ===/,$p' "conformance-$1.log" | grep -v '^✗' | tail -n 40
+        sed -n '/=== SUMMARY ===/,$p' "conformance-$1.log" | grep -v -e '^✗' -e '^Total' | tail -n 40
     else
         tail -n 120 "conformance-$1.log"
         return 1
