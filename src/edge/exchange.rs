@@ -121,12 +121,17 @@ impl<H: Host> Exchange<H> {
             drain: &self.drain,
             head_only,
         };
-        let (written, head_read) = match arrival {
+        // What follows something that could not be read cannot be told from a
+        // request: no byte of it may be taken for one (RFC 9112 section 11.2).
+        let mut readable = true;
+        let written = match arrival {
             Arrival::Nothing => return After::Drop,
-            Arrival::Request => (self.serve(session, account, manner).await, true),
+            Arrival::Request => self.serve(session, account, manner, &mut readable).await,
             Arrival::Unreadable(why) => {
+                readable = false;
+                session.set_keepalive(None);
                 let reply = why.reply(&mut account.story);
-                (finish(session, account, reply, manner).await, false)
+                finish(session, account, reply, manner).await
             }
         };
         match written {
@@ -137,7 +142,7 @@ impl<H: Host> Exchange<H> {
             }
         }
         // Pingora panics when asked for the body of a head that was not read.
-        if session.is_http2() || (head_read && session.is_body_done()) {
+        if session.is_http2() || (readable && session.is_body_done()) {
             After::Keep
         } else {
             After::Linger
@@ -150,6 +155,7 @@ impl<H: Host> Exchange<H> {
         session: &mut ServerSession,
         account: &mut Account,
         manner: Manner<'_>,
+        readable: &mut bool,
     ) -> Result<(), Gone> {
         let gateway = self.gateway.load_full();
         let head = head::head(session, self.local_listener);
@@ -170,6 +176,8 @@ impl<H: Host> Exchange<H> {
             }
             Err(NoBody::Gone) => Err(Gone),
             Err(NoBody::Unreadable(why)) => {
+                *readable = false;
+                session.set_keepalive(None);
                 let reply = why.reply(&mut account.story);
                 finish(session, account, reply, manner).await
             }

@@ -72,6 +72,18 @@ fn objection(session: &ServerSession, limit: usize) -> Option<Unreadable> {
         return Some(Unreadable::HeadTooLarge { limit });
     }
     let request = session.req_header();
+    // RFC 9112 section 6.1 allows to take both lengths, and warns of smuggling.
+    let mut codings = request.headers.get_all(header::TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next()
+        && (codings.next().is_some()
+            || !coding
+                .as_bytes()
+                .trim_ascii()
+                .eq_ignore_ascii_case(b"chunked")
+            || request.headers.contains_key(header::CONTENT_LENGTH))
+    {
+        return Some(Unreadable::HeadMalformed);
+    }
     let named = request
         .headers
         .get(header::HOST)

@@ -394,3 +394,39 @@ fn an_unknown_tool_and_a_hidden_one_look_alike() {
     );
     assert_eq!(answer.json()["error"]["code"], -32602);
 }
+
+#[test]
+fn no_byte_behind_a_broken_body_or_an_ambiguous_length_is_taken_for_a_request() {
+    let stage = Stage::open();
+    let ping = r#"{"jsonrpc":"2.0","id":77,"method":"ping"}"#;
+    let smuggled = format!(
+        "POST /mcp HTTP/1.1\r\nHost: localhost\r\n{JSON}\r\nContent-Length: {}\r\n\r\n{ping}",
+        ping.len()
+    );
+    let head = format!("POST /mcp HTTP/1.1\r\nHost: localhost\r\n{JSON}\r\n");
+    for broken in [
+        "Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n-1\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n3\r\nabcXX",
+        "Transfer-Encoding: xchunked\r\n\r\n",
+        "Transfer-Encoding: identity, chunked\r\n\r\n0\r\n\r\n",
+        "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcd",
+    ] {
+        // In one piece, and late: only what came before the close is answered.
+        for late in [false, true] {
+            let answer = stage.send_in_two(
+                format!("{head}{broken}").as_bytes(),
+                smuggled.as_bytes(),
+                late,
+            );
+            assert_eq!(answer.status, 400, "{broken:?}");
+            assert_eq!(
+                answer.header("connection").as_deref(),
+                Some("close"),
+                "{broken:?}"
+            );
+            assert!(!answer.body.contains("77"), "{broken:?}: {}", answer.body);
+        }
+    }
+}

@@ -143,6 +143,36 @@ impl Stage {
         }
     }
 
+    /// Sends bytes, and more of them at once or after the first answer came.
+    pub(crate) fn send_in_two(&self, first: &[u8], second: &[u8], late: bool) -> Answer {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        stream.write_all(first).unwrap();
+        let mut bytes = Vec::new();
+        if late {
+            let mut part = [0; 4096];
+            let read = stream.read(&mut part).unwrap();
+            bytes.extend_from_slice(part.get(..read).unwrap_or_default());
+        }
+        // Whether it is still taken, is the gateway's affair.
+        drop(stream.write_all(second));
+        drop(stream.read_to_end(&mut bytes));
+        let text = String::from_utf8(bytes).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok())
+            .unwrap_or(0);
+        Answer {
+            status,
+            head: head.to_owned(),
+            body: body.to_owned(),
+        }
+    }
+
     /// A request with more header lines; `Host` and what closes come by themselves.
     pub(crate) fn request(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
         let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
