@@ -65,10 +65,21 @@ impl Access<'_> {
                             operator.as_str()
                         ))
                     })?;
+                // Also for an empty one, which asks nothing else of the model.
+                self.may_read(&relation)?;
                 Operand::Domain(self.fit_domain(&relation, domain).await?)
             }
             Operand::Value(value) => Operand::Value(match &target {
-                Some(field) => fit_operand(field, &path, operator, value)?,
+                Some(field) => {
+                    let value = fit_operand(field, &path, operator, value)?;
+                    // Odoo looks a text up among the names of the related records.
+                    if let Some(relation) = &field.relation
+                        && !only_ids(&value)
+                    {
+                        self.may_read(relation)?;
+                    }
+                    value
+                }
                 None => value,
             }),
         };
@@ -117,6 +128,15 @@ impl Access<'_> {
     }
 }
 
+/// Whether a relation is compared with ids alone, or with nothing.
+fn only_ids(value: &Value) -> bool {
+    match value {
+        Value::Array(values) => values.iter().all(only_ids),
+        Value::Bool(_) | Value::Null | Value::Number(_) => true,
+        Value::Object(_) | Value::String(_) => false,
+    }
+}
+
 /// The fields that were asked for, each known and once. `id` is left out: it
 /// comes with every record.
 ///
@@ -144,11 +164,17 @@ pub fn fit_fields(
     }
 }
 
-/// The order, if every field in it is known and can be sorted by.
+/// The order, if every field in it is known and can be sorted by, and every
+/// model whose own order that means may be read.
 ///
 /// # Errors
-/// [`Denied::Unfit`].
-pub fn fit_order(schema: &Schema, model: &ModelName, order: &Order) -> Result<(), Denied> {
+/// [`Denied::Unfit`], or what `may_read` says.
+pub fn fit_order(
+    schema: &Schema,
+    model: &ModelName,
+    order: &Order,
+    may_read: impl Fn(&ModelName) -> Result<(), Denied>,
+) -> Result<(), Denied> {
     for name in order.fields() {
         let field = known(schema, model, name.as_str())?;
         not_secret(model, name.as_str())?;
@@ -156,6 +182,9 @@ pub fn fit_order(schema: &Schema, model: &ModelName, order: &Order) -> Result<()
             return Err(Denied::Unfit(format!(
                 "`{name}` of `{model}` cannot be sorted by; order by a stored field"
             )));
+        }
+        if let Some(relation) = &field.relation {
+            may_read(relation)?;
         }
     }
     Ok(())
@@ -405,6 +434,14 @@ mod tests {
         );
         let fields = fit_fields(&schema(), &model, &names[1..4]).unwrap();
         assert_eq!(fields.len(), 1);
-        assert!(fit_order(&schema(), &model, &Order::parse("count desc").unwrap()).is_err());
+        assert!(
+            fit_order(
+                &schema(),
+                &model,
+                &Order::parse("count desc").unwrap(),
+                |_| Ok(())
+            )
+            .is_err()
+        );
     }
 }

@@ -3,9 +3,13 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use serde_json::json;
 
 use super::{Access, Denied};
-use crate::odoo::{Call, FieldName};
+use crate::{
+    odoo::{Call, Context, Domain, FieldName, Order},
+    shape::Rows,
+};
 
 /// Calls that looking for the unreadable fields may take.
 const MAX_CALLS: u32 = 24;
@@ -45,6 +49,28 @@ impl Access<'_> {
         let Ok(ids) = self.call(call(&[FieldName::known("id")])).await else {
             return Err(Denied::Call(refused));
         };
+        // From here on by these ids: records that come or go between the calls
+        // must not look as if their fields were empty.
+        let template = call(&[FieldName::known("id")]);
+        let found: Vec<i64> = Rows::parse(&ids)?.ids().collect();
+        let domain = Domain::parse(&json!([["id", "in", found]]))
+            .map_err(|error| Denied::Unfit(error.to_string()))?;
+        let context = Context {
+            archived: true,
+            ..template.context().clone()
+        };
+        let limit = u32::try_from(found.len()).unwrap_or(u32::MAX);
+        let by_ids = |part: &[FieldName]| {
+            Call::search_read(
+                template.model().clone(),
+                &domain,
+                part,
+                &Order::default(),
+                0,
+                limit,
+            )
+            .in_context(context.clone())
+        };
         let mut reading = Reading {
             answers: vec![ids],
             left_out: Vec::new(),
@@ -58,7 +84,7 @@ impl Access<'_> {
                 continue;
             }
             calls += 1;
-            match self.call(call(part)).await {
+            match self.call(by_ids(part)).await {
                 Ok(answer) => reading.answers.push(answer),
                 Err(Denied::Call(error)) if error.may_be_one_field() => {
                     push_halves(&mut halves, part, &mut reading.left_out);

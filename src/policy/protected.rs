@@ -3,12 +3,15 @@
 /// Models that hold secrets, or through which an administrator's key can do
 /// anything: reading or writing them takes a rule that names them in full.
 /// A name ending in a dot covers all that begins with it.
-const PROTECTED: [&str; 20] = [
+const PROTECTED: [&str; 27] = [
     "auth.",
     "base.",
     "bus.",
+    "calendar.provider.config",
     "change.password.",
     "fetchmail.server",
+    "google.gmail.mixin",
+    "iap.account",
     "ir.actions.server",
     "ir.config_parameter",
     "ir.cron",
@@ -18,10 +21,14 @@ const PROTECTED: [&str; 20] = [
     "ir.model.data",
     "ir.model.fields",
     "ir.module.",
+    "ir.profile",
     "ir.rule",
     "ir.ui.view",
+    "mail.guest",
+    "mail.ice.server",
     "payment.provider",
     "payment.token",
+    "res.config.settings",
     "res.groups",
     "res.users",
 ];

@@ -165,7 +165,8 @@ fn written(row: &Row<'_>, name: &FieldName, schema: &Schema, max_chars: usize) -
     let field = schema.field(name.as_str());
     let kind = field.map_or(FieldKind::Unknown, |field| field.kind);
     let Some(cell) = row.cell(name.as_str()) else {
-        return String::new();
+        // Not read is not empty.
+        return "?".to_owned();
     };
     let set = !matches!(cell, Cell::Bool(false)) || kind == FieldKind::Boolean;
     if !set {
@@ -241,19 +242,20 @@ fn ids_of(ids: &[i64]) -> String {
 /// Whether a field's value opens something by itself, judged by its name: it is
 /// never shown, and nothing is searched or sorted by it.
 pub fn is_secret(name: &str) -> bool {
-    [
+    const PARTS: [&str; 8] = [
         "password",
         "passwd",
         "api_key",
         "apikey",
-        "access_token",
         "secret",
         "private_key",
-        "signup_token",
+        "credential",
         "oauth_access",
-    ]
-    .iter()
-    .any(|part| name.contains(part))
+    ];
+    const ENDS: [&str; 3] = ["_token", "_pass", "_pwd"];
+    name == "token"
+        || PARTS.iter().any(|part| name.contains(part))
+        || ENDS.iter().any(|end| name.ends_with(end))
 }
 
 #[cfg(test)]
@@ -335,6 +337,29 @@ mod tests {
             number_of("9007199254740993", FieldKind::Integer),
             "9007199254740993"
         );
+    }
+
+    #[test]
+    fn secrets_are_known_by_their_names_and_counters_are_none() {
+        for name in [
+            "access_token",
+            "account_token",
+            "smtp_pass",
+            "totp_secret",
+            "password",
+            "credential",
+        ] {
+            assert!(super::is_secret(name), "{name}");
+        }
+        for name in [
+            "payment_token_ids",
+            "token_id",
+            "support_tokenization",
+            "passenger",
+            "name",
+        ] {
+            assert!(!super::is_secret(name), "{name}");
+        }
     }
 
     proptest! {

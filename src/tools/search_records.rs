@@ -80,7 +80,7 @@ async fn search(access: &Access<'_>, arguments: Arguments) -> Result<String, Too
     } else {
         fit_fields(&schema, &model, &fields)?
     };
-    fit_order(&schema, &model, &order.0)?;
+    fit_order(&schema, &model, &order.0, |model| access.may_read(model))?;
     let order = order.0.total();
     let domain = access.fit_domain(&model, domain.0).await?;
     let (context, companies) = access.context(context.as_ref(), archived).await?;

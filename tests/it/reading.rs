@@ -292,3 +292,47 @@ fn a_batch_of_the_oldest_revision_is_answered_as_one() {
         .collect();
     assert_eq!(ids, [json!(1), json!(2), json!(null)]);
 }
+
+#[test]
+fn no_way_through_a_relation_reaches_a_model_the_role_may_not_read() {
+    let stage = Stage::with(
+        ADMIN_KEY,
+        &[
+            ANONYMOUS,
+            (
+                "GATEPOST_ROLES__READER__RULES",
+                r#"[{ models = ["res.partner"] }]"#,
+            ),
+        ],
+    );
+    for (domain, allowed) in [
+        (json!([["user_id", "=", 2]]), true),
+        (json!([["user_id", "in", [2, false]]]), true),
+        (json!([["user_id", "!=", false]]), true),
+        (json!([["user_id", "=", "Mitchell Admin"]]), false),
+        (json!([["user_id", "ilike", "mit"]]), false),
+        (json!([["user_id", "in", ["Mitchell Admin"]]]), false),
+        (json!([["user_id", "child_of", "Mitchell"]]), false),
+        (json!([["user_id", "any", []]]), false),
+        (json!([["user_id", "any", [[1, "=", 1]]]]), false),
+        (json!([["user_id.login", "=", "admin"]]), false),
+        (json!([["parent_id", "ilike", "azure"]]), true),
+    ] {
+        let (text, failed) = stage.call(
+            "count_records",
+            &json!({"model": "res.partner", "domain": domain}),
+        );
+        assert_eq!(!failed, allowed, "{domain}: {text}");
+    }
+    for (order, allowed) in [
+        ("user_id", false),
+        ("create_uid desc", false),
+        ("parent_id, name", true),
+    ] {
+        let (text, failed) = stage.call(
+            "search_records",
+            &json!({"model": "res.partner", "order": order}),
+        );
+        assert_eq!(!failed, allowed, "{order}: {text}");
+    }
+}
