@@ -123,6 +123,15 @@ impl<'a> Batch<'a> {
 }
 
 fn parse_envelope(body: &[u8]) -> Result<Envelope<'_>, Malformed> {
+    // A list is no message, though serde would take one by position.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(
+            match serde_json::from_slice::<serde::de::IgnoredAny>(body) {
+                Ok(_) => Malformed::NotARequest("a message is an object".to_owned()),
+                Err(error) => Malformed::NotJson(error),
+            },
+        );
+    }
     serde_json::from_slice(body).map_err(|error| match error.classify() {
         Category::Data => Malformed::NotARequest(error.to_string()),
         Category::Io | Category::Syntax | Category::Eof => Malformed::NotJson(error),

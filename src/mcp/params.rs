@@ -51,22 +51,14 @@ impl<'a> Params<'a> {
     /// # Errors
     /// [`Malformed::Params`] when they are no object or repeat a key.
     pub fn parse(raw: Option<&'a RawValue>) -> Result<Self, Malformed> {
-        raw.map_or_else(
-            || Ok(Self::default()),
-            |raw| {
-                serde_json::from_str(raw.get()).map_err(|error| {
-                    Malformed::Params(format!("`params` must be an object: {error}"))
-                })
-            },
-        )
+        raw.map_or_else(|| Ok(Self::default()), |raw| object(raw, "params"))
     }
 
     pub(super) fn meta(&self) -> Result<Meta<'a>, Malformed> {
         match self.meta {
             None => Ok(Meta::default()),
             Some(raw) if raw.get() == "null" => Ok(Meta::default()),
-            Some(raw) => serde_json::from_str(raw.get())
-                .map_err(|error| Malformed::Params(format!("`_meta` must be an object: {error}"))),
+            Some(raw) => object(raw, "_meta"),
         }
     }
 
@@ -100,6 +92,15 @@ impl<'a> Params<'a> {
                 .ok_or_else(|| Malformed::Params("`cursor` must be a text".to_owned())),
         }
     }
+}
+
+/// An object's known keys. A list is none, though serde would take one by position.
+fn object<'a, T: Deserialize<'a>>(raw: &'a RawValue, name: &str) -> Result<T, Malformed> {
+    if !raw.get().starts_with('{') {
+        return Err(Malformed::Params(format!("`{name}` must be an object")));
+    }
+    serde_json::from_str(raw.get())
+        .map_err(|error| Malformed::Params(format!("`{name}` does not fit: {error}")))
 }
 
 /// The text in a JSON string, if it is one.

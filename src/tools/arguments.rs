@@ -11,9 +11,15 @@ use crate::odoo::{Domain, Order};
 /// # Errors
 /// [`ToolError::Arguments`] names the argument and what was expected.
 pub(super) fn parse<T: DeserializeOwned>(json: &str) -> Result<T, ToolError> {
+    // A list is none, though serde would take one by position.
+    if !json.trim_start().starts_with('{') {
+        return Err(ToolError::Arguments(
+            "`arguments` must be an object".to_owned(),
+        ));
+    }
     let mut reader = serde_json::Deserializer::from_str(json);
     serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let path = error.path().to_string();
+        let path: String = error.path().to_string().chars().take(80).collect();
         let told = error.into_inner().to_string();
         // Where in the line it stands says nothing to a model that sent an object.
         let told = told.split(" at line ").next().unwrap_or(&told);

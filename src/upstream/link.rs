@@ -186,7 +186,8 @@ impl Link {
     async fn attempt(&self, request: &WireRequest, read: bool) -> Result<WireResponse, CallError> {
         let mut again = read;
         loop {
-            let mut connection = match self.kept(read) {
+            // The second time on a fresh one: those that were kept may have died together.
+            let mut connection = match self.kept(read && again) {
                 Some(connection) => connection,
                 None => self.open().await?,
             };
@@ -200,7 +201,13 @@ impl Link {
                     return Ok(response);
                 }
                 Err(Broken::Heard(error)) => return Err(error),
-                Err(Broken::Unheard(_)) if again => again = false,
+                Err(Broken::Unheard(_)) if again => {
+                    again = false;
+                    self.idle
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .clear();
+                }
                 Err(Broken::Unheard(error)) if read => return Err(CallError::CutOff(error.into())),
                 Err(Broken::Unheard(error)) => return Err(CallError::OutcomeUnknown(error.into())),
             }
