@@ -35,9 +35,9 @@ use crate::{
 /// hammer Odoo by asking.
 const READY_FOR: Duration = Duration::from_secs(2);
 
-/// How long all instances may take to answer it; probes give up after a second
-/// or a few.
-const READY_WITHIN: Duration = Duration::from_secs(3);
+/// How long all instances may take to answer it. Clearly more than the 3 s of a
+/// ping (`upstream/link.rs`): else one Odoo that hangs makes the others late too.
+const READY_WITHIN: Duration = Duration::from_secs(5);
 
 type Readiness = Vec<(InstanceName, Result<(), String>)>;
 
@@ -67,7 +67,7 @@ impl<H: Host> Admin<H> {
         }
     }
 
-    async fn answer(&self, method: &Method, path: &str) -> Reply {
+    pub(super) async fn answer(&self, method: &Method, path: &str) -> Reply {
         if !matches!(*method, Method::GET | Method::HEAD) {
             let allow = HeaderValue::from_static("GET, HEAD");
             return Reply::empty(StatusCode::METHOD_NOT_ALLOWED).with(header::ALLOW, allow);

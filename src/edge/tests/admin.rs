@@ -1,8 +1,22 @@
 //! What operators see.
 
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use std::{sync::Arc, time::Duration};
 
-use super::{Sign, Stage, plain, until};
+use arc_swap::ArcSwap;
+use http::{Method, StatusCode};
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpStream,
+    sync::{Notify, mpsc},
+};
+
+use super::{Actor, Sign, Stage, plain, until};
+use crate::{
+    config,
+    edge::{admin::Admin, bounds::Bounds, drain::Drain},
+    names::InstanceName,
+    telemetry::Metrics,
+};
 
 #[tokio::test]
 async fn readyz_says_which_instance_answers_and_asks_them_once_for_many_probes() {
@@ -28,6 +42,43 @@ async fn without_an_instance_that_answers_nobody_is_sent_here() {
     let stage = Stage::with_ready(Vec::new(), |_| {});
     let answer = stage.ask("/readyz").await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+}
+
+/// What `/readyz` answers when asking all instances takes so long.
+async fn readyz_after(ready_after: Duration) -> StatusCode {
+    let (signs, _kept) = mpsc::unbounded_channel();
+    let actor = Actor {
+        signs,
+        release: Arc::new(Notify::new()),
+        ready: vec![
+            (InstanceName::try_from("good").unwrap(), Ok(())),
+            (
+                InstanceName::try_from("hangs").unwrap(),
+                Err("it does not answer".to_owned()),
+            ),
+        ],
+        ready_after,
+    };
+    let admin = Admin::new(
+        Arc::new(ArcSwap::from_pointee(actor)),
+        Arc::new(Metrics::new()),
+        Bounds::from(&config::Server::default()),
+        Arc::new(Drain::new(Duration::ZERO)),
+    );
+    admin.answer(&Method::GET, "/readyz").await.status
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_instance_that_hangs_does_not_make_the_others_late() {
+    // A ping gives up after 3 s, and on a busy machine hears of it later still.
+    let answer = readyz_after(Duration::from_millis(3_500)).await;
+    assert_eq!(answer, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_does_not_wait_for_ever() {
+    let answer = readyz_after(Duration::from_mins(1)).await;
+    assert_eq!(answer, StatusCode::SERVICE_UNAVAILABLE);
 }
 
 #[tokio::test]

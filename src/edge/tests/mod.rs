@@ -50,6 +50,8 @@ struct Actor {
     signs: mpsc::UnboundedSender<Sign>,
     release: Arc<Notify>,
     ready: Vec<(InstanceName, Result<(), String>)>,
+    /// How long it takes to say who is ready.
+    ready_after: Duration,
 }
 
 #[derive(Clone)]
@@ -157,6 +159,7 @@ impl Host for Actor {
 
     async fn ready_instances(&self) -> Vec<(InstanceName, Result<(), String>)> {
         drop(self.signs.send(Sign::Began("readiness".to_owned())));
+        tokio::time::sleep(self.ready_after).await;
         self.ready.clone()
     }
 
@@ -220,6 +223,7 @@ impl Stage {
             signs: sender,
             release: Arc::clone(&release),
             ready,
+            ready_after: Duration::ZERO,
         };
         let gateway = Arc::new(ArcSwap::from_pointee(actor));
         let edge = Edge::open_before(&server, &admin, &gateway, &metrics).unwrap();

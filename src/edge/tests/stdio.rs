@@ -37,6 +37,7 @@ impl Pipe {
             signs: sender,
             release: Arc::clone(&release),
             ready: Vec::new(),
+            ready_after: Duration::ZERO,
         };
         let (input, stdin) = duplex(1 << 16);
         let (stdout, output) = duplex(1 << 16);
