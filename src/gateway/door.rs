@@ -79,5 +79,6 @@ fn unproved(kind: CallerKind, roles: Vec<RoleName>) -> Caller {
         kind,
         subject: Subject::proved(kind.as_str()),
         roles,
+        credential: None,
     }
 }
