@@ -61,7 +61,13 @@ async fn called(
         models: any(),
         operations: EFFECTS.to_vec(),
     };
-    let policy = Policy::new(BTreeMap::from([(role.clone(), Role { rules: vec![rule] })]));
+    let policy = Policy::new(BTreeMap::from([(
+        role.clone(),
+        Role {
+            rules: vec![rule],
+            ..Role::default()
+        },
+    )]));
     let caller = Caller {
         issuer: "gatepost".to_owned(),
         kind: CallerKind::ApiKey,
