@@ -6,7 +6,10 @@
 mod api_key;
 mod bearer;
 mod caller;
-#[cfg_attr(not(test), expect(dead_code, reason = "joined by the provider"))]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, unused_imports, reason = "joined by the provider")
+)]
 mod jwks;
 #[cfg_attr(not(test), expect(dead_code, reason = "joined by the provider"))]
 mod jwt;
