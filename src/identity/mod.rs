@@ -6,6 +6,8 @@
 mod api_key;
 mod bearer;
 mod caller;
+#[cfg_attr(not(test), expect(dead_code, reason = "joined by the provider"))]
+mod client_assertion;
 #[cfg_attr(
     not(test),
     expect(dead_code, unused_imports, reason = "joined by the provider")
