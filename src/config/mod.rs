@@ -6,6 +6,7 @@
 mod admin;
 mod assemble;
 mod check;
+mod credential;
 mod environment;
 mod file;
 mod form;
@@ -28,6 +29,7 @@ use serde::Deserialize;
 
 pub use admin::Admin;
 pub use assemble::CannotAssemble;
+pub use credential::Credential;
 pub use instance::Instance;
 pub use keys::Keys;
 pub use load::{Checked, load, load_admin, load_form};
@@ -36,7 +38,10 @@ pub use role::{Operation, Role, Rule};
 pub use server::{Server, Tls};
 pub use sources::Sources;
 
-use crate::names::{InstanceName, RoleName};
+use crate::{
+    names::{InstanceName, RoleName},
+    policy::Policy,
+};
 
 /// The whole configuration. Every key has its default here, in its type.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -54,4 +59,16 @@ pub struct Config {
     pub roles: BTreeMap<RoleName, Role>,
     /// Our own API keys.
     pub keys: Keys,
+}
+
+impl Config {
+    /// The roles as policy knows them.
+    pub fn policy(&self) -> Policy {
+        let roles = self.roles.iter();
+        Policy::new(
+            roles
+                .map(|(name, role)| (name.clone(), role.to_policy()))
+                .collect(),
+        )
+    }
 }
