@@ -6,6 +6,7 @@
 mod admin;
 mod assemble;
 mod check;
+mod credential;
 mod environment;
 mod facade;
 mod file;
@@ -32,6 +33,7 @@ use serde::Deserialize;
 
 pub use admin::Admin;
 pub use assemble::CannotAssemble;
+pub use credential::Credential;
 pub use facade::Facade;
 pub use grant::{CallerKind, Grant};
 pub use instance::Instance;
@@ -44,7 +46,10 @@ pub use role::{Operation, Role, Rule};
 pub use server::{Server, Tls};
 pub use sources::Sources;
 
-use crate::names::{InstanceName, ProviderName, RoleName};
+use crate::{
+    names::{InstanceName, ProviderName, RoleName},
+    policy::Policy,
+};
 
 /// The whole configuration. Every key has its default here, in its type.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -71,4 +76,16 @@ pub struct Config {
     pub limits: Limits,
     /// One client for all, where a provider lets none register.
     pub facade: Option<Facade>,
+}
+
+impl Config {
+    /// The roles as policy knows them.
+    pub fn policy(&self) -> Policy {
+        let roles = self.roles.iter();
+        Policy::new(
+            roles
+                .map(|(name, role)| (name.clone(), role.to_policy()))
+                .collect(),
+        )
+    }
 }

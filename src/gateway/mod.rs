@@ -15,6 +15,8 @@ mod refusal;
 mod reply;
 mod routes;
 mod story;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -11,7 +11,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use gatepost::{
-    config::{Sources, load},
+    config::{Checked, Sources, load},
     demo::{ADMIN_KEY, Company, DATABASE},
     edge::{Edge, Stop},
     telemetry::Metrics,
@@ -65,22 +65,7 @@ impl Stage {
 
     /// A gateway that acts with a key of the company, configured further.
     pub(crate) fn with(key: &str, more: &[(&str, &str)]) -> Self {
-        let company = Arc::new(Company::new(jiff::civil::date(2026, 11, 21)));
-        let odoo = TcpListener::bind("127.0.0.1:0").unwrap();
-        odoo.set_nonblocking(true).unwrap();
-        let url = format!("http://{}", odoo.local_addr().unwrap());
-        let serving = Arc::clone(&company);
-        thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            runtime.block_on(async {
-                serving
-                    .serve(tokio::net::TcpListener::from_std(odoo).unwrap())
-                    .await;
-            });
-        });
+        let (company, url) = company();
         Self::before(&url, company, key, more)
     }
 
@@ -91,16 +76,11 @@ impl Stage {
         key: &str,
         more: &[(&str, &str)],
     ) -> Self {
-        let mut settings = vec![
-            ("GATEPOST_SERVER__LISTEN", "127.0.0.1:0"),
-            ("GATEPOST_ADMIN__LISTEN", ""),
-            ("GATEPOST_INSTANCES__DEMO__URL", url),
-            ("GATEPOST_INSTANCES__DEMO__DATABASE", DATABASE),
-            ("GATEPOST_INSTANCES__DEMO__API_KEY", key),
-            ("GATEPOST_ROLES__READER__RULES", r#"[{ models = ["*"] }]"#),
-        ];
-        settings.extend_from_slice(more);
-        let checked = load(&Sources::with_environment(None, settings)).unwrap();
+        Self::of(&configuration(url, key, more), company)
+    }
+
+    /// A gateway of this configuration.
+    pub(crate) fn of(checked: &Checked, company: Arc<Company>) -> Self {
         let gateway = Arc::new(ArcSwap::from_pointee(checked.assemble().unwrap()));
         let edge = Edge::open(
             &checked.config.server,
@@ -206,6 +186,41 @@ impl Stage {
     pub(crate) fn call(&self, tool: &str, arguments: &Value) -> (String, bool) {
         self.post(&calling(tool, arguments)).tool()
     }
+}
+
+/// A sample company that answers, and its URL.
+pub(crate) fn company() -> (Arc<Company>, String) {
+    let company = Arc::new(Company::new(jiff::civil::date(2026, 11, 21)));
+    let odoo = TcpListener::bind("127.0.0.1:0").unwrap();
+    odoo.set_nonblocking(true).unwrap();
+    let url = format!("http://{}", odoo.local_addr().unwrap());
+    let serving = Arc::clone(&company);
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            serving
+                .serve(tokio::net::TcpListener::from_std(odoo).unwrap())
+                .await;
+        });
+    });
+    (company, url)
+}
+
+/// One instance `demo` with this URL and key, a role `reader`, and more.
+pub(crate) fn configuration(url: &str, key: &str, more: &[(&str, &str)]) -> Checked {
+    let mut settings = vec![
+        ("GATEPOST_SERVER__LISTEN", "127.0.0.1:0"),
+        ("GATEPOST_ADMIN__LISTEN", ""),
+        ("GATEPOST_INSTANCES__DEMO__URL", url),
+        ("GATEPOST_INSTANCES__DEMO__DATABASE", DATABASE),
+        ("GATEPOST_INSTANCES__DEMO__API_KEY", key),
+        ("GATEPOST_ROLES__READER__RULES", r#"[{ models = ["*"] }]"#),
+    ];
+    settings.extend_from_slice(more);
+    load(&Sources::with_environment(None, settings)).unwrap()
 }
 
 /// A `tools/call` of the handshake era.
