@@ -314,7 +314,9 @@ impl Provider {
 }
 
 fn algorithms() -> Vec<String> {
-    ["RS256", "PS256", "ES256", "EdDSA"].map(str::to_owned).into()
+    ["RS256", "PS256", "ES256", "EdDSA"]
+        .map(str::to_owned)
+        .into()
 }
 fn scope_claims() -> Vec<String> {
     ["/scope", "/scp"].map(str::to_owned).into()

@@ -64,7 +64,11 @@ fn address(text: &str) -> Option<IpAddr> {
         let inside = text.strip_prefix('[')?.split(']').next()?;
         inside.parse().ok()
     };
-    let with_port = || text.parse().ok().map(|socket: std::net::SocketAddr| socket.ip());
+    let with_port = || {
+        text.parse()
+            .ok()
+            .map(|socket: std::net::SocketAddr| socket.ip())
+    };
     text.parse()
         .ok()
         .or_else(bare)
@@ -88,7 +92,10 @@ mod tests {
                 )
             })
             .collect();
-        let trusted = ["10.0.0.0/8".parse().unwrap(), "127.0.0.1/32".parse().unwrap()];
+        let trusted = [
+            "10.0.0.0/8".parse().unwrap(),
+            "127.0.0.1/32".parse().unwrap(),
+        ];
         client_address(Some(peer.parse().unwrap()), &headers, &trusted)
             .unwrap()
             .to_string()
@@ -129,7 +136,11 @@ mod tests {
             ("proto=https;for=203.0.113.9", "203.0.113.9"),
             ("for=unknown", "10.0.0.2"),
         ] {
-            assert_eq!(client("10.0.0.2", &[("forwarded", value)]), expected, "{value}");
+            assert_eq!(
+                client("10.0.0.2", &[("forwarded", value)]),
+                expected,
+                "{value}"
+            );
         }
         assert_eq!(
             client("10.0.0.2", &[("x-forwarded-for", "::ffff:203.0.113.9")]),

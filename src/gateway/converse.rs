@@ -141,7 +141,9 @@ async fn call(
             let instance = guest.instance.name();
             gateway.policy.opens(roles, instance, tool.effect)
         };
-        return Err(gateway.sent_for_scopes(guest, &unknown(), enough).unwrap_or_else(unknown));
+        return Err(gateway
+            .sent_for_scopes(guest, &unknown(), enough)
+            .unwrap_or_else(unknown));
     }
     story.tool = Some(tool.name);
     let tally = Tally::default();
@@ -167,7 +169,9 @@ async fn call(
         Ok(text) => Ok(ToolResult::answer(text)),
         Err(tools::ToolError::Denied(Denied::Forbidden(why)))
             if let Some(refusal) = gateway.sent_for_scopes(guest, &why, |roles| {
-                gateway.policy.would_allow(roles, guest.instance.name(), &why)
+                gateway
+                    .policy
+                    .would_allow(roles, guest.instance.name(), &why)
             }) =>
         {
             Err(refusal)

@@ -4,9 +4,9 @@ use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use crate::{
     identity::{
-        Ambiguous, Bearer, Caller, CallerKind, Granted, Grants, KeptBearer, KeyId, Keyring, NoBearer,
-        NotAccepted, Now, Principal, Provider, Recollection, Unavailable, Unproved, Unproven,
-        choose_credential,
+        Ambiguous, Bearer, Caller, CallerKind, Granted, Grants, KeptBearer, KeyId, Keyring,
+        NoBearer, NotAccepted, Now, Principal, Provider, Recollection, Unavailable, Unproved,
+        Unproven, choose_credential,
     },
     limits::{Exhausted, PerAddress},
     names::{CredentialName, InstanceName, RoleName, Subject},
@@ -306,7 +306,11 @@ impl Admission {
     /// The provider to ask about a token: the one that it names, or the first
     /// that can say something of a token that names none.
     fn provider_for(&self, bearer: Bearer<'_>) -> Option<&Arc<Provider>> {
-        let named = || self.providers.iter().find(|one| one.may_have_issued(bearer));
+        let named = || {
+            self.providers
+                .iter()
+                .find(|one| one.may_have_issued(bearer))
+        };
         let asked = || self.providers.iter().find(|one| one.takes_opaque());
         match self.providers.as_slice() {
             [only] => Some(only),

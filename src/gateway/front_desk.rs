@@ -93,7 +93,8 @@ impl FacadeDesk {
         Ok(match self.facade.register(body) {
             Ok(client) => document(StatusCode::CREATED, client.to_string()).with_no_store(),
             Err(refused) => {
-                let told = json!({"error": refused.error(), "error_description": refused.to_string()});
+                let told =
+                    json!({"error": refused.error(), "error_description": refused.to_string()});
                 document(StatusCode::BAD_REQUEST, told.to_string()).with_no_store()
             }
         })
@@ -103,11 +104,7 @@ impl FacadeDesk {
     ///
     /// # Errors
     /// [`Refusal::Exhausted`].
-    pub(super) fn admit(
-        &self,
-        client: Option<std::net::IpAddr>,
-        now: Now,
-    ) -> Result<(), Refusal> {
+    pub(super) fn admit(&self, client: Option<std::net::IpAddr>, now: Now) -> Result<(), Refusal> {
         let _spent = self
             .registrations
             .reserve(client, now.steady)

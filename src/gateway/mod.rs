@@ -135,7 +135,9 @@ impl Gateway {
         }
         let challenge = |objection: &Objection| self.challenge(resource, objection);
         if head.token_in_query {
-            return Err(Refusal::TokenInQuery(challenge(&Objection::InvalidRequest).into()));
+            return Err(Refusal::TokenInQuery(
+                challenge(&Objection::InvalidRequest).into(),
+            ));
         }
         // Before the method: the first request of mcp-remote is a bare GET, to be challenged.
         let Entered {
@@ -155,11 +157,13 @@ impl Gateway {
             .await
             .map_err(|why| Refusal::of(why, challenge))?;
         story.caller = Some(caller.subject.clone());
-        self.policy.admit(&caller.roles, instance).map_err(|no_role| {
-            let enough = |roles: &[RoleName]| self.policy.admit(roles, instance).is_ok();
-            self.step_up(token.as_ref(), instance, resource, &no_role, enough)
-                .unwrap_or(Refusal::NoRole(no_role))
-        })?;
+        self.policy
+            .admit(&caller.roles, instance)
+            .map_err(|no_role| {
+                let enough = |roles: &[RoleName]| self.policy.admit(roles, instance).is_ok();
+                self.step_up(token.as_ref(), instance, resource, &no_role, enough)
+                    .unwrap_or(Refusal::NoRole(no_role))
+            })?;
         let caller = door::acting(caller, &credentials, &self.policy, instance)?;
         if head.method != Method::POST {
             return Err(Refusal::MethodNotAllowed("POST, OPTIONS"));
@@ -256,7 +260,13 @@ impl Gateway {
         enough: impl Fn(&[RoleName]) -> bool,
     ) -> Option<Refusal> {
         let resource = guest.resource.as_ref();
-        self.step_up(guest.token.as_ref(), guest.instance.name(), resource, why, enough)
+        self.step_up(
+            guest.token.as_ref(),
+            guest.instance.name(),
+            resource,
+            why,
+            enough,
+        )
     }
 
     /// How to get in, for `WWW-Authenticate`.

@@ -191,7 +191,10 @@ impl Refusal {
             Exit::Http(status) => Reply::text(status, &self.to_string()),
             Exit::Json(status) => Reply::json(
                 status,
-                Bytes::from(format!("{{\"error\":\"{}\"}}", self.to_string().replace(' ', "_"))),
+                Bytes::from(format!(
+                    "{{\"error\":\"{}\"}}",
+                    self.to_string().replace(' ', "_")
+                )),
             ),
             Exit::Protocol { status, code, data } => {
                 let mut message = self.to_string();
@@ -350,7 +353,9 @@ mod tests {
             refused(Unauthenticated::NoBearer(NoBearer::Several)),
             refused(Unauthenticated::NotAccepted(NotAccepted::Audience)),
             refused(Unauthenticated::Unproved(Unproved::Malformed)),
-            refused(Unauthenticated::Exhausted(Exhausted(Duration::from_secs(7)))),
+            refused(Unauthenticated::Exhausted(Exhausted(Duration::from_secs(
+                7,
+            )))),
             refused(Unauthenticated::Unavailable(unavailable)),
             Refusal::UnknownTool("x".to_owned()),
             Refusal::UnsupportedMedia,

@@ -78,7 +78,9 @@ pub enum Undiscovered {
     #[error("the provider's metadata cannot be read: {0}")]
     Unavailable(Arc<str>),
     /// It says it is somebody else: only the administrator can mend that.
-    #[error("the provider calls itself `{told}`; set `issuer` to exactly that if it is the right one (`{configured}` is configured)")]
+    #[error(
+        "the provider calls itself `{told}`; set `issuer` to exactly that if it is the right one (`{configured}` is configured)"
+    )]
     OtherIssuer {
         /// As it stands in the configuration.
         configured: Arc<str>,
@@ -161,9 +163,7 @@ impl Discovery {
                 pause.why = Some(why.clone());
                 // Another issuer at the same address is not the one we knew.
                 let mistaken = matches!(why, Undiscovered::OtherIssuer { .. });
-                self.known()
-                    .filter(|_| !mistaken)
-                    .ok_or(why)
+                self.known().filter(|_| !mistaken).ok_or(why)
             }
         }
     }

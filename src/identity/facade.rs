@@ -35,7 +35,9 @@ pub struct Facade {
 pub enum NoFacade {
     /// Clients compare the provider's name in the answer of a login with the
     /// one they know (RFC 9207), and ours is another one.
-    #[error("the provider names itself in what comes back from a login (RFC 9207), so that clients would refuse ours; the facade is off, and clients are sent to the provider")]
+    #[error(
+        "the provider names itself in what comes back from a login (RFC 9207), so that clients would refuse ours; the facade is off, and clients are sent to the provider"
+    )]
     NamesItself,
     /// The provider has no login.
     #[error("the provider's metadata has no `authorization_endpoint` and `token_endpoint`")]
@@ -49,7 +51,9 @@ pub enum RegistrationRefused {
     #[error("send a JSON object with `redirect_uris`")]
     Metadata,
     /// It wants codes sent to where none may go.
-    #[error("a redirect URI is not allowed here; ask the administrator of this gateway to add it to `facade.redirect_uris`")]
+    #[error(
+        "a redirect URI is not allowed here; ask the administrator of this gateway to add it to `facade.redirect_uris`"
+    )]
     RedirectUri,
 }
 
@@ -110,7 +114,10 @@ impl Facade {
             }
             for (name, list) in [
                 ("scopes_supported", &provider.scopes_supported),
-                ("response_modes_supported", &provider.response_modes_supported),
+                (
+                    "response_modes_supported",
+                    &provider.response_modes_supported,
+                ),
             ] {
                 if !list.is_empty() {
                     members.insert(name.to_owned(), json!(list));
@@ -228,7 +235,9 @@ mod tests {
     fn codes_go_only_where_they_may() {
         let register = |uris: &[&str]| {
             let body = json!({"redirect_uris": uris, "client_name": "x"}).to_string();
-            facade().register(body.as_bytes()).map(|told| told["client_id"].clone())
+            facade()
+                .register(body.as_bytes())
+                .map(|told| told["client_id"].clone())
         };
         for good in [
             "https://claude.ai/api/mcp/auth_callback",
@@ -251,13 +260,20 @@ mod tests {
             "https://localhost/callback",
             "",
         ] {
-            assert_eq!(register(&[bad]), Err(RegistrationRefused::RedirectUri), "{bad}");
+            assert_eq!(
+                register(&[bad]),
+                Err(RegistrationRefused::RedirectUri),
+                "{bad}"
+            );
         }
         assert_eq!(
             register(&["http://localhost/callback", "https://evil.example/"]),
             Err(RegistrationRefused::RedirectUri)
         );
         assert_eq!(register(&[]), Err(RegistrationRefused::Metadata));
-        assert_eq!(facade().register(b"[]").unwrap_err(), RegistrationRefused::Metadata);
+        assert_eq!(
+            facade().register(b"[]").unwrap_err(),
+            RegistrationRefused::Metadata
+        );
     }
 }

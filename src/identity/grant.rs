@@ -59,11 +59,9 @@ impl Grants {
         instance: &InstanceName,
     ) -> Granted {
         // Linear; grants have tens of entries.
-        Granted::sum(
-            self.0
-                .iter()
-                .filter(|grant| grant.fits(principal, provider, instance) && grant.has_scope(principal)),
-        )
+        Granted::sum(self.0.iter().filter(|grant| {
+            grant.fits(principal, provider, instance) && grant.has_scope(principal)
+        }))
     }
 
     /// What the holder of one of our own keys was granted besides what the key
@@ -90,7 +88,10 @@ impl Grants {
             .filter(|grant| grant.fits(principal, provider, instance))
             .partition(|grant| grant.has_scope(principal));
         let scopes_of = |grants: &[&Grant]| -> BTreeSet<Box<str>> {
-            grants.iter().filter_map(|grant| grant.scope.clone()).collect()
+            grants
+                .iter()
+                .filter_map(|grant| grant.scope.clone())
+                .collect()
         };
         let more = missing.iter().find(|one| {
             let with = held.iter().chain([*one]);
@@ -205,24 +206,46 @@ mod tests {
             (|_| {}, true),
             (|grant| grant.provider_role = Some("writer".into()), true),
             (|grant| grant.provider_role = Some("admin".into()), false),
-            (|grant| (grant.provider_role, grant.organization) = (Some("writer".into()), Some("acme".into())), true),
-            (|grant| (grant.provider_role, grant.organization) = (Some("writer".into()), Some("beta".into())), false),
+            (
+                |grant| {
+                    (grant.provider_role, grant.organization) =
+                        (Some("writer".into()), Some("acme".into()))
+                },
+                true,
+            ),
+            (
+                |grant| {
+                    (grant.provider_role, grant.organization) =
+                        (Some("writer".into()), Some("beta".into()))
+                },
+                false,
+            ),
             (|grant| grant.scope = Some("odoo:read".into()), true),
             (|grant| grant.scope = Some("odoo:write".into()), false),
             (|grant| grant.subject = Some(Subject::proved("alice")), true),
-            (|grant| grant.subject = Some(Subject::proved("Alice")), false),
+            (
+                |grant| grant.subject = Some(Subject::proved("Alice")),
+                false,
+            ),
             (|grant| grant.client_id = Some("claude".into()), true),
             (|grant| grant.client_id = Some("other".into()), false),
             (|grant| grant.kind = Some(CallerKind::User), true),
             (|grant| grant.kind = Some(CallerKind::Client), false),
             (|grant| grant.provider = Some(company()), true),
-            (|grant| grant.provider = Some(ProviderName::try_from("other").unwrap()), false),
+            (
+                |grant| grant.provider = Some(ProviderName::try_from("other").unwrap()),
+                false,
+            ),
             (|grant| grant.instances = BTreeSet::new(), false),
         ];
         for (index, (change, holds)) in rows.iter().enumerate() {
             let mut grant = grant("reader");
             change(&mut grant);
-            assert_eq!(!roles(vec![grant], "production").is_empty(), *holds, "row {index}");
+            assert_eq!(
+                !roles(vec![grant], "production").is_empty(),
+                *holds,
+                "row {index}"
+            );
         }
     }
 
@@ -254,7 +277,10 @@ mod tests {
                 grants.scopes_that_help(&alice(), &company(), &instance("production"), enough)?;
             Some(scopes.into_iter().collect::<Vec<_>>().join(" "))
         };
-        assert_eq!(helps(&[&read, &write]).as_deref(), Some("odoo:read odoo:write"));
+        assert_eq!(
+            helps(&[&read, &write]).as_deref(),
+            Some("odoo:read odoo:write")
+        );
         assert_eq!(helps(&[&read, &admin]), None);
         assert_eq!(helps(&[&read]), None);
     }

@@ -147,7 +147,12 @@ fn weight(principal: &Principal) -> u32 {
     let texts = principal.scopes.iter().map(|scope| scope.len() + 48);
     let audiences = principal.audiences.iter().map(|one| one.len() + 24);
     let roles = principal.roles.iter().map(|(role, organizations)| {
-        role.len() + 64 + organizations.iter().map(|one| one.len() + 48).sum::<usize>()
+        role.len()
+            + 64
+            + organizations
+                .iter()
+                .map(|one| one.len() + 48)
+                .sum::<usize>()
     });
     let bytes = 512 + texts.chain(audiences).chain(roles).sum::<usize>();
     u32::try_from(bytes).unwrap_or(u32::MAX)
@@ -216,12 +221,19 @@ mod tests {
         memory.good(key, &alice(now, 3_600), now);
         for (seconds, expected) in [(0, "good"), (47, "good"), (48, "renew"), (60, "once")] {
             let then = now.after(Duration::from_secs(seconds));
-            assert_eq!(told(&memory.recall(&key, None, then)), expected, "{seconds}");
+            assert_eq!(
+                told(&memory.recall(&key, None, then)),
+                expected,
+                "{seconds}"
+            );
         }
         let write = Some(Duration::from_secs(10));
         let then = now.after(Duration::from_secs(10));
         assert_eq!(told(&memory.recall(&key, write, then)), "once");
-        assert_eq!(told(&memory.recall(&memory.key("other"), None, now)), "nothing");
+        assert_eq!(
+            told(&memory.recall(&memory.key("other"), None, now)),
+            "nothing"
+        );
     }
 
     #[test]

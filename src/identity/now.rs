@@ -28,10 +28,7 @@ impl Now {
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         Self {
-            wall: self
-                .wall
-                .saturating_add(duration)
-                .unwrap_or(Timestamp::MAX),
+            wall: self.wall.saturating_add(duration).unwrap_or(Timestamp::MAX),
             steady: self.steady + duration,
         }
     }

@@ -147,7 +147,13 @@ mod tests {
 
     fn resource(url: &str) -> ProtectedResource {
         let scopes = vec!["openid".to_owned(), "profile".to_owned()];
-        ProtectedResource::new(url, "Odoo (production)", "https://id.example.com", Some("https://gw.example.com"), scopes)
+        ProtectedResource::new(
+            url,
+            "Odoo (production)",
+            "https://id.example.com",
+            Some("https://gw.example.com"),
+            scopes,
+        )
     }
 
     #[test]

@@ -26,7 +26,9 @@ pub enum Trouble {
     #[error("too many tokens are being looked up at once")]
     Busy,
     /// It does not take our own credentials.
-    #[error("the provider refuses our own credentials ({0}); check `client_id`, `client_auth` and the secret or key")]
+    #[error(
+        "the provider refuses our own credentials ({0}); check `client_id`, `client_auth` and the secret or key"
+    )]
     Credentials(Arc<str>),
     /// It cannot do what is configured.
     #[error("{0}")]

@@ -55,7 +55,10 @@ impl PerAddress {
         let key = block(address.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)));
         let spent = self.spent.get_with(key, Arc::default);
         self.allowance
-            .spend(&mut spent.lock().unwrap_or_else(PoisonError::into_inner), now)
+            .spend(
+                &mut spent.lock().unwrap_or_else(PoisonError::into_inner),
+                now,
+            )
             .map_err(|wait| Exhausted(Duration::from_secs(wait.as_secs() + 1)))?;
         Ok(Reserved {
             allowance: self.allowance,
@@ -82,9 +85,7 @@ impl Reserved {
 /// An IPv6 customer has a whole /64 at least.
 fn block(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)))
-        }
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
         v4 @ IpAddr::V4(_) => v4,
     }
 }
@@ -107,7 +108,11 @@ mod tests {
             assert!(allowances.reserve(address("192.0.2.1"), now).is_ok());
         }
         assert!(allowances.reserve(address("192.0.2.1"), now).is_err());
-        assert!(allowances.reserve(address("::ffff:192.0.2.1"), now).is_err());
+        assert!(
+            allowances
+                .reserve(address("::ffff:192.0.2.1"), now)
+                .is_err()
+        );
         assert!(allowances.reserve(address("192.0.2.2"), now).is_ok());
         for host in 1..=2 {
             let one = address(&format!("2001:db8::{host}"));
@@ -122,7 +127,10 @@ mod tests {
         let allowances = PerAddress::new(Allowance::per_minute(1, 1));
         let now = Instant::now();
         for _ in 0..100 {
-            allowances.reserve(address("192.0.2.1"), now).unwrap().give_back();
+            allowances
+                .reserve(address("192.0.2.1"), now)
+                .unwrap()
+                .give_back();
         }
         let spent = allowances.reserve(address("192.0.2.1"), now).unwrap();
         assert!(allowances.reserve(address("192.0.2.1"), now).is_err());
