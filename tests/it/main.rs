@@ -11,6 +11,8 @@ mod config_messages;
 #[cfg(test)]
 mod edge_serving;
 #[cfg(test)]
+mod idp;
+#[cfg(test)]
 mod reading;
 #[cfg(test)]
 mod refusals;
