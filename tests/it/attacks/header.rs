@@ -32,10 +32,17 @@ fn a_header_that_is_no_bearer_token_is_a_bad_request_and_nobody_is_asked_about_i
         "Bearer %00%00%00%00%00%00%00%00".to_owned(),
         format!("Bearer {token}\u{0}"),
     ] {
-        let answer = ask(&scene, "/production/mcp", &[&format!("Authorization: {value}")]);
+        let answer = ask(
+            &scene,
+            "/production/mcp",
+            &[&format!("Authorization: {value}")],
+        );
         scene.turned_away(&answer, 400, &token);
         if let Some(challenge) = answer.header("www-authenticate") {
-            assert!(challenge.contains("error=\"invalid_request\""), "{challenge}");
+            assert!(
+                challenge.contains("error=\"invalid_request\""),
+                "{challenge}"
+            );
         }
     }
 }
@@ -51,7 +58,11 @@ fn another_scheme_is_a_bad_request() {
         format!("Token {token}"),
         format!("Negotiate {token}"),
     ] {
-        let answer = ask(&scene, "/production/mcp", &[&format!("Authorization: {value}")]);
+        let answer = ask(
+            &scene,
+            "/production/mcp",
+            &[&format!("Authorization: {value}")],
+        );
         scene.turned_away(&answer, 400, &token);
         assert!(!log::has(value.split(' ').next_back().unwrap()));
     }
@@ -75,9 +86,22 @@ fn the_scheme_is_read_in_any_case() {
 #[test]
 fn a_token_that_is_too_short_or_too_long_to_be_one_costs_no_question() {
     let scene = Scene::open();
-    for token in ["a".to_owned(), "short".to_owned(), "t".repeat(15), "t".repeat(8193)] {
-        let answer = ask(&scene, "/production/mcp", &[&format!("Authorization: Bearer {token}")]);
-        assert!(matches!(answer.status, 400 | 401), "{} bytes: {answer:?}", token.len());
+    for token in [
+        "a".to_owned(),
+        "short".to_owned(),
+        "t".repeat(15),
+        "t".repeat(8193),
+    ] {
+        let answer = ask(
+            &scene,
+            "/production/mcp",
+            &[&format!("Authorization: Bearer {token}")],
+        );
+        assert!(
+            matches!(answer.status, 400 | 401),
+            "{} bytes: {answer:?}",
+            token.len()
+        );
         assert!(scene.idp.seen().is_empty(), "{} bytes", token.len());
     }
     let longest = "t".repeat(8192);
@@ -89,13 +113,18 @@ fn a_token_that_is_too_short_or_too_long_to_be_one_costs_no_question() {
 #[test]
 fn a_head_without_end_is_refused_before_anything_is_asked() {
     let scene = Scene::open();
-    let begin = format!("POST /production/mcp HTTP/1.1\r\n{HOST}\r\n{JSON}\r\nConnection: close\r\n");
-    let end = format!("Content-Length: 2\r\n\r\n{{}}");
+    let begin =
+        format!("POST /production/mcp HTTP/1.1\r\n{HOST}\r\n{JSON}\r\nConnection: close\r\n");
+    let end = "Content-Length: 2\r\n\r\n{}";
     let huge = format!("Authorization: Bearer {}\r\n{end}", "t".repeat(1 << 20));
-    let many: String = (0..10_000).map(|n| format!("X-{n}: y\r\n")).collect();
+    let many = (0..10_000).fold(String::new(), |many, n| {
+        many + "X-" + &n.to_string() + ": y\r\n"
+    });
     let authorizations = "Authorization: Bearer tok-0123456789abcdef\r\n".repeat(300);
-    for rest in [huge, many + &end, authorizations + &end] {
-        let answer = scene.stage.send_in_two(begin.as_bytes(), rest.as_bytes(), false);
+    for rest in [huge, many + end, authorizations + end] {
+        let answer = scene
+            .stage
+            .send_in_two(begin.as_bytes(), rest.as_bytes(), false);
         // Also 0: it may close while we still write.
         assert!(matches!(answer.status, 0 | 400 | 431), "{answer:?}");
     }
@@ -132,7 +161,11 @@ fn two_tokens_are_none() {
         );
         scene.turned_away(&answer, 400, &one);
     }
-    let answer = ask(&scene, "/production/mcp", &[&header(&format!("{one}, Bearer {other}"))]);
+    let answer = ask(
+        &scene,
+        "/production/mcp",
+        &[&header(&format!("{one}, Bearer {other}"))],
+    );
     scene.turned_away(&answer, 400, &one);
     let answer = ask(
         &scene,
@@ -157,7 +190,10 @@ fn a_token_in_the_query_is_a_bad_request_and_stands_in_no_log() {
         let path = format!("/production/mcp?{query}");
         for lines in [vec![], vec![header.as_str()]] {
             let answer = ask(&scene, &path, &lines);
-            assert!(matches!(answer.status, 400 | 401) || !lines.is_empty(), "{query}");
+            assert!(
+                matches!(answer.status, 400 | 401) || !lines.is_empty(),
+                "{query}"
+            );
             scene.silent(&answer, &token);
         }
     }
@@ -181,7 +217,9 @@ fn a_token_in_the_body_is_not_looked_for() {
     );
     scene.turned_away(&answer, 401, &token);
     let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","access_token":"{token}"}}"#);
-    let answer = scene.stage.request("POST", "/production/mcp", &[JSON, HOST], &body);
+    let answer = scene
+        .stage
+        .request("POST", "/production/mcp", &[JSON, HOST], &body);
     scene.turned_away(&answer, 401, &token);
 }
 

@@ -21,8 +21,16 @@ fn a_token_for_staging_opens_nothing_of_production_under_any_of_its_names() {
         ("/production/mcp", "Host: localhost"),
     ] {
         let answer = scene.refused_at(path, host, &staging);
-        assert!(!answer.body.to_lowercase().contains("staging"), "{}", answer.body);
-        assert!(!answer.body.to_lowercase().contains("instance"), "{}", answer.body);
+        assert!(
+            !answer.body.to_lowercase().contains("staging"),
+            "{}",
+            answer.body
+        );
+        assert!(
+            !answer.body.to_lowercase().contains("instance"),
+            "{}",
+            answer.body
+        );
     }
     let answer = scene.call_at("/staging/mcp", HOST, &staging);
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -85,7 +93,10 @@ fn a_path_that_we_would_not_write_leads_nowhere_whoever_asks() {
     assert!(scene.stage.company.calls().is_empty());
     for path in ["/PRODUCTION/MCP", "/production/mcp/", "/production/mcp?x=1"] {
         assert_eq!(
-            scene.stage.request("POST", path, &[JSON, HOST, &bearer], &counting()).status,
+            scene
+                .stage
+                .request("POST", path, &[JSON, HOST, &bearer], &counting())
+                .status,
             200,
             "{path}"
         );
@@ -100,15 +111,26 @@ fn nobody_learns_without_a_token_which_instances_there_are() {
         let lines: Vec<&str> = answer
             .head
             .lines()
-            .filter(|line| !line.to_lowercase().starts_with("x-request-id") && !line.to_lowercase().starts_with("date"))
+            .filter(|line| {
+                !line.to_lowercase().starts_with("x-request-id")
+                    && !line.to_lowercase().starts_with("date")
+            })
             .collect();
         (lines.join("\n"), answer.body.clone())
     };
-    let ask = |path: &str| scene.stage.request("POST", path, &[JSON, HOST], &counting());
+    let ask = |path: &str| {
+        scene
+            .stage
+            .request("POST", path, &[JSON, HOST], &counting())
+    };
     let first = ask("/nope/mcp");
     assert_eq!(first.status, 404);
     for name in ["accounting", "prod", "staging-2", "production-old", "x"] {
-        assert_eq!(plain(&ask(&format!("/{name}/mcp"))), plain(&first), "{name}");
+        assert_eq!(
+            plain(&ask(&format!("/{name}/mcp"))),
+            plain(&first),
+            "{name}"
+        );
     }
     assert!(scene.idp.seen().is_empty());
 }

@@ -63,7 +63,11 @@ pub(crate) const FRESH: &str = "cache_ttl_s = 0\nnegative_ttl_s = 0";
 /// Signed tokens are verified here.
 pub(crate) const SIGNED: &str = "validation = \"jwt\"";
 
-const GRANT: &str = "[[grants]]\nroles = [\"reader\"]\nprovider = \"company\"\nprovider_role = \"odoo_reader\"\n";
+/// Body and description of every refusal of a token.
+static SAID: OnceLock<(String, String)> = OnceLock::new();
+
+const GRANT: &str =
+    "[[grants]]\nroles = [\"reader\"]\nprovider = \"company\"\nprovider_role = \"odoo_reader\"\n";
 
 /// A provider, and a gateway with two instances that believes it.
 pub(crate) struct Scene {
@@ -94,7 +98,10 @@ impl Scene {
         let text = configuration(&idp, words);
         let mut files = vec![("sales.key", SALES_KEY.to_owned())];
         if let Asker::Key { id, key, .. } = idp.asker() {
-            files.push(("zitadel-key.json", zitadel_key(&id, &key.id, &key.private_pem())));
+            files.push((
+                "zitadel-key.json",
+                zitadel_key(&id, &key.id, &key.private_pem()),
+            ));
         }
         if let Some(authority) = &idp.authority {
             files.push(("authority.pem", authority.clone()));
@@ -202,12 +209,12 @@ impl Scene {
         assert_eq!(self.stage.company.calls().len(), before, "Odoo was asked");
         let challenge = answer.header("www-authenticate").unwrap();
         assert!(
-            challenge.contains("error=\"invalid_token\"") && challenge.contains("resource_metadata="),
+            challenge.contains("error=\"invalid_token\"")
+                && challenge.contains("resource_metadata="),
             "{challenge}"
         );
         assert_eq!(answer.header("cache-control").as_deref(), Some("no-store"));
         // Whatever the cause: one text.
-        static SAID: OnceLock<(String, String)> = OnceLock::new();
         let description = description(&challenge);
         let said = SAID.get_or_init(|| (answer.body.clone(), description.clone()));
         assert_eq!((&answer.body, &description), (&said.0, &said.1));
@@ -223,7 +230,10 @@ impl Scene {
         assert_eq!(answer.status, 503, "{answer:?}");
         assert_eq!(self.stage.company.calls().len(), before, "Odoo was asked");
         let after = answer.header("retry-after").unwrap();
-        assert!(after.parse::<u32>().is_ok_and(|after| after >= 1), "{after}");
+        assert!(
+            after.parse::<u32>().is_ok_and(|after| after >= 1),
+            "{after}"
+        );
         assert!(answer.header("www-authenticate").is_none());
         assert!(answer.json()["error"]["message"].is_string());
         for internal in [self.idp.issuer(), "127.0.0.1", "introspect", "jwks"] {
@@ -286,7 +296,11 @@ pub(crate) fn configuration(idp: &Idp, words: Words<'_>) -> String {
     let issuer = quoted(idp.issuer());
     let asker = match idp.asker() {
         Asker::Basic { id, secret } => {
-            format!("client_id = {}\nclient_secret = {}", quoted(&id), quoted(&secret))
+            format!(
+                "client_id = {}\nclient_secret = {}",
+                quoted(&id),
+                quoted(&secret)
+            )
         }
         Asker::BasicRaw { id, secret } => format!(
             "client_id = {}\nclient_secret = {}\nbasic_encoding = \"raw\"",
@@ -304,7 +318,8 @@ pub(crate) fn configuration(idp: &Idp, words: Words<'_>) -> String {
         .authority
         .as_ref()
         .map_or("", |_| "ca_file = \"authority.pem\"");
-    let limits = limits.unwrap_or("failed_logins_per_minute = 100000\nfailed_logins_burst = 100000");
+    let limits =
+        limits.unwrap_or("failed_logins_per_minute = 100000\nfailed_logins_burst = 100000");
     let grants = grants.unwrap_or(GRANT);
     format!(
         r#"

@@ -53,7 +53,9 @@ fn within_that_time_nobody_is_asked_again() {
     scene.idp.revokes(&token);
     scene.served(&token);
     // Reading the configuration again forgets what was kept.
-    scene.stage.reload(&configuration(&scene.idp, Words::default()));
+    scene
+        .stage
+        .reload(&configuration(&scene.idp, Words::default()));
     scene.refused(&token);
 }
 
@@ -92,7 +94,9 @@ fn roles_that_are_taken_away_are_gone_with_the_next_answer() {
     let scene = Scene::provider(FRESH);
     let token = scene.token();
     scene.served(&token);
-    scene.idp.knows(&token, scene.claims_with(&json!({"roles": []})));
+    scene
+        .idp
+        .knows(&token, scene.claims_with(&json!({"roles": []})));
     let answer = scene.call(&token);
     assert_eq!(answer.status, 403, "{answer:?}");
     scene.silent(&answer, &token);

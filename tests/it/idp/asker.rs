@@ -59,7 +59,7 @@ impl Asker {
         }
         match self {
             Self::Basic { id, secret } => {
-                let (name, password) = basic(request, |text| decoded(text))?;
+                let (name, password) = basic(request, decoded)?;
                 (name != *id || password != *secret).then(|| "wrong basic".to_owned())
             }
             Self::BasicRaw { id, secret } => {

@@ -11,7 +11,7 @@ mod wire;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{Read as _, Write as _},
+    io::Read as _,
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Condvar, Mutex, MutexGuard,
@@ -95,7 +95,6 @@ pub(crate) struct Idp {
 
 struct Shared {
     issuer: String,
-    base: String,
     path: &'static str,
     state: Mutex<State>,
     changed: Condvar,
@@ -137,7 +136,6 @@ impl Idp {
         let secret = format!("a b+c%20:/?&=\"é{}", random(8));
         let shared = Arc::new(Shared {
             issuer: format!("{base}{}", set_up.path),
-            base,
             path: set_up.path,
             state: Mutex::new(State {
                 asker: Asker::Basic {
@@ -255,7 +253,11 @@ impl Idp {
     pub(crate) fn jwt_of(&self, header: &Value, claims: &str) -> String {
         let algorithm: Algorithm = header["alg"].as_str().unwrap_or("RS256").parse().unwrap();
         let key = self.key(algorithm);
-        key.sign(&whole_header(header, &key.id).to_string(), claims, algorithm)
+        key.sign(
+            &whole_header(header, &key.id).to_string(),
+            claims,
+            algorithm,
+        )
     }
 
     /// The key that it signs with now.
@@ -292,12 +294,20 @@ impl Idp {
                 count(state, endpoint) < times
             })
             .unwrap();
-        assert!(!timeout.timed_out(), "{endpoint:?} was not asked {times} times");
+        assert!(
+            !timeout.timed_out(),
+            "{endpoint:?} was not asked {times} times"
+        );
     }
 
     /// Waits for anything to be asked, at most so long.
     pub(crate) fn pause(&self, at_most: Duration) {
-        drop(self.shared.changed.wait_timeout(self.state(), at_most).unwrap());
+        drop(
+            self.shared
+                .changed
+                .wait_timeout(self.state(), at_most)
+                .unwrap(),
+        );
     }
 
     /// Bytes of all answers so far.
@@ -451,9 +461,9 @@ impl Shared {
     fn answer(&self, endpoint: Endpoint, mode: &Mode, request: &Request, refused: bool) -> Reply {
         match endpoint {
             Endpoint::Discovery => Reply::json(200, mode.write(&self.metadata())),
-            Endpoint::Introspection if refused || request.method != "POST" => Mode::S401
-                .instead()
-                .unwrap_or_else(|| Reply::json(401, "")),
+            Endpoint::Introspection if refused || request.method != "POST" => {
+                Mode::S401.instead().unwrap_or_else(|| Reply::json(401, ""))
+            }
             Endpoint::Introspection => self.introspect(mode, request),
             Endpoint::Jwks => {
                 let keys: Vec<Value> = self.state().keys.iter().map(SigningKey::public).collect();
@@ -578,17 +588,16 @@ fn certificate() -> (Arc<ServerConfig>, String) {
             .unwrap()
             .signed_by(&key, &issuer)
             .unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(
-        rustls::crypto::ring::default_provider(),
-    ))
-    .with_safe_default_protocol_versions()
-    .unwrap()
-    .with_no_client_auth()
-    .with_single_cert(
-        vec![certificate.der().clone()],
-        PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
-    )
-    .unwrap();
+    let config =
+        ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+            )
+            .unwrap();
     (Arc::new(config), pem)
 }
 

@@ -168,8 +168,9 @@ impl Mode {
             Self::Redirect(to) => Reply::text(302, "text/plain", "").with("Location", to),
             Self::Redirect307(to) => Reply::text(307, "text/plain", "").with("Location", to),
             Self::S400 => Reply::json(400, r#"{"error":"unsupported_token_type"}"#),
-            Self::S401 => Reply::json(401, r#"{"error":"invalid_client"}"#)
-                .with("WWW-Authenticate", "Basic"),
+            Self::S401 => {
+                Reply::json(401, r#"{"error":"invalid_client"}"#).with("WWW-Authenticate", "Basic")
+            }
             Self::S401Empty => Reply::text(401, "text/plain", ""),
             Self::S403 => Reply::json(403, r#"{"error":"access_denied"}"#),
             Self::S429(after) => Reply::json(429, "{}").with("Retry-After", after.to_string()),

@@ -122,7 +122,7 @@ impl Connection {
             reply.body.len()
         );
         for (name, value) in &reply.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            head.extend([*name, ": ", value, "\r\n"]);
         }
         head.push_str("\r\n");
         let mut bytes = head.into_bytes();
