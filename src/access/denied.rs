@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::{ReadOnly, UnknownCredential};
 use crate::{policy::Forbidden, upstream::CallError};
 
 /// Why a call brought no answer. `Display` is for the model that asked.
@@ -13,9 +14,17 @@ pub enum Denied {
     /// The context names what the Odoo user does not have.
     #[error("{0}")]
     Context(String),
+    /// The instance does not have the caller's credential.
+    #[error(
+        "the Odoo user that your calls should act as is not set up for this Odoo instance; retrying will not help, tell the administrator"
+    )]
+    Credential(#[from] UnknownCredential),
     /// Our own policy says no.
     #[error(transparent)]
     Forbidden(#[from] Forbidden),
+    /// The key may only read.
+    #[error(transparent)]
+    ReadOnly(#[from] ReadOnly),
     /// An argument does not fit the model's fields.
     #[error("{0}")]
     Unfit(String),

@@ -8,10 +8,13 @@ mod denied;
 mod facts;
 mod fit;
 mod instance;
+mod login;
 mod reading;
 mod tally;
+#[cfg(test)]
+mod tests;
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -21,6 +24,7 @@ pub use denied::Denied;
 pub use facts::{Company, OdooUser};
 pub use fit::{fit_fields, fit_order};
 pub use instance::{Instance, InstanceSettings};
+pub use login::{Login, ReadOnly, UnknownCredential};
 pub use reading::Reading;
 pub use tally::Tally;
 
@@ -67,11 +71,9 @@ impl Access<'_> {
     /// [`Denied::Call`], which says so.
     pub async fn call(&self, call: Call) -> Result<Bytes, Denied> {
         let permitted = self.policy.permit(&self.caller.roles, self.name(), call)?;
+        let sending = self.login()?.send(&permitted, self.tally)?;
         self.tell(permitted.get());
-        let begun = Instant::now();
-        let answer = self.instance.send(&permitted).await;
-        self.tally.count(begun.elapsed());
-        match answer {
+        match sending.await {
             Ok(answer) => Ok(answer),
             Err(error) => Err(self.explain(permitted.get().model(), error.into()).await),
         }
@@ -124,7 +126,7 @@ impl Access<'_> {
         let permitted = self
             .policy
             .permit_inquiry(&self.caller.roles, self.name(), &inquiry)?;
-        match self.instance.schema(model, &permitted, self.tally).await {
+        match self.login()?.schema(model, &permitted, self.tally).await {
             Ok(schema) => Ok(schema),
             Err(denied) => Err(self.explain(model, denied).await),
         }
@@ -139,7 +141,7 @@ impl Access<'_> {
         let permitted = self
             .policy
             .permit_inquiry(&self.caller.roles, self.name(), &inquiry)?;
-        self.instance.models(&permitted, self.tally).await
+        self.login()?.models(&permitted, self.tally).await
     }
 
     /// Whether the caller may read the model.
@@ -161,7 +163,12 @@ impl Access<'_> {
             self.policy
                 .permit_inquiry(&self.caller.roles, self.name(), inquiry)
         };
-        self.instance.user(permit, self.tally).await
+        self.login()?.user(permit, self.tally).await
+    }
+
+    /// The login that the caller's calls act with.
+    fn login(&self) -> Result<&Login, Denied> {
+        Ok(self.instance.login(self.caller.credential.as_ref())?)
     }
 
     fn name(&self) -> &InstanceName {

@@ -1,12 +1,15 @@
 //! `gatepost check`.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use clap::Args;
 use jiff::Timestamp;
 
 use super::{Failure, terminal};
-use crate::config::{Checked, Mistake, Sources, load};
+use crate::{
+    config::{Checked, Mistake, Sources, load},
+    gateway::Examined,
+};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -21,7 +24,7 @@ pub(super) struct Check {
     /// The configuration [default: the one `GATEPOST_CONFIG` names, else none]
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// Also ask every Odoo whether it answers and takes its API key
+    /// Also ask every Odoo whether it answers and takes its API key and its credentials
     #[arg(long)]
     pub(super) live: bool,
 }
@@ -41,7 +44,7 @@ pub(super) fn run(check: &Check) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Asks every Odoo whether it is there and whether it takes its key.
+/// Asks every Odoo whether it is there and whether it takes each of its keys.
 fn ask(checked: &Checked) -> Result<(), Failure> {
     let gateway = checked
         .assemble()
@@ -51,19 +54,33 @@ fn ask(checked: &Checked) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::Failed(format!("no runtime can be started: {error}")))?;
     let answers = runtime.block_on(gateway.examine());
-    let mut silent = 0;
-    for (name, answer) in answers {
-        match answer {
-            Ok(user) => terminal::print(&format!(
-                "  {name}: answers, and takes the API key of {user}"
+    let mut failed = BTreeSet::new();
+    for Examined {
+        instance,
+        credential,
+        user,
+    } in answers
+    {
+        match (user, credential) {
+            (Ok(id), None) => terminal::print(&format!(
+                "  {instance}: answers, and takes the API key of the Odoo user with id {id}"
             ))?,
-            Err(error) => {
-                silent += 1;
-                terminal::explain(&format!("error: `{name}`: {error}"));
+            (Ok(id), Some(name)) => terminal::print(&format!(
+                "  {instance}: takes the credential `{name}` of the Odoo user with id {id}"
+            ))?,
+            (Err(error), None) => {
+                terminal::explain(&format!("error: `{instance}`: {error}"));
+                failed.insert(instance);
+            }
+            (Err(error), Some(name)) => {
+                terminal::explain(&format!(
+                    "error: `{instance}`, credential `{name}`: {error}"
+                ));
+                failed.insert(instance);
             }
         }
     }
-    match silent {
+    match failed.len() {
         0 => Ok(()),
         one => Err(Failure::Unreachable(format!(
             "{} did not pass",

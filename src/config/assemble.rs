@@ -1,6 +1,6 @@
 //! From a checked configuration to a gateway.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{Checked, Instance};
 use crate::{
@@ -35,11 +35,13 @@ impl Checked {
                 name: name.clone(),
                 link,
                 // Checked: every instance has one.
-                key: self
+                service_key: self
                     .secrets
                     .get(name)
                     .cloned()
                     .unwrap_or_else(|| ApiKey::new("")),
+                service_key_writes: false,
+                credentials: BTreeMap::new(),
                 web_url: web_url.trim_end_matches('/').into(),
                 schema_ttl: Duration::from_secs(instance.schema_ttl_s),
             };

@@ -47,6 +47,7 @@ impl Role {
     pub fn to_policy(&self) -> policy::Role {
         policy::Role {
             rules: self.rules.iter().map(Rule::to_policy).collect(),
+            credential: None,
         }
     }
 }

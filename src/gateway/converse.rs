@@ -115,11 +115,7 @@ async fn request_answer(
         }
         Method::ToolsList => {
             let cursor = request.params.cursor()?;
-            let opens = |effect| {
-                gateway
-                    .policy
-                    .opens(&guest.caller.roles, guest.instance.name(), effect)
-            };
+            let opens = |effect| gateway.opens(guest, effect);
             let page = tools::list(opens, cursor.as_deref(), request.era())?;
             respond.result(id, page)
         }
@@ -136,11 +132,7 @@ async fn call(
 ) -> Result<ToolResult, Refusal> {
     let name = request.params.tool_name()?;
     let tool = tools::find(&name)
-        .filter(|tool| {
-            gateway
-                .policy
-                .opens(&guest.caller.roles, guest.instance.name(), tool.effect)
-        })
+        .filter(|tool| gateway.opens(guest, tool.effect))
         .ok_or_else(|| Refusal::UnknownTool(name.chars().take(80).collect()))?;
     story.tool = Some(tool.name);
     let tally = Tally::default();

@@ -4,8 +4,11 @@ use http::HeaderMap;
 use jiff::Timestamp;
 
 use crate::{
-    identity::{Bearer, Caller, CallerKind, Keyring, NoBearer, Unproved},
-    names::{RoleName, Subject},
+    identity::{
+        Ambiguous, Bearer, Caller, CallerKind, Keyring, NoBearer, Unproved, choose_credential,
+    },
+    names::{CredentialName, InstanceName, RoleName, Subject},
+    policy::Policy,
 };
 
 /// The ways in that are configured. Without any, nobody gets in.
@@ -67,10 +70,35 @@ impl Door {
         Ok(keyring.verify(bearer.reveal(), now)?)
     }
 
-    /// The one who started us.
-    pub fn local(&self) -> Caller {
-        unproved(CallerKind::Stdio, self.local.clone())
+    /// The one who started us, for an instance.
+    ///
+    /// They have every role there is, so several credentials may well be named.
+    /// That locks nobody out of their own machine: it is the service key then.
+    pub fn local(&self, policy: &Policy, instance: &InstanceName) -> Caller {
+        let credential = choose_credential([], policy.credentials(&self.local, instance));
+        Caller {
+            credential: credential.unwrap_or_default(),
+            ..unproved(CallerKind::Stdio, self.local.clone())
+        }
     }
+}
+
+/// The caller, with the Odoo user that their calls in the instance act as.
+/// `of_grants` are the credentials that their grants name there.
+///
+/// # Errors
+/// [`Ambiguous`].
+pub(super) fn acting(
+    caller: Caller,
+    of_grants: &[CredentialName],
+    policy: &Policy,
+    instance: &InstanceName,
+) -> Result<Caller, Ambiguous> {
+    let credential = choose_credential(of_grants, policy.credentials(&caller.roles, instance))?;
+    Ok(Caller {
+        credential,
+        ..caller
+    })
 }
 
 fn unproved(kind: CallerKind, roles: Vec<RoleName>) -> Caller {
@@ -79,5 +107,6 @@ fn unproved(kind: CallerKind, roles: Vec<RoleName>) -> Caller {
         kind,
         subject: Subject::proved(kind.as_str()),
         roles,
+        credential: None,
     }
 }

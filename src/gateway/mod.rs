@@ -6,6 +6,7 @@
 
 mod converse;
 mod door;
+mod examination;
 mod head;
 mod origin;
 mod refusal;
@@ -21,6 +22,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 pub use door::{Door, Unauthenticated};
+pub use examination::Examined;
 pub use head::Head;
 pub use refusal::Refusal;
 pub use reply::Reply;
@@ -28,10 +30,11 @@ pub use routes::Routes;
 pub use story::{Blame, Story};
 
 use crate::{
-    access::{Access, Instance, Tally},
+    access::{Instance, UnknownCredential},
     identity::Caller,
     mcp::{McpHeaders, Transport},
     names::InstanceName,
+    odoo::Effect,
     policy::Policy,
 };
 
@@ -109,6 +112,8 @@ impl Gateway {
         self.policy
             .admit(&caller.roles, instance.name())
             .map_err(Refusal::NoRole)?;
+        // No caller has grants yet.
+        let caller = door::acting(caller, &[], &self.policy, instance.name())?;
         if head.method != Method::POST {
             return Err(Refusal::MethodNotAllowed);
         }
@@ -152,10 +157,22 @@ impl Gateway {
             only_events: false,
             max_body_bytes: self.max_body_bytes,
             instance: Arc::clone(self.routes.instance(instance)?),
-            caller: self.door.local(),
+            caller: self.door.local(&self.policy, instance),
             transport: Transport::Stdio,
             cors: Vec::new(),
         })
+    }
+
+    /// Whether anything of this effect is open to the guest: to their roles, and
+    /// to the key that their calls go out with.
+    fn opens(&self, guest: &Guest, effect: Effect) -> bool {
+        let (caller, instance) = (&guest.caller, &guest.instance);
+        self.policy.opens(&caller.roles, instance.name(), effect)
+            && match instance.login(caller.credential.as_ref()) {
+                Ok(login) => login.allow(effect).is_ok(),
+                // Told by the call itself, which is refused.
+                Err(UnknownCredential { .. }) => true,
+            }
     }
 
     /// Which instances there are and which of them answer, for `/readyz`.
@@ -166,45 +183,6 @@ impl Gateway {
         });
         futures_util::future::join_all(pings).await
     }
-}
-
-impl Gateway {
-    /// Asks every instance who we are there, for `gatepost check --live`. The
-    /// error tells the administrator all there is, addresses too.
-    pub async fn examine(&self) -> Vec<(InstanceName, Result<String, String>)> {
-        let caller = self.door.local();
-        let asked = self.routes.instances().map(|instance| async {
-            let tally = Tally::default();
-            let access = Access {
-                instance,
-                policy: &self.policy,
-                caller: &caller,
-                tally: &tally,
-                listener: None,
-            };
-            let answer = match instance.ping().await {
-                Ok(()) => access.user().await.map_err(|denied| told(&denied)),
-                Err(error) => Err(told(&error)),
-            };
-            (
-                instance.name().clone(),
-                answer.map(|user| format!("the Odoo user with id {}", user.id)),
-            )
-        });
-        futures_util::future::join_all(asked).await
-    }
-}
-
-/// An error with all its causes.
-fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }
 
 enum Welcome {

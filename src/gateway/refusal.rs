@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Blame, Reply, Story, door::Unauthenticated};
 use crate::{
+    identity::Ambiguous,
     mcp::{self, Era, Malformed, RequestId, Revision},
     policy::Forbidden,
 };
@@ -12,6 +13,9 @@ use crate::{
 /// A request that is not served. `Display` is what the client may read.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
+    /// The caller may act as more than one Odoo user.
+    #[error(transparent)]
+    Ambiguous(#[from] Ambiguous),
     /// The host is not one we answer under.
     #[error("forbidden")]
     Host(String),
@@ -64,6 +68,11 @@ impl Refusal {
     fn exit(&self) -> (Exit, Blame, &'static str) {
         use StatusCode as S;
         match self {
+            Self::Ambiguous(_) => (
+                Exit::Http(S::FORBIDDEN),
+                Blame::Policy,
+                "ambiguous_credential",
+            ),
             Self::Host(_) => (Exit::Http(S::FORBIDDEN), Blame::Client, "host"),
             Self::Internal(_) => (
                 protocol(S::INTERNAL_SERVER_ERROR, -32603, None),
@@ -104,6 +113,10 @@ impl Refusal {
     /// What only we may read.
     fn secret(&self) -> Option<String> {
         match self {
+            Self::Ambiguous(Ambiguous { rank, one, other }) => Some(format!(
+                "the caller's {} name the credentials `{one}` and `{other}`",
+                rank.as_str()
+            )),
             Self::Host(host) => Some(format!(
                 "`Host: {host}` is in no `public_urls` of the configuration"
             )),
@@ -188,9 +201,9 @@ fn malformed_row(malformed: &Malformed) -> (StatusCode, Option<Value>, &'static 
 mod tests {
     use super::{Refusal, Story, Unauthenticated};
     use crate::{
-        identity::{NoBearer, Unproved},
+        identity::{Ambiguous, NoBearer, Rank, Unproved},
         mcp::{Era, Malformed, RequestId},
-        names::{InstanceName, TraceId},
+        names::{CredentialName, InstanceName, TraceId},
         policy::Forbidden,
     };
 
@@ -200,6 +213,11 @@ mod tests {
 
     fn all() -> Vec<Refusal> {
         vec![
+            Refusal::Ambiguous(Ambiguous {
+                rank: Rank::Role,
+                one: CredentialName::try_from("admin").unwrap(),
+                other: CredentialName::try_from("sales").unwrap(),
+            }),
             Refusal::Host("evil.example".to_owned()),
             Refusal::Internal(not_json()),
             Malformed::Batch("the batch is empty").into(),

@@ -1,6 +1,6 @@
 //! One proved caller.
 
-use crate::names::{RoleName, Subject};
+use crate::names::{CredentialName, RoleName, Subject};
 
 /// Somebody who proved who they are, with the roles that gives them.
 ///
@@ -17,6 +17,9 @@ pub struct Caller {
     pub subject: Subject,
     /// What they were granted; sorted, no duplicates.
     pub roles: Vec<RoleName>,
+    /// The Odoo user that their calls act as, in the instance they came for;
+    /// none for the one of the instance's service key.
+    pub credential: Option<CredentialName>,
 }
 
 /// How a caller proved who they are.

@@ -157,6 +157,7 @@ impl Keyring {
             kind: CallerKind::ApiKey,
             subject: Subject::proved(id.as_str()),
             roles: stored.roles.clone(),
+            credential: None,
         })
     }
 

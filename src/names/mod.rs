@@ -1,15 +1,18 @@
-//! Identifiers that cross borders: instances, roles, people, requests.
+//! Identifiers that cross borders: instances, credentials, roles, people,
+//! requests.
 //!
 //! Each is checked once, where it enters, and never again. What can be said
 //! to Odoo (models, fields, records) has its own names in [`crate::odoo`].
 
 mod checked;
+mod credential_name;
 mod instance_name;
 mod role_name;
 mod subject;
 mod trace_id;
 
 pub(crate) use checked::checked_name;
+pub use credential_name::{CredentialName, InvalidCredentialName};
 pub use instance_name::{InstanceName, InvalidInstanceName};
 pub use role_name::{InvalidRoleName, RoleName};
 pub use subject::Subject;

@@ -104,6 +104,14 @@ impl Call {
         self
     }
 
+    /// The same call as if it had this effect: there is none yet that changes
+    /// anything, and what holds for those is tested all the same.
+    #[cfg(test)]
+    pub(crate) fn as_if(mut self, effect: Effect) -> Self {
+        self.effect = effect;
+        self
+    }
+
     /// The model that is called.
     pub fn model(&self) -> &ModelName {
         &self.model

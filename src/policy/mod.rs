@@ -20,7 +20,7 @@ pub use permitted::Permitted;
 pub use role::{Role, Rule};
 
 use crate::{
-    names::{InstanceName, RoleName},
+    names::{CredentialName, InstanceName, RoleName},
     odoo::{Call, Effect, Inquiry, ModelName},
 };
 
@@ -87,6 +87,20 @@ impl Policy {
             .any(|rule| rule.operations.contains(&effect))
     }
 
+    /// The credentials that the roles name, of those that [admit](Self::admit)
+    /// to the instance: a role that opens nothing there names nobody there.
+    pub fn credentials<'a>(
+        &'a self,
+        roles: &'a [RoleName],
+        instance: &'a InstanceName,
+    ) -> impl Iterator<Item = &'a CredentialName> {
+        roles
+            .iter()
+            .filter_map(|role| self.roles.get(role))
+            .filter(|role| role.rules.iter().any(|rule| rule.applies(instance)))
+            .filter_map(|role| role.credential.as_ref())
+    }
+
     /// Allows the effect on the model, or says that it is forbidden.
     ///
     /// # Errors
@@ -121,10 +135,6 @@ impl Policy {
             .iter()
             .filter_map(|role| self.roles.get(role))
             .flat_map(|role| &role.rules)
-            .filter(|rule| {
-                rule.instances
-                    .iter()
-                    .any(|pattern| pattern.matches(instance.as_str()))
-            })
+            .filter(|rule| rule.applies(instance))
     }
 }

@@ -1,7 +1,10 @@
 //! Roles and their rules.
 
 use super::{Pattern, protected};
-use crate::odoo::{Effect, ModelName};
+use crate::{
+    names::{CredentialName, InstanceName},
+    odoo::{Effect, ModelName},
+};
 
 /// A named set of rules. What a caller may do is what any rule of any of
 /// their roles allows.
@@ -9,6 +12,9 @@ use crate::odoo::{Effect, ModelName};
 pub struct Role {
     /// The rules; each opens something, none closes anything.
     pub rules: Vec<Rule>,
+    /// The Odoo user that calls by this role act as, where something else does
+    /// not say otherwise.
+    pub credential: Option<CredentialName>,
 }
 
 /// One thing that a role opens.
@@ -24,6 +30,12 @@ pub struct Rule {
 }
 
 impl Rule {
+    pub(super) fn applies(&self, instance: &InstanceName) -> bool {
+        self.instances
+            .iter()
+            .any(|pattern| pattern.matches(instance.as_str()))
+    }
+
     pub(super) fn allows(&self, model: &ModelName, effect: Effect) -> bool {
         let name = model.as_str();
         self.operations.contains(&effect)

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{Pattern, Policy, Role, Rule};
 use crate::{
-    names::{InstanceName, RoleName},
+    names::{CredentialName, InstanceName, RoleName},
     odoo::{Call, Domain, Effect, Inquiry, ModelName},
 };
 
@@ -23,7 +23,13 @@ fn rule(instance: &str, model: &str, operations: &[Effect]) -> Rule {
 fn policy(rules: Vec<Rule>) -> (Policy, Vec<RoleName>) {
     let name = RoleName::try_from("reader").unwrap();
     (
-        Policy::new(BTreeMap::from([(name.clone(), Role { rules })])),
+        Policy::new(BTreeMap::from([(
+            name.clone(),
+            Role {
+                rules,
+                ..Role::default()
+            },
+        )])),
         vec![name],
     )
 }
@@ -137,4 +143,33 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_role_names_its_credential_only_where_it_opens_something() {
+    let sales = CredentialName::try_from("sales").unwrap();
+    let role = |credential: Option<&CredentialName>, instance: &str| Role {
+        rules: vec![rule(instance, "*", &[Effect::Read])],
+        credential: credential.cloned(),
+    };
+    let names =
+        ["empty", "elsewhere", "here", "plain"].map(|name| RoleName::try_from(name).unwrap());
+    let [empty, elsewhere, here, plain] = names.clone();
+    let nothing = Role {
+        rules: Vec::new(),
+        credential: Some(sales.clone()),
+    };
+    let policy = Policy::new(BTreeMap::from([
+        (empty, nothing),
+        (elsewhere, role(Some(&sales), "staging")),
+        (here.clone(), role(Some(&sales), "prod*")),
+        (plain, role(None, "*")),
+    ]));
+    let named =
+        |roles: &[RoleName], place: &str| policy.credentials(roles, &instance(place)).count();
+    assert_eq!(named(&names, "production"), 1);
+    assert_eq!(named(&[here], "staging"), 0);
+    assert_eq!(named(&[], "production"), 0);
+    let stranger = RoleName::try_from("stranger").unwrap();
+    assert_eq!(named(&[stranger], "production"), 0);
 }

@@ -36,7 +36,9 @@ impl ToolError {
             Self::Cursor(_) => "cursor",
             Self::Denied(Denied::Call(error)) => error.kind(),
             Self::Denied(Denied::Context(_)) => "context",
+            Self::Denied(Denied::Credential(_)) => "unknown_credential",
             Self::Denied(Denied::Forbidden(_)) => "forbidden",
+            Self::Denied(Denied::ReadOnly(_)) => "read_only",
             Self::Denied(Denied::Unfit(_)) => "unfit",
             Self::Denied(Denied::Unreadable(_)) => "unreadable",
         }
@@ -48,7 +50,9 @@ impl ToolError {
             Self::Arguments(_)
             | Self::Cursor(_)
             | Self::Denied(Denied::Context(_) | Denied::Unfit(_)) => FaultOf::Client,
-            Self::Denied(Denied::Forbidden(_)) => FaultOf::Policy,
+            Self::Denied(Denied::Credential(_) | Denied::Forbidden(_) | Denied::ReadOnly(_)) => {
+                FaultOf::Policy
+            }
             Self::Denied(Denied::Call(_) | Denied::Unreadable(_)) => FaultOf::Odoo,
         }
     }

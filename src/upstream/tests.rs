@@ -32,7 +32,13 @@ fn counting() -> Permitted<Call> {
         models: any(),
         operations: vec![Effect::Read],
     };
-    let policy = Policy::new(BTreeMap::from([(role.clone(), Role { rules: vec![rule] })]));
+    let policy = Policy::new(BTreeMap::from([(
+        role.clone(),
+        Role {
+            rules: vec![rule],
+            ..Role::default()
+        },
+    )]));
     let call = Call::search_count(
         ModelName::try_from("res.partner").unwrap(),
         &Domain::default(),

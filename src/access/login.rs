@@ -1,0 +1,186 @@
+//! One Odoo user of an instance, and what Odoo said to that user.
+
+use std::{future::Future, sync::Arc, time::Duration, time::Instant};
+
+use bytes::Bytes;
+use moka::future::Cache;
+
+use super::{
+    Company, Denied, OdooUser, Tally,
+    facts::{CompanyRow, LanguageRow, UserRow, WhoAmI},
+};
+use crate::{
+    names::{CredentialName, InstanceName},
+    odoo::{Call, Effect, Inquiry, ModelName, Schema},
+    policy::{Forbidden, Permitted},
+    shape::{self, ModelEntry},
+    upstream::{ApiKey, CallError, Link},
+};
+
+/// Models whose fields are remembered, per login.
+const REMEMBERED_MODELS: u64 = 300;
+
+/// A key to an instance, and what Odoo said of itself to whom that key stands
+/// for.
+///
+/// Two Odoo users see different fields, models, companies and records, so
+/// nothing that was answered to one login is ever used for another.
+#[derive(Debug)]
+pub struct Login {
+    /// Shared with the other logins: connections and turns are the instance's.
+    link: Arc<Link>,
+    key: ApiKey,
+    writes: bool,
+    schemas: Cache<ModelName, Arc<Schema>>,
+    models: Cache<(), Arc<[ModelEntry]>>,
+    user: Cache<(), Arc<OdooUser>>,
+}
+
+/// A change that was to be made with a key that may only read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "you may not {} records here: your calls act as the gateway's own Odoo user, who only reads; retrying will not help, ask the administrator for an Odoo user of your own",
+    .0.as_str()
+)]
+pub struct ReadOnly(pub Effect);
+
+/// A credential that the instance does not have. `Display` is for us.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the instance `{instance}` has no credential `{credential}`")]
+pub struct UnknownCredential {
+    /// The instance.
+    pub instance: InstanceName,
+    /// What it does not have.
+    pub credential: CredentialName,
+}
+
+impl Login {
+    /// A login to which nothing was said yet. With `writes` it may do whatever
+    /// policy lets through, else only read. What Odoo says is believed for `ttl`.
+    pub(super) fn new(link: Arc<Link>, key: ApiKey, writes: bool, ttl: Duration) -> Self {
+        Self {
+            link,
+            key,
+            writes,
+            schemas: Cache::builder()
+                .max_capacity(REMEMBERED_MODELS)
+                .time_to_live(ttl)
+                .build(),
+            models: Cache::builder().max_capacity(1).time_to_live(ttl).build(),
+            user: Cache::builder().max_capacity(1).time_to_live(ttl).build(),
+        }
+    }
+
+    /// Allows calls of this effect, as far as it depends on the login.
+    ///
+    /// # Errors
+    /// [`ReadOnly`].
+    pub fn allow(&self, effect: Effect) -> Result<(), ReadOnly> {
+        if self.writes || effect.is_read() {
+            Ok(())
+        } else {
+            Err(ReadOnly(effect))
+        }
+    }
+
+    /// Sends a call. Whether this login may is said at once; what comes back
+    /// goes to Odoo when it is polled.
+    ///
+    /// # Errors
+    /// [`ReadOnly`]; then nothing is ever sent.
+    pub(super) fn send<'a>(
+        &'a self,
+        call: &'a Permitted<Call>,
+        tally: &'a Tally,
+    ) -> Result<impl Future<Output = Result<Bytes, CallError>> + Send + 'a, ReadOnly> {
+        self.allow(call.get().effect())?;
+        Ok(async {
+            let begun = Instant::now();
+            let answer = self.link.send(call, &self.key).await;
+            tally.count(begun.elapsed());
+            answer
+        })
+    }
+
+    /// Asks a question of our own; look-ups of the same thing at the same time
+    /// are joined by the caches around this.
+    async fn ask(&self, call: &Permitted<Call>, tally: &Tally) -> Result<Bytes, Denied> {
+        Ok(self.send(call, tally)?.await?)
+    }
+
+    pub(super) async fn schema(
+        &self,
+        model: &ModelName,
+        call: &Permitted<Call>,
+        tally: &Tally,
+    ) -> Result<Arc<Schema>, Denied> {
+        let look_up = async {
+            let answer = self.ask(call, tally).await?;
+            Ok::<_, Denied>(Arc::new(Schema::parse(&answer)?))
+        };
+        Ok(self.schemas.try_get_with_by_ref(model, look_up).await?)
+    }
+
+    pub(super) async fn models(
+        &self,
+        call: &Permitted<Call>,
+        tally: &Tally,
+    ) -> Result<Arc<[ModelEntry]>, Denied> {
+        let look_up = async {
+            let answer = self.ask(call, tally).await?;
+            Ok::<_, Denied>(shape::parse_models(&answer)?.into())
+        };
+        Ok(self.models.try_get_with((), look_up).await?)
+    }
+
+    pub(super) async fn user(
+        &self,
+        permit: impl Fn(&Inquiry) -> Result<Permitted<Call>, Forbidden>,
+        tally: &Tally,
+    ) -> Result<Arc<OdooUser>, Denied> {
+        let look_up = async {
+            let ask = async |inquiry: Inquiry| self.ask(&permit(&inquiry)?, tally).await;
+            let me: WhoAmI = serde_json::from_slice(&ask(Inquiry::WhoAmI).await?)?;
+            let answer = ask(Inquiry::User(me.uid)).await?;
+            let rows: Vec<UserRow> = serde_json::from_slice(&answer)?;
+            let mut companies = Vec::new();
+            if let Some(row) = rows.into_iter().next() {
+                let (default, name) = row.company_id;
+                companies.push(Company { id: default, name });
+                let others: Vec<_> = row
+                    .company_ids
+                    .into_iter()
+                    .filter(|id| *id != default)
+                    .collect();
+                // Names are a courtesy: a user who may not read companies goes without.
+                let named: Vec<CompanyRow> = if others.is_empty() {
+                    Vec::new()
+                } else {
+                    match ask(Inquiry::Companies(others.clone())).await {
+                        Ok(answer) => serde_json::from_slice(&answer)?,
+                        Err(Denied::Call(error)) if error.is_fault() => Vec::new(),
+                        Err(denied) => return Err(denied),
+                    }
+                };
+                companies.extend(others.into_iter().map(|id| {
+                    Company {
+                        id,
+                        name: named
+                            .iter()
+                            .find(|row| row.id == id)
+                            .map_or_else(Box::default, |row| row.name.clone()),
+                    }
+                }));
+            }
+            let languages: Vec<LanguageRow> =
+                serde_json::from_slice(&ask(Inquiry::Languages).await?)?;
+            let languages = languages.into_iter().map(|row| row.code).collect();
+            Ok::<_, Denied>(Arc::new(OdooUser {
+                id: me.uid,
+                companies,
+                languages,
+            }))
+        };
+        Ok(self.user.try_get_with((), look_up).await?)
+    }
+}

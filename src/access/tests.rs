@@ -1,0 +1,138 @@
+//! Which key a call goes out with, and whether it goes out at all.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{Access, Denied, Instance, InstanceSettings, Tally};
+use crate::{
+    identity::{Caller, CallerKind},
+    names::{CredentialName, InstanceName, RoleName, Subject},
+    odoo::{Call, Domain, Effect, ModelName},
+    policy::{Pattern, Policy, Role, Rule},
+    upstream::{ApiKey, Link, LinkSettings},
+};
+
+const EFFECTS: [Effect; 5] = [
+    Effect::Read,
+    Effect::Create,
+    Effect::Write,
+    Effect::Delete,
+    Effect::Run,
+];
+
+fn credential(name: &str) -> CredentialName {
+    CredentialName::try_from(name).unwrap()
+}
+
+/// An instance behind a port where nobody answers, with the credential `sales`.
+fn instance(service_key_writes: bool) -> Instance {
+    let link = LinkSettings {
+        url: "http://127.0.0.1:9".to_owned(),
+        database: None,
+        ca_file: None,
+        connect_timeout: Duration::from_secs(5),
+        timeout: Duration::from_secs(5),
+        max_answer_bytes: 1 << 20,
+        max_in_flight: 1,
+        max_waiting: 1,
+        max_wait: Duration::from_secs(5),
+    };
+    Instance::new(InstanceSettings {
+        name: InstanceName::try_from("production").unwrap(),
+        link: Link::new(link).unwrap(),
+        service_key: ApiKey::new("service"),
+        service_key_writes,
+        credentials: BTreeMap::from([(credential("sales"), ApiKey::new("sales"))]),
+        web_url: "http://127.0.0.1:9".into(),
+        schema_ttl: Duration::from_secs(1),
+    })
+}
+
+/// Makes a call of this effect, which policy allows, and gives back why it
+/// brought no answer, and how many calls went out.
+async fn called(
+    instance: &Instance,
+    credential: Option<CredentialName>,
+    effect: Effect,
+) -> (Denied, u32) {
+    let role = RoleName::try_from("all").unwrap();
+    let any = || vec![Pattern::parse("*").unwrap()];
+    let rule = Rule {
+        instances: any(),
+        models: any(),
+        operations: EFFECTS.to_vec(),
+    };
+    let policy = Policy::new(BTreeMap::from([(
+        role.clone(),
+        Role {
+            rules: vec![rule],
+            ..Role::default()
+        },
+    )]));
+    let caller = Caller {
+        issuer: "gatepost".to_owned(),
+        kind: CallerKind::ApiKey,
+        subject: Subject::proved("ada"),
+        roles: vec![role],
+        credential,
+    };
+    let tally = Tally::default();
+    let access = Access {
+        instance,
+        policy: &policy,
+        caller: &caller,
+        tally: &tally,
+        listener: None,
+    };
+    let model = ModelName::try_from("res.partner").unwrap();
+    let call = Call::search_count(model, &Domain::default()).as_if(effect);
+    let denied = access.call(call).await.unwrap_err();
+    (denied, tally.calls())
+}
+
+#[tokio::test]
+async fn the_service_key_only_reads_and_whatever_else_is_asked_of_it_is_never_sent() {
+    let instance = instance(false);
+    let (denied, sent) = called(&instance, None, Effect::Read).await;
+    assert!(matches!(denied, Denied::Call(_)), "{denied}");
+    assert_eq!(sent, 1);
+    for effect in EFFECTS.into_iter().filter(|effect| !effect.is_read()) {
+        let (denied, sent) = called(&instance, None, effect).await;
+        assert!(matches!(denied, Denied::ReadOnly(_)), "{denied}");
+        assert_eq!(sent, 0);
+    }
+    let (denied, _) = called(&instance, None, Effect::Write).await;
+    insta::assert_snapshot!(denied, @"you may not update records here: your calls act as the gateway's own Odoo user, who only reads; retrying will not help, ask the administrator for an Odoo user of your own");
+}
+
+#[tokio::test]
+async fn a_named_credential_and_a_service_key_that_the_administrator_lets_may_do_what_policy_lets_them()
+ {
+    for effect in EFFECTS {
+        for (instance, name) in [
+            (instance(true), None),
+            (instance(true), Some("sales")),
+            (instance(false), Some("sales")),
+        ] {
+            let (denied, sent) = called(&instance, name.map(credential), effect).await;
+            assert!(matches!(denied, Denied::Call(_)), "{denied}");
+            assert_eq!(sent, 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_credential_that_the_instance_does_not_have_is_never_replaced_by_the_service_key() {
+    for effect in EFFECTS {
+        let missing = Some(credential("marketing"));
+        let (denied, sent) = called(&instance(true), missing, effect).await;
+        assert!(matches!(denied, Denied::Credential(_)), "{denied}");
+        assert_eq!(sent, 0);
+        // The client reads one sentence, we the names.
+        assert!(!denied.to_string().contains("marketing"), "{denied}");
+        let secret = std::error::Error::source(&denied).unwrap().to_string();
+        assert_eq!(
+            secret,
+            "the instance `production` has no credential `marketing`"
+        );
+    }
+}
