@@ -11,6 +11,7 @@ mod wire;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
     io::Read as _,
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
@@ -263,11 +264,7 @@ impl Idp {
     /// The key that it signs with now.
     pub(crate) fn key(&self, algorithm: Algorithm) -> SigningKey {
         let state = self.state();
-        let key = match algorithm {
-            Algorithm::ES256 => &state.keys[1],
-            _ => &state.keys[0],
-        };
-        key.clone()
+        state.keys[usize::from(algorithm == Algorithm::ES256)].clone()
     }
 
     /// Signs with other keys from now on, and forgets those it had.
@@ -524,27 +521,7 @@ impl Shared {
         if !state.signs_answers {
             return Reply::json(200, mode.write(&answer));
         }
-        let (mut issuer, mut asker) = (self.issuer.clone(), state.asker.id().to_owned());
-        let mut issued = jiff::Timestamp::now().as_second();
-        let (mut kind, mut key) = ("token-introspection+jwt", state.keys[0].clone());
-        match mode {
-            Mode::SignedByAnother => key = SigningKey::rsa(2, &key.id),
-            Mode::SignedForAnother => "somebody-else".clone_into(&mut asker),
-            Mode::SignedFromAnother => "https://evil.test".clone_into(&mut issuer),
-            Mode::SignedOld => issued -= 3600,
-            Mode::SignedTyp => kind = "at+jwt",
-            _ => {}
-        }
-        let header = json!({"alg": "RS256", "typ": kind, "kid": key.id});
-        let payload =
-            json!({"iss": issuer, "aud": asker, "iat": issued, "token_introspection": answer});
-        let token = match mode {
-            Mode::SignedNone => {
-                let header = json!({"alg": "none", "typ": kind});
-                unsigned(&header.to_string(), &payload.to_string()) + "."
-            }
-            _ => key.sign(&header.to_string(), &payload.to_string(), Algorithm::RS256),
-        };
+        let token = mode.sign(&answer, &self.issuer, state.asker.id(), &state.keys[0]);
         Reply::text(200, "application/token-introspection+jwt", &token)
     }
 }
@@ -572,7 +549,11 @@ fn count(state: &State, endpoint: Endpoint) -> usize {
 pub(crate) fn random(bytes: usize) -> String {
     let mut chance = vec![0; bytes];
     getrandom::fill(&mut chance).unwrap();
-    chance.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::with_capacity(2 * bytes);
+    for byte in chance {
+        write!(text, "{byte:02x}").unwrap();
+    }
+    text
 }
 
 /// A certificate for this machine, and the authority's that signed it.

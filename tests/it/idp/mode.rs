@@ -7,9 +7,13 @@
 use std::{io::Write as _, time::Duration};
 
 use flate2::{Compression, write::GzEncoder};
+use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
-use super::wire::{Connection, Reply, drop_result};
+use super::{
+    keys::{SigningKey, unsigned},
+    wire::{Connection, Reply, drop_result},
+};
 
 /// How an endpoint behaves. The names are those of the attack table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -217,6 +221,36 @@ impl Mode {
             Self::TypeRefresh => drop(all.remove("token_type")),
             _ => {}
         }
+    }
+
+    /// The answer as a token (RFC 9701 section 5).
+    pub(super) fn sign(
+        &self,
+        answer: &Value,
+        issuer: &str,
+        asker: &str,
+        key: &SigningKey,
+    ) -> String {
+        let (mut issuer, mut asker) = (issuer, asker);
+        let mut issued = jiff::Timestamp::now().as_second();
+        let (mut typ, mut key) = ("token-introspection+jwt", key.clone());
+        match self {
+            Self::SignedByAnother => key = SigningKey::rsa(2, &key.id),
+            Self::SignedForAnother => asker = "somebody-else",
+            Self::SignedFromAnother => issuer = "https://evil.test",
+            Self::SignedOld => issued -= 3600,
+            Self::SignedTyp => typ = "at+jwt",
+            _ => {}
+        }
+        let payload =
+            json!({"iss": issuer, "aud": asker, "iat": issued, "token_introspection": answer})
+                .to_string();
+        if *self == Self::SignedNone {
+            let header = json!({"alg": "none", "typ": typ});
+            return unsigned(&header.to_string(), &payload) + ".";
+        }
+        let header = json!({"alg": "RS256", "typ": typ, "kid": key.id});
+        key.sign(&header.to_string(), &payload, Algorithm::RS256)
     }
 
     /// Changes the text of a good answer.
