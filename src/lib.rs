@@ -20,4 +20,5 @@ pub mod policy;
 pub mod shape;
 pub mod telemetry;
 pub mod tools;
+pub mod trust;
 pub mod upstream;

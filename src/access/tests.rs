@@ -84,7 +84,7 @@ async fn called(
         listener: None,
     };
     let model = ModelName::try_from("res.partner").unwrap();
-    let call = Call::search_count(model, &Domain::default()).as_if(effect);
+    let call = Call::search_count(model, &Domain::default()).pretending(effect);
     let denied = access.call(call).await.unwrap_err();
     (denied, tally.calls())
 }

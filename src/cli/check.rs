@@ -120,8 +120,13 @@ fn summary(sources: &Sources, checked: &Checked, now: Timestamp) -> String {
     }
     for (name, role) in &config.roles {
         lines.push(format!(
-            "  role       {name}: {}",
-            counted(role.rules.len(), "rule")
+            "  role       {name}: {}{}",
+            counted(role.rules.len(), "rule"),
+            role.credential
+                .as_ref()
+                .map_or_else(String::new, |credential| format!(
+                    ", acts as `{credential}`"
+                ))
         ));
     }
     let good = checked.keyring.as_ref().map_or(0, |keys| {

@@ -1,6 +1,6 @@
 //! From a checked configuration to a gateway.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{Checked, Instance};
 use crate::{
@@ -40,8 +40,8 @@ impl Checked {
                     .get(name)
                     .cloned()
                     .unwrap_or_else(|| ApiKey::new("")),
-                service_key_writes: false,
-                credentials: BTreeMap::new(),
+                service_key_writes: instance.service_key_writes,
+                credentials: self.credentials.get(name).cloned().unwrap_or_default(),
                 web_url: web_url.trim_end_matches('/').into(),
                 schema_ttl: Duration::from_secs(instance.schema_ttl_s),
             };
@@ -58,7 +58,7 @@ impl Checked {
                 // Who can read the configuration and its secrets may do all that it opens.
                 local: self.config.roles.keys().cloned().collect(),
             },
-            policy: self.policy(),
+            policy: self.config.policy(),
             allowed_origins: self.config.server.allowed_origins.clone(),
             max_body_bytes: self.config.server.max_body_bytes,
         })

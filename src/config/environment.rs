@@ -1,10 +1,11 @@
 //! What environment variables say about keys.
 //!
 //! `GATEPOST_SERVER__LISTEN` is `server.listen`: two underscores between
-//! levels, one inside a word. Variables cannot hold a `-`, so in the name of
-//! an instance or a role `_` stands for it: `GATEPOST_INSTANCES__EU_WEST__URL`
-//! is `instances.eu-west.url`. A role that the file writes with `_` is found
-//! under that. A name with two `-` or `_` in a row is out of reach.
+//! levels, one inside a word. Variables cannot hold a `-`, so in the name of an
+//! instance, a credential or a role `_` stands for it:
+//! `GATEPOST_INSTANCES__EU_WEST__URL` is `instances.eu-west.url`. A role that
+//! the file writes with `_` is found under that. A name with two `-` or `_` in
+//! a row is out of reach.
 
 use figment::value::Value;
 

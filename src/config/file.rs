@@ -208,11 +208,24 @@ fn covered(text: &str, spans: &BTreeMap<Vec<String>, Spans>) -> Vec<Range<usize>
             key.last().is_some_and(|name| sounds_secret(name))
                 || text.get(spans.value.clone()).is_some_and(|value| {
                     let with_user = value.contains("://") && value.contains('@');
-                    with_user || may_be_a_secret(value.trim_matches(['"', '\'']))
+                    with_user
+                        || may_be_a_secret(value.trim_matches(['"', '\'']))
+                        || (is_of_credential(key) && !value.starts_with('{'))
                 })
         })
         .filter_map(|(_, spans)| spans.secret())
         .collect()
+}
+
+/// Whether the key is that of a credential, or anything in it but the path to
+/// its secret: a text where the table of a credential should be is its key.
+fn is_of_credential(key: &[String]) -> bool {
+    match key {
+        [section, _, table, rest @ ..] if section == "instances" && table == "credentials" => {
+            rest.last().is_some_and(|name| name != "api_key_file")
+        }
+        _ => false,
+    }
 }
 
 fn walk_table(

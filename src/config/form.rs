@@ -14,10 +14,10 @@ use super::{
     Config,
     file::Part,
     mistake::{dotted, shortened},
-    quote::sounds_secret,
+    quote::{may_be_a_secret, sounds_secret},
 };
 use crate::{
-    names::{InstanceName, RoleName},
+    names::{CredentialName, InstanceName, RoleName},
     policy::Pattern,
 };
 
@@ -358,6 +358,14 @@ fn fits(format: Option<&str>, text: &str) -> Result<(), String> {
                 )
             },
         ),
+        Some("credential-name") => said(CredentialName::try_from(text)).map_err(|message| {
+            if may_be_a_secret(text) {
+                // Not repeated: people put the key itself here.
+                "this must be the name of a credential, and looks like its key".to_owned()
+            } else {
+                message
+            }
+        }),
         Some("instance-name") => said(InstanceName::try_from(text)),
         Some("path") if text.is_empty() => Err("this must name a file".to_owned()),
         Some("pattern") => said(Pattern::parse(text)),
@@ -396,6 +404,11 @@ pub(super) fn address_or_off(_: &mut SchemaGenerator) -> Schema {
 /// A list of patterns.
 pub(super) fn patterns(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "array", "items": { "type": "string", "format": "pattern" } })
+}
+
+/// The name of a credential.
+pub(super) fn credential_name(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "format": "credential-name" })
 }
 
 /// The name of a role.

@@ -1,9 +1,12 @@
 //! `[instances.NAME]`: one Odoo.
 
-use std::{fmt, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use super::Credential;
+use crate::names::CredentialName;
 
 /// One Odoo database and how to reach it.
 #[derive(Clone, Deserialize, JsonSchema)]
@@ -14,13 +17,23 @@ pub struct Instance {
     /// The database; needed wherever the server has more than one.
     #[serde(default)]
     pub database: Option<String>,
-    /// The API key of the Odoo user that calls act as. Better in a file.
+    /// The API key of the Odoo user that calls act as where nothing names a
+    /// credential: the service key. Better in a file.
     #[serde(default)]
     pub api_key: Option<String>,
     /// The file that holds the API key and nothing else.
     #[serde(default)]
     #[schemars(extend("format" = "path"))]
     pub api_key_file: Option<PathBuf>,
+    /// Whether calls with that key may change anything, as far as policy lets
+    /// them. Default `false`: it only reads.
+    #[serde(default)]
+    pub service_key_writes: bool,
+    /// Further Odoo users by name, for roles that name them; policy decides
+    /// what calls as one of them may change.
+    #[serde(default)]
+    #[schemars(extend("propertyNames" = { "format": "credential-name" }))]
+    pub credentials: BTreeMap<CredentialName, Credential>,
     /// The URLs under which clients reach this instance, such as
     /// `https://mcp.example.com/production/mcp` or `https://production.example.com/mcp`.
     #[serde(default)]
@@ -93,6 +106,7 @@ impl fmt::Debug for Instance {
             .field("url", &self.url)
             .field("database", &self.database)
             .field("api_key", &self.api_key.as_ref().map(|_| ".."))
+            .field("credentials", &self.credentials)
             .finish_non_exhaustive()
     }
 }

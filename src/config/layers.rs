@@ -20,7 +20,7 @@ use super::{
     sources::Sources,
 };
 
-/// The two keys of which an instance has one.
+/// The two keys of which an instance has one, and each of its credentials.
 const KEYS: [(&str, &str); 2] = [("api_key", "api_key_file"), ("api_key_file", "api_key")];
 
 /// The instance that the `ODOO_…` variables make.
@@ -296,17 +296,30 @@ fn odoo(
 /// one in the file gives way.
 fn give_way(of_file: &mut Dict, settings: &[Setting]) {
     for setting in settings {
-        let [section, name, key] = setting.path.as_slice() else {
+        let Some((key, tables)) = setting.path.split_last() else {
             continue;
         };
+        let of_odoo = match tables {
+            [section, _] => section == "instances",
+            [section, _, table, _] => section == "instances" && table == "credentials",
+            _ => false,
+        };
         let other = KEYS.iter().find(|(one, _)| one == key);
-        if let (true, Some((_, other))) = (section == "instances", other)
-            && let Some(Value::Dict(_, instances)) = of_file.get_mut("instances")
-            && let Some(Value::Dict(_, instance)) = instances.get_mut(name)
+        if let (true, Some((_, other))) = (of_odoo, other)
+            && let Some(table) = below(of_file, tables)
         {
-            instance.remove(*other);
+            table.remove(*other);
         }
     }
+}
+
+/// The table at this path.
+fn below<'a>(dict: &'a mut Dict, path: &[String]) -> Option<&'a mut Dict> {
+    path.iter()
+        .try_fold(dict, |dict, step| match dict.get_mut(step) {
+            Some(Value::Dict(_, below)) => Some(below),
+            _ => None,
+        })
 }
 
 /// Lets the paths that a file names start from the file's own folder.

@@ -13,7 +13,11 @@ use super::{
     quote::sounds_secret,
     sources::Sources,
 };
-use crate::{identity::Keyring, names::InstanceName, policy::Policy, upstream::ApiKey};
+use crate::{
+    identity::Keyring,
+    names::{CredentialName, InstanceName},
+    upstream::ApiKey,
+};
 
 /// A configuration in which everything fits, with what its files held.
 ///
@@ -24,22 +28,12 @@ pub struct Checked {
     pub config: Config,
     /// The Odoo API key of every instance.
     pub secrets: BTreeMap<InstanceName, ApiKey>,
+    /// The Odoo API keys of the credentials of every instance.
+    pub credentials: BTreeMap<InstanceName, BTreeMap<CredentialName, ApiKey>>,
     /// Our own keys; none where no file is named or it does not exist yet.
     pub keyring: Option<Keyring>,
     /// What is allowed and doubtful, for the log.
     pub warnings: Vec<Mistake>,
-}
-
-impl Checked {
-    /// The roles as policy knows them.
-    pub fn policy(&self) -> Policy {
-        let roles = self.config.roles.iter();
-        Policy::new(
-            roles
-                .map(|(name, role)| (name.clone(), role.to_policy()))
-                .collect(),
-        )
-    }
 }
 
 /// Reads and checks a configuration. It changes nothing, so a reload calls it
@@ -52,18 +46,21 @@ pub fn load(sources: &Sources) -> Result<Checked, Mistakes> {
     let mut mistakes = std::mem::take(&mut layers.mistakes);
     let mut warnings = std::mem::take(&mut layers.warnings);
     let mut secrets = BTreeMap::new();
+    let mut credentials = BTreeMap::new();
     let mut keyring = None;
     if let Some(config) = &config {
         let mut found = check::check(config, &layers);
         mistakes.append(&mut found.mistakes);
         warnings.append(&mut found.warnings);
         secrets = found.secrets;
+        credentials = found.credentials;
         keyring = found.keyring;
     }
     match config {
         Some(config) if mistakes.is_empty() => Ok(Checked {
             config,
             secrets,
+            credentials,
             keyring,
             warnings: sorted(warnings),
         }),

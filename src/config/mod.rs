@@ -6,14 +6,19 @@
 mod admin;
 mod assemble;
 mod check;
+mod credential;
 mod environment;
+mod facade;
 mod file;
 mod form;
+mod grant;
 mod instance;
 mod keys;
 mod layers;
+mod limits;
 mod load;
 mod mistake;
+mod provider;
 mod quote;
 #[cfg(test)]
 mod reference;
@@ -28,15 +33,23 @@ use serde::Deserialize;
 
 pub use admin::Admin;
 pub use assemble::CannotAssemble;
+pub use credential::Credential;
+pub use facade::Facade;
+pub use grant::{CallerKind, Grant};
 pub use instance::Instance;
 pub use keys::Keys;
+pub use limits::Limits;
 pub use load::{Checked, load, load_admin, load_form};
 pub use mistake::{Mistake, Mistakes, Place};
+pub use provider::{BasicEncoding, ClientAuth, Provider, ProviderKind, StepUp, Validation};
 pub use role::{Operation, Role, Rule};
 pub use server::{Server, Tls};
 pub use sources::Sources;
 
-use crate::names::{InstanceName, RoleName};
+use crate::{
+    names::{InstanceName, ProviderName, RoleName},
+    policy::Policy,
+};
 
 /// The whole configuration. Every key has its default here, in its type.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -49,9 +62,30 @@ pub struct Config {
     /// The Odoo instances by name; at least one.
     #[schemars(extend("propertyNames" = { "format": "instance-name" }))]
     pub instances: BTreeMap<InstanceName, Instance>,
+    /// The identity providers by name.
+    #[schemars(extend("propertyNames" = { "format": "provider-name" }))]
+    pub providers: BTreeMap<ProviderName, Provider>,
+    /// Who gets which roles.
+    pub grants: Vec<Grant>,
     /// The roles by name.
     #[schemars(extend("propertyNames" = { "format": "role-name" }))]
     pub roles: BTreeMap<RoleName, Role>,
     /// Our own API keys.
     pub keys: Keys,
+    /// How much anybody may.
+    pub limits: Limits,
+    /// One client for all, where a provider lets none register.
+    pub facade: Option<Facade>,
+}
+
+impl Config {
+    /// The roles as policy knows them.
+    pub fn policy(&self) -> Policy {
+        let roles = self.roles.iter();
+        Policy::new(
+            roles
+                .map(|(name, role)| (name.clone(), role.to_policy()))
+                .collect(),
+        )
+    }
 }

@@ -100,7 +100,8 @@ fn surely_harmless(line: &str, harmless: &BTreeSet<String>) -> usize {
     let plain = !value.contains(['=', '@', '{']) && (quotes <= 2 || value.starts_with('['));
     let name = key.rsplit('.').next().unwrap_or_default().trim();
     let words = value.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-')));
-    if plain && harmless.contains(name) && !words.into_iter().any(sounds_secret) {
+    let may_tell = |word: &str| sounds_secret(word) || may_be_a_secret(word);
+    if plain && harmless.contains(name) && !words.into_iter().any(may_tell) {
         line.len()
     } else if key.contains(['"', '\'']) {
         0
@@ -115,9 +116,14 @@ pub(super) fn may_be_a_secret(text: &str) -> bool {
     text.len() >= 20 && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// Whether a key of this name may hold a secret. A path to one is none.
+/// Whether a key of this name may hold a secret. A path to one is none, and the
+/// name of a credential neither; the table of them is one as long as it is no
+/// table.
 pub(super) fn sounds_secret(word: &str) -> bool {
     let word = word.to_ascii_lowercase();
+    if word == "credentials" {
+        return true;
+    }
     if word.ends_with("_file") || word == "keys" {
         return false;
     }

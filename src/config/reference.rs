@@ -101,11 +101,13 @@ fn the_example_shows_every_key() {
 #[test]
 fn what_the_example_comments_out_are_the_defaults() {
     // Those without a default are shown with a value all the same.
-    const WITHOUT: [&str; 6] = [
+    const WITHOUT: [&str; 8] = [
         "anonymous_role",
         "api_key",
+        "api_key_file",
         "ca_file",
         "certificate_file",
+        "credential",
         "key_file",
         "public_urls",
     ];
@@ -136,6 +138,7 @@ fn what_the_example_comments_out_are_the_defaults() {
         (
             (one.connect_timeout_ms, one.timeout_ms, one.max_answer_bytes),
             (
+                one.service_key_writes,
                 one.max_in_flight,
                 one.max_waiting,
                 one.max_wait_ms,

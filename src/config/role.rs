@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::form;
 use crate::{
+    names::CredentialName,
     odoo::Effect,
     policy::{self, Pattern},
 };
@@ -13,6 +14,11 @@ use crate::{
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Role {
+    /// The credential of the Odoo user that calls by this role act as, such as
+    /// `sales`. Default: the instance's own API key.
+    #[serde(default)]
+    #[schemars(schema_with = "form::credential_name")]
+    pub credential: Option<CredentialName>,
     /// The rules (`[[roles.NAME.rules]]`).
     #[serde(default)]
     pub rules: Vec<Rule>,
@@ -47,7 +53,7 @@ impl Role {
     pub fn to_policy(&self) -> policy::Role {
         policy::Role {
             rules: self.rules.iter().map(Rule::to_policy).collect(),
-            credential: None,
+            credential: self.credential.clone(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -24,6 +25,16 @@ pub struct Server {
     /// Web origins, such as `https://inspector.example`, whose pages may call
     /// us. Pages on loopback may when the listener is on loopback.
     pub allowed_origins: Vec<String>,
+    /// Host names under which we answer besides those of `public_urls`, such as
+    /// `gatepost:8080`. Without both, under every name.
+    pub allowed_hosts: Vec<String>,
+    /// Networks of proxies whose word on the client's address is taken
+    /// (`X-Forwarded-For`, `Forwarded`), such as `172.16.0.0/12`.
+    #[schemars(schema_with = "form::networks")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether a challenge names an error even where no token came: some
+    /// clients want it, RFC 6750 says not to. Default `false`.
+    pub challenge_always_error: bool,
     /// The largest request body, in bytes. Default 1 MiB.
     #[schemars(range(min = 1_024, max = 1_073_741_824))]
     pub max_body_bytes: usize,
@@ -74,6 +85,9 @@ impl Default for Server {
             tls: None,
             anonymous_role: None,
             allowed_origins: Vec::new(),
+            allowed_hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+            challenge_always_error: false,
             max_body_bytes: 1 << 20,
             max_header_bytes: 16 << 10,
             header_timeout_ms: 15_000,

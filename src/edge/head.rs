@@ -92,6 +92,12 @@ fn objection(session: &ServerSession, limit: usize) -> Option<Unreadable> {
     (request.version == Version::HTTP_11 && !named).then_some(Unreadable::NoHost)
 }
 
+/// Whether a query holds `access_token`, in whatever way it is spelled.
+fn names_token(query: &str) -> bool {
+    url::form_urlencoded::parse(query.as_bytes())
+        .any(|(name, _)| name.eq_ignore_ascii_case("access_token"))
+}
+
 /// The head that was read, free of Pingora's types.
 pub(super) fn head(session: &ServerSession, local_listener: bool) -> Head {
     let request = session.req_header();
@@ -103,6 +109,7 @@ pub(super) fn head(session: &ServerSession, local_listener: bool) -> Head {
     Head {
         method: request.method.clone(),
         path: request.uri.path().to_owned(),
+        token_in_query: request.uri.query().is_some_and(names_token),
         host: authority.or_else(host),
         headers: request.headers.clone(),
         peer: session

@@ -3,20 +3,21 @@
 use bytes::Bytes;
 use http::StatusCode;
 
-use super::{Blame, Gateway, Guest, Notices, Refusal, Reply, Story};
+use super::{Blame, Gateway, Notices, Refusal, Reply, Story, Visitor};
 use crate::{
-    access::{Access, Listener, Tally},
+    access::{Access, Denied, Listener, Tally},
     mcp::{
         Batch, Body, Envelope, Inbound, Method, Request, RequestId, Respond, content::ToolResult,
         handshake, stateless,
     },
+    names::RoleName,
     tools,
 };
 
 /// Answers a body: one message, or a batch of them.
 pub(super) async fn answer(
     gateway: &Gateway,
-    guest: &Guest,
+    guest: &Visitor,
     body: &[u8],
     notices: Option<Notices>,
     story: &mut Story,
@@ -30,7 +31,7 @@ pub(super) async fn answer(
 
 async fn one(
     gateway: &Gateway,
-    guest: &Guest,
+    guest: &Visitor,
     envelope: Envelope<'_>,
     notices: Option<Notices>,
     story: &mut Story,
@@ -54,7 +55,7 @@ async fn one(
 /// One after the other: a batch is one client's, and it waits for all of them.
 async fn several(
     gateway: &Gateway,
-    guest: &Guest,
+    guest: &Visitor,
     batch: &Batch<'_>,
     notices: Option<Notices>,
     story: &mut Story,
@@ -88,7 +89,7 @@ async fn several(
 
 async fn request_answer(
     gateway: &Gateway,
-    guest: &Guest,
+    guest: &Visitor,
     request: &Request<'_>,
     notices: Option<Notices>,
     story: &mut Story,
@@ -125,15 +126,25 @@ async fn request_answer(
 
 async fn call(
     gateway: &Gateway,
-    guest: &Guest,
+    guest: &Visitor,
     request: &Request<'_>,
     notices: Option<Notices>,
     story: &mut Story,
 ) -> Result<ToolResult, Refusal> {
     let name = request.params.tool_name()?;
-    let tool = tools::find(&name)
-        .filter(|tool| gateway.opens(guest, tool.effect))
-        .ok_or_else(|| Refusal::UnknownTool(name.chars().take(80).collect()))?;
+    let unknown = || Refusal::UnknownTool(name.chars().take(80).collect());
+    let tool = tools::find(&name).ok_or_else(unknown)?;
+    let again = gateway.again(guest, tool.effect).await?;
+    let guest = again.as_ref().unwrap_or(guest);
+    if !gateway.opens(guest, tool.effect) {
+        let enough = |roles: &[RoleName]| {
+            let instance = guest.instance.name();
+            gateway.policy.opens(roles, instance, tool.effect)
+        };
+        return Err(gateway
+            .sent_for_scopes(guest, &unknown(), enough)
+            .unwrap_or_else(unknown));
+    }
     story.tool = Some(tool.name);
     let tally = Tally::default();
     // Also when the client hangs up and this future is dropped.
@@ -156,6 +167,15 @@ async fn call(
     let arguments = request.params.arguments.map_or("{}", |raw| raw.get());
     match (tool.run)(&access, arguments).await {
         Ok(text) => Ok(ToolResult::answer(text)),
+        Err(tools::ToolError::Denied(Denied::Forbidden(why)))
+            if let Some(refusal) = gateway.sent_for_scopes(guest, &why, |roles| {
+                gateway
+                    .policy
+                    .would_allow(roles, guest.instance.name(), &why)
+            }) =>
+        {
+            Err(refusal)
+        }
         Err(error) => {
             told.story.blame = Some(blame(&error));
             told.story.refusal = Some(error.kind());

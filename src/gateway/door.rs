@@ -1,12 +1,14 @@
 //! How callers prove who they are.
 
-use http::HeaderMap;
-use jiff::Timestamp;
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use crate::{
     identity::{
-        Ambiguous, Bearer, Caller, CallerKind, Keyring, NoBearer, Unproved, choose_credential,
+        Ambiguous, Bearer, Caller, CallerKind, Granted, Grants, KeptBearer, KeyId, Keyring,
+        NoBearer, NotAccepted, Now, Principal, Provider, Recollection, Unavailable, Unproved,
+        Unproven, choose_credential,
     },
+    limits::{Exhausted, PerAddress},
     names::{CredentialName, InstanceName, RoleName, Subject},
     policy::Policy,
 };
@@ -20,54 +22,271 @@ pub struct Door {
     pub anonymous: Option<RoleName>,
     /// The roles of the one who started `gatepost stdio`.
     pub local: Vec<RoleName>,
+    /// Who gets which roles.
+    pub grants: Grants,
+    /// How many tokens may fail.
+    pub failures: PerAddress,
+}
+
+/// Whose tokens one instance takes.
+#[derive(Clone, Debug, Default)]
+pub struct Admission {
+    /// The providers that vouch; the first that can is asked about tokens that
+    /// do not say whose they are.
+    pub providers: Vec<Arc<Provider>>,
+    /// Whom a token must be meant for.
+    pub audiences: BTreeSet<String>,
+}
+
+/// Somebody who was let in.
+#[derive(Debug)]
+pub(super) struct Entered {
+    pub(super) caller: Caller,
+    /// The Odoo users that their grants name.
+    pub(super) credentials: Vec<CredentialName>,
+    /// Of a token: what it takes to ask about it again.
+    pub(super) token: Option<Token>,
+}
+
+/// A token that let somebody in.
+#[derive(Clone, Debug)]
+pub(super) struct Token {
+    pub(super) provider: Arc<Provider>,
+    pub(super) principal: Arc<Principal>,
+    bearer: KeptBearer,
 }
 
 /// Why a caller is not let in.
 #[derive(Debug, thiserror::Error)]
 pub enum Unauthenticated {
+    /// Too many tokens from there were refused; this one was not looked at.
+    #[error(transparent)]
+    Exhausted(Exhausted),
     /// No proof, or one in a form that is none.
     #[error(transparent)]
     NoBearer(#[from] NoBearer),
-    /// A proof that does not hold.
+    /// A token that is not good, or not here.
+    #[error(transparent)]
+    NotAccepted(#[from] NotAccepted),
+    /// Nobody can say whether a token is good.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// A key of ours that does not hold.
     #[error(transparent)]
     Unproved(#[from] Unproved),
 }
 
 impl Unauthenticated {
     /// What happened, in words that only we may read.
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> String {
         match self {
-            Self::NoBearer(NoBearer::Missing) => "no token",
-            Self::NoBearer(_) => "malformed authorization header",
-            Self::Unproved(unproved) => unproved.reason(),
+            Self::Exhausted(_) => "too many tokens from this address were refused".to_owned(),
+            Self::NoBearer(NoBearer::Missing) => "no token".to_owned(),
+            Self::NoBearer(_) => "malformed authorization header".to_owned(),
+            Self::NotAccepted(why) => why.reason().to_owned(),
+            Self::Unavailable(unavailable) => unavailable.why.to_string(),
+            Self::Unproved(unproved) => unproved.reason().to_owned(),
+        }
+    }
+}
+
+/// How the look-up of a token went, for the metrics.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum LookUp {
+    /// The provider was asked, and said it is good.
+    Accepted,
+    /// It was good a moment ago.
+    Cached,
+    /// The provider refuses our own credentials.
+    CredentialsRefused,
+    /// It was not looked at: too many from there were refused.
+    Limited,
+    /// It is not good, or not for us.
+    Refused,
+    /// The provider could not be asked.
+    Unavailable,
+}
+
+impl LookUp {
+    /// The word for it in metric labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Cached => "cached",
+            Self::CredentialsRefused => "credentials_refused",
+            Self::Limited => "limited",
+            Self::Refused => "refused",
+            Self::Unavailable => "unavailable",
         }
     }
 
-    /// Whether there was no attempt at a proof at all.
-    pub fn is_missing(&self) -> bool {
-        matches!(self, Self::NoBearer(NoBearer::Missing))
+    fn of(error: &Unauthenticated) -> Self {
+        match error {
+            Unauthenticated::Exhausted(_) => Self::Limited,
+            Unauthenticated::Unavailable(unavailable) => match unavailable.why {
+                crate::identity::Trouble::Credentials(_) => Self::CredentialsRefused,
+                crate::identity::Trouble::BadAnswer(_)
+                | crate::identity::Trouble::Busy
+                | crate::identity::Trouble::Misconfigured(_)
+                | crate::identity::Trouble::Resting
+                | crate::identity::Trouble::Unreachable(_) => Self::Unavailable,
+            },
+            Unauthenticated::NoBearer(_)
+            | Unauthenticated::NotAccepted(_)
+            | Unauthenticated::Unproved(_) => Self::Refused,
+        }
     }
 }
+
+/// What every key of our own begins with: such a text is never shown to a
+/// provider.
+const OWN_KEY: &str = "gp_";
 
 impl Door {
     /// Lets a caller in on what the header proves.
     ///
     /// A wrong proof is refused even where none is needed: somebody meant to
-    /// be somebody.
+    /// be somebody. `look_up` hears what became of a provider's token.
     ///
     /// # Errors
     /// [`Unauthenticated`].
-    pub fn enter(&self, headers: &HeaderMap, now: Timestamp) -> Result<Caller, Unauthenticated> {
-        let bearer = match (Bearer::find(headers), &self.anonymous) {
+    pub(super) async fn enter(
+        &self,
+        found: Result<Bearer<'_>, NoBearer>,
+        instance: &InstanceName,
+        admission: &Admission,
+        client: Option<IpAddr>,
+        now: Now,
+        look_up: &mut Option<LookUp>,
+    ) -> Result<Entered, Unauthenticated> {
+        let bearer = match (found, &self.anonymous) {
             (Ok(bearer), _) => bearer,
             (Err(NoBearer::Missing), Some(role)) => {
-                return Ok(unproved(CallerKind::Anonymous, vec![role.clone()]));
+                return Ok(Entered::without_token(unproved(
+                    CallerKind::Anonymous,
+                    vec![role.clone()],
+                )));
             }
             (Err(other), _) => return Err(other.into()),
         };
+        let provider = admission
+            .provider_for(bearer)
+            .filter(|_| !bearer.reveal().starts_with(OWN_KEY));
+        let Some(provider) = provider else {
+            return self.enter_with_key(bearer, instance, now);
+        };
+        let told = self.prove(provider, bearer, admission, client, now).await;
+        *look_up = Some(match &told {
+            Ok((_, how)) => *how,
+            Err(error) => LookUp::of(error),
+        });
+        let (principal, _) = told?;
+        let token = Token {
+            provider: Arc::clone(provider),
+            principal,
+            bearer: bearer.keep(),
+        };
+        let granted = self.granted(&token, instance);
+        Ok(Entered {
+            caller: Caller {
+                issuer: token.principal.issuer.to_string(),
+                kind: token.principal.kind,
+                subject: token.principal.subject.clone(),
+                roles: granted.roles,
+                credential: None,
+            },
+            credentials: granted.credentials,
+            token: Some(token),
+        })
+    }
+
+    fn enter_with_key(
+        &self,
+        bearer: Bearer<'_>,
+        instance: &InstanceName,
+        now: Now,
+    ) -> Result<Entered, Unauthenticated> {
         let nobody = Keyring::default();
         let keyring = self.keyring.as_ref().unwrap_or(&nobody);
-        Ok(keyring.verify(bearer.reveal(), now)?)
+        let mut caller = keyring.verify(bearer.reveal(), now.wall)?;
+        let granted = KeyId::try_from(caller.subject.as_str())
+            .map(|id| self.grants.of_key(&id, instance))
+            .unwrap_or_default();
+        caller.roles.extend(granted.roles);
+        caller.roles.sort();
+        caller.roles.dedup();
+        Ok(Entered {
+            credentials: granted.credentials,
+            ..Entered::without_token(caller)
+        })
+    }
+
+    async fn prove(
+        &self,
+        provider: &Arc<Provider>,
+        bearer: Bearer<'_>,
+        admission: &Admission,
+        client: Option<IpAddr>,
+        now: Now,
+    ) -> Result<(Arc<Principal>, LookUp), Unauthenticated> {
+        let (principal, how) = match provider.recall(bearer, None, now) {
+            Recollection::Good(principal) => (principal, LookUp::Cached),
+            Recollection::Refused(why) => return Err(why.into()),
+            Recollection::Unknown(unknown) => {
+                // Who was let in before is not kept out by a neighbour who guesses.
+                let reserved = if unknown.was_good() {
+                    None
+                } else {
+                    let reserved = self.failures.reserve(client, now.steady);
+                    Some(reserved.map_err(Unauthenticated::Exhausted)?)
+                };
+                let told = provider.look_up(bearer, &unknown, now).await;
+                if let (Some(reserved), Ok(_) | Err(Unproven::Unavailable(_))) = (reserved, &told) {
+                    reserved.give_back();
+                }
+                (told?, LookUp::Accepted)
+            }
+        };
+        if principal.is_for(&admission.audiences) {
+            Ok((principal, how))
+        } else {
+            Err(NotAccepted::Audience.into())
+        }
+    }
+
+    /// Asks again about a token that let somebody in, for a call that changes
+    /// something: the answer may not be older than the provider's
+    /// `write_max_age`. It gives what the token grants now.
+    ///
+    /// # Errors
+    /// [`Unauthenticated`].
+    pub(super) async fn enter_again(
+        &self,
+        token: &Token,
+        instance: &InstanceName,
+        admission: &Admission,
+        now: Now,
+    ) -> Result<Granted, Unauthenticated> {
+        let provider = &token.provider;
+        let bearer = token.bearer.as_bearer();
+        let oldest = Some(provider.write_max_age());
+        let principal = match provider.recall(bearer, oldest, now) {
+            Recollection::Good(principal) => principal,
+            Recollection::Refused(why) => return Err(why.into()),
+            Recollection::Unknown(unknown) => provider.look_up(bearer, &unknown, now).await?,
+        };
+        // Another subject under the same token is nobody that we know.
+        if principal.subject != token.principal.subject || !principal.is_for(&admission.audiences) {
+            return Err(NotAccepted::Subject.into());
+        }
+        Ok(self
+            .grants
+            .of_principal(&principal, provider.name(), instance))
+    }
+
+    fn granted(&self, token: &Token, instance: &InstanceName) -> Granted {
+        self.grants
+            .of_principal(&token.principal, token.provider.name(), instance)
     }
 
     /// The one who started us, for an instance.
@@ -79,6 +298,42 @@ impl Door {
         Caller {
             credential: credential.unwrap_or_default(),
             ..unproved(CallerKind::Stdio, self.local.clone())
+        }
+    }
+}
+
+impl Admission {
+    /// The provider to ask about a token: the one that it names, or the first
+    /// that can say something of a token that names none.
+    fn provider_for(&self, bearer: Bearer<'_>) -> Option<&Arc<Provider>> {
+        let named = || {
+            self.providers
+                .iter()
+                .find(|one| one.may_have_issued(bearer))
+        };
+        let asked = || self.providers.iter().find(|one| one.takes_opaque());
+        match self.providers.as_slice() {
+            [only] => Some(only),
+            several => named().or_else(asked).or(several.first()),
+        }
+    }
+}
+
+impl Entered {
+    fn without_token(caller: Caller) -> Self {
+        Self {
+            caller,
+            credentials: Vec::new(),
+            token: None,
+        }
+    }
+}
+
+impl From<Unproven> for Unauthenticated {
+    fn from(unproven: Unproven) -> Self {
+        match unproven {
+            Unproven::NotAccepted(why) => why.into(),
+            Unproven::Unavailable(why) => why.into(),
         }
     }
 }

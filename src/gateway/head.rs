@@ -11,6 +11,9 @@ pub struct Head {
     pub method: Method,
     /// The path as it was sent: not decoded, not normalised, without the query.
     pub path: String,
+    /// Whether the query names a token (RFC 6750 section 2.3, which MCP
+    /// forbids). Of the query nothing else is kept.
+    pub token_in_query: bool,
     /// Host and port the client named (`Host`, or `:authority` in HTTP/2).
     pub host: Option<String>,
     /// All header fields.

@@ -1,39 +1,49 @@
 //! The way of one request, from its head to its answer.
 //!
 //! The order of checks is a security property, so it is written out here as
-//! plain code: route, host and origin, caller, HTTP method, content type; then
+//! plain code: host, route, origin, caller, HTTP method, content type; then
 //! the body, and in it JSON-RPC, revision, method, tool.
 
+mod client_address;
 mod converse;
 mod door;
 mod examination;
+mod front_desk;
 mod head;
 mod origin;
 mod refusal;
 mod reply;
 mod routes;
 mod story;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method, header};
-use jiff::Timestamp;
+use ipnet::IpNet;
 use tokio::sync::mpsc;
 
-pub use door::{Door, Unauthenticated};
+pub use door::{Admission, Door, LookUp, Unauthenticated};
 pub use examination::Examined;
+pub use front_desk::FacadeDesk;
 pub use head::Head;
 pub use refusal::Refusal;
 pub use reply::Reply;
-pub use routes::Routes;
+pub use routes::{Endpoint, Routes};
 pub use story::{Blame, Story};
 
+use self::{
+    client_address::client_address,
+    door::{Entered, Token},
+    front_desk::Errand,
+};
 use crate::{
     access::{Instance, UnknownCredential},
-    identity::Caller,
+    identity::{Bearer, Caller, MAX_REGISTRATION_BYTES, Now, Objection, ProtectedResource},
     mcp::{McpHeaders, Transport},
-    names::InstanceName,
+    names::{InstanceName, RoleName},
     odoo::Effect,
     policy::Policy,
 };
@@ -50,6 +60,12 @@ pub struct Gateway {
     pub policy: Policy,
     /// Web origins whose pages may call us.
     pub allowed_origins: Vec<String>,
+    /// Proxies whose word on the client's address is taken.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether a challenge names an error even where no token came.
+    pub challenge_always_error: bool,
+    /// The facade for clients that must register themselves, if there is one.
+    pub facade: Option<FacadeDesk>,
     /// The largest body that may be read, in bytes.
     pub max_body_bytes: usize,
 }
@@ -64,10 +80,20 @@ pub struct Guest {
     pub only_events: bool,
     /// The largest body that may be read, in bytes.
     pub max_body_bytes: usize,
+    /// The caller; none of a request to the facade.
+    visitor: Option<Visitor>,
+    cors: Vec<(http::HeaderName, http::HeaderValue)>,
+}
+
+/// A caller who was let in to one instance.
+#[derive(Clone, Debug)]
+struct Visitor {
     instance: Arc<Instance>,
     caller: Caller,
     transport: Transport,
-    cors: Vec<(http::HeaderName, http::HeaderValue)>,
+    token: Option<Token>,
+    /// Under which of its names the instance was called, for challenges.
+    resource: Option<ProtectedResource>,
 }
 
 /// Where the JSON-RPC notifications of one call go while it runs: each is one
@@ -79,12 +105,12 @@ impl Gateway {
     ///
     /// # Errors
     /// The answer to give instead; the body is not read then.
-    #[expect(clippy::unused_async, reason = "introspection will wait here")]
     pub async fn welcome(&self, head: Head, story: &mut Story) -> Result<Guest, Reply> {
         let cors = origin::cors(&head.headers);
-        match self.admit(&head, story) {
+        match self.admit(&head, story).await {
             Ok(Welcome::Guest(guest)) => Ok(Guest { cors, ..*guest }),
             Ok(Welcome::Preflight) => Err(origin::preflight().with_all(&cors)),
+            Ok(Welcome::Document(reply)) => Err(reply.with_all(&origin::for_everybody())),
             // A page that may not call us may not read why either.
             Err(refusal @ (Refusal::Host(_) | Refusal::Origin(_) | Refusal::NoRoute)) => {
                 Err(refusal.reply(None, story))
@@ -93,29 +119,54 @@ impl Gateway {
         }
     }
 
-    fn admit(&self, head: &Head, story: &mut Story) -> Result<Welcome, Refusal> {
-        let instance = self
-            .routes
-            .find(head.host.as_deref(), &head.path)
-            .ok_or(Refusal::NoRoute)?;
-        story.instance = Some(instance.name().clone());
+    async fn admit(&self, head: &Head, story: &mut Story) -> Result<Welcome, Refusal> {
+        let now = Now::read();
+        let host = head.host.as_deref();
+        origin::check_host(head, &self.routes)?;
+        if let Some(errand) = self.errand(head) {
+            return self.at_the_desk(&errand, head, now).await;
+        }
+        let (endpoint, resource) = self.routes.find(host, &head.path).ok_or(Refusal::NoRoute)?;
+        let instance = endpoint.instance.name();
+        story.instance = Some(instance.clone());
         origin::check(head, &self.routes, &self.allowed_origins)?;
         if head.method == Method::OPTIONS && head.headers.contains_key(header::ORIGIN) {
             return Ok(Welcome::Preflight);
         }
+        let challenge = |objection: &Objection| self.challenge(resource, objection);
+        if head.token_in_query {
+            return Err(Refusal::TokenInQuery(
+                challenge(&Objection::InvalidRequest).into(),
+            ));
+        }
         // Before the method: the first request of mcp-remote is a bare GET, to be challenged.
-        let caller = self
+        let Entered {
+            caller,
+            credentials,
+            token,
+        } = self
             .door
-            .enter(&head.headers, Timestamp::now())
-            .map_err(Refusal::Unauthenticated)?;
+            .enter(
+                Bearer::find(&head.headers),
+                instance,
+                &endpoint.admission,
+                client_address(head.peer, &head.headers, &self.trusted_proxies),
+                now,
+                &mut story.look_up,
+            )
+            .await
+            .map_err(|why| Refusal::of(why, challenge))?;
         story.caller = Some(caller.subject.clone());
         self.policy
-            .admit(&caller.roles, instance.name())
-            .map_err(Refusal::NoRole)?;
-        // No caller has grants yet.
-        let caller = door::acting(caller, &[], &self.policy, instance.name())?;
+            .admit(&caller.roles, instance)
+            .map_err(|no_role| {
+                let enough = |roles: &[RoleName]| self.policy.admit(roles, instance).is_ok();
+                self.step_up(token.as_ref(), instance, resource, &no_role, enough)
+                    .unwrap_or(Refusal::NoRole(no_role))
+            })?;
+        let caller = door::acting(caller, &credentials, &self.policy, instance)?;
         if head.method != Method::POST {
-            return Err(Refusal::MethodNotAllowed);
+            return Err(Refusal::MethodNotAllowed("POST, OPTIONS"));
         }
         if !is_json(head) {
             return Err(Refusal::UnsupportedMedia);
@@ -129,11 +180,123 @@ impl Gateway {
             takes_events: accepts.events,
             only_events: !accepts.json,
             max_body_bytes: self.max_body_bytes,
-            instance: Arc::clone(instance),
-            caller,
-            transport,
+            visitor: Some(Visitor {
+                instance: Arc::clone(&endpoint.instance),
+                caller,
+                transport,
+                token,
+                resource: resource.cloned(),
+            }),
             cors: Vec::new(),
         })))
+    }
+
+    fn errand<'a>(&'a self, head: &Head) -> Option<Errand<'a>> {
+        let resource = self.routes.metadata(head.host.as_deref(), &head.path);
+        let facade = || self.facade.as_ref()?.errand(head);
+        resource.map(Errand::Resource).or_else(facade)
+    }
+
+    /// What anybody may ask.
+    async fn at_the_desk(
+        &self,
+        errand: &Errand<'_>,
+        head: &Head,
+        now: Now,
+    ) -> Result<Welcome, Refusal> {
+        if let (Errand::Register(desk), &Method::POST) = (errand, &head.method) {
+            let client = client_address(head.peer, &head.headers, &self.trusted_proxies);
+            desk.admit(client, now)?;
+            if !is_json(head) {
+                return Err(Refusal::UnsupportedMedia);
+            }
+            return Ok(Welcome::Guest(Box::new(Guest {
+                takes_events: false,
+                only_events: false,
+                max_body_bytes: MAX_REGISTRATION_BYTES,
+                visitor: None,
+                cors: Vec::new(),
+            })));
+        }
+        front_desk::metadata(errand, self.facade.as_ref(), head, now)
+            .await
+            .map(Welcome::Document)
+    }
+
+    /// The visitor anew, for a call that changes something: what let them in
+    /// may be a minute old, and that is too old for it.
+    async fn again(&self, guest: &Visitor, effect: Effect) -> Result<Option<Visitor>, Refusal> {
+        let (Some(token), true) = (&guest.token, effect > Effect::Read) else {
+            return Ok(None);
+        };
+        let instance = guest.instance.name();
+        let Some(endpoint) = self.routes.endpoint(instance) else {
+            return Ok(None);
+        };
+        let granted = self
+            .door
+            .enter_again(token, instance, &endpoint.admission, Now::read())
+            .await
+            .map_err(|why| {
+                Refusal::of(why, |objection| {
+                    self.challenge(guest.resource.as_ref(), objection)
+                })
+            })?;
+        let caller = Caller {
+            roles: granted.roles,
+            ..guest.caller.clone()
+        };
+        let caller = door::acting(caller, &granted.credentials, &self.policy, instance)?;
+        Ok(Some(Visitor {
+            caller,
+            ..guest.clone()
+        }))
+    }
+
+    fn sent_for_scopes(
+        &self,
+        guest: &Visitor,
+        why: &dyn std::fmt::Display,
+        enough: impl Fn(&[RoleName]) -> bool,
+    ) -> Option<Refusal> {
+        let resource = guest.resource.as_ref();
+        self.step_up(
+            guest.token.as_ref(),
+            guest.instance.name(),
+            resource,
+            why,
+            enough,
+        )
+    }
+
+    /// How to get in, for `WWW-Authenticate`.
+    fn challenge(&self, resource: Option<&ProtectedResource>, objection: &Objection) -> String {
+        resource.map_or_else(
+            || objection.bare(),
+            |resource| resource.challenge(objection, self.challenge_always_error),
+        )
+    }
+
+    /// The refusal that sends a token's holder for more scopes; none where no
+    /// scope would help, so that nobody is sent in a circle.
+    fn step_up(
+        &self,
+        token: Option<&Token>,
+        instance: &InstanceName,
+        resource: Option<&ProtectedResource>,
+        why: &dyn std::fmt::Display,
+        enough: impl Fn(&[RoleName]) -> bool,
+    ) -> Option<Refusal> {
+        let token = token.filter(|token| token.provider.steps_up())?;
+        let scopes = self.door.grants.scopes_that_help(
+            &token.principal,
+            token.provider.name(),
+            instance,
+            enough,
+        )?;
+        let objection = Objection::InsufficientScope(scopes.into_iter().collect());
+        let challenge = self.challenge(resource, &objection).into();
+        Some(Refusal::InsufficientScope(why.to_string(), challenge))
     }
 
     /// Answers the body of an accepted request. Dropping the future cancels
@@ -145,9 +308,16 @@ impl Gateway {
         notices: Option<Notices>,
         story: &mut Story,
     ) -> Reply {
-        converse::answer(self, guest, &body, notices, story)
-            .await
-            .with_all(&guest.cors)
+        let reply = match (&guest.visitor, &self.facade) {
+            (Some(visitor), _) => converse::answer(self, visitor, &body, notices, story).await,
+            (None, Some(desk)) => {
+                let registered = desk.register(&body, Now::read()).await;
+                let reply = registered.unwrap_or_else(|refusal| refusal.reply(None, story));
+                return reply.with_all(&origin::for_everybody());
+            }
+            (None, None) => Refusal::NoRoute.reply(None, story),
+        };
+        reply.with_all(&guest.cors)
     }
 
     /// A guest that came over stdin/stdout: the local user, who started us.
@@ -156,16 +326,20 @@ impl Gateway {
             takes_events: true,
             only_events: false,
             max_body_bytes: self.max_body_bytes,
-            instance: Arc::clone(self.routes.instance(instance)?),
-            caller: self.door.local(&self.policy, instance),
-            transport: Transport::Stdio,
+            visitor: Some(Visitor {
+                instance: Arc::clone(self.routes.instance(instance)?),
+                caller: self.door.local(&self.policy, instance),
+                transport: Transport::Stdio,
+                token: None,
+                resource: None,
+            }),
             cors: Vec::new(),
         })
     }
 
     /// Whether anything of this effect is open to the guest: to their roles, and
     /// to the key that their calls go out with.
-    fn opens(&self, guest: &Guest, effect: Effect) -> bool {
+    fn opens(&self, guest: &Visitor, effect: Effect) -> bool {
         let (caller, instance) = (&guest.caller, &guest.instance);
         self.policy.opens(&caller.roles, instance.name(), effect)
             && match instance.login(caller.credential.as_ref()) {
@@ -186,6 +360,7 @@ impl Gateway {
 }
 
 enum Welcome {
+    Document(Reply),
     Guest(Box<Guest>),
     Preflight,
 }

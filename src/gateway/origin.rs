@@ -4,21 +4,32 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::{Head, Refusal, Reply, Routes};
 
-/// Checks `Origin` and, on a loopback listener, `Host`: a page somewhere in
-/// the web must not reach a gateway on the reader's machine through a name
-/// that it made point there (DNS rebinding; MCP, Streamable HTTP, "Security
-/// Warning").
+/// Checks `Host`: a page somewhere in the web must not reach a gateway on the
+/// reader's machine through a name that it made point there (DNS rebinding;
+/// MCP, Streamable HTTP, "Security Warning"). Where names are configured, we
+/// answer under those only; a loopback listener has its own besides.
 ///
 /// # Errors
-/// [`Refusal::Host`] or [`Refusal::Origin`].
-pub(super) fn check(head: &Head, routes: &Routes, allowed: &[String]) -> Result<(), Refusal> {
-    if head.local_listener
-        && let Some(host) = head.host.as_deref()
-        && !is_loopback_name(without_port(host))
-        && !routes.is_public_host(host)
-    {
-        return Err(Refusal::Host(clip(host)));
+/// [`Refusal::Host`].
+pub(super) fn check_host(head: &Head, routes: &Routes) -> Result<(), Refusal> {
+    let Some(host) = head.host.as_deref() else {
+        return Ok(());
+    };
+    if head.local_listener && is_loopback_name(without_port(host)) {
+        return Ok(());
     }
+    match routes.answers_to(host) {
+        Some(true) => Ok(()),
+        None if !head.local_listener => Ok(()),
+        Some(false) | None => Err(Refusal::Host(clip(host))),
+    }
+}
+
+/// Checks `Origin`: only pages that may call us reach us.
+///
+/// # Errors
+/// [`Refusal::Origin`].
+pub(super) fn check(head: &Head, routes: &Routes, allowed: &[String]) -> Result<(), Refusal> {
     let mut origins = head.headers.get_all(header::ORIGIN).iter();
     let Some(origin) = origins.next() else {
         return Ok(());
@@ -65,11 +76,17 @@ pub(super) fn cors(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
             (header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone()),
             (
                 header::ACCESS_CONTROL_EXPOSE_HEADERS,
-                HeaderValue::from_static("www-authenticate, x-request-id, retry-after"),
+                HeaderValue::from_static("www-authenticate, mcp-session-id, mcp-protocol-version, x-request-id, retry-after"),
             ),
             (header::VARY, HeaderValue::from_static("Origin")),
         ]
     })
+}
+
+/// The header fields of what every page may read.
+pub(super) fn for_everybody() -> [(HeaderName, HeaderValue); 1] {
+    let everybody = HeaderValue::from_static("*");
+    [(header::ACCESS_CONTROL_ALLOW_ORIGIN, everybody)]
 }
 
 fn without_port(authority: &str) -> &str {

@@ -1,11 +1,13 @@
 //! The one table of refusals: every way to fail, and by which door it leaves.
 
+use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::{Blame, Reply, Story, door::Unauthenticated};
 use crate::{
-    identity::Ambiguous,
+    identity::{Ambiguous, NoBearer, Objection, Unavailable},
+    limits::Exhausted,
     mcp::{self, Era, Malformed, RequestId, Revision},
     policy::Forbidden,
 };
@@ -16,18 +18,25 @@ pub enum Refusal {
     /// The caller may act as more than one Odoo user.
     #[error(transparent)]
     Ambiguous(#[from] Ambiguous),
+    /// The allowance is spent.
+    #[error(transparent)]
+    Exhausted(Exhausted),
     /// The host is not one we answer under.
-    #[error("forbidden")]
+    #[error("this gateway does not answer under this name")]
     Host(String),
+    /// The caller may not, and might with more scopes. The text is what policy
+    /// says, the challenge says which scopes.
+    #[error("{0}")]
+    InsufficientScope(String, Box<str>),
     /// We failed.
     #[error("internal error")]
     Internal(#[source] serde_json::Error),
     /// The message is refused by the protocol.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// The HTTP method is none of the endpoint's.
-    #[error("this endpoint answers POST")]
-    MethodNotAllowed,
+    /// The HTTP method is none of the endpoint's, which are these.
+    #[error("this endpoint answers {0}")]
+    MethodNotAllowed(&'static str),
     /// The client takes neither JSON nor an event stream.
     #[error("the answer is `application/json` or `text/event-stream`; accept one of them")]
     NotAcceptable,
@@ -40,9 +49,15 @@ pub enum Refusal {
     /// The web page is not one that may call us.
     #[error("forbidden")]
     Origin(String),
-    /// Nobody proved to be anybody.
+    /// A token stands where none may.
+    #[error("a token belongs into the `Authorization` header, never into the URL")]
+    TokenInQuery(Box<str>),
+    /// Nobody proved to be anybody. The challenge says how to.
+    #[error("{0}")]
+    Unauthenticated(Unauthenticated, Box<str>),
+    /// Nobody can say who it is.
     #[error(transparent)]
-    Unauthenticated(Unauthenticated),
+    Unavailable(#[from] Unavailable),
     /// There is no such tool, or the caller may not know of it.
     #[error("Unknown tool: {0}")]
     UnknownTool(String),
@@ -55,6 +70,8 @@ pub enum Refusal {
 enum Exit {
     /// As an HTTP answer, with nothing of JSON-RPC.
     Http(StatusCode),
+    /// The same for clients that look for JSON where they find none of us.
+    Json(StatusCode),
     /// As a JSON-RPC error.
     Protocol {
         status: StatusCode,
@@ -73,7 +90,13 @@ impl Refusal {
                 Blame::Policy,
                 "ambiguous_credential",
             ),
-            Self::Host(_) => (Exit::Http(S::FORBIDDEN), Blame::Client, "host"),
+            Self::Exhausted(_) => (Exit::Http(S::TOO_MANY_REQUESTS), Blame::Client, "exhausted"),
+            Self::Host(_) => (Exit::Http(S::MISDIRECTED_REQUEST), Blame::Client, "host"),
+            Self::InsufficientScope(..) => (
+                protocol(S::FORBIDDEN, -32600, None),
+                Blame::Policy,
+                "insufficient_scope",
+            ),
             Self::Internal(_) => (
                 protocol(S::INTERNAL_SERVER_ERROR, -32603, None),
                 Blame::Us,
@@ -87,19 +110,38 @@ impl Refusal {
                     word,
                 )
             }
-            Self::MethodNotAllowed => (
+            Self::MethodNotAllowed(_) => (
                 Exit::Http(S::METHOD_NOT_ALLOWED),
                 Blame::Client,
                 "http_method",
             ),
             Self::NotAcceptable => (Exit::Http(S::NOT_ACCEPTABLE), Blame::Client, "accept"),
             Self::NoRole(_) => (Exit::Http(S::FORBIDDEN), Blame::Policy, "no_role"),
-            Self::NoRoute => (Exit::Http(S::NOT_FOUND), Blame::Client, "no_route"),
-            Self::Origin(_) => (Exit::Http(S::FORBIDDEN), Blame::Client, "origin"),
-            Self::Unauthenticated(_) => (
+            Self::NoRoute => (Exit::Json(S::NOT_FOUND), Blame::Client, "no_route"),
+            // MCP, Streamable HTTP, "Security Warning": with a JSON-RPC error without an id.
+            Self::Origin(_) => (
+                protocol(S::FORBIDDEN, -32600, None),
+                Blame::Client,
+                "origin",
+            ),
+            Self::TokenInQuery(_) => (Exit::Http(S::BAD_REQUEST), Blame::Client, "token_in_query"),
+            Self::Unauthenticated(Unauthenticated::NoBearer(no_bearer), _) => {
+                let status = match no_bearer {
+                    NoBearer::Missing => S::UNAUTHORIZED,
+                    // RFC 6750 section 3.1, `invalid_request`.
+                    NoBearer::Malformed | NoBearer::Several | NoBearer::TooLong => S::BAD_REQUEST,
+                };
+                (Exit::Http(status), Blame::Client, "unauthenticated")
+            }
+            Self::Unauthenticated(..) => (
                 Exit::Http(S::UNAUTHORIZED),
                 Blame::Client,
                 "unauthenticated",
+            ),
+            Self::Unavailable(_) => (
+                protocol(S::SERVICE_UNAVAILABLE, -32603, None),
+                Blame::Identity,
+                "provider_unavailable",
             ),
             Self::UnknownTool(_) => (protocol(S::OK, -32602, None), Blame::Client, "unknown_tool"),
             Self::UnsupportedMedia => (
@@ -123,13 +165,17 @@ impl Refusal {
             Self::Origin(origin) => Some(format!(
                 "`Origin: {origin}` is not in `server.allowed_origins`"
             )),
-            Self::Unauthenticated(why) => Some(why.reason().to_owned()),
+            Self::Unauthenticated(why, _) => Some(why.reason()),
+            Self::Unavailable(unavailable) => Some(unavailable.why.to_string()),
             Self::Internal(source) => Some(source.to_string()),
-            Self::Malformed(_)
-            | Self::MethodNotAllowed
+            Self::Exhausted(_)
+            | Self::InsufficientScope(..)
+            | Self::Malformed(_)
+            | Self::MethodNotAllowed(_)
             | Self::NotAcceptable
             | Self::NoRole(_)
             | Self::NoRoute
+            | Self::TokenInQuery(_)
             | Self::UnknownTool(_)
             | Self::UnsupportedMedia => None,
         }
@@ -143,6 +189,13 @@ impl Refusal {
         story.error = self.secret();
         let reply = match exit {
             Exit::Http(status) => Reply::text(status, &self.to_string()),
+            Exit::Json(status) => Reply::json(
+                status,
+                Bytes::from(format!(
+                    "{{\"error\":\"{}\"}}",
+                    self.to_string().replace(' ', "_")
+                )),
+            ),
             Exit::Protocol { status, code, data } => {
                 let mut message = self.to_string();
                 if matches!(self, Self::Internal(_)) {
@@ -152,23 +205,61 @@ impl Refusal {
                 Reply::json(status, mcp::failure(id, code, &message, data))
             }
         };
-        if let Self::Unauthenticated(why) = self {
-            let challenge = if why.is_missing() {
-                "Bearer realm=\"gatepost\""
-            } else {
-                // RFC 6750 section 3.1.
-                "Bearer realm=\"gatepost\", error=\"invalid_token\""
-            };
-            return reply.with(
-                header::WWW_AUTHENTICATE,
-                HeaderValue::from_static(challenge),
-            );
-        }
-        if matches!(self, Self::MethodNotAllowed) {
-            return reply.with(header::ALLOW, HeaderValue::from_static("POST, OPTIONS"));
-        }
-        reply
+        self.with_fields(reply)
     }
+
+    /// The header fields that belong to the status.
+    fn with_fields(&self, reply: Reply) -> Reply {
+        match self {
+            Self::InsufficientScope(_, challenge)
+            | Self::TokenInQuery(challenge)
+            | Self::Unauthenticated(_, challenge) => {
+                // It is of the configuration, in which everything fits a header.
+                let value = HeaderValue::from_str(challenge)
+                    .unwrap_or(HeaderValue::from_static("Bearer realm=\"gatepost\""));
+                reply.with(header::WWW_AUTHENTICATE, value).with_no_store()
+            }
+            Self::Exhausted(Exhausted(wait)) => retry_after(reply, wait.as_secs()),
+            Self::Unavailable(unavailable) => retry_after(reply, unavailable.retry_after.as_secs()),
+            Self::MethodNotAllowed(methods) => {
+                reply.with(header::ALLOW, HeaderValue::from_static(methods))
+            }
+            Self::Ambiguous(_)
+            | Self::Host(_)
+            | Self::Internal(_)
+            | Self::Malformed(_)
+            | Self::NotAcceptable
+            | Self::NoRole(_)
+            | Self::NoRoute
+            | Self::Origin(_)
+            | Self::UnknownTool(_)
+            | Self::UnsupportedMedia => reply,
+        }
+    }
+
+    /// The refusal of a caller who is not let in. `challenge` writes down how
+    /// to get in.
+    pub(super) fn of(why: Unauthenticated, challenge: impl Fn(&Objection) -> String) -> Self {
+        let objection = match &why {
+            Unauthenticated::Exhausted(exhausted) => return Self::Exhausted(*exhausted),
+            Unauthenticated::Unavailable(unavailable) => {
+                return Self::Unavailable(unavailable.clone());
+            }
+            Unauthenticated::NoBearer(NoBearer::Missing) => Objection::NoToken,
+            Unauthenticated::NoBearer(_) => Objection::InvalidRequest,
+            Unauthenticated::NotAccepted(_) | Unauthenticated::Unproved(_) => {
+                Objection::InvalidToken
+            }
+        };
+        let challenge = challenge(&objection).into();
+        Self::Unauthenticated(why, challenge)
+    }
+}
+
+fn retry_after(reply: Reply, seconds: u64) -> Reply {
+    reply
+        .with(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)))
+        .with_no_store()
 }
 
 fn protocol(status: StatusCode, code: i32, data: Option<Value>) -> Exit {
@@ -199,9 +290,14 @@ fn malformed_row(malformed: &Malformed) -> (StatusCode, Option<Value>, &'static 
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::{Refusal, Story, Unauthenticated};
     use crate::{
-        identity::{Ambiguous, NoBearer, Rank, Unproved},
+        identity::{
+            Ambiguous, NoBearer, NotAccepted, Objection, Rank, Trouble, Unavailable, Unproved,
+        },
+        limits::Exhausted,
         mcp::{Era, Malformed, RequestId},
         names::{CredentialName, InstanceName, TraceId},
         policy::Forbidden,
@@ -211,7 +307,15 @@ mod tests {
         serde_json::from_str::<u8>("{").unwrap_err()
     }
 
+    fn refused(why: Unauthenticated) -> Refusal {
+        Refusal::of(why, Objection::bare)
+    }
+
     fn all() -> Vec<Refusal> {
+        let unavailable = Unavailable {
+            retry_after: Duration::from_secs(2),
+            why: Trouble::Unreachable("10.0.0.1: connection refused".into()),
+        };
         vec![
             Refusal::Ambiguous(Ambiguous {
                 rank: Rank::Role,
@@ -232,15 +336,27 @@ mod tests {
                 requested: "1999-01-01".to_owned(),
             }
             .into(),
-            Refusal::MethodNotAllowed,
+            Refusal::Exhausted(Exhausted(Duration::from_secs(2))),
+            Refusal::InsufficientScope(
+                "you may not".to_owned(),
+                "Bearer error=\"insufficient_scope\", scope=\"odoo:write\"".into(),
+            ),
+            Refusal::MethodNotAllowed("POST, OPTIONS"),
             Refusal::NotAcceptable,
             Refusal::NoRole(Forbidden::Instance(
                 InstanceName::try_from("production").unwrap(),
             )),
             Refusal::NoRoute,
             Refusal::Origin("https://evil.example".to_owned()),
-            Refusal::Unauthenticated(Unauthenticated::NoBearer(NoBearer::Missing)),
-            Refusal::Unauthenticated(Unauthenticated::Unproved(Unproved::Malformed)),
+            Refusal::TokenInQuery(Objection::InvalidRequest.bare().into()),
+            refused(Unauthenticated::NoBearer(NoBearer::Missing)),
+            refused(Unauthenticated::NoBearer(NoBearer::Several)),
+            refused(Unauthenticated::NotAccepted(NotAccepted::Audience)),
+            refused(Unauthenticated::Unproved(Unproved::Malformed)),
+            refused(Unauthenticated::Exhausted(Exhausted(Duration::from_secs(
+                7,
+            )))),
+            refused(Unauthenticated::Unavailable(unavailable)),
             Refusal::UnknownTool("x".to_owned()),
             Refusal::UnsupportedMedia,
         ]
@@ -255,8 +371,14 @@ mod tests {
                 let reply = refusal.reply(Some(&RequestId::Number(1)), &mut story);
                 let blame = story.blame.map_or("", super::Blame::as_str);
                 let body = String::from_utf8_lossy(&reply.body).trim().to_owned();
+                let fields: String = reply
+                    .headers
+                    .iter()
+                    .filter(|(name, _)| name != "content-type")
+                    .map(|(name, value)| format!(" [{name}: {}]", value.to_str().unwrap()))
+                    .collect();
                 format!(
-                    "{} {blame} {}: {body}",
+                    "{} {blame} {}: {body}{fields}",
                     reply.status.as_u16(),
                     story.refusal.unwrap_or_default()
                 )

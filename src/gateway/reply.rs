@@ -53,6 +53,13 @@ impl Reply {
         self
     }
 
+    /// The same answer, for nobody to keep.
+    #[must_use]
+    pub fn with_no_store(self) -> Self {
+        let never = HeaderValue::from_static("no-store");
+        self.with(http::header::CACHE_CONTROL, never)
+    }
+
     /// The same answer with more header fields.
     #[must_use]
     pub fn with_all(mut self, fields: &[(HeaderName, HeaderValue)]) -> Self {

@@ -1,8 +1,29 @@
 //! From a path and a host to an instance.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use crate::{access::Instance, names::InstanceName};
+use super::Admission;
+use crate::{
+    access::Instance,
+    identity::{ProtectedResource, WELL_KNOWN},
+    names::InstanceName,
+};
+
+/// One instance as clients reach it.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// The instance.
+    pub instance: Arc<Instance>,
+    /// Whose tokens it takes.
+    pub admission: Admission,
+    /// Its public URLs; the first is the one to show.
+    pub public_urls: Vec<String>,
+    /// The same as clients of OAuth see them; none where no provider vouches.
+    pub resources: Vec<ProtectedResource>,
+}
 
 /// Which instance a request is for.
 ///
@@ -12,20 +33,27 @@ use crate::{access::Instance, names::InstanceName};
 /// rewrite it (`facts/oauth.md`, D6).
 #[derive(Debug, Default)]
 pub struct Routes {
-    instances: BTreeMap<InstanceName, Arc<Instance>>,
-    /// Host (lower case, default port left out) and path to instance.
-    public: BTreeMap<(String, String), InstanceName>,
+    endpoints: BTreeMap<InstanceName, Endpoint>,
+    /// Host (lower case, default port left out) and path to the instance, and
+    /// which of its URLs it is.
+    public: BTreeMap<(String, String), (InstanceName, usize)>,
     /// Scheme, host and port of all public URLs.
     origins: Vec<String>,
+    /// Hosts under which we answer; empty for every host.
+    hosts: BTreeSet<String>,
 }
 
 impl Routes {
-    /// Routes for these instances, each with its public URLs.
-    pub fn new(instances: Vec<(Arc<Instance>, Vec<String>)>) -> Self {
-        let mut routes = Self::default();
-        for (instance, urls) in instances {
-            let name = instance.name().clone();
-            for url in urls {
+    /// Routes for these endpoints. `hosts` are those under which we answer
+    /// besides the ones in public URLs.
+    pub fn new(endpoints: Vec<Endpoint>, hosts: &[String]) -> Self {
+        let mut routes = Self {
+            hosts: hosts.iter().map(|host| plain_host(host)).collect(),
+            ..Self::default()
+        };
+        for endpoint in endpoints {
+            let name = endpoint.instance.name().clone();
+            for (index, url) in endpoint.public_urls.iter().enumerate() {
                 let Ok(url) = url.parse::<http::Uri>() else {
                     continue;
                 };
@@ -34,60 +62,105 @@ impl Routes {
                 };
                 let host = plain_host(authority.as_str());
                 routes.origins.push(format!("{scheme}://{host}"));
-                routes
-                    .public
-                    .insert((host, plain_path(url.path())), name.clone());
+                routes.hosts.insert(host.clone());
+                let claim = (host, plain_path(url.path()));
+                routes.public.insert(claim, (name.clone(), index));
             }
-            routes.instances.insert(name, instance);
+            routes.endpoints.insert(name, endpoint);
         }
         routes
     }
 
-    /// The instance that a request to this host and path is for.
+    /// The instance that a request to this host and path is for, and under
+    /// which of its names.
     ///
     /// Dot segments, empty segments, encoded characters and unknown names all
     /// find nothing: the path must be one we would have written.
-    pub fn find(&self, host: Option<&str>, path: &str) -> Option<&Arc<Instance>> {
-        let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'-' | b'_' | b'.');
-        if !path.bytes().all(fits)
-            || path.contains("//")
-            || path.split('/').any(|s| s == "." || s == "..")
-        {
+    pub fn find(
+        &self,
+        host: Option<&str>,
+        path: &str,
+    ) -> Option<(&Endpoint, Option<&ProtectedResource>)> {
+        if !is_plain(path) {
             return None;
         }
         let path = plain_path(path);
         if let Some(host) = host
-            && let Some(name) = self.public.get(&(plain_host(host), path.clone()))
+            && let Some((name, index)) = self.public.get(&(plain_host(host), path.clone()))
         {
-            return self.instances.get(name);
+            let endpoint = self.endpoints.get(name)?;
+            return Some((endpoint, endpoint.resources.get(*index)));
         }
-        if path == "/mcp" && self.instances.len() == 1 {
-            return self.instances.values().next();
+        let endpoint = if path == "/mcp" && self.endpoints.len() == 1 {
+            self.endpoints.values().next()
+        } else {
+            let name = path.strip_prefix('/')?.strip_suffix("/mcp")?;
+            self.endpoints.get(name)
+        };
+        endpoint.map(|endpoint| (endpoint, endpoint.resources.first()))
+    }
+
+    /// The resource whose metadata stand at this path: where RFC 9728 section
+    /// 3.1 puts them, behind the resource (as older clients ask), or at the
+    /// root of a host that has only one.
+    pub fn metadata(&self, host: Option<&str>, path: &str) -> Option<&ProtectedResource> {
+        if !is_plain(path) {
+            return None;
         }
-        let name = path.strip_prefix('/')?.strip_suffix("/mcp")?;
-        self.instances.get(name)
+        let of = path
+            .strip_prefix(WELL_KNOWN)
+            .or_else(|| path.strip_suffix(WELL_KNOWN))?;
+        if !of.is_empty() {
+            return self.find(host, of)?.1;
+        }
+        let host = plain_host(host?);
+        let mut at_host = self.public.iter().filter(|((one, _), _)| *one == host);
+        let (_, (name, index)) = at_host.next()?;
+        let only = at_host.next().is_none();
+        self.endpoints
+            .get(name)?
+            .resources
+            .get(*index)
+            .filter(|_| only)
     }
 
     /// The instance of a name.
     pub fn instance(&self, name: &InstanceName) -> Option<&Arc<Instance>> {
-        self.instances.get(name)
+        self.endpoints.get(name).map(|endpoint| &endpoint.instance)
     }
 
     /// All instances, in the order of their names.
     pub fn instances(&self) -> impl Iterator<Item = &Arc<Instance>> {
-        self.instances.values()
+        self.endpoints.values().map(|endpoint| &endpoint.instance)
     }
 
-    /// Whether any public URL has this host.
-    pub fn is_public_host(&self, host: &str) -> bool {
+    /// All endpoints, in the order of their instances' names.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.endpoints.values()
+    }
+
+    /// The endpoint of an instance.
+    pub(super) fn endpoint(&self, name: &InstanceName) -> Option<&Endpoint> {
+        self.endpoints.get(name)
+    }
+
+    /// Whether we answer under this host; `None` when we answer under all.
+    pub fn answers_to(&self, host: &str) -> Option<bool> {
         let host = plain_host(host);
-        self.public.keys().any(|(public, _)| *public == host)
+        (!self.hosts.is_empty()).then(|| self.hosts.contains(&host))
     }
 
     /// Whether any public URL has this origin.
     pub fn is_public_origin(&self, origin: &str) -> bool {
         self.origins.iter().any(|public| public == origin)
     }
+}
+
+fn is_plain(path: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'-' | b'_' | b'.');
+    path.bytes().all(fits)
+        && !path.contains("//")
+        && !path.split('/').any(|step| step == "." || step == "..")
 }
 
 /// A path in lower case, without a slash at its end.
@@ -97,7 +170,7 @@ fn plain_path(path: &str) -> String {
 }
 
 /// Host and port in lower case, without the port that the scheme implies.
-fn plain_host(authority: &str) -> String {
+pub(super) fn plain_host(authority: &str) -> String {
     let host = authority.to_ascii_lowercase();
     let plain = host
         .strip_suffix(":443")

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::LookUp;
 use crate::names::{InstanceName, Subject, TraceId};
 
 /// What is known so far about one request. The edge owns it and writes it down
@@ -14,6 +15,8 @@ pub struct Story {
     pub instance: Option<InstanceName>,
     /// Who it was.
     pub caller: Option<Subject>,
+    /// What became of a provider's token.
+    pub look_up: Option<LookUp>,
     /// The protocol revision, such as `2025-11-25`.
     pub revision: Option<&'static str>,
     /// The JSON-RPC method, one of those we know.
@@ -37,6 +40,8 @@ pub struct Story {
 pub enum Blame {
     /// The client sent something that cannot work.
     Client,
+    /// The identity provider did not say who it is.
+    Identity,
     /// Odoo refused or did not answer.
     Odoo,
     /// The caller may not.
@@ -50,6 +55,7 @@ impl Blame {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Client => "client",
+            Self::Identity => "identity",
             Self::Odoo => "odoo",
             Self::Policy => "policy",
             Self::Us => "us",
@@ -64,6 +70,7 @@ impl Story {
             request_id,
             instance: None,
             caller: None,
+            look_up: None,
             revision: None,
             method: None,
             tool: None,

@@ -12,6 +12,10 @@ const MAX_BYTES: usize = 8 << 10;
 #[derive(Clone, Copy)]
 pub struct Bearer<'a>(&'a str);
 
+/// A copy of a token, for work that goes on without the request.
+#[derive(Clone)]
+pub struct KeptBearer(Box<str>);
+
 /// Why no token was found. The text is for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoBearer {
@@ -65,6 +69,24 @@ impl<'a> Bearer<'a> {
     /// The token.
     pub fn reveal(self) -> &'a str {
         self.0
+    }
+
+    /// A copy that outlives the request's head.
+    pub fn keep(self) -> KeptBearer {
+        KeptBearer(self.0.into())
+    }
+}
+
+impl KeptBearer {
+    /// The token as it was presented.
+    pub fn as_bearer(&self) -> Bearer<'_> {
+        Bearer(&self.0)
+    }
+}
+
+impl std::fmt::Debug for KeptBearer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("KeptBearer(..)")
     }
 }
 

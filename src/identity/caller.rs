@@ -1,4 +1,4 @@
-//! One proved caller.
+//! Who is calling.
 
 use crate::names::{CredentialName, RoleName, Subject};
 
@@ -22,15 +22,20 @@ pub struct Caller {
     pub credential: Option<CredentialName>,
 }
 
-/// How a caller proved who they are.
+/// What kind of caller it is, and so how the proof was given.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum CallerKind {
-    /// Not at all: a loopback listener that asks for nothing, or the demo.
+    /// Nobody in particular: a loopback listener that asks for nothing, or the
+    /// demo.
     Anonymous,
-    /// By one of our own API keys.
+    /// The holder of one of our own API keys.
     ApiKey,
-    /// By being the one who started `gatepost stdio`.
+    /// A program on its own account, with a token of a provider.
+    Client,
+    /// The one who started `gatepost stdio`.
     Stdio,
+    /// A person, with a token of a provider.
+    User,
 }
 
 impl CallerKind {
@@ -39,7 +44,9 @@ impl CallerKind {
         match self {
             Self::Anonymous => "anonymous",
             Self::ApiKey => "api_key",
+            Self::Client => "client",
             Self::Stdio => "stdio",
+            Self::User => "user",
         }
     }
 }

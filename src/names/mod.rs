@@ -1,4 +1,4 @@
-//! Identifiers that cross borders: instances, credentials, roles, people,
+//! Identifiers that cross borders: instances, providers, roles, people,
 //! requests.
 //!
 //! Each is checked once, where it enters, and never again. What can be said
@@ -7,6 +7,7 @@
 mod checked;
 mod credential_name;
 mod instance_name;
+mod provider_name;
 mod role_name;
 mod subject;
 mod trace_id;
@@ -14,6 +15,7 @@ mod trace_id;
 pub(crate) use checked::checked_name;
 pub use credential_name::{CredentialName, InvalidCredentialName};
 pub use instance_name::{InstanceName, InvalidInstanceName};
+pub use provider_name::{InvalidProviderName, ProviderName};
 pub use role_name::{InvalidRoleName, RoleName};
 pub use subject::Subject;
 pub use trace_id::TraceId;

@@ -107,7 +107,7 @@ impl Call {
     /// The same call as if it had this effect: there is none yet that changes
     /// anything, and what holds for those is tested all the same.
     #[cfg(test)]
-    pub(crate) fn as_if(mut self, effect: Effect) -> Self {
+    pub(crate) fn pretending(mut self, effect: Effect) -> Self {
         self.effect = effect;
         self
     }

@@ -125,6 +125,21 @@ impl Policy {
         }
     }
 
+    /// Whether these roles would allow what was forbidden.
+    pub fn would_allow(
+        &self,
+        roles: &[RoleName],
+        instance: &InstanceName,
+        forbidden: &Forbidden,
+    ) -> bool {
+        match forbidden {
+            Forbidden::Instance(instance) => self.admit(roles, instance).is_ok(),
+            Forbidden::Operation { model, effect } => {
+                self.allow(roles, instance, model, *effect).is_ok()
+            }
+        }
+    }
+
     /// The rules that apply; linear, for policies have tens of rules.
     fn rules<'a>(
         &'a self,

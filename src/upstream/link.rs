@@ -9,7 +9,6 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, header};
 use http_body_util::Full;
-use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer, pki_types::pem::PemObject};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -18,7 +17,11 @@ use super::{
     exchange::{Broken, Connection},
     turn::Turns,
 };
-use crate::{odoo::Call, policy::Permitted};
+use crate::{
+    odoo::Call,
+    policy::Permitted,
+    trust::{self, Untrusted},
+};
 
 /// Idle connections that are kept, and for how long: only with a server that
 /// showed that it keeps them, for an idle one holds a whole worker of a
@@ -57,12 +60,9 @@ pub enum InvalidLink {
     /// The URL is none.
     #[error(transparent)]
     Address(#[from] InvalidAddress),
-    /// The certificates to trust cannot be read.
-    #[error("`ca_file`: {0}")]
-    Certificates(String),
-    /// TLS cannot be set up.
-    #[error("TLS cannot be set up: {0}")]
-    Tls(#[from] rustls::Error),
+    /// The certificates to trust cannot be used.
+    #[error(transparent)]
+    Untrusted(#[from] Untrusted),
 }
 
 /// The way to one Odoo instance: bounded, and as Odoo wants it.
@@ -93,7 +93,9 @@ impl Link {
     pub fn new(settings: LinkSettings) -> Result<Self, InvalidLink> {
         let address = Address::parse(&settings.url)?;
         let tls = if address.tls {
-            Some(TlsConnectorOf(connector(&settings)?))
+            Some(TlsConnectorOf(TlsConnector::from(Arc::new(trust::client(
+                settings.ca_file.as_deref(),
+            )?))))
         } else {
             None
         };
@@ -284,35 +286,4 @@ pub(super) fn may_have_run(error: CallError, read: bool) -> CallError {
     } else {
         error
     }
-}
-
-fn connector(settings: &LinkSettings) -> Result<TlsConnector, InvalidLink> {
-    let mut roots = RootCertStore::empty();
-    match &settings.ca_file {
-        Some(file) => {
-            let broken =
-                |error: String| InvalidLink::Certificates(format!("{}: {error}", file.display()));
-            let certificates =
-                CertificateDer::pem_file_iter(file).map_err(|error| broken(error.to_string()))?;
-            for certificate in certificates {
-                let certificate = certificate.map_err(|error| broken(error.to_string()))?;
-                roots
-                    .add(certificate)
-                    .map_err(|error| broken(error.to_string()))?;
-            }
-            if roots.is_empty() {
-                return Err(broken("there is no certificate in it".to_owned()));
-            }
-        }
-        None => {
-            // Those of the system that cannot be read are of no use to anybody.
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
 }

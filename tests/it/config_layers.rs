@@ -4,6 +4,7 @@ use std::{fs::Permissions, os::unix::fs::PermissionsExt as _, path::Path};
 
 use gatepost::{
     config::{Checked, Place, Sources, load, load_admin},
+    identity::{ApiKey, StoredKey, change_keys},
     names::{InstanceName, RoleName},
 };
 
@@ -184,6 +185,42 @@ fn a_key_from_the_environment_takes_the_place_of_a_key_file_from_the_file() {
         ("GATEPOST_INSTANCES__PRODUCTION__API_KEY_FILE", "y"),
     ];
     assert!(read(ONE, &both).unwrap_err().contains("both set"));
+}
+
+#[test]
+fn a_credential_is_set_by_variables_and_gives_way_to_them_as_an_instance_does() {
+    let text = format!(
+        "{ONE}\n[instances.production.credentials.north-sales]\napi_key_file = \"odoo.key\"\n\n[roles.reader]\ncredential = \"north-sales\"\n"
+    );
+    let checked = read(
+        &text,
+        &[
+            (
+                "GATEPOST_INSTANCES__PRODUCTION__CREDENTIALS__NORTH_SALES__API_KEY",
+                "of-the-variable",
+            ),
+            (
+                "GATEPOST_INSTANCES__PRODUCTION__CREDENTIALS__AUDIT_1__API_KEY",
+                "another",
+            ),
+            ("GATEPOST_INSTANCES__PRODUCTION__SERVICE_KEY_WRITES", "true"),
+        ],
+    )
+    .unwrap();
+    let production = &checked.config.instances[&instance("production")];
+    assert!(production.service_key_writes);
+    let forms: Vec<String> = production
+        .credentials
+        .iter()
+        .map(|(name, form)| format!("{name}: {form:?}"))
+        .collect();
+    insta::assert_snapshot!(forms.join("\n"), @r#"
+    audit_1: Credential { api_key: Some(".."), api_key_file: None }
+    north-sales: Credential { api_key: Some(".."), api_key_file: None }
+    "#);
+    assert_eq!(checked.credentials[&instance("production")].len(), 2);
+    let shown = format!("{checked:?}");
+    assert!(!shown.contains("of-the-variable") && !shown.contains("another"));
 }
 
 #[test]
@@ -410,6 +447,71 @@ fn doubtful_settings_are_told_and_do_not_stop() {
     );
 }
 
+/// ONE with two credentials, and roles that name them.
+const TWO_CREDENTIALS: &str = r#"
+[keys]
+file = "keys.toml"
+
+[instances.production]
+url = "http://odoo:8069"
+api_key = "hunter2"
+credentials = { sales = { api_key = "hunter2" }, admin = { api_key = "hunter2" }, idle = { api_key = "hunter2" } }
+
+[instances.staging]
+url = "http://odoo:8069"
+api_key = "hunter2"
+credentials = { sales = { api_key = "hunter2" } }
+
+[roles.sales]
+credential = "sales"
+rules = [{ models = ["*"] }]
+
+[roles.admin]
+credential = "admin"
+rules = [{ instances = ["production"], models = ["*"] }]
+"#;
+
+#[test]
+fn a_credential_that_nobody_uses_and_a_key_that_would_be_refused_are_doubtful() {
+    let folder = folder_with(TWO_CREDENTIALS);
+    let keys = folder.path().join("keys.toml");
+    let key = |roles: &[&str], revoked: bool| {
+        let key = ApiKey::fresh().unwrap();
+        let now = jiff::Timestamp::UNIX_EPOCH;
+        let stored = StoredKey {
+            hash: key.hash(),
+            name: "test".to_owned(),
+            roles: roles
+                .iter()
+                .map(|role| RoleName::try_from(*role).unwrap())
+                .collect(),
+            created: now,
+            expires: None,
+            revoked: revoked.then_some(now),
+        };
+        change_keys(&keys, |keys| keys.add(&key, stored)).unwrap();
+        key.id().to_string()
+    };
+    key(&["admin"], false);
+    key(&["sales"], false);
+    key(&["admin", "sales"], true);
+    let both = key(&["admin", "sales"], false);
+    let file = folder.path().join("gatepost.toml");
+    let checked = load(&Sources::with_environment(Some(file), [])).unwrap();
+    let told: Vec<String> = checked
+        .warnings
+        .iter()
+        .map(|warning| {
+            let hint = warning.hint.as_deref().unwrap_or_default();
+            format!("{}: {} ({hint})", warning.key, warning.message)
+        })
+        .collect();
+    insta::assert_snapshot!(told.join("\n").replace(&both, "BOTH"), @r"
+    keys.file: the key `BOTH` is refused in `production`, for its roles name both `admin` and `sales` as credential (make a key for each, or let its roles name one credential)
+    instances.production.credentials.idle: no role that opens this instance names this credential, so no call uses it (set `roles.ROLE.credential` to `idle`)
+    ");
+}
+
 #[test]
 fn loading_again_gives_the_same_and_a_bad_file_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
@@ -460,9 +562,9 @@ proptest::proptest! {
     /// the complaint does not tell the secret.
     #[test]
     fn no_slip_of_the_pen_tells_a_secret(
-        slips in proptest::collection::vec((0_usize..160, 0_u8..3, "[\\[\\]{}=.,#'\"a\n @_-]"), 1..4),
+        slips in proptest::collection::vec((0_usize..220, 0_u8..3, "[\\[\\]{}=.,#'\"a\n @_-]"), 1..4),
     ) {
-        let mut text: Vec<char> = "[keys]\nfile = \"keys.toml\"\n\n[instances.production]\nurl = \"http://odoo:8069\"\napi_key = \"hunter2\"\ndatabase = \"prod\"\n\n[[roles.reader.rules]]\nmodels = [\"*\"]\n"
+        let mut text: Vec<char> = "[keys]\nfile = \"keys.toml\"\n\n[instances.production]\nurl = \"http://odoo:8069\"\napi_key = \"hunter2\"\ndatabase = \"prod\"\n\n[instances.production.credentials.sales]\napi_key = \"hunter2\"\n\n[[roles.reader.rules]]\nmodels = [\"*\"]\n"
             .chars()
             .collect();
         for (at, how, letter) in slips {

@@ -11,6 +11,8 @@ mod config_layers;
 #[cfg(test)]
 mod config_messages;
 #[cfg(test)]
+mod credentials;
+#[cfg(test)]
 mod edge_serving;
 #[cfg(test)]
 mod idp;

@@ -13,7 +13,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use gatepost::{
-    config::{Sources, load},
+    config::{Checked, Sources, load},
     demo::{ADMIN_KEY, Company, DATABASE},
     edge::{Edge, Stop},
     gateway::Gateway,
@@ -31,7 +31,7 @@ pub(crate) struct Stage {
     /// Where operators look, when the stage is [written](Stage::written).
     pub(crate) admin: Option<SocketAddr>,
     gateway: Arc<ArcSwap<Gateway>>,
-    /// The URL of the company.
+    /// The URL of the company, when there is a folder.
     odoo: String,
     /// Where the configuration is, when there is one.
     folder: Option<TempDir>,
@@ -111,7 +111,9 @@ impl Stage {
             fs::write(folder.path().join(name), content).unwrap();
         }
         let sources = sources(folder.path(), &text.replace("ODOO", &odoo));
-        let mut stage = Self::of(&sources, company, odoo);
+        let checked = load(&sources).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        let mut stage = Self::of(&checked, company);
+        stage.odoo = odoo;
         stage.folder = Some(folder);
         stage
     }
@@ -147,22 +149,12 @@ impl Stage {
         key: &str,
         more: &[(&str, &str)],
     ) -> Self {
-        let mut settings = vec![
-            ("GATEPOST_SERVER__LISTEN", "127.0.0.1:0"),
-            ("GATEPOST_ADMIN__LISTEN", ""),
-            ("GATEPOST_INSTANCES__DEMO__URL", url),
-            ("GATEPOST_INSTANCES__DEMO__DATABASE", DATABASE),
-            ("GATEPOST_INSTANCES__DEMO__API_KEY", key),
-            ("GATEPOST_ROLES__READER__RULES", r#"[{ models = ["*"] }]"#),
-        ];
-        settings.extend_from_slice(more);
-        let sources = Sources::with_environment(None, settings);
-        Self::of(&sources, company, url.to_owned())
+        Self::of(&configuration(url, key, more), company)
     }
 
-    fn of(sources: &Sources, company: Arc<Company>, odoo: String) -> Self {
+    /// A gateway of this configuration.
+    pub(crate) fn of(checked: &Checked, company: Arc<Company>) -> Self {
         log::keep();
-        let checked = load(sources).unwrap_or_else(|mistakes| panic!("{mistakes}"));
         let gateway = Arc::new(ArcSwap::from_pointee(checked.assemble().unwrap()));
         let edge = Edge::open(
             &checked.config.server,
@@ -180,7 +172,7 @@ impl Stage {
             company,
             admin,
             gateway,
-            odoo,
+            odoo: String::new(),
             folder: None,
             stop,
             runner: Some(runner),
@@ -253,8 +245,8 @@ impl Stage {
     }
 }
 
-/// The sample company on a port of its own, and its URL.
-fn company() -> (Arc<Company>, String) {
+/// A sample company that answers, and its URL.
+pub(crate) fn company() -> (Arc<Company>, String) {
     let company = Arc::new(Company::new(jiff::civil::date(2026, 11, 21)));
     let odoo = TcpListener::bind("127.0.0.1:0").unwrap();
     odoo.set_nonblocking(true).unwrap();
@@ -272,6 +264,20 @@ fn company() -> (Arc<Company>, String) {
         });
     });
     (company, url)
+}
+
+/// One instance `demo` with this URL and key, a role `reader`, and more.
+pub(crate) fn configuration(url: &str, key: &str, more: &[(&str, &str)]) -> Checked {
+    let mut settings = vec![
+        ("GATEPOST_SERVER__LISTEN", "127.0.0.1:0"),
+        ("GATEPOST_ADMIN__LISTEN", ""),
+        ("GATEPOST_INSTANCES__DEMO__URL", url),
+        ("GATEPOST_INSTANCES__DEMO__DATABASE", DATABASE),
+        ("GATEPOST_INSTANCES__DEMO__API_KEY", key),
+        ("GATEPOST_ROLES__READER__RULES", r#"[{ models = ["*"] }]"#),
+    ];
+    settings.extend_from_slice(more);
+    load(&Sources::with_environment(None, settings)).unwrap()
 }
 
 /// A configuration in a file of this folder, on ports of its own.

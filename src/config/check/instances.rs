@@ -1,10 +1,9 @@
 //! Each Odoo, by itself.
 
-use super::{Check, secret, web_address::WebAddress};
+use super::{Check, web_address::WebAddress};
 use crate::{
     config::{Instance, mistake::Mistake},
     names::InstanceName,
-    upstream::ApiKey,
 };
 
 impl Check<'_> {
@@ -22,7 +21,7 @@ impl Check<'_> {
         }
         for (name, instance) in &config.instances {
             self.urls(name, instance);
-            self.secret(name, instance);
+            self.secrets(name, instance);
             if let Some(database) = &instance.database
                 && (database.is_empty() || !database.bytes().all(|byte| byte.is_ascii_graphic()))
             {
@@ -78,59 +77,6 @@ impl Check<'_> {
             && let Err((message, hint)) = WebAddress::parse(web)
         {
             self.wrong(path!["instances", name, "web_url"], message, Some(hint));
-        }
-    }
-
-    fn secret(&mut self, name: &InstanceName, instance: &Instance) {
-        let (here, in_file) = (
-            path!["instances", name, "api_key"],
-            path!["instances", name, "api_key_file"],
-        );
-        let key = match (&instance.api_key, &instance.api_key_file) {
-            (None, None) => {
-                let variable = match self.config.instances.len() {
-                    1 => "ODOO_API_KEY".to_owned(),
-                    _ => format!(
-                        "GATEPOST_INSTANCES__{}__API_KEY",
-                        name.as_str().to_ascii_uppercase().replace('-', "_")
-                    ),
-                };
-                self.wrong(
-                    here,
-                    "the API key of an Odoo user is missing",
-                    Some(&format!(
-                        "set `api_key_file` to a file that holds it, or {variable}"
-                    )),
-                );
-                return;
-            }
-            (Some(_), Some(_)) => {
-                self.wrong(
-                    in_file,
-                    "`api_key` and `api_key_file` are both set",
-                    Some("keep one of them, better the file"),
-                );
-                return;
-            }
-            (Some(key), None) => secret::fits(key)
-                .map(str::to_owned)
-                .map_err(|message| (here, format!("`api_key` {message}"))),
-            (None, Some(file)) => {
-                if secret::is_open_to_others(file) {
-                    self.doubtful(
-                        in_file,
-                        "others than its owner can read the file with the API key",
-                        Some("chmod 600"),
-                    );
-                }
-                secret::read(file).map_err(|message| (in_file, message))
-            }
-        };
-        match key {
-            Ok(key) => {
-                self.found.secrets.insert(name.clone(), ApiKey::new(&key));
-            }
-            Err((path, message)) => self.wrong(path, &message, None),
         }
     }
 }

@@ -9,6 +9,7 @@ macro_rules! path {
 }
 
 mod callers;
+mod credentials;
 mod instances;
 mod listeners;
 mod public_urls;
@@ -26,7 +27,7 @@ use super::{
 };
 use crate::{
     identity::Keyring,
-    names::{InstanceName, RoleName},
+    names::{CredentialName, InstanceName, RoleName},
     upstream::ApiKey,
 };
 
@@ -36,6 +37,7 @@ pub(super) struct Findings {
     pub(super) mistakes: Vec<Mistake>,
     pub(super) warnings: Vec<Mistake>,
     pub(super) secrets: BTreeMap<InstanceName, ApiKey>,
+    pub(super) credentials: BTreeMap<InstanceName, BTreeMap<CredentialName, ApiKey>>,
     pub(super) keyring: Option<Keyring>,
 }
 
@@ -48,6 +50,7 @@ pub(super) fn check(config: &Config, layers: &Layers) -> Findings {
             mistakes: Vec::new(),
             warnings: Vec::new(),
             secrets: BTreeMap::new(),
+            credentials: BTreeMap::new(),
             keyring: None,
         },
     };
@@ -57,6 +60,7 @@ pub(super) fn check(config: &Config, layers: &Layers) -> Findings {
     check.public_urls();
     check.roles();
     check.keys();
+    check.credentials();
     check.somebody_gets_in();
     check.found
 }

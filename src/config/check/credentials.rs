@@ -1,0 +1,202 @@
+//! The keys to each Odoo, and who names them.
+
+use std::{collections::BTreeSet, path::Path};
+
+use super::{Check, nearest, secret};
+use crate::{
+    config::{Instance, quote::may_be_a_secret},
+    identity::{Ambiguous, Keyring, choose_credential},
+    names::{CredentialName, InstanceName},
+    upstream::ApiKey,
+};
+
+/// A place that names a credential: that of a role, or of a grant one day.
+struct Naming<'a> {
+    /// The key in the configuration.
+    path: Vec<String>,
+    /// What the key belongs to, such as `role`.
+    what: &'static str,
+    credential: &'a CredentialName,
+    /// The instances for which it is named.
+    instances: Vec<&'a InstanceName>,
+}
+
+impl<'a> Check<'a> {
+    /// The key of the instance, and those of its credentials.
+    pub(super) fn secrets(&mut self, name: &InstanceName, instance: &Instance) {
+        let variable = |key: &str| {
+            format!("GATEPOST_INSTANCES__{name}__{key}")
+                .to_ascii_uppercase()
+                .replace('-', "_")
+        };
+        let of_service = match self.config.instances.len() {
+            1 => "ODOO_API_KEY".to_owned(),
+            _ => variable("api_key"),
+        };
+        let table = path!["instances", name];
+        let (key, file) = (&instance.api_key, &instance.api_key_file);
+        if let Some(key) = self.api_key(table, key.as_deref(), file.as_deref(), &of_service) {
+            self.found.secrets.insert(name.clone(), key);
+        }
+        for (credential, form) in &instance.credentials {
+            let table = path!["instances", name, "credentials", credential];
+            let variable = variable(&format!("credentials__{credential}__api_key"));
+            let (key, file) = (&form.api_key, &form.api_key_file);
+            if let Some(key) = self.api_key(table, key.as_deref(), file.as_deref(), &variable) {
+                let of_instance = self.found.credentials.entry(name.clone());
+                of_instance.or_default().insert(credential.clone(), key);
+            }
+        }
+    }
+
+    /// The key that a table holds or names a file for.
+    fn api_key(
+        &mut self,
+        table: &[String],
+        key: Option<&str>,
+        file: Option<&Path>,
+        variable: &str,
+    ) -> Option<ApiKey> {
+        let under = |key: &str| [table, &[key.to_owned()]].concat();
+        let (here, in_file) = (under("api_key"), under("api_key_file"));
+        let key = match (key, file) {
+            (None, None) => {
+                self.wrong(
+                    &here,
+                    "the API key of an Odoo user is missing",
+                    Some(&format!(
+                        "set `api_key_file` to a file that holds it, or {variable}"
+                    )),
+                );
+                return None;
+            }
+            (Some(_), Some(_)) => {
+                self.wrong(
+                    &in_file,
+                    "`api_key` and `api_key_file` are both set",
+                    Some("keep one of them, better the file"),
+                );
+                return None;
+            }
+            (Some(key), None) => secret::fits(key)
+                .map(str::to_owned)
+                .map_err(|message| (here, format!("`api_key` {message}"))),
+            (None, Some(file)) => {
+                if secret::is_open_to_others(file) {
+                    self.doubtful(
+                        &in_file,
+                        "others than its owner can read the file with the API key",
+                        Some("chmod 600"),
+                    );
+                }
+                secret::read(file).map_err(|message| (in_file, message))
+            }
+        };
+        match key {
+            Ok(key) => Some(ApiKey::new(&key)),
+            Err((path, message)) => {
+                self.wrong(&path, &message, None);
+                None
+            }
+        }
+    }
+
+    /// Whether every credential that is named is there, and the reverse.
+    pub(super) fn credentials(&mut self) {
+        let config = self.config;
+        let mut named = BTreeSet::new();
+        for naming in self.namings() {
+            for instance in &naming.instances {
+                let known = config.instances.get(*instance);
+                if known.is_some_and(|known| known.credentials.contains_key(naming.credential)) {
+                    named.insert((*instance, naming.credential));
+                } else {
+                    self.no_credential(&naming, instance);
+                }
+            }
+        }
+        for (name, instance) in &config.instances {
+            for credential in instance.credentials.keys() {
+                if !named.contains(&(name, credential)) {
+                    self.doubtful(
+                        path!["instances", name, "credentials", credential],
+                        "no role that opens this instance names this credential, so no call uses it",
+                        Some(&format!("set `roles.ROLE.credential` to `{credential}`")),
+                    );
+                }
+            }
+        }
+        self.keys_have_one_credential();
+    }
+
+    /// All places that name a credential.
+    fn namings(&self) -> Vec<Naming<'a>> {
+        let config = self.config;
+        let policy = config.policy();
+        let of_roles = config.roles.iter().filter_map(|(name, role)| {
+            let one = std::slice::from_ref(name);
+            Some(Naming {
+                path: path!["roles", name, "credential"].to_vec(),
+                what: "role",
+                credential: role.credential.as_ref()?,
+                instances: config
+                    .instances
+                    .keys()
+                    .filter(|instance| policy.admit(one, instance).is_ok())
+                    .collect(),
+            })
+        });
+        of_roles.collect()
+    }
+
+    fn no_credential(&mut self, naming: &Naming<'_>, instance: &InstanceName) {
+        let Naming {
+            path,
+            what,
+            credential,
+            ..
+        } = naming;
+        if may_be_a_secret(credential.as_str()) {
+            // Not repeated: people put the key itself here.
+            self.wrong(
+                path,
+                &format!("the instance `{instance}`, which this {what} opens, has no credential of this name"),
+                Some("`credential` is the name of a credential and not its key"),
+            );
+            return;
+        }
+        let known = self.config.instances.get(instance);
+        let names = known.into_iter().flat_map(|known| known.credentials.keys());
+        let hint = nearest(credential.as_str(), names.map(CredentialName::as_str)).unwrap_or_else(|| {
+            format!("add `[instances.{instance}.credentials.{credential}]` with `api_key_file`, or leave `{instance}` out of the instances of this {what}")
+        });
+        self.wrong(
+            path,
+            &format!("the instance `{instance}`, which this {what} opens, has no credential `{credential}`"),
+            Some(&hint),
+        );
+    }
+
+    /// A key of ours whose roles name several credentials is refused.
+    fn keys_have_one_credential(&mut self) {
+        let config = self.config;
+        let policy = config.policy();
+        let mut refused = Vec::new();
+        for (id, key) in self.found.keyring.iter().flat_map(Keyring::iter) {
+            for instance in config.instances.keys().filter(|_| key.revoked.is_none()) {
+                if let Err(Ambiguous { one, other, .. }) =
+                    choose_credential([], policy.credentials(&key.roles, instance))
+                {
+                    refused.push(format!("the key `{id}` is refused in `{instance}`, for its roles name both `{one}` and `{other}` as credential"));
+                }
+            }
+        }
+        for message in refused {
+            self.doubtful(
+                path!["keys", "file"],
+                &message,
+                Some("make a key for each, or let its roles name one credential"),
+            );
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Asking a provider about a token (RFC 7662).
+
+use std::time::Duration;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::{HeaderValue, StatusCode};
+use jiff::Timestamp;
+use reqwest::Url;
+
+use super::{
+    ClientKey,
+    members::Members,
+    outbound::{Answer, Outbound},
+    unavailable::{Trouble, Unavailable},
+};
+
+/// The longest answer that is read, in bytes.
+const MAX_BYTES: usize = 64 << 10;
+/// After our own credentials were refused, nobody asks for this long: else we
+/// would lock our own account.
+pub(super) const CREDENTIALS_REST: Duration = Duration::from_secs(30);
+
+/// How we prove to the provider who we are.
+#[derive(Debug)]
+pub enum ClientAuth {
+    /// RFC 6749 section 2.3.1, in the header.
+    Basic {
+        /// Ours.
+        client_id: String,
+        /// Ours too.
+        secret: Secret,
+        /// Whether id and secret go as they are; some providers do not decode.
+        raw: bool,
+    },
+    /// RFC 6749 section 2.3.1, in the body.
+    Post {
+        /// Ours.
+        client_id: String,
+        /// Ours too.
+        secret: Secret,
+    },
+    /// RFC 7523.
+    PrivateKey {
+        /// What signs.
+        key: ClientKey,
+        /// Whom the assertion is for.
+        audience: String,
+    },
+}
+
+/// A text that is not shown.
+#[derive(Clone)]
+pub struct Secret(Box<str>);
+
+impl Secret {
+    /// Hides a text.
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// One question about one token.
+pub(super) struct Question<'a> {
+    pub(super) endpoint: &'a Url,
+    pub(super) auth: &'a ClientAuth,
+    /// Whether the answer comes signed (RFC 9701).
+    pub(super) signed: bool,
+}
+
+/// What the provider said.
+pub(super) enum Told {
+    /// A JSON object, as it came.
+    Plain(Members),
+    /// A JWT around it, whose signature nobody has looked at.
+    Signed(String),
+}
+
+impl ClientAuth {
+    /// Who we are to the provider.
+    pub fn client_id(&self) -> &str {
+        match self {
+            Self::Basic { client_id, .. } | Self::Post { client_id, .. } => client_id,
+            Self::PrivateKey { key, .. } => key.client_id(),
+        }
+    }
+
+    fn header(&self) -> Result<Option<HeaderValue>, Unavailable> {
+        let Self::Basic {
+            client_id,
+            secret,
+            raw,
+        } = self
+        else {
+            return Ok(None);
+        };
+        let pair = if *raw {
+            format!("{client_id}:{}", secret.0)
+        } else {
+            format!("{}:{}", encoded(client_id), encoded(&secret.0))
+        };
+        HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair)))
+            .map(Some)
+            .map_err(|_never| Trouble::Misconfigured("the secret fits no header".into()).after(5))
+    }
+
+    fn form(&self, now: Timestamp) -> Result<Vec<(&'static str, String)>, Unavailable> {
+        Ok(match self {
+            Self::Basic { .. } => Vec::new(),
+            Self::Post { client_id, secret } => vec![
+                ("client_id", client_id.clone()),
+                ("client_secret", secret.0.clone().into_string()),
+            ],
+            Self::PrivateKey { key, audience } => {
+                // Fresh each time: providers take each `jti` once.
+                let assertion = key.sign(audience, now).map_err(|error| {
+                    Trouble::Misconfigured(format!("no assertion can be signed: {error}").into())
+                        .after(5)
+                })?;
+                vec![
+                    (
+                        "client_assertion_type",
+                        "urn:ietf:params:oauth:client-assertion-type:jwt-bearer".to_owned(),
+                    ),
+                    ("client_assertion", assertion),
+                ]
+            }
+        })
+    }
+}
+
+fn encoded(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+impl Question<'_> {
+    /// Asks.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: whatever goes wrong here says nothing of the token.
+    pub(super) async fn ask(
+        &self,
+        token: &str,
+        outbound: &Outbound,
+        now: Timestamp,
+    ) -> Result<Told, Unavailable> {
+        let proof = self.auth.form(now)?;
+        let mut form = vec![("token", token), ("token_type_hint", "access_token")];
+        form.extend(proof.iter().map(|(name, value)| (*name, value.as_str())));
+        let accept = if self.signed {
+            SIGNED
+        } else {
+            "application/json"
+        };
+        let answer = outbound
+            .post(self.endpoint, &form, self.auth.header()?, accept, MAX_BYTES)
+            .await
+            .map_err(|error| Trouble::Unreachable(error.to_string().into()).after(2))?;
+        self.read(&answer)
+    }
+
+    fn read(&self, answer: &Answer) -> Result<Told, Unavailable> {
+        let bad = |why: String| Trouble::BadAnswer(why.into()).after(2);
+        if answer.status != StatusCode::OK {
+            return Err(refused(answer));
+        }
+        match answer.media().as_str() {
+            "application/json" if !self.signed => Members::parse(&answer.body)
+                .map(Told::Plain)
+                .map_err(|error| bad(format!("it is no JSON object of its kind ({error})"))),
+            SIGNED if self.signed => String::from_utf8(answer.body.to_vec())
+                .map(Told::Signed)
+                .map_err(|_binary| bad("it is no JWT".to_owned())),
+            media if self.signed => Err(bad(format!(
+                "it is `{}`, not a signed answer; set `signed_introspection = false` or have the provider sign",
+                shown(media)
+            ))),
+            media => Err(bad(format!("it is `{}`, not JSON", shown(media)))),
+        }
+    }
+}
+
+const SIGNED: &str = "application/token-introspection+jwt";
+
+/// An answer that is not 200.
+fn refused(answer: &Answer) -> Unavailable {
+    // RFC 6749 section 5.2.
+    let error = Members::parse(&answer.body).ok().and_then(|members| {
+        let word = members.text("error").ok().flatten()?;
+        Some(shown(word))
+    });
+    let word = error.as_deref().unwrap_or_default();
+    let told = format!("status {} {word}", answer.status.as_u16());
+    let told = told.trim_end();
+    match (answer.status, word) {
+        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _)
+        | (_, "invalid_client" | "unauthorized_client") => {
+            Trouble::Credentials(told.into()).after(5)
+        }
+        // oidc-provider, asked about a JWT.
+        (_, "unsupported_token_type") => Trouble::Misconfigured(
+            "the provider does not introspect tokens of this kind; if they are JWTs, set `validation = \"jwt\"`".into(),
+        )
+        .after(5),
+        // An un-encoded secret, among others.
+        (StatusCode::BAD_REQUEST, "invalid_request") => Trouble::Credentials(
+            format!("{told}: perhaps another `client_auth` or `basic_encoding` is needed").into(),
+        )
+        .after(5),
+        (status, _) if status.is_redirection() => Trouble::BadAnswer(
+            format!("{told}: it redirects, and redirects are not followed").into(),
+        )
+        .after(2),
+        _ => Unavailable {
+            retry_after: answer.retry_after().unwrap_or(Duration::from_secs(2)),
+            why: Trouble::BadAnswer(told.into()),
+        },
+    }
+}
+
+/// A stranger's word, fit for a log line.
+fn shown(word: &str) -> String {
+    let plain = word.chars().filter(|char| !char.is_control());
+    plain.take(60).collect()
+}

@@ -1,0 +1,185 @@
+//! What clients are told of how to log in: the metadata of a protected
+//! resource (RFC 9728) and the challenge that leads there (RFC 6750).
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+/// One public URL of an instance, as clients of OAuth see it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProtectedResource {
+    /// The URL as people type it: RFC 9728 section 3.3 compares it so.
+    resource: String,
+    /// Where its metadata is: section 3.1 inserts before the path.
+    metadata_url: String,
+    /// Scopes that a first login should ask for.
+    scopes: Vec<String>,
+    /// The document itself.
+    document: String,
+    /// The same with the facade in the provider's place, where there is one.
+    facade_document: Option<String>,
+}
+
+/// RFC 9728 section 2.
+#[derive(Serialize)]
+struct Document<'a> {
+    resource: &'a str,
+    authorization_servers: [&'a str; 1],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    scopes_supported: &'a [String],
+    bearer_methods_supported: [&'a str; 1],
+    resource_name: &'a str,
+}
+
+/// What a challenge says of the token that came (RFC 6750 section 3.1).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Objection {
+    /// It would need these scopes.
+    InsufficientScope(Vec<Box<str>>),
+    /// The request is not one with a token.
+    InvalidRequest,
+    /// It is not good: one text for every reason, for the reason would help
+    /// who guesses.
+    InvalidToken,
+    /// None came.
+    NoToken,
+}
+
+/// Before the path of a resource (RFC 9728 section 3).
+pub const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
+
+impl ProtectedResource {
+    /// The resource at this URL, whose tokens come from this issuer; `facade`
+    /// is our own name as one, where there is a facade.
+    pub fn new(
+        url: &str,
+        name: &str,
+        issuer: &str,
+        facade: Option<&str>,
+        scopes: Vec<String>,
+    ) -> Self {
+        let resource = url.trim_end_matches('/').to_owned();
+        let (origin, path) = split(&resource);
+        let document = |issuer| {
+            let document = Document {
+                resource: &resource,
+                authorization_servers: [issuer],
+                scopes_supported: &scopes,
+                bearer_methods_supported: ["header"],
+                resource_name: name,
+            };
+            // A struct of texts has no way to fail.
+            serde_json::to_string(&document).unwrap_or_default()
+        };
+        Self {
+            metadata_url: format!("{origin}{WELL_KNOWN}{path}"),
+            document: document(issuer),
+            facade_document: facade.map(document),
+            scopes,
+            resource,
+        }
+    }
+
+    /// The URL as people type it.
+    pub fn resource(&self) -> &str {
+        &self.resource
+    }
+
+    /// Its metadata, as JSON; with the facade in the provider's place, where
+    /// there is one.
+    pub fn document(&self, facade: bool) -> &str {
+        let shown = self.facade_document.as_ref().filter(|_| facade);
+        shown.unwrap_or(&self.document)
+    }
+
+    /// The value of `WWW-Authenticate`. `always_error` is for clients that
+    /// want an error even where no token came.
+    pub fn challenge(&self, objection: &Objection, always_error: bool) -> String {
+        let mut text = format!("Bearer resource_metadata=\"{}\"", self.metadata_url);
+        let mut scopes: Vec<&str> = self.scopes.iter().map(String::as_str).collect();
+        if let Objection::InsufficientScope(more) = objection {
+            scopes.extend(more.iter().map(|scope| &**scope));
+            scopes.sort_unstable();
+            scopes.dedup();
+        }
+        if !scopes.is_empty() {
+            // Writing into a string does not fail.
+            let _infallible = write!(text, ", scope=\"{}\"", scopes.join(" "));
+        }
+        text.push_str(objection.error(always_error));
+        text
+    }
+}
+
+impl Objection {
+    fn error(&self, always: bool) -> &'static str {
+        match self {
+            Self::InsufficientScope(_) => {
+                ", error=\"insufficient_scope\", error_description=\"this needs another scope\""
+            }
+            Self::InvalidRequest => ", error=\"invalid_request\"",
+            Self::NoToken if !always => "",
+            Self::InvalidToken | Self::NoToken => {
+                ", error=\"invalid_token\", error_description=\"a new token is needed\""
+            }
+        }
+    }
+
+    /// The challenge of an instance that takes no tokens of a provider.
+    pub fn bare(&self) -> String {
+        format!("Bearer realm=\"gatepost\"{}", self.error(false))
+    }
+}
+
+/// Scheme and authority, and the path.
+fn split(url: &str) -> (&str, &str) {
+    let begin = url.find("://").map_or(0, |at| at + 3);
+    let end = url
+        .get(begin..)
+        .and_then(|rest| rest.find('/'))
+        .map_or(url.len(), |at| begin + at);
+    url.split_at_checked(end).unwrap_or((url, ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Objection, ProtectedResource};
+
+    fn resource(url: &str) -> ProtectedResource {
+        let scopes = vec!["openid".to_owned(), "profile".to_owned()];
+        ProtectedResource::new(
+            url,
+            "Odoo (production)",
+            "https://id.example.com",
+            Some("https://gw.example.com"),
+            scopes,
+        )
+    }
+
+    #[test]
+    fn the_document_says_who_issues_tokens_for_what() {
+        insta::assert_snapshot!(resource("https://gw.example.com/production/mcp").document(false), @r#"{"resource":"https://gw.example.com/production/mcp","authorization_servers":["https://id.example.com"],"scopes_supported":["openid","profile"],"bearer_methods_supported":["header"],"resource_name":"Odoo (production)"}"#);
+    }
+
+    #[test]
+    fn a_challenge_leads_to_the_metadata_before_the_path() {
+        let path = resource("https://gw.example.com/production/mcp");
+        let host = resource("https://production.gw.example.com:8443/mcp/");
+        let more = Objection::InsufficientScope(vec!["odoo:write".into(), "openid".into()]);
+        insta::assert_snapshot!([
+            path.challenge(&Objection::NoToken, false),
+            path.challenge(&Objection::NoToken, true),
+            host.challenge(&Objection::InvalidToken, false),
+            path.challenge(&Objection::InvalidRequest, false),
+            path.challenge(&more, false),
+            Objection::InvalidToken.bare(),
+        ].join("\n"), @r#"
+        Bearer resource_metadata="https://gw.example.com/.well-known/oauth-protected-resource/production/mcp", scope="openid profile"
+        Bearer resource_metadata="https://gw.example.com/.well-known/oauth-protected-resource/production/mcp", scope="openid profile", error="invalid_token", error_description="a new token is needed"
+        Bearer resource_metadata="https://production.gw.example.com:8443/.well-known/oauth-protected-resource/mcp", scope="openid profile", error="invalid_token", error_description="a new token is needed"
+        Bearer resource_metadata="https://gw.example.com/.well-known/oauth-protected-resource/production/mcp", scope="openid profile", error="invalid_request"
+        Bearer resource_metadata="https://gw.example.com/.well-known/oauth-protected-resource/production/mcp", scope="odoo:write openid profile", error="insufficient_scope", error_description="this needs another scope"
+        Bearer realm="gatepost", error="invalid_token", error_description="a new token is needed"
+        "#);
+    }
+}

@@ -1,0 +1,613 @@
+//! One identity provider, with what is remembered of its tokens.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, Shared},
+};
+use reqwest::Url;
+use rustls::ClientConfig;
+use tracing::{error, warn};
+
+use super::{
+    Bearer, ClientAuth, Metadata, NotAccepted, Now, Principal, Trouble, Unavailable,
+    breaker::{Breaker, Resting},
+    claims::{Origin, Terms},
+    discovery::Discovery,
+    introspection::{CREDENTIALS_REST, Question, Told},
+    jwks::{self, KeyCache, KeySet, KeyUnknown, KeysUnavailable},
+    jwt::{self, Recipe, Unverified},
+    lanes::Lanes,
+    members::Members,
+    memory::{Known, Memory, Recalled, TokenKey, Trust},
+    outbound::{Outbound, Reach},
+};
+use crate::names::ProviderName;
+
+/// The longest set of keys that is read, in bytes.
+const MAX_KEYS_BYTES: usize = 256 << 10;
+
+/// How tokens are proved to be good.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Validation {
+    /// By asking the provider (RFC 7662).
+    Introspection,
+    /// By the signature of the provider, here.
+    Jwt,
+    /// By the signature, and then by asking, so that one that was revoked is
+    /// refused; tokens that are no JWT by asking alone.
+    JwtThenIntrospection,
+}
+
+/// What a provider is made of.
+#[derive(Debug)]
+pub struct ProviderSettings {
+    /// Our name for it.
+    pub name: ProviderName,
+    /// Its own name, compared byte for byte.
+    pub issuer: Url,
+    /// The same as it is written.
+    pub issuer_text: Arc<str>,
+    /// Whether it is known to be a Zitadel.
+    pub zitadel: bool,
+    /// How tokens are proved to be good.
+    pub validation: Validation,
+    /// How we prove who we are; none only where nobody is asked.
+    pub auth: Option<ClientAuth>,
+    /// Where to ask, if not where its metadata says.
+    pub introspection_url: Option<Url>,
+    /// Where its keys are, if not where its metadata says.
+    pub jwks_url: Option<Url>,
+    /// Whether it signs its answers (RFC 9701).
+    pub signed_introspection: bool,
+    /// Signature algorithms that are accepted, such as `RS256`.
+    pub algorithms: Vec<String>,
+    /// Whether a JWT must call itself an access token (RFC 9068).
+    pub require_at_jwt: bool,
+    /// Audiences of all instances that ask this provider.
+    pub audiences: Vec<String>,
+    /// JSON pointers to roles or groups.
+    pub role_claims: Vec<String>,
+    /// JSON pointers to scopes.
+    pub scope_claims: Vec<String>,
+    /// Claims that name the client a token was issued to.
+    pub client_claims: &'static [&'static str],
+    /// Whether a token may be without an end.
+    pub allow_no_exp: bool,
+    /// Whether an answer may leave the token's type out.
+    pub allow_missing_token_type: bool,
+    /// Whether a token may be without a client.
+    pub allow_no_client: bool,
+    /// Whether another login can give a token more scopes.
+    pub step_up: bool,
+    /// Hosts of its endpoints besides the issuer's own.
+    pub endpoint_hosts: Vec<String>,
+    /// Networks that are not public and where it may be all the same.
+    pub private_networks: Vec<ipnet::IpNet>,
+    /// Whom to believe to be it.
+    pub tls: ClientConfig,
+    /// How long a connection may take.
+    pub connect_timeout: Duration,
+    /// How long one question may take in all.
+    pub timeout: Duration,
+    /// Questions at once.
+    pub max_in_flight: usize,
+    /// How long a question waits for its place.
+    pub max_wait: Duration,
+    /// How long it is believed that a token is good.
+    pub cache_ttl: Duration,
+    /// How long it is believed that it is not.
+    pub negative_ttl: Duration,
+    /// How old an answer may be for a call that changes something.
+    pub write_max_age: Duration,
+    /// How much longer a good token counts while the provider does not answer.
+    pub stale_if_error: Duration,
+    /// How far its clock may be from ours.
+    pub clock_skew: Duration,
+}
+
+/// Settings that no provider can be made of.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidProvider {
+    /// An algorithm that is none, or none that may be accepted.
+    #[error(
+        "`{0}` is no algorithm that a token may be signed with; there are RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 and EdDSA"
+    )]
+    Algorithm(String),
+    /// The operating system gives no randomness.
+    #[error("the operating system gives no randomness: {0}")]
+    NoRandomness(#[from] getrandom::Error),
+}
+
+/// One identity provider.
+pub struct Provider {
+    settings: ProviderSettings,
+    outbound: Arc<Outbound>,
+    discovery: Discovery,
+    terms: Terms,
+    recipe: Recipe,
+    keys: Arc<KeyCache<Unavailable>>,
+    memory: Memory,
+    breaker: Breaker,
+    lanes: Lanes,
+    flights: Mutex<HashMap<TokenKey, Flight>>,
+}
+
+/// Why a token does not let in.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Unproven {
+    /// It is not good, or not for us.
+    #[error(transparent)]
+    NotAccepted(#[from] NotAccepted),
+    /// Nobody can say.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// What is known of a token without asking anybody.
+#[derive(Debug)]
+pub enum Recollection {
+    /// It is good, and whose it is.
+    Good(Arc<Principal>),
+    /// It is not good.
+    Refused(NotAccepted),
+    /// The provider must be asked ([`Provider::look_up`]).
+    Unknown(Unknown),
+}
+
+/// A token about which the provider must be asked.
+#[derive(Debug)]
+pub struct Unknown {
+    key: TokenKey,
+    once: Option<Known>,
+    oldest: Option<Duration>,
+}
+
+impl Unknown {
+    /// Whether the token was good not long ago.
+    pub fn was_good(&self) -> bool {
+        self.once.is_some()
+    }
+}
+
+/// A look-up under way: whoever asks about the same token waits for the same
+/// one, and it goes on whoever leaves.
+type Flight = Shared<BoxFuture<'static, Result<Arc<Principal>, Unproven>>>;
+
+impl Provider {
+    /// A provider with these settings; nobody is asked yet, so that we start
+    /// while it is away.
+    ///
+    /// # Errors
+    /// [`InvalidProvider`].
+    pub fn new(settings: ProviderSettings) -> Result<Self, InvalidProvider> {
+        let issuer = Arc::clone(&settings.issuer_text);
+        let outbound = Outbound::new(
+            settings.issuer.clone(),
+            Reach {
+                hosts: settings.endpoint_hosts.clone(),
+                networks: settings.private_networks.clone(),
+                connect_timeout: settings.connect_timeout,
+                timeout: settings.timeout,
+            },
+            settings.tls.clone(),
+        );
+        let algorithms = settings.algorithms.iter().map(|name| {
+            jwt::algorithm(name).ok_or_else(|| InvalidProvider::Algorithm(name.clone()))
+        });
+        let recipe = Recipe {
+            issuer: issuer.to_string(),
+            audiences: settings.audiences.iter().cloned().collect(),
+            algorithms: algorithms.collect::<Result<_, _>>()?,
+            require_at_jwt: settings.require_at_jwt,
+            skew: settings.clock_skew,
+        };
+        Ok(Self {
+            outbound: Arc::new(outbound),
+            discovery: Discovery::new(Arc::clone(&issuer)),
+            terms: Terms {
+                issuer,
+                skew: settings.clock_skew,
+                allow_no_exp: settings.allow_no_exp,
+                allow_missing_token_type: settings.allow_missing_token_type,
+                allow_no_client: settings.allow_no_client,
+                client_claims: settings.client_claims,
+                role_claims: settings.role_claims.clone(),
+                scope_claims: settings.scope_claims.clone(),
+            },
+            recipe,
+            keys: KeyCache::new(settings.name.as_str()),
+            memory: Memory::new(Trust {
+                good: settings.cache_ttl,
+                refused: settings.negative_ttl,
+                in_trouble: settings.stale_if_error,
+            })?,
+            breaker: Breaker::default(),
+            lanes: Lanes::new(settings.max_in_flight, settings.max_wait),
+            flights: Mutex::default(),
+            settings,
+        })
+    }
+
+    /// Our name for it.
+    pub fn name(&self) -> &ProviderName {
+        &self.settings.name
+    }
+
+    /// Its own name.
+    pub fn issuer(&self) -> &str {
+        &self.settings.issuer_text
+    }
+
+    /// How old an answer may be for a call that changes something.
+    pub fn write_max_age(&self) -> Duration {
+        self.settings.write_max_age
+    }
+
+    /// Whether another login can give a token more scopes.
+    pub fn steps_up(&self) -> bool {
+        self.settings.step_up
+    }
+
+    /// Whether it can say something of tokens that are no JWT.
+    pub fn takes_opaque(&self) -> bool {
+        match self.settings.validation {
+            Validation::Introspection | Validation::JwtThenIntrospection => true,
+            Validation::Jwt => false,
+        }
+    }
+
+    /// What is known of a token without asking anybody; `oldest` is how old
+    /// the answer may be. A good one whose time is nearly over is looked up
+    /// again in the background.
+    pub fn recall(
+        self: &Arc<Self>,
+        bearer: Bearer<'_>,
+        oldest: Option<Duration>,
+        now: Now,
+    ) -> Recollection {
+        let key = self.memory.key(bearer.reveal());
+        match self.memory.recall(&key, oldest, now) {
+            Recalled::Good { known, renew } => {
+                if renew {
+                    drop(self.fly(key, bearer, true, now));
+                }
+                Recollection::Good(known.principal)
+            }
+            Recalled::Refused(why) => Recollection::Refused(why),
+            Recalled::Nothing { once } => match self.objection(bearer, now) {
+                Some(why) => Recollection::Refused(why),
+                None => Recollection::Unknown(Unknown { key, once, oldest }),
+            },
+        }
+    }
+
+    /// What is plainly wrong with a token, seen without proof: enough to
+    /// refuse it, never to accept it.
+    fn objection(&self, bearer: Bearer<'_>, now: Now) -> Option<NotAccepted> {
+        match Unverified::read(bearer.reveal()) {
+            Some(token) => self
+                .recipe
+                .rule_out(&token, now.wall)
+                .err()
+                .map(|why| NotAccepted::NotVerified(why.reason())),
+            None => (!self.takes_opaque()).then_some(NotAccepted::NotVerified("no_jwt")),
+        }
+    }
+
+    /// Whether a token says that it is this provider's.
+    pub fn may_have_issued(&self, bearer: Bearer<'_>) -> bool {
+        Unverified::read(bearer.reveal())
+            .and_then(|token| token.issuer)
+            .is_some_and(|issuer| issuer == self.issuer())
+    }
+
+    /// Asks the provider, or waits for who asked already.
+    ///
+    /// # Errors
+    /// [`Unproven`].
+    pub async fn look_up(
+        self: &Arc<Self>,
+        bearer: Bearer<'_>,
+        unknown: &Unknown,
+        now: Now,
+    ) -> Result<Arc<Principal>, Unproven> {
+        let flight = self.fly(unknown.key, bearer, unknown.was_good(), now);
+        match (flight.await, &unknown.once) {
+            // Only where nothing is changed: then `oldest` is not said.
+            (Err(Unproven::Unavailable(why)), Some(known))
+                if unknown.oldest.is_none() && self.memory.holds_in_trouble(known, now) =>
+            {
+                warn!(
+                    provider.name = %self.name(),
+                    error = %why.why,
+                    "Let a caller in on an old answer of the identity provider"
+                );
+                Ok(Arc::clone(&known.principal))
+            }
+            (told, _) => told,
+        }
+    }
+
+    /// The look-up of a token, begun if nobody has. It is a task of its own: a
+    /// caller who leaves takes nobody else's answer away.
+    fn fly(self: &Arc<Self>, key: TokenKey, bearer: Bearer<'_>, known: bool, now: Now) -> Flight {
+        let mut flights = self.flights();
+        if let Some(flight) = flights.get(&key) {
+            return flight.clone();
+        }
+        let provider = Arc::clone(self);
+        let token = bearer.keep();
+        let task = tokio::spawn(async move {
+            let landing = Landing {
+                provider: &provider,
+                key,
+            };
+            let told = provider
+                .decide(token.as_bearer().reveal(), known, now)
+                .await;
+            match &told {
+                Ok(principal) => provider.memory.good(key, principal, now),
+                Err(Unproven::NotAccepted(why)) => provider.memory.refused(key, *why, now),
+                // Nothing is known of the token then.
+                Err(Unproven::Unavailable(_)) => {}
+            }
+            drop(landing);
+            told
+        });
+        let flight = async {
+            task.await.unwrap_or_else(|panicked| {
+                error!(error = %panicked, "Failed to look a token up");
+                Err(Trouble::BadAnswer("the look-up broke off".into())
+                    .after(1)
+                    .into())
+            })
+        };
+        let flight = flight.boxed().shared();
+        flights.insert(key, flight.clone());
+        flight
+    }
+
+    fn flights(&self) -> MutexGuard<'_, HashMap<TokenKey, Flight>> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn decide(
+        self: &Arc<Self>,
+        token: &str,
+        known: bool,
+        now: Now,
+    ) -> Result<Arc<Principal>, Unproven> {
+        let by_signature = match self.settings.validation {
+            Validation::Introspection => false,
+            Validation::Jwt => true,
+            Validation::JwtThenIntrospection => Unverified::read(token).is_some(),
+        };
+        if by_signature {
+            let claims = self.verify(token, now).await?;
+            if self.settings.validation == Validation::Jwt {
+                let principal = self.terms.accept(&claims, Origin::Jwt, now.wall)?;
+                return Ok(Arc::new(principal));
+            }
+        }
+        let place = self.lanes.enter(known).await;
+        let _place = place.ok_or_else(|| Trouble::Busy.after(1))?;
+        let claims = self.ask(token, now).await?;
+        let claims = claims.ok_or(NotAccepted::Inactive)?;
+        Ok(Arc::new(self.terms.accept(
+            &claims,
+            Origin::Introspection,
+            now.wall,
+        )?))
+    }
+
+    /// The claims of a JWT whose signature holds.
+    async fn verify(self: &Arc<Self>, token: &str, now: Now) -> Result<Members, Unproven> {
+        let verify = |keys: &KeySet| self.recipe.verify(token, keys, now.wall);
+        let payload = self.with_keys(verify, now).await?.map_err(not_verified)?;
+        Members::parse(&payload).map_err(|_no_object| NotAccepted::BrokenClaim.into())
+    }
+
+    /// What `verify` says with the provider's keys; with newer ones, where it
+    /// needs one that is not there.
+    async fn with_keys(
+        self: &Arc<Self>,
+        verify: impl Fn(&KeySet) -> Result<Vec<u8>, jwt::Unproven>,
+        now: Now,
+    ) -> Result<Result<Vec<u8>, jwt::NotAccepted>, Unavailable> {
+        let fetch = || {
+            let provider = Arc::clone(self);
+            move || async move { provider.fetch_keys(now).await }
+        };
+        let keys = self.keys.keys(fetch(), now.steady).await;
+        let needed = match verify(&*keys.map_err(|why| no_keys(&why))?) {
+            Ok(payload) => return Ok(Ok(payload)),
+            Err(jwt::Unproven::NotAccepted(why)) => return Ok(Err(why)),
+            Err(jwt::Unproven::NeedsKey(needed)) => needed,
+        };
+        let unknown = Ok(Err(jwt::NotAccepted::UnknownKey));
+        match self.keys.keys_with(&needed, fetch(), now.steady).await {
+            Ok(keys) => match verify(&keys) {
+                Ok(payload) => Ok(Ok(payload)),
+                Err(jwt::Unproven::NotAccepted(why)) => Ok(Err(why)),
+                Err(jwt::Unproven::NeedsKey(_)) => unknown,
+            },
+            Err(KeyUnknown::NoSuchKey) => unknown,
+            Err(KeyUnknown::Unavailable(why)) => Err(no_keys(&why)),
+        }
+    }
+
+    async fn fetch_keys(&self, now: Now) -> Result<jwks::Fetched, Unavailable> {
+        let url = self.jwks_endpoint(now).await?;
+        let answer = self.outbound.get(&url, MAX_KEYS_BYTES).await;
+        let answer =
+            answer.map_err(|error| Trouble::Unreachable(error.to_string().into()).after(2))?;
+        if answer.status != http::StatusCode::OK {
+            let told = format!("its keys: status {}", answer.status.as_u16());
+            return Err(Trouble::BadAnswer(told.into()).after(2));
+        }
+        let max_age = answer.max_age();
+        Ok((answer.body, max_age))
+    }
+
+    /// Asks about a token, if the provider is not left alone at the moment.
+    async fn ask(self: &Arc<Self>, token: &str, now: Now) -> Result<Option<Members>, Unavailable> {
+        let leave = self
+            .breaker
+            .leave(now.steady)
+            .map_err(|Resting(rest)| Trouble::Resting.after(rest.as_secs().clamp(1, 5)))?;
+        let told = self.introspect(token, now).await;
+        match &told {
+            Ok(_) => leave.answered(),
+            Err(unavailable) => {
+                let rest = match &unavailable.why {
+                    Trouble::Credentials(why) => {
+                        error!(
+                            provider.name = %self.name(),
+                            error = %why,
+                            "The identity provider refused our own credentials"
+                        );
+                        Some(CREDENTIALS_REST)
+                    }
+                    // It said itself when to come again.
+                    Trouble::BadAnswer(_) if unavailable.retry_after > Duration::from_secs(2) => {
+                        Some(unavailable.retry_after)
+                    }
+                    Trouble::BadAnswer(why)
+                    | Trouble::Misconfigured(why)
+                    | Trouble::Unreachable(why) => {
+                        warn!(
+                            provider.name = %self.name(),
+                            error = %why,
+                            "Failed to ask the identity provider"
+                        );
+                        None
+                    }
+                    Trouble::Busy | Trouble::Resting => None,
+                };
+                leave.failed(now.steady, rest);
+            }
+        }
+        told
+    }
+
+    async fn introspect(
+        self: &Arc<Self>,
+        token: &str,
+        now: Now,
+    ) -> Result<Option<Members>, Unavailable> {
+        let endpoint = self.introspection_endpoint(now).await?;
+        let Some(auth) = &self.settings.auth else {
+            let why =
+                "we have no credentials for the provider; set `client_id` and a secret or key";
+            return Err(Trouble::Misconfigured(why.into()).after(5));
+        };
+        let question = Question {
+            endpoint: &endpoint,
+            auth,
+            signed: self.settings.signed_introspection,
+        };
+        let bad = |why: &str| Trouble::BadAnswer(why.into()).after(2);
+        let members = match question.ask(token, &self.outbound, now.wall).await? {
+            Told::Plain(members) => members,
+            Told::Signed(answer) => {
+                let verify = |keys: &KeySet| {
+                    let client_id = auth.client_id();
+                    self.recipe
+                        .verify_introspection(&answer, client_id, keys, now.wall)
+                };
+                let inner = self.with_keys(verify, now).await?;
+                let inner = inner.map_err(|why| {
+                    bad(&format!("its signature does not hold: {}", why.reason()))
+                })?;
+                Members::parse(&inner).map_err(|_no_object| bad("it is no JSON object"))?
+            }
+        };
+        match members.flag("active") {
+            Ok(Some(active)) => Ok(active.then_some(members)),
+            // Never taken for a "no", nor for a "yes".
+            Ok(None) | Err(_) => Err(bad("`active` is not `true` or `false`")),
+        }
+    }
+
+    async fn introspection_endpoint(&self, now: Now) -> Result<Url, Unavailable> {
+        if let Some(url) = &self.settings.introspection_url {
+            return Ok(url.clone());
+        }
+        let metadata = self.metadata(now).await?;
+        let told = metadata.introspection_endpoint.as_deref();
+        self.endpoint("introspection_endpoint", told, "introspection_url")
+    }
+
+    async fn jwks_endpoint(&self, now: Now) -> Result<Url, Unavailable> {
+        if let Some(url) = &self.settings.jwks_url {
+            return Ok(url.clone());
+        }
+        let metadata = self.metadata(now).await?;
+        self.endpoint("jwks_uri", metadata.jwks_uri.as_deref(), "jwks_url")
+    }
+
+    fn endpoint(&self, name: &str, told: Option<&str>, key: &str) -> Result<Url, Unavailable> {
+        let wrong = |why: String| Trouble::Misconfigured(why.into()).after(5);
+        let told = told.ok_or_else(|| {
+            wrong(format!(
+                "the provider's metadata has no `{name}`; set `{key}`, or another `validation`"
+            ))
+        })?;
+        self.outbound
+            .endpoint(name, told)
+            .map_err(|error| wrong(format!("the provider's metadata: {error}; or set `{key}`")))
+    }
+
+    /// The provider's metadata, asked for where it is not known.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn metadata(&self, now: Now) -> Result<Arc<Metadata>, Unavailable> {
+        Ok(self.discovery.metadata(&self.outbound, now.steady).await?)
+    }
+
+    /// The provider's metadata as far as it is known.
+    pub fn known_metadata(&self) -> Option<Arc<Metadata>> {
+        self.discovery.known()
+    }
+}
+
+fn not_verified(why: jwt::NotAccepted) -> Unproven {
+    NotAccepted::NotVerified(why.reason()).into()
+}
+
+fn no_keys(why: &KeysUnavailable<Unavailable>) -> Unavailable {
+    match why {
+        KeysUnavailable::Unreachable(unavailable) => unavailable.clone(),
+        KeysUnavailable::Abandoned => Trouble::Unreachable(why.to_string().into()).after(2),
+        KeysUnavailable::Unusable(_) => Trouble::BadAnswer(why.to_string().into()).after(5),
+    }
+}
+
+/// Takes a look-up out of those that are under way, however it ends.
+struct Landing<'a> {
+    provider: &'a Provider,
+    key: TokenKey,
+}
+
+impl Drop for Landing<'_> {
+    fn drop(&mut self) {
+        drop(self.provider.flights().remove(&self.key));
+    }
+}
+
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Provider")
+            .field("name", &self.settings.name)
+            .field("issuer", &self.issuer())
+            .finish_non_exhaustive()
+    }
+}

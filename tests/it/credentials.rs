@@ -1,0 +1,404 @@
+//! Different people act as different Odoo users, seen from outside.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::Write as _,
+    process::{Command, Output, Stdio},
+    sync::Arc,
+};
+
+use gatepost::{
+    demo::{ADMIN_KEY, Company, INTERNAL_KEY, SALES_KEY},
+    identity::{ApiKey, StoredKey, change_keys},
+    names::RoleName,
+};
+use serde_json::{Value, json};
+
+use crate::stage::{Answer, Stage, calling, company, configuration};
+
+const JSON: &str = "Content-Type: application/json";
+
+/// The service key is that of somebody without rights; two roles name the
+/// administrator and a salesperson, and two more name nobody.
+const SETTINGS: [(&str, &str); 8] = [
+    (
+        "GATEPOST_INSTANCES__DEMO__WEB_URL",
+        "https://odoo.example.com",
+    ),
+    (
+        "GATEPOST_INSTANCES__DEMO__CREDENTIALS__ADMIN__API_KEY",
+        ADMIN_KEY,
+    ),
+    (
+        "GATEPOST_INSTANCES__DEMO__CREDENTIALS__SALES__API_KEY",
+        SALES_KEY,
+    ),
+    ("GATEPOST_ROLES__ADMIN__RULES", r#"[{ models = ["*"] }]"#),
+    ("GATEPOST_ROLES__ADMIN__CREDENTIAL", "admin"),
+    (
+        "GATEPOST_ROLES__SALES__RULES",
+        r#"[{ instances = ["demo"], models = ["*"] }]"#,
+    ),
+    ("GATEPOST_ROLES__SALES__CREDENTIAL", "sales"),
+    ("GATEPOST_ROLES__PLAIN__RULES", r#"[{ models = ["*"] }]"#),
+];
+
+/// A file of keys of ours, and the headers that prove them.
+struct Keys {
+    folder: tempfile::TempDir,
+}
+
+impl Keys {
+    fn none() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn file(&self) -> String {
+        let file = self.folder.path().join("keys.toml");
+        file.to_str().unwrap().to_owned()
+    }
+
+    /// The header of a new key with these roles.
+    fn of(&self, roles: &[&str]) -> String {
+        let key = ApiKey::fresh().unwrap();
+        let stored = StoredKey {
+            hash: key.hash(),
+            name: "test".to_owned(),
+            roles: roles
+                .iter()
+                .map(|role| RoleName::try_from(*role).unwrap())
+                .collect(),
+            created: jiff::Timestamp::UNIX_EPOCH,
+            expires: None,
+            revoked: None,
+        };
+        change_keys(self.file().as_ref(), |keys| keys.add(&key, stored)).unwrap();
+        format!("Authorization: Bearer {}", key.reveal())
+    }
+
+    /// A stage with these keys.
+    fn stage(&self, more: &[(&str, &str)]) -> Stage {
+        let file = self.file();
+        let mut settings = SETTINGS.to_vec();
+        settings.push(("GATEPOST_KEYS__FILE", &file));
+        settings.extend_from_slice(more);
+        Stage::with(INTERNAL_KEY, &settings)
+    }
+}
+
+fn ask(stage: &Stage, path: &str, who: &str, tool: &str, arguments: &Value) -> Answer {
+    let message = calling(tool, arguments).to_string();
+    stage.request("POST", path, &[JSON, who], &message)
+}
+
+fn call(stage: &Stage, who: &str, tool: &str, arguments: &Value) -> (String, bool) {
+    ask(stage, "/demo/mcp", who, tool, arguments).tool()
+}
+
+/// The keys that Odoo has seen so far.
+fn seen(company: &Company) -> BTreeSet<String> {
+    company
+        .calls()
+        .iter()
+        .filter_map(|call| {
+            let value = call.headers.get("authorization")?.to_str().unwrap();
+            Some(value.trim_start_matches("bearer ").to_owned())
+        })
+        .collect()
+}
+
+/// What somebody sees of a model only the administrator may read, of a field
+/// only the administrator may see, of the models, and of the companies.
+fn view(stage: &Stage, who: &str) -> String {
+    let questions = [
+        ("count_records", json!({"model": "account.move"})),
+        (
+            "describe_model",
+            json!({"model": "res.partner", "fields": ["credit_limit"]}),
+        ),
+        ("list_models", json!({"query": "account"})),
+        ("count_records", json!({"model": "sale.order"})),
+    ];
+    let answers: Vec<String> = questions
+        .iter()
+        .map(|(tool, arguments)| {
+            let (text, failed) = call(stage, who, tool, arguments);
+            let mark = if failed { "refused: " } else { "" };
+            format!("{mark}{}", text.trim())
+        })
+        .collect();
+    answers.join("\n\n")
+}
+
+#[test]
+fn two_keys_with_two_credentials_act_as_two_odoo_users_in_one_gateway() {
+    let keys = Keys::none();
+    let (admin, sales, plain) = (
+        keys.of(&["admin"]),
+        keys.of(&["sales"]),
+        keys.of(&["plain"]),
+    );
+    let stage = keys.stage(&[]);
+    let users = |who: &str| {
+        let before = stage.company.calls().len();
+        call(
+            &stage,
+            who,
+            "count_records",
+            &json!({"model": "res.partner"}),
+        );
+        let calls = stage.company.calls().split_off(before);
+        let ids: Vec<Value> = calls
+            .iter()
+            .filter(|call| call.path.ends_with("res.users/read"))
+            .map(|call| call.body["ids"].clone())
+            .collect();
+        let counted = calls.last().unwrap();
+        (
+            json!(ids),
+            counted.body["context"]["allowed_company_ids"].clone(),
+            counted.headers["authorization"]
+                .to_str()
+                .unwrap()
+                .to_owned(),
+        )
+    };
+    assert_eq!(
+        users(&admin),
+        (json!([[2]]), json!([1, 2]), format!("bearer {ADMIN_KEY}"))
+    );
+    assert_eq!(
+        users(&sales),
+        (json!([[6]]), json!([1]), format!("bearer {SALES_KEY}"))
+    );
+    assert_eq!(
+        users(&plain),
+        (json!([[7]]), json!([1]), format!("bearer {INTERNAL_KEY}"))
+    );
+    insta::assert_snapshot!(view(&stage, &admin), @r#"
+    40 records of `account.move` match.
+    (companies: Example Furniture (Brussels) [1], Example Furniture (Chicago) [2]; archived records: left out; times: UTC; open one at https://odoo.example.com/odoo/account.move/<id>)
+
+    res.partner: 33 fields
+    credit_limit: float, "Credit Limit"
+
+    model | label
+    account.journal | Journal
+    account.move | Journal Entry
+
+    40 records of `sale.order` match.
+    (companies: Example Furniture (Brussels) [1], Example Furniture (Chicago) [2]; archived records: left out; times: UTC; open one at https://odoo.example.com/odoo/sale.order/<id>)
+    "#);
+    insta::assert_snapshot!(view(&stage, &sales), @r#"
+    refused: Odoo does not give this user the right to do that with records of this model, or of one it links to; retrying will not help
+
+    refused: `res.partner` has no field `credit_limit` that you can see; `describe_model` lists the fields of `res.partner`
+
+    None of the 19 models you can read has that in its name or label; try another word, or list all without a query.
+
+    10 records of `sale.order` match.
+    (companies: Example Furniture (Brussels) [1]; archived records: left out; times: UTC; open one at https://odoo.example.com/odoo/sale.order/<id>)
+    "#);
+}
+
+#[test]
+fn what_odoo_told_one_user_is_not_told_to_another_whoever_asks_first() {
+    let keys = Keys::none();
+    let who = ["admin", "sales", "plain"].map(|role| keys.of(&[role]));
+    let alone: Vec<String> = who.iter().map(|who| view(&keys.stage(&[]), who)).collect();
+    assert_eq!(alone.iter().collect::<BTreeSet<_>>().len(), 3);
+    for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
+        let stage = keys.stage(&[]);
+        // Twice: what is remembered by then is what counts.
+        for one in order.into_iter().chain(order) {
+            assert_eq!(view(&stage, &who[one]), alone[one], "{order:?}");
+        }
+    }
+}
+
+#[test]
+fn a_caller_without_proof_acts_as_the_odoo_user_of_the_anonymous_role() {
+    let keys = Keys::none();
+    let stage = keys.stage(&[("GATEPOST_SERVER__ANONYMOUS_ROLE", "sales")]);
+    let (text, failed) = stage.call("count_records", &json!({"model": "sale.order"}));
+    assert!(!failed, "{text}");
+    assert_eq!(seen(&stage.company), BTreeSet::from([SALES_KEY.to_owned()]));
+}
+
+#[test]
+fn roles_without_a_credential_and_the_same_credential_twice_leave_no_doubt() {
+    let keys = Keys::none();
+    let both = keys.of(&["plain", "sales", "seller"]);
+    let stage = keys.stage(&[
+        ("GATEPOST_ROLES__SELLER__RULES", r#"[{ models = ["*"] }]"#),
+        ("GATEPOST_ROLES__SELLER__CREDENTIAL", "sales"),
+    ]);
+    let (text, failed) = call(
+        &stage,
+        &both,
+        "count_records",
+        &json!({"model": "sale.order"}),
+    );
+    assert!(!failed, "{text}");
+    assert_eq!(seen(&stage.company), BTreeSet::from([SALES_KEY.to_owned()]));
+}
+
+#[test]
+fn a_caller_with_two_credentials_is_refused_where_both_count_and_nowhere_else() {
+    let keys = Keys::none();
+    let both = keys.of(&["admin", "sales"]);
+    let stage = keys.stage(&[
+        // The sales role opens nothing here.
+        ("GATEPOST_INSTANCES__OTHER__URL", "http://127.0.0.1:9"),
+        ("GATEPOST_INSTANCES__OTHER__API_KEY", INTERNAL_KEY),
+        (
+            "GATEPOST_INSTANCES__OTHER__CREDENTIALS__ADMIN__API_KEY",
+            ADMIN_KEY,
+        ),
+    ]);
+    let counting = json!({"model": "res.partner"});
+    let refused = ask(&stage, "/demo/mcp", &both, "count_records", &counting);
+    assert_eq!(refused.status, 403);
+    insta::assert_snapshot!(refused.body.trim(), @"what you were granted names different Odoo users to act as in this Odoo instance, and one cannot be chosen for you; retrying will not help, ask the administrator");
+    // Whatever is asked: nobody is anybody here.
+    assert_eq!(stage.request("GET", "/demo/mcp", &[&both], "").status, 403);
+    assert!(stage.company.calls().is_empty());
+    let elsewhere = ask(&stage, "/other/mcp", &both, "count_records", &counting);
+    assert_eq!(elsewhere.status, 200);
+}
+
+#[test]
+fn a_credential_that_is_not_there_is_refused_without_a_word_to_odoo() {
+    let keys = Keys::none();
+    let sales = keys.of(&["sales"]);
+    let (company, url) = company();
+    let file = keys.file();
+    let mut settings = SETTINGS.to_vec();
+    settings.push(("GATEPOST_KEYS__FILE", &file));
+    let mut checked = configuration(&url, ADMIN_KEY, &settings);
+    // No configuration that is right lacks it.
+    for of_instance in checked.credentials.values_mut() {
+        of_instance.remove("sales");
+    }
+    let stage = Stage::of(&checked, company);
+    for (tool, arguments) in [
+        ("count_records", json!({"model": "res.partner"})),
+        ("describe_model", json!({"model": "res.partner"})),
+        ("list_models", json!({})),
+        ("search_records", json!({"model": "res.partner"})),
+        ("read_records", json!({"model": "res.partner", "ids": [1]})),
+        ("find_by_name", json!({"model": "res.partner", "name": "a"})),
+    ] {
+        let (text, failed) = call(&stage, &sales, tool, &arguments);
+        assert!(failed, "{text}");
+        assert_eq!(
+            text,
+            "the Odoo user that your calls should act as is not set up for this Odoo instance; retrying will not help, tell the administrator"
+        );
+    }
+    assert!(stage.company.calls().is_empty());
+}
+
+/// A file with the company as its only instance and this in it.
+fn configured(url: &str, more: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!(
+        "[instances.demo]\nurl = \"{url}\"\ndatabase = \"demo\"\napi_key = \"{INTERNAL_KEY}\"\n\
+         credentials.admin.api_key = \"{ADMIN_KEY}\"\ncredentials.sales.api_key = \"{SALES_KEY}\"\n{more}"
+    );
+    fs::write(folder.path().join("gatepost.toml"), text).unwrap();
+    folder
+}
+
+/// What the program does with the file, and this on its standard input.
+fn run(folder: &tempfile::TempDir, command: &[&str], input: &str) -> Output {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_gatepost"))
+        .env_clear()
+        .args(command)
+        .args(["--config", "gatepost.toml"])
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A program that reads nothing may be gone already.
+    drop(program.stdin.take().unwrap().write_all(input.as_bytes()));
+    program.wait_with_output().unwrap()
+}
+
+const NOBODY: &str = "[[roles.plain.rules]]\nmodels = [\"*\"]\n";
+const SALES: &str =
+    "[roles.sales]\ncredential = \"sales\"\n[[roles.sales.rules]]\nmodels = [\"*\"]\n";
+const ADMIN: &str =
+    "[roles.admin]\ncredential = \"admin\"\n[[roles.admin.rules]]\nmodels = [\"*\"]\n";
+
+#[test]
+fn stdio_acts_with_the_one_credential_that_all_roles_name_and_else_with_the_service_key() {
+    for (roles, key) in [
+        (NOBODY.to_owned(), INTERNAL_KEY),
+        (format!("{NOBODY}{SALES}"), SALES_KEY),
+        (format!("{SALES}{ADMIN}"), INTERNAL_KEY),
+    ] {
+        let (company, url): (Arc<Company>, String) = company();
+        let folder = configured(&url, &roles);
+        let counting = calling("count_records", &json!({"model": "res.partner"}));
+        let output = run(&folder, &["stdio"], &format!("{counting}\n"));
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_ne!(answer["result"]["isError"], json!(true), "{answer}");
+        assert_eq!(seen(&company), BTreeSet::from([key.to_owned()]), "{roles}");
+    }
+}
+
+#[test]
+fn check_live_tries_every_credential_and_names_it() {
+    let (_company, url) = company();
+    let good = run(
+        &configured(&url, &format!("{SALES}{ADMIN}")),
+        &["check", "--live"],
+        "",
+    );
+    let (out, err) = told(&good, &url);
+    assert_eq!(good.status.code(), Some(0), "{err}");
+    insta::assert_snapshot!(out, @r#"
+    gatepost.toml is right
+      listen     127.0.0.1:8080
+      instance   demo: demo on URL
+      role       admin: 1 rule, acts as `admin`
+      role       sales: 1 rule, acts as `sales`
+      API keys   0 in use
+      1 warning
+      demo: answers, and takes the API key of the Odoo user with id 7
+      demo: takes the credential `admin` of the Odoo user with id 2
+      demo: takes the credential `sales` of the Odoo user with id 6
+    "#);
+
+    let folder = configured(&url, &format!("{SALES}{ADMIN}"));
+    let file = folder.path().join("gatepost.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace(SALES_KEY, "hunter2")).unwrap();
+    let bad = run(&folder, &["check", "--live"], "");
+    let (out, err) = told(&bad, &url);
+    assert_eq!(bad.status.code(), Some(4), "{err}");
+    assert!(out.contains("takes the credential `admin`"), "{out}");
+    let errors: Vec<&str> = err
+        .lines()
+        .filter(|line| line.starts_with("error"))
+        .collect();
+    insta::assert_snapshot!(errors.join("\n"), @r#"
+    error: `demo`, credential `sales`: Odoo does not accept this gateway's API key; retrying will not help, tell the administrator
+    error: 1 instance did not pass
+    "#);
+}
+
+fn told(output: &Output, url: &str) -> (String, String) {
+    let [out, err] = [&output.stdout, &output.stderr]
+        .map(|bytes| String::from_utf8_lossy(bytes).replace(url, "URL"));
+    for secret in [ADMIN_KEY, SALES_KEY, INTERNAL_KEY, "hunter2"] {
+        assert!(!format!("{out}{err}").contains(secret));
+    }
+    (out, err)
+}
