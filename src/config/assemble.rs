@@ -1,68 +1,232 @@
 //! From a checked configuration to a gateway.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{Checked, Instance};
+use super::{CallerKind, Checked, Grant, Instance, Limits, Provider, Validation};
 use crate::{
     access::{self, InstanceSettings},
-    gateway::{Door, Gateway, Routes},
-    names::InstanceName,
+    gateway::{Admission, Door, Endpoint, FacadeDesk, Gateway, Routes},
+    identity::{self, Facade, Grants, InvalidProvider, KeyId, ProtectedResource, ProviderSettings},
+    limits::{Allowance, PerAddress},
+    names::{InstanceName, ProviderName, Subject},
+    trust::{self, Untrusted},
     upstream::{ApiKey, InvalidLink, Link, LinkSettings},
 };
 
-/// An instance that no gateway can be built with.
+/// A part that no gateway can be built with.
 #[derive(Debug, thiserror::Error)]
-#[error("`instances.{name}`: {source}")]
-pub struct CannotAssemble {
-    name: InstanceName,
-    source: InvalidLink,
+pub enum CannotAssemble {
+    /// An instance.
+    #[error("`instances.{0}`: {1}")]
+    Instance(InstanceName, #[source] InvalidLink),
+    /// An identity provider.
+    #[error("`providers.{0}`: {1}")]
+    Provider(ProviderName, #[source] InvalidProvider),
+    /// The certificates that an identity provider is believed by.
+    #[error("`providers.{0}`: {1}")]
+    Untrusted(ProviderName, #[source] Untrusted),
 }
+
+type Providers = BTreeMap<ProviderName, Arc<identity::Provider>>;
 
 impl Checked {
     /// The gateway that this configuration describes. Nothing is connected yet.
     ///
     /// # Errors
-    /// [`CannotAssemble`] names the instance and the setting.
+    /// [`CannotAssemble`] names the part and the setting.
     pub fn assemble(&self) -> Result<Gateway, CannotAssemble> {
-        let mut instances = Vec::with_capacity(self.config.instances.len());
-        for (name, instance) in &self.config.instances {
-            let link = Link::new(link_settings(instance)).map_err(|source| CannotAssemble {
-                name: name.clone(),
-                source,
-            })?;
-            let web_url = instance.web_url.as_deref().unwrap_or(&instance.url);
-            let settings = InstanceSettings {
-                name: name.clone(),
-                link,
-                // Checked: every instance has one.
-                service_key: self
-                    .secrets
-                    .get(name)
-                    .cloned()
-                    .unwrap_or_else(|| ApiKey::new("")),
-                service_key_writes: instance.service_key_writes,
-                credentials: self.credentials.get(name).cloned().unwrap_or_default(),
-                web_url: web_url.trim_end_matches('/').into(),
-                schema_ttl: Duration::from_secs(instance.schema_ttl_s),
+        let config = &self.config;
+        let providers = self.providers()?;
+        let endpoints = config
+            .instances
+            .iter()
+            .map(|(name, instance)| self.endpoint(name, instance, &providers))
+            .collect::<Result<Vec<_>, _>>()?;
+        let facade = config.facade.as_ref().and_then(|facade| {
+            let allowance = Allowance::per_minute(
+                facade.registrations_per_minute,
+                facade.registrations_per_minute,
+            );
+            let own = Facade {
+                issuer: facade.issuer.clone(),
+                client_id: facade.client_id.clone(),
+                redirect_uris: facade.redirect_uris.clone(),
             };
-            instances.push((
-                Arc::new(access::Instance::new(settings)),
-                instance.public_urls.clone(),
-            ));
-        }
+            let provider = Arc::clone(providers.get(&facade.provider)?);
+            Some(FacadeDesk::new(own, provider, PerAddress::new(allowance)))
+        });
+        let mut hosts = config.server.allowed_hosts.clone();
+        let of_facade = config.facade.as_ref().map(|facade| &facade.issuer);
+        hosts.extend(of_facade.and_then(|issuer| Some(issuer.split_once("://")?.1.to_owned())));
         Ok(Gateway {
-            routes: Routes::new(instances),
+            routes: Routes::new(endpoints, &hosts),
             door: Door {
                 keyring: self.keyring.clone(),
-                anonymous: self.config.server.anonymous_role.clone(),
+                anonymous: config.server.anonymous_role.clone(),
                 // Who can read the configuration and its secrets may do all that it opens.
-                local: self.config.roles.keys().cloned().collect(),
+                local: config.roles.keys().cloned().collect(),
+                grants: Grants::new(config.grants.iter().map(|one| self.grant(one)).collect()),
+                failures: failures(config.limits),
             },
-            policy: self.config.policy(),
-            allowed_origins: self.config.server.allowed_origins.clone(),
-            max_body_bytes: self.config.server.max_body_bytes,
+            policy: config.policy(),
+            allowed_origins: config.server.allowed_origins.clone(),
+            trusted_proxies: config.server.trusted_proxies.clone(),
+            challenge_always_error: config.server.challenge_always_error,
+            facade,
+            max_body_bytes: config.server.max_body_bytes,
         })
     }
+
+    /// The identity providers by their names.
+    ///
+    /// # Errors
+    /// [`CannotAssemble`].
+    pub fn providers(&self) -> Result<Providers, CannotAssemble> {
+        let mut providers = Providers::new();
+        for (name, provider) in &self.config.providers {
+            let tls = trust::client(provider.ca_file.as_deref())
+                .map_err(|error| CannotAssemble::Untrusted(name.clone(), error))?;
+            let settings = self.provider_settings(name, provider, tls);
+            let made = identity::Provider::new(settings)
+                .map_err(|error| CannotAssemble::Provider(name.clone(), error))?;
+            providers.insert(name.clone(), Arc::new(made));
+        }
+        Ok(providers)
+    }
+
+    fn endpoint(
+        &self,
+        name: &InstanceName,
+        instance: &Instance,
+        providers: &Providers,
+    ) -> Result<Endpoint, CannotAssemble> {
+        let link = Link::new(link_settings(instance))
+            .map_err(|error| CannotAssemble::Instance(name.clone(), error))?;
+        let web_url = instance.web_url.as_deref().unwrap_or(&instance.url);
+        let settings = InstanceSettings {
+            name: name.clone(),
+            link,
+            // Checked: every instance has one.
+            service_key: self
+                .secrets
+                .get(name)
+                .cloned()
+                .unwrap_or_else(|| ApiKey::new("")),
+            service_key_writes: instance.service_key_writes,
+            credentials: self.credentials.get(name).cloned().unwrap_or_default(),
+            web_url: web_url.trim_end_matches('/').into(),
+            schema_ttl: Duration::from_secs(instance.schema_ttl_s),
+        };
+        let named = self.config.providers_of(instance);
+        let asked: Vec<_> = named
+            .iter()
+            .filter_map(|name| providers.get(name).cloned())
+            .collect();
+        let facade = self.config.facade.as_ref();
+        let facade = facade.filter(|facade| named.first() == Some(&facade.provider));
+        let scopes = self.config.challenge_scopes_of(instance);
+        let resources = asked.first().map_or_else(Vec::new, |first| {
+            let urls = instance.public_urls.iter();
+            urls.map(|url| {
+                ProtectedResource::new(
+                    url,
+                    &format!("Odoo ({name})"),
+                    first.issuer(),
+                    facade.map(|facade| facade.issuer.as_str()),
+                    scopes.clone(),
+                )
+            })
+            .collect()
+        });
+        Ok(Endpoint {
+            instance: Arc::new(access::Instance::new(settings)),
+            admission: Admission {
+                providers: asked,
+                audiences: self.config.audiences_of(instance).into_iter().collect(),
+            },
+            public_urls: instance.public_urls.clone(),
+            resources,
+        })
+    }
+
+    fn provider_settings(
+        &self,
+        name: &ProviderName,
+        provider: &Provider,
+        tls: rustls::ClientConfig,
+    ) -> ProviderSettings {
+        ProviderSettings {
+            name: name.clone(),
+            issuer: provider.issuer.as_str().into(),
+            validation: match provider.validation() {
+                Validation::Introspection => identity::Validation::Introspection,
+                Validation::Jwt => identity::Validation::Jwt,
+                Validation::JwtThenIntrospection => identity::Validation::JwtThenIntrospection,
+            },
+            auth: self.client_auths.get(name).cloned(),
+            introspection_url: provider.introspection_url.clone(),
+            jwks_url: provider.jwks_url.clone(),
+            signed_introspection: provider.signed_introspection,
+            algorithms: provider.algorithms.clone(),
+            require_at_jwt: provider.require_at_jwt(),
+            audiences: self.config.audiences_at(name),
+            role_claims: provider.role_claims(),
+            scope_claims: provider.scope_claims.clone(),
+            client_claims: provider.client_claims(),
+            allow_no_exp: provider.allow_no_exp,
+            allow_missing_token_type: provider.allow_missing_token_type,
+            allow_no_client: !provider.is_zitadel() || provider.allow_pat,
+            step_up: provider.steps_up(),
+            endpoint_hosts: provider
+                .endpoint_hosts
+                .iter()
+                .map(|host| host.to_ascii_lowercase())
+                .collect(),
+            private_networks: provider.private_networks.clone(),
+            tls,
+            connect_timeout: Duration::from_millis(provider.connect_timeout_ms),
+            timeout: Duration::from_millis(provider.timeout_ms),
+            max_in_flight: provider.max_in_flight,
+            max_wait: Duration::from_millis(provider.max_wait_ms),
+            cache_ttl: Duration::from_secs(provider.cache_ttl_s),
+            negative_ttl: Duration::from_secs(provider.negative_ttl_s),
+            write_max_age: Duration::from_secs(provider.write_max_age_s),
+            stale_if_error: Duration::from_secs(provider.stale_if_error_s),
+            clock_skew: Duration::from_secs(provider.clock_skew_s),
+        }
+    }
+
+    fn grant(&self, grant: &Grant) -> identity::Grant {
+        let text = |text: &Option<String>| text.as_deref().map(Into::into);
+        let names = self.config.instances.keys();
+        identity::Grant {
+            roles: grant.roles.clone(),
+            credential: grant.credential.clone(),
+            instances: names.filter(|name| grant.covers(name)).cloned().collect(),
+            provider: grant.provider.clone(),
+            provider_role: text(&grant.provider_role),
+            organization: text(&grant.organization),
+            scope: text(&grant.scope),
+            subject: grant.subject.as_deref().map(Subject::proved),
+            client_id: text(&grant.client_id),
+            kind: grant.kind.map(|kind| match kind {
+                CallerKind::Client => identity::CallerKind::Client,
+                CallerKind::User => identity::CallerKind::User,
+            }),
+            // Checked: it is one.
+            api_key: grant
+                .api_key
+                .as_deref()
+                .and_then(|id| KeyId::try_from(id).ok()),
+        }
+    }
+}
+
+fn failures(limits: Limits) -> PerAddress {
+    PerAddress::new(Allowance::per_minute(
+        limits.failed_logins_per_minute,
+        limits.failed_logins_burst,
+    ))
 }
 
 fn link_settings(instance: &Instance) -> LinkSettings {

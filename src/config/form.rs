@@ -17,7 +17,7 @@ use super::{
     quote::{may_be_a_secret, sounds_secret},
 };
 use crate::{
-    names::{CredentialName, InstanceName, RoleName},
+    names::{CredentialName, InstanceName, ProviderName, RoleName},
     policy::Pattern,
 };
 
@@ -367,8 +367,12 @@ fn fits(format: Option<&str>, text: &str) -> Result<(), String> {
             }
         }),
         Some("instance-name") => said(InstanceName::try_from(text)),
+        Some("network") => text.parse::<ipnet::IpNet>().map(|_| ()).map_err(|_no_network| {
+            format!("`{text}` is not a network; write it like `10.0.0.0/8` or `fd00::/8`, one address like `192.0.2.1/32`")
+        }),
         Some("path") if text.is_empty() => Err("this must name a file".to_owned()),
         Some("pattern") => said(Pattern::parse(text)),
+        Some("provider-name") => said(ProviderName::try_from(text)),
         Some("role-name") => said(RoleName::try_from(text)),
         _ => Ok(()),
     }
@@ -414,4 +418,24 @@ pub(super) fn credential_name(_: &mut SchemaGenerator) -> Schema {
 /// The name of a role.
 pub(super) fn role_name(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "format": "role-name" })
+}
+
+/// The name of an identity provider.
+pub(super) fn provider_name(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "format": "provider-name" })
+}
+
+/// A list of names of identity providers.
+pub(super) fn provider_names(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "array", "items": { "type": "string", "format": "provider-name" } })
+}
+
+/// A list of names of roles.
+pub(super) fn role_names(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "array", "items": { "type": "string", "format": "role-name" } })
+}
+
+/// A list of networks.
+pub(super) fn networks(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "array", "items": { "type": "string", "format": "network" } })
 }

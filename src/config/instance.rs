@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::Credential;
-use crate::names::CredentialName;
+use super::{Credential, form};
+use crate::names::{CredentialName, ProviderName};
 
 /// One Odoo database and how to reach it.
 #[derive(Clone, Deserialize, JsonSchema)]
@@ -34,6 +34,19 @@ pub struct Instance {
     #[serde(default)]
     #[schemars(extend("propertyNames" = { "format": "credential-name" }))]
     pub credentials: BTreeMap<CredentialName, Credential>,
+    /// The identity providers whose tokens are taken; the first is the one
+    /// that clients are sent to. Default: all.
+    #[serde(default)]
+    #[schemars(schema_with = "form::provider_names")]
+    pub providers: Option<Vec<ProviderName>>,
+    /// Whom a token must be meant for (`aud`), one of these. Default: the
+    /// provider's `project`, and without one the public URLs.
+    #[serde(default)]
+    pub audiences: Option<Vec<String>>,
+    /// The scopes that a first login asks for. Default: of a provider with a
+    /// `project` those that lead to it, else none.
+    #[serde(default)]
+    pub challenge_scopes: Option<Vec<String>>,
     /// The URLs under which clients reach this instance, such as
     /// `https://mcp.example.com/production/mcp` or `https://production.example.com/mcp`.
     #[serde(default)]

@@ -1,6 +1,6 @@
 //! From sources to a checked configuration.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use figment::value::Value;
 
@@ -14,8 +14,8 @@ use super::{
     sources::Sources,
 };
 use crate::{
-    identity::Keyring,
-    names::{CredentialName, InstanceName},
+    identity::{ClientAuth, Keyring},
+    names::{CredentialName, InstanceName, ProviderName},
     upstream::ApiKey,
 };
 
@@ -32,6 +32,8 @@ pub struct Checked {
     pub credentials: BTreeMap<InstanceName, BTreeMap<CredentialName, ApiKey>>,
     /// Our own keys; none where no file is named or it does not exist yet.
     pub keyring: Option<Keyring>,
+    /// How we prove to each identity provider who we are.
+    pub client_auths: BTreeMap<ProviderName, Arc<ClientAuth>>,
     /// What is allowed and doubtful, for the log.
     pub warnings: Vec<Mistake>,
 }
@@ -48,6 +50,7 @@ pub fn load(sources: &Sources) -> Result<Checked, Mistakes> {
     let mut secrets = BTreeMap::new();
     let mut credentials = BTreeMap::new();
     let mut keyring = None;
+    let mut client_auths = BTreeMap::new();
     if let Some(config) = &config {
         let mut found = check::check(config, &layers);
         mistakes.append(&mut found.mistakes);
@@ -55,6 +58,7 @@ pub fn load(sources: &Sources) -> Result<Checked, Mistakes> {
         secrets = found.secrets;
         credentials = found.credentials;
         keyring = found.keyring;
+        client_auths = found.client_auths;
     }
     match config {
         Some(config) if mistakes.is_empty() => Ok(Checked {
@@ -62,6 +66,7 @@ pub fn load(sources: &Sources) -> Result<Checked, Mistakes> {
             secrets,
             credentials,
             keyring,
+            client_auths,
             warnings: sorted(warnings),
         }),
         _ => Err(Mistakes::new(mistakes)),

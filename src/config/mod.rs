@@ -4,6 +4,7 @@
 //! [`load()`] is the way in. The environment is read here and nowhere else.
 
 mod admin;
+mod admission;
 mod assemble;
 mod check;
 mod credential;

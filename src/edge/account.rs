@@ -96,7 +96,7 @@ impl Drop for Account {
         // A failure of ours calls for somebody; everything else is an account.
         let (ours, theirs) = match story.blame {
             Some(Blame::Us) => (story.error.as_deref(), None),
-            Some(Blame::Client | Blame::Odoo | Blame::Policy) | None => {
+            Some(Blame::Client | Blame::Identity | Blame::Odoo | Blame::Policy) | None => {
                 (None, story.error.as_deref())
             }
         };

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{Door, Gateway, Guest, Routes};
+use super::{Admission, Door, Endpoint, Gateway, Guest, Routes};
 use crate::{
     access::{Instance, InstanceSettings},
     names::{CredentialName, InstanceName, RoleName},
@@ -56,7 +56,15 @@ fn open(credential: Option<&str>, service_key_writes: bool, by_policy: &[Effect]
         credential: credential.map(named),
     };
     let gateway = Gateway {
-        routes: Routes::new(vec![(Arc::new(instance), Vec::new())]),
+        routes: Routes::new(
+            vec![Endpoint {
+                instance: Arc::new(instance),
+                admission: Admission::default(),
+                public_urls: Vec::new(),
+                resources: Vec::new(),
+            }],
+            &[],
+        ),
         door: Door {
             local: vec![role.clone()],
             ..Door::default()
@@ -67,7 +75,7 @@ fn open(credential: Option<&str>, service_key_writes: bool, by_policy: &[Effect]
     let guest: Guest = gateway.local(&name).unwrap();
     EFFECTS
         .into_iter()
-        .filter(|effect| gateway.opens(&guest, *effect))
+        .filter(|effect| gateway.opens(guest.visitor.as_ref().unwrap(), *effect))
         .collect()
 }
 

@@ -74,11 +74,6 @@ impl Members {
         self.0.contains_key(name)
     }
 
-    /// A member as it stands.
-    pub(super) fn member(&self, name: &str) -> Option<&Value> {
-        self.0.get(name)
-    }
-
     /// The value that an RFC 6901 pointer leads to.
     pub(super) fn at(&self, pointer: &str) -> Option<&Value> {
         let steps = pointer.strip_prefix('/')?;

@@ -41,6 +41,7 @@ pub use facade::{
 };
 pub use grant::{Grant, Granted, Grants};
 pub use introspection::{ClientAuth, Secret};
+pub use jwt::is_algorithm;
 pub use keyring::{BrokenKeysFile, Keyring, StoredKey, Unproved};
 pub use keys_file::change_keys;
 pub use now::Now;

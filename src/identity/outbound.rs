@@ -256,8 +256,24 @@ fn refused(address: IpAddr) -> String {
     )
 }
 
+/// The network of just the address that a URL holds itself, or of this machine
+/// where it says `localhost`.
+pub(super) fn written_address(url: &Url) -> Vec<IpNet> {
+    match literal(url) {
+        Some(address) => vec![IpNet::from(address)],
+        None if url.host_str() == Some("localhost") => {
+            let loopback = [
+                IpAddr::from([127, 0, 0, 1]),
+                IpAddr::from([0_u16, 0, 0, 0, 0, 0, 0, 1]),
+            ];
+            loopback.map(IpNet::from).into()
+        }
+        None => Vec::new(),
+    }
+}
+
 /// The address that a URL holds itself.
-pub(super) fn literal(url: &Url) -> Option<IpAddr> {
+fn literal(url: &Url) -> Option<IpAddr> {
     url.host_str()?
         .trim_matches(['[', ']'])
         .parse()

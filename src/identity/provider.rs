@@ -26,7 +26,7 @@ use super::{
     lanes::Lanes,
     members::Members,
     memory::{Known, Memory, Recalled, TokenKey, Trust},
-    outbound::{Outbound, Reach},
+    outbound::{self, Outbound, Reach},
 };
 use crate::names::ProviderName;
 
@@ -51,19 +51,15 @@ pub struct ProviderSettings {
     /// Our name for it.
     pub name: ProviderName,
     /// Its own name, compared byte for byte.
-    pub issuer: Url,
-    /// The same as it is written.
-    pub issuer_text: Arc<str>,
-    /// Whether it is known to be a Zitadel.
-    pub zitadel: bool,
+    pub issuer: Arc<str>,
     /// How tokens are proved to be good.
     pub validation: Validation,
     /// How we prove who we are; none only where nobody is asked.
-    pub auth: Option<ClientAuth>,
+    pub auth: Option<Arc<ClientAuth>>,
     /// Where to ask, if not where its metadata says.
-    pub introspection_url: Option<Url>,
+    pub introspection_url: Option<String>,
     /// Where its keys are, if not where its metadata says.
-    pub jwks_url: Option<Url>,
+    pub jwks_url: Option<String>,
     /// Whether it signs its answers (RFC 9701).
     pub signed_introspection: bool,
     /// Signature algorithms that are accepted, such as `RS256`.
@@ -115,6 +111,9 @@ pub struct ProviderSettings {
 /// Settings that no provider can be made of.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidProvider {
+    /// A URL that is none.
+    #[error("`{0}` is no URL")]
+    Url(String),
     /// An algorithm that is none, or none that may be accepted.
     #[error(
         "`{0}` is no algorithm that a token may be signed with; there are RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 and EdDSA"
@@ -187,12 +186,23 @@ impl Provider {
     /// # Errors
     /// [`InvalidProvider`].
     pub fn new(settings: ProviderSettings) -> Result<Self, InvalidProvider> {
-        let issuer = Arc::clone(&settings.issuer_text);
+        let issuer = Arc::clone(&settings.issuer);
+        let url =
+            |text: &str| Url::parse(text).map_err(|_no_url| InvalidProvider::Url(text.to_owned()));
+        let own = url(&issuer)?;
+        // What the administrator wrote as an address is meant as one.
+        let mut networks = settings.private_networks.clone();
+        let configured = [&settings.introspection_url, &settings.jwks_url];
+        let configured = configured.into_iter().flatten().map(|text| url(text));
+        let configured = configured.collect::<Result<Vec<_>, _>>()?;
+        for place in configured.iter().chain([&own]) {
+            networks.extend(outbound::written_address(place));
+        }
         let outbound = Outbound::new(
-            settings.issuer.clone(),
+            own,
             Reach {
                 hosts: settings.endpoint_hosts.clone(),
-                networks: settings.private_networks.clone(),
+                networks,
                 connect_timeout: settings.connect_timeout,
                 timeout: settings.timeout,
             },
@@ -242,7 +252,7 @@ impl Provider {
 
     /// Its own name.
     pub fn issuer(&self) -> &str {
-        &self.settings.issuer_text
+        &self.settings.issuer
     }
 
     /// How old an answer may be for a call that changes something.
@@ -537,8 +547,8 @@ impl Provider {
     }
 
     async fn introspection_endpoint(&self, now: Now) -> Result<Url, Unavailable> {
-        if let Some(url) = &self.settings.introspection_url {
-            return Ok(url.clone());
+        if let Some(url) = configured(self.settings.introspection_url.as_deref()) {
+            return Ok(url);
         }
         let metadata = self.metadata(now).await?;
         let told = metadata.introspection_endpoint.as_deref();
@@ -546,8 +556,8 @@ impl Provider {
     }
 
     async fn jwks_endpoint(&self, now: Now) -> Result<Url, Unavailable> {
-        if let Some(url) = &self.settings.jwks_url {
-            return Ok(url.clone());
+        if let Some(url) = configured(self.settings.jwks_url.as_deref()) {
+            return Ok(url);
         }
         let metadata = self.metadata(now).await?;
         self.endpoint("jwks_uri", metadata.jwks_uri.as_deref(), "jwks_url")
@@ -577,6 +587,11 @@ impl Provider {
     pub fn known_metadata(&self) -> Option<Arc<Metadata>> {
         self.discovery.known()
     }
+}
+
+/// A URL of the settings; that it is one was seen at the start.
+fn configured(text: Option<&str>) -> Option<Url> {
+    text.and_then(|text| Url::parse(text).ok())
 }
 
 fn not_verified(why: jwt::NotAccepted) -> Unproven {

@@ -49,7 +49,15 @@ impl Check<'_> {
             .keyring
             .as_ref()
             .is_some_and(|keys| keys.iter().any(|(_, key)| key.revoked.is_none()));
-        if !keyed && self.config.server.anonymous_role.is_none() {
+        let granted = !self.config.providers.is_empty() && !self.config.grants.is_empty();
+        if !self.config.providers.is_empty() && self.config.grants.is_empty() {
+            self.doubtful(
+                path!["providers"],
+                "there is an identity provider and no grant, so that nobody it vouches for has a role",
+                Some("add `[[grants]]` with `provider_role` and `roles`"),
+            );
+        }
+        if !keyed && !granted && self.config.server.anonymous_role.is_none() {
             self.found.warnings.push(Mistake {
                 place: self.layers.whole(),
                 key: String::new(),

@@ -10,7 +10,7 @@ use crate::{
     upstream::ApiKey,
 };
 
-/// A place that names a credential: that of a role, or of a grant one day.
+/// A place that names a credential: that of a role or of a grant.
 struct Naming<'a> {
     /// The key in the configuration.
     path: Vec<String>,
@@ -120,8 +120,8 @@ impl<'a> Check<'a> {
                 if !named.contains(&(name, credential)) {
                     self.doubtful(
                         path!["instances", name, "credentials", credential],
-                        "no role that opens this instance names this credential, so no call uses it",
-                        Some(&format!("set `roles.ROLE.credential` to `{credential}`")),
+                        "no role that opens this instance and no grant names this credential, so no call uses it",
+                        Some(&format!("set `credential` of a role or grant to `{credential}`")),
                     );
                 }
             }
@@ -146,7 +146,23 @@ impl<'a> Check<'a> {
                     .collect(),
             })
         });
-        of_roles.collect()
+        let of_grants = config
+            .grants
+            .iter()
+            .enumerate()
+            .filter_map(|(index, grant)| {
+                Some(Naming {
+                    path: path!["grants", index, "credential"].to_vec(),
+                    what: "grant",
+                    credential: grant.credential.as_ref()?,
+                    instances: config
+                        .instances
+                        .keys()
+                        .filter(|instance| grant.covers(instance))
+                        .collect(),
+                })
+            });
+        of_roles.chain(of_grants).collect()
     }
 
     fn no_credential(&mut self, naming: &Naming<'_>, instance: &InstanceName) {

@@ -8,16 +8,20 @@ macro_rules! path {
     };
 }
 
+mod admissions;
 mod callers;
 mod credentials;
+mod facade;
+mod grants;
 mod instances;
 mod listeners;
+mod providers;
 mod public_urls;
 mod roles;
 mod secret;
 mod web_address;
 
-use std::{collections::BTreeMap, fs::File, path::Path};
+use std::{collections::BTreeMap, fs::File, path::Path, sync::Arc};
 
 use super::{
     Config,
@@ -26,8 +30,8 @@ use super::{
     mistake::{Mistake, Place, dotted},
 };
 use crate::{
-    identity::Keyring,
-    names::{CredentialName, InstanceName, RoleName},
+    identity::{ClientAuth, Keyring},
+    names::{CredentialName, InstanceName, ProviderName, RoleName},
     upstream::ApiKey,
 };
 
@@ -39,6 +43,7 @@ pub(super) struct Findings {
     pub(super) secrets: BTreeMap<InstanceName, ApiKey>,
     pub(super) credentials: BTreeMap<InstanceName, BTreeMap<CredentialName, ApiKey>>,
     pub(super) keyring: Option<Keyring>,
+    pub(super) client_auths: BTreeMap<ProviderName, Arc<ClientAuth>>,
 }
 
 /// Looks at everything that one key alone cannot show.
@@ -52,12 +57,17 @@ pub(super) fn check(config: &Config, layers: &Layers) -> Findings {
             secrets: BTreeMap::new(),
             credentials: BTreeMap::new(),
             keyring: None,
+            client_auths: BTreeMap::new(),
         },
     };
     check.listeners();
     check.origins();
     check.instances();
     check.public_urls();
+    check.providers();
+    check.admissions();
+    check.grants();
+    check.facade();
     check.roles();
     check.keys();
     check.credentials();

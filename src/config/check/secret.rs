@@ -30,6 +30,23 @@ pub(super) fn read(path: &Path) -> Result<String, String> {
         .map_err(|message| format!("{} {message}", path.display()))
 }
 
+/// Reads a file that holds a text of somebody else's making: only the end of
+/// its last line is no part of it.
+///
+/// # Errors
+/// What is wrong with the file; nothing of what it holds.
+pub(super) fn read_whole(path: &Path) -> Result<String, String> {
+    let bytes = read_bounded(path)
+        .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_binary| format!("{} is not a text file", path.display()))?;
+    let text = text.trim_end_matches(['\r', '\n']);
+    if text.is_empty() {
+        return Err(format!("{} is empty", path.display()));
+    }
+    Ok(text.to_owned())
+}
+
 /// A key that can stand in a header.
 ///
 /// # Errors

@@ -64,6 +64,11 @@ impl WebAddress {
         })
     }
 
+    /// Whether both are at the same scheme, host and port (RFC 6454).
+    pub(super) fn same_origin(&self, other: &Self) -> bool {
+        (self.secure, &self.host, self.port) == (other.secure, &other.host, other.port)
+    }
+
     /// Whether the host can only be this machine.
     pub(super) fn is_loopback(&self) -> bool {
         match self.host.parse::<IpAddr>() {

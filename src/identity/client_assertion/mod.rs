@@ -14,13 +14,13 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde::Serialize;
 
 use self::private_key::PrivateKey;
-pub(super) use self::private_key::UnusableKey;
+pub use self::private_key::UnusableKey;
 
 /// For how long an assertion is good, in seconds. It is used at once.
 const LIFETIME_S: i64 = 60;
 
 /// Our private key at a provider, and the name that it is of.
-pub(super) struct ClientKey {
+pub struct ClientKey {
     client_id: String,
     /// `kid`; not needed where a client has one key.
     key_id: Option<String>,
@@ -31,7 +31,7 @@ pub(super) struct ClientKey {
 
 /// An assertion could not be made. Never the caller's fault.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NotSigned {
+pub enum NotSigned {
     /// The key does not sign. It did when it was read.
     #[error("the client assertion could not be signed")]
     Key(#[source] jsonwebtoken::errors::Error),
@@ -62,7 +62,7 @@ impl ClientKey {
     /// # Errors
     /// [`UnusableKey`], which tells the administrator what to do and shows
     /// nothing of the key.
-    pub(super) fn read(
+    pub fn read(
         text: &str,
         key_id: Option<&str>,
         client_id: Option<&str>,
@@ -85,12 +85,12 @@ impl ClientKey {
     }
 
     /// Our name at the provider.
-    pub(super) fn client_id(&self) -> &str {
+    pub fn client_id(&self) -> &str {
         &self.client_id
     }
 
     /// Whether it was read from a key file of Zitadel's.
-    pub(super) fn is_zitadels(&self) -> bool {
+    pub fn is_zitadels(&self) -> bool {
         self.is_zitadels
     }
 
@@ -101,7 +101,7 @@ impl ClientKey {
     ///
     /// # Errors
     /// [`NotSigned`].
-    pub(super) fn sign(&self, audience: &str, now: Timestamp) -> Result<String, NotSigned> {
+    pub fn sign(&self, audience: &str, now: Timestamp) -> Result<String, NotSigned> {
         let mut chance = [0_u8; 16];
         getrandom::fill(&mut chance).map_err(NotSigned::Randomness)?;
         let header = Header {

@@ -19,7 +19,7 @@ pub(super) struct PrivateKey {
 /// A private key that cannot be used. The text is for the administrator and
 /// shows nothing of the key.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(in crate::identity) enum UnusableKey {
+pub enum UnusableKey {
     /// The file and the configuration say different things.
     #[error(
         "the key's file says `{own}` where `{setting}` says `{given}`; leave `{setting}` out, or take the right file"

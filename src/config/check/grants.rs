@@ -1,0 +1,91 @@
+//! Who gets which roles, and whether all of that exists.
+
+use super::{Check, nearest};
+use crate::{config::Grant, identity::KeyId, names::InstanceName};
+
+impl Check<'_> {
+    pub(super) fn grants(&mut self) {
+        let config = self.config;
+        for (index, grant) in config.grants.iter().enumerate() {
+            for (at, role) in grant.roles.iter().enumerate() {
+                self.role_exists(path!["grants", index, "roles", at], role);
+            }
+            if grant.roles.is_empty() {
+                self.doubtful(
+                    path!["grants", index, "roles"],
+                    "the list is empty, so this grant gives nothing",
+                    None,
+                );
+            }
+            if let Some(provider) = &grant.provider {
+                self.provider_exists(path!["grants", index, "provider"], provider);
+            }
+            self.covers_something(index, grant);
+            self.conditions(index, grant);
+        }
+    }
+
+    fn covers_something(&mut self, index: usize, grant: &Grant) {
+        let config = self.config;
+        for (at, pattern) in grant.instances.iter().enumerate() {
+            let mut names = config.instances.keys();
+            if !names.any(|name| pattern.matches(name.as_str())) {
+                let names = config.instances.keys().map(InstanceName::as_str);
+                let near = nearest(&pattern.to_string(), names);
+                self.wrong(
+                    path!["grants", index, "instances", at],
+                    &format!("there is no instance `{pattern}`"),
+                    near.as_deref(),
+                );
+            }
+        }
+    }
+
+    fn conditions(&mut self, index: usize, grant: &Grant) {
+        let of_tokens = [
+            ("provider_role", grant.provider_role.as_deref()),
+            ("scope", grant.scope.as_deref()),
+            ("subject", grant.subject.as_deref()),
+            ("client_id", grant.client_id.as_deref()),
+        ];
+        for (key, value) in of_tokens
+            .iter()
+            .chain(&[("organization", grant.organization.as_deref())])
+        {
+            if *value == Some("") {
+                self.wrong(path!["grants", index, key], "this is empty", None);
+            }
+        }
+        let some = of_tokens.iter().any(|(_, value)| value.is_some());
+        let any = some || grant.provider.is_some() || grant.kind.is_some();
+        match &grant.api_key {
+            Some(_) if any || grant.organization.is_some() => self.wrong(
+                path!["grants", index, "api_key"],
+                "a key of ours and a token of a provider are never the same caller, so nobody meets these conditions",
+                Some("make two grants of it"),
+            ),
+            Some(id) => {
+                if KeyId::try_from(id.as_str()).is_err() {
+                    self.wrong(
+                        path!["grants", index, "api_key"],
+                        "this is not the id of a key",
+                        Some("`gatepost key list` shows the ids; the key itself is not to stand here"),
+                    );
+                }
+            }
+            None if !some => self.wrong(
+                path!["grants", index],
+                "this grant has no condition that tells people apart, so that everybody with any account would meet it",
+                Some("add `provider_role`, `scope`, `subject`, `client_id` or `api_key`"),
+            ),
+            None => {}
+        }
+        if grant.organization.is_some() && grant.provider_role.is_none() {
+            self.wrong(
+                path!["grants", index, "organization"],
+                "this is the organisation in which a role was given, and no role is named",
+                Some("add `provider_role`"),
+            );
+        }
+    }
+}
