@@ -26,6 +26,10 @@ pub(super) struct Demo {
     /// The address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub(super) listen: SocketAddr,
+    /// The address of the sample company itself, to try a gateway of your own
+    /// in front of it [default: a free port]
+    #[arg(long, value_name = "ADDR")]
+    pub(super) odoo_listen: Option<SocketAddr>,
 }
 
 /// Runs the gateway in front of the sample company.
@@ -34,15 +38,19 @@ pub(super) struct Demo {
 /// When the listener cannot be opened, or is reached from outside: the demo
 /// asks nobody for proof.
 pub(super) fn run(demo: &Demo) -> Result<(), Failure> {
-    if !demo.listen.ip().is_loopback() {
+    let addresses = [Some(demo.listen), demo.odoo_listen];
+    if let Some(open) = addresses
+        .into_iter()
+        .flatten()
+        .find(|address| !address.ip().is_loopback())
+    {
         return Err(Failure::Unfit(format!(
-            "the demo lets everybody in, so it listens only on loopback, and `{}` is reached from outside",
-            demo.listen
+            "the demo lets everybody in, so it listens only on loopback, and `{open}` is reached from outside"
         )));
     }
     telemetry::logging::start(Sources::new(None).log_filter().unwrap_or("info"))
         .map_err(|error| Failure::Unfit(error.to_string()))?;
-    let company = SampleCompany::open()?;
+    let company = SampleCompany::open(demo.odoo_listen)?;
     let checked = company.configuration(&demo.listen.to_string())?;
     let gateway = gateway(&checked)?;
     let edge = open(&checked, &gateway)?;
@@ -66,15 +74,16 @@ pub(super) struct SampleCompany {
 }
 
 impl SampleCompany {
-    /// Takes a free port.
+    /// Takes an address, or a free port.
     ///
     /// # Errors
-    /// When there is none.
-    pub(super) fn open() -> Result<Self, Failure> {
+    /// When there is none, or somebody else has it.
+    pub(super) fn open(address: Option<SocketAddr>) -> Result<Self, Failure> {
         let failed = |error: std::io::Error| {
             Failure::Failed(format!("the sample company finds no free port: {error}"))
         };
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(failed)?;
+        let address = address.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
+        let listener = std::net::TcpListener::bind(address).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let url = format!("http://{}", listener.local_addr().map_err(failed)?);
         Ok(Self { listener, url })

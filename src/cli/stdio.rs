@@ -47,7 +47,7 @@ pub(super) fn run(stdio: &Stdio) -> Result<(), Failure> {
     let filter = sources.log_filter().unwrap_or("warn").to_owned();
     telemetry::logging::start(&filter).map_err(|error| Failure::Unfit(error.to_string()))?;
     if stdio.demo {
-        let company = SampleCompany::open()?;
+        let company = SampleCompany::open(None)?;
         let checked = company.configuration("127.0.0.1:0")?;
         let instance = chosen(&checked, None)?;
         let gateway = gateway(&checked)?;

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Real MCP clients and the official conformance suite against a Gatepost in
-# front of the sample company. usage: run.sh PATH_OF_GATEPOST
+# Real MCP clients, real identity providers and the official conformance suite
+# against a Gatepost in front of the sample company.
+# usage: run.sh PATH_OF_GATEPOST
 set -euo pipefail
 gatepost=$(realpath "$1")
 cd "$(dirname "$0")"
@@ -59,6 +60,9 @@ step "Python client, handshake" venv/bin/python clients/client.py "$url" legacy
 step "Inspector" bash -c "node node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js \
     --cli '$url' --transport http --method tools/call --tool-name count_records --tool-arg model=res.partner \
     | tee inspector.log; grep -q 'records of .res.partner. match' inspector.log"
+step "Providers: tokens asked about in every way" node oidc/asking.mjs "$gatepost"
+step "Providers: TypeScript client 2.x logs in" node oidc/clients.mjs "$gatepost"
+step "Providers: mcp-remote logs in" node oidc/mcp-remote.mjs "$gatepost"
 step "Conformance 2025-11-25" bash -c "conformance 2025-11-25"
 step "Conformance 2026-07-28" bash -c "conformance 2026-07-28"
 

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod architecture;
 #[cfg(test)]
+mod attacks;
+#[cfg(test)]
 mod cli_commands;
 #[cfg(test)]
 mod config_layers;
@@ -12,6 +14,10 @@ mod config_messages;
 mod credentials;
 #[cfg(test)]
 mod edge_serving;
+#[cfg(test)]
+mod idp;
+#[cfg(test)]
+mod log;
 #[cfg(test)]
 mod reading;
 #[cfg(test)]

@@ -2,8 +2,10 @@
 
 use std::{
     fmt::Write as _,
+    fs,
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
     sync::Arc,
     thread,
     time::Duration,
@@ -14,14 +16,25 @@ use gatepost::{
     config::{Checked, Sources, load},
     demo::{ADMIN_KEY, Company, DATABASE},
     edge::{Edge, Stop},
+    gateway::Gateway,
     telemetry::Metrics,
 };
 use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::log;
 
 /// A running gateway; dropping it stops it.
 pub(crate) struct Stage {
     pub(crate) address: SocketAddr,
     pub(crate) company: Arc<Company>,
+    /// Where operators look, when the stage is [written](Stage::written).
+    pub(crate) admin: Option<SocketAddr>,
+    gateway: Arc<ArcSwap<Gateway>>,
+    /// The URL of the company, when there is a folder.
+    odoo: String,
+    /// Where the configuration is, when there is one.
+    folder: Option<TempDir>,
     stop: Stop,
     runner: Option<thread::JoinHandle<()>>,
 }
@@ -35,6 +48,21 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    fn read(bytes: Vec<u8>) -> Self {
+        let text = String::from_utf8(bytes).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok())
+            .unwrap_or(0);
+        Self {
+            status,
+            head: head.to_owned(),
+            body: body.to_owned(),
+        }
+    }
+
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
@@ -69,6 +97,51 @@ impl Stage {
         Self::before(&url, company, key, more)
     }
 
+    /// A gateway of a whole configuration, in which `ODOO` stands for the URL
+    /// of the company. Paths in it start from the stage's folder.
+    pub(crate) fn written(text: &str) -> Self {
+        Self::written_beside(text, &[])
+    }
+
+    /// The same, with other files beside the configuration.
+    pub(crate) fn written_beside(text: &str, files: &[(&str, &str)]) -> Self {
+        let (company, odoo) = company();
+        let folder = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            fs::write(folder.path().join(name), content).unwrap();
+        }
+        let sources = sources(folder.path(), &text.replace("ODOO", &odoo));
+        let checked = load(&sources).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        let mut stage = Self::of(&checked, company);
+        stage.odoo = odoo;
+        stage.folder = Some(folder);
+        stage
+    }
+
+    /// What is wrong with a configuration; empty when nothing is.
+    pub(crate) fn mistakes(text: &str, files: &[(&str, &str)]) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            fs::write(folder.path().join(name), content).unwrap();
+        }
+        let sources = sources(folder.path(), &text.replace("ODOO", "http://127.0.0.1:9"));
+        match load(&sources) {
+            Ok(checked) => checked
+                .assemble()
+                .err()
+                .map_or(String::new(), |error| error.to_string()),
+            Err(mistakes) => mistakes.to_string(),
+        }
+    }
+
+    /// Reads another configuration, as SIGHUP does.
+    pub(crate) fn reload(&self, text: &str) {
+        let folder = self.folder.as_ref().unwrap().path();
+        let sources = sources(folder, &text.replace("ODOO", &self.odoo));
+        let built = load(&sources).unwrap().assemble().unwrap();
+        self.gateway.store(Arc::new(built));
+    }
+
     /// A gateway in front of whatever is at the URL.
     pub(crate) fn before(
         url: &str,
@@ -81,6 +154,7 @@ impl Stage {
 
     /// A gateway of this configuration.
     pub(crate) fn of(checked: &Checked, company: Arc<Company>) -> Self {
+        log::keep();
         let gateway = Arc::new(ArcSwap::from_pointee(checked.assemble().unwrap()));
         let edge = Edge::open(
             &checked.config.server,
@@ -90,11 +164,16 @@ impl Stage {
         )
         .unwrap();
         let address = edge.addresses()[0];
+        let admin = edge.admin_address();
         let stop = edge.stop();
         let runner = thread::spawn(move || edge.run_deaf());
         Self {
             address,
             company,
+            admin,
+            gateway,
+            odoo: String::new(),
+            folder: None,
             stop,
             runner: Some(runner),
         }
@@ -102,25 +181,14 @@ impl Stage {
 
     /// Sends bytes and reads until the gateway closes.
     pub(crate) fn send(&self, request: &[u8]) -> Answer {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(30)))
-            .unwrap();
-        stream.write_all(request).unwrap();
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).unwrap();
-        let text = String::from_utf8(bytes).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-        let status = head
-            .split(' ')
-            .nth(1)
-            .and_then(|status| status.parse().ok())
-            .unwrap_or(0);
-        Answer {
-            status,
-            head: head.to_owned(),
-            body: body.to_owned(),
-        }
+        sent(self.address, request)
+    }
+
+    /// Asks the operators' listener.
+    pub(crate) fn admin(&self, path: &str) -> Answer {
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        sent(self.admin.unwrap(), request.as_bytes())
     }
 
     /// Sends bytes, and more of them at once or after the first answer came.
@@ -139,18 +207,7 @@ impl Stage {
         // Whether it is still taken, is the gateway's affair.
         drop(stream.write_all(second));
         drop(stream.read_to_end(&mut bytes));
-        let text = String::from_utf8(bytes).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-        let status = head
-            .split(' ')
-            .nth(1)
-            .and_then(|status| status.parse().ok())
-            .unwrap_or(0);
-        Answer {
-            status,
-            head: head.to_owned(),
-            body: body.to_owned(),
-        }
+        Answer::read(bytes)
     }
 
     /// A request with more header lines; `Host` and what closes come by themselves.
@@ -221,6 +278,29 @@ pub(crate) fn configuration(url: &str, key: &str, more: &[(&str, &str)]) -> Chec
     ];
     settings.extend_from_slice(more);
     load(&Sources::with_environment(None, settings)).unwrap()
+}
+
+/// A configuration in a file of this folder, on ports of its own.
+fn sources(folder: &Path, text: &str) -> Sources {
+    let file = folder.join("gatepost.toml");
+    fs::write(&file, text).unwrap();
+    let ports = [
+        ("GATEPOST_SERVER__LISTEN", "127.0.0.1:0"),
+        ("GATEPOST_ADMIN__LISTEN", "127.0.0.1:0"),
+    ];
+    Sources::with_environment(Some(file), ports)
+}
+
+/// Sends bytes somewhere and reads until it closes.
+fn sent(address: SocketAddr, request: &[u8]) -> Answer {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    stream.write_all(request).unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    Answer::read(bytes)
 }
 
 /// A `tools/call` of the handshake era.

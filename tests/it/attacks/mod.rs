@@ -1,0 +1,414 @@
+//! Attacks and bad input at the door of a gateway whose callers come from an
+//! identity provider, one test for each row of the attack table.
+//!
+//! Every refusal here is held to the same: the answer is the same for every
+//! cause, Odoo was not asked, and nothing secret stands in the answer or the log.
+
+mod addresses;
+mod asking;
+mod claims;
+mod facade;
+mod flood;
+mod header;
+mod host;
+mod instances;
+mod jwt;
+mod metadata;
+mod oracle;
+mod outage;
+mod policy;
+mod revocation;
+mod static_keys;
+mod zitadel;
+
+use std::{net::TcpListener, sync::OnceLock};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use gatepost::demo::{ADMIN_KEY, SALES_KEY};
+use serde_json::{Value, json};
+
+use crate::{
+    idp::{Asker, Idp, random},
+    log,
+    stage::{Answer, Stage, calling},
+};
+
+pub(crate) const PRODUCTION: &str = "https://gw.example.com/production/mcp";
+pub(crate) const STAGING: &str = "https://gw.example.com/staging/mcp";
+
+const JSON: &str = "Content-Type: application/json";
+const HOST: &str = "Host: gw.example.com";
+
+/// What a configuration says besides what all of them do.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Words<'a> {
+    /// In `[providers.company]`.
+    pub(crate) provider: &'a str,
+    /// In `[instances.production]`.
+    pub(crate) production: &'a str,
+    /// In `[instances.staging]`.
+    pub(crate) staging: &'a str,
+    /// In `[server]`.
+    pub(crate) server: &'a str,
+    /// Instead of what is in `[limits]`: nobody is slowed down.
+    pub(crate) limits: Option<&'a str>,
+    /// Instead of the grant of `reader` to whoever has the role `odoo_reader`.
+    pub(crate) grants: Option<&'a str>,
+    /// At the end.
+    pub(crate) more: &'a str,
+}
+
+/// What short-lived answers need in a test: no answer is kept.
+pub(crate) const FRESH: &str = "cache_ttl_s = 0\nnegative_ttl_s = 0";
+/// Signed tokens are verified here.
+pub(crate) const SIGNED: &str = "validation = \"jwt\"";
+
+/// Body and description of every refusal of a token.
+static SAID: OnceLock<(String, String)> = OnceLock::new();
+
+const GRANT: &str =
+    "[[grants]]\nroles = [\"reader\"]\nprovider = \"company\"\nprovider_role = \"odoo_reader\"\n";
+
+/// A provider, and a gateway with two instances that believes it.
+pub(crate) struct Scene {
+    pub(crate) idp: Idp,
+    pub(crate) stage: Stage,
+    /// What must never be told.
+    secrets: Vec<String>,
+}
+
+impl Scene {
+    pub(crate) fn open() -> Self {
+        Self::with(Words::default())
+    }
+
+    /// With these lines in `[providers.company]`.
+    pub(crate) fn provider(lines: &str) -> Self {
+        Self::with(Words {
+            provider: lines,
+            ..Words::default()
+        })
+    }
+
+    pub(crate) fn with(words: Words<'_>) -> Self {
+        Self::of(Idp::open(), words)
+    }
+
+    pub(crate) fn of(idp: Idp, words: Words<'_>) -> Self {
+        let text = configuration(&idp, words);
+        let mut files = vec![("sales.key", SALES_KEY.to_owned())];
+        if let Asker::Key { id, key, .. } = idp.asker() {
+            files.push((
+                "zitadel-key.json",
+                zitadel_key(&id, &key.id, &key.private_pem()),
+            ));
+        }
+        if let Some(authority) = &idp.authority {
+            files.push(("authority.pem", authority.clone()));
+        }
+        let files: Vec<_> = files
+            .iter()
+            .map(|(name, content)| (*name, content.as_str()))
+            .collect();
+        let stage = Stage::written_beside(&text, &files);
+        let mut secrets = vec![ADMIN_KEY.to_owned(), SALES_KEY.to_owned()];
+        match idp.asker() {
+            Asker::Basic { id, secret }
+            | Asker::BasicRaw { id, secret }
+            | Asker::Post { id, secret } => secrets.extend(spellings(&id, &secret)),
+            Asker::Key { .. } => {}
+        }
+        Self {
+            idp,
+            stage,
+            secrets,
+        }
+    }
+
+    /// The claims of a good token for production.
+    pub(crate) fn claims(&self) -> Value {
+        let now = jiff::Timestamp::now().as_second();
+        json!({
+            "iss": self.idp.issuer(),
+            "aud": PRODUCTION,
+            "sub": format!("u-{}", random(6)),
+            "exp": now + 600,
+            "iat": now,
+            "nbf": now,
+            "scope": "openid odoo:read",
+            "client_id": "mcp-client",
+            "token_type": "Bearer",
+            "jti": random(8),
+            "roles": ["odoo_reader"],
+        })
+    }
+
+    /// The claims of a good token, some of them otherwise; `null` leaves out.
+    pub(crate) fn claims_with(&self, changes: &Value) -> Value {
+        let mut claims = self.claims();
+        let all = claims.as_object_mut().unwrap();
+        for (name, value) in changes.as_object().unwrap() {
+            if value.is_null() {
+                all.shift_remove(name);
+            } else {
+                all.insert(name.clone(), value.clone());
+            }
+        }
+        claims
+    }
+
+    /// A good opaque token.
+    pub(crate) fn token(&self) -> String {
+        self.idp.opaque(self.claims())
+    }
+
+    /// An opaque token whose claims differ in this.
+    pub(crate) fn token_with(&self, changes: &Value) -> String {
+        self.idp.opaque(self.claims_with(changes))
+    }
+
+    /// A signed token whose claims differ in this.
+    pub(crate) fn jwt_with(&self, changes: &Value) -> String {
+        self.idp.jwt(&json!({}), &self.claims_with(changes))
+    }
+
+    /// Calls a tool of production.
+    pub(crate) fn call(&self, token: &str) -> Answer {
+        self.call_at("/production/mcp", HOST, token)
+    }
+
+    /// Calls a tool under a path and a host.
+    pub(crate) fn call_at(&self, path: &str, host: &str, token: &str) -> Answer {
+        let bearer = format!("Authorization: Bearer {token}");
+        self.stage
+            .request("POST", path, &[JSON, host, &bearer], &counting())
+    }
+
+    /// The call is served, and the log knows nothing of the token.
+    pub(crate) fn served(&self, token: &str) {
+        let before = self.stage.company.calls().len();
+        let answer = self.call(token);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let (text, failed) = answer.tool();
+        assert!(!failed && text.contains("records of"), "{text}");
+        assert!(self.stage.company.calls().len() > before);
+        self.silent(&answer, token);
+    }
+
+    /// The token is refused as every token is.
+    #[track_caller]
+    pub(crate) fn refused(&self, token: &str) -> Answer {
+        self.refused_at("/production/mcp", HOST, token)
+    }
+
+    #[track_caller]
+    pub(crate) fn refused_at(&self, path: &str, host: &str, token: &str) -> Answer {
+        let before = self.stage.company.calls().len();
+        let answer = self.call_at(path, host, token);
+        assert_eq!(answer.status, 401, "{answer:?}");
+        assert_eq!(self.stage.company.calls().len(), before, "Odoo was asked");
+        let challenge = answer.header("www-authenticate").unwrap();
+        assert!(
+            challenge.contains("error=\"invalid_token\"")
+                && challenge.contains("resource_metadata="),
+            "{challenge}"
+        );
+        assert_eq!(answer.header("cache-control").as_deref(), Some("no-store"));
+        // Whatever the cause: one text.
+        let description = description(&challenge);
+        let said = SAID.get_or_init(|| (answer.body.clone(), description.clone()));
+        assert_eq!((&answer.body, &description), (&said.0, &said.1));
+        self.silent(&answer, token);
+        answer
+    }
+
+    /// The gateway cannot tell, and says so.
+    #[track_caller]
+    pub(crate) fn unavailable(&self, token: &str) -> Answer {
+        let before = self.stage.company.calls().len();
+        let answer = self.call(token);
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert_eq!(self.stage.company.calls().len(), before, "Odoo was asked");
+        let after = answer.header("retry-after").unwrap();
+        assert!(
+            after.parse::<u32>().is_ok_and(|after| after >= 1),
+            "{after}"
+        );
+        assert!(answer.header("www-authenticate").is_none());
+        assert!(answer.json()["error"]["message"].is_string());
+        for internal in [self.idp.issuer(), "127.0.0.1", "introspect", "jwks"] {
+            assert!(!answer.body.contains(internal), "{}", answer.body);
+        }
+        self.silent(&answer, token);
+        answer
+    }
+
+    /// Answered with a status, without Odoo and without a question.
+    #[track_caller]
+    pub(crate) fn turned_away(&self, answer: &Answer, status: u16, token: &str) {
+        assert_eq!(answer.status, status, "{answer:?}");
+        assert!(self.stage.company.calls().is_empty(), "Odoo was asked");
+        assert!(self.idp.seen().is_empty(), "the provider was asked");
+        self.silent(answer, token);
+    }
+
+    /// Nothing secret is in the answer or the log.
+    #[track_caller]
+    pub(crate) fn silent(&self, answer: &Answer, token: &str) {
+        for secret in self.secrets.iter().map(String::as_str).chain([token]) {
+            if secret.len() < 8 {
+                continue;
+            }
+            assert!(!answer.head.contains(secret), "{}", answer.head);
+            assert!(!answer.body.contains(secret), "{}", answer.body);
+            assert!(!log::has(secret), "{:?}", log::lines_with(secret));
+        }
+    }
+}
+
+/// A call of a tool that asks Odoo.
+pub(crate) fn counting() -> String {
+    calling("count_records", &json!({"model": "res.partner"})).to_string()
+}
+
+/// The text that a challenge gives as its reason.
+fn description(challenge: &str) -> String {
+    challenge
+        .split("error_description=\"")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next())
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// The whole configuration.
+pub(crate) fn configuration(idp: &Idp, words: Words<'_>) -> String {
+    let Words {
+        provider,
+        production,
+        staging,
+        server,
+        limits,
+        grants,
+        more,
+    } = words;
+    let quoted = |text: &str| toml::Value::from(text).to_string();
+    let issuer = quoted(idp.issuer());
+    let asker = match idp.asker() {
+        Asker::Basic { id, secret } => {
+            format!(
+                "client_id = {}\nclient_secret = {}",
+                quoted(&id),
+                quoted(&secret)
+            )
+        }
+        Asker::BasicRaw { id, secret } => format!(
+            "client_id = {}\nclient_secret = {}\nbasic_encoding = \"raw\"",
+            quoted(&id),
+            quoted(&secret)
+        ),
+        Asker::Post { id, secret } => format!(
+            "client_id = {}\nclient_secret = {}\nclient_auth = \"client_secret_post\"",
+            quoted(&id),
+            quoted(&secret)
+        ),
+        Asker::Key { .. } => "key_file = \"zitadel-key.json\"".to_owned(),
+    };
+    let authority = idp
+        .authority
+        .as_ref()
+        .map_or("", |_| "ca_file = \"authority.pem\"");
+    let limits =
+        limits.unwrap_or("failed_logins_per_minute = 100000\nfailed_logins_burst = 100000");
+    let grants = grants.unwrap_or(GRANT);
+    format!(
+        r#"
+[server]
+{server}
+
+[providers.company]
+issuer = {issuer}
+{asker}
+{authority}
+{provider}
+
+[instances.production]
+url = "ODOO"
+database = "demo"
+api_key = "{ADMIN_KEY}"
+public_urls = ["{PRODUCTION}", "https://production.example.com/mcp"]
+{production}
+
+[instances.staging]
+url = "ODOO"
+database = "demo"
+api_key = "{ADMIN_KEY}"
+public_urls = ["{STAGING}", "https://staging.example.com/mcp"]
+{staging}
+
+[roles.reader]
+rules = [{{ models = ["*"] }}]
+
+{grants}
+
+[limits]
+{limits}
+
+{more}
+"#
+    )
+}
+
+/// The file that Zitadel gives out for an API application.
+pub(crate) fn zitadel_key(client: &str, key: &str, pem: &str) -> String {
+    json!({
+        "type": "application", "keyId": key, "key": pem,
+        "appId": "78366403256846242", "clientId": client,
+    })
+    .to_string()
+}
+
+/// A secret as it is, and as it travels.
+fn spellings(id: &str, secret: &str) -> Vec<String> {
+    let basic = STANDARD.encode(format!("{}:{}", encoded(id), encoded(secret)));
+    let raw = STANDARD.encode(format!("{id}:{secret}"));
+    vec![secret.to_owned(), encoded(secret), basic, raw]
+}
+
+/// `application/x-www-form-urlencoded`, written.
+fn encoded(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b' ' => "+".to_owned(),
+            byte if byte.is_ascii_alphanumeric() || b"*-._".contains(&byte) => {
+                char::from(byte).to_string()
+            }
+            byte => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+/// A place that nobody may go to: it notes who does.
+pub(crate) struct Trap {
+    listener: TcpListener,
+}
+
+impl Trap {
+    /// On a free port of an address of this machine.
+    pub(crate) fn at(address: &str) -> Self {
+        let listener = TcpListener::bind((address, 0)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        Self { listener }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.listener.local_addr().unwrap().port()
+    }
+
+    /// Nobody came.
+    #[track_caller]
+    pub(crate) fn is_untouched(&self) {
+        // A connection that was made is in the queue before the answer that followed it.
+        assert!(self.listener.accept().is_err(), "somebody went there");
+    }
+}

@@ -1,0 +1,593 @@
+//! An authorization server that does as it is told, also the wrong thing:
+//! discovery, introspection and keys, on a free port of this machine.
+//!
+//! Its modes are those of the attack table. It counts what it is asked, keeps
+//! how, proves that the asker is the gateway, and can stop and come back.
+
+mod asker;
+mod keys;
+mod mode;
+mod wire;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    io::Read as _,
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use jsonwebtoken::Algorithm;
+use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivatePkcs8KeyDer};
+use serde_json::{Value, json};
+
+pub(crate) use asker::Asker;
+pub(crate) use keys::{SigningKey, hmac, unsigned};
+pub(crate) use mode::Mode;
+use wire::{Connection, Reply, Request, Wire, drop_result};
+
+/// No test waits longer for anything.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What is asked of a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Endpoint {
+    Discovery,
+    Introspection,
+    Jwks,
+    Other,
+}
+
+/// A request that came.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) form: Vec<(String, String)>,
+    /// What was wrong with the proof of who asks.
+    pub(crate) fault: Option<String>,
+}
+
+impl Seen {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        self.form
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+/// How a provider is set up.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SetUp {
+    /// The path of the issuer, such as `/realms/acme`.
+    pub(crate) path: &'static str,
+    /// Whether it speaks TLS, with a certificate of its own authority.
+    pub(crate) tls: bool,
+    /// Whether it is down at first.
+    pub(crate) down: bool,
+}
+
+/// A running provider; dropping it stops it.
+pub(crate) struct Idp {
+    shared: Arc<Shared>,
+    /// The certificate of its authority, as PEM.
+    pub(crate) authority: Option<String>,
+    address: SocketAddr,
+    tls: Option<Arc<ServerConfig>>,
+    /// Keeps the port while nothing listens on it.
+    place: Mutex<Option<tokio::net::TcpSocket>>,
+    runtime: tokio::runtime::Runtime,
+}
+
+struct Shared {
+    issuer: String,
+    path: &'static str,
+    state: Mutex<State>,
+    changed: Condvar,
+    sent: Arc<AtomicU64>,
+}
+
+struct State {
+    asker: Asker,
+    /// The claims of each token.
+    tokens: BTreeMap<String, Value>,
+    modes: BTreeMap<Endpoint, Mode>,
+    /// Members of the metadata that differ.
+    metadata: Value,
+    seen: Vec<Seen>,
+    used: BTreeSet<String>,
+    keys: Vec<SigningKey>,
+    signs_answers: bool,
+    released: bool,
+    /// The audience that a token must have for the asker to learn of it.
+    audience: Option<String>,
+    up: bool,
+    connections: Vec<TcpStream>,
+}
+
+impl Idp {
+    /// A provider at `http://127.0.0.1:PORT`.
+    pub(crate) fn open() -> Self {
+        Self::set_up(&SetUp::default())
+    }
+
+    /// A provider that is set up otherwise.
+    pub(crate) fn set_up(set_up: &SetUp) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (tls, authority) = set_up.tls.then(certificate).unzip();
+        let scheme = if set_up.tls { "https" } else { "http" };
+        let base = format!("{scheme}://{address}");
+        // Every character that form encoding, Basic and JSON know as their own.
+        let secret = format!("a b+c%20:/?&=\"é{}", random(8));
+        let shared = Arc::new(Shared {
+            issuer: format!("{base}{}", set_up.path),
+            path: set_up.path,
+            state: Mutex::new(State {
+                asker: Asker::Basic {
+                    id: "gate post".to_owned(),
+                    secret,
+                },
+                tokens: BTreeMap::new(),
+                modes: BTreeMap::new(),
+                metadata: json!({}),
+                seen: Vec::new(),
+                used: BTreeSet::new(),
+                keys: vec![SigningKey::rsa(0, &random(4)), SigningKey::p256(&random(4))],
+                signs_answers: false,
+                released: false,
+                audience: None,
+                up: false,
+                connections: Vec::new(),
+            }),
+            changed: Condvar::new(),
+            sent: Arc::default(),
+        });
+        let idp = Self {
+            shared,
+            authority,
+            address,
+            tls,
+            place: Mutex::new(None),
+            runtime: tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap(),
+        };
+        if set_up.down {
+            drop(listener);
+            idp.keep_place();
+        } else {
+            idp.listen(listener);
+        }
+        idp
+    }
+
+    /// The issuer, byte for byte.
+    pub(crate) fn issuer(&self) -> &str {
+        &self.shared.issuer
+    }
+
+    /// The port, to be named otherwise than by the issuer.
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// How the gateway has to prove itself.
+    pub(crate) fn asker(&self) -> Asker {
+        self.state().asker.clone()
+    }
+
+    /// Wants another proof from now on.
+    pub(crate) fn expects(&self, asker: Asker) {
+        self.state().asker = asker;
+    }
+
+    /// Tells of a token only an asker that it is meant for, as Zitadel does.
+    pub(crate) fn tells_only_of(&self, audience: &str) {
+        self.state().audience = Some(audience.to_owned());
+    }
+
+    /// Signs its answers (RFC 9701).
+    pub(crate) fn signs_answers(&self) {
+        self.state().signs_answers = true;
+    }
+
+    /// Publishes a member of the metadata that is otherwise than it is.
+    pub(crate) fn publishes(&self, name: &str, value: Value) {
+        self.state().metadata[name] = value;
+    }
+
+    /// Behaves so from now on.
+    pub(crate) fn behaves(&self, endpoint: Endpoint, mode: Mode) {
+        let mut state = self.state();
+        state.released = false;
+        state.modes.insert(endpoint, mode);
+    }
+
+    /// Answers what is [held](Mode::Held), and holds nothing any more.
+    pub(crate) fn release(&self) {
+        self.state().released = true;
+        self.shared.changed.notify_all();
+    }
+
+    /// A token of no form, whose claims these are.
+    pub(crate) fn opaque(&self, claims: Value) -> String {
+        let token = format!("tok-{}", random(24));
+        self.knows(&token, claims);
+        token
+    }
+
+    /// Knows these claims of a token from now on.
+    pub(crate) fn knows(&self, token: &str, claims: Value) {
+        self.state().tokens.insert(token.to_owned(), claims);
+    }
+
+    /// Knows nothing of a token any more.
+    pub(crate) fn revokes(&self, token: &str) {
+        self.state().tokens.remove(token);
+    }
+
+    /// A signed token with these claims, and these members of the header
+    /// besides or instead of `alg` (RS256), `typ` (at+jwt) and `kid`; a member
+    /// that is `null` is left out.
+    pub(crate) fn jwt(&self, header: &Value, claims: &Value) -> String {
+        self.jwt_of(header, &claims.to_string())
+    }
+
+    /// The same for claims as a text, which may be no JSON.
+    pub(crate) fn jwt_of(&self, header: &Value, claims: &str) -> String {
+        let algorithm: Algorithm = header["alg"].as_str().unwrap_or("RS256").parse().unwrap();
+        let key = self.key(algorithm);
+        key.sign(
+            &whole_header(header, &key.id).to_string(),
+            claims,
+            algorithm,
+        )
+    }
+
+    /// The key that it signs with now.
+    pub(crate) fn key(&self, algorithm: Algorithm) -> SigningKey {
+        let state = self.state();
+        state.keys[usize::from(algorithm == Algorithm::ES256)].clone()
+    }
+
+    /// Signs with other keys from now on, and forgets those it had.
+    pub(crate) fn rotates(&self) {
+        self.state().keys = vec![SigningKey::rsa(1, &random(4)), SigningKey::p256(&random(4))];
+    }
+
+    /// Everything that was asked, the oldest first.
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.state().seen.clone()
+    }
+
+    /// How often an endpoint was asked.
+    pub(crate) fn count(&self, endpoint: Endpoint) -> usize {
+        count(&self.state(), endpoint)
+    }
+
+    /// Waits until an endpoint was asked so often.
+    pub(crate) fn wait_for(&self, endpoint: Endpoint, times: usize) {
+        let (_state, timeout) = self
+            .shared
+            .changed
+            .wait_timeout_while(self.state(), PATIENCE, |state| {
+                count(state, endpoint) < times
+            })
+            .unwrap();
+        assert!(
+            !timeout.timed_out(),
+            "{endpoint:?} was not asked {times} times"
+        );
+    }
+
+    /// Waits for anything to be asked, at most so long.
+    pub(crate) fn pause(&self, at_most: Duration) {
+        drop(
+            self.shared
+                .changed
+                .wait_timeout(self.state(), at_most)
+                .unwrap(),
+        );
+    }
+
+    /// Bytes of all answers so far.
+    pub(crate) fn bytes_sent(&self) -> u64 {
+        self.shared.sent.load(Ordering::Relaxed)
+    }
+
+    /// Goes down: connections end, and none is taken any more.
+    pub(crate) fn stops(&self) {
+        self.leave();
+        self.keep_place();
+    }
+
+    /// Comes back on its port, knowing what it knew.
+    pub(crate) fn comes_back(&self) {
+        let place = self.place.lock().unwrap().take().unwrap();
+        let _inside = self.runtime.enter();
+        let listener = place.listen(1024).unwrap().into_std().unwrap();
+        listener.set_nonblocking(false).unwrap();
+        self.listen(listener);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state()
+    }
+
+    fn leave(&self) {
+        let mut state = self.state();
+        if !std::mem::take(&mut state.up) {
+            return;
+        }
+        for connection in state.connections.drain(..) {
+            drop_result(connection.shutdown(Shutdown::Both));
+        }
+        drop(state);
+        self.release();
+        // The listener looks up, and finds that it is over; then its socket closes.
+        let mut last = TcpStream::connect(self.address).unwrap();
+        drop_result(last.read(&mut [0; 1]));
+    }
+
+    /// Nobody else gets the port, and whoever connects to it is refused.
+    fn keep_place(&self) {
+        let place = tokio::net::TcpSocket::new_v4().unwrap();
+        place.set_reuseaddr(true).unwrap();
+        place.bind(self.address).unwrap();
+        *self.place.lock().unwrap() = Some(place);
+    }
+
+    fn listen(&self, listener: TcpListener) {
+        self.state().up = true;
+        let (shared, tls) = (Arc::clone(&self.shared), self.tls.clone());
+        thread::spawn(move || {
+            while let Ok((socket, _)) = listener.accept() {
+                let mut state = shared.state();
+                if !state.up {
+                    // Before the one who waits goes on: the port is free.
+                    drop(listener);
+                    return;
+                }
+                state.connections.push(socket.try_clone().unwrap());
+                drop(state);
+                let (shared, tls) = (Arc::clone(&shared), tls.clone());
+                thread::spawn(move || shared.serve(socket, tls));
+            }
+        });
+    }
+}
+
+impl Drop for Idp {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// Answers one connection until it ends.
+    fn serve(&self, socket: TcpStream, tls: Option<Arc<ServerConfig>>) {
+        drop_result(socket.set_nodelay(true));
+        let plain = socket.try_clone().unwrap();
+        let wire: Box<dyn Wire> = match tls {
+            Some(tls) => Box::new(StreamOwned::new(ServerConnection::new(tls).unwrap(), plain)),
+            None => Box::new(plain),
+        };
+        let mut connection = Connection::new(wire, socket, Arc::clone(&self.sent));
+        while let Some(request) = connection.request() {
+            let (endpoint, mode, fault) = self.note(&request);
+            if mode == Mode::Held {
+                drop(
+                    self.changed
+                        .wait_timeout_while(self.state(), PATIENCE, |state| !state.released)
+                        .unwrap(),
+                );
+            }
+            if mode == Mode::Reset {
+                return connection.close();
+            }
+            if mode.ruin(&mut connection) {
+                return;
+            }
+            let reply = mode
+                .instead()
+                .unwrap_or_else(|| self.answer(endpoint, &mode, &request, fault.is_some()));
+            if connection.respond(&reply).is_err() {
+                return;
+            }
+        }
+        connection.close();
+    }
+
+    /// Writes down what is asked and how.
+    fn note(&self, request: &Request) -> (Endpoint, Mode, Option<String>) {
+        let endpoint = self.endpoint(request.path());
+        let mut state = self.state();
+        let State { asker, used, .. } = &mut *state;
+        let fault = (endpoint == Endpoint::Introspection)
+            .then(|| asker.fault(request, used))
+            .flatten();
+        state.seen.push(Seen {
+            endpoint,
+            method: request.method.clone(),
+            target: request.target.clone(),
+            headers: request.headers.clone(),
+            form: request.form(),
+            fault: fault.clone(),
+        });
+        let mode = state.modes.get(&endpoint).cloned().unwrap_or_default();
+        drop(state);
+        self.changed.notify_all();
+        (endpoint, mode, fault)
+    }
+
+    fn endpoint(&self, path: &str) -> Endpoint {
+        let appended = format!("{}/.well-known/openid-configuration", self.path);
+        let inserted = format!("/.well-known/oauth-authorization-server{}", self.path);
+        if path == appended || path == inserted {
+            return Endpoint::Discovery;
+        }
+        match path.strip_prefix(self.path) {
+            Some("/introspect") => Endpoint::Introspection,
+            Some("/jwks") => Endpoint::Jwks,
+            _ => Endpoint::Other,
+        }
+    }
+
+    /// A good answer, or one with a fault in it.
+    fn answer(&self, endpoint: Endpoint, mode: &Mode, request: &Request, refused: bool) -> Reply {
+        match endpoint {
+            Endpoint::Discovery => Reply::json(200, mode.write(&self.metadata())),
+            Endpoint::Introspection if refused || request.method != "POST" => {
+                Mode::S401.instead().unwrap_or_else(|| Reply::json(401, ""))
+            }
+            Endpoint::Introspection => self.introspect(mode, request),
+            Endpoint::Jwks => {
+                let keys: Vec<Value> = self.state().keys.iter().map(SigningKey::public).collect();
+                Reply::json(200, mode.write(&json!({ "keys": keys })))
+            }
+            Endpoint::Other => Reply::json(404, r#"{"error":"not_found"}"#),
+        }
+    }
+
+    fn metadata(&self) -> Value {
+        let at = |path: &str| format!("{}{path}", self.issuer);
+        let mut metadata = json!({
+            "issuer": self.issuer,
+            "authorization_endpoint": at("/authorize"),
+            "token_endpoint": at("/token"),
+            "introspection_endpoint": at("/introspect"),
+            "jwks_uri": at("/jwks"),
+            "registration_endpoint": at("/register"),
+            "response_types_supported": ["code"],
+            "grant_types_supported": ["authorization_code", "refresh_token"],
+            "code_challenge_methods_supported": ["S256"],
+            "token_endpoint_auth_methods_supported": ["none", "client_secret_basic"],
+            "introspection_endpoint_auth_methods_supported":
+                ["client_secret_basic", "client_secret_post", "private_key_jwt"],
+        });
+        let all = metadata.as_object_mut().unwrap();
+        for (name, value) in self.state().metadata.as_object().unwrap() {
+            all.insert(name.clone(), value.clone());
+        }
+        metadata
+    }
+
+    /// RFC 7662 section 2.2, and RFC 9701 where it signs.
+    fn introspect(&self, mode: &Mode, request: &Request) -> Reply {
+        let state = self.state();
+        let form = request.form();
+        let known = form
+            .iter()
+            .find(|(name, _)| name == "token")
+            .and_then(|(_, token)| state.tokens.get(token))
+            .filter(|claims| {
+                state.audience.as_ref().is_none_or(|wanted| {
+                    claims["aud"] == **wanted
+                        || claims["aud"]
+                            .as_array()
+                            .is_some_and(|all| all.contains(&json!(wanted)))
+                })
+            });
+        let mut answer = json!({ "active": false });
+        if let Some(claims) = known {
+            answer = json!({ "active": true });
+            let all = answer.as_object_mut().unwrap();
+            for (name, value) in claims.as_object().unwrap() {
+                all.insert(name.clone(), value.clone());
+            }
+            mode.edit(&mut answer);
+        }
+        if !state.signs_answers {
+            return Reply::json(200, mode.write(&answer));
+        }
+        let token = mode.sign(&answer, &self.issuer, state.asker.id(), &state.keys[0]);
+        Reply::text(200, "application/token-introspection+jwt", &token)
+    }
+}
+
+/// A header with what every token has, unless it says otherwise.
+pub(crate) fn whole_header(more: &Value, key: &str) -> Value {
+    let mut header = json!({"alg": "RS256", "typ": "at+jwt", "kid": key});
+    let all = header.as_object_mut().unwrap();
+    for (name, value) in more.as_object().unwrap() {
+        if value.is_null() {
+            all.remove(name);
+        } else {
+            all.insert(name.clone(), value.clone());
+        }
+    }
+    header
+}
+
+fn count(state: &State, endpoint: Endpoint) -> usize {
+    let asked = |seen: &&Seen| seen.endpoint == endpoint;
+    state.seen.iter().filter(asked).count()
+}
+
+/// So many bytes of chance as text.
+pub(crate) fn random(bytes: usize) -> String {
+    let mut chance = vec![0; bytes];
+    getrandom::fill(&mut chance).unwrap();
+    let mut text = String::with_capacity(2 * bytes);
+    for byte in chance {
+        write!(text, "{byte:02x}").unwrap();
+    }
+    text
+}
+
+/// A certificate for this machine, and the authority's that signed it.
+fn certificate() -> (Arc<ServerConfig>, String) {
+    let authority_key = rcgen::KeyPair::generate().unwrap();
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let pem = authority.self_signed(&authority_key).unwrap().pem();
+    let issuer = rcgen::Issuer::new(authority, authority_key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate =
+        rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()])
+            .unwrap()
+            .signed_by(&key, &issuer)
+            .unwrap();
+    let config =
+        ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+            )
+            .unwrap();
+    (Arc::new(config), pem)
+}
+
+/// Waits until something holds, asking again whenever the provider was asked,
+/// or a moment later.
+pub(crate) fn until(idp: &Idp, what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < end, "{what} did not happen");
+        idp.pause(Duration::from_millis(20));
+    }
+}

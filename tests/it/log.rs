@@ -1,0 +1,62 @@
+//! What the gateways of this process wrote into their log.
+//!
+//! There is one log for all tests, for the gateways run on threads of their
+//! own: a test looks in it for texts that only it knows.
+
+use std::{
+    io,
+    sync::{Mutex, MutexGuard, Once, PoisonError},
+};
+
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+static WRITTEN: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+/// All that we say ourselves, and more than operators see of what others say.
+const FILTER: &str = "info,gatepost=trace,reqwest=trace,hyper_util=debug,rustls=debug";
+
+struct Page;
+
+impl io::Write for Page {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        written().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Begins to write down; before the first gateway.
+pub(crate) fn keep() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let layer = fmt::layer().with_ansi(false).with_writer(|| Page);
+        tracing_subscriber::registry()
+            .with(EnvFilter::new(FILTER))
+            .with(layer)
+            .init();
+    });
+}
+
+/// Whether a text stands anywhere in the log.
+pub(crate) fn has(text: &str) -> bool {
+    let written = written();
+    written
+        .windows(text.len())
+        .any(|part| part == text.as_bytes())
+}
+
+/// The lines with a text in them.
+pub(crate) fn lines_with(text: &str) -> Vec<String> {
+    String::from_utf8_lossy(&written())
+        .lines()
+        .filter(|line| line.contains(text))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn written() -> MutexGuard<'static, Vec<u8>> {
+    WRITTEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
