@@ -168,7 +168,9 @@ impl File {
             Part::Key => &spans.key,
             Part::Value => &spans.value,
         };
-        let (line, column, quote) = quote(&self.text, span, &self.covered);
+        let mut covered = self.covered.clone();
+        covered.extend(comment_behind(&self.text, span));
+        let (line, column, quote) = quote(&self.text, span, &covered);
         Some(Place::File {
             path: self.path.clone(),
             line,
@@ -226,6 +228,15 @@ fn is_of_credential(key: &[String]) -> bool {
         }
         _ => false,
     }
+}
+
+/// What may be a comment behind a place on its line: people switch a secret
+/// off by making it one.
+fn comment_behind(text: &str, span: &Range<usize>) -> Option<Range<usize>> {
+    let rest = text.get(span.end..)?;
+    let line = rest.split('\n').next()?;
+    let begin = line.find('#')?;
+    Some(span.end + begin..span.end + line.len())
 }
 
 fn walk_table(

@@ -20,8 +20,14 @@ use super::{
     sources::Sources,
 };
 
-/// The two keys of which an instance has one, and each of its credentials.
-const KEYS: [(&str, &str); 2] = [("api_key", "api_key_file"), ("api_key_file", "api_key")];
+/// The two keys of which an instance has one, and each of its credentials; and
+/// those of a provider.
+const KEYS: [(&str, &str); 4] = [
+    ("api_key", "api_key_file"),
+    ("api_key_file", "api_key"),
+    ("client_secret", "client_secret_file"),
+    ("client_secret_file", "client_secret"),
+];
 
 /// The instance that the `ODOO_…` variables make.
 const ALONE: &str = "odoo";
@@ -292,7 +298,7 @@ fn odoo(
         .collect()
 }
 
-/// Where a variable sets the one of `api_key` and `api_key_file`, the other
+/// Where a variable sets the one of two keys that exclude each other, the other
 /// one in the file gives way.
 fn give_way(of_file: &mut Dict, settings: &[Setting]) {
     for setting in settings {
@@ -300,7 +306,7 @@ fn give_way(of_file: &mut Dict, settings: &[Setting]) {
             continue;
         };
         let of_odoo = match tables {
-            [section, _] => section == "instances",
+            [section, _] => section == "instances" || section == "providers",
             [section, _, table, _] => section == "instances" && table == "credentials",
             _ => false,
         };

@@ -19,8 +19,8 @@ pub struct Provider {
     /// `https://id.example.com`. A `/` at the end counts.
     pub issuer: String,
     /// How tokens are proved to be good: by asking the provider (RFC 7662), by
-    /// its signature, or both. Default `introspection`; for `entra` and
-    /// `auth0`, which cannot be asked, `jwt`.
+    /// its signature, or both. Default `introspection`; `jwt` for `auth0` and
+    /// `entra`, which cannot be asked, and for `authentik`.
     #[serde(default)]
     pub validation: Option<Validation>,
     /// Zitadel: the id of the project that stands for Odoo. It gives the
@@ -233,9 +233,10 @@ impl Provider {
     /// How tokens are proved to be good.
     pub fn validation(&self) -> Validation {
         self.validation.unwrap_or(match self.kind {
-            ProviderKind::Auth0 | ProviderKind::Entra => Validation::Jwt,
-            ProviderKind::Authentik
-            | ProviderKind::Keycloak
+            // authentik leaves the type of a token out of its answers, so that
+            // refresh tokens could not be told from access tokens.
+            ProviderKind::Auth0 | ProviderKind::Authentik | ProviderKind::Entra => Validation::Jwt,
+            ProviderKind::Keycloak
             | ProviderKind::Other
             | ProviderKind::Zitadel => Validation::Introspection,
         })
