@@ -322,7 +322,7 @@ fn a_signed_token_that_is_refused_here_is_never_asked_about() {
         super::FRESH
     ));
     let bad = [
-        scene.jwt_with(&json!({"aud": super::STAGING})),
+        scene.jwt_with(&json!({"aud": "https://gw.example.com/other/mcp"})),
         scene.jwt_with(&json!({"iss": "https://evil.test"})),
         scene.jwt_with(&json!({"exp": 1})),
         SigningKey::rsa(3, &scene.idp.key(Algorithm::RS256).id).sign(
