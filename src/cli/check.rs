@@ -1,21 +1,19 @@
 //! `gatepost check`.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{Failure, terminal};
-use crate::{
-    config::{Checked, Mistake, Sources, load},
-    gateway::Examined,
-};
+use super::{Failure, check_live, terminal};
+use crate::config::{Checked, Mistake, Sources, load};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   gatepost check --config config/gatepost.toml
   gatepost check --config config/gatepost.toml --live
+  gatepost check --config config/gatepost.toml --live --token < token.txt
 
 It reads the configuration and every file that it names, and changes nothing.
 Mistakes and warnings go to standard error; a warning alone is no failure.
@@ -24,9 +22,14 @@ pub(super) struct Check {
     /// The configuration [default: the one `GATEPOST_CONFIG` names, else none]
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// Also ask every Odoo whether it answers and takes its API key and its credentials
+    /// Also ask every Odoo whether it answers and takes its API key and its
+    /// credentials, and every identity provider whether it does what is needed
     #[arg(long)]
     pub(super) live: bool,
+    /// Also say what an access token would open; it is read from standard input,
+    /// for arguments are seen by everybody on the machine
+    #[arg(long, requires = "live")]
+    pub(super) token: bool,
 }
 
 /// Says whether the configuration is right.
@@ -39,54 +42,9 @@ pub(super) fn run(check: &Check) -> Result<(), Failure> {
     warn(&checked.warnings);
     terminal::print(&summary(&sources, &checked, Timestamp::now()))?;
     if check.live {
-        return ask(&checked);
+        return check_live::ask(&checked, check.token);
     }
     Ok(())
-}
-
-/// Asks every Odoo whether it is there and whether it takes each of its keys.
-fn ask(checked: &Checked) -> Result<(), Failure> {
-    let gateway = checked
-        .assemble()
-        .map_err(|error| Failure::Unfit(error.to_string()))?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Failed(format!("no runtime can be started: {error}")))?;
-    let answers = runtime.block_on(gateway.examine());
-    let mut failed = BTreeSet::new();
-    for Examined {
-        instance,
-        credential,
-        user,
-    } in answers
-    {
-        match (user, credential) {
-            (Ok(id), None) => terminal::print(&format!(
-                "  {instance}: answers, and takes the API key of the Odoo user with id {id}"
-            ))?,
-            (Ok(id), Some(name)) => terminal::print(&format!(
-                "  {instance}: takes the credential `{name}` of the Odoo user with id {id}"
-            ))?,
-            (Err(error), None) => {
-                terminal::explain(&format!("error: `{instance}`: {error}"));
-                failed.insert(instance);
-            }
-            (Err(error), Some(name)) => {
-                terminal::explain(&format!(
-                    "error: `{instance}`, credential `{name}`: {error}"
-                ));
-                failed.insert(instance);
-            }
-        }
-    }
-    match failed.len() {
-        0 => Ok(()),
-        one => Err(Failure::Unreachable(format!(
-            "{} did not pass",
-            counted(one, "instance")
-        ))),
-    }
 }
 
 /// Prints the warnings of a configuration.
@@ -118,6 +76,12 @@ fn summary(sources: &Sources, checked: &Checked, now: Timestamp) -> String {
             instance.url
         ));
     }
+    for (name, provider) in &config.providers {
+        lines.push(format!("  provider   {name}: {}", provider.issuer));
+    }
+    if !config.grants.is_empty() {
+        lines.push(format!("  grants     {}", config.grants.len()));
+    }
     for (name, role) in &config.roles {
         lines.push(format!(
             "  role       {name}: {}{}",
@@ -139,7 +103,7 @@ fn summary(sources: &Sources, checked: &Checked, now: Timestamp) -> String {
     lines.join("\n")
 }
 
-fn counted(number: usize, what: &str) -> String {
+pub(super) fn counted(number: usize, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {what}{plural}")
 }

@@ -4,6 +4,7 @@
 //! went. Nothing else in the program prints or knows exit codes.
 
 mod check;
+mod check_live;
 mod demo;
 mod expiry;
 mod failure;

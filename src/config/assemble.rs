@@ -158,6 +158,7 @@ impl Checked {
         ProviderSettings {
             name: name.clone(),
             issuer: provider.issuer.as_str().into(),
+            zitadel: provider.is_zitadel(),
             validation: match provider.validation() {
                 Validation::Introspection => identity::Validation::Introspection,
                 Validation::Jwt => identity::Validation::Jwt,

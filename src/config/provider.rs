@@ -223,6 +223,10 @@ impl Provider {
         let host = self.issuer.split('/').nth(2).unwrap_or_default();
         self.kind == ProviderKind::Zitadel
             || self.project.is_some()
+            || self
+                .introspection_url
+                .as_ref()
+                .is_some_and(|url| url.ends_with("/oauth/v2/introspect"))
             || host.ends_with(".zitadel.cloud")
     }
 
@@ -239,7 +243,8 @@ impl Provider {
 
     /// How we prove who we are.
     pub fn client_auth(&self) -> ClientAuth {
-        self.client_auth.unwrap_or(if self.key_file.is_some() {
+        let by_key = self.key_file.is_some();
+        self.client_auth.unwrap_or(if by_key {
             ClientAuth::PrivateKeyJwt
         } else {
             ClientAuth::ClientSecretBasic
@@ -249,7 +254,7 @@ impl Provider {
     /// Whether a JWT must call itself an access token.
     pub fn require_at_jwt(&self) -> bool {
         self.require_at_jwt
-            .unwrap_or(self.kind == ProviderKind::Other && !self.is_zitadel())
+            .unwrap_or_else(|| self.kind == ProviderKind::Other && !self.is_zitadel())
     }
 
     /// Where roles or groups are.

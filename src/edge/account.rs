@@ -7,7 +7,7 @@ use tracing::{error, info};
 
 use super::drain::{Drain, UnderWay};
 use crate::{
-    gateway::{Blame, Story},
+    gateway::{Blame, LookUp, Story},
     names::TraceId,
     telemetry::{InFlight, Metrics, Outcome, Served},
 };
@@ -107,6 +107,7 @@ impl Drop for Account {
             request.id = %story.request_id,
             instance.name = story.instance.as_ref().map(display),
             caller.subject = story.caller.as_ref().map(display),
+            token.look_up = story.look_up.map(LookUp::as_str),
             mcp.revision = story.revision,
             mcp.method = story.method,
             tool.name = story.tool,

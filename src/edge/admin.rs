@@ -26,8 +26,8 @@ use super::{
     write::{self, Manner},
 };
 use crate::{
-    gateway::{Reply, Story},
-    names::{InstanceName, TraceId},
+    gateway::{Readiness, Reply, Story},
+    names::TraceId,
     telemetry::Metrics,
 };
 
@@ -38,8 +38,6 @@ const READY_FOR: Duration = Duration::from_secs(2);
 /// How long all instances may take to answer it. Clearly more than the 3 s of a
 /// ping (`upstream/link.rs`): else one Odoo that hangs makes the others late too.
 const READY_WITHIN: Duration = Duration::from_secs(5);
-
-type Readiness = Vec<(InstanceName, Result<(), String>)>;
 
 /// The operators' listener.
 pub(super) struct Admin<H> {
@@ -95,28 +93,24 @@ impl<H: Host> Admin<H> {
         let draining = self.drain.leaving();
         // Leaving needs no second opinion.
         let known = if draining {
-            Some(Vec::new())
+            Some(Readiness::default())
         } else {
             self.readiness().await
         };
         let late = known.is_none();
-        let instances = known.unwrap_or_default();
+        let Readiness {
+            instances,
+            providers,
+        } = known.unwrap_or_default();
+        // A provider that is away does not count: who was let in is served on,
+        // and another replica would find it away too.
         let ready = !draining && instances.iter().any(|(_, answers)| answers.is_ok());
-        let told: Map<String, Value> = instances
-            .into_iter()
-            .map(|(name, answers)| {
-                let told = match answers {
-                    Ok(()) => json!({ "answers": true }),
-                    Err(why) => json!({ "answers": false, "why": why }),
-                };
-                (name.to_string(), told)
-            })
-            .collect();
         let told = json!({
             "ready": ready,
             "draining": draining,
             "late": late,
-            "instances": told,
+            "instances": told(instances),
+            "providers": told(providers),
         });
         let status = if ready {
             StatusCode::OK
@@ -136,7 +130,7 @@ impl<H: Host> Admin<H> {
             {
                 return readiness.clone();
             }
-            let readiness = self.gateway.load_full().ready_instances().await;
+            let readiness = self.gateway.load_full().ready().await;
             *known = Some((Instant::now(), readiness.clone()));
             readiness
         };
@@ -180,6 +174,17 @@ impl<H: Host> HttpServerApp for Admin<H> {
         }
         write::keep(session, &self.bounds).await
     }
+}
+
+fn told<N: ToString>(all: Vec<(N, Result<(), String>)>) -> Map<String, Value> {
+    let told = all.into_iter().map(|(name, answers)| {
+        let told = match answers {
+            Ok(()) => json!({ "answers": true }),
+            Err(why) => json!({ "answers": false, "why": why }),
+        };
+        (name.to_string(), told)
+    });
+    told.collect()
 }
 
 fn text(body: Bytes, kind: &'static str) -> Reply {

@@ -5,7 +5,7 @@ use std::future::Future;
 use bytes::Bytes;
 
 use crate::{
-    gateway::{Gateway, Guest, Head, Notices, Reply, Story},
+    gateway::{Gateway, Guest, Head, Notices, Readiness, Reply, Story},
     names::InstanceName,
 };
 
@@ -37,9 +37,7 @@ pub(super) trait Host: Send + Sync + 'static {
     fn local_guest(&self, instance: &InstanceName) -> Option<Self::Guest>;
 
     /// See [`Gateway::readiness`].
-    fn ready_instances(
-        &self,
-    ) -> impl Future<Output = Vec<(InstanceName, Result<(), String>)>> + Send;
+    fn ready(&self) -> impl Future<Output = Readiness> + Send;
 
     /// What the edge must know of a guest.
     fn terms(guest: &Self::Guest) -> Terms;
@@ -81,9 +79,7 @@ impl Host for Gateway {
         Self::local(self, instance)
     }
 
-    fn ready_instances(
-        &self,
-    ) -> impl Future<Output = Vec<(InstanceName, Result<(), String>)>> + Send {
+    fn ready(&self) -> impl Future<Output = Readiness> + Send {
         Self::readiness(self)
     }
 

@@ -305,7 +305,7 @@ impl Door {
 impl Admission {
     /// The provider to ask about a token: the one that it names, or the first
     /// that can say something of a token that names none.
-    fn provider_for(&self, bearer: Bearer<'_>) -> Option<&Arc<Provider>> {
+    pub(super) fn provider_for(&self, bearer: Bearer<'_>) -> Option<&Arc<Provider>> {
         let named = || {
             self.providers
                 .iter()
@@ -314,7 +314,7 @@ impl Admission {
         let asked = || self.providers.iter().find(|one| one.takes_opaque());
         match self.providers.as_slice() {
             [only] => Some(only),
-            several => named().or_else(asked).or(several.first()),
+            several => named().or_else(asked).or_else(|| several.first()),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Whether the keys to Odoo are good, for the administrator.
 
-use super::Gateway;
+use super::{Endpoint, Gateway, door};
 use crate::{
     access::{Access, Instance, Tally},
-    identity::Caller,
-    names::{CredentialName, InstanceName},
+    identity::{Bearer, Caller, Finding, Now, Principal, Provider},
+    names::{CredentialName, InstanceName, ProviderName, RoleName},
     odoo::RecordId,
 };
 
@@ -31,6 +31,115 @@ impl Gateway {
             .map(|instance| self.examine_one(instance));
         let examined = futures_util::future::join_all(asked).await;
         examined.into_iter().flatten().collect()
+    }
+
+    /// Asks every identity provider whether it does what we need of it.
+    pub async fn examine_providers(&self) -> Vec<(ProviderName, Vec<Finding>)> {
+        let now = Now::read();
+        let asked = self.providers().into_iter().map(|provider| async move {
+            let mut findings = provider.examine(now).await;
+            if let Some(desk) = &self.facade {
+                findings.extend(desk.examine(&provider, now).await);
+            }
+            (provider.name().clone(), findings)
+        });
+        futures_util::future::join_all(asked).await
+    }
+
+    /// What a token would open, by instance.
+    pub async fn examine_token(&self, token: &str) -> Vec<(InstanceName, Vec<Finding>)> {
+        let mut told = Vec::new();
+        for endpoint in self.routes.endpoints() {
+            let findings = self.examine_token_at(endpoint, token).await;
+            told.push((endpoint.instance.name().clone(), findings));
+        }
+        told
+    }
+
+    async fn examine_token_at(&self, endpoint: &Endpoint, token: &str) -> Vec<Finding> {
+        let instance = endpoint.instance.name();
+        let bearer = match Bearer::parse(token) {
+            Ok(bearer) => bearer,
+            Err(error) => {
+                let remedy = "paste one token and nothing else";
+                return vec![Finding::bad(error.to_string(), remedy)];
+            }
+        };
+        let Some(provider) = endpoint.admission.provider_for(bearer) else {
+            return vec![Finding::bad(
+                "no identity provider vouches for this instance",
+                "name one in `providers`",
+            )];
+        };
+        let principal = match provider.examine_token(bearer, Now::read()).await {
+            Ok(principal) => principal,
+            Err(finding) => return vec![finding],
+        };
+        let mut findings = vec![Finding::good(described(&principal, provider))];
+        let audiences: Vec<&str> = endpoint
+            .admission
+            .audiences
+            .iter()
+            .map(String::as_str)
+            .collect();
+        if !principal.is_for(&endpoint.admission.audiences) {
+            findings.push(Finding::bad(
+                format!(
+                    "it is meant for `{}`, and this instance is `{}`",
+                    principal.audiences.join("`, `"),
+                    audiences.join("`, `")
+                ),
+                "have the client ask for the right audience (`challenge_scopes`, RFC 8707 `resource`), or set `audiences` of the instance",
+            ));
+            return findings;
+        }
+        let granted = self
+            .door
+            .grants
+            .of_principal(&principal, provider.name(), instance);
+        let roles: Vec<&str> = granted.roles.iter().map(RoleName::as_str).collect();
+        if self.policy.admit(&granted.roles, instance).is_err() {
+            findings.push(Finding::bad(
+                format!(
+                    "no grant gives it a role that opens this instance (roles it has there: {})",
+                    if roles.is_empty() { "none".to_owned() } else { roles.join(", ") }
+                ),
+                "give the person the role at the provider, or add `[[grants]]` that fits what the token says",
+            ));
+            return findings;
+        }
+        findings.push(Finding::good(format!(
+            "it is let in with the roles {}",
+            roles.join(", ")
+        )));
+        for line in self.policy.summary(&granted.roles, instance) {
+            findings.push(Finding::good(line));
+        }
+        let caller = Caller {
+            issuer: provider.issuer().to_owned(),
+            kind: principal.kind,
+            subject: principal.subject.clone(),
+            roles: granted.roles,
+            credential: None,
+        };
+        findings.push(
+            match door::acting(caller, &granted.credentials, &self.policy, instance) {
+                Ok(caller) => Finding::good(caller.credential.map_or_else(
+                    || "its calls act as the Odoo user of the service key".to_owned(),
+                    |name| format!("its calls act as the Odoo user of the credential `{name}`"),
+                )),
+                Err(ambiguous) => Finding::bad(
+                    format!(
+                        "its {} name the credentials `{}` and `{}`",
+                        ambiguous.rank.as_str(),
+                        ambiguous.one,
+                        ambiguous.other
+                    ),
+                    "let one grant say which, for grants win over roles",
+                ),
+            },
+        );
+        findings
     }
 
     async fn examine_one(&self, instance: &Instance) -> Vec<Examined> {
@@ -86,4 +195,24 @@ fn told(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
+}
+
+/// Who a token speaks of, in one line.
+fn described(principal: &Principal, provider: &Provider) -> String {
+    let list = |all: Vec<&str>| {
+        if all.is_empty() {
+            "none".to_owned()
+        } else {
+            all.join(" ")
+        }
+    };
+    format!(
+        "the token is good: {} `{}` of `{}`, client `{}`, scopes {}, roles or groups {}",
+        principal.kind.as_str(),
+        principal.subject,
+        provider.name(),
+        principal.client_id.as_deref().unwrap_or("-"),
+        list(principal.scopes.iter().map(|scope| &**scope).collect()),
+        list(principal.roles.keys().map(|role| &**role).collect()),
+    )
 }

@@ -13,8 +13,8 @@ use tracing::warn;
 use super::{Head, Refusal, Reply, routes::plain_host};
 use crate::{
     identity::{
-        AUTHORIZATION_SERVER, Facade, Metadata, Now, ProtectedResource, Provider, REGISTER,
-        Unavailable,
+        AUTHORIZATION_SERVER, Facade, Finding, Metadata, Now, ProtectedResource, Provider,
+        REGISTER, Unavailable,
     },
     limits::PerAddress,
 };
@@ -80,6 +80,29 @@ impl FacadeDesk {
                 Ok(None)
             }
         }
+    }
+
+    /// Whether clients see the facade, for the administrator.
+    pub(super) async fn examine(&self, provider: &Provider, now: Now) -> Vec<Finding> {
+        if provider.name() != self.provider.name() {
+            return Vec::new();
+        }
+        let Ok(metadata) = self.provider.metadata(now).await else {
+            return Vec::new();
+        };
+        vec![match self.facade.metadata(&metadata) {
+            Ok(_) => Finding::doubtful(
+                format!(
+                    "clients are sent to the facade at `{}`, as far as its metadata tell",
+                    self.facade.issuer
+                ),
+                "log in once and look whether `iss` comes back with the code: then clients refuse it, and the facade must be removed",
+            ),
+            Err(why) => Finding::bad(
+                format!("the facade is off: {why}"),
+                "remove `[facade]`, and paste a client id or have clients register at the provider",
+            ),
+        }]
     }
 
     /// Answers a registration.

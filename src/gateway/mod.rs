@@ -41,9 +41,11 @@ use self::{
 };
 use crate::{
     access::{Instance, UnknownCredential},
-    identity::{Bearer, Caller, MAX_REGISTRATION_BYTES, Now, Objection, ProtectedResource},
+    identity::{
+        Bearer, Caller, MAX_REGISTRATION_BYTES, Now, Objection, ProtectedResource, Provider,
+    },
     mcp::{McpHeaders, Transport},
-    names::{InstanceName, RoleName},
+    names::{InstanceName, ProviderName, RoleName},
     odoo::Effect,
     policy::Policy,
 };
@@ -94,6 +96,15 @@ struct Visitor {
     token: Option<Token>,
     /// Under which of its names the instance was called, for challenges.
     resource: Option<ProtectedResource>,
+}
+
+/// Who there is to ask, and who answers.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness {
+    /// The instances, or why one does not answer.
+    pub instances: Vec<(InstanceName, Result<(), String>)>,
+    /// The identity providers, as far as that is known.
+    pub providers: Vec<(ProviderName, Result<(), String>)>,
 }
 
 /// Where the JSON-RPC notifications of one call go while it runs: each is one
@@ -349,13 +360,39 @@ impl Gateway {
             }
     }
 
-    /// Which instances there are and which of them answer, for `/readyz`.
-    pub async fn readiness(&self) -> Vec<(InstanceName, Result<(), String>)> {
+    /// Who there is to ask and who answers, for `/readyz`.
+    pub async fn readiness(&self) -> Readiness {
         let pings = self.routes.instances().map(|instance| async {
             let answer = instance.ping().await.map_err(|error| error.to_string());
             (instance.name().clone(), answer)
         });
-        futures_util::future::join_all(pings).await
+        let now = Now::read();
+        let asked = self
+            .providers()
+            .into_iter()
+            .map(|provider| async move { (provider.name().clone(), provider.state(now).await) });
+        let (instances, providers) = futures_util::future::join(
+            futures_util::future::join_all(pings),
+            futures_util::future::join_all(asked),
+        )
+        .await;
+        Readiness {
+            instances,
+            providers,
+        }
+    }
+
+    /// The identity providers of all instances, each once.
+    fn providers(&self) -> Vec<Arc<Provider>> {
+        let mut found: Vec<Arc<Provider>> = Vec::new();
+        for endpoint in self.routes.endpoints() {
+            for provider in &endpoint.admission.providers {
+                if !found.iter().any(|known| known.name() == provider.name()) {
+                    found.push(Arc::clone(provider));
+                }
+            }
+        }
+        found
     }
 }
 

@@ -127,7 +127,7 @@ impl Refusal {
             Self::TokenInQuery(_) => (Exit::Http(S::BAD_REQUEST), Blame::Client, "token_in_query"),
             Self::Unauthenticated(Unauthenticated::NoBearer(no_bearer), _) => {
                 let status = match no_bearer {
-                    NoBearer::Missing => S::UNAUTHORIZED,
+                    NoBearer::Missing | NoBearer::OtherScheme => S::UNAUTHORIZED,
                     // RFC 6750 section 3.1, `invalid_request`.
                     NoBearer::Malformed | NoBearer::Several | NoBearer::TooLong => S::BAD_REQUEST,
                 };
@@ -245,7 +245,9 @@ impl Refusal {
             Unauthenticated::Unavailable(unavailable) => {
                 return Self::Unavailable(unavailable.clone());
             }
-            Unauthenticated::NoBearer(NoBearer::Missing) => Objection::NoToken,
+            Unauthenticated::NoBearer(NoBearer::Missing | NoBearer::OtherScheme) => {
+                Objection::NoToken
+            }
             Unauthenticated::NoBearer(_) => Objection::InvalidRequest,
             Unauthenticated::NotAccepted(_) | Unauthenticated::Unproved(_) => {
                 Objection::InvalidToken
@@ -371,12 +373,13 @@ mod tests {
                 let reply = refusal.reply(Some(&RequestId::Number(1)), &mut story);
                 let blame = story.blame.map_or("", super::Blame::as_str);
                 let body = String::from_utf8_lossy(&reply.body).trim().to_owned();
-                let fields: String = reply
+                let fields: Vec<String> = reply
                     .headers
                     .iter()
                     .filter(|(name, _)| name != "content-type")
                     .map(|(name, value)| format!(" [{name}: {}]", value.to_str().unwrap()))
                     .collect();
+                let fields = fields.concat();
                 format!(
                     "{} {blame} {}: {body}{fields}",
                     reply.status.as_u16(),

@@ -25,6 +25,9 @@ pub enum NoBearer {
     /// There is no `Authorization` header.
     #[error("an `Authorization: Bearer` header is needed")]
     Missing,
+    /// The header proves something in another way (`Basic`, `DPoP`).
+    #[error("an `Authorization: Bearer` header is needed")]
+    OtherScheme,
     /// There are several, and each hop may believe another one.
     #[error("there must be only one `Authorization` header")]
     Several,
@@ -52,10 +55,21 @@ impl<'a> Bearer<'a> {
             .map_err(|_beyond_ascii| NoBearer::Malformed)?;
         let (scheme, token) = value.split_once(' ').ok_or(NoBearer::Malformed)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(NoBearer::Malformed);
+            return Err(if scheme.is_empty() {
+                NoBearer::Malformed
+            } else {
+                NoBearer::OtherScheme
+            });
         }
         // RFC 9110 section 11.4: one or more spaces before the token.
-        let token = token.trim_matches(' ');
+        Self::parse(token.trim_matches(' '))
+    }
+
+    /// Takes a text for a token, if it can be one.
+    ///
+    /// # Errors
+    /// [`NoBearer::TooLong`] and [`NoBearer::Malformed`].
+    pub fn parse(token: &'a str) -> Result<Self, NoBearer> {
         if token.len() > MAX_BYTES {
             return Err(NoBearer::TooLong);
         }
@@ -133,9 +147,7 @@ mod tests {
             "",
             "Bearer",
             "Bearer ",
-            "Basic abc",
             "abc",
-            "Bearerabc",
             "Bearer a b",
             "Bearer a,b",
             "Bearer =",
@@ -147,6 +159,14 @@ mod tests {
         ] {
             assert_eq!(find(&[header]), Err(NoBearer::Malformed), "{header}");
         }
+        for header in ["Basic abc", "DPoP abc", "Bearer\u{2003}x y"] {
+            let told = find(&[header]);
+            assert!(
+                matches!(told, Err(NoBearer::OtherScheme | NoBearer::Malformed)),
+                "{header}"
+            );
+        }
+        assert_eq!(find(&["Basic abc"]), Err(NoBearer::OtherScheme));
         assert_eq!(find(&[]), Err(NoBearer::Missing));
     }
 

@@ -16,7 +16,7 @@ use super::outbound::{Outbound, Unreachable};
 const MAX_BYTES: usize = 256 << 10;
 /// How long metadata is believed; after that it is asked for again, and what
 /// was known holds until there is an answer.
-const FRESH: Duration = Duration::from_secs(3600);
+const FRESH: Duration = Duration::from_hours(1);
 /// After a failure it is asked again no sooner: first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);

@@ -208,15 +208,15 @@ mod tests {
             (|grant| grant.provider_role = Some("admin".into()), false),
             (
                 |grant| {
-                    (grant.provider_role, grant.organization) =
-                        (Some("writer".into()), Some("acme".into()))
+                    grant.provider_role = Some("writer".into());
+                    grant.organization = Some("acme".into());
                 },
                 true,
             ),
             (
                 |grant| {
-                    (grant.provider_role, grant.organization) =
-                        (Some("writer".into()), Some("beta".into()))
+                    grant.provider_role = Some("writer".into());
+                    grant.organization = Some("beta".into());
                 },
                 false,
             ),

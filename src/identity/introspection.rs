@@ -90,6 +90,15 @@ impl ClientAuth {
         }
     }
 
+    /// The name of this way, as metadata have it (RFC 8414).
+    pub fn method(&self) -> &'static str {
+        match self {
+            Self::Basic { .. } => "client_secret_basic",
+            Self::Post { .. } => "client_secret_post",
+            Self::PrivateKey { .. } => "private_key_jwt",
+        }
+    }
+
     fn header(&self) -> Result<Option<HeaderValue>, Unavailable> {
         let Self::Basic {
             client_id,

@@ -17,7 +17,7 @@ const GOOD_BYTES: u64 = 32 << 20;
 /// How many refused tokens are remembered.
 const REFUSED: u64 = 4_096;
 /// How long it is remembered that a token was good once, for the reserved lane.
-const WAS_GOOD: Duration = Duration::from_secs(15 * 60);
+const WAS_GOOD: Duration = Duration::from_mins(15);
 
 /// What stands for a token: a hash under a key that only this process has. The
 /// token itself is not kept, and neither a core dump nor a log tells it.
@@ -80,7 +80,7 @@ impl Memory {
                 .build(),
             refused: Cache::builder()
                 .max_capacity(REFUSED)
-                .time_to_live(Duration::from_secs(60))
+                .time_to_live(Duration::from_mins(1))
                 .build(),
         })
     }
@@ -184,7 +184,7 @@ mod tests {
 
     fn memory() -> Memory {
         Memory::new(Trust {
-            good: Duration::from_secs(60),
+            good: Duration::from_mins(1),
             refused: Duration::from_secs(5),
             in_trouble: Duration::from_secs(30),
         })

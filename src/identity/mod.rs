@@ -12,6 +12,7 @@ mod claims;
 mod client_assertion;
 mod credential;
 mod discovery;
+mod examination;
 mod facade;
 mod grant;
 mod introspection;
@@ -36,6 +37,7 @@ pub use claims::NotAccepted;
 pub use client_assertion::{ClientKey, UnusableKey};
 pub use credential::{Ambiguous, Rank, choose_credential};
 pub use discovery::{Metadata, Undiscovered};
+pub use examination::{Finding, Verdict};
 pub use facade::{
     AUTHORIZATION_SERVER, Facade, MAX_REGISTRATION_BYTES, NoFacade, REGISTER, RegistrationRefused,
 };

@@ -118,6 +118,19 @@ impl Outbound {
         Ok(url)
     }
 
+    /// Whether the issuer's host is in the public internet; none if it has no
+    /// address.
+    pub(super) async fn is_public(&self) -> Option<bool> {
+        if let Some(address) = literal(&self.issuer) {
+            return Some(is_public(address));
+        }
+        let host = self.issuer.host_str()?;
+        let mut found = tokio::net::lookup_host((host, 0)).await.ok()?;
+        found
+            .next()
+            .map(|address| is_public(address.ip().to_canonical()))
+    }
+
     /// Fetches a document.
     pub(super) async fn get(&self, url: &Url, limit: usize) -> Result<Answer, Unreachable> {
         self.send(url, Method::GET, &[], None, "application/json", limit)

@@ -30,6 +30,9 @@ use super::{
 };
 use crate::names::ProviderName;
 
+/// Where every Zitadel is asked about tokens.
+const OF_ZITADEL: &str = "/oauth/v2/introspect";
+
 /// The longest set of keys that is read, in bytes.
 const MAX_KEYS_BYTES: usize = 256 << 10;
 
@@ -52,6 +55,9 @@ pub struct ProviderSettings {
     pub name: ProviderName,
     /// Its own name, compared byte for byte.
     pub issuer: Arc<str>,
+    /// Whether it is a Zitadel: there an audience proves nothing, and grants
+    /// ask for roles.
+    pub zitadel: bool,
     /// How tokens are proved to be good.
     pub validation: Validation,
     /// How we prove who we are; none only where nobody is asked.
@@ -136,6 +142,8 @@ pub struct Provider {
     breaker: Breaker,
     lanes: Lanes,
     flights: Mutex<HashMap<TokenKey, Flight>>,
+    /// How the last question ended, if badly.
+    trouble: Mutex<Option<Trouble>>,
 }
 
 /// Why a token does not let in.
@@ -241,6 +249,7 @@ impl Provider {
             breaker: Breaker::default(),
             lanes: Lanes::new(settings.max_in_flight, settings.max_wait),
             flights: Mutex::default(),
+            trouble: Mutex::default(),
             settings,
         })
     }
@@ -473,6 +482,10 @@ impl Provider {
             .leave(now.steady)
             .map_err(|Resting(rest)| Trouble::Resting.after(rest.as_secs().clamp(1, 5)))?;
         let told = self.introspect(token, now).await;
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = told
+            .as_ref()
+            .err()
+            .map(|unavailable| unavailable.why.clone());
         match &told {
             Ok(_) => leave.answered(),
             Err(unavailable) => {
@@ -555,6 +568,20 @@ impl Provider {
         self.endpoint("introspection_endpoint", told, "introspection_url")
     }
 
+    /// The provider's metadata, asked for where it is not known.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn metadata(&self, now: Now) -> Result<Arc<Metadata>, Unavailable> {
+        let metadata = self.discovery.metadata(&self.outbound, now.steady).await?;
+        let endpoint = metadata.introspection_endpoint.as_deref();
+        if endpoint.is_some_and(|url| url.ends_with(OF_ZITADEL)) && !self.settings.zitadel {
+            let why = "the provider is a Zitadel, where every user can get a token for every project; set its `kind = \"zitadel\"` and `project`, and grant by `provider_role`";
+            return Err(Trouble::Misconfigured(why.into()).after(5));
+        }
+        Ok(metadata)
+    }
+
     async fn jwks_endpoint(&self, now: Now) -> Result<Url, Unavailable> {
         if let Some(url) = configured(self.settings.jwks_url.as_deref()) {
             return Ok(url);
@@ -574,18 +601,62 @@ impl Provider {
             .endpoint(name, told)
             .map_err(|error| wrong(format!("the provider's metadata: {error}; or set `{key}`")))
     }
+}
 
-    /// The provider's metadata, asked for where it is not known.
-    ///
-    /// # Errors
-    /// [`Unavailable`].
-    pub async fn metadata(&self, now: Now) -> Result<Arc<Metadata>, Unavailable> {
-        Ok(self.discovery.metadata(&self.outbound, now.steady).await?)
+/// What only an examination asks.
+impl Provider {
+    pub(super) async fn keys_known(self: &Arc<Self>, now: Now) -> Result<(), Unavailable> {
+        let provider = Arc::clone(self);
+        let fetch = move || async move { provider.fetch_keys(now).await };
+        let keys = self.keys.keys(fetch, now.steady).await;
+        keys.map(|_| ()).map_err(|why| no_keys(&why))
     }
 
-    /// The provider's metadata as far as it is known.
-    pub fn known_metadata(&self) -> Option<Arc<Metadata>> {
-        self.discovery.known()
+    /// Asks about a text, past the memory.
+    pub(super) async fn look_up_once(
+        self: &Arc<Self>,
+        token: &str,
+        now: Now,
+    ) -> Result<(), Unproven> {
+        let claims = self.ask(token, now).await?;
+        let claims = claims.ok_or(NotAccepted::Inactive)?;
+        self.terms
+            .accept(&claims, Origin::Introspection, now.wall)?;
+        Ok(())
+    }
+
+    pub(super) fn uses_keys(&self) -> bool {
+        self.settings.validation != Validation::Introspection || self.settings.signed_introspection
+    }
+
+    pub(super) fn wants_at_jwt(&self) -> bool {
+        self.settings.require_at_jwt
+    }
+
+    pub(super) fn audiences(&self) -> &[String] {
+        &self.settings.audiences
+    }
+
+    pub(super) fn auth_method(&self) -> Option<&'static str> {
+        self.settings.auth.as_deref().map(ClientAuth::method)
+    }
+
+    /// Whether its own host is in the public internet; none if it has no
+    /// address.
+    pub(super) async fn is_public(&self) -> Option<bool> {
+        self.outbound.is_public().await
+    }
+
+    /// Whether it can be asked, as far as that is known, for `/readyz`.
+    pub async fn state(&self, now: Now) -> Result<(), String> {
+        if self.settings.introspection_url.is_none() || self.settings.jwks_url.is_none() {
+            let known = self.metadata(now).await;
+            known.map_err(|unavailable| unavailable.why.to_string())?;
+        }
+        match &*self.trouble.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(trouble) => Err(trouble.to_string()),
+            None => Ok(()),
+        }
     }
 }
 

@@ -20,7 +20,7 @@ impl Allowance {
     /// `per_minute` in the long run, `burst` at once. Of neither less than 1.
     pub fn per_minute(per_minute: u32, burst: u32) -> Self {
         Self {
-            interval: Duration::from_secs(60) / per_minute.max(1),
+            interval: Duration::from_mins(1) / per_minute.max(1),
             burst: burst.max(1),
         }
     }
@@ -34,8 +34,8 @@ impl Allowance {
             .0
             .map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
         let most = self.interval * (self.burst - 1);
-        if owed > most {
-            return Err(owed - most);
+        if let Some(wait) = owed.checked_sub(most).filter(|wait| !wait.is_zero()) {
+            return Err(wait);
         }
         spent.0 = Some(now + owed + self.interval);
         Ok(())
@@ -78,7 +78,7 @@ mod tests {
         let (allowance, now) = (Allowance::per_minute(60, 2), Instant::now());
         let mut spent = Spent::default();
         assert_eq!(allowance.spend(&mut spent, now), Ok(()));
-        let later = now + Duration::from_secs(3600);
+        let later = now + Duration::from_hours(1);
         assert_eq!(allowance.spend(&mut spent, later), Ok(()));
         assert_eq!(allowance.spend(&mut spent, later), Ok(()));
         assert!(allowance.spend(&mut spent, later).is_err());

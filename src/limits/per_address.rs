@@ -96,8 +96,8 @@ mod tests {
 
     use super::{Allowance, PerAddress};
 
-    fn address(text: &str) -> Option<IpAddr> {
-        Some(text.parse().unwrap())
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
     }
 
     #[test]
@@ -105,21 +105,29 @@ mod tests {
         let allowances = PerAddress::new(Allowance::per_minute(1, 2));
         let now = Instant::now();
         for _ in 0..2 {
-            assert!(allowances.reserve(address("192.0.2.1"), now).is_ok());
+            assert!(allowances.reserve(Some(address("192.0.2.1")), now).is_ok());
         }
-        assert!(allowances.reserve(address("192.0.2.1"), now).is_err());
+        assert!(allowances.reserve(Some(address("192.0.2.1")), now).is_err());
         assert!(
             allowances
-                .reserve(address("::ffff:192.0.2.1"), now)
+                .reserve(Some(address("::ffff:192.0.2.1")), now)
                 .is_err()
         );
-        assert!(allowances.reserve(address("192.0.2.2"), now).is_ok());
+        assert!(allowances.reserve(Some(address("192.0.2.2")), now).is_ok());
         for host in 1..=2 {
             let one = address(&format!("2001:db8::{host}"));
-            assert!(allowances.reserve(one, now).is_ok());
+            assert!(allowances.reserve(Some(one), now).is_ok());
         }
-        assert!(allowances.reserve(address("2001:db8::3"), now).is_err());
-        assert!(allowances.reserve(address("2001:db8:0:1::3"), now).is_ok());
+        assert!(
+            allowances
+                .reserve(Some(address("2001:db8::3")), now)
+                .is_err()
+        );
+        assert!(
+            allowances
+                .reserve(Some(address("2001:db8:0:1::3")), now)
+                .is_ok()
+        );
     }
 
     #[test]
@@ -128,13 +136,13 @@ mod tests {
         let now = Instant::now();
         for _ in 0..100 {
             allowances
-                .reserve(address("192.0.2.1"), now)
+                .reserve(Some(address("192.0.2.1")), now)
                 .unwrap()
                 .give_back();
         }
-        let spent = allowances.reserve(address("192.0.2.1"), now).unwrap();
-        assert!(allowances.reserve(address("192.0.2.1"), now).is_err());
+        let spent = allowances.reserve(Some(address("192.0.2.1")), now).unwrap();
+        assert!(allowances.reserve(Some(address("192.0.2.1")), now).is_err());
         drop(spent);
-        assert!(allowances.reserve(address("192.0.2.1"), now).is_err());
+        assert!(allowances.reserve(Some(address("192.0.2.1")), now).is_err());
     }
 }

@@ -125,6 +125,18 @@ impl Policy {
         }
     }
 
+    /// What the roles open in an instance, one line a rule, for the
+    /// administrator.
+    pub fn summary(&self, roles: &[RoleName], instance: &InstanceName) -> Vec<String> {
+        self.rules(roles, instance)
+            .map(|rule| {
+                let models: Vec<String> = rule.models.iter().map(ToString::to_string).collect();
+                let effects: Vec<&str> = rule.operations.iter().map(|one| one.as_str()).collect();
+                format!("it may {} {}", effects.join(", "), models.join(", "))
+            })
+            .collect()
+    }
+
     /// Whether these roles would allow what was forbidden.
     pub fn would_allow(
         &self,

@@ -13,7 +13,7 @@ use crate::gateway::Story;
 /// All metrics of one process (or of one edge, in tests).
 ///
 /// Every label comes from a closed set: configured instances, our tools, the
-/// protocol revisions we speak, [`Outcome`] and [`crate::gateway::Blame`].
+/// protocol revisions we speak, [`Outcome`], [`crate::gateway::Blame`] and [`crate::gateway::LookUp`].
 pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
@@ -23,6 +23,7 @@ pub struct Metrics {
     odoo_calls: Family<WorkLabels, Counter>,
     answer_size: Family<WorkLabels, Histogram, fn() -> Histogram>,
     refusals: Family<RefusalLabels, Counter>,
+    look_ups: Family<LookUpLabels, Counter>,
     in_flight: Gauge,
     connections: Gauge,
     accepted: Counter,
@@ -83,6 +84,12 @@ struct RefusalLabels {
     blame: &'static str,
 }
 
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct LookUpLabels {
+    instance: String,
+    outcome: &'static str,
+}
+
 /// The label of what does not apply.
 const NONE: &str = "none";
 
@@ -98,6 +105,7 @@ impl Metrics {
             odoo_calls: Family::default(),
             answer_size: Family::new_with_constructor(sizes),
             refusals: Family::default(),
+            look_ups: Family::default(),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
             accepted: Counter::default(),
@@ -139,6 +147,11 @@ impl Metrics {
             "refusals",
             "Refused requests by reason",
             metrics.refusals.clone(),
+        );
+        registry.register(
+            "token_lookups",
+            "Tokens of identity providers by what became of them",
+            metrics.look_ups.clone(),
         );
         registry.register(
             "requests_in_flight",
@@ -193,6 +206,14 @@ impl Metrics {
         if let Some(refusal) = story.refusal {
             self.refusals
                 .get_or_create(&RefusalLabels { refusal, blame })
+                .inc();
+        }
+        if let Some(look_up) = story.look_up {
+            self.look_ups
+                .get_or_create(&LookUpLabels {
+                    instance: work.instance.clone(),
+                    outcome: look_up.as_str(),
+                })
                 .inc();
         }
         let own = served.duration.saturating_sub(story.odoo_time);

@@ -508,7 +508,7 @@ fn a_credential_that_nobody_uses_and_a_key_that_would_be_refused_are_doubtful() 
         .collect();
     insta::assert_snapshot!(told.join("\n").replace(&both, "BOTH"), @r"
     keys.file: the key `BOTH` is refused in `production`, for its roles name both `admin` and `sales` as credential (make a key for each, or let its roles name one credential)
-    instances.production.credentials.idle: no role that opens this instance names this credential, so no call uses it (set `roles.ROLE.credential` to `idle`)
+    instances.production.credentials.idle: no role that opens this instance and no grant names this credential, so no call uses it (set `credential` of a role or grant to `idle`)
     ");
 }
 

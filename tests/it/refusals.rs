@@ -252,10 +252,10 @@ fn the_table_of_bad_requests() {
     a good one: 200
     GET: 405
     DELETE: 405
-    a foreign page: 403
-    a page without a name: 403
+    a foreign page: 403 -32600
+    a page without a name: 403 -32600
     a page on this machine: 200
-    a foreign host: 403
+    a foreign host: 421
     a preflight: 204
     no content type: 415
     text: 415
@@ -275,7 +275,7 @@ fn the_table_of_bad_requests() {
     2026-07-28: 200
     2026-07-28 without its metadata: 400 -32602
     a wrong token: 401
-    two tokens: 401
+    two tokens: 400
     a password: 401
     ");
     assert!(

@@ -64,21 +64,17 @@ impl Check<'_> {
                 "a key of ours and a token of a provider are never the same caller, so nobody meets these conditions",
                 Some("make two grants of it"),
             ),
-            Some(id) => {
-                if KeyId::try_from(id.as_str()).is_err() {
-                    self.wrong(
-                        path!["grants", index, "api_key"],
-                        "this is not the id of a key",
-                        Some("`gatepost key list` shows the ids; the key itself is not to stand here"),
-                    );
-                }
-            }
+            Some(id) if KeyId::try_from(id.as_str()).is_err() => self.wrong(
+                path!["grants", index, "api_key"],
+                "this is not the id of a key",
+                Some("`gatepost key list` shows the ids; the key itself is not to stand here"),
+            ),
             None if !some => self.wrong(
                 path!["grants", index],
                 "this grant has no condition that tells people apart, so that everybody with any account would meet it",
                 Some("add `provider_role`, `scope`, `subject`, `client_id` or `api_key`"),
             ),
-            None => {}
+            Some(_) | None => {}
         }
         if grant.organization.is_some() && grant.provider_role.is_none() {
             self.wrong(

@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     config,
-    gateway::{Head, Notices, Reply, Story},
+    gateway::{Head, Notices, Readiness, Reply, Story},
     names::InstanceName,
     telemetry::Metrics,
 };
@@ -157,10 +157,13 @@ impl Host for Actor {
         })
     }
 
-    async fn ready_instances(&self) -> Vec<(InstanceName, Result<(), String>)> {
+    async fn ready(&self) -> Readiness {
         drop(self.signs.send(Sign::Began("readiness".to_owned())));
         tokio::time::sleep(self.ready_after).await;
-        self.ready.clone()
+        Readiness {
+            instances: self.ready.clone(),
+            providers: Vec::new(),
+        }
     }
 
     fn terms(visitor: &Visitor) -> Terms {
