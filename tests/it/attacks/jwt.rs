@@ -252,7 +252,7 @@ fn where_access_tokens_are_typed_like_id_tokens_those_are_told_by_what_they_hold
 // T-22
 #[test]
 fn new_keys_are_learned_with_one_question_and_old_ones_forgotten_with_it() {
-    let scene = scene();
+    let scene = Scene::provider(&format!("{SIGNED}\n{}", super::FRESH));
     let old = scene.jwt_with(&json!({}));
     scene.served(&old);
     assert_eq!(scene.idp.count(Endpoint::Jwks), 1);
