@@ -100,7 +100,12 @@ const PER_MINUTE: usize = 30;
 
 /// Presents random tokens from many connections, which take these addresses in
 /// turn, while a good user goes on.
-fn flood(provider: &str, addresses: usize, token: impl Fn() -> String + Sync) -> Scene {
+fn flood(
+    provider: &str,
+    tokens: usize,
+    addresses: usize,
+    token: impl Fn() -> String + Sync,
+) -> Scene {
     let limits = format!("failed_logins_per_minute = {PER_MINUTE}\nfailed_logins_burst = {BURST}");
     let scene = Scene::with(Words {
         provider,
@@ -134,7 +139,7 @@ fn flood(provider: &str, addresses: usize, token: impl Fn() -> String + Sync) ->
                     let mut told = (0, 0);
                     loop {
                         let number = next.fetch_add(1, Ordering::Relaxed);
-                        if number >= TOKENS {
+                        if number >= tokens {
                             return told;
                         }
                         agent.from = format!("198.51.100.{}", number % addresses);
@@ -173,7 +178,7 @@ fn opaque() -> String {
 // T-20
 #[test]
 fn ten_thousand_random_tokens_of_one_address_cost_no_more_questions_than_it_may_fail() {
-    let scene = flood("", 1, opaque);
+    let scene = flood("", TOKENS, 1, opaque);
     let asked = scene.idp.count(Endpoint::Introspection) - 1;
     // It does not last longer than a minute.
     assert!(asked <= BURST + PER_MINUTE, "{asked} questions");
@@ -183,15 +188,15 @@ fn ten_thousand_random_tokens_of_one_address_cost_no_more_questions_than_it_may_
 // T-20
 #[test]
 fn from_many_addresses_each_has_its_own_allowance() {
-    let scene = flood("", 256, opaque);
+    let scene = flood("", TOKENS, 256, opaque);
     let asked = scene.idp.count(Endpoint::Introspection) - 1;
     assert!(asked <= 256 * (BURST + PER_MINUTE), "{asked} questions");
 }
 
 // T-20
 #[test]
-fn ten_thousand_tokens_that_only_look_signed_are_asked_about_by_nobody() {
-    let scene = flood(SIGNED, 1, || {
+fn thousands_of_tokens_that_only_look_signed_are_asked_about_by_nobody() {
+    let scene = flood(SIGNED, TOKENS / 5, 1, || {
         format!("{}.{}.{}", "eyJhbGciOiJSUzI1NiJ9", random(16), random(32))
     });
     assert_eq!(scene.idp.count(Endpoint::Introspection), 0);
