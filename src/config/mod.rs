@@ -25,6 +25,8 @@ mod quote;
 mod reference;
 mod role;
 mod server;
+#[cfg(test)]
+mod snippets;
 mod sources;
 
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use super::{
-    Checked, Server, Sources,
+    Checked, Config, Limits, Provider, Server, Sources,
     form::{Form, Kind, schema, thousands},
     load,
 };
@@ -39,7 +39,7 @@ fn all_keys() -> Vec<(String, Option<(i128, i128)>)> {
 }
 
 /// Loads a text in the place of a shipped file, its secrets from fixtures.
-fn load_text(text: &str, variables: &[(&str, &str)]) -> Checked {
+pub(super) fn load_text(text: &str, variables: &[(&str, &str)]) -> Checked {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("gatepost.toml");
     std::fs::write(&file, text).unwrap();
@@ -98,42 +98,101 @@ fn the_example_shows_every_key() {
     }
 }
 
-#[test]
-fn what_the_example_comments_out_are_the_defaults() {
-    // Those without a default are shown with a value all the same.
-    const WITHOUT: [&str; 8] = [
+/// The example with everything in it that has a default: what is commented out
+/// is set. Those keys without one that cannot be set here stay as they are.
+fn spelled_out() -> String {
+    const WITHOUT: [&str; 13] = [
         "anonymous_role",
         "api_key",
         "api_key_file",
         "ca_file",
         "certificate_file",
+        "client_secret",
         "credential",
+        "introspection_url",
+        "jwks_url",
         "key_file",
-        "public_urls",
+        "key_id",
+        "project",
+        "web_url",
     ];
+    // Those that are there only when they are written.
+    const TABLES: [&str; 3] = ["[providers.company]", "[[grants]]", "[facade]"];
     let lines = EXAMPLE.lines().map(|line| {
         let Some(setting) = line.strip_prefix("# ") else {
             return line;
         };
         let key = setting.split(" = ").next().unwrap();
         let is_setting = setting.contains(" = ") && !key.contains(' ');
-        if is_setting && !WITHOUT.contains(&key) && key != "web_url" {
+        if TABLES.contains(&setting) || (is_setting && !WITHOUT.contains(&key)) {
             setting
         } else {
             line
         }
     });
-    let spelled_out: Vec<&str> = lines.collect();
-    let spelled_out = spelled_out.join("\n");
+    lines.collect::<Vec<&str>>().join("\n")
+}
+
+/// The least that has a provider, a grant and a facade.
+const LEAST: &str = r#"
+[instances.production]
+url = "http://odoo:8069"
+public_urls = ["https://mcp.example.com/production/mcp"]
+[instances.staging]
+url = "http://odoo:8069"
+providers = []
+[providers.company]
+issuer = "https://id.example.com"
+client_id = "gatepost"
+[roles.reader]
+[[grants]]
+roles = ["reader"]
+provider_role = "odoo_reader"
+[facade]
+issuer = "https://mcp.example.com"
+provider = "company"
+client_id = "odoo-assistants"
+redirect_uris = ["http://localhost/callback"]
+"#;
+
+/// Everything about a provider that has a default.
+fn of_provider(one: &Provider) -> String {
+    let seen = (
+        (one.kind, one.validation(), one.client_auth()),
+        (one.basic_encoding, one.signed_introspection),
+        (&one.algorithms, one.require_at_jwt(), one.role_claims()),
+        (&one.scope_claims, one.steps_up(), one.allow_no_exp),
+        (one.allow_missing_token_type, one.allow_pat),
+        (&one.endpoint_hosts, &one.private_networks),
+        (one.connect_timeout_ms, one.timeout_ms),
+        (one.max_in_flight, one.max_wait_ms, one.cache_ttl_s),
+        (one.negative_ttl_s, one.write_max_age_s),
+        (one.stale_if_error_s, one.clock_skew_s),
+    );
+    format!("{seen:?}")
+}
+
+#[test]
+fn what_the_example_comments_out_are_the_defaults() {
+    let spelled_out = spelled_out();
     assert!(spelled_out.contains("\nmax_connections = 10_000\n"));
-    let checked = load_text(&spelled_out, &SECRETS);
-    let config = checked.config;
+    let secret = (
+        "GATEPOST_PROVIDERS__COMPANY__CLIENT_SECRET_FILE",
+        "tests/fixtures/config/odoo.key",
+    );
+    let variables = [SECRETS[0], SECRETS[1], secret];
+    let config = load_text(&spelled_out, &variables).config;
+    let least = load_text(LEAST, &variables).config;
     assert_eq!(
         format!("{:?}", config.server),
         format!("{:?}", Server::default())
     );
+    assert_eq!(
+        format!("{:?}", config.limits),
+        format!("{:?}", Limits::default())
+    );
     assert_eq!(config.admin.listen, super::Admin::default().listen);
-    let [production, staging] = ["production", "staging"].map(|name| {
+    let of_instance = |config: &Config, name: &str| {
         let one = &config.instances[name];
         (
             (one.connect_timeout_ms, one.timeout_ms, one.max_answer_bytes),
@@ -144,12 +203,22 @@ fn what_the_example_comments_out_are_the_defaults() {
                 one.max_wait_ms,
                 one.schema_ttl_s,
             ),
+            config.providers_of(one),
+            config.audiences_of(one),
+            config.challenge_scopes_of(one),
         )
-    });
-    assert_eq!(production, staging);
-    let short = EXAMPLE.replace("# instances = ", "instances = ");
-    let rules = |text: &str| format!("{:?}", load_text(text, &SECRETS).config.roles);
-    assert_eq!(rules(&short), rules(EXAMPLE));
+    };
+    for name in ["production", "staging"] {
+        assert_eq!(of_instance(&config, name), of_instance(&least, name));
+    }
+    let company = |config: &Config| of_provider(config.providers.values().next().unwrap());
+    assert_eq!(company(&config), company(&least));
+    let facade = |config: &Config| config.facade.as_ref().unwrap().registrations_per_minute;
+    assert_eq!(facade(&config), facade(&least));
+    let everywhere = |config: &Config| format!("{:?}", config.grants[0].instances);
+    assert_eq!(everywhere(&config), everywhere(&least));
+    let rules = format!("{:?}", load_text(EXAMPLE, &SECRETS).config.roles);
+    assert_eq!(format!("{:?}", config.roles), rules);
 }
 
 #[test]

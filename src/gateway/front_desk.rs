@@ -146,11 +146,15 @@ pub(super) async fn metadata(
     head: &Head,
     now: Now,
 ) -> Result<Reply, Refusal> {
+    let methods = match errand {
+        Errand::AuthorizationServer(_) | Errand::Resource(_) => "GET, HEAD, OPTIONS",
+        Errand::Register(_) => "POST, OPTIONS",
+    };
     if head.method == Method::OPTIONS {
         return Ok(Reply::empty(StatusCode::NO_CONTENT)
             .with(
                 header::ACCESS_CONTROL_ALLOW_METHODS,
-                HeaderValue::from_static("GET, HEAD, OPTIONS"),
+                HeaderValue::from_static(methods),
             )
             .with(
                 header::ACCESS_CONTROL_ALLOW_HEADERS,
@@ -158,7 +162,7 @@ pub(super) async fn metadata(
             ));
     }
     if !matches!(head.method, Method::GET | Method::HEAD) {
-        return Err(Refusal::MethodNotAllowed("GET, HEAD, OPTIONS"));
+        return Err(Refusal::MethodNotAllowed(methods));
     }
     let text = match errand {
         Errand::Resource(resource) => {
@@ -172,7 +176,7 @@ pub(super) async fn metadata(
             let shown = desk.shown(now).await?.ok_or(Refusal::NoRoute)?;
             shown.to_string()
         }
-        Errand::Register(_) => return Err(Refusal::MethodNotAllowed("POST")),
+        Errand::Register(_) => return Err(Refusal::MethodNotAllowed(methods)),
     };
     let keep = HeaderValue::from_static("public, max-age=300");
     Ok(document(StatusCode::OK, text).with(header::CACHE_CONTROL, keep))

@@ -1,0 +1,102 @@
+//! Whether the configurations in the documents and for containers load.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use super::{Checked, reference::load_text};
+
+const GUIDE: &str = include_str!("../../docs/identity-providers.md");
+const README: &str = include_str!("../../README.md");
+const REFERENCE: &str = include_str!("../../docs/configuration.md");
+
+/// The first line of a block that is a whole configuration.
+const WHOLE: &str = "# gatepost.toml";
+
+/// The blocks of TOML in a document.
+fn blocks(document: &str) -> impl Iterator<Item = &str> {
+    let blocks = document.split("```toml\n").skip(1);
+    blocks.filter_map(|rest| rest.split("```").next())
+}
+
+/// The whole configurations in a document.
+fn snippets(document: &str) -> Vec<&str> {
+    blocks(document)
+        .filter(|text| text.starts_with(WHOLE))
+        .collect()
+}
+
+/// Loads a configuration whose secrets are in `/run/secrets`, as if they were.
+fn load_with_secrets(text: &str) -> Checked {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let put = |name: &str, text: &str| {
+        fs::write(at(name), text).unwrap();
+        fs::set_permissions(at(name), fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    let odoo = [
+        "odoo_production_key",
+        "odoo_production_sales_key",
+        "odoo_staging_key",
+    ];
+    for name in odoo.into_iter().chain(["oidc_client_secret"]) {
+        put(name, "a-secret");
+    }
+    // As Zitadel writes it for an application of the type API.
+    let pem = include_str!("../../tests/fixtures/identity/rsa_pkcs1.pem");
+    let key = serde_json::json!({
+        "type": "application", "keyId": "1", "key": pem, "appId": "2", "clientId": "3"
+    });
+    for name in ["zitadel_production_key.json", "zitadel_staging_key.json"] {
+        put(name, &key.to_string());
+    }
+    let here = folder.path().to_str().unwrap();
+    load_text(&text.replace("/run/secrets", here), &[])
+}
+
+#[test]
+fn every_configuration_in_the_documents_is_right() {
+    for (document, least) in [(GUIDE, 6), (REFERENCE, 1)] {
+        let snippets = snippets(document);
+        assert!(snippets.len() >= least, "{snippets:?}");
+        for text in snippets {
+            let checked = load_with_secrets(text);
+            assert!(checked.warnings.is_empty(), "{text}{:?}", checked.warnings);
+            assert!(checked.assemble().is_ok(), "{text}");
+        }
+    }
+}
+
+#[test]
+fn every_kind_of_provider_has_a_configuration_in_the_guide() {
+    for kind in ["auth0", "authentik", "entra", "keycloak", "zitadel"] {
+        let line = format!("\nkind = \"{kind}\"\n");
+        let shown = snippets(GUIDE).iter().any(|text| text.contains(&line));
+        assert!(shown, "`{kind}`");
+    }
+}
+
+#[test]
+fn what_the_readme_shows_is_one_configuration() {
+    let text: String = blocks(README).collect();
+    assert!(text.contains("[providers.zitadel]"), "{text}");
+    assert!(load_with_secrets(&text).assemble().is_ok());
+}
+
+#[test]
+fn the_configurations_for_containers_are_right() {
+    let mut files: Vec<PathBuf> = fs::read_dir("compose")
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|file| file.extension().is_some_and(|end| end == "toml"))
+        .collect();
+    files.sort();
+    let names = ["compose/gatepost-zitadel.toml", "compose/gatepost.toml"];
+    assert_eq!(files, names.map(Path::new));
+    for file in files {
+        let checked = load_with_secrets(&fs::read_to_string(&file).unwrap());
+        assert!(checked.assemble().is_ok(), "{}", file.display());
+    }
+}

@@ -1,0 +1,250 @@
+//! What a caller's proof costs: a token of a provider that is remembered, one
+//! that is not, and both while somebody presents 10,000 random ones; each as a
+//! ratio to the same call with an API key, in the same run.
+//!
+//! Provider, gateway and sample company share the machine. Run it with
+//! `cargo bench --bench logins`; it prints, and asserts nothing about time.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    clippy::needless_collect,
+    reason = "a benchmark fails like a test, and prints what it measured"
+)]
+
+#[expect(
+    dead_code,
+    reason = "the tests need more of the provider than this does"
+)]
+#[path = "../it/idp/mod.rs"]
+mod idp;
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use gatepost::{
+    config::{Sources, load},
+    demo::{ADMIN_KEY, Company, DATABASE},
+    edge::Edge,
+    identity::{ApiKey, StoredKey, change_keys},
+    names::RoleName,
+    telemetry::Metrics,
+};
+use idp::{Asker, Endpoint, Idp, random};
+use serde_json::json;
+
+const CALLS: usize = 2_000;
+const COLD: usize = 1_000;
+const FLOOD: usize = 10_000;
+const FLOODERS: usize = 8;
+const URL: &str = "https://gw.example.com/production/mcp";
+
+/// A client that keeps its connection.
+struct Agent(BufReader<TcpStream>);
+
+impl Agent {
+    fn new(address: SocketAddr) -> Self {
+        Self(BufReader::new(TcpStream::connect(address).unwrap()))
+    }
+
+    /// One call; gives its status and how long it took.
+    fn call(&mut self, token: &str) -> (u16, Duration) {
+        let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"count_records","arguments":{"model":"res.partner"}}}"#;
+        let request = format!(
+            "POST /production/mcp HTTP/1.1\r\nHost: gw.example.com\r\nContent-Type: application/json\r\nAuthorization: Bearer {token}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let begun = Instant::now();
+        self.0.get_mut().write_all(request.as_bytes()).unwrap();
+        let (mut status, mut length) = (0, 0);
+        loop {
+            let mut line = String::new();
+            self.0.read_line(&mut line).unwrap();
+            let line = line.trim_end().to_ascii_lowercase();
+            if status == 0 {
+                status = line.split(' ').nth(1).unwrap().parse().unwrap();
+            }
+            if let Some(value) = line.strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+            if line.is_empty() {
+                break;
+            }
+        }
+        self.0.read_exact(&mut vec![0; length]).unwrap();
+        (status, begun.elapsed())
+    }
+
+    fn calls(&mut self, tokens: impl Iterator<Item = String>) -> Times {
+        let took = tokens.map(|token| {
+            let (status, took) = self.call(&token);
+            assert_eq!(status, 200);
+            took
+        });
+        let mut took: Vec<Duration> = took.collect();
+        took.sort();
+        Times {
+            p50: took[took.len() / 2],
+            p99: took[took.len() * 99 / 100],
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Times {
+    p50: Duration,
+    p99: Duration,
+}
+
+impl Times {
+    fn print(self, what: &str, base: Self) {
+        println!(
+            "{what:32} p50 {:>9.1?} {:>6.2}x   p99 {:>9.1?} {:>6.2}x",
+            self.p50,
+            self.p50.as_secs_f64() / base.p50.as_secs_f64(),
+            self.p99,
+            self.p99.as_secs_f64() / base.p99.as_secs_f64()
+        );
+    }
+}
+
+/// The sample company on a free port.
+fn odoo() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let company = Arc::new(Company::new(jiff::civil::date(2026, 11, 21)));
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            company.serve(listener).await;
+        });
+    });
+    url
+}
+
+fn gateway(idp: &Idp, odoo: &str, folder: &std::path::Path) -> (SocketAddr, String) {
+    let key = ApiKey::fresh().unwrap();
+    let keys = folder.join("keys.toml");
+    let stored = StoredKey {
+        hash: key.hash(),
+        name: "bench".to_owned(),
+        roles: vec![RoleName::try_from("reader").unwrap()],
+        created: jiff::Timestamp::now(),
+        expires: None,
+        revoked: None,
+    };
+    change_keys(&keys, |ring| ring.add(&key, stored)).unwrap();
+    let Asker::Basic { id, secret } = idp.asker() else {
+        unreachable!("the provider is set up like this")
+    };
+    let file = folder.join("gatepost.toml");
+    let text = format!(
+        r#"
+server.listen = ["127.0.0.1:0"]
+admin.listen = ""
+keys.file = "keys.toml"
+roles.reader.rules = [{{ models = ["*"] }}]
+
+[[grants]]
+roles = ["reader"]
+provider_role = "odoo_reader"
+
+[providers.company]
+issuer = "{}"
+client_id = {}
+client_secret = {}
+cache_ttl_s = 300
+
+[instances.production]
+url = "{odoo}"
+database = "{DATABASE}"
+api_key = "{ADMIN_KEY}"
+public_urls = ["{URL}"]
+max_in_flight = 64
+"#,
+        idp.issuer(),
+        json!(id),
+        json!(secret)
+    );
+    std::fs::write(&file, text).unwrap();
+    let checked = load(&Sources::with_environment(Some(file), [])).unwrap();
+    let gateway = Arc::new(ArcSwap::from_pointee(checked.assemble().unwrap()));
+    let edge = Edge::open(
+        &checked.config.server,
+        &checked.config.admin,
+        &gateway,
+        &Arc::new(Metrics::new()),
+    )
+    .unwrap();
+    let address = edge.addresses()[0];
+    thread::spawn(move || edge.run_deaf());
+    (address, key.reveal())
+}
+
+fn main() {
+    // `cargo test --benches` only wants to know that it starts.
+    if std::env::args().any(|argument| argument == "--test") {
+        return;
+    }
+    let (idp, odoo, folder) = (Idp::open(), odoo(), tempfile::tempdir().unwrap());
+    let (address, key) = gateway(&idp, &odoo, folder.path());
+    let now = jiff::Timestamp::now().as_second();
+    let token = || {
+        idp.opaque(json!({
+            "iss": idp.issuer(), "sub": "alice", "client_id": "bench", "aud": URL,
+            "token_type": "Bearer", "exp": now + 3600, "roles": ["odoo_reader"],
+        }))
+    };
+    let known = token();
+    let mut agent = Agent::new(address);
+    let cached = |agent: &mut Agent| agent.calls((0..CALLS).map(|_| known.clone()));
+    let with_key = |agent: &mut Agent| agent.calls((0..CALLS).map(|_| key.clone()));
+    // What is asked once, is asked now.
+    cached(&mut agent);
+    with_key(&mut agent);
+
+    println!("{CALLS} calls each, {COLD} cold, one at a time");
+    let base = with_key(&mut agent);
+    base.print("API key", base);
+    cached(&mut agent).print("token, remembered", base);
+    let tokens: Vec<String> = (0..COLD).map(|_| token()).collect();
+    agent
+        .calls(tokens.into_iter())
+        .print("token, not remembered", base);
+
+    let asked = idp.count(Endpoint::Introspection);
+    let (over, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|threads| {
+        for _ in 0..FLOODERS {
+            threads.spawn(|| {
+                let mut agent = Agent::new(address);
+                while !over.load(Ordering::Relaxed) || sent.load(Ordering::Relaxed) < FLOOD {
+                    sent.fetch_add(1, Ordering::Relaxed);
+                    assert_ne!(agent.call(&random(24)).0, 200);
+                }
+            });
+        }
+        with_key(&mut agent).print("API key, in a flood", base);
+        cached(&mut agent).print("token, remembered, in a flood", base);
+        over.store(true, Ordering::Relaxed);
+    });
+    println!(
+        "the flood: {} random tokens from one address, {} questions to the provider",
+        sent.load(Ordering::Relaxed),
+        idp.count(Endpoint::Introspection) - asked
+    );
+}
