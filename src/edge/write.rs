@@ -52,7 +52,13 @@ pub(super) async fn reply(
     let fields = reply.headers.len().saturating_add(4);
     let mut head = head(reply.status, fields, manner)?;
     for (name, value) in reply.headers {
-        head.append_header(name, value)?;
+        // Claude's connector once looked for it in exactly this case; Pingora
+        // writes the names it does not know of in lower case.
+        if name == header::WWW_AUTHENTICATE {
+            head.append_header("WWW-Authenticate", value)?;
+        } else {
+            head.append_header(name, value)?;
+        }
     }
     // RFC 9110 section 8.6 forbids it there.
     let bodiless = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&reply.status);

@@ -9,7 +9,7 @@ use std::{
 
 use futures_util::{
     FutureExt as _,
-    future::{BoxFuture, Shared},
+    future::{self, BoxFuture, Shared},
 };
 use reqwest::Url;
 use rustls::ClientConfig;
@@ -295,7 +295,7 @@ impl Provider {
         match self.memory.recall(&key, oldest, now) {
             Recalled::Good { known, renew } => {
                 if renew {
-                    drop(self.fly(key, bearer, true, now));
+                    drop(self.fly(key, bearer, None, now));
                 }
                 Recollection::Good(known.principal)
             }
@@ -337,7 +337,7 @@ impl Provider {
         unknown: &Unknown,
         now: Now,
     ) -> Result<Arc<Principal>, Unproven> {
-        let flight = self.fly(unknown.key, bearer, unknown.was_good(), now);
+        let flight = self.fly(unknown.key, bearer, Some(unknown), now);
         match (flight.await, &unknown.once) {
             // Only where nothing is changed: then `oldest` is not said.
             (Err(Unproven::Unavailable(why)), Some(known))
@@ -355,12 +355,26 @@ impl Provider {
     }
 
     /// The look-up of a token, begun if nobody has. It is a task of its own: a
-    /// caller who leaves takes nobody else's answer away.
-    fn fly(self: &Arc<Self>, key: TokenKey, bearer: Bearer<'_>, known: bool, now: Now) -> Flight {
+    /// caller who leaves takes nobody else's answer away. Without an `unknown`
+    /// it is a token that is good and looked up again.
+    fn fly(
+        self: &Arc<Self>,
+        key: TokenKey,
+        bearer: Bearer<'_>,
+        unknown: Option<&Unknown>,
+        now: Now,
+    ) -> Flight {
         let mut flights = self.flights();
         if let Some(flight) = flights.get(&key) {
             return flight.clone();
         }
+        // It may have landed since the caller looked: an answer is in the
+        // memory before its flight is gone from here.
+        let landed = unknown.and_then(|unknown| self.landed(unknown, now));
+        if let Some(told) = landed {
+            return future::ready(told).boxed().shared();
+        }
+        let known = unknown.is_none_or(Unknown::was_good);
         let provider = Arc::clone(self);
         let token = bearer.keep();
         let task = tokio::spawn(async move {
@@ -391,6 +405,15 @@ impl Provider {
         let flight = flight.boxed().shared();
         flights.insert(key, flight.clone());
         flight
+    }
+
+    /// What was learned of a token after somebody found it unknown.
+    fn landed(&self, unknown: &Unknown, now: Now) -> Option<Result<Arc<Principal>, Unproven>> {
+        match self.memory.recall(&unknown.key, unknown.oldest, now) {
+            Recalled::Good { known, .. } => Some(Ok(known.principal)),
+            Recalled::Refused(why) => Some(Err(why.into())),
+            Recalled::Nothing { .. } => None,
+        }
     }
 
     fn flights(&self) -> MutexGuard<'_, HashMap<TokenKey, Flight>> {

@@ -40,17 +40,20 @@ pub(crate) fn keep() {
     });
 }
 
-/// Whether a text stands anywhere in the log.
-pub(crate) fn has(text: &str) -> bool {
+/// How far the log has come.
+pub(crate) fn length() -> usize {
+    written().len()
+}
+
+/// What was written from there on.
+pub(crate) fn since(from: usize) -> String {
     let written = written();
-    written
-        .windows(text.len())
-        .any(|part| part == text.as_bytes())
+    String::from_utf8_lossy(written.get(from..).unwrap_or_default()).into_owned()
 }
 
 /// The lines with a text in them.
 pub(crate) fn lines_with(text: &str) -> Vec<String> {
-    String::from_utf8_lossy(&written())
+    since(0)
         .lines()
         .filter(|line| line.contains(text))
         .map(str::to_owned)

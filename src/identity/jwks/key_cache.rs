@@ -21,7 +21,9 @@ const TIME_TO_LIVE: (Duration, Duration) = (Duration::from_mins(5), Duration::fr
 /// From this age on no key is believed any more, though the provider be away.
 const TOO_OLD: Duration = Duration::from_hours(24);
 
-/// The least time between two fetches, whoever asks for whatever key.
+/// The least time between two fetches because their time is over, and between
+/// two for keys that are not there, whichever those are. The one does not put
+/// off the other: keys may change right after they were fetched.
 const PAUSE: Duration = Duration::from_secs(30);
 
 /// The same while there are no keys and nobody can be let in.
@@ -59,12 +61,23 @@ struct Held {
 
 struct Attempts<E> {
     last: Option<Instant>,
+    /// The last for the sake of a key that was not there.
+    last_for_key: Option<Instant>,
     /// Open while a fetch is under way.
     flight: Option<watch::Receiver<()>>,
     /// Why the last fetch gave no keys.
     failure: Option<Arc<KeysUnavailable<E>>>,
     /// Ids that no key had when they were asked for; the oldest first.
     unknown: VecDeque<(Box<str>, Instant)>,
+}
+
+/// Why keys are fetched.
+#[derive(Clone, Copy, Debug)]
+enum Cause {
+    /// One is not there.
+    Key,
+    /// There are none, or their time is over; so long after the last fetch.
+    Time(Duration),
 }
 
 /// Why there are no keys. The provider's fault or ours, never the caller's.
@@ -98,6 +111,7 @@ impl<E: Display + Send + Sync + 'static> KeyCache<E> {
             held: ArcSwapOption::empty(),
             attempts: Mutex::new(Attempts {
                 last: None,
+                last_for_key: None,
                 flight: None,
                 failure: None,
                 unknown: VecDeque::new(),
@@ -124,13 +138,13 @@ impl<E: Display + Send + Sync + 'static> KeyCache<E> {
         Fut: Future<Output = Result<Fetched, E>> + Send + 'static,
     {
         let flight = match self.held(now) {
-            None => self.fetch(fetch, now, PAUSE_WITHOUT_KEYS),
+            None => self.fetch(fetch, now, Cause::Time(PAUSE_WITHOUT_KEYS)),
             Some(held) => {
                 let age = now.saturating_duration_since(held.since);
                 if age < held.time_to_live / 2 {
                     return Ok(Arc::clone(&held.keys));
                 }
-                let flight = self.fetch(fetch, now, PAUSE);
+                let flight = self.fetch(fetch, now, Cause::Time(PAUSE));
                 if age < held.time_to_live {
                     return Ok(Arc::clone(&held.keys));
                 }
@@ -169,7 +183,7 @@ impl<E: Display + Send + Sync + 'static> KeyCache<E> {
         if self.attempts().is_unknown(id, now) {
             return Err(KeyUnknown::NoSuchKey);
         }
-        let flight = self.fetch(fetch, now, PAUSE);
+        let flight = self.fetch(fetch, now, Cause::Key);
         let asked = flight.is_some();
         landed(flight).await;
         if let Some(held) = known() {
@@ -191,7 +205,7 @@ impl<E: Display + Send + Sync + 'static> KeyCache<E> {
         self: &Arc<Self>,
         fetch: F,
         now: Instant,
-        pause: Duration,
+        cause: Cause,
     ) -> Option<watch::Receiver<()>>
     where
         F: FnOnce() -> Fut + Send + 'static,
@@ -203,11 +217,15 @@ impl<E: Display + Send + Sync + 'static> KeyCache<E> {
         {
             return Some(flight.clone());
         }
-        if attempts
-            .last
-            .is_some_and(|last| now.saturating_duration_since(last) < pause)
-        {
+        let (last, pause) = match cause {
+            Cause::Key => (attempts.last_for_key, PAUSE),
+            Cause::Time(pause) => (attempts.last, pause),
+        };
+        if last.is_some_and(|last| now.saturating_duration_since(last) < pause) {
             return None;
+        }
+        if matches!(cause, Cause::Key) {
+            attempts.last_for_key = Some(now);
         }
         // It lands when its end is dropped, even by a panic; what it brought
         // is in its place before.

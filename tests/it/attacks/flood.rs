@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::{Shutdown, TcpStream},
+    net::{Shutdown, SocketAddr, TcpStream},
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::Duration,
@@ -11,21 +11,22 @@ use std::{
 use super::{HOST, JSON, SIGNED, Scene, Words, counting};
 use crate::idp::{Endpoint, Mode, random};
 
-/// A client that keeps its connection.
+/// A client that keeps its connection as long as the gateway does.
 struct Agent {
+    address: SocketAddr,
     stream: BufReader<TcpStream>,
+    closed: bool,
     /// Where it says it comes from.
     from: String,
 }
 
 impl Agent {
     fn new(scene: &Scene, from: &str) -> Self {
-        let stream = TcpStream::connect(scene.stage.address).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(30)))
-            .unwrap();
+        let address = scene.stage.address;
         Self {
-            stream: BufReader::new(stream),
+            address,
+            stream: connected(address),
+            closed: false,
             from: from.to_owned(),
         }
     }
@@ -36,12 +37,16 @@ impl Agent {
             self.from,
             body.len()
         );
+        if self.closed {
+            self.stream = connected(self.address);
+        }
         self.stream.get_mut().write_all(request.as_bytes()).unwrap();
     }
 
     fn status(&mut self) -> u16 {
         let mut length = 0;
         let mut status = 0;
+        self.closed = false;
         loop {
             let mut line = String::new();
             self.stream.read_line(&mut line).unwrap();
@@ -49,10 +54,11 @@ impl Agent {
             if status == 0 {
                 status = line.split(' ').nth(1).unwrap().parse().unwrap();
             }
-            if let Some((name, value)) = line.split_once(':')
-                && name.eq_ignore_ascii_case("content-length")
-            {
-                length = value.trim().parse().unwrap();
+            let (name, value) = line.split_once(':').unwrap_or_default();
+            match name.to_ascii_lowercase().as_str() {
+                "content-length" => length = value.trim().parse().unwrap(),
+                "connection" => self.closed = value.trim() == "close",
+                _ => {}
             }
             if line.is_empty() {
                 break;
@@ -68,6 +74,23 @@ impl Agent {
     }
 }
 
+fn connected(address: SocketAddr) -> BufReader<TcpStream> {
+    let stream = TcpStream::connect(address).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    BufReader::new(stream)
+}
+
+/// Says that something is over, also when it ends in a panic.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 const TOKENS: usize = 10_000;
 const AT_ONCE: usize = 64;
 
@@ -77,7 +100,12 @@ const PER_MINUTE: usize = 30;
 
 /// Presents random tokens from many connections, which take these addresses in
 /// turn, while a good user goes on.
-fn flood(provider: &str, addresses: usize, token: impl Fn() -> String + Sync) -> Scene {
+fn flood(
+    provider: &str,
+    tokens: usize,
+    addresses: usize,
+    token: impl Fn() -> String + Sync,
+) -> Scene {
     let limits = format!("failed_logins_per_minute = {PER_MINUTE}\nfailed_logins_burst = {BURST}");
     let scene = Scene::with(Words {
         provider,
@@ -90,9 +118,11 @@ fn flood(provider: &str, addresses: usize, token: impl Fn() -> String + Sync) ->
     let signed = scene.idp.jwt(&serde_json::json!({}), &scene.claims());
     let good = if provider == SIGNED { signed } else { good };
     scene.served(&good);
+    let calls = scene.stage.company.calls().len();
     let (next, over) = (AtomicUsize::new(0), AtomicBool::new(false));
     let (scene_of, token_of) = (&scene, &token);
     thread::scope(|threads| {
+        let end = Ends(&over);
         let user = threads.spawn(|| {
             let mut agent = Agent::new(scene_of, "198.51.100.0");
             let mut served = 0;
@@ -109,7 +139,7 @@ fn flood(provider: &str, addresses: usize, token: impl Fn() -> String + Sync) ->
                     let mut told = (0, 0);
                     loop {
                         let number = next.fetch_add(1, Ordering::Relaxed);
-                        if number >= TOKENS {
+                        if number >= tokens {
                             return told;
                         }
                         agent.from = format!("198.51.100.{}", number % addresses);
@@ -125,17 +155,19 @@ fn flood(provider: &str, addresses: usize, token: impl Fn() -> String + Sync) ->
             })
             .collect();
         let told: Vec<_> = flood.into_iter().map(|one| one.join().unwrap()).collect();
-        over.store(true, Ordering::Relaxed);
+        drop(end);
         assert!(user.join().unwrap() > 0);
         let refused: usize = told.iter().map(|(refused, _)| refused).sum();
         let slowed: usize = told.iter().map(|(_, slowed)| slowed).sum();
-        assert!(
-            slowed > TOKENS / 2 || provider == SIGNED,
-            "{refused} refused, {slowed} slowed down"
-        );
+        // Tokens that are plainly none cost nobody anything, and none of an allowance.
+        if provider != SIGNED {
+            let most = addresses * (BURST + PER_MINUTE);
+            assert!(refused <= most, "{refused} refused, {slowed} slowed down");
+            assert!(slowed > 0, "{refused} refused, {slowed} slowed down");
+        }
     });
+    assert_eq!(scene.stage.company.calls().len(), calls, "Odoo was asked");
     scene.served(&good);
-    assert!(scene.stage.company.calls().len() <= 4, "Odoo was asked");
     scene
 }
 
@@ -146,26 +178,25 @@ fn opaque() -> String {
 // T-20
 #[test]
 fn ten_thousand_random_tokens_of_one_address_cost_no_more_questions_than_it_may_fail() {
-    let scene = flood("", 1, opaque);
+    let scene = flood("", TOKENS, 1, opaque);
     let asked = scene.idp.count(Endpoint::Introspection) - 1;
-    // It cannot last longer than a minute; whoever is under way when the
-    // allowance ends may have been asked about already.
-    assert!(asked <= BURST + PER_MINUTE + AT_ONCE, "{asked} questions");
+    // It does not last longer than a minute.
+    assert!(asked <= BURST + PER_MINUTE, "{asked} questions");
     assert!(asked >= BURST, "{asked} questions");
 }
 
 // T-20
 #[test]
 fn from_many_addresses_each_has_its_own_allowance() {
-    let scene = flood("", 256, opaque);
+    let scene = flood("", TOKENS, 256, opaque);
     let asked = scene.idp.count(Endpoint::Introspection) - 1;
-    assert!(asked <= 256 * (BURST + 10), "{asked} questions");
+    assert!(asked <= 256 * (BURST + PER_MINUTE), "{asked} questions");
 }
 
 // T-20
 #[test]
-fn ten_thousand_tokens_that_only_look_signed_are_asked_about_by_nobody() {
-    let scene = flood(SIGNED, 1, || {
+fn thousands_of_tokens_that_only_look_signed_are_asked_about_by_nobody() {
+    let scene = flood(SIGNED, TOKENS / 5, 1, || {
         format!("{}.{}.{}", "eyJhbGciOiJSUzI1NiJ9", random(16), random(32))
     });
     assert_eq!(scene.idp.count(Endpoint::Introspection), 0);

@@ -38,7 +38,6 @@ fn whatever_is_wrong_with_a_token_the_answer_is_the_same_to_the_last_byte() {
         scene.token_with(&json!({"iss": "https://evil.test"})),
         scene.token_with(&json!({"token_type": "DPoP"})),
         scene.token_with(&json!({"sub": ""})),
-        format!("gp_{}", random(24)),
         format!("{}.{}.{}", random(8), random(8), random(8)),
     ];
     let answers: Vec<String> = tokens
