@@ -236,9 +236,9 @@ impl Provider {
             // authentik leaves the type of a token out of its answers, so that
             // refresh tokens could not be told from access tokens.
             ProviderKind::Auth0 | ProviderKind::Authentik | ProviderKind::Entra => Validation::Jwt,
-            ProviderKind::Keycloak
-            | ProviderKind::Other
-            | ProviderKind::Zitadel => Validation::Introspection,
+            ProviderKind::Keycloak | ProviderKind::Other | ProviderKind::Zitadel => {
+                Validation::Introspection
+            }
         })
     }
 

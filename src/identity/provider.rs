@@ -33,6 +33,10 @@ use crate::names::ProviderName;
 /// Where every Zitadel is asked about tokens.
 const OF_ZITADEL: &str = "/oauth/v2/introspect";
 
+/// Nobody gives shorter tokens: RFC 6749 section 10.10 wants them not to be
+/// guessed, and 16 letters of base 64 are 96 bits.
+const SHORTEST: usize = 16;
+
 /// The longest set of keys that is read, in bytes.
 const MAX_KEYS_BYTES: usize = 256 << 10;
 
@@ -310,6 +314,9 @@ impl Provider {
     /// What is plainly wrong with a token, seen without proof: enough to
     /// refuse it, never to accept it.
     fn objection(&self, bearer: Bearer<'_>, now: Now) -> Option<NotAccepted> {
+        if bearer.reveal().len() < SHORTEST {
+            return Some(NotAccepted::NotVerified("too_short"));
+        }
         match Unverified::read(bearer.reveal()) {
             Some(token) => self
                 .recipe

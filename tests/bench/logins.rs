@@ -6,6 +6,7 @@
 //! `cargo bench --bench logins`; it prints, and asserts nothing about time.
 #![expect(
     clippy::unwrap_used,
+    clippy::unreachable,
     clippy::print_stdout,
     clippy::indexing_slicing,
     clippy::needless_collect,
@@ -14,6 +15,7 @@
 
 #[expect(
     dead_code,
+    unused_imports,
     reason = "the tests need more of the provider than this does"
 )]
 #[path = "../it/idp/mod.rs"]

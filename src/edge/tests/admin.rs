@@ -25,10 +25,10 @@ async fn readyz_says_which_instance_answers_and_asks_them_once_for_many_probes()
     insta::assert_snapshot!(plain(&answer), @r#"
     HTTP/1.1 200 OK
     Content-Type: application/json
-    Content-Length: 132
+    Content-Length: 147
     Connection: close
 
-    {"ready":true,"draining":false,"late":false,"instances":{"one":{"answers":true},"two":{"answers":false,"why":"it does not answer"}}}
+    {"ready":true,"draining":false,"late":false,"instances":{"one":{"answers":true},"two":{"answers":false,"why":"it does not answer"}},"providers":{}}
     "#);
     for _ in 0..20 {
         stage.ask("/readyz").await;
