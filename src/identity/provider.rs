@@ -40,6 +40,10 @@ const SHORTEST: usize = 16;
 /// The longest set of keys that is read, in bytes.
 const MAX_KEYS_BYTES: usize = 256 << 10;
 
+/// The shortest token that a provider is asked about, in bytes: nobody's is
+/// as short that it could be guessed.
+const SHORTEST: usize = 16;
+
 /// How tokens are proved to be good.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Validation {
@@ -323,7 +327,9 @@ impl Provider {
                 .rule_out(&token, now.wall)
                 .err()
                 .map(|why| NotAccepted::NotVerified(why.reason())),
-            None => (!self.takes_opaque()).then_some(NotAccepted::NotVerified("no_jwt")),
+            None if !self.takes_opaque() => Some(NotAccepted::NotVerified("no_jwt")),
+            None if bearer.reveal().len() < SHORTEST => Some(NotAccepted::NotVerified("too_short")),
+            None => None,
         }
     }
 
@@ -518,6 +524,19 @@ impl Provider {
             .map(|unavailable| unavailable.why.clone());
         match &told {
             Ok(_) => leave.answered(),
+            // About this token or this configuration: whoever shows such a
+            // token must not keep others out.
+            Err(Unavailable {
+                why: Trouble::Misconfigured(why),
+                ..
+            }) => {
+                warn!(
+                    provider.name = %self.name(),
+                    error = %why,
+                    "Failed to ask the identity provider"
+                );
+                leave.answered();
+            }
             Err(unavailable) => {
                 let rest = match &unavailable.why {
                     Trouble::Credentials(why) => {
@@ -532,9 +551,7 @@ impl Provider {
                     Trouble::BadAnswer(_) if unavailable.retry_after > Duration::from_secs(2) => {
                         Some(unavailable.retry_after)
                     }
-                    Trouble::BadAnswer(why)
-                    | Trouble::Misconfigured(why)
-                    | Trouble::Unreachable(why) => {
+                    Trouble::BadAnswer(why) | Trouble::Unreachable(why) => {
                         warn!(
                             provider.name = %self.name(),
                             error = %why,
@@ -542,7 +559,7 @@ impl Provider {
                         );
                         None
                     }
-                    Trouble::Busy | Trouble::Resting => None,
+                    Trouble::Busy | Trouble::Misconfigured(_) | Trouble::Resting => None,
                 };
                 leave.failed(now.steady, rest);
             }

@@ -70,6 +70,17 @@ fn a_provider_that_fails_again_and_again_is_left_alone_and_found_again_by_itself
     recovers(&scene);
 }
 
+// `oidc-provider` answers so about every JWT, and anybody can make one up.
+#[test]
+fn a_token_that_the_provider_says_nothing_of_keeps_nobody_else_out() {
+    let scene = unreliable(Mode::S400);
+    for _ in 0..FAILURES {
+        scene.unavailable(&scene.token());
+    }
+    scene.idp.behaves(Endpoint::Introspection, Mode::Pass);
+    scene.served(&scene.token());
+}
+
 // T-16: what cannot be reached at all.
 #[test]
 fn a_provider_that_is_gone_makes_us_unavailable_until_it_comes_back() {
