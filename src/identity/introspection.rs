@@ -216,11 +216,13 @@ fn refused(answer: &Answer) -> Unavailable {
             "the provider does not introspect tokens of this kind; if they are JWTs, set `validation = \"jwt\"`".into(),
         )
         .after(5),
-        // An un-encoded secret, among others.
-        (StatusCode::BAD_REQUEST, "invalid_request") => Trouble::Credentials(
-            format!("{told}: perhaps another `client_auth` or `basic_encoding` is needed").into(),
-        )
-        .after(5),
+        // It may be about this one token: nobody else is kept out for it.
+        (status, _) if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
+            Trouble::Misconfigured(
+                format!("the provider refuses the question ({told}); perhaps another `client_auth` or `basic_encoding` is needed").into(),
+            )
+            .after(5)
+        }
         (status, _) if status.is_redirection() => Trouble::BadAnswer(
             format!("{told}: it redirects, and redirects are not followed").into(),
         )
