@@ -247,6 +247,9 @@ fn of_trouble(unavailable: &Unavailable) -> Finding {
             "look at what the provider answers at that address, and into its log"
         }
         Trouble::Busy | Trouble::Resting => "wait a moment",
+        Trouble::NoAnswer(_) => {
+            "look whether the provider introspects tokens of this kind, and takes the question in this form"
+        }
         Trouble::Credentials(_) => {
             "compare client id and secret (or key) with what the provider has, and `client_auth` and `basic_encoding` with what it wants"
         }

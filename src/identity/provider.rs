@@ -439,22 +439,27 @@ impl Provider {
             Validation::Jwt => true,
             Validation::JwtThenIntrospection => Unverified::read(token).is_some(),
         };
+        let mut signed = None;
         if by_signature {
             let claims = self.verify(token, now).await?;
             if self.settings.validation == Validation::Jwt {
                 let principal = self.terms.accept(&claims, Origin::Jwt, now.wall)?;
                 return Ok(Arc::new(principal));
             }
+            signed = Some(claims.texts("aud").map_err(NotAccepted::from)?);
         }
         let place = self.lanes.enter(known).await;
         let _place = place.ok_or_else(|| Trouble::Busy.after(1))?;
         let claims = self.ask(token, now).await?;
         let claims = claims.ok_or(NotAccepted::Inactive)?;
-        Ok(Arc::new(self.terms.accept(
-            &claims,
-            Origin::Introspection,
-            now.wall,
-        )?))
+        let mut principal = self
+            .terms
+            .accept(&claims, Origin::Introspection, now.wall)?;
+        // What was signed is not widened by what is said later.
+        if let Some(signed) = signed {
+            principal.audiences.retain(|one| signed.contains(one));
+        }
+        Ok(Arc::new(principal))
     }
 
     /// The claims of a JWT whose signature holds.
@@ -522,7 +527,7 @@ impl Provider {
             // About this token or this configuration: whoever shows such a
             // token must not keep others out.
             Err(Unavailable {
-                why: Trouble::Misconfigured(why),
+                why: Trouble::Misconfigured(why) | Trouble::NoAnswer(why),
                 ..
             }) => {
                 warn!(
@@ -554,7 +559,10 @@ impl Provider {
                         );
                         None
                     }
-                    Trouble::Busy | Trouble::Misconfigured(_) | Trouble::Resting => None,
+                    Trouble::Busy
+                    | Trouble::Misconfigured(_)
+                    | Trouble::NoAnswer(_)
+                    | Trouble::Resting => None,
                 };
                 leave.failed(now.steady, rest);
             }
