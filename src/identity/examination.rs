@@ -211,6 +211,9 @@ impl Provider {
             NotAccepted::Issuer => format!("the answer names another issuer than `{}`", self.issuer()),
             NotAccepted::NoExpiry => "the token has no end; set `allow_no_exp = true` if that is meant so".to_owned(),
             NotAccepted::NotYetValid => "its time has not come; compare the clocks".to_owned(),
+            NotAccepted::NotVerified("too_short") => {
+                "no provider gives one that short; was all of it pasted?".to_owned()
+            }
             NotAccepted::NotVerified(_) => self.about_jwt(bearer),
             NotAccepted::NoProvider => "no instance takes tokens of a provider".to_owned(),
             NotAccepted::SenderConstrained => "the token is bound to a key (DPoP, mTLS), which is not supported; switch that off for this client".to_owned(),
