@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use super::login::{Login, UnknownCredential};
 use crate::{
     names::{CredentialName, InstanceName},
-    upstream::{ApiKey, CallError, Link},
+    upstream::{ApiKey, CallError, Link, Traffic},
 };
 
 /// What an instance is made of.
@@ -99,5 +99,10 @@ impl Instance {
     /// [`CallError`].
     pub async fn ping(&self) -> Result<(), CallError> {
         self.link.ping().await
+    }
+
+    /// How busy the way there is.
+    pub fn traffic(&self) -> Traffic {
+        self.link.traffic()
     }
 }

@@ -1,6 +1,6 @@
 //! One Odoo user of an instance, and what Odoo said to that user.
 
-use std::{future::Future, sync::Arc, time::Duration, time::Instant};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use moka::future::Cache;
@@ -95,9 +95,9 @@ impl Login {
     ) -> Result<impl Future<Output = Result<Bytes, CallError>> + Send + 'a, ReadOnly> {
         self.allow(call.get().effect())?;
         Ok(async {
-            let begun = Instant::now();
-            let answer = self.link.send(call, &self.key).await;
-            tally.count(begun.elapsed());
+            let asking = tally.ask(call.get());
+            let answer = self.link.send(call, &self.key, asking.context()).await;
+            asking.end(answer.as_ref().err().map(CallError::kind));
             answer
         })
     }

@@ -26,7 +26,7 @@ pub use fit::{fit_fields, fit_order};
 pub use instance::{Instance, InstanceSettings};
 pub use login::{Login, ReadOnly, UnknownCredential};
 pub use reading::Reading;
-pub use tally::Tally;
+pub use tally::{Asked, Tally};
 
 use crate::{
     identity::Caller,

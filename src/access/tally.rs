@@ -1,23 +1,81 @@
 //! What one request cost Odoo.
 
 use std::{
-    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
-    time::Duration,
+    mem,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
 };
+
+use crate::{
+    names::{SpanId, TraceContext},
+    odoo::{Call, MethodName, ModelName},
+};
+
+/// Calls of one request that are remembered one by one, for its trace.
+const REMEMBERED: usize = 64;
 
 /// How many calls went to Odoo for one request, and how long they took.
 #[derive(Debug, Default)]
 pub struct Tally {
     calls: AtomicU32,
     micros: AtomicU64,
+    /// The step of a trace that the calls stand below.
+    trace: Option<TraceContext>,
+    /// Whether the calls are remembered one by one.
+    keeps: bool,
+    asked: Mutex<Vec<Asked>>,
+}
+
+/// One call that went to Odoo: what a trace may tell of it.
+#[derive(Debug)]
+pub struct Asked {
+    /// The step of the trace that it is.
+    pub span: SpanId,
+    /// The model.
+    pub model: ModelName,
+    /// The method.
+    pub method: MethodName,
+    /// When it began; the wait for a place is in it.
+    pub begun: Instant,
+    /// How long it took.
+    pub took: Duration,
+    /// How it failed, in one word.
+    pub failure: Option<&'static str>,
+}
+
+/// A call under way. It is counted when this is dropped, however it ends.
+#[derive(Debug)]
+pub(super) struct Asking<'a> {
+    tally: &'a Tally,
+    call: &'a Call,
+    context: Option<TraceContext>,
+    begun: Instant,
+    failure: Option<&'static str>,
 }
 
 impl Tally {
-    /// Adds one call.
-    pub fn count(&self, took: Duration) {
-        self.calls.fetch_add(1, Relaxed);
-        self.micros
-            .fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Relaxed);
+    /// A tally of calls that stand below this step of a trace; with `keeps`
+    /// each of them is remembered, up to a bound.
+    pub fn below(trace: Option<TraceContext>, keeps: bool) -> Self {
+        Self {
+            trace,
+            keeps,
+            ..Self::default()
+        }
+    }
+
+    /// Begins one call, a step of the trace by itself.
+    pub(super) fn ask<'a>(&'a self, call: &'a Call) -> Asking<'a> {
+        Asking {
+            tally: self,
+            call,
+            context: self.trace.as_ref().map(TraceContext::child),
+            begun: Instant::now(),
+            failure: Some("cancelled"),
+        }
     }
 
     /// The calls so far.
@@ -28,5 +86,46 @@ impl Tally {
     /// The time they took, together; those side by side count twice.
     pub fn time(&self) -> Duration {
         Duration::from_micros(self.micros.load(Relaxed))
+    }
+
+    /// Takes out the calls that were remembered.
+    pub fn take_asked(&self) -> Vec<Asked> {
+        mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Asking<'_> {
+    /// The step of the trace, to be told to Odoo.
+    pub(super) fn context(&self) -> Option<&TraceContext> {
+        self.context.as_ref()
+    }
+
+    /// Odoo answered, or it failed in this way.
+    pub(super) fn end(mut self, failure: Option<&'static str>) {
+        self.failure = failure;
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        let took = self.begun.elapsed();
+        let tally = self.tally;
+        tally.calls.fetch_add(1, Relaxed);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        tally.micros.fetch_add(micros, Relaxed);
+        let Some(context) = self.context.as_ref().filter(|_| tally.keeps) else {
+            return;
+        };
+        let mut asked = tally.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.len() < REMEMBERED {
+            asked.push(Asked {
+                span: context.span(),
+                model: self.call.model().clone(),
+                method: self.call.method().clone(),
+                begun: self.begun,
+                took,
+                failure: self.failure,
+            });
+        }
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::StatusCode;
 
-use super::{Blame, Gateway, Notices, Refusal, Reply, Story, Visitor};
+use super::{Blame, Failure, Gateway, Notices, Refusal, Reply, Story, Visitor};
 use crate::{
     access::{Access, Denied, Listener, Tally},
     mcp::{
@@ -40,16 +40,17 @@ async fn one(
     let outcome = match envelope.understand(&guest.transport) {
         Ok(Inbound::Silent { .. }) => return Reply::empty(StatusCode::ACCEPTED),
         Ok(Inbound::Request(request)) => {
-            story.revision = Some(request.revision.as_str());
-            story.method = Some(request.method.as_str());
+            story.begin(&request);
             request_answer(gateway, guest, &request, notices, story).await
         }
         Err(malformed) => Err(malformed.into()),
     };
-    outcome.map_or_else(
+    let reply = outcome.map_or_else(
         |refusal| refusal.reply(id.as_ref(), story),
         |bytes| Reply::json(StatusCode::OK, bytes),
-    )
+    );
+    story.end();
+    reply
 }
 
 /// One after the other: a batch is one client's, and it waits for all of them.
@@ -145,8 +146,7 @@ async fn call(
             .sent_for_scopes(guest, &unknown(), enough)
             .unwrap_or_else(unknown));
     }
-    story.tool = Some(tool.name);
-    let tally = Tally::default();
+    let tally = story.begin_call(tool.name);
     // Also when the client hangs up and this future is dropped.
     let told = Telling {
         story,
@@ -180,6 +180,7 @@ async fn call(
             told.story.blame = Some(blame(&error));
             told.story.refusal = Some(error.kind());
             told.story.error = error.secret();
+            told.story.fail(Failure::Tool);
             Ok(ToolResult::failure(error.to_string()))
         }
     }
@@ -201,7 +202,6 @@ struct Telling<'a> {
 
 impl Drop for Telling<'_> {
     fn drop(&mut self) {
-        self.story.odoo_calls += self.tally.calls();
-        self.story.odoo_time += self.tally.time();
+        self.story.end_call(self.tally);
     }
 }

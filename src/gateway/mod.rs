@@ -10,6 +10,7 @@ mod door;
 mod examination;
 mod front_desk;
 mod head;
+mod operation;
 mod origin;
 mod refusal;
 mod reply;
@@ -21,7 +22,7 @@ mod tests;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, header};
+use http::{HeaderMap, Method, header};
 use ipnet::IpNet;
 use tokio::sync::mpsc;
 
@@ -29,6 +30,7 @@ pub use door::{Admission, Door, LookUp, Unauthenticated};
 pub use examination::Examined;
 pub use front_desk::FacadeDesk;
 pub use head::Head;
+pub use operation::{Failure, Operation, Step};
 pub use refusal::Refusal;
 pub use reply::Reply;
 pub use routes::{Endpoint, Routes};
@@ -45,9 +47,10 @@ use crate::{
         Bearer, Caller, MAX_REGISTRATION_BYTES, Now, Objection, ProtectedResource, Provider,
     },
     mcp::{McpHeaders, Transport},
-    names::{InstanceName, ProviderName, RoleName},
+    names::{InstanceName, ProviderName, RoleName, TraceContext},
     odoo::Effect,
     policy::Policy,
+    upstream::Traffic,
 };
 
 /// Everything a request needs, built as one value from one configuration, so
@@ -132,6 +135,7 @@ impl Gateway {
 
     async fn admit(&self, head: &Head, story: &mut Story) -> Result<Welcome, Refusal> {
         let now = Now::read();
+        story.around = trace_context(&head.headers);
         let host = head.host.as_deref();
         origin::check_host(head, &self.routes)?;
         if let Some(errand) = self.errand(head) {
@@ -382,6 +386,14 @@ impl Gateway {
         }
     }
 
+    /// How busy the ways to the instances are.
+    pub fn traffic(&self) -> Vec<(InstanceName, Traffic)> {
+        let instances = self.routes.instances();
+        instances
+            .map(|instance| (instance.name().clone(), instance.traffic()))
+            .collect()
+    }
+
     /// The identity providers of all instances, each once.
     fn providers(&self) -> Vec<Arc<Provider>> {
         let mut found: Vec<Arc<Provider>> = Vec::new();
@@ -394,6 +406,22 @@ impl Gateway {
         }
         found
     }
+}
+
+/// The trace that the head of a request names. Of two `traceparent` neither
+/// holds (W3C Trace Context, section 3.2.1); several `tracestate` are one list.
+fn trace_context(headers: &HeaderMap) -> Option<TraceContext> {
+    let mut parents = headers.get_all("traceparent").iter();
+    let (parent, None) = (parents.next()?.to_str().ok()?, parents.next()) else {
+        return None;
+    };
+    let states: Option<Vec<&str>> = headers
+        .get_all("tracestate")
+        .iter()
+        .map(|state| state.to_str().ok())
+        .collect();
+    let state = states.map(|states| states.join(","));
+    TraceContext::read(parent, state.as_deref().filter(|state| !state.is_empty()))
 }
 
 enum Welcome {

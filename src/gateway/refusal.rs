@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::{Blame, Reply, Story, door::Unauthenticated};
+use super::{Blame, Failure, Reply, Story, door::Unauthenticated};
 use crate::{
     identity::{Ambiguous, NoBearer, Objection, Unavailable},
     limits::Exhausted,
@@ -187,6 +187,10 @@ impl Refusal {
         story.blame = Some(blame);
         story.refusal = Some(word);
         story.error = self.secret();
+        story.fail(match &exit {
+            Exit::Protocol { code, .. } => Failure::Code(*code),
+            Exit::Http(_) | Exit::Json(_) => Failure::Refused(word),
+        });
         let reply = match exit {
             Exit::Http(status) => Reply::text(status, &self.to_string()),
             Exit::Json(status) => Reply::json(

@@ -1,9 +1,19 @@
 //! What there is to tell about one request when it is over.
 
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
-use super::LookUp;
-use crate::names::{InstanceName, Subject, TraceId};
+use super::{
+    LookUp,
+    operation::{Failure, Operation, Step},
+};
+use crate::{
+    access::Tally,
+    mcp::Request,
+    names::{InstanceName, Subject, TraceContext, TraceId},
+};
+
+/// Characters of a client's request id that are kept.
+const MAX_ID: usize = 64;
 
 /// What is known so far about one request. The edge owns it and writes it down
 /// once, at the end, whatever happened: the gateway only fills it in.
@@ -33,6 +43,16 @@ pub struct Story {
     pub odoo_calls: u32,
     /// How long Odoo took for them, in all.
     pub odoo_time: Duration,
+    /// When the request came, on both clocks.
+    pub begun: (Instant, SystemTime),
+    /// Whether traces are kept, and then whether one that begins here is.
+    pub keeping: Option<bool>,
+    /// The trace that the HTTP header names.
+    pub around: Option<TraceContext>,
+    /// The MCP requests that are over.
+    pub operations: Vec<Operation>,
+    /// The one that is not.
+    operation: Option<Operation>,
 }
 
 /// Who is to blame for a refusal.
@@ -79,6 +99,96 @@ impl Story {
             error: None,
             odoo_calls: 0,
             odoo_time: Duration::ZERO,
+            begun: (Instant::now(), SystemTime::now()),
+            keeping: None,
+            around: None,
+            operations: Vec::new(),
+            operation: None,
         }
+    }
+
+    /// Begins an MCP request.
+    pub(super) fn begin(&mut self, request: &Request<'_>) {
+        self.revision = Some(request.revision.as_str());
+        self.method = Some(request.method.as_str());
+        // The first has begun with its head; another when the one before it was over.
+        let begun = self
+            .operations
+            .last()
+            .map_or(self.begun.0, |before| before.begun + before.took);
+        self.operation = Some(Operation {
+            method: request.method.as_str(),
+            revision: request.revision.as_str(),
+            tool: None,
+            id: request.id.to_string().chars().take(MAX_ID).collect(),
+            failure: None,
+            begun,
+            took: Duration::ZERO,
+            step: Step::of(
+                self.request_id,
+                request.params.trace_context(),
+                self.around.as_ref(),
+                self.keeping,
+            ),
+            asked: Vec::new(),
+        });
+    }
+
+    /// Says which tool the MCP request calls, and begins to count what it
+    /// costs Odoo.
+    pub(super) fn begin_call(&mut self, tool: &'static str) -> Tally {
+        self.tool = Some(tool);
+        let Some(operation) = &mut self.operation else {
+            return Tally::default();
+        };
+        operation.tool = Some(tool);
+        let step = operation.step.as_ref();
+        Tally::below(
+            step.map(|step| step.context.clone()),
+            step.is_some_and(|step| step.kept),
+        )
+    }
+
+    /// Adds what a call of a tool has cost.
+    pub(super) fn end_call(&mut self, tally: &Tally) {
+        self.odoo_calls += tally.calls();
+        self.odoo_time += tally.time();
+        if let Some(operation) = &mut self.operation {
+            operation.asked = tally.take_asked();
+        }
+    }
+
+    /// Says how the MCP request that is under way fails.
+    pub fn fail(&mut self, failure: Failure) {
+        if let Some(operation) = &mut self.operation {
+            operation.failure = Some(failure);
+        }
+    }
+
+    /// Ends the MCP request that is under way, if there is one.
+    pub fn end(&mut self) {
+        if let Some(operation) = self.operation.take() {
+            let took = operation.begun.elapsed();
+            self.operations.push(Operation { took, ..operation });
+        }
+    }
+
+    /// Gives up the MCP request that is still under way, if there is one.
+    pub fn give_up(&mut self) {
+        self.fail(Failure::Cancelled);
+        self.end();
+    }
+
+    /// The trace that the request belongs to, for the log: the last, where
+    /// several messages name several.
+    pub fn trace(&self) -> Option<TraceId> {
+        let named = self
+            .operations
+            .iter()
+            .rev()
+            .find_map(|one| one.step.as_ref());
+        named
+            .map(|step| step.context.trace())
+            .or_else(|| Some(self.around.as_ref()?.trace()))
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::Malformed;
+use crate::names::TraceContext;
 
 /// The parameters of any method we answer, parsed in one pass; what a method
 /// does not have is `None`.
@@ -37,6 +38,10 @@ pub(super) struct Meta<'a> {
     pub(super) capabilities: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "progressToken")]
     pub(super) progress: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(super) traceparent: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(super) tracestate: Option<&'a RawValue>,
 }
 
 /// The token under which a client wants to hear of progress: text or a whole
@@ -67,6 +72,14 @@ impl<'a> Params<'a> {
         let raw = self.meta().ok()?.progress?;
         let fits = text(raw).is_some() || serde_json::from_str::<i64>(raw.get()).is_ok();
         fits.then(|| ProgressToken(raw.to_owned()))
+    }
+
+    /// The trace that the request belongs to, if the client says so in the form
+    /// of W3C (SEP-414). `baggage` is not read: it may hold anything.
+    pub fn trace_context(&self) -> Option<TraceContext> {
+        let meta = self.meta().ok()?;
+        let state = meta.tracestate.and_then(text);
+        TraceContext::read(&text(meta.traceparent?)?, state.as_deref())
     }
 
     /// The name of the tool.

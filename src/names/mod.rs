@@ -10,6 +10,7 @@ mod instance_name;
 mod provider_name;
 mod role_name;
 mod subject;
+mod trace_context;
 mod trace_id;
 
 pub(crate) use checked::checked_name;
@@ -18,4 +19,5 @@ pub use instance_name::{InstanceName, InvalidInstanceName};
 pub use provider_name::{InvalidProviderName, ProviderName};
 pub use role_name::{InvalidRoleName, RoleName};
 pub use subject::Subject;
+pub use trace_context::{SpanId, TraceContext};
 pub use trace_id::TraceId;

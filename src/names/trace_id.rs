@@ -24,6 +24,11 @@ impl TraceId {
     pub fn new(number: u128) -> Self {
         Self(number.max(1))
     }
+
+    /// The sixteen bytes, the highest first.
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
 }
 
 impl fmt::Display for TraceId {

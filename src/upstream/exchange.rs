@@ -21,7 +21,10 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::{Address, CallError, WireResponse};
+use super::{
+    Address, CallError, WireResponse,
+    opened::{Open, Opened},
+};
 
 /// An open connection, ready for one request.
 ///
@@ -34,6 +37,7 @@ pub(super) struct Connection {
     heard: Arc<AtomicBool>,
     /// Ends the task that drives the connection, and with it the connection.
     _driver: Driver,
+    _open: Open,
 }
 
 #[derive(Debug)]
@@ -58,6 +62,7 @@ impl Connection {
     pub(super) async fn open(
         address: &Address,
         tls: Option<&TlsConnector>,
+        opened: &Opened,
     ) -> Result<Self, CallError> {
         let unreachable = |error: io::Error| CallError::Unreachable(error.into());
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
@@ -66,12 +71,12 @@ impl Connection {
                 Ok(stream) => {
                     stream.set_nodelay(true).map_err(unreachable)?;
                     let Some(tls) = tls else {
-                        return Self::over(stream).await;
+                        return Self::over(stream, opened.one()).await;
                     };
                     let name = rustls::pki_types::ServerName::try_from(address.host.clone())
                         .map_err(|error| CallError::Unreachable(error.into()))?;
                     let stream = tls.connect(name, stream).await.map_err(unreachable)?;
-                    return Self::over(stream).await;
+                    return Self::over(stream, opened.one()).await;
                 }
                 Err(error) => last = error,
             }
@@ -79,7 +84,7 @@ impl Connection {
         Err(unreachable(last))
     }
 
-    async fn over<S>(stream: S) -> Result<Self, CallError>
+    async fn over<S>(stream: S, open: Open) -> Result<Self, CallError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -101,6 +106,7 @@ impl Connection {
             sender,
             heard,
             _driver: Driver(driver),
+            _open: open,
         })
     }
 

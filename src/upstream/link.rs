@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, header};
+use http::{HeaderName, HeaderValue, Method, Request, header};
 use http_body_util::Full;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -15,9 +15,11 @@ use tokio_rustls::TlsConnector;
 use super::{
     Address, ApiKey, CallError, Dialect, InvalidAddress, Json2, WireRequest, WireResponse,
     exchange::{Broken, Connection},
+    opened::Opened,
     turn::Turns,
 };
 use crate::{
+    names::TraceContext,
     odoo::Call,
     policy::Permitted,
     trust::{self, Untrusted},
@@ -73,7 +75,21 @@ pub struct Link {
     settings: LinkSettings,
     tls: Option<TlsConnectorOf>,
     turns: Turns,
+    opened: Opened,
     idle: Mutex<Vec<(Instant, Connection)>>,
+}
+
+/// How busy the way to one Odoo is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Traffic {
+    /// Calls that have their place.
+    pub in_flight: usize,
+    /// Calls that wait for one.
+    pub waiting: usize,
+    /// Connections that are open, idle ones too.
+    pub connections: usize,
+    /// Connections that were opened since the link was made.
+    pub opened: u64,
 }
 
 /// The connector has no `Debug`.
@@ -110,6 +126,7 @@ impl Link {
                 settings.max_wait,
             ),
             tls,
+            opened: Opened::default(),
             idle: Mutex::new(Vec::new()),
             settings,
         })
@@ -117,14 +134,25 @@ impl Link {
 
     /// Sends the call and gives back the JSON text of what the method returned.
     ///
+    /// Odoo is told as which step of which trace it is called, for the proxies
+    /// and the instrumentation around it.
+    ///
     /// Dropping the future gives up the place and closes the connection; Odoo
     /// does not notice, and finishes what it began.
     ///
     /// # Errors
     /// [`CallError`], which says whether the call may have run.
-    pub async fn send(&self, call: &Permitted<Call>, key: &ApiKey) -> Result<Bytes, CallError> {
+    pub async fn send(
+        &self,
+        call: &Permitted<Call>,
+        key: &ApiKey,
+        trace: Option<&TraceContext>,
+    ) -> Result<Bytes, CallError> {
         let read = call.get().effect().is_read();
-        let request = self.dialect.encode(call.get(), key)?;
+        let mut request = self.dialect.encode(call.get(), key)?;
+        request
+            .headers
+            .extend(trace.into_iter().flat_map(trace_headers));
         let _place = self.turns.take().await?;
         let limit = self.settings.timeout;
         match timeout(limit, self.attempt(&request, read)).await {
@@ -148,7 +176,7 @@ impl Link {
             .database
             .iter()
             .filter_map(|database| HeaderValue::from_str(database).ok())
-            .map(|database| (http::HeaderName::from_static("x-odoo-database"), database))
+            .map(|database| (HeaderName::from_static("x-odoo-database"), database))
             .collect();
         let request = WireRequest {
             path: "/web/version".to_owned(),
@@ -178,9 +206,14 @@ impl Link {
             .unwrap_or(Err(CallError::TimedOut { limit: PING }))
     }
 
-    /// Calls that wait for a place now.
-    pub fn waiting(&self) -> usize {
-        self.turns.waiting()
+    /// How busy it is now.
+    pub fn traffic(&self) -> Traffic {
+        Traffic {
+            in_flight: self.turns.taken(),
+            waiting: self.turns.waiting(),
+            connections: self.opened.open(),
+            opened: self.opened.ever(),
+        }
     }
 
     /// One exchange; a read once more when the connection died before a byte
@@ -219,7 +252,7 @@ impl Link {
     async fn open(&self) -> Result<Connection, CallError> {
         let limit = self.settings.connect_timeout;
         let tls = self.tls.as_ref().map(|tls| &tls.0);
-        match timeout(limit, Connection::open(&self.address, tls)).await {
+        match timeout(limit, Connection::open(&self.address, tls, &self.opened)).await {
             Ok(opened) => opened,
             Err(elapsed) => Err(CallError::Unreachable(elapsed.into())),
         }
@@ -266,6 +299,21 @@ impl Link {
             }
         }
     }
+}
+
+/// `traceparent` and `tracestate` (W3C Trace Context, section 3).
+fn trace_headers(trace: &TraceContext) -> impl Iterator<Item = (HeaderName, HeaderValue)> + use<> {
+    let parent = HeaderValue::from_str(&trace.traceparent()).ok();
+    let state = trace
+        .tracestate()
+        .and_then(|state| HeaderValue::from_str(state).ok());
+    let headers = [
+        (HeaderName::from_static("traceparent"), parent),
+        (HeaderName::from_static("tracestate"), state),
+    ];
+    headers
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
 }
 
 /// A change whose answer cannot be read may have run all the same: a proxy

@@ -11,6 +11,7 @@ mod dialect;
 mod exchange;
 mod json2;
 mod link;
+mod opened;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -20,4 +21,4 @@ pub use api_key::ApiKey;
 pub use call_error::CallError;
 pub use dialect::{Dialect, WireRequest, WireResponse};
 pub use json2::Json2;
-pub use link::{InvalidLink, Link, LinkSettings};
+pub use link::{InvalidLink, Link, LinkSettings, Traffic};

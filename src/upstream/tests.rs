@@ -96,7 +96,7 @@ async fn answering(answer: &'static str) -> u16 {
 
 async fn asked(settings: LinkSettings) -> Result<String, CallError> {
     let link = Link::new(settings).unwrap();
-    let answer = link.send(&counting(), &ApiKey::new("k3y")).await?;
+    let answer = link.send(&counting(), &ApiKey::new("k3y"), None).await?;
     Ok(String::from_utf8(answer.to_vec()).unwrap())
 }
 
@@ -289,7 +289,9 @@ async fn a_connection_that_the_server_keeps_is_used_again_and_no_other() {
         let link = Link::new(settings(port)).unwrap();
         for _ in 0..2 {
             assert_eq!(
-                link.send(&counting(), &ApiKey::new("k")).await.unwrap(),
+                link.send(&counting(), &ApiKey::new("k"), None)
+                    .await
+                    .unwrap(),
                 "47"
             );
         }
@@ -323,12 +325,15 @@ async fn giving_up_closes_the_connection_and_frees_the_place() {
         .unwrap(),
     );
     let working = Arc::clone(&link);
-    let call = tokio::spawn(async move { working.send(&counting(), &ApiKey::new("k")).await });
+    let call =
+        tokio::spawn(async move { working.send(&counting(), &ApiKey::new("k"), None).await });
     arrived.notified().await;
     call.abort();
     gone.notified().await;
     assert_eq!(
-        link.send(&counting(), &ApiKey::new("k")).await.unwrap(),
+        link.send(&counting(), &ApiKey::new("k"), None)
+            .await
+            .unwrap(),
         "47"
     );
 }

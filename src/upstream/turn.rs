@@ -20,6 +20,7 @@ use super::CallError;
 #[derive(Debug)]
 pub(super) struct Turns {
     places: Semaphore,
+    all: usize,
     waiting: AtomicUsize,
     max_waiting: usize,
     max_wait: Duration,
@@ -27,8 +28,10 @@ pub(super) struct Turns {
 
 impl Turns {
     pub(super) fn new(max_in_flight: usize, max_waiting: usize, max_wait: Duration) -> Self {
+        let all = max_in_flight.clamp(1, Semaphore::MAX_PERMITS);
         Self {
-            places: Semaphore::new(max_in_flight.clamp(1, Semaphore::MAX_PERMITS)),
+            places: Semaphore::new(all),
+            all,
             waiting: AtomicUsize::new(0),
             max_waiting,
             max_wait,
@@ -50,6 +53,11 @@ impl Turns {
             // Nobody closes the semaphore; were it closed, there would be no place.
             Ok(Err(_)) | Err(_) => Err(busy()),
         }
+    }
+
+    /// Places that are taken now.
+    pub(super) fn taken(&self) -> usize {
+        self.all.saturating_sub(self.places.available_permits())
     }
 
     /// Calls that wait for a place now.
