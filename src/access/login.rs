@@ -96,7 +96,8 @@ impl Login {
         self.allow(call.get().effect())?;
         Ok(async {
             let asking = tally.ask(call.get());
-            let answer = self.link.send(call, &self.key, asking.context()).await;
+            // Boxed: it is the largest part of the future of every tool.
+            let answer = Box::pin(self.link.send(call, &self.key, asking.context())).await;
             asking.end(answer.as_ref().err().map(CallError::kind));
             answer
         })

@@ -11,7 +11,7 @@ use crate::{
     config::{Checked, Sources, load},
     edge::Edge,
     gateway::Gateway,
-    telemetry::{self, Metrics},
+    telemetry::{self, Telemetry},
 };
 
 #[derive(Debug, Args)]
@@ -64,19 +64,25 @@ pub(super) fn gateway(checked: &Checked) -> Result<Arc<ArcSwap<Gateway>>, Failur
     Ok(Arc::new(ArcSwap::from_pointee(gateway)))
 }
 
+/// What operators are told; it is not made anew by a reload.
+///
+/// # Errors
+/// When traces are configured and cannot be handed over at all.
+pub(super) fn telemetry(checked: &Checked) -> Result<Arc<Telemetry>, Failure> {
+    let telemetry = checked
+        .telemetry()
+        .map_err(|error| Failure::Unfit(error.to_string()))?;
+    Ok(Arc::new(telemetry))
+}
+
 /// Opens the listeners.
 ///
 /// # Errors
 /// When one cannot be opened.
 pub(super) fn open(checked: &Checked, gateway: &Arc<ArcSwap<Gateway>>) -> Result<Edge, Failure> {
     let config = &checked.config;
-    Edge::open(
-        &config.server,
-        &config.admin,
-        gateway,
-        &Arc::new(Metrics::new()),
-    )
-    .map_err(|error| Failure::Failed(error.to_string()))
+    Edge::open(&config.server, &config.admin, gateway, &telemetry(checked)?)
+        .map_err(|error| Failure::Failed(error.to_string()))
 }
 
 /// Reads the configuration again and swaps the gateway; one that is wrong

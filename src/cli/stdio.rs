@@ -5,17 +5,25 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use clap::Args;
 
-use super::{Failure, check::warn, demo::SampleCompany, serve::gateway};
+use super::{
+    Failure,
+    check::warn,
+    demo::SampleCompany,
+    serve::{gateway, telemetry},
+};
 use crate::{
     config::{Checked, Sources, load},
     edge::stdio,
     gateway::Gateway,
     names::InstanceName,
-    telemetry::{self, Metrics},
+    telemetry::{Telemetry, logging},
 };
 
 /// How long calls may go on when the client has closed standard input.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long traces may take to be handed over then.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -45,42 +53,45 @@ pub(super) struct Stdio {
 pub(super) fn run(stdio: &Stdio) -> Result<(), Failure> {
     let sources = Sources::new(stdio.config.clone());
     let filter = sources.log_filter().unwrap_or("warn").to_owned();
-    telemetry::logging::start(&filter).map_err(|error| Failure::Unfit(error.to_string()))?;
+    logging::start(&filter).map_err(|error| Failure::Unfit(error.to_string()))?;
     if stdio.demo {
         let company = SampleCompany::open(None)?;
         let checked = company.configuration("127.0.0.1:0")?;
         let instance = chosen(&checked, None)?;
         let gateway = gateway(&checked)?;
-        return converse(&gateway, &instance, Some(company));
+        let telemetry = telemetry(&checked)?;
+        return converse(&gateway, &instance, &telemetry, Some(company));
     }
     let checked = load(&sources)?;
     warn(&checked.warnings);
     let instance = chosen(&checked, stdio.instance.as_ref())?;
-    converse(&gateway(&checked)?, &instance, None)
+    let telemetry = telemetry(&checked)?;
+    converse(&gateway(&checked)?, &instance, &telemetry, None)
 }
 
 /// Serves standard input and output on a runtime of its own.
 fn converse(
     gateway: &Arc<ArcSwap<Gateway>>,
     instance: &InstanceName,
+    telemetry: &Arc<Telemetry>,
     company: Option<SampleCompany>,
 ) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::Failed(format!("no runtime can be started: {error}")))?;
-    let metrics = Arc::new(Metrics::new());
     if let Some(company) = company {
         runtime.spawn(company.serve());
     }
     let served = runtime.block_on(stdio::serve(
         gateway,
         instance,
-        &metrics,
+        telemetry,
         PATIENCE,
         tokio::io::stdin(),
         tokio::io::stdout(),
     ));
+    runtime.block_on(telemetry.flush(LAST_WORDS));
     // The thread that reads standard input cannot be ended in order.
     runtime.shutdown_background();
     served.map_err(|error| Failure::Failed(error.to_string()))

@@ -9,6 +9,7 @@ use crate::{
     identity::{self, Facade, Grants, InvalidProvider, KeyId, ProtectedResource, ProviderSettings},
     limits::{Allowance, PerAddress},
     names::{InstanceName, ProviderName, Subject},
+    telemetry::{CannotTrace, CollectorSettings, Telemetry, TraceSettings},
     trust::{self, Untrusted},
     upstream::{ApiKey, InvalidLink, Link, LinkSettings},
 };
@@ -16,12 +17,18 @@ use crate::{
 /// A part that no gateway can be built with.
 #[derive(Debug, thiserror::Error)]
 pub enum CannotAssemble {
+    /// The certificates that the collector of traces is believed by.
+    #[error("`telemetry`: {0}")]
+    Collector(#[source] Untrusted),
     /// An instance.
     #[error("`instances.{0}`: {1}")]
     Instance(InstanceName, #[source] InvalidLink),
     /// An identity provider.
     #[error("`providers.{0}`: {1}")]
     Provider(ProviderName, #[source] InvalidProvider),
+    /// Traces.
+    #[error(transparent)]
+    Traces(#[from] CannotTrace),
     /// The certificates that an identity provider is believed by.
     #[error("`providers.{0}`: {1}")]
     Untrusted(ProviderName, #[source] Untrusted),
@@ -75,6 +82,29 @@ impl Checked {
             facade,
             max_body_bytes: config.server.max_body_bytes,
         })
+    }
+
+    /// What operators are told, with traces where they are configured.
+    ///
+    /// # Errors
+    /// [`CannotAssemble::Collector`], [`CannotAssemble::Traces`].
+    pub fn telemetry(&self) -> Result<Telemetry, CannotAssemble> {
+        let config = &self.config.telemetry;
+        let Some(url) = &config.otlp_url else {
+            return Ok(Telemetry::new());
+        };
+        let tls =
+            trust::client(config.otlp_ca_file.as_deref()).map_err(CannotAssemble::Collector)?;
+        Ok(Telemetry::tracing(TraceSettings {
+            collector: CollectorSettings {
+                url: url.clone(),
+                headers: self.otlp_headers.clone(),
+                tls,
+                service_name: config.service_name.clone(),
+            },
+            sample_ratio: config.sample_ratio,
+            include_caller: config.include_caller,
+        })?)
     }
 
     /// The identity providers by their names.

@@ -95,7 +95,7 @@ pub(super) fn read(name: &str, text: &str, form: Form<'_>, written: &toml::Table
                 }
             },
             Kind::Table => level.clone(),
-            Kind::Flag | Kind::List | Kind::Text | Kind::Whole => {
+            Kind::Flag | Kind::Fraction | Kind::List | Kind::Text | Kind::Whole => {
                 return Reading::Wrong(wrong(
                     dotted(&path),
                     "this key has no parts that a variable of their own could set".into(),
@@ -156,6 +156,9 @@ fn value(text: &str, form: Form<'_>) -> Result<Value, String> {
             .replace('_', "")
             .parse::<i64>()
             .map_or_else(|_| as_text(), Value::from),
+        Kind::Fraction => trimmed
+            .parse::<f64>()
+            .map_or_else(|_| as_text(), Value::from),
         Kind::Flag => trimmed
             .parse::<bool>()
             .map_or_else(|_| as_text(), Value::from),
@@ -213,7 +216,7 @@ fn meant(level: &str, form: Form<'_>) -> Option<String> {
                     section.to_ascii_uppercase()
                 ));
             }
-            Kind::Flag | Kind::List | Kind::Table | Kind::Text | Kind::Whole => {
+            Kind::Flag | Kind::Fraction | Kind::List | Kind::Table | Kind::Text | Kind::Whole => {
                 below.under(rest).is_some()
             }
         };

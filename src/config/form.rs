@@ -42,6 +42,8 @@ pub(super) struct Misfit {
 pub(super) enum Kind {
     /// `true` or `false`.
     Flag,
+    /// A number from 0 to 1.
+    Fraction,
     /// `[..]`.
     List,
     /// A table whose keys are names that the administrator gives.
@@ -53,6 +55,8 @@ pub(super) enum Kind {
     /// A whole number.
     Whole,
 }
+
+const FRACTION_WANTED: &str = "this must be a number from 0 to 1, such as `0.1`, without quotes";
 
 /// The schema of the whole configuration.
 pub(super) fn schema() -> Json {
@@ -86,6 +90,7 @@ impl<'a> Form<'a> {
             Some("array") => Kind::List,
             Some("boolean") => Kind::Flag,
             Some("integer") => Kind::Whole,
+            Some("number") => Kind::Fraction,
             Some("object") if self.0.get("properties").is_some() => Kind::Table,
             Some("object") => Kind::Map,
             _ => Kind::Text,
@@ -110,7 +115,7 @@ impl<'a> Form<'a> {
                 .keys()
                 .find(|(name, _)| *name == key)
                 .map(|(_, form)| form),
-            Kind::Flag | Kind::List | Kind::Text | Kind::Whole => None,
+            Kind::Flag | Kind::Fraction | Kind::List | Kind::Text | Kind::Whole => None,
         }
     }
 
@@ -224,10 +229,18 @@ impl<'a> Form<'a> {
                     misfits.push(Misfit::new(path, Part::Value, self.number_wanted()));
                 }
             }
+            (Kind::Fraction, Value::Num(_, number)) => {
+                let fits = |number: f64| (0.0..=1.0).contains(&number);
+                let whole = || number.to_u128().is_some_and(|whole| whole <= 1);
+                if !number.to_f64().map_or_else(whole, fits) {
+                    misfits.push(Misfit::new(path, Part::Value, FRACTION_WANTED.to_owned()));
+                }
+            }
             (Kind::Flag, Value::Bool(..)) => {}
             (kind, _) => {
                 let message = match kind {
                     Kind::Flag => "this must be `true` or `false`".to_owned(),
+                    Kind::Fraction => FRACTION_WANTED.to_owned(),
                     Kind::List => "this must be a list, such as `[\"…\", \"…\"]`".to_owned(),
                     Kind::Map | Kind::Table => {
                         "this must be a table with keys of its own".to_owned()

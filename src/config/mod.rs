@@ -28,6 +28,7 @@ mod server;
 #[cfg(test)]
 mod snippets;
 mod sources;
+mod telemetry;
 
 use std::collections::BTreeMap;
 
@@ -48,6 +49,7 @@ pub use provider::{BasicEncoding, ClientAuth, Provider, ProviderKind, StepUp, Va
 pub use role::{Operation, Role, Rule};
 pub use server::{Server, Tls};
 pub use sources::Sources;
+pub use telemetry::Telemetry;
 
 use crate::{
     names::{InstanceName, ProviderName, RoleName},
@@ -77,6 +79,8 @@ pub struct Config {
     pub keys: Keys,
     /// How much anybody may.
     pub limits: Limits,
+    /// What is told to operators.
+    pub telemetry: Telemetry,
     /// One client for all, where a provider lets none register.
     pub facade: Option<Facade>,
 }

@@ -101,7 +101,7 @@ fn the_example_shows_every_key() {
 /// The example with everything in it that has a default: what is commented out
 /// is set. Those keys without one that cannot be set here stay as they are.
 fn spelled_out() -> String {
-    const WITHOUT: [&str; 13] = [
+    const WITHOUT: [&str; 16] = [
         "anonymous_role",
         "api_key",
         "api_key_file",
@@ -113,6 +113,9 @@ fn spelled_out() -> String {
         "jwks_url",
         "key_file",
         "key_id",
+        "otlp_ca_file",
+        "otlp_headers_file",
+        "otlp_url",
         "project",
         "web_url",
     ];
@@ -190,6 +193,10 @@ fn what_the_example_comments_out_are_the_defaults() {
     assert_eq!(
         format!("{:?}", config.limits),
         format!("{:?}", Limits::default())
+    );
+    assert_eq!(
+        format!("{:?}", config.telemetry),
+        format!("{:?}", super::Telemetry::default())
     );
     assert_eq!(config.admin.listen, super::Admin::default().listen);
     let of_instance = |config: &Config, name: &str| {

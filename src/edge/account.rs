@@ -7,9 +7,9 @@ use tracing::{error, info};
 
 use super::drain::{Drain, UnderWay};
 use crate::{
-    gateway::{Blame, LookUp, Story},
+    gateway::{Blame, Failure, LookUp, Story},
     names::TraceId,
-    telemetry::{InFlight, Metrics, Outcome, Served},
+    telemetry::{InFlight, Outcome, Served, Telemetry},
 };
 
 /// A request under way. It is written down when this is dropped, whatever
@@ -23,34 +23,44 @@ pub(super) struct Account {
     pub(super) size_bytes: usize,
     end: Option<Outcome>,
     begun: Instant,
-    metrics: Arc<Metrics>,
-    _in_flight: InFlight,
-    _under_way: Option<UnderWay>,
+    telemetry: Arc<Telemetry>,
+    in_flight: InFlight,
+    /// None for a message over stdin.
+    under_way: Option<UnderWay>,
 }
 
 impl Account {
     /// Opens the account of a request over HTTP, which a drain waits for.
-    pub(super) fn open(metrics: &Arc<Metrics>, drain: &Drain) -> Self {
-        Self::new(metrics, Some(drain.request()))
+    pub(super) fn open(telemetry: &Arc<Telemetry>, drain: &Drain) -> Self {
+        Self::new(telemetry, Some(drain.request()))
     }
 
     /// Opens the account of a message over stdin.
-    pub(super) fn local(metrics: &Arc<Metrics>) -> Self {
-        Self::new(metrics, None)
+    pub(super) fn local(telemetry: &Arc<Telemetry>) -> Self {
+        Self::new(telemetry, None)
     }
 
-    fn new(metrics: &Arc<Metrics>, under_way: Option<UnderWay>) -> Self {
+    fn new(telemetry: &Arc<Telemetry>, under_way: Option<UnderWay>) -> Self {
         // Without randomness there is no TLS either; the number is for the log.
         let request_id = TraceId::fresh().unwrap_or_else(|_| TraceId::new(0));
+        let mut story = Story::new(request_id);
+        story.keeping = telemetry.keeping(request_id);
         Self {
-            story: Story::new(request_id),
+            story,
             status: None,
             size_bytes: 0,
             end: None,
             begun: Instant::now(),
-            metrics: Arc::clone(metrics),
-            _in_flight: metrics.begin(),
-            _under_way: under_way,
+            telemetry: Arc::clone(telemetry),
+            in_flight: telemetry.metrics.begin(),
+            under_way,
+        }
+    }
+
+    /// It is known by now which instance it is for, if it is for one.
+    pub(super) fn placed(&mut self) {
+        if let Some(instance) = &self.story.instance {
+            self.in_flight.is_for(instance);
         }
     }
 
@@ -81,18 +91,23 @@ impl Account {
         self.story.blame = Some(Blame::Us);
         self.story.refusal = Some("bug");
         self.story.error = Some(format!("panicked: {message}"));
+        // As the JSON-RPC error says that tells of it.
+        self.story.fail(Failure::Code(-32603));
+        self.story.end();
     }
 }
 
 impl Drop for Account {
     fn drop(&mut self) {
+        self.story.give_up();
         let story = &self.story;
         let served = Served {
             outcome: self.end.unwrap_or(Outcome::Cut),
             duration: self.begun.elapsed(),
             size_bytes: self.size_bytes,
+            local: self.under_way.is_none(),
         };
-        self.metrics.count(story, &served);
+        self.telemetry.tell(story, &served);
         // A failure of ours calls for somebody; everything else is an account.
         let (ours, theirs) = match story.blame {
             Some(Blame::Us) => (story.error.as_deref(), None),
@@ -105,6 +120,8 @@ impl Drop for Account {
         }
         info!(
             request.id = %story.request_id,
+            // Called as OpenTelemetry's "Trace Context in non-OTLP Log Formats" says.
+            trace_id = story.trace().map(display),
             instance.name = story.instance.as_ref().map(display),
             caller.subject = story.caller.as_ref().map(display),
             token.look_up = story.look_up.map(LookUp::as_str),
@@ -144,7 +161,7 @@ mod tests {
     use crate::{
         gateway::Blame,
         names::{InstanceName, Subject},
-        telemetry::Metrics,
+        telemetry::Telemetry,
     };
 
     #[derive(Clone, Default)]
@@ -176,7 +193,7 @@ mod tests {
             .with_writer(move || writer.clone())
             .finish();
         tracing::subscriber::with_default(log, || {
-            let mut account = Account::local(&Arc::new(Metrics::new()));
+            let mut account = Account::local(&Arc::new(Telemetry::new()));
             tell(&mut account);
         });
         let page = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     gateway::{Readiness, Reply, Story},
     names::TraceId,
-    telemetry::Metrics,
+    telemetry::{Seen, Telemetry},
 };
 
 /// How long an answer to `/readyz` is given again, so that nobody can make us
@@ -42,7 +42,7 @@ const READY_WITHIN: Duration = Duration::from_secs(5);
 /// The operators' listener.
 pub(super) struct Admin<H> {
     gateway: Arc<ArcSwap<H>>,
-    metrics: Arc<Metrics>,
+    telemetry: Arc<Telemetry>,
     bounds: Bounds,
     drain: Arc<Drain>,
     /// Held while Odoo is asked, so that it is asked once.
@@ -52,13 +52,13 @@ pub(super) struct Admin<H> {
 impl<H: Host> Admin<H> {
     pub(super) fn new(
         gateway: Arc<ArcSwap<H>>,
-        metrics: Arc<Metrics>,
+        telemetry: Arc<Telemetry>,
         bounds: Bounds,
         drain: Arc<Drain>,
     ) -> Self {
         Self {
             gateway,
-            metrics,
+            telemetry,
             bounds,
             drain,
             known: Mutex::new(None),
@@ -72,7 +72,7 @@ impl<H: Host> Admin<H> {
         }
         match path {
             "/livez" => text(Bytes::from_static(b"ok\n"), "text/plain; charset=utf-8"),
-            "/metrics" => match self.metrics.encode() {
+            "/metrics" => match self.telemetry.metrics.encode(&self.seen().await) {
                 Ok(metrics) => text(
                     Bytes::from(metrics),
                     "application/openmetrics-text; version=1.0.0; charset=utf-8",
@@ -118,6 +118,19 @@ impl<H: Host> Admin<H> {
             StatusCode::SERVICE_UNAVAILABLE
         };
         Reply::json(status, Bytes::from(told.to_string()))
+    }
+
+    /// What metrics say of the others. Who leaves asks nobody any more.
+    async fn seen(&self) -> Seen {
+        let readiness = if self.drain.leaving() {
+            None
+        } else {
+            self.readiness().await
+        };
+        Seen {
+            traffic: self.gateway.load().busy(),
+            readiness: readiness.unwrap_or_default(),
+        }
     }
 
     /// What is known, if that is fresh, or else what the instances say now;

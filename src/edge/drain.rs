@@ -11,11 +11,12 @@ use pingora::server::{ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tracing::{error, info, warn};
 
 use super::{certificate::Certificate, server::Reload};
+use crate::telemetry::Telemetry;
 
 /// How long connections may take to close once no request is under way: the
 /// last frames of HTTP/2 are written by the connection, after its requests.
@@ -117,6 +118,8 @@ pub(super) struct Captain {
     pub(super) certificate: Option<Arc<Certificate>>,
     /// What SIGHUP does; without it no signal is listened to.
     pub(super) reload: Option<Reload>,
+    /// What is told to the end.
+    pub(super) telemetry: Arc<Telemetry>,
 }
 
 #[async_trait]
@@ -134,13 +137,18 @@ impl ShutdownSignalWatch for Captain {
             }
         }
         info!("Began to leave");
+        let since = Instant::now();
         Stop(Arc::clone(&self.drain)).now();
         tokio::select! {
             () = self.drain.finish() => {}
             () = async { while !matches!(hear(signals.as_mut()).await, Heard::Leave) {} } => {
                 warn!("Left at the second signal");
+                return ShutdownSignal::FastShutdown;
             }
         }
+        // What is left of the time; a little, where nothing is.
+        let rest = self.drain.limit.saturating_sub(since.elapsed());
+        self.telemetry.flush(rest.max(LAST_WORDS)).await;
         ShutdownSignal::FastShutdown
     }
 }

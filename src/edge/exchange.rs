@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     gateway::{Reply, Story},
-    telemetry::Metrics,
+    telemetry::Telemetry,
 };
 
 /// Notices that may wait for the client to read; more make the call wait.
@@ -46,7 +46,7 @@ pub(super) struct Exchange<H> {
     pub(super) gateway: Arc<ArcSwap<H>>,
     pub(super) bounds: Bounds,
     pub(super) drain: Arc<Drain>,
-    pub(super) metrics: Arc<Metrics>,
+    pub(super) telemetry: Arc<Telemetry>,
     /// Whether the listener is bound to loopback.
     pub(super) local_listener: bool,
     pub(super) options: HttpServerOptions,
@@ -74,7 +74,7 @@ impl<H: Host> HttpServerApp for Exchange<H> {
             return None;
         }
         // Until the last byte is on its way: a drain waits for it.
-        let mut account = Account::open(&self.metrics, &self.drain);
+        let mut account = Account::open(&self.telemetry, &self.drain);
         match self.answer(&mut session, &mut account, arrival).await {
             After::Keep => write::keep(session, &self.bounds).await,
             After::Linger => {
@@ -160,6 +160,7 @@ impl<H: Host> Exchange<H> {
         let gateway = self.gateway.load_full();
         let head = head::head(session, self.local_listener);
         let welcome = caught(gateway.greet(head, &mut account.story)).await;
+        account.placed();
         let guest = match welcome {
             Ok(Ok(guest)) => guest,
             Ok(Err(reply)) => return finish(session, account, reply, manner).await,

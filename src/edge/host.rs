@@ -7,9 +7,10 @@ use bytes::Bytes;
 use crate::{
     gateway::{Gateway, Guest, Head, Notices, Readiness, Reply, Story},
     names::InstanceName,
+    upstream::Traffic,
 };
 
-/// The four things the edge asks of a gateway.
+/// What the edge asks of a gateway.
 ///
 /// A trait only for the edge's own tests: what sockets do is tested with a
 /// host that hangs, panics and sends notices at command.
@@ -38,6 +39,9 @@ pub(super) trait Host: Send + Sync + 'static {
 
     /// See [`Gateway::readiness`].
     fn ready(&self) -> impl Future<Output = Readiness> + Send;
+
+    /// See [`Gateway::traffic`].
+    fn busy(&self) -> Vec<(InstanceName, Traffic)>;
 
     /// What the edge must know of a guest.
     fn terms(guest: &Self::Guest) -> Terms;
@@ -81,6 +85,10 @@ impl Host for Gateway {
 
     fn ready(&self) -> impl Future<Output = Readiness> + Send {
         Self::readiness(self)
+    }
+
+    fn busy(&self) -> Vec<(InstanceName, Traffic)> {
+        Self::traffic(self)
     }
 
     fn terms(guest: &Guest) -> Terms {

@@ -32,7 +32,7 @@ use super::{
     drain::{Drain, breathe},
     wire::{Gauge, Gauged, Wire},
 };
-use crate::telemetry::Metrics;
+use crate::telemetry::Telemetry;
 
 /// Connections the kernel keeps for us while we are full.
 const BACKLOG: u32 = 4096;
@@ -55,7 +55,7 @@ pub(super) struct Door {
     /// How long a TLS handshake may take, and HTTP/2's preface after it.
     pub(super) patience: Duration,
     /// What counts its connections; nothing does for the operators' door.
-    pub(super) counted: Option<(Arc<Drain>, Arc<Metrics>)>,
+    pub(super) counted: Option<(Arc<Drain>, Arc<Telemetry>)>,
 }
 
 /// All doors, as one Pingora service: they share a runtime, and with it the
@@ -124,7 +124,7 @@ impl Door {
             };
             let counts = counted
                 .as_ref()
-                .map(|(drain, metrics)| (drain.connection(), metrics.connect()));
+                .map(|(drain, telemetry)| (drain.connection(), telemetry.metrics.connect()));
             let acceptor = acceptor.clone();
             let serve = Arc::clone(&serve);
             tokio::spawn(async move {

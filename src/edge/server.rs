@@ -26,7 +26,7 @@ use super::{
     host::Host,
     listener::{Door, Doors, Serve},
 };
-use crate::{config, gateway::Gateway, telemetry::Metrics};
+use crate::{config, gateway::Gateway, telemetry::Telemetry};
 
 /// What SIGHUP does besides reading the certificates again: build a new
 /// gateway and swap it in. A panic in it is logged and changes nothing.
@@ -42,6 +42,7 @@ pub struct Edge {
     admin_address: Option<SocketAddr>,
     certificate: Option<Arc<Certificate>>,
     drain: Arc<Drain>,
+    telemetry: Arc<Telemetry>,
 }
 
 /// What keeps the edge from opening.
@@ -71,9 +72,9 @@ impl Edge {
         server: &config::Server,
         admin: &config::Admin,
         gateway: &Arc<ArcSwap<Gateway>>,
-        metrics: &Arc<Metrics>,
+        telemetry: &Arc<Telemetry>,
     ) -> Result<Self, CannotOpen> {
-        Self::open_before(server, admin, gateway, metrics)
+        Self::open_before(server, admin, gateway, telemetry)
     }
 
     /// Opens the edge before any host.
@@ -81,7 +82,7 @@ impl Edge {
         server: &config::Server,
         admin: &config::Admin,
         gateway: &Arc<ArcSwap<H>>,
-        metrics: &Arc<Metrics>,
+        telemetry: &Arc<Telemetry>,
     ) -> Result<Self, CannotOpen> {
         let bounds = Bounds::from(server);
         let drain = Arc::new(Drain::new(Duration::from_millis(server.drain_timeout_ms)));
@@ -104,7 +105,7 @@ impl Edge {
                 gateway: Arc::clone(gateway),
                 bounds,
                 drain: Arc::clone(&drain),
-                metrics: Arc::clone(metrics),
+                telemetry: Arc::clone(telemetry),
                 local_listener: address.ip().is_loopback(),
                 options: options(bounds.head),
             };
@@ -115,7 +116,7 @@ impl Edge {
                 serve: serve(exchange, drain.watch()),
                 places: Arc::clone(&places),
                 patience: bounds.head,
-                counted: Some((Arc::clone(&drain), Arc::clone(metrics))),
+                counted: Some((Arc::clone(&drain), Arc::clone(telemetry))),
             });
         }
         let mut admin_address = None;
@@ -123,7 +124,7 @@ impl Edge {
             let (socket, address) = listen("admin.listen", address)?;
             let admin = Admin::new(
                 Arc::clone(gateway),
-                Arc::clone(metrics),
+                Arc::clone(telemetry),
                 bounds,
                 Arc::clone(&drain),
             );
@@ -147,6 +148,7 @@ impl Edge {
             admin_address,
             certificate,
             drain,
+            telemetry: Arc::clone(telemetry),
         })
     }
 
@@ -203,6 +205,7 @@ impl Edge {
                 drain: self.drain,
                 certificate: self.certificate,
                 reload,
+                telemetry: self.telemetry,
             }),
         });
     }

@@ -21,7 +21,7 @@ use super::{account::Account, exchange::caught, host::Host};
 use crate::{
     gateway::{Gateway, Reply},
     names::InstanceName,
-    telemetry::Metrics,
+    telemetry::Telemetry,
 };
 
 /// Calls at once.
@@ -53,18 +53,18 @@ pub enum StdioError {
 pub async fn serve(
     gateway: &Arc<ArcSwap<Gateway>>,
     instance: &InstanceName,
-    metrics: &Arc<Metrics>,
+    telemetry: &Arc<Telemetry>,
     patience: Duration,
     input: impl AsyncRead + Unpin,
     output: impl AsyncWrite + Unpin + Send + 'static,
 ) -> Result<(), StdioError> {
-    serve_host(gateway, instance, metrics, patience, input, output).await
+    serve_host(gateway, instance, telemetry, patience, input, output).await
 }
 
 pub(super) async fn serve_host<H: Host>(
     gateway: &Arc<ArcSwap<H>>,
     instance: &InstanceName,
-    metrics: &Arc<Metrics>,
+    telemetry: &Arc<Telemetry>,
     patience: Duration,
     input: impl AsyncRead + Unpin,
     output: impl AsyncWrite + Unpin + Send + 'static,
@@ -79,7 +79,7 @@ pub(super) async fn serve_host<H: Host>(
     let client = Client {
         gateway: Arc::clone(gateway),
         instance: instance.clone(),
-        metrics: Arc::clone(metrics),
+        telemetry: Arc::clone(telemetry),
         at_once: Arc::new(Semaphore::new(AT_ONCE)),
         lines,
     };
@@ -98,7 +98,7 @@ pub(super) async fn serve_host<H: Host>(
 struct Client<H> {
     gateway: Arc<ArcSwap<H>>,
     instance: InstanceName,
-    metrics: Arc<Metrics>,
+    telemetry: Arc<Telemetry>,
     at_once: Arc<Semaphore>,
     lines: mpsc::Sender<Bytes>,
 }
@@ -109,7 +109,7 @@ impl<H> Clone for Client<H> {
         Self {
             gateway: Arc::clone(&self.gateway),
             instance: self.instance.clone(),
-            metrics: Arc::clone(&self.metrics),
+            telemetry: Arc::clone(&self.telemetry),
             at_once: Arc::clone(&self.at_once),
             lines: self.lines.clone(),
         }
@@ -166,7 +166,9 @@ impl<H: Host> Client<H> {
     }
 
     async fn call(self, message: Bytes, id: Value, mut cancelled: oneshot::Receiver<()>) {
-        let mut account = Account::local(&self.metrics);
+        let mut account = Account::local(&self.telemetry);
+        account.story.instance = Some(self.instance.clone());
+        account.placed();
         let request_id = account.story.request_id;
         // The sender of a call without id is dropped at once; that is no cancel.
         let cancel = async {

@@ -1,6 +1,6 @@
 //! What there is to tell about one request when it is over.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use super::{
     LookUp,
@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     access::Tally,
+    identity::Now,
     mcp::Request,
     names::{InstanceName, Subject, TraceContext, TraceId},
 };
@@ -43,8 +44,8 @@ pub struct Story {
     pub odoo_calls: u32,
     /// How long Odoo took for them, in all.
     pub odoo_time: Duration,
-    /// When the request came, on both clocks.
-    pub begun: (Instant, SystemTime),
+    /// When the request came.
+    pub begun: Now,
     /// Whether traces are kept, and then whether one that begins here is.
     pub keeping: Option<bool>,
     /// The trace that the HTTP header names.
@@ -99,7 +100,7 @@ impl Story {
             error: None,
             odoo_calls: 0,
             odoo_time: Duration::ZERO,
-            begun: (Instant::now(), SystemTime::now()),
+            begun: Now::read(),
             keeping: None,
             around: None,
             operations: Vec::new(),
@@ -115,7 +116,7 @@ impl Story {
         let begun = self
             .operations
             .last()
-            .map_or(self.begun.0, |before| before.begun + before.took);
+            .map_or(self.begun.steady, |before| before.begun + before.took);
         self.operation = Some(Operation {
             method: request.method.as_str(),
             revision: request.revision.as_str(),

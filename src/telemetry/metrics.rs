@@ -1,6 +1,11 @@
-//! The metrics, in one place, with the labels they may have.
+//! The metrics, in one place, with the labels they may have. Each of them stands
+//! in `docs/operations.md`.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
@@ -8,14 +13,23 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::gateway::Story;
+use super::traces::SpanCounts;
+use crate::{
+    gateway::{Operation, Readiness, Story},
+    names::InstanceName,
+    upstream::Traffic,
+};
 
 /// All metrics of one process (or of one edge, in tests).
 ///
 /// Every label comes from a closed set: configured instances, our tools, the
 /// protocol revisions we speak, [`Outcome`], [`crate::gateway::Blame`] and [`crate::gateway::LookUp`].
+/// What `OpenTelemetry`'s conventions have a name for is called by it; the rest
+/// begins with `gatepost_`.
 pub struct Metrics {
     registry: Registry,
+    operations: Family<OperationLabels, Histogram, fn() -> Histogram>,
+    spans: SpanCounts,
     requests: Family<RequestLabels, Counter>,
     duration: Family<WorkLabels, Histogram, fn() -> Histogram>,
     own_duration: Family<WorkLabels, Histogram, fn() -> Histogram>,
@@ -24,9 +38,32 @@ pub struct Metrics {
     answer_size: Family<WorkLabels, Histogram, fn() -> Histogram>,
     refusals: Family<RefusalLabels, Counter>,
     look_ups: Family<LookUpLabels, Counter>,
-    in_flight: Gauge,
+    in_flight: Family<InstanceLabels, Gauge>,
     connections: Gauge,
     accepted: Counter,
+    upstream: Upstream,
+}
+
+/// What is read where it is at the moment it is asked for.
+#[derive(Default)]
+struct Upstream {
+    /// Held while one reader fills them in and reads.
+    turn: Mutex<()>,
+    odoo_up: Family<InstanceLabels, Gauge>,
+    provider_up: Family<ProviderLabels, Gauge>,
+    calls: Family<InstanceLabels, Gauge>,
+    waiting: Family<InstanceLabels, Gauge>,
+    connections: Family<InstanceLabels, Gauge>,
+    opened: Family<InstanceLabels, Counter>,
+}
+
+/// What was seen of the others at the moment metrics are asked for.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// How busy the ways to the instances are.
+    pub traffic: Vec<(InstanceName, Traffic)>,
+    /// Who answers, as far as that is known.
+    pub readiness: Readiness,
 }
 
 /// How a request ended.
@@ -53,11 +90,16 @@ pub struct Served {
     pub duration: Duration,
     /// Bytes of the answer's body.
     pub size_bytes: usize,
+    /// Whether it came over stdin, and not over HTTP.
+    pub local: bool,
 }
 
 /// One request under way; it counts as such until it is dropped.
 #[derive(Debug)]
-pub struct InFlight(Gauge);
+pub struct InFlight {
+    all: Family<InstanceLabels, Gauge>,
+    counted: Gauge,
+}
 
 /// One open connection; it counts as such until it is dropped.
 #[derive(Debug)]
@@ -82,6 +124,34 @@ struct WorkLabels {
 struct RefusalLabels {
     refusal: &'static str,
     blame: &'static str,
+    instance: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct InstanceLabels {
+    instance: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct ProviderLabels {
+    provider: String,
+}
+
+/// Those of `OpenTelemetry`'s conventions for MCP; empty is what does not apply.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct OperationLabels {
+    mcp_method_name: &'static str,
+    gen_ai_tool_name: &'static str,
+    error_type: String,
+    mcp_protocol_version: &'static str,
+    network_transport: &'static str,
+    instance: String,
+}
+
+/// How something failed; empty when it did not.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+pub(super) struct ErrorLabels {
+    error_type: &'static str,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
@@ -97,7 +167,9 @@ impl Metrics {
     /// Fresh metrics, all at zero.
     pub fn new() -> Self {
         let mut metrics = Self {
-            registry: Registry::with_prefix("gatepost"),
+            registry: Registry::default(),
+            operations: Family::new_with_constructor(operation_times),
+            spans: SpanCounts::default(),
             requests: Family::default(),
             duration: Family::new_with_constructor(times),
             own_duration: Family::new_with_constructor(times),
@@ -106,11 +178,29 @@ impl Metrics {
             answer_size: Family::new_with_constructor(sizes),
             refusals: Family::default(),
             look_ups: Family::default(),
-            in_flight: Gauge::default(),
+            in_flight: Family::default(),
             connections: Gauge::default(),
             accepted: Counter::default(),
+            upstream: Upstream::default(),
         };
         let registry = &mut metrics.registry;
+        registry.register_with_unit(
+            "mcp_server_operation_duration",
+            "How long MCP requests took, from their head until their answer was there",
+            Unit::Seconds,
+            metrics.operations.clone(),
+        );
+        registry.register(
+            "otel_sdk_processor_span_processed",
+            "Spans of traces that were put into the queue, or dropped",
+            metrics.spans.processed.clone(),
+        );
+        registry.register(
+            "otel_sdk_exporter_span_exported",
+            "Spans of traces that were offered to the collector, and taken or not",
+            metrics.spans.exported.clone(),
+        );
+        let registry = registry.sub_registry_with_prefix("gatepost");
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "What is running", build);
         registry.register(
@@ -158,6 +248,37 @@ impl Metrics {
             "Requests under way",
             metrics.in_flight.clone(),
         );
+        let upstream = &metrics.upstream;
+        registry.register(
+            "odoo_up",
+            "Whether Odoo answers (1) or not (0)",
+            upstream.odoo_up.clone(),
+        );
+        registry.register(
+            "provider_up",
+            "Whether the identity provider can be asked (1) or not (0), as far as that is known",
+            upstream.provider_up.clone(),
+        );
+        registry.register(
+            "odoo_calls_in_flight",
+            "Calls to Odoo under way",
+            upstream.calls.clone(),
+        );
+        registry.register(
+            "odoo_calls_waiting",
+            "Calls to Odoo that wait for their turn",
+            upstream.waiting.clone(),
+        );
+        registry.register(
+            "odoo_connections_open",
+            "Open connections to Odoo",
+            upstream.connections.clone(),
+        );
+        registry.register(
+            "odoo_connections",
+            "Connections to Odoo that were opened",
+            upstream.opened.clone(),
+        );
         registry.register(
             "connections_open",
             "Open client connections",
@@ -171,10 +292,14 @@ impl Metrics {
         metrics
     }
 
-    /// Counts a request as under way.
+    /// Counts a request as under way, of no instance yet.
     pub fn begin(&self) -> InFlight {
-        self.in_flight.inc();
-        InFlight(self.in_flight.clone())
+        InFlight::new(self.in_flight.clone(), NONE)
+    }
+
+    /// What counts the spans of traces.
+    pub(super) fn spans(&self) -> SpanCounts {
+        self.spans.clone()
     }
 
     /// Counts a connection as open.
@@ -205,7 +330,11 @@ impl Metrics {
             .inc();
         if let Some(refusal) = story.refusal {
             self.refusals
-                .get_or_create(&RefusalLabels { refusal, blame })
+                .get_or_create(&RefusalLabels {
+                    refusal,
+                    blame,
+                    instance: work.instance.clone(),
+                })
                 .inc();
         }
         if let Some(look_up) = story.look_up {
@@ -215,6 +344,11 @@ impl Metrics {
                     outcome: look_up.as_str(),
                 })
                 .inc();
+        }
+        for operation in &story.operations {
+            self.operations
+                .get_or_create(&OperationLabels::of(operation, served, &work.instance))
+                .observe(operation.took.as_secs_f64());
         }
         let own = served.duration.saturating_sub(story.odoo_time);
         observe(&self.duration, &work, served.duration.as_secs_f64());
@@ -230,11 +364,17 @@ impl Metrics {
         observe(&self.answer_size, &work, f64::from(size));
     }
 
-    /// All metrics in the text format of `OpenMetrics`.
+    /// All metrics in the text format of `OpenMetrics`, with what was just seen.
     ///
     /// # Errors
     /// Never in practice: writing to a `String` does not fail.
-    pub fn encode(&self) -> Result<String, fmt::Error> {
+    pub fn encode(&self, seen: &Seen) -> Result<String, fmt::Error> {
+        let _turn = self
+            .upstream
+            .turn
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.upstream.fill(seen);
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;
         Ok(text)
@@ -266,9 +406,100 @@ impl Outcome {
     }
 }
 
+impl Served {
+    /// `network.transport` of `OpenTelemetry`'s conventions.
+    pub(super) fn transport(&self) -> &'static str {
+        if self.local { "pipe" } else { "tcp" }
+    }
+}
+
+impl InFlight {
+    fn new(all: Family<InstanceLabels, Gauge>, instance: &str) -> Self {
+        let counted = all.get_or_create_owned(&InstanceLabels::of(instance));
+        counted.inc();
+        Self { all, counted }
+    }
+
+    /// Counts it as one of this instance from now on.
+    pub fn is_for(&mut self, instance: &InstanceName) {
+        *self = Self::new(self.all.clone(), instance.as_str());
+    }
+}
+
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.dec();
+        self.counted.dec();
+    }
+}
+
+impl Upstream {
+    /// Those of instances that are configured no more are gone.
+    fn fill(&self, seen: &Seen) {
+        for family in [&self.odoo_up, &self.calls, &self.waiting, &self.connections] {
+            family.clear();
+        }
+        self.opened.clear();
+        self.provider_up.clear();
+        for (instance, answers) in &seen.readiness.instances {
+            let up = self
+                .odoo_up
+                .get_or_create(&InstanceLabels::of(instance.as_str()));
+            up.set(i64::from(answers.is_ok()));
+        }
+        for (provider, answers) in &seen.readiness.providers {
+            let labels = ProviderLabels {
+                provider: provider.to_string(),
+            };
+            let up = self.provider_up.get_or_create(&labels);
+            up.set(i64::from(answers.is_ok()));
+        }
+        for (instance, traffic) in &seen.traffic {
+            let labels = InstanceLabels::of(instance.as_str());
+            let set = |family: &Family<InstanceLabels, Gauge>, many: usize| {
+                let many = i64::try_from(many).unwrap_or(i64::MAX);
+                family.get_or_create(&labels).set(many);
+            };
+            set(&self.calls, traffic.in_flight);
+            set(&self.waiting, traffic.waiting);
+            set(&self.connections, traffic.connections);
+            let opened = self.opened.get_or_create(&labels);
+            opened.inner().store(traffic.opened, Relaxed);
+        }
+    }
+}
+
+impl InstanceLabels {
+    fn of(instance: &str) -> Self {
+        Self {
+            instance: instance.to_owned(),
+        }
+    }
+}
+
+impl ErrorLabels {
+    /// It did not fail.
+    pub(super) fn none() -> Self {
+        Self { error_type: "" }
+    }
+
+    /// It failed in this way.
+    pub(super) fn of(error_type: &'static str) -> Self {
+        Self { error_type }
+    }
+}
+
+impl OperationLabels {
+    fn of(operation: &Operation, served: &Served, instance: &str) -> Self {
+        Self {
+            mcp_method_name: operation.method,
+            gen_ai_tool_name: operation.tool.unwrap_or_default(),
+            error_type: operation
+                .failure
+                .map_or_else(String::new, |failure| failure.to_string()),
+            mcp_protocol_version: operation.revision,
+            network_transport: served.transport(),
+            instance: instance.to_owned(),
+        }
     }
 }
 
@@ -293,6 +524,13 @@ fn times() -> Histogram {
     ])
 }
 
+/// The bounds that the conventions for MCP want.
+fn operation_times() -> Histogram {
+    Histogram::new([
+        0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
+    ])
+}
+
 /// From an empty result to the largest answer.
 fn sizes() -> Histogram {
     Histogram::new([
@@ -311,7 +549,7 @@ fn sizes() -> Histogram {
 mod tests {
     use std::time::Duration;
 
-    use super::{Metrics, Outcome, Served};
+    use super::{Metrics, Outcome, Seen, Served};
     use crate::{
         gateway::{Blame, Story},
         names::{InstanceName, Subject, TraceId},
@@ -322,6 +560,7 @@ mod tests {
             outcome,
             duration: Duration::from_millis(300),
             size_bytes: 2_000,
+            local: false,
         }
     }
 
@@ -334,7 +573,7 @@ mod tests {
         story.odoo_calls = 2;
         story.odoo_time = Duration::from_millis(298);
         metrics.count(&story, &served(Outcome::Answered));
-        let text = metrics.encode().unwrap();
+        let text = metrics.encode(&Seen::default()).unwrap();
         let labels = r#"{instance="staging",tool="count_records"}"#;
         for line in [
             format!("gatepost_request_duration_seconds_sum{labels} 0.3"),
@@ -355,18 +594,25 @@ mod tests {
         story.blame = Some(Blame::Policy);
         story.refusal = Some("forbidden");
         metrics.count(&story, &served(Outcome::Refused));
-        let text = metrics.encode().unwrap();
-        assert!(text.contains(r#"gatepost_refusals_total{refusal="forbidden",blame="policy"} 1"#));
+        let text = metrics.encode(&Seen::default()).unwrap();
+        assert!(text.contains(
+            r#"gatepost_refusals_total{refusal="forbidden",blame="policy",instance="none"} 1"#
+        ));
         assert!(!text.contains("mara"), "{text}");
     }
 
     #[test]
-    fn what_is_under_way_counts_until_it_is_dropped() {
+    fn what_is_under_way_counts_until_it_is_dropped_and_of_one_instance_at_a_time() {
         let metrics = Metrics::new();
-        let one = metrics.begin();
-        let line = |n: u32| format!("gatepost_requests_in_flight {n}\n");
-        assert!(metrics.encode().unwrap().contains(&line(1)));
+        let counts = |instance: &str, n: u32| {
+            let line = format!("gatepost_requests_in_flight{{instance=\"{instance}\"}} {n}\n");
+            metrics.encode(&Seen::default()).unwrap().contains(&line)
+        };
+        let mut one = metrics.begin();
+        assert!(counts("none", 1));
+        one.is_for(&InstanceName::try_from("staging").unwrap());
+        assert!(counts("none", 0) && counts("staging", 1));
         drop(one);
-        assert!(metrics.encode().unwrap().contains(&line(0)));
+        assert!(counts("none", 0) && counts("staging", 0));
     }
 }

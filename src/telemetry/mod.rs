@@ -1,9 +1,67 @@
 //! What Gatepost counts and writes down for its operators.
 //!
-//! Metrics have closed label sets; the log has one line a request. It does not
-//! keep the record of who did what: that is [`crate::audit`].
+//! Metrics have closed label sets; the log has one line a request; traces go to
+//! a collector where one is configured. It does not keep the record of who did
+//! what: that is [`crate::audit`].
 
+mod collector;
 pub mod logging;
 mod metrics;
+mod spans;
+mod traces;
 
-pub use metrics::{Connected, InFlight, Metrics, Outcome, Served};
+use std::time::Duration;
+
+pub use collector::CollectorSettings;
+pub use metrics::{Connected, InFlight, Metrics, Outcome, Seen, Served};
+pub use traces::{CannotTrace, TraceSettings};
+
+use self::traces::Traces;
+use crate::{gateway::Story, names::TraceId};
+
+/// What one process tells its operators besides the log. It stays as it was at
+/// the start, whatever is reloaded.
+#[derive(Debug, Default)]
+pub struct Telemetry {
+    /// The numbers.
+    pub metrics: Metrics,
+    traces: Option<Traces>,
+}
+
+impl Telemetry {
+    /// Metrics, all at zero, and no traces.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same with traces; a thread of its own hands them to the collector.
+    ///
+    /// # Errors
+    /// [`CannotTrace`]. Not when the collector is away: that is told later.
+    pub fn tracing(settings: TraceSettings) -> Result<Self, CannotTrace> {
+        let metrics = Metrics::new();
+        let traces = Some(Traces::start(settings, metrics.spans())?);
+        Ok(Self { metrics, traces })
+    }
+
+    /// Whether traces are kept at all, and then whether one that begins with
+    /// this request is.
+    pub fn keeping(&self, request: TraceId) -> Option<bool> {
+        Some(self.traces.as_ref()?.keeps(request))
+    }
+
+    /// Tells of a request that is over. Never waits.
+    pub fn tell(&self, story: &Story, served: &Served) {
+        self.metrics.count(story, served);
+        if let Some(traces) = &self.traces {
+            traces.keep(story, served);
+        }
+    }
+
+    /// Hands over what is still to be told, within this time.
+    pub async fn flush(&self, within: Duration) {
+        if let Some(traces) = &self.traces {
+            traces.flush(within).await;
+        }
+    }
+}

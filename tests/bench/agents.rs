@@ -27,7 +27,7 @@ use gatepost::{
     config::{Sources, load},
     demo::{ADMIN_KEY, Company, DATABASE},
     edge::Edge,
-    telemetry::Metrics,
+    telemetry::Telemetry,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -157,7 +157,7 @@ fn main() {
         &checked.config.server,
         &checked.config.admin,
         &gateway,
-        &Arc::new(Metrics::new()),
+        &Arc::new(Telemetry::new()),
     )
     .unwrap();
     let address = edge.addresses()[0];

@@ -40,7 +40,7 @@ use gatepost::{
     edge::Edge,
     identity::{ApiKey, StoredKey, change_keys},
     names::RoleName,
-    telemetry::Metrics,
+    telemetry::Telemetry,
 };
 use idp::{Asker, Endpoint, Idp, random};
 use serde_json::json;
@@ -192,7 +192,7 @@ max_in_flight = 64
         &checked.config.server,
         &checked.config.admin,
         &gateway,
-        &Arc::new(Metrics::new()),
+        &Arc::new(Telemetry::new()),
     )
     .unwrap();
     let address = edge.addresses()[0];

@@ -10,7 +10,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use gatepost::{config, edge::Edge, gateway::Gateway, telemetry::Metrics};
+use gatepost::{config, edge::Edge, gateway::Gateway, telemetry::Telemetry};
 
 /// No test waits longer for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -24,7 +24,7 @@ fn open(listen: SocketAddr) -> Result<Edge, gatepost::edge::CannotOpen> {
         listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
     };
     let gateway = Arc::new(ArcSwap::from_pointee(Gateway::default()));
-    Edge::open(&server, &admin, &gateway, &Arc::new(Metrics::new()))
+    Edge::open(&server, &admin, &gateway, &Arc::new(Telemetry::new()))
 }
 
 fn any() -> SocketAddr {

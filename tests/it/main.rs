@@ -24,3 +24,5 @@ mod reading;
 mod refusals;
 #[cfg(test)]
 mod stage;
+#[cfg(test)]
+mod telemetry;

@@ -17,7 +17,6 @@ use gatepost::{
     demo::{ADMIN_KEY, Company, DATABASE},
     edge::{Edge, Stop},
     gateway::Gateway,
-    telemetry::Metrics,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -160,7 +159,7 @@ impl Stage {
             &checked.config.server,
             &checked.config.admin,
             &gateway,
-            &Arc::new(Metrics::new()),
+            &Arc::new(checked.telemetry().unwrap()),
         )
         .unwrap();
         let address = edge.addresses()[0];

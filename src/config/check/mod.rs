@@ -19,9 +19,12 @@ mod providers;
 mod public_urls;
 mod roles;
 mod secret;
+mod telemetry;
 mod web_address;
 
 use std::{collections::BTreeMap, fs::File, path::Path, sync::Arc};
+
+use http::HeaderMap;
 
 use super::{
     Config,
@@ -44,6 +47,7 @@ pub(super) struct Findings {
     pub(super) credentials: BTreeMap<InstanceName, BTreeMap<CredentialName, ApiKey>>,
     pub(super) keyring: Option<Keyring>,
     pub(super) client_auths: BTreeMap<ProviderName, Arc<ClientAuth>>,
+    pub(super) otlp_headers: HeaderMap,
 }
 
 /// Looks at everything that one key alone cannot show.
@@ -58,6 +62,7 @@ pub(super) fn check(config: &Config, layers: &Layers) -> Findings {
             credentials: BTreeMap::new(),
             keyring: None,
             client_auths: BTreeMap::new(),
+            otlp_headers: HeaderMap::new(),
         },
     };
     check.listeners();
@@ -71,6 +76,7 @@ pub(super) fn check(config: &Config, layers: &Layers) -> Findings {
     check.roles();
     check.keys();
     check.credentials();
+    check.telemetry();
     check.somebody_gets_in();
     check.found
 }

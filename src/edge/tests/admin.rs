@@ -15,7 +15,7 @@ use crate::{
     config,
     edge::{admin::Admin, bounds::Bounds, drain::Drain},
     names::InstanceName,
-    telemetry::Metrics,
+    telemetry::Telemetry,
 };
 
 #[tokio::test]
@@ -61,7 +61,7 @@ async fn readyz_after(ready_after: Duration) -> StatusCode {
     };
     let admin = Admin::new(
         Arc::new(ArcSwap::from_pointee(actor)),
-        Arc::new(Metrics::new()),
+        Arc::new(Telemetry::new()),
         Bounds::from(&config::Server::default()),
         Arc::new(Drain::new(Duration::ZERO)),
     );

@@ -32,7 +32,8 @@ use crate::{
     config,
     gateway::{Head, Notices, Readiness, Reply, Story},
     names::InstanceName,
-    telemetry::Metrics,
+    telemetry::{Seen, Telemetry},
+    upstream::Traffic,
 };
 
 /// No test waits longer for anything.
@@ -166,6 +167,10 @@ impl Host for Actor {
         }
     }
 
+    fn busy(&self) -> Vec<(InstanceName, Traffic)> {
+        Vec::new()
+    }
+
     fn terms(visitor: &Visitor) -> Terms {
         Terms {
             takes_events: visitor.accept.contains("text/event-stream"),
@@ -182,7 +187,7 @@ struct Stage {
     stop: Stop,
     signs: mpsc::UnboundedReceiver<Sign>,
     release: Arc<Notify>,
-    metrics: Arc<Metrics>,
+    telemetry: Arc<Telemetry>,
     runner: Option<JoinHandle<()>>,
 }
 
@@ -221,7 +226,7 @@ impl Stage {
         let admin = config::Admin { listen: Some(any) };
         let (sender, signs) = mpsc::unbounded_channel();
         let release = Arc::new(Notify::new());
-        let metrics = Arc::new(Metrics::new());
+        let telemetry = Arc::new(Telemetry::new());
         let actor = Actor {
             signs: sender,
             release: Arc::clone(&release),
@@ -229,14 +234,14 @@ impl Stage {
             ready_after: Duration::ZERO,
         };
         let gateway = Arc::new(ArcSwap::from_pointee(actor));
-        let edge = Edge::open_before(&server, &admin, &gateway, &metrics).unwrap();
+        let edge = Edge::open_before(&server, &admin, &gateway, &telemetry).unwrap();
         Self {
             address: edge.addresses()[0],
             admin: edge.admin_address().unwrap(),
             stop: edge.stop(),
             signs,
             release,
-            metrics,
+            telemetry,
             runner: Some(thread::spawn(move || edge.run_deaf())),
         }
     }
@@ -270,7 +275,13 @@ impl Stage {
     /// Waits until a metric has a value.
     async fn metric(&self, line: &str) {
         patiently(async {
-            while !self.metrics.encode().unwrap().contains(line) {
+            while !self
+                .telemetry
+                .metrics
+                .encode(&Seen::default())
+                .unwrap()
+                .contains(line)
+            {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         })

@@ -13,7 +13,7 @@ use super::{Actor, Sign, patiently, rest, until};
 use crate::{
     edge::stdio::{StdioError, serve_host},
     names::InstanceName,
-    telemetry::Metrics,
+    telemetry::Telemetry,
 };
 
 /// A client, before a host that does what the `path` in a message says.
@@ -44,8 +44,8 @@ impl Pipe {
         let instance = InstanceName::try_from(instance).unwrap();
         let served = tokio::spawn(async move {
             let gateway = Arc::new(ArcSwap::from_pointee(actor));
-            let metrics = Arc::new(Metrics::new());
-            serve_host(&gateway, &instance, &metrics, patience, stdin, stdout).await
+            let telemetry = Arc::new(Telemetry::new());
+            serve_host(&gateway, &instance, &telemetry, patience, stdin, stdout).await
         });
         Self {
             input,

@@ -1,0 +1,255 @@
+//! Traces on their way to a collector: a bounded queue, and a thread behind it.
+
+use std::{fmt, io, thread, time::Duration};
+
+use bytes::Bytes;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prometheus_client::metrics::{counter::Counter, family::Family};
+use tokio::{
+    runtime,
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until, timeout},
+};
+use tracing::{info, warn};
+
+use super::{
+    CollectorSettings, Served,
+    collector::{Collector, NotTaken},
+    metrics::ErrorLabels,
+    spans::spans,
+};
+use crate::{gateway::Story, names::TraceId};
+
+/// Spans that wait; those of a request for which there is no room are dropped.
+const QUEUE: usize = 4_096;
+/// Spans that are handed over together, and how long they are waited for.
+const BATCH: usize = 512;
+const GATHER: Duration = Duration::from_secs(1);
+/// How often the same spans are offered, and how long it takes between two of
+/// these: a second, then twice as long each time, at most the second number.
+const ATTEMPTS: u32 = 5;
+const PAUSE: Duration = Duration::from_secs(1);
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+
+/// Which traces are kept, and where they go.
+#[derive(Debug)]
+pub struct TraceSettings {
+    /// Where they go.
+    pub collector: CollectorSettings,
+    /// Which part is kept of those that begin here, from 0 to 1.
+    pub sample_ratio: f64,
+    /// Whether the caller stands in them.
+    pub include_caller: bool,
+}
+
+/// Why no traces can be handed over.
+#[derive(Debug, thiserror::Error)]
+pub enum CannotTrace {
+    /// No client can be made of the settings.
+    #[error("`telemetry`: no client for the collector can be made: {0}")]
+    Client(#[from] reqwest::Error),
+    /// The thread does not start.
+    #[error("`telemetry`: the thread that hands traces over cannot be started: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// How many spans became what.
+#[derive(Clone, Default)]
+pub(super) struct SpanCounts {
+    /// Those that were put into the queue, or not.
+    pub(super) processed: Family<ErrorLabels, Counter>,
+    /// Those that were offered to the collector, and taken or not.
+    pub(super) exported: Family<ErrorLabels, Counter>,
+}
+
+/// Traces on their way.
+pub(super) struct Traces {
+    queue: mpsc::Sender<Span>,
+    counts: SpanCounts,
+    sample_ratio: f64,
+    include_caller: bool,
+    leaving: watch::Sender<bool>,
+    /// Closed when the thread has ended.
+    ended: watch::Receiver<()>,
+}
+
+impl Traces {
+    /// Starts the thread. Nothing is connected before there is something to
+    /// hand over.
+    ///
+    /// # Errors
+    /// [`CannotTrace`].
+    pub(super) fn start(settings: TraceSettings, counts: SpanCounts) -> Result<Self, CannotTrace> {
+        let collector = Collector::new(settings.collector)?;
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let (queue, spans) = mpsc::channel(QUEUE);
+        let (leaving, leave) = watch::channel(false);
+        let (end, ended) = watch::channel(());
+        let courier = Courier {
+            collector,
+            spans,
+            leave,
+            counts: counts.clone(),
+            failing: false,
+        };
+        thread::Builder::new()
+            .name("traces".to_owned())
+            .spawn(move || {
+                runtime.block_on(courier.run());
+                drop(end);
+            })?;
+        Ok(Self {
+            queue,
+            counts,
+            sample_ratio: settings.sample_ratio,
+            include_caller: settings.include_caller,
+            leaving,
+            ended,
+        })
+    }
+
+    /// Whether a trace that begins with this request is kept: by its number, so
+    /// that all replicas decide alike.
+    pub(super) fn keeps(&self, request: TraceId) -> bool {
+        let [.., a, b, c, d] = request.to_bytes();
+        let drawn = f64::from(u32::from_be_bytes([a, b, c, d])) / f64::from(u32::MAX);
+        // A ratio of 1 keeps the largest number too, and one of 0 not the smallest.
+        drawn < self.sample_ratio || self.sample_ratio >= 1.0
+    }
+
+    /// Puts the spans of a request into the queue, all or none. Never waits.
+    pub(super) fn keep(&self, story: &Story, served: &Served) {
+        let spans = spans(story, served, self.include_caller);
+        if spans.is_empty() {
+            return;
+        }
+        let many = count(spans.len());
+        let outcome = match self.queue.try_reserve_many(spans.len()) {
+            Ok(places) => {
+                for (place, span) in places.zip(spans) {
+                    place.send(span);
+                }
+                ErrorLabels::none()
+            }
+            Err(_full_or_gone) => ErrorLabels::of("queue_full"),
+        };
+        self.counts.processed.get_or_create(&outcome).inc_by(many);
+    }
+
+    /// Has the thread hand over what it has and end, and waits for that.
+    pub(super) async fn flush(&self, within: Duration) {
+        self.leaving.send_replace(true);
+        let mut ended = self.ended.clone();
+        // An error is what is waited for: the thread's end is gone.
+        let gone = async { while ended.changed().await.is_ok() {} };
+        if timeout(within, gone).await.is_err() {
+            warn!("Left without handing over all traces");
+        }
+    }
+}
+
+impl fmt::Debug for Traces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Traces")
+            .field("sample_ratio", &self.sample_ratio)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Carries spans to the collector.
+struct Courier {
+    collector: Collector,
+    spans: mpsc::Receiver<Span>,
+    leave: watch::Receiver<bool>,
+    counts: SpanCounts,
+    /// Whether the last attempt failed: that is told once.
+    failing: bool,
+}
+
+impl Courier {
+    async fn run(mut self) {
+        while let Some(batch) = self.gather().await {
+            let many = count(batch.len());
+            let body = self.collector.encode(batch);
+            self.hand_over(body, many).await;
+        }
+    }
+
+    /// The next spans: as many as there are a second after the first, at most a
+    /// batch, and without that second when we leave. None at the end.
+    async fn gather(&mut self) -> Option<Vec<Span>> {
+        let mut batch = Vec::new();
+        let leaving = tokio::select! {
+            biased;
+            some = self.spans.recv_many(&mut batch, BATCH) => some == 0,
+            () = left(&mut self.leave) => true,
+        };
+        let until = Instant::now() + GATHER;
+        while !leaving && batch.len() < BATCH {
+            let room = BATCH - batch.len();
+            tokio::select! {
+                biased;
+                some = self.spans.recv_many(&mut batch, room) => if some == 0 { break },
+                () = left(&mut self.leave) => break,
+                () = sleep_until(until) => break,
+            }
+        }
+        while batch.len() < BATCH
+            && let Ok(span) = self.spans.try_recv()
+        {
+            batch.push(span);
+        }
+        (!batch.is_empty()).then_some(batch)
+    }
+
+    /// Offers spans until they are taken, or it is of no use.
+    async fn hand_over(&mut self, body: Bytes, many: u64) {
+        let mut pause = PAUSE;
+        for attempt in 1..=ATTEMPTS {
+            match self.collector.take(body.clone()).await {
+                Ok(refused) => {
+                    if std::mem::take(&mut self.failing) {
+                        info!("Hands over traces again");
+                    }
+                    self.exported(None, many.saturating_sub(refused));
+                    self.exported(Some("rejected"), refused);
+                    return;
+                }
+                Err(NotTaken { again, why }) => {
+                    if !std::mem::replace(&mut self.failing, true) {
+                        warn!(error = why, "Failed to hand over traces");
+                    }
+                    // Who leaves does not wait for what may not come back.
+                    if !again || attempt == ATTEMPTS || *self.leave.borrow() {
+                        break;
+                    }
+                }
+            }
+            tokio::select! {
+                () = left(&mut self.leave) => {}
+                () = sleep_until(Instant::now() + pause) => {}
+            }
+            pause = (pause * 2).min(MAX_PAUSE);
+        }
+        self.exported(Some("not_taken"), many);
+    }
+
+    fn exported(&self, error: Option<&'static str>, many: u64) {
+        if many > 0 {
+            let outcome = error.map_or_else(ErrorLabels::none, ErrorLabels::of);
+            self.counts.exported.get_or_create(&outcome).inc_by(many);
+        }
+    }
+}
+
+/// Returns when we leave.
+async fn left(leave: &mut watch::Receiver<bool>) {
+    // Its sender is gone when nobody can say it any more.
+    drop(leave.wait_for(|leaving| *leaving).await);
+}
+
+fn count(many: usize) -> u64 {
+    u64::try_from(many).unwrap_or(u64::MAX)
+}
