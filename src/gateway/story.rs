@@ -109,7 +109,7 @@ impl Story {
     }
 
     /// Begins an MCP request.
-    pub(super) fn begin(&mut self, request: &Request<'_>) {
+    pub fn begin(&mut self, request: &Request<'_>) {
         self.revision = Some(request.revision.as_str());
         self.method = Some(request.method.as_str());
         // The first has begun with its head; another when the one before it was over.

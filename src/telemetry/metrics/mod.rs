@@ -1,6 +1,9 @@
 //! The metrics, in one place, with the labels they may have. Each of them stands
 //! in `docs/operations.md`.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     fmt,
     sync::{Mutex, PoisonError, atomic::Ordering::Relaxed},
@@ -543,76 +546,4 @@ fn sizes() -> Histogram {
         1_048_576.0,
         4_194_304.0,
     ])
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::{Metrics, Outcome, Seen, Served};
-    use crate::{
-        gateway::{Blame, Story},
-        names::{InstanceName, Subject, TraceId},
-    };
-
-    fn served(outcome: Outcome) -> Served {
-        Served {
-            outcome,
-            duration: Duration::from_millis(300),
-            size_bytes: 2_000,
-            local: false,
-        }
-    }
-
-    #[test]
-    fn our_own_time_is_counted_apart_from_odoos() {
-        let metrics = Metrics::new();
-        let mut story = Story::new(TraceId::new(1));
-        story.instance = Some(InstanceName::try_from("staging").unwrap());
-        story.tool = Some("count_records");
-        story.odoo_calls = 2;
-        story.odoo_time = Duration::from_millis(298);
-        metrics.count(&story, &served(Outcome::Answered));
-        let text = metrics.encode(&Seen::default()).unwrap();
-        let labels = r#"{instance="staging",tool="count_records"}"#;
-        for line in [
-            format!("gatepost_request_duration_seconds_sum{labels} 0.3"),
-            format!("gatepost_own_duration_seconds_sum{labels} 0.002"),
-            format!("gatepost_odoo_duration_seconds_sum{labels} 0.298"),
-            format!("gatepost_odoo_calls_total{labels} 2"),
-            format!("gatepost_answer_size_bytes_sum{labels} 2000.0"),
-        ] {
-            assert!(text.contains(&line), "{line} in\n{text}");
-        }
-    }
-
-    #[test]
-    fn a_refusal_is_counted_by_reason_and_blame_and_names_nobody() {
-        let metrics = Metrics::new();
-        let mut story = Story::new(TraceId::new(1));
-        story.caller = Some(Subject::proved("mara@example.com"));
-        story.blame = Some(Blame::Policy);
-        story.refusal = Some("forbidden");
-        metrics.count(&story, &served(Outcome::Refused));
-        let text = metrics.encode(&Seen::default()).unwrap();
-        assert!(text.contains(
-            r#"gatepost_refusals_total{refusal="forbidden",blame="policy",instance="none"} 1"#
-        ));
-        assert!(!text.contains("mara"), "{text}");
-    }
-
-    #[test]
-    fn what_is_under_way_counts_until_it_is_dropped_and_of_one_instance_at_a_time() {
-        let metrics = Metrics::new();
-        let counts = |instance: &str, n: u32| {
-            let line = format!("gatepost_requests_in_flight{{instance=\"{instance}\"}} {n}\n");
-            metrics.encode(&Seen::default()).unwrap().contains(&line)
-        };
-        let mut one = metrics.begin();
-        assert!(counts("none", 1));
-        one.is_for(&InstanceName::try_from("staging").unwrap());
-        assert!(counts("none", 0) && counts("staging", 1));
-        drop(one);
-        assert!(counts("none", 0) && counts("staging", 0));
-    }
 }
