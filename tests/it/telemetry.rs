@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gatepost::demo::ADMIN_KEY;
+use gatepost::{
+    config::{Sources, load},
+    demo::ADMIN_KEY,
+};
 use opentelemetry_proto::tonic::{
     collector::trace::v1::{
         ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
@@ -563,6 +566,30 @@ fn each_request_of_a_batch_is_counted_and_traced_by_itself() {
             ),
         );
     }
+}
+
+#[test]
+fn doubtful_ways_to_a_collector_are_told() {
+    let one = [
+        ("ODOO_URL", "http://odoo:8069"),
+        ("ODOO_API_KEY", "key"),
+        ("GATEPOST_SERVER__ANONYMOUS_ROLE", "reader"),
+        ("GATEPOST_ROLES__READER__RULES", r#"[{ models = ["*"] }]"#),
+    ];
+    let warned = |key: &'static str, value: &'static str| {
+        let settings = one.into_iter().chain([(key, value)]);
+        let checked = load(&Sources::with_environment(None, settings)).unwrap();
+        let warnings = checked.warnings.iter().map(ToString::to_string);
+        let of_ours = warnings.filter(|text| text.contains("TELEMETRY"));
+        of_ours.collect::<String>()
+    };
+    let url = "GATEPOST_TELEMETRY__OTLP_URL";
+    assert_eq!(warned(url, "http://collector:4318"), "");
+    assert!(warned(url, "http://collector:4317").contains("gRPC"));
+    assert!(warned(url, "http://traces.example.com").contains("unencrypted"));
+    let file = "tests/fixtures/config/odoo.key";
+    let alone = warned("GATEPOST_TELEMETRY__OTLP_CA_FILE", file);
+    assert!(alone.contains("no use without `otlp_url`"), "{alone}");
 }
 
 #[test]

@@ -174,7 +174,9 @@ async fn a_client_that_hangs_up_cancels_its_call() {
         assert_eq!(stage.sign().await, Sign::Cancelled("/held".to_owned()));
     }
     stage.metric(r#"outcome="hung_up",blame="none"} 2"#).await;
-    stage.metric("requests_in_flight 0").await;
+    stage
+        .metric(r#"requests_in_flight{instance="none"} 0"#)
+        .await;
 }
 
 #[tokio::test]
@@ -206,7 +208,7 @@ async fn a_bug_is_answered_with_the_number_of_the_request_and_nothing_else_ends(
     let answer = stage.say(&last_post("/echo", "{}", "")).await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     stage
-        .metric(r#"refusals_total{refusal="bug",blame="us"} 2"#)
+        .metric(r#"refusals_total{refusal="bug",blame="us",instance="none"} 2"#)
         .await;
 }
 
