@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 enum Mood {
     /// It takes all of it.
     Takes,
-    /// It takes no connection at first: it answers 503 so often.
+    /// It answers 503 so often, and then takes it.
     Busy(u32),
     /// It says that it never wants to see it again.
     Refuses,
@@ -490,17 +490,22 @@ fn spans_for_which_there_is_no_room_are_dropped_and_counted() {
 }
 
 #[test]
-fn a_collector_that_comes_back_gets_what_it_missed() {
-    let collector = Collector::open(Mood::Busy(1));
+fn a_collector_that_comes_back_gets_what_it_missed_and_the_log_says_it_once() {
+    let collector = Collector::open(Mood::Busy(2));
     let stage = traced(&collector.url, &[]);
     posted(&stage, &[], &counting(&json!({"traceparent": TRACEPARENT})));
     let first = collector.spans();
+    assert_eq!(first, collector.spans());
     assert_eq!(first, collector.spans());
     let line = format!(
         "otel_sdk_exporter_span_exported_total{{error_type=\"\"}} {}\n",
         first.len()
     );
     metric(&stage, &line);
+    // Nobody else here answers that.
+    let lines = log::lines_with("it answers 503");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(!log::lines_with("Hands over traces again").is_empty());
 }
 
 #[test]
