@@ -64,6 +64,8 @@ fn report<N: std::fmt::Display>(what: &str, all: &[(N, Vec<Finding>)]) -> Result
             remedy,
         } in findings
         {
+            // They hold what a token or a provider says.
+            let (text, remedy) = (plain(text), remedy.as_deref().map(plain));
             let remedy = remedy
                 .as_ref()
                 .map_or_else(String::new, |remedy| format!("\n  help: {remedy}"));
@@ -80,6 +82,12 @@ fn report<N: std::fmt::Display>(what: &str, all: &[(N, Vec<Finding>)]) -> Result
         failed += usize::from(findings.iter().any(|one| one.verdict == Verdict::Bad));
     }
     Ok(failed)
+}
+
+/// A text without anything that moves a terminal's cursor.
+fn plain(text: &str) -> String {
+    let shown = |char: char| if char.is_control() { ' ' } else { char };
+    text.chars().map(shown).collect()
 }
 
 /// The longest token that is read, in bytes.

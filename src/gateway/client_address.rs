@@ -43,6 +43,10 @@ fn hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
             .collect()
     };
     let forwarded_for = parts("x-forwarded-for");
+    // The proxy writes one of them; which, is not known, and the other is the client's.
+    if !forwarded_for.is_empty() && headers.contains_key("forwarded") {
+        return Vec::new();
+    }
     if !forwarded_for.is_empty() {
         return forwarded_for.iter().map(|part| address(part)).collect();
     }
@@ -142,6 +146,11 @@ mod tests {
                 "{value}"
             );
         }
+        let both = [
+            ("x-forwarded-for", "198.51.100.1"),
+            ("forwarded", "for=203.0.113.9"),
+        ];
+        assert_eq!(client("10.0.0.2", &both), "10.0.0.2");
         assert_eq!(
             client("10.0.0.2", &[("x-forwarded-for", "::ffff:203.0.113.9")]),
             "203.0.113.9"

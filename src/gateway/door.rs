@@ -103,6 +103,8 @@ pub enum LookUp {
     Limited,
     /// It is not good, or not for us.
     Refused,
+    /// The provider did not answer, and an old answer counts.
+    Stale,
     /// The provider could not be asked.
     Unavailable,
 }
@@ -116,6 +118,7 @@ impl LookUp {
             Self::CredentialsRefused => "credentials_refused",
             Self::Limited => "limited",
             Self::Refused => "refused",
+            Self::Stale => "stale",
             Self::Unavailable => "unavailable",
         }
     }
@@ -170,10 +173,10 @@ impl Door {
             }
             (Err(other), _) => return Err(other.into()),
         };
-        let provider = admission
-            .provider_for(bearer)
-            .filter(|_| !bearer.reveal().starts_with(OWN_KEY));
-        let Some(provider) = provider else {
+        if bearer.reveal().starts_with(OWN_KEY) {
+            return self.enter_with_key(bearer, instance, now);
+        }
+        let Some(provider) = admission.provider_for(bearer) else {
             return self.enter_with_key(bearer, instance, now);
         };
         let told = self.prove(provider, bearer, admission, client, now).await;
@@ -239,7 +242,7 @@ impl Door {
                 let reserved = if unknown.was_good() || provider.is_looking_up(&unknown) {
                     None
                 } else {
-                    let reserved = self.failures.reserve(client, now.steady);
+                    let reserved = self.failures.reserve(client, now.steady).await;
                     Some(reserved.map_err(Unauthenticated::Exhausted)?)
                 };
                 let told = provider.look_up(bearer, &unknown, now).await;
@@ -254,7 +257,13 @@ impl Door {
                 if let Some(reserved) = reserved.filter(|_| !failed) {
                     reserved.give_back();
                 }
-                (told?, LookUp::Accepted)
+                let found = told?;
+                let how = if found.stale {
+                    LookUp::Stale
+                } else {
+                    LookUp::Accepted
+                };
+                (found.principal, how)
             }
         };
         if principal.is_for(&admission.audiences) {
@@ -276,22 +285,26 @@ impl Door {
         instance: &InstanceName,
         admission: &Admission,
         now: Now,
-    ) -> Result<Granted, Unauthenticated> {
+    ) -> Result<(Granted, Token), Unauthenticated> {
         let provider = &token.provider;
         let bearer = token.bearer.as_bearer();
         let oldest = Some(provider.write_max_age());
         let principal = match provider.recall(bearer, oldest, now) {
             Recollection::Good(principal) => principal,
             Recollection::Refused(why) => return Err(why.into()),
-            Recollection::Unknown(unknown) => provider.look_up(bearer, &unknown, now).await?,
+            Recollection::Unknown(unknown) => {
+                provider.look_up(bearer, &unknown, now).await?.principal
+            }
         };
         // Another subject under the same token is nobody that we know.
         if principal.subject != token.principal.subject || !principal.is_for(&admission.audiences) {
             return Err(NotAccepted::Subject.into());
         }
-        Ok(self
-            .grants
-            .of_principal(&principal, provider.name(), instance))
+        let token = Token {
+            principal,
+            ..token.clone()
+        };
+        Ok((self.granted(&token, instance), token))
     }
 
     fn granted(&self, token: &Token, instance: &InstanceName) -> Granted {

@@ -128,11 +128,9 @@ impl FacadeDesk {
     /// # Errors
     /// [`Refusal::Exhausted`].
     pub(super) fn admit(&self, client: Option<std::net::IpAddr>, now: Now) -> Result<(), Refusal> {
-        let _spent = self
-            .registrations
-            .reserve(client, now.steady)
-            .map_err(Refusal::Exhausted)?;
-        Ok(())
+        self.registrations
+            .spend(client, now.steady)
+            .map_err(Refusal::Exhausted)
     }
 }
 

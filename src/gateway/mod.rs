@@ -248,7 +248,7 @@ impl Gateway {
         let Some(endpoint) = self.routes.endpoint(instance) else {
             return Ok(None);
         };
-        let granted = self
+        let (granted, token) = self
             .door
             .enter_again(token, instance, &endpoint.admission, Now::read())
             .await
@@ -264,6 +264,7 @@ impl Gateway {
         let caller = door::acting(caller, &granted.credentials, &self.policy, instance)?;
         Ok(Some(Visitor {
             caller,
+            token: Some(token),
             ..guest.clone()
         }))
     }

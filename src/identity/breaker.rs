@@ -62,6 +62,11 @@ impl Breaker {
 }
 
 impl Leave<'_> {
+    /// Whether one more failure means a rest.
+    pub(super) fn would_rest(&self) -> bool {
+        self.probe || self.breaker.state().failures + 1 >= PATIENCE
+    }
+
     /// The provider answered.
     pub(super) fn answered(self) {
         let mut state = self.breaker.state();

@@ -203,8 +203,7 @@ impl Terms {
         if client.is_none() && !self.allow_no_client {
             return Err(NotAccepted::Client);
         }
-        // Entra's word for a token of a program.
-        let is_app = claims.text("idtyp")? == Some("app");
+        let is_program = is_program(claims, client)?;
         let (kind, subject) = match (claims.text("sub")?, client) {
             // RFC 9068 section 2.2: a client on its own account is its own subject.
             (Some(subject), Some(client)) if subject == client => {
@@ -212,7 +211,7 @@ impl Terms {
             }
             // Nobody may be taken for a program by calling himself one.
             (Some(subject), _) if is_name(subject) && !subject.starts_with("client:") => {
-                let kind = if is_app {
+                let kind = if is_program {
                     CallerKind::Client
                 } else {
                     CallerKind::User
@@ -267,6 +266,23 @@ fn names(value: Option<&Value>) -> Vec<Box<str>> {
     }
 }
 
+/// Whether a token with a subject is one of a program all the same, as far as
+/// its provider tells: Entra by `idtyp`, Auth0 by `gty` and the form of `sub`,
+/// Keycloak by the name of the client's service account.
+fn is_program(claims: &Members, client: Option<&str>) -> Result<bool, NotAccepted> {
+    let says = |name, word| Ok::<_, NotAccepted>(claims.text(name)? == Some(word));
+    let of_auth0 = client.is_some_and(|client| {
+        let subject = claims.text("sub").ok().flatten();
+        subject.and_then(|text| text.strip_suffix("@clients")) == Some(client)
+    });
+    let account = client.map(|client| format!("service-account-{}", client.to_lowercase()));
+    let of_keycloak = ["username", "preferred_username"].iter().any(|name| {
+        let told = claims.text(name).ok().flatten();
+        told.is_some() && told == account.as_deref()
+    });
+    Ok(says("idtyp", "app")? || says("gty", "client-credentials")? || of_auth0 || of_keycloak)
+}
+
 fn is_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= MAX_SUBJECT && !text.chars().any(char::is_control)
 }
@@ -283,4 +299,78 @@ fn seconds(now: Timestamp) -> f64 {
 fn later(now: Timestamp, seconds: f64) -> Timestamp {
     let ahead = Duration::from_secs_f64(seconds.clamp(0.0, FAR));
     now.saturating_add(ahead).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+    use serde_json::{Value, json};
+
+    use super::{NotAccepted, Origin, Terms};
+    use crate::identity::{CallerKind, members::Members};
+
+    const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
+
+    fn terms() -> Terms {
+        Terms {
+            issuer: "https://id.example.com".into(),
+            skew: Duration::from_secs(5),
+            allow_no_exp: false,
+            allow_missing_token_type: false,
+            allow_no_client: true,
+            client_claims: &["client_id", "azp"],
+            role_claims: vec!["/roles".to_owned()],
+            scope_claims: vec!["/scope".to_owned()],
+        }
+    }
+
+    fn members(changes: &Value) -> Members {
+        let mut claims = json!({
+            "active": true, "sub": "alice", "client_id": "claude", "aud": "production",
+            "token_type": "Bearer", "exp": 1_750_000_060,
+        });
+        for (name, value) in changes.as_object().unwrap() {
+            claims[name] = value.clone();
+        }
+        Members::parse(claims.to_string().as_bytes()).unwrap()
+    }
+
+    fn accept(changes: &Value) -> Result<(CallerKind, String), NotAccepted> {
+        let principal = terms().accept(&members(changes), Origin::Introspection, NOW)?;
+        Ok((principal.kind, principal.subject.to_string()))
+    }
+
+    #[test]
+    fn programs_are_told_from_people_by_what_their_providers_say() {
+        for (changes, kind) in [
+            (json!({}), CallerKind::User),
+            (json!({"username": "alice@example.com"}), CallerKind::User),
+            (json!({"sub": null}), CallerKind::Client),
+            (json!({"sub": "claude"}), CallerKind::Client),
+            (json!({"idtyp": "app"}), CallerKind::Client),
+            (json!({"gty": "client-credentials"}), CallerKind::Client),
+            (json!({"sub": "claude@clients"}), CallerKind::Client),
+            (json!({"sub": "mallory@clients"}), CallerKind::User),
+            (
+                json!({"sub": "5f3c", "preferred_username": "service-account-claude"}),
+                CallerKind::Client,
+            ),
+            (
+                json!({"sub": "5f3c", "username": "service-account-other"}),
+                CallerKind::User,
+            ),
+        ] {
+            assert_eq!(accept(&changes).map(|told| told.0), Ok(kind), "{changes}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_taken_for_a_program_by_calling_himself_one() {
+        let told = accept(&json!({"sub": "client:robot"}));
+        assert_eq!(told, Err(NotAccepted::Subject));
+        let told = accept(&json!({"sub": null, "client_id": "robot"}));
+        assert_eq!(told, Ok((CallerKind::Client, "client:robot".to_owned())));
+    }
 }

@@ -8,7 +8,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use reqwest::Url;
 use serde::Deserialize;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::outbound::{Outbound, Unreachable};
 
@@ -147,19 +147,41 @@ impl Discovery {
         Some(Arc::clone(&known.metadata))
     }
 
-    /// The metadata, asked for where it is not known or no longer fresh.
+    /// The metadata, asked for where it is not known. What is no longer fresh
+    /// is asked for again behind the caller's back.
     ///
     /// # Errors
     /// [`Undiscovered`]; asked again only after a pause that grows.
     pub(super) async fn metadata(
-        &self,
-        outbound: &Outbound,
+        self: &Arc<Self>,
+        outbound: &Arc<Outbound>,
         now: Instant,
     ) -> Result<Arc<Metadata>, Undiscovered> {
         if let Some(known) = self.fresh(now) {
             return Ok(known);
         }
-        let mut pause = self.asking.lock().await;
+        let Some(known) = self.known() else {
+            let pause = self.asking.lock().await;
+            return self.ask(pause, outbound, now).await;
+        };
+        if self.asking.try_lock().is_ok() {
+            let (own, outbound) = (Arc::clone(self), Arc::clone(outbound));
+            // A failure is in the log of whoever finds nothing known.
+            drop(tokio::spawn(async move {
+                if let Ok(pause) = own.asking.try_lock() {
+                    drop(own.ask(pause, &outbound, now).await);
+                }
+            }));
+        }
+        Ok(known)
+    }
+
+    async fn ask(
+        &self,
+        mut pause: MutexGuard<'_, Pause>,
+        outbound: &Outbound,
+        now: Instant,
+    ) -> Result<Arc<Metadata>, Undiscovered> {
         // Others may have asked for long.
         let now = now.max(Instant::now());
         // Somebody else may have asked in the meantime.
@@ -187,8 +209,10 @@ impl Discovery {
                 pause.until = Some(now.max(Instant::now()) + pause.length);
                 pause.why = Some(why.clone());
                 // Another issuer at the same address is not the one we knew.
-                let mistaken = matches!(why, Undiscovered::OtherIssuer { .. });
-                self.known().filter(|_| !mistaken).ok_or(why)
+                if matches!(why, Undiscovered::OtherIssuer { .. }) {
+                    self.known.store(None);
+                }
+                self.known().ok_or(why)
             }
         }
     }
@@ -212,21 +236,38 @@ async fn fetch(issuer: &Arc<str>, outbound: &Outbound) -> Result<Metadata, Undis
                     told: metadata.issuer.chars().take(200).collect(),
                 });
             }
-            Err(why) => reasons.push(format!("{}: {why}", url.path())),
+            Err(NoMetadata::Unreachable(why)) => {
+                // The other form is at the same place.
+                return Err(Undiscovered::Unavailable(why.into()));
+            }
+            Err(NoMetadata::Answer(why)) => reasons.push(format!("{}: {why}", url.path())),
         }
     }
     Err(Undiscovered::Unavailable(reasons.join("; ").into()))
 }
 
-async fn read(url: &Url, outbound: &Outbound) -> Result<Metadata, String> {
-    let answer = outbound
-        .get(url, MAX_BYTES)
-        .await
-        .map_err(|error: Unreachable| error.to_string())?;
+/// Why there is no metadata at an address.
+enum NoMetadata {
+    /// Something else is there.
+    Answer(String),
+    /// Nobody answers.
+    Unreachable(String),
+}
+
+async fn read(url: &Url, outbound: &Outbound) -> Result<Metadata, NoMetadata> {
+    let answer = outbound.get(url, MAX_BYTES).await.map_err(|error| {
+        let told = error.to_string();
+        match error {
+            Unreachable::TooLong(_) => NoMetadata::Answer(told),
+            Unreachable::Failed(_) | Unreachable::OffLimits(_) => NoMetadata::Unreachable(told),
+        }
+    })?;
     if answer.status != http::StatusCode::OK {
-        return Err(format!("status {}", answer.status.as_u16()));
+        let told = format!("status {}", answer.status.as_u16());
+        return Err(NoMetadata::Answer(told));
     }
-    serde_json::from_slice(&answer.body).map_err(|error| format!("no metadata: {error}"))
+    serde_json::from_slice(&answer.body)
+        .map_err(|error| NoMetadata::Answer(format!("no metadata: {error}")))
 }
 
 /// Where an issuer's metadata is: OpenID Connect appends to the issuer's path,

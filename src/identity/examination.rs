@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Bearer, Metadata, NotAccepted, Now, Principal, Provider, Recollection, Trouble, Unavailable,
-    Unproven, jwt::Unverified,
+    Unproven, jwt::Unverified, provider::NOBODYS,
 };
 
 /// One thing that was looked at.
@@ -57,9 +57,6 @@ impl Finding {
         }
     }
 }
-
-/// A token that no provider gives: asking about it shows whether we may ask.
-const NOBODYS: &str = "gatepost-check-is-not-a-token";
 
 impl Provider {
     /// Walks the chain from the issuer to an answer about a token.
@@ -192,7 +189,10 @@ impl Provider {
         let told = match self.recall(bearer, None, now) {
             Recollection::Good(principal) => Ok(principal),
             Recollection::Refused(why) => Err(why.into()),
-            Recollection::Unknown(unknown) => self.look_up(bearer, &unknown, now).await,
+            Recollection::Unknown(unknown) => {
+                let found = self.look_up(bearer, &unknown, now).await;
+                found.map(|found| found.principal)
+            }
         };
         told.map_err(|why| match why {
             Unproven::NotAccepted(why) => self.of_refusal(why, bearer),

@@ -39,6 +39,9 @@ pub enum NoFacade {
         "the provider names itself in what comes back from a login (RFC 9207), so that clients would refuse ours; the facade is off, and clients are sent to the provider"
     )]
     NamesItself,
+    /// The provider names ways of PKCE, and not the one that clients need.
+    #[error("the provider's metadata do not name `S256` among the ways of PKCE")]
+    NoPkce,
     /// The provider has no login.
     #[error("the provider's metadata has no `authorization_endpoint` and `token_endpoint`")]
     NoLogin,
@@ -81,6 +84,10 @@ impl Facade {
     pub fn metadata(&self, provider: &Metadata) -> Result<Value, NoFacade> {
         if provider.authorization_response_iss_parameter_supported {
             return Err(NoFacade::NamesItself);
+        }
+        let methods = &provider.code_challenge_methods_supported;
+        if !methods.is_empty() && !methods.iter().any(|method| method == "S256") {
+            return Err(NoFacade::NoPkce);
         }
         let (Some(login), Some(token)) =
             (&provider.authorization_endpoint, &provider.token_endpoint)

@@ -20,9 +20,10 @@ pub(super) struct Lanes {
 impl Lanes {
     /// So many places, of which a quarter is kept, and how long one may wait.
     pub(super) fn new(places: usize, wait: Duration) -> Self {
-        let kept = (places / 4).max(1);
+        // Of one place none can be kept.
+        let kept = if places > 1 { (places / 4).max(1) } else { 0 };
         Self {
-            all: Semaphore::new((places - kept.min(places - 1)).max(1)),
+            all: Semaphore::new(places.max(1) - kept),
             kept: Semaphore::new(kept),
             wait,
         }

@@ -50,6 +50,6 @@ pub use now::Now;
 pub use principal::Principal;
 pub use protected_resource::{Objection, ProtectedResource, WELL_KNOWN};
 pub use provider::{
-    InvalidProvider, Provider, ProviderSettings, Recollection, Unknown, Unproven, Validation,
+    Found, InvalidProvider, Provider, ProviderSettings, Recollection, Unknown, Unproven, Validation,
 };
 pub use unavailable::{Trouble, Unavailable};

@@ -17,7 +17,7 @@ use tracing::{error, warn};
 
 use super::{
     Bearer, ClientAuth, Metadata, NotAccepted, Now, Principal, Trouble, Unavailable,
-    breaker::{Breaker, Resting},
+    breaker::{Breaker, Leave, Resting},
     claims::{Origin, Terms},
     discovery::Discovery,
     introspection::{CREDENTIALS_REST, Question, Told},
@@ -36,6 +36,9 @@ const OF_ZITADEL: &str = "/oauth/v2/introspect";
 /// Nobody gives shorter tokens: RFC 6749 section 10.10 wants them not to be
 /// guessed, and 16 letters of base 64 are 96 bits.
 const SHORTEST: usize = 16;
+
+/// A token that nobody gave: asking about it shows whether we may ask.
+pub(super) const NOBODYS: &str = "gatepost-check-is-not-a-token";
 
 /// The longest set of keys that is read, in bytes.
 const MAX_KEYS_BYTES: usize = 256 << 10;
@@ -138,7 +141,7 @@ pub enum InvalidProvider {
 pub struct Provider {
     settings: ProviderSettings,
     outbound: Arc<Outbound>,
-    discovery: Discovery,
+    discovery: Arc<Discovery>,
     terms: Terms,
     recipe: Recipe,
     keys: Arc<KeyCache<Unavailable>>,
@@ -148,6 +151,8 @@ pub struct Provider {
     flights: Mutex<HashMap<TokenKey, Flight>>,
     /// How the last question ended, if badly.
     trouble: Mutex<Option<Trouble>>,
+    /// How the last fetch of its keys ended, if badly.
+    no_keys: Mutex<Option<Trouble>>,
 }
 
 /// Why a token does not let in.
@@ -170,6 +175,15 @@ pub enum Recollection {
     Refused(NotAccepted),
     /// The provider must be asked ([`Provider::look_up`]).
     Unknown(Unknown),
+}
+
+/// What a look-up found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Whose the token is.
+    pub principal: Arc<Principal>,
+    /// Whether that is an old answer, because there is no new one.
+    pub stale: bool,
 }
 
 /// A token about which the provider must be asked.
@@ -232,7 +246,7 @@ impl Provider {
         };
         Ok(Self {
             outbound: Arc::new(outbound),
-            discovery: Discovery::new(Arc::clone(&issuer)),
+            discovery: Arc::new(Discovery::new(Arc::clone(&issuer))),
             terms: Terms {
                 issuer,
                 skew: settings.clock_skew,
@@ -254,6 +268,7 @@ impl Provider {
             lanes: Lanes::new(settings.max_in_flight, settings.max_wait),
             flights: Mutex::default(),
             trouble: Mutex::default(),
+            no_keys: Mutex::default(),
             settings,
         })
     }
@@ -350,7 +365,7 @@ impl Provider {
         bearer: Bearer<'_>,
         unknown: &Unknown,
         now: Now,
-    ) -> Result<Arc<Principal>, Unproven> {
+    ) -> Result<Found, Unproven> {
         let flight = self.fly(unknown.key, bearer, Some(unknown), now);
         match (flight.await, &unknown.once) {
             // Only where nothing is changed: then `oldest` is not said.
@@ -362,9 +377,15 @@ impl Provider {
                     error = %why.why,
                     "Let a caller in on an old answer of the identity provider"
                 );
-                Ok(Arc::clone(&known.principal))
+                Ok(Found {
+                    principal: Arc::clone(&known.principal),
+                    stale: true,
+                })
             }
-            (told, _) => told,
+            (told, _) => Ok(Found {
+                principal: told?,
+                stale: false,
+            }),
         }
     }
 
@@ -504,6 +525,15 @@ impl Provider {
     }
 
     async fn fetch_keys(&self, now: Now) -> Result<jwks::Fetched, Unavailable> {
+        let fetched = self.fetch_keys_once(now).await;
+        *self.no_keys.lock().unwrap_or_else(PoisonError::into_inner) = fetched
+            .as_ref()
+            .err()
+            .map(|unavailable| unavailable.why.clone());
+        fetched
+    }
+
+    async fn fetch_keys_once(&self, now: Now) -> Result<jwks::Fetched, Unavailable> {
         let url = self.jwks_endpoint(now).await?;
         let answer = self.outbound.get(&url, MAX_KEYS_BYTES).await;
         let answer =
@@ -523,6 +553,15 @@ impl Provider {
             .leave(now.steady)
             .map_err(|Resting(rest)| Trouble::Resting.after(rest.as_secs().clamp(1, 5)))?;
         let told = self.introspect(token, now).await;
+        let told = match told {
+            Err(unavailable) if Self::may_blame_token(&leave, &unavailable) => {
+                match self.introspect(NOBODYS, now).await {
+                    Ok(_) => Err(Trouble::NoAnswer(unavailable.why.to_string().into()).after(5)),
+                    Err(_) => Err(unavailable),
+                }
+            }
+            told => told,
+        };
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = told
             .as_ref()
             .err()
@@ -573,6 +612,23 @@ impl Provider {
             }
         }
         told
+    }
+
+    /// Whether somebody could keep all others out with one token: before the
+    /// provider is left alone for a bad answer, it is asked about a token that
+    /// nobody gave. If it can answer that, the first token is to blame.
+    fn may_blame_token(leave: &Leave<'_>, unavailable: &Unavailable) -> bool {
+        match unavailable.why {
+            Trouble::Credentials(_) => true,
+            Trouble::BadAnswer(_) => {
+                unavailable.retry_after <= Duration::from_secs(2) && leave.would_rest()
+            }
+            Trouble::Busy
+            | Trouble::Misconfigured(_)
+            | Trouble::NoAnswer(_)
+            | Trouble::Resting
+            | Trouble::Unreachable(_) => false,
+        }
     }
 
     async fn introspect(
@@ -706,10 +762,12 @@ impl Provider {
             let known = self.metadata(now).await;
             known.map_err(|unavailable| unavailable.why.to_string())?;
         }
-        match &*self.trouble.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(trouble) => Err(trouble.to_string()),
-            None => Ok(()),
+        for last in [&self.trouble, &self.no_keys] {
+            if let Some(trouble) = &*last.lock().unwrap_or_else(PoisonError::into_inner) {
+                return Err(trouble.to_string());
+            }
         }
+        Ok(())
     }
 }
 

@@ -41,9 +41,19 @@ impl Allowance {
         Ok(())
     }
 
-    /// Takes one back that was spent and not used.
-    pub(super) fn give_back(&self, spent: &mut Spent) {
-        spent.0 = spent.0.and_then(|until| until.checked_sub(self.interval));
+    /// Whether there is one left when so many more may yet be spent.
+    pub(super) fn has_room(&self, spent: &Spent, pending: u32, now: Instant) -> bool {
+        let owed = spent
+            .0
+            .map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
+        let pending = self.interval.saturating_mul(pending);
+        owed.saturating_add(pending) <= self.interval * (self.burst - 1)
+    }
+
+    /// Spends one that was kept for this: there is one.
+    pub(super) fn spend_kept(&self, spent: &mut Spent, now: Instant) {
+        let from = spent.0.map_or(now, |until| until.max(now));
+        spent.0 = Some(from + self.interval);
     }
 
     /// How long it takes until a spent allowance is whole again.
@@ -69,8 +79,9 @@ mod tests {
         assert_eq!(allowance.spend(&mut spent, now), Err(wait));
         assert_eq!(allowance.spend(&mut spent, now + wait), Ok(()));
         assert_eq!(allowance.spend(&mut spent, now + wait), Err(wait));
-        allowance.give_back(&mut spent);
-        assert_eq!(allowance.spend(&mut spent, now + wait), Ok(()));
+        assert!(!allowance.has_room(&spent, 0, now + wait));
+        let later = now + wait * 2;
+        assert!(allowance.has_room(&spent, 0, later) && !allowance.has_room(&spent, 1, later));
     }
 
     #[test]

@@ -2,24 +2,43 @@
 
 use std::{
     net::{IpAddr, Ipv6Addr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use moka::sync::Cache;
+use tokio::{sync::Notify, time::timeout};
 
 use super::gcra::{Allowance, Spent};
 
 /// Addresses that are remembered; the longest unused is forgotten first.
 const ADDRESSES: u64 = 50_000;
 
-/// An allowance for each client address, such as that of failed logins: one is
-/// set aside while a login is looked at and given back when it succeeds, so
-/// that many at once gain nothing.
+/// How long one waits for others of the same address whose end is not known.
+const WAIT: Duration = Duration::from_secs(2);
+
+/// An allowance for each client address, such as that of failed logins.
+///
+/// One is set aside while a login is looked at and spent only if it fails. Many
+/// at once gain nothing, and many good ones lose nothing: who comes when all that
+/// is left is set aside, waits for how the others end.
 #[derive(Clone, Debug)]
 pub struct PerAddress {
     allowance: Allowance,
-    spent: Cache<IpAddr, Arc<Mutex<Spent>>>,
+    places: Cache<IpAddr, Arc<Place>>,
+}
+
+/// What is known of one address.
+#[derive(Debug, Default)]
+struct Place {
+    account: Mutex<Account>,
+    freed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Account {
+    spent: Spent,
+    set_aside: u32,
 }
 
 /// Nothing is left; there will be after this time, in whole seconds.
@@ -31,14 +50,16 @@ pub struct Exhausted(pub Duration);
 #[derive(Debug)]
 pub struct Reserved {
     allowance: Allowance,
-    spent: Arc<Mutex<Spent>>,
+    place: Arc<Place>,
+    now: Instant,
+    used: bool,
 }
 
 impl PerAddress {
     /// So many for each address.
     pub fn new(allowance: Allowance) -> Self {
         Self {
-            spent: Cache::builder()
+            places: Cache::builder()
                 .max_capacity(ADDRESSES)
                 .time_to_idle(allowance.whole_after())
                 .build(),
@@ -46,24 +67,68 @@ impl PerAddress {
         }
     }
 
-    /// Sets one aside.
+    /// Spends one.
     ///
     /// # Errors
-    /// [`Exhausted`], in whole seconds.
-    pub fn reserve(&self, address: Option<IpAddr>, now: Instant) -> Result<Reserved, Exhausted> {
+    /// [`Exhausted`]; nothing is spent then.
+    pub fn spend(&self, address: Option<IpAddr>, now: Instant) -> Result<(), Exhausted> {
+        let place = self.place(address);
+        let mut account = place.account();
+        self.allowance
+            .spend(&mut account.spent, now)
+            .map_err(whole_seconds)
+    }
+
+    /// Sets one aside; waits a moment where it depends on others.
+    ///
+    /// # Errors
+    /// [`Exhausted`].
+    pub async fn reserve(
+        &self,
+        address: Option<IpAddr>,
+        now: Instant,
+    ) -> Result<Reserved, Exhausted> {
+        let place = self.place(address);
+        let waiting = async {
+            loop {
+                // Before the look, so that nobody is missed who ends in between.
+                let freed = place.freed.notified();
+                if let Some(told) = self.try_reserve(&place, now) {
+                    return told;
+                }
+                freed.await;
+            }
+        };
+        timeout(WAIT, waiting)
+            .await
+            .unwrap_or(Err(Exhausted(Duration::from_secs(1))))
+    }
+
+    /// None where it depends on how others end.
+    fn try_reserve(&self, place: &Arc<Place>, now: Instant) -> Option<Result<Reserved, Exhausted>> {
+        let mut account = place.account();
+        if self
+            .allowance
+            .has_room(&account.spent, account.set_aside, now)
+        {
+            account.set_aside += 1;
+            return Some(Ok(Reserved {
+                allowance: self.allowance,
+                place: Arc::clone(place),
+                now,
+                used: true,
+            }));
+        }
+        // On a copy: only to know how long.
+        let mut spent = account.spent;
+        let exhausted = self.allowance.spend(&mut spent, now).err()?;
+        Some(Err(whole_seconds(exhausted)))
+    }
+
+    fn place(&self, address: Option<IpAddr>) -> Arc<Place> {
         // Without an address: a Unix socket, or a peer that is gone already.
         let key = block(address.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)));
-        let spent = self.spent.get_with(key, Arc::default);
-        self.allowance
-            .spend(
-                &mut spent.lock().unwrap_or_else(PoisonError::into_inner),
-                now,
-            )
-            .map_err(|wait| Exhausted(Duration::from_secs(wait.as_secs() + 1)))?;
-        Ok(Reserved {
-            allowance: self.allowance,
-            spent,
-        })
+        self.places.get_with(key, Arc::default)
     }
 }
 
@@ -74,12 +139,33 @@ impl Default for PerAddress {
     }
 }
 
+impl Place {
+    fn account(&self) -> MutexGuard<'_, Account> {
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Reserved {
     /// It was not used after all.
-    pub fn give_back(self) {
-        self.allowance
-            .give_back(&mut self.spent.lock().unwrap_or_else(PoisonError::into_inner));
+    pub fn give_back(mut self) {
+        self.used = false;
     }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        let mut account = self.place.account();
+        account.set_aside = account.set_aside.saturating_sub(1);
+        if self.used {
+            self.allowance.spend_kept(&mut account.spent, self.now);
+        }
+        drop(account);
+        self.place.freed.notify_waiters();
+    }
+}
+
+fn whole_seconds(wait: Duration) -> Exhausted {
+    Exhausted(Duration::from_secs(wait.as_secs() + 1))
 }
 
 /// An IPv6 customer has a whole /64 at least.
@@ -92,57 +178,65 @@ fn block(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use std::{net::IpAddr, time::Instant};
+    use std::{net::IpAddr, sync::Arc, time::Instant};
 
     use super::{Allowance, PerAddress};
 
-    fn address(text: &str) -> IpAddr {
-        text.parse().unwrap()
+    fn address(text: &str) -> Option<IpAddr> {
+        text.parse().ok()
     }
 
     #[test]
     fn each_address_has_its_own_allowance_and_a_network_of_ipv6_one() {
         let allowances = PerAddress::new(Allowance::per_minute(1, 2));
         let now = Instant::now();
+        let spend = |text| allowances.spend(address(text), now).is_ok();
         for _ in 0..2 {
-            assert!(allowances.reserve(Some(address("192.0.2.1")), now).is_ok());
+            assert!(spend("192.0.2.1"));
         }
-        assert!(allowances.reserve(Some(address("192.0.2.1")), now).is_err());
-        assert!(
-            allowances
-                .reserve(Some(address("::ffff:192.0.2.1")), now)
-                .is_err()
-        );
-        assert!(allowances.reserve(Some(address("192.0.2.2")), now).is_ok());
-        for host in 1..=2 {
-            let one = address(&format!("2001:db8::{host}"));
-            assert!(allowances.reserve(Some(one), now).is_ok());
-        }
-        assert!(
-            allowances
-                .reserve(Some(address("2001:db8::3")), now)
-                .is_err()
-        );
-        assert!(
-            allowances
-                .reserve(Some(address("2001:db8:0:1::3")), now)
-                .is_ok()
-        );
+        assert!(!spend("192.0.2.1") && !spend("::ffff:192.0.2.1"));
+        assert!(spend("192.0.2.2"));
+        assert!(spend("2001:db8::1") && spend("2001:db8::2"));
+        assert!(!spend("2001:db8::3"));
+        assert!(spend("2001:db8:0:1::3"));
     }
 
-    #[test]
-    fn what_does_not_fail_is_given_back() {
+    #[tokio::test]
+    async fn what_does_not_fail_is_given_back_and_what_fails_is_spent() {
         let allowances = PerAddress::new(Allowance::per_minute(1, 1));
-        let now = Instant::now();
+        let (now, from) = (Instant::now(), address("192.0.2.1"));
         for _ in 0..100 {
-            allowances
-                .reserve(Some(address("192.0.2.1")), now)
-                .unwrap()
-                .give_back();
+            allowances.reserve(from, now).await.unwrap().give_back();
         }
-        let spent = allowances.reserve(Some(address("192.0.2.1")), now).unwrap();
-        assert!(allowances.reserve(Some(address("192.0.2.1")), now).is_err());
-        drop(spent);
-        assert!(allowances.reserve(Some(address("192.0.2.1")), now).is_err());
+        drop(allowances.reserve(from, now).await.unwrap());
+        assert!(allowances.reserve(from, now).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn many_good_ones_at_once_all_pass_and_no_bad_one_more_than_is_allowed() {
+        let allowances = Arc::new(PerAddress::new(Allowance::per_minute(1, 3)));
+        let (now, from) = (Instant::now(), address("192.0.2.1"));
+        let all = |good: bool| {
+            let allowances = Arc::clone(&allowances);
+            async move {
+                let one = || async {
+                    let reserved = allowances.reserve(from, now).await;
+                    tokio::task::yield_now().await;
+                    reserved
+                        .map(|reserved| {
+                            if good {
+                                reserved.give_back();
+                            } else {
+                                drop(reserved)
+                            }
+                        })
+                        .is_ok()
+                };
+                let passed = futures_util::future::join_all((0..100).map(|_| one())).await;
+                passed.into_iter().filter(|passed| *passed).count()
+            }
+        };
+        assert_eq!(all(true).await, 100);
+        assert_eq!(all(false).await, 3);
     }
 }

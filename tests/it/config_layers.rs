@@ -583,7 +583,7 @@ proptest::proptest! {
 }
 
 #[test]
-fn conditions_that_tell_nobody_apart_are_doubtful() {
+fn conditions_that_tell_nobody_apart_are_doubtful_and_on_a_zitadel_wrong() {
     let text = r#"
         [providers.company]
         kind = "zitadel"
@@ -617,13 +617,14 @@ fn conditions_that_tell_nobody_apart_are_doubtful() {
         [[grants]]
         roles = ["reader"]
         scope = "openid"
-        provider = "company"
-
-        [[grants]]
-        roles = ["reader"]
-        scope = "openid"
         provider = "partner"
     "#;
+    let open = text.replace(r#"provider = "partner""#, r#"provider = "company""#);
+    let mistakes = read(&open, &[]).unwrap_err().to_string();
+    assert!(
+        mistakes.contains("the provider `company` is a Zitadel, where every user"),
+        "{mistakes}"
+    );
     let checked = read(text, &[]).unwrap();
     let told = checked.warnings.iter();
     let told: Vec<String> = told
@@ -633,7 +634,6 @@ fn conditions_that_tell_nobody_apart_are_doubtful() {
         told,
         [
             "grants[1]: several providers vouch where this grant holds, and what one of them says of a user, a client or a role says nothing of the same word at another",
-            "grants[2]: the provider `company` is a Zitadel, where every user of every organisation gets tokens with any scope and can name a program like another",
         ]
     );
 }

@@ -136,7 +136,7 @@ impl Check<'_> {
             && grant.provider_role.is_none()
             && grant.subject.is_none()
         {
-            self.doubtful(
+            self.wrong(
                 path!["grants", index],
                 &format!("the provider `{zitadel}` is a Zitadel, where every user of every organisation gets tokens with any scope and can name a program like another"),
                 Some("add `provider_role` or `subject`"),

@@ -12,7 +12,7 @@ use crate::{
     stage::Stage,
 };
 
-const SHORT: &str = "timeout_ms = 300\nconnect_timeout_ms = 300";
+const SHORT: &str = "timeout_ms = 1000\nconnect_timeout_ms = 1000";
 
 // T-23
 #[test]

@@ -339,7 +339,7 @@ fn many_with_one_good_token_at_once_spend_no_allowance_of_failed_logins() {
 // T-21
 #[test]
 fn a_question_that_fails_fails_for_all_who_wait_and_for_nobody_after_them() {
-    let scene = Scene::provider("timeout_ms = 300");
+    let scene = Scene::provider("timeout_ms = 1000");
     scene.idp.behaves(Endpoint::Introspection, Mode::Hang);
     let token = scene.token();
     let mut callers: Vec<Agent> = (0..20)

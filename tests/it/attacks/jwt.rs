@@ -289,7 +289,7 @@ fn a_set_of_keys_that_is_none_takes_no_good_keys_away() {
         Mode::GzipBomb,
         Mode::Redirect("http://127.0.0.1:1/jwks".to_owned()),
     ] {
-        let scene = Scene::provider(&format!("{SIGNED}\ntimeout_ms = 300"));
+        let scene = Scene::provider(&format!("{SIGNED}\ntimeout_ms = 1000"));
         scene.served(&scene.jwt_with(&json!({})));
         scene.idp.behaves(Endpoint::Jwks, mode.clone());
         let answer = scene.call(&scene.idp.jwt(&json!({"kid": random(8)}), &scene.claims()));
@@ -310,7 +310,7 @@ fn without_any_keys_nobody_can_be_told_from_anybody() {
         Mode::HtmlAsJson,
         Mode::Hang,
     ] {
-        let scene = Scene::provider(&format!("{SIGNED}\ntimeout_ms = 300"));
+        let scene = Scene::provider(&format!("{SIGNED}\ntimeout_ms = 1000"));
         scene.idp.behaves(Endpoint::Jwks, mode);
         scene.unavailable(&scene.jwt_with(&json!({})));
     }

@@ -15,7 +15,7 @@ use std::{
     io::Read as _,
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc, Condvar, Mutex, MutexGuard,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -382,7 +382,8 @@ impl Drop for Idp {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap()
+        // A test that failed while it held this has told why.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Answers one connection until it ends.
@@ -510,6 +511,10 @@ impl Shared {
                 })
             });
         let mut answer = json!({ "active": false });
+        // A token that the provider, or something before it, cannot bear.
+        if let Some(status) = known.and_then(|claims| claims["!status"].as_u64()) {
+            return Reply::json(u16::try_from(status).unwrap(), "{}".to_owned());
+        }
         if let Some(claims) = known {
             answer = json!({ "active": true });
             let all = answer.as_object_mut().unwrap();
