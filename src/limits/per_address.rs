@@ -227,7 +227,7 @@ mod tests {
                             if good {
                                 reserved.give_back();
                             } else {
-                                drop(reserved)
+                                drop(reserved);
                             }
                         })
                         .is_ok()
