@@ -46,6 +46,15 @@ impl PerAddress {
         }
     }
 
+    /// The same allowance, with what was spent of the old one.
+    #[must_use]
+    pub fn after(self, old: &Self) -> Self {
+        Self {
+            spent: old.spent.clone(),
+            ..self
+        }
+    }
+
     /// Sets one aside.
     ///
     /// # Errors
@@ -83,7 +92,7 @@ impl Reserved {
 }
 
 /// An IPv6 customer has a whole /64 at least.
-fn block(address: IpAddr) -> IpAddr {
+pub(super) fn block(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
         v4 @ IpAddr::V4(_) => v4,
