@@ -72,7 +72,7 @@ impl<H: Host> Admin<H> {
         }
         match path {
             "/livez" => text(Bytes::from_static(b"ok\n"), "text/plain; charset=utf-8"),
-            "/metrics" => match self.metrics.encode() {
+            "/metrics" => match self.metrics() {
                 Ok(metrics) => text(
                     Bytes::from(metrics),
                     "application/openmetrics-text; version=1.0.0; charset=utf-8",
@@ -85,6 +85,11 @@ impl<H: Host> Admin<H> {
             "/readyz" => self.readyz().await,
             _ => Reply::empty(StatusCode::NOT_FOUND),
         }
+    }
+
+    fn metrics(&self) -> Result<String, std::fmt::Error> {
+        self.metrics.redis(self.gateway.load().redis_is_here());
+        self.metrics.encode()
     }
 
     /// 200 when we stay and at least one instance answers: with one Odoo down,
