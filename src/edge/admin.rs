@@ -110,13 +110,17 @@ impl<H: Host> Admin<H> {
         // A provider that is away does not count: who was let in is served on,
         // and another replica would find it away too.
         let ready = !draining && instances.iter().any(|(_, answers)| answers.is_ok());
-        let told = json!({
+        let mut told = json!({
             "ready": ready,
             "draining": draining,
             "late": late,
             "instances": told(instances),
             "providers": told(providers),
         });
+        // Nor does Redis: without it each replica counts by itself, or none serves.
+        if let Some(answers) = self.gateway.load().redis_is_here() {
+            told["redis"] = json!({ "answers": answers });
+        }
         let status = if ready {
             StatusCode::OK
         } else {

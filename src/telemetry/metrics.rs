@@ -26,7 +26,7 @@ pub struct Metrics {
     refusals: Family<RefusalLabels, Counter>,
     look_ups: Family<LookUpLabels, Counter>,
     limits: Family<LimitLabels, Counter>,
-    redis: Family<[(String, String); 0], Gauge>,
+    redis: Family<RedisLabels, Gauge>,
     in_flight: Gauge,
     connections: Gauge,
     accepted: Counter,
@@ -98,6 +98,11 @@ struct LimitLabels {
     dimension: &'static str,
     outcome: &'static str,
     store: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct RedisLabels {
+    used_for: &'static str,
 }
 
 /// The label of what does not apply.
@@ -265,7 +270,8 @@ impl Metrics {
     pub fn redis(&self, is_here: Option<bool>) {
         match is_here {
             Some(is_here) => {
-                self.redis.get_or_create(&[]).set(i64::from(is_here));
+                let labels = RedisLabels { used_for: "limits" };
+                self.redis.get_or_create(&labels).set(i64::from(is_here));
             }
             None => self.redis.clear(),
         }
