@@ -118,8 +118,10 @@ impl<H: Host> Admin<H> {
             "providers": told(providers),
         });
         // Nor does Redis: without it each replica counts by itself, or none serves.
-        if let Some(answers) = self.gateway.load().redis_is_here() {
-            told["redis"] = json!({ "answers": answers });
+        if let (Some(answers), Some(told)) =
+            (self.gateway.load().redis_is_here(), told.as_object_mut())
+        {
+            told.insert("redis".to_owned(), json!({ "answers": answers }));
         }
         let status = if ready {
             StatusCode::OK

@@ -116,6 +116,8 @@ impl Allowance {
 mod tests {
     use std::time::{Duration, Instant};
 
+    use proptest::prelude::*;
+
     use super::{Allowance, Spent};
 
     #[test]
@@ -152,6 +154,34 @@ mod tests {
         assert_eq!(allowance.wait(spent, now), Duration::from_secs(31));
         allowance.charge(&mut spent, u64::MAX, now);
         assert_eq!(allowance.wait(spent, now), Duration::from_secs(9 * 60 + 1));
+    }
+
+    proptest! {
+        #[test]
+        fn no_time_gives_more_than_the_burst_and_what_came_back(
+            per_minute in 1_u32..10_000,
+            burst in 1_u32..50,
+            steps in prop::collection::vec(0_u64..5_000, 1..300),
+        ) {
+            let allowance = Allowance::per_minute(per_minute, burst);
+            let (mut now, mut spent) = (Instant::now(), Spent::default());
+            let (mut elapsed, mut through) = (Duration::ZERO, 0_u64);
+            for step in steps {
+                let step = Duration::from_millis(step);
+                (now, elapsed) = (now + step, elapsed + step);
+                match allowance.spend(&mut spent, now) {
+                    Ok(()) => through += 1,
+                    // What is told is enough, and no less would be.
+                    Err(wait) => {
+                        let early = now + wait.saturating_sub(Duration::from_nanos(1));
+                        prop_assert!(allowance.spend(&mut spent.clone(), early).is_err());
+                        prop_assert!(allowance.spend(&mut spent.clone(), now + wait).is_ok());
+                    }
+                }
+                let back = elapsed.as_nanos() * u128::from(per_minute) / 60_000_000_000;
+                prop_assert!(u128::from(through) <= u128::from(burst) + back + 1);
+            }
+        }
     }
 
     #[test]

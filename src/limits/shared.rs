@@ -200,7 +200,7 @@ impl Shared {
                     Ok(Err(_)) | Err(_) => State::Untried,
                 }
             }
-            known => known,
+            known @ (State::Away | State::Here(_)) => known,
         };
         match state {
             State::Here(line) => Ok(line),
@@ -347,13 +347,16 @@ fn micros(duration: Duration) -> u64 {
 
 impl From<RedisError> for Away {
     fn from(error: RedisError) -> Self {
-        match error.kind() {
-            ErrorKind::Parse | ErrorKind::UnexpectedReturnType => Self::Nonsense,
-            ErrorKind::Server(_) | ErrorKind::Extension | ErrorKind::AuthenticationFailed => {
-                Self::Refused(error.to_string())
-            }
-            // The library's own enum, which may grow.
-            _ => Self::Gone(error.to_string()),
+        let kind = error.kind();
+        if matches!(kind, ErrorKind::Parse | ErrorKind::UnexpectedReturnType) {
+            Self::Nonsense
+        } else if matches!(
+            kind,
+            ErrorKind::AuthenticationFailed | ErrorKind::Extension | ErrorKind::Server(_)
+        ) {
+            Self::Refused(error.to_string())
+        } else {
+            Self::Gone(error.to_string())
         }
     }
 }

@@ -1,12 +1,10 @@
 //! A Redis of our own on a free port, and what may happen to it.
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
-    thread,
-    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
@@ -42,7 +40,7 @@ impl RedisServer {
                 folder,
                 options,
             };
-            if server.answers() {
+            if server.is_ready() {
                 return server;
             }
         }
@@ -89,7 +87,7 @@ impl RedisServer {
     /// Starts it anew, at the same place and empty.
     pub(crate) fn restart(&mut self) {
         self.process = spawn(&self.options, &self.folder);
-        assert!(self.answers());
+        assert!(self.is_ready());
     }
 
     fn signal(&self, signal: &str) {
@@ -99,18 +97,12 @@ impl RedisServer {
         assert!(sent.unwrap().success());
     }
 
-    fn answers(&mut self) -> bool {
-        let patience = Instant::now() + Duration::from_secs(10);
-        while Instant::now() < patience {
-            if self.process.try_wait().unwrap().is_some() {
-                return false;
-            }
-            if self.socket().exists() && TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
-                return true;
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-        false
+    /// Waits until it says that it is ready; one that ends before is not.
+    fn is_ready(&mut self) -> bool {
+        let said = BufReader::new(self.process.stdout.take().unwrap());
+        said.lines()
+            .map_while(Result::ok)
+            .any(|line| line.contains("eady to accept connections"))
     }
 }
 
@@ -133,7 +125,7 @@ fn spawn(options: &[String], folder: &TempDir) -> Child {
         .arg("--unixsocket")
         .arg(&socket)
         .args(options)
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .expect("redis-server is not installed; scripts/needs says what the tests need")
