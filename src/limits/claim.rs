@@ -53,7 +53,7 @@ impl Dimension {
 /// Whose allowance it is: a dimension, and a hash of the one in it.
 ///
 /// A hash, for a key has one size whatever a provider calls its users, and
-/// nobody who looks into Redis reads who called.
+/// nobody who looks into Redis reads names there.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Key {
     pub(super) dimension: Dimension,

@@ -92,7 +92,7 @@ pub(super) struct Shared {
 enum State {
     Away,
     Here(Arc<Line>),
-    /// Nobody needed it so far.
+    /// Nobody needed it so far, or it is tried again.
     Untried,
 }
 
@@ -126,8 +126,16 @@ impl Shared {
         claims: &[Claim],
     ) -> Result<Result<(), (usize, Duration)>, Away> {
         let deadline = Instant::now() + self.settings.timeout;
-        let line = self.line(deadline).await?;
-        match timeout_at(deadline, self.run(&line, claims)).await {
+        let mut line = self.line(deadline).await?;
+        let mut told = timeout_at(deadline, self.run(&line, claims)).await;
+        // A connection that idled may have been closed: once more on a new one.
+        // At worst it is taken twice.
+        if matches!(told, Ok(Err(Away::Gone(_)))) {
+            self.renew(&line);
+            line = self.line(deadline).await?;
+            told = timeout_at(deadline, self.run(&line, claims)).await;
+        }
+        match told {
             Ok(Ok(verdict)) => {
                 self.late.store(0, SeqCst);
                 Ok(verdict)
@@ -187,7 +195,8 @@ impl Shared {
             && ours.prefix == settings.prefix
     }
 
-    /// The connection, if there is one. Only the first of all waits for it.
+    /// The connection, if there is one. Waits for it where it was not tried yet,
+    /// or is tried again.
     async fn line(self: &Arc<Self>, deadline: Instant) -> Result<Arc<Line>, Away> {
         let known = self.state.borrow().clone();
         let state = match known {
@@ -247,19 +256,28 @@ impl Shared {
         }));
     }
 
+    /// Gives a connection up for a new one, unless somebody did already.
+    fn renew(&self, line: &Arc<Line>) {
+        self.replace(line, State::Untried);
+    }
+
     /// Gives a connection up, unless somebody did already.
     fn lose(self: &Arc<Self>, line: &Arc<Line>, away: &Away) {
-        let lost_now = self.state.send_if_modified(|state| {
-            let ours = matches!(state, State::Here(known) if Arc::ptr_eq(known, line));
-            if ours {
-                *state = State::Away;
-            }
-            ours
-        });
-        if lost_now {
+        if self.replace(line, State::Away) {
             lost(away);
             self.look();
         }
+    }
+
+    /// Puts a state in the place of this connection, if it is the present one.
+    fn replace(&self, line: &Arc<Line>, new: State) -> bool {
+        self.state.send_if_modified(|state| {
+            let ours = matches!(state, State::Here(known) if Arc::ptr_eq(known, line));
+            if ours {
+                *state = new;
+            }
+            ours
+        })
     }
 
     /// Connects, and tries twice what every decision does: writing may be
