@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     identity::{ClientAuth, Keyring},
+    limits::Password,
     names::{CredentialName, InstanceName, ProviderName},
     upstream::ApiKey,
 };
@@ -34,6 +35,8 @@ pub struct Checked {
     pub keyring: Option<Keyring>,
     /// How we prove to each identity provider who we are.
     pub client_auths: BTreeMap<ProviderName, Arc<ClientAuth>>,
+    /// The password of the Redis, if it asks for one.
+    pub redis_password: Option<Password>,
     /// What is allowed and doubtful, for the log.
     pub warnings: Vec<Mistake>,
 }
@@ -51,6 +54,7 @@ pub fn load(sources: &Sources) -> Result<Checked, Mistakes> {
     let mut credentials = BTreeMap::new();
     let mut keyring = None;
     let mut client_auths = BTreeMap::new();
+    let mut redis_password = None;
     if let Some(config) = &config {
         let mut found = check::check(config, &layers);
         mistakes.append(&mut found.mistakes);
@@ -59,6 +63,7 @@ pub fn load(sources: &Sources) -> Result<Checked, Mistakes> {
         credentials = found.credentials;
         keyring = found.keyring;
         client_auths = found.client_auths;
+        redis_password = found.redis_password;
     }
     match config {
         Some(config) if mistakes.is_empty() => Ok(Checked {
@@ -67,6 +72,7 @@ pub fn load(sources: &Sources) -> Result<Checked, Mistakes> {
             credentials,
             keyring,
             client_auths,
+            redis_password,
             warnings: sorted(warnings),
         }),
         _ => Err(Mistakes::new(mistakes)),

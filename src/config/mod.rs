@@ -21,6 +21,7 @@ mod load;
 mod mistake;
 mod provider;
 mod quote;
+mod redis;
 #[cfg(test)]
 mod reference;
 mod role;
@@ -34,6 +35,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use self::redis::{Redis, WhenDown};
 pub use admin::Admin;
 pub use assemble::CannotAssemble;
 pub use credential::Credential;
@@ -41,7 +43,7 @@ pub use facade::Facade;
 pub use grant::{CallerKind, Grant};
 pub use instance::Instance;
 pub use keys::Keys;
-pub use limits::Limits;
+pub use limits::{Limits, RoleLimits};
 pub use load::{Checked, load, load_admin, load_form};
 pub use mistake::{Mistake, Mistakes, Place};
 pub use provider::{BasicEncoding, ClientAuth, Provider, ProviderKind, StepUp, Validation};
@@ -77,6 +79,8 @@ pub struct Config {
     pub keys: Keys,
     /// How much anybody may.
     pub limits: Limits,
+    /// Where several replicas count together.
+    pub redis: Option<Redis>,
     /// One client for all, where a provider lets none register.
     pub facade: Option<Facade>,
 }

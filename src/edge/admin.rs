@@ -72,7 +72,7 @@ impl<H: Host> Admin<H> {
         }
         match path {
             "/livez" => text(Bytes::from_static(b"ok\n"), "text/plain; charset=utf-8"),
-            "/metrics" => match self.metrics.encode() {
+            "/metrics" => match self.metrics() {
                 Ok(metrics) => text(
                     Bytes::from(metrics),
                     "application/openmetrics-text; version=1.0.0; charset=utf-8",
@@ -85,6 +85,11 @@ impl<H: Host> Admin<H> {
             "/readyz" => self.readyz().await,
             _ => Reply::empty(StatusCode::NOT_FOUND),
         }
+    }
+
+    fn metrics(&self) -> Result<String, std::fmt::Error> {
+        self.metrics.redis(self.gateway.load().redis_is_here());
+        self.metrics.encode()
     }
 
     /// 200 when we stay and at least one instance answers: with one Odoo down,
@@ -105,13 +110,19 @@ impl<H: Host> Admin<H> {
         // A provider that is away does not count: who was let in is served on,
         // and another replica would find it away too.
         let ready = !draining && instances.iter().any(|(_, answers)| answers.is_ok());
-        let told = json!({
+        let mut told = json!({
             "ready": ready,
             "draining": draining,
             "late": late,
             "instances": told(instances),
             "providers": told(providers),
         });
+        // Nor does Redis: without it each replica counts by itself, or none serves.
+        if let (Some(answers), Some(told)) =
+            (self.gateway.load().redis_is_here(), told.as_object_mut())
+        {
+            told.insert("redis".to_owned(), json!({ "answers": answers }));
+        }
         let status = if ready {
             StatusCode::OK
         } else {

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::LookUp;
-use crate::names::{InstanceName, Subject, TraceId};
+use crate::{
+    limits::Counted,
+    names::{InstanceName, Subject, TraceId},
+};
 
 /// What is known so far about one request. The edge owns it and writes it down
 /// once, at the end, whatever happened: the gateway only fills it in.
@@ -17,6 +20,8 @@ pub struct Story {
     pub caller: Option<Subject>,
     /// What became of a provider's token.
     pub look_up: Option<LookUp>,
+    /// The allowances that were looked at.
+    pub counted: Vec<Counted>,
     /// The protocol revision, such as `2025-11-25`.
     pub revision: Option<&'static str>,
     /// The JSON-RPC method, one of those we know.
@@ -71,6 +76,7 @@ impl Story {
             instance: None,
             caller: None,
             look_up: None,
+            counted: Vec::new(),
             revision: None,
             method: None,
             tool: None,

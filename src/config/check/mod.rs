@@ -17,6 +17,7 @@ mod instances;
 mod listeners;
 mod providers;
 mod public_urls;
+mod redis;
 mod roles;
 mod secret;
 mod web_address;
@@ -31,6 +32,7 @@ use super::{
 };
 use crate::{
     identity::{ClientAuth, Keyring},
+    limits::Password,
     names::{CredentialName, InstanceName, ProviderName, RoleName},
     upstream::ApiKey,
 };
@@ -44,6 +46,7 @@ pub(super) struct Findings {
     pub(super) credentials: BTreeMap<InstanceName, BTreeMap<CredentialName, ApiKey>>,
     pub(super) keyring: Option<Keyring>,
     pub(super) client_auths: BTreeMap<ProviderName, Arc<ClientAuth>>,
+    pub(super) redis_password: Option<Password>,
 }
 
 /// Looks at everything that one key alone cannot show.
@@ -58,6 +61,7 @@ pub(super) fn check(config: &Config, layers: &Layers) -> Findings {
             credentials: BTreeMap::new(),
             keyring: None,
             client_auths: BTreeMap::new(),
+            redis_password: None,
         },
     };
     check.listeners();
@@ -68,6 +72,7 @@ pub(super) fn check(config: &Config, layers: &Layers) -> Findings {
     check.admissions();
     check.grants();
     check.facade();
+    check.redis();
     check.roles();
     check.keys();
     check.credentials();
