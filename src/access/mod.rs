@@ -74,7 +74,10 @@ impl Access<'_> {
         let sending = self.login()?.send(&permitted, self.tally)?;
         self.tell(permitted.get());
         match sending.await {
-            Ok(answer) => Ok(answer),
+            Ok(answer) => {
+                self.tally.read(&answer);
+                Ok(answer)
+            }
             Err(error) => Err(self.explain(permitted.get().model(), error.into()).await),
         }
     }

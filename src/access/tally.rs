@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde::de::IgnoredAny;
+
 use crate::{
     names::{SpanId, TraceContext},
     odoo::{Call, MethodName, ModelName},
@@ -17,11 +19,14 @@ use crate::{
 /// Calls of one request that are remembered one by one, for its trace.
 const REMEMBERED: usize = 64;
 
-/// How many calls went to Odoo for one request, and how long they took.
+/// How many calls went to Odoo for one request, how long they took, and what
+/// came of them.
 #[derive(Debug, Default)]
 pub struct Tally {
     calls: AtomicU32,
     micros: AtomicU64,
+    rows: AtomicU64,
+    bytes: AtomicU64,
     /// The step of a trace that the calls stand below.
     trace: Option<TraceContext>,
     /// Whether the calls are remembered one by one.
@@ -78,6 +83,26 @@ impl Tally {
         }
     }
 
+    /// Adds what the caller read with one call: the JSON of what it returned.
+    pub fn read(&self, answer: &[u8]) {
+        let bytes = u64::try_from(answer.len()).unwrap_or(u64::MAX);
+        self.bytes.fetch_add(bytes, Relaxed);
+        // A list is one of records or groups; nothing of them is kept here.
+        let rows = serde_json::from_slice::<Vec<IgnoredAny>>(answer).map_or(0, |rows| rows.len());
+        let rows = u64::try_from(rows).unwrap_or(u64::MAX);
+        self.rows.fetch_add(rows, Relaxed);
+    }
+
+    /// The rows that were read so far.
+    pub fn rows(&self) -> u64 {
+        self.rows.load(Relaxed)
+    }
+
+    /// The bytes that were read so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+
     /// The calls so far.
     pub fn calls(&self) -> u32 {
         self.calls.load(Relaxed)
@@ -127,5 +152,19 @@ impl Drop for Asking<'_> {
                 failure: self.failure,
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Tally;
+
+    #[test]
+    fn rows_and_bytes_of_answers_add_up() {
+        let tally = Tally::default();
+        for answer in [r#"[{"id":1},{"id":2}]"#, "7", "[]", "{}"] {
+            tally.read(answer.as_bytes());
+        }
+        assert_eq!((tally.rows(), tally.bytes()), (2, 24));
     }
 }

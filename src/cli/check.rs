@@ -23,7 +23,8 @@ pub(super) struct Check {
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
     /// Also ask every Odoo whether it answers and takes its API key and its
-    /// credentials, and every identity provider whether it does what is needed
+    /// credentials, and every identity provider and Redis whether it does what is
+    /// needed
     #[arg(long)]
     pub(super) live: bool,
     /// Also say what an access token would open; it is read from standard input,
@@ -78,6 +79,9 @@ fn summary(sources: &Sources, checked: &Checked, now: Timestamp) -> String {
     }
     for (name, provider) in &config.providers {
         lines.push(format!("  provider   {name}: {}", provider.issuer));
+    }
+    if let Some(redis) = &config.redis {
+        lines.push(format!("  redis      {}", redis.url));
     }
     if !config.grants.is_empty() {
         lines.push(format!("  grants     {}", config.grants.len()));

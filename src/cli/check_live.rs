@@ -13,8 +13,8 @@ use crate::{
 };
 
 /// Asks every Odoo whether it is there and whether it takes each of its keys,
-/// and every identity provider whether it does what we need of it; then what a
-/// token would open, if one is given.
+/// and every identity provider and Redis whether it does what we need of it; then
+/// what a token would open, if one is given.
 ///
 /// # Errors
 /// When anybody does not answer as they must.
@@ -36,6 +36,14 @@ pub(super) fn ask(checked: &Checked, with_token: bool) -> Result<(), Failure> {
     let failed = report("identity provider", &providers)?;
     if failed > 0 {
         wrong.push(counted(failed, "identity provider"));
+    }
+    match runtime.block_on(gateway.limits.examine()) {
+        Some(Ok(())) => terminal::print("  redis: answers, and does what limits need")?,
+        Some(Err(away)) => {
+            terminal::explain(&format!("error: redis: {away}"));
+            wrong.push("redis".to_owned());
+        }
+        None => {}
     }
     if let Some(token) = token {
         let told = runtime.block_on(gateway.examine_token(&token));

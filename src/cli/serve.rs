@@ -93,6 +93,7 @@ fn reload(sources: &Sources, gateway: &ArcSwap<Gateway>) {
         .and_then(|checked| checked.assemble().map_err(|error| error.to_string()));
     match built {
         Ok(built) => {
+            let built = built.after(&gateway.load());
             gateway.store(Arc::new(built));
             info!("Read the configuration again");
         }

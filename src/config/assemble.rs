@@ -2,12 +2,15 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{CallerKind, Checked, Grant, Instance, Limits, Provider, Validation};
+use super::{CallerKind, Checked, Grant, Instance, Limits, Provider, Redis, Validation, WhenDown};
 use crate::{
     access::{self, InstanceSettings},
     gateway::{Admission, Door, Endpoint, FacadeDesk, Gateway, Routes},
     identity::{self, Facade, Grants, InvalidProvider, KeyId, ProtectedResource, ProviderSettings},
-    limits::{Allowance, PerAddress},
+    limits::{
+        self, Allowance, InvalidRedisUrl, Limiter, PerAddress, Pool, Rates, RedisUrl,
+        SharedSettings,
+    },
     names::{InstanceName, ProviderName, Subject},
     telemetry::{CannotTrace, CollectorSettings, Telemetry, TraceSettings},
     trust::{self, Untrusted},
@@ -29,6 +32,12 @@ pub enum CannotAssemble {
     /// Traces.
     #[error(transparent)]
     Traces(#[from] CannotTrace),
+    /// The Redis of the limits.
+    #[error("`redis.url`: {0}")]
+    Redis(#[from] InvalidRedisUrl),
+    /// The certificates that it is believed by.
+    #[error("`redis`: {0}")]
+    RedisUntrusted(#[source] Untrusted),
     /// The certificates that an identity provider is believed by.
     #[error("`providers.{0}`: {1}")]
     Untrusted(ProviderName, #[source] Untrusted),
@@ -76,6 +85,14 @@ impl Checked {
                 failures: failures(config.limits),
             },
             policy: config.policy(),
+            limits: Limiter::new(
+                self.rates(),
+                config
+                    .redis
+                    .as_ref()
+                    .map(|redis| self.pool(redis))
+                    .transpose()?,
+            ),
             allowed_origins: config.server.allowed_origins.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
             challenge_always_error: config.server.challenge_always_error,
@@ -105,6 +122,38 @@ impl Checked {
             sample_ratio: config.sample_ratio,
             include_caller: config.include_caller,
         })?)
+    }
+
+    fn rates(&self) -> Rates {
+        let limits = self.config.limits;
+        let of_roles = self.config.roles.iter().filter_map(|(name, role)| {
+            let own = role.limits.as_ref()?;
+            Some((name.clone(), limits.of_role(own)))
+        });
+        Rates {
+            address: Allowance::per_minute(limits.address_per_minute, limits.address_burst),
+            instance: Allowance::per_minute(limits.instance_per_minute, limits.instance_burst),
+            caller: limits.caller(),
+            by_role: of_roles.collect(),
+        }
+    }
+
+    fn pool(&self, redis: &Redis) -> Result<Pool, CannotAssemble> {
+        let tls =
+            trust::client(redis.ca_file.as_deref()).map_err(CannotAssemble::RedisUntrusted)?;
+        let settings = SharedSettings {
+            url: RedisUrl::parse(&redis.url)?,
+            password: self.redis_password.clone(),
+            tls: Arc::new(tls),
+            ca_file: redis.ca_file.clone(),
+            timeout: Duration::from_millis(redis.timeout_ms),
+            prefix: redis.prefix.clone(),
+        };
+        let when_down = match redis.when_down {
+            WhenDown::FailClosed => limits::WhenDown::FailClosed,
+            WhenDown::Local => limits::WhenDown::Local,
+        };
+        Ok(Pool::new(settings, when_down, redis.replicas))
     }
 
     /// The identity providers by their names.

@@ -21,12 +21,14 @@ use super::{
 };
 
 /// The two keys of which an instance has one, and each of its credentials; and
-/// those of a provider.
-const KEYS: [(&str, &str); 4] = [
+/// those of a provider and of Redis.
+const KEYS: [(&str, &str); 6] = [
     ("api_key", "api_key_file"),
     ("api_key_file", "api_key"),
     ("client_secret", "client_secret_file"),
     ("client_secret_file", "client_secret"),
+    ("password", "password_file"),
+    ("password_file", "password"),
 ];
 
 /// The instance that the `ODOO_…` variables make.

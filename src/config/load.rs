@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     identity::{ClientAuth, Keyring},
+    limits::Password,
     names::{CredentialName, InstanceName, ProviderName},
     upstream::ApiKey,
 };
@@ -37,6 +38,8 @@ pub struct Checked {
     pub client_auths: BTreeMap<ProviderName, Arc<ClientAuth>>,
     /// The header fields for the collector of traces.
     pub otlp_headers: HeaderMap,
+    /// The password of the Redis, if it asks for one.
+    pub redis_password: Option<Password>,
     /// What is allowed and doubtful, for the log.
     pub warnings: Vec<Mistake>,
 }
@@ -55,6 +58,7 @@ pub fn load(sources: &Sources) -> Result<Checked, Mistakes> {
     let mut keyring = None;
     let mut client_auths = BTreeMap::new();
     let mut otlp_headers = HeaderMap::new();
+    let mut redis_password = None;
     if let Some(config) = &config {
         let mut found = check::check(config, &layers);
         mistakes.append(&mut found.mistakes);
@@ -64,6 +68,7 @@ pub fn load(sources: &Sources) -> Result<Checked, Mistakes> {
         keyring = found.keyring;
         client_auths = found.client_auths;
         otlp_headers = found.otlp_headers;
+        redis_password = found.redis_password;
     }
     match config {
         Some(config) if mistakes.is_empty() => Ok(Checked {
@@ -73,6 +78,7 @@ pub fn load(sources: &Sources) -> Result<Checked, Mistakes> {
             keyring,
             client_auths,
             otlp_headers,
+            redis_password,
             warnings: sorted(warnings),
         }),
         _ => Err(Mistakes::new(mistakes)),

@@ -21,6 +21,7 @@ mod load;
 mod mistake;
 mod provider;
 mod quote;
+mod redis;
 #[cfg(test)]
 mod reference;
 mod role;
@@ -35,6 +36,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use self::redis::{Redis, WhenDown};
 pub use admin::Admin;
 pub use assemble::CannotAssemble;
 pub use credential::Credential;
@@ -42,7 +44,7 @@ pub use facade::Facade;
 pub use grant::{CallerKind, Grant};
 pub use instance::Instance;
 pub use keys::Keys;
-pub use limits::Limits;
+pub use limits::{Limits, RoleLimits};
 pub use load::{Checked, load, load_admin, load_form};
 pub use mistake::{Mistake, Mistakes, Place};
 pub use provider::{BasicEncoding, ClientAuth, Provider, ProviderKind, StepUp, Validation};
@@ -81,6 +83,8 @@ pub struct Config {
     pub limits: Limits,
     /// What is told to operators.
     pub telemetry: Telemetry,
+    /// Where several replicas count together.
+    pub redis: Option<Redis>,
     /// One client for all, where a provider lets none register.
     pub facade: Option<Facade>,
 }

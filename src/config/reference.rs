@@ -101,7 +101,7 @@ fn the_example_shows_every_key() {
 /// The example with everything in it that has a default: what is commented out
 /// is set. Those keys without one that cannot be set here stay as they are.
 fn spelled_out() -> String {
-    const WITHOUT: [&str; 16] = [
+    const WITHOUT: [&str; 18] = [
         "anonymous_role",
         "api_key",
         "api_key_file",
@@ -116,11 +116,13 @@ fn spelled_out() -> String {
         "otlp_ca_file",
         "otlp_headers_file",
         "otlp_url",
+        "password",
+        "password_file",
         "project",
         "web_url",
     ];
     // Those that are there only when they are written.
-    const TABLES: [&str; 3] = ["[providers.company]", "[[grants]]", "[facade]"];
+    const TABLES: [&str; 4] = ["[providers.company]", "[[grants]]", "[facade]", "[redis]"];
     let lines = EXAMPLE.lines().map(|line| {
         let Some(setting) = line.strip_prefix("# ") else {
             return line;
@@ -136,7 +138,7 @@ fn spelled_out() -> String {
     lines.collect::<Vec<&str>>().join("\n")
 }
 
-/// The least that has a provider, a grant and a facade.
+/// The least that has a provider, a grant, a facade and a Redis.
 const LEAST: &str = r#"
 [instances.production]
 url = "http://odoo:8069"
@@ -156,6 +158,8 @@ issuer = "https://mcp.example.com"
 provider = "company"
 client_id = "odoo-assistants"
 redirect_uris = ["http://localhost/callback"]
+[redis]
+url = "redis://redis:6379/0"
 "#;
 
 /// Everything about a provider that has a default.
@@ -222,6 +226,8 @@ fn what_the_example_comments_out_are_the_defaults() {
     assert_eq!(company(&config), company(&least));
     let facade = |config: &Config| config.facade.as_ref().unwrap().registrations_per_minute;
     assert_eq!(facade(&config), facade(&least));
+    let redis = |config: &Config| format!("{:?}", config.redis);
+    assert_eq!(redis(&config), redis(&least));
     let everywhere = |config: &Config| format!("{:?}", config.grants[0].instances);
     assert_eq!(everywhere(&config), everywhere(&least));
     let rules = format!("{:?}", load_text(EXAMPLE, &SECRETS).config.roles);

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::form;
+use super::{RoleLimits, form};
 use crate::{
     names::CredentialName,
     odoo::Effect,
@@ -19,6 +19,9 @@ pub struct Role {
     #[serde(default)]
     #[schemars(schema_with = "form::credential_name")]
     pub credential: Option<CredentialName>,
+    /// How much its callers may, where that is not what `[limits]` says.
+    #[serde(default)]
+    pub limits: Option<RoleLimits>,
     /// The rules (`[[roles.NAME.rules]]`).
     #[serde(default)]
     pub rules: Vec<Rule>,

@@ -105,13 +105,19 @@ impl<H: Host> Admin<H> {
         // A provider that is away does not count: who was let in is served on,
         // and another replica would find it away too.
         let ready = !draining && instances.iter().any(|(_, answers)| answers.is_ok());
-        let told = json!({
+        let mut told = json!({
             "ready": ready,
             "draining": draining,
             "late": late,
             "instances": told(instances),
             "providers": told(providers),
         });
+        // Nor does Redis: without it each replica counts by itself, or none serves.
+        if let (Some(answers), Some(told)) =
+            (self.gateway.load().redis_is_here(), told.as_object_mut())
+        {
+            told.insert("redis".to_owned(), json!({ "answers": answers }));
+        }
         let status = if ready {
             StatusCode::OK
         } else {
@@ -127,6 +133,9 @@ impl<H: Host> Admin<H> {
         } else {
             self.readiness().await
         };
+        self.telemetry
+            .metrics
+            .redis(self.gateway.load().redis_is_here());
         Seen {
             traffic: self.gateway.load().busy(),
             readiness: readiness.unwrap_or_default(),

@@ -10,7 +10,7 @@ use crate::{
     upstream::Traffic,
 };
 
-/// What the edge asks of a gateway.
+/// The few things the edge asks of a gateway.
 ///
 /// A trait only for the edge's own tests: what sockets do is tested with a
 /// host that hangs, panics and sends notices at command.
@@ -36,6 +36,9 @@ pub(super) trait Host: Send + Sync + 'static {
 
     /// See [`Gateway::local`].
     fn local_guest(&self, instance: &InstanceName) -> Option<Self::Guest>;
+
+    /// Whether the Redis of the limits is there, if there is one.
+    fn redis_is_here(&self) -> Option<bool>;
 
     /// See [`Gateway::readiness`].
     fn ready(&self) -> impl Future<Output = Readiness> + Send;
@@ -81,6 +84,10 @@ impl Host for Gateway {
 
     fn local_guest(&self, instance: &InstanceName) -> Option<Guest> {
         Self::local(self, instance)
+    }
+
+    fn redis_is_here(&self) -> Option<bool> {
+        self.limits.redis_is_here()
     }
 
     fn ready(&self) -> impl Future<Output = Readiness> + Send {

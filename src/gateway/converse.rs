@@ -1,11 +1,15 @@
 //! One conversation: the messages of a body, and what is answered to each.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use http::StatusCode;
 
 use super::{Blame, Failure, Gateway, Notices, Refusal, Reply, Story, Visitor};
 use crate::{
     access::{Access, Denied, Listener, Tally},
+    identity::Caller,
+    limits::{Limited, Limiter},
     mcp::{
         Batch, Body, Envelope, Inbound, Method, Request, RequestId, Respond, content::ToolResult,
         handshake, stateless,
@@ -147,10 +151,27 @@ async fn call(
             .unwrap_or_else(unknown));
     }
     let tally = story.begin_call(tool.name);
+    // Only calls that reach Odoo count for their caller. A client that may not
+    // even initialize drops the whole server, and listing costs next to nothing.
+    let limited = gateway
+        .limits
+        .call(
+            &guest.caller,
+            guest.instance.name(),
+            tool.class,
+            Instant::now(),
+            &mut story.counted,
+        )
+        .await;
+    if let Err(limited) = limited {
+        return Ok(told_to_wait(&limited, story));
+    }
     // Also when the client hangs up and this future is dropped.
     let told = Telling {
         story,
         tally: &tally,
+        limits: &gateway.limits,
+        caller: &guest.caller,
     };
     let listener = request
         .params
@@ -186,6 +207,18 @@ async fn call(
     }
 }
 
+/// For the model, and with HTTP status 200: clients make any other an error of
+/// the connection, of which the model reads nothing.
+fn told_to_wait(limited: &Limited, story: &mut Story) -> ToolResult {
+    story.blame = Some(match limited {
+        Limited::Exceeded { .. } => Blame::Client,
+        Limited::Uncounted { .. } => Blame::Us,
+    });
+    story.refusal = Some(limited.kind());
+    story.fail(Failure::Tool);
+    ToolResult::failure(limited.to_string())
+}
+
 fn blame(error: &tools::ToolError) -> Blame {
     match error.fault_of() {
         tools::FaultOf::Client => Blame::Client,
@@ -194,14 +227,19 @@ fn blame(error: &tools::ToolError) -> Blame {
     }
 }
 
-/// Copies the tally into the story when the call is over, however it ends.
+/// Copies the tally into the story and into the caller's budget when the call
+/// is over, however it ends.
 struct Telling<'a> {
     story: &'a mut Story,
     tally: &'a Tally,
+    limits: &'a Limiter,
+    caller: &'a Caller,
 }
 
 impl Drop for Telling<'_> {
     fn drop(&mut self) {
         self.story.end_call(self.tally);
+        let (rows, bytes) = (self.tally.rows(), self.tally.bytes());
+        self.limits.read(self.caller, rows, bytes, Instant::now());
     }
 }

@@ -147,6 +147,15 @@ impl LookUp {
 const OWN_KEY: &str = "gp_";
 
 impl Door {
+    /// Whether there is anything to look at. A request without a token is told
+    /// where to get one, which costs nothing and counts against nobody.
+    pub(super) fn looks_at(&self, found: &Result<Bearer<'_>, NoBearer>) -> bool {
+        match found {
+            Err(NoBearer::Missing | NoBearer::OtherScheme) => self.anonymous.is_some(),
+            Ok(_) | Err(NoBearer::Malformed | NoBearer::Several | NoBearer::TooLong) => true,
+        }
+    }
+
     /// Lets a caller in on what the header proves.
     ///
     /// A wrong proof is refused even where none is needed: somebody meant to

@@ -1,8 +1,8 @@
 //! The way of one request, from its head to its answer.
 //!
 //! The order of checks is a security property, so it is written out here as
-//! plain code: host, route, origin, caller, HTTP method, content type; then
-//! the body, and in it JSON-RPC, revision, method, tool.
+//! plain code: host, route, origin, address, caller, HTTP method, content
+//! type; then the body, and in it JSON-RPC, revision, method, tool, limits.
 
 mod client_address;
 mod converse;
@@ -46,6 +46,7 @@ use crate::{
     identity::{
         Bearer, Caller, MAX_REGISTRATION_BYTES, Now, Objection, ProtectedResource, Provider,
     },
+    limits::Limiter,
     mcp::{McpHeaders, Transport},
     names::{InstanceName, ProviderName, RoleName, TraceContext},
     odoo::Effect,
@@ -63,6 +64,8 @@ pub struct Gateway {
     pub door: Door,
     /// What they may do.
     pub policy: Policy,
+    /// How much they may.
+    pub limits: Limiter,
     /// Web origins whose pages may call us.
     pub allowed_origins: Vec<String>,
     /// Proxies whose word on the client's address is taken.
@@ -115,6 +118,15 @@ pub struct Readiness {
 pub type Notices = mpsc::Sender<Bytes>;
 
 impl Gateway {
+    /// The same, in the place of an older one: what was used of allowances stays
+    /// used.
+    #[must_use]
+    pub fn after(mut self, old: &Self) -> Self {
+        self.limits = self.limits.after(&old.limits);
+        self.door.failures = self.door.failures.after(&old.door.failures);
+        self
+    }
+
     /// Decides all that can be decided before the body is read.
     ///
     /// # Errors
@@ -154,6 +166,14 @@ impl Gateway {
                 challenge(&Objection::InvalidRequest).into(),
             ));
         }
+        let bearer = Bearer::find(&head.headers);
+        let client = client_address(head.peer, &head.headers, &self.trusted_proxies);
+        // Before authentication: a token costs a signature, or a question to a provider.
+        if self.door.looks_at(&bearer) {
+            self.limits
+                .arrive(client, now.steady, &mut story.counted)
+                .await?;
+        }
         // Before the method: the first request of mcp-remote is a bare GET, to be challenged.
         let Entered {
             caller,
@@ -162,10 +182,10 @@ impl Gateway {
         } = self
             .door
             .enter(
-                Bearer::find(&head.headers),
+                bearer,
                 instance,
                 &endpoint.admission,
-                client_address(head.peer, &head.headers, &self.trusted_proxies),
+                client,
                 now,
                 &mut story.look_up,
             )

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Blame, Failure, Reply, Story, door::Unauthenticated};
 use crate::{
     identity::{Ambiguous, NoBearer, Objection, Unavailable},
-    limits::Exhausted,
+    limits::{Exhausted, Limited},
     mcp::{self, Era, Malformed, RequestId, Revision},
     policy::Forbidden,
 };
@@ -31,6 +31,9 @@ pub enum Refusal {
     /// We failed.
     #[error("internal error")]
     Internal(#[source] serde_json::Error),
+    /// Too many requests from there, or nobody can count them.
+    #[error(transparent)]
+    Limited(#[from] Limited),
     /// The message is refused by the protocol.
     #[error(transparent)]
     Malformed(#[from] Malformed),
@@ -102,6 +105,16 @@ impl Refusal {
                 Blame::Us,
                 "internal",
             ),
+            Self::Limited(limited @ Limited::Exceeded { .. }) => (
+                Exit::Http(S::TOO_MANY_REQUESTS),
+                Blame::Client,
+                limited.kind(),
+            ),
+            Self::Limited(limited @ Limited::Uncounted { .. }) => (
+                protocol(S::SERVICE_UNAVAILABLE, -32603, None),
+                Blame::Us,
+                limited.kind(),
+            ),
             Self::Malformed(malformed) => {
                 let (status, data, word) = malformed_row(malformed);
                 (
@@ -170,6 +183,8 @@ impl Refusal {
             Self::Internal(source) => Some(source.to_string()),
             Self::Exhausted(_)
             | Self::InsufficientScope(..)
+            // Told when Redis was lost, and not again with each request.
+            | Self::Limited(_)
             | Self::Malformed(_)
             | Self::MethodNotAllowed(_)
             | Self::NotAcceptable
@@ -224,6 +239,7 @@ impl Refusal {
                 reply.with(header::WWW_AUTHENTICATE, value).with_no_store()
             }
             Self::Exhausted(Exhausted(wait)) => retry_after(reply, wait.as_secs()),
+            Self::Limited(limited) => retry_after(reply, limited.retry_after().as_secs()),
             Self::Unavailable(unavailable) => retry_after(reply, unavailable.retry_after.as_secs()),
             Self::MethodNotAllowed(methods) => {
                 reply.with(header::ALLOW, HeaderValue::from_static(methods))
@@ -303,7 +319,7 @@ mod tests {
         identity::{
             Ambiguous, NoBearer, NotAccepted, Objection, Rank, Trouble, Unavailable, Unproved,
         },
-        limits::Exhausted,
+        limits::{Dimension, Exhausted, Limited},
         mcp::{Era, Malformed, RequestId},
         names::{CredentialName, InstanceName, TraceId},
         policy::Forbidden,
@@ -347,6 +363,13 @@ mod tests {
                 "you may not".to_owned(),
                 "Bearer error=\"insufficient_scope\", scope=\"odoo:write\"".into(),
             ),
+            Refusal::Limited(Limited::Exceeded {
+                dimension: Dimension::Address,
+                wait: Duration::from_secs(3),
+            }),
+            Refusal::Limited(Limited::Uncounted {
+                retry_after: Duration::from_secs(2),
+            }),
             Refusal::MethodNotAllowed("POST, OPTIONS"),
             Refusal::NotAcceptable,
             Refusal::NoRole(Forbidden::Instance(

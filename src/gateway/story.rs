@@ -9,6 +9,7 @@ use super::{
 use crate::{
     access::Tally,
     identity::Now,
+    limits::Counted,
     mcp::Request,
     names::{InstanceName, Subject, TraceContext, TraceId},
 };
@@ -28,6 +29,8 @@ pub struct Story {
     pub caller: Option<Subject>,
     /// What became of a provider's token.
     pub look_up: Option<LookUp>,
+    /// The allowances that were looked at.
+    pub counted: Vec<Counted>,
     /// The protocol revision, such as `2025-11-25`.
     pub revision: Option<&'static str>,
     /// The JSON-RPC method, one of those we know.
@@ -92,6 +95,7 @@ impl Story {
             instance: None,
             caller: None,
             look_up: None,
+            counted: Vec::new(),
             revision: None,
             method: None,
             tool: None,

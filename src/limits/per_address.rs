@@ -67,6 +67,15 @@ impl PerAddress {
         }
     }
 
+    /// The same allowance, with what was spent of the old one.
+    #[must_use]
+    pub fn after(self, old: &Self) -> Self {
+        Self {
+            places: old.places.clone(),
+            ..self
+        }
+    }
+
     /// Spends one.
     ///
     /// # Errors
@@ -109,7 +118,7 @@ impl PerAddress {
         let mut account = place.account();
         if self
             .allowance
-            .has_room(&account.spent, account.set_aside, now)
+            .has_room(account.spent, account.set_aside, now)
         {
             account.set_aside += 1;
             return Some(Ok(Reserved {
@@ -157,7 +166,7 @@ impl Drop for Reserved {
         let mut account = self.place.account();
         account.set_aside = account.set_aside.saturating_sub(1);
         if self.used {
-            self.allowance.spend_kept(&mut account.spent, self.now);
+            self.allowance.charge(&mut account.spent, 1, self.now);
         }
         drop(account);
         self.place.freed.notify_waiters();
@@ -169,7 +178,7 @@ fn whole_seconds(wait: Duration) -> Exhausted {
 }
 
 /// An IPv6 customer has a whole /64 at least.
-fn block(address: IpAddr) -> IpAddr {
+pub(super) fn block(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
         v4 @ IpAddr::V4(_) => v4,
@@ -227,7 +236,7 @@ mod tests {
                             if good {
                                 reserved.give_back();
                             } else {
-                                drop(reserved)
+                                drop(reserved);
                             }
                         })
                         .is_ok()

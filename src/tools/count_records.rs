@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     access::{Access, ContextRequest, Denied},
+    limits::ToolClass,
     odoo::{Call, Effect, ModelName},
 };
 
@@ -19,6 +20,7 @@ pub(super) const TOOL: Tool = Tool {
     description: "Count the records of an Odoo model that match a domain. \
                   Cheaper than searching when only the number matters.",
     effect: Effect::Read,
+    class: ToolClass::Read,
     input: schema_of::<Arguments>,
     run: |access, arguments| Box::pin(async { count(access, parse(arguments)?).await }),
 };

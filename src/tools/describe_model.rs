@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     access::{Access, fit_fields},
+    limits::ToolClass,
     odoo::{Effect, FieldName, ModelName},
     shape::{self, Wanted},
 };
@@ -20,6 +21,7 @@ pub(super) const TOOL: Tool = Tool {
                   Without more, the most useful fields; name fields for all about them, \
                   or give a query for those whose name or label has it.",
     effect: Effect::Read,
+    class: ToolClass::Read,
     input: schema_of::<Arguments>,
     run: |access, arguments| Box::pin(async { describe(access, parse(arguments)?).await }),
 };

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     access::{Access, ContextRequest, Denied},
+    limits::ToolClass,
     odoo::{Call, Domain, Effect, ModelName},
     shape,
 };
@@ -27,6 +28,7 @@ pub(super) const TOOL: Tool = Tool {
     description: "Find records of an Odoo model by a part of their name, as Odoo's own search boxes do: \
                   also by reference, e-mail or code where the model knows one. Gives ids and names.",
     effect: Effect::Read,
+    class: ToolClass::Read,
     input: schema_of::<Arguments>,
     run: |access, arguments| Box::pin(async { find(access, parse(arguments)?).await }),
 };

@@ -7,7 +7,7 @@ use super::{
     ANSWER_BYTES, Tool, ToolError,
     arguments::{parse, schema_of},
 };
-use crate::{access::Access, odoo::Effect, shape};
+use crate::{access::Access, limits::ToolClass, odoo::Effect, shape};
 
 pub(super) const TOOL: Tool = Tool {
     name: "list_models",
@@ -15,6 +15,7 @@ pub(super) const TOOL: Tool = Tool {
     description: "List the Odoo models you can read, with what people call them. \
                   With a query, only those whose name or label has it, such as `invoice` or `sale`.",
     effect: Effect::Read,
+    class: ToolClass::Read,
     input: schema_of::<Arguments>,
     run: |access, arguments| Box::pin(async { list(access, parse(arguments)?).await }),
 };

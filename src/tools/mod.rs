@@ -16,7 +16,7 @@ mod search_records;
 
 use std::{future::Future, pin::Pin};
 
-use crate::{access::Access, names::InstanceName, odoo::Effect};
+use crate::{access::Access, limits::ToolClass, names::InstanceName, odoo::Effect};
 
 pub use error::{FaultOf, ToolError};
 pub use listing::list;
@@ -33,6 +33,8 @@ pub struct Tool {
     /// The most that it does. Where nothing may be done to that effect, the
     /// tool is unknown.
     pub effect: Effect,
+    /// Which of its caller's allowances it takes from.
+    pub class: ToolClass,
     /// The JSON Schema of its arguments.
     pub input: fn() -> schemars::Schema,
     /// Does it: arguments in JSON to the text of the answer.

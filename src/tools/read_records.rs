@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     access::{Access, ContextRequest, Denied, fit_fields},
+    limits::ToolClass,
     odoo::{Call, Domain, Effect, FieldName, ModelName, Order, RecordId},
     shape,
 };
@@ -26,6 +27,7 @@ pub(super) const TOOL: Tool = Tool {
                   Without fields, the most useful ones are shown. \
                   Ids that do not exist or may not be seen are named.",
     effect: Effect::Read,
+    class: ToolClass::Read,
     input: schema_of::<Arguments>,
     run: |access, arguments| Box::pin(async { read(access, parse(arguments)?).await }),
 };

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     access::{Access, ContextRequest, fit_fields, fit_order},
+    limits::ToolClass,
     odoo::{Call, Effect, FieldName, ModelName},
     shape::{self, Page, Rows},
 };
@@ -26,6 +27,7 @@ pub(super) const TOOL: Tool = Tool {
                   Name the fields you need; without, the most useful ones are shown. \
                   When there is more, the answer ends with a cursor for the next page.",
     effect: Effect::Read,
+    class: ToolClass::Read,
     input: schema_of::<Arguments>,
     run: |access, arguments| Box::pin(async { search(access, parse(arguments)?).await }),
 };

@@ -110,6 +110,8 @@ mod tests {
     async fn nobody_waits_for_ever() {
         let turns = Turns::new(1, 5, Duration::from_secs(2));
         let _first = turns.take().await.unwrap();
-        assert!(matches!(turns.take().await, Err(CallError::Busy { .. })));
+        let busy = turns.take().await.unwrap_err();
+        assert!(matches!(busy, CallError::Busy { .. }));
+        assert!(busy.to_string().ends_with("try again in 2 s"), "{busy}");
     }
 }

@@ -180,6 +180,12 @@ database = "{DATABASE}"
 api_key = "{ADMIN_KEY}"
 public_urls = ["{URL}"]
 max_in_flight = 64
+
+[limits]
+address_burst = 1000000
+caller_burst = 1000000
+read_burst = 1000000
+instance_burst = 1000000
 "#,
         idp.issuer(),
         json!(id),

@@ -620,7 +620,7 @@ fn conditions_that_tell_nobody_apart_are_doubtful_and_on_a_zitadel_wrong() {
         provider = "partner"
     "#;
     let open = text.replace(r#"provider = "partner""#, r#"provider = "company""#);
-    let mistakes = read(&open, &[]).unwrap_err().to_string();
+    let mistakes = read(&open, &[]).unwrap_err();
     assert!(
         mistakes.contains("the provider `company` is a Zitadel, where every user"),
         "{mistakes}"

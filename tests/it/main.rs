@@ -17,9 +17,13 @@ mod edge_serving;
 #[cfg(test)]
 mod idp;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod log;
 #[cfg(test)]
 mod reading;
+#[cfg(test)]
+mod redis_server;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]

@@ -138,6 +138,7 @@ impl Stage {
         let folder = self.folder.as_ref().unwrap().path();
         let sources = sources(folder, &text.replace("ODOO", &self.odoo));
         let built = load(&sources).unwrap().assemble().unwrap();
+        let built = built.after(&self.gateway.load());
         self.gateway.store(Arc::new(built));
     }
 

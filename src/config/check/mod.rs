@@ -17,6 +17,7 @@ mod instances;
 mod listeners;
 mod providers;
 mod public_urls;
+mod redis;
 mod roles;
 mod secret;
 mod telemetry;
@@ -34,6 +35,7 @@ use super::{
 };
 use crate::{
     identity::{ClientAuth, Keyring},
+    limits::Password,
     names::{CredentialName, InstanceName, ProviderName, RoleName},
     upstream::ApiKey,
 };
@@ -48,6 +50,7 @@ pub(super) struct Findings {
     pub(super) keyring: Option<Keyring>,
     pub(super) client_auths: BTreeMap<ProviderName, Arc<ClientAuth>>,
     pub(super) otlp_headers: HeaderMap,
+    pub(super) redis_password: Option<Password>,
 }
 
 /// Looks at everything that one key alone cannot show.
@@ -63,6 +66,7 @@ pub(super) fn check(config: &Config, layers: &Layers) -> Findings {
             keyring: None,
             client_auths: BTreeMap::new(),
             otlp_headers: HeaderMap::new(),
+            redis_password: None,
         },
     };
     check.listeners();
@@ -73,6 +77,7 @@ pub(super) fn check(config: &Config, layers: &Layers) -> Findings {
     check.admissions();
     check.grants();
     check.facade();
+    check.redis();
     check.roles();
     check.keys();
     check.credentials();

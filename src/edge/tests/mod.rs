@@ -103,6 +103,10 @@ impl Host for Actor {
         })
     }
 
+    fn redis_is_here(&self) -> Option<bool> {
+        None
+    }
+
     async fn attend(
         &self,
         visitor: &Visitor,

@@ -26,7 +26,8 @@ use crate::{
 /// All metrics of one process (or of one edge, in tests).
 ///
 /// Every label comes from a closed set: configured instances, our tools, the
-/// protocol revisions we speak, [`Outcome`], [`crate::gateway::Blame`] and [`crate::gateway::LookUp`].
+/// protocol revisions we speak, [`Outcome`], [`crate::gateway::Blame`], [`crate::gateway::LookUp`]
+/// and what is in [`crate::limits::Counted`].
 /// What `OpenTelemetry`'s conventions have a name for is called by it; the rest
 /// begins with `gatepost_`.
 pub struct Metrics {
@@ -42,6 +43,8 @@ pub struct Metrics {
     refusals: Family<RefusalLabels, Counter>,
     look_ups: Family<LookUpLabels, Counter>,
     in_flight: Family<InstanceLabels, Gauge>,
+    limits: Family<LimitLabels, Counter>,
+    redis: Family<RedisLabels, Gauge>,
     connections: Gauge,
     accepted: Counter,
     upstream: Upstream,
@@ -163,6 +166,18 @@ struct LookUpLabels {
     outcome: &'static str,
 }
 
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct LimitLabels {
+    dimension: &'static str,
+    outcome: &'static str,
+    store: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct RedisLabels {
+    used_for: &'static str,
+}
+
 /// The label of what does not apply.
 const NONE: &str = "none";
 
@@ -182,6 +197,8 @@ impl Metrics {
             refusals: Family::default(),
             look_ups: Family::default(),
             in_flight: Family::default(),
+            limits: Family::default(),
+            redis: Family::default(),
             connections: Gauge::default(),
             accepted: Counter::default(),
             upstream: Upstream::default(),
@@ -245,6 +262,16 @@ impl Metrics {
             "token_lookups",
             "Tokens of identity providers by what became of them",
             metrics.look_ups.clone(),
+        );
+        registry.register(
+            "limit_decisions",
+            "Allowances that were looked at, by what was decided and who decided",
+            metrics.limits.clone(),
+        );
+        registry.register(
+            "redis_up",
+            "Whether the Redis of the limits was there when last needed",
+            metrics.redis.clone(),
         );
         registry.register(
             "requests_in_flight",
@@ -353,6 +380,15 @@ impl Metrics {
                 .get_or_create(&OperationLabels::of(operation, served, &work.instance))
                 .observe(operation.took.as_secs_f64());
         }
+        for counted in &story.counted {
+            self.limits
+                .get_or_create(&LimitLabels {
+                    dimension: counted.dimension.as_str(),
+                    outcome: counted.outcome.as_str(),
+                    store: counted.store.as_str(),
+                })
+                .inc();
+        }
         let own = served.duration.saturating_sub(story.odoo_time);
         observe(&self.duration, &work, served.duration.as_secs_f64());
         observe(&self.own_duration, &work, own.as_secs_f64());
@@ -365,6 +401,17 @@ impl Metrics {
         // Up to 4 GiB; nobody waits for a larger answer.
         let size = u32::try_from(served.size_bytes).unwrap_or(u32::MAX);
         observe(&self.answer_size, &work, f64::from(size));
+    }
+
+    /// Tells whether Redis is there, where that is known.
+    pub fn redis(&self, is_here: Option<bool>) {
+        match is_here {
+            Some(is_here) => {
+                let labels = RedisLabels { used_for: "limits" };
+                self.redis.get_or_create(&labels).set(i64::from(is_here));
+            }
+            None => self.redis.clear(),
+        }
     }
 
     /// All metrics in the text format of `OpenMetrics`, with what was just seen.

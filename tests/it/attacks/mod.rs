@@ -355,6 +355,10 @@ pub(crate) fn configuration(idp: &Idp, words: Words<'_>) -> String {
         .map_or("", |_| "ca_file = \"authority.pem\"");
     let limits =
         limits.unwrap_or("failed_logins_per_minute = 100000\nfailed_logins_burst = 100000");
+    // The other allowances are tested in `limits.rs`.
+    let limits = format!(
+        "address_per_minute = 1000000\naddress_burst = 1000000\ncaller_burst = 1000000\nread_burst = 1000000\ninstance_burst = 1000000\n{limits}"
+    );
     let grants = grants.unwrap_or(GRANT);
     format!(
         r#"

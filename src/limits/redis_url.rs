@@ -1,0 +1,148 @@
+//! Where a Redis is.
+
+use std::{fmt, path::PathBuf};
+
+use url::Url;
+
+/// Where a Redis is, and as whom: `redis://user@host:6379/0`, `rediss://…` for
+/// TLS, `unix:///path/to/socket?db=0`. Never with a password in it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RedisUrl {
+    pub(super) place: Place,
+    pub(super) user: Option<String>,
+    pub(super) database: u16,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Place {
+    Socket(PathBuf),
+    Tcp { host: String, port: u16, tls: bool },
+}
+
+/// What is wrong with the URL of a Redis; for the administrator, without the
+/// URL itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum InvalidRedisUrl {
+    /// What stands behind the host is no number of a database.
+    #[error("what stands behind the host must be the number of a database, such as `/0`")]
+    Database,
+    /// It is none at all.
+    #[error(
+        "this is not the URL of a Redis; write it like `redis://host:6379/0`, `rediss://host:6379/0` or `unix:///run/redis/redis.sock`"
+    )]
+    Form,
+    /// A password stands in it.
+    #[error("there is a password in this URL; put it into `password_file`")]
+    Password,
+}
+
+/// The password of a Redis.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(pub(super) Box<str>);
+
+impl RedisUrl {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// [`InvalidRedisUrl`].
+    pub fn parse(text: &str) -> Result<Self, InvalidRedisUrl> {
+        let url = Url::parse(text).map_err(|_no_url| InvalidRedisUrl::Form)?;
+        if url.password().is_some() {
+            return Err(InvalidRedisUrl::Password);
+        }
+        let number = |text: &str| text.parse().map_err(|_no_number| InvalidRedisUrl::Database);
+        let (place, database) = match url.scheme() {
+            scheme @ ("redis" | "rediss") => {
+                let host = url.host_str().filter(|host| !host.is_empty());
+                let path = url.path().trim_start_matches('/');
+                let place = Place::Tcp {
+                    host: host
+                        .ok_or(InvalidRedisUrl::Form)?
+                        .trim_matches(['[', ']'])
+                        .to_owned(),
+                    port: url.port().unwrap_or(6379),
+                    tls: scheme == "rediss",
+                };
+                (place, if path.is_empty() { 0 } else { number(path)? })
+            }
+            "unix" if url.host_str().is_none_or(str::is_empty) && url.path().len() > 1 => {
+                let named = url.query_pairs().find(|(name, _)| name == "db");
+                let database = named.map_or(Ok(0), |(_, value)| number(&value))?;
+                (Place::Socket(url.path().into()), database)
+            }
+            _ => return Err(InvalidRedisUrl::Form),
+        };
+        let user = Some(url.username()).filter(|user| !user.is_empty());
+        Ok(Self {
+            place,
+            user: user.map(str::to_owned),
+            database,
+        })
+    }
+
+    /// Whether it is reached by TLS.
+    pub fn is_secure(&self) -> bool {
+        matches!(self.place, Place::Tcp { tls: true, .. })
+    }
+
+    /// The host, where there is a network in between.
+    pub fn host(&self) -> Option<&str> {
+        match &self.place {
+            Place::Socket(_) => None,
+            Place::Tcp { host, .. } => Some(host),
+        }
+    }
+}
+
+impl Password {
+    /// Hides a text.
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{InvalidRedisUrl, Place, RedisUrl};
+
+    fn tcp(host: &str, port: u16, tls: bool) -> Place {
+        let host = host.to_owned();
+        Place::Tcp { host, port, tls }
+    }
+
+    #[test]
+    fn a_redis_is_found_over_tcp_tls_and_unix_sockets() {
+        let read = |text| RedisUrl::parse(text).unwrap();
+        let full = read("rediss://gatepost@cache.example.com:6380/3");
+        assert_eq!(full.place, tcp("cache.example.com", 6380, true));
+        assert_eq!((full.user.as_deref(), full.database), (Some("gatepost"), 3));
+        assert_eq!(read("redis://[::1]").place, tcp("::1", 6379, false));
+        assert_eq!(read("redis://cache/").database, 0);
+        let socket = read("unix:///run/redis/redis.sock?db=2");
+        assert_eq!(socket.place, Place::Socket("/run/redis/redis.sock".into()));
+        assert_eq!(socket.database, 2);
+    }
+
+    #[test]
+    fn a_url_that_is_none_or_holds_a_password_is_refused() {
+        use InvalidRedisUrl as I;
+        for (text, wrong) in [
+            ("cache:6379", I::Form),
+            ("http://cache:6379", I::Form),
+            ("redis://", I::Form),
+            ("unix://", I::Form),
+            ("redis://cache/zero", I::Database),
+            ("redis://cache/70000", I::Database),
+            ("redis://:hunter2@cache", I::Password),
+            ("redis://gatepost:hunter2@cache", I::Password),
+        ] {
+            assert_eq!(RedisUrl::parse(text), Err(wrong), "{text}");
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! How much anybody may, seen from outside, alone and with a real Redis.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use gatepost::demo::ADMIN_KEY;
+use serde_json::{Value, json};
+
+use crate::{
+    log,
+    redis_server::RedisServer,
+    stage::{Answer, Stage, calling},
+};
+
+const JSON: &str = "Content-Type: application/json";
+
+/// A configuration that is open to everybody here, with these limits and more.
+fn open(limits: &str, more: &str) -> String {
+    format!(
+        r#"
+[server]
+anonymous_role = "reader"
+[instances.demo]
+url = "ODOO"
+database = "demo"
+api_key = "{ADMIN_KEY}"
+[roles.reader]
+rules = [{{ models = ["*"] }}]
+[limits]
+{limits}
+{more}
+"#
+    )
+}
+
+/// A `[redis]` that is patient, for the tests share two cores.
+fn redis(server: &RedisServer, more: &str) -> String {
+    format!(
+        "[redis]\nurl = \"{}\"\ntimeout_ms = 2_000\nreplicas = 2\n{more}",
+        server.url()
+    )
+}
+
+fn count() -> Value {
+    calling("count_records", &json!({ "model": "res.partner" }))
+}
+
+/// How many calls go through before one is told to wait, at most 50.
+fn calls(stage: &Stage) -> usize {
+    (0..50)
+        .take_while(|_| !stage.post(&count()).tool().1)
+        .count()
+}
+
+fn seconds(answer: &Answer) -> u64 {
+    answer.header("retry-after").unwrap().parse().unwrap()
+}
+
+fn metric(stage: &Stage, line: &str) -> bool {
+    stage.admin("/metrics").body.lines().any(|one| one == line)
+}
+
+fn up(is_up: bool) -> String {
+    format!(
+        "gatepost_redis_up{{used_for=\"limits\"}} {}",
+        u8::from(is_up)
+    )
+}
+
+/// Waits until the operators see it.
+fn until(stage: &Stage, line: &str) {
+    let patience = Instant::now() + Duration::from_secs(20);
+    while !metric(stage, line) {
+        assert!(
+            Instant::now() < patience,
+            "{}",
+            stage.admin("/metrics").body
+        );
+        // Nothing tells us; asked less often, it leaves the machine to the others.
+        thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn an_address_that_asks_too_often_is_told_by_http_for_how_long() {
+    let stage = Stage::written(&open("address_per_minute = 2\naddress_burst = 2", ""));
+    for _ in 0..2 {
+        assert_eq!(stage.post(&count()).status, 200);
+    }
+    let answer = stage.post(&count());
+    assert_eq!(answer.status, 429, "{answer:?}");
+    let wait = seconds(&answer);
+    assert!((1..=30).contains(&wait), "{wait}");
+    assert_eq!(
+        answer.body,
+        format!("too many requests from this address; try again in {wait} s\n")
+    );
+    assert_eq!(answer.header("cache-control").unwrap(), "no-store");
+    let origin = format!("Origin: http://{}", stage.address);
+    let preflight = stage.request("OPTIONS", "/mcp", &[&origin], "");
+    assert_eq!(preflight.status, 204, "{preflight:?}");
+    let labels = r#"dimension="address",outcome="limited",store="memory""#;
+    until(
+        &stage,
+        &format!("gatepost_limit_decisions_total{{{labels}}} 1"),
+    );
+}
+
+#[test]
+fn to_be_told_where_to_log_in_counts_against_nobody() {
+    let text = r#"
+[instances.demo]
+url = "ODOO"
+database = "demo"
+api_key = "KEY"
+public_urls = ["https://gw.example.com/mcp"]
+[providers.company]
+issuer = "https://id.example.com"
+client_id = "gatepost"
+client_secret = "hunter2"
+[roles.reader]
+rules = [{ models = ["*"] }]
+[[grants]]
+roles = ["reader"]
+provider_role = "odoo_reader"
+[limits]
+address_per_minute = 1
+address_burst = 1
+"#;
+    let stage = Stage::written(&text.replace("KEY", ADMIN_KEY));
+    let host = "Host: gw.example.com";
+    let ask = |headers: &[&str]| {
+        let headers: Vec<&str> = [host, JSON].iter().chain(headers).copied().collect();
+        stage.request("POST", "/mcp", &headers, &count().to_string())
+    };
+    let metadata = "/.well-known/oauth-protected-resource/mcp";
+    for _ in 0..20 {
+        assert_eq!(ask(&[]).status, 401);
+        assert_eq!(stage.request("GET", metadata, &[host], "").status, 200);
+    }
+    let with_key = ["Authorization: Bearer gp_nothing"];
+    assert_eq!(ask(&with_key).status, 401);
+    assert_eq!(ask(&with_key).status, 429);
+    assert_eq!(ask(&[]).status, 401);
+}
+
+#[test]
+fn a_caller_who_calls_too_often_is_told_in_the_answer_of_the_tool() {
+    let stage = Stage::written(&open("caller_per_minute = 6\ncaller_burst = 2", ""));
+    assert_eq!(calls(&stage), 2);
+    let before = stage.company.calls().len();
+    let answer = stage.post(&count());
+    assert_eq!(answer.status, 200);
+    let (text, is_error) = answer.tool();
+    assert!(is_error);
+    let wait = text
+        .strip_prefix("you have made too many calls; nothing was done, try again in ")
+        .and_then(|rest| rest.strip_suffix(" s, and ask for more with each"))
+        .unwrap_or_else(|| panic!("{text}"));
+    assert!((1..=10).contains(&wait.parse::<u64>().unwrap()), "{text}");
+    assert_eq!(stage.company.calls().len(), before);
+    // What does not reach Odoo goes on.
+    for method in ["tools/list", "ping"] {
+        let message = json!({ "jsonrpc": "2.0", "id": 1, "method": method });
+        assert!(stage.post(&message).json()["result"].is_object());
+    }
+    // A tool that is not there is not told apart by what is left.
+    let unknown = stage.post(&calling("drop_table", &json!({})));
+    assert_eq!(unknown.json()["error"]["code"], -32602);
+}
+
+#[test]
+fn a_batch_gains_nothing() {
+    let stage = Stage::written(&open("read_per_minute = 1\nread_burst = 3", ""));
+    let batch = Value::Array(vec![count(); 5]);
+    let answers = stage.post(&batch).json();
+    let told: Vec<bool> = answers
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|answer| answer["result"]["isError"] == json!(true))
+        .collect();
+    assert_eq!(told, [false, false, false, true, true]);
+}
+
+#[test]
+fn who_has_read_too_many_records_waits_with_the_next_call() {
+    let stage = Stage::written(&open("rows_per_minute = 6", ""));
+    let search = calling(
+        "search_records",
+        &json!({ "model": "res.partner", "limit": 10 }),
+    );
+    assert!(!stage.post(&search).tool().1);
+    let (text, is_error) = stage.post(&search).tool();
+    assert!(is_error && text.contains("too many records"), "{text}");
+    let stage = Stage::written(&open("bytes_per_minute = 100", ""));
+    assert!(!stage.post(&search).tool().1);
+    let (text, is_error) = stage.post(&search).tool();
+    assert!(is_error && text.contains("read too much"), "{text}");
+}
+
+#[test]
+fn a_role_says_otherwise_and_a_reload_gives_nothing_back() {
+    let limits = "caller_per_minute = 1\ncaller_burst = 9";
+    let role = |burst: u32| format!("[roles.reader.limits]\ncaller_burst = {burst}");
+    let stage = Stage::written(&open(limits, &role(2)));
+    assert_eq!(calls(&stage), 2);
+    stage.reload(&open(limits, &role(2)));
+    assert_eq!(calls(&stage), 0);
+    stage.reload(&open(limits, &role(5)));
+    assert_eq!(calls(&stage), 3);
+}
+
+#[test]
+fn two_gateways_on_one_redis_hold_one_limit_together() {
+    let mut server = RedisServer::start();
+    let limits = "caller_per_minute = 1\ncaller_burst = 6";
+    let by_port = open(limits, &redis(&server, ""));
+    let socket = format!("unix://{}", server.socket().display());
+    let by_socket = by_port.replace(&server.url(), &socket);
+    let (one, two) = (Stage::written(&by_port), Stage::written(&by_socket));
+    let from = log::length();
+    for stage in [&one, &two, &one] {
+        assert!(!stage.post(&count()).tool().1);
+    }
+    assert_eq!(calls(&two), 3);
+    assert_eq!(calls(&one), 0);
+    until(&one, &up(true));
+    let keys = server.say("KEYS *");
+    assert!(keys.contains("gatepost:caller:"), "{keys}");
+    assert!(!keys.contains("anonymous"), "{keys}");
+
+    // Neither is better off when both forget what was used together.
+    server.kill();
+    assert_eq!(calls(&one), 0);
+    until(&one, &up(false));
+    assert_eq!(
+        one.admin("/readyz").json()["redis"]["answers"],
+        json!(false)
+    );
+    assert!(log::since(from).contains("Lost Redis"));
+
+    server.restart();
+    until(&one, &up(true));
+    assert!(log::since(from).contains("Reached Redis again"));
+}
+
+#[test]
+fn without_redis_each_gateway_allows_its_share() {
+    let mut server = RedisServer::start();
+    let limits = "caller_per_minute = 1\ncaller_burst = 6";
+    let text = open(limits, &redis(&server, ""));
+    server.kill();
+    let (one, two) = (Stage::written(&text), Stage::written(&text));
+    assert_eq!((calls(&one), calls(&two)), (3, 3));
+    let share = r#"dimension="caller",outcome="limited",store="share""#;
+    until(
+        &one,
+        &format!("gatepost_limit_decisions_total{{{share}}} 1"),
+    );
+    server.restart();
+    until(&one, &up(true));
+    until(&two, &up(true));
+    // What was used meanwhile is known only to those who served it.
+    let together = calls(&one) + calls(&two);
+    assert!(together <= 6, "{together}");
+}
+
+#[test]
+fn where_nothing_goes_uncounted_a_redis_that_hangs_closes_the_gateway_until_it_is_back() {
+    let server = RedisServer::start();
+    let more = redis(&server, "when_down = \"fail_closed\"").replace("2_000", "600");
+    let stage = Stage::written(&open("", &more));
+    assert!(!stage.post(&count()).tool().1);
+    server.stall();
+    for attempt in 1..=6 {
+        let begun = Instant::now();
+        let answer = stage.post(&count());
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert_eq!(seconds(&answer), 2);
+        // It is asked three times, and then left alone.
+        let most = Duration::from_millis(if attempt > 3 { 500 } else { 3_000 });
+        assert!(begun.elapsed() < most, "{attempt}: {:?}", begun.elapsed());
+    }
+    server.resume();
+    until(&stage, &up(true));
+    assert!(!stage.post(&count()).tool().1);
+}
+
+#[test]
+fn mistakes_about_redis_are_told_without_its_password() {
+    let told = |redis: &str| Stage::mistakes(&open("", redis), &[("two.txt", "a\nb")]);
+    for (redis, says) in [
+        (
+            "[redis]\nurl = \"redis://:hunter2@cache\"",
+            "there is a password in this URL",
+        ),
+        ("[redis]\nurl = \"cache:6379\"", "not the URL of a Redis"),
+        (
+            "[redis]\nurl = \"redis://cache\"\npassword = \"hunter2\"\npassword_file = \"two.txt\"",
+            "are both set",
+        ),
+        (
+            "[redis]\nurl = \"redis://cache\"\npassword_file = \"none.txt\"",
+            "none.txt cannot be read",
+        ),
+        (
+            "[redis]\nurl = \"redis://cache\"\nprefix = \"a b\"",
+            "a prefix is",
+        ),
+        (
+            "[redis]\nurl = \"redis://cache\"\nwhen_down = \"open\"",
+            "`fail_closed`, `local`",
+        ),
+        (
+            "[redis]\nurl = \"rediss://cache\"\nca_file = \"two.txt\"",
+            "no certificate",
+        ),
+    ] {
+        let told = told(redis);
+        assert!(told.contains(says), "{redis}\n{told}");
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+}

@@ -1,0 +1,132 @@
+//! A Redis of our own on a free port, and what may happen to it.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
+
+use tempfile::TempDir;
+
+/// A running `redis-server`; dropping it ends it.
+pub(crate) struct RedisServer {
+    pub(crate) port: u16,
+    folder: TempDir,
+    options: Vec<String>,
+    process: Child,
+}
+
+impl RedisServer {
+    /// Starts one.
+    pub(crate) fn start() -> Self {
+        Self::start_with("--port", &[])
+    }
+
+    /// Starts one whose port is set by this option, with more options.
+    pub(crate) fn start_with(port_option: &str, more: &[&str]) -> Self {
+        // Free when it was looked for; somebody else may take it before Redis does.
+        for _ in 0..5 {
+            let port = TcpListener::bind("127.0.0.1:0")
+                .and_then(|socket| socket.local_addr())
+                .unwrap()
+                .port();
+            let folder = tempfile::tempdir().unwrap();
+            let mut options: Vec<String> = more.iter().map(|one| (*one).to_owned()).collect();
+            options.extend([port_option.to_owned(), port.to_string()]);
+            let mut server = Self {
+                process: spawn(&options, &folder),
+                port,
+                folder,
+                options,
+            };
+            if server.is_ready() {
+                return server;
+            }
+        }
+        panic!("no redis-server could be started");
+    }
+
+    /// Where it is.
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Its Unix socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join("redis.sock")
+    }
+
+    /// Says something to it; gives back what it answers.
+    pub(crate) fn say(&self, command: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream
+            .write_all(format!("{command}\r\nQUIT\r\n").as_bytes())
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// Lets it hang: connections are taken and nothing is answered.
+    pub(crate) fn stall(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    pub(crate) fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    /// Ends it at once.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Starts it anew, at the same place and empty.
+    pub(crate) fn restart(&mut self) {
+        self.process = spawn(&self.options, &self.folder);
+        assert!(self.is_ready());
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill")
+            .args([signal, &self.process.id().to_string()])
+            .status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits until it says that it is ready; one that ends before is not.
+    fn is_ready(&mut self) -> bool {
+        let said = BufReader::new(self.process.stdout.take().unwrap());
+        said.lines()
+            .map_while(Result::ok)
+            .any(|line| line.contains("eady to accept connections"))
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        // One that was killed already is no failure; one that is stopped dies too.
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+fn spawn(options: &[String], folder: &TempDir) -> Child {
+    let socket = folder.path().join("redis.sock");
+    // What a killed one left behind.
+    drop(std::fs::remove_file(&socket));
+    Command::new("redis-server")
+        .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+        .arg("--dir")
+        .arg(folder.path())
+        .arg("--unixsocket")
+        .arg(&socket)
+        .args(options)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("redis-server is not installed; scripts/needs says what the tests need")
+}
