@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{Access, Denied, Instance, InstanceSettings, Tally};
 use crate::{
+    audit::Trail,
     identity::{Caller, CallerKind},
     names::{CredentialName, InstanceName, RoleName, Subject},
     odoo::{Call, Domain, Effect, ModelName},
@@ -81,6 +82,7 @@ async fn called(
         policy: &policy,
         caller: &caller,
         tally: &tally,
+        trail: &Trail::none(),
         listener: None,
     };
     let model = ModelName::try_from("res.partner").unwrap();

@@ -14,6 +14,7 @@ use super::{
     sources::Sources,
 };
 use crate::{
+    audit::ChainKey,
     identity::{ClientAuth, Keyring},
     names::{CredentialName, InstanceName, ProviderName},
     upstream::ApiKey,
@@ -34,6 +35,8 @@ pub struct Checked {
     pub keyring: Option<Keyring>,
     /// How we prove to each identity provider who we are.
     pub client_auths: BTreeMap<ProviderName, Arc<ClientAuth>>,
+    /// The key to the hashes of the audit journal.
+    pub audit_key: Option<ChainKey>,
     /// What is allowed and doubtful, for the log.
     pub warnings: Vec<Mistake>,
 }
@@ -51,6 +54,7 @@ pub fn load(sources: &Sources) -> Result<Checked, Mistakes> {
     let mut credentials = BTreeMap::new();
     let mut keyring = None;
     let mut client_auths = BTreeMap::new();
+    let mut audit_key = None;
     if let Some(config) = &config {
         let mut found = check::check(config, &layers);
         mistakes.append(&mut found.mistakes);
@@ -59,6 +63,7 @@ pub fn load(sources: &Sources) -> Result<Checked, Mistakes> {
         credentials = found.credentials;
         keyring = found.keyring;
         client_auths = found.client_auths;
+        audit_key = found.audit_key;
     }
     match config {
         Some(config) if mistakes.is_empty() => Ok(Checked {
@@ -67,6 +72,7 @@ pub fn load(sources: &Sources) -> Result<Checked, Mistakes> {
             credentials,
             keyring,
             client_auths,
+            audit_key,
             warnings: sorted(warnings),
         }),
         _ => Err(Mistakes::new(mistakes)),

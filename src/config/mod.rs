@@ -6,6 +6,7 @@
 mod admin;
 mod admission;
 mod assemble;
+mod audit;
 mod check;
 mod credential;
 mod environment;
@@ -36,6 +37,7 @@ use serde::Deserialize;
 
 pub use admin::Admin;
 pub use assemble::CannotAssemble;
+pub use audit::Audit;
 pub use credential::Credential;
 pub use facade::Facade;
 pub use grant::{CallerKind, Grant};
@@ -77,6 +79,8 @@ pub struct Config {
     pub keys: Keys,
     /// How much anybody may.
     pub limits: Limits,
+    /// Who did what.
+    pub audit: Audit,
     /// One client for all, where a provider lets none register.
     pub facade: Option<Facade>,
 }

@@ -6,6 +6,7 @@ use http::StatusCode;
 use super::{Blame, Gateway, Notices, Refusal, Reply, Story, Visitor};
 use crate::{
     access::{Access, Denied, Listener, Tally},
+    audit::{Client, Trail},
     mcp::{
         Batch, Body, Envelope, Inbound, Method, Request, RequestId, Respond, content::ToolResult,
         handshake, stateless,
@@ -147,10 +148,19 @@ async fn call(
     }
     story.tool = Some(tool.name);
     let tally = Tally::default();
+    let client = Client {
+        id: guest
+            .token
+            .as_ref()
+            .and_then(|token| token.principal.client_id.clone()),
+        name: request.params.client_name(),
+    };
+    let trail = Trail::new(&gateway.journal, story.request_id, client, tool.name);
     // Also when the client hangs up and this future is dropped.
     let told = Telling {
         story,
         tally: &tally,
+        trail: &trail,
     };
     let listener = request
         .params
@@ -162,10 +172,15 @@ async fn call(
         policy: &gateway.policy,
         caller: &guest.caller,
         tally: &tally,
+        trail: &trail,
         listener,
     };
     let arguments = request.params.arguments.map_or("{}", |raw| raw.get());
-    match (tool.run)(&access, arguments).await {
+    let result = (tool.run)(&access, arguments).await;
+    if let Err(tools::ToolError::Denied(denied)) = &result {
+        access.note_refusal(denied);
+    }
+    match result {
         Ok(text) => Ok(ToolResult::answer(text)),
         Err(tools::ToolError::Denied(Denied::Forbidden(why)))
             if let Some(refusal) = gateway.sent_for_scopes(guest, &why, |roles| {
@@ -190,6 +205,7 @@ fn blame(error: &tools::ToolError) -> Blame {
         tools::FaultOf::Client => Blame::Client,
         tools::FaultOf::Odoo => Blame::Odoo,
         tools::FaultOf::Policy => Blame::Policy,
+        tools::FaultOf::Us => Blame::Us,
     }
 }
 
@@ -197,11 +213,13 @@ fn blame(error: &tools::ToolError) -> Blame {
 struct Telling<'a> {
     story: &'a mut Story,
     tally: &'a Tally,
+    trail: &'a Trail,
 }
 
 impl Drop for Telling<'_> {
     fn drop(&mut self) {
         self.story.odoo_calls += self.tally.calls();
         self.story.odoo_time += self.tally.time();
+        self.story.audit_failures += self.trail.failures();
     }
 }

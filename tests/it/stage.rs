@@ -138,7 +138,8 @@ impl Stage {
     pub(crate) fn reload(&self, text: &str) {
         let folder = self.folder.as_ref().unwrap().path();
         let sources = sources(folder, &text.replace("ODOO", &self.odoo));
-        let built = load(&sources).unwrap().assemble().unwrap();
+        let checked = load(&sources).unwrap();
+        let built = checked.assemble_after(&self.gateway.load()).unwrap();
         self.gateway.store(Arc::new(built));
     }
 

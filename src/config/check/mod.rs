@@ -9,6 +9,7 @@ macro_rules! path {
 }
 
 mod admissions;
+mod audit;
 mod callers;
 mod credentials;
 mod facade;
@@ -30,6 +31,7 @@ use super::{
     mistake::{Mistake, Place, dotted},
 };
 use crate::{
+    audit::ChainKey,
     identity::{ClientAuth, Keyring},
     names::{CredentialName, InstanceName, ProviderName, RoleName},
     upstream::ApiKey,
@@ -44,6 +46,7 @@ pub(super) struct Findings {
     pub(super) credentials: BTreeMap<InstanceName, BTreeMap<CredentialName, ApiKey>>,
     pub(super) keyring: Option<Keyring>,
     pub(super) client_auths: BTreeMap<ProviderName, Arc<ClientAuth>>,
+    pub(super) audit_key: Option<ChainKey>,
 }
 
 /// Looks at everything that one key alone cannot show.
@@ -58,6 +61,7 @@ pub(super) fn check(config: &Config, layers: &Layers) -> Findings {
             credentials: BTreeMap::new(),
             keyring: None,
             client_auths: BTreeMap::new(),
+            audit_key: None,
         },
     };
     check.listeners();
@@ -71,6 +75,7 @@ pub(super) fn check(config: &Config, layers: &Layers) -> Findings {
     check.roles();
     check.keys();
     check.credentials();
+    check.audit();
     check.somebody_gets_in();
     check.found
 }

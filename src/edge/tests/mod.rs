@@ -163,6 +163,7 @@ impl Host for Actor {
         Readiness {
             instances: self.ready.clone(),
             providers: Vec::new(),
+            audit: None,
         }
     }
 
