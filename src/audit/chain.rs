@@ -405,7 +405,7 @@ mod tests {
 
             let other = other.index(count);
             if other != which {
-                let mut swapped = whole.clone();
+                let mut swapped = whole;
                 swapped.swap(which, other);
                 prop_assert_eq!(first_broken(&swapped, key), Some(which.min(other)));
             }

@@ -89,11 +89,11 @@ pub struct Unaudited;
 /// dropped: then the client left, or we stopped.
 #[derive(Debug)]
 #[must_use = "a call that is not ended counts as cancelled"]
-pub struct Begun(Option<UnderWay>);
+pub struct Begun(Option<Box<UnderWay>>);
 
 #[derive(Debug)]
 struct UnderWay {
-    record: Box<Record>,
+    record: Record,
     begun: Instant,
     /// Whether the call may have been sent.
     sent: bool,
@@ -206,41 +206,30 @@ impl Journal {
         })
     }
 
-    /// Begins a call: a change when its record says [`Outcome::Begun`].
-    ///
-    /// # Errors
-    /// [`Unaudited`] for a change; a read goes on without a record rather than
-    /// not at all, and the journal tells that one is missing.
-    pub async fn begin(&self, record: Record) -> Result<Begun, Unaudited> {
-        let Some(open) = &self.0 else {
-            return Ok(Begun(None));
-        };
-        let mut call = UnderWay {
-            begun: Instant::now(),
-            sent: true,
-            place: None,
-            desk: open.desk.clone(),
-            record: Box::new(record),
-        };
-        if call.record.outcome != Outcome::Begun {
-            call.place = call.desk.place(1, READ_PATIENCE).await;
-            return Ok(Begun(Some(call)));
-        }
-        call.sent = false;
-        let mut begun = Begun(Some(call));
-        match begun.intend().await {
-            Ok(()) => Ok(begun),
-            Err(unaudited) => {
-                begun.end(Outcome::Forbidden("unaudited"), None);
-                Err(unaudited)
-            }
-        }
+    #[cfg(test)]
+    pub(super) async fn begin(&self, record: Record) -> Result<Begun, Unaudited> {
+        self.prepare(record).make().await
+    }
+
+    /// A call that is not begun yet, a change when its record says
+    /// [`Outcome::Begun`]. Apart from what waits: a record is too large for the
+    /// futures of all tools.
+    pub(super) fn prepare(&self, record: Record) -> Begun {
+        Begun(self.0.as_ref().map(|open| {
+            Box::new(UnderWay {
+                begun: Instant::now(),
+                sent: false,
+                place: None,
+                desk: open.desk.clone(),
+                record,
+            })
+        }))
     }
 
     /// Writes a record of something that is over already. It does not wait.
     pub fn note(&self, record: Record) {
         if let Some(open) = &self.0 {
-            open.desk.hand_in(Box::new(record), None);
+            open.desk.hand_in(record, None);
         }
     }
 
@@ -316,14 +305,14 @@ impl Desk {
     }
 
     /// Hands in a record, or counts it as lost.
-    fn hand_in(&self, record: Box<Record>, place: Option<OwnedSemaphorePermit>) {
+    fn hand_in(&self, record: Record, place: Option<OwnedSemaphorePermit>) {
         let place = place.or_else(|| Arc::clone(&self.places).try_acquire_owned().ok());
         let taken = place.is_some_and(|place| {
             let held = Held {
                 _place: place,
                 durable: None,
             };
-            self.tell(Message::Record(record, held))
+            self.tell(Message::Record(Box::new(record), held))
         });
         if !taken {
             self.health.lose();
@@ -358,6 +347,28 @@ impl Begun {
         self.hand_in();
     }
 
+    /// Begins the call: gets a place, and of a change writes that it begins.
+    ///
+    /// # Errors
+    /// [`Unaudited`] for a change; a read goes on without a record rather than
+    /// not at all, and the journal tells that one is missing.
+    pub(super) async fn make(mut self) -> Result<Self, Unaudited> {
+        let Some(call) = &mut self.0 else {
+            return Ok(self);
+        };
+        if call.record.outcome != Outcome::Begun {
+            call.place = call.desk.place(1, READ_PATIENCE).await;
+            return Ok(self);
+        }
+        match self.intend().await {
+            Ok(()) => Ok(self),
+            Err(unaudited) => {
+                self.end(Outcome::Forbidden("unaudited"), None);
+                Err(unaudited)
+            }
+        }
+    }
+
     /// Writes that a change is about to be sent, and waits until that is on
     /// the disk.
     async fn intend(&mut self) -> Result<(), Unaudited> {
@@ -374,7 +385,10 @@ impl Begun {
             _place: places,
             durable: Some(durable),
         };
-        if !call.desk.tell(Message::Record(call.record.clone(), held)) {
+        if !call
+            .desk
+            .tell(Message::Record(Box::new(call.record.clone()), held))
+        {
             return Err(Unaudited);
         }
         match timeout(limit.saturating_duration_since(Instant::now()), written).await {
@@ -394,7 +408,13 @@ impl Begun {
     fn hand_in(&mut self) {
         if let Some(mut call) = self.0.take() {
             call.record.duration = call.begun.elapsed();
-            call.desk.hand_in(call.record, call.place);
+            let UnderWay {
+                record,
+                place,
+                desk,
+                ..
+            } = *call;
+            desk.hand_in(record, place);
         }
     }
 }

@@ -209,7 +209,7 @@ impl End {
                 .iter()
                 .rposition(|byte| *byte == b'\n')
                 .map(|at| at + 1);
-            let Some(start) = start.or((begin == 0).then_some(0)) else {
+            let Some(start) = start.or_else(|| (begin == 0).then_some(0)) else {
                 // A megabyte without a line: no crash of ours leaves that.
                 return Err(CannotOpen::Changed(path.to_owned()));
             };

@@ -184,6 +184,11 @@ fn text<S: Serializer>(value: &impl ToString, serializer: S) -> Result<S::Ok, S:
     serializer.serialize_str(&value.to_string())
 }
 
+#[expect(
+    clippy::ref_option,
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks so"
+)]
 fn effect<S: Serializer>(effect: &Option<Effect>, serializer: S) -> Result<S::Ok, S::Error> {
     effect.map(Effect::as_str).serialize(serializer)
 }

@@ -54,13 +54,17 @@ impl Place {
         self
     }
 
+    fn files(&self) -> Vec<PathBuf> {
+        files_of(&self.path()).unwrap()
+    }
+
     fn verify(&self) -> Result<History, Damage> {
         self.told().map(|(history, _)| history)
     }
 
     fn told(&self) -> Result<(History, Vec<Told>), Damage> {
         let mut all = Vec::new();
-        let files = files_of(&self.path()).unwrap();
+        let files = self.files();
         let key = self.settings.key.as_ref();
         let history = History::verify(&files, key, |told, _| all.push(told.clone()))?;
         Ok((history, all))
@@ -194,7 +198,7 @@ fn a_last_line_that_was_changed_is_not_written_over() {
     // So is one that was made with another key.
     let mut keyed = Place::new().with(2);
     keyed.settings.key = ChainKey::new(&[7; 32]);
-    let error = Journal::open(keyed.settings.clone()).unwrap_err();
+    let error = Journal::open(keyed.settings).unwrap_err();
     assert!(matches!(error, CannotOpen::Changed(_)), "{error}");
 }
 
@@ -214,7 +218,7 @@ fn the_chain_goes_on_over_files_and_the_oldest_ones_go() {
     let mut place = Place::new();
     place.settings.max_file_bytes = 1_500;
     let place = place.with(3).with(20);
-    let files = files_of(&place.path()).unwrap();
+    let files = place.files();
     let names: Vec<_> = files
         .iter()
         .map(|file| file.file_name().unwrap().to_str().unwrap())
@@ -243,7 +247,7 @@ fn a_file_that_is_older_than_it_may_be_is_followed_by_another() {
         place.short(),
         ["began", "1 cancelled", "began", "1 cancelled"]
     );
-    assert_eq!(files_of(&place.path()).unwrap().len(), 2);
+    assert_eq!(place.files().len(), 2);
 }
 
 #[test]
@@ -375,7 +379,7 @@ fn a_reload_carries_on_a_journal_that_stays_in_its_place() {
     assert!(Journal::off().adjust(&JournalSettings::default()));
     journal.note(read(1));
     assert!(journal.close(PATIENCE));
-    assert_eq!(files_of(&place.path()).unwrap().len(), 2);
+    assert_eq!(place.files().len(), 2);
 }
 
 #[test]

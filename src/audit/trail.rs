@@ -69,6 +69,21 @@ impl Trail {
         if !self.journal.is_on() {
             return Ok(Begun::unkept());
         }
+        let prepared = self.prepare(caller, instance, call, inquiry);
+        let begun = prepared.make().await;
+        if begun.as_ref().map_or(true, Begun::is_crowded) {
+            self.failures.fetch_add(1, Relaxed);
+        }
+        begun
+    }
+
+    fn prepare(
+        &self,
+        caller: &Caller,
+        instance: &InstanceName,
+        call: &Call,
+        inquiry: bool,
+    ) -> Begun {
         let outcome = if call.effect().is_read() {
             Outcome::Cancelled
         } else {
@@ -79,11 +94,7 @@ impl Trail {
             .calling(call, self.journal.keeps_values());
         record.call = self.calls.fetch_add(1, Relaxed) + 1;
         record.inquiry = inquiry;
-        let begun = self.journal.begin(record).await;
-        if begun.as_ref().map_or(true, Begun::is_crowded) {
-            self.failures.fetch_add(1, Relaxed);
-        }
-        begun
+        self.journal.prepare(record)
     }
 
     /// Writes that something was refused before any call was made.

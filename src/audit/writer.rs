@@ -124,6 +124,13 @@ impl Writer {
             }
             tell(answers);
         };
+        let left = self.inbox.len() + self.on_the_way.len();
+        if left > 0 {
+            error!(
+                lost = left,
+                "Ended with records of the audit journal that were not written"
+            );
+        }
         // The lock goes before anybody hears of it.
         drop(self);
         tell(last);
@@ -171,7 +178,9 @@ impl Writer {
         }
         let wanted = self.on_the_way.iter().any(|held| held.durable.is_some());
         let durable = everything || wanted || self.synced.elapsed() >= SYNC_AFTER;
-        result = result.and(self.drain(durable));
+        // What has a line is written even where the next could not be made.
+        let drained = self.drain(durable);
+        result = result.and(drained);
         if result.is_ok() {
             for held in self.on_the_way.drain(..) {
                 if let Some(durable) = held.durable {

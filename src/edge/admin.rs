@@ -116,11 +116,12 @@ impl<H: Host> Admin<H> {
             "instances": told(instances),
             "providers": told(providers),
         });
-        if let Some(audit) = audit {
-            told["audit"] = match audit {
+        if let (Some(audit), Some(told)) = (audit, told.as_object_mut()) {
+            let audit = match audit {
                 Ok(()) => json!({ "written": true }),
                 Err(why) => json!({ "written": false, "why": why }),
             };
+            told.insert("audit".to_owned(), audit);
         }
         let status = if ready {
             StatusCode::OK
