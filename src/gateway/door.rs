@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 use crate::{
     identity::{
         Ambiguous, Bearer, Caller, CallerKind, Granted, Grants, KeptBearer, KeyId, Keyring,
-        NoBearer, NotAccepted, Now, Principal, Provider, Recollection, Unavailable, Unproved,
-        Unproven, choose_credential,
+        NoBearer, NotAccepted, Now, Principal, Provider, Recollection, Trouble, Unavailable,
+        Unproved, Unproven, choose_credential,
     },
     limits::{Exhausted, PerAddress},
     names::{CredentialName, InstanceName, RoleName, Subject},
@@ -124,12 +124,13 @@ impl LookUp {
         match error {
             Unauthenticated::Exhausted(_) => Self::Limited,
             Unauthenticated::Unavailable(unavailable) => match unavailable.why {
-                crate::identity::Trouble::Credentials(_) => Self::CredentialsRefused,
-                crate::identity::Trouble::BadAnswer(_)
-                | crate::identity::Trouble::Busy
-                | crate::identity::Trouble::Misconfigured(_)
-                | crate::identity::Trouble::Resting
-                | crate::identity::Trouble::Unreachable(_) => Self::Unavailable,
+                Trouble::Credentials(_) => Self::CredentialsRefused,
+                Trouble::BadAnswer(_)
+                | Trouble::Busy
+                | Trouble::Misconfigured(_)
+                | Trouble::NoAnswer(_)
+                | Trouble::Resting
+                | Trouble::Unreachable(_) => Self::Unavailable,
             },
             Unauthenticated::NoBearer(_)
             | Unauthenticated::NotAccepted(_)
@@ -241,7 +242,15 @@ impl Door {
                     Some(reserved.map_err(Unauthenticated::Exhausted)?)
                 };
                 let told = provider.look_up(bearer, &unknown, now).await;
-                if let (Some(reserved), Ok(_) | Err(Unproven::Unavailable(_))) = (reserved, &told) {
+                // A question that came to nothing counts where the token may be why.
+                let failed = match &told {
+                    Ok(_) => false,
+                    Err(Unproven::NotAccepted(_)) => true,
+                    Err(Unproven::Unavailable(unavailable)) => {
+                        matches!(unavailable.why, Trouble::NoAnswer(_))
+                    }
+                };
+                if let Some(reserved) = reserved.filter(|_| !failed) {
                     reserved.give_back();
                 }
                 (told?, LookUp::Accepted)
