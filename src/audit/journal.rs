@@ -151,7 +151,7 @@ impl Journal {
         };
         thread::Builder::new()
             .name("audit".to_owned())
-            .spawn(move || writer.run(&told))
+            .spawn(move || writer.run(told))
             .map_err(failed("the thread of the audit journal"))?;
         Ok(Self(Some(Open {
             values: AtomicBool::new(settings.values),

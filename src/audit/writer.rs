@@ -96,7 +96,7 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Runs until it is told to close or nobody is left to tell it anything.
-    pub(super) fn run(mut self, told: &Receiver<Message>) {
+    pub(super) fn run(mut self, told: Receiver<Message>) {
         let last = loop {
             let mut answers = Vec::new();
             let mut closes = false;
@@ -131,7 +131,8 @@ impl Writer {
                 "Ended with records of the audit journal that were not written"
             );
         }
-        // The lock goes before anybody hears of it.
+        // The lock goes before anybody hears of it, and nobody hands in more in vain.
+        drop(told);
         drop(self);
         tell(last);
     }
