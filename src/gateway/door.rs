@@ -235,7 +235,8 @@ impl Door {
             Recollection::Refused(why) => return Err(why.into()),
             Recollection::Unknown(unknown) => {
                 // Who was let in before is not kept out by a neighbour who guesses.
-                let reserved = if unknown.was_good() {
+                // Who waits for a question that is asked already costs none.
+                let reserved = if unknown.was_good() || provider.is_looking_up(&unknown) {
                     None
                 } else {
                     let reserved = self.failures.reserve(client, now.steady);

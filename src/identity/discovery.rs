@@ -160,6 +160,8 @@ impl Discovery {
             return Ok(known);
         }
         let mut pause = self.asking.lock().await;
+        // Others may have asked for long.
+        let now = now.max(Instant::now());
         // Somebody else may have asked in the meantime.
         if let Some(known) = self.fresh(now) {
             return Ok(known);
@@ -181,7 +183,8 @@ impl Discovery {
             }
             Err(why) => {
                 pause.length = (pause.length * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-                pause.until = Some(now + pause.length);
+                // From the end of a question that may have taken longer than that.
+                pause.until = Some(now.max(Instant::now()) + pause.length);
                 pause.why = Some(why.clone());
                 // Another issuer at the same address is not the one we knew.
                 let mistaken = matches!(why, Undiscovered::OtherIssuer { .. });

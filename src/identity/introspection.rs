@@ -215,6 +215,10 @@ fn refused(answer: &Answer) -> Unavailable {
     let told = format!("status {} {word}", answer.status.as_u16());
     let told = told.trim_end();
     match (answer.status, word) {
+        // A 403 without a word may be of a firewall in between, about this token.
+        (StatusCode::FORBIDDEN, "") => {
+            Trouble::NoAnswer(format!("the question is refused on its way ({told})").into()).after(5)
+        }
         (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _)
         | (_, "invalid_client" | "unauthorized_client") => {
             Trouble::Credentials(told.into()).after(5)

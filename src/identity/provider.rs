@@ -335,6 +335,12 @@ impl Provider {
             .is_some_and(|issuer| issuer == self.issuer())
     }
 
+    /// Whether the provider is being asked about the token already, so that one
+    /// more who shows it costs no question.
+    pub fn is_looking_up(&self, unknown: &Unknown) -> bool {
+        self.flights().contains_key(&unknown.key)
+    }
+
     /// Asks the provider, or waits for who asked already.
     ///
     /// # Errors
