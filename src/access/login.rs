@@ -6,15 +6,17 @@ use bytes::Bytes;
 use moka::future::Cache;
 
 use super::{
-    Company, Denied, OdooUser, Tally,
+    Access, Company, Denied, OdooUser,
     facts::{CompanyRow, LanguageRow, UserRow, WhoAmI},
+    outcome_of,
 };
 use crate::{
+    audit::{Answered, Outcome},
     names::{CredentialName, InstanceName},
     odoo::{Call, Effect, Inquiry, ModelName, Schema},
     policy::{Forbidden, Permitted},
     shape::{self, ModelEntry},
-    upstream::{ApiKey, CallError, Link},
+    upstream::{ApiKey, Link},
 };
 
 /// Models whose fields are remembered, per login.
@@ -83,39 +85,56 @@ impl Login {
         }
     }
 
-    /// Sends a call. Whether this login may is said at once; what comes back
-    /// goes to Odoo when it is polled.
+    /// Sends a call, and leaves a record of it: of a change before it is sent.
+    /// Whether this login may is said at once; what comes back goes to Odoo
+    /// when it is polled.
     ///
     /// # Errors
     /// [`ReadOnly`]; then nothing is ever sent.
     pub(super) fn send<'a>(
         &'a self,
         call: &'a Permitted<Call>,
-        tally: &'a Tally,
-    ) -> Result<impl Future<Output = Result<Bytes, CallError>> + Send + 'a, ReadOnly> {
+        access: &'a Access<'_>,
+        inquiry: bool,
+    ) -> Result<impl Future<Output = Result<Bytes, Denied>> + Send + 'a, ReadOnly> {
         self.allow(call.get().effect())?;
-        Ok(async {
+        Ok(async move {
+            let call_of = call.get();
+            // Its record is written also when this is dropped half way.
+            let record = access.begin(call_of, inquiry).await?;
             let begun = Instant::now();
             let answer = self.link.send(call, &self.key).await;
-            tally.count(begun.elapsed());
-            answer
+            access.tally.count(begun.elapsed());
+            match answer {
+                Ok(answer) => {
+                    if record.is_kept() {
+                        let told = Answered::of(&answer, call_of.effect());
+                        record.end(Outcome::Answered, Some(&told));
+                    }
+                    Ok(answer)
+                }
+                Err(error) => {
+                    record.end(outcome_of(&error), None);
+                    Err(error.into())
+                }
+            }
         })
     }
 
     /// Asks a question of our own; look-ups of the same thing at the same time
     /// are joined by the caches around this.
-    async fn ask(&self, call: &Permitted<Call>, tally: &Tally) -> Result<Bytes, Denied> {
-        Ok(self.send(call, tally)?.await?)
+    async fn ask(&self, call: &Permitted<Call>, access: &Access<'_>) -> Result<Bytes, Denied> {
+        self.send(call, access, true)?.await
     }
 
     pub(super) async fn schema(
         &self,
         model: &ModelName,
         call: &Permitted<Call>,
-        tally: &Tally,
+        access: &Access<'_>,
     ) -> Result<Arc<Schema>, Denied> {
         let look_up = async {
-            let answer = self.ask(call, tally).await?;
+            let answer = self.ask(call, access).await?;
             Ok::<_, Denied>(Arc::new(Schema::parse(&answer)?))
         };
         Ok(self.schemas.try_get_with_by_ref(model, look_up).await?)
@@ -124,10 +143,10 @@ impl Login {
     pub(super) async fn models(
         &self,
         call: &Permitted<Call>,
-        tally: &Tally,
+        access: &Access<'_>,
     ) -> Result<Arc<[ModelEntry]>, Denied> {
         let look_up = async {
-            let answer = self.ask(call, tally).await?;
+            let answer = self.ask(call, access).await?;
             Ok::<_, Denied>(shape::parse_models(&answer)?.into())
         };
         Ok(self.models.try_get_with((), look_up).await?)
@@ -136,10 +155,10 @@ impl Login {
     pub(super) async fn user(
         &self,
         permit: impl Fn(&Inquiry) -> Result<Permitted<Call>, Forbidden>,
-        tally: &Tally,
+        access: &Access<'_>,
     ) -> Result<Arc<OdooUser>, Denied> {
         let look_up = async {
-            let ask = async |inquiry: Inquiry| self.ask(&permit(&inquiry)?, tally).await;
+            let ask = async |inquiry: Inquiry| self.ask(&permit(&inquiry)?, access).await;
             let me: WhoAmI = serde_json::from_slice(&ask(Inquiry::WhoAmI).await?)?;
             let answer = ask(Inquiry::User(me.uid)).await?;
             let rows: Vec<UserRow> = serde_json::from_slice(&answer)?;

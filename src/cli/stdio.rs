@@ -5,7 +5,12 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use clap::Args;
 
-use super::{Failure, check::warn, demo::SampleCompany, serve::gateway};
+use super::{
+    Failure,
+    check::warn,
+    demo::SampleCompany,
+    serve::{close, gateway},
+};
 use crate::{
     config::{Checked, Sources, load},
     edge::stdio,
@@ -55,6 +60,11 @@ pub(super) fn run(stdio: &Stdio) -> Result<(), Failure> {
     }
     let checked = load(&sources)?;
     warn(&checked.warnings);
+    if checked.config.audit.stdout {
+        return Err(Failure::Unfit(
+            "`audit.stdout` would mix with what is said to the client on standard output; set GATEPOST_AUDIT__STDOUT=false".to_owned(),
+        ));
+    }
     let instance = chosen(&checked, stdio.instance.as_ref())?;
     converse(&gateway(&checked)?, &instance, None)
 }
@@ -83,6 +93,7 @@ fn converse(
     ));
     // The thread that reads standard input cannot be ended in order.
     runtime.shutdown_background();
+    close(&gateway.load());
     served.map_err(|error| Failure::Failed(error.to_string()))
 }
 

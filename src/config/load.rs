@@ -14,6 +14,7 @@ use super::{
     sources::Sources,
 };
 use crate::{
+    audit::ChainKey,
     identity::{ClientAuth, Keyring},
     limits::Password,
     names::{CredentialName, InstanceName, ProviderName},
@@ -37,6 +38,8 @@ pub struct Checked {
     pub client_auths: BTreeMap<ProviderName, Arc<ClientAuth>>,
     /// The password of the Redis, if it asks for one.
     pub redis_password: Option<Password>,
+    /// The key to the hashes of the audit journal.
+    pub audit_key: Option<ChainKey>,
     /// What is allowed and doubtful, for the log.
     pub warnings: Vec<Mistake>,
 }
@@ -55,6 +58,7 @@ pub fn load(sources: &Sources) -> Result<Checked, Mistakes> {
     let mut keyring = None;
     let mut client_auths = BTreeMap::new();
     let mut redis_password = None;
+    let mut audit_key = None;
     if let Some(config) = &config {
         let mut found = check::check(config, &layers);
         mistakes.append(&mut found.mistakes);
@@ -64,6 +68,7 @@ pub fn load(sources: &Sources) -> Result<Checked, Mistakes> {
         keyring = found.keyring;
         client_auths = found.client_auths;
         redis_password = found.redis_password;
+        audit_key = found.audit_key;
     }
     match config {
         Some(config) if mistakes.is_empty() => Ok(Checked {
@@ -73,6 +78,7 @@ pub fn load(sources: &Sources) -> Result<Checked, Mistakes> {
             keyring,
             client_auths,
             redis_password,
+            audit_key,
             warnings: sorted(warnings),
         }),
         _ => Err(Mistakes::new(mistakes)),

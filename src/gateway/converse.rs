@@ -8,6 +8,7 @@ use http::StatusCode;
 use super::{Blame, Gateway, Notices, Refusal, Reply, Story, Visitor};
 use crate::{
     access::{Access, Denied, Listener, Tally},
+    audit::{Client, Trail},
     identity::Caller,
     limits::{Limited, Limiter},
     mcp::{
@@ -166,12 +167,21 @@ async fn call(
         return Ok(told_to_wait(&limited, story));
     }
     let tally = Tally::default();
+    let client = Client {
+        id: guest
+            .token
+            .as_ref()
+            .and_then(|token| token.principal.client_id.clone()),
+        name: request.params.client_name(),
+    };
+    let trail = Trail::new(&gateway.journal, story.request_id, client, tool.name);
     // Also when the client hangs up and this future is dropped.
     let told = Telling {
         story,
         tally: &tally,
         limits: &gateway.limits,
         caller: &guest.caller,
+        trail: &trail,
     };
     let listener = request
         .params
@@ -183,10 +193,15 @@ async fn call(
         policy: &gateway.policy,
         caller: &guest.caller,
         tally: &tally,
+        trail: &trail,
         listener,
     };
     let arguments = request.params.arguments.map_or("{}", |raw| raw.get());
-    match (tool.run)(&access, arguments).await {
+    let result = (tool.run)(&access, arguments).await;
+    if let Err(tools::ToolError::Denied(denied)) = &result {
+        access.note_refusal(denied);
+    }
+    match result {
         Ok(text) => Ok(ToolResult::answer(text)),
         Err(tools::ToolError::Denied(Denied::Forbidden(why)))
             if let Some(refusal) = gateway.sent_for_scopes(guest, &why, |roles| {
@@ -222,6 +237,7 @@ fn blame(error: &tools::ToolError) -> Blame {
         tools::FaultOf::Client => Blame::Client,
         tools::FaultOf::Odoo => Blame::Odoo,
         tools::FaultOf::Policy => Blame::Policy,
+        tools::FaultOf::Us => Blame::Us,
     }
 }
 
@@ -232,6 +248,7 @@ struct Telling<'a> {
     tally: &'a Tally,
     limits: &'a Limiter,
     caller: &'a Caller,
+    trail: &'a Trail,
 }
 
 impl Drop for Telling<'_> {
@@ -240,5 +257,6 @@ impl Drop for Telling<'_> {
         self.story.odoo_time += self.tally.time();
         let (rows, bytes) = (self.tally.rows(), self.tally.bytes());
         self.limits.read(self.caller, rows, bytes, Instant::now());
+        self.story.audit_failures += self.trail.failures();
     }
 }

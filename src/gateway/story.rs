@@ -38,6 +38,8 @@ pub struct Story {
     pub odoo_calls: u32,
     /// How long Odoo took for them, in all.
     pub odoo_time: Duration,
+    /// Calls for whose audit record there was no room.
+    pub audit_failures: u32,
 }
 
 /// Who is to blame for a refusal.
@@ -85,6 +87,7 @@ impl Story {
             error: None,
             odoo_calls: 0,
             odoo_time: Duration::ZERO,
+            audit_failures: 0,
         }
     }
 }

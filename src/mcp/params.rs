@@ -35,6 +35,8 @@ pub(super) struct Meta<'a> {
     pub(super) version: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "io.modelcontextprotocol/clientCapabilities")]
     pub(super) capabilities: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "io.modelcontextprotocol/clientInfo")]
+    pub(super) client: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "progressToken")]
     pub(super) progress: Option<&'a RawValue>,
 }
@@ -67,6 +69,19 @@ impl<'a> Params<'a> {
         let raw = self.meta().ok()?.progress?;
         let fits = text(raw).is_some() || serde_json::from_str::<i64>(raw.get()).is_ok();
         fits.then(|| ProgressToken(raw.to_owned()))
+    }
+
+    /// What the client calls itself, shortened: its own word, for records only.
+    pub fn client_name(&self) -> Option<Box<str>> {
+        #[derive(Deserialize)]
+        struct Client<'a> {
+            #[serde(borrow)]
+            name: Cow<'a, str>,
+        }
+
+        let client: Client<'_> = serde_json::from_str(self.meta().ok()?.client?.get()).ok()?;
+        let name: String = client.name.chars().take(80).collect();
+        (!name.is_empty()).then(|| name.into())
     }
 
     /// The name of the tool.

@@ -9,6 +9,7 @@ macro_rules! path {
 }
 
 mod admissions;
+mod audit;
 mod callers;
 mod credentials;
 mod facade;
@@ -31,6 +32,7 @@ use super::{
     mistake::{Mistake, Place, dotted},
 };
 use crate::{
+    audit::ChainKey,
     identity::{ClientAuth, Keyring},
     limits::Password,
     names::{CredentialName, InstanceName, ProviderName, RoleName},
@@ -47,6 +49,7 @@ pub(super) struct Findings {
     pub(super) keyring: Option<Keyring>,
     pub(super) client_auths: BTreeMap<ProviderName, Arc<ClientAuth>>,
     pub(super) redis_password: Option<Password>,
+    pub(super) audit_key: Option<ChainKey>,
 }
 
 /// Looks at everything that one key alone cannot show.
@@ -62,6 +65,7 @@ pub(super) fn check(config: &Config, layers: &Layers) -> Findings {
             keyring: None,
             client_auths: BTreeMap::new(),
             redis_password: None,
+            audit_key: None,
         },
     };
     check.listeners();
@@ -76,6 +80,7 @@ pub(super) fn check(config: &Config, layers: &Layers) -> Findings {
     check.roles();
     check.keys();
     check.credentials();
+    check.audit();
     check.somebody_gets_in();
     check.found
 }
