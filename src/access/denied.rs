@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{ReadOnly, UnknownCredential};
-use crate::{policy::Forbidden, upstream::CallError};
+use crate::{audit::Unaudited, policy::Forbidden, upstream::CallError};
 
 /// Why a call brought no answer. `Display` is for the model that asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -25,6 +25,9 @@ pub enum Denied {
     /// The key may only read.
     #[error(transparent)]
     ReadOnly(#[from] ReadOnly),
+    /// There can be no record of the change.
+    #[error(transparent)]
+    Unaudited(#[from] Unaudited),
     /// An argument does not fit the model's fields.
     #[error("{0}")]
     Unfit(String),

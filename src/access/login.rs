@@ -6,10 +6,12 @@ use bytes::Bytes;
 use moka::future::Cache;
 
 use super::{
-    Company, Denied, OdooUser, Tally,
+    Access, Company, Denied, OdooUser,
     facts::{CompanyRow, LanguageRow, UserRow, WhoAmI},
+    outcome_of,
 };
 use crate::{
+    audit::{Answered, Outcome},
     names::{CredentialName, InstanceName},
     odoo::{Call, Effect, Inquiry, ModelName, Schema},
     policy::{Forbidden, Permitted},
@@ -83,40 +85,57 @@ impl Login {
         }
     }
 
-    /// Sends a call. Whether this login may is said at once; what comes back
-    /// goes to Odoo when it is polled.
+    /// Sends a call, and leaves a record of it: of a change before it is sent.
+    /// Whether this login may is said at once; what comes back goes to Odoo
+    /// when it is polled.
     ///
     /// # Errors
     /// [`ReadOnly`]; then nothing is ever sent.
     pub(super) fn send<'a>(
         &'a self,
         call: &'a Permitted<Call>,
-        tally: &'a Tally,
-    ) -> Result<impl Future<Output = Result<Bytes, CallError>> + Send + 'a, ReadOnly> {
+        access: &'a Access<'_>,
+        inquiry: bool,
+    ) -> Result<impl Future<Output = Result<Bytes, Denied>> + Send + 'a, ReadOnly> {
         self.allow(call.get().effect())?;
-        Ok(async {
-            let asking = tally.ask(call.get());
+        Ok(async move {
+            let call_of = call.get();
+            // Its record is written also when this is dropped half way.
+            let record = access.begin(call_of, inquiry).await?;
+            let asking = access.tally.ask(call_of);
             // Boxed: it is the largest part of the future of every tool.
             let answer = Box::pin(self.link.send(call, &self.key, asking.context())).await;
             asking.end(answer.as_ref().err().map(CallError::kind));
-            answer
+            match answer {
+                Ok(answer) => {
+                    if record.is_kept() {
+                        let told = Answered::of(&answer, call_of.effect());
+                        record.end(Outcome::Answered, Some(&told));
+                    }
+                    Ok(answer)
+                }
+                Err(error) => {
+                    record.end(outcome_of(&error), None);
+                    Err(error.into())
+                }
+            }
         })
     }
 
     /// Asks a question of our own; look-ups of the same thing at the same time
     /// are joined by the caches around this.
-    async fn ask(&self, call: &Permitted<Call>, tally: &Tally) -> Result<Bytes, Denied> {
-        Ok(self.send(call, tally)?.await?)
+    async fn ask(&self, call: &Permitted<Call>, access: &Access<'_>) -> Result<Bytes, Denied> {
+        self.send(call, access, true)?.await
     }
 
     pub(super) async fn schema(
         &self,
         model: &ModelName,
         call: &Permitted<Call>,
-        tally: &Tally,
+        access: &Access<'_>,
     ) -> Result<Arc<Schema>, Denied> {
         let look_up = async {
-            let answer = self.ask(call, tally).await?;
+            let answer = self.ask(call, access).await?;
             Ok::<_, Denied>(Arc::new(Schema::parse(&answer)?))
         };
         Ok(self.schemas.try_get_with_by_ref(model, look_up).await?)
@@ -125,10 +144,10 @@ impl Login {
     pub(super) async fn models(
         &self,
         call: &Permitted<Call>,
-        tally: &Tally,
+        access: &Access<'_>,
     ) -> Result<Arc<[ModelEntry]>, Denied> {
         let look_up = async {
-            let answer = self.ask(call, tally).await?;
+            let answer = self.ask(call, access).await?;
             Ok::<_, Denied>(shape::parse_models(&answer)?.into())
         };
         Ok(self.models.try_get_with((), look_up).await?)
@@ -137,10 +156,10 @@ impl Login {
     pub(super) async fn user(
         &self,
         permit: impl Fn(&Inquiry) -> Result<Permitted<Call>, Forbidden>,
-        tally: &Tally,
+        access: &Access<'_>,
     ) -> Result<Arc<OdooUser>, Denied> {
         let look_up = async {
-            let ask = async |inquiry: Inquiry| self.ask(&permit(&inquiry)?, tally).await;
+            let ask = async |inquiry: Inquiry| self.ask(&permit(&inquiry)?, access).await;
             let me: WhoAmI = serde_json::from_slice(&ask(Inquiry::WhoAmI).await?)?;
             let answer = ask(Inquiry::User(me.uid)).await?;
             let rows: Vec<UserRow> = serde_json::from_slice(&answer)?;

@@ -29,6 +29,7 @@ pub use reading::Reading;
 pub use tally::{Asked, Tally};
 
 use crate::{
+    audit::{Begun, Outcome, Trail},
     identity::Caller,
     mcp::{self, ProgressToken},
     names::InstanceName,
@@ -49,6 +50,8 @@ pub struct Access<'a> {
     pub caller: &'a Caller,
     /// What is counted.
     pub tally: &'a Tally,
+    /// What is written down.
+    pub trail: &'a Trail,
     /// Who wants to hear how it goes.
     pub listener: Option<Listener>,
 }
@@ -71,14 +74,14 @@ impl Access<'_> {
     /// [`Denied::Call`], which says so.
     pub async fn call(&self, call: Call) -> Result<Bytes, Denied> {
         let permitted = self.policy.permit(&self.caller.roles, self.name(), call)?;
-        let sending = self.login()?.send(&permitted, self.tally)?;
+        let sending = self.login()?.send(&permitted, self, false)?;
         self.tell(permitted.get());
         match sending.await {
             Ok(answer) => {
                 self.tally.read(&answer);
                 Ok(answer)
             }
-            Err(error) => Err(self.explain(permitted.get().model(), error.into()).await),
+            Err(denied) => Err(self.explain(permitted.get().model(), denied).await),
         }
     }
 
@@ -129,7 +132,7 @@ impl Access<'_> {
         let permitted = self
             .policy
             .permit_inquiry(&self.caller.roles, self.name(), &inquiry)?;
-        match self.login()?.schema(model, &permitted, self.tally).await {
+        match self.login()?.schema(model, &permitted, self).await {
             Ok(schema) => Ok(schema),
             Err(denied) => Err(self.explain(model, denied).await),
         }
@@ -144,7 +147,7 @@ impl Access<'_> {
         let permitted = self
             .policy
             .permit_inquiry(&self.caller.roles, self.name(), &inquiry)?;
-        self.login()?.models(&permitted, self.tally).await
+        self.login()?.models(&permitted, self).await
     }
 
     /// Whether the caller may read the model.
@@ -166,7 +169,35 @@ impl Access<'_> {
             self.policy
                 .permit_inquiry(&self.caller.roles, self.name(), inquiry)
         };
-        self.login()?.user(permit, self.tally).await
+        self.login()?.user(permit, self).await
+    }
+
+    /// Writes down that policy, or the key that the caller acts with, did not
+    /// let something through. Whoever gives the refusal to the caller does this,
+    /// once: many a question whether something is allowed is asked on the way.
+    pub fn note_refusal(&self, denied: &Denied) {
+        let (reason, model, effect) = match denied {
+            Denied::Credential(_) => ("unknown_credential", None, None),
+            Denied::Forbidden(why) => ("forbidden", why.model(), why.effect()),
+            Denied::ReadOnly(ReadOnly(effect)) => ("read_only", None, Some(*effect)),
+            // Of these there is a record of the call, or there was none to be made.
+            Denied::Call(_)
+            | Denied::Context(_)
+            | Denied::Unaudited(_)
+            | Denied::Unfit(_)
+            | Denied::Unreadable(_) => return,
+        };
+        self.trail
+            .refuse(self.caller, self.name(), model, effect, reason);
+    }
+
+    /// Begins the record of a call.
+    ///
+    /// # Errors
+    /// [`Denied::Unaudited`].
+    async fn begin(&self, call: &Call, inquiry: bool) -> Result<Begun, Denied> {
+        let begun = self.trail.begin(self.caller, self.name(), call, inquiry);
+        Ok(begun.await?)
     }
 
     /// The login that the caller's calls act with.
@@ -186,5 +217,20 @@ impl Access<'_> {
             let notice = mcp::progress(&listener.token, self.tally.calls() + 1, &message);
             let _full_or_gone = listener.notices.try_send(notice);
         }
+    }
+}
+
+/// What a record says of a call that brought no answer.
+fn outcome_of(error: &CallError) -> Outcome {
+    match error {
+        CallError::Fault(fault) => Outcome::Refused(fault.kind()),
+        CallError::OutcomeUnknown(_) => Outcome::Unknown(error.kind()),
+        CallError::Busy { .. }
+        | CallError::CutOff(_)
+        | CallError::NotOdoo { .. }
+        | CallError::NotSent(_)
+        | CallError::TimedOut { .. }
+        | CallError::TooLarge { .. }
+        | CallError::Unreachable(_) => Outcome::Failed(error.kind()),
     }
 }

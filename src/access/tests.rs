@@ -1,11 +1,12 @@
 //! Which key a call goes out with, and whether it goes out at all.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
 
 use super::{Access, Denied, Instance, InstanceSettings, Tally};
 use crate::{
+    audit::{Client, History, Journal, JournalSettings, Trail},
     identity::{Caller, CallerKind},
-    names::{CredentialName, InstanceName, RoleName, Subject},
+    names::{CredentialName, InstanceName, RoleName, Subject, TraceId},
     odoo::{Call, Domain, Effect, ModelName},
     policy::{Pattern, Policy, Role, Rule},
     upstream::{ApiKey, Link, LinkSettings},
@@ -54,6 +55,16 @@ async fn called(
     credential: Option<CredentialName>,
     effect: Effect,
 ) -> (Denied, u32) {
+    called_by(instance, credential, effect, &Trail::none()).await
+}
+
+/// The same, with a trail.
+async fn called_by(
+    instance: &Instance,
+    credential: Option<CredentialName>,
+    effect: Effect,
+    trail: &Trail,
+) -> (Denied, u32) {
     let role = RoleName::try_from("all").unwrap();
     let any = || vec![Pattern::parse("*").unwrap()];
     let rule = Rule {
@@ -81,6 +92,7 @@ async fn called(
         policy: &policy,
         caller: &caller,
         tally: &tally,
+        trail,
         listener: None,
     };
     let model = ModelName::try_from("res.partner").unwrap();
@@ -135,4 +147,51 @@ async fn a_credential_that_the_instance_does_not_have_is_never_replaced_by_the_s
             "the instance `production` has no credential `marketing`"
         );
     }
+}
+
+#[tokio::test]
+async fn a_change_is_written_down_before_and_after_and_is_not_sent_when_it_cannot_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("audit.jsonl");
+    let patience = Duration::from_secs(20);
+    let journal = Journal::open(JournalSettings {
+        file: Some(file.clone()),
+        max_file_bytes: 64 << 20,
+        keep_files: 1,
+        ..JournalSettings::default()
+    });
+    let journal = Arc::new(journal.unwrap());
+    let trail = Trail::new(&journal, TraceId::new(7), Client::default(), "test");
+    let instance = instance(true);
+    let (_, sent) = called_by(&instance, None, Effect::Write, &trail).await;
+    assert_eq!(sent, 1);
+    assert!(journal.flush(patience));
+    let outcomes = || {
+        let mut told = Vec::new();
+        History::read(std::slice::from_ref(&file), |line, _| {
+            told.push(format!("{} {:?}", line.outcome, line.reason));
+        })
+        .unwrap();
+        told.split_off(1)
+    };
+    assert_eq!(
+        outcomes(),
+        ["begun None", "failed Some(\"odoo_unreachable\")"]
+    );
+    // Something stands in its place that cannot be written.
+    fs::rename(&file, folder.path().join("audit.jsonl.1")).unwrap();
+    fs::create_dir(&file).unwrap();
+    for effect in EFFECTS.into_iter().filter(|effect| !effect.is_read()) {
+        let (denied, sent) = called_by(&instance, None, effect, &trail).await;
+        assert!(matches!(denied, Denied::Unaudited(_)), "{denied}");
+        assert_eq!(sent, 0);
+    }
+    let (denied, sent) = called_by(&instance, None, Effect::Read, &trail).await;
+    assert!(matches!(denied, Denied::Call(_)), "{denied}");
+    assert_eq!(sent, 1);
+    fs::remove_dir(&file).unwrap();
+    assert!(journal.close(patience));
+    let told = outcomes();
+    assert_eq!(told.len(), 1 + 4 + 1, "{told:?}");
+    assert!(told.contains(&"forbidden Some(\"unaudited\")".to_owned()));
 }

@@ -22,6 +22,11 @@ impl Expiry {
     pub(super) fn after(self, now: Timestamp) -> Timestamp {
         now.saturating_add(self.0).unwrap_or(Timestamp::MAX)
     }
+
+    /// The moment so long before `now`.
+    pub(super) fn before(self, now: Timestamp) -> Timestamp {
+        now.saturating_sub(self.0).unwrap_or(Timestamp::MIN)
+    }
 }
 
 impl FromStr for Expiry {

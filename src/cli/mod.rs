@@ -3,6 +3,7 @@
 //! It loads what a command needs, calls what does the work, and says how it
 //! went. Nothing else in the program prints or knows exit codes.
 
+mod audit;
 mod check;
 mod check_live;
 mod demo;
@@ -49,6 +50,8 @@ enum Command {
     Check(check::Check),
     /// Make, list and revoke the API keys that clients present
     Key(key::Key),
+    /// Read the record of who did what, and say whether it is whole
+    Audit(audit::Audit),
     /// Ask a running gateway whether it is alive; for a container's HEALTHCHECK
     Healthcheck(healthcheck::Healthcheck),
 }
@@ -93,6 +96,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Stdio(stdio) => stdio::run(stdio),
         Command::Check(check) => check::run(check),
         Command::Key(key) => key::run(key),
+        Command::Audit(audit) => audit::run(audit),
         Command::Healthcheck(healthcheck) => healthcheck::run(healthcheck),
     };
     match result {

@@ -1,6 +1,6 @@
 //! `gatepost serve`.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use clap::Args;
@@ -48,7 +48,9 @@ pub(super) fn run(serve: &Serve) -> Result<(), Failure> {
     if let Some(role) = &checked.config.server.anonymous_role {
         warn!(role.name = %role, "Let in everybody on this machine without any proof");
     }
-    edge.run(Box::new(move || reload(&sources, &gateway)));
+    let reloaded = Arc::clone(&gateway);
+    edge.run(Box::new(move || reload(&sources, &reloaded)));
+    close(&gateway.load());
     info!("Stopped");
     Ok(())
 }
@@ -75,6 +77,13 @@ pub(super) fn telemetry(checked: &Checked) -> Result<Arc<Telemetry>, Failure> {
     Ok(Arc::new(telemetry))
 }
 
+/// Writes the last records. What hangs for so long is not worth waiting for.
+pub(super) fn close(gateway: &Gateway) {
+    if !gateway.journal.close(Duration::from_secs(5)) {
+        error!("Gave up waiting for the audit journal");
+    }
+}
+
 /// Opens the listeners.
 ///
 /// # Errors
@@ -90,7 +99,10 @@ pub(super) fn open(checked: &Checked, gateway: &Arc<ArcSwap<Gateway>>) -> Result
 fn reload(sources: &Sources, gateway: &ArcSwap<Gateway>) {
     let built = load(sources)
         .map_err(|mistakes| mistakes.to_string())
-        .and_then(|checked| checked.assemble().map_err(|error| error.to_string()));
+        .and_then(|checked| {
+            let built = checked.assemble_after(&gateway.load());
+            built.map_err(|error| error.to_string())
+        });
     match built {
         Ok(built) => {
             let built = built.after(&gateway.load());

@@ -9,7 +9,7 @@ use super::{
     Failure,
     check::warn,
     demo::SampleCompany,
-    serve::{gateway, telemetry},
+    serve::{close, gateway, telemetry},
 };
 use crate::{
     config::{Checked, Sources, load},
@@ -64,6 +64,11 @@ pub(super) fn run(stdio: &Stdio) -> Result<(), Failure> {
     }
     let checked = load(&sources)?;
     warn(&checked.warnings);
+    if checked.config.audit.stdout {
+        return Err(Failure::Unfit(
+            "`audit.stdout` would mix with what is said to the client on standard output; set GATEPOST_AUDIT__STDOUT=false".to_owned(),
+        ));
+    }
     let instance = chosen(&checked, stdio.instance.as_ref())?;
     let telemetry = telemetry(&checked)?;
     converse(&gateway(&checked)?, &instance, &telemetry, None)
@@ -94,6 +99,7 @@ fn converse(
     runtime.block_on(telemetry.flush(LAST_WORDS));
     // The thread that reads standard input cannot be ended in order.
     runtime.shutdown_background();
+    close(&gateway.load());
     served.map_err(|error| Failure::Failed(error.to_string()))
 }
 

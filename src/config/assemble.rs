@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use super::{CallerKind, Checked, Grant, Instance, Limits, Provider, Redis, Validation, WhenDown};
 use crate::{
     access::{self, InstanceSettings},
+    audit::{self, Journal},
     gateway::{Admission, Door, Endpoint, FacadeDesk, Gateway, Routes},
     identity::{self, Facade, Grants, InvalidProvider, KeyId, ProtectedResource, ProviderSettings},
     limits::{
@@ -20,6 +21,9 @@ use crate::{
 /// A part that no gateway can be built with.
 #[derive(Debug, thiserror::Error)]
 pub enum CannotAssemble {
+    /// The audit journal.
+    #[error("`audit`: {0}")]
+    Audit(#[source] audit::CannotOpen),
     /// The certificates that the collector of traces is believed by.
     #[error("`telemetry`: {0}")]
     Collector(#[source] Untrusted),
@@ -46,11 +50,38 @@ pub enum CannotAssemble {
 type Providers = BTreeMap<ProviderName, Arc<identity::Provider>>;
 
 impl Checked {
-    /// The gateway that this configuration describes. Nothing is connected yet.
+    /// The gateway that this configuration describes, with its audit journal
+    /// open. Nothing is connected yet.
     ///
     /// # Errors
     /// [`CannotAssemble`] names the part and the setting.
     pub fn assemble(&self) -> Result<Gateway, CannotAssemble> {
+        self.assemble_after(&Gateway::default())
+    }
+
+    /// The gateway that takes the place of another, whose audit journal it
+    /// carries on if it is to be kept in the same place.
+    ///
+    /// # Errors
+    /// [`CannotAssemble`]; the other gateway goes on as it was.
+    pub fn assemble_after(&self, other: &Gateway) -> Result<Gateway, CannotAssemble> {
+        let gateway = self.assemble_unaudited()?;
+        // Last, for it changes what the other one has.
+        let settings = self.config.audit.settings(self.audit_key.clone());
+        let journal = if other.journal.adjust(&settings) {
+            Arc::clone(&other.journal)
+        } else {
+            Arc::new(Journal::open(settings).map_err(CannotAssemble::Audit)?)
+        };
+        Ok(Gateway { journal, ..gateway })
+    }
+
+    /// The gateway without a journal, to look whether it would work
+    /// (`gatepost check --live`): the running one has it.
+    ///
+    /// # Errors
+    /// [`CannotAssemble`].
+    pub fn assemble_unaudited(&self) -> Result<Gateway, CannotAssemble> {
         let config = &self.config;
         let providers = self.providers()?;
         let endpoints = config
@@ -98,6 +129,7 @@ impl Checked {
             challenge_always_error: config.server.challenge_always_error,
             facade,
             max_body_bytes: config.server.max_body_bytes,
+            journal: Arc::default(),
         })
     }
 

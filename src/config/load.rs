@@ -15,6 +15,7 @@ use super::{
     sources::Sources,
 };
 use crate::{
+    audit::ChainKey,
     identity::{ClientAuth, Keyring},
     limits::Password,
     names::{CredentialName, InstanceName, ProviderName},
@@ -40,6 +41,8 @@ pub struct Checked {
     pub otlp_headers: HeaderMap,
     /// The password of the Redis, if it asks for one.
     pub redis_password: Option<Password>,
+    /// The key to the hashes of the audit journal.
+    pub audit_key: Option<ChainKey>,
     /// What is allowed and doubtful, for the log.
     pub warnings: Vec<Mistake>,
 }
@@ -59,6 +62,7 @@ pub fn load(sources: &Sources) -> Result<Checked, Mistakes> {
     let mut client_auths = BTreeMap::new();
     let mut otlp_headers = HeaderMap::new();
     let mut redis_password = None;
+    let mut audit_key = None;
     if let Some(config) = &config {
         let mut found = check::check(config, &layers);
         mistakes.append(&mut found.mistakes);
@@ -69,6 +73,7 @@ pub fn load(sources: &Sources) -> Result<Checked, Mistakes> {
         client_auths = found.client_auths;
         otlp_headers = found.otlp_headers;
         redis_password = found.redis_password;
+        audit_key = found.audit_key;
     }
     match config {
         Some(config) if mistakes.is_empty() => Ok(Checked {
@@ -79,6 +84,7 @@ pub fn load(sources: &Sources) -> Result<Checked, Mistakes> {
             client_auths,
             otlp_headers,
             redis_password,
+            audit_key,
             warnings: sorted(warnings),
         }),
         _ => Err(Mistakes::new(mistakes)),

@@ -6,6 +6,7 @@
 mod admin;
 mod admission;
 mod assemble;
+mod audit;
 mod check;
 mod credential;
 mod environment;
@@ -39,6 +40,7 @@ use serde::Deserialize;
 pub use self::redis::{Redis, WhenDown};
 pub use admin::Admin;
 pub use assemble::CannotAssemble;
+pub use audit::Audit;
 pub use credential::Credential;
 pub use facade::Facade;
 pub use grant::{CallerKind, Grant};
@@ -85,6 +87,8 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// Where several replicas count together.
     pub redis: Option<Redis>,
+    /// Who did what.
+    pub audit: Audit,
     /// One client for all, where a provider lets none register.
     pub facade: Option<Facade>,
 }

@@ -101,7 +101,7 @@ fn the_example_shows_every_key() {
 /// The example with everything in it that has a default: what is commented out
 /// is set. Those keys without one that cannot be set here stay as they are.
 fn spelled_out() -> String {
-    const WITHOUT: [&str; 18] = [
+    const WITHOUT: [&str; 19] = [
         "anonymous_role",
         "api_key",
         "api_key_file",
@@ -109,6 +109,7 @@ fn spelled_out() -> String {
         "certificate_file",
         "client_secret",
         "credential",
+        "file",
         "introspection_url",
         "jwks_url",
         "key_file",
@@ -203,6 +204,10 @@ fn what_the_example_comments_out_are_the_defaults() {
         format!("{:?}", super::Telemetry::default())
     );
     assert_eq!(config.admin.listen, super::Admin::default().listen);
+    assert_eq!(
+        format!("{:?}", config.audit),
+        format!("{:?}", super::Audit::default())
+    );
     let of_instance = |config: &Config, name: &str| {
         let one = &config.instances[name];
         (

@@ -87,8 +87,9 @@ impl<H: Host> Admin<H> {
         }
     }
 
-    /// 200 when we stay and at least one instance answers: with one Odoo down,
-    /// the others are served, and taking us out of the balance helps nobody.
+    /// 200 when we stay, can keep the audit journal, and at least one instance
+    /// answers: with one Odoo down, the others are served, and taking us out of
+    /// the balance helps nobody.
     async fn readyz(&self) -> Reply {
         let draining = self.drain.leaving();
         // Leaving needs no second opinion.
@@ -101,10 +102,13 @@ impl<H: Host> Admin<H> {
         let Readiness {
             instances,
             providers,
+            audit,
         } = known.unwrap_or_default();
         // A provider that is away does not count: who was let in is served on,
         // and another replica would find it away too.
-        let ready = !draining && instances.iter().any(|(_, answers)| answers.is_ok());
+        // Without a journal nothing may be changed here: another replica may have one.
+        let written = audit.as_ref().is_none_or(Result::is_ok);
+        let ready = !draining && written && instances.iter().any(|(_, answers)| answers.is_ok());
         let mut told = json!({
             "ready": ready,
             "draining": draining,
@@ -117,6 +121,13 @@ impl<H: Host> Admin<H> {
             (self.gateway.load().redis_is_here(), told.as_object_mut())
         {
             told.insert("redis".to_owned(), json!({ "answers": answers }));
+        }
+        if let (Some(audit), Some(told)) = (audit, told.as_object_mut()) {
+            let audit = match audit {
+                Ok(()) => json!({ "written": true }),
+                Err(why) => json!({ "written": false, "why": why }),
+            };
+            told.insert("audit".to_owned(), audit);
         }
         let status = if ready {
             StatusCode::OK

@@ -8,6 +8,7 @@ use http::StatusCode;
 use super::{Blame, Failure, Gateway, Notices, Refusal, Reply, Story, Visitor};
 use crate::{
     access::{Access, Denied, Listener, Tally},
+    audit::{Client, Trail},
     identity::Caller,
     limits::{Limited, Limiter},
     mcp::{
@@ -166,12 +167,21 @@ async fn call(
     if let Err(limited) = limited {
         return Ok(told_to_wait(&limited, story));
     }
+    let client = Client {
+        id: guest
+            .token
+            .as_ref()
+            .and_then(|token| token.principal.client_id.clone()),
+        name: request.params.client_name(),
+    };
+    let trail = Trail::new(&gateway.journal, story.request_id, client, tool.name);
     // Also when the client hangs up and this future is dropped.
     let told = Telling {
         story,
         tally: &tally,
         limits: &gateway.limits,
         caller: &guest.caller,
+        trail: &trail,
     };
     let listener = request
         .params
@@ -183,10 +193,15 @@ async fn call(
         policy: &gateway.policy,
         caller: &guest.caller,
         tally: &tally,
+        trail: &trail,
         listener,
     };
     let arguments = request.params.arguments.map_or("{}", |raw| raw.get());
-    match (tool.run)(&access, arguments).await {
+    let result = (tool.run)(&access, arguments).await;
+    if let Err(tools::ToolError::Denied(denied)) = &result {
+        access.note_refusal(denied);
+    }
+    match result {
         Ok(text) => Ok(ToolResult::answer(text)),
         Err(tools::ToolError::Denied(Denied::Forbidden(why)))
             if let Some(refusal) = gateway.sent_for_scopes(guest, &why, |roles| {
@@ -224,6 +239,7 @@ fn blame(error: &tools::ToolError) -> Blame {
         tools::FaultOf::Client => Blame::Client,
         tools::FaultOf::Odoo => Blame::Odoo,
         tools::FaultOf::Policy => Blame::Policy,
+        tools::FaultOf::Us => Blame::Us,
     }
 }
 
@@ -234,6 +250,7 @@ struct Telling<'a> {
     tally: &'a Tally,
     limits: &'a Limiter,
     caller: &'a Caller,
+    trail: &'a Trail,
 }
 
 impl Drop for Telling<'_> {
@@ -241,5 +258,6 @@ impl Drop for Telling<'_> {
         self.story.end_call(self.tally);
         let (rows, bytes) = (self.tally.rows(), self.tally.bytes());
         self.limits.read(self.caller, rows, bytes, Instant::now());
+        self.story.audit_failures += self.trail.failures();
     }
 }

@@ -3,6 +3,7 @@
 use super::{Endpoint, Gateway, door};
 use crate::{
     access::{Access, Instance, Tally},
+    audit::Trail,
     identity::{Bearer, Caller, Finding, Now, Principal, Provider},
     names::{CredentialName, InstanceName, ProviderName, RoleName},
     odoo::RecordId,
@@ -176,6 +177,7 @@ impl Gateway {
             policy: &self.policy,
             caller: &caller,
             tally: &Tally::default(),
+            trail: &Trail::none(),
             listener: None,
         };
         match access.user().await {

@@ -43,6 +43,7 @@ use self::{
 };
 use crate::{
     access::{Instance, UnknownCredential},
+    audit::Journal,
     identity::{
         Bearer, Caller, MAX_REGISTRATION_BYTES, Now, Objection, ProtectedResource, Provider,
     },
@@ -76,6 +77,8 @@ pub struct Gateway {
     pub facade: Option<FacadeDesk>,
     /// The largest body that may be read, in bytes.
     pub max_body_bytes: usize,
+    /// What is kept of all calls to Odoo. A reload carries it on.
+    pub journal: Arc<Journal>,
 }
 
 /// A request whose head was accepted: routed, its caller known. Its body may
@@ -111,6 +114,8 @@ pub struct Readiness {
     pub instances: Vec<(InstanceName, Result<(), String>)>,
     /// The identity providers, as far as that is known.
     pub providers: Vec<(ProviderName, Result<(), String>)>,
+    /// Whether the audit journal can be written, where there is one.
+    pub audit: Option<Result<(), String>>,
 }
 
 /// Where the JSON-RPC notifications of one call go while it runs: each is one
@@ -404,6 +409,7 @@ impl Gateway {
         Readiness {
             instances,
             providers,
+            audit: self.journal.state(),
         }
     }
 

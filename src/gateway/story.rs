@@ -47,6 +47,8 @@ pub struct Story {
     pub odoo_calls: u32,
     /// How long Odoo took for them, in all.
     pub odoo_time: Duration,
+    /// Calls for whose audit record there was no room.
+    pub audit_failures: u32,
     /// When the request came.
     pub begun: Now,
     /// Whether traces are kept, and then whether one that begins here is.
@@ -104,6 +106,7 @@ impl Story {
             error: None,
             odoo_calls: 0,
             odoo_time: Duration::ZERO,
+            audit_failures: 0,
             begun: Now::read(),
             keeping: None,
             around: None,

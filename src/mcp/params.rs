@@ -36,6 +36,8 @@ pub(super) struct Meta<'a> {
     pub(super) version: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "io.modelcontextprotocol/clientCapabilities")]
     pub(super) capabilities: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "io.modelcontextprotocol/clientInfo")]
+    pub(super) client: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "progressToken")]
     pub(super) progress: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -80,6 +82,19 @@ impl<'a> Params<'a> {
         let meta = self.meta().ok()?;
         let state = meta.tracestate.and_then(text);
         TraceContext::read(&text(meta.traceparent?)?, state.as_deref())
+    }
+
+    /// What the client calls itself, shortened: its own word, for records only.
+    pub fn client_name(&self) -> Option<Box<str>> {
+        #[derive(Deserialize)]
+        struct Client<'a> {
+            #[serde(borrow)]
+            name: Cow<'a, str>,
+        }
+
+        let client: Client<'_> = serde_json::from_str(self.meta().ok()?.client?.get()).ok()?;
+        let name: String = client.name.chars().take(80).collect();
+        (!name.is_empty()).then(|| name.into())
     }
 
     /// The name of the tool.

@@ -25,3 +25,21 @@ pub enum Forbidden {
         effect: Effect,
     },
 }
+
+impl Forbidden {
+    /// The model that was asked for, if one was.
+    pub fn model(&self) -> Option<&ModelName> {
+        match self {
+            Self::Instance(_) => None,
+            Self::Operation { model, .. } => Some(model),
+        }
+    }
+
+    /// What was to be done, if that was the question.
+    pub fn effect(&self) -> Option<Effect> {
+        match self {
+            Self::Instance(_) => None,
+            Self::Operation { effect, .. } => Some(*effect),
+        }
+    }
+}

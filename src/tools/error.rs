@@ -26,6 +26,8 @@ pub enum FaultOf {
     Odoo,
     /// Policy forbids it.
     Policy,
+    /// We failed.
+    Us,
 }
 
 impl ToolError {
@@ -39,6 +41,7 @@ impl ToolError {
             Self::Denied(Denied::Credential(_)) => "unknown_credential",
             Self::Denied(Denied::Forbidden(_)) => "forbidden",
             Self::Denied(Denied::ReadOnly(_)) => "read_only",
+            Self::Denied(Denied::Unaudited(_)) => "unaudited",
             Self::Denied(Denied::Unfit(_)) => "unfit",
             Self::Denied(Denied::Unreadable(_)) => "unreadable",
         }
@@ -54,6 +57,7 @@ impl ToolError {
                 FaultOf::Policy
             }
             Self::Denied(Denied::Call(_) | Denied::Unreadable(_)) => FaultOf::Odoo,
+            Self::Denied(Denied::Unaudited(_)) => FaultOf::Us,
         }
     }
 

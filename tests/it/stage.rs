@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     thread,
     time::Duration,
@@ -137,8 +137,9 @@ impl Stage {
     pub(crate) fn reload(&self, text: &str) {
         let folder = self.folder.as_ref().unwrap().path();
         let sources = sources(folder, &text.replace("ODOO", &self.odoo));
-        let built = load(&sources).unwrap().assemble().unwrap();
-        let built = built.after(&self.gateway.load());
+        let checked = load(&sources).unwrap();
+        let old = self.gateway.load();
+        let built = checked.assemble_after(&old).unwrap().after(&old);
         self.gateway.store(Arc::new(built));
     }
 
@@ -177,6 +178,25 @@ impl Stage {
             stop,
             runner: Some(runner),
         }
+    }
+
+    /// A path in the stage's folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.as_ref().unwrap().path().join(name)
+    }
+
+    /// The URL of the company, of a stage with a folder.
+    pub(crate) fn odoo(&self) -> &str {
+        &self.odoo
+    }
+
+    /// The lines of the audit journal `audit.jsonl`, with all that was handed in.
+    pub(crate) fn audited(&self) -> Vec<Value> {
+        self.gateway.load().journal.flush(Duration::from_secs(20));
+        let text = fs::read_to_string(self.path("audit.jsonl")).unwrap_or_default();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     /// Sends bytes and reads until the gateway closes.

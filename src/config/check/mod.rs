@@ -9,6 +9,7 @@ macro_rules! path {
 }
 
 mod admissions;
+mod audit;
 mod callers;
 mod credentials;
 mod facade;
@@ -34,6 +35,7 @@ use super::{
     mistake::{Mistake, Place, dotted},
 };
 use crate::{
+    audit::ChainKey,
     identity::{ClientAuth, Keyring},
     limits::Password,
     names::{CredentialName, InstanceName, ProviderName, RoleName},
@@ -51,6 +53,7 @@ pub(super) struct Findings {
     pub(super) client_auths: BTreeMap<ProviderName, Arc<ClientAuth>>,
     pub(super) otlp_headers: HeaderMap,
     pub(super) redis_password: Option<Password>,
+    pub(super) audit_key: Option<ChainKey>,
 }
 
 /// Looks at everything that one key alone cannot show.
@@ -67,6 +70,7 @@ pub(super) fn check(config: &Config, layers: &Layers) -> Findings {
             client_auths: BTreeMap::new(),
             otlp_headers: HeaderMap::new(),
             redis_password: None,
+            audit_key: None,
         },
     };
     check.listeners();
@@ -81,6 +85,7 @@ pub(super) fn check(config: &Config, layers: &Layers) -> Findings {
     check.roles();
     check.keys();
     check.credentials();
+    check.audit();
     check.telemetry();
     check.somebody_gets_in();
     check.found

@@ -168,6 +168,7 @@ impl Host for Actor {
         Readiness {
             instances: self.ready.clone(),
             providers: Vec::new(),
+            audit: None,
         }
     }
 

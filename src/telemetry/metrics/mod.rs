@@ -40,6 +40,7 @@ pub struct Metrics {
     odoo_duration: Family<WorkLabels, Histogram, fn() -> Histogram>,
     odoo_calls: Family<WorkLabels, Counter>,
     answer_size: Family<WorkLabels, Histogram, fn() -> Histogram>,
+    audit_failures: Counter,
     refusals: Family<RefusalLabels, Counter>,
     look_ups: Family<LookUpLabels, Counter>,
     in_flight: Family<InstanceLabels, Gauge>,
@@ -194,6 +195,7 @@ impl Metrics {
             odoo_duration: Family::new_with_constructor(times),
             odoo_calls: Family::default(),
             answer_size: Family::new_with_constructor(sizes),
+            audit_failures: Counter::default(),
             refusals: Family::default(),
             look_ups: Family::default(),
             in_flight: Family::default(),
@@ -247,6 +249,11 @@ impl Metrics {
             metrics.odoo_duration.clone(),
         );
         registry.register("odoo_calls", "Calls to Odoo", metrics.odoo_calls.clone());
+        registry.register(
+            "audit_failures",
+            "Calls to Odoo for whose audit record there was no room",
+            metrics.audit_failures.clone(),
+        );
         registry.register_with_unit(
             "answer_size",
             "Size of the answers' bodies",
@@ -398,6 +405,7 @@ impl Metrics {
                 .get_or_create(&work)
                 .inc_by(u64::from(story.odoo_calls));
         }
+        self.audit_failures.inc_by(u64::from(story.audit_failures));
         // Up to 4 GiB; nobody waits for a larger answer.
         let size = u32::try_from(served.size_bytes).unwrap_or(u32::MAX);
         observe(&self.answer_size, &work, f64::from(size));

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, fs, time::Duration};
 use super::{ErrorLabels, Metrics, Outcome, Seen, Served};
 use crate::{
     gateway::{Blame, LookUp, Readiness, Story},
+    limits::{self, Counted, Dimension, Store},
     mcp::{Body, Inbound, Transport},
     names::{InstanceName, ProviderName, Subject, TraceId},
     upstream::Traffic,
@@ -83,6 +84,11 @@ fn everything() -> String {
     story.refusal = Some("odoo_busy");
     story.look_up = Some(LookUp::Accepted);
     story.odoo_calls = 1;
+    story.counted.push(Counted {
+        dimension: Dimension::Address,
+        outcome: limits::Outcome::Allowed,
+        store: Store::Memory,
+    });
     let ping = br#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
     if let Ok(Body::Single(envelope)) = Body::parse(ping)
         && let Ok(Inbound::Request(request)) = envelope.understand(&Transport::Stdio)
@@ -91,6 +97,7 @@ fn everything() -> String {
         story.end();
     }
     metrics.count(&story, &served(Outcome::Refused));
+    metrics.redis(Some(true));
     let spans = metrics.spans();
     drop(spans.processed.get_or_create(&ErrorLabels::none()));
     drop(spans.exported.get_or_create(&ErrorLabels::none()));
@@ -106,6 +113,7 @@ fn everything() -> String {
         readiness: Readiness {
             instances: vec![(instance, Ok(()))],
             providers: vec![(ProviderName::try_from("company").unwrap(), Ok(()))],
+            audit: None,
         },
     };
     metrics.encode(&seen).unwrap()

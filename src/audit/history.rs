@@ -1,0 +1,291 @@
+//! Reading a journal: whether it is whole, and what it tells.
+
+use std::{
+    collections::HashSet,
+    fs::{self, File},
+    io::{self, BufRead as _, BufReader, Read as _},
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use super::{Broken, ChainKey, LineHash, Link, Place, chain::MAX_LINE_BYTES};
+
+/// The files of a journal, the oldest first: those that were rotated, then the
+/// one that is written.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn files_of(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let mut rotated = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let found = entry?.file_name();
+        let number = found
+            .to_str()
+            .and_then(|found| found.strip_prefix(&*name)?.strip_prefix('.'))
+            .filter(|number| number.bytes().all(|digit| digit.is_ascii_digit()))
+            .and_then(|number| number.parse::<u32>().ok());
+        if let Some(number) = number {
+            rotated.push((number, folder.join(found)));
+        }
+    }
+    rotated.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
+    let mut files: Vec<PathBuf> = rotated.into_iter().map(|(_, path)| path).collect();
+    if path.exists() || files.is_empty() {
+        files.push(path.to_owned());
+    }
+    Ok(files)
+}
+
+/// What a whole journal tells of itself.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct History {
+    /// Its files.
+    pub files: usize,
+    /// Its lines.
+    pub lines: u64,
+    /// The number of its first line; more than 1 when older files are gone.
+    pub first: u64,
+    /// Its end.
+    pub last: Place,
+    /// How often it was found torn.
+    pub torn: u64,
+    /// Records that were lost.
+    pub lost: u64,
+    /// Changes that were begun and of whose end nothing is told.
+    pub open: usize,
+}
+
+/// The first place where a journal is not what the gateway wrote.
+#[derive(Debug, thiserror::Error)]
+pub enum Damage {
+    /// A file does not begin as files do.
+    #[error(
+        "{}, line 1: it is not the first line of a file: lines were taken out before it", file.display()
+    )]
+    Beginning {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A file cannot be read.
+    #[error("{} cannot be read: {why}", file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        why: io::Error,
+    },
+    /// The hashes were made with a key.
+    #[error("the hashes in {} were made with a key; name its file by `--key-file`", file.display())]
+    Keyed {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A line does not fit.
+    #[error("{}, line {line}: {why}", file.display())]
+    Line {
+        /// The file.
+        file: PathBuf,
+        /// The line in it, from 1.
+        line: u64,
+        /// What is wrong with it.
+        #[source]
+        why: Broken,
+    },
+    /// The last line has no end.
+    #[error(
+        "{}, line {line}: it is no whole line: the gateway died while it wrote it (it tells so itself when it opens the file), somebody cut the file, or it is being written right now", file.display()
+    )]
+    Torn {
+        /// The file.
+        file: PathBuf,
+        /// The line in it, from 1.
+        line: u64,
+    },
+}
+
+/// What a line tells, as far as readers ask for it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Told {
+    /// Its number.
+    pub seq: u64,
+    /// The kind of line.
+    pub kind: String,
+    /// When.
+    pub time: String,
+    /// The number of the request.
+    pub request: String,
+    /// Which of the request's calls.
+    pub call: u32,
+    /// Who called.
+    pub caller: ToldCaller,
+    /// The instance.
+    pub instance: String,
+    /// The Odoo user.
+    pub credential: Option<String>,
+    /// The tool.
+    pub tool: Option<String>,
+    /// Whether it is a question of our own.
+    pub inquiry: bool,
+    /// The model.
+    pub model: Option<String>,
+    /// The method.
+    pub method: Option<String>,
+    /// The first ids.
+    pub ids: Vec<u32>,
+    /// How many ids there are.
+    pub ids_count: u64,
+    /// The changed fields.
+    pub fields: Vec<String>,
+    /// How it ended.
+    pub outcome: String,
+    /// The kind of error.
+    pub reason: Option<String>,
+    /// How long it took.
+    pub duration_ms: f64,
+    /// Records in the answer.
+    pub rows: Option<u64>,
+    /// Records that were lost, of a gap.
+    pub lost: u64,
+    /// Whether there is a key, of a first line.
+    pub keyed: bool,
+}
+
+/// Who called.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ToldCaller {
+    /// Who vouches for the subject.
+    pub issuer: String,
+    /// Who it is.
+    pub subject: String,
+}
+
+impl History {
+    /// Reads files in their order, hands out what each line tells, and checks
+    /// that it is the chain that the gateway wrote.
+    ///
+    /// # Errors
+    /// [`Damage`] names the first line that does not hold; nothing after it is
+    /// handed out.
+    pub fn verify(
+        files: &[PathBuf],
+        key: Option<&ChainKey>,
+        mut tell: impl FnMut(&Told, &[u8]),
+    ) -> Result<Self, Damage> {
+        let mut history = Self::default();
+        let mut open = HashSet::new();
+        let mut place: Option<Place> = None;
+        for file in files {
+            history.files += 1;
+            read(file, |number, line, ended| {
+                let damage = |why| Damage::Line {
+                    file: file.clone(),
+                    line: number,
+                    why,
+                };
+                if !ended {
+                    return Err(Damage::Torn {
+                        file: file.clone(),
+                        line: number,
+                    });
+                }
+                let told: Told =
+                    serde_json::from_slice(line).map_err(|_no_line| damage(Broken::NoLine))?;
+                if number == 1 && told.keyed && key.is_none() {
+                    return Err(Damage::Keyed { file: file.clone() });
+                }
+                let mut at = match place {
+                    Some(place) => place,
+                    // What was before the oldest file is gone in the course of things.
+                    None => begin(line, key).map_err(damage)?,
+                };
+                let link = at.follow(line, key).map_err(damage)?;
+                if number == 1 && told.kind != "began" {
+                    return Err(Damage::Beginning { file: file.clone() });
+                }
+                if place.is_none() {
+                    history.first = link.seq;
+                }
+                place = Some(at);
+                history.last = at;
+                history.lines += 1;
+                history.lost += told.lost;
+                history.torn += u64::from(told.kind == "torn");
+                if told.outcome == "begun" {
+                    open.insert((told.request.clone(), told.call));
+                } else if !open.is_empty() {
+                    open.remove(&(told.request.clone(), told.call));
+                }
+                tell(&told, line);
+                Ok(())
+            })?;
+        }
+        history.open = open.len();
+        Ok(history)
+    }
+
+    /// Hands out what each line tells that can be read, whole or not.
+    ///
+    /// # Errors
+    /// [`Damage::Io`].
+    pub fn read(files: &[PathBuf], mut tell: impl FnMut(&Told, &[u8])) -> Result<(), Damage> {
+        for file in files {
+            read(file, |_, line, _| {
+                if let Ok(told) = serde_json::from_slice(line) {
+                    tell(&told, line);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// The place before a line.
+fn begin(line: &[u8], key: Option<&ChainKey>) -> Result<Place, Broken> {
+    let link = Link::read(line, key)?;
+    let before = Place {
+        seq: link.seq.checked_sub(1).ok_or(Broken::NoLine)?,
+        hash: link.prev,
+    };
+    if before.seq == 0 && before.hash != LineHash::NOTHING {
+        return Err(Broken::Prev);
+    }
+    Ok(before)
+}
+
+/// Reads a file line by line: its number, its bytes, and whether it has an end.
+fn read(
+    file: &Path,
+    mut each: impl FnMut(u64, &[u8], bool) -> Result<(), Damage>,
+) -> Result<(), Damage> {
+    let failed = |why| Damage::Io {
+        file: file.to_owned(),
+        why,
+    };
+    let mut reader = BufReader::new(File::open(file).map_err(failed)?);
+    let limit = u64::try_from(MAX_LINE_BYTES).unwrap_or(u64::MAX);
+    let mut line = Vec::new();
+    let mut number = 0;
+    loop {
+        line.clear();
+        let mut bounded = reader.by_ref().take(limit);
+        if bounded.read_until(b'\n', &mut line).map_err(failed)? == 0 {
+            return Ok(());
+        }
+        number += 1;
+        let ended = line.last() == Some(&b'\n');
+        if ended {
+            line.pop();
+        }
+        each(number, &line, ended)?;
+    }
+}

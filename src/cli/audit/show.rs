@@ -1,0 +1,280 @@
+//! `gatepost audit show`.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    str::FromStr,
+};
+
+use clap::Args;
+use jiff::{Timestamp, Unit, civil::Date, tz::TimeZone};
+
+use super::{Failure, Where, expiry::Expiry, terminal};
+use crate::{
+    audit::{History, Told},
+    policy::Pattern,
+};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  gatepost audit show audit.jsonl
+  gatepost audit show audit.jsonl --caller 7k2mq0z9xw1c --model 'sale.*' --since 2d
+  gatepost audit show audit.jsonl --id 42 --model res.partner --limit 20
+  gatepost audit show audit.jsonl --request 5f1c… --json
+
+It does not ask whether the journal is whole; `gatepost audit verify` does.
+Questions of the gateway's own have a `*` behind the method.")]
+pub(super) struct Show {
+    #[command(flatten)]
+    place: Where,
+    /// Only calls of this subject, such as the id of an API key
+    #[arg(long, value_name = "SUBJECT")]
+    caller: Option<String>,
+    /// Only calls to this instance
+    #[arg(long, value_name = "NAME")]
+    instance: Option<String>,
+    /// Only calls to this model, or to those of a pattern such as `sale.*`
+    #[arg(long, value_name = "MODEL", value_parser = pattern)]
+    model: Option<Pattern>,
+    /// Only calls by this tool
+    #[arg(long, value_name = "NAME")]
+    tool: Option<String>,
+    /// Only calls that name this record; of long lists only the first hundred are kept
+    #[arg(long, value_name = "ID")]
+    id: Option<u32>,
+    /// Only calls that ended so (answered, cancelled, failed, forbidden, refused,
+    /// unknown), or for this reason, such as `odoo_access`
+    #[arg(long, value_name = "OUTCOME")]
+    outcome: Option<String>,
+    /// Only calls of this request, by its number or the beginning of it
+    #[arg(long, value_name = "NUMBER")]
+    request: Option<String>,
+    /// Only calls from then on: `2026-11-21`, `2026-11-21T08:00:00Z`, or `12h`, `7d`, `2w` ago
+    #[arg(long, value_name = "TIME")]
+    since: Option<Moment>,
+    /// Only calls before then, written the same way
+    #[arg(long, value_name = "TIME")]
+    until: Option<Moment>,
+    /// At most so many, the newest; 0 for all
+    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+    limit: usize,
+    /// The lines as they stand in the journal
+    #[arg(long)]
+    json: bool,
+}
+
+/// A time as it is typed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Moment(Timestamp);
+
+/// A text that is no time.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "write a day such as `2026-11-21` (UTC), a time such as `2026-11-21T08:00:00Z`, or how long ago, such as `12h`, `7d` or `2w`"
+)]
+struct InvalidMoment;
+
+impl FromStr for Moment {
+    type Err = InvalidMoment;
+
+    fn from_str(text: &str) -> Result<Self, InvalidMoment> {
+        if let Ok(ago) = text.parse::<Expiry>() {
+            return Ok(Self(ago.before(Timestamp::now())));
+        }
+        if let Ok(time) = text.parse::<Timestamp>() {
+            return Ok(Self(time));
+        }
+        let day = text.parse::<Date>().map_err(|_no_day| InvalidMoment)?;
+        let start = day.to_zoned(TimeZone::UTC).map_err(|_far| InvalidMoment)?;
+        Ok(Self(start.timestamp()))
+    }
+}
+
+fn pattern(text: &str) -> Result<Pattern, String> {
+    Pattern::parse(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn run(show: &Show) -> Result<(), Failure> {
+    let (files, _) = show.place.find()?;
+    let mut found: VecDeque<(Told, String)> = VecDeque::new();
+    let mut open = HashSet::new();
+    let mut ended = HashSet::new();
+    History::read(&files, |told, line| {
+        if !show.wants(told) {
+            return;
+        }
+        let call = || (told.request.clone(), told.call);
+        if told.outcome == "begun" {
+            open.insert(call());
+        } else if !open.is_empty() && open.remove(&call()) {
+            ended.insert(call());
+        }
+        if show.limit > 0 && found.len() == show.limit {
+            found.pop_front();
+        }
+        let line = String::from_utf8_lossy(line).into_owned();
+        found.push_back((told.clone(), if show.json { line } else { String::new() }));
+    })?;
+    if show.json {
+        let lines: Vec<String> = found.into_iter().map(|(_, line)| line).collect();
+        if !lines.is_empty() {
+            terminal::print(&lines.join("\n"))?;
+        }
+        return Ok(());
+    }
+    // What became of a change stands in its second record.
+    found.retain(|(told, _)| {
+        told.outcome != "begun" || !ended.contains(&(told.request.clone(), told.call))
+    });
+    if found.is_empty() {
+        terminal::explain("nothing is kept of such a call");
+        return Ok(());
+    }
+    let heads = [
+        "TIME", "CALLER", "INSTANCE", "TOOL", "MODEL", "METHOD", "RECORDS", "MS", "OUTCOME",
+    ];
+    let mut rows = vec![heads.map(str::to_owned)];
+    rows.extend(found.iter().map(|(told, _)| row(told)));
+    terminal::print(&terminal::table(&rows))
+}
+
+impl Show {
+    fn wants(&self, told: &Told) -> bool {
+        let same = |wanted: &Option<String>, is: Option<&str>| {
+            wanted.as_deref().is_none_or(|wanted| is == Some(wanted))
+        };
+        let by_call = self.caller.is_none()
+            && self.instance.is_none()
+            && self.model.is_none()
+            && self.tool.is_none()
+            && self.id.is_none()
+            && self.outcome.is_none()
+            && self.request.is_none();
+        if told.kind != "call" {
+            // Gaps and torn ends belong to nobody's calls.
+            return by_call && told.kind != "began" && self.in_time(told);
+        }
+        let outcome = self.outcome.as_deref();
+        same(&self.caller, Some(&told.caller.subject))
+            && same(&self.instance, Some(&told.instance))
+            && same(&self.tool, told.tool.as_deref())
+            && self.model.as_ref().is_none_or(|pattern| {
+                told.model
+                    .as_deref()
+                    .is_some_and(|model| pattern.matches(model))
+            })
+            && self.id.is_none_or(|id| told.ids.contains(&id))
+            && outcome.is_none_or(|outcome| {
+                told.outcome == outcome || told.reason.as_deref() == Some(outcome)
+            })
+            && self
+                .request
+                .as_deref()
+                .is_none_or(|request| told.request.starts_with(request))
+            && self.in_time(told)
+    }
+
+    fn in_time(&self, told: &Told) -> bool {
+        if self.since.is_none() && self.until.is_none() {
+            return true;
+        }
+        told.time.parse::<Timestamp>().is_ok_and(|time| {
+            self.since.is_none_or(|since| time >= since.0)
+                && self.until.is_none_or(|until| time < until.0)
+        })
+    }
+}
+
+/// One record in nine cells.
+fn row(told: &Told) -> [String; 9] {
+    let or_dash = |text: Option<&str>| visible(text.unwrap_or("-"));
+    let time = told.time.parse::<Timestamp>().map_or_else(
+        |_unreadable| visible(&told.time),
+        |time| time.round(Unit::Second).unwrap_or(time).to_string(),
+    );
+    if told.kind != "call" {
+        let what = match told.lost {
+            0 => format!("({})", visible(&told.kind)),
+            lost => format!("({} of {lost} records)", visible(&told.kind)),
+        };
+        let dash = || "-".to_owned();
+        return [
+            time,
+            dash(),
+            dash(),
+            dash(),
+            dash(),
+            dash(),
+            dash(),
+            dash(),
+            what,
+        ];
+    }
+    let records = match (told.ids_count, told.rows) {
+        (0, None) => "-".to_owned(),
+        (0, Some(rows)) => rows.to_string(),
+        (1, _) => told
+            .ids
+            .first()
+            .map_or_else(|| "1".to_owned(), |id| format!("[{id}]")),
+        (count, _) => count.to_string(),
+    };
+    let own = if told.inquiry { "*" } else { "" };
+    let outcome = match &told.reason {
+        Some(reason) => format!("{}: {}", visible(&told.outcome), visible(reason)),
+        None => visible(&told.outcome),
+    };
+    [
+        time,
+        or_dash(Some(&told.caller.subject)),
+        or_dash(Some(&told.instance)),
+        or_dash(told.tool.as_deref()),
+        or_dash(told.model.as_deref()),
+        format!("{}{own}", or_dash(told.method.as_deref())),
+        records,
+        format!("{:.0}", told.duration_ms),
+        outcome,
+    ]
+}
+
+/// A text that does nothing to the terminal: a subject is a provider's word,
+/// and a journal may be anybody's file.
+fn visible(text: &str) -> String {
+    let shown: String = text
+        .chars()
+        .take(60)
+        .map(|char| if char.is_control() { '\u{fffd}' } else { char })
+        .collect();
+    if shown.is_empty() {
+        "-".to_owned()
+    } else {
+        shown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::{InvalidMoment, Moment, visible};
+
+    #[test]
+    fn a_time_is_a_day_a_moment_or_how_long_ago() {
+        let time = |text: &str| text.parse::<Moment>().map(|moment| moment.0.to_string());
+        assert_eq!(time("2026-11-21").unwrap(), "2026-11-21T00:00:00Z");
+        assert_eq!(
+            time("2026-11-21T08:00:00+01:00").unwrap(),
+            "2026-11-21T07:00:00Z"
+        );
+        let ago: Moment = "2d".parse().unwrap();
+        let hours = Timestamp::now().duration_since(ago.0).as_hours();
+        assert_eq!(hours, 48);
+        assert_eq!("yesterday".parse::<Moment>(), Err(InvalidMoment));
+    }
+
+    #[test]
+    fn nothing_in_a_journal_moves_the_cursor() {
+        assert_eq!(visible("ada\u{1b}[2J\n"), "ada\u{fffd}[2J\u{fffd}");
+        assert_eq!(visible(""), "-");
+    }
+}

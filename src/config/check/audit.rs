@@ -1,0 +1,83 @@
+//! What is kept of all calls, and where.
+
+use std::{
+    fs::{self, OpenOptions},
+    path::Path,
+};
+
+use super::{Check, secret};
+use crate::audit::ChainKey;
+
+impl Check<'_> {
+    pub(super) fn audit(&mut self) {
+        let audit = &self.config.audit;
+        if let Some(file) = &audit.file {
+            self.audit_file(file);
+        }
+        let Some(file) = &audit.key_file else {
+            return;
+        };
+        let path = path!["audit", "key_file"];
+        if !audit.is_on() {
+            self.doubtful(
+                path,
+                "nothing is audited, so that this key is used for nothing",
+                Some("set `file` or `stdout` in `[audit]`"),
+            );
+        }
+        if secret::is_open_to_others(file) {
+            self.doubtful(
+                path,
+                "others than its owner can read the key to the audit journal, and so make the journal anew",
+                Some("chmod 600"),
+            );
+        }
+        match secret::read(file).map(|key| ChainKey::new(key.as_bytes())) {
+            Ok(Some(key)) => self.found.audit_key = Some(key),
+            Ok(None) => self.wrong(
+                path,
+                &format!("a key has at least {} characters", ChainKey::MIN_BYTES),
+                Some("`openssl rand -hex 32` makes one"),
+            ),
+            Err(message) => self.wrong(path, &message, None),
+        }
+    }
+
+    fn audit_file(&mut self, file: &Path) {
+        let path = path!["audit", "file"];
+        let folder = match file.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        if !folder.is_dir() {
+            let message = format!("{} is no folder", folder.display());
+            self.wrong(path, &message, Some("make it; it must be writable"));
+        } else if file.is_dir() {
+            self.wrong(path, &format!("{} is a folder", file.display()), None);
+        } else if file.exists()
+            && let Err(error) = OpenOptions::new().append(true).open(file)
+        {
+            let message = format!("{} cannot be written: {error}", file.display());
+            self.wrong(path, &message, None);
+        }
+        if secret::others_may_write(file) {
+            self.doubtful(
+                path,
+                "others than its owner can write the audit journal",
+                Some("chmod 600"),
+            );
+        }
+        let others = [
+            self.config.keys.file.as_deref(),
+            self.config.audit.key_file.as_deref(),
+        ];
+        let same = |other: &Path| {
+            other == file
+                || fs::canonicalize(other)
+                    .is_ok_and(|other| fs::canonicalize(file).is_ok_and(|file| file == other))
+        };
+        if others.into_iter().flatten().any(same) {
+            self.wrong(path, "this is a file with keys", Some("name another file"));
+        }
+    }
+}
