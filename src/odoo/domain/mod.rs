@@ -90,6 +90,62 @@ impl Domain {
         Self { terms }
     }
 
+    /// A domain of one condition.
+    pub fn of(condition: Condition) -> Self {
+        Self {
+            terms: vec![Term::Condition(condition)],
+        }
+    }
+
+    /// The domain that no record matches.
+    pub fn nothing() -> Self {
+        Self {
+            terms: vec![Term::Constant(false)],
+        }
+    }
+
+    /// The records that match both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        if self.is_empty() || self == other {
+            return other;
+        }
+        if other.is_empty() {
+            return self;
+        }
+        self.joined(Term::And, other)
+    }
+
+    /// The records that match at least one of them.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        if self.is_empty() || other.is_empty() {
+            return Self::default();
+        }
+        if self == other {
+            return self;
+        }
+        self.joined(Term::Or, other)
+    }
+
+    /// The records that do not match.
+    #[must_use]
+    pub fn negated(self) -> Self {
+        if self.is_empty() {
+            return Self::nothing();
+        }
+        let mut terms = vec![Term::Not];
+        terms.extend(self.terms);
+        Self { terms }
+    }
+
+    fn joined(self, by: Term, other: Self) -> Self {
+        let mut terms = vec![by];
+        terms.extend(self.terms);
+        terms.extend(other.terms);
+        Self { terms }
+    }
+
     /// The domain as Odoo wants it.
     pub fn to_json(&self) -> Value {
         self.terms.iter().map(Term::to_json).collect()
