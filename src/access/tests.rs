@@ -60,6 +60,7 @@ async fn called(
         instances: any(),
         models: any(),
         operations: EFFECTS.to_vec(),
+        ..Rule::default()
     };
     let policy = Policy::new(BTreeMap::from([(
         role.clone(),

@@ -49,6 +49,7 @@ fn open(credential: Option<&str>, service_key_writes: bool, by_policy: &[Effect]
         instances: any(),
         models: any(),
         operations: by_policy.to_vec(),
+        ..Rule::default()
     };
     let role = RoleName::try_from("some").unwrap();
     let rules = Role {

@@ -76,7 +76,7 @@ async fn search(access: &Access<'_>, arguments: Arguments) -> Result<String, Too
     let limit = limit(asked, DEFAULT_LIMIT, MAX_LIMIT)?;
     let schema = access.schema(&model).await?;
     let columns = if fields.is_empty() {
-        shape::default_fields(&schema)
+        access.default_fields(&model).await?
     } else {
         fit_fields(&schema, &model, &fields)?
     };

@@ -74,6 +74,14 @@ impl Domain {
         &self.terms
     }
 
+    /// The model's own fields in it: where each of its paths begins.
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
+        self.terms.iter().filter_map(|term| match term {
+            Term::Condition(condition) => Some(condition.path.first()),
+            Term::And | Term::Constant(_) | Term::Not | Term::Or => None,
+        })
+    }
+
     /// Whether it matches every record because it says nothing.
     pub fn is_empty(&self) -> bool {
         self.terms.is_empty()
@@ -139,6 +147,14 @@ impl Domain {
         Self { terms }
     }
 
+    /// Whether it says, at its top, all that the other one says.
+    pub fn contains(&self, other: &Self) -> bool {
+        let own = conjuncts(&self.terms);
+        conjuncts(&other.terms)
+            .iter()
+            .all(|wanted| own.contains(wanted))
+    }
+
     fn joined(self, by: Term, other: Self) -> Self {
         let mut terms = vec![by];
         terms.extend(self.terms);
@@ -150,6 +166,39 @@ impl Domain {
     pub fn to_json(&self) -> Value {
         self.terms.iter().map(Term::to_json).collect()
     }
+}
+
+/// The expressions that hold all at once: what the leading `&`s join.
+fn conjuncts(terms: &[Term]) -> Vec<&[Term]> {
+    let mut found = Vec::new();
+    let mut rest = terms;
+    while !rest.is_empty() {
+        if let [Term::And, inside @ ..] = rest {
+            // What follows are two expressions, or more of these; all hold.
+            rest = inside;
+            continue;
+        }
+        let (one, after) = rest.split_at(expression(rest));
+        found.push(one);
+        rest = after;
+    }
+    found
+}
+
+/// How many terms the first expression has.
+fn expression(terms: &[Term]) -> usize {
+    let mut owed = 1_usize;
+    for (at, term) in terms.iter().enumerate() {
+        match term {
+            Term::And | Term::Or => owed += 1,
+            Term::Not => {}
+            Term::Condition(_) | Term::Constant(_) => owed -= 1,
+        }
+        if owed == 0 {
+            return at + 1;
+        }
+    }
+    terms.len()
 }
 
 impl Term {

@@ -49,6 +49,10 @@ fn domains_are_joined_to_one_that_is_complete() {
     assert_eq!(one().or(every()), every());
     assert_eq!(one().or(one()), one());
     assert_eq!(every().negated(), Domain::nothing());
+    assert!(two().and(one()).contains(&one()) && two().and(one()).contains(&two()));
+    assert!(one().and(two()).contains(&two()) && one().contains(&every()));
+    assert!(!two().contains(&one()) && !every().contains(&one()));
+    assert!(!one().or(two()).contains(&one()) && !one().negated().contains(&one()));
 }
 
 #[test]
