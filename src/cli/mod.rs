@@ -7,6 +7,7 @@ mod check;
 mod check_live;
 mod demo;
 mod expiry;
+mod explain;
 mod failure;
 mod healthcheck;
 mod key;
@@ -47,6 +48,8 @@ enum Command {
     Stdio(stdio::Stdio),
     /// Say whether a configuration is right
     Check(check::Check),
+    /// Say what a role may do, and which rule says so
+    Explain(explain::Explain),
     /// Make, list and revoke the API keys that clients present
     Key(key::Key),
     /// Ask a running gateway whether it is alive; for a container's HEALTHCHECK
@@ -73,6 +76,7 @@ Exit codes:
   2  the command line is wrong
   3  the configuration is wrong
   4  something that is needed does not answer (check --live, healthcheck)
+  5  policy would refuse it (explain)
 
 `gatepost COMMAND --help` tells more about a command.";
 
@@ -92,6 +96,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Demo(demo) => demo::run(demo),
         Command::Stdio(stdio) => stdio::run(stdio),
         Command::Check(check) => check::run(check),
+        Command::Explain(explain) => explain::run(explain),
         Command::Key(key) => key::run(key),
         Command::Healthcheck(healthcheck) => healthcheck::run(healthcheck),
     };

@@ -30,7 +30,7 @@ pub(super) fn run(list: &List) -> Result<(), Failure> {
     let heads = ["ID", "STATE", "CREATED", "EXPIRES", "ROLES", "NAME"].map(str::to_owned);
     let mut rows = vec![heads];
     rows.extend(sorted.into_iter().map(|(id, key)| row(id, key, now)));
-    terminal::print(&table(&rows))
+    terminal::print(&terminal::columns(&rows))
 }
 
 fn row(id: &KeyId, key: &StoredKey, now: Timestamp) -> [String; 6] {
@@ -54,26 +54,4 @@ fn row(id: &KeyId, key: &StoredKey, now: Timestamp) -> [String; 6] {
 
 fn seconds(time: Timestamp) -> String {
     time.round(Unit::Second).unwrap_or(time).to_string()
-}
-
-/// Columns under each other, the last one as wide as it is.
-fn table(rows: &[[String; 6]]) -> String {
-    let mut widths = [0; 6];
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    let lines: Vec<String> = rows
-        .iter()
-        .map(|row| {
-            let cells: Vec<String> = row
-                .iter()
-                .zip(widths)
-                .map(|(cell, width)| format!("{cell:width$}"))
-                .collect();
-            cells.join("  ").trim_end().to_owned()
-        })
-        .collect();
-    lines.join("\n")
 }
