@@ -19,6 +19,8 @@ mod idp;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
+mod policy;
+#[cfg(test)]
 mod reading;
 #[cfg(test)]
 mod refusals;
