@@ -221,12 +221,14 @@ impl Provider {
     /// nothing, and roles must be asked for.
     pub fn is_zitadel(&self) -> bool {
         let host = self.issuer.split('/').nth(2).unwrap_or_default();
+        let ends_with = |url: &Option<String>, end| {
+            let url = url.as_deref().unwrap_or_default();
+            url.trim_end_matches('/').ends_with(end)
+        };
         self.kind == ProviderKind::Zitadel
             || self.project.is_some()
-            || self
-                .introspection_url
-                .as_ref()
-                .is_some_and(|url| url.ends_with("/oauth/v2/introspect"))
+            || ends_with(&self.introspection_url, "/oauth/v2/introspect")
+            || ends_with(&self.jwks_url, "/oauth/v2/keys")
             || host.ends_with(".zitadel.cloud")
     }
 

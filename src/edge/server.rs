@@ -180,7 +180,7 @@ impl Edge {
     fn run_as(self, reload: Option<Reload>) {
         info!(
             addresses = ?self.addresses,
-            admin_address = ?self.admin_address,
+            admin_address = self.admin_address.map(tracing::field::display),
             tls = self.certificate.is_some(),
             "Opened the listeners"
         );

@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 use crate::{
     identity::{
         Ambiguous, Bearer, Caller, CallerKind, Granted, Grants, KeptBearer, KeyId, Keyring,
-        NoBearer, NotAccepted, Now, Principal, Provider, Recollection, Unavailable, Unproved,
-        Unproven, choose_credential,
+        NoBearer, NotAccepted, Now, Principal, Provider, Recollection, Trouble, Unavailable,
+        Unproved, Unproven, choose_credential,
     },
     limits::{Exhausted, PerAddress},
     names::{CredentialName, InstanceName, RoleName, Subject},
@@ -124,12 +124,13 @@ impl LookUp {
         match error {
             Unauthenticated::Exhausted(_) => Self::Limited,
             Unauthenticated::Unavailable(unavailable) => match unavailable.why {
-                crate::identity::Trouble::Credentials(_) => Self::CredentialsRefused,
-                crate::identity::Trouble::BadAnswer(_)
-                | crate::identity::Trouble::Busy
-                | crate::identity::Trouble::Misconfigured(_)
-                | crate::identity::Trouble::Resting
-                | crate::identity::Trouble::Unreachable(_) => Self::Unavailable,
+                Trouble::Credentials(_) => Self::CredentialsRefused,
+                Trouble::BadAnswer(_)
+                | Trouble::Busy
+                | Trouble::Misconfigured(_)
+                | Trouble::NoAnswer(_)
+                | Trouble::Resting
+                | Trouble::Unreachable(_) => Self::Unavailable,
             },
             Unauthenticated::NoBearer(_)
             | Unauthenticated::NotAccepted(_)
@@ -234,14 +235,23 @@ impl Door {
             Recollection::Refused(why) => return Err(why.into()),
             Recollection::Unknown(unknown) => {
                 // Who was let in before is not kept out by a neighbour who guesses.
-                let reserved = if unknown.was_good() {
+                // Who waits for a question that is asked already costs none.
+                let reserved = if unknown.was_good() || provider.is_looking_up(&unknown) {
                     None
                 } else {
                     let reserved = self.failures.reserve(client, now.steady);
                     Some(reserved.map_err(Unauthenticated::Exhausted)?)
                 };
                 let told = provider.look_up(bearer, &unknown, now).await;
-                if let (Some(reserved), Ok(_) | Err(Unproven::Unavailable(_))) = (reserved, &told) {
+                // A question that came to nothing counts where the token may be why.
+                let failed = match &told {
+                    Ok(_) => false,
+                    Err(Unproven::NotAccepted(_)) => true,
+                    Err(Unproven::Unavailable(unavailable)) => {
+                        matches!(unavailable.why, Trouble::NoAnswer(_))
+                    }
+                };
+                if let Some(reserved) = reserved.filter(|_| !failed) {
                     reserved.give_back();
                 }
                 (told?, LookUp::Accepted)

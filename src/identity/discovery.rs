@@ -30,7 +30,7 @@ pub struct Metadata {
     /// Where tokens are asked about (RFC 7662).
     pub introspection_endpoint: Option<String>,
     /// How a client may prove itself there.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::list")]
     pub introspection_endpoint_auth_methods_supported: Vec<String>,
     /// Where its keys are.
     pub jwks_uri: Option<String>,
@@ -39,36 +39,58 @@ pub struct Metadata {
     /// Where clients get tokens.
     pub token_endpoint: Option<String>,
     /// How a client may prove itself there; `none` is a public client.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::list")]
     pub token_endpoint_auth_methods_supported: Vec<String>,
     /// Where clients hand tokens back (RFC 7009).
     pub revocation_endpoint: Option<String>,
     /// Where clients register themselves (RFC 7591).
     pub registration_endpoint: Option<String>,
     /// Whether a client may be named by the URL of its metadata.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::flag")]
     pub client_id_metadata_document_supported: bool,
     /// Ways of PKCE; clients of MCP insist on `S256`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::list")]
     pub code_challenge_methods_supported: Vec<String>,
     /// Whether it names itself in what comes back from a login (RFC 9207).
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::flag")]
     pub authorization_response_iss_parameter_supported: bool,
     /// Scopes it knows.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::list")]
     pub scopes_supported: Vec<String>,
     /// What may come back from a login.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::list")]
     pub response_types_supported: Vec<String>,
     /// How it may come back.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::list")]
     pub response_modes_supported: Vec<String>,
     /// Ways to get a token.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::list")]
     pub grant_types_supported: Vec<String>,
     /// Kinds of subjects; `pairwise` ones differ per client.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::list")]
     pub subject_types_supported: Vec<String>,
+}
+
+/// Members that an administrator may read about are no reason not to log in:
+/// what they should not be is read as nothing, and what may switch something
+/// off as "yes".
+mod lenient {
+    use serde::{Deserialize, Deserializer};
+    use serde_json::Value;
+
+    pub(super) fn flag<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+        let value = Value::deserialize(from)?;
+        let no = matches!(&value, Value::Null | Value::Bool(false)) || value == "false";
+        Ok(!no)
+    }
+
+    pub(super) fn list<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+        let value = Value::deserialize(from)?;
+        let items = value.as_array().into_iter().flatten();
+        Ok(items
+            .filter_map(|item| Some(item.as_str()?.to_owned()))
+            .collect())
+    }
 }
 
 /// Why a provider's metadata is not known. For the log and the administrator.
@@ -138,6 +160,8 @@ impl Discovery {
             return Ok(known);
         }
         let mut pause = self.asking.lock().await;
+        // Others may have asked for long.
+        let now = now.max(Instant::now());
         // Somebody else may have asked in the meantime.
         if let Some(known) = self.fresh(now) {
             return Ok(known);
@@ -159,7 +183,8 @@ impl Discovery {
             }
             Err(why) => {
                 pause.length = (pause.length * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-                pause.until = Some(now + pause.length);
+                // From the end of a question that may have taken longer than that.
+                pause.until = Some(now.max(Instant::now()) + pause.length);
                 pause.why = Some(why.clone());
                 // Another issuer at the same address is not the one we knew.
                 let mistaken = matches!(why, Undiscovered::OtherIssuer { .. });
@@ -228,6 +253,16 @@ fn addresses(issuer: &str) -> Vec<Url> {
 #[cfg(test)]
 mod tests {
     use super::addresses;
+
+    #[test]
+    fn members_of_an_odd_form_keep_nobody_out() {
+        let text = r#"{"issuer":"x","scopes_supported":null,"grant_types_supported":"all","code_challenge_methods_supported":["S256",1],"authorization_response_iss_parameter_supported":"true","client_id_metadata_document_supported":"false"}"#;
+        let metadata: super::Metadata = serde_json::from_str(text).unwrap();
+        assert!(metadata.scopes_supported.is_empty() && metadata.grant_types_supported.is_empty());
+        assert_eq!(metadata.code_challenge_methods_supported, ["S256"]);
+        assert!(metadata.authorization_response_iss_parameter_supported);
+        assert!(!metadata.client_id_metadata_document_supported);
+    }
 
     #[test]
     fn metadata_is_looked_for_in_both_forms() {

@@ -211,6 +211,9 @@ impl Provider {
             NotAccepted::Issuer => format!("the answer names another issuer than `{}`", self.issuer()),
             NotAccepted::NoExpiry => "the token has no end; set `allow_no_exp = true` if that is meant so".to_owned(),
             NotAccepted::NotYetValid => "its time has not come; compare the clocks".to_owned(),
+            NotAccepted::NotVerified("too_short") => {
+                "no provider gives one that short; was all of it pasted?".to_owned()
+            }
             NotAccepted::NotVerified(_) => self.about_jwt(bearer),
             NotAccepted::NoProvider => "no instance takes tokens of a provider".to_owned(),
             NotAccepted::SenderConstrained => "the token is bound to a key (DPoP, mTLS), which is not supported; switch that off for this client".to_owned(),
@@ -247,6 +250,9 @@ fn of_trouble(unavailable: &Unavailable) -> Finding {
             "look at what the provider answers at that address, and into its log"
         }
         Trouble::Busy | Trouble::Resting => "wait a moment",
+        Trouble::NoAnswer(_) => {
+            "look whether the provider introspects tokens of this kind, and takes the question in this form"
+        }
         Trouble::Credentials(_) => {
             "compare client id and secret (or key) with what the provider has, and `client_auth` and `basic_encoding` with what it wants"
         }

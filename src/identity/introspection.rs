@@ -10,7 +10,7 @@ use reqwest::Url;
 use super::{
     ClientKey,
     members::Members,
-    outbound::{Answer, Outbound},
+    outbound::{Answer, Outbound, Unreachable},
     unavailable::{Trouble, Unavailable},
 };
 
@@ -169,7 +169,15 @@ impl Question<'_> {
         let answer = outbound
             .post(self.endpoint, &form, self.auth.header()?, accept, MAX_BYTES)
             .await
-            .map_err(|error| Trouble::Unreachable(error.to_string().into()).after(2))?;
+            .map_err(|error| {
+                let told = error.to_string().into();
+                match error {
+                    Unreachable::TooLong(_) => Trouble::NoAnswer(told).after(5),
+                    Unreachable::Failed(_) | Unreachable::OffLimits(_) => {
+                        Trouble::Unreachable(told).after(2)
+                    }
+                }
+            })?;
         self.read(&answer)
     }
 
@@ -207,18 +215,22 @@ fn refused(answer: &Answer) -> Unavailable {
     let told = format!("status {} {word}", answer.status.as_u16());
     let told = told.trim_end();
     match (answer.status, word) {
+        // A 403 without a word may be of a firewall in between, about this token.
+        (StatusCode::FORBIDDEN, "") => {
+            Trouble::NoAnswer(format!("the question is refused on its way ({told})").into()).after(5)
+        }
         (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _)
         | (_, "invalid_client" | "unauthorized_client") => {
             Trouble::Credentials(told.into()).after(5)
         }
         // oidc-provider, asked about a JWT.
-        (_, "unsupported_token_type") => Trouble::Misconfigured(
+        (_, "unsupported_token_type") => Trouble::NoAnswer(
             "the provider does not introspect tokens of this kind; if they are JWTs, set `validation = \"jwt\"`".into(),
         )
         .after(5),
         // It may be about this one token: nobody else is kept out for it.
         (status, _) if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
-            Trouble::Misconfigured(
+            Trouble::NoAnswer(
                 format!("the provider refuses the question ({told}); perhaps another `client_auth` or `basic_encoding` is needed").into(),
             )
             .after(5)

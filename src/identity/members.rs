@@ -1,19 +1,30 @@
 //! The members of a JSON object that decides who somebody is.
 
-use std::{collections::BTreeMap, fmt};
-
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error as _, MapAccess, Visitor},
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, HashMap},
+    fmt,
 };
-use serde_json::Value;
 
-/// A JSON object in which each member stands once.
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+/// A JSON object in which no member stands twice, at any depth.
 ///
-/// A member that stands there twice is an error: of
-/// `{"active":false,"active":true}` every reader believes another one.
-#[derive(Debug)]
+/// Of `{"active":false,"active":true}` every reader believes another one.
+#[derive(Clone, PartialEq, Debug)]
 pub(super) struct Members(BTreeMap<String, Value>);
+
+/// A text that is no such object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub(super) enum NotMembers {
+    /// It is no JSON object, or nested deeper than 128 levels.
+    #[error("it is no JSON object")]
+    Malformed,
+    /// A member stands there twice.
+    #[error("a member stands there twice")]
+    Repeated,
+}
 
 /// A member that is there and of another type than it must be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -24,9 +35,28 @@ impl Members {
     /// Reads the object and nothing behind it.
     ///
     /// # Errors
-    /// When it is none, or nested deeper than 128 levels.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(bytes)
+    /// [`NotMembers`].
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, NotMembers> {
+        let twice = Cell::new(false);
+        let mut reader = serde_json::Deserializer::from_slice(bytes);
+        let read = Unique(&twice).deserialize(&mut reader);
+        if twice.get() {
+            return Err(NotMembers::Repeated);
+        }
+        match (read, reader.end()) {
+            (Ok(Value::Object(members)), Ok(())) => Ok(Self(members.into_iter().collect())),
+            _ => Err(NotMembers::Malformed),
+        }
+    }
+
+    /// The object that stands in a member.
+    ///
+    /// # Errors
+    /// [`WrongForm`].
+    pub(super) fn object(&self, name: &'static str) -> Result<Option<Self>, WrongForm> {
+        let object = self.read(name, Value::as_object)?;
+        let copied = |map: &Map<String, Value>| map.clone().into_iter().collect();
+        Ok(object.map(|map| Self(copied(map))))
     }
 
     /// A text; none where the member is missing or `null`.
@@ -97,39 +127,83 @@ impl Members {
     }
 }
 
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Once;
+/// Reads a value, and stops when a member stands there twice.
+#[derive(Clone, Copy)]
+struct Unique<'a>(&'a Cell<bool>);
 
-        impl<'de> Visitor<'de> for Once {
-            type Value = Members;
+impl<'de> DeserializeSeed<'de> for Unique<'_> {
+    type Value = Value;
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
+        from.deserialize_any(self)
+    }
+}
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                let mut members = BTreeMap::new();
-                while let Some((name, value)) = map.next_entry::<String, Value>()? {
-                    if members.insert(name, value).is_some() {
-                        return Err(A::Error::custom("a member stands there twice"));
-                    }
-                }
-                Ok(Members(members))
-            }
+impl<'de> Visitor<'de> for Unique<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, flag: bool) -> Result<Value, E> {
+        Ok(flag.into())
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(text.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element_seed(self)? {
+            items.push(item);
         }
+        Ok(Value::Array(items))
+    }
 
-        deserializer.deserialize_map(Once)
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Value, A::Error> {
+        let mut members: HashMap<String, Value> = HashMap::new();
+        while let Some(name) = object.next_key::<String>()? {
+            if members.contains_key(&name) {
+                self.0.set(true);
+                return Err(A::Error::custom("a member stands there twice"));
+            }
+            let value = object.next_value_seed(self)?;
+            members.insert(name, value);
+        }
+        Ok(Value::Object(members.into_iter().collect()))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Members, WrongForm};
+    use super::{Members, NotMembers, WrongForm};
 
     #[test]
     fn a_member_that_stands_there_twice_is_refused() {
-        assert!(Members::parse(br#"{"active":false,"active":true}"#).is_err());
+        for text in [
+            r#"{"active":false,"active":true}"#,
+            r#"{"active":true,"roles":[{"a":1,"a":2}]}"#,
+        ] {
+            assert_eq!(Members::parse(text.as_bytes()), Err(NotMembers::Repeated));
+        }
         assert!(Members::parse(br#"{"active":true}"#).is_ok());
     }
 

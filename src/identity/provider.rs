@@ -335,6 +335,12 @@ impl Provider {
             .is_some_and(|issuer| issuer == self.issuer())
     }
 
+    /// Whether the provider is being asked about the token already, so that one
+    /// more who shows it costs no question.
+    pub fn is_looking_up(&self, unknown: &Unknown) -> bool {
+        self.flights().contains_key(&unknown.key)
+    }
+
     /// Asks the provider, or waits for who asked already.
     ///
     /// # Errors
@@ -439,38 +445,42 @@ impl Provider {
             Validation::Jwt => true,
             Validation::JwtThenIntrospection => Unverified::read(token).is_some(),
         };
+        let mut signed = None;
         if by_signature {
             let claims = self.verify(token, now).await?;
             if self.settings.validation == Validation::Jwt {
                 let principal = self.terms.accept(&claims, Origin::Jwt, now.wall)?;
                 return Ok(Arc::new(principal));
             }
+            signed = Some(claims.texts("aud").map_err(NotAccepted::from)?);
         }
         let place = self.lanes.enter(known).await;
         let _place = place.ok_or_else(|| Trouble::Busy.after(1))?;
         let claims = self.ask(token, now).await?;
         let claims = claims.ok_or(NotAccepted::Inactive)?;
-        Ok(Arc::new(self.terms.accept(
-            &claims,
-            Origin::Introspection,
-            now.wall,
-        )?))
+        let mut principal = self
+            .terms
+            .accept(&claims, Origin::Introspection, now.wall)?;
+        // What was signed is not widened by what is said later.
+        if let Some(signed) = signed {
+            principal.audiences.retain(|one| signed.contains(one));
+        }
+        Ok(Arc::new(principal))
     }
 
     /// The claims of a JWT whose signature holds.
     async fn verify(self: &Arc<Self>, token: &str, now: Now) -> Result<Members, Unproven> {
         let verify = |keys: &KeySet| self.recipe.verify(token, keys, now.wall);
-        let payload = self.with_keys(verify, now).await?.map_err(not_verified)?;
-        Members::parse(&payload).map_err(|_no_object| NotAccepted::BrokenClaim.into())
+        self.with_keys(verify, now).await?.map_err(not_verified)
     }
 
     /// What `verify` says with the provider's keys; with newer ones, where it
     /// needs one that is not there.
     async fn with_keys(
         self: &Arc<Self>,
-        verify: impl Fn(&KeySet) -> Result<Vec<u8>, jwt::Unproven>,
+        verify: impl Fn(&KeySet) -> Result<Members, jwt::Unproven>,
         now: Now,
-    ) -> Result<Result<Vec<u8>, jwt::NotAccepted>, Unavailable> {
+    ) -> Result<Result<Members, jwt::NotAccepted>, Unavailable> {
         let fetch = || {
             let provider = Arc::clone(self);
             move || async move { provider.fetch_keys(now).await }
@@ -522,7 +532,7 @@ impl Provider {
             // About this token or this configuration: whoever shows such a
             // token must not keep others out.
             Err(Unavailable {
-                why: Trouble::Misconfigured(why),
+                why: Trouble::Misconfigured(why) | Trouble::NoAnswer(why),
                 ..
             }) => {
                 warn!(
@@ -554,7 +564,10 @@ impl Provider {
                         );
                         None
                     }
-                    Trouble::Busy | Trouble::Misconfigured(_) | Trouble::Resting => None,
+                    Trouble::Busy
+                    | Trouble::Misconfigured(_)
+                    | Trouble::NoAnswer(_)
+                    | Trouble::Resting => None,
                 };
                 leave.failed(now.steady, rest);
             }
@@ -588,10 +601,8 @@ impl Provider {
                         .verify_introspection(&answer, client_id, keys, now.wall)
                 };
                 let inner = self.with_keys(verify, now).await?;
-                let inner = inner.map_err(|why| {
-                    bad(&format!("its signature does not hold: {}", why.reason()))
-                })?;
-                Members::parse(&inner).map_err(|_no_object| bad("it is no JSON object"))?
+                inner
+                    .map_err(|why| bad(&format!("its signature does not hold: {}", why.reason())))?
             }
         };
         match members.flag("active") {

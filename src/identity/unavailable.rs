@@ -33,6 +33,10 @@ pub enum Trouble {
     /// It cannot do what is configured.
     #[error("{0}")]
     Misconfigured(Arc<str>),
+    /// It refuses the question about this token, or its answer is longer than
+    /// any: that may be this token's fault, so it is no failure of the provider.
+    #[error("{0}")]
+    NoAnswer(Arc<str>),
     /// It was left alone for a while, after failures in a row.
     #[error("the provider is left alone for a while, after failures in a row")]
     Resting,
@@ -49,6 +53,7 @@ impl Trouble {
             Self::Busy => "busy",
             Self::Credentials(_) => "credentials_refused",
             Self::Misconfigured(_) => "misconfigured",
+            Self::NoAnswer(_) => "no_answer",
             Self::Resting => "resting",
             Self::Unreachable(_) => "unreachable",
         }

@@ -61,6 +61,7 @@ step "Inspector" bash -c "node node_modules/@modelcontextprotocol/inspector/clie
     --cli '$url' --transport http --method tools/call --tool-name count_records --tool-arg model=res.partner \
     | tee inspector.log; grep -q 'records of .res.partner. match' inspector.log"
 step "Providers: tokens asked about in every way" node oidc/asking.mjs "$gatepost"
+step "Providers: what they may cost" node oidc/bounds.mjs "$gatepost"
 step "Providers: TypeScript client 2.x logs in" node oidc/clients.mjs "$gatepost"
 step "Providers: mcp-remote logs in" node oidc/mcp-remote.mjs "$gatepost"
 step "Conformance 2025-11-25" bash -c "conformance 2025-11-25"

@@ -581,3 +581,59 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn conditions_that_tell_nobody_apart_are_doubtful() {
+    let text = r#"
+        [providers.company]
+        kind = "zitadel"
+        project = "4711"
+        issuer = "https://id.example.com"
+        client_id = "gatepost"
+        client_secret = "a-secret-of-ours"
+
+        [providers.partner]
+        validation = "jwt"
+        issuer = "https://partner.example.net"
+
+        [instances.production]
+        url = "https://odoo.example.com"
+        database = "prod"
+        api_key = "0123456789012345678901234567890123456789"
+        public_urls = ["https://mcp.example.com/production/mcp"]
+
+        [roles.reader]
+        rules = [{ models = ["*"] }]
+
+        [[grants]]
+        roles = ["reader"]
+        provider_role = "reader"
+        provider = "company"
+
+        [[grants]]
+        roles = ["reader"]
+        subject = "alice"
+
+        [[grants]]
+        roles = ["reader"]
+        scope = "openid"
+        provider = "company"
+
+        [[grants]]
+        roles = ["reader"]
+        scope = "openid"
+        provider = "partner"
+    "#;
+    let checked = read(text, &[]).unwrap();
+    let told = checked.warnings.iter();
+    let told: Vec<String> = told
+        .map(|warning| format!("{}: {}", warning.key, warning.message))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "grants[1]: several providers vouch where this grant holds, and what one of them says of a user, a client or a role says nothing of the same word at another",
+            "grants[2]: the provider `company` is a Zitadel, where every user of every organisation gets tokens with any scope and can name a program like another",
+        ]
+    );
+}

@@ -104,9 +104,7 @@ impl Check<'_> {
     fn challenge_scopes(&mut self, name: &InstanceName, instance: &Instance) {
         for (index, scope) in instance.challenge_scopes.iter().flatten().enumerate() {
             let path = path!["instances", name, "challenge_scopes", index];
-            // RFC 6749 section 3.3; they stand in quotes in a header.
-            let fits = |b: u8| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
-            if scope.is_empty() || !scope.bytes().all(fits) {
+            if !is_scope(scope) {
                 self.wrong(
                     path,
                     "a scope is one word without quotes and backslashes",
@@ -148,4 +146,10 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// RFC 6749 section 3.3; they stand in quotes in a header.
+pub(super) fn is_scope(text: &str) -> bool {
+    let fits = |b: u8| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+    !text.is_empty() && text.bytes().all(fits)
 }

@@ -1,6 +1,6 @@
 //! Who gets which roles, and whether all of that exists.
 
-use super::{Check, nearest};
+use super::{Check, admissions::is_scope, nearest};
 use crate::{config::Grant, identity::KeyId, names::InstanceName};
 
 impl Check<'_> {
@@ -22,6 +22,7 @@ impl Check<'_> {
             }
             self.covers_something(index, grant);
             self.conditions(index, grant);
+            self.vouched_for(index, grant);
         }
     }
 
@@ -56,6 +57,17 @@ impl Check<'_> {
                 self.wrong(path!["grants", index, key], "this is empty", None);
             }
         }
+        if grant
+            .scope
+            .as_ref()
+            .is_some_and(|scope| !scope.is_empty() && !is_scope(scope))
+        {
+            self.wrong(
+                path!["grants", index, "scope"],
+                "a scope is one word without quotes and backslashes",
+                Some("make a grant for each scope"),
+            );
+        }
         let some = of_tokens.iter().any(|(_, value)| value.is_some());
         let any = some || grant.provider.is_some() || grant.kind.is_some();
         match &grant.api_key {
@@ -81,6 +93,46 @@ impl Check<'_> {
                 path!["grants", index, "organization"],
                 "this is the organisation in which a role was given, and no role is named",
                 Some("add `provider_role`"),
+            );
+        }
+    }
+
+    /// Whether the conditions tell people apart, with the providers that may
+    /// vouch for them where the grant holds.
+    fn vouched_for(&mut self, index: usize, grant: &Grant) {
+        let config = self.config;
+        if grant.api_key.is_some() {
+            return;
+        }
+        let open = config
+            .instances
+            .iter()
+            .filter(|(name, _)| grant.covers(name));
+        let mut vouching: Vec<_> = open
+            .flat_map(|(_, instance)| config.providers_of(instance))
+            .filter(|one| grant.provider.as_ref().is_none_or(|wanted| wanted == one))
+            .collect();
+        vouching.sort();
+        vouching.dedup();
+        if vouching.len() > 1 {
+            self.doubtful(
+                path!["grants", index],
+                "several providers vouch where this grant holds, and what one of them says of a user, a client or a role says nothing of the same word at another",
+                Some("add `provider`"),
+            );
+        }
+        let zitadel = vouching.iter().find(|one| {
+            let provider = config.providers.get(*one);
+            provider.is_some_and(crate::config::Provider::is_zitadel)
+        });
+        if let Some(zitadel) = zitadel
+            && grant.provider_role.is_none()
+            && grant.subject.is_none()
+        {
+            self.doubtful(
+                path!["grants", index],
+                &format!("the provider `{zitadel}` is a Zitadel, where every user of every organisation gets tokens with any scope and can name a program like another"),
+                Some("add `provider_role` or `subject`"),
             );
         }
     }

@@ -19,6 +19,9 @@ pub use self::private_key::UnusableKey;
 /// For how long an assertion is good, in seconds. It is used at once.
 const LIFETIME_S: i64 = 60;
 
+/// How far our clock may be ahead of the provider's.
+const HEAD_START_S: i64 = 10;
+
 /// Our private key at a provider, and the name that it is of.
 pub struct ClientKey {
     client_id: String,
@@ -109,12 +112,14 @@ impl ClientKey {
             kid: self.key_id.clone(),
             ..Header::new(self.algorithm)
         };
+        // Zitadel refuses what is more than a second ahead of its own clock.
+        let issued = now.as_second().saturating_sub(HEAD_START_S);
         let assertion = Assertion {
             iss: &self.client_id,
             sub: &self.client_id,
             aud: audience,
-            iat: now.as_second(),
-            exp: now.as_second().saturating_add(LIFETIME_S),
+            iat: issued,
+            exp: issued.saturating_add(LIFETIME_S),
             jti: URL_SAFE_NO_PAD.encode(chance),
         };
         encode(&header, &assertion, &self.key).map_err(NotSigned::Key)

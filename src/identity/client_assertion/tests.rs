@@ -86,7 +86,7 @@ fn an_assertion_says_who_we_are_to_whom_for_a_minute() {
         claims,
         json!({
             "iss": "gatepost", "sub": "gatepost", "aud": ISSUER,
-            "iat": 1_750_000_000, "exp": 1_750_000_060,
+            "iat": 1_749_999_990, "exp": 1_750_000_050,
         })
     );
 }

@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::Algorithm;
 
-use super::{NotAccepted, members::Members};
+use super::{super::members::Members, NotAccepted};
 
 /// The longest name of a key, in bytes. Hashes in hexadecimal reach 128.
 const MAX_KEY_ID_BYTES: usize = 256;
@@ -77,16 +77,17 @@ impl Header {
             return Err(NotAccepted::ForbiddenHeader);
         }
         let algorithm = members
-            .read::<String>("alg")?
-            .and_then(|name| algorithm(&name))
+            .text("alg")?
+            .and_then(algorithm)
             .ok_or(NotAccepted::Algorithm)?;
         let key_id = members
-            .read::<String>("kid")?
+            .text("kid")?
             .filter(|id| !id.is_empty() && id.len() <= MAX_KEY_ID_BYTES)
-            .ok_or(NotAccepted::NoKeyId)?;
+            .ok_or(NotAccepted::NoKeyId)?
+            .to_owned();
         // RFC 7515 section 4.1.9: a media type, in which case does not matter
         // and `application/` may be left out.
-        let kind = members.read::<String>("typ")?.map(|kind| {
+        let kind = members.text("typ")?.map(|kind| {
             let kind = kind.to_ascii_lowercase();
             match kind.strip_prefix("application/") {
                 Some(rest) => rest.to_owned(),

@@ -5,7 +5,6 @@
 //! in the same way as what an introspection endpoint answers.
 
 mod compact;
-mod members;
 mod not_accepted;
 #[cfg(test)]
 mod tests;
@@ -14,18 +13,16 @@ use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, AlgorithmFamily};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
+use self::compact::{Compact, Header};
 pub(super) use self::{
     compact::algorithm,
     not_accepted::{NotAccepted, Unproven},
 };
-use self::{
-    compact::{Compact, Header},
-    members::Members,
+use super::{
+    jwks::KeySet,
+    members::{Members, NotMembers, WrongForm},
 };
-use super::jwks::KeySet;
 
 /// The longest access token that is looked at, in bytes.
 const MAX_TOKEN_BYTES: usize = 16 << 10;
@@ -66,7 +63,7 @@ pub(in crate::identity) struct Unverified {
     /// `iss`, if it is a text.
     pub(in crate::identity) issuer: Option<String>,
     /// `aud`, if it is a text or a list of texts.
-    pub(in crate::identity) audiences: Option<Vec<String>>,
+    pub(in crate::identity) audiences: Option<Vec<Box<str>>>,
     /// `exp` in seconds since 1970, if it is a number.
     pub(in crate::identity) expires: Option<f64>,
 }
@@ -84,11 +81,12 @@ impl Unverified {
             return None;
         }
         let payload = Members::parse(&parts.payload).ok()?;
-        let audiences = payload.read::<Audience>("aud").ok().flatten();
+        let issuer = payload.text("iss").ok().flatten();
+        let audiences = payload.texts("aud").ok();
         Some(Self {
-            issuer: payload.read("iss").ok().flatten(),
-            audiences: audiences.map(Audience::into_vec),
-            expires: payload.read("exp").ok().flatten(),
+            issuer: issuer.map(str::to_owned),
+            audiences: audiences.filter(|all| !all.is_empty()),
+            expires: payload.seconds("exp").ok().flatten(),
         })
     }
 }
@@ -114,7 +112,7 @@ impl Recipe {
         if token.issuer.as_ref().is_some_and(|it| *it != self.issuer) {
             return Err(NotAccepted::Issuer);
         }
-        let is_ours = |all: &Vec<String>| all.iter().any(|one| self.audiences.contains(one));
+        let is_ours = |all: &Vec<Box<str>>| all.iter().any(|one| self.audiences.contains(&**one));
         if token.audiences.as_ref().is_some_and(|all| !is_ours(all)) {
             return Err(NotAccepted::Audience);
         }
@@ -139,7 +137,7 @@ impl Recipe {
         token: &str,
         keys: &KeySet,
         now: Timestamp,
-    ) -> Result<Vec<u8>, Unproven> {
+    ) -> Result<Members, Unproven> {
         let parts = Compact::split(token, MAX_TOKEN_BYTES)?;
         let header = Header::read(&parts.header)?;
         let payload = Members::parse(&parts.payload)?;
@@ -155,7 +153,7 @@ impl Recipe {
         }
         check_beginning(&payload, &clock)?;
         self.check_signature(&parts, &header, keys)?;
-        Ok(parts.payload)
+        Ok(payload)
     }
 
     /// Verifies a signed answer of the introspection endpoint (RFC 9701) and
@@ -172,7 +170,7 @@ impl Recipe {
         client_id: &str,
         keys: &KeySet,
         now: Timestamp,
-    ) -> Result<Vec<u8>, Unproven> {
+    ) -> Result<Members, Unproven> {
         let parts = Compact::split(answer, MAX_ANSWER_BYTES)?;
         let header = Header::read(&parts.header)?;
         let payload = Members::parse(&parts.payload)?;
@@ -192,14 +190,13 @@ impl Recipe {
             return Err(NotAccepted::Expired.into());
         }
         check_beginning(&payload, &clock)?;
-        let inner: Option<&RawValue> = payload.read("token_introspection")?;
-        let inner = inner.ok_or(NotAccepted::Malformed)?.get().as_bytes();
-        Members::parse(inner)?;
+        let inner = payload.object("token_introspection")?;
+        let inner = inner.ok_or(NotAccepted::Malformed)?;
         self.check_signature(&parts, &header, keys)?;
-        Ok(inner.to_vec())
+        Ok(inner)
     }
 
-    fn check_type(&self, header: &Header, payload: &Members<'_>) -> Result<(), NotAccepted> {
+    fn check_type(&self, header: &Header, payload: &Members) -> Result<(), NotAccepted> {
         if header.is_of_type("at+jwt") {
             return Ok(());
         }
@@ -211,21 +208,19 @@ impl Recipe {
         // section 2), `events` is of logout tokens (Back-Channel Logout section
         // 2.4), and Keycloak says `typ` in the payload.
         let marks = ["nonce", "at_hash", "c_hash", "events"];
-        let kind: Option<&RawValue> = payload.read("typ")?;
+        let kind = payload.text("typ")?;
         // Keycloak's own word for an access token; older ones put a `nonce` into it.
-        if kind.is_some_and(|kind| kind.get() == "\"Bearer\"") {
+        if kind == Some("Bearer") {
             return Ok(());
         }
-        if marks.into_iter().any(|mark| payload.has(mark))
-            || kind.is_some_and(|kind| kind.get() == "\"ID\"")
-        {
+        if marks.into_iter().any(|mark| payload.has(mark)) || kind == Some("ID") {
             return Err(NotAccepted::IdToken);
         }
         Ok(())
     }
 
-    fn check_issuer(&self, payload: &Members<'_>) -> Result<(), NotAccepted> {
-        match payload.read::<String>("iss") {
+    fn check_issuer(&self, payload: &Members) -> Result<(), NotAccepted> {
+        match payload.text("iss") {
             Ok(Some(issuer)) if issuer == self.issuer => Ok(()),
             Ok(_) | Err(_) => Err(NotAccepted::Issuer),
         }
@@ -259,23 +254,6 @@ impl Recipe {
     }
 }
 
-/// RFC 7519 section 4.1.3: one text, or a list of them.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Audience {
-    Many(Vec<String>),
-    One(String),
-}
-
-impl Audience {
-    fn into_vec(self) -> Vec<String> {
-        match self {
-            Self::Many(all) => all,
-            Self::One(one) => vec![one],
-        }
-    }
-}
-
 /// Our time and how far the provider's may be from it, in seconds.
 ///
 /// As floats, because providers write them: no time overflows them.
@@ -301,12 +279,8 @@ impl Clock {
     }
 }
 
-fn check_audience(
-    payload: &Members<'_>,
-    is_ours: impl Fn(&str) -> bool,
-) -> Result<(), NotAccepted> {
-    let audience = payload.read::<Audience>("aud").ok().flatten();
-    let named = audience.map(Audience::into_vec).unwrap_or_default();
+fn check_audience(payload: &Members, is_ours: impl Fn(&str) -> bool) -> Result<(), NotAccepted> {
+    let named = payload.texts("aud").unwrap_or_default();
     if named.iter().any(|name| is_ours(name)) {
         Ok(())
     } else {
@@ -314,7 +288,7 @@ fn check_audience(
     }
 }
 
-fn check_beginning(payload: &Members<'_>, clock: &Clock) -> Result<(), NotAccepted> {
+fn check_beginning(payload: &Members, clock: &Clock) -> Result<(), NotAccepted> {
     if time(payload, "nbf")?.is_some_and(|begins| clock.is_to_come(begins)) {
         return Err(NotAccepted::NotYet);
     }
@@ -325,6 +299,37 @@ fn check_beginning(payload: &Members<'_>, clock: &Clock) -> Result<(), NotAccept
 }
 
 /// A time in seconds since 1970 (RFC 7519 section 2, `NumericDate`).
-fn time(payload: &Members<'_>, name: &str) -> Result<Option<f64>, NotAccepted> {
-    payload.read(name)
+fn time(payload: &Members, name: &'static str) -> Result<Option<f64>, NotAccepted> {
+    match payload.seconds(name)? {
+        // `null` is no time, and no provider writes it.
+        None if payload.has(name) => Err(NotAccepted::Malformed),
+        time => Ok(time),
+    }
+}
+
+impl From<NotMembers> for NotAccepted {
+    fn from(why: NotMembers) -> Self {
+        match why {
+            NotMembers::Malformed => Self::Malformed,
+            NotMembers::Repeated => Self::RepeatedMember,
+        }
+    }
+}
+
+impl From<NotMembers> for Unproven {
+    fn from(why: NotMembers) -> Self {
+        NotAccepted::from(why).into()
+    }
+}
+
+impl From<WrongForm> for NotAccepted {
+    fn from(_: WrongForm) -> Self {
+        Self::Malformed
+    }
+}
+
+impl From<WrongForm> for Unproven {
+    fn from(wrong: WrongForm) -> Self {
+        NotAccepted::from(wrong).into()
+    }
 }

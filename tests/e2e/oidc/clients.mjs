@@ -71,7 +71,7 @@ await main(async () => {
   const ways = {
     "dynamic registration": {},
     "a metadata document (CIMD)": { clientMetadataUrl: "https://client.test/oauth/metadata.json" },
-    "a client id that was pasted": { clientInformation: () => ({ client_id: "mcp-public" }) },
+    "a client id that was pasted": { clientInformation: () => ({ client_id: "mcp-public", issuer }) },
   };
   const tokens = [];
   for (const [way, more] of Object.entries(ways)) {

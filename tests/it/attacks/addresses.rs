@@ -1,7 +1,8 @@
 //! Where a provider may be, and where what it says of itself may lead: T-23.
 //!
-//! A name that points somewhere else at the second look needs a resolver of
-//! our own; the unit tests of the resolver have that.
+//! A name that points somewhere else at the second look is not acted here: it
+//! needs a name server of our own. What is connected to is the address that
+//! was judged, not the name again.
 
 use serde_json::json;
 
@@ -139,6 +140,26 @@ fn another_host_is_gone_to_where_the_configuration_names_it_and_only_in_its_netw
     let scene = set(&elsewhere);
     scene.unavailable(&scene.token());
     assert_eq!(other.count(Endpoint::Introspection), 1);
+}
+
+// T-23
+#[test]
+fn of_the_addresses_of_a_name_only_those_in_allowed_networks_are_gone_to() {
+    // `localhost` is both `127.0.0.1`, which the issuer's own address allows, and `::1`.
+    let six = Trap::at("::1");
+    let idp = Idp::open();
+    let place = format!("http://localhost:{}/introspect", six.port());
+    idp.publishes("introspection_endpoint", json!(place));
+    let provider = format!("{SHORT}\nendpoint_hosts = [\"localhost\"]");
+    let scene = Scene::of(
+        idp,
+        Words {
+            provider: &provider,
+            ..Words::default()
+        },
+    );
+    scene.unavailable(&scene.token());
+    six.is_untouched();
 }
 
 // T-23

@@ -311,6 +311,31 @@ fn the_first_caller_may_leave_and_the_others_get_the_answer_to_its_question() {
     assert_eq!(scene.idp.count(Endpoint::Introspection), 1);
 }
 
+// T-21, with the allowance that is there by default.
+#[test]
+fn many_with_one_good_token_at_once_spend_no_allowance_of_failed_logins() {
+    let scene = Scene::with(Words {
+        limits: Some("failed_logins_per_minute = 1\nfailed_logins_burst = 3"),
+        ..Words::default()
+    });
+    scene.idp.behaves(Endpoint::Introspection, Mode::Held);
+    let token = scene.token();
+    let mut first = Agent::new(&scene, "198.51.100.1");
+    first.send(&token, &counting());
+    scene.idp.wait_for(Endpoint::Introspection, 1);
+    let mut others: Vec<Agent> = (0..20)
+        .map(|_| Agent::new(&scene, "198.51.100.1"))
+        .collect();
+    for other in &mut others {
+        other.send(&token, &counting());
+    }
+    scene.idp.release();
+    for agent in others.iter_mut().chain([&mut first]) {
+        assert_eq!(agent.status(), 200);
+    }
+    assert_eq!(scene.idp.count(Endpoint::Introspection), 1);
+}
+
 // T-21
 #[test]
 fn a_question_that_fails_fails_for_all_who_wait_and_for_nobody_after_them() {

@@ -2,8 +2,11 @@
 
 use serde_json::json;
 
-use super::{FRESH, HOST, JSON, STAGING, Scene, counting};
-use crate::stage::Answer;
+use super::{FRESH, HOST, JSON, STAGING, Scene, Words, counting};
+use crate::{
+    idp::{Asker, Idp},
+    stage::Answer,
+};
 
 // T-09
 #[test]
@@ -46,6 +49,58 @@ fn an_answer_that_is_kept_opens_no_other_instance() {
     let both = scene.token_with(&json!({"aud": [STAGING, super::PRODUCTION]}));
     scene.served(&both);
     assert_eq!(scene.call_at("/staging/mcp", HOST, &both).status, 200);
+}
+
+// T-09: of two companies that share a gateway, neither provider learns the other's tokens.
+#[test]
+fn a_token_is_shown_to_the_provider_of_its_instance_and_to_no_other() {
+    let partner = Idp::open();
+    let Asker::Basic { id, secret } = partner.asker() else {
+        panic!("a secret")
+    };
+    let quoted = |text: &str| toml::Value::from(text).to_string();
+    let more = format!(
+        "[providers.partner]\nissuer = {}\nclient_id = {}\nclient_secret = {}\n{FRESH}",
+        quoted(partner.issuer()),
+        quoted(&id),
+        quoted(&secret)
+    );
+    let scene = Scene::with(Words {
+        provider: FRESH,
+        production: "providers = [\"company\"]",
+        staging: "providers = [\"partner\"]",
+        grants: Some("[[grants]]\nroles = [\"reader\"]\nprovider_role = \"odoo_reader\"\n"),
+        more: &more,
+        ..Words::default()
+    });
+    let ours = scene.token();
+    let theirs = scene.claims_with(&json!({"iss": partner.issuer(), "aud": STAGING}));
+    let theirs = partner.opaque(theirs);
+    scene.served(&ours);
+    scene.refused(&theirs);
+    assert!(partner.seen().is_empty(), "{:?}", partner.seen());
+    let asked = scene.idp.seen().len();
+    assert_eq!(scene.call_at("/staging/mcp", HOST, &theirs).status, 200);
+    scene.refused_at("/staging/mcp", HOST, &ours);
+    assert_eq!(scene.idp.seen().len(), asked);
+    // Nor does one vouch for a token that says it is the other's.
+    let forged = partner.opaque(scene.claims_with(&json!({"aud": STAGING})));
+    scene.refused_at("/staging/mcp", HOST, &forged);
+    let jwt = scene.jwt_with(&json!({"aud": STAGING}));
+    scene.refused_at("/staging/mcp", HOST, &jwt);
+    for (host, issuer) in [
+        (HOST, scene.idp.issuer()),
+        ("Host: staging.example.com", partner.issuer()),
+    ] {
+        let path = if host == HOST {
+            "/production/mcp"
+        } else {
+            "/mcp"
+        };
+        let well_known = format!("/.well-known/oauth-protected-resource{path}");
+        let metadata = scene.stage.request("GET", &well_known, &[host], "").json();
+        assert_eq!(metadata["authorization_servers"], json!([issuer]));
+    }
 }
 
 // T-27

@@ -81,6 +81,37 @@ fn a_token_that_the_provider_says_nothing_of_keeps_nobody_else_out() {
     scene.served(&scene.token());
 }
 
+// A firewall before the provider looks into tokens, and anybody can make one
+// up that it does not like: `../../../../etc/passwd` is one by RFC 6750.
+#[test]
+fn a_token_that_a_firewall_before_the_provider_refuses_keeps_nobody_else_out() {
+    let scene = unreliable(Mode::S403Page);
+    scene.unavailable("../../../../etc/passwd");
+    scene.idp.behaves(Endpoint::Introspection, Mode::Pass);
+    scene.served(&scene.token());
+}
+
+// T-16: who came while somebody asked in vain does not ask in vain again.
+#[test]
+fn callers_of_a_provider_whose_metadata_hangs_do_not_wait_for_each_other() {
+    let idp = Idp::open();
+    idp.behaves(Endpoint::Discovery, Mode::Hang);
+    let scene = Scene::of(
+        idp,
+        Words {
+            provider: "timeout_ms = 1200\nconnect_timeout_ms = 1200",
+            ..Words::default()
+        },
+    );
+    std::thread::scope(|threads| {
+        threads.spawn(|| scene.unavailable(&scene.token()));
+        // In its second form: more than the first pause is over then.
+        scene.idp.wait_for(Endpoint::Discovery, 2);
+        scene.unavailable(&scene.token());
+    });
+    assert_eq!(scene.idp.count(Endpoint::Discovery), 2);
+}
+
 // T-16: what cannot be reached at all.
 #[test]
 fn a_provider_that_is_gone_makes_us_unavailable_until_it_comes_back() {

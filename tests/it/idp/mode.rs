@@ -91,6 +91,8 @@ pub(crate) enum Mode {
     S401Empty,
     /// 403.
     S403,
+    /// 403 as a page, as of a firewall in between.
+    S403Page,
     /// 429, to come again in so many seconds.
     S429(u32),
     /// 500.
@@ -177,6 +179,7 @@ impl Mode {
             }
             Self::S401Empty => Reply::text(401, "text/plain", ""),
             Self::S403 => Reply::json(403, r#"{"error":"access_denied"}"#),
+            Self::S403Page => Reply::text(403, "text/html", "<html>blocked</html>"),
             Self::S429(after) => Reply::json(429, "{}").with("Retry-After", after.to_string()),
             Self::S500 => Reply::json(500, r#"{"error":"server_error"}"#),
             Self::S503(after) => {
