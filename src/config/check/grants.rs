@@ -1,5 +1,7 @@
 //! Who gets which roles, and whether all of that exists.
 
+use std::collections::BTreeSet;
+
 use super::{Check, admissions::is_scope, nearest};
 use crate::{config::Grant, identity::KeyId, names::InstanceName};
 
@@ -114,7 +116,12 @@ impl Check<'_> {
             .collect();
         vouching.sort();
         vouching.dedup();
-        if vouching.len() > 1 {
+        // Two entries may be one provider, for two instances.
+        let issuers: BTreeSet<&str> = vouching
+            .iter()
+            .filter_map(|one| Some(config.providers.get(one)?.issuer.as_str()))
+            .collect();
+        if issuers.len() > 1 {
             self.doubtful(
                 path!["grants", index],
                 "several providers vouch where this grant holds, and what one of them says of a user, a client or a role says nothing of the same word at another",
