@@ -29,7 +29,7 @@ pub(super) const TOOL: Tool = Tool {
     effect: Effect::Read,
     class: ToolClass::Read,
     input: schema_of::<Arguments>,
-    // Boxed twice: what reads around fields is large, and an answer may be wanted at once.
+    // Boxed by itself: reading around fields makes it large.
     run: |access, arguments| Box::pin(async { Box::pin(search(access, parse(arguments)?)).await }),
 };
 
