@@ -9,12 +9,9 @@ use std::{future::Future, pin::Pin};
 use serde_json::Value;
 
 use super::{Access, Denied};
-use crate::{
-    odoo::{
-        Condition, Domain, Field, FieldKind, FieldName, FieldPath, ModelName, Operand, Operator,
-        Order, Schema, Term,
-    },
-    shape::is_secret,
+use crate::odoo::{
+    Condition, Domain, Field, FieldKind, FieldName, FieldPath, ModelName, Operand, Operator, Order,
+    Schema, Term,
 };
 
 impl Access<'_> {
@@ -98,7 +95,6 @@ impl Access<'_> {
         while let Some(step) = steps.next() {
             let schema = self.schema(&model).await?;
             let field = known(&schema, &model, step)?;
-            not_secret(&model, step)?;
             if !field.searchable {
                 return Err(Denied::Unfit(format!(
                     "`{step}` of `{model}` is computed and cannot be searched; search by a stored field"
@@ -177,7 +173,6 @@ pub fn fit_order(
 ) -> Result<(), Denied> {
     for name in order.fields() {
         let field = known(schema, model, name.as_str())?;
-        not_secret(model, name.as_str())?;
         if !field.sortable {
             return Err(Denied::Unfit(format!(
                 "`{name}` of `{model}` cannot be sorted by; order by a stored field"
@@ -186,17 +181,6 @@ pub fn fit_order(
         if let Some(relation) = &field.relation {
             may_read(relation)?;
         }
-    }
-    Ok(())
-}
-
-/// A secret that is never shown could be guessed piece by piece by searching
-/// or sorting.
-fn not_secret(model: &ModelName, name: &str) -> Result<(), Denied> {
-    if is_secret(name) {
-        return Err(Denied::Unfit(format!(
-            "`{name}` of `{model}` is a secret; it is never shown, searched or sorted by"
-        )));
     }
     Ok(())
 }

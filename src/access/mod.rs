@@ -33,9 +33,9 @@ use crate::{
     identity::Caller,
     mcp::{self, ProgressToken},
     names::InstanceName,
-    odoo::{Call, Effect, Fault, Inquiry, ModelName, Schema},
-    policy::Policy,
-    shape::ModelEntry,
+    odoo::{Call, Effect, Fault, FieldName, Inquiry, ModelName, Schema},
+    policy::{Permitted, Policy, Schemas, Undecided},
+    shape::{self, ModelEntry},
     upstream::CallError,
 };
 
@@ -73,7 +73,8 @@ impl Access<'_> {
     /// [`Denied`]; for anything but a read the call may have run when it is
     /// [`Denied::Call`], which says so.
     pub async fn call(&self, call: Call) -> Result<Bytes, Denied> {
-        let permitted = self.policy.permit(&self.caller.roles, self.name(), call)?;
+        // Boxed: asking for fields is rare, and large.
+        let permitted = Box::pin(self.permit(call)).await?;
         let sending = self.login()?.send(&permitted, self, false)?;
         self.tell(permitted.get());
         match sending.await {
@@ -122,19 +123,71 @@ impl Access<'_> {
         ))
     }
 
-    /// The fields of a model, as far as the caller may read it and the Odoo
-    /// user may see them.
+    /// The fields of a model that both the caller and the Odoo user may see. A
+    /// hidden one is as if it did not exist.
     ///
     /// # Errors
     /// [`Denied`].
-    pub async fn schema(&self, model: &ModelName) -> Result<Arc<Schema>, Denied> {
-        let inquiry = Inquiry::Fields(model.clone());
-        let permitted = self
-            .policy
-            .permit_inquiry(&self.caller.roles, self.name(), &inquiry)?;
-        match self.login()?.schema(model, &permitted, self).await {
-            Ok(schema) => Ok(schema),
-            Err(denied) => Err(self.explain(model, denied).await),
+    pub async fn schema(&self, model: &ModelName) -> Result<Schema, Denied> {
+        let (roles, instance) = (&self.caller.roles, self.name());
+        self.decide(model, |schemas| {
+            self.policy.visible(roles, instance, model, schemas)
+        })
+        .await
+    }
+
+    /// The fields that are shown when nobody names any: none that leaves
+    /// records out, as long as there are others.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub async fn default_fields(&self, model: &ModelName) -> Result<Vec<FieldName>, Denied> {
+        let (roles, instance) = (&self.caller.roles, self.name());
+        let everywhere = |schemas: &Schemas| {
+            self.policy
+                .visible_everywhere(roles, instance, model, schemas)
+        };
+        Ok(shape::default_fields(
+            &self.decide(model, everywhere).await?,
+        ))
+    }
+
+    /// Lets the call through as far as policy does.
+    async fn permit(&self, call: Call) -> Result<Permitted<Call>, Denied> {
+        let (roles, instance) = (&self.caller.roles, self.name());
+        self.decide(call.model(), |schemas| {
+            self.policy.permit(roles, instance, call.clone(), schemas)
+        })
+        .await
+    }
+
+    /// Asks policy about a model, with the fields of all models that it wants
+    /// to know.
+    async fn decide<T>(
+        &self,
+        model: &ModelName,
+        ask: impl Fn(&Schemas) -> Result<T, Undecided>,
+    ) -> Result<T, Denied> {
+        let mut schemas = Schemas::default();
+        // Ends, for a model is named once, and only those on a path are.
+        loop {
+            let needed = match ask(&schemas) {
+                Ok(decided) => return Ok(decided),
+                Err(Undecided::Forbidden(forbidden)) => return Err(forbidden.into()),
+                Err(Undecided::Needs(needed)) => needed,
+            };
+            let inquiry = Inquiry::Fields(needed.clone());
+            let permitted =
+                self.policy
+                    .permit_inquiry(&self.caller.roles, self.name(), &inquiry)?;
+            let login = self.login()?;
+            let schema = match login.schema(&needed, &permitted, self).await {
+                Ok(schema) => schema,
+                // Then what leads there leads nowhere, and is hidden.
+                Err(Denied::Call(error)) if error.is_fault() && needed != *model => Arc::default(),
+                Err(denied) => return Err(self.explain(&needed, denied).await),
+            };
+            schemas.add(needed, schema);
         }
     }
 

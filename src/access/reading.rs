@@ -35,6 +35,8 @@ impl Access<'_> {
         fields: &[FieldName],
         call: impl Fn(&[FieldName]) -> Call,
     ) -> Result<Reading, Denied> {
+        // A part of it is about no other records than the whole.
+        let call = |part: &[FieldName]| call(part).about(fields);
         let refused = match self.call(call(fields)).await {
             Ok(answer) => {
                 return Ok(Reading {
@@ -70,6 +72,7 @@ impl Access<'_> {
                 limit,
             )
             .in_context(context.clone())
+            .about(fields)
         };
         let mut reading = Reading {
             answers: vec![ids],

@@ -146,7 +146,7 @@ impl Drop for Asking<'_> {
             asked.push(Asked {
                 span: context.span(),
                 model: self.call.model().clone(),
-                method: self.call.method().clone(),
+                method: self.call.method(),
                 begun: self.begun,
                 took,
                 failure: self.failure,

@@ -71,6 +71,7 @@ async fn called_by(
         instances: any(),
         models: any(),
         operations: EFFECTS.to_vec(),
+        ..Rule::default()
     };
     let policy = Policy::new(BTreeMap::from([(
         role.clone(),

@@ -57,7 +57,7 @@ impl Changes {
                 .take(MAX_FIELDS)
                 .map(|name| name.as_str().into())
                 .collect(),
-            values: values.then(|| bounded(arguments)),
+            values: values.then(|| bounded(&arguments)),
         })
     }
 }

@@ -157,7 +157,7 @@ impl Record {
     /// Adds what is called.
     pub(super) fn calling(mut self, call: &Call, values: bool) -> Self {
         self.model = Some(call.model().clone());
-        self.method = Some(call.method().clone());
+        self.method = Some(call.method());
         self.effect = Some(call.effect());
         self.set_ids(call.ids().iter().copied(), call.ids().len());
         self.changes = Changes::of(call, values);

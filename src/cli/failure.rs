@@ -14,6 +14,9 @@ pub(super) enum Failure {
     /// It did not work.
     #[error("error: {0}")]
     Failed(String),
+    /// Policy would refuse what was asked about.
+    #[error("it would be refused")]
+    Refused,
     /// The command cannot work with this configuration, which is right as such.
     #[error("error: {0}")]
     Unfit(String),
@@ -29,6 +32,7 @@ impl Failure {
             Self::Failed(_) => 1,
             Self::Configuration(_) | Self::Unfit(_) => 3,
             Self::Unreachable(_) => 4,
+            Self::Refused => 5,
         })
     }
 }

@@ -8,6 +8,7 @@ mod check;
 mod check_live;
 mod demo;
 mod expiry;
+mod explain;
 mod failure;
 mod healthcheck;
 mod key;
@@ -48,6 +49,8 @@ enum Command {
     Stdio(stdio::Stdio),
     /// Say whether a configuration is right
     Check(check::Check),
+    /// Say what a role may do, and which rule says so
+    Explain(explain::Explain),
     /// Make, list and revoke the API keys that clients present
     Key(key::Key),
     /// Read the record of who did what, and say whether it is whole
@@ -76,6 +79,7 @@ Exit codes:
   2  the command line is wrong
   3  the configuration is wrong
   4  something that is needed does not answer (check --live, healthcheck)
+  5  policy would refuse it (explain)
 
 `gatepost COMMAND --help` tells more about a command.";
 
@@ -95,6 +99,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Demo(demo) => demo::run(demo),
         Command::Stdio(stdio) => stdio::run(stdio),
         Command::Check(check) => check::run(check),
+        Command::Explain(explain) => explain::run(explain),
         Command::Key(key) => key::run(key),
         Command::Audit(audit) => audit::run(audit),
         Command::Healthcheck(healthcheck) => healthcheck::run(healthcheck),

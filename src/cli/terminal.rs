@@ -26,7 +26,7 @@ pub(super) fn explain(text: &str) {
 }
 
 /// Columns under each other, the last one as wide as it is.
-pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {
+pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     let mut widths = [0; N];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {

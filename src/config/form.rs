@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     names::{CredentialName, InstanceName, ProviderName, RoleName},
+    odoo::MethodName,
     policy::Pattern,
 };
 
@@ -380,6 +381,7 @@ fn fits(format: Option<&str>, text: &str) -> Result<(), String> {
             }
         }),
         Some("instance-name") => said(InstanceName::try_from(text)),
+        Some("method-name") => said(MethodName::try_from(text)),
         Some("network") => text.parse::<ipnet::IpNet>().map(|_| ()).map_err(|_no_network| {
             format!("`{text}` is not a network; write it like `10.0.0.0/8` or `fd00::/8`, one address like `192.0.2.1/32`")
         }),
@@ -421,6 +423,16 @@ pub(super) fn address_or_off(_: &mut SchemaGenerator) -> Schema {
 /// A list of patterns.
 pub(super) fn patterns(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "array", "items": { "type": "string", "format": "pattern" } })
+}
+
+/// A list of names of methods.
+pub(super) fn method_names(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "array", "items": { "type": "string", "format": "method-name" } })
+}
+
+/// A domain: a list, in which whatever else there is is looked at later.
+pub(super) fn domain(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "array" })
 }
 
 /// The name of a credential.

@@ -10,7 +10,7 @@ use super::{
     file::Part,
     form::{Form, Misfit, schema},
     layers::Layers,
-    mistake::{Mistake, Mistakes, dotted, sorted},
+    mistake::{Mistake, Mistakes, Place, dotted, sorted},
     quote::sounds_secret,
     sources::Sources,
 };
@@ -19,6 +19,7 @@ use crate::{
     identity::{ClientAuth, Keyring},
     limits::Password,
     names::{CredentialName, InstanceName, ProviderName},
+    policy::RuleAt,
     upstream::ApiKey,
 };
 
@@ -101,6 +102,54 @@ pub fn load_form(sources: &Sources) -> Result<Config, Mistakes> {
         (Some(config), layers) if layers.mistakes.is_empty() => Ok(config),
         (_, layers) => Err(Mistakes::new(layers.mistakes)),
     }
+}
+
+/// The roles as they are written, and where each of their rules stands.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// All keys; only the roles are checked.
+    pub config: Config,
+    places: BTreeMap<RuleAt, Place>,
+}
+
+impl Rules {
+    /// Where the rule stands, such as `gatepost.toml at line 7`.
+    pub fn place(&self, at: &RuleAt) -> String {
+        match self.places.get(at) {
+            Some(Place::File { path, line, .. }) => format!("{} at line {line}", path.display()),
+            Some(place) => place.to_string(),
+            None => Place::Nowhere.to_string(),
+        }
+    }
+}
+
+/// The roles and where their rules stand, for `gatepost explain`: no other file
+/// is read.
+///
+/// # Errors
+/// Everything that is wrong with single keys, and with the roles.
+pub fn load_rules(sources: &Sources) -> Result<Rules, Mistakes> {
+    let (config, mut layers) = read(sources)?;
+    let mut mistakes = std::mem::take(&mut layers.mistakes);
+    let Some(config) = config else {
+        return Err(Mistakes::new(mistakes));
+    };
+    mistakes.extend(check::roles(&config, &layers));
+    if !mistakes.is_empty() {
+        return Err(Mistakes::new(mistakes));
+    }
+    let mut places = BTreeMap::new();
+    for (name, role) in &config.roles {
+        for index in 0..role.rules.len() {
+            let steps = ["roles", name.as_str(), "rules", &index.to_string()].map(str::to_owned);
+            let at = RuleAt {
+                role: name.clone(),
+                index,
+            };
+            places.insert(at, layers.place(&steps, Part::Value));
+        }
+    }
+    Ok(Rules { config, places })
 }
 
 /// Only the admin listener, for `gatepost healthcheck`: neither secrets nor

@@ -61,17 +61,23 @@ impl Place {
     }
 }
 
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CommandLine(option) => write!(f, "option `{option}`"),
+            Self::Environment(name) => write!(f, "environment variable {name}"),
+            Self::File {
+                path, line, column, ..
+            } => write!(f, "{} at line {line}, column {column}", path.display()),
+            Self::Whole(path) => write!(f, "{}", path.display()),
+            Self::Nowhere => f.write_str("configuration"),
+        }
+    }
+}
+
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
-            Place::CommandLine(option) => write!(f, "option `{option}`")?,
-            Place::Environment(name) => write!(f, "environment variable {name}")?,
-            Place::File {
-                path, line, column, ..
-            } => write!(f, "{} at line {line}, column {column}", path.display())?,
-            Place::Whole(path) => write!(f, "{}", path.display())?,
-            Place::Nowhere => f.write_str("configuration")?,
-        }
+        write!(f, "{}", self.place)?;
         if !self.key.is_empty() {
             write!(f, ", key `{}`", self.key)?;
         }

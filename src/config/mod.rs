@@ -47,7 +47,7 @@ pub use grant::{CallerKind, Grant};
 pub use instance::Instance;
 pub use keys::Keys;
 pub use limits::{Limits, RoleLimits};
-pub use load::{Checked, load, load_admin, load_form};
+pub use load::{Checked, Rules, load, load_admin, load_form, load_rules};
 pub use mistake::{Mistake, Mistakes, Place};
 pub use provider::{BasicEncoding, ClientAuth, Provider, ProviderKind, StepUp, Validation};
 pub use role::{Operation, Role, Rule};

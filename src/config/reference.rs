@@ -101,7 +101,7 @@ fn the_example_shows_every_key() {
 /// The example with everything in it that has a default: what is commented out
 /// is set. Those keys without one that cannot be set here stay as they are.
 fn spelled_out() -> String {
-    const WITHOUT: [&str; 19] = [
+    const WITHOUT: [&str; 20] = [
         "anonymous_role",
         "api_key",
         "api_key_file",
@@ -121,6 +121,7 @@ fn spelled_out() -> String {
         "password_file",
         "project",
         "web_url",
+        "write_fields",
     ];
     // Those that are there only when they are written.
     const TABLES: [&str; 4] = ["[providers.company]", "[[grants]]", "[facade]", "[redis]"];
@@ -235,8 +236,8 @@ fn what_the_example_comments_out_are_the_defaults() {
     assert_eq!(redis(&config), redis(&least));
     let everywhere = |config: &Config| format!("{:?}", config.grants[0].instances);
     assert_eq!(everywhere(&config), everywhere(&least));
-    let rules = format!("{:?}", load_text(EXAMPLE, &SECRETS).config.roles);
-    assert_eq!(format!("{:?}", config.roles), rules);
+    let rules = format!("{:?}", load_text(EXAMPLE, &SECRETS).config.policy());
+    assert_eq!(format!("{:?}", config.policy()), rules);
 }
 
 #[test]

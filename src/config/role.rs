@@ -2,15 +2,16 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{RoleLimits, form};
 use crate::{
     names::CredentialName,
-    odoo::Effect,
+    odoo::{Domain, Effect, MethodName},
     policy::{self, Pattern},
 };
 
-/// A role: a list of rules, each of which opens something.
+/// A role: a list of rules, each of which opens something, or denies it.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Role {
@@ -27,28 +28,59 @@ pub struct Role {
     pub rules: Vec<Rule>,
 }
 
-/// One thing that a role opens.
+/// One thing that a role opens, or denies.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// Instances by name or pattern. Default: every instance.
-    #[serde(default = "everywhere")]
+    #[serde(default = "everything")]
     #[schemars(schema_with = "form::patterns")]
     pub instances: Vec<Pattern>,
     /// Models by name or pattern, such as `["res.partner", "sale.*"]`.
     #[schemars(schema_with = "form::patterns")]
     pub models: Vec<Pattern>,
-    /// What may be done with them. Only `read` so far; default `["read"]`.
-    #[serde(default = "read")]
-    pub operations: Vec<Operation>,
+    /// What may be done with them. Default `["read"]`; in a rule that denies,
+    /// everything, or nothing where it names `methods`.
+    #[serde(default)]
+    pub operations: Option<Vec<Operation>>,
+    /// Methods of the models that may be called, such as `["action_confirm"]`.
+    #[serde(default)]
+    #[schemars(schema_with = "form::method_names")]
+    pub methods: Vec<MethodName>,
+    /// Fields that may be seen, by name or pattern. Default: all but secret ones.
+    /// In a rule that denies: those that may not; all is the whole model.
+    #[serde(default = "everything")]
+    #[schemars(schema_with = "form::patterns")]
+    pub fields: Vec<Pattern>,
+    /// Fields that may not be seen after all.
+    #[serde(default)]
+    #[schemars(schema_with = "form::patterns")]
+    pub hidden_fields: Vec<Pattern>,
+    /// Fields that may be written, of those that may be seen. Default: all of them.
+    #[serde(default)]
+    #[schemars(schema_with = "form::patterns")]
+    pub write_fields: Option<Vec<Pattern>>,
+    /// Records that the rule is about, as an Odoo domain. Default: all.
+    #[serde(default)]
+    #[schemars(schema_with = "form::domain")]
+    pub domain: Vec<Value>,
+    /// Whether the rule denies what it names, whatever other rules open.
+    #[serde(default)]
+    pub deny: bool,
 }
 
 /// What may be done with a model's records.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
+    /// Make new ones.
+    Create,
+    /// Remove them.
+    Delete,
     /// Look at them.
     Read,
+    /// Change them.
+    Write,
 }
 
 impl Role {
@@ -62,11 +94,45 @@ impl Role {
 }
 
 impl Rule {
+    /// What the rule is about, defaults filled in.
+    pub(super) fn effects(&self) -> Vec<Effect> {
+        let mut effects: Vec<Effect> = match &self.operations {
+            Some(operations) => operations.iter().map(|one| one.to_effect()).collect(),
+            None if !self.deny => vec![Effect::Read],
+            None if self.methods.is_empty() => vec![
+                Effect::Read,
+                Effect::Create,
+                Effect::Write,
+                Effect::Delete,
+                Effect::Run,
+            ],
+            None => Vec::new(),
+        };
+        if !self.methods.is_empty() {
+            effects.push(Effect::Run);
+        }
+        effects
+    }
+
     fn to_policy(&self) -> policy::Rule {
         policy::Rule {
             instances: self.instances.clone(),
             models: self.models.clone(),
-            operations: self.operations.iter().map(|one| one.to_effect()).collect(),
+            operations: self.effects(),
+            methods: self.methods.clone(),
+            fields: self.fields.clone(),
+            hidden_fields: self.hidden_fields.clone(),
+            write_fields: self.write_fields.clone(),
+            // Checked: it is one. A rule that opens would open nothing with one
+            // that is none, and a rule that denies would deny everything.
+            domain: Domain::parse(&Value::Array(self.domain.clone())).unwrap_or_else(|_| {
+                if self.deny {
+                    Domain::default()
+                } else {
+                    Domain::nothing()
+                }
+            }),
+            deny: self.deny,
         }
     }
 }
@@ -74,15 +140,14 @@ impl Rule {
 impl Operation {
     fn to_effect(self) -> Effect {
         match self {
+            Self::Create => Effect::Create,
+            Self::Delete => Effect::Delete,
             Self::Read => Effect::Read,
+            Self::Write => Effect::Write,
         }
     }
 }
 
-fn everywhere() -> Vec<Pattern> {
-    Pattern::parse("*").into_iter().collect()
-}
-
-fn read() -> Vec<Operation> {
-    vec![Operation::Read]
+fn everything() -> Vec<Pattern> {
+    vec![Pattern::everything()]
 }

@@ -533,6 +533,9 @@ fn describe(name: &str, field: &Field) -> Map<String, Value> {
                 .collect(),
         );
     }
+    if let Some(path) = field.shows {
+        set("related", path.into());
+    }
     if field.kind == "monetary" {
         set("currency_field", "currency_id".into());
     }

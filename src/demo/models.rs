@@ -240,6 +240,11 @@ pub(super) fn empty() -> BTreeMap<&'static str, Table> {
             let mut fields: BTreeMap<&str, Field> = lines.lines().filter_map(field).collect();
             fields.insert("id", plain("integer", "ID", true));
             fields.insert("display_name", plain("char", "Display Name", false));
+            if *model == "res.users"
+                && let Some(name) = fields.get_mut("name")
+            {
+                name.shows = Some("partner_id.name");
+            }
             let table = Table {
                 model,
                 label,
@@ -261,6 +266,7 @@ fn plain(kind: &'static str, label: &'static str, stored: bool) -> Field {
         choices: Vec::new(),
         required: false,
         stored,
+        shows: None,
         group: None,
     }
 }

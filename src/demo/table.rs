@@ -26,6 +26,8 @@ pub(super) struct Field {
     pub(super) choices: Vec<(&'static str, &'static str)>,
     pub(super) required: bool,
     pub(super) stored: bool,
+    /// The field that it shows, as Odoo says it of those of a parent.
+    pub(super) shows: Option<&'static str>,
     /// Only who has this group sees the field.
     pub(super) group: Option<Group>,
 }

@@ -63,6 +63,7 @@ fn open(credential: Option<&str>, service_key_writes: bool, by_policy: &[Effect]
         instances: any(),
         models: any(),
         operations: by_policy.to_vec(),
+        ..Rule::default()
     };
     let role = RoleName::try_from("some").unwrap();
     let rules = Role {
@@ -208,6 +209,7 @@ async fn again(effect: Effect, now_told: String) -> Result<Vec<String>, u16> {
             instances: any(),
             models: any(),
             operations: EFFECTS.to_vec(),
+            ..Rule::default()
         }],
         credential: None,
     };

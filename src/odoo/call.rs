@@ -2,37 +2,31 @@
 
 use serde_json::{Map, Value};
 
-use super::{Context, Domain, Effect, FieldName, MethodName, ModelName, Order, RecordId};
+use super::{
+    Context, Domain, Effect, FieldName, MethodName, ModelName, Order, RecordId, Request, Search,
+};
 
 /// One call of a method of an Odoo model, in no protocol's form yet.
 ///
 /// Made by the constructors below, so that the effect always fits the method:
-/// nobody can call `unlink` a read.
+/// nobody can call `unlink` a read. What it asks stays in its parts until it is
+/// sent, so that policy decides on the very parts that Odoo gets.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Call {
     model: ModelName,
-    method: MethodName,
     effect: Effect,
-    ids: Vec<RecordId>,
-    arguments: Map<String, Value>,
+    request: Request,
     context: Context,
 }
 
 impl Call {
-    fn reading(model: ModelName, method: &'static str) -> Self {
+    fn reading(model: ModelName, request: Request) -> Self {
         Self {
             model,
-            method: MethodName::known(method),
             effect: Effect::Read,
-            ids: Vec::new(),
-            arguments: Map::new(),
+            request,
             context: Context::default(),
         }
-    }
-
-    fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.arguments.insert(name.to_owned(), value.into());
-        self
     }
 
     /// `search_read`: the records that match, with the fields named.
@@ -46,61 +40,72 @@ impl Call {
         offset: u64,
         limit: u32,
     ) -> Self {
-        let mut call = Self::reading(model, "search_read")
-            .with("domain", domain.to_json())
-            .with("fields", names(fields))
-            .with("limit", limit.max(1));
-        if !order.is_empty() {
-            call = call.with("order", order.to_string());
-        }
-        if offset > 0 {
-            call = call.with("offset", offset);
-        }
-        call
+        let search = Search {
+            domain: domain.clone(),
+            fields: fields.to_vec(),
+            about: Vec::new(),
+            order: order.clone(),
+            offset,
+            limit: limit.max(1),
+        };
+        Self::reading(model, Request::Search(search))
     }
 
     /// `search_count`: how many records match.
     pub fn search_count(model: ModelName, domain: &Domain) -> Self {
-        Self::reading(model, "search_count").with("domain", domain.to_json())
+        Self::reading(model, Request::Count(domain.clone()))
     }
 
     /// `read`: the named fields of the named records. Odoo leaves out, without
     /// a word, ids that do not exist.
     pub fn read(model: ModelName, ids: &[RecordId], fields: &[FieldName]) -> Self {
-        let mut call = Self::reading(model, "read").with("fields", names(fields));
-        call.ids = ids.to_vec();
-        call
+        let request = Request::Read {
+            ids: ids.to_vec(),
+            fields: fields.to_vec(),
+        };
+        Self::reading(model, request)
     }
 
     /// `name_search`: ids and display names of records whose name matches.
     pub fn name_search(model: ModelName, name: &str, domain: &Domain, limit: u32) -> Self {
-        Self::reading(model, "name_search")
-            .with("name", name)
-            .with("domain", domain.to_json())
-            .with("operator", "ilike")
-            .with("limit", limit.max(1))
+        let request = Request::Names {
+            name: name.to_owned(),
+            domain: domain.clone(),
+            limit: limit.max(1),
+        };
+        Self::reading(model, request)
     }
 
     /// `fields_get`: the fields this Odoo user may see, with the attributes
     /// that [`super::Schema`] reads.
     pub fn fields_get(model: ModelName) -> Self {
-        Self::reading(model, "fields_get").with("attributes", super::Schema::attributes())
+        Self::reading(model, Request::Fields)
     }
 
     /// `ir.model/get_available_models`: the models this Odoo user may read.
     pub fn available_models() -> Self {
-        Self::reading(ModelName::known("ir.model"), "get_available_models")
+        Self::reading(ModelName::known("ir.model"), Request::Models)
     }
 
     /// `res.users/context_get`: who the credential is, in 52 bytes.
     pub fn context_get() -> Self {
-        Self::reading(ModelName::known("res.users"), "context_get")
+        Self::reading(ModelName::known("res.users"), Request::WhoAmI)
     }
 
     /// The same call in a context.
     #[must_use]
     pub fn in_context(mut self, context: Context) -> Self {
         self.context = context;
+        self
+    }
+
+    /// The same search as a part of one that asks for these fields: what may
+    /// not be seen together with them is left out here too.
+    #[must_use]
+    pub fn about(mut self, fields: &[FieldName]) -> Self {
+        if let Request::Search(search) = &mut self.request {
+            search.about = fields.to_vec();
+        }
         self
     }
 
@@ -112,14 +117,20 @@ impl Call {
         self
     }
 
+    /// The same call that asks something else.
+    #[must_use]
+    pub(crate) fn asking(self, request: Request) -> Self {
+        Self { request, ..self }
+    }
+
     /// The model that is called.
     pub fn model(&self) -> &ModelName {
         &self.model
     }
 
     /// The method that is called.
-    pub fn method(&self) -> &MethodName {
-        &self.method
+    pub fn method(&self) -> MethodName {
+        self.request.method()
     }
 
     /// What the call does.
@@ -127,25 +138,23 @@ impl Call {
         self.effect
     }
 
+    /// What is asked.
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
     /// The records it is called on; empty for a method of the model itself.
     pub fn ids(&self) -> &[RecordId] {
-        &self.ids
+        self.request.ids()
     }
 
     /// The arguments by name, without `ids` and `context`.
-    pub fn arguments(&self) -> &Map<String, Value> {
-        &self.arguments
+    pub fn arguments(&self) -> Map<String, Value> {
+        self.request.arguments()
     }
 
     /// The context it runs in.
     pub fn context(&self) -> &Context {
         &self.context
     }
-}
-
-fn names(fields: &[FieldName]) -> Value {
-    fields
-        .iter()
-        .map(|name| Value::from(name.as_str()))
-        .collect()
 }

@@ -34,6 +34,14 @@ impl FieldPath {
         self.0.split('.')
     }
 
+    /// The first name on the way, and the path that goes on behind it.
+    pub fn split_first(&self) -> (&str, Option<Self>) {
+        match self.0.split_once('.') {
+            None => (&self.0, None),
+            Some((first, rest)) => (first, Some(Self(Arc::from(rest)))),
+        }
+    }
+
     /// The first name on the way: a field of the model itself.
     pub fn first(&self) -> &str {
         self.0.split('.').next().unwrap_or(&self.0)

@@ -16,6 +16,7 @@ mod method_name;
 mod model_name;
 mod order;
 mod record_id;
+mod request;
 mod schema;
 
 pub use call::Call;
@@ -30,4 +31,5 @@ pub use method_name::{InvalidMethodName, MethodName};
 pub use model_name::{InvalidModelName, ModelName};
 pub use order::{InvalidOrder, Order};
 pub use record_id::{InvalidRecordId, RecordId};
+pub use request::{Request, Search};
 pub use schema::{Choice, Field, FieldKind, Schema};

@@ -33,6 +33,13 @@ impl Order {
         self.keys.is_empty()
     }
 
+    /// By id alone, the last one first: an order that tells nothing.
+    pub fn by_id() -> Self {
+        Self {
+            keys: vec![(FieldName::known("id"), Direction::Descending)],
+        }
+    }
+
     /// The fields it sorts by.
     pub fn fields(&self) -> impl Iterator<Item = &FieldName> {
         self.keys.iter().map(|(field, _)| field)

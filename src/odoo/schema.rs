@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{FieldName, ModelName};
+use super::{FieldName, FieldPath, ModelName};
 
 /// The fields of one model that one Odoo user may see, from `fields_get`.
 ///
@@ -43,6 +43,9 @@ pub struct Field {
     pub choices: Vec<Choice>,
     /// For an amount of money: the field with its currency.
     pub currency_field: Option<FieldName>,
+    /// The field it shows, on this model or on a related one: whoever reads
+    /// it, reads that one. Fields of `_inherits` parents are such, too.
+    pub shows: Option<FieldPath>,
 }
 
 /// One value of a selection.
@@ -174,6 +177,8 @@ struct Described {
     selection: Value,
     #[serde(default)]
     currency_field: Value,
+    #[serde(default)]
+    related: Value,
 }
 
 fn yes() -> bool {
@@ -195,6 +200,7 @@ impl Schema {
             "sortable",
             "selection",
             "currency_field",
+            "related",
         ]
         .into_iter()
         .collect()
@@ -225,6 +231,8 @@ impl Schema {
                     choices,
                     currency_field: text(&described.currency_field)
                         .and_then(|name| FieldName::try_from(&*name).ok()),
+                    shows: text(&described.related)
+                        .and_then(|path| FieldPath::try_from(&*path).ok()),
                     name,
                 })
             },

@@ -1,28 +1,47 @@
 //! What may be done: roles, their rules, and the only maker of [`Permitted`].
 //!
-//! Default deny. A call that no rule of any of the caller's roles allows is
-//! [`Forbidden`]. Fields, record domains and methods get their rules here too
-//! when they come; nothing outside decides.
+//! Default deny. What no rule of any of the caller's roles opens, or what one of
+//! them denies, is [`Forbidden`]; a call that goes through carries the records
+//! and fields that the rules cover. Nothing outside decides, and nothing in here
+//! asks Odoo: what must be known of models is handed in as [`Schemas`].
 
+mod decision;
 mod forbidden;
+mod mandate;
 mod pattern;
 mod permitted;
 mod protected;
 mod role;
+mod rule;
+mod schemas;
+mod sieve;
 #[cfg(test)]
 mod tests;
+mod undecided;
+mod values;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::{Map, Value};
+
+pub use decision::{Decision, Deed, Question, RuleAt};
 pub use forbidden::Forbidden;
 pub use pattern::{InvalidPattern, Pattern};
 pub use permitted::Permitted;
-pub use role::{Role, Rule};
+pub use protected::is_secret;
+pub use role::Role;
+pub use rule::Rule;
+pub use schemas::Schemas;
+pub use undecided::Undecided;
+pub use values::Touch;
 
 use crate::{
     names::{CredentialName, InstanceName, RoleName},
-    odoo::{Call, Effect, Inquiry, ModelName},
+    odoo::{Call, Domain, Effect, FieldName, Inquiry, MethodName, ModelName, RecordId, Schema},
 };
+use mandate::{Mandate, Ruled};
+use sieve::Sieve;
+use values::Look;
 
 /// All roles there are.
 #[derive(Clone, Debug, Default)]
@@ -36,18 +55,141 @@ impl Policy {
         Self { roles }
     }
 
-    /// Lets a call through if a rule of one of the roles allows it.
+    /// Lets a call through as far as the roles open it: every field that it
+    /// asks, searches or sorts by may be seen, on every model on the way, and
+    /// its domain leaves out the records that the roles do not cover. `schemas`
+    /// has the fields of the models on the way.
     ///
     /// # Errors
-    /// [`Forbidden`], which says what was asked and not which rule is missing.
+    /// [`Forbidden`], which says what was asked and not which rule is missing;
+    /// or the model whose fields are to be handed in as well.
     pub fn permit(
         &self,
         roles: &[RoleName],
         instance: &InstanceName,
         call: Call,
-    ) -> Result<Permitted<Call>, Forbidden> {
-        self.allow(roles, instance, call.model(), call.effect())?;
+        schemas: &Schemas,
+    ) -> Result<Permitted<Call>, Undecided> {
+        let mandate = self.mandate(roles, instance);
+        let sieve = Sieve {
+            mandate: &mandate,
+            schemas,
+        };
+        sieve.call(call).map(Permitted::by_policy)
+    }
+
+    /// The search that gives those of these records that the roles cover for an
+    /// effect, and for what is read or written of them. A change asks it before
+    /// and after: what it does not give, may not be changed, nor become.
+    ///
+    /// # Errors
+    /// As of [`Policy::permit`].
+    pub fn within(
+        &self,
+        roles: &[RoleName],
+        instance: &InstanceName,
+        effect: Effect,
+        (model, ids, fields): (&ModelName, &[RecordId], &BTreeSet<FieldName>),
+        schemas: &Schemas,
+    ) -> Result<Permitted<Call>, Undecided> {
+        let mandate = self.mandate(roles, instance);
+        let cover = mandate.cover(model, effect, fields, schemas)?;
+        let call = sieve::search_for(model, ids, cover);
         Ok(Permitted::by_policy(call))
+    }
+
+    /// Allows the values of a new record or of a change, with all that the
+    /// commands in them do to records of other models, and says what that is:
+    /// the records among it are to be checked with [`Policy::within`].
+    ///
+    /// # Errors
+    /// As of [`Policy::permit`].
+    pub fn allow_values(
+        &self,
+        roles: &[RoleName],
+        instance: &InstanceName,
+        (model, effect): (&ModelName, Effect),
+        values: &Map<String, Value>,
+        schemas: &Schemas,
+    ) -> Result<Vec<Touch>, Undecided> {
+        let mandate = self.mandate(roles, instance);
+        let mut look = Look {
+            mandate: &mandate,
+            schemas,
+            touched: Vec::new(),
+        };
+        look.values(model, effect, values, 0)?;
+        Ok(look.touched)
+    }
+
+    /// Which records a listed method may be called on; every record where the
+    /// domain is empty.
+    ///
+    /// # Errors
+    /// [`Forbidden::Method`].
+    pub fn allow_method(
+        &self,
+        roles: &[RoleName],
+        instance: &InstanceName,
+        model: &ModelName,
+        method: &MethodName,
+    ) -> Result<Domain, Forbidden> {
+        self.mandate(roles, instance).allow_method(model, method)
+    }
+
+    /// The fields of a model that may be seen, of at least some records. What
+    /// is left out is as if it did not exist.
+    ///
+    /// # Errors
+    /// As of [`Policy::permit`].
+    pub fn visible(
+        &self,
+        roles: &[RoleName],
+        instance: &InstanceName,
+        model: &ModelName,
+        schemas: &Schemas,
+    ) -> Result<Schema, Undecided> {
+        self.fields(roles, instance, model, schemas, |_, _| true)
+    }
+
+    /// Those of them that may be seen of every record that may be seen: asking
+    /// for them leaves no record out.
+    ///
+    /// # Errors
+    /// As of [`Policy::permit`].
+    pub fn visible_everywhere(
+        &self,
+        roles: &[RoleName],
+        instance: &InstanceName,
+        model: &ModelName,
+        schemas: &Schemas,
+    ) -> Result<Schema, Undecided> {
+        self.fields(roles, instance, model, schemas, |every, of_field| {
+            every == of_field
+        })
+    }
+
+    fn fields(
+        &self,
+        roles: &[RoleName],
+        instance: &InstanceName,
+        model: &ModelName,
+        schemas: &Schemas,
+        wanted: impl Fn(&Domain, &Domain) -> bool,
+    ) -> Result<Schema, Undecided> {
+        let mandate = self.mandate(roles, instance);
+        let cover =
+            |fields: &BTreeSet<FieldName>| mandate.cover(model, Effect::Read, fields, schemas);
+        let every = cover(&BTreeSet::new())?;
+        let mut seen = Vec::new();
+        for field in schemas.of(model)?.fields() {
+            match cover(&BTreeSet::from([field.name.clone()])) {
+                Ok(of_field) if wanted(&every, &of_field) => seen.push(field.clone()),
+                Ok(_) | Err(Undecided::Forbidden(_)) => {}
+                Err(needs @ Undecided::Needs(_)) => return Err(needs),
+            }
+        }
+        Ok(Schema::from_fields(seen))
     }
 
     /// Lets a question of our own through: anybody who may do anything at all
@@ -75,7 +217,7 @@ impl Policy {
     /// [`Forbidden::Instance`] otherwise.
     pub fn admit(&self, roles: &[RoleName], instance: &InstanceName) -> Result<(), Forbidden> {
         self.rules(roles, instance)
-            .next()
+            .find(|ruled| !ruled.rule.deny)
             .map(|_| ())
             .ok_or_else(|| Forbidden::Instance(instance.clone()))
     }
@@ -84,7 +226,7 @@ impl Policy {
     /// effect is open nowhere is not shown.
     pub fn opens(&self, roles: &[RoleName], instance: &InstanceName, effect: Effect) -> bool {
         self.rules(roles, instance)
-            .any(|rule| rule.operations.contains(&effect))
+            .any(|ruled| !ruled.rule.deny && ruled.rule.operations.contains(&effect))
     }
 
     /// The credentials that the roles name, of those that [admit](Self::admit)
@@ -97,7 +239,10 @@ impl Policy {
         roles
             .iter()
             .filter_map(|role| self.roles.get(role))
-            .filter(|role| role.rules.iter().any(|rule| rule.applies(instance)))
+            .filter(|role| {
+                let mut rules = role.rules.iter();
+                rules.any(|rule| !rule.deny && rule.applies(instance))
+            })
             .filter_map(|role| role.credential.as_ref())
     }
 
@@ -112,28 +257,14 @@ impl Policy {
         model: &ModelName,
         effect: Effect,
     ) -> Result<(), Forbidden> {
-        if self
-            .rules(roles, instance)
-            .any(|rule| rule.allows(model, effect))
-        {
-            Ok(())
-        } else {
-            Err(Forbidden::Operation {
-                model: model.clone(),
-                effect,
-            })
-        }
+        self.mandate(roles, instance).allow(model, effect)
     }
 
     /// What the roles open in an instance, one line a rule, for the
     /// administrator.
     pub fn summary(&self, roles: &[RoleName], instance: &InstanceName) -> Vec<String> {
         self.rules(roles, instance)
-            .map(|rule| {
-                let models: Vec<String> = rule.models.iter().map(ToString::to_string).collect();
-                let effects: Vec<&str> = rule.operations.iter().map(|one| one.as_str()).collect();
-                format!("it may {} {}", effects.join(", "), models.join(", "))
-            })
+            .map(|ruled| decision::sentence(ruled.rule))
             .collect()
     }
 
@@ -144,12 +275,43 @@ impl Policy {
         instance: &InstanceName,
         forbidden: &Forbidden,
     ) -> bool {
+        let mandate = self.mandate(roles, instance);
         match forbidden {
+            Forbidden::Field { model, field } => mandate.shows(model, field.as_str()),
             Forbidden::Instance(instance) => self.admit(roles, instance).is_ok(),
-            Forbidden::Operation { model, effect } => {
-                self.allow(roles, instance, model, *effect).is_ok()
-            }
+            Forbidden::Method { model, method } => mandate.allow_method(model, method).is_ok(),
+            Forbidden::Operation { model, effect } => mandate.allow(model, *effect).is_ok(),
+            Forbidden::Commands { .. } => false,
+            Forbidden::Hierarchy(model)
+            | Forbidden::Path { model, path: _ }
+            | Forbidden::Sorting { model, field: _ }
+            | Forbidden::Unnamed(model) => mandate.sees_whole(model),
+            Forbidden::Writing { model, field } => mandate.writes(model, field.as_str()),
         }
+    }
+
+    /// What would be decided about a model, and by which rules.
+    pub fn explain(
+        &self,
+        roles: &[RoleName],
+        instance: &InstanceName,
+        question: &Question,
+    ) -> Decision {
+        decision::decide(&self.mandate(roles, instance), instance, question)
+    }
+
+    /// The rules of the roles that hold in an instance, each with its place.
+    pub fn rules_at<'a>(
+        &'a self,
+        roles: &'a [RoleName],
+        instance: &'a InstanceName,
+    ) -> impl Iterator<Item = (RuleAt, &'a Rule)> {
+        self.rules(roles, instance)
+            .map(|ruled| (RuleAt::of(ruled), ruled.rule))
+    }
+
+    fn mandate<'a>(&'a self, roles: &'a [RoleName], instance: &'a InstanceName) -> Mandate<'a> {
+        Mandate::new(self.rules(roles, instance))
     }
 
     /// The rules that apply; linear, for policies have tens of rules.
@@ -157,11 +319,14 @@ impl Policy {
         &'a self,
         roles: &'a [RoleName],
         instance: &'a InstanceName,
-    ) -> impl Iterator<Item = &'a Rule> {
+    ) -> impl Iterator<Item = Ruled<'a>> {
         roles
             .iter()
-            .filter_map(|role| self.roles.get(role))
-            .flat_map(|role| &role.rules)
-            .filter(|rule| rule.applies(instance))
+            .filter_map(|role| self.roles.get_key_value(role))
+            .flat_map(|(role, one)| {
+                let rules = one.rules.iter().enumerate();
+                rules.map(move |(index, rule)| Ruled { role, index, rule })
+            })
+            .filter(|ruled| ruled.rule.applies(instance))
     }
 }

@@ -41,6 +41,24 @@ impl Pattern {
         }
     }
 
+    /// The pattern `*`.
+    pub fn everything() -> Self {
+        Self {
+            text: "".into(),
+            open: true,
+        }
+    }
+
+    /// Whether the pattern is `*`.
+    pub fn is_everything(&self) -> bool {
+        self.open && self.text.is_empty()
+    }
+
+    /// Whether the pattern ends in `*`.
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
     /// Whether the pattern covers the name.
     pub fn matches(&self, name: &str) -> bool {
         if self.open {

@@ -1,6 +1,9 @@
 //! Which fields are shown when nobody names any.
 
-use crate::odoo::{Field, FieldKind, FieldName, Schema};
+use crate::{
+    odoo::{Field, FieldKind, FieldName, Schema},
+    policy::is_secret,
+};
 
 /// Fields that are shown at the most.
 const SHOWN: usize = 10;
@@ -180,7 +183,7 @@ pub(super) fn is_noise(name: &str) -> bool {
     EXACT.contains(&name)
         || BEGINS.iter().any(|begin| name.starts_with(begin))
         || ENDS.iter().any(|end| name.ends_with(end))
-        || super::table::is_secret(name)
+        || is_secret(name)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub use models::{ModelEntry, models, parse_models};
 pub use names::names;
 pub use page::{InvalidCursor, Page};
 pub use rows::Rows;
-pub use table::{is_secret, table};
+pub use table::table;
 pub use text::one_line;
 
 /// A text within its budget, and how much of what there was is in it.

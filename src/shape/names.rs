@@ -1,12 +1,24 @@
 //! Ids with their names.
 
+use serde::Deserialize;
+use serde_json::Value;
+
 use super::{
     Shaped,
     text::{CELL_CHARS, one_line},
 };
 
-/// The records in an answer of `name_search`, `[[id, name], …]`, one a line,
-/// at most `limit` of them; and whether there were more.
+/// One record: as `name_search` gives it, or as a search for the name does.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Named {
+    Pair(i64, Value),
+    Record { id: i64, display_name: Value },
+}
+
+/// The records in an answer of `name_search`, `[[id, name], …]`, or of a search
+/// for their `display_name`; one a line, at most `limit` of them; and whether
+/// there were more.
 ///
 /// # Errors
 /// When the answer is not such a list.
@@ -15,15 +27,19 @@ pub fn names(
     limit: u32,
     budget_bytes: usize,
 ) -> Result<(Shaped, bool), serde_json::Error> {
-    let found: Vec<(i64, Option<String>)> = serde_json::from_slice(answer)?;
+    let found: Vec<Named> = serde_json::from_slice(answer)?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut text = String::new();
     let mut shown = 0;
-    for (id, name) in found.iter().take(limit) {
-        let line = format!(
-            "{id} | {}\n",
-            one_line(name.as_deref().unwrap_or_default(), CELL_CHARS)
-        );
+    for one in found.iter().take(limit) {
+        let (Named::Pair(id, name)
+        | Named::Record {
+            id,
+            display_name: name,
+        }) = one;
+        // Odoo says `false` where there is none.
+        let name = name.as_str().unwrap_or_default();
+        let line = format!("{id} | {}\n", one_line(name, CELL_CHARS));
         if text.len() + line.len() + 10 > budget_bytes {
             break;
         }
@@ -50,6 +66,10 @@ mod tests {
         27 | Azure, Bo\|b
         ");
         assert!(more);
+        let searched = br#"[{"id":15,"display_name":"Azure"},{"id":16,"display_name":false}]"#;
+        let (shaped, more) = names(searched, 2, 999).unwrap();
+        assert_eq!(shaped.text, "id | name\n15 | Azure\n16 | \n");
+        assert!(!more);
         assert!(names(b"{}", 2, 999).is_err());
     }
 }

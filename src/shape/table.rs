@@ -172,9 +172,6 @@ fn written(row: &Row<'_>, name: &FieldName, schema: &Schema, max_chars: usize) -
     if !set {
         return String::new();
     }
-    if is_secret(name.as_str()) {
-        return "(hidden)".to_owned();
-    }
     match cell {
         Cell::Bool(true) => "yes".to_owned(),
         Cell::Bool(false) => "no".to_owned(),
@@ -239,25 +236,6 @@ fn ids_of(ids: &[i64]) -> String {
     }
 }
 
-/// Whether a field's value opens something by itself, judged by its name: it is
-/// never shown, and nothing is searched or sorted by it.
-pub fn is_secret(name: &str) -> bool {
-    const PARTS: [&str; 8] = [
-        "password",
-        "passwd",
-        "api_key",
-        "apikey",
-        "secret",
-        "private_key",
-        "credential",
-        "oauth_access",
-    ];
-    const ENDS: [&str; 3] = ["_token", "_pass", "_pwd"];
-    name == "token"
-        || PARTS.iter().any(|part| name.contains(part))
-        || ENDS.iter().any(|end| name.ends_with(end))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -313,12 +291,12 @@ mod tests {
 
     #[test]
     fn one_record_is_told_field_by_field() {
-        let answer = r#"[{"id":7,"name":"A","note":"<p>Hi<br>you</p>","ref":false,"access_token":"s3cret","image":"aGk="}]"#;
-        insta::assert_snapshot!(shaped(answer, &["name", "note", "ref", "access_token", "image"]), @r"
+        let answer =
+            r#"[{"id":7,"name":"A","note":"<p>Hi<br>you</p>","ref":false,"image":"aGk="}]"#;
+        insta::assert_snapshot!(shaped(answer, &["name", "note", "ref", "image"]), @r"
         id: 7
         name: A
         note: Hi\nyou
-        access_token: (hidden)
         image: (4 bytes of base64)
         empty: ref
         ");
@@ -337,29 +315,6 @@ mod tests {
             number_of("9007199254740993", FieldKind::Integer),
             "9007199254740993"
         );
-    }
-
-    #[test]
-    fn secrets_are_known_by_their_names_and_counters_are_none() {
-        for name in [
-            "access_token",
-            "account_token",
-            "smtp_pass",
-            "totp_secret",
-            "password",
-            "credential",
-        ] {
-            assert!(super::is_secret(name), "{name}");
-        }
-        for name in [
-            "payment_token_ids",
-            "token_id",
-            "support_tokenization",
-            "passenger",
-            "name",
-        ] {
-            assert!(!super::is_secret(name), "{name}");
-        }
     }
 
     proptest! {

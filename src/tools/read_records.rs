@@ -67,7 +67,7 @@ async fn read(access: &Access<'_>, arguments: Arguments) -> Result<String, ToolE
     ids.retain(|id| seen.insert(*id));
     let schema = access.schema(&model).await?;
     let columns = if fields.is_empty() {
-        shape::default_fields(&schema)
+        access.default_fields(&model).await?
     } else {
         fit_fields(&schema, &model, &fields)?
     };

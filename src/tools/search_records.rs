@@ -29,7 +29,8 @@ pub(super) const TOOL: Tool = Tool {
     effect: Effect::Read,
     class: ToolClass::Read,
     input: schema_of::<Arguments>,
-    run: |access, arguments| Box::pin(async { search(access, parse(arguments)?).await }),
+    // Boxed by itself: reading around fields makes it large.
+    run: |access, arguments| Box::pin(async { Box::pin(search(access, parse(arguments)?)).await }),
 };
 
 /// Arguments of `search_records`.
@@ -78,7 +79,7 @@ async fn search(access: &Access<'_>, arguments: Arguments) -> Result<String, Too
     let limit = limit(asked, DEFAULT_LIMIT, MAX_LIMIT)?;
     let schema = access.schema(&model).await?;
     let columns = if fields.is_empty() {
-        shape::default_fields(&schema)
+        access.default_fields(&model).await?
     } else {
         fit_fields(&schema, &model, &fields)?
     };

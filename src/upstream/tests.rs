@@ -19,7 +19,7 @@ use super::{ApiKey, CallError, Link, LinkSettings};
 use crate::{
     names::{InstanceName, RoleName},
     odoo::{Call, Domain, Effect, ModelName},
-    policy::{Pattern, Permitted, Policy, Role, Rule},
+    policy::{Pattern, Permitted, Policy, Role, Rule, Schemas},
 };
 
 const OK: &str = "HTTP/1.0 200 OK\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: 2\r\nConnection: close\r\n\r\n47";
@@ -31,6 +31,7 @@ fn counting() -> Permitted<Call> {
         instances: any(),
         models: any(),
         operations: vec![Effect::Read],
+        ..Rule::default()
     };
     let policy = Policy::new(BTreeMap::from([(
         role.clone(),
@@ -44,7 +45,12 @@ fn counting() -> Permitted<Call> {
         &Domain::default(),
     );
     policy
-        .permit(&[role], &InstanceName::try_from("prod").unwrap(), call)
+        .permit(
+            &[role],
+            &InstanceName::try_from("prod").unwrap(),
+            call,
+            &Schemas::default(),
+        )
         .unwrap()
 }
 

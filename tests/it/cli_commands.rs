@@ -397,3 +397,49 @@ fn stdio_asks_which_instance_is_meant() {
         assert!(ran.err.contains("`production`, `staging`"), "{}", ran.err);
     }
 }
+
+#[test]
+fn what_a_role_may_is_explained_with_the_line_that_says_so() {
+    let (folder, _) = folder(
+        r#"[instances.production]
+url = "http://odoo:8069"
+api_key_file = "/run/secrets/nowhere"
+
+[[roles.sales.rules]]
+models = ["res.partner", "sale.*"]
+operations = ["read", "write"]
+methods = ["action_confirm"]
+hidden_fields = ["credit*"]
+write_fields = ["phone"]
+domain = [["company_id", "=", 1]]
+
+[[roles.strict.rules]]
+models = ["sale.*"]
+fields = ["margin*"]
+deny = true
+"#,
+    );
+    let explain = |arguments: &[&str]| {
+        let all = [&["explain", "--config", "gatepost.toml"], arguments].concat();
+        let ran = ran(gatepost(&all).current_dir(&folder));
+        format!("{}{}-> {}", ran.out, ran.err, ran.code)
+    };
+    let told = [
+        "--role sales res.partner read",
+        "--role sales res.partner read --field credit_limit",
+        "--role sales res.partner write --field name",
+        "--role sales sale.order action_cancel",
+        "--role sales --role strict sale.order read --field margin",
+        "--role strict sale.order read",
+        "--role sales res.users read",
+        "--role sales sale.order action_confirm --json",
+        "--role sales --role strict --all",
+        "--role strict --all --json",
+        "--role nobody --all",
+    ]
+    .map(|line| {
+        let words: Vec<&str> = line.split(' ').collect();
+        format!("$ gatepost explain {line}\n{}", explain(&words))
+    });
+    insta::assert_snapshot!(told.join("\n\n"));
+}

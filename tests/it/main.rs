@@ -23,6 +23,8 @@ mod limits;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
+mod policy;
+#[cfg(test)]
 mod reading;
 #[cfg(test)]
 mod redis_server;

@@ -135,7 +135,7 @@ pub(super) fn run(show: &Show) -> Result<(), Failure> {
     ];
     let mut rows = vec![heads.map(str::to_owned)];
     rows.extend(found.iter().map(|(told, _)| row(told)));
-    terminal::print(&terminal::table(&rows))
+    terminal::print(&terminal::columns(&rows))
 }
 
 impl Show {

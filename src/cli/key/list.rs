@@ -30,7 +30,7 @@ pub(super) fn run(list: &List) -> Result<(), Failure> {
     let heads = ["ID", "STATE", "CREATED", "EXPIRES", "ROLES", "NAME"].map(str::to_owned);
     let mut rows = vec![heads];
     rows.extend(sorted.into_iter().map(|(id, key)| row(id, key, now)));
-    terminal::print(&terminal::table(&rows))
+    terminal::print(&terminal::columns(&rows))
 }
 
 fn row(id: &KeyId, key: &StoredKey, now: Timestamp) -> [String; 6] {

@@ -58,21 +58,7 @@ pub(super) struct Findings {
 
 /// Looks at everything that one key alone cannot show.
 pub(super) fn check(config: &Config, layers: &Layers) -> Findings {
-    let mut check = Check {
-        config,
-        layers,
-        found: Findings {
-            mistakes: Vec::new(),
-            warnings: Vec::new(),
-            secrets: BTreeMap::new(),
-            credentials: BTreeMap::new(),
-            keyring: None,
-            client_auths: BTreeMap::new(),
-            otlp_headers: HeaderMap::new(),
-            redis_password: None,
-            audit_key: None,
-        },
-    };
+    let mut check = Check::new(config, layers);
     check.listeners();
     check.origins();
     check.instances();
@@ -91,11 +77,38 @@ pub(super) fn check(config: &Config, layers: &Layers) -> Findings {
     check.found
 }
 
+/// What is wrong with the roles alone.
+pub(super) fn roles(config: &Config, layers: &Layers) -> Vec<Mistake> {
+    let mut check = Check::new(config, layers);
+    check.roles();
+    check.found.mistakes
+}
+
 /// The looking at one configuration; its parts are in files of their own.
 struct Check<'a> {
     config: &'a Config,
     layers: &'a Layers,
     found: Findings,
+}
+
+impl<'a> Check<'a> {
+    fn new(config: &'a Config, layers: &'a Layers) -> Self {
+        Self {
+            config,
+            layers,
+            found: Findings {
+                mistakes: Vec::new(),
+                warnings: Vec::new(),
+                secrets: BTreeMap::new(),
+                credentials: BTreeMap::new(),
+                keyring: None,
+                client_auths: BTreeMap::new(),
+                otlp_headers: HeaderMap::new(),
+                redis_password: None,
+                audit_key: None,
+            },
+        }
+    }
 }
 
 impl Check<'_> {

@@ -74,6 +74,14 @@ impl Domain {
         &self.terms
     }
 
+    /// The model's own fields in it: where each of its paths begins.
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
+        self.terms.iter().filter_map(|term| match term {
+            Term::Condition(condition) => Some(condition.path.first()),
+            Term::And | Term::Constant(_) | Term::Not | Term::Or => None,
+        })
+    }
+
     /// Whether it matches every record because it says nothing.
     pub fn is_empty(&self) -> bool {
         self.terms.is_empty()
@@ -90,10 +98,107 @@ impl Domain {
         Self { terms }
     }
 
+    /// A domain of one condition.
+    pub fn of(condition: Condition) -> Self {
+        Self {
+            terms: vec![Term::Condition(condition)],
+        }
+    }
+
+    /// The domain that no record matches.
+    pub fn nothing() -> Self {
+        Self {
+            terms: vec![Term::Constant(false)],
+        }
+    }
+
+    /// The records that match both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        if self.is_empty() || self == other {
+            return other;
+        }
+        if other.is_empty() {
+            return self;
+        }
+        self.joined(Term::And, other)
+    }
+
+    /// The records that match at least one of them.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        if self.is_empty() || other.is_empty() {
+            return Self::default();
+        }
+        if self == other {
+            return self;
+        }
+        self.joined(Term::Or, other)
+    }
+
+    /// The records that do not match.
+    #[must_use]
+    pub fn negated(self) -> Self {
+        if self.is_empty() {
+            return Self::nothing();
+        }
+        let mut terms = vec![Term::Not];
+        terms.extend(self.terms);
+        Self { terms }
+    }
+
+    /// Whether it says, at its top, all that the other one says.
+    pub fn contains(&self, other: &Self) -> bool {
+        let own = conjuncts(&self.terms);
+        conjuncts(&other.terms)
+            .iter()
+            .all(|wanted| own.contains(wanted))
+    }
+
+    fn joined(self, by: Term, other: Self) -> Self {
+        let mut terms = vec![by];
+        terms.extend(self.terms);
+        terms.extend(other.terms);
+        Self { terms }
+    }
+
     /// The domain as Odoo wants it.
     pub fn to_json(&self) -> Value {
         self.terms.iter().map(Term::to_json).collect()
     }
+}
+
+/// The expressions that hold all at once: what the leading `&`s join.
+fn conjuncts(terms: &[Term]) -> Vec<&[Term]> {
+    let mut found = Vec::new();
+    let mut rest = terms;
+    while !rest.is_empty() {
+        if let [Term::And, inside @ ..] = rest {
+            // What follows are two expressions, or more of these; all hold.
+            rest = inside;
+            continue;
+        }
+        let (one, after) = rest.split_at(expression(rest));
+        found.push(one);
+        rest = after;
+    }
+    found
+}
+
+/// How many terms the first expression has.
+fn expression(terms: &[Term]) -> usize {
+    let mut owed = 1_usize;
+    for (at, term) in terms.iter().enumerate() {
+        match term {
+            Term::And | Term::Or => owed += 1,
+            Term::Not => {}
+            Term::Condition(_) | Term::Constant(_) => owed -= 1,
+        }
+        if owed == 0 {
+            return at + 1;
+        }
+    }
+    terms.len()
 }
 
 impl Term {

@@ -29,6 +29,33 @@ fn conditions_side_by_side_are_joined_by_a_written_and() {
 }
 
 #[test]
+fn domains_are_joined_to_one_that_is_complete() {
+    let of = |value: Value| Domain::parse(&value).unwrap();
+    let two = || of(json!([["a", "=", 1], ["b", "=", 2]]));
+    let one = || of(json!([["c", "=", 3]]));
+    assert_eq!(
+        two().and(one()).to_json(),
+        json!(["&", "&", ["a", "=", 1], ["b", "=", 2], ["c", "=", 3]])
+    );
+    assert_eq!(
+        one().or(two()).negated().to_json(),
+        json!(["!", "|", ["c", "=", 3], "&", ["a", "=", 1], ["b", "=", 2]])
+    );
+    // The empty one is every record.
+    let every = Domain::default;
+    assert_eq!(every().and(one()), one());
+    assert_eq!(one().and(every()), one());
+    assert_eq!(one().and(one()), one());
+    assert_eq!(one().or(every()), every());
+    assert_eq!(one().or(one()), one());
+    assert_eq!(every().negated(), Domain::nothing());
+    assert!(two().and(one()).contains(&one()) && two().and(one()).contains(&two()));
+    assert!(one().and(two()).contains(&two()) && one().contains(&every()));
+    assert!(!two().contains(&one()) && !every().contains(&one()));
+    assert!(!one().or(two()).contains(&one()) && !one().negated().contains(&one()));
+}
+
+#[test]
 fn what_is_meant_beyond_doubt_is_taken() {
     assert_eq!(parsed(&json!([])).unwrap(), json!([]));
     assert_eq!(

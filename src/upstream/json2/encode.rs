@@ -57,7 +57,7 @@ impl Serialize for Body<'_> {
             map.serialize_entry("context", &context)?;
         }
         for (name, value) in self.0.arguments() {
-            map.serialize_entry(name, value)?;
+            map.serialize_entry(&name, &value)?;
         }
         map.end()
     }

@@ -1,8 +1,12 @@
+mod nothing_leaks;
+mod seeing;
+mod writing;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::{Pattern, Policy, Role, Rule};
+use super::{Pattern, Policy, Role, Rule, Schemas};
 use crate::{
     names::{CredentialName, InstanceName, RoleName},
     odoo::{Call, Domain, Effect, Inquiry, ModelName},
@@ -17,6 +21,7 @@ fn rule(instance: &str, model: &str, operations: &[Effect]) -> Rule {
         instances: vec![pattern(instance)],
         models: vec![pattern(model)],
         operations: operations.to_vec(),
+        ..Rule::default()
     }
 }
 
@@ -45,14 +50,25 @@ fn instance(name: &str) -> InstanceName {
 #[test]
 fn counting_needs_a_rule_that_allows_reading_the_model() {
     let (policy, roles) = policy(vec![rule("production", "sale.*", &[Effect::Read])]);
-    let permit =
-        |place: &str, model: &str| policy.permit(&roles, &instance(place), counting(model));
+    let permit = |place: &str, model: &str| {
+        policy.permit(
+            &roles,
+            &instance(place),
+            counting(model),
+            &Schemas::default(),
+        )
+    };
     assert!(permit("production", "sale.order").is_ok());
     assert!(permit("production", "res.partner").is_err());
     assert!(permit("staging", "sale.order").is_err());
     assert!(
         policy
-            .permit(&[], &instance("production"), counting("sale.order"))
+            .permit(
+                &[],
+                &instance("production"),
+                counting("sale.order"),
+                &Schemas::default()
+            )
             .is_err()
     );
 }
@@ -62,23 +78,43 @@ fn no_star_opens_a_secret_model() {
     let (by_star, roles) = policy(vec![rule("*", "*", &[Effect::Read])]);
     assert!(
         by_star
-            .permit(&roles, &instance("a"), counting("res.users"))
+            .permit(
+                &roles,
+                &instance("a"),
+                counting("res.users"),
+                &Schemas::default()
+            )
             .is_err()
     );
     assert!(
         by_star
-            .permit(&roles, &instance("a"), counting("res.users.apikeys"))
+            .permit(
+                &roles,
+                &instance("a"),
+                counting("res.users.apikeys"),
+                &Schemas::default()
+            )
             .is_err()
     );
     let (by_name, roles) = policy(vec![rule("*", "res.users", &[Effect::Read])]);
     assert!(
         by_name
-            .permit(&roles, &instance("a"), counting("res.users"))
+            .permit(
+                &roles,
+                &instance("a"),
+                counting("res.users"),
+                &Schemas::default()
+            )
             .is_ok()
     );
     assert!(
         by_name
-            .permit(&roles, &instance("a"), counting("res.users.apikeys"))
+            .permit(
+                &roles,
+                &instance("a"),
+                counting("res.users.apikeys"),
+                &Schemas::default()
+            )
             .is_err()
     );
 }

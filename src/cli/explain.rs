@@ -1,0 +1,306 @@
+//! `gatepost explain`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{Failure, terminal};
+use crate::{
+    config::{Rules, Sources, load_rules},
+    names::{InstanceName, RoleName},
+    odoo::{Effect, FieldName, MethodName, ModelName},
+    policy::{Decision, Deed, Pattern, Question, Rule, RuleAt},
+};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  gatepost explain --role sales --instance production res.partner read
+  gatepost explain --role sales --role reader --instance production res.partner read --field email
+  gatepost explain --role sales --instance production sale.order action_confirm
+  gatepost explain --role sales --all
+  gatepost explain --role sales --all --json
+
+It reads the roles and nothing else: no secret, and no Odoo. So it cannot know which
+fields show those of other models (`related` fields, `_inherits` parents); those are
+seen only where the other field may be seen too.
+Exit code 5: it would be refused.")]
+pub(super) struct Explain {
+    /// The configuration [default: the one `GATEPOST_CONFIG` names, else none]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A role; several add up
+    #[arg(long = "role", value_name = "NAME", required = true)]
+    roles: Vec<RoleName>,
+    /// The instance; needed where several are configured, but for --all
+    #[arg(long, value_name = "NAME")]
+    instance: Option<InstanceName>,
+    /// The whole table of the roles
+    #[arg(long)]
+    all: bool,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    /// A field of the model
+    #[arg(long, value_name = "NAME")]
+    field: Option<FieldName>,
+    /// The model, such as `sale.order`
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    model: Option<ModelName>,
+    /// `read`, `create`, `write`, `delete`, or the name of a method
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    operation: Option<String>,
+}
+
+/// Says what policy would decide, and why.
+///
+/// # Errors
+/// When it would be refused, or the configuration is wrong.
+pub(super) fn run(explain: &Explain) -> Result<(), Failure> {
+    let rules = load_rules(&Sources::new(explain.config.clone()))?;
+    for role in &explain.roles {
+        if !rules.config.roles.contains_key(role) {
+            let names = names(rules.config.roles.keys().map(RoleName::as_str));
+            return Err(Failure::Unfit(format!(
+                "there is no role `{role}`; there are {names}"
+            )));
+        }
+    }
+    let (Some(model), Some(operation)) = (&explain.model, &explain.operation) else {
+        return table(explain, &rules);
+    };
+    let question = Question {
+        model: model.clone(),
+        deed: deed(operation)?,
+        field: explain.field.clone(),
+    };
+    let instance = instance(explain, &rules)?;
+    let policy = rules.config.policy();
+    let decision = policy.explain(&explain.roles, &instance, &question);
+    let text = if explain.json {
+        json!({
+            "allowed": decision.forbidden.is_none(),
+            "why": decision.forbidden.as_ref().map(ToString::to_string),
+            "roles": &explain.roles.iter().map(RoleName::as_str).collect::<Vec<_>>(),
+            "instance": instance.as_str(),
+            "model": model.as_str(),
+            "operation": operation,
+            "field": explain.field.as_ref().map(FieldName::as_str),
+            "records": decision.records.to_json(),
+            "rules": decision.by.iter().map(|at| json!({
+                "role": at.role.as_str(), "rule": at.index + 1, "place": rules.place(at),
+            })).collect::<Vec<_>>(),
+            "rules_without_field": decision.without_field.iter().map(|at| json!({
+                "role": at.role.as_str(), "rule": at.index + 1, "place": rules.place(at),
+            })).collect::<Vec<_>>(),
+            "notes": decision.notes,
+        })
+        .to_string()
+    } else {
+        told(&decision, &rules, operation, &question, &instance)
+    };
+    terminal::print(&text)?;
+    match decision.forbidden {
+        None => Ok(()),
+        Some(_) => Err(Failure::Refused),
+    }
+}
+
+fn told(
+    decision: &Decision,
+    rules: &Rules,
+    operation: &str,
+    question: &Question,
+    instance: &InstanceName,
+) -> String {
+    let mut lines = vec![match &decision.forbidden {
+        None => {
+            let field = question
+                .field
+                .as_ref()
+                .map_or_else(String::new, |field| format!(", field `{field}`"));
+            format!(
+                "allowed: {operation} `{}`{field} in `{instance}`",
+                question.model
+            )
+        }
+        Some(forbidden) => format!("denied: {forbidden}"),
+    }];
+    if decision.forbidden.is_none() {
+        let records = if decision.records.is_empty() {
+            "all".to_owned()
+        } else {
+            decision.records.to_json().to_string()
+        };
+        lines.push(format!("  records  {records}"));
+    }
+    let line = |at: &RuleAt, more: &str| {
+        let (number, role) = (at.index + 1, &at.role);
+        format!(
+            "  rule     {number} of role `{role}`, {}{more}",
+            rules.place(at)
+        )
+    };
+    lines.extend(decision.by.iter().map(|at| line(at, "")));
+    if decision.by.is_empty() {
+        lines.push("  rule     none opens it".to_owned());
+    }
+    let without = decision.without_field.iter();
+    lines.extend(without.map(|at| line(at, ", opens the model without it")));
+    for note in &decision.notes {
+        lines.push(format!("  note     {note}"));
+    }
+    lines.join("\n")
+}
+
+/// What is done: an ordinary operation, or a method by its name.
+fn deed(operation: &str) -> Result<Deed, Failure> {
+    Ok(match operation {
+        "read" => Deed::Do(Effect::Read),
+        "create" => Deed::Do(Effect::Create),
+        "write" => Deed::Do(Effect::Write),
+        "delete" => Deed::Do(Effect::Delete),
+        method => Deed::Call(MethodName::try_from(method).map_err(|error| {
+            Failure::Unfit(format!(
+                "{error}, nor is it `read`, `create`, `write` or `delete`"
+            ))
+        })?),
+    })
+}
+
+fn instance(explain: &Explain, rules: &Rules) -> Result<InstanceName, Failure> {
+    let instances = &rules.config.instances;
+    let names = names(instances.keys().map(InstanceName::as_str));
+    match &explain.instance {
+        Some(name) if instances.contains_key(name) => Ok(name.clone()),
+        Some(name) => Err(Failure::Unfit(format!(
+            "there is no instance `{name}`; there are {names}"
+        ))),
+        None => match instances.first_key_value() {
+            Some((only, _)) if instances.len() == 1 => Ok(only.clone()),
+            _ => Err(Failure::Unfit(format!(
+                "say which instance by `--instance`: {names}"
+            ))),
+        },
+    }
+}
+
+fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+    names.join(", ")
+}
+
+const HEADS: [&str; 9] = [
+    "INSTANCE",
+    "ROLE",
+    "RULE",
+    "DOES",
+    "MODELS",
+    "OPERATIONS",
+    "METHODS",
+    "FIELDS",
+    "RECORDS",
+];
+
+/// Prints every rule of the roles in every instance, for an auditor.
+fn table(explain: &Explain, rules: &Rules) -> Result<(), Failure> {
+    let policy = rules.config.policy();
+    let instances: Vec<InstanceName> = match &explain.instance {
+        Some(_) => vec![instance(explain, rules)?],
+        None => rules.config.instances.keys().cloned().collect(),
+    };
+    let mut rows = vec![HEADS.map(str::to_owned)];
+    let mut objects = Vec::new();
+    for instance in &instances {
+        for (at, rule) in policy.rules_at(&explain.roles, instance) {
+            rows.push(row(instance, &at, rule, rules));
+            objects.push(object(instance, &at, rule, rules));
+        }
+    }
+    if explain.json {
+        return terminal::print(&Value::Array(objects).to_string());
+    }
+    let mut text = terminal::columns(&rows);
+    text.push_str(
+        "\n\nWhat no rule opens is closed; what one denies stays closed. No `*` opens a secret model or field.",
+    );
+    terminal::print(&text)
+}
+
+fn row(instance: &InstanceName, at: &RuleAt, rule: &Rule, rules: &Rules) -> [String; 9] {
+    let or_dash = |text: String| {
+        if text.is_empty() {
+            "-".to_owned()
+        } else {
+            text
+        }
+    };
+    let mut fields = if rule.fields.iter().any(Pattern::is_everything) {
+        "all".to_owned()
+    } else if rule.fields.is_empty() {
+        "none".to_owned()
+    } else {
+        patterns(&rule.fields)
+    };
+    if !rule.hidden_fields.is_empty() {
+        fields = format!("{fields} without {}", patterns(&rule.hidden_fields));
+    }
+    if let Some(written) = &rule.write_fields {
+        fields = format!("{fields}; written: {}", or_dash(patterns(written)));
+    }
+    [
+        instance.to_string(),
+        at.role.to_string(),
+        rules.place(at),
+        if rule.deny { "denies" } else { "opens" }.to_owned(),
+        or_dash(patterns(&rule.models)),
+        or_dash(operations(rule).join(",")),
+        if rule.denies_every_method() {
+            "all".to_owned()
+        } else {
+            or_dash(methods(rule).join(","))
+        },
+        fields,
+        if rule.domain.is_empty() {
+            "all".to_owned()
+        } else {
+            rule.domain.to_json().to_string()
+        },
+    ]
+}
+
+fn object(instance: &InstanceName, at: &RuleAt, rule: &Rule, rules: &Rules) -> Value {
+    let list =
+        |patterns: &[Pattern]| -> Value { patterns.iter().map(ToString::to_string).collect() };
+    json!({
+        "instance": instance.as_str(), "role": at.role.as_str(), "rule": at.index + 1,
+        "place": rules.place(at), "deny": rule.deny, "models": list(&rule.models),
+        "operations": operations(rule), "methods": methods(rule), "fields": list(&rule.fields),
+        "hidden_fields": list(&rule.hidden_fields),
+        "write_fields": rule.write_fields.as_deref().map(list), "domain": rule.domain.to_json(),
+    })
+}
+
+fn patterns(patterns: &[Pattern]) -> String {
+    let patterns: Vec<String> = patterns.iter().map(ToString::to_string).collect();
+    patterns.join(",")
+}
+
+/// The operations as the configuration spells them.
+fn operations(rule: &Rule) -> Vec<&'static str> {
+    rule.operations
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Read => Some("read"),
+            Effect::Create => Some("create"),
+            Effect::Write => Some("write"),
+            Effect::Delete => Some("delete"),
+            Effect::Run => None,
+        })
+        .collect()
+}
+
+fn methods(rule: &Rule) -> Vec<&str> {
+    rule.methods.iter().map(MethodName::as_str).collect()
+}
