@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod audit;
+pub mod causes;
 pub mod cli;
 pub mod config;
 pub mod demo;

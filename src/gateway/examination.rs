@@ -4,6 +4,7 @@ use super::{Endpoint, Gateway, door};
 use crate::{
     access::{Access, Instance, Tally},
     audit::Trail,
+    causes,
     identity::{Bearer, Caller, Finding, Now, Principal, Provider},
     names::{CredentialName, InstanceName, ProviderName, RoleName},
     odoo::RecordId,
@@ -188,15 +189,9 @@ impl Gateway {
 }
 
 /// An error with all its causes.
-fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
+fn told(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = causes::behind(error);
+    causes.map_or_else(|| error.to_string(), |causes| format!("{error}: {causes}"))
 }
 
 /// Who a token speaks of, in one line.

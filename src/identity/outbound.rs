@@ -17,6 +17,8 @@ use reqwest::{
 };
 use rustls::ClientConfig;
 
+use crate::causes;
+
 /// Where a provider may be reached, and how long that may take.
 #[derive(Clone, Debug)]
 pub(super) struct Reach {
@@ -56,29 +58,8 @@ pub(super) enum Unreachable {
     #[error("the answer is longer than {0} bytes")]
     TooLong(usize),
     /// No connection, no answer in time, or half of one.
-    #[error("{}", told(.0))]
+    #[error("{}", causes::of_exchange(.0))]
     Failed(#[source] reqwest::Error),
-}
-
-/// The whole of it, without the URL, which may hold a secret.
-fn told(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "no answer in time".to_owned();
-    }
-    let mut text = String::new();
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        if !text.is_empty() {
-            text.push_str(": ");
-        }
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    if text.is_empty() {
-        "no answer".to_owned()
-    } else {
-        text
-    }
 }
 
 impl Outbound {

@@ -19,7 +19,7 @@ use reqwest::{Client, redirect};
 use rustls::ClientConfig;
 
 use super::spans::text;
-use crate::names::TraceId;
+use crate::{causes, names::TraceId};
 
 /// How long one hand-over may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -130,7 +130,7 @@ impl Collector {
     pub(super) async fn take(&self, body: Bytes) -> Result<u64, NotTaken> {
         let lost = |error: reqwest::Error| NotTaken {
             again: true,
-            why: told(&error),
+            why: causes::of_exchange(&error),
         };
         let mut response = self
             .client
@@ -169,23 +169,5 @@ impl Collector {
             .and_then(|answer| answer.partial_success)
             .map_or(0, |partly| partly.rejected_spans);
         Ok(u64::try_from(refused).unwrap_or(0))
-    }
-}
-
-/// An error with its causes, without the URL.
-fn told(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "no answer in time".to_owned();
-    }
-    let mut causes = Vec::new();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        causes.push(cause.to_string());
-        source = cause.source();
-    }
-    if causes.is_empty() {
-        "no answer".to_owned()
-    } else {
-        causes.join(": ")
     }
 }

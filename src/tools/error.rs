@@ -1,6 +1,6 @@
 //! Why a tool gives no answer.
 
-use crate::{access::Denied, shape::InvalidCursor};
+use crate::{access::Denied, causes, shape::InvalidCursor};
 
 /// Why a tool gives no answer. `Display` is for the model: what was wrong, and
 /// what to do instead.
@@ -63,12 +63,6 @@ impl ToolError {
 
     /// What only we may read of it: the chain of causes.
     pub fn secret(&self) -> Option<String> {
-        let mut causes = Vec::new();
-        let mut source = std::error::Error::source(self);
-        while let Some(error) = source {
-            causes.push(error.to_string());
-            source = error.source();
-        }
-        (!causes.is_empty()).then(|| causes.join(": "))
+        causes::behind(self)
     }
 }

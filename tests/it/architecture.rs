@@ -6,7 +6,8 @@ use std::{
 };
 
 /// The folders, in the order in which they may know each other.
-const ORDER: [&str; 18] = [
+const ORDER: [&str; 19] = [
+    "causes",
     "trust",
     "names",
     "odoo",
