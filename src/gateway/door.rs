@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use crate::{
     identity::{
-        Ambiguous, Bearer, Caller, CallerKind, Granted, Grants, KeptBearer, KeyId, Keyring,
+        Ambiguous, ApiKey, Bearer, Caller, CallerKind, Granted, Grants, KeptBearer, KeyId, Keyring,
         NoBearer, NotAccepted, Now, Principal, Provider, Recollection, Trouble, Unavailable,
         Unproved, Unproven, choose_credential,
     },
@@ -142,10 +142,6 @@ impl LookUp {
     }
 }
 
-/// What every key of our own begins with: such a text is never shown to a
-/// provider.
-const OWN_KEY: &str = "gp_";
-
 impl Door {
     /// Whether there is anything to look at. A request without a token is told
     /// where to get one, which costs nothing and counts against nobody.
@@ -182,10 +178,14 @@ impl Door {
             }
             (Err(other), _) => return Err(other.into()),
         };
-        if bearer.reveal().starts_with(OWN_KEY) {
-            return self.enter_with_key(bearer, instance, now);
-        }
-        let Some(provider) = admission.provider_for(bearer) else {
+        // A key of ours is never shown to a provider.
+        let own = ApiKey::is_claimed_by(bearer.reveal());
+        let provider = if own {
+            None
+        } else {
+            admission.provider_for(bearer)
+        };
+        let Some(provider) = provider else {
             return self.enter_with_key(bearer, instance, now);
         };
         let told = self.prove(provider, bearer, admission, client, now).await;

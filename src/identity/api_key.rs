@@ -76,6 +76,12 @@ impl ApiKey {
         if whole { Ok(key) } else { Err(MalformedKey) }
     }
 
+    /// Whether a text says that it is a key of ours, a wrong one included: it
+    /// is nobody else's to look at.
+    pub fn is_claimed_by(text: &str) -> bool {
+        text.starts_with(PREFIX)
+    }
+
     /// What names the key.
     pub fn id(&self) -> &KeyId {
         &self.id

@@ -1,5 +1,15 @@
 //! What every checked name can do, written once.
 
+/// Whether a text is a name that an administrator gives something in the
+/// configuration: 1 to 63 of `a-z`, `0-9`, `-` and `_`, a letter first.
+pub(super) fn is_given_name(text: &str) -> bool {
+    text.len() <= 63
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'))
+}
+
 /// Gives a `struct Name(Arc<str>)` its conversions.
 ///
 /// The type must have `fn check(text: &str) -> bool`, and the error must be a

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::checked_name;
+use super::{checked::is_given_name, checked_name};
 
 /// The name of a role in the configuration, such as `sales-reader`.
 ///
@@ -19,10 +19,6 @@ checked_name!(RoleName, InvalidRoleName);
 
 impl RoleName {
     fn check(text: &str) -> bool {
-        text.len() <= 63
-            && text.starts_with(|c: char| c.is_ascii_lowercase())
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'))
+        is_given_name(text)
     }
 }
