@@ -8,7 +8,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use reqwest::Url;
 use serde::Deserialize;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::outbound::{Outbound, Unreachable};
 
@@ -116,7 +116,7 @@ pub enum Undiscovered {
 pub(super) struct Discovery {
     issuer: Arc<str>,
     known: ArcSwapOption<Known>,
-    asking: Mutex<Pause>,
+    asking: Arc<Mutex<Pause>>,
 }
 
 #[derive(Debug)]
@@ -137,7 +137,7 @@ impl Discovery {
         Self {
             issuer,
             known: ArcSwapOption::empty(),
-            asking: Mutex::default(),
+            asking: Arc::default(),
         }
     }
 
@@ -161,16 +161,16 @@ impl Discovery {
             return Ok(known);
         }
         let Some(known) = self.known() else {
-            let pause = self.asking.lock().await;
+            let pause = Arc::clone(&self.asking).lock_owned().await;
             return self.ask(pause, outbound, now).await;
         };
-        if self.asking.try_lock().is_ok() {
+        if let Ok(pause) = Arc::clone(&self.asking).try_lock_owned()
+            && pause.until.is_none_or(|until| now >= until)
+        {
             let (own, outbound) = (Arc::clone(self), Arc::clone(outbound));
             // A failure is in the log of whoever finds nothing known.
             drop(tokio::spawn(async move {
-                if let Ok(pause) = own.asking.try_lock() {
-                    drop(own.ask(pause, &outbound, now).await);
-                }
+                drop(own.ask(pause, &outbound, now).await);
             }));
         }
         Ok(known)
@@ -178,7 +178,7 @@ impl Discovery {
 
     async fn ask(
         &self,
-        mut pause: MutexGuard<'_, Pause>,
+        mut pause: OwnedMutexGuard<Pause>,
         outbound: &Outbound,
         now: Instant,
     ) -> Result<Arc<Metadata>, Undiscovered> {

@@ -27,6 +27,7 @@ use super::{
     members::Members,
     memory::{Known, Memory, Recalled, TokenKey, Trust},
     outbound::{self, Outbound, Reach},
+    unavailable::LastTrouble,
 };
 use crate::names::ProviderName;
 
@@ -150,9 +151,9 @@ pub struct Provider {
     lanes: Lanes,
     flights: Mutex<HashMap<TokenKey, Flight>>,
     /// How the last question ended, if badly.
-    trouble: Mutex<Option<Trouble>>,
+    trouble: LastTrouble,
     /// How the last fetch of its keys ended, if badly.
-    no_keys: Mutex<Option<Trouble>>,
+    no_keys: LastTrouble,
 }
 
 /// Why a token does not let in.
@@ -267,8 +268,8 @@ impl Provider {
             breaker: Breaker::default(),
             lanes: Lanes::new(settings.max_in_flight, settings.max_wait),
             flights: Mutex::default(),
-            trouble: Mutex::default(),
-            no_keys: Mutex::default(),
+            trouble: LastTrouble::default(),
+            no_keys: LastTrouble::default(),
             settings,
         })
     }
@@ -526,10 +527,7 @@ impl Provider {
 
     async fn fetch_keys(&self, now: Now) -> Result<jwks::Fetched, Unavailable> {
         let fetched = self.fetch_keys_once(now).await;
-        *self.no_keys.lock().unwrap_or_else(PoisonError::into_inner) = fetched
-            .as_ref()
-            .err()
-            .map(|unavailable| unavailable.why.clone());
+        self.no_keys.note(&fetched);
         fetched
     }
 
@@ -562,10 +560,7 @@ impl Provider {
             }
             told => told,
         };
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = told
-            .as_ref()
-            .err()
-            .map(|unavailable| unavailable.why.clone());
+        self.trouble.note(&told);
         match &told {
             Ok(_) => leave.answered(),
             // About this token or this configuration: whoever shows such a
@@ -762,12 +757,8 @@ impl Provider {
             let known = self.metadata(now).await;
             known.map_err(|unavailable| unavailable.why.to_string())?;
         }
-        for last in [&self.trouble, &self.no_keys] {
-            if let Some(trouble) = &*last.lock().unwrap_or_else(PoisonError::into_inner) {
-                return Err(trouble.to_string());
-            }
-        }
-        Ok(())
+        let told = self.trouble.told().or_else(|| self.no_keys.told());
+        told.map_or(Ok(()), Err)
     }
 }
 

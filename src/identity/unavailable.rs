@@ -1,6 +1,9 @@
 //! A provider that could not be asked.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use super::discovery::Undiscovered;
 
@@ -43,6 +46,27 @@ pub enum Trouble {
     /// It did not answer.
     #[error("the provider cannot be reached: {0}")]
     Unreachable(Arc<str>),
+}
+
+/// How the last question of a kind ended, if badly.
+#[derive(Debug, Default)]
+pub(super) struct LastTrouble(Mutex<Option<Trouble>>);
+
+impl LastTrouble {
+    /// Takes down how a question ended.
+    pub(super) fn note<T>(&self, told: &Result<T, Unavailable>) {
+        let trouble = told
+            .as_ref()
+            .err()
+            .map(|unavailable| unavailable.why.clone());
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    /// What went wrong, if it did.
+    pub(super) fn told(&self) -> Option<String> {
+        let trouble = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.as_ref().map(Trouble::to_string)
+    }
 }
 
 impl Trouble {
