@@ -105,7 +105,6 @@ fn reload(sources: &Sources, gateway: &ArcSwap<Gateway>) {
         });
     match built {
         Ok(built) => {
-            let built = built.after(&gateway.load());
             gateway.store(Arc::new(built));
             info!("Read the configuration again");
         }

@@ -56,15 +56,20 @@ impl Checked {
     /// # Errors
     /// [`CannotAssemble`] names the part and the setting.
     pub fn assemble(&self) -> Result<Gateway, CannotAssemble> {
-        self.assemble_after(&Gateway::default())
+        self.assemble_with_journal(&Gateway::default())
     }
 
-    /// The gateway that takes the place of another, whose audit journal it
-    /// carries on if it is to be kept in the same place.
+    /// The gateway that takes the place of another: it goes on with what that
+    /// one has counted, and with its audit journal if that is to be kept in the
+    /// same place.
     ///
     /// # Errors
     /// [`CannotAssemble`]; the other gateway goes on as it was.
     pub fn assemble_after(&self, other: &Gateway) -> Result<Gateway, CannotAssemble> {
+        Ok(self.assemble_with_journal(other)?.after(other))
+    }
+
+    fn assemble_with_journal(&self, other: &Gateway) -> Result<Gateway, CannotAssemble> {
         let gateway = self.assemble_unaudited()?;
         // Last, for it changes what the other one has.
         let settings = self.config.audit.settings(self.audit_key.clone());

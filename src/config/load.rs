@@ -55,40 +55,27 @@ pub struct Checked {
 /// Everything that is wrong, as far as one mistake does not hide another.
 pub fn load(sources: &Sources) -> Result<Checked, Mistakes> {
     let (config, mut layers) = read(sources)?;
-    let mut mistakes = std::mem::take(&mut layers.mistakes);
-    let mut warnings = std::mem::take(&mut layers.warnings);
-    let mut secrets = BTreeMap::new();
-    let mut credentials = BTreeMap::new();
-    let mut keyring = None;
-    let mut client_auths = BTreeMap::new();
-    let mut otlp_headers = HeaderMap::new();
-    let mut redis_password = None;
-    let mut audit_key = None;
-    if let Some(config) = &config {
-        let mut found = check::check(config, &layers);
-        mistakes.append(&mut found.mistakes);
-        warnings.append(&mut found.warnings);
-        secrets = found.secrets;
-        credentials = found.credentials;
-        keyring = found.keyring;
-        client_auths = found.client_auths;
-        otlp_headers = found.otlp_headers;
-        redis_password = found.redis_password;
-        audit_key = found.audit_key;
-    }
+    let found = config.as_ref().map(|config| check::check(config, &layers));
+    let mut found = found.unwrap_or_default();
+    found
+        .mistakes
+        .splice(..0, std::mem::take(&mut layers.mistakes));
+    found
+        .warnings
+        .splice(..0, std::mem::take(&mut layers.warnings));
     match config {
-        Some(config) if mistakes.is_empty() => Ok(Checked {
+        Some(config) if found.mistakes.is_empty() => Ok(Checked {
             config,
-            secrets,
-            credentials,
-            keyring,
-            client_auths,
-            otlp_headers,
-            redis_password,
-            audit_key,
-            warnings: sorted(warnings),
+            secrets: found.secrets,
+            credentials: found.credentials,
+            keyring: found.keyring,
+            client_auths: found.client_auths,
+            otlp_headers: found.otlp_headers,
+            redis_password: found.redis_password,
+            audit_key: found.audit_key,
+            warnings: sorted(found.warnings),
         }),
-        _ => Err(Mistakes::new(mistakes)),
+        _ => Err(Mistakes::new(found.mistakes)),
     }
 }
 

@@ -304,11 +304,6 @@ impl Provider {
         }
     }
 
-    /// What a token for an instance is meant for, where nothing else is said.
-    pub fn audiences(&self) -> Option<Vec<String>> {
-        self.project.clone().map(|project| vec![project])
-    }
-
     /// The scopes that a first login should ask for, where nothing else is said.
     pub fn challenge_scopes(&self) -> Vec<String> {
         self.project.as_ref().map_or_else(Vec::new, |project| {

@@ -72,11 +72,6 @@ impl Sources {
         self.variable("GATEPOST_LOG")
     }
 
-    /// How it is written (`GATEPOST_LOG_FORMAT`), such as `json`.
-    pub fn log_format(&self) -> Option<&str> {
-        self.variable("GATEPOST_LOG_FORMAT")
-    }
-
     /// The variable's value; an empty one is like none, for composition files
     /// pass on what is not set as an empty text.
     pub(super) fn variable(&self, name: &str) -> Option<&str> {

@@ -139,7 +139,7 @@ impl Stage {
         let sources = sources(folder, &text.replace("ODOO", &self.odoo));
         let checked = load(&sources).unwrap();
         let old = self.gateway.load();
-        let built = checked.assemble_after(&old).unwrap().after(&old);
+        let built = checked.assemble_after(&old).unwrap();
         self.gateway.store(Arc::new(built));
     }
 

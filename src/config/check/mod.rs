@@ -43,7 +43,7 @@ use crate::{
 };
 
 /// What was found, and what the named files held.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Findings {
     pub(super) mistakes: Vec<Mistake>,
     pub(super) warnings: Vec<Mistake>,
@@ -96,17 +96,7 @@ impl<'a> Check<'a> {
         Self {
             config,
             layers,
-            found: Findings {
-                mistakes: Vec::new(),
-                warnings: Vec::new(),
-                secrets: BTreeMap::new(),
-                credentials: BTreeMap::new(),
-                keyring: None,
-                client_auths: BTreeMap::new(),
-                otlp_headers: HeaderMap::new(),
-                redis_password: None,
-                audit_key: None,
-            },
+            found: Findings::default(),
         }
     }
 }
