@@ -19,13 +19,11 @@ mod tests;
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
-    time::Duration,
 };
 
 use bytes::Bytes;
 use http::{Request, Response};
 use serde_json::Value;
-use tokio::sync::Semaphore;
 
 use refusal::Refusal;
 use table::Table;
@@ -47,8 +45,6 @@ const REMEMBERED: usize = 10_000;
 pub struct Company {
     tables: BTreeMap<&'static str, Table>,
     calls: Mutex<Vec<RecordedCall>>,
-    delay: Duration,
-    workers: Semaphore,
 }
 
 /// A request that the company received.
@@ -68,23 +64,7 @@ impl Company {
         Self {
             tables: data::tables(today),
             calls: Mutex::new(Vec::new()),
-            delay: Duration::ZERO,
-            workers: Semaphore::new(Semaphore::MAX_PERMITS),
         }
-    }
-
-    /// The same company, taking so long for every answer.
-    #[must_use]
-    pub fn with_delay(mut self, delay: Duration) -> Self {
-        self.delay = delay;
-        self
-    }
-
-    /// The same company, working at so many requests at once.
-    #[must_use]
-    pub fn with_workers(mut self, workers: usize) -> Self {
-        self.workers = Semaphore::new(workers.clamp(1, Semaphore::MAX_PERMITS));
-        self
     }
 
     /// Answers a request as Odoo would.

@@ -48,11 +48,6 @@ impl Company {
             *refused.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
             return refused;
         };
-        // Nobody closes the semaphore.
-        let _worker = self.workers.acquire().await;
-        if !self.delay.is_zero() {
-            tokio::time::sleep(self.delay).await;
-        }
         self.answer(&Request::from_parts(head, body.to_bytes()))
             .map(Full::new)
     }
