@@ -108,10 +108,14 @@ impl Login {
             asking.end(answer.as_ref().err().map(CallError::kind));
             match answer {
                 Ok(answer) => {
-                    if record.is_kept() {
-                        let told = Answered::of(&answer, call_of.effect());
-                        record.end(Outcome::Answered, Some(&told));
+                    // Looked through once: an answer may be long.
+                    let kept = record.is_kept();
+                    let told = kept.then(|| Answered::of(&answer, call_of.effect()));
+                    if !inquiry {
+                        let rows = told.as_ref().and_then(|told| told.rows);
+                        access.tally.read(&answer, rows);
                     }
+                    record.end(Outcome::Answered, told.as_ref());
                     Ok(answer)
                 }
                 Err(error) => {

@@ -78,11 +78,8 @@ impl Access<'_> {
         let sending = self.login()?.send(&permitted, self, false)?;
         self.tell(permitted.get());
         match sending.await {
-            Ok(answer) => {
-                self.tally.read(&answer);
-                Ok(answer)
-            }
             Err(denied) => Err(self.explain(permitted.get().model(), denied).await),
+            answered => answered,
         }
     }
 
@@ -136,12 +133,21 @@ impl Access<'_> {
         .await
     }
 
-    /// The fields that are shown when nobody names any: none that leaves
-    /// records out, as long as there are others.
+    /// The fields to show: those that are named, or where nobody names any, the
+    /// most useful ones of which none leaves records out, as long as there are
+    /// such.
     ///
     /// # Errors
     /// [`Denied`].
-    pub async fn default_fields(&self, model: &ModelName) -> Result<Vec<FieldName>, Denied> {
+    pub async fn columns(
+        &self,
+        schema: &Schema,
+        model: &ModelName,
+        named: &[FieldName],
+    ) -> Result<Vec<FieldName>, Denied> {
+        if !named.is_empty() {
+            return fit_fields(schema, model, named);
+        }
         let (roles, instance) = (&self.caller.roles, self.name());
         let everywhere = |schemas: &Schemas| {
             self.policy

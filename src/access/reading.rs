@@ -35,8 +35,13 @@ impl Access<'_> {
         fields: &[FieldName],
         call: impl Fn(&[FieldName]) -> Call,
     ) -> Result<Reading, Denied> {
-        // A part of it is about no other records than the whole.
-        let call = |part: &[FieldName]| call(part).about(fields);
+        let id = [FieldName::known("id")];
+        // Odoo takes no field for every field. A part of it is about no other
+        // records than the whole.
+        let call = |part: &[FieldName]| {
+            let part = if part.is_empty() { &id } else { part };
+            call(part).about(fields)
+        };
         let refused = match self.call(call(fields)).await {
             Ok(answer) => {
                 return Ok(Reading {
@@ -48,12 +53,12 @@ impl Access<'_> {
             Err(denied) => return Err(denied),
         };
         // Only the ids: if that fails too, the fields are not to blame.
-        let Ok(ids) = self.call(call(&[FieldName::known("id")])).await else {
+        let Ok(ids) = self.call(call(&id)).await else {
             return Err(Denied::Call(refused));
         };
         // From here on by these ids: records that come or go between the calls
         // must not look as if their fields were empty.
-        let template = call(&[FieldName::known("id")]);
+        let template = call(&id);
         let found: Vec<i64> = Rows::parse(&ids)?.ids().collect();
         let domain = Domain::parse(&json!([["id", "in", found]]))
             .map_err(|error| Denied::Unfit(error.to_string()))?;

@@ -83,12 +83,15 @@ impl Tally {
         }
     }
 
-    /// Adds what the caller read with one call: the JSON of what it returned.
-    pub fn read(&self, answer: &[u8]) {
+    /// Adds what the caller read with one call: the JSON of what it returned,
+    /// and how many rows that has, where they were counted already.
+    pub fn read(&self, answer: &[u8], rows: Option<usize>) {
         let bytes = u64::try_from(answer.len()).unwrap_or(u64::MAX);
         self.bytes.fetch_add(bytes, Relaxed);
         // A list is one of records or groups; nothing of them is kept here.
-        let rows = serde_json::from_slice::<Vec<IgnoredAny>>(answer).map_or(0, |rows| rows.len());
+        let count =
+            || serde_json::from_slice::<Vec<IgnoredAny>>(answer).map_or(0, |rows| rows.len());
+        let rows = rows.unwrap_or_else(count);
         let rows = u64::try_from(rows).unwrap_or(u64::MAX);
         self.rows.fetch_add(rows, Relaxed);
     }
@@ -163,7 +166,7 @@ mod tests {
     fn rows_and_bytes_of_answers_add_up() {
         let tally = Tally::default();
         for answer in [r#"[{"id":1},{"id":2}]"#, "7", "[]", "{}"] {
-            tally.read(answer.as_bytes());
+            tally.read(answer.as_bytes(), None);
         }
         assert_eq!((tally.rows(), tally.bytes()), (2, 24));
     }

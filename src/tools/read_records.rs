@@ -11,7 +11,7 @@ use super::{
     search_records::{merged, visible},
 };
 use crate::{
-    access::{Access, ContextRequest, Denied, fit_fields},
+    access::{Access, ContextRequest, Denied},
     limits::ToolClass,
     odoo::{Call, Domain, Effect, FieldName, ModelName, Order, RecordId},
     shape,
@@ -66,11 +66,7 @@ async fn read(access: &Access<'_>, arguments: Arguments) -> Result<String, ToolE
     let mut seen = std::collections::BTreeSet::new();
     ids.retain(|id| seen.insert(*id));
     let schema = access.schema(&model).await?;
-    let columns = if fields.is_empty() {
-        access.default_fields(&model).await?
-    } else {
-        fit_fields(&schema, &model, &fields)?
-    };
+    let columns = access.columns(&schema, &model, &fields).await?;
     let (context, companies) = access.context(context.as_ref(), true).await?;
     // By searching for the ids: `read` fails as a whole when a rule hides one of them.
     let numbers: Vec<u32> = ids.iter().map(|id| id.get()).collect();
@@ -79,11 +75,6 @@ async fn read(access: &Access<'_>, arguments: Arguments) -> Result<String, ToolE
     let limit = u32::try_from(ids.len()).unwrap_or(1);
     let reading = access
         .read(&columns, |fields| {
-            let fields = if fields.is_empty() {
-                &[FieldName::known("id")]
-            } else {
-                fields
-            };
             Call::search_read(model.clone(), &domain, fields, &Order::default(), 0, limit)
                 .in_context(context.clone())
         })

@@ -9,7 +9,7 @@ use super::{
     notes,
 };
 use crate::{
-    access::{Access, ContextRequest, fit_fields, fit_order},
+    access::{Access, ContextRequest, fit_order},
     limits::ToolClass,
     odoo::{Call, Effect, FieldName, ModelName},
     shape::{self, Page, Rows},
@@ -78,11 +78,7 @@ async fn search(access: &Access<'_>, arguments: Arguments) -> Result<String, Too
     } = arguments;
     let limit = limit(asked, DEFAULT_LIMIT, MAX_LIMIT)?;
     let schema = access.schema(&model).await?;
-    let columns = if fields.is_empty() {
-        access.default_fields(&model).await?
-    } else {
-        fit_fields(&schema, &model, &fields)?
-    };
+    let columns = access.columns(&schema, &model, &fields).await?;
     fit_order(&schema, &model, &order.0, |model| access.may_read(model))?;
     let order = order.0.total();
     let domain = access.fit_domain(&model, domain.0).await?;
@@ -99,11 +95,6 @@ async fn search(access: &Access<'_>, arguments: Arguments) -> Result<String, Too
     // One more than shown, to know whether there is a next page without counting.
     let reading = access
         .read(&columns, |fields| {
-            let fields = if fields.is_empty() {
-                &[FieldName::known("id")]
-            } else {
-                fields
-            };
             Call::search_read(
                 model.clone(),
                 &domain,
