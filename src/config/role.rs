@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{RoleLimits, form};
+use super::{Approval, RoleLimits, Writes, form};
 use crate::{
     names::CredentialName,
     odoo::{Domain, Effect, MethodName},
@@ -20,6 +20,14 @@ pub struct Role {
     #[serde(default)]
     #[schemars(schema_with = "form::credential_name")]
     pub credential: Option<CredentialName>,
+    /// How freely its callers may change what it opens, where that is less than
+    /// the instance lets them: `read_only`, `confirm` or `direct`. Default `direct`.
+    #[serde(default)]
+    pub writes: Option<Writes>,
+    /// Who confirms a change: `client` or `human`, as in the instance.
+    /// Default `client`.
+    #[serde(default)]
+    pub approval: Approval,
     /// How much its callers may, where that is not what `[limits]` says.
     #[serde(default)]
     pub limits: Option<RoleLimits>,
@@ -89,6 +97,7 @@ impl Role {
         policy::Role {
             rules: self.rules.iter().map(Rule::to_policy).collect(),
             credential: self.credential.clone(),
+            writes: self.writes.unwrap_or(Writes::Direct).to_mode(self.approval),
         }
     }
 }
