@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// A role: a list of rules, each of which opens something, or denies it.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Role {
     /// The credential of the Odoo user that calls by this role act as, such as
@@ -22,8 +22,8 @@ pub struct Role {
     pub credential: Option<CredentialName>,
     /// How freely its callers may change what it opens, where that is less than
     /// the instance lets them: `read_only`, `confirm` or `direct`. Default `direct`.
-    #[serde(default)]
-    pub writes: Option<Writes>,
+    #[serde(default = "Writes::direct")]
+    pub writes: Writes,
     /// Who confirms a change: `client` or `human`, as in the instance.
     /// Default `client`.
     #[serde(default)]
@@ -91,13 +91,25 @@ pub enum Operation {
     Write,
 }
 
+impl Default for Role {
+    fn default() -> Self {
+        Self {
+            credential: None,
+            writes: Writes::direct(),
+            approval: Approval::default(),
+            limits: None,
+            rules: Vec::new(),
+        }
+    }
+}
+
 impl Role {
     /// The role as policy knows it.
     pub fn to_policy(&self) -> policy::Role {
         policy::Role {
             rules: self.rules.iter().map(Rule::to_policy).collect(),
             credential: self.credential.clone(),
-            writes: self.writes.unwrap_or(Writes::Direct).to_mode(self.approval),
+            writes: self.writes.to_mode(self.approval),
         }
     }
 }

@@ -30,6 +30,11 @@ pub enum Approval {
 }
 
 impl Writes {
+    /// What a role has that lowers nothing.
+    pub(super) fn direct() -> Self {
+        Self::Direct
+    }
+
     /// The mode that both words make together.
     pub(super) fn to_mode(self, approval: Approval) -> WriteMode {
         match (self, approval) {
