@@ -3,12 +3,14 @@
 //! A tool gets an [`Access`] and nothing else, so whatever it asks is decided
 //! by policy, bounded by the link, and counted.
 
+mod asks;
 mod context;
 mod denied;
 mod facts;
 mod fit;
 mod instance;
 mod login;
+mod open_questions;
 mod reading;
 mod tally;
 #[cfg(test)]
@@ -19,12 +21,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+pub use asks::{Asks, CallStream, Unasked, WayToAsk};
 pub use context::ContextRequest;
 pub use denied::Denied;
 pub use facts::{Company, OdooUser};
 pub use fit::{fit_fields, fit_order};
 pub use instance::{Instance, InstanceSettings};
 pub use login::{Login, ReadOnly, UnknownCredential};
+pub use open_questions::{Asker, Delivery, OpenQuestions};
 pub use reading::Reading;
 pub use tally::{Asked, Tally};
 
@@ -54,6 +58,8 @@ pub struct Access<'a> {
     pub trail: &'a Trail,
     /// Who wants to hear how it goes.
     pub listener: Option<Listener>,
+    /// How the person behind the client can be asked.
+    pub asks: Asks<'a>,
 }
 
 /// Somebody who wants to hear how a call goes.

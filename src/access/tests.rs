@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
 
-use super::{Access, Denied, Instance, InstanceSettings, Tally};
+use super::{Access, Asks, Denied, Instance, InstanceSettings, Tally};
 use crate::{
     audit::{Client, History, Journal, JournalSettings, Trail},
     identity::{Caller, CallerKind},
@@ -95,6 +95,7 @@ async fn called_by(
         tally: &tally,
         trail,
         listener: None,
+        asks: Asks::by_id(),
     };
     let model = ModelName::try_from("res.partner").unwrap();
     let call = Call::search_count(model, &Domain::default()).pretending(effect);
