@@ -4,6 +4,7 @@
 //! by policy, bounded by the link, and counted.
 
 mod asks;
+mod change;
 mod context;
 mod denied;
 mod facts;
@@ -22,6 +23,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 pub use asks::{Asks, CallStream, Unasked, WayToAsk};
+pub use change::Allowed;
 pub use context::ContextRequest;
 pub use denied::Denied;
 pub use facts::{Company, OdooUser};
@@ -39,7 +41,7 @@ use crate::{
     names::InstanceName,
     odoo::{Call, Effect, Fault, FieldName, Inquiry, ModelName, Schema},
     policy::{Permitted, Policy, Schemas, Undecided},
-    shape::{self, ModelEntry},
+    shape::{self, ModelEntry, Rows},
     upstream::CallError,
 };
 
@@ -76,8 +78,8 @@ impl Access<'_> {
     /// what the method returned.
     ///
     /// # Errors
-    /// [`Denied`]; for anything but a read the call may have run when it is
-    /// [`Denied::Call`], which says so.
+    /// [`Denied`]; also for anything but a read, which goes by
+    /// [`Access::change`].
     pub async fn call(&self, call: Call) -> Result<Bytes, Denied> {
         // Boxed: asking for fields is rare, and large.
         let permitted = Box::pin(self.permit(call)).await?;
@@ -181,12 +183,19 @@ impl Access<'_> {
         ask: impl Fn(&Schemas) -> Result<T, Undecided>,
     ) -> Result<T, Denied> {
         let mut schemas = Schemas::default();
-        // Ends, for a model is named once, and only those on a path are.
+        // Ends, for a model is named once, and only those on a path are; and a
+        // change has so many records.
         loop {
             let needed = match ask(&schemas) {
                 Ok(decided) => return Ok(decided),
                 Err(Undecided::Forbidden(forbidden)) => return Err(forbidden.into()),
                 Err(Undecided::Needs(needed)) => needed,
+                Err(Undecided::Seeks(search)) => {
+                    let answer = self.login()?.ask(&search, self).await?;
+                    let ids = Rows::parse(&answer)?.ids().collect();
+                    schemas.add_found(*search, ids);
+                    continue;
+                }
             };
             let inquiry = Inquiry::Fields(needed.clone());
             let permitted =
@@ -256,12 +265,25 @@ impl Access<'_> {
             .refuse(self.caller, self.name(), model, effect, reason);
     }
 
-    /// Begins the record of a call.
+    /// Begins the record of a read.
     ///
     /// # Errors
     /// [`Denied::Unaudited`].
     async fn begin(&self, call: &Call, inquiry: bool) -> Result<Begun, Denied> {
-        let begun = self.trail.begin(self.caller, self.name(), call, inquiry);
+        let begun = self
+            .trail
+            .begin(self.caller, self.name(), call, inquiry, None);
+        Ok(begun.await?)
+    }
+
+    /// Begins the record of a change, of what had this hash.
+    ///
+    /// # Errors
+    /// [`Denied::Unaudited`].
+    async fn begin_change(&self, call: &Call, before: Option<Box<str>>) -> Result<Begun, Denied> {
+        let begun = self
+            .trail
+            .begin(self.caller, self.name(), call, false, before);
         Ok(begun.await?)
     }
 

@@ -235,6 +235,7 @@ impl Checked {
                 .unwrap_or_else(|| ApiKey::new("")),
             service_key_writes: instance.service_key_writes,
             credentials: self.credentials.get(name).cloned().unwrap_or_default(),
+            writes: instance.writes.to_mode(instance.approval),
             web_url: web_url.trim_end_matches('/').into(),
             schema_ttl: Duration::from_secs(instance.schema_ttl_s),
         };

@@ -51,7 +51,7 @@ use crate::{
     mcp::{McpHeaders, Session, Transport},
     names::{InstanceName, ProviderName, RoleName, TraceContext},
     odoo::Effect,
-    policy::Policy,
+    policy::{Policy, WriteMode},
     upstream::Traffic,
 };
 
@@ -398,6 +398,7 @@ impl Gateway {
     fn opens(&self, guest: &Visitor, effect: Effect) -> bool {
         let (caller, instance) = (&guest.caller, &guest.instance);
         self.policy.opens(&caller.roles, instance.name(), effect)
+            && (effect.is_read() || instance.writes() > WriteMode::ReadOnly)
             && match instance.login(caller.credential.as_ref()) {
                 Ok(login) => login.allow(effect).is_ok(),
                 // Told by the call itself, which is refused.
