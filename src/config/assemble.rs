@@ -138,6 +138,7 @@ impl Checked {
             facade,
             max_body_bytes: config.server.max_body_bytes,
             journal: Arc::default(),
+            ledger: Arc::default(),
             questions: Arc::default(),
             patience: PERSON_PATIENCE,
         })

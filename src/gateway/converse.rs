@@ -13,7 +13,8 @@ use crate::{
     identity::Caller,
     limits::{Limited, Limiter},
     mcp::{
-        Batch, Body, Envelope, Era, Inbound, Method, Params, Request, RequestId, Respond, Session,
+        Batch, Body, Envelope, Era, Inbound, Malformed, Method, Params, Request, RequestId,
+        Respond, Session,
         content::ToolResult,
         elicitation::{Consent, Question, Response},
         handshake, stateless,
@@ -122,7 +123,11 @@ async fn request_answer(
         era: request.era(),
         title: &title,
     };
-    let instructions = || tools::instructions(guest.instance.name());
+    let instructions = || {
+        let changing = [Effect::Create, Effect::Write, Effect::Delete, Effect::Run];
+        let changes = changing.iter().any(|effect| gateway.opens(guest, *effect));
+        tools::instructions(guest.instance.name(), changes)
+    };
     let id: &RequestId = &request.id;
     let mut session = None;
     let written = match request.method {
@@ -294,12 +299,13 @@ async fn call(
         trail: &trail,
         listener,
         asks,
+        ledger: &gateway.ledger,
     };
     let arguments = request.params.arguments.map_or("{}", |raw| raw.get());
     let result = match (tool.run)(&access, arguments).await {
         // A client that cannot ask must not be sent a question.
         Ok(Answer::Asks(_)) if access.asks.way() != WayToAsk::ByResult => {
-            Err(Unasked::NoWay.into())
+            Err(Denied::from(Unasked::NoWay).into())
         }
         result => result,
     };
@@ -309,6 +315,9 @@ async fn call(
     match result {
         Ok(Answer::Text(text)) => Ok(Called::Result(ToolResult::answer(text))),
         Ok(Answer::Asks(question)) => Ok(Called::Question(question)),
+        Err(tools::ToolError::Denied(denied @ Denied::ForeignState)) => {
+            Err(Malformed::Params(denied.to_string()).into())
+        }
         Err(tools::ToolError::Denied(Denied::Forbidden(why)))
             if let Some(refusal) = gateway.sent_for_scopes(guest, &why, |roles| {
                 gateway

@@ -47,6 +47,7 @@ use crate::{
     identity::{
         Bearer, Caller, MAX_REGISTRATION_BYTES, Now, Objection, ProtectedResource, Provider,
     },
+    ledger::Ledger,
     limits::Limiter,
     mcp::{McpHeaders, Session, Transport},
     names::{InstanceName, ProviderName, RoleName, TraceContext},
@@ -79,6 +80,8 @@ pub struct Gateway {
     pub max_body_bytes: usize,
     /// What is kept of all calls to Odoo. A reload carries it on.
     pub journal: Arc<Journal>,
+    /// What must be remembered of changes. A reload carries it on.
+    pub ledger: Arc<Ledger>,
     /// The questions that people were asked. A reload carries them on.
     pub questions: Arc<OpenQuestions>,
     /// How long a person may take to answer one.
