@@ -89,7 +89,7 @@ fn open(credential: Option<&str>, service_key_writes: bool, by_policy: &[Effect]
         policy: Policy::new(BTreeMap::from([(role, rules)])),
         ..Gateway::default()
     };
-    let guest: Guest = gateway.local(&name).unwrap();
+    let guest: Guest = gateway.local(&name, None).unwrap();
     EFFECTS
         .into_iter()
         .filter(|effect| gateway.opens(guest.visitor.as_ref().unwrap(), *effect))
