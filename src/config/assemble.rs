@@ -139,6 +139,7 @@ impl Checked {
             max_body_bytes: config.server.max_body_bytes,
             journal: Arc::default(),
             questions: Arc::default(),
+            generation: 0,
             patience: PERSON_PATIENCE,
         })
     }

@@ -63,6 +63,7 @@ impl ToolError {
             | Self::Denied(Denied::Context(_) | Denied::Unfit(_))
             | Self::Unasked(
                 Unasked::Busy
+                | Unasked::Changed
                 | Unasked::Gone
                 | Unasked::NoWay
                 | Unasked::TakenBack
