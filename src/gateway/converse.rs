@@ -172,12 +172,13 @@ async fn answered(
     response: &Response<'_>,
 ) -> Result<(), Refusal> {
     let mut asker = gateway.asker(guest);
-    let Some(id) = response
-        .id
-        .filter(|id| gateway.questions.awaits(*id, &asker))
-    else {
+    let Some(id) = response.id else {
         return Ok(());
     };
+    if !gateway.questions.awaits(id, &asker) {
+        // It is late, of somebody else, or for another replica.
+        return Ok(());
+    }
     let consent = response.outcome.ok().and_then(Consent::of);
     // With a yes the call goes on to change something, minutes after its caller
     // was let in: that counts as if it came now.
