@@ -181,18 +181,18 @@ impl Fitting<'_> {
                     let spot = spot.element(index, &[at, 2]).inside(field.inverse.clone());
                     json!([0, 0, self.record(relation, Effect::Create, values, &spot)?])
                 }
+                Command::One(2 | 3, _) | Command::Update(_, _) if creating => {
+                    let text = "is for a record that is in the list already, and that of a new \
+                         record is empty; leave it out";
+                    self.problem(&own, text.to_owned());
+                    continue;
+                }
                 Command::Update(id, values) => {
                     let id = self.named(field, relation, id, &own);
                     let spot = spot.element(index, &[at, 2]).inside(None);
                     json!([1, id, self.record(relation, Effect::Write, values, &spot)?])
                 }
                 Command::One(number, id) => {
-                    if creating && number != LINK {
-                        let text = "is for a record that is in the list already, and that of a \
-                             new record is empty; leave it out";
-                        self.problem(&own, text.to_owned());
-                        continue;
-                    }
                     json!([number, self.named(field, relation, id, &own), 0])
                 }
                 Command::Clear => {
@@ -227,9 +227,6 @@ impl Fitting<'_> {
     }
 }
 
-/// The number of the command that puts a record into a list.
-const LINK: u8 = 4;
-
 /// A command with everything that it needs.
 enum Command {
     Clear,
@@ -263,7 +260,7 @@ impl Command {
             1 => Some(Self::Update(id()?, values()?)),
             2 if is_nothing(part(2)) => Some(Self::One(2, id()?)),
             3 if is_nothing(part(2)) => Some(Self::One(3, id()?)),
-            4 if is_nothing(part(2)) => Some(Self::One(LINK, id()?)),
+            4 if is_nothing(part(2)) => Some(Self::One(4, id()?)),
             5 if is_nothing(part(1)) && is_nothing(part(2)) => Some(Self::Clear),
             6 if is_nothing(part(1)) => part(2).as_array().cloned().map(Self::Set),
             _ => None,

@@ -36,7 +36,7 @@ pub(super) fn one(relation: &ModelName, value: &Value) -> Result<Taken, NoRecord
         Value::Number(number) => id(whole(number).ok_or(NoRecord)?)?,
         Value::String(text) => {
             let text = text.trim();
-            if text.is_empty() || text.chars().count() > MAX_NAME {
+            if text.is_empty() || text.contains('\0') || text.chars().count() > MAX_NAME {
                 return Err(NoRecord);
             }
             // Digits alone are an id, as in a domain.

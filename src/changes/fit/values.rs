@@ -102,14 +102,14 @@ impl<'a> Fitting<'a> {
         values: Map<String, Value>,
         spot: &Spot,
     ) -> Result<Map<String, Value>, Needs> {
-        let known = self.known;
-        let schema = known.get(model).ok_or_else(|| Needs(model.clone()))?;
         if spot.depth > MAX_DEPTH {
             let text =
                 format!("is inside {MAX_DEPTH} other records; make the inner ones by themselves");
             self.problem(spot, text);
             return Ok(Map::new());
         }
+        let known = self.known;
+        let schema = known.get(model).ok_or_else(|| Needs(model.clone()))?;
         if values.len() > MAX_FIELDS {
             let text = format!(
                 "has {} fields; a record may have {MAX_FIELDS}",
@@ -154,7 +154,7 @@ impl<'a> Fitting<'a> {
                 }
                 continue;
             }
-            match one(schema, field, value, models.get(&field.name)) {
+            match one(schema, field, effect, value, models.get(&field.name)) {
                 Ok(taken) => {
                     let value = self.take(field, taken, &spot);
                     fitted.insert(name, value);
@@ -259,6 +259,7 @@ fn models_named(schema: &Schema, values: &Map<String, Value>) -> BTreeMap<FieldN
 fn one(
     schema: &Schema,
     field: &Field,
+    effect: Effect,
     value: Value,
     model: Option<&ModelName>,
 ) -> Result<Taken, String> {
@@ -282,7 +283,7 @@ fn one(
         FieldKind::Json => Ok(Taken::plain(value)),
         FieldKind::Many2one => record::fit_many2one(field, &value),
         FieldKind::Many2oneReference => record::fit_id_of_any(model, &value),
-        FieldKind::Properties => properties::fit(value),
+        FieldKind::Properties => properties::fit(effect, value),
         FieldKind::PropertiesDefinition => properties::fit_definition(value),
         FieldKind::Reference => record::fit_reference(field, &value),
         FieldKind::Selection => selection::fit(field, value),
@@ -310,7 +311,11 @@ fn clears(field: &Field, value: &Value) -> bool {
             Value::Bool(truth) => !truth,
             Value::Null => true,
             Value::String(text) => blank && field.kind != FieldKind::Json && text.trim().is_empty(),
-            Value::Array(_) | Value::Number(_) | Value::Object(_) => false,
+            // Odoo gives an empty one back as 0.
+            Value::Number(number) => {
+                field.kind == FieldKind::Many2oneReference && number.as_f64() == Some(0.0)
+            }
+            Value::Array(_) | Value::Object(_) => false,
         }
 }
 
