@@ -140,6 +140,7 @@ impl Checked {
             journal: Arc::default(),
             ledger: Arc::default(),
             questions: Arc::default(),
+            generation: 0,
             patience: PERSON_PATIENCE,
         })
     }

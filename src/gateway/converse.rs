@@ -176,18 +176,21 @@ async fn answered(
     guest: &Visitor,
     response: &Response<'_>,
 ) -> Result<(), Refusal> {
-    let asker = guest.asker();
-    let Some(id) = response
-        .id
-        .filter(|id| gateway.questions.awaits(*id, &asker))
-    else {
+    let mut asker = gateway.asker(guest);
+    let Some(id) = response.id else {
         return Ok(());
     };
+    if !gateway.questions.awaits(id, &asker) {
+        // It is late, of somebody else, or for another replica.
+        return Ok(());
+    }
     let consent = response.outcome.ok().and_then(Consent::of);
-    if consent == Some(Consent::Accepted) {
-        // The call goes on to change something, and whoever let it in minutes
-        // ago may have taken that back since.
-        gateway.again(guest, Effect::Write).await?;
+    // With a yes the call goes on to change something, minutes after its caller
+    // was let in: that counts as if it came now.
+    if consent == Some(Consent::Accepted)
+        && let Some(again) = gateway.again(guest, Effect::Write).await?
+    {
+        asker = gateway.asker(&again);
     }
     let answer = consent.ok_or(Unasked::Unanswered);
     match gateway.questions.answer(id, &asker, answer) {
@@ -201,7 +204,7 @@ fn take_back(gateway: &Gateway, guest: &Visitor, params: Option<&RawValue>) {
         .ok()
         .and_then(|params| params.taken_back());
     if let (Some(session), Some(request)) = (&guest.session, request) {
-        let asker = guest.asker();
+        let asker = gateway.asker(guest);
         gateway.questions.take_back(&asker, session, &request);
     }
 }
@@ -278,7 +281,7 @@ async fn call(
             (Era::Handshake, Some(session), Some(notices)) => Asks::on_stream(CallStream {
                 notices: notices.clone(),
                 questions: &gateway.questions,
-                asker: guest.asker(),
+                asker: gateway.asker(guest),
                 call: Some((session.clone(), request.id.clone())),
                 patience: gateway.patience,
                 tally: &tally,

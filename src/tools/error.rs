@@ -84,6 +84,7 @@ fn fault_of(denied: &Denied) -> FaultOf {
         }
         Denied::Unasked(unasked) => match **unasked {
             Unasked::Busy
+            | Unasked::Changed
             | Unasked::Gone
             | Unasked::NoWay
             | Unasked::TakenBack
