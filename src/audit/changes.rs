@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::odoo::Call;
+use crate::{odoo::Call, policy};
 
 /// Names of fields that one record has room for.
 const MAX_FIELDS: usize = 200;
@@ -27,7 +27,8 @@ pub struct Changes {
     #[serde(rename = "fields_count")]
     pub count: usize,
     /// The arguments with the values, shortened, without those of fields that
-    /// hold secrets by their names.
+    /// hold secrets by their names; none of a secret model, where a key may
+    /// stand under `value`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub values: Option<Value>,
 }
@@ -57,7 +58,13 @@ impl Changes {
                 .take(MAX_FIELDS)
                 .map(|name| name.as_str().into())
                 .collect(),
-            values: values.then(|| bounded(&arguments)),
+            values: values.then(|| {
+                if policy::is_protected(call.model().as_str()) {
+                    Value::from(HIDDEN)
+                } else {
+                    bounded(&arguments)
+                }
+            }),
         })
     }
 }
@@ -98,17 +105,18 @@ fn covered(value: &Value) -> Value {
     }
 }
 
-/// Whether a field of this name may hold a secret: `password`, `api_key`,
-/// `totp_secret`, `access_token`, `signup_token`, `oauth_access_token` and their like.
+/// Whether a field of this name may hold a secret: what policy takes for one,
+/// and more, for nothing is lost by it here.
 fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    ["passw", "secret", "token", "key", "credential", "pin"]
-        .iter()
-        .any(|word| match *word {
-            // As a word of its own only: `shipping` and `monkey` have none.
-            "pin" | "key" => name.split('_').any(|part| part == *word || part == "keys"),
-            part => name.contains(part),
-        })
+    policy::is_secret(&name)
+        || ["passw", "secret", "token", "key", "credential", "pin"]
+            .iter()
+            .any(|word| match *word {
+                // As a word of its own only: `shipping` and `monkey` have none.
+                "pin" | "key" => name.split('_').any(|part| part == *word || part == "keys"),
+                part => name.contains(part),
+            })
 }
 
 #[cfg(test)]
@@ -157,6 +165,15 @@ mod tests {
     }
 
     #[test]
+    fn of_a_secret_model_no_value_is_kept() {
+        let model = ModelName::try_from("ir.config_parameter").unwrap();
+        let call = Call::search_count(model, &Domain::default()).pretending(Effect::Write);
+        let changes = Changes::of(&call, true).unwrap();
+        assert_eq!(changes.values, Some(json!("(hidden)")));
+        assert_eq!(changes.count, 1);
+    }
+
+    #[test]
     fn a_secret_is_known_by_its_name() {
         for name in [
             "password",
@@ -165,6 +182,10 @@ mod tests {
             "totp_secret",
             "access_token",
             "pin",
+            "smtp_pass",
+            "db_pwd",
+            "recovery_code",
+            "Password",
         ] {
             assert!(is_secret(name), "{name}");
         }

@@ -28,7 +28,7 @@ pub use decision::{Decision, Deed, Question, RuleAt};
 pub use forbidden::Forbidden;
 pub use pattern::{InvalidPattern, Pattern};
 pub use permitted::Permitted;
-pub use protected::is_secret;
+pub use protected::{is_protected, is_secret};
 pub use role::Role;
 pub use rule::Rule;
 pub use schemas::Schemas;

@@ -42,7 +42,7 @@ const PROTECTED: [&str; 32] = [
 
 /// Whether the model is one of those, or one of their families (`res.users`
 /// covers `res.users.apikeys`).
-pub(super) fn is_protected(model: &str) -> bool {
+pub fn is_protected(model: &str) -> bool {
     PROTECTED.iter().any(|name| {
         model
             .strip_prefix(name)
