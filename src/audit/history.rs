@@ -2,14 +2,14 @@
 
 use std::{
     collections::HashSet,
-    fs::{self, File},
+    fs::File,
     io::{self, BufRead as _, BufReader, Read as _},
     path::{Path, PathBuf},
 };
 
 use serde::Deserialize;
 
-use super::{Broken, ChainKey, LineHash, Link, Place, chain::MAX_LINE_BYTES};
+use super::{Broken, ChainKey, LineHash, Link, Place, chain::MAX_LINE_BYTES, opening::rotated};
 
 /// The files of a journal, the oldest first: those that were rotated, then the
 /// one that is written.
@@ -17,24 +17,7 @@ use super::{Broken, ChainKey, LineHash, Link, Place, chain::MAX_LINE_BYTES};
 /// # Errors
 /// When the folder cannot be read.
 pub fn files_of(path: &Path) -> io::Result<Vec<PathBuf>> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let mut rotated = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let found = entry?.file_name();
-        let number = found
-            .to_str()
-            .and_then(|found| found.strip_prefix(&*name)?.strip_prefix('.'))
-            .filter(|number| number.bytes().all(|digit| digit.is_ascii_digit()))
-            .and_then(|number| number.parse::<u32>().ok());
-        if let Some(number) = number {
-            rotated.push((number, folder.join(found)));
-        }
-    }
-    rotated.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
+    let rotated = rotated(path)?;
     let mut files: Vec<PathBuf> = rotated.into_iter().map(|(_, path)| path).collect();
     if path.exists() || files.is_empty() {
         files.push(path.to_owned());
