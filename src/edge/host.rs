@@ -37,6 +37,9 @@ pub(super) trait Host: Send + Sync + 'static {
     /// See [`Gateway::local`].
     fn local_guest(&self, instance: &InstanceName) -> Option<Self::Guest>;
 
+    /// Whether the audit journal can be written, if there is one.
+    fn journal_is_written(&self) -> Option<bool>;
+
     /// Whether the Redis of the limits is there, if there is one.
     fn redis_is_here(&self) -> Option<bool>;
 
@@ -84,6 +87,10 @@ impl Host for Gateway {
 
     fn local_guest(&self, instance: &InstanceName) -> Option<Guest> {
         Self::local(self, instance)
+    }
+
+    fn journal_is_written(&self) -> Option<bool> {
+        self.journal.state().map(|state| state.is_ok())
     }
 
     fn redis_is_here(&self) -> Option<bool> {
