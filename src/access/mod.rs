@@ -3,12 +3,15 @@
 //! A tool gets an [`Access`] and nothing else, so whatever it asks is decided
 //! by policy, bounded by the link, and counted.
 
+mod asks;
+mod change;
 mod context;
 mod denied;
 mod facts;
 mod fit;
 mod instance;
 mod login;
+mod open_questions;
 mod reading;
 mod tally;
 #[cfg(test)]
@@ -19,12 +22,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+pub use asks::{Asks, CallStream, Unasked, WayToAsk};
+pub use change::Allowed;
 pub use context::ContextRequest;
 pub use denied::Denied;
 pub use facts::{Company, OdooUser};
 pub use fit::{fit_fields, fit_order};
 pub use instance::{Instance, InstanceSettings};
 pub use login::{Login, ReadOnly, UnknownCredential};
+pub use open_questions::{Asker, Delivery, OpenQuestions};
 pub use reading::Reading;
 pub use tally::{Asked, Tally};
 
@@ -35,7 +41,7 @@ use crate::{
     names::InstanceName,
     odoo::{Call, Effect, Fault, FieldName, Inquiry, ModelName, Schema},
     policy::{Permitted, Policy, Schemas, Undecided},
-    shape::{self, ModelEntry},
+    shape::{self, ModelEntry, Rows},
     upstream::CallError,
 };
 
@@ -54,6 +60,8 @@ pub struct Access<'a> {
     pub trail: &'a Trail,
     /// Who wants to hear how it goes.
     pub listener: Option<Listener>,
+    /// How the person behind the client can be asked.
+    pub asks: Asks<'a>,
 }
 
 /// Somebody who wants to hear how a call goes.
@@ -70,8 +78,8 @@ impl Access<'_> {
     /// what the method returned.
     ///
     /// # Errors
-    /// [`Denied`]; for anything but a read the call may have run when it is
-    /// [`Denied::Call`], which says so.
+    /// [`Denied`]; also for anything but a read, which goes by
+    /// [`Access::change`].
     pub async fn call(&self, call: Call) -> Result<Bytes, Denied> {
         // Boxed: asking for fields is rare, and large.
         let permitted = Box::pin(self.permit(call)).await?;
@@ -175,12 +183,19 @@ impl Access<'_> {
         ask: impl Fn(&Schemas) -> Result<T, Undecided>,
     ) -> Result<T, Denied> {
         let mut schemas = Schemas::default();
-        // Ends, for a model is named once, and only those on a path are.
+        // Ends, for a model is named once, and only those on a path are; and a
+        // change has so many records.
         loop {
             let needed = match ask(&schemas) {
                 Ok(decided) => return Ok(decided),
                 Err(Undecided::Forbidden(forbidden)) => return Err(forbidden.into()),
                 Err(Undecided::Needs(needed)) => needed,
+                Err(Undecided::Seeks(search)) => {
+                    let answer = self.login()?.ask(&search, self).await?;
+                    let ids = Rows::parse(&answer)?.ids().collect();
+                    schemas.add_found(*search, ids);
+                    continue;
+                }
             };
             let inquiry = Inquiry::Fields(needed.clone());
             let permitted =
@@ -250,12 +265,25 @@ impl Access<'_> {
             .refuse(self.caller, self.name(), model, effect, reason);
     }
 
-    /// Begins the record of a call.
+    /// Begins the record of a read.
     ///
     /// # Errors
     /// [`Denied::Unaudited`].
     async fn begin(&self, call: &Call, inquiry: bool) -> Result<Begun, Denied> {
-        let begun = self.trail.begin(self.caller, self.name(), call, inquiry);
+        let begun = self
+            .trail
+            .begin(self.caller, self.name(), call, inquiry, None);
+        Ok(begun.await?)
+    }
+
+    /// Begins the record of a change, of what had this hash.
+    ///
+    /// # Errors
+    /// [`Denied::Unaudited`].
+    async fn begin_change(&self, call: &Call, before: Option<Box<str>>) -> Result<Begun, Denied> {
+        let begun = self
+            .trail
+            .begin(self.caller, self.name(), call, false, before);
         Ok(begun.await?)
     }
 

@@ -35,7 +35,10 @@ pub(super) trait Host: Send + Sync + 'static {
     ) -> impl Future<Output = Reply> + Send;
 
     /// See [`Gateway::local`].
-    fn local_guest(&self, instance: &InstanceName) -> Option<Self::Guest>;
+    fn local_guest(&self, instance: &InstanceName, session: Option<&str>) -> Option<Self::Guest>;
+
+    /// See [`Gateway::leave`].
+    fn leave(&self);
 
     /// Whether the audit journal can be written, if there is one.
     fn journal_is_written(&self) -> Option<bool>;
@@ -85,8 +88,12 @@ impl Host for Gateway {
         Self::serve(self, guest, body, notices, story)
     }
 
-    fn local_guest(&self, instance: &InstanceName) -> Option<Guest> {
-        Self::local(self, instance)
+    fn local_guest(&self, instance: &InstanceName, session: Option<&str>) -> Option<Guest> {
+        Self::local(self, instance, session)
+    }
+
+    fn leave(&self) {
+        Self::leave(self);
     }
 
     fn journal_is_written(&self) -> Option<bool> {

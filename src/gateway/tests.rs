@@ -15,7 +15,7 @@ use crate::{
     identity::{ClientAuth, Grant, Grants, Provider, ProviderSettings, Secret, Validation},
     names::{CredentialName, InstanceName, ProviderName, RoleName, TraceId},
     odoo::Effect,
-    policy::{Pattern, Policy, Role, Rule},
+    policy::{Pattern, Policy, Role, Rule, WriteMode},
     upstream::{ApiKey, Link, LinkSettings},
 };
 
@@ -42,6 +42,7 @@ fn instance(name: &InstanceName, service_key_writes: bool) -> Instance {
         max_wait: Duration::from_secs(5),
     };
     Instance::new(InstanceSettings {
+        writes: WriteMode::Direct,
         name: name.clone(),
         link: Link::new(link).unwrap(),
         service_key: ApiKey::new("service"),
@@ -69,6 +70,7 @@ fn open(credential: Option<&str>, service_key_writes: bool, by_policy: &[Effect]
     let rules = Role {
         rules: vec![rule],
         credential: credential.map(named),
+        ..Role::default()
     };
     let gateway = Gateway {
         routes: Routes::new(
@@ -87,7 +89,7 @@ fn open(credential: Option<&str>, service_key_writes: bool, by_policy: &[Effect]
         policy: Policy::new(BTreeMap::from([(role, rules)])),
         ..Gateway::default()
     };
-    let guest: Guest = gateway.local(&name).unwrap();
+    let guest: Guest = gateway.local(&name, None).unwrap();
     EFFECTS
         .into_iter()
         .filter(|effect| gateway.opens(guest.visitor.as_ref().unwrap(), *effect))
@@ -211,7 +213,7 @@ async fn again(effect: Effect, now_told: String) -> Result<Vec<String>, u16> {
             operations: EFFECTS.to_vec(),
             ..Rule::default()
         }],
-        credential: None,
+        ..Role::default()
     };
     let gateway = Gateway {
         routes: Routes::new(

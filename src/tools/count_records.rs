@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    Tool, ToolError,
+    Answer, Tool, ToolError,
     arguments::{DomainArgument, parse, schema_of},
     notes,
 };
@@ -22,7 +22,9 @@ pub(super) const TOOL: Tool = Tool {
     effect: Effect::Read,
     class: ToolClass::Read,
     input: schema_of::<Arguments>,
-    run: |access, arguments| Box::pin(async { count(access, parse(arguments)?).await }),
+    run: |access, arguments| {
+        Box::pin(async { count(access, parse(arguments)?).await.map(Answer::Text) })
+    },
 };
 
 /// Arguments of `count_records`.

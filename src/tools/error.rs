@@ -1,6 +1,10 @@
 //! Why a tool gives no answer.
 
-use crate::{access::Denied, causes, shape::InvalidCursor};
+use crate::{
+    access::{Denied, Unasked},
+    causes,
+    shape::InvalidCursor,
+};
 
 /// Why a tool gives no answer. `Display` is for the model: what was wrong, and
 /// what to do instead.
@@ -15,6 +19,9 @@ pub enum ToolError {
     /// The door to Odoo stayed shut.
     #[error(transparent)]
     Denied(#[from] Denied),
+    /// The person behind the client had to be asked, and was not.
+    #[error(transparent)]
+    Unasked(#[from] Unasked),
 }
 
 /// Whose fault it is that there is no answer.
@@ -44,6 +51,7 @@ impl ToolError {
             Self::Denied(Denied::Unaudited(_)) => "unaudited",
             Self::Denied(Denied::Unfit(_)) => "unfit",
             Self::Denied(Denied::Unreadable(_)) => "unreadable",
+            Self::Unasked(unasked) => unasked.kind(),
         }
     }
 
@@ -52,12 +60,21 @@ impl ToolError {
         match self {
             Self::Arguments(_)
             | Self::Cursor(_)
-            | Self::Denied(Denied::Context(_) | Denied::Unfit(_)) => FaultOf::Client,
+            | Self::Denied(Denied::Context(_) | Denied::Unfit(_))
+            | Self::Unasked(
+                Unasked::Busy
+                | Unasked::Gone
+                | Unasked::NoWay
+                | Unasked::TakenBack
+                | Unasked::TimedOut(_)
+                | Unasked::Unanswered,
+            ) => FaultOf::Client,
             Self::Denied(Denied::Credential(_) | Denied::Forbidden(_) | Denied::ReadOnly(_)) => {
                 FaultOf::Policy
             }
             Self::Denied(Denied::Call(_) | Denied::Unreadable(_)) => FaultOf::Odoo,
-            Self::Denied(Denied::Unaudited(_)) => FaultOf::Us,
+            Self::Denied(Denied::Unaudited(_))
+            | Self::Unasked(Unasked::Leaving | Unasked::NoRandomness(_)) => FaultOf::Us,
         }
     }
 

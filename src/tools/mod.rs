@@ -3,6 +3,7 @@
 //! A tool is data and one function. What it may do is decided by the
 //! [`Access`] it is given; it cannot reach Odoo by another way.
 
+mod answer;
 mod arguments;
 mod count_records;
 mod describe_model;
@@ -18,6 +19,7 @@ use std::{future::Future, pin::Pin};
 
 use crate::{access::Access, limits::ToolClass, names::InstanceName, odoo::Effect};
 
+pub use answer::Answer;
 pub use error::{FaultOf, ToolError};
 pub use listing::list;
 
@@ -37,12 +39,12 @@ pub struct Tool {
     pub class: ToolClass,
     /// The JSON Schema of its arguments.
     pub input: fn() -> schemars::Schema,
-    /// Does it: arguments in JSON to the text of the answer.
+    /// Does it: arguments in JSON to the answer.
     pub run: for<'a> fn(&'a Access<'a>, &'a str) -> Running<'a>,
 }
 
 /// A tool at work.
-pub type Running<'a> = Pin<Box<dyn Future<Output = Result<String, ToolError>> + Send + 'a>>;
+pub type Running<'a> = Pin<Box<dyn Future<Output = Result<Answer, ToolError>> + Send + 'a>>;
 
 /// All tools, in the order in which they are listed.
 const TOOLS: [Tool; 6] = [
@@ -85,7 +87,7 @@ mod tests {
 
     #[test]
     fn every_file_is_a_listed_tool() {
-        let parts = ["arguments", "error", "listing", "mod", "notes"];
+        let parts = ["answer", "arguments", "error", "listing", "mod", "notes"];
         let files: BTreeSet<String> =
             fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/tools"))
                 .unwrap()

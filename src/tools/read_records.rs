@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    ANSWER_BYTES, Tool, ToolError,
+    ANSWER_BYTES, Answer, Tool, ToolError,
     arguments::{parse, schema_of},
     notes,
     search_records::{merged, visible},
@@ -29,7 +29,9 @@ pub(super) const TOOL: Tool = Tool {
     effect: Effect::Read,
     class: ToolClass::Read,
     input: schema_of::<Arguments>,
-    run: |access, arguments| Box::pin(async { read(access, parse(arguments)?).await }),
+    run: |access, arguments| {
+        Box::pin(async { read(access, parse(arguments)?).await.map(Answer::Text) })
+    },
 };
 
 /// Arguments of `read_records`.

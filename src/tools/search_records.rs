@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    ANSWER_BYTES, Tool, ToolError,
+    ANSWER_BYTES, Answer, Tool, ToolError,
     arguments::{DomainArgument, OrderArgument, limit, parse, schema_of},
     notes,
 };
@@ -30,7 +30,13 @@ pub(super) const TOOL: Tool = Tool {
     class: ToolClass::Read,
     input: schema_of::<Arguments>,
     // Boxed by itself: reading around fields makes it large.
-    run: |access, arguments| Box::pin(async { Box::pin(search(access, parse(arguments)?)).await }),
+    run: |access, arguments| {
+        Box::pin(async {
+            Box::pin(search(access, parse(arguments)?))
+                .await
+                .map(Answer::Text)
+        })
+    },
 };
 
 /// Arguments of `search_records`.

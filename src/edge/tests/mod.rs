@@ -158,7 +158,9 @@ impl Host for Actor {
         reply
     }
 
-    fn local_guest(&self, instance: &InstanceName) -> Option<Visitor> {
+    fn leave(&self) {}
+
+    fn local_guest(&self, instance: &InstanceName, _session: Option<&str>) -> Option<Visitor> {
         (instance.as_str() == "local").then(|| Visitor {
             path: "/stdio".to_owned(),
             head: String::new(),
