@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::{odoo::Call, policy};
+use crate::{
+    odoo::{Call, Request},
+    policy,
+};
 
 /// Names of fields that one record has room for.
 const MAX_FIELDS: usize = 200;
@@ -36,13 +39,22 @@ pub struct Changes {
 impl Changes {
     /// What the call changes; none for a read.
     ///
-    /// `vals` and `vals_list` are what Odoo's `write` and `create` call them;
-    /// of any other method the names of its arguments are told.
+    /// `vals` and `vals_list` are what Odoo's `write` and `create` call them, an
+    /// import has columns; of any other method the names of its arguments are told.
     pub fn of(call: &Call, values: bool) -> Option<Self> {
         if call.effect().is_read() {
             return None;
         }
-        let arguments = call.arguments();
+        let mut arguments = call.arguments();
+        if let Request::Load { columns, rows } = call.request() {
+            arguments.insert("data".to_owned(), cells(columns, rows));
+            return Some(Self::told(
+                call,
+                values,
+                &arguments,
+                columns.iter().collect(),
+            ));
+        }
         let mut names = BTreeSet::new();
         match (arguments.get("vals"), arguments.get("vals_list")) {
             (Some(Value::Object(vals)), _) => names.extend(vals.keys()),
@@ -51,7 +63,16 @@ impl Changes {
             }
             _ => names.extend(arguments.keys()),
         }
-        Some(Self {
+        Some(Self::told(call, values, &arguments, names))
+    }
+
+    fn told(
+        call: &Call,
+        values: bool,
+        arguments: &Map<String, Value>,
+        names: BTreeSet<&String>,
+    ) -> Self {
+        Self {
             count: names.len(),
             fields: names
                 .into_iter()
@@ -62,11 +83,25 @@ impl Changes {
                 if policy::is_protected(call.model().as_str()) {
                     Value::from(HIDDEN)
                 } else {
-                    bounded(&arguments)
+                    bounded(arguments)
                 }
             }),
-        })
+        }
     }
+}
+
+/// The rows of an import, without what stands in the column of a secret.
+fn cells(columns: &[String], rows: &[Vec<String>]) -> Value {
+    let secret = |column: &String| column.split('/').any(is_secret);
+    let hidden: Vec<bool> = columns.iter().map(secret).collect();
+    let cell = |(at, text): (usize, &String)| {
+        // Beyond the columns nothing says what it is.
+        let hides = hidden.get(at).copied().unwrap_or(true);
+        Value::from(if hides { HIDDEN } else { text })
+    };
+    rows.iter()
+        .map(|row| row.iter().enumerate().map(cell).collect::<Value>())
+        .collect()
 }
 
 /// The arguments as they may be written down.
@@ -180,6 +215,21 @@ mod tests {
         let changes = Changes::of(&Call::write(model, &[], vals), true).unwrap();
         assert_eq!(changes.values, Some(json!("(hidden)")));
         assert_eq!(changes.fields.join(","), "key,value");
+    }
+
+    #[test]
+    fn of_an_import_the_columns_are_told_and_no_cell_of_a_secret_one() {
+        let columns = ["name", "smtp_pass", "child_ids/password", "child_ids/name"];
+        let columns = columns.map(str::to_owned).to_vec();
+        let row = ["A", "hunter2", "hunter3", "B"].map(str::to_owned).to_vec();
+        let model = ModelName::try_from("res.partner").unwrap();
+        let changes = Changes::of(&Call::load(model, columns, vec![row]), true).unwrap();
+        assert_eq!(
+            changes.fields.join(","),
+            "child_ids/name,child_ids/password,name,smtp_pass"
+        );
+        let values = changes.values.unwrap();
+        assert_eq!(values["data"], json!([["A", "(hidden)", "(hidden)", "B"]]));
     }
 
     #[test]
