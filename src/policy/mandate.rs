@@ -94,7 +94,8 @@ impl<'a> Mandate<'a> {
         }
     }
 
-    /// Allows the method on those records that the domain covers.
+    /// Allows the method on those records that the domain covers. With the
+    /// model's fields, a rule whose domain names others counts as in `showing`.
     ///
     /// # Errors
     /// [`Forbidden::Method`].
@@ -102,16 +103,22 @@ impl<'a> Mandate<'a> {
         &self,
         model: &ModelName,
         method: &MethodName,
+        schema: Option<&Schema>,
     ) -> Result<Domain, Forbidden> {
+        let fits = |rule: &Rule| schema.is_none_or(|schema| fits(rule, schema));
         let opened = self
             .opening(model, Effect::Run)
-            .filter(|rule| rule.names(method))
+            .filter(|rule| fits(rule) && rule.names(method))
             .map(|rule| rule.domain.clone())
             .reduce(Domain::or);
-        let closed = self
-            .denying(model, Effect::Run)
-            .filter(|rule| rule.names(method));
-        without(opened, closed).ok_or_else(|| Forbidden::Method {
+        let names = |rule: &&Rule| rule.names(method);
+        let closed = || self.denying(model, Effect::Run).filter(names);
+        let open = if closed().all(fits) {
+            without(opened, closed())
+        } else {
+            None
+        };
+        open.ok_or_else(|| Forbidden::Method {
             model: model.clone(),
             method: method.clone(),
         })
@@ -142,6 +149,9 @@ impl<'a> Mandate<'a> {
         let Some(field) = field else {
             return Ok(every);
         };
+        if field.as_str() == "id" && matches!(effect, Effect::Create | Effect::Write) {
+            return Err(hidden(model, effect, field));
+        }
         let of_field = self
             .showing(model, effect, field.as_str(), None)
             .ok_or_else(|| hidden(model, effect, field))?;
@@ -196,7 +206,7 @@ impl<'a> Mandate<'a> {
     /// The fields of the model, where a rule's domain asks for some: a rule for
     /// several models may name what this one does not have, and Odoo would
     /// answer with the rule in its words.
-    fn fields_of_rules<'s>(
+    pub(super) fn fields_of_rules<'s>(
         &self,
         model: &ModelName,
         effect: Effect,
