@@ -215,20 +215,23 @@ impl History {
         Ok(history)
     }
 
-    /// Hands out what each line tells that can be read, whole or not.
+    /// Hands out what each line tells that can be read, whole or not, and says
+    /// how many cannot; a last one without an end is being written.
     ///
     /// # Errors
     /// [`Damage::Io`].
-    pub fn read(files: &[PathBuf], mut tell: impl FnMut(&Told, &[u8])) -> Result<(), Damage> {
+    pub fn read(files: &[PathBuf], mut tell: impl FnMut(&Told, &[u8])) -> Result<usize, Damage> {
+        let mut unreadable = 0;
         for file in files {
-            read(file, |_, line, _| {
-                if let Ok(told) = serde_json::from_slice(line) {
-                    tell(&told, line);
+            read(file, |_, line, ended| {
+                match serde_json::from_slice(line) {
+                    Ok(told) => tell(&told, line),
+                    Err(_) => unreadable += usize::from(ended),
                 }
                 Ok(())
             })?;
         }
-        Ok(())
+        Ok(unreadable)
     }
 }
 

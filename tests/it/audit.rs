@@ -490,6 +490,14 @@ fn records_are_shown_by_who_what_and_how_it_ended() {
     assert!(err.contains("nothing is kept"), "{err}");
     let (code, _, err) = show(&["--since", "yesterday"]);
     assert_eq!(code, 2, "{err}");
+    // A line that is none is not passed over without a word.
+    let (_, _, err) = show(&[]);
+    assert!(!err.contains("cannot be read"), "{err}");
+    let rotated = stage.path("audit.jsonl.1");
+    fs::write(&rotated, "{\"kind\":\"call\",\"ti\n{\"kind\":\"ca").unwrap();
+    let (code, _, err) = show(&[]);
+    assert_eq!(code, 0);
+    assert!(err.contains("1 line that cannot be read"), "{err}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp, Unit, Zoned, civil::DateTime, tz::TimeZone
 use super::{Failure, Where, expiry::Expiry, terminal};
 use crate::{
     audit::{History, Told},
+    cli::check::counted,
     policy::Pattern,
 };
 
@@ -118,7 +119,7 @@ pub(super) fn run(show: &Show) -> Result<(), Failure> {
     let mut found: VecDeque<(Told, String)> = VecDeque::new();
     let mut open = HashSet::new();
     let mut ended = HashSet::new();
-    History::read(&files, |told, line| {
+    let unreadable = History::read(&files, |told, line| {
         if !show.wants(told) {
             return;
         }
@@ -134,6 +135,12 @@ pub(super) fn run(show: &Show) -> Result<(), Failure> {
         let line = String::from_utf8_lossy(line).into_owned();
         found.push_back((told.clone(), if show.json { line } else { String::new() }));
     })?;
+    if unreadable > 0 {
+        let lines = counted(unreadable, "line");
+        terminal::explain(&format!(
+            "note: {lines} that cannot be read left out; `gatepost audit verify` names the first wrong one"
+        ));
+    }
     if show.json {
         let lines: Vec<String> = found.into_iter().map(|(_, line)| line).collect();
         if !lines.is_empty() {
