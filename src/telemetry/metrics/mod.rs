@@ -182,9 +182,8 @@ struct RedisLabels {
     used_for: &'static str,
 }
 
-/// Of what there is one, and not always.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct NoLabels {}
+/// Of what there is one, and not always: a family can be empty.
+type NoLabels = [(&'static str, &'static str); 0];
 
 /// The label of what does not apply.
 const NONE: &str = "none";
@@ -440,7 +439,7 @@ impl Metrics {
     pub fn audit(&self, is_written: Option<bool>) {
         match is_written {
             Some(is_written) => {
-                let up = self.audit_up.get_or_create(&NoLabels {});
+                let up = self.audit_up.get_or_create(&[]);
                 up.set(i64::from(is_written));
             }
             None => self.audit_up.clear(),
