@@ -38,7 +38,7 @@ pub(super) trait Host: Send + Sync + 'static {
     fn local_guest(&self, instance: &InstanceName, session: Option<&str>) -> Option<Self::Guest>;
 
     /// See [`Gateway::leave`].
-    fn leave(&self);
+    fn part(&self);
 
     /// Whether the audit journal can be written, if there is one.
     fn journal_is_written(&self) -> Option<bool>;
@@ -92,7 +92,7 @@ impl Host for Gateway {
         Self::local(self, instance, session)
     }
 
-    fn leave(&self) {
+    fn part(&self) {
         Self::leave(self);
     }
 
