@@ -6,12 +6,13 @@ use std::{
 };
 
 /// The folders, in the order in which they may know each other.
-const ORDER: [&str; 19] = [
+const ORDER: [&str; 20] = [
     "causes",
     "trust",
     "names",
     "odoo",
     "identity",
+    "replicas",
     "limits",
     "mcp",
     "policy",
