@@ -13,6 +13,7 @@ pub mod demo;
 pub mod edge;
 pub mod gateway;
 pub mod identity;
+pub mod ledger;
 pub mod limits;
 pub mod mcp;
 pub mod names;

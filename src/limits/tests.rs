@@ -1,8 +1,5 @@
 //! Both stores by the same rules, and what happens while Redis is away.
 
-#[path = "../../tests/it/redis_server.rs"]
-mod redis_server;
-
 use std::{
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
@@ -12,7 +9,6 @@ use std::{
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use tokio::{io::AsyncWriteExt as _, net::TcpListener};
 
-use self::redis_server::RedisServer;
 use super::{
     Allowance, CallerRates, Counted, Dimension, Limited, Limiter, Outcome, Pool, Rates, Store,
     ToolClass, WhenDown,
@@ -23,7 +19,7 @@ use super::{
 use crate::{
     identity::{Caller, CallerKind},
     names::{InstanceName, RoleName, Subject},
-    replicas::{Away, Password, RedisSettings, RedisUrl},
+    replicas::{Away, Password, RedisSettings, RedisUrl, redis_server::RedisServer},
     trust,
 };
 

@@ -7,6 +7,9 @@
 mod away;
 mod key_name;
 mod redis;
+#[cfg(test)]
+#[path = "../../tests/it/redis_server.rs"]
+pub(crate) mod redis_server;
 mod redis_url;
 mod stream;
 

@@ -192,9 +192,9 @@ impl Redis {
     /// [`Away`].
     pub async fn info(&self, section: &str) -> Result<String, Away> {
         let line = self.connect().await?;
+        let mut connection = line.connection.clone();
         let mut ask = redis::cmd("INFO");
-        let asked = ask.arg(section);
-        let answer = asked.query_async(&mut line.connection.clone());
+        let answer = ask.arg(section).query_async(&mut connection);
         Ok(timeout(self.settings.timeout, answer)
             .await
             .map_err(|_elapsed| Away::Late(self.settings.timeout))??)

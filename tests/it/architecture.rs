@@ -6,7 +6,7 @@ use std::{
 };
 
 /// The folders, in the order in which they may know each other.
-const ORDER: [&str; 20] = [
+const ORDER: [&str; 21] = [
     "causes",
     "trust",
     "names",
@@ -14,6 +14,7 @@ const ORDER: [&str; 20] = [
     "identity",
     "replicas",
     "limits",
+    "ledger",
     "mcp",
     "policy",
     "shape",
