@@ -7,6 +7,7 @@
 pub mod access;
 pub mod audit;
 pub mod causes;
+pub mod changes;
 pub mod cli;
 pub mod config;
 pub mod demo;

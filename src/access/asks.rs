@@ -61,6 +61,11 @@ pub enum Unasked {
         "not done, for the user must agree and has too many questions open already; call again when some are answered"
     )]
     Busy,
+    /// What the caller may do was changed meanwhile, or the configuration was.
+    #[error(
+        "not done, for what the user may do was changed while they were asked; call again, and they are asked again"
+    )]
+    Changed,
     /// The client does not listen any more.
     #[error("not done, for the user must agree and the client left before they could be asked")]
     Gone,
@@ -152,7 +157,7 @@ impl CallStream<'_> {
                 return Err(Unasked::Gone);
             }
             let told = question.told().await;
-            if matches!(told, Ok(_) | Err(Unasked::Unanswered)) {
+            if matches!(told, Ok(_) | Err(Unasked::Changed | Unasked::Unanswered)) {
                 withdrawal.id = None;
             }
             told
@@ -182,6 +187,7 @@ impl Unasked {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Busy => "unasked_busy",
+            Self::Changed => "unasked_changed",
             Self::Gone => "unasked_gone",
             Self::Leaving => "unasked_leaving",
             Self::NoRandomness(_) => "unasked_no_randomness",

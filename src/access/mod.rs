@@ -37,6 +37,7 @@ pub use tally::{Asked, Tally};
 use crate::{
     audit::{Begun, Outcome, Trail},
     identity::Caller,
+    ledger::Ledger,
     mcp::{self, ProgressToken},
     names::InstanceName,
     odoo::{Call, Effect, Fault, FieldName, Inquiry, ModelName, Schema},
@@ -62,6 +63,8 @@ pub struct Access<'a> {
     pub listener: Option<Listener>,
     /// How the person behind the client can be asked.
     pub asks: Asks<'a>,
+    /// What must be remembered of changes.
+    pub ledger: &'a Arc<Ledger>,
 }
 
 /// Somebody who wants to hear how a call goes.
@@ -254,12 +257,19 @@ impl Access<'_> {
             Denied::Credential(_) => ("unknown_credential", None, None),
             Denied::Forbidden(why) => ("forbidden", why.model(), why.effect()),
             Denied::ReadOnly(ReadOnly(effect)) => ("read_only", None, Some(*effect)),
+            Denied::Unapproved(_) => ("unapproved", None, None),
             // Of these there is a record of the call, or there was none to be made.
             Denied::Call(_)
             | Denied::Context(_)
+            | Denied::ForeignState
+            | Denied::Lost { .. }
+            | Denied::Partly { .. }
+            | Denied::Unasked(_)
             | Denied::Unaudited(_)
             | Denied::Unfit(_)
-            | Denied::Unreadable(_) => return,
+            | Denied::Unreadable(_)
+            | Denied::Unremembered(_)
+            | Denied::Unsealable(_) => return,
         };
         self.trail
             .refuse(self.caller, self.name(), model, effect, reason);

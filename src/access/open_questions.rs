@@ -13,9 +13,9 @@ use tokio::sync::oneshot;
 
 use super::Unasked;
 use crate::{
-    identity::{Caller, CallerKind},
+    identity::Caller,
     mcp::{RequestId, Session, elicitation::Consent, elicitation::QuestionId},
-    names::{InstanceName, Subject},
+    names::InstanceName,
 };
 
 /// Questions that wait at once.
@@ -29,13 +29,13 @@ const MOST_OF_ONE: usize = 8;
 #[derive(Debug, Default)]
 pub struct OpenQuestions(Mutex<Table>);
 
-/// Whose call it is that asks.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// Whose call it is that asks, or who answers.
+#[derive(Clone, Debug)]
 pub struct Asker {
-    issuer: Box<str>,
-    kind: CallerKind,
-    subject: Subject,
+    caller: Caller,
     instance: InstanceName,
+    /// Of the configuration that says what the caller may do.
+    generation: u64,
 }
 
 /// What became of an answer.
@@ -90,7 +90,7 @@ impl OpenQuestions {
             return Err(Unasked::Leaving);
         }
         // Linear; there are a thousand at most, and people are slow.
-        let of_one = table.waiting.values().filter(|one| one.asker == asker);
+        let of_one = table.waiting.values().filter(|one| one.asker.is(&asker));
         if table.waiting.len() >= MOST || of_one.count() >= MOST_OF_ONE {
             return Err(Unasked::Busy);
         }
@@ -106,10 +106,12 @@ impl OpenQuestions {
     pub fn awaits(&self, id: QuestionId, asker: &Asker) -> bool {
         let table = self.table();
         let waiting = table.waiting.get(&id);
-        waiting.is_some_and(|waiting| waiting.asker == *asker)
+        waiting.is_some_and(|waiting| waiting.asker.is(asker))
     }
 
-    /// Gives an answer to the call that waits for it, once. An answer to what
+    /// Gives an answer to the call that waits for it, once. A yes is none when
+    /// the caller may do something else by now ([`Unasked::Changed`]): the call
+    /// would go on with what they might when it began. An answer to what
     /// nobody here waits for changes nothing: it came late, is somebody else's,
     /// or is for another replica ([`Delivery::Unknown`]).
     pub fn answer(
@@ -121,11 +123,20 @@ impl OpenQuestions {
         let mut table = self.table();
         let waiting = match table.waiting.get(&id) {
             None => return Delivery::Unknown,
-            Some(waiting) if waiting.asker != *asker => return Delivery::NotTheirs,
+            Some(waiting) if !waiting.asker.is(asker) => return Delivery::NotTheirs,
             Some(_) => table.waiting.remove(&id),
         };
         drop(table);
-        match waiting.map(|waiting| waiting.tell.send(answer)) {
+        let tell = |waiting: Waiting| {
+            let answer = match answer {
+                Ok(Consent::Accepted) if !waiting.asker.may_the_same_as(asker) => {
+                    Err(Unasked::Changed)
+                }
+                answer => answer,
+            };
+            waiting.tell.send(answer)
+        };
+        match waiting.map(tell) {
             Some(Ok(())) => Delivery::Delivered,
             // It has just given up.
             Some(Err(_)) | None => Delivery::Unknown,
@@ -136,7 +147,7 @@ impl OpenQuestions {
     pub fn take_back(&self, asker: &Asker, session: &Session, request: &RequestId) {
         let mut table = self.table();
         let of_it = |waiting: &Waiting| {
-            waiting.asker == *asker
+            waiting.asker.is(asker)
                 && waiting
                     .call
                     .as_ref()
@@ -177,15 +188,28 @@ impl OpenQuestions {
 }
 
 impl Asker {
-    /// A caller in an instance. Their roles do not count: those of a new token
-    /// may be others.
-    pub fn new(caller: &Caller, instance: &InstanceName) -> Self {
+    /// A caller in an instance, under the configuration of this generation.
+    pub fn new(caller: &Caller, instance: &InstanceName, generation: u64) -> Self {
         Self {
-            issuer: caller.issuer.as_str().into(),
-            kind: caller.kind,
-            subject: caller.subject.clone(),
+            caller: caller.clone(),
             instance: instance.clone(),
+            generation,
         }
+    }
+
+    /// Whether it is the same caller in the same instance, whatever they may do.
+    fn is(&self, other: &Self) -> bool {
+        let (one, other_one) = (&self.caller, &other.caller);
+        one.kind == other_one.kind
+            && one.subject == other_one.subject
+            && one.issuer == other_one.issuer
+            && self.instance == other.instance
+    }
+
+    fn may_the_same_as(&self, other: &Self) -> bool {
+        self.caller.roles == other.caller.roles
+            && self.caller.credential == other.caller.credential
+            && self.generation == other.generation
     }
 }
 
@@ -216,7 +240,7 @@ mod tests {
     use crate::{
         identity::{Caller, CallerKind},
         mcp::{RequestId, Session, elicitation::Consent, elicitation::QuestionId},
-        names::{InstanceName, Subject},
+        names::{CredentialName, InstanceName, RoleName, Subject},
     };
 
     fn asker(subject: &str, instance: &str) -> Asker {
@@ -227,7 +251,7 @@ mod tests {
             roles: Vec::new(),
             credential: None,
         };
-        Asker::new(&caller, &InstanceName::try_from(instance).unwrap())
+        Asker::new(&caller, &InstanceName::try_from(instance).unwrap(), 0)
     }
 
     fn ada() -> Asker {
@@ -255,17 +279,16 @@ mod tests {
         let questions = OpenQuestions::default();
         let mut question = open(&questions);
         let id = question.id();
+        let another = |change: fn(&mut Caller)| {
+            let mut other = ada();
+            change(&mut other.caller);
+            other
+        };
         for other in [
             asker("bob", "production"),
             asker("ada", "staging"),
-            Asker {
-                kind: CallerKind::Stdio,
-                ..ada()
-            },
-            Asker {
-                issuer: "https://idp.example".into(),
-                ..ada()
-            },
+            another(|caller| caller.kind = CallerKind::Stdio),
+            another(|caller| "https://idp.example".clone_into(&mut caller.issuer)),
         ] {
             assert!(!questions.awaits(id, &other));
             let delivery = questions.answer(id, &other, Ok(Consent::Accepted));
@@ -274,6 +297,27 @@ mod tests {
         assert!(questions.awaits(id, &ada()));
         questions.answer(id, &ada(), Ok(Consent::Declined));
         assert_eq!(question.told().await.unwrap(), Consent::Declined);
+    }
+
+    #[tokio::test]
+    async fn a_yes_of_who_may_something_else_by_now_is_none_and_a_no_is_one() {
+        let changes: [fn(&mut Asker); 3] = [
+            |asker| asker.generation += 1,
+            |asker| asker.caller.roles = vec![RoleName::try_from("other").unwrap()],
+            |asker| asker.caller.credential = CredentialName::try_from("sales").ok(),
+        ];
+        for change in changes {
+            let questions = OpenQuestions::default();
+            let mut now = ada();
+            change(&mut now);
+            let mut question = open(&questions);
+            questions.answer(question.id(), &now, Ok(Consent::Accepted));
+            let told = question.told().await;
+            assert!(matches!(told, Err(Unasked::Changed)), "{told:?}");
+            let mut question = open(&questions);
+            questions.answer(question.id(), &now, Ok(Consent::Declined));
+            assert_eq!(question.told().await.unwrap(), Consent::Declined);
+        }
     }
 
     #[test]

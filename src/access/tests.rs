@@ -100,6 +100,7 @@ async fn called_by(
         trail,
         listener: None,
         asks: Asks::by_id(),
+        ledger: &Arc::default(),
     };
     let model = ModelName::try_from("res.partner").unwrap();
     let ids = [RecordId::try_from(7).unwrap()];

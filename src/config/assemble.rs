@@ -136,7 +136,9 @@ impl Checked {
             facade,
             max_body_bytes: config.server.max_body_bytes,
             journal: Arc::default(),
+            ledger: Arc::default(),
             questions: Arc::default(),
+            generation: 0,
             patience: PERSON_PATIENCE,
         })
     }

@@ -38,7 +38,7 @@ pub(super) trait Host: Send + Sync + 'static {
     fn local_guest(&self, instance: &InstanceName, session: Option<&str>) -> Option<Self::Guest>;
 
     /// See [`Gateway::leave`].
-    fn leave(&self);
+    fn part(&self);
 
     /// Whether the Redis of the limits is there, if there is one.
     fn redis_is_here(&self) -> Option<bool>;
@@ -89,7 +89,7 @@ impl Host for Gateway {
         Self::local(self, instance, session)
     }
 
-    fn leave(&self) {
+    fn part(&self) {
         Self::leave(self);
     }
 

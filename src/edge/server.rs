@@ -152,7 +152,7 @@ impl Edge {
             telemetry: Arc::clone(telemetry),
             farewell: {
                 let gateway = Arc::clone(gateway);
-                Box::new(move || gateway.load().leave())
+                Box::new(move || gateway.load().part())
             },
         })
     }

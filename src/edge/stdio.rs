@@ -179,7 +179,7 @@ impl<H: Host> Client<H> {
             calls.spawn(self.clone().call(Bytes::from(message), kind, id, cancelled));
         }
         // Nobody can answer any more.
-        self.gateway.load().leave();
+        self.gateway.load().part();
         // Those that run too long are dropped with the set.
         let rest = async { while calls.join_next().await.is_some() {} };
         drop(timeout(patience, rest).await);

@@ -13,7 +13,8 @@ use crate::{
     identity::Caller,
     limits::{Limited, Limiter},
     mcp::{
-        Batch, Body, Envelope, Era, Inbound, Method, Params, Request, RequestId, Respond, Session,
+        Batch, Body, Envelope, Era, Inbound, Malformed, Method, Params, Request, RequestId,
+        Respond, Session,
         content::ToolResult,
         elicitation::{Consent, Question, Response},
         handshake, stateless,
@@ -122,7 +123,11 @@ async fn request_answer(
         era: request.era(),
         title: &title,
     };
-    let instructions = || tools::instructions(guest.instance.name());
+    let instructions = || {
+        let changing = [Effect::Create, Effect::Write, Effect::Delete, Effect::Run];
+        let changes = changing.iter().any(|effect| gateway.opens(guest, *effect));
+        tools::instructions(guest.instance.name(), changes)
+    };
     let id: &RequestId = &request.id;
     let mut session = None;
     let written = match request.method {
@@ -171,18 +176,21 @@ async fn answered(
     guest: &Visitor,
     response: &Response<'_>,
 ) -> Result<(), Refusal> {
-    let asker = guest.asker();
-    let Some(id) = response
-        .id
-        .filter(|id| gateway.questions.awaits(*id, &asker))
-    else {
+    let mut asker = gateway.asker(guest);
+    let Some(id) = response.id else {
         return Ok(());
     };
+    if !gateway.questions.awaits(id, &asker) {
+        // It is late, of somebody else, or for another replica.
+        return Ok(());
+    }
     let consent = response.outcome.ok().and_then(Consent::of);
-    if consent == Some(Consent::Accepted) {
-        // The call goes on to change something, and whoever let it in minutes
-        // ago may have taken that back since.
-        gateway.again(guest, Effect::Write).await?;
+    // With a yes the call goes on to change something, minutes after its caller
+    // was let in: that counts as if it came now.
+    if consent == Some(Consent::Accepted)
+        && let Some(again) = gateway.again(guest, Effect::Write).await?
+    {
+        asker = gateway.asker(&again);
     }
     let answer = consent.ok_or(Unasked::Unanswered);
     match gateway.questions.answer(id, &asker, answer) {
@@ -196,7 +204,7 @@ fn take_back(gateway: &Gateway, guest: &Visitor, params: Option<&RawValue>) {
         .ok()
         .and_then(|params| params.taken_back());
     if let (Some(session), Some(request)) = (&guest.session, request) {
-        let asker = guest.asker();
+        let asker = gateway.asker(guest);
         gateway.questions.take_back(&asker, session, &request);
     }
 }
@@ -273,7 +281,7 @@ async fn call(
             (Era::Handshake, Some(session), Some(notices)) => Asks::on_stream(CallStream {
                 notices: notices.clone(),
                 questions: &gateway.questions,
-                asker: guest.asker(),
+                asker: gateway.asker(guest),
                 call: Some((session.clone(), request.id.clone())),
                 patience: gateway.patience,
                 tally: &tally,
@@ -294,12 +302,13 @@ async fn call(
         trail: &trail,
         listener,
         asks,
+        ledger: &gateway.ledger,
     };
     let arguments = request.params.arguments.map_or("{}", |raw| raw.get());
     let result = match (tool.run)(&access, arguments).await {
         // A client that cannot ask must not be sent a question.
         Ok(Answer::Asks(_)) if access.asks.way() != WayToAsk::ByResult => {
-            Err(Unasked::NoWay.into())
+            Err(Denied::from(Unasked::NoWay).into())
         }
         result => result,
     };
@@ -309,6 +318,9 @@ async fn call(
     match result {
         Ok(Answer::Text(text)) => Ok(Called::Result(ToolResult::answer(text))),
         Ok(Answer::Asks(question)) => Ok(Called::Question(question)),
+        Err(tools::ToolError::Denied(denied @ Denied::ForeignState)) => {
+            Err(Malformed::Params(denied.to_string()).into())
+        }
         Err(tools::ToolError::Denied(Denied::Forbidden(why)))
             if let Some(refusal) = gateway.sent_for_scopes(guest, &why, |roles| {
                 gateway

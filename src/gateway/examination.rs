@@ -181,6 +181,7 @@ impl Gateway {
             trail: &Trail::none(),
             listener: None,
             asks: Asks::by_id(),
+            ledger: &self.ledger,
         };
         match access.user().await {
             Ok(user) => Ok(user.id),

@@ -47,6 +47,7 @@ use crate::{
     identity::{
         Bearer, Caller, MAX_REGISTRATION_BYTES, Now, Objection, ProtectedResource, Provider,
     },
+    ledger::Ledger,
     limits::Limiter,
     mcp::{McpHeaders, Session, Transport},
     names::{InstanceName, ProviderName, RoleName, TraceContext},
@@ -79,8 +80,12 @@ pub struct Gateway {
     pub max_body_bytes: usize,
     /// What is kept of all calls to Odoo. A reload carries it on.
     pub journal: Arc<Journal>,
+    /// What must be remembered of changes. A reload carries it on.
+    pub ledger: Arc<Ledger>,
     /// The questions that people were asked. A reload carries them on.
     pub questions: Arc<OpenQuestions>,
+    /// How many configurations came before this one, in this process.
+    pub generation: u64,
     /// How long a person may take to answer one.
     pub patience: Duration,
 }
@@ -136,6 +141,7 @@ impl Gateway {
         self.limits = self.limits.after(&old.limits);
         self.door.failures = self.door.failures.after(&old.door.failures);
         self.questions = Arc::clone(&old.questions);
+        self.generation = old.generation.wrapping_add(1);
         self
     }
 
@@ -388,6 +394,11 @@ impl Gateway {
         })
     }
 
+    /// The guest as the one whose call asks, or who answers.
+    fn asker(&self, guest: &Visitor) -> Asker {
+        Asker::new(&guest.caller, guest.instance.name(), self.generation)
+    }
+
     /// Ends all calls that wait for a person, for we are about to stop.
     pub fn leave(&self) {
         self.questions.close();
@@ -465,13 +476,6 @@ fn trace_context(headers: &HeaderMap) -> Option<TraceContext> {
         .collect();
     let state = states.map(|states| states.join(","));
     TraceContext::read(parent, state.as_deref().filter(|state| !state.is_empty()))
-}
-
-impl Visitor {
-    /// The one to ask, as the one behind whom a person is.
-    fn asker(&self) -> Asker {
-        Asker::new(&self.caller, self.instance.name())
-    }
 }
 
 enum Welcome {

@@ -40,6 +40,23 @@ impl Key {
         }
     }
 
+    /// The key of a call that must be made once.
+    pub fn once(parts: &[&str]) -> Self {
+        let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
+        Self::new(Kind::Once, &parts)
+    }
+
+    /// The key of what was there before a change.
+    pub fn undo(parts: &[&str]) -> Self {
+        let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
+        Self::new(Kind::Undo, &parts)
+    }
+
+    /// The key of an approval with this number.
+    pub fn approval(number: &[u8]) -> Self {
+        Self::new(Kind::Approval, &[number])
+    }
+
     /// What is remembered under it.
     pub fn kind(&self) -> Kind {
         self.kind

@@ -20,6 +20,7 @@ mod tests;
 use std::{
     fmt,
     path::PathBuf,
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -42,17 +43,22 @@ use crate::replicas::{Away, RedisSettings};
 /// The largest value that is kept, in bytes.
 pub const MAX_VALUE_BYTES: usize = 1 << 20;
 
-/// The least room there can be, in bytes: for the largest value and a thousand
-/// small ones.
-pub const MIN_BYTES: u64 = 2 << 20;
-
 /// How long a secret of the replicas lasts. What was signed with an old one is
 /// refused, so that it matters only on the day it ends.
 const SECRET_TTL: Duration = Duration::from_hours(366 * 24);
 
+/// Where things are remembered, and for how long.
+#[derive(Clone, Debug)]
+pub struct LedgerSettings {
+    /// Where.
+    pub place: LedgerPlace,
+    /// For how long.
+    pub retention: Retention,
+}
+
 /// Where things are remembered.
 #[derive(Clone, Debug)]
-pub enum LedgerSettings {
+pub enum LedgerPlace {
     /// In a file, by this process alone.
     File {
         /// The file.
@@ -65,21 +71,22 @@ pub enum LedgerSettings {
         /// The most that it keeps, in bytes.
         max_bytes: u64,
     },
-    /// In a Redis, by all replicas together.
+    /// In a Redis, by all replicas together. The time of these settings does not
+    /// count: a change waits longer than a decision about rates.
     Redis(RedisSettings),
 }
 
-/// How long what is remembered, and how much.
+/// How long what is remembered, and how much. The ledger itself only hands it on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Retention {
     /// How long a change is known by its idempotency key.
-    pub keys: Duration,
-    /// How long a change can be undone; zero: not at all.
-    pub undo: Duration,
-    /// What may be kept to undo one change, in bytes.
-    pub max_undo_bytes: usize,
+    pub keep_keys: Duration,
+    /// How long a change can be undone.
+    pub keep_undo: Duration,
     /// How long a change may wait for its approval.
     pub approval: Duration,
+    /// What may be kept to undo one change, in bytes.
+    pub max_undo_bytes: usize,
 }
 
 /// What must be remembered of changes.
@@ -90,6 +97,7 @@ pub struct Retention {
 /// [`Kind::Undo`]: that may be forgotten earlier where there is no room.
 pub struct Ledger {
     store: Store,
+    retention: Mutex<Retention>,
     failures: Failures,
 }
 
@@ -127,17 +135,30 @@ impl Ledger {
     /// # Errors
     /// [`CannotOpen`] of a file.
     pub fn open(settings: LedgerSettings) -> Result<Self, CannotOpen> {
-        let store = match settings {
-            LedgerSettings::File { path, max_bytes } => {
+        let store = match settings.place {
+            LedgerPlace::File { path, max_bytes } => {
                 Store::File(LedgerFile::open(path, max_bytes)?)
             }
-            LedgerSettings::Memory { max_bytes } => Store::Memory(Memory::new(max_bytes)),
-            LedgerSettings::Redis(settings) => Store::Redis(Shared::new(settings)),
+            LedgerPlace::Memory { max_bytes } => Store::Memory(Memory::new(max_bytes)),
+            LedgerPlace::Redis(settings) => Store::Redis(Shared::new(settings)),
         };
-        Ok(Self {
+        Ok(Self::of(store, settings.retention))
+    }
+
+    fn of(store: Store, retention: Retention) -> Self {
+        Self {
             store,
+            retention: Mutex::new(retention),
             failures: Failures::default(),
-        })
+        }
+    }
+
+    /// How long what is to be remembered, and how much.
+    pub fn settings(&self) -> Retention {
+        *self
+            .retention
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks whether it could be opened and used, for the administrator. What
@@ -145,15 +166,15 @@ impl Ledger {
     ///
     /// # Errors
     /// [`Unusable`].
-    pub async fn examine(settings: LedgerSettings) -> Result<Usable, Unusable> {
-        match settings {
-            LedgerSettings::File { path, .. } => match opening::examine(&path) {
+    pub async fn examine(place: LedgerPlace) -> Result<Usable, Unusable> {
+        match place {
+            LedgerPlace::File { path, .. } => match opening::examine(&path) {
                 Ok(()) => Ok(Usable::Yes),
                 Err(CannotOpen::Taken(_)) => Ok(Usable::InUse),
                 Err(error) => Err(error.into()),
             },
-            LedgerSettings::Memory { .. } => Ok(Usable::Yes),
-            LedgerSettings::Redis(settings) => match Shared::new(settings).examine().await? {
+            LedgerPlace::Memory { .. } => Ok(Usable::Yes),
+            LedgerPlace::Redis(settings) => match Shared::new(settings).examine().await? {
                 Some(false) => Ok(Usable::Forgetful),
                 Some(true) | None => Ok(Usable::Yes),
             },
@@ -163,26 +184,34 @@ impl Ledger {
     /// Goes on with other settings, if they are about the same store, reached in
     /// the same way; else says no, and must be opened anew.
     pub fn adjust(&self, settings: &LedgerSettings) -> bool {
-        match (&self.store, settings) {
-            (Store::File(file), LedgerSettings::File { path, max_bytes }) if file.is(path) => {
+        let same = match (&self.store, &settings.place) {
+            (Store::File(file), LedgerPlace::File { path, max_bytes }) if file.is(path) => {
                 file.adjust(*max_bytes);
                 true
             }
-            (Store::Memory(memory), LedgerSettings::Memory { max_bytes }) => {
+            (Store::Memory(memory), LedgerPlace::Memory { max_bytes }) => {
                 memory.adjust(*max_bytes);
                 true
             }
-            (Store::Redis(shared), LedgerSettings::Redis(settings)) => shared.is_of(settings),
+            (Store::Redis(shared), LedgerPlace::Redis(settings)) => shared.is_of(settings),
             (Store::File(_) | Store::Memory(_) | Store::Redis(_), _) => false,
+        };
+        if same {
+            let mut retention = self
+                .retention
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            *retention = settings.retention;
         }
+        same
     }
 
-    /// Whether a ledger of these settings knows what this one knows.
-    pub fn is_where(&self, settings: &LedgerSettings) -> bool {
-        match (&self.store, settings) {
-            (Store::File(file), LedgerSettings::File { path, .. }) => file.is(path),
-            (Store::Memory(_), LedgerSettings::Memory { .. }) => true,
-            (Store::Redis(shared), LedgerSettings::Redis(settings)) => shared.is_where(settings),
+    /// Whether a ledger in this place knows what this one knows.
+    pub fn is_where(&self, place: &LedgerPlace) -> bool {
+        match (&self.store, place) {
+            (Store::File(file), LedgerPlace::File { path, .. }) => file.is(path),
+            (Store::Memory(_), LedgerPlace::Memory { .. }) => true,
+            (Store::Redis(shared), LedgerPlace::Redis(settings)) => shared.is_where(settings),
             (Store::File(_) | Store::Memory(_) | Store::Redis(_), _) => false,
         }
     }
@@ -348,12 +377,21 @@ impl Ledger {
     }
 }
 
-/// In this process, 32 MiB.
+/// In this process, at most 32 MiB.
 impl Default for Ledger {
     fn default() -> Self {
+        Self::of(Store::Memory(Memory::new(32 << 20)), Retention::default())
+    }
+}
+
+/// A day for keys, three to undo 256 KiB, ten minutes to approve.
+impl Default for Retention {
+    fn default() -> Self {
         Self {
-            store: Store::Memory(Memory::new(32 << 20)),
-            failures: Failures::default(),
+            keep_keys: Duration::from_hours(24),
+            keep_undo: Duration::from_hours(72),
+            approval: Duration::from_mins(10),
+            max_undo_bytes: 256 << 10,
         }
     }
 }

@@ -283,7 +283,7 @@ mod tests {
             (r#"{"elicitation":true}"#, false),
             (r#"{"elicitation":[{},null]}"#, false),
             (r#"{"sampling":{}}"#, false),
-            (r#"[{}]"#, false),
+            ("[{}]", false),
             ("{}", false),
             ("7", false),
         ] {

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::{
     Answer, Tool, ToolError,
-    arguments::{DomainArgument, parse, schema_of},
+    arguments::{DomainArgument, ObjectArgument, parse, schema_of},
     notes,
 };
 use crate::{
@@ -39,9 +39,9 @@ struct Arguments {
     /// Whether archived records count too.
     #[serde(default)]
     archived: bool,
-    /// Company, language, time zone.
+    /// Such as `{"company_ids":[1],"lang":"fr_FR","tz":"Europe/Brussels"}`.
     #[serde(default)]
-    #[schemars(with = "ContextRequest")]
+    #[schemars(with = "ObjectArgument")]
     context: Option<ContextRequest>,
 }
 

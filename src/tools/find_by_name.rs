@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::{
     ANSWER_BYTES, Answer, Tool, ToolError,
-    arguments::{limit, parse, schema_of},
+    arguments::{ObjectArgument, limit, parse, schema_of},
     notes,
 };
 use crate::{
@@ -47,9 +47,9 @@ struct Arguments {
     #[serde(default)]
     #[schemars(with = "i64", extend("minimum" = 1, "maximum" = 100))]
     limit: Option<i64>,
-    /// Company, language, time zone.
+    /// Such as `{"company_ids":[1],"lang":"fr_FR","tz":"Europe/Brussels"}`.
     #[serde(default)]
-    #[schemars(with = "ContextRequest")]
+    #[schemars(with = "ObjectArgument")]
     context: Option<ContextRequest>,
 }
 

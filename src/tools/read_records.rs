@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     ANSWER_BYTES, Answer, Tool, ToolError,
-    arguments::{parse, schema_of},
+    arguments::{ObjectArgument, parse, schema_of},
     notes,
     search_records::{merged, visible},
 };
@@ -46,9 +46,9 @@ struct Arguments {
     /// Technical names of fields, such as `["name","email"]`; without dots.
     #[serde(default)]
     fields: Vec<FieldName>,
-    /// Company, language, time zone.
+    /// Such as `{"company_ids":[1],"lang":"fr_FR","tz":"Europe/Brussels"}`.
     #[serde(default)]
-    #[schemars(with = "ContextRequest")]
+    #[schemars(with = "ObjectArgument")]
     context: Option<ContextRequest>,
 }
 

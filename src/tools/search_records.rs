@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::{
     ANSWER_BYTES, Answer, Tool, ToolError,
-    arguments::{DomainArgument, OrderArgument, limit, parse, schema_of},
+    arguments::{DomainArgument, ObjectArgument, OrderArgument, limit, parse, schema_of},
     notes,
 };
 use crate::{
@@ -65,9 +65,9 @@ struct Arguments {
     /// Whether archived records are found too.
     #[serde(default)]
     archived: bool,
-    /// Company, language, time zone.
+    /// Such as `{"company_ids":[1],"lang":"fr_FR","tz":"Europe/Brussels"}`.
     #[serde(default)]
-    #[schemars(with = "ContextRequest")]
+    #[schemars(with = "ObjectArgument")]
     context: Option<ContextRequest>,
 }
 

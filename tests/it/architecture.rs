@@ -6,7 +6,7 @@ use std::{
 };
 
 /// The folders, in the order in which they may know each other.
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 22] = [
     "causes",
     "trust",
     "names",
@@ -21,6 +21,7 @@ const ORDER: [&str; 21] = [
     "audit",
     "upstream",
     "access",
+    "changes",
     "tools",
     "gateway",
     "telemetry",

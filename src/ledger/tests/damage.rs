@@ -9,15 +9,15 @@ use std::{
     time::Duration,
 };
 
-use super::{HOUR, PLENTY, in_file, large, once, open, text};
-use crate::ledger::{CannotOpen, Ledger, LedgerSettings};
+use super::{HOUR, PLENTY, at, in_file, large, once, open, text};
+use crate::ledger::{CannotOpen, Ledger, LedgerPlace};
 
 /// Where the child of the test below writes.
 const VARIABLE: &str = "GATEPOST_TEST_LEDGER";
 
 /// Claims one after the other, and says of each that it was acknowledged.
 async fn claim_until_killed(path: &Path) {
-    let ledger = open(LedgerSettings::File {
+    let ledger = open(LedgerPlace::File {
         path: path.to_owned(),
         max_bytes: PLENTY,
     });
@@ -101,7 +101,7 @@ async fn whole(folder: &tempfile::TempDir) -> Vec<u8> {
 
 /// Opens what is there, and reads all of it if that goes.
 async fn try_out(folder: &tempfile::TempDir) -> Result<(), CannotOpen> {
-    let ledger = Ledger::open(in_file(folder, PLENTY))?;
+    let ledger = Ledger::open(at(in_file(folder, PLENTY)))?;
     for number in 0..40 {
         let key = once(&number.to_string());
         // Whatever it says, it says something.
@@ -158,7 +158,7 @@ async fn a_file_of_something_else_is_refused_and_left_as_it_is() {
     let path = folder.path().join("changes.redb");
     for other in ["[keys]\n".repeat(2_000), "x".to_owned()] {
         fs::write(&path, &other).unwrap();
-        let error = Ledger::open(in_file(&folder, PLENTY)).unwrap_err();
+        let error = Ledger::open(at(in_file(&folder, PLENTY))).unwrap_err();
         assert!(matches!(error, CannotOpen::Damaged(..)), "{error}");
         assert!(error.to_string().contains("move it away"), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), other);

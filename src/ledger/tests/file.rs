@@ -15,9 +15,9 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use redb::{Builder, StorageBackend, backends::FileBackend};
 
-use super::{HOUR, PLENTY, in_file, key, large, once, open, text};
+use super::{HOUR, PLENTY, at, in_file, key, large, once, open, text};
 use crate::ledger::{
-    CannotOpen, Failures, Kind, Ledger, LedgerError, LedgerSettings, Store, Usable,
+    CannotOpen, Kind, Ledger, LedgerError, LedgerPlace, Retention, Store, Usable,
     deed::Deed,
     entries::{Entries, Moment},
     file::LedgerFile,
@@ -59,7 +59,7 @@ async fn the_file_is_its_owners_alone_and_of_one_process_alone() {
         0o600
     );
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    let taken = Ledger::open(settings.clone()).unwrap_err();
+    let taken = Ledger::open(at(settings.clone())).unwrap_err();
     assert!(matches!(taken, CannotOpen::Taken(_)), "{taken}");
     assert!(taken.to_string().contains("used by another process"));
     assert_eq!(
@@ -77,11 +77,11 @@ async fn the_file_is_its_owners_alone_and_of_one_process_alone() {
 #[test]
 fn a_file_that_cannot_be_made_is_told_with_its_path() {
     let path = Path::new("/proc/none/changes.redb").to_owned();
-    let settings = LedgerSettings::File {
+    let settings = LedgerPlace::File {
         path,
         max_bytes: PLENTY,
     };
-    let error = Ledger::open(settings).unwrap_err();
+    let error = Ledger::open(at(settings)).unwrap_err();
     assert!(matches!(error, CannotOpen::Io(..)), "{error}");
     assert!(error.to_string().contains("/proc/none/changes.redb"));
 }
@@ -160,10 +160,8 @@ async fn on_a_full_disk_nothing_is_promised_and_with_room_it_goes_on_by_itself()
     let health = Arc::new(Health::default());
     let entries = reopen(PLENTY).unwrap();
     let keeper = Keeper::new(entries, reopen, PLENTY, Arc::clone(&health));
-    let ledger = Ledger {
-        store: Store::File(LedgerFile::start(path, keeper, health).unwrap()),
-        failures: Failures::default(),
-    };
+    let store = Store::File(LedgerFile::start(path, keeper, health).unwrap());
+    let ledger = Ledger::of(store, Retention::default());
     assert_eq!(ledger.state().await, Ok(()));
     let claimed = ledger.claim(&once("a"), text("1"), HOUR).await;
     assert_eq!(claimed.unwrap(), None);

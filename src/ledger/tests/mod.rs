@@ -12,7 +12,10 @@ use std::{
 use bytes::Bytes;
 use tempfile::TempDir;
 
-use super::{Key, Kind, Ledger, LedgerError, LedgerSettings, MAX_VALUE_BYTES, Operation, Reason};
+use super::{
+    Key, Kind, Ledger, LedgerError, LedgerPlace, LedgerSettings, MAX_VALUE_BYTES, Operation,
+    Reason, Retention,
+};
 use crate::{
     replicas::{RedisSettings, RedisUrl, redis_server::RedisServer},
     trust,
@@ -23,8 +26,8 @@ const HOUR: Duration = Duration::from_hours(1);
 /// Enough for everything here.
 const PLENTY: u64 = 64 << 20;
 
-fn in_redis(url: &str) -> LedgerSettings {
-    LedgerSettings::Redis(RedisSettings {
+fn in_redis(url: &str) -> LedgerPlace {
+    LedgerPlace::Redis(RedisSettings {
         url: RedisUrl::parse(url).unwrap(),
         password: None,
         tls: Arc::new(trust::client(None).unwrap()),
@@ -34,19 +37,26 @@ fn in_redis(url: &str) -> LedgerSettings {
     })
 }
 
-fn in_file(folder: &TempDir, max_bytes: u64) -> LedgerSettings {
-    LedgerSettings::File {
+fn in_file(folder: &TempDir, max_bytes: u64) -> LedgerPlace {
+    LedgerPlace::File {
         path: folder.path().join("changes.redb"),
         max_bytes,
     }
 }
 
-fn in_memory(max_bytes: u64) -> LedgerSettings {
-    LedgerSettings::Memory { max_bytes }
+fn in_memory(max_bytes: u64) -> LedgerPlace {
+    LedgerPlace::Memory { max_bytes }
 }
 
-fn open(settings: LedgerSettings) -> Ledger {
-    Ledger::open(settings).unwrap()
+fn at(place: LedgerPlace) -> LedgerSettings {
+    LedgerSettings {
+        place,
+        retention: Retention::default(),
+    }
+}
+
+fn open(place: LedgerPlace) -> Ledger {
+    Ledger::open(at(place)).unwrap()
 }
 
 fn key(kind: Kind, name: &str) -> Key {
@@ -370,12 +380,20 @@ async fn a_ledger_goes_on_with_settings_of_the_same_place_only() {
         let ledger = open(settings.clone());
         for (other, (_, settings)) in places.iter().enumerate() {
             assert_eq!(ledger.is_where(settings), number == other, "{ledger:?}");
-            assert_eq!(ledger.adjust(settings), number == other, "{ledger:?}");
+            let shorter = LedgerSettings {
+                retention: Retention {
+                    keep_keys: HOUR,
+                    ..Retention::default()
+                },
+                ..at(settings.clone())
+            };
+            assert_eq!(ledger.adjust(&shorter), number == other, "{ledger:?}");
         }
-        if let LedgerSettings::Memory { .. } | LedgerSettings::File { .. } = settings {
+        if let LedgerPlace::Memory { .. } | LedgerPlace::File { .. } = settings {
             let told = ledger.put(&once("x"), Bytes::new(), HOUR).await;
             assert!(matches!(told, Err(LedgerError::Full)), "{ledger:?}");
         }
+        assert_eq!(ledger.settings().keep_keys, HOUR);
         assert!(ledger.close(HOUR));
     }
 }

@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{HOUR, RedisServer, in_redis, once, open, text};
 use crate::{
-    ledger::{Key, Kind, Ledger, LedgerError, LedgerSettings, Store, Unusable, Usable},
+    ledger::{Key, Kind, Ledger, LedgerError, LedgerPlace, Store, Unusable, Usable},
     replicas::{Away, Password},
 };
 
@@ -177,10 +177,10 @@ async fn a_redis_in_which_it_may_not_delete_is_none() {
         let url = server
             .url()
             .replace("redis://", &format!("redis://{user}@"));
-        let LedgerSettings::Redis(settings) = in_redis(&url) else {
+        let LedgerPlace::Redis(settings) = in_redis(&url) else {
             panic!("{url}");
         };
-        LedgerSettings::Redis(crate::replicas::RedisSettings {
+        LedgerPlace::Redis(crate::replicas::RedisSettings {
             password: Some(Password::new("hunter2")),
             ..settings
         })
