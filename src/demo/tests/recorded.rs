@@ -46,9 +46,16 @@ const REPLAYED: [&str; 33] = [
     "ok.search_read",
 ];
 
-/// Those that write, or want another user or other ids: by whom, and which
-/// words of the body are written otherwise here.
-const REPLAYED_HERE: [(&str, &str, &[(&str, &str)]); 34] = [
+/// An exchange by name, the key to ask with, and which words of the body are
+/// written otherwise here.
+type Adapted = (
+    &'static str,
+    &'static str,
+    &'static [(&'static str, &'static str)],
+);
+
+/// Those that write, or want another user or other ids.
+const REPLAYED_HERE: [Adapted; 34] = [
     ("act.action_archive", ADMIN_KEY, &[("[8]", "[2]")]),
     ("act.action_confirm", ADMIN_KEY, &[("28", "26")]),
     ("act.message_post", ADMIN_KEY, &[]),
