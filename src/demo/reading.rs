@@ -113,6 +113,12 @@ impl<'a> Call<'a> {
         for key in order.split(',').rev() {
             let mut words = key.split_whitespace();
             let name = words.next().unwrap_or("id");
+            let plain = |one: char| one.is_ascii_alphanumeric() || "_.:".contains(one);
+            if !name.chars().all(plain) || words.clone().count() > 1 {
+                return Err(Refusal::user(format!(
+                    "Invalid \"order\" specified ({order}). A valid \"order\" specification is a comma-separated list of valid field names (optionally followed by asc/desc for the direction)"
+                )));
+            }
             let field = self.table.fields.get(name).ok_or_else(|| {
                 Refusal::value(format!("Invalid field '{name}' on '{}'", self.table.model))
             })?;
