@@ -3,6 +3,7 @@
 //! A tool gets an [`Access`] and nothing else, so whatever it asks is decided
 //! by policy, bounded by the link, and counted.
 
+mod asks;
 mod change;
 mod context;
 mod denied;
@@ -10,6 +11,7 @@ mod facts;
 mod fit;
 mod instance;
 mod login;
+mod open_questions;
 mod reading;
 mod tally;
 #[cfg(test)]
@@ -20,6 +22,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+pub use asks::{Asks, CallStream, Unasked, WayToAsk};
 pub use change::Allowed;
 pub use context::ContextRequest;
 pub use denied::Denied;
@@ -27,12 +30,14 @@ pub use facts::{Company, OdooUser};
 pub use fit::{fit_fields, fit_order};
 pub use instance::{Instance, InstanceSettings};
 pub use login::{Login, ReadOnly, UnknownCredential};
+pub use open_questions::{Asker, Delivery, OpenQuestions};
 pub use reading::Reading;
 pub use tally::{Asked, Tally};
 
 use crate::{
     audit::{Begun, Outcome, Trail},
     identity::Caller,
+    ledger::Ledger,
     mcp::{self, ProgressToken},
     names::InstanceName,
     odoo::{Call, Effect, Fault, FieldName, Inquiry, ModelName, Schema},
@@ -56,6 +61,10 @@ pub struct Access<'a> {
     pub trail: &'a Trail,
     /// Who wants to hear how it goes.
     pub listener: Option<Listener>,
+    /// How the person behind the client can be asked.
+    pub asks: Asks<'a>,
+    /// What must be remembered of changes.
+    pub ledger: &'a Arc<Ledger>,
 }
 
 /// Somebody who wants to hear how a call goes.
@@ -248,12 +257,19 @@ impl Access<'_> {
             Denied::Credential(_) => ("unknown_credential", None, None),
             Denied::Forbidden(why) => ("forbidden", why.model(), why.effect()),
             Denied::ReadOnly(ReadOnly(effect)) => ("read_only", None, Some(*effect)),
+            Denied::Unapproved(_) => ("unapproved", None, None),
             // Of these there is a record of the call, or there was none to be made.
             Denied::Call(_)
             | Denied::Context(_)
+            | Denied::ForeignState
+            | Denied::Lost { .. }
+            | Denied::Partly { .. }
+            | Denied::Unasked(_)
             | Denied::Unaudited(_)
             | Denied::Unfit(_)
-            | Denied::Unreadable(_) => return,
+            | Denied::Unreadable(_)
+            | Denied::Unremembered(_)
+            | Denied::Unsealable(_) => return,
         };
         self.trail
             .refuse(self.caller, self.name(), model, effect, reason);

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
 
 use serde_json::Map;
 
-use super::{Access, Denied, Instance, InstanceSettings, Tally};
+use super::{Access, Asks, Denied, Instance, InstanceSettings, Tally};
 use crate::{
     audit::{Client, History, Journal, JournalSettings, Trail},
     identity::{Caller, CallerKind},
@@ -99,6 +99,8 @@ async fn called_by(
         tally: &tally,
         trail,
         listener: None,
+        asks: Asks::by_id(),
+        ledger: &Arc::default(),
     };
     let model = ModelName::try_from("res.partner").unwrap();
     let ids = [RecordId::try_from(7).unwrap()];

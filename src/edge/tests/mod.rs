@@ -1,6 +1,7 @@
 //! What sockets do, shown on a real edge before a host that obeys its path.
 
 mod admin;
+mod asking;
 mod bounds;
 mod calls;
 mod drain;
@@ -103,6 +104,10 @@ impl Host for Actor {
         })
     }
 
+    fn journal_is_written(&self) -> Option<bool> {
+        None
+    }
+
     fn redis_is_here(&self) -> Option<bool> {
         None
     }
@@ -154,7 +159,9 @@ impl Host for Actor {
         reply
     }
 
-    fn local_guest(&self, instance: &InstanceName) -> Option<Visitor> {
+    fn part(&self) {}
+
+    fn local_guest(&self, instance: &InstanceName, _session: Option<&str>) -> Option<Visitor> {
         (instance.as_str() == "local").then(|| Visitor {
             path: "/stdio".to_owned(),
             head: String::new(),
