@@ -34,3 +34,4 @@ mod refusals;
 mod stage;
 #[cfg(test)]
 mod telemetry;
+mod writing;
