@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::{
     gateway::{Gateway, Guest, Head, Notices, Readiness, Reply, Story},
     names::InstanceName,
+    telemetry::Remembered,
     upstream::Traffic,
 };
 
@@ -42,6 +43,10 @@ pub(super) trait Host: Send + Sync + 'static {
 
     /// Whether the Redis of the limits is there, if there is one.
     fn redis_is_here(&self) -> Option<bool>;
+
+    /// What is remembered of changes, for the metrics: where, and how often it
+    /// failed.
+    fn remembered(&self) -> Remembered;
 
     /// See [`Gateway::readiness`].
     fn ready(&self) -> impl Future<Output = Readiness> + Send;
@@ -95,6 +100,13 @@ impl Host for Gateway {
 
     fn redis_is_here(&self) -> Option<bool> {
         self.limits.redis_is_here()
+    }
+
+    fn remembered(&self) -> Remembered {
+        Remembered {
+            store: self.ledger.store(),
+            failures: self.ledger.failures(),
+        }
     }
 
     fn ready(&self) -> impl Future<Output = Readiness> + Send {

@@ -33,7 +33,7 @@ use crate::{
     config,
     gateway::{Head, Notices, Readiness, Reply, Story},
     names::InstanceName,
-    telemetry::{Seen, Telemetry},
+    telemetry::{Remembered, Seen, Telemetry},
     upstream::Traffic,
 };
 
@@ -108,6 +108,10 @@ impl Host for Actor {
         None
     }
 
+    fn remembered(&self) -> Remembered {
+        Remembered::default()
+    }
+
     async fn attend(
         &self,
         visitor: &Visitor,
@@ -172,6 +176,7 @@ impl Host for Actor {
             instances: self.ready.clone(),
             providers: Vec::new(),
             audit: None,
+            changes: None,
         }
     }
 
