@@ -181,29 +181,32 @@ impl Ledger {
         }
     }
 
-    /// Goes on with other settings, if they are about the same store, reached in
-    /// the same way; else says no, and must be opened anew.
+    /// Goes on with other settings, if they are [of](Self::is_of) this one; else
+    /// says no, and must be opened anew.
     pub fn adjust(&self, settings: &LedgerSettings) -> bool {
-        let same = match (&self.store, &settings.place) {
-            (Store::File(file), LedgerPlace::File { path, max_bytes }) if file.is(path) => {
-                file.adjust(*max_bytes);
-                true
-            }
+        if !self.is_of(&settings.place) {
+            return false;
+        }
+        match (&self.store, &settings.place) {
+            (Store::File(file), LedgerPlace::File { max_bytes, .. }) => file.adjust(*max_bytes),
             (Store::Memory(memory), LedgerPlace::Memory { max_bytes }) => {
                 memory.adjust(*max_bytes);
-                true
             }
-            (Store::Redis(shared), LedgerPlace::Redis(settings)) => shared.is_of(settings),
-            (Store::File(_) | Store::Memory(_) | Store::Redis(_), _) => false,
-        };
-        if same {
-            let mut retention = self
-                .retention
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            *retention = settings.retention;
+            (Store::File(_) | Store::Memory(_) | Store::Redis(_), _) => {}
         }
-        same
+        *self
+            .retention
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = settings.retention;
+        true
+    }
+
+    /// Whether it is in this place, and reached in the same way.
+    pub fn is_of(&self, place: &LedgerPlace) -> bool {
+        match (&self.store, place) {
+            (Store::Redis(shared), LedgerPlace::Redis(settings)) => shared.is_of(settings),
+            (Store::File(_) | Store::Memory(_) | Store::Redis(_), place) => self.is_where(place),
+        }
     }
 
     /// Whether a ledger in this place knows what this one knows.
