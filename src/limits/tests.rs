@@ -263,7 +263,7 @@ async fn redis_is_reached_by_socket_by_tls_and_with_a_user_who_may_little() {
         "--tls-key-file",
         &key,
     ];
-    let secure = RedisServer::start_with("--tls-port", &options);
+    let secure = RedisServer::start_with("--tls-port", &options, &[]);
     let url = format!("rediss://localhost:{}", secure.port);
     let trusting = SharedSettings {
         tls: Arc::new(trust::client(Some(cert.as_ref())).unwrap()),
