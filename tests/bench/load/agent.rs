@@ -65,7 +65,7 @@ impl Agent {
         let caller = if self.number.is_multiple_of(20) {
             LIMITED
         } else {
-            (self.number % 4) as usize
+            usize::try_from(self.number % 4).unwrap()
         };
         match self.draw(100) {
             _ if caller == LIMITED => self.be_limited(expected),
@@ -73,7 +73,7 @@ impl Agent {
             5..8 => self.say_no_json(caller),
             8..10 => self.come_without_proof(),
             _ => {
-                let job = JOBS[self.draw(JOBS.len() as u64) as usize];
+                let job = JOBS[usize::try_from(self.draw(JOBS.len() as u64)).unwrap()];
                 let reply = self.ask(caller, job);
                 assert!(
                     expected.has(caller, job, &reply),
@@ -221,7 +221,7 @@ impl Agent {
             let stream = TcpStream::connect(address).unwrap();
             stream.set_nodelay(true).unwrap();
             stream
-                .set_read_timeout(Some(Duration::from_secs(60)))
+                .set_read_timeout(Some(Duration::from_mins(1)))
                 .unwrap();
             BufReader::new(stream)
         })
@@ -251,7 +251,10 @@ impl Told {
 
     /// The metrics know of all that was sent, and of nothing else.
     pub(super) fn agrees_with(&mut self, metrics: &str) {
-        let sum = |begin: &str| samples(metrics, begin).iter().sum::<f64>().round() as usize;
+        let sum = |begin: &str| {
+            let sum: f64 = samples(metrics, begin).iter().sum();
+            format!("{sum:.0}").parse::<usize>().unwrap()
+        };
         let refused = |word: &str| sum(&format!("gatepost_refusals_total{{refusal=\"{word}\""));
         assert_eq!(sum("gatepost_requests_total"), self.sent, "requests");
         assert_eq!(refused("not_json"), self.not_json);

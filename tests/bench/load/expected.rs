@@ -150,11 +150,10 @@ impl Expected {
                 assert_ne!(self.of(one, job), self.of(other, job), "{job:?}");
             }
         }
-        for caller in 0..CALLERS.len() {
+        for (caller, role) in CALLERS.iter().enumerate() {
             for job in JOBS {
                 let [before, after] = self.of(caller, job);
-                let shifts =
-                    CALLERS[caller] == "shifting" && matches!(job, Job::Read | Job::Search);
+                let shifts = *role == "shifting" && matches!(job, Job::Read | Job::Search);
                 assert_eq!(
                     before != after,
                     shifts,

@@ -15,6 +15,7 @@
     clippy::indexing_slicing,
     clippy::disallowed_methods,
     clippy::as_conversions,
+    clippy::cast_precision_loss,
     reason = "it fails like a test, and prints what it measured"
 )]
 

@@ -9,9 +9,10 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use gatepost::demo::Company;
 use http::Request;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Collected, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 
@@ -66,10 +67,8 @@ async fn serve(listener: TcpListener, counted: Arc<Mutex<HashMap<u128, u32>>>) {
                 async move {
                     let (head, body) = request.into_parts();
                     // The rest of a request whose client left does not come.
-                    let body = body
-                        .collect()
-                        .await
-                        .map_or_else(|_| Default::default(), |body| body.to_bytes());
+                    let body = body.collect().await;
+                    let body = body.map_or_else(|_| Bytes::new(), Collected::to_bytes);
                     // Not the question whether anybody is there.
                     if head.method == http::Method::POST {
                         let parent = head.headers["traceparent"].to_str().unwrap();

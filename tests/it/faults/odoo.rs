@@ -185,6 +185,7 @@ fn an_odoo_that_is_slow_is_waited_for_and_one_that_is_away_at_first_is_found_whe
 }
 
 #[test]
+#[expect(clippy::needless_collect, reason = "all of them call at once")]
 fn an_odoo_that_hangs_keeps_its_turns_from_nobody_but_its_own_callers() {
     let scene = Scene::open();
     let gateway = &scene.gateway;

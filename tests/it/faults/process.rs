@@ -289,7 +289,8 @@ pub(super) fn counting() -> Value {
 
 pub(super) fn post(address: SocketAddr, path: &str, headers: &[&str], message: &Value) -> Answer {
     let body = message.to_string();
-    let more: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+    let more: Vec<String> = headers.iter().map(|line| format!("{line}\r\n")).collect();
+    let more = more.concat();
     let host = if more.to_lowercase().contains("host:") {
         String::new()
     } else {
