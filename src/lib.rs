@@ -7,12 +7,14 @@
 pub mod access;
 pub mod audit;
 pub mod causes;
+pub mod changes;
 pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod edge;
 pub mod gateway;
 pub mod identity;
+pub mod ledger;
 pub mod limits;
 pub mod mcp;
 pub mod names;

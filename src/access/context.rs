@@ -1,27 +1,20 @@
 //! The context a tool call asks for, checked against the Odoo user.
 
-use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Access, Denied, OdooUser};
 use crate::odoo::{Context, RecordId};
 
 /// Company, language and time zone of the call.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[schemars(inline)]
 pub struct ContextRequest {
     /// Ids of the companies to look in; all companies of the user when left out.
     #[serde(default)]
-    #[schemars(with = "Vec<RecordId>")]
     company_ids: Option<Vec<RecordId>>,
-    /// Language of names and labels, such as `fr_FR`.
     #[serde(default)]
-    #[schemars(with = "String")]
     lang: Option<String>,
-    /// IANA time zone, such as `Europe/Brussels`.
     #[serde(default)]
-    #[schemars(with = "String")]
     tz: Option<String>,
 }
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{ReadOnly, UnknownCredential};
-use crate::{audit::Unaudited, policy::Forbidden, upstream::CallError};
+use super::{ReadOnly, Unasked, UnknownCredential};
+use crate::{audit::Unaudited, ledger::LedgerError, policy::Forbidden, upstream::CallError};
 
 /// Why a call brought no answer. `Display` is for the model that asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -19,18 +19,55 @@ pub enum Denied {
         "the Odoo user that your calls should act as is not set up for this Odoo instance; retrying will not help, tell the administrator"
     )]
     Credential(#[from] UnknownCredential),
+    /// What came back to a question is not what was given out with it.
+    #[error("`requestState` is not the one that was given out for this call; call anew without it")]
+    ForeignState,
     /// Our own policy says no.
     #[error(transparent)]
     Forbidden(#[from] Forbidden),
+    /// A change was sent, and no answer came.
+    #[error("{error}; {how}")]
+    Lost {
+        /// What happened.
+        #[source]
+        error: Arc<CallError>,
+        /// How to find out what came of it.
+        how: String,
+    },
+    /// Of several changes some were made.
+    #[error("{done} of {of} steps were done, the rest was not: {why}")]
+    Partly {
+        /// How many were made.
+        done: usize,
+        /// How many there were.
+        of: usize,
+        /// Why the next was not.
+        #[source]
+        why: Box<Self>,
+    },
     /// The key may only read.
     #[error(transparent)]
     ReadOnly(#[from] ReadOnly),
+    /// Nobody approved of the change.
+    #[error("{0}")]
+    Unapproved(String),
+    /// The person behind the client could not be asked.
+    #[error(transparent)]
+    Unasked(Arc<Unasked>),
     /// There can be no record of the change.
     #[error(transparent)]
     Unaudited(#[from] Unaudited),
     /// An argument does not fit the model's fields.
     #[error("{0}")]
     Unfit(String),
+    /// What must be remembered of a change cannot be.
+    #[error(
+        "the gateway cannot remember changes now, so none is made; nothing was sent, try again in a minute, then tell the administrator"
+    )]
+    Unremembered(#[source] Arc<LedgerError>),
+    /// There is no randomness for what must not be guessed.
+    #[error("the gateway failed inside; nothing was sent, try again, then tell the administrator")]
+    Unsealable(#[source] Arc<getrandom::Error>),
     /// Odoo answered something we cannot read.
     #[error(
         "Odoo answered in a form this gateway does not understand; retrying will not help, tell the administrator"
@@ -53,5 +90,45 @@ impl From<serde_json::Error> for Denied {
 impl From<Arc<Self>> for Denied {
     fn from(shared: Arc<Self>) -> Self {
         Self::clone(&shared)
+    }
+}
+
+impl From<Unasked> for Denied {
+    fn from(unasked: Unasked) -> Self {
+        Self::Unasked(Arc::new(unasked))
+    }
+}
+
+impl From<LedgerError> for Denied {
+    fn from(error: LedgerError) -> Self {
+        Self::Unremembered(Arc::new(error))
+    }
+}
+
+impl From<getrandom::Error> for Denied {
+    fn from(error: getrandom::Error) -> Self {
+        Self::Unsealable(Arc::new(error))
+    }
+}
+
+impl Denied {
+    /// Whether something may have been changed all the same.
+    pub fn may_have_run(&self) -> bool {
+        match self {
+            Self::Call(error) => matches!(**error, CallError::OutcomeUnknown(_)),
+            Self::Lost { .. } | Self::Partly { .. } => true,
+            Self::Context(_)
+            | Self::Credential(_)
+            | Self::Forbidden(_)
+            | Self::ForeignState
+            | Self::ReadOnly(_)
+            | Self::Unapproved(_)
+            | Self::Unasked(_)
+            | Self::Unaudited(_)
+            | Self::Unfit(_)
+            | Self::Unreadable(_)
+            | Self::Unremembered(_)
+            | Self::Unsealable(_) => false,
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use super::login::{Login, UnknownCredential};
 use crate::{
     names::{CredentialName, InstanceName},
+    policy::WriteMode,
     upstream::{ApiKey, CallError, Link, Traffic},
 };
 
@@ -21,6 +22,8 @@ pub struct InstanceSettings {
     pub service_key_writes: bool,
     /// The keys of further Odoo users.
     pub credentials: BTreeMap<CredentialName, ApiKey>,
+    /// How freely records may be changed.
+    pub writes: WriteMode,
     /// The address of its web client, without a slash at the end.
     pub web_url: Box<str>,
     /// How long what Odoo says of its models and fields is believed.
@@ -32,6 +35,7 @@ pub struct InstanceSettings {
 pub struct Instance {
     name: InstanceName,
     link: Arc<Link>,
+    writes: WriteMode,
     web_url: Box<str>,
     service: Login,
     named: BTreeMap<CredentialName, Login>,
@@ -46,6 +50,7 @@ impl Instance {
             service_key,
             service_key_writes,
             credentials,
+            writes,
             web_url,
             schema_ttl,
         } = settings;
@@ -53,6 +58,7 @@ impl Instance {
         let login = |key, writes| Login::new(Arc::clone(&link), key, writes, schema_ttl);
         Self {
             name,
+            writes,
             web_url,
             service: login(service_key, service_key_writes),
             named: credentials
@@ -67,6 +73,11 @@ impl Instance {
     /// Its name.
     pub fn name(&self) -> &InstanceName {
         &self.name
+    }
+
+    /// How freely records may be changed.
+    pub fn writes(&self) -> WriteMode {
+        self.writes
     }
 
     /// The address of its web client.

@@ -85,8 +85,7 @@ impl Login {
         }
     }
 
-    /// Sends a call, and leaves a record of it: of a change before it is sent.
-    /// Whether this login may is said at once; what comes back goes to Odoo
+    /// Sends a read, and leaves a record of it. Whether this login may is said at once; what comes back goes to Odoo
     /// when it is polled.
     ///
     /// # Errors
@@ -126,9 +125,18 @@ impl Login {
         })
     }
 
+    /// The way to Odoo and the key, for a change that is sent by itself.
+    pub(super) fn way(&self) -> (Arc<Link>, ApiKey) {
+        (Arc::clone(&self.link), self.key.clone())
+    }
+
     /// Asks a question of our own; look-ups of the same thing at the same time
     /// are joined by the caches around this.
-    async fn ask(&self, call: &Permitted<Call>, access: &Access<'_>) -> Result<Bytes, Denied> {
+    pub(super) async fn ask(
+        &self,
+        call: &Permitted<Call>,
+        access: &Access<'_>,
+    ) -> Result<Bytes, Denied> {
         self.send(call, access, true)?.await
     }
 

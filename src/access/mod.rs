@@ -3,12 +3,15 @@
 //! A tool gets an [`Access`] and nothing else, so whatever it asks is decided
 //! by policy, bounded by the link, and counted.
 
+mod asks;
+mod change;
 mod context;
 mod denied;
 mod facts;
 mod fit;
 mod instance;
 mod login;
+mod open_questions;
 mod reading;
 mod tally;
 #[cfg(test)]
@@ -19,23 +22,27 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+pub use asks::{Asks, CallStream, Unasked, WayToAsk};
+pub use change::Allowed;
 pub use context::ContextRequest;
 pub use denied::Denied;
 pub use facts::{Company, OdooUser};
 pub use fit::{fit_fields, fit_order};
 pub use instance::{Instance, InstanceSettings};
 pub use login::{Login, ReadOnly, UnknownCredential};
+pub use open_questions::{Asker, Delivery, OpenQuestions};
 pub use reading::Reading;
 pub use tally::{Asked, Tally};
 
 use crate::{
     audit::{Begun, Outcome, Trail},
     identity::Caller,
+    ledger::Ledger,
     mcp::{self, ProgressToken},
     names::InstanceName,
     odoo::{Call, Effect, Fault, FieldName, Inquiry, ModelName, Schema},
     policy::{Permitted, Policy, Schemas, Undecided},
-    shape::{self, ModelEntry},
+    shape::{self, ModelEntry, Rows},
     upstream::CallError,
 };
 
@@ -54,6 +61,10 @@ pub struct Access<'a> {
     pub trail: &'a Trail,
     /// Who wants to hear how it goes.
     pub listener: Option<Listener>,
+    /// How the person behind the client can be asked.
+    pub asks: Asks<'a>,
+    /// What must be remembered of changes.
+    pub ledger: &'a Arc<Ledger>,
 }
 
 /// Somebody who wants to hear how a call goes.
@@ -70,8 +81,8 @@ impl Access<'_> {
     /// what the method returned.
     ///
     /// # Errors
-    /// [`Denied`]; for anything but a read the call may have run when it is
-    /// [`Denied::Call`], which says so.
+    /// [`Denied`]; also for anything but a read, which goes by
+    /// [`Access::change`].
     pub async fn call(&self, call: Call) -> Result<Bytes, Denied> {
         // Boxed: asking for fields is rare, and large.
         let permitted = Box::pin(self.permit(call)).await?;
@@ -175,12 +186,19 @@ impl Access<'_> {
         ask: impl Fn(&Schemas) -> Result<T, Undecided>,
     ) -> Result<T, Denied> {
         let mut schemas = Schemas::default();
-        // Ends, for a model is named once, and only those on a path are.
+        // Ends, for a model is named once, and only those on a path are; and a
+        // change has so many records.
         loop {
             let needed = match ask(&schemas) {
                 Ok(decided) => return Ok(decided),
                 Err(Undecided::Forbidden(forbidden)) => return Err(forbidden.into()),
                 Err(Undecided::Needs(needed)) => needed,
+                Err(Undecided::Seeks(search)) => {
+                    let answer = self.login()?.ask(&search, self).await?;
+                    let ids = Rows::parse(&answer)?.ids().collect();
+                    schemas.add_found(*search, ids);
+                    continue;
+                }
             };
             let inquiry = Inquiry::Fields(needed.clone());
             let permitted =
@@ -239,23 +257,43 @@ impl Access<'_> {
             Denied::Credential(_) => ("unknown_credential", None, None),
             Denied::Forbidden(why) => ("forbidden", why.model(), why.effect()),
             Denied::ReadOnly(ReadOnly(effect)) => ("read_only", None, Some(*effect)),
+            Denied::Unapproved(_) => ("unapproved", None, None),
             // Of these there is a record of the call, or there was none to be made.
             Denied::Call(_)
             | Denied::Context(_)
+            | Denied::ForeignState
+            | Denied::Lost { .. }
+            | Denied::Partly { .. }
+            | Denied::Unasked(_)
             | Denied::Unaudited(_)
             | Denied::Unfit(_)
-            | Denied::Unreadable(_) => return,
+            | Denied::Unreadable(_)
+            | Denied::Unremembered(_)
+            | Denied::Unsealable(_) => return,
         };
         self.trail
             .refuse(self.caller, self.name(), model, effect, reason);
     }
 
-    /// Begins the record of a call.
+    /// Begins the record of a read.
     ///
     /// # Errors
     /// [`Denied::Unaudited`].
     async fn begin(&self, call: &Call, inquiry: bool) -> Result<Begun, Denied> {
-        let begun = self.trail.begin(self.caller, self.name(), call, inquiry);
+        let begun = self
+            .trail
+            .begin(self.caller, self.name(), call, inquiry, None);
+        Ok(begun.await?)
+    }
+
+    /// Begins the record of a change, of what had this hash.
+    ///
+    /// # Errors
+    /// [`Denied::Unaudited`].
+    async fn begin_change(&self, call: &Call, before: Option<Box<str>>) -> Result<Begun, Denied> {
+        let begun = self
+            .trail
+            .begin(self.caller, self.name(), call, false, before);
         Ok(begun.await?)
     }
 

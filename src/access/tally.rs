@@ -27,6 +27,8 @@ pub struct Tally {
     micros: AtomicU64,
     rows: AtomicU64,
     bytes: AtomicU64,
+    /// What people took to answer, plus one for each that was asked.
+    person_micros: AtomicU64,
     /// The step of a trace that the calls stand below.
     trace: Option<TraceContext>,
     /// Whether the calls are remembered one by one.
@@ -49,6 +51,13 @@ pub struct Asked {
     pub took: Duration,
     /// How it failed, in one word.
     pub failure: Option<&'static str>,
+}
+
+/// The wait for a person. It is counted when this is dropped, however it ends.
+#[derive(Debug)]
+pub(super) struct Patience<'a> {
+    tally: &'a Tally,
+    begun: Instant,
 }
 
 /// A call under way. It is counted when this is dropped, however it ends.
@@ -80,6 +89,14 @@ impl Tally {
             context: self.trace.as_ref().map(TraceContext::child),
             begun: Instant::now(),
             failure: Some("cancelled"),
+        }
+    }
+
+    /// Begins to wait for a person.
+    pub(super) fn wait_for_person(&self) -> Patience<'_> {
+        Patience {
+            tally: self,
+            begun: Instant::now(),
         }
     }
 
@@ -116,6 +133,13 @@ impl Tally {
         Duration::from_micros(self.micros.load(Relaxed))
     }
 
+    /// How long the person behind the client took to answer; none where nobody
+    /// was asked.
+    pub fn person_time(&self) -> Option<Duration> {
+        let micros = self.person_micros.load(Relaxed);
+        micros.checked_sub(1).map(Duration::from_micros)
+    }
+
     /// Takes out the calls that were remembered.
     pub fn take_asked(&self) -> Vec<Asked> {
         mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner))
@@ -131,6 +155,15 @@ impl Asking<'_> {
     /// Odoo answered, or it failed in this way.
     pub(super) fn end(mut self, failure: Option<&'static str>) {
         self.failure = failure;
+    }
+}
+
+impl Drop for Patience<'_> {
+    fn drop(&mut self) {
+        let micros = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.tally
+            .person_micros
+            .fetch_add(micros.saturating_add(1), Relaxed);
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
 
-use super::{Access, Denied, Instance, InstanceSettings, Tally};
+use serde_json::Map;
+
+use super::{Access, Asks, Denied, Instance, InstanceSettings, Tally};
 use crate::{
     audit::{Client, History, Journal, JournalSettings, Trail},
     identity::{Caller, CallerKind},
     names::{CredentialName, InstanceName, RoleName, Subject, TraceId},
-    odoo::{Call, Domain, Effect, ModelName},
-    policy::{Pattern, Policy, Role, Rule},
+    odoo::{Call, Domain, Effect, MethodName, ModelName, RecordId},
+    policy::{Pattern, Policy, Role, Rule, WriteMode},
     upstream::{ApiKey, Link, LinkSettings},
 };
 
@@ -38,6 +40,7 @@ fn instance(service_key_writes: bool) -> Instance {
         max_wait: Duration::from_secs(5),
     };
     Instance::new(InstanceSettings {
+        writes: WriteMode::Direct,
         name: InstanceName::try_from("production").unwrap(),
         link: Link::new(link).unwrap(),
         service_key: ApiKey::new("service"),
@@ -71,6 +74,7 @@ async fn called_by(
         instances: any(),
         models: any(),
         operations: EFFECTS.to_vec(),
+        methods: vec![MethodName::known("toggle")],
         ..Rule::default()
     };
     let policy = Policy::new(BTreeMap::from([(
@@ -95,11 +99,26 @@ async fn called_by(
         tally: &tally,
         trail,
         listener: None,
+        asks: Asks::by_id(),
+        ledger: &Arc::default(),
     };
     let model = ModelName::try_from("res.partner").unwrap();
-    let call = Call::search_count(model, &Domain::default()).pretending(effect);
-    let denied = access.call(call).await.unwrap_err();
-    (denied, tally.calls())
+    let ids = [RecordId::try_from(7).unwrap()];
+    let call = match effect {
+        Effect::Read => {
+            let call = Call::search_count(model, &Domain::default());
+            return (access.call(call).await.unwrap_err(), tally.calls());
+        }
+        Effect::Create => Call::create(model, vec![Map::new()]),
+        Effect::Write => Call::write(model, &ids, Map::new()),
+        Effect::Delete => Call::delete(model, &ids),
+        Effect::Run => Call::run(model, MethodName::known("toggle"), &ids, Map::new()),
+    };
+    let denied = async {
+        let allowed = access.permit_change(call).await?;
+        access.change(allowed, None, async |answer| answer).await?
+    };
+    (denied.await.map(drop).unwrap_err(), tally.calls())
 }
 
 #[tokio::test]

@@ -116,12 +116,7 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     use super::{Changes, bounded, is_secret};
-    use crate::odoo::{Call, Domain, Effect, ModelName};
-
-    fn call(effect: Effect) -> Call {
-        let model = ModelName::try_from("res.partner").unwrap();
-        Call::search_count(model, &Domain::default()).pretending(effect)
-    }
+    use crate::odoo::{Call, Domain, MethodName, ModelName};
 
     fn map(value: &Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()
@@ -129,10 +124,24 @@ mod tests {
 
     #[test]
     fn a_read_changes_nothing_and_any_other_call_names_what_it_is_given() {
-        assert_eq!(Changes::of(&call(Effect::Read), true), None);
-        let changes = Changes::of(&call(Effect::Run), false).unwrap();
-        assert_eq!((changes.fields, changes.count), (vec!["domain".into()], 1));
-        assert_eq!(changes.values, None);
+        let model = || ModelName::try_from("res.partner").unwrap();
+        let read = Call::search_count(model(), &Domain::default());
+        assert_eq!(Changes::of(&read, true), None);
+        let told = |call: &Call| {
+            let changes = Changes::of(call, false).unwrap();
+            assert_eq!(changes.values, None);
+            (changes.fields.join(","), changes.count)
+        };
+        let vals = || map(&json!({"name": "A", "email": "B"}));
+        assert_eq!(
+            told(&Call::write(model(), &[], vals())),
+            ("email,name".to_owned(), 2)
+        );
+        let create = Call::create(model(), vec![vals(), map(&json!({"phone": "1"}))]);
+        assert_eq!(told(&create), ("email,name,phone".to_owned(), 3));
+        let method = MethodName::known("message_post");
+        let run = Call::run(model(), method, &[], map(&json!({"body": "x"})));
+        assert_eq!(told(&run), ("body".to_owned(), 1));
     }
 
     #[test]

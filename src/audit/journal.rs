@@ -336,6 +336,13 @@ impl Begun {
         self.0.as_ref().is_some_and(|call| call.place.is_none())
     }
 
+    /// The client left before the end, which it does not hear of.
+    pub fn note_left(&mut self) {
+        if let Some(call) = &mut self.0 {
+            call.record.client_left = true;
+        }
+    }
+
     /// Writes that the call ended.
     pub fn end(mut self, outcome: Outcome, answered: Option<&Answered>) {
         if let Some(call) = &mut self.0 {

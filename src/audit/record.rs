@@ -67,6 +67,9 @@ pub struct Record {
     /// How it ended.
     #[serde(flatten)]
     pub outcome: Outcome,
+    /// Whether the client left before the end of a change, and so was not told.
+    #[serde(skip_serializing_if = "is_false")]
+    pub client_left: bool,
     /// How long it took, in milliseconds.
     #[serde(rename = "duration_ms", serialize_with = "milliseconds")]
     pub duration: Duration,
@@ -147,6 +150,7 @@ impl Record {
             ids_count: 0,
             changes: None,
             outcome,
+            client_left: false,
             duration: Duration::ZERO,
             rows: None,
             size_bytes: 0,

@@ -24,11 +24,12 @@ pub struct Answered {
 }
 
 impl Answered {
-    /// Looks into the JSON of an answer. Only the rows of a read are records of
-    /// the model that was called.
+    /// Looks into the JSON of an answer. Only the rows of a read, and the ids of
+    /// new records, are records of the model that was called.
     pub fn of(answer: &[u8], effect: Effect) -> Self {
         let size_bytes = answer.len();
-        let list = effect.is_read() && answer.trim_ascii_start().starts_with(b"[");
+        let tells = effect.is_read() || effect == Effect::Create;
+        let list = tells && answer.trim_ascii_start().starts_with(b"[");
         let rows = list.then(|| serde_json::from_slice::<Rows>(answer).ok());
         let Some(rows) = rows.flatten() else {
             return Self {

@@ -55,7 +55,8 @@ impl Trail {
         }
     }
 
-    /// Begins the record of a call that is about to be sent.
+    /// Begins the record of a call that is about to be sent; of a change, with
+    /// the hash of what was there before.
     ///
     /// # Errors
     /// [`Unaudited`]; then it must not be sent.
@@ -65,11 +66,12 @@ impl Trail {
         instance: &InstanceName,
         call: &Call,
         inquiry: bool,
+        before: Option<Box<str>>,
     ) -> Result<Begun, Unaudited> {
         if !self.journal.is_on() {
             return Ok(Begun::unkept());
         }
-        let prepared = self.prepare(caller, instance, call, inquiry);
+        let prepared = self.prepare(caller, instance, call, inquiry, before);
         let begun = prepared.make().await;
         if begun.as_ref().map_or(true, Begun::is_crowded) {
             self.failures.fetch_add(1, Relaxed);
@@ -83,6 +85,7 @@ impl Trail {
         instance: &InstanceName,
         call: &Call,
         inquiry: bool,
+        before: Option<Box<str>>,
     ) -> Begun {
         let outcome = if call.effect().is_read() {
             Outcome::Cancelled
@@ -94,6 +97,7 @@ impl Trail {
             .calling(call, self.journal.keeps_values());
         record.call = self.calls.fetch_add(1, Relaxed) + 1;
         record.inquiry = inquiry;
+        record.before = before;
         self.journal.prepare(record)
     }
 

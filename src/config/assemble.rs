@@ -18,6 +18,9 @@ use crate::{
     upstream::{ApiKey, InvalidLink, Link, LinkSettings},
 };
 
+/// How long a person who is asked may think.
+const PERSON_PATIENCE: Duration = Duration::from_mins(5);
+
 /// A part that no gateway can be built with.
 #[derive(Debug, thiserror::Error)]
 pub enum CannotAssemble {
@@ -135,6 +138,10 @@ impl Checked {
             facade,
             max_body_bytes: config.server.max_body_bytes,
             journal: Arc::default(),
+            ledger: Arc::default(),
+            questions: Arc::default(),
+            generation: 0,
+            patience: PERSON_PATIENCE,
         })
     }
 
@@ -230,6 +237,7 @@ impl Checked {
                 .unwrap_or_else(|| ApiKey::new("")),
             service_key_writes: instance.service_key_writes,
             credentials: self.credentials.get(name).cloned().unwrap_or_default(),
+            writes: instance.writes.to_mode(instance.approval),
             web_url: web_url.trim_end_matches('/').into(),
             schema_ttl: Duration::from_secs(instance.schema_ttl_s),
         };

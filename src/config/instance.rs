@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Credential, form};
+use super::{Approval, Credential, Writes, form};
 use crate::names::{CredentialName, ProviderName};
 
 /// One Odoo database and how to reach it.
@@ -29,6 +29,15 @@ pub struct Instance {
     /// them. Default `false`: it only reads.
     #[serde(default)]
     pub service_key_writes: bool,
+    /// How freely records may be changed here: `read_only` (not at all), `confirm`
+    /// (a change is shown first) or `direct` (at once). Default `read_only`.
+    #[serde(default)]
+    pub writes: Writes,
+    /// Who confirms a change that is shown first: `client` (its second call is
+    /// enough) or `human` (somebody there must be asked, also with `direct`).
+    /// Default `client`.
+    #[serde(default)]
+    pub approval: Approval,
     /// Further Odoo users by name, for roles that name them; policy decides
     /// what calls as one of them may change.
     #[serde(default)]

@@ -31,6 +31,7 @@ mod server;
 mod snippets;
 mod sources;
 mod telemetry;
+mod writes;
 
 use std::collections::BTreeMap;
 
@@ -54,6 +55,7 @@ pub use role::{Operation, Role, Rule};
 pub use server::{Server, Tls};
 pub use sources::Sources;
 pub use telemetry::Telemetry;
+pub use writes::{Approval, Writes};
 
 use crate::{
     names::{InstanceName, ProviderName, RoleName},

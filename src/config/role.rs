@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{RoleLimits, form};
+use super::{Approval, RoleLimits, Writes, form};
 use crate::{
     names::CredentialName,
     odoo::{Domain, Effect, MethodName},
@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// A role: a list of rules, each of which opens something, or denies it.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Role {
     /// The credential of the Odoo user that calls by this role act as, such as
@@ -20,6 +20,14 @@ pub struct Role {
     #[serde(default)]
     #[schemars(schema_with = "form::credential_name")]
     pub credential: Option<CredentialName>,
+    /// How freely its callers may change what it opens, where that is less than
+    /// the instance lets them: `read_only`, `confirm` or `direct`. Default `direct`.
+    #[serde(default = "Writes::direct")]
+    pub writes: Writes,
+    /// Who confirms a change: `client` or `human`, as in the instance.
+    /// Default `client`.
+    #[serde(default)]
+    pub approval: Approval,
     /// How much its callers may, where that is not what `[limits]` says.
     #[serde(default)]
     pub limits: Option<RoleLimits>,
@@ -83,12 +91,25 @@ pub enum Operation {
     Write,
 }
 
+impl Default for Role {
+    fn default() -> Self {
+        Self {
+            credential: None,
+            writes: Writes::direct(),
+            approval: Approval::default(),
+            limits: None,
+            rules: Vec::new(),
+        }
+    }
+}
+
 impl Role {
     /// The role as policy knows it.
     pub fn to_policy(&self) -> policy::Role {
         policy::Role {
             rules: self.rules.iter().map(Rule::to_policy).collect(),
             credential: self.credential.clone(),
+            writes: self.writes.to_mode(self.approval),
         }
     }
 }

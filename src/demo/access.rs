@@ -1,12 +1,12 @@
 //! Who may see what.
 
 use http::{HeaderMap, header};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
     ADMIN_KEY, INTERNAL_KEY, SALES_KEY,
     refusal::Refusal,
-    table::{Field, Group, Table},
+    table::{Field, Group, Row, Table, link},
 };
 
 /// An Odoo user, by their key.
@@ -14,8 +14,50 @@ use super::{
 pub(super) struct User {
     pub(super) id: u32,
     pub(super) name: &'static str,
+    /// Their contact.
+    pub(super) partner: u32,
     pub(super) group: Group,
     pub(super) companies: &'static [u32],
+}
+
+/// What can be done to records, as Odoo names it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Operation {
+    Create,
+    Read,
+    Unlink,
+    Write,
+}
+
+impl Operation {
+    pub(super) fn named(name: &str) -> Option<Self> {
+        [Self::Create, Self::Read, Self::Unlink, Self::Write]
+            .into_iter()
+            .find(|operation| operation.name() == name)
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Read => "read",
+            Self::Unlink => "unlink",
+            Self::Write => "write",
+        }
+    }
+}
+
+/// The first group that may change a model so, as in a fresh Odoo 19.
+fn changers(model: &str, operation: Operation) -> Group {
+    match model {
+        "ir.attachment" | "mail.message" => Group::Internal,
+        "sale.order.line" => Group::Sales,
+        "crm.lead" | "res.partner" | "res.partner.category" | "sale.order"
+            if operation != Operation::Unlink =>
+        {
+            Group::Sales
+        }
+        _ => Group::Admin,
+    }
 }
 
 /// Proves who calls (`odoo/addons/rpc`, `auth='bearer'`).
@@ -38,18 +80,21 @@ pub(super) fn user(headers: &HeaderMap) -> Result<User, Refusal> {
         ADMIN_KEY => Ok(User {
             id: 2,
             name: "Mitchell Admin",
+            partner: 3,
             group: Group::Admin,
             companies: &[1, 2],
         }),
         SALES_KEY => Ok(User {
             id: 6,
             name: "Sally Sales",
+            partner: 7,
             group: Group::Sales,
             companies: &[1],
         }),
         INTERNAL_KEY => Ok(User {
             id: 7,
             name: "Ivan Internal",
+            partner: 8,
             group: Group::Internal,
             companies: &[1],
         }),
@@ -60,11 +105,34 @@ pub(super) fn user(headers: &HeaderMap) -> Result<User, Refusal> {
 impl User {
     /// Lets the user read the model, or says so as Odoo does.
     pub(super) fn may_read(self, table: &Table) -> Result<(), Refusal> {
-        if self.group >= table.open_to {
+        self.may(Operation::Read, table)
+    }
+
+    /// Lets the user do something to records of the model, or says so as Odoo
+    /// does.
+    pub(super) fn may(self, operation: Operation, table: &Table) -> Result<(), Refusal> {
+        let needed = match operation {
+            Operation::Read => table.open_to,
+            Operation::Create | Operation::Unlink | Operation::Write => {
+                table.open_to.max(changers(table.model, operation))
+            }
+        };
+        if self.group >= needed {
             return Ok(());
         }
+        let group = match needed {
+            Group::Admin => "Administration/Access Rights",
+            Group::Internal => "Role / User",
+            Group::Sales => "Sales/User: Own Documents Only",
+        };
+        let verb = match operation {
+            Operation::Create => "create",
+            Operation::Read => "access",
+            Operation::Unlink => "delete",
+            Operation::Write => "modify",
+        };
         Err(Refusal::access(format!(
-            "You are not allowed to access '{}' ({}) records.\n\nThis operation is allowed for the following groups:\n\t- Administration/Access Rights\n\nContact your administrator to request access if necessary.",
+            "You are not allowed to {verb} '{}' ({}) records.\n\nThis operation is allowed for the following groups:\n\t- {group}\n\nContact your administrator to request access if necessary.",
             table.label, table.model
         )))
     }
@@ -76,29 +144,20 @@ impl User {
 
     /// Whether the record rules let the user see the record: salespeople their
     /// own documents, everybody those of their companies.
-    pub(super) fn may_see(
-        self,
-        table: &Table,
-        row: &Map<String, Value>,
-        companies: &[u32],
-    ) -> bool {
-        let id = |field: &str| {
-            row.get(field)
-                .and_then(Value::as_u64)
-                .and_then(|id| u32::try_from(id).ok())
-        };
+    pub(super) fn may_see(self, table: &Table, row: &Row, companies: &[u32]) -> bool {
         let in_company = table.model == "res.users"
-            || id("company_id").is_none_or(|company| companies.contains(&company));
+            || link(row, "company_id").is_none_or(|company| companies.contains(&company));
         let own = self.group != Group::Sales
             || !matches!(table.model, "sale.order" | "crm.lead")
-            || id("user_id").is_none_or(|owner| owner == self.id);
+            || link(row, "user_id").is_none_or(|owner| owner == self.id);
         in_company && own
     }
 
     /// What Odoo says of a record that a rule hides.
-    pub(super) fn hidden(self, table: &Table, row: &Map<String, Value>) -> Refusal {
+    pub(super) fn hidden(self, operation: Operation, table: &Table, row: &Row) -> Refusal {
+        let operation = operation.name();
         Refusal::access(format!(
-            "Uh-oh! Looks like you have stumbled upon some top-secret records.\n\nSorry, {} (id={}) doesn't have 'read' access to:\n- {}, {} ({}: {})\n",
+            "Uh-oh! Looks like you have stumbled upon some top-secret records.\n\nSorry, {} (id={}) doesn't have '{operation}' access to:\n- {}, {} ({}: {})\n",
             self.name,
             self.id,
             table.label,

@@ -1,11 +1,18 @@
 //! The records: the same every day, but for the dates.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::{ToSpan, civil::Date};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{models, table::Table};
+use super::{
+    computed,
+    database::Database,
+    defaults::unset,
+    domain::ids,
+    models,
+    table::{Row, link, text},
+};
 
 /// Countries: id, name, code, currency.
 const COUNTRIES: [(u32, &str, &str, u32); 8] = [
@@ -79,9 +86,12 @@ const PRODUCTS: [(&str, &str, f64, u32); 16] = [
 ];
 
 /// All models with their records.
-pub(super) fn tables(today: Date) -> BTreeMap<&'static str, Table> {
+pub(super) fn database(today: Date) -> Database {
     let mut company = Builder {
-        tables: models::empty(),
+        database: Database {
+            tables: models::empty(),
+            orders_numbered: 0,
+        },
         today,
     };
     company.basics();
@@ -91,7 +101,8 @@ pub(super) fn tables(today: Date) -> BTreeMap<&'static str, Table> {
     company.orders();
     company.invoices();
     company.others();
-    company.tables
+    company.followers();
+    company.database
 }
 
 /// Who sells to a customer: the work is shared out in turn.
@@ -104,7 +115,7 @@ fn salesperson(id: u32) -> u32 {
 }
 
 struct Builder {
-    tables: BTreeMap<&'static str, Table>,
+    database: Database,
     today: Date,
 }
 
@@ -112,24 +123,28 @@ impl Builder {
     /// Adds a record. What a field of its kind has when nobody set it comes by
     /// itself: `false`, zero, an empty list; `active` is true.
     fn add(&mut self, model: &str, id: u32, values: Value) {
-        let Some(table) = self.tables.get_mut(model) else {
+        let made = format!("{} 08:00:00", self.day(-400));
+        let Some(table) = self.database.tables.get_mut(model) else {
             return;
         };
-        let mut row = Map::new();
-        for (name, field) in &table.fields {
-            let unset = match field.kind {
-                "integer" | "float" | "monetary" => json!(0.0),
-                "one2many" | "many2many" => json!([]),
-                "boolean" => Value::from(*name == "active"),
-                _ => Value::Bool(false),
-            };
-            row.insert((*name).to_owned(), unset);
+        let mut row = unset(table);
+        if let Some(active) = row.get_mut("active") {
+            *active = true.into();
+        }
+        for (field, value) in [
+            ("create_date", json!(made)),
+            ("create_uid", json!(2)),
+            ("write_date", json!(made)),
+            ("write_uid", json!(2)),
+        ] {
+            row.insert(field.to_owned(), value);
         }
         if let Value::Object(values) = values {
             row.extend(values);
         }
         row.insert("id".to_owned(), id.into());
-        table.rows.insert(id, row);
+        table.last_id = table.last_id.max(id);
+        table.rows.insert(id, Arc::new(row));
     }
 
     /// The day so many days from today.
@@ -154,6 +169,24 @@ impl Builder {
                 "res.country",
                 id,
                 json!({"name": name, "code": code, "currency_id": currency}),
+            );
+        }
+        for (id, name, code, country) in [
+            (1, "California", "CA", 233),
+            (2, "Illinois", "IL", 233),
+            (3, "Hamburg", "HH", 57),
+        ] {
+            self.add(
+                "res.country.state",
+                id,
+                json!({"name": name, "code": code, "country_id": country}),
+            );
+        }
+        for (id, name, internal) in [(1, "Discussions", false), (2, "Note", true)] {
+            self.add(
+                "mail.message.subtype",
+                id,
+                json!({"name": name, "internal": internal, "default": !internal}),
             );
         }
         for (id, name, code) in [
@@ -227,7 +260,7 @@ impl Builder {
             self.add(
                 "product.category",
                 id,
-                json!({"name": name, "parent_id": if id == 1 { json!(false) } else { json!(1) }}),
+                json!({"name": name, "complete_name": if id == 1 { name.to_owned() } else { format!("All / {name}") }, "parent_id": if id == 1 { json!(false) } else { json!(1) }}),
             );
         }
         for (id, name) in [(1, "Units"), (2, "Hours")] {
@@ -268,6 +301,7 @@ impl Builder {
                 "user_id": salesperson(id), "team_id": 1 + id % 2,
                 "expected_revenue": f64::from(id) * 850.0, "probability": f64::from(25 * (1 + id % 4)), "priority": (id % 4).to_string(),
                 "date_deadline": self.day(i32::try_from(id).unwrap_or(0) * 3 - 40), "company_id": 1, "active": id % 12 != 0,
+                "won_status": if id % 4 == 3 { "won" } else { "pending" },
                 "create_date": format!("{} 10:00:00", self.day(-60)),
             }));
         }
@@ -278,7 +312,6 @@ impl Builder {
         for id in 1..=40_u32 {
             let company = 1 + u32::from(id % 5 == 0);
             let currency = if company == 1 { 2 } else { 1 };
-            let mut total = 0.0;
             for step in 0..=(id % 3) {
                 let product = 1 + (id + step * 5) % 15;
                 let (_, name, price, _) = PRODUCTS
@@ -286,10 +319,9 @@ impl Builder {
                     .copied()
                     .unwrap_or(("", "", 0.0, 2));
                 let quantity = f64::from(1 + (id + step) % 4);
-                total += price * quantity;
                 self.add("sale.order.line", line, json!({
                     "name": name, "order_id": id, "product_id": product, "product_uom_qty": quantity,
-                    "price_unit": price, "price_subtotal": price * quantity, "currency_id": currency,
+                    "price_unit": price,
                 }));
                 line += 1;
             }
@@ -305,9 +337,10 @@ impl Builder {
                 "name": format!("S{id:05}"), "state": state, "partner_id": 14 + id % 20,
                 "date_order": format!("{} 09:15:00", self.day(days)), "validity_date": self.day(days + 30),
                 "user_id": salesperson(id), "team_id": 1, "company_id": company, "currency_id": currency,
-                "amount_untaxed": total, "amount_tax": total * 0.21, "amount_total": total * 1.21,
                 "invoice_status": if state == "sale" { "to_invoice" } else { "no" }, "access_token": "f3c1a2d4-secret",
             }));
+            computed::order(&mut self.database, id);
+            self.database.orders_numbered = id;
         }
     }
 
@@ -374,12 +407,40 @@ impl Builder {
             json!({"key": "database.secret", "value": "do-not-tell"}),
         );
         let models: Vec<(&str, &str)> = self
+            .database
             .tables
             .values()
             .map(|table| (table.model, table.label))
             .collect();
         for (id, (model, label)) in (1..).zip(models) {
             self.add("ir.model", id, json!({"name": label, "model": model}));
+        }
+    }
+
+    /// Salespeople follow what is theirs, customers what they ordered.
+    fn followers(&mut self) {
+        let mut id = 1;
+        for model in ["crm.lead", "sale.order"] {
+            let rows: Vec<(u32, Value)> =
+                self.database.table(model).map_or_else(Vec::new, |table| {
+                    let followed = |row: &Row| {
+                        let seller = link(row, "user_id").map(|user| user + 1);
+                        let ordered = text(row, "state") == "sale";
+                        let customer = link(row, "partner_id").filter(|_| ordered);
+                        [seller, customer].into_iter().flatten().collect()
+                    };
+                    table
+                        .rows
+                        .iter()
+                        .map(|(id, row)| (*id, followed(row)))
+                        .collect()
+                });
+            for (record, partners) in rows {
+                for partner in ids(&partners) {
+                    self.add("mail.followers", id, json!({"res_model": model, "res_id": record, "partner_id": partner, "subtype_ids": [1]}));
+                    id += 1;
+                }
+            }
         }
     }
 }

@@ -3,13 +3,13 @@
 //! Written for this stand-in alone: it must judge what the gateway sends, so
 //! it shares nothing with the gateway's own parser.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
-    Company,
     access::User,
+    database::Database,
     refusal::Refusal,
-    table::{Table, value as value_of},
+    table::{Row, Table, value as value_of},
 };
 
 /// The condition of one record.
@@ -18,10 +18,10 @@ use super::{
     reason = "JSON has six kinds of values for good"
 )]
 pub(super) fn matches(
-    company: &Company,
+    database: &Database,
     user: User,
     table: &Table,
-    row: &Map<String, Value>,
+    row: &Row,
     domain: &[Value],
 ) -> Result<bool, Refusal> {
     // From the right, as polish notation is read.
@@ -48,7 +48,7 @@ pub(super) fn matches(
                         operator,
                         operand,
                     };
-                    stack.push(whole.holds(company, user, table, row, path)?);
+                    stack.push(whole.holds(database, user, table, row, path)?);
                 }
                 [left, Value::String(_), right] if left.is_number() => stack.push(left == right),
                 _ => return Err(invalid(term)),
@@ -61,12 +61,12 @@ pub(super) fn matches(
 
 /// Checks the names in a domain even when there is no record to look at.
 pub(super) fn check(
-    company: &Company,
+    database: &Database,
     user: User,
     table: &Table,
     domain: &[Value],
 ) -> Result<(), Refusal> {
-    matches(company, user, table, &Map::new(), domain).map(drop)
+    matches(database, user, table, &Row::new(), domain).map(drop)
 }
 
 fn invalid(term: &Value) -> Refusal {
@@ -82,10 +82,10 @@ struct Condition<'a> {
 impl Condition<'_> {
     fn holds(
         &self,
-        company: &Company,
+        database: &Database,
         user: User,
         table: &Table,
-        row: &Map<String, Value>,
+        row: &Row,
         path: &str,
     ) -> Result<bool, Refusal> {
         let (first, rest) = path
@@ -112,44 +112,47 @@ impl Condition<'_> {
             return match self.operator {
                 "any" | "not any" => {
                     let (Some(related), Value::Array(domain)) = (
-                        field.relation.and_then(|model| company.tables.get(model)),
+                        field.relation.and_then(|model| database.tables.get(model)),
                         self.operand,
                     ) else {
                         return Err(unknown());
                     };
-                    check(company, user, related, domain)?;
+                    check(database, user, related, domain)?;
                     let mut found = false;
-                    for other in ids(value).iter().filter_map(|id| related.rows.get(id)) {
-                        found |= matches(company, user, related, other, domain)?;
+                    let linked = database.linked(table, row, first, field);
+                    for other in linked.iter().filter_map(|id| related.row(*id)) {
+                        found |= matches(database, user, related, other, domain)?;
                     }
                     Ok(found == (self.operator == "any"))
                 }
                 "child_of" | "parent_of" => Ok(self.in_hierarchy(table, row, value)),
-                _ => self.compares(company, field.relation, value),
+                _ if field.inverse.is_some() || first == "message_partner_ids" => {
+                    let linked = database.linked(table, row, first, field);
+                    self.compares(database, field.relation, &Value::from(linked))
+                }
+                _ => self.compares(database, field.relation, value),
             };
         };
-        let Some(related) = field.relation.and_then(|model| company.tables.get(model)) else {
+        let Some(related) = field.relation.and_then(|model| database.tables.get(model)) else {
             return Err(unknown());
         };
         user.may_read(related)?;
         // The names on the way are checked even when nothing is linked.
-        let unlinked = self.holds(company, user, related, &Map::new(), rest)?;
-        let linked: Vec<_> = ids(value)
-            .iter()
-            .filter_map(|id| related.rows.get(id))
-            .collect();
+        let unlinked = self.holds(database, user, related, &Row::new(), rest)?;
+        let linked = database.linked(table, row, first, field);
+        let linked: Vec<_> = linked.iter().filter_map(|id| related.row(*id)).collect();
         if linked.is_empty() {
             return Ok(unlinked && self.operand == &Value::Bool(false));
         }
         for other in linked {
-            if self.holds(company, user, related, other, rest)? {
+            if self.holds(database, user, related, other, rest)? {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    fn in_hierarchy(&self, table: &Table, row: &Map<String, Value>, value: &Value) -> bool {
+    fn in_hierarchy(&self, table: &Table, row: &Row, value: &Value) -> bool {
         let wanted = ids(self.operand);
         let mut seen = row.get("id").map(ids).unwrap_or_default();
         if self.path != "id" {
@@ -159,7 +162,7 @@ impl Condition<'_> {
         for _ in 0..20 {
             let up = ids(&parent);
             seen.extend(&up);
-            let Some(next) = up.first().and_then(|id| table.rows.get(id)) else {
+            let Some(next) = up.first().and_then(|id| table.row(*id)) else {
                 break;
             };
             parent = value_of(next, "parent_id").clone();
@@ -169,7 +172,7 @@ impl Condition<'_> {
 
     fn compares(
         &self,
-        company: &Company,
+        database: &Database,
         relation: Option<&str>,
         value: &Value,
     ) -> Result<bool, Refusal> {
@@ -177,13 +180,13 @@ impl Condition<'_> {
         // A relation compared with a text is compared by its name.
         let named;
         let value = match (
-            relation.and_then(|model| company.tables.get(model)),
+            relation.and_then(|model| database.tables.get(model)),
             operand,
         ) {
             (Some(related), Value::String(_)) => {
                 let names: Vec<String> = ids(value)
                     .iter()
-                    .filter_map(|id| related.rows.get(id))
+                    .filter_map(|id| related.row(*id))
                     .map(|row| related.display_name(row))
                     .collect();
                 named = Value::from(names.join(", "));
@@ -290,7 +293,7 @@ pub(super) fn ids(value: &Value) -> Vec<u32> {
 }
 
 /// A value as Python would print it.
-fn python(value: &Value) -> String {
+pub(super) fn python(value: &Value) -> String {
     match value {
         Value::Null => "None".to_owned(),
         Value::Bool(true) => "True".to_owned(),

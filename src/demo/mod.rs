@@ -1,32 +1,56 @@
 //! The sample company: a small Odoo stand-in speaking JSON/2 over HTTP.
 //!
 //! It is what a newcomer sees behind `gatepost demo`, and the double that our
-//! tests talk to, so it answers as a real Odoo 19 does, refusals included
-//! (`tests/fixtures/odoo19` holds it to that). It reads; writing comes with
-//! the tools that write.
+//! tests talk to, so it answers as a real Odoo 19 does, refusals and silent
+//! failures included (`tests/fixtures/odoo19` holds it to that). A transaction
+//! works on a copy of the records: what fails leaves nothing behind, and who
+//! reads waits for nobody.
 
 mod access;
+mod actions;
 mod call;
+mod cast;
+mod commands;
+mod computed;
+mod constraints;
+mod copying;
 mod data;
+mod database;
+mod defaults;
+mod describe;
+mod documentation;
 mod domain;
+mod html;
+mod load;
+mod load_cell;
+mod messages;
+mod methods;
+mod mishap;
 mod models;
+mod reading;
 mod refusal;
 mod serve;
+mod session;
+mod snapshot;
 mod table;
 #[cfg(test)]
 mod tests;
+mod transaction;
+mod unlink;
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
 use http::{Request, Response};
+use jiff::Timestamp;
 use serde_json::Value;
 
+use database::Database;
+use mishap::Mishap;
 use refusal::Refusal;
-use table::Table;
+
+pub use mishap::{Held, Moment};
+pub use snapshot::{Change, Snapshot};
 
 /// The only database.
 pub const DATABASE: &str = "demo";
@@ -43,7 +67,13 @@ const REMEMBERED: usize = 10_000;
 /// The whole company, in memory.
 #[derive(Debug)]
 pub struct Company {
-    tables: BTreeMap<&'static str, Table>,
+    /// What was committed last.
+    committed: RwLock<Arc<Database>>,
+    /// Who has it, writes: one transaction at a time.
+    turn: Mutex<()>,
+    /// The time, when a test has stopped it.
+    stopped: Mutex<Option<Timestamp>>,
+    mishaps: Mutex<Vec<Mishap>>,
     calls: Mutex<Vec<RecordedCall>>,
 }
 
@@ -62,7 +92,10 @@ impl Company {
     /// A company as it is on a day: the same on the same day.
     pub fn new(today: jiff::civil::Date) -> Self {
         Self {
-            tables: data::tables(today),
+            committed: RwLock::new(Arc::new(data::database(today))),
+            turn: Mutex::new(()),
+            stopped: Mutex::new(None),
+            mishaps: Mutex::new(Vec::new()),
             calls: Mutex::new(Vec::new()),
         }
     }
@@ -75,14 +108,43 @@ impl Company {
 
     /// The requests it received, the oldest first, up to a bound.
     pub fn calls(&self) -> Vec<RecordedCall> {
-        self.calls
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.calls).clone()
+    }
+
+    /// All records as they are now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::of(&self.database())
+    }
+
+    /// Stops the clock that writes read, or lets it run again. It tells only
+    /// seconds, as Odoo's does.
+    pub fn stop_clock(&self, at: Option<Timestamp>) {
+        *lock(&self.stopped) = at;
+    }
+
+    fn now(&self) -> Timestamp {
+        lock(&self.stopped).unwrap_or_else(Timestamp::now)
+    }
+
+    fn database(&self) -> Arc<Database> {
+        Arc::clone(
+            &self
+                .committed
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    fn commit(&self, database: Database) {
+        let mut committed = self
+            .committed
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *committed = Arc::new(database);
     }
 
     fn remember(&self, request: &Request<Bytes>) {
-        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut calls = lock(&self.calls);
         if calls.len() < REMEMBERED {
             calls.push(RecordedCall {
                 path: request.uri().path().to_owned(),
@@ -91,4 +153,8 @@ impl Company {
             });
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

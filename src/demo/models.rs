@@ -1,24 +1,30 @@
 //! The models, a line a field.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use super::table::{Field, Group, Table};
+use super::table::{Field, Group, OnDelete, Table};
 
-/// `name kind[:relation or choices] flags Label`; flags are `*` required,
-/// `~` computed, `$` administrators only, `-` none.
+/// `name kind[:relation or choices] flags Label`; a one2many has its inverse
+/// behind a slash.
+///
+/// Flags are `*` required, `~` computed and not kept, `=` kept and said to be
+/// read-only, `$` administrators only, `!` not copied, `^` deleted with the
+/// record it points to, `%` keeps that from being deleted, `@` of the same
+/// company, `-` none.
 const MODELS: &[(&str, &str, Group, &str, &str)] = &[
     ("res.partner", "Contact", Group::Internal, "complete_name, id desc", "
-name char * Name
-complete_name char - Complete Name
+name char - Name
+complete_name char = Complete Name
 is_company boolean - Is a Company
 parent_id many2one:res.partner - Related Company
-child_ids one2many:res.partner - Contact
+child_ids one2many:res.partner/parent_id - Contact
 email char - Email
 phone char - Phone
 street char - Street
 zip char - Zip
 city char - City
-country_id many2one:res.country - Country
+state_id many2one:res.country.state % State
+country_id many2one:res.country % Country
 vat char - Tax ID
 ref char - Reference
 website char - Website Link
@@ -28,17 +34,15 @@ category_id many2many:res.partner.category - Tags
 user_id many2one:res.users - Salesperson
 company_id many2one:res.company - Company
 type selection:contact=Contact,invoice=Invoice,delivery=Delivery - Address Type
+color integer - Color Index
 comment html - Notes
 image_128 binary - Image 128
 customer_rank integer - Customer Rank
-credit monetary ~$ Total Receivable
+credit monetary =$! Total Receivable
 credit_limit float $ Credit Limit
-email_normalized char - Normalized Email
-sale_order_ids one2many:sale.order - Sales Order
+email_normalized char = Normalized Email
+sale_order_ids one2many:sale.order/partner_id - Sales Order
 active boolean - Active
-create_date datetime - Created on
-write_date datetime - Last Updated on
-create_uid many2one:res.users - Created by
 "),
     ("res.partner.category", "Partner Tags", Group::Internal, "name, id", "
 name char * Name
@@ -49,6 +53,11 @@ active boolean - Active
 name char * Country Name
 code char * Country Code
 currency_id many2one:res.currency - Currency
+"),
+    ("res.country.state", "Country state", Group::Internal, "code, id", "
+name char * State Name
+code char * State Code
+country_id many2one:res.country * Country
 "),
     ("res.currency", "Currency", Group::Internal, "name, id", "
 name char * Currency
@@ -90,28 +99,30 @@ active boolean - Active
 "),
     ("crm.lead", "Lead", Group::Sales, "priority desc, id desc", "
 name char * Opportunity
+won_status selection:won=Won,lost=Lost,pending=Pending =! Is Won
 type selection:lead=Lead,opportunity=Opportunity * Type
-stage_id many2one:crm.stage - Stage
-partner_id many2one:res.partner - Customer
+stage_id many2one:crm.stage %! Stage
+partner_id many2one:res.partner @ Customer
 contact_name char - Contact Name
 email_from char - Email
 phone char - Phone
 city char - City
 country_id many2one:res.country - Country
-user_id many2one:res.users - Salesperson
-team_id many2one:crm.team - Sales Team
+user_id many2one:res.users @ Salesperson
+team_id many2one:crm.team @ Sales Team
 expected_revenue monetary - Expected Revenue
-probability float - Probability
+probability float ! Probability
 priority selection:0=Low,1=Medium,2=High,3=Very High - Priority
-date_deadline date - Expected Closing
+date_closed datetime =! Closed Date
+date_deadline date ! Expected Closing
 description html - Notes
 company_id many2one:res.company - Company
 active boolean - Active
-create_date datetime - Created on
 "),
     ("product.category", "Product Category", Group::Internal, "name, id", "
 name char * Name
-parent_id many2one:product.category - Parent Category
+complete_name char = Complete Name
+parent_id many2one:product.category ^ Parent Category
 "),
     ("uom.uom", "Product Unit of Measure", Group::Internal, "name, id", "
 name char * Unit Name
@@ -121,7 +132,7 @@ name char * Name
 default_code char - Internal Reference
 list_price float - Sales Price
 standard_price float $ Cost
-categ_id many2one:product.category - Product Category
+categ_id many2one:product.category % Product Category
 uom_id many2one:uom.uom * Unit
 type selection:consu=Goods,service=Service * Product Type
 sale_ok boolean - Sales
@@ -131,39 +142,45 @@ active boolean - Active
 "),
     ("product.product", "Product Variant", Group::Internal, "default_code, name, id", "
 name char * Name
-product_tmpl_id many2one:product.template * Product Template
+product_tmpl_id many2one:product.template *^ Product Template
 default_code char - Internal Reference
 lst_price float - Sales Price
 active boolean - Active
 "),
     ("sale.order", "Sales Order", Group::Sales, "date_order desc, id desc", "
-name char * Order Reference
-state selection:draft=Quotation,sent=Quotation Sent,sale=Sales Order,cancel=Cancelled - Status
-partner_id many2one:res.partner * Customer
-date_order datetime * Order Date
-validity_date date - Expiration
+name char *! Order Reference
+state selection:draft=Quotation,sent=Quotation Sent,sale=Sales Order,cancel=Cancelled =! Status
+locked boolean ! Locked
+partner_id many2one:res.partner *@ Customer
+date_order datetime *! Order Date
+validity_date date ! Expiration
 user_id many2one:res.users - Salesperson
-team_id many2one:crm.team - Sales Team
+team_id many2one:crm.team @ Sales Team
 company_id many2one:res.company * Company
-currency_id many2one:res.currency - Currency
-amount_untaxed monetary - Untaxed Amount
-amount_tax monetary - Taxes
-amount_total monetary - Total
-invoice_status selection:no=Nothing to Invoice,to_invoice=To Invoice,invoiced=Fully Invoiced - Invoice Status
-client_order_ref char - Customer Reference
+currency_id many2one:res.currency = Currency
+amount_untaxed monetary = Untaxed Amount
+amount_tax monetary = Taxes
+amount_total monetary = Total
+invoice_status selection:no=Nothing to Invoice,to_invoice=To Invoice,invoiced=Fully Invoiced =! Invoice Status
+client_order_ref char ! Customer Reference
 note html - Terms and conditions
-order_line one2many:sale.order.line - Order Lines
-invoice_ids many2many:account.move - Invoices
-access_token char - Security Token
+order_line one2many:sale.order.line/order_id - Order Lines
+invoice_ids many2many:account.move =! Invoices
+access_token char ! Security Token
 "),
     ("sale.order.line", "Sales Order Line", Group::Sales, "order_id, id", "
 name text * Description
-order_id many2one:sale.order * Order Reference
-product_id many2one:product.product - Product
+order_id many2one:sale.order *^! Order Reference
+product_id many2one:product.product %@ Product
 product_uom_qty float * Quantity
 price_unit float * Unit Price
-price_subtotal monetary - Subtotal
-currency_id many2one:res.currency - Currency
+discount float - Discount (%)
+price_subtotal monetary = Subtotal
+price_tax float = Total Tax
+price_total monetary = Total
+currency_id many2one:res.currency = Currency
+state selection:draft=Quotation,sent=Quotation Sent,sale=Sales Order,cancel=Cancelled =! Order Status
+company_id many2one:res.company = Company
 "),
     ("account.journal", "Journal", Group::Admin, "name, id", "
 name char * Journal Name
@@ -172,17 +189,17 @@ type selection:sale=Sales,purchase=Purchase,bank=Bank * Type
 company_id many2one:res.company * Company
 "),
     ("account.move", "Journal Entry", Group::Admin, "date desc, name desc, id desc", "
-name char - Number
-move_type selection:out_invoice=Customer Invoice,in_invoice=Vendor Bill,out_refund=Customer Credit Note,entry=Journal Entry * Type
-state selection:draft=Draft,posted=Posted,cancel=Cancelled * Status
-payment_state selection:not_paid=Not Paid,in_payment=In Payment,paid=Paid,partial=Partially Paid - Payment Status
-partner_id many2one:res.partner - Partner
+name char ! Number
+move_type selection:out_invoice=Customer Invoice,in_invoice=Vendor Bill,out_refund=Customer Credit Note,entry=Journal Entry *= Type
+state selection:draft=Draft,posted=Posted,cancel=Cancelled *=! Status
+payment_state selection:not_paid=Not Paid,in_payment=In Payment,paid=Paid,partial=Partially Paid =! Payment Status
+partner_id many2one:res.partner %@ Partner
 date date * Date
 invoice_date date - Invoice Date
 invoice_date_due date - Due Date
-amount_untaxed monetary - Untaxed Amount
-amount_total monetary - Total
-amount_residual monetary - Amount Due
+amount_untaxed monetary = Untaxed Amount
+amount_total monetary = Total
+amount_residual monetary =! Amount Due
 currency_id many2one:res.currency * Currency
 journal_id many2one:account.journal * Journal
 company_id many2one:res.company - Company
@@ -222,6 +239,42 @@ res_model char - Resource Model
 res_id many2one_reference - Resource ID
 raw binary - File Content (raw)
 "),
+    ("mail.message", "Message", Group::Internal, "id desc", "
+subject char - Subject
+date datetime - Date
+body html - Contents
+message_type selection:email=Incoming Email,comment=Comment,notification=System notification,auto_comment=Automated Targeted Notification,user_notification=User Specific Notification * Type
+subtype_id many2one:mail.message.subtype - Subtype
+author_id many2one:res.partner - Author
+email_from char - From
+model char - Related Document Model
+res_id many2one_reference - Related Document ID
+record_name char - Message Record Name
+partner_ids many2many:res.partner - Recipients
+notified_partner_ids many2many:res.partner - Partners with Need Action
+is_internal boolean - Employee Only
+"),
+    ("mail.message.subtype", "Message subtypes", Group::Internal, "id", "
+name char * Message Type
+internal boolean - Internal Only
+default boolean - Default
+"),
+    ("mail.followers", "Document Followers", Group::Internal, "id", "
+res_model char * Related Document Model Name
+res_id many2one_reference - Related Document ID
+partner_id many2one:res.partner *^ Related Partner
+subtype_ids many2many:mail.message.subtype - Subtype
+name char ~ Name
+email char ~ Email
+"),
+    ("ir.model.data", "Model Data", Group::Admin, "module, model, name", "
+module char * Module
+name char * External Identifier
+complete_name char = Complete ID
+model char * Model Name
+res_id many2one_reference - Record ID
+noupdate boolean - Non Updatable
+"),
     ("ir.model", "Models", Group::Admin, "model, id", "
 name char * Model Description
 model char * Model
@@ -232,14 +285,58 @@ value text * Value
 "),
 ];
 
+/// The fields of every model whose records people follow and talk about.
+const THREAD: &str = "
+message_ids one2many:mail.message/res_id ! Messages
+message_follower_ids one2many:mail.followers/res_id ! Followers
+message_partner_ids many2many:res.partner ~ Followers (Partners)
+message_is_follower boolean ~ Is Follower
+";
+
+/// The models that are threads, Odoo's `mail.thread`.
+const THREADS: [&str; 10] = [
+    "account.move",
+    "crm.lead",
+    "crm.team",
+    "hr.employee",
+    "product.product",
+    "product.template",
+    "project.project",
+    "project.task",
+    "res.partner",
+    "sale.order",
+];
+
+/// Whether people follow its records and talk about them.
+pub(super) fn is_thread(model: &str) -> bool {
+    THREADS.contains(&model)
+}
+
 /// All models, without records.
 pub(super) fn empty() -> BTreeMap<&'static str, Table> {
     MODELS
         .iter()
         .map(|(model, label, open_to, order, lines)| {
-            let mut fields: BTreeMap<&str, Field> = lines.lines().filter_map(field).collect();
-            fields.insert("id", plain("integer", "ID", true));
-            fields.insert("display_name", plain("char", "Display Name", false));
+            let thread = if is_thread(model) { THREAD } else { "" };
+            let mut fields: BTreeMap<&str, Field> = lines
+                .lines()
+                .chain(thread.lines())
+                .filter_map(field)
+                .collect();
+            for (name, mut field) in [
+                ("id", plain("integer", "ID")),
+                ("display_name", plain("char", "Display Name")),
+                ("create_date", plain("datetime", "Created on")),
+                ("create_uid", plain("many2one", "Created by")),
+                ("write_date", plain("datetime", "Last Updated on")),
+                ("write_uid", plain("many2one", "Last Updated by")),
+            ] {
+                field.readonly = true;
+                field.copied = false;
+                field.stored = name != "display_name";
+                field.relation = name.ends_with("_uid").then_some("res.users");
+                fields.insert(name, field);
+            }
             if *model == "res.users"
                 && let Some(name) = fields.get_mut("name")
             {
@@ -249,48 +346,71 @@ pub(super) fn empty() -> BTreeMap<&'static str, Table> {
                 model,
                 label,
                 open_to: *open_to,
-                fields,
+                fields: Arc::new(fields),
                 rows: BTreeMap::new(),
                 order,
+                last_id: 0,
             };
             (*model, table)
         })
         .collect()
 }
 
-fn plain(kind: &'static str, label: &'static str, stored: bool) -> Field {
+fn plain(kind: &'static str, label: &'static str) -> Field {
     Field {
         kind,
         label,
         relation: None,
+        inverse: None,
         choices: Vec::new(),
         required: false,
-        stored,
+        stored: true,
+        readonly: false,
+        copied: true,
+        of_one_company: false,
+        on_delete: OnDelete::SetNull,
         shows: None,
         group: None,
     }
 }
 
 fn field(line: &'static str) -> Option<(&'static str, Field)> {
-    let mut words = line.splitn(2, ' ');
-    let name = words.next().filter(|name| !name.is_empty())?;
-    let rest = words.next()?;
+    let (name, rest) = line.split_once(' ')?;
     // Choices may hold spaces; flags never do, and stand alone.
-    let (kind, flags, label) = ["*", "~$", "~", "$", "-"].iter().find_map(|flags| {
-        let (kind, label) = rest.split_once(&format!(" {flags} "))?;
-        Some((kind, *flags, label))
+    let (flags, kind, label) = rest.match_indices(' ').find_map(|(at, _)| {
+        let (kind, after) = rest.split_at_checked(at)?;
+        let (flags, label) = after.trim_start().split_once(' ')?;
+        (flags.chars().all(|one| "*~=$!^%@-".contains(one))).then_some((flags, kind, label))
     })?;
     let (kind, detail) = kind.split_once(':').unwrap_or((kind, ""));
-    let mut field = plain(kind, label, !flags.contains('~') && kind != "one2many");
-    field.required = flags == "*";
-    field.group = flags.contains('$').then_some(Group::Admin);
+    let has = |flag: char| flags.contains(flag);
+    let mut field = plain(kind, label);
+    field.required = has('*');
+    field.stored = !has('~');
+    field.readonly = has('~') || has('=');
+    field.copied = !field.readonly && !has('!') && kind != "one2many";
+    field.of_one_company = has('@');
+    field.group = has('$').then_some(Group::Admin);
+    field.on_delete = if has('^') {
+        OnDelete::Cascade
+    } else if has('%') || has('*') {
+        OnDelete::Restrict
+    } else {
+        OnDelete::SetNull
+    };
     if kind == "selection" {
         field.choices = detail
             .split(',')
             .filter_map(|choice| choice.split_once('='))
             .collect();
     } else if !detail.is_empty() {
-        field.relation = Some(detail);
+        let (relation, inverse) = detail
+            .split_once('/')
+            .map_or((detail, None), |(relation, inverse)| {
+                (relation, Some(inverse))
+            });
+        field.relation = Some(relation);
+        field.inverse = inverse;
     }
     Some((name, field))
 }

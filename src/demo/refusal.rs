@@ -12,6 +12,8 @@ pub(super) enum Refusal {
         status: u16,
         name: &'static str,
         message: String,
+        /// What the exception was made with; its message when empty.
+        arguments: Vec<Value>,
     },
     /// A page, for what fails before or behind JSON/2.
     Html { status: u16, text: &'static str },
@@ -23,11 +25,85 @@ impl Refusal {
             status,
             name,
             message: message.into(),
+            arguments: Vec::new(),
         }
     }
 
     pub(super) fn access(message: impl Into<String>) -> Self {
         Self::new(403, "odoo.exceptions.AccessError", message)
+    }
+
+    pub(super) fn conflict() -> Self {
+        Self::new(
+            500,
+            "psycopg2.errors.SerializationFailure",
+            "could not serialize access due to concurrent update\n",
+        )
+    }
+
+    pub(super) fn missing(model: &str, id: u32, user: u32) -> Self {
+        Self::new(
+            404,
+            "odoo.exceptions.MissingError",
+            format!(
+                "Record does not exist or has been deleted.\n(Record: {model}({id},), User: {user})"
+            ),
+        )
+    }
+
+    /// A rule of the business, as Odoo words it.
+    pub(super) fn user(message: impl Into<String>) -> Self {
+        Self::new(422, "odoo.exceptions.UserError", message)
+    }
+
+    pub(super) fn validation(message: impl Into<String>) -> Self {
+        Self::new(422, "odoo.exceptions.ValidationError", message)
+    }
+
+    pub(super) fn type_error(message: impl Into<String>) -> Self {
+        Self::new(500, "builtins.TypeError", message)
+    }
+
+    /// What PostgreSQL says of a value that does not fit its column.
+    pub(super) fn not_an_integer(shown: &str) -> Self {
+        Self::new(
+            500,
+            "psycopg2.errors.InvalidTextRepresentation",
+            format!("invalid input syntax for type integer: \"{shown}\"\nLINE 1: ...\n"),
+        )
+    }
+
+    /// A refusal that offers a way on in Odoo's own client.
+    pub(super) fn redirect(message: &str, action: &str, button: &str) -> Self {
+        Self::Json {
+            status: 500,
+            name: "odoo.exceptions.RedirectWarning",
+            message: format!("{message}\n{action}\n{button}\nNone"),
+            arguments: vec![message.into(), action.into(), button.into(), Value::Null],
+        }
+    }
+
+    /// The field name that Python found no key for.
+    pub(super) fn key_error(&self) -> Option<&str> {
+        match self {
+            Self::Json { name, message, .. } if *name == "builtins.KeyError" => Some(message),
+            Self::Json { .. } | Self::Html { .. } => None,
+        }
+    }
+
+    /// Whether Odoo raised it itself, for the user to read.
+    pub(super) fn is_of_odoo(&self) -> bool {
+        match self {
+            Self::Json { name, .. } => name.starts_with("odoo.exceptions."),
+            Self::Html { .. } => false,
+        }
+    }
+
+    pub(super) fn message(&self) -> &str {
+        match self {
+            Self::Json { message, .. } => message,
+            Self::Html { text, .. } => text,
+        }
     }
 
     pub(super) fn value(message: impl Into<String>) -> Self {
@@ -48,12 +124,19 @@ impl Refusal {
                 status,
                 name,
                 message,
+                mut arguments,
             } => {
+                if arguments.is_empty() {
+                    arguments.push(message.as_str().into());
+                    if name.starts_with("werkzeug.") {
+                        arguments.push(status.into());
+                    }
+                }
                 // What must never reach a client of ours stands in `debug`, as it does in Odoo's.
                 let debug = format!(
                     "Traceback (most recent call last):\n  File \"/opt/odoo/odoo/http.py\", line 2182, in _transactioning\n    return service_model.retrying(func, env=self.env)\n{name}: {message}"
                 );
-                let body = json!({ "name": name, "message": message, "arguments": [message], "context": {}, "debug": debug });
+                let body = json!({ "name": name, "message": message, "arguments": arguments, "context": {}, "debug": debug });
                 respond(
                     status,
                     "application/json; charset=utf-8",

@@ -1,6 +1,6 @@
 //! The company on a socket.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -9,7 +9,11 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 
-use super::Company;
+use super::{
+    Company,
+    mishap::{Effect, Moment},
+    refusal::Refusal,
+};
 
 /// The largest body, in bytes.
 const MAX_BODY: usize = 16 << 20;
@@ -28,7 +32,7 @@ impl Company {
             tokio::spawn(async move {
                 let service = service_fn(move |request| {
                     let company = Arc::clone(&company);
-                    async move { Ok::<_, Infallible>(company.receive(request).await) }
+                    async move { company.receive(request).await }
                 });
                 let served = http1::Builder::new()
                     .keep_alive(false)
@@ -41,14 +45,45 @@ impl Company {
         }
     }
 
-    async fn receive(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    /// Answers, or closes the connection when a test wants that.
+    async fn receive(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<Bytes>>, Cut> {
         let (head, body) = request.into_parts();
         let Ok(body) = Limited::new(body, MAX_BODY).collect().await else {
             let mut refused = Response::new(Full::default());
             *refused.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
-            return refused;
+            return Ok(refused);
         };
-        self.answer(&Request::from_parts(head, body.to_bytes()))
-            .map(Full::new)
+        let request = Request::from_parts(head, body.to_bytes());
+        let Some(mishap) = self.mishap(request.uri().path()) else {
+            return Ok(self.answer(&request).map(Full::new));
+        };
+        let done = (mishap.moment == Moment::AfterCommit).then(|| self.answer(&request));
+        match mishap.effect {
+            Effect::Conflict => Ok(Refusal::conflict().response().map(Full::new)),
+            Effect::Cut => Err(Cut),
+            Effect::Hold { reached, released } => {
+                let company = Arc::clone(self);
+                // On its own: Odoo goes on when the client has hung up.
+                let held = tokio::spawn(async move {
+                    reached.add_permits(1);
+                    // It is never closed, so this is only left by being let go.
+                    if let Ok(permit) = released.acquire().await {
+                        permit.forget();
+                    }
+                    done.unwrap_or_else(|| company.answer(&request))
+                });
+                held.await
+                    .map(|response| response.map(Full::new))
+                    .or(Err(Cut))
+            }
+        }
     }
 }
+
+/// The connection ends without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection is cut")]
+struct Cut;

@@ -71,6 +71,8 @@ impl Account {
             || self.status.is_some_and(|status| status.as_u16() >= 400);
         self.end = Some(if refused {
             Outcome::Refused
+        } else if self.story.asked {
+            Outcome::Asked
         } else {
             Outcome::Answered
         });
@@ -136,6 +138,7 @@ impl Drop for Account {
             size_bytes = served.size_bytes,
             odoo.calls = story.odoo_calls,
             odoo.duration_ms = milliseconds(story.odoo_time),
+            person.duration_ms = story.person_time.map(milliseconds),
             error = theirs,
             "Served request"
         );

@@ -123,7 +123,12 @@ pub(super) struct Captain {
     pub(super) signals: Mutex<Option<Signals>>,
     /// What is told to the end.
     pub(super) telemetry: Arc<Telemetry>,
+    /// Ends what would wait for people, who may take longer than we have.
+    pub(super) farewell: Farewell,
 }
+
+/// What is done when we begin to leave.
+pub(super) type Farewell = Box<dyn Fn() + Send + Sync>;
 
 #[async_trait]
 impl ShutdownSignalWatch for Captain {
@@ -142,6 +147,7 @@ impl ShutdownSignalWatch for Captain {
         info!("Began to leave");
         let since = Instant::now();
         Stop(Arc::clone(&self.drain)).now();
+        (self.farewell)();
         tokio::select! {
             () = self.drain.finish() => {}
             () = async { while !matches!(hear(signals.as_mut()).await, Heard::Leave) {} } => {

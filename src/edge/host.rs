@@ -35,7 +35,10 @@ pub(super) trait Host: Send + Sync + 'static {
     ) -> impl Future<Output = Reply> + Send;
 
     /// See [`Gateway::local`].
-    fn local_guest(&self, instance: &InstanceName) -> Option<Self::Guest>;
+    fn local_guest(&self, instance: &InstanceName, session: Option<&str>) -> Option<Self::Guest>;
+
+    /// See [`Gateway::leave`].
+    fn part(&self);
 
     /// Whether the Redis of the limits is there, if there is one.
     fn redis_is_here(&self) -> Option<bool>;
@@ -82,8 +85,12 @@ impl Host for Gateway {
         Self::serve(self, guest, body, notices, story)
     }
 
-    fn local_guest(&self, instance: &InstanceName) -> Option<Guest> {
-        Self::local(self, instance)
+    fn local_guest(&self, instance: &InstanceName, session: Option<&str>) -> Option<Guest> {
+        Self::local(self, instance, session)
+    }
+
+    fn part(&self) {
+        Self::leave(self);
     }
 
     fn redis_is_here(&self) -> Option<bool> {

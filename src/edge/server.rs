@@ -21,7 +21,7 @@ use super::{
     admin::Admin,
     bounds::Bounds,
     certificate::{BadCertificate, Certificate},
-    drain::{Captain, Drain, Signals, Stop},
+    drain::{Captain, Drain, Farewell, Signals, Stop},
     exchange::Exchange,
     host::Host,
     listener::{Door, Doors, Serve},
@@ -43,6 +43,7 @@ pub struct Edge {
     certificate: Option<Arc<Certificate>>,
     drain: Arc<Drain>,
     telemetry: Arc<Telemetry>,
+    farewell: Farewell,
 }
 
 /// What keeps the edge from opening.
@@ -149,6 +150,10 @@ impl Edge {
             certificate,
             drain,
             telemetry: Arc::clone(telemetry),
+            farewell: {
+                let gateway = Arc::clone(gateway);
+                Box::new(move || gateway.load().part())
+            },
         })
     }
 
@@ -209,6 +214,7 @@ impl Edge {
                 reload,
                 signals: Mutex::new(signals),
                 telemetry: self.telemetry,
+                farewell: self.farewell,
             }),
         });
     }

@@ -4,11 +4,16 @@
 //! transport). Everything said to the client goes through one channel, so
 //! lines never mix; nothing else may write to stdout.
 
-use std::{collections::HashMap, io, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
@@ -20,6 +25,7 @@ use tokio::{
 use super::{account::Account, exchange::caught, host::Host};
 use crate::{
     gateway::{Gateway, Reply},
+    mcp::Session,
     names::InstanceName,
     telemetry::Telemetry,
 };
@@ -69,7 +75,7 @@ pub(super) async fn serve_host<H: Host>(
     input: impl AsyncRead + Unpin,
     output: impl AsyncWrite + Unpin + Send + 'static,
 ) -> Result<(), StdioError> {
-    let guest = gateway.load().local_guest(instance);
+    let guest = gateway.load().local_guest(instance, None);
     let Some(guest) = guest else {
         return Err(StdioError::UnknownInstance(instance.clone()));
     };
@@ -81,6 +87,7 @@ pub(super) async fn serve_host<H: Host>(
         instance: instance.clone(),
         telemetry: Arc::clone(telemetry),
         at_once: Arc::new(Semaphore::new(AT_ONCE)),
+        session: Arc::default(),
         lines,
     };
     let read = tokio::select! {
@@ -100,6 +107,9 @@ struct Client<H> {
     instance: InstanceName,
     telemetry: Arc<Telemetry>,
     at_once: Arc<Semaphore>,
+    /// The id that the last `initialize` was answered with: where clients over
+    /// HTTP bring it, we bring it for them.
+    session: Arc<Mutex<Option<Box<str>>>>,
     lines: mpsc::Sender<Bytes>,
 }
 
@@ -111,6 +121,7 @@ impl<H> Clone for Client<H> {
             instance: self.instance.clone(),
             telemetry: Arc::clone(&self.telemetry),
             at_once: Arc::clone(&self.at_once),
+            session: Arc::clone(&self.session),
             lines: self.lines.clone(),
         }
     }
@@ -153,19 +164,35 @@ impl<H: Host> Client<H> {
                 continue;
             }
             let (cancel, cancelled) = oneshot::channel();
+            // The id of a response is ours: it names no call of the client's.
+            let kind = glance.kind();
             let id = glance.id.unwrap_or_default();
+            if kind == Kind::Response {
+                // At once: a call waits for it, and the input may end with it.
+                let client = self.clone();
+                client.call(Bytes::from(message), kind, id, cancelled).await;
+                continue;
+            }
             if !id.is_null() {
                 running.insert(id.to_string(), cancel);
             }
-            calls.spawn(self.clone().call(Bytes::from(message), id, cancelled));
+            calls.spawn(self.clone().call(Bytes::from(message), kind, id, cancelled));
         }
+        // Nobody can answer any more.
+        self.gateway.load().part();
         // Those that run too long are dropped with the set.
         let rest = async { while calls.join_next().await.is_some() {} };
         drop(timeout(patience, rest).await);
         Ok(())
     }
 
-    async fn call(self, message: Bytes, id: Value, mut cancelled: oneshot::Receiver<()>) {
+    async fn call(
+        self,
+        message: Bytes,
+        kind: Kind,
+        id: Value,
+        mut cancelled: oneshot::Receiver<()>,
+    ) {
         let mut account = Account::local(&self.telemetry);
         account.story.instance = Some(self.instance.clone());
         account.placed();
@@ -177,10 +204,15 @@ impl<H: Host> Client<H> {
             }
         };
         let work = async {
-            let _place = self.at_once.acquire().await;
+            // A response waits for none: calls that wait for it hold theirs.
+            let _place = match kind {
+                Kind::Initialize | Kind::Other => Some(self.at_once.acquire().await),
+                Kind::Response => None,
+            };
             let gateway = self.gateway.load_full();
             // Anew for each message: a reload may have changed what it may.
-            let guest = gateway.local_guest(&self.instance)?;
+            let session = self.session().clone();
+            let guest = gateway.local_guest(&self.instance, session.as_deref())?;
             let notices = Some(self.lines.clone());
             let story = &mut account.story;
             Some(caught(gateway.attend(&guest, message, notices, story)).await)
@@ -194,7 +226,13 @@ impl<H: Host> Client<H> {
             done = work => done,
         };
         let body = match done {
-            Some(Ok(reply)) => said(&reply, &id),
+            Some(Ok(reply)) => {
+                // Before the client reads it, and calls.
+                if kind == Kind::Initialize {
+                    *self.session() = session(&reply);
+                }
+                said(&reply, &id)
+            }
             Some(Err(message)) => {
                 account.panicked(&message);
                 let text = format!("internal error, request {request_id}");
@@ -212,6 +250,10 @@ impl<H: Host> Client<H> {
         account.answered();
     }
 
+    fn session(&self) -> MutexGuard<'_, Option<Box<str>>> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn say(&self, line: Bytes) {
         // It fails when stdout is closed, and then everything ends anyway.
         drop(self.lines.send(line).await);
@@ -227,9 +269,32 @@ struct Glance {
     method: Option<String>,
     #[serde(default)]
     params: Option<Value>,
+    #[serde(default)]
+    result: Option<IgnoredAny>,
+    #[serde(default)]
+    error: Option<IgnoredAny>,
+}
+
+/// What a message is, as far as it must be known to run it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It says what the client can do.
+    Initialize,
+    /// It answers a request of ours.
+    Response,
+    /// Any other, or none at all.
+    Other,
 }
 
 impl Glance {
+    fn kind(&self) -> Kind {
+        match self.method.as_deref() {
+            Some("initialize") => Kind::Initialize,
+            None if self.result.is_some() || self.error.is_some() => Kind::Response,
+            Some(_) | None => Kind::Other,
+        }
+    }
+
     /// The request that is taken back, if this does that.
     fn cancels(&self) -> Option<&Value> {
         let takes_back = self.method.as_deref() == Some("notifications/cancelled");
@@ -238,6 +303,13 @@ impl Glance {
             .filter(|_| takes_back && self.id.is_none())?
             .get("requestId")
     }
+}
+
+/// The id that a reply to `initialize` gives.
+fn session(reply: &Reply) -> Option<Box<str>> {
+    let mut fields = reply.headers.iter();
+    let (_, id) = fields.find(|(name, _)| *name == Session::HEADER)?;
+    id.to_str().ok().map(Box::from)
 }
 
 /// What to say for a reply: its body, or, where HTTP would have said it all

@@ -3,20 +3,25 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
+use serde_json::value::RawValue;
 
 use super::{Blame, Failure, Gateway, Notices, Refusal, Reply, Story, Visitor};
 use crate::{
-    access::{Access, Denied, Listener, Tally},
+    access::{Access, Asks, CallStream, Delivery, Denied, Listener, Tally, Unasked, WayToAsk},
     audit::{Client, Trail},
     identity::Caller,
     limits::{Limited, Limiter},
     mcp::{
-        Batch, Body, Envelope, Inbound, Method, Request, RequestId, Respond, content::ToolResult,
+        Batch, Body, Envelope, Era, Inbound, Malformed, Method, Params, Request, RequestId,
+        Respond, Session,
+        content::ToolResult,
+        elicitation::{Consent, Question, Response},
         handshake, stateless,
     },
     names::RoleName,
-    tools,
+    odoo::Effect,
+    tools::{self, Answer},
 };
 
 /// Answers a body: one message, or a batch of them.
@@ -43,17 +48,25 @@ async fn one(
 ) -> Reply {
     let id = envelope.readable_id();
     let outcome = match envelope.understand(&guest.transport) {
-        Ok(Inbound::Silent { .. }) => return Reply::empty(StatusCode::ACCEPTED),
+        Ok(Inbound::Notification { method, params }) => {
+            if method == "notifications/cancelled" {
+                take_back(gateway, guest, params);
+            }
+            return Reply::empty(StatusCode::ACCEPTED);
+        }
+        Ok(Inbound::Response(response)) => {
+            return match answered(gateway, guest, &response).await {
+                Ok(()) => Reply::empty(StatusCode::ACCEPTED),
+                Err(refusal) => refusal.reply(None, story),
+            };
+        }
         Ok(Inbound::Request(request)) => {
             story.begin(&request);
             request_answer(gateway, guest, &request, notices, story).await
         }
         Err(malformed) => Err(malformed.into()),
     };
-    let reply = outcome.map_or_else(
-        |refusal| refusal.reply(id.as_ref(), story),
-        |bytes| Reply::json(StatusCode::OK, bytes),
-    );
+    let reply = outcome.unwrap_or_else(|refusal| refusal.reply(id.as_ref(), story));
     story.end();
     reply
 }
@@ -70,10 +83,15 @@ async fn several(
         Ok(messages) => messages,
         Err(malformed) => return Refusal::from(malformed).reply(None, story),
     };
+    // Its revision has no elicitation: nobody is asked.
+    let guest = Visitor {
+        session: None,
+        ..guest.clone()
+    };
     let mut answers: Vec<Bytes> = Vec::with_capacity(messages.len());
     for message in messages {
         let reply = match Batch::parse_one(message) {
-            Ok(envelope) => one(gateway, guest, envelope, notices.clone(), story).await,
+            Ok(envelope) => one(gateway, &guest, envelope, notices.clone(), story).await,
             Err(malformed) => Refusal::from(malformed).reply(None, story),
         };
         if !reply.body.is_empty() {
@@ -99,27 +117,35 @@ async fn request_answer(
     request: &Request<'_>,
     notices: Option<Notices>,
     story: &mut Story,
-) -> Result<Bytes, Refusal> {
+) -> Result<Reply, Refusal> {
     let title = format!("Odoo ({})", guest.instance.name());
     let respond = Respond {
         era: request.era(),
         title: &title,
     };
-    let instructions = || tools::instructions(guest.instance.name());
+    let instructions = || {
+        let changing = [Effect::Create, Effect::Write, Effect::Delete, Effect::Run];
+        let changes = changing.iter().any(|effect| gateway.opens(guest, *effect));
+        tools::instructions(guest.instance.name(), changes)
+    };
     let id: &RequestId = &request.id;
+    let mut session = None;
     let written = match request.method {
         Method::Discover => respond.result(id, stateless::discover(&instructions())),
         Method::Initialize => {
-            let (revision, result) =
-                handshake::initialize(&request.params, &title, &instructions())?;
-            story.revision = Some(revision.as_str());
-            respond.result(id, result)
+            let initialized = handshake::initialize(&request.params, &title, &instructions())?;
+            story.revision = Some(initialized.revision.as_str());
+            session = initialized.takes_forms.then(new_session).flatten();
+            respond.result(id, initialized.result)
         }
         Method::Ping => respond.result(id, serde_json::json!({})),
-        Method::ToolsCall => {
-            let result = call(gateway, guest, request, notices, story).await?;
-            respond.result(id, result)
-        }
+        Method::ToolsCall => match call(gateway, guest, request, notices, story).await? {
+            Called::Result(result) => respond.result(id, result),
+            Called::Question(question) => {
+                story.asked = true;
+                respond.question(id, &question)
+            }
+        },
         Method::ToolsList => {
             let cursor = request.params.cursor()?;
             let opens = |effect| gateway.opens(guest, effect);
@@ -127,7 +153,66 @@ async fn request_answer(
             respond.result(id, page)
         }
     };
-    written.map_err(Refusal::Internal)
+    let reply = Reply::json(StatusCode::OK, written.map_err(Refusal::Internal)?);
+    Ok(match session {
+        Some(id) => reply.with(Session::HEADER, id),
+        None => reply,
+    })
+}
+
+/// The id for a client whose person can be asked. Without one they cannot, and
+/// nothing else is lost.
+fn new_session() -> Option<HeaderValue> {
+    let mut random = [0_u8; 16];
+    getrandom::fill(&mut random).ok()?;
+    let session = Session::with_forms(u128::from_ne_bytes(random));
+    HeaderValue::from_str(session.as_str()).ok()
+}
+
+/// Gives a person's answer to the call that waits for it. Whatever else a
+/// client responds to is nothing that we asked, and no mistake worth an error.
+async fn answered(
+    gateway: &Gateway,
+    guest: &Visitor,
+    response: &Response<'_>,
+) -> Result<(), Refusal> {
+    let mut asker = gateway.asker(guest);
+    let Some(id) = response.id else {
+        return Ok(());
+    };
+    if !gateway.questions.awaits(id, &asker) {
+        // It is late, of somebody else, or for another replica.
+        return Ok(());
+    }
+    let consent = response.outcome.ok().and_then(Consent::of);
+    // With a yes the call goes on to change something, minutes after its caller
+    // was let in: that counts as if it came now.
+    if consent == Some(Consent::Accepted)
+        && let Some(again) = gateway.again(guest, Effect::Write).await?
+    {
+        asker = gateway.asker(&again);
+    }
+    let answer = consent.ok_or(Unasked::Unanswered);
+    match gateway.questions.answer(id, &asker, answer) {
+        Delivery::Delivered | Delivery::NotTheirs | Delivery::Unknown => Ok(()),
+    }
+}
+
+/// Ends a call that waits for a person, if the client does not want it any more.
+fn take_back(gateway: &Gateway, guest: &Visitor, params: Option<&RawValue>) {
+    let request = Params::parse(params)
+        .ok()
+        .and_then(|params| params.taken_back());
+    if let (Some(session), Some(request)) = (&guest.session, request) {
+        let asker = gateway.asker(guest);
+        gateway.questions.take_back(&asker, session, &request);
+    }
+}
+
+/// What a tool call is answered with.
+enum Called {
+    Question(Question),
+    Result(ToolResult),
 }
 
 async fn call(
@@ -136,7 +221,11 @@ async fn call(
     request: &Request<'_>,
     notices: Option<Notices>,
     story: &mut Story,
-) -> Result<ToolResult, Refusal> {
+) -> Result<Called, Refusal> {
+    let given = match request.era() {
+        Era::Handshake => None,
+        Era::Stateless => request.params.given_consent()?,
+    };
     let name = request.params.tool_name()?;
     let unknown = || Refusal::UnknownTool(name.chars().take(80).collect());
     let tool = tools::find(&name).ok_or_else(unknown)?;
@@ -165,7 +254,7 @@ async fn call(
         )
         .await;
     if let Err(limited) = limited {
-        return Ok(told_to_wait(&limited, story));
+        return Ok(Called::Result(told_to_wait(&limited, story)));
     }
     let client = Client {
         id: guest
@@ -183,6 +272,23 @@ async fn call(
         caller: &guest.caller,
         trail: &trail,
     };
+    let asks = if tool.effect.is_read() {
+        // What changes nothing needs nobody's consent.
+        Asks::by_id()
+    } else {
+        match (request.era(), &guest.session, &notices) {
+            (Era::Stateless, _, _) if request.params.takes_forms() => Asks::by_result(given),
+            (Era::Handshake, Some(session), Some(notices)) => Asks::on_stream(CallStream {
+                notices: notices.clone(),
+                questions: &gateway.questions,
+                asker: gateway.asker(guest),
+                call: Some((session.clone(), request.id.clone())),
+                patience: gateway.patience,
+                tally: &tally,
+            }),
+            (Era::Stateless | Era::Handshake, _, _) => Asks::by_id(),
+        }
+    };
     let listener = request
         .params
         .progress_token()
@@ -195,14 +301,26 @@ async fn call(
         tally: &tally,
         trail: &trail,
         listener,
+        asks,
+        ledger: &gateway.ledger,
     };
     let arguments = request.params.arguments.map_or("{}", |raw| raw.get());
-    let result = (tool.run)(&access, arguments).await;
+    let result = match (tool.run)(&access, arguments).await {
+        // A client that cannot ask must not be sent a question.
+        Ok(Answer::Asks(_)) if access.asks.way() != WayToAsk::ByResult => {
+            Err(Denied::from(Unasked::NoWay).into())
+        }
+        result => result,
+    };
     if let Err(tools::ToolError::Denied(denied)) = &result {
         access.note_refusal(denied);
     }
     match result {
-        Ok(text) => Ok(ToolResult::answer(text)),
+        Ok(Answer::Text(text)) => Ok(Called::Result(ToolResult::answer(text))),
+        Ok(Answer::Asks(question)) => Ok(Called::Question(question)),
+        Err(tools::ToolError::Denied(denied @ Denied::ForeignState)) => {
+            Err(Malformed::Params(denied.to_string()).into())
+        }
         Err(tools::ToolError::Denied(Denied::Forbidden(why)))
             if let Some(refusal) = gateway.sent_for_scopes(guest, &why, |roles| {
                 gateway
@@ -217,7 +335,7 @@ async fn call(
             told.story.refusal = Some(error.kind());
             told.story.error = error.secret();
             told.story.fail(Failure::Tool);
-            Ok(ToolResult::failure(error.to_string()))
+            Ok(Called::Result(ToolResult::failure(error.to_string())))
         }
     }
 }

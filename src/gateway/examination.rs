@@ -2,7 +2,7 @@
 
 use super::{Endpoint, Gateway, door};
 use crate::{
-    access::{Access, Instance, Tally},
+    access::{Access, Asks, Instance, Tally},
     audit::Trail,
     causes,
     identity::{Bearer, Caller, Finding, Now, Principal, Provider},
@@ -180,6 +180,8 @@ impl Gateway {
             tally: &Tally::default(),
             trail: &Trail::none(),
             listener: None,
+            asks: Asks::by_id(),
+            ledger: &self.ledger,
         };
         match access.user().await {
             Ok(user) => Ok(user.id),

@@ -19,7 +19,7 @@ mod story;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, header};
@@ -42,16 +42,17 @@ use self::{
     front_desk::Errand,
 };
 use crate::{
-    access::{Instance, UnknownCredential},
+    access::{Asker, Instance, OpenQuestions, UnknownCredential},
     audit::Journal,
     identity::{
         Bearer, Caller, MAX_REGISTRATION_BYTES, Now, Objection, ProtectedResource, Provider,
     },
+    ledger::Ledger,
     limits::Limiter,
-    mcp::{McpHeaders, Transport},
+    mcp::{McpHeaders, Session, Transport},
     names::{InstanceName, ProviderName, RoleName, TraceContext},
     odoo::Effect,
-    policy::Policy,
+    policy::{Policy, WriteMode},
     upstream::Traffic,
 };
 
@@ -79,6 +80,14 @@ pub struct Gateway {
     pub max_body_bytes: usize,
     /// What is kept of all calls to Odoo. A reload carries it on.
     pub journal: Arc<Journal>,
+    /// What must be remembered of changes. A reload carries it on.
+    pub ledger: Arc<Ledger>,
+    /// The questions that people were asked. A reload carries them on.
+    pub questions: Arc<OpenQuestions>,
+    /// How many configurations came before this one, in this process.
+    pub generation: u64,
+    /// How long a person may take to answer one.
+    pub patience: Duration,
 }
 
 /// A request whose head was accepted: routed, its caller known. Its body may
@@ -103,6 +112,8 @@ struct Visitor {
     caller: Caller,
     transport: Transport,
     token: Option<Token>,
+    /// What the client brought of its handshake.
+    session: Option<Session>,
     /// Under which of its names the instance was called, for challenges.
     resource: Option<ProtectedResource>,
 }
@@ -118,17 +129,19 @@ pub struct Readiness {
     pub audit: Option<Result<(), String>>,
 }
 
-/// Where the JSON-RPC notifications of one call go while it runs: each is one
-/// whole JSON text.
+/// Where the JSON-RPC notifications and questions of one call go while it runs:
+/// each is one whole JSON text.
 pub type Notices = mpsc::Sender<Bytes>;
 
 impl Gateway {
     /// The same, in the place of an older one: what was used of allowances stays
-    /// used.
+    /// used, and who was asked can answer.
     #[must_use]
     pub fn after(mut self, old: &Self) -> Self {
         self.limits = self.limits.after(&old.limits);
         self.door.failures = self.door.failures.after(&old.door.failures);
+        self.questions = Arc::clone(&old.questions);
+        self.generation = old.generation.wrapping_add(1);
         self
     }
 
@@ -225,6 +238,7 @@ impl Gateway {
                 caller,
                 transport,
                 token,
+                session: Session::read(&head.headers),
                 resource: resource.cloned(),
             }),
             cors: Vec::new(),
@@ -362,7 +376,8 @@ impl Gateway {
     }
 
     /// A guest that came over stdin/stdout: the local user, who started us.
-    pub fn local(&self, instance: &InstanceName) -> Option<Guest> {
+    /// `session` is the id that the last `initialize` was answered with, if any.
+    pub fn local(&self, instance: &InstanceName, session: Option<&str>) -> Option<Guest> {
         Some(Guest {
             takes_events: true,
             only_events: false,
@@ -372,10 +387,21 @@ impl Gateway {
                 caller: self.door.local(&self.policy, instance),
                 transport: Transport::Stdio,
                 token: None,
+                session: session.and_then(Session::parse),
                 resource: None,
             }),
             cors: Vec::new(),
         })
+    }
+
+    /// The guest as the one whose call asks, or who answers.
+    fn asker(&self, guest: &Visitor) -> Asker {
+        Asker::new(&guest.caller, guest.instance.name(), self.generation)
+    }
+
+    /// Ends all calls that wait for a person, for we are about to stop.
+    pub fn leave(&self) {
+        self.questions.close();
     }
 
     /// Whether anything of this effect is open to the guest: to their roles, and
@@ -383,6 +409,7 @@ impl Gateway {
     fn opens(&self, guest: &Visitor, effect: Effect) -> bool {
         let (caller, instance) = (&guest.caller, &guest.instance);
         self.policy.opens(&caller.roles, instance.name(), effect)
+            && (effect.is_read() || instance.writes() > WriteMode::ReadOnly)
             && match instance.login(caller.credential.as_ref()) {
                 Ok(login) => login.allow(effect).is_ok(),
                 // Told by the call itself, which is refused.

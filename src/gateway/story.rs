@@ -47,6 +47,10 @@ pub struct Story {
     pub odoo_calls: u32,
     /// How long Odoo took for them, in all.
     pub odoo_time: Duration,
+    /// How long people took to answer; none where nobody was asked.
+    pub person_time: Option<Duration>,
+    /// Whether it was answered with a question.
+    pub asked: bool,
     /// Calls for whose audit record there was no room.
     pub audit_failures: u32,
     /// When the request came.
@@ -106,6 +110,8 @@ impl Story {
             error: None,
             odoo_calls: 0,
             odoo_time: Duration::ZERO,
+            person_time: None,
+            asked: false,
             audit_failures: 0,
             begun: Now::read(),
             keeping: None,
@@ -161,6 +167,9 @@ impl Story {
     pub(super) fn end_call(&mut self, tally: &Tally) {
         self.odoo_calls += tally.calls();
         self.odoo_time += tally.time();
+        if let Some(took) = tally.person_time() {
+            *self.person_time.get_or_insert_default() += took;
+        }
         if let Some(operation) = &mut self.operation {
             operation.asked = tally.take_asked();
         }

@@ -13,9 +13,10 @@ use super::{Admission, Door, Endpoint, Gateway, Guest, Head, Routes, Story};
 use crate::{
     access::{Instance, InstanceSettings},
     identity::{ClientAuth, Grant, Grants, Provider, ProviderSettings, Secret, Validation},
+    mcp::Session,
     names::{CredentialName, InstanceName, ProviderName, RoleName, TraceId},
     odoo::Effect,
-    policy::{Pattern, Policy, Role, Rule},
+    policy::{Pattern, Policy, Role, Rule, WriteMode},
     upstream::{ApiKey, Link, LinkSettings},
 };
 
@@ -42,6 +43,7 @@ fn instance(name: &InstanceName, service_key_writes: bool) -> Instance {
         max_wait: Duration::from_secs(5),
     };
     Instance::new(InstanceSettings {
+        writes: WriteMode::Direct,
         name: name.clone(),
         link: Link::new(link).unwrap(),
         service_key: ApiKey::new("service"),
@@ -69,6 +71,7 @@ fn open(credential: Option<&str>, service_key_writes: bool, by_policy: &[Effect]
     let rules = Role {
         rules: vec![rule],
         credential: credential.map(named),
+        ..Role::default()
     };
     let gateway = Gateway {
         routes: Routes::new(
@@ -87,7 +90,7 @@ fn open(credential: Option<&str>, service_key_writes: bool, by_policy: &[Effect]
         policy: Policy::new(BTreeMap::from([(role, rules)])),
         ..Gateway::default()
     };
-    let guest: Guest = gateway.local(&name).unwrap();
+    let guest: Guest = gateway.local(&name, None).unwrap();
     EFFECTS
         .into_iter()
         .filter(|effect| gateway.opens(guest.visitor.as_ref().unwrap(), *effect))
@@ -194,6 +197,24 @@ fn told(changes: &Value) -> String {
 /// than a moment ago; `Ok` tells the roles that it is made with.
 async fn again(effect: Effect, now_told: String) -> Result<Vec<String>, u16> {
     let says = Arc::new(Mutex::new(told(&json!({}))));
+    let (gateway, guest) = entered(&says).await;
+    *says.lock().unwrap() = now_told;
+    let visitor = guest.visitor.as_ref().unwrap();
+    match gateway.again(visitor, effect).await {
+        Ok(again) => {
+            let caller = &again.as_ref().unwrap_or(visitor).caller;
+            Ok(caller.roles.iter().map(ToString::to_string).collect())
+        }
+        Err(refusal) => {
+            let mut story = Story::new(TraceId::new(1));
+            Err(refusal.reply(None, &mut story).status.as_u16())
+        }
+    }
+}
+
+/// A gateway whose provider says this, and somebody with a token of it who was
+/// let in and can be asked.
+async fn entered(says: &Arc<Mutex<String>>) -> (Gateway, Guest) {
     let name = InstanceName::try_from("production").unwrap();
     let writer = RoleName::try_from("writer").unwrap();
     let grant = |role: &RoleName, provider_role: &str| Grant {
@@ -211,14 +232,14 @@ async fn again(effect: Effect, now_told: String) -> Result<Vec<String>, u16> {
             operations: EFFECTS.to_vec(),
             ..Rule::default()
         }],
-        credential: None,
+        ..Role::default()
     };
     let gateway = Gateway {
         routes: Routes::new(
             vec![Endpoint {
                 instance: Arc::new(instance(&name, true)),
                 admission: Admission {
-                    providers: vec![provider(&says)],
+                    providers: vec![provider(says)],
                     audiences: ["production".to_owned()].into(),
                 },
                 public_urls: Vec::new(),
@@ -232,12 +253,14 @@ async fn again(effect: Effect, now_told: String) -> Result<Vec<String>, u16> {
         },
         policy: Policy::new(BTreeMap::from([(writer, role()), (reader, role())])),
         max_body_bytes: 1,
+        patience: Duration::from_secs(20),
         ..Gateway::default()
     };
     let mut headers = http::HeaderMap::new();
     for (key, value) in [
         ("authorization", "Bearer a-token-of-a-provider"),
         ("content-type", "application/json"),
+        ("mcp-session-id", Session::with_forms(1).as_str()),
     ] {
         headers.insert(key, value.parse().unwrap());
     }
@@ -252,15 +275,7 @@ async fn again(effect: Effect, now_told: String) -> Result<Vec<String>, u16> {
     };
     let mut story = Story::new(TraceId::new(1));
     let guest = gateway.welcome(head, &mut story).await.unwrap();
-    *says.lock().unwrap() = now_told;
-    let visitor = guest.visitor.as_ref().unwrap();
-    match gateway.again(visitor, effect).await {
-        Ok(again) => {
-            let caller = &again.as_ref().unwrap_or(visitor).caller;
-            Ok(caller.roles.iter().map(ToString::to_string).collect())
-        }
-        Err(refusal) => Err(refusal.reply(None, &mut story).status.as_u16()),
-    }
+    (gateway, guest)
 }
 
 #[tokio::test]
@@ -288,5 +303,62 @@ async fn a_call_that_changes_something_counts_on_what_the_provider_says_now() {
         for effect in [Effect::Create, Effect::Write, Effect::Delete, Effect::Run] {
             assert_eq!(again(effect, now_told.clone()).await, expected, "{what}");
         }
+    }
+}
+
+/// What a call is told whose person says yes when the provider says something
+/// else than when it began, and the status of the answer itself.
+async fn accepted_when(now_told: String) -> (String, u16) {
+    let says = Arc::new(Mutex::new(told(&json!({}))));
+    let (gateway, guest) = entered(&says).await;
+    let (notices, mut noticed) = tokio::sync::mpsc::channel(4);
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "ask_person"}});
+    let (mut calls, mut answers) = (Story::new(TraceId::new(1)), Story::new(TraceId::new(2)));
+    let call = gateway.serve(&guest, call.to_string().into(), Some(notices), &mut calls);
+    let answer = async {
+        let question = noticed.recv().await.unwrap();
+        let question: Value = serde_json::from_slice(&question).unwrap();
+        *says.lock().unwrap() = now_told;
+        let respond =
+            |result: Value| json!({"jsonrpc": "2.0", "id": question["id"], "result": result});
+        let yes = respond(json!({"action": "accept", "content": {"approve": true}}));
+        let status = gateway
+            .serve(&guest, yes.to_string().into(), None, &mut answers)
+            .await
+            .status
+            .as_u16();
+        // Where that was not taken the question is still open.
+        let no = respond(json!({"action": "decline"})).to_string();
+        gateway.serve(&guest, no.into(), None, &mut answers).await;
+        status
+    };
+    let (reply, status) = futures_util::future::join(call, answer).await;
+    let reply: Value = serde_json::from_slice(&reply.body).unwrap();
+    let text = reply["result"]["content"][0]["text"].as_str().unwrap();
+    (text.to_owned(), status)
+}
+
+#[tokio::test]
+async fn a_yes_counts_only_from_who_may_still_do_what_they_were_asked_about() {
+    let declined = r#"{"consent":"declined"}"#;
+    let accepted = r#"{"consent":"accepted"}"#;
+    let changed = "not done, for what the user may do was changed while they were asked; call again, and they are asked again";
+    for (what, now_told, expected) in [
+        ("as before", told(&json!({})), (accepted, 202)),
+        ("revoked", r#"{"active":false}"#.to_owned(), (declined, 401)),
+        (
+            "of somebody else",
+            told(&json!({"sub": "bob"})),
+            (declined, 401),
+        ),
+        ("not to be asked about", String::new(), (declined, 503)),
+        (
+            "with another role",
+            told(&json!({"roles": ["reader"]})),
+            (changed, 202),
+        ),
+    ] {
+        let (text, status) = accepted_when(now_told).await;
+        assert_eq!((text.as_str(), status), expected, "{what}");
     }
 }

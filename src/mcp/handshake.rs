@@ -1,12 +1,11 @@
 //! The revisions that begin with `initialize`: 2025-03-26 to 2025-11-25.
 //!
-//! We keep no session: the id is optional, and without one every request is
-//! taken as it comes (2025-11-25, transports, "Session Management").
+//! We keep no session. Every request is taken as it comes; what the client said
+//! in `initialize` and matters later stands in the id it brings ([`super::Session`]).
 
-use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Era, Malformed, Params, Revision, Transport, params};
+use super::{Era, Malformed, Params, Revision, Transport, elicitation, params};
 
 /// The revision of a request that makes no claim in `_meta`.
 ///
@@ -58,6 +57,17 @@ pub(super) fn check_notification(transport: &Transport) -> Result<(), Malformed>
     }
 }
 
+/// What comes of `initialize`.
+#[derive(Debug)]
+pub struct Initialized {
+    /// The revision to go on with.
+    pub revision: Revision,
+    /// Whether the client can show a form to the person behind it.
+    pub takes_forms: bool,
+    /// The result for the client.
+    pub result: Value,
+}
+
 /// The answer to `initialize`: the revision that was asked for if it is one of
 /// this era, else our newest (2025-11-25, lifecycle, "Version Negotiation").
 ///
@@ -67,7 +77,7 @@ pub fn initialize(
     params: &Params<'_>,
     title: &str,
     instructions: &str,
-) -> Result<(Revision, impl Serialize + use<>), Malformed> {
+) -> Result<Initialized, Malformed> {
     let asked = params
         .protocol_version
         .and_then(params::text)
@@ -83,5 +93,11 @@ pub fn initialize(
         "serverInfo": super::respond::server_info(title),
         "instructions": instructions,
     });
-    Ok((revision, result))
+    Ok(Initialized {
+        revision,
+        // The oldest revision has no elicitation, whatever is declared in it.
+        takes_forms: revision >= Revision::V2025_06_18
+            && elicitation::takes_forms(params.capabilities),
+        result,
+    })
 }

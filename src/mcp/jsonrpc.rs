@@ -31,7 +31,7 @@ pub struct Envelope<'a> {
 }
 
 /// What is there, `null` too: an `Option` alone would take it for missing.
-fn present<'de: 'a, 'a, D: Deserializer<'de>>(
+pub(super) fn present<'de: 'a, 'a, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<&'a RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)

@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use serde_json::{error::Category, value::RawValue};
 
 use super::{
-    Envelope, Era, Malformed, McpHeaders, Method, Params, RequestId, Revision, handshake, stateless,
+    Envelope, Era, Malformed, McpHeaders, Method, Params, RequestId, Revision,
+    elicitation::{QuestionId, Response},
+    handshake, params, stateless,
 };
 
 /// Requests in one batch.
@@ -33,15 +35,17 @@ pub struct Batch<'a>(Vec<&'a RawValue>);
 
 /// A message, understood.
 pub enum Inbound<'a> {
-    /// Something that gets no answer: a notification, or a response.
-    Silent {
-        /// The method, if it was a notification.
-        method: Option<Cow<'a, str>>,
+    /// A notification, which gets no answer.
+    Notification {
+        /// Its method.
+        method: Cow<'a, str>,
         /// Its parameters.
         params: Option<&'a RawValue>,
     },
     /// A request.
     Request(Request<'a>),
+    /// A response to a request of ours, which gets no answer either.
+    Response(Response<'a>),
 }
 
 /// A request whose revision is decided and whose header agrees with it.
@@ -154,19 +158,23 @@ impl<'a> Envelope<'a> {
             return Err(Malformed::NotARequest("`jsonrpc` must be `2.0`".to_owned()));
         }
         let Some(method) = self.method else {
-            return if self.result.is_some() != self.error.is_some() {
-                Ok(Inbound::Silent {
-                    method: None,
-                    params: None,
-                })
-            } else {
-                Err(Malformed::NotARequest("`method` is missing".to_owned()))
+            let outcome = match (self.result, self.error) {
+                (Some(result), None) => Ok(result),
+                (None, Some(error)) => Err(error),
+                (Some(_), Some(_)) | (None, None) => {
+                    return Err(Malformed::NotARequest("`method` is missing".to_owned()));
+                }
             };
+            let id = self.id.and_then(params::text);
+            return Ok(Inbound::Response(Response {
+                id: id.and_then(|id| QuestionId::parse(&id)),
+                outcome,
+            }));
         };
         let Some(raw_id) = self.id else {
             handshake::check_notification(transport)?;
-            return Ok(Inbound::Silent {
-                method: Some(method),
+            return Ok(Inbound::Notification {
+                method,
                 params: self.params,
             });
         };

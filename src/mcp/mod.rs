@@ -4,6 +4,7 @@
 //! and [`stateless`] (from 2026-07-28); nobody else asks for a version.
 
 pub mod content;
+pub mod elicitation;
 pub mod handshake;
 mod headers;
 mod jsonrpc;
@@ -12,6 +13,7 @@ mod message;
 mod params;
 mod respond;
 mod revision;
+mod session;
 pub mod stateless;
 #[cfg(test)]
 mod tests;
@@ -23,6 +25,7 @@ pub use message::{Batch, Body, Inbound, Request, Transport};
 pub use params::{Params, ProgressToken};
 pub use respond::{Respond, failure, progress};
 pub use revision::{Era, Revision};
+pub use session::Session;
 
 /// The methods we answer, and the words for them in log and metrics.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -5,7 +5,11 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::Malformed;
+use super::{
+    Malformed, RequestId,
+    elicitation::{self, GivenConsent},
+    jsonrpc::present,
+};
 use crate::names::TraceContext;
 
 /// The parameters of any method we answer, parsed in one pass; what a method
@@ -18,15 +22,32 @@ pub struct Params<'a> {
     /// The arguments of `tools/call`.
     #[serde(borrow, default)]
     pub arguments: Option<&'a RawValue>,
+    /// What the client can do, in `initialize`.
+    #[serde(borrow, default)]
+    pub capabilities: Option<&'a RawValue>,
     /// The cursor of a list.
     #[serde(borrow, default)]
     pub cursor: Option<&'a RawValue>,
+    /// What a person said to an earlier question.
+    #[serde(
+        borrow,
+        default,
+        rename = "inputResponses",
+        deserialize_with = "present"
+    )]
+    pub input_responses: Option<&'a RawValue>,
     /// The name of a tool.
     #[serde(borrow, default)]
     pub name: Option<&'a RawValue>,
     /// The revision in `initialize`.
     #[serde(borrow, default, rename = "protocolVersion")]
     pub protocol_version: Option<&'a RawValue>,
+    /// Which call a notification takes back.
+    #[serde(borrow, default, rename = "requestId")]
+    pub request_id: Option<&'a RawValue>,
+    /// The state of an earlier question.
+    #[serde(borrow, default, rename = "requestState", deserialize_with = "present")]
+    pub request_state: Option<&'a RawValue>,
 }
 
 /// The parts of `_meta` that mean something to us.
@@ -95,6 +116,25 @@ impl<'a> Params<'a> {
         let client: Client<'_> = serde_json::from_str(self.meta().ok()?.client?.get()).ok()?;
         let name: String = client.name.chars().take(80).collect();
         (!name.is_empty()).then(|| name.into())
+    }
+
+    /// What the call brings of an earlier one that was answered with a question.
+    ///
+    /// # Errors
+    /// [`Malformed::Params`] when that is not as it must be.
+    pub fn given_consent(&self) -> Result<Option<GivenConsent>, Malformed> {
+        elicitation::given(self.input_responses, self.request_state)
+    }
+
+    /// Whether the client says in `_meta` that it shows forms.
+    pub fn takes_forms(&self) -> bool {
+        self.meta()
+            .is_ok_and(|meta| elicitation::takes_forms(meta.capabilities))
+    }
+
+    /// The request that a notification takes back.
+    pub fn taken_back(&self) -> Option<RequestId> {
+        serde_json::from_str(self.request_id?.get()).ok()
     }
 
     /// The name of the tool.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Era, ProgressToken, RequestId};
+use super::{Era, ProgressToken, RequestId, elicitation::Question};
 
 /// How results are written for one client.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ struct Response<'a, R> {
 /// A result with what every result of the stateless era carries.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Complete<R> {
+struct Stateless<R> {
     result_type: &'static str,
     #[serde(flatten)]
     result: R,
@@ -43,37 +43,49 @@ impl Respond<'_> {
         id: &RequestId,
         result: impl Serialize,
     ) -> Result<Bytes, serde_json::Error> {
-        let mut bytes = Vec::with_capacity(1024);
         match self.era {
-            Era::Handshake => {
-                serde_json::to_writer(
-                    &mut bytes,
-                    &Response {
-                        jsonrpc: "2.0",
-                        id,
-                        result,
-                    },
-                )?;
-            }
-            Era::Stateless => {
-                let meta = json!({ "io.modelcontextprotocol/serverInfo": server_info(self.title) });
-                let result = Complete {
-                    result_type: "complete",
-                    result,
-                    meta,
-                };
-                serde_json::to_writer(
-                    &mut bytes,
-                    &Response {
-                        jsonrpc: "2.0",
-                        id,
-                        result,
-                    },
-                )?;
-            }
+            Era::Handshake => written(id, result),
+            Era::Stateless => self.stateless(id, "complete", result),
         }
-        Ok(bytes.into())
     }
+
+    /// A response that wants to know more before there is a result; only for
+    /// clients of the stateless era that say they can ask.
+    ///
+    /// # Errors
+    /// As [`Self::result`].
+    pub fn question(
+        &self,
+        id: &RequestId,
+        question: &Question,
+    ) -> Result<Bytes, serde_json::Error> {
+        self.stateless(id, "input_required", question)
+    }
+
+    fn stateless(
+        &self,
+        id: &RequestId,
+        result_type: &'static str,
+        result: impl Serialize,
+    ) -> Result<Bytes, serde_json::Error> {
+        let result = Stateless {
+            result_type,
+            result,
+            meta: json!({ "io.modelcontextprotocol/serverInfo": server_info(self.title) }),
+        };
+        written(id, result)
+    }
+}
+
+fn written(id: &RequestId, result: impl Serialize) -> Result<Bytes, serde_json::Error> {
+    let mut bytes = Vec::with_capacity(1024);
+    let response = Response {
+        jsonrpc: "2.0",
+        id,
+        result,
+    };
+    serde_json::to_writer(&mut bytes, &response)?;
+    Ok(bytes.into())
 }
 
 /// A response that carries an error. Without an id when the request's could

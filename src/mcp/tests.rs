@@ -21,7 +21,7 @@ fn seen(body: &Value, transport: &Transport) -> String {
 fn told(body: &str, transport: &Transport) -> String {
     let understood = Body::parse(body.as_bytes()).and_then(|body| match body {
         Body::Single(envelope) => envelope.understand(transport).map(|inbound| match inbound {
-            Inbound::Silent { .. } => "silent".to_owned(),
+            Inbound::Notification { .. } | Inbound::Response(_) => "silent".to_owned(),
             Inbound::Request(request) => {
                 format!("{} {}", request.revision.as_str(), request.method.as_str())
             }

@@ -29,6 +29,13 @@ impl Call {
         }
     }
 
+    fn changing(model: ModelName, effect: Effect, request: Request) -> Self {
+        Self {
+            effect,
+            ..Self::reading(model, request)
+        }
+    }
+
     /// `search_read`: the records that match, with the fields named.
     ///
     /// `limit` is always sent: without one Odoo hands out the whole table.
@@ -92,6 +99,52 @@ impl Call {
         Self::reading(ModelName::known("res.users"), Request::WhoAmI)
     }
 
+    /// `default_get`: what a new record has in these fields if nobody says
+    /// otherwise; fields without a default are not in the answer.
+    pub fn defaults(model: ModelName, fields: &[FieldName]) -> Self {
+        Self::reading(model, Request::Defaults(fields.to_vec()))
+    }
+
+    /// `create`: a new record for each of the values, all of them or none.
+    /// Answers their ids.
+    pub fn create(model: ModelName, values: Vec<Map<String, Value>>) -> Self {
+        Self::changing(model, Effect::Create, Request::Create(values))
+    }
+
+    /// `write`: the same values for all of the records. Answers `true`, also
+    /// without any ids.
+    pub fn write(model: ModelName, ids: &[RecordId], values: Map<String, Value>) -> Self {
+        let ids = ids.to_vec();
+        Self::changing(model, Effect::Write, Request::Write { ids, values })
+    }
+
+    /// `unlink`: the records are gone. Answers `true`, also without any ids.
+    pub fn delete(model: ModelName, ids: &[RecordId]) -> Self {
+        Self::changing(model, Effect::Delete, Request::Delete(ids.to_vec()))
+    }
+
+    /// A method of these records, or of the model itself where there are none.
+    pub fn run(
+        model: ModelName,
+        method: MethodName,
+        ids: &[RecordId],
+        arguments: Map<String, Value>,
+    ) -> Self {
+        let ids = ids.to_vec();
+        let request = Request::Run {
+            method,
+            ids,
+            arguments,
+        };
+        Self::changing(model, Effect::Run, request)
+    }
+
+    /// `load`: new records, and changes of those that the rows name, all or
+    /// none. Errors come in an answer of status 200.
+    pub fn load(model: ModelName, columns: Vec<String>, rows: Vec<Vec<String>>) -> Self {
+        Self::changing(model, Effect::Create, Request::Load { columns, rows })
+    }
+
     /// The same call in a context.
     #[must_use]
     pub fn in_context(mut self, context: Context) -> Self {
@@ -106,14 +159,6 @@ impl Call {
         if let Request::Search(search) = &mut self.request {
             search.about = fields.to_vec();
         }
-        self
-    }
-
-    /// The same call as if it had this effect: there is none yet that changes
-    /// anything, and what holds for those is tested all the same.
-    #[cfg(test)]
-    pub(crate) fn pretending(mut self, effect: Effect) -> Self {
-        self.effect = effect;
         self
     }
 

@@ -9,8 +9,21 @@ use super::{Domain, FieldName, MethodName, Order, RecordId, Schema};
 pub enum Request {
     /// How many records match.
     Count(Domain),
+    /// A new record for each of these values.
+    Create(Vec<Map<String, Value>>),
+    /// What a new record has in these fields if nobody says otherwise.
+    Defaults(Vec<FieldName>),
+    /// These records, gone.
+    Delete(Vec<RecordId>),
     /// The fields of the model.
     Fields,
+    /// New records and changed ones from a table, all of them or none.
+    Load {
+        /// The columns, such as `name`, `country_id/id`, `order_line/.id`.
+        columns: Vec<String>,
+        /// The rows, a text for each column.
+        rows: Vec<Vec<String>>,
+    },
     /// The models there are.
     Models,
     /// Records by a part of their name.
@@ -29,10 +42,26 @@ pub enum Request {
         /// Which fields.
         fields: Vec<FieldName>,
     },
+    /// One of the model's methods.
+    Run {
+        /// Its name.
+        method: MethodName,
+        /// The records it is called on; none for a method of the model itself.
+        ids: Vec<RecordId>,
+        /// Its arguments by name.
+        arguments: Map<String, Value>,
+    },
     /// The records that match.
     Search(Search),
     /// Who the credential is.
     WhoAmI,
+    /// These records, with these values.
+    Write {
+        /// Their ids.
+        ids: Vec<RecordId>,
+        /// The same for all of them.
+        values: Map<String, Value>,
+    },
 }
 
 /// A search.
@@ -56,20 +85,32 @@ impl Request {
     pub(super) fn method(&self) -> MethodName {
         MethodName::known(match self {
             Self::Count(_) => "search_count",
+            Self::Create(_) => "create",
+            Self::Defaults(_) => "default_get",
+            Self::Delete(_) => "unlink",
             Self::Fields => "fields_get",
+            Self::Load { .. } => "load",
             Self::Models => "get_available_models",
             Self::Names { .. } => "name_search",
             Self::Read { .. } => "read",
+            Self::Run { method, .. } => return method.clone(),
             Self::Search(_) => "search_read",
             Self::WhoAmI => "context_get",
+            Self::Write { .. } => "write",
         })
     }
 
     pub(super) fn ids(&self) -> &[RecordId] {
         match self {
-            Self::Read { ids, .. } => ids,
+            Self::Delete(ids)
+            | Self::Read { ids, .. }
+            | Self::Run { ids, .. }
+            | Self::Write { ids, .. } => ids,
             Self::Count(_)
+            | Self::Create(_)
+            | Self::Defaults(_)
             | Self::Fields
+            | Self::Load { .. }
             | Self::Models
             | Self::Names { .. }
             | Self::Search(_)
@@ -84,8 +125,18 @@ impl Request {
         };
         match self {
             Self::Count(domain) => set("domain", domain.to_json()),
+            Self::Create(values) => {
+                let values = values.iter().cloned().map(Value::Object).collect();
+                set("vals_list", values);
+            }
+            Self::Defaults(fields) => set("fields", names(fields)),
             Self::Fields => set("attributes", Schema::attributes()),
-            Self::Models | Self::WhoAmI => {}
+            Self::Load { columns, rows } => {
+                set("fields", columns.iter().map(String::as_str).collect());
+                let rows = rows.iter();
+                set("data", rows.map(|row| Value::from(row.clone())).collect());
+            }
+            Self::Delete(_) | Self::Models | Self::WhoAmI => {}
             Self::Names {
                 name,
                 domain,
@@ -97,6 +148,8 @@ impl Request {
                 set("limit", Value::from(*limit));
             }
             Self::Read { ids: _, fields } => set("fields", names(fields)),
+            Self::Run { arguments, .. } => return arguments.clone(),
+            Self::Write { ids: _, values } => set("vals", Value::Object(values.clone())),
             Self::Search(search) => {
                 set("domain", search.domain.to_json());
                 set("fields", names(&search.fields));

@@ -46,6 +46,18 @@ pub struct Field {
     /// The field it shows, on this model or on a related one: whoever reads
     /// it, reads that one. Fields of `_inherits` parents are such, too.
     pub shows: Option<FieldPath>,
+    /// The fields of this model that Odoo works it out from, as far as it
+    /// depends on any; those that others are reached over, too.
+    pub depends: Vec<FieldName>,
+    /// For one line of text: the most characters it holds. Odoo cuts off the
+    /// others without a word.
+    pub size: Option<usize>,
+    /// For a number with a fraction: how many decimals it keeps.
+    pub decimals: Option<usize>,
+    /// For the records that link here: their field that does.
+    pub inverse: Option<FieldName>,
+    /// For the id of a record of any model: the field with the model's name.
+    pub model_field: Option<FieldName>,
 }
 
 /// One value of a selection.
@@ -179,6 +191,16 @@ struct Described {
     currency_field: Value,
     #[serde(default)]
     related: Value,
+    #[serde(default)]
+    depends: Value,
+    #[serde(default)]
+    size: Value,
+    #[serde(default)]
+    digits: Value,
+    #[serde(default)]
+    relation_field: Value,
+    #[serde(default)]
+    model_field: Value,
 }
 
 fn yes() -> bool {
@@ -201,6 +223,11 @@ impl Schema {
             "selection",
             "currency_field",
             "related",
+            "depends",
+            "size",
+            "digits",
+            "relation_field",
+            "model_field",
         ]
         .into_iter()
         .collect()
@@ -233,6 +260,13 @@ impl Schema {
                         .and_then(|name| FieldName::try_from(&*name).ok()),
                     shows: text(&described.related)
                         .and_then(|path| FieldPath::try_from(&*path).ok()),
+                    depends: first_steps(&described.depends),
+                    size: count(&described.size),
+                    decimals: described.digits.get(1).and_then(count),
+                    inverse: text(&described.relation_field)
+                        .and_then(|name| FieldName::try_from(&*name).ok()),
+                    model_field: text(&described.model_field)
+                        .and_then(|name| FieldName::try_from(&*name).ok()),
                     name,
                 })
             },
@@ -290,6 +324,24 @@ fn text(value: &Value) -> Option<Box<str>> {
         .as_str()
         .filter(|text| !text.is_empty())
         .map(Into::into)
+}
+
+fn count(value: &Value) -> Option<usize> {
+    value.as_u64().and_then(|count| usize::try_from(count).ok())
+}
+
+/// The first field of each of these paths, each once.
+fn first_steps(paths: &Value) -> Vec<FieldName> {
+    let mut fields: Vec<FieldName> = Vec::new();
+    for path in paths.as_array().into_iter().flatten() {
+        let step = path.as_str().and_then(|path| path.split('.').next());
+        if let Some(name) = step.and_then(|step| FieldName::try_from(step).ok())
+            && !fields.contains(&name)
+        {
+            fields.push(name);
+        }
+    }
+    fields
 }
 
 /// The choices of `[[key, label], …]`. Keys may be numbers in old models.
@@ -351,6 +403,27 @@ mod tests {
         assert_eq!(schema.field("type").unwrap().choices.len(), 2);
         assert_eq!(schema.field("new_thing").unwrap().kind, FieldKind::Unknown);
         assert_eq!(&*schema.field("new_thing").unwrap().label, "new_thing");
+    }
+
+    #[test]
+    fn what_a_field_is_worked_out_from_is_named_once_and_on_this_model() {
+        let schema = Schema::parse(
+            br#"{"amount":{"type":"float","digits":[16,2],"depends":["line_ids.price","line_ids.tax","currency_id"]},
+                 "code":{"type":"char","size":5,"depends":[]},
+                 "line_ids":{"type":"one2many","relation":"x.line","relation_field":"x_id"},
+                 "res_id":{"type":"many2one_reference","model_field":"res_model","digits":false,"size":null}}"#,
+        )
+        .unwrap();
+        let amount = schema.field("amount").unwrap();
+        let depends: Vec<&str> = amount.depends.iter().map(|name| name.as_str()).collect();
+        assert_eq!(depends, ["line_ids", "currency_id"]);
+        assert_eq!(amount.decimals, Some(2));
+        assert_eq!(schema.field("code").unwrap().size, Some(5));
+        let inverse = &schema.field("line_ids").unwrap().inverse;
+        assert_eq!(inverse.as_ref().unwrap().as_str(), "x_id");
+        let res_id = schema.field("res_id").unwrap();
+        assert_eq!(res_id.model_field.as_ref().unwrap().as_str(), "res_model");
+        assert_eq!((res_id.decimals, res_id.size), (None, None));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::{
     names::InstanceName,
-    odoo::{Effect, FieldName, FieldPath, MethodName, ModelName},
+    odoo::{Effect, FieldName, FieldPath, MethodName, ModelName, RecordId},
 };
 
 /// A refusal by our own policy. Names what was asked; never the rules.
@@ -41,6 +41,16 @@ pub enum Forbidden {
         "you have no access to the Odoo instance `{0}`; retrying will not help, ask the administrator for a role"
     )]
     Instance(InstanceName),
+    /// The value links to a record that may not be read.
+    #[error(
+        "the value of `{field}` of `{model}` links to a record that you may not read through this gateway, or that does not exist; leave it out or choose another"
+    )]
+    Linking {
+        /// The model that has the field.
+        model: ModelName,
+        /// The field.
+        field: FieldName,
+    },
     /// The method is not listed.
     #[error(
         "you may not call `{method}` of `{model}` through this gateway; retrying will not help, ask the administrator for it"
@@ -72,6 +82,33 @@ pub enum Forbidden {
         /// The path.
         path: FieldPath,
     },
+    /// The values would take a record out of what may be changed.
+    #[error(
+        "with this value of `{field}` the record of `{model}` would not be one that you may {} through this gateway; choose another value",
+        effect.as_str()
+    )]
+    Outside {
+        /// The model.
+        model: ModelName,
+        /// What was to be done.
+        effect: Effect,
+        /// A field that decides.
+        field: FieldName,
+    },
+    /// These records are not among those that may be changed, or do not exist.
+    #[error(
+        "you may not {} these records of `{model}` through this gateway, or they do not exist: {}; leave them out",
+        effect.as_str(),
+        listed(ids)
+    )]
+    Records {
+        /// The model.
+        model: ModelName,
+        /// What was to be done.
+        effect: Effect,
+        /// Which records.
+        ids: Vec<RecordId>,
+    },
     /// Sorting by a relation sorts by fields of the related model.
     #[error(
         "you may not sort `{model}` by `{field}`, for it sorts by fields of the related records; order by a field of `{model}` itself"
@@ -80,6 +117,20 @@ pub enum Forbidden {
         /// The model.
         model: ModelName,
         /// The relation.
+        field: FieldName,
+    },
+    /// Whether the record may be changed so depends on a field whose value is
+    /// not known before.
+    #[error(
+        "which records of `{model}` you may {} through this gateway depends on `{field}`; give it a plain value of its own in `values`",
+        effect.as_str()
+    )]
+    Unjudged {
+        /// The model.
+        model: ModelName,
+        /// What was to be done.
+        effect: Effect,
+        /// The field that decides.
         field: FieldName,
     },
     /// None of the fields in which a name is looked for may be seen.
@@ -107,10 +158,14 @@ impl Forbidden {
             Self::Commands { model, .. }
             | Self::Field { model, .. }
             | Self::Hierarchy(model)
+            | Self::Linking { model, .. }
             | Self::Method { model, .. }
             | Self::Operation { model, .. }
+            | Self::Outside { model, .. }
             | Self::Path { model, .. }
+            | Self::Records { model, .. }
             | Self::Sorting { model, .. }
+            | Self::Unjudged { model, .. }
             | Self::Unnamed(model)
             | Self::Writing { model, .. } => Some(model),
         }
@@ -119,13 +174,25 @@ impl Forbidden {
     /// What was to be done, if that was the question.
     pub fn effect(&self) -> Option<Effect> {
         match self {
-            Self::Operation { effect, .. } => Some(*effect),
+            Self::Operation { effect, .. }
+            | Self::Outside { effect, .. }
+            | Self::Records { effect, .. }
+            | Self::Unjudged { effect, .. } => Some(*effect),
             Self::Hierarchy(_) | Self::Path { .. } | Self::Sorting { .. } | Self::Unnamed(_) => {
                 Some(Effect::Read)
             }
             Self::Method { .. } => Some(Effect::Run),
-            Self::Writing { .. } => Some(Effect::Write),
+            Self::Linking { .. } | Self::Writing { .. } => Some(Effect::Write),
             Self::Commands { .. } | Self::Field { .. } | Self::Instance(_) => None,
         }
     }
+}
+
+/// The first ids of a list, and how many more there are.
+fn listed(ids: &[RecordId]) -> String {
+    let mut text: Vec<String> = ids.iter().take(20).map(ToString::to_string).collect();
+    if ids.len() > text.len() {
+        text.push(format!("and {} more", ids.len() - text.len()));
+    }
+    text.join(", ")
 }

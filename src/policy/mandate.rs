@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Forbidden, Rule, Schemas, Undecided};
+use super::{Forbidden, Rule, Schemas, Undecided, WriteMode};
 use crate::{
     names::RoleName,
     odoo::{
@@ -22,6 +22,8 @@ const MAX_SHOWN: usize = 8;
 #[derive(Clone, Debug)]
 pub(super) struct Mandate<'a> {
     rules: Vec<Ruled<'a>>,
+    /// How freely a role must let changes be made to open any.
+    mode: WriteMode,
 }
 
 /// A rule, and where it stands.
@@ -31,13 +33,23 @@ pub(super) struct Ruled<'a> {
     /// From 0, in the role.
     pub(super) index: usize,
     pub(super) rule: &'a Rule,
+    /// How freely the role lets changes be made.
+    pub(super) writes: WriteMode,
 }
 
 impl<'a> Mandate<'a> {
     pub(super) fn new(rules: impl Iterator<Item = Ruled<'a>>) -> Self {
         Self {
             rules: rules.collect(),
+            mode: WriteMode::ByPerson,
         }
+    }
+
+    /// The same, as far as changes may be made in this mode; in
+    /// [`WriteMode::ReadOnly`] that is as far as in any other.
+    pub(super) fn in_mode(self, mode: WriteMode) -> Self {
+        let mode = mode.max(WriteMode::ByPerson);
+        Self { mode, ..self }
     }
 
     pub(super) fn rules(&self) -> &[Ruled<'a>] {
@@ -59,8 +71,10 @@ impl<'a> Mandate<'a> {
         model: &ModelName,
         effect: Effect,
     ) -> impl Iterator<Item = &'a Rule> {
+        let mode = self.mode;
         self.rules
             .iter()
+            .filter(move |ruled| deny || effect.is_read() || ruled.writes >= mode)
             .map(|ruled| ruled.rule)
             .filter(move |rule| rule.deny == deny && rule.covers(model, effect))
     }
@@ -220,7 +234,7 @@ impl<'a> Mandate<'a> {
             .cover_path(model, effect, shown, schemas, depth + 1)
             .map_err(|undecided| match undecided {
                 Undecided::Forbidden(_) => hidden(),
-                Undecided::Needs(_) => undecided,
+                Undecided::Needs(_) | Undecided::Seeks(_) => undecided,
             })?;
         Ok(with(cover, far))
     }

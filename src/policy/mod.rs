@@ -5,6 +5,7 @@
 //! and fields that the rules cover. Nothing outside decides, and nothing in here
 //! asks Odoo: what must be known of models is handed in as [`Schemas`].
 
+mod becoming;
 mod decision;
 mod forbidden;
 mod mandate;
@@ -19,10 +20,9 @@ mod sieve;
 mod tests;
 mod undecided;
 mod values;
+mod write_mode;
 
 use std::collections::{BTreeMap, BTreeSet};
-
-use serde_json::{Map, Value};
 
 pub use decision::{Decision, Deed, Question, RuleAt};
 pub use forbidden::Forbidden;
@@ -34,10 +34,11 @@ pub use rule::Rule;
 pub use schemas::Schemas;
 pub use undecided::Undecided;
 pub use values::Touch;
+pub use write_mode::WriteMode;
 
 use crate::{
     names::{CredentialName, InstanceName, RoleName},
-    odoo::{Call, Domain, Effect, FieldName, Inquiry, MethodName, ModelName, RecordId, Schema},
+    odoo::{Call, Domain, Effect, FieldName, Inquiry, MethodName, ModelName, Schema},
 };
 use mandate::{Mandate, Ruled};
 use sieve::Sieve;
@@ -55,14 +56,14 @@ impl Policy {
         Self { roles }
     }
 
-    /// Lets a call through as far as the roles open it: every field that it
+    /// Lets a read through as far as the roles open it: every field that it
     /// asks, searches or sorts by may be seen, on every model on the way, and
     /// its domain leaves out the records that the roles do not cover. `schemas`
     /// has the fields of the models on the way.
     ///
     /// # Errors
     /// [`Forbidden`], which says what was asked and not which rule is missing;
-    /// or the model whose fields are to be handed in as well.
+    /// or what is to be handed in as well. A change is always forbidden here.
     pub fn permit(
         &self,
         roles: &[RoleName],
@@ -70,6 +71,10 @@ impl Policy {
         call: Call,
         schemas: &Schemas,
     ) -> Result<Permitted<Call>, Undecided> {
+        if !call.effect().is_read() {
+            let (model, effect) = (call.model().clone(), call.effect());
+            return Err(Forbidden::Operation { model, effect }.into());
+        }
         let mandate = self.mandate(roles, instance);
         let sieve = Sieve {
             mandate: &mandate,
@@ -78,48 +83,31 @@ impl Policy {
         sieve.call(call).map(Permitted::by_policy)
     }
 
-    /// The search that gives those of these records that the roles cover for an
-    /// effect, and for what is read or written of them. A change asks it before
-    /// and after: what it does not give, may not be changed, nor become.
+    /// Lets a change through that may be made in this mode, and says all that it
+    /// does, to which models and records, also by the commands in its values.
+    ///
+    /// Every field may be written, every record that it touches is covered, and
+    /// stays so with the new values. Only roles that let changes be made so
+    /// freely open any; what the others deny is denied all the same.
     ///
     /// # Errors
     /// As of [`Policy::permit`].
-    pub fn within(
+    pub fn permit_change(
         &self,
         roles: &[RoleName],
         instance: &InstanceName,
-        effect: Effect,
-        (model, ids, fields): (&ModelName, &[RecordId], &BTreeSet<FieldName>),
+        mode: WriteMode,
+        call: &Call,
         schemas: &Schemas,
-    ) -> Result<Permitted<Call>, Undecided> {
-        let mandate = self.mandate(roles, instance);
-        let cover = mandate.cover(model, effect, fields, schemas)?;
-        let call = sieve::search_for(model, ids, cover);
-        Ok(Permitted::by_policy(call))
-    }
-
-    /// Allows the values of a new record or of a change, with all that the
-    /// commands in them do to records of other models, and says what that is:
-    /// the records among it are to be checked with [`Policy::within`].
-    ///
-    /// # Errors
-    /// As of [`Policy::permit`].
-    pub fn allow_values(
-        &self,
-        roles: &[RoleName],
-        instance: &InstanceName,
-        (model, effect): (&ModelName, Effect),
-        values: &Map<String, Value>,
-        schemas: &Schemas,
-    ) -> Result<Vec<Touch>, Undecided> {
-        let mandate = self.mandate(roles, instance);
+    ) -> Result<(Permitted<Call>, Vec<Touch>), Undecided> {
+        let mandate = self.mandate(roles, instance).in_mode(mode);
         let mut look = Look {
             mandate: &mandate,
             schemas,
             touched: Vec::new(),
         };
-        look.values(model, effect, values, 0)?;
-        Ok(look.touched)
+        look.change(call)?;
+        Ok((Permitted::by_policy(call.clone()), look.touched))
     }
 
     /// Which records a listed method may be called on; every record where the
@@ -186,7 +174,7 @@ impl Policy {
             match cover(&BTreeSet::from([field.name.clone()])) {
                 Ok(of_field) if wanted(&every, &of_field) => seen.push(field.clone()),
                 Ok(_) | Err(Undecided::Forbidden(_)) => {}
-                Err(needs @ Undecided::Needs(_)) => return Err(needs),
+                Err(needs @ (Undecided::Needs(_) | Undecided::Seeks(_))) => return Err(needs),
             }
         }
         Ok(Schema::from_fields(seen))
@@ -225,8 +213,17 @@ impl Policy {
     /// Whether any model of the instance is open for the effect: a tool whose
     /// effect is open nowhere is not shown.
     pub fn opens(&self, roles: &[RoleName], instance: &InstanceName, effect: Effect) -> bool {
-        self.rules(roles, instance)
-            .any(|ruled| !ruled.rule.deny && ruled.rule.operations.contains(&effect))
+        self.rules(roles, instance).any(|ruled| {
+            !ruled.rule.deny
+                && ruled.rule.operations.contains(&effect)
+                && (effect.is_read() || self.writes(ruled.role) > WriteMode::ReadOnly)
+        })
+    }
+
+    fn writes(&self, role: &RoleName) -> WriteMode {
+        self.roles
+            .get(role)
+            .map_or(WriteMode::ReadOnly, |role| role.writes)
     }
 
     /// The credentials that the roles name, of those that [admit](Self::admit)
@@ -281,7 +278,11 @@ impl Policy {
             Forbidden::Instance(instance) => self.admit(roles, instance).is_ok(),
             Forbidden::Method { model, method } => mandate.allow_method(model, method).is_ok(),
             Forbidden::Operation { model, effect } => mandate.allow(model, *effect).is_ok(),
-            Forbidden::Commands { .. } => false,
+            Forbidden::Commands { .. }
+            | Forbidden::Linking { .. }
+            | Forbidden::Outside { .. }
+            | Forbidden::Records { .. }
+            | Forbidden::Unjudged { .. } => false,
             Forbidden::Hierarchy(model)
             | Forbidden::Path { model, path: _ }
             | Forbidden::Sorting { model, field: _ }
@@ -325,7 +326,12 @@ impl Policy {
             .filter_map(|role| self.roles.get_key_value(role))
             .flat_map(|(role, one)| {
                 let rules = one.rules.iter().enumerate();
-                rules.map(move |(index, rule)| Ruled { role, index, rule })
+                rules.map(move |(index, rule)| Ruled {
+                    role,
+                    index,
+                    rule,
+                    writes: one.writes,
+                })
             })
             .filter(|ruled| ruled.rule.applies(instance))
     }

@@ -6,7 +6,7 @@
 /// ```compile_fail
 /// let forged = gatepost::policy::Permitted(1);
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Permitted<T>(T);
 
 impl<T> Permitted<T> {

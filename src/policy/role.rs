@@ -1,6 +1,6 @@
 //! Roles.
 
-use super::Rule;
+use super::{Rule, WriteMode};
 use crate::names::CredentialName;
 
 /// A named set of rules. What a caller may do is what the rules of all their
@@ -12,4 +12,6 @@ pub struct Role {
     /// The Odoo user that calls by this role act as, where something else does
     /// not say otherwise.
     pub credential: Option<CredentialName>,
+    /// How freely what the rules open may be changed.
+    pub writes: WriteMode,
 }

@@ -1,24 +1,34 @@
-//! What policy has to know of models to follow a path.
+//! What policy has to know of Odoo to decide.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use super::Undecided;
-use crate::odoo::{ModelName, Schema};
+use super::{Permitted, Undecided};
+use crate::odoo::{Call, ModelName, Schema};
 
 /// The fields of models, as Odoo told them to the caller's Odoo user: all of
-/// them, also those that policy hides.
+/// them, also those that policy hides. And for a change, which of its records
+/// a search found.
 ///
-/// Policy asks nobody. What it lacks it names ([`Undecided::Needs`]), and
-/// whoever asked comes again with it.
+/// Policy asks nobody. What it lacks it names ([`Undecided::Needs`],
+/// [`Undecided::Seeks`]), and whoever asked comes again with it.
 #[derive(Debug, Default)]
 pub struct Schemas {
     known: BTreeMap<ModelName, Arc<Schema>>,
+    found: Vec<(Permitted<Call>, BTreeSet<i64>)>,
 }
 
 impl Schemas {
     /// Adds the fields of a model.
     pub fn add(&mut self, model: ModelName, schema: Arc<Schema>) {
         self.known.insert(model, schema);
+    }
+
+    /// Adds which records a search found that policy asked for.
+    pub fn add_found(&mut self, search: Permitted<Call>, ids: BTreeSet<i64>) {
+        self.found.push((search, ids));
     }
 
     /// The fields of the model.
@@ -30,5 +40,18 @@ impl Schemas {
             .get(model)
             .map(Arc::as_ref)
             .ok_or_else(|| Undecided::Needs(model.clone()))
+    }
+
+    /// The records that the search found.
+    ///
+    /// # Errors
+    /// [`Undecided::Seeks`].
+    pub(super) fn found(&self, search: Call) -> Result<&BTreeSet<i64>, Undecided> {
+        let search = Permitted::by_policy(search);
+        self.found
+            .iter()
+            .find(|(known, _)| *known == search)
+            .map(|(_, ids)| ids)
+            .ok_or_else(|| Undecided::Seeks(Box::new(search)))
     }
 }

@@ -59,6 +59,12 @@ impl Sieve<'_> {
                 let domain = self.domain(&model, domain, &mut asked)?;
                 Request::Count(domain.and(self.records(&model, effect, &asked)?))
             }
+            Request::Defaults(fields) => {
+                // Where a rule covers some records only, defaults are nobody's.
+                let asked = fields.iter().cloned().collect();
+                self.cover(&model, effect, &asked)?;
+                Request::Defaults(fields)
+            }
             Request::Fields => Request::Fields,
             Request::Models => Request::Models,
             Request::Names {
@@ -92,6 +98,12 @@ impl Sieve<'_> {
             }
             Request::Search(search) => self.search(&model, effect, search)?,
             Request::WhoAmI => Request::WhoAmI,
+            // Changes are looked at elsewhere; as a read they are nothing.
+            Request::Create(_)
+            | Request::Delete(_)
+            | Request::Load { .. }
+            | Request::Run { .. }
+            | Request::Write { .. } => return Err(Forbidden::Operation { model, effect }.into()),
         };
         Ok(call.asking(request))
     }
@@ -361,7 +373,7 @@ impl Sieve<'_> {
             let cover = match self.cover(model, Effect::Read, &Asked::from([field.name.clone()])) {
                 Ok(cover) => cover,
                 Err(Undecided::Forbidden(_)) => continue,
-                Err(needs @ Undecided::Needs(_)) => return Err(needs),
+                Err(needs @ (Undecided::Needs(_) | Undecided::Seeks(_))) => return Err(needs),
             };
             let one = compare(name, operator, text.clone());
             let one = if every.contains(&cover) {
@@ -393,7 +405,7 @@ impl Sieve<'_> {
         match self.cover(model, Effect::Read, &Asked::from([parent])) {
             Ok(cover) if cover.is_empty() => Ok(()),
             Ok(_) | Err(Undecided::Forbidden(_)) => Err(closed()),
-            Err(needs @ Undecided::Needs(_)) => Err(needs),
+            Err(needs @ (Undecided::Needs(_) | Undecided::Seeks(_))) => Err(needs),
         }
     }
 

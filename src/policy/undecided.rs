@@ -1,15 +1,17 @@
 //! Why there is no permission yet.
 
-use super::Forbidden;
-use crate::odoo::ModelName;
+use super::{Forbidden, Permitted};
+use crate::odoo::{Call, ModelName};
 
 /// Why there is no permission, or not yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Undecided {
     /// There is none.
     Forbidden(Forbidden),
     /// It depends on the fields of this model, which the caller may read.
     Needs(ModelName),
+    /// It depends on which records this search finds.
+    Seeks(Box<Permitted<Call>>),
 }
 
 impl From<Forbidden> for Undecided {

@@ -1,11 +1,13 @@
-//! What the values of a change really do, and to which models.
+//! What a change really does, to which models and records.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::{Forbidden, Schemas, Undecided, mandate::Mandate};
-use crate::odoo::{Effect, Field, FieldKind, FieldName, ModelName};
+use super::{Forbidden, Schemas, Undecided, becoming, mandate::Mandate, sieve::search_for};
+use crate::odoo::{
+    Call, Domain, Effect, Field, FieldKind, FieldName, ModelName, RecordId, Request,
+};
 
 /// Levels of records inside the values of others.
 const MAX_DEPTH: usize = 6;
@@ -19,11 +21,11 @@ pub struct Touch {
     pub effect: Effect,
     /// With which fields.
     pub fields: BTreeSet<FieldName>,
-    /// The records that are named, where they are; they are to be checked.
-    pub ids: Vec<i64>,
+    /// The records that are named, where they are.
+    pub ids: Vec<RecordId>,
 }
 
-/// A look into the values of one change.
+/// A look into one change.
 pub(super) struct Look<'a> {
     pub(super) mandate: &'a Mandate<'a>,
     pub(super) schemas: &'a Schemas,
@@ -31,15 +33,56 @@ pub(super) struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// Allows the values, with all that the commands in them do.
+    /// Allows a change: its fields, its method, every record that it touches,
+    /// and what the records become.
     ///
     /// # Errors
     /// [`Undecided`].
-    pub(super) fn values(
+    pub(super) fn change(&mut self, call: &Call) -> Result<(), Undecided> {
+        let (model, effect) = (call.model(), call.effect());
+        self.mandate.allow(model, effect)?;
+        match call.request() {
+            Request::Create(list) => {
+                for values in list {
+                    self.values((model, Effect::Create), values, &[], 0)?;
+                }
+                Ok(())
+            }
+            Request::Delete(ids) => self.act(model, Effect::Delete, ids).map_err(
+                // There is no command in it that could be wrong.
+                |refused| refused.unwrap_or_else(|| none(model, effect).into()),
+            ),
+            Request::Run { method, ids, .. } => {
+                let cover = self.mandate.allow_method(model, method)?;
+                if ids.is_empty() && !cover.is_empty() {
+                    return Err(none(model, effect).into());
+                }
+                self.touch(model, effect, BTreeSet::new(), ids.clone());
+                self.covered(model, effect, ids, cover)
+            }
+            Request::Write { ids, values } => self.values((model, Effect::Write), values, ids, 0),
+            Request::Count(_)
+            | Request::Defaults(_)
+            | Request::Fields
+            | Request::Load { .. }
+            | Request::Models
+            | Request::Names { .. }
+            | Request::Read { .. }
+            | Request::Search(_)
+            | Request::WhoAmI => Err(none(model, effect).into()),
+        }
+    }
+
+    /// Allows the values of new records, or for these ones, with all that the
+    /// commands in them do.
+    ///
+    /// # Errors
+    /// [`Undecided`].
+    fn values(
         &mut self,
-        model: &ModelName,
-        effect: Effect,
+        (model, effect): (&ModelName, Effect),
         values: &Map<String, Value>,
+        ids: &[RecordId],
         depth: usize,
     ) -> Result<(), Undecided> {
         self.mandate.allow(model, effect)?;
@@ -67,11 +110,98 @@ impl Look<'_> {
                 }
                 self.commands(&field, value, depth)
                     .map_err(|refused| refused.unwrap_or_else(|| unknown().into()))?;
+            } else {
+                self.linked(model, &field, value)?;
             }
             fields.insert(name);
         }
-        self.touch(model, effect, fields, Vec::new());
-        Ok(())
+        let cover = self.mandate.cover(model, effect, &fields, self.schemas)?;
+        self.touch(model, effect, fields, ids.to_vec());
+        if effect == Effect::Write {
+            self.covered(model, effect, ids, cover.clone())?;
+        }
+        becoming::stays(self.schemas, (model, effect), ids, values, cover)
+    }
+
+    /// Allows the record that a value links to: whoever links one, reads at
+    /// least its name.
+    fn linked(&mut self, model: &ModelName, field: &Field, value: &Value) -> Result<(), Undecided> {
+        let refuse = || {
+            Undecided::from(Forbidden::Linking {
+                model: model.clone(),
+                field: field.name.clone(),
+            })
+        };
+        if matches!(value, Value::Null | Value::Bool(false)) {
+            return Ok(());
+        }
+        let (relation, id) = match field.kind {
+            FieldKind::Many2one => (field.relation.clone(), value.as_i64()),
+            FieldKind::Reference => {
+                let (model, id) = value
+                    .as_str()
+                    .and_then(|text| text.split_once(','))
+                    .ok_or_else(refuse)?;
+                (ModelName::try_from(model).ok(), id.parse().ok())
+            }
+            // Which model it is of stands in a field that Odoo does not name.
+            FieldKind::Many2oneReference if !self.mandate.sees_everything() => {
+                return Err(refuse());
+            }
+            FieldKind::Binary
+            | FieldKind::Boolean
+            | FieldKind::Char
+            | FieldKind::Date
+            | FieldKind::Datetime
+            | FieldKind::Float
+            | FieldKind::Html
+            | FieldKind::Image
+            | FieldKind::Integer
+            | FieldKind::Json
+            | FieldKind::Many2many
+            | FieldKind::Many2oneReference
+            | FieldKind::Monetary
+            | FieldKind::One2many
+            | FieldKind::Properties
+            | FieldKind::PropertiesDefinition
+            | FieldKind::Selection
+            | FieldKind::Text
+            | FieldKind::Unknown => return Ok(()),
+        };
+        let id = id.and_then(|id| RecordId::try_from(id).ok());
+        let (relation, id) = relation.zip(id).ok_or_else(refuse)?;
+        match self.act(&relation, Effect::Read, &[id]) {
+            Ok(()) => Ok(()),
+            Err(Some(undecided @ (Undecided::Needs(_) | Undecided::Seeks(_)))) => Err(undecided),
+            Err(Some(Undecided::Forbidden(_)) | None) => Err(refuse()),
+        }
+    }
+
+    /// Allows the effect on these records if the cover has all of them.
+    fn covered(
+        &self,
+        model: &ModelName,
+        effect: Effect,
+        ids: &[RecordId],
+        cover: Domain,
+    ) -> Result<(), Undecided> {
+        if cover.is_empty() || ids.is_empty() {
+            return Ok(());
+        }
+        let found = self.schemas.found(search_for(model, ids, cover))?;
+        let outside = ids
+            .iter()
+            .filter(|id| !found.contains(&i64::from(id.get())));
+        let outside: Vec<RecordId> = outside.copied().collect();
+        if outside.is_empty() {
+            return Ok(());
+        }
+        Err(Forbidden::Records {
+            model: model.clone(),
+            effect,
+            ids: outside,
+        }
+        .into())
     }
 
     /// The commands of a relation to many (Odoo 19, `odoo/orm/commands.py`):
@@ -87,29 +217,29 @@ impl Look<'_> {
         for command in value.as_array().ok_or(None)? {
             let parts = command.as_array().ok_or(None)?;
             let part = |at: usize| parts.get(at).unwrap_or(&Value::Null);
-            let id = || part(1).as_i64().filter(|id| *id > 0).ok_or(None);
+            let number = |value: &Value| {
+                let id = value.as_i64().and_then(|id| RecordId::try_from(id).ok());
+                id.ok_or(None)
+            };
+            let id = || number(part(1));
             let values = || part(2).as_object().ok_or(None);
             match part(0).as_u64() {
                 Some(0) => self
-                    .values(&relation, Effect::Create, values()?, depth + 1)
+                    .values((&relation, Effect::Create), values()?, &[], depth + 1)
                     .map_err(Some)?,
-                Some(1) => {
-                    let id = id()?;
-                    self.values(&relation, Effect::Write, values()?, depth + 1)
-                        .map_err(Some)?;
-                    self.act(&relation, Effect::Write, vec![id])?;
-                }
-                Some(2) => self.act(&relation, Effect::Delete, vec![id()?])?,
-                Some(3) => self.unlink(&relation, owned, vec![id()?])?,
-                Some(4) => self.link(&relation, owned, vec![id()?])?,
+                Some(1) => self
+                    .values((&relation, Effect::Write), values()?, &[id()?], depth + 1)
+                    .map_err(Some)?,
+                Some(2) => self.act(&relation, Effect::Delete, &[id()?])?,
+                Some(3) => self.unlink(&relation, owned, &[id()?])?,
+                Some(4) => self.link(&relation, owned, &[id()?])?,
                 // Which records that is about stands in Odoo.
-                Some(5) => self.unlink(&relation, owned, Vec::new())?,
+                Some(5) => self.unlink(&relation, owned, &[])?,
                 Some(6) => {
                     let ids = part(2).as_array().ok_or(None)?;
-                    let ids = ids.iter().map(|id| id.as_i64().ok_or(None));
-                    let ids = ids.collect::<Result<Vec<_>, _>>()?;
-                    self.unlink(&relation, owned, Vec::new())?;
-                    self.link(&relation, owned, ids)?;
+                    let ids = ids.iter().map(number).collect::<Result<Vec<_>, _>>()?;
+                    self.unlink(&relation, owned, &[])?;
+                    self.link(&relation, owned, &ids)?;
                 }
                 Some(_) | None => return Err(None),
             }
@@ -122,7 +252,7 @@ impl Look<'_> {
         &mut self,
         relation: &ModelName,
         owned: bool,
-        ids: Vec<i64>,
+        ids: &[RecordId],
     ) -> Result<(), Option<Undecided>> {
         let effect = if owned { Effect::Write } else { Effect::Read };
         self.act(relation, effect, ids)
@@ -134,12 +264,12 @@ impl Look<'_> {
         &mut self,
         relation: &ModelName,
         owned: bool,
-        ids: Vec<i64>,
+        ids: &[RecordId],
     ) -> Result<(), Option<Undecided>> {
         if !owned {
             return self.act(relation, Effect::Read, ids);
         }
-        self.act(relation, Effect::Write, ids.clone())?;
+        self.act(relation, Effect::Write, ids)?;
         self.act(relation, Effect::Delete, ids)
     }
 
@@ -147,13 +277,18 @@ impl Look<'_> {
         &mut self,
         model: &ModelName,
         effect: Effect,
-        ids: Vec<i64>,
+        ids: &[RecordId],
     ) -> Result<(), Option<Undecided>> {
-        self.mandate
-            .allow(model, effect)
-            .map_err(|forbidden| Some(forbidden.into()))?;
-        self.touch(model, effect, BTreeSet::new(), ids);
-        Ok(())
+        let cover = self
+            .mandate
+            .cover(model, effect, &BTreeSet::new(), self.schemas)
+            .map_err(Some)?;
+        // Which records that is about, only Odoo knows.
+        if ids.is_empty() && !cover.is_empty() {
+            return Err(None);
+        }
+        self.touch(model, effect, BTreeSet::new(), ids.to_vec());
+        self.covered(model, effect, ids, cover).map_err(Some)
     }
 
     fn touch(
@@ -161,7 +296,7 @@ impl Look<'_> {
         model: &ModelName,
         effect: Effect,
         fields: BTreeSet<FieldName>,
-        ids: Vec<i64>,
+        ids: Vec<RecordId>,
     ) {
         self.touched.push(Touch {
             model: model.clone(),
@@ -169,5 +304,12 @@ impl Look<'_> {
             fields,
             ids,
         });
+    }
+}
+
+fn none(model: &ModelName, effect: Effect) -> Forbidden {
+    Forbidden::Operation {
+        model: model.clone(),
+        effect,
     }
 }

@@ -18,7 +18,7 @@ pub use coverage::{Coverage, coverage};
 pub use default_fields::default_fields;
 pub use describe::{Wanted, describe};
 pub use models::{ModelEntry, models, parse_models};
-pub use names::names;
+pub use names::{names, parse_names};
 pub use page::{InvalidCursor, Page};
 pub use rows::Rows;
 pub use table::table;

@@ -52,6 +52,24 @@ pub fn names(
     Ok((Shaped { text, shown }, shown < found.len()))
 }
 
+/// The records in such an answer.
+///
+/// # Errors
+/// When the answer is not such a list.
+pub fn parse_names(answer: &[u8]) -> Result<Vec<(i64, String)>, serde_json::Error> {
+    let found: Vec<Named> = serde_json::from_slice(answer)?;
+    Ok(found
+        .into_iter()
+        .map(|one| match one {
+            Named::Pair(id, name)
+            | Named::Record {
+                id,
+                display_name: name,
+            } => (id, name.as_str().unwrap_or_default().to_owned()),
+        })
+        .collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::names;

@@ -2,6 +2,7 @@
 
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
 
 use super::ToolError;
 use crate::odoo::{Domain, Order};
@@ -40,7 +41,26 @@ pub(super) fn schema_of<T: JsonSchema>() -> Schema {
     let mut schema = settings.into_generator().into_root_schema_for::<T>();
     schema.remove("title");
     schema.remove("description");
+    // A default of nothing says nothing, and each word of the list is paid for.
+    if let Some(members) = schema.as_object_mut() {
+        members.values_mut().for_each(without_empty_defaults);
+    }
     schema
+}
+
+fn without_empty_defaults(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            members.retain(|name, value| {
+                let empty = matches!(value, Value::Null | Value::Bool(false))
+                    || value.as_array().is_some_and(Vec::is_empty);
+                name != "default" || !empty
+            });
+            members.values_mut().for_each(without_empty_defaults);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_empty_defaults),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 /// A domain, as it stands in a tool's schema.
@@ -84,6 +104,38 @@ impl JsonSchema for OrderArgument {
     fn json_schema(_: &mut schemars::SchemaGenerator) -> Schema {
         schemars::json_schema!({ "type": "string" })
     }
+}
+
+/// An object of which the schema says no more: the values of a record, or a
+/// context, whose members would stand there for each tool.
+#[derive(Debug)]
+pub(super) struct ObjectArgument;
+
+impl JsonSchema for ObjectArgument {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Object".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> Schema {
+        schemars::json_schema!({ "type": "object" })
+    }
+}
+
+/// Allows as many items as a tool takes at once, and at least one.
+///
+/// # Errors
+/// [`ToolError::Arguments`] names the bounds.
+pub(super) fn count(name: &str, given: usize, max: usize) -> Result<(), ToolError> {
+    if (1..=max).contains(&given) {
+        return Ok(());
+    }
+    Err(ToolError::Arguments(format!(
+        "argument `{name}` does not fit: name 1 to {max}, not {given}"
+    )))
 }
 
 /// A number of records, within what a tool gives at once.

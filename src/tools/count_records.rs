@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    Tool, ToolError,
-    arguments::{DomainArgument, parse, schema_of},
+    Answer, Tool, ToolError,
+    arguments::{DomainArgument, ObjectArgument, parse, schema_of},
     notes,
 };
 use crate::{
@@ -22,7 +22,9 @@ pub(super) const TOOL: Tool = Tool {
     effect: Effect::Read,
     class: ToolClass::Read,
     input: schema_of::<Arguments>,
-    run: |access, arguments| Box::pin(async { count(access, parse(arguments)?).await }),
+    run: |access, arguments| {
+        Box::pin(async { count(access, parse(arguments)?).await.map(Answer::Text) })
+    },
 };
 
 /// Arguments of `count_records`.
@@ -37,9 +39,9 @@ struct Arguments {
     /// Whether archived records count too.
     #[serde(default)]
     archived: bool,
-    /// Company, language, time zone.
+    /// Such as `{"company_ids":[1],"lang":"fr_FR","tz":"Europe/Brussels"}`.
     #[serde(default)]
-    #[schemars(with = "ContextRequest")]
+    #[schemars(with = "ObjectArgument")]
     context: Option<ContextRequest>,
 }
 

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    ANSWER_BYTES, Tool, ToolError,
+    ANSWER_BYTES, Answer, Tool, ToolError,
     arguments::{parse, schema_of},
 };
 use crate::{
@@ -23,7 +23,9 @@ pub(super) const TOOL: Tool = Tool {
     effect: Effect::Read,
     class: ToolClass::Read,
     input: schema_of::<Arguments>,
-    run: |access, arguments| Box::pin(async { describe(access, parse(arguments)?).await }),
+    run: |access, arguments| {
+        Box::pin(async { describe(access, parse(arguments)?).await.map(Answer::Text) })
+    },
 };
 
 /// Arguments of `describe_model`.

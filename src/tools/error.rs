@@ -1,6 +1,10 @@
 //! Why a tool gives no answer.
 
-use crate::{access::Denied, causes, shape::InvalidCursor};
+use crate::{
+    access::{Denied, Unasked},
+    causes,
+    shape::InvalidCursor,
+};
 
 /// Why a tool gives no answer. `Display` is for the model: what was wrong, and
 /// what to do instead.
@@ -36,33 +40,61 @@ impl ToolError {
         match self {
             Self::Arguments(_) => "arguments",
             Self::Cursor(_) => "cursor",
-            Self::Denied(Denied::Call(error)) => error.kind(),
-            Self::Denied(Denied::Context(_)) => "context",
-            Self::Denied(Denied::Credential(_)) => "unknown_credential",
-            Self::Denied(Denied::Forbidden(_)) => "forbidden",
-            Self::Denied(Denied::ReadOnly(_)) => "read_only",
-            Self::Denied(Denied::Unaudited(_)) => "unaudited",
-            Self::Denied(Denied::Unfit(_)) => "unfit",
-            Self::Denied(Denied::Unreadable(_)) => "unreadable",
+            Self::Denied(denied) => kind(denied),
         }
     }
 
     /// Whose fault it is.
     pub fn fault_of(&self) -> FaultOf {
         match self {
-            Self::Arguments(_)
-            | Self::Cursor(_)
-            | Self::Denied(Denied::Context(_) | Denied::Unfit(_)) => FaultOf::Client,
-            Self::Denied(Denied::Credential(_) | Denied::Forbidden(_) | Denied::ReadOnly(_)) => {
-                FaultOf::Policy
-            }
-            Self::Denied(Denied::Call(_) | Denied::Unreadable(_)) => FaultOf::Odoo,
-            Self::Denied(Denied::Unaudited(_)) => FaultOf::Us,
+            Self::Arguments(_) | Self::Cursor(_) => FaultOf::Client,
+            Self::Denied(denied) => fault_of(denied),
         }
     }
 
     /// What only we may read of it: the chain of causes.
     pub fn secret(&self) -> Option<String> {
         causes::behind(self)
+    }
+}
+
+fn kind(denied: &Denied) -> &'static str {
+    match denied {
+        Denied::Call(error) | Denied::Lost { error, .. } => error.kind(),
+        Denied::Context(_) => "context",
+        Denied::Credential(_) => "unknown_credential",
+        Denied::Forbidden(_) => "forbidden",
+        Denied::ForeignState => "foreign_state",
+        Denied::Partly { .. } => "partly_done",
+        Denied::ReadOnly(_) => "read_only",
+        Denied::Unapproved(_) => "unapproved",
+        Denied::Unasked(unasked) => unasked.kind(),
+        Denied::Unaudited(_) => "unaudited",
+        Denied::Unfit(_) => "unfit",
+        Denied::Unreadable(_) => "unreadable",
+        Denied::Unremembered(_) => "unremembered",
+        Denied::Unsealable(_) => "no_randomness",
+    }
+}
+
+fn fault_of(denied: &Denied) -> FaultOf {
+    match denied {
+        Denied::Context(_) | Denied::ForeignState | Denied::Unapproved(_) | Denied::Unfit(_) => {
+            FaultOf::Client
+        }
+        Denied::Unasked(unasked) => match **unasked {
+            Unasked::Busy
+            | Unasked::Changed
+            | Unasked::Gone
+            | Unasked::NoWay
+            | Unasked::TakenBack
+            | Unasked::TimedOut(_)
+            | Unasked::Unanswered => FaultOf::Client,
+            Unasked::Leaving | Unasked::NoRandomness(_) => FaultOf::Us,
+        },
+        Denied::Credential(_) | Denied::Forbidden(_) | Denied::ReadOnly(_) => FaultOf::Policy,
+        Denied::Call(_) | Denied::Lost { .. } | Denied::Unreadable(_) => FaultOf::Odoo,
+        Denied::Partly { why, .. } => fault_of(why),
+        Denied::Unaudited(_) | Denied::Unremembered(_) | Denied::Unsealable(_) => FaultOf::Us,
     }
 }

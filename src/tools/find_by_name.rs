@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    ANSWER_BYTES, Tool, ToolError,
-    arguments::{limit, parse, schema_of},
+    ANSWER_BYTES, Answer, Tool, ToolError,
+    arguments::{ObjectArgument, limit, parse, schema_of},
     notes,
 };
 use crate::{
@@ -30,7 +30,9 @@ pub(super) const TOOL: Tool = Tool {
     effect: Effect::Read,
     class: ToolClass::Read,
     input: schema_of::<Arguments>,
-    run: |access, arguments| Box::pin(async { find(access, parse(arguments)?).await }),
+    run: |access, arguments| {
+        Box::pin(async { find(access, parse(arguments)?).await.map(Answer::Text) })
+    },
 };
 
 /// Arguments of `find_by_name`.
@@ -45,9 +47,9 @@ struct Arguments {
     #[serde(default)]
     #[schemars(with = "i64", extend("minimum" = 1, "maximum" = 100))]
     limit: Option<i64>,
-    /// Company, language, time zone.
+    /// Such as `{"company_ids":[1],"lang":"fr_FR","tz":"Europe/Brussels"}`.
     #[serde(default)]
-    #[schemars(with = "ContextRequest")]
+    #[schemars(with = "ObjectArgument")]
     context: Option<ContextRequest>,
 }
 

@@ -42,18 +42,24 @@ static ENTRIES: LazyLock<Vec<(&'static Tool, Box<RawValue>)>> = LazyLock::new(||
 });
 
 fn entry(tool: &Tool) -> Value {
+    // The other hints say nothing of what only reads (MCP, schema, `ToolAnnotations`).
+    let annotations = if tool.effect.is_read() {
+        json!({ "readOnlyHint": true, "openWorldHint": false })
+    } else {
+        json!({
+            "readOnlyHint": false,
+            // What only adds destroys nothing.
+            "destructiveHint": tool.effect != Effect::Create,
+            "idempotentHint": false,
+            "openWorldHint": false,
+        })
+    };
     json!({
         "name": tool.name,
         "title": tool.title,
         "description": tool.description,
         "inputSchema": (tool.input)(),
-        "annotations": {
-            "title": tool.title,
-            "readOnlyHint": tool.effect.is_read(),
-            "destructiveHint": !tool.effect.is_read(),
-            "idempotentHint": tool.effect.is_read(),
-            "openWorldHint": false,
-        },
+        "annotations": annotations,
     })
 }
 

@@ -5,8 +5,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    ANSWER_BYTES, Tool, ToolError,
-    arguments::{parse, schema_of},
+    ANSWER_BYTES, Answer, Tool, ToolError,
+    arguments::{ObjectArgument, parse, schema_of},
     notes,
     search_records::{merged, visible},
 };
@@ -29,7 +29,9 @@ pub(super) const TOOL: Tool = Tool {
     effect: Effect::Read,
     class: ToolClass::Read,
     input: schema_of::<Arguments>,
-    run: |access, arguments| Box::pin(async { read(access, parse(arguments)?).await }),
+    run: |access, arguments| {
+        Box::pin(async { read(access, parse(arguments)?).await.map(Answer::Text) })
+    },
 };
 
 /// Arguments of `read_records`.
@@ -44,9 +46,9 @@ struct Arguments {
     /// Technical names of fields, such as `["name","email"]`; without dots.
     #[serde(default)]
     fields: Vec<FieldName>,
-    /// Company, language, time zone.
+    /// Such as `{"company_ids":[1],"lang":"fr_FR","tz":"Europe/Brussels"}`.
     #[serde(default)]
-    #[schemars(with = "ContextRequest")]
+    #[schemars(with = "ObjectArgument")]
     context: Option<ContextRequest>,
 }
 

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    ANSWER_BYTES, Tool, ToolError,
-    arguments::{DomainArgument, OrderArgument, limit, parse, schema_of},
+    ANSWER_BYTES, Answer, Tool, ToolError,
+    arguments::{DomainArgument, ObjectArgument, OrderArgument, limit, parse, schema_of},
     notes,
 };
 use crate::{
@@ -30,7 +30,13 @@ pub(super) const TOOL: Tool = Tool {
     class: ToolClass::Read,
     input: schema_of::<Arguments>,
     // Boxed by itself: reading around fields makes it large.
-    run: |access, arguments| Box::pin(async { Box::pin(search(access, parse(arguments)?)).await }),
+    run: |access, arguments| {
+        Box::pin(async {
+            Box::pin(search(access, parse(arguments)?))
+                .await
+                .map(Answer::Text)
+        })
+    },
 };
 
 /// Arguments of `search_records`.
@@ -59,9 +65,9 @@ struct Arguments {
     /// Whether archived records are found too.
     #[serde(default)]
     archived: bool,
-    /// Company, language, time zone.
+    /// Such as `{"company_ids":[1],"lang":"fr_FR","tz":"Europe/Brussels"}`.
     #[serde(default)]
-    #[schemars(with = "ContextRequest")]
+    #[schemars(with = "ObjectArgument")]
     context: Option<ContextRequest>,
 }
 

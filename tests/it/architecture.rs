@@ -6,7 +6,7 @@ use std::{
 };
 
 /// The folders, in the order in which they may know each other.
-const ORDER: [&str; 19] = [
+const ORDER: [&str; 20] = [
     "causes",
     "trust",
     "names",
@@ -19,6 +19,7 @@ const ORDER: [&str; 19] = [
     "audit",
     "upstream",
     "access",
+    "changes",
     "tools",
     "gateway",
     "telemetry",

@@ -1,6 +1,7 @@
 //! What sockets do, shown on a real edge before a host that obeys its path.
 
 mod admin;
+mod asking;
 mod bounds;
 mod calls;
 mod drain;
@@ -154,7 +155,9 @@ impl Host for Actor {
         reply
     }
 
-    fn local_guest(&self, instance: &InstanceName) -> Option<Visitor> {
+    fn part(&self) {}
+
+    fn local_guest(&self, instance: &InstanceName, _session: Option<&str>) -> Option<Visitor> {
         (instance.as_str() == "local").then(|| Visitor {
             path: "/stdio".to_owned(),
             head: String::new(),

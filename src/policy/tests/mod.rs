@@ -187,13 +187,14 @@ fn a_role_names_its_credential_only_where_it_opens_something() {
     let role = |credential: Option<&CredentialName>, instance: &str| Role {
         rules: vec![rule(instance, "*", &[Effect::Read])],
         credential: credential.cloned(),
+        ..Role::default()
     };
     let names =
         ["empty", "elsewhere", "here", "plain"].map(|name| RoleName::try_from(name).unwrap());
     let [empty, elsewhere, here, plain] = names.clone();
     let nothing = Role {
-        rules: Vec::new(),
         credential: Some(sales.clone()),
+        ..Role::default()
     };
     let policy = Policy::new(BTreeMap::from([
         (empty, nothing),

@@ -106,6 +106,7 @@ fn asked(rules: Vec<Rule>, call: Call) -> Result<Permitted<Call>, Forbidden> {
         .map_err(|undecided| match undecided {
             Undecided::Forbidden(forbidden) => forbidden,
             Undecided::Needs(model) => panic!("it needs {model}"),
+            Undecided::Seeks(search) => panic!("it seeks {search:?}"),
         })
 }
 

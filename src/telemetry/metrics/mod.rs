@@ -78,6 +78,8 @@ pub struct Seen {
 pub enum Outcome {
     /// It was answered as it asked.
     Answered,
+    /// It was answered with a question to the person behind the client.
+    Asked,
     /// The client took it back.
     Cancelled,
     /// We stopped before its answer was written.
@@ -238,7 +240,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "own_duration",
-            "The same without the time that Odoo took",
+            "The same without the time that Odoo and people who were asked took",
             Unit::Seconds,
             metrics.own_duration.clone(),
         );
@@ -396,7 +398,8 @@ impl Metrics {
                 })
                 .inc();
         }
-        let own = served.duration.saturating_sub(story.odoo_time);
+        let others = story.odoo_time + story.person_time.unwrap_or_default();
+        let own = served.duration.saturating_sub(others);
         observe(&self.duration, &work, served.duration.as_secs_f64());
         observe(&self.own_duration, &work, own.as_secs_f64());
         if story.odoo_calls > 0 {
@@ -456,6 +459,7 @@ impl Outcome {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Answered => "answered",
+            Self::Asked => "asked",
             Self::Cancelled => "cancelled",
             Self::Cut => "cut",
             Self::HungUp => "hung_up",

@@ -1,7 +1,7 @@
 //! What stands between a gateway and somebody else, and spoils what is said.
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{self, Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -103,11 +103,11 @@ impl Proxy {
             drop(place.listener.take());
             let kept = tokio::net::TcpSocket::new_v4().unwrap();
             kept.set_reuseaddr(true).unwrap();
-            kept.bind(self.address).unwrap();
+            patiently(|| kept.bind(self.address));
             place.kept = Some(kept);
         } else if place.listener.is_none() {
             drop(place.kept.take());
-            let listener = TcpListener::bind(self.address).unwrap();
+            let listener = patiently(|| TcpListener::bind(self.address));
             listener.set_nonblocking(true).unwrap();
             place.listener = Some(listener);
         }
@@ -248,6 +248,20 @@ impl Shared {
     fn fault(&self) -> (u64, Fault) {
         *lock(&self.fault)
     }
+}
+
+/// Binds a place that was just left: a process that is being started at this
+/// moment has a copy of every socket until it is another program.
+fn patiently<T>(bind: impl Fn() -> io::Result<T>) -> T {
+    for _ in 0..500 {
+        match bind() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                thread::park_timeout(Duration::from_millis(2));
+            }
+            bound => return bound.unwrap(),
+        }
+    }
+    bind().unwrap()
 }
 
 fn read<'a>(from: &mut TcpStream, into: &'a mut [u8]) -> Option<&'a [u8]> {

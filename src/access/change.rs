@@ -1,0 +1,214 @@
+//! Changing records: allowed, written down, and carried to its end.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+use bytes::Bytes;
+use tokio::task::JoinError;
+
+use super::{Access, Denied, outcome_of};
+use crate::{
+    audit::{Answered, Begun, Outcome},
+    names::TraceContext,
+    odoo::{Call, Effect},
+    policy::{Forbidden, Permitted, Touch, WriteMode},
+    upstream::{ApiKey, CallError, Link},
+};
+
+/// A change that policy lets through, and how freely.
+#[derive(Debug)]
+pub struct Allowed {
+    call: Permitted<Call>,
+    mode: WriteMode,
+    touched: Vec<Touch>,
+}
+
+/// A change that is written down and may be sent. It needs nobody to wait for it.
+struct Ready {
+    link: Arc<Link>,
+    key: ApiKey,
+    call: Permitted<Call>,
+    trace: Option<TraceContext>,
+    record: Begun,
+    left: Arc<AtomicBool>,
+}
+
+/// Somebody who waits for a change; dropped before its end, they left.
+struct Waiting {
+    left: Option<Arc<AtomicBool>>,
+}
+
+impl Allowed {
+    /// The call.
+    pub fn call(&self) -> &Call {
+        self.call.get()
+    }
+
+    /// The freest mode in which the caller may make it.
+    pub fn mode(&self) -> WriteMode {
+        self.mode
+    }
+
+    /// What it does, to which models and records.
+    pub fn touched(&self) -> &[Touch] {
+        &self.touched
+    }
+}
+
+impl Access<'_> {
+    /// Lets a change through in the freest mode in which the instance and the
+    /// caller's roles allow it. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub async fn permit_change(&self, call: Call) -> Result<Allowed, Denied> {
+        let login = self.login()?;
+        login.allow(call.effect())?;
+        let (roles, instance) = (&self.caller.roles, self.name());
+        let most = self.instance.writes();
+        let mut refused = Denied::from(Forbidden::Operation {
+            model: call.model().clone(),
+            effect: call.effect(),
+        });
+        for mode in WriteMode::WRITING {
+            if mode > most {
+                continue;
+            }
+            let permit = self.decide(call.model(), |schemas| {
+                self.policy
+                    .permit_change(roles, instance, mode, &call, schemas)
+            });
+            // Boxed: asking for fields is rare, and large.
+            match Box::pin(permit).await {
+                Ok((call, touched)) => {
+                    return Ok(Allowed {
+                        call,
+                        mode,
+                        touched,
+                    });
+                }
+                Err(denied @ Denied::Forbidden(_)) => refused = denied,
+                Err(denied) => return Err(denied),
+            }
+        }
+        Err(refused)
+    }
+
+    /// Whether the caller may make any change of this effect on the model.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub fn may_change(&self, model: &crate::odoo::ModelName, effect: Effect) -> Result<(), Denied> {
+        self.login()?.allow(effect)?;
+        if self.instance.writes() == WriteMode::ReadOnly {
+            let model = model.clone();
+            return Err(Forbidden::Operation { model, effect }.into());
+        }
+        Ok(self
+            .policy
+            .allow(&self.caller.roles, self.name(), model, effect)?)
+    }
+
+    /// Writes down that the change begins, sends it, and does `then` with what
+    /// came of it. Once it is sent both are done to the end, also when this is
+    /// dropped because the client left: Odoo goes on too.
+    ///
+    /// `before` is the hash of what was there, for the record.
+    ///
+    /// # Errors
+    /// [`Denied`] when it was not sent; what became of it otherwise is for `then`.
+    pub async fn change<T, F>(
+        &self,
+        allowed: Allowed,
+        before: Option<Box<str>>,
+        then: impl FnOnce(Result<Bytes, Denied>) -> F + Send + 'static,
+    ) -> Result<T, Denied>
+    where
+        F: Future<Output = T> + Send,
+        T: Send + 'static,
+    {
+        let call = allowed.call;
+        let (link, key) = self.login()?.way();
+        let record = self.begin_change(call.get(), before).await?;
+        self.tell(call.get());
+        let asked = call.get().clone();
+        let asking = self.tally.ask(&asked);
+        let left = Arc::new(AtomicBool::new(false));
+        let waiting = Waiting {
+            left: Some(Arc::clone(&left)),
+        };
+        let ready = Ready {
+            link,
+            key,
+            call,
+            trace: asking.context().cloned(),
+            record,
+            left,
+        };
+        let task = tokio::spawn(async move {
+            let (answer, failure) = ready.send().await;
+            (then(answer).await, failure)
+        });
+        let ended = task.await;
+        waiting.stay();
+        match ended {
+            Ok((done, failure)) => {
+                asking.end(failure);
+                Ok(done)
+            }
+            // A bug of ours; nobody knows how far it came.
+            Err(error) => {
+                asking.end(Some("outcome_unknown"));
+                Err(lost(error))
+            }
+        }
+    }
+}
+
+impl Ready {
+    /// Sends it. Also gives the word for how it failed.
+    async fn send(mut self) -> (Result<Bytes, Denied>, Option<&'static str>) {
+        let answer = self.link.send(&self.call, &self.key, self.trace.as_ref());
+        let answer = answer.await;
+        if self.left.load(Relaxed) {
+            self.record.note_left();
+        }
+        match answer {
+            Ok(answer) => {
+                let kept = self.record.is_kept();
+                let told = kept.then(|| Answered::of(&answer, self.call.get().effect()));
+                self.record.end(Outcome::Answered, told.as_ref());
+                (Ok(answer), None)
+            }
+            Err(error) => {
+                self.record.end(outcome_of(&error), None);
+                let kind = error.kind();
+                (Err(error.into()), Some(kind))
+            }
+        }
+    }
+}
+
+impl Waiting {
+    /// Whoever is here at the end did not leave.
+    fn stay(mut self) {
+        self.left = None;
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(left) = &self.left {
+            left.store(true, Relaxed);
+        }
+    }
+}
+
+fn lost(error: JoinError) -> Denied {
+    Denied::from(CallError::OutcomeUnknown(error.into()))
+}

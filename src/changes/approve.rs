@@ -1,0 +1,230 @@
+//! Whether a change may be made now, or is shown first.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{
+    Change, Proposal, Told, Wish,
+    seal::{By, Opened, Seal, Unsealed},
+    wish::digest,
+};
+use crate::{
+    access::{Access, Allowed, Denied, WayToAsk},
+    ledger::Key,
+    mcp::elicitation::{Consent, Question},
+    policy::WriteMode,
+};
+
+/// How often a person is asked again because the records changed meanwhile.
+const MAX_ASKED: usize = 3;
+
+/// What becomes of a proposal.
+#[derive(Debug)]
+pub(super) enum Approved {
+    /// It is shown first.
+    NotYet(Told),
+    /// It may be made.
+    Yes(Box<Proposal>, Vec<Allowed>),
+}
+
+/// Has the change proposed, allowed, and approved where that is needed.
+///
+/// # Errors
+/// [`Denied`].
+pub(super) async fn approve(
+    access: &Access<'_>,
+    wish: &Wish,
+    change: &impl Change,
+) -> Result<Approved, Denied> {
+    // What a person agreed to on the stream of this call.
+    let mut agreed: Option<[u8; 32]> = None;
+    for _ in 0..=MAX_ASKED {
+        let proposal = change.propose(access).await?;
+        let mut allowed = Vec::with_capacity(proposal.calls.len());
+        for call in &proposal.calls {
+            allowed.push(access.permit_change(call.clone()).await?);
+        }
+        let mode = allowed.iter().map(Allowed::mode).min();
+        let mode = mode.unwrap_or(WriteMode::ReadOnly);
+        let yes = |proposal| Ok(Approved::Yes(Box::new(proposal), allowed));
+        if !mode.asks() {
+            return yes(proposal);
+        }
+        let content = content_of(&proposal);
+        if agreed == Some(content) {
+            return yes(proposal);
+        }
+        let secret = access.ledger.secret("approvals").await?;
+        let desk = Desk {
+            access,
+            seal: Seal {
+                secret: &secret,
+                caller: access.caller,
+                instance: access.instance.name(),
+                wish,
+                content,
+            },
+            preview: &proposal.preview,
+            now: seconds(Timestamp::now()),
+        };
+        match access.asks.way() {
+            WayToAsk::ByResult => match desk.by_result().await? {
+                None => return yes(proposal),
+                Some(told) => return Ok(Approved::NotYet(told)),
+            },
+            WayToAsk::OnStream => {
+                let consent = access.asks.ask(&desk.question("")).await?;
+                agreed_to(consent)?;
+                agreed = Some(content);
+            }
+            WayToAsk::ById if mode == WriteMode::ByPerson => {
+                return Err(Denied::Unapproved(
+                    "a person must approve this change, and this client cannot ask one (it has no elicitation); nothing was changed and retrying will not help: ask the user to do it in Odoo, or to connect with a client that can ask".to_owned(),
+                ));
+            }
+            WayToAsk::ById => match desk.by_id().await? {
+                None => return yes(proposal),
+                Some(told) => return Ok(Approved::NotYet(told)),
+            },
+        }
+    }
+    Err(Denied::Unapproved(
+        "the records changed each time while the user was asked; nothing was changed, try again later".to_owned(),
+    ))
+}
+
+/// One proposal, and how it is shown.
+struct Desk<'a> {
+    access: &'a Access<'a>,
+    seal: Seal<'a>,
+    preview: &'a str,
+    now: u64,
+}
+
+impl Desk<'_> {
+    /// A client that is asked by a result: what it brought, or the question.
+    async fn by_result(&self) -> Result<Option<Told>, Denied> {
+        let mut why = String::new();
+        if let Some(given) = self.access.asks.given() {
+            match self.seal.open(By::Person, &given.state, self.now) {
+                Ok(opened) => {
+                    agreed_to(given.consent)?;
+                    if self.use_up(&opened).await? {
+                        return Ok(None);
+                    }
+                    return Err(used());
+                }
+                // MCP 2026-07-28, "Multi Round-Trip Requests": a state that was
+                // changed on its way is refused.
+                Err(Unsealed::Foreign) => return Err(Denied::ForeignState),
+                Err(Unsealed::Changed(opened)) if self.was_used(&opened).await? => {
+                    return Err(used());
+                }
+                Err(unsealed @ (Unsealed::Changed(_) | Unsealed::Expired)) => {
+                    why = format!("Asked again, for {unsealed}. ");
+                }
+            }
+        }
+        Ok(Some(Told::Asks(Question {
+            message: self.question(&why),
+            state: self.sealed(By::Person)?,
+        })))
+    }
+
+    /// A client that cannot ask: what its model brought, or the preview.
+    async fn by_id(&self) -> Result<Option<Told>, Denied> {
+        let mut why = String::new();
+        if let Some(confirm) = &self.seal.wish.confirm {
+            match self.seal.open(By::Model, confirm, self.now) {
+                Ok(opened) if self.use_up(&opened).await? => return Ok(None),
+                Ok(_) => return Err(used()),
+                Err(Unsealed::Changed(opened)) if self.was_used(&opened).await? => {
+                    return Err(used());
+                }
+                Err(unsealed) => {
+                    why = format!("`confirm` does not fit: {unsealed}. So this is shown anew. ");
+                }
+            }
+        }
+        let tool = self.seal.wish.tool;
+        let minutes = self.access.ledger.settings().approval.as_secs() / 60;
+        let id = self.sealed(By::Model)?;
+        Ok(Some(Told::Text(format!(
+            "{why}Nothing is changed yet. This would be done:\n{}\n\
+             If that is what the user wants, call {tool} again with the same arguments and `confirm`: \"{id}\" (good for {minutes} minutes, once).",
+            self.preview
+        ))))
+    }
+
+    /// What a person reads.
+    fn question(&self, why: &str) -> String {
+        format!(
+            "{why}In Odoo ({}), as {}:\n{}",
+            self.access.instance.name(),
+            self.access.caller.subject.as_str(),
+            self.preview
+        )
+    }
+
+    fn sealed(&self, by: By) -> Result<String, Denied> {
+        let mut number = [0; 8];
+        getrandom::fill(&mut number)?;
+        let good_for = self.access.ledger.settings().approval.as_secs();
+        Ok(self.seal.close(by, number, self.now + good_for))
+    }
+
+    async fn was_used(&self, opened: &Opened) -> Result<bool, Denied> {
+        let key = Key::approval(&opened.number);
+        Ok(self.access.ledger.get(&key).await?.is_some())
+    }
+
+    /// Takes it as used; false when it was.
+    async fn use_up(&self, opened: &Opened) -> Result<bool, Denied> {
+        let key = Key::approval(&opened.number);
+        // A little longer than it is good: clocks differ.
+        let rest = opened.expires.saturating_sub(self.now) + 300;
+        let ttl = std::time::Duration::from_secs(rest);
+        let ledger = self.access.ledger;
+        Ok(ledger.claim(&key, "used".into(), ttl).await?.is_none())
+    }
+}
+
+fn used() -> Denied {
+    Denied::Unapproved(
+        "this approval was used before; nothing was done now. Look at the records: it was most likely done. For another change, call without it".to_owned(),
+    )
+}
+
+fn agreed_to(consent: Consent) -> Result<(), Denied> {
+    match consent {
+        Consent::Accepted => Ok(()),
+        Consent::Declined => Err(Denied::Unapproved(
+            "the user was asked and said no; nothing was changed. Do not try again unless they ask for it".to_owned(),
+        )),
+        Consent::Cancelled => Err(Denied::Unapproved(
+            "the user was asked and closed the question without an answer; nothing was changed. Ask them what they want".to_owned(),
+        )),
+    }
+}
+
+/// The hash of what would be done, and of what is there now.
+fn content_of(proposal: &Proposal) -> [u8; 32] {
+    let calls = proposal.calls.iter().map(|call| {
+        let ids = call.ids().iter().map(|id| Value::from(id.get())).collect();
+        Value::Array(vec![
+            Value::from(call.model().as_str()),
+            Value::from(call.method().to_string()),
+            Value::Array(ids),
+            Value::Object(call.arguments()),
+            Value::Object(call.context().to_json()),
+        ])
+    });
+    digest(&Value::Array(vec![
+        calls.collect(),
+        proposal.before.to_json(),
+    ]))
+}
+
+fn seconds(time: Timestamp) -> u64 {
+    u64::try_from(time.as_second()).unwrap_or_default()
+}

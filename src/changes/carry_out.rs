@@ -1,0 +1,260 @@
+//! The way of every change: known already? allowed? approved? once; written
+//! down; sent; remembered; told.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{
+    Change, Done, Found, Proposal, Wish,
+    approve::{Approved, approve},
+    change::ODOO_AT_WORK,
+    once::{Begun, Claim, Earlier, Once},
+    undo::Kept,
+    wish::hex,
+};
+use crate::{
+    access::{Access, Allowed, Denied},
+    mcp::elicitation::Question,
+    odoo::{Call, Effect, RecordId},
+    upstream::CallError,
+};
+
+/// Bytes of what a method returned that are kept.
+const MAX_RESULT_BYTES: usize = 8 << 10;
+
+/// What becomes of a call that wants to change something.
+#[derive(Debug)]
+pub enum Told {
+    /// A question that a person must answer first.
+    Asks(Question),
+    /// What the model reads.
+    Text(String),
+}
+
+/// What a change brought, and whether that could be remembered.
+type Ended = Result<(Done, Result<(), Denied>), Denied>;
+
+/// Does what a call wishes: at most once, as far as it is allowed, and when it
+/// is approved.
+///
+/// # Errors
+/// [`Denied`]; only [`Denied::Lost`] and [`Denied::Partly`] say that something
+/// may have been changed.
+pub async fn carry_out(
+    access: &Access<'_>,
+    wish: &Wish,
+    change: &impl Change,
+) -> Result<Told, Denied> {
+    let once = Once::of(access, wish);
+    let mut again = None;
+    match once.earlier().await? {
+        Earlier::None => {}
+        Earlier::Done(done) => return repeated(access, change, &done).await,
+        Earlier::Unknown(begun) => match find_out(access, change, &once, &begun).await? {
+            Some(told) => return Ok(told),
+            None => again = Some(begun),
+        },
+    }
+    let (proposal, allowed) = match approve(access, wish, change).await? {
+        Approved::Yes(proposal, allowed) => (*proposal, allowed),
+        Approved::NotYet(told) => return Ok(told),
+    };
+    let claim = match once.begin(again).await? {
+        Ok(claim) => claim,
+        // Somebody else was faster.
+        Err(Earlier::Done(done)) => return repeated(access, change, &done).await,
+        Err(Earlier::None | Earlier::Unknown(_)) => {
+            return Err(Denied::Unfit(
+                "another call with this `idempotency_key` did not come to its end; call again with the same key in 10 s".to_owned(),
+            ));
+        }
+    };
+    let kept = match Kept::before(access, &proposal).await {
+        Ok(kept) => kept,
+        Err(denied) => {
+            claim.give_back().await?;
+            return Err(denied);
+        }
+    };
+    let look = proposal.look.clone();
+    let (mut done, remembered) = match send(access, proposal, allowed, &claim).await {
+        Ok(ended) => ended,
+        Err(denied) => {
+            let denied = explained(denied, wish, &look);
+            if !denied.may_have_run() {
+                kept.forget().await;
+            }
+            return Err(denied);
+        }
+    };
+    done.undo = kept.name();
+    let report = change.report(access, &done).await?;
+    let mut text = report.text;
+    text.push_str(&kept.after(&done, report.after.as_ref()).await);
+    if remembered.is_err() && wish.key.is_some() {
+        text.push_str("\nThe gateway could not note that this is done: do not call again with this `idempotency_key`.");
+    }
+    Ok(Told::Text(text))
+}
+
+/// The answer to a call that was made before.
+async fn repeated(access: &Access<'_>, change: &impl Change, done: &Done) -> Result<Told, Denied> {
+    let report = change.report(access, done).await?;
+    Ok(Told::Text(format!(
+        "This was done before, at {:.0}, by a call with the same `idempotency_key`; nothing was done now. As it is now:\n{}",
+        done.at, report.text
+    )))
+}
+
+/// Finds out what came of a change whose answer was lost. Nothing to tell means
+/// that it was not done, and may be.
+async fn find_out(
+    access: &Access<'_>,
+    change: &impl Change,
+    once: &Once,
+    begun: &Begun,
+) -> Result<Option<Told>, Denied> {
+    match change.find(access, begun.at).await? {
+        Found::Done(ids) => {
+            let done = Done {
+                at: begun.at,
+                ids,
+                result: Value::Null,
+                undo: None,
+            };
+            once.settle(begun, &done).await?;
+            let report = change.report(access, &done).await?;
+            Ok(Some(Told::Text(format!(
+                "The earlier call with this `idempotency_key`, of which the answer was lost, was done; nothing was done now.\n{}",
+                report.text
+            ))))
+        }
+        Found::Not => {
+            let age = Timestamp::now().duration_since(begun.at).unsigned_abs();
+            if age >= ODOO_AT_WORK {
+                return Ok(None);
+            }
+            Err(Denied::Unfit(format!(
+                "the answer to the earlier call with this `idempotency_key` was lost, and Odoo shows no trace of it so far, but may still be at work; call again with the same key in {} s: then it is found out, or done",
+                ODOO_AT_WORK.saturating_sub(age).as_secs().max(1)
+            )))
+        }
+        Found::Unclear(look) => Err(Denied::Unfit(format!(
+            "the answer to the earlier call with this `idempotency_key` was lost, and whether it was done cannot be said for sure: {look} Only if it was not done, call again with a new key."
+        ))),
+    }
+}
+
+/// Sends the calls, one after the other.
+async fn send(
+    access: &Access<'_>,
+    proposal: Proposal,
+    allowed: Vec<Allowed>,
+    claim: &Claim,
+) -> Ended {
+    let before = &proposal.before;
+    let before: Option<Box<str>> = (!before.is_empty()).then(|| hex(&before.hash()).into());
+    let count = allowed.len();
+    let mut all = Done {
+        at: Timestamp::now(),
+        ids: Vec::new(),
+        result: Value::Null,
+        undo: None,
+    };
+    let mut remembered = Ok(());
+    for (index, one) in allowed.into_iter().enumerate() {
+        let call = Arc::new(one.call().clone());
+        let (so_far, mine, is_last) = (all.clone(), claim.clone(), index + 1 == count);
+        let theirs = claim.clone();
+        let then = move |answer| end(so_far, call, theirs, is_last, answer);
+        let ended = match access.change(one, before.clone(), then).await {
+            Ok(ended) => ended,
+            // It was not sent, or nobody knows.
+            Err(denied) => Err(unended(&mine, denied).await),
+        };
+        match ended {
+            Ok((done, noted)) => (all, remembered) = (done, noted),
+            Err(denied) if index == 0 => return Err(denied),
+            Err(why) => {
+                return Err(Denied::Partly {
+                    done: index,
+                    of: count,
+                    why: Box::new(why),
+                });
+            }
+        }
+    }
+    Ok((all, remembered))
+}
+
+/// What is noted when an answer came, or none. The client may be gone by now.
+async fn end(
+    mut done: Done,
+    call: Arc<Call>,
+    claim: Claim,
+    is_last: bool,
+    answer: Result<Bytes, Denied>,
+) -> Ended {
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(denied) => return Err(unended(&claim, denied).await),
+    };
+    match call.effect() {
+        Effect::Create => done.ids.extend(made(&answer)),
+        Effect::Run => {
+            done.ids.extend(call.ids());
+            if answer.len() <= MAX_RESULT_BYTES {
+                done.result = serde_json::from_slice(&answer).unwrap_or_default();
+            }
+        }
+        Effect::Delete | Effect::Read | Effect::Write => done.ids.extend(call.ids()),
+    }
+    let remembered = if is_last {
+        claim.done(&done).await
+    } else {
+        Ok(())
+    };
+    Ok((done, remembered))
+}
+
+/// Notes that a change has no good end: the key is free again where nothing can
+/// have happened.
+async fn unended(claim: &Claim, denied: Denied) -> Denied {
+    let noted = if denied.may_have_run() {
+        claim.clone().lost().await
+    } else {
+        claim.clone().give_back().await
+    };
+    if let Err(error) = noted {
+        // Then it stays begun, and is found out like one that was lost.
+        tracing::warn!(error = %error, "Failed to note how a change ended");
+    }
+    denied
+}
+
+/// The ids in an answer of `create`.
+fn made(answer: &[u8]) -> Vec<RecordId> {
+    serde_json::from_slice(answer).unwrap_or_default()
+}
+
+/// An answer that was lost, with how to find out what came of it.
+fn explained(denied: Denied, wish: &Wish, look: &str) -> Denied {
+    let Denied::Call(error) = &denied else {
+        return denied;
+    };
+    if !matches!(**error, CallError::OutcomeUnknown(_)) {
+        return denied;
+    }
+    let how = if wish.key.is_some() {
+        "call again with the same arguments and the same `idempotency_key`: it is found out whether it was done, and not done twice".to_owned()
+    } else {
+        format!("do not call again before you know: {look}")
+    };
+    Denied::Lost {
+        error: Arc::clone(error),
+        how,
+    }
+}

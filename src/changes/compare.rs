@@ -1,0 +1,145 @@
+//! Whether records have the values that they were to get.
+
+use serde_json::{Map, Value};
+
+use crate::odoo::{Field, FieldKind, Schema};
+
+/// Whether a value as Odoo gives it is the one that was written; none where
+/// that cannot be told: of files, formatted text and commands.
+pub(super) fn is_as_written(field: &Field, written: &Value, given: &Value) -> Option<bool> {
+    match field.kind {
+        FieldKind::Binary
+        | FieldKind::Html
+        | FieldKind::Image
+        | FieldKind::Json
+        | FieldKind::One2many
+        | FieldKind::Properties
+        | FieldKind::PropertiesDefinition
+        | FieldKind::Unknown => None,
+        FieldKind::Many2many => {
+            let ids = set_ids(written)?;
+            let mut given: Vec<i64> = given.as_array()?.iter().filter_map(Value::as_i64).collect();
+            given.sort_unstable();
+            Some(given == ids)
+        }
+        FieldKind::Many2one => {
+            let given = given
+                .as_array()
+                .and_then(|pair| pair.first())
+                .unwrap_or(given);
+            Some(plain(written) == plain(given))
+        }
+        FieldKind::Float | FieldKind::Monetary => {
+            // Odoo rounds to the field's digits, which it does not always tell.
+            let (one, other) = (number(written)?, number(given)?);
+            Some((one - other).abs() <= 0.01_f64.max(one.abs() * 1e-6))
+        }
+        FieldKind::Integer | FieldKind::Many2oneReference => {
+            Some(number(written)?.total_cmp(&number(given)?).is_eq())
+        }
+        FieldKind::Char | FieldKind::Text => Some(text(written)?.trim() == text(given)?.trim()),
+        FieldKind::Boolean
+        | FieldKind::Date
+        | FieldKind::Datetime
+        | FieldKind::Reference
+        | FieldKind::Selection => Some(plain(written) == plain(given)),
+    }
+}
+
+/// The fields that do not have the value that was written.
+pub fn not_as_written<'v>(
+    schema: &Schema,
+    values: &'v Map<String, Value>,
+    row: &Map<String, Value>,
+) -> Vec<&'v str> {
+    values
+        .iter()
+        .filter(|(name, written)| {
+            let told = schema
+                .field(name)
+                .zip(row.get(*name))
+                .and_then(|(field, given)| is_as_written(field, written, given));
+            told == Some(false)
+        })
+        .map(|(name, _)| name.as_str())
+        .collect()
+}
+
+/// Nothing is `false` for most types.
+fn plain(value: &Value) -> Option<&Value> {
+    match value {
+        Value::Null | Value::Bool(false) => None,
+        Value::String(text) if text.is_empty() => None,
+        Value::Bool(true) | Value::Number(_) | Value::String(_) => Some(value),
+        Value::Array(_) | Value::Object(_) => Some(value),
+    }
+}
+
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Number(number) => number.as_f64(),
+        Value::Null | Value::Bool(false) => Some(0.0),
+        Value::Bool(true) | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::String(text) => Some(text),
+        Value::Null | Value::Bool(false) => Some(""),
+        Value::Bool(true) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// The ids that the command for exactly these sets, sorted.
+fn set_ids(written: &Value) -> Option<Vec<i64>> {
+    let [only] = written.as_array()?.as_slice() else {
+        return None;
+    };
+    let [code, _, ids] = only.as_array()?.as_slice() else {
+        return None;
+    };
+    if code.as_u64() != Some(6) {
+        return None;
+    }
+    let mut ids: Vec<i64> = ids.as_array()?.iter().filter_map(Value::as_i64).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    Some(ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::not_as_written;
+    use crate::odoo::Schema;
+
+    #[test]
+    fn a_value_that_odoo_did_not_take_is_seen() {
+        let schema = Schema::parse(
+            br#"{"name":{"type":"char"},"amount":{"type":"monetary"},"active":{"type":"boolean"},
+                 "user_id":{"type":"many2one","relation":"res.users"},"note":{"type":"html"},
+                 "tag_ids":{"type":"many2many","relation":"crm.tag"},"day":{"type":"date"}}"#,
+        )
+        .unwrap();
+        let told = |written: Value, given: Value| -> Vec<String> {
+            let (written, given) = (written.as_object().unwrap(), given.as_object().unwrap());
+            not_as_written(&schema, written, given)
+                .into_iter()
+                .map(str::to_owned)
+                .collect()
+        };
+        let same = json!({"name": "A", "amount": 10.5, "active": false, "user_id": 7, "note": "x",
+            "tag_ids": [[6, 0, [2, 1]]], "day": false});
+        let given = json!({"name": "A", "amount": 10.50, "active": false, "user_id": [7, "Marc"],
+            "note": "<p>x</p>", "tag_ids": [1, 2], "day": false});
+        assert!(told(same.clone(), given).is_empty());
+        let other = json!({"name": "B", "amount": 11.5, "active": true, "user_id": false,
+            "note": "y", "tag_ids": [1], "day": "2026-01-01"});
+        assert_eq!(
+            told(same, other),
+            ["name", "amount", "active", "user_id", "tag_ids", "day"]
+        );
+    }
+}

@@ -1,0 +1,42 @@
+//! The records that values name.
+
+use serde_json::{Map, Value};
+
+use super::{Place, Pointer};
+use crate::odoo::{ModelName, RecordId};
+
+/// A record that a value names, to be looked up before it is sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Link {
+    /// Where the caller named it.
+    pub place: Place,
+    /// Where in the fitted values its id goes.
+    pub pointer: Pointer,
+    /// The label of the field.
+    pub label: Box<str>,
+    /// The model of the record.
+    pub model: ModelName,
+    /// What is known of it.
+    pub wanted: Wanted,
+}
+
+/// What is known of a record that a value names.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Wanted {
+    /// Its id, which is in its place already.
+    Id(RecordId),
+    /// Its name, which stands in the values where its id must go: sent as it is,
+    /// Odoo would empty the field.
+    Name(String),
+}
+
+impl Link {
+    /// Puts the id of the record that was found in its place; `false` where these
+    /// are not the values of this link.
+    pub fn resolve(&self, values: &mut Map<String, Value>, id: RecordId) -> bool {
+        match self.wanted {
+            Wanted::Id(_) => true,
+            Wanted::Name(_) => self.pointer.put(values, id.get().into()),
+        }
+    }
+}

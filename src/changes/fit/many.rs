@@ -1,0 +1,358 @@
+//! Values of relations to many.
+//!
+//! Odoo takes commands (`odoo/orm/commands.py`): `[0, 0, {…}]` makes a record,
+//! `[1, id, {…}]` changes one, `[2, id]` deletes it, `[3, id]` takes it out of the list,
+//! `[4, id]` puts it in, `[5]` empties the list, `[6, 0, [ids]]` makes the list those.
+//! It passes over numbers that are none of these.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    Needs, Wanted,
+    number::whole,
+    problem::quoted,
+    record::one,
+    taken::Taken,
+    values::{Fitting, Spot},
+};
+use crate::odoo::{Effect, Field, FieldKind, ModelName, RecordId};
+
+/// The most elements of one list.
+const MAX: usize = 1000;
+
+/// What the elements of a list are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// Commands.
+    Commands,
+    /// Ids, and names where they can be looked up.
+    Ids,
+    /// The values of new records.
+    Lines,
+}
+
+impl Fitting<'_> {
+    /// The list as commands; `None` where there is a problem.
+    ///
+    /// # Errors
+    /// [`Needs`].
+    pub(super) fn many(
+        &mut self,
+        field: &Field,
+        effect: Effect,
+        value: Value,
+        spot: &Spot,
+    ) -> Result<Option<Value>, Needs> {
+        let Some(relation) = &field.relation else {
+            let text = "is a list of records, and Odoo does not tell of which model".to_owned();
+            self.problem(spot, text);
+            return Ok(None);
+        };
+        let creating = effect == Effect::Create;
+        let elements = match elements(value) {
+            Ok(Some(elements)) => elements,
+            Ok(None) if creating => Vec::new(),
+            Ok(None) => {
+                let note = format!("is emptied: {}", fate(field));
+                self.note(spot, note);
+                return Ok(Some(json!([[5, 0, 0]])));
+            }
+            Err(value) => {
+                self.problem(spot, refusal(field, relation, &value));
+                return Ok(None);
+            }
+        };
+        if elements.len() > MAX {
+            let text = format!("has {} elements; a list may have {MAX}", elements.len());
+            self.problem(spot, text);
+            return Ok(None);
+        }
+        let Some(first) = elements.first() else {
+            if creating {
+                return Ok(Some(Value::Array(elements)));
+            }
+            let text = "is an empty list, with which Odoo does nothing; \
+                 to empty it write `[[5]]`, to leave it as it is leave it out";
+            self.problem(spot, text.to_owned());
+            return Ok(None);
+        };
+        let form = form(first);
+        if elements.iter().any(|element| self::form(element) != form) {
+            let whole = Value::Array(elements);
+            let text = format!("mixes forms; it {}", refusal(field, relation, &whole));
+            self.problem(spot, text);
+            return Ok(None);
+        }
+        match form {
+            Some(Form::Commands) => self.commands(field, relation, creating, elements, spot),
+            Some(Form::Ids) => {
+                if !creating {
+                    let note = format!(
+                        "is set to exactly these {}: of the others, {}",
+                        elements.len(),
+                        fate(field)
+                    );
+                    self.note(spot, note);
+                }
+                let ids = self.ids(field, relation, elements, spot, &[0, 2]);
+                Ok(Some(json!([[6, 0, ids]])))
+            }
+            Some(Form::Lines) => self.lines(field, relation, creating, elements, spot),
+            None => {
+                let whole = Value::Array(elements);
+                self.problem(spot, refusal(field, relation, &whole));
+                Ok(None)
+            }
+        }
+    }
+
+    /// The ids of a list, or the names where it is one of links.
+    fn ids(
+        &mut self,
+        field: &Field,
+        relation: &ModelName,
+        ids: Vec<Value>,
+        spot: &Spot,
+        sent: &[usize],
+    ) -> Vec<Value> {
+        let mut fitted = Vec::with_capacity(ids.len());
+        for (index, id) in ids.into_iter().enumerate() {
+            let mut path = sent.to_vec();
+            path.push(fitted.len());
+            let spot = spot.element(index, &path);
+            match member(field, relation, &id) {
+                Ok(taken) => fitted.push(self.take(field, taken, &spot)),
+                Err(text) => self.problem(&spot, text),
+            }
+        }
+        fitted
+    }
+
+    /// New records, each from its values.
+    fn lines(
+        &mut self,
+        field: &Field,
+        relation: &ModelName,
+        creating: bool,
+        lines: Vec<Value>,
+        spot: &Spot,
+    ) -> Result<Option<Value>, Needs> {
+        if !creating {
+            let note = format!("gets {} new records, beside those that it has", lines.len());
+            self.note(spot, note);
+        }
+        let mut commands = Vec::with_capacity(lines.len());
+        for (index, line) in lines.into_iter().enumerate() {
+            let Value::Object(values) = line else {
+                continue;
+            };
+            let spot = spot.element(index, &[commands.len(), 2]);
+            if values.contains_key("id") {
+                let text = "has an `id`, and a new record has none; \
+                     to change a record write `[1, id, {…}]`, to link one `[4, id]`";
+                self.problem(&spot, text.to_owned());
+                continue;
+            }
+            let spot = spot.inside(field.inverse.clone());
+            let values = self.record(relation, Effect::Create, values, &spot)?;
+            commands.push(json!([0, 0, values]));
+        }
+        Ok(Some(Value::Array(commands)))
+    }
+
+    fn commands(
+        &mut self,
+        field: &Field,
+        relation: &ModelName,
+        creating: bool,
+        commands: Vec<Value>,
+        spot: &Spot,
+    ) -> Result<Option<Value>, Needs> {
+        let mut fitted = Vec::with_capacity(commands.len());
+        for (index, command) in commands.into_iter().enumerate() {
+            let at = fitted.len();
+            let Some(command) = Command::read(&command) else {
+                self.problem(&spot.element(index, &[at]), no_command(&command));
+                continue;
+            };
+            let own = spot.element(index, &[at, 1]);
+            fitted.push(match command {
+                Command::Create(values) => {
+                    let spot = spot.element(index, &[at, 2]).inside(field.inverse.clone());
+                    json!([0, 0, self.record(relation, Effect::Create, values, &spot)?])
+                }
+                Command::One(2 | 3, _) | Command::Update(_, _) if creating => {
+                    let text = "is for a record that is in the list already, and that of a new \
+                         record is empty; leave it out";
+                    self.problem(&own, text.to_owned());
+                    continue;
+                }
+                Command::Update(id, values) => {
+                    let id = self.named(field, relation, id, &own);
+                    let spot = spot.element(index, &[at, 2]).inside(None);
+                    json!([1, id, self.record(relation, Effect::Write, values, &spot)?])
+                }
+                Command::One(number, id) => {
+                    json!([number, self.named(field, relation, id, &own), 0])
+                }
+                Command::Clear => {
+                    if !creating {
+                        self.note(&own, format!("empties the list: {}", fate(field)));
+                    }
+                    json!([5, 0, 0])
+                }
+                Command::Set(ids) if ids.len() > MAX => {
+                    let text = format!("has {} ids; a list may have {MAX}", ids.len());
+                    self.problem(&own, text);
+                    continue;
+                }
+                Command::Set(ids) => {
+                    if !creating {
+                        let note = format!("sets the list: of the others, {}", fate(field));
+                        self.note(&own, note);
+                    }
+                    let spot = spot.element(index, &[]);
+                    json!([6, 0, self.ids(field, relation, ids, &spot, &[at, 2])])
+                }
+            });
+        }
+        Ok(Some(Value::Array(fitted)))
+    }
+
+    /// The record that a command is about.
+    fn named(&mut self, field: &Field, relation: &ModelName, id: RecordId, spot: &Spot) -> Value {
+        let mut taken = Taken::plain(id.get().into());
+        taken.link = Some((relation.clone(), Wanted::Id(id)));
+        self.take(field, taken, spot)
+    }
+}
+
+/// A command with everything that it needs.
+enum Command {
+    Clear,
+    Create(Map<String, Value>),
+    /// To delete (2), take out (3) or put in (4) one record.
+    One(u8, RecordId),
+    Set(Vec<Value>),
+    Update(RecordId, Map<String, Value>),
+}
+
+impl Command {
+    /// The command, if it is one, and nothing stands in it that Odoo would pass over.
+    fn read(command: &Value) -> Option<Self> {
+        let parts = command.as_array().filter(|parts| parts.len() <= 3)?;
+        let part = |at: usize| parts.get(at).unwrap_or(&Value::Null);
+        let Value::Number(number) = part(0) else {
+            return None;
+        };
+        let id = || match part(1) {
+            Value::Number(id) => RecordId::try_from(i64::from(whole(id)?)).ok(),
+            Value::Array(_)
+            | Value::Bool(_)
+            | Value::Null
+            | Value::Object(_)
+            | Value::String(_) => None,
+        };
+        let values = || part(2).as_object().cloned();
+        match whole(number)? {
+            // In its second place the web client puts names of its own.
+            0 if is_nothing(part(1)) || part(1).is_string() => values().map(Self::Create),
+            1 => Some(Self::Update(id()?, values()?)),
+            2 if is_nothing(part(2)) => Some(Self::One(2, id()?)),
+            3 if is_nothing(part(2)) => Some(Self::One(3, id()?)),
+            4 if is_nothing(part(2)) => Some(Self::One(4, id()?)),
+            5 if is_nothing(part(1)) && is_nothing(part(2)) => Some(Self::Clear),
+            6 if is_nothing(part(1)) => part(2).as_array().cloned().map(Self::Set),
+            _ => None,
+        }
+    }
+}
+
+/// What fills the places of a command that it does not need.
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Bool(truth) => !truth,
+        Value::Null => true,
+        Value::Number(number) => whole(number) == Some(0),
+        Value::Array(_) | Value::Object(_) | Value::String(_) => false,
+    }
+}
+
+/// The elements of a list, also of one that is written as text; `None` for
+/// nothing at all.
+///
+/// # Errors
+/// The value, when it is no list.
+fn elements(value: Value) -> Result<Option<Vec<Value>>, Value> {
+    match value {
+        Value::Array(elements) => Ok(Some(elements)),
+        Value::Bool(false) | Value::Null => Ok(None),
+        // Some clients can only send text.
+        Value::String(text) if text.trim_start().starts_with('[') => serde_json::from_str(&text)
+            .map(Some)
+            .map_err(|_no_list| text.into()),
+        Value::Bool(true) | Value::Number(_) | Value::Object(_) | Value::String(_) => Err(value),
+    }
+}
+
+fn form(element: &Value) -> Option<Form> {
+    match element {
+        Value::Array(_) => Some(Form::Commands),
+        Value::Number(_) | Value::String(_) => Some(Form::Ids),
+        Value::Object(_) => Some(Form::Lines),
+        Value::Bool(_) | Value::Null => None,
+    }
+}
+
+/// An element of a list of ids.
+fn member(field: &Field, relation: &ModelName, id: &Value) -> Result<Taken, String> {
+    let taken = one(relation, id).ok();
+    // The records of a one2many are the parts of this one, and go by no name.
+    let by_name = |taken: &Taken| {
+        let link = taken.link.as_ref();
+        link.is_some_and(|(_, wanted)| matches!(wanted, Wanted::Name(_)))
+    };
+    taken
+        .filter(|taken| field.kind == FieldKind::Many2many || !by_name(taken))
+        .ok_or_else(|| {
+            let names = match field.kind == FieldKind::Many2many {
+                true => " or its name",
+                false => "",
+            };
+            format!(
+                "stands for no record; give the id of one of `{relation}`{names}, not {}",
+                quoted(id)
+            )
+        })
+}
+
+/// What becomes of records that are taken out of the list.
+fn fate(field: &Field) -> &'static str {
+    if field.kind == FieldKind::One2many {
+        "those that cannot be without this record are deleted, others lose their link to it"
+    } else {
+        "none is deleted, they only lose their link"
+    }
+}
+
+fn refusal(field: &Field, relation: &ModelName, value: &Value) -> String {
+    let ids = if field.kind == FieldKind::Many2many {
+        "the ids or names of all records that it is to have, `[7, 8]`"
+    } else {
+        "the values of new records, `[{…}]`"
+    };
+    format!(
+        "takes {ids}, or commands on records of `{relation}`: `[[4, 7]]` adds one, `[[3, 7]]` \
+         takes one out, `[[0, 0, {{…}}]]` makes one, `[[1, 7, {{…}}]]` changes one, \
+         `[[6, 0, [7, 8]]]` sets all; not {}",
+        quoted(value)
+    )
+}
+
+fn no_command(command: &Value) -> String {
+    format!(
+        "is no command: {}; write `[0, 0, {{…}}]` to make, `[1, id, {{…}}]` to change, `[2, id]` to \
+         delete, `[3, id]` to take out, `[4, id]` to put in, `[5]` to empty, `[6, 0, [ids]]` to set",
+        quoted(command)
+    )
+}

@@ -1,0 +1,108 @@
+//! Days and moments.
+//!
+//! Odoo reads `YYYY-MM-DD` and `YYYY-MM-DD HH:MM:SS` in UTC, cuts off what
+//! follows a day, and fails on `T`, `Z` and offsets (Odoo 19,
+//! `odoo/orm/fields_temporal.py`).
+
+use jiff::{
+    Timestamp, Zoned,
+    civil::{self, Time},
+    fmt::temporal::{Pieces, PiecesOffset},
+};
+use serde_json::Value;
+
+use super::{problem::quoted, taken::Taken};
+
+/// A day. A moment is one only at midnight, where the day is what it says.
+pub(super) fn fit_date(value: &Value) -> Result<Taken, String> {
+    let wrong = || {
+        format!(
+            "is a date and takes a day that exists, in the form `2026-01-31`, not {}",
+            quoted(value)
+        )
+    };
+    let text = value.as_str().ok_or_else(wrong)?.trim();
+    let (day, time) = read(text).ok_or_else(wrong)?;
+    if time.is_some_and(|time| time != Time::midnight()) {
+        return Err(format!(
+            "is a date, and {} has a time of day, so that its day depends on the time zone; \
+             give the day alone, in the form `{day}`",
+            quoted(value)
+        ));
+    }
+    in_range(day).ok_or_else(wrong)?;
+    Ok(Taken::read_from(value, day.to_string().into()))
+}
+
+/// A moment, in UTC.
+pub(super) fn fit_datetime(value: &Value) -> Result<Taken, String> {
+    let wrong = || {
+        format!(
+            "is a moment and takes `2026-01-31 13:45:00` in UTC, or with an offset \
+             `2026-01-31T13:45:00+02:00`, not {}",
+            quoted(value)
+        )
+    };
+    let text = value.as_str().ok_or_else(wrong)?.trim();
+    let (moment, note) = match in_a_zone(text) {
+        Some(moment) => {
+            let moment = moment.to_zoned(jiff::tz::TimeZone::UTC).datetime();
+            (moment, None)
+        }
+        None => {
+            let (day, time) = read(text).ok_or_else(wrong)?;
+            let moment = day.to_datetime(time.unwrap_or(Time::midnight()));
+            (moment, Some("names no offset, and so is in UTC"))
+        }
+    };
+    in_range(moment.date()).ok_or_else(wrong)?;
+    let written = moment.strftime("%Y-%m-%d %H:%M:%S").to_string();
+    let note = match note {
+        Some(note) if written == text => note.to_owned(),
+        Some(note) => format!("{note}: `{written}`"),
+        None => format!("was converted to UTC: `{written}`"),
+    };
+    Ok(Taken::read_as(written.into(), note))
+}
+
+/// A text with an offset or the name of a time zone.
+fn in_a_zone(text: &str) -> Option<Timestamp> {
+    if text.contains('[') {
+        return text.parse::<Zoned>().ok().map(|zoned| zoned.timestamp());
+    }
+    text.parse().ok()
+}
+
+/// The day, and the time if there is one, as they are written (ISO 8601); days
+/// and months also with one digit.
+fn read(text: &str) -> Option<(civil::Date, Option<Time>)> {
+    if let Ok(pieces) = Pieces::parse(text) {
+        let known = match pieces.offset() {
+            // A zone that is not known, or an offset that is not the zone's.
+            _ if pieces.time_zone_annotation().is_some() => text.parse::<Zoned>().is_ok(),
+            Some(PiecesOffset::Numeric(_) | PiecesOffset::Zulu) | None => true,
+            Some(_) => false,
+        };
+        return known.then(|| (pieces.date(), pieces.time()));
+    }
+    let mut parts = text.split('-');
+    let mut part = |shortest: usize, longest: usize| {
+        let part = parts.next()?;
+        let digits = part.bytes().all(|byte| byte.is_ascii_digit());
+        (digits && (shortest..=longest).contains(&part.len()))
+            .then(|| part.parse::<i16>().ok())
+            .flatten()
+    };
+    let (year, month, day) = (part(4, 4)?, part(1, 2)?, part(1, 2)?);
+    if parts.next().is_some() {
+        return None;
+    }
+    let (month, day) = (i8::try_from(month).ok()?, i8::try_from(day).ok()?);
+    let day = civil::Date::new(year, month, day).ok()?;
+    Some((day, None))
+}
+
+/// Python writes years before 1000 without zeros, and reads four digits.
+fn in_range(day: civil::Date) -> Option<()> {
+    (1000..=9999).contains(&day.year()).then_some(())
+}

@@ -1,0 +1,29 @@
+//! Changes to records: shown, approved, done once, and taken back.
+//!
+//! A tool says what is to be done ([`Change`]); [`carry_out()`] has it allowed by
+//! policy, approved by whom the administrator wants to ask, done at most once,
+//! written down before it is sent, and kept so that it can be undone.
+
+mod approve;
+mod carry_out;
+mod change;
+mod compare;
+pub mod fit;
+mod links;
+mod once;
+mod prepare;
+mod seal;
+mod shot;
+mod show;
+mod undo;
+mod wish;
+
+pub use carry_out::{Told, carry_out};
+pub use change::{Change, Found, Proposal, Report, Undo};
+pub use compare::not_as_written;
+pub use once::Done;
+pub use prepare::{Prepared, prepare};
+pub use shot::Shot;
+pub use show::{Names, Show};
+pub use undo::{Entry, Kind, recall};
+pub use wish::Wish;

@@ -1,0 +1,247 @@
+//! Doing a thing once, however often it is asked for.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Wish, wish::hex};
+use crate::{
+    access::{Access, Denied},
+    ledger::{Key, Ledger},
+    odoo::RecordId,
+};
+
+/// How often somebody who waits for the same call looks.
+const LOOK: Duration = Duration::from_millis(300);
+/// How long they wait.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// After so long nobody is at work any more on what was begun.
+const AT_WORK: Duration = Duration::from_secs(45);
+
+/// What is known of a wish with a key.
+#[derive(Debug)]
+pub(super) enum Earlier {
+    /// Nothing, or there is no key.
+    None,
+    /// It was done.
+    Done(Done),
+    /// It was begun, and nobody knows what came of it.
+    Unknown(Begun),
+}
+
+/// What a change brought.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Done {
+    /// When.
+    pub at: Timestamp,
+    /// The records that it made or was about.
+    pub ids: Vec<RecordId>,
+    /// What a method returned.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub result: Value,
+    /// Under which name it can be undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<String>,
+}
+
+/// A change that was begun.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Begun {
+    /// When.
+    pub(super) at: Timestamp,
+    stored: Bytes,
+}
+
+/// What stands in the ledger.
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    digest: String,
+    begun: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    done: Option<Done>,
+    /// Whether it is known that the answer was lost.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    lost: bool,
+}
+
+/// The place of a wish in the ledger; none without a key.
+#[derive(Clone, Debug)]
+pub(super) struct Once {
+    ledger: Arc<Ledger>,
+    key: Option<Key>,
+    digest: String,
+}
+
+/// The claim of whoever does it.
+#[derive(Clone, Debug)]
+pub(super) struct Claim {
+    once: Once,
+    begun: Timestamp,
+    stored: Bytes,
+}
+
+impl Once {
+    pub(super) fn of(access: &Access<'_>, wish: &Wish) -> Self {
+        let caller = access.caller;
+        let key = wish.key.as_deref().map(|key| {
+            Key::once(&[
+                access.instance.name().as_str(),
+                &caller.issuer,
+                caller.kind.as_str(),
+                caller.subject.as_str(),
+                wish.tool,
+                key,
+            ])
+        });
+        Self {
+            ledger: Arc::clone(access.ledger),
+            key,
+            digest: hex(&wish.digest),
+        }
+    }
+
+    /// What is known of it. Waits a while for somebody who is at work on it.
+    ///
+    /// # Errors
+    /// [`Denied::Unfit`] where the key stands for another wish, or somebody is
+    /// still at work; [`Denied::Unremembered`].
+    pub(super) async fn earlier(&self) -> Result<Earlier, Denied> {
+        let Some(key) = &self.key else {
+            return Ok(Earlier::None);
+        };
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let Some(stored) = self.ledger.get(key).await? else {
+                return Ok(Earlier::None);
+            };
+            let entry = self.read(&stored)?;
+            if let Some(done) = entry.done {
+                return Ok(Earlier::Done(done));
+            }
+            let age = Timestamp::now().duration_since(entry.begun);
+            if entry.lost || age.unsigned_abs() > AT_WORK {
+                return Ok(Earlier::Unknown(Begun {
+                    at: entry.begun,
+                    stored,
+                }));
+            }
+            if tokio::time::Instant::now() >= deadline {
+                return Err(Denied::Unfit(
+                    "another call with this `idempotency_key` is doing it right now; call again with the same key in 10 s to hear what came of it".to_owned(),
+                ));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    fn read(&self, stored: &[u8]) -> Result<Entry, Denied> {
+        let entry: Entry = serde_json::from_slice(stored)?;
+        if entry.digest == self.digest {
+            return Ok(entry);
+        }
+        Err(Denied::Unfit(
+            "this `idempotency_key` was used with other arguments; nothing was changed. Use a new key for a new change, and the old one only to repeat the very same call".to_owned(),
+        ))
+    }
+
+    /// Claims it. When somebody else did meanwhile, what is known of that.
+    ///
+    /// # Errors
+    /// As of [`Once::earlier`].
+    pub(super) async fn begin(
+        &self,
+        again: Option<Begun>,
+    ) -> Result<Result<Claim, Earlier>, Denied> {
+        let begun = Timestamp::now();
+        let stored = self.written(begun, None, false)?;
+        let claim = Claim {
+            once: self.clone(),
+            begun,
+            stored: stored.clone(),
+        };
+        let Some(key) = &self.key else {
+            return Ok(Ok(claim));
+        };
+        let ttl = self.ledger.settings().keep_keys;
+        let mine = match again {
+            // It was found out that it was not done.
+            Some(before) => {
+                self.ledger
+                    .replace(key, &before.stored, stored, ttl)
+                    .await?
+            }
+            None => self.ledger.claim(key, stored, ttl).await?.is_none(),
+        };
+        if mine {
+            Ok(Ok(claim))
+        } else {
+            Ok(Err(self.earlier().await?))
+        }
+    }
+
+    /// Remembers what was found out of one that was begun.
+    ///
+    /// # Errors
+    /// [`Denied::Unremembered`].
+    pub(super) async fn settle(&self, begun: &Begun, done: &Done) -> Result<(), Denied> {
+        if let Some(key) = &self.key {
+            let stored = self.written(begun.at, Some(done), false)?;
+            let ttl = self.ledger.settings().keep_keys;
+            self.ledger.replace(key, &begun.stored, stored, ttl).await?;
+        }
+        Ok(())
+    }
+
+    fn written(&self, begun: Timestamp, done: Option<&Done>, lost: bool) -> Result<Bytes, Denied> {
+        let entry = Entry {
+            digest: self.digest.clone(),
+            begun,
+            done: done.cloned(),
+            lost,
+        };
+        Ok(serde_json::to_vec(&entry)?.into())
+    }
+}
+
+impl Claim {
+    /// It was done.
+    ///
+    /// # Errors
+    /// [`Denied::Unremembered`]; done it is all the same.
+    pub(super) async fn done(self, done: &Done) -> Result<(), Denied> {
+        let stored = self.once.written(self.begun, Some(done), false)?;
+        self.put(stored).await
+    }
+
+    /// It was sent, and no answer came.
+    ///
+    /// # Errors
+    /// [`Denied::Unremembered`].
+    pub(super) async fn lost(self) -> Result<(), Denied> {
+        let stored = self.once.written(self.begun, None, true)?;
+        self.put(stored).await
+    }
+
+    /// It was not done, and the key is free again.
+    ///
+    /// # Errors
+    /// [`Denied::Unremembered`].
+    pub(super) async fn give_back(self) -> Result<(), Denied> {
+        if let Some(key) = &self.once.key {
+            self.once.ledger.remove(key, &self.stored).await?;
+        }
+        Ok(())
+    }
+
+    async fn put(self, stored: Bytes) -> Result<(), Denied> {
+        if let Some(key) = &self.once.key {
+            let ledger = &self.once.ledger;
+            let ttl = ledger.settings().keep_keys;
+            ledger.replace(key, &self.stored, stored, ttl).await?;
+        }
+        Ok(())
+    }
+}

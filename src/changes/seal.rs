@@ -1,0 +1,238 @@
+//! What proves that a preview was shown, and of what.
+//!
+//! An HMAC over who was shown what: the caller, the instance, the tool, the
+//! arguments, what was there before and the very calls that would be made. It
+//! is the client's to carry, so replicas share nothing but the secret and which
+//! ones were used.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+use super::Wish;
+use crate::{identity::Caller, names::InstanceName};
+
+/// Bytes of each of the two codes.
+const CODE: usize = 16;
+/// Expiry, number, and the two codes.
+const BYTES: usize = 8 + 8 + 2 * CODE;
+
+/// What a preview was shown of.
+#[derive(Debug)]
+pub(super) struct Seal<'a> {
+    pub(super) secret: &'a [u8; 32],
+    pub(super) caller: &'a Caller,
+    pub(super) instance: &'a InstanceName,
+    pub(super) wish: &'a Wish,
+    /// The hash of what was there before and of the calls that would be made.
+    pub(super) content: [u8; 32],
+}
+
+/// Who confirms with it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum By {
+    /// The model, in the arguments of its next call.
+    Model,
+    /// A person, through the client.
+    Person,
+}
+
+/// Why a seal does not open anything.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub(super) enum Unsealed {
+    /// It was given out for this call, of which something else was shown.
+    #[error("what is there, or what would be done, is not what was shown any more")]
+    Changed(Opened),
+    #[error("it has expired")]
+    Expired,
+    #[error("it was not given out for this call")]
+    Foreign,
+}
+
+/// One that opens: its number, by which it is used once, and its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Opened {
+    pub(super) number: [u8; 8],
+    /// In seconds since 1970.
+    pub(super) expires: u64,
+}
+
+impl Seal<'_> {
+    /// The text to give out.
+    pub(super) fn close(&self, by: By, number: [u8; 8], expires: u64) -> String {
+        let mut bytes = Vec::with_capacity(BYTES);
+        bytes.extend(expires.to_be_bytes());
+        bytes.extend(number);
+        let (place, content) = self.codes(by, &bytes);
+        bytes.extend(place);
+        bytes.extend(content);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Whether a text that came back was given out for this.
+    pub(super) fn open(&self, by: By, text: &str, now: u64) -> Result<Opened, Unsealed> {
+        let bytes = URL_SAFE_NO_PAD
+            .decode(text)
+            .map_err(|_not_ours| Unsealed::Foreign)?;
+        let bytes: [u8; BYTES] = bytes.try_into().map_err(|_not_ours| Unsealed::Foreign)?;
+        let (head, codes) = bytes.split_at(16);
+        let (place, content) = codes.split_at(CODE);
+        let (own_place, own_content) = self.codes(by, head);
+        if !same(place, &own_place) {
+            return Err(Unsealed::Foreign);
+        }
+        let (expires, number) = head.split_at(8);
+        let fixed = |part: &[u8]| <[u8; 8]>::try_from(part).unwrap_or_default();
+        let opened = Opened {
+            number: fixed(number),
+            expires: u64::from_be_bytes(fixed(expires)),
+        };
+        if opened.expires < now {
+            return Err(Unsealed::Expired);
+        }
+        if !same(content, &own_content) {
+            return Err(Unsealed::Changed(opened));
+        }
+        Ok(opened)
+    }
+
+    /// The code of where it was given out, and that of what was shown.
+    fn codes(&self, by: By, head: &[u8]) -> ([u8; CODE], [u8; CODE]) {
+        let by = match by {
+            By::Model => "model",
+            By::Person => "person",
+        };
+        let caller = self.caller;
+        // Each part with its length, so that none runs into the next.
+        let place = self.code(&[
+            b"place",
+            head,
+            by.as_bytes(),
+            caller.issuer.as_bytes(),
+            caller.kind.as_str().as_bytes(),
+            caller.subject.as_str().as_bytes(),
+            self.instance.as_str().as_bytes(),
+            self.wish.tool.as_bytes(),
+            &self.wish.digest,
+        ]);
+        let content = self.code(&[b"content", &place, &self.content]);
+        (place, content)
+    }
+
+    fn code(&self, parts: &[&[u8]]) -> [u8; CODE] {
+        // A key of any length is taken.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.secret) else {
+            return [0; CODE];
+        };
+        for part in parts {
+            mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            mac.update(part);
+        }
+        let mut code = [0; CODE];
+        for (to, from) in code.iter_mut().zip(mac.finalize().into_bytes()) {
+            *to = from;
+        }
+        code
+    }
+}
+
+fn same(one: &[u8], other: &[u8]) -> bool {
+    subtle::ConstantTimeEq::ct_eq(one, other).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{By, Opened, Seal, Unsealed};
+    use crate::{
+        changes::Wish,
+        identity::{Caller, CallerKind},
+        names::{InstanceName, Subject},
+    };
+
+    const SECRET: [u8; 32] = [7; 32];
+
+    fn caller(subject: &str) -> Caller {
+        Caller {
+            issuer: "https://id.example".to_owned(),
+            kind: CallerKind::User,
+            subject: Subject::proved(subject),
+            roles: Vec::new(),
+            credential: None,
+        }
+    }
+
+    #[test]
+    fn a_seal_opens_what_it_was_given_out_for_and_nothing_else() {
+        let (ada, bob) = (caller("ada"), caller("bob"));
+        let instance = |name: &str| InstanceName::try_from(name).unwrap();
+        let (here, there) = (instance("production"), instance("staging"));
+        let wish = Wish::of("update_records", r#"{"ids":[1]}"#);
+        let (tool, arguments) = (
+            Wish::of("delete_records", r#"{"ids":[1]}"#),
+            Wish::of("update_records", r#"{"ids":[2]}"#),
+        );
+        let seal = |caller, instance, wish, content| Seal {
+            secret: &SECRET,
+            caller,
+            instance,
+            wish,
+            content,
+        };
+        let given = seal(&ada, &here, &wish, [1; 32]);
+        let text = given.close(By::Model, [9; 8], 1_000);
+        assert_eq!(text.len(), 64);
+        let opened = Opened {
+            number: [9; 8],
+            expires: 1_000,
+        };
+        assert_eq!(given.open(By::Model, &text, 1_000), Ok(opened));
+        assert_eq!(given.open(By::Model, &text, 1_001), Err(Unsealed::Expired));
+        assert_eq!(given.open(By::Person, &text, 0), Err(Unsealed::Foreign));
+        for other in [
+            seal(&bob, &here, &wish, [1; 32]),
+            seal(&ada, &there, &wish, [1; 32]),
+            seal(&ada, &here, &tool, [1; 32]),
+            seal(&ada, &here, &arguments, [1; 32]),
+        ] {
+            assert_eq!(other.open(By::Model, &text, 0), Err(Unsealed::Foreign));
+        }
+        let later = seal(&ada, &here, &wish, [2; 32]);
+        assert_eq!(
+            later.open(By::Model, &text, 0),
+            Err(Unsealed::Changed(opened))
+        );
+        let other_secret = Seal {
+            secret: &[8; 32],
+            ..seal(&ada, &here, &wish, [1; 32])
+        };
+        assert_eq!(
+            other_secret.open(By::Model, &text, 0),
+            Err(Unsealed::Foreign)
+        );
+    }
+
+    #[test]
+    fn no_change_to_its_text_goes_unseen() {
+        let ada = caller("ada");
+        let instance = InstanceName::try_from("production").unwrap();
+        let wish = Wish::of("update_records", "{}");
+        let seal = Seal {
+            secret: &SECRET,
+            caller: &ada,
+            instance: &instance,
+            wish: &wish,
+            content: [1; 32],
+        };
+        let text = seal.close(By::Person, [9; 8], 1_000);
+        for at in 0..text.len() {
+            let mut bytes = text.clone().into_bytes();
+            bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(bytes).unwrap();
+            assert!(seal.open(By::Person, &changed, 0).is_err(), "{at}");
+        }
+        let (short, long) = (text.get(1..).unwrap(), format!("{text}AAAA"));
+        for odd in ["", "A", "é", short, &long] {
+            assert_eq!(seal.open(By::Person, odd, 0), Err(Unsealed::Foreign));
+        }
+    }
+}

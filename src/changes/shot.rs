@@ -1,0 +1,154 @@
+//! Records as Odoo has them at one moment.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::wish::digest;
+use crate::{
+    access::{Access, Denied},
+    odoo::{Call, Context, Domain, FieldName, ModelName, Order, RecordId},
+};
+
+/// Records as Odoo has them at one moment: before a change, or after it.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Shot {
+    rows: BTreeMap<i64, Map<String, Value>>,
+    /// The fields that Odoo would not give.
+    pub left_out: Vec<FieldName>,
+}
+
+impl Shot {
+    /// Looks at these fields of those of the records that exist and may be
+    /// seen, archived ones too, with their names and when they were last
+    /// changed.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub async fn take(
+        access: &Access<'_>,
+        (model, ids): (&ModelName, &[RecordId]),
+        fields: &[FieldName],
+        context: &Context,
+    ) -> Result<Self, Denied> {
+        let numbers: Vec<u32> = ids.iter().map(|id| id.get()).collect();
+        let domain = Domain::parse(&json!([["id", "in", numbers]]))
+            .map_err(|error| Denied::Unfit(error.to_string()))?;
+        let limit = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+        let context = Context {
+            archived: true,
+            ..context.clone()
+        };
+        let mut wanted = fields.to_vec();
+        let schema = access.schema(model).await?;
+        for name in ["display_name", "write_date"] {
+            let name = FieldName::known(name);
+            if schema.field(name.as_str()).is_some() && !wanted.contains(&name) {
+                wanted.push(name);
+            }
+        }
+        let reading = access
+            .read(&wanted, |fields| {
+                Call::search_read(model.clone(), &domain, fields, &Order::by_id(), 0, limit)
+                    .in_context(context.clone())
+            })
+            .await?;
+        let mut shot = Self {
+            rows: BTreeMap::new(),
+            left_out: reading.left_out,
+        };
+        for (index, answer) in reading.answers.iter().enumerate() {
+            let rows: Vec<Map<String, Value>> = serde_json::from_slice(answer)?;
+            for row in rows {
+                let Some(id) = row.get("id").and_then(Value::as_i64) else {
+                    continue;
+                };
+                // What is only in a later answer came between the two.
+                if index == 0 {
+                    shot.rows.insert(id, row);
+                } else if let Some(known) = shot.rows.get_mut(&id) {
+                    known.extend(row);
+                }
+            }
+        }
+        Ok(shot)
+    }
+
+    /// The same, where every record must be there.
+    ///
+    /// # Errors
+    /// [`Denied::Unfit`] names those that are not.
+    pub async fn of_all(
+        access: &Access<'_>,
+        (model, ids): (&ModelName, &[RecordId]),
+        fields: &[FieldName],
+        context: &Context,
+    ) -> Result<Self, Denied> {
+        let shot = Self::take(access, (model, ids), fields, context).await?;
+        let missing: Vec<String> = ids
+            .iter()
+            .filter(|id| shot.row(**id).is_none())
+            .map(ToString::to_string)
+            .collect();
+        if missing.is_empty() {
+            return Ok(shot);
+        }
+        Err(Denied::Unfit(format!(
+            "these records of `{model}` do not exist or may not be seen by this Odoo user: {}; search_records finds the right ids; nothing was changed",
+            missing.join(", ")
+        )))
+    }
+
+    /// The record of an id.
+    pub fn row(&self, id: RecordId) -> Option<&Map<String, Value>> {
+        self.rows.get(&i64::from(id.get()))
+    }
+
+    /// All records, by their ids.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = (&i64, &Map<String, Value>)> {
+        self.rows.iter()
+    }
+
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The name of a record; empty where there is none.
+    pub fn name(&self, id: RecordId) -> &str {
+        self.row(id)
+            .and_then(|row| row.get("display_name"))
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    }
+
+    /// The hash of all that was seen.
+    pub fn hash(&self) -> [u8; 32] {
+        digest(&self.to_json())
+    }
+
+    /// The records by their ids, as JSON.
+    pub fn to_json(&self) -> Value {
+        let rows = self.rows.iter();
+        Value::Object(
+            rows.map(|(id, row)| (id.to_string(), Value::Object(row.clone())))
+                .collect(),
+        )
+    }
+
+    /// The records that [`Shot::to_json`] wrote.
+    pub fn from_json(value: &Value) -> Self {
+        let rows = value.as_object().into_iter().flatten();
+        Self {
+            rows: rows
+                .filter_map(|(id, row)| Some((id.parse().ok()?, row.as_object()?.clone())))
+                .collect(),
+            left_out: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! What Odoo makes of a value that is written to a field.
+//!
+//! It checks little: much of what does not fit becomes something else without
+//! a word, and the rest fails wherever Python trips over it.
+
+use jiff::civil::{Date, DateTime};
+use serde_json::{Value, json};
+
+use super::{
+    computed::cents,
+    domain::python,
+    html,
+    refusal::Refusal,
+    table::{Field, Table},
+};
+
+/// How a record is written. A many2one that is no id differs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Writing {
+    /// A new record: values go to the database as they are.
+    Create,
+    /// An old one: values go through the cache, which drops what is no id.
+    Update,
+}
+
+/// The value of any field that holds no several records, as it is kept.
+pub(super) fn cast(
+    table: &Table,
+    name: &str,
+    field: &Field,
+    value: &Value,
+    writing: Writing,
+) -> Result<Value, Refusal> {
+    match field.kind {
+        "boolean" => Ok(truthy(value).into()),
+        "date" => date(value),
+        "datetime" => datetime(value),
+        "float" => Ok(float(value)?.into()),
+        "html" => Ok(match printed(value) {
+            Value::String(text) => html::sanitized(&text).into(),
+            nothing => nothing,
+        }),
+        "integer" | "many2one_reference" => integer(value),
+        "many2one" => many2one(value, writing),
+        "monetary" => Ok(cents(float(value)?).into()),
+        "selection" => selection(table, name, field, value),
+        _ => Ok(printed(value)),
+    }
+}
+
+/// A whole positive number that can be an id.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "JSON has six kinds of values for good"
+)]
+pub(super) fn whole(value: &Value) -> Option<u32> {
+    match value {
+        Value::Number(number) => number
+            .as_u64()
+            .and_then(|id| u32::try_from(id).ok())
+            .or_else(|| {
+                // 10.0 is 10 for Python.
+                let number = number.as_f64()?;
+                format!("{number}").parse().ok()
+            })
+            .filter(|id| *id > 0),
+        _ => None,
+    }
+}
+
+/// Whether Python takes it for true.
+pub(super) fn truthy(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(value) => *value,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(all) => !all.is_empty(),
+        Value::Object(map) => !map.is_empty(),
+    }
+}
+
+/// The name of a value's type in Python.
+fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "NoneType",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float",
+        Value::Number(_) => "int",
+        Value::String(_) => "str",
+        Value::Array(_) => "list",
+        Value::Object(_) => "dict",
+    }
+}
+
+fn printed(value: &Value) -> Value {
+    match value {
+        Value::Null | Value::Bool(false) => Value::Bool(false),
+        Value::String(text) => Value::from(text.as_str()),
+        Value::Bool(true) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            python(value).into()
+        }
+    }
+}
+
+fn integer(value: &Value) -> Result<Value, Refusal> {
+    match value {
+        Value::Null | Value::Bool(false) => Ok(json!(0)),
+        Value::Bool(true) => Ok(json!(1)),
+        Value::Number(number) => match number.as_i64() {
+            Some(whole) => Ok(whole.into()),
+            None => {
+                let cut = number.as_f64().unwrap_or_default().trunc();
+                let whole: Option<i64> = format!("{cut}").parse().ok();
+                whole.map(Value::from).ok_or_else(|| {
+                    Refusal::new(
+                        500,
+                        "psycopg2.errors.NumericValueOutOfRange",
+                        "integer out of range\n",
+                    )
+                })
+            }
+        },
+        Value::String(text) if text.is_empty() => Ok(json!(0)),
+        Value::String(text) => text.trim().parse::<i64>().map(Value::from).or_else(|_| {
+            Err(Refusal::value(format!(
+                "invalid literal for int() with base 10: {}",
+                python(value)
+            )))
+        }),
+        Value::Array(_) | Value::Object(_) => Err(Refusal::type_error(format!(
+            "int() argument must be a string, a bytes-like object or a real number, not '{}'",
+            type_name(value)
+        ))),
+    }
+}
+
+fn float(value: &Value) -> Result<f64, Refusal> {
+    match value {
+        Value::Null | Value::Bool(false) => Ok(0.0),
+        Value::Bool(true) => Ok(1.0),
+        Value::Number(number) => Ok(number.as_f64().unwrap_or_default()),
+        Value::String(text) if text.is_empty() => Ok(0.0),
+        Value::String(text) => text.trim().parse().or_else(|_| {
+            Err(Refusal::value(format!(
+                "could not convert string to float: {}",
+                python(value)
+            )))
+        }),
+        Value::Array(_) | Value::Object(_) => Err(Refusal::type_error(format!(
+            "float() argument must be a string or a real number, not '{}'",
+            type_name(value)
+        ))),
+    }
+}
+
+/// A date; of a time, its day.
+fn date(value: &Value) -> Result<Value, Refusal> {
+    match value {
+        Value::Null | Value::Bool(false) => Ok(Value::Bool(false)),
+        Value::String(text) if text.is_empty() => Ok(Value::Bool(false)),
+        Value::String(text) => {
+            let day = text.get(..10).unwrap_or(text);
+            day_of(day, "%Y-%m-%d").map(|date| date.to_string().into())
+        }
+        Value::Bool(true) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            Err(Refusal::type_error(format!(
+                "'{}' object is not subscriptable",
+                type_name(value)
+            )))
+        }
+    }
+}
+
+/// A time in UTC: a date, or a date and a time with a blank between.
+fn datetime(value: &Value) -> Result<Value, Refusal> {
+    let text = match value {
+        Value::Null | Value::Bool(false) => return Ok(Value::Bool(false)),
+        Value::String(text) if text.is_empty() => return Ok(Value::Bool(false)),
+        Value::String(text) => text,
+        Value::Bool(true) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            return Err(Refusal::type_error(format!(
+                "object of type '{}' has no len()",
+                type_name(value)
+            )));
+        }
+    };
+    const FORMAT: &str = "%Y-%m-%d %H:%M:%S";
+    let mismatch = || {
+        Refusal::value(format!(
+            "time data {} does not match format '{FORMAT}'",
+            python(value)
+        ))
+    };
+    let Some((day, time)) = text.split_once(' ') else {
+        if text.chars().count() != 10 {
+            return Err(mismatch());
+        }
+        return Ok(format!("{} 00:00:00", day_of(text, FORMAT)?).into());
+    };
+    let date = day_of(day, FORMAT)?;
+    let (time, more) = time.split_at_checked(8).unwrap_or((time, ""));
+    let time = if time.len() == 5 {
+        format!("{time}:00")
+    } else {
+        time.to_owned()
+    };
+    let whole =
+        DateTime::strptime(FORMAT, format!("{date} {time}")).map_err(|_error| mismatch())?;
+    if !more.is_empty() {
+        return Err(Refusal::value(format!("unconverted data remains: {more}")));
+    }
+    Ok(whole.strftime(FORMAT).to_string().into())
+}
+
+fn day_of(text: &str, format: &str) -> Result<Date, Refusal> {
+    let numbers: Vec<i16> = text
+        .split('-')
+        .filter_map(|part| part.parse().ok())
+        .collect();
+    let [year, month, day] = numbers.as_slice() else {
+        return Err(Refusal::value(format!(
+            "time data '{text}' does not match format '{format}'"
+        )));
+    };
+    let small = |number: &i16| i8::try_from(*number).unwrap_or(0);
+    match Date::new(*year, small(month), small(day)) {
+        Ok(date) => Ok(date),
+        Err(_) if (1..=12).contains(month) && (1..=31).contains(day) => {
+            Err(Refusal::value("day is out of range for month"))
+        }
+        Err(_) => Err(Refusal::value(format!(
+            "time data '{text}' does not match format '{format}'"
+        ))),
+    }
+}
+
+fn many2one(value: &Value, writing: Writing) -> Result<Value, Refusal> {
+    let nothing = Ok(Value::Bool(false));
+    match (value, writing) {
+        (Value::Null | Value::Bool(false), _) => nothing,
+        (Value::Number(number), _) if number.is_i64() || number.is_u64() => {
+            Ok(whole(value).map_or(Value::Bool(false), Value::from))
+        }
+        (_, Writing::Update) => nothing,
+        (Value::Number(_), Writing::Create) => {
+            Ok(whole(value).map_or(Value::Bool(false), Value::from))
+        }
+        (Value::String(text), Writing::Create) if text.is_empty() => nothing,
+        (Value::String(text), Writing::Create) => match text.trim().parse::<u32>() {
+            Ok(id) => Ok(id.into()),
+            Err(_) => Err(Refusal::not_an_integer(text)),
+        },
+        (Value::Array(all), Writing::Create) => match all.iter().find_map(Value::as_str) {
+            Some(text) => Err(Refusal::not_an_integer(text)),
+            None => Err(mismatch("integer[]")),
+        },
+        (Value::Bool(true), Writing::Create) => Err(mismatch("boolean")),
+        (Value::Object(_), Writing::Create) => Err(Refusal::new(
+            500,
+            "psycopg2.ProgrammingError",
+            "can't adapt type 'dict'",
+        )),
+    }
+}
+
+fn mismatch(kind: &str) -> Refusal {
+    Refusal::new(
+        500,
+        "psycopg2.errors.DatatypeMismatch",
+        format!("column is of type integer but expression is of type {kind}\nLINE 1: ...\n"),
+    )
+}
+
+fn selection(table: &Table, name: &str, field: &Field, value: &Value) -> Result<Value, Refusal> {
+    match value {
+        Value::String(text) if field.choices.iter().any(|(key, _)| key == text) => {
+            Ok(text.as_str().into())
+        }
+        value if !truthy(value) => Ok(Value::Bool(false)),
+        value => Err(Refusal::value(format!(
+            "Wrong value for {}.{name}: {}",
+            table.model,
+            python(value)
+        ))),
+    }
+}

@@ -1,0 +1,245 @@
+//! The commands of x2many fields.
+
+use serde_json::Value;
+
+use super::{
+    cast::whole,
+    constraints::dangling,
+    database::model_field,
+    domain::python,
+    refusal::Refusal,
+    table::{Field, OnDelete, Row},
+    transaction::Transaction,
+};
+
+impl Transaction<'_> {
+    /// Does what a value of an x2many field says: commands, or the plain ids
+    /// that are to replace those there are.
+    ///
+    /// What is no command is passed over without a word, as Odoo does.
+    pub(super) fn command(
+        &mut self,
+        model: &'static str,
+        id: u32,
+        name: &str,
+        field: &Field,
+        value: &Value,
+    ) -> Result<(), Refusal> {
+        let Some(relation) = field.relation else {
+            return Ok(());
+        };
+        let links = Links {
+            model,
+            id,
+            name,
+            relation,
+            inverse: field.inverse,
+        };
+        let commands = match value {
+            Value::Null | Value::Bool(false) => return self.replace(&links, &[]),
+            Value::Array(commands) => commands,
+            Value::Bool(true) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+                let shown = value.as_str().map_or_else(|| python(value), str::to_owned);
+                return Err(Refusal::value(format!(
+                    "Wrong value for {model}.{name}: {shown}"
+                )));
+            }
+        };
+        if commands.first().is_some_and(|first| !first.is_array()) {
+            return self.replace(&links, commands);
+        }
+        for command in commands.iter().filter_map(Value::as_array) {
+            // `1.0` is 1 for Python, `"1"` is not.
+            let code = command.first().and_then(Value::as_f64);
+            let code = code.filter(|_| command.first().is_some_and(Value::is_number));
+            let second = || command.get(1).ok_or_else(out_of_range);
+            let third = || command.get(2).ok_or_else(out_of_range);
+            match code.map(|code| format!("{code}")).as_deref() {
+                Some("0") => {
+                    let values = third()?.as_object().cloned().unwrap_or_default();
+                    self.create_linked(&links, values)?;
+                }
+                Some("1") => {
+                    let other = self.linked_id(&links, second()?)?;
+                    if let Some(values) = third()?.as_object() {
+                        self.write(relation, &[other], values).map_err(|refusal| {
+                            // Inside a command it is the ORM that looks.
+                            match refusal.key_error() {
+                                Some(name) => Refusal::value(format!(
+                                    "Invalid field '{name}' in '{relation}'"
+                                )),
+                                None => refusal,
+                            }
+                        })?;
+                    }
+                }
+                Some("2") => {
+                    let other = self.linked_id(&links, second()?)?;
+                    self.unlink(relation, &[other])?;
+                }
+                Some("3") => {
+                    let other = self.linked_id(&links, second()?)?;
+                    self.release(&links, &[other])?;
+                }
+                Some("4") => {
+                    let other = self.linked_id(&links, second()?)?;
+                    self.attach(&links, other)?;
+                }
+                Some("5") => self.replace(&links, &[])?,
+                Some("6") => {
+                    let set = third()?;
+                    let Value::Array(set) = set else {
+                        return Err(Refusal::type_error(format!(
+                            "'{}' object is not iterable",
+                            python(set)
+                        )));
+                    };
+                    self.replace(&links, set)?;
+                }
+                Some(_) | None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The id in a command. A text is a list of letters for Python.
+    fn linked_id(&self, links: &Links<'_>, id: &Value) -> Result<u32, Refusal> {
+        whole(id).ok_or_else(|| {
+            let letters: Vec<String> = id
+                .as_str()
+                .map(|text| text.chars().map(|one| format!("'{one}'")).collect())
+                .unwrap_or_default();
+            Refusal::value(format!(
+                "Expected singleton: {}({})",
+                links.relation,
+                letters.join(", ")
+            ))
+        })
+    }
+
+    fn create_linked(&mut self, links: &Links<'_>, mut values: Row) -> Result<(), Refusal> {
+        match links.inverse {
+            Some(inverse) => {
+                values.insert(inverse.to_owned(), links.id.into());
+                if inverse == "res_id" {
+                    let names = model_field(self.table(links.relation)?);
+                    values.insert(names.to_owned(), links.model.into());
+                }
+                self.create(links.relation, &values)?;
+                Ok(())
+            }
+            None => {
+                let made = self.create(links.relation, &values)?;
+                self.attach(links, made)
+            }
+        }
+    }
+
+    /// The records that are linked now.
+    fn linked_now(&self, links: &Links<'_>) -> Vec<u32> {
+        let table = self.database.table(links.model);
+        table
+            .and_then(|table| {
+                let (row, field) = (table.row(links.id)?, table.fields.get(links.name)?);
+                Some(self.database.linked(table, row, links.name, field))
+            })
+            .unwrap_or_default()
+    }
+
+    fn attach(&mut self, links: &Links<'_>, other: u32) -> Result<(), Refusal> {
+        let there = self.database.row(links.relation, other).is_some();
+        match links.inverse {
+            Some(inverse) => {
+                let values = Row::from_iter([(inverse.to_owned(), links.id.into())]);
+                if !there {
+                    let user = self.session.user.id;
+                    return Err(Refusal::missing(links.relation, other, user));
+                }
+                self.write(links.relation, &[other], &values)
+            }
+            None if !there => Err(dangling(&links.constraint())),
+            None => {
+                let mut linked = self.linked_now(links);
+                if !linked.contains(&other) {
+                    linked.push(other);
+                    self.database.set(links.model, links.id, links.name, linked);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes records out: they point nowhere then, or go when they cannot.
+    fn release(&mut self, links: &Links<'_>, others: &[u32]) -> Result<(), Refusal> {
+        let linked = self.linked_now(links);
+        let mut released = others.iter().filter(|id| linked.contains(id)).copied();
+        match links.inverse {
+            Some(inverse) => {
+                let cascades = self
+                    .table(links.relation)?
+                    .fields
+                    .get(inverse)
+                    .is_some_and(|field| field.on_delete == OnDelete::Cascade);
+                let nowhere = Row::from_iter([(inverse.to_owned(), Value::Bool(false))]);
+                released.try_for_each(|other| {
+                    if cascades {
+                        self.unlink(links.relation, &[other])
+                    } else {
+                        self.write(links.relation, &[other], &nowhere)
+                    }
+                })
+            }
+            None => {
+                let kept: Vec<u32> = linked
+                    .into_iter()
+                    .filter(|id| !others.contains(id))
+                    .collect();
+                self.database.set(links.model, links.id, links.name, kept);
+                Ok(())
+            }
+        }
+    }
+
+    fn replace(&mut self, links: &Links<'_>, set: &[Value]) -> Result<(), Refusal> {
+        let mut wanted = Vec::new();
+        for id in set {
+            match id {
+                Value::String(text) if links.inverse.is_none() => {
+                    return Err(Refusal::not_an_integer(text));
+                }
+                _ => wanted.push(self.linked_id(links, id)?),
+            }
+        }
+        let gone: Vec<u32> = self
+            .linked_now(links)
+            .into_iter()
+            .filter(|id| !wanted.contains(id))
+            .collect();
+        self.release(links, &gone)?;
+        wanted.into_iter().try_for_each(|id| self.attach(links, id))
+    }
+}
+
+/// One x2many field of one record.
+struct Links<'a> {
+    model: &'static str,
+    id: u32,
+    name: &'a str,
+    relation: &'static str,
+    inverse: Option<&'static str>,
+}
+
+impl Links<'_> {
+    /// The name PostgreSQL knows the link by.
+    fn constraint(&self) -> String {
+        let (own, other) = (
+            self.model.replace('.', "_"),
+            self.relation.replace('.', "_"),
+        );
+        format!("{own}_{other}_rel_{}_fkey", self.name)
+    }
+}
+
+fn out_of_range() -> Refusal {
+    Refusal::new(500, "builtins.IndexError", "list index out of range")
+}

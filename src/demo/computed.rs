@@ -1,0 +1,183 @@
+//! Values that follow from others, kept right after every change.
+
+use serde_json::Value;
+
+use super::{
+    database::Database,
+    table::{link, number, text},
+};
+
+/// The one tax, on everything that is sold.
+const TAX: f64 = 0.21;
+
+/// Rounds an amount to cents, a half upwards as Odoo does.
+pub(super) fn cents(amount: f64) -> f64 {
+    // The nudge is for halves that have no exact form, such as 1.005.
+    (amount * 100.0 + amount.signum() * 1e-7).round() / 100.0
+}
+
+/// Puts right what depends on these fields of a record.
+pub(super) fn refresh(database: &mut Database, model: &str, id: u32, changed: &[&str]) {
+    let has = |fields: &[&str]| changed.iter().any(|name| fields.contains(name));
+    match model {
+        "crm.lead" if has(&["stage_id", "active", "probability"]) => lead(database, id, changed),
+        "ir.model.data" if has(&["module", "name"]) => {
+            if let Some(row) = database.row(model, id) {
+                let name = format!("{}.{}", text(row, "module"), text(row, "name"));
+                database.set(model, id, "complete_name", name);
+            }
+        }
+        "product.category" if has(&["name", "parent_id"]) => {
+            named_in_line(database, model, id, " / ")
+        }
+        "product.template" => variants(database, id, changed),
+        "res.partner" => {
+            if has(&["email"]) {
+                let email = database.row(model, id).map_or("", |row| text(row, "email"));
+                let normal = normalized(email);
+                database.set(model, id, "email_normalized", normal);
+            }
+            if has(&["name", "parent_id"]) {
+                named_in_line(database, model, id, ", ");
+            }
+        }
+        "res.users" if has(&["name"]) => {
+            if let Some((partner, name)) = database
+                .row(model, id)
+                .and_then(|row| Some((link(row, "partner_id")?, row.get("name").cloned()?)))
+            {
+                database.set("res.partner", partner, "name", name);
+                named_in_line(database, "res.partner", partner, ", ");
+            }
+        }
+        "sale.order" if has(&["state", "company_id", "currency_id", "order_line"]) => {
+            order(database, id);
+        }
+        "sale.order.line" => {
+            if let Some(order_id) = database
+                .row(model, id)
+                .and_then(|row| link(row, "order_id"))
+            {
+                order(database, order_id);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The amounts of an order, and what its lines take over from it.
+pub(super) fn order(database: &mut Database, id: u32) {
+    let Some(order) = database.row("sale.order", id) else {
+        return;
+    };
+    let taken = ["state", "currency_id", "company_id"]
+        .map(|field| (field, order.get(field).cloned().unwrap_or_default()));
+    let (mut untaxed, mut tax) = (0.0, 0.0);
+    for line in database.pointing("sale.order.line", "order_id", id) {
+        let Some(row) = database.row_mut("sale.order.line", line) else {
+            continue;
+        };
+        let full = number(row, "product_uom_qty") * number(row, "price_unit");
+        let subtotal = cents(full * (1.0 - number(row, "discount") / 100.0));
+        let line_tax = cents(subtotal * TAX);
+        untaxed += subtotal;
+        tax += line_tax;
+        for (field, value) in taken.clone() {
+            row.insert(field.to_owned(), value);
+        }
+        for (field, amount) in [
+            ("price_subtotal", subtotal),
+            ("price_tax", line_tax),
+            ("price_total", cents(subtotal + line_tax)),
+        ] {
+            row.insert(field.to_owned(), amount.into());
+        }
+    }
+    for (field, amount) in [
+        ("amount_untaxed", untaxed),
+        ("amount_tax", tax),
+        ("amount_total", untaxed + tax),
+    ] {
+        database.set("sale.order", id, field, cents(amount));
+    }
+}
+
+fn lead(database: &mut Database, id: u32, changed: &[&str]) {
+    let Some(row) = database.row("crm.lead", id) else {
+        return;
+    };
+    let stage = link(row, "stage_id").and_then(|stage| database.row("crm.stage", stage));
+    let won = stage.is_some_and(|stage| stage.get("is_won") == Some(&Value::Bool(true)));
+    let active = row.get("active") == Some(&Value::Bool(true));
+    let status = match (won, active) {
+        (true, _) => "won",
+        (false, false) if number(row, "probability") == 0.0 => "lost",
+        (false, _) => "pending",
+    };
+    database.set("crm.lead", id, "won_status", status);
+    if won && changed.contains(&"stage_id") {
+        database.set("crm.lead", id, "probability", 100.0);
+    }
+}
+
+/// The complete name of a record and of those below it.
+fn named_in_line(database: &mut Database, model: &str, id: u32, between: &str) {
+    let Some(row) = database.row(model, id) else {
+        return;
+    };
+    let name = text(row, "name").to_owned();
+    let above = link(row, "parent_id")
+        .and_then(|parent| database.row(model, parent))
+        .map(|parent| {
+            let own = if model == "res.partner" {
+                "name"
+            } else {
+                "complete_name"
+            };
+            text(parent, own).to_owned()
+        });
+    let complete = match above {
+        Some(above) => format!("{above}{between}{name}"),
+        None => name,
+    };
+    database.set(model, id, "complete_name", complete);
+    for below in database.pointing(model, "parent_id", id) {
+        if below != id {
+            named_in_line(database, model, below, between);
+        }
+    }
+}
+
+/// A template and its one variant say the same.
+fn variants(database: &mut Database, id: u32, changed: &[&str]) {
+    let Some(row) = database.row("product.template", id).cloned() else {
+        return;
+    };
+    for variant in database.pointing("product.product", "product_tmpl_id", id) {
+        for (field, of_variant) in [
+            ("active", "active"),
+            ("default_code", "default_code"),
+            ("list_price", "lst_price"),
+            ("name", "name"),
+        ] {
+            if changed.contains(&field)
+                && let Some(value) = row.get(field)
+            {
+                database.set("product.product", variant, of_variant, value.clone());
+            }
+        }
+    }
+}
+
+/// An address alone and in small letters, as `email_normalize` makes it.
+fn normalized(email: &str) -> Value {
+    let inside = email
+        .split_once('<')
+        .and_then(|(_, rest)| rest.split_once('>'))
+        .map_or(email, |(inside, _)| inside);
+    if inside.contains('@') {
+        inside.trim().to_lowercase().into()
+    } else {
+        Value::Bool(false)
+    }
+}

@@ -1,0 +1,119 @@
+//! All records at one moment.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde_json::Value;
+
+use super::{
+    domain::ids,
+    table::{Field, Row, Table, link, text, value},
+};
+
+/// What is in the database after one transaction and before the next.
+///
+/// Cheap to clone, so that a transaction works on a copy of its own and one
+/// that fails leaves nothing behind.
+#[derive(Clone, Debug)]
+pub(super) struct Database {
+    pub(super) tables: BTreeMap<&'static str, Table>,
+    /// How many orders were ever numbered.
+    pub(super) orders_numbered: u32,
+}
+
+impl Database {
+    pub(super) fn table(&self, model: &str) -> Option<&Table> {
+        self.tables.get(model)
+    }
+
+    pub(super) fn row(&self, model: &str, id: u32) -> Option<&Row> {
+        self.table(model)?.row(id)
+    }
+
+    /// A record, to be changed.
+    pub(super) fn row_mut(&mut self, model: &str, id: u32) -> Option<&mut Row> {
+        self.tables
+            .get_mut(model)?
+            .rows
+            .get_mut(&id)
+            .map(Arc::make_mut)
+    }
+
+    /// Sets one value as it is.
+    pub(super) fn set(&mut self, model: &str, id: u32, field: &str, value: impl Into<Value>) {
+        if let Some(row) = self.row_mut(model, id) {
+            row.insert(field.to_owned(), value.into());
+        }
+    }
+
+    /// The records of a model whose field points to this one.
+    pub(super) fn pointing(&self, model: &str, field: &str, id: u32) -> Vec<u32> {
+        self.table(model).map_or_else(Vec::new, |table| {
+            table
+                .rows
+                .iter()
+                .filter(|(_, row)| link(row, field) == Some(id))
+                .map(|(other, _)| *other)
+                .collect()
+        })
+    }
+
+    /// The records that a relational field of a record holds.
+    pub(super) fn linked(&self, table: &Table, row: &Row, name: &str, field: &Field) -> Vec<u32> {
+        let id = link(row, "id").unwrap_or(0);
+        match (field.kind, field.relation, field.inverse) {
+            ("one2many", Some(relation), Some("res_id")) => {
+                let mut attached = self.attached(relation, table.model, id);
+                // Odoo's order of messages: the latest first.
+                if relation == "mail.message" {
+                    attached.reverse();
+                }
+                attached
+            }
+            ("one2many", Some(relation), Some(inverse)) => self.pointing(relation, inverse, id),
+            _ if name == "message_partner_ids" => self.followers(table.model, id),
+            _ => ids(value(row, name)),
+        }
+    }
+
+    /// The partners that follow a record.
+    pub(super) fn followers(&self, model: &str, id: u32) -> Vec<u32> {
+        self.attached("mail.followers", model, id)
+            .into_iter()
+            .filter_map(|follower| link(self.row("mail.followers", follower)?, "partner_id"))
+            .collect()
+    }
+
+    /// The records of a mail or data model that belong to this record of any
+    /// model, which they name in two fields.
+    pub(super) fn attached(&self, kind: &str, model: &str, id: u32) -> Vec<u32> {
+        let Some(table) = self.table(kind) else {
+            return Vec::new();
+        };
+        let names = model_field(table);
+        table
+            .rows
+            .iter()
+            .filter(|(_, row)| text(row, names) == model && link(row, "res_id") == Some(id))
+            .map(|(other, _)| *other)
+            .collect()
+    }
+
+    /// The record of an external id: its model and id.
+    pub(super) fn external(&self, module: &str, name: &str) -> Option<(u32, &Row)> {
+        self.table("ir.model.data")?
+            .rows
+            .iter()
+            .find(|(_, row)| text(row, "module") == module && text(row, "name") == name)
+            .map(|(id, row)| (*id, row.as_ref()))
+    }
+}
+
+/// The field in which a record says of which model the record is that it is
+/// attached to.
+pub(super) fn model_field(table: &Table) -> &'static str {
+    if table.fields.contains_key("res_model") {
+        "res_model"
+    } else {
+        "model"
+    }
+}

@@ -1,0 +1,137 @@
+//! What a new record has that nobody set.
+
+use serde_json::{Value, json};
+
+use super::{
+    database::Database,
+    session::Session,
+    table::{Row, Table, link},
+};
+
+/// A record in which nothing is set: `false`, zero, an empty list.
+pub(super) fn unset(table: &Table) -> Row {
+    table
+        .fields
+        .iter()
+        .map(|(name, field)| {
+            let nothing = match field.kind {
+                "integer" | "many2one_reference" => json!(0),
+                "float" | "monetary" => json!(0.0),
+                "one2many" | "many2many" => json!([]),
+                _ => Value::Bool(false),
+            };
+            ((*name).to_owned(), nothing)
+        })
+        .collect()
+}
+
+/// The defaults of a model's fields, as `default_get` tells them.
+pub(super) fn of(table: &Table, session: &Session) -> Row {
+    let mut defaults = match table.model {
+        "account.move" => {
+            json!({"move_type": "entry", "state": "draft", "date": session.today()})
+        }
+        "crm.lead" => {
+            json!({"expected_revenue": 0.0, "priority": "0", "type": "opportunity", "user_id": session.user.id})
+        }
+        "crm.stage" => json!({"sequence": 1}),
+        "hr.employee" | "account.journal" => json!({"company_id": session.company()}),
+        "mail.message" => {
+            json!({"message_type": "comment", "date": session.time(), "author_id": session.user.partner})
+        }
+        "product.template" => {
+            json!({"list_price": 1.0, "sale_ok": true, "type": "consu", "uom_id": 1})
+        }
+        "project.project" => json!({"user_id": session.user.id}),
+        "project.task" => {
+            json!({"priority": "0", "state": "01_in_progress", "user_ids": [session.user.id]})
+        }
+        "res.company" => json!({"fiscalyear_last_month": "12"}),
+        "res.partner" => json!({"is_company": false, "lang": "en_US", "type": "contact"}),
+        "res.partner.category" => json!({"color": 1}),
+        "res.users" => {
+            json!({"company_id": session.company(), "company_ids": [session.company()], "lang": "en_US"})
+        }
+        "sale.order" => {
+            json!({"company_id": session.company(), "date_order": session.time(), "name": "New", "state": "draft"})
+        }
+        "sale.order.line" => json!({"product_uom_qty": 1.0}),
+        _ => json!({}),
+    };
+    if table.fields.contains_key("active")
+        && let Some(defaults) = defaults.as_object_mut()
+    {
+        defaults.insert("active".to_owned(), true.into());
+    }
+    let mut defaults = match defaults {
+        Value::Object(defaults) => defaults,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Row::new()
+        }
+    };
+    for (name, value) in &session.defaults {
+        if table.fields.contains_key(name.as_str()) {
+            defaults.insert(name.clone(), value.clone());
+        }
+    }
+    defaults
+}
+
+/// Fills in what Odoo computes from the rest when a record is made, unless it
+/// was given.
+pub(super) fn fill(
+    database: &Database,
+    session: &Session,
+    model: &str,
+    row: &mut Row,
+    given: &Row,
+) {
+    let set = |row: &mut Row, field: &str, value: Value| {
+        if !given.contains_key(field) {
+            row.insert(field.to_owned(), value);
+        }
+    };
+    match model {
+        "account.move" => {
+            let company = session.company();
+            set(row, "company_id", company.into());
+            set(row, "journal_id", company.into());
+            set(row, "currency_id", currency(database, Some(company)));
+            set(row, "payment_state", "not_paid".into());
+        }
+        "crm.lead" => {
+            set(row, "company_id", session.company().into());
+            set(row, "team_id", 1.into());
+            set(row, "stage_id", 1.into());
+            set(row, "probability", 25.0.into());
+            set(row, "won_status", "pending".into());
+        }
+        "sale.order" => {
+            let customer = link(row, "partner_id").and_then(|id| database.row("res.partner", id));
+            let seller = customer.and_then(|customer| link(customer, "user_id"));
+            set(row, "user_id", seller.unwrap_or(session.user.id).into());
+            set(row, "team_id", 1.into());
+            set(row, "invoice_status", "no".into());
+            let company = link(row, "company_id");
+            row.insert("currency_id".to_owned(), currency(database, company));
+        }
+        "sale.order.line" => {
+            if let Some(product) =
+                link(row, "product_id").and_then(|id| database.row("product.product", id))
+            {
+                let name = product.get("name").cloned().unwrap_or_default();
+                let price = product.get("lst_price").cloned().unwrap_or_default();
+                set(row, "name", name);
+                set(row, "price_unit", price);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn currency(database: &Database, company: Option<u32>) -> Value {
+    company
+        .and_then(|id| database.row("res.company", id))
+        .and_then(|company| link(company, "currency_id"))
+        .map_or(Value::Bool(false), Value::from)
+}

@@ -1,0 +1,47 @@
+//! What `fields_get` says of a field.
+
+use serde_json::{Map, Value, json};
+
+use super::table::Field;
+
+/// The attributes of a field.
+pub(super) fn describe(name: &str, field: &Field) -> Map<String, Value> {
+    let mut described = Map::new();
+    let mut set = |key: &str, value: Value| {
+        described.insert(key.to_owned(), value);
+    };
+    set("name", name.into());
+    set("type", field.kind.into());
+    set("string", field.label.into());
+    set("required", field.required.into());
+    set("readonly", field.readonly.into());
+    set("store", field.stored.into());
+    set(
+        "searchable",
+        (field.stored || name.starts_with("message_")).into(),
+    );
+    set("sortable", (field.stored && !field.is_x2many()).into());
+    if let Some(relation) = field.relation {
+        set("relation", relation.into());
+    }
+    if let Some(inverse) = field.inverse {
+        set("relation_field", inverse.into());
+    }
+    if field.kind == "selection" {
+        set(
+            "selection",
+            field
+                .choices
+                .iter()
+                .map(|(key, label)| json!([key, label]))
+                .collect(),
+        );
+    }
+    if let Some(path) = field.shows {
+        set("related", path.into());
+    }
+    if field.kind == "monetary" {
+        set("currency_field", "currency_id".into());
+    }
+    described
+}

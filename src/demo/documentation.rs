@@ -1,0 +1,151 @@
+//! Odoo's documentation of itself: `/doc-bearer`.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, header};
+use serde_json::{Map, Value, json};
+
+use super::{
+    access::User,
+    database::Database,
+    describe::describe,
+    methods::{self, Method},
+    refusal::{Refusal, result},
+    table::{Group, Table},
+};
+
+/// The same for every model, as Odoo's is, and without quotes.
+const ETAG: &str = "6f0c1d2e3b4a59687786a5b4c3d2e1f06f0c1d2e3b4a59687786a5b4c3d2e1f0";
+
+/// The modules that this company has.
+const MODULES: [&str; 9] = [
+    "base", "web", "mail", "portal", "contacts", "crm", "product", "account", "sale",
+];
+
+/// The index, or the page of one model.
+pub(super) fn page(
+    database: &Database,
+    user: User,
+    page: &str,
+    headers: &HeaderMap,
+) -> Result<Response<Bytes>, Refusal> {
+    let Some(name) = page.strip_suffix(".json") else {
+        return Err(Refusal::Html {
+            status: 404,
+            text: "Not Found",
+        });
+    };
+    if user.group < Group::Admin {
+        return Err(Refusal::access(
+            "This page is only accessible to Technical Documentation users.",
+        ));
+    }
+    let known = headers
+        .get(header::IF_NONE_MATCH)
+        .is_some_and(|tag| tag.to_str().is_ok_and(|tag| tag.trim_matches('"') == ETAG));
+    let readable = |table: &&Table| user.may_read(table).is_ok();
+    let body = if name == "index" {
+        let models = database.tables.values().filter(readable);
+        json!({"modules": MODULES, "models": models.map(|table| entry(table, user)).collect::<Vec<_>>()})
+    } else {
+        let table = database.table(name).ok_or_else(|| {
+            Refusal::not_found("The requested URL was not found on the server. If you entered the URL manually please check your spelling and try again.")
+        })?;
+        user.may_read(table)?;
+        whole(table, user)
+    };
+    let mut response = result(&body);
+    if known {
+        *response.status_mut() = http::StatusCode::NOT_MODIFIED;
+        *response.body_mut() = Bytes::new();
+    }
+    let headers = response.headers_mut();
+    headers.insert(header::ETAG, HeaderValue::from_static(ETAG));
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("no-cache, private"),
+    );
+    Ok(response)
+}
+
+/// A model in the index: names alone.
+fn entry(table: &Table, user: User) -> Value {
+    let fields = table.fields.iter().filter(|(_, field)| user.sees(field));
+    let fields: Map<String, Value> = fields
+        .map(|(name, field)| ((*name).to_owned(), json!({"string": field.label})))
+        .collect();
+    let methods: Vec<&str> = methods::of(table.model).map(|method| method.name).collect();
+    json!({"model": table.model, "name": table.label, "fields": fields, "methods": methods})
+}
+
+/// The page of a model.
+fn whole(table: &Table, user: User) -> Value {
+    let fields = table.fields.iter().filter(|(_, field)| user.sees(field));
+    let fields: Map<String, Value> = fields
+        .map(|(name, field)| {
+            let mut described = describe(name, field);
+            described.insert("module".to_owned(), "base".into());
+            ((*name).to_owned(), described.into())
+        })
+        .collect();
+    let methods: Map<String, Value> = methods::of(table.model)
+        .map(|method| (method.name.to_owned(), documented(method)))
+        .collect();
+    json!({"model": table.model, "name": table.label, "doc": null, "fields": fields, "methods": methods})
+}
+
+/// A method, as `_doc_method` tells it.
+fn documented(method: &Method) -> Value {
+    let parameters = method.parameters();
+    let shown: Vec<String> = parameters
+        .iter()
+        .map(|parameter| match parameter.default {
+            Some(default) => format!("{}={default}", parameter.name),
+            None => parameter.name.to_owned(),
+        })
+        .collect();
+    let mut signature = format!("({})", shown.join(", "));
+    let described: Map<String, Value> = parameters
+        .iter()
+        .map(|parameter| {
+            let mut described = Map::new();
+            if parameter.variadic {
+                described.insert("kind".to_owned(), "VAR_KEYWORD".into());
+            }
+            if let Some(default) = parameter.default {
+                described.insert("default".to_owned(), from_python(default));
+            }
+            if let Some(annotation) = parameter.annotation {
+                described.insert("annotation".to_owned(), annotation.into());
+            }
+            (parameter.name.to_owned(), described.into())
+        })
+        .collect();
+    let (model, module) = method.from;
+    let mut documented = json!({
+        "parameters": described, "model": model, "module": module,
+        "doc": format!("<p>{}.</p>", method.name),
+    });
+    if let Some(documented) = documented.as_object_mut() {
+        if let Some(returned) = method.returns() {
+            signature = format!("{signature} -> {returned}");
+            documented.insert("return".to_owned(), json!({"annotation": returned}));
+        }
+        documented.insert("signature".to_owned(), signature.into());
+        if !method.api.is_empty() {
+            documented.insert("api".to_owned(), json!(method.api));
+        }
+    }
+    documented
+}
+
+/// A default as Python writes it.
+fn from_python(default: &str) -> Value {
+    match default {
+        "None" => Value::Null,
+        "True" => true.into(),
+        "False" => false.into(),
+        text => text
+            .parse::<i64>()
+            .map_or_else(|_| text.trim_matches('\'').into(), Value::from),
+    }
+}

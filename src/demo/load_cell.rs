@@ -1,0 +1,269 @@
+//! One cell of an import, and the value it stands for.
+
+use jiff::{civil::DateTime, tz::TimeZone};
+use serde_json::{Value, json};
+
+use super::{
+    cast::truthy,
+    refusal::Refusal,
+    table::{Field, Table},
+    transaction::Transaction,
+};
+
+/// What is wrong with a cell.
+pub(super) struct Unfit {
+    pub(super) message: String,
+    pub(super) moreinfo: Option<Value>,
+}
+
+/// What a cell gave: a value, and a warning when it was a guess.
+pub(super) struct Read {
+    pub(super) value: Value,
+    pub(super) warning: Option<String>,
+}
+
+impl From<Value> for Read {
+    fn from(value: Value) -> Self {
+        Self {
+            value,
+            warning: None,
+        }
+    }
+}
+
+fn unfit(message: String, moreinfo: impl Into<Option<Value>>) -> Unfit {
+    Unfit {
+        message,
+        moreinfo: moreinfo.into(),
+    }
+}
+
+/// A cell as Odoo prints it in a message.
+fn shown(cell: &Value) -> String {
+    cell.as_str()
+        .map_or_else(|| cell.to_string(), str::to_owned)
+}
+
+/// Reads the cell of a field; `part` is what stands behind the slash.
+///
+/// # Errors
+/// The outer one is what Python stumbles over, and ends the whole import; the
+/// inner one is told by row.
+pub(super) fn read(
+    transaction: &Transaction<'_>,
+    field: &Field,
+    part: Option<&str>,
+    cell: &Value,
+) -> Result<Result<Read, Unfit>, Refusal> {
+    if !truthy(cell) {
+        return Ok(Ok(Value::Bool(false).into()));
+    }
+    let text = shown(cell);
+    let label = field.label;
+    Ok(match field.kind {
+        "boolean" => {
+            let Some(word) = cell.as_str() else {
+                return Err(Refusal::new(
+                    500,
+                    "builtins.AttributeError",
+                    "'bool' object has no attribute 'lower'",
+                ));
+            };
+            match word.to_lowercase().as_str() {
+                "1" | "true" | "yes" => Ok(Value::Bool(true).into()),
+                "0" | "false" | "no" => Ok(Value::Bool(false).into()),
+                _ => Err(unfit(
+                    format!("Unknown value '{word}' for boolean field '{label}'"),
+                    json!("Use '1' for yes and '0' for no"),
+                )),
+            }
+        }
+        "integer" => text.trim().parse::<i64>().map_or_else(
+            |_| {
+                Err(unfit(
+                    format!("'{text}' does not seem to be an integer for field '{label}'"),
+                    None,
+                ))
+            },
+            |number| Ok(Value::from(number).into()),
+        ),
+        "float" | "monetary" => text.trim().parse::<f64>().map_or_else(
+            |_| {
+                Err(unfit(
+                    format!("'{text}' does not seem to be a number for field '{label}'"),
+                    None,
+                ))
+            },
+            |number| Ok(Value::from(number).into()),
+        ),
+        "date" => text.parse::<jiff::civil::Date>().map_or_else(
+            |_| {
+                Err(unfit(
+                    format!("'{text}' does not seem to be a valid date for field '{label}'"),
+                    json!("Use the format '2012-12-31'"),
+                ))
+            },
+            |date| Ok(Value::from(date.to_string()).into()),
+        ),
+        "datetime" => in_utc(&text).map_or_else(
+            || {
+                Err(unfit(
+                    format!("'{text}' does not seem to be a valid datetime for field '{label}'"),
+                    json!("Use the format '2012-12-31 23:59:59'"),
+                ))
+            },
+            |time| Ok(Value::from(time).into()),
+        ),
+        "selection" => {
+            let wanted = text.to_lowercase();
+            let choice = field
+                .choices
+                .iter()
+                .find(|(key, label)| wanted == label.to_lowercase() || text == *key);
+            choice.map_or_else(
+                || {
+                    let labels: Vec<&str> = field.choices.iter().map(|(_, label)| *label).collect();
+                    Err(unfit(
+                        format!("Value '{text}' not found in selection field '{label}'"),
+                        json!(labels),
+                    ))
+                },
+                |(key, _)| Ok(Value::from(*key).into()),
+            )
+        }
+        "many2one" | "many2many" | "one2many" => related(transaction, field, part, &text),
+        _ => Ok(Value::from(text).into()),
+    })
+}
+
+/// A time of the user's zone in UTC.
+///
+/// All users of this company are in Brussels. An import reads times there,
+/// though a plain write reads them in UTC.
+fn in_utc(text: &str) -> Option<String> {
+    const FORMAT: &str = "%Y-%m-%d %H:%M:%S";
+    let time = DateTime::strptime(FORMAT, text).ok()?;
+    let local = time.in_tz("Europe/Brussels").ok()?;
+    let utc = local.with_time_zone(TimeZone::UTC);
+    Some(utc.strftime(FORMAT).to_string())
+}
+
+fn related(
+    transaction: &Transaction<'_>,
+    field: &Field,
+    part: Option<&str>,
+    text: &str,
+) -> Result<Read, Unfit> {
+    let Some(table) = field
+        .relation
+        .and_then(|model| transaction.database.table(model))
+    else {
+        return Ok(Value::Bool(false).into());
+    };
+    if field.kind == "many2one" {
+        return one(transaction, table, field, part, text);
+    }
+    let mut ids = Vec::new();
+    let mut warning = None;
+    for text in text.split(',') {
+        let read = one(transaction, table, field, part, text)?;
+        ids.push(read.value);
+        warning = warning.or(read.warning);
+    }
+    Ok(Read {
+        value: json!([[6, 0, ids]]),
+        warning,
+    })
+}
+
+/// The record that a cell names by its external id, its id, or its name.
+fn one(
+    transaction: &Transaction<'_>,
+    table: &Table,
+    field: &Field,
+    part: Option<&str>,
+    text: &str,
+) -> Result<Read, Unfit> {
+    let label = field.label;
+    let values = |model: &str| {
+        json!({
+            "name": "Possible Values", "type": "ir.actions.act_window", "target": "new",
+            "view_mode": "list,form", "views": [[false, "list"], [false, "form"]],
+            "context": {"create": false}, "help": "See all possible values", "res_model": model,
+        })
+    };
+    let values_by_id = || {
+        let mut values = values("ir.model.data");
+        if let Some(values) = values.as_object_mut() {
+            values.insert("domain".to_owned(), json!([["model", "=", table.model]]));
+        }
+        values
+    };
+    match part {
+        Some(".id") => {
+            let Ok(id) = text.trim().parse::<u32>() else {
+                return Err(unfit(
+                    format!("Invalid database id '{text}' for the field '{label}'"),
+                    values_by_id(),
+                ));
+            };
+            if table.rows.contains_key(&id) {
+                return Ok(Value::from(id).into());
+            }
+            Err(unfit(
+                format!("No matching record found for database id '{text}' in field '{label}'"),
+                values_by_id(),
+            ))
+        }
+        Some("id") => {
+            let (module, name) = external(text);
+            let found = transaction.database.external(module, name);
+            found
+                .filter(|(_, data)| super::table::text(data, "model") == table.model)
+                .and_then(|(_, data)| super::table::link(data, "res_id"))
+                .map(|id| Value::from(id).into())
+                .ok_or_else(|| {
+                    unfit(
+                        format!(
+                            "No matching record found for external id '{text}' in field '{label}'"
+                        ),
+                        values_by_id(),
+                    )
+                })
+        }
+        Some(_) => Err(unfit(
+            "Can not create Many-To-One records indirectly, import the field separately".to_owned(),
+            None,
+        )),
+        None => {
+            let named: Vec<u32> = table
+                .rows
+                .iter()
+                .filter(|(_, row)| {
+                    let other = super::table::text(row, "login");
+                    table.display_name(row) == text || (!other.is_empty() && other == text)
+                })
+                .map(|(id, _)| *id)
+                .collect();
+            match named.as_slice() {
+                [] => Err(unfit(
+                    format!("No matching record found for name '{text}' in field '{label}'"),
+                    values(table.model),
+                )),
+                [only] => Ok(Value::from(*only).into()),
+                [first, ..] => Ok(Read {
+                    value: (*first).into(),
+                    warning: Some(format!(
+                        "Found multiple matches for value \"{text}\" in field \"{label}\" ({} matches)",
+                        named.len()
+                    )),
+                }),
+            }
+        }
+    }
+}
+
+/// The module and the name of an external id.
+pub(super) fn external(id: &str) -> (&str, &str) {
+    id.split_once('.').unwrap_or(("__import__", id))
+}

@@ -1,0 +1,248 @@
+//! Messages on records, and who gets them.
+
+use serde_json::{Value, json};
+
+use super::{
+    access::Operation,
+    call::Call,
+    cast::truthy,
+    domain::{ids, python},
+    html, models,
+    refusal::Refusal,
+    table::{Row, link, text},
+    transaction::Transaction,
+};
+
+/// The subtypes of messages, by external id and by id.
+const SUBTYPES: [(&str, u32); 2] = [("mail.mt_comment", 1), ("mail.mt_note", 2)];
+const DISCUSSIONS: u32 = 1;
+const NOTE: u32 = 2;
+
+/// `mail.thread.message_post` (`addons/mail/models/mail_thread.py`).
+pub(super) fn post(transaction: &mut Transaction<'_>, call: &Call<'_>) -> Result<Value, Refusal> {
+    let model = call.table.model;
+    let session = call.session;
+    let known = [
+        "attachment_ids",
+        "attachments",
+        "author_id",
+        "body",
+        "body_is_html",
+        "email_from",
+        "message_type",
+        "parent_id",
+        "partner_ids",
+        "subject",
+        "subtype_id",
+        "subtype_xmlid",
+    ];
+    let unknown: Vec<&str> = call
+        .arguments
+        .keys()
+        .map(String::as_str)
+        .filter(|name| !known.contains(name))
+        .collect();
+    if !unknown.is_empty() {
+        return Err(Refusal::value(format!(
+            "Those values are not supported when posting or notifying: {}",
+            unknown.join(", ")
+        )));
+    }
+    let shown: Vec<String> = call.ids.iter().map(u32::to_string).collect();
+    let [id] = call.ids.as_slice() else {
+        return Err(Refusal::value(format!(
+            "Expected singleton: {model}({})",
+            shown.join(", ")
+        )));
+    };
+    let kind = call
+        .argument("message_type")
+        .and_then(Value::as_str)
+        .unwrap_or("notification");
+    if kind == "user_notification" {
+        return Err(Refusal::value(
+            "Use message_notify to send a notification to an user.",
+        ));
+    }
+    let partners = match call.argument("partner_ids") {
+        None => Vec::new(),
+        Some(given @ Value::Array(_)) => ids(given),
+        Some(other) => {
+            return Err(Refusal::value(format!(
+                "Posting a message should receive partners as a list of IDs (received {})",
+                python(other)
+            )));
+        }
+    };
+    // Posting takes the right to write (`_mail_post_access`).
+    transaction.existing(model, &[*id])?;
+    session.user.may(Operation::Write, call.table)?;
+    transaction.visible(Operation::Write, model, *id)?;
+    if let Some(absent) = partners
+        .iter()
+        .find(|id| call.database.row("res.partner", **id).is_none())
+    {
+        return Err(Refusal::missing("res.partner", *absent, session.user.id));
+    }
+    let named = call.argument("subtype_xmlid").and_then(Value::as_str);
+    let subtype = match named {
+        // An unknown name falls back to the note, without a word.
+        Some(named) => SUBTYPES
+            .iter()
+            .find_map(|(name, id)| (*name == named).then_some(*id))
+            .unwrap_or(NOTE),
+        None => call
+            .argument("subtype_id")
+            .and_then(super::cast::whole)
+            .unwrap_or(NOTE),
+    };
+    let body = match call.argument("body") {
+        None => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => python(other),
+    };
+    let body = if call.argument("body_is_html").is_some_and(truthy) {
+        body
+    } else {
+        html::escaped(&body)
+    };
+    let record = call.table.row(*id).map(|row| call.table.display_name(row));
+    let mut notified = partners.clone();
+    if subtype == DISCUSSIONS {
+        // A comment goes to the followers, but not back to its author.
+        for follower in transaction.database.followers(model, *id) {
+            if follower != session.user.partner && !notified.contains(&follower) {
+                notified.push(follower);
+            }
+        }
+    }
+    let subject = match call.argument("subject") {
+        Some(subject) => subject.clone(),
+        None if subtype == DISCUSSIONS => json!(record),
+        None => Value::Bool(false),
+    };
+    let author = call.database.row("res.partner", session.user.partner);
+    let message = json!({
+        "author_id": session.user.partner, "body": body, "date": session.time(),
+        "email_from": format!("\"{}\" <{}>", session.user.name, author.map_or("", |author| text(author, "email"))),
+        "message_type": kind, "model": model, "notified_partner_ids": notified, "partner_ids": partners,
+        "record_name": record, "res_id": id, "subject": subject, "subtype_id": subtype,
+    });
+    let message = message.as_object().cloned().unwrap_or_default();
+    let made = transaction.create("mail.message", &message)?;
+    if kind == "comment" {
+        follow(transaction, model, *id, session.user.partner)?;
+    }
+    Ok(vec![made].into())
+}
+
+/// `mail.thread.message_subscribe`. Partners that are not there, or archived,
+/// are left out.
+pub(super) fn subscribe(
+    transaction: &mut Transaction<'_>,
+    call: &Call<'_>,
+) -> Result<Value, Refusal> {
+    let model = call.table.model;
+    let partners = call.argument("partner_ids").map(ids).unwrap_or_default();
+    if call.ids.is_empty() || partners.is_empty() {
+        return Ok(true.into());
+    }
+    let own = partners == [call.session.user.partner];
+    let needed = if own {
+        Operation::Read
+    } else {
+        Operation::Write
+    };
+    call.session.user.may(needed, call.table)?;
+    for id in transaction.existing(model, &call.ids)? {
+        transaction.visible(needed, model, id)?;
+        for partner in &partners {
+            let active = call
+                .database
+                .row("res.partner", *partner)
+                .is_some_and(|row| row.get("active") == Some(&Value::Bool(true)));
+            if active {
+                follow(transaction, model, id, *partner)?;
+            }
+        }
+    }
+    Ok(true.into())
+}
+
+/// `mail.thread.message_unsubscribe`.
+pub(super) fn unsubscribe(
+    transaction: &mut Transaction<'_>,
+    call: &Call<'_>,
+) -> Result<Value, Refusal> {
+    let model = call.table.model;
+    let partners = call.argument("partner_ids").map(ids).unwrap_or_default();
+    if partners != [call.session.user.partner] {
+        call.session.user.may(Operation::Write, call.table)?;
+    }
+    for id in transaction.existing(model, &call.ids)? {
+        transaction.visible(Operation::Write, model, id)?;
+        for follower in transaction.database.attached("mail.followers", model, id) {
+            let gone = transaction
+                .database
+                .row("mail.followers", follower)
+                .and_then(|row| link(row, "partner_id"))
+                .is_some_and(|partner| partners.contains(&partner));
+            if gone && let Some(table) = transaction.database.tables.get_mut("mail.followers") {
+                table.rows.remove(&follower);
+            }
+        }
+    }
+    Ok(Value::Null)
+}
+
+/// Who makes a record follows it, and so does who is responsible for it.
+pub(super) fn follow_own(
+    transaction: &mut Transaction<'_>,
+    model: &str,
+    id: u32,
+) -> Result<(), Refusal> {
+    if models::is_thread(model) {
+        follow(transaction, model, id, transaction.session.user.partner)?;
+        follow_responsible(transaction, model, id)?;
+    }
+    Ok(())
+}
+
+/// The person in `user_id` follows a record.
+pub(super) fn follow_responsible(
+    transaction: &mut Transaction<'_>,
+    model: &str,
+    id: u32,
+) -> Result<(), Refusal> {
+    let partner = transaction
+        .database
+        .row(model, id)
+        .and_then(|row| link(row, "user_id"))
+        .and_then(|user| link(transaction.database.row("res.users", user)?, "partner_id"));
+    match partner {
+        Some(partner) if models::is_thread(model) => follow(transaction, model, id, partner),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn follow(
+    transaction: &mut Transaction<'_>,
+    model: &str,
+    id: u32,
+    partner: u32,
+) -> Result<(), Refusal> {
+    if transaction.database.followers(model, id).contains(&partner) {
+        return Ok(());
+    }
+    let values = [
+        ("res_model", json!(model)),
+        ("res_id", json!(id)),
+        ("partner_id", json!(partner)),
+        ("subtype_ids", json!([DISCUSSIONS])),
+    ];
+    let values: Row = values
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+    transaction.create_own("mail.followers", &values).map(drop)
+}

@@ -1,0 +1,412 @@
+//! Reading: finding records and showing them.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    access::Operation,
+    call::Call,
+    defaults,
+    describe::describe,
+    domain::{self, ids},
+    refusal::Refusal,
+    table::{Field, Row, Table, link, text, value as value_of},
+};
+
+impl<'a> Call<'a> {
+    pub(super) fn models(&self) -> Value {
+        let readable = self
+            .database
+            .tables
+            .values()
+            .filter(|table| self.session.user.may_read(table).is_ok());
+        readable
+            .map(|table| json!({"display_name": table.label, "model": table.model}))
+            .collect()
+    }
+
+    pub(super) fn fields_get(&self) -> Result<Value, Refusal> {
+        let names = |key: &str| -> Option<Vec<String>> {
+            let list = self.arguments.get(key)?.as_array()?;
+            let list: Vec<String> = list
+                .iter()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect();
+            (!list.is_empty()).then_some(list)
+        };
+        let (only, attributes) = (names("allfields"), names("attributes"));
+        let mut answer = Map::new();
+        for (name, field) in self.table.fields.iter() {
+            if self.session.user.sees(field)
+                && only
+                    .as_ref()
+                    .is_none_or(|only| only.iter().any(|one| one == name))
+            {
+                let mut described = describe(name, field);
+                if let Some(attributes) = &attributes {
+                    described.retain(|key, _| attributes.contains(key));
+                }
+                answer.insert((*name).to_owned(), Value::Object(described));
+            }
+        }
+        Ok(Value::Object(answer))
+    }
+
+    pub(super) fn search_ids(&self) -> Result<Value, Refusal> {
+        let found = self.search(true)?;
+        Ok(found
+            .iter()
+            .map(|row| value_of(row, "id").clone())
+            .collect())
+    }
+
+    pub(super) fn search_count(&self) -> Result<Value, Refusal> {
+        Ok(Value::from(self.search(true)?.len()))
+    }
+
+    pub(super) fn search_read(&self) -> Result<Value, Refusal> {
+        let fields = self.wanted()?;
+        self.search(true)?
+            .into_iter()
+            .map(|row| self.record(row, &fields))
+            .collect()
+    }
+
+    /// The records that match, in order, of this page.
+    fn search(&self, paged: bool) -> Result<Vec<&'a Row>, Refusal> {
+        self.session.user.may_read(self.table)?;
+        let nothing = Vec::new();
+        let domain = match self.arguments.get("domain") {
+            None | Some(Value::Null) => &nothing,
+            Some(Value::Array(domain)) => domain,
+            Some(_) => {
+                return Err(Refusal::new(
+                    500,
+                    "builtins.TypeError",
+                    "Domain() must be a list",
+                ));
+            }
+        };
+        domain::check(self.database, self.session.user, self.table, domain)?;
+        let mentions_active = domain
+            .iter()
+            .any(|term| term.get(0).and_then(Value::as_str) == Some("active"));
+        let hides_archived =
+            !self.session.archived && !mentions_active && self.table.fields.contains_key("active");
+        let mut found = Vec::new();
+        for row in self.table.rows.values().map(AsRef::as_ref) {
+            if (!hides_archived || row.get("active") != Some(&Value::Bool(false)))
+                && self
+                    .session
+                    .user
+                    .may_see(self.table, row, &self.session.companies)
+                && domain::matches(self.database, self.session.user, self.table, row, domain)?
+            {
+                found.push(row);
+            }
+        }
+        let order = self
+            .arguments
+            .get("order")
+            .and_then(Value::as_str)
+            .unwrap_or(self.table.order);
+        for key in order.split(',').rev() {
+            let mut words = key.split_whitespace();
+            let name = words.next().unwrap_or("id");
+            let field = self.table.fields.get(name).ok_or_else(|| {
+                Refusal::value(format!("Invalid field '{name}' on '{}'", self.table.model))
+            })?;
+            let down = words
+                .next()
+                .is_some_and(|word| word.eq_ignore_ascii_case("desc"));
+            found.sort_by(|a, b| {
+                let key = |row| self.sort_key(field, value_of(row, name));
+                let order = domain::compare(&key(a), &key(b)).unwrap_or(std::cmp::Ordering::Equal);
+                if down { order.reverse() } else { order }
+            });
+        }
+        if !paged {
+            return Ok(found);
+        }
+        let number = |name: &str| {
+            self.arguments
+                .get(name)
+                .and_then(Value::as_i64)
+                .unwrap_or(0)
+        };
+        if number("limit") < 0 || number("offset") < 0 {
+            return Err(Refusal::new(
+                500,
+                "psycopg2.errors.InvalidRowCountInLimitClause",
+                "LIMIT must not be negative\nLINE 1: SELECT \"t\".\"id\" FROM",
+            ));
+        }
+        let limit = usize::try_from(number("limit"))
+            .ok()
+            .filter(|limit| *limit > 0)
+            .unwrap_or(usize::MAX);
+        Ok(found
+            .into_iter()
+            .skip(usize::try_from(number("offset")).unwrap_or(0))
+            .take(limit)
+            .collect())
+    }
+
+    /// Relations are sorted by name, what is not set comes last.
+    fn sort_key(&self, field: &Field, value: &Value) -> Value {
+        match field
+            .relation
+            .and_then(|model| self.database.tables.get(model))
+        {
+            Some(related) => ids(value)
+                .first()
+                .and_then(|id| related.row(*id))
+                .map_or_else(
+                    || Value::from("\u{10ffff}"),
+                    |row| Value::from(related.display_name(row)),
+                ),
+            None if field.kind != "boolean" && value == &Value::Bool(false) => {
+                Value::from("\u{10ffff}")
+            }
+            None => value.clone(),
+        }
+    }
+
+    pub(super) fn read(&self) -> Result<Value, Refusal> {
+        let own = self.table.model == "res.users" && self.ids == [self.session.user.id];
+        if !own {
+            self.session.user.may_read(self.table)?;
+        }
+        let fields = self.wanted()?;
+        let mut records = Vec::new();
+        // Ids that do not exist are left out without a word.
+        for row in self.ids.iter().filter_map(|id| self.table.row(*id)) {
+            let user = self.session.user;
+            if !user.may_see(self.table, row, user.companies) {
+                return Err(user.hidden(Operation::Read, self.table, row));
+            }
+            records.push(self.record(row, &fields)?);
+        }
+        Ok(Value::Array(records))
+    }
+
+    pub(super) fn name_search(&self) -> Result<Value, Refusal> {
+        let name = self
+            .arguments
+            .get("name")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_lowercase();
+        let limit = self
+            .arguments
+            .get("limit")
+            .and_then(Value::as_u64)
+            .unwrap_or(100);
+        let found = self.search(false)?;
+        Ok(found
+            .into_iter()
+            .map(|row| (row, self.table.display_name(row)))
+            .filter(|(row, shown)| {
+                let also = ["default_code", "email", "ref", "login"];
+                shown.to_lowercase().contains(&name)
+                    || also.iter().any(|field| {
+                        row.get(*field)
+                            .and_then(Value::as_str)
+                            .is_some_and(|text| text.to_lowercase().contains(&name))
+                    })
+            })
+            .take(usize::try_from(limit).unwrap_or(100))
+            .map(|(row, shown)| json!([row.get("id"), shown]))
+            .collect())
+    }
+
+    /// The fields that are asked for; all the user sees when none are.
+    fn wanted(&self) -> Result<Vec<&'a str>, Refusal> {
+        let asked = self
+            .arguments
+            .get("fields")
+            .and_then(Value::as_array)
+            .filter(|asked| !asked.is_empty());
+        let Some(asked) = asked else {
+            return Ok(self
+                .table
+                .fields
+                .iter()
+                .filter(|(_, field)| self.session.user.sees(field))
+                .map(|(name, _)| *name)
+                .collect());
+        };
+        let mut fields = Vec::new();
+        for name in asked.iter().filter_map(Value::as_str) {
+            let Some((name, field)) = self.table.fields.get_key_value(name) else {
+                return Err(Refusal::value(format!(
+                    "Invalid field '{name}' on '{}'",
+                    self.table.model
+                )));
+            };
+            if !self.session.user.sees(field) {
+                return Err(Refusal::access(format!(
+                    "You do not have enough rights to access the field \"{name}\" on {} ({}). Please contact your system administrator.",
+                    self.table.label, self.table.model
+                )));
+            }
+            fields.push(*name);
+        }
+        Ok(fields)
+    }
+
+    pub(super) fn record(&self, row: &Row, fields: &[&str]) -> Result<Value, Refusal> {
+        let mut record = Map::new();
+        record.insert("id".to_owned(), value_of(row, "id").clone());
+        for name in fields {
+            let Some(field) = self.table.fields.get(name) else {
+                continue;
+            };
+            if *name == "raw" {
+                return Err(Refusal::Html {
+                    status: 500,
+                    text: "Internal Server Error",
+                });
+            }
+            let value = value_of(row, name);
+            let related = field
+                .relation
+                .and_then(|model| self.database.tables.get(model));
+            let value = match (field.kind, related) {
+                _ if *name == "display_name" => Value::from(self.table.display_name(row)),
+                ("many2one", Some(related)) => {
+                    match ids(value).first().and_then(|id| related.row(*id)) {
+                        Some(other) if self.arguments.get("load") != Some(&Value::Null) => {
+                            json!([other.get("id"), related.display_name(other)])
+                        }
+                        Some(other) => value_of(other, "id").clone(),
+                        None => Value::Bool(false),
+                    }
+                }
+                (_, Some(related)) if field.is_x2many() => {
+                    // The whole read fails for one field whose model is closed.
+                    self.session.user.may_read(related)?;
+                    Value::from(self.database.linked(self.table, row, name, field))
+                }
+                _ if *name == "message_is_follower" => {
+                    let id = link(row, "id").unwrap_or(0);
+                    let followers = self.database.followers(self.table.model, id);
+                    followers.contains(&self.session.user.partner).into()
+                }
+                _ if self.table.model == "mail.followers" && !field.stored => {
+                    let partner =
+                        link(row, "partner_id").and_then(|id| self.database.row("res.partner", id));
+                    partner.map_or(Value::Bool(false), |partner| {
+                        value_of(partner, name).clone()
+                    })
+                }
+                _ => value.clone(),
+            };
+            record.insert((*name).to_owned(), value);
+        }
+        Ok(Value::Object(record))
+    }
+
+    /// The records with what a specification names, as deep as it goes.
+    pub(super) fn web_read(&self, specification: &Row) -> Result<Value, Refusal> {
+        let rows = self.ids.iter().filter_map(|id| self.table.row(*id));
+        rows.map(|row| self.specified(self.table, row, specification))
+            .collect()
+    }
+
+    fn specified(&self, table: &Table, row: &Row, specification: &Row) -> Result<Value, Refusal> {
+        self.session.user.may_read(table)?;
+        let mut record = Row::new();
+        record.insert("id".to_owned(), value_of(row, "id").clone());
+        for (name, inner) in specification {
+            let field = table.fields.get(name.as_str()).ok_or_else(|| {
+                Refusal::value(format!("Invalid field '{name}' on '{}'", table.model))
+            })?;
+            let related = field.relation.and_then(|model| self.database.table(model));
+            let inner = inner.get("fields").and_then(Value::as_object);
+            let value = match related {
+                None if name == "display_name" => table.display_name(row).into(),
+                None => value_of(row, name).clone(),
+                Some(related) => {
+                    let linked = self.database.linked(table, row, name, field);
+                    let shown: Vec<Value> = match inner {
+                        None => linked.into_iter().map(Value::from).collect(),
+                        Some(inner) => linked
+                            .into_iter()
+                            .filter_map(|id| related.row(id))
+                            .map(|other| self.specified(related, other, inner))
+                            .collect::<Result<_, _>>()?,
+                    };
+                    if field.is_x2many() {
+                        shown.into()
+                    } else {
+                        shown.into_iter().next().unwrap_or(Value::Bool(false))
+                    }
+                }
+            };
+            record.insert(name.clone(), value);
+        }
+        Ok(record.into())
+    }
+
+    pub(super) fn default_get(&self) -> Result<Value, Refusal> {
+        let defaults = defaults::of(self.table, self.session);
+        let asked = self.argument("fields").and_then(Value::as_array);
+        let asked = asked.into_iter().flatten().filter_map(Value::as_str);
+        Ok(asked
+            .filter_map(|name| Some((name.to_owned(), defaults.get(name)?.clone())))
+            .collect::<Row>()
+            .into())
+    }
+
+    pub(super) fn has_access(&self) -> Result<Value, Refusal> {
+        let operation = self.argument("operation").and_then(Value::as_str);
+        let Some(operation) = operation.and_then(Operation::named) else {
+            return Err(Refusal::new(
+                500,
+                "builtins.AssertionError",
+                "Invalid access mode",
+            ));
+        };
+        let user = self.session.user;
+        let mut access = user.may(operation, self.table).is_ok();
+        for id in &self.ids {
+            let row = self
+                .table
+                .row(*id)
+                .ok_or_else(|| Refusal::missing(self.table.model, *id, user.id))?;
+            access &= user.may_see(self.table, row, user.companies);
+        }
+        Ok(access.into())
+    }
+
+    /// Who made a record and when, and its external ids.
+    pub(super) fn get_metadata(&self) -> Result<Value, Refusal> {
+        self.session.user.may_read(self.table)?;
+        let fields = ["create_uid", "create_date", "write_uid", "write_date"];
+        let rows = self
+            .ids
+            .iter()
+            .filter_map(|id| Some((*id, self.table.row(*id)?)));
+        rows.map(|(id, row)| {
+            let mut record = self.record(row, &fields)?;
+            let external: Vec<Value> = self
+                .database
+                .attached("ir.model.data", self.table.model, id)
+                .into_iter()
+                .filter_map(|data| self.database.row("ir.model.data", data))
+                .map(|data| json!({"xmlid": text(data, "complete_name"), "noupdate": value_of(data, "noupdate")}))
+                .collect();
+            if let Some(record) = record.as_object_mut() {
+                let last = external.last();
+                let of_last = |key: &str| last.and_then(|one| one.get(key)).cloned();
+                for key in ["xmlid", "noupdate"] {
+                    record.insert(key.to_owned(), of_last(key).unwrap_or(Value::Bool(false)));
+                }
+                record.insert("xmlids".to_owned(), external.into());
+            }
+            Ok(record)
+        })
+        .collect()
+    }
+}

@@ -1,0 +1,148 @@
+//! The commands of x2many fields.
+
+use serde_json::{Value, json};
+
+use super::{ADMIN_KEY, asked, company, done, refused, shown};
+
+/// The tags of contact 20, which starts with 1, after a value was written.
+fn tags(value: &Value) -> Result<Value, String> {
+    let company = company();
+    let body = json!({"ids": [20], "vals": {"category_id": [[6, 0, [1]]]}});
+    done(&company, "res.partner/write", &body);
+    let body = json!({"ids": [20], "vals": {"category_id": value}});
+    match asked(&company, ADMIN_KEY, "res.partner/write", &body) {
+        (200, _) => Ok(shown(&company, "res.partner", &json!(20), "category_id")),
+        (_, error) => Err(error["message"].as_str().unwrap().to_owned()),
+    }
+}
+
+#[test]
+fn each_command_does_what_it_says() {
+    for (value, now) in [
+        (json!([[0, 0, {"name": "Made"}]]), json!([1, 4])),
+        (json!([[0, "virtual_1", {"name": "Made"}]]), json!([1, 4])),
+        (json!([[1, 1, {"name": "Renamed"}]]), json!([1])),
+        (json!([[2, 1, 0]]), json!([])),
+        (json!([[3, 1, 0]]), json!([])),
+        (json!([[4, 2, 0]]), json!([1, 2])),
+        (json!([[4, 2]]), json!([1, 2])),
+        (json!([[5, 0, 0]]), json!([])),
+        (json!([[6, 0, [2, 3]]]), json!([2, 3])),
+        (json!([[4, 3], [3, 1]]), json!([3])),
+        (json!([2, 3]), json!([2, 3])),
+        (json!(false), json!([])),
+        (json!(null), json!([])),
+    ] {
+        assert_eq!(tags(&value), Ok(now), "{value}");
+    }
+}
+
+#[test]
+fn what_is_no_command_is_passed_over_in_silence() {
+    for value in [
+        json!([[9, 2, 0]]),
+        json!([["4", 2]]),
+        json!([[]]),
+        json!([]),
+        json!([[7]]),
+        json!([[2, "VIP"], [8, 1]])
+            .get(1)
+            .map(|one| json!([one]))
+            .unwrap(),
+    ] {
+        assert_eq!(tags(&value), Ok(json!([1])), "{value}");
+    }
+}
+
+#[test]
+fn what_cannot_be_linked_is_refused() {
+    for (value, message) in [
+        (json!(2), "Wrong value for res.partner.category_id: 2"),
+        (json!("VIP"), "Wrong value for res.partner.category_id: VIP"),
+        (
+            json!({"id": 2}),
+            "Wrong value for res.partner.category_id: ",
+        ),
+        (json!([[4]]), "list index out of range"),
+        (json!([[6, 0]]), "list index out of range"),
+        (
+            json!([[4, "10"]]),
+            "Expected singleton: res.partner.category('1', '0')",
+        ),
+        (
+            json!([[0, 0, {"nope": 1}]]),
+            "Invalid field 'nope' in 'res.partner.category'",
+        ),
+        (
+            json!([[0, 0, {}]]),
+            "The operation cannot be completed: Missing required value for the field 'Name' (name).",
+        ),
+        (
+            json!([[4, 999]]),
+            "The operation cannot be completed: Another model is using the record you are trying to delete.",
+        ),
+        (
+            json!([1, 999]),
+            "The operation cannot be completed: Another model is using the record you are trying to delete.",
+        ),
+    ] {
+        let told = tags(&value).unwrap_err();
+        assert!(told.starts_with(message), "{value}: {told}");
+    }
+}
+
+#[test]
+fn lines_are_made_changed_and_deleted_with_their_order() {
+    let company = company();
+    let order = json!({"partner_id": 14, "order_line": [
+        [0, 0, {"product_id": 1, "product_uom_qty": 2}],
+        [0, 0, {"product_id": 6, "price_unit": "12.345", "name": "Lamp, special"}],
+    ]});
+    let id = done(&company, "sale.order/create", &json!({"vals_list": order}))[0].take();
+    let lines = shown(&company, "sale.order", &id, "order_line");
+    assert_eq!(lines.as_array().unwrap().len(), 2);
+    let write = |commands: Value| {
+        let body = json!({"ids": [id], "vals": {"order_line": commands}});
+        done(&company, "sale.order/write", &body);
+    };
+    let total = || shown(&company, "sale.order", &id, "amount_untaxed");
+    assert_eq!(total(), 1512.35);
+    write(json!([[1, lines[1], {"product_uom_qty": 3, "price_unit": 10}]]));
+    assert_eq!(total(), 1530.0);
+    // Taking a line out of an order deletes it: it cannot be without one.
+    write(json!([[3, lines[1], 0]]));
+    assert_eq!(total(), 1500.0);
+    let gone = json!({"ids": [lines[1]], "fields": ["name"]});
+    assert_eq!(done(&company, "sale.order.line/read", &gone), json!([]));
+    write(json!([[5]]));
+    assert_eq!(total(), 0.0);
+}
+
+#[test]
+fn a_child_that_is_taken_out_stays_without_a_parent() {
+    let company = company();
+    let children = || shown(&company, "res.partner", &json!(14), "child_ids");
+    let write = |commands: Value| {
+        let body = json!({"ids": [14], "vals": {"child_ids": commands}});
+        done(&company, "res.partner/write", &body);
+    };
+    assert_eq!(children(), json!([40]));
+    write(json!([[4, 41]]));
+    assert_eq!(children(), json!([40, 41]));
+    assert_eq!(
+        shown(&company, "res.partner", &json!(41), "complete_name"),
+        "Azure Interior, Nicole Ford"
+    );
+    write(json!([[6, 0, [41]]]));
+    assert_eq!(children(), json!([41]));
+    assert_eq!(
+        shown(&company, "res.partner", &json!(40), "parent_id"),
+        false
+    );
+    let body = json!({"ids": [14], "vals": {"child_ids": [[4, 999]]}});
+    let (status, name, _) = refused(&company, ADMIN_KEY, "res.partner/write", &body);
+    assert_eq!(
+        (status, name.as_str()),
+        (404, "odoo.exceptions.MissingError")
+    );
+}

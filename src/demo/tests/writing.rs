@@ -1,0 +1,541 @@
+//! Creating, writing, deleting, copying, and what buttons do.
+
+use serde_json::{Value, json};
+
+use super::{ADMIN_KEY, INTERNAL_KEY, SALES_KEY, asked, company, done, refused, shown};
+
+#[test]
+fn a_quotation_gets_its_number_its_defaults_and_its_amounts() {
+    let company = company();
+    company.stop_clock(Some("2026-11-21T10:11:12Z".parse().unwrap()));
+    let rows = json!({"vals_list": [
+        {"partner_id": 14, "order_line": [[0, 0, {"product_id": 4, "product_uom_qty": 3, "discount": 10}]]},
+        {"partner_id": 15, "name": "Mine"},
+    ]});
+    assert_eq!(done(&company, "sale.order/create", &rows), json!([41, 42]));
+    let fields = [
+        "name",
+        "state",
+        "date_order",
+        "user_id",
+        "company_id",
+        "currency_id",
+        "amount_untaxed",
+        "amount_tax",
+        "amount_total",
+        "create_uid",
+        "write_date",
+    ];
+    let read = json!({"ids": [41], "fields": fields});
+    assert_eq!(
+        done(&company, "sale.order/read", &read),
+        json!([{
+            "id": 41, "name": "S00041", "state": "draft", "date_order": "2026-11-21 10:11:12",
+            "user_id": [6, "Sally Sales"], "company_id": [1, "Example Furniture (Brussels)"], "currency_id": [2, "EUR"],
+            "amount_untaxed": 325.35, "amount_tax": 68.32, "amount_total": 393.67,
+            "create_uid": [2, "Mitchell Admin"], "write_date": "2026-11-21 10:11:12",
+        }])
+    );
+    assert_eq!(shown(&company, "sale.order", &json!(42), "name"), "Mine");
+    let lines = shown(&company, "sale.order", &json!(41), "order_line");
+    let line =
+        json!({"ids": lines, "fields": ["name", "price_unit", "price_subtotal", "price_total"]});
+    let line = done(&company, "sale.order.line/read", &line)[0].take();
+    assert_eq!(line["name"], "Office Chair");
+    assert_eq!(line["price_subtotal"], 325.35);
+    // The next one is numbered on, though one had a name of its own.
+    let next = json!({"vals_list": {"partner_id": 14}});
+    let next = done(&company, "sale.order/create", &next)[0].take();
+    assert_eq!(shown(&company, "sale.order", &next, "name"), "S00042");
+}
+
+#[test]
+fn one_bad_row_keeps_them_all_out() {
+    let company = company();
+    let rows = json!({"vals_list": [{"name": "Good"}, {"email": "nameless@example.com"}]});
+    let (status, name, message) = refused(&company, ADMIN_KEY, "res.partner/create", &rows);
+    assert_eq!(
+        (status, name.as_str()),
+        (422, "odoo.exceptions.ValidationError")
+    );
+    assert_eq!(
+        message,
+        "The operation cannot be completed: Contacts require a name"
+    );
+    // Bad in what is written to another record, after the first was changed.
+    let body = json!({"ids": [20, 21], "vals": {"name": "x", "parent_id": 21}});
+    let (_, _, message) = refused(&company, ADMIN_KEY, "res.partner/write", &body);
+    assert_eq!(message, "You cannot create recursive Partner hierarchies.");
+}
+
+#[test]
+fn every_write_says_who_and_when() {
+    let company = company();
+    let stamp = |at: &str| company.stop_clock(Some(at.parse().unwrap()));
+    let seen = |field: &str| shown(&company, "res.partner", &json!(20), field);
+    stamp("2026-11-21T10:00:00Z");
+    done(
+        &company,
+        "res.partner/write",
+        &json!({"ids": [20], "vals": {"ref": "1"}}),
+    );
+    assert_eq!(seen("write_date"), "2026-11-21 10:00:00");
+    assert_eq!(seen("write_uid"), json!([2, "Mitchell Admin"]));
+    let made = seen("create_date");
+    stamp("2026-11-21T10:00:01.9Z");
+    let body = json!({"ids": [20], "vals": {"ref": "2"}});
+    assert_eq!(
+        asked(&company, SALES_KEY, "res.partner/write", &body).0,
+        200
+    );
+    assert_eq!(seen("write_date"), "2026-11-21 10:00:01");
+    assert_eq!(seen("write_uid"), json!([6, "Sally Sales"]));
+    assert_eq!(seen("create_date"), made);
+}
+
+#[test]
+fn unknown_fields_are_named_each_model_in_its_way() {
+    let company = company();
+    for (path, body, error, message) in [
+        (
+            "res.partner/write",
+            json!({"ids": [20], "vals": {"nope": 1}}),
+            "builtins.KeyError",
+            "nope",
+        ),
+        (
+            "crm.lead/write",
+            json!({"ids": [6], "vals": {"nope": 1}}),
+            "builtins.ValueError",
+            "Invalid field 'nope' in 'crm.lead'",
+        ),
+        (
+            "res.partner/create",
+            json!({"vals_list": {"name": "x", "nope": 1}}),
+            "builtins.ValueError",
+            "Invalid field 'nope' in 'res.partner'",
+        ),
+        (
+            "res.partner/copy",
+            json!({"ids": [20], "default": {"nope": 1}}),
+            "builtins.ValueError",
+            "Invalid field 'nope' in 'res.partner'",
+        ),
+    ] {
+        assert_eq!(
+            refused(&company, ADMIN_KEY, path, &body),
+            (500, error.to_owned(), message.to_owned())
+        );
+    }
+}
+
+#[test]
+fn rights_are_those_of_the_user() {
+    let company = company();
+    let new = json!({"vals_list": {"name": "x"}});
+    let change = json!({"ids": [20], "vals": {"name": "x"}});
+    let gone = json!({"ids": [20]});
+    for (key, path, body, begins) in [
+        (
+            INTERNAL_KEY,
+            "res.partner/create",
+            &new,
+            "You are not allowed to create 'Contact' (res.partner) records.",
+        ),
+        (
+            INTERNAL_KEY,
+            "res.partner/write",
+            &change,
+            "You are not allowed to modify 'Contact' (res.partner) records.",
+        ),
+        (
+            INTERNAL_KEY,
+            "res.partner/copy",
+            &gone,
+            "You are not allowed to create 'Contact' (res.partner) records.",
+        ),
+        (
+            INTERNAL_KEY,
+            "crm.lead/message_post",
+            &gone,
+            "You are not allowed to modify 'Lead' (crm.lead) records.",
+        ),
+        (
+            SALES_KEY,
+            "res.partner/unlink",
+            &gone,
+            "You are not allowed to delete 'Contact' (res.partner) records.",
+        ),
+        (
+            SALES_KEY,
+            "product.template/write",
+            &change,
+            "You are not allowed to modify 'Product' (product.template) records.",
+        ),
+        (
+            SALES_KEY,
+            "sale.order/write",
+            &json!({"ids": [1], "vals": {"note": "x"}}),
+            "You are not allowed to modify",
+        ),
+    ] {
+        let (status, name, message) = refused(&company, key, path, body);
+        assert_eq!(
+            (status, name.as_str()),
+            (403, "odoo.exceptions.AccessError"),
+            "{path}"
+        );
+        if path == "sale.order/write" {
+            // Of somebody else: not the right, but a rule.
+            assert!(
+                message.contains("doesn't have 'write' access to:"),
+                "{message}"
+            );
+        } else {
+            assert!(message.starts_with(begins), "{message}");
+        }
+    }
+    let access = |key, path: &str, body: Value| asked(&company, key, path, &body).1;
+    let write = |ids: Value| json!({"ids": ids, "operation": "write"});
+    assert_eq!(
+        access(SALES_KEY, "sale.order/has_access", write(json!([]))),
+        true
+    );
+    assert_eq!(
+        access(SALES_KEY, "sale.order/has_access", write(json!([8]))),
+        true
+    );
+    assert_eq!(
+        access(SALES_KEY, "sale.order/has_access", write(json!([7]))),
+        false
+    );
+    assert_eq!(
+        access(INTERNAL_KEY, "res.partner/has_access", write(json!([]))),
+        false
+    );
+}
+
+#[test]
+fn nobody_writes_a_record_out_of_their_own_sight() {
+    let company = company();
+    let body = json!({"ids": [8], "vals": {"user_id": 2}});
+    let (status, name, _) = refused(&company, SALES_KEY, "sale.order/write", &body);
+    assert_eq!(
+        (status, name.as_str()),
+        (403, "odoo.exceptions.AccessError")
+    );
+}
+
+#[test]
+fn deleting_takes_lines_along_and_stops_at_what_is_in_use() {
+    let company = company();
+    let (_, name, message) = refused(
+        &company,
+        ADMIN_KEY,
+        "res.partner/unlink",
+        &json!({"ids": [20]}),
+    );
+    assert_eq!(name, "odoo.exceptions.ValidationError");
+    assert!(
+        message.contains("The troublemaker is: 'Journal Entry' (account.move)"),
+        "{message}"
+    );
+    // Order 4 is cancelled, so it may go.
+    let lines = shown(&company, "sale.order", &json!(4), "order_line");
+    assert!(!lines.as_array().unwrap().is_empty());
+    let before = company.snapshot();
+    assert_eq!(
+        done(&company, "sale.order/unlink", &json!({"ids": [4]})),
+        true
+    );
+    let after = company.snapshot();
+    assert_eq!(
+        done(
+            &company,
+            "sale.order.line/read",
+            &json!({"ids": lines, "fields": ["name"]})
+        ),
+        json!([])
+    );
+    let changes = before.changes_to(&after);
+    let models: Vec<&str> = changes.iter().map(|change| change.model).collect();
+    assert_eq!(
+        models,
+        [
+            vec!["mail.followers"; 1],
+            vec!["sale.order"],
+            vec!["sale.order.line"; 2]
+        ]
+        .concat()
+    );
+    assert!(changes.iter().all(|change| change.after.is_none()));
+    // Who pointed to it and may do without, points nowhere.
+    let tag = json!({"ids": [1]});
+    done(&company, "res.partner.category/unlink", &tag);
+    assert_eq!(
+        shown(&company, "res.partner", &json!(14), "category_id"),
+        json!([])
+    );
+}
+
+#[test]
+fn a_copy_is_new_and_takes_its_lines_along() {
+    let company = company();
+    let copies = done(
+        &company,
+        "sale.order/copy",
+        &json!({"ids": [2], "default": {"note": "again"}}),
+    );
+    assert_eq!(copies, json!([41]));
+    let seen = |id: u32, field: &str| shown(&company, "sale.order", &json!(id), field);
+    assert_eq!(seen(41, "name"), "S00041");
+    assert_eq!(seen(41, "state"), "draft");
+    assert_eq!(seen(41, "note"), "<p>again</p>");
+    assert_eq!(seen(41, "amount_total"), seen(2, "amount_total"));
+    assert_ne!(seen(41, "order_line"), seen(2, "order_line"));
+    let copy = done(&company, "res.partner/copy", &json!({"ids": [14]}))[0].take();
+    assert_eq!(
+        shown(&company, "res.partner", &copy, "name"),
+        "Azure Interior (copy)"
+    );
+    let missing = json!({"ids": [999]});
+    assert_eq!(
+        refused(&company, ADMIN_KEY, "res.partner/copy", &missing).0,
+        404
+    );
+}
+
+#[test]
+fn an_order_goes_its_way_and_no_other() {
+    let company = company();
+    let state = || shown(&company, "sale.order", &json!(26), "state");
+    let press = |button: &str| {
+        asked(
+            &company,
+            ADMIN_KEY,
+            &format!("sale.order/{button}"),
+            &json!({"ids": [26]}),
+        )
+    };
+    assert_eq!(state(), "sent");
+    assert_eq!(press("action_confirm"), (200, json!(true)));
+    assert_eq!(state(), "sale");
+    assert_eq!(
+        press("action_confirm").1["message"],
+        "Some orders are not in a state requiring confirmation."
+    );
+    assert_eq!(press("action_lock"), (200, Value::Null));
+    assert_eq!(
+        press("action_cancel").1["message"],
+        "You cannot cancel a locked order. Please unlock it first."
+    );
+    assert_eq!(press("action_unlock"), (200, Value::Null));
+    let line = shown(&company, "sale.order", &json!(26), "order_line")[0].take();
+    let (_, error) = asked(
+        &company,
+        ADMIN_KEY,
+        "sale.order.line/unlink",
+        &json!({"ids": [line]}),
+    );
+    assert!(
+        error["message"]
+            .as_str()
+            .unwrap()
+            .starts_with("Once a sales order is confirmed")
+    );
+    assert_eq!(press("action_cancel"), (200, json!(true)));
+    assert_eq!(press("action_draft"), (200, json!(true)));
+    assert_eq!(state(), "draft");
+    assert_eq!(press("unlink"), (200, json!(true)));
+    assert_eq!(press("action_confirm").0, 404);
+}
+
+#[test]
+fn a_lead_is_won_lost_and_restored() {
+    let company = company();
+    let seen = |field: &str| shown(&company, "crm.lead", &json!(4), field);
+    let press = |button: &str| {
+        asked(
+            &company,
+            ADMIN_KEY,
+            &format!("crm.lead/{button}"),
+            &json!({"ids": [4]}),
+        )
+    };
+    assert_eq!(press("action_set_lost"), (200, Value::Null));
+    assert_eq!(
+        (seen("active"), seen("won_status")),
+        (json!(false), json!("lost"))
+    );
+    assert_eq!(press("action_restore"), (200, Value::Null));
+    assert_eq!(
+        (seen("active"), seen("won_status")),
+        (json!(true), json!("pending"))
+    );
+    assert_eq!(press("action_set_won"), (200, json!(true)));
+    assert_eq!(
+        (seen("probability"), seen("won_status")),
+        (json!(100.0), json!("won"))
+    );
+    assert_eq!(seen("stage_id"), json!([4, "Won"]));
+    assert_eq!(
+        press("action_set_lost").1["message"],
+        "A lead in a Won stage cannot be lost. Move it to another stage first."
+    );
+    let lead = json!({"ids": [5], "partner": false});
+    assert_eq!(done(&company, "crm.lead/convert_opportunity", &lead), true);
+    assert_eq!(
+        shown(&company, "crm.lead", &json!(5), "type"),
+        "opportunity"
+    );
+}
+
+#[test]
+fn archiving_hides_and_brings_back() {
+    let company = company();
+    let found = || {
+        done(
+            &company,
+            "res.partner/search_count",
+            &json!({"domain": [["id", "=", 20]]}),
+        )
+    };
+    assert_eq!(
+        done(
+            &company,
+            "res.partner/action_archive",
+            &json!({"ids": [20]})
+        ),
+        Value::Null
+    );
+    assert_eq!(found(), 0);
+    assert_eq!(
+        done(
+            &company,
+            "res.partner/action_unarchive",
+            &json!({"ids": [20]})
+        ),
+        Value::Null
+    );
+    assert_eq!(found(), 1);
+    let (status, name, message) = refused(
+        &company,
+        ADMIN_KEY,
+        "crm.stage/action_archive",
+        &json!({"ids": [1]}),
+    );
+    assert_eq!((status, name.as_str()), (500, "builtins.AssertionError"));
+    assert_eq!(message, "No 'active' field on model crm.stage");
+}
+
+#[test]
+fn companies_are_not_mixed() {
+    let company = company();
+    // Order 5 is of the second company, contact 7 of the first.
+    let body = json!({"ids": [5], "vals": {"partner_id": 7}});
+    let (status, name, message) = refused(&company, ADMIN_KEY, "sale.order/write", &body);
+    assert_eq!((status, name.as_str()), (422, "odoo.exceptions.UserError"));
+    assert_eq!(
+        message,
+        "Uh-oh! You’ve got some company inconsistencies here:\n- “S00005” belongs to company “Example Furniture (Chicago)” while “Customer” (partner_id: 'Sally Sales') belongs to another company.\nTo avoid a mess, no company crossover is allowed!"
+    );
+    // A salesperson who works for the first company alone.
+    let body = json!({"ids": [5], "vals": {"company_id": 2, "user_id": 6}});
+    let (_, name, _) = refused(&company, ADMIN_KEY, "crm.lead/write", &body);
+    assert_eq!(name, "odoo.exceptions.UserError");
+}
+
+#[test]
+fn a_user_comes_with_a_contact() {
+    let company = company();
+    let made = done(
+        &company,
+        "res.users/create",
+        &json!({"vals_list": {"name": "Nora New", "login": "nora"}}),
+    );
+    let partner = shown(&company, "res.users", &made[0], "partner_id");
+    assert_eq!(partner[1], "Nora New");
+    let product = json!({"name": "Stool", "list_price": 30});
+    let product = done(
+        &company,
+        "product.template/create",
+        &json!({"vals_list": product}),
+    )[0]
+    .take();
+    let variant =
+        json!({"domain": [["product_tmpl_id", "=", product]], "fields": ["name", "lst_price"]});
+    let variant = done(&company, "product.product/search_read", &variant)[0].take();
+    assert_eq!(
+        (&variant["name"], &variant["lst_price"]),
+        (&json!("Stool"), &json!(30.0))
+    );
+}
+
+#[test]
+fn saving_reads_back_in_one_call() {
+    let company = company();
+    let body = json!({
+        "ids": [4], "vals": {"stage_id": 2},
+        "specification": {"name": {}, "stage_id": {"fields": {"display_name": {}}}, "partner_id": {}},
+    });
+    assert_eq!(
+        done(&company, "crm.lead/web_save", &body),
+        json!([{"id": 4, "name": "Office furniture for The Jackson Group", "stage_id": {"id": 2, "display_name": "Qualified"}, "partner_id": 18}])
+    );
+    let body = json!({"vals": {"name": "New tag"}, "specification": {"name": {}}});
+    assert_eq!(
+        done(&company, "res.partner.category/web_save", &body),
+        json!([{"id": 4, "name": "New tag"}])
+    );
+    assert_eq!(
+        done(
+            &company,
+            "res.partner.category/name_create",
+            &json!({"name": "Another"})
+        ),
+        json!([5, "Another"])
+    );
+}
+
+#[test]
+fn defaults_come_from_the_model_and_from_the_context() {
+    let company = company();
+    let fields = json!(["type", "priority", "user_id", "stage_id", "name"]);
+    assert_eq!(
+        done(
+            &company,
+            "crm.lead/default_get",
+            &json!({"fields": fields, "context": {"default_name": "Call"}})
+        ),
+        json!({"type": "opportunity", "priority": "0", "user_id": 2, "name": "Call"})
+    );
+    let body = json!({"vals_list": {}, "context": {"default_name": "Call"}});
+    let made = done(&company, "crm.lead/create", &body)[0].take();
+    assert_eq!(shown(&company, "crm.lead", &made, "name"), "Call");
+}
+
+#[test]
+fn who_reads_waits_for_nobody_and_writers_take_turns() {
+    let company = company();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..25 {
+                    let order = json!({"vals_list": {"partner_id": 14}});
+                    done(&company, "sale.order/create", &order);
+                }
+            });
+        }
+    });
+    let names = json!({"domain": [["id", ">", 40]], "fields": ["name"]});
+    let orders = done(&company, "sale.order/search_read", &names);
+    let mut names: Vec<&str> = orders
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|order| order["name"].as_str().unwrap())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!((names.len(), names[99]), (100, "S00140"));
+}

@@ -1,0 +1,152 @@
+//! Deleting records, and what goes or stays with them.
+
+use serde_json::Value;
+
+use super::{
+    access::Operation,
+    call::Call,
+    computed,
+    constraints::{in_use, users_of},
+    domain::ids,
+    refusal::Refusal,
+    table::{OnDelete, link, text, value},
+    transaction::Transaction,
+};
+
+impl Transaction<'_> {
+    /// Deletes records as a user asks for it.
+    pub(super) fn unlink(&mut self, model: &'static str, ids: &[u32]) -> Result<(), Refusal> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        self.session
+            .user
+            .may(Operation::Unlink, self.table(model)?)?;
+        let ids = self.existing(model, ids)?;
+        for id in &ids {
+            self.visible(Operation::Unlink, model, *id)?;
+            self.deletable(model, *id)?;
+        }
+        ids.into_iter().try_for_each(|id| self.delete(model, id))
+    }
+
+    pub(super) fn unlink_called(&mut self, call: &Call<'_>) -> Result<Value, Refusal> {
+        self.unlink(call.table.model, &call.ids)?;
+        Ok(true.into())
+    }
+
+    /// What a model itself has against it (`@api.ondelete`).
+    fn deletable(&self, model: &str, id: u32) -> Result<(), Refusal> {
+        let Some(row) = self.database.row(model, id) else {
+            return Ok(());
+        };
+        match model {
+            "account.move" if text(row, "state") == "posted" => Err(Refusal::user(
+                "You can't delete a posted journal item. Don’t play games with your accounting records; reset the journal entry to draft before deleting it.",
+            )),
+            "res.partner" => {
+                let linked = users_of(&self.database, &[id]);
+                if linked.is_empty() {
+                    return Ok(());
+                }
+                Err(Refusal::redirect(
+                    &format!(
+                        "You cannot delete contacts linked to an active user.\nYou should rather archive them after archiving their associated user.\n\nLinked active users : {}",
+                        linked.join(", ")
+                    ),
+                    "{'type': 'ir.actions.act_window', 'res_model': 'res.users', 'view_mode': 'list,form'}",
+                    "Go to users",
+                ))
+            }
+            "sale.order" if !matches!(text(row, "state"), "draft" | "cancel") => {
+                Err(Refusal::user(
+                    "You can not delete a sent quotation or a confirmed sales order. You must first cancel it.",
+                ))
+            }
+            "sale.order.line" if text(row, "state") == "sale" => Err(Refusal::user(
+                "Once a sales order is confirmed, you can't remove one of its lines (we need to track if something gets invoiced or delivered).\n                Set the quantity to 0 instead.",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Deletes one record, as the database does: it follows the keys of other
+    /// tables and asks no model.
+    fn delete(&mut self, model: &str, id: u32) -> Result<(), Refusal> {
+        // Gone already, with one that went before.
+        let Some(gone) = self.database.row(model, id).cloned() else {
+            return Ok(());
+        };
+        if let Some(table) = self.database.tables.get_mut(model) {
+            table.rows.remove(&id);
+        }
+        let mut cascades = Vec::new();
+        let mut empties = Vec::new();
+        for (other, table) in &self.database.tables {
+            for (name, field) in table.fields.iter() {
+                if field.relation != Some(model) || !field.stored {
+                    continue;
+                }
+                match field.kind {
+                    "many2one" => {
+                        for pointing in self.database.pointing(other, name, id) {
+                            match field.on_delete {
+                                OnDelete::Cascade => cascades.push((*other, pointing)),
+                                OnDelete::Restrict => return Err(in_use(table, name, field)),
+                                OnDelete::SetNull => empties.push((*other, pointing, *name)),
+                            }
+                        }
+                    }
+                    "many2many" => {
+                        let holding = table
+                            .rows
+                            .iter()
+                            .filter(|(_, row)| ids(value(row, name)).contains(&id));
+                        empties.extend(holding.map(|(holding, _)| (*other, *holding, *name)));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        for (other, pointing, name) in empties {
+            if let Some(kept) = self
+                .database
+                .row(other, pointing)
+                .map(|row| value(row, name))
+            {
+                let kept = match kept {
+                    Value::Array(all) => all
+                        .iter()
+                        .filter(|one| **one != Value::from(id))
+                        .cloned()
+                        .collect(),
+                    Value::Null
+                    | Value::Bool(_)
+                    | Value::Number(_)
+                    | Value::String(_)
+                    | Value::Object(_) => Value::Bool(false),
+                };
+                self.database.set(other, pointing, name, kept);
+            }
+        }
+        for (other, pointing) in cascades {
+            self.delete(other, pointing)?;
+        }
+        for kind in [
+            "ir.attachment",
+            "ir.model.data",
+            "mail.followers",
+            "mail.message",
+        ] {
+            for attached in self.database.attached(kind, model, id) {
+                self.delete(kind, attached)?;
+            }
+        }
+        if model == "sale.order.line"
+            && let Some(order) = link(&gone, "order_id")
+        {
+            computed::order(&mut self.database, order);
+        }
+        Ok(())
+    }
+}

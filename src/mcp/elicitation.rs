@@ -1,0 +1,415 @@
+//! Asking the person behind the client for their consent, as it stands on the
+//! wire (MCP, client features, "Elicitation").
+//!
+//! One form in all revisions: a text, and one box to tick. The older revisions
+//! ask by a request of ours; 2026-07-28 by a result that wants more input.
+
+use std::{collections::BTreeMap, fmt};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json, value::RawValue};
+
+use super::Malformed;
+
+/// Under which key the question stands among the input requests of a result.
+const KEY: &str = "approval";
+
+const METHOD: &str = "elicitation/create";
+
+/// A question to the person behind the client, to be given as the answer to
+/// their call; the client calls again with what they said.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Question {
+    /// What the person reads.
+    pub message: String,
+    /// What comes back with the consent, exactly as it went out. The client can
+    /// read and change it, so it must be sealed by whoever makes it.
+    pub state: String,
+}
+
+/// What a person said to a question.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Consent {
+    /// Yes.
+    Accepted,
+    /// They closed the question without saying anything.
+    Cancelled,
+    /// No. So counts whatever is no plain yes.
+    Declined,
+}
+
+/// What a call brought of an earlier one that was answered with a [`Question`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GivenConsent {
+    /// What the person said.
+    pub consent: Consent,
+    /// The state of the question, as the client gave it back.
+    pub state: String,
+}
+
+/// The id of a question on the stream of a call: as a request of ours, in text.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct QuestionId(u128);
+
+/// A client's response to a request of ours.
+#[derive(Debug)]
+pub struct Response<'a> {
+    /// Which question it answers; none when the id is not of our making.
+    pub id: Option<QuestionId>,
+    /// What it says: the result, or the error.
+    pub outcome: Result<&'a RawValue, &'a RawValue>,
+}
+
+/// What a client says that it can do, as far as it means something to us.
+#[derive(Deserialize)]
+struct Capabilities<'a> {
+    #[serde(borrow, default)]
+    elicitation: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Elicitation<'a> {
+    #[serde(borrow, default)]
+    form: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    url: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct ElicitResult<'a> {
+    action: Action,
+    #[serde(borrow, default)]
+    content: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Action {
+    Accept,
+    Cancel,
+    Decline,
+}
+
+#[derive(Deserialize)]
+struct Form {
+    approve: bool,
+}
+
+/// Whether a client with these capabilities shows forms. Without a word on the
+/// kind it does (2025-11-25, "Elicitation", "Capabilities").
+pub(super) fn takes_forms(capabilities: Option<&RawValue>) -> bool {
+    let elicitation = capabilities
+        .and_then(object::<Capabilities<'_>>)
+        .and_then(|capabilities| object::<Elicitation<'_>>(capabilities.elicitation?));
+    elicitation.is_some_and(|elicitation| match (elicitation.form, elicitation.url) {
+        (Some(form), _) => form.get().starts_with('{'),
+        (None, url) => url.is_none(),
+    })
+}
+
+/// What a call brings of an earlier one: `inputResponses` and `requestState`.
+/// An answer to our question without its state is none, and neither is a state
+/// alone: then the question is asked again (2026-07-28, "Multi Round-Trip
+/// Requests", "Error Handling").
+///
+/// # Errors
+/// [`Malformed::Params`] when they are not what the specification says.
+pub(super) fn given(
+    responses: Option<&RawValue>,
+    state: Option<&RawValue>,
+) -> Result<Option<GivenConsent>, Malformed> {
+    let state = match state {
+        None => None,
+        Some(raw) => Some(super::params::text(raw).ok_or_else(|| {
+            Malformed::Params("`requestState` must be the text that was given".to_owned())
+        })?),
+    };
+    let Some(responses) = responses else {
+        return Ok(None);
+    };
+    let unfit = || Malformed::Params("`inputResponses` must be an object of results".to_owned());
+    let responses = object::<BTreeMap<String, &RawValue>>(responses).ok_or_else(unfit)?;
+    let Some(response) = responses.get(KEY) else {
+        return Ok(None);
+    };
+    let consent = Consent::of(response).ok_or_else(|| {
+        Malformed::Params(format!(
+            "`inputResponses.{KEY}` must have an `action` of `accept`, `decline` or `cancel`"
+        ))
+    })?;
+    Ok(state.map(|state| GivenConsent {
+        consent,
+        state: state.into_owned(),
+    }))
+}
+
+/// The request of ours that asks on the stream of a call.
+pub fn request(id: QuestionId, message: &str) -> Bytes {
+    let request = json!({
+        "jsonrpc": "2.0",
+        "id": id.to_string(),
+        "method": METHOD,
+        "params": params(message),
+    });
+    request.to_string().into()
+}
+
+/// The notification that takes a question back (MCP, utilities,
+/// "Cancellation"), so that nobody answers what nobody wants to know any more.
+pub fn withdrawal(id: QuestionId) -> Bytes {
+    let notification = json!({
+        "jsonrpc": "2.0",
+        "method": "notifications/cancelled",
+        "params": { "requestId": id.to_string(), "reason": "the question is not open any more" },
+    });
+    notification.to_string().into()
+}
+
+/// The form. Without a `mode`, for the oldest revision has none, and it is a
+/// form in all others.
+fn params(message: &str) -> Value {
+    json!({
+        "message": message,
+        "requestedSchema": {
+            "type": "object",
+            "properties": {
+                "approve": {
+                    "type": "boolean",
+                    "title": "Approve",
+                    "description": "Whether this may be done as it is described.",
+                },
+            },
+            "required": ["approve"],
+        },
+    })
+}
+
+impl Consent {
+    /// What the result of a question says; none when it is no such result.
+    pub fn of(result: &RawValue) -> Option<Self> {
+        let result = object::<ElicitResult<'_>>(result)?;
+        Some(match result.action {
+            Action::Accept => match result.content.and_then(object::<Form>) {
+                Some(Form { approve: true }) => Self::Accepted,
+                Some(Form { approve: false }) | None => Self::Declined,
+            },
+            Action::Cancel => Self::Cancelled,
+            Action::Decline => Self::Declined,
+        })
+    }
+
+    /// The word for it in logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Cancelled => "cancelled",
+            Self::Declined => "declined",
+        }
+    }
+}
+
+impl QuestionId {
+    /// The id of this number, which nobody may be able to guess.
+    pub fn new(random: u128) -> Self {
+        Self(random)
+    }
+
+    /// The id in a text, if it is one of ours.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix("gp-")?;
+        let plain = |b: u8| b.is_ascii_digit() || matches!(b, b'a'..=b'f');
+        if digits.len() != 32 || !digits.bytes().all(plain) {
+            return None;
+        }
+        u128::from_str_radix(digits, 16).ok().map(Self)
+    }
+}
+
+impl fmt::Display for QuestionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "gp-{:032x}", self.0)
+    }
+}
+
+// Who knows it can answer: it stands in no log.
+impl fmt::Debug for QuestionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("QuestionId(…)")
+    }
+}
+
+/// As the parts of a result that wants more input (2026-07-28, schema,
+/// `InputRequiredResult`).
+impl Serialize for Question {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let parts = json!({
+            "inputRequests": { KEY: { "method": METHOD, "params": params(&self.message) } },
+            "requestState": self.state,
+        });
+        parts.serialize(serializer)
+    }
+}
+
+/// What is in an object. A list is none, though serde would take one by position.
+fn object<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
+    if !raw.get().starts_with('{') {
+        return None;
+    }
+    serde_json::from_str(raw.get()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::{Consent, GivenConsent, QuestionId, given, request, takes_forms, withdrawal};
+
+    fn raw(json: &str) -> Box<RawValue> {
+        serde_json::from_str(json).unwrap()
+    }
+
+    // MCP 2025-11-25, "Elicitation", "Capabilities".
+    #[test]
+    fn a_client_shows_forms_when_it_says_so_or_says_nothing_of_the_kind() {
+        for (declared, expected) in [
+            (r#"{"elicitation":{}}"#, true),
+            (r#"{"elicitation":{"form":{}}}"#, true),
+            (r#"{"elicitation":{"form":{},"url":{}}}"#, true),
+            (r#"{"elicitation":{"later":{}}}"#, true),
+            (r#"{"elicitation":{"url":{}}}"#, false),
+            (r#"{"elicitation":{"form":false}}"#, false),
+            (r#"{"elicitation":null}"#, false),
+            (r#"{"elicitation":true}"#, false),
+            (r#"{"elicitation":[{},null]}"#, false),
+            (r#"{"sampling":{}}"#, false),
+            ("[{}]", false),
+            ("{}", false),
+            ("7", false),
+        ] {
+            assert_eq!(takes_forms(Some(&raw(declared))), expected, "{declared}");
+        }
+        assert!(!takes_forms(None));
+    }
+
+    #[test]
+    fn only_a_plain_yes_is_one() {
+        let said = |json: &str| Consent::of(&raw(json)).map(Consent::as_str);
+        for (result, expected) in [
+            (
+                r#"{"action":"accept","content":{"approve":true}}"#,
+                Some("accepted"),
+            ),
+            (
+                r#"{"action":"accept","content":{"approve":true,"more":[1]},"_meta":{}}"#,
+                Some("accepted"),
+            ),
+            (
+                r#"{"action":"accept","content":{"approve":false}}"#,
+                Some("declined"),
+            ),
+            (
+                r#"{"action":"accept","content":{"approve":"true"}}"#,
+                Some("declined"),
+            ),
+            (
+                r#"{"action":"accept","content":{"approve":1}}"#,
+                Some("declined"),
+            ),
+            (
+                r#"{"action":"accept","content":{"approve":true,"approve":true}}"#,
+                Some("declined"),
+            ),
+            (r#"{"action":"accept","content":{}}"#, Some("declined")),
+            (r#"{"action":"accept","content":[true]}"#, Some("declined")),
+            (r#"{"action":"accept","content":null}"#, Some("declined")),
+            (r#"{"action":"accept"}"#, Some("declined")),
+            (
+                r#"{"action":"decline","content":{"approve":true}}"#,
+                Some("declined"),
+            ),
+            (
+                r#"{"action":"cancel","content":{"approve":true}}"#,
+                Some("cancelled"),
+            ),
+            (r#"{"action":"Accept","content":{"approve":true}}"#, None),
+            (r#"{"action":"accept","action":"cancel"}"#, None),
+            (r#"{"content":{"approve":true}}"#, None),
+            (r#"["accept",{"approve":true}]"#, None),
+            ("{}", None),
+            ("true", None),
+        ] {
+            assert_eq!(said(result), expected, "{result}");
+        }
+    }
+
+    // MCP 2026-07-28, "Multi Round-Trip Requests", "Error Handling".
+    #[test]
+    fn what_is_missing_is_asked_again_and_what_is_malformed_is_refused() {
+        let yes = r#"{"approval":{"action":"accept","content":{"approve":true}}}"#;
+        let brought = |responses: Option<&str>, state: Option<&str>| {
+            let (responses, state) = (responses.map(raw), state.map(raw));
+            given(responses.as_deref(), state.as_deref()).map_err(|error| error.code())
+        };
+        let consent = GivenConsent {
+            consent: Consent::Accepted,
+            state: "s\"1".to_owned(),
+        };
+        assert_eq!(brought(Some(yes), Some(r#""s\"1""#)), Ok(Some(consent)));
+        for (responses, state) in [
+            (None, None),
+            (None, Some("\"s\"")),
+            (Some(yes), None),
+            (Some("{}"), Some("\"s\"")),
+            (Some(r#"{"other":7}"#), Some("\"s\"")),
+        ] {
+            assert_eq!(
+                brought(responses, state),
+                Ok(None),
+                "{responses:?} {state:?}"
+            );
+        }
+        for (responses, state) in [
+            (Some(yes), Some("7")),
+            (Some(yes), Some("null")),
+            (None, Some("{}")),
+            (Some("null"), Some("\"s\"")),
+            (Some("[]"), Some("\"s\"")),
+            (Some(r#"{"approval":null}"#), Some("\"s\"")),
+            (Some(r#"{"approval":true}"#), Some("\"s\"")),
+            (Some(r#"{"approval":{"action":"yes"}}"#), Some("\"s\"")),
+        ] {
+            assert_eq!(
+                brought(responses, state),
+                Err(-32602),
+                "{responses:?} {state:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_question_on_a_stream_is_a_request_that_can_be_taken_back() {
+        let id = QuestionId::new(7);
+        insta::assert_snapshot!(String::from_utf8_lossy(&request(id, "May I \"do\" it?")), @r#"{"jsonrpc":"2.0","id":"gp-00000000000000000000000000000007","method":"elicitation/create","params":{"message":"May I \"do\" it?","requestedSchema":{"type":"object","properties":{"approve":{"type":"boolean","title":"Approve","description":"Whether this may be done as it is described."}},"required":["approve"]}}}"#);
+        insta::assert_snapshot!(String::from_utf8_lossy(&withdrawal(id)), @r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"gp-00000000000000000000000000000007","reason":"the question is not open any more"}}"#);
+    }
+
+    #[test]
+    fn an_id_is_read_back_only_as_it_was_written() {
+        let id = QuestionId::new(u128::MAX - 7);
+        assert_eq!(QuestionId::parse(&id.to_string()), Some(id));
+        for text in [
+            "",
+            "gp-",
+            "gp-7",
+            "7",
+            "gp-0000000000000000000000000000000G",
+            "gp-+0000000000000000000000000000007",
+            "gp-0000000000000000000000000000000A",
+            "gp-000000000000000000000000000000007",
+        ] {
+            assert_eq!(QuestionId::parse(text), None, "{text}");
+        }
+        assert!(!format!("{id:?}").contains("f8"));
+    }
+}

@@ -1,0 +1,98 @@
+//! The session id, which is all that we keep of a session.
+
+use std::fmt;
+
+use http::{HeaderMap, HeaderName};
+
+/// What begins the ids of clients whose person can be asked by a form.
+const TAKES_FORMS: &str = "gp1-e-";
+
+/// An `Mcp-Session-Id` of ours (2025-06-18, transports, "Session Management").
+///
+/// In the older revisions a client says only once, in `initialize`, what it
+/// can do, and we keep nothing. So it is written into the id that the client
+/// brings with every later request: `gp1-e-` and 32 hex digits for one that
+/// shows forms. A client that does not gets no id. It proves nothing and opens
+/// nothing: who makes one up is asked, and can answer what they like anyway.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Session(Box<str>);
+
+impl Session {
+    /// The header field.
+    pub const HEADER: HeaderName = HeaderName::from_static("mcp-session-id");
+
+    /// The session of a client that shows forms; the number keeps it apart from
+    /// all others.
+    pub fn with_forms(random: u128) -> Self {
+        Self(format!("{TAKES_FORMS}{random:032x}").into())
+    }
+
+    /// The session of a request, if the id is of our making. Any other is as
+    /// none, so that nothing is lost where somebody else gave it.
+    pub fn read(headers: &HeaderMap) -> Option<Self> {
+        let mut values = headers.get_all(Self::HEADER).iter();
+        let (value, None) = (values.next()?, values.next()) else {
+            return None;
+        };
+        Self::parse(value.to_str().ok()?)
+    }
+
+    /// The session of an id.
+    pub fn parse(id: &str) -> Option<Self> {
+        let id = id.trim_matches([' ', '\t']);
+        let digits = id.strip_prefix(TAKES_FORMS)?;
+        let plain = |b: u8| b.is_ascii_digit() || matches!(b, b'a'..=b'f');
+        (digits.len() == 32 && digits.bytes().all(plain)).then(|| Self(id.into()))
+    }
+
+    /// The id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+// With it a call can be taken back: it stands in no log.
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Session(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue};
+
+    use super::Session;
+
+    #[test]
+    fn an_id_is_visible_ascii_and_says_what_the_client_can_do() {
+        let session = Session::with_forms(7);
+        assert_eq!(session.as_str(), "gp1-e-00000000000000000000000000000007");
+        assert_eq!(Session::parse(session.as_str()), Some(session.clone()));
+        assert!(!format!("{session:?}").contains('7'));
+    }
+
+    #[test]
+    fn an_id_of_others_is_as_none() {
+        for id in [
+            "",
+            "gp1-e-",
+            "gp1-e-7",
+            "gp1-x-00000000000000000000000000000007",
+            "gp2-e-00000000000000000000000000000007",
+            "gp1-e-0000000000000000000000000000000Z",
+            "1868a90c-7c5e-4f1b-9f43-0d4b9a3b7f52",
+        ] {
+            assert_eq!(Session::parse(id), None, "{id}");
+        }
+        let mut headers = HeaderMap::new();
+        assert_eq!(Session::read(&headers), None);
+        headers.insert(Session::HEADER, HeaderValue::from_bytes(b"\xff").unwrap());
+        assert_eq!(Session::read(&headers), None);
+        let own = HeaderValue::from_str(Session::with_forms(7).as_str()).unwrap();
+        headers.insert(Session::HEADER, own.clone());
+        assert_eq!(Session::read(&headers), Some(Session::with_forms(7)));
+        headers.append(Session::HEADER, own);
+        assert_eq!(Session::read(&headers), None);
+    }
+}

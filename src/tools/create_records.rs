@@ -1,0 +1,193 @@
+//! `create_records`.
+
+use jiff::{Timestamp, ToSpan as _};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{
+    Tool,
+    arguments::{ObjectArgument, count, parse, schema_of},
+    changing, notes,
+};
+use crate::{
+    access::{Access, ContextRequest, Denied},
+    changes::{self, Change, Done, Found, Proposal, Report, Shot, Show, Undo, Wish},
+    limits::ToolClass,
+    odoo::{
+        Call, Condition, Domain, Effect, FieldName, FieldPath, ModelName, Operand, Operator, Order,
+    },
+    shape::Rows,
+};
+
+/// Records at the most.
+const MAX_RECORDS: usize = 500;
+/// How far Odoo's clock may be from ours.
+const CLOCKS_APART_MIN: i64 = 5;
+
+pub(super) const TOOL: Tool = Tool {
+    name: "create_records",
+    title: "Create records",
+    description: "Make new records of an Odoo model, all or none. Links take an id, or the name \
+                  of exactly one record; lists of lines take objects. May answer with a preview to \
+                  be confirmed first.",
+    effect: Effect::Create,
+    class: ToolClass::Write,
+    input: schema_of::<Arguments>,
+    run: |access, arguments| {
+        Box::pin(async move {
+            let wish = Wish::of(TOOL.name, arguments);
+            let arguments: Arguments = parse(arguments)?;
+            count("values", arguments.values.len(), MAX_RECORDS)?;
+            changing::answer(access, &wish, &arguments).await
+        })
+    },
+};
+
+/// Arguments of `create_records`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Arguments {
+    /// The model, such as `crm.lead`.
+    model: ModelName,
+    /// The values of each new record, such as `[{"name":"Azure: chairs","partner_id":14}]`; 1 to 500.
+    #[schemars(with = "Vec<ObjectArgument>", extend("minItems" = 1, "maxItems" = 500))]
+    values: Vec<Map<String, Value>>,
+    /// Such as `{"company_ids":[1],"lang":"fr_FR","tz":"Europe/Brussels"}`.
+    #[serde(default)]
+    #[schemars(with = "ObjectArgument")]
+    context: Option<ContextRequest>,
+    /// Your own name for this change, for a repeated call.
+    #[serde(default, rename = "idempotency_key")]
+    #[schemars(with = "String")]
+    _idempotency_key: Option<String>,
+    /// From the preview, once the user agreed.
+    #[serde(default, rename = "confirm")]
+    #[schemars(with = "String")]
+    _confirm: Option<String>,
+}
+
+impl Change for Arguments {
+    async fn propose(&self, access: &Access<'_>) -> Result<Proposal, Denied> {
+        access.may_change(&self.model, Effect::Create)?;
+        let (context, companies) = access.context(self.context.as_ref(), false).await?;
+        let what = (&self.model, Effect::Create);
+        let prepared = changes::prepare(access, what, self.values.clone(), &context).await?;
+        let schema = access.schema(&self.model).await?;
+        let show = Show {
+            schema: &schema,
+            names: &prepared.names,
+        };
+        let count = prepared.values.len();
+        let plural = if count == 1 { "record" } else { "records" };
+        // The first is where Odoo puts what says nothing else.
+        let place = match companies.as_slice() {
+            [company, _, ..] => format!(" (company {company} where the values name none)"),
+            [] | [_] => String::new(),
+        };
+        let mut preview = format!("Create {count} {plural} of {}{place}:\n", self.model);
+        preview.push_str(&show.new_records(&prepared.values));
+        changing::add_notes(&mut preview, &prepared.notes);
+        let look = format!(
+            "search_records of `{}` with `create_date` >= \"{}\" shows whether they are there",
+            self.model,
+            changing::odoo_time(Timestamp::now())
+        );
+        Ok(Proposal {
+            calls: vec![Call::create(self.model.clone(), prepared.values).in_context(context)],
+            preview,
+            before: Shot::default(),
+            undo: Some(Undo::Create),
+            look,
+        })
+    }
+
+    /// Records that our Odoo user made since then, with these very values.
+    async fn find(&self, access: &Access<'_>, begun: Timestamp) -> Result<Found, Denied> {
+        let (context, _) = access.context(self.context.as_ref(), true).await?;
+        let what = (&self.model, Effect::Create);
+        let prepared = changes::prepare(access, what, self.values.clone(), &context).await?;
+        let schema = access.schema(&self.model).await?;
+        let user = access.user().await?;
+        let since = begun
+            .checked_sub(CLOCKS_APART_MIN.minutes())
+            .unwrap_or(begun);
+        let made_by_us = Domain::parse(&json!([
+            ["create_uid", "=", user.id.get()],
+            ["create_date", ">=", changing::odoo_time(since)],
+        ]))
+        .map_err(|error| Denied::Unfit(error.to_string()))?;
+        let unclear = || {
+            Found::Unclear(format!(
+                "search_records of `{}` with `create_date` >= \"{}\" shows what was made.",
+                self.model,
+                changing::odoo_time(since)
+            ))
+        };
+        let mut ids = Vec::new();
+        for values in &prepared.values {
+            let mut domain = made_by_us.clone();
+            let mut told = 0;
+            for (name, value) in values {
+                let Some(field) = schema.field(name) else {
+                    continue;
+                };
+                if changing::can_be_searched(field, value)
+                    && let Ok(path) = FieldPath::try_from(name.as_str())
+                {
+                    told += 1;
+                    domain = domain.and(Domain::of(Condition {
+                        path,
+                        operator: Operator::Equal,
+                        operand: Operand::Value(value.clone()),
+                    }));
+                }
+            }
+            if told == 0 {
+                return Ok(unclear());
+            }
+            let id = FieldName::known("id");
+            let search =
+                Call::search_read(self.model.clone(), &domain, &[id], &Order::by_id(), 0, 200);
+            let answer = access.call(search.in_context(context.clone())).await?;
+            let found: Vec<i64> = Rows::parse(&answer)?.ids().collect();
+            // Two of the same values are two records.
+            let next = found
+                .iter()
+                .filter_map(|id| crate::odoo::RecordId::try_from(*id).ok())
+                .find(|id| !ids.contains(id));
+            match next {
+                Some(id) => ids.push(id),
+                // All of them or none: then none was made.
+                None if ids.is_empty() => return Ok(Found::Not),
+                None => return Ok(unclear()),
+            }
+        }
+        Ok(Found::Done(ids))
+    }
+
+    async fn report(&self, access: &Access<'_>, done: &Done) -> Result<Report, Denied> {
+        let (context, companies) = access.context(self.context.as_ref(), true).await?;
+        let count = done.ids.len();
+        let plural = if count == 1 { "record" } else { "records" };
+        let mut text = format!("Created {count} {plural} of {}:\n", self.model);
+        let after =
+            changing::look(access, (&self.model, &done.ids), &self.fields(), &context).await;
+        match &after {
+            Some(after) => {
+                text.push_str(&Show::titles(&done.ids, after));
+                changing::missing(&mut text, &done.ids, after);
+            }
+            None => text.push_str(&changing::numbers(&done.ids)),
+        }
+        notes::cover(&mut text, access, &self.model, &companies, true);
+        Ok(Report { text, after })
+    }
+}
+
+impl Arguments {
+    /// The fields that the values name.
+    fn fields(&self) -> Vec<FieldName> {
+        changing::field_names(self.values.iter().flat_map(Map::keys))
+    }
+}

@@ -1,0 +1,159 @@
+//! `delete_records`.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{
+    Tool,
+    arguments::{ObjectArgument, count, parse, schema_of},
+    changing, notes,
+};
+use crate::{
+    access::{Access, ContextRequest, Denied},
+    changes::{Change, Done, Found, Proposal, Report, Shot, Show, Undo, Wish},
+    limits::ToolClass,
+    odoo::{Call, Effect, FieldKind, FieldName, ModelName, RecordId, Schema},
+};
+
+/// Records at the most.
+const MAX_RECORDS: usize = 200;
+/// Lists of a record that are counted in the preview.
+const MAX_LISTS: usize = 12;
+
+pub(super) const TOOL: Tool = Tool {
+    name: "delete_records",
+    title: "Delete records",
+    description: "Delete Odoo records for good, with the lines that belong to them, all or none. \
+                  Often archiving is better: update_records with `active` false. May answer with a \
+                  preview to be confirmed first.",
+    effect: Effect::Delete,
+    class: ToolClass::Write,
+    input: schema_of::<Arguments>,
+    run: |access, arguments| {
+        Box::pin(async move {
+            let wish = Wish::of(TOOL.name, arguments);
+            let mut arguments: Arguments = parse(arguments)?;
+            count("ids", arguments.ids.len(), MAX_RECORDS)?;
+            changing::once_each(&mut arguments.ids);
+            changing::answer(access, &wish, &arguments).await
+        })
+    },
+};
+
+/// Arguments of `delete_records`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Arguments {
+    /// The model, such as `crm.lead`.
+    model: ModelName,
+    /// The ids of the records, 1 to 200 of them, such as `[7, 12]`.
+    #[schemars(extend("minItems" = 1, "maxItems" = 200))]
+    ids: Vec<RecordId>,
+    /// Such as `{"company_ids":[1],"lang":"fr_FR","tz":"Europe/Brussels"}`.
+    #[serde(default)]
+    #[schemars(with = "ObjectArgument")]
+    context: Option<ContextRequest>,
+    /// Your own name for this change, for a repeated call.
+    #[serde(default, rename = "idempotency_key")]
+    #[schemars(with = "String")]
+    _idempotency_key: Option<String>,
+    /// From the preview, once the user agreed.
+    #[serde(default, rename = "confirm")]
+    #[schemars(with = "String")]
+    _confirm: Option<String>,
+}
+
+impl Change for Arguments {
+    async fn propose(&self, access: &Access<'_>) -> Result<Proposal, Denied> {
+        access.may_change(&self.model, Effect::Delete)?;
+        let (context, _) = access.context(self.context.as_ref(), false).await?;
+        let schema = access.schema(&self.model).await?;
+        let records = (&self.model, &*self.ids);
+        let before = Shot::of_all(access, records, &kept(&schema), &context).await?;
+        let count = self.ids.len();
+        let plural = if count == 1 { "record" } else { "records" };
+        let mut preview = format!("Delete {count} {plural} of {} for good:\n", self.model);
+        preview.push_str(&Show::titles(&self.ids, &before));
+        let drags = dragged(&schema, &before);
+        if !drags.is_empty() {
+            notes::line(
+                &mut preview,
+                &format!(
+                    "What belongs to them goes too, or Odoo refuses: {}.",
+                    drags.join(", ")
+                ),
+            );
+        }
+        let look = format!(
+            "read_records of `{}` with ids {} shows whether they are still there",
+            self.model,
+            changing::numbers(&self.ids)
+        );
+        Ok(Proposal {
+            calls: vec![Call::delete(self.model.clone(), &self.ids).in_context(context)],
+            preview,
+            before,
+            undo: Some(Undo::Delete),
+            look,
+        })
+    }
+
+    async fn find(&self, access: &Access<'_>, _begun: Timestamp) -> Result<Found, Denied> {
+        let (context, _) = access.context(self.context.as_ref(), false).await?;
+        let now = Shot::take(access, (&self.model, &self.ids), &[], &context).await?;
+        Ok(if now.is_empty() {
+            Found::Done(self.ids.clone())
+        } else if now.len() == self.ids.len() {
+            Found::Not
+        } else {
+            Found::Unclear(format!(
+                "some of the records are still there, {} of {}.",
+                now.len(),
+                self.ids.len()
+            ))
+        })
+    }
+
+    async fn report(&self, _: &Access<'_>, done: &Done) -> Result<Report, Denied> {
+        let count = done.ids.len();
+        let plural = if count == 1 { "record" } else { "records" };
+        Ok(Report {
+            text: format!(
+                "Deleted {count} {plural} of {}: {}",
+                self.model,
+                changing::numbers(&done.ids)
+            ),
+            after: None,
+        })
+    }
+}
+
+/// What is looked at before records are deleted: what they could be made again
+/// from, and what they drag along.
+fn kept(schema: &Schema) -> Vec<FieldName> {
+    let fields = schema.fields().filter(|field| {
+        !field.kind.is_binary()
+            && field.shows.is_none()
+            && (field.stored || field.kind.is_x2many())
+            && field.kind != FieldKind::Unknown
+    });
+    fields.map(|field| field.name.clone()).collect()
+}
+
+/// The lists of records that belong to those that are deleted, with how many
+/// there are.
+fn dragged(schema: &Schema, before: &Shot) -> Vec<String> {
+    let lists = schema
+        .fields()
+        .filter(|field| field.kind == FieldKind::One2many);
+    let counted = lists.filter_map(|field| {
+        let count: usize = before
+            .rows()
+            .filter_map(|(_, row)| row.get(field.name.as_str())?.as_array())
+            .map(Vec::len)
+            .sum();
+        (count > 0).then(|| format!("{count} in {} ({})", field.name, field.label))
+    });
+    counted.take(MAX_LISTS).collect()
+}

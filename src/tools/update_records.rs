@@ -1,0 +1,208 @@
+//! `update_records`.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{
+    Tool,
+    arguments::{ObjectArgument, count, parse, schema_of},
+    changing, notes,
+};
+use crate::{
+    access::{Access, ContextRequest, Denied},
+    changes::{
+        self, Change, Done, Found, Proposal, Report, Shot, Show, Undo, Wish, not_as_written,
+    },
+    limits::ToolClass,
+    odoo::{Call, Effect, FieldName, ModelName, RecordId},
+};
+
+/// Records at the most.
+const MAX_RECORDS: usize = 500;
+
+pub(super) const TOOL: Tool = Tool {
+    name: "update_records",
+    title: "Update records",
+    description: "Change fields of Odoo records, the same values for all ids, all or none. \
+                  May answer with a preview, before and after, to be confirmed first.",
+    effect: Effect::Write,
+    class: ToolClass::Write,
+    input: schema_of::<Arguments>,
+    run: |access, arguments| {
+        Box::pin(async move {
+            let wish = Wish::of(TOOL.name, arguments);
+            let mut arguments: Arguments = parse(arguments)?;
+            count("ids", arguments.ids.len(), MAX_RECORDS)?;
+            changing::once_each(&mut arguments.ids);
+            changing::answer(access, &wish, &arguments).await
+        })
+    },
+};
+
+/// Arguments of `update_records`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Arguments {
+    /// The model, such as `crm.lead`.
+    model: ModelName,
+    /// The ids of the records, 1 to 500 of them, such as `[7, 12]`.
+    #[schemars(extend("minItems" = 1, "maxItems" = 500))]
+    ids: Vec<RecordId>,
+    /// The new values, such as `{"user_id":6,"date_deadline":"2026-12-24"}`; `null` empties a field.
+    #[schemars(with = "ObjectArgument")]
+    values: Map<String, Value>,
+    /// Such as `{"company_ids":[1],"lang":"fr_FR","tz":"Europe/Brussels"}`.
+    #[serde(default)]
+    #[schemars(with = "ObjectArgument")]
+    context: Option<ContextRequest>,
+    /// Your own name for this change, for a repeated call.
+    #[serde(default, rename = "idempotency_key")]
+    #[schemars(with = "String")]
+    _idempotency_key: Option<String>,
+    /// From the preview, once the user agreed.
+    #[serde(default, rename = "confirm")]
+    #[schemars(with = "String")]
+    _confirm: Option<String>,
+}
+
+impl Change for Arguments {
+    async fn propose(&self, access: &Access<'_>) -> Result<Proposal, Denied> {
+        access.may_change(&self.model, Effect::Write)?;
+        if self.values.is_empty() {
+            return Err(Denied::Unfit(
+                "argument `values` does not fit: it names no field".to_owned(),
+            ));
+        }
+        let (context, _) = access.context(self.context.as_ref(), false).await?;
+        let (before, values, names, notes) = self.prepared(access, &context).await?;
+        let schema = access.schema(&self.model).await?;
+        let show = Show {
+            schema: &schema,
+            names: &names,
+        };
+        let count = self.ids.len();
+        let plural = if count == 1 { "record" } else { "records" };
+        let mut preview = format!("Update {count} {plural} of {}:\n", self.model);
+        preview.push_str(&show.updates(&self.ids, &before, &values));
+        changing::add_notes(&mut preview, &notes);
+        let fields = self.fields();
+        let look = format!(
+            "read_records of `{}` with ids {} and fields {} shows whether it was done",
+            self.model,
+            changing::numbers(&self.ids),
+            changing::quoted(&fields)
+        );
+        Ok(Proposal {
+            calls: vec![Call::write(self.model.clone(), &self.ids, values).in_context(context)],
+            preview,
+            before,
+            undo: Some(Undo::Update(fields)),
+            look,
+        })
+    }
+
+    async fn find(&self, access: &Access<'_>, _begun: Timestamp) -> Result<Found, Denied> {
+        let (context, _) = access.context(self.context.as_ref(), false).await?;
+        let (now, values, _, _) = self.prepared(access, &context).await?;
+        let schema = access.schema(&self.model).await?;
+        let as_wished = self.ids.iter().all(|id| {
+            now.row(*id)
+                .is_some_and(|row| not_as_written(&schema, &values, row).is_empty())
+        });
+        if as_wished && changing::can_be_compared(&schema, &values) {
+            return Ok(Found::Done(self.ids.clone()));
+        }
+        if changing::can_be_compared(&schema, &values) {
+            // The same values for all of them, or none: so it was not done.
+            return Ok(Found::Not);
+        }
+        Ok(Found::Unclear(format!(
+            "read_records of `{}` with ids {} and fields {} shows how they are now.",
+            self.model,
+            changing::numbers(&self.ids),
+            changing::quoted(&self.fields())
+        )))
+    }
+
+    async fn report(&self, access: &Access<'_>, done: &Done) -> Result<Report, Denied> {
+        let (context, companies) = access.context(self.context.as_ref(), false).await?;
+        let count = done.ids.len();
+        let plural = if count == 1 { "record" } else { "records" };
+        let mut text = format!("Updated {count} {plural} of {}:\n", self.model);
+        let after =
+            changing::look(access, (&self.model, &done.ids), &self.fields(), &context).await;
+        match &after {
+            Some(after) => {
+                text.push_str(&Show::titles(&done.ids, after));
+                changing::missing(&mut text, &done.ids, after);
+                self.tell_what_odoo_did_not_take(access, &mut text, after, &context)
+                    .await?;
+            }
+            None => text.push_str(&changing::numbers(&done.ids)),
+        }
+        notes::cover(&mut text, access, &self.model, &companies, true);
+        Ok(Report { text, after })
+    }
+}
+
+impl Arguments {
+    fn fields(&self) -> Vec<FieldName> {
+        changing::field_names(self.values.keys())
+    }
+
+    /// How the records are, and the values as they would be written.
+    async fn prepared(
+        &self,
+        access: &Access<'_>,
+        context: &crate::odoo::Context,
+    ) -> Result<(Shot, Map<String, Value>, changes::Names, Vec<String>), Denied> {
+        let what = (&self.model, Effect::Write);
+        let prepared = changes::prepare(access, what, vec![self.values.clone()], context).await?;
+        let records = (&self.model, &*self.ids);
+        let now = Shot::of_all(access, records, &self.fields(), context).await?;
+        let values = prepared.values.into_iter().next().unwrap_or_default();
+        Ok((now, values, prepared.names, prepared.notes))
+    }
+
+    /// Odoo answers `true` also where it keeps what it had.
+    async fn tell_what_odoo_did_not_take(
+        &self,
+        access: &Access<'_>,
+        text: &mut String,
+        after: &Shot,
+        context: &crate::odoo::Context,
+    ) -> Result<(), Denied> {
+        let what = (&self.model, Effect::Write);
+        let prepared = changes::prepare(access, what, vec![self.values.clone()], context).await?;
+        let schema = access.schema(&self.model).await?;
+        let Some(values) = prepared.values.first() else {
+            return Ok(());
+        };
+        for (id, row) in after.rows() {
+            let other = not_as_written(&schema, values, row);
+            if !other.is_empty() {
+                let show = Show {
+                    schema: &schema,
+                    names: &prepared.names,
+                };
+                let now: Vec<String> = other
+                    .iter()
+                    .filter_map(|name| {
+                        let value = show.value(schema.field(name), row.get(*name)?);
+                        Some(format!("{name} is {value}"))
+                    })
+                    .collect();
+                notes::line(
+                    text,
+                    &format!(
+                        "Odoo did not take all of it: of [{id}] {}. Another rule of Odoo sets it; tell the user.",
+                        now.join(", ")
+                    ),
+                );
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,60 @@
+// Whether the person behind each TypeScript client is asked before something is
+// changed, and whether their word counts.
+// usage: asking.mjs URL GATEPOST TOOL ARGUMENTS
+import assert from "node:assert/strict";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import * as v2 from "@modelcontextprotocol/client";
+import { Client } from "@modelcontextprotocol/sdk/client/index.js";
+import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
+import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
+import { ElicitRequestSchema } from "@modelcontextprotocol/sdk/types.js";
+
+const [url, tool, args] = process.argv.slice(2);
+const HERE = dirname(fileURLToPath(import.meta.url));
+const remote = join(HERE, "../node_modules/mcp-remote/dist/proxy.js");
+const info = { name: "gatepost-e2e", version: "1" };
+const capabilities = { elicitation: {} };
+
+const ways = {
+  "ts 1.x": async (answer) => {
+    const client = new Client(info, { capabilities });
+    client.setRequestHandler(ElicitRequestSchema, answer);
+    await client.connect(new StreamableHTTPClientTransport(new URL(url)));
+    return client;
+  },
+  "ts 2.x (legacy)": (answer) => second("legacy", answer),
+  "ts 2.x (auto)": (answer) => second("auto", answer),
+  "mcp-remote": async (answer) => {
+    const client = new Client(info, { capabilities });
+    client.setRequestHandler(ElicitRequestSchema, answer);
+    const command = { command: process.execPath, args: [remote, url, "--allow-http", "--transport", "http-only"] };
+    await client.connect(new StdioClientTransport({ ...command, stderr: "ignore" }));
+    return client;
+  },
+};
+
+async function second(mode, answer) {
+  const client = new v2.Client(info, { capabilities, versionNegotiation: { mode } });
+  client.setRequestHandler("elicitation/create", answer);
+  await client.connect(new v2.StreamableHTTPClientTransport(new URL(url)));
+  return client;
+}
+
+for (const [name, connect] of Object.entries(ways)) {
+  const asked = [];
+  let says;
+  const client = await connect(async (request) => {
+    asked.push(request.params.message);
+    return says;
+  });
+  const call = async () => (await client.callTool({ name: tool, arguments: JSON.parse(args) })).content[0].text;
+  says = { action: "accept", content: { approve: true } };
+  const accepted = await call();
+  assert.equal(asked.length, 1, `${name}: ${accepted}`);
+  says = { action: "decline" };
+  const declined = await call();
+  assert.equal(asked.length, 2, `${name}: ${declined}`);
+  console.log(`${name}: ${JSON.stringify([asked[0], accepted, declined])}`);
+  await client.close();
+}
