@@ -8,11 +8,9 @@ use crate::{
     audit::{self, Journal},
     gateway::{Admission, Door, Endpoint, FacadeDesk, Gateway, Routes},
     identity::{self, Facade, Grants, InvalidProvider, KeyId, ProtectedResource, ProviderSettings},
-    limits::{
-        self, Allowance, InvalidRedisUrl, Limiter, PerAddress, Pool, Rates, RedisUrl,
-        SharedSettings,
-    },
+    limits::{self, Allowance, Limiter, PerAddress, Pool, Rates},
     names::{InstanceName, ProviderName, Subject},
+    replicas::{InvalidRedisUrl, RedisSettings, RedisUrl},
     telemetry::{CannotTrace, CollectorSettings, Telemetry, TraceSettings},
     trust::{self, Untrusted},
     upstream::{ApiKey, InvalidLink, Link, LinkSettings},
@@ -185,7 +183,7 @@ impl Checked {
     fn pool(&self, redis: &Redis) -> Result<Pool, CannotAssemble> {
         let tls =
             trust::client(redis.ca_file.as_deref()).map_err(CannotAssemble::RedisUntrusted)?;
-        let settings = SharedSettings {
+        let settings = RedisSettings {
             url: RedisUrl::parse(&redis.url)?,
             password: self.redis_password.clone(),
             tls: Arc::new(tls),

@@ -40,6 +40,9 @@ pub(super) trait Host: Send + Sync + 'static {
     /// See [`Gateway::leave`].
     fn part(&self);
 
+    /// Whether the audit journal can be written, if there is one.
+    fn journal_is_written(&self) -> Option<bool>;
+
     /// Whether the Redis of the limits is there, if there is one.
     fn redis_is_here(&self) -> Option<bool>;
 
@@ -91,6 +94,10 @@ impl Host for Gateway {
 
     fn part(&self) {
         Self::leave(self);
+    }
+
+    fn journal_is_written(&self) -> Option<bool> {
+        self.journal.state().map(|state| state.is_ok())
     }
 
     fn redis_is_here(&self) -> Option<bool> {

@@ -37,8 +37,8 @@ use super::{
 use crate::{
     audit::ChainKey,
     identity::{ClientAuth, Keyring},
-    limits::Password,
     names::{CredentialName, InstanceName, ProviderName, RoleName},
+    replicas::Password,
     upstream::ApiKey,
 };
 

@@ -41,6 +41,7 @@ pub struct Metrics {
     odoo_calls: Family<WorkLabels, Counter>,
     answer_size: Family<WorkLabels, Histogram, fn() -> Histogram>,
     audit_failures: Counter,
+    audit_up: Family<NoLabels, Gauge>,
     refusals: Family<RefusalLabels, Counter>,
     look_ups: Family<LookUpLabels, Counter>,
     in_flight: Family<InstanceLabels, Gauge>,
@@ -181,6 +182,9 @@ struct RedisLabels {
     used_for: &'static str,
 }
 
+/// Of what there is one, and not always: a family can be empty.
+type NoLabels = [(&'static str, &'static str); 0];
+
 /// The label of what does not apply.
 const NONE: &str = "none";
 
@@ -198,6 +202,7 @@ impl Metrics {
             odoo_calls: Family::default(),
             answer_size: Family::new_with_constructor(sizes),
             audit_failures: Counter::default(),
+            audit_up: Family::default(),
             refusals: Family::default(),
             look_ups: Family::default(),
             in_flight: Family::default(),
@@ -255,6 +260,11 @@ impl Metrics {
             "audit_failures",
             "Calls to Odoo for whose audit record there was no room",
             metrics.audit_failures.clone(),
+        );
+        registry.register(
+            "audit_up",
+            "Whether the audit journal can be written (1) or not (0)",
+            metrics.audit_up.clone(),
         );
         registry.register_with_unit(
             "answer_size",
@@ -422,6 +432,17 @@ impl Metrics {
                 self.redis.get_or_create(&labels).set(i64::from(is_here));
             }
             None => self.redis.clear(),
+        }
+    }
+
+    /// Tells whether the audit journal can be written, where there is one.
+    pub fn audit(&self, is_written: Option<bool>) {
+        match is_written {
+            Some(is_written) => {
+                let up = self.audit_up.get_or_create(&[]);
+                up.set(i64::from(is_written));
+            }
+            None => self.audit_up.clear(),
         }
     }
 

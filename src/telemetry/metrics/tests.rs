@@ -98,6 +98,7 @@ fn everything() -> String {
     }
     metrics.count(&story, &served(Outcome::Refused));
     metrics.redis(Some(true));
+    metrics.audit(Some(true));
     let spans = metrics.spans();
     drop(spans.processed.get_or_create(&ErrorLabels::none()));
     drop(spans.exported.get_or_create(&ErrorLabels::none()));
