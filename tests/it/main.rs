@@ -19,6 +19,8 @@ mod credentials;
 #[cfg(test)]
 mod edge_serving;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod idp;
 #[cfg(test)]
 mod limits;
