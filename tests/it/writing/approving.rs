@@ -93,7 +93,7 @@ fn a_record_that_changed_meanwhile_is_shown_anew() {
     let before = stage.company.snapshot();
     let text = answered(&stage, "update_records", &with(&of(5), &first));
     assert!(text.contains("is not what was shown any more"), "{text}");
-    assert!(text.contains("expected_revenue: 6.0 -> 5"), "{text}");
+    assert!(text.contains("expected_revenue: 6 -> 5"), "{text}");
     unchanged(&stage, &before, "a stale confirmation");
 }
 
