@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::odoo::Call;
+use crate::{
+    odoo::{Call, Request},
+    policy,
+};
 
 /// Names of fields that one record has room for.
 const MAX_FIELDS: usize = 200;
@@ -27,7 +30,8 @@ pub struct Changes {
     #[serde(rename = "fields_count")]
     pub count: usize,
     /// The arguments with the values, shortened, without those of fields that
-    /// hold secrets by their names.
+    /// hold secrets by their names; none of a secret model, where a key may
+    /// stand under `value`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub values: Option<Value>,
 }
@@ -35,13 +39,22 @@ pub struct Changes {
 impl Changes {
     /// What the call changes; none for a read.
     ///
-    /// `vals` and `vals_list` are what Odoo's `write` and `create` call them;
-    /// of any other method the names of its arguments are told.
+    /// `vals` and `vals_list` are what Odoo's `write` and `create` call them, an
+    /// import has columns; of any other method the names of its arguments are told.
     pub fn of(call: &Call, values: bool) -> Option<Self> {
         if call.effect().is_read() {
             return None;
         }
-        let arguments = call.arguments();
+        let mut arguments = call.arguments();
+        if let Request::Load { columns, rows } = call.request() {
+            arguments.insert("data".to_owned(), cells(columns, rows));
+            return Some(Self::told(
+                call,
+                values,
+                &arguments,
+                columns.iter().collect(),
+            ));
+        }
         let mut names = BTreeSet::new();
         match (arguments.get("vals"), arguments.get("vals_list")) {
             (Some(Value::Object(vals)), _) => names.extend(vals.keys()),
@@ -50,16 +63,45 @@ impl Changes {
             }
             _ => names.extend(arguments.keys()),
         }
-        Some(Self {
+        Some(Self::told(call, values, &arguments, names))
+    }
+
+    fn told(
+        call: &Call,
+        values: bool,
+        arguments: &Map<String, Value>,
+        names: BTreeSet<&String>,
+    ) -> Self {
+        Self {
             count: names.len(),
             fields: names
                 .into_iter()
                 .take(MAX_FIELDS)
                 .map(|name| name.as_str().into())
                 .collect(),
-            values: values.then(|| bounded(&arguments)),
-        })
+            values: values.then(|| {
+                if policy::is_protected(call.model().as_str()) {
+                    Value::from(HIDDEN)
+                } else {
+                    bounded(arguments)
+                }
+            }),
+        }
     }
+}
+
+/// The rows of an import, without what stands in the column of a secret.
+fn cells(columns: &[String], rows: &[Vec<String>]) -> Value {
+    let secret = |column: &String| column.split('/').any(is_secret);
+    let hidden: Vec<bool> = columns.iter().map(secret).collect();
+    let cell = |(at, text): (usize, &String)| {
+        // Beyond the columns nothing says what it is.
+        let hides = hidden.get(at).copied().unwrap_or(true);
+        Value::from(if hides { HIDDEN } else { text })
+    };
+    rows.iter()
+        .map(|row| row.iter().enumerate().map(cell).collect::<Value>())
+        .collect()
 }
 
 /// The arguments as they may be written down.
@@ -98,17 +140,18 @@ fn covered(value: &Value) -> Value {
     }
 }
 
-/// Whether a field of this name may hold a secret: `password`, `api_key`,
-/// `totp_secret`, `access_token`, `signup_token`, `oauth_access_token` and their like.
+/// Whether a field of this name may hold a secret: what policy takes for one,
+/// and more, for nothing is lost by it here.
 fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    ["passw", "secret", "token", "key", "credential", "pin"]
-        .iter()
-        .any(|word| match *word {
-            // As a word of its own only: `shipping` and `monkey` have none.
-            "pin" | "key" => name.split('_').any(|part| part == *word || part == "keys"),
-            part => name.contains(part),
-        })
+    policy::is_secret(&name)
+        || ["passw", "secret", "token", "key", "credential", "pin"]
+            .iter()
+            .any(|word| match *word {
+                // As a word of its own only: `shipping` and `monkey` have none.
+                "pin" | "key" => name.split('_').any(|part| part == *word || part == "keys"),
+                part => name.contains(part),
+            })
 }
 
 #[cfg(test)]
@@ -166,6 +209,30 @@ mod tests {
     }
 
     #[test]
+    fn of_a_secret_model_no_value_is_kept() {
+        let model = ModelName::try_from("ir.config_parameter").unwrap();
+        let vals = map(&json!({"key": "web.base.url", "value": "hunter2"}));
+        let changes = Changes::of(&Call::write(model, &[], vals), true).unwrap();
+        assert_eq!(changes.values, Some(json!("(hidden)")));
+        assert_eq!(changes.fields.join(","), "key,value");
+    }
+
+    #[test]
+    fn of_an_import_the_columns_are_told_and_no_cell_of_a_secret_one() {
+        let columns = ["name", "smtp_pass", "child_ids/password", "child_ids/name"];
+        let columns = columns.map(str::to_owned).to_vec();
+        let row = ["A", "hunter2", "hunter3", "B"].map(str::to_owned).to_vec();
+        let model = ModelName::try_from("res.partner").unwrap();
+        let changes = Changes::of(&Call::load(model, columns, vec![row]), true).unwrap();
+        assert_eq!(
+            changes.fields.join(","),
+            "child_ids/name,child_ids/password,name,smtp_pass"
+        );
+        let values = changes.values.unwrap();
+        assert_eq!(values["data"], json!([["A", "(hidden)", "(hidden)", "B"]]));
+    }
+
+    #[test]
     fn a_secret_is_known_by_its_name() {
         for name in [
             "password",
@@ -174,6 +241,10 @@ mod tests {
             "totp_secret",
             "access_token",
             "pin",
+            "smtp_pass",
+            "db_pwd",
+            "recovery_code",
+            "Password",
         ] {
             assert!(is_secret(name), "{name}");
         }

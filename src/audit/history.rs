@@ -2,14 +2,14 @@
 
 use std::{
     collections::HashSet,
-    fs::{self, File},
+    fs::File,
     io::{self, BufRead as _, BufReader, Read as _},
     path::{Path, PathBuf},
 };
 
 use serde::Deserialize;
 
-use super::{Broken, ChainKey, LineHash, Link, Place, chain::MAX_LINE_BYTES};
+use super::{Broken, ChainKey, LineHash, Link, Place, chain::MAX_LINE_BYTES, opening::rotated};
 
 /// The files of a journal, the oldest first: those that were rotated, then the
 /// one that is written.
@@ -17,24 +17,7 @@ use super::{Broken, ChainKey, LineHash, Link, Place, chain::MAX_LINE_BYTES};
 /// # Errors
 /// When the folder cannot be read.
 pub fn files_of(path: &Path) -> io::Result<Vec<PathBuf>> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let mut rotated = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let found = entry?.file_name();
-        let number = found
-            .to_str()
-            .and_then(|found| found.strip_prefix(&*name)?.strip_prefix('.'))
-            .filter(|number| number.bytes().all(|digit| digit.is_ascii_digit()))
-            .and_then(|number| number.parse::<u32>().ok());
-        if let Some(number) = number {
-            rotated.push((number, folder.join(found)));
-        }
-    }
-    rotated.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
+    let rotated = rotated(path)?;
     let mut files: Vec<PathBuf> = rotated.into_iter().map(|(_, path)| path).collect();
     if path.exists() || files.is_empty() {
         files.push(path.to_owned());
@@ -232,20 +215,23 @@ impl History {
         Ok(history)
     }
 
-    /// Hands out what each line tells that can be read, whole or not.
+    /// Hands out what each line tells that can be read, whole or not, and says
+    /// how many cannot; a last one without an end is being written.
     ///
     /// # Errors
     /// [`Damage::Io`].
-    pub fn read(files: &[PathBuf], mut tell: impl FnMut(&Told, &[u8])) -> Result<(), Damage> {
+    pub fn read(files: &[PathBuf], mut tell: impl FnMut(&Told, &[u8])) -> Result<usize, Damage> {
+        let mut unreadable = 0;
         for file in files {
-            read(file, |_, line, _| {
-                if let Ok(told) = serde_json::from_slice(line) {
-                    tell(&told, line);
+            read(file, |_, line, ended| {
+                match serde_json::from_slice(line) {
+                    Ok(told) => tell(&told, line),
+                    Err(_) => unreadable += usize::from(ended),
                 }
                 Ok(())
             })?;
         }
-        Ok(())
+        Ok(unreadable)
     }
 }
 

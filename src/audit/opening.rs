@@ -255,19 +255,55 @@ fn tail(file: &mut File, length: u64) -> io::Result<Vec<u8>> {
 
 /// Makes the folder's entries outlive a loss of power.
 pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = match path.parent() {
+    File::open(folder_of(path))?.sync_all()
+}
+
+/// The files that were rotated, with their numbers, the oldest first.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub(super) fn rotated(path: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
+    let folder = folder_of(path);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let mut rotated = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let found = entry?.file_name();
+        let number = found
+            .to_str()
+            .and_then(|found| found.strip_prefix(&*name)?.strip_prefix('.'))
+            // As we write it, and `.007` is somebody's own.
+            .filter(|number| number.bytes().all(|digit| digit.is_ascii_digit()))
+            .filter(|number| !number.starts_with('0'))
+            .and_then(|number| number.parse::<u32>().ok());
+        if let Some(number) = number {
+            rotated.push((number, folder.join(found)));
+        }
+    }
+    rotated.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
+    Ok(rotated)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
-    };
-    File::open(folder)?.sync_all()
+    }
 }
 
 /// Renames `path` to `path.1`, that to `path.2`, and so on; the one after the
-/// last that is kept is overwritten.
+/// last that is kept is overwritten, and those beyond it are removed.
 ///
 /// # Errors
-/// When a file cannot be renamed; those renamed before stay so.
+/// When a file cannot be renamed or removed; what was done before stays so.
 pub(super) fn shift(path: &Path, keep: u32) -> io::Result<()> {
+    // Left from when more were kept. The oldest first, for whoever dies in
+    // between must leave a chain without a hole.
+    for (_, beyond) in rotated(path)?
+        .iter()
+        .take_while(|(number, _)| *number > keep)
+    {
+        fs::remove_file(beyond)?;
+    }
     for number in (1..keep).rev() {
         let (from, to) = (
             beside(path, &number.to_string()),

@@ -337,6 +337,38 @@ async fn what_a_full_disk_kept_out_comes_in_when_there_is_room_and_changes_wait_
     assert_eq!(calls, ["5 begun", "5 answered"]);
 }
 
+#[test]
+fn a_journal_that_keeps_fewer_files_than_before_stays_whole() {
+    let place = Place::new();
+    let mut settings = place.settings.clone();
+    settings.max_file_bytes = 1;
+    settings.keep_files = 5;
+    let journal = Journal::open(settings.clone()).unwrap();
+    let write = |requests: std::ops::Range<u128>| {
+        for request in requests {
+            journal.note(read(request));
+        }
+        assert!(journal.flush(PATIENCE));
+    };
+    write(1..9);
+    assert_eq!(place.files().len(), 6);
+    settings.keep_files = 2;
+    assert!(journal.adjust(&settings));
+    write(9..10);
+    assert_eq!(place.files().len(), 3);
+    write(10..13);
+    let history = place.verify().unwrap();
+    assert_eq!(history.files, 3);
+    // What has a name of somebody's own is not the journal's.
+    let own = ["jsonl.9x", "jsonl.007"].map(|end| place.path().with_extension(end));
+    for own in &own {
+        fs::write(own, "mine").unwrap();
+    }
+    write(13..14);
+    assert!(own.iter().all(|own| own.exists()));
+    place.verify().unwrap();
+}
+
 #[tokio::test]
 async fn records_beyond_those_that_may_wait_are_counted_and_told() {
     let place = Place::new();

@@ -1,14 +1,14 @@
 //! `gatepost explain`.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::{Failure, terminal};
 use crate::{
-    config::{Rules, Sources, load_rules},
-    names::{InstanceName, RoleName},
+    config::{Config, Rules, Sources, Writes, load_rules},
+    names::{CredentialName, InstanceName, RoleName},
     odoo::{Effect, FieldName, MethodName, ModelName},
     policy::{Decision, Deed, Pattern, Question, Rule, RuleAt},
 };
@@ -22,9 +22,10 @@ Examples:
   gatepost explain --role sales --all
   gatepost explain --role sales --all --json
 
-It reads the roles and nothing else: no secret, and no Odoo. So it cannot know which
-fields show those of other models (`related` fields, `_inherits` parents); those are
-seen only where the other field may be seen too.
+It reads the configuration and nothing else: no secret, and no Odoo. So it cannot know
+which fields show those of other models (`related` fields, `_inherits` parents); those
+are seen only where the other field may be seen too. Nor does it know what the Odoo user
+may do.
 Exit code 5: it would be refused.")]
 pub(super) struct Explain {
     /// The configuration [default: the one `GATEPOST_CONFIG` names, else none]
@@ -78,10 +79,19 @@ pub(super) fn run(explain: &Explain) -> Result<(), Failure> {
     let instance = instance(explain, &rules)?;
     let policy = rules.config.policy();
     let decision = policy.explain(&explain.roles, &instance, &question);
+    let (obstacle, doubt) = if decision.forbidden.is_none() {
+        beyond_rules(&rules.config, &explain.roles, &instance, &question.deed)
+    } else {
+        (None, None)
+    };
+    let why = decision.forbidden.as_ref().map(ToString::to_string);
+    let why = why.or(obstacle);
+    let refused = why.is_some();
+    let notes: Vec<String> = decision.notes.iter().cloned().chain(doubt).collect();
     let text = if explain.json {
         json!({
-            "allowed": decision.forbidden.is_none(),
-            "why": decision.forbidden.as_ref().map(ToString::to_string),
+            "allowed": !refused,
+            "why": why,
             "roles": &explain.roles.iter().map(RoleName::as_str).collect::<Vec<_>>(),
             "instance": instance.as_str(),
             "model": model.as_str(),
@@ -94,64 +104,135 @@ pub(super) fn run(explain: &Explain) -> Result<(), Failure> {
             "rules_without_field": decision.without_field.iter().map(|at| json!({
                 "role": at.role.as_str(), "rule": at.index + 1, "place": rules.place(at),
             })).collect::<Vec<_>>(),
-            "notes": decision.notes,
+            "notes": notes,
         })
         .to_string()
     } else {
-        told(&decision, &rules, operation, &question, &instance)
+        let told = Told {
+            operation,
+            question: &question,
+            instance: &instance,
+            why: why.as_deref(),
+            notes: &notes,
+        };
+        told.text(&decision, &rules)
     };
     terminal::print(&text)?;
-    match decision.forbidden {
-        None => Ok(()),
-        Some(_) => Err(Failure::Refused),
+    if refused {
+        Err(Failure::Refused)
+    } else {
+        Ok(())
     }
 }
 
-fn told(
-    decision: &Decision,
-    rules: &Rules,
-    operation: &str,
-    question: &Question,
+/// Why what the rules open is refused all the same, or might be: the instance
+/// or the key that calls act with may not be changed by.
+fn beyond_rules(
+    config: &Config,
+    roles: &[RoleName],
     instance: &InstanceName,
-) -> String {
-    let mut lines = vec![match &decision.forbidden {
-        None => {
-            let field = question
-                .field
-                .as_ref()
-                .map_or_else(String::new, |field| format!(", field `{field}`"));
-            format!(
-                "allowed: {operation} `{}`{field} in `{instance}`",
-                question.model
-            )
-        }
-        Some(forbidden) => format!("denied: {forbidden}"),
-    }];
-    if decision.forbidden.is_none() {
-        let records = if decision.records.is_empty() {
-            "all".to_owned()
+    deed: &Deed,
+) -> (Option<String>, Option<String>) {
+    let policy = config.policy();
+    let credentials: BTreeSet<&CredentialName> = policy.credentials(roles, instance).collect();
+    // One that a grant names takes the place of those of the roles.
+    let by_grant = config.grants.iter().any(|grant| {
+        grant.credential.is_some()
+            && grant
+                .instances
+                .iter()
+                .any(|one| one.matches(instance.as_str()))
+            && grant.roles.iter().any(|role| roles.contains(role))
+    });
+    let unless_granted = |why: String| {
+        if by_grant {
+            let doubt = format!("only to callers whose grant names a credential: else {why}");
+            (None, Some(doubt))
         } else {
-            decision.records.to_json().to_string()
-        };
-        lines.push(format!("  records  {records}"));
-    }
-    let line = |at: &RuleAt, more: &str| {
-        let (number, role) = (at.index + 1, &at.role);
-        format!(
-            "  rule     {number} of role `{role}`, {}{more}",
-            rules.place(at)
-        )
+            (Some(why), None)
+        }
     };
-    lines.extend(decision.by.iter().map(|at| line(at, "")));
-    if decision.by.is_empty() {
-        lines.push("  rule     none opens it".to_owned());
+    if credentials.len() > 1 {
+        let names = names(credentials.iter().map(|name| name.as_str()));
+        return unless_granted(format!(
+            "the roles name several credentials ({names}), and such callers are refused in `{instance}`"
+        ));
     }
-    let without = decision.without_field.iter();
-    lines.extend(without.map(|at| line(at, ", opens the model without it")));
-    for note in &decision.notes {
-        lines.push(format!("  note     {note}"));
+    let changes = match deed {
+        Deed::Call(_) => true,
+        Deed::Do(effect) => !effect.is_read(),
+    };
+    let Some(configured) = config.instances.get(instance).filter(|_| changes) else {
+        return (None, None);
+    };
+    if configured.writes == Writes::ReadOnly {
+        let why = format!("nothing is changed in `{instance}`: its `writes` is `read_only`");
+        return (Some(why), None);
     }
-    lines.join("\n")
+    if credentials.is_empty() && !configured.service_key_writes {
+        return unless_granted(format!(
+            "without a credential calls act with the service key of `{instance}`, which only reads (`service_key_writes`)"
+        ));
+    }
+    (None, None)
+}
+
+/// An answer in words.
+struct Told<'a> {
+    operation: &'a str,
+    question: &'a Question,
+    instance: &'a InstanceName,
+    why: Option<&'a str>,
+    notes: &'a [String],
+}
+
+impl Told<'_> {
+    fn text(&self, decision: &Decision, rules: &Rules) -> String {
+        let (question, operation, instance) = (self.question, self.operation, self.instance);
+        let mut lines = vec![match self.why {
+            None => {
+                let field = question
+                    .field
+                    .as_ref()
+                    .map_or_else(String::new, |field| format!(", field `{field}`"));
+                format!(
+                    "allowed: {operation} `{}`{field} in `{instance}`",
+                    question.model
+                )
+            }
+            Some(why) => format!("denied: {why}"),
+        }];
+        if self.why.is_none() {
+            let records = if decision.records.is_empty() {
+                "all".to_owned()
+            } else {
+                decision.records.to_json().to_string()
+            };
+            lines.push(format!("  records  {records}"));
+        }
+        let line = |at: &RuleAt, more: &str| {
+            let (number, role) = (at.index + 1, &at.role);
+            format!(
+                "  rule     {number} of role `{role}`, {}{more}",
+                rules.place(at)
+            )
+        };
+        let opens = if self.why.is_some() && decision.forbidden.is_none() {
+            ", opens it"
+        } else {
+            ""
+        };
+        lines.extend(decision.by.iter().map(|at| line(at, opens)));
+        if decision.by.is_empty() {
+            lines.push("  rule     none opens it".to_owned());
+        }
+        let without = decision.without_field.iter();
+        lines.extend(without.map(|at| line(at, ", opens the model without it")));
+        for note in self.notes {
+            lines.push(format!("  note     {note}"));
+        }
+        lines.join("\n")
+    }
 }
 
 /// What is done: an ordinary operation, or a method by its name.

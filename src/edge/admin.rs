@@ -154,12 +154,14 @@ impl<H: Host> Admin<H> {
         } else {
             self.readiness().await
         };
-        self.telemetry
-            .metrics
-            .redis(self.gateway.load().redis_is_here());
+        // Not out of what is known: an Odoo that is slow to say so must not hide it.
+        let gateway = self.gateway.load();
+        let metrics = &self.telemetry.metrics;
+        metrics.redis(gateway.redis_is_here());
+        metrics.audit(gateway.journal_is_written());
         Seen {
-            traffic: self.gateway.load().busy(),
-            remembered: self.gateway.load().remembered(),
+            traffic: gateway.busy(),
+            remembered: gateway.remembered(),
             readiness: readiness.unwrap_or_default(),
         }
     }

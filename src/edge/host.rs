@@ -41,6 +41,9 @@ pub(super) trait Host: Send + Sync + 'static {
     /// See [`Gateway::leave`].
     fn part(&self);
 
+    /// Whether the audit journal can be written, if there is one.
+    fn journal_is_written(&self) -> Option<bool>;
+
     /// Whether the Redis of the limits is there, if there is one.
     fn redis_is_here(&self) -> Option<bool>;
 
@@ -98,6 +101,10 @@ impl Host for Gateway {
         Self::leave(self);
     }
 
+    fn journal_is_written(&self) -> Option<bool> {
+        self.journal.state().map(|state| state.is_ok())
+    }
+
     fn redis_is_here(&self) -> Option<bool> {
         self.limits.redis_is_here()
     }
@@ -105,6 +112,7 @@ impl Host for Gateway {
     fn remembered(&self) -> Remembered {
         Remembered {
             store: self.ledger.store(),
+            is_here: self.ledger.is_here().filter(|_| self.may_change()),
             failures: self.ledger.failures(),
         }
     }

@@ -348,6 +348,15 @@ impl Ledger {
         }
     }
 
+    /// Whether it could be used when it was last needed; none before that.
+    pub fn is_here(&self) -> Option<bool> {
+        match &self.store {
+            Store::File(file) => Some(file.state().is_ok()),
+            Store::Memory(_) => Some(true),
+            Store::Redis(shared) => shared.redis.is_here(),
+        }
+    }
+
     /// How often what failed, and why, since it was opened.
     pub fn failures(&self) -> Vec<(Operation, Reason, u64)> {
         self.failures.so_far()

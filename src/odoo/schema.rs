@@ -372,7 +372,7 @@ fn choices(selection: &Value) -> Vec<Choice> {
 
 #[cfg(test)]
 mod tests {
-    use super::{FieldKind, Schema};
+    use super::{FieldKind, FieldName, Schema};
 
     fn partner() -> Schema {
         Schema::parse(
@@ -415,7 +415,7 @@ mod tests {
         )
         .unwrap();
         let amount = schema.field("amount").unwrap();
-        let depends: Vec<&str> = amount.depends.iter().map(|name| name.as_str()).collect();
+        let depends: Vec<&str> = amount.depends.iter().map(FieldName::as_str).collect();
         assert_eq!(depends, ["line_ids", "currency_id"]);
         assert_eq!(amount.decimals, Some(2));
         assert_eq!(schema.field("code").unwrap().size, Some(5));

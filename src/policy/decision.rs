@@ -1,9 +1,9 @@
 //! What would be decided, and by which rules: for the administrator.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use super::{
-    Forbidden, Pattern, Rule,
+    Forbidden, Pattern, Rule, WriteMode,
     mandate::{Mandate, Ruled},
     protected,
 };
@@ -97,14 +97,16 @@ pub(super) fn decide(
                     }
                 }
             };
-            rule.deny == deny && rule.covers(model, effect) && method && by_field
+            // A role that lets nothing be changed opens no change.
+            let opens = deny || effect.is_read() || ruled.writes > WriteMode::ReadOnly;
+            rule.deny == deny && opens && rule.covers(model, effect) && method && by_field
         })
     };
     let decided = if mandate.rules().iter().all(|ruled| ruled.rule.deny) {
         Err(Forbidden::Instance(instance.clone()))
     } else {
         match deed {
-            Deed::Call(method) => mandate.allow_method(model, method),
+            Deed::Call(method) => mandate.allow_method(model, method, None),
             Deed::Do(effect) => mandate.records(model, *effect, field.as_ref()),
         }
     };
@@ -126,7 +128,7 @@ pub(super) fn decide(
                 by,
                 records,
                 without_field: Vec::new(),
-                notes: Vec::new(),
+                notes: doubts(mandate, model, effect),
             }
         }
         Err(forbidden) => {
@@ -147,6 +149,33 @@ pub(super) fn decide(
             }
         }
     }
+}
+
+/// What depends on the fields that the model has, which only Odoo knows: a rule
+/// for several models may look at some that this one lacks.
+fn doubts(mandate: &Mandate<'_>, model: &ModelName, effect: Effect) -> Vec<String> {
+    let mut notes = Vec::new();
+    for ruled in mandate.rules() {
+        let rule = ruled.rule;
+        let named = rule.models.iter().any(|one| one.names(model.as_str()));
+        if named || !rule.covers(model, effect) {
+            continue;
+        }
+        let does = if rule.deny {
+            "denies all"
+        } else {
+            "opens nothing"
+        };
+        let fields: BTreeSet<&str> = rule.domain.fields().collect();
+        for field in fields {
+            notes.push(format!(
+                "if `{model}` has no field `{field}`, rule {} of role `{}` {does} of it",
+                ruled.index + 1,
+                ruled.role
+            ));
+        }
+    }
+    notes
 }
 
 /// Why rules that seem to open it do not.

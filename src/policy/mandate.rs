@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Forbidden, Rule, Schemas, Undecided, WriteMode};
+use super::{Forbidden, Pattern, Rule, Schemas, Undecided, WriteMode, protected};
 use crate::{
     names::RoleName,
     odoo::{
@@ -94,7 +94,8 @@ impl<'a> Mandate<'a> {
         }
     }
 
-    /// Allows the method on those records that the domain covers.
+    /// Allows the method on those records that the domain covers. With the
+    /// model's fields, a rule whose domain names others counts as in `showing`.
     ///
     /// # Errors
     /// [`Forbidden::Method`].
@@ -102,16 +103,22 @@ impl<'a> Mandate<'a> {
         &self,
         model: &ModelName,
         method: &MethodName,
+        schema: Option<&Schema>,
     ) -> Result<Domain, Forbidden> {
+        let fits = |rule: &Rule| schema.is_none_or(|schema| fits(rule, schema));
         let opened = self
             .opening(model, Effect::Run)
-            .filter(|rule| rule.names(method))
+            .filter(|rule| fits(rule) && rule.names(method))
             .map(|rule| rule.domain.clone())
             .reduce(Domain::or);
-        let closed = self
-            .denying(model, Effect::Run)
-            .filter(|rule| rule.names(method));
-        without(opened, closed).ok_or_else(|| Forbidden::Method {
+        let names = |rule: &&Rule| rule.names(method);
+        let closed = || self.denying(model, Effect::Run).filter(names);
+        let open = if closed().all(fits) {
+            without(opened, closed())
+        } else {
+            None
+        };
+        open.ok_or_else(|| Forbidden::Method {
             model: model.clone(),
             method: method.clone(),
         })
@@ -120,11 +127,12 @@ impl<'a> Mandate<'a> {
     /// Whether some rule shows the field, whatever it shows in its turn.
     pub(super) fn shows(&self, model: &ModelName, field: &str) -> bool {
         self.allow(model, Effect::Read).is_ok()
-            && self.showing(model, Effect::Read, field).is_some()
+            && self.showing(model, Effect::Read, field, None).is_some()
     }
 
     /// The records that the effect is open for, and that show the field where
-    /// one is named; what it shows in its turn is not looked at.
+    /// one is named; what it shows in its turn is not looked at, nor whether the
+    /// model has the fields of the rules' domains.
     ///
     /// # Errors
     /// [`Forbidden`].
@@ -136,13 +144,16 @@ impl<'a> Mandate<'a> {
     ) -> Result<Domain, Forbidden> {
         self.allow(model, effect)?;
         let every = self
-            .showing(model, effect, "id")
+            .showing(model, effect, "id", None)
             .unwrap_or_else(Domain::nothing);
         let Some(field) = field else {
             return Ok(every);
         };
+        if field.as_str() == "id" && matches!(effect, Effect::Create | Effect::Write) {
+            return Err(hidden(model, effect, field));
+        }
         let of_field = self
-            .showing(model, effect, field.as_str())
+            .showing(model, effect, field.as_str(), None)
             .ok_or_else(|| hidden(model, effect, field))?;
         Ok(with(every, of_field))
     }
@@ -151,15 +162,24 @@ impl<'a> Mandate<'a> {
     pub(super) fn writes(&self, model: &ModelName, field: &str) -> bool {
         [Effect::Create, Effect::Write]
             .into_iter()
-            .any(|effect| self.showing(model, effect, field).is_some())
+            .any(|effect| self.showing(model, effect, field, None).is_some())
     }
 
     /// The records on which the field may be seen, or written where that is
-    /// the effect; none where no rule says so.
-    fn showing(&self, model: &ModelName, effect: Effect, field: &str) -> Option<Domain> {
+    /// the effect; none where no rule says so. With the model's fields, a rule
+    /// whose domain names others opens nothing of it, and one that denies, all.
+    fn showing(
+        &self,
+        model: &ModelName,
+        effect: Effect,
+        field: &str,
+        schema: Option<&Schema>,
+    ) -> Option<Domain> {
+        let fits = |rule: &Rule| schema.is_none_or(|schema| fits(rule, schema));
         let writing = matches!(effect, Effect::Create | Effect::Write);
         let opened = self
             .opening(model, effect)
+            .filter(|rule| fits(rule))
             .filter(|rule| {
                 if writing && field != "id" {
                     rule.writes(field)
@@ -169,11 +189,38 @@ impl<'a> Mandate<'a> {
             })
             .map(|rule| rule.domain.clone())
             .reduce(Domain::or);
-        let closed = self.denying(model, effect).filter(|rule| {
-            (field == "id" && rule.denies_all(effect))
-                || (field != "id" && rule.denies_field(field))
-        });
-        without(opened, closed)
+        let denies = |rule: &&Rule| {
+            if field == "id" {
+                rule.denies_all(effect)
+            } else {
+                rule.denies_field(field)
+            }
+        };
+        let closed = || self.denying(model, effect).filter(denies);
+        if closed().any(|rule| !fits(rule)) {
+            return None;
+        }
+        without(opened, closed())
+    }
+
+    /// The fields of the model, where a rule's domain asks for some: a rule for
+    /// several models may name what this one does not have, and Odoo would
+    /// answer with the rule in its words.
+    pub(super) fn fields_of_rules<'s>(
+        &self,
+        model: &ModelName,
+        effect: Effect,
+        schemas: &'s Schemas,
+    ) -> Result<Option<&'s Schema>, Undecided> {
+        let bounded = |rule: &Rule| !rule.domain.is_empty();
+        let mut rules = self
+            .opening(model, effect)
+            .chain(self.denying(model, effect));
+        if rules.any(bounded) {
+            schemas.of(model).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     /// Which records of the model these fields may be asked of, all of them
@@ -189,18 +236,13 @@ impl<'a> Mandate<'a> {
         schemas: &Schemas,
     ) -> Result<Domain, Undecided> {
         self.allow(model, effect)?;
-        let mut cover = self.cover_field(model, effect, &FieldName::known("id"), schemas, 0)?;
+        let schema = self.fields_of_rules(model, effect, schemas)?;
+        let mut cover = self
+            .showing(model, effect, "id", schema)
+            .ok_or_else(|| closed(model, effect))?;
         for field in fields {
             let more = self.cover_field(model, effect, field, schemas, 0)?;
             cover = with(cover, more);
-        }
-        // A rule for several models may speak of what this one does not have.
-        // Odoo would answer with the rule in its words.
-        if !cover.is_empty() {
-            let schema = schemas.of(model)?;
-            if cover.fields().any(|field| schema.field(field).is_none()) {
-                return Err(closed(model, effect).into());
-            }
         }
         Ok(cover)
     }
@@ -216,8 +258,9 @@ impl<'a> Mandate<'a> {
         depth: usize,
     ) -> Result<Domain, Undecided> {
         let hidden = || Undecided::from(hidden(model, effect, field));
+        let of_rules = self.fields_of_rules(model, effect, schemas)?;
         let cover = self
-            .showing(model, effect, field.as_str())
+            .showing(model, effect, field.as_str(), of_rules)
             .ok_or_else(hidden)?;
         if matches!(field.as_str(), "id" | "display_name") {
             return Ok(cover);
@@ -312,16 +355,27 @@ impl<'a> Mandate<'a> {
                     .any(|rule| rule.is_about_all_fields() && rule.domain.is_empty()))
     }
 
-    /// Whether one rule opens all that a pattern can open for reading, and
-    /// none denies anything of it.
+    /// Whether one rule opens all that a pattern can open for reading, none
+    /// denies anything of it, and no secret model is open by halves.
     pub(super) fn sees_everything(&self) -> bool {
         let reads = |rule: &Rule| rule.operations.contains(&Effect::Read);
         let rules = || self.rules.iter().map(|ruled| ruled.rule);
+        // No star opens these, so what the star shows says nothing of them.
+        let by_halves = |pattern: &Pattern| {
+            let name = pattern.to_string();
+            protected::is_protected(&name)
+                && !ModelName::try_from(name).is_ok_and(|model| self.sees_whole(&model))
+        };
         !rules().any(|rule| rule.deny && reads(rule))
+            && !rules()
+                .filter(|rule| reads(rule))
+                .flat_map(|rule| &rule.models)
+                .filter(|pattern| !pattern.is_open())
+                .any(by_halves)
             && rules().any(|rule| {
                 !rule.deny
                     && reads(rule)
-                    && rule.models.iter().any(super::Pattern::is_everything)
+                    && rule.models.iter().any(Pattern::is_everything)
                     && rule.is_about_all_fields()
                     && rule.domain.is_empty()
             })
@@ -347,6 +401,12 @@ fn hidden(model: &ModelName, effect: Effect, field: &FieldName) -> Forbidden {
     } else {
         Forbidden::Field { model, field }
     }
+}
+
+/// Whether the model has the fields that the rule's domain looks at.
+fn fits(rule: &Rule, schema: &Schema) -> bool {
+    let mut fields = rule.domain.fields();
+    fields.all(|field| schema.field(field).is_some())
 }
 
 /// What is opened, without what is closed; nothing where all of it is.

@@ -28,7 +28,7 @@ pub use decision::{Decision, Deed, Question, RuleAt};
 pub use forbidden::Forbidden;
 pub use pattern::{InvalidPattern, Pattern};
 pub use permitted::Permitted;
-pub use protected::is_secret;
+pub use protected::{is_protected, is_secret};
 pub use role::Role;
 pub use rule::Rule;
 pub use schemas::Schemas;
@@ -122,7 +122,8 @@ impl Policy {
         model: &ModelName,
         method: &MethodName,
     ) -> Result<Domain, Forbidden> {
-        self.mandate(roles, instance).allow_method(model, method)
+        self.mandate(roles, instance)
+            .allow_method(model, method, None)
     }
 
     /// The fields of a model that may be seen, of at least some records. What
@@ -288,7 +289,9 @@ impl Policy {
         match forbidden {
             Forbidden::Field { model, field } => mandate.shows(model, field.as_str()),
             Forbidden::Instance(instance) => self.admit(roles, instance).is_ok(),
-            Forbidden::Method { model, method } => mandate.allow_method(model, method).is_ok(),
+            Forbidden::Method { model, method } => {
+                mandate.allow_method(model, method, None).is_ok()
+            }
             Forbidden::Operation { model, effect } => mandate.allow(model, *effect).is_ok(),
             Forbidden::Commands { .. }
             | Forbidden::Linking { .. }

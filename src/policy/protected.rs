@@ -2,8 +2,10 @@
 
 /// Models that hold secrets, or through which an administrator's key can do
 /// anything: reading or writing them takes a rule that names them in full.
+/// `mail.tracking.value` has old and new values of fields of every model, also
+/// of those that are hidden there.
 /// A name ending in a dot covers all that begins with it.
-const PROTECTED: [&str; 27] = [
+const PROTECTED: [&str; 32] = [
     "auth.",
     "base.",
     "bus.",
@@ -26,16 +28,21 @@ const PROTECTED: [&str; 27] = [
     "ir.ui.view",
     "mail.guest",
     "mail.ice.server",
+    "mail.push.device",
+    "mail.tracking.value",
     "payment.provider",
     "payment.token",
+    "portal.share",
     "res.config.settings",
     "res.groups",
     "res.users",
+    "sms.account.code",
+    "spreadsheet.dashboard.share",
 ];
 
 /// Whether the model is one of those, or one of their families (`res.users`
 /// covers `res.users.apikeys`).
-pub(super) fn is_protected(model: &str) -> bool {
+pub fn is_protected(model: &str) -> bool {
     PROTECTED.iter().any(|name| {
         model
             .strip_prefix(name)
@@ -46,7 +53,7 @@ pub(super) fn is_protected(model: &str) -> bool {
 /// Whether a field holds a secret, by its name: a value that lets somebody in
 /// where they could not go before. Such a field is opened by its very name only.
 pub fn is_secret(name: &str) -> bool {
-    const PARTS: [&str; 10] = [
+    const PARTS: [&str; 11] = [
         "api_key",
         "apikey",
         "credential",
@@ -57,10 +64,19 @@ pub fn is_secret(name: &str) -> bool {
         "recovery_code",
         "secret",
         "totp",
+        "verification_code",
     ];
-    const ENDS: [&str; 4] = ["_pass", "_pin", "_pwd", "_token"];
-    name == "token"
-        || name == "pin"
+    const ENDS: [&str; 5] = ["_pass", "_pin", "_pwd", "_rtoken", "_token"];
+    // The addresses have a token in them; by a channel's `uuid` guests come in.
+    const WHOLE: [&str; 6] = [
+        "full_url",
+        "invitation_url",
+        "pin",
+        "share_link",
+        "token",
+        "uuid",
+    ];
+    WHOLE.contains(&name)
         || PARTS.iter().any(|part| name.contains(part))
         || ENDS.iter().any(|end| name.ends_with(end))
 }
@@ -82,6 +98,12 @@ mod tests {
             "oauth_access_token",
             "openai_api_key",
             "pin",
+            "google_calendar_rtoken",
+            "share_link",
+            "full_url",
+            "invitation_url",
+            "uuid",
+            "verification_code",
         ] {
             assert!(is_secret(name), "{name}");
         }
@@ -91,6 +113,10 @@ mod tests {
             "support_tokenization",
             "passenger",
             "shipping_id",
+            "website_url",
+            "access_url",
+            "default_code",
+            "sms_uuid",
             "name",
         ] {
             assert!(!is_secret(name), "{name}");
@@ -105,10 +131,15 @@ mod tests {
             "ir.cron.trigger",
             "auth.totp",
             "ir.module.module",
+            "mail.tracking.value",
+            "spreadsheet.dashboard.share",
+            "portal.share",
         ] {
             assert!(is_protected(name), "{name}");
         }
         for name in [
+            "spreadsheet.dashboard",
+            "mail.message",
             "res.usersx",
             "res.partner",
             "ir.model",

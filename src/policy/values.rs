@@ -53,7 +53,8 @@ impl Look<'_> {
                 |refused| refused.unwrap_or_else(|| none(model, effect).into()),
             ),
             Request::Run { method, ids, .. } => {
-                let cover = self.mandate.allow_method(model, method)?;
+                let known = self.mandate.fields_of_rules(model, effect, self.schemas)?;
+                let cover = self.mandate.allow_method(model, method, known)?;
                 if ids.is_empty() && !cover.is_empty() {
                     return Err(none(model, effect).into());
                 }

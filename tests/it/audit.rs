@@ -318,6 +318,13 @@ fn readiness_says_that_the_journal_cannot_be_written_and_when_it_can_again() {
     stage.audited();
     let (status, audit) = told(&stage);
     assert_eq!((status, &audit["written"]), (503, &json!(false)), "{audit}");
+    // Somebody is called before records are lost.
+    let metric = |line: &str| {
+        let metrics = stage.admin("/metrics").body;
+        assert!(metrics.lines().any(|one| one == line), "{line}: {metrics}");
+    };
+    metric("gatepost_audit_up{} 0");
+    metric("gatepost_audit_failures_total 0");
     fs::remove_dir(&path).unwrap();
     assert_eq!(
         stage.audited().len(),
@@ -330,6 +337,7 @@ fn readiness_says_that_the_journal_cannot_be_written_and_when_it_can_again() {
         assert!(Instant::now() < limit, "it does not come back");
         thread::yield_now();
     }
+    metric("gatepost_audit_up{} 1");
     let (code, out, err) = ran(
         stage.path("").as_path(),
         &["audit", "verify", "audit.jsonl"],
@@ -482,6 +490,14 @@ fn records_are_shown_by_who_what_and_how_it_ended() {
     assert!(err.contains("nothing is kept"), "{err}");
     let (code, _, err) = show(&["--since", "yesterday"]);
     assert_eq!(code, 2, "{err}");
+    // A line that is none is not passed over without a word.
+    let (_, _, err) = show(&[]);
+    assert!(!err.contains("cannot be read"), "{err}");
+    let rotated = stage.path("audit.jsonl.1");
+    fs::write(&rotated, "{\"kind\":\"call\",\"ti\n{\"kind\":\"ca").unwrap();
+    let (code, _, err) = show(&[]);
+    assert_eq!(code, 0);
+    assert!(err.contains("1 line that cannot be read"), "{err}");
 }
 
 #[test]

@@ -404,6 +404,32 @@ fn what_a_role_may_is_explained_with_the_line_that_says_so() {
         r#"[instances.production]
 url = "http://odoo:8069"
 api_key_file = "/run/secrets/nowhere"
+writes = "direct"
+service_key_writes = true
+
+[instances.staging]
+url = "http://odoo:8069"
+api_key_file = "/run/secrets/nowhere"
+service_key_writes = true
+
+[instances.training]
+url = "http://odoo:8069"
+api_key_file = "/run/secrets/nowhere"
+writes = "confirm"
+credentials.one.api_key_file = "/run/secrets/nowhere"
+credentials.other.api_key_file = "/run/secrets/nowhere"
+
+[roles.one]
+credential = "one"
+rules = [{ instances = ["training"], models = ["res.partner"], operations = ["read", "write"] }]
+
+[roles.other]
+credential = "other"
+rules = [{ instances = ["training"], models = ["*"], domain = [["state", "=", "sale"]] }]
+
+[roles.looking]
+writes = "read_only"
+rules = [{ models = ["res.partner"], operations = ["read", "write"] }]
 
 [[roles.sales.rules]]
 models = ["res.partner", "sale.*"]
@@ -425,16 +451,24 @@ deny = true
         format!("{}{}-> {}", ran.out, ran.err, ran.code)
     };
     let told = [
-        "--role sales res.partner read",
-        "--role sales res.partner read --field credit_limit",
-        "--role sales res.partner write --field name",
-        "--role sales sale.order action_cancel",
-        "--role sales --role strict sale.order read --field margin",
-        "--role strict sale.order read",
-        "--role sales res.users read",
-        "--role sales sale.order action_confirm --json",
-        "--role sales --role strict --all",
-        "--role strict --all --json",
+        "--role sales --instance production res.partner read",
+        "--role sales --instance production res.partner read --field credit_limit",
+        "--role sales --instance production res.partner write --field name",
+        "--role sales --instance production sale.order action_cancel",
+        "--role sales --role strict --instance production sale.order read --field margin",
+        "--role strict --instance production sale.order read",
+        "--role sales --instance production res.users read",
+        "--role sales --instance production sale.order action_confirm --json",
+        "--role sales --instance production res.partner write --field id",
+        "--role sales --role looking --instance production res.partner write --field phone",
+        "--role looking --instance production res.partner write",
+        "--role sales --instance staging res.partner write --field phone",
+        "--role sales --instance training res.partner write --field phone",
+        "--role one --instance training res.partner write",
+        "--role one --role other --instance training res.partner read",
+        "--role other --instance training res.partner read",
+        "--role sales --role strict --instance production --all",
+        "--role strict --instance production --all --json",
         "--role nobody --all",
     ]
     .map(|line| {

@@ -315,9 +315,10 @@ fn member(field: &Field, relation: &ModelName, id: &Value) -> Result<Taken, Stri
     taken
         .filter(|taken| field.kind == FieldKind::Many2many || !by_name(taken))
         .ok_or_else(|| {
-            let names = match field.kind == FieldKind::Many2many {
-                true => " or its name",
-                false => "",
+            let names = if field.kind == FieldKind::Many2many {
+                " or its name"
+            } else {
+                ""
             };
             format!(
                 "stands for no record; give the id of one of `{relation}`{names}, not {}",

@@ -6,11 +6,12 @@ use std::{
 };
 
 use clap::Args;
-use jiff::{Timestamp, Unit, civil::Date, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, Unit, Zoned, civil::DateTime, tz::TimeZone};
 
 use super::{Failure, Where, expiry::Expiry, terminal};
 use crate::{
     audit::{History, Told},
+    cli::check::counted,
     policy::Pattern,
 };
 
@@ -49,7 +50,7 @@ pub(super) struct Show {
     /// Only calls of this request, by its number or the beginning of it
     #[arg(long, value_name = "NUMBER")]
     request: Option<String>,
-    /// Only calls from then on: `2026-11-21`, `2026-11-21T08:00:00Z`, or `12h`, `7d`, `2w` ago
+    /// Only calls from then on: `2026-11-21`, `2026-11-21T08:00` (UTC), or `30min`, `12h`, `7d`, `2w` ago
     #[arg(long, value_name = "TIME")]
     since: Option<Moment>,
     /// Only calls before then, written the same way
@@ -70,7 +71,7 @@ struct Moment(Timestamp);
 /// A text that is no time.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "write a day such as `2026-11-21` (UTC), a time such as `2026-11-21T08:00:00Z`, or how long ago, such as `12h`, `7d` or `2w`"
+    "write a day such as `2026-11-21` or a time such as `2026-11-21T08:00` (both UTC; `+01:00` behind it for another), or how long ago, such as `30min`, `12h`, `7d` or `2w`"
 )]
 struct InvalidMoment;
 
@@ -81,13 +82,32 @@ impl FromStr for Moment {
         if let Ok(ago) = text.parse::<Expiry>() {
             return Ok(Self(ago.before(Timestamp::now())));
         }
+        if let Some(number) = text.strip_suffix("min") {
+            return minutes_ago(number);
+        }
         if let Ok(time) = text.parse::<Timestamp>() {
             return Ok(Self(time));
         }
-        let day = text.parse::<Date>().map_err(|_no_day| InvalidMoment)?;
-        let start = day.to_zoned(TimeZone::UTC).map_err(|_far| InvalidMoment)?;
-        Ok(Self(start.timestamp()))
+        if text.contains('[') {
+            // Else the name of a zone would be passed over.
+            let time = text.parse::<Zoned>().map_err(|_no_time| InvalidMoment)?;
+            return Ok(Self(time.timestamp()));
+        }
+        // A day, too; `Date` would take a time and pass it over.
+        let time = text.parse::<DateTime>().map_err(|_no_time| InvalidMoment)?;
+        let time = time.to_zoned(TimeZone::UTC).map_err(|_far| InvalidMoment)?;
+        Ok(Self(time.timestamp()))
     }
+}
+
+fn minutes_ago(number: &str) -> Result<Moment, InvalidMoment> {
+    let minutes = number.parse::<u32>().map_err(|_no_number| InvalidMoment)?;
+    let ago = SignedDuration::from_mins(minutes.into());
+    (minutes > 0)
+        .then(|| Timestamp::now().checked_sub(ago).ok())
+        .flatten()
+        .map(Moment)
+        .ok_or(InvalidMoment)
 }
 
 fn pattern(text: &str) -> Result<Pattern, String> {
@@ -99,7 +119,7 @@ pub(super) fn run(show: &Show) -> Result<(), Failure> {
     let mut found: VecDeque<(Told, String)> = VecDeque::new();
     let mut open = HashSet::new();
     let mut ended = HashSet::new();
-    History::read(&files, |told, line| {
+    let unreadable = History::read(&files, |told, line| {
         if !show.wants(told) {
             return;
         }
@@ -115,6 +135,12 @@ pub(super) fn run(show: &Show) -> Result<(), Failure> {
         let line = String::from_utf8_lossy(line).into_owned();
         found.push_back((told.clone(), if show.json { line } else { String::new() }));
     })?;
+    if unreadable > 0 {
+        let lines = counted(unreadable, "line");
+        terminal::explain(&format!(
+            "note: {lines} that cannot be read left out; `gatepost audit verify` names the first wrong one"
+        ));
+    }
     if show.json {
         let lines: Vec<String> = found.into_iter().map(|(_, line)| line).collect();
         if !lines.is_empty() {
@@ -269,7 +295,35 @@ mod tests {
         let ago: Moment = "2d".parse().unwrap();
         let hours = Timestamp::now().duration_since(ago.0).as_hours();
         assert_eq!(hours, 48);
-        assert_eq!("yesterday".parse::<Moment>(), Err(InvalidMoment));
+        // Not the day alone, and not the hours of this machine.
+        for text in [
+            "2026-11-21T08:30",
+            "2026-11-21 08:30:00",
+            "2026-11-21T09:30+01:00",
+            "2026-11-21T09:30[Europe/Brussels]",
+            "2026-11-21T09:30:00+01:00[Europe/Brussels]",
+        ] {
+            assert_eq!(time(text).unwrap(), "2026-11-21T08:30:00Z", "{text}");
+        }
+        let minutes = |text: &str| {
+            let ago: Moment = text.parse().unwrap();
+            Timestamp::now().duration_since(ago.0).as_mins()
+        };
+        assert_eq!((minutes("90min"), minutes("2h")), (90, 120));
+        for text in [
+            "yesterday",
+            "08:30",
+            "0min",
+            "-5min",
+            "5m",
+            "2026-11-21T",
+            "2026-02-30",
+            "2026-11-21[Europe/Nowhere]",
+            "2026-11-21T25:00",
+            "99999999999999min",
+        ] {
+            assert_eq!(text.parse::<Moment>(), Err(InvalidMoment), "{text}");
+        }
     }
 
     #[test]

@@ -190,12 +190,18 @@ impl Check<'_> {
                 &error.to_string(),
                 Some("write it like `[[\"company_id\", \"=\", 1]]`"),
             ),
-            Ok(domain) if !domain.is_empty() && rule.models.iter().any(Pattern::is_open) => self
-                .doubtful(
+            Ok(domain) if !domain.is_empty() && rule.models.iter().any(Pattern::is_open) => {
+                let does = if rule.deny {
+                    "denies everything"
+                } else {
+                    "opens nothing"
+                };
+                self.doubtful(
                     path,
-                    "the domain is for each model that the patterns cover, and those that do not have its fields are closed",
+                    &format!("the domain is for each model that the patterns cover, and of those that do not have its fields this rule {does}"),
                     Some("name the models in full"),
-                ),
+                );
+            }
             Ok(_) => {}
         }
     }

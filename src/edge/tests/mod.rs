@@ -104,6 +104,10 @@ impl Host for Actor {
         })
     }
 
+    fn journal_is_written(&self) -> Option<bool> {
+        None
+    }
+
     fn redis_is_here(&self) -> Option<bool> {
         None
     }

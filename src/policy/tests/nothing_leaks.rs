@@ -26,7 +26,7 @@ type World = BTreeMap<&'static str, Vec<Record>>;
 const ORDER: &str = "sale.order";
 const PARTNER: &str = "res.partner";
 /// The fields whose values may change, by model. `company_id` is what the rules'
-/// domains look at.
+/// domains look at, and `branch`, which only orders have.
 const FIELDS: [(&str, &[&str]); 2] = [
     (ORDER, &["amount", "partner_id", "state"]),
     (PARTNER, &["name", "email", "salary"]),
@@ -40,7 +40,7 @@ fn schemas() -> Schemas {
     for (model, own) in [
         (
             ORDER,
-            json!({"amount": {"type": "integer"}, "state": {"type": "integer"},
+            json!({"amount": {"type": "integer"}, "state": {"type": "integer"}, "branch": {"type": "integer"},
                 "partner_id": {"type": "many2one", "relation": PARTNER},
                 "partner_salary": {"type": "integer", "related": "partner_id.salary"}}),
         ),
@@ -182,8 +182,16 @@ fn answer(world: &World, call: &Call) -> Vec<Vec<Value>> {
 /// some rule opens both, none denies it, and what it shows may be seen too.
 fn visible(rules: &[Rule], world: &World, model: &str, record: &Record, field: &str) -> bool {
     let name = ModelName::try_from(model).unwrap();
-    let about =
-        |rule: &Rule| rule.covers(&name, Effect::Read) && matches(world, record, &rule.domain);
+    // Of a model without the fields of its domain a rule opens nothing, and denies everything.
+    let fits = |rule: &Rule| rule.domain.fields().all(|one| record.contains_key(one));
+    let about = |rule: &Rule| {
+        rule.covers(&name, Effect::Read)
+            && if fits(rule) {
+                matches(world, record, &rule.domain)
+            } else {
+                rule.deny
+            }
+    };
     let opened = |field: &str| {
         rules
             .iter()
@@ -220,13 +228,16 @@ fn some_rules() -> impl Strategy<Value = Vec<Rule>> {
         prop::sample::select(vec!["*", ORDER, PARTNER, "sale.*", "res.*"]),
         prop_oneof![Just(vec!["*"]), Just(vec!["*"]), fields()],
         prop_oneof![1 => Just(vec![]), 1 => fields()],
-        prop_oneof![3 => Just(None), 1 => (0..3).prop_map(Some)],
+        prop_oneof![
+            3 => Just(None),
+            1 => (prop::sample::select(vec!["company_id", "branch"]), 0..3).prop_map(Some),
+        ],
         prop::bool::weighted(0.2),
     )
-        .prop_map(|(model, fields, hidden, company, deny)| {
+        .prop_map(|(model, fields, hidden, only, deny)| {
             let patterns = |texts: Vec<&str>| texts.into_iter().map(pattern).collect();
-            let domain = company.map_or_else(Domain::default, |company| {
-                Domain::parse(&json!([["company_id", "=", company]])).unwrap()
+            let domain = only.map_or_else(Domain::default, |(field, number)| {
+                Domain::parse(&json!([[field, "=", number]])).unwrap()
             });
             Rule {
                 fields: patterns(fields),
@@ -255,6 +266,7 @@ fn some_world() -> impl Strategy<Value = World> {
                 Record::from([
                     ("id", json!(id)),
                     ("company_id", json!(company)),
+                    ("branch", json!(company % 2)),
                     ("amount", json!(amount)),
                     ("state", json!(state)),
                     ("partner_id", partner),

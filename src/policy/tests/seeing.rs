@@ -610,3 +610,53 @@ fn methods_are_closed_unless_listed() {
     };
     assert!(allowed(vec![listed, denying(other)], &confirm).is_ok());
 }
+
+#[test]
+fn a_star_does_not_look_for_names_in_what_is_hidden_of_a_secret_model() {
+    let star = || reads("*");
+    let sought = |users: Rule| {
+        let call = Call::name_search(name("res.users"), "joel", &Domain::default(), 9);
+        asked(vec![star(), users], call)
+    };
+    // Odoo would look in the login too.
+    let call = sought(showing("res.users", &["name", "partner_id"])).unwrap();
+    assert_eq!(call.get().method().as_str(), "search_read");
+    assert_eq!(
+        call.get().arguments()["domain"],
+        json!([["name", "ilike", "joel"]])
+    );
+    let by_name = |users: Rule| {
+        let domain = json!([["user_id", "ilike", "joel"]]);
+        counted(vec![star(), users], "res.partner", &domain).unwrap()
+    };
+    let only_one = || only(reads("res.users"), &json!([["id", "=", 2]]));
+    let told = by_name(only_one()).to_string();
+    assert!(told.contains(r#"["id","=",2]"#), "{told}");
+    // Whole, it hides nothing.
+    assert_eq!(
+        by_name(reads("res.users")),
+        json!([["user_id", "ilike", "joel"]])
+    );
+    let whole = counted(
+        vec![star(), only_one(), reads("res.users")],
+        "res.partner",
+        &json!([["user_id", "ilike", "joel"]]),
+    );
+    assert_eq!(whole.unwrap(), json!([["user_id", "ilike", "joel"]]));
+}
+
+#[test]
+fn a_rule_whose_domain_does_not_fit_a_model_opens_nothing_there_and_takes_nothing_away() {
+    let here = || only(reads("res.partner"), &json!([["company_id", "=", 1]]));
+    // Orders have an amount, contacts have none.
+    let elsewhere = || only(reads("*"), &json!([["amount", ">", 5]]));
+    assert_eq!(
+        counted(vec![here(), elsewhere()], "res.partner", &json!([])).unwrap(),
+        json!([["company_id", "=", 1]])
+    );
+    let closed = counted(vec![elsewhere()], "res.partner", &json!([])).unwrap_err();
+    assert!(matches!(closed, Forbidden::Operation { .. }), "{closed}");
+    // What a rule denies of some records it cannot name it denies of all.
+    let denied = vec![here(), denying(elsewhere())];
+    assert!(counted(denied, "res.partner", &json!([])).is_err());
+}

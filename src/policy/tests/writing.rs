@@ -429,6 +429,36 @@ fn a_method_is_called_on_covered_records_only() {
 }
 
 #[test]
+fn a_method_is_not_judged_by_a_domain_that_the_model_does_not_have() {
+    let method = MethodName::known("action_archive");
+    // Orders have an amount, contacts have none.
+    let by_amount = |deny| Rule {
+        methods: vec![method.clone()],
+        domain: Domain::parse(&json!([["amount", "<", 1000]])).unwrap(),
+        deny,
+        ..rule("*", "*", &[Effect::Run])
+    };
+    let plain = || Rule {
+        methods: vec![method.clone()],
+        ..rule("*", "res.partner", &[Effect::Run])
+    };
+    let call = Call::run(
+        name("res.partner"),
+        method.clone(),
+        &ids(&[7]),
+        serde_json::Map::new(),
+    );
+    let refused = |rules: &[Rule]| {
+        let told = permit_finding(rules, &call, &[]);
+        assert!(told.is_ok() || matches!(told, Err(Forbidden::Method { .. })));
+        told.is_err()
+    };
+    assert!(refused(&[by_amount(false)]));
+    assert!(!refused(&[by_amount(false), plain()]));
+    assert!(refused(&[by_amount(true), plain()]));
+}
+
+#[test]
 fn a_role_opens_changes_only_in_its_mode_and_denies_in_every_one() {
     use std::collections::BTreeMap;
 

@@ -42,6 +42,7 @@ pub struct Metrics {
     odoo_calls: Family<WorkLabels, Counter>,
     answer_size: Family<WorkLabels, Histogram, fn() -> Histogram>,
     audit_failures: Counter,
+    audit_up: Family<NoLabels, Gauge>,
     refusals: Family<RefusalLabels, Counter>,
     look_ups: Family<LookUpLabels, Counter>,
     in_flight: Family<InstanceLabels, Gauge>,
@@ -83,6 +84,8 @@ pub struct Seen {
 pub struct Remembered {
     /// As of [`crate::ledger::Ledger::store`].
     pub store: &'static str,
+    /// As of [`crate::ledger::Ledger::is_here`], where any role may change anything.
+    pub is_here: Option<bool>,
     /// As of [`crate::ledger::Ledger::failures`].
     pub failures: Vec<(Operation, Reason, u64)>,
 }
@@ -207,6 +210,9 @@ struct RedisLabels {
     used_for: &'static str,
 }
 
+/// Of what there is one, and not always: a family can be empty.
+type NoLabels = [(&'static str, &'static str); 0];
+
 /// The label of what does not apply.
 const NONE: &str = "none";
 
@@ -224,6 +230,7 @@ impl Metrics {
             odoo_calls: Family::default(),
             answer_size: Family::new_with_constructor(sizes),
             audit_failures: Counter::default(),
+            audit_up: Family::default(),
             refusals: Family::default(),
             look_ups: Family::default(),
             in_flight: Family::default(),
@@ -281,6 +288,11 @@ impl Metrics {
             "audit_failures",
             "Calls to Odoo for whose audit record there was no room",
             metrics.audit_failures.clone(),
+        );
+        registry.register(
+            "audit_up",
+            "Whether the audit journal can be written (1) or not (0)",
+            metrics.audit_up.clone(),
         );
         registry.register_with_unit(
             "answer_size",
@@ -461,6 +473,17 @@ impl Metrics {
         }
     }
 
+    /// Tells whether the audit journal can be written, where there is one.
+    pub fn audit(&self, is_written: Option<bool>) {
+        match is_written {
+            Some(is_written) => {
+                let up = self.audit_up.get_or_create(&[]);
+                up.set(i64::from(is_written));
+            }
+            None => self.audit_up.clear(),
+        }
+    }
+
     /// All metrics in the text format of `OpenMetrics`, with what was just seen.
     ///
     /// # Errors
@@ -554,9 +577,9 @@ impl Upstream {
         self.ledger_up.clear();
         self.ledger_failures.clear();
         let store = seen.remembered.store;
-        if let Some(remembered) = &seen.readiness.changes {
+        if let Some(is_here) = seen.remembered.is_here {
             let up = self.ledger_up.get_or_create(&StoreLabels { store });
-            up.set(i64::from(remembered.is_ok()));
+            up.set(i64::from(is_here));
         }
         for (operation, reason, count) in &seen.remembered.failures {
             let labels = LedgerLabels {

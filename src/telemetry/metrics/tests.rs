@@ -99,6 +99,7 @@ fn everything() -> String {
     }
     metrics.count(&story, &served(Outcome::Refused));
     metrics.redis(Some(true));
+    metrics.audit(Some(true));
     let spans = metrics.spans();
     drop(spans.processed.get_or_create(&ErrorLabels::none()));
     drop(spans.exported.get_or_create(&ErrorLabels::none()));
@@ -119,6 +120,7 @@ fn everything() -> String {
         },
         remembered: Remembered {
             store: "file",
+            is_here: Some(true),
             failures: vec![(Operation::Claim, Reason::Full, 1)],
         },
     };

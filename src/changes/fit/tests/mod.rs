@@ -59,10 +59,10 @@ fn models(text: &str) -> BTreeMap<ModelName, Schema> {
 }
 
 fn members(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(members) => members,
-        other => panic!("no object: {other}"),
-    }
+    let Value::Object(members) = value else {
+        panic!("no object: {value}");
+    };
+    members
 }
 
 fn order(effect: Effect, values: Value) -> Fitted {
@@ -72,6 +72,7 @@ fn order(effect: Effect, values: Value) -> Fitted {
 }
 
 /// What a change of one field becomes.
+#[expect(clippy::needless_pass_by_value, reason = "callers write it in place")]
 fn changed(field: &str, value: Value) -> Result<Value, String> {
     let mut fitted = order(Effect::Write, json!({field: value}));
     if fitted.problems.is_empty() {

@@ -72,9 +72,10 @@ fn a_real_odoo_stores_what_is_fitted_and_fails_on_what_is_refused() {
             loud += usize::from(exchange.odoo.status != 200);
             continue;
         }
-        let sent = match creating {
-            true => Value::Object(fitted.values),
-            false => fitted.values[field].clone(),
+        let sent = if creating {
+            Value::Object(fitted.values)
+        } else {
+            fitted.values[field].clone()
         };
         assert_eq!(sent, exchange.sent, "{line}");
         // Names and ids are looked up before anything is sent.
