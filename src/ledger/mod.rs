@@ -300,8 +300,9 @@ impl Ledger {
         let value = Bytes::copy_from_slice(&fresh);
         match self.claim(&key, value, SECRET_TTL).await? {
             None => Ok(fresh),
-            Some(known) => <[u8; 32]>::try_from(&*known)
-                .map_err(|_| LedgerError::unavailable("what is kept as a secret is none")),
+            Some(known) => <[u8; 32]>::try_from(&*known).map_err(|_wrong_size| {
+                LedgerError::unavailable("what is kept as a secret is none")
+            }),
         }
     }
 
