@@ -98,6 +98,10 @@ fn a_record_that_changed_meanwhile_is_shown_anew() {
 }
 
 #[test]
+#[expect(
+    clippy::needless_collect,
+    reason = "all begin before one is waited for"
+)]
 fn of_two_confirmations_at_once_one_is_used() {
     let stage = std::sync::Arc::new(confirming());
     let create = json!({"model": "crm.lead", "values": [{"name": "One"}]});
