@@ -18,8 +18,8 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(300);
 /// How long they wait.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// After so long nobody is at work any more on what was begun.
-const AT_WORK: Duration = Duration::from_secs(45);
+/// How much longer than a call may take somebody may be at work on it.
+const MARGIN: Duration = Duration::from_secs(5);
 
 /// What is known of a wish with a key.
 #[derive(Debug)]
@@ -73,6 +73,8 @@ pub(super) struct Once {
     ledger: Arc<Ledger>,
     key: Option<Key>,
     digest: String,
+    /// After so long nobody is at work any more on what was begun.
+    at_work: Duration,
 }
 
 /// The claim of whoever does it.
@@ -100,6 +102,7 @@ impl Once {
             ledger: Arc::clone(access.ledger),
             key,
             digest: hex(&wish.digest),
+            at_work: access.instance.patience() + MARGIN,
         }
     }
 
@@ -122,7 +125,7 @@ impl Once {
                 return Ok(Earlier::Done(done));
             }
             let age = Timestamp::now().duration_since(entry.begun);
-            if entry.lost || age.unsigned_abs() > AT_WORK {
+            if entry.lost || age.unsigned_abs() > self.at_work {
                 return Ok(Earlier::Unknown(Begun {
                     at: entry.begun,
                     stored,
