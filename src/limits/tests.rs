@@ -154,14 +154,31 @@ async fn an_allowance_that_shrinks_forgives(store: &Under) {
     assert!(about(wait, 10), "{wait:?}");
 }
 
+// With a clock that jumps while it runs: `tests/it/faults/clock.rs`.
 #[tokio::test]
-async fn a_clock_of_redis_that_was_set_back_makes_nobody_wait_for_ever() {
+async fn a_clock_of_redis_that_was_set_back_neither_locks_out_nor_forgives() {
     let server = RedisServer::start();
     let store = Under::Shared(Shared::new(settings(&server.url(), PATIENT)));
     let one = claim(Dimension::Caller, "clock", 60, 2, Take::One);
-    server.say(&format!("SET {} 99999999999999999", one.key.name("test:")));
+    // Noted in the year 5138, when so many seconds were owed.
+    let noted = 99_999_999_999_000_000_u64;
+    let set_back = |owed: u64| {
+        let paid = noted + owed * 1_000_000;
+        server.say(&format!("SET {} \"{paid} {noted}\"", one.key.name("test:")));
+    };
+    set_back(2);
     let (_, wait) = store.decide(&[one]).await.unwrap_err();
-    assert!(wait <= Duration::from_secs(20), "{wait:?}");
+    assert!(wait <= Duration::from_secs(1), "{wait:?}");
+    // And it is paid back from now on.
+    tokio::time::sleep(wait).await;
+    assert_eq!(store.decide(&[one]).await, Ok(()));
+    set_back(1);
+    assert_eq!(store.decide(&[one]).await, Ok(()));
+    assert!(store.decide(&[one]).await.is_err());
+    // Never more than what could have been used up.
+    set_back(1 << 20);
+    let (_, wait) = store.decide(&[one]).await.unwrap_err();
+    assert!(about(wait, 19), "{wait:?}");
 }
 
 #[tokio::test]
@@ -248,7 +265,7 @@ async fn redis_is_reached_by_socket_by_tls_and_with_a_user_who_may_little() {
         "--tls-key-file",
         &key,
     ];
-    let secure = RedisServer::start_with("--tls-port", &options);
+    let secure = RedisServer::start_with("--tls-port", &options, &[]);
     let url = format!("rediss://localhost:{}", secure.port);
     let trusting = RedisSettings {
         tls: Arc::new(trust::client(Some(cert.as_ref())).unwrap()),

@@ -19,6 +19,8 @@ mod credentials;
 #[cfg(test)]
 mod edge_serving;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod idp;
 #[cfg(test)]
 mod limits;
@@ -36,3 +38,4 @@ mod refusals;
 mod stage;
 #[cfg(test)]
 mod telemetry;
+mod writing;

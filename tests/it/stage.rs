@@ -321,7 +321,7 @@ fn sources(folder: &Path, text: &str) -> Sources {
 }
 
 /// Sends bytes somewhere and reads until it closes.
-fn sent(address: SocketAddr, request: &[u8]) -> Answer {
+pub(crate) fn sent(address: SocketAddr, request: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     stream
         .set_read_timeout(Some(Duration::from_secs(30)))
