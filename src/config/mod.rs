@@ -8,6 +8,7 @@ mod admission;
 mod argument;
 mod assemble;
 mod audit;
+mod changes;
 mod check;
 mod credential;
 mod environment;
@@ -44,6 +45,7 @@ pub use admin::Admin;
 pub use argument::{Argument, ArgumentType, Arguments};
 pub use assemble::CannotAssemble;
 pub use audit::Audit;
+pub use changes::Changes;
 pub use credential::Credential;
 pub use facade::Facade;
 pub use grant::{CallerKind, Grant};
@@ -93,6 +95,8 @@ pub struct Config {
     pub redis: Option<Redis>,
     /// Who did what.
     pub audit: Audit,
+    /// What is remembered of changes.
+    pub changes: Changes,
     /// One client for all, where a provider lets none register.
     pub facade: Option<Facade>,
 }
@@ -106,5 +110,13 @@ impl Config {
                 .map(|(name, role)| (name.clone(), role.to_policy()))
                 .collect(),
         )
+    }
+
+    /// Whether any role may change anything in any instance.
+    pub fn may_change(&self) -> bool {
+        let policy = self.policy();
+        self.instances
+            .iter()
+            .any(|(name, one)| one.writes != Writes::ReadOnly && policy.opens_changes(name))
     }
 }
