@@ -61,6 +61,7 @@ impl Look<'_> {
             Request::Write { ids, values } => self.values((model, Effect::Write), values, ids, 0),
             Request::Count(_)
             | Request::Defaults(_)
+            | Request::Documentation
             | Request::Fields
             | Request::Load { .. }
             | Request::Models
