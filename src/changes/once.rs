@@ -7,13 +7,15 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Wish, wish::hex};
+use super::{Proposal, Shot, Wish, wish::hex};
 use crate::{
     access::{Access, Denied},
     ledger::{Key, Ledger},
-    odoo::RecordId,
+    odoo::{Effect, RecordId},
 };
 
+/// Bytes of records that are kept with the key of a method that is called.
+const MAX_BEFORE_BYTES: usize = 8 << 10;
 /// How often somebody who waits for the same call looks.
 const LOOK: Duration = Duration::from_millis(300);
 /// How long they wait.
@@ -52,6 +54,8 @@ pub struct Done {
 pub(super) struct Begun {
     /// When.
     pub(super) at: Timestamp,
+    /// How the records were before, where that was kept.
+    pub(super) before: Shot,
     stored: Bytes,
 }
 
@@ -60,6 +64,9 @@ pub(super) struct Begun {
 struct Entry {
     digest: String,
     begun: Timestamp,
+    /// How the records were before, until it is done.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    before: Value,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     done: Option<Done>,
     /// Whether it is known that the answer was lost.
@@ -82,6 +89,7 @@ pub(super) struct Once {
 pub(super) struct Claim {
     once: Once,
     begun: Timestamp,
+    before: Value,
     stored: Bytes,
 }
 
@@ -128,6 +136,7 @@ impl Once {
             if entry.lost || age.unsigned_abs() > self.at_work {
                 return Ok(Earlier::Unknown(Begun {
                     at: entry.begun,
+                    before: Shot::from_json(&entry.before),
                     stored,
                 }));
             }
@@ -157,12 +166,15 @@ impl Once {
     pub(super) async fn begin(
         &self,
         again: Option<Begun>,
+        proposal: &Proposal,
     ) -> Result<Result<Claim, Earlier>, Denied> {
         let begun = Timestamp::now();
-        let stored = self.written(begun, None, false)?;
+        let before = kept(proposal);
+        let stored = self.written(begun, &before, None, false)?;
         let claim = Claim {
             once: self.clone(),
             begun,
+            before,
             stored: stored.clone(),
         };
         let Some(key) = &self.key else {
@@ -191,17 +203,24 @@ impl Once {
     /// [`Denied::Unremembered`].
     pub(super) async fn settle(&self, begun: &Begun, done: &Done) -> Result<(), Denied> {
         if let Some(key) = &self.key {
-            let stored = self.written(begun.at, Some(done), false)?;
+            let stored = self.written(begun.at, &Value::Null, Some(done), false)?;
             let ttl = self.ledger.settings().keep_keys;
             self.ledger.replace(key, &begun.stored, stored, ttl).await?;
         }
         Ok(())
     }
 
-    fn written(&self, begun: Timestamp, done: Option<&Done>, lost: bool) -> Result<Bytes, Denied> {
+    fn written(
+        &self,
+        begun: Timestamp,
+        before: &Value,
+        done: Option<&Done>,
+        lost: bool,
+    ) -> Result<Bytes, Denied> {
         let entry = Entry {
             digest: self.digest.clone(),
             begun,
+            before: before.clone(),
             done: done.cloned(),
             lost,
         };
@@ -215,7 +234,9 @@ impl Claim {
     /// # Errors
     /// [`Denied::Unremembered`]; done it is all the same.
     pub(super) async fn done(self, done: &Done) -> Result<(), Denied> {
-        let stored = self.once.written(self.begun, Some(done), false)?;
+        let stored = self
+            .once
+            .written(self.begun, &Value::Null, Some(done), false)?;
         self.put(stored).await
     }
 
@@ -224,7 +245,7 @@ impl Claim {
     /// # Errors
     /// [`Denied::Unremembered`].
     pub(super) async fn lost(self) -> Result<(), Denied> {
-        let stored = self.once.written(self.begun, None, true)?;
+        let stored = self.once.written(self.begun, &self.before, None, true)?;
         self.put(stored).await
     }
 
@@ -246,5 +267,20 @@ impl Claim {
             ledger.replace(key, &self.stored, stored, ttl).await?;
         }
         Ok(())
+    }
+}
+
+/// How the records are before a method is called on them: only so can be seen
+/// afterwards that it was. Of other changes the values say what came of them.
+fn kept(proposal: &Proposal) -> Value {
+    let runs = |effect: Effect| effect == Effect::Run;
+    if !proposal.calls.iter().any(|call| runs(call.effect())) {
+        return Value::Null;
+    }
+    let before = proposal.before.to_json();
+    if before.to_string().len() <= MAX_BEFORE_BYTES {
+        before
+    } else {
+        Value::Null
     }
 }
