@@ -17,7 +17,10 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering::Relaxed},
+};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -74,6 +77,28 @@ pub struct Listener {
     pub token: ProgressToken,
     /// Where the notifications go.
     pub notices: mpsc::Sender<Bytes>,
+    /// How many were sent: the progress must grow with each (MCP, utilities,
+    /// "Progress").
+    told: AtomicU32,
+}
+
+impl Listener {
+    /// Somebody who knows the call under this token, and hears of it here.
+    pub fn new(token: ProgressToken, notices: mpsc::Sender<Bytes>) -> Self {
+        Self {
+            token,
+            notices,
+            told: AtomicU32::new(0),
+        }
+    }
+
+    /// Tells how it goes. That is no reason to wait: when the channel is full
+    /// the news is dropped.
+    fn tell(&self, message: &str) {
+        let step = self.told.fetch_add(1, Relaxed).saturating_add(1);
+        let notice = mcp::progress(&self.token, step, message);
+        let _full_or_gone = self.notices.try_send(notice);
+    }
 }
 
 impl Access<'_> {
@@ -306,13 +331,14 @@ impl Access<'_> {
         self.instance.name()
     }
 
-    /// Says that Odoo is being asked, to a client that wants to know. Progress
-    /// is no reason to wait: when the channel is full the news is dropped.
+    /// Says that Odoo is being asked, to a client that wants to know.
     fn tell(&self, call: &Call) {
         if let Some(listener) = &self.listener {
-            let message = format!("Asking Odoo: {} on {}", call.method(), call.model());
-            let notice = mcp::progress(&listener.token, self.tally.calls() + 1, &message);
-            let _full_or_gone = listener.notices.try_send(notice);
+            listener.tell(&format!(
+                "Asking Odoo: {} on {}",
+                call.method(),
+                call.model()
+            ));
         }
     }
 }

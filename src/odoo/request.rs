@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Domain, FieldName, MethodName, Order, RecordId, Schema};
+use super::{Domain, FieldName, Load, MethodName, Order, RecordId, Schema};
 
 /// What a call asks: its method and its arguments, in their parts.
 #[derive(Clone, PartialEq, Debug)]
@@ -18,12 +18,7 @@ pub enum Request {
     /// The fields of the model.
     Fields,
     /// New records and changed ones from a table, all of them or none.
-    Load {
-        /// The columns, such as `name`, `country_id/id`, `order_line/.id`.
-        columns: Vec<String>,
-        /// The rows, a text for each column.
-        rows: Vec<Vec<String>>,
-    },
+    Load(Load),
     /// The models there are.
     Models,
     /// Records by a part of their name.
@@ -89,7 +84,7 @@ impl Request {
             Self::Defaults(_) => "default_get",
             Self::Delete(_) => "unlink",
             Self::Fields => "fields_get",
-            Self::Load { .. } => "load",
+            Self::Load(_) => "load",
             Self::Models => "get_available_models",
             Self::Names { .. } => "name_search",
             Self::Read { .. } => "read",
@@ -110,11 +105,30 @@ impl Request {
             | Self::Create(_)
             | Self::Defaults(_)
             | Self::Fields
-            | Self::Load { .. }
+            | Self::Load(_)
             | Self::Models
             | Self::Names { .. }
             | Self::Search(_)
             | Self::WhoAmI => &[],
+        }
+    }
+
+    /// What it must say in the context, beside what is said of the caller there.
+    pub(super) fn context(&self) -> Map<String, Value> {
+        match self {
+            Self::Load(load) => load.context(),
+            Self::Count(_)
+            | Self::Create(_)
+            | Self::Defaults(_)
+            | Self::Delete(_)
+            | Self::Fields
+            | Self::Models
+            | Self::Names { .. }
+            | Self::Read { .. }
+            | Self::Run { .. }
+            | Self::Search(_)
+            | Self::WhoAmI
+            | Self::Write { .. } => Map::new(),
         }
     }
 
@@ -131,11 +145,7 @@ impl Request {
             }
             Self::Defaults(fields) => set("fields", names(fields)),
             Self::Fields => set("attributes", Schema::attributes()),
-            Self::Load { columns, rows } => {
-                set("fields", columns.iter().map(String::as_str).collect());
-                let rows = rows.iter();
-                set("data", rows.map(|row| Value::from(row.clone())).collect());
-            }
+            Self::Load(load) => return load.arguments(),
             Self::Delete(_) | Self::Models | Self::WhoAmI => {}
             Self::Names {
                 name,

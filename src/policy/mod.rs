@@ -8,6 +8,7 @@
 mod becoming;
 mod decision;
 mod forbidden;
+mod loading;
 mod mandate;
 mod pattern;
 mod permitted;
@@ -282,7 +283,9 @@ impl Policy {
             }
             Forbidden::Operation { model, effect } => mandate.allow(model, *effect).is_ok(),
             Forbidden::Commands { .. }
+            | Forbidden::ExternalIds(_)
             | Forbidden::Linking { .. }
+            | Forbidden::LinkingByName { .. }
             | Forbidden::Outside { .. }
             | Forbidden::Records { .. }
             | Forbidden::Unjudged { .. } => false,

@@ -101,7 +101,7 @@ impl Sieve<'_> {
             // Changes are looked at elsewhere; as a read they are nothing.
             Request::Create(_)
             | Request::Delete(_)
-            | Request::Load { .. }
+            | Request::Load(_)
             | Request::Run { .. }
             | Request::Write { .. } => return Err(Forbidden::Operation { model, effect }.into()),
         };

@@ -10,7 +10,7 @@ use crate::odoo::{
 };
 
 /// Levels of records inside the values of others.
-const MAX_DEPTH: usize = 6;
+pub(super) const MAX_DEPTH: usize = 6;
 
 /// One thing that values do: this effect on this model, with these of its fields.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -52,6 +52,7 @@ impl Look<'_> {
                 // There is no command in it that could be wrong.
                 |refused| refused.unwrap_or_else(|| none(model, effect).into()),
             ),
+            Request::Load(load) => self.load(model, load),
             Request::Run { method, ids, .. } => {
                 let known = self.mandate.fields_of_rules(model, effect, self.schemas)?;
                 let cover = self.mandate.allow_method(model, method, known)?;
@@ -65,7 +66,6 @@ impl Look<'_> {
             Request::Count(_)
             | Request::Defaults(_)
             | Request::Fields
-            | Request::Load { .. }
             | Request::Models
             | Request::Names { .. }
             | Request::Read { .. }
@@ -126,7 +126,12 @@ impl Look<'_> {
 
     /// Allows the record that a value links to: whoever links one, reads at
     /// least its name.
-    fn linked(&mut self, model: &ModelName, field: &Field, value: &Value) -> Result<(), Undecided> {
+    pub(super) fn linked(
+        &mut self,
+        model: &ModelName,
+        field: &Field,
+        value: &Value,
+    ) -> Result<(), Undecided> {
         let refuse = || {
             Undecided::from(Forbidden::Linking {
                 model: model.clone(),
@@ -179,7 +184,7 @@ impl Look<'_> {
     }
 
     /// Allows the effect on these records if the cover has all of them.
-    fn covered(
+    pub(super) fn covered(
         &self,
         model: &ModelName,
         effect: Effect,
@@ -261,7 +266,7 @@ impl Look<'_> {
 
     /// Taking a record out of a list changes it where the link stands in it, and
     /// deletes it where it cannot be without.
-    fn unlink(
+    pub(super) fn unlink(
         &mut self,
         relation: &ModelName,
         owned: bool,
@@ -274,7 +279,7 @@ impl Look<'_> {
         self.act(relation, Effect::Delete, ids)
     }
 
-    fn act(
+    pub(super) fn act(
         &mut self,
         model: &ModelName,
         effect: Effect,
@@ -292,7 +297,7 @@ impl Look<'_> {
         self.covered(model, effect, ids, cover).map_err(Some)
     }
 
-    fn touch(
+    pub(super) fn touch(
         &mut self,
         model: &ModelName,
         effect: Effect,

@@ -169,7 +169,7 @@ fn answer(world: &World, call: &Call) -> Vec<Vec<Value>> {
         | Request::Defaults(_)
         | Request::Delete(_)
         | Request::Fields
-        | Request::Load { .. }
+        | Request::Load(_)
         | Request::Models
         | Request::Read { .. }
         | Request::Run { .. }

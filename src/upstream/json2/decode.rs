@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
 use super::super::{CallError, WireResponse, call_error::Said};
-use crate::odoo::{AccessKind, Fault};
+use crate::odoo::{AccessKind, Fault, is_internal};
 
 /// Characters of Odoo's own words that are handed on.
 const TOLD: usize = 1_000;
@@ -161,26 +161,4 @@ fn harmless(message: &str) -> String {
         return "the details are in Odoo's log".to_owned();
     }
     line.chars().take(300).collect()
-}
-
-/// Whether a text shows a traceback, SQL or a path of the server.
-fn is_internal(text: &str) -> bool {
-    let lower = text.to_lowercase();
-    [
-        "traceback (most recent",
-        "file \"/",
-        ".py\"",
-        ".py:",
-        "select \"",
-        "select ",
-        "insert into ",
-        "/usr/",
-        "/opt/",
-        "/home/",
-        "/mnt/",
-        "psycopg2",
-    ]
-    .iter()
-    .any(|sign| lower.contains(sign))
-        && !lower.starts_with("please select ")
 }
