@@ -17,12 +17,16 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering::Relaxed},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
 };
 
 use bytes::Bytes;
+use serde::Deserialize;
 use tokio::sync::mpsc;
 
 pub use asks::{Asks, CallStream, Unasked, WayToAsk};
@@ -250,6 +254,36 @@ impl Access<'_> {
             .policy
             .permit_inquiry(&self.caller.roles, self.name(), &inquiry)?;
         self.login()?.models(&permitted, self).await
+    }
+
+    /// Which of these external ids, each a module and a name, records of the
+    /// model have; nothing where this Odoo user may not know.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub async fn external_ids(
+        &self,
+        model: &ModelName,
+        ids: Vec<(String, String)>,
+    ) -> Result<Option<BTreeSet<(String, String)>>, Denied> {
+        #[derive(Deserialize)]
+        struct Row {
+            module: String,
+            name: String,
+        }
+        let inquiry = Inquiry::ExternalIds(model.clone(), ids);
+        let permitted = self
+            .policy
+            .permit_inquiry(&self.caller.roles, self.name(), &inquiry)?;
+        match self.login()?.ask(&permitted, self).await {
+            Ok(answer) => {
+                let rows: Vec<Row> = serde_json::from_slice(&answer)?;
+                let pairs = rows.into_iter().map(|row| (row.module, row.name));
+                Ok(Some(pairs.collect()))
+            }
+            Err(Denied::Call(error)) if error.is_fault() => Ok(None),
+            Err(denied) => Err(denied),
+        }
     }
 
     /// Whether the caller may read the model.

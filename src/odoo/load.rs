@@ -22,7 +22,9 @@ const MAX_EXTERNAL_ID: usize = 200;
 ///
 /// A real module's ids are its own: the next upgrade deletes what it does not
 /// know, and `base.main_company` would change the company itself.
-const OWN_MODULES: [&str; 2] = ["__import__", "__export__"];
+const OWN_MODULES: [&str; 2] = [IMPORT_MODULE, "__export__"];
+/// Where Odoo puts an external id without a module.
+const IMPORT_MODULE: &str = "__import__";
 
 /// A table of records to be made or changed (Odoo 19, `BaseModel.load`).
 ///
@@ -254,6 +256,20 @@ impl Load {
             column.says == Says::DatabaseId
                 && self.rows.iter().all(|row| !cell_of(row, at).is_empty())
         })
+    }
+
+    /// The external ids of its records, each a module and a name.
+    pub fn external_ids(&self) -> Vec<(String, String)> {
+        let key = self.key();
+        let Some((at, _)) = key.filter(|(_, column)| column.says == Says::ExternalId) else {
+            return Vec::new();
+        };
+        let cells = self.rows.iter().map(|row| cell_of(row, at));
+        cells
+            .filter(|cell| !cell.is_empty())
+            .map(|cell| cell.split_once('.').unwrap_or((IMPORT_MODULE, cell)))
+            .map(|(module, name)| (module.to_owned(), name.to_owned()))
+            .collect()
     }
 
     /// The rows at which records of the table begin, from 0.

@@ -14,6 +14,7 @@ mod delete_records;
 mod describe_model;
 mod error;
 mod find_by_name;
+mod import_records;
 mod list_models;
 mod listing;
 mod notes;
@@ -53,7 +54,7 @@ pub struct Tool {
 pub type Running<'a> = Pin<Box<dyn Future<Output = Result<Answer, ToolError>> + Send + 'a>>;
 
 /// All tools, in the order in which they are listed.
-const TOOLS: [Tool; 9] = [
+const TOOLS: [Tool; 10] = [
     search_records::TOOL,
     read_records::TOOL,
     count_records::TOOL,
@@ -61,11 +62,12 @@ const TOOLS: [Tool; 9] = [
     list_models::TOOL,
     describe_model::TOOL,
     create_records::TOOL,
+    import_records::TOOL,
     update_records::TOOL,
     delete_records::TOOL,
 ];
 
-static ALL: [Tool; 9] = TOOLS;
+static ALL: [Tool; 10] = TOOLS;
 
 /// Bytes of one answer, without its notes.
 const ANSWER_BYTES: usize = 24_000;
