@@ -62,7 +62,8 @@ pub async fn carry_out(
         Approved::Yes(proposal, allowed) => (*proposal, allowed),
         Approved::NotYet(told) => return Ok(told),
     };
-    let claim = match once.begin(again).await? {
+    let begun = once.begin(again).await?;
+    let claim = match begun {
         Ok(claim) => claim,
         // Somebody else was faster.
         Err(Earlier::Done(done)) => return repeated(access, change, &done).await,

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    cast::whole,
+    cast::{mismatch, unhashable, whole},
     constraints::dangling,
     database::model_field,
     domain::python,
@@ -60,7 +60,7 @@ impl Transaction<'_> {
                     self.create_linked(&links, values)?;
                 }
                 Some("1") => {
-                    let other = self.linked_id(&links, second()?)?;
+                    let other = linked_id(&links, second()?)?;
                     if let Some(values) = third()?.as_object() {
                         self.write(relation, &[other], values).map_err(|refusal| {
                             // Inside a command it is the ORM that looks.
@@ -74,15 +74,15 @@ impl Transaction<'_> {
                     }
                 }
                 Some("2") => {
-                    let other = self.linked_id(&links, second()?)?;
+                    let other = linked_id(&links, second()?)?;
                     self.unlink(relation, &[other])?;
                 }
                 Some("3") => {
-                    let other = self.linked_id(&links, second()?)?;
+                    let other = linked_id(&links, second()?)?;
                     self.release(&links, &[other])?;
                 }
                 Some("4") => {
-                    let other = self.linked_id(&links, second()?)?;
+                    let other = linked_id(&links, second()?)?;
                     self.attach(&links, other)?;
                 }
                 Some("5") => self.replace(&links, &[])?,
@@ -100,21 +100,6 @@ impl Transaction<'_> {
             }
         }
         Ok(())
-    }
-
-    /// The id in a command. A text is a list of letters for Python.
-    fn linked_id(&self, links: &Links<'_>, id: &Value) -> Result<u32, Refusal> {
-        whole(id).ok_or_else(|| {
-            let letters: Vec<String> = id
-                .as_str()
-                .map(|text| text.chars().map(|one| format!("'{one}'")).collect())
-                .unwrap_or_default();
-            Refusal::value(format!(
-                "Expected singleton: {}({})",
-                links.relation,
-                letters.join(", ")
-            ))
-        })
     }
 
     fn create_linked(&mut self, links: &Links<'_>, mut values: Row) -> Result<(), Refusal> {
@@ -201,14 +186,13 @@ impl Transaction<'_> {
     }
 
     fn replace(&mut self, links: &Links<'_>, set: &[Value]) -> Result<(), Refusal> {
+        // Python hashes them all before it looks at one.
+        if let Some(id) = set.iter().find(|id| id.is_array() || id.is_object()) {
+            return Err(unhashable(id));
+        }
         let mut wanted = Vec::new();
         for id in set {
-            match id {
-                Value::String(text) if links.inverse.is_none() => {
-                    return Err(Refusal::not_an_integer(text));
-                }
-                _ => wanted.push(self.linked_id(links, id)?),
-            }
+            wanted.push(linked_id(links, id)?);
         }
         let gone: Vec<u32> = self
             .linked_now(links)
@@ -238,6 +222,32 @@ impl Links<'_> {
         );
         format!("{own}_{other}_rel_{}_fkey", self.name)
     }
+}
+
+/// The id in a command, or among plain ids.
+fn linked_id(links: &Links<'_>, id: &Value) -> Result<u32, Refusal> {
+    if let Some(id) = whole(id) {
+        return Ok(id);
+    }
+    Err(match id {
+        Value::Array(_) | Value::Object(_) => unhashable(id),
+        Value::Bool(_) => mismatch("boolean"),
+        Value::Null => Refusal::validation(format!(
+            "The operation cannot be completed: Missing required value for the field '{}'.\nModel: Unknown\n- create/update: a mandatory field is not set\n- delete: another model requires the record being deleted, you can archive it instead\n",
+            links.name
+        )),
+        Value::Number(_) => dangling(&links.constraint()),
+        // A text is a list of letters for Python.
+        Value::String(text) if text.chars().all(|one| one.is_ascii_digit()) => {
+            let letters: Vec<String> = text.chars().map(|one| format!("'{one}'")).collect();
+            Refusal::value(format!(
+                "Expected singleton: {}({})",
+                links.relation,
+                letters.join(", ")
+            ))
+        }
+        Value::String(text) => Refusal::not_an_integer(text),
+    })
 }
 
 fn out_of_range() -> Refusal {

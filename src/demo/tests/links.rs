@@ -65,6 +65,26 @@ fn what_cannot_be_linked_is_refused() {
         ),
         (json!([[4]]), "list index out of range"),
         (json!([[6, 0]]), "list index out of range"),
+        (json!([[0, {"name": "x"}]]), "list index out of range"),
+        (json!([6, 0, [2]]), "unhashable type: 'list'"),
+        (json!([2, [4, 1]]), "unhashable type: 'list'"),
+        (json!([{"name": "x"}]), "unhashable type: 'dict'"),
+        (
+            json!([true]),
+            "column is of type integer but expression is of type boolean",
+        ),
+        (
+            json!(["VIP"]),
+            "invalid input syntax for type integer: \"VIP\"",
+        ),
+        (
+            json!([[4, "VIP"]]),
+            "invalid input syntax for type integer: \"VIP\"",
+        ),
+        (
+            json!([null]),
+            "The operation cannot be completed: Missing required value for the field 'category_id'.",
+        ),
         (
             json!([[4, "10"]]),
             "Expected singleton: res.partner.category('1', '0')",
@@ -114,6 +134,15 @@ fn lines_are_made_changed_and_deleted_with_their_order() {
     assert_eq!(total(), 1500.0);
     let gone = json!({"ids": [lines[1]], "fields": ["name"]});
     assert_eq!(done(&company, "sale.order.line/read", &gone), json!([]));
+    // A line that moves counts where it is.
+    let moved = json!({"ids": [lines[0]], "vals": {"order_id": 4}});
+    let there = || shown(&company, "sale.order", &json!(4), "amount_untaxed");
+    let before = there().as_f64().unwrap();
+    done(&company, "sale.order.line/write", &moved);
+    assert_eq!(total(), 0.0);
+    assert_eq!(there(), before + 1500.0);
+    write(json!([[4, lines[0]]]));
+    assert_eq!(total(), 1500.0);
     write(json!([[5]]));
     assert_eq!(total(), 0.0);
 }

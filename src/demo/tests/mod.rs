@@ -5,6 +5,8 @@ mod messages;
 mod mishaps;
 mod recorded;
 mod silent;
+mod values;
+mod whatever_comes;
 mod writing;
 
 use bytes::Bytes;
