@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::fit::writable;
 use crate::{
     access::{Access, Denied},
-    odoo::{Column, Effect, Field, FieldKind, Load, ModelName, Says, Schema, cell_of, truth_of},
+    odoo::{Column, Effect, Field, FieldKind, Load, ModelName, Says, Schema, cell_of},
 };
 
 /// Problems that are told.
@@ -32,12 +32,11 @@ pub async fn fit_table(
     };
     let mut by_name = false;
     let mut problems = Vec::new();
-    for (at, column) in load.columns().iter().enumerate() {
+    for column in load.columns() {
         match fit_column(access, (model, &schema), column, effect).await? {
             Ok(Some(kind)) => {
                 let links = matches!(kind, FieldKind::Many2many | FieldKind::Many2one);
                 by_name |= links && column.says() == Says::Value;
-                problems.extend(unclear_truths(load, at, column, kind));
             }
             Ok(None) => {}
             Err(problem) => problems.push(format!("column `{}` {problem}", column.as_str())),
@@ -132,25 +131,6 @@ fn end(field: &Field, last: bool, says: Says) -> Result<Option<FieldKind>, Strin
             | FieldKind::Unknown => Ok(Some(field.kind)),
         },
     }
-}
-
-/// Odoo takes any text that it does not know for yes, and only warns of it.
-fn unclear_truths(load: &Load, at: usize, column: &Column, kind: FieldKind) -> Option<String> {
-    if kind != FieldKind::Boolean {
-        return None;
-    }
-    let rows = load.rows().iter().enumerate();
-    let unclear: Vec<usize> = rows
-        .filter(|(_, row)| truth_of(cell_of(row, at)).is_none())
-        .map(|(index, _)| index + 1)
-        .collect();
-    (!unclear.is_empty()).then(|| {
-        format!(
-            "column `{}` is yes or no, and Odoo would take what stands in {} for yes; write 1 or 0",
-            column.as_str(),
-            rows_told(&unclear)
-        )
-    })
 }
 
 /// Without any cell in the columns of lines Odoo takes away those that the

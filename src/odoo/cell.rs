@@ -68,8 +68,8 @@ pub fn value_of(field: &Field, says: Says, cell: &str) -> Option<Value> {
     }
 }
 
-/// Whether a cell means yes or no. Odoo takes any other text for yes.
-pub fn truth_of(cell: &str) -> Option<bool> {
+/// Whether a cell means yes or no in every language.
+fn truth_of(cell: &str) -> Option<bool> {
     match cell.to_ascii_lowercase().as_str() {
         "1" | "true" | "yes" => Some(true),
         "" | "0" | "false" | "no" => Some(false),

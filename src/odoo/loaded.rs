@@ -34,7 +34,12 @@ pub struct Loaded {
 /// What is wrong with rows. `Display` is for the model that wrote them: the same
 /// problem once, with all of its rows, from 1.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct RowProblems(BTreeMap<(String, String), Vec<RangeInclusive<usize>>>);
+pub struct RowProblems {
+    /// The rows of each problem, by its column and text.
+    rows: BTreeMap<(String, String), Vec<RangeInclusive<usize>>>,
+    /// Whether Odoo looked no further.
+    stopped: bool,
+}
 
 #[derive(Deserialize)]
 struct Answer {
@@ -111,8 +116,9 @@ impl Loaded {
             self.conflict = true;
             return;
         }
-        // That there is more is said by what is told.
+        // After ten errors Odoo says, of no row, that it stops.
         let Some(rows) = &message.rows else {
+            self.problems.stopped = true;
             return;
         };
         let column = match &message.field_path {
@@ -155,12 +161,12 @@ impl Loaded {
 
 impl RowProblems {
     fn add(&mut self, column: String, text: String, rows: RangeInclusive<usize>) {
-        self.0.entry((column, text)).or_default().push(rows);
+        self.rows.entry((column, text)).or_default().push(rows);
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.rows.is_empty()
     }
 }
 
@@ -169,7 +175,7 @@ impl fmt::Display for RowProblems {
         if self.is_empty() {
             return f.write_str("Odoo did not say what is wrong; try with fewer rows");
         }
-        let mut all: Vec<_> = self.0.iter().collect();
+        let mut all: Vec<_> = self.rows.iter().collect();
         // In the order of the rows.
         all.sort_by_key(|(_, rows)| rows.first().map_or(0, |rows| *rows.start()));
         for (index, ((column, text), rows)) in all.iter().take(MAX_TOLD).enumerate() {
@@ -184,6 +190,9 @@ impl fmt::Display for RowProblems {
         }
         if all.len() > MAX_TOLD {
             write!(f, "\n- and {} more of other kinds", all.len() - MAX_TOLD)?;
+        }
+        if self.stopped {
+            f.write_str("\n- Odoo looked no further after so many; later rows may not fit either")?;
         }
         Ok(())
     }
@@ -314,6 +323,7 @@ mod tests {
         - rows 2, 5-6, `country_id/id`: No matching record found for external id 'base.xx' in field 'Country'. find_by_name finds the id of the right record, for a column `country_id/.id`
         - row 10: Odoo failed with an internal error at this row; the details are in its log. Resolve other errors first
         - row 10: Sorry, you may not.
+        - Odoo looked no further after so many; later rows may not fit either
         ");
     }
 

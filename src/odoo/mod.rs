@@ -23,7 +23,7 @@ mod request;
 mod schema;
 
 pub use call::Call;
-pub use cell::{truth_of, value_of};
+pub use cell::value_of;
 pub use context::Context;
 pub use domain::{Condition, Domain, InvalidDomain, Operand, Operator, Term};
 pub use effect::Effect;

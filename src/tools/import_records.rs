@@ -210,12 +210,12 @@ impl Change for Import {
         let after = changing::look(access, (&self.model, ids), &fields, &context).await;
         match &after {
             Some(after) => {
-                text.push_str(&Show::titles(ids, after));
+                text.push_str(&Show::titles(ids.get(..MAX_SHOWN).unwrap_or(ids), after));
                 changing::missing(&mut text, ids, after);
             }
             None => text.push_str(&changing::numbers(ids)),
         }
-        if count > ids.len() {
+        if count > MAX_SHOWN {
             notes::line(
                 &mut text,
                 &format!("All ids, in the order of the rows: {}", ranges(&done.ids)),
