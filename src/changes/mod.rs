@@ -7,6 +7,7 @@
 mod approve;
 mod carry_out;
 mod change;
+mod columns;
 mod compare;
 pub mod fit;
 mod links;
@@ -21,6 +22,7 @@ mod wish;
 
 pub use carry_out::{Told, carry_out};
 pub use change::{Change, Found, Proposal, Report, Undo};
+pub use columns::fit_table;
 pub use compare::not_as_written;
 pub use once::Done;
 pub use prepare::{Prepared, prepare};

@@ -205,7 +205,8 @@ mod tests {
             "odd",
         ];
         let told = |documentation| methods(&open(&names), documentation, |_| true, 9_999);
-        insta::assert_snapshot!(told(Some(&documentation())), @"");
+        let page = documentation();
+        insta::assert_snapshot!(told(Some(&page)), @"");
         insta::assert_snapshot!(told(None), @"");
         let one = methods(
             &open(&names),

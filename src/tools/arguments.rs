@@ -125,6 +125,28 @@ impl JsonSchema for ObjectArgument {
     }
 }
 
+/// The text of a cell; numbers, booleans and nothing are taken as text.
+#[derive(Debug)]
+pub(super) struct TextCell(pub(super) String);
+
+impl<'de> Deserialize<'de> for TextCell {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::Null => Ok(Self(String::new())),
+            Value::Bool(truth) => Ok(Self(if truth { "1" } else { "0" }.to_owned())),
+            // Some models write 7.0 where they mean 7.
+            Value::Number(number) => {
+                let text = number.to_string();
+                Ok(Self(text.strip_suffix(".0").unwrap_or(&text).to_owned()))
+            }
+            Value::String(text) => Ok(Self(text)),
+            Value::Array(_) | Value::Object(_) => Err(serde::de::Error::custom(
+                "a cell is a text; several links are written as `1,2`, and each line of a record has a row of its own",
+            )),
+        }
+    }
+}
+
 /// Allows as many items as a tool takes at once, and at least one.
 ///
 /// # Errors

@@ -15,6 +15,7 @@ mod delete_records;
 mod describe_model;
 mod error;
 mod find_by_name;
+mod import_records;
 mod list_models;
 mod listing;
 mod notes;
@@ -55,7 +56,7 @@ pub struct Tool {
 pub type Running<'a> = Pin<Box<dyn Future<Output = Result<Answer, ToolError>> + Send + 'a>>;
 
 /// All tools, in the order in which they are listed.
-const TOOLS: [Tool; 11] = [
+const TOOLS: [Tool; 12] = [
     search_records::TOOL,
     read_records::TOOL,
     count_records::TOOL,
@@ -63,13 +64,14 @@ const TOOLS: [Tool; 11] = [
     list_models::TOOL,
     describe_model::TOOL,
     create_records::TOOL,
+    import_records::TOOL,
     update_records::TOOL,
     delete_records::TOOL,
     call_method::TOOL,
     post_message::TOOL,
 ];
 
-static ALL: [Tool; 11] = TOOLS;
+static ALL: [Tool; 12] = TOOLS;
 
 /// Bytes of one answer, without its notes.
 const ANSWER_BYTES: usize = 24_000;
