@@ -53,7 +53,8 @@ fn without_empty_defaults(schema: &mut Value) {
         Value::Object(members) => {
             members.retain(|name, value| {
                 let empty = matches!(value, Value::Null | Value::Bool(false))
-                    || value.as_array().is_some_and(Vec::is_empty);
+                    || value.as_array().is_some_and(Vec::is_empty)
+                    || value.as_object().is_some_and(serde_json::Map::is_empty);
                 name != "default" || !empty
             });
             members.values_mut().for_each(without_empty_defaults);
