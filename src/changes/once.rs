@@ -52,6 +52,8 @@ pub struct Done {
 pub(super) struct Begun {
     /// When.
     pub(super) at: Timestamp,
+    /// Under which name it can be undone.
+    pub(super) undo: Option<String>,
     stored: Bytes,
 }
 
@@ -62,6 +64,9 @@ struct Entry {
     begun: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     done: Option<Done>,
+    /// Under which name it can be undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    undo: Option<String>,
     /// Whether it is known that the answer was lost.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     lost: bool,
@@ -80,6 +85,7 @@ pub(super) struct Once {
 pub(super) struct Claim {
     once: Once,
     begun: Timestamp,
+    undo: Option<String>,
     stored: Bytes,
 }
 
@@ -125,6 +131,7 @@ impl Once {
             if entry.lost || age.unsigned_abs() > AT_WORK {
                 return Ok(Earlier::Unknown(Begun {
                     at: entry.begun,
+                    undo: entry.undo,
                     stored,
                 }));
             }
@@ -147,19 +154,21 @@ impl Once {
         ))
     }
 
-    /// Claims it. When somebody else did meanwhile, what is known of that.
+    /// Claims it, with the name under which it can be undone. When somebody else did meanwhile, what is known of that.
     ///
     /// # Errors
     /// As of [`Once::earlier`].
     pub(super) async fn begin(
         &self,
         again: Option<Begun>,
+        undo: Option<&str>,
     ) -> Result<Result<Claim, Earlier>, Denied> {
-        let begun = Timestamp::now();
-        let stored = self.written(begun, None, false)?;
+        let (begun, undo) = (Timestamp::now(), undo.map(str::to_owned));
+        let stored = self.written((begun, undo.clone()), None, false)?;
         let claim = Claim {
             once: self.clone(),
             begun,
+            undo,
             stored: stored.clone(),
         };
         let Some(key) = &self.key else {
@@ -188,17 +197,23 @@ impl Once {
     /// [`Denied::Unremembered`].
     pub(super) async fn settle(&self, begun: &Begun, done: &Done) -> Result<(), Denied> {
         if let Some(key) = &self.key {
-            let stored = self.written(begun.at, Some(done), false)?;
+            let stored = self.written((begun.at, begun.undo.clone()), Some(done), false)?;
             let ttl = self.ledger.settings().keep_keys;
             self.ledger.replace(key, &begun.stored, stored, ttl).await?;
         }
         Ok(())
     }
 
-    fn written(&self, begun: Timestamp, done: Option<&Done>, lost: bool) -> Result<Bytes, Denied> {
+    fn written(
+        &self,
+        (begun, undo): (Timestamp, Option<String>),
+        done: Option<&Done>,
+        lost: bool,
+    ) -> Result<Bytes, Denied> {
         let entry = Entry {
             digest: self.digest.clone(),
             begun,
+            undo,
             done: done.cloned(),
             lost,
         };
@@ -212,7 +227,8 @@ impl Claim {
     /// # Errors
     /// [`Denied::Unremembered`]; done it is all the same.
     pub(super) async fn done(self, done: &Done) -> Result<(), Denied> {
-        let stored = self.once.written(self.begun, Some(done), false)?;
+        let begun = (self.begun, self.undo.clone());
+        let stored = self.once.written(begun, Some(done), false)?;
         self.put(stored).await
     }
 
@@ -221,7 +237,8 @@ impl Claim {
     /// # Errors
     /// [`Denied::Unremembered`].
     pub(super) async fn lost(self) -> Result<(), Denied> {
-        let stored = self.once.written(self.begun, None, true)?;
+        let begun = (self.begun, self.undo.clone());
+        let stored = self.once.written(begun, None, true)?;
         self.put(stored).await
     }
 

@@ -19,6 +19,7 @@ mod listing;
 mod notes;
 mod read_records;
 mod search_records;
+mod undo_change;
 mod update_records;
 
 use std::{future::Future, pin::Pin};
@@ -53,7 +54,7 @@ pub struct Tool {
 pub type Running<'a> = Pin<Box<dyn Future<Output = Result<Answer, ToolError>> + Send + 'a>>;
 
 /// All tools, in the order in which they are listed.
-const TOOLS: [Tool; 9] = [
+const TOOLS: [Tool; 10] = [
     search_records::TOOL,
     read_records::TOOL,
     count_records::TOOL,
@@ -63,9 +64,10 @@ const TOOLS: [Tool; 9] = [
     create_records::TOOL,
     update_records::TOOL,
     delete_records::TOOL,
+    undo_change::TOOL,
 ];
 
-static ALL: [Tool; 9] = TOOLS;
+static ALL: [Tool; 10] = TOOLS;
 
 /// Bytes of one answer, without its notes.
 const ANSWER_BYTES: usize = 24_000;

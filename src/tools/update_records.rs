@@ -131,8 +131,8 @@ impl Change for Arguments {
         let count = done.ids.len();
         let plural = if count == 1 { "record" } else { "records" };
         let mut text = format!("Updated {count} {plural} of {}:\n", self.model);
-        let after =
-            changing::look(access, (&self.model, &done.ids), &self.fields(), &context).await;
+        let records = (&self.model, &*done.ids);
+        let after = changing::look_whole(access, records, &self.fields(), &context).await;
         match &after {
             Some(after) => {
                 text.push_str(&Show::titles(&done.ids, after));
