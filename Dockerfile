@@ -16,7 +16,7 @@ FROM debian:bookworm-slim
 # The certificates of the system, to verify an Odoo behind https://.
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin gatepost \
-    # Where compose.yaml mounts the volume of our own keys; it takes over this owner.
+    # Where compose.yaml mounts the volume of our own keys and of changes; it takes over this owner.
     && install -d -o gatepost -m 0700 /var/lib/gatepost
 COPY --from=build /src/target/release/gatepost /usr/local/bin/gatepost
 USER 10001

@@ -20,6 +20,7 @@ pub mod mcp;
 pub mod names;
 pub mod odoo;
 pub mod policy;
+pub mod replicas;
 pub mod shape;
 pub mod telemetry;
 pub mod tools;

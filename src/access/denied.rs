@@ -61,10 +61,8 @@ pub enum Denied {
     #[error("{0}")]
     Unfit(String),
     /// What must be remembered of a change cannot be.
-    #[error(
-        "the gateway cannot remember changes now, so none is made; nothing was sent, try again in a minute, then tell the administrator"
-    )]
-    Unremembered(#[source] Arc<LedgerError>),
+    #[error(transparent)]
+    Unremembered(Arc<LedgerError>),
     /// There is no randomness for what must not be guessed.
     #[error("the gateway failed inside; nothing was sent, try again, then tell the administrator")]
     Unsealable(#[source] Arc<getrandom::Error>),

@@ -24,7 +24,7 @@ pub(super) struct Check {
     pub(super) config: Option<PathBuf>,
     /// Also ask every Odoo whether it answers and takes its API key and its
     /// credentials, and every identity provider and Redis whether it does what is
-    /// needed
+    /// needed; and look whether the file of changes can be opened
     #[arg(long)]
     pub(super) live: bool,
     /// Also say what an access token would open; it is read from standard input,
@@ -82,6 +82,14 @@ fn summary(sources: &Sources, checked: &Checked, now: Timestamp) -> String {
     }
     if let Some(redis) = &config.redis {
         lines.push(format!("  redis      {}", redis.url));
+    }
+    if config.may_change() {
+        let place = match (&config.changes.file, &config.redis) {
+            (Some(file), _) => file.display().to_string(),
+            (None, Some(_)) => "redis".to_owned(),
+            (None, None) => "memory, until the next restart".to_owned(),
+        };
+        lines.push(format!("  changes    remembered in {place}"));
     }
     if !config.grants.is_empty() {
         lines.push(format!("  grants     {}", config.grants.len()));

@@ -10,6 +10,7 @@ use crate::{
     config::Checked,
     gateway::Examined,
     identity::{Finding, Verdict},
+    ledger::{Ledger, Unusable, Usable},
 };
 
 /// Asks every Odoo whether it is there and whether it takes each of its keys,
@@ -22,6 +23,9 @@ pub(super) fn ask(checked: &Checked, with_token: bool) -> Result<(), Failure> {
     let token = with_token.then(read_token).transpose()?;
     let gateway = checked
         .assemble_unaudited()
+        .map_err(|error| Failure::Unfit(error.to_string()))?;
+    let ledger_settings = checked
+        .ledger_settings()
         .map_err(|error| Failure::Unfit(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -45,6 +49,9 @@ pub(super) fn ask(checked: &Checked, with_token: bool) -> Result<(), Failure> {
         }
         None => {}
     }
+    if !ledger(runtime.block_on(Ledger::examine(ledger_settings.place)))? {
+        wrong.push("what is remembered of changes".to_owned());
+    }
     if let Some(token) = token {
         let told = runtime.block_on(gateway.examine_token(&token));
         if report("with the token,", &told)? == told.len() {
@@ -59,6 +66,24 @@ pub(super) fn ask(checked: &Checked, with_token: bool) -> Result<(), Failure> {
             wrong.join(" and ")
         )))
     }
+}
+
+/// Prints whether changes can be remembered; says whether they can.
+fn ledger(examined: Result<Usable, Unusable>) -> Result<bool, Failure> {
+    match examined {
+        Ok(Usable::Yes) => terminal::print("  changes: can be remembered")?,
+        Ok(Usable::InUse) => {
+            terminal::print("  changes: `changes.file` is in use by another process")?;
+        }
+        Ok(Usable::Forgetful) => terminal::explain(
+            "warning: changes: this redis drops keys when it is full, and a change that it forgot may be made twice\n  help: set `maxmemory-policy noeviction` there",
+        ),
+        Err(error) => {
+            terminal::explain(&format!("error: changes: {error}"));
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Prints what was found, by name; gives the number of those with which

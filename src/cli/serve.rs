@@ -77,10 +77,14 @@ pub(super) fn telemetry(checked: &Checked) -> Result<Arc<Telemetry>, Failure> {
     Ok(Arc::new(telemetry))
 }
 
-/// Writes the last records. What hangs for so long is not worth waiting for.
+/// Writes the last records and lets go of the files. What hangs for so long is not
+/// worth waiting for.
 pub(super) fn close(gateway: &Gateway) {
     if !gateway.journal.close(Duration::from_secs(5)) {
         error!("Gave up waiting for the audit journal");
+    }
+    if !gateway.ledger.close(Duration::from_secs(5)) {
+        error!("Gave up waiting for the file of changes");
     }
 }
 

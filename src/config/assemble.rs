@@ -8,11 +8,10 @@ use crate::{
     audit::{self, Journal},
     gateway::{Admission, Door, Endpoint, FacadeDesk, Gateway, Routes},
     identity::{self, Facade, Grants, InvalidProvider, KeyId, ProtectedResource, ProviderSettings},
-    limits::{
-        self, Allowance, InvalidRedisUrl, Limiter, PerAddress, Pool, Rates, RedisUrl,
-        SharedSettings,
-    },
+    ledger::{self, Ledger, LedgerPlace, LedgerSettings},
+    limits::{self, Allowance, Limiter, PerAddress, Pool, Rates},
     names::{InstanceName, ProviderName, Subject},
+    replicas::{InvalidRedisUrl, RedisSettings, RedisUrl},
     telemetry::{CannotTrace, CollectorSettings, Telemetry, TraceSettings},
     trust::{self, Untrusted},
     upstream::{ApiKey, InvalidLink, Link, LinkSettings},
@@ -27,6 +26,14 @@ pub enum CannotAssemble {
     /// The audit journal.
     #[error("`audit`: {0}")]
     Audit(#[source] audit::CannotOpen),
+    /// What is remembered of changes.
+    #[error("`changes.file`: {0}")]
+    Changes(#[source] ledger::CannotOpen),
+    /// The gateway remembers changes somewhere else.
+    #[error(
+        "what is remembered of changes cannot be kept in another place (`changes.file`, `redis.url`, `redis.prefix`) while the gateway runs, for a change that is repeated could be made twice: restart it, at a time when nobody changes anything"
+    )]
+    ChangesElsewhere,
     /// The certificates that the collector of traces is believed by.
     #[error("`telemetry`: {0}")]
     Collector(#[source] Untrusted),
@@ -59,21 +66,23 @@ impl Checked {
     /// # Errors
     /// [`CannotAssemble`] names the part and the setting.
     pub fn assemble(&self) -> Result<Gateway, CannotAssemble> {
-        self.assemble_with_journal(&Gateway::default())
+        self.assemble_with_books(&Gateway::default())
     }
 
     /// The gateway that takes the place of another: it goes on with what that
-    /// one has counted, and with its audit journal if that is to be kept in the
-    /// same place.
+    /// one has counted, with its audit journal if that is to be kept in the same
+    /// place, and with what it remembers of changes, which must be.
     ///
     /// # Errors
     /// [`CannotAssemble`]; the other gateway goes on as it was.
     pub fn assemble_after(&self, other: &Gateway) -> Result<Gateway, CannotAssemble> {
-        Ok(self.assemble_with_journal(other)?.after(other))
+        Ok(self.assemble_with_books(other)?.after(other))
     }
 
-    fn assemble_with_journal(&self, other: &Gateway) -> Result<Gateway, CannotAssemble> {
+    fn assemble_with_books(&self, other: &Gateway) -> Result<Gateway, CannotAssemble> {
         let gateway = self.assemble_unaudited()?;
+        let ledger_settings = self.ledger_settings()?;
+        let ledger = self.ledger(&ledger_settings, other)?;
         // Last, for it changes what the other one has.
         let settings = self.config.audit.settings(self.audit_key.clone());
         let journal = if other.journal.adjust(&settings) {
@@ -81,11 +90,53 @@ impl Checked {
         } else {
             Arc::new(Journal::open(settings).map_err(CannotAssemble::Audit)?)
         };
-        Ok(Gateway { journal, ..gateway })
+        if Arc::ptr_eq(&ledger, &other.ledger) {
+            ledger.adjust(&ledger_settings);
+        }
+        Ok(Gateway {
+            journal,
+            ledger,
+            ..gateway
+        })
     }
 
-    /// The gateway without a journal, to look whether it would work
-    /// (`gatepost check --live`): the running one has it.
+    /// The ledger: that of the other gateway where it is the same, else one that
+    /// is opened. Of one that may know of changes nothing is left behind.
+    fn ledger(
+        &self,
+        settings: &LedgerSettings,
+        other: &Gateway,
+    ) -> Result<Arc<Ledger>, CannotAssemble> {
+        if other.ledger.is_of(&settings.place) {
+            return Ok(Arc::clone(&other.ledger));
+        }
+        if other.may_change() && !other.ledger.is_where(&settings.place) {
+            return Err(CannotAssemble::ChangesElsewhere);
+        }
+        Ledger::open(settings.clone())
+            .map(Arc::new)
+            .map_err(CannotAssemble::Changes)
+    }
+
+    /// Where changes are remembered, and for how long.
+    ///
+    /// # Errors
+    /// [`CannotAssemble::Redis`], [`CannotAssemble::RedisUntrusted`].
+    pub fn ledger_settings(&self) -> Result<LedgerSettings, CannotAssemble> {
+        let config = &self.config;
+        let place = match (&config.changes.file, &config.redis) {
+            (None, Some(redis)) => LedgerPlace::Redis(self.redis_settings(redis)?),
+            // Checked: not both.
+            (Some(_), _) | (None, None) => config.changes.place(),
+        };
+        Ok(LedgerSettings {
+            place,
+            retention: config.changes.retention(),
+        })
+    }
+
+    /// The gateway without a journal, and with a ledger in memory, to look whether
+    /// it would work (`gatepost check --live`): the running one has them.
     ///
     /// # Errors
     /// [`CannotAssemble`].
@@ -182,17 +233,21 @@ impl Checked {
         }
     }
 
-    fn pool(&self, redis: &Redis) -> Result<Pool, CannotAssemble> {
+    fn redis_settings(&self, redis: &Redis) -> Result<RedisSettings, CannotAssemble> {
         let tls =
             trust::client(redis.ca_file.as_deref()).map_err(CannotAssemble::RedisUntrusted)?;
-        let settings = SharedSettings {
+        Ok(RedisSettings {
             url: RedisUrl::parse(&redis.url)?,
             password: self.redis_password.clone(),
             tls: Arc::new(tls),
             ca_file: redis.ca_file.clone(),
             timeout: Duration::from_millis(redis.timeout_ms),
             prefix: redis.prefix.clone(),
-        };
+        })
+    }
+
+    fn pool(&self, redis: &Redis) -> Result<Pool, CannotAssemble> {
+        let settings = self.redis_settings(redis)?;
         let when_down = match redis.when_down {
             WhenDown::FailClosed => limits::WhenDown::FailClosed,
             WhenDown::Local => limits::WhenDown::Local,

@@ -17,9 +17,9 @@ use super::{
 use crate::{
     audit::ChainKey,
     identity::{ClientAuth, Keyring},
-    limits::Password,
     names::{CredentialName, InstanceName, ProviderName},
     policy::RuleAt,
+    replicas::Password,
     upstream::ApiKey,
 };
 

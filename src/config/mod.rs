@@ -7,6 +7,7 @@ mod admin;
 mod admission;
 mod assemble;
 mod audit;
+mod changes;
 mod check;
 mod credential;
 mod environment;
@@ -42,6 +43,7 @@ pub use self::redis::{Redis, WhenDown};
 pub use admin::Admin;
 pub use assemble::CannotAssemble;
 pub use audit::Audit;
+pub use changes::Changes;
 pub use credential::Credential;
 pub use facade::Facade;
 pub use grant::{CallerKind, Grant};
@@ -91,6 +93,8 @@ pub struct Config {
     pub redis: Option<Redis>,
     /// Who did what.
     pub audit: Audit,
+    /// What is remembered of changes.
+    pub changes: Changes,
     /// One client for all, where a provider lets none register.
     pub facade: Option<Facade>,
 }
@@ -104,5 +108,13 @@ impl Config {
                 .map(|(name, role)| (name.clone(), role.to_policy()))
                 .collect(),
         )
+    }
+
+    /// Whether any role may change anything in any instance.
+    pub fn may_change(&self) -> bool {
+        let policy = self.policy();
+        self.instances
+            .iter()
+            .any(|(name, one)| one.writes != Writes::ReadOnly && policy.opens_changes(name))
     }
 }

@@ -209,6 +209,10 @@ fn what_the_example_comments_out_are_the_defaults() {
         format!("{:?}", config.audit),
         format!("{:?}", super::Audit::default())
     );
+    assert_eq!(
+        format!("{:?}", config.changes),
+        format!("{:?}", super::Changes::default())
+    );
     let of_instance = |config: &Config, name: &str| {
         let one = &config.instances[name];
         (

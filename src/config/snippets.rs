@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use tempfile::TempDir;
+
 use super::{Checked, reference::load_text};
 
 const GUIDE: &str = include_str!("../../docs/identity-providers.md");
@@ -28,8 +30,9 @@ fn snippets(document: &str) -> Vec<&str> {
         .collect()
 }
 
-/// Loads a configuration whose secrets are in `/run/secrets`, as if they were.
-fn load_with_secrets(text: &str) -> Checked {
+/// Loads a configuration whose secrets are in `/run/secrets` and which writes to
+/// `/var/lib/gatepost`, as if they were there; and the folder that both are.
+fn load_with_secrets(text: &str) -> (Checked, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let put = |name: &str, text: &str| {
@@ -53,7 +56,9 @@ fn load_with_secrets(text: &str) -> Checked {
         put(name, &key.to_string());
     }
     let here = folder.path().to_str().unwrap();
-    load_text(&text.replace("/run/secrets", here), &[])
+    let text = text.replace("/run/secrets", here);
+    let text = text.replace("/var/lib/gatepost", here);
+    (load_text(&text, &[]), folder)
 }
 
 #[test]
@@ -62,7 +67,7 @@ fn every_configuration_in_the_documents_is_right() {
         let snippets = snippets(document);
         assert!(snippets.len() >= least, "{snippets:?}");
         for text in snippets {
-            let checked = load_with_secrets(text);
+            let (checked, _folder) = load_with_secrets(text);
             assert!(checked.warnings.is_empty(), "{text}{:?}", checked.warnings);
             assert!(checked.assemble().is_ok(), "{text}");
         }
@@ -82,7 +87,8 @@ fn every_kind_of_provider_has_a_configuration_in_the_guide() {
 fn what_the_readme_shows_is_one_configuration() {
     let text: String = blocks(README).collect();
     assert!(text.contains("[providers.zitadel]"), "{text}");
-    assert!(load_with_secrets(&text).assemble().is_ok());
+    let (checked, _folder) = load_with_secrets(&text);
+    assert!(checked.assemble().is_ok());
 }
 
 #[test]
@@ -96,7 +102,8 @@ fn the_configurations_for_containers_are_right() {
     let names = ["compose/gatepost-zitadel.toml", "compose/gatepost.toml"];
     assert_eq!(files, names.map(Path::new));
     for file in files {
-        let checked = load_with_secrets(&fs::read_to_string(&file).unwrap());
+        let (checked, _folder) = load_with_secrets(&fs::read_to_string(&file).unwrap());
+        assert!(checked.config.changes.file.is_some(), "{}", file.display());
         assert!(checked.assemble().is_ok(), "{}", file.display());
     }
 }

@@ -36,10 +36,12 @@ pub(super) fn cast(
         "date" => date(value),
         "datetime" => datetime(value),
         "float" => Ok(float(value)?.into()),
-        "html" => Ok(match printed(value) {
-            Value::String(text) => html::sanitized(&text).into(),
-            nothing => nothing,
-        }),
+        "html" => {
+            let text = printed(value);
+            Ok(text
+                .as_str()
+                .map_or(Value::Bool(false), |text| html::sanitized(text).into()))
+        }
         "integer" | "many2one_reference" => integer(value),
         "many2one" => many2one(value, writing),
         "monetary" => Ok(cents(float(value)?).into()),
@@ -49,23 +51,11 @@ pub(super) fn cast(
 }
 
 /// A whole positive number that can be an id.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "JSON has six kinds of values for good"
-)]
 pub(super) fn whole(value: &Value) -> Option<u32> {
-    match value {
-        Value::Number(number) => number
-            .as_u64()
-            .and_then(|id| u32::try_from(id).ok())
-            .or_else(|| {
-                // 10.0 is 10 for Python.
-                let number = number.as_f64()?;
-                format!("{number}").parse().ok()
-            })
-            .filter(|id| *id > 0),
-        _ => None,
-    }
+    let id = value.as_u64().and_then(|id| u32::try_from(id).ok());
+    // 10.0 is 10 for Python, and is printed as 10 here.
+    let id = id.or_else(|| format!("{}", value.as_f64()?).parse().ok());
+    id.filter(|id| *id > 0)
 }
 
 /// Whether Python takes it for true.
@@ -122,12 +112,16 @@ fn integer(value: &Value) -> Result<Value, Refusal> {
             }
         },
         Value::String(text) if text.is_empty() => Ok(json!(0)),
-        Value::String(text) => text.trim().parse::<i64>().map(Value::from).or_else(|_| {
-            Err(Refusal::value(format!(
-                "invalid literal for int() with base 10: {}",
-                python(value)
-            )))
-        }),
+        Value::String(text) => text
+            .trim()
+            .parse::<i64>()
+            .map(Value::from)
+            .map_err(|_error| {
+                Refusal::value(format!(
+                    "invalid literal for int() with base 10: {}",
+                    python(value)
+                ))
+            }),
         Value::Array(_) | Value::Object(_) => Err(Refusal::type_error(format!(
             "int() argument must be a string, a bytes-like object or a real number, not '{}'",
             type_name(value)
@@ -141,11 +135,11 @@ fn float(value: &Value) -> Result<f64, Refusal> {
         Value::Bool(true) => Ok(1.0),
         Value::Number(number) => Ok(number.as_f64().unwrap_or_default()),
         Value::String(text) if text.is_empty() => Ok(0.0),
-        Value::String(text) => text.trim().parse().or_else(|_| {
-            Err(Refusal::value(format!(
+        Value::String(text) => text.trim().parse().map_err(|_error| {
+            Refusal::value(format!(
                 "could not convert string to float: {}",
                 python(value)
-            )))
+            ))
         }),
         Value::Array(_) | Value::Object(_) => Err(Refusal::type_error(format!(
             "float() argument must be a string or a real number, not '{}'",
@@ -172,6 +166,9 @@ fn date(value: &Value) -> Result<Value, Refusal> {
     }
 }
 
+/// How times are written.
+const FORMAT: &str = "%Y-%m-%d %H:%M:%S";
+
 /// A time in UTC: a date, or a date and a time with a blank between.
 fn datetime(value: &Value) -> Result<Value, Refusal> {
     let text = match value {
@@ -185,7 +182,6 @@ fn datetime(value: &Value) -> Result<Value, Refusal> {
             )));
         }
     };
-    const FORMAT: &str = "%Y-%m-%d %H:%M:%S";
     let mismatch = || {
         Refusal::value(format!(
             "time data {} does not match format '{FORMAT}'",
@@ -273,15 +269,16 @@ fn mismatch(kind: &str) -> Refusal {
 }
 
 fn selection(table: &Table, name: &str, field: &Field, value: &Value) -> Result<Value, Refusal> {
-    match value {
-        Value::String(text) if field.choices.iter().any(|(key, _)| key == text) => {
-            Ok(text.as_str().into())
-        }
-        value if !truthy(value) => Ok(Value::Bool(false)),
-        value => Err(Refusal::value(format!(
-            "Wrong value for {}.{name}: {}",
-            table.model,
-            python(value)
-        ))),
+    let key = value.as_str().unwrap_or_default();
+    if field.choices.iter().any(|(known, _)| *known == key) {
+        return Ok(key.into());
     }
+    if !truthy(value) {
+        return Ok(Value::Bool(false));
+    }
+    Err(Refusal::value(format!(
+        "Wrong value for {}.{name}: {}",
+        table.model,
+        python(value)
+    )))
 }

@@ -60,7 +60,7 @@ impl Transaction<'_> {
                     self.create_linked(&links, values)?;
                 }
                 Some("1") => {
-                    let other = self.linked_id(&links, second()?)?;
+                    let other = linked_id(&links, second()?)?;
                     if let Some(values) = third()?.as_object() {
                         self.write(relation, &[other], values).map_err(|refusal| {
                             // Inside a command it is the ORM that looks.
@@ -74,15 +74,15 @@ impl Transaction<'_> {
                     }
                 }
                 Some("2") => {
-                    let other = self.linked_id(&links, second()?)?;
+                    let other = linked_id(&links, second()?)?;
                     self.unlink(relation, &[other])?;
                 }
                 Some("3") => {
-                    let other = self.linked_id(&links, second()?)?;
+                    let other = linked_id(&links, second()?)?;
                     self.release(&links, &[other])?;
                 }
                 Some("4") => {
-                    let other = self.linked_id(&links, second()?)?;
+                    let other = linked_id(&links, second()?)?;
                     self.attach(&links, other)?;
                 }
                 Some("5") => self.replace(&links, &[])?,
@@ -100,21 +100,6 @@ impl Transaction<'_> {
             }
         }
         Ok(())
-    }
-
-    /// The id in a command. A text is a list of letters for Python.
-    fn linked_id(&self, links: &Links<'_>, id: &Value) -> Result<u32, Refusal> {
-        whole(id).ok_or_else(|| {
-            let letters: Vec<String> = id
-                .as_str()
-                .map(|text| text.chars().map(|one| format!("'{one}'")).collect())
-                .unwrap_or_default();
-            Refusal::value(format!(
-                "Expected singleton: {}({})",
-                links.relation,
-                letters.join(", ")
-            ))
-        })
     }
 
     fn create_linked(&mut self, links: &Links<'_>, mut values: Row) -> Result<(), Refusal> {
@@ -203,12 +188,10 @@ impl Transaction<'_> {
     fn replace(&mut self, links: &Links<'_>, set: &[Value]) -> Result<(), Refusal> {
         let mut wanted = Vec::new();
         for id in set {
-            match id {
-                Value::String(text) if links.inverse.is_none() => {
-                    return Err(Refusal::not_an_integer(text));
-                }
-                _ => wanted.push(self.linked_id(links, id)?),
+            if let Some(text) = id.as_str().filter(|_| links.inverse.is_none()) {
+                return Err(Refusal::not_an_integer(text));
             }
+            wanted.push(linked_id(links, id)?);
         }
         let gone: Vec<u32> = self
             .linked_now(links)
@@ -238,6 +221,21 @@ impl Links<'_> {
         );
         format!("{own}_{other}_rel_{}_fkey", self.name)
     }
+}
+
+/// The id in a command. A text is a list of letters for Python.
+fn linked_id(links: &Links<'_>, id: &Value) -> Result<u32, Refusal> {
+    whole(id).ok_or_else(|| {
+        let letters: Vec<String> = id
+            .as_str()
+            .map(|text| text.chars().map(|one| format!("'{one}'")).collect())
+            .unwrap_or_default();
+        Refusal::value(format!(
+            "Expected singleton: {}({})",
+            links.relation,
+            letters.join(", ")
+        ))
+    })
 }
 
 fn out_of_range() -> Refusal {

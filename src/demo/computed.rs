@@ -28,7 +28,7 @@ pub(super) fn refresh(database: &mut Database, model: &str, id: u32, changed: &[
             }
         }
         "product.category" if has(&["name", "parent_id"]) => {
-            named_in_line(database, model, id, " / ")
+            named_in_line(database, model, id, " / ");
         }
         "product.template" => variants(database, id, changed),
         "res.partner" => {

@@ -38,7 +38,7 @@ color integer - Color Index
 comment html - Notes
 image_128 binary - Image 128
 customer_rank integer - Customer Rank
-credit monetary =$! Total Receivable
+credit monetary ~$! Total Receivable
 credit_limit float $ Credit Limit
 email_normalized char = Normalized Email
 sale_order_ids one2many:sale.order/partner_id - Sales Order

@@ -24,7 +24,7 @@ impl<'a> Call<'a> {
             .collect()
     }
 
-    pub(super) fn fields_get(&self) -> Result<Value, Refusal> {
+    pub(super) fn fields_get(&self) -> Value {
         let names = |key: &str| -> Option<Vec<String>> {
             let list = self.arguments.get(key)?.as_array()?;
             let list: Vec<String> = list
@@ -49,7 +49,7 @@ impl<'a> Call<'a> {
                 answer.insert((*name).to_owned(), Value::Object(described));
             }
         }
-        Ok(Value::Object(answer))
+        Value::Object(answer)
     }
 
     pub(super) fn search_ids(&self) -> Result<Value, Refusal> {
@@ -113,6 +113,12 @@ impl<'a> Call<'a> {
         for key in order.split(',').rev() {
             let mut words = key.split_whitespace();
             let name = words.next().unwrap_or("id");
+            let plain = |one: char| one.is_ascii_alphanumeric() || "_.:".contains(one);
+            if !name.chars().all(plain) || words.clone().count() > 1 {
+                return Err(Refusal::user(format!(
+                    "Invalid \"order\" specified ({order}). A valid \"order\" specification is a comma-separated list of valid field names (optionally followed by asc/desc for the direction)"
+                )));
+            }
             let field = self.table.fields.get(name).ok_or_else(|| {
                 Refusal::value(format!("Invalid field '{name}' on '{}'", self.table.model))
             })?;
@@ -349,14 +355,14 @@ impl<'a> Call<'a> {
         Ok(record.into())
     }
 
-    pub(super) fn default_get(&self) -> Result<Value, Refusal> {
+    pub(super) fn default_get(&self) -> Value {
         let defaults = defaults::of(self.table, self.session);
         let asked = self.argument("fields").and_then(Value::as_array);
         let asked = asked.into_iter().flatten().filter_map(Value::as_str);
-        Ok(asked
+        asked
             .filter_map(|name| Some((name.to_owned(), defaults.get(name)?.clone())))
             .collect::<Row>()
-            .into())
+            .into()
     }
 
     pub(super) fn has_access(&self) -> Result<Value, Refusal> {

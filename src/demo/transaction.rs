@@ -164,6 +164,12 @@ impl<'a> Transaction<'a> {
             return Ok(());
         }
         constraints::before_write(&self.database, model, &ids, values)?;
+        let left: Vec<u32> = ids
+            .iter()
+            .filter_map(|id| self.database.row(model, *id))
+            .filter_map(|row| link(row, "order_id"))
+            .filter(|_| values.contains_key("order_id"))
+            .collect();
         for id in &ids {
             for (name, value) in values {
                 let Some(field) = written(&fields, name) else {
@@ -192,6 +198,9 @@ impl<'a> Transaction<'a> {
             if values.contains_key("user_id") {
                 messages::follow_responsible(self, model, id)?;
             }
+        }
+        for order in left {
+            computed::order(&mut self.database, order);
         }
         Ok(())
     }

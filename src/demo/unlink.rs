@@ -117,7 +117,7 @@ impl Transaction<'_> {
                 let kept = match kept {
                     Value::Array(all) => all
                         .iter()
-                        .filter(|one| **one != Value::from(id))
+                        .filter(|one| one.as_u64() != Some(id.into()))
                         .cloned()
                         .collect(),
                     Value::Null

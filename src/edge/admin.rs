@@ -103,6 +103,7 @@ impl<H: Host> Admin<H> {
             instances,
             providers,
             audit,
+            changes,
         } = known.unwrap_or_default();
         // A provider that is away does not count: who was let in is served on,
         // and another replica would find it away too.
@@ -129,6 +130,15 @@ impl<H: Host> Admin<H> {
             };
             told.insert("audit".to_owned(), audit);
         }
+        // Without what is remembered of changes none is made, but reads go on: a file
+        // has no other replica, and a Redis is away from the others too.
+        if let (Some(changes), Some(told)) = (changes, told.as_object_mut()) {
+            let changes = match changes {
+                Ok(()) => json!({ "remembered": true }),
+                Err(why) => json!({ "remembered": false, "why": why }),
+            };
+            told.insert("changes".to_owned(), changes);
+        }
         let status = if ready {
             StatusCode::OK
         } else {
@@ -151,6 +161,7 @@ impl<H: Host> Admin<H> {
         metrics.audit(gateway.journal_is_written());
         Seen {
             traffic: gateway.busy(),
+            remembered: gateway.remembered(),
             readiness: readiness.unwrap_or_default(),
         }
     }

@@ -1,6 +1,7 @@
 //! Leaving: what is under way ends first, within a limit, and then at once.
 
 use std::{
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
@@ -10,7 +11,7 @@ use async_trait::async_trait;
 use pingora::server::{ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::watch,
+    sync::{Mutex, watch},
     time::{Instant, sleep, timeout},
 };
 use tracing::{error, info, warn};
@@ -116,8 +117,10 @@ impl Stop {
 pub(super) struct Captain {
     pub(super) drain: Arc<Drain>,
     pub(super) certificate: Option<Arc<Certificate>>,
-    /// What SIGHUP does; without it no signal is listened to.
+    /// What SIGHUP does.
     pub(super) reload: Option<Reload>,
+    /// What operators say; without them nobody says anything.
+    pub(super) signals: Mutex<Option<Signals>>,
     /// What is told to the end.
     pub(super) telemetry: Arc<Telemetry>,
     /// Ends what would wait for people, who may take longer than we have.
@@ -130,7 +133,7 @@ pub(super) type Farewell = Box<dyn Fn() + Send + Sync>;
 #[async_trait]
 impl ShutdownSignalWatch for Captain {
     async fn recv(&self) -> ShutdownSignal {
-        let mut signals = self.reload.as_ref().and_then(|_| Signals::listen());
+        let mut signals = self.signals.lock().await.take();
         let mut leaving = self.drain.watch();
         loop {
             tokio::select! {
@@ -173,7 +176,8 @@ impl Captain {
     }
 }
 
-struct Signals {
+/// The signals of operators.
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
@@ -185,9 +189,16 @@ enum Heard {
 }
 
 impl Signals {
-    fn listen() -> Option<Self> {
+    /// Listens from now on, and not only when somebody can hear: until then
+    /// SIGHUP would end the process. What comes early is heard late.
+    pub(super) fn listen() -> Option<Self> {
         let listen = || {
-            Ok::<_, std::io::Error>(Self {
+            // Tokio hears on whatever runtime runs; this one only begins it.
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_io()
+                .build()?;
+            let _inside = runtime.enter();
+            Ok::<_, io::Error>(Self {
                 terminate: signal(SignalKind::terminate())?,
                 interrupt: signal(SignalKind::interrupt())?,
                 hang_up: signal(SignalKind::hangup())?,

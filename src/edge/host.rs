@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::{
     gateway::{Gateway, Guest, Head, Notices, Readiness, Reply, Story},
     names::InstanceName,
+    telemetry::Remembered,
     upstream::Traffic,
 };
 
@@ -45,6 +46,10 @@ pub(super) trait Host: Send + Sync + 'static {
 
     /// Whether the Redis of the limits is there, if there is one.
     fn redis_is_here(&self) -> Option<bool>;
+
+    /// What is remembered of changes, for the metrics: where, and how often it
+    /// failed.
+    fn remembered(&self) -> Remembered;
 
     /// See [`Gateway::readiness`].
     fn ready(&self) -> impl Future<Output = Readiness> + Send;
@@ -102,6 +107,13 @@ impl Host for Gateway {
 
     fn redis_is_here(&self) -> Option<bool> {
         self.limits.redis_is_here()
+    }
+
+    fn remembered(&self) -> Remembered {
+        Remembered {
+            store: self.ledger.store(),
+            failures: self.ledger.failures(),
+        }
     }
 
     fn ready(&self) -> impl Future<Output = Readiness> + Send {

@@ -14,14 +14,14 @@ use pingora::{
     protocols::Stream,
     server::{RunArgs, Server, ShutdownWatch, configuration::ServerConf},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tracing::info;
 
 use super::{
     admin::Admin,
     bounds::Bounds,
     certificate::{BadCertificate, Certificate},
-    drain::{Captain, Drain, Farewell, Stop},
+    drain::{Captain, Drain, Farewell, Signals, Stop},
     exchange::Exchange,
     host::Host,
     listener::{Door, Doors, Serve},
@@ -185,6 +185,8 @@ impl Edge {
     }
 
     fn run_as(self, reload: Option<Reload>) {
+        // Before anybody can know that we are there.
+        let signals = reload.as_ref().and_then(|_| Signals::listen());
         info!(
             addresses = ?self.addresses,
             admin_address = self.admin_address.map(tracing::field::display),
@@ -210,6 +212,7 @@ impl Edge {
                 drain: self.drain,
                 certificate: self.certificate,
                 reload,
+                signals: Mutex::new(signals),
                 telemetry: self.telemetry,
                 farewell: self.farewell,
             }),

@@ -127,6 +127,8 @@ pub struct Readiness {
     pub providers: Vec<(ProviderName, Result<(), String>)>,
     /// Whether the audit journal can be written, where there is one.
     pub audit: Option<Result<(), String>>,
+    /// Whether changes can be remembered, where any role may make any.
+    pub changes: Option<Result<(), String>>,
 }
 
 /// Where the JSON-RPC notifications and questions of one call go while it runs:
@@ -417,6 +419,14 @@ impl Gateway {
             }
     }
 
+    /// Whether any role may change anything in any instance: only then it matters
+    /// whether changes can be remembered.
+    pub fn may_change(&self) -> bool {
+        self.routes.instances().any(|instance| {
+            instance.writes() > WriteMode::ReadOnly && self.policy.opens_changes(instance.name())
+        })
+    }
+
     /// Who there is to ask and who answers, for `/readyz`.
     pub async fn readiness(&self) -> Readiness {
         let pings = self.routes.instances().map(|instance| async {
@@ -428,15 +438,23 @@ impl Gateway {
             .providers()
             .into_iter()
             .map(|provider| async move { (provider.name().clone(), provider.state(now).await) });
-        let (instances, providers) = futures_util::future::join(
+        let changes = async {
+            match self.may_change() {
+                true => Some(self.ledger.state().await.map_err(|why| why.to_string())),
+                false => None,
+            }
+        };
+        let (instances, providers, changes) = futures_util::future::join3(
             futures_util::future::join_all(pings),
             futures_util::future::join_all(asked),
+            changes,
         )
         .await;
         Readiness {
             instances,
             providers,
             audit: self.journal.state(),
+            changes,
         }
     }
 

@@ -1,10 +1,9 @@
 //! What a decision is about.
 
-use std::fmt::{self, Write as _};
-
-use sha2::{Digest as _, Sha256};
+use std::fmt;
 
 use super::gcra::Allowance;
+use crate::replicas::{digest, key_name};
 
 /// What an allowance is of. The order is that in which claims are looked at.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -51,9 +50,6 @@ impl Dimension {
 }
 
 /// Whose allowance it is: a dimension, and a hash of the one in it.
-///
-/// A hash, for a key has one size whatever a provider calls its users, and
-/// nobody who looks into Redis reads names there.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Key {
     pub(super) dimension: Dimension,
@@ -63,14 +59,8 @@ pub(super) struct Key {
 impl Key {
     /// The key of the one that these parts name together.
     pub(super) fn new(dimension: Dimension, parts: &[&[u8]]) -> Self {
-        let mut hash = Sha256::new();
-        for part in parts {
-            // With its length: "ab" and "c" are not "a" and "bc".
-            hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-            hash.update(part);
-        }
-        let (mut of, whole) = ([0; 16], hash.finalize());
-        for (to, from) in of.iter_mut().zip(whole) {
+        let mut of = [0; 16];
+        for (to, from) in of.iter_mut().zip(digest(parts)) {
             *to = from;
         }
         Self { dimension, of }
@@ -78,12 +68,7 @@ impl Key {
 
     /// The name of the key in Redis.
     pub(super) fn name(&self, prefix: &str) -> String {
-        let mut name = format!("{prefix}{}:", self.dimension.as_str());
-        for byte in self.of {
-            // Writing into a string does not fail.
-            let _infallible = write!(name, "{byte:02x}");
-        }
-        name
+        key_name(prefix, self.dimension.as_str(), &self.of)
     }
 }
 

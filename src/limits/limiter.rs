@@ -14,9 +14,13 @@ use super::{
     memory::Memory,
     per_address::block,
     rates::Rates,
-    shared::{Away, Shared, SharedSettings},
+    shared::Shared,
 };
-use crate::{identity::Caller, names::InstanceName};
+use crate::{
+    identity::Caller,
+    names::InstanceName,
+    replicas::{Away, RedisSettings},
+};
 
 /// When to come again while nobody counts.
 const UNCOUNTED: Duration = Duration::from_secs(2);
@@ -98,10 +102,12 @@ impl Limiter {
     #[must_use]
     pub fn after(self, old: &Self) -> Self {
         let pool = match (self.pool, &old.pool) {
-            (Some(new), Some(old)) if old.shared.is_of(new.shared.settings()) => Some(Pool {
-                shared: Arc::clone(&old.shared),
-                ..new
-            }),
+            (Some(new), Some(old)) if old.shared.redis.is_of(new.shared.redis.settings()) => {
+                Some(Pool {
+                    shared: Arc::clone(&old.shared),
+                    ..new
+                })
+            }
             (pool, _) => pool,
         };
         Self {
@@ -189,7 +195,7 @@ impl Limiter {
             return;
         }
         match &self.pool {
-            Some(pool) if pool.shared.is_here() == Some(false) => {
+            Some(pool) if pool.shared.redis.is_here() == Some(false) => {
                 self.memory.charge(&pool.share(&claims), now);
             }
             Some(pool) => {
@@ -206,7 +212,7 @@ impl Limiter {
     /// Whether Redis was there when it was last needed; `None` where there is
     /// none, or nobody needed it so far.
     pub fn redis_is_here(&self) -> Option<bool> {
-        self.pool.as_ref()?.shared.is_here()
+        self.pool.as_ref()?.shared.redis.is_here()
     }
 
     /// Asks Redis whether it does what is needed of it, for the administrator;
@@ -215,7 +221,7 @@ impl Limiter {
     /// # Errors
     /// [`Away`].
     pub async fn examine(&self) -> Option<Result<(), Away>> {
-        Some(self.pool.as_ref()?.shared.examine().await)
+        Some(self.pool.as_ref()?.shared.redis.examine().await)
     }
 
     async fn decide(
@@ -287,7 +293,7 @@ impl Default for Limiter {
 
 impl Pool {
     /// A pool in this Redis, of so many replicas. Nothing is connected yet.
-    pub fn new(settings: SharedSettings, when_down: WhenDown, replicas: u32) -> Self {
+    pub fn new(settings: RedisSettings, when_down: WhenDown, replicas: u32) -> Self {
         Self {
             shared: Shared::new(settings),
             when_down,

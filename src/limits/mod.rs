@@ -11,9 +11,7 @@ mod limiter;
 mod memory;
 mod per_address;
 mod rates;
-mod redis_url;
 mod shared;
-mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -23,5 +21,3 @@ pub use gcra::Allowance;
 pub use limiter::{Counted, Limiter, Outcome, Pool, Store, WhenDown};
 pub use per_address::{Exhausted, PerAddress, Reserved};
 pub use rates::{CallerRates, Rates};
-pub use redis_url::{InvalidRedisUrl, Password, RedisUrl};
-pub use shared::{Away, SharedSettings};

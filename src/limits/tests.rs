@@ -1,8 +1,5 @@
 //! Both stores by the same rules, and what happens while Redis is away.
 
-#[path = "../../tests/it/redis_server.rs"]
-mod redis_server;
-
 use std::{
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
@@ -12,25 +9,25 @@ use std::{
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use tokio::{io::AsyncWriteExt as _, net::TcpListener};
 
-use self::redis_server::RedisServer;
 use super::{
-    Allowance, CallerRates, Counted, Dimension, Limited, Limiter, Outcome, Password, Pool, Rates,
-    RedisUrl, SharedSettings, Store, ToolClass, WhenDown,
+    Allowance, CallerRates, Counted, Dimension, Limited, Limiter, Outcome, Pool, Rates, Store,
+    ToolClass, WhenDown,
     claim::{Claim, Key, Take},
     memory::Memory,
-    shared::{Away, Shared},
+    shared::Shared,
 };
 use crate::{
     identity::{Caller, CallerKind},
     names::{InstanceName, RoleName, Subject},
+    replicas::{Away, Password, RedisSettings, RedisUrl, redis_server::RedisServer},
     trust,
 };
 
 /// Long, for the tests share two cores; those that are about time say so.
 const PATIENT: Duration = Duration::from_secs(5);
 
-fn settings(url: &str, timeout: Duration) -> SharedSettings {
-    SharedSettings {
+fn settings(url: &str, timeout: Duration) -> RedisSettings {
+    RedisSettings {
         url: RedisUrl::parse(url).unwrap(),
         password: None,
         tls: Arc::new(trust::client(None).unwrap()),
@@ -157,14 +154,31 @@ async fn an_allowance_that_shrinks_forgives(store: &Under) {
     assert!(about(wait, 10), "{wait:?}");
 }
 
+// With a clock that jumps while it runs: `tests/it/faults/clock.rs`.
 #[tokio::test]
-async fn a_clock_of_redis_that_was_set_back_makes_nobody_wait_for_ever() {
+async fn a_clock_of_redis_that_was_set_back_neither_locks_out_nor_forgives() {
     let server = RedisServer::start();
     let store = Under::Shared(Shared::new(settings(&server.url(), PATIENT)));
     let one = claim(Dimension::Caller, "clock", 60, 2, Take::One);
-    server.say(&format!("SET {} 99999999999999999", one.key.name("test:")));
+    // Noted in the year 5138, when so many seconds were owed.
+    let noted = 99_999_999_999_000_000_u64;
+    let set_back = |owed: u64| {
+        let paid = noted + owed * 1_000_000;
+        server.say(&format!("SET {} \"{paid} {noted}\"", one.key.name("test:")));
+    };
+    set_back(2);
     let (_, wait) = store.decide(&[one]).await.unwrap_err();
-    assert!(wait <= Duration::from_secs(20), "{wait:?}");
+    assert!(wait <= Duration::from_secs(1), "{wait:?}");
+    // And it is paid back from now on.
+    tokio::time::sleep(wait).await;
+    assert_eq!(store.decide(&[one]).await, Ok(()));
+    set_back(1);
+    assert_eq!(store.decide(&[one]).await, Ok(()));
+    assert!(store.decide(&[one]).await.is_err());
+    // Never more than what could have been used up.
+    set_back(1 << 20);
+    let (_, wait) = store.decide(&[one]).await.unwrap_err();
+    assert!(about(wait, 19), "{wait:?}");
 }
 
 #[tokio::test]
@@ -211,6 +225,7 @@ async fn redis_is_reached_by_socket_by_tls_and_with_a_user_who_may_little() {
     let server = RedisServer::start();
     let socket = format!("unix://{}", server.socket().display());
     Shared::new(settings(&socket, PATIENT))
+        .redis
         .examine()
         .await
         .unwrap();
@@ -218,12 +233,16 @@ async fn redis_is_reached_by_socket_by_tls_and_with_a_user_who_may_little() {
     server.say("ACL SETUSER gatepost on >hunter2 ~test:* +evalsha +script|load +time +get +set");
     server.say("ACL SETUSER default off");
     let url = server.url().replace("redis://", "redis://gatepost@");
-    let with = |password: &str| SharedSettings {
+    let with = |password: &str| RedisSettings {
         password: Some(Password::new(password)),
         ..settings(&url, PATIENT)
     };
-    Shared::new(with("hunter2")).examine().await.unwrap();
-    let refused = Shared::new(with("*******")).examine().await.unwrap_err();
+    Shared::new(with("hunter2")).redis.examine().await.unwrap();
+    let refused = Shared::new(with("*******"))
+        .redis
+        .examine()
+        .await
+        .unwrap_err();
     assert!(matches!(refused, Away::Refused(_)), "{refused}");
     let shown = format!("{:?} {refused}", Shared::new(with("hunter2")));
     assert!(!shown.contains("hunter2"), "{shown}");
@@ -246,15 +265,15 @@ async fn redis_is_reached_by_socket_by_tls_and_with_a_user_who_may_little() {
         "--tls-key-file",
         &key,
     ];
-    let secure = RedisServer::start_with("--tls-port", &options);
+    let secure = RedisServer::start_with("--tls-port", &options, &[]);
     let url = format!("rediss://localhost:{}", secure.port);
-    let trusting = SharedSettings {
+    let trusting = RedisSettings {
         tls: Arc::new(trust::client(Some(cert.as_ref())).unwrap()),
         ..settings(&url, PATIENT)
     };
     assert!(CertificateDer::from_pem_file(&cert).is_ok());
-    Shared::new(trusting).examine().await.unwrap();
-    let stranger = Shared::new(settings(&url, PATIENT)).examine().await;
+    Shared::new(trusting).redis.examine().await.unwrap();
+    let stranger = Shared::new(settings(&url, PATIENT)).redis.examine().await;
     assert!(matches!(stranger, Err(Away::Gone(_))), "{stranger:?}");
 }
 
@@ -351,11 +370,11 @@ async fn two_replicas_hold_one_allowance_and_without_redis_a_share_each() {
         assert_eq!(calls(limiter, &lena).await, 3);
     }
     for pool in &pools {
-        pool.shared.until(false).await;
+        pool.shared.redis.until(false).await;
     }
     server.restart();
     for pool in &pools {
-        pool.shared.until(true).await;
+        pool.shared.redis.until(true).await;
     }
     let nora = caller("nora", &[]);
     assert_eq!(call(&one, &nora).await, (Ok(()), Store::Redis));
@@ -377,9 +396,9 @@ async fn a_redis_that_hangs_costs_nobody_more_than_its_time_and_soon_nothing() {
         let most = if number > 3 { limit } else { limit * 3 };
         assert!(begun.elapsed() < most, "{number}: {:?}", begun.elapsed());
     }
-    assert_eq!(pool.shared.is_here(), Some(false));
+    assert_eq!(pool.shared.redis.is_here(), Some(false));
     server.resume();
-    pool.shared.until(true).await;
+    pool.shared.redis.until(true).await;
     assert_eq!(call(&limiter, &caller("7", &[])).await.1, Store::Redis);
 }
 
@@ -394,7 +413,7 @@ async fn where_nothing_may_go_uncounted_nothing_goes_on_without_redis() {
     let (told, _) = call(&limiter, &mara).await;
     assert!(matches!(told, Err(Limited::Uncounted { .. })), "{told:?}");
     server.restart();
-    pool.shared.until(true).await;
+    pool.shared.redis.until(true).await;
     assert!(call(&limiter, &mara).await.0.is_ok());
 }
 

@@ -246,6 +246,18 @@ impl Policy {
         })
     }
 
+    /// Whether any role opens any change in the instance.
+    pub fn opens_changes(&self, instance: &InstanceName) -> bool {
+        let changing = self
+            .roles
+            .values()
+            .filter(|role| role.writes > WriteMode::ReadOnly);
+        changing.flat_map(|role| &role.rules).any(|rule| {
+            let changes = rule.operations.iter().any(|effect| !effect.is_read());
+            changes && !rule.deny && rule.applies(instance)
+        })
+    }
+
     fn writes(&self, role: &RoleName) -> WriteMode {
         self.roles
             .get(role)

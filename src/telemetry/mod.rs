@@ -13,7 +13,7 @@ mod traces;
 use std::time::Duration;
 
 pub use collector::CollectorSettings;
-pub use metrics::{Connected, InFlight, Metrics, Outcome, Seen, Served};
+pub use metrics::{Connected, InFlight, Metrics, Outcome, Remembered, Seen, Served};
 pub use traces::{CannotTrace, TraceSettings};
 
 use self::traces::Traces;

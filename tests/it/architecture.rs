@@ -6,13 +6,15 @@ use std::{
 };
 
 /// The folders, in the order in which they may know each other.
-const ORDER: [&str; 20] = [
+const ORDER: [&str; 22] = [
     "causes",
     "trust",
     "names",
     "odoo",
     "identity",
+    "replicas",
     "limits",
+    "ledger",
     "mcp",
     "policy",
     "shape",

@@ -182,7 +182,7 @@ fn two_keys_with_two_credentials_act_as_two_odoo_users_in_one_gateway() {
     40 records of `account.move` match.
     (companies: Example Furniture (Brussels) [1], Example Furniture (Chicago) [2]; archived records: left out; times: UTC; open one at https://odoo.example.com/odoo/account.move/<id>)
 
-    res.partner: 33 fields
+    res.partner: 40 fields
     credit_limit: float, "Credit Limit"
 
     model | label

@@ -7,6 +7,8 @@ mod attacks;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod changes;
+#[cfg(test)]
 mod cli_commands;
 #[cfg(test)]
 mod config_layers;
@@ -16,6 +18,8 @@ mod config_messages;
 mod credentials;
 #[cfg(test)]
 mod edge_serving;
+#[cfg(test)]
+mod faults;
 #[cfg(test)]
 mod idp;
 #[cfg(test)]
@@ -34,3 +38,4 @@ mod refusals;
 mod stage;
 #[cfg(test)]
 mod telemetry;
+mod writing;

@@ -14,17 +14,27 @@ pub(crate) struct RedisServer {
     pub(crate) port: u16,
     folder: TempDir,
     options: Vec<String>,
+    environment: Vec<(String, String)>,
     process: Child,
 }
 
 impl RedisServer {
     /// Starts one.
     pub(crate) fn start() -> Self {
-        Self::start_with("--port", &[])
+        Self::start_with("--port", &[], &[])
     }
 
-    /// Starts one whose port is set by this option, with more options.
-    pub(crate) fn start_with(port_option: &str, more: &[&str]) -> Self {
+    /// Starts one whose port is set by this option, with more options, and with
+    /// these variables in its environment.
+    pub(crate) fn start_with(
+        port_option: &str,
+        more: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let environment: Vec<(String, String)> = environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
         // Free when it was looked for; somebody else may take it before Redis does.
         for _ in 0..5 {
             let port = TcpListener::bind("127.0.0.1:0")
@@ -35,10 +45,11 @@ impl RedisServer {
             let mut options: Vec<String> = more.iter().map(|one| (*one).to_owned()).collect();
             options.extend([port_option.to_owned(), port.to_string()]);
             let mut server = Self {
-                process: spawn(&options, &folder),
+                process: spawn(&options, &environment, &folder),
                 port,
                 folder,
                 options,
+                environment: environment.clone(),
             };
             if server.is_ready() {
                 return server;
@@ -86,7 +97,7 @@ impl RedisServer {
 
     /// Starts it anew, at the same place and empty.
     pub(crate) fn restart(&mut self) {
-        self.process = spawn(&self.options, &self.folder);
+        self.process = spawn(&self.options, &self.environment, &self.folder);
         assert!(self.is_ready());
     }
 
@@ -114,7 +125,7 @@ impl Drop for RedisServer {
     }
 }
 
-fn spawn(options: &[String], folder: &TempDir) -> Child {
+fn spawn(options: &[String], environment: &[(String, String)], folder: &TempDir) -> Child {
     let socket = folder.path().join("redis.sock");
     // What a killed one left behind.
     drop(std::fs::remove_file(&socket));
@@ -125,6 +136,7 @@ fn spawn(options: &[String], folder: &TempDir) -> Child {
         .arg("--unixsocket")
         .arg(&socket)
         .args(options)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

@@ -143,6 +143,15 @@ impl Stage {
         self.gateway.store(Arc::new(built));
     }
 
+    /// Why a reload with this configuration is refused.
+    pub(crate) fn refused_reload(&self, text: &str) -> String {
+        let folder = self.folder.as_ref().unwrap().path();
+        let sources = sources(folder, &text.replace("ODOO", &self.odoo));
+        let checked = load(&sources).unwrap();
+        let built = checked.assemble_after(&self.gateway.load());
+        built.unwrap_err().to_string()
+    }
+
     /// A gateway in front of whatever is at the URL.
     pub(crate) fn before(
         url: &str,
@@ -312,7 +321,7 @@ fn sources(folder: &Path, text: &str) -> Sources {
 }
 
 /// Sends bytes somewhere and reads until it closes.
-fn sent(address: SocketAddr, request: &[u8]) -> Answer {
+pub(crate) fn sent(address: SocketAddr, request: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     stream
         .set_read_timeout(Some(Duration::from_secs(30)))

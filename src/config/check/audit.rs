@@ -1,9 +1,6 @@
 //! What is kept of all calls, and where.
 
-use std::{
-    fs::{self, OpenOptions},
-    path::Path,
-};
+use std::{fs, path::Path};
 
 use super::{Check, secret};
 use crate::audit::ChainKey;
@@ -45,21 +42,7 @@ impl Check<'_> {
 
     fn audit_file(&mut self, file: &Path) {
         let path = path!["audit", "file"];
-        let folder = match file.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        if !folder.is_dir() {
-            let message = format!("{} is no folder", folder.display());
-            self.wrong(path, &message, Some("make it; it must be writable"));
-        } else if file.is_dir() {
-            self.wrong(path, &format!("{} is a folder", file.display()), None);
-        } else if file.exists()
-            && let Err(error) = OpenOptions::new().append(true).open(file)
-        {
-            let message = format!("{} cannot be written: {error}", file.display());
-            self.wrong(path, &message, None);
-        }
+        self.is_writable(path, file);
         if secret::others_may_write(file) {
             self.doubtful(
                 path,

@@ -11,6 +11,7 @@ macro_rules! path {
 mod admissions;
 mod audit;
 mod callers;
+mod changes;
 mod credentials;
 mod facade;
 mod grants;
@@ -24,7 +25,12 @@ mod secret;
 mod telemetry;
 mod web_address;
 
-use std::{collections::BTreeMap, fs::File, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs::{File, OpenOptions},
+    path::Path,
+    sync::Arc,
+};
 
 use http::HeaderMap;
 
@@ -37,8 +43,8 @@ use super::{
 use crate::{
     audit::ChainKey,
     identity::{ClientAuth, Keyring},
-    limits::Password,
     names::{CredentialName, InstanceName, ProviderName, RoleName},
+    replicas::Password,
     upstream::ApiKey,
 };
 
@@ -72,6 +78,7 @@ pub(super) fn check(config: &Config, layers: &Layers) -> Findings {
     check.keys();
     check.credentials();
     check.audit();
+    check.changes();
     check.telemetry();
     check.somebody_gets_in();
     check.found
@@ -119,6 +126,25 @@ impl Check<'_> {
                 &format!("{} cannot be read: {error}", file.display()),
                 None,
             );
+        }
+    }
+
+    /// A file that we write, and make if it is not there.
+    fn is_writable(&mut self, path: &[String], file: &Path) {
+        let folder = match file.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        if !folder.is_dir() {
+            let message = format!("{} is no folder", folder.display());
+            self.wrong(path, &message, Some("make it; it must be writable"));
+        } else if file.is_dir() {
+            self.wrong(path, &format!("{} is a folder", file.display()), None);
+        } else if file.exists()
+            && let Err(error) = OpenOptions::new().append(true).open(file)
+        {
+            let message = format!("{} cannot be written: {error}", file.display());
+            self.wrong(path, &message, None);
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{Check, secret, web_address::WebAddress};
 use crate::{
     config::Redis,
-    limits::{InvalidRedisUrl, Password, RedisUrl},
+    replicas::{InvalidRedisUrl, Password, RedisUrl},
 };
 
 /// Of names in a shared Redis, nobody needs longer ones.

@@ -114,6 +114,15 @@ fn lines_are_made_changed_and_deleted_with_their_order() {
     assert_eq!(total(), 1500.0);
     let gone = json!({"ids": [lines[1]], "fields": ["name"]});
     assert_eq!(done(&company, "sale.order.line/read", &gone), json!([]));
+    // A line that moves counts where it is.
+    let moved = json!({"ids": [lines[0]], "vals": {"order_id": 4}});
+    let there = || shown(&company, "sale.order", &json!(4), "amount_untaxed");
+    let before = there().as_f64().unwrap();
+    done(&company, "sale.order.line/write", &moved);
+    assert_eq!(total(), 0.0);
+    assert_eq!(there(), before + 1500.0);
+    write(json!([[4, lines[0]]]));
+    assert_eq!(total(), 1500.0);
     write(json!([[5]]));
     assert_eq!(total(), 0.0);
 }

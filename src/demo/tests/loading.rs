@@ -5,6 +5,10 @@ use serde_json::{Value, json};
 use super::{ADMIN_KEY, INTERNAL_KEY, asked, company, done, shown};
 use crate::demo::Company;
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a test writes `json!` in place"
+)]
 fn load(company: &Company, model: &str, fields: Value, data: Value) -> Value {
     let body = json!({"fields": fields, "data": data});
     let before = company.snapshot();

@@ -5,6 +5,7 @@ mod messages;
 mod mishaps;
 mod recorded;
 mod silent;
+mod whatever_comes;
 mod writing;
 
 use bytes::Bytes;

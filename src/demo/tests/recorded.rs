@@ -10,7 +10,7 @@ use super::{ADMIN_KEY, INTERNAL_KEY, SALES_KEY, company};
 ///
 /// Those left out want methods, settings or a second database that this
 /// company has not.
-const REPLAYED: [&str; 33] = [
+const REPLAYED: [&str; 34] = [
     "auth.ok",
     "auth.none",
     "auth.bad_key",
@@ -44,11 +44,19 @@ const REPLAYED: [&str; 33] = [
     "ver.health",
     "gotcha.read_missing_ids_silently_dropped",
     "ok.search_read",
+    "err.order_bad",
 ];
 
-/// Those that write, or want another user or other ids: by whom, and which
-/// words of the body are written otherwise here.
-const REPLAYED_HERE: [(&str, &str, &[(&str, &str)]); 34] = [
+/// An exchange by name, the key to ask with, and which words of the body are
+/// written otherwise here.
+type Adapted = (
+    &'static str,
+    &'static str,
+    &'static [(&'static str, &'static str)],
+);
+
+/// Those that write, or want another user or other ids.
+const REPLAYED_HERE: [Adapted; 34] = [
     ("act.action_archive", ADMIN_KEY, &[("[8]", "[2]")]),
     ("act.action_confirm", ADMIN_KEY, &[("28", "26")]),
     ("act.message_post", ADMIN_KEY, &[]),
@@ -94,7 +102,7 @@ const REPLAYED_HERE: [(&str, &str, &[(&str, &str)]); 34] = [
 ];
 
 /// Those whose message is the same here, to the letter.
-const SAME_MESSAGE: [&str; 18] = [
+const SAME_MESSAGE: [&str; 19] = [
     "doc.index_denied",
     "err.access_company",
     "err.date_format",
@@ -113,6 +121,7 @@ const SAME_MESSAGE: [&str; 18] = [
     "args.unknown_kw",
     "err.domain_unknown_field",
     "route.wrong_method",
+    "err.order_bad",
 ];
 
 /// The kinds of values in a JSON text, without the values: of a list, those of

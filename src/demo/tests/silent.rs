@@ -1,4 +1,6 @@
 //! What Odoo takes without a word, though it is wrong.
+//!
+//! Each of these was seen on a real Odoo 19.
 
 use serde_json::{Value, json};
 

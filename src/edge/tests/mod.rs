@@ -33,7 +33,7 @@ use crate::{
     config,
     gateway::{Head, Notices, Readiness, Reply, Story},
     names::InstanceName,
-    telemetry::{Seen, Telemetry},
+    telemetry::{Remembered, Seen, Telemetry},
     upstream::Traffic,
 };
 
@@ -112,6 +112,10 @@ impl Host for Actor {
         None
     }
 
+    fn remembered(&self) -> Remembered {
+        Remembered::default()
+    }
+
     async fn attend(
         &self,
         visitor: &Visitor,
@@ -176,6 +180,7 @@ impl Host for Actor {
             instances: self.ready.clone(),
             providers: Vec::new(),
             audit: None,
+            changes: None,
         }
     }
 

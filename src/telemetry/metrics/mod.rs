@@ -18,7 +18,8 @@ use prometheus_client::{
 
 use super::traces::SpanCounts;
 use crate::{
-    gateway::{Operation, Readiness, Story},
+    gateway::{self, Readiness, Story},
+    ledger::{Operation, Reason},
     names::InstanceName,
     upstream::Traffic,
 };
@@ -26,8 +27,8 @@ use crate::{
 /// All metrics of one process (or of one edge, in tests).
 ///
 /// Every label comes from a closed set: configured instances, our tools, the
-/// protocol revisions we speak, [`Outcome`], [`crate::gateway::Blame`], [`crate::gateway::LookUp`]
-/// and what is in [`crate::limits::Counted`].
+/// protocol revisions we speak, [`Outcome`], [`crate::gateway::Blame`], [`crate::gateway::LookUp`],
+/// what is in [`crate::limits::Counted`] and in [`Remembered`].
 /// What `OpenTelemetry`'s conventions have a name for is called by it; the rest
 /// begins with `gatepost_`.
 pub struct Metrics {
@@ -63,6 +64,8 @@ struct Upstream {
     waiting: Family<InstanceLabels, Gauge>,
     connections: Family<InstanceLabels, Gauge>,
     opened: Family<InstanceLabels, Counter>,
+    ledger_up: Family<StoreLabels, Gauge>,
+    ledger_failures: Family<LedgerLabels, Counter>,
 }
 
 /// What was seen of the others at the moment metrics are asked for.
@@ -72,6 +75,17 @@ pub struct Seen {
     pub traffic: Vec<(InstanceName, Traffic)>,
     /// Who answers, as far as that is known.
     pub readiness: Readiness,
+    /// What is remembered of changes.
+    pub remembered: Remembered,
+}
+
+/// What is remembered of changes: where, and how often it failed.
+#[derive(Debug, Default)]
+pub struct Remembered {
+    /// As of [`crate::ledger::Ledger::store`].
+    pub store: &'static str,
+    /// As of [`crate::ledger::Ledger::failures`].
+    pub failures: Vec<(Operation, Reason, u64)>,
 }
 
 /// How a request ended.
@@ -174,6 +188,18 @@ struct LookUpLabels {
 struct LimitLabels {
     dimension: &'static str,
     outcome: &'static str,
+    store: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct StoreLabels {
+    store: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct LedgerLabels {
+    operation: &'static str,
+    reason: &'static str,
     store: &'static str,
 }
 
@@ -309,6 +335,16 @@ impl Metrics {
             upstream.provider_up.clone(),
         );
         registry.register(
+            "ledger_up",
+            "Whether changes can be remembered (1) or not (0), where any role may make any",
+            upstream.ledger_up.clone(),
+        );
+        registry.register(
+            "ledger_failures",
+            "What could not be remembered of changes, or not looked up",
+            upstream.ledger_failures.clone(),
+        );
+        registry.register(
             "odoo_calls_in_flight",
             "Calls to Odoo under way",
             upstream.calls.clone(),
@@ -360,7 +396,7 @@ impl Metrics {
 
     /// Counts a request that is over.
     pub fn count(&self, story: &Story, served: &Served) {
-        let blame = story.blame.map_or(NONE, crate::gateway::Blame::as_str);
+        let blame = story.blame.map_or(NONE, gateway::Blame::as_str);
         let work = WorkLabels {
             instance: story
                 .instance
@@ -536,6 +572,22 @@ impl Upstream {
             let up = self.provider_up.get_or_create(&labels);
             up.set(i64::from(answers.is_ok()));
         }
+        self.ledger_up.clear();
+        self.ledger_failures.clear();
+        let store = seen.remembered.store;
+        if let Some(remembered) = &seen.readiness.changes {
+            let up = self.ledger_up.get_or_create(&StoreLabels { store });
+            up.set(i64::from(remembered.is_ok()));
+        }
+        for (operation, reason, count) in &seen.remembered.failures {
+            let labels = LedgerLabels {
+                operation: operation.as_str(),
+                reason: reason.as_str(),
+                store,
+            };
+            let failures = self.ledger_failures.get_or_create(&labels);
+            failures.inner().store(*count, Relaxed);
+        }
         for (instance, traffic) in &seen.traffic {
             let labels = InstanceLabels::of(instance.as_str());
             let set = |family: &Family<InstanceLabels, Gauge>, many: usize| {
@@ -572,7 +624,7 @@ impl ErrorLabels {
 }
 
 impl OperationLabels {
-    fn of(operation: &Operation, served: &Served, instance: &str) -> Self {
+    fn of(operation: &gateway::Operation, served: &Served, instance: &str) -> Self {
         Self {
             mcp_method_name: operation.method,
             gen_ai_tool_name: operation.tool.unwrap_or_default(),

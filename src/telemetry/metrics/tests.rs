@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeSet, fs, time::Duration};
 
-use super::{ErrorLabels, Metrics, Outcome, Seen, Served};
+use super::{ErrorLabels, Metrics, Outcome, Remembered, Seen, Served};
 use crate::{
     gateway::{Blame, LookUp, Readiness, Story},
+    ledger::{Operation, Reason},
     limits::{self, Counted, Dimension, Store},
     mcp::{Body, Inbound, Transport},
     names::{InstanceName, ProviderName, Subject, TraceId},
@@ -115,6 +116,11 @@ fn everything() -> String {
             instances: vec![(instance, Ok(()))],
             providers: vec![(ProviderName::try_from("company").unwrap(), Ok(()))],
             audit: None,
+            changes: Some(Ok(())),
+        },
+        remembered: Remembered {
+            store: "file",
+            failures: vec![(Operation::Claim, Reason::Full, 1)],
         },
     };
     metrics.encode(&seen).unwrap()

@@ -85,6 +85,11 @@ impl RedisUrl {
         matches!(self.place, Place::Tcp { tls: true, .. })
     }
 
+    /// Whether both lead to the same database, whoever asks for it.
+    pub fn is_same_database(&self, other: &Self) -> bool {
+        (&self.place, self.database) == (&other.place, other.database)
+    }
+
     /// The host, where there is a network in between.
     pub fn host(&self) -> Option<&str> {
         match &self.place {

@@ -1,0 +1,78 @@
+//! `[changes]`: what is remembered of changes.
+
+use std::{path::PathBuf, time::Duration};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::ledger::{LedgerPlace, Retention};
+
+/// What is remembered of changes, where, and for how long.
+///
+/// In a file; without one in the Redis of `[redis]`; without both in the memory of
+/// the process.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Changes {
+    /// The file. Default: none.
+    #[schemars(extend("format" = "path"))]
+    pub file: Option<PathBuf>,
+    /// How long a change is known by its idempotency key, in hours. Default 24.
+    #[schemars(range(min = 1, max = 8_784))]
+    pub keep_keys_hours: u32,
+    /// How long a change can be undone, in hours. Default 72.
+    #[schemars(range(min = 1, max = 8_784))]
+    pub keep_undo_hours: u32,
+    /// What may be kept to undo one change, in bytes; 0 for nothing. Default 256 KiB.
+    #[schemars(range(min = 0, max = 1_048_576))]
+    pub max_undo_bytes: usize,
+    /// How long a change may wait for its approval, in minutes. Default 10.
+    #[schemars(range(min = 1, max = 1_440))]
+    pub approval_minutes: u32,
+    /// What is kept in a file at most, in MiB. Default 1,024.
+    #[schemars(range(min = 4, max = 65_536))]
+    pub max_file_mb: u32,
+    /// What is kept in memory at most, in MiB. Default 32.
+    #[schemars(range(min = 4, max = 65_536))]
+    pub max_memory_mb: u32,
+}
+
+impl Default for Changes {
+    fn default() -> Self {
+        Self {
+            file: None,
+            keep_keys_hours: 24,
+            keep_undo_hours: 72,
+            max_undo_bytes: 256 << 10,
+            approval_minutes: 10,
+            max_file_mb: 1_024,
+            max_memory_mb: 32,
+        }
+    }
+}
+
+impl Changes {
+    /// For how long what is remembered.
+    pub(super) fn retention(&self) -> Retention {
+        Retention {
+            keep_keys: Duration::from_hours(self.keep_keys_hours.into()),
+            keep_undo: Duration::from_hours(self.keep_undo_hours.into()),
+            approval: Duration::from_mins(self.approval_minutes.into()),
+            max_undo_bytes: self.max_undo_bytes,
+        }
+    }
+
+    /// Where it is remembered by this process alone.
+    pub(super) fn place(&self) -> LedgerPlace {
+        let bytes = |mebibytes: u32| u64::from(mebibytes) << 20;
+        match &self.file {
+            Some(path) => LedgerPlace::File {
+                path: path.clone(),
+                max_bytes: bytes(self.max_file_mb),
+            },
+            None => LedgerPlace::Memory {
+                max_bytes: bytes(self.max_memory_mb),
+            },
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Opening the file, in whatever state it is.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+};
+
+use redb::{Builder, Database, backends::FileBackend};
+
+use super::entries::{Broken, Entries, Moment};
+
+/// What of the file is kept in memory, in bytes.
+const CACHE_BYTES: usize = 8 << 20;
+
+/// Why the file of changes is not opened. `Display` is for the administrator.
+#[derive(Debug, thiserror::Error)]
+pub enum CannotOpen {
+    /// It is not what the gateway wrote.
+    #[error(
+        "{0} is damaged, or is no file of a ledger ({1}); put back a copy, or move it away to begin a new one: then nothing is known of changes that were made, so that one that is sent again may be made twice"
+    )]
+    Damaged(PathBuf, String),
+    /// It cannot be read or written.
+    #[error("{0} cannot be opened: {1}")]
+    Io(PathBuf, #[source] io::Error),
+    /// Another process has it.
+    #[error(
+        "{0} is used by another process; give each gateway a file of its own, or let replicas share a Redis"
+    )]
+    Taken(PathBuf),
+}
+
+/// Opens the file, and makes it if there is none.
+///
+/// # Errors
+/// [`CannotOpen`].
+pub(super) fn open(path: &Path, max_bytes: u64) -> Result<Entries, CannotOpen> {
+    let is_there = path
+        .try_exists()
+        .map_err(|error| CannotOpen::Io(path.to_owned(), error))?;
+    if !is_there {
+        make(path)?;
+    }
+    open_again(path, max_bytes)
+}
+
+/// Opens the file, which must be there: one that vanished while it was in use is
+/// no reason to begin a new one.
+///
+/// # Errors
+/// [`CannotOpen`].
+pub(super) fn open_again(path: &Path, max_bytes: u64) -> Result<Entries, CannotOpen> {
+    let failed = |error| CannotOpen::Io(path.to_owned(), error);
+    let file = OpenOptions::new().read(true).write(true).open(path);
+    let file = file.map_err(failed)?;
+    guarded(path, || {
+        let database = database(file)?;
+        Entries::go_on(database, max_bytes, Moment::now())
+    })
+}
+
+/// Looks whether the file can be opened, or where there is none, whether it can
+/// be made. Nothing is left behind.
+///
+/// # Errors
+/// [`CannotOpen`].
+pub(super) fn examine(path: &Path) -> Result<(), CannotOpen> {
+    let failed = |error| CannotOpen::Io(path.to_owned(), error);
+    if path.try_exists().map_err(failed)? {
+        let entries = open_again(path, u64::MAX)?;
+        return guarded(path, || entries.close());
+    }
+    tempfile::NamedTempFile::new_in(folder(path))
+        .map(drop)
+        .map_err(failed)
+}
+
+/// Makes the file whole or not at all: whoever dies in between leaves none.
+fn make(path: &Path) -> Result<(), CannotOpen> {
+    let failed = |error| CannotOpen::Io(path.to_owned(), error);
+    // For its owner alone, as all files that are made so.
+    let unfinished = tempfile::NamedTempFile::new_in(folder(path)).map_err(failed)?;
+    let file = unfinished.reopen().map_err(failed)?;
+    guarded(path, || {
+        let database = database(file)?;
+        Entries::begin(&database)?;
+        Ok(database.close()?)
+    })?;
+    unfinished.as_file().sync_all().map_err(failed)?;
+    match unfinished.persist_noclobber(path) {
+        Ok(_file) => {}
+        // Another process was faster; one of us will have it.
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(failed(error.error)),
+    }
+    File::open(folder(path))
+        .and_then(|folder| folder.sync_all())
+        .map_err(failed)
+}
+
+fn database(file: File) -> Result<Database, Broken> {
+    let mut builder = Builder::new();
+    builder
+        .set_cache_size(CACHE_BYTES)
+        // Some hundred megabytes at most, once: else damage is found while we run.
+        .set_check_integrity_on_open(true);
+    Ok(builder.create_with_backend(FileBackend::new(file)?)?)
+}
+
+/// Runs what may find the file in any state. The crate answers damage by an
+/// error, or here and there by a panic, which ends here.
+fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T, Broken>) -> Result<T, CannotOpen> {
+    let damaged = |why: String| CannotOpen::Damaged(path.to_owned(), why);
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(Broken(error))) => Err(match *error {
+            redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => {
+                CannotOpen::Taken(path.to_owned())
+            }
+            redb::Error::Io(error) if error.kind() != io::ErrorKind::InvalidData => {
+                CannotOpen::Io(path.to_owned(), error)
+            }
+            other => damaged(other.to_string()),
+        }),
+        Err(_panic) => Err(damaged("its pages make no sense".to_owned())),
+    }
+}
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Whether both paths lead to one file.
+pub(super) fn is_same_file(one: &Path, other: &Path) -> bool {
+    let there = |path: &Path| fs::canonicalize(path).ok();
+    one == other || there(one).is_some_and(|one| there(other) == Some(one))
+}

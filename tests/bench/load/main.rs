@@ -1,0 +1,178 @@
+//! 200 clients for a minute, while the configuration is read again each second.
+//!
+//! Every answer is compared with what this caller must read, every call that
+//! reached Odoo with its record, the metrics with what the clients counted; and
+//! memory, files and threads must stay what they are.
+//!
+//! It is a program of its own, for it takes a minute and the whole machine:
+//! `cargo test` leaves it out, `cargo test --bench load` runs it as built for
+//! tests (as CI does: that build is there, and it stops at an overflow), and
+//! `cargo bench --bench load` as released. `GATEPOST_LOAD_SECONDS` says how long.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
+    reason = "it fails like a test, and prints what it measured"
+)]
+
+mod agent;
+mod expected;
+mod odoo;
+mod usage;
+
+#[expect(dead_code, reason = "the tests need more of it")]
+#[path = "../../it/log.rs"]
+mod log;
+#[expect(dead_code, reason = "the tests need more of it")]
+#[path = "../../it/faults/process.rs"]
+mod process;
+#[expect(dead_code, reason = "the tests need more of it")]
+#[path = "../../it/stage.rs"]
+mod stage;
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use agent::{Agent, Told};
+use expected::{CALLERS, Expected, LIMITED_BURST, LIMITED_PER_MINUTE};
+use odoo::Odoo;
+use process::Process;
+use usage::Usage;
+
+const CLIENTS: usize = 200;
+
+fn main() {
+    let seconds = std::env::var("GATEPOST_LOAD_SECONDS")
+        .ok()
+        .map_or(60, |text| text.parse().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let odoo = Odoo::open();
+    let keys: Vec<String> = CALLERS
+        .iter()
+        .map(|role| process::key(folder.path(), role, None))
+        .collect();
+    let [one, other] = [false, true].map(|shifted| expected::configuration(&odoo.url(), shifted));
+    let mut gateway = Process::start(folder.path(), &one);
+    for key in &keys {
+        gateway.hides(key);
+    }
+    let mut first = Agent::new(gateway.address, keys.clone(), 0);
+    let expected = Arc::new(Expected::learn(&mut first, || gateway.reload(&other)));
+    let begun = Instant::now();
+
+    let done = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> = (1..=CLIENTS)
+        .map(|number| {
+            let (done, expected) = (Arc::clone(&done), Arc::clone(&expected));
+            let mut agent = Agent::new(gateway.address, keys.clone(), number);
+            thread::spawn(move || {
+                while !done.load(SeqCst) {
+                    agent.turn(&expected);
+                }
+                agent.told
+            })
+        })
+        .collect();
+    let mut usage = Usage::of(gateway.id());
+    let (mut read, mut kept) = (1, 0);
+    for second in 1..=seconds {
+        thread::park_timeout((begun + Duration::from_secs(second)).duration_since(Instant::now()));
+        // Now and then a wrong one, and in between from one to the other.
+        if second % 5 == 0 {
+            kept += 1;
+            process::configure(folder.path(), &format!("{one}\n[roles.reader]\nrules = 7"));
+            gateway.signal("-HUP");
+            gateway.until_told("Kept the old configuration", kept);
+        } else {
+            read += 1;
+            gateway.reload(if second % 2 == 0 { &one } else { &other });
+        }
+        usage.look();
+    }
+    done.store(true, SeqCst);
+    let mut told = first.told;
+    for client in clients {
+        told.add(client.join().unwrap());
+    }
+    let elapsed = begun.elapsed();
+    gateway.until_metric("gatepost_requests_in_flight", 0.0);
+    println!(
+        "{} requests of {CLIENTS} clients in {elapsed:.1?}, {} calls to Odoo, {read} reloads and {kept} that were wrong",
+        told.sent,
+        odoo.calls()
+    );
+    usage.is_flat();
+    told.agrees_with(&gateway.operators("/metrics").body);
+    let most = LIMITED_BURST as f64 + elapsed.as_secs_f64() * LIMITED_PER_MINUTE as f64 / 60.0;
+    assert!(
+        told.limited_allowed as f64 <= most + 1.0,
+        "{} of {most}",
+        told.limited_allowed
+    );
+    assert!(
+        told.limited_allowed >= LIMITED_BURST,
+        "{}",
+        told.limited_allowed
+    );
+
+    // Errors are told of the wrong configurations alone.
+    let log = gateway.log();
+    let errors = log
+        .lines()
+        .filter(|line| line.contains("\"level\":\"ERROR\""));
+    assert_eq!(errors.count(), kept);
+    assert_eq!(log.matches("Read the configuration again").count(), read);
+    drop(log);
+    assert!(gateway.stop().success());
+    records(folder.path(), &odoo, &told);
+}
+
+/// No record is lost, none is too many, and the chain is whole.
+fn records(folder: &Path, odoo: &Odoo, told: &Told) {
+    let said = process::verified(folder);
+    assert!(fs::exists(folder.join("audit.jsonl.1")).unwrap(), "{said}");
+    let mut by_request: HashMap<u128, u32> = HashMap::new();
+    let (mut sent, mut forbidden) = (0, 0);
+    for record in process::calls(folder) {
+        let request = u128::from_str_radix(record["request"].as_str().unwrap(), 16).unwrap();
+        match record["outcome"].as_str().unwrap() {
+            "forbidden" => forbidden += 1,
+            "answered" | "cancelled" => {
+                sent += 1;
+                *by_request.entry(request).or_default() += 1;
+            }
+            _ => panic!("{record}"),
+        }
+    }
+    assert_eq!(forbidden, told.forbidden, "refused by policy");
+    let mut reached = odoo.by_trace();
+    let mut answered = 0;
+    for (trace, request) in &told.requests {
+        let calls = reached.remove(trace).unwrap_or(0);
+        let known = by_request.remove(request).unwrap_or(0);
+        assert_eq!(calls, known, "calls and records of request {request:032x}");
+        answered += calls;
+    }
+    // What is left is of clients that hung up: a call that still waited for its
+    // turn has a record, and never reached Odoo.
+    let (calls, known): (u32, u32) = (reached.values().sum(), by_request.values().sum());
+    assert!(calls <= known, "{calls} calls, {known} records");
+    assert_eq!(sent, told.odoo_calls, "records and the metric");
+    println!(
+        "{answered} calls for answers, each with its record; {calls} calls and {known} records of those who hung up"
+    );
+    println!("{}", said.trim());
+}

@@ -1,0 +1,89 @@
+//! The sample company, which counts what reached it.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    net::{SocketAddr, TcpListener},
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use gatepost::demo::Company;
+use http::Request;
+use http_body_util::{BodyExt as _, Collected, Full};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+
+/// What one call takes: long enough for clients to hang up meanwhile.
+const WORK: Duration = Duration::from_millis(2);
+
+/// An Odoo that counts calls by the trace they belong to.
+pub(super) struct Odoo {
+    address: SocketAddr,
+    counted: Arc<Mutex<HashMap<u128, u32>>>,
+}
+
+impl Odoo {
+    pub(super) fn open() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let counted = Arc::new(Mutex::new(HashMap::new()));
+        let counting = Arc::clone(&counted);
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(serve(listener, counting));
+        });
+        Self { address, counted }
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(super) fn calls(&self) -> u32 {
+        self.counted.lock().unwrap().values().sum()
+    }
+
+    pub(super) fn by_trace(&self) -> HashMap<u128, u32> {
+        self.counted.lock().unwrap().clone()
+    }
+}
+
+async fn serve(listener: TcpListener, counted: Arc<Mutex<HashMap<u128, u32>>>) {
+    let company = Arc::new(Company::new(jiff::civil::date(2026, 11, 21)));
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let (company, counted) = (Arc::clone(&company), Arc::clone(&counted));
+        tokio::spawn(async move {
+            let service = service_fn(move |request: Request<Incoming>| {
+                let (company, counted) = (Arc::clone(&company), Arc::clone(&counted));
+                async move {
+                    let (head, body) = request.into_parts();
+                    // The rest of a request whose client left does not come.
+                    let body = body.collect().await;
+                    let body = body.map_or_else(|_| Bytes::new(), Collected::to_bytes);
+                    // Not the question whether anybody is there.
+                    if head.method == http::Method::POST {
+                        let parent = head.headers["traceparent"].to_str().unwrap();
+                        let trace = u128::from_str_radix(parent.split('-').nth(1).unwrap(), 16);
+                        *counted.lock().unwrap().entry(trace.unwrap()).or_default() += 1;
+                    }
+                    tokio::time::sleep(WORK).await;
+                    let answer = company.answer(&Request::from_parts(head, body));
+                    Ok::<_, Infallible>(answer.map(Full::new))
+                }
+            });
+            let mut server = http1::Builder::new();
+            server.keep_alive(false);
+            // A client that hangs up is its own affair.
+            drop(server.serve_connection(TokioIo::new(stream), service).await);
+        });
+    }
+}

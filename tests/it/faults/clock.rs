@@ -1,0 +1,400 @@
+//! Clocks that are set forward and back by hours while somebody runs.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use super::{
+    configuration, each,
+    process::{Process, calls, configure, counting, journal, key, serve, until, verified},
+};
+use crate::{
+    attacks::{self, Words},
+    idp::{Endpoint, Idp},
+    redis_server::RedisServer,
+    stage::{Answer, company},
+};
+
+const HOUR: i64 = 3600;
+const DAY: i64 = 24 * HOUR;
+
+/// The clock of the wall as a process sees it (libfaketime); that which only
+/// goes on stays as it is, as when an administrator sets the time.
+struct Clock(PathBuf);
+
+impl Clock {
+    fn right(folder: &Path) -> Self {
+        let clock = Self(folder.join("clock"));
+        clock.is_off_by(0);
+        clock
+    }
+
+    /// From now on it is wrong by so many seconds.
+    fn is_off_by(&self, seconds: i64) {
+        let next = self.0.with_extension("next");
+        fs::write(&next, format!("{seconds:+}")).unwrap();
+        fs::rename(&next, &self.0).unwrap();
+    }
+
+    fn environment(&self) -> [(&str, &str); 5] {
+        [
+            // With the allocator of the C library: Redis's looks at the clock
+            // before there is one.
+            (
+                "LD_PRELOAD",
+                "/usr/$LIB/faketime/libfaketimeMT.so.1:libc.so.6",
+            ),
+            ("FAKETIME_TIMESTAMP_FILE", self.0.to_str().unwrap()),
+            ("FAKETIME_NO_CACHE", "1"),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+            ("NO_FAKE_STAT", "1"),
+        ]
+    }
+
+    /// A gateway whose clock this is.
+    fn serve(&self, folder: &Path, text: &str) -> Process {
+        configure(folder, text);
+        let mut command: Command = serve(folder);
+        Process::spawn(folder, command.envs(self.environment()))
+    }
+}
+
+/// What the gateway takes for the time, against ours, in seconds.
+fn off_by(answer: &Answer) -> i64 {
+    let date = answer.header("date").unwrap();
+    let told = jiff::fmt::rfc2822::parse(&date).unwrap().timestamp();
+    told.as_second() - jiff::Timestamp::now().as_second()
+}
+
+#[track_caller]
+fn is_off_by(answer: &Answer, seconds: i64) {
+    let known = off_by(answer);
+    assert!((known - seconds).abs() <= 5, "{known} s");
+}
+
+/// The seconds that a caller is told to wait.
+fn wait(answer: &Answer) -> u64 {
+    let (text, failed) = answer.tool();
+    assert!(failed, "{text}");
+    let rest = text.split("try again in ").nth(1).unwrap();
+    rest.split(' ').next().unwrap().parse().unwrap()
+}
+
+/// One call in three seconds, two at once.
+const LIMITS: &str = "[limits]\ncaller_per_minute = 20\ncaller_burst = 2";
+
+#[test]
+fn limits_neither_open_nor_lock_out_when_the_clock_of_the_gateway_jumps() {
+    let redis = RedisServer::start();
+    let shared = format!("\n[redis]\nurl = \"{}\"\ntimeout_ms = 5_000", redis.url());
+    each(["", shared.as_str()], |store| {
+        let (_, odoo) = company();
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::right(folder.path());
+        let text = configuration(&odoo, &odoo, &format!("{LIMITS}{store}"));
+        let gateway = clock.serve(folder.path(), &text);
+        for hours in [0, 6, -6] {
+            clock.is_off_by(hours * HOUR);
+            // Nobody is locked out: it is over when it is over.
+            let begun = Instant::now();
+            until("the next call", || !gateway.count().tool().1);
+            assert!(
+                begun.elapsed() < Duration::from_secs(6),
+                "{hours}: {:?}",
+                begun.elapsed()
+            );
+            // And nothing is given away.
+            let mut through = 0;
+            let told = loop {
+                let answer = gateway.count();
+                is_off_by(&answer, hours * HOUR);
+                if answer.tool().1 {
+                    break answer;
+                }
+                through += 1;
+                assert!(through <= 2, "{hours}");
+            };
+            assert!((1..=3).contains(&wait(&told)), "{hours}: {told:?}");
+            for later in [6, -6, hours] {
+                clock.is_off_by(later * HOUR);
+                assert!(
+                    (1..=3).contains(&wait(&gateway.count())),
+                    "{hours}, {later}"
+                );
+            }
+        }
+        gateway.records();
+    });
+}
+
+#[test]
+fn a_jump_of_the_clock_of_redis_locks_nobody_out_and_gives_at_most_one_more_burst() {
+    for hours in [-6, 6] {
+        let (_, odoo) = company();
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::right(folder.path());
+        let redis = RedisServer::start_with("--port", &[], &clock.environment());
+        let shared = format!("\n[redis]\nurl = \"{}\"\ntimeout_ms = 5_000", redis.url());
+        // Ten at once, and one in three seconds.
+        let limits = LIMITS.replace("burst = 2", "burst = 10");
+        let text = configuration(&odoo, &odoo, &format!("{limits}{shared}"));
+        let [one, two] = [(); 2].map(|()| {
+            let folder = tempfile::tempdir().unwrap();
+            let gateway = Process::start(folder.path(), &text);
+            (gateway, folder)
+        });
+        let time = || {
+            let said = redis.say("TIME");
+            let seconds = said.lines().nth(2).unwrap();
+            seconds.parse::<i64>().unwrap() - jiff::Timestamp::now().as_second()
+        };
+        let through = |gateway: &Process| {
+            let calls = (0..30).take_while(|_| !gateway.count().tool().1);
+            calls.count()
+        };
+        assert!(time().abs() <= 5);
+        for _ in 0..4 {
+            assert!(!one.0.count().tool().1);
+        }
+        clock.is_off_by(hours * HOUR);
+        assert!((time() - hours * HOUR).abs() <= 5);
+        // What is left is still there, and little more.
+        let left = through(&one.0);
+        assert!((6..=8).contains(&left), "{hours}: {left}");
+        let told = wait(&one.0.count());
+        assert!((1..=3).contains(&told), "{hours}: {told}");
+        // The other asks Redis, which forgot when it went forward.
+        let other = through(&two.0);
+        let most = if hours < 0 { 1 } else { 10 };
+        assert!(other <= most, "{hours}: {other}");
+        // And time goes on for both.
+        let begun = Instant::now();
+        until("the next call", || !one.0.count().tool().1);
+        assert!(
+            begun.elapsed() < Duration::from_secs(8),
+            "{hours}: {:?}",
+            begun.elapsed()
+        );
+    }
+}
+
+#[test]
+fn what_a_token_or_a_key_says_of_its_end_holds_whatever_is_remembered() {
+    each(
+        ["validation = \"introspection\"", attacks::SIGNED],
+        |validation| {
+            let (_, odoo) = company();
+            let idp = Idp::open();
+            let provider = format!("{validation}\ncache_ttl_s = 300\nnegative_ttl_s = 0");
+            let text = attacks::configuration(
+                &idp,
+                Words {
+                    provider: &provider,
+                    more: "[keys]\nfile = \"keys.toml\"\n[audit]\nfile = \"audit.jsonl\"",
+                    ..Words::default()
+                },
+            );
+            let folder = tempfile::tempdir().unwrap();
+            let clock = Clock::right(folder.path());
+            let key = key(folder.path(), "reader", Some(Duration::from_hours(1)));
+            let mut gateway = clock.serve(folder.path(), &text.replace("ODOO", &odoo));
+            let now = jiff::Timestamp::now().as_second();
+            let claims = json!({
+                "iss": idp.issuer(), "aud": attacks::PRODUCTION, "sub": "ada", "exp": now + 600,
+                "iat": now, "nbf": now, "scope": "openid odoo:read", "client_id": "mcp-client",
+                "token_type": "Bearer", "roles": ["odoo_reader"], "jti": "1",
+            });
+            let token = idp.jwt(&json!({}), &claims);
+            idp.knows(&token, claims);
+            gateway.hides(&key);
+            gateway.hides(&token);
+            let status = |proof: &str, hours: i64| {
+                clock.is_off_by(hours * HOUR);
+                let bearer = format!("Authorization: Bearer {proof}");
+                let host = "Host: gw.example.com";
+                let answer = gateway.post("/production/mcp", &[host, &bearer], &counting());
+                is_off_by(&answer, hours * HOUR);
+                answer.status
+            };
+            for proof in [&token, &key] {
+                assert_eq!(status(proof, 0), 200, "{validation}");
+                assert_eq!(status(proof, 2), 401, "{validation}: it is over");
+                assert_eq!(status(proof, 0), 200, "{validation}: it is not");
+                // Remembered or a key, it needs no look at when it began.
+                assert_eq!(status(proof, -2), 200, "{validation}");
+                assert_eq!(status(proof, 0), 200, "{validation}");
+            }
+            gateway.records();
+        },
+    );
+}
+
+#[test]
+fn a_revoked_token_is_believed_no_longer_for_a_clock_that_was_set_back() {
+    let (_, odoo) = company();
+    let idp = Idp::open();
+    let text = attacks::configuration(
+        &idp,
+        Words {
+            provider: "cache_ttl_s = 2",
+            ..Words::default()
+        },
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::right(folder.path());
+    let gateway = clock.serve(folder.path(), &text.replace("ODOO", &odoo));
+    let now = jiff::Timestamp::now().as_second();
+    let token = idp.opaque(json!({
+        "iss": idp.issuer(), "aud": attacks::PRODUCTION, "sub": "ada", "exp": now + 600,
+        "client_id": "mcp-client", "token_type": "Bearer", "roles": ["odoo_reader"],
+    }));
+    let bearer = format!("Authorization: Bearer {token}");
+    let call = || {
+        gateway.post(
+            "/production/mcp",
+            &["Host: gw.example.com", &bearer],
+            &counting(),
+        )
+    };
+    assert_eq!(call().status, 200);
+    clock.is_off_by(-6 * HOUR);
+    idp.revokes(&token);
+    let begun = Instant::now();
+    until("that it is asked about again", || call().status == 401);
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(idp.count(Endpoint::Introspection), 2);
+}
+
+#[test]
+fn the_journal_tells_the_time_as_it_was_and_its_chain_does_not_mind() {
+    let (_, odoo) = company();
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::right(folder.path());
+    let text =
+        configuration(&odoo, &odoo, "").replace("[audit]\n", "[audit]\nmax_file_age_s = 86_400\n");
+    let off = [0, 30 * DAY, -30 * DAY];
+    // A restart with each of them too: the file then seems to be of another day.
+    for begins in off {
+        clock.is_off_by(begins);
+        let gateway = clock.serve(folder.path(), &text);
+        for seconds in off {
+            clock.is_off_by(seconds);
+            assert!(!gateway.count().tool().1);
+        }
+        assert!(gateway.stop().success());
+        verified(folder.path());
+    }
+    let now = jiff::Timestamp::now();
+    let days: Vec<i64> = calls(folder.path())
+        .iter()
+        .filter(|one| one["method"] == "search_count")
+        .map(|one| {
+            let time: jiff::Timestamp = one["time"].as_str().unwrap().parse().unwrap();
+            (time.duration_since(now).as_secs() + DAY / 2).div_euclid(DAY)
+        })
+        .collect();
+    assert_eq!(days, [0, 30, -30, 0, 30, -30, 0, 30, -30]);
+    let numbers = journal(folder.path());
+    assert!(numbers.is_sorted_by_key(|one| one["seq"].as_u64().unwrap()));
+    // No duration is of another clock.
+    for one in calls(folder.path()) {
+        let took = one["duration_ms"].as_f64().unwrap();
+        assert!((0.0..20_000.0).contains(&took), "{one}");
+    }
+}
+
+#[test]
+fn a_certificate_of_odoo_is_good_by_the_clock_as_it_is_and_a_jump_is_over_when_it_is_over() {
+    let (_, odoo) = company();
+    let folder = tempfile::tempdir().unwrap();
+    let url = secure(&odoo, folder.path());
+    let clock = Clock::right(folder.path());
+    let text = configuration(&url, &odoo, "").replace(
+        &format!("url = \"{url}\""),
+        &format!("url = \"{url}\"\nca_file = \"odoo.pem\""),
+    );
+    let gateway = clock.serve(folder.path(), &text);
+    // Not set back: a session that is resumed looks at no certificate again.
+    for days in [0, 3, 0] {
+        clock.is_off_by(days * DAY);
+        let answer = gateway.count();
+        is_off_by(&answer, days * DAY);
+        let (text, failed) = answer.tool();
+        assert_eq!(failed, days != 0, "{days}: {text}");
+        assert_eq!(text.starts_with("Odoo cannot be reached"), failed, "{text}");
+        // Operators read that it is the certificate.
+        if days > 0 {
+            gateway.until_told("certificate expired", 1);
+        }
+        // Who needs none is served.
+        assert!(!gateway.count_in("other").tool().1);
+    }
+    gateway.records();
+}
+
+/// Odoo over TLS with a certificate that is good from yesterday until tomorrow;
+/// gives its URL, and writes the certificate down.
+fn secure(odoo: &str, folder: &Path) -> String {
+    let target = odoo.trim_start_matches("http://").to_owned();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut terms = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let today = jiff::Zoned::now().date();
+    let day = |date: jiff::civil::Date| {
+        let number = |part: i8| u8::try_from(part).unwrap();
+        rcgen::date_time_ymd(
+            i32::from(date.year()),
+            number(date.month()),
+            number(date.day()),
+        )
+    };
+    terms.not_before = day(today.yesterday().unwrap());
+    terms.not_after = day(today.tomorrow().unwrap().tomorrow().unwrap());
+    let certificate = terms.self_signed(&key).unwrap();
+    fs::write(folder.join("odoo.pem"), certificate.pem()).unwrap();
+    let private = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(
+        rustls::crypto::ring::default_provider(),
+    ))
+    .with_safe_default_protocol_versions()
+    .unwrap()
+    .with_no_client_auth()
+    .with_single_cert(vec![certificate.der().clone()], private)
+    .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+            loop {
+                let (client, _) = listener.accept().await.unwrap();
+                let (acceptor, target) = (acceptor.clone(), target.clone());
+                tokio::spawn(async move {
+                    let Ok(mut client) = acceptor.accept(client).await else {
+                        return;
+                    };
+                    let mut server = tokio::net::TcpStream::connect(target).await.unwrap();
+                    // Who hangs up first is their own affair.
+                    drop(tokio::io::copy_bidirectional(&mut client, &mut server).await);
+                });
+            }
+        });
+    });
+    url
+}

@@ -1,0 +1,290 @@
+//! A disk that is full, and room that is made.
+
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::json;
+
+use super::{
+    configuration,
+    process::{Process, calls, configure, counting, journal, serve, until, verified},
+};
+use crate::stage::company;
+
+/// Room of the small disk, in KiB.
+const ROOM: u64 = 8192;
+
+/// Records that may wait, in `audit/journal.rs`.
+const WAITING: usize = 4096;
+
+/// A place that can be full.
+enum Disk {
+    /// A file system of its own, seen through the process that mounted it. Its
+    /// owner needs no rights but in a namespace of its own.
+    Mounted { ballast: PathBuf, folder: PathBuf },
+    /// A file that may not grow beyond so many bytes.
+    Limited { process: u32 },
+}
+
+impl Disk {
+    fn fill(&self) {
+        match self {
+            Self::Mounted { ballast, .. } => {
+                let mut file = File::create(ballast).unwrap();
+                let part = [0; 4096];
+                while file.write_all(&part).is_ok() {}
+            }
+            Self::Limited { process } => limit(*process, "2048:"),
+        }
+    }
+
+    fn make_room(&self) {
+        match self {
+            Self::Mounted { ballast, .. } => fs::remove_file(ballast).unwrap(),
+            Self::Limited { process } => limit(*process, "unlimited:"),
+        }
+    }
+
+    /// What the system says when it is full.
+    fn trouble(&self) -> &'static str {
+        match self {
+            Self::Mounted { .. } => "No space left on device",
+            Self::Limited { .. } => "File too large",
+        }
+    }
+}
+
+/// Sets the size beyond which no file of this process grows, in bytes.
+fn limit(process: u32, bytes: &str) {
+    let set = Command::new("prlimit")
+        .args(["--pid", &process.to_string(), &format!("--fsize={bytes}")])
+        .status();
+    assert!(set.unwrap().success());
+}
+
+/// A gateway whose journal is on a small file system; none where nobody may
+/// mount one.
+#[expect(clippy::unwrap_in_result, reason = "it is none for one reason alone")]
+fn mounted(home: &Path, text: &str) -> Option<(Disk, Process)> {
+    let small = home.join("small");
+    fs::create_dir(&small).unwrap();
+    // In name spaces of its own, so that it goes with the process and needs no
+    // rights here; as root without, where these are not allowed.
+    let namespaces: [&[&str]; 2] = [&["--user", "--map-root-user", "--mount"], &["--mount"]];
+    let can = |namespace: &[&str]| {
+        let tried = Command::new("unshare")
+            .args(namespace)
+            .args(["mount", "-t", "tmpfs", "none"])
+            .arg(&small)
+            .output();
+        tried.is_ok_and(|output| output.status.success())
+    };
+    let namespace = namespaces.into_iter().find(|one| can(one))?;
+    configure(home, text);
+    let script = format!(
+        "mount -t tmpfs -o size={ROOM}k none small && cp gatepost.toml small/ && cd small && exec {} serve --config gatepost.toml",
+        env!("CARGO_BIN_EXE_gatepost")
+    );
+    let mut command = Command::new("unshare");
+    for (name, value) in serve(home).get_envs() {
+        command.env(name, value.unwrap());
+    }
+    command
+        .env(
+            "PATH",
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        )
+        .current_dir(home)
+        .args(namespace)
+        .args(["sh", "-c", &script]);
+    let gateway = Process::spawn(home, &mut command);
+    let folder = PathBuf::from(format!("/proc/{}/root{}", gateway.id(), small.display()));
+    let ballast = folder.join("ballast");
+    Some((Disk::Mounted { ballast, folder }, gateway))
+}
+
+/// A gateway that can be kept from writing more.
+fn limited(home: &Path, text: &str) -> (Disk, Process) {
+    configure(home, text);
+    let script = format!(
+        "trap '' XFSZ; exec {} serve --config gatepost.toml",
+        env!("CARGO_BIN_EXE_gatepost")
+    );
+    let mut command = Command::new("sh");
+    for (name, value) in serve(home).get_envs() {
+        command.env(name, value.unwrap());
+    }
+    command.current_dir(home).args(["-c", &script]);
+    let gateway = Process::spawn(home, &mut command);
+    let process = gateway.id();
+    (Disk::Limited { process }, gateway)
+}
+
+/// Fills the disk, looks at what goes on for so many calls more, makes room, and
+/// looks again.
+fn plays(disk: &Disk, gateway: Process, folder: &Path, more: usize) {
+    let answered = || {
+        let answer = gateway.count();
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let (text, failed) = answer.tool();
+        assert!(!failed, "{text}");
+    };
+    let written = || {
+        let (status, told) = gateway.readiness();
+        (status, told["audit"].clone())
+    };
+    answered();
+    until("a journal that is written", || {
+        written() == (200, json!({ "written": true }))
+    });
+
+    disk.fill();
+    let mut full = 0;
+    // Reads go on; what is written of them fits for a while.
+    until("a disk that is full", || {
+        answered();
+        full += 1;
+        let (status, audit) = written();
+        status == 503 && audit["why"].to_string().contains(disk.trouble())
+    });
+    gateway.until_told("Failed to write the audit journal", 1);
+
+    // No client notices, not even where more are asked than records may wait.
+    let agents = 4;
+    let address = gateway.address;
+    std::thread::scope(|threads| {
+        for _ in 0..agents {
+            threads.spawn(|| {
+                let mut agent = Agent::new(address);
+                for _ in 0..more / agents {
+                    agent.count();
+                }
+            });
+        }
+    });
+    let lost = gateway.metric("gatepost_audit_failures_total").unwrap();
+
+    disk.make_room();
+    until("a journal that is written again", || {
+        written() == (200, json!({ "written": true }))
+    });
+    gateway.until_told("Wrote the audit journal again", 1);
+    answered();
+    // Once, however many calls there were.
+    let log = gateway.log();
+    assert_eq!(log.matches("Failed to write the audit journal").count(), 1);
+    let beyond = more > WAITING;
+    assert_eq!(
+        log.matches("Lost records of the audit journal").count(),
+        usize::from(beyond)
+    );
+
+    // Every call has its record or is counted, and the chain is whole.
+    until("the last record", || {
+        counted(folder) + told_lost(folder) == 1 + full + more + 1
+    });
+    let gone = told_lost(folder);
+    assert_eq!(gone > 100, beyond, "{gone}");
+    assert_eq!(lost.to_string(), gone.to_string());
+    verified(folder);
+    let status = gateway.stop();
+    assert!(status.success(), "{status}");
+}
+
+/// The records of what the tool asked.
+fn counted(folder: &Path) -> usize {
+    let records = calls(folder);
+    records
+        .iter()
+        .filter(|one| one["method"] == "search_count")
+        .count()
+}
+
+/// How many records the journal says were lost.
+fn told_lost(folder: &Path) -> usize {
+    let lines = journal(folder);
+    let gaps = lines.iter().filter(|line| line["kind"] == "gap");
+    gaps.map(|gap| usize::try_from(gap["lost"].as_u64().unwrap()).unwrap())
+        .sum()
+}
+
+/// A client that keeps its connection.
+struct Agent(std::io::BufReader<std::net::TcpStream>, String);
+
+impl Agent {
+    fn new(address: std::net::SocketAddr) -> Self {
+        let body = counting().to_string();
+        let request = format!(
+            "POST /demo/mcp HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let stream = std::net::TcpStream::connect(address).unwrap();
+        Self(std::io::BufReader::new(stream), request)
+    }
+
+    fn count(&mut self) {
+        use std::io::{BufRead as _, Read as _};
+        self.0.get_mut().write_all(self.1.as_bytes()).unwrap();
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            self.0.read_line(&mut line).unwrap();
+            let line = line.trim_end().to_lowercase();
+            if let Some(value) = line.strip_prefix("content-length: ") {
+                length = value.parse().unwrap();
+            }
+            if line.is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body).unwrap();
+        let text = String::from_utf8(body).unwrap();
+        assert!(text.contains("records of"), "{text}");
+    }
+}
+
+fn text() -> String {
+    let (_, odoo) = company();
+    let limits = "[limits]\naddress_burst = 1_000_000\ncaller_burst = 1_000_000\nread_burst = 1_000_000\ninstance_burst = 1_000_000";
+    configuration(&odoo, &odoo, limits)
+        .replace("max_waiting = 2", "max_waiting = 64")
+        // Files are begun anew while it is full, and after.
+        .replace(
+            "[audit]\n",
+            "[audit]\nmax_file_bytes = 262_144\nkeep_files = 100\n",
+        )
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "who runs it should know")]
+fn on_a_full_file_system_reads_go_on_and_every_record_is_written_or_counted_when_there_is_room() {
+    let home = tempfile::tempdir().unwrap();
+    let text = text();
+    match mounted(home.path(), &text) {
+        Some((disk, gateway)) => {
+            let Disk::Mounted { folder, .. } = &disk else {
+                panic!("another disk");
+            };
+            let folder = folder.clone();
+            plays(&disk, gateway, &folder, WAITING + 200);
+        }
+        // Nobody may mount here: the same by a limit, and it is said.
+        None => {
+            println!("no file system can be mounted here; a limit stands for it");
+            let (disk, gateway) = limited(home.path(), &text);
+            plays(&disk, gateway, home.path(), WAITING + 200);
+        }
+    }
+}
+
+#[test]
+fn a_file_that_may_not_grow_while_it_is_served_is_the_same() {
+    let home = tempfile::tempdir().unwrap();
+    let (disk, gateway) = limited(home.path(), &text());
+    plays(&disk, gateway, home.path(), 100);
+}

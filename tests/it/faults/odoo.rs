@@ -1,0 +1,225 @@
+//! An Odoo that fails, beside one that does not.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use super::{
+    configuration, each,
+    process::{Process, until},
+    proxy::{Fault, Proxy},
+};
+use crate::stage::company;
+
+const UNREACHABLE: &str =
+    "Odoo cannot be reached; nothing was sent, try again in a minute, then tell the administrator";
+const CUT_OFF: &str = "Odoo closed the connection before its answer was complete; try again, and ask for less if it happens again";
+const TIMED_OUT: &str = "Odoo did not answer within 1.5 s; try again later, or ask for less";
+
+/// A gateway before an Odoo that can be spoiled.
+struct Scene {
+    proxy: Proxy,
+    gateway: Process,
+    _folder: tempfile::TempDir,
+}
+
+impl Scene {
+    fn open() -> Self {
+        let (_, url) = company();
+        let proxy = Proxy::before(url.trim_start_matches("http://").parse().unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let spoiled = format!("http://{}", proxy.address());
+        let gateway = Process::start(folder.path(), &configuration(&spoiled, &url, ""));
+        Self {
+            proxy,
+            gateway,
+            _folder: folder,
+        }
+    }
+}
+
+/// The fault, what the model reads, and the word in metrics and journal.
+const FAULTS: [(Fault, &str, &str); 8] = [
+    (Fault::Refuses, UNREACHABLE, "odoo_unreachable"),
+    (Fault::Closes, CUT_OFF, "odoo_cut_off"),
+    (Fault::CutsAfter(0), CUT_OFF, "odoo_cut_off"),
+    (Fault::CutsAfter(30), CUT_OFF, "odoo_cut_off"),
+    (Fault::Hangs, TIMED_OUT, "odoo_timed_out"),
+    (
+        Fault::Drips(Duration::from_millis(100)),
+        TIMED_OUT,
+        "odoo_timed_out",
+    ),
+    (
+        Fault::Says("\u{7f}ELF\0\0\0 is no HTTP\r\n\r\n"),
+        CUT_OFF,
+        "odoo_cut_off",
+    ),
+    (
+        Fault::Says(
+            "HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>",
+        ),
+        "what answered is not Odoo's interface (HTTP 502); try again in a minute, then tell the administrator",
+        "not_odoo",
+    ),
+];
+
+#[test]
+fn whatever_odoo_does_is_told_with_what_to_do_and_is_over_when_it_is_over() {
+    each(FAULTS, |(fault, says, kind)| {
+        let scene = Scene::open();
+        let gateway = &scene.gateway;
+        assert!(!gateway.count().tool().1, "{fault:?}");
+        gateway.until_metric("gatepost_odoo_up{instance=\"demo\"}", 1.0);
+
+        scene.proxy.set(fault);
+        let begun = Instant::now();
+        let answer = gateway.count();
+        let took = begun.elapsed();
+        assert_eq!(answer.status, 200, "{fault:?}: {answer:?}");
+        let (text, failed) = answer.tool();
+        assert!(failed && text == says, "{fault:?}: {text}");
+        assert!(took < Duration::from_secs(4), "{fault:?}: {took:?}");
+        // Operators read why, and the other instance is served meanwhile.
+        until("the trouble in readiness", || {
+            let (status, told) = gateway.readiness();
+            let demo = &told["instances"]["demo"];
+            status == 200 && demo["answers"] == json!(false) && demo["why"].is_string()
+        });
+        assert!(!gateway.count_in("other").tool().1, "{fault:?}");
+        assert_eq!(
+            gateway.metric("gatepost_odoo_up{instance=\"demo\"}"),
+            Some(0.0)
+        );
+        let refusals = format!(
+            "gatepost_refusals_total{{refusal=\"{kind}\",blame=\"odoo\",instance=\"demo\"}}"
+        );
+        assert_eq!(gateway.metric(&refusals), Some(1.0), "{fault:?}");
+
+        scene.proxy.set(Fault::None);
+        assert!(
+            !gateway.count().tool().1,
+            "{fault:?}: it does not come back"
+        );
+        gateway.until_metric("gatepost_odoo_up{instance=\"demo\"}", 1.0);
+        assert_eq!(
+            gateway.metric("gatepost_odoo_calls_in_flight{instance=\"demo\"}"),
+            Some(0.0)
+        );
+
+        let records = scene.gateway.records();
+        let ends: Vec<_> = records
+            .iter()
+            .filter(|record| record["method"] == "search_count" && record["instance"] == "demo")
+            .map(|record| {
+                (
+                    record["outcome"].as_str().unwrap(),
+                    record["reason"].as_str(),
+                )
+            })
+            .collect();
+        let failed = ("failed", Some(kind));
+        assert_eq!(
+            ends,
+            [("answered", None), failed, ("answered", None)],
+            "{fault:?}"
+        );
+    });
+}
+
+#[test]
+fn an_answer_of_another_form_is_no_empty_result_and_nothing_of_it_is_remembered() {
+    let scene = Scene::open();
+    scene.proxy.set(Fault::Says(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\nConnection: close\r\n\r\n{\"oops\": [1,2]}",
+    ));
+    // Once with what we ask first, once with what the tool asks.
+    let told = || {
+        let answer = scene.gateway.count();
+        assert_eq!(answer.status, 200);
+        answer.tool()
+    };
+    let unreadable = "Odoo answered in a form this gateway does not understand; retrying will not help, tell the administrator";
+    assert_eq!(told(), (unreadable.to_owned(), true));
+    scene.proxy.set(Fault::None);
+    let (counted, failed) = told();
+    assert!(!failed, "{counted}");
+    scene.proxy.set(Fault::Says(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 4\r\nConnection: close\r\n\r\ntrue",
+    ));
+    assert_eq!(told(), (unreadable.to_owned(), true));
+    scene.proxy.set(Fault::None);
+    assert_eq!(told(), (counted, false));
+    let refusals =
+        "gatepost_refusals_total{refusal=\"unreadable\",blame=\"odoo\",instance=\"demo\"}";
+    assert_eq!(scene.gateway.metric(refusals), Some(2.0));
+    // Odoo did answer.
+    let records = scene.gateway.records();
+    assert!(records.iter().all(|record| record["outcome"] == "answered"));
+}
+
+#[test]
+fn an_odoo_that_is_slow_is_waited_for_and_one_that_is_away_at_first_is_found_when_it_comes() {
+    let scene = Scene::open();
+    scene.proxy.set(Fault::Refuses);
+    let (text, failed) = scene.gateway.count().tool();
+    assert!(failed && text == UNREACHABLE, "{text}");
+    scene.proxy.set(Fault::Slow(Duration::from_millis(300)));
+    let begun = Instant::now();
+    let (text, failed) = scene.gateway.count().tool();
+    assert!(!failed, "{text}");
+    assert!(begun.elapsed() >= Duration::from_millis(300));
+    let records = scene.gateway.records();
+    // Nothing of what went wrong was remembered as an answer.
+    let first = records.first().unwrap();
+    assert_eq!(first["outcome"], "failed");
+    assert!(
+        records
+            .iter()
+            .skip(1)
+            .all(|record| record["outcome"] == "answered")
+    );
+}
+
+#[test]
+#[expect(clippy::needless_collect, reason = "all of them call at once")]
+fn an_odoo_that_hangs_keeps_its_turns_from_nobody_but_its_own_callers() {
+    let scene = Scene::open();
+    let gateway = &scene.gateway;
+    assert!(!gateway.count().tool().1);
+    assert!(!gateway.count_in("other").tool().1);
+    scene.proxy.set(Fault::Hangs);
+    // Two turns, two who wait, and two too many.
+    let told = thread::scope(|threads| {
+        let callers: Vec<_> = (0..6)
+            .map(|_| threads.spawn(|| gateway.count().tool()))
+            .collect();
+        until("the callers' turns", || scene.proxy.held() == 2);
+        let begun = Instant::now();
+        assert!(!gateway.count_in("other").tool().1);
+        assert!(
+            begun.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            begun.elapsed()
+        );
+        let told = callers.into_iter().map(|caller| caller.join().unwrap());
+        told.collect::<Vec<_>>()
+    });
+    assert!(told.iter().all(|(_, failed)| *failed), "{told:?}");
+    let late = told.iter().filter(|(text, _)| text == TIMED_OUT).count();
+    let busy = told
+        .iter()
+        .filter(|(text, _)| {
+            text.starts_with("Odoo is busy with other calls; nothing was sent, try again in ")
+        })
+        .count();
+    assert_eq!((late, busy), (2, 4), "{told:?}");
+    scene.proxy.set(Fault::None);
+    assert!(!gateway.count().tool().1);
+    let records = scene.gateway.records();
+    let of = |reason: &str| records.iter().filter(|one| one["reason"] == reason).count();
+    assert_eq!((of("odoo_timed_out"), of("odoo_busy")), (2, 4));
+}

@@ -1,0 +1,336 @@
+//! The program as a process of its own, looked at from outside.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use gatepost::{
+    demo::{ADMIN_KEY, INTERNAL_KEY, SALES_KEY},
+    identity::{ApiKey, StoredKey, change_keys},
+    names::RoleName,
+};
+use serde_json::{Value, json};
+
+use crate::stage::{Answer, calling, sent};
+
+/// No test waits longer for anything.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What must never stand in a log.
+const SECRETS: [&str; 3] = [ADMIN_KEY, INTERNAL_KEY, SALES_KEY];
+
+/// A running `gatepost serve`. Dropping it kills it, and then nothing secret and
+/// no panic stands in its log.
+pub(super) struct Process {
+    pub(super) address: SocketAddr,
+    pub(super) admin: SocketAddr,
+    folder: PathBuf,
+    child: Child,
+    log: Arc<Mutex<String>>,
+    reader: Option<thread::JoinHandle<()>>,
+    secrets: Vec<String>,
+}
+
+impl Process {
+    /// Starts one with this configuration in this folder.
+    pub(super) fn start(folder: &Path, configuration: &str) -> Self {
+        configure(folder, configuration);
+        Self::spawn(folder, &mut serve(folder))
+    }
+
+    /// Starts one by this command, whose configuration is in this folder.
+    pub(super) fn spawn(folder: &Path, command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let log = Arc::new(Mutex::new(String::new()));
+        let kept = Arc::clone(&log);
+        let (told, opened) = std::sync::mpsc::channel();
+        let reader = thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                if let Some(addresses) = opened_at(&line) {
+                    told.send(addresses).unwrap();
+                }
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                kept.push_str(&line);
+                kept.push('\n');
+            }
+        });
+        let Ok((address, admin)) = opened.recv_timeout(PATIENCE) else {
+            drop(child.kill());
+            drop(child.wait());
+            panic!("{}", log.lock().unwrap());
+        };
+        Self {
+            address,
+            admin,
+            folder: folder.to_owned(),
+            child,
+            log,
+            reader: Some(reader),
+            secrets: SECRETS.map(str::to_owned).into(),
+        }
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What must not stand in the log either.
+    pub(super) fn hides(&mut self, secret: &str) {
+        self.secrets.push(secret.to_owned());
+    }
+
+    /// A POST of a message to a path, with more header lines.
+    pub(super) fn post(&self, path: &str, headers: &[&str], message: &Value) -> Answer {
+        post(self.address, path, headers, message)
+    }
+
+    /// Counts partners in the instance `demo`, as whoever needs no proof.
+    pub(super) fn count(&self) -> Answer {
+        self.count_in("demo")
+    }
+
+    /// The same in another instance.
+    pub(super) fn count_in(&self, instance: &str) -> Answer {
+        self.post(&format!("/{instance}/mcp"), &[], &counting())
+    }
+
+    /// Asks the operators' listener.
+    pub(super) fn operators(&self, path: &str) -> Answer {
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        sent(self.admin, request.as_bytes())
+    }
+
+    /// Whether it is ready, and what it says about that.
+    pub(super) fn readiness(&self) -> (u16, Value) {
+        let answer = self.operators("/readyz");
+        (answer.status, answer.json())
+    }
+
+    /// The sum of all samples whose line begins so; none where there is none.
+    pub(super) fn metric(&self, begin: &str) -> Option<f64> {
+        let values = samples(&self.operators("/metrics").body, begin);
+        (!values.is_empty()).then(|| values.iter().sum())
+    }
+
+    /// Waits until a sample has this value.
+    pub(super) fn until_metric(&self, begin: &str, value: f64) {
+        // Of what is asked of others, answers are given again for two seconds.
+        until(begin, || {
+            self.metric(begin)
+                .is_some_and(|known| (known - value).abs() < 0.5)
+        });
+    }
+
+    pub(super) fn log(&self) -> String {
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.clone()
+    }
+
+    /// Waits until the log has so many lines with this text.
+    pub(super) fn until_told(&self, text: &str, times: usize) {
+        until(text, || {
+            self.log()
+                .lines()
+                .filter(|line| line.contains(text))
+                .count()
+                >= times
+        });
+    }
+
+    /// Reads another configuration.
+    pub(super) fn reload(&self, configuration: &str) {
+        let told = self.log().matches("Read the configuration again").count();
+        configure(&self.folder, configuration);
+        self.signal("-HUP");
+        self.until_told("Read the configuration again", told + 1);
+    }
+
+    pub(super) fn signal(&self, signal: &str) {
+        let sent = Command::new("kill")
+            .args([signal, &self.id().to_string()])
+            .status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Ends it at once, as a machine that dies does.
+    pub(super) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Ends it as operators do.
+    pub(super) fn stop(mut self) -> ExitStatus {
+        self.signal("-TERM");
+        self.child.wait().unwrap()
+    }
+
+    /// Ends it, and gives back the records of calls: the journal is whole.
+    pub(super) fn records(self) -> Vec<Value> {
+        let folder = self.folder.clone();
+        let status = self.stop();
+        assert!(status.success(), "{status}");
+        verified(&folder);
+        calls(&folder)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+        if let Some(reader) = self.reader.take() {
+            drop(reader.join());
+        }
+        if thread::panicking() {
+            return;
+        }
+        let log = self.log();
+        for secret in self.secrets.iter().map(String::as_str).chain(["(panic)"]) {
+            let line = log.lines().find(|line| line.contains(secret));
+            assert_eq!(line, None, "the log tells what it must not");
+        }
+    }
+}
+
+/// The command that serves what is configured in this folder.
+pub(super) fn serve(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+    command
+        .env_clear()
+        .current_dir(folder)
+        .env("GATEPOST_SERVER__LISTEN", "127.0.0.1:0")
+        .env("GATEPOST_ADMIN__LISTEN", "127.0.0.1:0")
+        .args(["serve", "--config", "gatepost.toml"]);
+    command
+}
+
+/// Writes a configuration, at once for whoever reads it.
+pub(super) fn configure(folder: &Path, configuration: &str) {
+    let next = folder.join("gatepost.toml.next");
+    fs::write(&next, configuration).unwrap();
+    fs::rename(&next, folder.join("gatepost.toml")).unwrap();
+}
+
+/// `gatepost audit verify` finds nothing; gives back what it says.
+pub(super) fn verified(folder: &Path) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_gatepost"))
+        .env_clear()
+        .current_dir(folder)
+        .args(["audit", "verify", "audit.jsonl"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success(),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    said
+}
+
+/// All lines of the journal in this folder, the oldest first.
+pub(super) fn journal(folder: &Path) -> Vec<Value> {
+    let older = (1..).map(|number| folder.join(format!("audit.jsonl.{number}")));
+    let mut files: Vec<PathBuf> = older.take_while(|file| file.exists()).collect();
+    files.reverse();
+    files.push(folder.join("audit.jsonl"));
+    let texts = files.iter().map(|file| fs::read_to_string(file).unwrap());
+    let lines: Vec<Value> = texts
+        .flat_map(|text| {
+            text.lines()
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    lines
+}
+
+/// Those of them that are of calls.
+pub(super) fn calls(folder: &Path) -> Vec<Value> {
+    let mut lines = journal(folder);
+    lines.retain(|line| line["kind"] == "call");
+    lines
+}
+
+/// A new key of ours in `keys.toml`, with this role and as many seconds as it is good.
+pub(super) fn key(folder: &Path, role: &str, good_for: Option<Duration>) -> String {
+    let key = ApiKey::fresh().unwrap();
+    let stored = StoredKey {
+        hash: key.hash(),
+        name: "test".to_owned(),
+        roles: vec![RoleName::try_from(role).unwrap()],
+        created: jiff::Timestamp::UNIX_EPOCH,
+        expires: good_for.map(|time| jiff::Timestamp::now() + time),
+        revoked: None,
+    };
+    change_keys(&folder.join("keys.toml"), |keys| keys.add(&key, stored)).unwrap();
+    key.reveal()
+}
+
+/// A call of a tool that asks Odoo once.
+pub(super) fn counting() -> Value {
+    calling("count_records", &json!({ "model": "res.partner" }))
+}
+
+pub(super) fn post(address: SocketAddr, path: &str, headers: &[&str], message: &Value) -> Answer {
+    let body = message.to_string();
+    let more: Vec<String> = headers.iter().map(|line| format!("{line}\r\n")).collect();
+    let more = more.concat();
+    let host = if more.to_lowercase().contains("host:") {
+        String::new()
+    } else {
+        format!("Host: {address}\r\n")
+    };
+    let request = format!(
+        "POST {path} HTTP/1.1\r\n{host}{more}Connection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    sent(address, request.as_bytes())
+}
+
+/// The values of all samples whose line begins so.
+pub(super) fn samples(metrics: &str, begin: &str) -> Vec<f64> {
+    metrics
+        .lines()
+        .filter(|line| line.starts_with(begin))
+        .filter_map(|line| line.rsplit(' ').next()?.parse().ok())
+        .collect()
+}
+
+/// Waits until it holds.
+#[track_caller]
+pub(super) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let limit = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < limit, "{what} did not come");
+        // Nothing tells us; asked less often, it leaves the machine to the others.
+        thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// Where the listeners are, if this line of the log tells.
+fn opened_at(line: &str) -> Option<(SocketAddr, SocketAddr)> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    if line["message"] != "Opened the listeners" {
+        return None;
+    }
+    let addresses = line["addresses"].as_str()?;
+    let first = addresses.trim_matches(['[', ']']).split(',').next()?;
+    let admin = line["admin_address"].as_str()?;
+    Some((first.parse().ok()?, admin.parse().ok()?))
+}

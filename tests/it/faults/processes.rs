@@ -1,0 +1,196 @@
+//! Several gateways, and gateways that are killed.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use super::{
+    configuration, each,
+    process::{Process, calls, counting, journal, post, verified},
+};
+use crate::{redis_server::RedisServer, stage::company};
+
+/// How old a record is of which no part is left in memory.
+const OLD: Duration = Duration::from_secs(1);
+
+/// What one caller may: so many at once, and then so many in a second.
+const BURST: usize = 20;
+const PER_SECOND: usize = 5;
+
+#[test]
+fn two_processes_on_one_redis_allow_together_what_one_may_and_no_less() {
+    let (_, odoo) = company();
+    let redis = RedisServer::start();
+    let more = format!(
+        "[limits]\naddress_per_minute = 1_000_000\naddress_burst = 1_000_000\ncaller_per_minute = {}\ncaller_burst = {BURST}\n[redis]\nurl = \"{}\"\ntimeout_ms = 5_000\nwhen_down = \"fail_closed\"\nreplicas = 2",
+        PER_SECOND * 60,
+        redis.url()
+    );
+    let text = configuration(&odoo, &odoo, &more);
+    let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let [one, two] = folders
+        .each_ref()
+        .map(|folder| Process::start(folder.path(), &text));
+    let (allowed, done) = ([const { AtomicUsize::new(0) }; 2], AtomicBool::new(false));
+    let begun = Instant::now();
+    thread::scope(|threads| {
+        for (gateway, allowed) in [&one, &two].into_iter().zip(&allowed) {
+            for _ in 0..3 {
+                let address = gateway.address;
+                let (text, done) = (&text, &done);
+                threads.spawn(move || {
+                    while !done.load(SeqCst) {
+                        // Both instances count as the same caller.
+                        for instance in ["demo", "other"] {
+                            let path = format!("/{instance}/mcp");
+                            let (said, failed) = post(address, &path, &[], &counting()).tool();
+                            if failed {
+                                assert!(said.contains("too many calls"), "{said}\n{text}");
+                            } else {
+                                allowed.fetch_add(1, SeqCst);
+                            }
+                        }
+                    }
+                });
+            }
+        }
+        // A reload of either gives nothing back.
+        for _ in 0..3 {
+            one.reload(&text);
+            two.reload(&text);
+            thread::park_timeout(Duration::from_millis(700));
+        }
+        done.store(true, SeqCst);
+    });
+    let elapsed = usize::try_from(begun.elapsed().as_millis()).unwrap();
+    let both: Vec<usize> = allowed.iter().map(|one| one.load(SeqCst)).collect();
+    let together: usize = both.iter().sum();
+    // The bound of the algorithm: the burst and what came back meanwhile; and as
+    // they asked all the time, no less but for what came back just now.
+    let most = BURST + elapsed * PER_SECOND / 1000;
+    assert!(together <= most + 1, "{both:?} of {most}");
+    assert!(together + 4 >= most, "{both:?} of {most}");
+    assert!(both.iter().all(|one| *one > 0), "{both:?}");
+    // The journals and Odoo know of no other calls.
+    let records: Vec<usize> = [one, two]
+        .map(Process::records)
+        .iter()
+        .map(|records| {
+            let counted = records.iter().filter(|one| one["method"] == "search_count");
+            counted.count()
+        })
+        .collect();
+    assert_eq!(records, both);
+}
+
+#[test]
+fn a_reload_that_is_asked_for_as_soon_as_the_listeners_are_open_ends_nothing() {
+    let (_, odoo) = company();
+    let text = configuration(&odoo, &odoo, "");
+    // So many at once that they are slow to begin.
+    each(0..32, |_| {
+        let folder = tempfile::tempdir().unwrap();
+        // Waits for no more than the line about the listeners.
+        let gateway = Process::start(folder.path(), &text);
+        gateway.signal("-HUP");
+        gateway.until_told("Read the configuration again", 1);
+        assert!(!gateway.count().tool().1);
+        assert!(gateway.stop().success());
+    });
+}
+
+#[test]
+fn a_gateway_that_is_killed_while_it_serves_leaves_a_journal_that_lacks_at_most_its_last_moment() {
+    let (_, odoo) = company();
+    let folder = tempfile::tempdir().unwrap();
+    let limits = "[limits]\naddress_burst = 1_000_000\ncaller_burst = 1_000_000\nread_burst = 1_000_000\ninstance_burst = 1_000_000";
+    let text = configuration(&odoo, &odoo, limits);
+    let mut served_in_all = 0;
+    for _ in 0..3 {
+        let answered = Mutex::new(Vec::new());
+        let gateway = Process::start(folder.path(), &text);
+        let address = gateway.address;
+        thread::scope(|threads| {
+            for _ in 0..4 {
+                threads.spawn(|| {
+                    // Until nobody answers.
+                    while let Some(id) = served(address) {
+                        answered.lock().unwrap().push((Instant::now(), id));
+                    }
+                });
+            }
+            thread::park_timeout(OLD * 2);
+            gateway.kill();
+        });
+        let killed = Instant::now();
+        // Of whatever was answered a second ago there is a record; of what came
+        // later it may have died with the process.
+        let known = recorded(folder.path());
+        let answered = answered.into_inner().unwrap();
+        let mut old = answered
+            .iter()
+            .filter(|(when, _)| killed.duration_since(*when) > OLD)
+            .map(|(_, id)| id)
+            .peekable();
+        assert!(old.peek().is_some());
+        let lost: Vec<_> = old.filter(|id| !known.contains(*id)).collect();
+        assert!(lost.is_empty(), "{lost:?}");
+        served_in_all += answered.len();
+    }
+    // The next one goes on, and tells where it was torn.
+    let gateway = Process::start(folder.path(), &text);
+    assert!(!gateway.count().tool().1);
+    let records = gateway.records();
+    assert!(records.len() * 10 >= served_in_all * 9, "{served_in_all}");
+    let said = verified(folder.path());
+    assert!(said.starts_with("whole: "), "{said}");
+    let numbers = journal(folder.path());
+    let numbers: Vec<u64> = numbers
+        .iter()
+        .map(|one| one["seq"].as_u64().unwrap())
+        .collect();
+    assert!(numbers.is_sorted_by(|one, next| one + 1 == *next));
+    assert_eq!(calls(folder.path()).len(), records.len());
+}
+
+/// The number of a request that was answered.
+fn served(address: SocketAddr) -> Option<String> {
+    let body = counting().to_string();
+    let mut stream = TcpStream::connect(address).ok()?;
+    let request = format!(
+        "POST /demo/mcp HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    // Whole, or it was cut with the process.
+    serde_json::from_str::<Value>(body).ok()?;
+    let id = head
+        .lines()
+        .find_map(|line| line.strip_prefix("X-Request-Id: "))?;
+    Some(id.to_owned())
+}
+
+/// The numbers of the requests in a journal whose end may be torn.
+fn recorded(folder: &Path) -> BTreeSet<String> {
+    let text = fs::read(folder.join("audit.jsonl")).unwrap();
+    String::from_utf8_lossy(&text)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter_map(|line| line["request"].as_str().map(str::to_owned))
+        .collect()
+}

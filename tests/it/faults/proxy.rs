@@ -1,0 +1,279 @@
+//! What stands between a gateway and somebody else, and spoils what is said.
+
+use std::{
+    io::{self, Read as _, Write as _},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// What is wrong with the way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Fault {
+    /// Takes connections and closes them at once; those that are open too.
+    Closes,
+    /// Ends the connection after so many bytes of an answer.
+    CutsAfter(usize),
+    /// One byte of an answer in so long.
+    Drips(Duration),
+    /// Takes what is asked, and holds the answer back until it is over.
+    Hangs,
+    /// Nothing.
+    None,
+    /// Nobody listens there, and connections are gone.
+    Refuses,
+    /// Answers this instead, and closes.
+    Says(&'static str),
+    /// Every part of an answer comes so late.
+    Slow(Duration),
+}
+
+/// A proxy for TCP; dropping it closes all that it carries.
+pub(super) struct Proxy {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    target: SocketAddr,
+    fault: Mutex<(u64, Fault)>,
+    changed: Condvar,
+    /// Answers that are held back.
+    held: AtomicUsize,
+    place: Mutex<Place>,
+}
+
+/// Whether somebody listens, and what is carried.
+struct Place {
+    listener: Option<TcpListener>,
+    /// Keeps the port while nobody listens on it.
+    kept: Option<tokio::net::TcpSocket>,
+    carried: Vec<TcpStream>,
+    ended: bool,
+}
+
+impl Proxy {
+    /// A proxy for whoever listens there, with nothing wrong so far.
+    pub(super) fn before(target: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            target,
+            fault: Mutex::new((0, Fault::None)),
+            changed: Condvar::new(),
+            held: AtomicUsize::new(0),
+            place: Mutex::new(Place {
+                listener: Some(listener),
+                kept: None,
+                carried: Vec::new(),
+                ended: false,
+            }),
+        });
+        let accepting = Arc::clone(&shared);
+        thread::spawn(move || accepting.accept());
+        Self { address, shared }
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How many answers it holds back.
+    pub(super) fn held(&self) -> usize {
+        self.shared.held.load(SeqCst)
+    }
+
+    /// From now on this is wrong, with open connections too.
+    pub(super) fn set(&self, fault: Fault) {
+        {
+            let mut known = lock(&self.shared.fault);
+            *known = (known.0 + 1, fault);
+        }
+        self.shared.changed.notify_all();
+        let mut place = lock(&self.shared.place);
+        if matches!(fault, Fault::Closes | Fault::Refuses) {
+            place.let_go();
+        }
+        if fault == Fault::Refuses {
+            drop(place.listener.take());
+            let kept = tokio::net::TcpSocket::new_v4().unwrap();
+            kept.set_reuseaddr(true).unwrap();
+            patiently(|| kept.bind(self.address));
+            place.kept = Some(kept);
+        } else if place.listener.is_none() {
+            drop(place.kept.take());
+            let listener = patiently(|| TcpListener::bind(self.address));
+            listener.set_nonblocking(true).unwrap();
+            place.listener = Some(listener);
+        }
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        *lock(&self.shared.fault) = (u64::MAX, Fault::Closes);
+        self.shared.changed.notify_all();
+        let mut place = lock(&self.shared.place);
+        place.ended = true;
+        place.let_go();
+    }
+}
+
+impl Place {
+    fn let_go(&mut self) {
+        for stream in self.carried.drain(..) {
+            close(&stream);
+        }
+    }
+}
+
+impl Shared {
+    fn accept(self: Arc<Self>) {
+        loop {
+            let mut place = lock(&self.place);
+            if place.ended {
+                return;
+            }
+            let accepted = place.listener.as_ref().and_then(|one| one.accept().ok());
+            if let Some((client, _)) = accepted {
+                client.set_nonblocking(false).unwrap();
+                if self.fault().1 == Fault::Closes {
+                    continue;
+                }
+                let Ok(server) = TcpStream::connect(self.target) else {
+                    continue;
+                };
+                for stream in [&client, &server] {
+                    stream.set_nodelay(true).unwrap();
+                    place.carried.push(stream.try_clone().unwrap());
+                }
+                drop(place);
+                self.carry(client, server);
+            } else {
+                drop(place);
+                // Polled, so that listening can end at any time.
+                thread::park_timeout(Duration::from_millis(2));
+            }
+        }
+    }
+
+    fn carry(self: &Arc<Self>, client: TcpStream, server: TcpStream) {
+        let (there, back) = (Arc::clone(self), Arc::clone(self));
+        let (to_client, to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        thread::spawn(move || {
+            there.ask(client, &to_server);
+            close(&to_server);
+        });
+        thread::spawn(move || {
+            back.answer(server, &to_client);
+            close(&to_client);
+        });
+    }
+
+    /// Carries what is asked.
+    fn ask(&self, mut client: TcpStream, mut server: &TcpStream) {
+        let mut part = vec![0; 64 << 10];
+        while let Some(part) = read(&mut client, &mut part) {
+            if let Fault::Says(nonsense) = self.fault().1 {
+                drop(client.write_all(nonsense.as_bytes()));
+                close(&client);
+                return;
+            }
+            if server.write_all(part).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Carries what is answered, as far as it comes.
+    fn answer(&self, mut server: TcpStream, mut client: &TcpStream) {
+        let mut part = vec![0; 64 << 10];
+        let mut carried = 0;
+        while let Some(mut part) = read(&mut server, &mut part) {
+            while !part.is_empty() {
+                let (turn, fault) = self.fault();
+                let now = match fault {
+                    Fault::None => part.len(),
+                    Fault::Closes | Fault::Refuses | Fault::Says(_) => return,
+                    Fault::CutsAfter(bytes) if carried >= bytes => return,
+                    Fault::CutsAfter(bytes) => part.len().min(bytes - carried),
+                    Fault::Drips(pause) => {
+                        self.wait(turn, Some(pause));
+                        1
+                    }
+                    Fault::Hangs => {
+                        self.held.fetch_add(1, SeqCst);
+                        self.wait(turn, None);
+                        self.held.fetch_sub(1, SeqCst);
+                        continue;
+                    }
+                    Fault::Slow(pause) => {
+                        self.wait(turn, Some(pause));
+                        part.len()
+                    }
+                };
+                let (first, rest) = part.split_at(now);
+                if client.write_all(first).is_err() {
+                    return;
+                }
+                carried += now;
+                part = rest;
+            }
+        }
+    }
+
+    /// Waits until the fault is another one, or so long.
+    fn wait(&self, turn: u64, pause: Option<Duration>) {
+        let limit = pause.map(|pause| Instant::now() + pause);
+        let mut known = lock(&self.fault);
+        while known.0 == turn {
+            known = match limit {
+                None => self.changed.wait(known).unwrap(),
+                Some(limit) => {
+                    let left = limit.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return;
+                    }
+                    self.changed.wait_timeout(known, left).unwrap().0
+                }
+            };
+        }
+    }
+
+    fn fault(&self) -> (u64, Fault) {
+        *lock(&self.fault)
+    }
+}
+
+/// Binds a place that was just left: a process that is being started at this
+/// moment has a copy of every socket until it is another program.
+fn patiently<T>(bind: impl Fn() -> io::Result<T>) -> T {
+    for _ in 0..500 {
+        match bind() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                thread::park_timeout(Duration::from_millis(2));
+            }
+            bound => return bound.unwrap(),
+        }
+    }
+    bind().unwrap()
+}
+
+fn read<'a>(from: &mut TcpStream, into: &'a mut [u8]) -> Option<&'a [u8]> {
+    let read = from.read(into).ok().filter(|read| *read > 0)?;
+    into.get(..read)
+}
+
+fn close(stream: &TcpStream) {
+    // The other side may have closed it already.
+    drop(stream.shutdown(Shutdown::Both));
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

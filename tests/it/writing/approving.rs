@@ -1,0 +1,289 @@
+//! Previews, and who confirms them.
+
+use gatepost::{
+    demo::ADMIN_KEY,
+    identity::{ApiKey, StoredKey, change_keys},
+    names::RoleName,
+};
+use serde_json::{Value, json};
+
+use super::{ALL, answered, made, refused, stage, unchanged};
+use crate::stage::Stage;
+
+fn confirming() -> Stage {
+    stage("confirm", ALL, &[])
+}
+
+/// The id in a preview.
+fn confirm_id(preview: &str) -> String {
+    let (_, rest) = preview.split_once("`confirm`: \"").unwrap();
+    rest.split('"').next().unwrap().to_owned()
+}
+
+fn with(arguments: &Value, confirm: &str) -> Value {
+    let mut arguments = arguments.clone();
+    arguments["confirm"] = json!(confirm);
+    arguments
+}
+
+#[test]
+fn a_change_is_shown_before_and_after_and_made_when_it_is_confirmed() {
+    let stage = confirming();
+    let update = json!({"model": "crm.lead", "ids": [1, 2], "values": {"expected_revenue": 5, "user_id": null}});
+    let before = stage.company.snapshot();
+    let preview = answered(&stage, "update_records", &update);
+    unchanged(&stage, &before, "a preview");
+    insta::assert_snapshot!(preview.replace(&confirm_id(&preview), "ID"));
+    let done = answered(
+        &stage,
+        "update_records",
+        &with(&update, &confirm_id(&preview)),
+    );
+    assert!(done.starts_with("Updated 2 records"), "{done}");
+    for id in [1, 2] {
+        let now = stage.company.snapshot();
+        let lead = now.record("crm.lead", id).unwrap().clone();
+        assert_eq!(
+            (&lead["expected_revenue"], &lead["user_id"]),
+            (&json!(5.0), &json!(false))
+        );
+    }
+}
+
+#[test]
+fn a_confirmation_is_for_one_call_once_and_for_what_was_shown() {
+    let stage = confirming();
+    let update = json!({"model": "crm.lead", "ids": [1], "values": {"expected_revenue": 5}});
+    let id = confirm_id(&answered(&stage, "update_records", &update));
+    let before = stage.company.snapshot();
+    for other in [
+        json!({"model": "crm.lead", "ids": [2], "values": {"expected_revenue": 5}}),
+        json!({"model": "crm.lead", "ids": [1], "values": {"expected_revenue": 6}}),
+        json!({"model": "crm.lead", "ids": [1], "values": {"expected_revenue": 5, "name": "x"}}),
+    ] {
+        let text = answered(&stage, "update_records", &with(&other, &id));
+        assert!(
+            text.starts_with("`confirm` does not fit: it was not given out for this call"),
+            "{text}"
+        );
+    }
+    let text = answered(
+        &stage,
+        "delete_records",
+        &with(&json!({"model": "crm.lead", "ids": [1]}), &id),
+    );
+    assert!(text.starts_with("`confirm` does not fit"), "{text}");
+    for forged in ["yes", "", "AAAA", &"A".repeat(64), &id.replace('A', "B")] {
+        let text = answered(&stage, "update_records", &with(&update, forged));
+        assert!(text.contains("Nothing is changed yet"), "{text}");
+    }
+    unchanged(&stage, &before, "foreign confirmations");
+    answered(&stage, "update_records", &with(&update, &id));
+    let text = refused(&stage, "update_records", &with(&update, &id));
+    assert!(text.contains("was used before"), "{text}");
+}
+
+#[test]
+fn a_record_that_changed_meanwhile_is_shown_anew() {
+    let stage = confirming();
+    let of = |revenue: i32| json!({"model": "crm.lead", "ids": [1], "values": {"expected_revenue": revenue}});
+    let first = confirm_id(&answered(&stage, "update_records", &of(5)));
+    let second = confirm_id(&answered(&stage, "update_records", &of(6)));
+    answered(&stage, "update_records", &with(&of(6), &second));
+    let before = stage.company.snapshot();
+    let text = answered(&stage, "update_records", &with(&of(5), &first));
+    assert!(text.contains("is not what was shown any more"), "{text}");
+    assert!(text.contains("expected_revenue: 6.0 -> 5"), "{text}");
+    unchanged(&stage, &before, "a stale confirmation");
+}
+
+#[test]
+fn of_two_confirmations_at_once_one_is_used() {
+    let stage = std::sync::Arc::new(confirming());
+    let create = json!({"model": "crm.lead", "values": [{"name": "One"}]});
+    let id = confirm_id(&answered(&stage, "create_records", &create));
+    let before = stage.company.snapshot();
+    let callers: Vec<_> = (0..8)
+        .map(|_| {
+            let (stage, create) = (std::sync::Arc::clone(&stage), with(&create, &id));
+            std::thread::spawn(move || stage.call("create_records", &create))
+        })
+        .collect();
+    let told: Vec<_> = callers
+        .into_iter()
+        .map(|caller| caller.join().unwrap())
+        .collect();
+    let done = told
+        .iter()
+        .filter(|(text, _)| text.starts_with("Created"))
+        .count();
+    assert_eq!(done, 1, "{told:#?}");
+    assert_eq!(made(&stage, &before, "crm.lead").len(), 1);
+}
+
+#[test]
+fn where_a_human_must_approve_a_models_own_word_is_never_enough() {
+    for writes in ["confirm", "direct"] {
+        let stage = stage(
+            writes,
+            ALL,
+            &[("GATEPOST_INSTANCES__DEMO__APPROVAL", "human")],
+        );
+        let update = json!({"model": "crm.lead", "ids": [1], "values": {"expected_revenue": 5}});
+        let text = refused(&stage, "update_records", &update);
+        assert!(text.contains("a person must approve"), "{text}");
+        // Nor with what would be enough elsewhere.
+        let elsewhere = confirming();
+        let id = confirm_id(&answered(&elsewhere, "update_records", &update));
+        refused(&stage, "update_records", &with(&update, &id));
+    }
+}
+
+/// A call of 2026-07-28 by a client that shows forms.
+fn stateless(stage: &Stage, arguments: &Value, more: &Value) -> Value {
+    let mut params = json!({
+        "name": "update_records",
+        "arguments": arguments,
+        "_meta": {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+            "io.modelcontextprotocol/clientCapabilities": {"elicitation": {}},
+        },
+    });
+    for (key, value) in more.as_object().unwrap() {
+        params[key] = value.clone();
+    }
+    let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
+    let headers = [
+        "Content-Type: application/json",
+        "Accept: application/json, text/event-stream",
+        "MCP-Protocol-Version: 2026-07-28",
+        "Mcp-Method: tools/call",
+        "Mcp-Name: update_records",
+    ];
+    stage
+        .request("POST", "/mcp", &headers, &message.to_string())
+        .json()
+}
+
+fn consent(action: &str, approve: bool, state: &Value) -> Value {
+    json!({
+        "inputResponses": {"approval": {"action": action, "content": {"approve": approve}}},
+        "requestState": state,
+    })
+}
+
+#[test]
+fn a_person_behind_a_client_of_2026_07_28_is_asked_by_the_result() {
+    let stage = stage(
+        "direct",
+        ALL,
+        &[("GATEPOST_INSTANCES__DEMO__APPROVAL", "human")],
+    );
+    let update = json!({"model": "crm.lead", "ids": [1], "values": {"expected_revenue": 5}});
+    let before = stage.company.snapshot();
+    let asked = stateless(&stage, &update, &json!({}));
+    assert_eq!(
+        asked["result"]["resultType"],
+        json!("input_required"),
+        "{asked}"
+    );
+    let question = asked["result"]["inputRequests"]["approval"]["params"]["message"]
+        .as_str()
+        .unwrap();
+    assert!(
+        question.contains("Update 1 record of crm.lead"),
+        "{question}"
+    );
+    let state = &asked["result"]["requestState"];
+    let said_no = stateless(&stage, &update, &consent("decline", false, state));
+    assert!(
+        said_no["result"]["content"][0]["text"]
+            .as_str()
+            .unwrap()
+            .contains("said no"),
+        "{said_no}"
+    );
+    let unticked = stateless(&stage, &update, &consent("accept", false, state));
+    assert_eq!(unticked["result"]["isError"], json!(true), "{unticked}");
+    // A state of other arguments, or one that was changed on its way, is refused.
+    let other = json!({"model": "crm.lead", "ids": [2], "values": {"expected_revenue": 5}});
+    let foreign = stateless(&stage, &other, &consent("accept", true, state));
+    assert_eq!(foreign["error"]["code"], json!(-32602), "{foreign}");
+    let forged = json!(state.as_str().unwrap().replace('A', "B"));
+    let tampered = stateless(&stage, &update, &consent("accept", true, &forged));
+    assert_eq!(tampered["error"]["code"], json!(-32602), "{tampered}");
+    // The state is no confirmation for a model.
+    refused(
+        &stage,
+        "update_records",
+        &with(&update, state.as_str().unwrap()),
+    );
+    unchanged(&stage, &before, "questions");
+    let done = stateless(&stage, &update, &consent("accept", true, state));
+    assert_eq!(done["result"]["resultType"], json!("complete"), "{done}");
+    assert_eq!(
+        stage.company.snapshot().record("crm.lead", 1).unwrap()["expected_revenue"],
+        json!(5.0)
+    );
+    let again = stateless(&stage, &update, &consent("accept", true, state));
+    assert!(
+        again["result"]["content"][0]["text"]
+            .as_str()
+            .unwrap()
+            .contains("used before"),
+        "{again}"
+    );
+}
+
+/// The header of a new key of our own for this name.
+fn key_of(file: &std::path::Path, name: &str) -> String {
+    let key = ApiKey::fresh().unwrap();
+    let stored = StoredKey {
+        hash: key.hash(),
+        name: name.to_owned(),
+        roles: vec![RoleName::try_from("reader").unwrap()],
+        created: jiff::Timestamp::UNIX_EPOCH,
+        expires: None,
+        revoked: None,
+    };
+    change_keys(file, |keys| keys.add(&key, stored)).unwrap();
+    format!("Authorization: Bearer {}", key.reveal())
+}
+
+#[test]
+fn a_confirmation_and_a_key_are_their_callers_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys.toml");
+    let (ada, bob) = (key_of(&file, "ada"), key_of(&file, "bob"));
+    let rules = ALL;
+    let stage = Stage::with(
+        ADMIN_KEY,
+        &[
+            ("GATEPOST_KEYS__FILE", file.to_str().unwrap()),
+            ("GATEPOST_INSTANCES__DEMO__SERVICE_KEY_WRITES", "true"),
+            ("GATEPOST_INSTANCES__DEMO__WRITES", "confirm"),
+            ("GATEPOST_ROLES__READER__RULES", rules),
+        ],
+    );
+    let call = |who: &str, arguments: &Value| {
+        let message = crate::stage::calling("create_records", arguments).to_string();
+        let headers = ["Content-Type: application/json", who];
+        stage
+            .request("POST", "/demo/mcp", &headers, &message)
+            .tool()
+    };
+    let create =
+        json!({"model": "crm.lead", "values": [{"name": "Ada's"}], "idempotency_key": "k"});
+    let (preview, _) = call(&ada, &create);
+    let id = confirm_id(&preview);
+    let before = stage.company.snapshot();
+    let (text, _) = call(&bob, &with(&create, &id));
+    assert!(text.starts_with("`confirm` does not fit"), "{text}");
+    unchanged(&stage, &before, "another's confirmation");
+    let (text, failed) = call(&ada, &with(&create, &id));
+    assert!(!failed && text.starts_with("Created"), "{text}");
+    // The same key of another caller is another one.
+    let (text, _) = call(&bob, &create);
+    assert!(text.contains("Nothing is changed yet"), "{text}");
+}

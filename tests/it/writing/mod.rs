@@ -1,0 +1,230 @@
+//! Tools that change records, in front of the sample company.
+//!
+//! Whatever Odoo would do without a word stops here, and what is refused has
+//! changed nothing: every scene compares the whole company before and after.
+
+mod approving;
+mod lost;
+mod once;
+mod properties;
+mod values;
+
+use gatepost::demo::{ADMIN_KEY, Snapshot};
+use serde_json::{Value, json};
+
+use crate::stage::Stage;
+
+/// All that changes records, but for the secret models.
+const ALL: &str = r#"[{ models = ["*"], operations = ["read", "create", "write", "delete"] },
+    { models = ["res.users"] }]"#;
+
+/// A stage whose instance and role are configured so.
+fn stage(writes: &str, rules: &str, more: &[(&str, &str)]) -> Stage {
+    let mut settings = vec![
+        ("GATEPOST_SERVER__ANONYMOUS_ROLE", "reader"),
+        ("GATEPOST_INSTANCES__DEMO__SERVICE_KEY_WRITES", "true"),
+        ("GATEPOST_INSTANCES__DEMO__WRITES", writes),
+        ("GATEPOST_ROLES__READER__RULES", rules),
+    ];
+    settings.extend_from_slice(more);
+    Stage::with(ADMIN_KEY, &settings)
+}
+
+/// A stage where changes are made at once.
+fn direct() -> Stage {
+    stage("direct", ALL, &[])
+}
+
+/// A call that must be refused, and have changed nothing; what it says.
+fn refused(stage: &Stage, tool: &str, arguments: &Value) -> String {
+    let before = stage.company.snapshot();
+    let (text, failed) = stage.call(tool, arguments);
+    assert!(failed, "{tool} {arguments}: {text}");
+    unchanged(stage, &before, &format!("{tool} {arguments}"));
+    text
+}
+
+/// A call that must be answered; what it says.
+fn answered(stage: &Stage, tool: &str, arguments: &Value) -> String {
+    let (text, failed) = stage.call(tool, arguments);
+    assert!(!failed, "{tool} {arguments}: {text}");
+    text
+}
+
+fn unchanged(stage: &Stage, before: &Snapshot, what: &str) {
+    let changes = before.changes_to(&stage.company.snapshot());
+    assert!(changes.is_empty(), "{what}: {changes:?}");
+}
+
+/// How often a method was called.
+fn times(stage: &Stage, call: &str) -> usize {
+    let path = format!("/json/2/{call}");
+    let calls = stage.company.calls();
+    calls.iter().filter(|call| call.path == path).count()
+}
+
+/// The ids of a model's records that came.
+fn made(stage: &Stage, before: &Snapshot, model: &str) -> Vec<u32> {
+    let known = before.ids(model);
+    let mut ids = stage.company.snapshot().ids(model);
+    ids.retain(|id| !known.contains(id));
+    ids
+}
+
+/// The names of the tools that are listed.
+fn listed(stage: &Stage) -> Vec<String> {
+    let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
+    let answer = stage.post(&list).json();
+    let tools = answer["result"]["tools"].as_array().unwrap().iter();
+    tools
+        .map(|tool| tool["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn an_instance_is_read_only_unless_it_says_otherwise() {
+    let writing = ["create_records", "update_records", "delete_records"];
+    let plain = Stage::with(
+        ADMIN_KEY,
+        &[
+            ("GATEPOST_SERVER__ANONYMOUS_ROLE", "reader"),
+            ("GATEPOST_INSTANCES__DEMO__SERVICE_KEY_WRITES", "true"),
+            ("GATEPOST_ROLES__READER__RULES", ALL),
+        ],
+    );
+    let reading_role = stage("direct", r#"[{ models = ["*"] }]"#, &[]);
+    let lowered = stage(
+        "direct",
+        ALL,
+        &[("GATEPOST_ROLES__READER__WRITES", "read_only")],
+    );
+    for stage in [plain, reading_role, lowered] {
+        let tools = listed(&stage);
+        for tool in writing {
+            assert!(!tools.contains(&tool.to_owned()), "{tool}");
+            let before = stage.company.snapshot();
+            let call = crate::stage::calling(
+                tool,
+                &json!({"model": "crm.lead", "ids": [1], "values": {}}),
+            );
+            let answer = stage.post(&call).json();
+            assert_eq!(answer["error"]["message"], format!("Unknown tool: {tool}"));
+            unchanged(&stage, &before, tool);
+        }
+    }
+    let tools = listed(&direct());
+    assert!(
+        writing
+            .iter()
+            .all(|tool| tools.contains(&(*tool).to_owned())),
+        "{tools:?}"
+    );
+}
+
+#[test]
+fn records_are_made_changed_and_deleted() {
+    let stage = direct();
+    let before = stage.company.snapshot();
+    let text = answered(
+        &stage,
+        "create_records",
+        &json!({"model": "crm.lead", "values": [{"name": "Chairs"}, {"name": "Tables", "expected_revenue": 1200}]}),
+    );
+    let ids = made(&stage, &before, "crm.lead");
+    assert_eq!(ids.len(), 2, "{text}");
+    assert!(text.contains(&format!("[{}] Chairs", ids[0])), "{text}");
+    assert_eq!(times(&stage, "crm.lead/create"), 1);
+    let text = answered(
+        &stage,
+        "update_records",
+        &json!({"model": "crm.lead", "ids": ids, "values": {"expected_revenue": "99.5"}}),
+    );
+    assert!(text.starts_with("Updated 2 records of crm.lead"), "{text}");
+    assert_eq!(times(&stage, "crm.lead/write"), 1);
+    let now = stage.company.snapshot();
+    for id in &ids {
+        assert_eq!(
+            now.record("crm.lead", *id).unwrap()["expected_revenue"],
+            json!(99.5)
+        );
+    }
+    answered(
+        &stage,
+        "delete_records",
+        &json!({"model": "crm.lead", "ids": ids}),
+    );
+    assert!(made(&stage, &before, "crm.lead").is_empty());
+}
+
+#[test]
+fn what_odoo_refuses_reaches_the_model_in_odoos_words_and_changes_nothing() {
+    let stage = direct();
+    let confirmed = stage.company.snapshot();
+    let order = confirmed
+        .ids("sale.order")
+        .into_iter()
+        .find(|id| confirmed.record("sale.order", *id).unwrap()["state"] == json!("sale"))
+        .unwrap();
+    let text = refused(
+        &stage,
+        "delete_records",
+        &json!({"model": "sale.order", "ids": [order]}),
+    );
+    assert!(
+        text.contains("You can not delete a sent quotation or a confirmed sales order"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_record_domain_holds_before_and_after_and_for_lines() {
+    let rules = r#"[{ models = ["*"] }, { models = ["res.users"] },
+        { models = ["crm.lead"], operations = ["create", "write", "delete"], domain = [["user_id", "=", 2]] }]"#;
+    let stage = stage("direct", rules, &[]);
+    let all = stage.company.snapshot();
+    let of = |wanted: bool| {
+        let is_theirs = |id: &u32| all.record("crm.lead", *id).unwrap()["user_id"] == json!(2);
+        all.ids("crm.lead")
+            .into_iter()
+            .find(|id| is_theirs(id) == wanted)
+            .unwrap()
+    };
+    let mut users = all.ids("res.users").into_iter();
+    let someone = users.find(|id| *id != 2).unwrap();
+    let (own, other) = (of(true), of(false));
+    let update =
+        |id: u32, values: Value| json!({"model": "crm.lead", "ids": [id], "values": values});
+    answered(
+        &stage,
+        "update_records",
+        &update(own, json!({"name": "Mine"})),
+    );
+    let text = refused(
+        &stage,
+        "update_records",
+        &update(other, json!({"name": "Not mine"})),
+    );
+    assert!(
+        text.contains(&format!("or they do not exist: {other}")),
+        "{text}"
+    );
+    let text = refused(
+        &stage,
+        "update_records",
+        &update(own, json!({"user_id": someone})),
+    );
+    assert!(text.contains("with this value of `user_id`"), "{text}");
+    refused(
+        &stage,
+        "delete_records",
+        &json!({"model": "crm.lead", "ids": [other]}),
+    );
+    let create = |values: Value| json!({"model": "crm.lead", "values": [values]});
+    let text = refused(&stage, "create_records", &create(json!({"name": "Whose"})));
+    assert!(text.contains("depends on `user_id`"), "{text}");
+    answered(
+        &stage,
+        "create_records",
+        &create(json!({"name": "Mine", "user_id": 2})),
+    );
+}

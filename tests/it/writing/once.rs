@@ -1,0 +1,75 @@
+//! Keys: a change is made once, however often it is asked for.
+
+use std::{sync::Arc, thread};
+
+use gatepost::demo::Moment;
+use serde_json::json;
+
+use super::{answered, direct, made, refused, times};
+
+#[test]
+fn the_same_call_with_the_same_key_does_nothing_twice() {
+    let stage = direct();
+    let before = stage.company.snapshot();
+    let create =
+        json!({"model": "crm.lead", "values": [{"name": "Once"}], "idempotency_key": "k1"});
+    let first = answered(&stage, "create_records", &create);
+    let second = answered(&stage, "create_records", &create);
+    assert!(first.starts_with("Created 1 record"), "{first}");
+    assert!(second.starts_with("This was done before"), "{second}");
+    assert_eq!(made(&stage, &before, "crm.lead").len(), 1);
+    assert_eq!(times(&stage, "crm.lead/create"), 1);
+    let other =
+        json!({"model": "crm.lead", "values": [{"name": "Twice"}], "idempotency_key": "k1"});
+    let text = refused(&stage, "create_records", &other);
+    assert!(text.contains("used with other arguments"), "{text}");
+    // Of another tool it is another key.
+    answered(
+        &stage,
+        "update_records",
+        &json!({"model": "crm.lead", "ids": [1], "values": {"name": "Other"}, "idempotency_key": "k1"}),
+    );
+}
+
+#[test]
+fn a_key_is_free_again_after_what_odoo_or_we_refused() {
+    let stage = direct();
+    let wrong = json!({"model": "crm.lead", "values": [{"name": "x", "type": "leed"}], "idempotency_key": "k"});
+    refused(&stage, "create_records", &wrong);
+    stage.company.conflict("crm.lead/create");
+    let right = json!({"model": "crm.lead", "values": [{"name": "x"}], "idempotency_key": "k"});
+    let text = refused(&stage, "create_records", &right);
+    assert!(text.contains("nothing was changed, try again"), "{text}");
+    answered(&stage, "create_records", &right);
+}
+
+#[test]
+fn ten_calls_at_once_with_one_key_run_once() {
+    let stage = Arc::new(direct());
+    let before = stage.company.snapshot();
+    let held = stage.company.hold("crm.lead/create", Moment::AfterCommit);
+    let create =
+        json!({"model": "crm.lead", "values": [{"name": "At once"}], "idempotency_key": "k"});
+    let callers: Vec<_> = (0..10)
+        .map(|_| {
+            let (stage, create) = (Arc::clone(&stage), create.clone());
+            thread::spawn(move || answered(&stage, "create_records", &create))
+        })
+        .collect();
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(held.reached());
+    held.release();
+    let told: Vec<String> = callers
+        .into_iter()
+        .map(|caller| caller.join().unwrap())
+        .collect();
+    let first = told
+        .iter()
+        .filter(|text| text.starts_with("Created"))
+        .count();
+    assert_eq!(first, 1, "{told:#?}");
+    assert_eq!(times(&stage, "crm.lead/create"), 1);
+    assert_eq!(made(&stage, &before, "crm.lead").len(), 1);
+}
