@@ -276,7 +276,9 @@ fn explained(denied: Denied, wish: &Wish, look: &str, undo: Option<String>) -> D
         format!("do not call again before you know: {look}")
     };
     let how = match undo {
-        Some(name) => format!("{how}. If it was done, undo_change with `change`: \"{name}\" takes it back"),
+        Some(name) => {
+            format!("{how}. If it was done, undo_change with `change`: \"{name}\" takes it back")
+        }
         None => how,
     };
     Denied::Lost {

@@ -28,8 +28,9 @@ pub(super) const TOOL: Tool = Tool {
         Box::pin(async move {
             let wish = Wish::of(TOOL.name, arguments);
             let arguments: Arguments = parse(arguments)?;
-            let change = TakeBack::of(&arguments.change)
-                .map_err(|error| ToolError::Arguments(format!("argument `change` does not fit: {error}")))?;
+            let change = TakeBack::of(&arguments.change).map_err(|error| {
+                ToolError::Arguments(format!("argument `change` does not fit: {error}"))
+            })?;
             changing::answer(access, &wish, &change).await
         })
     },

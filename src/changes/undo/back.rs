@@ -43,7 +43,9 @@ impl Target<'_> {
             return Err("is not to be seen any more".to_owned());
         };
         if !can_be_given(field, self.effect) {
-            return Err("is read-only: only methods of the model, or Odoo itself, set it".to_owned());
+            return Err(
+                "is read-only: only methods of the model, or Odoo itself, set it".to_owned(),
+            );
         }
         if self.open.field(name.as_str()).is_none() {
             return Err("may not be written by you through this gateway".to_owned());
@@ -130,7 +132,10 @@ impl Target<'_> {
             .map(|(_, id)| id.to_string())
             .collect();
         if !lost.is_empty() {
-            let why = format!("had these, which are not there any more: {}", lost.join(", "));
+            let why = format!(
+                "had these, which are not there any more: {}",
+                lost.join(", ")
+            );
             values.lacking.push((field.name.clone(), why));
         }
     }
@@ -219,7 +224,10 @@ pub(super) fn links(field: &Field, given: &Value) -> Vec<(ModelName, RecordId)> 
             let pair = given.as_str().and_then(|text| text.split_once(','));
             let link = pair.and_then(|(model, id)| {
                 let id: i64 = id.parse().ok()?;
-                Some((ModelName::try_from(model).ok()?, RecordId::try_from(id).ok()?))
+                Some((
+                    ModelName::try_from(model).ok()?,
+                    RecordId::try_from(id).ok()?,
+                ))
             });
             link.into_iter().collect()
         }

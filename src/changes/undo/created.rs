@@ -102,11 +102,7 @@ pub(super) async fn find(access: &Access<'_>, entry: &Entry) -> Result<Found, De
 
 /// What the model is told.
 #[expect(clippy::unused_async, reason = "like the reports of the other kinds")]
-pub(super) async fn report(
-    _: &Access<'_>,
-    entry: &Entry,
-    done: &Done,
-) -> Result<Report, Denied> {
+pub(super) async fn report(_: &Access<'_>, entry: &Entry, done: &Done) -> Result<Report, Denied> {
     let count = done.ids.len();
     let plural = if count == 1 { "record" } else { "records" };
     Ok(Report {

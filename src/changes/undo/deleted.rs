@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::{Done, Found, Names, Prepared, Proposal, Report, Shot, Show, Undo, made, numbers},
+    super::{Done, Found, Names, Prepared, Proposal, Report, Shot, Show, Undo, made},
     back::{Gone, Target, Values, is_empty},
     entry::Entry,
     lines::Lines,
@@ -183,7 +183,9 @@ fn unlike(
         if field.kind == FieldKind::One2many {
             let (was, is) = (ids_in(before, name).len(), ids_in(now, name).len());
             if was != is {
-                notes.push(format!("`{name}` of [{new}] has {is} records, and had {was}"));
+                notes.push(format!(
+                    "`{name}` of [{new}] has {is} records, and had {was}"
+                ));
             }
         } else if !(is_empty(was) && is_empty(is)) && !super::marks::is_same(was, is) {
             notes.push(format!(
@@ -216,12 +218,12 @@ async fn again(access: &Access<'_>, entry: &Entry) -> Result<Again, Denied> {
     for lines in &entry.lines {
         lists.extend(list(access, lines, &context).await?);
     }
-    let of_records = entry.before.values().map(|row| (&schema, row));
-    let of_lines = lists.iter().flat_map(|list| {
-        let rows = list.lines.rows.values();
-        rows.map(|row| (&list.schema, row))
-    });
-    let gone = gone(access, of_records.chain(of_lines), &context).await?;
+    let mut sources: Vec<(&Schema, &Map<String, Value>)> = Vec::new();
+    sources.extend(entry.before.values().map(|row| (&schema, row)));
+    for list in &lists {
+        sources.extend(list.lines.rows.values().map(|row| (&list.schema, row)));
+    }
+    let gone = gone(access, &sources, &context).await?;
     let open = access.writable(&entry.model, Effect::Create).await?;
     let said = filled_in(access, (&entry.model, &schema), &entry.fields, &context).await?;
     let target = Target {
@@ -233,7 +235,10 @@ async fn again(access: &Access<'_>, entry: &Entry) -> Result<Again, Denied> {
     };
     let mut notes: Vec<String> = Vec::new();
     if there.len() > 0 {
-        notes.push(format!("{} of the records are there, and stay", there.len()));
+        notes.push(format!(
+            "{} of the records are there, and stay",
+            there.len()
+        ));
     }
     let nothing = Map::new();
     let mut values = Vec::with_capacity(ids.len());
@@ -249,7 +254,11 @@ async fn again(access: &Access<'_>, entry: &Entry) -> Result<Again, Denied> {
         values.push(made.values);
     }
     notes.extend(lacking.into_iter().map(|((name, why), count)| {
-        let of = if count == 1 { "" } else { " of several of them" };
+        let of = if count == 1 {
+            ""
+        } else {
+            " of several of them"
+        };
         format!("`{name}`{of} {why}")
     }));
     let what = (entry, Effect::Create);
@@ -334,9 +343,12 @@ fn list_values(
             (&target, &target),
         );
         if !commands.is_empty() {
-            made.values.insert(name.as_str().to_owned(), commands.into());
+            made.values
+                .insert(name.as_str().to_owned(), commands.into());
         }
-        let lacking = lacking.into_iter().map(|why| (name.clone(), format!(": {why}")));
+        let lacking = lacking
+            .into_iter()
+            .map(|why| (name.clone(), format!(": {why}")));
         made.lacking.extend(lacking);
     }
 }

@@ -56,8 +56,7 @@ impl Kept {
         proposal: &Proposal,
         name: Option<&str>,
     ) -> Result<Self, Denied> {
-        let (Some(undo), Some(name), Some(call)) =
-            (&proposal.undo, name, proposal.calls.first())
+        let (Some(undo), Some(name), Some(call)) = (&proposal.undo, name, proposal.calls.first())
         else {
             return Ok(Self(None));
         };
@@ -90,11 +89,17 @@ impl Kept {
         let schema = access.schema_of_all(call.model()).await?;
         match undo {
             Undo::Create => under.watched = watched_with(&schema, &[]),
-            Undo::Delete => under.before_delete(access, &schema, &proposal.before).await?,
+            Undo::Delete => {
+                under
+                    .before_delete(access, &schema, &proposal.before)
+                    .await?
+            }
             Undo::Update(fields) => {
                 // What the caller may see of these records only is written, too.
                 let seen = access.schema(call.model()).await?;
-                under.before_update(access, (&schema, &seen), fields).await?;
+                under
+                    .before_update(access, (&schema, &seen), fields)
+                    .await?;
             }
         }
         let written = under.within_bounds(&proposal.before)?;
@@ -206,7 +211,11 @@ impl Under {
     ) -> Result<(), Denied> {
         self.entry.kind = Kind::Delete;
         self.entry.wanted.clear();
-        let seen = |name: &FieldName| before.rows().any(|(_, row)| row.contains_key(name.as_str()));
+        let seen = |name: &FieldName| {
+            before
+                .rows()
+                .any(|(_, row)| row.contains_key(name.as_str()))
+        };
         self.entry.fields = restorable(schema).into_iter().filter(seen).collect();
         let names: BTreeSet<&str> = self.entry.fields.iter().map(FieldName::as_str).collect();
         self.entry.before = before
@@ -215,7 +224,12 @@ impl Under {
                 let filled = row.iter().filter(|(name, value)| {
                     !is_empty(value) && (names.contains(name.as_str()) || *name == "display_name")
                 });
-                (*id, filled.map(|(name, value)| (name.clone(), value.clone())).collect())
+                (
+                    *id,
+                    filled
+                        .map(|(name, value)| (name.clone(), value.clone()))
+                        .collect(),
+                )
             })
             .collect();
         let lists: Vec<&Field> = schema.fields().filter(|field| is_list(field)).collect();
@@ -235,7 +249,8 @@ impl Under {
         });
         self.entry.fields = fields;
         for name in &not_kept {
-            self.lacking.push(format!("what was in `{name}`, which is not kept"));
+            self.lacking
+                .push(format!("what was in `{name}`, which is not kept"));
         }
         self.entry.not_kept = not_kept;
         self.watched = watched_with(schema, &self.entry.fields);
@@ -267,11 +282,7 @@ impl Under {
         Ok(())
     }
 
-    async fn look_at_lines(
-        &mut self,
-        access: &Access<'_>,
-        lists: &[&Field],
-    ) -> Result<(), Denied> {
+    async fn look_at_lines(&mut self, access: &Access<'_>, lists: &[&Field]) -> Result<(), Denied> {
         let mut room = MAX_LINES;
         for list in lists {
             let ids = listed(self.entry.before.values(), &list.name);
@@ -386,7 +397,10 @@ fn ids_of(calls: &[Call]) -> Vec<RecordId> {
 }
 
 /// The ids that stand in a list of these records.
-fn listed<'r>(rows: impl Iterator<Item = &'r Map<String, Value>>, list: &FieldName) -> Vec<RecordId> {
+fn listed<'r>(
+    rows: impl Iterator<Item = &'r Map<String, Value>>,
+    list: &FieldName,
+) -> Vec<RecordId> {
     let ids = rows
         .filter_map(|row| row.get(list.as_str())?.as_array())
         .flatten()

@@ -100,7 +100,9 @@ mod tests {
 
     fn names(names: &[&str]) -> Vec<FieldName> {
         let names = names.iter();
-        names.map(|name| FieldName::try_from(*name).unwrap()).collect()
+        names
+            .map(|name| FieldName::try_from(*name).unwrap())
+            .collect()
     }
 
     #[test]
@@ -112,11 +114,15 @@ mod tests {
         let written = serde_json::to_string(&marks).unwrap();
         let marks: Marks = serde_json::from_str(&written).unwrap();
         let id = RecordId::try_from(7).unwrap();
-        let same = row(json!({"name": "A", "user_id": [2, "Marc Demo"], "tag_ids": [2, 1],
-            "amount": 10.5, "day": false, "never_read": 1}));
+        let same = row(
+            json!({"name": "A", "user_id": [2, "Marc Demo"], "tag_ids": [2, 1],
+            "amount": 10.5, "day": false, "never_read": 1}),
+        );
         assert_eq!(marks.moved(id, &same), Vec::<&FieldName>::new());
-        let other = row(json!({"name": "a", "user_id": false, "tag_ids": [1], "amount": 10.6,
-            "day": "2026-01-01"}));
+        let other = row(
+            json!({"name": "a", "user_id": false, "tag_ids": [1], "amount": 10.6,
+            "day": "2026-01-01"}),
+        );
         assert_eq!(
             marks.moved(id, &other),
             names(&["name", "user_id", "tag_ids", "amount", "day"])

@@ -53,7 +53,9 @@ pub(super) fn refuse(
     for (id, standing) in standings {
         match standing {
             Standing::AsBefore | Standing::AsLeft | Standing::AsWanted => {}
-            Standing::Gone => lines.push(format!("[{id}] is not there any more, or not to be seen")),
+            Standing::Gone => {
+                lines.push(format!("[{id}] is not there any more, or not to be seen"))
+            }
             Standing::Moved(fields) => {
                 let left = entry.after.get(&i64::from(id.get()));
                 let parts = fields.iter().map(|name| {

@@ -46,7 +46,10 @@ pub(super) fn standing(
         None => unlike_wanted(entry, schema, id, row),
     };
     if known.is_some() {
-        let moved_lists = entry.lines.iter().filter(|lines| has_moved(lines, row, lists));
+        let moved_lists = entry
+            .lines
+            .iter()
+            .filter(|lines| has_moved(lines, row, lists));
         moved.extend(moved_lists.map(|lines| lines.field.clone()));
         moved.sort();
         moved.dedup();

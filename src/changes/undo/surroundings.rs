@@ -22,14 +22,14 @@ const MAX_IDS: usize = 1_000;
 ///
 /// # Errors
 /// [`Denied`].
-pub(super) async fn gone<'r>(
+pub(super) async fn gone(
     access: &Access<'_>,
-    sources: impl IntoIterator<Item = (&'r Schema, &'r Map<String, Value>)>,
+    sources: &[(&Schema, &Map<String, Value>)],
     context: &Context,
 ) -> Result<Gone, Denied> {
     let mut wanted: BTreeMap<ModelName, BTreeSet<RecordId>> = BTreeMap::new();
     for (schema, row) in sources {
-        for (name, value) in row {
+        for (name, value) in *row {
             let Some(field) = schema.field(name) else {
                 continue;
             };

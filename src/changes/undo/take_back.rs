@@ -65,12 +65,12 @@ impl TakeBack {
                 "another call is taking this change back, or its answer was lost; nothing was done now. Call again in {} s: then it is found out",
                 left_of(used)
             ))),
-            Found::Unclear(look) if stored.entry.kind == Kind::Delete => Err(Denied::Unfit(
-                format!(
+            Found::Unclear(look) if stored.entry.kind == Kind::Delete => {
+                Err(Denied::Unfit(format!(
                     "this change was begun to be taken back at {:.0}, and whether that was done cannot be said for sure; nothing was done now. {look} Only if they are not there, make the records with create_records",
                     used.at
-                ),
-            )),
+                )))
+            }
             // How each record is now decides.
             Found::Not | Found::Unclear(_) => Ok(()),
         }

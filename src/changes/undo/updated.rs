@@ -89,12 +89,13 @@ pub(super) async fn propose(access: &Access<'_>, entry: &Entry) -> Result<Propos
         entry.model,
         shown(&now, &ids, &prepared)
     );
-    let names: BTreeSet<&String> = prepared.values.iter().flat_map(Map::keys).collect();
-    let names = names.into_iter();
-    let fields = names.filter_map(|name| FieldName::try_from(name.as_str()).ok());
+    let names = prepared.values.iter().flat_map(Map::keys);
+    let fields: BTreeSet<FieldName> = names
+        .filter_map(|name| FieldName::try_from(name.as_str()).ok())
+        .collect();
     let calls = ids.into_iter().zip(prepared.values);
     Ok(Proposal {
-        undo: Some(Undo::Update(fields.collect())),
+        undo: Some(Undo::Update(fields.into_iter().collect())),
         calls: calls
             .map(|(ids, values)| {
                 Call::write(entry.model.clone(), &ids, values).in_context(now.context.clone())
@@ -224,13 +225,14 @@ async fn values_back(
             line_schemas.insert(&lines.field, access.schema(&lines.model).await?);
         }
     }
-    let of_records = entry.before.values().map(|row| (&now.schema, row));
-    let of_lines = entry.lines.iter().flat_map(|lines| {
-        let schema = line_schemas.get(&lines.field);
-        let rows = lines.rows.values();
-        rows.filter_map(move |row| Some((schema?, row)))
-    });
-    let gone = gone(access, of_records.chain(of_lines), &now.context).await?;
+    let mut sources: Vec<(&Schema, &Map<String, Value>)> = Vec::new();
+    sources.extend(entry.before.values().map(|row| (&now.schema, row)));
+    for lines in &entry.lines {
+        if let Some(schema) = line_schemas.get(&lines.field) {
+            sources.extend(lines.rows.values().map(|row| (schema, row)));
+        }
+    }
+    let gone = gone(access, &sources, &now.context).await?;
     let nothing = BTreeSet::new();
     let target = Target {
         schema: &now.schema,
@@ -251,10 +253,8 @@ async fn values_back(
             Standing::AsWanted => false,
             Standing::AsBefore | Standing::Gone | Standing::Moved(_) => continue,
         };
-        let (Some(before), Some(row)) = (
-            entry.before.get(&i64::from(id.get())),
-            now.shot.row(*id),
-        ) else {
+        let (Some(before), Some(row)) = (entry.before.get(&i64::from(id.get())), now.shot.row(*id))
+        else {
             continue;
         };
         let mut before = before.clone();
@@ -277,7 +277,11 @@ async fn values_back(
                 let name = lines.field.as_str().to_owned();
                 back.values.insert(name, commands.into());
             }
-            notes.extend(lacking.into_iter().map(|why| format!("in `{}` {why}", lines.field)));
+            notes.extend(
+                lacking
+                    .into_iter()
+                    .map(|why| format!("in `{}` {why}", lines.field)),
+            );
         }
         all.push((*id, back.values));
     }
@@ -303,7 +307,9 @@ async fn line_values(
     else {
         return Ok((
             Vec::new(),
-            vec![format!("the records of [{id}] are not to be seen any more, and stay")],
+            vec![format!(
+                "the records of [{id}] are not to be seen any more, and stay"
+            )],
         ));
     };
     let rows: Rows = shot.rows().map(|(id, row)| (*id, row.clone())).collect();
