@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
-    Change, Done, Found, Proposal, Wish,
+    Change, Done, Found, Proposal, Report, Wish,
     approve::{Approved, approve},
     change::ODOO_AT_WORK,
+    numbers,
     once::{Begun, Claim, Earlier, Once},
     undo::{Kept, found_done, new_name},
     wish::hex,
@@ -102,7 +103,7 @@ pub async fn carry_out(
             return Err(denied);
         }
     };
-    let report = change.report(access, &done).await?;
+    let report = reported(access, change, &done).await;
     let mut text = report.text;
     let after = report.after.as_ref();
     text.push_str(&Box::pin(kept.after(access, &done, after)).await);
@@ -110,6 +111,24 @@ pub async fn carry_out(
         text.push_str("\nThe gateway could not note that this is done: do not call again with this `idempotency_key`.");
     }
     Ok(Told::Text(text))
+}
+
+/// What is told of a change. It is done, whatever looking at it afterwards
+/// brings.
+async fn reported(access: &Access<'_>, change: &impl Change, done: &Done) -> Report {
+    match change.report(access, done).await {
+        Ok(report) => report,
+        Err(error) => {
+            tracing::warn!(error = %error, "Failed to look at what a change had done");
+            Report {
+                text: format!(
+                    "It was done, with these records: {}. How they are now could not be looked at; read_records shows it.",
+                    numbers(&done.ids)
+                ),
+                after: None,
+            }
+        }
+    }
 }
 
 /// Lets go of what a change took that was not made.
@@ -122,7 +141,7 @@ async fn give_back(access: &Access<'_>, change: &impl Change) {
 
 /// The answer to a call that was made before.
 async fn repeated(access: &Access<'_>, change: &impl Change, done: &Done) -> Result<Told, Denied> {
-    let report = change.report(access, done).await?;
+    let report = reported(access, change, done).await;
     let way_back = found_done(access, done.undo.as_deref(), &done.ids).await?;
     Ok(Told::Text(format!(
         "This was done before, at {:.0}, by a call with the same `idempotency_key`; nothing was done now. As it is now:\n{}{way_back}",
@@ -147,7 +166,7 @@ async fn find_out(
                 undo: begun.undo.clone(),
             };
             once.settle(begun, &done).await?;
-            let report = change.report(access, &done).await?;
+            let report = reported(access, change, &done).await;
             let way_back = found_done(access, done.undo.as_deref(), &done.ids).await?;
             Ok(Some(Told::Text(format!(
                 "The earlier call with this `idempotency_key`, of which the answer was lost, was done; nothing was done now.\n{}{way_back}",

@@ -143,21 +143,22 @@ impl Target<'_> {
 
 /// The commands that give a list the records that it had, and them their values.
 ///
-/// `rows` has those of its records that are there now, in the list or not.
+/// `others` were changed through the list, and belonged to other records or to
+/// none. `rows` has all that are there now.
 pub(super) fn list_commands(
     lines: &Lines,
-    (before, now): (&[i64], &[i64]),
+    (before, now, others): (&[i64], &[i64], &[i64]),
     rows: &Rows,
     (changing, making): (&Target<'_>, &Target<'_>),
 ) -> (Vec<Value>, Vec<String>) {
     let mut commands = Vec::new();
     let mut lacking = Vec::new();
-    for id in now.iter().filter(|id| !before.contains(id)) {
+    let made = |id: &&i64| !before.contains(*id) && !others.contains(*id);
+    for id in now.iter().filter(made) {
         commands.push(json!([2, id, 0]));
     }
     for id in before {
-        let old = lines.rows.get(id);
-        match (rows.get(id), old) {
+        match (rows.get(id), lines.rows.get(id)) {
             (Some(row), _) if !now.contains(id) => {
                 let link = row.get(lines.inverse.as_str());
                 if link.is_none_or(is_empty) {
@@ -167,12 +168,9 @@ pub(super) fn list_commands(
                 }
             }
             (Some(row), Some(old)) => {
-                let back = changing.given_back(&of(old, &lines.fields), row);
-                if !back.values.is_empty() {
-                    commands.push(json!([1, id, back.values]));
-                }
-                for (name, why) in back.lacking {
-                    lacking.push(format!("`{name}` of [{id}] {why}"));
+                let back = values_back(lines, changing, (*id, old, row), &mut lacking);
+                if !back.is_empty() {
+                    commands.push(json!([1, id, back]));
                 }
             }
             (Some(_), None) => {}
@@ -186,7 +184,41 @@ pub(super) fn list_commands(
             (None, None) => lacking.push(format!("the deleted [{id}] was not kept")),
         }
     }
+    for id in others {
+        let (Some(row), Some(old)) = (rows.get(id), lines.rows.get(id)) else {
+            lacking.push(format!(
+                "the deleted [{id}] belonged to another record, and stays deleted"
+            ));
+            continue;
+        };
+        let mut back = values_back(lines, changing, (*id, old, row), &mut lacking);
+        let inverse = lines.inverse.as_str();
+        let was = old.get(inverse).unwrap_or(&Value::Null);
+        if now.contains(id) && is_empty(was) {
+            commands.push(json!([3, id, 0]));
+        } else if now.contains(id) {
+            let owner = was.get(0).unwrap_or(was);
+            back.insert(inverse.to_owned(), owner.clone());
+        }
+        if !back.is_empty() {
+            commands.push(json!([1, id, back]));
+        }
+    }
     (commands, lacking)
+}
+
+/// The values that a record of a list gets back.
+fn values_back(
+    lines: &Lines,
+    target: &Target<'_>,
+    (id, old, row): (i64, &Map<String, Value>, &Map<String, Value>),
+    lacking: &mut Vec<String>,
+) -> Map<String, Value> {
+    let back = target.given_back(&of(old, &lines.fields), row);
+    for (name, why) in back.lacking {
+        lacking.push(format!("`{name}` of [{id}] {why}"));
+    }
+    back.values
 }
 
 /// Records with the same values together, in the order of their ids.

@@ -1,6 +1,6 @@
 //! Taking a deletion back: the records are made again, as far as that goes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -9,8 +9,8 @@ use super::{
     super::{Done, Found, Names, Prepared, Proposal, Report, Shot, Show, Undo, made},
     back::{Gone, Target, Values, is_empty},
     entry::Entry,
-    lines::Lines,
-    moved::{look_at, open_or, prepared_for, told},
+    list::List,
+    moved::{look_at, prepared_for, told},
     standing::ids_in,
     surroundings::{filled_in, gone},
 };
@@ -33,16 +33,6 @@ struct Again {
     schema: Schema,
     context: Context,
     notes: Vec<String>,
-}
-
-/// One list of the records, with what is there of it now.
-struct List<'e> {
-    lines: &'e Lines,
-    schema: Schema,
-    /// The fields that may be written of new records.
-    make: Schema,
-    said: BTreeSet<FieldName>,
-    now: Shot,
 }
 
 /// What would be done.
@@ -216,13 +206,15 @@ async fn again(access: &Access<'_>, entry: &Entry) -> Result<Again, Denied> {
     let schema = access.schema(&entry.model).await?;
     let mut lists = Vec::new();
     for lines in &entry.lines {
-        lists.extend(list(access, lines, &context).await?);
+        let ids = lines.rows.keys();
+        let ids: Vec<RecordId> = ids.filter_map(|id| RecordId::try_from(*id).ok()).collect();
+        if let Some(now) = lines.look(access, &ids, &context).await? {
+            lists.extend(List::of(access, (lines, &now), &context).await?);
+        }
     }
     let mut sources: Vec<(&Schema, &Map<String, Value>)> = Vec::new();
     sources.extend(entry.before.values().map(|row| (&schema, row)));
-    for list in &lists {
-        sources.extend(list.lines.rows.values().map(|row| (&list.schema, row)));
-    }
+    sources.extend(lists.iter().flat_map(List::sources));
     let gone = gone(access, &sources, &context).await?;
     let open = access.writable(&entry.model, Effect::Create).await?;
     let said = filled_in(access, (&entry.model, &schema), &entry.fields, &context).await?;
@@ -234,7 +226,7 @@ async fn again(access: &Access<'_>, entry: &Entry) -> Result<Again, Denied> {
         said: &said,
     };
     let mut notes: Vec<String> = Vec::new();
-    if there.len() > 0 {
+    if !there.is_empty() {
         notes.push(format!(
             "{} of the records are there, and stay",
             there.len()
@@ -263,13 +255,7 @@ async fn again(access: &Access<'_>, entry: &Entry) -> Result<Again, Denied> {
     }));
     let what = (entry, Effect::Create);
     let prepared = prepared_for(access, what, values, &context).await?;
-    notes.extend(
-        prepared
-            .notes
-            .iter()
-            .filter(|note| note.contains("is required"))
-            .cloned(),
-    );
+    notes.extend(prepared.missing.iter().cloned());
     Ok(Again {
         ids,
         prepared,
@@ -277,34 +263,6 @@ async fn again(access: &Access<'_>, entry: &Entry) -> Result<Again, Denied> {
         context,
         notes,
     })
-}
-
-async fn list<'e>(
-    access: &Access<'_>,
-    lines: &'e Lines,
-    context: &Context,
-) -> Result<Option<List<'e>>, Denied> {
-    if access.may_read(&lines.model).is_err() {
-        return Ok(None);
-    }
-    let schema = access.schema(&lines.model).await?;
-    let ids: Vec<RecordId> = lines
-        .rows
-        .keys()
-        .filter_map(|id| RecordId::try_from(*id).ok())
-        .collect();
-    let Some(now) = lines.look(access, &ids, context).await? else {
-        return Ok(None);
-    };
-    let make = access.writable(&lines.model, Effect::Create).await;
-    let said = filled_in(access, (&lines.model, &schema), &lines.fields, context).await?;
-    Ok(Some(List {
-        lines,
-        make: open_or(make, Schema::default)?,
-        schema,
-        said,
-        now,
-    }))
 }
 
 /// Adds the lists of a record: what is still there is linked again, the rest is
@@ -327,21 +285,8 @@ fn list_values(
             made.lacking.push((name.clone(), why));
             continue;
         };
-        let target = Target {
-            schema: &list.schema,
-            open: &list.make,
-            effect: Effect::Create,
-            gone,
-            said: &list.said,
-        };
-        let rows = list.now.rows().map(|(id, row)| (*id, row.clone()));
         let before: Vec<i64> = ids.iter().map(|id| i64::from(id.get())).collect();
-        let (commands, lacking) = super::back::list_commands(
-            list.lines,
-            (&before, &[]),
-            &rows.collect(),
-            (&target, &target),
-        );
+        let (commands, lacking) = list.commands(gone, (&before, &[]), &[]);
         if !commands.is_empty() {
             made.values
                 .insert(name.as_str().to_owned(), commands.into());

@@ -285,7 +285,12 @@ impl Under {
     async fn look_at_lines(&mut self, access: &Access<'_>, lists: &[&Field]) -> Result<(), Denied> {
         let mut room = MAX_LINES;
         for list in lists {
-            let ids = listed(self.entry.before.values(), &list.name);
+            let mut ids = listed(self.entry.before.values(), &list.name);
+            // A command may name any record, in the list or not.
+            let wanted = self.entry.wanted.iter();
+            ids.extend(wanted.flat_map(|wanted| named(wanted.values.get(list.name.as_str()))));
+            ids.sort_unstable();
+            ids.dedup();
             if ids.is_empty() && self.entry.kind == Kind::Delete {
                 continue;
             }
@@ -331,7 +336,11 @@ impl Under {
             let (Kind::Update, Some(after)) = (self.entry.kind, after) else {
                 continue;
             };
-            let ids = listed(after.rows().map(|(_, row)| row), &lines.field);
+            let mut ids = listed(after.rows().map(|(_, row)| row), &lines.field);
+            let old = lines.rows.keys();
+            ids.extend(old.filter_map(|id| RecordId::try_from(*id).ok()));
+            ids.sort_unstable();
+            ids.dedup();
             let looked = lines.look(access, &ids, &self.context).await?;
             lines.marks = looked.map(|shot| Marks::of(&lines.fields, &shot));
         }
@@ -447,6 +456,19 @@ fn wanted(calls: &[Call]) -> Vec<Wanted> {
         }
     }
     all
+}
+
+/// The records that commands name.
+fn named(commands: Option<&Value>) -> Vec<RecordId> {
+    let id = |value: &Value| RecordId::try_from(value.as_i64()?).ok();
+    let commands = commands.and_then(Value::as_array).into_iter().flatten();
+    let mut ids = Vec::new();
+    for command in commands {
+        ids.extend(command.get(1).and_then(id));
+        let set = command.get(2).and_then(Value::as_array);
+        ids.extend(set.into_iter().flatten().filter_map(id));
+    }
+    ids
 }
 
 /// Whether commands do more than to link.

@@ -1,12 +1,15 @@
 //! The records in a list of another record, as they were before a change.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{
     super::{Shot, links::seen},
     entry::Rows,
     marks::Marks,
-    watched::restorable,
+    watched::{can_be_given, is_own, restorable},
 };
 use crate::{
     access::{Access, Denied},
@@ -75,6 +78,19 @@ impl Lines {
         Ok(Some(lines))
     }
 
+    /// Those of its records that were in none of these lists: a command may
+    /// name any record.
+    pub(super) fn others(&self, before: &Rows) -> Vec<i64> {
+        let listed = before.values();
+        let listed: BTreeSet<i64> = listed
+            .filter_map(|row| row.get(self.field.as_str())?.as_array())
+            .flatten()
+            .filter_map(Value::as_i64)
+            .collect();
+        let ids = self.rows.keys().filter(|id| !listed.contains(id));
+        ids.copied().collect()
+    }
+
     /// The records of the list as they are now; nothing where they may not be
     /// looked at.
     ///
@@ -105,7 +121,8 @@ impl Lines {
 pub(super) fn is_list(field: &Field) -> bool {
     field.kind == FieldKind::One2many
         && field.inverse.is_some()
-        && super::watched::can_be_given(field, Effect::Create)
+        && is_own(field)
+        && can_be_given(field, Effect::Create)
         // Plans, not parts; Odoo clears them away by itself.
         && field.name.as_str() != "activity_ids"
 }

@@ -11,6 +11,7 @@ mod deletion;
 mod entry;
 mod kept;
 mod lines;
+mod list;
 mod marks;
 mod moved;
 mod standing;

@@ -142,9 +142,6 @@ pub(super) async fn prepared_for(
 }
 
 /// The fields that are open; none where the whole model is not.
-pub(super) fn open_or(
-    open: Result<Schema, Denied>,
-    none: impl Fn() -> Schema,
-) -> Result<Schema, Denied> {
-    Ok(seen(open)?.unwrap_or_else(none))
+pub(super) fn open_or(open: Result<Schema, Denied>) -> Result<Schema, Denied> {
+    Ok(seen(open)?.unwrap_or_default())
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     super::{Shot, compare::is_as_written},
-    entry::{Entry, Kind},
+    entry::{Entry, Kind, Rows},
     lines::Lines,
     marks::is_same,
 };
@@ -49,7 +49,7 @@ pub(super) fn standing(
         let moved_lists = entry
             .lines
             .iter()
-            .filter(|lines| has_moved(lines, row, lists));
+            .filter(|lines| has_moved(lines, (&entry.before, row), lists));
         moved.extend(moved_lists.map(|lines| lines.field.clone()));
         moved.sort();
         moved.dedup();
@@ -91,11 +91,14 @@ fn unlike_wanted(
 
 /// Whether records in the list became something else. The list itself is a
 /// field among the others.
-fn has_moved(lines: &Lines, row: &Map<String, Value>, lists: &Lists) -> bool {
+fn has_moved(lines: &Lines, (before, row): (&Rows, &Map<String, Value>), lists: &Lists) -> bool {
     let (Some(marks), Some(now)) = (&lines.marks, lists.get(&lines.field)) else {
         return false;
     };
-    ids_in(row, &lines.field).into_iter().any(|id| {
+    let others = lines.others(before).into_iter();
+    let others = others.filter_map(|id| RecordId::try_from(id).ok());
+    let mut ids = ids_in(row, &lines.field).into_iter().chain(others);
+    ids.any(|id| {
         now.row(id)
             .is_some_and(|line| !marks.moved(id, line).is_empty())
     })
@@ -123,7 +126,10 @@ fn is_as_before(
     let lists_too = || {
         entry.lines.iter().all(|lines| {
             let now = lists.get(&lines.field);
-            ids_in(before, &lines.field).into_iter().all(|id| {
+            let others = lines.others(&entry.before).into_iter();
+            let others = others.filter_map(|id| RecordId::try_from(id).ok());
+            let mut ids = ids_in(before, &lines.field).into_iter().chain(others);
+            ids.all(|id| {
                 let old = lines.rows.get(&i64::from(id.get()));
                 let now = now.and_then(|now| now.row(id));
                 old.zip(now).is_some_and(|(old, now)| {

@@ -1,20 +1,17 @@
 //! Taking an update back: the values that were there are written again.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
-};
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use serde_json::{Map, Value};
 
 use super::{
     super::{Done, Found, Names, Prepared, Proposal, Report, Shot, Show, Undo, numbers},
-    back::{Target, grouped, list_commands},
-    entry::{Entry, Rows},
-    lines::Lines,
-    moved::{look_at, open_or, prepared_for, refuse, told},
+    back::{Target, grouped},
+    entry::Entry,
+    list::List,
+    moved::{look_at, prepared_for, refuse, told},
     standing::{Lists, Standing, ids_in, standing},
-    surroundings::{filled_in, gone},
+    surroundings::gone,
 };
 use crate::{
     access::{Access, Denied},
@@ -147,11 +144,22 @@ pub(super) async fn report(
         text.push_str(&numbers(&done.ids));
         return Ok(Report { text, after: None });
     };
-    text.push_str(&Show::titles(&done.ids, &after));
     let show = Show {
         schema: &schema,
         names: &Names::new(),
     };
+    for id in done.ids.iter().take(MAX_SHOWN) {
+        let before = entry.before.get(&i64::from(id.get()));
+        let mut is = after.row(*id).cloned().unwrap_or_default();
+        is.retain(|name, _| before.is_some_and(|before| before.contains_key(name)));
+        let title = Show::titles(&[*id], &after);
+        let written = writeln!(text, "{title}: {}", show.values(&is));
+        debug_assert!(written.is_ok(), "a String takes all");
+    }
+    if count > MAX_SHOWN {
+        let written = writeln!(text, "and {} more, likewise", count - MAX_SHOWN);
+        debug_assert!(written.is_ok(), "a String takes all");
+    }
     let lists: BTreeSet<&FieldName> = entry.lines.iter().map(|lines| &lines.field).collect();
     let mut notes = Vec::new();
     for id in &done.ids {
@@ -169,7 +177,7 @@ pub(super) async fn report(
         }
     }
     if !notes.is_empty() {
-        text.push_str("\nNot as before:");
+        text.push_str("Not as before:");
     }
     let mut text = told(text, &notes);
     text.push('\n');
@@ -219,19 +227,28 @@ async fn values_back(
     now: &Now,
 ) -> Result<(Vec<(RecordId, Map<String, Value>)>, Vec<String>), Denied> {
     let open = access.writable(&entry.model, Effect::Write).await?;
-    let mut line_schemas: BTreeMap<&FieldName, Schema> = BTreeMap::new();
+    let mut notes: Vec<String> = entry
+        .not_kept
+        .iter()
+        .map(|name| format!("`{name}` stays as it is, for what was in it is not kept"))
+        .collect();
+    let mut lists = Vec::new();
     for lines in &entry.lines {
-        if access.may_read(&lines.model).is_ok() {
-            line_schemas.insert(&lines.field, access.schema(&lines.model).await?);
+        let list = match now.lists.get(&lines.field) {
+            Some(shot) => List::of(access, (lines, shot), &now.context).await?,
+            None => None,
+        };
+        match list.filter(|_| open.field(lines.field.as_str()).is_some()) {
+            Some(list) => lists.push(list),
+            None => notes.push(format!(
+                "`{}` stays as it is, for it is not open to you any more",
+                lines.field
+            )),
         }
     }
     let mut sources: Vec<(&Schema, &Map<String, Value>)> = Vec::new();
     sources.extend(entry.before.values().map(|row| (&now.schema, row)));
-    for lines in &entry.lines {
-        if let Some(schema) = line_schemas.get(&lines.field) {
-            sources.extend(lines.rows.values().map(|row| (schema, row)));
-        }
-    }
+    sources.extend(lists.iter().flat_map(List::sources));
     let gone = gone(access, &sources, &now.context).await?;
     let nothing = BTreeSet::new();
     let target = Target {
@@ -241,11 +258,6 @@ async fn values_back(
         gone: &gone,
         said: &nothing,
     };
-    let mut notes: Vec<String> = entry
-        .not_kept
-        .iter()
-        .map(|name| format!("`{name}` stays as it is, for what was in it is not kept"))
-        .collect();
     let mut all = Vec::new();
     for (id, standing) in &now.standings {
         let known = match standing {
@@ -257,31 +269,34 @@ async fn values_back(
         else {
             continue;
         };
-        let mut before = before.clone();
-        before.retain(|name, _| {
+        let mut plain = before.clone();
+        plain.retain(|name, _| {
             let written = entry.fields.iter().any(|field| field.as_str() == name);
             let list = entry.lines.iter().any(|lines| lines.field.as_str() == name);
             (known || written) && !list
         });
-        let mut back = target.given_back(&before, row);
+        let mut back = target.given_back(&plain, row);
         for (name, why) in back.lacking {
             // What Odoo worked out by the way it will work out again.
             if entry.fields.contains(&name) {
                 notes.push(format!("`{name}` of [{id}] {why}"));
             }
         }
-        for lines in &entry.lines {
-            let (commands, lacking) =
-                line_values(access, (entry, lines), now, *id, (&gone, &line_schemas)).await?;
-            if !commands.is_empty() && open.field(lines.field.as_str()).is_some() {
-                let name = lines.field.as_str().to_owned();
+        for list in &lists {
+            let field = &list.lines.field;
+            // Through the lists of several records nobody can say whose it was.
+            let others = match entry.ids.len() {
+                1 => list.lines.others(&entry.before),
+                _ => Vec::new(),
+            };
+            let ids = (&*listed(before, field), &*listed(row, field));
+            let (commands, lacking) = list.commands(&gone, ids, &others);
+            if !commands.is_empty() {
+                let name = field.as_str().to_owned();
                 back.values.insert(name, commands.into());
             }
-            notes.extend(
-                lacking
-                    .into_iter()
-                    .map(|why| format!("in `{}` {why}", lines.field)),
-            );
+            let lacking = lacking.into_iter();
+            notes.extend(lacking.map(|why| format!("`{field}`: {why}")));
         }
         all.push((*id, back.values));
     }
@@ -289,51 +304,10 @@ async fn values_back(
     Ok((all, notes))
 }
 
-/// The commands that give a record its list back.
-async fn line_values(
-    access: &Access<'_>,
-    (entry, lines): (&Entry, &Lines),
-    now: &Now,
-    id: RecordId,
-    (gone, schemas): (&super::back::Gone, &BTreeMap<&FieldName, Schema>),
-) -> Result<(Vec<Value>, Vec<String>), Denied> {
-    let ids = |row: Option<&Map<String, Value>>| -> Vec<i64> {
-        let ids = row.map(|row| ids_in(row, &lines.field)).unwrap_or_default();
-        ids.into_iter().map(|id| i64::from(id.get())).collect()
-    };
-    let before = ids(entry.before.get(&i64::from(id.get())));
-    let is = ids(now.shot.row(id));
-    let (Some(shot), Some(schema)) = (now.lists.get(&lines.field), schemas.get(&lines.field))
-    else {
-        return Ok((
-            Vec::new(),
-            vec![format!(
-                "the records of [{id}] are not to be seen any more, and stay"
-            )],
-        ));
-    };
-    let rows: Rows = shot.rows().map(|(id, row)| (*id, row.clone())).collect();
-    let none = Schema::default;
-    let change = access.writable(&lines.model, Effect::Write).await;
-    let make = access.writable(&lines.model, Effect::Create).await;
-    let said = filled_in(access, (&lines.model, schema), &lines.fields, &now.context).await?;
-    let (change, make) = (open_or(change, none)?, open_or(make, none)?);
-    let target = |open, effect| Target {
-        schema,
-        open,
-        effect,
-        gone,
-        said: &said,
-    };
-    Ok(list_commands(
-        lines,
-        (&before, &is),
-        &rows,
-        (
-            &target(&change, Effect::Write),
-            &target(&make, Effect::Create),
-        ),
-    ))
+/// The ids in a list of a record.
+fn listed(row: &Map<String, Value>, list: &FieldName) -> Vec<i64> {
+    let ids = ids_in(row, list).into_iter();
+    ids.map(|id| i64::from(id.get())).collect()
 }
 
 /// The fields that have something else than before.

@@ -22,7 +22,7 @@ const OF_MESSAGES: [&str; 3] = ["message_", "rating_", "website_message_"];
 
 /// The fields of which a look tells whether a record is as it was left: its
 /// own columns. What Odoo works out follows from them, or from other records.
-pub fn watched(schema: &Schema) -> Vec<FieldName> {
+fn watched(schema: &Schema) -> Vec<FieldName> {
     let fields = schema.fields().filter(|field| {
         is_own(field) && !is_worked_out(field) && !field.kind.is_x2many() && !is_long(field)
     });
@@ -80,7 +80,7 @@ pub(super) fn can_be_given(field: &Field, effect: Effect) -> bool {
 }
 
 /// The value of the record itself, not of its messages or of another record.
-fn is_own(field: &Field) -> bool {
+pub(super) fn is_own(field: &Field) -> bool {
     let name = field.name.as_str();
     field.stored
         && field.shows.is_none()
