@@ -17,6 +17,8 @@ mod moved;
 mod standing;
 mod surroundings;
 mod take_back;
+#[cfg(test)]
+mod tests;
 mod updated;
 mod watched;
 

@@ -22,7 +22,7 @@ const OF_MESSAGES: [&str; 3] = ["message_", "rating_", "website_message_"];
 
 /// The fields of which a look tells whether a record is as it was left: its
 /// own columns. What Odoo works out follows from them, or from other records.
-fn watched(schema: &Schema) -> Vec<FieldName> {
+pub(super) fn watched(schema: &Schema) -> Vec<FieldName> {
     let fields = schema.fields().filter(|field| {
         is_own(field) && !is_worked_out(field) && !field.kind.is_x2many() && !is_long(field)
     });

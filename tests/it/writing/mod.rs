@@ -7,6 +7,7 @@ mod approving;
 mod lost;
 mod once;
 mod properties;
+mod undoing;
 mod values;
 
 use gatepost::demo::{ADMIN_KEY, Snapshot};
