@@ -1,14 +1,17 @@
 //! Asking the person behind the client.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::{sync::mpsc, time::timeout};
 
-use super::{Asker, OpenQuestions, Tally};
-use crate::mcp::{
-    RequestId, Session,
-    elicitation::{self, Consent, GivenConsent, QuestionId},
+use super::{Asker, OpenQuestions, Tally, elsewhere};
+use crate::{
+    ledger::Ledger,
+    mcp::{
+        RequestId, Session,
+        elicitation::{self, Consent, GivenConsent, QuestionId},
+    },
 };
 
 /// How the person behind the client can be asked, for one tool call.
@@ -47,6 +50,8 @@ pub struct CallStream<'a> {
     pub asker: Asker,
     /// The call, as its client knows it.
     pub call: Option<(Session, RequestId)>,
+    /// Where other replicas leave answers that come to them.
+    pub ledger: &'a Arc<Ledger>,
     /// How long a person may think.
     pub patience: Duration,
     /// Where the wait is counted.
@@ -156,7 +161,11 @@ impl CallStream<'_> {
             if self.notices.send(request).await.is_err() {
                 return Err(Unasked::Gone);
             }
-            let told = question.told().await;
+            let id = question.id();
+            let told = tokio::select! {
+                told = question.told() => told,
+                told = elsewhere::wait(self.ledger, id, &self.asker, self.patience) => told,
+            };
             if matches!(told, Ok(_) | Err(Unasked::Changed | Unasked::Unanswered)) {
                 withdrawal.id = None;
             }

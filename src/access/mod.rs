@@ -7,6 +7,7 @@ mod asks;
 mod change;
 mod context;
 mod denied;
+mod elsewhere;
 mod facts;
 mod fit;
 mod instance;
@@ -17,7 +18,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -26,6 +27,7 @@ pub use asks::{Asks, CallStream, Unasked, WayToAsk};
 pub use change::Allowed;
 pub use context::ContextRequest;
 pub use denied::Denied;
+pub use elsewhere::{is_awaited, leave};
 pub use facts::{Company, OdooUser};
 pub use fit::{fit_fields, fit_order};
 pub use instance::{Instance, InstanceSettings};
@@ -40,9 +42,9 @@ use crate::{
     ledger::Ledger,
     mcp::{self, ProgressToken},
     names::InstanceName,
-    odoo::{Call, Effect, Fault, FieldName, Inquiry, ModelName, Schema},
-    policy::{Permitted, Policy, Schemas, Undecided},
-    shape::{self, ModelEntry, Rows},
+    odoo::{Call, Effect, Fault, FieldName, Inquiry, MethodName, ModelName, Schema},
+    policy::{Arguments, Permitted, Policy, Schemas, Undecided},
+    shape::{self, Documentation, ModelEntry, Rows},
     upstream::CallError,
 };
 
@@ -257,6 +259,36 @@ impl Access<'_> {
             .allow(&self.caller.roles, self.name(), model, Effect::Read)?)
     }
 
+    /// The methods of a model that the caller may call, and what with; of at
+    /// least some records.
+    pub fn methods(&self, model: &ModelName) -> BTreeMap<MethodName, Vec<Arguments>> {
+        if self.may_change(model, Effect::Run).is_err() {
+            return BTreeMap::new();
+        }
+        self.policy.methods(&self.caller.roles, self.name(), model)
+    }
+
+    /// Whether the caller may call the method, of at least some records.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub fn may_call(&self, model: &ModelName, method: &MethodName) -> Result<(), Denied> {
+        self.policy
+            .allow_method(&self.caller.roles, self.name(), model, method)?;
+        self.may_change(model, Effect::Run)
+    }
+
+    /// What Odoo says of the methods of a model, where it tells.
+    pub async fn documentation(&self, model: &ModelName) -> Option<Arc<Documentation>> {
+        let inquiry = Inquiry::Documentation(model.clone());
+        let permitted = self
+            .policy
+            .permit_inquiry(&self.caller.roles, self.name(), &inquiry)
+            .ok()?;
+        let login = self.login().ok()?;
+        login.documentation(model, &permitted, self).await
+    }
+
     /// The Odoo user that calls act as.
     ///
     /// # Errors
@@ -284,6 +316,7 @@ impl Access<'_> {
             | Denied::ForeignState
             | Denied::Lost { .. }
             | Denied::Partly { .. }
+            | Denied::Refused { .. }
             | Denied::Unasked(_)
             | Denied::Unaudited(_)
             | Denied::Unfit(_)

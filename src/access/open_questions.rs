@@ -15,7 +15,7 @@ use super::Unasked;
 use crate::{
     identity::Caller,
     mcp::{RequestId, Session, elicitation::Consent, elicitation::QuestionId},
-    names::InstanceName,
+    names::{CredentialName, InstanceName, RoleName},
 };
 
 /// Questions that wait at once.
@@ -207,9 +207,28 @@ impl Asker {
     }
 
     fn may_the_same_as(&self, other: &Self) -> bool {
-        self.caller.roles == other.caller.roles
-            && self.caller.credential == other.caller.credential
+        self.may(&other.caller.roles, other.caller.credential.as_ref())
             && self.generation == other.generation
+    }
+
+    /// Whether these are the roles and the credential of the asker.
+    pub(super) fn may(&self, roles: &[RoleName], credential: Option<&CredentialName>) -> bool {
+        self.caller.roles == roles && self.caller.credential.as_ref() == credential
+    }
+
+    /// The roles and the credential of the asker.
+    pub(super) fn means(&self) -> (&[RoleName], Option<&CredentialName>) {
+        (&self.caller.roles, self.caller.credential.as_ref())
+    }
+
+    /// What tells the asker from all others.
+    pub(super) fn who(&self) -> [&str; 4] {
+        [
+            self.instance.as_str(),
+            &self.caller.issuer,
+            self.caller.kind.as_str(),
+            self.caller.subject.as_str(),
+        ]
     }
 }
 

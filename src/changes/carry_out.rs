@@ -13,6 +13,7 @@ use super::{
     change::ODOO_AT_WORK,
     numbers,
     once::{Begun, Claim, Earlier, Once},
+    returned,
     undo::{Kept, found_done, new_name},
     wish::hex,
 };
@@ -22,9 +23,6 @@ use crate::{
     odoo::{Call, Effect, RecordId},
     upstream::CallError,
 };
-
-/// Bytes of what a method returned that are kept.
-const MAX_RESULT_BYTES: usize = 8 << 10;
 
 /// What becomes of a call that wants to change something.
 #[derive(Debug)]
@@ -64,7 +62,8 @@ pub async fn carry_out(
         Approved::NotYet(told) => return Ok(told),
     };
     let name = proposal.undo.as_ref().map(|_| new_name()).transpose()?;
-    let claim = match once.begin(again, name.as_deref()).await? {
+    let begun = once.begin(again, &proposal, name.as_deref()).await?;
+    let claim = match begun {
         Ok(claim) => claim,
         // Somebody else was faster.
         Err(Earlier::Done(done)) => return repeated(access, change, &done).await,
@@ -157,7 +156,7 @@ async fn find_out(
     once: &Once,
     begun: &Begun,
 ) -> Result<Option<Told>, Denied> {
-    match change.find(access, begun.at).await? {
+    match change.find_from(access, begun.at, &begun.before).await? {
         Found::Done(ids) => {
             let done = Done {
                 at: begun.at,
@@ -247,9 +246,7 @@ async fn end(
         Effect::Create => done.ids.extend(made(&answer)),
         Effect::Run => {
             done.ids.extend(call.ids());
-            if answer.len() <= MAX_RESULT_BYTES {
-                done.result = serde_json::from_slice(&answer).unwrap_or_default();
-            }
+            done.result = returned::kept(&answer);
         }
         Effect::Delete | Effect::Read | Effect::Write => done.ids.extend(call.ids()),
     }
@@ -281,11 +278,17 @@ fn made(answer: &[u8]) -> Vec<RecordId> {
     serde_json::from_slice(answer).unwrap_or_default()
 }
 
-/// An answer that was lost, with how to find out what came of it.
+/// A refusal, with what became of the change; an answer that was lost, with how
+/// to find out.
 fn explained(denied: Denied, wish: &Wish, look: &str, undo: Option<String>) -> Denied {
     let Denied::Call(error) = &denied else {
         return denied;
     };
+    if error.is_fault() {
+        return Denied::Refused {
+            error: Arc::clone(error),
+        };
+    }
     if !matches!(**error, CallError::OutcomeUnknown(_)) {
         return denied;
     }

@@ -43,6 +43,17 @@ pub trait Change: Sync {
         begun: Timestamp,
     ) -> impl Future<Output = Result<Found, Denied>> + Send;
 
+    /// The same, where it helps to know how the records were before; of large
+    /// changes that is not kept.
+    fn find_from(
+        &self,
+        access: &Access<'_>,
+        begun: Timestamp,
+        _before: &Shot,
+    ) -> impl Future<Output = Result<Found, Denied>> + Send {
+        self.find(access, begun)
+    }
+
     /// What the model is told when it is done.
     fn report(
         &self,

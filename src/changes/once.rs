@@ -7,19 +7,21 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Wish, wish::hex};
+use super::{Proposal, Shot, Wish, wish::hex};
 use crate::{
     access::{Access, Denied},
     ledger::{Key, Ledger},
-    odoo::RecordId,
+    odoo::{Effect, RecordId},
 };
 
+/// Bytes of records that are kept with the key of a method that is called.
+const MAX_BEFORE_BYTES: usize = 8 << 10;
 /// How often somebody who waits for the same call looks.
 const LOOK: Duration = Duration::from_millis(300);
 /// How long they wait.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// After so long nobody is at work any more on what was begun.
-const AT_WORK: Duration = Duration::from_secs(45);
+/// How much longer than a call may take somebody may be at work on it.
+const MARGIN: Duration = Duration::from_secs(5);
 
 /// What is known of a wish with a key.
 #[derive(Debug)]
@@ -52,6 +54,8 @@ pub struct Done {
 pub(super) struct Begun {
     /// When.
     pub(super) at: Timestamp,
+    /// How the records were before, where that was kept.
+    pub(super) before: Shot,
     /// Under which name it can be undone.
     pub(super) undo: Option<String>,
     stored: Bytes,
@@ -62,6 +66,9 @@ pub(super) struct Begun {
 struct Entry {
     digest: String,
     begun: Timestamp,
+    /// How the records were before, until it is done.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    before: Value,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     done: Option<Done>,
     /// Under which name it can be undone.
@@ -78,6 +85,8 @@ pub(super) struct Once {
     ledger: Arc<Ledger>,
     key: Option<Key>,
     digest: String,
+    /// After so long nobody is at work any more on what was begun.
+    at_work: Duration,
 }
 
 /// The claim of whoever does it.
@@ -85,6 +94,7 @@ pub(super) struct Once {
 pub(super) struct Claim {
     once: Once,
     begun: Timestamp,
+    before: Value,
     undo: Option<String>,
     stored: Bytes,
 }
@@ -106,6 +116,7 @@ impl Once {
             ledger: Arc::clone(access.ledger),
             key,
             digest: hex(&wish.digest),
+            at_work: access.instance.patience() + MARGIN,
         }
     }
 
@@ -128,9 +139,10 @@ impl Once {
                 return Ok(Earlier::Done(done));
             }
             let age = Timestamp::now().duration_since(entry.begun);
-            if entry.lost || age.unsigned_abs() > AT_WORK {
+            if entry.lost || age.unsigned_abs() > self.at_work {
                 return Ok(Earlier::Unknown(Begun {
                     at: entry.begun,
+                    before: Shot::from_json(&entry.before),
                     undo: entry.undo,
                     stored,
                 }));
@@ -161,14 +173,17 @@ impl Once {
     pub(super) async fn begin(
         &self,
         again: Option<Begun>,
+        proposal: &Proposal,
         undo: Option<&str>,
     ) -> Result<Result<Claim, Earlier>, Denied> {
-        let (begun, undo) = (Timestamp::now(), undo.map(str::to_owned));
-        let stored = self.written((begun, undo.clone()), None, false)?;
+        let begun = Timestamp::now();
+        let before = kept(proposal);
+        let stored = self.written((begun, undo), &before, None, false)?;
         let claim = Claim {
             once: self.clone(),
             begun,
-            undo,
+            before,
+            undo: undo.map(str::to_owned),
             stored: stored.clone(),
         };
         let Some(key) = &self.key else {
@@ -197,7 +212,12 @@ impl Once {
     /// [`Denied::Unremembered`].
     pub(super) async fn settle(&self, begun: &Begun, done: &Done) -> Result<(), Denied> {
         if let Some(key) = &self.key {
-            let stored = self.written((begun.at, begun.undo.clone()), Some(done), false)?;
+            let stored = self.written(
+                (begun.at, begun.undo.as_deref()),
+                &Value::Null,
+                Some(done),
+                false,
+            )?;
             let ttl = self.ledger.settings().keep_keys;
             self.ledger.replace(key, &begun.stored, stored, ttl).await?;
         }
@@ -206,14 +226,16 @@ impl Once {
 
     fn written(
         &self,
-        (begun, undo): (Timestamp, Option<String>),
+        (begun, undo): (Timestamp, Option<&str>),
+        before: &Value,
         done: Option<&Done>,
         lost: bool,
     ) -> Result<Bytes, Denied> {
         let entry = Entry {
             digest: self.digest.clone(),
             begun,
-            undo,
+            before: before.clone(),
+            undo: undo.map(str::to_owned),
             done: done.cloned(),
             lost,
         };
@@ -227,8 +249,12 @@ impl Claim {
     /// # Errors
     /// [`Denied::Unremembered`]; done it is all the same.
     pub(super) async fn done(self, done: &Done) -> Result<(), Denied> {
-        let begun = (self.begun, self.undo.clone());
-        let stored = self.once.written(begun, Some(done), false)?;
+        let stored = self.once.written(
+            (self.begun, self.undo.as_deref()),
+            &Value::Null,
+            Some(done),
+            false,
+        )?;
         self.put(stored).await
     }
 
@@ -237,8 +263,9 @@ impl Claim {
     /// # Errors
     /// [`Denied::Unremembered`].
     pub(super) async fn lost(self) -> Result<(), Denied> {
-        let begun = (self.begun, self.undo.clone());
-        let stored = self.once.written(begun, None, true)?;
+        let stored =
+            self.once
+                .written((self.begun, self.undo.as_deref()), &self.before, None, true)?;
         self.put(stored).await
     }
 
@@ -260,5 +287,20 @@ impl Claim {
             ledger.replace(key, &self.stored, stored, ttl).await?;
         }
         Ok(())
+    }
+}
+
+/// How the records are before a method is called on them: only so can be seen
+/// afterwards that it was. Of other changes the values say what came of them.
+fn kept(proposal: &Proposal) -> Value {
+    let runs = |effect: Effect| effect == Effect::Run;
+    if !proposal.calls.iter().any(|call| runs(call.effect())) {
+        return Value::Null;
+    }
+    let before = proposal.before.to_json();
+    if before.to_string().len() <= MAX_BEFORE_BYTES {
+        before
+    } else {
+        Value::Null
     }
 }

@@ -111,7 +111,11 @@ impl Show<'_> {
             Value::Bool(truth) => truth.to_string(),
             Value::Number(number) => match (kind, relation) {
                 (FieldKind::Many2one, Some(relation)) => self.link(relation, number.as_i64()),
-                _ => number.to_string(),
+                // Odoo says `4200.0` for what was written as `4200`.
+                _ => match (number.is_f64(), number.as_f64()) {
+                    (true, Some(plain)) => plain.to_string(),
+                    (_, _) => number.to_string(),
+                },
             },
             Value::String(text) if kind.is_binary() => format!("({} bytes of base64)", text.len()),
             Value::String(text) if text.is_empty() => "(empty)".to_owned(),

@@ -67,6 +67,14 @@ pub(super) fn run(demo: &Demo) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Everything but the secret models, of which salespeople are worth seeing.
+const RULES: &str = r#"[
+    { models = ["*"], operations = ["read", "create", "write", "delete"] },
+    { models = ["res.users"], fields = ["name"] },
+    { models = ["sale.order"], methods = ["action_confirm", "action_cancel", "action_draft", "message_post"] },
+    { models = ["crm.lead"], methods = ["message_post"] },
+]"#;
+
 /// The sample company on a free port of this machine.
 pub(super) struct SampleCompany {
     listener: std::net::TcpListener,
@@ -100,12 +108,14 @@ impl SampleCompany {
             None,
             [
                 ("GATEPOST_SERVER__LISTEN", listen),
-                ("GATEPOST_SERVER__ANONYMOUS_ROLE", "reader"),
+                ("GATEPOST_SERVER__ANONYMOUS_ROLE", "demo"),
                 ("GATEPOST_ADMIN__LISTEN", ""),
                 ("GATEPOST_INSTANCES__DEMO__URL", self.url.as_str()),
                 ("GATEPOST_INSTANCES__DEMO__DATABASE", DATABASE),
                 ("GATEPOST_INSTANCES__DEMO__API_KEY", ADMIN_KEY),
-                ("GATEPOST_ROLES__READER__RULES", r#"[{ models = ["*"] }]"#),
+                ("GATEPOST_INSTANCES__DEMO__SERVICE_KEY_WRITES", "true"),
+                ("GATEPOST_INSTANCES__DEMO__WRITES", "confirm"),
+                ("GATEPOST_ROLES__DEMO__RULES", RULES),
             ],
         );
         Ok(load(&sources)?)
@@ -145,7 +155,8 @@ Connect a client:
                   {{"servers": {{"odoo": {{"type": "http", "url": "{url}"}}}}}}
   Inspector       npx @modelcontextprotocol/inspector --cli {url} --transport http --method tools/list
 
-Everybody on this machine gets in, and may only read. Stop it with Ctrl-C.
+Everybody on this machine gets in. A change is shown first, and made when it is confirmed;
+the company forgets all of them when it stops. Stop it with Ctrl-C.
 In front of your own Odoo: README.md, "Put it beside Odoo".
 "#,
         program = std::env::current_exe()

@@ -82,7 +82,7 @@ impl Checked {
     fn assemble_with_books(&self, other: &Gateway) -> Result<Gateway, CannotAssemble> {
         let gateway = self.assemble_unaudited()?;
         let ledger_settings = self.ledger_settings()?;
-        let ledger = self.ledger(&ledger_settings, other)?;
+        let ledger = ledger_after(&ledger_settings, other)?;
         // Last, for it changes what the other one has.
         let settings = self.config.audit.settings(self.audit_key.clone());
         let journal = if other.journal.adjust(&settings) {
@@ -98,24 +98,6 @@ impl Checked {
             ledger,
             ..gateway
         })
-    }
-
-    /// The ledger: that of the other gateway where it is the same, else one that
-    /// is opened. Of one that may know of changes nothing is left behind.
-    fn ledger(
-        &self,
-        settings: &LedgerSettings,
-        other: &Gateway,
-    ) -> Result<Arc<Ledger>, CannotAssemble> {
-        if other.ledger.is_of(&settings.place) {
-            return Ok(Arc::clone(&other.ledger));
-        }
-        if other.may_change() && !other.ledger.is_where(&settings.place) {
-            return Err(CannotAssemble::ChangesElsewhere);
-        }
-        Ledger::open(settings.clone())
-            .map(Arc::new)
-            .map_err(CannotAssemble::Changes)
     }
 
     /// Where changes are remembered, and for how long.
@@ -400,6 +382,20 @@ impl Checked {
                 .and_then(|id| KeyId::try_from(id).ok()),
         }
     }
+}
+
+/// The ledger: that of the other gateway where it is the same, else one that is
+/// opened. One that may know of changes is not left behind.
+fn ledger_after(settings: &LedgerSettings, other: &Gateway) -> Result<Arc<Ledger>, CannotAssemble> {
+    if other.ledger.is_of(&settings.place) {
+        return Ok(Arc::clone(&other.ledger));
+    }
+    if other.may_change() && !other.ledger.is_where(&settings.place) {
+        return Err(CannotAssemble::ChangesElsewhere);
+    }
+    Ledger::open(settings.clone())
+        .map(Arc::new)
+        .map_err(CannotAssemble::Changes)
 }
 
 fn failures(limits: Limits) -> PerAddress {

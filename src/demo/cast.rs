@@ -35,9 +35,13 @@ pub(super) fn cast(
         "boolean" => Ok(truthy(value).into()),
         "date" => date(value),
         "datetime" => datetime(value),
+        "float" if field.decimals.is_some() => Ok(cents(float(value)?).into()),
         "float" => Ok(float(value)?.into()),
         "html" => {
-            let text = printed(value);
+            if truthy(value) && !value.is_string() {
+                return Ok("<p>Unknown error when sanitizing</p>".into());
+            }
+            let text = printed(value)?;
             Ok(text
                 .as_str()
                 .map_or(Value::Bool(false), |text| html::sanitized(text).into()))
@@ -46,7 +50,7 @@ pub(super) fn cast(
         "many2one" => many2one(value, writing),
         "monetary" => Ok(cents(float(value)?).into()),
         "selection" => selection(table, name, field, value),
-        _ => Ok(printed(value)),
+        _ => printed(value),
     }
 }
 
@@ -83,50 +87,59 @@ fn type_name(value: &Value) -> &'static str {
     }
 }
 
-fn printed(value: &Value) -> Value {
-    match value {
-        Value::Null | Value::Bool(false) => Value::Bool(false),
-        Value::String(text) => Value::from(text.as_str()),
-        Value::Bool(true) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-            python(value).into()
-        }
+fn printed(value: &Value) -> Result<Value, Refusal> {
+    let text = match value {
+        Value::Null | Value::Bool(false) => return Ok(Value::Bool(false)),
+        Value::String(text) => text.clone(),
+        Value::Bool(true) | Value::Number(_) | Value::Array(_) | Value::Object(_) => python(value),
+    };
+    if text.contains('\0') {
+        return Err(Refusal::value(
+            "A string literal cannot contain NUL (0x00) characters.",
+        ));
     }
+    Ok(text.into())
 }
 
 fn integer(value: &Value) -> Result<Value, Refusal> {
     match value {
         Value::Null | Value::Bool(false) => Ok(json!(0)),
         Value::Bool(true) => Ok(json!(1)),
-        Value::Number(number) => match number.as_i64() {
-            Some(whole) => Ok(whole.into()),
-            None => {
-                let cut = number.as_f64().unwrap_or_default().trunc();
-                let whole: Option<i64> = format!("{cut}").parse().ok();
-                whole.map(Value::from).ok_or_else(|| {
-                    Refusal::new(
-                        500,
-                        "psycopg2.errors.NumericValueOutOfRange",
-                        "integer out of range\n",
-                    )
-                })
-            }
-        },
+        Value::Number(number) => {
+            let cut = number.as_f64().unwrap_or_default().trunc();
+            in_column(format!("{cut}").parse().ok())
+        }
         Value::String(text) if text.is_empty() => Ok(json!(0)),
-        Value::String(text) => text
-            .trim()
-            .parse::<i64>()
-            .map(Value::from)
-            .map_err(|_error| {
+        Value::String(text) => {
+            let number = text.trim().parse::<i64>().map_err(|_error| {
                 Refusal::value(format!(
                     "invalid literal for int() with base 10: {}",
                     python(value)
                 ))
-            }),
-        Value::Array(_) | Value::Object(_) => Err(Refusal::type_error(format!(
+            })?;
+            in_column(Some(number))
+        }
+        // Odoo takes the id out of a record (`Integer.convert_to_column`).
+        Value::Object(record) => in_column(record.get("id").and_then(Value::as_i64)),
+        Value::Array(_) => Err(Refusal::type_error(format!(
             "int() argument must be a string, a bytes-like object or a real number, not '{}'",
             type_name(value)
         ))),
     }
+}
+
+/// A number that its column can hold.
+fn in_column(number: Option<i64>) -> Result<Value, Refusal> {
+    number
+        .filter(|number| i32::try_from(*number).is_ok())
+        .map(Value::from)
+        .ok_or_else(|| {
+            Refusal::new(
+                500,
+                "psycopg2.errors.NumericValueOutOfRange",
+                "integer out of range\n",
+            )
+        })
 }
 
 fn float(value: &Value) -> Result<f64, Refusal> {
@@ -135,12 +148,15 @@ fn float(value: &Value) -> Result<f64, Refusal> {
         Value::Bool(true) => Ok(1.0),
         Value::Number(number) => Ok(number.as_f64().unwrap_or_default()),
         Value::String(text) if text.is_empty() => Ok(0.0),
-        Value::String(text) => text.trim().parse().map_err(|_error| {
-            Refusal::value(format!(
-                "could not convert string to float: {}",
-                python(value)
-            ))
-        }),
+        Value::String(text) => {
+            let number: Option<f64> = text.trim().parse().ok();
+            number.filter(|number| number.is_finite()).ok_or_else(|| {
+                Refusal::value(format!(
+                    "could not convert string to float: {}",
+                    python(value)
+                ))
+            })
+        }
         Value::Array(_) | Value::Object(_) => Err(Refusal::type_error(format!(
             "float() argument must be a string or a real number, not '{}'",
             type_name(value)
@@ -260,7 +276,12 @@ fn many2one(value: &Value, writing: Writing) -> Result<Value, Refusal> {
     }
 }
 
-fn mismatch(kind: &str) -> Refusal {
+/// What Python says of a list or a dict where it wants one value.
+pub(super) fn unhashable(value: &Value) -> Refusal {
+    Refusal::type_error(format!("unhashable type: '{}'", type_name(value)))
+}
+
+pub(super) fn mismatch(kind: &str) -> Refusal {
     Refusal::new(
         500,
         "psycopg2.errors.DatatypeMismatch",
@@ -275,6 +296,9 @@ fn selection(table: &Table, name: &str, field: &Field, value: &Value) -> Result<
     }
     if !truthy(value) {
         return Ok(Value::Bool(false));
+    }
+    if value.is_array() || value.is_object() {
+        return Err(unhashable(value));
     }
     Err(Refusal::value(format!(
         "Wrong value for {}.{name}: {}",

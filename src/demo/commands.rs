@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    cast::whole,
+    cast::{mismatch, unhashable, whole},
     constraints::dangling,
     database::model_field,
     domain::python,
@@ -186,11 +186,12 @@ impl Transaction<'_> {
     }
 
     fn replace(&mut self, links: &Links<'_>, set: &[Value]) -> Result<(), Refusal> {
+        // Python hashes them all before it looks at one.
+        if let Some(id) = set.iter().find(|id| id.is_array() || id.is_object()) {
+            return Err(unhashable(id));
+        }
         let mut wanted = Vec::new();
         for id in set {
-            if let Some(text) = id.as_str().filter(|_| links.inverse.is_none()) {
-                return Err(Refusal::not_an_integer(text));
-            }
             wanted.push(linked_id(links, id)?);
         }
         let gone: Vec<u32> = self
@@ -223,18 +224,29 @@ impl Links<'_> {
     }
 }
 
-/// The id in a command. A text is a list of letters for Python.
+/// The id in a command, or among plain ids.
 fn linked_id(links: &Links<'_>, id: &Value) -> Result<u32, Refusal> {
-    whole(id).ok_or_else(|| {
-        let letters: Vec<String> = id
-            .as_str()
-            .map(|text| text.chars().map(|one| format!("'{one}'")).collect())
-            .unwrap_or_default();
-        Refusal::value(format!(
-            "Expected singleton: {}({})",
-            links.relation,
-            letters.join(", ")
-        ))
+    if let Some(id) = whole(id) {
+        return Ok(id);
+    }
+    Err(match id {
+        Value::Array(_) | Value::Object(_) => unhashable(id),
+        Value::Bool(_) => mismatch("boolean"),
+        Value::Null => Refusal::validation(format!(
+            "The operation cannot be completed: Missing required value for the field '{}'.\nModel: Unknown\n- create/update: a mandatory field is not set\n- delete: another model requires the record being deleted, you can archive it instead\n",
+            links.name
+        )),
+        Value::Number(_) => dangling(&links.constraint()),
+        // A text is a list of letters for Python.
+        Value::String(text) if text.chars().all(|one| one.is_ascii_digit()) => {
+            let letters: Vec<String> = text.chars().map(|one| format!("'{one}'")).collect();
+            Refusal::value(format!(
+                "Expected singleton: {}({})",
+                links.relation,
+                letters.join(", ")
+            ))
+        }
+        Value::String(text) => Refusal::not_an_integer(text),
     })
 }
 

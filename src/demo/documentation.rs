@@ -82,7 +82,7 @@ fn whole(table: &Table, user: User) -> Value {
     let fields = table.fields.iter().filter(|(_, field)| user.sees(field));
     let fields: Map<String, Value> = fields
         .map(|(name, field)| {
-            let mut described = describe(name, field);
+            let mut described = describe(table, name, field);
             described.insert("module".to_owned(), "base".into());
             ((*name).to_owned(), described.into())
         })

@@ -303,6 +303,13 @@ pub(super) fn python(value: &Value) -> String {
             "[{}]",
             all.iter().map(python).collect::<Vec<_>>().join(", ")
         ),
-        Value::Number(_) | Value::Object(_) => value.to_string(),
+        Value::Object(all) => format!(
+            "{{{}}}",
+            all.iter()
+                .map(|(key, value)| format!("'{key}': {}", python(value)))
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
+        Value::Number(_) => value.to_string(),
     }
 }

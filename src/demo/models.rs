@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::table::{Field, Group, OnDelete, Table};
 
-/// `name kind[:relation or choices] flags Label`; a one2many has its inverse
-/// behind a slash.
+/// `name kind[:relation, choices or decimals] flags Label`; a one2many has its
+/// inverse behind a slash.
 ///
 /// Flags are `*` required, `~` computed and not kept, `=` kept and said to be
 /// read-only, `$` administrators only, `!` not copied, `^` deleted with the
@@ -172,9 +172,9 @@ access_token char ! Security Token
 name text * Description
 order_id many2one:sale.order *^! Order Reference
 product_id many2one:product.product %@ Product
-product_uom_qty float * Quantity
+product_uom_qty float:2 * Quantity
 price_unit float * Unit Price
-discount float - Discount (%)
+discount float:2 - Discount (%)
 price_subtotal monetary = Subtotal
 price_tax float = Total Tax
 price_total monetary = Total
@@ -363,6 +363,7 @@ fn plain(kind: &'static str, label: &'static str) -> Field {
         relation: None,
         inverse: None,
         choices: Vec::new(),
+        decimals: None,
         required: false,
         stored: true,
         readonly: false,
@@ -403,6 +404,8 @@ fn field(line: &'static str) -> Option<(&'static str, Field)> {
             .split(',')
             .filter_map(|choice| choice.split_once('='))
             .collect();
+    } else if kind == "float" {
+        field.decimals = detail.parse().ok();
     } else if !detail.is_empty() {
         let (relation, inverse) = detail
             .split_once('/')

@@ -42,7 +42,7 @@ impl<'a> Call<'a> {
                     .as_ref()
                     .is_none_or(|only| only.iter().any(|one| one == name))
             {
-                let mut described = describe(name, field);
+                let mut described = describe(self.table, name, field);
                 if let Some(attributes) = &attributes {
                     described.retain(|key, _| attributes.contains(key));
                 }

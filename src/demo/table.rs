@@ -33,6 +33,8 @@ pub(super) struct Field {
     /// Of a one2many: the field that points back.
     pub(super) inverse: Option<&'static str>,
     pub(super) choices: Vec<(&'static str, &'static str)>,
+    /// Of a float: how many decimals it keeps.
+    pub(super) decimals: Option<u8>,
     pub(super) required: bool,
     /// Whether its value is kept. What is not is computed on reading, and a
     /// write to it is ignored without a word.

@@ -112,6 +112,7 @@ impl Host for Gateway {
     fn remembered(&self) -> Remembered {
         Remembered {
             store: self.ledger.store(),
+            is_here: self.ledger.is_here().filter(|_| self.may_change()),
             failures: self.ledger.failures(),
         }
     }

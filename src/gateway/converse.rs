@@ -5,10 +5,13 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use serde_json::value::RawValue;
+use tracing::warn;
 
 use super::{Blame, Failure, Gateway, Notices, Refusal, Reply, Story, Visitor};
 use crate::{
-    access::{Access, Asks, CallStream, Delivery, Denied, Listener, Tally, Unasked, WayToAsk},
+    access::{
+        self, Access, Asks, CallStream, Delivery, Denied, Listener, Tally, Unasked, WayToAsk,
+    },
     audit::{Client, Trail},
     identity::Caller,
     limits::{Limited, Limiter},
@@ -180,8 +183,9 @@ async fn answered(
     let Some(id) = response.id else {
         return Ok(());
     };
-    if !gateway.questions.awaits(id, &asker) {
-        // It is late, of somebody else, or for another replica.
+    let here = gateway.questions.awaits(id, &asker);
+    if !here && !access::is_awaited(&gateway.ledger, id, &asker).await {
+        // It is late, or of somebody else.
         return Ok(());
     }
     let consent = response.outcome.ok().and_then(Consent::of);
@@ -191,6 +195,12 @@ async fn answered(
         && let Some(again) = gateway.again(guest, Effect::Write).await?
     {
         asker = gateway.asker(&again);
+    }
+    if !here {
+        if let Err(error) = access::leave(&gateway.ledger, id, &asker, consent).await {
+            warn!(error = %error, "Failed to hand a person's answer to another replica");
+        }
+        return Ok(());
     }
     let answer = consent.ok_or(Unasked::Unanswered);
     match gateway.questions.answer(id, &asker, answer) {
@@ -283,6 +293,7 @@ async fn call(
                 questions: &gateway.questions,
                 asker: gateway.asker(guest),
                 call: Some((session.clone(), request.id.clone())),
+                ledger: &gateway.ledger,
                 patience: gateway.patience,
                 tally: &tally,
             }),

@@ -439,9 +439,10 @@ impl Gateway {
             .into_iter()
             .map(|provider| async move { (provider.name().clone(), provider.state(now).await) });
         let changes = async {
-            match self.may_change() {
-                true => Some(self.ledger.state().await.map_err(|why| why.to_string())),
-                false => None,
+            if self.may_change() {
+                Some(self.ledger.state().await.map_err(|why| why.to_string()))
+            } else {
+                None
             }
         };
         let (instances, providers, changes) = futures_util::future::join3(

@@ -300,8 +300,9 @@ impl Ledger {
         let value = Bytes::copy_from_slice(&fresh);
         match self.claim(&key, value, SECRET_TTL).await? {
             None => Ok(fresh),
-            Some(known) => <[u8; 32]>::try_from(&*known)
-                .map_err(|_| LedgerError::unavailable("what is kept as a secret is none")),
+            Some(known) => <[u8; 32]>::try_from(&*known).map_err(|_wrong_size| {
+                LedgerError::unavailable("what is kept as a secret is none")
+            }),
         }
     }
 
@@ -345,6 +346,15 @@ impl Ledger {
                     Ok(_) | Err(LedgerError::Full | LedgerError::TooLarge { .. }) => Ok(()),
                 }
             }
+        }
+    }
+
+    /// Whether it could be used when it was last needed; none before that.
+    pub fn is_here(&self) -> Option<bool> {
+        match &self.store {
+            Store::File(file) => Some(file.state().is_ok()),
+            Store::Memory(_) => Some(true),
+            Store::Redis(shared) => shared.redis.is_here(),
         }
     }
 

@@ -115,15 +115,20 @@ fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T, Broken>) -> Result<T
     let damaged = |why: String| CannotOpen::Damaged(path.to_owned(), why);
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(done)) => Ok(done),
-        Ok(Err(Broken(error))) => Err(match *error {
-            redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => {
-                CannotOpen::Taken(path.to_owned())
+        Ok(Err(Broken(error))) => {
+            use redb::Error as E;
+            if matches!(*error, E::DatabaseAlreadyOpen | E::LockProtocolMismatch) {
+                return Err(CannotOpen::Taken(path.to_owned()));
             }
-            redb::Error::Io(error) if error.kind() != io::ErrorKind::InvalidData => {
-                CannotOpen::Io(path.to_owned(), error)
+            let why = error.to_string();
+            let damages = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;
+            if !matches!(&*error, E::Io(error) if damages(error))
+                && let E::Io(error) = *error
+            {
+                return Err(CannotOpen::Io(path.to_owned(), error));
             }
-            other => damaged(other.to_string()),
-        }),
+            Err(damaged(why))
+        }
         Err(_panic) => Err(damaged("its pages make no sense".to_owned())),
     }
 }

@@ -29,7 +29,8 @@ pub struct Question {
 }
 
 /// What a person said to a question.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Consent {
     /// Yes.
     Accepted,

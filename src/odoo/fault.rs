@@ -86,6 +86,34 @@ pub enum AccessKind {
 }
 
 impl Fault {
+    /// What there is to add where a change was refused: what became of it, and
+    /// whether to try again, as far as its own words do not say that. Odoo takes
+    /// back whatever a call did that it refuses.
+    pub fn of_change(&self) -> &'static str {
+        match self {
+            Self::Access(AccessKind::Company) => "; nothing was changed",
+            Self::Access(AccessKind::Private) => {
+                "; nothing was changed, and retrying will not help"
+            }
+            Self::Access(AccessKind::Field(_) | AccessKind::Model | AccessKind::Record) => {
+                "; nothing was changed. It is a matter of this Odoo user's rights, which only Odoo's administrator can change"
+            }
+            Self::Arguments(_) => "; nothing was changed",
+            Self::Conflict | Self::Identity => "",
+            Self::Database | Self::Invalid(_) => {
+                "; nothing was changed: correct the values and try again"
+            }
+            Self::Key | Self::UnknownDatabase | Self::UnknownMethod | Self::UnknownModel => {
+                "; nothing was changed"
+            }
+            Self::Missing => "; nothing was changed",
+            Self::Rule(_) => {
+                "\nNothing was changed. This is a rule of the business: the same call will be refused again. Change what Odoo asks for, or tell the user"
+            }
+            Self::Unknown => "; nothing was changed",
+        }
+    }
+
     /// The word for it in logs and metrics.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -11,6 +11,8 @@ use super::{Call, Domain, FieldName, ModelName, Order, RecordId};
 pub enum Inquiry {
     /// The names and currencies of companies.
     Companies(Vec<RecordId>),
+    /// What Odoo says of a model's methods. Needs a rule that allows reading the model.
+    Documentation(ModelName),
     /// The fields of a model. Needs a rule that allows reading the model.
     Fields(ModelName),
     /// The languages that are installed.
@@ -35,6 +37,7 @@ impl Inquiry {
                 ids,
                 &fields(&["name", "currency_id"]),
             ),
+            Self::Documentation(model) => Call::documentation(model.clone()),
             Self::Fields(model) => Call::fields_get(model.clone()),
             Self::Languages => Call::search_read(
                 ModelName::known("res.lang"),
@@ -58,7 +61,7 @@ impl Inquiry {
     /// The model whose reading must be allowed, where one is.
     pub fn about(&self) -> Option<&ModelName> {
         match self {
-            Self::Fields(model) => Some(model),
+            Self::Documentation(model) | Self::Fields(model) => Some(model),
             Self::Companies(_) | Self::Languages | Self::Models | Self::User(_) | Self::WhoAmI => {
                 None
             }

@@ -4,6 +4,7 @@
 //! path, a [`Domain`] is well formed and bounded, a [`Call`] knows its
 //! [`Effect`].
 
+mod argument_name;
 mod call;
 mod context;
 mod domain;
@@ -19,6 +20,7 @@ mod record_id;
 mod request;
 mod schema;
 
+pub use argument_name::{ArgumentName, InvalidArgumentName};
 pub use call::Call;
 pub use context::Context;
 pub use domain::{Condition, Domain, InvalidDomain, Operand, Operator, Term};

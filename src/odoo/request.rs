@@ -15,6 +15,8 @@ pub enum Request {
     Defaults(Vec<FieldName>),
     /// These records, gone.
     Delete(Vec<RecordId>),
+    /// What Odoo says of the methods of the model.
+    Documentation,
     /// The fields of the model.
     Fields,
     /// New records and changed ones from a table, all of them or none.
@@ -88,6 +90,8 @@ impl Request {
             Self::Create(_) => "create",
             Self::Defaults(_) => "default_get",
             Self::Delete(_) => "unlink",
+            // The name in its controller: it is a page, and no method.
+            Self::Documentation => "doc_model",
             Self::Fields => "fields_get",
             Self::Load { .. } => "load",
             Self::Models => "get_available_models",
@@ -109,6 +113,7 @@ impl Request {
             Self::Count(_)
             | Self::Create(_)
             | Self::Defaults(_)
+            | Self::Documentation
             | Self::Fields
             | Self::Load { .. }
             | Self::Models
@@ -136,7 +141,7 @@ impl Request {
                 let rows = rows.iter();
                 set("data", rows.map(|row| Value::from(row.clone())).collect());
             }
-            Self::Delete(_) | Self::Models | Self::WhoAmI => {}
+            Self::Delete(_) | Self::Documentation | Self::Models | Self::WhoAmI => {}
             Self::Names {
                 name,
                 domain,

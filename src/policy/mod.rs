@@ -5,6 +5,7 @@
 //! and fields that the rules cover. Nothing outside decides, and nothing in here
 //! asks Odoo: what must be known of models is handed in as [`Schemas`].
 
+mod argument;
 mod becoming;
 mod decision;
 mod forbidden;
@@ -24,6 +25,7 @@ mod write_mode;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use argument::{Argument, ArgumentKind, Arguments, Bounds};
 pub use decision::{Decision, Deed, Question, RuleAt};
 pub use forbidden::Forbidden;
 pub use pattern::{InvalidPattern, Pattern};
@@ -124,6 +126,17 @@ impl Policy {
     ) -> Result<Domain, Forbidden> {
         self.mandate(roles, instance)
             .allow_method(model, method, None)
+    }
+
+    /// The methods of a model that may be called, of at least some records, and
+    /// what with: any of these, or where there is none, anything.
+    pub fn methods(
+        &self,
+        roles: &[RoleName],
+        instance: &InstanceName,
+        model: &ModelName,
+    ) -> BTreeMap<MethodName, Vec<Arguments>> {
+        self.mandate(roles, instance).methods(model)
     }
 
     /// The fields of a model that may be seen, of at least some records. What
@@ -318,7 +331,8 @@ impl Policy {
                 mandate.allow_method(model, method, None).is_ok()
             }
             Forbidden::Operation { model, effect } => mandate.allow(model, *effect).is_ok(),
-            Forbidden::Commands { .. }
+            Forbidden::Arguments { .. }
+            | Forbidden::Commands { .. }
             | Forbidden::Linking { .. }
             | Forbidden::Outside { .. }
             | Forbidden::Records { .. }

@@ -7,6 +7,7 @@ mod answer;
 mod arguments;
 #[cfg(test)]
 mod asking;
+mod call_method;
 mod changing;
 mod count_records;
 mod create_records;
@@ -17,6 +18,7 @@ mod find_by_name;
 mod list_models;
 mod listing;
 mod notes;
+mod post_message;
 mod read_records;
 mod search_records;
 mod undo_change;
@@ -54,7 +56,7 @@ pub struct Tool {
 pub type Running<'a> = Pin<Box<dyn Future<Output = Result<Answer, ToolError>> + Send + 'a>>;
 
 /// All tools, in the order in which they are listed.
-const TOOLS: [Tool; 10] = [
+const TOOLS: [Tool; 12] = [
     search_records::TOOL,
     read_records::TOOL,
     count_records::TOOL,
@@ -64,10 +66,12 @@ const TOOLS: [Tool; 10] = [
     create_records::TOOL,
     update_records::TOOL,
     delete_records::TOOL,
+    call_method::TOOL,
+    post_message::TOOL,
     undo_change::TOOL,
 ];
 
-static ALL: [Tool; 10] = TOOLS;
+static ALL: [Tool; 12] = TOOLS;
 
 /// Bytes of one answer, without its notes.
 const ANSWER_BYTES: usize = 24_000;

@@ -60,6 +60,9 @@ step "Python client, handshake" venv/bin/python clients/client.py "$url" legacy
 step "Inspector" bash -c "node node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js \
     --cli '$url' --transport http --method tools/call --tool-name count_records --tool-arg model=res.partner \
     | tee inspector.log; grep -q 'records of .res.partner. match' inspector.log"
+change='{"model":"crm.lead","ids":[1],"values":{"expected_revenue":4200}}'
+step "A change: TypeScript clients and mcp-remote are asked" node clients/asking.mjs "$url" update_records "$change"
+step "A change: Python clients are asked" venv/bin/python clients/asking.py "$url" update_records "$change"
 step "Providers: tokens asked about in every way" node oidc/asking.mjs "$gatepost"
 step "Providers: what they may cost" node oidc/bounds.mjs "$gatepost"
 step "Providers: TypeScript client 2.x logs in" node oidc/clients.mjs "$gatepost"

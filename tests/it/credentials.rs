@@ -197,7 +197,7 @@ fn two_keys_with_two_credentials_act_as_two_odoo_users_in_one_gateway() {
 
     refused: `res.partner` has no field `credit_limit` that you can see; `describe_model` lists the fields of `res.partner`
 
-    None of the 19 models you can read has that in its name or label; try another word, or list all without a query.
+    None of the 23 models you can read has that in its name or label; try another word, or list all without a query.
 
     10 records of `sale.order` match.
     (companies: Example Furniture (Brussels) [1]; archived records: left out; times: UTC; open one at https://odoo.example.com/odoo/sale.order/<id>)

@@ -38,4 +38,5 @@ mod refusals;
 mod stage;
 #[cfg(test)]
 mod telemetry;
+#[cfg(test)]
 mod writing;

@@ -61,6 +61,9 @@ impl Kept {
             return Ok(Self(None));
         };
         let ledger = access.ledger;
+        if ledger.settings().max_undo_bytes == 0 {
+            return Ok(Self(None));
+        }
         let mut under = Under {
             ledger: Arc::clone(ledger),
             key: key(access, name),
@@ -445,6 +448,7 @@ fn wanted(calls: &[Call]) -> Vec<Wanted> {
             Request::Count(_)
             | Request::Defaults(_)
             | Request::Delete(_)
+            | Request::Documentation
             | Request::Fields
             | Request::Load { .. }
             | Request::Models

@@ -132,6 +132,7 @@ pub(super) async fn prepared_for(
         | Denied::Lost { .. }
         | Denied::Partly { .. }
         | Denied::ReadOnly(_)
+        | Denied::Refused { .. }
         | Denied::Unapproved(_)
         | Denied::Unasked(_)
         | Denied::Unaudited(_)

@@ -65,6 +65,26 @@ fn what_cannot_be_linked_is_refused() {
         ),
         (json!([[4]]), "list index out of range"),
         (json!([[6, 0]]), "list index out of range"),
+        (json!([[0, {"name": "x"}]]), "list index out of range"),
+        (json!([6, 0, [2]]), "unhashable type: 'list'"),
+        (json!([2, [4, 1]]), "unhashable type: 'list'"),
+        (json!([{"name": "x"}]), "unhashable type: 'dict'"),
+        (
+            json!([true]),
+            "column is of type integer but expression is of type boolean",
+        ),
+        (
+            json!(["VIP"]),
+            "invalid input syntax for type integer: \"VIP\"",
+        ),
+        (
+            json!([[4, "VIP"]]),
+            "invalid input syntax for type integer: \"VIP\"",
+        ),
+        (
+            json!([null]),
+            "The operation cannot be completed: Missing required value for the field 'category_id'.",
+        ),
         (
             json!([[4, "10"]]),
             "Expected singleton: res.partner.category('1', '0')",

@@ -5,6 +5,7 @@ mod messages;
 mod mishaps;
 mod recorded;
 mod silent;
+mod values;
 mod whatever_comes;
 mod writing;
 

@@ -55,7 +55,7 @@ async fn whoever_is_killed_at_any_moment_has_kept_all_that_was_acknowledged() {
         // Some die while they make or open the file, others in the middle of it.
         let after = round * 7 % 40;
         if round % 5 == 0 {
-            std::thread::sleep(Duration::from_millis(after));
+            tokio::time::sleep(Duration::from_millis(after)).await;
         }
         let mut acknowledged = 0;
         while round % 5 != 0 && acknowledged < after + 1 {
@@ -83,9 +83,6 @@ async fn whoever_is_killed_at_any_moment_has_kept_all_that_was_acknowledged() {
         let found = ledger.get(&once(name)).await.unwrap();
         assert_eq!(found, Some(large(2_000)), "{name}");
     }
-    println!("{} claims, all kept", kept.len());
-    // Nothing half made is left beside it but what was never named.
-    assert!(fs::metadata(&path).unwrap().len() > 0);
 }
 
 /// A file with something in it, closed in order.

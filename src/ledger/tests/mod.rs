@@ -11,6 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 
 use super::{
     Key, Kind, Ledger, LedgerError, LedgerPlace, LedgerSettings, MAX_VALUE_BYTES, Operation,
@@ -112,24 +113,23 @@ async fn a_claim_is_given_once_and_the_others_are_told_of_it(ledger: &Ledger) {
 }
 
 async fn of_a_hundred_claims_at_once_one_is_the_first(ledger: &Arc<Ledger>) {
-    let begun = Instant::now();
-    let claims = (0..100).map(|number: u32| {
+    let mut claims = JoinSet::new();
+    for number in 0..100_u32 {
         let ledger = Arc::clone(ledger);
-        tokio::spawn(async move {
+        claims.spawn(async move {
             let value = Bytes::from(number.to_string());
             (number, ledger.claim(&once("hundred"), value, HOUR).await)
-        })
-    });
+        });
+    }
     let mut winners = Vec::new();
     let mut told = Vec::new();
-    for claim in claims.collect::<Vec<_>>() {
-        let (number, found) = claim.await.unwrap();
+    while let Some(claim) = claims.join_next().await {
+        let (number, found) = claim.unwrap();
         match found.unwrap() {
             None => winners.push(Bytes::from(number.to_string())),
             Some(found) => told.push(found),
         }
     }
-    println!("{ledger:?}: 100 claims in {:?}", begun.elapsed());
     assert_eq!(winners.len(), 1, "{ledger:?}");
     assert_eq!(told, vec![winners[0].clone(); 99]);
 }
@@ -137,13 +137,14 @@ async fn of_a_hundred_claims_at_once_one_is_the_first(ledger: &Arc<Ledger>) {
 async fn of_a_hundred_who_take_one_gets_it(ledger: &Arc<Ledger>) {
     let key = key(Kind::Approval, "hundred");
     ledger.put(&key, text("yes"), HOUR).await.unwrap();
-    let takes = (0..100).map(|_| {
+    let mut takes = JoinSet::new();
+    for _ in 0..100 {
         let ledger = Arc::clone(ledger);
-        tokio::spawn(async move { ledger.take(&key).await.unwrap() })
-    });
+        takes.spawn(async move { ledger.take(&key).await.unwrap() });
+    }
     let mut got = Vec::new();
-    for take in takes.collect::<Vec<_>>() {
-        got.extend(take.await.unwrap());
+    while let Some(take) = takes.join_next().await {
+        got.extend(take.unwrap());
     }
     assert_eq!(got, [text("yes")], "{ledger:?}");
     assert_eq!(ledger.get(&key).await.unwrap(), None);
@@ -189,7 +190,8 @@ async fn what_has_ended_is_as_if_it_had_never_been(ledger: &Ledger) {
         );
     }
     // Until it has ended, which is what is waited for.
-    while ledger.get(&key(Kind::Undo, "ends by take")).await.unwrap() != None {
+    let last = key(Kind::Undo, "ends by take");
+    while ledger.get(&last).await.unwrap().is_some() {
         assert!(begun.elapsed() < HOUR / 60, "{ledger:?}");
     }
     assert!(begun.elapsed() >= ttl, "{ledger:?}");
@@ -244,14 +246,12 @@ async fn values_are_any_bytes_up_to_a_mebibyte(ledger: &Ledger) {
 }
 
 async fn a_secret_is_made_once(ledger: &Arc<Ledger>) {
-    let made = (0..20).map(|_| {
+    let mut made = JoinSet::new();
+    for _ in 0..20 {
         let ledger = Arc::clone(ledger);
-        tokio::spawn(async move { ledger.secret("approvals").await.unwrap() })
-    });
-    let mut all = Vec::new();
-    for one in made.collect::<Vec<_>>() {
-        all.push(one.await.unwrap());
+        made.spawn(async move { ledger.secret("approvals").await.unwrap() });
     }
+    let mut all = made.join_all().await;
     all.dedup();
     assert_eq!(all.len(), 1, "{ledger:?}");
     assert_ne!(all[0], [0; 32]);

@@ -84,6 +84,8 @@ pub struct Seen {
 pub struct Remembered {
     /// As of [`crate::ledger::Ledger::store`].
     pub store: &'static str,
+    /// As of [`crate::ledger::Ledger::is_here`], where any role may change anything.
+    pub is_here: Option<bool>,
     /// As of [`crate::ledger::Ledger::failures`].
     pub failures: Vec<(Operation, Reason, u64)>,
 }
@@ -575,9 +577,9 @@ impl Upstream {
         self.ledger_up.clear();
         self.ledger_failures.clear();
         let store = seen.remembered.store;
-        if let Some(remembered) = &seen.readiness.changes {
+        if let Some(is_here) = seen.remembered.is_here {
             let up = self.ledger_up.get_or_create(&StoreLabels { store });
-            up.set(i64::from(remembered.is_ok()));
+            up.set(i64::from(is_here));
         }
         for (operation, reason, count) in &seen.remembered.failures {
             let labels = LedgerLabels {

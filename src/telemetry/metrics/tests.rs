@@ -120,6 +120,7 @@ fn everything() -> String {
         },
         remembered: Remembered {
             store: "file",
+            is_here: Some(true),
             failures: vec![(Operation::Claim, Reason::Full, 1)],
         },
     };

@@ -1,11 +1,16 @@
 //! From a response to what the method returned, or to why it did not.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
 use super::super::{CallError, WireResponse, call_error::Said};
-use crate::odoo::{AccessKind, Fault};
+use crate::{
+    odoo::{AccessKind, Fault},
+    shape,
+};
 
 /// Characters of Odoo's own words that are handed on.
 const TOLD: usize = 1_000;
@@ -147,8 +152,20 @@ fn rule(message: &str) -> Fault {
     if is_internal(message) {
         return Fault::Unknown;
     }
-    let mut text: String = message.trim().chars().take(TOLD).collect();
-    if message.trim().chars().count() > TOLD {
+    let formatted = ["</", "<br", "/>"]
+        .iter()
+        .any(|sign| message.contains(sign));
+    let message = if formatted {
+        Cow::from(shape::plain(message))
+    } else {
+        Cow::from(message.trim())
+    };
+    let mut text: String = message
+        .chars()
+        .filter(|char| *char == '\n' || !char.is_control())
+        .take(TOLD)
+        .collect();
+    if message.chars().count() > TOLD {
         text.push('…');
     }
     Fault::Rule(text)
@@ -172,8 +189,7 @@ fn is_internal(text: &str) -> bool {
         ".py\"",
         ".py:",
         "select \"",
-        "select ",
-        "insert into ",
+        "insert into \"",
         "/usr/",
         "/opt/",
         "/home/",
@@ -182,5 +198,19 @@ fn is_internal(text: &str) -> bool {
     ]
     .iter()
     .any(|sign| lower.contains(sign))
-        && !lower.starts_with("please select ")
+        || sql(&lower)
+}
+
+/// Whether it is SQL: people are told to select, too, but not from where.
+fn sql(lower: &str) -> bool {
+    let begins = |word: &str| lower.find(word);
+    let follows = |at: usize, word: &str| lower.get(at..).is_some_and(|rest| rest.contains(word));
+    [
+        ("select ", " from ", " where "),
+        ("insert into ", "(", " values"),
+        ("update ", " set ", " where "),
+        ("delete from ", "", " where "),
+    ]
+    .iter()
+    .any(|(begin, then, end)| begins(begin).is_some_and(|at| follows(at, then) && follows(at, end)))
 }

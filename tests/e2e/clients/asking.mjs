@@ -1,6 +1,6 @@
 // Whether the person behind each TypeScript client is asked before something is
 // changed, and whether their word counts.
-// usage: asking.mjs URL GATEPOST TOOL ARGUMENTS
+// usage: asking.mjs URL TOOL ARGUMENTS
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -52,9 +52,23 @@ for (const [name, connect] of Object.entries(ways)) {
   says = { action: "accept", content: { approve: true } };
   const accepted = await call();
   assert.equal(asked.length, 1, `${name}: ${accepted}`);
+  assert.match(asked[0], / -> |\(as it is\)/);
+  assert.match(accepted, /^Updated 1 record/);
   says = { action: "decline" };
   const declined = await call();
   assert.equal(asked.length, 2, `${name}: ${declined}`);
+  assert.match(declined, /said no; nothing was changed/);
   console.log(`${name}: ${JSON.stringify([asked[0], accepted, declined])}`);
   await client.close();
 }
+
+// A client that cannot ask: its model is shown what would be done, and confirms.
+const client = new Client(info);
+await client.connect(new StreamableHTTPClientTransport(new URL(url)));
+const call = async (more) => (await client.callTool({ name: tool, arguments: { ...JSON.parse(args), ...more } })).content[0].text;
+const preview = await call({});
+const [, confirm] = preview.match(/`confirm`: "([^"]+)"/) ?? assert.fail(preview);
+assert.match(await call({ confirm }), /^Updated 1 record/);
+assert.match(await call({ confirm }), /used before/);
+console.log(`ts 1.x without elicitation: ${JSON.stringify(preview.split("\n").slice(0, 3))}`);
+await client.close();

@@ -40,7 +40,7 @@ impl Scene {
         let proxy = Proxy::before(([127, 0, 0, 1], redis.port).into());
         let folder = tempfile::tempdir().unwrap();
         let more = format!(
-            "[limits]\naddress_per_minute = 1_000_000\naddress_burst = 1_000_000\ncaller_per_minute = 1\ncaller_burst = 40\n[redis]\nurl = \"redis://{}\"\ntimeout_ms = 500\nwhen_down = \"{when_down}\"\nreplicas = 2",
+            "[limits]\naddress_per_minute = 1_000_000\naddress_burst = 1_000_000\ncaller_per_minute = 1\ncaller_burst = 40\n[redis]\nurl = \"redis://{}\"\ntimeout_ms = 1_000\nwhen_down = \"{when_down}\"\nreplicas = 2",
             proxy.address()
         );
         let text = configuration(&odoo, &odoo, &more);
@@ -70,14 +70,22 @@ impl Scene {
         self.gateway.metric(counted).unwrap_or(0.0)
     }
 
-    /// It is back by itself, and both sides know.
-    fn is_back(&self, what: &str) {
+    /// It is back by itself, and both sides know. Gives the calls that were
+    /// served until Redis decided again.
+    fn is_back(&self, what: &str) -> usize {
         self.gateway.until_metric(UP, 1.0);
         self.gateway.until_told("Reached Redis again", 1);
         let before = self.counted_together();
-        let (text, failed) = self.gateway.count().tool();
-        assert!(!failed, "{what}: {text}");
-        assert!(self.counted_together() > before, "{what}");
+        // On a busy machine one decision may be late once more.
+        (1..=5)
+            .scan(0, |served, _| {
+                let answer = self.gateway.count();
+                *served += usize::from(answer.status == 200 && !answer.tool().1);
+                Some((*served, self.counted_together() > before))
+            })
+            .find(|(_, counted)| *counted)
+            .unwrap_or_else(|| panic!("{what}: Redis does not decide"))
+            .0
     }
 }
 
@@ -89,7 +97,7 @@ fn until_away(scene: &Scene, what: &str, each: impl Fn(&crate::stage::Answer)) -
         each(&scene.gateway.count());
         calls += 1;
         // Two decisions in a call, each within its time.
-        assert!(begun.elapsed() < Duration::from_secs(3), "{what}");
+        assert!(begun.elapsed() < Duration::from_secs(5), "{what}");
         if scene.gateway.metric(UP) == Some(0.0) {
             return calls;
         }
@@ -112,15 +120,19 @@ fn while_redis_fails_each_gateway_goes_on_with_its_share_and_nobody_waits_for_it
         let begun = Instant::now();
         let (text, failed) = scene.gateway.count().tool();
         assert!(!failed, "{what}: {text}");
-        assert!(begun.elapsed() < Duration::from_millis(450), "{what}");
+        assert!(begun.elapsed() < Duration::from_millis(900), "{what}");
         scene.proxy.set(Fault::None);
-        scene.is_back(&what);
+        let later = scene.is_back(&what);
         let records = scene.gateway.records();
         let counted = records
             .iter()
             .filter(|one| one["method"] == "search_count")
             .count();
-        assert_eq!(counted, 1 + calls + 1 + 1, "{what}: a record for each call");
+        assert_eq!(
+            counted,
+            1 + calls + 1 + later,
+            "{what}: a record for each call"
+        );
     });
 }
 
@@ -139,11 +151,11 @@ fn where_nothing_goes_uncounted_a_redis_that_fails_is_told_with_when_to_come_aga
         });
         scene.is_seen_away(&what);
         scene.proxy.set(Fault::None);
-        scene.is_back(&what);
+        let later = scene.is_back(&what);
         // Nothing was sent meanwhile.
         let records = scene.gateway.records();
         let counted = records.iter().filter(|one| one["method"] == "search_count");
-        assert_eq!(counted.count(), 2, "{what}");
+        assert_eq!(counted.count(), 1 + later, "{what}");
     });
 }
 

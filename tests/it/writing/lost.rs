@@ -1,5 +1,10 @@
 //! Answers that are lost between Odoo and us, and clients that leave.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test waits on a thread of its own"
+)]
+
 use std::{
     io::Write as _,
     net::TcpStream,

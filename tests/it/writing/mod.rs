@@ -7,6 +7,7 @@ mod approving;
 mod lost;
 mod once;
 mod properties;
+mod replicas;
 mod undoing;
 mod values;
 

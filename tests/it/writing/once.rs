@@ -44,6 +44,10 @@ fn a_key_is_free_again_after_what_odoo_or_we_refused() {
 }
 
 #[test]
+#[expect(
+    clippy::needless_collect,
+    reason = "all begin before one is waited for"
+)]
 fn ten_calls_at_once_with_one_key_run_once() {
     let stage = Arc::new(direct());
     let before = stage.company.snapshot();

@@ -314,7 +314,7 @@ fn a_line_that_somebody_changed_since_keeps_the_change_from_being_taken_back() {
 }
 
 #[test]
-fn an_undo_is_shown_first_and_what_changes_meanwhile_is_shown_again() {
+fn an_undo_is_shown_first_and_made_when_it_is_confirmed() {
     let stage = stage("confirm", ALL, &[]);
     let confirmed = |tool: &str, arguments: &Value| {
         let preview = answered(&stage, tool, arguments);
