@@ -1,9 +1,9 @@
 //! `create_records`.
 
-use jiff::{Timestamp, ToSpan as _};
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{
     Tool,
@@ -14,16 +14,11 @@ use crate::{
     access::{Access, ContextRequest, Denied},
     changes::{self, Change, Done, Found, Proposal, Report, Shot, Show, Undo, Wish},
     limits::ToolClass,
-    odoo::{
-        Call, Condition, Domain, Effect, FieldName, FieldPath, ModelName, Operand, Operator, Order,
-    },
-    shape::Rows,
+    odoo::{Call, Effect, FieldName, ModelName},
 };
 
 /// Records at the most.
 const MAX_RECORDS: usize = 500;
-/// How far Odoo's clock may be from ours.
-const CLOCKS_APART_MIN: i64 = 5;
 
 pub(super) const TOOL: Tool = Tool {
     name: "create_records",
@@ -102,68 +97,11 @@ impl Change for Arguments {
         })
     }
 
-    /// Records that our Odoo user made since then, with these very values.
     async fn find(&self, access: &Access<'_>, begun: Timestamp) -> Result<Found, Denied> {
         let (context, _) = access.context(self.context.as_ref(), true).await?;
         let what = (&self.model, Effect::Create);
         let prepared = changes::prepare(access, what, self.values.clone(), &context).await?;
-        let schema = access.schema(&self.model).await?;
-        let user = access.user().await?;
-        let since = begun
-            .checked_sub(CLOCKS_APART_MIN.minutes())
-            .unwrap_or(begun);
-        let made_by_us = Domain::parse(&json!([
-            ["create_uid", "=", user.id.get()],
-            ["create_date", ">=", changing::odoo_time(since)],
-        ]))
-        .map_err(|error| Denied::Unfit(error.to_string()))?;
-        let unclear = || {
-            Found::Unclear(format!(
-                "search_records of `{}` with `create_date` >= \"{}\" shows what was made.",
-                self.model,
-                changing::odoo_time(since)
-            ))
-        };
-        let mut ids = Vec::new();
-        for values in &prepared.values {
-            let mut domain = made_by_us.clone();
-            let mut told = 0;
-            for (name, value) in values {
-                let Some(field) = schema.field(name) else {
-                    continue;
-                };
-                if changing::can_be_searched(field, value)
-                    && let Ok(path) = FieldPath::try_from(name.as_str())
-                {
-                    told += 1;
-                    domain = domain.and(Domain::of(Condition {
-                        path,
-                        operator: Operator::Equal,
-                        operand: Operand::Value(value.clone()),
-                    }));
-                }
-            }
-            if told == 0 {
-                return Ok(unclear());
-            }
-            let id = FieldName::known("id");
-            let search =
-                Call::search_read(self.model.clone(), &domain, &[id], &Order::by_id(), 0, 200);
-            let answer = access.call(search.in_context(context.clone())).await?;
-            let found: Vec<i64> = Rows::parse(&answer)?.ids().collect();
-            // Two of the same values are two records.
-            let next = found
-                .iter()
-                .filter_map(|id| crate::odoo::RecordId::try_from(*id).ok())
-                .find(|id| !ids.contains(id));
-            match next {
-                Some(id) => ids.push(id),
-                // All of them or none: then none was made.
-                None if ids.is_empty() => return Ok(Found::Not),
-                None => return Ok(unclear()),
-            }
-        }
-        Ok(Found::Done(ids))
+        changes::made_since(access, &self.model, &prepared.values, &context, begun).await
     }
 
     async fn report(&self, access: &Access<'_>, done: &Done) -> Result<Report, Denied> {
@@ -171,8 +109,8 @@ impl Change for Arguments {
         let count = done.ids.len();
         let plural = if count == 1 { "record" } else { "records" };
         let mut text = format!("Created {count} {plural} of {}:\n", self.model);
-        let after =
-            changing::look(access, (&self.model, &done.ids), &self.fields(), &context).await;
+        let records = (&self.model, &*done.ids);
+        let after = changing::look_whole(access, records, &self.fields(), &context).await;
         match &after {
             Some(after) => {
                 text.push_str(&Show::titles(&done.ids, after));

@@ -492,7 +492,7 @@ impl Import {
         for (at, column) in self.load.columns().iter().enumerate() {
             if let ([name], Says::Value) = (column.steps(), column.says())
                 && let Some(field) = schema.field(name.as_str())
-                && changing::can_be_searched(field, &Value::from("x"))
+                && changes::can_be_searched(field, &Value::from("x"))
                 && field.relation.is_none()
                 && compared.len() < MAX_COMPARED
             {
