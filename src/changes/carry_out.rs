@@ -20,7 +20,7 @@ use super::{
 use crate::{
     access::{Access, Allowed, Denied},
     mcp::elicitation::Question,
-    odoo::{Call, Effect, RecordId},
+    odoo::{Call, Effect, Loaded, RecordId, Request},
     upstream::CallError,
 };
 
@@ -242,13 +242,22 @@ async fn end(
         Ok(answer) => answer,
         Err(denied) => return Err(unended(&claim, denied).await),
     };
-    match call.effect() {
-        Effect::Create => done.ids.extend(made(&answer)),
-        Effect::Run => {
+    match (call.request(), call.effect()) {
+        (Request::Load(load), _) => match Loaded::parse(&answer, load) {
+            Ok(loaded) => {
+                done.ids.extend(loaded.ids.unwrap_or_default());
+                if !loaded.warnings.is_empty() {
+                    done.result = Value::from(loaded.warnings.to_string());
+                }
+            }
+            Err(error) => return Err(unended(&claim, error.into()).await),
+        },
+        (_, Effect::Create) => done.ids.extend(made(&answer)),
+        (_, Effect::Run) => {
             done.ids.extend(call.ids());
             done.result = returned::kept(&answer);
         }
-        Effect::Delete | Effect::Read | Effect::Write => done.ids.extend(call.ids()),
+        (_, Effect::Delete | Effect::Read | Effect::Write) => done.ids.extend(call.ids()),
     }
     let remembered = if is_last {
         claim.done(&done).await

@@ -94,7 +94,7 @@ pub fn odoo_time(time: Timestamp) -> String {
 }
 
 /// Whether a record that was made with this value is found by it.
-fn can_be_searched(field: &Field, value: &Value) -> bool {
+pub fn can_be_searched(field: &Field, value: &Value) -> bool {
     if !field.stored || !field.searchable {
         return false;
     }

@@ -7,6 +7,7 @@
 mod approve;
 mod carry_out;
 mod change;
+mod columns;
 mod compare;
 pub mod fit;
 mod links;
@@ -22,8 +23,9 @@ mod wish;
 
 pub use carry_out::{Told, carry_out};
 pub use change::{Change, Found, Proposal, Report, Undo};
+pub use columns::fit_table;
 pub use compare::not_as_written;
-pub use made::{made_since, odoo_time};
+pub use made::{can_be_searched, made_since, odoo_time};
 pub use once::Done;
 pub use prepare::{Prepared, prepare};
 pub use returned::returned;

@@ -114,7 +114,7 @@ fn told_of_action(action: &Map<String, Value>) -> String {
     match (text("type").as_str(), text("target").as_str()) {
         // A dialog is where Odoo asks on.
         ("ir.actions.act_window", "new") => format!(
-            "Odoo wants more input: it would open the wizard{name} (`{model}`). What that is for was not done; the user finishes it in Odoo."
+            "Odoo wants more input: it would open the wizard{name} (`{model}`). It was not finished; the user does that in Odoo."
         ),
         ("ir.actions.act_window", _) => match action.get("res_id").and_then(id) {
             Some(id) => format!("Odoo would open the record {id} of `{model}`{name}."),

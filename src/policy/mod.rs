@@ -9,6 +9,7 @@ mod argument;
 mod becoming;
 mod decision;
 mod forbidden;
+mod loading;
 mod mandate;
 mod pattern;
 mod permitted;
@@ -333,7 +334,9 @@ impl Policy {
             Forbidden::Operation { model, effect } => mandate.allow(model, *effect).is_ok(),
             Forbidden::Arguments { .. }
             | Forbidden::Commands { .. }
+            | Forbidden::ExternalIds(_)
             | Forbidden::Linking { .. }
+            | Forbidden::LinkingByName { .. }
             | Forbidden::Outside { .. }
             | Forbidden::Records { .. }
             | Forbidden::Unjudged { .. } => false,

@@ -93,7 +93,12 @@ impl Method {
         let summary = plain(self.doc.as_deref().unwrap_or_default());
         let summary = summary.lines().map(str::trim).find(|line| !line.is_empty());
         MethodDocumentation {
-            signature: format!("({})", one_line(&signature, SIGNATURE_CHARS)).into(),
+            // No column sign here, but Python's word for "or".
+            signature: format!(
+                "({})",
+                one_line(&signature, SIGNATURE_CHARS).replace("\\|", "|")
+            )
+            .into(),
             of_model: self.api.iter().any(|one| one == "model"),
             summary: one_line(summary.unwrap_or_default(), SUMMARY_CHARS).into(),
         }
@@ -204,9 +209,24 @@ mod tests {
             "message_post",
             "odd",
         ];
+        let page = documentation();
         let told = |documentation| methods(&open(&names), documentation, |_| true, 9_999);
-        insta::assert_snapshot!(told(Some(&documentation())), @"");
-        insta::assert_snapshot!(told(None), @"");
+        insta::assert_snapshot!(told(Some(&page)), @r#"
+        methods (call_method):
+        action_set_lost with no arguments: Lost semantic: probability = 0 AND active = False
+        copy(default: ValuesType | None=null)
+        get_empty_list_help(help_message), without ids
+        message_post: by the tool post_message
+        odd
+        "#);
+        insta::assert_snapshot!(told(None), @r#"
+        methods (call_method):
+        action_set_lost with no arguments
+        copy
+        get_empty_list_help
+        message_post: by the tool post_message
+        odd
+        "#);
         let one = methods(
             &open(&names),
             None,

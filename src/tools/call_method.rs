@@ -41,9 +41,8 @@ const STATES: [&str; 6] = [
 pub(super) const TOOL: Tool = Tool {
     name: "call_method",
     title: "Call a method",
-    description: "Call a method of an Odoo model that does what a button does, such as action_confirm of \
-                  sale.order. describe_model names those that you may call. Cannot be undone here. May \
-                  answer with a preview to be confirmed first.",
+    description: "Call a method that does what a button does, such as action_confirm of sale.order; \
+                  describe_model names those open to you. Cannot be undone. May answer with a preview.",
     effect: Effect::Run,
     class: ToolClass::Write,
     input: schema_of::<Arguments>,
@@ -71,27 +70,27 @@ pub(super) const TOOL: Tool = Tool {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
-    /// The model, such as `sale.order`.
+    /// Such as `sale.order`.
     model: ModelName,
-    /// The method, such as `action_confirm`.
+    /// Such as `action_confirm`.
     method: MethodName,
-    /// The ids of the records, at most 200; none for a method of the model itself.
+    /// The records, at most 200; none for a method of the model itself.
     #[serde(default)]
     #[schemars(extend("maxItems" = 200))]
     ids: Vec<RecordId>,
-    /// The method's own arguments by name, such as `{"partner_ids":[14]}`.
+    /// By name, such as `{"partner_ids":[14]}`.
     #[serde(default)]
     #[schemars(with = "ObjectArgument")]
     arguments: Map<String, Value>,
-    /// Such as `{"company_ids":[1],"lang":"fr_FR","tz":"Europe/Brussels"}`.
+    /// Such as `{"company_ids":[1],"lang":"fr_FR"}`.
     #[serde(default)]
     #[schemars(with = "ObjectArgument")]
     context: Option<ContextRequest>,
-    /// Your own name for this change, for a repeated call.
+    /// Your own name for it, for a repeated call.
     #[serde(default, rename = "idempotency_key")]
     #[schemars(with = "String")]
     _idempotency_key: Option<String>,
-    /// From the preview, once the user agreed.
+    /// From the preview.
     #[serde(default, rename = "confirm")]
     #[schemars(with = "String")]
     _confirm: Option<String>,

@@ -17,7 +17,7 @@ use crate::{
 pub(super) const TOOL: Tool = Tool {
     name: "describe_model",
     title: "Describe a model",
-    description: "Show the fields of an Odoo model: type, label, what it links to, the values of a selection; and its methods that you may call. \
+    description: "Show the fields of an Odoo model: type, label, what it links to, the values of a selection; and the methods open to you. \
                   Without more, the most useful fields; name fields for all about them, \
                   or give a query for those whose name or label has it.",
     effect: Effect::Read,

@@ -15,6 +15,7 @@ mod delete_records;
 mod describe_model;
 mod error;
 mod find_by_name;
+mod import_records;
 mod list_models;
 mod listing;
 mod notes;
@@ -56,7 +57,7 @@ pub struct Tool {
 pub type Running<'a> = Pin<Box<dyn Future<Output = Result<Answer, ToolError>> + Send + 'a>>;
 
 /// All tools, in the order in which they are listed.
-const TOOLS: [Tool; 12] = [
+const TOOLS: [Tool; 13] = [
     search_records::TOOL,
     read_records::TOOL,
     count_records::TOOL,
@@ -64,6 +65,7 @@ const TOOLS: [Tool; 12] = [
     list_models::TOOL,
     describe_model::TOOL,
     create_records::TOOL,
+    import_records::TOOL,
     update_records::TOOL,
     delete_records::TOOL,
     call_method::TOOL,
@@ -71,7 +73,7 @@ const TOOLS: [Tool; 12] = [
     undo_change::TOOL,
 ];
 
-static ALL: [Tool; 12] = TOOLS;
+static ALL: [Tool; 13] = TOOLS;
 
 /// Bytes of one answer, without its notes.
 const ANSWER_BYTES: usize = 24_000;

@@ -32,9 +32,8 @@ const MAX_LOOKED_THROUGH: u32 = 100;
 pub(super) const TOOL: Tool = Tool {
     name: "post_message",
     title: "Post a message",
-    description: "Write a message on an Odoo record: a note for colleagues, or a comment, which its \
-                  followers get by e-mail, customers too. Cannot be undone. May answer with a preview to \
-                  be confirmed first.",
+    description: "Write on an Odoo record: a note for colleagues, or a comment that its followers get \
+                  by e-mail, customers too. Cannot be undone. May answer with a preview.",
     effect: Effect::Run,
     class: ToolClass::Write,
     input: schema_of::<Arguments>,
@@ -53,28 +52,28 @@ pub(super) const TOOL: Tool = Tool {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
-    /// The model, such as `sale.order`.
+    /// Such as `sale.order`.
     model: ModelName,
-    /// The id of the record.
+    /// The record.
     id: RecordId,
-    /// The text, plain; lines stay lines.
+    /// Plain text; lines stay lines.
     body: String,
-    /// `note` (default) stays inside, `comment` goes to all followers.
+    /// Default `note`.
     #[serde(default, rename = "as")]
     kind: Kind,
-    /// Ids of contacts (`res.partner`) who get it besides, a note too.
+    /// Contacts (`res.partner`) who get it besides, a note too.
     #[serde(default)]
     #[schemars(extend("maxItems" = 50))]
     partner_ids: Vec<RecordId>,
-    /// Such as `{"company_ids":[1],"lang":"fr_FR"}`.
+    /// Such as `{"company_ids":[1]}`.
     #[serde(default)]
     #[schemars(with = "ObjectArgument")]
     context: Option<ContextRequest>,
-    /// Your own name for this change, for a repeated call.
+    /// Your own name for it, for a repeated call.
     #[serde(default, rename = "idempotency_key")]
     #[schemars(with = "String")]
     _idempotency_key: Option<String>,
-    /// From the preview, once the user agreed.
+    /// From the preview.
     #[serde(default, rename = "confirm")]
     #[schemars(with = "String")]
     _confirm: Option<String>,
@@ -431,7 +430,7 @@ fn paragraphs(text: &str) -> String {
             '&' => html.push_str("&amp;"),
             '<' => html.push_str("&lt;"),
             '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&#34;"),
+            '"' => html.push_str("&quot;"),
             '\'' => html.push_str("&#39;"),
             '\n' => html.push_str("<br>"),
             plain => html.push(plain),
@@ -499,7 +498,7 @@ mod tests {
         assert_eq!(
             sent("a <b>\r\n\"c\" & 'd'"),
             with(json!({
-                "body": "<p>a &lt;b&gt;<br>&#34;c&#34; &amp; &#39;d&#39;</p>", "body_is_html": true
+                "body": "<p>a &lt;b&gt;<br>&quot;c&quot; &amp; &#39;d&#39;</p>", "body_is_html": true
             }))
         );
         let comment = arguments(&json!({"as": "comment", "partner_ids": [14, 7]})).to_odoo();
