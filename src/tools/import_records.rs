@@ -203,11 +203,16 @@ impl Change for Import {
             counted(count, "record")
         );
         let undone = self.undo(&plan, self.fields());
-        let (ids, fields) = match &undone {
-            Some(_) => (&*done.ids, self.fields()),
-            None => (done.ids.get(..MAX_SHOWN).unwrap_or(&done.ids), Vec::new()),
+        let some = done.ids.get(..MAX_SHOWN).unwrap_or(&done.ids);
+        let (ids, after) = if undone.is_some() {
+            let records = (&self.model, &*done.ids);
+            let fields = self.fields();
+            let after = changing::look_whole(access, records, &fields, &context).await;
+            (records.1, after)
+        } else {
+            let after = changing::look(access, (&self.model, some), &[], &context).await;
+            (some, after)
         };
-        let after = changing::look(access, (&self.model, ids), &fields, &context).await;
         match &after {
             Some(after) => {
                 text.push_str(&Show::titles(ids.get(..MAX_SHOWN).unwrap_or(ids), after));

@@ -72,7 +72,7 @@ impl Kept {
                 at: Timestamp::now(),
                 model: call.model().clone(),
                 kind: Kind::Create,
-                ids: ids_of(&proposal.calls),
+                ids: ids_of(proposal),
                 fields: Vec::new(),
                 not_kept: Vec::new(),
                 before: Rows::new(),
@@ -402,9 +402,13 @@ impl Under {
     }
 }
 
-/// The records that calls are about, each once.
-fn ids_of(calls: &[Call]) -> Vec<RecordId> {
-    let ids: BTreeSet<RecordId> = calls.iter().flat_map(Call::ids).copied().collect();
+/// The records that a change is about, each once.
+fn ids_of(proposal: &Proposal) -> Vec<RecordId> {
+    let named = proposal.calls.iter().flat_map(Call::ids).copied();
+    // A table names them in its own way.
+    let seen = proposal.before.rows();
+    let seen = seen.filter_map(|(id, _)| RecordId::try_from(*id).ok());
+    let ids: BTreeSet<RecordId> = named.chain(seen).collect();
     ids.into_iter().collect()
 }
 

@@ -56,6 +56,7 @@ pub(super) fn refuse(
             Standing::Gone => {
                 lines.push(format!("[{id}] is not there any more, or not to be seen"))
             }
+            Standing::Unknown => lines.push(format!("it is not known how [{id}] was left")),
             Standing::Moved(fields) => {
                 let left = entry.after.get(&i64::from(id.get()));
                 let parts = fields.iter().map(|name| {

@@ -25,6 +25,8 @@ pub(super) enum Standing {
     Gone,
     /// These fields became something else since.
     Moved(Vec<FieldName>),
+    /// Nobody looked how the change left it, and what it was to get is not kept.
+    Unknown,
 }
 
 /// The records of lists as they are now.
@@ -41,9 +43,11 @@ pub(super) fn standing(
         return Standing::Gone;
     };
     let known = entry.marks.as_ref().filter(|marks| marks.knows(id));
-    let mut moved: Vec<FieldName> = match known {
-        Some(marks) => marks.moved(id, row).into_iter().cloned().collect(),
-        None => unlike_wanted(entry, schema, id, row),
+    let wanted = entry.wanted_of(id);
+    let mut moved: Vec<FieldName> = match (known, wanted) {
+        (Some(marks), _) => marks.moved(id, row).into_iter().cloned().collect(),
+        (None, Some(wanted)) => unlike_wanted(schema, wanted, row),
+        (None, None) => Vec::new(),
     };
     if known.is_some() {
         let moved_lists = entry
@@ -60,23 +64,21 @@ pub(super) fn standing(
     if is_as_before(entry, id, known.is_some(), row, lists) {
         return Standing::AsBefore;
     }
-    if moved.is_empty() {
+    if !moved.is_empty() {
+        Standing::Moved(moved)
+    } else if wanted.is_some() {
         Standing::AsWanted
     } else {
-        Standing::Moved(moved)
+        Standing::Unknown
     }
 }
 
 /// The fields of which it cannot be said that they have what they were to get.
 fn unlike_wanted(
-    entry: &Entry,
     schema: &Schema,
-    id: RecordId,
+    wanted: &Map<String, Value>,
     row: &Map<String, Value>,
 ) -> Vec<FieldName> {
-    let Some(wanted) = entry.wanted_of(id) else {
-        return vec![FieldName::known("id")];
-    };
     let unlike = wanted.iter().filter(|(name, written)| {
         let told = schema
             .field(name)

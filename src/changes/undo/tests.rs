@@ -367,3 +367,17 @@ fn an_entry_is_read_as_it_was_written() {
     let written = serde_json::to_vec(&entry).unwrap();
     assert_eq!(serde_json::from_slice::<Entry>(&written).unwrap(), entry);
 }
+
+#[test]
+fn where_neither_the_marks_nor_what_was_wanted_are_kept_nothing_can_be_said() {
+    let mut entry = update(json!({"phone": "1"}), None);
+    entry.wanted.clear();
+    assert_eq!(
+        stands(&entry, json!({"7": {"phone": "2"}})),
+        Standing::Unknown
+    );
+    assert_eq!(
+        stands(&entry, json!({"7": {"phone": "1"}})),
+        Standing::AsBefore
+    );
+}

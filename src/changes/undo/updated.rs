@@ -263,7 +263,9 @@ async fn values_back(
         let known = match standing {
             Standing::AsLeft => true,
             Standing::AsWanted => false,
-            Standing::AsBefore | Standing::Gone | Standing::Moved(_) => continue,
+            Standing::AsBefore | Standing::Gone | Standing::Moved(_) | Standing::Unknown => {
+                continue;
+            }
         };
         let (Some(before), Some(row)) = (entry.before.get(&i64::from(id.get())), now.shot.row(*id))
         else {

@@ -73,7 +73,7 @@ fn updates_are_taken_back_the_last_first_and_an_undo_can_be_undone() {
     let after = stage.company.snapshot();
     let text = refused_undo(&stage, &first);
     assert!(
-        text.contains("`active` is false now; `expected_revenue` was left as 5.0 and is 6.0 now"),
+        text.contains("`active` is false now; `expected_revenue` was left as 5 and is 6 now"),
         "{text}"
     );
     assert!(
