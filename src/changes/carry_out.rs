@@ -6,9 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::Value;
+use tracing::warn;
 
 use super::{
-    Change, Done, Found, Proposal, Wish,
+    Change, Done, Found, Proposal, Report, Wish,
     approve::{Approved, approve},
     change::ODOO_AT_WORK,
     once::{Begun, Claim, Earlier, Once},
@@ -32,6 +33,16 @@ pub enum Told {
     Text(String),
 }
 
+/// Where a call stands among those of its change.
+#[derive(Clone, Copy)]
+struct Place {
+    is_first: bool,
+    is_last: bool,
+}
+
+/// Ids that are named in one text.
+const MAX_IDS: usize = 50;
+
 /// What a change brought, and whether that could be remembered.
 type Ended = Result<(Done, Result<(), Denied>), Denied>;
 
@@ -50,7 +61,7 @@ pub async fn carry_out(
     let mut again = None;
     match once.earlier().await? {
         Earlier::None => {}
-        Earlier::Done(done) => return repeated(access, change, &done).await,
+        Earlier::Done(done) => return Ok(repeated(access, change, &done).await),
         Earlier::Unknown(begun) => match find_out(access, change, &once, &begun).await? {
             Some(told) => return Ok(told),
             None => again = Some(begun),
@@ -64,7 +75,7 @@ pub async fn carry_out(
     let claim = match begun {
         Ok(claim) => claim,
         // Somebody else was faster.
-        Err(Earlier::Done(done)) => return repeated(access, change, &done).await,
+        Err(Earlier::Done(done)) => return Ok(repeated(access, change, &done).await),
         Err(Earlier::None | Earlier::Unknown(_)) => {
             return Err(Denied::Unfit(
                 "another call with this `idempotency_key` did not come to its end; call again with the same key in 10 s".to_owned(),
@@ -90,7 +101,7 @@ pub async fn carry_out(
         }
     };
     done.undo = kept.name();
-    let report = change.report(access, &done).await?;
+    let report = told_of(access, change, &done).await;
     let mut text = report.text;
     text.push_str(&kept.after(&done, report.after.as_ref()).await);
     if remembered.is_err() && wish.key.is_some() {
@@ -100,12 +111,39 @@ pub async fn carry_out(
 }
 
 /// The answer to a call that was made before.
-async fn repeated(access: &Access<'_>, change: &impl Change, done: &Done) -> Result<Told, Denied> {
-    let report = change.report(access, done).await?;
-    Ok(Told::Text(format!(
+async fn repeated(access: &Access<'_>, change: &impl Change, done: &Done) -> Told {
+    let report = told_of(access, change, done).await;
+    Told::Text(format!(
         "This was done before, at {:.0}, by a call with the same `idempotency_key`; nothing was done now. As it is now:\n{}",
         done.at, report.text
-    )))
+    ))
+}
+
+/// What is told of a change that was made. Whatever goes wrong while it is
+/// looked at again, made it is: an error would be taken for one of the change.
+async fn told_of(access: &Access<'_>, change: &impl Change, done: &Done) -> Report {
+    match change.report(access, done).await {
+        Ok(report) => report,
+        Err(error) => {
+            warn!(error = %error, "Failed to look at records after a change");
+            let mut ids: Vec<String> = done
+                .ids
+                .iter()
+                .take(MAX_IDS)
+                .map(|id| id.to_string())
+                .collect();
+            if done.ids.len() > MAX_IDS {
+                ids.push(format!("… ({} in all)", done.ids.len()));
+            }
+            Report {
+                text: format!(
+                    "It is done (records [{}]); do not call again. Only how it is now could not be looked at, read the records for that.",
+                    ids.join(", ")
+                ),
+                after: None,
+            }
+        }
+    }
 }
 
 /// Finds out what came of a change whose answer was lost. Nothing to tell means
@@ -116,7 +154,15 @@ async fn find_out(
     once: &Once,
     begun: &Begun,
 ) -> Result<Option<Told>, Denied> {
-    match change.find_from(access, begun.at, &begun.before).await? {
+    let found = match change.find_from(access, begun.at, &begun.before).await {
+        // Its own words are those of a change that is refused.
+        Err(error @ (Denied::Unfit(_) | Denied::Forbidden(_) | Denied::Context(_))) => {
+            warn!(error = %error, "Failed to find out what came of a change");
+            Found::Unclear("what it was about has changed since, so that it cannot be looked for; look at the records.".to_owned())
+        }
+        found => found?,
+    };
+    match found {
         Found::Done(ids) => {
             let done = Done {
                 at: begun.at,
@@ -125,7 +171,7 @@ async fn find_out(
                 undo: None,
             };
             once.settle(begun, &done).await?;
-            let report = change.report(access, &done).await?;
+            let report = told_of(access, change, &done).await;
             Ok(Some(Told::Text(format!(
                 "The earlier call with this `idempotency_key`, of which the answer was lost, was done; nothing was done now.\n{}",
                 report.text
@@ -133,12 +179,13 @@ async fn find_out(
         }
         Found::Not => {
             let age = Timestamp::now().duration_since(begun.at).unsigned_abs();
-            if age >= ODOO_AT_WORK {
+            let at_work = ODOO_AT_WORK + once.until_sent();
+            if age >= at_work {
                 return Ok(None);
             }
             Err(Denied::Unfit(format!(
                 "the answer to the earlier call with this `idempotency_key` was lost, and Odoo shows no trace of it so far, but may still be at work; call again with the same key in {} s: then it is found out, or done",
-                ODOO_AT_WORK.saturating_sub(age).as_secs().max(1)
+                at_work.saturating_sub(age).as_secs().max(1)
             )))
         }
         Found::Unclear(look) => Err(Denied::Unfit(format!(
@@ -166,13 +213,17 @@ async fn send(
     let mut remembered = Ok(());
     for (index, one) in allowed.into_iter().enumerate() {
         let call = Arc::new(one.call().clone());
-        let (so_far, mine, is_last) = (all.clone(), claim.clone(), index + 1 == count);
+        let (so_far, mine) = (all.clone(), claim.clone());
         let theirs = claim.clone();
-        let then = move |answer| end(so_far, call, theirs, is_last, answer);
+        let place = Place {
+            is_first: index == 0,
+            is_last: index + 1 == count,
+        };
+        let then = move |answer| end(so_far, call, theirs, place, answer);
         let ended = match access.change(one, before.clone(), then).await {
             Ok(ended) => ended,
             // It was not sent, or nobody knows.
-            Err(denied) => Err(unended(&mine, denied).await),
+            Err(denied) => Err(unended(&mine, index > 0, denied).await),
         };
         match ended {
             Ok((done, noted)) => (all, remembered) = (done, noted),
@@ -194,12 +245,12 @@ async fn end(
     mut done: Done,
     call: Arc<Call>,
     claim: Claim,
-    is_last: bool,
+    place: Place,
     answer: Result<Bytes, Denied>,
 ) -> Ended {
     let answer = match answer {
         Ok(answer) => answer,
-        Err(denied) => return Err(unended(&claim, denied).await),
+        Err(denied) => return Err(unended(&claim, !place.is_first, denied).await),
     };
     match (call.request(), call.effect()) {
         (Request::Load(load), _) => match Loaded::parse(&answer, load) {
@@ -209,16 +260,19 @@ async fn end(
                     done.result = Value::from(loaded.warnings.to_string());
                 }
             }
-            Err(error) => return Err(unended(&claim, error.into()).await),
+            Err(error) => return Err(unended(&claim, true, unread(error)).await),
         },
-        (_, Effect::Create) => done.ids.extend(made(&answer)),
+        (_, Effect::Create) => match serde_json::from_slice::<Vec<RecordId>>(&answer) {
+            Ok(made) => done.ids.extend(made),
+            Err(error) => return Err(unended(&claim, true, unread(error)).await),
+        },
         (_, Effect::Run) => {
             done.ids.extend(call.ids());
             done.result = returned::kept(&answer);
         }
         (_, Effect::Delete | Effect::Read | Effect::Write) => done.ids.extend(call.ids()),
     }
-    let remembered = if is_last {
+    let remembered = if place.is_last {
         claim.done(&done).await
     } else {
         Ok(())
@@ -227,23 +281,23 @@ async fn end(
 }
 
 /// Notes that a change has no good end: the key is free again where nothing can
-/// have happened.
-async fn unended(claim: &Claim, denied: Denied) -> Denied {
-    let noted = if denied.may_have_run() {
+/// have happened, neither by this call nor by one before it.
+async fn unended(claim: &Claim, partly: bool, denied: Denied) -> Denied {
+    let noted = if partly || denied.may_have_run() {
         claim.clone().lost().await
     } else {
         claim.clone().give_back().await
     };
     if let Err(error) = noted {
         // Then it stays begun, and is found out like one that was lost.
-        tracing::warn!(error = %error, "Failed to note how a change ended");
+        warn!(error = %error, "Failed to note how a change ended");
     }
     denied
 }
 
-/// The ids in an answer of `create`.
-fn made(answer: &[u8]) -> Vec<RecordId> {
-    serde_json::from_slice(answer).unwrap_or_default()
+/// An answer to a change that says nothing we understand: it may have run.
+fn unread(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Denied {
+    CallError::OutcomeUnknown(error.into()).into()
 }
 
 /// A refusal, with what became of the change; an answer that was lost, with how
