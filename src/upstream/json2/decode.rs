@@ -208,7 +208,6 @@ fn sql(lower: &str) -> bool {
     [
         ("select ", " from ", " where "),
         ("insert into ", "(", " values"),
-        ("update ", " set ", " where "),
         ("delete from ", "", " where "),
     ]
     .iter()
