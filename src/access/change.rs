@@ -6,19 +6,26 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
-use tokio::task::JoinError;
+use tokio::{
+    task::JoinError,
+    time::{Instant, MissedTickBehavior, interval_at},
+};
 
 use super::{Access, Denied, outcome_of};
 use crate::{
     audit::{Answered, Begun, Outcome},
     names::TraceContext,
-    odoo::{Call, Effect},
+    odoo::{Call, Effect, Loaded, Request},
     policy::{Forbidden, Permitted, Touch, WriteMode},
     upstream::{ApiKey, CallError, Link},
 };
+
+/// How often somebody who listens hears that Odoo is still at work.
+const HEARTBEAT: Duration = Duration::from_secs(3);
 
 /// A change that policy lets through, and how freely.
 #[derive(Debug)]
@@ -154,7 +161,17 @@ impl Access<'_> {
             let (answer, failure) = ready.send().await;
             (then(answer).await, failure)
         });
-        let ended = task.await;
+        let ended = beating(task, HEARTBEAT, |elapsed| {
+            if let Some(listener) = &self.listener {
+                listener.tell(&format!(
+                    "Odoo is at work: {} on {}, {} s so far",
+                    asked.method(),
+                    asked.model(),
+                    elapsed.as_secs()
+                ));
+            }
+        })
+        .await;
         waiting.stay();
         match ended {
             Ok((done, failure)) => {
@@ -178,10 +195,13 @@ impl Ready {
         if self.left.load(Relaxed) {
             self.record.note_left();
         }
-        match answer {
-            Ok(answer) => {
+        match answer.and_then(|answer| self.taken(answer)) {
+            Ok((answer, ids)) => {
                 let kept = self.record.is_kept();
-                let told = kept.then(|| Answered::of(&answer, self.call.get().effect()));
+                let told = kept.then(|| match &ids {
+                    Some(ids) => Answered::of(ids, Effect::Create),
+                    None => Answered::of(&answer, self.call.get().effect()),
+                });
                 self.record.end(Outcome::Answered, told.as_ref());
                 (Ok(answer), None)
             }
@@ -191,6 +211,23 @@ impl Ready {
                 (Err(error.into()), Some(kind))
             }
         }
+    }
+}
+
+impl Ready {
+    /// The answer, and for a table the ids in it. Odoo says in an answer like any
+    /// other that it did not take a table.
+    fn taken(&self, answer: Bytes) -> Result<(Bytes, Option<Vec<u8>>), CallError> {
+        let Request::Load(load) = self.call.get().request() else {
+            return Ok((answer, None));
+        };
+        let unreadable = |error: serde_json::Error| CallError::OutcomeUnknown(error.into());
+        let loaded = Loaded::parse(&answer, load).map_err(unreadable)?;
+        if let Some(fault) = loaded.refusal().filter(|_| !load.is_tried()) {
+            return Err(fault.into());
+        }
+        let ids = serde_json::to_vec(&loaded.ids.unwrap_or_default()).map_err(unreadable)?;
+        Ok((answer, Some(ids)))
     }
 }
 
@@ -211,4 +248,43 @@ impl Drop for Waiting {
 
 fn lost(error: JoinError) -> Denied {
     Denied::from(CallError::OutcomeUnknown(error.into()))
+}
+
+/// Waits for the end of something, and tells now and then how long it takes.
+async fn beating<F: Future>(work: F, every: Duration, tell: impl Fn(Duration)) -> F::Output {
+    tokio::pin!(work);
+    let begun = Instant::now();
+    let mut beat = interval_at(begun + every, every);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            ended = &mut work => return ended,
+            _ = beat.tick() => tell(begun.elapsed()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, time::Duration};
+
+    use tokio::sync::Notify;
+
+    use super::beating;
+
+    #[tokio::test]
+    async fn whoever_listens_hears_now_and_then_that_odoo_is_at_work() {
+        let (heard, enough) = (Cell::new(0), Notify::new());
+        let tell = |_| {
+            heard.set(heard.get() + 1);
+            if heard.get() == 2 {
+                enough.notify_one();
+            }
+        };
+        beating(enough.notified(), Duration::from_millis(1), tell).await;
+        assert_eq!(heard.get(), 2);
+        let ended = beating(async { 7 }, Duration::from_secs(3), tell).await;
+        assert_eq!((ended, heard.get()), (7, 2));
+    }
 }

@@ -18,9 +18,16 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+};
 
 use bytes::Bytes;
+use serde::Deserialize;
 use tokio::sync::mpsc;
 
 pub use asks::{Asks, CallStream, Unasked, WayToAsk};
@@ -76,6 +83,28 @@ pub struct Listener {
     pub token: ProgressToken,
     /// Where the notifications go.
     pub notices: mpsc::Sender<Bytes>,
+    /// How many were sent: the progress must grow with each (MCP, utilities,
+    /// "Progress").
+    told: AtomicU32,
+}
+
+impl Listener {
+    /// Somebody who knows the call under this token, and hears of it here.
+    pub fn new(token: ProgressToken, notices: mpsc::Sender<Bytes>) -> Self {
+        Self {
+            token,
+            notices,
+            told: AtomicU32::new(0),
+        }
+    }
+
+    /// Tells how it goes. That is no reason to wait: when the channel is full
+    /// the news is dropped.
+    fn tell(&self, message: &str) {
+        let step = self.told.fetch_add(1, Relaxed).saturating_add(1);
+        let notice = mcp::progress(&self.token, step, message);
+        let _full_or_gone = self.notices.try_send(notice);
+    }
 }
 
 impl Access<'_> {
@@ -161,14 +190,34 @@ impl Access<'_> {
         if !named.is_empty() {
             return fit_fields(schema, model, named);
         }
+        Ok(shape::default_fields(&self.schema_of_all(model).await?))
+    }
+
+    /// The fields of a model that may be seen of every record that may be seen:
+    /// asking for them leaves no record out.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub async fn schema_of_all(&self, model: &ModelName) -> Result<Schema, Denied> {
         let (roles, instance) = (&self.caller.roles, self.name());
-        let everywhere = |schemas: &Schemas| {
+        self.decide(model, |schemas| {
             self.policy
                 .visible_everywhere(roles, instance, model, schemas)
-        };
-        Ok(shape::default_fields(
-            &self.decide(model, everywhere).await?,
-        ))
+        })
+        .await
+    }
+
+    /// The fields of a model that policy lets the caller give values to.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub async fn writable(&self, model: &ModelName, effect: Effect) -> Result<Schema, Denied> {
+        let (roles, instance) = (&self.caller.roles, self.name());
+        self.decide(model, |schemas| {
+            self.policy
+                .writable(roles, instance, (model, effect), schemas)
+        })
+        .await
     }
 
     /// Lets the call through as far as policy does.
@@ -227,6 +276,36 @@ impl Access<'_> {
             .policy
             .permit_inquiry(&self.caller.roles, self.name(), &inquiry)?;
         self.login()?.models(&permitted, self).await
+    }
+
+    /// Which of these external ids, each a module and a name, records of the
+    /// model have; nothing where this Odoo user may not know.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub async fn external_ids(
+        &self,
+        model: &ModelName,
+        ids: Vec<(String, String)>,
+    ) -> Result<Option<BTreeSet<(String, String)>>, Denied> {
+        #[derive(Deserialize)]
+        struct Row {
+            module: String,
+            name: String,
+        }
+        let inquiry = Inquiry::ExternalIds(model.clone(), ids);
+        let permitted = self
+            .policy
+            .permit_inquiry(&self.caller.roles, self.name(), &inquiry)?;
+        match self.login()?.ask(&permitted, self).await {
+            Ok(answer) => {
+                let rows: Vec<Row> = serde_json::from_slice(&answer)?;
+                let pairs = rows.into_iter().map(|row| (row.module, row.name));
+                Ok(Some(pairs.collect()))
+            }
+            Err(Denied::Call(error)) if error.is_fault() => Ok(None),
+            Err(denied) => Err(denied),
+        }
     }
 
     /// Whether the caller may read the model.
@@ -339,13 +418,14 @@ impl Access<'_> {
         self.instance.name()
     }
 
-    /// Says that Odoo is being asked, to a client that wants to know. Progress
-    /// is no reason to wait: when the channel is full the news is dropped.
+    /// Says that Odoo is being asked, to a client that wants to know.
     fn tell(&self, call: &Call) {
         if let Some(listener) = &self.listener {
-            let message = format!("Asking Odoo: {} on {}", call.method(), call.model());
-            let notice = mcp::progress(&listener.token, self.tally.calls() + 1, &message);
-            let _full_or_gone = listener.notices.try_send(notice);
+            listener.tell(&format!(
+                "Asking Odoo: {} on {}",
+                call.method(),
+                call.model()
+            ));
         }
     }
 }

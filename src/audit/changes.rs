@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    odoo::{Call, Request},
+    odoo::{Call, Column, Load, Request},
     policy,
 };
 
@@ -34,6 +34,9 @@ pub struct Changes {
     /// stand under `value`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub values: Option<Value>,
+    /// Whether it was only tried, and taken back by Odoo.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tried: bool,
 }
 
 impl Changes {
@@ -45,23 +48,25 @@ impl Changes {
         if call.effect().is_read() {
             return None;
         }
-        let mut arguments = call.arguments();
-        if let Request::Load { columns, rows } = call.request() {
-            arguments.insert("data".to_owned(), cells(columns, rows));
-            return Some(Self::told(
-                call,
-                values,
-                &arguments,
-                columns.iter().collect(),
-            ));
+        if let Request::Load(load) = call.request() {
+            let names = load.columns().iter().map(Column::as_str).collect();
+            let mut told = Self::told(call, values, &cells(load), names);
+            told.tried = load.is_tried();
+            return Some(told);
         }
+        let arguments = call.arguments();
         let mut names = BTreeSet::new();
         match (arguments.get("vals"), arguments.get("vals_list")) {
-            (Some(Value::Object(vals)), _) => names.extend(vals.keys()),
+            (Some(Value::Object(vals)), _) => names.extend(vals.keys().map(String::as_str)),
             (_, Some(Value::Array(list))) => {
-                names.extend(list.iter().filter_map(Value::as_object).flat_map(Map::keys));
+                names.extend(
+                    list.iter()
+                        .filter_map(Value::as_object)
+                        .flat_map(Map::keys)
+                        .map(String::as_str),
+                );
             }
-            _ => names.extend(arguments.keys()),
+            _ => names.extend(arguments.keys().map(String::as_str)),
         }
         Some(Self::told(call, values, &arguments, names))
     }
@@ -70,15 +75,11 @@ impl Changes {
         call: &Call,
         values: bool,
         arguments: &Map<String, Value>,
-        names: BTreeSet<&String>,
+        names: BTreeSet<&str>,
     ) -> Self {
         Self {
             count: names.len(),
-            fields: names
-                .into_iter()
-                .take(MAX_FIELDS)
-                .map(|name| name.as_str().into())
-                .collect(),
+            fields: names.into_iter().take(MAX_FIELDS).map(Into::into).collect(),
             values: values.then(|| {
                 if policy::is_protected(call.model().as_str()) {
                     Value::from(HIDDEN)
@@ -86,22 +87,30 @@ impl Changes {
                     bounded(arguments)
                 }
             }),
+            tried: false,
         }
     }
 }
 
-/// The rows of an import, without what stands in the column of a secret.
-fn cells(columns: &[String], rows: &[Vec<String>]) -> Value {
-    let secret = |column: &String| column.split('/').any(is_secret);
+/// The columns and rows of an import, without what stands in the column of a
+/// secret.
+fn cells(load: &Load) -> Map<String, Value> {
+    let columns = load.columns();
+    let secret = |column: &Column| column.as_str().split('/').any(is_secret);
     let hidden: Vec<bool> = columns.iter().map(secret).collect();
-    let cell = |(at, text): (usize, &String)| {
-        // Beyond the columns nothing says what it is.
-        let hides = hidden.get(at).copied().unwrap_or(true);
-        Value::from(if hides { HIDDEN } else { text })
+    let row = |row: &Vec<String>| -> Value {
+        let cells = hidden.iter().zip(row);
+        cells
+            .map(|(hides, text)| Value::from(if *hides { HIDDEN } else { text }))
+            .collect()
     };
-    rows.iter()
-        .map(|row| row.iter().enumerate().map(cell).collect::<Value>())
-        .collect()
+    Map::from_iter([
+        (
+            "fields".to_owned(),
+            columns.iter().map(Column::as_str).collect(),
+        ),
+        ("data".to_owned(), load.rows().iter().map(row).collect()),
+    ])
 }
 
 /// The arguments as they may be written down.
@@ -159,7 +168,7 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     use super::{Changes, bounded, is_secret};
-    use crate::odoo::{Call, Domain, MethodName, ModelName};
+    use crate::odoo::{Call, Domain, Load, MethodName, ModelName};
 
     fn map(value: &Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()
@@ -223,13 +232,17 @@ mod tests {
         let columns = columns.map(str::to_owned).to_vec();
         let row = ["A", "hunter2", "hunter3", "B"].map(str::to_owned).to_vec();
         let model = ModelName::try_from("res.partner").unwrap();
-        let changes = Changes::of(&Call::load(model, columns, vec![row]), true).unwrap();
+        let load = Load::new(&columns, vec![row]).unwrap();
+        let changes = Changes::of(&Call::load(model.clone(), load.clone()), true).unwrap();
+        assert!(!changes.tried);
         assert_eq!(
             changes.fields.join(","),
             "child_ids/name,child_ids/password,name,smtp_pass"
         );
         let values = changes.values.unwrap();
         assert_eq!(values["data"], json!([["A", "(hidden)", "(hidden)", "B"]]));
+        let tried = Call::load(model, load.tried(vec![0]));
+        assert!(Changes::of(&tried, false).unwrap().tried);
     }
 
     #[test]

@@ -7,9 +7,11 @@
 mod approve;
 mod carry_out;
 mod change;
+mod columns;
 mod compare;
 pub mod fit;
 mod links;
+mod made;
 mod once;
 mod prepare;
 mod returned;
@@ -21,11 +23,13 @@ mod wish;
 
 pub use carry_out::{Told, carry_out};
 pub use change::{Change, Found, Proposal, Report, Undo};
+pub use columns::fit_table;
 pub use compare::not_as_written;
+pub use made::{can_be_searched, made_since, odoo_time};
 pub use once::Done;
 pub use prepare::{Prepared, prepare};
 pub use returned::returned;
 pub use shot::Shot;
-pub use show::{Names, Show};
-pub use undo::{Entry, Kind, recall};
+pub use show::{Names, Show, numbers};
+pub use undo::{InvalidChangeName, TakeBack, dragged, looked_at, watched_with};
 pub use wish::Wish;

@@ -50,6 +50,7 @@ pub(super) fn load(transaction: &mut Transaction<'_>, call: &Call<'_>) -> Result
         transaction,
         messages: Vec::new(),
         errors: 0,
+        unread: false,
     };
     let mut ids = Vec::new();
     for (at, record) in records(call.table, rows).into_iter().enumerate() {
@@ -61,7 +62,8 @@ pub(super) fn load(transaction: &mut Transaction<'_>, call: &Call<'_>) -> Result
             break;
         }
     }
-    let (failed, messages) = (import.errors > 0, import.messages);
+    let failed = import.errors > 0 || import.unread;
+    let messages = import.messages;
     if failed {
         transaction.database = before;
     }
@@ -171,7 +173,11 @@ fn records<'a>(table: &Table, rows: Vec<Cells<'a>>) -> Vec<Imported<'a>> {
 struct Import<'t, 'a> {
     transaction: &'t mut Transaction<'a>,
     messages: Vec<Value>,
+    /// Records that could not be kept.
     errors: usize,
+    /// Whether a cell could not be read. Its record is tried without it, so that
+    /// all that is wrong is told at once.
+    unread: bool,
 }
 
 impl Import<'_, '_> {
@@ -182,16 +188,27 @@ impl Import<'_, '_> {
         at: usize,
         record: &Imported<'_>,
     ) -> Result<Option<u32>, Refusal> {
-        let before = self.errors;
         let values = self.values(table, at, record)?;
-        if self.errors > before {
-            return Ok(None);
-        }
         let own = |wanted: &str| {
             let cell = record.own.iter().find(|(column, _)| *column == [wanted]);
             cell.map(|(_, cell)| *cell).filter(|cell| truthy(cell))
         };
-        match self.keep(table, own("id"), own(".id"), &values) {
+        let mut id = own(".id");
+        let number = id.and_then(|id| text_of(id).parse::<i64>().ok());
+        let there = |number: &i64| {
+            let number = u32::try_from(*number).ok();
+            number
+                .is_some_and(|number| self.transaction.database.row(table.model, number).is_some())
+        };
+        if let Some(number) = number.filter(|number| !there(number)) {
+            let text = format!("Unknown database identifier '{number}'");
+            let mut message = told(at, record, "error", &text);
+            message.insert("field".to_owned(), ".id".into());
+            self.messages.push(message.into());
+            self.unread = true;
+            id = None;
+        }
+        match self.keep(table, own("id"), id, &values) {
             Ok(id) => Ok(Some(id)),
             Err(refusal) => {
                 self.failed(at, record, &refusal);
@@ -228,7 +245,7 @@ impl Import<'_, '_> {
                     }
                     message.insert("field_name".to_owned(), field.label.into());
                     self.messages.push(message.into());
-                    self.errors += 1;
+                    self.unread = true;
                 }
             }
         }
@@ -284,9 +301,6 @@ impl Import<'_, '_> {
             let Ok(number) = id.parse() else {
                 return Err(Refusal::not_an_integer(&id));
             };
-            if self.transaction.database.row(model, number).is_none() {
-                return Err(Refusal::user(format!("Unknown database identifier '{id}'")));
-            }
             known = Some(number);
         }
         let mut told_of = false;
@@ -328,9 +342,6 @@ impl Import<'_, '_> {
             format!("Unknown error during import: {message}")
         };
         let mut told = told(at, record, "error", &message);
-        if message.starts_with("Unknown database identifier") {
-            told.insert("field".to_owned(), ".id".into());
-        }
         let missing = message.strip_prefix("Missing required value for the field '");
         if let Some((name, _)) = missing
             .and_then(|rest| rest.split_once("' ("))

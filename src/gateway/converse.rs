@@ -304,7 +304,7 @@ async fn call(
         .params
         .progress_token()
         .zip(notices)
-        .map(|(token, notices)| Listener { token, notices });
+        .map(|(token, notices)| Listener::new(token, notices));
     let access = Access {
         instance: &guest.instance,
         policy: &gateway.policy,

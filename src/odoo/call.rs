@@ -3,7 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Context, Domain, Effect, FieldName, MethodName, ModelName, Order, RecordId, Request, Search,
+    Context, Domain, Effect, FieldName, Load, MethodName, ModelName, Order, RecordId, Request,
+    Search,
 };
 
 /// One call of a method of an Odoo model, in no protocol's form yet.
@@ -147,8 +148,13 @@ impl Call {
 
     /// `load`: new records, and changes of those that the rows name, all or
     /// none. Errors come in an answer of status 200.
-    pub fn load(model: ModelName, columns: Vec<String>, rows: Vec<Vec<String>>) -> Self {
-        Self::changing(model, Effect::Create, Request::Load { columns, rows })
+    pub fn load(model: ModelName, load: Load) -> Self {
+        let effect = if load.only_updates() {
+            Effect::Write
+        } else {
+            Effect::Create
+        };
+        Self::changing(model, effect, Request::Load(load))
     }
 
     /// The same call in a context.
@@ -202,6 +208,13 @@ impl Call {
     /// The arguments by name, without `ids` and `context`.
     pub fn arguments(&self) -> Map<String, Value> {
         self.request.arguments()
+    }
+
+    /// The context as it is sent, with what the request says in it.
+    pub fn sent_context(&self) -> Map<String, Value> {
+        let mut keys = self.context.to_json();
+        keys.extend(self.request.context());
+        keys
     }
 
     /// The context it runs in.

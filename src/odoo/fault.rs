@@ -1,5 +1,7 @@
 //! What Odoo says when it does not do what was asked.
 
+use super::RowProblems;
+
 /// One class of refusal of a real Odoo 19, without its traceback.
 ///
 /// `Display` is for the language model that asked: what was wrong, whether
@@ -40,6 +42,11 @@ pub enum Fault {
     /// A record is not there any more.
     #[error("a record does not exist or was deleted; search again for the right id")]
     Missing,
+    /// Rows of a table do not fit; none was taken.
+    #[error(
+        "nothing was imported, for these rows do not fit (row 1 is the first of `rows`); correct them, or leave them out, and call again:\n{0}"
+    )]
+    Rows(RowProblems),
     /// A business rule says no, in Odoo's own words.
     #[error("Odoo refused: {0}")]
     Rule(String),
@@ -99,7 +106,8 @@ impl Fault {
                 "; nothing was changed. It is a matter of this Odoo user's rights, which only Odoo's administrator can change"
             }
             Self::Arguments(_) => "; nothing was changed",
-            Self::Conflict | Self::Identity => "",
+            // They say so themselves.
+            Self::Conflict | Self::Identity | Self::Rows(_) => "",
             Self::Database | Self::Invalid(_) => {
                 "; nothing was changed: correct the values and try again"
             }
@@ -125,6 +133,7 @@ impl Fault {
             Self::Invalid(_) => "odoo_invalid",
             Self::Key => "odoo_key",
             Self::Missing => "odoo_missing",
+            Self::Rows(_) => "odoo_rows",
             Self::Rule(_) => "odoo_rule",
             Self::UnknownDatabase => "odoo_unknown_database",
             Self::UnknownMethod => "odoo_unknown_method",
@@ -132,4 +141,40 @@ impl Fault {
             Self::Unknown => "odoo_error",
         }
     }
+}
+
+/// Whether a text shows a traceback, SQL or a path of the server.
+pub fn is_internal(text: &str) -> bool {
+    let lower = text.to_lowercase();
+    [
+        "traceback (most recent",
+        "file \"/",
+        ".py\"",
+        ".py:",
+        "select \"",
+        "insert into \"",
+        "/usr/",
+        "/opt/",
+        "/home/",
+        "/mnt/",
+        "psycopg2",
+    ]
+    .iter()
+    .any(|sign| lower.contains(sign))
+        || is_sql(&lower)
+}
+
+/// Whether it is SQL: people are told to select, too, but not from where.
+fn is_sql(lower: &str) -> bool {
+    let follows = |at: usize, word: &str| lower.get(at..).is_some_and(|rest| rest.contains(word));
+    [
+        ("select ", " from ", " where "),
+        ("insert into ", "(", " values"),
+        ("delete from ", "", " where "),
+    ]
+    .iter()
+    .any(|(begin, then, end)| {
+        let begins = lower.find(begin);
+        begins.is_some_and(|at| follows(at, then) && follows(at, end))
+    })
 }

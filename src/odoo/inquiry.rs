@@ -1,6 +1,10 @@
 //! What Gatepost itself asks Odoo in order to serve a call well.
 
-use super::{Call, Domain, FieldName, ModelName, Order, RecordId};
+use std::collections::BTreeSet;
+
+use super::{
+    Call, Condition, Domain, FieldName, FieldPath, ModelName, Operand, Operator, Order, RecordId,
+};
 
 /// A question of our own: about the Odoo user we are, and about what fields
 /// and models there are.
@@ -13,6 +17,9 @@ pub enum Inquiry {
     Companies(Vec<RecordId>),
     /// What Odoo says of a model's methods. Needs a rule that allows reading the model.
     Documentation(ModelName),
+    /// Which of these external ids, each a module and a name, are given to
+    /// records of the model. Needs a rule that allows reading the model.
+    ExternalIds(ModelName, Vec<(String, String)>),
     /// The fields of a model. Needs a rule that allows reading the model.
     Fields(ModelName),
     /// The languages that are installed.
@@ -38,6 +45,31 @@ impl Inquiry {
                 &fields(&["name", "currency_id"]),
             ),
             Self::Documentation(model) => Call::documentation(model.clone()),
+            Self::ExternalIds(model, ids) => {
+                let list = |part: fn(&(String, String)) -> &String| {
+                    let unique: BTreeSet<&String> = ids.iter().map(part).collect();
+                    Operand::Value(unique.into_iter().map(String::as_str).collect())
+                };
+                let only = |name: &'static str, operator, operand| {
+                    Domain::of(Condition {
+                        path: FieldPath::from(&FieldName::known(name)),
+                        operator,
+                        operand,
+                    })
+                };
+                let model = Operand::Value(model.as_str().into());
+                let domain = only("model", Operator::Equal, model)
+                    .and(only("module", Operator::In, list(|(module, _)| module)))
+                    .and(only("name", Operator::In, list(|(_, name)| name)));
+                Call::search_read(
+                    ModelName::known("ir.model.data"),
+                    &domain,
+                    &fields(&["module", "name", "res_id"]),
+                    &Order::by_id(),
+                    0,
+                    u32::try_from(ids.len().saturating_mul(2)).unwrap_or(u32::MAX),
+                )
+            }
             Self::Fields(model) => Call::fields_get(model.clone()),
             Self::Languages => Call::search_read(
                 ModelName::known("res.lang"),
@@ -61,7 +93,9 @@ impl Inquiry {
     /// The model whose reading must be allowed, where one is.
     pub fn about(&self) -> Option<&ModelName> {
         match self {
-            Self::Documentation(model) | Self::Fields(model) => Some(model),
+            Self::Documentation(model) | Self::ExternalIds(model, _) | Self::Fields(model) => {
+                Some(model)
+            }
             Self::Companies(_) | Self::Languages | Self::Models | Self::User(_) | Self::WhoAmI => {
                 None
             }

@@ -6,6 +6,7 @@
 
 mod argument_name;
 mod call;
+mod cell;
 mod context;
 mod domain;
 mod effect;
@@ -13,6 +14,8 @@ mod fault;
 mod field_name;
 mod field_path;
 mod inquiry;
+mod load;
+mod loaded;
 mod method_name;
 mod model_name;
 mod order;
@@ -22,13 +25,16 @@ mod schema;
 
 pub use argument_name::{ArgumentName, InvalidArgumentName};
 pub use call::Call;
+pub use cell::value_of;
 pub use context::Context;
 pub use domain::{Condition, Domain, InvalidDomain, Operand, Operator, Term};
 pub use effect::Effect;
-pub use fault::{AccessKind, Fault};
+pub use fault::{AccessKind, Fault, is_internal};
 pub use field_name::{FieldName, InvalidFieldName};
 pub use field_path::{FieldPath, InvalidFieldPath};
 pub use inquiry::Inquiry;
+pub use load::{Column, InvalidLoad, Load, Says, beginnings, cell_of, ids_in, split};
+pub use loaded::{Loaded, RowProblems};
 pub use method_name::{InvalidMethodName, MethodName};
 pub use model_name::{InvalidModelName, ModelName};
 pub use order::{InvalidOrder, Order};

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Domain, FieldName, MethodName, Order, RecordId, Schema};
+use super::{Domain, FieldName, Load, MethodName, Order, RecordId, Schema};
 
 /// What a call asks: its method and its arguments, in their parts.
 #[derive(Clone, PartialEq, Debug)]
@@ -20,12 +20,7 @@ pub enum Request {
     /// The fields of the model.
     Fields,
     /// New records and changed ones from a table, all of them or none.
-    Load {
-        /// The columns, such as `name`, `country_id/id`, `order_line/.id`.
-        columns: Vec<String>,
-        /// The rows, a text for each column.
-        rows: Vec<Vec<String>>,
-    },
+    Load(Load),
     /// The models there are.
     Models,
     /// Records by a part of their name.
@@ -93,7 +88,7 @@ impl Request {
             // The name in its controller: it is a page, and no method.
             Self::Documentation => "doc_model",
             Self::Fields => "fields_get",
-            Self::Load { .. } => "load",
+            Self::Load(_) => "load",
             Self::Models => "get_available_models",
             Self::Names { .. } => "name_search",
             Self::Read { .. } => "read",
@@ -115,11 +110,31 @@ impl Request {
             | Self::Defaults(_)
             | Self::Documentation
             | Self::Fields
-            | Self::Load { .. }
+            | Self::Load(_)
             | Self::Models
             | Self::Names { .. }
             | Self::Search(_)
             | Self::WhoAmI => &[],
+        }
+    }
+
+    /// What it must say in the context, beside what is said of the caller there.
+    pub(super) fn context(&self) -> Map<String, Value> {
+        match self {
+            Self::Load(load) => load.context(),
+            Self::Count(_)
+            | Self::Create(_)
+            | Self::Defaults(_)
+            | Self::Delete(_)
+            | Self::Documentation
+            | Self::Fields
+            | Self::Models
+            | Self::Names { .. }
+            | Self::Read { .. }
+            | Self::Run { .. }
+            | Self::Search(_)
+            | Self::WhoAmI
+            | Self::Write { .. } => Map::new(),
         }
     }
 
@@ -136,11 +151,7 @@ impl Request {
             }
             Self::Defaults(fields) => set("fields", names(fields)),
             Self::Fields => set("attributes", Schema::attributes()),
-            Self::Load { columns, rows } => {
-                set("fields", columns.iter().map(String::as_str).collect());
-                let rows = rows.iter();
-                set("data", rows.map(|row| Value::from(row.clone())).collect());
-            }
+            Self::Load(load) => return load.arguments(),
             Self::Delete(_) | Self::Documentation | Self::Models | Self::WhoAmI => {}
             Self::Names {
                 name,

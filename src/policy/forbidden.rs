@@ -31,6 +31,11 @@ pub enum Forbidden {
         /// The field as it was written, cut short.
         field: String,
     },
+    /// What the external ids of rows name may be any record.
+    #[error(
+        "a row with an external id updates the record that has it already, and you may not update every record of `{0}` through this gateway; leave out the column `id` to create records, or name those to be updated in a column `.id`"
+    )]
+    ExternalIds(ModelName),
     /// The field is not to be seen, together with what else was asked. Told like
     /// one that does not exist.
     #[error(
@@ -58,6 +63,17 @@ pub enum Forbidden {
         "the value of `{field}` of `{model}` links to a record that you may not read through this gateway, or that does not exist; leave it out or choose another"
     )]
     Linking {
+        /// The model that has the field.
+        model: ModelName,
+        /// The field.
+        field: FieldName,
+    },
+    /// The value names a record otherwise than by its id, and only some may be
+    /// linked.
+    #[error(
+        "which records `{field}` of `{model}` may link to through this gateway depends on the record; name them by their database ids, in a column `{field}/.id`"
+    )]
+    LinkingByName {
         /// The model that has the field.
         model: ModelName,
         /// The field.
@@ -134,7 +150,7 @@ pub enum Forbidden {
     /// Whether the record may be changed so depends on a field whose value is
     /// not known before.
     #[error(
-        "which records of `{model}` you may {} through this gateway depends on `{field}`; give it a plain value of its own in `values`",
+        "which records of `{model}` you may {} through this gateway depends on `{field}`; give it a plain value of its own",
         effect.as_str()
     )]
     Unjudged {
@@ -169,9 +185,11 @@ impl Forbidden {
             Self::Instance(_) => None,
             Self::Arguments { model, .. }
             | Self::Commands { model, .. }
+            | Self::ExternalIds(model)
             | Self::Field { model, .. }
             | Self::Hierarchy(model)
             | Self::Linking { model, .. }
+            | Self::LinkingByName { model, .. }
             | Self::Method { model, .. }
             | Self::Operation { model, .. }
             | Self::Outside { model, .. }
@@ -195,7 +213,10 @@ impl Forbidden {
                 Some(Effect::Read)
             }
             Self::Arguments { .. } | Self::Method { .. } => Some(Effect::Run),
-            Self::Linking { .. } | Self::Writing { .. } => Some(Effect::Write),
+            Self::ExternalIds(_)
+            | Self::Linking { .. }
+            | Self::LinkingByName { .. }
+            | Self::Writing { .. } => Some(Effect::Write),
             Self::Commands { .. } | Self::Field { .. } | Self::Instance(_) => None,
         }
     }

@@ -103,7 +103,7 @@ impl Sieve<'_> {
             Request::Create(_)
             | Request::Delete(_)
             | Request::Documentation
-            | Request::Load { .. }
+            | Request::Load(_)
             | Request::Run { .. }
             | Request::Write { .. } => return Err(Forbidden::Operation { model, effect }.into()),
         };

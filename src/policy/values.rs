@@ -11,7 +11,7 @@ use crate::odoo::{
 };
 
 /// Levels of records inside the values of others.
-const MAX_DEPTH: usize = 6;
+pub(super) const MAX_DEPTH: usize = 6;
 
 /// One thing that values do: this effect on this model, with these of its fields.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -53,6 +53,7 @@ impl Look<'_> {
                 // There is no command in it that could be wrong.
                 |refused| refused.unwrap_or_else(|| none(model, effect).into()),
             ),
+            Request::Load(load) => self.load(model, load),
             Request::Run {
                 method,
                 ids,
@@ -63,7 +64,6 @@ impl Look<'_> {
             | Request::Defaults(_)
             | Request::Documentation
             | Request::Fields
-            | Request::Load { .. }
             | Request::Models
             | Request::Names { .. }
             | Request::Read { .. }
@@ -209,7 +209,12 @@ impl Look<'_> {
 
     /// Allows the record that a value links to: whoever links one, reads at
     /// least its name.
-    fn linked(&mut self, model: &ModelName, field: &Field, value: &Value) -> Result<(), Undecided> {
+    pub(super) fn linked(
+        &mut self,
+        model: &ModelName,
+        field: &Field,
+        value: &Value,
+    ) -> Result<(), Undecided> {
         let refuse = || {
             Undecided::from(Forbidden::Linking {
                 model: model.clone(),
@@ -262,7 +267,7 @@ impl Look<'_> {
     }
 
     /// Allows the effect on these records if the cover has all of them.
-    fn covered(
+    pub(super) fn covered(
         &self,
         model: &ModelName,
         effect: Effect,
@@ -344,7 +349,7 @@ impl Look<'_> {
 
     /// Taking a record out of a list changes it where the link stands in it, and
     /// deletes it where it cannot be without.
-    fn unlink(
+    pub(super) fn unlink(
         &mut self,
         relation: &ModelName,
         owned: bool,
@@ -357,7 +362,7 @@ impl Look<'_> {
         self.act(relation, Effect::Delete, ids)
     }
 
-    fn act(
+    pub(super) fn act(
         &mut self,
         model: &ModelName,
         effect: Effect,
@@ -375,7 +380,7 @@ impl Look<'_> {
         self.covered(model, effect, ids, cover).map_err(Some)
     }
 
-    fn touch(
+    pub(super) fn touch(
         &mut self,
         model: &ModelName,
         effect: Effect,

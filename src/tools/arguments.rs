@@ -51,6 +51,8 @@ pub(super) fn schema_of<T: JsonSchema>() -> Schema {
 fn without_empty_defaults(schema: &mut Value) {
     match schema {
         Value::Object(members) => {
+            // What a format says of numbers, their bounds say.
+            members.retain(|name, value| name != "format" || !value.is_string());
             members.retain(|name, value| {
                 let empty = matches!(value, Value::Null | Value::Bool(false))
                     || value.as_array().is_some_and(Vec::is_empty)
@@ -123,6 +125,28 @@ impl JsonSchema for ObjectArgument {
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> Schema {
         schemars::json_schema!({ "type": "object" })
+    }
+}
+
+/// The text of a cell; numbers, booleans and nothing are taken as text.
+#[derive(Debug)]
+pub(super) struct TextCell(pub(super) String);
+
+impl<'de> Deserialize<'de> for TextCell {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::Null => Ok(Self(String::new())),
+            Value::Bool(truth) => Ok(Self(if truth { "1" } else { "0" }.to_owned())),
+            // Some models write 7.0 where they mean 7.
+            Value::Number(number) => {
+                let text = number.to_string();
+                Ok(Self(text.strip_suffix(".0").unwrap_or(&text).to_owned()))
+            }
+            Value::String(text) => Ok(Self(text)),
+            Value::Array(_) | Value::Object(_) => Err(serde::de::Error::custom(
+                "a cell is a text; several links are written as `1,2`, and each line of a record has a row of its own",
+            )),
+        }
     }
 }
 

@@ -48,9 +48,8 @@ fn entry(tool: &Tool) -> Value {
     } else {
         json!({
             "readOnlyHint": false,
-            // What only adds destroys nothing.
-            "destructiveHint": tool.effect != Effect::Create,
-            "idempotentHint": false,
+            // What only adds destroys nothing; an import may also change.
+            "destructiveHint": tool.effect != Effect::Create || tool.name == "import_records",
             "openWorldHint": false,
         })
     };

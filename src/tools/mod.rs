@@ -15,12 +15,14 @@ mod delete_records;
 mod describe_model;
 mod error;
 mod find_by_name;
+mod import_records;
 mod list_models;
 mod listing;
 mod notes;
 mod post_message;
 mod read_records;
 mod search_records;
+mod undo_change;
 mod update_records;
 
 use std::{future::Future, pin::Pin};
@@ -55,7 +57,7 @@ pub struct Tool {
 pub type Running<'a> = Pin<Box<dyn Future<Output = Result<Answer, ToolError>> + Send + 'a>>;
 
 /// All tools, in the order in which they are listed.
-const TOOLS: [Tool; 11] = [
+const TOOLS: [Tool; 13] = [
     search_records::TOOL,
     read_records::TOOL,
     count_records::TOOL,
@@ -63,13 +65,15 @@ const TOOLS: [Tool; 11] = [
     list_models::TOOL,
     describe_model::TOOL,
     create_records::TOOL,
+    import_records::TOOL,
     update_records::TOOL,
     delete_records::TOOL,
     call_method::TOOL,
     post_message::TOOL,
+    undo_change::TOOL,
 ];
 
-static ALL: [Tool; 11] = TOOLS;
+static ALL: [Tool; 13] = TOOLS;
 
 /// Bytes of one answer, without its notes.
 const ANSWER_BYTES: usize = 24_000;

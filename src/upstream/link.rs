@@ -207,6 +207,12 @@ impl Link {
             .unwrap_or(Err(CallError::TimedOut { limit: PING }))
     }
 
+    /// How long a call may take until something is known of it: its wait for a
+    /// turn, and for the answer.
+    pub fn patience(&self) -> Duration {
+        self.settings.max_wait + self.settings.timeout
+    }
+
     /// How busy it is now.
     pub fn traffic(&self) -> Traffic {
         Traffic {

@@ -34,6 +34,7 @@ use serde_json::{Map, Value};
 pub use link::{Link, Wanted};
 pub use place::{Place, Pointer};
 pub use problem::{Missing, Note, Problem, tell};
+pub(super) use writable::writable;
 
 use crate::odoo::{Effect, ModelName, Schema};
 

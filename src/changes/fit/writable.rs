@@ -14,7 +14,7 @@ use crate::odoo::{Effect, Field, FieldKind, FieldName, ModelName, Schema};
 ///
 /// # Errors
 /// What is wrong, and what would be right.
-pub(super) fn writable<'s>(
+pub(in crate::changes) fn writable<'s>(
     schema: &'s Schema,
     model: &ModelName,
     name: &str,

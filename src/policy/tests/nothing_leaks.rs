@@ -170,7 +170,7 @@ fn answer(world: &World, call: &Call) -> Vec<Vec<Value>> {
         | Request::Delete(_)
         | Request::Documentation
         | Request::Fields
-        | Request::Load { .. }
+        | Request::Load(_)
         | Request::Models
         | Request::Read { .. }
         | Request::Run { .. }

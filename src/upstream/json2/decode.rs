@@ -8,7 +8,7 @@ use serde_json::{Value, value::RawValue};
 
 use super::super::{CallError, WireResponse, call_error::Said};
 use crate::{
-    odoo::{AccessKind, Fault},
+    odoo::{AccessKind, Fault, is_internal},
     shape,
 };
 
@@ -178,38 +178,4 @@ fn harmless(message: &str) -> String {
         return "the details are in Odoo's log".to_owned();
     }
     line.chars().take(300).collect()
-}
-
-/// Whether a text shows a traceback, SQL or a path of the server.
-fn is_internal(text: &str) -> bool {
-    let lower = text.to_lowercase();
-    [
-        "traceback (most recent",
-        "file \"/",
-        ".py\"",
-        ".py:",
-        "select \"",
-        "insert into \"",
-        "/usr/",
-        "/opt/",
-        "/home/",
-        "/mnt/",
-        "psycopg2",
-    ]
-    .iter()
-    .any(|sign| lower.contains(sign))
-        || sql(&lower)
-}
-
-/// Whether it is SQL: people are told to select, too, but not from where.
-fn sql(lower: &str) -> bool {
-    let begins = |word: &str| lower.find(word);
-    let follows = |at: usize, word: &str| lower.get(at..).is_some_and(|rest| rest.contains(word));
-    [
-        ("select ", " from ", " where "),
-        ("insert into ", "(", " values"),
-        ("delete from ", "", " where "),
-    ]
-    .iter()
-    .any(|(begin, then, end)| begins(begin).is_some_and(|at| follows(at, then) && follows(at, end)))
 }

@@ -63,7 +63,7 @@ impl Serialize for Body<'_> {
         if !self.0.ids().is_empty() {
             map.serialize_entry("ids", self.0.ids())?;
         }
-        let context = self.0.context().to_json();
+        let context = self.0.sent_context();
         if !context.is_empty() {
             map.serialize_entry("context", &context)?;
         }

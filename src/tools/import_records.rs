@@ -1,0 +1,584 @@
+//! `import_records`.
+
+use std::collections::BTreeMap;
+
+use jiff::{Timestamp, ToSpan as _};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tokio::sync::OnceCell;
+
+use super::{
+    Answer, Tool, ToolError,
+    arguments::{ObjectArgument, TextCell, count, parse, schema_of},
+    changing, notes,
+};
+use crate::{
+    access::{Access, ContextRequest, Denied, WayToAsk},
+    changes::{self, Change, Done, Found, Proposal, Report, Shot, Show, Undo, Wish},
+    limits::ToolClass,
+    odoo::{
+        Call, Context, Domain, Effect, Fault, FieldKind, FieldName, Load, Loaded, ModelName, Order,
+        RecordId, Says, Schema, cell_of, ids_in, value_of,
+    },
+    shape::one_line,
+    upstream::CallError,
+};
+
+/// Rows at the most.
+const MAX_ROWS: usize = 1_000;
+/// Records that a preview shows.
+const MAX_SHOWN: usize = 10;
+/// Characters of one cell in it.
+const CELL_CHARS: usize = 60;
+/// Columns by which records that were made are known again.
+const MAX_COMPARED: usize = 12;
+/// How far Odoo's clock may be from ours.
+const CLOCKS_APART_MIN: i64 = 5;
+
+pub(super) const TOOL: Tool = Tool {
+    name: "import_records",
+    title: "Import records",
+    description: "Make or update many records from a table, all or none, as Odoo's own import does. \
+                  Rows with a known `id` (external id of your choice) or `.id` update that record. \
+                  An empty cell empties the field. Further lines of a record are rows with nothing \
+                  but cells of lines. May answer with a preview.",
+    effect: Effect::Create,
+    class: ToolClass::Write,
+    input: schema_of::<Arguments>,
+    run: |access, arguments| Box::pin(run(access, arguments)),
+};
+
+/// Arguments of `import_records`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Arguments {
+    /// The model, such as `res.partner`.
+    model: ModelName,
+    /// Such as `["id","name","country_id/id","parent_id/.id","child_ids/name"]`.
+    fields: Vec<String>,
+    /// A text for each column, 1 to 1000 rows.
+    #[schemars(with = "Vec<Vec<String>>", extend("minItems" = 1, "maxItems" = 1000))]
+    rows: Vec<Vec<TextCell>>,
+    /// Only try: Odoo checks all rows and takes everything back.
+    #[serde(default)]
+    dry_run: bool,
+    /// Such as `{"company_ids":[1],"lang":"fr_FR"}`.
+    #[serde(default)]
+    #[schemars(with = "ObjectArgument")]
+    context: Option<ContextRequest>,
+    /// Your name for this call, to repeat it.
+    #[serde(default, rename = "idempotency_key")]
+    #[schemars(with = "String")]
+    _idempotency_key: Option<String>,
+    /// From the preview.
+    #[serde(default, rename = "confirm")]
+    #[schemars(with = "String")]
+    confirm: Option<String>,
+}
+
+/// An import: a table for a model.
+struct Import {
+    model: ModelName,
+    load: Load,
+    context: Option<ContextRequest>,
+    /// Whether the model brought back what was given out with a preview.
+    confirmed: bool,
+    /// What the trial showed; one is enough for a call.
+    trial: OnceCell<()>,
+}
+
+/// A table that fits.
+struct Prepared {
+    call: Call,
+    plan: Plan,
+    schema: Schema,
+    /// Whether Odoo looks links up by their names.
+    by_name: bool,
+}
+
+/// What becomes of the records of a table.
+struct Plan {
+    /// Records in all.
+    records: usize,
+    /// Records that are named by their ids.
+    known: Vec<RecordId>,
+    /// Records with an external id.
+    named: usize,
+    /// Whether lines come with them.
+    lines: bool,
+}
+
+async fn run(access: &Access<'_>, arguments: &str) -> Result<Answer, ToolError> {
+    let wish = Wish::of(TOOL.name, arguments);
+    let arguments: Arguments = parse(arguments)?;
+    count("rows", arguments.rows.len(), MAX_ROWS)?;
+    let cells = |row: Vec<TextCell>| row.into_iter().map(|cell| cell.0).collect();
+    let rows = arguments.rows.into_iter().map(cells).collect();
+    let load = Load::new(&arguments.fields, rows)
+        .map_err(|error| ToolError::Arguments(format!("the table does not fit: {error}")))?;
+    let import = Import {
+        model: arguments.model,
+        load,
+        context: arguments.context,
+        confirmed: arguments.confirm.is_some_and(|id| !id.trim().is_empty()),
+        trial: OnceCell::new(),
+    };
+    if arguments.dry_run {
+        return Ok(import.only_try(access).await?.into());
+    }
+    changing::answer(access, &wish, &import).await
+}
+
+impl Change for Import {
+    async fn propose(&self, access: &Access<'_>) -> Result<Proposal, Denied> {
+        let Prepared {
+            call,
+            plan,
+            schema,
+            by_name,
+        } = self.prepared(access).await?;
+        let mode = access.permit_change(call.clone()).await?.mode();
+        let agreed = self.confirmed
+            || (access.asks.way() == WayToAsk::ByResult && access.asks.given().is_some());
+        // Odoo takes the first of several records of one name, and says so only
+        // when it is done.
+        let tried = by_name || (mode.asks() && !agreed);
+        if tried {
+            self.trial
+                .get_or_try_init(async || self.attempt(access, &call, &schema).await)
+                .await?;
+        }
+        let mut preview = self.sentence(&plan);
+        preview.push_str(&self.expected(access, &plan).await?);
+        preview.push('\n');
+        preview.push_str(&self.shown(&schema));
+        if tried {
+            notes::line(
+                &mut preview,
+                "Odoo tried it and took it back: all rows fit.",
+            );
+        }
+        let fields = self.fields();
+        let before = if plan.known.is_empty() {
+            Shot::default()
+        } else {
+            let records = (&self.model, &*plan.known);
+            Shot::of_all(access, records, &fields, call.context()).await?
+        };
+        Ok(Proposal {
+            undo: self.undo(&plan, fields),
+            look: self.look(&plan),
+            calls: vec![call],
+            preview,
+            before,
+        })
+    }
+
+    async fn find(&self, access: &Access<'_>, begun: Timestamp) -> Result<Found, Denied> {
+        let schema = access.schema(&self.model).await?;
+        let plan = self.plan(&schema);
+        // The same rows again make the same records of the same records.
+        if !plan.lines && plan.known.len() + plan.named == plan.records {
+            return Ok(Found::Not);
+        }
+        let unclear = Found::Unclear(format!("{}.", self.look(&plan)));
+        if !plan.known.is_empty() || plan.named > 0 {
+            return Ok(unclear);
+        }
+        let (context, _) = access.context(self.context.as_ref(), true).await?;
+        self.find_new(access, &schema, begun, &context, unclear)
+            .await
+    }
+
+    async fn report(&self, access: &Access<'_>, done: &Done) -> Result<Report, Denied> {
+        let (context, companies) = access.context(self.context.as_ref(), true).await?;
+        let schema = access.schema(&self.model).await?;
+        let plan = self.plan(&schema);
+        let (rows, count) = (self.load.rows().len(), done.ids.len());
+        let mut text = format!(
+            "Imported {} into {}: {}:\n",
+            counted(rows, "row"),
+            self.model,
+            counted(count, "record")
+        );
+        let undone = self.undo(&plan, self.fields());
+        let some = done.ids.get(..MAX_SHOWN).unwrap_or(&done.ids);
+        let (ids, after) = if undone.is_some() {
+            let records = (&self.model, &*done.ids);
+            let fields = self.fields();
+            let after = changing::look_whole(access, records, &fields, &context).await;
+            (records.1, after)
+        } else {
+            let after = changing::look(access, (&self.model, some), &[], &context).await;
+            (some, after)
+        };
+        match &after {
+            Some(after) => {
+                text.push_str(&Show::titles(ids.get(..MAX_SHOWN).unwrap_or(ids), after));
+                changing::missing(&mut text, ids, after);
+            }
+            None => text.push_str(&changing::numbers(ids)),
+        }
+        if count > MAX_SHOWN {
+            notes::line(
+                &mut text,
+                &format!("All ids, in the order of the rows: {}", ranges(&done.ids)),
+            );
+        }
+        if let Some(warnings) = done.result.as_str() {
+            notes::line(
+                &mut text,
+                &format!("Odoo warns, and did it all the same; check these:\n{warnings}"),
+            );
+        }
+        if plan.named > 0 {
+            notes::line(
+                &mut text,
+                "Importing these rows again updates the same records. It cannot be undone here: rows with external ids may have updated records.",
+            );
+        } else if undone.is_none() {
+            notes::line(&mut text, "It cannot be undone here.");
+        }
+        notes::cover(&mut text, access, &self.model, &companies, true);
+        Ok(Report {
+            text,
+            after: after.filter(|_| undone.is_some()),
+        })
+    }
+}
+
+impl Import {
+    /// The call, once the table fits the fields.
+    async fn prepared(&self, access: &Access<'_>) -> Result<Prepared, Denied> {
+        let effect = if self.load.only_updates() {
+            Effect::Write
+        } else {
+            Effect::Create
+        };
+        access.may_change(&self.model, effect)?;
+        let (context, _) = access.context(self.context.as_ref(), false).await?;
+        let by_name = changes::fit_table(access, &self.model, &self.load).await?;
+        let schema = access.schema(&self.model).await?;
+        let plan = self.plan(&schema);
+        let call = Call::load(self.model.clone(), self.load.clone()).in_context(context);
+        Ok(Prepared {
+            call,
+            plan,
+            schema,
+            by_name,
+        })
+    }
+
+    /// Tries it and tells what it would do; nothing is left of it.
+    async fn only_try(&self, access: &Access<'_>) -> Result<String, Denied> {
+        let Prepared {
+            call, plan, schema, ..
+        } = self.prepared(access).await?;
+        self.attempt(access, &call, &schema).await?;
+        let mut text = format!(
+            "Nothing was imported, for this was a dry run; all rows fit. Without `dry_run`: {}",
+            self.sentence(&plan)
+        );
+        text.push_str(&self.expected(access, &plan).await?);
+        Ok(text)
+    }
+
+    /// Has Odoo try it and take it back.
+    async fn attempt(
+        &self,
+        access: &Access<'_>,
+        call: &Call,
+        schema: &Schema,
+    ) -> Result<(), Denied> {
+        let load = self.load.clone().tried(self.load.beginnings(schema));
+        let tried = Call::load(self.model.clone(), load.clone()).in_context(call.context().clone());
+        let allowed = access.permit_change(tried).await?;
+        let answer = access
+            .change(allowed, None, |answer| async { answer })
+            .await?;
+        let answer = answer.map_err(|denied| match &denied {
+            Denied::Call(error) if matches!(**error, CallError::OutcomeUnknown(_)) => {
+                Denied::Unfit("Odoo's answer to the trial did not come; nothing was imported, for a trial is always taken back. Try again with fewer rows, such as 200".to_owned())
+            }
+            Denied::Call(_)
+            | Denied::Context(_)
+            | Denied::Credential(_)
+            | Denied::Forbidden(_)
+            | Denied::ForeignState
+            | Denied::Lost { .. }
+            | Denied::Partly { .. }
+            | Denied::ReadOnly(_)
+            | Denied::Refused { .. }
+            | Denied::Unapproved(_)
+            | Denied::Unasked(_)
+            | Denied::Unaudited(_)
+            | Denied::Unfit(_)
+            | Denied::Unreadable(_)
+            | Denied::Unremembered(_)
+            | Denied::Unsealable(_) => denied,
+        })?;
+        let loaded = Loaded::parse(&answer, &load)?;
+        if let Some(ids) = &loaded.ids {
+            // Cannot be: Odoo takes all back where one cell is wrong.
+            tracing::error!(odoo.model = %self.model, "Odoo kept what it was to try only");
+            return Err(Denied::Unfit(format!(
+                "this Odoo did not take its trial back: {} are there now, {}; do not import them again, and tell the administrator",
+                counted(ids.len(), "record"),
+                ranges(ids)
+            )));
+        }
+        if loaded.is_conflict() {
+            return Err(CallError::from(Fault::Conflict).into());
+        }
+        let mut problems = Vec::new();
+        if !loaded.problems.is_empty() {
+            problems.push(loaded.problems.to_string());
+        }
+        if !loaded.warnings.is_empty() {
+            problems.push(loaded.warnings.to_string());
+        }
+        if problems.is_empty() && !loaded.seen_as_trial {
+            problems.push(loaded.problems.to_string());
+        }
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(Denied::Unfit(format!(
+            "nothing was imported. Odoo tried it, and these rows do not fit (row 1 is the first of `rows`); correct them, or leave them out, and call again:\n{}",
+            problems.join("\n")
+        )))
+    }
+
+    fn plan(&self, schema: &Schema) -> Plan {
+        let begins = self.load.beginnings(schema);
+        let key = self.load.key();
+        let mut plan = Plan {
+            records: begins.len(),
+            known: Vec::new(),
+            named: 0,
+            lines: self.load.columns().iter().any(|column| {
+                let first = column.steps().first();
+                first
+                    .and_then(|step| schema.field(step.as_str()))
+                    .is_some_and(|field| field.kind == FieldKind::One2many)
+            }),
+        };
+        for row in begins.iter().filter_map(|at| self.load.rows().get(*at)) {
+            let Some((at, column)) = key else { continue };
+            let cell = cell_of(row, at);
+            match column.says() {
+                _ if cell.is_empty() => {}
+                Says::DatabaseId => plan.known.extend(ids_in(cell).unwrap_or_default()),
+                Says::ExternalId | Says::Value => plan.named += 1,
+            }
+        }
+        plan
+    }
+
+    /// What is to be done, in one line.
+    fn sentence(&self, plan: &Plan) -> String {
+        format!(
+            "Import {} into {}, {}",
+            counted(self.load.rows().len(), "row"),
+            self.model,
+            counted(plan.records, "record")
+        )
+    }
+
+    /// How many are made and how many are changed, where that can be known.
+    async fn expected(&self, access: &Access<'_>, plan: &Plan) -> Result<String, Denied> {
+        let updated = plan.known.len();
+        let new = plan.records.saturating_sub(updated + plan.named);
+        if plan.named == 0 {
+            return Ok(format!(": {new} new, {updated} updated."));
+        }
+        let ids = self.load.external_ids();
+        Ok(match access.external_ids(&self.model, ids.clone()).await? {
+            Some(there) => {
+                let there = ids.iter().filter(|id| there.contains(*id)).count();
+                let new = new + plan.named.saturating_sub(there);
+                format!(": {new} new, {} updated.", updated + there)
+            }
+            None => format!(
+                ": {} with an external id are updated where there is one with it already, else made (Odoo does not tell this user which).",
+                plan.named
+            ),
+        })
+    }
+
+    /// The first records of the table.
+    fn shown(&self, schema: &Schema) -> String {
+        let mut text = String::new();
+        let begins = self.load.beginnings(schema);
+        for (index, at) in begins.iter().take(MAX_SHOWN).enumerate() {
+            let row = self.load.rows().get(*at).map(Vec::as_slice);
+            let cells: Vec<String> = self
+                .load
+                .columns()
+                .iter()
+                .zip(row.unwrap_or_default())
+                .filter(|(_, cell)| !cell.is_empty())
+                .map(|(column, cell)| {
+                    format!("{}: {}", column.as_str(), one_line(cell, CELL_CHARS))
+                })
+                .collect();
+            notes::line(&mut text, &format!("{}. {}", index + 1, cells.join("; ")));
+            let next = begins.get(index + 1).copied();
+            let lines = next.unwrap_or(self.load.rows().len()) - at;
+            if lines > 1 {
+                text.push_str(&format!(" (and {})", counted(lines - 1, "further line")));
+            }
+        }
+        if begins.len() > MAX_SHOWN {
+            notes::line(
+                &mut text,
+                &format!("… and {} more", begins.len() - MAX_SHOWN),
+            );
+        }
+        text
+    }
+
+    /// The fields of the records themselves.
+    fn fields(&self) -> Vec<FieldName> {
+        let firsts = self.load.columns().iter();
+        let mut fields: Vec<FieldName> = firsts
+            .filter_map(|column| column.steps().first().cloned())
+            .collect();
+        fields.sort();
+        fields.dedup();
+        fields
+    }
+
+    /// How it can be taken back: where all records are new, or all are known and
+    /// keep their lines.
+    fn undo(&self, plan: &Plan, fields: Vec<FieldName>) -> Option<Undo> {
+        if plan.named > 0 {
+            None
+        } else if plan.known.is_empty() {
+            Some(Undo::Create)
+        } else {
+            (plan.known.len() == plan.records && !plan.lines).then_some(Undo::Update(fields))
+        }
+    }
+
+    /// How to find out what came of it.
+    fn look(&self, plan: &Plan) -> String {
+        if !plan.lines && plan.known.len() + plan.named == plan.records {
+            return "the very same rows can be imported again: they update the same records"
+                .to_owned();
+        }
+        format!(
+            "search_records of `{}` with `write_date` >= \"{}\" shows what was made or changed",
+            self.model,
+            changing::odoo_time(Timestamp::now())
+        )
+    }
+
+    /// New records that our Odoo user made since then, with these very values.
+    async fn find_new(
+        &self,
+        access: &Access<'_>,
+        schema: &Schema,
+        begun: Timestamp,
+        context: &Context,
+        unclear: Found,
+    ) -> Result<Found, Denied> {
+        let user = access.user().await?;
+        let since = begun
+            .checked_sub(CLOCKS_APART_MIN.minutes())
+            .unwrap_or(begun);
+        let made_by_us = Domain::parse(&json!([
+            ["create_uid", "=", user.id.get()],
+            ["create_date", ">=", changing::odoo_time(since)],
+        ]))
+        .map_err(|error| Denied::Unfit(error.to_string()))?;
+        let mut compared: Vec<(usize, FieldName)> = Vec::new();
+        for (at, column) in self.load.columns().iter().enumerate() {
+            if let ([name], Says::Value) = (column.steps(), column.says())
+                && let Some(field) = schema.field(name.as_str())
+                && changes::can_be_searched(field, &Value::from("x"))
+                && field.relation.is_none()
+                && compared.len() < MAX_COMPARED
+            {
+                compared.push((at, name.clone()));
+            }
+        }
+        if compared.is_empty() {
+            return Ok(unclear);
+        }
+        let names: Vec<FieldName> = compared.iter().map(|(_, name)| name.clone()).collect();
+        // Twice as many: others may work as the same user.
+        let limit = u32::try_from(MAX_ROWS * 2).unwrap_or(u32::MAX);
+        let order = Order::by_id();
+        let search = Call::search_read(self.model.clone(), &made_by_us, &names, &order, 0, limit);
+        let answer = access.call(search.in_context(context.clone())).await?;
+        let rows: Vec<Map<String, Value>> = serde_json::from_slice(&answer)?;
+        let mut there: BTreeMap<String, Vec<RecordId>> = BTreeMap::new();
+        for row in rows.iter().rev() {
+            let values = names.iter().map(|name| row.get(name.as_str()).cloned());
+            let key: Value = values.map(Option::unwrap_or_default).collect();
+            let id = row.get("id").and_then(Value::as_i64);
+            if let Some(id) = id.and_then(|id| RecordId::try_from(id).ok()) {
+                there.entry(key.to_string()).or_default().push(id);
+            }
+        }
+        let begins = self.load.beginnings(schema);
+        let mut ids = Vec::new();
+        for row in begins.iter().filter_map(|at| self.load.rows().get(*at)) {
+            let wanted: Option<Vec<Value>> = compared
+                .iter()
+                .map(|(at, name)| {
+                    let field = schema.field(name.as_str())?;
+                    value_of(field, Says::Value, cell_of(row, *at))
+                })
+                .collect();
+            let Some(wanted) = wanted else {
+                return Ok(unclear);
+            };
+            // Two of the same values are two records.
+            ids.extend(
+                there
+                    .get_mut(&Value::from(wanted).to_string())
+                    .and_then(Vec::pop),
+            );
+        }
+        Ok(if ids.len() == begins.len() {
+            Found::Done(ids)
+        } else if rows.is_empty() {
+            Found::Not
+        } else {
+            unclear
+        })
+    }
+}
+
+/// A number of things.
+fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
+/// Ids in their order, runs of them in short: `[7-9, 12]`.
+fn ranges(ids: &[RecordId]) -> String {
+    const MAX_RUNS: usize = 60;
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for id in ids {
+        match runs.last_mut() {
+            Some((_, end)) if *end + 1 == id.get() => *end = id.get(),
+            Some(_) | None => runs.push((id.get(), id.get())),
+        }
+    }
+    let mut text: Vec<String> = runs
+        .iter()
+        .take(MAX_RUNS)
+        .map(|(from, to)| match to - from {
+            0 => from.to_string(),
+            _ => format!("{from}-{to}"),
+        })
+        .collect();
+    if runs.len() > MAX_RUNS {
+        text.push(format!("… ({} in all)", ids.len()));
+    }
+    format!("[{}]", text.join(", "))
+}
