@@ -5,6 +5,7 @@
 
 mod approving;
 mod lost;
+mod methods;
 mod once;
 mod properties;
 mod replicas;
