@@ -24,8 +24,7 @@ pub(super) const TOOL: Tool = Tool {
     name: "create_records",
     title: "Create records",
     description: "Make new records of an Odoo model, all or none. Links take an id, or the name \
-                  of exactly one record; lists of lines take objects. May answer with a preview to \
-                  be confirmed first.",
+                  of exactly one record; lists of lines take objects. May answer with a preview.",
     effect: Effect::Create,
     class: ToolClass::Write,
     input: schema_of::<Arguments>,
@@ -43,20 +42,20 @@ pub(super) const TOOL: Tool = Tool {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
-    /// The model, such as `crm.lead`.
+    /// Such as `crm.lead`.
     model: ModelName,
-    /// The values of each new record, such as `[{"name":"Azure: chairs","partner_id":14}]`; 1 to 500.
+    /// Of each new record, such as `[{"name":"Azure: chairs","partner_id":14}]`; 1 to 500.
     #[schemars(with = "Vec<ObjectArgument>", extend("minItems" = 1, "maxItems" = 500))]
     values: Vec<Map<String, Value>>,
-    /// Such as `{"company_ids":[1],"lang":"fr_FR","tz":"Europe/Brussels"}`.
+    /// Such as `{"company_ids":[1],"lang":"fr_FR"}`.
     #[serde(default)]
     #[schemars(with = "ObjectArgument")]
     context: Option<ContextRequest>,
-    /// Your own name for this change, for a repeated call.
+    /// Your own name for it, for a repeated call.
     #[serde(default, rename = "idempotency_key")]
     #[schemars(with = "String")]
     _idempotency_key: Option<String>,
-    /// From the preview, once the user agreed.
+    /// From the preview.
     #[serde(default, rename = "confirm")]
     #[schemars(with = "String")]
     _confirm: Option<String>,

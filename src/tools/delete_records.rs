@@ -24,7 +24,7 @@ pub(super) const TOOL: Tool = Tool {
     title: "Delete records",
     description: "Delete Odoo records for good, with the lines that belong to them, all or none. \
                   Often archiving is better: update_records with `active` false. May answer with a \
-                  preview to be confirmed first.",
+                  preview.",
     effect: Effect::Delete,
     class: ToolClass::Write,
     input: schema_of::<Arguments>,
@@ -43,20 +43,20 @@ pub(super) const TOOL: Tool = Tool {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
-    /// The model, such as `crm.lead`.
+    /// Such as `crm.lead`.
     model: ModelName,
-    /// The ids of the records, 1 to 200 of them, such as `[7, 12]`.
+    /// 1 to 200 ids, such as `[7, 12]`.
     #[schemars(extend("minItems" = 1, "maxItems" = 200))]
     ids: Vec<RecordId>,
-    /// Such as `{"company_ids":[1],"lang":"fr_FR","tz":"Europe/Brussels"}`.
+    /// Such as `{"company_ids":[1],"lang":"fr_FR"}`.
     #[serde(default)]
     #[schemars(with = "ObjectArgument")]
     context: Option<ContextRequest>,
-    /// Your own name for this change, for a repeated call.
+    /// Your own name for it, for a repeated call.
     #[serde(default, rename = "idempotency_key")]
     #[schemars(with = "String")]
     _idempotency_key: Option<String>,
-    /// From the preview, once the user agreed.
+    /// From the preview.
     #[serde(default, rename = "confirm")]
     #[schemars(with = "String")]
     _confirm: Option<String>,

@@ -42,7 +42,7 @@ pub(super) const TOOL: Tool = Tool {
     description: "Make or update many records from a table, all or none, as Odoo's own import does. \
                   Rows with a known `id` (external id of your choice) or `.id` update that record. \
                   An empty cell empties the field. Further lines of a record are rows with nothing \
-                  but cells of lines. May answer with a preview to be confirmed first.",
+                  but cells of lines. May answer with a preview.",
     effect: Effect::Create,
     class: ToolClass::Write,
     input: schema_of::<Arguments>,
@@ -53,7 +53,7 @@ pub(super) const TOOL: Tool = Tool {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
-    /// The model, such as `res.partner`.
+    /// Such as `res.partner`.
     model: ModelName,
     /// The columns, such as `["id","name","country_id/id","parent_id/.id","child_ids/name"]`.
     fields: Vec<String>,
@@ -63,15 +63,15 @@ struct Arguments {
     /// Only try: Odoo checks all rows and takes everything back.
     #[serde(default)]
     dry_run: bool,
-    /// Such as `{"company_ids":[1],"lang":"fr_FR","tz":"Europe/Brussels"}`.
+    /// Such as `{"company_ids":[1],"lang":"fr_FR"}`.
     #[serde(default)]
     #[schemars(with = "ObjectArgument")]
     context: Option<ContextRequest>,
-    /// Your own name for this change, for a repeated call.
+    /// Your own name for it, for a repeated call.
     #[serde(default, rename = "idempotency_key")]
     #[schemars(with = "String")]
     _idempotency_key: Option<String>,
-    /// From the preview, once the user agreed.
+    /// From the preview.
     #[serde(default, rename = "confirm")]
     #[schemars(with = "String")]
     confirm: Option<String>,

@@ -42,7 +42,8 @@ static ENTRIES: LazyLock<Vec<(&'static Tool, Box<RawValue>)>> = LazyLock::new(||
 });
 
 fn entry(tool: &Tool) -> Value {
-    // The other hints say nothing of what only reads (MCP, schema, `ToolAnnotations`).
+    // The other hints say nothing of what only reads, and `idempotentHint` is false
+    // where it is left out (MCP, schema, `ToolAnnotations`).
     let annotations = if tool.effect.is_read() {
         json!({ "readOnlyHint": true, "openWorldHint": false })
     } else {
@@ -50,7 +51,6 @@ fn entry(tool: &Tool) -> Value {
             "readOnlyHint": false,
             // What only adds destroys nothing; an import may also change.
             "destructiveHint": tool.effect != Effect::Create || tool.name == "import_records",
-            "idempotentHint": false,
             "openWorldHint": false,
         })
     };

@@ -38,15 +38,15 @@ pub(super) const TOOL: Tool = Tool {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
-    /// The model, such as `res.partner`.
+    /// Such as `res.partner`.
     model: ModelName,
-    /// The ids of the records, 1 to 200 of them, such as `[7, 12]`.
+    /// 1 to 200 ids, such as `[7, 12]`.
     #[schemars(extend("minItems" = 1, "maxItems" = 200))]
     ids: Vec<RecordId>,
-    /// Technical names of fields, such as `["name","email"]`; without dots.
+    /// Such as `["name","email"]`.
     #[serde(default)]
     fields: Vec<FieldName>,
-    /// Such as `{"company_ids":[1],"lang":"fr_FR","tz":"Europe/Brussels"}`.
+    /// Such as `{"company_ids":[1],"lang":"fr_FR"}`.
     #[serde(default)]
     #[schemars(with = "ObjectArgument")]
     context: Option<ContextRequest>,

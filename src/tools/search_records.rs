@@ -43,7 +43,7 @@ pub(super) const TOOL: Tool = Tool {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
-    /// The model, such as `res.partner`.
+    /// Such as `res.partner`.
     model: ModelName,
     /// Odoo domain, such as `[["is_company","=",true],["name","ilike","azure"]]`; "|", "&", "!" stand before what they join. All records when left out.
     #[serde(default)]

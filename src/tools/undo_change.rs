@@ -17,10 +17,9 @@ use crate::{
 pub(super) const TOOL: Tool = Tool {
     name: "undo_change",
     title: "Undo a change",
-    description: "Take back a change that you made with another tool, while the records are as it \
-                  left them: old values are written back, new records deleted, deleted ones made \
-                  again as far as Odoo allows. Take back later changes first. May answer with a \
-                  preview to be confirmed first.",
+    description: "Take back a change of yours, later ones first, while the records are as it left \
+                  them; deleted ones are made again as far as Odoo allows. May answer with a \
+                  preview.",
     effect: Effect::Write,
     class: ToolClass::Write,
     input: schema_of::<Arguments>,
@@ -40,13 +39,13 @@ pub(super) const TOOL: Tool = Tool {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
-    /// The name of the change, from the answer of the tool that made it.
+    /// Its name, from the answer of the tool that made it.
     change: String,
-    /// Your own name for this change, for a repeated call.
+    /// Your own name for it, for a repeated call.
     #[serde(default, rename = "idempotency_key")]
     #[schemars(with = "String")]
     _idempotency_key: Option<String>,
-    /// From the preview, once the user agreed.
+    /// From the preview.
     #[serde(default, rename = "confirm")]
     #[schemars(with = "String")]
     _confirm: Option<String>,

@@ -26,7 +26,7 @@ pub(super) const TOOL: Tool = Tool {
     name: "update_records",
     title: "Update records",
     description: "Change fields of Odoo records, the same values for all ids, all or none. \
-                  May answer with a preview, before and after, to be confirmed first.",
+                  May answer with a preview, before and after.",
     effect: Effect::Write,
     class: ToolClass::Write,
     input: schema_of::<Arguments>,
@@ -45,23 +45,23 @@ pub(super) const TOOL: Tool = Tool {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
-    /// The model, such as `crm.lead`.
+    /// Such as `crm.lead`.
     model: ModelName,
-    /// The ids of the records, 1 to 500 of them, such as `[7, 12]`.
+    /// 1 to 500 ids, such as `[7, 12]`.
     #[schemars(extend("minItems" = 1, "maxItems" = 500))]
     ids: Vec<RecordId>,
     /// The new values, such as `{"user_id":6,"date_deadline":"2026-12-24"}`; `null` empties a field.
     #[schemars(with = "ObjectArgument")]
     values: Map<String, Value>,
-    /// Such as `{"company_ids":[1],"lang":"fr_FR","tz":"Europe/Brussels"}`.
+    /// Such as `{"company_ids":[1],"lang":"fr_FR"}`.
     #[serde(default)]
     #[schemars(with = "ObjectArgument")]
     context: Option<ContextRequest>,
-    /// Your own name for this change, for a repeated call.
+    /// Your own name for it, for a repeated call.
     #[serde(default, rename = "idempotency_key")]
     #[schemars(with = "String")]
     _idempotency_key: Option<String>,
-    /// From the preview, once the user agreed.
+    /// From the preview.
     #[serde(default, rename = "confirm")]
     #[schemars(with = "String")]
     _confirm: Option<String>,
