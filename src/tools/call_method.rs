@@ -86,7 +86,7 @@ struct Arguments {
     #[serde(default)]
     #[schemars(with = "ObjectArgument")]
     context: Option<ContextRequest>,
-    /// Your own name for it, for a repeated call.
+    /// Your name for this call, to repeat it.
     #[serde(default, rename = "idempotency_key")]
     #[schemars(with = "String")]
     _idempotency_key: Option<String>,

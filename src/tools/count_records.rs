@@ -31,7 +31,7 @@ pub(super) const TOOL: Tool = Tool {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
-    /// Such as `res.partner`.
+    /// The model, such as `res.partner`.
     model: ModelName,
     /// Odoo domain, such as `[["state","=","sale"]]`; all records when left out.
     #[serde(default)]
@@ -39,7 +39,7 @@ struct Arguments {
     /// Whether archived records count too.
     #[serde(default)]
     archived: bool,
-    /// Such as `{"company_ids":[1],"lang":"fr_FR"}`.
+    /// Such as `{"company_ids":[1],"lang":"fr_FR","tz":"Europe/Brussels"}`.
     #[serde(default)]
     #[schemars(with = "ObjectArgument")]
     context: Option<ContextRequest>,

@@ -23,8 +23,7 @@ pub(super) const TOOL: Tool = Tool {
     name: "delete_records",
     title: "Delete records",
     description: "Delete Odoo records for good, with the lines that belong to them, all or none. \
-                  Often archiving is better: update_records with `active` false. May answer with a \
-                  preview.",
+                  Often archiving is better: update_records with `active` false. May answer with a preview.",
     effect: Effect::Delete,
     class: ToolClass::Write,
     input: schema_of::<Arguments>,
@@ -43,16 +42,16 @@ pub(super) const TOOL: Tool = Tool {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
-    /// Such as `crm.lead`.
+    /// The model, such as `crm.lead`.
     model: ModelName,
-    /// 1 to 200 ids, such as `[7, 12]`.
+    /// Such as `[7, 12]`; 1 to 200.
     #[schemars(extend("minItems" = 1, "maxItems" = 200))]
     ids: Vec<RecordId>,
     /// Such as `{"company_ids":[1],"lang":"fr_FR"}`.
     #[serde(default)]
     #[schemars(with = "ObjectArgument")]
     context: Option<ContextRequest>,
-    /// Your own name for it, for a repeated call.
+    /// Your name for this call, to repeat it.
     #[serde(default, rename = "idempotency_key")]
     #[schemars(with = "String")]
     _idempotency_key: Option<String>,

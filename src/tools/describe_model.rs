@@ -35,7 +35,7 @@ const METHOD_BYTES: usize = 6_000;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
-    /// Such as `sale.order`.
+    /// The model, such as `sale.order`.
     model: ModelName,
     /// Technical names of fields to tell all about, such as `["state"]`.
     #[serde(default)]

@@ -39,7 +39,7 @@ pub(super) const TOOL: Tool = Tool {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
-    /// Such as `res.partner`.
+    /// The model, such as `res.partner`.
     model: ModelName,
     /// A part of the name, such as `azure`.
     name: String,
@@ -47,7 +47,7 @@ struct Arguments {
     #[serde(default)]
     #[schemars(with = "i64", extend("minimum" = 1, "maximum" = 100))]
     limit: Option<i64>,
-    /// Such as `{"company_ids":[1],"lang":"fr_FR"}`.
+    /// Such as `{"company_ids":[1],"lang":"fr_FR","tz":"Europe/Brussels"}`.
     #[serde(default)]
     #[schemars(with = "ObjectArgument")]
     context: Option<ContextRequest>,

@@ -53,9 +53,9 @@ pub(super) const TOOL: Tool = Tool {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
-    /// Such as `res.partner`.
+    /// The model, such as `res.partner`.
     model: ModelName,
-    /// The columns, such as `["id","name","country_id/id","parent_id/.id","child_ids/name"]`.
+    /// Such as `["id","name","country_id/id","parent_id/.id","child_ids/name"]`.
     fields: Vec<String>,
     /// A text for each column, 1 to 1000 rows.
     #[schemars(with = "Vec<Vec<String>>", extend("minItems" = 1, "maxItems" = 1000))]
@@ -67,7 +67,7 @@ struct Arguments {
     #[serde(default)]
     #[schemars(with = "ObjectArgument")]
     context: Option<ContextRequest>,
-    /// Your own name for it, for a repeated call.
+    /// Your name for this call, to repeat it.
     #[serde(default, rename = "idempotency_key")]
     #[schemars(with = "String")]
     _idempotency_key: Option<String>,
@@ -497,7 +497,7 @@ impl Import {
         for (at, column) in self.load.columns().iter().enumerate() {
             if let ([name], Says::Value) = (column.steps(), column.says())
                 && let Some(field) = schema.field(name.as_str())
-                && changing::can_be_searched(field, &Value::from("x"))
+                && changes::can_be_searched(field, &Value::from("x"))
                 && field.relation.is_none()
                 && compared.len() < MAX_COMPARED
             {

@@ -42,8 +42,7 @@ static ENTRIES: LazyLock<Vec<(&'static Tool, Box<RawValue>)>> = LazyLock::new(||
 });
 
 fn entry(tool: &Tool) -> Value {
-    // The other hints say nothing of what only reads, and `idempotentHint` is false
-    // where it is left out (MCP, schema, `ToolAnnotations`).
+    // The other hints say nothing of what only reads (MCP, schema, `ToolAnnotations`).
     let annotations = if tool.effect.is_read() {
         json!({ "readOnlyHint": true, "openWorldHint": false })
     } else {

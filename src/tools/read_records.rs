@@ -38,15 +38,15 @@ pub(super) const TOOL: Tool = Tool {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
-    /// Such as `res.partner`.
+    /// The model, such as `res.partner`.
     model: ModelName,
-    /// 1 to 200 ids, such as `[7, 12]`.
+    /// The ids of the records, 1 to 200 of them, such as `[7, 12]`.
     #[schemars(extend("minItems" = 1, "maxItems" = 200))]
     ids: Vec<RecordId>,
-    /// Such as `["name","email"]`.
+    /// Technical names of fields, such as `["name","email"]`; without dots.
     #[serde(default)]
     fields: Vec<FieldName>,
-    /// Such as `{"company_ids":[1],"lang":"fr_FR"}`.
+    /// Such as `{"company_ids":[1],"lang":"fr_FR","tz":"Europe/Brussels"}`.
     #[serde(default)]
     #[schemars(with = "ObjectArgument")]
     context: Option<ContextRequest>,

@@ -25,7 +25,7 @@ pub(super) const TOOL: Tool = Tool {
     title: "Search records",
     description: "Find records of an Odoo model and show them as a table, 20 at a time. \
                   Name the fields you need; without, the most useful ones are shown. \
-                  When there is more, the answer ends with a cursor for the next page.",
+                  When there is more, the answer ends with a cursor.",
     effect: Effect::Read,
     class: ToolClass::Read,
     input: schema_of::<Arguments>,
@@ -43,7 +43,7 @@ pub(super) const TOOL: Tool = Tool {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
-    /// Such as `res.partner`.
+    /// The model, such as `res.partner`.
     model: ModelName,
     /// Odoo domain, such as `[["is_company","=",true],["name","ilike","azure"]]`; "|", "&", "!" stand before what they join. All records when left out.
     #[serde(default)]

@@ -17,9 +17,9 @@ use crate::{
 pub(super) const TOOL: Tool = Tool {
     name: "undo_change",
     title: "Undo a change",
-    description: "Take back a change of yours, later ones first, while the records are as it left \
-                  them; deleted ones are made again as far as Odoo allows. May answer with a \
-                  preview.",
+    description: "Take back a change that you made, while the records are as it left them: old \
+                  values are written back, new records deleted, deleted ones made again as far as \
+                  Odoo allows. Later changes first. May answer with a preview.",
     effect: Effect::Write,
     class: ToolClass::Write,
     input: schema_of::<Arguments>,
@@ -41,7 +41,7 @@ pub(super) const TOOL: Tool = Tool {
 struct Arguments {
     /// Its name, from the answer of the tool that made it.
     change: String,
-    /// Your own name for it, for a repeated call.
+    /// Your name for this call, to repeat it.
     #[serde(default, rename = "idempotency_key")]
     #[schemars(with = "String")]
     _idempotency_key: Option<String>,

@@ -1,6 +1,6 @@
 //! `update_records`.
 
-use jiff::Timestamp;
+use jiff::{Timestamp, ToSpan as _};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -21,12 +21,14 @@ use crate::{
 
 /// Records at the most.
 const MAX_RECORDS: usize = 500;
+/// How far Odoo's clock may be from ours.
+const CLOCKS_APART_MIN: i64 = 1;
 
 pub(super) const TOOL: Tool = Tool {
     name: "update_records",
     title: "Update records",
     description: "Change fields of Odoo records, the same values for all ids, all or none. \
-                  May answer with a preview, before and after.",
+                  May answer with a preview.",
     effect: Effect::Write,
     class: ToolClass::Write,
     input: schema_of::<Arguments>,
@@ -45,9 +47,9 @@ pub(super) const TOOL: Tool = Tool {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Arguments {
-    /// Such as `crm.lead`.
+    /// The model, such as `crm.lead`.
     model: ModelName,
-    /// 1 to 500 ids, such as `[7, 12]`.
+    /// Such as `[7, 12]`; 1 to 500.
     #[schemars(extend("minItems" = 1, "maxItems" = 500))]
     ids: Vec<RecordId>,
     /// The new values, such as `{"user_id":6,"date_deadline":"2026-12-24"}`; `null` empties a field.
@@ -57,7 +59,7 @@ struct Arguments {
     #[serde(default)]
     #[schemars(with = "ObjectArgument")]
     context: Option<ContextRequest>,
-    /// Your own name for it, for a repeated call.
+    /// Your name for this call, to repeat it.
     #[serde(default, rename = "idempotency_key")]
     #[schemars(with = "String")]
     _idempotency_key: Option<String>,
@@ -103,7 +105,7 @@ impl Change for Arguments {
         })
     }
 
-    async fn find(&self, access: &Access<'_>, _begun: Timestamp) -> Result<Found, Denied> {
+    async fn find(&self, access: &Access<'_>, begun: Timestamp) -> Result<Found, Denied> {
         let (context, _) = access.context(self.context.as_ref(), false).await?;
         let (now, values, _, _) = match self.prepared(access, &context).await {
             Ok(prepared) => prepared,
@@ -125,8 +127,18 @@ impl Change for Arguments {
         if as_wished && changing::can_be_compared(&schema, &values) {
             return Ok(Found::Done(self.ids.clone()));
         }
-        if changing::can_be_compared(&schema, &values) {
-            // The same values for all of them, or none: so it was not done.
+        // Other values prove nothing: Odoo puts some in a form of its own, and
+        // others may have written since. What nobody wrote was not written.
+        let since = begun
+            .checked_sub(CLOCKS_APART_MIN.minutes())
+            .unwrap_or(begun);
+        let since = changing::odoo_time(since);
+        let untouched = self.ids.iter().all(|id| {
+            let row = now.row(*id);
+            row.and_then(|row| row.get("write_date")?.as_str())
+                .is_some_and(|written| *written < *since)
+        });
+        if untouched {
             return Ok(Found::Not);
         }
         Ok(Found::Unclear(format!(
