@@ -211,7 +211,7 @@ fn with_values(schema: &Schema, values: &Map<String, Value>, mut domain: Domain)
     let mut told = false;
     for (name, value) in values {
         if let Some(field) = schema.field(name)
-            && changing::can_be_searched(field, value)
+            && changes::can_be_searched(field, value)
             && let Ok(path) = FieldPath::try_from(name.as_str())
         {
             told = true;
