@@ -90,7 +90,11 @@ impl Change for Arguments {
             [company, _, ..] => format!(" (company {company} where the values name none)"),
             [] | [_] => String::new(),
         };
-        let mut preview = format!("Create {count} {plural} of {}{place}:\n", self.model);
+        let language = changing::language(&context);
+        let mut preview = format!(
+            "Create {count} {plural} of {}{place}{language}:\n",
+            self.model
+        );
         preview.push_str(&show.new_records(&prepared.values));
         changing::add_notes(&mut preview, &prepared.notes);
         let look = format!(
