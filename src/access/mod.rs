@@ -190,14 +190,34 @@ impl Access<'_> {
         if !named.is_empty() {
             return fit_fields(schema, model, named);
         }
+        Ok(shape::default_fields(&self.schema_of_all(model).await?))
+    }
+
+    /// The fields of a model that may be seen of every record that may be seen:
+    /// asking for them leaves no record out.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub async fn schema_of_all(&self, model: &ModelName) -> Result<Schema, Denied> {
         let (roles, instance) = (&self.caller.roles, self.name());
-        let everywhere = |schemas: &Schemas| {
+        self.decide(model, |schemas| {
             self.policy
                 .visible_everywhere(roles, instance, model, schemas)
-        };
-        Ok(shape::default_fields(
-            &self.decide(model, everywhere).await?,
-        ))
+        })
+        .await
+    }
+
+    /// The fields of a model that policy lets the caller give values to.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub async fn writable(&self, model: &ModelName, effect: Effect) -> Result<Schema, Denied> {
+        let (roles, instance) = (&self.caller.roles, self.name());
+        self.decide(model, |schemas| {
+            self.policy
+                .writable(roles, instance, (model, effect), schemas)
+        })
+        .await
     }
 
     /// Lets the call through as far as policy does.

@@ -12,9 +12,10 @@ use super::{
     Change, Done, Found, Proposal, Report, Wish,
     approve::{Approved, approve},
     change::ODOO_AT_WORK,
+    numbers,
     once::{Begun, Claim, Earlier, Once},
     returned,
-    undo::Kept,
+    undo::{Kept, found_done, new_name},
     wish::hex,
 };
 use crate::{
@@ -40,9 +41,6 @@ struct Place {
     is_last: bool,
 }
 
-/// Ids that are named in one text.
-const MAX_IDS: usize = 50;
-
 /// What a change brought, and whether that could be remembered.
 type Ended = Result<(Done, Result<(), Denied>), Denied>;
 
@@ -61,7 +59,7 @@ pub async fn carry_out(
     let mut again = None;
     match once.earlier().await? {
         Earlier::None => {}
-        Earlier::Done(done) => return Ok(repeated(access, change, &done).await),
+        Earlier::Done(done) => return repeated(access, change, &done).await,
         Earlier::Unknown(begun) => match find_out(access, change, &once, &begun).await? {
             Some(told) => return Ok(told),
             None => again = Some(begun),
@@ -71,79 +69,91 @@ pub async fn carry_out(
         Approved::Yes(proposal, allowed) => (*proposal, allowed),
         Approved::NotYet(told) => return Ok(told),
     };
-    let begun = once.begin(again, &proposal).await?;
+    let name = proposal.undo.as_ref().map(|_| new_name()).transpose()?;
+    let begun = once.begin(again, &proposal, name.as_deref()).await?;
     let claim = match begun {
         Ok(claim) => claim,
         // Somebody else was faster.
-        Err(Earlier::Done(done)) => return Ok(repeated(access, change, &done).await),
+        Err(Earlier::Done(done)) => return repeated(access, change, &done).await,
         Err(Earlier::None | Earlier::Unknown(_)) => {
             return Err(Denied::Unfit(
                 "another call with this `idempotency_key` did not come to its end; call again with the same key in 10 s".to_owned(),
             ));
         }
     };
-    let kept = match Kept::before(access, &proposal).await {
+    if let Err(denied) = change.claim(access, name.as_deref()).await {
+        claim.give_back().await?;
+        return Err(denied);
+    }
+    let kept = match Kept::before(access, &proposal, name.as_deref()).await {
         Ok(kept) => kept,
         Err(denied) => {
+            give_back(access, change).await;
             claim.give_back().await?;
             return Err(denied);
         }
     };
     let look = proposal.look.clone();
-    let (mut done, remembered) = match send(access, proposal, allowed, &claim).await {
+    let sent = send(access, proposal, allowed, (&claim, kept.name())).await;
+    let (done, remembered) = match sent {
         Ok(ended) => ended,
         Err(denied) => {
-            let denied = explained(denied, wish, &look);
+            let denied = explained(denied, wish, &look, kept.name());
             if !denied.may_have_run() {
                 kept.forget().await;
+            }
+            // Of one that was lost nobody knows; of one that was done in part the
+            // rest is to be done.
+            if !matches!(denied, Denied::Lost { .. }) {
+                give_back(access, change).await;
             }
             return Err(denied);
         }
     };
-    done.undo = kept.name();
-    let report = told_of(access, change, &done).await;
+    let report = reported(access, change, &done).await;
     let mut text = report.text;
-    text.push_str(&kept.after(&done, report.after.as_ref()).await);
+    let after = report.after.as_ref();
+    text.push_str(&Box::pin(kept.after(access, &done, after)).await);
     if remembered.is_err() && wish.key.is_some() {
         text.push_str("\nThe gateway could not note that this is done: do not call again with this `idempotency_key`.");
     }
     Ok(Told::Text(text))
 }
 
-/// The answer to a call that was made before.
-async fn repeated(access: &Access<'_>, change: &impl Change, done: &Done) -> Told {
-    let report = told_of(access, change, done).await;
-    Told::Text(format!(
-        "This was done before, at {:.0}, by a call with the same `idempotency_key`; nothing was done now. As it is now:\n{}",
-        done.at, report.text
-    ))
-}
-
-/// What is told of a change that was made. Whatever goes wrong while it is
-/// looked at again, made it is: an error would be taken for one of the change.
-async fn told_of(access: &Access<'_>, change: &impl Change, done: &Done) -> Report {
+/// What is told of a change. It is done, whatever looking at it afterwards
+/// brings.
+async fn reported(access: &Access<'_>, change: &impl Change, done: &Done) -> Report {
     match change.report(access, done).await {
         Ok(report) => report,
         Err(error) => {
-            warn!(error = %error, "Failed to look at records after a change");
-            let mut ids: Vec<String> = done
-                .ids
-                .iter()
-                .take(MAX_IDS)
-                .map(|id| id.to_string())
-                .collect();
-            if done.ids.len() > MAX_IDS {
-                ids.push(format!("… ({} in all)", done.ids.len()));
-            }
+            tracing::warn!(error = %error, "Failed to look at what a change had done");
             Report {
                 text: format!(
-                    "It is done (records [{}]); do not call again. Only how it is now could not be looked at, read the records for that.",
-                    ids.join(", ")
+                    "It is done, with these records: {}; do not call again. Only how they are now could not be looked at; read_records shows it.",
+                    numbers(&done.ids)
                 ),
                 after: None,
             }
         }
     }
+}
+
+/// Lets go of what a change took that was not made.
+async fn give_back(access: &Access<'_>, change: &impl Change) {
+    if let Err(error) = change.give_back(access).await {
+        // Then it is found out how things are, as of one that was lost.
+        tracing::warn!(error = %error, "Failed to give back what a change had taken");
+    }
+}
+
+/// The answer to a call that was made before.
+async fn repeated(access: &Access<'_>, change: &impl Change, done: &Done) -> Result<Told, Denied> {
+    let report = reported(access, change, done).await;
+    let way_back = found_done(access, done.undo.as_deref(), &done.ids).await?;
+    Ok(Told::Text(format!(
+        "This was done before, at {:.0}, by a call with the same `idempotency_key`; nothing was done now. As it is now:\n{}{way_back}",
+        done.at, report.text
+    )))
 }
 
 /// Finds out what came of a change whose answer was lost. Nothing to tell means
@@ -168,12 +178,13 @@ async fn find_out(
                 at: begun.at,
                 ids,
                 result: Value::Null,
-                undo: None,
+                undo: begun.undo.clone(),
             };
             once.settle(begun, &done).await?;
-            let report = told_of(access, change, &done).await;
+            let report = reported(access, change, &done).await;
+            let way_back = found_done(access, done.undo.as_deref(), &done.ids).await?;
             Ok(Some(Told::Text(format!(
-                "The earlier call with this `idempotency_key`, of which the answer was lost, was done; nothing was done now.\n{}",
+                "The earlier call with this `idempotency_key`, of which the answer was lost, was done; nothing was done now.\n{}{way_back}",
                 report.text
             ))))
         }
@@ -199,7 +210,7 @@ async fn send(
     access: &Access<'_>,
     proposal: Proposal,
     allowed: Vec<Allowed>,
-    claim: &Claim,
+    (claim, undo): (&Claim, Option<String>),
 ) -> Ended {
     let before = &proposal.before;
     let before: Option<Box<str>> = (!before.is_empty()).then(|| hex(&before.hash()).into());
@@ -208,7 +219,7 @@ async fn send(
         at: Timestamp::now(),
         ids: Vec::new(),
         result: Value::Null,
-        undo: None,
+        undo,
     };
     let mut remembered = Ok(());
     for (index, one) in allowed.into_iter().enumerate() {
@@ -302,7 +313,7 @@ fn unread(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Denied 
 
 /// A refusal, with what became of the change; an answer that was lost, with how
 /// to find out.
-fn explained(denied: Denied, wish: &Wish, look: &str) -> Denied {
+fn explained(denied: Denied, wish: &Wish, look: &str, undo: Option<String>) -> Denied {
     let Denied::Call(error) = &denied else {
         return denied;
     };
@@ -318,6 +329,12 @@ fn explained(denied: Denied, wish: &Wish, look: &str) -> Denied {
         "call again with the same arguments and the same `idempotency_key`: it is found out whether it was done, and not done twice".to_owned()
     } else {
         format!("do not call again before you know: {look}")
+    };
+    let how = match undo {
+        Some(name) => {
+            format!("{how}. If it was done, undo_change with `change`: \"{name}\" takes it back")
+        }
+        None => how,
     };
     Denied::Lost {
         error: Arc::clone(error),

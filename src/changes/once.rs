@@ -56,6 +56,8 @@ pub(super) struct Begun {
     pub(super) at: Timestamp,
     /// How the records were before, where that was kept.
     pub(super) before: Shot,
+    /// Under which name it can be undone.
+    pub(super) undo: Option<String>,
     stored: Bytes,
 }
 
@@ -69,6 +71,9 @@ struct Entry {
     before: Value,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     done: Option<Done>,
+    /// Under which name it can be undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    undo: Option<String>,
     /// Whether it is known that the answer was lost.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     lost: bool,
@@ -90,6 +95,7 @@ pub(super) struct Claim {
     once: Once,
     begun: Timestamp,
     before: Value,
+    undo: Option<String>,
     stored: Bytes,
 }
 
@@ -142,6 +148,7 @@ impl Once {
                 return Ok(Earlier::Unknown(Begun {
                     at: entry.begun,
                     before: Shot::from_json(&entry.before),
+                    undo: entry.undo,
                     stored,
                 }));
             }
@@ -164,7 +171,7 @@ impl Once {
         ))
     }
 
-    /// Claims it. When somebody else did meanwhile, what is known of that.
+    /// Claims it, with the name under which it can be undone. When somebody else did meanwhile, what is known of that.
     ///
     /// # Errors
     /// As of [`Once::earlier`].
@@ -172,14 +179,16 @@ impl Once {
         &self,
         again: Option<Begun>,
         proposal: &Proposal,
+        undo: Option<&str>,
     ) -> Result<Result<Claim, Earlier>, Denied> {
         let begun = Timestamp::now();
         let before = kept(proposal);
-        let stored = self.written(begun, &before, None, false)?;
+        let stored = self.written((begun, undo), &before, None, false)?;
         let claim = Claim {
             once: self.clone(),
             begun,
             before,
+            undo: undo.map(str::to_owned),
             stored: stored.clone(),
         };
         let Some(key) = &self.key else {
@@ -208,7 +217,12 @@ impl Once {
     /// [`Denied::Unremembered`].
     pub(super) async fn settle(&self, begun: &Begun, done: &Done) -> Result<(), Denied> {
         if let Some(key) = &self.key {
-            let stored = self.written(begun.at, &Value::Null, Some(done), false)?;
+            let stored = self.written(
+                (begun.at, begun.undo.as_deref()),
+                &Value::Null,
+                Some(done),
+                false,
+            )?;
             let ttl = self.ledger.settings().keep_keys;
             self.ledger.replace(key, &begun.stored, stored, ttl).await?;
         }
@@ -217,7 +231,7 @@ impl Once {
 
     fn written(
         &self,
-        begun: Timestamp,
+        (begun, undo): (Timestamp, Option<&str>),
         before: &Value,
         done: Option<&Done>,
         lost: bool,
@@ -226,6 +240,7 @@ impl Once {
             digest: self.digest.clone(),
             begun,
             before: before.clone(),
+            undo: undo.map(str::to_owned),
             done: done.cloned(),
             lost,
         };
@@ -239,9 +254,12 @@ impl Claim {
     /// # Errors
     /// [`Denied::Unremembered`]; done it is all the same.
     pub(super) async fn done(self, done: &Done) -> Result<(), Denied> {
-        let stored = self
-            .once
-            .written(self.begun, &Value::Null, Some(done), false)?;
+        let stored = self.once.written(
+            (self.begun, self.undo.as_deref()),
+            &Value::Null,
+            Some(done),
+            false,
+        )?;
         self.put(stored).await
     }
 
@@ -250,7 +268,9 @@ impl Claim {
     /// # Errors
     /// [`Denied::Unremembered`].
     pub(super) async fn lost(self) -> Result<(), Denied> {
-        let stored = self.once.written(self.begun, &self.before, None, true)?;
+        let stored =
+            self.once
+                .written((self.begun, self.undo.as_deref()), &self.before, None, true)?;
         self.put(stored).await
     }
 

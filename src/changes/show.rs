@@ -14,6 +14,8 @@ use crate::{
 const VALUE_CHARS: usize = 160;
 /// Records that are shown one by one, where the same becomes of all.
 const MAX_RECORDS: usize = 20;
+/// Ids that are named in one text.
+const MAX_IDS: usize = 50;
 /// Characters of the name of one of the others.
 const NAME_CHARS: usize = 60;
 /// Items that are shown of one list.
@@ -204,6 +206,15 @@ impl Show<'_> {
             Some(_) | None => one_line(&Value::Array(parts.to_vec()).to_string(), VALUE_CHARS),
         }
     }
+}
+
+/// Ids as a list.
+pub fn numbers(ids: &[RecordId]) -> String {
+    let mut parts: Vec<String> = ids.iter().take(MAX_IDS).map(ToString::to_string).collect();
+    if ids.len() > MAX_IDS {
+        parts.push(format!("… ({} in all)", ids.len()));
+    }
+    format!("[{}]", parts.join(", "))
 }
 
 /// A choice with its label; any other text in quotes.

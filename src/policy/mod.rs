@@ -172,6 +172,31 @@ impl Policy {
         })
     }
 
+    /// The fields of a model that may be given values, in new records or in
+    /// those that are there, of at least some of them.
+    ///
+    /// # Errors
+    /// As of [`Policy::permit`].
+    pub fn writable(
+        &self,
+        roles: &[RoleName],
+        instance: &InstanceName,
+        (model, effect): (&ModelName, Effect),
+        schemas: &Schemas,
+    ) -> Result<Schema, Undecided> {
+        let mandate = self.mandate(roles, instance).in_mode(WriteMode::ByPerson);
+        let mut open = Vec::new();
+        for field in schemas.of(model)?.fields() {
+            let asked = BTreeSet::from([field.name.clone()]);
+            match mandate.cover(model, effect, &asked, schemas) {
+                Ok(_) => open.push(field.clone()),
+                Err(Undecided::Forbidden(_)) => {}
+                Err(needs @ (Undecided::Needs(_) | Undecided::Seeks(_))) => return Err(needs),
+            }
+        }
+        Ok(Schema::from_fields(open))
+    }
+
     fn fields(
         &self,
         roles: &[RoleName],

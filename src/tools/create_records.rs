@@ -34,8 +34,7 @@ pub(super) const TOOL: Tool = Tool {
     name: "create_records",
     title: "Create records",
     description: "Make new records of an Odoo model, all or none. Links take an id, or the name \
-                  of exactly one record; lists of lines take objects. May answer with a preview to \
-                  be confirmed first.",
+                  of exactly one record; lists of lines take objects. May answer with a preview.",
     effect: Effect::Create,
     class: ToolClass::Write,
     input: schema_of::<Arguments>,
@@ -58,15 +57,15 @@ struct Arguments {
     /// The values of each new record, such as `[{"name":"Azure: chairs","partner_id":14}]`; 1 to 500.
     #[schemars(with = "Vec<ObjectArgument>", extend("minItems" = 1, "maxItems" = 500))]
     values: Vec<Map<String, Value>>,
-    /// Such as `{"company_ids":[1],"lang":"fr_FR","tz":"Europe/Brussels"}`.
+    /// Such as `{"company_ids":[1],"lang":"fr_FR"}`.
     #[serde(default)]
     #[schemars(with = "ObjectArgument")]
     context: Option<ContextRequest>,
-    /// Your own name for this change, for a repeated call.
+    /// Your name for this call, to repeat it.
     #[serde(default, rename = "idempotency_key")]
     #[schemars(with = "String")]
     _idempotency_key: Option<String>,
-    /// From the preview, once the user agreed.
+    /// From the preview.
     #[serde(default, rename = "confirm")]
     #[schemars(with = "String")]
     _confirm: Option<String>,
@@ -182,8 +181,8 @@ impl Change for Arguments {
         let count = done.ids.len();
         let plural = if count == 1 { "record" } else { "records" };
         let mut text = format!("Created {count} {plural} of {}:\n", self.model);
-        let after =
-            changing::look(access, (&self.model, &done.ids), &self.fields(), &context).await;
+        let records = (&self.model, &*done.ids);
+        let after = changing::look_whole(access, records, &self.fields(), &context).await;
         match &after {
             Some(after) => {
                 text.push_str(&Show::titles(&done.ids, after));

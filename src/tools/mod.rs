@@ -22,6 +22,7 @@ mod notes;
 mod post_message;
 mod read_records;
 mod search_records;
+mod undo_change;
 mod update_records;
 
 use std::{future::Future, pin::Pin};
@@ -56,7 +57,7 @@ pub struct Tool {
 pub type Running<'a> = Pin<Box<dyn Future<Output = Result<Answer, ToolError>> + Send + 'a>>;
 
 /// All tools, in the order in which they are listed.
-const TOOLS: [Tool; 12] = [
+const TOOLS: [Tool; 13] = [
     search_records::TOOL,
     read_records::TOOL,
     count_records::TOOL,
@@ -69,9 +70,10 @@ const TOOLS: [Tool; 12] = [
     delete_records::TOOL,
     call_method::TOOL,
     post_message::TOOL,
+    undo_change::TOOL,
 ];
 
-static ALL: [Tool; 12] = TOOLS;
+static ALL: [Tool; 13] = TOOLS;
 
 /// Bytes of one answer, without its notes.
 const ANSWER_BYTES: usize = 24_000;

@@ -5,9 +5,11 @@
 
 mod approving;
 mod lost;
+mod methods;
 mod once;
 mod properties;
 mod replicas;
+mod undoing;
 mod values;
 
 use gatepost::demo::{ADMIN_KEY, Snapshot};
