@@ -177,7 +177,7 @@ fn unlike(
                     "`{name}` of [{new}] has {is} records, and had {was}"
                 ));
             }
-        } else if !(is_empty(was) && is_empty(is)) && !super::marks::is_same(was, is) {
+        } else if !(super::marks::is_same(was, is) || is_empty(was) && is_empty(is)) {
             notes.push(format!(
                 "`{name}` of [{new}] is {}, and was {}",
                 show.value(Some(field), is),

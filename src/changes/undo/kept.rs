@@ -95,7 +95,7 @@ impl Kept {
             Undo::Delete => {
                 under
                     .before_delete(access, &schema, &proposal.before)
-                    .await?
+                    .await?;
             }
             Undo::Update(fields) => {
                 // What the caller may see of these records only is written, too.

@@ -94,6 +94,10 @@ mod tests {
     use super::{Marks, Shot};
     use crate::odoo::{FieldName, RecordId};
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "reads better where it is called"
+    )]
     fn row(value: Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()
     }

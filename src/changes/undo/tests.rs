@@ -61,6 +61,10 @@ fn id(number: i64) -> RecordId {
     RecordId::try_from(number).unwrap()
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "reads better where it is called"
+)]
 fn map(value: Value) -> Map<String, Value> {
     value.as_object().unwrap().clone()
 }
@@ -72,6 +76,10 @@ fn rows(value: Value) -> Rows {
 }
 
 /// An update of record 7, of `phone`.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "reads better where it is called"
+)]
 fn update(before: Value, marks: Option<Marks>) -> Entry {
     Entry {
         at: "2026-11-21T10:00:00Z".parse().unwrap(),
@@ -93,6 +101,10 @@ fn update(before: Value, marks: Option<Marks>) -> Entry {
     }
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "reads better where it is called"
+)]
 fn stands(entry: &Entry, now: Value) -> Standing {
     let now = Shot::from_json(&now);
     standing(entry, &schema(), id(7), (&now, &Lists::new()))
