@@ -126,7 +126,7 @@ mod tests {
             (json!(0.85), json!(0.86), false),
             (json!(0.855), json!(0.86), true),
             (json!(0.855), json!(0.87), false),
-            (json!(19.99), json!(19.990000000000002), true),
+            (json!(19.99), json!(19.990_000_000_000_002), true),
             (json!(1e12), json!(1e12), true),
         ] {
             let (written, given) = (json!({"rate": written}), json!({"rate": given}));
