@@ -23,11 +23,12 @@ const UNTIL_MIN: i64 = 10;
 /// Records that are looked at.
 const MOST: u32 = 501;
 
-/// Records that our Odoo user made around then.
+/// What came of new records with these values, from what Odoo has now.
 ///
-/// With these very values, and just as many, they are those; where there is none
-/// at all, none was made. All else is unclear: Odoo may have put a value in a
-/// form of its own, and others may act as the same Odoo user.
+/// Records that our Odoo user made around then with these very values, and just
+/// as many, are those; where there is none at all, none was made. All else is
+/// unclear: Odoo may have put a value in a form of its own, and others may act
+/// as the same Odoo user.
 ///
 /// # Errors
 /// [`Denied`].

@@ -251,7 +251,8 @@ fn joined(parts: impl ExactSizeIterator<Item = String>) -> String {
     for (index, part) in parts.enumerate() {
         if index > 0 && text.len() + part.len() > MAX_BYTES {
             let rest = count - index;
-            let _infallible = write!(text, "; and {rest} more fields that are NOT SHOWN");
+            let written = write!(text, "; and {rest} more fields that are NOT SHOWN");
+            debug_assert!(written.is_ok(), "a String takes all");
             break;
         }
         if index > 0 {

@@ -57,7 +57,10 @@ pub(super) async fn propose(access: &Access<'_>, entry: &Entry) -> Result<Propos
         })
         .collect();
     if count > MAX_SHOWN {
-        lines.push(format!("and {} more, likewise", count - MAX_SHOWN));
+        lines.push(format!(
+            "and {} more, with the values that they had, which are NOT SHOWN",
+            count - MAX_SHOWN
+        ));
     }
     let head = format!(
         "Take back the deletion of {:.0}: make {count} {plural} of {} again (the numbers are the old ids):\n{}\n{NEVER_BACK}.",
