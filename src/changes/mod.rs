@@ -16,6 +16,7 @@ mod prepare;
 mod seal;
 mod shot;
 mod show;
+mod trial;
 mod undo;
 mod wish;
 
@@ -27,5 +28,6 @@ pub use once::Done;
 pub use prepare::{Prepared, prepare};
 pub use shot::Shot;
 pub use show::{Names, Show};
+pub use trial::try_table;
 pub use undo::{Entry, Kind, recall};
 pub use wish::Wish;

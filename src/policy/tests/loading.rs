@@ -15,6 +15,10 @@ const CREATE: Effect = Effect::Create;
 const WRITE: Effect = Effect::Write;
 const DELETE: Effect = Effect::Delete;
 
+fn name(model: &str) -> ModelName {
+    ModelName::try_from(model).unwrap()
+}
+
 fn some(model: &str, effects: &[Effect], domain: &Value) -> Rule {
     Rule {
         domain: Domain::parse(domain).unwrap(),
@@ -46,7 +50,7 @@ fn judge(
     finds: impl Fn(&Value) -> bool,
 ) -> Result<Vec<String>, Forbidden> {
     let (policy, roles) = policy(rules.to_vec());
-    let call = Call::load(ModelName::try_from(model).unwrap(), load);
+    let call = Call::load(name(model), load);
     let mut schemas = schemas();
     loop {
         match policy.permit_change(&roles, &instance("a"), WriteMode::Direct, &call, &schemas) {
@@ -313,9 +317,10 @@ fn some_rules() -> impl Strategy<Value = Vec<Rule>> {
         fields,
         any::<bool>(),
         any::<bool>(),
+        any::<bool>(),
     )
-        .prop_map(|(model, effects, domain, fields, one, other)| Rule {
-            deny: one && other,
+        .prop_map(|(model, effects, domain, fields, one, other, third)| Rule {
+            deny: one && other && third,
             write_fields: fields.map(|name| {
                 [name, "user_id", "parent_id", "company_id"]
                     .map(pattern)
@@ -323,7 +328,13 @@ fn some_rules() -> impl Strategy<Value = Vec<Rule>> {
             }),
             ..some(model, &effects, &domain)
         });
-    prop::collection::vec(one, 0..7)
+    let base = ["*", "res.users"].map(|model| rule("*", model, &[READ]));
+    let wide = rule("*", "*", &[READ, CREATE, WRITE, DELETE]);
+    (any::<bool>(), prop::collection::vec(one, 0..7)).prop_map(move |(open, mut rules)| {
+        rules.extend(base.clone());
+        rules.extend(open.then(|| wide.clone()));
+        rules
+    })
 }
 
 fn some_table() -> impl Strategy<Value = Load> {
