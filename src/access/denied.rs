@@ -48,6 +48,13 @@ pub enum Denied {
     /// The key may only read.
     #[error(transparent)]
     ReadOnly(#[from] ReadOnly),
+    /// Odoo refused a change, and took back what it had begun.
+    #[error("{error}{}", after(error))]
+    Refused {
+        /// How it refused.
+        #[source]
+        error: Arc<CallError>,
+    },
     /// Nobody approved of the change.
     #[error("{0}")]
     Unapproved(String),
@@ -120,6 +127,7 @@ impl Denied {
             | Self::Forbidden(_)
             | Self::ForeignState
             | Self::ReadOnly(_)
+            | Self::Refused { .. }
             | Self::Unapproved(_)
             | Self::Unasked(_)
             | Self::Unaudited(_)
@@ -128,5 +136,20 @@ impl Denied {
             | Self::Unremembered(_)
             | Self::Unsealable(_) => false,
         }
+    }
+}
+
+/// What became of a change that was refused.
+fn after(error: &CallError) -> &'static str {
+    match error {
+        CallError::Fault(fault) => fault.of_change(),
+        CallError::Busy { .. }
+        | CallError::CutOff(_)
+        | CallError::NotOdoo { .. }
+        | CallError::NotSent(_)
+        | CallError::OutcomeUnknown(_)
+        | CallError::TimedOut { .. }
+        | CallError::TooLarge { .. }
+        | CallError::Unreachable(_) => "",
     }
 }

@@ -112,6 +112,11 @@ impl Instance {
         self.link.ping().await
     }
 
+    /// How long a call may take until something is known of it.
+    pub fn patience(&self) -> Duration {
+        self.link.patience()
+    }
+
     /// How busy the way there is.
     pub fn traffic(&self) -> Traffic {
         self.link.traffic()

@@ -4,6 +4,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use moka::future::Cache;
+use tokio::time::timeout;
 
 use super::{
     Access, Company, Denied, OdooUser,
@@ -15,12 +16,16 @@ use crate::{
     names::{CredentialName, InstanceName},
     odoo::{Call, Effect, Inquiry, ModelName, Schema},
     policy::{Forbidden, Permitted},
-    shape::{self, ModelEntry},
+    shape::{self, Documentation, ModelEntry},
     upstream::{ApiKey, CallError, Link},
 };
 
 /// Models whose fields are remembered, per login.
 const REMEMBERED_MODELS: u64 = 300;
+/// Models whose methods are remembered, per login.
+const REMEMBERED_DOCUMENTATION: u64 = 50;
+/// How long somebody waits for what is good to know and no more.
+const DOCUMENTATION: Duration = Duration::from_secs(3);
 
 /// A key to an instance, and what Odoo said of itself to whom that key stands
 /// for.
@@ -34,6 +39,7 @@ pub struct Login {
     key: ApiKey,
     writes: bool,
     schemas: Cache<ModelName, Arc<Schema>>,
+    documentation: Cache<ModelName, Option<Arc<Documentation>>>,
     models: Cache<(), Arc<[ModelEntry]>>,
     user: Cache<(), Arc<OdooUser>>,
 }
@@ -66,6 +72,10 @@ impl Login {
             writes,
             schemas: Cache::builder()
                 .max_capacity(REMEMBERED_MODELS)
+                .time_to_live(ttl)
+                .build(),
+            documentation: Cache::builder()
+                .max_capacity(REMEMBERED_DOCUMENTATION)
                 .time_to_live(ttl)
                 .build(),
             models: Cache::builder().max_capacity(1).time_to_live(ttl).build(),
@@ -151,6 +161,35 @@ impl Login {
             Ok::<_, Denied>(Arc::new(Schema::parse(&answer)?))
         };
         Ok(self.schemas.try_get_with_by_ref(model, look_up).await?)
+    }
+
+    /// What Odoo says of the methods of a model, to who may read it: it takes
+    /// half a second, and most users may not. Then there is none for a while.
+    pub(super) async fn documentation(
+        &self,
+        model: &ModelName,
+        call: &Permitted<Call>,
+        access: &Access<'_>,
+    ) -> Option<Arc<Documentation>> {
+        let look_up = async {
+            let answer = match timeout(DOCUMENTATION, self.ask(call, access)).await {
+                Ok(answer) => answer,
+                Err(elapsed) => {
+                    tracing::debug!(odoo.model = %model, error = %elapsed, "Gave up asking for documentation");
+                    return Ok(None);
+                }
+            };
+            match answer {
+                Ok(answer) => Ok(Some(Arc::new(Documentation::parse(&answer)?))),
+                Err(Denied::Call(error)) if error.is_fault() => Ok(None),
+                Err(denied) => Err(denied),
+            }
+        };
+        let found = self.documentation.try_get_with_by_ref(model, look_up).await;
+        found.unwrap_or_else(|error: Arc<Denied>| {
+            tracing::debug!(odoo.model = %model, error = %error, "Failed to read documentation");
+            None
+        })
     }
 
     pub(super) async fn models(

@@ -19,7 +19,7 @@ mod tally;
 mod tests;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering::Relaxed},
@@ -49,9 +49,9 @@ use crate::{
     ledger::Ledger,
     mcp::{self, ProgressToken},
     names::InstanceName,
-    odoo::{Call, Effect, Fault, FieldName, Inquiry, ModelName, Schema},
-    policy::{Permitted, Policy, Schemas, Undecided},
-    shape::{self, ModelEntry, Rows},
+    odoo::{Call, Effect, Fault, FieldName, Inquiry, MethodName, ModelName, Schema},
+    policy::{Arguments, Permitted, Policy, Schemas, Undecided},
+    shape::{self, Documentation, ModelEntry, Rows},
     upstream::CallError,
 };
 
@@ -190,14 +190,34 @@ impl Access<'_> {
         if !named.is_empty() {
             return fit_fields(schema, model, named);
         }
+        Ok(shape::default_fields(&self.schema_of_all(model).await?))
+    }
+
+    /// The fields of a model that may be seen of every record that may be seen:
+    /// asking for them leaves no record out.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub async fn schema_of_all(&self, model: &ModelName) -> Result<Schema, Denied> {
         let (roles, instance) = (&self.caller.roles, self.name());
-        let everywhere = |schemas: &Schemas| {
+        self.decide(model, |schemas| {
             self.policy
                 .visible_everywhere(roles, instance, model, schemas)
-        };
-        Ok(shape::default_fields(
-            &self.decide(model, everywhere).await?,
-        ))
+        })
+        .await
+    }
+
+    /// The fields of a model that policy lets the caller give values to.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub async fn writable(&self, model: &ModelName, effect: Effect) -> Result<Schema, Denied> {
+        let (roles, instance) = (&self.caller.roles, self.name());
+        self.decide(model, |schemas| {
+            self.policy
+                .writable(roles, instance, (model, effect), schemas)
+        })
+        .await
     }
 
     /// Lets the call through as far as policy does.
@@ -298,6 +318,36 @@ impl Access<'_> {
             .allow(&self.caller.roles, self.name(), model, Effect::Read)?)
     }
 
+    /// The methods of a model that the caller may call, and what with; of at
+    /// least some records.
+    pub fn methods(&self, model: &ModelName) -> BTreeMap<MethodName, Vec<Arguments>> {
+        if self.may_change(model, Effect::Run).is_err() {
+            return BTreeMap::new();
+        }
+        self.policy.methods(&self.caller.roles, self.name(), model)
+    }
+
+    /// Whether the caller may call the method, of at least some records.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub fn may_call(&self, model: &ModelName, method: &MethodName) -> Result<(), Denied> {
+        self.policy
+            .allow_method(&self.caller.roles, self.name(), model, method)?;
+        self.may_change(model, Effect::Run)
+    }
+
+    /// What Odoo says of the methods of a model, where it tells.
+    pub async fn documentation(&self, model: &ModelName) -> Option<Arc<Documentation>> {
+        let inquiry = Inquiry::Documentation(model.clone());
+        let permitted = self
+            .policy
+            .permit_inquiry(&self.caller.roles, self.name(), &inquiry)
+            .ok()?;
+        let login = self.login().ok()?;
+        login.documentation(model, &permitted, self).await
+    }
+
     /// The Odoo user that calls act as.
     ///
     /// # Errors
@@ -325,6 +375,7 @@ impl Access<'_> {
             | Denied::ForeignState
             | Denied::Lost { .. }
             | Denied::Partly { .. }
+            | Denied::Refused { .. }
             | Denied::Unasked(_)
             | Denied::Unaudited(_)
             | Denied::Unfit(_)

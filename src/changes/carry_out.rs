@@ -8,11 +8,13 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
-    Change, Done, Found, Proposal, Wish,
+    Change, Done, Found, Proposal, Report, Wish,
     approve::{Approved, approve},
     change::ODOO_AT_WORK,
+    numbers,
     once::{Begun, Claim, Earlier, Once},
-    undo::Kept,
+    returned,
+    undo::{Kept, found_done, new_name},
     wish::hex,
 };
 use crate::{
@@ -21,9 +23,6 @@ use crate::{
     odoo::{Call, Effect, Loaded, RecordId, Request},
     upstream::CallError,
 };
-
-/// Bytes of what a method returned that are kept.
-const MAX_RESULT_BYTES: usize = 8 << 10;
 
 /// What becomes of a call that wants to change something.
 #[derive(Debug)]
@@ -62,7 +61,8 @@ pub async fn carry_out(
         Approved::Yes(proposal, allowed) => (*proposal, allowed),
         Approved::NotYet(told) => return Ok(told),
     };
-    let begun = once.begin(again).await?;
+    let name = proposal.undo.as_ref().map(|_| new_name()).transpose()?;
+    let begun = once.begin(again, &proposal, name.as_deref()).await?;
     let claim = match begun {
         Ok(claim) => claim,
         // Somebody else was faster.
@@ -73,39 +73,77 @@ pub async fn carry_out(
             ));
         }
     };
-    let kept = match Kept::before(access, &proposal).await {
+    if let Err(denied) = change.claim(access, name.as_deref()).await {
+        claim.give_back().await?;
+        return Err(denied);
+    }
+    let kept = match Kept::before(access, &proposal, name.as_deref()).await {
         Ok(kept) => kept,
         Err(denied) => {
+            give_back(access, change).await;
             claim.give_back().await?;
             return Err(denied);
         }
     };
     let look = proposal.look.clone();
-    let (mut done, remembered) = match send(access, proposal, allowed, &claim).await {
+    let sent = send(access, proposal, allowed, (&claim, kept.name())).await;
+    let (done, remembered) = match sent {
         Ok(ended) => ended,
         Err(denied) => {
-            let denied = explained(denied, wish, &look);
+            let denied = explained(denied, wish, &look, kept.name());
             if !denied.may_have_run() {
                 kept.forget().await;
+            }
+            // Of one that was lost nobody knows; of one that was done in part the
+            // rest is to be done.
+            if !matches!(denied, Denied::Lost { .. }) {
+                give_back(access, change).await;
             }
             return Err(denied);
         }
     };
-    done.undo = kept.name();
-    let report = change.report(access, &done).await?;
+    let report = reported(access, change, &done).await;
     let mut text = report.text;
-    text.push_str(&kept.after(&done, report.after.as_ref()).await);
+    let after = report.after.as_ref();
+    text.push_str(&Box::pin(kept.after(access, &done, after)).await);
     if remembered.is_err() && wish.key.is_some() {
         text.push_str("\nThe gateway could not note that this is done: do not call again with this `idempotency_key`.");
     }
     Ok(Told::Text(text))
 }
 
+/// What is told of a change. It is done, whatever looking at it afterwards
+/// brings.
+async fn reported(access: &Access<'_>, change: &impl Change, done: &Done) -> Report {
+    match change.report(access, done).await {
+        Ok(report) => report,
+        Err(error) => {
+            tracing::warn!(error = %error, "Failed to look at what a change had done");
+            Report {
+                text: format!(
+                    "It was done, with these records: {}. How they are now could not be looked at; read_records shows it.",
+                    numbers(&done.ids)
+                ),
+                after: None,
+            }
+        }
+    }
+}
+
+/// Lets go of what a change took that was not made.
+async fn give_back(access: &Access<'_>, change: &impl Change) {
+    if let Err(error) = change.give_back(access).await {
+        // Then it is found out how things are, as of one that was lost.
+        tracing::warn!(error = %error, "Failed to give back what a change had taken");
+    }
+}
+
 /// The answer to a call that was made before.
 async fn repeated(access: &Access<'_>, change: &impl Change, done: &Done) -> Result<Told, Denied> {
-    let report = change.report(access, done).await?;
+    let report = reported(access, change, done).await;
+    let way_back = found_done(access, done.undo.as_deref(), &done.ids).await?;
     Ok(Told::Text(format!(
-        "This was done before, at {:.0}, by a call with the same `idempotency_key`; nothing was done now. As it is now:\n{}",
+        "This was done before, at {:.0}, by a call with the same `idempotency_key`; nothing was done now. As it is now:\n{}{way_back}",
         done.at, report.text
     )))
 }
@@ -118,18 +156,19 @@ async fn find_out(
     once: &Once,
     begun: &Begun,
 ) -> Result<Option<Told>, Denied> {
-    match change.find(access, begun.at).await? {
+    match change.find_from(access, begun.at, &begun.before).await? {
         Found::Done(ids) => {
             let done = Done {
                 at: begun.at,
                 ids,
                 result: Value::Null,
-                undo: None,
+                undo: begun.undo.clone(),
             };
             once.settle(begun, &done).await?;
-            let report = change.report(access, &done).await?;
+            let report = reported(access, change, &done).await;
+            let way_back = found_done(access, done.undo.as_deref(), &done.ids).await?;
             Ok(Some(Told::Text(format!(
-                "The earlier call with this `idempotency_key`, of which the answer was lost, was done; nothing was done now.\n{}",
+                "The earlier call with this `idempotency_key`, of which the answer was lost, was done; nothing was done now.\n{}{way_back}",
                 report.text
             ))))
         }
@@ -154,7 +193,7 @@ async fn send(
     access: &Access<'_>,
     proposal: Proposal,
     allowed: Vec<Allowed>,
-    claim: &Claim,
+    (claim, undo): (&Claim, Option<String>),
 ) -> Ended {
     let before = &proposal.before;
     let before: Option<Box<str>> = (!before.is_empty()).then(|| hex(&before.hash()).into());
@@ -163,7 +202,7 @@ async fn send(
         at: Timestamp::now(),
         ids: Vec::new(),
         result: Value::Null,
-        undo: None,
+        undo,
     };
     let mut remembered = Ok(());
     for (index, one) in allowed.into_iter().enumerate() {
@@ -216,9 +255,7 @@ async fn end(
         (_, Effect::Create) => done.ids.extend(made(&answer)),
         (_, Effect::Run) => {
             done.ids.extend(call.ids());
-            if answer.len() <= MAX_RESULT_BYTES {
-                done.result = serde_json::from_slice(&answer).unwrap_or_default();
-            }
+            done.result = returned::kept(&answer);
         }
         (_, Effect::Delete | Effect::Read | Effect::Write) => done.ids.extend(call.ids()),
     }
@@ -250,11 +287,17 @@ fn made(answer: &[u8]) -> Vec<RecordId> {
     serde_json::from_slice(answer).unwrap_or_default()
 }
 
-/// An answer that was lost, with how to find out what came of it.
-fn explained(denied: Denied, wish: &Wish, look: &str) -> Denied {
+/// A refusal, with what became of the change; an answer that was lost, with how
+/// to find out.
+fn explained(denied: Denied, wish: &Wish, look: &str, undo: Option<String>) -> Denied {
     let Denied::Call(error) = &denied else {
         return denied;
     };
+    if error.is_fault() {
+        return Denied::Refused {
+            error: Arc::clone(error),
+        };
+    }
     if !matches!(**error, CallError::OutcomeUnknown(_)) {
         return denied;
     }
@@ -262,6 +305,12 @@ fn explained(denied: Denied, wish: &Wish, look: &str) -> Denied {
         "call again with the same arguments and the same `idempotency_key`: it is found out whether it was done, and not done twice".to_owned()
     } else {
         format!("do not call again before you know: {look}")
+    };
+    let how = match undo {
+        Some(name) => {
+            format!("{how}. If it was done, undo_change with `change`: \"{name}\" takes it back")
+        }
+        None => how,
     };
     Denied::Lost {
         error: Arc::clone(error),

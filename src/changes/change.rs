@@ -21,12 +21,38 @@ pub trait Change: Sync {
     fn propose(&self, access: &Access<'_>)
     -> impl Future<Output = Result<Proposal, Denied>> + Send;
 
+    /// Takes what must not be used twice, once it is approved and right before
+    /// it is sent. `name` is that under which it can be taken back.
+    fn claim(
+        &self,
+        _access: &Access<'_>,
+        _name: Option<&str>,
+    ) -> impl Future<Output = Result<(), Denied>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Gives that back: the change was not made, or not all of it.
+    fn give_back(&self, _access: &Access<'_>) -> impl Future<Output = Result<(), Denied>> + Send {
+        async { Ok(()) }
+    }
+
     /// What came of it, where the answer was lost: from what Odoo has now.
     fn find(
         &self,
         access: &Access<'_>,
         begun: Timestamp,
     ) -> impl Future<Output = Result<Found, Denied>> + Send;
+
+    /// The same, where it helps to know how the records were before; of large
+    /// changes that is not kept.
+    fn find_from(
+        &self,
+        access: &Access<'_>,
+        begun: Timestamp,
+        _before: &Shot,
+    ) -> impl Future<Output = Result<Found, Denied>> + Send {
+        self.find(access, begun)
+    }
 
     /// What the model is told when it is done.
     fn report(

@@ -201,9 +201,9 @@ async fn find(
 
 /// What was seen; nothing where the caller or the Odoo user may not look, for
 /// then policy and Odoo decide over the link itself.
-fn seen(looked: Result<Shot, Denied>) -> Result<Option<Shot>, Denied> {
+pub(super) fn seen<T>(looked: Result<T, Denied>) -> Result<Option<T>, Denied> {
     match looked {
-        Ok(shot) => Ok(Some(shot)),
+        Ok(seen) => Ok(Some(seen)),
         Err(Denied::Forbidden(_)) => Ok(None),
         Err(Denied::Call(error)) if error.is_fault() => Ok(None),
         Err(denied) => Err(denied),

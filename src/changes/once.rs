@@ -7,19 +7,21 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Wish, wish::hex};
+use super::{Proposal, Shot, Wish, wish::hex};
 use crate::{
     access::{Access, Denied},
     ledger::{Key, Ledger},
-    odoo::RecordId,
+    odoo::{Effect, RecordId},
 };
 
+/// Bytes of records that are kept with the key of a method that is called.
+const MAX_BEFORE_BYTES: usize = 8 << 10;
 /// How often somebody who waits for the same call looks.
 const LOOK: Duration = Duration::from_millis(300);
 /// How long they wait.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// After so long nobody is at work any more on what was begun.
-const AT_WORK: Duration = Duration::from_secs(45);
+/// How much longer than a call may take somebody may be at work on it.
+const MARGIN: Duration = Duration::from_secs(5);
 
 /// What is known of a wish with a key.
 #[derive(Debug)]
@@ -52,6 +54,10 @@ pub struct Done {
 pub(super) struct Begun {
     /// When.
     pub(super) at: Timestamp,
+    /// How the records were before, where that was kept.
+    pub(super) before: Shot,
+    /// Under which name it can be undone.
+    pub(super) undo: Option<String>,
     stored: Bytes,
 }
 
@@ -60,8 +66,14 @@ pub(super) struct Begun {
 struct Entry {
     digest: String,
     begun: Timestamp,
+    /// How the records were before, until it is done.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    before: Value,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     done: Option<Done>,
+    /// Under which name it can be undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    undo: Option<String>,
     /// Whether it is known that the answer was lost.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     lost: bool,
@@ -73,6 +85,8 @@ pub(super) struct Once {
     ledger: Arc<Ledger>,
     key: Option<Key>,
     digest: String,
+    /// After so long nobody is at work any more on what was begun.
+    at_work: Duration,
 }
 
 /// The claim of whoever does it.
@@ -80,6 +94,8 @@ pub(super) struct Once {
 pub(super) struct Claim {
     once: Once,
     begun: Timestamp,
+    before: Value,
+    undo: Option<String>,
     stored: Bytes,
 }
 
@@ -100,6 +116,7 @@ impl Once {
             ledger: Arc::clone(access.ledger),
             key,
             digest: hex(&wish.digest),
+            at_work: access.instance.patience() + MARGIN,
         }
     }
 
@@ -122,9 +139,11 @@ impl Once {
                 return Ok(Earlier::Done(done));
             }
             let age = Timestamp::now().duration_since(entry.begun);
-            if entry.lost || age.unsigned_abs() > AT_WORK {
+            if entry.lost || age.unsigned_abs() > self.at_work {
                 return Ok(Earlier::Unknown(Begun {
                     at: entry.begun,
+                    before: Shot::from_json(&entry.before),
+                    undo: entry.undo,
                     stored,
                 }));
             }
@@ -147,19 +166,24 @@ impl Once {
         ))
     }
 
-    /// Claims it. When somebody else did meanwhile, what is known of that.
+    /// Claims it, with the name under which it can be undone. When somebody else did meanwhile, what is known of that.
     ///
     /// # Errors
     /// As of [`Once::earlier`].
     pub(super) async fn begin(
         &self,
         again: Option<Begun>,
+        proposal: &Proposal,
+        undo: Option<&str>,
     ) -> Result<Result<Claim, Earlier>, Denied> {
         let begun = Timestamp::now();
-        let stored = self.written(begun, None, false)?;
+        let before = kept(proposal);
+        let stored = self.written((begun, undo), &before, None, false)?;
         let claim = Claim {
             once: self.clone(),
             begun,
+            before,
+            undo: undo.map(str::to_owned),
             stored: stored.clone(),
         };
         let Some(key) = &self.key else {
@@ -188,17 +212,30 @@ impl Once {
     /// [`Denied::Unremembered`].
     pub(super) async fn settle(&self, begun: &Begun, done: &Done) -> Result<(), Denied> {
         if let Some(key) = &self.key {
-            let stored = self.written(begun.at, Some(done), false)?;
+            let stored = self.written(
+                (begun.at, begun.undo.as_deref()),
+                &Value::Null,
+                Some(done),
+                false,
+            )?;
             let ttl = self.ledger.settings().keep_keys;
             self.ledger.replace(key, &begun.stored, stored, ttl).await?;
         }
         Ok(())
     }
 
-    fn written(&self, begun: Timestamp, done: Option<&Done>, lost: bool) -> Result<Bytes, Denied> {
+    fn written(
+        &self,
+        (begun, undo): (Timestamp, Option<&str>),
+        before: &Value,
+        done: Option<&Done>,
+        lost: bool,
+    ) -> Result<Bytes, Denied> {
         let entry = Entry {
             digest: self.digest.clone(),
             begun,
+            before: before.clone(),
+            undo: undo.map(str::to_owned),
             done: done.cloned(),
             lost,
         };
@@ -212,7 +249,12 @@ impl Claim {
     /// # Errors
     /// [`Denied::Unremembered`]; done it is all the same.
     pub(super) async fn done(self, done: &Done) -> Result<(), Denied> {
-        let stored = self.once.written(self.begun, Some(done), false)?;
+        let stored = self.once.written(
+            (self.begun, self.undo.as_deref()),
+            &Value::Null,
+            Some(done),
+            false,
+        )?;
         self.put(stored).await
     }
 
@@ -221,7 +263,9 @@ impl Claim {
     /// # Errors
     /// [`Denied::Unremembered`].
     pub(super) async fn lost(self) -> Result<(), Denied> {
-        let stored = self.once.written(self.begun, None, true)?;
+        let stored =
+            self.once
+                .written((self.begun, self.undo.as_deref()), &self.before, None, true)?;
         self.put(stored).await
     }
 
@@ -243,5 +287,20 @@ impl Claim {
             ledger.replace(key, &self.stored, stored, ttl).await?;
         }
         Ok(())
+    }
+}
+
+/// How the records are before a method is called on them: only so can be seen
+/// afterwards that it was. Of other changes the values say what came of them.
+fn kept(proposal: &Proposal) -> Value {
+    let runs = |effect: Effect| effect == Effect::Run;
+    if !proposal.calls.iter().any(|call| runs(call.effect())) {
+        return Value::Null;
+    }
+    let before = proposal.before.to_json();
+    if before.to_string().len() <= MAX_BEFORE_BYTES {
+        before
+    } else {
+        Value::Null
     }
 }

@@ -21,8 +21,11 @@ pub struct Prepared {
     pub values: Vec<Map<String, Value>>,
     /// The names of the records that they link to.
     pub names: Names,
-    /// How they were understood, where there was something to understand.
+    /// How they were understood, where there was something to understand, and
+    /// what is missing.
     pub notes: Vec<String>,
+    /// Fields that new records must have and of which nobody tells a value.
+    pub missing: Vec<String>,
 }
 
 /// Fits the values of records to the model's fields, and looks up whatever they
@@ -64,14 +67,17 @@ pub async fn prepare(
     if problems.is_empty() {
         // Odoo fills in some by itself, of which it tells nobody. It refuses the
         // whole where it does not.
-        notes.extend(missing.iter().map(|one| {
+        let missing = missing.iter().map(|one| {
             format!("`{}` ({}) is required and has no default that Odoo tells; if Odoo does not fill it in, it refuses", one.place, one.label)
-        }));
+        });
+        let missing: Vec<String> = missing.take(MAX_NOTES).collect();
+        notes.extend(missing.iter().cloned());
         notes.truncate(MAX_NOTES);
         return Ok(Prepared {
             values: fitted.into_iter().map(|one| one.values).collect(),
             names,
             notes,
+            missing,
         });
     }
     problems.extend(missing.into_iter().map(|one| Problem {

@@ -16,6 +16,8 @@ const VALUE_CHARS: usize = 160;
 const MAX_RECORDS: usize = 20;
 /// Fields that are shown of one record.
 const MAX_FIELDS: usize = 40;
+/// Ids that are named in one text.
+const MAX_IDS: usize = 50;
 /// Items that are shown of one list.
 const MAX_ITEMS: usize = 10;
 
@@ -180,6 +182,15 @@ impl Show<'_> {
             Some(_) | None => one_line(&Value::Array(parts.to_vec()).to_string(), VALUE_CHARS),
         }
     }
+}
+
+/// Ids as a list.
+pub fn numbers(ids: &[RecordId]) -> String {
+    let mut parts: Vec<String> = ids.iter().take(MAX_IDS).map(ToString::to_string).collect();
+    if ids.len() > MAX_IDS {
+        parts.push(format!("… ({} in all)", ids.len()));
+    }
+    format!("[{}]", parts.join(", "))
 }
 
 /// A choice with its label; any other text in quotes.

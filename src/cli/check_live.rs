@@ -49,7 +49,9 @@ pub(super) fn ask(checked: &Checked, with_token: bool) -> Result<(), Failure> {
         }
         None => {}
     }
-    if !ledger(runtime.block_on(Ledger::examine(ledger_settings.place)))? {
+    if checked.config.may_change()
+        && !ledger(runtime.block_on(Ledger::examine(ledger_settings.place)))?
+    {
         wrong.push("what is remembered of changes".to_owned());
     }
     if let Some(token) = token {

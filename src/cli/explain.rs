@@ -340,7 +340,7 @@ fn row(instance: &InstanceName, at: &RuleAt, rule: &Rule, rules: &Rules) -> [Str
         if rule.denies_every_method() {
             "all".to_owned()
         } else {
-            or_dash(methods(rule).join(","))
+            or_dash(methods(rule).join("; "))
         },
         fields,
         if rule.domain.is_empty() {
@@ -357,7 +357,9 @@ fn object(instance: &InstanceName, at: &RuleAt, rule: &Rule, rules: &Rules) -> V
     json!({
         "instance": instance.as_str(), "role": at.role.as_str(), "rule": at.index + 1,
         "place": rules.place(at), "deny": rule.deny, "models": list(&rule.models),
-        "operations": operations(rule), "methods": methods(rule), "fields": list(&rule.fields),
+        "operations": operations(rule),
+        "methods": rule.methods.iter().map(MethodName::as_str).collect::<Vec<_>>(),
+        "arguments": arguments(rule), "fields": list(&rule.fields),
         "hidden_fields": list(&rule.hidden_fields),
         "write_fields": rule.write_fields.as_deref().map(list), "domain": rule.domain.to_json(),
     })
@@ -382,6 +384,25 @@ fn operations(rule: &Rule) -> Vec<&'static str> {
         .collect()
 }
 
-fn methods(rule: &Rule) -> Vec<&str> {
-    rule.methods.iter().map(MethodName::as_str).collect()
+/// The methods, with what they may be called with where that is bounded.
+fn methods(rule: &Rule) -> Vec<String> {
+    let told = rule.methods.iter().map(|method| {
+        let taken = rule.arguments.get(method);
+        taken.map_or_else(
+            || method.to_string(),
+            |taken| format!("{method} with {taken}"),
+        )
+    });
+    told.collect()
+}
+
+/// By method and argument what each may be.
+fn arguments(rule: &Rule) -> Value {
+    let told = rule.arguments.iter().map(|(method, taken)| {
+        let taken = taken
+            .iter()
+            .map(|(name, argument)| (name.to_string(), argument.to_string().into()));
+        (method.to_string(), Value::Object(taken.collect()))
+    });
+    Value::Object(told.collect())
 }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     names::{CredentialName, InstanceName, ProviderName, RoleName},
-    odoo::MethodName,
+    odoo::{ArgumentName, MethodName, ModelName},
     policy::Pattern,
 };
 
@@ -372,6 +372,7 @@ fn fits(format: Option<&str>, text: &str) -> Result<(), String> {
                 )
             },
         ),
+        Some("argument-name") => said(ArgumentName::try_from(text)),
         Some("credential-name") => said(CredentialName::try_from(text)).map_err(|message| {
             if may_be_a_secret(text) {
                 // Not repeated: people put the key itself here.
@@ -382,6 +383,7 @@ fn fits(format: Option<&str>, text: &str) -> Result<(), String> {
         }),
         Some("instance-name") => said(InstanceName::try_from(text)),
         Some("method-name") => said(MethodName::try_from(text)),
+        Some("model-name") => said(ModelName::try_from(text)),
         Some("network") => text.parse::<ipnet::IpNet>().map(|_| ()).map_err(|_no_network| {
             format!("`{text}` is not a network; write it like `10.0.0.0/8` or `fd00::/8`, one address like `192.0.2.1/32`")
         }),
@@ -432,6 +434,16 @@ pub(super) fn method_names(_: &mut SchemaGenerator) -> Schema {
 
 /// A domain: a list, in which whatever else there is is looked at later.
 pub(super) fn domain(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "array" })
+}
+
+/// The name of a model.
+pub(super) fn model_name(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "format": "model-name" })
+}
+
+/// A list of plain values, which are looked at later.
+pub(super) fn values(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "array" })
 }
 

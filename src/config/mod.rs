@@ -5,6 +5,7 @@
 
 mod admin;
 mod admission;
+mod argument;
 mod assemble;
 mod audit;
 mod changes;
@@ -41,6 +42,7 @@ use serde::Deserialize;
 
 pub use self::redis::{Redis, WhenDown};
 pub use admin::Admin;
+pub use argument::{Argument, ArgumentType, Arguments};
 pub use assemble::CannotAssemble;
 pub use audit::Audit;
 pub use changes::Changes;

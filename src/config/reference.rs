@@ -101,7 +101,8 @@ fn the_example_shows_every_key() {
 /// The example with everything in it that has a default: what is commented out
 /// is set. Those keys without one that cannot be set here stay as they are.
 fn spelled_out() -> String {
-    const WITHOUT: [&str; 20] = [
+    const WITHOUT: [&str; 27] = [
+        "allowed",
         "anonymous_role",
         "api_key",
         "api_key_file",
@@ -110,16 +111,22 @@ fn spelled_out() -> String {
         "client_secret",
         "credential",
         "file",
+        "ids_of",
         "introspection_url",
         "jwks_url",
         "key_file",
         "key_id",
+        "max",
+        "max_length",
+        "min",
         "otlp_ca_file",
         "otlp_headers_file",
         "otlp_url",
         "password",
         "password_file",
         "project",
+        "required",
+        "type",
         "web_url",
         "write_fields",
     ];

@@ -1,10 +1,12 @@
 //! `[roles.NAME]`: what may be done.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Approval, RoleLimits, Writes, form};
+use super::{Approval, Arguments, RoleLimits, Writes, form};
 use crate::{
     names::CredentialName,
     odoo::{Domain, Effect, MethodName},
@@ -55,6 +57,11 @@ pub struct Rule {
     #[serde(default)]
     #[schemars(schema_with = "form::method_names")]
     pub methods: Vec<MethodName>,
+    /// What methods may be called with, by method and argument: those that are
+    /// named here with these arguments alone, the others with any.
+    #[serde(default)]
+    #[schemars(extend("propertyNames" = { "format": "method-name" }))]
+    pub arguments: BTreeMap<MethodName, Arguments>,
     /// Fields that may be seen, by name or pattern. Default: all but secret ones.
     /// In a rule that denies: those that may not; all is the whole model.
     #[serde(default = "everything")]
@@ -135,12 +142,27 @@ impl Rule {
         effects
     }
 
+    /// What its methods may be called with.
+    fn arguments(&self) -> BTreeMap<MethodName, policy::Arguments> {
+        let written = self.arguments.iter();
+        let mut all: BTreeMap<_, _> = written
+            .map(|(method, arguments)| (method.clone(), arguments.to_policy()))
+            .collect();
+        for method in &self.methods {
+            if !self.deny && method.as_str() == "message_post" && !all.contains_key(method) {
+                all.insert(method.clone(), policy::Arguments::of_message_post());
+            }
+        }
+        all
+    }
+
     fn to_policy(&self) -> policy::Rule {
         policy::Rule {
             instances: self.instances.clone(),
             models: self.models.clone(),
             operations: self.effects(),
             methods: self.methods.clone(),
+            arguments: self.arguments(),
             fields: self.fields.clone(),
             hidden_fields: self.hidden_fields.clone(),
             write_fields: self.write_fields.clone(),

@@ -90,6 +90,12 @@ impl Call {
         Self::reading(model, Request::Fields)
     }
 
+    /// `/doc-bearer/<model>.json`: the fields and methods of the model, for who
+    /// is in the group `api_doc.group_allow_doc`.
+    pub fn documentation(model: ModelName) -> Self {
+        Self::reading(model, Request::Documentation)
+    }
+
     /// `ir.model/get_available_models`: the models this Odoo user may read.
     pub fn available_models() -> Self {
         Self::reading(ModelName::known("ir.model"), Request::Models)

@@ -93,6 +93,35 @@ pub enum AccessKind {
 }
 
 impl Fault {
+    /// What there is to add where a change was refused: what became of it, and
+    /// whether to try again, as far as its own words do not say that. Odoo takes
+    /// back whatever a call did that it refuses.
+    pub fn of_change(&self) -> &'static str {
+        match self {
+            Self::Access(AccessKind::Company) => "; nothing was changed",
+            Self::Access(AccessKind::Private) => {
+                "; nothing was changed, and retrying will not help"
+            }
+            Self::Access(AccessKind::Field(_) | AccessKind::Model | AccessKind::Record) => {
+                "; nothing was changed. It is a matter of this Odoo user's rights, which only Odoo's administrator can change"
+            }
+            Self::Arguments(_) => "; nothing was changed",
+            // They say so themselves.
+            Self::Conflict | Self::Identity | Self::Rows(_) => "",
+            Self::Database | Self::Invalid(_) => {
+                "; nothing was changed: correct the values and try again"
+            }
+            Self::Key | Self::UnknownDatabase | Self::UnknownMethod | Self::UnknownModel => {
+                "; nothing was changed"
+            }
+            Self::Missing => "; nothing was changed",
+            Self::Rule(_) => {
+                "\nNothing was changed. This is a rule of the business: the same call will be refused again. Change what Odoo asks for, or tell the user"
+            }
+            Self::Unknown => "; nothing was changed",
+        }
+    }
+
     /// The word for it in logs and metrics.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -123,8 +152,7 @@ pub fn is_internal(text: &str) -> bool {
         ".py\"",
         ".py:",
         "select \"",
-        "select ",
-        "insert into ",
+        "insert into \"",
         "/usr/",
         "/opt/",
         "/home/",
@@ -133,5 +161,19 @@ pub fn is_internal(text: &str) -> bool {
     ]
     .iter()
     .any(|sign| lower.contains(sign))
-        && !lower.starts_with("please select ")
+        || sql(&lower)
+}
+
+/// Whether it is SQL: people are told to select, too, but not from where.
+fn sql(lower: &str) -> bool {
+    let begins = |word: &str| lower.find(word);
+    let follows = |at: usize, word: &str| lower.get(at..).is_some_and(|rest| rest.contains(word));
+    [
+        ("select ", " from ", " where "),
+        ("insert into ", "(", " values"),
+        ("update ", " set ", " where "),
+        ("delete from ", "", " where "),
+    ]
+    .iter()
+    .any(|(begin, then, end)| begins(begin).is_some_and(|at| follows(at, then) && follows(at, end)))
 }

@@ -15,6 +15,8 @@ use super::{
 pub enum Inquiry {
     /// The names and currencies of companies.
     Companies(Vec<RecordId>),
+    /// What Odoo says of a model's methods. Needs a rule that allows reading the model.
+    Documentation(ModelName),
     /// Which of these external ids, each a module and a name, are given to
     /// records of the model. Needs a rule that allows reading the model.
     ExternalIds(ModelName, Vec<(String, String)>),
@@ -42,6 +44,7 @@ impl Inquiry {
                 ids,
                 &fields(&["name", "currency_id"]),
             ),
+            Self::Documentation(model) => Call::documentation(model.clone()),
             Self::ExternalIds(model, ids) => {
                 let list = |part: fn(&(String, String)) -> &String| {
                     let unique: BTreeSet<&String> = ids.iter().map(part).collect();
@@ -90,7 +93,9 @@ impl Inquiry {
     /// The model whose reading must be allowed, where one is.
     pub fn about(&self) -> Option<&ModelName> {
         match self {
-            Self::ExternalIds(model, _) | Self::Fields(model) => Some(model),
+            Self::Documentation(model) | Self::ExternalIds(model, _) | Self::Fields(model) => {
+                Some(model)
+            }
             Self::Companies(_) | Self::Languages | Self::Models | Self::User(_) | Self::WhoAmI => {
                 None
             }

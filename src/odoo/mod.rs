@@ -4,6 +4,7 @@
 //! path, a [`Domain`] is well formed and bounded, a [`Call`] knows its
 //! [`Effect`].
 
+mod argument_name;
 mod call;
 mod cell;
 mod context;
@@ -22,6 +23,7 @@ mod record_id;
 mod request;
 mod schema;
 
+pub use argument_name::{ArgumentName, InvalidArgumentName};
 pub use call::Call;
 pub use cell::value_of;
 pub use context::Context;

@@ -15,6 +15,8 @@ pub enum Request {
     Defaults(Vec<FieldName>),
     /// These records, gone.
     Delete(Vec<RecordId>),
+    /// What Odoo says of the methods of the model.
+    Documentation,
     /// The fields of the model.
     Fields,
     /// New records and changed ones from a table, all of them or none.
@@ -83,6 +85,8 @@ impl Request {
             Self::Create(_) => "create",
             Self::Defaults(_) => "default_get",
             Self::Delete(_) => "unlink",
+            // The name in its controller: it is a page, and no method.
+            Self::Documentation => "doc_model",
             Self::Fields => "fields_get",
             Self::Load(_) => "load",
             Self::Models => "get_available_models",
@@ -104,6 +108,7 @@ impl Request {
             Self::Count(_)
             | Self::Create(_)
             | Self::Defaults(_)
+            | Self::Documentation
             | Self::Fields
             | Self::Load(_)
             | Self::Models
@@ -121,6 +126,7 @@ impl Request {
             | Self::Create(_)
             | Self::Defaults(_)
             | Self::Delete(_)
+            | Self::Documentation
             | Self::Fields
             | Self::Models
             | Self::Names { .. }
@@ -146,7 +152,7 @@ impl Request {
             Self::Defaults(fields) => set("fields", names(fields)),
             Self::Fields => set("attributes", Schema::attributes()),
             Self::Load(load) => return load.arguments(),
-            Self::Delete(_) | Self::Models | Self::WhoAmI => {}
+            Self::Delete(_) | Self::Documentation | Self::Models | Self::WhoAmI => {}
             Self::Names {
                 name,
                 domain,

@@ -128,7 +128,10 @@ pub(super) fn decide(
                 by,
                 records,
                 without_field: Vec::new(),
-                notes: doubts(mandate, model, effect),
+                notes: arguments(mandate, model, deed)
+                    .into_iter()
+                    .chain(doubts(mandate, model, effect))
+                    .collect(),
             }
         }
         Err(forbidden) => {
@@ -149,6 +152,28 @@ pub(super) fn decide(
             }
         }
     }
+}
+
+/// What a method may be called with, by each rule that opens it.
+fn arguments(mandate: &Mandate<'_>, model: &ModelName, deed: &Deed) -> Vec<String> {
+    let Deed::Call(method) = deed else {
+        return Vec::new();
+    };
+    let opening = mandate.rules().iter().filter(|ruled| {
+        let rule = ruled.rule;
+        let open = !rule.deny && ruled.writes > WriteMode::ReadOnly;
+        open && rule.covers(model, Effect::Run) && rule.names(method)
+    });
+    let told = opening.map(|ruled| {
+        let taken = ruled.rule.arguments.get(method);
+        let taken = taken.map_or_else(|| "any arguments".to_owned(), ToString::to_string);
+        format!(
+            "rule {} of role `{}` takes {taken}",
+            ruled.index + 1,
+            ruled.role
+        )
+    });
+    told.collect()
 }
 
 /// What depends on the fields that the model has, which only Odoo knows: a rule
@@ -225,8 +250,11 @@ pub(super) fn sentence(rule: &Rule) -> String {
         .iter()
         .map(|effect| match effect {
             Effect::Run if !rule.methods.is_empty() => {
-                let methods: Vec<&str> = rule.methods.iter().map(MethodName::as_str).collect();
-                format!("call {} of", methods.join(", "))
+                let methods = rule.methods.iter().map(|method| {
+                    let taken = rule.arguments.get(method);
+                    taken.map_or_else(|| method.to_string(), |taken| format!("{method} ({taken})"))
+                });
+                format!("call {} of", methods.collect::<Vec<_>>().join(", "))
             }
             Effect::Create | Effect::Delete | Effect::Read | Effect::Run | Effect::Write => {
                 effect.as_str().to_owned()

@@ -8,6 +8,18 @@ use crate::{
 /// A refusal by our own policy. Names what was asked; never the rules.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Forbidden {
+    /// The method may be called, but not with these arguments.
+    #[error(
+        "`{method}` of `{model}` may not be called with these arguments through this gateway: {why}; nothing was changed, correct them"
+    )]
+    Arguments {
+        /// The model.
+        model: ModelName,
+        /// Its method.
+        method: MethodName,
+        /// All that does not fit, with what would.
+        why: String,
+    },
     /// The value of a relation to many is not made of commands, or the field
     /// has no name that a field could have.
     #[error(
@@ -171,7 +183,8 @@ impl Forbidden {
     pub fn model(&self) -> Option<&ModelName> {
         match self {
             Self::Instance(_) => None,
-            Self::Commands { model, .. }
+            Self::Arguments { model, .. }
+            | Self::Commands { model, .. }
             | Self::ExternalIds(model)
             | Self::Field { model, .. }
             | Self::Hierarchy(model)
@@ -199,7 +212,7 @@ impl Forbidden {
             Self::Hierarchy(_) | Self::Path { .. } | Self::Sorting { .. } | Self::Unnamed(_) => {
                 Some(Effect::Read)
             }
-            Self::Method { .. } => Some(Effect::Run),
+            Self::Arguments { .. } | Self::Method { .. } => Some(Effect::Run),
             Self::ExternalIds(_)
             | Self::Linking { .. }
             | Self::LinkingByName { .. }

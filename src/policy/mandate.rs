@@ -1,8 +1,8 @@
 //! The rules that hold for one caller in one instance, taken together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Forbidden, Pattern, Rule, Schemas, Undecided, WriteMode, protected};
+use super::{Arguments, Forbidden, Pattern, Rule, Schemas, Undecided, WriteMode, protected};
 use crate::{
     names::RoleName,
     odoo::{
@@ -105,12 +105,35 @@ impl<'a> Mandate<'a> {
         method: &MethodName,
         schema: Option<&Schema>,
     ) -> Result<Domain, Forbidden> {
+        let listing = self.listing(model, method, schema);
+        self.allow_method_by(listing, model, method, schema)
+    }
+
+    /// The rules that open the method, whatever it is called with.
+    pub(super) fn listing(
+        &self,
+        model: &ModelName,
+        method: &MethodName,
+        schema: Option<&Schema>,
+    ) -> impl Iterator<Item = &'a Rule> {
+        let fits = move |rule: &Rule| schema.is_none_or(|schema| fits(rule, schema));
+        self.opening(model, Effect::Run)
+            .filter(move |rule| fits(rule) && rule.names(method))
+    }
+
+    /// Allows the method as far as these of the rules that open it do.
+    ///
+    /// # Errors
+    /// [`Forbidden::Method`].
+    pub(super) fn allow_method_by<'r>(
+        &self,
+        listing: impl Iterator<Item = &'r Rule>,
+        model: &ModelName,
+        method: &MethodName,
+        schema: Option<&Schema>,
+    ) -> Result<Domain, Forbidden> {
         let fits = |rule: &Rule| schema.is_none_or(|schema| fits(rule, schema));
-        let opened = self
-            .opening(model, Effect::Run)
-            .filter(|rule| fits(rule) && rule.names(method))
-            .map(|rule| rule.domain.clone())
-            .reduce(Domain::or);
+        let opened = listing.map(|rule| rule.domain.clone()).reduce(Domain::or);
         let names = |rule: &&Rule| rule.names(method);
         let closed = || self.denying(model, Effect::Run).filter(names);
         let open = if closed().all(fits) {
@@ -122,6 +145,24 @@ impl<'a> Mandate<'a> {
             model: model.clone(),
             method: method.clone(),
         })
+    }
+
+    /// The methods that may be called on some records, with what each rule that
+    /// opens one lets it be called with; empty where one of them says nothing.
+    pub(super) fn methods(&self, model: &ModelName) -> BTreeMap<MethodName, Vec<Arguments>> {
+        let mut found = BTreeMap::new();
+        for rule in self.opening(model, Effect::Run) {
+            for method in &rule.methods {
+                if found.contains_key(method) || self.allow_method(model, method, None).is_err() {
+                    continue;
+                }
+                let listing = self.listing(model, method, None);
+                let taken = listing.map(|rule| rule.arguments.get(method).cloned());
+                let taken: Option<Vec<Arguments>> = taken.collect();
+                found.insert(method.clone(), taken.unwrap_or_default());
+            }
+        }
+        found
     }
 
     /// Whether some rule shows the field, whatever it shows in its turn.

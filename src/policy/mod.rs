@@ -5,6 +5,7 @@
 //! and fields that the rules cover. Nothing outside decides, and nothing in here
 //! asks Odoo: what must be known of models is handed in as [`Schemas`].
 
+mod argument;
 mod becoming;
 mod decision;
 mod forbidden;
@@ -25,6 +26,7 @@ mod write_mode;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use argument::{Argument, ArgumentKind, Arguments, Bounds};
 pub use decision::{Decision, Deed, Question, RuleAt};
 pub use forbidden::Forbidden;
 pub use pattern::{InvalidPattern, Pattern};
@@ -127,6 +129,17 @@ impl Policy {
             .allow_method(model, method, None)
     }
 
+    /// The methods of a model that may be called, of at least some records, and
+    /// what with: any of these, or where there is none, anything.
+    pub fn methods(
+        &self,
+        roles: &[RoleName],
+        instance: &InstanceName,
+        model: &ModelName,
+    ) -> BTreeMap<MethodName, Vec<Arguments>> {
+        self.mandate(roles, instance).methods(model)
+    }
+
     /// The fields of a model that may be seen, of at least some records. What
     /// is left out is as if it did not exist.
     ///
@@ -157,6 +170,31 @@ impl Policy {
         self.fields(roles, instance, model, schemas, |every, of_field| {
             every == of_field
         })
+    }
+
+    /// The fields of a model that may be given values, in new records or in
+    /// those that are there, of at least some of them.
+    ///
+    /// # Errors
+    /// As of [`Policy::permit`].
+    pub fn writable(
+        &self,
+        roles: &[RoleName],
+        instance: &InstanceName,
+        (model, effect): (&ModelName, Effect),
+        schemas: &Schemas,
+    ) -> Result<Schema, Undecided> {
+        let mandate = self.mandate(roles, instance).in_mode(WriteMode::ByPerson);
+        let mut open = Vec::new();
+        for field in schemas.of(model)?.fields() {
+            let asked = BTreeSet::from([field.name.clone()]);
+            match mandate.cover(model, effect, &asked, schemas) {
+                Ok(_) => open.push(field.clone()),
+                Err(Undecided::Forbidden(_)) => {}
+                Err(needs @ (Undecided::Needs(_) | Undecided::Seeks(_))) => return Err(needs),
+            }
+        }
+        Ok(Schema::from_fields(open))
     }
 
     fn fields(
@@ -294,7 +332,8 @@ impl Policy {
                 mandate.allow_method(model, method, None).is_ok()
             }
             Forbidden::Operation { model, effect } => mandate.allow(model, *effect).is_ok(),
-            Forbidden::Commands { .. }
+            Forbidden::Arguments { .. }
+            | Forbidden::Commands { .. }
             | Forbidden::ExternalIds(_)
             | Forbidden::Linking { .. }
             | Forbidden::LinkingByName { .. }

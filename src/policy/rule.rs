@@ -1,6 +1,8 @@
 //! One rule of a role.
 
-use super::{Pattern, protected};
+use std::collections::BTreeMap;
+
+use super::{Arguments, Pattern, protected};
 use crate::{
     names::InstanceName,
     odoo::{Domain, Effect, MethodName, ModelName},
@@ -21,6 +23,8 @@ pub struct Rule {
     /// Which methods of the models may be called, for [`Effect::Run`]. In a rule
     /// that denies, an empty list is every method.
     pub methods: Vec<MethodName>,
+    /// What those of the methods may be called with that take not just anything.
+    pub arguments: BTreeMap<MethodName, Arguments>,
     /// Which fields may be seen; `id` and `display_name` go without saying. A
     /// pattern with `*` never covers secret fields. In a rule that denies: which
     /// fields are; with `*` the whole model is.
@@ -42,6 +46,7 @@ impl Default for Rule {
             models: Vec::new(),
             operations: Vec::new(),
             methods: Vec::new(),
+            arguments: BTreeMap::new(),
             fields: vec![Pattern::everything()],
             hidden_fields: Vec::new(),
             write_fields: None,

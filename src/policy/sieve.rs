@@ -98,9 +98,11 @@ impl Sieve<'_> {
             }
             Request::Search(search) => self.search(&model, effect, search)?,
             Request::WhoAmI => Request::WhoAmI,
-            // Changes are looked at elsewhere; as a read they are nothing.
+            // Changes are looked at elsewhere; as a read they are nothing. And the
+            // documentation is only asked by ourselves: it has hidden fields.
             Request::Create(_)
             | Request::Delete(_)
+            | Request::Documentation
             | Request::Load(_)
             | Request::Run { .. }
             | Request::Write { .. } => return Err(Forbidden::Operation { model, effect }.into()),

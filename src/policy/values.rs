@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::{Forbidden, Schemas, Undecided, becoming, mandate::Mandate, sieve::search_for};
+use super::{Forbidden, Rule, Schemas, Undecided, becoming, mandate::Mandate, sieve::search_for};
 use crate::odoo::{
-    Call, Domain, Effect, Field, FieldKind, FieldName, ModelName, RecordId, Request,
+    ArgumentName, Call, Domain, Effect, Field, FieldKind, FieldName, MethodName, ModelName,
+    RecordId, Request,
 };
 
 /// Levels of records inside the values of others.
@@ -53,18 +54,15 @@ impl Look<'_> {
                 |refused| refused.unwrap_or_else(|| none(model, effect).into()),
             ),
             Request::Load(load) => self.load(model, load),
-            Request::Run { method, ids, .. } => {
-                let known = self.mandate.fields_of_rules(model, effect, self.schemas)?;
-                let cover = self.mandate.allow_method(model, method, known)?;
-                if ids.is_empty() && !cover.is_empty() {
-                    return Err(none(model, effect).into());
-                }
-                self.touch(model, effect, BTreeSet::new(), ids.clone());
-                self.covered(model, effect, ids, cover)
-            }
+            Request::Run {
+                method,
+                ids,
+                arguments,
+            } => self.run(model, method, ids, arguments),
             Request::Write { ids, values } => self.values((model, Effect::Write), values, ids, 0),
             Request::Count(_)
             | Request::Defaults(_)
+            | Request::Documentation
             | Request::Fields
             | Request::Models
             | Request::Names { .. }
@@ -72,6 +70,91 @@ impl Look<'_> {
             | Request::Search(_)
             | Request::WhoAmI => Err(none(model, effect).into()),
         }
+    }
+
+    /// Allows a method with these arguments: by those of the rules that list it
+    /// which take them, on the records that those cover.
+    ///
+    /// # Errors
+    /// [`Undecided`].
+    fn run(
+        &mut self,
+        model: &ModelName,
+        method: &MethodName,
+        ids: &[RecordId],
+        arguments: &Map<String, Value>,
+    ) -> Result<(), Undecided> {
+        let effect = Effect::Run;
+        let known = self.mandate.fields_of_rules(model, effect, self.schemas)?;
+        // Not to be called at all is another answer than not so.
+        self.mandate.allow_method(model, method, known)?;
+        let refused = |why: &[String]| {
+            Undecided::from(Forbidden::Arguments {
+                model: model.clone(),
+                method: method.clone(),
+                why: why.join("; "),
+            })
+        };
+        // The ids and the context are said elsewhere, and looked at there.
+        for name in arguments.keys() {
+            if let Err(error) = ArgumentName::try_from(name.as_str()) {
+                return Err(refused(&[error.to_string()]));
+            }
+        }
+        let (mut taking, mut nearest): (Vec<&Rule>, Option<Vec<String>>) = (Vec::new(), None);
+        for rule in self.mandate.listing(model, method, known) {
+            let misfits = self.misfits(rule, method, arguments)?;
+            if misfits.is_empty() {
+                taking.push(rule);
+            } else if nearest
+                .as_ref()
+                .is_none_or(|near| misfits.len() < near.len())
+            {
+                nearest = Some(misfits);
+            }
+        }
+        if taking.is_empty() {
+            return Err(refused(&nearest.unwrap_or_default()));
+        }
+        let taking = taking.into_iter();
+        let cover = self.mandate.allow_method_by(taking, model, method, known)?;
+        if ids.is_empty() && !cover.is_empty() {
+            return Err(none(model, effect).into());
+        }
+        self.touch(model, effect, BTreeSet::new(), ids.to_vec());
+        self.covered(model, effect, ids, cover)
+    }
+
+    /// Why a rule does not let the method be called with these arguments; none
+    /// where it does.
+    fn misfits(
+        &mut self,
+        rule: &Rule,
+        method: &MethodName,
+        arguments: &Map<String, Value>,
+    ) -> Result<Vec<String>, Undecided> {
+        let Some(taken) = rule.arguments.get(method) else {
+            return Ok(Vec::new());
+        };
+        let mut misfits = taken.misfits(arguments);
+        if !misfits.is_empty() {
+            return Ok(misfits);
+        }
+        for (name, relation, ids) in taken.records(arguments) {
+            if ids.is_empty() {
+                continue;
+            }
+            match self.act(relation, Effect::Read, &ids) {
+                Ok(()) => {}
+                Err(Some(undecided @ (Undecided::Needs(_) | Undecided::Seeks(_)))) => {
+                    return Err(undecided);
+                }
+                Err(Some(Undecided::Forbidden(_)) | None) => misfits.push(format!(
+                    "`{name}` names records of `{relation}` that you may not read through this gateway, or that do not exist"
+                )),
+            }
+        }
+        Ok(misfits)
     }
 
     /// Allows the values of new records, or for these ones, with all that the

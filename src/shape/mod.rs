@@ -7,6 +7,7 @@
 mod coverage;
 mod default_fields;
 mod describe;
+mod documentation;
 mod models;
 mod names;
 mod page;
@@ -17,12 +18,13 @@ mod text;
 pub use coverage::{Coverage, coverage};
 pub use default_fields::default_fields;
 pub use describe::{Wanted, describe};
+pub use documentation::{Documentation, MethodDocumentation, methods};
 pub use models::{ModelEntry, models, parse_models};
 pub use names::{names, parse_names};
 pub use page::{InvalidCursor, Page};
 pub use rows::Rows;
 pub use table::table;
-pub use text::one_line;
+pub use text::{one_line, plain};
 
 /// A text within its budget, and how much of what there was is in it.
 #[derive(Clone, PartialEq, Eq, Debug)]

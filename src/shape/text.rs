@@ -52,7 +52,7 @@ fn is_hidden(char: char) -> bool {
 
 /// The text of formatted text: tags away, the five named entities and spaces
 /// read, what begins a block on a line of its own.
-pub(super) fn plain(html: &str) -> String {
+pub fn plain(html: &str) -> String {
     let mut text = String::with_capacity(html.len());
     let mut rest = html;
     while let Some((before, tag)) = rest.split_once('<') {

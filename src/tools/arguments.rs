@@ -51,9 +51,12 @@ pub(super) fn schema_of<T: JsonSchema>() -> Schema {
 fn without_empty_defaults(schema: &mut Value) {
     match schema {
         Value::Object(members) => {
+            // What a format says of numbers, their bounds say.
+            members.retain(|name, value| name != "format" || !value.is_string());
             members.retain(|name, value| {
                 let empty = matches!(value, Value::Null | Value::Bool(false))
-                    || value.as_array().is_some_and(Vec::is_empty);
+                    || value.as_array().is_some_and(Vec::is_empty)
+                    || value.as_object().is_some_and(serde_json::Map::is_empty);
                 name != "default" || !empty
             });
             members.values_mut().for_each(without_empty_defaults);

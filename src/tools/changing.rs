@@ -2,18 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::{Answer, ToolError, notes};
+pub(super) use crate::changes::{can_be_searched, numbers, odoo_time};
 use crate::{
-    access::Access,
-    changes::{Change, Shot, Told, Wish, carry_out},
-    odoo::{Context, Field, FieldKind, FieldName, ModelName, RecordId, Schema},
+    access::{Access, Denied},
+    changes::{Change, Shot, Told, Wish, carry_out, watched_with},
+    odoo::{Context, FieldKind, FieldName, ModelName, RecordId, Schema},
 };
-
-/// Ids that are named in one text.
-const MAX_IDS: usize = 50;
 
 /// Carries a change out, or shows it first.
 pub(super) async fn answer(
@@ -39,6 +36,24 @@ pub(super) async fn look(
         tracing::warn!(error = %error, "Failed to look at records after a change");
     }
     looked.ok()
+}
+
+/// Looks at all of the records that tells later whether they are as the change
+/// left them, beside these fields.
+pub(super) async fn look_whole(
+    access: &Access<'_>,
+    records: (&ModelName, &[RecordId]),
+    fields: &[FieldName],
+    context: &Context,
+) -> Option<Shot> {
+    let wanted: Result<Vec<FieldName>, Denied> = access
+        .schema_of_all(records.0)
+        .await
+        .map(|schema| watched_with(&schema, fields));
+    match wanted {
+        Ok(wanted) => look(access, records, &wanted, context).await,
+        Err(_) => look(access, records, fields, context).await,
+    }
 }
 
 /// Names the records that are not to be seen after the change.
@@ -72,15 +87,6 @@ pub(super) fn once_each(ids: &mut Vec<RecordId>) {
     ids.retain(|id| seen.insert(*id));
 }
 
-/// Ids as a list.
-pub(super) fn numbers(ids: &[RecordId]) -> String {
-    let mut parts: Vec<String> = ids.iter().take(MAX_IDS).map(ToString::to_string).collect();
-    if ids.len() > MAX_IDS {
-        parts.push(format!("… ({} in all)", ids.len()));
-    }
-    format!("[{}]", parts.join(", "))
-}
-
 /// Names of fields as a list.
 pub(super) fn quoted(fields: &[FieldName]) -> String {
     let parts: Vec<String> = fields.iter().map(|name| format!("\"{name}\"")).collect();
@@ -94,40 +100,6 @@ pub(super) fn field_names<'n>(names: impl Iterator<Item = &'n String>) -> Vec<Fi
         .into_iter()
         .filter_map(|name| FieldName::try_from(name.as_str()).ok())
         .collect()
-}
-
-/// A moment as Odoo writes it.
-pub(super) fn odoo_time(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%d %H:%M:%S").to_string()
-}
-
-/// Whether a record that was made with this value is found by it.
-pub(super) fn can_be_searched(field: &Field, value: &Value) -> bool {
-    if !field.stored || !field.searchable {
-        return false;
-    }
-    match field.kind {
-        FieldKind::Boolean | FieldKind::Integer => true,
-        FieldKind::Char
-        | FieldKind::Date
-        | FieldKind::Datetime
-        | FieldKind::Many2one
-        | FieldKind::Reference
-        | FieldKind::Selection
-        | FieldKind::Text => !matches!(value, Value::Null | Value::Bool(false)),
-        FieldKind::Binary
-        | FieldKind::Float
-        | FieldKind::Html
-        | FieldKind::Image
-        | FieldKind::Json
-        | FieldKind::Many2many
-        | FieldKind::Many2oneReference
-        | FieldKind::Monetary
-        | FieldKind::One2many
-        | FieldKind::Properties
-        | FieldKind::PropertiesDefinition
-        | FieldKind::Unknown => false,
-    }
 }
 
 /// Whether it can be seen of all these values that they were written.

@@ -1,9 +1,9 @@
 //! `create_records`.
 
-use jiff::{Timestamp, ToSpan as _};
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{
     Tool,
@@ -14,23 +14,17 @@ use crate::{
     access::{Access, ContextRequest, Denied},
     changes::{self, Change, Done, Found, Proposal, Report, Shot, Show, Undo, Wish},
     limits::ToolClass,
-    odoo::{
-        Call, Condition, Domain, Effect, FieldName, FieldPath, ModelName, Operand, Operator, Order,
-    },
-    shape::Rows,
+    odoo::{Call, Effect, FieldName, ModelName},
 };
 
 /// Records at the most.
 const MAX_RECORDS: usize = 500;
-/// How far Odoo's clock may be from ours.
-const CLOCKS_APART_MIN: i64 = 5;
 
 pub(super) const TOOL: Tool = Tool {
     name: "create_records",
     title: "Create records",
     description: "Make new records of an Odoo model, all or none. Links take an id, or the name \
-                  of exactly one record; lists of lines take objects. May answer with a preview to \
-                  be confirmed first.",
+                  of exactly one record; lists of lines take objects. May answer with a preview.",
     effect: Effect::Create,
     class: ToolClass::Write,
     input: schema_of::<Arguments>,
@@ -53,15 +47,15 @@ struct Arguments {
     /// The values of each new record, such as `[{"name":"Azure: chairs","partner_id":14}]`; 1 to 500.
     #[schemars(with = "Vec<ObjectArgument>", extend("minItems" = 1, "maxItems" = 500))]
     values: Vec<Map<String, Value>>,
-    /// Such as `{"company_ids":[1],"lang":"fr_FR","tz":"Europe/Brussels"}`.
+    /// Such as `{"company_ids":[1],"lang":"fr_FR"}`.
     #[serde(default)]
     #[schemars(with = "ObjectArgument")]
     context: Option<ContextRequest>,
-    /// Your own name for this change, for a repeated call.
+    /// Your name for this call, to repeat it.
     #[serde(default, rename = "idempotency_key")]
     #[schemars(with = "String")]
     _idempotency_key: Option<String>,
-    /// From the preview, once the user agreed.
+    /// From the preview.
     #[serde(default, rename = "confirm")]
     #[schemars(with = "String")]
     _confirm: Option<String>,
@@ -102,68 +96,11 @@ impl Change for Arguments {
         })
     }
 
-    /// Records that our Odoo user made since then, with these very values.
     async fn find(&self, access: &Access<'_>, begun: Timestamp) -> Result<Found, Denied> {
         let (context, _) = access.context(self.context.as_ref(), true).await?;
         let what = (&self.model, Effect::Create);
         let prepared = changes::prepare(access, what, self.values.clone(), &context).await?;
-        let schema = access.schema(&self.model).await?;
-        let user = access.user().await?;
-        let since = begun
-            .checked_sub(CLOCKS_APART_MIN.minutes())
-            .unwrap_or(begun);
-        let made_by_us = Domain::parse(&json!([
-            ["create_uid", "=", user.id.get()],
-            ["create_date", ">=", changing::odoo_time(since)],
-        ]))
-        .map_err(|error| Denied::Unfit(error.to_string()))?;
-        let unclear = || {
-            Found::Unclear(format!(
-                "search_records of `{}` with `create_date` >= \"{}\" shows what was made.",
-                self.model,
-                changing::odoo_time(since)
-            ))
-        };
-        let mut ids = Vec::new();
-        for values in &prepared.values {
-            let mut domain = made_by_us.clone();
-            let mut told = 0;
-            for (name, value) in values {
-                let Some(field) = schema.field(name) else {
-                    continue;
-                };
-                if changing::can_be_searched(field, value)
-                    && let Ok(path) = FieldPath::try_from(name.as_str())
-                {
-                    told += 1;
-                    domain = domain.and(Domain::of(Condition {
-                        path,
-                        operator: Operator::Equal,
-                        operand: Operand::Value(value.clone()),
-                    }));
-                }
-            }
-            if told == 0 {
-                return Ok(unclear());
-            }
-            let id = FieldName::known("id");
-            let search =
-                Call::search_read(self.model.clone(), &domain, &[id], &Order::by_id(), 0, 200);
-            let answer = access.call(search.in_context(context.clone())).await?;
-            let found: Vec<i64> = Rows::parse(&answer)?.ids().collect();
-            // Two of the same values are two records.
-            let next = found
-                .iter()
-                .filter_map(|id| crate::odoo::RecordId::try_from(*id).ok())
-                .find(|id| !ids.contains(id));
-            match next {
-                Some(id) => ids.push(id),
-                // All of them or none: then none was made.
-                None if ids.is_empty() => return Ok(Found::Not),
-                None => return Ok(unclear()),
-            }
-        }
-        Ok(Found::Done(ids))
+        changes::made_since(access, &self.model, &prepared.values, &context, begun).await
     }
 
     async fn report(&self, access: &Access<'_>, done: &Done) -> Result<Report, Denied> {
@@ -171,8 +108,8 @@ impl Change for Arguments {
         let count = done.ids.len();
         let plural = if count == 1 { "record" } else { "records" };
         let mut text = format!("Created {count} {plural} of {}:\n", self.model);
-        let after =
-            changing::look(access, (&self.model, &done.ids), &self.fields(), &context).await;
+        let records = (&self.model, &*done.ids);
+        let after = changing::look_whole(access, records, &self.fields(), &context).await;
         match &after {
             Some(after) => {
                 text.push_str(&Show::titles(&done.ids, after));

@@ -11,22 +11,19 @@ use super::{
 };
 use crate::{
     access::{Access, ContextRequest, Denied},
-    changes::{Change, Done, Found, Proposal, Report, Shot, Show, Undo, Wish},
+    changes::{self, Change, Done, Found, Proposal, Report, Shot, Show, Undo, Wish},
     limits::ToolClass,
-    odoo::{Call, Effect, FieldKind, FieldName, ModelName, RecordId, Schema},
+    odoo::{Call, Effect, ModelName, RecordId},
 };
 
 /// Records at the most.
 const MAX_RECORDS: usize = 200;
-/// Lists of a record that are counted in the preview.
-const MAX_LISTS: usize = 12;
 
 pub(super) const TOOL: Tool = Tool {
     name: "delete_records",
     title: "Delete records",
     description: "Delete Odoo records for good, with the lines that belong to them, all or none. \
-                  Often archiving is better: update_records with `active` false. May answer with a \
-                  preview to be confirmed first.",
+                  Often archiving is better: update_records with `active` false. May answer with a preview.",
     effect: Effect::Delete,
     class: ToolClass::Write,
     input: schema_of::<Arguments>,
@@ -47,18 +44,18 @@ pub(super) const TOOL: Tool = Tool {
 struct Arguments {
     /// The model, such as `crm.lead`.
     model: ModelName,
-    /// The ids of the records, 1 to 200 of them, such as `[7, 12]`.
+    /// Such as `[7, 12]`; 1 to 200.
     #[schemars(extend("minItems" = 1, "maxItems" = 200))]
     ids: Vec<RecordId>,
-    /// Such as `{"company_ids":[1],"lang":"fr_FR","tz":"Europe/Brussels"}`.
+    /// Such as `{"company_ids":[1],"lang":"fr_FR"}`.
     #[serde(default)]
     #[schemars(with = "ObjectArgument")]
     context: Option<ContextRequest>,
-    /// Your own name for this change, for a repeated call.
+    /// Your name for this call, to repeat it.
     #[serde(default, rename = "idempotency_key")]
     #[schemars(with = "String")]
     _idempotency_key: Option<String>,
-    /// From the preview, once the user agreed.
+    /// From the preview.
     #[serde(default, rename = "confirm")]
     #[schemars(with = "String")]
     _confirm: Option<String>,
@@ -68,14 +65,14 @@ impl Change for Arguments {
     async fn propose(&self, access: &Access<'_>) -> Result<Proposal, Denied> {
         access.may_change(&self.model, Effect::Delete)?;
         let (context, _) = access.context(self.context.as_ref(), false).await?;
-        let schema = access.schema(&self.model).await?;
+        let schema = access.schema_of_all(&self.model).await?;
         let records = (&self.model, &*self.ids);
-        let before = Shot::of_all(access, records, &kept(&schema), &context).await?;
+        let before = Shot::of_all(access, records, &changes::looked_at(&schema), &context).await?;
         let count = self.ids.len();
         let plural = if count == 1 { "record" } else { "records" };
         let mut preview = format!("Delete {count} {plural} of {} for good:\n", self.model);
         preview.push_str(&Show::titles(&self.ids, &before));
-        let drags = dragged(&schema, &before);
+        let drags = changes::dragged(&schema, &before);
         if !drags.is_empty() {
             notes::line(
                 &mut preview,
@@ -127,33 +124,4 @@ impl Change for Arguments {
             after: None,
         })
     }
-}
-
-/// What is looked at before records are deleted: what they could be made again
-/// from, and what they drag along.
-fn kept(schema: &Schema) -> Vec<FieldName> {
-    let fields = schema.fields().filter(|field| {
-        !field.kind.is_binary()
-            && field.shows.is_none()
-            && (field.stored || field.kind.is_x2many())
-            && field.kind != FieldKind::Unknown
-    });
-    fields.map(|field| field.name.clone()).collect()
-}
-
-/// The lists of records that belong to those that are deleted, with how many
-/// there are.
-fn dragged(schema: &Schema, before: &Shot) -> Vec<String> {
-    let lists = schema
-        .fields()
-        .filter(|field| field.kind == FieldKind::One2many);
-    let counted = lists.filter_map(|field| {
-        let count: usize = before
-            .rows()
-            .filter_map(|(_, row)| row.get(field.name.as_str())?.as_array())
-            .map(Vec::len)
-            .sum();
-        (count > 0).then(|| format!("{count} in {} ({})", field.name, field.label))
-    });
-    counted.take(MAX_LISTS).collect()
 }

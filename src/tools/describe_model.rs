@@ -10,14 +10,14 @@ use super::{
 use crate::{
     access::{Access, fit_fields},
     limits::ToolClass,
-    odoo::{Effect, FieldName, ModelName},
+    odoo::{Effect, FieldName, MethodName, ModelName},
     shape::{self, Wanted},
 };
 
 pub(super) const TOOL: Tool = Tool {
     name: "describe_model",
     title: "Describe a model",
-    description: "Show the fields of an Odoo model: type, label, what it links to, the values of a selection. \
+    description: "Show the fields of an Odoo model: type, label, what it links to, the values of a selection; and the methods open to you. \
                   Without more, the most useful fields; name fields for all about them, \
                   or give a query for those whose name or label has it.",
     effect: Effect::Read,
@@ -27,6 +27,9 @@ pub(super) const TOOL: Tool = Tool {
         Box::pin(async { describe(access, parse(arguments)?).await.map(Answer::Text) })
     },
 };
+
+/// Bytes that are told of methods.
+const METHOD_BYTES: usize = 6_000;
 
 /// Arguments of `describe_model`.
 #[derive(Deserialize, JsonSchema)]
@@ -41,6 +44,23 @@ struct Arguments {
     #[serde(default)]
     #[schemars(with = "String")]
     query: Option<String>,
+}
+
+/// The methods that this caller may call, with what Odoo says of them where it
+/// does. Without any it is not asked.
+async fn methods(access: &Access<'_>, model: &ModelName, wanted: &Wanted<'_>) -> String {
+    let query = match wanted {
+        Wanted::Fields(_) => return String::new(),
+        Wanted::Query(query) => query.trim().to_lowercase(),
+        Wanted::Relevant => String::new(),
+    };
+    let open = access.methods(model);
+    let is_wanted = |name: &MethodName| name.as_str().contains(&query);
+    if !open.keys().any(is_wanted) {
+        return String::new();
+    }
+    let documentation = access.documentation(model).await;
+    shape::methods(&open, documentation.as_deref(), is_wanted, METHOD_BYTES)
 }
 
 async fn describe(access: &Access<'_>, arguments: Arguments) -> Result<String, ToolError> {
@@ -58,5 +78,7 @@ async fn describe(access: &Access<'_>, arguments: Arguments) -> Result<String, T
         Some(query) if !query.trim().is_empty() => Wanted::Query(query),
         Some(_) | None => Wanted::Relevant,
     };
-    Ok(shape::describe(&model, &schema, &wanted, ANSWER_BYTES).text)
+    let mut text = shape::describe(&model, &schema, &wanted, ANSWER_BYTES).text;
+    text.push_str(&methods(access, &model, &wanted).await);
+    Ok(text)
 }

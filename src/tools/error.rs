@@ -60,7 +60,9 @@ impl ToolError {
 
 fn kind(denied: &Denied) -> &'static str {
     match denied {
-        Denied::Call(error) | Denied::Lost { error, .. } => error.kind(),
+        Denied::Call(error) | Denied::Lost { error, .. } | Denied::Refused { error } => {
+            error.kind()
+        }
         Denied::Context(_) => "context",
         Denied::Credential(_) => "unknown_credential",
         Denied::Forbidden(_) => "forbidden",
@@ -93,7 +95,9 @@ fn fault_of(denied: &Denied) -> FaultOf {
             Unasked::Leaving | Unasked::NoRandomness(_) => FaultOf::Us,
         },
         Denied::Credential(_) | Denied::Forbidden(_) | Denied::ReadOnly(_) => FaultOf::Policy,
-        Denied::Call(_) | Denied::Lost { .. } | Denied::Unreadable(_) => FaultOf::Odoo,
+        Denied::Call(_) | Denied::Lost { .. } | Denied::Refused { .. } | Denied::Unreadable(_) => {
+            FaultOf::Odoo
+        }
         Denied::Partly { why, .. } => fault_of(why),
         Denied::Unaudited(_) | Denied::Unremembered(_) | Denied::Unsealable(_) => FaultOf::Us,
     }

@@ -41,7 +41,7 @@ pub(super) const TOOL: Tool = Tool {
     description: "Make or update many records from a table, all or none, as Odoo's own import does. \
                   Rows with a known `id` (external id of your choice) or `.id` update that record. \
                   An empty cell empties the field. Further lines of a record are rows with nothing \
-                  but cells of lines. May answer with a preview to be confirmed first.",
+                  but cells of lines. May answer with a preview.",
     effect: Effect::Create,
     class: ToolClass::Write,
     input: schema_of::<Arguments>,
@@ -54,7 +54,7 @@ pub(super) const TOOL: Tool = Tool {
 struct Arguments {
     /// The model, such as `res.partner`.
     model: ModelName,
-    /// The columns, such as `["id","name","country_id/id","parent_id/.id","child_ids/name"]`.
+    /// Such as `["id","name","country_id/id","parent_id/.id","child_ids/name"]`.
     fields: Vec<String>,
     /// A text for each column, 1 to 1000 rows.
     #[schemars(with = "Vec<Vec<String>>", extend("minItems" = 1, "maxItems" = 1000))]
@@ -62,15 +62,15 @@ struct Arguments {
     /// Only try: Odoo checks all rows and takes everything back.
     #[serde(default)]
     dry_run: bool,
-    /// Such as `{"company_ids":[1],"lang":"fr_FR","tz":"Europe/Brussels"}`.
+    /// Such as `{"company_ids":[1],"lang":"fr_FR"}`.
     #[serde(default)]
     #[schemars(with = "ObjectArgument")]
     context: Option<ContextRequest>,
-    /// Your own name for this change, for a repeated call.
+    /// Your name for this call, to repeat it.
     #[serde(default, rename = "idempotency_key")]
     #[schemars(with = "String")]
     _idempotency_key: Option<String>,
-    /// From the preview, once the user agreed.
+    /// From the preview.
     #[serde(default, rename = "confirm")]
     #[schemars(with = "String")]
     confirm: Option<String>,
@@ -222,11 +222,16 @@ impl Change for Import {
             counted(count, "record")
         );
         let undone = plan.undo(self.fields());
-        let (ids, fields) = match &undone {
-            Some(_) => (&*done.ids, self.fields()),
-            None => (done.ids.get(..MAX_SHOWN).unwrap_or(&done.ids), Vec::new()),
+        let some = done.ids.get(..MAX_SHOWN).unwrap_or(&done.ids);
+        let (ids, after) = if undone.is_some() {
+            let records = (&self.model, &*done.ids);
+            let fields = self.fields();
+            let after = changing::look_whole(access, records, &fields, &context).await;
+            (records.1, after)
+        } else {
+            let after = changing::look(access, (&self.model, some), &[], &context).await;
+            (some, after)
         };
-        let after = changing::look(access, (&self.model, ids), &fields, &context).await;
         match &after {
             Some(after) => {
                 text.push_str(&Show::titles(ids.get(..MAX_SHOWN).unwrap_or(ids), after));
@@ -437,7 +442,7 @@ impl Import {
         for (at, column) in self.load.columns().iter().enumerate() {
             if let ([name], Says::Value) = (column.steps(), column.says())
                 && let Some(field) = schema.field(name.as_str())
-                && changing::can_be_searched(field, &Value::from("x"))
+                && changes::can_be_searched(field, &Value::from("x"))
                 && field.relation.is_none()
                 && compared.len() < MAX_COMPARED
             {

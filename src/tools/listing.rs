@@ -50,7 +50,6 @@ fn entry(tool: &Tool) -> Value {
             "readOnlyHint": false,
             // What only adds destroys nothing; an import may also change.
             "destructiveHint": tool.effect != Effect::Create || tool.name == "import_records",
-            "idempotentHint": false,
             "openWorldHint": false,
         })
     };

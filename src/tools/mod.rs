@@ -7,6 +7,7 @@ mod answer;
 mod arguments;
 #[cfg(test)]
 mod asking;
+mod call_method;
 mod changing;
 mod count_records;
 mod create_records;
@@ -18,8 +19,10 @@ mod import_records;
 mod list_models;
 mod listing;
 mod notes;
+mod post_message;
 mod read_records;
 mod search_records;
+mod undo_change;
 mod update_records;
 
 use std::{future::Future, pin::Pin};
@@ -54,7 +57,7 @@ pub struct Tool {
 pub type Running<'a> = Pin<Box<dyn Future<Output = Result<Answer, ToolError>> + Send + 'a>>;
 
 /// All tools, in the order in which they are listed.
-const TOOLS: [Tool; 10] = [
+const TOOLS: [Tool; 13] = [
     search_records::TOOL,
     read_records::TOOL,
     count_records::TOOL,
@@ -65,9 +68,12 @@ const TOOLS: [Tool; 10] = [
     import_records::TOOL,
     update_records::TOOL,
     delete_records::TOOL,
+    call_method::TOOL,
+    post_message::TOOL,
+    undo_change::TOOL,
 ];
 
-static ALL: [Tool; 10] = TOOLS;
+static ALL: [Tool; 13] = TOOLS;
 
 /// Bytes of one answer, without its notes.
 const ANSWER_BYTES: usize = 24_000;

@@ -25,7 +25,7 @@ pub(super) const TOOL: Tool = Tool {
     title: "Search records",
     description: "Find records of an Odoo model and show them as a table, 20 at a time. \
                   Name the fields you need; without, the most useful ones are shown. \
-                  When there is more, the answer ends with a cursor for the next page.",
+                  When there is more, the answer ends with a cursor.",
     effect: Effect::Read,
     class: ToolClass::Read,
     input: schema_of::<Arguments>,

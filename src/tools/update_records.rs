@@ -26,7 +26,7 @@ pub(super) const TOOL: Tool = Tool {
     name: "update_records",
     title: "Update records",
     description: "Change fields of Odoo records, the same values for all ids, all or none. \
-                  May answer with a preview, before and after, to be confirmed first.",
+                  May answer with a preview.",
     effect: Effect::Write,
     class: ToolClass::Write,
     input: schema_of::<Arguments>,
@@ -47,21 +47,21 @@ pub(super) const TOOL: Tool = Tool {
 struct Arguments {
     /// The model, such as `crm.lead`.
     model: ModelName,
-    /// The ids of the records, 1 to 500 of them, such as `[7, 12]`.
+    /// Such as `[7, 12]`; 1 to 500.
     #[schemars(extend("minItems" = 1, "maxItems" = 500))]
     ids: Vec<RecordId>,
     /// The new values, such as `{"user_id":6,"date_deadline":"2026-12-24"}`; `null` empties a field.
     #[schemars(with = "ObjectArgument")]
     values: Map<String, Value>,
-    /// Such as `{"company_ids":[1],"lang":"fr_FR","tz":"Europe/Brussels"}`.
+    /// Such as `{"company_ids":[1],"lang":"fr_FR"}`.
     #[serde(default)]
     #[schemars(with = "ObjectArgument")]
     context: Option<ContextRequest>,
-    /// Your own name for this change, for a repeated call.
+    /// Your name for this call, to repeat it.
     #[serde(default, rename = "idempotency_key")]
     #[schemars(with = "String")]
     _idempotency_key: Option<String>,
-    /// From the preview, once the user agreed.
+    /// From the preview.
     #[serde(default, rename = "confirm")]
     #[schemars(with = "String")]
     _confirm: Option<String>,
@@ -105,7 +105,18 @@ impl Change for Arguments {
 
     async fn find(&self, access: &Access<'_>, _begun: Timestamp) -> Result<Found, Denied> {
         let (context, _) = access.context(self.context.as_ref(), false).await?;
-        let (now, values, _, _) = self.prepared(access, &context).await?;
+        let (now, values, _, _) = match self.prepared(access, &context).await {
+            Ok(prepared) => prepared,
+            // It may have deleted what its commands name.
+            Err(Denied::Unfit(_)) => {
+                return Ok(Found::Unclear(format!(
+                    "what it was to write does not fit the records as they are now, which may be its own doing. read_records of `{}` with ids {} shows them.",
+                    self.model,
+                    changing::numbers(&self.ids)
+                )));
+            }
+            Err(denied) => return Err(denied),
+        };
         let schema = access.schema(&self.model).await?;
         let as_wished = self.ids.iter().all(|id| {
             now.row(*id)
@@ -131,8 +142,8 @@ impl Change for Arguments {
         let count = done.ids.len();
         let plural = if count == 1 { "record" } else { "records" };
         let mut text = format!("Updated {count} {plural} of {}:\n", self.model);
-        let after =
-            changing::look(access, (&self.model, &done.ids), &self.fields(), &context).await;
+        let records = (&self.model, &*done.ids);
+        let after = changing::look_whole(access, records, &self.fields(), &context).await;
         match &after {
             Some(after) => {
                 text.push_str(&Show::titles(&done.ids, after));
@@ -175,8 +186,14 @@ impl Arguments {
         context: &crate::odoo::Context,
     ) -> Result<(), Denied> {
         let what = (&self.model, Effect::Write);
-        let prepared = changes::prepare(access, what, vec![self.values.clone()], context).await?;
         let schema = access.schema(&self.model).await?;
+        let mut values = self.values.clone();
+        // Commands may name records that they deleted.
+        values.retain(|name, _| {
+            let field = schema.field(name);
+            field.is_none_or(|field| !field.kind.is_x2many())
+        });
+        let prepared = changes::prepare(access, what, vec![values], context).await?;
         let Some(values) = prepared.values.first() else {
             return Ok(());
         };

@@ -1,7 +1,7 @@
 //! What goes over the wire to Odoo, and what comes back.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Method};
 
 use super::{ApiKey, CallError};
 use crate::odoo::Call;
@@ -25,6 +25,8 @@ pub trait Dialect {
 /// A request, without host and length, which the link knows.
 #[derive(Debug)]
 pub struct WireRequest {
+    /// The HTTP method.
+    pub method: Method,
     /// The path, without the prefix of the server.
     pub path: String,
     /// The header fields. A value that is secret is marked as sensitive.

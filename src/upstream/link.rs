@@ -179,13 +179,14 @@ impl Link {
             .map(|database| (HeaderName::from_static("x-odoo-database"), database))
             .collect();
         let request = WireRequest {
+            method: Method::GET,
             path: "/web/version".to_owned(),
             headers,
             body: Bytes::new(),
         };
         let ask = async {
             let mut connection = self.open().await?;
-            let request = self.written(&Method::GET, &request)?;
+            let request = self.written(&request)?;
             match connection.exchange(request, 64 << 10).await {
                 Ok(response) if response.status == 200 && response.media == "application/json" => {
                     Ok(())
@@ -204,6 +205,12 @@ impl Link {
         timeout(PING, ask)
             .await
             .unwrap_or(Err(CallError::TimedOut { limit: PING }))
+    }
+
+    /// How long a call may take until something is known of it: its wait for a
+    /// turn, and for the answer.
+    pub fn patience(&self) -> Duration {
+        self.settings.max_wait + self.settings.timeout
     }
 
     /// How busy it is now.
@@ -226,7 +233,7 @@ impl Link {
                 Some(connection) => connection,
                 None => self.open().await?,
             };
-            let written = self.written(&Method::POST, request)?;
+            let written = self.written(request)?;
             match connection
                 .exchange(written, self.settings.max_answer_bytes)
                 .await
@@ -258,13 +265,9 @@ impl Link {
         }
     }
 
-    fn written(
-        &self,
-        method: &Method,
-        request: &WireRequest,
-    ) -> Result<Request<Full<Bytes>>, CallError> {
+    fn written(&self, request: &WireRequest) -> Result<Request<Full<Bytes>>, CallError> {
         let mut written = Request::builder()
-            .method(method)
+            .method(&request.method)
             .uri(format!("{}{}", self.address.prefix, request.path))
             .header(header::HOST, self.address.authority.as_str());
         if !request.body.is_empty() {

@@ -1,11 +1,25 @@
 //! What is remembered of changes, seen from outside.
 
-use std::{fs, thread, time::Instant};
+use std::{
+    fs,
+    process::{Command, Output},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
-use gatepost::{config::Sources, demo::ADMIN_KEY};
+use gatepost::{
+    config::Sources,
+    demo::ADMIN_KEY,
+    ledger::{Ledger, LedgerPlace, LedgerSettings, Retention},
+};
 use serde_json::{Value, json};
 
-use crate::{log, redis_server::RedisServer, stage::Stage};
+use crate::{
+    log,
+    redis_server::RedisServer,
+    stage::{Stage, company},
+};
 
 /// A gateway whose role may change contacts, configured further.
 fn configuration(more: &str) -> String {
@@ -47,7 +61,7 @@ fn metric(stage: &Stage, line: &str) -> bool {
 
 /// Waits until it is so: what operators are told is told again for two seconds.
 fn until(what: &str, is_so: impl Fn() -> bool) {
-    let patience = Instant::now() + std::time::Duration::from_secs(30);
+    let patience = Instant::now() + Duration::from_secs(30);
     while !is_so() {
         assert!(Instant::now() < patience, "{what}");
         thread::yield_now();
@@ -118,6 +132,85 @@ fn a_second_gateway_does_not_get_the_file_of_the_first() {
     assert!(told.contains("is used by another process"), "{told}");
     assert_eq!(shown(&stage), (200, json!({ "remembered": true })));
     assert!(metric(&stage, "gatepost_ledger_up{store=\"file\"} 1"));
+}
+
+#[test]
+fn check_live_looks_whether_the_file_can_be_used_and_leaves_none_behind() {
+    let (_company, odoo) = company();
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(
+        at("gatepost.toml"),
+        configuration(IN_FILE).replace("ODOO", &odoo),
+    )
+    .unwrap();
+    let check = || {
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = Command::new(env!("CARGO_BIN_EXE_gatepost"))
+            .env_clear()
+            .current_dir(folder.path())
+            .args(["check", "--live", "--config", "gatepost.toml"])
+            .output()
+            .unwrap();
+        let told = [stdout, stderr].concat();
+        (status.code(), String::from_utf8(told).unwrap())
+    };
+    let (code, told) = check();
+    assert!(told.contains("remembered in changes.redb"), "{told}");
+    assert!(told.contains("changes: can be remembered"), "{told}");
+    assert_eq!(code, Some(0), "{told}");
+    assert!(!at("changes.redb").exists());
+
+    let settings = LedgerSettings {
+        place: LedgerPlace::File {
+            path: at("changes.redb"),
+            max_bytes: 1 << 20,
+        },
+        retention: Retention::default(),
+    };
+    let ledger = Ledger::open(settings).unwrap();
+    let (code, told) = check();
+    assert!(told.contains("in use by another process"), "{told}");
+    assert_eq!(code, Some(0), "{told}");
+    assert!(ledger.close(Duration::from_secs(20)));
+    let (code, told) = check();
+    assert!(told.contains("changes: can be remembered"), "{told}");
+    assert_eq!(code, Some(0), "{told}");
+
+    fs::write(at("changes.redb"), "x".repeat(5_000)).unwrap();
+    let (code, told) = check();
+    assert!(told.contains("is damaged"), "{told}");
+    assert!(told.contains("move it away"), "{told}");
+    assert_eq!(code, Some(4), "{told}");
+}
+
+#[test]
+fn a_call_that_is_repeated_after_a_restart_is_not_made_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("changes.redb");
+    let text = configuration(&format!("[changes]\nfile = \"{}\"", file.display()));
+    let text = text
+        .replace("writes = \"confirm\"", "writes = \"direct\"")
+        .replace("\"write\"]", "\"create\"]");
+    let create = json!({
+        "model": "res.partner", "values": [{"name": "Remembered"}], "idempotency_key": "k"
+    });
+    let one = Stage::written(&text);
+    let (company, odoo) = (Arc::clone(&one.company), one.odoo().to_owned());
+    let (done, failed) = one.call("create_records", &create);
+    assert!(!failed && done.starts_with("Created"), "{done}");
+    drop(one);
+    let two = Stage::written(&text.replace("ODOO", &odoo));
+    let before = company.snapshot();
+    let (again, failed) = two.call("create_records", &create);
+    assert!(
+        !failed && again.starts_with("This was done before"),
+        "{again}"
+    );
+    assert_eq!(company.snapshot(), before);
 }
 
 #[test]

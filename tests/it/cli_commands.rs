@@ -434,7 +434,8 @@ rules = [{ models = ["res.partner"], operations = ["read", "write"] }]
 [[roles.sales.rules]]
 models = ["res.partner", "sale.*"]
 operations = ["read", "write"]
-methods = ["action_confirm"]
+methods = ["action_confirm", "message_post"]
+arguments.action_confirm = {}
 hidden_fields = ["credit*"]
 write_fields = ["phone"]
 domain = [["company_id", "=", 1]]
@@ -459,6 +460,7 @@ deny = true
         "--role strict --instance production sale.order read",
         "--role sales --instance production res.users read",
         "--role sales --instance production sale.order action_confirm --json",
+        "--role sales --instance production sale.order message_post",
         "--role sales --instance production res.partner write --field id",
         "--role sales --role looking --instance production res.partner write --field phone",
         "--role looking --instance production res.partner write",

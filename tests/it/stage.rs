@@ -343,5 +343,7 @@ impl Drop for Stage {
         if let Some(runner) = self.runner.take() {
             drop(runner.join());
         }
+        // As the program does when it ends; then another one may have the file.
+        self.gateway.load().ledger.close(Duration::from_secs(20));
     }
 }

@@ -4,39 +4,109 @@ use super::{Check, nearest};
 use crate::{
     config::{Operation, Rule},
     names::{InstanceName, RoleName},
-    odoo::{Domain, FieldName, ModelName},
+    odoo::{Domain, FieldName, MethodName, ModelName},
     policy::{Pattern, is_secret},
 };
 
-/// Methods of every model that do what an operation does, or read what no rule
-/// then looks at: they are never called by their names.
-const ORDINARY: [(&str, &str); 26] = [
+/// Methods that do what an operation does, or read what no rule then looks at:
+/// they are never called by their names.
+///
+/// All public methods of Odoo 19's models that take a domain, names of fields,
+/// values or another model were looked at (`odoo/orm/models.py`, `addons/web`,
+/// `addons/mail` and the other modules of the community edition).
+const ORDINARY: [(&str, &str); 62] = [
+    ("activity_search", "read"),
     ("check_access_rights", "read"),
     ("copy", "create"),
     ("copy_data", "read"),
+    ("copy_translations", "write"),
     ("create", "create"),
+    ("create_filter", "create"),
     ("default_get", "read"),
     ("export_data", "read"),
     ("fields_get", "read"),
+    ("find_or_create_record", "create"),
     ("formatted_read_group", "read"),
     ("formatted_read_grouping_sets", "read"),
+    ("get_activity_data", "read"),
+    ("get_avatar_card_data", "read"),
+    ("get_external_id", "read"),
+    ("get_field_translations", "read"),
     ("get_metadata", "read"),
+    ("get_new_partner", "read"),
+    ("get_property_definition", "read"),
+    ("get_view", "read"),
     ("get_views", "read"),
+    ("hierarchy_read", "read"),
+    ("html_field_history_get_comparison_at_revision", "read"),
+    ("html_field_history_get_content_at_revision", "read"),
+    ("html_field_history_get_unified_diff_at_revision", "read"),
     ("load", "create"),
+    ("load_product_from_pos", "read"),
+    ("mark_all_as_read", "read"),
+    ("message_new", "create"),
+    ("message_parse", "create"),
+    ("message_process", "create"),
+    ("message_route", "create"),
+    ("message_update", "write"),
     ("name_create", "create"),
     ("name_search", "read"),
     ("onchange", "read"),
+    ("rating_get_grades", "read"),
+    ("rating_get_stats", "read"),
     ("read", "read"),
+    ("read_config_open_orders", "read"),
     ("read_group", "read"),
+    ("read_pos_orders", "read"),
+    ("read_progress_bar", "read"),
     ("search", "read"),
     ("search_count", "read"),
+    ("search_or_create", "create"),
+    ("search_paid_order_ids", "read"),
+    ("search_panel_select_multi_range", "read"),
+    ("search_panel_select_range", "read"),
     ("search_read", "read"),
     ("unlink", "delete"),
+    ("update_field_translations", "write"),
+    ("web_name_search", "read"),
+    ("web_override_translations", "write"),
     ("web_read", "read"),
     ("web_read_group", "read"),
+    ("web_resequence", "write"),
     ("web_save", "write"),
+    ("web_save_multi", "write"),
     ("web_search_read", "read"),
     ("write", "write"),
+];
+
+/// Methods that send what nobody has read: rendered from templates, with
+/// whatever is in a record, or to whomever is named. `message_post` is for that.
+const SENDING: [&str; 5] = [
+    "message_mail_with_source",
+    "message_notify",
+    "message_post_with_source",
+    "send_mail",
+    "send_mail_batch",
+];
+
+/// Methods that write what they are given into any field, so that only rules
+/// for their arguments keep them within bounds: `action_set_lost` of a lead
+/// with `name` renames it.
+const TAKES_VALUES: [&str; 14] = [
+    "action_create_from_template",
+    "action_get_share_url",
+    "action_set_lost",
+    "action_split",
+    "activity_schedule",
+    "attach_document",
+    "create_driver_history",
+    "create_opp_portal",
+    "create_version",
+    "do_replenish",
+    "plan_task_in_calendar",
+    "set_embedded_actions_setting",
+    "update_contact_details_from_portal",
+    "update_lead_portal",
 ];
 
 impl Check<'_> {
@@ -114,17 +184,64 @@ impl Check<'_> {
     }
 
     fn methods(&mut self, role: &RoleName, index: usize, rule: &Rule) {
+        self.arguments(role, index, rule);
         if rule.deny {
             return;
         }
         for (at, method) in rule.methods.iter().enumerate() {
-            let known = ORDINARY.iter().find(|(name, _)| *name == method.as_str());
-            if let Some((_, operation)) = known {
+            let path = path!["roles", role, "rules", index, "methods", at];
+            let name = method.as_str();
+            if let Some((_, operation)) = ORDINARY.iter().find(|(known, _)| *known == name) {
                 self.wrong(
-                    path!["roles", role, "rules", index, "methods", at],
+                    path,
                     &format!("`{method}` is not called by its name, for then no field or record would be looked at"),
                     Some(&format!("write `operations = [\"{operation}\"]`")),
                 );
+            } else if SENDING.contains(&name) {
+                self.wrong(
+                    path,
+                    &format!(
+                        "`{method}` is not called by its name, for it sends what nobody has seen"
+                    ),
+                    Some("list `message_post`"),
+                );
+            } else if TAKES_VALUES.contains(&name) && !rule.arguments.contains_key(method) {
+                self.wrong(
+                    path,
+                    &format!("`{method}` writes into any field what it is called with, and nothing here says what that may be"),
+                    Some(&format!("write `arguments.{method} = {{}}` for none, or name them, such as `arguments.{method}.NAME = {{ type = \"text\" }}`")),
+                );
+            }
+        }
+    }
+
+    fn arguments(&mut self, role: &RoleName, index: usize, rule: &Rule) {
+        for (method, arguments) in &rule.arguments {
+            let path = path!["roles", role, "rules", index, "arguments", method];
+            if rule.deny {
+                self.wrong(
+                    path,
+                    "a rule that denies does so whatever a method is called with",
+                    Some("say in the rule that opens the method what it may be called with"),
+                );
+                continue;
+            }
+            if !rule.methods.contains(method) {
+                let near = nearest(method.as_str(), rule.methods.iter().map(MethodName::as_str));
+                self.wrong(
+                    path,
+                    &format!("`{method}` is not in `methods` of this rule"),
+                    near.as_deref().or(Some("list it there, or leave this out")),
+                );
+            }
+            for (name, argument) in &arguments.0 {
+                let Err(wrong) = argument.to_policy() else {
+                    continue;
+                };
+                let mut path =
+                    path!["roles", role, "rules", index, "arguments", method, name].to_vec();
+                path.extend(wrong.key.map(str::to_owned));
+                self.wrong(&path, &wrong.message, Some(wrong.hint));
             }
         }
     }

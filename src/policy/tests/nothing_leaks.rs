@@ -168,6 +168,7 @@ fn answer(world: &World, call: &Call) -> Vec<Vec<Value>> {
         Request::Create(_)
         | Request::Defaults(_)
         | Request::Delete(_)
+        | Request::Documentation
         | Request::Fields
         | Request::Load(_)
         | Request::Models

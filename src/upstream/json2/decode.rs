@@ -1,11 +1,16 @@
 //! From a response to what the method returned, or to why it did not.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
 use super::super::{CallError, WireResponse, call_error::Said};
-use crate::odoo::{AccessKind, Fault, is_internal};
+use crate::{
+    odoo::{AccessKind, Fault, is_internal},
+    shape,
+};
 
 /// Characters of Odoo's own words that are handed on.
 const TOLD: usize = 1_000;
@@ -147,8 +152,20 @@ fn rule(message: &str) -> Fault {
     if is_internal(message) {
         return Fault::Unknown;
     }
-    let mut text: String = message.trim().chars().take(TOLD).collect();
-    if message.trim().chars().count() > TOLD {
+    let formatted = ["</", "<br", "/>"]
+        .iter()
+        .any(|sign| message.contains(sign));
+    let message = if formatted {
+        Cow::from(shape::plain(message))
+    } else {
+        Cow::from(message.trim())
+    };
+    let mut text: String = message
+        .chars()
+        .filter(|char| *char == '\n' || !char.is_control())
+        .take(TOLD)
+        .collect();
+    if message.chars().count() > TOLD {
         text.push('…');
     }
     Fault::Rule(text)

@@ -1,10 +1,11 @@
 //! From a call to a request.
 
-use http::{HeaderName, HeaderValue, header};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, header};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::super::{ApiKey, CallError, WireRequest};
-use crate::odoo::Call;
+use crate::odoo::{Call, Request};
 
 const DATABASE: HeaderName = HeaderName::from_static("x-odoo-database");
 
@@ -18,10 +19,6 @@ pub(super) fn encode(
     bearer.set_sensitive(true);
     let mut headers = vec![
         (header::AUTHORIZATION, bearer),
-        (
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        ),
         (header::ACCEPT, HeaderValue::from_static("application/json")),
         (
             header::USER_AGENT,
@@ -33,9 +30,23 @@ pub(super) fn encode(
             HeaderValue::from_str(database).map_err(|error| CallError::NotSent(error.into()))?;
         headers.push((DATABASE, database));
     }
+    if matches!(call.request(), Request::Documentation) {
+        // A page for whoever has a key, beside JSON/2 (`addons/api_doc`).
+        return Ok(WireRequest {
+            method: Method::GET,
+            path: format!("/doc-bearer/{}.json", call.model()),
+            headers,
+            body: Bytes::new(),
+        });
+    }
+    headers.push((
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    ));
     let body = serde_json::to_vec(&Body(call)).map_err(|error| CallError::NotSent(error.into()))?;
     let path = format!("/json/2/{}/{}", call.model(), call.method());
     Ok(WireRequest {
+        method: Method::POST,
         path,
         headers,
         body: body.into(),

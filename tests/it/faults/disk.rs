@@ -13,7 +13,7 @@ use super::{
     configuration,
     process::{Process, calls, configure, counting, journal, serve, until, verified},
 };
-use crate::stage::company;
+use crate::stage::{calling, company};
 
 /// Room of the small disk, in KiB.
 const ROOM: u64 = 8192;
@@ -153,6 +153,23 @@ fn plays(disk: &Disk, gateway: Process, folder: &Path, more: usize) {
     });
     gateway.until_told("Failed to write the audit journal", 1);
 
+    // A change of which there could be no record is not made.
+    let changed = || {
+        let arguments = json!({"model": "res.partner", "ids": [1], "values": {"phone": "1"}});
+        let message = calling("update_records", &arguments);
+        gateway.post("/demo/mcp", &[], &message).tool()
+    };
+    let (told, failed) = changed();
+    assert!(
+        failed && told.contains("cannot write its audit record, so nothing is changed"),
+        "{told}"
+    );
+    let writes = || {
+        let records = calls(folder);
+        let writes = records.iter().filter(|one| one["method"] == "write");
+        writes.filter(|one| one["outcome"] == "answered").count()
+    };
+
     // No client notices, not even where more are asked than records may wait.
     let agents = 4;
     let address = gateway.address;
@@ -174,6 +191,10 @@ fn plays(disk: &Disk, gateway: Process, folder: &Path, more: usize) {
     });
     gateway.until_told("Wrote the audit journal again", 1);
     answered();
+    assert_eq!(writes(), 0);
+    let (told, failed) = changed();
+    assert!(!failed, "{told}");
+    until("the record of the change", || writes() == 1);
     // Once, however many calls there were.
     let log = gateway.log();
     assert_eq!(log.matches("Failed to write the audit journal").count(), 1);
@@ -189,7 +210,8 @@ fn plays(disk: &Disk, gateway: Process, folder: &Path, more: usize) {
     });
     let gone = told_lost(folder);
     assert_eq!(gone > 100, beyond, "{gone}");
-    assert_eq!(lost.to_string(), gone.to_string());
+    // The change that was refused is counted, and its record is not lost.
+    assert_eq!(lost.to_string(), (gone + 1).to_string());
     verified(folder);
     let status = gateway.stop();
     assert!(status.success(), "{status}");
@@ -253,6 +275,16 @@ fn text() -> String {
     let limits = "[limits]\naddress_burst = 1_000_000\ncaller_burst = 1_000_000\nread_burst = 1_000_000\ninstance_burst = 1_000_000";
     configuration(&odoo, &odoo, limits)
         .replace("max_waiting = 2", "max_waiting = 64")
+        .replacen(
+            "[instances.demo]\n",
+            "[instances.demo]\nwrites = \"direct\"\nservice_key_writes = true\n",
+            1,
+        )
+        .replacen(
+            r#"[{ models = ["*"] }]"#,
+            r#"[{ models = ["*"], operations = ["read", "write"] }]"#,
+            1,
+        )
         // Files are begun anew while it is full, and after.
         .replace(
             "[audit]\n",

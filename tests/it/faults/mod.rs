@@ -9,7 +9,7 @@
 //! | Odoo | `odoo` | `odoo` | `odoo` | `odoo` | `odoo` | `odoo` | `odoo` | all turns taken: `odoo` |
 //! | disk | | | | | | | | full, on a file system that is full and by a limit: `disk`; not writable: `audit` |
 //! | clock | | | | | | | | forward and back: `clock` |
-//! | we ourselves | | | | | | | | killed while writing, two on one Redis: `processes`; under load: `tests/bench/load` |
+//! | we ourselves | | | | | | | | killed while writing, two on one Redis: `processes`; killed in the middle of a change: `killed`; under load: `tests/bench/load` |
 //!
 //! Each scene looks at what the model reads, the HTTP status, `/readyz`, the
 //! metrics and the journal, sees that it comes back by itself, and at its end
@@ -17,6 +17,7 @@
 
 mod clock;
 mod disk;
+mod killed;
 mod odoo;
 mod process;
 mod processes;

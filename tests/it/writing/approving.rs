@@ -241,7 +241,7 @@ fn a_person_behind_a_client_of_2026_07_28_is_asked_by_the_result() {
 }
 
 /// The header of a new key of our own for this name.
-fn key_of(file: &std::path::Path, name: &str) -> String {
+pub(super) fn key_of(file: &std::path::Path, name: &str) -> String {
     let key = ApiKey::fresh().unwrap();
     let stored = StoredKey {
         hash: key.hash(),

@@ -9,6 +9,7 @@ mod lost;
 mod once;
 mod properties;
 mod replicas;
+mod undoing;
 mod values;
 
 use gatepost::demo::{ADMIN_KEY, Snapshot};

@@ -1,0 +1,375 @@
+//! From the values that Odoo gave to those that put them back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use super::{entry::Rows, lines::Lines, marks::is_same, watched::can_be_given};
+use crate::odoo::{Effect, Field, FieldKind, FieldName, ModelName, RecordId, Schema};
+
+/// Records that are not there any more, or not to be seen.
+pub(super) type Gone = BTreeSet<(ModelName, RecordId)>;
+
+/// A model whose records get their values back.
+#[derive(Debug)]
+pub(super) struct Target<'a> {
+    /// The fields that may be seen.
+    pub(super) schema: &'a Schema,
+    /// The fields that policy lets be written.
+    pub(super) open: &'a Schema,
+    /// Whether records are changed or made.
+    pub(super) effect: Effect,
+    /// What cannot be linked to any more.
+    pub(super) gone: &'a Gone,
+    /// The fields in which Odoo puts something where nothing is said.
+    pub(super) said: &'a BTreeSet<FieldName>,
+}
+
+/// Values, and what is not among them.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub(super) struct Values {
+    pub(super) values: Map<String, Value>,
+    /// Fields with why they are left out.
+    pub(super) lacking: Vec<(FieldName, String)>,
+}
+
+impl Target<'_> {
+    /// The value that gives the field what Odoo gave for it.
+    ///
+    /// # Errors
+    /// Why there is none; reads on from the field's name.
+    pub(super) fn value(&self, name: &FieldName, given: &Value) -> Result<Value, String> {
+        let Some(field) = self.schema.field(name.as_str()) else {
+            return Err("is not to be seen any more".to_owned());
+        };
+        if !can_be_given(field, self.effect) {
+            return Err(
+                "is read-only: only methods of the model, or Odoo itself, set it".to_owned(),
+            );
+        }
+        if self.open.field(name.as_str()).is_none() {
+            return Err("may not be written by you through this gateway".to_owned());
+        }
+        if let Some((model, id)) = links(field, given)
+            .into_iter()
+            .find(|link| self.gone.contains(link))
+            && field.kind != FieldKind::Many2many
+        {
+            return Err(format!(
+                "linked to the record {id} of `{model}`, which is not there any more or not to be seen"
+            ));
+        }
+        written(field, given, self.gone).ok_or_else(|| "is not kept".to_owned())
+    }
+
+    /// The values of a new record that has what the old one had. What was empty
+    /// is only said where Odoo would fill it in.
+    pub(super) fn made_again(&self, fields: &[FieldName], row: &Map<String, Value>) -> Values {
+        let mut made = Values::default();
+        for name in fields {
+            let given = row.get(name.as_str()).filter(|given| !is_empty(given));
+            let field = self.schema.field(name.as_str());
+            if field.is_some_and(|field| field.kind == FieldKind::One2many) {
+                continue;
+            }
+            if let Some(given) = given {
+                match self.value(name, given) {
+                    Ok(value) => {
+                        self.note_lost_members(field, given, &mut made);
+                        made.values.insert(name.as_str().to_owned(), value);
+                    }
+                    Err(why) => made.lacking.push((name.clone(), why)),
+                }
+            } else if let Some(field) = field.filter(|field| !field.required)
+                && self.said.contains(name)
+                && can_be_given(field, self.effect)
+                && self.open.field(name.as_str()).is_some()
+            {
+                made.values.insert(name.as_str().to_owned(), nothing(field));
+            }
+        }
+        made
+    }
+
+    /// The values of a record that is there that give these fields what they
+    /// had, as far as they have something else now.
+    pub(super) fn given_back(
+        &self,
+        before: &Map<String, Value>,
+        now: &Map<String, Value>,
+    ) -> Values {
+        let mut back = Values::default();
+        for (name, given) in before {
+            let Ok(name) = FieldName::try_from(name.as_str()) else {
+                continue;
+            };
+            let Some(is) = now.get(name.as_str()) else {
+                continue;
+            };
+            if is_same(given, is) {
+                continue;
+            }
+            match self.value(&name, given) {
+                Ok(value) => {
+                    let field = self.schema.field(name.as_str());
+                    self.note_lost_members(field, given, &mut back);
+                    back.values.insert(name.as_str().to_owned(), value);
+                }
+                Err(why) => back.lacking.push((name, why)),
+            }
+        }
+        back
+    }
+
+    /// Names the records of a list that cannot be linked to any more.
+    fn note_lost_members(&self, field: Option<&Field>, given: &Value, values: &mut Values) {
+        let Some(field) = field.filter(|field| field.kind == FieldKind::Many2many) else {
+            return;
+        };
+        let lost: Vec<String> = links(field, given)
+            .into_iter()
+            .filter(|link| self.gone.contains(link))
+            .map(|(_, id)| id.to_string())
+            .collect();
+        if !lost.is_empty() {
+            let why = format!(
+                "had these, which are not there any more: {}",
+                lost.join(", ")
+            );
+            values.lacking.push((field.name.clone(), why));
+        }
+    }
+}
+
+/// The commands that give a list the records that it had, and them their values.
+///
+/// `others` were changed through the list, and belonged to other records or to
+/// none. `rows` has all that are there now.
+pub(super) fn list_commands(
+    lines: &Lines,
+    (before, now, others): (&[i64], &[i64], &[i64]),
+    rows: &Rows,
+    (changing, making): (&Target<'_>, &Target<'_>),
+) -> (Vec<Value>, Vec<String>) {
+    let mut commands = Vec::new();
+    let mut lacking = Vec::new();
+    let made = |id: &&i64| !before.contains(*id) && !others.contains(*id);
+    for id in now.iter().filter(made) {
+        commands.push(json!([2, id, 0]));
+    }
+    for id in before {
+        match (rows.get(id), lines.rows.get(id)) {
+            (Some(row), _) if !now.contains(id) => {
+                let link = row.get(lines.inverse.as_str());
+                if link.is_none_or(is_empty) {
+                    commands.push(json!([4, id, 0]));
+                } else {
+                    lacking.push(format!("[{id}] belongs to another record now"));
+                }
+            }
+            (Some(row), Some(old)) => {
+                let back = values_back(lines, changing, (*id, old, row), &mut lacking);
+                if !back.is_empty() {
+                    commands.push(json!([1, id, back]));
+                }
+            }
+            (Some(_), None) => {}
+            (None, Some(old)) => {
+                let made = making.made_again(&lines.fields, old);
+                commands.push(json!([0, 0, made.values]));
+                for (name, why) in made.lacking {
+                    lacking.push(format!("`{name}` of the deleted [{id}] {why}"));
+                }
+            }
+            (None, None) => lacking.push(format!("the deleted [{id}] was not kept")),
+        }
+    }
+    for id in others {
+        let (Some(row), Some(old)) = (rows.get(id), lines.rows.get(id)) else {
+            lacking.push(format!(
+                "the deleted [{id}] belonged to another record, and stays deleted"
+            ));
+            continue;
+        };
+        let mut back = values_back(lines, changing, (*id, old, row), &mut lacking);
+        let inverse = lines.inverse.as_str();
+        let was = old.get(inverse).unwrap_or(&Value::Null);
+        if now.contains(id) && is_empty(was) {
+            commands.push(json!([3, id, 0]));
+        } else if now.contains(id) {
+            let owner = was.get(0).unwrap_or(was);
+            back.insert(inverse.to_owned(), owner.clone());
+        }
+        if !back.is_empty() {
+            commands.push(json!([1, id, back]));
+        }
+    }
+    (commands, lacking)
+}
+
+/// The values that a record of a list gets back.
+fn values_back(
+    lines: &Lines,
+    target: &Target<'_>,
+    (id, old, row): (i64, &Map<String, Value>, &Map<String, Value>),
+    lacking: &mut Vec<String>,
+) -> Map<String, Value> {
+    let back = target.given_back(&of(old, &lines.fields), row);
+    for (name, why) in back.lacking {
+        lacking.push(format!("`{name}` of [{id}] {why}"));
+    }
+    back.values
+}
+
+/// Records with the same values together, in the order of their ids.
+pub(super) fn grouped(
+    list: impl IntoIterator<Item = (RecordId, Map<String, Value>)>,
+) -> Vec<(Vec<RecordId>, Map<String, Value>)> {
+    let mut groups: BTreeMap<String, (Vec<RecordId>, Map<String, Value>)> = BTreeMap::new();
+    for (id, values) in list {
+        let key = serde_json::to_string(&values).unwrap_or_default();
+        let group = groups.entry(key);
+        group.or_insert_with(|| (Vec::new(), values)).0.push(id);
+    }
+    let mut groups: Vec<_> = groups.into_values().collect();
+    groups.sort_by(|(one, _), (other, _)| one.cmp(other));
+    groups
+}
+
+/// The records that a value as Odoo gives it links to, but for lists of parts.
+pub(super) fn links(field: &Field, given: &Value) -> Vec<(ModelName, RecordId)> {
+    let one = |value: &Value| value.as_i64().and_then(|id| RecordId::try_from(id).ok());
+    let of = |ids: Vec<RecordId>| match &field.relation {
+        Some(model) => ids.into_iter().map(|id| (model.clone(), id)).collect(),
+        None => Vec::new(),
+    };
+    match field.kind {
+        FieldKind::Many2one => {
+            let id = given.get(0).unwrap_or(given);
+            of(one(id).into_iter().collect())
+        }
+        FieldKind::Many2many => {
+            let ids = given.as_array().into_iter().flatten();
+            of(ids.filter_map(one).collect())
+        }
+        FieldKind::Reference => {
+            let pair = given.as_str().and_then(|text| text.split_once(','));
+            let link = pair.and_then(|(model, id)| {
+                let id: i64 = id.parse().ok()?;
+                Some((
+                    ModelName::try_from(model).ok()?,
+                    RecordId::try_from(id).ok()?,
+                ))
+            });
+            link.into_iter().collect()
+        }
+        FieldKind::Binary
+        | FieldKind::Boolean
+        | FieldKind::Char
+        | FieldKind::Date
+        | FieldKind::Datetime
+        | FieldKind::Float
+        | FieldKind::Html
+        | FieldKind::Image
+        | FieldKind::Integer
+        | FieldKind::Json
+        | FieldKind::Many2oneReference
+        | FieldKind::Monetary
+        | FieldKind::One2many
+        | FieldKind::Properties
+        | FieldKind::PropertiesDefinition
+        | FieldKind::Selection
+        | FieldKind::Text
+        | FieldKind::Unknown => Vec::new(),
+    }
+}
+
+/// Whether there is nothing in a value as Odoo gives it.
+pub(super) fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Bool(true) | Value::Object(_) => false,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+    }
+}
+
+/// A value as Odoo gives it in the form in which it is written.
+fn written(field: &Field, given: &Value, gone: &Gone) -> Option<Value> {
+    match field.kind {
+        FieldKind::Many2one => Some(match given {
+            Value::Array(pair) => pair.first()?.clone(),
+            Value::Number(id) => id.clone().into(),
+            Value::Null | Value::Bool(_) | Value::String(_) | Value::Object(_) => false.into(),
+        }),
+        FieldKind::Many2many => {
+            let ids: Vec<u32> = links(field, given)
+                .into_iter()
+                .filter(|link| !gone.contains(link))
+                .map(|(_, id)| id.get())
+                .collect();
+            Some(json!([[6, 0, ids]]))
+        }
+        FieldKind::Binary
+        | FieldKind::Image
+        | FieldKind::One2many
+        | FieldKind::Properties
+        | FieldKind::Unknown => None,
+        FieldKind::Boolean
+        | FieldKind::Char
+        | FieldKind::Date
+        | FieldKind::Datetime
+        | FieldKind::Float
+        | FieldKind::Html
+        | FieldKind::Integer
+        | FieldKind::Json
+        | FieldKind::Many2oneReference
+        | FieldKind::Monetary
+        | FieldKind::PropertiesDefinition
+        | FieldKind::Reference
+        | FieldKind::Selection
+        | FieldKind::Text => Some(match given {
+            Value::Null => false.into(),
+            Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_)
+            | Value::Object(_) => given.clone(),
+        }),
+    }
+}
+
+/// The value that says that there is none.
+fn nothing(field: &Field) -> Value {
+    match field.kind {
+        FieldKind::Float | FieldKind::Integer | FieldKind::Monetary => 0.into(),
+        FieldKind::Many2many => json!([[6, 0, []]]),
+        FieldKind::Binary
+        | FieldKind::Boolean
+        | FieldKind::Char
+        | FieldKind::Date
+        | FieldKind::Datetime
+        | FieldKind::Html
+        | FieldKind::Image
+        | FieldKind::Json
+        | FieldKind::Many2one
+        | FieldKind::Many2oneReference
+        | FieldKind::One2many
+        | FieldKind::Properties
+        | FieldKind::PropertiesDefinition
+        | FieldKind::Reference
+        | FieldKind::Selection
+        | FieldKind::Text
+        | FieldKind::Unknown => false.into(),
+    }
+}
+
+/// These members only.
+fn of(row: &Map<String, Value>, fields: &[FieldName]) -> Map<String, Value> {
+    let members = fields.iter().filter_map(|name| {
+        let value = row.get(name.as_str())?;
+        Some((name.as_str().to_owned(), value.clone()))
+    });
+    members.collect()
+}

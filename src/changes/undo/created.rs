@@ -1,0 +1,167 @@
+//! Taking a creation back: the new records are deleted.
+
+use super::{
+    super::{Done, Found, Proposal, Report, Shot, Show, Undo, links::seen, numbers},
+    deletion::{dragged, looked_at},
+    entry::Entry,
+    lines::is_list,
+    moved::{look_at, refuse, told},
+    standing::{Lists, Standing, ids_in, standing},
+};
+use crate::{
+    access::{Access, Denied},
+    odoo::{Call, Context, Effect, FieldName, RecordId, Schema},
+};
+
+/// What would be done.
+pub(super) async fn propose(access: &Access<'_>, entry: &Entry) -> Result<Proposal, Denied> {
+    access.may_change(&entry.model, Effect::Delete)?;
+    if entry.ids.is_empty() {
+        return Err(Denied::Unfit(format!(
+            "it is not known which records this change made, for its answer was lost; nothing was changed and retrying will not help. search_records of `{}` with `create_date` >= \"{}\" shows whether they are there; delete_records removes them",
+            entry.model,
+            entry.at.strftime("%Y-%m-%d %H:%M:%S")
+        )));
+    }
+    let (context, _) = entry.context(access).await?;
+    let (schema, shot) = look_at(access, entry, &entry.ids, &context).await?;
+    let standings: Vec<(RecordId, Standing)> = entry
+        .ids
+        .iter()
+        .map(|id| (*id, standing(entry, &schema, *id, (&shot, &Lists::new()))))
+        .collect();
+    let (gone, there): (Vec<_>, Vec<_>) = standings
+        .into_iter()
+        .partition(|(_, standing)| *standing == Standing::Gone);
+    if there.is_empty() {
+        return Err(Denied::Unfit(
+            "there is nothing to take back: the records that were made are not there any more, or not to be seen; nothing was changed".to_owned(),
+        ));
+    }
+    refuse(entry, (&schema, &shot), &there)?;
+    let ids: Vec<RecordId> = there.iter().map(|(id, _)| *id).collect();
+    let whole = access.schema_of_all(&entry.model).await?;
+    let records = (&entry.model, &*ids);
+    let before = Shot::of_all(access, records, &looked_at(&whole), &context).await?;
+    refuse_added(access, entry, (&whole, &before), &context).await?;
+    let count = ids.len();
+    let plural = if count == 1 { "record" } else { "records" };
+    let mut notes = Vec::new();
+    let drags = dragged(&whole, &before);
+    if !drags.is_empty() {
+        notes.push(format!(
+            "what belongs to them goes too, or Odoo refuses: {}",
+            drags.join(", ")
+        ));
+    }
+    if !gone.is_empty() {
+        let gone: Vec<RecordId> = gone.iter().map(|(id, _)| *id).collect();
+        notes.push(format!("these are gone already: {}", numbers(&gone)));
+    }
+    if there.iter().any(|(_, is)| *is == Standing::AsWanted) {
+        notes.push(
+            "it is not known how they were left, only that they have what they were to get"
+                .to_owned(),
+        );
+    }
+    let head = format!(
+        "Take back the creation of {:.0}: delete {count} {plural} of {} for good:\n{}",
+        entry.at,
+        entry.model,
+        Show::titles(&ids, &before)
+    );
+    Ok(Proposal {
+        calls: vec![Call::delete(entry.model.clone(), &ids).in_context(context)],
+        preview: told(head, &notes),
+        before,
+        undo: Some(Undo::Delete),
+        look: format!(
+            "read_records of `{}` with ids {} shows whether they are still there",
+            entry.model,
+            numbers(&ids)
+        ),
+    })
+}
+
+/// What came of it.
+pub(super) async fn find(access: &Access<'_>, entry: &Entry) -> Result<Found, Denied> {
+    let (context, _) = entry.context(access).await?;
+    let now = Shot::take(access, (&entry.model, &entry.ids), &[], &context).await?;
+    Ok(if now.is_empty() {
+        Found::Done(entry.ids.clone())
+    } else if now.len() == entry.ids.len() {
+        Found::Not
+    } else {
+        Found::Unclear(format!(
+            "some of the records are still there, {} of {}.",
+            now.len(),
+            entry.ids.len()
+        ))
+    })
+}
+
+/// What the model is told.
+#[expect(clippy::unused_async, reason = "like the reports of the other kinds")]
+pub(super) async fn report(_: &Access<'_>, entry: &Entry, done: &Done) -> Result<Report, Denied> {
+    let count = done.ids.len();
+    let plural = if count == 1 { "record" } else { "records" };
+    Ok(Report {
+        text: format!(
+            "Took back the creation of {:.0}: deleted {count} {plural} of {}: {}",
+            entry.at,
+            entry.model,
+            numbers(&done.ids)
+        ),
+        after: None,
+    })
+}
+
+/// Refuses where something was put into the lists of the records after they
+/// were made: it would go with them. Odoo gives all that one call makes the same
+/// time.
+async fn refuse_added(
+    access: &Access<'_>,
+    entry: &Entry,
+    (schema, before): (&Schema, &Shot),
+    context: &Context,
+) -> Result<(), Denied> {
+    let born = FieldName::known("create_date");
+    let mut added = Vec::new();
+    for list in schema.fields().filter(|field| is_list(field)) {
+        let Some(model) = &list.relation else {
+            continue;
+        };
+        let listed = before.rows().flat_map(|(_, row)| ids_in(row, &list.name));
+        let listed: Vec<RecordId> = listed.collect();
+        if listed.is_empty() || access.may_read(model).is_err() {
+            continue;
+        }
+        let looked = Shot::take(access, (model, &listed), &[born.clone()], context).await;
+        let Some(lines) = seen(looked)? else {
+            continue;
+        };
+        let time = |shot: &Shot, id| Some(shot.row(id)?.get("create_date")?.as_str()?.to_owned());
+        for id in &entry.ids {
+            let Some(row) = before.row(*id) else {
+                continue;
+            };
+            let Some(made) = time(before, *id) else {
+                continue;
+            };
+            let later: Vec<RecordId> = ids_in(row, &list.name)
+                .into_iter()
+                .filter(|line| time(&lines, *line).is_some_and(|time| time > made))
+                .collect();
+            if !later.is_empty() {
+                added.push(format!("[{id}]: {} in `{}`", numbers(&later), list.name));
+            }
+        }
+    }
+    if added.is_empty() {
+        return Ok(());
+    }
+    Err(Denied::Unfit(format!(
+        "nothing was taken back, for something was added to the records since they were made, and would be deleted with them:\n{}\nTake that back first, if it was made here. Else retrying will not help: show the user, and delete what they want with delete_records",
+        added.join("\n")
+    )))
+}

@@ -1,0 +1,309 @@
+//! Taking a deletion back: the records are made again, as far as that goes.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::{
+    super::{Done, Found, Names, Prepared, Proposal, Report, Shot, Show, Undo, made},
+    back::{Gone, Target, Values, is_empty},
+    entry::Entry,
+    list::List,
+    moved::{look_at, prepared_for, told},
+    standing::ids_in,
+    surroundings::{filled_in, gone},
+};
+use crate::{
+    access::{Access, Denied},
+    odoo::{Call, Context, Effect, FieldKind, FieldName, RecordId, Schema},
+    shape::{Coverage, coverage, one_line},
+};
+
+/// Records that are shown one by one.
+const MAX_SHOWN: usize = 20;
+const NAME_CHARS: usize = 80;
+/// What no value brings back.
+const NEVER_BACK: &str = "Odoo gives new ids. What else is lost for good: messages and followers, activities, files and pictures, external ids, translations into other languages, who made them and when, and links from other records to them";
+
+/// What makes the records again.
+struct Again {
+    ids: Vec<RecordId>,
+    prepared: Prepared,
+    schema: Schema,
+    context: Context,
+    notes: Vec<String>,
+}
+
+/// What would be done.
+pub(super) async fn propose(access: &Access<'_>, entry: &Entry) -> Result<Proposal, Denied> {
+    access.may_change(&entry.model, Effect::Create)?;
+    let again = again(access, entry).await?;
+    let count = again.ids.len();
+    let plural = if count == 1 { "record" } else { "records" };
+    let show = Show {
+        schema: &again.schema,
+        names: &again.prepared.names,
+    };
+    let mut lines: Vec<String> = again
+        .ids
+        .iter()
+        .zip(&again.prepared.values)
+        .take(MAX_SHOWN)
+        .map(|(id, values)| {
+            let mut filled = values.clone();
+            filled.retain(|_, value| !is_empty(value) && *value != json!([[6, 0, []]]));
+            format!("{}: {}", title(entry, *id), show.values(&filled))
+        })
+        .collect();
+    if count > MAX_SHOWN {
+        lines.push(format!("and {} more, likewise", count - MAX_SHOWN));
+    }
+    let head = format!(
+        "Take back the deletion of {:.0}: make {count} {plural} of {} again (the numbers are the old ids):\n{}\n{NEVER_BACK}.",
+        entry.at,
+        entry.model,
+        lines.join("\n")
+    );
+    let look = format!(
+        "search_records of `{}` with `create_date` >= \"{}\" shows whether they are there",
+        entry.model,
+        made::odoo_time(Timestamp::now())
+    );
+    Ok(Proposal {
+        preview: told(head, &again.notes),
+        calls: vec![
+            Call::create(entry.model.clone(), again.prepared.values).in_context(again.context),
+        ],
+        before: Shot::default(),
+        undo: Some(Undo::Create),
+        look,
+    })
+}
+
+/// What came of it: records that our Odoo user made since then, with the very
+/// values.
+pub(super) async fn find(
+    access: &Access<'_>,
+    entry: &Entry,
+    begun: Timestamp,
+) -> Result<Found, Denied> {
+    let again = again(access, entry).await?;
+    let list = &again.prepared.values;
+    made::made_since(access, &entry.model, list, &again.context, begun).await
+}
+
+/// What the model is told.
+pub(super) async fn report(
+    access: &Access<'_>,
+    entry: &Entry,
+    done: &Done,
+) -> Result<Report, Denied> {
+    let (context, companies) = entry.context(access).await?;
+    let count = done.ids.len();
+    let plural = if count == 1 { "record" } else { "records" };
+    let mut text = format!(
+        "Took back the deletion of {:.0}: made {count} {plural} of {} again.\n",
+        entry.at, entry.model
+    );
+    // Where some were there all along, it is not known which of them are new.
+    let old = (entry.ids.len() == count).then_some(&entry.ids);
+    let pairs = done.ids.iter().enumerate().take(2 * MAX_SHOWN);
+    let pairs: Vec<String> = pairs
+        .map(|(at, new)| match old.and_then(|old| old.get(at)) {
+            Some(old) => format!("{old} -> {new}"),
+            None => new.to_string(),
+        })
+        .collect();
+    text.push_str("Old and new ids: ");
+    text.push_str(&pairs.join(", "));
+    if count > pairs.len() {
+        text.push_str(", and so on");
+    }
+    let Ok((schema, after)) = look_at(access, entry, &done.ids, &context).await else {
+        return Ok(Report { text, after: None });
+    };
+    let mut notes = Vec::new();
+    if let Some(old) = old {
+        let show = Show {
+            schema: &schema,
+            names: &Names::new(),
+        };
+        for (old, new) in old.iter().zip(&done.ids) {
+            let (before, now) = (entry.before.get(&i64::from(old.get())), after.row(*new));
+            let Some((before, now)) = before.zip(now) else {
+                continue;
+            };
+            notes.extend(unlike(entry, (&schema, &show), *new, (before, now)));
+        }
+    }
+    if !notes.is_empty() {
+        text.push_str("\nNot as before:");
+    }
+    let mut text = told(text, &notes);
+    text.push('\n');
+    text.push_str(&coverage(&Coverage {
+        companies: &companies,
+        archived: true,
+        web_url: access.instance.web_url(),
+        model: &entry.model,
+    }));
+    Ok(Report {
+        text,
+        after: Some(after),
+    })
+}
+
+/// What a record has otherwise than the one that it was made from.
+fn unlike(
+    entry: &Entry,
+    (schema, show): (&Schema, &Show<'_>),
+    new: RecordId,
+    (before, now): (&Map<String, Value>, &Map<String, Value>),
+) -> Vec<String> {
+    let mut notes = Vec::new();
+    for name in &entry.fields {
+        let Some(field) = schema.field(name.as_str()) else {
+            continue;
+        };
+        let was = before.get(name.as_str()).unwrap_or(&Value::Bool(false));
+        let Some(is) = now.get(name.as_str()) else {
+            continue;
+        };
+        if field.kind == FieldKind::One2many {
+            let (was, is) = (ids_in(before, name).len(), ids_in(now, name).len());
+            if was != is {
+                notes.push(format!(
+                    "`{name}` of [{new}] has {is} records, and had {was}"
+                ));
+            }
+        } else if !(is_empty(was) && is_empty(is)) && !super::marks::is_same(was, is) {
+            notes.push(format!(
+                "`{name}` of [{new}] is {}, and was {}",
+                show.value(Some(field), is),
+                show.value(Some(field), was)
+            ));
+        }
+    }
+    notes
+}
+
+/// The values that make those records again that are not there.
+async fn again(access: &Access<'_>, entry: &Entry) -> Result<Again, Denied> {
+    let (context, _) = entry.context(access).await?;
+    let there = Shot::take(access, (&entry.model, &entry.ids), &[], &context).await?;
+    let ids: Vec<RecordId> = entry
+        .ids
+        .iter()
+        .copied()
+        .filter(|id| there.row(*id).is_none())
+        .collect();
+    if ids.is_empty() {
+        return Err(Denied::Unfit(
+            "there is nothing to take back: the records are there, so they were not deleted; nothing was changed".to_owned(),
+        ));
+    }
+    let schema = access.schema(&entry.model).await?;
+    let mut lists = Vec::new();
+    for lines in &entry.lines {
+        let ids = lines.rows.keys();
+        let ids: Vec<RecordId> = ids.filter_map(|id| RecordId::try_from(*id).ok()).collect();
+        if let Some(now) = lines.look(access, &ids, &context).await? {
+            lists.extend(List::of(access, (lines, &now), &context).await?);
+        }
+    }
+    let mut sources: Vec<(&Schema, &Map<String, Value>)> = Vec::new();
+    sources.extend(entry.before.values().map(|row| (&schema, row)));
+    sources.extend(lists.iter().flat_map(List::sources));
+    let gone = gone(access, &sources, &context).await?;
+    let open = access.writable(&entry.model, Effect::Create).await?;
+    let said = filled_in(access, (&entry.model, &schema), &entry.fields, &context).await?;
+    let target = Target {
+        schema: &schema,
+        open: &open,
+        effect: Effect::Create,
+        gone: &gone,
+        said: &said,
+    };
+    let mut notes: Vec<String> = Vec::new();
+    if !there.is_empty() {
+        notes.push(format!(
+            "{} of the records are there, and stay",
+            there.len()
+        ));
+    }
+    let nothing = Map::new();
+    let mut values = Vec::with_capacity(ids.len());
+    // The same for many records is told once, with how many.
+    let mut lacking: BTreeMap<(FieldName, String), usize> = BTreeMap::new();
+    for id in &ids {
+        let row = entry.before.get(&i64::from(id.get())).unwrap_or(&nothing);
+        let mut made = target.made_again(&entry.fields, row);
+        list_values(&mut made, row, (entry, &schema), (&lists, &gone, &open));
+        for lack in made.lacking {
+            *lacking.entry(lack).or_default() += 1;
+        }
+        values.push(made.values);
+    }
+    notes.extend(lacking.into_iter().map(|((name, why), count)| {
+        let of = if count == 1 {
+            ""
+        } else {
+            " of several of them"
+        };
+        format!("`{name}`{of} {why}")
+    }));
+    let what = (entry, Effect::Create);
+    let prepared = prepared_for(access, what, values, &context).await?;
+    notes.extend(prepared.missing.iter().cloned());
+    Ok(Again {
+        ids,
+        prepared,
+        schema,
+        context,
+        notes,
+    })
+}
+
+/// Adds the lists of a record: what is still there is linked again, the rest is
+/// made again.
+fn list_values(
+    made: &mut Values,
+    row: &Map<String, Value>,
+    (entry, schema): (&Entry, &Schema),
+    (lists, gone, open): (&[List<'_>], &Gone, &Schema),
+) {
+    for name in &entry.fields {
+        let field = schema.field(name.as_str());
+        let ids = ids_in(row, name);
+        if ids.is_empty() || field.is_none_or(|field| field.kind != FieldKind::One2many) {
+            continue;
+        }
+        let list = lists.iter().find(|list| list.lines.field == *name);
+        let Some(list) = list.filter(|_| open.field(name.as_str()).is_some()) else {
+            let why = format!("had {} records, which are not kept", ids.len());
+            made.lacking.push((name.clone(), why));
+            continue;
+        };
+        let before: Vec<i64> = ids.iter().map(|id| i64::from(id.get())).collect();
+        let (commands, lacking) = list.commands(gone, (&before, &[]), &[]);
+        if !commands.is_empty() {
+            made.values
+                .insert(name.as_str().to_owned(), commands.into());
+        }
+        let lacking = lacking
+            .into_iter()
+            .map(|why| (name.clone(), format!(": {why}")));
+        made.lacking.extend(lacking);
+    }
+}
+
+/// A deleted record: its id and its name.
+fn title(entry: &Entry, id: RecordId) -> String {
+    let row = entry.before.get(&i64::from(id.get()));
+    let name = row.and_then(|row| row.get("display_name")?.as_str());
+    match name {
+        Some(name) => format!("[{id}] {}", one_line(name, NAME_CHARS)),
+        None => format!("[{id}]"),
+    }
+}

@@ -1,0 +1,149 @@
+//! What taking back has in common: how the records are now, and a refusal where
+//! they moved on.
+
+use std::{collections::BTreeSet, fmt::Write as _};
+
+use serde_json::{Map, Value};
+
+use super::{
+    super::{Names, Prepared, Shot, Show, links::seen, prepare},
+    entry::Entry,
+    standing::Standing,
+};
+use crate::{
+    access::{Access, Denied},
+    odoo::{Context, Effect, FieldName, RecordId, Schema},
+};
+
+/// Records that are named one by one.
+const MAX_SHOWN: usize = 20;
+/// Notes that are told, and fields of one record.
+const MAX_NOTES: usize = 12;
+
+/// The records, with all fields that count.
+pub(super) async fn look_at(
+    access: &Access<'_>,
+    entry: &Entry,
+    ids: &[RecordId],
+    context: &Context,
+) -> Result<(Schema, Shot), Denied> {
+    let schema = access.schema(&entry.model).await?;
+    let marked = entry.marks.iter().flat_map(|marks| &marks.fields);
+    let mut fields: BTreeSet<FieldName> = marked.chain(&entry.fields).cloned().collect();
+    let kept = entry.before.values().flat_map(Map::keys);
+    fields.extend(kept.filter_map(|name| FieldName::try_from(name.as_str()).ok()));
+    fields.retain(|name| schema.field(name.as_str()).is_some());
+    let fields: Vec<FieldName> = fields.into_iter().collect();
+    let shot = Shot::take(access, (&entry.model, ids), &fields, context).await?;
+    Ok((schema, shot))
+}
+
+/// Refuses where any of the records is not as the change left it, and says what
+/// is different.
+pub(super) fn refuse(
+    entry: &Entry,
+    (schema, shot): (&Schema, &Shot),
+    standings: &[(RecordId, Standing)],
+) -> Result<(), Denied> {
+    let show = Show {
+        schema,
+        names: &Names::new(),
+    };
+    let mut lines = Vec::new();
+    for (id, standing) in standings {
+        match standing {
+            Standing::AsBefore | Standing::AsLeft | Standing::AsWanted => {}
+            Standing::Gone => {
+                lines.push(format!("[{id}] is not there any more, or not to be seen"))
+            }
+            Standing::Unknown => lines.push(format!("it is not known how [{id}] was left")),
+            Standing::Moved(fields) => {
+                let left = entry.after.get(&i64::from(id.get()));
+                let parts = fields.iter().map(|name| {
+                    let field = schema.field(name.as_str());
+                    let value = |row: Option<&Map<String, Value>>| {
+                        let value = row.and_then(|row| row.get(name.as_str()))?;
+                        Some(show.value(field, value))
+                    };
+                    match (value(left), value(shot.row(*id))) {
+                        (Some(left), Some(now)) if left != now => {
+                            format!("`{name}` was left as {left} and is {now} now")
+                        }
+                        (_, Some(now)) => format!("`{name}` is {now} now"),
+                        (_, None) => format!("`{name}` is different now"),
+                    }
+                });
+                let parts: Vec<String> = parts.take(MAX_NOTES).collect();
+                let title = Show::titles(&[*id], shot);
+                lines.push(format!("{title}: {}", parts.join("; ")));
+            }
+        }
+    }
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let count = lines.len();
+    lines.truncate(MAX_SHOWN);
+    let more = match count.saturating_sub(MAX_SHOWN) {
+        0 => String::new(),
+        more => format!("\nand {more} more"),
+    };
+    let since = match entry.marks {
+        Some(_) => "changed since that change was made",
+        None => "are not as that change was to leave them",
+    };
+    Err(Denied::Unfit(format!(
+        "nothing was taken back, for these records {since} (at {:.0}):\n{}{more}\nTake back first what was changed later, if it was changed here. Else retrying will not help: show the user how the records are, and change what they want with the other tools",
+        entry.at,
+        lines.join("\n")
+    )))
+}
+
+/// A text with notes below it.
+pub(super) fn told(mut text: String, notes: &[String]) -> String {
+    text.truncate(text.trim_end().len());
+    for note in notes.iter().take(MAX_NOTES) {
+        text.push_str("\nNote: ");
+        text.push_str(note);
+    }
+    if notes.len() > MAX_NOTES {
+        let written = write!(text, "\nand {} more notes", notes.len() - MAX_NOTES);
+        debug_assert!(written.is_ok(), "a String takes all");
+    }
+    text
+}
+
+/// Values that were there, held against the model as it is now.
+pub(super) async fn prepared_for(
+    access: &Access<'_>,
+    (entry, effect): (&Entry, Effect),
+    list: Vec<Map<String, Value>>,
+    context: &Context,
+) -> Result<Prepared, Denied> {
+    let ready = prepare(access, (&entry.model, effect), list, context).await;
+    ready.map_err(|denied| match denied {
+        Denied::Unfit(why) => Denied::Unfit(format!(
+            "this change cannot be taken back, for what was there does not fit the model any more; retrying will not help. {why}"
+        )),
+        other @ (Denied::Call(_)
+        | Denied::Context(_)
+        | Denied::Credential(_)
+        | Denied::Forbidden(_)
+        | Denied::ForeignState
+        | Denied::Lost { .. }
+        | Denied::Partly { .. }
+        | Denied::ReadOnly(_)
+        | Denied::Refused { .. }
+        | Denied::Unapproved(_)
+        | Denied::Unasked(_)
+        | Denied::Unaudited(_)
+        | Denied::Unreadable(_)
+        | Denied::Unremembered(_)
+        | Denied::Unsealable(_)) => other,
+    })
+}
+
+/// The fields that are open; none where the whole model is not.
+pub(super) fn open_or(open: Result<Schema, Denied>) -> Result<Schema, Denied> {
+    Ok(seen(open)?.unwrap_or_default())
+}

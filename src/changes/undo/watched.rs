@@ -1,0 +1,101 @@
+//! Which fields count for taking a change back.
+
+use std::collections::BTreeSet;
+
+use crate::odoo::{Effect, Field, FieldKind, FieldName, Schema};
+
+/// What Odoo keeps for itself, or writes by the way.
+const LEFT_ALONE: [&str; 9] = [
+    // Made when somebody looks at the link for a customer.
+    "access_token",
+    "create_date",
+    "create_uid",
+    "display_name",
+    "id",
+    "parent_path",
+    "signup_type",
+    "write_date",
+    "write_uid",
+];
+/// What mails and ratings leave on a record.
+const OF_MESSAGES: [&str; 3] = ["message_", "rating_", "website_message_"];
+
+/// The fields of which a look tells whether a record is as it was left: its
+/// own columns. What Odoo works out follows from them, or from other records.
+pub(super) fn watched(schema: &Schema) -> Vec<FieldName> {
+    let fields = schema.fields().filter(|field| {
+        is_own(field) && !is_worked_out(field) && !field.kind.is_x2many() && !is_long(field)
+    });
+    fields.map(|field| field.name.clone()).collect()
+}
+
+/// The watched fields and those that were written, as far as there are values
+/// to be compared.
+pub fn watched_with(schema: &Schema, written: &[FieldName]) -> Vec<FieldName> {
+    let mut names: BTreeSet<FieldName> = watched(schema).into_iter().collect();
+    names.extend(written.iter().cloned());
+    names.into_iter().collect()
+}
+
+/// The fields of which a record can be made again, and its lists.
+pub(super) fn restorable(schema: &Schema) -> Vec<FieldName> {
+    let fields = schema
+        .fields()
+        .filter(|field| is_own(field) && !is_worked_out(field) && can_be_kept(field));
+    fields.map(|field| field.name.clone()).collect()
+}
+
+/// Whether the values of a field can be kept: no files, for they are large, and
+/// no fields that a parent defines, for they are given in another form than
+/// they are written in.
+pub(super) fn can_be_kept(field: &Field) -> bool {
+    match field.kind {
+        FieldKind::Binary | FieldKind::Image | FieldKind::Properties | FieldKind::Unknown => false,
+        FieldKind::Boolean
+        | FieldKind::Char
+        | FieldKind::Date
+        | FieldKind::Datetime
+        | FieldKind::Float
+        | FieldKind::Html
+        | FieldKind::Integer
+        | FieldKind::Json
+        | FieldKind::Many2many
+        | FieldKind::Many2one
+        | FieldKind::Many2oneReference
+        | FieldKind::Monetary
+        | FieldKind::One2many
+        | FieldKind::PropertiesDefinition
+        | FieldKind::Reference
+        | FieldKind::Selection
+        | FieldKind::Text => true,
+    }
+}
+
+/// Whether Odoo lets the field be given a value, as far as it tells: what is
+/// read-only on its forms `write` would store past all that a button does
+/// (`fit` refuses it as well).
+pub(super) fn can_be_given(field: &Field, effect: Effect) -> bool {
+    let first = effect == Effect::Create && field.name.as_str() != "state";
+    !field.readonly || (first && field.stored && !is_worked_out(field) && field.shows.is_none())
+}
+
+/// The value of the record itself, not of its messages or of another record.
+pub(super) fn is_own(field: &Field) -> bool {
+    let name = field.name.as_str();
+    field.stored
+        && field.shows.is_none()
+        && !LEFT_ALONE.contains(&name)
+        && !OF_MESSAGES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+fn is_worked_out(field: &Field) -> bool {
+    field.readonly && !field.depends.is_empty()
+}
+
+fn is_long(field: &Field) -> bool {
+    !can_be_kept(field)
+        || matches!(
+            field.kind,
+            FieldKind::Html | FieldKind::Json | FieldKind::PropertiesDefinition
+        )
+}

@@ -1,0 +1,240 @@
+//! `[roles.NAME.rules.arguments.METHOD.ARGUMENT]`: what a method may be called with.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::form;
+use crate::{
+    odoo::{ArgumentName, ModelName},
+    policy::{self, ArgumentKind, Bounds},
+};
+
+/// What one method may be called with: these arguments and no others.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Arguments(
+    #[schemars(extend("propertyNames" = { "format": "argument-name" }))]
+    pub  BTreeMap<ArgumentName, Argument>,
+);
+
+/// What one argument of a method may be.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Argument {
+    /// `boolean`, `id`, `ids`, `integer`, `number` or `text`. Default: `ids`
+    /// where `ids_of` is, else that of the values in `allowed`.
+    #[serde(default, rename = "type")]
+    pub kind: Option<ArgumentType>,
+    /// One of these values; of `ids` each of them. Default: any.
+    #[serde(default)]
+    #[schemars(schema_with = "form::values")]
+    pub allowed: Option<Vec<Value>>,
+    /// The least that a number may be.
+    #[serde(default)]
+    #[schemars(range(min = -1_000_000_000_000_i64, max = 1_000_000_000_000_i64))]
+    pub min: Option<i64>,
+    /// The most that a number may be.
+    #[serde(default)]
+    #[schemars(range(min = -1_000_000_000_000_i64, max = 1_000_000_000_000_i64))]
+    pub max: Option<i64>,
+    /// How many characters a text may have, or how many `ids` there may be.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub max_length: Option<u32>,
+    /// The model whose records an `id` or `ids` are of, such as `res.partner`:
+    /// those that the caller may read.
+    #[serde(default)]
+    #[schemars(schema_with = "form::model_name")]
+    pub ids_of: Option<ModelName>,
+    /// Whether there is no call without it. Default: no.
+    #[serde(default)]
+    pub required: bool,
+}
+
+/// The type of an argument.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ArgumentType {
+    /// `true` or `false`.
+    Boolean,
+    /// The id of a record.
+    Id,
+    /// A list of ids.
+    Ids,
+    /// A whole number.
+    Integer,
+    /// A number.
+    Number,
+    /// A text.
+    Text,
+}
+
+/// What is wrong with the rule of an argument.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) struct Wrong {
+    /// At which of its keys; none is the whole.
+    pub(super) key: Option<&'static str>,
+    pub(super) message: String,
+    pub(super) hint: &'static str,
+}
+
+impl Arguments {
+    /// The arguments as policy knows them. One that is wrong, which a check has
+    /// told of, is not open.
+    pub(super) fn to_policy(&self) -> policy::Arguments {
+        let right = |(name, argument): (&ArgumentName, &Argument)| {
+            Some((name.clone(), argument.to_policy().ok()?))
+        };
+        policy::Arguments::new(self.0.iter().filter_map(right).collect())
+    }
+}
+
+impl Argument {
+    /// The argument as policy knows it.
+    ///
+    /// # Errors
+    /// [`Wrong`], the first thing.
+    pub(super) fn to_policy(&self) -> Result<policy::Argument, Wrong> {
+        let kind = self.kind()?;
+        if let Some(values) = &self.allowed {
+            // Of a list each item is one of them.
+            let one = match &kind {
+                ArgumentKind::Ids { of, .. } => ArgumentKind::Id(of.clone()),
+                ArgumentKind::Boolean
+                | ArgumentKind::Id(_)
+                | ArgumentKind::Integer(_)
+                | ArgumentKind::Number(_)
+                | ArgumentKind::Text { .. } => kind.clone(),
+            };
+            let one = policy::Argument::of(one);
+            if let Some(misfit) = values.iter().find_map(|value| one.misfit(value)) {
+                return Err(Wrong {
+                    key: Some("allowed"),
+                    message: format!("a value here does not fit the type: it {misfit}"),
+                    hint: "write values of the type, such as `[\"a\", \"b\"]` for `text`",
+                });
+            }
+        }
+        Ok(policy::Argument {
+            kind,
+            allowed: self.allowed.clone(),
+            required: self.required,
+        })
+    }
+
+    fn kind(&self) -> Result<ArgumentKind, Wrong> {
+        let named = self.named().ok_or_else(|| Wrong {
+            key: None,
+            message: "this does not say what the argument may be".to_owned(),
+            hint: "write `type`, `allowed` or `ids_of`",
+        })?;
+        let of_ids = matches!(named, ArgumentType::Id | ArgumentType::Ids);
+        let of_numbers = matches!(named, ArgumentType::Integer | ArgumentType::Number);
+        let with_length = matches!(named, ArgumentType::Ids | ArgumentType::Text);
+        let wrong = |key, message: &str, hint| Wrong {
+            key: Some(key),
+            message: message.to_owned(),
+            hint,
+        };
+        for (key, is_there, fits) in [
+            ("ids_of", self.ids_of.is_some(), of_ids),
+            ("min", self.min.is_some(), of_numbers),
+            ("max", self.max.is_some(), of_numbers),
+            ("max_length", self.max_length.is_some(), with_length),
+        ] {
+            if is_there && !fits {
+                let message = format!("an argument of this type has no `{key}`");
+                return Err(wrong(key, &message, "leave it out, or change `type`"));
+            }
+        }
+        if self.min.zip(self.max).is_some_and(|(min, max)| min > max) {
+            let message = "`min` is more than `max`, so no number fits";
+            return Err(wrong("min", message, "write the smaller number in `min`"));
+        }
+        let bounds = Bounds {
+            min: self.min,
+            max: self.max,
+        };
+        let of = || {
+            self.ids_of.clone().ok_or_else(|| {
+                let message = "ids of which model is not said";
+                wrong(
+                    "type",
+                    message,
+                    "write `ids_of`, such as `ids_of = \"res.partner\"`",
+                )
+            })
+        };
+        let max_length = self.max_length;
+        Ok(match named {
+            ArgumentType::Boolean => ArgumentKind::Boolean,
+            ArgumentType::Id => ArgumentKind::Id(of()?),
+            ArgumentType::Ids => ArgumentKind::Ids {
+                of: of()?,
+                max_length,
+            },
+            ArgumentType::Integer => ArgumentKind::Integer(bounds),
+            ArgumentType::Number => ArgumentKind::Number(bounds),
+            ArgumentType::Text => ArgumentKind::Text { max_length },
+        })
+    }
+
+    /// The type that is written, or that goes without saying.
+    fn named(&self) -> Option<ArgumentType> {
+        let of_value = |value: &Value| match value {
+            Value::Bool(_) => Some(ArgumentType::Boolean),
+            Value::Number(number) if number.is_i64() => Some(ArgumentType::Integer),
+            Value::Number(_) => Some(ArgumentType::Number),
+            Value::String(_) => Some(ArgumentType::Text),
+            Value::Array(_) | Value::Null | Value::Object(_) => None,
+        };
+        let by_values = || of_value(self.allowed.as_ref()?.first()?);
+        let by_model = self.ids_of.as_ref().map(|_| ArgumentType::Ids);
+        self.kind.or(by_model).or_else(by_values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Argument;
+
+    fn told(rule: &str) -> String {
+        let argument: Argument = toml::from_str(rule).unwrap();
+        match argument.to_policy() {
+            Ok(argument) => argument.to_string(),
+            Err(wrong) => format!("{}: {}", wrong.key.unwrap_or("-"), wrong.message),
+        }
+    }
+
+    #[test]
+    fn a_rule_says_of_which_type_an_argument_is_in_the_fewest_words() {
+        insta::assert_snapshot!(
+            [
+                "ids_of = 'res.partner'",
+                "type = 'id'\nids_of = 'res.partner'\nrequired = true",
+                "ids_of = 'res.partner'\nmax_length = 3\nallowed = [1, 2]",
+                "allowed = ['a', 'b']",
+                "allowed = [1, 2]",
+                "allowed = [true]",
+                "type = 'number'\nmin = 0\nmax = 100",
+                "type = 'text'\nmax_length = 200",
+                "",
+                "required = true",
+                "allowed = []",
+                "type = 'id'",
+                "type = 'text'\nids_of = 'res.partner'",
+                "type = 'text'\nmin = 1",
+                "type = 'integer'\nmin = 2\nmax = 1",
+                "type = 'integer'\nmax_length = 2",
+                "allowed = ['a', 1]",
+                "allowed = [[1]]",
+                "type = 'integer'\nmax = 3\nallowed = [4]",
+            ]
+            .map(told)
+            .join("\n")
+        );
+    }
+}

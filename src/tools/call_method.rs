@@ -1,0 +1,393 @@
+//! `call_method`.
+
+use std::sync::{Mutex, PoisonError};
+
+use jiff::{Timestamp, ToSpan as _};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{
+    Tool, ToolError,
+    arguments::{ObjectArgument, parse, schema_of},
+    changing, notes,
+};
+use crate::{
+    access::{Access, ContextRequest, Denied},
+    changes::{Change, Done, Found, Names, Proposal, Report, Shot, Show, Wish, returned},
+    limits::ToolClass,
+    odoo::{Call, Context, Effect, FieldName, MethodName, ModelName, RecordId, Schema},
+    shape::one_line,
+};
+
+/// Records at the most.
+const MAX_RECORDS: usize = 200;
+/// Records that are shown one by one.
+const MAX_SHOWN: usize = 20;
+/// Characters of one argument that are shown.
+const ARGUMENT_CHARS: usize = 300;
+/// How far Odoo's clock may be from ours.
+const CLOCKS_APART_S: i64 = 5;
+/// The fields that tell where a record stands, of those that its model has.
+const STATES: [&str; 6] = [
+    "active",
+    "kanban_state",
+    "payment_state",
+    "stage_id",
+    "state",
+    "status",
+];
+
+pub(super) const TOOL: Tool = Tool {
+    name: "call_method",
+    title: "Call a method",
+    description: "Call a method that does what a button does, such as action_confirm of sale.order; \
+                  describe_model names those open to you. Cannot be undone. May answer with a preview.",
+    effect: Effect::Run,
+    class: ToolClass::Write,
+    input: schema_of::<Arguments>,
+    run: |access, arguments| {
+        Box::pin(async move {
+            let wish = Wish::of(TOOL.name, arguments);
+            let mut arguments: Arguments = parse(arguments)?;
+            if arguments.ids.len() > MAX_RECORDS {
+                return Err(ToolError::Arguments(format!(
+                    "argument `ids` does not fit: name at most {MAX_RECORDS}, not {}",
+                    arguments.ids.len()
+                )));
+            }
+            changing::once_each(&mut arguments.ids);
+            let calling = Calling {
+                arguments,
+                before: Mutex::default(),
+            };
+            changing::answer(access, &wish, &calling).await
+        })
+    },
+};
+
+/// Arguments of `call_method`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Arguments {
+    /// Such as `sale.order`.
+    model: ModelName,
+    /// Such as `action_confirm`.
+    method: MethodName,
+    /// The records, at most 200; none for a method of the model itself.
+    #[serde(default)]
+    #[schemars(extend("maxItems" = 200))]
+    ids: Vec<RecordId>,
+    /// By name, such as `{"partner_ids":[14]}`.
+    #[serde(default)]
+    #[schemars(with = "ObjectArgument")]
+    arguments: Map<String, Value>,
+    /// Such as `{"company_ids":[1],"lang":"fr_FR"}`.
+    #[serde(default)]
+    #[schemars(with = "ObjectArgument")]
+    context: Option<ContextRequest>,
+    /// Your name for this call, to repeat it.
+    #[serde(default, rename = "idempotency_key")]
+    #[schemars(with = "String")]
+    _idempotency_key: Option<String>,
+    /// From the preview.
+    #[serde(default, rename = "confirm")]
+    #[schemars(with = "String")]
+    _confirm: Option<String>,
+}
+
+/// One call.
+struct Calling {
+    arguments: Arguments,
+    /// The records as they were when it was proposed last.
+    before: Mutex<Option<Shot>>,
+}
+
+impl Change for Calling {
+    async fn propose(&self, access: &Access<'_>) -> Result<Proposal, Denied> {
+        let Arguments {
+            model, method, ids, ..
+        } = &self.arguments;
+        access.may_call(model, method)?;
+        if method.as_str() == "message_post" {
+            return Err(Denied::Unfit(
+                "`message_post` is what the tool post_message does; nothing was changed, call that"
+                    .to_owned(),
+            ));
+        }
+        let (context, _) = access
+            .context(self.arguments.context.as_ref(), false)
+            .await?;
+        let caution = if ids.is_empty() {
+            self.caution(access).await?
+        } else {
+            None
+        };
+        let before = self.look(access, &context).await?;
+        if let Some((before, _)) = &before {
+            complete(model, ids, before)?;
+        }
+        let mut preview = format!("Call {method} of {model} on {}", on(ids));
+        let given = &self.arguments.arguments;
+        if given.is_empty() {
+            preview.push_str(", without arguments");
+        } else {
+            let given = given.iter().map(|(name, value)| {
+                let value = one_line(&value.to_string(), ARGUMENT_CHARS);
+                format!("{}: {value}", one_line(name, 60))
+            });
+            preview.push_str(", with ");
+            preview.push_str(&given.collect::<Vec<_>>().join("; "));
+        }
+        preview.push_str(":\n");
+        match &before {
+            Some((before, schema)) => preview.push_str(&stands(schema, ids, None, before)),
+            None => preview.push_str(&changing::numbers(ids)),
+        }
+        if let Some(caution) = caution {
+            notes::line(&mut preview, &caution);
+        }
+        notes::line(
+            &mut preview,
+            "What it does is decided by Odoo, and cannot be undone here.",
+        );
+        let before = before.map(|(before, _)| before).unwrap_or_default();
+        *self.before.lock().unwrap_or_else(PoisonError::into_inner) = Some(before.clone());
+        let call = Call::run(model.clone(), method.clone(), ids, given.clone());
+        Ok(Proposal {
+            calls: vec![call.in_context(context)],
+            preview,
+            before,
+            undo: None,
+            look: self.where_to_look(),
+        })
+    }
+
+    async fn find(&self, access: &Access<'_>, begun: Timestamp) -> Result<Found, Denied> {
+        self.find_from(access, begun, &Shot::default()).await
+    }
+
+    /// Done, where all the records stand elsewhere than before and our Odoo user
+    /// brought them there since. What a method does besides, nobody can see.
+    async fn find_from(
+        &self,
+        access: &Access<'_>,
+        begun: Timestamp,
+        before: &Shot,
+    ) -> Result<Found, Denied> {
+        let Arguments { ids, .. } = &self.arguments;
+        let (context, _) = access
+            .context(self.arguments.context.as_ref(), false)
+            .await?;
+        let Some((now, schema)) = self.look(access, &context).await? else {
+            return Ok(Found::Unclear(self.unseen()));
+        };
+        let user = access.user().await?;
+        let since = begun.checked_sub(CLOCKS_APART_S.seconds()).unwrap_or(begun);
+        let since = changing::odoo_time(since);
+        let states = states(&schema);
+        let of = |shot: &Shot, id: RecordId, name: &str| {
+            shot.row(id).and_then(|row| row.get(name)).cloned()
+        };
+        let moved = |id: RecordId| {
+            states.iter().any(|name| {
+                let then = of(before, id, name.as_str());
+                then.is_some() && then != of(&now, id, name.as_str())
+            })
+        };
+        let ours = |id: RecordId| {
+            let by = of(&now, id, "write_uid");
+            let by = by.as_ref().and_then(|by| by.get(0)).and_then(Value::as_i64);
+            let at = of(&now, id, "write_date");
+            by == Some(i64::from(user.id.get()))
+                && at
+                    .as_ref()
+                    .and_then(Value::as_str)
+                    .is_some_and(|at| *at >= *since)
+        };
+        if !ids.is_empty() && ids.iter().all(|id| moved(*id) && ours(*id)) {
+            return Ok(Found::Done(ids.clone()));
+        }
+        let still = ids.iter().all(|id| !moved(*id) && !ours(*id));
+        let mut told = format!("as they are now:\n{}\n", stands(&schema, ids, None, &now));
+        if still && !ids.is_empty() {
+            told.push_str("Nothing was written to them by this Odoo user since: if the method changes these records, it was not done.");
+        } else {
+            told.push_str("Compare that with what the method does.");
+        }
+        Ok(Found::Unclear(told))
+    }
+
+    async fn report(&self, access: &Access<'_>, done: &Done) -> Result<Report, Denied> {
+        let Arguments {
+            model, method, ids, ..
+        } = &self.arguments;
+        let (context, companies) = access
+            .context(self.arguments.context.as_ref(), false)
+            .await?;
+        let mut text = format!("Called {method} of {model} on {}:\n", on(ids));
+        let after = match self.look(access, &context).await {
+            Ok(after) => after,
+            // What was done stays done.
+            Err(error) => {
+                tracing::warn!(error = %error, "Failed to look at records after a change");
+                None
+            }
+        };
+        match &after {
+            Some((after, schema)) => {
+                let before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
+                let shown: Vec<RecordId> = present(ids, after);
+                text.push_str(&stands(schema, &shown, before.as_ref(), after));
+                drop(before);
+                changing::missing(&mut text, ids, after);
+            }
+            None => text.push_str(&changing::numbers(ids)),
+        }
+        notes::line(&mut text, &returned(&done.result));
+        if ids.is_empty() {
+            notes::line(
+                &mut text,
+                "It was called without records: if it is a method of records, it did nothing.",
+            );
+        }
+        notes::cover(&mut text, access, model, &companies, true);
+        Ok(Report {
+            text,
+            after: after.map(|(after, _)| after),
+        })
+    }
+}
+
+impl Calling {
+    /// The records as they are, with their fields; none where the caller may
+    /// call the method, but not read the model.
+    async fn look(
+        &self,
+        access: &Access<'_>,
+        context: &Context,
+    ) -> Result<Option<(Shot, Schema)>, Denied> {
+        let Arguments { model, ids, .. } = &self.arguments;
+        if access.may_read(model).is_err() {
+            return Ok(None);
+        }
+        let schema = access.schema(model).await?;
+        if ids.is_empty() {
+            return Ok(Some((Shot::default(), schema)));
+        }
+        let mut fields = states(&schema);
+        if schema.field("write_uid").is_some() {
+            fields.push(FieldName::known("write_uid"));
+        }
+        let shot = Shot::take(access, (model, ids), &fields, context).await?;
+        Ok(Some((shot, schema)))
+    }
+
+    /// What is to be known where no records are named. Of a method of records
+    /// Odoo says `true` then, and does nothing.
+    async fn caution(&self, access: &Access<'_>) -> Result<Option<String>, Denied> {
+        let Arguments { model, method, .. } = &self.arguments;
+        let documentation = access.documentation(model).await;
+        let of_model = documentation
+            .as_ref()
+            .and_then(|all| all.method(method))
+            .map(|method| method.of_model);
+        match of_model {
+            Some(true) => Ok(None),
+            Some(false) => Err(Denied::Unfit(format!(
+                "`{method}` of `{model}` is a method of records, and without any it does nothing; nothing was changed, name them in `ids`"
+            ))),
+            None => Ok(Some(format!(
+                "Odoo does not say whether {method} is a method of the model itself: if it is one of records, it does nothing without them."
+            ))),
+        }
+    }
+
+    fn where_to_look(&self) -> String {
+        let Arguments { model, ids, .. } = &self.arguments;
+        if ids.is_empty() {
+            return self.unseen();
+        }
+        format!(
+            "read_records of `{model}` with ids {} shows how they stand, and in `write_date` when they were last changed",
+            changing::numbers(ids)
+        )
+    }
+
+    fn unseen(&self) -> String {
+        let Arguments { model, method, .. } = &self.arguments;
+        format!("what `{method}` of `{model}` did is to be looked up in Odoo.")
+    }
+}
+
+/// The fields that tell where a record stands.
+fn states(schema: &Schema) -> Vec<FieldName> {
+    let there = |name: &&&str| schema.field(name).is_some();
+    let there = STATES.iter().filter(there);
+    there.map(|name| FieldName::known(name)).collect()
+}
+
+/// Those of the records that are there.
+fn present(ids: &[RecordId], shot: &Shot) -> Vec<RecordId> {
+    let there = |id: &RecordId| shot.row(*id).is_some();
+    ids.iter().copied().filter(there).collect()
+}
+
+/// Allows records that are all there.
+///
+/// # Errors
+/// [`Denied::Unfit`] names those that are not.
+fn complete(model: &ModelName, ids: &[RecordId], shot: &Shot) -> Result<(), Denied> {
+    let absent = |id: &RecordId| shot.row(*id).is_none();
+    let missing: Vec<RecordId> = ids.iter().copied().filter(absent).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Denied::Unfit(format!(
+        "these records of `{model}` do not exist or may not be seen by this Odoo user: {}; search_records finds the right ids; nothing was changed",
+        changing::numbers(&missing)
+    )))
+}
+
+fn on(ids: &[RecordId]) -> String {
+    match ids.len() {
+        0 => "the model itself".to_owned(),
+        1 => "1 record".to_owned(),
+        count => format!("{count} records"),
+    }
+}
+
+/// Where the records stand, one a line; with where they stood before.
+fn stands(schema: &Schema, ids: &[RecordId], before: Option<&Shot>, now: &Shot) -> String {
+    let names = Names::new();
+    let show = Show {
+        schema,
+        names: &names,
+    };
+    let mut lines = Vec::new();
+    for id in ids.iter().take(MAX_SHOWN) {
+        let value = |shot: &Shot, name: &FieldName| {
+            let value = shot.row(*id)?.get(name.as_str())?;
+            Some(show.value(schema.field(name.as_str()), value))
+        };
+        let parts = states(schema).into_iter().filter_map(|name| {
+            let new = value(now, &name)?;
+            Some(match before.and_then(|before| value(before, &name)) {
+                Some(old) if old != new => format!("{name}: {old} -> {new}"),
+                Some(_) => format!("{name}: {new} (as it was)"),
+                None => format!("{name}: {new}"),
+            })
+        });
+        let parts: Vec<String> = parts.collect();
+        let title = Show::titles(&[*id], now);
+        lines.push(if parts.is_empty() {
+            title
+        } else {
+            format!("{title}: {}", parts.join("; "))
+        });
+    }
+    if ids.len() > MAX_SHOWN {
+        lines.push(format!("and {} more", ids.len() - MAX_SHOWN));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,52 @@
+//! `undo_change`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{
+    Tool, ToolError,
+    arguments::{parse, schema_of},
+    changing,
+};
+use crate::{
+    changes::{TakeBack, Wish},
+    limits::ToolClass,
+    odoo::Effect,
+};
+
+pub(super) const TOOL: Tool = Tool {
+    name: "undo_change",
+    title: "Undo a change",
+    description: "Take back a change that you made, while the records are as it left them: old \
+                  values are written back, new records deleted, deleted ones made again as far as \
+                  Odoo allows. Later changes first. May answer with a preview.",
+    effect: Effect::Write,
+    class: ToolClass::Write,
+    input: schema_of::<Arguments>,
+    run: |access, arguments| {
+        Box::pin(async move {
+            let wish = Wish::of(TOOL.name, arguments);
+            let arguments: Arguments = parse(arguments)?;
+            let change = TakeBack::of(&arguments.change).map_err(|error| {
+                ToolError::Arguments(format!("argument `change` does not fit: {error}"))
+            })?;
+            changing::answer(access, &wish, &change).await
+        })
+    },
+};
+
+/// Arguments of `undo_change`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Arguments {
+    /// Its name, from the answer of the tool that made it.
+    change: String,
+    /// Your name for this call, to repeat it.
+    #[serde(default, rename = "idempotency_key")]
+    #[schemars(with = "String")]
+    _idempotency_key: Option<String>,
+    /// From the preview.
+    #[serde(default, rename = "confirm")]
+    #[schemars(with = "String")]
+    _confirm: Option<String>,
+}

@@ -1,0 +1,547 @@
+//! Changes that are taken back, and those that cannot be.
+
+use gatepost::demo::{ADMIN_KEY, Moment, Snapshot};
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+
+use super::{ALL, answered, approving::key_of, direct, made, refused, stage, times};
+use crate::stage::{Stage, calling};
+
+/// The name under which a change can be taken back.
+fn change(text: &str) -> String {
+    let (_, rest) = text
+        .rsplit_once("`change`: \"")
+        .unwrap_or_else(|| panic!("{text}"));
+    rest.split('"').next().unwrap().to_owned()
+}
+
+fn undo(stage: &Stage, name: &str) -> String {
+    answered(stage, "undo_change", &json!({ "change": name }))
+}
+
+fn refused_undo(stage: &Stage, name: &str) -> String {
+    refused(stage, "undo_change", &json!({ "change": name }))
+}
+
+/// What is otherwise than before, but for when it was written and messages.
+fn differences(stage: &Stage, before: &Snapshot) -> Vec<String> {
+    let changes = before.changes_to(&stage.company.snapshot());
+    let changes = changes
+        .iter()
+        .filter(|change| change.model != "mail.message");
+    let plain = |row: &Option<Map<String, Value>>| {
+        let mut row = row.clone()?;
+        row.retain(|name, _| !["write_date", "write_uid"].contains(&name.as_str()));
+        (!row.is_empty()).then_some(row)
+    };
+    changes
+        .filter_map(|change| {
+            let (one, other) = (plain(&change.before), plain(&change.after));
+            (one.is_some() || other.is_some())
+                .then(|| format!("{} {}: {one:?} -> {other:?}", change.model, change.id))
+        })
+        .collect()
+}
+
+fn record(stage: &Stage, model: &str, id: u32) -> Map<String, Value> {
+    let now = stage.company.snapshot();
+    now.record(model, id).unwrap().clone()
+}
+
+fn update(stage: &Stage, model: &str, ids: &[u32], values: Value) -> String {
+    let arguments = json!({"model": model, "ids": ids, "values": values});
+    change(&answered(stage, "update_records", &arguments))
+}
+
+#[test]
+fn updates_are_taken_back_the_last_first_and_an_undo_can_be_undone() {
+    let stage = direct();
+    let before = stage.company.snapshot();
+    let first = update(
+        &stage,
+        "crm.lead",
+        &[1, 2],
+        json!({"expected_revenue": 5, "user_id": null}),
+    );
+    let middle = stage.company.snapshot();
+    let second = update(
+        &stage,
+        "crm.lead",
+        &[1],
+        json!({"expected_revenue": 6, "active": false}),
+    );
+    let after = stage.company.snapshot();
+    let text = refused_undo(&stage, &first);
+    assert!(
+        text.contains("`active` is false now; `expected_revenue` was left as 5 and is 6 now"),
+        "{text}"
+    );
+    assert!(
+        text.contains("Take back first what was changed later"),
+        "{text}"
+    );
+    assert!(!text.contains("[2]"), "{text}");
+    let text = undo(&stage, &second);
+    assert!(text.starts_with("Took back the update of"), "{text}");
+    assert_eq!(differences(&stage, &middle), Vec::<String>::new());
+    let redo_second = change(&text);
+    let text = undo(&stage, &first);
+    assert_eq!(differences(&stage, &before), Vec::<String>::new());
+    undo(&stage, &change(&text));
+    undo(&stage, &redo_second);
+    assert_eq!(differences(&stage, &after), Vec::<String>::new());
+}
+
+#[test]
+fn records_with_different_values_get_them_back_in_as_few_calls_as_there_are_values() {
+    let stage = direct();
+    let ids = [1, 2, 3, 4];
+    update(&stage, "crm.lead", &[1, 3], json!({"priority": "1"}));
+    update(&stage, "crm.lead", &[2, 4], json!({"priority": "2"}));
+    let before = stage.company.snapshot();
+    let name = update(&stage, "crm.lead", &ids, json!({"priority": "3"}));
+    let writes = times(&stage, "crm.lead/write");
+    undo(&stage, &name);
+    assert_eq!(times(&stage, "crm.lead/write") - writes, 2);
+    assert_eq!(differences(&stage, &before), Vec::<String>::new());
+}
+
+#[test]
+fn a_change_is_taken_back_once_and_says_how_to_make_it_again() {
+    let stage = direct();
+    let name = update(&stage, "crm.lead", &[1], json!({"priority": "3"}));
+    let redo = change(&undo(&stage, &name));
+    let text = refused_undo(&stage, &name);
+    assert!(text.contains("was taken back at"), "{text}");
+    assert_eq!(change(&text), redo);
+}
+
+#[test]
+fn an_undo_with_a_key_is_made_once() {
+    let stage = direct();
+    let name = update(&stage, "crm.lead", &[1], json!({"priority": "3"}));
+    let arguments = json!({"change": name, "idempotency_key": "k"});
+    let first = answered(&stage, "undo_change", &arguments);
+    let writes = times(&stage, "crm.lead/write");
+    let second = answered(&stage, "undo_change", &arguments);
+    assert!(second.starts_with("This was done before"), "{second}");
+    assert_eq!(change(&second), change(&first));
+    assert_eq!(times(&stage, "crm.lead/write"), writes);
+}
+
+#[test]
+fn names_of_nobodys_changes_are_told_from_no_names() {
+    let stage = direct();
+    let text = refused_undo(&stage, "abcdefghijkm");
+    assert!(text.contains("no change `abcdefghijkm` is known"), "{text}");
+    for wrong in ["", "x", "abcdefghijk!", "abcdefghijkmn"] {
+        let text = refused_undo(&stage, wrong);
+        assert!(text.contains("is no name of a change"), "{wrong}: {text}");
+    }
+}
+
+#[test]
+fn new_records_are_deleted_and_come_back() {
+    let stage = direct();
+    let before = stage.company.snapshot();
+    let create =
+        json!({"model": "crm.lead", "values": [{"name": "One", "priority": "2"}, {"name": "Two"}]});
+    let name = change(&answered(&stage, "create_records", &create));
+    let text = undo(&stage, &name);
+    assert!(text.contains("deleted 2 records of crm.lead"), "{text}");
+    assert_eq!(differences(&stage, &before), Vec::<String>::new());
+    undo(&stage, &change(&text));
+    let ids = made(&stage, &before, "crm.lead");
+    let names: Vec<Value> = ids
+        .iter()
+        .map(|id| record(&stage, "crm.lead", *id)["name"].clone())
+        .collect();
+    assert_eq!(names, [json!("One"), json!("Two")]);
+    assert_eq!(record(&stage, "crm.lead", ids[0])["priority"], json!("2"));
+}
+
+#[test]
+fn a_new_record_that_was_changed_or_added_to_is_not_deleted() {
+    let stage = direct();
+    let before = stage.company.snapshot();
+    let create = json!({"model": "res.partner", "values": [{"name": "Firm", "is_company": true}]});
+    let created = change(&answered(&stage, "create_records", &create));
+    let id = made(&stage, &before, "res.partner")[0];
+    let changed = update(&stage, "res.partner", &[id], json!({"phone": "1"}));
+    let text = refused_undo(&stage, &created);
+    assert!(text.contains("`phone` is \"1\" now"), "{text}");
+    undo(&stage, &changed);
+    // The times of Odoo are whole seconds.
+    stage.company.stop_clock(Some(
+        jiff::Timestamp::now() + std::time::Duration::from_secs(60),
+    ));
+    let child = json!({"model": "res.partner", "values": [{"name": "Somebody", "parent_id": id}]});
+    let added = change(&answered(&stage, "create_records", &child));
+    let text = refused_undo(&stage, &created);
+    assert!(text.contains("in `child_ids`"), "{text}");
+    undo(&stage, &added);
+    undo(&stage, &created);
+    assert_eq!(differences(&stage, &before), Vec::<String>::new());
+}
+
+/// A draft order with two lines, and its id.
+fn order(stage: &Stage) -> u32 {
+    let before = stage.company.snapshot();
+    let create = json!({"model": "sale.order", "values": [{"partner_id": 1, "client_order_ref": "U",
+        "order_line": [{"product_id": 1, "product_uom_qty": 3, "price_unit": 11.5},
+            {"product_id": 2, "product_uom_qty": 2, "price_unit": 7}]}]});
+    answered(stage, "create_records", &create);
+    made(stage, &before, "sale.order")[0]
+}
+
+/// The lines of an order, without what a new record has of its own.
+fn lines(stage: &Stage, order: u32) -> Vec<Map<String, Value>> {
+    let now = stage.company.snapshot();
+    let ids = now.ids("sale.order.line");
+    let rows = ids
+        .iter()
+        .filter_map(|id| now.record("sale.order.line", *id));
+    rows.filter(|row| row["order_id"] == json!(order) || row["order_id"][0] == json!(order))
+        .map(|row| {
+            let mut row = row.clone();
+            row.retain(|name, _| {
+                !["id", "order_id", "create_date", "write_date"].contains(&name.as_str())
+            });
+            row
+        })
+        .collect()
+}
+
+#[test]
+fn a_deleted_order_comes_back_with_its_number_and_its_lines() {
+    let stage = direct();
+    let order = order(&stage);
+    let (was, had) = (record(&stage, "sale.order", order), lines(&stage, order));
+    assert_eq!(had.len(), 2);
+    let before = stage.company.snapshot();
+    let delete = json!({"model": "sale.order", "ids": [order]});
+    let name = change(&answered(&stage, "delete_records", &delete));
+    let text = undo(&stage, &name);
+    let new = made(&stage, &before, "sale.order")[0];
+    assert!(text.contains(&format!("{order} -> {new}")), "{text}");
+    assert!(!text.contains("Not as before"), "{text}");
+    let is = record(&stage, "sale.order", new);
+    for field in [
+        "name",
+        "partner_id",
+        "client_order_ref",
+        "date_order",
+        "amount_total",
+    ] {
+        assert_eq!(is[field], was[field], "{field}");
+    }
+    assert_eq!(lines(&stage, new), had);
+    // And it can be taken back in its turn.
+    undo(&stage, &change(&text));
+    assert!(made(&stage, &before, "sale.order").is_empty());
+}
+
+#[test]
+fn what_does_not_come_back_is_named() {
+    let stage = direct();
+    let before = stage.company.snapshot();
+    let tag = json!({"model": "res.partner.category", "values": [{"name": "Old"}]});
+    let made_tag = change(&answered(&stage, "create_records", &tag));
+    let tag = made(&stage, &before, "res.partner.category")[0];
+    let partner =
+        json!({"model": "res.partner", "values": [{"name": "Tagged", "category_id": [tag]}]});
+    answered(&stage, "create_records", &partner);
+    let partner = made(&stage, &before, "res.partner")[0];
+    let delete = json!({"model": "res.partner", "ids": [partner]});
+    let name = change(&answered(&stage, "delete_records", &delete));
+    undo(&stage, &made_tag);
+    let text = undo(&stage, &name);
+    assert!(text.contains("Not as before:"), "{text}");
+    let new = *made(&stage, &before, "res.partner").last().unwrap();
+    assert!(
+        text.contains(&format!(
+            "`category_id` of [{new}] is (none), and was [{tag}]"
+        )),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_lines_of_an_order_are_given_back_made_again_and_taken_away() {
+    let stage = direct();
+    let order = order(&stage);
+    let had = lines(&stage, order);
+    let now = stage.company.snapshot();
+    let ids: Vec<u32> = now
+        .ids("sale.order.line")
+        .into_iter()
+        .filter(|id| {
+            let row = now.record("sale.order.line", *id).unwrap();
+            row["order_id"] == json!(order) || row["order_id"][0] == json!(order)
+        })
+        .collect();
+    let commands = json!([[1, ids[0], {"product_uom_qty": 9}], [2, ids[1]],
+        [0, 0, {"product_id": 3, "product_uom_qty": 1, "price_unit": 1}]]);
+    let update = json!({"model": "sale.order", "ids": [order], "values": {"order_line": commands}});
+    let text = answered(&stage, "update_records", &update);
+    assert!(text.starts_with("Updated 1 record"), "{text}");
+    let changed = lines(&stage, order);
+    let text = undo(&stage, &change(&text));
+    let sorted = |mut lines: Vec<Map<String, Value>>| {
+        lines.sort_by_key(|line| line["product_id"].to_string());
+        lines
+    };
+    assert_eq!(sorted(lines(&stage, order)), sorted(had));
+    undo(&stage, &change(&text));
+    assert_eq!(sorted(lines(&stage, order)), sorted(changed));
+}
+
+#[test]
+fn a_line_that_somebody_changed_since_keeps_the_change_from_being_taken_back() {
+    let stage = direct();
+    let order = order(&stage);
+    let now = stage.company.snapshot();
+    let line = now.ids("sale.order.line").into_iter().max().unwrap();
+    let name = update(
+        &stage,
+        "sale.order",
+        &[order],
+        json!({"order_line": [[1, line, {"product_uom_qty": 9}]]}),
+    );
+    update(&stage, "sale.order.line", &[line], json!({"discount": 50}));
+    let text = refused_undo(&stage, &name);
+    assert!(text.contains("`order_line`"), "{text}");
+}
+
+#[test]
+fn an_undo_is_shown_first_and_made_when_it_is_confirmed() {
+    let stage = stage("confirm", ALL, &[]);
+    let confirmed = |tool: &str, arguments: &Value| {
+        let preview = answered(&stage, tool, arguments);
+        let (_, rest) = preview.split_once("`confirm`: \"").unwrap();
+        let mut arguments = arguments.clone();
+        arguments["confirm"] = json!(rest.split('"').next().unwrap());
+        (answered(&stage, tool, &arguments), preview)
+    };
+    let before = stage.company.snapshot();
+    let (done, _) = confirmed(
+        "update_records",
+        &json!({"model": "crm.lead", "ids": [1, 2], "values": {"expected_revenue": 5, "user_id": null}}),
+    );
+    let name = change(&done);
+    let shown = stage.company.snapshot();
+    let (text, preview) = confirmed("undo_change", &json!({ "change": name }));
+    assert!(text.starts_with("Took back"), "{text}");
+    assert_eq!(differences(&stage, &before), Vec::<String>::new());
+    assert!(!before.changes_to(&shown).is_empty());
+    insta::assert_snapshot!(without_time_and_id(&preview));
+}
+
+/// A preview without its time and its id.
+fn without_time_and_id(preview: &str) -> String {
+    let mut lines = Vec::new();
+    for line in preview.lines() {
+        let line = match line.split_once("update of ") {
+            Some((head, rest)) => {
+                let (_, rest) = rest.split_once("Z: ").unwrap();
+                format!("{head}update of TIME: {rest}")
+            }
+            None => line.to_owned(),
+        };
+        let line = match line.split_once("`confirm`: \"") {
+            Some((head, rest)) => {
+                let (_, rest) = rest.split_once('"').unwrap();
+                format!("{head}`confirm`: \"ID\"{rest}")
+            }
+            None => line,
+        };
+        lines.push(line);
+    }
+    lines.join("\n")
+}
+
+#[test]
+fn a_change_whose_answer_was_lost_can_be_taken_back_where_it_was_done() {
+    let stage = direct();
+    let before = stage.company.snapshot();
+    stage.company.cut("crm.lead/write", Moment::AfterCommit);
+    let change_it =
+        json!({"model": "crm.lead", "ids": [1], "values": {"priority": "3", "phone": "1"}});
+    let (text, failed) = stage.call("update_records", &change_it);
+    assert!(failed && text.contains("undo_change"), "{text}");
+    let name = change(&text);
+    undo(&stage, &name);
+    assert_eq!(differences(&stage, &before), Vec::<String>::new());
+    stage.company.cut("crm.lead/write", Moment::BeforeCall);
+    let (text, failed) = stage.call("update_records", &change_it);
+    assert!(failed, "{text}");
+    let text = refused_undo(&stage, &change(&text));
+    assert!(text.contains("most likely it was not done"), "{text}");
+}
+
+#[test]
+fn an_undo_whose_answer_was_lost_is_not_made_twice() {
+    let stage = direct();
+    let order = order(&stage);
+    let before = stage.company.snapshot();
+    let delete = json!({"model": "sale.order", "ids": [order]});
+    let name = change(&answered(&stage, "delete_records", &delete));
+    stage.company.cut("sale.order/create", Moment::AfterCommit);
+    let arguments = json!({ "change": name });
+    let (text, failed) = stage.call("undo_change", &arguments);
+    assert!(failed && text.contains("may have run or not"), "{text}");
+    let text = refused_undo(&stage, &name);
+    assert!(text.contains("was taken back at"), "{text}");
+    assert_eq!(made(&stage, &before, "sale.order").len(), 1);
+}
+
+#[test]
+fn an_undo_that_odoo_refused_can_be_tried_again() {
+    let stage = direct();
+    let before = stage.company.snapshot();
+    let name = update(&stage, "crm.lead", &[1], json!({"priority": "3"}));
+    stage.company.conflict("crm.lead/write");
+    let text = refused_undo(&stage, &name);
+    assert!(text.contains("nothing was changed, try again"), "{text}");
+    undo(&stage, &name);
+    assert_eq!(differences(&stage, &before), Vec::<String>::new());
+}
+
+#[test]
+fn of_several_steps_those_that_failed_are_made_by_the_next_call() {
+    let stage = direct();
+    update(&stage, "crm.lead", &[1], json!({"priority": "1"}));
+    update(&stage, "crm.lead", &[2], json!({"priority": "2"}));
+    let before = stage.company.snapshot();
+    let name = update(&stage, "crm.lead", &[1, 2], json!({"priority": "3"}));
+    // The second of the two writes: the first goes through before it is held.
+    let held = stage.company.hold("crm.lead/write", Moment::AfterCommit);
+    let stage = std::sync::Arc::new(stage);
+    let other = std::sync::Arc::clone(&stage);
+    let undoing = {
+        let name = name.clone();
+        std::thread::spawn(move || other.call("undo_change", &json!({ "change": name })))
+    };
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(held.reached());
+    stage.company.conflict("crm.lead/write");
+    held.release();
+    let (text, failed) = undoing.join().unwrap();
+    assert!(failed && text.contains("1 of 2 steps were done"), "{text}");
+    undo(&stage, &name);
+    assert_eq!(differences(&stage, &before), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_hidden_is_neither_kept_nor_given_back() {
+    let stage = stage(
+        "direct",
+        r#"[{ models = ["*"], operations = ["read", "create", "write", "delete"], hidden_fields = ["phone"] }, { models = ["res.users"] }]"#,
+        &[],
+    );
+    let before = stage.company.snapshot();
+    let with_phone = before
+        .ids("crm.lead")
+        .into_iter()
+        .find(|id| before.record("crm.lead", *id).unwrap()["phone"].is_string())
+        .unwrap();
+    let delete = json!({"model": "crm.lead", "ids": [with_phone]});
+    let name = change(&answered(&stage, "delete_records", &delete));
+    undo(&stage, &name);
+    let new = made(&stage, &before, "crm.lead")[0];
+    let now = record(&stage, "crm.lead", new);
+    assert_eq!(
+        now["name"],
+        before.record("crm.lead", with_phone).unwrap()["name"]
+    );
+    assert!(!now["phone"].is_string(), "{now:?}");
+}
+
+#[test]
+fn a_change_is_taken_back_by_who_made_it_and_by_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys.toml");
+    let (mine, theirs) = (key_of(&file, "ada"), key_of(&file, "bob"));
+    let stage = Stage::with(
+        ADMIN_KEY,
+        &[
+            ("GATEPOST_KEYS__FILE", file.to_str().unwrap()),
+            ("GATEPOST_INSTANCES__DEMO__SERVICE_KEY_WRITES", "true"),
+            ("GATEPOST_INSTANCES__DEMO__WRITES", "direct"),
+            ("GATEPOST_ROLES__READER__RULES", ALL),
+        ],
+    );
+    let call = |who: &str, tool: &str, arguments: &Value| {
+        let message = calling(tool, arguments).to_string();
+        let headers = ["Content-Type: application/json", who];
+        stage
+            .request("POST", "/demo/mcp", &headers, &message)
+            .tool()
+    };
+    let (text, _) = call(
+        &mine,
+        "update_records",
+        &json!({"model": "crm.lead", "ids": [1], "values": {"priority": "3"}}),
+    );
+    let undo = json!({ "change": change(&text) });
+    let (text, failed) = call(&theirs, "undo_change", &undo);
+    assert!(failed && text.contains("is known"), "{text}");
+    let (text, failed) = call(&mine, "undo_change", &undo);
+    assert!(!failed, "{text}");
+}
+
+fn lead_values() -> impl Strategy<Value = Map<String, Value>> {
+    let value = prop_oneof![
+        (Just("name"), "[A-Z][a-z]{1,8}".prop_map(Value::from)),
+        (
+            Just("priority"),
+            prop::sample::select(vec!["0", "1", "2"]).prop_map(Value::from)
+        ),
+        (Just("expected_revenue"), (0_u32..900).prop_map(Value::from)),
+        (
+            Just("partner_id"),
+            prop_oneof![Just(Value::Null), (1_u32..6).prop_map(Value::from)]
+        ),
+        (Just("user_id"), Just(Value::Null)),
+        (Just("active"), any::<bool>().prop_map(Value::from)),
+        (Just("stage_id"), (1_u32..5).prop_map(Value::from)),
+        (
+            Just("date_deadline"),
+            prop_oneof![Just(Value::Null), Just(json!("2026-12-24"))]
+        ),
+    ];
+    prop::collection::vec(value, 1..4).prop_map(|pairs| {
+        pairs
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_was_changed_is_as_before_when_all_of_it_is_taken_back(
+        updates in prop::collection::vec((prop::collection::btree_set(1_u32..6, 1..4), lead_values()), 1..4)
+    ) {
+        let stage = direct();
+        let before = stage.company.snapshot();
+        let mut names = Vec::new();
+        for (ids, values) in updates {
+            let arguments = json!({"model": "crm.lead", "ids": ids, "values": values});
+            let (text, failed) = stage.call("update_records", &arguments);
+            if !failed {
+                names.push(change(&text));
+            }
+        }
+        for name in names.into_iter().rev() {
+            let (text, failed) = stage.call("undo_change", &json!({ "change": name }));
+            // What changed nothing leaves nothing to take back.
+            prop_assert!(!failed || text.contains("nothing to take back"), "{}", text);
+        }
+        prop_assert_eq!(differences(&stage, &before), Vec::<String>::new());
+    }
+}
