@@ -191,7 +191,7 @@ impl Desk<'_> {
 
 fn used() -> Denied {
     Denied::Unapproved(
-        "this approval was used before; nothing was done now. Look at the records: it was most likely done. For another change, call without it".to_owned(),
+        "this approval was used before; nothing was done now. What came of it was told then; look at the records where you did not hear of it. To do it again, call without it".to_owned(),
     )
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::Value;
+use tracing::warn;
 
 use super::{
     Change, Done, Found, Proposal, Report, Wish,
@@ -31,6 +32,13 @@ pub enum Told {
     Asks(Question),
     /// What the model reads.
     Text(String),
+}
+
+/// Where a call stands among those of its change.
+#[derive(Clone, Copy)]
+struct Place {
+    is_first: bool,
+    is_last: bool,
 }
 
 /// What a change brought, and whether that could be remembered.
@@ -121,7 +129,7 @@ async fn reported(access: &Access<'_>, change: &impl Change, done: &Done) -> Rep
             tracing::warn!(error = %error, "Failed to look at what a change had done");
             Report {
                 text: format!(
-                    "It was done, with these records: {}. How they are now could not be looked at; read_records shows it.",
+                    "It is done, with these records: {}; do not call again. Only how they are now could not be looked at; read_records shows it.",
                     numbers(&done.ids)
                 ),
                 after: None,
@@ -156,7 +164,15 @@ async fn find_out(
     once: &Once,
     begun: &Begun,
 ) -> Result<Option<Told>, Denied> {
-    match change.find_from(access, begun.at, &begun.before).await? {
+    let found = match change.find_from(access, begun.at, &begun.before).await {
+        // Its own words are those of a change that is refused.
+        Err(error @ (Denied::Unfit(_) | Denied::Forbidden(_) | Denied::Context(_))) => {
+            warn!(error = %error, "Failed to find out what came of a change");
+            Found::Unclear("what it was about has changed since, so that it cannot be looked for; look at the records.".to_owned())
+        }
+        found => found?,
+    };
+    match found {
         Found::Done(ids) => {
             let done = Done {
                 at: begun.at,
@@ -174,12 +190,13 @@ async fn find_out(
         }
         Found::Not => {
             let age = Timestamp::now().duration_since(begun.at).unsigned_abs();
-            if age >= ODOO_AT_WORK {
+            let at_work = ODOO_AT_WORK + once.until_sent();
+            if age >= at_work {
                 return Ok(None);
             }
             Err(Denied::Unfit(format!(
                 "the answer to the earlier call with this `idempotency_key` was lost, and Odoo shows no trace of it so far, but may still be at work; call again with the same key in {} s: then it is found out, or done",
-                ODOO_AT_WORK.saturating_sub(age).as_secs().max(1)
+                at_work.saturating_sub(age).as_secs().max(1)
             )))
         }
         Found::Unclear(look) => Err(Denied::Unfit(format!(
@@ -207,13 +224,17 @@ async fn send(
     let mut remembered = Ok(());
     for (index, one) in allowed.into_iter().enumerate() {
         let call = Arc::new(one.call().clone());
-        let (so_far, mine, is_last) = (all.clone(), claim.clone(), index + 1 == count);
+        let (so_far, mine) = (all.clone(), claim.clone());
         let theirs = claim.clone();
-        let then = move |answer| end(so_far, call, theirs, is_last, answer);
+        let place = Place {
+            is_first: index == 0,
+            is_last: index + 1 == count,
+        };
+        let then = move |answer| end(so_far, call, theirs, place, answer);
         let ended = match access.change(one, before.clone(), then).await {
             Ok(ended) => ended,
             // It was not sent, or nobody knows.
-            Err(denied) => Err(unended(&mine, denied).await),
+            Err(denied) => Err(unended(&mine, index > 0, denied).await),
         };
         match ended {
             Ok((done, noted)) => (all, remembered) = (done, noted),
@@ -235,12 +256,12 @@ async fn end(
     mut done: Done,
     call: Arc<Call>,
     claim: Claim,
-    is_last: bool,
+    place: Place,
     answer: Result<Bytes, Denied>,
 ) -> Ended {
     let answer = match answer {
         Ok(answer) => answer,
-        Err(denied) => return Err(unended(&claim, denied).await),
+        Err(denied) => return Err(unended(&claim, !place.is_first, denied).await),
     };
     match (call.request(), call.effect()) {
         (Request::Load(load), _) => match Loaded::parse(&answer, load) {
@@ -250,16 +271,19 @@ async fn end(
                     done.result = Value::from(loaded.warnings.to_string());
                 }
             }
-            Err(error) => return Err(unended(&claim, error.into()).await),
+            Err(error) => return Err(unended(&claim, true, unread(error)).await),
         },
-        (_, Effect::Create) => done.ids.extend(made(&answer)),
+        (_, Effect::Create) => match serde_json::from_slice::<Vec<RecordId>>(&answer) {
+            Ok(made) => done.ids.extend(made),
+            Err(error) => return Err(unended(&claim, true, unread(error)).await),
+        },
         (_, Effect::Run) => {
             done.ids.extend(call.ids());
             done.result = returned::kept(&answer);
         }
         (_, Effect::Delete | Effect::Read | Effect::Write) => done.ids.extend(call.ids()),
     }
-    let remembered = if is_last {
+    let remembered = if place.is_last {
         claim.done(&done).await
     } else {
         Ok(())
@@ -268,23 +292,23 @@ async fn end(
 }
 
 /// Notes that a change has no good end: the key is free again where nothing can
-/// have happened.
-async fn unended(claim: &Claim, denied: Denied) -> Denied {
-    let noted = if denied.may_have_run() {
+/// have happened, neither by this call nor by one before it.
+async fn unended(claim: &Claim, partly: bool, denied: Denied) -> Denied {
+    let noted = if partly || denied.may_have_run() {
         claim.clone().lost().await
     } else {
         claim.clone().give_back().await
     };
     if let Err(error) = noted {
         // Then it stays begun, and is found out like one that was lost.
-        tracing::warn!(error = %error, "Failed to note how a change ended");
+        warn!(error = %error, "Failed to note how a change ended");
     }
     denied
 }
 
-/// The ids in an answer of `create`.
-fn made(answer: &[u8]) -> Vec<RecordId> {
-    serde_json::from_slice(answer).unwrap_or_default()
+/// An answer to a change that says nothing we understand: it may have run.
+fn unread(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Denied {
+    CallError::OutcomeUnknown(error.into()).into()
 }
 
 /// A refusal, with what became of the change; an answer that was lost, with how

@@ -120,6 +120,11 @@ impl Once {
         }
     }
 
+    /// How long after it was begun it may have been sent.
+    pub(super) fn until_sent(&self) -> Duration {
+        self.at_work
+    }
+
     /// What is known of it. Waits a while for somebody who is at work on it.
     ///
     /// # Errors

@@ -12,14 +12,19 @@ use crate::{
 
 /// Characters of one value.
 const VALUE_CHARS: usize = 160;
-/// Records that are shown one by one.
+/// Records that are shown one by one, where the same becomes of all.
 const MAX_RECORDS: usize = 20;
-/// Fields that are shown of one record.
-const MAX_FIELDS: usize = 40;
 /// Ids that are named in one text.
 const MAX_IDS: usize = 50;
+/// Characters of the name of one of the others.
+const NAME_CHARS: usize = 60;
 /// Items that are shown of one list.
-const MAX_ITEMS: usize = 10;
+const MAX_ITEMS: usize = 50;
+/// Bytes of all that is shown. Whoever agrees has to be able to read it, and is
+/// told of what does not stand here.
+const MAX_BYTES: usize = 24 << 10;
+/// What stands where `one_line` left something out.
+const CUT: &str = "…(+";
 
 /// The names of linked records.
 pub type Names = BTreeMap<(ModelName, RecordId), String>;
@@ -37,52 +42,72 @@ impl Show<'_> {
     /// New records, one a line.
     pub fn new_records(&self, list: &[Map<String, Value>]) -> String {
         let mut text = String::new();
-        for (index, values) in list.iter().take(MAX_RECORDS).enumerate() {
-            line(
-                &mut text,
-                format_args!("{}. {}", index + 1, self.values(values)),
-            );
+        for (index, values) in list.iter().enumerate() {
+            let values = self.values(values);
+            if index > 0 && text.len() + values.len() > MAX_BYTES {
+                let rest = list.len() - index;
+                line(
+                    &mut text,
+                    format_args!(
+                        "and {rest} more, with values of their own, which are NOT SHOWN: there is too much. Fewer at once are shown whole"
+                    ),
+                );
+                break;
+            }
+            line(&mut text, format_args!("{}. {values}", index + 1));
         }
-        more(&mut text, list.len());
-        text
+        trimmed(text)
     }
 
     /// Records with what is there and what would be, one a line. A field that
     /// has its value already says so.
     pub fn updates(&self, ids: &[RecordId], before: &Shot, values: &Map<String, Value>) -> String {
         let mut text = String::new();
+        let mut shown = 0;
         for id in ids.iter().take(MAX_RECORDS) {
             let row = before.row(*id);
-            let mut parts = Vec::new();
-            for (name, value) in values.iter().take(MAX_FIELDS) {
-                let field = self.schema.field(name);
+            let parts = values.iter().map(|(name, value)| {
                 let old = row.and_then(|row| row.get(name));
-                let old = old.map_or_else(
-                    || "(not to be seen)".to_owned(),
-                    |old| self.value(field, old),
-                );
-                let new = self.value(field, value);
-                if old == new {
-                    parts.push(format!("{name}: {old} (as it is)"));
-                } else {
-                    parts.push(format!("{name}: {old} -> {new}"));
-                }
+                self.step(name, old, value)
+            });
+            let one = format!("{}: {}", title(*id, before, VALUE_CHARS), joined(parts));
+            if shown > 0 && text.len() + one.len() > MAX_BYTES {
+                break;
             }
-            let head = title(*id, before);
-            line(&mut text, format_args!("{head}: {}", parts.join("; ")));
+            line(&mut text, format_args!("{one}"));
+            shown += 1;
         }
-        more(&mut text, ids.len());
-        text
+        others(&mut text, ids.get(shown..).unwrap_or_default(), before);
+        trimmed(text)
+    }
+
+    /// One field, with what is there and what would be.
+    fn step(&self, name: &str, old: Option<&Value>, new: &Value) -> String {
+        let field = self.schema.field(name);
+        let told = self.value(field, new);
+        let Some(old) = old else {
+            return format!("{name}: (not to be seen) -> {told}");
+        };
+        let had = self.value(field, old);
+        // Two files may have the same size, two texts the same beginning.
+        let cut = had.contains(CUT) || field.is_some_and(|field| field.kind.is_binary());
+        if old == new || (had == told && !cut) {
+            format!("{name}: {had} (as it is)")
+        } else if had == told {
+            format!("{name}: {had} -> another, which looks the same as far as it is shown")
+        } else {
+            format!("{name}: {had} -> {told}")
+        }
     }
 
     /// Records by their names, one a line.
     pub fn titles(ids: &[RecordId], shot: &Shot) -> String {
         let mut text = String::new();
         for id in ids.iter().take(MAX_RECORDS) {
-            line(&mut text, format_args!("{}", title(*id, shot)));
+            line(&mut text, format_args!("{}", title(*id, shot, VALUE_CHARS)));
         }
-        more(&mut text, ids.len());
-        text
+        others(&mut text, ids.get(MAX_RECORDS..).unwrap_or_default(), shot);
+        trimmed(text)
     }
 
     /// The values of one record.
@@ -90,15 +115,11 @@ impl Show<'_> {
         if values.is_empty() {
             return "(nothing but defaults)".to_owned();
         }
-        let mut parts: Vec<String> = values
-            .iter()
-            .take(MAX_FIELDS)
-            .map(|(name, value)| format!("{name}: {}", self.value(self.schema.field(name), value)))
-            .collect();
-        if values.len() > MAX_FIELDS {
-            parts.push(format!("and {} more fields", values.len() - MAX_FIELDS));
-        }
-        parts.join("; ")
+        joined(
+            values.iter().map(|(name, value)| {
+                format!("{name}: {}", self.value(self.schema.field(name), value))
+            }),
+        )
     }
 
     /// One value, as it is written or as Odoo gives it.
@@ -159,7 +180,10 @@ impl Show<'_> {
             })
             .collect();
         if items.len() > MAX_ITEMS {
-            parts.push(format!("and {} more", items.len() - MAX_ITEMS));
+            parts.push(format!(
+                "and {} more that are NOT SHOWN",
+                items.len() - MAX_ITEMS
+            ));
         }
         parts.join(", ")
     }
@@ -167,7 +191,7 @@ impl Show<'_> {
     fn command(&self, relation: &ModelName, parts: &[Value]) -> String {
         let part = |at: usize| parts.get(at).unwrap_or(&Value::Null);
         let link = || self.link(relation, part(1).as_i64());
-        let values = || one_line(&part(2).to_string(), VALUE_CHARS);
+        let values = || inner(part(2));
         match part(0).as_u64() {
             Some(0) => format!("new {}", values()),
             Some(1) => format!("change {}: {}", link(), values()),
@@ -203,8 +227,41 @@ fn choice(field: Option<&Field>, text: &str) -> String {
             format!("{} ({})", choice.key, one_line(&choice.label, VALUE_CHARS))
         }
         Some(choice) => choice.key.to_string(),
-        None => format!("\"{}\"", one_line(text, VALUE_CHARS)),
+        // What stands in the text must not look like what stands behind it.
+        None => format!("\"{}\"", one_line(text, VALUE_CHARS).replace('"', "\\\"")),
     }
+}
+
+/// The values of a record in a list, whose fields are not looked up.
+fn inner(values: &Value) -> String {
+    let Some(values) = values.as_object() else {
+        return one_line(&values.to_string(), VALUE_CHARS);
+    };
+    let parts: Vec<String> = values
+        .iter()
+        .map(|(name, value)| format!("\"{name}\":{}", one_line(&value.to_string(), VALUE_CHARS)))
+        .collect();
+    format!("{{{}}}", parts.join(","))
+}
+
+/// Parts beside each other, as far as there is room.
+fn joined(parts: impl ExactSizeIterator<Item = String>) -> String {
+    let count = parts.len();
+    let mut text = String::new();
+    for (index, part) in parts.enumerate() {
+        if index > 0 && text.len() + part.len() > MAX_BYTES {
+            text.push_str(&format!(
+                "; and {} more fields that are NOT SHOWN",
+                count - index
+            ));
+            break;
+        }
+        if index > 0 {
+            text.push_str("; ");
+        }
+        text.push_str(&part);
+    }
+    text
 }
 
 /// A record as Odoo gives a link: its id and its name.
@@ -218,12 +275,12 @@ fn reference(items: &[Value]) -> String {
 }
 
 /// A record: its id and its name.
-fn title(id: RecordId, shot: &Shot) -> String {
+fn title(id: RecordId, shot: &Shot, chars: usize) -> String {
     let name = shot.name(id);
     if name.is_empty() {
         format!("[{id}]")
     } else {
-        format!("[{id}] {}", one_line(name, VALUE_CHARS))
+        format!("[{id}] {}", one_line(name, chars))
     }
 }
 
@@ -232,12 +289,128 @@ fn line(text: &mut String, part: std::fmt::Arguments<'_>) {
     debug_assert!(written.is_ok(), "a String takes all");
 }
 
-fn more(text: &mut String, count: usize) {
-    if count > MAX_RECORDS {
-        line(
-            text,
-            format_args!("and {} more, likewise", count - MAX_RECORDS),
-        );
+/// The records of which the same becomes, each by its name: who agrees agrees
+/// to all of them.
+fn others(text: &mut String, ids: &[RecordId], shot: &Shot) {
+    if ids.is_empty() {
+        return;
     }
+    let names: Vec<String> = ids.iter().map(|id| title(*id, shot, NAME_CHARS)).collect();
+    line(
+        text,
+        format_args!("and {} more, likewise: {}", ids.len(), names.join("; ")),
+    );
+}
+
+fn trimmed(mut text: String) -> String {
     text.truncate(text.trim_end().len());
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, Value, json};
+
+    use super::{Names, Show};
+    use crate::{changes::Shot, odoo::Schema};
+
+    fn schema() -> Schema {
+        let fields: Map<String, Value> = (0..60)
+            .map(|index| (format!("f{index}"), json!({"type": "char"})))
+            .chain([
+                ("file".to_owned(), json!({"type": "binary"})),
+                (
+                    "line_ids".to_owned(),
+                    json!({"type": "one2many", "relation": "sale.order.line"}),
+                ),
+            ])
+            .collect();
+        Schema::parse(Value::Object(fields).to_string().as_bytes()).unwrap()
+    }
+
+    fn updates(rows: &Value, values: &Value) -> String {
+        let (schema, names) = (schema(), Names::new());
+        let show = Show {
+            schema: &schema,
+            names: &names,
+        };
+        let before = Shot::from_json(rows);
+        let ids: Vec<_> = before.rows().map(|(id, _)| *id).collect();
+        let ids: Vec<_> = ids.iter().map(|id| (*id).try_into().unwrap()).collect();
+        show.updates(&ids, &before, values.as_object().unwrap())
+    }
+
+    fn creates(list: &[Value]) -> String {
+        let (schema, names) = (schema(), Names::new());
+        let show = Show {
+            schema: &schema,
+            names: &names,
+        };
+        let list: Vec<_> = list
+            .iter()
+            .map(|one| one.as_object().unwrap().clone())
+            .collect();
+        show.new_records(&list)
+    }
+
+    #[test]
+    fn every_field_that_is_written_is_shown() {
+        let values: Map<String, Value> = (0..60)
+            .map(|index| (format!("f{index}"), json!("new")))
+            .collect();
+        let text = updates(&json!({"1": {"id": 1, "f59": "old"}}), &values.into());
+        assert!(text.contains("f59: \"old\" -> \"new\""), "{text}");
+    }
+
+    #[test]
+    fn texts_and_files_that_look_the_same_are_not_said_to_be_as_they_are() {
+        let (one, other) = ("x".repeat(200) + "a", "x".repeat(200) + "b");
+        let text = updates(
+            &json!({"1": {"f1": one, "f2": one, "f3": "x", "file": "AAAA"}}),
+            &json!({"f1": other, "f2": one, "f3": "x", "file": "BBBB"}),
+        );
+        let steps: Vec<&str> = text.split("; ").collect();
+        assert!(steps[0].ends_with("looks the same as far as it is shown"));
+        assert!(steps[1].ends_with("(as it is)"), "{text}");
+        assert!(steps[2].ends_with("(as it is)"), "{text}");
+        assert!(steps[3].ends_with("looks the same as far as it is shown"));
+    }
+
+    #[test]
+    fn no_new_record_hides_behind_others() {
+        let mut list = vec![json!({"f1": "harmless"}); 30];
+        list[29] = json!({"f1": "not harmless"});
+        assert!(creates(&list).contains("30. f1: \"not harmless\""));
+        let long = "x".repeat(150);
+        let text = creates(&vec![json!({"f1": long, "f2": long}); 500]);
+        assert!(text.len() < 30_000, "{}", text.len());
+        assert!(text.contains("with values of their own, which are NOT SHOWN"));
+    }
+
+    #[test]
+    fn every_record_that_is_changed_is_named() {
+        let rows: Map<String, Value> = (1..=500)
+            .map(|id| {
+                (
+                    id.to_string(),
+                    json!({"display_name": format!("Order {id}")}),
+                )
+            })
+            .collect();
+        let text = updates(&rows.into(), &json!({"f1": "x"}));
+        assert!(text.contains("[500] Order 500"), "{text}");
+    }
+
+    #[test]
+    fn the_values_of_a_line_are_shown_behind_a_long_one() {
+        let name = "x".repeat(300);
+        let text = creates(&[json!({"line_ids": [[0, 0, {"name": name, "price_unit": 0.01}]]})]);
+        assert!(text.contains("\"price_unit\":0.01"), "{text}");
+    }
+
+    #[test]
+    fn a_text_cannot_look_like_what_stands_behind_it() {
+        let text = creates(&[json!({"f1": "a\"; f2: \"b"})]);
+        assert_eq!(text, r#"1. f1: "a\"; f2: \"b""#);
+    }
 }

@@ -292,11 +292,15 @@ fn table(explain: &Explain, rules: &Rules) -> Result<(), Failure> {
         None => rules.config.instances.keys().cloned().collect(),
     };
     let mut rows = vec![HEADS.map(str::to_owned)];
-    let mut objects = Vec::new();
+    let (mut objects, mut taken) = (Vec::new(), BTreeSet::new());
     for instance in &instances {
         for (at, rule) in policy.rules_at(&explain.roles, instance) {
             rows.push(row(instance, &at, rule, rules));
             objects.push(object(instance, &at, rule, rules));
+            for (method, arguments) in &rule.arguments {
+                let place = rules.place(&at);
+                taken.insert(format!("{method} ({place}): {arguments}"));
+            }
         }
     }
     if explain.json {
@@ -306,6 +310,13 @@ fn table(explain: &Explain, rules: &Rules) -> Result<(), Failure> {
     text.push_str(
         "\n\nWhat no rule opens is closed; what one denies stays closed. No `*` opens a secret model or field.",
     );
+    if !taken.is_empty() {
+        text.push_str("\n\nWhat methods may be called with:");
+        for line in taken {
+            text.push_str("\n  ");
+            text.push_str(&line);
+        }
+    }
     terminal::print(&text)
 }
 
@@ -340,7 +351,7 @@ fn row(instance: &InstanceName, at: &RuleAt, rule: &Rule, rules: &Rules) -> [Str
         if rule.denies_every_method() {
             "all".to_owned()
         } else {
-            or_dash(methods(rule).join("; "))
+            or_dash(methods(rule).join(","))
         },
         fields,
         if rule.domain.is_empty() {
@@ -384,13 +395,17 @@ fn operations(rule: &Rule) -> Vec<&'static str> {
         .collect()
 }
 
-/// The methods, with what they may be called with where that is bounded.
+/// The methods; with `()` those that take no arguments, with `(…)` those that
+/// take some.
 fn methods(rule: &Rule) -> Vec<String> {
     let told = rule.methods.iter().map(|method| {
         let taken = rule.arguments.get(method);
         taken.map_or_else(
             || method.to_string(),
-            |taken| format!("{method} with {taken}"),
+            |taken| {
+                let bounds = if taken.iter().len() == 0 { "" } else { "…" };
+                format!("{method}({bounds})")
+            },
         )
     });
     told.collect()

@@ -161,19 +161,20 @@ pub fn is_internal(text: &str) -> bool {
     ]
     .iter()
     .any(|sign| lower.contains(sign))
-        || sql(&lower)
+        || is_sql(&lower)
 }
 
 /// Whether it is SQL: people are told to select, too, but not from where.
-fn sql(lower: &str) -> bool {
-    let begins = |word: &str| lower.find(word);
+fn is_sql(lower: &str) -> bool {
     let follows = |at: usize, word: &str| lower.get(at..).is_some_and(|rest| rest.contains(word));
     [
         ("select ", " from ", " where "),
         ("insert into ", "(", " values"),
-        ("update ", " set ", " where "),
         ("delete from ", "", " where "),
     ]
     .iter()
-    .any(|(begin, then, end)| begins(begin).is_some_and(|at| follows(at, then) && follows(at, end)))
+    .any(|(begin, then, end)| {
+        let begins = lower.find(begin);
+        begins.is_some_and(|at| follows(at, then) && follows(at, end))
+    })
 }

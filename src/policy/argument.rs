@@ -272,8 +272,8 @@ impl Arguments {
         found
     }
 
-    /// The records that the arguments name.
-    pub(super) fn records<'a>(
+    /// The records that the arguments name, where they may name some.
+    pub fn records<'a>(
         &'a self,
         given: &'a Map<String, Value>,
     ) -> impl Iterator<Item = (&'a ArgumentName, &'a ModelName, Vec<RecordId>)> {

@@ -28,7 +28,7 @@ pub struct MethodDocumentation {
     pub signature: Box<str>,
     /// Whether it is a method of the model itself, which takes no ids.
     pub of_model: bool,
-    /// The first line of what it does; often empty.
+    /// The first sentence of what it does; often empty.
     pub summary: Box<str>,
 }
 
@@ -91,7 +91,11 @@ impl Method {
         });
         let signature = parameters.collect::<Vec<_>>().join(", ");
         let summary = plain(self.doc.as_deref().unwrap_or_default());
-        let summary = summary.lines().map(str::trim).find(|line| !line.is_empty());
+        let summary = summary.trim().split("\n\n").next().unwrap_or_default();
+        let summary = summary.split_whitespace().collect::<Vec<_>>().join(" ");
+        let summary = summary
+            .split_once(". ")
+            .map_or(&*summary, |(first, _)| first);
         MethodDocumentation {
             // No column sign here, but Python's word for "or".
             signature: format!(
@@ -100,7 +104,7 @@ impl Method {
             )
             .into(),
             of_model: self.api.iter().any(|one| one == "model"),
-            summary: one_line(summary.unwrap_or_default(), SUMMARY_CHARS).into(),
+            summary: one_line(summary, SUMMARY_CHARS).into(),
         }
     }
 }

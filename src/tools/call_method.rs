@@ -1,6 +1,9 @@
 //! `call_method`.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
 
 use jiff::{Timestamp, ToSpan as _};
 use schemars::JsonSchema;
@@ -79,9 +82,9 @@ struct Arguments {
     #[schemars(extend("maxItems" = 200))]
     ids: Vec<RecordId>,
     /// By name, such as `{"partner_ids":[14]}`.
-    #[serde(default)]
+    #[serde(default, rename = "arguments")]
     #[schemars(with = "ObjectArgument")]
-    arguments: Map<String, Value>,
+    given: Map<String, Value>,
     /// Such as `{"company_ids":[1],"lang":"fr_FR"}`.
     #[serde(default)]
     #[schemars(with = "ObjectArgument")]
@@ -128,20 +131,25 @@ impl Change for Calling {
             complete(model, ids, before)?;
         }
         let mut preview = format!("Call {method} of {model} on {}", on(ids));
-        let given = &self.arguments.arguments;
+        let given = &self.arguments.given;
         if given.is_empty() {
             preview.push_str(", without arguments");
         } else {
+            let linked = self.linked(access, &context).await?;
             let given = given.iter().map(|(name, value)| {
-                let value = one_line(&value.to_string(), ARGUMENT_CHARS);
+                let value = match linked.get(name) {
+                    Some(names) => names.join(", "),
+                    None => one_line(&value.to_string(), ARGUMENT_CHARS),
+                };
                 format!("{}: {value}", one_line(name, 60))
             });
             preview.push_str(", with ");
             preview.push_str(&given.collect::<Vec<_>>().join("; "));
         }
-        preview.push_str(":\n");
+        preview.push_str(if ids.is_empty() { "." } else { ":\n" });
         match &before {
             Some((before, schema)) => preview.push_str(&stands(schema, ids, None, before)),
+            None if ids.is_empty() => {}
             None => preview.push_str(&changing::numbers(ids)),
         }
         if let Some(caution) = caution {
@@ -225,7 +233,8 @@ impl Change for Calling {
         let (context, companies) = access
             .context(self.arguments.context.as_ref(), false)
             .await?;
-        let mut text = format!("Called {method} of {model} on {}:\n", on(ids));
+        let end = if ids.is_empty() { "." } else { ":\n" };
+        let mut text = format!("Called {method} of {model} on {}{end}", on(ids));
         let after = match self.look(access, &context).await {
             Ok(after) => after,
             // What was done stays done.
@@ -242,10 +251,11 @@ impl Change for Calling {
                 drop(before);
                 changing::missing(&mut text, ids, after);
             }
+            None if ids.is_empty() => {}
             None => text.push_str(&changing::numbers(ids)),
         }
         notes::line(&mut text, &returned(&done.result));
-        if ids.is_empty() {
+        if ids.is_empty() && self.is_of_model(access).await.is_none() {
             notes::line(
                 &mut text,
                 "It was called without records: if it is a method of records, it did nothing.",
@@ -287,12 +297,7 @@ impl Calling {
     /// Odoo says `true` then, and does nothing.
     async fn caution(&self, access: &Access<'_>) -> Result<Option<String>, Denied> {
         let Arguments { model, method, .. } = &self.arguments;
-        let documentation = access.documentation(model).await;
-        let of_model = documentation
-            .as_ref()
-            .and_then(|all| all.method(method))
-            .map(|method| method.of_model);
-        match of_model {
+        match self.is_of_model(access).await {
             Some(true) => Ok(None),
             Some(false) => Err(Denied::Unfit(format!(
                 "`{method}` of `{model}` is a method of records, and without any it does nothing; nothing was changed, name them in `ids`"
@@ -301,6 +306,45 @@ impl Calling {
                 "Odoo does not say whether {method} is a method of the model itself: if it is one of records, it does nothing without them."
             ))),
         }
+    }
+
+    /// Whether it is a method of the model itself, where Odoo says so.
+    async fn is_of_model(&self, access: &Access<'_>) -> Option<bool> {
+        let Arguments { model, method, .. } = &self.arguments;
+        let documentation = access.documentation(model).await?;
+        documentation.method(method).map(|method| method.of_model)
+    }
+
+    /// The names of the records that arguments are known to name, by argument.
+    ///
+    /// # Errors
+    /// [`Denied::Unfit`] where one is not there: Odoo does not always say so.
+    async fn linked(
+        &self,
+        access: &Access<'_>,
+        context: &Context,
+    ) -> Result<BTreeMap<String, Vec<String>>, Denied> {
+        let Arguments { model, method, .. } = &self.arguments;
+        let given = &self.arguments.given;
+        let mut linked = BTreeMap::new();
+        let open = access.methods(model);
+        for taken in open.get(method).into_iter().flatten() {
+            for (name, relation, ids) in taken.records(given) {
+                let many = ids.is_empty() || ids.len() > MAX_RECORDS;
+                if many || linked.contains_key(name.as_str()) || access.may_read(relation).is_err()
+                {
+                    continue;
+                }
+                let shot = Shot::of_all(access, (relation, &ids), &[], context).await?;
+                let names = ids
+                    .iter()
+                    .take(MAX_SHOWN)
+                    .map(|id| format!("{} [{id}]", one_line(shot.name(*id), 80)))
+                    .chain((ids.len() > MAX_SHOWN).then(|| "…".to_owned()));
+                linked.insert(name.to_string(), names.collect());
+            }
+        }
+        Ok(linked)
     }
 
     fn where_to_look(&self) -> String {

@@ -93,6 +93,8 @@ enum Kind {
 struct Recipients {
     /// People who have no user inside the company, each with a short address.
     outside: Vec<String>,
+    /// People of whom that cannot be seen.
+    unclear: Vec<String>,
     /// How many have one.
     inside: usize,
     /// Why not everybody can be told.
@@ -284,7 +286,7 @@ impl Arguments {
                         .filter_map(|id| RecordId::try_from(id.as_i64()?).ok()),
                 ),
                 None => {
-                    recipients.unknown = Some("who follows this record cannot be seen from here");
+                    recipients.unknown = Some("Who follows this record cannot be seen from here");
                 }
             }
         }
@@ -293,7 +295,7 @@ impl Arguments {
             return Ok(recipients);
         }
         let partner = ModelName::known("res.partner");
-        let unseen = "whether they are of the company cannot be seen from here";
+        let unseen = "Who they are cannot be seen from here";
         if access.may_read(&partner).is_err() {
             recipients.unknown.get_or_insert(unseen);
             return Ok(recipients);
@@ -320,7 +322,11 @@ impl Arguments {
                     let name = one_line(shot.name(id), 80);
                     recipients.outside.push(format!("{name} [{id}]{address}"));
                 }
-                (Some(_), None) | (None, _) => {
+                (Some(_), None) => {
+                    let name = one_line(shot.name(id), 80);
+                    recipients.unclear.push(format!("{name} [{id}]"));
+                }
+                (None, _) => {
                     recipients.unknown.get_or_insert(unseen);
                 }
             }
@@ -364,29 +370,25 @@ impl Recipients {
     fn told(&self, kind: Kind) -> String {
         let mut parts = Vec::new();
         if !self.outside.is_empty() {
-            let count = self.outside.len();
-            let mut shown: Vec<&str> = self
-                .outside
-                .iter()
-                .take(MAX_SHOWN)
-                .map(String::as_str)
-                .collect();
-            let more = format!("and {} more", count.saturating_sub(MAX_SHOWN));
-            if count > MAX_SHOWN {
-                shown.push(&more);
-            }
             parts.push(format!(
-                "OUTSIDE the company it goes to {count}, by e-mail: {}",
-                shown.join(", ")
+                "OUTSIDE the company it goes to {}, by e-mail: {}",
+                self.outside.len(),
+                listed(&self.outside)
+            ));
+        }
+        if !self.unclear.is_empty() {
+            parts.push(format!(
+                "To {} it goes perhaps OUTSIDE the company, for that cannot be seen from here: {}",
+                self.unclear.len(),
+                listed(&self.unclear)
             ));
         }
         if self.inside > 0 {
-            parts.push(format!("inside the company it goes to {}", self.inside));
+            parts.push(format!("Inside the company it goes to {}", self.inside));
         }
         if let Some(unknown) = self.unknown {
-            parts.push(format!(
-                "{unknown}: it may go OUTSIDE the company, to customers too"
-            ));
+            let unknown = format!("{unknown}: it may go OUTSIDE the company, to customers too");
+            parts.insert(0, unknown);
         }
         if parts.is_empty() {
             return match kind {
@@ -394,7 +396,7 @@ impl Recipients {
                 Kind::Note => "Nobody is notified: a note stays with the record.".to_owned(),
             };
         }
-        let mut text = parts.join("; ");
+        let mut text = parts.join(". ");
         if kind == Kind::Comment && self.unknown.is_none() {
             text.push_str(" (but for the author, and those who want no comments)");
         }
@@ -443,6 +445,16 @@ fn paragraphs(text: &str) -> String {
 /// The words of a text, whatever is between them.
 fn words(text: &str) -> Vec<&str> {
     text.split_whitespace().collect()
+}
+
+/// The first of a list, and how many more there are.
+fn listed(people: &[String]) -> String {
+    let mut shown: Vec<&str> = people.iter().take(MAX_SHOWN).map(String::as_str).collect();
+    let more = format!("and {} more", people.len().saturating_sub(MAX_SHOWN));
+    if people.len() > MAX_SHOWN {
+        shown.push(&more);
+    }
+    shown.join(", ")
 }
 
 /// Enough of an address to know whose it is.
@@ -528,13 +540,17 @@ mod tests {
         let some = Recipients {
             outside: vec![format!("Azure [14]{}", short("info@azure.example"))],
             inside: 2,
-            unknown: None,
-        };
-        let unknown = Recipients {
-            unknown: Some("who follows this record cannot be seen from here"),
             ..Recipients::default()
         };
-        let all = [&some, &unknown, &Recipients::default()].map(told);
+        let unclear = Recipients {
+            unclear: (1..=22).map(|id| format!("Azure [{id}]")).collect(),
+            ..Recipients::default()
+        };
+        let unknown = Recipients {
+            unknown: Some("Who follows this record cannot be seen from here"),
+            ..Recipients::default()
+        };
+        let all = [&some, &unclear, &unknown, &Recipients::default()].map(told);
         insta::assert_snapshot!(all.join("\n"));
     }
 }

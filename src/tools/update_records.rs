@@ -1,6 +1,6 @@
 //! `update_records`.
 
-use jiff::Timestamp;
+use jiff::{Timestamp, ToSpan as _};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -21,6 +21,8 @@ use crate::{
 
 /// Records at the most.
 const MAX_RECORDS: usize = 500;
+/// How far Odoo's clock may be from ours.
+const CLOCKS_APART_MIN: i64 = 1;
 
 pub(super) const TOOL: Tool = Tool {
     name: "update_records",
@@ -103,7 +105,7 @@ impl Change for Arguments {
         })
     }
 
-    async fn find(&self, access: &Access<'_>, _begun: Timestamp) -> Result<Found, Denied> {
+    async fn find(&self, access: &Access<'_>, begun: Timestamp) -> Result<Found, Denied> {
         let (context, _) = access.context(self.context.as_ref(), false).await?;
         let (now, values, _, _) = match self.prepared(access, &context).await {
             Ok(prepared) => prepared,
@@ -125,8 +127,18 @@ impl Change for Arguments {
         if as_wished && changing::can_be_compared(&schema, &values) {
             return Ok(Found::Done(self.ids.clone()));
         }
-        if changing::can_be_compared(&schema, &values) {
-            // The same values for all of them, or none: so it was not done.
+        // Other values prove nothing: Odoo puts some in a form of its own, and
+        // others may have written since. What nobody wrote was not written.
+        let since = begun
+            .checked_sub(CLOCKS_APART_MIN.minutes())
+            .unwrap_or(begun);
+        let since = changing::odoo_time(since);
+        let untouched = self.ids.iter().all(|id| {
+            let row = now.row(*id);
+            row.and_then(|row| row.get("write_date")?.as_str())
+                .is_some_and(|written| *written < *since)
+        });
+        if untouched {
             return Ok(Found::Not);
         }
         Ok(Found::Unclear(format!(

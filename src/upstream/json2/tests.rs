@@ -1,9 +1,11 @@
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::Json2;
 use crate::{
     odoo::{Call, Context, Domain, FieldName, ModelName, Order, RecordId},
-    upstream::{ApiKey, Dialect, WireResponse},
+    upstream::{ApiKey, CallError, Dialect, WireResponse},
 };
 
 /// Exchanges recorded from a real Odoo 19.
@@ -92,6 +94,94 @@ fn every_recorded_refusal_has_its_sentence_and_nothing_of_odoos_inside() {
             told.push(format!("{}\n  {error}", exchange["name"].as_str().unwrap()));
         }
     }
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn the_documentation_of_a_model_is_a_page_and_is_asked_for_without_a_body() {
+    let call = Call::documentation(ModelName::try_from("crm.lead").unwrap());
+    let request = dialect().encode(&call, &ApiKey::new("s3cret")).unwrap();
+    assert_eq!(
+        (request.method.as_str(), &*request.path),
+        ("GET", "/doc-bearer/crm.lead.json")
+    );
+    assert!(request.body.is_empty());
+    let names: Vec<&str> = request
+        .headers
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert_eq!(
+        names,
+        ["authorization", "accept", "user-agent", "x-odoo-database"]
+    );
+}
+
+#[test]
+fn what_odoo_says_to_people_is_handed_on_and_what_it_says_to_itself_is_not() {
+    let told = |name: &str, message: &str| {
+        let body = json!({"name": name, "message": message, "arguments": [message, 5, "Go"], "debug": "Traceback"});
+        decoded(422, "application/json", body.to_string().as_bytes()).unwrap_err()
+    };
+    let user = |message: &str| told("odoo.exceptions.UserError", message);
+    for people in [
+        "Please select a company.",
+        "You have to select a product from the list.",
+        "Incompatible companies on records:\n- A belongs to company B",
+        "Update the price set on the line, where needed.",
+        "1 < 2",
+    ] {
+        assert_eq!(user(people), format!("odoo_rule: Odoo refused: {people}"));
+    }
+    assert_eq!(
+        user("<p>No <b>way</b>.</p><p>a &lt; b</p>"),
+        "odoo_rule: Odoo refused: No way.\na < b"
+    );
+    assert_eq!(
+        told("odoo.exceptions.RedirectWarning", "You cannot."),
+        "odoo_rule: Odoo refused: You cannot."
+    );
+    assert!(user(&"x".repeat(5_000)).len() < 1_100);
+    for inside in [
+        "Traceback (most recent call last):",
+        "SELECT id FROM res_partner WHERE id = 1",
+        "INSERT INTO res_partner (id) VALUES (1)",
+        "DELETE FROM res_partner WHERE id = 1",
+        "File \"/opt/odoo/x.py\", line 1",
+    ] {
+        assert!(user(inside).starts_with("odoo_error"), "{inside}");
+    }
+}
+
+/// What a change that was refused so says in the end: each says whether
+/// something was changed, and what to do.
+#[test]
+fn every_refusal_of_a_change_says_that_nothing_was_changed() {
+    let mut told = BTreeSet::new();
+    for line in RECORDED.lines() {
+        let exchange: Value = serde_json::from_str(line).unwrap();
+        let response = &exchange["response"];
+        let status = u16::try_from(response["status"].as_u64().unwrap()).unwrap();
+        if response["headers"]["content-type"] != "application/json; charset=utf-8" {
+            continue;
+        }
+        let wire = WireResponse {
+            status,
+            media: "application/json".to_owned(),
+            body: response["body"].to_string().into_bytes().into(),
+        };
+        if let Err(CallError::Fault(fault)) = dialect().decode(wire) {
+            let text = format!("{fault}{}", fault.of_change());
+            let says = [
+                "nothing was changed",
+                "Nothing was changed",
+                "it was not done",
+            ];
+            assert!(says.iter().any(|say| text.contains(say)), "{text}");
+            told.insert(format!("{}: {text}", fault.kind()));
+        }
+    }
+    let told: Vec<String> = told.into_iter().collect();
     insta::assert_snapshot!(told.join("\n"));
 }
 

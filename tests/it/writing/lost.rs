@@ -151,3 +151,81 @@ fn a_client_that_leaves_does_not_stop_a_change_nor_is_it_forgotten() {
     assert!(text.starts_with("This was done before"), "{text}");
     assert_eq!(made(&stage, &before, "crm.lead").len(), 1);
 }
+
+#[test]
+fn what_goes_wrong_after_a_change_is_no_error_of_the_change() {
+    let stage = std::sync::Arc::new(direct());
+    let held = stage.company.hold("crm.lead/write", Moment::AfterCommit);
+    let caller = {
+        let stage = std::sync::Arc::clone(&stage);
+        std::thread::spawn(move || {
+            stage.call(
+                "update_records",
+                &json!({"model": "crm.lead", "ids": [1], "values": {"partner_id": "Deco Addict"}}),
+            )
+        })
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(held.reached());
+    // The name is looked up again, to see what Odoo took; and once more.
+    for _ in 0..2 {
+        stage
+            .company
+            .cut("res.partner/name_search", Moment::BeforeCall);
+    }
+    held.release();
+    let (text, failed) = caller.join().unwrap();
+    assert!(!failed, "{text}");
+    assert!(text.starts_with("It is done (records [1])"), "{text}");
+    assert!(text.contains("undo_change"), "{text}");
+}
+
+#[test]
+fn a_lost_create_is_not_called_undone_because_its_record_was_changed_since() {
+    let stage = direct();
+    let before = stage.company.snapshot();
+    stage.company.cut("crm.lead/create", Moment::AfterCommit);
+    let create = json!({"model": "crm.lead", "values": [{"name": "Lost"}], "idempotency_key": "k"});
+    stage.call("create_records", &create);
+    let id = made(&stage, &before, "crm.lead")[0];
+    answered(
+        &stage,
+        "update_records",
+        &json!({"model": "crm.lead", "ids": [id], "values": {"name": "Found by a colleague"}}),
+    );
+    let (text, failed) = stage.call("create_records", &create);
+    assert!(failed, "{text}");
+    assert!(text.contains("cannot be said for sure"), "{text}");
+    assert!(text.contains(&format!("[{id}]")), "{text}");
+}
+
+#[test]
+fn an_equal_record_from_before_is_not_taken_for_a_lost_one() {
+    let stage = direct();
+    let earlier = jiff::Timestamp::now() - Duration::from_secs(60);
+    stage.company.stop_clock(Some(earlier));
+    let twin = json!({"model": "crm.lead", "values": [{"name": "Twin"}]});
+    answered(&stage, "create_records", &twin);
+    stage.company.stop_clock(None);
+    stage.company.cut("crm.lead/create", Moment::BeforeCall);
+    let mut create = twin;
+    create["idempotency_key"] = json!("k");
+    stage.call("create_records", &create);
+    let (text, failed) = stage.call("create_records", &create);
+    assert!(failed && text.contains("cannot be said for sure"), "{text}");
+}
+
+#[test]
+fn a_lost_update_is_not_made_again_over_what_others_wrote_since() {
+    let stage = direct();
+    stage.company.cut("crm.lead/write", Moment::AfterCommit);
+    let of = |name: &str| json!({"model": "crm.lead", "ids": [1], "values": {"name": name}});
+    let mut lost = of("Lost");
+    lost["idempotency_key"] = json!("k");
+    stage.call("update_records", &lost);
+    answered(&stage, "update_records", &of("A colleague's"));
+    let (text, failed) = stage.call("update_records", &lost);
+    assert!(failed && text.contains("cannot be said for sure"), "{text}");
+}

@@ -6,6 +6,7 @@
 mod approving;
 mod importing;
 mod lost;
+mod methods;
 mod once;
 mod properties;
 mod replicas;

@@ -1,0 +1,285 @@
+//! Methods that are called, and messages that are posted.
+
+use gatepost::demo::{Moment, SALES_KEY, Snapshot};
+use serde_json::{Value, json};
+
+use super::{answered, listed, refused, stage, times};
+use crate::stage::Stage;
+
+/// Everything, and some methods with and without rules for their arguments.
+const RULES: &str = concat!(
+    r#"[{ models = ["*"], operations = ["read", "create", "write", "delete"] }, "#,
+    r#"{ models = ["sale.order"], methods = ["action_confirm", "action_cancel", "action_draft", "message_post", "message_subscribe", "get_portal_url"], "#,
+    r#"arguments = { message_subscribe = { partner_ids = { ids_of = "res.partner", required = true } }, action_confirm = {} } }, "#,
+    r#"{ models = ["crm.lead"], methods = ["action_set_lost", "message_post"], arguments = { action_set_lost = {} } }]"#,
+);
+
+fn direct() -> Stage {
+    stage("direct", RULES, &[])
+}
+
+/// Some order in this state.
+fn order(company: &Snapshot, state: &str) -> u32 {
+    let is_so = |id: &u32| company.record("sale.order", *id).unwrap()["state"] == json!(state);
+    company.ids("sale.order").into_iter().find(is_so).unwrap()
+}
+
+fn state(stage: &Stage, id: u32) -> Value {
+    stage.company.snapshot().record("sale.order", id).unwrap()["state"].clone()
+}
+
+fn confirm(id: u32) -> Value {
+    json!({"model": "sale.order", "method": "action_confirm", "ids": [id]})
+}
+
+fn confirm_id(preview: &str) -> String {
+    let (_, rest) = preview.split_once("`confirm`: \"").unwrap();
+    rest.split('"').next().unwrap().to_owned()
+}
+
+#[test]
+fn a_listed_method_is_shown_called_and_told_from_before_to_after() {
+    let stage = stage("confirm", RULES, &[]);
+    let id = order(&stage.company.snapshot(), "sent");
+    let preview = answered(&stage, "call_method", &confirm(id));
+    assert_eq!(state(&stage, id), json!("sent"));
+    insta::assert_snapshot!(preview.replace(&confirm_id(&preview), "ID"));
+    let mut confirmed = confirm(id);
+    confirmed["confirm"] = json!(confirm_id(&preview));
+    let done = answered(&stage, "call_method", &confirmed);
+    assert!(
+        done.contains("state: sent (Quotation Sent) -> sale (Sales Order)"),
+        "{done}"
+    );
+    assert!(done.contains("no more than that it is done"), "{done}");
+    assert!(!done.contains("undo_change"), "{done}");
+    assert_eq!(state(&stage, id), json!("sale"));
+    // Odoo says no the second time, and in whose words is plain.
+    let again = answered(&stage, "call_method", &confirm(id));
+    let mut confirmed = confirm(id);
+    confirmed["confirm"] = json!(confirm_id(&again));
+    let text = refused(&stage, "call_method", &confirmed);
+    insta::assert_snapshot!(text, @r"
+    Odoo refused: Some orders are not in a state requiring confirmation.
+    Nothing was changed. This is a rule of the business: the same call will be refused again. Change what Odoo asks for, or tell the user
+    ");
+}
+
+#[test]
+fn what_is_not_listed_or_not_with_these_arguments_is_never_sent() {
+    let stage = direct();
+    let id = order(&stage.company.snapshot(), "sent");
+    let call = |method: &str, arguments: Value| json!({"model": "sale.order", "method": method, "ids": [id], "arguments": arguments});
+    let told = [
+        call("action_lock", json!({})),
+        call("write", json!({"vals": {"state": "sale"}})),
+        call("_action_confirm", json!({})),
+        call("action_confirm", json!({"state": "done"})),
+        call("action_cancel", json!({"ids": [1]})),
+        call("action_cancel", json!({"context": {"uid": 1}})),
+        call("message_subscribe", json!({})),
+        call("message_subscribe", json!({"partner_ids": [[6, 0, [1]]]})),
+        call("message_subscribe", json!({"partner_ids": [987_654]})),
+        call("message_post", json!({"body": "x"})),
+        json!({"model": "crm.lead", "method": "action_set_lost", "ids": [1], "arguments": {"name": "x"}}),
+        json!({"model": "sale.order", "method": "action_confirm", "ids": [987_654]}),
+        json!({"model": "sale.order", "method": "action_confirm"}),
+        json!({"model": "sale.order", "method": "action_confirm", "ids": (1..=201).collect::<Vec<u32>>()}),
+        json!({"model": "sale.order", "method": "action_confirm", "ids": [id], "context": {"default_state": "sale"}}),
+    ]
+    .map(|arguments| refused(&stage, "call_method", &arguments));
+    insta::assert_snapshot!(told.join("\n"));
+    for method in [
+        "action_confirm",
+        "action_cancel",
+        "message_subscribe",
+        "message_post",
+    ] {
+        assert_eq!(
+            times(&stage, &format!("sale.order/{method}")),
+            0,
+            "{method}"
+        );
+    }
+}
+
+#[test]
+fn only_who_may_call_something_sees_the_tools_for_it() {
+    for tool in ["call_method", "post_message"] {
+        assert!(listed(&direct()).contains(&tool.to_owned()));
+        assert!(!listed(&super::direct()).contains(&tool.to_owned()));
+    }
+}
+
+#[test]
+fn a_method_whose_answer_is_lost_is_known_by_where_the_records_stand() {
+    let stage = direct();
+    let id = order(&stage.company.snapshot(), "sent");
+    let mut once = confirm(id);
+    once["idempotency_key"] = json!("k");
+    stage
+        .company
+        .cut("sale.order/action_confirm", Moment::AfterCommit);
+    let (text, failed) = stage.call("call_method", &once);
+    assert!(failed && text.contains("may have run or not"), "{text}");
+    let text = answered(&stage, "call_method", &once);
+    assert!(
+        text.starts_with("The earlier call with this `idempotency_key`"),
+        "{text}"
+    );
+    assert!(text.contains("state: sale (Sales Order)"), "{text}");
+    assert_eq!(times(&stage, "sale.order/action_confirm"), 1);
+}
+
+#[test]
+fn a_method_that_never_ran_is_not_called_done_and_not_called_again() {
+    let stage = direct();
+    let id = order(&stage.company.snapshot(), "sent");
+    let mut once = confirm(id);
+    once["idempotency_key"] = json!("k");
+    stage
+        .company
+        .cut("sale.order/action_confirm", Moment::BeforeCall);
+    let (text, failed) = stage.call("call_method", &once);
+    assert!(failed && text.contains("may have run or not"), "{text}");
+    let text = refused(&stage, "call_method", &once);
+    assert!(text.contains("state: sent (Quotation Sent)"), "{text}");
+    assert!(
+        text.contains("Nothing was written to them by this Odoo user since"),
+        "{text}"
+    );
+    assert_eq!(state(&stage, id), json!("sent"));
+    assert_eq!(times(&stage, "sale.order/action_confirm"), 0);
+}
+
+#[test]
+fn what_lets_somebody_in_is_not_told_by_what_a_method_returns() {
+    let stage = direct();
+    let id = order(&stage.company.snapshot(), "sale");
+    let call = json!({"model": "sale.order", "method": "get_portal_url", "ids": [id]});
+    let text = answered(&stage, "call_method", &call);
+    assert!(!text.contains("access_token"), "{text}");
+    assert!(text.contains("not shown here"), "{text}");
+}
+
+#[test]
+fn a_model_is_described_with_the_methods_that_are_open() {
+    let of = |stage: &Stage, arguments: Value| {
+        let text = answered(stage, "describe_model", &arguments);
+        text.split_once("methods (call_method):\n")
+            .map(|(_, methods)| methods.to_owned())
+    };
+    let stage = direct();
+    let order = json!({"model": "sale.order"});
+    insta::assert_snapshot!(of(&stage, order.clone()).unwrap());
+    // Asked for once, however often somebody reads it.
+    of(&stage, order.clone()).unwrap();
+    let asked = stage.company.calls();
+    let asked = asked
+        .iter()
+        .filter(|call| call.path.starts_with("/doc-bearer/"));
+    assert_eq!(asked.count(), 1);
+    assert_eq!(
+        of(&stage, json!({"model": "sale.order", "query": "confirm"})).unwrap(),
+        "action_confirm with no arguments: action_confirm.\n"
+    );
+    for without in [
+        json!({"model": "sale.order", "fields": ["state"]}),
+        json!({"model": "res.partner"}),
+    ] {
+        assert_eq!(of(&stage, without), None);
+    }
+    assert_eq!(of(&super::direct(), order.clone()), None);
+    // An Odoo user who may not read documentation sees the names.
+    let settings = [
+        ("GATEPOST_SERVER__ANONYMOUS_ROLE", "reader"),
+        ("GATEPOST_INSTANCES__DEMO__SERVICE_KEY_WRITES", "true"),
+        ("GATEPOST_INSTANCES__DEMO__WRITES", "direct"),
+        ("GATEPOST_ROLES__READER__RULES", RULES),
+    ];
+    let sales = Stage::with(SALES_KEY, &settings);
+    let names = of(&sales, order).unwrap();
+    assert!(
+        names.starts_with("action_cancel\naction_confirm with no arguments\n"),
+        "{names}"
+    );
+}
+
+fn post(id: u32, more: &Value) -> Value {
+    let mut all = json!({"model": "sale.order", "id": id, "body": "Dear <b>all</b>\nBye"});
+    let more = more.as_object().unwrap().clone();
+    all.as_object_mut().unwrap().extend(more);
+    all
+}
+
+#[test]
+fn a_message_is_shown_with_who_gets_it_and_posted_once() {
+    let stage = stage("confirm", RULES, &[]);
+    let before = stage.company.snapshot();
+    let id = order(&before, "sale");
+    for kind in ["note", "comment"] {
+        let mut call = post(id, &json!({"as": kind, "idempotency_key": kind}));
+        let preview = answered(&stage, "post_message", &call);
+        call["confirm"] = json!(confirm_id(&preview));
+        stage
+            .company
+            .cut("sale.order/message_post", Moment::AfterCommit);
+        let (lost, failed) = stage.call("post_message", &call);
+        assert!(failed && lost.contains("may have run or not"), "{lost}");
+        let found = answered(&stage, "post_message", &call);
+        assert!(found.starts_with("The earlier call"), "{found}");
+        insta::assert_snapshot!(kind, preview.replace(&confirm_id(&preview), "ID"));
+    }
+    let posted = super::made(&stage, &before, "mail.message");
+    assert_eq!(posted.len(), 2);
+    let now = stage.company.snapshot();
+    let note = now.record("mail.message", posted[0]).unwrap();
+    assert_eq!(
+        note["body"],
+        json!("<p>Dear &lt;b&gt;all&lt;/b&gt;<br>Bye</p>")
+    );
+}
+
+#[test]
+fn a_message_that_was_never_posted_is_not_found() {
+    let stage = direct();
+    let id = order(&stage.company.snapshot(), "sale");
+    stage
+        .company
+        .cut("sale.order/message_post", Moment::BeforeCall);
+    let call = post(id, &json!({"idempotency_key": "k"}));
+    let (text, failed) = stage.call("post_message", &call);
+    assert!(failed && text.contains("may have run or not"), "{text}");
+    let text = refused(&stage, "post_message", &call);
+    assert!(text.contains("no trace of it so far"), "{text}");
+}
+
+#[test]
+fn a_message_that_may_not_be_posted_is_not() {
+    let stage = direct();
+    let id = order(&stage.company.snapshot(), "sale");
+    let told = [
+        post(id, &json!({"body": " "})),
+        post(id, &json!({"as": "shout"})),
+        post(id, &json!({"partner_ids": ["x"]})),
+        post(987_654, &json!({})),
+        post(1, &json!({"model": "res.partner"})),
+        post(id, &json!({"author_id": 1})),
+    ]
+    .map(|arguments| refused(&stage, "post_message", &arguments));
+    insta::assert_snapshot!(told.join("\n"));
+    let notes = concat!(
+        r#"[{ models = ["*"] }, { models = ["sale.order"], methods = ["message_post"], arguments = { message_post = { "#,
+        r#"body = { type = "text", max_length = 100 }, body_is_html = { type = "boolean" }, "#,
+        r#"message_type = { allowed = ["comment"] }, subtype_xmlid = { allowed = ["mail.mt_note"] } } } }]"#,
+    );
+    let stage = super::stage("direct", notes, &[]);
+    answered(&stage, "post_message", &post(id, &json!({})));
+    let told = [
+        post(id, &json!({"as": "comment"})),
+        post(id, &json!({"partner_ids": [1]})),
+        post(id, &json!({"body": "x".repeat(101)})),
+    ]
+    .map(|arguments| refused(&stage, "post_message", &arguments));
+    insta::assert_snapshot!("of_a_role_for_notes", told.join("\n"));
+}
