@@ -1,22 +1,32 @@
 //! Records that were made, found by what they were made with.
 
+use std::collections::BTreeMap;
+
 use jiff::{Timestamp, ToSpan as _};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::Found;
+use super::{Found, numbers};
 use crate::{
     access::{Access, Denied},
     odoo::{
         Call, Condition, Context, Domain, Field, FieldKind, FieldName, FieldPath, ModelName,
-        Operand, Operator, Order, RecordId,
+        Operand, Operator, Order, RecordId, Schema,
     },
-    shape::Rows,
 };
 
 /// How far Odoo's clock may be from ours.
 const CLOCKS_APART_MIN: i64 = 5;
+/// How long after it was begun a record may have been made: the clocks, the wait
+/// for a turn, and Odoo at work.
+const UNTIL_MIN: i64 = 10;
+/// Records that are looked at.
+const MOST: u32 = 501;
 
-/// Records that our Odoo user made since then, with these very values.
+/// Records that our Odoo user made around then. With these very values, and just
+/// as many, they are those; where there is none at all, none was made. All else
+/// is unclear: Odoo may have put a value in a form of its own, and others may
+/// act as the same Odoo user.
 ///
 /// # Errors
 /// [`Denied`].
@@ -29,63 +39,86 @@ pub async fn made_since(
 ) -> Result<Found, Denied> {
     let schema = access.schema(model).await?;
     let user = access.user().await?;
-    let since = begun
-        .checked_sub(CLOCKS_APART_MIN.minutes())
-        .unwrap_or(begun);
+    let around = |minutes: i64| {
+        let moment = begun.checked_add(minutes.minutes());
+        odoo_time(moment.unwrap_or(begun))
+    };
     let made_by_us = Domain::parse(&json!([
         ["create_uid", "=", user.id.get()],
-        ["create_date", ">=", odoo_time(since)],
+        ["create_date", ">=", around(-CLOCKS_APART_MIN)],
+        ["create_date", "<=", around(UNTIL_MIN)],
     ]))
     .map_err(|error| Denied::Unfit(error.to_string()))?;
-    let unclear = || {
-        Found::Unclear(format!(
-            "search_records of `{model}` with `create_date` >= \"{}\" shows what was made.",
-            odoo_time(since)
-        ))
-    };
     let context = Context {
         archived: true,
         ..context.clone()
     };
-    let mut ids: Vec<RecordId> = Vec::new();
+    let fields = [FieldName::known("id"), FieldName::known("create_date")];
+    let search = |domain: &Domain| {
+        Call::search_read(model.clone(), domain, &fields, &Order::by_id(), 0, MOST)
+            .in_context(context.clone())
+    };
+    let made = candidates(&access.call(search(&made_by_us)).await?)?;
+    if made.is_empty() {
+        return Ok(Found::Not);
+    }
+    let made: Vec<RecordId> = made.into_keys().collect();
+    let unclear = Found::Unclear(format!(
+        "these records of `{model}` were made around then by the same Odoo user: {}. Read them.",
+        numbers(&made)
+    ));
+    let (mut ids, mut found) = (Vec::new(), BTreeMap::new());
     for values in list {
-        let mut domain = made_by_us.clone();
-        let mut told = 0;
-        for (name, value) in values {
-            let Some(field) = schema.field(name) else {
-                continue;
-            };
-            if can_be_searched(field, value)
-                && let Ok(path) = FieldPath::try_from(name.as_str())
-            {
-                told += 1;
-                domain = domain.and(Domain::of(Condition {
-                    path,
-                    operator: Operator::Equal,
-                    operand: Operand::Value(value.clone()),
-                }));
-            }
-        }
-        if told == 0 {
-            return Ok(unclear());
-        }
-        let id = FieldName::known("id");
-        let search = Call::search_read(model.clone(), &domain, &[id], &Order::by_id(), 0, 200);
-        let answer = access.call(search.in_context(context.clone())).await?;
-        let found: Vec<i64> = Rows::parse(&answer)?.ids().collect();
+        let Some(domain) = with_values(&schema, values, made_by_us.clone()) else {
+            return Ok(unclear);
+        };
+        let theirs = candidates(&access.call(search(&domain)).await?)?;
         // Two of the same values are two records.
-        let next = found
-            .iter()
-            .filter_map(|id| RecordId::try_from(*id).ok())
-            .find(|id| !ids.contains(id));
-        match next {
-            Some(id) => ids.push(id),
-            // All of them or none: then none was made.
-            None if ids.is_empty() => return Ok(Found::Not),
-            None => return Ok(unclear()),
-        }
+        let Some(next) = theirs.keys().copied().find(|id| !ids.contains(id)) else {
+            return Ok(unclear);
+        };
+        ids.push(next);
+        found.extend(theirs);
+    }
+    // An equal one from just before is another's, or of another call.
+    let began = begun.checked_sub(2.seconds()).unwrap_or(begun);
+    let began = odoo_time(began);
+    if found.len() != ids.len() || found.values().any(|created| *created < began) {
+        return Ok(unclear);
     }
     Ok(Found::Done(ids))
+}
+
+/// The records in an answer, each with when it was made.
+fn candidates(answer: &[u8]) -> Result<BTreeMap<RecordId, String>, Denied> {
+    #[derive(Deserialize)]
+    struct Row {
+        id: RecordId,
+        create_date: String,
+    }
+    let rows: Vec<Row> = serde_json::from_slice(answer)?;
+    let rows = rows.into_iter();
+    Ok(rows.map(|row| (row.id, row.create_date)).collect())
+}
+
+/// The domain, and that the records have these values; none where no value can
+/// be searched for.
+fn with_values(schema: &Schema, values: &Map<String, Value>, mut domain: Domain) -> Option<Domain> {
+    let mut told = false;
+    for (name, value) in values {
+        if let Some(field) = schema.field(name)
+            && can_be_searched(field, value)
+            && let Ok(path) = FieldPath::try_from(name.as_str())
+        {
+            told = true;
+            domain = domain.and(Domain::of(Condition {
+                path,
+                operator: Operator::Equal,
+                operand: Operand::Value(value.clone()),
+            }));
+        }
+    }
+    told.then_some(domain)
 }
 
 /// A moment as Odoo writes it.
