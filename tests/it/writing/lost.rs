@@ -207,7 +207,7 @@ fn a_lost_create_is_not_called_undone_because_its_record_was_changed_since() {
 #[test]
 fn an_equal_record_from_before_is_not_taken_for_a_lost_one() {
     let stage = direct();
-    let earlier = jiff::Timestamp::now() - Duration::from_secs(60);
+    let earlier = jiff::Timestamp::now() - Duration::from_mins(1);
     stage.company.stop_clock(Some(earlier));
     let twin = json!({"model": "crm.lead", "values": [{"name": "Twin"}]});
     answered(&stage, "create_records", &twin);

@@ -48,6 +48,7 @@ fn record(stage: &Stage, model: &str, id: u32) -> Map<String, Value> {
     now.record(model, id).unwrap().clone()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
 fn update(stage: &Stage, model: &str, ids: &[u32], values: Value) -> String {
     let arguments = json!({"model": model, "ids": ids, "values": values});
     change(&answered(stage, "update_records", &arguments))
@@ -173,7 +174,7 @@ fn a_new_record_that_was_changed_or_added_to_is_not_deleted() {
     undo(&stage, &changed);
     // The times of Odoo are whole seconds.
     stage.company.stop_clock(Some(
-        jiff::Timestamp::now() + std::time::Duration::from_secs(60),
+        jiff::Timestamp::now() + std::time::Duration::from_mins(1),
     ));
     let child = json!({"model": "res.partner", "values": [{"name": "Somebody", "parent_id": id}]});
     let added = change(&answered(&stage, "create_records", &child));
