@@ -1,91 +1,164 @@
 //! Records that were made, found by what they were made with.
 
+use std::collections::BTreeMap;
+
 use jiff::{Timestamp, ToSpan as _};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::Found;
+use super::{Found, numbers};
 use crate::{
     access::{Access, Denied},
     odoo::{
         Call, Condition, Context, Domain, Field, FieldKind, FieldName, FieldPath, ModelName,
-        Operand, Operator, Order, RecordId,
+        Operand, Operator, Order, RecordId, Schema,
     },
-    shape::Rows,
 };
 
+/// Records at the most that are looked at.
+const MAX_RECORDS: u32 = 501;
 /// How far Odoo's clock may be from ours.
 const CLOCKS_APART_MIN: i64 = 5;
-
-/// Records that our Odoo user made since then, with these very values.
-///
-/// # Errors
-/// [`Denied`].
-pub async fn made_since(
-    access: &Access<'_>,
-    model: &ModelName,
-    list: &[Map<String, Value>],
-    context: &Context,
+/// How long after it was begun a record may have been made: the clocks, the wait
+/// for a turn, and Odoo at work.
+const UNTIL_MIN: i64 = 10;
+/// The records that our Odoo user made around a moment.
+#[derive(Debug)]
+pub struct MadeAround<'a> {
+    model: &'a ModelName,
+    context: &'a Context,
     begun: Timestamp,
-) -> Result<Found, Denied> {
-    let schema = access.schema(model).await?;
-    let user = access.user().await?;
-    let since = begun
-        .checked_sub(CLOCKS_APART_MIN.minutes())
-        .unwrap_or(begun);
-    let made_by_us = Domain::parse(&json!([
-        ["create_uid", "=", user.id.get()],
-        ["create_date", ">=", odoo_time(since)],
-    ]))
-    .map_err(|error| Denied::Unfit(error.to_string()))?;
-    let unclear = || {
-        Found::Unclear(format!(
-            "search_records of `{model}` with `create_date` >= \"{}\" shows what was made.",
-            odoo_time(since)
-        ))
-    };
-    let context = Context {
-        archived: true,
-        ..context.clone()
-    };
-    let mut ids: Vec<RecordId> = Vec::new();
-    for values in list {
-        let mut domain = made_by_us.clone();
-        let mut told = 0;
-        for (name, value) in values {
-            let Some(field) = schema.field(name) else {
-                continue;
+    by_us: Domain,
+    made: BTreeMap<RecordId, String>,
+}
+
+impl<'a> MadeAround<'a> {
+    /// Looks for them.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub async fn look(
+        access: &Access<'_>,
+        model: &'a ModelName,
+        context: &'a Context,
+        begun: Timestamp,
+    ) -> Result<Self, Denied> {
+        let user = access.user().await?;
+        let around = |minutes: i64| {
+            let moment = begun.checked_add(minutes.minutes());
+            odoo_time(moment.unwrap_or(begun))
+        };
+        let by_us = Domain::parse(&json!([
+            ["create_uid", "=", user.id.get()],
+            ["create_date", ">=", around(-CLOCKS_APART_MIN)],
+            ["create_date", "<=", around(UNTIL_MIN)],
+        ]))
+        .map_err(|error| Denied::Unfit(error.to_string()))?;
+        let mut around = Self {
+            model,
+            context,
+            begun,
+            by_us,
+            made: BTreeMap::new(),
+        };
+        around.made = candidates(&access.call(around.search(&around.by_us)).await?)?;
+        Ok(around)
+    }
+
+    /// Whether there is none at all.
+    pub fn is_empty(&self) -> bool {
+        self.made.is_empty()
+    }
+
+    /// With these very values, and just as many, they are those; where there is
+    /// none at all, none was made. All else is unclear: Odoo may have put a value
+    /// in a form of its own, and others may act as the same Odoo user.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub async fn with(
+        &self,
+        access: &Access<'_>,
+        list: &[Map<String, Value>],
+    ) -> Result<Found, Denied> {
+        if self.is_empty() {
+            return Ok(Found::Not);
+        }
+        let ids: Vec<RecordId> = self.made.keys().copied().collect();
+        let unclear = Found::Unclear(format!(
+            "these records of `{}` were made around then by the same Odoo user: {}. Read them.",
+            self.model,
+            numbers(&ids)
+        ));
+        let schema = access.schema(self.model).await?;
+        let mut found = BTreeMap::new();
+        for values in list {
+            let Some(domain) = with_values(&schema, values, self.by_us.clone()) else {
+                return Ok(unclear);
             };
-            if can_be_searched(field, value)
-                && let Ok(path) = FieldPath::try_from(name.as_str())
-            {
-                told += 1;
-                domain = domain.and(Domain::of(Condition {
-                    path,
-                    operator: Operator::Equal,
-                    operand: Operand::Value(value.clone()),
-                }));
+            let theirs = candidates(&access.call(self.search(&domain)).await?)?;
+            if theirs.is_empty() {
+                return Ok(unclear);
             }
+            found.extend(theirs);
         }
-        if told == 0 {
-            return Ok(unclear());
+        // An equal one from just before is another's, or of another call.
+        let began = self
+            .begun
+            .checked_sub(2.seconds())
+            .map(odoo_time)
+            .unwrap_or_default();
+        let earlier = found.values().any(|created| *created < began);
+        if earlier || found.len() != list.len() {
+            return Ok(unclear);
         }
-        let id = FieldName::known("id");
-        let search = Call::search_read(model.clone(), &domain, &[id], &Order::by_id(), 0, 200);
-        let answer = access.call(search.in_context(context.clone())).await?;
-        let found: Vec<i64> = Rows::parse(&answer)?.ids().collect();
-        // Two of the same values are two records.
-        let next = found
-            .iter()
-            .filter_map(|id| RecordId::try_from(*id).ok())
-            .find(|id| !ids.contains(id));
-        match next {
-            Some(id) => ids.push(id),
-            // All of them or none: then none was made.
-            None if ids.is_empty() => return Ok(Found::Not),
-            None => return Ok(unclear()),
+        Ok(Found::Done(found.into_keys().collect()))
+    }
+
+    fn search(&self, domain: &Domain) -> Call {
+        let fields = [FieldName::known("id"), FieldName::known("create_date")];
+        let model = self.model.clone();
+        Call::search_read(model, domain, &fields, &Order::by_id(), 0, MAX_RECORDS).in_context(
+            Context {
+                archived: true,
+                ..self.context.clone()
+            },
+        )
+    }
+}
+
+/// The records in an answer, each with when it was made.
+fn candidates(answer: &[u8]) -> Result<BTreeMap<RecordId, String>, Denied> {
+    #[derive(Deserialize)]
+    struct Row {
+        id: RecordId,
+        create_date: String,
+    }
+    let rows: Vec<Row> = serde_json::from_slice(answer)?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.id, row.create_date))
+        .collect())
+}
+
+/// The domain, and that the records have these values; none where no value can
+/// be searched for.
+fn with_values(schema: &Schema, values: &Map<String, Value>, mut domain: Domain) -> Option<Domain> {
+    let mut told = false;
+    for (name, value) in values {
+        if let Some(field) = schema.field(name)
+            && can_be_searched(field, value)
+            && let Ok(path) = FieldPath::try_from(name.as_str())
+        {
+            told = true;
+            domain = domain.and(Domain::of(Condition {
+                path,
+                operator: Operator::Equal,
+                operand: Operand::Value(value.clone()),
+            }));
         }
     }
-    Ok(Found::Done(ids))
+    told.then_some(domain)
 }
 
 /// A moment as Odoo writes it.

@@ -1,11 +1,9 @@
 //! `create_records`.
 
-use std::collections::BTreeMap;
-
-use jiff::{Timestamp, ToSpan as _};
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{
     Tool,
@@ -14,21 +12,13 @@ use super::{
 };
 use crate::{
     access::{Access, ContextRequest, Denied},
-    changes::{self, Change, Done, Found, Proposal, Report, Shot, Show, Undo, Wish},
+    changes::{self, Change, Done, Found, MadeAround, Proposal, Report, Shot, Show, Undo, Wish},
     limits::ToolClass,
-    odoo::{
-        Call, Condition, Domain, Effect, FieldName, FieldPath, ModelName, Operand, Operator, Order,
-        RecordId, Schema,
-    },
+    odoo::{Call, Effect, FieldName, ModelName},
 };
 
 /// Records at the most.
 const MAX_RECORDS: usize = 500;
-/// How far Odoo's clock may be from ours.
-const CLOCKS_APART_MIN: i64 = 5;
-/// How long after it was begun a record may have been made: the clocks, the wait
-/// for a turn, and Odoo at work.
-const UNTIL_MIN: i64 = 10;
 
 pub(super) const TOOL: Tool = Tool {
     name: "create_records",
@@ -106,70 +96,15 @@ impl Change for Arguments {
         })
     }
 
-    /// Records that our Odoo user made around then. With these very values, and
-    /// just as many, they are those; where there is none at all, none was made.
-    /// All else is unclear: Odoo may have put a value in a form of its own, and
-    /// others may act as the same Odoo user.
     async fn find(&self, access: &Access<'_>, begun: Timestamp) -> Result<Found, Denied> {
         let (context, _) = access.context(self.context.as_ref(), true).await?;
-        let user = access.user().await?;
-        let around = |minutes: i64| {
-            let moment = begun.checked_add(minutes.minutes());
-            changing::odoo_time(moment.unwrap_or(begun))
-        };
-        let made_by_us = Domain::parse(&json!([
-            ["create_uid", "=", user.id.get()],
-            ["create_date", ">=", around(-CLOCKS_APART_MIN)],
-            ["create_date", "<=", around(UNTIL_MIN)],
-        ]))
-        .map_err(|error| Denied::Unfit(error.to_string()))?;
-        let fields = [FieldName::known("id"), FieldName::known("create_date")];
-        let search = |domain: &Domain| {
-            let most = u32::try_from(MAX_RECORDS + 1).unwrap_or(u32::MAX);
-            Call::search_read(
-                self.model.clone(),
-                domain,
-                &fields,
-                &Order::by_id(),
-                0,
-                most,
-            )
-            .in_context(context.clone())
-        };
-        let made = candidates(&access.call(search(&made_by_us)).await?)?;
+        let made = MadeAround::look(access, &self.model, &context, begun).await?;
         if made.is_empty() {
             return Ok(Found::Not);
         }
-        let ids: Vec<RecordId> = made.keys().copied().collect();
-        let unclear = Found::Unclear(format!(
-            "these records of `{}` were made around then by the same Odoo user: {}. Read them.",
-            self.model,
-            changing::numbers(&ids)
-        ));
         let what = (&self.model, Effect::Create);
         let prepared = changes::prepare(access, what, self.values.clone(), &context).await?;
-        let schema = access.schema(&self.model).await?;
-        let mut found = BTreeMap::new();
-        for values in &prepared.values {
-            let Some(domain) = with_values(&schema, values, made_by_us.clone()) else {
-                return Ok(unclear);
-            };
-            let theirs = candidates(&access.call(search(&domain)).await?)?;
-            if theirs.is_empty() {
-                return Ok(unclear);
-            }
-            found.extend(theirs);
-        }
-        // An equal one from just before is another's, or of another call.
-        let began = begun
-            .checked_sub(2.seconds())
-            .map(changing::odoo_time)
-            .unwrap_or_default();
-        let earlier = found.values().any(|created| *created < began);
-        if earlier || found.len() != prepared.values.len() {
-            return Ok(unclear);
-        }
-        Ok(Found::Done(found.into_keys().collect()))
+        made.with(access, &prepared.values).await
     }
 
     async fn report(&self, access: &Access<'_>, done: &Done) -> Result<Report, Denied> {
@@ -189,40 +124,6 @@ impl Change for Arguments {
         notes::cover(&mut text, access, &self.model, &companies, true);
         Ok(Report { text, after })
     }
-}
-
-/// The records in an answer, each with when it was made.
-fn candidates(answer: &[u8]) -> Result<BTreeMap<RecordId, String>, Denied> {
-    #[derive(Deserialize)]
-    struct Row {
-        id: RecordId,
-        create_date: String,
-    }
-    let rows: Vec<Row> = serde_json::from_slice(answer)?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (row.id, row.create_date))
-        .collect())
-}
-
-/// The domain, and that the records have these values; none where no value can
-/// be searched for.
-fn with_values(schema: &Schema, values: &Map<String, Value>, mut domain: Domain) -> Option<Domain> {
-    let mut told = false;
-    for (name, value) in values {
-        if let Some(field) = schema.field(name)
-            && changing::can_be_searched(field, value)
-            && let Ok(path) = FieldPath::try_from(name.as_str())
-        {
-            told = true;
-            domain = domain.and(Domain::of(Condition {
-                path,
-                operator: Operator::Equal,
-                operand: Operand::Value(value.clone()),
-            }));
-        }
-    }
-    told.then_some(domain)
 }
 
 impl Arguments {

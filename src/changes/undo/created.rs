@@ -25,14 +25,13 @@ pub(super) async fn propose(access: &Access<'_>, entry: &Entry) -> Result<Propos
     }
     let (context, _) = entry.context(access).await?;
     let (schema, shot) = look_at(access, entry, &entry.ids, &context).await?;
-    let standings: Vec<(RecordId, Standing)> = entry
+    let nothing = Lists::new();
+    let standings = entry
         .ids
         .iter()
-        .map(|id| (*id, standing(entry, &schema, *id, (&shot, &Lists::new()))))
-        .collect();
-    let (gone, there): (Vec<_>, Vec<_>) = standings
-        .into_iter()
-        .partition(|(_, standing)| *standing == Standing::Gone);
+        .map(|id| (*id, standing(entry, &schema, *id, (&shot, &nothing))));
+    let (gone, there): (Vec<_>, Vec<_>) =
+        standings.partition(|(_, standing)| *standing == Standing::Gone);
     if there.is_empty() {
         return Err(Denied::Unfit(
             "there is nothing to take back: the records that were made are not there any more, or not to be seen; nothing was changed".to_owned(),
@@ -136,7 +135,13 @@ async fn refuse_added(
         if listed.is_empty() || access.may_read(model).is_err() {
             continue;
         }
-        let looked = Shot::take(access, (model, &listed), &[born.clone()], context).await;
+        let looked = Shot::take(
+            access,
+            (model, &listed),
+            std::slice::from_ref(&born),
+            context,
+        )
+        .await;
         let Some(lines) = seen(looked)? else {
             continue;
         };

@@ -6,10 +6,13 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::{Done, Found, Names, Prepared, Proposal, Report, Shot, Show, Undo, made},
+    super::{
+        Done, Found, MadeAround, Names, Prepared, Proposal, Report, Shot, Show, Undo, odoo_time,
+    },
     back::{Gone, Target, Values, is_empty},
     entry::Entry,
     list::List,
+    marks::is_same,
     moved::{look_at, prepared_for, told},
     standing::ids_in,
     surroundings::{filled_in, gone},
@@ -68,7 +71,7 @@ pub(super) async fn propose(access: &Access<'_>, entry: &Entry) -> Result<Propos
     let look = format!(
         "search_records of `{}` with `create_date` >= \"{}\" shows whether they are there",
         entry.model,
-        made::odoo_time(Timestamp::now())
+        odoo_time(Timestamp::now())
     );
     Ok(Proposal {
         preview: told(head, &again.notes),
@@ -88,9 +91,13 @@ pub(super) async fn find(
     entry: &Entry,
     begun: Timestamp,
 ) -> Result<Found, Denied> {
+    let (context, _) = entry.context(access).await?;
+    let made = MadeAround::look(access, &entry.model, &context, begun).await?;
+    if made.is_empty() {
+        return Ok(Found::Not);
+    }
     let again = again(access, entry).await?;
-    let list = &again.prepared.values;
-    made::made_since(access, &entry.model, list, &again.context, begun).await
+    made.with(access, &again.prepared.values).await
 }
 
 /// What the model is told.
@@ -177,7 +184,7 @@ fn unlike(
                     "`{name}` of [{new}] has {is} records, and had {was}"
                 ));
             }
-        } else if !(is_empty(was) && is_empty(is)) && !super::marks::is_same(was, is) {
+        } else if !(is_same(was, is) || is_empty(was) && is_empty(is)) {
             notes.push(format!(
                 "`{name}` of [{new}] is {}, and was {}",
                 show.value(Some(field), is),

@@ -54,7 +54,7 @@ pub(super) fn refuse(
         match standing {
             Standing::AsBefore | Standing::AsLeft | Standing::AsWanted => {}
             Standing::Gone => {
-                lines.push(format!("[{id}] is not there any more, or not to be seen"))
+                lines.push(format!("[{id}] is not there any more, or not to be seen"));
             }
             Standing::Unknown => lines.push(format!("it is not known how [{id}] was left")),
             Standing::Moved(fields) => {
