@@ -30,9 +30,13 @@ pub(super) fn is_as_written(field: &Field, written: &Value, given: &Value) -> Op
             Some(plain(written) == plain(given))
         }
         FieldKind::Float | FieldKind::Monetary => {
-            // Odoo rounds to the field's digits, which it does not always tell.
+            // Odoo rounds to the field's digits, which it does not always tell;
+            // there are seldom fewer than two.
             let (one, other) = (number(written)?, number(given)?);
-            Some((one - other).abs() <= 0.01_f64.max(one.abs() * 1e-6))
+            let cents = one * 100.0;
+            let rounds = (cents - cents.round()).abs() > 1e-6;
+            let apart = if rounds { 0.005_001 } else { 1e-9 };
+            Some((one - other).abs() <= f64::max(apart, one.abs() * 1e-9))
         }
         FieldKind::Integer | FieldKind::Many2oneReference => {
             Some(number(written)?.total_cmp(&number(given)?).is_eq())
@@ -114,6 +118,26 @@ mod tests {
 
     use super::not_as_written;
     use crate::odoo::Schema;
+
+    #[test]
+    fn an_amount_is_the_same_only_where_rounding_explains_the_difference() {
+        let schema = Schema::parse(br#"{"rate":{"type":"float"}}"#).unwrap();
+        for (written, given, same) in [
+            (json!(0.85), json!(0.86), false),
+            (json!(0.855), json!(0.86), true),
+            (json!(0.855), json!(0.87), false),
+            (json!(19.99), json!(19.990_000_000_000_002), true),
+            (json!(1e12), json!(1e12), true),
+        ] {
+            let (written, given) = (json!({"rate": written}), json!({"rate": given}));
+            let other = not_as_written(
+                &schema,
+                written.as_object().unwrap(),
+                given.as_object().unwrap(),
+            );
+            assert_eq!(other.is_empty(), same, "{written} {given}");
+        }
+    }
 
     #[test]
     fn a_value_that_odoo_did_not_take_is_seen() {

@@ -15,116 +15,80 @@ use crate::{
     },
 };
 
-/// Records at the most that are looked at.
-const MAX_RECORDS: u32 = 501;
 /// How far Odoo's clock may be from ours.
 const CLOCKS_APART_MIN: i64 = 5;
 /// How long after it was begun a record may have been made: the clocks, the wait
 /// for a turn, and Odoo at work.
 const UNTIL_MIN: i64 = 10;
-/// The records that our Odoo user made around a moment.
-#[derive(Debug)]
-pub struct MadeAround<'a> {
-    model: &'a ModelName,
-    context: &'a Context,
+/// Records that are looked at.
+const MOST: u32 = 501;
+
+/// What came of new records with these values, from what Odoo has now.
+///
+/// Records that our Odoo user made around then with these very values, and just
+/// as many, are those; where there is none at all, none was made. All else is
+/// unclear: Odoo may have put a value in a form of its own, and others may act
+/// as the same Odoo user.
+///
+/// # Errors
+/// [`Denied`].
+pub async fn made_since(
+    access: &Access<'_>,
+    model: &ModelName,
+    list: &[Map<String, Value>],
+    context: &Context,
     begun: Timestamp,
-    by_us: Domain,
-    made: BTreeMap<RecordId, String>,
-}
-
-impl<'a> MadeAround<'a> {
-    /// Looks for them.
-    ///
-    /// # Errors
-    /// [`Denied`].
-    pub async fn look(
-        access: &Access<'_>,
-        model: &'a ModelName,
-        context: &'a Context,
-        begun: Timestamp,
-    ) -> Result<Self, Denied> {
-        let user = access.user().await?;
-        let around = |minutes: i64| {
-            let moment = begun.checked_add(minutes.minutes());
-            odoo_time(moment.unwrap_or(begun))
-        };
-        let by_us = Domain::parse(&json!([
-            ["create_uid", "=", user.id.get()],
-            ["create_date", ">=", around(-CLOCKS_APART_MIN)],
-            ["create_date", "<=", around(UNTIL_MIN)],
-        ]))
-        .map_err(|error| Denied::Unfit(error.to_string()))?;
-        let mut around = Self {
-            model,
-            context,
-            begun,
-            by_us,
-            made: BTreeMap::new(),
-        };
-        around.made = candidates(&access.call(around.search(&around.by_us)).await?)?;
-        Ok(around)
+) -> Result<Found, Denied> {
+    let schema = access.schema(model).await?;
+    let user = access.user().await?;
+    let around = |minutes: i64| {
+        let moment = begun.checked_add(minutes.minutes());
+        odoo_time(moment.unwrap_or(begun))
+    };
+    let made_by_us = Domain::parse(&json!([
+        ["create_uid", "=", user.id.get()],
+        ["create_date", ">=", around(-CLOCKS_APART_MIN)],
+        ["create_date", "<=", around(UNTIL_MIN)],
+    ]))
+    .map_err(|error| Denied::Unfit(error.to_string()))?;
+    let context = Context {
+        archived: true,
+        ..context.clone()
+    };
+    let fields = [FieldName::known("id"), FieldName::known("create_date")];
+    let search = |domain: &Domain| {
+        Call::search_read(model.clone(), domain, &fields, &Order::by_id(), 0, MOST)
+            .in_context(context.clone())
+    };
+    let made = candidates(&access.call(search(&made_by_us)).await?)?;
+    if made.is_empty() {
+        return Ok(Found::Not);
     }
-
-    /// Whether there is none at all.
-    pub fn is_empty(&self) -> bool {
-        self.made.is_empty()
-    }
-
-    /// With these very values, and just as many, they are those; where there is
-    /// none at all, none was made. All else is unclear: Odoo may have put a value
-    /// in a form of its own, and others may act as the same Odoo user.
-    ///
-    /// # Errors
-    /// [`Denied`].
-    pub async fn with(
-        &self,
-        access: &Access<'_>,
-        list: &[Map<String, Value>],
-    ) -> Result<Found, Denied> {
-        if self.is_empty() {
-            return Ok(Found::Not);
-        }
-        let ids: Vec<RecordId> = self.made.keys().copied().collect();
-        let unclear = Found::Unclear(format!(
-            "these records of `{}` were made around then by the same Odoo user: {}. Read them.",
-            self.model,
-            numbers(&ids)
-        ));
-        let schema = access.schema(self.model).await?;
-        let mut found = BTreeMap::new();
-        for values in list {
-            let Some(domain) = with_values(&schema, values, self.by_us.clone()) else {
-                return Ok(unclear);
-            };
-            let theirs = candidates(&access.call(self.search(&domain)).await?)?;
-            if theirs.is_empty() {
-                return Ok(unclear);
-            }
-            found.extend(theirs);
-        }
-        // An equal one from just before is another's, or of another call.
-        let began = self
-            .begun
-            .checked_sub(2.seconds())
-            .map(odoo_time)
-            .unwrap_or_default();
-        let earlier = found.values().any(|created| *created < began);
-        if earlier || found.len() != list.len() {
+    let made: Vec<RecordId> = made.into_keys().collect();
+    let unclear = Found::Unclear(format!(
+        "these records of `{model}` were made around then by the same Odoo user: {}. Read them.",
+        numbers(&made)
+    ));
+    let (mut ids, mut found) = (Vec::new(), BTreeMap::new());
+    for values in list {
+        let Some(domain) = with_values(&schema, values, made_by_us.clone()) else {
             return Ok(unclear);
-        }
-        Ok(Found::Done(found.into_keys().collect()))
+        };
+        let theirs = candidates(&access.call(search(&domain)).await?)?;
+        // Two of the same values are two records.
+        let Some(next) = theirs.keys().copied().find(|id| !ids.contains(id)) else {
+            return Ok(unclear);
+        };
+        ids.push(next);
+        found.extend(theirs);
     }
-
-    fn search(&self, domain: &Domain) -> Call {
-        let fields = [FieldName::known("id"), FieldName::known("create_date")];
-        let model = self.model.clone();
-        Call::search_read(model, domain, &fields, &Order::by_id(), 0, MAX_RECORDS).in_context(
-            Context {
-                archived: true,
-                ..self.context.clone()
-            },
-        )
+    // An equal one from just before is another's, or of another call.
+    let began = begun.checked_sub(2.seconds()).unwrap_or(begun);
+    let began = odoo_time(began);
+    if found.len() != ids.len() || found.values().any(|created| *created < began) {
+        return Ok(unclear);
     }
+    Ok(Found::Done(ids))
 }
 
 /// The records in an answer, each with when it was made.
@@ -135,10 +99,8 @@ fn candidates(answer: &[u8]) -> Result<BTreeMap<RecordId, String>, Denied> {
         create_date: String,
     }
     let rows: Vec<Row> = serde_json::from_slice(answer)?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (row.id, row.create_date))
-        .collect())
+    let rows = rows.into_iter();
+    Ok(rows.map(|row| (row.id, row.create_date)).collect())
 }
 
 /// The domain, and that the records have these values; none where no value can

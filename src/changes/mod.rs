@@ -25,7 +25,7 @@ pub use carry_out::{Told, carry_out};
 pub use change::{Change, Found, Proposal, Report, Undo};
 pub use columns::fit_table;
 pub use compare::not_as_written;
-pub use made::{MadeAround, can_be_searched, odoo_time};
+pub use made::{can_be_searched, made_since, odoo_time};
 pub use once::Done;
 pub use prepare::{Prepared, prepare};
 pub use returned::returned;

@@ -250,10 +250,9 @@ fn joined(parts: impl ExactSizeIterator<Item = String>) -> String {
     let mut text = String::new();
     for (index, part) in parts.enumerate() {
         if index > 0 && text.len() + part.len() > MAX_BYTES {
-            text.push_str(&format!(
-                "; and {} more fields that are NOT SHOWN",
-                count - index
-            ));
+            let rest = count - index;
+            let written = write!(text, "; and {rest} more fields that are NOT SHOWN");
+            debug_assert!(written.is_ok(), "a String takes all");
             break;
         }
         if index > 0 {

@@ -49,6 +49,7 @@ struct Answer {
 }
 
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "as Odoo calls them")]
 struct Message {
     #[serde(default, rename = "type")]
     kind: String,

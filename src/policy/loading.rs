@@ -84,7 +84,7 @@ impl Look<'_> {
         let effects = [(Effect::Create, new || named), (Effect::Write, updates)];
         for (effect, _) in effects.into_iter().filter(|(_, done)| *done) {
             let cover = self.mandate.cover(model, effect, &fields, schemas)?;
-            self.stay(&level, effect, &known, cover)?;
+            self.stay(&level, effect, &known, &cover)?;
         }
         for (name, parts) in level.by_field() {
             let unknown = || Forbidden::Commands {
@@ -155,7 +155,7 @@ impl Look<'_> {
         level: &Level<'_, '_>,
         effect: Effect,
         known: &BTreeSet<RecordId>,
-        cover: Domain,
+        cover: &Domain,
     ) -> Result<(), Undecided> {
         if cover.is_empty() {
             return Ok(());
@@ -171,7 +171,7 @@ impl Look<'_> {
             if (effect == Effect::Write) != id.is_some() {
                 continue;
             }
-            let values = level.values(rows, &cover);
+            let values = level.values(rows, cover);
             let key = Value::Object(values.clone()).to_string();
             let (_, ids) = judged.entry(key).or_insert((values, Vec::new()));
             ids.extend(id);

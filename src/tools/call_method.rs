@@ -82,9 +82,9 @@ struct Arguments {
     #[schemars(extend("maxItems" = 200))]
     ids: Vec<RecordId>,
     /// By name, such as `{"partner_ids":[14]}`.
-    #[serde(default)]
+    #[serde(default, rename = "arguments")]
     #[schemars(with = "ObjectArgument")]
-    arguments: Map<String, Value>,
+    given: Map<String, Value>,
     /// Such as `{"company_ids":[1],"lang":"fr_FR"}`.
     #[serde(default)]
     #[schemars(with = "ObjectArgument")]
@@ -131,7 +131,7 @@ impl Change for Calling {
             complete(model, ids, before)?;
         }
         let mut preview = format!("Call {method} of {model} on {}", on(ids));
-        let given = &self.arguments.arguments;
+        let given = &self.arguments.given;
         if given.is_empty() {
             preview.push_str(", without arguments");
         } else {
@@ -325,7 +325,7 @@ impl Calling {
         context: &Context,
     ) -> Result<BTreeMap<String, Vec<String>>, Denied> {
         let Arguments { model, method, .. } = &self.arguments;
-        let given = &self.arguments.arguments;
+        let given = &self.arguments.given;
         let mut linked = BTreeMap::new();
         let open = access.methods(model);
         for taken in open.get(method).into_iter().flatten() {

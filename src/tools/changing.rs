@@ -81,6 +81,14 @@ pub(super) fn add_notes(text: &mut String, found: &[String]) {
     }
 }
 
+/// In which language texts are written, where one is asked for: of fields that
+/// are translated the others stay as they are.
+pub(super) fn language(context: &Context) -> String {
+    let lang = context.lang.as_deref();
+    lang.map(|lang| format!(" (texts in {lang})"))
+        .unwrap_or_default()
+}
+
 /// Each id once, in the order in which they came.
 pub(super) fn once_each(ids: &mut Vec<RecordId>) {
     let mut seen = BTreeSet::new();

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     access::{Access, ContextRequest, Denied},
-    changes::{self, Change, Done, Found, MadeAround, Proposal, Report, Shot, Show, Undo, Wish},
+    changes::{self, Change, Done, Found, Proposal, Report, Shot, Show, Undo, Wish},
     limits::ToolClass,
     odoo::{Call, Effect, FieldName, ModelName},
 };
@@ -79,7 +79,11 @@ impl Change for Arguments {
             [company, _, ..] => format!(" (company {company} where the values name none)"),
             [] | [_] => String::new(),
         };
-        let mut preview = format!("Create {count} {plural} of {}{place}:\n", self.model);
+        let language = changing::language(&context);
+        let mut preview = format!(
+            "Create {count} {plural} of {}{place}{language}:\n",
+            self.model
+        );
         preview.push_str(&show.new_records(&prepared.values));
         changing::add_notes(&mut preview, &prepared.notes);
         let look = format!(
@@ -98,13 +102,9 @@ impl Change for Arguments {
 
     async fn find(&self, access: &Access<'_>, begun: Timestamp) -> Result<Found, Denied> {
         let (context, _) = access.context(self.context.as_ref(), true).await?;
-        let made = MadeAround::look(access, &self.model, &context, begun).await?;
-        if made.is_empty() {
-            return Ok(Found::Not);
-        }
         let what = (&self.model, Effect::Create);
         let prepared = changes::prepare(access, what, self.values.clone(), &context).await?;
-        made.with(access, &prepared.values).await
+        changes::made_since(access, &self.model, &prepared.values, &context, begun).await
     }
 
     async fn report(&self, access: &Access<'_>, done: &Done) -> Result<Report, Denied> {

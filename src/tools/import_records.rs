@@ -167,7 +167,7 @@ impl Change for Import {
             Shot::of_all(access, records, &fields, call.context()).await?
         };
         Ok(Proposal {
-            undo: self.undo(&plan, fields),
+            undo: Self::undo(&plan, fields),
             look: self.look(&plan),
             calls: vec![call],
             preview,
@@ -202,7 +202,7 @@ impl Change for Import {
             self.model,
             counted(count, "record")
         );
-        let undone = self.undo(&plan, self.fields());
+        let undone = Self::undo(&plan, self.fields());
         let some = done.ids.get(..MAX_SHOWN).unwrap_or(&done.ids);
         let (ids, after) = if undone.is_some() {
             let records = (&self.model, &*done.ids);
@@ -423,12 +423,17 @@ impl Import {
                     format!("{}: {}", column.as_str(), one_line(cell, CELL_CHARS))
                 })
                 .collect();
-            notes::line(&mut text, &format!("{}. {}", index + 1, cells.join("; ")));
             let next = begins.get(index + 1).copied();
-            let lines = next.unwrap_or(self.load.rows().len()) - at;
-            if lines > 1 {
-                text.push_str(&format!(" (and {})", counted(lines - 1, "further line")));
-            }
+            let lines = next.unwrap_or_else(|| self.load.rows().len()) - at;
+            let further = if lines > 1 {
+                format!(" (and {})", counted(lines - 1, "further line"))
+            } else {
+                String::new()
+            };
+            notes::line(
+                &mut text,
+                &format!("{}. {}{further}", index + 1, cells.join("; ")),
+            );
         }
         if begins.len() > MAX_SHOWN {
             notes::line(
@@ -452,7 +457,7 @@ impl Import {
 
     /// How it can be taken back: where all records are new, or all are known and
     /// keep their lines.
-    fn undo(&self, plan: &Plan, fields: Vec<FieldName>) -> Option<Undo> {
+    fn undo(plan: &Plan, fields: Vec<FieldName>) -> Option<Undo> {
         if plan.named > 0 {
             None
         } else if plan.known.is_empty() {

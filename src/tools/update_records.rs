@@ -86,7 +86,8 @@ impl Change for Arguments {
         };
         let count = self.ids.len();
         let plural = if count == 1 { "record" } else { "records" };
-        let mut preview = format!("Update {count} {plural} of {}:\n", self.model);
+        let language = changing::language(&context);
+        let mut preview = format!("Update {count} {plural} of {}{language}:\n", self.model);
         preview.push_str(&show.updates(&self.ids, &before, &values));
         changing::add_notes(&mut preview, &notes);
         let fields = self.fields();

@@ -25,13 +25,11 @@ pub(super) async fn propose(access: &Access<'_>, entry: &Entry) -> Result<Propos
     }
     let (context, _) = entry.context(access).await?;
     let (schema, shot) = look_at(access, entry, &entry.ids, &context).await?;
-    let nothing = Lists::new();
-    let standings = entry
+    let (gone, there): (Vec<_>, Vec<_>) = entry
         .ids
         .iter()
-        .map(|id| (*id, standing(entry, &schema, *id, (&shot, &nothing))));
-    let (gone, there): (Vec<_>, Vec<_>) =
-        standings.partition(|(_, standing)| *standing == Standing::Gone);
+        .map(|id| (*id, standing(entry, &schema, *id, (&shot, &Lists::new()))))
+        .partition(|(_, standing)| *standing == Standing::Gone);
     if there.is_empty() {
         return Err(Denied::Unfit(
             "there is nothing to take back: the records that were made are not there any more, or not to be seen; nothing was changed".to_owned(),

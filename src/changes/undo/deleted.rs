@@ -6,13 +6,10 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::{
-        Done, Found, MadeAround, Names, Prepared, Proposal, Report, Shot, Show, Undo, odoo_time,
-    },
+    super::{Done, Found, Names, Prepared, Proposal, Report, Shot, Show, Undo, made},
     back::{Gone, Target, Values, is_empty},
     entry::Entry,
     list::List,
-    marks::is_same,
     moved::{look_at, prepared_for, told},
     standing::ids_in,
     surroundings::{filled_in, gone},
@@ -60,7 +57,10 @@ pub(super) async fn propose(access: &Access<'_>, entry: &Entry) -> Result<Propos
         })
         .collect();
     if count > MAX_SHOWN {
-        lines.push(format!("and {} more, likewise", count - MAX_SHOWN));
+        lines.push(format!(
+            "and {} more, with the values that they had, which are NOT SHOWN",
+            count - MAX_SHOWN
+        ));
     }
     let head = format!(
         "Take back the deletion of {:.0}: make {count} {plural} of {} again (the numbers are the old ids):\n{}\n{NEVER_BACK}.",
@@ -71,7 +71,7 @@ pub(super) async fn propose(access: &Access<'_>, entry: &Entry) -> Result<Propos
     let look = format!(
         "search_records of `{}` with `create_date` >= \"{}\" shows whether they are there",
         entry.model,
-        odoo_time(Timestamp::now())
+        made::odoo_time(Timestamp::now())
     );
     Ok(Proposal {
         preview: told(head, &again.notes),
@@ -91,13 +91,9 @@ pub(super) async fn find(
     entry: &Entry,
     begun: Timestamp,
 ) -> Result<Found, Denied> {
-    let (context, _) = entry.context(access).await?;
-    let made = MadeAround::look(access, &entry.model, &context, begun).await?;
-    if made.is_empty() {
-        return Ok(Found::Not);
-    }
     let again = again(access, entry).await?;
-    made.with(access, &again.prepared.values).await
+    let list = &again.prepared.values;
+    made::made_since(access, &entry.model, list, &again.context, begun).await
 }
 
 /// What the model is told.
@@ -184,7 +180,7 @@ fn unlike(
                     "`{name}` of [{new}] has {is} records, and had {was}"
                 ));
             }
-        } else if !(is_same(was, is) || is_empty(was) && is_empty(is)) {
+        } else if !(super::marks::is_same(was, is) || is_empty(was) && is_empty(is)) {
             notes.push(format!(
                 "`{name}` of [{new}] is {}, and was {}",
                 show.value(Some(field), is),

@@ -94,7 +94,11 @@ mod tests {
     use super::{Marks, Shot};
     use crate::odoo::{FieldName, RecordId};
 
-    fn row(value: &Value) -> Map<String, Value> {
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "reads better where it is called"
+    )]
+    fn row(value: Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()
     }
 
@@ -115,12 +119,12 @@ mod tests {
         let marks: Marks = serde_json::from_str(&written).unwrap();
         let id = RecordId::try_from(7).unwrap();
         let same = row(
-            &json!({"name": "A", "user_id": [2, "Marc Demo"], "tag_ids": [2, 1],
+            json!({"name": "A", "user_id": [2, "Marc Demo"], "tag_ids": [2, 1],
             "amount": 10.5, "day": false, "never_read": 1}),
         );
         assert_eq!(marks.moved(id, &same), Vec::<&FieldName>::new());
         let other = row(
-            &json!({"name": "a", "user_id": false, "tag_ids": [1], "amount": 10.6,
+            json!({"name": "a", "user_id": false, "tag_ids": [1], "amount": 10.6,
             "day": "2026-01-01"}),
         );
         assert_eq!(

@@ -347,7 +347,11 @@ fn shown(now: &Now, ids: &[Vec<RecordId>], prepared: &Prepared) -> String {
         text.push('\n');
     }
     if total > MAX_SHOWN {
-        let written = write!(text, "and {} more, likewise", total - MAX_SHOWN);
+        let written = write!(
+            text,
+            "and {} more, whose values are NOT SHOWN",
+            total - MAX_SHOWN
+        );
         debug_assert!(written.is_ok(), "a String takes all");
     }
     text

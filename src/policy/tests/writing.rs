@@ -598,7 +598,9 @@ fn what_json2_keeps_for_itself_is_no_argument_of_any_method() {
         methods: vec![method],
         ..rule("*", "sale.order", &[Effect::Run])
     };
-    let told = |arguments: Value| permit_finding(&[anything.clone()], &subscribe(&arguments), &[]);
+    let told = |arguments: Value| {
+        permit_finding(std::slice::from_ref(&anything), &subscribe(&arguments), &[])
+    };
     assert_eq!(told(json!({"anything": [{"a": 1}]})), Ok(()));
     for kept in ["ids", "context", "self", "_x"] {
         let refused = told(json!({kept: [8]})).unwrap_err();

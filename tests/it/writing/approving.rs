@@ -84,6 +84,14 @@ fn a_confirmation_is_for_one_call_once_and_for_what_was_shown() {
 }
 
 #[test]
+fn a_preview_says_in_which_language_texts_are_written() {
+    let stage = confirming();
+    let update = json!({"model": "crm.lead", "ids": [1], "values": {"name": "Chaises"}, "context": {"lang": "en_US"}});
+    let preview = answered(&stage, "update_records", &update);
+    assert!(preview.contains("(texts in en_US)"), "{preview}");
+}
+
+#[test]
 fn a_record_that_changed_meanwhile_is_shown_anew() {
     let stage = confirming();
     let of = |revenue: i32| json!({"model": "crm.lead", "ids": [1], "values": {"expected_revenue": revenue}});

@@ -178,7 +178,10 @@ fn what_goes_wrong_after_a_change_is_no_error_of_the_change() {
     held.release();
     let (text, failed) = caller.join().unwrap();
     assert!(!failed, "{text}");
-    assert!(text.starts_with("It is done (records [1])"), "{text}");
+    assert!(
+        text.starts_with("It is done, with these records: [1]"),
+        "{text}"
+    );
     assert!(text.contains("undo_change"), "{text}");
 }
 
