@@ -168,7 +168,7 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     use super::{Changes, bounded, is_secret};
-    use crate::odoo::{Call, Domain, Load, MethodName, ModelName};
+    use crate::odoo::{Call, Domain, Load, MethodName, ModelName, Schema};
 
     fn map(value: &Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()
@@ -241,7 +241,7 @@ mod tests {
         );
         let values = changes.values.unwrap();
         assert_eq!(values["data"], json!([["A", "(hidden)", "(hidden)", "B"]]));
-        let tried = Call::load(model, load.tried(vec![0]));
+        let tried = Call::load(model, load.tried(&Schema::from_fields([])).unwrap());
         assert!(Changes::of(&tried, false).unwrap().tried);
     }
 

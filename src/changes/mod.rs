@@ -18,6 +18,7 @@ mod returned;
 mod seal;
 mod shot;
 mod show;
+mod trial;
 mod undo;
 mod wish;
 
@@ -31,5 +32,6 @@ pub use prepare::{Prepared, prepare};
 pub use returned::returned;
 pub use shot::Shot;
 pub use show::{Names, Show, numbers};
+pub use trial::try_table;
 pub use undo::{InvalidChangeName, TakeBack, dragged, looked_at, watched_with};
 pub use wish::Wish;

@@ -34,8 +34,17 @@ const IMPORT_MODULE: &str = "__import__";
 pub struct Load {
     columns: Vec<Column>,
     rows: Vec<Vec<String>>,
-    /// The rows at which records begin, where it is only tried.
-    tried: Option<Vec<usize>>,
+    /// How it is tried, where it is only that.
+    trial: Option<Trial>,
+}
+
+/// Where a table is made wrong for a trial.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Trial {
+    /// The rows at which records begin.
+    beginnings: Vec<usize>,
+    /// Whether the model has the column of the wrong time.
+    time: bool,
 }
 
 /// A column of a table, such as `name`, `country_id/id`, `order_line/product_id/.id`.
@@ -191,7 +200,7 @@ impl Load {
         let load = Self {
             columns,
             rows,
-            tried: None,
+            trial: None,
         };
         load.check()?;
         Ok(load)
@@ -279,25 +288,29 @@ impl Load {
         beginnings(&rows, &lines, &others)
     }
 
-    /// The same table, to be tried and taken back, when records begin at these
-    /// rows.
+    /// The same table, to be tried and taken back; none for a model of which that
+    /// cannot be made sure.
     ///
     /// Odoo has no trial over JSON/2, but takes all back when one cell is wrong.
-    /// So each record gets a cell that cannot be right: a time that is none, and
+    /// So each record gets a cell that cannot be right, a time that is none, and
     /// the first one a database id that no record has. Odoo logs such a cell as an
     /// error and leaves it out of the values, so everything else is tried just as
     /// it would be done (`BaseModel.load`, `_convert_records`).
-    #[must_use]
-    pub fn tried(self, beginnings: Vec<usize>) -> Self {
-        Self {
-            tried: Some(beginnings),
-            ..self
+    pub fn tried(self, schema: &Schema) -> Option<Self> {
+        let trial = Trial {
+            beginnings: self.beginnings(schema),
+            time: schema.field(WRONG_TIME.0).is_some(),
+        };
+        if !trial.time && !self.adds_wrong_id() {
+            return None;
         }
+        let trial = Some(trial);
+        Some(Self { trial, ..self })
     }
 
     /// Whether it is only tried.
     pub fn is_tried(&self) -> bool {
-        self.tried.is_some()
+        self.trial.is_some()
     }
 
     /// Whether a message of Odoo's is about a cell that was made wrong for a
@@ -322,15 +335,17 @@ impl Load {
             .iter()
             .map(|row| row.iter().map(|cell| Value::from(cell.as_str())).collect())
             .collect();
-        if let Some(beginnings) = &self.tried {
-            let begins: BTreeSet<usize> = beginnings.iter().copied().collect();
+        if let Some(trial) = &self.trial {
+            let begins: BTreeSet<usize> = trial.beginnings.iter().copied().collect();
             let mut add = |(column, wrong): (&str, &str), at: &dyn Fn(usize) -> bool| {
                 fields.push(Value::from(column));
                 for (index, row) in rows.iter_mut().enumerate() {
                     row.push(Value::from(if at(index) { wrong } else { "" }));
                 }
             };
-            add(WRONG_TIME, &|index| index == 0 || begins.contains(&index));
+            if trial.time {
+                add(WRONG_TIME, &|index| begins.contains(&index));
+            }
             if self.adds_wrong_id() {
                 add(WRONG_ID, &|index| index == 0);
             }
@@ -467,7 +482,7 @@ mod tests {
 
     fn order() -> Schema {
         Schema::parse(
-            br#"{"name":{"type":"char"},"partner_id":{"type":"many2one","relation":"res.partner"},
+            br#"{"name":{"type":"char"},"create_date":{"type":"datetime"},"partner_id":{"type":"many2one","relation":"res.partner"},
                  "order_line":{"type":"one2many","relation":"sale.order.line"}}"#,
         )
         .unwrap()
@@ -615,10 +630,9 @@ mod tests {
             &[&["A", "x"], &["", "y"], &["B", ""]],
         )
         .unwrap();
-        let beginnings = table.beginnings(&order());
         let plain = table.arguments();
         assert_eq!(plain["fields"], json!(["name", "order_line/name"]));
-        let tried = table.tried(beginnings).arguments();
+        let tried = table.tried(&order()).unwrap().arguments();
         assert_eq!(
             tried["fields"],
             json!(["name", "order_line/name", "create_date", ".id"])
@@ -631,9 +645,13 @@ mod tests {
                 ["B", "", "never", ""]
             ])
         );
-        let updates = load(&[".id", "name"], &[&["7", "A"]])
-            .unwrap()
-            .tried(Vec::new());
-        assert_eq!(updates.arguments()["data"], json!([["7", "A", "never"]]));
+        let updates = || load(&[".id", "name"], &[&["7", "A"]]).unwrap();
+        let tried = updates().tried(&order()).unwrap();
+        assert_eq!(tried.arguments()["data"], json!([["7", "A", "never"]]));
+        // Without the time there is the id, or no trial.
+        let bare = Schema::from_fields([]);
+        let tried = load(&["name"], &[&["A"]]).unwrap().tried(&bare).unwrap();
+        assert_eq!(tried.arguments()["data"], json!([["A", "-1"]]));
+        assert_eq!(updates().tried(&bare), None);
     }
 }

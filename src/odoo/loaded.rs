@@ -53,8 +53,8 @@ struct Answer {
 struct Message {
     #[serde(default, rename = "type")]
     kind: String,
-    #[serde(default)]
-    message: Value,
+    #[serde(default, rename = "message")]
+    said: Value,
     #[serde(default)]
     rows: Option<Rows>,
     #[serde(default)]
@@ -105,7 +105,7 @@ impl Loaded {
             self.seen_as_trial = true;
             return;
         }
-        let said = message.message.as_str().unwrap_or_default();
+        let said = message.said.as_str().unwrap_or_default();
         if [
             "could not serialize access",
             "deadlock detected",
@@ -289,11 +289,16 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::Loaded;
-    use crate::odoo::{Fault, Load};
+    use crate::odoo::{Fault, Load, Schema};
 
     fn table(columns: &[&str]) -> Load {
         let columns: Vec<String> = columns.iter().map(ToString::to_string).collect();
         Load::new(&columns, Vec::new()).unwrap()
+    }
+
+    fn tried(columns: &[&str]) -> Load {
+        let schema = Schema::parse(br#"{"create_date":{"type":"datetime"}}"#).unwrap();
+        table(columns).tried(&schema).unwrap()
     }
 
     fn parse(answer: &Value, load: &Load) -> Loaded {
@@ -334,15 +339,12 @@ mod tests {
             {"type": "error", "rows": {"from": 0, "to": 0}, "record": 0, "field": ".id", "message": "Unknown database identifier '-1'"},
             {"type": "error", "rows": {"from": 0, "to": 0}, "record": 0, "field": "create_date", "message": "'never' does not seem to be"},
         ]});
-        let tried = parse(&wrong, &table(&["name"]).tried(vec![0]));
-        assert!(tried.seen_as_trial && tried.ids.is_none() && tried.problems.is_empty());
+        let heard = parse(&wrong, &tried(&["name"]));
+        assert!(heard.seen_as_trial && heard.ids.is_none() && heard.problems.is_empty());
         // Where the table has such a column itself, the message is about that.
-        let tried = parse(&wrong, &table(&[".id"]).tried(vec![0]));
-        assert!(tried.seen_as_trial && !tried.problems.is_empty());
-        let done = parse(
-            &json!({"ids": [7], "messages": []}),
-            &table(&["name"]).tried(vec![0]),
-        );
+        let heard = parse(&wrong, &tried(&[".id"]));
+        assert!(heard.seen_as_trial && !heard.problems.is_empty());
+        let done = parse(&json!({"ids": [7], "messages": []}), &tried(&["name"]));
         assert!(!done.seen_as_trial && done.ids.is_some());
     }
 

@@ -18,11 +18,10 @@ use crate::{
     changes::{self, Change, Done, Found, Proposal, Report, Shot, Show, Undo, Wish},
     limits::ToolClass,
     odoo::{
-        Call, Context, Domain, Effect, Fault, FieldKind, FieldName, Load, Loaded, ModelName, Order,
-        RecordId, Says, Schema, cell_of, ids_in, value_of,
+        Call, Context, Domain, Effect, FieldKind, FieldName, Load, ModelName, Order, RecordId,
+        Says, Schema, cell_of, ids_in, value_of,
     },
     shape::one_line,
-    upstream::CallError,
 };
 
 /// Rows at the most.
@@ -85,7 +84,26 @@ struct Import {
     /// Whether the model brought back what was given out with a preview.
     confirmed: bool,
     /// What the trial showed; one is enough for a call.
-    trial: OnceCell<()>,
+    trial: OnceCell<bool>,
+}
+
+impl Plan {
+    /// How it can be taken back: where all records are new, or all are known and
+    /// keep their lines.
+    fn undo(&self, fields: Vec<FieldName>) -> Option<Undo> {
+        if self.named > 0 {
+            None
+        } else if self.known.is_empty() {
+            Some(Undo::Create)
+        } else {
+            (self.known.len() == self.records && !self.lines).then_some(Undo::Update(fields))
+        }
+    }
+
+    /// Whether the same rows again make the same of the same records.
+    fn is_repeatable(&self) -> bool {
+        !self.lines && self.known.len() + self.named == self.records
+    }
 }
 
 /// A table that fits.
@@ -143,11 +161,13 @@ impl Change for Import {
             || (access.asks.way() == WayToAsk::ByResult && access.asks.given().is_some());
         // Odoo takes the first of several records of one name, and says so only
         // when it is done.
-        let tried = by_name || (mode.asks() && !agreed);
+        let mut tried = by_name || (mode.asks() && !agreed);
         if tried {
-            self.trial
-                .get_or_try_init(async || self.attempt(access, &call, &schema).await)
-                .await?;
+            let attempt = async || changes::try_table(access, &call, &schema).await;
+            tried = *self.trial.get_or_try_init(attempt).await?;
+            if by_name && !tried {
+                return Err(untried());
+            }
         }
         let mut preview = self.sentence(&plan);
         preview.push_str(&self.expected(access, &plan).await?);
@@ -167,7 +187,7 @@ impl Change for Import {
             Shot::of_all(access, records, &fields, call.context()).await?
         };
         Ok(Proposal {
-            undo: Self::undo(&plan, fields),
+            undo: plan.undo(fields),
             look: self.look(&plan),
             calls: vec![call],
             preview,
@@ -178,8 +198,7 @@ impl Change for Import {
     async fn find(&self, access: &Access<'_>, begun: Timestamp) -> Result<Found, Denied> {
         let schema = access.schema(&self.model).await?;
         let plan = self.plan(&schema);
-        // The same rows again make the same records of the same records.
-        if !plan.lines && plan.known.len() + plan.named == plan.records {
+        if plan.is_repeatable() {
             return Ok(Found::Not);
         }
         let unclear = Found::Unclear(format!("{}.", self.look(&plan)));
@@ -202,7 +221,7 @@ impl Change for Import {
             self.model,
             counted(count, "record")
         );
-        let undone = Self::undo(&plan, self.fields());
+        let undone = plan.undo(self.fields());
         let some = done.ids.get(..MAX_SHOWN).unwrap_or(&done.ids);
         let (ids, after) = if undone.is_some() {
             let records = (&self.model, &*done.ids);
@@ -275,79 +294,15 @@ impl Import {
         let Prepared {
             call, plan, schema, ..
         } = self.prepared(access).await?;
-        self.attempt(access, &call, &schema).await?;
+        if !changes::try_table(access, &call, &schema).await? {
+            return Err(untried());
+        }
         let mut text = format!(
             "Nothing was imported, for this was a dry run; all rows fit. Without `dry_run`: {}",
             self.sentence(&plan)
         );
         text.push_str(&self.expected(access, &plan).await?);
         Ok(text)
-    }
-
-    /// Has Odoo try it and take it back.
-    async fn attempt(
-        &self,
-        access: &Access<'_>,
-        call: &Call,
-        schema: &Schema,
-    ) -> Result<(), Denied> {
-        let load = self.load.clone().tried(self.load.beginnings(schema));
-        let tried = Call::load(self.model.clone(), load.clone()).in_context(call.context().clone());
-        let allowed = access.permit_change(tried).await?;
-        let answer = access
-            .change(allowed, None, |answer| async { answer })
-            .await?;
-        let answer = answer.map_err(|denied| match &denied {
-            Denied::Call(error) if matches!(**error, CallError::OutcomeUnknown(_)) => {
-                Denied::Unfit("Odoo's answer to the trial did not come; nothing was imported, for a trial is always taken back. Try again with fewer rows, such as 200".to_owned())
-            }
-            Denied::Call(_)
-            | Denied::Context(_)
-            | Denied::Credential(_)
-            | Denied::Forbidden(_)
-            | Denied::ForeignState
-            | Denied::Lost { .. }
-            | Denied::Partly { .. }
-            | Denied::ReadOnly(_)
-            | Denied::Refused { .. }
-            | Denied::Unapproved(_)
-            | Denied::Unasked(_)
-            | Denied::Unaudited(_)
-            | Denied::Unfit(_)
-            | Denied::Unreadable(_)
-            | Denied::Unremembered(_)
-            | Denied::Unsealable(_) => denied,
-        })?;
-        let loaded = Loaded::parse(&answer, &load)?;
-        if let Some(ids) = &loaded.ids {
-            // Cannot be: Odoo takes all back where one cell is wrong.
-            tracing::error!(odoo.model = %self.model, "Odoo kept what it was to try only");
-            return Err(Denied::Unfit(format!(
-                "this Odoo did not take its trial back: {} are there now, {}; do not import them again, and tell the administrator",
-                counted(ids.len(), "record"),
-                ranges(ids)
-            )));
-        }
-        if loaded.is_conflict() {
-            return Err(CallError::from(Fault::Conflict).into());
-        }
-        let mut problems = Vec::new();
-        if !loaded.problems.is_empty() {
-            problems.push(loaded.problems.to_string());
-        }
-        if !loaded.warnings.is_empty() {
-            problems.push(loaded.warnings.to_string());
-        }
-        if problems.is_empty() && !loaded.seen_as_trial {
-            problems.push(loaded.problems.to_string());
-        }
-        if problems.is_empty() {
-            return Ok(());
-        }
-        Err(Denied::Unfit(format!(
-            "nothing was imported. Odoo tried it, and these rows do not fit (row 1 is the first of `rows`); correct them, or leave them out, and call again:\n{}",
-            problems.join("\n")
-        )))
     }
 
     fn plan(&self, schema: &Schema) -> Plan {
@@ -423,17 +378,14 @@ impl Import {
                     format!("{}: {}", column.as_str(), one_line(cell, CELL_CHARS))
                 })
                 .collect();
+            notes::line(&mut text, &format!("{}. {}", index + 1, cells.join("; ")));
             let next = begins.get(index + 1).copied();
             let lines = next.unwrap_or_else(|| self.load.rows().len()) - at;
-            let further = if lines > 1 {
-                format!(" (and {})", counted(lines - 1, "further line"))
-            } else {
-                String::new()
-            };
-            notes::line(
-                &mut text,
-                &format!("{}. {}{further}", index + 1, cells.join("; ")),
-            );
+            if lines > 1 {
+                text.push_str(" (and ");
+                text.push_str(&counted(lines - 1, "further line"));
+                text.push(')');
+            }
         }
         if begins.len() > MAX_SHOWN {
             notes::line(
@@ -455,21 +407,9 @@ impl Import {
         fields
     }
 
-    /// How it can be taken back: where all records are new, or all are known and
-    /// keep their lines.
-    fn undo(plan: &Plan, fields: Vec<FieldName>) -> Option<Undo> {
-        if plan.named > 0 {
-            None
-        } else if plan.known.is_empty() {
-            Some(Undo::Create)
-        } else {
-            (plan.known.len() == plan.records && !plan.lines).then_some(Undo::Update(fields))
-        }
-    }
-
     /// How to find out what came of it.
     fn look(&self, plan: &Plan) -> String {
-        if !plan.lines && plan.known.len() + plan.named == plan.records {
+        if plan.is_repeatable() {
             return "the very same rows can be imported again: they update the same records"
                 .to_owned();
         }
@@ -556,6 +496,12 @@ impl Import {
             unclear
         })
     }
+}
+
+fn untried() -> Denied {
+    Denied::Unfit(
+        "nothing was imported: rows of this model that are named by `.id` cannot be tried here; name links by ids (columns such as `country_id/.id`) and call without `dry_run`, or use update_records".to_owned(),
+    )
 }
 
 /// A number of things.

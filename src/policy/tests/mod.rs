@@ -1,3 +1,4 @@
+mod loading;
 mod nothing_leaks;
 mod seeing;
 mod writing;

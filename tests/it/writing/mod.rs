@@ -4,6 +4,7 @@
 //! changed nothing: every scene compares the whole company before and after.
 
 mod approving;
+mod importing;
 mod lost;
 mod methods;
 mod once;

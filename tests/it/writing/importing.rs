@@ -1,0 +1,256 @@
+//! Tables of records: tried, loaded all or none, and what is wrong told by row.
+
+use gatepost::demo::Moment;
+use serde_json::{Value, json};
+
+use super::{ALL, answered, direct, made, refused, stage, times, unchanged};
+
+fn partners(rows: &Value) -> Value {
+    json!({"model": "res.partner", "fields": ["id", "name", "country_id/.id"], "rows": rows})
+}
+
+fn with(mut arguments: Value, name: &str, value: impl Into<Value>) -> Value {
+    arguments[name] = value.into();
+    arguments
+}
+
+#[test]
+fn a_dry_run_tells_all_that_is_wrong_by_row_and_leaves_nothing() {
+    let stage = direct();
+    let rows = json!([
+        ["a", "A", 20],
+        ["b", "B", 999_999],
+        ["c", "", 20],
+        ["d", "D", 999_999]
+    ]);
+    let tried = with(partners(&rows), "dry_run", true);
+    let told = refused(&stage, "import_records", &tried);
+    assert!(
+        told.contains("- rows 2, 4, `country_id`: No matching record"),
+        "{told}"
+    );
+    assert!(told.contains("- row 3"), "{told}");
+    assert!(
+        !told.contains("create_date") && !told.contains("-1"),
+        "{told}"
+    );
+    // The same without a trial: nothing is kept either.
+    refused(&stage, "import_records", &partners(&rows));
+    let before = stage.company.snapshot();
+    let good = json!([["a", "A", 20], ["b", "B", ""]]);
+    let told = answered(
+        &stage,
+        "import_records",
+        &with(partners(&good), "dry_run", true),
+    );
+    assert!(
+        told.contains("all rows fit") && told.contains("2 new, 0 updated"),
+        "{told}"
+    );
+    unchanged(&stage, &before, "a dry run");
+}
+
+#[test]
+fn a_table_is_one_call_and_its_external_ids_find_the_records_again() {
+    let stage = direct();
+    let before = stage.company.snapshot();
+    let rows: Vec<Value> = (0..300)
+        .map(|at| json!([format!("gp_{at}"), format!("Import {at}"), 20]))
+        .collect();
+    let told = answered(&stage, "import_records", &partners(&json!(rows)));
+    assert!(told.starts_with("Imported 300 rows"), "{told}");
+    assert!(told.len() < 1_000, "{told}");
+    let new = made(&stage, &before, "res.partner");
+    assert_eq!((new.len(), times(&stage, "res.partner/load")), (300, 1));
+    let told = answered(
+        &stage,
+        "import_records",
+        &partners(&json!([["gp_0", "Other", ""], ["gp_300", "New", ""]])),
+    );
+    assert!(told.contains("It cannot be undone here"), "{told}");
+    assert_eq!(made(&stage, &before, "res.partner").len(), 301);
+    let now = stage.company.snapshot();
+    assert_eq!(now.record("res.partner", new[0]).unwrap()["name"], "Other");
+}
+
+#[test]
+fn lines_come_with_their_record_and_are_never_lost_by_an_update() {
+    let stage = direct();
+    let before = stage.company.snapshot();
+    let orders = json!({
+        "model": "sale.order",
+        "fields": ["partner_id/.id", "order_line/product_id/.id", "order_line/product_uom_qty"],
+        "rows": [[7, 1, 2], ["", 2, 1.0], [7, 1, 3]],
+    });
+    answered(&stage, "import_records", &orders);
+    assert_eq!(made(&stage, &before, "sale.order").len(), 2);
+    assert_eq!(made(&stage, &before, "sale.order.line").len(), 3);
+    let order = made(&stage, &before, "sale.order")[0];
+    let bare = json!({
+        "model": "sale.order",
+        "fields": [".id", "order_line/product_id/.id"],
+        "rows": [[order, ""]],
+    });
+    let told = refused(&stage, "import_records", &bare);
+    assert!(told.contains("would delete all lines"), "{told}");
+}
+
+#[test]
+fn what_cannot_be_a_table_is_refused_and_never_sent() {
+    let stage = direct();
+    for (fields, rows, told) in [
+        (json!([]), json!([["A"]]), "columns"),
+        (json!(["name"]), json!([]), "1 to 1000"),
+        (json!(["name"]), json!([["A", "B"]]), "2 cells"),
+        (json!(["name", "name"]), json!([["A", "B"]]), "another one"),
+        (json!(["nmae"]), json!([["A"]]), "`name`"),
+        (
+            json!(["country_id/code"]),
+            json!([["BE"]]),
+            "through a link",
+        ),
+        (json!(["child_ids"]), json!([["A"]]), "child_ids/name"),
+        (
+            json!(["create_date"]),
+            json!([["2020-01-01"]]),
+            "kept by Odoo",
+        ),
+        (
+            json!(["id", "name"]),
+            json!([["base.main_partner", "X"]]),
+            "external id",
+        ),
+        (json!([".id", "name"]), json!([["-1", "X"]]), "database id"),
+        (
+            json!([".id", "name"]),
+            json!([[7, "X"], [7, "Y"]]),
+            "same record",
+        ),
+        (json!(["name.id"]), json!([["A"]]), "not a column"),
+        (json!(["name"]), json!([[["A"]]]), "a cell is a text"),
+    ] {
+        let arguments = json!({"model": "res.partner", "fields": fields, "rows": rows});
+        let text = refused(&stage, "import_records", &arguments);
+        assert!(text.contains(told), "{arguments}: {text}");
+    }
+    assert_eq!(times(&stage, "res.partner/load"), 0);
+}
+
+#[test]
+fn a_name_that_several_records_have_is_no_link() {
+    let stage = direct();
+    let twins = json!({"model": "res.partner", "values": [{"name": "Twin"}, {"name": "Twin"}]});
+    answered(&stage, "create_records", &twins);
+    let child = json!({"model": "res.partner", "fields": ["name", "parent_id"], "rows": [["Child", "Twin"]]});
+    let told = refused(&stage, "import_records", &child);
+    assert!(told.contains("multiple matches"), "{told}");
+}
+
+#[test]
+fn a_preview_is_a_trial_and_what_it_showed_is_done_when_confirmed() {
+    let stage = stage("confirm", ALL, &[]);
+    let before = stage.company.snapshot();
+    let rows = json!([["a", "A", 20], ["", "B", ""]]);
+    let preview = answered(&stage, "import_records", &partners(&rows));
+    unchanged(&stage, &before, "a preview");
+    assert!(preview.contains("2 new, 0 updated"), "{preview}");
+    assert!(
+        preview.contains("1. id: a; name: A; country_id/.id: 20"),
+        "{preview}"
+    );
+    let bad = json!([["a", "A", 20], ["", "", ""]]);
+    let told = refused(&stage, "import_records", &partners(&bad));
+    assert!(told.contains("- row 2"), "{told}");
+    let (_, rest) = preview.split_once("`confirm`: \"").unwrap();
+    let confirm = rest.split('"').next().unwrap();
+    let done = answered(
+        &stage,
+        "import_records",
+        &with(partners(&rows), "confirm", confirm),
+    );
+    assert!(done.starts_with("Imported 2 rows"), "{done}");
+    assert_eq!(made(&stage, &before, "res.partner").len(), 2);
+    // Two trials, and once.
+    assert_eq!(times(&stage, "res.partner/load"), 3);
+}
+
+#[test]
+fn a_role_that_only_creates_names_no_records() {
+    let rules = r#"[{ models = ["*"], operations = ["read"] },
+        { models = ["res.partner"], operations = ["create"], write_fields = ["name", "country_id"] }]"#;
+    let stage = stage("direct", rules, &[]);
+    let import = |fields: &[&str], row: &[&str]| json!({"model": "res.partner", "fields": fields, "rows": [row]});
+    for (arguments, told) in [
+        (
+            import(&["id", "name"], &["a", "A"]),
+            "leave out the column `id`",
+        ),
+        (import(&[".id", "name"], &["7", "A"]), "may not update"),
+        (import(&["name", "email"], &["A", "a@b.c"]), "`email`"),
+        (
+            import(&["name", "child_ids/name"], &["A", "B"]),
+            "`child_ids`",
+        ),
+    ] {
+        let text = refused(&stage, "import_records", &arguments);
+        assert!(text.contains(told), "{text}");
+        let tried = with(arguments, "dry_run", true);
+        refused(&stage, "import_records", &tried);
+    }
+    assert_eq!(times(&stage, "res.partner/load"), 0);
+    answered(
+        &stage,
+        "import_records",
+        &import(&["name", "country_id/.id"], &["A", "20"]),
+    );
+}
+
+#[test]
+fn new_records_whose_answer_is_lost_are_found_again() {
+    let stage = direct();
+    let before = stage.company.snapshot();
+    stage.company.cut("res.partner/load", Moment::AfterCommit);
+    let import = json!({
+        "model": "res.partner", "fields": ["name", "city"],
+        "rows": [["Lost", "Here"], ["Lost", "Here"], ["Lost too", ""]], "idempotency_key": "k",
+    });
+    let (text, failed) = stage.call("import_records", &import);
+    assert!(failed && text.contains("may have run or not"), "{text}");
+    let text = answered(&stage, "import_records", &import);
+    assert!(text.starts_with("The earlier call with this"), "{text}");
+    assert_eq!(made(&stage, &before, "res.partner").len(), 3);
+    assert_eq!(times(&stage, "res.partner/load"), 1);
+}
+
+#[test]
+fn a_trial_whose_answer_is_lost_has_changed_nothing_and_says_so() {
+    let stage = direct();
+    stage.company.cut("res.partner/load", Moment::AfterCommit);
+    let tried = with(partners(&json!([["a", "A", 20]])), "dry_run", true);
+    let told = refused(&stage, "import_records", &tried);
+    assert!(told.contains("nothing was imported"), "{told}");
+}
+
+#[test]
+fn many_records_are_one_call_and_are_shown_in_short() {
+    let stage = direct();
+    let values: Vec<Value> = (0..500)
+        .map(|at| json!({"name": format!("Many {at}")}))
+        .collect();
+    let told = answered(
+        &stage,
+        "create_records",
+        &json!({"model": "res.partner", "values": values}),
+    );
+    assert_eq!(times(&stage, "res.partner/create"), 1);
+    assert!(told.len() < 2_000, "{told}");
+    let ids = stage.company.snapshot().ids("res.partner");
+    let ids: Vec<u32> = ids.into_iter().rev().take(500).collect();
+    let told = answered(
+        &stage,
+        "update_records",
+        &json!({"model": "res.partner", "ids": ids, "values": {"city": "Here"}}),
+    );
+    assert_eq!(times(&stage, "res.partner/write"), 1);
+    assert!(told.len() < 2_000, "{told}");
+}
