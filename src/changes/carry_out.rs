@@ -149,7 +149,7 @@ async fn give_back(access: &Access<'_>, change: &impl Change) {
 /// The answer to a call that was made before.
 async fn repeated(access: &Access<'_>, change: &impl Change, done: &Done) -> Result<Told, Denied> {
     let report = reported(access, change, done).await;
-    let way_back = found_done(access, done.undo.as_deref(), &done.ids).await?;
+    let way_back = found_done(access, done.undo.as_deref(), &done.ids).await;
     Ok(Told::Text(format!(
         "This was done before, at {:.0}, by a call with the same `idempotency_key`; nothing was done now. As it is now:\n{}{way_back}",
         done.at, report.text
@@ -182,7 +182,7 @@ async fn find_out(
             };
             once.settle(begun, &done).await?;
             let report = reported(access, change, &done).await;
-            let way_back = found_done(access, done.undo.as_deref(), &done.ids).await?;
+            let way_back = found_done(access, done.undo.as_deref(), &done.ids).await;
             Ok(Some(Told::Text(format!(
                 "The earlier call with this `idempotency_key`, of which the answer was lost, was done; nothing was done now.\n{}{way_back}",
                 report.text

@@ -165,17 +165,22 @@ impl Kept {
 
 /// Notes the records of a change of which it was found out later that it was
 /// done, and says how to take it back.
-///
-/// # Errors
-/// [`Denied`].
 pub(in super::super) async fn found_done(
     access: &Access<'_>,
     name: Option<&str>,
     ids: &[RecordId],
-) -> Result<String, Denied> {
+) -> String {
     let Some(name) = name else {
-        return Ok(String::new());
+        return String::new();
     };
+    note_found(access, name, ids).await.unwrap_or_else(|error| {
+        // Done it is all the same.
+        warn!(error = %error, "Failed to note how a change can be taken back");
+        String::new()
+    })
+}
+
+async fn note_found(access: &Access<'_>, name: &str, ids: &[RecordId]) -> Result<String, Denied> {
     let Some(stored) = recall(access, name).await? else {
         return Ok(String::new());
     };

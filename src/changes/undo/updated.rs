@@ -9,6 +9,7 @@ use super::{
     back::{Target, grouped},
     entry::Entry,
     list::List,
+    marks::is_same,
     moved::{look_at, prepared_for, refuse, told},
     standing::{Lists, Standing, ids_in, standing},
     surroundings::gone,
@@ -322,7 +323,7 @@ fn unlike<'r>(
     };
     let pairs = before.iter().filter_map(|(name, was)| {
         let is = after.get(name)?;
-        (!super::marks::is_same(was, is)).then_some((name.as_str(), was, is))
+        (!is_same(was, is)).then_some((name.as_str(), was, is))
     });
     pairs.collect()
 }

@@ -48,8 +48,7 @@ fn record(stage: &Stage, model: &str, id: u32) -> Map<String, Value> {
     now.record(model, id).unwrap().clone()
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
-fn update(stage: &Stage, model: &str, ids: &[u32], values: Value) -> String {
+fn update(stage: &Stage, model: &str, ids: &[u32], values: &Value) -> String {
     let arguments = json!({"model": model, "ids": ids, "values": values});
     change(&answered(stage, "update_records", &arguments))
 }
@@ -62,14 +61,14 @@ fn updates_are_taken_back_the_last_first_and_an_undo_can_be_undone() {
         &stage,
         "crm.lead",
         &[1, 2],
-        json!({"expected_revenue": 5, "user_id": null}),
+        &json!({"expected_revenue": 5, "user_id": null}),
     );
     let middle = stage.company.snapshot();
     let second = update(
         &stage,
         "crm.lead",
         &[1],
-        json!({"expected_revenue": 6, "active": false}),
+        &json!({"expected_revenue": 6, "active": false}),
     );
     let after = stage.company.snapshot();
     let text = refused_undo(&stage, &first);
@@ -97,10 +96,10 @@ fn updates_are_taken_back_the_last_first_and_an_undo_can_be_undone() {
 fn records_with_different_values_get_them_back_in_as_few_calls_as_there_are_values() {
     let stage = direct();
     let ids = [1, 2, 3, 4];
-    update(&stage, "crm.lead", &[1, 3], json!({"priority": "1"}));
-    update(&stage, "crm.lead", &[2, 4], json!({"priority": "2"}));
+    update(&stage, "crm.lead", &[1, 3], &json!({"priority": "1"}));
+    update(&stage, "crm.lead", &[2, 4], &json!({"priority": "2"}));
     let before = stage.company.snapshot();
-    let name = update(&stage, "crm.lead", &ids, json!({"priority": "3"}));
+    let name = update(&stage, "crm.lead", &ids, &json!({"priority": "3"}));
     let writes = times(&stage, "crm.lead/write");
     undo(&stage, &name);
     assert_eq!(times(&stage, "crm.lead/write") - writes, 2);
@@ -110,7 +109,7 @@ fn records_with_different_values_get_them_back_in_as_few_calls_as_there_are_valu
 #[test]
 fn a_change_is_taken_back_once_and_says_how_to_make_it_again() {
     let stage = direct();
-    let name = update(&stage, "crm.lead", &[1], json!({"priority": "3"}));
+    let name = update(&stage, "crm.lead", &[1], &json!({"priority": "3"}));
     let redo = change(&undo(&stage, &name));
     let text = refused_undo(&stage, &name);
     assert!(text.contains("was taken back at"), "{text}");
@@ -120,7 +119,7 @@ fn a_change_is_taken_back_once_and_says_how_to_make_it_again() {
 #[test]
 fn an_undo_with_a_key_is_made_once() {
     let stage = direct();
-    let name = update(&stage, "crm.lead", &[1], json!({"priority": "3"}));
+    let name = update(&stage, "crm.lead", &[1], &json!({"priority": "3"}));
     let arguments = json!({"change": name, "idempotency_key": "k"});
     let first = answered(&stage, "undo_change", &arguments);
     let writes = times(&stage, "crm.lead/write");
@@ -168,7 +167,7 @@ fn a_new_record_that_was_changed_or_added_to_is_not_deleted() {
     let create = json!({"model": "res.partner", "values": [{"name": "Firm", "is_company": true}]});
     let created = change(&answered(&stage, "create_records", &create));
     let id = made(&stage, &before, "res.partner")[0];
-    let changed = update(&stage, "res.partner", &[id], json!({"phone": "1"}));
+    let changed = update(&stage, "res.partner", &[id], &json!({"phone": "1"}));
     let text = refused_undo(&stage, &created);
     assert!(text.contains("`phone` is \"1\" now"), "{text}");
     undo(&stage, &changed);
@@ -307,9 +306,9 @@ fn a_line_that_somebody_changed_since_keeps_the_change_from_being_taken_back() {
         &stage,
         "sale.order",
         &[order],
-        json!({"order_line": [[1, line, {"product_uom_qty": 9}]]}),
+        &json!({"order_line": [[1, line, {"product_uom_qty": 9}]]}),
     );
-    update(&stage, "sale.order.line", &[line], json!({"discount": 50}));
+    update(&stage, "sale.order.line", &[line], &json!({"discount": 50}));
     let text = refused_undo(&stage, &name);
     assert!(text.contains("`order_line`"), "{text}");
 }
@@ -400,7 +399,7 @@ fn an_undo_whose_answer_was_lost_is_not_made_twice() {
 fn an_undo_that_odoo_refused_can_be_tried_again() {
     let stage = direct();
     let before = stage.company.snapshot();
-    let name = update(&stage, "crm.lead", &[1], json!({"priority": "3"}));
+    let name = update(&stage, "crm.lead", &[1], &json!({"priority": "3"}));
     stage.company.conflict("crm.lead/write");
     let text = refused_undo(&stage, &name);
     assert!(text.contains("nothing was changed, try again"), "{text}");
@@ -411,10 +410,10 @@ fn an_undo_that_odoo_refused_can_be_tried_again() {
 #[test]
 fn of_several_steps_those_that_failed_are_made_by_the_next_call() {
     let stage = direct();
-    update(&stage, "crm.lead", &[1], json!({"priority": "1"}));
-    update(&stage, "crm.lead", &[2], json!({"priority": "2"}));
+    update(&stage, "crm.lead", &[1], &json!({"priority": "1"}));
+    update(&stage, "crm.lead", &[2], &json!({"priority": "2"}));
     let before = stage.company.snapshot();
-    let name = update(&stage, "crm.lead", &[1, 2], json!({"priority": "3"}));
+    let name = update(&stage, "crm.lead", &[1, 2], &json!({"priority": "3"}));
     // The second of the two writes: the first goes through before it is held.
     let held = stage.company.hold("crm.lead/write", Moment::AfterCommit);
     let stage = std::sync::Arc::new(stage);
