@@ -49,7 +49,6 @@ struct Answer {
 }
 
 #[derive(Deserialize)]
-#[expect(clippy::struct_field_names, reason = "as Odoo calls them")]
 struct Message {
     #[serde(default, rename = "type")]
     kind: String,

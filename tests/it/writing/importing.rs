@@ -175,6 +175,30 @@ fn a_preview_is_a_trial_and_what_it_showed_is_done_when_confirmed() {
 }
 
 #[test]
+fn a_preview_shows_every_row_or_says_that_it_does_not() {
+    let stage = stage("confirm", ALL, &[]);
+    let orders = json!({
+        "model": "sale.order",
+        "fields": ["partner_id/.id", "order_line/product_id/.id", "order_line/product_uom_qty"],
+        "rows": [[7, 1, 2], ["", 2, 1]],
+    });
+    let preview = answered(&stage, "import_records", &orders);
+    assert!(
+        preview.contains("\n   + order_line/product_id/.id: 2; order_line/product_uom_qty: 1\n"),
+        "{preview}"
+    );
+    let rows: Vec<Value> = (0..1000)
+        .map(|at| json!(["", format!("{at} {}", "x".repeat(100)), ""]))
+        .collect();
+    let preview = answered(&stage, "import_records", &partners(&json!(rows)));
+    assert!(
+        preview.contains("rows more, which are NOT SHOWN"),
+        "{preview}"
+    );
+    assert!(preview.len() < 26_000, "{}", preview.len());
+}
+
+#[test]
 fn a_role_that_only_creates_names_no_records() {
     let rules = r#"[{ models = ["*"], operations = ["read"] },
         { models = ["res.partner"], operations = ["create"], write_fields = ["name", "country_id"] }]"#;
@@ -243,7 +267,8 @@ fn many_records_are_one_call_and_are_shown_in_short() {
         &json!({"model": "res.partner", "values": values}),
     );
     assert_eq!(times(&stage, "res.partner/create"), 1);
-    assert!(told.len() < 2_000, "{told}");
+    // Each record is named, and no more.
+    assert!(told.len() < 16_000, "{told}");
     let ids = stage.company.snapshot().ids("res.partner");
     let ids: Vec<u32> = ids.into_iter().rev().take(500).collect();
     let told = answered(
@@ -252,5 +277,6 @@ fn many_records_are_one_call_and_are_shown_in_short() {
         &json!({"model": "res.partner", "ids": ids, "values": {"city": "Here"}}),
     );
     assert_eq!(times(&stage, "res.partner/write"), 1);
-    assert!(told.len() < 2_000, "{told}");
+    // Each record is named, and no more.
+    assert!(told.len() < 16_000, "{told}");
 }
