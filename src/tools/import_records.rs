@@ -26,10 +26,12 @@ use crate::{
 
 /// Rows at the most.
 const MAX_ROWS: usize = 1_000;
-/// Records that a preview shows.
+/// Records that are named once they are there; of the others the ids.
 const MAX_SHOWN: usize = 10;
+/// Bytes of a preview.
+const MAX_SHOWN_BYTES: usize = 24 << 10;
 /// Characters of one cell in it.
-const CELL_CHARS: usize = 60;
+const CELL_CHARS: usize = 160;
 /// Columns by which records that were made are known again.
 const MAX_COMPARED: usize = 12;
 /// How far Odoo's clock may be from ours.
@@ -362,36 +364,40 @@ impl Import {
         })
     }
 
-    /// The first records of the table.
+    /// The rows, by record; whoever agrees must know what is not shown.
     fn shown(&self, schema: &Schema) -> String {
         let mut text = String::new();
         let begins = self.load.beginnings(schema);
-        for (index, at) in begins.iter().take(MAX_SHOWN).enumerate() {
-            let row = self.load.rows().get(*at).map(Vec::as_slice);
+        let mut number = 0;
+        for (at, row) in self.load.rows().iter().enumerate() {
             let cells: Vec<String> = self
                 .load
                 .columns()
                 .iter()
-                .zip(row.unwrap_or_default())
+                .zip(row)
                 .filter(|(_, cell)| !cell.is_empty())
                 .map(|(column, cell)| {
                     format!("{}: {}", column.as_str(), one_line(cell, CELL_CHARS))
                 })
                 .collect();
-            notes::line(&mut text, &format!("{}. {}", index + 1, cells.join("; ")));
-            let next = begins.get(index + 1).copied();
-            let lines = next.unwrap_or_else(|| self.load.rows().len()) - at;
-            if lines > 1 {
-                text.push_str(" (and ");
-                text.push_str(&counted(lines - 1, "further line"));
-                text.push(')');
+            let head = if begins.get(number) == Some(&at) {
+                number += 1;
+                format!("{number}.")
+            } else {
+                "   +".to_owned()
+            };
+            let one = format!("{head} {}", cells.join("; "));
+            if at > 0 && text.len() + one.len() > MAX_SHOWN_BYTES {
+                let rest = counted(self.load.rows().len() - at, "row");
+                notes::line(
+                    &mut text,
+                    &format!(
+                        "and {rest} more, which are NOT SHOWN: there is too much. Fewer at once are shown whole"
+                    ),
+                );
+                break;
             }
-        }
-        if begins.len() > MAX_SHOWN {
-            notes::line(
-                &mut text,
-                &format!("… and {} more", begins.len() - MAX_SHOWN),
-            );
+            notes::line(&mut text, &one);
         }
         text
     }

@@ -80,6 +80,7 @@ await main(async () => {
     assert.equal(asked.length, 1, `${way}: ${asked}`);
     assert.match(asked[0], /odoo:read/);
     await steps({
+      reads: true,
       list: async () => (await client.listTools()).tools,
       call: (name, args) => client.callTool({ name, arguments: args }),
       say: (text) => console.log(`ts 2.x, ${way}: ${text}`),

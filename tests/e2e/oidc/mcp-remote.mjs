@@ -43,6 +43,7 @@ await main(async () => {
   try {
     await client.connect(transport);
     await steps({
+      reads: true,
       list: async () => (await client.listTools()).tools,
       call: (name, args) => client.callTool({ name, arguments: args }),
       say: (text) => console.log(`mcp-remote: ${text}`),

@@ -175,6 +175,30 @@ fn a_preview_is_a_trial_and_what_it_showed_is_done_when_confirmed() {
 }
 
 #[test]
+fn a_preview_shows_every_row_or_says_that_it_does_not() {
+    let stage = stage("confirm", ALL, &[]);
+    let orders = json!({
+        "model": "sale.order",
+        "fields": ["partner_id/.id", "order_line/product_id/.id", "order_line/product_uom_qty"],
+        "rows": [[7, 1, 2], ["", 2, 1]],
+    });
+    let preview = answered(&stage, "import_records", &orders);
+    assert!(
+        preview.contains("\n   + order_line/product_id/.id: 2; order_line/product_uom_qty: 1\n"),
+        "{preview}"
+    );
+    let rows: Vec<Value> = (0..1000)
+        .map(|at| json!(["", format!("{at} {}", "x".repeat(100)), ""]))
+        .collect();
+    let preview = answered(&stage, "import_records", &partners(&json!(rows)));
+    assert!(
+        preview.contains("rows more, which are NOT SHOWN"),
+        "{preview}"
+    );
+    assert!(preview.len() < 26_000, "{}", preview.len());
+}
+
+#[test]
 fn a_role_that_only_creates_names_no_records() {
     let rules = r#"[{ models = ["*"], operations = ["read"] },
         { models = ["res.partner"], operations = ["create"], write_fields = ["name", "country_id"] }]"#;
