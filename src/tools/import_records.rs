@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{Timestamp, ToSpan as _};
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     access::{Access, ContextRequest, Denied, WayToAsk},
-    changes::{self, Change, Done, Found, Proposal, Report, Shot, Show, Undo, Wish},
+    changes::{self, Change, Done, Found, Proposal, Report, Shot, Show, Since, Undo, Wish},
     limits::ToolClass,
     odoo::{
         Call, Context, Domain, Effect, FieldKind, FieldName, Load, ModelName, Order, RecordId,
@@ -34,8 +34,6 @@ const MAX_SHOWN_BYTES: usize = 24 << 10;
 const CELL_CHARS: usize = 160;
 /// Columns by which records that were made are known again.
 const MAX_COMPARED: usize = 12;
-/// How far Odoo's clock may be from ours.
-const CLOCKS_APART_MIN: i64 = 5;
 
 pub(super) const TOOL: Tool = Tool {
     name: "import_records",
@@ -190,6 +188,7 @@ impl Change for Import {
         };
         Ok(Proposal {
             undo: plan.undo(fields),
+            makes: (!plan.is_repeatable()).then(|| self.model.clone()),
             look: self.look(&plan),
             calls: vec![call],
             preview,
@@ -197,7 +196,7 @@ impl Change for Import {
         })
     }
 
-    async fn find(&self, access: &Access<'_>, begun: Timestamp) -> Result<Found, Denied> {
+    async fn find(&self, access: &Access<'_>, since: &Since) -> Result<Found, Denied> {
         let schema = access.schema(&self.model).await?;
         let plan = self.plan(&schema);
         if plan.is_repeatable() {
@@ -208,7 +207,7 @@ impl Change for Import {
             return Ok(unclear);
         }
         let (context, _) = access.context(self.context.as_ref(), true).await?;
-        self.find_new(access, &schema, begun, &context, unclear)
+        self.find_new(access, &schema, since, &context, unclear)
             .await
     }
 
@@ -422,7 +421,7 @@ impl Import {
         format!(
             "search_records of `{}` with `write_date` >= \"{}\" shows what was made or changed",
             self.model,
-            changing::odoo_time(Timestamp::now())
+            changing::odoo_time(Since::moment(Timestamp::now()).earliest())
         )
     }
 
@@ -431,19 +430,22 @@ impl Import {
         &self,
         access: &Access<'_>,
         schema: &Schema,
-        begun: Timestamp,
+        since: &Since,
         context: &Context,
         unclear: Found,
     ) -> Result<Found, Denied> {
-        let user = access.user().await?;
-        let since = begun
-            .checked_sub(CLOCKS_APART_MIN.minutes())
-            .unwrap_or(begun);
-        let made_by_us = Domain::parse(&json!([
-            ["create_uid", "=", user.id.get()],
-            ["create_date", ">=", changing::odoo_time(since)],
-        ]))
-        .map_err(|error| Denied::Unfit(error.to_string()))?;
+        // Twice as many: others may work as the same user.
+        let limit = u32::try_from(MAX_ROWS * 2).unwrap_or(u32::MAX);
+        let which = (changes::since_then(since), limit);
+        let Some(made) = access.made(&self.model, which, None).await? else {
+            return Ok(unclear);
+        };
+        if made.is_empty() {
+            return Ok(Found::Not);
+        }
+        let made: Vec<u32> = made.iter().map(|id| id.get()).collect();
+        let made = Domain::parse(&json!([["id", "in", made]]))
+            .map_err(|error| Denied::Unfit(error.to_string()))?;
         let mut compared: Vec<(usize, FieldName)> = Vec::new();
         for (at, column) in self.load.columns().iter().enumerate() {
             if let ([name], Says::Value) = (column.steps(), column.says())
@@ -459,11 +461,14 @@ impl Import {
             return Ok(unclear);
         }
         let names: Vec<FieldName> = compared.iter().map(|(_, name)| name.clone()).collect();
-        // Twice as many: others may work as the same user.
-        let limit = u32::try_from(MAX_ROWS * 2).unwrap_or(u32::MAX);
         let order = Order::by_id();
-        let search = Call::search_read(self.model.clone(), &made_by_us, &names, &order, 0, limit);
-        let answer = access.call(search.in_context(context.clone())).await?;
+        let search = Call::search_read(self.model.clone(), &made, &names, &order, 0, limit);
+        let answer = match access.call(search.in_context(context.clone())).await {
+            Ok(answer) => answer,
+            // Made is not seen.
+            Err(Denied::Forbidden(_)) => return Ok(unclear),
+            Err(denied) => return Err(denied),
+        };
         let rows: Vec<Map<String, Value>> = serde_json::from_slice(&answer)?;
         let mut there: BTreeMap<String, Vec<RecordId>> = BTreeMap::new();
         for row in rows.iter().rev() {
@@ -496,8 +501,6 @@ impl Import {
         }
         Ok(if ids.len() == begins.len() {
             Found::Done(ids)
-        } else if rows.is_empty() {
-            Found::Not
         } else {
             unclear
         })

@@ -1,6 +1,5 @@
 //! `post_message`.
 
-use jiff::{Timestamp, ToSpan as _};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -12,7 +11,7 @@ use super::{
 };
 use crate::{
     access::{Access, ContextRequest, Denied},
-    changes::{Change, Done, Found, Proposal, Report, Shot, Show, Wish, returned},
+    changes::{self, Change, Done, Found, Proposal, Report, Shot, Show, Since, Wish, returned},
     limits::ToolClass,
     odoo::{Call, Context, Domain, Effect, FieldName, MethodName, ModelName, Order, RecordId},
     shape::{one_line, plain},
@@ -24,8 +23,6 @@ const MAX_CHARS: usize = 20_000;
 const MAX_PARTNERS: usize = 50;
 /// People who are shown.
 const MAX_SHOWN: usize = 20;
-/// How far Odoo's clock may be from ours.
-const CLOCKS_APART_MIN: i64 = 5;
 /// Messages that are looked through for one that was posted.
 const MAX_LOOKED_THROUGH: u32 = 100;
 
@@ -132,26 +129,27 @@ impl Change for Arguments {
             preview,
             before,
             undo: None,
+            makes: Some(messages()),
             look: self.where_to_look(),
         })
     }
 
     /// A message with this text that our Odoo user wrote on the record since.
-    async fn find(&self, access: &Access<'_>, begun: Timestamp) -> Result<Found, Denied> {
+    async fn find(&self, access: &Access<'_>, since: &Since) -> Result<Found, Denied> {
         let (context, _) = access.context(self.context.as_ref(), true).await?;
-        let user = access.user().await?;
-        let since = begun
-            .checked_sub(CLOCKS_APART_MIN.minutes())
-            .unwrap_or(begun);
-        let domain = Domain::parse(&json!([
-            ["model", "=", self.model.as_str()],
-            ["res_id", "=", self.id.get()],
-            ["create_uid", "=", user.id.get()],
-            ["create_date", ">=", changing::odoo_time(since)],
-        ]))
-        .map_err(|error| Denied::Unfit(error.to_string()))?;
+        let on = Some((self.model.clone(), self.id));
+        let which = (changes::since_then(since), MAX_LOOKED_THROUGH);
+        let Some(made) = access.made(&messages(), which, on).await? else {
+            return Ok(Found::Unclear(self.look_in_odoo()));
+        };
+        if made.is_empty() {
+            return Ok(Found::Not);
+        }
+        let made: Vec<u32> = made.iter().map(|id| id.get()).collect();
+        let domain = Domain::parse(&json!([["id", "in", made]]))
+            .map_err(|error| Denied::Unfit(error.to_string()))?;
         let search = Call::search_read(
-            ModelName::known("mail.message"),
+            messages(),
             &domain,
             &[FieldName::known("body")],
             &Order::by_id(),
@@ -174,9 +172,8 @@ impl Change for Arguments {
         };
         Ok(if messages.iter().any(is_it) {
             Found::Done(vec![self.id])
-        } else if messages.len() < usize::try_from(MAX_LOOKED_THROUGH).unwrap_or(usize::MAX) {
-            Found::Not
         } else {
+            // Odoo may have put the text in a form of its own.
             Found::Unclear(self.look_in_odoo())
         })
     }
@@ -403,6 +400,11 @@ impl Recipients {
         text.push('.');
         text
     }
+}
+
+/// The model of which each message is a record.
+fn messages() -> ModelName {
+    ModelName::known("mail.message")
 }
 
 fn message_post() -> MethodName {

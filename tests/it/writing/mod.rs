@@ -24,6 +24,11 @@ const ALL: &str = r#"[{ models = ["*"], operations = ["read", "create", "write",
 
 /// A stage whose instance and role are configured so.
 fn stage(writes: &str, rules: &str, more: &[(&str, &str)]) -> Stage {
+    stage_of(ADMIN_KEY, writes, rules, more)
+}
+
+/// The same, of another Odoo user.
+fn stage_of(key: &str, writes: &str, rules: &str, more: &[(&str, &str)]) -> Stage {
     let mut settings = vec![
         ("GATEPOST_SERVER__ANONYMOUS_ROLE", "reader"),
         ("GATEPOST_INSTANCES__DEMO__SERVICE_KEY_WRITES", "true"),
@@ -31,7 +36,7 @@ fn stage(writes: &str, rules: &str, more: &[(&str, &str)]) -> Stage {
         ("GATEPOST_ROLES__READER__RULES", rules),
     ];
     settings.extend_from_slice(more);
-    Stage::with(ADMIN_KEY, &settings)
+    Stage::with(key, &settings)
 }
 
 /// A stage where changes are made at once.
