@@ -237,3 +237,37 @@ fn a_record_domain_holds_before_and_after_and_for_lines() {
         &create(json!({"name": "Mine", "user_id": 2})),
     );
 }
+
+#[test]
+fn hundreds_of_links_under_a_bounded_rule_are_judged_together() {
+    let bounded = r#"[{ models = ["crm.lead"], operations = ["read", "create", "write"], domain = [["partner_id.active", "=", true]] },
+        { models = ["res.partner"], operations = ["create"] },
+        { models = ["res.partner"], operations = ["read"], domain = [["name", "=like", "Link %"]] }]"#;
+    let stage = stage("direct", bounded, &[]);
+    let before = stage.company.snapshot();
+    let partners: Vec<Value> = (0..150)
+        .map(|at| json!({"name": format!("Link {at}")}))
+        .collect();
+    let create = json!({"model": "res.partner", "values": partners});
+    answered(&stage, "create_records", &create);
+    let partners = made(&stage, &before, "res.partner");
+    let leads = |partners: &[u32]| -> Vec<Value> {
+        let leads = partners.iter();
+        leads
+            .map(|id| json!({"name": format!("Of {id}"), "partner_id": id}))
+            .collect()
+    };
+    let asked = times(&stage, "res.partner/search_read");
+    let create = json!({"model": "crm.lead", "values": leads(&partners)});
+    answered(&stage, "create_records", &create);
+    let asked = times(&stage, "res.partner/search_read") - asked;
+    assert!(asked <= 4, "{asked} searches");
+    // One that is outside is one too many.
+    let outside = [&*partners, &[1]].concat();
+    let text = refused(
+        &stage,
+        "create_records",
+        &json!({"model": "crm.lead", "values": leads(&outside)}),
+    );
+    assert!(text.contains("partner_id"), "{text}");
+}
