@@ -174,9 +174,7 @@ impl Judge<'_> {
             (None, Operand::Domain(_), _) => return None,
         };
         // Nothing linked: what Odoo makes of that depends on the operator.
-        let Some(id) = value.as_i64().and_then(|id| RecordId::try_from(id).ok()) else {
-            return None;
-        };
+        let id = value.as_i64().and_then(|id| RecordId::try_from(id).ok())?;
         let is_within = self.evidence.outside(relation, &[id], &asked).is_empty();
         Some(is_within == holds)
     }
