@@ -30,7 +30,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use argument::{Argument, ArgumentKind, Arguments, Bounds};
 pub use decision::{Decision, Deed, Question, RuleAt};
 pub use evidence::Search;
-pub use forbidden::Forbidden;
+pub use forbidden::{Forbidden, Remedy};
 pub use pattern::{InvalidPattern, Pattern};
 pub use permitted::Permitted;
 pub use protected::{is_protected, is_secret};
