@@ -106,7 +106,9 @@ pub(super) fn decide(
         Err(Forbidden::Instance(instance.clone()))
     } else {
         match deed {
-            Deed::Call(method) => mandate.allow_method(model, method, None),
+            Deed::Call(method) => mandate
+                .allow_method(model, method, None)
+                .map_err(|forbidden| mandate.with_near(forbidden)),
             Deed::Do(effect) => mandate.records(model, *effect, field.as_ref()),
         }
     };

@@ -91,18 +91,22 @@ pub enum Forbidden {
     },
     /// The method is not listed.
     #[error(
-        "you may not call `{method}` of `{model}` through this gateway; retrying will not help, ask the administrator for it"
+        "you may not call `{method}` of `{model}` through this gateway; {}",
+        meant(near.as_ref())
     )]
     Method {
         /// The model.
         model: ModelName,
         /// Its method.
         method: MethodName,
+        /// One that may be called, and is called much the same.
+        near: Option<MethodName>,
     },
     /// No rule allows the effect on the model.
     #[error(
-        "you may not {} records of `{model}` through this gateway; retrying will not help, `list_models` names the models you can read",
-        effect.as_str()
+        "you may not {} records of `{model}` through this gateway; retrying will not help, {}",
+        effect.as_str(),
+        instead(*effect)
     )]
     Operation {
         /// The model that was asked for.
@@ -264,6 +268,22 @@ impl Forbidden {
             Self::Commands { .. } | Self::Field { .. } | Self::Instance(_) => None,
         }
     }
+}
+
+fn instead(effect: Effect) -> &'static str {
+    match effect {
+        Effect::Read => "`list_models` names the models you can read",
+        Effect::Create | Effect::Delete | Effect::Run | Effect::Write => {
+            "ask the administrator for it"
+        }
+    }
+}
+
+fn meant(near: Option<&MethodName>) -> String {
+    near.map_or_else(
+        || "retrying will not help, ask the administrator for it".to_owned(),
+        |near| format!("did you mean `{near}`? Else ask the administrator for it"),
+    )
 }
 
 /// The first ids of a list, and how many more there are.

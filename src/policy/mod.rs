@@ -130,8 +130,10 @@ impl Policy {
         model: &ModelName,
         method: &MethodName,
     ) -> Result<Domain, Forbidden> {
-        self.mandate(roles, instance)
+        let mandate = self.mandate(roles, instance);
+        mandate
             .allow_method(model, method, None)
+            .map_err(|forbidden| mandate.with_near(forbidden))
     }
 
     /// The methods of a model that may be called, of at least some records, and
@@ -333,7 +335,7 @@ impl Policy {
         match forbidden {
             Forbidden::Field { model, field } => mandate.shows(model, field.as_str()),
             Forbidden::Instance(instance) => self.admit(roles, instance).is_ok(),
-            Forbidden::Method { model, method } => {
+            Forbidden::Method { model, method, .. } => {
                 mandate.allow_method(model, method, None).is_ok()
             }
             Forbidden::Operation { model, effect } => mandate.allow(model, *effect).is_ok(),

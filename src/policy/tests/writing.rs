@@ -769,6 +769,37 @@ fn a_method_is_called_on_covered_records_only() {
 }
 
 #[test]
+fn a_mistyped_method_is_told_with_one_that_may_be_called() {
+    let lists = |methods: &[&str]| Rule {
+        methods: methods
+            .iter()
+            .map(|method| MethodName::try_from(*method).unwrap())
+            .collect(),
+        ..rule("*", "sale.order", &[Effect::Run])
+    };
+    let denied = Rule {
+        deny: true,
+        ..lists(&["action_cancel"])
+    };
+    let (policy, roles) = policy(vec![lists(&["action_confirm", "action_cancel"]), denied]);
+    let told = |method: &str| {
+        let method = MethodName::try_from(method).unwrap();
+        policy
+            .allow_method(&roles, &instance("a"), &name("sale.order"), &method)
+            .unwrap_err()
+            .to_string()
+    };
+    assert_eq!(
+        told("action_confrm"),
+        "you may not call `action_confrm` of `sale.order` through this gateway; did you mean `action_confirm`? Else ask the administrator for it"
+    );
+    // What is denied is not named.
+    for other in ["action_cancl", "action_cancel", "write"] {
+        assert!(told(other).contains("retrying will not help"), "{other}");
+    }
+}
+
+#[test]
 fn a_method_is_not_judged_by_a_domain_that_the_model_does_not_have() {
     let method = MethodName::known("action_archive");
     // Orders have an amount, contacts have none.
