@@ -366,6 +366,30 @@ impl Policy {
         decision::decide(&self.mandate(roles, instance), instance, question)
     }
 
+    /// In which modes a change would be made where `most` is the freest, the
+    /// freest first, each with the records that it is open for. A record is
+    /// changed in the first mode that has it.
+    pub fn modes(
+        &self,
+        roles: &[RoleName],
+        instance: &InstanceName,
+        most: WriteMode,
+        question: &Question,
+    ) -> Vec<(WriteMode, Domain)> {
+        let mut modes: Vec<(WriteMode, Domain)> = Vec::new();
+        for mode in WriteMode::WRITING.into_iter().filter(|mode| *mode <= most) {
+            let mandate = self.mandate(roles, instance).in_mode(mode);
+            let Ok(records) = decision::records(&mandate, question) else {
+                continue;
+            };
+            let adds = |(_, known): &(WriteMode, Domain)| !known.is_empty() && *known != records;
+            if modes.iter().all(adds) {
+                modes.push((mode, records));
+            }
+        }
+        modes
+    }
+
     /// The rules of the roles that hold in an instance, each with its place.
     pub fn rules_at<'a>(
         &'a self,

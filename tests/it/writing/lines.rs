@@ -46,7 +46,7 @@ fn a_line_is_added_to_an_order_that_is_there_if_it_may_be_there() {
     refused(&stage, "create_records", &alone(5));
     // Rows of a table are judged so, too.
     let rows = |company: u32| {
-        json!({"model": "sale.order", "columns": ["partner_id/.id", "company_id/.id", "order_line/product_id/.id"],
+        json!({"model": "sale.order", "fields": ["partner_id/.id", "company_id/.id", "order_line/product_id/.id"],
             "rows": [["15", company.to_string(), "1"]]})
     };
     answered(&stage, "import_records", &rows(1));
