@@ -62,6 +62,29 @@ impl Policy {
         Self { roles }
     }
 
+    /// The names of the roles.
+    pub fn roles(&self) -> impl Iterator<Item = &RoleName> {
+        self.roles.keys()
+    }
+
+    /// The rules of these roles that name the model in full, and look at a field
+    /// that it does not have: they open nothing of it, or deny all.
+    pub fn misfits<'a>(
+        &'a self,
+        roles: &'a [RoleName],
+        instance: &'a InstanceName,
+        model: &'a ModelName,
+        schema: &'a Schema,
+    ) -> impl Iterator<Item = (RuleAt, &'a str)> {
+        self.rules(roles, instance).filter_map(|ruled| {
+            let mut models = ruled.rule.models.iter();
+            let mut fields = ruled.rule.domain.fields();
+            let named = models.any(|one| one.names(model.as_str()));
+            let missing = fields.find(|field| schema.field(field).is_none());
+            Some((RuleAt::of(ruled), missing.filter(|_| named)?))
+        })
+    }
+
     /// Lets a read through as far as the roles open it: every field that it
     /// asks, searches or sorts by may be seen, on every model on the way, and
     /// its domain leaves out the records that the roles do not cover. `schemas`
