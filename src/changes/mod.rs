@@ -33,5 +33,5 @@ pub use returned::returned;
 pub use shot::Shot;
 pub use show::{Names, Show, numbers};
 pub use trial::try_table;
-pub use undo::{InvalidChangeName, TakeBack, dragged, looked_at, watched_with};
+pub use undo::{InvalidChangeName, TakeBack, dragged, looked_at, watched_of_new, watched_with};
 pub use wish::Wish;

@@ -18,7 +18,7 @@ use super::{
     entry::{Entry, Kind, Rows, Wanted, asked_for, key, recall},
     lines::{Lines, MAX_LINES, is_list},
     marks::{Marks, is_same},
-    watched::{can_be_kept, restorable, watched_with},
+    watched::{can_be_kept, restorable, watched_of_new, watched_with},
 };
 use crate::{
     access::{Access, Denied},
@@ -91,7 +91,7 @@ impl Kept {
         };
         let schema = access.schema_of_all(call.model()).await?;
         match undo {
-            Undo::Create => under.watched = watched_with(&schema, &[]),
+            Undo::Create => under.watched = watched_of_new(&schema),
             Undo::Delete => {
                 under
                     .before_delete(access, &schema, &proposal.before)

@@ -8,7 +8,7 @@ use super::{
     lines::Lines,
     marks::Marks,
     standing::{Lists, Standing, standing},
-    watched::{restorable, watched},
+    watched::{restorable, watched, watched_of_new},
 };
 use crate::{
     changes::Shot,
@@ -125,6 +125,11 @@ fn only_a_records_own_columns_tell_whether_it_moved_on() {
             "user_id"
         ])
     );
+    // A new record would go with all that somebody has put into it.
+    let new = watched_of_new(&schema());
+    for name in names(&["line_ids", "note", "tag_ids"]) {
+        assert!(new.contains(&name), "{name}");
+    }
     assert_eq!(
         restorable(&schema()),
         names(&[
