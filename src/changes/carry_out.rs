@@ -177,7 +177,7 @@ async fn find_out(
             let done = Done {
                 at: begun.at,
                 ids,
-                result: Value::Null,
+                result: returned::lost(),
                 undo: begun.undo.clone(),
             };
             once.settle(begun, &done).await?;

@@ -22,10 +22,13 @@ use crate::{
 const MAX_CHARS: usize = 20_000;
 /// People who are named.
 const MAX_PARTNERS: usize = 50;
-/// People who are shown.
-const MAX_SHOWN: usize = 20;
+/// Bytes of people who are shown.
+const MAX_SHOWN_BYTES: usize = 16 << 10;
 /// How far Odoo's clock may be from ours.
 const CLOCKS_APART_MIN: i64 = 5;
+/// Models whose records have members, who get each message, notes too, and may be
+/// customers (Odoo 19, `addons/mail/models/discuss`, `addons/mail_group`).
+const MEETING_PLACES: [&str; 2] = ["discuss.channel", "mail.group"];
 /// Messages that are looked through for one that was posted.
 const MAX_LOOKED_THROUGH: u32 = 100;
 
@@ -95,8 +98,8 @@ struct Recipients {
     outside: Vec<String>,
     /// People of whom that cannot be seen.
     unclear: Vec<String>,
-    /// How many have one.
-    inside: usize,
+    /// People who have one.
+    inside: Vec<String>,
     /// Why not everybody can be told.
     unknown: Option<&'static str>,
 }
@@ -108,10 +111,11 @@ impl Change for Arguments {
         let before = self.record(access, &context).await?;
         let recipients = self.recipients(access, &before, &context).await?;
         let mut preview = format!(
-            "Post a {} on {} of {}:\n",
+            "Post a {} on {} of {}{}:\n",
             self.kind.word(),
             Show::titles(&[self.id], &before),
-            self.model
+            self.model,
+            changing::language(&context)
         );
         for line in self.body.trim().lines() {
             notes::line(&mut preview, &format!("> {}", one_line(line, MAX_CHARS)));
@@ -148,12 +152,14 @@ impl Change for Arguments {
             ["res_id", "=", self.id.get()],
             ["create_uid", "=", user.id.get()],
             ["create_date", ">=", changing::odoo_time(since)],
+            // What Odoo notes by itself is of other types.
+            ["message_type", "=", "comment"],
         ]))
         .map_err(|error| Denied::Unfit(error.to_string()))?;
         let search = Call::search_read(
             ModelName::known("mail.message"),
             &domain,
-            &[FieldName::known("body")],
+            &["body", "create_date"].map(FieldName::known),
             &Order::by_id(),
             0,
             MAX_LOOKED_THROUGH,
@@ -167,17 +173,32 @@ impl Change for Arguments {
             Err(denied) => return Err(denied),
         };
         let messages: Vec<Map<String, Value>> = serde_json::from_slice(&answer)?;
+        // Who may not read all messages sees no trace of their own either.
+        let all = access.sees_whole(&ModelName::known("mail.message"));
+        if messages.is_empty() {
+            return Ok(if all {
+                Found::Not
+            } else {
+                Found::Unclear(self.look_in_odoo())
+            });
+        }
         let ours = words(&self.body);
         let is_it = |message: &Map<String, Value>| {
             let body = message.get("body").and_then(Value::as_str);
             body.is_some_and(|body| words(&plain(body)) == ours)
         };
-        Ok(if messages.iter().any(is_it) {
-            Found::Done(vec![self.id])
-        } else if messages.len() < usize::try_from(MAX_LOOKED_THROUGH).unwrap_or(usize::MAX) {
-            Found::Not
-        } else {
-            Found::Unclear(self.look_in_odoo())
+        // An equal one from just before is another; and Odoo may have put this one
+        // in a form of its own.
+        let began = begun.checked_sub(2.seconds()).unwrap_or(begun);
+        let began = changing::odoo_time(began);
+        let since = |message: &Map<String, Value>| {
+            let made = message.get("create_date").and_then(Value::as_str);
+            made.is_some_and(|made| *made >= *began)
+        };
+        let equal: Vec<_> = messages.iter().filter(|message| is_it(message)).collect();
+        Ok(match equal.as_slice() {
+            [one] if since(one) => Found::Done(vec![self.id]),
+            [..] => Found::Unclear(self.look_in_odoo()),
         })
     }
 
@@ -199,7 +220,6 @@ impl Change for Arguments {
                 );
                 notes::line(&mut text, &format!("It is the message {id}; {notified}."));
             }
-            None if done.result.is_null() => {}
             None => notes::line(&mut text, &returned(&done.result)),
         }
         Ok(Report { text, after: None })
@@ -214,9 +234,10 @@ impl Arguments {
     fn check(&self) -> Result<(), ToolError> {
         let chars = self.body.chars().count();
         let wrong = |told: String| Err(ToolError::Arguments(told));
-        if self.body.trim().is_empty() {
+        // What is not to be seen is no text either.
+        if one_line(&self.body, MAX_CHARS).replace("\\n", "").trim().is_empty() {
             wrong(
-                "argument `body` does not fit: it is empty, and Odoo would post nothing".to_owned(),
+                "argument `body` does not fit: it is empty, or nothing in it can be seen".to_owned(),
             )
         } else if chars > MAX_CHARS {
             wrong(format!(
@@ -291,6 +312,9 @@ impl Arguments {
             }
         }
         changing::once_each(&mut people);
+        if MEETING_PLACES.contains(&self.model.as_str()) {
+            recipients.unknown = Some("All members of it get it");
+        }
         if people.is_empty() {
             return Ok(recipients);
         }
@@ -315,7 +339,10 @@ impl Arguments {
             let row = shot.row(id);
             let share = row.and_then(|row| row.get("partner_share")?.as_bool());
             match (row, share) {
-                (Some(_), Some(false)) => recipients.inside += 1,
+                (Some(_), Some(false)) => {
+                    let name = one_line(shot.name(id), 80);
+                    recipients.inside.push(format!("{name} [{id}]"));
+                }
                 (Some(row), Some(true)) => {
                     let address = row.get("email").and_then(Value::as_str);
                     let address = address.map_or_else(String::new, short);
@@ -383,8 +410,12 @@ impl Recipients {
                 listed(&self.unclear)
             ));
         }
-        if self.inside > 0 {
-            parts.push(format!("Inside the company it goes to {}", self.inside));
+        if !self.inside.is_empty() {
+            parts.push(format!(
+                "Inside the company it goes to {}: {}",
+                self.inside.len(),
+                listed(&self.inside)
+            ));
         }
         if let Some(unknown) = self.unknown {
             let unknown = format!("{unknown}: it may go OUTSIDE the company, to customers too");
@@ -447,14 +478,21 @@ fn words(text: &str) -> Vec<&str> {
     text.split_whitespace().collect()
 }
 
-/// The first of a list, and how many more there are.
+/// All of a list, or how many of it are not shown.
 fn listed(people: &[String]) -> String {
-    let mut shown: Vec<&str> = people.iter().take(MAX_SHOWN).map(String::as_str).collect();
-    let more = format!("and {} more", people.len().saturating_sub(MAX_SHOWN));
-    if people.len() > MAX_SHOWN {
-        shown.push(&more);
+    let mut text = String::new();
+    for (at, one) in people.iter().enumerate() {
+        if at > 0 && text.len() + one.len() > MAX_SHOWN_BYTES {
+            let rest = people.len() - at;
+            text.push_str(&format!(", and {rest} more who are NOT SHOWN: they are too many"));
+            break;
+        }
+        if at > 0 {
+            text.push_str(", ");
+        }
+        text.push_str(one);
     }
-    shown.join(", ")
+    text
 }
 
 /// Enough of an address to know whose it is.
@@ -539,7 +577,7 @@ mod tests {
         };
         let some = Recipients {
             outside: vec![format!("Azure [14]{}", short("info@azure.example"))],
-            inside: 2,
+            inside: vec!["Marc [3]".to_owned(), "Mitchell [2]".to_owned()],
             ..Recipients::default()
         };
         let unclear = Recipients {
