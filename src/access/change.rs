@@ -20,7 +20,7 @@ use crate::{
     audit::{Answered, Begun, Outcome},
     names::TraceContext,
     odoo::{Call, Effect, Loaded, Request},
-    policy::{Forbidden, Permitted, Touch, WriteMode},
+    policy::{Forbidden, Permitted, Schemas, Touch, WriteMode},
     upstream::{ApiKey, CallError, Link},
 };
 
@@ -82,11 +82,12 @@ impl Access<'_> {
             model: call.model().clone(),
             effect: call.effect(),
         });
+        let mut known = Schemas::default();
         for mode in WriteMode::WRITING {
             if mode > most {
                 continue;
             }
-            let permit = self.decide(call.model(), |schemas| {
+            let permit = self.decide_with(&mut known, call.model(), |schemas| {
                 self.policy
                     .permit_change(roles, instance, mode, &call, schemas)
             });

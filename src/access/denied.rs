@@ -3,7 +3,13 @@
 use std::sync::Arc;
 
 use super::{ReadOnly, Unasked, UnknownCredential};
-use crate::{audit::Unaudited, ledger::LedgerError, policy::Forbidden, upstream::CallError};
+use crate::{
+    audit::Unaudited,
+    ledger::LedgerError,
+    odoo::{Effect, Fault},
+    policy::Forbidden,
+    upstream::CallError,
+};
 
 /// Why a call brought no answer. `Display` is for the model that asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -117,6 +123,41 @@ impl From<getrandom::Error> for Denied {
 }
 
 impl Denied {
+    /// Whether Odoo failed in a way in which it may fail after it wrote a change
+    /// of this effect for good, too (`Cursor.postcommit`): by an error of Python,
+    /// and not by a refusal. What a method makes of its arguments is left out,
+    /// for whether it ran can hardly be seen, and it is almost always that.
+    pub fn may_come_late(&self, effect: Effect) -> bool {
+        let Self::Call(error) = self else {
+            return false;
+        };
+        match &**error {
+            CallError::Fault(Fault::Unknown) => true,
+            CallError::Fault(Fault::Database | Fault::Invalid(_)) => effect != Effect::Run,
+            CallError::Fault(
+                Fault::Access(_)
+                | Fault::Arguments(_)
+                | Fault::Conflict
+                | Fault::Identity
+                | Fault::Key
+                | Fault::Missing
+                | Fault::Rows(_)
+                | Fault::Rule(_)
+                | Fault::UnknownDatabase
+                | Fault::UnknownMethod
+                | Fault::UnknownModel,
+            )
+            | CallError::Busy { .. }
+            | CallError::CutOff(_)
+            | CallError::NotOdoo { .. }
+            | CallError::NotSent(_)
+            | CallError::OutcomeUnknown(_)
+            | CallError::TimedOut { .. }
+            | CallError::TooLarge { .. }
+            | CallError::Unreachable(_) => false,
+        }
+    }
+
     /// Whether something may have been changed all the same.
     pub fn may_have_run(&self) -> bool {
         match self {

@@ -8,6 +8,7 @@ mod change;
 mod context;
 mod denied;
 mod elsewhere;
+mod evidence;
 mod facts;
 mod fit;
 mod instance;
@@ -35,6 +36,7 @@ pub use change::Allowed;
 pub use context::ContextRequest;
 pub use denied::Denied;
 pub use elsewhere::{is_awaited, leave};
+pub use evidence::Remains;
 pub use facts::{Company, OdooUser};
 pub use fit::{fit_fields, fit_order};
 pub use instance::{Instance, InstanceSettings};
@@ -236,18 +238,29 @@ impl Access<'_> {
         model: &ModelName,
         ask: impl Fn(&Schemas) -> Result<T, Undecided>,
     ) -> Result<T, Denied> {
-        let mut schemas = Schemas::default();
+        self.decide_with(&mut Schemas::default(), model, ask).await
+    }
+
+    /// The same, where some is known, and what is learned is of use again.
+    async fn decide_with<T>(
+        &self,
+        schemas: &mut Schemas,
+        model: &ModelName,
+        ask: impl Fn(&Schemas) -> Result<T, Undecided>,
+    ) -> Result<T, Denied> {
         // Ends, for a model is named once, and only those on a path are; and a
         // change has so many records.
         loop {
-            let needed = match ask(&schemas) {
+            let needed = match ask(schemas) {
                 Ok(decided) => return Ok(decided),
                 Err(Undecided::Forbidden(forbidden)) => return Err(forbidden.into()),
                 Err(Undecided::Needs(needed)) => needed,
-                Err(Undecided::Seeks(search)) => {
-                    let answer = self.login()?.ask(&search, self).await?;
-                    let ids = Rows::parse(&answer)?.ids().collect();
-                    schemas.add_found(*search, ids);
+                Err(Undecided::Seeks(searches)) => {
+                    for search in searches {
+                        let answer = self.login()?.ask(search.call(), self).await?;
+                        let ids = Rows::parse(&answer)?.ids().collect();
+                        schemas.add_found(search, &ids);
+                    }
                     continue;
                 }
             };

@@ -17,14 +17,34 @@ use crate::{
 
 /// How often a person is asked again because the records changed meanwhile.
 const MAX_ASKED: usize = 3;
+/// What stands for an approval that was used.
+const USED: &str = "used";
 
 /// What becomes of a proposal.
 #[derive(Debug)]
 pub(super) enum Approved {
     /// It is shown first.
     NotYet(Told),
-    /// It may be made.
-    Yes(Box<Proposal>, Vec<Allowed>),
+    /// It may be made, by this approval.
+    Yes(Box<Proposal>, Vec<Allowed>, Approval),
+}
+
+/// What was used up for a change.
+#[derive(Debug, Default)]
+pub(super) struct Approval(Option<Key>);
+
+impl Approval {
+    /// Nothing was changed: it may be used still. What would be done, and to
+    /// what, is compared again then.
+    pub(super) async fn give_back(self, access: &Access<'_>) {
+        let Some(key) = self.0 else {
+            return;
+        };
+        if let Err(error) = access.ledger.remove(&key, USED.as_bytes()).await {
+            // Then it is asked for once more.
+            tracing::warn!(error = %error, "Failed to give back an approval");
+        }
+    }
 }
 
 /// Has the change proposed, allowed, and approved where that is needed.
@@ -46,13 +66,13 @@ pub(super) async fn approve(
         }
         let mode = allowed.iter().map(Allowed::mode).min();
         let mode = mode.unwrap_or(WriteMode::ReadOnly);
-        let yes = |proposal| Ok(Approved::Yes(Box::new(proposal), allowed));
+        let yes = |proposal, approval| Ok(Approved::Yes(Box::new(proposal), allowed, approval));
         if !mode.asks() {
-            return yes(proposal);
+            return yes(proposal, Approval::default());
         }
         let content = content_of(&proposal);
         if agreed == Some(content) {
-            return yes(proposal);
+            return yes(proposal, Approval::default());
         }
         let secret = access.ledger.secret("approvals").await?;
         let desk = Desk {
@@ -69,8 +89,8 @@ pub(super) async fn approve(
         };
         match access.asks.way() {
             WayToAsk::ByResult => match desk.by_result().await? {
-                None => return yes(proposal),
-                Some(told) => return Ok(Approved::NotYet(told)),
+                Brought::Approval(approval) => return yes(proposal, approval),
+                Brought::Nothing(told) => return Ok(Approved::NotYet(told)),
             },
             WayToAsk::OnStream => {
                 let consent = access.asks.ask(&desk.question("")).await?;
@@ -83,14 +103,22 @@ pub(super) async fn approve(
                 ));
             }
             WayToAsk::ById => match desk.by_id().await? {
-                None => return yes(proposal),
-                Some(told) => return Ok(Approved::NotYet(told)),
+                Brought::Approval(approval) => return yes(proposal, approval),
+                Brought::Nothing(told) => return Ok(Approved::NotYet(told)),
             },
         }
     }
     Err(Denied::Unapproved(
         "the records changed each time while the user was asked; nothing was changed, try again later".to_owned(),
     ))
+}
+
+/// What a call brought along.
+enum Brought {
+    /// An approval that is good, and used up with this.
+    Approval(Approval),
+    /// None; this is shown.
+    Nothing(Told),
 }
 
 /// One proposal, and how it is shown.
@@ -103,16 +131,13 @@ struct Desk<'a> {
 
 impl Desk<'_> {
     /// A client that is asked by a result: what it brought, or the question.
-    async fn by_result(&self) -> Result<Option<Told>, Denied> {
+    async fn by_result(&self) -> Result<Brought, Denied> {
         let mut why = String::new();
         if let Some(given) = self.access.asks.given() {
             match self.seal.open(By::Person, &given.state, self.now) {
                 Ok(opened) => {
                     agreed_to(given.consent)?;
-                    if self.use_up(&opened).await? {
-                        return Ok(None);
-                    }
-                    return Err(used());
+                    return self.use_up(&opened).await.map(Brought::Approval);
                 }
                 // MCP 2026-07-28, "Multi Round-Trip Requests": a state that was
                 // changed on its way is refused.
@@ -125,19 +150,18 @@ impl Desk<'_> {
                 }
             }
         }
-        Ok(Some(Told::Asks(Question {
+        Ok(Brought::Nothing(Told::Asks(Question {
             message: self.question(&why),
             state: self.sealed(By::Person)?,
         })))
     }
 
     /// A client that cannot ask: what its model brought, or the preview.
-    async fn by_id(&self) -> Result<Option<Told>, Denied> {
+    async fn by_id(&self) -> Result<Brought, Denied> {
         let mut why = String::new();
         if let Some(confirm) = &self.seal.wish.confirm {
             match self.seal.open(By::Model, confirm, self.now) {
-                Ok(opened) if self.use_up(&opened).await? => return Ok(None),
-                Ok(_) => return Err(used()),
+                Ok(opened) => return self.use_up(&opened).await.map(Brought::Approval),
                 Err(Unsealed::Changed(opened)) if self.was_used(&opened).await? => {
                     return Err(used());
                 }
@@ -149,7 +173,7 @@ impl Desk<'_> {
         let tool = self.seal.wish.tool;
         let minutes = self.access.ledger.settings().approval.as_secs() / 60;
         let id = self.sealed(By::Model)?;
-        Ok(Some(Told::Text(format!(
+        Ok(Brought::Nothing(Told::Text(format!(
             "{why}Nothing is changed yet. This would be done:\n{}\n\
              If that is what the user wants, call {tool} again with the same arguments and `confirm`: \"{id}\" (good for {minutes} minutes, once).",
             self.preview
@@ -178,14 +202,19 @@ impl Desk<'_> {
         Ok(self.access.ledger.get(&key).await?.is_some())
     }
 
-    /// Takes it as used; false when it was.
-    async fn use_up(&self, opened: &Opened) -> Result<bool, Denied> {
+    /// Takes it as used.
+    ///
+    /// # Errors
+    /// [`Denied::Unapproved`] when it was; [`Denied::Unremembered`].
+    async fn use_up(&self, opened: &Opened) -> Result<Approval, Denied> {
         let key = Key::approval(&opened.number);
         // A little longer than it is good: clocks differ.
         let rest = opened.expires.saturating_sub(self.now) + 300;
         let ttl = std::time::Duration::from_secs(rest);
-        let ledger = self.access.ledger;
-        Ok(ledger.claim(&key, "used".into(), ttl).await?.is_none())
+        match self.access.ledger.claim(&key, USED.into(), ttl).await? {
+            None => Ok(Approval(Some(key))),
+            Some(_) => Err(used()),
+        }
     }
 }
 

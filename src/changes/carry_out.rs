@@ -9,7 +9,7 @@ use serde_json::Value;
 use tracing::warn;
 
 use super::{
-    Change, Done, Found, Proposal, Report, Wish,
+    Change, Done, Found, Proposal, Report, Since, Wish,
     approve::{Approved, approve},
     change::ODOO_AT_WORK,
     numbers,
@@ -65,12 +65,37 @@ pub async fn carry_out(
             None => again = Some(begun),
         },
     }
-    let (proposal, allowed) = match approve(access, wish, change).await? {
-        Approved::Yes(proposal, allowed) => (*proposal, allowed),
+    let (proposal, allowed, approval) = match approve(access, wish, change).await? {
+        Approved::Yes(proposal, allowed, approval) => (*proposal, allowed, approval),
         Approved::NotYet(told) => return Ok(told),
     };
+    let told = Box::pin(make(
+        access,
+        wish,
+        change,
+        (once, again),
+        (proposal, allowed),
+    ))
+    .await;
+    if let Err(denied) = &told
+        && !denied.may_have_run()
+    {
+        approval.give_back(access).await;
+    }
+    told
+}
+
+/// Makes a change that is approved.
+async fn make(
+    access: &Access<'_>,
+    wish: &Wish,
+    change: &impl Change,
+    (once, again): (Once, Option<Begun>),
+    (proposal, allowed): (Proposal, Vec<Allowed>),
+) -> Result<Told, Denied> {
     let name = proposal.undo.as_ref().map(|_| new_name()).transpose()?;
-    let begun = once.begin(again, &proposal, name.as_deref()).await?;
+    let since = Since::now(access, &proposal).await?;
+    let begun = once.begin(again, &since, name.as_deref()).await?;
     let claim = match begun {
         Ok(claim) => claim,
         // Somebody else was faster.
@@ -81,7 +106,7 @@ pub async fn carry_out(
             ));
         }
     };
-    if let Err(denied) = change.claim(access, name.as_deref()).await {
+    if let Err(denied) = change.claim(access, name.as_deref(), &since).await {
         claim.give_back().await?;
         return Err(denied);
     }
@@ -94,20 +119,30 @@ pub async fn carry_out(
         }
     };
     let look = proposal.look.clone();
+    let effect = proposal.calls.first().map_or(Effect::Read, Call::effect);
     let sent = send(access, proposal, allowed, (&claim, kept.name())).await;
     let (done, remembered) = match sent {
         Ok(ended) => ended,
         Err(denied) => {
-            let denied = explained(denied, wish, &look, kept.name());
-            if !denied.may_have_run() {
-                kept.forget().await;
+            let outcome = if denied.may_come_late(effect) {
+                looked(access, change, (&once, &since), denied, kept.name()).await
+            } else {
+                Err(explained(denied, wish, &look, kept.name()))
+            };
+            match outcome {
+                Ok(done) => (done, Ok(())),
+                Err(denied) => {
+                    if !denied.may_have_run() {
+                        kept.forget().await;
+                    }
+                    // Of one that was lost nobody knows; of one that was done in
+                    // part the rest is to be done.
+                    if !matches!(denied, Denied::Lost { .. }) {
+                        give_back(access, change).await;
+                    }
+                    return Err(denied);
+                }
             }
-            // Of one that was lost nobody knows; of one that was done in part the
-            // rest is to be done.
-            if !matches!(denied, Denied::Lost { .. }) {
-                give_back(access, change).await;
-            }
-            return Err(denied);
         }
     };
     let report = reported(access, change, &done).await;
@@ -118,6 +153,57 @@ pub async fn carry_out(
         text.push_str("\nThe gateway could not note that this is done: do not call again with this `idempotency_key`.");
     }
     Ok(Told::Text(text))
+}
+
+/// What came of a change that Odoo answered with an error of its own making.
+/// Almost always such an error takes back what was begun; but some of Odoo's
+/// work comes after that was written for good (`Cursor.postcommit`).
+async fn looked(
+    access: &Access<'_>,
+    change: &impl Change,
+    (once, since): (&Once, &Since),
+    denied: Denied,
+    undo: Option<String>,
+) -> Result<Done, Denied> {
+    let Denied::Call(error) = denied else {
+        return Err(denied);
+    };
+    let begun = match once.earlier().await {
+        Ok(Earlier::Unknown(begun)) => Some(begun),
+        Ok(Earlier::None | Earlier::Done(_)) | Err(_) => None,
+    };
+    let found = change.find(access, since).await;
+    let look = match found {
+        Ok(Found::Done(ids)) => {
+            let done = Done {
+                at: since.at,
+                ids,
+                result: Value::Null,
+                undo,
+            };
+            if let Some(begun) = begun {
+                once.settle(&begun, &done).await?;
+            }
+            return Ok(done);
+        }
+        Ok(Found::Not) => {
+            if let Some(begun) = begun {
+                once.release(&begun).await?;
+            }
+            return Err(Denied::Refused { error });
+        }
+        Ok(Found::Unclear(look)) => look,
+        Err(failed) => {
+            warn!(error = %failed, "Failed to find out what came of a change");
+            "look at the records.".to_owned()
+        }
+    };
+    Err(Denied::Lost {
+        error,
+        how: format!(
+            "most likely nothing was changed, but that cannot be said for sure: {look} Do not call again before you know"
+        ),
+    })
 }
 
 /// What is told of a change. It is done, whatever looking at it afterwards
@@ -164,18 +250,25 @@ async fn find_out(
     once: &Once,
     begun: &Begun,
 ) -> Result<Option<Told>, Denied> {
-    let found = match change.find_from(access, begun.at, &begun.before).await {
+    let found = match change.find(access, &begun.since).await {
         // Its own words are those of a change that is refused.
         Err(error @ (Denied::Unfit(_) | Denied::Forbidden(_) | Denied::Context(_))) => {
             warn!(error = %error, "Failed to find out what came of a change");
             Found::Unclear("what it was about has changed since, so that it cannot be looked for; look at the records.".to_owned())
+        }
+        // Odoo does not show it to this user.
+        Err(Denied::Call(error)) if error.is_fault() => {
+            warn!(error = %error, "Failed to find out what came of a change");
+            Found::Unclear(
+                "Odoo does not let this user look; tell the user to look in Odoo.".to_owned(),
+            )
         }
         found => found?,
     };
     match found {
         Found::Done(ids) => {
             let done = Done {
-                at: begun.at,
+                at: begun.since.at,
                 ids,
                 result: returned::lost(),
                 undo: begun.undo.clone(),
@@ -189,7 +282,9 @@ async fn find_out(
             ))))
         }
         Found::Not => {
-            let age = Timestamp::now().duration_since(begun.at).unsigned_abs();
+            let age = Timestamp::now()
+                .duration_since(begun.since.at)
+                .unsigned_abs();
             let at_work = ODOO_AT_WORK + once.until_sent();
             if age >= at_work {
                 return Ok(None);
@@ -224,6 +319,7 @@ async fn send(
     let mut remembered = Ok(());
     for (index, one) in allowed.into_iter().enumerate() {
         let call = Arc::new(one.call().clone());
+        let effect = call.effect();
         let (so_far, mine) = (all.clone(), claim.clone());
         let theirs = claim.clone();
         let place = Place {
@@ -234,7 +330,7 @@ async fn send(
         let ended = match access.change(one, before.clone(), then).await {
             Ok(ended) => ended,
             // It was not sent, or nobody knows.
-            Err(denied) => Err(unended(&mine, index > 0, denied).await),
+            Err(denied) => Err(unended(&mine, index > 0, effect, denied).await),
         };
         match ended {
             Ok((done, noted)) => (all, remembered) = (done, noted),
@@ -261,7 +357,7 @@ async fn end(
 ) -> Ended {
     let answer = match answer {
         Ok(answer) => answer,
-        Err(denied) => return Err(unended(&claim, !place.is_first, denied).await),
+        Err(denied) => return Err(unended(&claim, !place.is_first, call.effect(), denied).await),
     };
     match (call.request(), call.effect()) {
         (Request::Load(load), _) => match Loaded::parse(&answer, load) {
@@ -271,11 +367,11 @@ async fn end(
                     done.result = Value::from(loaded.warnings.to_string());
                 }
             }
-            Err(error) => return Err(unended(&claim, true, unread(error)).await),
+            Err(error) => return Err(unended(&claim, true, call.effect(), unread(error)).await),
         },
         (_, Effect::Create) => match serde_json::from_slice::<Vec<RecordId>>(&answer) {
             Ok(made) => done.ids.extend(made),
-            Err(error) => return Err(unended(&claim, true, unread(error)).await),
+            Err(error) => return Err(unended(&claim, true, call.effect(), unread(error)).await),
         },
         (_, Effect::Run) => {
             done.ids.extend(call.ids());
@@ -293,8 +389,8 @@ async fn end(
 
 /// Notes that a change has no good end: the key is free again where nothing can
 /// have happened, neither by this call nor by one before it.
-async fn unended(claim: &Claim, partly: bool, denied: Denied) -> Denied {
-    let noted = if partly || denied.may_have_run() {
+async fn unended(claim: &Claim, partly: bool, effect: Effect, denied: Denied) -> Denied {
+    let noted = if partly || denied.may_have_run() || denied.may_come_late(effect) {
         claim.clone().lost().await
     } else {
         claim.clone().give_back().await

@@ -2,12 +2,10 @@
 
 use std::{future::Future, time::Duration};
 
-use jiff::Timestamp;
-
-use super::{Done, Shot};
+use super::{Done, Shot, Since};
 use crate::{
     access::{Access, Denied},
-    odoo::{Call, RecordId},
+    odoo::{Call, ModelName, RecordId},
 };
 
 /// One kind of change, with the arguments of one call of its tool.
@@ -27,6 +25,7 @@ pub trait Change: Sync {
         &self,
         _access: &Access<'_>,
         _name: Option<&str>,
+        _since: &Since,
     ) -> impl Future<Output = Result<(), Denied>> + Send {
         async { Ok(()) }
     }
@@ -40,19 +39,8 @@ pub trait Change: Sync {
     fn find(
         &self,
         access: &Access<'_>,
-        begun: Timestamp,
+        since: &Since,
     ) -> impl Future<Output = Result<Found, Denied>> + Send;
-
-    /// The same, where it helps to know how the records were before; of large
-    /// changes that is not kept.
-    fn find_from(
-        &self,
-        access: &Access<'_>,
-        begun: Timestamp,
-        _before: &Shot,
-    ) -> impl Future<Output = Result<Found, Denied>> + Send {
-        self.find(access, begun)
-    }
 
     /// What the model is told when it is done.
     fn report(
@@ -82,6 +70,9 @@ pub struct Proposal {
     pub before: Shot,
     /// How it can be taken back.
     pub undo: Option<Undo>,
+    /// Of which model it makes records by which it can be found out whether it
+    /// was done.
+    pub makes: Option<ModelName>,
     /// What to look at where the answer is lost.
     pub look: String,
 }

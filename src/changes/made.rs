@@ -4,29 +4,32 @@ use std::collections::BTreeMap;
 
 use jiff::{Timestamp, ToSpan as _};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use super::{Found, numbers};
+use super::{Found, Since, numbers};
 use crate::{
     access::{Access, Denied},
     odoo::{
-        Call, Condition, Context, Domain, Field, FieldKind, FieldName, FieldPath, ModelName,
+        After, Call, Condition, Context, Domain, Field, FieldKind, FieldName, FieldPath, ModelName,
         Operand, Operator, Order, RecordId, Schema,
     },
 };
 
-/// How far Odoo's clock may be from ours.
-const CLOCKS_APART_MIN: i64 = 5;
-/// How long after it was begun a record may have been made: the clocks, the wait
-/// for a turn, and Odoo at work.
-const UNTIL_MIN: i64 = 10;
 /// Records that are looked at.
 const MOST: u32 = 501;
 
+/// After what the records were made that our Odoo user made since.
+pub fn since_then(since: &Since) -> After {
+    match since.newest {
+        Some(newest) => After::Record(newest),
+        None => After::Moment(odoo_time(since.earliest())),
+    }
+}
+
 /// What came of new records with these values, from what Odoo has now.
 ///
-/// Records that our Odoo user made around then with these very values, and just
-/// as many, are those; where there is none at all, none was made. All else is
+/// Records that our Odoo user made since with these very values, and just as
+/// many, are those; where there is none at all, none was made. All else is
 /// unclear: Odoo may have put a value in a form of its own, and others may act
 /// as the same Odoo user.
 ///
@@ -37,44 +40,46 @@ pub async fn made_since(
     model: &ModelName,
     list: &[Map<String, Value>],
     context: &Context,
-    begun: Timestamp,
+    since: &Since,
 ) -> Result<Found, Denied> {
-    let schema = access.schema(model).await?;
-    let user = access.user().await?;
-    let around = |minutes: i64| {
-        let moment = begun.checked_add(minutes.minutes());
-        odoo_time(moment.unwrap_or(begun))
+    let Some(made) = access.made(model, (since_then(since), MOST), None).await? else {
+        return Ok(Found::Unclear(format!(
+            "this Odoo user may not see records of `{model}`."
+        )));
     };
-    let made_by_us = Domain::parse(&json!([
-        ["create_uid", "=", user.id.get()],
-        ["create_date", ">=", around(-CLOCKS_APART_MIN)],
-        ["create_date", "<=", around(UNTIL_MIN)],
-    ]))
-    .map_err(|error| Denied::Unfit(error.to_string()))?;
+    if made.is_empty() {
+        return Ok(Found::Not);
+    }
+    let schema = access.schema(model).await?;
+    let numbers_of = made.iter().map(|id| Value::from(id.get())).collect();
+    let among = Domain::of(Condition {
+        path: FieldPath::from(&FieldName::known("id")),
+        operator: Operator::In,
+        operand: Operand::Value(Value::Array(numbers_of)),
+    });
     let context = Context {
         archived: true,
         ..context.clone()
     };
-    let fields = [FieldName::known("id"), FieldName::known("create_date")];
-    let search = |domain: &Domain| {
-        Call::search_read(model.clone(), domain, &fields, &Order::by_id(), 0, MOST)
-            .in_context(context.clone())
+    let mut fields = vec![FieldName::known("id")];
+    fields.extend(schema.field("create_date").map(|date| date.name.clone()));
+    let search = async |domain: &Domain| {
+        let search = Call::search_read(model.clone(), domain, &fields, &Order::by_id(), 0, MOST);
+        match access.call(search.in_context(context.clone())).await {
+            Ok(answer) => candidates(&answer),
+            // Made is not seen.
+            Err(Denied::Forbidden(_)) => Ok(BTreeMap::new()),
+            Err(denied) => Err(denied),
+        }
     };
-    let made = candidates(&access.call(search(&made_by_us)).await?)?;
-    if made.is_empty() {
-        return Ok(Found::Not);
-    }
-    let made: Vec<RecordId> = made.into_keys().collect();
-    let unclear = Found::Unclear(format!(
-        "these records of `{model}` were made around then by the same Odoo user: {}. Read them.",
-        numbers(&made)
-    ));
+    let seen: Vec<RecordId> = search(&among).await?.into_keys().collect();
+    let unclear = unclear(model, &seen, made.len());
     let (mut ids, mut found) = (Vec::new(), BTreeMap::new());
     for values in list {
-        let Some(domain) = with_values(&schema, values, made_by_us.clone()) else {
+        let Some(domain) = with_values(&schema, values, among.clone()) else {
             return Ok(unclear);
         };
-        let theirs = candidates(&access.call(search(&domain)).await?)?;
+        let theirs = search(&domain).await?;
         // Two of the same values are two records.
         let Some(next) = theirs.keys().copied().find(|id| !ids.contains(id)) else {
             return Ok(unclear);
@@ -82,20 +87,41 @@ pub async fn made_since(
         ids.push(next);
         found.extend(theirs);
     }
-    // An equal one from just before is another's, or of another call.
-    let began = begun.checked_sub(2.seconds()).unwrap_or(begun);
+    if found.len() != ids.len() {
+        return Ok(unclear);
+    }
+    // Where only clocks tell, an equal one from just before is another's.
+    let began = since.at.checked_sub(2.seconds()).unwrap_or(since.at);
     let began = odoo_time(began);
-    if found.len() != ids.len() || found.values().any(|created| *created < began) {
+    if since.newest.is_none() && found.values().any(|created| *created < began) {
         return Ok(unclear);
     }
     Ok(Found::Done(ids))
 }
 
-/// The records in an answer, each with when it was made.
+fn unclear(model: &ModelName, seen: &[RecordId], made: usize) -> Found {
+    let unseen = made.saturating_sub(seen.len());
+    let more = match (seen.is_empty(), unseen) {
+        (_, 0) => String::new(),
+        (true, _) => format!("{unseen} that you may not see"),
+        (false, _) => format!(", and {unseen} that you may not see"),
+    };
+    let seen = if seen.is_empty() {
+        String::new()
+    } else {
+        numbers(seen)
+    };
+    Found::Unclear(format!(
+        "these records of `{model}` were made since by the same Odoo user: {seen}{more}. Look at them."
+    ))
+}
+
+/// The records in an answer, each with when it was made, where that is known.
 fn candidates(answer: &[u8]) -> Result<BTreeMap<RecordId, String>, Denied> {
     #[derive(Deserialize)]
     struct Row {
         id: RecordId,
+        #[serde(default)]
         create_date: String,
     }
     let rows: Vec<Row> = serde_json::from_slice(answer)?;

@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Proposal, Shot, Wish, wish::hex};
+use super::{Shot, Since, Wish, wish::hex};
 use crate::{
     access::{Access, Denied},
     ledger::{Key, Ledger},
-    odoo::{Effect, RecordId},
+    odoo::RecordId,
 };
 
 /// Bytes of records that are kept with the key of a method that is called.
@@ -52,10 +52,8 @@ pub struct Done {
 /// A change that was begun.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Begun {
-    /// When.
-    pub(super) at: Timestamp,
-    /// How the records were before, where that was kept.
-    pub(super) before: Shot,
+    /// How things were.
+    pub(super) since: Since,
     /// Under which name it can be undone.
     pub(super) undo: Option<String>,
     stored: Bytes,
@@ -69,6 +67,12 @@ struct Entry {
     /// How the records were before, until it is done.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     before: Value,
+    /// When they had been written, until it is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stamp: Option<String>,
+    /// The newest record before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    newest: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     done: Option<Done>,
     /// Under which name it can be undone.
@@ -77,6 +81,14 @@ struct Entry {
     /// Whether it is known that the answer was lost.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     lost: bool,
+}
+
+/// How far it came.
+#[derive(Clone, Copy)]
+enum How<'a> {
+    Begun,
+    Done(&'a Done),
+    Lost,
 }
 
 /// The place of a wish in the ledger; none without a key.
@@ -93,8 +105,7 @@ pub(super) struct Once {
 #[derive(Clone, Debug)]
 pub(super) struct Claim {
     once: Once,
-    begun: Timestamp,
-    before: Value,
+    since: Since,
     undo: Option<String>,
     stored: Bytes,
 }
@@ -146,8 +157,12 @@ impl Once {
             let age = Timestamp::now().duration_since(entry.begun);
             if entry.lost || age.unsigned_abs() > self.at_work {
                 return Ok(Earlier::Unknown(Begun {
-                    at: entry.begun,
-                    before: Shot::from_json(&entry.before),
+                    since: Since {
+                        at: entry.begun,
+                        before: Shot::from_json(&entry.before),
+                        stamp: entry.stamp,
+                        newest: entry.newest,
+                    },
                     undo: entry.undo,
                     stored,
                 }));
@@ -178,16 +193,13 @@ impl Once {
     pub(super) async fn begin(
         &self,
         again: Option<Begun>,
-        proposal: &Proposal,
+        since: &Since,
         undo: Option<&str>,
     ) -> Result<Result<Claim, Earlier>, Denied> {
-        let begun = Timestamp::now();
-        let before = kept(proposal);
-        let stored = self.written((begun, undo), &before, None, false)?;
+        let stored = self.written(since, undo, How::Begun)?;
         let claim = Claim {
             once: self.clone(),
-            begun,
-            before,
+            since: since.clone(),
             undo: undo.map(str::to_owned),
             stored: stored.clone(),
         };
@@ -217,31 +229,45 @@ impl Once {
     /// [`Denied::Unremembered`].
     pub(super) async fn settle(&self, begun: &Begun, done: &Done) -> Result<(), Denied> {
         if let Some(key) = &self.key {
-            let stored = self.written(
-                (begun.at, begun.undo.as_deref()),
-                &Value::Null,
-                Some(done),
-                false,
-            )?;
+            let stored = self.written(&begun.since, begun.undo.as_deref(), How::Done(done))?;
             let ttl = self.ledger.settings().keep_keys;
             self.ledger.replace(key, &begun.stored, stored, ttl).await?;
         }
         Ok(())
     }
 
-    fn written(
-        &self,
-        (begun, undo): (Timestamp, Option<&str>),
-        before: &Value,
-        done: Option<&Done>,
-        lost: bool,
-    ) -> Result<Bytes, Denied> {
+    /// It was found out that it was not done, and nobody is at work on it: the
+    /// key is free again.
+    ///
+    /// # Errors
+    /// [`Denied::Unremembered`].
+    pub(super) async fn release(&self, begun: &Begun) -> Result<(), Denied> {
+        if let Some(key) = &self.key {
+            self.ledger.remove(key, &begun.stored).await?;
+        }
+        Ok(())
+    }
+
+    fn written(&self, since: &Since, undo: Option<&str>, how: How<'_>) -> Result<Bytes, Denied> {
+        let (done, lost) = match how {
+            How::Begun => (None, false),
+            How::Done(done) => (Some(done.clone()), false),
+            How::Lost => (None, true),
+        };
+        // Of one that is done nothing has to be found out.
+        let open = done.is_none();
         let entry = Entry {
             digest: self.digest.clone(),
-            begun,
-            before: before.clone(),
+            begun: since.at,
+            before: if open {
+                kept(&since.before)
+            } else {
+                Value::Null
+            },
+            stamp: since.stamp.clone().filter(|_| open),
+            newest: since.newest.filter(|_| open),
             undo: undo.map(str::to_owned),
-            done: done.cloned(),
+            done,
             lost,
         };
         Ok(serde_json::to_vec(&entry)?.into())
@@ -254,12 +280,8 @@ impl Claim {
     /// # Errors
     /// [`Denied::Unremembered`]; done it is all the same.
     pub(super) async fn done(self, done: &Done) -> Result<(), Denied> {
-        let stored = self.once.written(
-            (self.begun, self.undo.as_deref()),
-            &Value::Null,
-            Some(done),
-            false,
-        )?;
+        let how = How::Done(done);
+        let stored = self.once.written(&self.since, self.undo.as_deref(), how)?;
         self.put(stored).await
     }
 
@@ -268,9 +290,9 @@ impl Claim {
     /// # Errors
     /// [`Denied::Unremembered`].
     pub(super) async fn lost(self) -> Result<(), Denied> {
-        let stored =
-            self.once
-                .written((self.begun, self.undo.as_deref()), &self.before, None, true)?;
+        let stored = self
+            .once
+            .written(&self.since, self.undo.as_deref(), How::Lost)?;
         self.put(stored).await
     }
 
@@ -295,14 +317,12 @@ impl Claim {
     }
 }
 
-/// How the records are before a method is called on them: only so can be seen
-/// afterwards that it was. Of other changes the values say what came of them.
-fn kept(proposal: &Proposal) -> Value {
-    let runs = |effect: Effect| effect == Effect::Run;
-    if !proposal.calls.iter().any(|call| runs(call.effect())) {
+/// What is kept of how the records were.
+fn kept(before: &Shot) -> Value {
+    if before.is_empty() {
         return Value::Null;
     }
-    let before = proposal.before.to_json();
+    let before = before.to_json();
     if before.to_string().len() <= MAX_BEFORE_BYTES {
         before
     } else {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::wish::digest;
+use super::wish::{digest, hex};
 use crate::{
     access::{Access, Denied},
     odoo::{Call, Context, Domain, FieldName, ModelName, Order, RecordId},
@@ -130,6 +130,15 @@ impl Shot {
     /// The hash of all that was seen.
     pub fn hash(&self) -> [u8; 32] {
         digest(&self.to_json())
+    }
+
+    /// What every write to one of the records alters: when Odoo says that each
+    /// was written last. Nothing where it does not say so of each.
+    pub fn stamp(&self) -> Option<String> {
+        let rows = self.rows.iter();
+        let dates = rows.map(|(id, row)| Some(json!([id, row.get("write_date")?.as_str()?])));
+        let dates: Option<Value> = dates.collect();
+        Some(hex(&digest(&dates?)))
     }
 
     /// The records by their ids, as JSON.

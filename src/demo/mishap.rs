@@ -40,6 +40,8 @@ pub(super) enum Effect {
     Conflict,
     /// The connection is closed without a byte.
     Cut,
+    /// Odoo answers with an error of its own making.
+    Fail,
     /// Nothing goes on until the test says so.
     Hold {
         reached: Arc<Semaphore>,
@@ -95,6 +97,13 @@ impl Company {
     /// others kept writing to the same record: nothing was done.
     pub fn conflict(&self, call: &str) {
         self.arrange(call, Moment::BeforeCall, Effect::Conflict);
+    }
+
+    /// Answers the next call of `model/method` over a socket with an error of
+    /// Odoo's own making, as a bug in a module brings it about. After the commit
+    /// it is one in what is done then (`Cursor.postcommit`).
+    pub fn fail(&self, call: &str, moment: Moment) {
+        self.arrange(call, moment, Effect::Fail);
     }
 
     fn arrange(&self, call: &str, moment: Moment, effect: Effect) {

@@ -41,6 +41,14 @@ impl Refusal {
         )
     }
 
+    pub(super) fn internal() -> Self {
+        Self::new(
+            500,
+            "builtins.AttributeError",
+            "'NoneType' object has no attribute 'name'",
+        )
+    }
+
     pub(super) fn missing(model: &str, id: u32, user: u32) -> Self {
         Self::new(
             404,

@@ -64,6 +64,7 @@ impl Company {
         match mishap.effect {
             Effect::Conflict => Ok(Refusal::conflict().response().map(Full::new)),
             Effect::Cut => Err(Cut),
+            Effect::Fail => Ok(Refusal::internal().response().map(Full::new)),
             Effect::Hold { reached, released } => {
                 let company = Arc::clone(self);
                 // On its own: Odoo goes on when the client has hung up.

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use super::{
-    Call, Condition, Domain, FieldName, FieldPath, ModelName, Operand, Operator, Order, RecordId,
+    Call, Condition, Context, Domain, FieldName, FieldPath, ModelName, Operand, Operator, Order,
+    RecordId,
 };
 
 /// A question of our own: about the Odoo user we are, and about what fields
@@ -24,12 +27,83 @@ pub enum Inquiry {
     Fields(ModelName),
     /// The languages that are installed.
     Languages,
+    /// Records that a user made, the oldest first: what is left of a change
+    /// whose answer was lost. Nothing of it but ids is asked.
+    Made(Made),
     /// The models this Odoo user may read.
     Models,
+    /// The record of a model that was made last.
+    Newest(ModelName),
+    /// Which of these records exist: Odoo leaves out of this those that do not,
+    /// and refuses where one is hidden from the user.
+    Remains(ModelName, Vec<RecordId>),
     /// Login, name, companies of the user we are.
     User(RecordId),
     /// The id, language and time zone of the user we are.
     WhoAmI,
+}
+
+/// Records that a user made.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Made {
+    /// Of this model.
+    pub model: ModelName,
+    /// The user.
+    pub by: RecordId,
+    /// After this.
+    pub after: After,
+    /// Only messages and the like of this record.
+    pub on: Option<(ModelName, RecordId)>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// After what records were made.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum After {
+    /// A record, by its id.
+    Record(u32),
+    /// A moment as Odoo writes it, or at it.
+    Moment(String),
+}
+
+impl Made {
+    fn to_call(&self) -> Call {
+        let only = |name: &'static str, operator, value: Value| {
+            Domain::of(Condition {
+                path: FieldPath::from(&FieldName::known(name)),
+                operator,
+                operand: Operand::Value(value),
+            })
+        };
+        let id = |id: RecordId| Value::from(id.get());
+        let mut domain = only("create_uid", Operator::Equal, id(self.by)).and(match &self.after {
+            After::Record(id) => only("id", Operator::Greater, Value::from(*id)),
+            After::Moment(moment) => only(
+                "create_date",
+                Operator::GreaterOrEqual,
+                Value::from(moment.as_str()),
+            ),
+        });
+        if let Some((model, record)) = &self.on {
+            let model = Value::from(model.as_str());
+            domain = domain.and(only("model", Operator::Equal, model)).and(only(
+                "res_id",
+                Operator::Equal,
+                id(*record),
+            ));
+        }
+        ids_only(&self.model, &domain, &Order::by_age(), self.limit)
+    }
+}
+
+/// The ids of records, archived ones too.
+fn ids_only(model: &ModelName, domain: &Domain, order: &Order, limit: u32) -> Call {
+    let fields = [FieldName::known("id")];
+    Call::search_read(model.clone(), domain, &fields, order, 0, limit).in_context(Context {
+        archived: true,
+        ..Context::default()
+    })
 }
 
 impl Inquiry {
@@ -80,7 +154,10 @@ impl Inquiry {
                 0,
                 200,
             ),
+            Self::Made(made) => made.to_call(),
             Self::Models => Call::available_models(),
+            Self::Newest(model) => ids_only(model, &Domain::default(), &Order::by_id(), 1),
+            Self::Remains(model, ids) => Call::read(model.clone(), ids, &fields(&["write_date"])),
             Self::User(id) => Call::read(
                 ModelName::known("res.users"),
                 &[*id],
@@ -96,9 +173,14 @@ impl Inquiry {
             Self::Documentation(model) | Self::ExternalIds(model, _) | Self::Fields(model) => {
                 Some(model)
             }
-            Self::Companies(_) | Self::Languages | Self::Models | Self::User(_) | Self::WhoAmI => {
-                None
-            }
+            Self::Companies(_)
+            | Self::Languages
+            | Self::Made(_)
+            | Self::Models
+            | Self::Newest(_)
+            | Self::Remains(_, _)
+            | Self::User(_)
+            | Self::WhoAmI => None,
         }
     }
 }

@@ -32,7 +32,7 @@ pub use effect::Effect;
 pub use fault::{AccessKind, Fault, is_internal};
 pub use field_name::{FieldName, InvalidFieldName};
 pub use field_path::{FieldPath, InvalidFieldPath};
-pub use inquiry::Inquiry;
+pub use inquiry::{After, Inquiry, Made};
 pub use load::{Column, InvalidLoad, Load, Says, beginnings, cell_of, ids_in, split};
 pub use loaded::{Loaded, RowProblems};
 pub use method_name::{InvalidMethodName, MethodName};

@@ -40,6 +40,13 @@ impl Order {
         }
     }
 
+    /// By id alone, the first one first.
+    pub fn by_age() -> Self {
+        Self {
+            keys: vec![(FieldName::known("id"), Direction::Ascending)],
+        }
+    }
+
     /// The fields it sorts by.
     pub fn fields(&self) -> impl Iterator<Item = &FieldName> {
         self.keys.iter().map(|(field, _)| field)

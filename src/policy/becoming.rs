@@ -7,7 +7,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Forbidden, Schemas, Undecided, sieve::search_for};
+use super::{Forbidden, Undecided, evidence::Evidence};
 use crate::odoo::{
     Condition, Domain, Effect, Field, FieldKind, FieldName, FieldPath, ModelName, Operand,
     Operator, RecordId, Term,
@@ -23,7 +23,7 @@ enum Left {
 
 /// One judgement.
 struct Judge<'a> {
-    schemas: &'a Schemas,
+    evidence: &'a Evidence<'a>,
     model: &'a ModelName,
     effect: Effect,
     values: &'a Map<String, Value>,
@@ -36,7 +36,7 @@ struct Judge<'a> {
 /// # Errors
 /// [`Undecided`].
 pub(super) fn stays(
-    schemas: &Schemas,
+    evidence: &Evidence<'_>,
     (model, effect): (&ModelName, Effect),
     ids: &[RecordId],
     values: &Map<String, Value>,
@@ -46,7 +46,7 @@ pub(super) fn stays(
         return Ok(());
     }
     let mut judge = Judge {
-        schemas,
+        evidence,
         model,
         effect,
         values,
@@ -73,8 +73,7 @@ pub(super) fn stays(
             Err(judge.unjudged(field))
         }
         Left::Open(domain) => {
-            let found = schemas.found(search_for(model, ids, domain))?;
-            if ids.iter().all(|id| found.contains(&i64::from(id.get()))) {
+            if evidence.outside(model, ids, &domain).is_empty() {
                 Ok(())
             } else {
                 Err(outside(judge.decided))
@@ -122,7 +121,7 @@ impl Judge<'_> {
         };
         let name = FieldName::try_from(first).ok();
         self.decided.clone_from(&name);
-        let field = self.schemas.of(self.model)?.field(first);
+        let field = self.evidence.schemas.of(self.model)?.field(first);
         let field = field.ok_or_else(|| self.unjudged(name.clone()))?;
         let truth = self
             .truth(field, value, &condition, rest)?
@@ -178,8 +177,8 @@ impl Judge<'_> {
         let Some(id) = value.as_i64().and_then(|id| RecordId::try_from(id).ok()) else {
             return Ok(None);
         };
-        let found = self.schemas.found(search_for(relation, &[id], asked))?;
-        Ok(Some(found.contains(&i64::from(id.get())) == holds))
+        let is_within = self.evidence.outside(relation, &[id], &asked).is_empty();
+        Ok(Some(is_within == holds))
     }
 
     fn unjudged(&self, field: Option<FieldName>) -> Undecided {

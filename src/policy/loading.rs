@@ -66,7 +66,7 @@ impl Look<'_> {
         groups: Vec<Rows<'_>>,
         depth: usize,
     ) -> Result<(), Undecided> {
-        let schemas = self.schemas;
+        let schemas = self.evidence.schemas;
         let schema = schemas.of(model)?;
         let level = Level::new(model, schema, parts, groups);
         let (known, named, new) = level.keys();
@@ -145,7 +145,7 @@ impl Look<'_> {
     fn cover_of_all_updates(&self, model: &ModelName, fields: &BTreeSet<FieldName>) -> Option<()> {
         let cover = self
             .mandate
-            .cover(model, Effect::Write, fields, self.schemas);
+            .cover(model, Effect::Write, fields, self.evidence.schemas);
         cover.ok().filter(Domain::is_empty).map(drop)
     }
 
@@ -178,7 +178,7 @@ impl Look<'_> {
         }
         for (values, ids) in judged.into_values() {
             let what = (level.model, effect);
-            becoming::stays(self.schemas, what, &ids, &values, cover.clone())?;
+            becoming::stays(self.evidence, what, &ids, &values, cover.clone())?;
         }
         Ok(())
     }

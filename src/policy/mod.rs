@@ -8,6 +8,7 @@
 mod argument;
 mod becoming;
 mod decision;
+mod evidence;
 mod forbidden;
 mod loading;
 mod mandate;
@@ -28,6 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use argument::{Argument, ArgumentKind, Arguments, Bounds};
 pub use decision::{Decision, Deed, Question, RuleAt};
+pub use evidence::Search;
 pub use forbidden::Forbidden;
 pub use pattern::{InvalidPattern, Pattern};
 pub use permitted::Permitted;
@@ -43,6 +45,7 @@ use crate::{
     names::{CredentialName, InstanceName, RoleName},
     odoo::{Call, Domain, Effect, FieldName, Inquiry, MethodName, ModelName, Schema},
 };
+use evidence::Evidence;
 use mandate::{Mandate, Ruled};
 use sieve::Sieve;
 use values::Look;
@@ -104,13 +107,15 @@ impl Policy {
         schemas: &Schemas,
     ) -> Result<(Permitted<Call>, Vec<Touch>), Undecided> {
         let mandate = self.mandate(roles, instance).in_mode(mode);
-        let mut look = Look {
-            mandate: &mandate,
-            schemas,
-            touched: Vec::new(),
-        };
-        look.change(call)?;
-        Ok((Permitted::by_policy(call.clone()), look.touched))
+        Evidence::weigh(schemas, |evidence| {
+            let mut look = Look {
+                mandate: &mandate,
+                evidence,
+                touched: Vec::new(),
+            };
+            look.change(call)?;
+            Ok((Permitted::by_policy(call.clone()), look.touched))
+        })
     }
 
     /// Which records a listed method may be called on; every record where the

@@ -5,8 +5,8 @@ use std::{
     sync::Arc,
 };
 
-use super::{Permitted, Undecided};
-use crate::odoo::{Call, ModelName, Schema};
+use super::{Search, Undecided, evidence::Found};
+use crate::odoo::{ModelName, Schema};
 
 /// The fields of models, as Odoo told them to the caller's Odoo user: all of
 /// them, also those that policy hides. And for a change, which of its records
@@ -17,7 +17,7 @@ use crate::odoo::{Call, ModelName, Schema};
 #[derive(Debug, Default)]
 pub struct Schemas {
     known: BTreeMap<ModelName, Arc<Schema>>,
-    found: Vec<(Permitted<Call>, BTreeSet<i64>)>,
+    pub(super) found: Found,
 }
 
 impl Schemas {
@@ -27,8 +27,8 @@ impl Schemas {
     }
 
     /// Adds which records a search found that policy asked for.
-    pub fn add_found(&mut self, search: Permitted<Call>, ids: BTreeSet<i64>) {
-        self.found.push((search, ids));
+    pub fn add_found(&mut self, search: Search, ids: &BTreeSet<i64>) {
+        self.found.add(search, ids);
     }
 
     /// The fields of the model.
@@ -40,18 +40,5 @@ impl Schemas {
             .get(model)
             .map(Arc::as_ref)
             .ok_or_else(|| Undecided::Needs(model.clone()))
-    }
-
-    /// The records that the search found.
-    ///
-    /// # Errors
-    /// [`Undecided::Seeks`].
-    pub(super) fn found(&self, search: Call) -> Result<&BTreeSet<i64>, Undecided> {
-        let search = Permitted::by_policy(search);
-        self.found
-            .iter()
-            .find(|(known, _)| *known == search)
-            .map(|(_, ids)| ids)
-            .ok_or_else(|| Undecided::Seeks(Box::new(search)))
     }
 }

@@ -1,7 +1,7 @@
 //! Why there is no permission yet.
 
-use super::{Forbidden, Permitted};
-use crate::odoo::{Call, ModelName};
+use super::{Forbidden, Search};
+use crate::odoo::ModelName;
 
 /// Why there is no permission, or not yet.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,8 +10,8 @@ pub enum Undecided {
     Forbidden(Forbidden),
     /// It depends on the fields of this model, which the caller may read.
     Needs(ModelName),
-    /// It depends on which records this search finds.
-    Seeks(Box<Permitted<Call>>),
+    /// It depends on which records these searches find.
+    Seeks(Vec<Search>),
 }
 
 impl From<Forbidden> for Undecided {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::{Forbidden, Rule, Schemas, Undecided, becoming, mandate::Mandate, sieve::search_for};
+use super::{Forbidden, Rule, Undecided, becoming, evidence::Evidence, mandate::Mandate};
 use crate::odoo::{
     ArgumentName, Call, Domain, Effect, Field, FieldKind, FieldName, MethodName, ModelName,
     RecordId, Request,
@@ -29,7 +29,7 @@ pub struct Touch {
 /// A look into one change.
 pub(super) struct Look<'a> {
     pub(super) mandate: &'a Mandate<'a>,
-    pub(super) schemas: &'a Schemas,
+    pub(super) evidence: &'a Evidence<'a>,
     pub(super) touched: Vec<Touch>,
 }
 
@@ -85,7 +85,9 @@ impl Look<'_> {
         arguments: &Map<String, Value>,
     ) -> Result<(), Undecided> {
         let effect = Effect::Run;
-        let known = self.mandate.fields_of_rules(model, effect, self.schemas)?;
+        let known = self
+            .mandate
+            .fields_of_rules(model, effect, self.evidence.schemas)?;
         // Not to be called at all is another answer than not so.
         self.mandate.allow_method(model, method, known)?;
         let refused = |why: &[String]| {
@@ -185,8 +187,14 @@ impl Look<'_> {
                 .into());
             }
             let asked = BTreeSet::from([name.clone()]);
-            self.mandate.cover(model, effect, &asked, self.schemas)?;
-            let field = self.schemas.of(model)?.field(name.as_str()).cloned();
+            self.mandate
+                .cover(model, effect, &asked, self.evidence.schemas)?;
+            let field = self
+                .evidence
+                .schemas
+                .of(model)?
+                .field(name.as_str())
+                .cloned();
             let field = field.ok_or_else(unknown)?;
             if field.kind.is_x2many() {
                 if depth == MAX_DEPTH {
@@ -199,12 +207,14 @@ impl Look<'_> {
             }
             fields.insert(name);
         }
-        let cover = self.mandate.cover(model, effect, &fields, self.schemas)?;
+        let cover = self
+            .mandate
+            .cover(model, effect, &fields, self.evidence.schemas)?;
         self.touch(model, effect, fields, ids.to_vec());
         if effect == Effect::Write {
             self.covered(model, effect, ids, cover.clone())?;
         }
-        becoming::stays(self.schemas, (model, effect), ids, values, cover)
+        becoming::stays(self.evidence, (model, effect), ids, values, cover)
     }
 
     /// Allows the record that a value links to: whoever links one, reads at
@@ -277,11 +287,7 @@ impl Look<'_> {
         if cover.is_empty() || ids.is_empty() {
             return Ok(());
         }
-        let found = self.schemas.found(search_for(model, ids, cover))?;
-        let outside = ids
-            .iter()
-            .filter(|id| !found.contains(&i64::from(id.get())));
-        let outside: Vec<RecordId> = outside.copied().collect();
+        let outside = self.evidence.outside(model, ids, &cover);
         if outside.is_empty() {
             return Ok(());
         }
@@ -370,7 +376,7 @@ impl Look<'_> {
     ) -> Result<(), Option<Undecided>> {
         let cover = self
             .mandate
-            .cover(model, effect, &BTreeSet::new(), self.schemas)
+            .cover(model, effect, &BTreeSet::new(), self.evidence.schemas)
             .map_err(Some)?;
         // Which records that is about, only Odoo knows.
         if ids.is_empty() && !cover.is_empty() {

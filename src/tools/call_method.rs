@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use jiff::{Timestamp, ToSpan as _};
+use jiff::ToSpan as _;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     access::{Access, ContextRequest, Denied},
-    changes::{Change, Done, Found, Names, Proposal, Report, Shot, Show, Wish, returned},
+    changes::{Change, Done, Found, Names, Proposal, Report, Shot, Show, Since, Wish, returned},
     limits::ToolClass,
     odoo::{Call, Context, Effect, FieldName, MethodName, ModelName, RecordId, Schema},
     shape::one_line,
@@ -162,22 +162,15 @@ impl Change for Calling {
             preview,
             before,
             undo: None,
+            makes: None,
             look: self.where_to_look(),
         })
     }
 
-    async fn find(&self, access: &Access<'_>, begun: Timestamp) -> Result<Found, Denied> {
-        self.find_from(access, begun, &Shot::default()).await
-    }
-
     /// Done, where all the records stand elsewhere than before and our Odoo user
     /// brought them there since. What a method does besides, nobody can see.
-    async fn find_from(
-        &self,
-        access: &Access<'_>,
-        begun: Timestamp,
-        before: &Shot,
-    ) -> Result<Found, Denied> {
+    async fn find(&self, access: &Access<'_>, since: &Since) -> Result<Found, Denied> {
+        let before = &since.before;
         let Arguments { ids, .. } = &self.arguments;
         let (context, _) = access
             .context(self.arguments.context.as_ref(), false)
@@ -186,8 +179,12 @@ impl Change for Calling {
             return Ok(Found::Unclear(self.unseen()));
         };
         let user = access.user().await?;
-        let since = begun.checked_sub(CLOCKS_APART_S.seconds()).unwrap_or(begun);
-        let (since, began) = (changing::odoo_time(since), changing::odoo_time(begun));
+        let began = changing::odoo_time(since.at);
+        let since = since
+            .at
+            .checked_sub(CLOCKS_APART_S.seconds())
+            .unwrap_or(since.at);
+        let since = changing::odoo_time(since);
         let states = states(&schema);
         let of = |shot: &Shot, id: RecordId, name: &str| {
             shot.row(id).and_then(|row| row.get(name)).cloned()

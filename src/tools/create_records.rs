@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     access::{Access, ContextRequest, Denied},
-    changes::{self, Change, Done, Found, Proposal, Report, Shot, Show, Undo, Wish},
+    changes::{self, Change, Done, Found, Proposal, Report, Shot, Show, Since, Undo, Wish},
     limits::ToolClass,
     odoo::{Call, Effect, FieldName, ModelName},
 };
@@ -89,22 +89,23 @@ impl Change for Arguments {
         let look = format!(
             "search_records of `{}` with `create_date` >= \"{}\" shows whether they are there",
             self.model,
-            changing::odoo_time(Timestamp::now())
+            changing::odoo_time(Since::moment(Timestamp::now()).earliest())
         );
         Ok(Proposal {
             calls: vec![Call::create(self.model.clone(), prepared.values).in_context(context)],
             preview,
             before: Shot::default(),
             undo: Some(Undo::Create),
+            makes: Some(self.model.clone()),
             look,
         })
     }
 
-    async fn find(&self, access: &Access<'_>, begun: Timestamp) -> Result<Found, Denied> {
+    async fn find(&self, access: &Access<'_>, since: &Since) -> Result<Found, Denied> {
         let (context, _) = access.context(self.context.as_ref(), true).await?;
         let what = (&self.model, Effect::Create);
         let prepared = changes::prepare(access, what, self.values.clone(), &context).await?;
-        changes::made_since(access, &self.model, &prepared.values, &context, begun).await
+        changes::made_since(access, &self.model, &prepared.values, &context, since).await
     }
 
     async fn report(&self, access: &Access<'_>, done: &Done) -> Result<Report, Denied> {

@@ -1,6 +1,5 @@
 //! `delete_records`.
 
-use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -11,7 +10,7 @@ use super::{
 };
 use crate::{
     access::{Access, ContextRequest, Denied},
-    changes::{self, Change, Done, Found, Proposal, Report, Shot, Show, Undo, Wish},
+    changes::{self, Change, Done, Found, Proposal, Report, Shot, Show, Since, Undo, Wish},
     limits::ToolClass,
     odoo::{Call, Effect, ModelName, RecordId},
 };
@@ -92,24 +91,13 @@ impl Change for Arguments {
             preview,
             before,
             undo: Some(Undo::Delete),
+            makes: None,
             look,
         })
     }
 
-    async fn find(&self, access: &Access<'_>, _begun: Timestamp) -> Result<Found, Denied> {
-        let (context, _) = access.context(self.context.as_ref(), false).await?;
-        let now = Shot::take(access, (&self.model, &self.ids), &[], &context).await?;
-        Ok(if now.is_empty() {
-            Found::Done(self.ids.clone())
-        } else if now.len() == self.ids.len() {
-            Found::Not
-        } else {
-            Found::Unclear(format!(
-                "some of the records are still there, {} of {}.",
-                now.len(),
-                self.ids.len()
-            ))
-        })
+    async fn find(&self, access: &Access<'_>, _: &Since) -> Result<Found, Denied> {
+        changes::gone(access, &self.model, &self.ids).await
     }
 
     async fn report(&self, _: &Access<'_>, done: &Done) -> Result<Report, Denied> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::{Timestamp, ToSpan as _};
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     access::{Access, ContextRequest, Denied, WayToAsk},
-    changes::{self, Change, Done, Found, Proposal, Report, Shot, Show, Undo, Wish},
+    changes::{self, Change, Done, Found, Proposal, Report, Shot, Show, Since, Undo, Wish},
     limits::ToolClass,
     odoo::{
         Call, Context, Domain, Effect, FieldKind, FieldName, Load, ModelName, Order, RecordId,
@@ -29,11 +29,6 @@ const MAX_ROWS: usize = 1_000;
 const MAX_SHOWN: usize = 10;
 /// Columns by which records that were made are known again.
 const MAX_COMPARED: usize = 12;
-/// How far Odoo's clock may be from ours.
-const CLOCKS_APART_MIN: i64 = 5;
-/// How long after it was begun it may have been done: Odoo may be at it for a
-/// while, and its clock too fast.
-const UNTIL_MIN: i64 = 10;
 
 pub(super) const TOOL: Tool = Tool {
     name: "import_records",
@@ -185,6 +180,7 @@ impl Change for Import {
         };
         Ok(Proposal {
             undo: plan.undo(fields),
+            makes: (!plan.is_repeatable()).then(|| self.model.clone()),
             look: self.look(&plan),
             calls: vec![call],
             preview,
@@ -192,20 +188,20 @@ impl Change for Import {
         })
     }
 
-    async fn find(&self, access: &Access<'_>, begun: Timestamp) -> Result<Found, Denied> {
+    async fn find(&self, access: &Access<'_>, since: &Since) -> Result<Found, Denied> {
         let schema = access.schema(&self.model).await?;
         let plan = self.plan(&schema);
         let unclear = Found::Unclear(format!("{}.", self.look(&plan)));
         let (context, _) = access.context(self.context.as_ref(), true).await?;
         if !plan.known.is_empty() || plan.named > 0 {
             // Made again it would write over what others wrote since.
-            return Ok(if self.is_untouched(access, &plan, begun, &context).await? {
+            return Ok(if self.is_untouched(access, &plan, since, &context).await? {
                 Found::Not
             } else {
                 unclear
             });
         }
-        self.find_new(access, &schema, begun, &context, unclear)
+        self.find_new(access, &schema, since, &context, unclear)
             .await
     }
 
@@ -410,7 +406,7 @@ impl Import {
         format!(
             "search_records of `{}` with `write_date` >= \"{}\" shows what was made or changed",
             self.model,
-            changing::odoo_time(Timestamp::now())
+            changing::odoo_time(Since::moment(Timestamp::now()).earliest())
         )
     }
 
@@ -420,7 +416,7 @@ impl Import {
         &self,
         access: &Access<'_>,
         plan: &Plan,
-        begun: Timestamp,
+        since: &Since,
         context: &Context,
     ) -> Result<bool, Denied> {
         // Other new records leave no trace that could be looked for here.
@@ -430,15 +426,8 @@ impl Import {
         if plan.named > 0 && !self.there(access).await?.is_some_and(|there| there.is_empty()) {
             return Ok(false);
         }
-        let since = begun
-            .checked_sub(CLOCKS_APART_MIN.minutes())
-            .unwrap_or(begun);
-        let since = changing::odoo_time(since);
         let now = Shot::take(access, (&self.model, &plan.known), &[], context).await?;
-        Ok(plan.known.iter().all(|id| {
-            let written = now.row(*id).and_then(|row| row.get("write_date")?.as_str());
-            written.is_some_and(|written| *written < *since)
-        }))
+        Ok(since.left_alone(&now, &plan.known))
     }
 
     /// New records that our Odoo user made since then, with these very values.
@@ -446,21 +435,22 @@ impl Import {
         &self,
         access: &Access<'_>,
         schema: &Schema,
-        begun: Timestamp,
+        since: &Since,
         context: &Context,
         unclear: Found,
     ) -> Result<Found, Denied> {
-        let user = access.user().await?;
-        let since = begun
-            .checked_sub(CLOCKS_APART_MIN.minutes())
-            .unwrap_or(begun);
-        let until = begun.checked_add(UNTIL_MIN.minutes()).unwrap_or(begun);
-        let made_by_us = Domain::parse(&json!([
-            ["create_uid", "=", user.id.get()],
-            ["create_date", ">=", changing::odoo_time(since)],
-            ["create_date", "<=", changing::odoo_time(until)],
-        ]))
-        .map_err(|error| Denied::Unfit(error.to_string()))?;
+        // Twice as many: others may work as the same user.
+        let limit = u32::try_from(MAX_ROWS * 2).unwrap_or(u32::MAX);
+        let which = (changes::since_then(since), limit);
+        let Some(made) = access.made(&self.model, which, None).await? else {
+            return Ok(unclear);
+        };
+        if made.is_empty() {
+            return Ok(Found::Not);
+        }
+        let made: Vec<u32> = made.iter().map(|id| id.get()).collect();
+        let made = Domain::parse(&json!([["id", "in", made]]))
+            .map_err(|error| Denied::Unfit(error.to_string()))?;
         let mut compared: Vec<(usize, FieldName)> = Vec::new();
         for (at, column) in self.load.columns().iter().enumerate() {
             if let ([name], Says::Value) = (column.steps(), column.says())
@@ -476,29 +466,19 @@ impl Import {
             return Ok(unclear);
         }
         let names: Vec<FieldName> = compared.iter().map(|(_, name)| name.clone()).collect();
-        let mut asked = names.clone();
-        asked.push(FieldName::known("create_date"));
-        // Twice as many: others may work as the same user.
-        let limit = u32::try_from(MAX_ROWS * 2).unwrap_or(u32::MAX);
         let order = Order::by_id();
-        let search = Call::search_read(self.model.clone(), &made_by_us, &asked, &order, 0, limit);
-        let answer = access.call(search.in_context(context.clone())).await?;
+        let search = Call::search_read(self.model.clone(), &made, &names, &order, 0, limit);
+        let answer = match access.call(search.in_context(context.clone())).await {
+            Ok(answer) => answer,
+            // Made is not seen.
+            Err(Denied::Forbidden(_)) => return Ok(unclear),
+            Err(denied) => return Err(denied),
+        };
         let rows: Vec<Map<String, Value>> = serde_json::from_slice(&answer)?;
-        if rows.is_empty() {
-            return Ok(Found::Not);
-        }
-        // An equal one from just before is another's, or of another call.
-        let began = begun.checked_sub(2.seconds()).unwrap_or(begun);
-        let began = changing::odoo_time(began);
         let mut there: BTreeMap<String, Vec<RecordId>> = BTreeMap::new();
-        let mut early: BTreeSet<String> = BTreeSet::new();
         for row in rows.iter().rev() {
             let values = names.iter().map(|name| row.get(name.as_str()).cloned());
             let key: Value = values.map(Option::unwrap_or_default).collect();
-            let made = row.get("create_date").and_then(Value::as_str);
-            if made.is_none_or(|made| *made < *began) {
-                early.insert(key.to_string());
-            }
             let id = row.get("id").and_then(Value::as_i64);
             if let Some(id) = id.and_then(|id| RecordId::try_from(id).ok()) {
                 there.entry(key.to_string()).or_default().push(id);
@@ -522,11 +502,11 @@ impl Import {
             ids.extend(there.get_mut(&wanted).and_then(Vec::pop));
             used.insert(wanted);
         }
-        // Just as many, and none of them from before.
+        // Just as many: of more nobody can say which they are.
         let left = used
             .iter()
             .any(|wanted| there.get(wanted).is_none_or(|left| !left.is_empty()));
-        Ok(if ids.len() == begins.len() && !left && used.is_disjoint(&early) {
+        Ok(if ids.len() == begins.len() && !left {
             Found::Done(ids)
         } else {
             unclear

@@ -1,6 +1,5 @@
 //! `post_message`.
 
-use jiff::{Timestamp, ToSpan as _};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -12,7 +11,7 @@ use super::{
 };
 use crate::{
     access::{Access, ContextRequest, Denied},
-    changes::{Change, Done, Found, Proposal, Report, Shot, Show, Wish, returned},
+    changes::{self, Change, Done, Found, Proposal, Report, Shot, Show, Since, Wish, returned},
     limits::ToolClass,
     odoo::{Call, Context, Domain, Effect, FieldName, MethodName, ModelName, Order, RecordId},
     shape::{one_line, plain},
@@ -24,8 +23,6 @@ const MAX_CHARS: usize = 20_000;
 const MAX_PARTNERS: usize = 50;
 /// Bytes of people who are shown.
 const MAX_SHOWN_BYTES: usize = 16 << 10;
-/// How far Odoo's clock may be from ours.
-const CLOCKS_APART_MIN: i64 = 5;
 /// Models whose records have members, who get each message, notes too, and may be
 /// customers (Odoo 19, `addons/mail/models/discuss`, `addons/mail_group`).
 const MEETING_PLACES: [&str; 2] = ["discuss.channel", "mail.group"];
@@ -136,30 +133,29 @@ impl Change for Arguments {
             preview,
             before,
             undo: None,
+            makes: Some(messages()),
             look: self.where_to_look(),
         })
     }
 
     /// A message with this text that our Odoo user wrote on the record since.
-    async fn find(&self, access: &Access<'_>, begun: Timestamp) -> Result<Found, Denied> {
+    async fn find(&self, access: &Access<'_>, since: &Since) -> Result<Found, Denied> {
         let (context, _) = access.context(self.context.as_ref(), true).await?;
-        let user = access.user().await?;
-        let since = begun
-            .checked_sub(CLOCKS_APART_MIN.minutes())
-            .unwrap_or(begun);
-        let domain = Domain::parse(&json!([
-            ["model", "=", self.model.as_str()],
-            ["res_id", "=", self.id.get()],
-            ["create_uid", "=", user.id.get()],
-            ["create_date", ">=", changing::odoo_time(since)],
-            // What Odoo notes by itself is of other types.
-            ["message_type", "=", "comment"],
-        ]))
-        .map_err(|error| Denied::Unfit(error.to_string()))?;
+        let on = Some((self.model.clone(), self.id));
+        let which = (changes::since_then(since), MAX_LOOKED_THROUGH);
+        let Some(made) = access.made(&messages(), which, on).await? else {
+            return Ok(Found::Unclear(self.look_in_odoo()));
+        };
+        if made.is_empty() {
+            return Ok(Found::Not);
+        }
+        let made: Vec<u32> = made.iter().map(|id| id.get()).collect();
+        let domain = Domain::parse(&json!([["id", "in", made]]))
+            .map_err(|error| Denied::Unfit(error.to_string()))?;
         let search = Call::search_read(
-            ModelName::known("mail.message"),
+            messages(),
             &domain,
-            &["body", "create_date"].map(FieldName::known),
+            &[FieldName::known("body")],
             &Order::by_id(),
             0,
             MAX_LOOKED_THROUGH,
@@ -173,32 +169,18 @@ impl Change for Arguments {
             Err(denied) => return Err(denied),
         };
         let messages: Vec<Map<String, Value>> = serde_json::from_slice(&answer)?;
-        // Who may not read all messages sees no trace of their own either.
-        let all = access.sees_whole(&ModelName::known("mail.message"));
-        if messages.is_empty() {
-            return Ok(if all {
-                Found::Not
-            } else {
-                Found::Unclear(self.look_in_odoo())
-            });
-        }
         let ours = words(&self.body);
         let is_it = |message: &Map<String, Value>| {
             let body = message.get("body").and_then(Value::as_str);
             body.is_some_and(|body| words(&plain(body)) == ours)
         };
-        // An equal one from just before is another; and Odoo may have put this one
-        // in a form of its own.
-        let began = begun.checked_sub(2.seconds()).unwrap_or(begun);
-        let began = changing::odoo_time(began);
-        let since = |message: &Map<String, Value>| {
-            let made = message.get("create_date").and_then(Value::as_str);
-            made.is_some_and(|made| *made >= *began)
-        };
-        let equal: Vec<_> = messages.iter().filter(|message| is_it(message)).collect();
-        Ok(match equal.as_slice() {
-            [one] if since(one) => Found::Done(vec![self.id]),
-            [..] => Found::Unclear(self.look_in_odoo()),
+        let equal = messages.iter().filter(|message| is_it(message)).count();
+        Ok(if equal == 1 {
+            Found::Done(vec![self.id])
+        } else {
+            // Odoo may have put the text in a form of its own; and of two equal ones
+            // one is somebody else's.
+            Found::Unclear(self.look_in_odoo())
         })
     }
 
@@ -235,7 +217,8 @@ impl Arguments {
         let chars = self.body.chars().count();
         let wrong = |told: String| Err(ToolError::Arguments(told));
         // What is not to be seen is no text either.
-        if one_line(&self.body, MAX_CHARS).replace("\\n", "").trim().is_empty() {
+        let shows = |line: &str| !one_line(line, MAX_CHARS).is_empty();
+        if !self.body.trim().lines().any(shows) {
             wrong(
                 "argument `body` does not fit: it is empty, or nothing in it can be seen".to_owned(),
             )
@@ -434,6 +417,11 @@ impl Recipients {
         text.push('.');
         text
     }
+}
+
+/// The model of which each message is a record.
+fn messages() -> ModelName {
+    ModelName::known("mail.message")
 }
 
 fn message_post() -> MethodName {

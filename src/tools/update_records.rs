@@ -1,6 +1,5 @@
 //! `update_records`.
 
-use jiff::{Timestamp, ToSpan as _};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -13,7 +12,7 @@ use super::{
 use crate::{
     access::{Access, ContextRequest, Denied},
     changes::{
-        self, Change, Done, Found, Proposal, Report, Shot, Show, Undo, Wish, not_as_written,
+        self, Change, Done, Found, Proposal, Report, Shot, Show, Since, Undo, Wish, not_as_written,
     },
     limits::ToolClass,
     odoo::{Call, Effect, FieldName, ModelName, RecordId},
@@ -21,8 +20,6 @@ use crate::{
 
 /// Records at the most.
 const MAX_RECORDS: usize = 500;
-/// How far Odoo's clock may be from ours.
-const CLOCKS_APART_MIN: i64 = 1;
 
 pub(super) const TOOL: Tool = Tool {
     name: "update_records",
@@ -102,11 +99,12 @@ impl Change for Arguments {
             preview,
             before,
             undo: Some(Undo::Update(fields)),
+            makes: None,
             look,
         })
     }
 
-    async fn find(&self, access: &Access<'_>, begun: Timestamp) -> Result<Found, Denied> {
+    async fn find(&self, access: &Access<'_>, since: &Since) -> Result<Found, Denied> {
         let (context, _) = access.context(self.context.as_ref(), false).await?;
         let (now, values, _, _) = match self.prepared(access, &context).await {
             Ok(prepared) => prepared,
@@ -130,15 +128,7 @@ impl Change for Arguments {
         }
         // Other values prove nothing: Odoo puts some in a form of its own, and
         // others may have written since. What nobody wrote was not written.
-        let since = begun
-            .checked_sub(CLOCKS_APART_MIN.minutes())
-            .unwrap_or(begun);
-        let since = changing::odoo_time(since);
-        let untouched = self.ids.iter().all(|id| {
-            let row = now.row(*id);
-            row.and_then(|row| row.get("write_date")?.as_str())
-                .is_some_and(|written| *written < *since)
-        });
+        let untouched = since.left_alone(&now, &self.ids);
         if untouched {
             return Ok(Found::Not);
         }

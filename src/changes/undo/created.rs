@@ -1,7 +1,7 @@
 //! Taking a creation back: the new records are deleted.
 
 use super::{
-    super::{Done, Found, Proposal, Report, Shot, Show, Undo, links::seen, numbers},
+    super::{Done, Found, Proposal, Report, Shot, Show, Undo, gone, links::seen, numbers},
     deletion::{dragged, looked_at},
     entry::Entry,
     lines::is_list,
@@ -75,6 +75,7 @@ pub(super) async fn propose(access: &Access<'_>, entry: &Entry) -> Result<Propos
         calls: vec![Call::delete(entry.model.clone(), &ids).in_context(context)],
         preview: told(head, &notes),
         before,
+        makes: None,
         undo: Some(Undo::Delete),
         look: format!(
             "read_records of `{}` with ids {} shows whether they are still there",
@@ -86,19 +87,7 @@ pub(super) async fn propose(access: &Access<'_>, entry: &Entry) -> Result<Propos
 
 /// What came of it.
 pub(super) async fn find(access: &Access<'_>, entry: &Entry) -> Result<Found, Denied> {
-    let (context, _) = entry.context(access).await?;
-    let now = Shot::take(access, (&entry.model, &entry.ids), &[], &context).await?;
-    Ok(if now.is_empty() {
-        Found::Done(entry.ids.clone())
-    } else if now.len() == entry.ids.len() {
-        Found::Not
-    } else {
-        Found::Unclear(format!(
-            "some of the records are still there, {} of {}.",
-            now.len(),
-            entry.ids.len()
-        ))
-    })
+    gone(access, &entry.model, &entry.ids).await
 }
 
 /// What the model is told.

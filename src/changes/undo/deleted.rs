@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::{Done, Found, Names, Prepared, Proposal, Report, Shot, Show, Undo, made},
+    super::{Done, Found, Names, Prepared, Proposal, Report, Shot, Show, Since, Undo, made},
     back::{Gone, Target, Values, is_empty},
     entry::Entry,
     list::List,
@@ -71,7 +71,7 @@ pub(super) async fn propose(access: &Access<'_>, entry: &Entry) -> Result<Propos
     let look = format!(
         "search_records of `{}` with `create_date` >= \"{}\" shows whether they are there",
         entry.model,
-        made::odoo_time(Timestamp::now())
+        made::odoo_time(Since::moment(Timestamp::now()).earliest())
     );
     Ok(Proposal {
         preview: told(head, &again.notes),
@@ -80,6 +80,7 @@ pub(super) async fn propose(access: &Access<'_>, entry: &Entry) -> Result<Propos
         ],
         before: Shot::default(),
         undo: Some(Undo::Create),
+        makes: Some(entry.model.clone()),
         look,
     })
 }
@@ -89,11 +90,11 @@ pub(super) async fn propose(access: &Access<'_>, entry: &Entry) -> Result<Propos
 pub(super) async fn find(
     access: &Access<'_>,
     entry: &Entry,
-    begun: Timestamp,
+    since: &Since,
 ) -> Result<Found, Denied> {
     let again = again(access, entry).await?;
     let list = &again.prepared.values;
-    made::made_since(access, &entry.model, list, &again.context, begun).await
+    made::made_since(access, &entry.model, list, &again.context, since).await
 }
 
 /// What the model is told.

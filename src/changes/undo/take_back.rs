@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     access::{Access, Denied},
-    changes::{Change, Done, Found, Proposal, Report, change::ODOO_AT_WORK},
+    changes::{Change, Done, Found, Proposal, Report, Since, change::ODOO_AT_WORK},
 };
 
 /// A change that takes another one back.
@@ -59,7 +59,11 @@ impl TakeBack {
             return Err(was_taken_back(used));
         }
         // Somebody began, and it is not known how that ended.
-        match self.look_for(access, stored, used.at).await? {
+        let since = Since {
+            newest: used.newest,
+            ..Since::moment(used.at)
+        };
+        match self.look_for(access, stored, &since).await? {
             Found::Done(_) => Err(was_taken_back(used)),
             Found::Not | Found::Unclear(_) if is_fresh(used) => Err(Denied::Unfit(format!(
                 "another call is taking this change back, or its answer was lost; nothing was done now. Call again in {} s: then it is found out",
@@ -80,11 +84,11 @@ impl TakeBack {
         &self,
         access: &Access<'_>,
         stored: &Stored,
-        begun: Timestamp,
+        since: &Since,
     ) -> Result<Found, Denied> {
         match stored.entry.kind {
             Kind::Create => created::find(access, &stored.entry).await,
-            Kind::Delete => deleted::find(access, &stored.entry, begun).await,
+            Kind::Delete => deleted::find(access, &stored.entry, since).await,
             Kind::Update => updated::find(access, &stored.entry).await,
         }
     }
@@ -103,7 +107,12 @@ impl Change for TakeBack {
         }
     }
 
-    async fn claim(&self, access: &Access<'_>, name: Option<&str>) -> Result<(), Denied> {
+    async fn claim(
+        &self,
+        access: &Access<'_>,
+        name: Option<&str>,
+        since: &Since,
+    ) -> Result<(), Denied> {
         let stored = self.recall(access).await?;
         if let Some(used) = &stored.entry.used
             && (used.done || is_fresh(used))
@@ -112,9 +121,10 @@ impl Change for TakeBack {
         }
         let mut entry = stored.entry.clone();
         entry.used = Some(Used {
-            at: Timestamp::now(),
+            at: since.at,
             by: name.map(str::to_owned),
             done: false,
+            newest: since.newest,
         });
         if stored.replace_by(&entry).await? {
             return Ok(());
@@ -132,9 +142,9 @@ impl Change for TakeBack {
         stored.replace_by(&entry).await.map(|_first| ())
     }
 
-    async fn find(&self, access: &Access<'_>, begun: Timestamp) -> Result<Found, Denied> {
+    async fn find(&self, access: &Access<'_>, since: &Since) -> Result<Found, Denied> {
         let stored = self.recall(access).await?;
-        Box::pin(self.look_for(access, &stored, begun)).await
+        Box::pin(self.look_for(access, &stored, since)).await
     }
 
     async fn report(&self, access: &Access<'_>, done: &Done) -> Result<Report, Denied> {
@@ -151,6 +161,7 @@ impl Change for TakeBack {
                 at: done.at,
                 by: done.undo.clone(),
                 done: true,
+                newest: None,
             });
             let noted = stored.replace_by(&entry).await;
             if let Err(error) = noted {

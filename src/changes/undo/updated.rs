@@ -101,6 +101,7 @@ pub(super) async fn propose(access: &Access<'_>, entry: &Entry) -> Result<Propos
             .collect(),
         preview: told(head, &notes),
         before: now.shot,
+        makes: None,
         look: format!(
             "read_records of `{}` with ids {} shows whether it was done",
             entry.model,

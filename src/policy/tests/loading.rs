@@ -63,14 +63,12 @@ fn judge(
             }
             Err(Undecided::Forbidden(forbidden)) => return Err(forbidden),
             Err(Undecided::Needs(model)) => panic!("{model} is not known"),
-            Err(Undecided::Seeks(search)) => {
-                let asked = search.get().arguments();
-                let found = if finds(&asked["domain"]) {
-                    [7, 8].into()
-                } else {
-                    [].into()
-                };
-                schemas.add_found(*search, found);
+            Err(Undecided::Seeks(searches)) => {
+                for search in searches {
+                    let found = finds(&search.call().get().arguments()["domain"]);
+                    let found: &[i64] = if found { &[7, 8] } else { &[] };
+                    schemas.add_found(search, &found.iter().copied().collect());
+                }
             }
         }
     }

@@ -62,15 +62,13 @@ fn permit_finding(rules: &[Rule], call: &Call, true_domains: &[Value]) -> Result
             Ok(_) => return Ok(()),
             Err(Undecided::Forbidden(forbidden)) => return Err(forbidden),
             Err(Undecided::Needs(model)) => panic!("{model} is not known"),
-            Err(Undecided::Seeks(search)) => {
-                let asked = search.get().arguments();
-                let domain = &asked["domain"];
-                let found = if true_domains.contains(domain) {
-                    [7, 8].into()
-                } else {
-                    [].into()
-                };
-                schemas.add_found(*search, found);
+            Err(Undecided::Seeks(searches)) => {
+                for search in searches {
+                    let asked = search.call().get().arguments();
+                    let found = true_domains.contains(&asked["domain"]);
+                    let found: &[i64] = if found { &[7, 8] } else { &[] };
+                    schemas.add_found(search, &found.iter().copied().collect());
+                }
             }
         }
     }
@@ -724,11 +722,15 @@ proptest! {
                     Ok(_) => return true,
                     Err(Undecided::Forbidden(_)) => return false,
                     Err(Undecided::Needs(model)) => panic!("{model} is not known"),
-                    Err(Undecided::Seeks(search)) => {
-                        let domain = Domain::parse(&search.get().arguments()["domain"]).unwrap();
-                        // Whether one of the two conditions is true: they are only ever or-ed.
-                        let found = domain.fields().any(|field| finds.contains(&field));
-                        schemas.add_found(*search, if found { [7, 8].into() } else { [].into() });
+                    Err(Undecided::Seeks(searches)) => {
+                        for search in searches {
+                            let asked = search.call().get().arguments();
+                            let domain = Domain::parse(&asked["domain"]).unwrap();
+                            // Whether one of the two conditions is true: they are only ever or-ed.
+                            let found = domain.fields().any(|field| finds.contains(&field));
+                            let found: &[i64] = if found { &[7, 8] } else { &[] };
+                            schemas.add_found(search, &found.iter().copied().collect());
+                        }
                     }
                 }
             }

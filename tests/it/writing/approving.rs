@@ -1,7 +1,7 @@
 //! Previews, and who confirms them.
 
 use gatepost::{
-    demo::ADMIN_KEY,
+    demo::{ADMIN_KEY, Moment},
     identity::{ApiKey, StoredKey, change_keys},
     names::RoleName,
 };
@@ -298,4 +298,31 @@ fn a_confirmation_and_a_key_are_their_callers_own() {
     // The same key of another caller is another one.
     let (text, _) = call(&bob, &create);
     assert!(text.contains("Nothing is changed yet"), "{text}");
+}
+
+#[test]
+fn an_approval_is_good_for_what_was_never_done() {
+    let stage = confirming();
+    let update = json!({"model": "crm.lead", "ids": [1], "values": {"expected_revenue": 5}});
+    let id = confirm_id(&answered(&stage, "update_records", &update));
+    let confirmed = with(&update, &id);
+    // Refused by Odoo, or an error that took all back: the person agreed to it
+    // all the same.
+    stage.company.conflict("crm.lead/write");
+    let text = refused(&stage, "update_records", &confirmed);
+    assert!(text.contains("try again in some seconds"), "{text}");
+    stage.company.fail("crm.lead/write", Moment::BeforeCall);
+    refused(&stage, "update_records", &confirmed);
+    let done = answered(&stage, "update_records", &confirmed);
+    assert!(done.starts_with("Updated 1 record"), "{done}");
+    let text = refused(&stage, "update_records", &confirmed);
+    assert!(text.contains("was used before"), "{text}");
+    // One that may have run is used up.
+    let update = json!({"model": "crm.lead", "ids": [1], "values": {"expected_revenue": 6}});
+    let id = confirm_id(&answered(&stage, "update_records", &update));
+    let confirmed = with(&update, &id);
+    stage.company.cut("crm.lead/write", Moment::BeforeCall);
+    refused(&stage, "update_records", &confirmed);
+    let text = refused(&stage, "update_records", &confirmed);
+    assert!(text.contains("was used before"), "{text}");
 }

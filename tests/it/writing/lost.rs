@@ -11,10 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gatepost::demo::{ADMIN_KEY, Moment};
+use gatepost::demo::{ADMIN_KEY, Moment, SALES_KEY};
 use serde_json::json;
 
-use super::{ALL, answered, direct, made, times};
+use super::{ALL, answered, direct, made, stage, stage_of, times};
 use crate::stage::{Stage, calling};
 
 #[test]
@@ -217,7 +217,147 @@ fn an_equal_record_from_before_is_not_taken_for_a_lost_one() {
     create["idempotency_key"] = json!("k");
     stage.call("create_records", &create);
     let (text, failed) = stage.call("create_records", &create);
+    assert!(failed && text.contains("no trace of it so far"), "{text}");
+}
+
+#[test]
+fn a_clock_of_odoo_that_is_wrong_hides_nothing() {
+    for minutes in [-90, 90] {
+        let stage = direct();
+        let before = stage.company.snapshot();
+        let odoo = jiff::Timestamp::now() + jiff::SignedDuration::from_mins(minutes);
+        stage.company.stop_clock(Some(odoo));
+        stage.company.cut("crm.lead/create", Moment::AfterCommit);
+        let create =
+            json!({"model": "crm.lead", "values": [{"name": "Lost"}], "idempotency_key": "k"});
+        stage.call("create_records", &create);
+        let text = answered(&stage, "create_records", &create);
+        assert!(text.starts_with("The earlier call"), "{text}");
+        assert_eq!(made(&stage, &before, "crm.lead").len(), 1);
+        // Odoo keeps this value in a form of its own.
+        stage.company.cut("res.partner/write", Moment::AfterCommit);
+        let update = json!({"model": "res.partner", "ids": [7], "values": {"child_ids": [{"name": "Once"}]}, "idempotency_key": "k"});
+        stage.call("update_records", &update);
+        let (text, failed) = stage.call("update_records", &update);
+        assert!(failed && text.contains("cannot be said for sure"), "{text}");
+        assert_eq!(made(&stage, &before, "res.partner").len(), 1);
+    }
+}
+
+#[test]
+fn a_lost_create_that_the_caller_may_not_see_is_not_made_again() {
+    let rules = r#"[{ models = ["crm.lead"], operations = ["read"], domain = [["name", "=", "Mine"]] },
+        { models = ["crm.lead"], operations = ["create"] }]"#;
+    let stage = stage("direct", rules, &[]);
+    let before = stage.company.snapshot();
+    stage.company.cut("crm.lead/create", Moment::AfterCommit);
+    let create =
+        json!({"model": "crm.lead", "values": [{"name": "Theirs"}], "idempotency_key": "k"});
+    let (text, failed) = stage.call("create_records", &create);
+    assert!(failed && text.contains("may have run or not"), "{text}");
+    let (text, failed) = stage.call("create_records", &create);
     assert!(failed && text.contains("cannot be said for sure"), "{text}");
+    assert!(text.contains("1 that you may not see"), "{text}");
+    assert_eq!(made(&stage, &before, "crm.lead").len(), 1);
+}
+
+#[test]
+fn a_record_that_was_hidden_since_is_not_called_deleted() {
+    let stage = stage_of(SALES_KEY, "direct", ALL, &[]);
+    let before = stage.company.snapshot();
+    let lead = json!({"model": "crm.lead", "values": [{"name": "Mine"}]});
+    answered(&stage, "create_records", &lead);
+    let id = made(&stage, &before, "crm.lead")[0];
+    stage.company.cut("crm.lead/unlink", Moment::BeforeCall);
+    let delete = json!({"model": "crm.lead", "ids": [id], "idempotency_key": "k"});
+    let (text, failed) = stage.call("delete_records", &delete);
+    assert!(failed && text.contains("may have run or not"), "{text}");
+    // A colleague takes it over.
+    let body = json!({"ids": [id], "vals": {"user_id": 2}}).to_string();
+    let request = http::Request::post("/json/2/crm.lead/write")
+        .header("authorization", format!("bearer {ADMIN_KEY}"))
+        .header("x-odoo-database", "demo")
+        .header("content-type", "application/json")
+        .header("content-length", body.len())
+        .body(bytes::Bytes::from(body))
+        .unwrap();
+    assert_eq!(stage.company.answer(&request).status(), 200);
+    let (text, failed) = stage.call("delete_records", &delete);
+    assert!(failed && text.contains("cannot be said for sure"), "{text}");
+    assert!(text.contains("may not see all of the records"), "{text}");
+}
+
+#[test]
+fn an_error_of_odoos_own_making_after_the_commit_is_no_failure() {
+    let stage = direct();
+    for (key, method, tool, arguments) in [
+        (
+            true,
+            "crm.lead/create",
+            "create_records",
+            json!({"model": "crm.lead", "values": [{"name": "Kept"}]}),
+        ),
+        (
+            false,
+            "crm.lead/create",
+            "create_records",
+            json!({"model": "crm.lead", "values": [{"name": "Kept too"}]}),
+        ),
+        (
+            true,
+            "crm.lead/write",
+            "update_records",
+            json!({"model": "crm.lead", "ids": [1], "values": {"name": "Kept"}}),
+        ),
+        (
+            false,
+            "crm.lead/unlink",
+            "delete_records",
+            json!({"model": "crm.lead", "ids": [2]}),
+        ),
+    ] {
+        let mut arguments = arguments;
+        if key {
+            arguments["idempotency_key"] = json!(tool);
+        }
+        stage.company.fail(method, Moment::AfterCommit);
+        let text = answered(&stage, tool, &arguments);
+        assert!(text.contains("undo_change"), "{text}");
+        if key {
+            let text = answered(&stage, tool, &arguments);
+            assert!(text.starts_with("This was done before"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn an_error_of_odoos_own_making_that_took_all_back_is_said_to_have() {
+    let stage = direct();
+    for (method, tool, arguments) in [
+        (
+            "crm.lead/create",
+            "create_records",
+            json!({"model": "crm.lead", "values": [{"name": "Kept"}], "idempotency_key": "k"}),
+        ),
+        (
+            "crm.lead/write",
+            "update_records",
+            json!({"model": "crm.lead", "ids": [1], "values": {"name": "Kept"}, "idempotency_key": "k"}),
+        ),
+        (
+            "crm.lead/unlink",
+            "delete_records",
+            json!({"model": "crm.lead", "ids": [1], "idempotency_key": "k"}),
+        ),
+    ] {
+        stage.company.fail(method, Moment::BeforeCall);
+        let text = super::refused(&stage, tool, &arguments);
+        assert!(text.contains("internal error"), "{text}");
+        assert!(text.ends_with("nothing was changed"), "{text}");
+        assert!(!text.contains("NoneType"), "{text}");
+        // Nothing is at work on it, so that it need not wait.
+        answered(&stage, tool, &arguments);
+    }
 }
 
 #[test]

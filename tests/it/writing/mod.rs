@@ -24,6 +24,11 @@ const ALL: &str = r#"[{ models = ["*"], operations = ["read", "create", "write",
 
 /// A stage whose instance and role are configured so.
 fn stage(writes: &str, rules: &str, more: &[(&str, &str)]) -> Stage {
+    stage_of(ADMIN_KEY, writes, rules, more)
+}
+
+/// The same, of another Odoo user.
+fn stage_of(key: &str, writes: &str, rules: &str, more: &[(&str, &str)]) -> Stage {
     let mut settings = vec![
         ("GATEPOST_SERVER__ANONYMOUS_ROLE", "reader"),
         ("GATEPOST_INSTANCES__DEMO__SERVICE_KEY_WRITES", "true"),
@@ -31,7 +36,7 @@ fn stage(writes: &str, rules: &str, more: &[(&str, &str)]) -> Stage {
         ("GATEPOST_ROLES__READER__RULES", rules),
     ];
     settings.extend_from_slice(more);
-    Stage::with(ADMIN_KEY, &settings)
+    Stage::with(key, &settings)
 }
 
 /// A stage where changes are made at once.
@@ -231,4 +236,38 @@ fn a_record_domain_holds_before_and_after_and_for_lines() {
         "create_records",
         &create(json!({"name": "Mine", "user_id": 2})),
     );
+}
+
+#[test]
+fn hundreds_of_links_under_a_bounded_rule_are_judged_together() {
+    let bounded = r#"[{ models = ["crm.lead"], operations = ["read", "create", "write"], domain = [["partner_id.active", "=", true]] },
+        { models = ["res.partner"], operations = ["create"] },
+        { models = ["res.partner"], operations = ["read"], domain = [["name", "=like", "Link %"]] }]"#;
+    let stage = stage("direct", bounded, &[]);
+    let before = stage.company.snapshot();
+    let partners: Vec<Value> = (0..150)
+        .map(|at| json!({"name": format!("Link {at}")}))
+        .collect();
+    let create = json!({"model": "res.partner", "values": partners});
+    answered(&stage, "create_records", &create);
+    let partners = made(&stage, &before, "res.partner");
+    let leads = |partners: &[u32]| -> Vec<Value> {
+        let leads = partners.iter();
+        leads
+            .map(|id| json!({"name": format!("Of {id}"), "partner_id": id}))
+            .collect()
+    };
+    let asked = times(&stage, "res.partner/search_read");
+    let create = json!({"model": "crm.lead", "values": leads(&partners)});
+    answered(&stage, "create_records", &create);
+    let asked = times(&stage, "res.partner/search_read") - asked;
+    assert!(asked <= 4, "{asked} searches");
+    // One that is outside is one too many.
+    let outside = [&*partners, &[1]].concat();
+    let text = refused(
+        &stage,
+        "create_records",
+        &json!({"model": "crm.lead", "values": leads(&outside)}),
+    );
+    assert!(text.contains("partner_id"), "{text}");
 }
