@@ -8,9 +8,7 @@ use std::{
 use super::{Names, Shot, Show, links::seen};
 use crate::{
     access::{Access, Denied},
-    odoo::{
-        Column, Context, FieldKind, Load, ModelName, RecordId, Says, Schema, cell_of, ids_in,
-    },
+    odoo::{Column, Context, FieldKind, Load, ModelName, RecordId, Says, Schema, cell_of, ids_in},
     shape::one_line,
 };
 
@@ -87,12 +85,13 @@ impl Links {
     /// The records of a cell, with their names.
     fn told(&self, at: usize, cell: &str) -> Option<String> {
         let model = self.models.get(&at)?;
-        let parts = ids_in(cell)?.into_iter().map(|id| {
-            match self.names.get(&(model.clone(), id)) {
-                Some(name) => format!("{} [{id}]", one_line(name, CELL_CHARS)),
-                None => format!("[{id}]"),
-            }
-        });
+        let parts =
+            ids_in(cell)?
+                .into_iter()
+                .map(|id| match self.names.get(&(model.clone(), id)) {
+                    Some(name) => format!("{} [{id}]", one_line(name, CELL_CHARS)),
+                    None => format!("[{id}]"),
+                });
         Some(parts.collect::<Vec<_>>().join(", "))
     }
 }
@@ -171,7 +170,9 @@ impl Table<'_> {
             let had = had.map(|had| show.value(field, had));
             parts.push(match had {
                 // What was cut may differ behind that.
-                Some(had) if had == told && !told.contains("…(+") => format!("{}: {told} (as it is)", column.as_str()),
+                Some(had) if had == told && !told.contains("…(+") => {
+                    format!("{}: {told} (as it is)", column.as_str())
+                }
                 Some(had) => format!("{}: {had} -> {told}", column.as_str()),
                 None => format!("{}: {told}", column.as_str()),
             });

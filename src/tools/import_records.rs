@@ -195,11 +195,13 @@ impl Change for Import {
         let (context, _) = access.context(self.context.as_ref(), true).await?;
         if !plan.known.is_empty() || plan.named > 0 {
             // Made again it would write over what others wrote since.
-            return Ok(if self.is_untouched(access, &plan, since, &context).await? {
-                Found::Not
-            } else {
-                unclear
-            });
+            return Ok(
+                if self.is_untouched(access, &plan, since, &context).await? {
+                    Found::Not
+                } else {
+                    unclear
+                },
+            );
         }
         self.find_new(access, &schema, since, &context, unclear)
             .await
@@ -423,7 +425,12 @@ impl Import {
         if plan.known.len() + plan.named < plan.records {
             return Ok(false);
         }
-        if plan.named > 0 && !self.there(access).await?.is_some_and(|there| there.is_empty()) {
+        if plan.named > 0
+            && !self
+                .there(access)
+                .await?
+                .is_some_and(|there| there.is_empty())
+        {
             return Ok(false);
         }
         let now = Shot::take(access, (&self.model, &plan.known), &[], context).await?;

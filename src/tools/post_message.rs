@@ -220,7 +220,8 @@ impl Arguments {
         let shows = |line: &str| !one_line(line, MAX_CHARS).is_empty();
         if !self.body.trim().lines().any(shows) {
             wrong(
-                "argument `body` does not fit: it is empty, or nothing in it can be seen".to_owned(),
+                "argument `body` does not fit: it is empty, or nothing in it can be seen"
+                    .to_owned(),
             )
         } else if chars > MAX_CHARS {
             wrong(format!(
@@ -472,7 +473,9 @@ fn listed(people: &[String]) -> String {
     for (at, one) in people.iter().enumerate() {
         if at > 0 && text.len() + one.len() > MAX_SHOWN_BYTES {
             let rest = people.len() - at;
-            text.push_str(&format!(", and {rest} more who are NOT SHOWN: they are too many"));
+            text.push_str(&format!(
+                ", and {rest} more who are NOT SHOWN: they are too many"
+            ));
             break;
         }
         if at > 0 {

@@ -136,7 +136,9 @@ async fn refuse_added(
             continue;
         };
         let wanted = ["create_date", "message_type"].map(FieldName::known);
-        let wanted = wanted.into_iter().filter(|name| fields.field(name.as_str()).is_some());
+        let wanted = wanted
+            .into_iter()
+            .filter(|name| fields.field(name.as_str()).is_some());
         let wanted: Vec<FieldName> = wanted.collect();
         let looked = Shot::take(access, (model, &listed), &wanted, context).await;
         let Some(lines) = seen(looked)? else {

@@ -310,6 +310,7 @@ fn a_list_gets_its_records_back_and_loses_those_that_were_made() {
             "3": {"name": "deleted", "count": 1.0, "head_id": [7, "H"]},
             "4": {"name": "taken out", "count": 1.0, "head_id": [7, "H"]},
             "5": {"name": "somebody's now", "count": 1.0, "head_id": [7, "H"]},
+            "6": {"name": "hidden now", "count": 1.0, "head_id": [7, "H"]},
             "20": {"name": "another's", "count": 1.0, "head_id": [8, "I"]},
             "21": {"name": "nobody's", "count": 1.0, "head_id": false},
             "22": {"name": "stays away", "count": 1.0, "head_id": [8, "I"]},
@@ -327,12 +328,12 @@ fn a_list_gets_its_records_back_and_loses_those_that_were_made() {
         "21": {"name": "nobody's", "count": 1.0, "head_id": [7, "H"]},
         "22": {"name": "stays away", "count": 3.0, "head_id": [8, "I"]},
     }));
-    let before: Rows = rows(json!({"7": {"line_ids": [1, 2, 3, 4, 5]}}));
+    let before: Rows = rows(json!({"7": {"line_ids": [1, 2, 3, 4, 5, 6]}}));
     let others = lines.others(&before);
     assert_eq!(others, [20, 21, 22, 23]);
     let (commands, lacking) = list_commands(
         &lines,
-        (&[1, 2, 3, 4, 5], &[1, 2, 10, 20, 21], &others),
+        (&[1, 2, 3, 4, 5, 6], &[1, 2, 6, 10, 20, 21], &others),
         &now,
         (&target(Effect::Write), &target(Effect::Create)),
     );
@@ -351,6 +352,7 @@ fn a_list_gets_its_records_back_and_loses_those_that_were_made() {
     );
     insta::assert_snapshot!(lacking.join("\n"), @r"
     [5] belongs to another record now
+    [6] is not to be seen by you any more, and stays
     the deleted [23] belonged to another record, and stays deleted
     ");
 }

@@ -236,7 +236,9 @@ fn a_preview_of_updates_names_them_and_shows_what_they_have_and_what_is_emptied(
     let company = stage.company.snapshot();
     let is_whole = |id: &u32| {
         let row = company.record("res.partner", *id).unwrap();
-        row["city"].is_string() && !row["country_id"].is_boolean() && row["parent_id"] == json!(false)
+        row["city"].is_string()
+            && !row["country_id"].is_boolean()
+            && row["parent_id"] == json!(false)
     };
     let mut ids = company.ids("res.partner").into_iter();
     let id = ids.find(is_whole).unwrap();
@@ -288,16 +290,24 @@ fn a_lost_import_is_not_made_again_over_what_others_wrote_since() {
 }
 
 #[test]
-fn equal_records_from_before_are_not_taken_for_a_lost_import() {
+fn equal_records_of_others_are_not_taken_for_a_lost_import() {
     let stage = direct();
-    let rows = json!({"model": "res.partner", "fields": ["name", "city"], "rows": [["Twin", "Here"]]});
+    let rows =
+        json!({"model": "res.partner", "fields": ["name", "city"], "rows": [["Twin", "Here"]]});
     let earlier = jiff::Timestamp::now() - std::time::Duration::from_mins(1);
     stage.company.stop_clock(Some(earlier));
     answered(&stage, "import_records", &rows);
     stage.company.stop_clock(None);
     stage.company.cut("res.partner/load", Moment::BeforeCall);
-    let lost = with(rows, "idempotency_key", "k");
+    let lost = with(rows.clone(), "idempotency_key", "k");
     stage.call("import_records", &lost);
+    let told = refused(&stage, "import_records", &lost);
+    assert!(told.contains("no trace of it so far"), "{told}");
+    // Of two since then nobody can say which is whose.
+    stage.company.cut("res.partner/load", Moment::AfterCommit);
+    let lost = with(rows.clone(), "idempotency_key", "other");
+    stage.call("import_records", &lost);
+    answered(&stage, "import_records", &rows);
     let told = refused(&stage, "import_records", &lost);
     assert!(told.contains("cannot be said for sure"), "{told}");
 }

@@ -191,7 +191,8 @@ fn a_new_record_that_somebody_worked_on_is_not_deleted() {
     let stage = stage("direct", rules, &[]);
     let create = |name: &str| {
         let before = stage.company.snapshot();
-        let values = json!({"model": "res.partner", "values": [{"name": name, "comment": "<p>Mine</p>"}]});
+        let values =
+            json!({"model": "res.partner", "values": [{"name": name, "comment": "<p>Mine</p>"}]});
         let name = change(&answered(&stage, "create_records", &values));
         (name, made(&stage, &before, "res.partner")[0])
     };
@@ -203,7 +204,10 @@ fn a_new_record_that_somebody_worked_on_is_not_deleted() {
         let (created, id) = create("Worked on");
         let theirs = update(&stage, "res.partner", &[id], &values);
         let text = refused_undo(&stage, &created);
-        assert!(text.contains("changed since that change was made"), "{text}");
+        assert!(
+            text.contains("changed since that change was made"),
+            "{text}"
+        );
         undo(&stage, &theirs);
         undo(&stage, &created);
     }
