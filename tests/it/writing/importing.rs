@@ -126,6 +126,11 @@ fn what_cannot_be_a_table_is_refused_and_never_sent() {
             json!([[7, "X"], [7, "Y"]]),
             "same record",
         ),
+        (
+            json!(["credit_limit"]),
+            json!([["1"], ["NaN"], ["-Infinity"], ["1e999"]]),
+            "rows 2, 3, 4 have no number",
+        ),
         (json!(["name.id"]), json!([["A"]]), "not a column"),
         (json!(["name"]), json!([[["A"]]]), "a cell is a text"),
     ] {
