@@ -18,6 +18,10 @@ const MAX_BYTES: usize = 24 << 10;
 const CELL_CHARS: usize = 160;
 /// Ids that are looked up at once.
 const MAX_IDS: usize = 1_000;
+/// Records of one model that are named; of the others the ids.
+const MAX_NAMED: usize = 3_000;
+/// Records of one cell that are shown.
+const MAX_OF_CELL: usize = 100;
 
 /// A table with what is known of the records in it.
 #[derive(Debug)]
@@ -68,7 +72,7 @@ impl Links {
             links.models.insert(at, relation);
         }
         for (model, ids) in wanted {
-            let ids: Vec<RecordId> = ids.into_iter().collect();
+            let ids: Vec<RecordId> = ids.into_iter().take(MAX_NAMED).collect();
             for ids in ids.chunks(MAX_IDS) {
                 let looked = Shot::take(access, (&model, ids), &[], context).await;
                 let Some(shot) = seen(looked)? else {
@@ -85,14 +89,17 @@ impl Links {
     /// The records of a cell, with their names.
     fn told(&self, at: usize, cell: &str) -> Option<String> {
         let model = self.models.get(&at)?;
-        let parts =
-            ids_in(cell)?
-                .into_iter()
-                .map(|id| match self.names.get(&(model.clone(), id)) {
-                    Some(name) => format!("{} [{id}]", one_line(name, CELL_CHARS)),
-                    None => format!("[{id}]"),
-                });
-        Some(parts.collect::<Vec<_>>().join(", "))
+        let ids = ids_in(cell)?;
+        let named = |id: &RecordId| match self.names.get(&(model.clone(), *id)) {
+            Some(name) => format!("{} [{id}]", one_line(name, CELL_CHARS)),
+            None => format!("[{id}]"),
+        };
+        let mut parts: Vec<String> = ids.iter().take(MAX_OF_CELL).map(named).collect();
+        if ids.len() > MAX_OF_CELL {
+            let rest = ids.len() - MAX_OF_CELL;
+            parts.push(format!("and {rest} more that are NOT SHOWN"));
+        }
+        Some(parts.join(", "))
     }
 }
 

@@ -441,20 +441,28 @@ fn stands(schema: &Schema, ids: &[RecordId], before: Option<&Shot>, now: &Shot) 
 
 /// The arguments, one a line: whoever agrees must know each of them.
 fn with(given: &Map<String, Value>, linked: &BTreeMap<String, Vec<String>>) -> String {
-    let mut text = String::new();
-    for (at, (name, value)) in given.iter().enumerate() {
+    let lines = given.iter().map(|(name, value)| {
         let value = match linked.get(name) {
             Some(names) => names.join(", "),
             None => one_line(&value.to_string(), ARGUMENT_CHARS),
         };
-        let line = format!("- {}: {value}", one_line(name, 60));
+        format!("- {}: {value}", one_line(name, 60))
+    });
+    let mut lines: Vec<String> = lines.collect();
+    let size: usize = lines.iter().map(String::len).sum();
+    if size > MAX_SHOWN_BYTES {
+        // So that a long one does not keep the others from being seen.
+        lines.sort_by_key(String::len);
+    }
+    let mut text = String::new();
+    for (at, line) in lines.iter().enumerate() {
         if at > 0 && text.len() + line.len() > MAX_SHOWN_BYTES {
-            let rest = given.len() - at;
+            let rest = lines.len() - at;
             let told = format!("and {rest} more arguments that are NOT SHOWN: there is too much");
             notes::line(&mut text, &told);
             break;
         }
-        notes::line(&mut text, &line);
+        notes::line(&mut text, line);
     }
     text
 }

@@ -41,6 +41,7 @@ pub(super) async fn propose(access: &Access<'_>, entry: &Entry) -> Result<Propos
     let records = (&entry.model, &*ids);
     let before = Shot::of_all(access, records, &looked_at(&whole), &context).await?;
     refuse_added(access, entry, (&whole, &before), &context).await?;
+    refuse_written(&there, &before)?;
     let count = ids.len();
     let plural = if count == 1 { "record" } else { "records" };
     let mut notes = Vec::new();
@@ -104,6 +105,29 @@ pub(super) async fn report(_: &Access<'_>, entry: &Entry, done: &Done) -> Result
         ),
         after: None,
     })
+}
+
+/// Refuses records of which nobody looked how they were left, where somebody
+/// wrote them after they were made.
+fn refuse_written(there: &[(RecordId, Standing)], before: &Shot) -> Result<(), Denied> {
+    let unseen = there
+        .iter()
+        .filter(|(_, is)| *is == Standing::AsWanted)
+        .map(|(id, _)| *id);
+    let written: Vec<RecordId> = unseen
+        .filter(|id| {
+            let row = before.row(*id);
+            let time = |name: &str| row.and_then(|row| row.get(name)?.as_str());
+            time("write_date") != time("create_date")
+        })
+        .collect();
+    if written.is_empty() {
+        return Ok(());
+    }
+    Err(Denied::Unfit(format!(
+        "nothing was taken back: how these records were left is not known, for the answer was lost, and somebody wrote them since: {}. Retrying will not help: show the user, and delete what they want with delete_records",
+        numbers(&written)
+    )))
 }
 
 /// Whether what is put into a list later is somebody's work.

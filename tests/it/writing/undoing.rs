@@ -231,6 +231,29 @@ fn a_new_record_that_somebody_worked_on_is_not_deleted() {
     assert!(text.contains("in `message_ids`"), "{text}");
 }
 
+#[test]
+fn a_new_record_whose_answer_was_lost_is_not_deleted_once_somebody_wrote_it() {
+    let stage = direct();
+    let before = stage.company.snapshot();
+    stage.company.cut("res.partner/create", Moment::AfterCommit);
+    let create =
+        json!({"model": "res.partner", "values": [{"name": "Lost"}], "idempotency_key": "k"});
+    stage.call("create_records", &create);
+    let found = answered(&stage, "create_records", &create);
+    let id = made(&stage, &before, "res.partner")[0];
+    stage.company.stop_clock(Some(
+        jiff::Timestamp::now() + std::time::Duration::from_mins(1),
+    ));
+    update(
+        &stage,
+        "res.partner",
+        &[id],
+        &json!({"comment": "<p>A day's work</p>"}),
+    );
+    let text = refused_undo(&stage, &found);
+    assert!(text.contains("somebody wrote them since"), "{text}");
+}
+
 /// A draft order with two lines, and its id.
 fn order(stage: &Stage) -> u32 {
     let before = stage.company.snapshot();
