@@ -124,7 +124,7 @@ impl Judge<'_> {
         let field = self.evidence.schemas.of(self.model)?.field(first);
         let field = field.ok_or_else(|| self.unjudged(name.clone()))?;
         let truth = self
-            .truth(field, value, &condition, rest)?
+            .truth(field, value, &condition, rest)
             .ok_or_else(|| self.unjudged(name))?;
         Ok(Left::Known(truth))
     }
@@ -137,22 +137,22 @@ impl Judge<'_> {
         value: &Value,
         condition: &Condition,
         rest: Option<FieldPath>,
-    ) -> Result<Option<bool>, Undecided> {
+    ) -> Option<bool> {
         let Condition {
             operator, operand, ..
         } = condition;
         if field.kind.is_x2many() {
-            return Ok(None);
+            return None;
         }
         let Some(relation) = field
             .relation
             .as_ref()
             .filter(|_| field.kind == FieldKind::Many2one)
         else {
-            return Ok(match (rest, operand) {
+            return match (rest, operand) {
                 (None, Operand::Value(wanted)) => compare(field.kind, *operator, value, wanted),
                 (Some(_), _) | (None, Operand::Domain(_)) => None,
-            });
+            };
         };
         let path = |name: FieldPath| {
             Domain::of(Condition {
@@ -169,16 +169,14 @@ impl Judge<'_> {
                 (path(FieldPath::from(&FieldName::known("id"))), true)
             }
             (None, Operand::Value(wanted), _) => {
-                return Ok(compare(field.kind, *operator, value, wanted));
+                return compare(field.kind, *operator, value, wanted);
             }
-            (None, Operand::Domain(_), _) => return Ok(None),
+            (None, Operand::Domain(_), _) => return None,
         };
         // Nothing linked: what Odoo makes of that depends on the operator.
-        let Some(id) = value.as_i64().and_then(|id| RecordId::try_from(id).ok()) else {
-            return Ok(None);
-        };
+        let id = value.as_i64().and_then(|id| RecordId::try_from(id).ok())?;
         let is_within = self.evidence.outside(relation, &[id], &asked).is_empty();
-        Ok(Some(is_within == holds))
+        Some(is_within == holds)
     }
 
     fn unjudged(&self, field: Option<FieldName>) -> Undecided {

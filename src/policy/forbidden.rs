@@ -68,6 +68,16 @@ pub enum Forbidden {
         /// The field.
         field: FieldName,
     },
+    /// Which model the value links to is not known here.
+    #[error(
+        "a number in the value of `{field}` of `{model}` may be a link to any record; only who may read everything through this gateway can write one there. Leave it out"
+    )]
+    LinkingBlindly {
+        /// The model that has the field.
+        model: ModelName,
+        /// The field.
+        field: FieldName,
+    },
     /// The value names a record otherwise than by its id, and only some may be
     /// linked.
     #[error(
@@ -189,6 +199,7 @@ impl Forbidden {
             | Self::Field { model, .. }
             | Self::Hierarchy(model)
             | Self::Linking { model, .. }
+            | Self::LinkingBlindly { model, .. }
             | Self::LinkingByName { model, .. }
             | Self::Method { model, .. }
             | Self::Operation { model, .. }
@@ -215,6 +226,7 @@ impl Forbidden {
             Self::Arguments { .. } | Self::Method { .. } => Some(Effect::Run),
             Self::ExternalIds(_)
             | Self::Linking { .. }
+            | Self::LinkingBlindly { .. }
             | Self::LinkingByName { .. }
             | Self::Writing { .. } => Some(Effect::Write),
             Self::Commands { .. } | Self::Field { .. } | Self::Instance(_) => None,

@@ -162,7 +162,7 @@ impl Look<'_> {
         }
         if effect == Effect::Write {
             let ids: Vec<RecordId> = known.iter().copied().collect();
-            self.covered(level.model, effect, &ids, cover.clone())?;
+            self.covered(level.model, effect, &ids, cover)?;
         }
         // The same values are judged once.
         let mut judged: BTreeMap<String, (Map<String, Value>, Vec<RecordId>)> = BTreeMap::new();

@@ -341,6 +341,7 @@ impl Policy {
             | Forbidden::Commands { .. }
             | Forbidden::ExternalIds(_)
             | Forbidden::Linking { .. }
+            | Forbidden::LinkingBlindly { .. }
             | Forbidden::LinkingByName { .. }
             | Forbidden::Outside { .. }
             | Forbidden::Records { .. }

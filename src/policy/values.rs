@@ -124,7 +124,7 @@ impl Look<'_> {
             return Err(none(model, effect).into());
         }
         self.touch(model, effect, BTreeSet::new(), ids.to_vec());
-        self.covered(model, effect, ids, cover)
+        self.covered(model, effect, ids, &cover)
     }
 
     /// Why a rule does not let the method be called with these arguments; none
@@ -212,7 +212,7 @@ impl Look<'_> {
             .cover(model, effect, &fields, self.evidence.schemas)?;
         self.touch(model, effect, fields, ids.to_vec());
         if effect == Effect::Write {
-            self.covered(model, effect, ids, cover.clone())?;
+            self.covered(model, effect, ids, &cover)?;
         }
         becoming::stays(self.evidence, (model, effect), ids, values, cover)
     }
@@ -231,6 +231,12 @@ impl Look<'_> {
                 field: field.name.clone(),
             })
         };
+        let blindly = || {
+            Undecided::from(Forbidden::LinkingBlindly {
+                model: model.clone(),
+                field: field.name.clone(),
+            })
+        };
         if matches!(value, Value::Null | Value::Bool(false)) {
             return Ok(());
         }
@@ -245,7 +251,14 @@ impl Look<'_> {
             }
             // Which model it is of stands in a field that Odoo does not name.
             FieldKind::Many2oneReference if !self.mandate.sees_everything() => {
-                return Err(refuse());
+                return Err(blindly());
+            }
+            // Of a property, too: what a client says of its type Odoo does not
+            // compare with the definition.
+            FieldKind::Properties | FieldKind::PropertiesDefinition
+                if may_link(value) && !self.mandate.sees_everything() =>
+            {
+                return Err(blindly());
             }
             FieldKind::Binary
             | FieldKind::Boolean
@@ -282,12 +295,12 @@ impl Look<'_> {
         model: &ModelName,
         effect: Effect,
         ids: &[RecordId],
-        cover: Domain,
+        cover: &Domain,
     ) -> Result<(), Undecided> {
         if cover.is_empty() || ids.is_empty() {
             return Ok(());
         }
-        let outside = self.evidence.outside(model, ids, &cover);
+        let outside = self.evidence.outside(model, ids, cover);
         if outside.is_empty() {
             return Ok(());
         }
@@ -383,7 +396,7 @@ impl Look<'_> {
             return Err(None);
         }
         self.touch(model, effect, BTreeSet::new(), ids.to_vec());
-        self.covered(model, effect, ids, cover).map_err(Some)
+        self.covered(model, effect, ids, &cover).map_err(Some)
     }
 
     pub(super) fn touch(
@@ -399,6 +412,28 @@ impl Look<'_> {
             fields,
             ids,
         });
+    }
+}
+
+/// Whether properties hold a value that may be the id of a record.
+fn may_link(properties: &Value) -> bool {
+    fn is_id(value: &Value) -> bool {
+        match value {
+            Value::Array(values) => values.iter().any(is_id),
+            Value::Number(_) => true,
+            Value::Bool(_) | Value::Null | Value::Object(_) | Value::String(_) => false,
+        }
+    }
+    match properties {
+        Value::Array(list) => {
+            let told =
+                |one: &Value| ["value", "default"].map(|name| one.get(name).is_some_and(is_id));
+            list.iter().any(|one| told(one).contains(&true))
+        }
+        Value::Object(members) => members.values().any(is_id),
+        // A cell of a table, in which a link may be a name as well.
+        Value::String(text) => !text.is_empty(),
+        Value::Bool(_) | Value::Null | Value::Number(_) => false,
     }
 }
 

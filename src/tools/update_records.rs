@@ -217,7 +217,7 @@ impl Arguments {
                 notes::line(
                     text,
                     &format!(
-                        "Odoo did not take all of it: of [{id}] {}. Another rule of Odoo sets it; tell the user.",
+                        "Odoo did not take all of it: of [{id}] {}. Another rule of Odoo sets it, or somebody changed it at the same moment; tell the user.",
                         now.join(", ")
                     ),
                 );

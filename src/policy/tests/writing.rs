@@ -80,6 +80,39 @@ fn ids(numbers: &[i64]) -> Vec<RecordId> {
 }
 
 #[test]
+fn a_number_in_properties_may_be_a_link_to_anything() {
+    let write = |rules, value: Value| {
+        done(
+            rules,
+            "res.partner",
+            WRITE,
+            &json!({ "lead_properties": value }),
+        )
+    };
+    let all = || vec![rule("*", "*", &[READ, WRITE])];
+    let some = || vec![rule("*", "res.partner", &[READ, WRITE])];
+    for link in [
+        json!({"a": 7}),
+        json!({"a": [7, 8]}),
+        json!([{"name": "a", "type": "char", "value": [[7, "x"]]}]),
+        json!([{"name": "a", "type": "many2one", "default": 7}]),
+        json!("[{}]"),
+    ] {
+        let refused = write(some(), link.clone());
+        let expected = |one| matches!(one, Undecided::Forbidden(Forbidden::LinkingBlindly { .. }));
+        assert!(refused.is_err_and(expected), "{link}");
+        assert!(write(all(), link).is_ok());
+    }
+    for value in [
+        json!({"a": "x", "b": true, "c": ["tag"]}),
+        json!([{"name": "a", "type": "char", "value": "x"}]),
+        json!(false),
+    ] {
+        assert!(write(some(), value.clone()).is_ok(), "{value}");
+    }
+}
+
+#[test]
 fn only_the_fields_that_a_rule_opens_are_written() {
     let writes = || Rule {
         write_fields: Some(vec![pattern("email"), pattern("access_*"), pattern("id")]),

@@ -239,18 +239,15 @@ fn a_new_record_whose_answer_was_lost_is_not_deleted_once_somebody_wrote_it() {
     let create =
         json!({"model": "res.partner", "values": [{"name": "Lost"}], "idempotency_key": "k"});
     stage.call("create_records", &create);
-    let found = answered(&stage, "create_records", &create);
     let id = made(&stage, &before, "res.partner")[0];
     stage.company.stop_clock(Some(
         jiff::Timestamp::now() + std::time::Duration::from_mins(1),
     ));
-    update(
-        &stage,
-        "res.partner",
-        &[id],
-        &json!({"comment": "<p>A day's work</p>"}),
-    );
-    let text = refused_undo(&stage, &found);
+    let theirs = json!({"comment": "<p>A day's work</p>"});
+    update(&stage, "res.partner", &[id], &theirs);
+    stage.company.stop_clock(None);
+    let found = answered(&stage, "create_records", &create);
+    let text = refused_undo(&stage, &change(&found));
     assert!(text.contains("somebody wrote them since"), "{text}");
 }
 
