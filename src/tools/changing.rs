@@ -64,9 +64,8 @@ pub(super) async fn look_new(
     fields: &[FieldName],
     context: &Context,
 ) -> Option<Shot> {
-    let schema = match access.schema_of_all(records.0).await {
-        Ok(schema) => schema,
-        Err(_) => return look(access, records, fields, context).await,
+    let Ok(schema) = access.schema_of_all(records.0).await else {
+        return look(access, records, fields, context).await;
     };
     let mut wanted = watched_of_new(&schema);
     wanted.extend(fields.iter().cloned());

@@ -1,5 +1,7 @@
 //! `post_message`.
 
+use std::fmt::Write as _;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -315,7 +317,18 @@ impl Arguments {
             .filter(|name| schema.field(name.as_str()).is_some());
         let fields: Vec<FieldName> = fields.collect();
         let shot = match Shot::take(access, (&partner, &people), &fields, context).await {
-            Ok(shot) => shot,
+            Ok(shot) => {
+                let absent = |id: &RecordId| shot.row(*id).is_none();
+                let absent: Vec<RecordId> =
+                    self.partner_ids.iter().copied().filter(absent).collect();
+                if !absent.is_empty() {
+                    return Err(Denied::Unfit(format!(
+                        "these in `partner_ids` do not exist or may not be seen by this Odoo user: {}; find_by_name finds the right ids; nothing was posted",
+                        changing::numbers(&absent)
+                    )));
+                }
+                shot
+            }
             Err(Denied::Call(error)) if error.is_fault() => Shot::default(),
             Err(denied) => return Err(denied),
         };
@@ -473,9 +486,11 @@ fn listed(people: &[String]) -> String {
     for (at, one) in people.iter().enumerate() {
         if at > 0 && text.len() + one.len() > MAX_SHOWN_BYTES {
             let rest = people.len() - at;
-            text.push_str(&format!(
+            let written = write!(
+                text,
                 ", and {rest} more who are NOT SHOWN: they are too many"
-            ));
+            );
+            debug_assert!(written.is_ok(), "a String takes all");
             break;
         }
         if at > 0 {

@@ -270,7 +270,7 @@ fn a_preview_names_every_record_every_argument_and_everybody() {
 }
 
 #[test]
-fn a_message_that_nobody_can_see_is_none() {
+fn a_message_that_nobody_can_see_or_for_nobody_is_none() {
     let stage = direct();
     let id = order(&stage.company.snapshot(), "sale");
     let text = refused(
@@ -279,6 +279,10 @@ fn a_message_that_nobody_can_see_is_none() {
         &post(id, &json!({"body": "\u{200b} \n\u{2060}"})),
     );
     assert!(text.contains("nothing in it can be seen"), "{text}");
+    let nobody = post(id, &json!({"partner_ids": [1, 987_654]}));
+    let text = refused(&stage, "post_message", &nobody);
+    assert!(text.contains("`partner_ids` do not exist"), "{text}");
+    assert_eq!(times(&stage, "sale.order/message_post"), 0);
 }
 
 #[test]
