@@ -201,7 +201,7 @@ fn where_nobody_looked_afterwards_what_was_wanted_decides() {
     entry.fields = names(&["note"]);
     entry.before = rows(json!({"7": {"note": "<p>old</p>"}}));
     assert_eq!(
-        stands(&entry, json!({"7": {"note": "<p>x</p>"}})),
+        stands(&entry, json!({"7": {"note": "<p>x <b>y</b></p>"}})),
         Standing::Moved(names(&["note"]))
     );
 }
