@@ -270,7 +270,7 @@ async fn find_out(
             let done = Done {
                 at: begun.since.at,
                 ids,
-                result: Value::Null,
+                result: returned::lost(),
                 undo: begun.undo.clone(),
             };
             once.settle(begun, &done).await?;

@@ -18,7 +18,7 @@ use super::{
     entry::{Entry, Kind, Rows, Wanted, asked_for, key, recall},
     lines::{Lines, MAX_LINES, is_list},
     marks::{Marks, is_same},
-    watched::{can_be_kept, restorable, watched_with},
+    watched::{can_be_kept, restorable, watched_of_new, watched_with},
 };
 use crate::{
     access::{Access, Denied},
@@ -91,7 +91,7 @@ impl Kept {
         };
         let schema = access.schema_of_all(call.model()).await?;
         match undo {
-            Undo::Create => under.watched = watched_with(&schema, &[]),
+            Undo::Create => under.watched = watched_of_new(&schema),
             Undo::Delete => {
                 under
                     .before_delete(access, &schema, &proposal.before)
@@ -204,7 +204,7 @@ async fn note_found(access: &Access<'_>, name: &str, ids: &[RecordId]) -> Result
 async fn mark_untouched(access: &Access<'_>, entry: &mut Entry) -> Result<(), Denied> {
     let (context, _) = entry.context(access).await?;
     let schema = access.schema_of_all(&entry.model).await?;
-    let watched = watched_with(&schema, &[]);
+    let watched = watched_of_new(&schema);
     let mut fields = watched.clone();
     fields.push(FieldName::known("create_date"));
     let shot = Shot::take(access, (&entry.model, &entry.ids), &fields, &context).await?;
