@@ -125,7 +125,7 @@ impl Acting<'_> {
     pub(super) fn key_as_json(&self) -> Value {
         let configured = self.config.instances.get(self.instance);
         let credentials = self.credentials();
-        let credentials: Vec<&str> = credentials.iter().map(|name| name.as_str()).collect();
+        let credentials: Vec<&str> = credentials.iter().map(CredentialName::as_str).collect();
         json!({
             "credentials": credentials,
             "service_key_writes": configured.is_some_and(|one| one.service_key_writes),

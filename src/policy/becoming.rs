@@ -42,7 +42,7 @@ pub(super) struct Parent<'a> {
     /// What they get in the same call.
     pub(super) values: &'a Map<String, Value>,
     /// Those in whose list they are in their turn.
-    pub(super) parent: Option<&'a Self>,
+    pub(super) within: Option<&'a Self>,
 }
 
 /// What becomes of records.
@@ -121,7 +121,7 @@ impl<'a> Parent<'a> {
             effect: becoming.effect,
             ids: becoming.ids,
             values: becoming.values,
-            parent: becoming.parent,
+            within: becoming.parent,
         })
     }
 }
@@ -401,7 +401,7 @@ impl<'a> From<&'a Parent<'a>> for Becoming<'a> {
             effect: parent.effect,
             ids: parent.ids,
             values: parent.values,
-            parent: parent.parent,
+            parent: parent.within,
         }
     }
 }

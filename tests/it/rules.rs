@@ -108,9 +108,6 @@ fn a_model_that_a_rule_does_not_fit_is_not_listed_once_that_is_known() {
         "{listed}"
     );
     let told = crate::log::lines_with("Closed a model: its rules look at fields");
-    let ours: Vec<&String> = told
-        .iter()
-        .filter(|line| line.contains("`customer_rnk`"))
-        .collect();
-    assert_eq!(ours.len(), 1, "{told:?}");
+    let ours = told.iter().filter(|line| line.contains("`customer_rnk`"));
+    assert_eq!(ours.count(), 1, "{told:?}");
 }

@@ -567,10 +567,13 @@ fn a_line_that_is_moved_to_another_order_must_be_one_that_may_be_changed_there()
         };
         assert_eq!(write(&[as_it_is.clone(), there.clone()]), Ok(()));
         assert!(
-            matches!(write(&[as_it_is.clone()]), Err(Forbidden::Outside { .. })),
+            matches!(
+                write(std::slice::from_ref(&as_it_is)),
+                Err(Forbidden::Outside { .. })
+            ),
             "{command}"
         );
-        assert!(write(&[there.clone()]).is_err());
+        assert!(write(std::slice::from_ref(&there)).is_err());
     }
     // By itself as well.
     let rules = [
@@ -588,7 +591,7 @@ fn a_line_that_is_moved_to_another_order_must_be_one_that_may_be_changed_there()
     );
     let mine = json!(["&", ["id", "in", [7]], ["company_id", "=", 1]]);
     let moved = |truths: &[Value]| finding(&rules, &call, orders(), |asked| truths.contains(asked));
-    assert!(moved(&[mine.clone()]).is_err());
+    assert!(moved(std::slice::from_ref(&mine)).is_err());
     assert_eq!(moved(&[mine, there]), Ok(()));
 }
 
