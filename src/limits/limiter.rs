@@ -215,6 +215,22 @@ impl Limiter {
         self.pool.as_ref()?.shared.redis.is_here()
     }
 
+    /// Whether calls can be counted, where none goes on uncounted
+    /// ([`WhenDown::FailClosed`]); `None` where they go on all the same.
+    pub async fn state(&self) -> Option<Result<(), Away>> {
+        let pool = self.pool.as_ref()?;
+        match pool.when_down {
+            WhenDown::FailClosed => {
+                let redis = &pool.shared.redis;
+                let told = redis.try_now().await;
+                // One late answer is an accident, as it is for callers.
+                let accident = matches!(told, Err(Away::Late(_))) && redis.is_here() == Some(true);
+                Some(if accident { Ok(()) } else { told })
+            }
+            WhenDown::Local => None,
+        }
+    }
+
     /// Asks Redis whether it does what is needed of it, for the administrator;
     /// `None` where there is none.
     ///

@@ -284,9 +284,31 @@ fn where_nothing_goes_uncounted_a_redis_that_hangs_closes_the_gateway_until_it_i
         let most = Duration::from_millis(if attempt > 3 { 500 } else { 3_000 });
         assert!(begun.elapsed() < most, "{attempt}: {:?}", begun.elapsed());
     }
+    let ready = stage.admin("/readyz");
+    assert_eq!(ready.status, 503, "{ready:?}");
+    assert_eq!(ready.json()["redis"]["answers"], json!(false), "{ready:?}");
     server.resume();
     until(&stage, &up(true));
     assert!(!stage.post(&count()).tool().1);
+}
+
+#[test]
+fn whoever_may_count_nothing_is_not_ready_before_the_first_call_either() {
+    let mut server = RedisServer::start();
+    let more = redis(&server, "when_down = \"fail_closed\"");
+    server.kill();
+    let stage = Stage::written(&open("", &more));
+    let ready = stage.admin("/readyz");
+    assert_eq!(ready.status, 503, "{ready:?}");
+    assert_eq!(ready.json()["redis"]["answers"], json!(false), "{ready:?}");
+    server.restart();
+    until(&stage, &up(true));
+    // Answers of operators are given again for two seconds.
+    let begun = Instant::now();
+    while stage.admin("/readyz").status != 200 {
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        thread::park_timeout(Duration::from_millis(100));
+    }
 }
 
 #[test]
