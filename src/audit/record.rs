@@ -233,6 +233,7 @@ pub(super) mod tests {
             issuer: "https://idp.example".to_owned(),
             kind: CallerKind::User,
             subject: Subject::proved("ada"),
+            name: None,
             roles: Vec::new(),
             credential: Some(CredentialName::try_from("sales").unwrap()),
         };

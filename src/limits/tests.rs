@@ -298,6 +298,7 @@ fn caller(subject: &str, roles: &[&str]) -> Caller {
         issuer: "https://id.example.com".to_owned(),
         kind: CallerKind::User,
         subject: Subject::proved(subject),
+        name: None,
         roles: roles
             .iter()
             .map(|role| RoleName::try_from(*role).unwrap())
