@@ -356,7 +356,7 @@ async fn call(
 fn told_to_wait(limited: &Limited, story: &mut Story) -> ToolResult {
     story.blame = Some(match limited {
         Limited::Exceeded { .. } => Blame::Client,
-        Limited::Uncounted { .. } => Blame::Us,
+        Limited::Uncounted { .. } => Blame::Storage,
     });
     story.refusal = Some(limited.kind());
     story.fail(Failure::Tool);
@@ -368,6 +368,7 @@ fn blame(error: &tools::ToolError) -> Blame {
         tools::FaultOf::Client => Blame::Client,
         tools::FaultOf::Odoo => Blame::Odoo,
         tools::FaultOf::Policy => Blame::Policy,
+        tools::FaultOf::Storage => Blame::Storage,
         tools::FaultOf::Us => Blame::Us,
     }
 }
