@@ -73,7 +73,8 @@ const TOOLS: [Tool; 13] = [
     undo_change::TOOL,
 ];
 
-static ALL: [Tool; 13] = TOOLS;
+/// The same, in one place.
+pub(crate) static ALL: [Tool; 13] = TOOLS;
 
 /// Bytes of one answer, without its notes.
 const ANSWER_BYTES: usize = 24_000;
@@ -136,5 +137,14 @@ mod tests {
                 .collect();
         let listed: BTreeSet<String> = ALL.iter().map(|tool| tool.name.to_owned()).collect();
         assert_eq!(files, listed);
+    }
+
+    #[test]
+    fn the_readme_names_every_tool() {
+        let readme = include_str!("../../README.md");
+        for tool in &ALL {
+            let name = format!("`{}`", tool.name);
+            assert!(readme.contains(&name), "{name} is missing");
+        }
     }
 }
