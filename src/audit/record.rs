@@ -177,7 +177,7 @@ impl Record {
         }
     }
 
-    fn set_ids(&mut self, ids: impl Iterator<Item = RecordId>, count: usize) {
+    pub(super) fn set_ids(&mut self, ids: impl Iterator<Item = RecordId>, count: usize) {
         self.ids = ids.take(MAX_IDS).collect();
         self.ids_count = count;
     }

@@ -324,7 +324,7 @@ async fn call(
         result => result,
     };
     if let Err(tools::ToolError::Denied(denied)) = &result {
-        access.note_refusal(denied);
+        access.note_refusal(denied, arguments);
     }
     match result {
         Ok(Answer::Text(text)) => Ok(Called::Result(ToolResult::answer(text))),

@@ -65,6 +65,18 @@ pub enum CallError {
 pub struct Said(pub(super) String);
 
 impl CallError {
+    /// All that [`kind`](Self::kind) says by itself, without those of a [`Fault`].
+    pub const KINDS: [&'static str; 8] = [
+        "odoo_busy",
+        "odoo_cut_off",
+        "not_sent",
+        "not_odoo",
+        "outcome_unknown",
+        "odoo_timed_out",
+        "odoo_too_large",
+        "odoo_unreachable",
+    ];
+
     /// The word for it in logs and metrics.
     pub fn kind(&self) -> &'static str {
         match self {
