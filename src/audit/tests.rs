@@ -105,7 +105,10 @@ async fn a_read_leaves_one_line_and_a_change_two_the_first_of_them_before_it_is_
     assert!(journal.close(PATIENCE));
     assert_eq!(place.short().last().unwrap(), "2 unknown");
     let history = place.verify().unwrap();
-    assert_eq!((history.open.len(), history.lines, history.first), (0, 4, 1));
+    assert_eq!(
+        (history.open.len(), history.lines, history.first),
+        (0, 4, 1)
+    );
 }
 
 #[tokio::test]

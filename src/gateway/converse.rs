@@ -259,6 +259,7 @@ async fn call(
             &guest.caller,
             guest.instance.name(),
             tool.class,
+            tool.hands_out_records(),
             Instant::now(),
             &mut story.counted,
         )

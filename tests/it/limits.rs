@@ -195,6 +195,23 @@ fn who_has_read_too_many_records_waits_with_the_next_call() {
     assert!(!stage.post(&search).tool().1);
     let (text, is_error) = stage.post(&search).tool();
     assert!(is_error && text.contains("too many records"), "{text}");
+    // What the refusal names as the way out is one.
+    for (tool, arguments) in [
+        ("count_records", json!({"model": "res.partner"})),
+        ("list_models", json!({})),
+        ("describe_model", json!({"model": "res.partner"})),
+    ] {
+        assert!(text.contains(tool), "{text}");
+        let (answer, is_error) = stage.post(&calling(tool, &arguments)).tool();
+        assert!(!is_error, "{tool}: {answer}");
+    }
+    let (text, is_error) = stage
+        .post(&calling(
+            "read_records",
+            &json!({"model": "res.partner", "ids": [1]}),
+        ))
+        .tool();
+    assert!(is_error && text.contains("too many records"), "{text}");
     let stage = Stage::written(&open("bytes_per_minute = 100", ""));
     assert!(!stage.post(&search).tool().1);
     let (text, is_error) = stage.post(&search).tool();
