@@ -16,6 +16,7 @@ mod login;
 mod named;
 mod open_questions;
 mod reading;
+mod sent_changes;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,7 @@ pub use login::{Login, ReadOnly, UnknownCredential};
 pub use named::Named;
 pub use open_questions::{Asker, Delivery, OpenQuestions};
 pub use reading::Reading;
+pub use sent_changes::SentChanges;
 pub use tally::{Asked, Tally};
 
 use crate::{
@@ -78,6 +80,8 @@ pub struct Access<'a> {
     pub asks: Asks<'a>,
     /// What must be remembered of changes.
     pub ledger: &'a Arc<Ledger>,
+    /// Those that were sent.
+    pub sent: &'a Arc<SentChanges>,
 }
 
 /// Somebody who wants to hear how a call goes.
