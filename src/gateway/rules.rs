@@ -521,6 +521,7 @@ impl Asking {
             listener: None,
             asks: Asks::by_id(),
             ledger: &gateway.ledger,
+            sent: &gateway.sent,
         }
     }
 }
