@@ -158,6 +158,17 @@ impl Denied {
         }
     }
 
+    /// Whether the Odoo user has no such model.
+    pub fn is_no_model(&self) -> bool {
+        let Self::Call(error) = self else {
+            return false;
+        };
+        matches!(
+            **error,
+            CallError::Fault(Fault::Access(_) | Fault::UnknownModel)
+        )
+    }
+
     /// Whether something may have been changed all the same.
     pub fn may_have_run(&self) -> bool {
         match self {

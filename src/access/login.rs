@@ -1,6 +1,11 @@
 //! One Odoo user of an instance, and what Odoo said to that user.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use moka::future::Cache;
@@ -39,6 +44,8 @@ pub struct Login {
     key: ApiKey,
     writes: bool,
     schemas: Cache<ModelName, Arc<Schema>>,
+    /// Models that rules do not fit, which the log was told.
+    misfits: Mutex<BTreeSet<ModelName>>,
     documentation: Cache<ModelName, Option<Arc<Documentation>>>,
     models: Cache<(), Arc<[ModelEntry]>>,
     user: Cache<(), Arc<OdooUser>>,
@@ -74,6 +81,7 @@ impl Login {
                 .max_capacity(REMEMBERED_MODELS)
                 .time_to_live(ttl)
                 .build(),
+            misfits: Mutex::default(),
             documentation: Cache::builder()
                 .max_capacity(REMEMBERED_DOCUMENTATION)
                 .time_to_live(ttl)
@@ -158,9 +166,30 @@ impl Login {
     ) -> Result<Arc<Schema>, Denied> {
         let look_up = async {
             let answer = self.ask(call, access).await?;
-            Ok::<_, Denied>(Arc::new(Schema::parse(&answer)?))
+            let schema = Schema::parse(&answer)?;
+            self.note_misfits(model, &schema, access);
+            Ok::<_, Denied>(Arc::new(schema))
         };
         Ok(self.schemas.try_get_with_by_ref(model, look_up).await?)
+    }
+
+    /// The fields of a model, where they are known.
+    pub(super) async fn known_schema(&self, model: &ModelName) -> Option<Arc<Schema>> {
+        self.schemas.get(model).await
+    }
+
+    /// Tells the log, once, of rules that look at fields which the model does
+    /// not have: nobody else learns why it is closed.
+    fn note_misfits(&self, model: &ModelName, schema: &Schema, access: &Access<'_>) {
+        let (roles, instance) = (&access.caller.roles, access.name());
+        let misfits = access.policy.misfits(roles, instance, model, schema);
+        let told: Vec<String> = misfits
+            .map(|(at, field)| format!("rule {} of role `{}`: `{field}`", at.index + 1, at.role))
+            .collect();
+        let mut known = self.misfits.lock().unwrap_or_else(PoisonError::into_inner);
+        if !told.is_empty() && known.insert(model.clone()) {
+            tracing::warn!(instance.name = %instance, odoo.model = %model, error = %told.join(", "), "Closed a model: its rules look at fields that it does not have");
+        }
     }
 
     /// What Odoo says of the methods of a model, to who may read it: it takes

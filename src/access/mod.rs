@@ -55,7 +55,7 @@ use crate::{
     ledger::Ledger,
     mcp::{self, ProgressToken},
     names::InstanceName,
-    odoo::{Call, Effect, Fault, FieldName, Inquiry, MethodName, ModelName, Schema},
+    odoo::{Call, Domain, Effect, Fault, FieldName, Inquiry, MethodName, ModelName, Schema},
     policy::{Arguments, Forbidden, Permitted, Policy, Schemas, Undecided},
     shape::{self, Documentation, ModelEntry, Rows},
     upstream::CallError,
@@ -270,12 +270,7 @@ impl Access<'_> {
                     continue;
                 }
             };
-            let inquiry = Inquiry::Fields(needed.clone());
-            let permitted =
-                self.policy
-                    .permit_inquiry(&self.caller.roles, self.name(), &inquiry)?;
-            let login = self.login()?;
-            let schema = match login.schema(&needed, &permitted, self).await {
+            let schema = match self.all_fields(&needed).await {
                 Ok(schema) => schema,
                 // Then what leads there leads nowhere, and is hidden.
                 Err(Denied::Call(error)) if error.is_fault() && needed != *model => Arc::default(),
@@ -283,6 +278,38 @@ impl Access<'_> {
             };
             schemas.add(needed, schema);
         }
+    }
+
+    /// The fields of a model that the Odoo user may see, also those that policy
+    /// hides from the caller: for decisions and for the administrator.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub(crate) async fn all_fields(&self, model: &ModelName) -> Result<Arc<Schema>, Denied> {
+        let inquiry = Inquiry::Fields(model.clone());
+        let permitted = self
+            .policy
+            .permit_inquiry(&self.caller.roles, self.name(), &inquiry)?;
+        self.login()?.schema(model, &permitted, self).await
+    }
+
+    /// Whether it is known by now that no record of the model may be read, for
+    /// the rules look at what it does not have. Odoo is not asked for that.
+    pub async fn is_closed(&self, model: &ModelName) -> bool {
+        let Ok(login) = self.login() else {
+            return false;
+        };
+        let Some(schema) = login.known_schema(model).await else {
+            return false;
+        };
+        let mut schemas = Schemas::default();
+        schemas.add(model.clone(), schema);
+        let counting = Call::search_count(model.clone(), &Domain::default());
+        let (roles, instance) = (&self.caller.roles, self.name());
+        matches!(
+            self.policy.permit(roles, instance, counting, &schemas),
+            Err(Undecided::Forbidden(_))
+        )
     }
 
     /// The models that both the Odoo user and the caller may read.

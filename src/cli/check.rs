@@ -17,13 +17,14 @@ Examples:
 
 It reads the configuration and every file that it names, and changes nothing.
 Mistakes and warnings go to standard error; a warning alone is no failure.
-Exit code 3: the configuration is wrong. 4, with --live: something does not answer.")]
+Exit code 3: the configuration is wrong. 4, with --live: something does not answer, or a rule leaves open or closes what it
+should not, for it names a field that is not there.")]
 pub(super) struct Check {
     /// The configuration [default: the one `GATEPOST_CONFIG` names, else none]
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// Also ask every Odoo whether it answers and takes its API key and its
-    /// credentials, and every identity provider and Redis whether it does what is
+    /// Also ask every Odoo whether it answers, takes its API key and its credentials
+    /// and has what rules name in full, and every identity provider and Redis whether it does what is
     /// needed; and look whether the file of changes can be opened
     #[arg(long)]
     pub(super) live: bool,
@@ -43,7 +44,7 @@ pub(super) fn run(check: &Check) -> Result<(), Failure> {
     warn(&checked.warnings);
     terminal::print(&summary(&sources, &checked, Timestamp::now()))?;
     if check.live {
-        return check_live::ask(&checked, check.token);
+        return check_live::ask(&sources, &checked, check.token);
     }
     Ok(())
 }

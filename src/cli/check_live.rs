@@ -7,8 +7,8 @@ use std::{
 
 use super::{Failure, check::counted, terminal};
 use crate::{
-    config::Checked,
-    gateway::Examined,
+    config::{Checked, Rules, Sources, load_rules},
+    gateway::{Examined, RuleFinding},
     identity::{Finding, Verdict},
     ledger::{Ledger, Unusable, Usable},
 };
@@ -19,7 +19,7 @@ use crate::{
 ///
 /// # Errors
 /// When anybody does not answer as they must.
-pub(super) fn ask(checked: &Checked, with_token: bool) -> Result<(), Failure> {
+pub(super) fn ask(sources: &Sources, checked: &Checked, with_token: bool) -> Result<(), Failure> {
     let token = with_token.then(read_token).transpose()?;
     let gateway = checked
         .assemble_unaudited()
@@ -35,6 +35,13 @@ pub(super) fn ask(checked: &Checked, with_token: bool) -> Result<(), Failure> {
     let mut wrong = Vec::new();
     if failed > 0 {
         wrong.push(counted(failed, "instance"));
+    }
+    let failed = rules(
+        &load_rules(sources)?,
+        runtime.block_on(gateway.examine_rules()),
+    );
+    if failed > 0 {
+        wrong.push(counted(failed, "rule"));
     }
     let providers = runtime.block_on(gateway.examine_providers());
     let failed = report("identity provider", &providers)?;
@@ -68,6 +75,29 @@ pub(super) fn ask(checked: &Checked, with_token: bool) -> Result<(), Failure> {
             wrong.join(" and ")
         )))
     }
+}
+
+/// Prints what is wrong with rules; gives the number of those that leave
+/// something open, or close something.
+fn rules(rules: &Rules, findings: Vec<RuleFinding>) -> usize {
+    let mut failed = BTreeSet::new();
+    for RuleFinding {
+        at,
+        path,
+        verdict,
+        text,
+        remedy,
+    } in findings
+    {
+        let mistake = rules.mistake(&at, &path, plain(&text), Some(plain(&remedy)));
+        if verdict == Verdict::Bad {
+            failed.insert(at);
+            terminal::explain(&format!("error: {mistake}\n"));
+        } else {
+            terminal::explain(&format!("warning: {mistake}\n"));
+        }
+    }
+    failed.len()
 }
 
 /// Prints whether changes can be remembered; says whether they can.

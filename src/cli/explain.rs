@@ -5,12 +5,16 @@ use std::{collections::BTreeSet, path::PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Failure, terminal};
+use super::{
+    Failure,
+    acting::{self, Acting},
+    terminal,
+};
 use crate::{
-    config::{Config, Rules, Sources, Writes, load_rules},
-    names::{CredentialName, InstanceName, RoleName},
+    config::{Rules, Sources, load_rules},
+    names::{InstanceName, RoleName},
     odoo::{Effect, FieldName, MethodName, ModelName},
-    policy::{Decision, Deed, Pattern, Question, Rule, RuleAt},
+    policy::{Decision, Deed, Pattern, Question, Rule, RuleAt, WriteMode},
 };
 
 #[derive(Debug, Args)]
@@ -25,7 +29,8 @@ Examples:
 It reads the configuration and nothing else: no secret, and no Odoo. So it cannot know
 which fields show those of other models (`related` fields, `_inherits` parents); those
 are seen only where the other field may be seen too. Nor does it know what the Odoo user
-may do.
+may do, nor how much of the limits is used. --all shows what is open where it holds: in
+an instance that is read only, only what is read.
 Exit code 5: it would be refused.")]
 pub(super) struct Explain {
     /// The configuration [default: the one `GATEPOST_CONFIG` names, else none]
@@ -79,8 +84,13 @@ pub(super) fn run(explain: &Explain) -> Result<(), Failure> {
     let instance = instance(explain, &rules)?;
     let policy = rules.config.policy();
     let decision = policy.explain(&explain.roles, &instance, &question);
+    let acting = Acting {
+        config: &rules.config,
+        roles: &explain.roles,
+        instance: &instance,
+    };
     let (obstacle, doubt) = if decision.forbidden.is_none() {
-        beyond_rules(&rules.config, &explain.roles, &instance, &question.deed)
+        acting.obstacle(&question.deed)
     } else {
         (None, None)
     };
@@ -105,6 +115,9 @@ pub(super) fn run(explain: &Explain) -> Result<(), Failure> {
                 "role": at.role.as_str(), "rule": at.index + 1, "place": rules.place(at),
             })).collect::<Vec<_>>(),
             "notes": notes,
+            "modes": acting.modes_as_json(&question),
+            "acts_as": acting.key_as_json(),
+            "limits": acting.limits_as_json(&question.deed),
         })
         .to_string()
     } else {
@@ -114,6 +127,7 @@ pub(super) fn run(explain: &Explain) -> Result<(), Failure> {
             instance: &instance,
             why: why.as_deref(),
             notes: &notes,
+            acting: &acting,
         };
         told.text(&decision, &rules)
     };
@@ -125,58 +139,6 @@ pub(super) fn run(explain: &Explain) -> Result<(), Failure> {
     }
 }
 
-/// Why what the rules open is refused all the same, or might be: the instance
-/// or the key that calls act with may not be changed by.
-fn beyond_rules(
-    config: &Config,
-    roles: &[RoleName],
-    instance: &InstanceName,
-    deed: &Deed,
-) -> (Option<String>, Option<String>) {
-    let policy = config.policy();
-    let credentials: BTreeSet<&CredentialName> = policy.credentials(roles, instance).collect();
-    // One that a grant names takes the place of those of the roles.
-    let by_grant = config.grants.iter().any(|grant| {
-        grant.credential.is_some()
-            && grant
-                .instances
-                .iter()
-                .any(|one| one.matches(instance.as_str()))
-            && grant.roles.iter().any(|role| roles.contains(role))
-    });
-    let unless_granted = |why: String| {
-        if by_grant {
-            let doubt = format!("only to callers whose grant names a credential: else {why}");
-            (None, Some(doubt))
-        } else {
-            (Some(why), None)
-        }
-    };
-    if credentials.len() > 1 {
-        let names = names(credentials.iter().map(|name| name.as_str()));
-        return unless_granted(format!(
-            "the roles name several credentials ({names}), and such callers are refused in `{instance}`"
-        ));
-    }
-    let changes = match deed {
-        Deed::Call(_) => true,
-        Deed::Do(effect) => !effect.is_read(),
-    };
-    let Some(configured) = config.instances.get(instance).filter(|_| changes) else {
-        return (None, None);
-    };
-    if configured.writes == Writes::ReadOnly {
-        let why = format!("nothing is changed in `{instance}`: its `writes` is `read_only`");
-        return (Some(why), None);
-    }
-    if credentials.is_empty() && !configured.service_key_writes {
-        return unless_granted(format!(
-            "without a credential calls act with the service key of `{instance}`, which only reads (`service_key_writes`)"
-        ));
-    }
-    (None, None)
-}
-
 /// An answer in words.
 struct Told<'a> {
     operation: &'a str,
@@ -184,6 +146,7 @@ struct Told<'a> {
     instance: &'a InstanceName,
     why: Option<&'a str>,
     notes: &'a [String],
+    acting: &'a Acting<'a>,
 }
 
 impl Told<'_> {
@@ -228,6 +191,9 @@ impl Told<'_> {
         }
         let without = decision.without_field.iter();
         lines.extend(without.map(|at| line(at, ", opens the model without it")));
+        if self.why.is_none() {
+            lines.extend(self.acting.lines(question));
+        }
         for note in self.notes {
             lines.push(format!("  note     {note}"));
         }
@@ -272,7 +238,7 @@ fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.join(", ")
 }
 
-const HEADS: [&str; 9] = [
+const HEADS: [&str; 10] = [
     "INSTANCE",
     "ROLE",
     "RULE",
@@ -280,6 +246,7 @@ const HEADS: [&str; 9] = [
     "MODELS",
     "OPERATIONS",
     "METHODS",
+    "MODE",
     "FIELDS",
     "RECORDS",
 ];
@@ -293,10 +260,22 @@ fn table(explain: &Explain, rules: &Rules) -> Result<(), Failure> {
     };
     let mut rows = vec![HEADS.map(str::to_owned)];
     let (mut objects, mut taken) = (Vec::new(), BTreeSet::new());
+    let mut closed = Vec::new();
     for instance in &instances {
+        let acting = Acting {
+            config: &rules.config,
+            roles: &explain.roles,
+            instance,
+        };
+        for deed in [Deed::Do(Effect::Read), Deed::Do(Effect::Write)] {
+            let (why, doubt) = acting.obstacle(&deed);
+            let told = why.or(doubt).map(|why| format!("{instance}: {why}"));
+            closed.extend(told.filter(|why| !closed.contains(why)));
+        }
         for (at, rule) in policy.rules_at(&explain.roles, instance) {
-            rows.push(row(instance, &at, rule, rules));
-            objects.push(object(instance, &at, rule, rules));
+            let opened = Opened::of(rule, &at, &acting);
+            rows.push(row(instance, &at, rule, &opened, rules));
+            objects.push(object(instance, &at, rule, &opened, rules));
             for (method, arguments) in &rule.arguments {
                 let place = rules.place(&at);
                 taken.insert(format!("{method} ({place}): {arguments}"));
@@ -310,6 +289,10 @@ fn table(explain: &Explain, rules: &Rules) -> Result<(), Failure> {
     text.push_str(
         "\n\nWhat no rule opens is closed; what one denies stays closed. No `*` opens a secret model or field.",
     );
+    for why in closed {
+        text.push_str("\n\n");
+        text.push_str(&why);
+    }
     if !taken.is_empty() {
         text.push_str("\n\nWhat methods may be called with:");
         for line in taken {
@@ -320,7 +303,38 @@ fn table(explain: &Explain, rules: &Rules) -> Result<(), Failure> {
     terminal::print(&text)
 }
 
-fn row(instance: &InstanceName, at: &RuleAt, rule: &Rule, rules: &Rules) -> [String; 9] {
+/// What a rule really opens, or denies, where it holds.
+struct Opened {
+    operations: Vec<&'static str>,
+    methods: Vec<String>,
+    /// How changes are made that it opens.
+    mode: Option<WriteMode>,
+}
+
+impl Opened {
+    fn of(rule: &Rule, at: &RuleAt, acting: &Acting<'_>) -> Self {
+        let changes = rule.operations.iter().any(|effect| !effect.is_read());
+        let mode = (changes && !rule.deny).then(|| acting.mode_of(&at.role));
+        let mut opened = Self {
+            operations: operations(rule),
+            methods: methods(rule),
+            mode,
+        };
+        if mode == Some(WriteMode::ReadOnly) {
+            opened.operations.retain(|operation| *operation == "read");
+            opened.methods.clear();
+        }
+        opened
+    }
+}
+
+fn row(
+    instance: &InstanceName,
+    at: &RuleAt,
+    rule: &Rule,
+    opened: &Opened,
+    rules: &Rules,
+) -> [String; 10] {
     let or_dash = |text: String| {
         if text.is_empty() {
             "-".to_owned()
@@ -347,12 +361,13 @@ fn row(instance: &InstanceName, at: &RuleAt, rule: &Rule, rules: &Rules) -> [Str
         rules.place(at),
         if rule.deny { "denies" } else { "opens" }.to_owned(),
         or_dash(patterns(&rule.models)),
-        or_dash(operations(rule).join(",")),
+        or_dash(opened.operations.join(",")),
         if rule.denies_every_method() {
             "all".to_owned()
         } else {
-            or_dash(methods(rule).join(","))
+            or_dash(opened.methods.join(","))
         },
+        opened.mode.map_or("-", acting::word).to_owned(),
         fields,
         if rule.domain.is_empty() {
             "all".to_owned()
@@ -362,14 +377,26 @@ fn row(instance: &InstanceName, at: &RuleAt, rule: &Rule, rules: &Rules) -> [Str
     ]
 }
 
-fn object(instance: &InstanceName, at: &RuleAt, rule: &Rule, rules: &Rules) -> Value {
+fn object(
+    instance: &InstanceName,
+    at: &RuleAt,
+    rule: &Rule,
+    opened: &Opened,
+    rules: &Rules,
+) -> Value {
+    let methods = |none: bool| -> Value {
+        let names = rule.methods.iter().filter(|_| !none);
+        names.map(MethodName::as_str).collect()
+    };
     let list =
         |patterns: &[Pattern]| -> Value { patterns.iter().map(ToString::to_string).collect() };
     json!({
         "instance": instance.as_str(), "role": at.role.as_str(), "rule": at.index + 1,
         "place": rules.place(at), "deny": rule.deny, "models": list(&rule.models),
-        "operations": operations(rule),
-        "methods": rule.methods.iter().map(MethodName::as_str).collect::<Vec<_>>(),
+        "operations": opened.operations,
+        "methods": methods(opened.mode == Some(WriteMode::ReadOnly)),
+        "mode": opened.mode.map(acting::word),
+        "written": { "operations": operations(rule), "methods": methods(false) },
         "arguments": arguments(rule), "fields": list(&rule.fields),
         "hidden_fields": list(&rule.hidden_fields),
         "write_fields": rule.write_fields.as_deref().map(list), "domain": rule.domain.to_json(),

@@ -3,6 +3,7 @@
 //! It loads what a command needs, calls what does the work, and says how it
 //! went. Nothing else in the program prints or knows exit codes.
 
+mod acting;
 mod audit;
 mod check;
 mod check_live;

@@ -9,7 +9,7 @@ use crate::{
     gateway::{Admission, Door, Endpoint, FacadeDesk, Gateway, Routes},
     identity::{self, Facade, Grants, InvalidProvider, KeyId, ProtectedResource, ProviderSettings},
     ledger::{self, Ledger, LedgerPlace, LedgerSettings},
-    limits::{self, Allowance, Limiter, PerAddress, Pool, Rates},
+    limits::{self, Allowance, Limiter, PerAddress, Pool},
     names::{InstanceName, ProviderName, Subject},
     replicas::{InvalidRedisUrl, RedisSettings, RedisUrl},
     telemetry::{CannotTrace, CollectorSettings, Telemetry, TraceSettings},
@@ -155,7 +155,7 @@ impl Checked {
             },
             policy: config.policy(),
             limits: Limiter::new(
-                self.rates(),
+                self.config.rates(),
                 config
                     .redis
                     .as_ref()
@@ -197,20 +197,6 @@ impl Checked {
             sample_ratio: config.sample_ratio,
             include_caller: config.include_caller,
         })?)
-    }
-
-    fn rates(&self) -> Rates {
-        let limits = self.config.limits;
-        let of_roles = self.config.roles.iter().filter_map(|(name, role)| {
-            let own = role.limits.as_ref()?;
-            Some((name.clone(), limits.of_role(own)))
-        });
-        Rates {
-            address: Allowance::per_minute(limits.address_per_minute, limits.address_burst),
-            instance: Allowance::per_minute(limits.instance_per_minute, limits.instance_burst),
-            caller: limits.caller(),
-            by_role: of_roles.collect(),
-        }
     }
 
     fn redis_settings(&self, redis: &Redis) -> Result<RedisSettings, CannotAssemble> {

@@ -92,11 +92,12 @@ pub fn load_form(sources: &Sources) -> Result<Config, Mistakes> {
 }
 
 /// The roles as they are written, and where each of their rules stands.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Rules {
     /// All keys; only the roles are checked.
     pub config: Config,
     places: BTreeMap<RuleAt, Place>,
+    layers: Layers,
 }
 
 impl Rules {
@@ -106,6 +107,25 @@ impl Rules {
             Some(Place::File { path, line, .. }) => format!("{} at line {line}", path.display()),
             Some(place) => place.to_string(),
             None => Place::Nowhere.to_string(),
+        }
+    }
+
+    /// Something that is wrong at this place in a rule, such as `domain`.
+    pub fn mistake(
+        &self,
+        at: &RuleAt,
+        path: &[String],
+        message: String,
+        hint: Option<String>,
+    ) -> Mistake {
+        let rule = ["roles", at.role.as_str(), "rules", &at.index.to_string()];
+        let mut whole = rule.map(str::to_owned).to_vec();
+        whole.extend_from_slice(path);
+        Mistake {
+            place: self.layers.place(&whole, Part::Value),
+            key: dotted(&whole),
+            message,
+            hint,
         }
     }
 }
@@ -136,7 +156,11 @@ pub fn load_rules(sources: &Sources) -> Result<Rules, Mistakes> {
             places.insert(at, layers.place(&steps, Part::Value));
         }
     }
-    Ok(Rules { config, places })
+    Ok(Rules {
+        config,
+        places,
+        layers,
+    })
 }
 
 /// Only the admin listener, for `gatepost healthcheck`: neither secrets nor

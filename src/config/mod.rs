@@ -62,6 +62,7 @@ pub use telemetry::Telemetry;
 pub use writes::{Approval, Writes};
 
 use crate::{
+    limits::{Allowance, Rates},
     names::{InstanceName, ProviderName, RoleName},
     policy::Policy,
 };
@@ -110,6 +111,21 @@ impl Config {
                 .map(|(name, role)| (name.clone(), role.to_policy()))
                 .collect(),
         )
+    }
+
+    /// How much everybody may.
+    pub fn rates(&self) -> Rates {
+        let limits = self.limits;
+        let of_roles = self.roles.iter().filter_map(|(name, role)| {
+            let own = role.limits.as_ref()?;
+            Some((name.clone(), limits.of_role(own)))
+        });
+        Rates {
+            address: Allowance::per_minute(limits.address_per_minute, limits.address_burst),
+            instance: Allowance::per_minute(limits.instance_per_minute, limits.instance_burst),
+            caller: limits.caller(),
+            by_role: of_roles.collect(),
+        }
     }
 
     /// Whether any role may change anything in any instance.

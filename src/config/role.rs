@@ -49,11 +49,12 @@ pub struct Rule {
     /// Models by name or pattern, such as `["res.partner", "sale.*"]`.
     #[schemars(schema_with = "form::patterns")]
     pub models: Vec<Pattern>,
-    /// What may be done with them. Default `["read"]`; in a rule that denies,
-    /// everything, or nothing where it names `methods`.
+    /// What may be done with them. Default `["read"]`, in a rule that denies
+    /// everything; in one that names `methods`, nothing but these.
     #[serde(default)]
     pub operations: Option<Vec<Operation>>,
     /// Methods of the models that may be called, such as `["action_confirm"]`.
+    /// They open nothing else: another rule lets the records be read.
     #[serde(default)]
     #[schemars(schema_with = "form::method_names")]
     pub methods: Vec<MethodName>,
@@ -126,15 +127,16 @@ impl Rule {
     pub(super) fn effects(&self) -> Vec<Effect> {
         let mut effects: Vec<Effect> = match &self.operations {
             Some(operations) => operations.iter().map(|one| one.to_effect()).collect(),
+            // Else whoever opens a method opens every field and record with it.
+            None if !self.methods.is_empty() => Vec::new(),
             None if !self.deny => vec![Effect::Read],
-            None if self.methods.is_empty() => vec![
+            None => vec![
                 Effect::Read,
                 Effect::Create,
                 Effect::Write,
                 Effect::Delete,
                 Effect::Run,
             ],
-            None => Vec::new(),
         };
         if !self.methods.is_empty() {
             effects.push(Effect::Run);

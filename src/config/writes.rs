@@ -36,7 +36,7 @@ impl Writes {
     }
 
     /// The mode that both words make together.
-    pub(super) fn to_mode(self, approval: Approval) -> WriteMode {
+    pub fn to_mode(self, approval: Approval) -> WriteMode {
         match (self, approval) {
             (Self::ReadOnly, _) => WriteMode::ReadOnly,
             (Self::Confirm | Self::Direct, Approval::Human) => WriteMode::ByPerson,

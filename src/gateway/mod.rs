@@ -15,6 +15,7 @@ mod origin;
 mod refusal;
 mod reply;
 mod routes;
+mod rules;
 mod story;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ pub use operation::{Failure, Operation, Step};
 pub use refusal::Refusal;
 pub use reply::Reply;
 pub use routes::{Endpoint, Routes};
+pub use rules::RuleFinding;
 pub use story::{Blame, Story};
 
 use self::{

@@ -32,6 +32,16 @@ impl Allowance {
         }
     }
 
+    /// How many come back in a minute.
+    pub fn in_a_minute(self) -> u32 {
+        self.per_minute
+    }
+
+    /// How many may come at once.
+    pub fn at_once(self) -> u32 {
+        self.burst
+    }
+
     /// As much as either gives.
     #[must_use]
     pub fn or_more(self, other: Self) -> Self {

@@ -41,8 +41,12 @@ pub struct CallerRates {
 impl Rates {
     /// What this caller may: of each the most that one of their roles gives.
     pub(super) fn of(&self, caller: &Caller) -> CallerRates {
-        caller
-            .roles
+        self.of_roles(&caller.roles)
+    }
+
+    /// What a caller with these roles may.
+    pub fn of_roles(&self, roles: &[RoleName]) -> CallerRates {
+        roles
             .iter()
             .map(|role| *self.by_role.get(role).unwrap_or(&self.caller))
             .reduce(CallerRates::or_more)

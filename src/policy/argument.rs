@@ -91,6 +91,17 @@ impl Argument {
         }
     }
 
+    /// The model of the records that the argument names, if it names any.
+    pub fn model(&self) -> Option<&ModelName> {
+        match &self.kind {
+            ArgumentKind::Id(of) | ArgumentKind::Ids { of, .. } => Some(of),
+            ArgumentKind::Boolean
+            | ArgumentKind::Integer(_)
+            | ArgumentKind::Number(_)
+            | ArgumentKind::Text { .. } => None,
+        }
+    }
+
     /// The records that the value names.
     pub(super) fn records(&self, value: &Value) -> Option<(&ModelName, Vec<RecordId>)> {
         match &self.kind {

@@ -105,10 +105,7 @@ pub(super) fn decide(
     let decided = if mandate.rules().iter().all(|ruled| ruled.rule.deny) {
         Err(Forbidden::Instance(instance.clone()))
     } else {
-        match deed {
-            Deed::Call(method) => mandate.allow_method(model, method, None),
-            Deed::Do(effect) => mandate.records(model, *effect, field.as_ref()),
-        }
+        records(mandate, question).map_err(|forbidden| mandate.with_near(forbidden))
     };
     let at = |deny: bool| concerned(deny).map(|ruled| RuleAt::of(*ruled)).collect();
     let whole = |deny: bool| {
@@ -151,6 +148,18 @@ pub(super) fn decide(
                 notes: near(mandate, model, effect, field.as_ref()),
             }
         }
+    }
+}
+
+/// The records that it would be about.
+///
+/// # Errors
+/// [`Forbidden`].
+pub(super) fn records(mandate: &Mandate<'_>, question: &Question) -> Result<Domain, Forbidden> {
+    let Question { model, deed, field } = question;
+    match deed {
+        Deed::Call(method) => mandate.allow_method(model, method, None),
+        Deed::Do(effect) => mandate.records(model, *effect, field.as_ref()),
     }
 }
 
@@ -227,6 +236,18 @@ fn near(
             "no pattern with `*` opens `{model}`; a rule must name it in full"
         ));
     }
+    let lowered = mandate.rules().iter().filter(|ruled| {
+        !effect.is_read()
+            && ruled.writes == WriteMode::ReadOnly
+            && !ruled.rule.deny
+            && ruled.rule.covers(model, effect)
+    });
+    let lowered: BTreeSet<&RoleName> = lowered.map(|ruled| ruled.role).collect();
+    notes.extend(
+        lowered.into_iter().map(|role| {
+            format!("role `{role}` lets nothing be changed: its `writes` is `read_only`")
+        }),
+    );
     if let Some(field) = field
         && protected::is_secret(field.as_str())
         && rules().any(|rule| rule.covers(model, effect) && !rule.shows(field.as_str()))

@@ -91,18 +91,22 @@ pub enum Forbidden {
     },
     /// The method is not listed.
     #[error(
-        "you may not call `{method}` of `{model}` through this gateway; retrying will not help, ask the administrator for it"
+        "you may not call `{method}` of `{model}` through this gateway; {}",
+        meant(near.as_ref())
     )]
     Method {
         /// The model.
         model: ModelName,
         /// Its method.
         method: MethodName,
+        /// One that may be called, and is called much the same.
+        near: Option<MethodName>,
     },
     /// No rule allows the effect on the model.
     #[error(
-        "you may not {} records of `{model}` through this gateway; retrying will not help, `list_models` names the models you can read",
-        effect.as_str()
+        "you may not {} records of `{model}` through this gateway; retrying will not help, {}",
+        effect.as_str(),
+        instead(*effect)
     )]
     Operation {
         /// The model that was asked for.
@@ -130,8 +134,8 @@ pub enum Forbidden {
         model: ModelName,
         /// What was to be done.
         effect: Effect,
-        /// A field that decides.
-        field: FieldName,
+        /// A field that decides, perhaps of the record in whose list it is.
+        field: FieldPath,
     },
     /// These records are not among those that may be changed, or do not exist.
     #[error(
@@ -160,8 +164,9 @@ pub enum Forbidden {
     /// Whether the record may be changed so depends on a field whose value is
     /// not known before.
     #[error(
-        "which records of `{model}` you may {} through this gateway depends on `{field}`; give it a plain value of its own",
-        effect.as_str()
+        "which records of `{model}` you may {} through this gateway depends on `{field}`{}",
+        effect.as_str(),
+        remedy.told(*effect, field)
     )]
     Unjudged {
         /// The model.
@@ -169,7 +174,9 @@ pub enum Forbidden {
         /// What was to be done.
         effect: Effect,
         /// The field that decides.
-        field: FieldName,
+        field: FieldPath,
+        /// What to do instead.
+        remedy: Remedy,
     },
     /// None of the fields in which a name is looked for may be seen.
     #[error(
@@ -186,6 +193,35 @@ pub enum Forbidden {
         /// The field.
         field: FieldName,
     },
+}
+
+/// What to do where it is not known before whether a record may be changed so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// Do it by itself, and not inside of the record that this field links to.
+    ByItself(FieldName),
+    /// Nothing.
+    None,
+    /// Say what the field is to be.
+    Value,
+}
+
+impl Remedy {
+    fn told(&self, effect: Effect, field: &FieldPath) -> String {
+        match self {
+            Self::ByItself(link) if effect == Effect::Create => format!(
+                "; give it a plain value, or leave these records out and make them afterwards with create_records, naming `{link}`"
+            ),
+            Self::ByItself(link) => format!(
+                "; leave these records out and change them by themselves with update_records, naming `{link}` where they move"
+            ),
+            Self::None => {
+                ", which only Odoo works out; retrying will not help, tell the administrator"
+                    .to_owned()
+            }
+            Self::Value => format!("; give `{}` a plain value of its own", field.first()),
+        }
+    }
 }
 
 impl Forbidden {
@@ -325,6 +361,22 @@ impl Forbidden {
             Self::Commands { .. } | Self::Field { .. } | Self::Instance(_) => None,
         }
     }
+}
+
+fn instead(effect: Effect) -> &'static str {
+    match effect {
+        Effect::Read => "`list_models` names the models you can read",
+        Effect::Create | Effect::Delete | Effect::Run | Effect::Write => {
+            "ask the administrator for it"
+        }
+    }
+}
+
+fn meant(near: Option<&MethodName>) -> String {
+    near.map_or_else(
+        || "retrying will not help, ask the administrator for it".to_owned(),
+        |near| format!("did you mean `{near}`? Else ask the administrator for it"),
+    )
 }
 
 /// The first ids of a list, and how many more there are.

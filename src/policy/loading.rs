@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use super::{
-    Forbidden, Undecided, becoming,
+    Forbidden, Undecided,
+    becoming::{self, Becoming, Parent},
     mandate::related,
     values::{Look, MAX_DEPTH},
 };
@@ -37,6 +38,15 @@ struct Level<'a, 'l> {
     parts: &'a [Part<'l>],
     /// The records, each with its rows.
     records: Vec<Rows<'l>>,
+    /// The one in whose list each of them is, where they are lines.
+    parents: Vec<Option<&'a Parent<'a>>>,
+}
+
+/// The rows of one record and perhaps of others after it, and the one in whose
+/// list they are.
+struct Group<'a, 'l> {
+    rows: Rows<'l>,
+    parent: Option<&'a Parent<'a>>,
 }
 
 impl Look<'_> {
@@ -55,7 +65,8 @@ impl Look<'_> {
             })
             .collect();
         let rows = load.rows().iter().map(Vec::as_slice).collect();
-        self.records(model, &parts, vec![rows], 0)
+        let all = Group { rows, parent: None };
+        self.records(model, &parts, vec![all], 0)
     }
 
     /// Allows the records of one model that groups of rows hold.
@@ -63,7 +74,7 @@ impl Look<'_> {
         &mut self,
         model: &ModelName,
         parts: &[Part<'_>],
-        groups: Vec<Rows<'_>>,
+        groups: Vec<Group<'_, '_>>,
         depth: usize,
     ) -> Result<(), Undecided> {
         let schemas = self.evidence.schemas;
@@ -164,21 +175,19 @@ impl Look<'_> {
             let ids: Vec<RecordId> = known.iter().copied().collect();
             self.covered(level.model, effect, &ids, cover)?;
         }
-        // The same values are judged once.
-        let mut judged: BTreeMap<String, (Map<String, Value>, Vec<RecordId>)> = BTreeMap::new();
-        for rows in &level.records {
-            let id = level.id(rows);
-            if (effect == Effect::Write) != id.is_some() {
+        for (rows, parent) in level.records.iter().zip(&level.parents) {
+            let ids = Vec::from_iter(level.id(rows));
+            if (effect == Effect::Write) == ids.is_empty() {
                 continue;
             }
-            let values = level.values(rows, cover);
-            let key = Value::Object(values.clone()).to_string();
-            let (_, ids) = judged.entry(key).or_insert((values, Vec::new()));
-            ids.extend(id);
-        }
-        for (values, ids) in judged.into_values() {
-            let what = (level.model, effect);
-            becoming::stays(self.evidence, what, &ids, &values, cover.clone())?;
+            let becoming = Becoming {
+                model: level.model,
+                effect,
+                ids: &ids,
+                values: &level.values(rows),
+                parent: *parent,
+            };
+            becoming::stays(self.evidence, becoming, cover.clone())?;
         }
         Ok(())
     }
@@ -205,17 +214,48 @@ impl Look<'_> {
         }
         let relation = related(level.schema, field.name.as_str()).ok_or_else(unknown)?;
         let said = |row: &&[String]| parts.iter().any(|part| !cell_of(row, part.at).is_empty());
-        let groups: Vec<Rows<'_>> = level
+        let becoming: Vec<(Vec<RecordId>, Map<String, Value>)> = level
             .records
             .iter()
-            .map(|rows| rows.iter().copied().filter(said).collect())
+            .map(|rows| (Vec::from_iter(level.id(rows)), level.values(rows)))
+            .collect();
+        let becoming: Vec<Becoming<'_>> = becoming
+            .iter()
+            .zip(&level.parents)
+            .map(|((ids, values), parent)| Becoming {
+                model: level.model,
+                // One with an external id may be there: what it does not get here
+                // is then as unknown as of a new one.
+                effect: if ids.is_empty() {
+                    Effect::Create
+                } else {
+                    Effect::Write
+                },
+                ids,
+                values,
+                parent: *parent,
+            })
+            .collect();
+        let parents: Vec<Option<Parent<'_>>> =
+            becoming.iter().map(|of| Parent::of(field, of)).collect();
+        let groups: Vec<Group<'_, '_>> = level
+            .records
+            .iter()
+            .zip(&parents)
+            .map(|(rows, parent)| Group {
+                rows: rows.iter().copied().filter(said).collect(),
+                parent: parent.as_ref(),
+            })
             .collect();
         // Without any lines Odoo takes away those that the record has.
-        if updates && groups.iter().any(Vec::is_empty) {
+        if updates && groups.iter().any(|group| group.rows.is_empty()) {
             self.unlink(relation, true, &[])
                 .map_err(|refused| refused.unwrap_or_else(|| unknown().into()))?;
         }
-        let groups: Vec<Rows<'_>> = groups.into_iter().filter(|rows| !rows.is_empty()).collect();
+        let groups: Vec<Group<'_, '_>> = groups
+            .into_iter()
+            .filter(|group| !group.rows.is_empty())
+            .collect();
         if groups.is_empty() {
             return Ok(());
         }
@@ -295,16 +335,17 @@ impl<'a, 'l> Level<'a, 'l> {
         model: &'a ModelName,
         schema: &'a Schema,
         parts: &'a [Part<'l>],
-        groups: Vec<Rows<'l>>,
+        groups: Vec<Group<'a, 'l>>,
     ) -> Self {
         let steps = parts.iter().map(|part| (part.at, part.steps));
         let (lines, others) = split(steps, schema);
-        let mut records = Vec::new();
-        for rows in groups {
+        let (mut records, mut parents) = (Vec::new(), Vec::new());
+        for Group { rows, parent } in groups {
             let mut begins = beginnings(&rows, &lines, &others).into_iter().peekable();
             while let Some(begin) = begins.next() {
                 let end = begins.peek().copied().unwrap_or(rows.len());
                 records.push(rows.get(begin..end).unwrap_or_default().to_vec());
+                parents.push(parent);
             }
         }
         Self {
@@ -312,6 +353,7 @@ impl<'a, 'l> Level<'a, 'l> {
             schema,
             parts,
             records,
+            parents,
         }
     }
 
@@ -372,15 +414,11 @@ impl<'a, 'l> Level<'a, 'l> {
             .filter(|cell| !cell.is_empty())
     }
 
-    /// What a record gets in the fields that the cover speaks of. What Odoo makes
-    /// of a cell that only it can read is nothing that could be judged.
-    fn values(&self, rows: &Rows<'_>, cover: &Domain) -> Map<String, Value> {
-        let spoken: BTreeSet<&str> = cover.fields().collect();
+    /// What a record gets. What Odoo makes of a cell that only it can read is
+    /// nothing that could be judged.
+    fn values(&self, rows: &Rows<'_>) -> Map<String, Value> {
         let mut values = Map::new();
         for (name, parts) in self.by_field() {
-            if !spoken.contains(name.as_str()) {
-                continue;
-            }
             let value = match (self.schema.field(name.as_str()), &parts[..]) {
                 (
                     Some(field),

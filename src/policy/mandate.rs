@@ -144,7 +144,28 @@ impl<'a> Mandate<'a> {
         open.ok_or_else(|| Forbidden::Method {
             model: model.clone(),
             method: method.clone(),
+            near: None,
         })
+    }
+
+    /// The same refusal, of a method with the name of one that may be called if
+    /// that is much the same.
+    pub(super) fn with_near(&self, forbidden: Forbidden) -> Forbidden {
+        let Forbidden::Method { model, method, .. } = forbidden else {
+            return forbidden;
+        };
+        let wanted = method.as_str();
+        let near = self.methods(&model).into_keys();
+        let near = near
+            .map(|name| (strsim::damerau_levenshtein(name.as_str(), wanted), name))
+            .filter(|(distance, _)| *distance <= 1 + wanted.len() / 4)
+            .min();
+        let near = near.map(|(_, name)| name);
+        Forbidden::Method {
+            model,
+            method,
+            near,
+        }
     }
 
     /// The methods that may be called on some records, with what each rule that

@@ -30,7 +30,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use argument::{Argument, ArgumentKind, Arguments, Bounds};
 pub use decision::{Decision, Deed, Question, RuleAt};
 pub use evidence::Search;
-pub use forbidden::Forbidden;
+pub use forbidden::{Forbidden, Remedy};
 pub use pattern::{InvalidPattern, Pattern};
 pub use permitted::Permitted;
 pub use protected::{is_protected, is_secret};
@@ -60,6 +60,29 @@ impl Policy {
     /// The policy of these roles.
     pub fn new(roles: BTreeMap<RoleName, Role>) -> Self {
         Self { roles }
+    }
+
+    /// The names of the roles.
+    pub fn roles(&self) -> impl Iterator<Item = &RoleName> {
+        self.roles.keys()
+    }
+
+    /// The rules of these roles that name the model in full, and look at a field
+    /// that it does not have: they open nothing of it, or deny all.
+    pub fn misfits<'a>(
+        &'a self,
+        roles: &'a [RoleName],
+        instance: &'a InstanceName,
+        model: &'a ModelName,
+        schema: &'a Schema,
+    ) -> impl Iterator<Item = (RuleAt, &'a str)> {
+        self.rules(roles, instance).filter_map(|ruled| {
+            let mut models = ruled.rule.models.iter();
+            let mut fields = ruled.rule.domain.fields();
+            let named = models.any(|one| one.names(model.as_str()));
+            let missing = fields.find(|field| schema.field(field).is_none());
+            Some((RuleAt::of(ruled), missing.filter(|_| named)?))
+        })
     }
 
     /// Lets a read through as far as the roles open it: every field that it
@@ -130,8 +153,10 @@ impl Policy {
         model: &ModelName,
         method: &MethodName,
     ) -> Result<Domain, Forbidden> {
-        self.mandate(roles, instance)
+        let mandate = self.mandate(roles, instance);
+        mandate
             .allow_method(model, method, None)
+            .map_err(|forbidden| mandate.with_near(forbidden))
     }
 
     /// The methods of a model that may be called, of at least some records, and
@@ -333,7 +358,7 @@ impl Policy {
         match forbidden {
             Forbidden::Field { model, field } => mandate.shows(model, field.as_str()),
             Forbidden::Instance(instance) => self.admit(roles, instance).is_ok(),
-            Forbidden::Method { model, method } => {
+            Forbidden::Method { model, method, .. } => {
                 mandate.allow_method(model, method, None).is_ok()
             }
             Forbidden::Operation { model, effect } => mandate.allow(model, *effect).is_ok(),
@@ -362,6 +387,30 @@ impl Policy {
         question: &Question,
     ) -> Decision {
         decision::decide(&self.mandate(roles, instance), instance, question)
+    }
+
+    /// In which modes a change would be made where `most` is the freest, the
+    /// freest first, each with the records that it is open for. A record is
+    /// changed in the first mode that has it.
+    pub fn modes(
+        &self,
+        roles: &[RoleName],
+        instance: &InstanceName,
+        most: WriteMode,
+        question: &Question,
+    ) -> Vec<(WriteMode, Domain)> {
+        let mut modes: Vec<(WriteMode, Domain)> = Vec::new();
+        for mode in WriteMode::WRITING.into_iter().filter(|mode| *mode <= most) {
+            let mandate = self.mandate(roles, instance).in_mode(mode);
+            let Ok(records) = decision::records(&mandate, question) else {
+                continue;
+            };
+            let adds = |(_, known): &(WriteMode, Domain)| !known.is_empty() && *known != records;
+            if modes.iter().all(adds) {
+                modes.push((mode, records));
+            }
+        }
+        modes
     }
 
     /// The rules of the roles that hold in an instance, each with its place.

@@ -68,6 +68,15 @@ impl Pattern {
         }
     }
 
+    /// Whether the pattern covers every name that the other one does.
+    pub fn covers(&self, other: &Self) -> bool {
+        if self.open {
+            other.text.starts_with(&*self.text)
+        } else {
+            self == other
+        }
+    }
+
     /// Whether the pattern is this very name, without a `*`.
     pub fn names(&self, name: &str) -> bool {
         !self.open && name == &*self.text

@@ -4,7 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::{Forbidden, Rule, Undecided, becoming, evidence::Evidence, mandate::Mandate};
+use super::{
+    Forbidden, Rule, Undecided,
+    becoming::{self, Becoming, Parent},
+    evidence::Evidence,
+    mandate::Mandate,
+};
 use crate::odoo::{
     ArgumentName, Call, Domain, Effect, Field, FieldKind, FieldName, MethodName, ModelName,
     RecordId, Request,
@@ -45,11 +50,20 @@ impl Look<'_> {
         match call.request() {
             Request::Create(list) => {
                 for values in list {
-                    self.values((model, Effect::Create), values, &[], 0)?;
+                    self.values(
+                        Becoming {
+                            model,
+                            effect: Effect::Create,
+                            ids: &[],
+                            values,
+                            parent: None,
+                        },
+                        0,
+                    )?;
                 }
                 Ok(())
             }
-            Request::Delete(ids) => self.act(model, Effect::Delete, ids).map_err(
+            Request::Delete(ids) => self.act(model, Effect::Delete, ids).map(drop).map_err(
                 // There is no command in it that could be wrong.
                 |refused| refused.unwrap_or_else(|| none(model, effect).into()),
             ),
@@ -59,7 +73,16 @@ impl Look<'_> {
                 ids,
                 arguments,
             } => self.run(model, method, ids, arguments),
-            Request::Write { ids, values } => self.values((model, Effect::Write), values, ids, 0),
+            Request::Write { ids, values } => self.values(
+                Becoming {
+                    model,
+                    effect: Effect::Write,
+                    ids,
+                    values,
+                    parent: None,
+                },
+                0,
+            ),
             Request::Count(_)
             | Request::Defaults(_)
             | Request::Documentation
@@ -147,7 +170,7 @@ impl Look<'_> {
                 continue;
             }
             match self.act(relation, Effect::Read, &ids) {
-                Ok(()) => {}
+                Ok(_) => {}
                 Err(Some(undecided @ (Undecided::Needs(_) | Undecided::Seeks(_)))) => {
                     return Err(undecided);
                 }
@@ -164,13 +187,14 @@ impl Look<'_> {
     ///
     /// # Errors
     /// [`Undecided`].
-    fn values(
-        &mut self,
-        (model, effect): (&ModelName, Effect),
-        values: &Map<String, Value>,
-        ids: &[RecordId],
-        depth: usize,
-    ) -> Result<(), Undecided> {
+    fn values(&mut self, becoming: Becoming<'_>, depth: usize) -> Result<(), Undecided> {
+        let Becoming {
+            model,
+            effect,
+            ids,
+            values,
+            ..
+        } = becoming;
         self.mandate.allow(model, effect)?;
         let mut fields = BTreeSet::new();
         for (name, value) in values {
@@ -200,7 +224,7 @@ impl Look<'_> {
                 if depth == MAX_DEPTH {
                     return Err(unknown().into());
                 }
-                self.commands(&field, value, depth)
+                self.commands(&field, value, &becoming, depth)
                     .map_err(|refused| refused.unwrap_or_else(|| unknown().into()))?;
             } else {
                 self.linked(model, &field, value)?;
@@ -214,7 +238,7 @@ impl Look<'_> {
         if effect == Effect::Write {
             self.covered(model, effect, ids, &cover)?;
         }
-        becoming::stays(self.evidence, (model, effect), ids, values, cover)
+        becoming::stays(self.evidence, becoming, cover)
     }
 
     /// Allows the record that a value links to: whoever links one, reads at
@@ -283,7 +307,7 @@ impl Look<'_> {
         let id = id.and_then(|id| RecordId::try_from(id).ok());
         let (relation, id) = relation.zip(id).ok_or_else(refuse)?;
         match self.act(&relation, Effect::Read, &[id]) {
-            Ok(()) => Ok(()),
+            Ok(_) => Ok(()),
             Err(Some(undecided @ (Undecided::Needs(_) | Undecided::Seeks(_)))) => Err(undecided),
             Err(Some(Undecided::Forbidden(_)) | None) => Err(refuse()),
         }
@@ -318,10 +342,13 @@ impl Look<'_> {
         &mut self,
         field: &Field,
         value: &Value,
+        of: &Becoming<'_>,
         depth: usize,
     ) -> Result<(), Option<Undecided>> {
         let relation = field.relation.clone().ok_or(None)?;
         let owned = field.kind == FieldKind::One2many;
+        let parent = Parent::of(field, of);
+        let parent = parent.as_ref();
         for command in value.as_array().ok_or(None)? {
             let parts = command.as_array().ok_or(None)?;
             let part = |at: usize| parts.get(at).unwrap_or(&Value::Null);
@@ -333,21 +360,40 @@ impl Look<'_> {
             let values = || part(2).as_object().ok_or(None);
             match part(0).as_u64() {
                 Some(0) => self
-                    .values((&relation, Effect::Create), values()?, &[], depth + 1)
+                    .values(
+                        Becoming {
+                            model: &relation,
+                            effect: Effect::Create,
+                            ids: &[],
+                            values: values()?,
+                            parent,
+                        },
+                        depth + 1,
+                    )
                     .map_err(Some)?,
                 Some(1) => self
-                    .values((&relation, Effect::Write), values()?, &[id()?], depth + 1)
+                    .values(
+                        // Perhaps it is in another one's list, and stays there.
+                        Becoming {
+                            model: &relation,
+                            effect: Effect::Write,
+                            ids: &[id()?],
+                            values: values()?,
+                            parent: None,
+                        },
+                        depth + 1,
+                    )
                     .map_err(Some)?,
-                Some(2) => self.act(&relation, Effect::Delete, &[id()?])?,
+                Some(2) => self.act(&relation, Effect::Delete, &[id()?]).map(drop)?,
                 Some(3) => self.unlink(&relation, owned, &[id()?])?,
-                Some(4) => self.link(&relation, owned, &[id()?])?,
+                Some(4) => self.link(&relation, owned, &[id()?], parent)?,
                 // Which records that is about stands in Odoo.
                 Some(5) => self.unlink(&relation, owned, &[])?,
                 Some(6) => {
                     let ids = part(2).as_array().ok_or(None)?;
                     let ids = ids.iter().map(number).collect::<Result<Vec<_>, _>>()?;
                     self.unlink(&relation, owned, &[])?;
-                    self.link(&relation, owned, &ids)?;
+                    self.link(&relation, owned, &ids, parent)?;
                 }
                 Some(_) | None => return Err(None),
             }
@@ -361,9 +407,21 @@ impl Look<'_> {
         relation: &ModelName,
         owned: bool,
         ids: &[RecordId],
+        parent: Option<&Parent<'_>>,
     ) -> Result<(), Option<Undecided>> {
         let effect = if owned { Effect::Write } else { Effect::Read };
-        self.act(relation, effect, ids)
+        let cover = self.act(relation, effect, ids)?;
+        let Some(parent) = parent else {
+            return Ok(());
+        };
+        let becoming = Becoming {
+            model: relation,
+            effect,
+            ids,
+            values: &Map::new(),
+            parent: Some(parent),
+        };
+        becoming::stays(self.evidence, becoming, cover).map_err(Some)
     }
 
     /// Taking a record out of a list changes it where the link stands in it, and
@@ -375,18 +433,19 @@ impl Look<'_> {
         ids: &[RecordId],
     ) -> Result<(), Option<Undecided>> {
         if !owned {
-            return self.act(relation, Effect::Read, ids);
+            return self.act(relation, Effect::Read, ids).map(drop);
         }
         self.act(relation, Effect::Write, ids)?;
-        self.act(relation, Effect::Delete, ids)
+        self.act(relation, Effect::Delete, ids).map(drop)
     }
 
+    /// Allows the effect on these records; gives those that it is open for.
     pub(super) fn act(
         &mut self,
         model: &ModelName,
         effect: Effect,
         ids: &[RecordId],
-    ) -> Result<(), Option<Undecided>> {
+    ) -> Result<Domain, Option<Undecided>> {
         let cover = self
             .mandate
             .cover(model, effect, &BTreeSet::new(), self.evidence.schemas)
@@ -396,7 +455,8 @@ impl Look<'_> {
             return Err(None);
         }
         self.touch(model, effect, BTreeSet::new(), ids.to_vec());
-        self.covered(model, effect, ids, &cover).map_err(Some)
+        self.covered(model, effect, ids, &cover).map_err(Some)?;
+        Ok(cover)
     }
 
     pub(super) fn touch(

@@ -64,6 +64,11 @@ impl Documentation {
         })
     }
 
+    /// The names of the methods that it speaks of.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.methods.keys().map(|name| &**name)
+    }
+
     /// What it says of a method.
     pub fn method(&self, name: &MethodName) -> Option<&MethodDocumentation> {
         self.methods.get(name.as_str())

@@ -34,10 +34,12 @@ struct Arguments {
 
 async fn list(access: &Access<'_>, arguments: Arguments) -> Result<String, ToolError> {
     let models = access.models().await?;
-    let readable: Vec<_> = models
-        .iter()
-        .filter(|entry| access.may_read(&entry.model).is_ok())
-        .collect();
+    let mut readable = Vec::new();
+    for entry in &*models {
+        if access.may_read(&entry.model).is_ok() && !access.is_closed(&entry.model).await {
+            readable.push(entry);
+        }
+    }
     let query = arguments
         .query
         .as_deref()

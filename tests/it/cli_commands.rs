@@ -444,6 +444,12 @@ domain = [["company_id", "=", 1]]
 models = ["sale.*"]
 fields = ["margin*"]
 deny = true
+
+[roles.careful]
+writes = "confirm"
+approval = "human"
+rules = [{ models = ["res.partner"], operations = ["write"] }]
+limits = { write_per_minute = 500 }
 "#,
     );
     let explain = |arguments: &[&str]| {
@@ -471,6 +477,9 @@ deny = true
         "--role other --instance training res.partner read",
         "--role sales --role strict --instance production --all",
         "--role strict --instance production --all --json",
+        "--role sales --role careful --instance production res.partner write --field phone",
+        "--role sales --role careful --role looking --all",
+        "--role sales --instance staging --all --json",
         "--role nobody --all",
     ]
     .map(|line| {

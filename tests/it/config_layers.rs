@@ -447,6 +447,50 @@ fn doubtful_settings_are_told_and_do_not_stop() {
     );
 }
 
+#[test]
+fn what_one_rule_leaves_out_and_another_opens_is_doubtful() {
+    let told = |rules: &str| {
+        let text = format!(
+            "[instances.production]\nurl = \"http://odoo:8069\"\napi_key = \"hunter2\"\n[roles.one]\nrules = [{rules}]\n"
+        );
+        let checked = read(&text, &[]).unwrap();
+        let keys = checked.warnings.iter();
+        keys.filter(|one| one.key.starts_with("roles.one"))
+            .map(|one| format!("{}: {}", one.key.replace("roles.one.", ""), one.message))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    let bounded = r#"{ models = ["sale.order"], hidden_fields = ["amount_*", "note"], domain = [["company_id", "=", 1]] }"#;
+    assert_eq!(
+        told(&format!(
+            r#"{bounded}, {{ models = ["sale.*"], hidden_fields = ["amount*"] }}"#
+        )),
+        "rules[0].hidden_fields[1]: rule 2 of this role opens `read` of `sale.order` too, showing `note`: rules add up, so there this leaves nothing out\n\
+         rules[0].domain: rule 2 of this role opens `read` of `sale.order` too, without a domain: rules add up, so there this leaves nothing out"
+    );
+    // What adds nothing takes nothing away.
+    for other in [
+        r#"{ models = ["sale.order"], methods = ["action_confirm"] }"#,
+        r#"{ models = ["sale.order"], operations = ["create"] }"#,
+        r#"{ models = ["sale.order.line"] }"#,
+        r#"{ models = ["sale.order"], fields = ["name"], domain = [["company_id", "=", 1]] }"#,
+        r#"{ models = ["*"], deny = true }"#,
+    ] {
+        assert_eq!(told(&format!("{bounded}, {other}")), "", "{other}");
+    }
+    // A star does not open a secret model or field.
+    let secret = r#"{ models = ["res.users"], domain = [["id", "=", 1]] }, { models = ["*"] }"#;
+    assert_eq!(told(secret), "");
+    let field =
+        r#"{ models = ["res.partner"], hidden_fields = ["signup_token"] }, { models = ["*"] }"#;
+    assert_eq!(told(field), "");
+    let unread = r#"{ models = ["sale.order"], methods = ["action_confirm"], domain = [["state", "=", "draft"]] }"#;
+    assert_eq!(
+        told(unread),
+        "rules[0].methods: no rule of this role lets `sale.order` be read, so its callers do not see what these methods do"
+    );
+}
+
 /// ONE with two credentials, and roles that name them.
 const TWO_CREDENTIALS: &str = r#"
 [keys]

@@ -34,6 +34,7 @@ mod reading;
 mod redis_server;
 #[cfg(test)]
 mod refusals;
+mod rules;
 #[cfg(test)]
 mod stage;
 #[cfg(test)]

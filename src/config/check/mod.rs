@@ -23,6 +23,7 @@ mod redis;
 mod roles;
 mod secret;
 mod telemetry;
+mod together;
 mod web_address;
 
 use std::{

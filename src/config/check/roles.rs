@@ -123,6 +123,7 @@ impl Check<'_> {
             for (index, rule) in role.rules.iter().enumerate() {
                 self.rule(name, index, rule);
             }
+            self.together(name, &role.rules);
         }
     }
 

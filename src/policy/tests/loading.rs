@@ -400,3 +400,50 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn lines_are_judged_by_the_record_of_their_rows() {
+    let orders = [
+        rule("*", "sale.order", &[READ, CREATE, WRITE]),
+        rule("*", "res.company", &[READ]),
+        some(
+            "sale.line",
+            &[READ, CREATE, WRITE, DELETE],
+            &json!([["company_id", "=", 1]]),
+        ),
+    ];
+    let load = |(columns, rows): (&[&str], &[&[&str]]), truths: &[Value]| {
+        let call = Call::load(name("sale.order"), table(columns, rows));
+        super::writing::finding(&orders, &call, super::writing::orders(), |asked| {
+            truths.contains(asked)
+        })
+    };
+    let columns: &[&str] = &["name", "company_id/.id", "line_ids/name"];
+    let two: &[&[&str]] = &[&["A", "1", "x"], &["", "", "y"], &["B", "1", "z"]];
+    assert_eq!(load((columns, two), &[]), Ok(()));
+    let other: &[&[&str]] = &[&["A", "1", "x"], &["", "", "y"], &["B", "2", "z"]];
+    let refused = load((columns, other), &[]).unwrap_err();
+    assert!(matches!(refused, Forbidden::Outside { .. }), "{refused}");
+    for (columns, row) in [
+        (&["name", "line_ids/name"][..], &["A", "x"][..]),
+        (
+            &["name", "company_id", "line_ids/name"],
+            &["A", "Mine", "x"],
+        ),
+        (&["id", "line_ids/name"], &["a_1", "x"]),
+    ] {
+        let refused = load((columns, &[row]), &[]).unwrap_err();
+        assert!(matches!(refused, Forbidden::Unjudged { .. }), "{refused}");
+    }
+    // Of an order that is there, it is asked of that; and a line that is named is
+    // moved into it.
+    let there = json!(["&", ["id", "in", [7]], ["company_id", "=", 1]]);
+    let line = json!(["&", ["id", "in", [8]], ["company_id", "=", 1]]);
+    let columns: &[&str] = &[".id", "line_ids/name"];
+    assert_eq!(load((columns, &[&["7", "x"]]), &[there.clone()]), Ok(()));
+    assert!(load((columns, &[&["7", "x"]]), &[]).is_err());
+    let columns: &[&str] = &[".id", "line_ids/.id", "line_ids/name"];
+    let moved: &[&[&str]] = &[&["7", "8", "x"]];
+    assert_eq!(load((columns, moved), &[there, line.clone()]), Ok(()));
+    assert!(load((columns, moved), &[line]).is_err());
+}

@@ -56,7 +56,18 @@ fn permit(rules: Vec<Rule>, call: &Call, schemas: &Schemas) -> Result<Vec<String
 /// The same, when Odoo finds what it is asked for by one of these domains, and
 /// nothing by any other.
 fn permit_finding(rules: &[Rule], call: &Call, true_domains: &[Value]) -> Result<(), Forbidden> {
-    let mut schemas = super::seeing::schemas();
+    finding(rules, call, super::seeing::schemas(), |asked| {
+        true_domains.contains(asked)
+    })
+}
+
+/// The same with other models, where it says whether a domain finds 7 and 8.
+pub(super) fn finding(
+    rules: &[Rule],
+    call: &Call,
+    mut schemas: Schemas,
+    finds: impl Fn(&Value) -> bool,
+) -> Result<(), Forbidden> {
     loop {
         match permit(rules.to_vec(), call, &schemas) {
             Ok(_) => return Ok(()),
@@ -65,8 +76,11 @@ fn permit_finding(rules: &[Rule], call: &Call, true_domains: &[Value]) -> Result
             Err(Undecided::Seeks(searches)) => {
                 for search in searches {
                     let asked = search.call().get().arguments();
-                    let found = true_domains.contains(&asked["domain"]);
-                    let found: &[i64] = if found { &[7, 8] } else { &[] };
+                    let found: &[i64] = if finds(&asked["domain"]) {
+                        &[7, 8]
+                    } else {
+                        &[]
+                    };
                     schemas.add_found(search, &found.iter().copied().collect());
                 }
             }
@@ -395,6 +409,298 @@ fn a_new_record_must_name_what_decides_whether_it_may_be_made() {
     assert!(matches!(refused, Forbidden::Outside { .. }), "{refused}");
 }
 
+/// Orders with lines, as `sale.order` has them.
+pub(super) fn orders() -> Schemas {
+    let mut schemas = Schemas::default();
+    for (model, fields) in [
+        (
+            "sale.order",
+            json!({
+                "id": {"type": "integer"}, "name": {"type": "char"},
+                "company_id": {"type": "many2one", "relation": "res.company"},
+                "team": {"type": "integer"},
+                "line_ids": {"type": "one2many", "relation": "sale.line", "relation_field": "order_id"},
+                "shown_ids": {"type": "one2many", "relation": "sale.line", "relation_field": "order_id", "related": "parent_id.line_ids"},
+                "parent_id": {"type": "many2one", "relation": "sale.order"},
+            }),
+        ),
+        (
+            "sale.line",
+            json!({
+                "id": {"type": "integer"}, "name": {"type": "char"}, "quantity": {"type": "integer"},
+                "order_id": {"type": "many2one", "relation": "sale.order"},
+                "company_id": {"type": "many2one", "relation": "res.company", "related": "order_id.company_id", "readonly": true},
+                "part_ids": {"type": "one2many", "relation": "sale.part", "relation_field": "line_id"},
+            }),
+        ),
+        (
+            "sale.part",
+            json!({
+                "id": {"type": "integer"}, "name": {"type": "char"},
+                "line_id": {"type": "many2one", "relation": "sale.line"},
+                "worked_out": {"type": "integer", "readonly": true, "store": false},
+            }),
+        ),
+    ] {
+        let schema = crate::odoo::Schema::parse(fields.to_string().as_bytes()).unwrap();
+        schemas.add(name(model), std::sync::Arc::new(schema));
+    }
+    schemas
+}
+
+/// What is said to values of orders, where new lines are open by this domain and
+/// orders are open. Odoo finds the orders 7 and 8 by one of these domains.
+fn on_lines(
+    line: &Value,
+    (effect, numbers): (Effect, &[i64]),
+    values: Value,
+    true_domains: &[Value],
+) -> Result<(), Forbidden> {
+    let of = |model, domain: &Value| Rule {
+        domain: Domain::parse(domain).unwrap(),
+        ..rule("*", model, &[READ, CREATE, WRITE])
+    };
+    let rules = [
+        rule("*", "sale.order", &[READ, CREATE, WRITE]),
+        rule("*", "res.company", &[READ]),
+        of("sale.line", line),
+        of("sale.part", line),
+    ];
+    let Value::Object(values) = values else {
+        panic!("no values")
+    };
+    let call = if effect == CREATE {
+        Call::create(name("sale.order"), vec![values])
+    } else {
+        Call::write(name("sale.order"), &ids(numbers), values)
+    };
+    finding(&rules, &call, orders(), |asked| {
+        true_domains.contains(asked)
+    })
+}
+
+const NEW: (Effect, &[i64]) = (CREATE, &[]);
+
+#[test]
+fn a_new_line_of_a_new_order_is_judged_by_what_the_order_gets() {
+    for domain in [
+        json!([["order_id.company_id", "=", 1]]),
+        // It shows that one.
+        json!([["company_id", "=", 1]]),
+        json!([["order_id", "any", [["company_id", "=", 1]]]]),
+        json!([["order_id", "not any", [["company_id", "!=", 1]]]]),
+        json!([
+            "&",
+            ["order_id", "!=", false],
+            ["order_id.company_id", "in", [1, 3]]
+        ]),
+    ] {
+        let create = |values| on_lines(&domain, NEW, values, &[]);
+        let line = json!([[0, 0, {"name": "x"}]]);
+        assert_eq!(
+            create(json!({"company_id": 1, "line_ids": line})),
+            Ok(()),
+            "{domain}"
+        );
+        let other = create(json!({"company_id": 2, "line_ids": line})).unwrap_err();
+        assert!(
+            matches!(other, Forbidden::Outside { .. }),
+            "{domain}: {other}"
+        );
+        // What Odoo fills in is not known.
+        let unsaid = create(json!({"line_ids": line})).unwrap_err();
+        assert!(
+            matches!(unsaid, Forbidden::Unjudged { .. }),
+            "{domain}: {unsaid}"
+        );
+        // Odoo passes over the line's own word for where it is.
+        let lying = json!({"company_id": 2, "line_ids": [[0, 0, {"order_id": 7}]]});
+        assert!(create(lying).is_err(), "{domain}");
+    }
+}
+
+#[test]
+fn a_new_line_of_an_order_that_is_there_is_judged_by_that_order() {
+    let line = || json!([[0, 0, {"name": "x"}]]);
+    let of = |numbers: &[i64], domain: &Value| json!(["&", ["id", "in", numbers], domain]);
+    let one = json!(["company_id", "=", 1]);
+    for domain in [
+        json!([["order_id.company_id", "=", 1]]),
+        json!([["company_id", "=", 1]]),
+    ] {
+        let write = |numbers: &[i64], values, truths: &[Value]| {
+            on_lines(&domain, (WRITE, numbers), values, truths)
+        };
+        let lines = || json!({"line_ids": line()});
+        assert_eq!(write(&[7], lines(), &[of(&[7], &one)]), Ok(()));
+        assert_eq!(write(&[7, 8], lines(), &[of(&[7, 8], &one)]), Ok(()));
+        let outside = write(&[7], lines(), &[]).unwrap_err();
+        assert!(matches!(outside, Forbidden::Outside { .. }), "{outside}");
+        // It is so of one of them only: 9 is not found.
+        let mixed = write(&[7, 9], lines(), &[of(&[7, 9], &one)]).unwrap_err();
+        assert!(matches!(mixed, Forbidden::Unjudged { .. }), "{mixed}");
+        // What the order gets in the same call counts, not what it had.
+        let moved = json!({"company_id": 2, "line_ids": line()});
+        assert!(write(&[7], moved, &[of(&[7], &one)]).is_err());
+        let moved = json!({"company_id": 1, "line_ids": line()});
+        assert_eq!(write(&[7], moved, &[]), Ok(()));
+    }
+    let own = json!([["order_id", "in", [7, 8]]]);
+    assert_eq!(
+        on_lines(&own, (WRITE, &[7]), json!({"line_ids": line()}), &[]),
+        Ok(())
+    );
+    assert!(on_lines(&own, (WRITE, &[9]), json!({"line_ids": line()}), &[]).is_err());
+    assert!(on_lines(&own, (WRITE, &[7, 9]), json!({"line_ids": line()}), &[]).is_err());
+    assert!(on_lines(&own, NEW, json!({"line_ids": line()}), &[]).is_err());
+}
+
+#[test]
+fn a_line_that_is_moved_to_another_order_must_be_one_that_may_be_changed_there() {
+    let domain = json!([["order_id.company_id", "=", 1]]);
+    let as_it_is = json!(["&", ["id", "in", [7]], ["order_id.company_id", "=", 1]]);
+    let there = json!(["&", ["id", "in", [8]], ["company_id", "=", 1]]);
+    for command in [json!([4, 7]), json!([1, 7, {"order_id": 8}])] {
+        let write = |truths: &[Value]| {
+            let values = json!({"line_ids": [command]});
+            on_lines(&domain, (WRITE, &[8]), values, truths)
+        };
+        assert_eq!(write(&[as_it_is.clone(), there.clone()]), Ok(()));
+        assert!(
+            matches!(write(&[as_it_is.clone()]), Err(Forbidden::Outside { .. })),
+            "{command}"
+        );
+        assert!(write(&[there.clone()]).is_err());
+    }
+    // By itself as well.
+    let rules = [
+        rule("*", "sale.order", &[READ]),
+        Rule {
+            domain: Domain::parse(&json!([["company_id", "=", 1]])).unwrap(),
+            ..rule("*", "sale.line", &[READ, WRITE])
+        },
+    ];
+    let values = json!({"order_id": 8});
+    let call = Call::write(
+        name("sale.line"),
+        &ids(&[7]),
+        values.as_object().unwrap().clone(),
+    );
+    let mine = json!(["&", ["id", "in", [7]], ["company_id", "=", 1]]);
+    let moved = |truths: &[Value]| finding(&rules, &call, orders(), |asked| truths.contains(asked));
+    assert!(moved(&[mine.clone()]).is_err());
+    assert_eq!(moved(&[mine, there]), Ok(()));
+}
+
+#[test]
+fn lines_of_lines_are_judged_two_levels_up() {
+    let domain = json!([["line_id.order_id.company_id", "=", 1]]);
+    let rules = [
+        rule("*", "sale.order", &[READ, CREATE, WRITE]),
+        rule("*", "sale.line", &[READ, CREATE, WRITE]),
+        rule("*", "res.company", &[READ]),
+        Rule {
+            domain: Domain::parse(&domain).unwrap(),
+            ..rule("*", "sale.part", &[READ, CREATE])
+        },
+    ];
+    let create = |company: i64| {
+        let values =
+            json!({"company_id": company, "line_ids": [[0, 0, {"part_ids": [[0, 0, {}]]}]]});
+        let call = Call::create(
+            name("sale.order"),
+            vec![values.as_object().unwrap().clone()],
+        );
+        finding(&rules, &call, orders(), |_| false)
+    };
+    assert_eq!(create(1), Ok(()));
+    assert!(matches!(create(2), Err(Forbidden::Outside { .. })));
+    // Into a line that is there, it is asked of that line.
+    let line = json!(["&", ["id", "in", [7]], ["order_id.company_id", "=", 1]]);
+    let values = json!({"line_ids": [[1, 7, {"part_ids": [[0, 0, {}]]}]]});
+    let call = Call::write(
+        name("sale.order"),
+        &ids(&[8]),
+        values.as_object().unwrap().clone(),
+    );
+    let write = |truths: &[Value]| finding(&rules, &call, orders(), |asked| truths.contains(asked));
+    assert_eq!(write(&[line]), Ok(()));
+    assert!(write(&[]).is_err());
+}
+
+#[test]
+fn where_a_line_cannot_be_judged_it_is_said_what_to_do_instead() {
+    let create =
+        |domain: &Value, values| on_lines(domain, NEW, values, &[]).unwrap_err().to_string();
+    let line = || json!({"company_id": 1, "line_ids": [[0, 0, {}]]});
+    let unjudged = |on: &str, remedy: &str| {
+        format!(
+            "which records of `sale.{on}` you may create through this gateway depends on {remedy}"
+        )
+    };
+    let afterwards = "; give it a plain value, or leave these records out and make them afterwards with create_records, naming `order_id`";
+    assert_eq!(
+        create(&json!([["order_id.team", "=", 1]]), line()),
+        unjudged("line", &format!("`order_id.team`{afterwards}"))
+    );
+    assert_eq!(
+        create(&json!([["quantity", "=", 1]]), line()),
+        unjudged("line", &format!("`quantity`{afterwards}"))
+    );
+    assert_eq!(
+        create(
+            &json!([["company_id", "=", 1]]),
+            json!({"company_id": 2, "line_ids": [[0, 0, {}]]})
+        ),
+        "with this value of `order_id.company_id` the record of `sale.line` would not be one that you may create through this gateway; choose another value"
+    );
+    let by_order = "`order_id.company_id`; give `order_id` a plain value of its own";
+    // Lines that another order's list shows are not in this one's.
+    assert_eq!(
+        create(
+            &json!([["order_id.company_id", "=", 1]]),
+            json!({"company_id": 1, "shown_ids": [[0, 0, {}]]})
+        ),
+        unjudged("line", by_order)
+    );
+    let alone = |model, domain: &Value| {
+        let rules = [Rule {
+            domain: Domain::parse(domain).unwrap(),
+            ..rule("*", model, &[READ, CREATE])
+        }];
+        let call = Call::create(name(model), vec![serde_json::Map::new()]);
+        finding(&rules, &call, orders(), |_| false)
+            .unwrap_err()
+            .to_string()
+    };
+    assert_eq!(
+        alone("sale.line", &json!([["company_id", "=", 1]])),
+        unjudged("line", by_order)
+    );
+    assert_eq!(
+        alone("sale.part", &json!([["worked_out", "=", 1]])),
+        unjudged(
+            "part",
+            "`worked_out`, which only Odoo works out; retrying will not help, tell the administrator"
+        )
+    );
+}
+
+#[test]
+fn who_is_moved_in_a_hierarchy_is_not_judged_by_where_they_were() {
+    let rules = some(&[WRITE], &json!([["id", "child_of", [5]]]));
+    let values = json!({"parent_id": 8});
+    let call = Call::write(
+        name("res.partner"),
+        &ids(&[7]),
+        values.as_object().unwrap().clone(),
+    );
+    let before = json!(["&", ["id", "in", [7]], ["id", "child_of", [5]]]);
+    let all = json!(["id", "in", [8]]);
+    let refused = permit_finding(&rules, &call, &[before, all]).unwrap_err();
+    assert!(matches!(refused, Forbidden::Unjudged { .. }), "{refused}");
+}
+
 #[test]
 fn only_what_may_be_read_may_be_linked() {
     let link = |rules: Vec<Rule>, truths: &[Value]| {
@@ -460,6 +766,37 @@ fn a_method_is_called_on_covered_records_only() {
         permit_finding(&rules, &other, &[]),
         Err(Forbidden::Method { .. })
     ));
+}
+
+#[test]
+fn a_mistyped_method_is_told_with_one_that_may_be_called() {
+    let lists = |methods: &[&str]| Rule {
+        methods: methods
+            .iter()
+            .map(|method| MethodName::try_from(*method).unwrap())
+            .collect(),
+        ..rule("*", "sale.order", &[Effect::Run])
+    };
+    let denied = Rule {
+        deny: true,
+        ..lists(&["action_cancel"])
+    };
+    let (policy, roles) = policy(vec![lists(&["action_confirm", "action_cancel"]), denied]);
+    let told = |method: &str| {
+        let method = MethodName::try_from(method).unwrap();
+        policy
+            .allow_method(&roles, &instance("a"), &name("sale.order"), &method)
+            .unwrap_err()
+            .to_string()
+    };
+    assert_eq!(
+        told("action_confrm"),
+        "you may not call `action_confrm` of `sale.order` through this gateway; did you mean `action_confirm`? Else ask the administrator for it"
+    );
+    // What is denied is not named.
+    for other in ["action_cancl", "action_cancel", "write"] {
+        assert!(told(other).contains("retrying will not help"), "{other}");
+    }
 }
 
 #[test]

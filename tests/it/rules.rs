@@ -1,0 +1,116 @@
+//! Rules that name what their Odoo does not have.
+
+use std::{
+    fs,
+    process::{Command, Output},
+};
+
+use gatepost::demo::ADMIN_KEY;
+use serde_json::json;
+
+use crate::stage::{Stage, company};
+
+/// What `check --live` says of these rules, and how it ends.
+fn checked(odoo: &str, rules: &str) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!(
+        "[instances.demo]\nurl = \"{odoo}\"\ndatabase = \"demo\"\napi_key = \"{ADMIN_KEY}\"\n{rules}"
+    );
+    fs::write(folder.path().join("gatepost.toml"), text).unwrap();
+    let Output { status, stderr, .. } = Command::new(env!("CARGO_BIN_EXE_gatepost"))
+        .env_clear()
+        .current_dir(folder.path())
+        .args(["check", "--live", "--config", "gatepost.toml"])
+        .output()
+        .unwrap();
+    (status.code(), String::from_utf8(stderr).unwrap())
+}
+
+#[test]
+fn what_rules_name_and_odoo_does_not_have_is_told_with_its_line_and_what_may_be_meant() {
+    let (_company, url) = company();
+    let (code, told) = checked(
+        &url,
+        r#"[[roles.sales.rules]]
+models = ["sale.order", "res.partnr"]
+operations = ["read", "write"]
+methods = ["action_confrm", "action_cancel", "message_subscribe"]
+arguments.message_subscribe.partner_ids = { ids_of = "res.partnerr" }
+hidden_fields = ["amont_total", "note", "credit*"]
+write_fields = ["client_order_reff", "note"]
+domain = ["|", ["partner_id.contry_id", "=", 1], ["date_order.year_number", "=", 2026]]
+
+[[roles.sales.rules]]
+models = ["crm.lead"]
+domain = [["customer_rank", ">", 0]]
+
+[[roles.sales.rules]]
+models = ["crm.*"]
+hidden_fields = ["nothing_like_it"]
+"#,
+    );
+    assert_eq!(code, Some(4), "{told}");
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn rules_that_name_what_is_there_pass() {
+    let (_company, url) = company();
+    let (code, told) = checked(
+        &url,
+        r#"[[roles.sales.rules]]
+models = ["sale.order", "res.partner"]
+methods = ["action_confirm"]
+operations = ["read", "write"]
+hidden_fields = ["amount_total", "email", "nothing*"]
+fields = ["*", "access_token"]
+write_fields = ["client_order_ref"]
+
+[[roles.sales.rules]]
+models = ["sale.order.line"]
+domain = ["&", ["order_id.company_id", "=", 1], ["order_id", "any", [["partner_id.country_id", "!=", 1]]]]
+"#,
+    );
+    assert_eq!(code, Some(0), "{told}");
+    assert!(!told.contains("error"), "{told}");
+}
+
+#[test]
+fn of_a_silent_odoo_nothing_is_said_about_rules() {
+    let (code, told) = checked(
+        "http://127.0.0.1:1",
+        "[[roles.sales.rules]]\nmodels = [\"res.partnr\"]\nhidden_fields = [\"x\"]\n",
+    );
+    assert_eq!(code, Some(4), "{told}");
+    assert!(told.contains("1 instance did not pass"), "{told}");
+    assert!(!told.contains("res.partnr"), "{told}");
+}
+
+#[test]
+fn a_model_that_a_rule_does_not_fit_is_not_listed_once_that_is_known() {
+    let stage = Stage::with(
+        ADMIN_KEY,
+        &[
+            ("GATEPOST_SERVER__ANONYMOUS_ROLE", "reader"),
+            (
+                "GATEPOST_ROLES__READER__RULES",
+                r#"[{ models = ["res.partner"], domain = [["customer_rnk", ">", 0]] }, { models = ["crm.lead"] }]"#,
+            ),
+        ],
+    );
+    for _ in 0..2 {
+        let (text, failed) = stage.call("count_records", &json!({"model": "res.partner"}));
+        assert!(failed, "{text}");
+    }
+    let (listed, _) = stage.call("list_models", &json!({}));
+    assert!(
+        listed.contains("crm.lead") && !listed.contains("res.partner"),
+        "{listed}"
+    );
+    let told = crate::log::lines_with("Closed a model: its rules look at fields");
+    let ours: Vec<&String> = told
+        .iter()
+        .filter(|line| line.contains("`customer_rnk`"))
+        .collect();
+    assert_eq!(ours.len(), 1, "{told:?}");
+}
