@@ -324,7 +324,7 @@ pub(super) fn may_have_run(error: CallError, read: bool) -> CallError {
     }
     let silence = match error {
         CallError::CutOff(error) => Silence::CutOff(error),
-        CallError::NotOdoo { status, said } if status < 300 || status >= 500 => {
+        CallError::NotOdoo { status, said } if !(300..500).contains(&status) => {
             Silence::NotOdoo { status, said }
         }
         CallError::TimedOut { limit } => Silence::TimedOut { limit },

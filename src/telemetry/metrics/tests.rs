@@ -113,9 +113,9 @@ fn an_instance_whose_every_tool_was_called_and_failed_in_two_revisions_costs_lit
     let of_instance = text.lines().filter(|line| line.contains("\"staging\""));
     let lines = of_instance.count();
     assert!(tools >= 13, "{tools} tools");
-    assert!(lines < 600, "{lines} lines");
+    assert!(lines < 475, "{lines} lines");
     // All of them are there: each tool by what it did, with its buckets.
-    assert!(lines > tools * 2 * 16, "{lines} lines");
+    assert!(lines > tools * 2 * 12, "{lines} lines");
 }
 
 /// Metrics of which none is empty: those are not written.
