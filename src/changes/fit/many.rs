@@ -87,11 +87,11 @@ impl Fitting<'_> {
             Some(Form::Commands) => self.commands(field, relation, creating, elements, spot),
             Some(Form::Ids) => {
                 if !creating {
-                    let note = format!(
-                        "is set to exactly these {}: of the others, {}",
-                        elements.len(),
-                        fate(field)
-                    );
+                    let these = match elements.len() {
+                        1 => "only this one".to_owned(),
+                        count => format!("exactly these {count}"),
+                    };
+                    let note = format!("is set to {these}: of the others, {}", fate(field));
                     self.note(spot, note);
                 }
                 let ids = self.ids(field, relation, elements, spot, &[0, 2]);
@@ -138,7 +138,9 @@ impl Fitting<'_> {
         spot: &Spot,
     ) -> Result<Option<Value>, Needs> {
         if !creating {
-            let note = format!("gets {} new records, beside those that it has", lines.len());
+            let count = lines.len();
+            let plural = if count == 1 { "record" } else { "records" };
+            let note = format!("gets {count} new {plural}, beside those that it has");
             self.note(spot, note);
         }
         let mut commands = Vec::with_capacity(lines.len());

@@ -81,7 +81,8 @@ pub fn tell(problems: &[Problem]) -> String {
                 0 => String::new(),
                 more => format!(" and {more} more"),
             };
-            format!("{}{others} {text}", named.join(", "))
+            let each = if places.len() > 1 { "each of " } else { "" };
+            format!("{each}{}{others} {text}", named.join(", "))
         })
         .collect();
     if groups.len() > TOLD {
@@ -117,7 +118,7 @@ mod tests {
             text: "takes `true` or `false`".to_owned(),
         });
         insta::assert_snapshot!(tell(&problems), @r"
-        `values[0].x`, `values[1].x`, `values[2].x` and 2 more is no field
+        each of `values[0].x`, `values[1].x`, `values[2].x` and 2 more is no field
         `values[1].y` takes `true` or `false`
         ");
     }

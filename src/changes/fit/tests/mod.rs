@@ -525,10 +525,10 @@ fn whoever_sets_a_list_is_told_what_becomes_of_the_others() {
         let fitted = order(Effect::Write, values);
         fitted.notes[0].to_string()
     };
-    insta::assert_snapshot!(told(json!({"line_ids": [7]})), @"`values.line_ids` is set to exactly these 1: of the others, those that cannot be without this record are deleted, others lose their link to it");
+    insta::assert_snapshot!(told(json!({"line_ids": [7]})), @"`values.line_ids` is set to only this one: of the others, those that cannot be without this record are deleted, others lose their link to it");
     insta::assert_snapshot!(told(json!({"tag_ids": [[6, 0, [7]]]})), @"`values.tag_ids[0]` sets the list: of the others, none is deleted, they only lose their link");
     insta::assert_snapshot!(told(json!({"line_ids": null})), @"`values.line_ids` is emptied: those that cannot be without this record are deleted, others lose their link to it");
-    insta::assert_snapshot!(told(json!({"line_ids": [{"name": "x"}]})), @"`values.line_ids` gets 1 new records, beside those that it has");
+    insta::assert_snapshot!(told(json!({"line_ids": [{"name": "x"}]})), @"`values.line_ids` gets 1 new record, beside those that it has");
     let created = order(
         Effect::Create,
         json!({"name": "x", "line_ids": [{"name": "x"}]}),
