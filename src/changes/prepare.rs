@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
 use super::{
@@ -40,6 +41,8 @@ pub async fn prepare(
     context: &Context,
 ) -> Result<Prepared, Denied> {
     let argument = Place::argument("values");
+    let zone = context.tz.as_deref().map(TimeZone::get).transpose();
+    let zone = zone.map_err(|error| Denied::Context(error.to_string()))?;
     let mut known: BTreeMap<ModelName, Schema> = BTreeMap::new();
     let mut fitted = Vec::with_capacity(list.len());
     for (index, values) in list.into_iter().enumerate() {
@@ -48,7 +51,8 @@ pub async fn prepare(
         } else {
             argument.clone()
         };
-        fitted.push(fit_one(access, (model, effect), values, &place, &mut known).await?);
+        let at = (&place, zone.as_ref());
+        fitted.push(fit_one(access, (model, effect), values, at, &mut known).await?);
     }
     let (names, mut problems) = links::look_up(access, &mut fitted, context).await?;
     problems.splice(
@@ -100,12 +104,12 @@ async fn fit_one(
     access: &Access<'_>,
     (model, effect): (&ModelName, Effect),
     values: Map<String, Value>,
-    place: &Place,
+    at: (&Place, Option<&TimeZone>),
     known: &mut BTreeMap<ModelName, Schema>,
 ) -> Result<Fitted, Denied> {
     // Ends, for each round adds a model, and values name so many.
     loop {
-        match fit::fit(model, known, effect, values.clone(), place) {
+        match fit::fit(model, known, effect, values.clone(), at) {
             Ok(fitted) => return Ok(fitted),
             Err(Needs(other)) => {
                 let schema = access.schema(&other).await?;
