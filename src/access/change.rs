@@ -158,9 +158,12 @@ impl Access<'_> {
             record,
             left,
         };
+        let sent = self.sent.begin();
         let task = tokio::spawn(async move {
             let (answer, failure) = ready.send().await;
-            (then(answer).await, failure)
+            let done = then(answer).await;
+            drop(sent);
+            (done, failure)
         });
         let ended = beating(task, HEARTBEAT, |elapsed| {
             if let Some(listener) = &self.listener {

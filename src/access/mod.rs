@@ -15,6 +15,7 @@ mod instance;
 mod login;
 mod open_questions;
 mod reading;
+mod sent_changes;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ pub use instance::{Instance, InstanceSettings};
 pub use login::{Login, ReadOnly, UnknownCredential};
 pub use open_questions::{Asker, Delivery, OpenQuestions};
 pub use reading::Reading;
+pub use sent_changes::SentChanges;
 pub use tally::{Asked, Tally};
 
 use crate::{
@@ -76,6 +78,8 @@ pub struct Access<'a> {
     pub asks: Asks<'a>,
     /// What must be remembered of changes.
     pub ledger: &'a Arc<Ledger>,
+    /// Those that were sent.
+    pub sent: &'a Arc<SentChanges>,
 }
 
 /// Somebody who wants to hear how a call goes.

@@ -101,6 +101,7 @@ async fn called_by(
         listener: None,
         asks: Asks::by_id(),
         ledger: &Arc::default(),
+        sent: &Arc::default(),
     };
     let model = ModelName::try_from("res.partner").unwrap();
     let ids = [RecordId::try_from(7).unwrap()];

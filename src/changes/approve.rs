@@ -1,5 +1,7 @@
 //! Whether a change may be made now, or is shown first.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -29,18 +31,33 @@ pub(super) enum Approved {
     Yes(Box<Proposal>, Vec<Allowed>, Approval),
 }
 
-/// What was used up for a change.
+/// What is used up for a change; nothing where nobody had to be asked, or was
+/// asked on the stream of this very call.
 #[derive(Debug, Default)]
-pub(super) struct Approval(Option<Key>);
+pub(super) struct Approval(Option<(Key, Duration)>);
 
 impl Approval {
+    /// Takes it as used.
+    ///
+    /// # Errors
+    /// [`Denied::Unapproved`] when it was; [`Denied::Unremembered`].
+    pub(super) async fn use_up(&self, access: &Access<'_>) -> Result<(), Denied> {
+        let Some((key, ttl)) = &self.0 else {
+            return Ok(());
+        };
+        match access.ledger.claim(key, USED.into(), *ttl).await? {
+            None => Ok(()),
+            Some(_) => Err(used()),
+        }
+    }
+
     /// Nothing was changed: it may be used still. What would be done, and to
     /// what, is compared again then.
-    pub(super) async fn give_back(self, access: &Access<'_>) {
-        let Some(key) = self.0 else {
+    pub(super) async fn give_back(&self, access: &Access<'_>) {
+        let Some((key, _)) = &self.0 else {
             return;
         };
-        if let Err(error) = access.ledger.remove(&key, USED.as_bytes()).await {
+        if let Err(error) = access.ledger.remove(key, USED.as_bytes()).await {
             // Then it is asked for once more.
             tracing::warn!(error = %error, "Failed to give back an approval");
         }
@@ -115,7 +132,7 @@ pub(super) async fn approve(
 
 /// What a call brought along.
 enum Brought {
-    /// An approval that is good, and used up with this.
+    /// An approval that is good, if it was not used before.
     Approval(Approval),
     /// None; this is shown.
     Nothing(Told),
@@ -136,8 +153,15 @@ impl Desk<'_> {
         if let Some(given) = self.access.asks.given() {
             match self.seal.open(By::Person, &given.state, self.now) {
                 Ok(opened) => {
-                    agreed_to(given.consent)?;
-                    return self.use_up(&opened).await.map(Brought::Approval);
+                    let approval = self.approval(&opened);
+                    if let Err(denied) = agreed_to(given.consent) {
+                        // A no is the last word on it, too.
+                        if let Err(error) = approval.use_up(self.access).await {
+                            tracing::debug!(error = %error, "Failed to note a no");
+                        }
+                        return Err(denied);
+                    }
+                    return Ok(Brought::Approval(approval));
                 }
                 // MCP 2026-07-28, "Multi Round-Trip Requests": a state that was
                 // changed on its way is refused.
@@ -161,7 +185,7 @@ impl Desk<'_> {
         let mut why = String::new();
         if let Some(confirm) = &self.seal.wish.confirm {
             match self.seal.open(By::Model, confirm, self.now) {
-                Ok(opened) => return self.use_up(&opened).await.map(Brought::Approval),
+                Ok(opened) => return Ok(Brought::Approval(self.approval(&opened))),
                 Err(Unsealed::Changed(opened)) if self.was_used(&opened).await? => {
                     return Err(used());
                 }
@@ -202,19 +226,13 @@ impl Desk<'_> {
         Ok(self.access.ledger.get(&key).await?.is_some())
     }
 
-    /// Takes it as used.
-    ///
-    /// # Errors
-    /// [`Denied::Unapproved`] when it was; [`Denied::Unremembered`].
-    async fn use_up(&self, opened: &Opened) -> Result<Approval, Denied> {
-        let key = Key::approval(&opened.number);
+    fn approval(&self, opened: &Opened) -> Approval {
         // A little longer than it is good: clocks differ.
         let rest = opened.expires.saturating_sub(self.now) + 300;
-        let ttl = std::time::Duration::from_secs(rest);
-        match self.access.ledger.claim(&key, USED.into(), ttl).await? {
-            None => Ok(Approval(Some(key))),
-            Some(_) => Err(used()),
-        }
+        Approval(Some((
+            Key::approval(&opened.number),
+            Duration::from_secs(rest),
+        )))
     }
 }
 

@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::{
     Change, Done, Found, Proposal, Report, Since, Wish,
-    approve::{Approved, approve},
+    approve::{Approval, Approved, approve},
     change::ODOO_AT_WORK,
     numbers,
     once::{Begun, Claim, Earlier, Once},
@@ -69,20 +69,9 @@ pub async fn carry_out(
         Approved::Yes(proposal, allowed, approval) => (*proposal, allowed, approval),
         Approved::NotYet(told) => return Ok(told),
     };
-    let told = Box::pin(make(
-        access,
-        wish,
-        change,
-        (once, again),
-        (proposal, allowed),
-    ))
-    .await;
-    if let Err(denied) = &told
-        && !denied.may_have_run()
-    {
-        approval.give_back(access).await;
-    }
-    told
+    // Boxed: it is much larger than the way to a preview.
+    let ready = (proposal, allowed, approval);
+    Box::pin(make(access, wish, change, (once, again), ready)).await
 }
 
 /// Makes a change that is approved.
@@ -91,7 +80,7 @@ async fn make(
     wish: &Wish,
     change: &impl Change,
     (once, again): (Once, Option<Begun>),
-    (proposal, allowed): (Proposal, Vec<Allowed>),
+    (proposal, allowed, approval): (Proposal, Vec<Allowed>, Approval),
 ) -> Result<Told, Denied> {
     let name = proposal.undo.as_ref().map(|_| new_name()).transpose()?;
     let since = Since::now(access, &proposal).await?;
@@ -106,7 +95,13 @@ async fn make(
             ));
         }
     };
+    // After the key: who calls again with it hears what came of the first call.
+    if let Err(denied) = approval.use_up(access).await {
+        claim.give_back().await?;
+        return Err(denied);
+    }
     if let Err(denied) = change.claim(access, name.as_deref(), &since).await {
+        approval.give_back(access).await;
         claim.give_back().await?;
         return Err(denied);
     }
@@ -114,6 +109,7 @@ async fn make(
         Ok(kept) => kept,
         Err(denied) => {
             give_back(access, change).await;
+            approval.give_back(access).await;
             claim.give_back().await?;
             return Err(denied);
         }
@@ -127,13 +123,17 @@ async fn make(
             let outcome = if denied.may_come_late(effect) {
                 looked(access, change, (&once, &since), denied, kept.name()).await
             } else {
-                Err(explained(denied, wish, &look, kept.name()))
+                // Without a key nobody finds out which records it made.
+                let found_by_key = effect != Effect::Create || wish.key.is_some();
+                let name = kept.name().filter(|_| found_by_key);
+                Err(explained(denied, wish, &look, name))
             };
             match outcome {
                 Ok(done) => (done, Ok(())),
                 Err(denied) => {
                     if !denied.may_have_run() {
                         kept.forget().await;
+                        approval.give_back(access).await;
                     }
                     // Of one that was lost nobody knows; of one that was done in
                     // part the rest is to be done.
@@ -270,7 +270,7 @@ async fn find_out(
             let done = Done {
                 at: begun.since.at,
                 ids,
-                result: Value::Null,
+                result: returned::lost(),
                 undo: begun.undo.clone(),
             };
             once.settle(begun, &done).await?;

@@ -32,11 +32,12 @@ pub async fn fit_table(
     };
     let mut by_name = false;
     let mut problems = Vec::new();
-    for column in load.columns() {
+    for (at, column) in load.columns().iter().enumerate() {
         match fit_column(access, (model, &schema), column, effect).await? {
             Ok(Some(kind)) => {
                 let links = matches!(kind, FieldKind::Many2many | FieldKind::Many2one);
                 by_name |= links && column.says() == Says::Value;
+                problems.extend(no_numbers(load, at, kind));
             }
             Ok(None) => {}
             Err(problem) => problems.push(format!("column `{}` {problem}", column.as_str())),
@@ -187,6 +188,28 @@ fn lost_lines(load: &Load, schema: &Schema) -> Vec<String> {
         }
     }
     problems
+}
+
+/// What Python takes for a number and is none: Odoo would store it, and not be able
+/// to say it in JSON any more.
+fn no_numbers(load: &Load, at: usize, kind: FieldKind) -> Option<String> {
+    if !matches!(kind, FieldKind::Float | FieldKind::Monetary) {
+        return None;
+    }
+    let rows = load.rows().iter().enumerate();
+    let odd = rows.filter(|(_, row)| {
+        let number = cell_of(row, at).trim().parse::<f64>();
+        number.is_ok_and(|number| !number.is_finite())
+    });
+    let odd: Vec<usize> = odd.map(|(index, _)| index + 1).collect();
+    let column = load.columns().get(at)?;
+    (!odd.is_empty()).then(|| {
+        format!(
+            "{} have no number in `{}`; write digits, such as 12.5",
+            rows_told(&odd),
+            column.as_str()
+        )
+    })
 }
 
 fn rows_told(rows: &[usize]) -> String {

@@ -5,11 +5,16 @@ use serde_json::{Map, Value};
 use crate::odoo::{Field, FieldKind, Schema};
 
 /// Whether a value as Odoo gives it is the one that was written; none where
-/// that cannot be told: of files, formatted text and commands.
+/// that cannot be told: of files, commands, and formatted text that differs.
 pub(super) fn is_as_written(field: &Field, written: &Value, given: &Value) -> Option<bool> {
     match field.kind {
+        // Odoo puts a text into a paragraph, and cleans up much else.
+        FieldKind::Html => {
+            let (written, given) = (text(written)?, text(given)?);
+            let is_it = given == written || given == format!("<p>{written}</p>");
+            is_it.then_some(true)
+        }
         FieldKind::Binary
-        | FieldKind::Html
         | FieldKind::Image
         | FieldKind::Json
         | FieldKind::One2many

@@ -119,14 +119,13 @@ impl Once {
                 &caller.issuer,
                 caller.kind.as_str(),
                 caller.subject.as_str(),
-                wish.tool,
                 key,
             ])
         });
         Self {
             ledger: Arc::clone(access.ledger),
             key,
-            digest: hex(&wish.digest),
+            digest: format!("{} {}", wish.tool, hex(&wish.digest)),
             at_work: access.instance.patience() + MARGIN,
         }
     }
@@ -182,7 +181,7 @@ impl Once {
             return Ok(entry);
         }
         Err(Denied::Unfit(
-            "this `idempotency_key` was used with other arguments; nothing was changed. Use a new key for a new change, and the old one only to repeat the very same call".to_owned(),
+            "this `idempotency_key` was used for another call, or with other arguments; nothing was changed. Use a new key for a new change, and the old one only to repeat the very same call".to_owned(),
         ))
     }
 

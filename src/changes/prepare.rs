@@ -86,7 +86,7 @@ pub async fn prepare(
     }
     problems.extend(missing.into_iter().map(|one| Problem {
         place: one.place.clone(),
-        text: format!("({}) is required and has no default; name it", one.label),
+        text: format!("({}) is required and has no default that Odoo tells; name it, unless Odoo fills it in by itself", one.label),
     }));
     let count = problems.len();
     let head = if count == 1 {

@@ -52,6 +52,11 @@ pub(super) fn kept(answer: &[u8]) -> Value {
     }
 }
 
+/// What stands in the place of an answer that was lost.
+pub(super) fn lost() -> Value {
+    json!({"lost": true})
+}
+
 /// What is told of what was kept.
 pub fn returned(kept: &Value) -> String {
     match kept {
@@ -78,6 +83,9 @@ pub fn returned(kept: &Value) -> String {
 fn object(members: &Map<String, Value>) -> String {
     if let Some(action) = members.get("action").and_then(Value::as_object) {
         return told_of_action(action);
+    }
+    if members.contains_key("lost") {
+        return "What Odoo returned was lost.".to_owned();
     }
     if let Some(count) = members.get("list").and_then(Value::as_u64) {
         return format!("Odoo returned a list of {count} items, which is not shown here.");

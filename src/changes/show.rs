@@ -110,6 +110,12 @@ impl Show<'_> {
         trimmed(text)
     }
 
+    /// Records by their names, one beside the other.
+    pub fn names(ids: &[RecordId], shot: &Shot) -> String {
+        let names = ids.iter().map(|id| title(*id, shot, NAME_CHARS));
+        names.collect::<Vec<_>>().join("; ")
+    }
+
     /// The values of one record.
     pub fn values(&self, values: &Map<String, Value>) -> String {
         if values.is_empty() {
@@ -294,10 +300,13 @@ fn others(text: &mut String, ids: &[RecordId], shot: &Shot) {
     if ids.is_empty() {
         return;
     }
-    let names: Vec<String> = ids.iter().map(|id| title(*id, shot, NAME_CHARS)).collect();
     line(
         text,
-        format_args!("and {} more, likewise: {}", ids.len(), names.join("; ")),
+        format_args!(
+            "and {} more, likewise: {}",
+            ids.len(),
+            Show::names(ids, shot)
+        ),
     );
 }
 

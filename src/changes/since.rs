@@ -2,10 +2,10 @@
 
 use jiff::{Timestamp, ToSpan as _};
 
-use super::{Proposal, Shot};
+use super::{Proposal, Shot, odoo_time};
 use crate::{
     access::{Access, Denied},
-    odoo::Effect,
+    odoo::{Effect, RecordId},
 };
 
 /// How far Odoo's clock may be from ours, where only clocks can tell.
@@ -71,5 +71,23 @@ impl Since {
     pub fn earliest(&self) -> Timestamp {
         let earliest = self.at.checked_sub(CLOCKS_APART_MIN.minutes());
         earliest.unwrap_or(self.at)
+    }
+
+    /// Whether nobody has written these records since. Odoo says when to the
+    /// second by its clock, which may not be ours.
+    pub fn left_alone(&self, now: &Shot, ids: &[RecordId]) -> bool {
+        let (same, began) = match &self.stamp {
+            Some(stamp) => {
+                let began = self.at.checked_sub(2.seconds()).unwrap_or(self.at);
+                (now.stamp().as_ref() == Some(stamp), began)
+            }
+            None => (true, self.earliest()),
+        };
+        let began = odoo_time(began);
+        same && ids.iter().all(|id| {
+            let row = now.row(*id);
+            row.and_then(|row| row.get("write_date")?.as_str())
+                .is_some_and(|written| *written < *began)
+        })
     }
 }

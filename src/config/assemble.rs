@@ -17,9 +17,6 @@ use crate::{
     upstream::{ApiKey, InvalidLink, Link, LinkSettings},
 };
 
-/// How long a person who is asked may think.
-const PERSON_PATIENCE: Duration = Duration::from_mins(5);
-
 /// A part that no gateway can be built with.
 #[derive(Debug, thiserror::Error)]
 pub enum CannotAssemble {
@@ -173,8 +170,9 @@ impl Checked {
             journal: Arc::default(),
             ledger: Arc::default(),
             questions: Arc::default(),
+            sent: Arc::default(),
             generation: 0,
-            patience: PERSON_PATIENCE,
+            patience: config.changes.patience(),
         })
     }
 

@@ -29,6 +29,10 @@ pub struct Changes {
     /// How long a change may wait for its approval, in minutes. Default 10.
     #[schemars(range(min = 1, max = 1_440))]
     pub approval_minutes: u32,
+    /// How long a person may take to answer a question on the stream of their
+    /// call, in minutes. Default 5.
+    #[schemars(range(min = 1, max = 60))]
+    pub question_minutes: u32,
     /// What is kept in a file at most, in MiB. Default 1,024.
     #[schemars(range(min = 4, max = 65_536))]
     pub max_file_mb: u32,
@@ -45,6 +49,7 @@ impl Default for Changes {
             keep_undo_hours: 72,
             max_undo_bytes: 256 << 10,
             approval_minutes: 10,
+            question_minutes: 5,
             max_file_mb: 1_024,
             max_memory_mb: 32,
         }
@@ -60,6 +65,11 @@ impl Changes {
             approval: Duration::from_mins(self.approval_minutes.into()),
             max_undo_bytes: self.max_undo_bytes,
         }
+    }
+
+    /// How long a person may take to answer.
+    pub(super) fn patience(&self) -> Duration {
+        Duration::from_mins(self.question_minutes.into())
     }
 
     /// Where it is remembered by this process alone.

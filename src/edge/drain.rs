@@ -17,7 +17,7 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::{certificate::Certificate, server::Reload};
-use crate::telemetry::Telemetry;
+use crate::{access::SentChanges, telemetry::Telemetry};
 
 /// How long connections may take to close once no request is under way: the
 /// last frames of HTTP/2 are written by the connection, after its requests.
@@ -125,6 +125,8 @@ pub(super) struct Captain {
     pub(super) telemetry: Arc<Telemetry>,
     /// Ends what would wait for people, who may take longer than we have.
     pub(super) farewell: Farewell,
+    /// Changes that were sent; their clients may be gone. A reload carries them on.
+    pub(super) changes: Arc<SentChanges>,
 }
 
 /// What is done when we begin to leave.
@@ -149,7 +151,7 @@ impl ShutdownSignalWatch for Captain {
         Stop(Arc::clone(&self.drain)).now();
         (self.farewell)();
         tokio::select! {
-            () = self.drain.finish() => {}
+            () = self.finish(since) => {}
             () = async { while !matches!(hear(signals.as_mut()).await, Heard::Leave) {} } => {
                 warn!("Left at the second signal");
                 return ShutdownSignal::FastShutdown;
@@ -163,6 +165,19 @@ impl ShutdownSignalWatch for Captain {
 }
 
 impl Captain {
+    /// Returns when nothing is under way any more, or the limit has passed.
+    async fn finish(&self, since: Instant) {
+        self.drain.finish().await;
+        let rest = self.drain.limit.saturating_sub(since.elapsed());
+        if timeout(rest, self.changes.none()).await.is_err() {
+            let cut = self.changes.count();
+            warn!(
+                cut,
+                "Left with changes under way: whether Odoo made them is found out by their keys, or by looking"
+            );
+        }
+    }
+
     fn reload(&self) {
         if let Some(certificate) = &self.certificate {
             certificate.reload();

@@ -1,10 +1,11 @@
 //! What the edge needs of the gateway behind it.
 
-use std::future::Future;
+use std::{future::Future, sync::Arc};
 
 use bytes::Bytes;
 
 use crate::{
+    access::SentChanges,
     gateway::{Gateway, Guest, Head, Notices, Readiness, Reply, Story},
     names::InstanceName,
     telemetry::Remembered,
@@ -40,6 +41,9 @@ pub(super) trait Host: Send + Sync + 'static {
 
     /// See [`Gateway::leave`].
     fn part(&self);
+
+    /// Changes that were sent, which must come to their end before we do.
+    fn sent_changes(&self) -> Arc<SentChanges>;
 
     /// Whether the audit journal can be written, if there is one.
     fn journal_is_written(&self) -> Option<bool>;
@@ -99,6 +103,10 @@ impl Host for Gateway {
 
     fn part(&self) {
         Self::leave(self);
+    }
+
+    fn sent_changes(&self) -> Arc<SentChanges> {
+        Arc::clone(&self.sent)
     }
 
     fn journal_is_written(&self) -> Option<bool> {

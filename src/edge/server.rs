@@ -26,7 +26,7 @@ use super::{
     host::Host,
     listener::{Door, Doors, Serve},
 };
-use crate::{config, gateway::Gateway, telemetry::Telemetry};
+use crate::{access::SentChanges, config, gateway::Gateway, telemetry::Telemetry};
 
 /// What SIGHUP does besides reading the certificates again: build a new
 /// gateway and swap it in. A panic in it is logged and changes nothing.
@@ -44,6 +44,7 @@ pub struct Edge {
     drain: Arc<Drain>,
     telemetry: Arc<Telemetry>,
     farewell: Farewell,
+    changes: Arc<SentChanges>,
 }
 
 /// What keeps the edge from opening.
@@ -150,6 +151,7 @@ impl Edge {
             certificate,
             drain,
             telemetry: Arc::clone(telemetry),
+            changes: gateway.load().sent_changes(),
             farewell: {
                 let gateway = Arc::clone(gateway);
                 Box::new(move || gateway.load().part())
@@ -215,6 +217,7 @@ impl Edge {
                 signals: Mutex::new(signals),
                 telemetry: self.telemetry,
                 farewell: self.farewell,
+                changes: self.changes,
             }),
         });
     }

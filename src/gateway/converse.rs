@@ -314,6 +314,7 @@ async fn call(
         listener,
         asks,
         ledger: &gateway.ledger,
+        sent: &gateway.sent,
     };
     let arguments = request.params.arguments.map_or("{}", |raw| raw.get());
     let result = match (tool.run)(&access, arguments).await {

@@ -182,6 +182,7 @@ impl Gateway {
             listener: None,
             asks: Asks::by_id(),
             ledger: &self.ledger,
+            sent: &self.sent,
         };
         match access.user().await {
             Ok(user) => Ok(user.id),

@@ -42,7 +42,7 @@ use self::{
     front_desk::Errand,
 };
 use crate::{
-    access::{Asker, Instance, OpenQuestions, UnknownCredential},
+    access::{Asker, Instance, OpenQuestions, SentChanges, UnknownCredential},
     audit::Journal,
     identity::{
         Bearer, Caller, MAX_REGISTRATION_BYTES, Now, Objection, ProtectedResource, Provider,
@@ -84,6 +84,8 @@ pub struct Gateway {
     pub ledger: Arc<Ledger>,
     /// The questions that people were asked. A reload carries them on.
     pub questions: Arc<OpenQuestions>,
+    /// Changes that were sent. A reload carries them on.
+    pub sent: Arc<SentChanges>,
     /// How many configurations came before this one, in this process.
     pub generation: u64,
     /// How long a person may take to answer one.
@@ -143,6 +145,7 @@ impl Gateway {
         self.limits = self.limits.after(&old.limits);
         self.door.failures = self.door.failures.after(&old.door.failures);
         self.questions = Arc::clone(&old.questions);
+        self.sent = Arc::clone(&old.sent);
         self.generation = old.generation.wrapping_add(1);
         self
     }

@@ -208,7 +208,7 @@ impl Load {
 
     fn check(&self) -> Result<(), InvalidLoad> {
         let mut bytes = 0_usize;
-        let mut named: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut named: BTreeMap<(String, String), usize> = BTreeMap::new();
         for (index, cells) in self.rows.iter().enumerate() {
             let row = index + 1;
             if cells.len() != self.columns.len() {
@@ -227,7 +227,7 @@ impl Load {
                 check_cell(column, cell, row)?;
                 if column.steps.is_empty()
                     && !cell.is_empty()
-                    && let Some(first) = named.insert(own(cell), row)
+                    && let Some(first) = named.insert(own(column, cell), row)
                 {
                     return Err(InvalidLoad::SameRecord {
                         first,
@@ -276,9 +276,14 @@ impl Load {
         let cells = self.rows.iter().map(|row| cell_of(row, at));
         cells
             .filter(|cell| !cell.is_empty())
-            .map(|cell| cell.split_once('.').unwrap_or((IMPORT_MODULE, cell)))
-            .map(|(module, name)| (module.to_owned(), name.to_owned()))
+            .map(Self::external_id)
             .collect()
+    }
+
+    /// The external id in a cell, a module and a name.
+    pub fn external_id(cell: &str) -> (String, String) {
+        let (module, name) = cell.split_once('.').unwrap_or((IMPORT_MODULE, cell));
+        (module.to_owned(), name.to_owned())
     }
 
     /// The rows at which records of the table begin, from 0.
@@ -421,9 +426,13 @@ pub fn ids_in(cell: &str) -> Option<Vec<RecordId>> {
         .collect()
 }
 
-/// The same text where Odoo takes it for the same external id.
-fn own(cell: &str) -> &str {
-    cell.strip_prefix("__import__.").unwrap_or(cell)
+/// The same where Odoo takes it for the same record: `07` is 7, and a name
+/// without a module is one of its own.
+fn own(column: &Column, cell: &str) -> (String, String) {
+    match (column.says, ids_in(cell).as_deref()) {
+        (Says::DatabaseId, Some([id])) => (String::new(), id.to_string()),
+        (Says::DatabaseId | Says::ExternalId | Says::Value, _) => Load::external_id(cell),
+    }
 }
 
 fn check_cell(column: &Column, cell: &str, row: usize) -> Result<(), InvalidLoad> {

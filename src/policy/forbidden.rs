@@ -78,10 +78,10 @@ pub enum Forbidden {
         /// The field.
         field: FieldName,
     },
-    /// The value names a record otherwise than by its id, and only some may be
-    /// linked.
+    /// The value names a record otherwise than by its id, and some of them are
+    /// hidden, or something of them.
     #[error(
-        "which records `{field}` of `{model}` may link to through this gateway depends on the record; name them by their database ids, in a column `{field}/.id`"
+        "the records that `{field}` of `{model}` links to are named here by their database ids only, in a column `{field}/.id`: some of them, or of what Odoo looks for names in, are hidden from you"
     )]
     LinkingByName {
         /// The model that has the field.

@@ -270,6 +270,11 @@ impl Look<'_> {
         if named {
             self.act(relation, Effect::Read, &[])
                 .map_err(|refused| only_refused(refused, by_name()))?;
+            // Odoo looks for a name in fields that it tells nobody, such as the
+            // reference and the mail address of a contact.
+            if says == Says::Value && !self.mandate.sees_whole(relation) {
+                return Err(by_name().into());
+            }
         }
         if !ids.is_empty() {
             let ids: Vec<RecordId> = ids.into_iter().collect();

@@ -25,12 +25,12 @@ use crate::{
 
 /// Records at the most.
 const MAX_RECORDS: usize = 200;
-/// Records that are shown one by one.
-const MAX_SHOWN: usize = 20;
+/// Bytes of records that are shown, and of arguments.
+const MAX_SHOWN_BYTES: usize = 20 << 10;
 /// Characters of one argument that are shown.
-const ARGUMENT_CHARS: usize = 300;
+const ARGUMENT_CHARS: usize = 4_000;
 /// How far Odoo's clock may be from ours.
-const CLOCKS_APART_S: i64 = 5;
+const CLOCKS_APART_S: i64 = 300;
 /// The fields that tell where a record stands, of those that its model has.
 const STATES: [&str; 6] = [
     "active",
@@ -130,27 +130,22 @@ impl Change for Calling {
         if let Some((before, _)) = &before {
             complete(model, ids, before)?;
         }
-        let mut preview = format!("Call {method} of {model} on {}", on(ids));
+        let language = changing::language(&context);
+        let mut preview = format!("Call {method} of {model} on {}{language}", on(ids));
         let given = &self.arguments.given;
         if given.is_empty() {
             preview.push_str(", without arguments");
         } else {
+            preview.push_str(", with\n");
             let linked = self.linked(access, &context).await?;
-            let given = given.iter().map(|(name, value)| {
-                let value = match linked.get(name) {
-                    Some(names) => names.join(", "),
-                    None => one_line(&value.to_string(), ARGUMENT_CHARS),
-                };
-                format!("{}: {value}", one_line(name, 60))
-            });
-            preview.push_str(", with ");
-            preview.push_str(&given.collect::<Vec<_>>().join("; "));
+            preview.push_str(&with(given, &linked));
+            preview.push_str("\non");
         }
         preview.push_str(if ids.is_empty() { "." } else { ":\n" });
         match &before {
             Some((before, schema)) => preview.push_str(&stands(schema, ids, None, before)),
             None if ids.is_empty() => {}
-            None => preview.push_str(&changing::numbers(ids)),
+            None => preview.push_str(&every(ids)),
         }
         if let Some(caution) = caution {
             notes::line(&mut preview, &caution);
@@ -184,6 +179,7 @@ impl Change for Calling {
             return Ok(Found::Unclear(self.unseen()));
         };
         let user = access.user().await?;
+        let began = changing::odoo_time(since.at);
         let since = since
             .at
             .checked_sub(CLOCKS_APART_S.seconds())
@@ -199,6 +195,11 @@ impl Change for Calling {
                 then.is_some() && then != of(&now, id, name.as_str())
             })
         };
+        // By how it was, where that is known, for clocks differ.
+        let written_since = |id: RecordId, at: &str| match of(before, id, "write_date") {
+            Some(then) => then.as_str() != Some(at) || *at >= *began,
+            None => *at >= *since,
+        };
         let ours = |id: RecordId| {
             let by = of(&now, id, "write_uid");
             let by = by.as_ref().and_then(|by| by.get(0)).and_then(Value::as_i64);
@@ -207,7 +208,7 @@ impl Change for Calling {
                 && at
                     .as_ref()
                     .and_then(Value::as_str)
-                    .is_some_and(|at| *at >= *since)
+                    .is_some_and(|at| written_since(id, at))
         };
         if !ids.is_empty() && ids.iter().all(|id| moved(*id) && ours(*id)) {
             return Ok(Found::Done(ids.clone()));
@@ -334,9 +335,7 @@ impl Calling {
                 let shot = Shot::of_all(access, (relation, &ids), &[], context).await?;
                 let names = ids
                     .iter()
-                    .take(MAX_SHOWN)
-                    .map(|id| format!("{} [{id}]", one_line(shot.name(*id), 80)))
-                    .chain((ids.len() > MAX_SHOWN).then(|| "…".to_owned()));
+                    .map(|id| format!("{} [{id}]", one_line(shot.name(*id), 80)));
                 linked.insert(name.to_string(), names.collect());
             }
         }
@@ -404,8 +403,8 @@ fn stands(schema: &Schema, ids: &[RecordId], before: Option<&Shot>, now: &Shot) 
         schema,
         names: &names,
     };
-    let mut lines = Vec::new();
-    for id in ids.iter().take(MAX_SHOWN) {
+    let mut text = String::new();
+    for (at, id) in ids.iter().enumerate() {
         let value = |shot: &Shot, name: &FieldName| {
             let value = shot.row(*id)?.get(name.as_str())?;
             Some(show.value(schema.field(name.as_str()), value))
@@ -420,14 +419,56 @@ fn stands(schema: &Schema, ids: &[RecordId], before: Option<&Shot>, now: &Shot) 
         });
         let parts: Vec<String> = parts.collect();
         let title = Show::titles(&[*id], now);
-        lines.push(if parts.is_empty() {
+        let line = if parts.is_empty() {
             title
         } else {
             format!("{title}: {}", parts.join("; "))
-        });
+        };
+        if at > 0 && text.len() + line.len() > MAX_SHOWN_BYTES {
+            let rest = ids.get(at..).unwrap_or_default();
+            let told = format!(
+                "and {} more, of which only the ids are shown: {}",
+                rest.len(),
+                every(rest)
+            );
+            notes::line(&mut text, &told);
+            break;
+        }
+        notes::line(&mut text, &line);
     }
-    if ids.len() > MAX_SHOWN {
-        lines.push(format!("and {} more", ids.len() - MAX_SHOWN));
+    text
+}
+
+/// The arguments, one a line: whoever agrees must know each of them.
+fn with(given: &Map<String, Value>, linked: &BTreeMap<String, Vec<String>>) -> String {
+    let lines = given.iter().map(|(name, value)| {
+        let value = match linked.get(name) {
+            Some(names) => names.join(", "),
+            None => one_line(&value.to_string(), ARGUMENT_CHARS),
+        };
+        format!("- {}: {value}", one_line(name, 60))
+    });
+    let mut lines: Vec<String> = lines.collect();
+    let size: usize = lines.iter().map(String::len).sum();
+    if size > MAX_SHOWN_BYTES {
+        // So that a long one does not keep the others from being seen.
+        lines.sort_by_key(String::len);
     }
-    lines.join("\n")
+    let mut text = String::new();
+    for (at, line) in lines.iter().enumerate() {
+        if at > 0 && text.len() + line.len() > MAX_SHOWN_BYTES {
+            let rest = lines.len() - at;
+            let told = format!("and {rest} more arguments that are NOT SHOWN: there is too much");
+            notes::line(&mut text, &told);
+            break;
+        }
+        notes::line(&mut text, line);
+    }
+    text
+}
+
+/// All ids as a list: whoever agrees agrees to each.
+fn every(ids: &[RecordId]) -> String {
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    format!("[{}]", ids.join(", "))
 }

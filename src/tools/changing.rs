@@ -8,7 +8,7 @@ use super::{Answer, ToolError, notes};
 pub(super) use crate::changes::{numbers, odoo_time};
 use crate::{
     access::{Access, Denied},
-    changes::{Change, Shot, Told, Wish, carry_out, watched_with},
+    changes::{Change, Shot, Told, Wish, carry_out, watched_of_new, watched_with},
     odoo::{Context, FieldKind, FieldName, ModelName, RecordId, Schema},
 };
 
@@ -54,6 +54,24 @@ pub(super) async fn look_whole(
         Ok(wanted) => look(access, records, &wanted, context).await,
         Err(_) => look(access, records, fields, context).await,
     }
+}
+
+/// Looks at all of new records that tells later whether somebody has worked on
+/// them, beside these fields.
+pub(super) async fn look_new(
+    access: &Access<'_>,
+    records: (&ModelName, &[RecordId]),
+    fields: &[FieldName],
+    context: &Context,
+) -> Option<Shot> {
+    let Ok(schema) = access.schema_of_all(records.0).await else {
+        return look(access, records, fields, context).await;
+    };
+    let mut wanted = watched_of_new(&schema);
+    wanted.extend(fields.iter().cloned());
+    wanted.sort();
+    wanted.dedup();
+    look(access, records, &wanted, context).await
 }
 
 /// Names the records that are not to be seen after the change.

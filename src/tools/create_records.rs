@@ -114,7 +114,7 @@ impl Change for Arguments {
         let plural = if count == 1 { "record" } else { "records" };
         let mut text = format!("Created {count} {plural} of {}:\n", self.model);
         let records = (&self.model, &*done.ids);
-        let after = changing::look_whole(access, records, &self.fields(), &context).await;
+        let after = changing::look_new(access, records, &self.fields(), &context).await;
         match &after {
             Some(after) => {
                 text.push_str(&Show::titles(&done.ids, after));

@@ -1,6 +1,6 @@
 //! `import_records`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -21,17 +21,12 @@ use crate::{
         Call, Context, Domain, Effect, FieldKind, FieldName, Load, ModelName, Order, RecordId,
         Says, Schema, cell_of, ids_in, value_of,
     },
-    shape::one_line,
 };
 
 /// Rows at the most.
 const MAX_ROWS: usize = 1_000;
 /// Records that are named once they are there; of the others the ids.
 const MAX_SHOWN: usize = 10;
-/// Bytes of a preview.
-const MAX_SHOWN_BYTES: usize = 24 << 10;
-/// Characters of one cell in it.
-const CELL_CHARS: usize = 160;
 /// Columns by which records that were made are known again.
 const MAX_COMPARED: usize = 12;
 
@@ -169,22 +164,19 @@ impl Change for Import {
                 return Err(untried());
             }
         }
-        let mut preview = self.sentence(&plan);
-        preview.push_str(&self.expected(access, &plan).await?);
-        preview.push('\n');
-        preview.push_str(&self.shown(&schema));
-        if tried {
-            notes::line(
-                &mut preview,
-                "Odoo tried it and took it back: all rows fit.",
-            );
-        }
         let fields = self.fields();
         let before = if plan.known.is_empty() {
             Shot::default()
         } else {
             let records = (&self.model, &*plan.known);
             Shot::of_all(access, records, &fields, call.context()).await?
+        };
+        // Nobody sees it where nobody is asked.
+        let preview = if mode.asks() {
+            self.preview(access, &call, (&plan, &schema), (&before, tried))
+                .await?
+        } else {
+            String::new()
         };
         Ok(Proposal {
             undo: plan.undo(fields),
@@ -199,14 +191,18 @@ impl Change for Import {
     async fn find(&self, access: &Access<'_>, since: &Since) -> Result<Found, Denied> {
         let schema = access.schema(&self.model).await?;
         let plan = self.plan(&schema);
-        if plan.is_repeatable() {
-            return Ok(Found::Not);
-        }
         let unclear = Found::Unclear(format!("{}.", self.look(&plan)));
-        if !plan.known.is_empty() || plan.named > 0 {
-            return Ok(unclear);
-        }
         let (context, _) = access.context(self.context.as_ref(), true).await?;
+        if !plan.known.is_empty() || plan.named > 0 {
+            // Made again it would write over what others wrote since.
+            return Ok(
+                if self.is_untouched(access, &plan, since, &context).await? {
+                    Found::Not
+                } else {
+                    unclear
+                },
+            );
+        }
         self.find_new(access, &schema, since, &context, unclear)
             .await
     }
@@ -227,7 +223,11 @@ impl Change for Import {
         let (ids, after) = if undone.is_some() {
             let records = (&self.model, &*done.ids);
             let fields = self.fields();
-            let after = changing::look_whole(access, records, &fields, &context).await;
+            let after = if plan.known.is_empty() {
+                changing::look_new(access, records, &fields, &context).await
+            } else {
+                changing::look_whole(access, records, &fields, &context).await
+            };
             (records.1, after)
         } else {
             let after = changing::look(access, (&self.model, some), &[], &context).await;
@@ -302,7 +302,8 @@ impl Import {
             "Nothing was imported, for this was a dry run; all rows fit. Without `dry_run`: {}",
             self.sentence(&plan)
         );
-        text.push_str(&self.expected(access, &plan).await?);
+        let there = self.there(access).await?;
+        text.push_str(&expected(&plan, &self.load, there.as_ref()));
         Ok(text)
     }
 
@@ -332,6 +333,51 @@ impl Import {
         plan
     }
 
+    /// What would be done, for whoever agrees to it.
+    async fn preview(
+        &self,
+        access: &Access<'_>,
+        call: &Call,
+        (plan, schema): (&Plan, &Schema),
+        (before, tried): (&Shot, bool),
+    ) -> Result<String, Denied> {
+        let there = self.there(access).await?;
+        let table = (&self.model, &self.load);
+        let linked = changes::Links::of(access, table, call.context()).await?;
+        let mut preview = self.sentence(plan);
+        preview.push_str(&changing::language(call.context()));
+        preview.push_str(&expected(plan, &self.load, there.as_ref()));
+        preview.push('\n');
+        let table = changes::Table {
+            load: &self.load,
+            schema,
+            before,
+            there: there.as_ref(),
+            linked: &linked,
+        };
+        preview.push_str(&table.shown());
+        if tried {
+            notes::line(
+                &mut preview,
+                "Odoo tried it and took it back: all rows fit.",
+            );
+        }
+        Ok(preview)
+    }
+
+    /// Those of the external ids that records have; nothing where that is not to
+    /// be known.
+    async fn there(
+        &self,
+        access: &Access<'_>,
+    ) -> Result<Option<BTreeSet<(String, String)>>, Denied> {
+        let ids = self.load.external_ids();
+        if ids.is_empty() {
+            return Ok(None);
+        }
+        access.external_ids(&self.model, ids).await
+    }
+
     /// What is to be done, in one line.
     fn sentence(&self, plan: &Plan) -> String {
         format!(
@@ -340,65 +386,6 @@ impl Import {
             self.model,
             counted(plan.records, "record")
         )
-    }
-
-    /// How many are made and how many are changed, where that can be known.
-    async fn expected(&self, access: &Access<'_>, plan: &Plan) -> Result<String, Denied> {
-        let updated = plan.known.len();
-        let new = plan.records.saturating_sub(updated + plan.named);
-        if plan.named == 0 {
-            return Ok(format!(": {new} new, {updated} updated."));
-        }
-        let ids = self.load.external_ids();
-        Ok(match access.external_ids(&self.model, ids.clone()).await? {
-            Some(there) => {
-                let there = ids.iter().filter(|id| there.contains(*id)).count();
-                let new = new + plan.named.saturating_sub(there);
-                format!(": {new} new, {} updated.", updated + there)
-            }
-            None => format!(
-                ": {} with an external id are updated where there is one with it already, else made (Odoo does not tell this user which).",
-                plan.named
-            ),
-        })
-    }
-
-    /// The rows, by record; whoever agrees must know what is not shown.
-    fn shown(&self, schema: &Schema) -> String {
-        let mut text = String::new();
-        let begins = self.load.beginnings(schema);
-        let mut number = 0;
-        for (at, row) in self.load.rows().iter().enumerate() {
-            let cells: Vec<String> = self
-                .load
-                .columns()
-                .iter()
-                .zip(row)
-                .filter(|(_, cell)| !cell.is_empty())
-                .map(|(column, cell)| {
-                    format!("{}: {}", column.as_str(), one_line(cell, CELL_CHARS))
-                })
-                .collect();
-            let head = if begins.get(number) == Some(&at) {
-                number += 1;
-                format!("{number}.")
-            } else {
-                "   +".to_owned()
-            };
-            let one = format!("{head} {}", cells.join("; "));
-            if at > 0 && text.len() + one.len() > MAX_SHOWN_BYTES {
-                let rest = counted(self.load.rows().len() - at, "row");
-                notes::line(
-                    &mut text,
-                    &format!(
-                        "and {rest} more, which are NOT SHOWN: there is too much. Fewer at once are shown whole"
-                    ),
-                );
-                break;
-            }
-            notes::line(&mut text, &one);
-        }
-        text
     }
 
     /// The fields of the records themselves.
@@ -415,7 +402,7 @@ impl Import {
     /// How to find out what came of it.
     fn look(&self, plan: &Plan) -> String {
         if plan.is_repeatable() {
-            return "the very same rows can be imported again: they update the same records"
+            return "the very same rows can be imported again: they update the same records, and write over what others wrote into these fields since"
                 .to_owned();
         }
         format!(
@@ -423,6 +410,31 @@ impl Import {
             self.model,
             changing::odoo_time(Since::moment(Timestamp::now()).earliest())
         )
+    }
+
+    /// Whether nobody wrote the records that are known since then, and those with
+    /// external ids were never made.
+    async fn is_untouched(
+        &self,
+        access: &Access<'_>,
+        plan: &Plan,
+        since: &Since,
+        context: &Context,
+    ) -> Result<bool, Denied> {
+        // Other new records leave no trace that could be looked for here.
+        if plan.known.len() + plan.named < plan.records {
+            return Ok(false);
+        }
+        if plan.named > 0
+            && !self
+                .there(access)
+                .await?
+                .is_some_and(|there| there.is_empty())
+        {
+            return Ok(false);
+        }
+        let now = Shot::take(access, (&self.model, &plan.known), &[], context).await?;
+        Ok(since.left_alone(&now, &plan.known))
     }
 
     /// New records that our Odoo user made since then, with these very values.
@@ -480,9 +492,9 @@ impl Import {
             }
         }
         let begins = self.load.beginnings(schema);
-        let mut ids = Vec::new();
+        let (mut ids, mut used) = (Vec::new(), BTreeSet::new());
         for row in begins.iter().filter_map(|at| self.load.rows().get(*at)) {
-            let wanted: Option<Vec<Value>> = compared
+            let wanted: Option<Value> = compared
                 .iter()
                 .map(|(at, name)| {
                     let field = schema.field(name.as_str())?;
@@ -493,17 +505,40 @@ impl Import {
                 return Ok(unclear);
             };
             // Two of the same values are two records.
-            ids.extend(
-                there
-                    .get_mut(&Value::from(wanted).to_string())
-                    .and_then(Vec::pop),
-            );
+            let wanted = wanted.to_string();
+            ids.extend(there.get_mut(&wanted).and_then(Vec::pop));
+            used.insert(wanted);
         }
-        Ok(if ids.len() == begins.len() {
+        // Just as many: of more nobody can say which they are.
+        let left = used
+            .iter()
+            .any(|wanted| there.get(wanted).is_none_or(|left| !left.is_empty()));
+        Ok(if ids.len() == begins.len() && !left {
             Found::Done(ids)
         } else {
             unclear
         })
+    }
+}
+
+/// How many are made and how many are changed, where that can be known.
+fn expected(plan: &Plan, load: &Load, there: Option<&BTreeSet<(String, String)>>) -> String {
+    let updated = plan.known.len();
+    let new = plan.records.saturating_sub(updated + plan.named);
+    if plan.named == 0 {
+        return format!(": {new} new, {updated} updated.");
+    }
+    match there {
+        Some(there) => {
+            let ids = load.external_ids();
+            let there = ids.iter().filter(|id| there.contains(*id)).count();
+            let new = new + plan.named.saturating_sub(there);
+            format!(": {new} new, {} updated.", updated + there)
+        }
+        None => format!(
+            ": {} with an external id are updated where there is one with it already, else made (Odoo does not tell this user which).",
+            plan.named
+        ),
     }
 }
 

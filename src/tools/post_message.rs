@@ -1,5 +1,7 @@
 //! `post_message`.
 
+use std::fmt::Write as _;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -21,8 +23,11 @@ use crate::{
 const MAX_CHARS: usize = 20_000;
 /// People who are named.
 const MAX_PARTNERS: usize = 50;
-/// People who are shown.
-const MAX_SHOWN: usize = 20;
+/// Bytes of people who are shown.
+const MAX_SHOWN_BYTES: usize = 16 << 10;
+/// Models whose records have members, who get each message, notes too, and may be
+/// customers (Odoo 19, `addons/mail/models/discuss`, `addons/mail_group`).
+const MEETING_PLACES: [&str; 2] = ["discuss.channel", "mail.group"];
 /// Messages that are looked through for one that was posted.
 const MAX_LOOKED_THROUGH: u32 = 100;
 
@@ -92,8 +97,8 @@ struct Recipients {
     outside: Vec<String>,
     /// People of whom that cannot be seen.
     unclear: Vec<String>,
-    /// How many have one.
-    inside: usize,
+    /// People who have one.
+    inside: Vec<String>,
     /// Why not everybody can be told.
     unknown: Option<&'static str>,
 }
@@ -105,10 +110,11 @@ impl Change for Arguments {
         let before = self.record(access, &context).await?;
         let recipients = self.recipients(access, &before, &context).await?;
         let mut preview = format!(
-            "Post a {} on {} of {}:\n",
+            "Post a {} on {} of {}{}:\n",
             self.kind.word(),
             Show::titles(&[self.id], &before),
-            self.model
+            self.model,
+            changing::language(&context)
         );
         for line in self.body.trim().lines() {
             notes::line(&mut preview, &format!("> {}", one_line(line, MAX_CHARS)));
@@ -170,10 +176,12 @@ impl Change for Arguments {
             let body = message.get("body").and_then(Value::as_str);
             body.is_some_and(|body| words(&plain(body)) == ours)
         };
-        Ok(if messages.iter().any(is_it) {
+        let equal = messages.iter().filter(|message| is_it(message)).count();
+        Ok(if equal == 1 {
             Found::Done(vec![self.id])
         } else {
-            // Odoo may have put the text in a form of its own.
+            // Odoo may have put the text in a form of its own; and of two equal ones
+            // one is somebody else's.
             Found::Unclear(self.look_in_odoo())
         })
     }
@@ -196,7 +204,6 @@ impl Change for Arguments {
                 );
                 notes::line(&mut text, &format!("It is the message {id}; {notified}."));
             }
-            None if done.result.is_null() => {}
             None => notes::line(&mut text, &returned(&done.result)),
         }
         Ok(Report { text, after: None })
@@ -211,9 +218,12 @@ impl Arguments {
     fn check(&self) -> Result<(), ToolError> {
         let chars = self.body.chars().count();
         let wrong = |told: String| Err(ToolError::Arguments(told));
-        if self.body.trim().is_empty() {
+        // What is not to be seen is no text either.
+        let shows = |line: &str| !one_line(line, MAX_CHARS).is_empty();
+        if !self.body.trim().lines().any(shows) {
             wrong(
-                "argument `body` does not fit: it is empty, and Odoo would post nothing".to_owned(),
+                "argument `body` does not fit: it is empty, or nothing in it can be seen"
+                    .to_owned(),
             )
         } else if chars > MAX_CHARS {
             wrong(format!(
@@ -288,6 +298,9 @@ impl Arguments {
             }
         }
         changing::once_each(&mut people);
+        if MEETING_PLACES.contains(&self.model.as_str()) {
+            recipients.unknown = Some("All members of it get it");
+        }
         if people.is_empty() {
             return Ok(recipients);
         }
@@ -304,7 +317,18 @@ impl Arguments {
             .filter(|name| schema.field(name.as_str()).is_some());
         let fields: Vec<FieldName> = fields.collect();
         let shot = match Shot::take(access, (&partner, &people), &fields, context).await {
-            Ok(shot) => shot,
+            Ok(shot) => {
+                let absent = |id: &RecordId| shot.row(*id).is_none();
+                let absent: Vec<RecordId> =
+                    self.partner_ids.iter().copied().filter(absent).collect();
+                if !absent.is_empty() {
+                    return Err(Denied::Unfit(format!(
+                        "these in `partner_ids` do not exist or may not be seen by this Odoo user: {}; find_by_name finds the right ids; nothing was posted",
+                        changing::numbers(&absent)
+                    )));
+                }
+                shot
+            }
             Err(Denied::Call(error)) if error.is_fault() => Shot::default(),
             Err(denied) => return Err(denied),
         };
@@ -312,7 +336,10 @@ impl Arguments {
             let row = shot.row(id);
             let share = row.and_then(|row| row.get("partner_share")?.as_bool());
             match (row, share) {
-                (Some(_), Some(false)) => recipients.inside += 1,
+                (Some(_), Some(false)) => {
+                    let name = one_line(shot.name(id), 80);
+                    recipients.inside.push(format!("{name} [{id}]"));
+                }
                 (Some(row), Some(true)) => {
                     let address = row.get("email").and_then(Value::as_str);
                     let address = address.map_or_else(String::new, short);
@@ -380,8 +407,12 @@ impl Recipients {
                 listed(&self.unclear)
             ));
         }
-        if self.inside > 0 {
-            parts.push(format!("Inside the company it goes to {}", self.inside));
+        if !self.inside.is_empty() {
+            parts.push(format!(
+                "Inside the company it goes to {}: {}",
+                self.inside.len(),
+                listed(&self.inside)
+            ));
         }
         if let Some(unknown) = self.unknown {
             let unknown = format!("{unknown}: it may go OUTSIDE the company, to customers too");
@@ -449,14 +480,25 @@ fn words(text: &str) -> Vec<&str> {
     text.split_whitespace().collect()
 }
 
-/// The first of a list, and how many more there are.
+/// All of a list, or how many of it are not shown.
 fn listed(people: &[String]) -> String {
-    let mut shown: Vec<&str> = people.iter().take(MAX_SHOWN).map(String::as_str).collect();
-    let more = format!("and {} more", people.len().saturating_sub(MAX_SHOWN));
-    if people.len() > MAX_SHOWN {
-        shown.push(&more);
+    let mut text = String::new();
+    for (at, one) in people.iter().enumerate() {
+        if at > 0 && text.len() + one.len() > MAX_SHOWN_BYTES {
+            let rest = people.len() - at;
+            let written = write!(
+                text,
+                ", and {rest} more who are NOT SHOWN: they are too many"
+            );
+            debug_assert!(written.is_ok(), "a String takes all");
+            break;
+        }
+        if at > 0 {
+            text.push_str(", ");
+        }
+        text.push_str(one);
     }
-    shown.join(", ")
+    text
 }
 
 /// Enough of an address to know whose it is.
@@ -541,7 +583,7 @@ mod tests {
         };
         let some = Recipients {
             outside: vec![format!("Azure [14]{}", short("info@azure.example"))],
-            inside: 2,
+            inside: vec!["Marc [3]".to_owned(), "Mitchell [2]".to_owned()],
             ..Recipients::default()
         };
         let unclear = Recipients {

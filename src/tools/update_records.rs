@@ -1,6 +1,5 @@
 //! `update_records`.
 
-use jiff::ToSpan as _;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -128,21 +127,8 @@ impl Change for Arguments {
             return Ok(Found::Done(self.ids.clone()));
         }
         // Other values prove nothing: Odoo puts some in a form of its own, and
-        // others may have written since. What nobody wrote was not written: Odoo
-        // says so to the second by its clock, which may not be ours.
-        let began = since.at.checked_sub(2.seconds()).unwrap_or(since.at);
-        let began = match since.stamp {
-            Some(_) => began,
-            None => since.earliest(),
-        };
-        let began = changing::odoo_time(began);
-        let untouched = since.stamp.is_none() || since.stamp == now.stamp();
-        let untouched = untouched
-            && self.ids.iter().all(|id| {
-                let row = now.row(*id);
-                row.and_then(|row| row.get("write_date")?.as_str())
-                    .is_some_and(|written| *written < *began)
-            });
+        // others may have written since. What nobody wrote was not written.
+        let untouched = since.left_alone(&now, &self.ids);
         if untouched {
             return Ok(Found::Not);
         }
@@ -231,7 +217,7 @@ impl Arguments {
                 notes::line(
                     text,
                     &format!(
-                        "Odoo did not take all of it: of [{id}] {}. Another rule of Odoo sets it; tell the user.",
+                        "Odoo did not take all of it: of [{id}] {}. Another rule of Odoo sets it, or somebody changed it at the same moment; tell the user.",
                         now.join(", ")
                     ),
                 );

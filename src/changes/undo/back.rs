@@ -174,6 +174,12 @@ pub(super) fn list_commands(
                 }
             }
             (Some(_), None) => {}
+            // It is there, and only not to be seen any more.
+            (None, _) if now.contains(id) => {
+                lacking.push(format!(
+                    "[{id}] is not to be seen by you any more, and stays"
+                ));
+            }
             (None, Some(old)) => {
                 let made = making.made_again(&lines.fields, old);
                 commands.push(json!([0, 0, made.values]));

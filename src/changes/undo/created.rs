@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     access::{Access, Denied},
-    odoo::{Call, Context, Effect, FieldName, RecordId, Schema},
+    odoo::{Call, Context, Effect, Field, FieldKind, FieldName, RecordId, Schema},
 };
 
 /// What would be done.
@@ -41,6 +41,7 @@ pub(super) async fn propose(access: &Access<'_>, entry: &Entry) -> Result<Propos
     let records = (&entry.model, &*ids);
     let before = Shot::of_all(access, records, &looked_at(&whole), &context).await?;
     refuse_added(access, entry, (&whole, &before), &context).await?;
+    refuse_written(&there, &before)?;
     let count = ids.len();
     let plural = if count == 1 { "record" } else { "records" };
     let mut notes = Vec::new();
@@ -51,6 +52,10 @@ pub(super) async fn propose(access: &Access<'_>, entry: &Entry) -> Result<Propos
             drags.join(", ")
         ));
     }
+    notes.push(
+        "links from other records to them go too, or Odoo refuses: who else uses them is NOT SHOWN"
+            .to_owned(),
+    );
     if !gone.is_empty() {
         let gone: Vec<RecordId> = gone.iter().map(|(id, _)| *id).collect();
         notes.push(format!("these are gone already: {}", numbers(&gone)));
@@ -102,6 +107,35 @@ pub(super) async fn report(_: &Access<'_>, entry: &Entry, done: &Done) -> Result
     })
 }
 
+/// Refuses records of which nobody looked how they were left, where somebody
+/// wrote them after they were made.
+fn refuse_written(there: &[(RecordId, Standing)], before: &Shot) -> Result<(), Denied> {
+    let unseen = there
+        .iter()
+        .filter(|(_, is)| *is == Standing::AsWanted)
+        .map(|(id, _)| *id);
+    let written: Vec<RecordId> = unseen
+        .filter(|id| {
+            let row = before.row(*id);
+            let time = |name: &str| row.and_then(|row| row.get(name)?.as_str());
+            time("write_date") != time("create_date")
+        })
+        .collect();
+    if written.is_empty() {
+        return Ok(());
+    }
+    Err(Denied::Unfit(format!(
+        "nothing was taken back: how these records were left is not known, for the answer was lost, and somebody wrote them since: {}. Retrying will not help: show the user, and delete what they want with delete_records",
+        numbers(&written)
+    )))
+}
+
+/// Whether what is put into a list later is somebody's work.
+fn counts(list: &Field) -> bool {
+    let told = ["activity_ids", "message_ids"].contains(&list.name.as_str());
+    is_list(list) || (told && list.kind == FieldKind::One2many)
+}
+
 /// Refuses where something was put into the lists of the records after they
 /// were made: it would go with them. Odoo gives all that one call makes the same
 /// time.
@@ -111,9 +145,8 @@ async fn refuse_added(
     (schema, before): (&Schema, &Shot),
     context: &Context,
 ) -> Result<(), Denied> {
-    let born = FieldName::known("create_date");
     let mut added = Vec::new();
-    for list in schema.fields().filter(|field| is_list(field)) {
+    for list in schema.fields().filter(|field| counts(field)) {
         let Some(model) = &list.relation else {
             continue;
         };
@@ -122,27 +155,42 @@ async fn refuse_added(
         if listed.is_empty() || access.may_read(model).is_err() {
             continue;
         }
-        let looked = Shot::take(
-            access,
-            (model, &listed),
-            std::slice::from_ref(&born),
-            context,
-        )
-        .await;
+        // Who may not see them is told how many there are.
+        let Some(fields) = seen(access.schema(model).await)? else {
+            continue;
+        };
+        let wanted = ["create_date", "message_type"].map(FieldName::known);
+        let wanted = wanted
+            .into_iter()
+            .filter(|name| fields.field(name.as_str()).is_some());
+        let wanted: Vec<FieldName> = wanted.collect();
+        let looked = Shot::take(access, (model, &listed), &wanted, context).await;
         let Some(lines) = seen(looked)? else {
             continue;
         };
-        let time = |shot: &Shot, id| Some(shot.row(id)?.get("create_date")?.as_str()?.to_owned());
+        let text = |shot: &Shot, id, name: &str| {
+            let value = shot.row(id)?.get(name)?.as_str()?;
+            Some(value.to_owned())
+        };
         for id in &entry.ids {
             let Some(row) = before.row(*id) else {
                 continue;
             };
-            let Some(made) = time(before, *id) else {
+            let Some(made) = text(before, *id, "create_date") else {
                 continue;
             };
             let later: Vec<RecordId> = ids_in(row, &list.name)
                 .into_iter()
-                .filter(|line| time(&lines, *line).is_some_and(|time| time > made))
+                .filter(|line| {
+                    let after = |name| text(&lines, *line, name).is_some_and(|time| time > made);
+                    let older = text(&lines, *line, "create_date").is_some_and(|time| time < made);
+                    // One that was there before may have been put there since.
+                    let came = after("create_date") || (older && after("write_date"));
+                    // What Odoo notes by itself is nobody's work.
+                    came && text(&lines, *line, "message_type").is_none_or(|kind| {
+                        matches!(kind.as_str(), "comment" | "email" | "email_outgoing")
+                    })
+                })
                 .collect();
             if !later.is_empty() {
                 added.push(format!("[{id}]: {} in `{}`", numbers(&later), list.name));

@@ -1,12 +1,15 @@
 //! Taking a deletion back: the records are made again, as far as that goes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::{Done, Found, Names, Prepared, Proposal, Report, Shot, Show, Since, Undo, made},
+    super::{
+        Done, Found, Names, Prepared, Proposal, Report, Shot, Show, Since, Undo, gone as are_gone,
+        made, numbers,
+    },
     back::{Gone, Target, Values, is_empty},
     entry::Entry,
     list::List,
@@ -20,7 +23,9 @@ use crate::{
     shape::{Coverage, coverage, one_line},
 };
 
-/// Records that are shown one by one.
+/// Bytes of values that are shown; of the other records the names.
+const MAX_SHOWN_BYTES: usize = 24 << 10;
+/// Records whose old and new ids are told.
 const MAX_SHOWN: usize = 20;
 const NAME_CHARS: usize = 80;
 /// What no value brings back.
@@ -45,28 +50,29 @@ pub(super) async fn propose(access: &Access<'_>, entry: &Entry) -> Result<Propos
         schema: &again.schema,
         names: &again.prepared.names,
     };
-    let mut lines: Vec<String> = again
-        .ids
-        .iter()
-        .zip(&again.prepared.values)
-        .take(MAX_SHOWN)
-        .map(|(id, values)| {
-            let mut filled = values.clone();
-            filled.retain(|_, value| !is_empty(value) && *value != json!([[6, 0, []]]));
-            format!("{}: {}", title(entry, *id), show.values(&filled))
-        })
-        .collect();
-    if count > MAX_SHOWN {
-        lines.push(format!(
-            "and {} more, with the values that they had, which are NOT SHOWN",
-            count - MAX_SHOWN
-        ));
+    let mut lines = String::new();
+    let pairs = again.ids.iter().zip(&again.prepared.values);
+    for (at, (id, values)) in pairs.enumerate() {
+        let mut filled = values.clone();
+        filled.retain(|_, value| !is_empty(value) && *value != json!([[6, 0, []]]));
+        let one = format!("{}: {}\n", title(entry, *id), show.values(&filled));
+        if at > 0 && lines.len() + one.len() > MAX_SHOWN_BYTES {
+            let rest = again.ids.get(at..).unwrap_or_default();
+            let names: Vec<String> = rest.iter().map(|id| title(entry, *id)).collect();
+            let written = writeln!(
+                lines,
+                "and {} more, with the values that they had, which are NOT SHOWN: {}",
+                rest.len(),
+                names.join("; ")
+            );
+            debug_assert!(written.is_ok(), "a String takes all");
+            break;
+        }
+        lines.push_str(&one);
     }
     let head = format!(
-        "Take back the deletion of {:.0}: make {count} {plural} of {} again (the numbers are the old ids):\n{}\n{NEVER_BACK}.",
-        entry.at,
-        entry.model,
-        lines.join("\n")
+        "Take back the deletion of {:.0}: make {count} {plural} of {} again (the numbers are the old ids):\n{}{NEVER_BACK}.",
+        entry.at, entry.model, lines
     );
     let look = format!(
         "search_records of `{}` with `create_date` >= \"{}\" shows whether they are there",
@@ -206,6 +212,16 @@ async fn again(access: &Access<'_>, entry: &Entry) -> Result<Again, Denied> {
         return Err(Denied::Unfit(
             "there is nothing to take back: the records are there, so they were not deleted; nothing was changed".to_owned(),
         ));
+    }
+    // What is only hidden would be there twice.
+    match are_gone(access, &entry.model, &ids).await? {
+        Found::Done(_) => {}
+        Found::Not | Found::Unclear(_) => {
+            return Err(Denied::Unfit(format!(
+                "nothing was changed: that these records are deleted cannot be said, for they may only be hidden from you now: {}. Retrying will not help; ask the user to look in Odoo",
+                numbers(&ids)
+            )));
+        }
     }
     let schema = access.schema(&entry.model).await?;
     let mut lists = Vec::new();

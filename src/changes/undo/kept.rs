@@ -18,7 +18,7 @@ use super::{
     entry::{Entry, Kind, Rows, Wanted, asked_for, key, recall},
     lines::{Lines, MAX_LINES, is_list},
     marks::{Marks, is_same},
-    watched::{can_be_kept, restorable, watched_with},
+    watched::{can_be_kept, restorable, watched_of_new, watched_with},
 };
 use crate::{
     access::{Access, Denied},
@@ -91,7 +91,7 @@ impl Kept {
         };
         let schema = access.schema_of_all(call.model()).await?;
         match undo {
-            Undo::Create => under.watched = watched_with(&schema, &[]),
+            Undo::Create => under.watched = watched_of_new(&schema),
             Undo::Delete => {
                 under
                     .before_delete(access, &schema, &proposal.before)
@@ -190,10 +190,33 @@ async fn note_found(access: &Access<'_>, name: &str, ids: &[RecordId]) -> Result
     }
     if entry.ids.is_empty() {
         entry.ids = ids.to_vec();
+        if entry.kind == Kind::Create {
+            mark_untouched(access, &mut entry).await?;
+        }
         stored.replace_by(&entry).await?;
     }
     let keep = access.ledger.settings().keep_undo;
     Ok(way_back(access, &entry, name, keep))
+}
+
+/// The marks of new records that nobody wrote since they were made: so the
+/// change left them.
+async fn mark_untouched(access: &Access<'_>, entry: &mut Entry) -> Result<(), Denied> {
+    let (context, _) = entry.context(access).await?;
+    let schema = access.schema_of_all(&entry.model).await?;
+    let watched = watched_of_new(&schema);
+    let mut fields = watched.clone();
+    fields.push(FieldName::known("create_date"));
+    let shot = Shot::take(access, (&entry.model, &entry.ids), &fields, &context).await?;
+    let is_new = |row: &Map<String, Value>| {
+        let made = row.get("create_date").and_then(Value::as_str);
+        made.is_some() && made == row.get("write_date").and_then(Value::as_str)
+    };
+    if shot.len() == entry.ids.len() && shot.rows().all(|(_, row)| is_new(row)) {
+        entry.marks = Some(Marks::of(&watched, &shot));
+        entry.wanted.clear();
+    }
+    Ok(())
 }
 
 /// How to take a change back; nothing where the caller may not.

@@ -24,6 +24,6 @@ mod watched;
 
 pub use deletion::{dragged, looked_at};
 pub use take_back::{InvalidChangeName, TakeBack};
-pub use watched::watched_with;
+pub use watched::{watched_of_new, watched_with};
 
 pub(super) use kept::{Kept, found_done, new_name};

@@ -31,6 +31,8 @@ pub(super) async fn look_at(
     let marked = entry.marks.iter().flat_map(|marks| &marks.fields);
     let mut fields: BTreeSet<FieldName> = marked.chain(&entry.fields).cloned().collect();
     let kept = entry.before.values().flat_map(Map::keys);
+    let wanted = entry.wanted.iter().flat_map(|wanted| wanted.values.keys());
+    let kept = kept.chain(wanted);
     fields.extend(kept.filter_map(|name| FieldName::try_from(name.as_str()).ok()));
     fields.retain(|name| schema.field(name.as_str()).is_some());
     let fields: Vec<FieldName> = fields.into_iter().collect();

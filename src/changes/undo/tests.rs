@@ -8,7 +8,7 @@ use super::{
     lines::Lines,
     marks::Marks,
     standing::{Lists, Standing, standing},
-    watched::{restorable, watched},
+    watched::{restorable, watched, watched_of_new},
 };
 use crate::{
     changes::Shot,
@@ -125,6 +125,11 @@ fn only_a_records_own_columns_tell_whether_it_moved_on() {
             "user_id"
         ])
     );
+    // A new record would go with all that somebody has put into it.
+    let new = watched_of_new(&schema());
+    for name in names(&["line_ids", "note", "tag_ids"]) {
+        assert!(new.contains(&name), "{name}");
+    }
     assert_eq!(
         restorable(&schema()),
         names(&[
@@ -196,7 +201,7 @@ fn where_nobody_looked_afterwards_what_was_wanted_decides() {
     entry.fields = names(&["note"]);
     entry.before = rows(json!({"7": {"note": "<p>old</p>"}}));
     assert_eq!(
-        stands(&entry, json!({"7": {"note": "<p>x</p>"}})),
+        stands(&entry, json!({"7": {"note": "<p>x <b>y</b></p>"}})),
         Standing::Moved(names(&["note"]))
     );
 }
@@ -305,6 +310,7 @@ fn a_list_gets_its_records_back_and_loses_those_that_were_made() {
             "3": {"name": "deleted", "count": 1.0, "head_id": [7, "H"]},
             "4": {"name": "taken out", "count": 1.0, "head_id": [7, "H"]},
             "5": {"name": "somebody's now", "count": 1.0, "head_id": [7, "H"]},
+            "6": {"name": "hidden now", "count": 1.0, "head_id": [7, "H"]},
             "20": {"name": "another's", "count": 1.0, "head_id": [8, "I"]},
             "21": {"name": "nobody's", "count": 1.0, "head_id": false},
             "22": {"name": "stays away", "count": 1.0, "head_id": [8, "I"]},
@@ -322,12 +328,12 @@ fn a_list_gets_its_records_back_and_loses_those_that_were_made() {
         "21": {"name": "nobody's", "count": 1.0, "head_id": [7, "H"]},
         "22": {"name": "stays away", "count": 3.0, "head_id": [8, "I"]},
     }));
-    let before: Rows = rows(json!({"7": {"line_ids": [1, 2, 3, 4, 5]}}));
+    let before: Rows = rows(json!({"7": {"line_ids": [1, 2, 3, 4, 5, 6]}}));
     let others = lines.others(&before);
     assert_eq!(others, [20, 21, 22, 23]);
     let (commands, lacking) = list_commands(
         &lines,
-        (&[1, 2, 3, 4, 5], &[1, 2, 10, 20, 21], &others),
+        (&[1, 2, 3, 4, 5, 6], &[1, 2, 6, 10, 20, 21], &others),
         &now,
         (&target(Effect::Write), &target(Effect::Create)),
     );
@@ -346,6 +352,7 @@ fn a_list_gets_its_records_back_and_loses_those_that_were_made() {
     );
     insta::assert_snapshot!(lacking.join("\n"), @r"
     [5] belongs to another record now
+    [6] is not to be seen by you any more, and stays
     the deleted [23] belonged to another record, and stays deleted
     ");
 }

@@ -20,8 +20,10 @@ use crate::{
     shape::{Coverage, coverage},
 };
 
-/// Records that are shown one by one.
+/// Records that are told one by one, once it is done.
 const MAX_SHOWN: usize = 20;
+/// Bytes of values that are shown; of the other records the names.
+const MAX_SHOWN_BYTES: usize = 24 << 10;
 
 /// The records as they are now, with what is known of them.
 struct Now {
@@ -336,24 +338,21 @@ fn shown(now: &Now, ids: &[Vec<RecordId>], prepared: &Prepared) -> String {
         names: &prepared.names,
     };
     let mut text = String::new();
-    let mut room = MAX_SHOWN;
-    let total: usize = ids.iter().map(Vec::len).sum();
-    for (ids, values) in ids.iter().zip(&prepared.values) {
-        let some: Vec<RecordId> = ids.iter().take(room).copied().collect();
-        if some.is_empty() {
+    for (at, (ids_of_one, values)) in ids.iter().zip(&prepared.values).enumerate() {
+        let one = show.updates(ids_of_one, &now.shot, values);
+        if at > 0 && text.len() + one.len() > MAX_SHOWN_BYTES {
+            let rest: Vec<RecordId> = ids.iter().skip(at).flatten().copied().collect();
+            let written = write!(
+                text,
+                "and {} more, whose values are NOT SHOWN: {}",
+                rest.len(),
+                Show::names(&rest, &now.shot)
+            );
+            debug_assert!(written.is_ok(), "a String takes all");
             break;
         }
-        room -= some.len();
-        text.push_str(&show.updates(&some, &now.shot, values));
+        text.push_str(&one);
         text.push('\n');
-    }
-    if total > MAX_SHOWN {
-        let written = write!(
-            text,
-            "and {} more, whose values are NOT SHOWN",
-            total - MAX_SHOWN
-        );
-        debug_assert!(written.is_ok(), "a String takes all");
     }
     text
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::lines::is_list;
 use crate::odoo::{Effect, Field, FieldKind, FieldName, Schema};
 
 /// What Odoo keeps for itself, or writes by the way.
@@ -35,6 +36,34 @@ pub fn watched_with(schema: &Schema, written: &[FieldName]) -> Vec<FieldName> {
     let mut names: BTreeSet<FieldName> = watched(schema).into_iter().collect();
     names.extend(written.iter().cloned());
     names.into_iter().collect()
+}
+
+/// The fields that tell of a new record whether somebody has worked on it since:
+/// all that would go with it, but for files. Its lists too, for what was put
+/// into them would be deleted with it.
+pub fn watched_of_new(schema: &Schema) -> Vec<FieldName> {
+    let fields = schema.fields().filter(|field| match field.kind {
+        FieldKind::Binary | FieldKind::Image | FieldKind::Unknown => false,
+        FieldKind::One2many => is_list(field),
+        FieldKind::Boolean
+        | FieldKind::Char
+        | FieldKind::Date
+        | FieldKind::Datetime
+        | FieldKind::Float
+        | FieldKind::Html
+        | FieldKind::Integer
+        | FieldKind::Json
+        | FieldKind::Many2many
+        | FieldKind::Many2one
+        | FieldKind::Many2oneReference
+        | FieldKind::Monetary
+        | FieldKind::Properties
+        | FieldKind::PropertiesDefinition
+        | FieldKind::Reference
+        | FieldKind::Selection
+        | FieldKind::Text => is_own(field) && !is_worked_out(field),
+    });
+    fields.map(|field| field.name.clone()).collect()
 }
 
 /// The fields of which a record can be made again, and its lists.

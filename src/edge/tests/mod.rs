@@ -30,6 +30,7 @@ use super::{
     host::{Host, Terms},
 };
 use crate::{
+    access::SentChanges,
     config,
     gateway::{Head, Notices, Readiness, Reply, Story},
     names::InstanceName,
@@ -164,6 +165,10 @@ impl Host for Actor {
     }
 
     fn part(&self) {}
+
+    fn sent_changes(&self) -> Arc<SentChanges> {
+        Arc::default()
+    }
 
     fn local_guest(&self, instance: &InstanceName, _session: Option<&str>) -> Option<Visitor> {
         (instance.as_str() == "local").then(|| Visitor {

@@ -1,6 +1,16 @@
 //! A gateway that is killed between sending a change and hearing of it.
 
-use std::{io::Write as _, net::TcpStream, thread};
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test waits on a thread of its own"
+)]
+
+use std::{
+    io::Write as _,
+    net::{SocketAddr, TcpStream},
+    thread,
+    time::Duration,
+};
 
 use gatepost::demo::Moment;
 use serde_json::{Value, json};
@@ -29,6 +39,49 @@ fn create(gateway: &Process, key: &str) -> (String, bool) {
     gateway.post("/demo/mcp", &[], &message).tool()
 }
 
+/// A call that nobody waits for.
+fn unanswered(address: SocketAddr) -> TcpStream {
+    let arguments =
+        json!({"model": "res.partner", "values": [{"name": "Killed"}], "idempotency_key": "k"});
+    let message = calling("create_records", &arguments).to_string();
+    let mut stream = TcpStream::connect(address).unwrap();
+    let length = message.len();
+    write!(
+        stream,
+        "POST /demo/mcp HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{message}"
+    )
+    .unwrap();
+    stream
+}
+
+#[test]
+fn a_gateway_that_leaves_waits_for_changes_whose_clients_have_left() {
+    let (company, odoo) = company();
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = Process::start(folder.path(), &text(&odoo));
+    let held = company.hold("res.partner/create", Moment::AfterCommit);
+    let client = unanswered(gateway.address);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(held.reached());
+    drop(client);
+    // Until the gateway has seen that.
+    thread::sleep(Duration::from_millis(500));
+    let stopping = thread::spawn(move || gateway.stop());
+    thread::sleep(Duration::from_millis(500));
+    assert!(!stopping.is_finished());
+    held.release();
+    assert!(stopping.join().unwrap().success());
+    let ends: Vec<Value> = calls(folder.path())
+        .into_iter()
+        .filter(|record| record["method"] == json!("create"))
+        .collect();
+    assert_eq!(ends.len(), 2, "{ends:?}");
+    assert_eq!(ends[1]["outcome"], json!("answered"), "{ends:?}");
+    assert_eq!(ends[1]["client_left"], json!(true), "{ends:?}");
+}
+
 #[test]
 fn a_change_is_neither_doubled_nor_lost_when_the_gateway_is_killed_in_the_middle() {
     for moment in [Moment::AfterCommit, Moment::BeforeCall] {
@@ -39,19 +92,7 @@ fn a_change_is_neither_doubled_nor_lost_when_the_gateway_is_killed_in_the_middle
         let gateway = Process::start(folder.path(), &text);
         let held = company.hold("res.partner/create", moment);
         let address = gateway.address;
-        let asked = thread::spawn(move || {
-            let arguments = json!({"model": "res.partner", "values": [{"name": "Killed"}], "idempotency_key": "k"});
-            let message = calling("create_records", &arguments).to_string();
-            // Nobody answers: it is killed.
-            let mut stream = TcpStream::connect(address).unwrap();
-            let length = message.len();
-            write!(
-                stream,
-                "POST /demo/mcp HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{message}"
-            )
-            .unwrap();
-            stream
-        });
+        let asked = thread::spawn(move || unanswered(address));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap();

@@ -216,8 +216,13 @@ fn a_person_behind_a_client_of_2026_07_28_is_asked_by_the_result() {
             .contains("said no"),
         "{said_no}"
     );
-    let unticked = stateless(&stage, &update, &consent("accept", false, state));
+    // That was the last word on it.
+    let after_all = stateless(&stage, &update, &consent("accept", true, state));
+    assert_eq!(after_all["result"]["isError"], json!(true), "{after_all}");
+    let ask = || stateless(&stage, &update, &json!({}))["result"]["requestState"].clone();
+    let unticked = stateless(&stage, &update, &consent("accept", false, &ask()));
     assert_eq!(unticked["result"]["isError"], json!(true), "{unticked}");
+    let state = &ask();
     // A state of other arguments, or one that was changed on its way, is refused.
     let other = json!({"model": "crm.lead", "ids": [2], "values": {"expected_revenue": 5}});
     let foreign = stateless(&stage, &other, &consent("accept", true, state));
@@ -325,4 +330,21 @@ fn an_approval_is_good_for_what_was_never_done() {
     refused(&stage, "update_records", &confirmed);
     let text = refused(&stage, "update_records", &confirmed);
     assert!(text.contains("was used before"), "{text}");
+}
+
+#[test]
+fn who_repeats_a_confirmed_call_with_its_key_hears_what_came_of_it() {
+    let stage = std::sync::Arc::new(confirming());
+    let create = json!({"model": "crm.lead", "values": [{"name": "Once"}], "idempotency_key": "k"});
+    let id = confirm_id(&answered(&stage, "create_records", &create));
+    let confirmed = with(&create, &id);
+    let before = stage.company.snapshot();
+    let callers = [(); 20].map(|()| {
+        let (stage, confirmed) = (std::sync::Arc::clone(&stage), confirmed.clone());
+        std::thread::spawn(move || answered(&stage, "create_records", &confirmed))
+    });
+    let texts = callers.map(|caller| caller.join().unwrap());
+    let first = texts.iter().filter(|text| text.starts_with("Created 1"));
+    assert_eq!(first.count(), 1);
+    assert_eq!(made(&stage, &before, "crm.lead").len(), 1);
 }

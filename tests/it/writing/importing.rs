@@ -126,6 +126,11 @@ fn what_cannot_be_a_table_is_refused_and_never_sent() {
             json!([[7, "X"], [7, "Y"]]),
             "same record",
         ),
+        (
+            json!(["credit_limit"]),
+            json!([["1"], ["NaN"], ["-Infinity"], ["1e999"]]),
+            "rows 2, 3, 4 have no number",
+        ),
         (json!(["name.id"]), json!([["A"]]), "not a column"),
         (json!(["name"]), json!([[["A"]]]), "a cell is a text"),
     ] {
@@ -155,7 +160,7 @@ fn a_preview_is_a_trial_and_what_it_showed_is_done_when_confirmed() {
     unchanged(&stage, &before, "a preview");
     assert!(preview.contains("2 new, 0 updated"), "{preview}");
     assert!(
-        preview.contains("1. id: a; name: A; country_id/.id: 20"),
+        preview.contains("1. \"a\" (new): name: \"A\"; country_id/.id: "),
         "{preview}"
     );
     let bad = json!([["a", "A", 20], ["", "", ""]]);
@@ -184,7 +189,8 @@ fn a_preview_shows_every_row_or_says_that_it_does_not() {
     });
     let preview = answered(&stage, "import_records", &orders);
     assert!(
-        preview.contains("\n   + order_line/product_id/.id: 2; order_line/product_uom_qty: 1\n"),
+        preview.contains("\n   + order_line/product_id/.id: ")
+            && preview.contains(" [2]; order_line/product_uom_qty: \"1\"\n"),
         "{preview}"
     );
     let rows: Vec<Value> = (0..1000)
@@ -227,6 +233,101 @@ fn a_role_that_only_creates_names_no_records() {
         "import_records",
         &import(&["name", "country_id/.id"], &["A", "20"]),
     );
+}
+
+#[test]
+fn a_preview_of_updates_names_them_and_shows_what_they_have_and_what_is_emptied() {
+    let stage = stage("confirm", ALL, &[]);
+    let company = stage.company.snapshot();
+    let is_whole = |id: &u32| {
+        let row = company.record("res.partner", *id).unwrap();
+        row["city"].is_string()
+            && !row["country_id"].is_boolean()
+            && row["parent_id"] == json!(false)
+    };
+    let mut ids = company.ids("res.partner").into_iter();
+    let id = ids.find(is_whole).unwrap();
+    let partner = company.record("res.partner", id).unwrap();
+    let (name, city) = (&partner["name"], &partner["city"]);
+    let update = json!({"model": "res.partner", "fields": [".id", "name", "city", "country_id/.id"],
+        "rows": [[id, "X; city: \"Y", "", ""]], "context": {"lang": "en_US"}});
+    let preview = answered(&stage, "import_records", &update);
+    let (name, city) = (name.as_str().unwrap(), city.as_str().unwrap());
+    for told in [
+        format!("1. [{id}] {name}: name: \"{name}\" -> \"X; city: \\\"Y\"; "),
+        format!("city: \"{city}\" -> (empty); "),
+        "] -> (empty)\n".to_owned(),
+        "(texts in en_US)".to_owned(),
+    ] {
+        assert!(preview.contains(&told), "{told}: {preview}");
+    }
+    // A new one gets nothing where Odoo would have put something by itself.
+    let new = json!({"model": "res.partner", "fields": ["name", "type"], "rows": [["New", ""]]});
+    let preview = answered(&stage, "import_records", &new);
+    assert!(preview.contains("type: (empty)"), "{preview}");
+}
+
+#[test]
+fn two_rows_of_one_record_are_found_however_its_number_is_written() {
+    let stage = direct();
+    let twice = json!({"model": "res.partner", "fields": [".id", "name"], "rows": [["7", "A"], ["07", "B"]]});
+    let told = refused(&stage, "import_records", &twice);
+    assert!(told.contains("name the same record"), "{told}");
+}
+
+#[test]
+fn a_lost_import_is_not_made_again_over_what_others_wrote_since() {
+    let stage = direct();
+    let rows = |name: &str| json!({"model": "res.partner", "fields": [".id", "name"], "rows": [["7", name]]});
+    let lost = with(rows("Lost"), "idempotency_key", "k");
+    stage.company.cut("res.partner/load", Moment::AfterCommit);
+    stage.call("import_records", &lost);
+    answered(&stage, "import_records", &rows("A colleague's"));
+    let told = refused(&stage, "import_records", &lost);
+    assert!(told.contains("cannot be said for sure"), "{told}");
+    // One that never ran leaves no trace, where nobody else wrote either.
+    let rows = json!({"model": "res.partner", "fields": [".id", "name"], "rows": [["8", "Never"]]});
+    let lost = with(rows, "idempotency_key", "other");
+    stage.company.cut("res.partner/load", Moment::BeforeCall);
+    stage.call("import_records", &lost);
+    let told = refused(&stage, "import_records", &lost);
+    assert!(told.contains("no trace of it so far"), "{told}");
+}
+
+#[test]
+fn equal_records_of_others_are_not_taken_for_a_lost_import() {
+    let stage = direct();
+    let rows =
+        json!({"model": "res.partner", "fields": ["name", "city"], "rows": [["Twin", "Here"]]});
+    let earlier = jiff::Timestamp::now() - std::time::Duration::from_mins(1);
+    stage.company.stop_clock(Some(earlier));
+    answered(&stage, "import_records", &rows);
+    stage.company.stop_clock(None);
+    stage.company.cut("res.partner/load", Moment::BeforeCall);
+    let lost = with(rows.clone(), "idempotency_key", "k");
+    stage.call("import_records", &lost);
+    let told = refused(&stage, "import_records", &lost);
+    assert!(told.contains("no trace of it so far"), "{told}");
+    // Of two since then nobody can say which is whose.
+    stage.company.cut("res.partner/load", Moment::AfterCommit);
+    let lost = with(rows.clone(), "idempotency_key", "other");
+    stage.call("import_records", &lost);
+    answered(&stage, "import_records", &rows);
+    let told = refused(&stage, "import_records", &lost);
+    assert!(told.contains("cannot be said for sure"), "{told}");
+}
+
+#[test]
+fn names_in_a_table_find_nothing_by_what_is_hidden() {
+    let rules = r#"[{ models = ["res.partner"], operations = ["read", "create"], hidden_fields = ["ref", "email"] },
+        { models = ["res.country"] }]"#;
+    let stage = stage("direct", rules, &[]);
+    let import = |field: &str, cell: &str| json!({"model": "res.partner", "fields": ["name", field], "rows": [["A", cell]], "dry_run": true});
+    let told = refused(&stage, "import_records", &import("parent_id", "SECRET-REF"));
+    assert!(told.contains("parent_id"), "{told}");
+    assert_eq!(times(&stage, "res.partner/load"), 0);
+    answered(&stage, "import_records", &import("parent_id/.id", "7"));
+    answered(&stage, "import_records", &import("country_id", "Belgium"));
 }
 
 #[test]

@@ -38,6 +38,37 @@ fn a_create_whose_answer_is_lost_is_found_again_by_its_key() {
 }
 
 #[test]
+fn what_was_lost_and_found_can_be_taken_back() {
+    let stage = direct();
+    let before = stage.company.snapshot();
+    let taken_back = |text: &str| {
+        let (_, rest) = text.split_once("`change`: \"").unwrap();
+        let name = rest.split('"').next().unwrap();
+        answered(&stage, "undo_change", &json!({ "change": name }))
+    };
+    stage.company.cut("crm.lead/create", Moment::AfterCommit);
+    let create = json!({"model": "crm.lead", "values": [{"name": "Lost", "description": "as text"}], "idempotency_key": "k"});
+    stage.call("create_records", &create);
+    taken_back(&answered(&stage, "create_records", &create));
+    assert!(made(&stage, &before, "crm.lead").is_empty());
+    // Odoo puts a text into a paragraph.
+    stage.company.cut("crm.lead/write", Moment::AfterCommit);
+    let update = json!({"model": "crm.lead", "ids": [1], "values": {"name": "Lost"}, "idempotency_key": "l"});
+    stage.call("update_records", &update);
+    taken_back(&answered(&stage, "update_records", &update));
+    let now = stage.company.snapshot();
+    assert_eq!(
+        now.record("crm.lead", 1).unwrap()["name"],
+        before.record("crm.lead", 1).unwrap()["name"]
+    );
+    // Without a key nobody knows what it made.
+    stage.company.cut("crm.lead/create", Moment::AfterCommit);
+    let create = json!({"model": "crm.lead", "values": [{"name": "Lost too"}]});
+    let (text, failed) = stage.call("create_records", &create);
+    assert!(failed && !text.contains("undo_change"), "{text}");
+}
+
+#[test]
 fn a_change_that_never_ran_is_not_called_done_and_not_repeated_blindly() {
     let stage = direct();
     for (tool, arguments) in [
@@ -47,11 +78,11 @@ fn a_change_that_never_ran_is_not_called_done_and_not_repeated_blindly() {
         ),
         (
             "update_records",
-            json!({"model": "crm.lead", "ids": [1], "values": {"name": "Never"}, "idempotency_key": "k"}),
+            json!({"model": "crm.lead", "ids": [1], "values": {"name": "Never"}, "idempotency_key": "update"}),
         ),
         (
             "delete_records",
-            json!({"model": "crm.lead", "ids": [1], "idempotency_key": "k"}),
+            json!({"model": "crm.lead", "ids": [1], "idempotency_key": "delete"}),
         ),
     ] {
         let method = match tool {
@@ -236,7 +267,7 @@ fn a_clock_of_odoo_that_is_wrong_hides_nothing() {
         assert_eq!(made(&stage, &before, "crm.lead").len(), 1);
         // Odoo keeps this value in a form of its own.
         stage.company.cut("res.partner/write", Moment::AfterCommit);
-        let update = json!({"model": "res.partner", "ids": [7], "values": {"child_ids": [{"name": "Once"}]}, "idempotency_key": "k"});
+        let update = json!({"model": "res.partner", "ids": [7], "values": {"child_ids": [{"name": "Once"}]}, "idempotency_key": "l"});
         stage.call("update_records", &update);
         let (text, failed) = stage.call("update_records", &update);
         assert!(failed && text.contains("cannot be said for sure"), "{text}");
@@ -342,12 +373,12 @@ fn an_error_of_odoos_own_making_that_took_all_back_is_said_to_have() {
         (
             "crm.lead/write",
             "update_records",
-            json!({"model": "crm.lead", "ids": [1], "values": {"name": "Kept"}, "idempotency_key": "k"}),
+            json!({"model": "crm.lead", "ids": [1], "values": {"name": "Kept"}, "idempotency_key": "update"}),
         ),
         (
             "crm.lead/unlink",
             "delete_records",
-            json!({"model": "crm.lead", "ids": [1], "idempotency_key": "k"}),
+            json!({"model": "crm.lead", "ids": [1], "idempotency_key": "delete"}),
         ),
     ] {
         stage.company.fail(method, Moment::BeforeCall);

@@ -241,6 +241,51 @@ fn a_message_is_shown_with_who_gets_it_and_posted_once() {
 }
 
 #[test]
+fn a_preview_names_every_record_every_argument_and_everybody() {
+    let stage = stage("confirm", RULES, &[]);
+    let company = stage.company.snapshot();
+    let ids: Vec<u32> = company.ids("sale.order").into_iter().take(30).collect();
+    let name = |model: &str, id: u32| {
+        let name = &company.record(model, id).unwrap()["name"];
+        name.as_str().unwrap().to_owned()
+    };
+    assert!(ids.len() > 20);
+    let cancel = json!({"model": "sale.order", "method": "action_cancel", "ids": ids,
+        "arguments": {"note": format!("{}; last: words", "x".repeat(500)), "other": 1}, "context": {"lang": "en_US"}});
+    let preview = answered(&stage, "call_method", &cancel);
+    for id in &ids {
+        assert!(
+            preview.contains(&format!("[{id}] {}: ", name("sale.order", *id))),
+            "{preview}"
+        );
+    }
+    assert!(preview.contains("last: words\"\n- other: 1\n"), "{preview}");
+    assert!(preview.contains("(texts in en_US)"), "{preview}");
+    let partners: Vec<u32> = company.ids("res.partner").into_iter().take(50).collect();
+    let post = post(ids[0], &json!({"partner_ids": partners}));
+    let preview = answered(&stage, "post_message", &post);
+    for id in partners {
+        assert!(preview.contains(&format!("[{id}]")), "{id}: {preview}");
+    }
+}
+
+#[test]
+fn a_message_that_nobody_can_see_or_for_nobody_is_none() {
+    let stage = direct();
+    let id = order(&stage.company.snapshot(), "sale");
+    let text = refused(
+        &stage,
+        "post_message",
+        &post(id, &json!({"body": "\u{200b} \n\u{2060}"})),
+    );
+    assert!(text.contains("nothing in it can be seen"), "{text}");
+    let nobody = post(id, &json!({"partner_ids": [1, 987_654]}));
+    let text = refused(&stage, "post_message", &nobody);
+    assert!(text.contains("`partner_ids` do not exist"), "{text}");
+    assert_eq!(times(&stage, "sale.order/message_post"), 0);
+}
+
+#[test]
 fn a_message_that_was_never_posted_is_not_found() {
     let stage = direct();
     let id = order(&stage.company.snapshot(), "sale");

@@ -178,10 +178,77 @@ fn a_new_record_that_was_changed_or_added_to_is_not_deleted() {
     let child = json!({"model": "res.partner", "values": [{"name": "Somebody", "parent_id": id}]});
     let added = change(&answered(&stage, "create_records", &child));
     let text = refused_undo(&stage, &created);
-    assert!(text.contains("in `child_ids`"), "{text}");
+    assert!(text.contains("`child_ids`"), "{text}");
     undo(&stage, &added);
     undo(&stage, &created);
     assert_eq!(differences(&stage, &before), Vec::<String>::new());
+}
+
+#[test]
+fn a_new_record_that_somebody_worked_on_is_not_deleted() {
+    let rules = r#"[{ models = ["*"], operations = ["read", "create", "write", "delete"] }, { models = ["res.users"] },
+        { models = ["res.partner"], methods = ["message_post"] }]"#;
+    let stage = stage("direct", rules, &[]);
+    let create = |name: &str| {
+        let before = stage.company.snapshot();
+        let values =
+            json!({"model": "res.partner", "values": [{"name": name, "comment": "<p>Mine</p>"}]});
+        let name = change(&answered(&stage, "create_records", &values));
+        (name, made(&stage, &before, "res.partner")[0])
+    };
+    // A long text that was written since, and a tag.
+    for values in [
+        json!({"comment": "<p>A day's work of a colleague</p>"}),
+        json!({"category_id": [[4, 1]]}),
+    ] {
+        let (created, id) = create("Worked on");
+        let theirs = update(&stage, "res.partner", &[id], &values);
+        let text = refused_undo(&stage, &created);
+        assert!(
+            text.contains("changed since that change was made"),
+            "{text}"
+        );
+        undo(&stage, &theirs);
+        undo(&stage, &created);
+    }
+    // A contact of before that was put below it.
+    let (below, child) = create("Older");
+    let (created, id) = create("Parent");
+    let moved = update(&stage, "res.partner", &[child], &json!({"parent_id": id}));
+    let text = refused_undo(&stage, &created);
+    assert!(text.contains("`child_ids`"), "{text}");
+    undo(&stage, &moved);
+    undo(&stage, &created);
+    undo(&stage, &below);
+    // A message.
+    let (created, id) = create("Written on");
+    stage.company.stop_clock(Some(
+        jiff::Timestamp::now() + std::time::Duration::from_mins(1),
+    ));
+    let post = json!({"model": "res.partner", "id": id, "body": "I called them"});
+    answered(&stage, "post_message", &post);
+    let text = refused_undo(&stage, &created);
+    assert!(text.contains("in `message_ids`"), "{text}");
+}
+
+#[test]
+fn a_new_record_whose_answer_was_lost_is_not_deleted_once_somebody_wrote_it() {
+    let stage = direct();
+    let before = stage.company.snapshot();
+    stage.company.cut("res.partner/create", Moment::AfterCommit);
+    let create =
+        json!({"model": "res.partner", "values": [{"name": "Lost"}], "idempotency_key": "k"});
+    stage.call("create_records", &create);
+    let id = made(&stage, &before, "res.partner")[0];
+    stage.company.stop_clock(Some(
+        jiff::Timestamp::now() + std::time::Duration::from_mins(1),
+    ));
+    let theirs = json!({"comment": "<p>A day's work</p>"});
+    update(&stage, "res.partner", &[id], &theirs);
+    stage.company.stop_clock(None);
+    let found = answered(&stage, "create_records", &create);
+    let text = refused_undo(&stage, &change(&found));
+    assert!(text.contains("somebody wrote them since"), "{text}");
 }
 
 /// A draft order with two lines, and its id.
