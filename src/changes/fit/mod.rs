@@ -34,7 +34,7 @@ use serde_json::{Map, Value};
 
 pub use link::{Fate, Link, Listed, Owner, Wanted};
 pub use place::{Place, Pointer};
-pub use problem::{Missing, Note, Problem, tell};
+pub use problem::{Missing, Note, Problem, tell, tell_notes};
 pub(super) use writable::writable;
 
 use crate::odoo::{Effect, ModelName, Schema};

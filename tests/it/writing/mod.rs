@@ -5,6 +5,7 @@
 
 mod approving;
 mod importing;
+mod lines;
 mod lost;
 mod methods;
 mod once;
