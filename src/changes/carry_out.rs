@@ -22,7 +22,7 @@ use crate::{
     access::{Access, Allowed, Denied},
     mcp::elicitation::Question,
     odoo::{Call, Effect, Loaded, RecordId, Request},
-    upstream::CallError,
+    upstream::{CallError, Silence},
 };
 
 /// What becomes of a call that wants to change something.
@@ -413,7 +413,7 @@ async fn unended(claim: &Claim, partly: bool, effect: Effect, denied: Denied) ->
 
 /// An answer to a change that says nothing we understand: it may have run.
 fn unread(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Denied {
-    CallError::OutcomeUnknown(error.into()).into()
+    CallError::OutcomeUnknown(Silence::Unreadable(error.into())).into()
 }
 
 /// A refusal, with what became of the change; an answer that was lost, with how
