@@ -294,6 +294,7 @@ fn content_of(proposal: &Proposal) -> [u8; 32] {
     digest(&Value::Array(vec![
         calls.collect(),
         proposal.before.to_json(),
+        proposal.beside.clone(),
     ]))
 }
 
