@@ -21,7 +21,7 @@ use crate::{
     names::TraceContext,
     odoo::{Call, Effect, Loaded, Request},
     policy::{Forbidden, Permitted, Schemas, Touch, WriteMode},
-    upstream::{ApiKey, CallError, Link},
+    upstream::{ApiKey, CallError, Link, Silence},
 };
 
 /// How often somebody who listens hears that Odoo is still at work.
@@ -225,7 +225,8 @@ impl Ready {
         let Request::Load(load) = self.call.get().request() else {
             return Ok((answer, None));
         };
-        let unreadable = |error: serde_json::Error| CallError::OutcomeUnknown(error.into());
+        let unreadable =
+            |error: serde_json::Error| CallError::OutcomeUnknown(Silence::Unreadable(error.into()));
         let loaded = Loaded::parse(&answer, load).map_err(unreadable)?;
         if let Some(fault) = loaded.refusal().filter(|_| !load.is_tried()) {
             return Err(fault.into());
@@ -251,7 +252,7 @@ impl Drop for Waiting {
 }
 
 fn lost(error: JoinError) -> Denied {
-    Denied::from(CallError::OutcomeUnknown(error.into()))
+    Denied::from(CallError::OutcomeUnknown(Silence::Inside(error.into())))
 }
 
 /// Waits for the end of something, and tells now and then how long it takes.

@@ -13,6 +13,7 @@ mod facts;
 mod fit;
 mod instance;
 mod login;
+mod named;
 mod open_questions;
 mod reading;
 mod sent_changes;
@@ -42,19 +43,20 @@ pub use facts::{Company, OdooUser};
 pub use fit::{fit_fields, fit_order};
 pub use instance::{Instance, InstanceSettings};
 pub use login::{Login, ReadOnly, UnknownCredential};
+pub use named::Named;
 pub use open_questions::{Asker, Delivery, OpenQuestions};
 pub use reading::Reading;
 pub use sent_changes::SentChanges;
 pub use tally::{Asked, Tally};
 
 use crate::{
-    audit::{Begun, Outcome, Trail},
+    audit::{Attempt, Begun, Outcome, Trail},
     identity::Caller,
     ledger::Ledger,
     mcp::{self, ProgressToken},
     names::InstanceName,
     odoo::{Call, Domain, Effect, Fault, FieldName, Inquiry, MethodName, ModelName, Schema},
-    policy::{Arguments, Permitted, Policy, Schemas, Undecided},
+    policy::{Arguments, Forbidden, Permitted, Policy, Schemas, Undecided},
     shape::{self, Documentation, ModelEntry, Rows},
     upstream::CallError,
 };
@@ -407,10 +409,11 @@ impl Access<'_> {
     /// Writes down that policy, or the key that the caller acts with, did not
     /// let something through. Whoever gives the refusal to the caller does this,
     /// once: many a question whether something is allowed is asked on the way.
-    pub fn note_refusal(&self, denied: &Denied) {
-        let (reason, model, effect) = match denied {
+    /// `arguments` are those of the tool.
+    pub fn note_refusal(&self, denied: &Denied, arguments: &str) {
+        let (reason, forbidden, effect) = match denied {
             Denied::Credential(_) => ("unknown_credential", None, None),
-            Denied::Forbidden(why) => ("forbidden", why.model(), why.effect()),
+            Denied::Forbidden(why) => (why.kind(), Some(why), why.effect()),
             Denied::ReadOnly(ReadOnly(effect)) => ("read_only", None, Some(*effect)),
             Denied::Unapproved(_) => ("unapproved", None, None),
             // Of these there is a record of the call, or there was none to be made.
@@ -427,8 +430,22 @@ impl Access<'_> {
             | Denied::Unremembered(_)
             | Denied::Unsealable(_) => return,
         };
-        self.trail
-            .refuse(self.caller, self.name(), model, effect, reason);
+        let named = Named::by(arguments).only_of(forbidden.and_then(Forbidden::model));
+        let ids = forbidden.map_or(&[][..], Forbidden::ids);
+        let attempt = Attempt {
+            model: named.model,
+            method: forbidden
+                .and_then(Forbidden::method)
+                .cloned()
+                .or(named.method),
+            effect,
+            ids: if ids.is_empty() {
+                named.ids
+            } else {
+                ids.to_vec()
+            },
+        };
+        self.trail.refuse(self.caller, self.name(), attempt, reason);
     }
 
     /// Begins the record of a read.

@@ -267,6 +267,7 @@ mod tests {
             issuer: "gatepost".to_owned(),
             kind: CallerKind::ApiKey,
             subject: Subject::proved(subject),
+            name: None,
             roles: Vec::new(),
             credential: None,
         };

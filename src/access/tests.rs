@@ -88,6 +88,7 @@ async fn called_by(
         issuer: "gatepost".to_owned(),
         kind: CallerKind::ApiKey,
         subject: Subject::proved("ada"),
+        name: None,
         roles: vec![role],
         credential,
     };

@@ -1,7 +1,7 @@
 //! Reading a journal: whether it is whole, and what it tells.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     fs::File,
     io::{self, BufRead as _, BufReader, Read as _},
     path::{Path, PathBuf},
@@ -40,8 +40,9 @@ pub struct History {
     pub torn: u64,
     /// Records that were lost.
     pub lost: u64,
-    /// Changes that were begun and of whose end nothing is told.
-    pub open: usize,
+    /// Changes that were begun and of whose end nothing is told: the file and the
+    /// line of each, from 1.
+    pub open: Vec<(PathBuf, u64)>,
 }
 
 /// The first place where a journal is not what the gateway wrote.
@@ -52,6 +53,14 @@ pub enum Damage {
         "{}, line 1: it is not the first line of a file: lines were taken out before it", file.display()
     )]
     Beginning {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A file has no line. The gateway leaves none like that: it begins each with one.
+    #[error(
+        "{} holds no records: if it held some, it was emptied", file.display()
+    )]
+    Emptied {
         /// The file.
         file: PathBuf,
     },
@@ -121,6 +130,8 @@ pub struct Told {
     pub model: Option<String>,
     /// The method.
     pub method: Option<String>,
+    /// What it does to the data.
+    pub effect: Option<String>,
     /// The first ids.
     pub ids: Vec<u32>,
     /// How many ids there are.
@@ -131,6 +142,8 @@ pub struct Told {
     pub outcome: String,
     /// The kind of error.
     pub reason: Option<String>,
+    /// Whether the client left before the end of a change.
+    pub client_left: bool,
     /// How long it took.
     pub duration_ms: f64,
     /// Records in the answer.
@@ -164,10 +177,11 @@ impl History {
         mut tell: impl FnMut(&Told, &[u8]),
     ) -> Result<Self, Damage> {
         let mut history = Self::default();
-        let mut open = HashSet::new();
+        let mut open = HashMap::new();
         let mut place: Option<Place> = None;
         for file in files {
             history.files += 1;
+            let before = history.lines;
             read(file, |number, line, ended| {
                 let damage = |why| Damage::Line {
                     file: file.clone(),
@@ -203,15 +217,24 @@ impl History {
                 history.lost += told.lost;
                 history.torn += u64::from(told.kind == "torn");
                 if told.outcome == "begun" {
-                    open.insert((told.request.clone(), told.call));
+                    let at = (history.files, file.clone(), number);
+                    open.insert((told.request.clone(), told.call), at);
                 } else if !open.is_empty() {
                     open.remove(&(told.request.clone(), told.call));
                 }
                 tell(&told, line);
                 Ok(())
             })?;
+            if history.lines == before {
+                return Err(Damage::Emptied { file: file.clone() });
+            }
         }
-        history.open = open.len();
+        let mut open: Vec<_> = open.into_values().collect();
+        open.sort_unstable();
+        history.open = open
+            .into_iter()
+            .map(|(_, file, line)| (file, line))
+            .collect();
         Ok(history)
     }
 

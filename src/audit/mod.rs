@@ -29,4 +29,4 @@ pub use opening::CannotOpen;
 pub use outcome::Outcome;
 pub use record::{Client, Record, Who};
 pub use rows::Answered;
-pub use trail::Trail;
+pub use trail::{Attempt, Trail};

@@ -24,6 +24,17 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All that [`as_str`](Self::as_str) says.
+    pub const WORDS: [&'static str; 7] = [
+        "answered",
+        "begun",
+        "cancelled",
+        "failed",
+        "forbidden",
+        "refused",
+        "unknown",
+    ];
+
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -177,7 +177,7 @@ impl Record {
         }
     }
 
-    fn set_ids(&mut self, ids: impl Iterator<Item = RecordId>, count: usize) {
+    pub(super) fn set_ids(&mut self, ids: impl Iterator<Item = RecordId>, count: usize) {
         self.ids = ids.take(MAX_IDS).collect();
         self.ids_count = count;
     }
@@ -233,6 +233,7 @@ pub(super) mod tests {
             issuer: "https://idp.example".to_owned(),
             kind: CallerKind::User,
             subject: Subject::proved("ada"),
+            name: None,
             roles: Vec::new(),
             credential: Some(CredentialName::try_from("sales").unwrap()),
         };

@@ -100,12 +100,15 @@ async fn a_read_leaves_one_line_and_a_change_two_the_first_of_them_before_it_is_
     let begun = journal.begin(change(2)).await.unwrap();
     // It is on the disk already, with what was handed in before it.
     assert_eq!(place.short(), ["began", "1 answered", "2 begun"]);
-    assert_eq!(place.verify().unwrap().open, 1);
+    assert_eq!(place.verify().unwrap().open, [(place.path(), 3)]);
     begun.end(Outcome::Unknown("outcome_unknown"), None);
     assert!(journal.close(PATIENCE));
     assert_eq!(place.short().last().unwrap(), "2 unknown");
     let history = place.verify().unwrap();
-    assert_eq!((history.open, history.lines, history.first), (0, 4, 1));
+    assert_eq!(
+        (history.open.len(), history.lines, history.first),
+        (0, 4, 1)
+    );
 }
 
 #[tokio::test]

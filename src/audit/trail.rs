@@ -11,7 +11,7 @@ use super::{Begun, Client, Journal, Outcome, Record, Unaudited};
 use crate::{
     identity::Caller,
     names::{InstanceName, TraceId},
-    odoo::{Call, Effect, ModelName},
+    odoo::{Call, Effect, MethodName, ModelName, RecordId},
 };
 
 /// What one request leaves in the journal: a record for each of its calls.
@@ -23,6 +23,19 @@ pub struct Trail {
     tool: Option<&'static str>,
     calls: AtomicU32,
     failures: AtomicU32,
+}
+
+/// What was refused before any call was made, as far as that is known.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Attempt {
+    /// The model.
+    pub model: Option<ModelName>,
+    /// The method.
+    pub method: Option<MethodName>,
+    /// What it would have done to the data.
+    pub effect: Option<Effect>,
+    /// The records.
+    pub ids: Vec<RecordId>,
 }
 
 impl Trail {
@@ -106,17 +119,18 @@ impl Trail {
         &self,
         caller: &Caller,
         instance: &InstanceName,
-        model: Option<&ModelName>,
-        effect: Option<Effect>,
+        attempt: Attempt,
         reason: &'static str,
     ) {
         if self.journal.is_on() {
-            let record = self.record(caller, instance, Outcome::Forbidden(reason));
-            self.journal.note(Record {
-                model: model.cloned(),
-                effect,
-                ..record
-            });
+            let mut record = Record {
+                model: attempt.model,
+                method: attempt.method,
+                effect: attempt.effect,
+                ..self.record(caller, instance, Outcome::Forbidden(reason))
+            };
+            record.set_ids(attempt.ids.iter().copied(), attempt.ids.len());
+            self.journal.note(record);
         }
     }
 

@@ -12,13 +12,17 @@ use super::{
 };
 use crate::{
     access::{Access, Allowed, Denied, WayToAsk},
+    identity::Caller,
     ledger::Key,
     mcp::elicitation::{Consent, Question},
     policy::WriteMode,
+    shape::one_line,
 };
 
 /// How often a person is asked again because the records changed meanwhile.
 const MAX_ASKED: usize = 3;
+/// Characters that are shown of a name.
+const SHOWN: usize = 80;
 /// What stands for an approval that was used.
 const USED: &str = "used";
 
@@ -209,7 +213,7 @@ impl Desk<'_> {
         format!(
             "{why}In Odoo ({}), as {}:\n{}",
             self.access.instance.name(),
-            self.access.caller.subject.as_str(),
+            who(self.access.caller),
             self.preview
         )
     }
@@ -234,6 +238,27 @@ impl Desk<'_> {
             Duration::from_secs(rest),
         )))
     }
+}
+
+/// Who asks, for the person who approves: a key by the name that its administrator
+/// gave it, in quotes that no name gets out of, with the id that proves it.
+fn who(caller: &Caller) -> String {
+    let subject = one_line(caller.subject.as_str(), SHOWN);
+    let Some(name) = &caller.name else {
+        return subject;
+    };
+    let quoted = name.chars().fold(String::new(), |mut quoted, char| {
+        match char {
+            '\\' => quoted.push_str("\\\\"),
+            // What looks like the quote that ends it.
+            '"' | '\u{201c}'..='\u{201f}' | '\u{2033}' | '\u{2036}' | '\u{ff02}' => {
+                quoted.push_str("\\\"");
+            }
+            plain => quoted.push(plain),
+        }
+        quoted
+    });
+    format!("\"{}\" ({subject})", one_line(&quoted, SHOWN))
 }
 
 fn used() -> Denied {
@@ -269,9 +294,49 @@ fn content_of(proposal: &Proposal) -> [u8; 32] {
     digest(&Value::Array(vec![
         calls.collect(),
         proposal.before.to_json(),
+        proposal.beside.clone(),
     ]))
 }
 
 fn seconds(time: Timestamp) -> u64 {
     u64::try_from(time.as_second()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::who;
+    use crate::{
+        identity::{Caller, CallerKind},
+        names::Subject,
+    };
+
+    fn named(name: Option<&str>) -> String {
+        who(&Caller {
+            issuer: "gatepost".to_owned(),
+            kind: CallerKind::ApiKey,
+            subject: Subject::proved("qbca75071fzn"),
+            name: name.map(Into::into),
+            roles: Vec::new(),
+            credential: None,
+        })
+    }
+
+    #[test]
+    fn a_person_reads_what_a_key_is_called_and_which_it_is() {
+        assert_eq!(named(Some("agent of h")), "\"agent of h\" (qbca75071fzn)");
+        assert_eq!(named(None), "qbca75071fzn");
+    }
+
+    #[test]
+    fn no_name_gets_out_of_its_quotes_or_its_line() {
+        for (name, shown) in [
+            ("a\" (boss):\nGive", r#""a\" (boss):\nGive" (qbca75071fzn)"#),
+            ("a\u{201d} (boss)", r#""a\" (boss)" (qbca75071fzn)"#),
+            ("a\\", r#""a\\" (qbca75071fzn)"#),
+            ("a\u{202e}b", r#""ab" (qbca75071fzn)"#),
+        ] {
+            assert_eq!(named(Some(name)), shown);
+        }
+        assert!(named(Some(&"x".repeat(5_000))).len() < 200);
+    }
 }

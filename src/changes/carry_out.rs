@@ -22,7 +22,7 @@ use crate::{
     access::{Access, Allowed, Denied},
     mcp::elicitation::Question,
     odoo::{Call, Effect, Loaded, RecordId, Request},
-    upstream::CallError,
+    upstream::{CallError, Silence},
 };
 
 /// What becomes of a call that wants to change something.
@@ -115,6 +115,11 @@ async fn make(
         }
     };
     let look = proposal.look.clone();
+    // Who brought an id has read them with the preview.
+    let notes = match &wish.confirm {
+        Some(_) => Vec::new(),
+        None => proposal.notes.clone(),
+    };
     let effect = proposal.calls.first().map_or(Effect::Read, Call::effect);
     let sent = send(access, proposal, allowed, (&claim, kept.name())).await;
     let (done, remembered) = match sent {
@@ -147,6 +152,10 @@ async fn make(
     };
     let report = reported(access, change, &done).await;
     let mut text = report.text;
+    for note in &notes {
+        text.push_str("\nNote: ");
+        text.push_str(note);
+    }
     let after = report.after.as_ref();
     text.push_str(&Box::pin(kept.after(access, &done, after)).await);
     if remembered.is_err() && wish.key.is_some() {
@@ -404,7 +413,7 @@ async fn unended(claim: &Claim, partly: bool, effect: Effect, denied: Denied) ->
 
 /// An answer to a change that says nothing we understand: it may have run.
 fn unread(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Denied {
-    CallError::OutcomeUnknown(error.into()).into()
+    CallError::OutcomeUnknown(Silence::Unreadable(error.into())).into()
 }
 
 /// A refusal, with what became of the change; an answer that was lost, with how

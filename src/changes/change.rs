@@ -2,6 +2,8 @@
 
 use std::{future::Future, time::Duration};
 
+use serde_json::Value;
+
 use super::{Done, Shot, Since};
 use crate::{
     access::{Access, Denied},
@@ -60,14 +62,19 @@ pub struct Report {
 }
 
 /// What is to be done.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Proposal {
     /// The calls, one after the other; almost always one.
     pub calls: Vec<Call>,
     /// What they would do, for a model and for the person behind it.
     pub preview: String,
+    /// How its values were understood; part of the preview, and told with the
+    /// answer where no model has read that.
+    pub notes: Vec<String>,
     /// What is there before.
     pub before: Shot,
+    /// What else the preview shows of how things are.
+    pub beside: Value,
     /// How it can be taken back.
     pub undo: Option<Undo>,
     /// Of which model it makes records by which it can be found out whether it

@@ -2,13 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::{Map, Value};
+
 use super::{
     Names, Shot,
-    fit::{Fitted, Link, Note, Problem, Wanted},
+    fit::{Fate, Fitted, Link, Listed, Note, Owner, Problem, Wanted},
+    lists::MAX_STAYING,
+    show::MAX_RECORDS as MAX_SHOWN,
 };
 use crate::{
     access::{Access, Denied},
-    odoo::{Call, Context, Domain, ModelName, RecordId},
+    odoo::{Call, Context, Domain, Field, FieldKind, FieldName, ModelName, RecordId, Schema},
     shape::{self, one_line},
 };
 
@@ -22,26 +26,27 @@ const NAME_CHARS: usize = 80;
 
 /// Whom a name stands for.
 enum Meant {
-    One {
-        id: RecordId,
-        name: String,
-        exact: bool,
-    },
+    One { id: RecordId, name: String },
     Problem(String),
 }
 
 /// Looks up the records that the values link to: puts ids in the place of
-/// names, and gives the names of all.
+/// names, gives the names of all, and how those are that a list changes.
+///
+/// `these` are the records that the values are for. Where nothing is said of
+/// them, any record may stand in their lists.
 ///
 /// # Errors
 /// [`Denied`]; what does not fit is among the problems instead.
 pub(super) async fn look_up(
     access: &Access<'_>,
     fitted: &mut [Fitted],
+    these: Option<&[RecordId]>,
     context: &Context,
 ) -> Result<(Names, Vec<Problem>), Denied> {
     let mut names = Names::new();
     let mut problems = by_id(access, fitted, context, &mut names).await?;
+    problems.extend(of_others(fitted, these, &names));
     problems.extend(by_name(access, fitted, context, &mut names).await?);
     Ok((names, problems))
 }
@@ -53,17 +58,22 @@ async fn by_id(
     names: &mut Names,
 ) -> Result<Vec<Problem>, Denied> {
     let links = || fitted.iter().flat_map(|one| &one.links);
-    let mut wanted: BTreeMap<&ModelName, BTreeSet<RecordId>> = BTreeMap::new();
+    let mut wanted: BTreeMap<&ModelName, Look<'_>> = BTreeMap::new();
     for link in links() {
         if let Wanted::Id(id) = &link.wanted {
-            wanted.entry(&link.model).or_default().insert(*id);
+            wanted.entry(&link.model).or_default().add(*id, link);
         }
     }
     let mut unseen: BTreeSet<(&ModelName, RecordId)> = BTreeSet::new();
-    for (model, ids) in wanted {
-        let ids: Vec<RecordId> = ids.into_iter().collect();
+    for (model, look) in wanted {
+        let Some(schema) = seen(access.schema(model).await)? else {
+            continue;
+        };
+        let fields = look.fields(&schema);
+        let ids: Vec<RecordId> = look.ids.into_iter().collect();
         for ids in ids.chunks(MAX_IDS) {
-            let Some(shot) = seen(Shot::take(access, (model, ids), &[], context).await)? else {
+            let looked = Shot::take(access, (model, ids), &fields, context).await;
+            let Some(shot) = seen(looked)? else {
                 continue;
             };
             for id in ids {
@@ -73,6 +83,12 @@ async fn by_id(
                     unseen.insert((model, *id));
                 }
             }
+            if !fields.is_empty() {
+                names.look(model, shot);
+            }
+        }
+        if !fields.is_empty() {
+            names.know([(model.clone(), schema)].into());
         }
     }
     Ok(links()
@@ -87,6 +103,119 @@ async fn by_id(
             Wanted::Id(_) | Wanted::Name(_) => None,
         })
         .collect())
+}
+
+/// What is to be known of the records of one model.
+#[derive(Default)]
+struct Look<'l> {
+    ids: BTreeSet<RecordId>,
+    fields: BTreeSet<&'l FieldName>,
+}
+
+impl<'l> Look<'l> {
+    fn add(&mut self, id: RecordId, link: &'l Link) {
+        self.ids.insert(id);
+        if let Some(Listed { fate, inverse, .. }) = &link.listed {
+            self.fields.extend(inverse);
+            match fate {
+                Fate::Change(fields) => self.fields.extend(fields),
+                Fate::Delete | Fate::PutIn | Fate::TakeOut => {}
+            }
+        }
+    }
+
+    /// Those of the fields that may be seen, but for files: they are large, and
+    /// nobody sees from them what changes.
+    fn fields(&self, schema: &Schema) -> Vec<FieldName> {
+        let mut fields = self.fields.clone();
+        fields.retain(|name| {
+            let field = schema.field(name.as_str());
+            field.is_some_and(|field| !field.kind.is_binary())
+        });
+        fields.into_iter().cloned().collect()
+    }
+}
+
+/// Records that are named in a list and belong to another one. Odoo changes and
+/// deletes them all the same; the problems say how else that is done. One that
+/// is put into the list leaves the other, which is noted.
+fn of_others(fitted: &mut [Fitted], these: Option<&[RecordId]>, names: &Names) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for one in fitted {
+        for link in &one.links {
+            let (Wanted::Id(id), Some(listed)) = (&link.wanted, &link.listed) else {
+                continue;
+            };
+            let Some((owner, is_own)) = owner_of((&link.model, *id), listed, these, names) else {
+                continue;
+            };
+            if is_own {
+                continue;
+            }
+            let record = names.of(&link.model, *id);
+            let call = |what: &str, tool: &str| {
+                let model = &link.model;
+                format!("to {what} it, call {tool} of `{model}` with ids [{id}]")
+            };
+            let way = match listed.fate {
+                Fate::Change(_) => call("change", "update_records"),
+                Fate::Delete => call("delete", "delete_records"),
+                Fate::TakeOut => "leave it out".to_owned(),
+                Fate::PutIn => {
+                    if let Some(owner) = owner {
+                        one.notes.push(Note {
+                            place: link.place.clone(),
+                            text: format!("moves {record} here, from {owner}"),
+                        });
+                    }
+                    continue;
+                }
+            };
+            let whose = owner.map_or_else(
+                || "to no record at all".to_owned(),
+                |owner| format!("to {owner}"),
+            );
+            problems.push(problem(
+                link,
+                &format!("names {record}, which is not in this list, but belongs {whose}; {way}"),
+            ));
+        }
+    }
+    problems
+}
+
+/// To which record one belongs that is named in a list, and whether that is the
+/// one with the list; nothing where it cannot be seen.
+fn owner_of(
+    (model, id): (&ModelName, RecordId),
+    listed: &Listed,
+    these: Option<&[RecordId]>,
+    names: &Names,
+) -> Option<(Option<String>, bool)> {
+    let inverse = listed.inverse.as_ref()?;
+    let is_link = |schema: &Schema| {
+        let field = schema.field(inverse.as_str());
+        field.is_some_and(|field| field.kind == FieldKind::Many2one)
+    };
+    // An id of any model says less.
+    names.schema(model).filter(|schema| is_link(schema))?;
+    let link = names.line(model, id)?.get(inverse.as_str())?;
+    let owner = link.get(0).unwrap_or(link).as_i64();
+    let owner = owner.and_then(|owner| RecordId::try_from(owner).ok());
+    let Some(owner) = owner else {
+        return Some((None, false));
+    };
+    let is_own = match listed.owner {
+        Owner::New => false,
+        Owner::One(parent) => owner == parent,
+        Owner::These => these?.contains(&owner),
+    };
+    let name = link.get(1).and_then(Value::as_str);
+    let name = name.map_or_else(
+        || format!("[{owner}]"),
+        |name| format!("{} [{owner}]", one_line(name, NAME_CHARS)),
+    );
+    Some((Some(name), is_own))
 }
 
 async fn by_name(
@@ -113,15 +242,9 @@ async fn by_name(
                 meant.insert(key.clone(), found);
             }
             match meant.get(&key) {
-                Some(Meant::One {
-                    id,
-                    name: found,
-                    exact,
-                }) => {
+                Some(Meant::One { id, name: found }) => {
                     names.insert((link.model.clone(), *id), found.clone());
-                    if !exact {
-                        one.notes.push(understood(&link, *id, found));
-                    }
+                    one.notes.push(understood(&link, *id, found));
                     if !link.resolve(&mut one.values, *id) {
                         problems.push(problem(&link, "cannot be looked up; write the id"));
                     }
@@ -168,15 +291,14 @@ async fn find(
     let is_it = |candidate: &str| candidate.trim().to_lowercase() == name.trim().to_lowercase();
     let mut exact = found.iter().filter(|(_, candidate)| is_it(candidate));
     let one = match (exact.next(), exact.next(), found.as_slice()) {
-        (Some(only), None, _) => Some((only, true)),
-        (None, _, [only]) => Some((only, false)),
+        (Some(only), None, _) | (None, _, [only]) => Some(only),
         (_, _, _) => None,
     };
-    if let Some(((id, name), exact)) = one
+    if let Some((id, name)) = one
         && let Ok(id) = RecordId::try_from(*id)
     {
         let name = name.clone();
-        return Ok(Meant::One { id, name, exact });
+        return Ok(Meant::One { id, name });
     }
     let quoted = one_line(name, NAME_CHARS);
     if found.is_empty() {
@@ -197,6 +319,84 @@ async fn find(
         "names \"{quoted}\", which several records of `{model}` are called like: {}; write the id of the right one",
         candidates.join(", ")
     )))
+}
+
+/// Looks up the names of the records that stand in the lists that are written,
+/// and in those of the lines that are: what is taken out, and what stays.
+///
+/// # Errors
+/// [`Denied`].
+pub async fn name_listed(
+    access: &Access<'_>,
+    schema: &Schema,
+    (values, before): (&Map<String, Value>, &Shot),
+    names: &mut Names,
+    context: &Context,
+) -> Result<(), Denied> {
+    let mut wanted: BTreeMap<ModelName, BTreeSet<RecordId>> = BTreeMap::new();
+    let mut add = |model: &ModelName, list: &Value, most: usize, names: &Names| {
+        let ids = list.as_array().into_iter().flatten();
+        let ids = ids.filter_map(|id| RecordId::try_from(id.as_i64()?).ok());
+        let unknown = ids.filter(|id| names.get(&(model.clone(), *id)).is_none());
+        let room = wanted.entry(model.clone()).or_default();
+        let most = most.min(MAX_IDS.saturating_sub(room.len()));
+        room.extend(unknown.take(most));
+    };
+    let rows = || before.rows().take(MAX_SHOWN);
+    for (name, commands) in values {
+        let Some((field, model)) = list_of(schema, name) else {
+            continue;
+        };
+        // Of those that stay, few are told.
+        let most = if replaces(commands) {
+            MAX_IDS
+        } else {
+            MAX_STAYING
+        };
+        for (_, row) in rows() {
+            if let Some(list) = row.get(field.name.as_str()) {
+                add(model, list, most, names);
+            }
+        }
+    }
+    for (model, shot) in names.lines() {
+        let Some(schema) = names.schema(model) else {
+            continue;
+        };
+        for (_, row) in shot.rows().take(MAX_IDS) {
+            for (name, list) in row {
+                if let Some((_, model)) = list_of(schema, name) {
+                    add(model, list, MAX_STAYING, names);
+                }
+            }
+        }
+    }
+    for (model, ids) in wanted {
+        let ids: Vec<RecordId> = ids.into_iter().collect();
+        if ids.is_empty() {
+            continue;
+        }
+        let looked = Shot::take(access, (&model, &ids), &[], context).await;
+        let Some(shot) = seen(looked)? else {
+            continue;
+        };
+        for id in ids.into_iter().filter(|id| shot.row(*id).is_some()) {
+            names.insert((model.clone(), id), shot.name(id).to_owned());
+        }
+    }
+    Ok(())
+}
+
+fn list_of<'s>(schema: &'s Schema, name: &str) -> Option<(&'s Field, &'s ModelName)> {
+    let field = schema.field(name).filter(|field| field.kind.is_x2many())?;
+    Some((field, field.relation.as_ref()?))
+}
+
+/// Whether commands empty a list first, or say all that is in it.
+fn replaces(commands: &Value) -> bool {
+    let commands = commands.as_array().into_iter().flatten();
+    let mut codes = commands.filter_map(|command| command.get(0)?.as_u64());
+    codes.any(|code| code >= 5)
 }
 
 /// What was seen; nothing where the caller or the Odoo user may not look, for

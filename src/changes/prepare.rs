@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
 use super::{
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::{
     access::{Access, Denied},
-    odoo::{Call, Context, Effect, FieldName, ModelName, Schema},
+    odoo::{Call, Context, Effect, FieldName, ModelName, RecordId, Schema},
 };
 
 /// Values as they will be sent.
@@ -28,6 +29,16 @@ pub struct Prepared {
     pub missing: Vec<String>,
 }
 
+impl Prepared {
+    /// How the values were understood, where it does not count any more what
+    /// Odoo may refuse.
+    pub fn understood(&self) -> Vec<String> {
+        let notes = self.notes.iter();
+        let notes = notes.filter(|note| !self.missing.contains(note));
+        notes.cloned().collect()
+    }
+}
+
 /// Fits the values of records to the model's fields, and looks up whatever they
 /// link to.
 ///
@@ -39,7 +50,35 @@ pub async fn prepare(
     list: Vec<Map<String, Value>>,
     context: &Context,
 ) -> Result<Prepared, Denied> {
+    let none: &[RecordId] = &[];
+    let these = (effect == Effect::Create).then_some(none);
+    fit_all(access, (model, effect, these), list, context).await
+}
+
+/// The same for the values that these records are to get: their lists change
+/// no lines of others.
+///
+/// # Errors
+/// [`Denied::Unfit`] with all that is wrong, not only the first.
+pub async fn prepare_update(
+    access: &Access<'_>,
+    (model, ids): (&ModelName, &[RecordId]),
+    values: Map<String, Value>,
+    context: &Context,
+) -> Result<Prepared, Denied> {
+    let what = (model, Effect::Write, Some(ids));
+    fit_all(access, what, vec![values], context).await
+}
+
+async fn fit_all(
+    access: &Access<'_>,
+    (model, effect, these): (&ModelName, Effect, Option<&[RecordId]>),
+    list: Vec<Map<String, Value>>,
+    context: &Context,
+) -> Result<Prepared, Denied> {
     let argument = Place::argument("values");
+    let zone = context.tz.as_deref().map(TimeZone::get).transpose();
+    let zone = zone.map_err(|error| Denied::Context(error.to_string()))?;
     let mut known: BTreeMap<ModelName, Schema> = BTreeMap::new();
     let mut fitted = Vec::with_capacity(list.len());
     for (index, values) in list.into_iter().enumerate() {
@@ -48,20 +87,18 @@ pub async fn prepare(
         } else {
             argument.clone()
         };
-        fitted.push(fit_one(access, (model, effect), values, &place, &mut known).await?);
+        let at = (&place, zone.as_ref());
+        fitted.push(fit_one(access, (model, effect), values, at, &mut known).await?);
     }
-    let (names, mut problems) = links::look_up(access, &mut fitted, context).await?;
+    let (mut names, mut problems) = links::look_up(access, &mut fitted, these, context).await?;
+    names.know(known);
     problems.splice(
         0..0,
         fitted
             .iter_mut()
             .flat_map(|one| std::mem::take(&mut one.problems)),
     );
-    let mut notes: Vec<String> = fitted
-        .iter()
-        .flat_map(|one| &one.notes)
-        .map(ToString::to_string)
-        .collect();
+    let mut notes = fit::tell_notes(fitted.iter().flat_map(|one| &one.notes));
     let missing: Vec<&Missing> = fitted.iter().flat_map(|one| &one.missing).collect();
     let missing = without_default(access, model, missing, context).await?;
     if problems.is_empty() {
@@ -70,9 +107,8 @@ pub async fn prepare(
         let missing = missing.iter().map(|one| {
             format!("`{}` ({}) is required and has no default that Odoo tells; if Odoo does not fill it in, it refuses", one.place, one.label)
         });
-        let missing: Vec<String> = missing.take(MAX_NOTES).collect();
+        let missing: Vec<String> = missing.take(MAX_MISSING).collect();
         notes.extend(missing.iter().cloned());
-        notes.truncate(MAX_NOTES);
         return Ok(Prepared {
             values: fitted.into_iter().map(|one| one.values).collect(),
             names,
@@ -93,19 +129,19 @@ pub async fn prepare(
     Err(Denied::Unfit(format!("{head}\n{}", fit::tell(&problems))))
 }
 
-/// Notes that are told.
-const MAX_NOTES: usize = 12;
+/// Missing fields that are told.
+const MAX_MISSING: usize = 12;
 
 async fn fit_one(
     access: &Access<'_>,
     (model, effect): (&ModelName, Effect),
     values: Map<String, Value>,
-    place: &Place,
+    at: (&Place, Option<&TimeZone>),
     known: &mut BTreeMap<ModelName, Schema>,
 ) -> Result<Fitted, Denied> {
     // Ends, for each round adds a model, and values name so many.
     loop {
-        match fit::fit(model, known, effect, values.clone(), place) {
+        match fit::fit(model, known, effect, values.clone(), at) {
             Ok(fitted) => return Ok(fitted),
             Err(Needs(other)) => {
                 let schema = access.schema(&other).await?;

@@ -156,6 +156,7 @@ mod tests {
             issuer: "https://id.example".to_owned(),
             kind: CallerKind::User,
             subject: Subject::proved(subject),
+            name: None,
             roles: Vec::new(),
             credential: None,
         }

@@ -104,6 +104,12 @@ impl Shot {
         self.rows.get(&i64::from(id.get()))
     }
 
+    /// These records too, looked at by the same fields.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.rows.extend(other.rows);
+        self.left_out.extend(other.left_out);
+    }
+
     /// All records, by their ids.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = (&i64, &Map<String, Value>)> {
         self.rows.iter()

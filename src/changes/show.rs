@@ -1,10 +1,10 @@
 //! Changes as text: what is there, and what would be.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-use super::Shot;
+use super::{Names, Shot};
 use crate::{
     odoo::{Field, FieldKind, ModelName, RecordId, Schema},
     shape::one_line,
@@ -13,7 +13,7 @@ use crate::{
 /// Characters of one value.
 const VALUE_CHARS: usize = 160;
 /// Records that are shown one by one, where the same becomes of all.
-const MAX_RECORDS: usize = 20;
+pub(super) const MAX_RECORDS: usize = 20;
 /// Ids that are named in one text.
 const MAX_IDS: usize = 50;
 /// Characters of the name of one of the others.
@@ -26,8 +26,11 @@ const MAX_BYTES: usize = 24 << 10;
 /// What stands where `one_line` left something out.
 const CUT: &str = "…(+";
 
-/// The names of linked records.
-pub type Names = BTreeMap<(ModelName, RecordId), String>;
+/// A list that is empty.
+static EMPTY: Value = Value::Array(Vec::new());
+
+/// A field that is a list, with the model of its records.
+pub(super) type List<'f> = (&'f Field, &'f ModelName);
 
 /// The records and the names that stand for them, as text.
 #[derive(Debug)]
@@ -43,7 +46,12 @@ impl Show<'_> {
     pub fn new_records(&self, list: &[Map<String, Value>]) -> String {
         let mut text = String::new();
         for (index, values) in list.iter().enumerate() {
-            let values = self.values(values);
+            let mut plain = values.clone();
+            plain.retain(|name, value| self.list(name, value).is_none());
+            let mut values = self.below(values, |_| Some(&EMPTY));
+            if !plain.is_empty() || values.is_empty() {
+                values.insert_str(0, &self.values(&plain));
+            }
             if index > 0 && text.len() + values.len() > MAX_BYTES {
                 let rest = list.len() - index;
                 line(
@@ -66,11 +74,21 @@ impl Show<'_> {
         let mut shown = 0;
         for id in ids.iter().take(MAX_RECORDS) {
             let row = before.row(*id);
-            let parts = values.iter().map(|(name, value)| {
-                let old = row.and_then(|row| row.get(name));
-                self.step(name, old, value)
-            });
-            let one = format!("{}: {}", title(*id, before, VALUE_CHARS), joined(parts));
+            let old = |name: &str| row.and_then(|row| row.get(name));
+            let plain: Vec<_> = values
+                .iter()
+                .filter(|(name, value)| self.list(name, value).is_none())
+                .collect();
+            let parts = plain
+                .iter()
+                .map(|(name, value)| self.step(name, old(name), value));
+            let gap = if plain.is_empty() { "" } else { " " };
+            let one = format!(
+                "{}:{gap}{}{}",
+                title(*id, before, VALUE_CHARS),
+                joined(parts),
+                self.below(values, old)
+            );
             if shown > 0 && text.len() + one.len() > MAX_BYTES {
                 break;
             }
@@ -82,11 +100,21 @@ impl Show<'_> {
     }
 
     /// One field, with what is there and what would be.
-    fn step(&self, name: &str, old: Option<&Value>, new: &Value) -> String {
+    pub(super) fn step(&self, name: &str, old: Option<&Value>, new: &Value) -> String {
         let field = self.schema.field(name);
+        if let Some((list, commands)) = self.list(name, new) {
+            return format!("{name}: {}", braced(&self.list_steps(list, old, commands)));
+        }
         let told = self.value(field, new);
         let Some(old) = old else {
-            return format!("{name}: (not to be seen) -> {told}");
+            // A file that is in a list is not looked at.
+            let is_file = field.is_some_and(|field| field.kind.is_binary());
+            let had = if is_file {
+                "(a file, or none)"
+            } else {
+                "(not to be seen)"
+            };
+            return format!("{name}: {had} -> {told}");
         };
         let had = self.value(field, old);
         // Two files may have the same size, two texts the same beginning.
@@ -100,6 +128,43 @@ impl Show<'_> {
         }
     }
 
+    /// The lists among the values, with what becomes of them, a line for each
+    /// step.
+    fn below<'v>(
+        &self,
+        values: &Map<String, Value>,
+        old: impl Fn(&str) -> Option<&'v Value>,
+    ) -> String {
+        let mut text = String::new();
+        for (name, value) in values {
+            let Some((list, commands)) = self.list(name, value) else {
+                continue;
+            };
+            let steps = self.list_steps(list, old(name), commands);
+            for (index, step) in steps.iter().enumerate() {
+                if text.len() + step.len() > MAX_BYTES && !text.is_empty() {
+                    let rest = steps.len() - index;
+                    let written = write!(
+                        text,
+                        "\n   {name}: and {rest} more steps that are NOT SHOWN: there is too much. Fewer at once are shown whole"
+                    );
+                    debug_assert!(written.is_ok(), "a String takes all");
+                    break;
+                }
+                let written = write!(text, "\n   {name}: {step}");
+                debug_assert!(written.is_ok(), "a String takes all");
+            }
+        }
+        text
+    }
+
+    /// The list that commands are for.
+    fn list<'v>(&self, name: &str, value: &'v Value) -> Option<(List<'_>, &'v [Value])> {
+        let field = self.schema.field(name)?;
+        let commands = commands(field, value)?;
+        Some(((field, field.relation.as_ref()?), commands))
+    }
+
     /// Records by their names, one a line.
     pub fn titles(ids: &[RecordId], shot: &Shot) -> String {
         let mut text = String::new();
@@ -107,6 +172,18 @@ impl Show<'_> {
             line(&mut text, format_args!("{}", title(*id, shot, VALUE_CHARS)));
         }
         others(&mut text, ids.get(MAX_RECORDS..).unwrap_or_default(), shot);
+        trimmed(text)
+    }
+
+    /// The first records by their names, one a line, and the ids of all where
+    /// there are more: for who knows what was done, but for the ids.
+    pub fn some_titles(ids: &[RecordId], shot: &Shot) -> String {
+        let some = ids.get(..MAX_RECORDS).unwrap_or(ids);
+        let mut text = Self::titles(some, shot);
+        if ids.len() > some.len() {
+            text.push('\n');
+            line(&mut text, format_args!("All ids: {}", ranges(ids)));
+        }
         trimmed(text)
     }
 
@@ -147,11 +224,15 @@ impl Show<'_> {
             Value::String(text) if kind.is_binary() => format!("({} bytes of base64)", text.len()),
             Value::String(text) if text.is_empty() => "(empty)".to_owned(),
             Value::String(text) => choice(field, text),
-            Value::Array(items) => match (kind, relation) {
-                (FieldKind::Many2one, Some(_)) => reference(items),
-                (FieldKind::Many2many | FieldKind::One2many, Some(relation)) => {
-                    self.list(relation, items)
-                }
+            Value::Array(items) => match (field, relation) {
+                (Some(_), Some(_)) if kind == FieldKind::Many2one => reference(items),
+                (Some(field), Some(relation)) if kind.is_x2many() => match commands(field, value) {
+                    Some(commands) => {
+                        let list = (field, relation);
+                        braced(&self.list_steps(list, Some(&EMPTY), commands))
+                    }
+                    None => self.ids(relation, items),
+                },
                 _ => one_line(&value.to_string(), VALUE_CHARS),
             },
             Value::Object(_) => one_line(&value.to_string(), VALUE_CHARS),
@@ -162,28 +243,17 @@ impl Show<'_> {
         let Some(id) = id.and_then(|id| RecordId::try_from(id).ok()) else {
             return "(empty)".to_owned();
         };
-        match self.names.get(&(relation.clone(), id)) {
-            Some(name) => format!("{} [{id}]", one_line(name, VALUE_CHARS)),
-            None => format!("[{id}]"),
-        }
+        self.names.of(relation, id)
     }
 
-    /// Ids, or the commands that change a list (Odoo 19, `odoo/orm/commands.py`).
-    fn list(&self, relation: &ModelName, items: &[Value]) -> String {
+    /// The records in a list.
+    fn ids(&self, relation: &ModelName, items: &[Value]) -> String {
         if items.is_empty() {
             return "(none)".to_owned();
         }
-        let mut parts: Vec<String> = items
-            .iter()
-            .take(MAX_ITEMS)
-            .map(|item| match item {
-                Value::Array(parts) => self.command(relation, parts),
-                Value::Null
-                | Value::Bool(_)
-                | Value::Number(_)
-                | Value::String(_)
-                | Value::Object(_) => self.link(relation, item.as_i64()),
-            })
+        let some = items.iter().take(MAX_ITEMS);
+        let mut parts: Vec<String> = some
+            .map(|item| self.link(relation, item.as_i64()))
             .collect();
         if items.len() > MAX_ITEMS {
             parts.push(format!(
@@ -193,25 +263,18 @@ impl Show<'_> {
         }
         parts.join(", ")
     }
+}
 
-    fn command(&self, relation: &ModelName, parts: &[Value]) -> String {
-        let part = |at: usize| parts.get(at).unwrap_or(&Value::Null);
-        let link = || self.link(relation, part(1).as_i64());
-        let values = || inner(part(2));
-        match part(0).as_u64() {
-            Some(0) => format!("new {}", values()),
-            Some(1) => format!("change {}: {}", link(), values()),
-            Some(2) => format!("delete {}", link()),
-            Some(3) => format!("take out {}", link()),
-            Some(4) => format!("add {}", link()),
-            Some(5) => "take out all".to_owned(),
-            Some(6) => match part(2).as_array() {
-                Some(ids) if !ids.is_empty() => format!("just {}", self.list(relation, ids)),
-                Some(_) | None => "none".to_owned(),
-            },
-            Some(_) | None => one_line(&Value::Array(parts.to_vec()).to_string(), VALUE_CHARS),
-        }
-    }
+/// The commands that a value of a list consists of; nothing where it is ids.
+fn commands<'v>(field: &Field, value: &'v Value) -> Option<&'v [Value]> {
+    let items = value.as_array().filter(|_| field.kind.is_x2many())?;
+    items.first().filter(|first| first.is_array())?;
+    Some(items)
+}
+
+/// Steps inside a line.
+fn braced(steps: &[String]) -> String {
+    format!("{{{}}}", steps.join("; "))
 }
 
 /// Ids as a list.
@@ -221,6 +284,30 @@ pub fn numbers(ids: &[RecordId]) -> String {
         parts.push(format!("… ({} in all)", ids.len()));
     }
     format!("[{}]", parts.join(", "))
+}
+
+/// Ids in their order, runs of them in short: `[7-9, 12]`.
+pub fn ranges(ids: &[RecordId]) -> String {
+    const MAX_RUNS: usize = 60;
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for id in ids {
+        match runs.last_mut() {
+            Some((_, end)) if *end + 1 == id.get() => *end = id.get(),
+            Some(_) | None => runs.push((id.get(), id.get())),
+        }
+    }
+    let mut text: Vec<String> = runs
+        .iter()
+        .take(MAX_RUNS)
+        .map(|(from, to)| match to - from {
+            0 => from.to_string(),
+            _ => format!("{from}-{to}"),
+        })
+        .collect();
+    if runs.len() > MAX_RUNS {
+        text.push(format!("… ({} in all)", ids.len()));
+    }
+    format!("[{}]", text.join(", "))
 }
 
 /// A choice with its label; any other text in quotes.
@@ -238,20 +325,8 @@ fn choice(field: Option<&Field>, text: &str) -> String {
     }
 }
 
-/// The values of a record in a list, whose fields are not looked up.
-fn inner(values: &Value) -> String {
-    let Some(values) = values.as_object() else {
-        return one_line(&values.to_string(), VALUE_CHARS);
-    };
-    let parts: Vec<String> = values
-        .iter()
-        .map(|(name, value)| format!("\"{name}\":{}", one_line(&value.to_string(), VALUE_CHARS)))
-        .collect();
-    format!("{{{}}}", parts.join(","))
-}
-
 /// Parts beside each other, as far as there is room.
-fn joined(parts: impl ExactSizeIterator<Item = String>) -> String {
+pub(super) fn joined(parts: impl ExactSizeIterator<Item = String>) -> String {
     let count = parts.len();
     let mut text = String::new();
     for (index, part) in parts.enumerate() {
@@ -413,7 +488,7 @@ mod tests {
     fn the_values_of_a_line_are_shown_behind_a_long_one() {
         let name = "x".repeat(300);
         let text = creates(&[json!({"line_ids": [[0, 0, {"name": name, "price_unit": 0.01}]]})]);
-        assert!(text.contains("\"price_unit\":0.01"), "{text}");
+        assert!(text.contains("price_unit: 0.01"), "{text}");
     }
 
     #[test]

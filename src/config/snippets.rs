@@ -63,12 +63,20 @@ fn load_with_secrets(text: &str) -> (Checked, TempDir) {
 
 #[test]
 fn every_configuration_in_the_documents_is_right() {
-    for (document, least) in [(GUIDE, 6), (REFERENCE, 1)] {
+    for (document, least) in [(GUIDE, 6), (README, 1), (REFERENCE, 1)] {
         let snippets = snippets(document);
         assert!(snippets.len() >= least, "{snippets:?}");
         for text in snippets {
             let (checked, _folder) = load_with_secrets(text);
-            assert!(checked.warnings.is_empty(), "{text}{:?}", checked.warnings);
+            // A key is made when there is a configuration.
+            let keyless = |told: &str| {
+                told.contains("keys.toml does not exist") || told.contains("NOBODY CAN GET IN")
+            };
+            let told = checked.warnings.iter().map(ToString::to_string);
+            let doubts: Vec<String> = told
+                .filter(|told| !(text.contains("[keys]") && keyless(told)))
+                .collect();
+            assert!(doubts.is_empty(), "{text}{doubts:?}");
             assert!(checked.assemble().is_ok(), "{text}");
         }
     }
@@ -85,7 +93,9 @@ fn every_kind_of_provider_has_a_configuration_in_the_guide() {
 
 #[test]
 fn what_the_readme_shows_is_one_configuration() {
-    let text: String = blocks(README).collect();
+    let text: String = blocks(README)
+        .filter(|text| !text.starts_with(WHOLE))
+        .collect();
     assert!(text.contains("[providers.zitadel]"), "{text}");
     let (checked, _folder) = load_with_secrets(&text);
     assert!(checked.assemble().is_ok());

@@ -113,9 +113,15 @@ impl Drop for Account {
         // A failure of ours calls for somebody; everything else is an account.
         let (ours, theirs) = match story.blame {
             Some(Blame::Us) => (story.error.as_deref(), None),
-            Some(Blame::Client | Blame::Identity | Blame::Odoo | Blame::Policy) | None => {
-                (None, story.error.as_deref())
-            }
+            Some(
+                Blame::Client
+                | Blame::Identity
+                | Blame::Odoo
+                | Blame::Policy
+                // Told once, when it is lost, and not again with each request.
+                | Blame::Storage,
+            )
+            | None => (None, story.error.as_deref()),
         };
         if let Some(error) = ours {
             error!(request.id = %story.request_id, error, "Failed to serve a request");
@@ -246,6 +252,17 @@ mod tests {
         {"level":"ERROR","message":"Failed to serve a request","error":"panicked: no such thing"}
         {"level":"INFO","message":"Served request","outcome":"refused","refusal.kind":"bug","refusal.blame":"us","size_bytes":0,"odoo.calls":0,"odoo.duration_ms":0}
         "#);
+    }
+
+    #[test]
+    fn a_change_that_could_not_be_remembered_is_no_failure_of_ours() {
+        let line = written(|account| {
+            account.story.blame = Some(Blame::Storage);
+            account.story.refusal = Some("unremembered");
+            account.story.error = Some("there is no connection".to_owned());
+            account.answered();
+        });
+        insta::assert_snapshot!(line, @r#"{"level":"INFO","message":"Served request","outcome":"refused","refusal.kind":"unremembered","refusal.blame":"storage","size_bytes":0,"odoo.calls":0,"odoo.duration_ms":0,"error":"there is no connection"}"#);
     }
 
     #[test]

@@ -87,9 +87,9 @@ impl<H: Host> Admin<H> {
         }
     }
 
-    /// 200 when we stay, can keep the audit journal, and at least one instance
-    /// answers: with one Odoo down, the others are served, and taking us out of
-    /// the balance helps nobody.
+    /// 200 when we stay, can keep the audit journal, can count calls where none
+    /// goes on uncounted, and at least one instance answers: with one Odoo down,
+    /// the others are served, and taking us out of the balance helps nobody.
     async fn readyz(&self) -> Reply {
         let draining = self.drain.leaving();
         // Leaving needs no second opinion.
@@ -104,12 +104,22 @@ impl<H: Host> Admin<H> {
             providers,
             audit,
             changes,
+            limits,
         } = known.unwrap_or_default();
         // A provider that is away does not count: who was let in is served on,
         // and another replica would find it away too.
         // Without a journal nothing may be changed here: another replica may have one.
         let written = audit.as_ref().is_none_or(Result::is_ok);
-        let ready = !draining && written && instances.iter().any(|(_, answers)| answers.is_ok());
+        // Without Redis each replica counts by itself, which is service, or refuses every call.
+        let is_here = self.gateway.load().redis_is_here();
+        let limits = match (limits, is_here) {
+            // Lost since they were asked.
+            (Some(Ok(())), Some(false)) => Some(Err("the connection was lost".to_owned())),
+            (limits, _) => limits,
+        };
+        let counted = limits.as_ref().is_none_or(Result::is_ok);
+        let served = instances.iter().any(|(_, answers)| answers.is_ok());
+        let ready = !draining && written && counted && served;
         let mut told = json!({
             "ready": ready,
             "draining": draining,
@@ -117,11 +127,13 @@ impl<H: Host> Admin<H> {
             "instances": told(instances),
             "providers": told(providers),
         });
-        // Nor does Redis: without it each replica counts by itself, or none serves.
-        if let (Some(answers), Some(told)) =
-            (self.gateway.load().redis_is_here(), told.as_object_mut())
-        {
-            told.insert("redis".to_owned(), json!({ "answers": answers }));
+        let redis = match limits {
+            Some(Ok(())) => Some(json!({ "answers": true })),
+            Some(Err(why)) => Some(json!({ "answers": false, "why": why })),
+            None => is_here.map(|answers| json!({ "answers": answers })),
+        };
+        if let (Some(redis), Some(told)) = (redis, told.as_object_mut()) {
+            told.insert("redis".to_owned(), redis);
         }
         if let (Some(audit), Some(told)) = (audit, told.as_object_mut()) {
             let audit = match audit {

@@ -259,6 +259,7 @@ async fn call(
             &guest.caller,
             guest.instance.name(),
             tool.class,
+            tool.hands_out_records(),
             Instant::now(),
             &mut story.counted,
         )
@@ -325,7 +326,7 @@ async fn call(
         result => result,
     };
     if let Err(tools::ToolError::Denied(denied)) = &result {
-        access.note_refusal(denied);
+        access.note_refusal(denied, arguments);
     }
     match result {
         Ok(Answer::Text(text)) => Ok(Called::Result(ToolResult::answer(text))),
@@ -357,7 +358,7 @@ async fn call(
 fn told_to_wait(limited: &Limited, story: &mut Story) -> ToolResult {
     story.blame = Some(match limited {
         Limited::Exceeded { .. } => Blame::Client,
-        Limited::Uncounted { .. } => Blame::Us,
+        Limited::Uncounted { .. } => Blame::Storage,
     });
     story.refusal = Some(limited.kind());
     story.fail(Failure::Tool);
@@ -369,6 +370,7 @@ fn blame(error: &tools::ToolError) -> Blame {
         tools::FaultOf::Client => Blame::Client,
         tools::FaultOf::Odoo => Blame::Odoo,
         tools::FaultOf::Policy => Blame::Policy,
+        tools::FaultOf::Storage => Blame::Storage,
         tools::FaultOf::Us => Blame::Us,
     }
 }

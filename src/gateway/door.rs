@@ -205,6 +205,7 @@ impl Door {
                 issuer: token.principal.issuer.to_string(),
                 kind: token.principal.kind,
                 subject: token.principal.subject.clone(),
+                name: None,
                 roles: granted.roles,
                 credential: None,
             },
@@ -393,6 +394,7 @@ fn unproved(kind: CallerKind, roles: Vec<RoleName>) -> Caller {
         issuer: "gatepost".to_owned(),
         kind,
         subject: Subject::proved(kind.as_str()),
+        name: None,
         roles,
         credential: None,
     }

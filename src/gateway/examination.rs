@@ -121,6 +121,7 @@ impl Gateway {
             issuer: provider.issuer().to_owned(),
             kind: principal.kind,
             subject: principal.subject.clone(),
+            name: None,
             roles: granted.roles,
             credential: None,
         };

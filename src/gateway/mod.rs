@@ -133,6 +133,8 @@ pub struct Readiness {
     pub audit: Option<Result<(), String>>,
     /// Whether changes can be remembered, where any role may make any.
     pub changes: Option<Result<(), String>>,
+    /// Whether calls can be counted, where none goes on uncounted.
+    pub limits: Option<Result<(), String>>,
 }
 
 /// Where the JSON-RPC notifications and questions of one call go while it runs:
@@ -450,10 +452,11 @@ impl Gateway {
                 None
             }
         };
-        let (instances, providers, changes) = futures_util::future::join3(
+        let (instances, providers, changes, limits) = futures_util::future::join4(
             futures_util::future::join_all(pings),
             futures_util::future::join_all(asked),
             changes,
+            self.limits.state(),
         )
         .await;
         Readiness {
@@ -461,6 +464,7 @@ impl Gateway {
             providers,
             audit: self.journal.state(),
             changes,
+            limits: limits.map(|counted| counted.map_err(|why| why.to_string())),
         }
     }
 

@@ -112,7 +112,7 @@ impl Refusal {
             ),
             Self::Limited(limited @ Limited::Uncounted { .. }) => (
                 protocol(S::SERVICE_UNAVAILABLE, -32603, None),
-                Blame::Us,
+                Blame::Storage,
                 limited.kind(),
             ),
             Self::Malformed(malformed) => {

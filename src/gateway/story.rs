@@ -76,6 +76,9 @@ pub enum Blame {
     Odoo,
     /// The caller may not.
     Policy,
+    /// What we count in or remember by is away: Redis, the file of changes, the
+    /// disk of the audit journal. Each has a metric and an alert of its own.
+    Storage,
     /// We failed.
     Us,
 }
@@ -88,6 +91,7 @@ impl Blame {
             Self::Identity => "identity",
             Self::Odoo => "odoo",
             Self::Policy => "policy",
+            Self::Storage => "storage",
             Self::Us => "us",
         }
     }

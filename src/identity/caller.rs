@@ -15,6 +15,9 @@ pub struct Caller {
     pub kind: CallerKind,
     /// Who it is.
     pub subject: Subject,
+    /// What the administrator called the key that proved it, for people to read;
+    /// nothing is decided by it.
+    pub name: Option<Box<str>>,
     /// What they were granted; sorted, no duplicates.
     pub roles: Vec<RoleName>,
     /// The Odoo user that their calls act as, in the instance they came for;

@@ -156,6 +156,7 @@ impl Keyring {
             issuer: "gatepost".to_owned(),
             kind: CallerKind::ApiKey,
             subject: Subject::proved(id.as_str()),
+            name: (!stored.name.is_empty()).then(|| stored.name.as_str().into()),
             roles: stored.roles.clone(),
             credential: None,
         })

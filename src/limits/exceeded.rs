@@ -64,7 +64,10 @@ impl std::fmt::Display for Limited {
                         "too many requests from this address; try again in {seconds} s"
                     );
                 }
-                Dimension::Bytes => ("you have read too much", "ask for fewer fields"),
+                Dimension::Bytes => (
+                    "you have read too much",
+                    "ask for fewer fields then; until then only count_records, list_models and describe_model answer",
+                ),
                 Dimension::Caller => ("you have made too many calls", "ask for more with each"),
                 Dimension::Instance => (
                     "all callers together make too many calls to this Odoo",
@@ -72,7 +75,7 @@ impl std::fmt::Display for Limited {
                 ),
                 Dimension::Rows => (
                     "you have read too many records",
-                    "count them, or ask for fewer",
+                    "ask for fewer then; until then only count_records, list_models and describe_model answer",
                 ),
                 Dimension::Tool(ToolClass::File) => (
                     "you have fetched too many files",
@@ -128,8 +131,8 @@ mod tests {
         you have fetched too many files; nothing was done, try again in 3 s, and fetch only what is needed
         you have made too many calls that read; nothing was done, try again in 3 s, and ask for more with each
         you have made too many calls that change something; nothing was done, try again in 3 s, and change more records with each
-        you have read too many records; nothing was done, try again in 3 s, and count them, or ask for fewer
-        you have read too much; nothing was done, try again in 3 s, and ask for fewer fields
+        you have read too many records; nothing was done, try again in 3 s, and ask for fewer then; until then only count_records, list_models and describe_model answer
+        you have read too much; nothing was done, try again in 3 s, and ask for fewer fields then; until then only count_records, list_models and describe_model answer
         the gateway cannot count calls just now; nothing was done, try again in 1 s, and tell the administrator if it goes on
         ");
     }

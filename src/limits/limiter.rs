@@ -141,8 +141,9 @@ impl Limiter {
         self.decide(&[claim], now, counted).await
     }
 
-    /// Counts a tool call, for its caller, its instance and its class, if there
-    /// is something left of what the caller may read too. All or nothing.
+    /// Counts a tool call, for its caller, its instance and its class. Where it
+    /// hands out `records`, there must be something left of what the caller may
+    /// read too. All or nothing.
     ///
     /// # Errors
     /// [`Limited`].
@@ -151,6 +152,7 @@ impl Limiter {
         caller: &Caller,
         instance: &InstanceName,
         class: ToolClass,
+        records: bool,
         now: Instant,
         counted: &mut Vec<Counted>,
     ) -> Result<(), Limited> {
@@ -161,7 +163,7 @@ impl Limiter {
             allowance,
             take,
         };
-        let claims = [
+        let calls = [
             claim(Dimension::Caller, rates.calls, Take::One),
             Claim {
                 key: Key::new(Dimension::Instance, &[instance.as_str().as_bytes()]),
@@ -169,10 +171,15 @@ impl Limiter {
                 take: Take::One,
             },
             claim(of_class, allowance, Take::One),
-            claim(Dimension::Rows, rates.rows, Take::Look),
-            claim(Dimension::Bytes, rates.bytes, Take::Look),
         ];
-        self.decide(&claims, now, counted).await
+        if !records {
+            return self.decide(&calls, now, counted).await;
+        }
+        let [one, two, three] = calls;
+        let rows = claim(Dimension::Rows, rates.rows, Take::Look);
+        let bytes = claim(Dimension::Bytes, rates.bytes, Take::Look);
+        self.decide(&[one, two, three, rows, bytes], now, counted)
+            .await
     }
 
     /// Counts what a call has read. Nobody waits for it, and it is counted here
@@ -213,6 +220,22 @@ impl Limiter {
     /// none, or nobody needed it so far.
     pub fn redis_is_here(&self) -> Option<bool> {
         self.pool.as_ref()?.shared.redis.is_here()
+    }
+
+    /// Whether calls can be counted, where none goes on uncounted
+    /// ([`WhenDown::FailClosed`]); `None` where they go on all the same.
+    pub async fn state(&self) -> Option<Result<(), Away>> {
+        let pool = self.pool.as_ref()?;
+        match pool.when_down {
+            WhenDown::FailClosed => {
+                let redis = &pool.shared.redis;
+                let told = redis.try_now().await;
+                // One late answer is an accident, as it is for callers.
+                let accident = matches!(told, Err(Away::Late(_))) && redis.is_here() == Some(true);
+                Some(if accident { Ok(()) } else { told })
+            }
+            WhenDown::Local => None,
+        }
     }
 
     /// Asks Redis whether it does what is needed of it, for the administrator;

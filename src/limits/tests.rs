@@ -298,6 +298,7 @@ fn caller(subject: &str, roles: &[&str]) -> Caller {
         issuer: "https://id.example.com".to_owned(),
         kind: CallerKind::User,
         subject: Subject::proved(subject),
+        name: None,
         roles: roles
             .iter()
             .map(|role| RoleName::try_from(*role).unwrap())
@@ -324,7 +325,7 @@ async fn call(limiter: &Limiter, caller: &Caller) -> (Result<(), Limited>, Store
     let instance = InstanceName::try_from("production").unwrap();
     let now = Instant::now();
     let told = limiter
-        .call(caller, &instance, ToolClass::Read, now, &mut counted)
+        .call(caller, &instance, ToolClass::Read, true, now, &mut counted)
         .await;
     let words: Vec<Outcome> = counted.iter().map(|one| one.outcome).collect();
     match told {

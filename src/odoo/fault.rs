@@ -122,6 +122,24 @@ impl Fault {
         }
     }
 
+    /// All that [`kind`](Self::kind) says.
+    pub const KINDS: [&'static str; 14] = [
+        "odoo_access",
+        "odoo_arguments",
+        "odoo_conflict",
+        "odoo_database_error",
+        "odoo_identity",
+        "odoo_invalid",
+        "odoo_key",
+        "odoo_missing",
+        "odoo_rows",
+        "odoo_rule",
+        "odoo_unknown_database",
+        "odoo_unknown_method",
+        "odoo_unknown_model",
+        "odoo_error",
+    ];
+
     /// The word for it in logs and metrics.
     pub fn kind(&self) -> &'static str {
         match self {

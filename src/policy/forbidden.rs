@@ -249,6 +249,99 @@ impl Forbidden {
         }
     }
 
+    /// All that [`kind`](Self::kind) says.
+    pub const KINDS: [&'static str; 18] = [
+        "arguments",
+        "commands",
+        "external_ids",
+        "field",
+        "hierarchy",
+        "instance",
+        "linking",
+        "linking_blindly",
+        "linking_by_name",
+        "method",
+        "operation",
+        "outside",
+        "path",
+        "records",
+        "sorting",
+        "unjudged",
+        "unnamed",
+        "writing",
+    ];
+
+    /// The word for it in the audit journal.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Arguments { .. } => "arguments",
+            Self::Commands { .. } => "commands",
+            Self::ExternalIds(_) => "external_ids",
+            Self::Field { .. } => "field",
+            Self::Hierarchy(_) => "hierarchy",
+            Self::Instance(_) => "instance",
+            Self::Linking { .. } => "linking",
+            Self::LinkingBlindly { .. } => "linking_blindly",
+            Self::LinkingByName { .. } => "linking_by_name",
+            Self::Method { .. } => "method",
+            Self::Operation { .. } => "operation",
+            Self::Outside { .. } => "outside",
+            Self::Path { .. } => "path",
+            Self::Records { .. } => "records",
+            Self::Sorting { .. } => "sorting",
+            Self::Unjudged { .. } => "unjudged",
+            Self::Unnamed(_) => "unnamed",
+            Self::Writing { .. } => "writing",
+        }
+    }
+
+    /// The method that was to be called, if one was.
+    pub fn method(&self) -> Option<&MethodName> {
+        match self {
+            Self::Arguments { method, .. } | Self::Method { method, .. } => Some(method),
+            Self::Commands { .. }
+            | Self::ExternalIds(_)
+            | Self::Field { .. }
+            | Self::Hierarchy(_)
+            | Self::Instance(_)
+            | Self::Linking { .. }
+            | Self::LinkingBlindly { .. }
+            | Self::LinkingByName { .. }
+            | Self::Operation { .. }
+            | Self::Outside { .. }
+            | Self::Path { .. }
+            | Self::Records { .. }
+            | Self::Sorting { .. }
+            | Self::Unjudged { .. }
+            | Self::Unnamed(_)
+            | Self::Writing { .. } => None,
+        }
+    }
+
+    /// The records that are not open, where only some are not.
+    pub fn ids(&self) -> &[RecordId] {
+        match self {
+            Self::Records { ids, .. } => ids,
+            Self::Arguments { .. }
+            | Self::Commands { .. }
+            | Self::ExternalIds(_)
+            | Self::Field { .. }
+            | Self::Hierarchy(_)
+            | Self::Instance(_)
+            | Self::Linking { .. }
+            | Self::LinkingBlindly { .. }
+            | Self::LinkingByName { .. }
+            | Self::Method { .. }
+            | Self::Operation { .. }
+            | Self::Outside { .. }
+            | Self::Path { .. }
+            | Self::Sorting { .. }
+            | Self::Unjudged { .. }
+            | Self::Unnamed(_)
+            | Self::Writing { .. } => &[],
+        }
+    }
+
     /// What was to be done, if that was the question.
     pub fn effect(&self) -> Option<Effect> {
         match self {

@@ -177,7 +177,18 @@ impl Redis {
         }
     }
 
-    /// Looks whether it is there and does what is needed of it.
+    /// Whether it does now what is needed of it, over the connection that there is.
+    ///
+    /// # Errors
+    /// [`Away`].
+    pub async fn try_now(self: &Arc<Self>) -> Result<(), Away> {
+        let makes_sense = self.trial.makes_sense;
+        let read = |value: Value| makes_sense(&value).then_some(());
+        self.run(&self.trial(), Repeat::Harmless, read).await
+    }
+
+    /// Looks whether it is there and does what is needed of it, over a connection
+    /// of its own.
     ///
     /// # Errors
     /// [`Away`].
@@ -350,6 +361,13 @@ impl Redis {
     }
 
     async fn try_out(&self, line: &Line) -> Result<(), Away> {
+        let answer = line.run(&self.trial()).await?;
+        (self.trial.makes_sense)(&answer)
+            .then_some(())
+            .ok_or(Away::Nonsense)
+    }
+
+    fn trial(&self) -> ScriptInvocation<'_> {
         let trial = &self.trial;
         let mut call = trial.script.prepare_invoke();
         for key in &trial.keys {
@@ -358,10 +376,7 @@ impl Redis {
         for argument in &trial.arguments {
             call.arg(argument.as_slice());
         }
-        let answer = line.run(&call).await?;
-        (trial.makes_sense)(&answer)
-            .then_some(())
-            .ok_or(Away::Nonsense)
+        call
     }
 
     /// Says so once, when it happens.

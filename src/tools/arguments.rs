@@ -5,13 +5,20 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::ToolError;
-use crate::odoo::{Domain, Order};
+use crate::{
+    odoo::{Domain, Order},
+    shape::one_line,
+};
+
+/// Characters of what was given that are repeated.
+const GIVEN_CHARS: usize = 60;
 
 /// Parses the arguments.
 ///
 /// # Errors
-/// [`ToolError::Arguments`] names the argument and what was expected.
-pub(super) fn parse<T: DeserializeOwned>(json: &str) -> Result<T, ToolError> {
+/// [`ToolError::Arguments`] names the argument, what was expected and an
+/// example.
+pub(super) fn parse<T: DeserializeOwned + JsonSchema>(json: &str) -> Result<T, ToolError> {
     // A list is none, though serde would take one by position.
     if !json.trim_start().starts_with('{') {
         return Err(ToolError::Arguments(
@@ -24,12 +31,89 @@ pub(super) fn parse<T: DeserializeOwned>(json: &str) -> Result<T, ToolError> {
         let told = error.into_inner().to_string();
         // Where in the line it stands says nothing to a model that sent an object.
         let told = told.split(" at line ").next().unwrap_or(&told);
-        ToolError::Arguments(if path == "." {
-            format!("the arguments do not fit: {told}")
-        } else {
-            format!("argument `{path}` does not fit: {told}")
-        })
+        ToolError::Arguments(misfit(&schema_of::<T>(), &path, told))
     })
+}
+
+/// What is wrong with an argument, for a model: serde's words are for who
+/// knows Rust.
+fn misfit(schema: &Schema, path: &str, told: &str) -> String {
+    let missing = told
+        .strip_prefix("missing field `")
+        .and_then(|rest| rest.split('`').next());
+    if let (".", Some(name)) = (path, missing) {
+        return format!("argument `{name}` is missing{}", example(schema, name));
+    }
+    let kinds = told
+        .strip_prefix("invalid type: ")
+        .and_then(|rest| rest.rsplit_once(", expected "));
+    // Where nothing but the kind is wrong, an example is more than words.
+    let told = match kinds {
+        Some((given, wanted)) => format!(
+            "it must be {}, not {}{}",
+            wanted_kind(wanted),
+            given_kind(given),
+            example(schema, path.split(['.', '[']).next().unwrap_or(path))
+        ),
+        None => told.to_owned(),
+    };
+    if path == "." {
+        format!("the arguments do not fit: {told}")
+    } else {
+        format!("argument `{path}` does not fit: {told}")
+    }
+}
+
+/// What the schema says of an argument, in brackets.
+fn example(schema: &Schema, name: &str) -> String {
+    let about = schema
+        .get("properties")
+        .and_then(|properties| properties.get(name)?.get("description")?.as_str());
+    about
+        .map(|about| {
+            let about = about.trim_end_matches('.');
+            let about = about
+                .strip_prefix("Such as")
+                .map_or_else(|| about.to_owned(), |rest| format!("such as{rest}"));
+            format!(" ({about})")
+        })
+        .unwrap_or_default()
+}
+
+/// What serde expects, in JSON's words.
+fn wanted_kind(wanted: &str) -> &str {
+    match wanted {
+        "a boolean" => "`true` or `false`",
+        "a map" => "an object",
+        "a sequence" => "a list",
+        "a string" => "a text",
+        "i64" | "u32" | "u64" | "usize" => "a whole number",
+        other if other.starts_with("struct ") => "an object",
+        other => other,
+    }
+}
+
+/// What was given, in JSON's words; cut where it is long.
+fn given_kind(given: &str) -> String {
+    let words = [
+        ("boolean ", ""),
+        ("floating point ", "the number "),
+        ("integer ", "the number "),
+        ("string ", "the text "),
+    ];
+    let said = words
+        .iter()
+        .find_map(|(rust, json)| Some(format!("{json}{}", given.strip_prefix(rust)?)));
+    let said = said.unwrap_or_else(|| {
+        match given {
+            "map" => "an object",
+            "null" | "unit value" => "`null`",
+            "sequence" => "a list",
+            other => other,
+        }
+        .to_owned()
+    });
+    one_line(&said, GIVEN_CHARS)
 }
 
 /// The schema of arguments, in what every client's model can take: no `$ref`,
@@ -176,5 +260,63 @@ pub(super) fn limit(asked: Option<i64>, default: u32, max: u32) -> Result<u32, T
             .ok_or_else(|| ToolError::Arguments(format!(
                 "argument `limit` does not fit: {number} is not a whole number from 1 to {max}; use the cursor for more"
             ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schemars::JsonSchema;
+    use serde::Deserialize;
+    use serde_json::{Map, Value, json};
+
+    use super::{ObjectArgument, ToolError, parse};
+    use crate::odoo::RecordId;
+
+    #[derive(Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only parsed")]
+    struct Arguments {
+        /// Such as `[7, 12]`; 1 to 500.
+        ids: Vec<RecordId>,
+        /// The new values, such as `{"user_id":6}`.
+        #[schemars(with = "ObjectArgument")]
+        values: Map<String, Value>,
+        /// Archived ones, too.
+        #[serde(default)]
+        archived: bool,
+    }
+
+    fn refused(arguments: &Value) -> String {
+        match parse::<Arguments>(&arguments.to_string()) {
+            Err(ToolError::Arguments(text)) => text,
+            other => panic!("{arguments}: {}", other.is_ok()),
+        }
+    }
+
+    #[test]
+    fn a_model_is_told_which_argument_what_form_and_an_example() {
+        let told = [
+            json!({"ids": 44, "values": {}}),
+            json!({"ids": {"a": 1}, "values": {}}),
+            json!({"ids": [1.5], "values": {}}),
+            json!({"ids": [7], "values": "x".repeat(500)}),
+            json!({"ids": [7], "values": [1]}),
+            json!({"ids": [7], "values": null}),
+            json!({"ids": [7]}),
+            json!({"ids": [7], "values": {}, "archived": "yes"}),
+            json!({"ids": [7], "values": {}, "colour": 1}),
+        ];
+        let told: Vec<String> = told.iter().map(refused).collect();
+        insta::assert_snapshot!(told.join("\n"), @r#"
+        argument `ids` does not fit: it must be a list, not the number `44` (such as `[7, 12]`; 1 to 500)
+        argument `ids` does not fit: it must be a list, not an object (such as `[7, 12]`; 1 to 500)
+        argument `ids[0]` does not fit: `1.5` is not a record id; an id is a whole number from 1 to 2147483647, without quotes
+        argument `values` does not fit: it must be an object, not the text "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…(+451 chars) (The new values, such as `{"user_id":6}`)
+        argument `values` does not fit: it must be an object, not a list (The new values, such as `{"user_id":6}`)
+        argument `values` does not fit: it must be an object, not `null` (The new values, such as `{"user_id":6}`)
+        argument `values` is missing (The new values, such as `{"user_id":6}`)
+        argument `archived` does not fit: it must be `true` or `false`, not the text "yes" (Archived ones, too)
+        argument `colour` does not fit: unknown field `colour`, expected one of `ids`, `values`, `archived`
+        "#);
     }
 }

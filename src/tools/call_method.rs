@@ -164,6 +164,7 @@ impl Change for Calling {
             undo: None,
             makes: None,
             look: self.where_to_look(),
+            ..Proposal::default()
         })
     }
 

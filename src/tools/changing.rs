@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::{Answer, ToolError, notes};
-pub(super) use crate::changes::{numbers, odoo_time};
+pub(super) use crate::changes::{numbers, odoo_time, ranges};
 use crate::{
     access::{Access, Denied},
     changes::{Change, Shot, Told, Wish, carry_out, watched_of_new, watched_with},

@@ -91,9 +91,12 @@ impl Change for Arguments {
             self.model,
             changing::odoo_time(Since::moment(Timestamp::now()).earliest())
         );
+        let (notes, beside) = (prepared.understood(), prepared.names.looked_at());
         Ok(Proposal {
             calls: vec![Call::create(self.model.clone(), prepared.values).in_context(context)],
             preview,
+            notes,
+            beside,
             before: Shot::default(),
             undo: Some(Undo::Create),
             makes: Some(self.model.clone()),
@@ -117,10 +120,10 @@ impl Change for Arguments {
         let after = changing::look_new(access, records, &self.fields(), &context).await;
         match &after {
             Some(after) => {
-                text.push_str(&Show::titles(&done.ids, after));
+                text.push_str(&Show::some_titles(&done.ids, after));
                 changing::missing(&mut text, &done.ids, after);
             }
-            None => text.push_str(&changing::numbers(&done.ids)),
+            None => text.push_str(&changing::ranges(&done.ids)),
         }
         notes::cover(&mut text, access, &self.model, &companies, true);
         Ok(Report { text, after })

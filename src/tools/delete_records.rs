@@ -71,15 +71,8 @@ impl Change for Arguments {
         let plural = if count == 1 { "record" } else { "records" };
         let mut preview = format!("Delete {count} {plural} of {} for good:\n", self.model);
         preview.push_str(&Show::titles(&self.ids, &before));
-        let drags = changes::dragged(&schema, &before);
-        if !drags.is_empty() {
-            notes::line(
-                &mut preview,
-                &format!(
-                    "What belongs to them goes too, or Odoo refuses: {}.",
-                    drags.join(", ")
-                ),
-            );
+        for told in changes::dependants(access, &schema, &before, &context).await? {
+            notes::line(&mut preview, &told);
         }
         let look = format!(
             "read_records of `{}` with ids {} shows whether they are still there",
@@ -93,6 +86,7 @@ impl Change for Arguments {
             undo: Some(Undo::Delete),
             makes: None,
             look,
+            ..Proposal::default()
         })
     }
 
@@ -107,7 +101,7 @@ impl Change for Arguments {
             text: format!(
                 "Deleted {count} {plural} of {}: {}",
                 self.model,
-                changing::numbers(&done.ids)
+                changing::ranges(&done.ids)
             ),
             after: None,
         })

@@ -3,6 +3,7 @@
 use crate::{
     access::{Denied, Unasked},
     causes,
+    ledger::LedgerError,
     shape::InvalidCursor,
 };
 
@@ -30,6 +31,8 @@ pub enum FaultOf {
     Odoo,
     /// Policy forbids it.
     Policy,
+    /// What must be written down of a change cannot be.
+    Storage,
     /// We failed.
     Us,
 }
@@ -99,6 +102,11 @@ fn fault_of(denied: &Denied) -> FaultOf {
             FaultOf::Odoo
         }
         Denied::Partly { why, .. } => fault_of(why),
-        Denied::Unaudited(_) | Denied::Unremembered(_) | Denied::Unsealable(_) => FaultOf::Us,
+        Denied::Unaudited(_) => FaultOf::Storage,
+        Denied::Unremembered(error) => match **error {
+            LedgerError::Full | LedgerError::Unavailable(_) => FaultOf::Storage,
+            LedgerError::TooLarge { .. } => FaultOf::Client,
+        },
+        Denied::Unsealable(_) => FaultOf::Us,
     }
 }

@@ -185,6 +185,7 @@ impl Change for Import {
             calls: vec![call],
             preview,
             before,
+            ..Proposal::default()
         })
     }
 
@@ -243,7 +244,10 @@ impl Change for Import {
         if count > MAX_SHOWN {
             notes::line(
                 &mut text,
-                &format!("All ids, in the order of the rows: {}", ranges(&done.ids)),
+                &format!(
+                    "All ids, in the order of the rows: {}",
+                    changing::ranges(&done.ids)
+                ),
             );
         }
         if let Some(warnings) = done.result.as_str() {
@@ -552,28 +556,4 @@ fn untried() -> Denied {
 fn counted(count: usize, what: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {what}{plural}")
-}
-
-/// Ids in their order, runs of them in short: `[7-9, 12]`.
-fn ranges(ids: &[RecordId]) -> String {
-    const MAX_RUNS: usize = 60;
-    let mut runs: Vec<(u32, u32)> = Vec::new();
-    for id in ids {
-        match runs.last_mut() {
-            Some((_, end)) if *end + 1 == id.get() => *end = id.get(),
-            Some(_) | None => runs.push((id.get(), id.get())),
-        }
-    }
-    let mut text: Vec<String> = runs
-        .iter()
-        .take(MAX_RUNS)
-        .map(|(from, to)| match to - from {
-            0 => from.to_string(),
-            _ => format!("{from}-{to}"),
-        })
-        .collect();
-    if runs.len() > MAX_RUNS {
-        text.push(format!("… ({} in all)", ids.len()));
-    }
-    format!("[{}]", text.join(", "))
 }

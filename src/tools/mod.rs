@@ -53,6 +53,22 @@ pub struct Tool {
     pub run: for<'a> fn(&'a Access<'a>, &'a str) -> Running<'a>,
 }
 
+/// Tools whose answers hold no record: a number, or what Odoo is made of. A budget
+/// of records that is spent does not close them, for they are the way to spend less.
+/// Those that change something show what is there first, and so are not among them.
+const WITHOUT_RECORDS: [&str; 3] = [
+    count_records::TOOL.name,
+    list_models::TOOL.name,
+    describe_model::TOOL.name,
+];
+
+impl Tool {
+    /// Whether its answer holds records, for which there is a budget.
+    pub fn hands_out_records(&self) -> bool {
+        !WITHOUT_RECORDS.contains(&self.name)
+    }
+}
+
 /// A tool at work.
 pub type Running<'a> = Pin<Box<dyn Future<Output = Result<Answer, ToolError>> + Send + 'a>>;
 
@@ -73,7 +89,8 @@ const TOOLS: [Tool; 13] = [
     undo_change::TOOL,
 ];
 
-static ALL: [Tool; 13] = TOOLS;
+/// The same, in one place.
+pub(crate) static ALL: [Tool; 13] = TOOLS;
 
 /// Bytes of one answer, without its notes.
 const ANSWER_BYTES: usize = 24_000;
@@ -136,5 +153,14 @@ mod tests {
                 .collect();
         let listed: BTreeSet<String> = ALL.iter().map(|tool| tool.name.to_owned()).collect();
         assert_eq!(files, listed);
+    }
+
+    #[test]
+    fn the_readme_names_every_tool() {
+        let readme = include_str!("../../README.md");
+        for tool in &ALL {
+            let name = format!("`{}`", tool.name);
+            assert!(readme.contains(&name), "{name} is missing");
+        }
     }
 }

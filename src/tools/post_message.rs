@@ -137,6 +137,7 @@ impl Change for Arguments {
             undo: None,
             makes: Some(messages()),
             look: self.where_to_look(),
+            ..Proposal::default()
         })
     }
 

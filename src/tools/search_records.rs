@@ -130,6 +130,11 @@ async fn search(access: &Access<'_>, arguments: Arguments) -> Result<String, Too
         let shown = visible(&columns, &reading.left_out);
         let shaped = shape::table(&rows, &schema, &shown, ANSWER_BYTES);
         text = shaped.text;
+        let plural = if shaped.shown == 1 {
+            "record"
+        } else {
+            "records"
+        };
         if more || shaped.shown < rows.len() {
             let cut = if shaped.shown < rows.len() {
                 " (cut to fit; name fewer fields for more)"
@@ -139,13 +144,13 @@ async fn search(access: &Access<'_>, arguments: Arguments) -> Result<String, Too
             notes::line(
                 &mut text,
                 &format!(
-                    "{} records shown{cut}, there are more; next page: cursor `{}`",
+                    "{} {plural} shown{cut}, there are more; next page: cursor `{}`",
                     shaped.shown,
                     page.next(shaped.shown, search.as_bytes())
                 ),
             );
         } else {
-            notes::line(&mut text, &format!("{} records, no more.", shaped.shown));
+            notes::line(&mut text, &format!("{} {plural}, no more.", shaped.shown));
         }
     }
     notes::left_out(&mut text, &reading.left_out);

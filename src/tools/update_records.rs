@@ -12,7 +12,8 @@ use super::{
 use crate::{
     access::{Access, ContextRequest, Denied},
     changes::{
-        self, Change, Done, Found, Proposal, Report, Shot, Show, Since, Undo, Wish, not_as_written,
+        self, Change, Done, Found, Prepared, Proposal, Report, Shot, Show, Since, Undo, Wish,
+        can_be_given_back, not_as_written,
     },
     limits::ToolClass,
     odoo::{Call, Effect, FieldName, ModelName, RecordId},
@@ -20,6 +21,8 @@ use crate::{
 
 /// Records at the most.
 const MAX_RECORDS: usize = 500;
+/// Records of which it is told what Odoo did not take.
+const MAX_TOLD: usize = 20;
 
 pub(super) const TOOL: Tool = Tool {
     name: "update_records",
@@ -75,8 +78,12 @@ impl Change for Arguments {
             ));
         }
         let (context, _) = access.context(self.context.as_ref(), false).await?;
-        let (before, values, names, notes) = self.prepared(access, &context).await?;
+        let (before, mut prepared) = self.prepared(access, &context).await?;
         let schema = access.schema(&self.model).await?;
+        let values = prepared.values.pop().unwrap_or_default();
+        let mut names = std::mem::take(&mut prepared.names);
+        let listed = (&values, &before);
+        changes::name_listed(access, &schema, listed, &mut names, &context).await?;
         let show = Show {
             schema: &schema,
             names: &names,
@@ -86,8 +93,19 @@ impl Change for Arguments {
         let language = changing::language(&context);
         let mut preview = format!("Update {count} {plural} of {}{language}:\n", self.model);
         preview.push_str(&show.updates(&self.ids, &before, &values));
-        changing::add_notes(&mut preview, &notes);
         let fields = self.fields();
+        let undo = fields.iter().any(|name| {
+            let field = schema.field(name.as_str());
+            let value = values.get(name.as_str());
+            field
+                .zip(value)
+                .is_some_and(|(field, value)| can_be_given_back(field, value))
+        });
+        let mut notes = prepared.understood();
+        if !undo {
+            notes.push("what this changes cannot be undone here".to_owned());
+        }
+        changing::add_notes(&mut preview, &notes);
         let look = format!(
             "read_records of `{}` with ids {} and fields {} shows whether it was done",
             self.model,
@@ -97,8 +115,10 @@ impl Change for Arguments {
         Ok(Proposal {
             calls: vec![Call::write(self.model.clone(), &self.ids, values).in_context(context)],
             preview,
+            notes,
             before,
-            undo: Some(Undo::Update(fields)),
+            beside: names.looked_at(),
+            undo: undo.then_some(Undo::Update(fields)),
             makes: None,
             look,
         })
@@ -106,8 +126,8 @@ impl Change for Arguments {
 
     async fn find(&self, access: &Access<'_>, since: &Since) -> Result<Found, Denied> {
         let (context, _) = access.context(self.context.as_ref(), false).await?;
-        let (now, values, _, _) = match self.prepared(access, &context).await {
-            Ok(prepared) => prepared,
+        let (now, prepared) = match self.prepared(access, &context).await {
+            Ok(known) => known,
             // It may have deleted what its commands name.
             Err(Denied::Unfit(_)) => {
                 return Ok(Found::Unclear(format!(
@@ -118,6 +138,7 @@ impl Change for Arguments {
             }
             Err(denied) => return Err(denied),
         };
+        let values = prepared.values.into_iter().next().unwrap_or_default();
         let schema = access.schema(&self.model).await?;
         let as_wished = self.ids.iter().all(|id| {
             now.row(*id)
@@ -149,12 +170,12 @@ impl Change for Arguments {
         let after = changing::look_whole(access, records, &self.fields(), &context).await;
         match &after {
             Some(after) => {
-                text.push_str(&Show::titles(&done.ids, after));
+                text.push_str(&Show::some_titles(&done.ids, after));
                 changing::missing(&mut text, &done.ids, after);
                 self.tell_what_odoo_did_not_take(access, &mut text, after, &context)
                     .await?;
             }
-            None => text.push_str(&changing::numbers(&done.ids)),
+            None => text.push_str(&changing::ranges(&done.ids)),
         }
         notes::cover(&mut text, access, &self.model, &companies, true);
         Ok(Report { text, after })
@@ -171,13 +192,12 @@ impl Arguments {
         &self,
         access: &Access<'_>,
         context: &crate::odoo::Context,
-    ) -> Result<(Shot, Map<String, Value>, changes::Names, Vec<String>), Denied> {
-        let what = (&self.model, Effect::Write);
-        let prepared = changes::prepare(access, what, vec![self.values.clone()], context).await?;
+    ) -> Result<(Shot, Prepared), Denied> {
         let records = (&self.model, &*self.ids);
+        let values = self.values.clone();
+        let prepared = changes::prepare_update(access, records, values, context).await?;
         let now = Shot::of_all(access, records, &self.fields(), context).await?;
-        let values = prepared.values.into_iter().next().unwrap_or_default();
-        Ok((now, values, prepared.names, prepared.notes))
+        Ok((now, prepared))
     }
 
     /// Odoo answers `true` also where it keeps what it had.
@@ -200,9 +220,14 @@ impl Arguments {
         let Some(values) = prepared.values.first() else {
             return Ok(());
         };
+        let mut told = 0;
         for (id, row) in after.rows() {
             let other = not_as_written(&schema, values, row);
             if !other.is_empty() {
+                told += 1;
+                if told > MAX_TOLD {
+                    continue;
+                }
                 let show = Show {
                     schema: &schema,
                     names: &prepared.names,
@@ -222,6 +247,10 @@ impl Arguments {
                     ),
                 );
             }
+        }
+        if told > MAX_TOLD {
+            let rest = told - MAX_TOLD;
+            notes::line(text, &format!("and of {rest} more records neither."));
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::{error::Error, time::Duration};
 
+use super::silence::Silence;
 use crate::odoo::{AccessKind, Fault};
 
 /// What became of a call that brought no answer. `Display` may be read by the
@@ -37,10 +38,8 @@ pub enum CallError {
         said: Said,
     },
     /// A call that may change data was sent, and no answer came.
-    #[error(
-        "the connection to Odoo broke after the call was sent: it may have run or not; look at the records before doing anything again"
-    )]
-    OutcomeUnknown(#[source] Box<dyn Error + Send + Sync>),
+    #[error("{0}: the call may have run or not; look at the records before doing anything again")]
+    OutcomeUnknown(#[source] Silence),
     /// No answer in time. A read; a change is [`CallError::OutcomeUnknown`].
     #[error("Odoo did not answer within {} s; try again later, or ask for less", limit.as_secs_f32())]
     TimedOut {
@@ -66,6 +65,18 @@ pub enum CallError {
 pub struct Said(pub(super) String);
 
 impl CallError {
+    /// All that [`kind`](Self::kind) says by itself, without those of a [`Fault`].
+    pub const KINDS: [&'static str; 8] = [
+        "odoo_busy",
+        "odoo_cut_off",
+        "not_sent",
+        "not_odoo",
+        "outcome_unknown",
+        "odoo_timed_out",
+        "odoo_too_large",
+        "odoo_unreachable",
+    ];
+
     /// The word for it in logs and metrics.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -16,6 +16,7 @@ use super::{
     Address, ApiKey, CallError, Dialect, InvalidAddress, Json2, WireRequest, WireResponse,
     exchange::{Broken, Connection},
     opened::Opened,
+    silence::Silence,
     turn::Turns,
 };
 use crate::{
@@ -161,8 +162,7 @@ impl Link {
                 .decode(response)
                 .map_err(|error| may_have_run(error, read)),
             Ok(Err(error)) => Err(may_have_run(error, read)),
-            Err(_) if read => Err(CallError::TimedOut { limit }),
-            Err(elapsed) => Err(CallError::OutcomeUnknown(elapsed.into())),
+            Err(_elapsed) => Err(may_have_run(CallError::TimedOut { limit }, read)),
         }
     }
 
@@ -191,13 +191,7 @@ impl Link {
                 Ok(response) if response.status == 200 && response.media == "application/json" => {
                     Ok(())
                 }
-                Ok(response) => self
-                    .dialect
-                    .decode(WireResponse {
-                        status: response.status.max(201),
-                        ..response
-                    })
-                    .map(drop),
+                Ok(response) => self.dialect.decode(response).map(drop),
                 Err(Broken::Heard(error)) => Err(error),
                 Err(Broken::Unheard(error)) => Err(CallError::CutOff(error.into())),
             }
@@ -251,7 +245,9 @@ impl Link {
                         .clear();
                 }
                 Err(Broken::Unheard(error)) if read => return Err(CallError::CutOff(error.into())),
-                Err(Broken::Unheard(error)) => return Err(CallError::OutcomeUnknown(error.into())),
+                Err(Broken::Unheard(error)) => {
+                    return Err(CallError::OutcomeUnknown(Silence::CutOff(error.into())));
+                }
             }
         }
     }
@@ -319,22 +315,26 @@ fn trace_headers(trace: &TraceContext) -> impl Iterator<Item = (HeaderName, Head
         .filter_map(|(name, value)| Some((name, value?)))
 }
 
-/// A change whose answer cannot be read may have run all the same: a proxy
-/// that gave up waiting, half an answer, one that is too large.
+/// A change whose answer cannot be read may have run all the same: one that
+/// came too late, a proxy that gave up waiting, half an answer, one that is too
+/// large.
 pub(super) fn may_have_run(error: CallError, read: bool) -> CallError {
-    let silent = match &error {
-        CallError::CutOff(_) | CallError::TooLarge { .. } => true,
-        CallError::NotOdoo { status, .. } => *status < 300 || *status >= 500,
+    if read {
+        return error;
+    }
+    let silence = match error {
+        CallError::CutOff(error) => Silence::CutOff(error),
+        CallError::NotOdoo { status, said } if !(300..500).contains(&status) => {
+            Silence::NotOdoo { status, said }
+        }
+        CallError::TimedOut { limit } => Silence::TimedOut { limit },
+        CallError::TooLarge { limit } => Silence::TooLarge { limit },
         CallError::Busy { .. }
         | CallError::Fault(_)
+        | CallError::NotOdoo { .. }
         | CallError::NotSent(_)
         | CallError::OutcomeUnknown(_)
-        | CallError::TimedOut { .. }
-        | CallError::Unreachable(_) => false,
+        | CallError::Unreachable(_) => return error,
     };
-    if silent && !read {
-        CallError::OutcomeUnknown(Box::new(error))
-    } else {
-        error
-    }
+    CallError::OutcomeUnknown(silence)
 }

@@ -12,6 +12,7 @@ mod exchange;
 mod json2;
 mod link;
 mod opened;
+mod silence;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -22,3 +23,4 @@ pub use call_error::CallError;
 pub use dialect::{Dialect, WireRequest, WireResponse};
 pub use json2::Json2;
 pub use link::{InvalidLink, Link, LinkSettings, Traffic};
+pub use silence::Silence;

@@ -420,8 +420,11 @@ fn a_change_whose_answer_is_lost_has_an_unknown_outcome_and_a_read_has_not() {
         status,
         said: super::call_error::Said(String::new()),
     };
+    let limit = Duration::from_secs(5);
     for (error, unknown) in [
         (lost(502), true),
+        (CallError::CutOff("gone".into()), true),
+        (CallError::TimedOut { limit }, true),
         (lost(200), true),
         (lost(404), false),
         (CallError::TooLarge { limit: 1 }, true),
@@ -441,4 +444,45 @@ fn a_change_whose_answer_is_lost_has_an_unknown_outcome_and_a_read_has_not() {
     }
     let read = super::link::may_have_run(lost(502), true);
     assert!(matches!(read, CallError::NotOdoo { .. }));
+}
+
+#[test]
+fn why_the_answer_to_a_change_is_not_known_is_told_as_it_was() {
+    let told: Vec<String> = [
+        CallError::CutOff("gone".into()),
+        CallError::NotOdoo {
+            status: 502,
+            said: super::call_error::Said("<html>".to_owned()),
+        },
+        CallError::TimedOut {
+            limit: Duration::from_secs(5),
+        },
+        CallError::TooLarge { limit: 1 << 20 },
+    ]
+    .map(|error| super::link::may_have_run(error, false).to_string())
+    .into();
+    insta::assert_snapshot!(told.join("\n"), @"
+    the connection to Odoo broke after the call was sent: the call may have run or not; look at the records before doing anything again
+    what answered is not Odoo's interface (HTTP 502): the call may have run or not; look at the records before doing anything again
+    Odoo did not answer within 5 s, and may still be at work: the call may have run or not; look at the records before doing anything again
+    Odoo's answer is larger than 1 MiB: the call may have run or not; look at the records before doing anything again
+    ");
+}
+
+#[tokio::test]
+async fn whoever_asks_whether_odoo_is_there_hears_with_which_status_something_else_answered() {
+    let page = |head: &str| -> &'static str {
+        let text = format!(
+            "HTTP/1.1 {head}\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>"
+        );
+        text.leak()
+    };
+    for (head, wanted) in [("200 OK", 200), ("503 Service Unavailable", 503)] {
+        let link = Link::new(settings(answering(page(head)).await)).unwrap();
+        let told = link.ping().await.unwrap_err();
+        assert!(
+            matches!(told, CallError::NotOdoo { status, .. } if status == wanted),
+            "{told}"
+        );
+    }
 }

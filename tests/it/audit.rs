@@ -185,7 +185,7 @@ fn what_policy_and_what_odoo_refuse_is_told_apart_with_who_asked() {
     let stage = stage();
     let (_, failed) = stage.call("count_records", &json!({"model": "account.move"}));
     assert!(failed);
-    insta::assert_snapshot!(records(&stage), @r#"{"call":0,"caller":{"issuer":"gatepost","kind":"anonymous","subject":"anonymous"},"instance":"demo","tool":"count_records","model":"account.move","effect":"read","outcome":"forbidden","reason":"forbidden"}"#);
+    insta::assert_snapshot!(records(&stage), @r#"{"call":0,"caller":{"issuer":"gatepost","kind":"anonymous","subject":"anonymous"},"instance":"demo","tool":"count_records","model":"account.move","effect":"read","outcome":"forbidden","reason":"operation"}"#);
     let (secret, id) = key(&stage.path("keys.toml"), "internal");
     stage.reload(&configuration(""));
     let message = calling("count_records", &json!({"model": "account.move"})).to_string();
@@ -483,6 +483,12 @@ fn records_are_shown_by_who_what_and_how_it_ended() {
     let (_, out, _) = show(&["--outcome", "forbidden", "--json"]);
     let line: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(line["model"], "account.move");
+    let (_, out, _) = show(&["--outcome", "forbidden"]);
+    assert!(out.contains("(read)"), "{out}");
+    assert!(out.contains("forbidden: operation"), "{out}");
+    let (code, out, err) = show(&["--outcome", "beguns"]);
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(err.contains("begun, cancelled"), "{err}");
     let (_, out, _) = show(&["--limit", "1", "--json"]);
     assert_eq!(out.lines().count(), 1);
     let (code, out, err) = show(&["--caller", "nobody"]);
@@ -498,6 +504,88 @@ fn records_are_shown_by_who_what_and_how_it_ended() {
     let (code, _, err) = show(&[]);
     assert_eq!(code, 0);
     assert!(err.contains("1 line that cannot be read"), "{err}");
+}
+
+#[test]
+fn what_was_refused_names_the_method_and_the_records_that_the_call_named() {
+    let stage = stage();
+    for (tool, arguments) in [
+        (
+            "read_records",
+            json!({"model": "account.move", "ids": [7, 8]}),
+        ),
+        (
+            "read_records",
+            json!({"model": "account.move", "ids": (1..=150).collect::<Vec<u32>>()}),
+        ),
+    ] {
+        assert!(stage.call(tool, &arguments).1);
+    }
+    let told: Vec<Value> = stage.audited();
+    let two = told.iter().find(|one| one["ids"] == json!([7, 8])).unwrap();
+    assert_eq!(two["model"], "account.move");
+    assert_eq!(two["outcome"], "forbidden");
+    let many = told.last().unwrap();
+    assert_eq!(many["ids"].as_array().unwrap().len(), 100);
+    assert_eq!(many["ids_count"], 150);
+}
+
+/// One line of a journal, as it is read.
+fn line(call: u32, outcome: &str, more: &str) -> String {
+    format!(
+        r#"{{"kind":"call","time":"2026-11-21T08:00:00Z","request":"5f","call":{call},"caller":{{"subject":"ada"}},"instance":"demo","tool":"update_records","model":"res.partner","method":"write","ids":[{call}],"ids_count":1,"outcome":"{outcome}"{more}}}"#
+    )
+}
+
+#[test]
+fn the_changes_whose_end_is_not_told_are_shown_alone_and_those_whose_caller_left_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = [
+        line(1, "begun", ""),
+        line(2, "begun", ""),
+        line(1, "answered", r#","client_left":true"#),
+        line(3, "begun", ""),
+        line(3, "refused", r#","reason":"odoo_rule""#),
+        line(4, "begun", ""),
+        String::new(),
+    ];
+    fs::write(folder.path().join("audit.jsonl"), lines.join("\n")).unwrap();
+    let show = |more: &[&str]| {
+        let mut arguments = vec!["audit", "show", "audit.jsonl"];
+        arguments.extend(more);
+        let (code, out, err) = ran(folder.path(), &arguments);
+        assert_eq!(code, 0, "{err}");
+        out
+    };
+    let of = |out: &str| -> Vec<String> {
+        let rows = out.lines().skip(1);
+        rows.map(|row| row.split_whitespace().nth(6).unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(of(&show(&["--outcome", "begun"])), ["[2]", "[4]"]);
+    assert_eq!(of(&show(&["--outcome", "begun", "--limit", "1"])), ["[4]"]);
+    assert_eq!(show(&["--outcome", "begun", "--json"]).lines().count(), 2);
+    let all = show(&[]);
+    assert_eq!(of(&all), ["[2]", "[1]", "[3]", "[4]"]);
+    assert!(all.contains("answered, and the client had left"), "{all}");
+}
+
+#[test]
+fn a_journal_that_was_emptied_is_not_whole() {
+    let stage = stage();
+    stage.call("count_records", &json!({"model": "res.partner"}));
+    stage.audited();
+    let folder = stage.path("");
+    fs::write(stage.path("audit.jsonl"), "").unwrap();
+    let (code, out, err) = ran(&folder, &["audit", "verify", "audit.jsonl"]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(
+        err.contains("holds no records: if it held some, it was emptied"),
+        "{err}"
+    );
+    let (code, _, err) = ran(&folder, &["audit", "show", "audit.jsonl"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(err.contains("it was emptied"), "{err}");
 }
 
 #[test]

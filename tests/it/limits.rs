@@ -195,6 +195,23 @@ fn who_has_read_too_many_records_waits_with_the_next_call() {
     assert!(!stage.post(&search).tool().1);
     let (text, is_error) = stage.post(&search).tool();
     assert!(is_error && text.contains("too many records"), "{text}");
+    // What the refusal names as the way out is one.
+    for (tool, arguments) in [
+        ("count_records", json!({"model": "res.partner"})),
+        ("list_models", json!({})),
+        ("describe_model", json!({"model": "res.partner"})),
+    ] {
+        assert!(text.contains(tool), "{text}");
+        let (answer, is_error) = stage.post(&calling(tool, &arguments)).tool();
+        assert!(!is_error, "{tool}: {answer}");
+    }
+    let (text, is_error) = stage
+        .post(&calling(
+            "read_records",
+            &json!({"model": "res.partner", "ids": [1]}),
+        ))
+        .tool();
+    assert!(is_error && text.contains("too many records"), "{text}");
     let stage = Stage::written(&open("bytes_per_minute = 100", ""));
     assert!(!stage.post(&search).tool().1);
     let (text, is_error) = stage.post(&search).tool();
@@ -284,9 +301,31 @@ fn where_nothing_goes_uncounted_a_redis_that_hangs_closes_the_gateway_until_it_i
         let most = Duration::from_millis(if attempt > 3 { 500 } else { 3_000 });
         assert!(begun.elapsed() < most, "{attempt}: {:?}", begun.elapsed());
     }
+    let ready = stage.admin("/readyz");
+    assert_eq!(ready.status, 503, "{ready:?}");
+    assert_eq!(ready.json()["redis"]["answers"], json!(false), "{ready:?}");
     server.resume();
     until(&stage, &up(true));
     assert!(!stage.post(&count()).tool().1);
+}
+
+#[test]
+fn whoever_may_count_nothing_is_not_ready_before_the_first_call_either() {
+    let mut server = RedisServer::start();
+    let more = redis(&server, "when_down = \"fail_closed\"");
+    server.kill();
+    let stage = Stage::written(&open("", &more));
+    let ready = stage.admin("/readyz");
+    assert_eq!(ready.status, 503, "{ready:?}");
+    assert_eq!(ready.json()["redis"]["answers"], json!(false), "{ready:?}");
+    server.restart();
+    until(&stage, &up(true));
+    // Answers of operators are given again for two seconds.
+    let begun = Instant::now();
+    while stage.admin("/readyz").status != 200 {
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        thread::park_timeout(Duration::from_millis(100));
+    }
 }
 
 #[test]

@@ -567,7 +567,7 @@ fn each_request_of_a_batch_is_counted_and_traced_by_itself() {
         metric(
             &stage,
             &format!(
-                "mcp_server_operation_duration_seconds_count{{mcp_method_name=\"{method}\",gen_ai_tool_name=\"{tool}\",error_type=\"\",mcp_protocol_version=\"2025-03-26\",network_transport=\"tcp\",instance=\"demo\"}} 1\n"
+                "mcp_server_operation_duration_seconds_count{{mcp_method_name=\"{method}\",gen_ai_tool_name=\"{tool}\",error_type=\"\",network_transport=\"tcp\",instance=\"demo\"}} 1\n"
             ),
         );
     }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{Place, Pointer};
-use crate::odoo::{ModelName, RecordId};
+use crate::odoo::{FieldName, ModelName, RecordId};
 
 /// A record that a value names, to be looked up before it is sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -18,6 +18,44 @@ pub struct Link {
     pub model: ModelName,
     /// What is known of it.
     pub wanted: Wanted,
+    /// What is to become of it, where it is named in a list.
+    pub listed: Option<Listed>,
+}
+
+/// A record that is named in a list of another one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listed {
+    /// What is to become of it.
+    pub fate: Fate,
+    /// Its field that says to which record it belongs: a one2many has the
+    /// records that link back.
+    pub inverse: Option<FieldName>,
+    /// The record with the list.
+    pub owner: Owner,
+}
+
+/// What is to become of a record that is named in a list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// These of its fields are written.
+    Change(Vec<FieldName>),
+    /// It is deleted.
+    Delete,
+    /// It is in the list then.
+    PutIn,
+    /// It is not in the list any more.
+    TakeOut,
+}
+
+/// The record with a list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Owner {
+    /// One that is only made.
+    New,
+    /// The line of this id.
+    One(RecordId),
+    /// Those that the values are for.
+    These,
 }
 
 /// What is known of a record that a value names.

@@ -8,14 +8,14 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    Needs, Wanted,
+    Fate, Listed, Needs, Owner, Wanted,
     number::whole,
     problem::quoted,
     record::one,
     taken::Taken,
     values::{Fitting, Spot},
 };
-use crate::odoo::{Effect, Field, FieldKind, ModelName, RecordId};
+use crate::odoo::{Effect, Field, FieldKind, FieldName, ModelName, RecordId};
 
 /// The most elements of one list.
 const MAX: usize = 1000;
@@ -87,11 +87,11 @@ impl Fitting<'_> {
             Some(Form::Commands) => self.commands(field, relation, creating, elements, spot),
             Some(Form::Ids) => {
                 if !creating {
-                    let note = format!(
-                        "is set to exactly these {}: of the others, {}",
-                        elements.len(),
-                        fate(field)
-                    );
+                    let these = match elements.len() {
+                        1 => "only this one".to_owned(),
+                        count => format!("exactly these {count}"),
+                    };
+                    let note = format!("is set to {these}: of the others, {}", fate(field));
                     self.note(spot, note);
                 }
                 let ids = self.ids(field, relation, elements, spot, &[0, 2]);
@@ -121,7 +121,10 @@ impl Fitting<'_> {
             path.push(fitted.len());
             let spot = spot.element(index, &path);
             match member(field, relation, &id) {
-                Ok(taken) => fitted.push(self.take(field, taken, &spot)),
+                Ok(taken) => {
+                    let listed = Some(listed(field, Fate::PutIn, &spot));
+                    fitted.push(self.take_listed(field, taken, listed, &spot));
+                }
                 Err(text) => self.problem(&spot, text),
             }
         }
@@ -138,7 +141,9 @@ impl Fitting<'_> {
         spot: &Spot,
     ) -> Result<Option<Value>, Needs> {
         if !creating {
-            let note = format!("gets {} new records, beside those that it has", lines.len());
+            let count = lines.len();
+            let plural = if count == 1 { "record" } else { "records" };
+            let note = format!("gets {count} new {plural}, beside those that it has");
             self.note(spot, note);
         }
         let mut commands = Vec::with_capacity(lines.len());
@@ -153,7 +158,7 @@ impl Fitting<'_> {
                 self.problem(&spot, text.to_owned());
                 continue;
             }
-            let spot = spot.inside(field.inverse.clone());
+            let spot = spot.inside(field.inverse.clone(), Owner::New);
             let values = self.record(relation, Effect::Create, values, &spot)?;
             commands.push(json!([0, 0, values]));
         }
@@ -178,7 +183,8 @@ impl Fitting<'_> {
             let own = spot.element(index, &[at, 1]);
             fitted.push(match command {
                 Command::Create(values) => {
-                    let spot = spot.element(index, &[at, 2]).inside(field.inverse.clone());
+                    let spot = spot.element(index, &[at, 2]);
+                    let spot = spot.inside(field.inverse.clone(), Owner::New);
                     json!([0, 0, self.record(relation, Effect::Create, values, &spot)?])
                 }
                 Command::One(2 | 3, _) | Command::Update(_, _) if creating => {
@@ -188,12 +194,25 @@ impl Fitting<'_> {
                     continue;
                 }
                 Command::Update(id, values) => {
-                    let id = self.named(field, relation, id, &own);
-                    let spot = spot.element(index, &[at, 2]).inside(None);
-                    json!([1, id, self.record(relation, Effect::Write, values, &spot)?])
+                    let fields = values.keys().map(String::as_str).map(FieldName::try_from);
+                    let fate = Fate::Change(fields.flatten().collect());
+                    let named = self.named(field, relation, (id, fate), &own);
+                    let spot = spot.element(index, &[at, 2]);
+                    let spot = spot.inside(None, Owner::One(id));
+                    json!([
+                        1,
+                        named,
+                        self.record(relation, Effect::Write, values, &spot)?
+                    ])
                 }
                 Command::One(number, id) => {
-                    json!([number, self.named(field, relation, id, &own), 0])
+                    let fate = match number {
+                        2 => Fate::Delete,
+                        3 => Fate::TakeOut,
+                        _ => Fate::PutIn,
+                    };
+                    let named = self.named(field, relation, (id, fate), &own);
+                    json!([number, named, 0])
                 }
                 Command::Clear => {
                     if !creating {
@@ -220,10 +239,25 @@ impl Fitting<'_> {
     }
 
     /// The record that a command is about.
-    fn named(&mut self, field: &Field, relation: &ModelName, id: RecordId, spot: &Spot) -> Value {
+    fn named(
+        &mut self,
+        field: &Field,
+        relation: &ModelName,
+        (id, fate): (RecordId, Fate),
+        spot: &Spot,
+    ) -> Value {
         let mut taken = Taken::plain(id.get().into());
         taken.link = Some((relation.clone(), Wanted::Id(id)));
-        self.take(field, taken, spot)
+        self.take_listed(field, taken, Some(listed(field, fate, spot)), spot)
+    }
+}
+
+fn listed(field: &Field, fate: Fate, spot: &Spot) -> Listed {
+    let is_owned = field.kind == FieldKind::One2many;
+    Listed {
+        fate,
+        inverse: field.inverse.clone().filter(|_| is_owned),
+        owner: spot.owner,
     }
 }
 

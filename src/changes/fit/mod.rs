@@ -29,11 +29,12 @@ mod writable;
 
 use std::collections::BTreeMap;
 
+use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
-pub use link::{Link, Wanted};
+pub use link::{Fate, Link, Listed, Owner, Wanted};
 pub use place::{Place, Pointer};
-pub use problem::{Missing, Note, Problem, tell};
+pub use problem::{Missing, Note, Problem, tell, tell_notes};
 pub(super) use writable::writable;
 
 use crate::odoo::{Effect, ModelName, Schema};
@@ -64,7 +65,8 @@ pub struct Needs(pub ModelName);
 /// `known` holds the fields of models as the caller may see them: names of
 /// others are not told in what this says. With [`Effect::Create`] the values are
 /// those of a new record, with any other those of one that is there. `at` is
-/// what the caller calls the place of these values, such as `values[2]`.
+/// what the caller calls the place of these values, such as `values[2]`. `zone`
+/// is that of times without an offset.
 ///
 /// What was fitted fits again, and stays as it is.
 ///
@@ -76,9 +78,9 @@ pub fn fit(
     known: &BTreeMap<ModelName, Schema>,
     effect: Effect,
     values: Map<String, Value>,
-    at: &Place,
+    (at, zone): (&Place, Option<&TimeZone>),
 ) -> Result<Fitted, Needs> {
-    let mut fitting = values::Fitting::new(known);
-    let values = fitting.record(model, effect, values, &values::Spot::root(at))?;
+    let mut fitting = values::Fitting::new(known, zone);
+    let values = fitting.record(model, effect, values, &values::Spot::root(at, effect))?;
     Ok(fitting.finish(values))
 }

@@ -6,8 +6,9 @@
 
 use jiff::{
     Timestamp, Zoned,
-    civil::{self, Time},
+    civil::{self, DateTime, Time},
     fmt::temporal::{Pieces, PiecesOffset},
+    tz::TimeZone,
 };
 use serde_json::Value;
 
@@ -35,7 +36,10 @@ pub(super) fn fit_date(value: &Value) -> Result<Taken, String> {
 }
 
 /// A moment, in UTC.
-pub(super) fn fit_datetime(value: &Value) -> Result<Taken, String> {
+///
+/// In Odoo's own form it is in UTC, as in all that is read; in another one
+/// without an offset it is in the zone of the call, where that names one.
+pub(super) fn fit_datetime(value: &Value, zone: Option<&TimeZone>) -> Result<Taken, String> {
     let wrong = || {
         format!(
             "is a moment and takes `2026-01-31 13:45:00` in UTC, or with an offset \
@@ -44,25 +48,60 @@ pub(super) fn fit_datetime(value: &Value) -> Result<Taken, String> {
         )
     };
     let text = value.as_str().ok_or_else(wrong)?.trim();
+    let own_form = |moment: DateTime| moment.strftime("%Y-%m-%d %H:%M:%S").to_string();
     let (moment, note) = match in_a_zone(text) {
         Some(moment) => {
-            let moment = moment.to_zoned(jiff::tz::TimeZone::UTC).datetime();
-            (moment, None)
+            let moment = moment.to_zoned(TimeZone::UTC).datetime();
+            let note = format!("was converted to UTC: `{}`", own_form(moment));
+            (moment, note)
         }
         None => {
             let (day, time) = read(text).ok_or_else(wrong)?;
+            in_range(day).ok_or_else(wrong)?;
             let moment = day.to_datetime(time.unwrap_or(Time::midnight()));
-            (moment, Some("names no offset, and so is in UTC"))
+            match (zone, own_form(moment) == text) {
+                (None, true) => (moment, "names no offset, and so is in UTC".to_owned()),
+                (None, false) => {
+                    let note = format!("names no offset, and so is in UTC: `{}`", own_form(moment));
+                    (moment, note)
+                }
+                (Some(zone), true) => {
+                    let utc = moment.to_zoned(TimeZone::UTC).map_err(|_odd| wrong())?;
+                    let there = utc.with_time_zone(zone.clone()).datetime();
+                    let note = format!(
+                        "is in UTC, as all times that Odoo gives: `{}` in {}",
+                        own_form(there),
+                        name(zone)
+                    );
+                    (moment, note)
+                }
+                (Some(zone), false) => {
+                    let local = zone.to_ambiguous_zoned(moment).unambiguous();
+                    let local = local.map_err(|_none_or_two| {
+                        format!(
+                            "names no offset, and {} has {} not once, but twice or never, for \
+                             clocks are put back or forward then; write it with its offset",
+                            name(zone),
+                            quoted(value)
+                        )
+                    })?;
+                    let moment = local.with_time_zone(TimeZone::UTC).datetime();
+                    let note = format!(
+                        "names no offset, and so is in {}, the `tz` of the context: `{}` in UTC",
+                        name(zone),
+                        own_form(moment)
+                    );
+                    (moment, note)
+                }
+            }
         }
     };
     in_range(moment.date()).ok_or_else(wrong)?;
-    let written = moment.strftime("%Y-%m-%d %H:%M:%S").to_string();
-    let note = match note {
-        Some(note) if written == text => note.to_owned(),
-        Some(note) => format!("{note}: `{written}`"),
-        None => format!("was converted to UTC: `{written}`"),
-    };
-    Ok(Taken::read_as(written.into(), note))
+    Ok(Taken::read_as(own_form(moment).into(), note))
+}
+
+fn name(zone: &TimeZone) -> &str {
+    zone.iana_name().unwrap_or("this time zone")
 }
 
 /// A text with an offset or the name of a time zone.

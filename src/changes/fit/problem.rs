@@ -1,6 +1,6 @@
 //! What there is to say of values.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde_json::Value;
 
@@ -57,20 +57,47 @@ pub struct Missing {
 
 /// Places and texts that are told one by one; the others are counted.
 const TOLD: usize = 20;
+const NOTES: usize = 12;
 const PLACES: usize = 3;
 
 /// All problems in one text, one a line, those that are the same together.
 pub fn tell(problems: &[Problem]) -> String {
+    let said = problems.iter().map(|one| (&one.place, &*one.text));
+    let (mut lines, rest) = together(said, TOLD);
+    if rest > 0 {
+        lines.push(format!("and {rest} more problems"));
+    }
+    lines.join("\n")
+}
+
+/// All notes, those that are the same together.
+pub fn tell_notes<'n>(notes: impl Iterator<Item = &'n Note>) -> Vec<String> {
+    let (mut lines, rest) = together(notes.map(|one| (&one.place, &*one.text)), NOTES);
+    if rest > 0 {
+        lines.push(format!("and {rest} more notes, NOT SHOWN"));
+    }
+    lines
+}
+
+/// What is said of places, each text once, and how many texts are left out.
+fn together<'t>(
+    said: impl Iterator<Item = (&'t Place, &'t str)>,
+    most: usize,
+) -> (Vec<String>, usize) {
     let mut groups: Vec<(&str, Vec<&Place>)> = Vec::new();
-    for problem in problems {
-        match groups.iter_mut().find(|(text, _)| *text == problem.text) {
-            Some((_, places)) => places.push(&problem.place),
-            None => groups.push((&problem.text, vec![&problem.place])),
+    let mut known: BTreeMap<&str, usize> = BTreeMap::new();
+    for (place, text) in said {
+        let at = *known.entry(text).or_insert_with(|| {
+            groups.push((text, Vec::new()));
+            groups.len() - 1
+        });
+        if let Some((_, places)) = groups.get_mut(at) {
+            places.push(place);
         }
     }
-    let mut lines: Vec<String> = groups
+    let lines = groups
         .iter()
-        .take(TOLD)
+        .take(most)
         .map(|(text, places)| {
             let named: Vec<String> = places
                 .iter()
@@ -81,13 +108,11 @@ pub fn tell(problems: &[Problem]) -> String {
                 0 => String::new(),
                 more => format!(" and {more} more"),
             };
-            format!("{}{others} {text}", named.join(", "))
+            let each = if places.len() > 1 { "each of " } else { "" };
+            format!("{each}{}{others} {text}", named.join(", "))
         })
         .collect();
-    if groups.len() > TOLD {
-        lines.push(format!("and {} more problems", groups.len() - TOLD));
-    }
-    lines.join("\n")
+    (lines, groups.len().saturating_sub(most))
 }
 
 /// A value as it is repeated to whoever wrote it, cut where it is long.
@@ -117,7 +142,7 @@ mod tests {
             text: "takes `true` or `false`".to_owned(),
         });
         insta::assert_snapshot!(tell(&problems), @r"
-        `values[0].x`, `values[1].x`, `values[2].x` and 2 more is no field
+        each of `values[0].x`, `values[1].x`, `values[2].x` and 2 more is no field
         `values[1].y` takes `true` or `false`
         ");
     }

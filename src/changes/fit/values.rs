@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
 use super::{
-    Fitted, Link, Missing, Needs, Note, Place, Pointer, Problem, binary, moment, number,
-    problem::quoted, properties, record, selection, taken::Taken, text, truth, writable::writable,
+    Fitted, Link, Listed, Missing, Needs, Note, Owner, Place, Pointer, Problem, binary, moment,
+    number, problem::quoted, properties, record, selection, taken::Taken, text, truth,
+    writable::writable,
 };
 use crate::odoo::{Effect, Field, FieldKind, FieldName, ModelName, Schema};
 
@@ -22,6 +24,7 @@ const MAX_NESTING: usize = 32;
 /// A walk over the values of one record.
 pub(super) struct Fitting<'a> {
     pub(super) known: &'a BTreeMap<ModelName, Schema>,
+    zone: Option<&'a TimeZone>,
     fitted: Fitted,
 }
 
@@ -36,11 +39,18 @@ pub(super) struct Spot {
     depth: usize,
     /// The field that Odoo fills in with the record around.
     back: Option<FieldName>,
+    /// The record whose values these are.
+    pub(super) owner: Owner,
 }
 
 impl Spot {
-    pub(super) fn root(place: &Place) -> Self {
+    pub(super) fn root(place: &Place, effect: Effect) -> Self {
+        let owner = match effect {
+            Effect::Create => Owner::New,
+            Effect::Delete | Effect::Read | Effect::Run | Effect::Write => Owner::These,
+        };
         Self {
+            owner,
             place: place.clone(),
             pointer: Pointer::default(),
             depth: 0,
@@ -67,19 +77,21 @@ impl Spot {
     }
 
     /// The same place, for the values of another record.
-    pub(super) fn inside(self, back: Option<FieldName>) -> Self {
+    pub(super) fn inside(self, back: Option<FieldName>, owner: Owner) -> Self {
         Self {
             depth: self.depth + 1,
             back,
+            owner,
             ..self
         }
     }
 }
 
 impl<'a> Fitting<'a> {
-    pub(super) fn new(known: &'a BTreeMap<ModelName, Schema>) -> Self {
+    pub(super) fn new(known: &'a BTreeMap<ModelName, Schema>, zone: Option<&'a TimeZone>) -> Self {
         Self {
             known,
+            zone,
             fitted: Fitted::default(),
         }
     }
@@ -154,7 +166,8 @@ impl<'a> Fitting<'a> {
                 }
                 continue;
             }
-            match one(schema, field, effect, value, models.get(&field.name)) {
+            let around = (schema, models.get(&field.name), self.zone);
+            match one(field, effect, value, around) {
                 Ok(taken) => {
                     let value = self.take(field, taken, &spot);
                     fitted.insert(name, value);
@@ -167,6 +180,17 @@ impl<'a> Fitting<'a> {
 
     /// A value that fits, with what there is to say of it written down.
     pub(super) fn take(&mut self, field: &Field, taken: Taken, spot: &Spot) -> Value {
+        self.take_listed(field, taken, None, spot)
+    }
+
+    /// The same, of a value in a list.
+    pub(super) fn take_listed(
+        &mut self,
+        field: &Field,
+        taken: Taken,
+        listed: Option<Listed>,
+        spot: &Spot,
+    ) -> Value {
         if let Some(text) = taken.note {
             self.note(spot, text);
         }
@@ -177,6 +201,7 @@ impl<'a> Fitting<'a> {
                 label: field.label.clone(),
                 model,
                 wanted,
+                listed,
             });
         }
         taken.value
@@ -257,11 +282,10 @@ fn models_named(schema: &Schema, values: &Map<String, Value>) -> BTreeMap<FieldN
 
 /// A value of a field that holds no list of records.
 fn one(
-    schema: &Schema,
     field: &Field,
     effect: Effect,
     value: Value,
-    model: Option<&ModelName>,
+    (schema, model, zone): (&Schema, Option<&ModelName>, Option<&TimeZone>),
 ) -> Result<Taken, String> {
     if clears(field, &value) {
         if field.required {
@@ -270,14 +294,24 @@ fn one(
                 quoted(&value)
             ));
         }
-        return Ok(Taken::plain(Value::Bool(false)));
+        let empty = Value::Bool(false);
+        return Ok(match value {
+            Value::String(_) => {
+                Taken::read_as(empty, "is emptied, for the text is blank".to_owned())
+            }
+            Value::Array(_)
+            | Value::Bool(_)
+            | Value::Null
+            | Value::Number(_)
+            | Value::Object(_) => Taken::plain(empty),
+        });
     }
     match field.kind {
         FieldKind::Binary | FieldKind::Image => binary::fit(schema, field, &value),
         FieldKind::Boolean => truth::fit(&value),
         FieldKind::Char | FieldKind::Html | FieldKind::Text => text::fit(field, value),
         FieldKind::Date => moment::fit_date(&value),
-        FieldKind::Datetime => moment::fit_datetime(&value),
+        FieldKind::Datetime => moment::fit_datetime(&value, zone),
         FieldKind::Float | FieldKind::Monetary => number::fit_float(field, &value),
         FieldKind::Integer => number::fit_integer(&value),
         FieldKind::Json => Ok(Taken::plain(value)),

@@ -1,8 +1,10 @@
 //! Taking a creation back: the new records are deleted.
 
 use super::{
-    super::{Done, Found, Proposal, Report, Shot, Show, Undo, gone, links::seen, numbers},
-    deletion::{dragged, looked_at},
+    super::{
+        Done, Found, Proposal, Report, Shot, Show, Undo, dependants, gone, links::seen, numbers,
+    },
+    deletion::looked_at,
     entry::Entry,
     lines::is_list,
     moved::{look_at, refuse, told},
@@ -44,18 +46,7 @@ pub(super) async fn propose(access: &Access<'_>, entry: &Entry) -> Result<Propos
     refuse_written(&there, &before)?;
     let count = ids.len();
     let plural = if count == 1 { "record" } else { "records" };
-    let mut notes = Vec::new();
-    let drags = dragged(&whole, &before);
-    if !drags.is_empty() {
-        notes.push(format!(
-            "what belongs to them goes too, or Odoo refuses: {}",
-            drags.join(", ")
-        ));
-    }
-    notes.push(
-        "links from other records to them go too, or Odoo refuses: who else uses them is NOT SHOWN"
-            .to_owned(),
-    );
+    let mut notes = dependants(access, &whole, &before, &context).await?;
     if !gone.is_empty() {
         let gone: Vec<RecordId> = gone.iter().map(|(id, _)| *id).collect();
         notes.push(format!("these are gone already: {}", numbers(&gone)));
@@ -83,6 +74,7 @@ pub(super) async fn propose(access: &Access<'_>, entry: &Entry) -> Result<Propos
             entry.model,
             numbers(&ids)
         ),
+        ..Proposal::default()
     })
 }
 

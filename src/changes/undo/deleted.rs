@@ -88,6 +88,7 @@ pub(super) async fn propose(access: &Access<'_>, entry: &Entry) -> Result<Propos
         undo: Some(Undo::Create),
         makes: Some(entry.model.clone()),
         look,
+        ..Proposal::default()
     })
 }
 

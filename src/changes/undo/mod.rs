@@ -22,8 +22,8 @@ mod tests;
 mod updated;
 mod watched;
 
-pub use deletion::{dragged, looked_at};
+pub use deletion::looked_at;
 pub use take_back::{InvalidChangeName, TakeBack};
-pub use watched::{watched_of_new, watched_with};
+pub use watched::{can_be_given_back, watched_of_new, watched_with};
 
 pub(super) use kept::{Kept, found_done, new_name};

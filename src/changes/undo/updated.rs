@@ -109,6 +109,8 @@ pub(super) async fn propose(access: &Access<'_>, entry: &Entry) -> Result<Propos
             entry.model,
             numbers(&all)
         ),
+        beside: prepared.names.looked_at(),
+        ..Proposal::default()
     })
 }
 

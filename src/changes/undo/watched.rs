@@ -100,6 +100,20 @@ pub(super) fn can_be_kept(field: &Field) -> bool {
     }
 }
 
+/// Whether what a field had can be given back after it was written: not where
+/// records are only changed or deleted through links to them.
+pub fn can_be_given_back(field: &Field, written: &serde_json::Value) -> bool {
+    let is_linking = |command: &serde_json::Value| {
+        let code = command.get(0).and_then(serde_json::Value::as_u64);
+        !matches!(code, Some(1 | 2))
+    };
+    let links = match written.as_array() {
+        Some(commands) if field.kind == FieldKind::Many2many => commands.iter().any(is_linking),
+        Some(_) | None => true,
+    };
+    can_be_kept(field) && links
+}
+
 /// Whether Odoo lets the field be given a value, as far as it tells: what is
 /// read-only on its forms `write` would store past all that a button does
 /// (`fit` refuses it as well).

@@ -1,7 +1,8 @@
 //! `gatepost audit show`.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{BTreeSet, HashSet, VecDeque},
+    fs,
     str::FromStr,
 };
 
@@ -10,21 +11,35 @@ use jiff::{SignedDuration, Timestamp, Unit, Zoned, civil::DateTime, tz::TimeZone
 
 use super::{Failure, Where, expiry::Expiry, terminal};
 use crate::{
-    audit::{History, Told},
+    audit::{Damage, History, Outcome, Told},
     cli::check::counted,
-    policy::Pattern,
+    odoo::Fault,
+    policy::{Forbidden, Pattern},
+    upstream::CallError,
 };
+
+/// Reasons that are none of an error's kinds; `forbidden` stands in older journals.
+const REASONS: [&str; 6] = [
+    "forbidden",
+    "hung_up",
+    "read_only",
+    "unapproved",
+    "unaudited",
+    "unknown_credential",
+];
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   gatepost audit show audit.jsonl
+  gatepost audit show audit.jsonl --outcome begun
   gatepost audit show audit.jsonl --caller 7k2mq0z9xw1c --model 'sale.*' --since 2d
   gatepost audit show audit.jsonl --id 42 --model res.partner --limit 20
   gatepost audit show audit.jsonl --request 5f1c… --json
 
 It does not ask whether the journal is whole; `gatepost audit verify` does.
-Questions of the gateway's own have a `*` behind the method.")]
+Questions of the gateway's own have a `*` behind the method. Of what was refused before
+there was a call, (write) and the like tell what it was to do.")]
 pub(super) struct Show {
     #[command(flatten)]
     place: Where,
@@ -44,8 +59,9 @@ pub(super) struct Show {
     #[arg(long, value_name = "ID")]
     id: Option<u32>,
     /// Only calls that ended so (answered, cancelled, failed, forbidden, refused,
-    /// unknown), or for this reason, such as `odoo_access`
-    #[arg(long, value_name = "OUTCOME")]
+    /// unknown), changes of whose end nothing is told (begun), or calls that ended
+    /// for this reason, such as `odoo_access`
+    #[arg(long, value_name = "OUTCOME", value_parser = outcome)]
     outcome: Option<String>,
     /// Only calls of this request, by its number or the beginning of it
     #[arg(long, value_name = "NUMBER")]
@@ -114,27 +130,61 @@ fn pattern(text: &str) -> Result<Pattern, String> {
     Pattern::parse(text).map_err(|error| error.to_string())
 }
 
+/// One of the words for an end, or for the reason of one: a slip would else look
+/// as if there were no such call.
+fn outcome(text: &str) -> Result<String, String> {
+    let reasons: BTreeSet<&str> = [&Fault::KINDS[..], &CallError::KINDS, &Forbidden::KINDS]
+        .concat()
+        .into_iter()
+        .chain(REASONS)
+        .collect();
+    if Outcome::WORDS.contains(&text) || reasons.contains(text) {
+        return Ok(text.to_owned());
+    }
+    let reasons: Vec<&str> = reasons.into_iter().collect();
+    Err(format!(
+        "calls end as {}, or for one of the reasons {}",
+        Outcome::WORDS.join(", "),
+        reasons.join(", ")
+    ))
+}
+
 pub(super) fn run(show: &Show) -> Result<(), Failure> {
     let (files, _) = show.place.find()?;
+    for file in &files {
+        if fs::metadata(file).is_ok_and(|file| file.len() == 0) {
+            let emptied = Damage::Emptied { file: file.clone() };
+            terminal::explain(&format!("note: {emptied}"));
+        }
+    }
+    let endless = show.outcome.as_deref() == Some(Outcome::Begun.as_str());
     let mut found: VecDeque<(Told, String)> = VecDeque::new();
     let mut open = HashSet::new();
     let mut ended = HashSet::new();
     let unreadable = History::read(&files, |told, line| {
+        let call = || (told.request.clone(), told.call);
+        // Its end counts whatever else is asked for.
+        if endless && told.outcome != "begun" && open.remove(&call()) {
+            found.retain(|(begun, _)| (begun.request.clone(), begun.call) != call());
+        }
         if !show.wants(told) {
             return;
         }
-        let call = || (told.request.clone(), told.call);
         if told.outcome == "begun" {
             open.insert(call());
         } else if !open.is_empty() && open.remove(&call()) {
             ended.insert(call());
         }
-        if show.limit > 0 && found.len() == show.limit {
+        // Of those without an end it is not known yet which these are.
+        if show.limit > 0 && found.len() == show.limit && !endless {
             found.pop_front();
         }
         let line = String::from_utf8_lossy(line).into_owned();
         found.push_back((told.clone(), if show.json { line } else { String::new() }));
     })?;
+    if endless && show.limit > 0 {
+        found.drain(..found.len().saturating_sub(show.limit));
+    }
     if unreadable > 0 {
         let lines = counted(unreadable, "line");
         terminal::explain(&format!(
@@ -250,16 +300,25 @@ fn row(told: &Told) -> [String; 9] {
         Some(reason) => format!("{}: {}", visible(&told.outcome), visible(reason)),
         None => visible(&told.outcome),
     };
+    let left = if told.client_left {
+        ", and the client had left"
+    } else {
+        ""
+    };
     [
         time,
         or_dash(Some(&told.caller.subject)),
         or_dash(Some(&told.instance)),
         or_dash(told.tool.as_deref()),
         or_dash(told.model.as_deref()),
-        format!("{}{own}", or_dash(told.method.as_deref())),
+        // Of what was refused at once there is often no method.
+        match (&told.method, &told.effect) {
+            (None, Some(effect)) => format!("({}){own}", visible(effect)),
+            (method, _) => format!("{}{own}", or_dash(method.as_deref())),
+        },
         records,
         format!("{:.0}", told.duration_ms),
-        outcome,
+        format!("{outcome}{left}"),
     ]
 }
 
@@ -282,7 +341,8 @@ fn visible(text: &str) -> String {
 mod tests {
     use jiff::Timestamp;
 
-    use super::{InvalidMoment, Moment, visible};
+    use super::{InvalidMoment, Moment, outcome, visible};
+    use crate::{odoo::Fault, policy::Forbidden, upstream::CallError};
 
     #[test]
     fn a_time_is_a_day_a_moment_or_how_long_ago() {
@@ -324,6 +384,29 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Moment>(), Err(InvalidMoment), "{text}");
         }
+    }
+
+    #[test]
+    fn every_reason_that_a_record_can_give_can_be_asked_for() {
+        for (source, kinds) in [
+            (include_str!("../../odoo/fault.rs"), &Fault::KINDS[..]),
+            (
+                include_str!("../../upstream/call_error.rs"),
+                &CallError::KINDS,
+            ),
+            (include_str!("../../policy/forbidden.rs"), &Forbidden::KINDS),
+        ] {
+            let (_, after) = source.split_once("pub fn kind(&self)").unwrap();
+            let (body, _) = after.split_once("\n    }\n").unwrap();
+            let said: Vec<&str> = body.split('"').skip(1).step_by(2).collect();
+            assert_eq!(said, kinds);
+        }
+        for word in ["begun", "odoo_access", "records", "unapproved"] {
+            assert_eq!(outcome(word).as_deref(), Ok(word));
+        }
+        let told = outcome("beguns").unwrap_err();
+        assert!(told.contains("answered, begun, cancelled"), "{told}");
+        assert!(told.contains("odoo_access"), "{told}");
     }
 
     #[test]

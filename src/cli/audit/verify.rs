@@ -10,6 +10,9 @@ use crate::{
     cli::check::counted,
 };
 
+/// Changes without an end that are named.
+const OPEN: usize = 20;
+
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -19,7 +22,8 @@ Examples:
 
 It names the first line that was changed, taken out, put in or moved. That lines are
 missing at the end it cannot see: compare the last number with what you noted.
-Exit code 0: the journal is whole. 1: it is not, or cannot be read.")]
+Exit code 0: the journal is whole. 1: it is not, cannot be read, or holds no records: the
+gateway begins each file with a line, so that one without any was emptied.")]
 pub(super) struct Verify {
     #[command(flatten)]
     place: Where,
@@ -87,14 +91,22 @@ fn summary(history: &History) -> String {
             }
         ));
     }
-    if history.open > 0 {
+    if !history.open.is_empty() {
         text.push(format!(
             "  {} begun and their end is not told: they are under way, or the gateway died",
-            match history.open {
+            match history.open.len() {
                 1 => "1 change was".to_owned(),
                 open => format!("{open} changes were"),
             }
         ));
+        for (file, line) in history.open.iter().take(OPEN) {
+            text.push(format!("    {}, line {line}", file.display()));
+        }
+        let more = history.open.len().saturating_sub(OPEN);
+        if more > 0 {
+            text.push(format!("    and {more} more"));
+        }
+        text.push("    `gatepost audit show --outcome begun` prints them".to_owned());
     }
     text.join("\n")
 }

@@ -186,6 +186,7 @@ impl Host for Actor {
             providers: Vec::new(),
             audit: None,
             changes: None,
+            limits: None,
         }
     }
 

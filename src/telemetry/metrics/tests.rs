@@ -1,14 +1,19 @@
 //! Whether the metrics say what they should, and the documents name what there is.
 
-use std::{collections::BTreeSet, fs, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    time::{Duration, Instant},
+};
 
 use super::{ErrorLabels, Metrics, Outcome, Remembered, Seen, Served};
 use crate::{
-    gateway::{Blame, LookUp, Readiness, Story},
-    ledger::{Operation, Reason},
+    gateway::{Blame, Failure, LookUp, Operation, Readiness, Story},
+    ledger::{self, Reason},
     limits::{self, Counted, Dimension, Store},
     mcp::{Body, Inbound, Transport},
     names::{InstanceName, ProviderName, Subject, TraceId},
+    tools,
     upstream::Traffic,
 };
 
@@ -33,15 +38,14 @@ fn our_own_time_is_counted_apart_from_odoos() {
     story.odoo_time = Duration::from_millis(298);
     metrics.count(&story, &served(Outcome::Answered));
     let text = metrics.encode(&Seen::default()).unwrap();
-    let labels = r#"{instance="staging",tool="count_records"}"#;
     for line in [
-        format!("gatepost_request_duration_seconds_sum{labels} 0.3"),
-        format!("gatepost_own_duration_seconds_sum{labels} 0.002"),
-        format!("gatepost_odoo_duration_seconds_sum{labels} 0.298"),
-        format!("gatepost_odoo_calls_total{labels} 2"),
-        format!("gatepost_answer_size_bytes_sum{labels} 2000.0"),
+        r#"gatepost_request_duration_seconds_sum{instance="staging"} 0.3"#,
+        r#"gatepost_own_duration_seconds_sum{instance="staging"} 0.002"#,
+        r#"gatepost_odoo_duration_seconds_sum{instance="staging"} 0.298"#,
+        r#"gatepost_odoo_calls_total{instance="staging",tool="count_records"} 2"#,
+        r#"gatepost_answer_size_bytes_sum{instance="staging"} 2000.0"#,
     ] {
-        assert!(text.contains(&line), "{line} in\n{text}");
+        assert!(text.contains(line), "{line} in\n{text}");
     }
 }
 
@@ -73,6 +77,45 @@ fn what_is_under_way_counts_until_it_is_dropped_and_of_one_instance_at_a_time() 
     assert!(counts("none", 0) && counts("staging", 1));
     drop(one);
     assert!(counts("none", 0) && counts("staging", 0));
+}
+
+#[test]
+fn an_instance_whose_every_tool_was_called_and_failed_in_two_revisions_costs_little() {
+    let metrics = Metrics::new();
+    let mut tools = 0;
+    for tool in &tools::ALL {
+        tools += 1;
+        for revision in ["2025-06-18", "2025-11-25"] {
+            for failure in [None, Some(Failure::Tool)] {
+                let mut story = Story::new(TraceId::new(1));
+                story.instance = Some(InstanceName::try_from("staging").unwrap());
+                story.revision = Some(revision);
+                story.tool = Some(tool.name);
+                story.blame = failure.map(|_| Blame::Odoo);
+                story.refusal = failure.map(|_| "odoo_rule");
+                story.odoo_calls = 1;
+                story.operations.push(Operation {
+                    method: "tools/call",
+                    revision,
+                    tool: Some(tool.name),
+                    id: "1".to_owned(),
+                    failure,
+                    begun: Instant::now(),
+                    took: Duration::from_millis(20),
+                    step: None,
+                    asked: Vec::new(),
+                });
+                metrics.count(&story, &served(Outcome::Answered));
+            }
+        }
+    }
+    let text = metrics.encode(&Seen::default()).unwrap();
+    let of_instance = text.lines().filter(|line| line.contains("\"staging\""));
+    let lines = of_instance.count();
+    assert!(tools >= 13, "{tools} tools");
+    assert!(lines < 475, "{lines} lines");
+    // All of them are there: each tool by what it did, with its buckets.
+    assert!(lines > tools * 2 * 12, "{lines} lines");
 }
 
 /// Metrics of which none is empty: those are not written.
@@ -117,11 +160,12 @@ fn everything() -> String {
             providers: vec![(ProviderName::try_from("company").unwrap(), Ok(()))],
             audit: None,
             changes: Some(Ok(())),
+            limits: Some(Ok(())),
         },
         remembered: Remembered {
             store: "file",
             is_here: Some(true),
-            failures: vec![(Operation::Claim, Reason::Full, 1)],
+            failures: vec![(ledger::Operation::Claim, Reason::Full, 1)],
         },
     };
     metrics.encode(&seen).unwrap()

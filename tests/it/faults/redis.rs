@@ -55,10 +55,12 @@ impl Scene {
         }
     }
 
-    /// It is seen to be away, and that alone takes nobody out of the balance.
-    fn is_seen_away(&self, what: &str) {
-        let (status, told) = self.gateway.readiness();
-        assert_eq!(status, 200, "{what}: {told}");
+    /// It is seen to be away, and whoever serves without it stays in the balance.
+    fn is_seen_away(&self, status: u16, what: &str) {
+        let (seen, told) = self.gateway.readiness();
+        assert_eq!(seen, status, "{what}: {told}");
+        assert_eq!(told["ready"], json!(status == 200), "{what}: {told}");
+        assert_eq!(told["redis"]["why"].is_string(), status != 200, "{told}");
         assert_eq!(told["redis"]["answers"], json!(false), "{what}: {told}");
         assert_eq!(self.gateway.metric(UP), Some(0.0), "{what}");
         self.gateway.until_told("Lost Redis", 1);
@@ -115,7 +117,7 @@ fn while_redis_fails_each_gateway_goes_on_with_its_share_and_nobody_waits_for_it
             let (text, failed) = answer.tool();
             assert!(!failed, "{what}: {text}");
         });
-        scene.is_seen_away(&what);
+        scene.is_seen_away(200, &what);
         // What is away is waited for no more.
         let begun = Instant::now();
         let (text, failed) = scene.gateway.count().tool();
@@ -149,9 +151,10 @@ fn where_nothing_goes_uncounted_a_redis_that_fails_is_told_with_when_to_come_aga
             assert!(error.contains("try again in 2 s"), "{what}: {error}");
             assert!(!answer.body.contains("127.0.0.1"), "{what}: {answer:?}");
         });
-        scene.is_seen_away(&what);
+        scene.is_seen_away(503, &what);
         scene.proxy.set(Fault::None);
         let later = scene.is_back(&what);
+        until("it is ready again", || scene.gateway.readiness().0 == 200);
         // Nothing was sent meanwhile.
         let records = scene.gateway.records();
         let counted = records.iter().filter(|one| one["method"] == "search_count");
@@ -177,7 +180,7 @@ fn a_redis_that_answers_and_counts_nothing_is_away() {
         scene.proxy.set(Fault::Closes);
         scene.proxy.set(Fault::None);
         until_away(&scene, what, |answer| assert!(!answer.tool().1, "{what}"));
-        scene.is_seen_away(what);
+        scene.is_seen_away(200, what);
         scene.redis.say(end);
         scene.is_back(what);
     });

@@ -184,6 +184,22 @@ fn a_client_that_leaves_does_not_stop_a_change_nor_is_it_forgotten() {
 }
 
 #[test]
+fn a_change_that_outlasts_our_patience_is_not_said_to_have_broken_off() {
+    let hurried = ("GATEPOST_INSTANCES__DEMO__TIMEOUT_MS", "1500");
+    let stage = stage("direct", ALL, &[hurried]);
+    let held = stage.company.hold("crm.lead/create", Moment::AfterCommit);
+    let create = json!({"model": "crm.lead", "values": [{"name": "Slow"}]});
+    let (text, failed) = stage.call("create_records", &create);
+    assert!(failed, "{text}");
+    assert!(
+        text.contains("did not answer within 1.5 s, and may still be at work"),
+        "{text}"
+    );
+    assert!(!text.contains("broke"), "{text}");
+    held.release();
+}
+
+#[test]
 fn what_goes_wrong_after_a_change_is_no_error_of_the_change() {
     let stage = std::sync::Arc::new(direct());
     let held = stage.company.hold("crm.lead/write", Moment::AfterCommit);

@@ -6,6 +6,7 @@
 mod approving;
 mod importing;
 mod lines;
+mod lists;
 mod lost;
 mod methods;
 mod once;

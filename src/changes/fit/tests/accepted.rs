@@ -170,9 +170,9 @@ proptest! {
         let at = Place::argument("values");
         let effect = if creating { Effect::Create } else { Effect::Write };
         let values: Map<String, Value> = values.into_iter().collect();
-        let mut once = fit(&model, &known, effect, values, &at).unwrap();
+        let mut once = fit(&model, &known, effect, values, (&at, None)).unwrap();
         if once.problems.is_empty() {
-            let twice = fit(&model, &known, effect, once.values.clone(), &at).unwrap();
+            let twice = fit(&model, &known, effect, once.values.clone(), (&at, None)).unwrap();
             prop_assert!(twice.problems.is_empty(), "{:?}", twice.problems);
             prop_assert_eq!(&twice.values, &once.values);
             prop_assert_eq!(twice.links.len(), once.links.len());

@@ -3,6 +3,7 @@ mod recorded;
 
 use std::collections::BTreeMap;
 
+use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
 use super::{Fitted, Needs, Place, Wanted, fit, tell};
@@ -68,7 +69,14 @@ fn members(value: Value) -> Map<String, Value> {
 fn order(effect: Effect, values: Value) -> Fitted {
     let model = ModelName::try_from("x.order").unwrap();
     let at = Place::argument("values");
-    fit(&model, &models(FIELDS), effect, members(values), &at).unwrap()
+    fit(
+        &model,
+        &models(FIELDS),
+        effect,
+        members(values),
+        (&at, None),
+    )
+    .unwrap()
 }
 
 /// What a change of one field becomes.
@@ -280,6 +288,44 @@ fn a_moment_becomes_utc_in_odoos_form() {
     let note = |text: &str| order(Effect::Write, json!({"start": text})).notes[0].to_string();
     insta::assert_snapshot!(note("2026-01-31 13:45:00"), @"`values.start` names no offset, and so is in UTC");
     insta::assert_snapshot!(note("2026-01-31T13:45:00+02:00"), @"`values.start` was converted to UTC: `2026-01-31 11:45:00`");
+}
+
+#[test]
+fn a_time_without_offset_is_in_the_zone_of_the_call_but_for_the_form_that_is_read() {
+    let zone = TimeZone::get("Europe/Brussels").unwrap();
+    let model = ModelName::try_from("x.order").unwrap();
+    let at = Place::argument("values");
+    let fitted = |text: &str| {
+        let values = members(json!({"start": text}));
+        let known = models(FIELDS);
+        let at = (&at, Some(&zone));
+        fit(&model, &known, Effect::Write, values, at).unwrap()
+    };
+    let note = |text: &str| fitted(text).notes[0].to_string();
+    for (written, sent) in [
+        ("2026-12-24T10:00:00", "2026-12-24 09:00:00"),
+        ("2026-07-24T10:00", "2026-07-24 08:00:00"),
+        ("2026-07-24", "2026-07-23 22:00:00"),
+        ("2026-12-24T10:00:00Z", "2026-12-24 10:00:00"),
+        ("2026-12-24 10:00:00", "2026-12-24 10:00:00"),
+    ] {
+        assert_eq!(fitted(written).values["start"], json!(sent), "{written}");
+    }
+    insta::assert_snapshot!(note("2026-12-24T10:00:00"), @"`values.start` names no offset, and so is in Europe/Brussels, the `tz` of the context: `2026-12-24 09:00:00` in UTC");
+    insta::assert_snapshot!(note("2026-12-24 10:00:00"), @"`values.start` is in UTC, as all times that Odoo gives: `2026-12-24 11:00:00` in Europe/Brussels");
+    for odd in ["2026-03-29T02:30:00", "2026-10-25T02:30:00"] {
+        let problems = tell(&fitted(odd).problems);
+        assert!(problems.contains("write it with its offset"), "{problems}");
+    }
+    assert!(fitted("0001-01-01").values.is_empty());
+}
+
+#[test]
+fn a_blank_text_that_empties_a_field_is_told() {
+    let fitted = order(Effect::Write, json!({"day": "", "name": "x", "note": ""}));
+    let notes: Vec<String> = fitted.notes.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(notes.join("\n"), @"`values.day` is emptied, for the text is blank");
+    assert!(order(Effect::Write, json!({"day": null})).notes.is_empty());
 }
 
 #[test]
@@ -525,10 +571,10 @@ fn whoever_sets_a_list_is_told_what_becomes_of_the_others() {
         let fitted = order(Effect::Write, values);
         fitted.notes[0].to_string()
     };
-    insta::assert_snapshot!(told(json!({"line_ids": [7]})), @"`values.line_ids` is set to exactly these 1: of the others, those that cannot be without this record are deleted, others lose their link to it");
+    insta::assert_snapshot!(told(json!({"line_ids": [7]})), @"`values.line_ids` is set to only this one: of the others, those that cannot be without this record are deleted, others lose their link to it");
     insta::assert_snapshot!(told(json!({"tag_ids": [[6, 0, [7]]]})), @"`values.tag_ids[0]` sets the list: of the others, none is deleted, they only lose their link");
     insta::assert_snapshot!(told(json!({"line_ids": null})), @"`values.line_ids` is emptied: those that cannot be without this record are deleted, others lose their link to it");
-    insta::assert_snapshot!(told(json!({"line_ids": [{"name": "x"}]})), @"`values.line_ids` gets 1 new records, beside those that it has");
+    insta::assert_snapshot!(told(json!({"line_ids": [{"name": "x"}]})), @"`values.line_ids` gets 1 new record, beside those that it has");
     let created = order(
         Effect::Create,
         json!({"name": "x", "line_ids": [{"name": "x"}]}),
@@ -582,7 +628,7 @@ fn a_read_only_column_may_be_set_in_the_beginning_but_for_the_step_of_a_workflow
         json!({"move_type": "entry", "state": "posted", "amount": 1, "company_id": 1, "credit": 1});
     let ask = |effect| {
         let at = Place::argument("values");
-        fit(&model, &known, effect, members(values.clone()), &at).unwrap()
+        fit(&model, &known, effect, members(values.clone()), (&at, None)).unwrap()
     };
     let created = ask(Effect::Create);
     assert_eq!(Value::Object(created.values), json!({"move_type": "entry"}));
@@ -642,7 +688,7 @@ fn a_required_field_that_odoo_may_fill_in_is_not_missed() {
     );
     let model = ModelName::try_from("res.users").unwrap();
     let at = Place::argument("values");
-    let fitted = fit(&model, &known, Effect::Create, Map::new(), &at).unwrap();
+    let fitted = fit(&model, &known, Effect::Create, Map::new(), (&at, None)).unwrap();
     let missing: Vec<&str> = fitted
         .missing
         .iter()
@@ -669,7 +715,7 @@ fn a_model_whose_fields_are_not_known_is_asked_for() {
     let ask = |model: &str, values| {
         let model = ModelName::try_from(model).unwrap();
         let at = Place::argument("values");
-        fit(&model, &known, Effect::Write, members(values), &at).map(|_| ())
+        fit(&model, &known, Effect::Write, members(values), (&at, None)).map(|_| ())
     };
     let needs = |model: &str| Err(Needs(ModelName::try_from(model).unwrap()));
     assert_eq!(ask("res.users", json!({})), needs("res.users"));
@@ -711,7 +757,7 @@ fn bytes_are_base64_and_nothing_around_it() {
     let model = ModelName::try_from("ir.attachment").unwrap();
     let at = Place::argument("values");
     let raw = members(json!({"raw": "aGVsbG8="}));
-    let fitted = fit(&model, &known, Effect::Write, raw, &at).unwrap();
+    let fitted = fit(&model, &known, Effect::Write, raw, (&at, None)).unwrap();
     insta::assert_snapshot!(tell(&fitted.problems), @"`values.raw` takes bytes as they are, which JSON cannot carry; give them in base64 in `datas`");
 }
 

@@ -55,7 +55,7 @@ fn a_real_odoo_stores_what_is_fitted_and_fails_on_what_is_refused() {
             None => (Effect::Write, members(json!({field: exchange.given}))),
         };
         let given = values.get(field).cloned().unwrap_or_default();
-        let fitted = fit(&exchange.model, &known, effect, values, &at).unwrap();
+        let fitted = fit(&exchange.model, &known, effect, values, (&at, None)).unwrap();
         assert_eq!(!fitted.problems.is_empty(), exchange.refused, "{line}");
 
         if exchange.refused {

@@ -1,0 +1,88 @@
+//! What is known of the records that values name.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::Shot;
+use crate::{
+    odoo::{ModelName, RecordId, Schema},
+    shape::one_line,
+};
+
+const NAME_CHARS: usize = 160;
+
+/// The records that values name: what they are called, and how those are that
+/// stand in lists, as far as they were looked at.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    titles: BTreeMap<(ModelName, RecordId), String>,
+    lines: BTreeMap<ModelName, Shot>,
+    schemas: BTreeMap<ModelName, Schema>,
+}
+
+impl Names {
+    /// Nothing is known.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What a record is called.
+    pub fn get(&self, record: &(ModelName, RecordId)) -> Option<&String> {
+        self.titles.get(record)
+    }
+
+    /// A record by its name, as far as that is known, and its id.
+    pub fn of(&self, model: &ModelName, id: RecordId) -> String {
+        match self.get(&(model.clone(), id)) {
+            Some(name) if !name.is_empty() => format!("{} [{id}]", one_line(name, NAME_CHARS)),
+            Some(_) | None => format!("[{id}]"),
+        }
+    }
+
+    /// Notes what a record is called.
+    pub fn insert(&mut self, record: (ModelName, RecordId), name: String) {
+        self.titles.insert(record, name);
+    }
+
+    /// How a record is that is named in a list.
+    pub fn line(&self, model: &ModelName, id: RecordId) -> Option<&Map<String, Value>> {
+        self.lines.get(model)?.row(id)
+    }
+
+    /// The fields of a model whose records stand in lists.
+    pub fn schema(&self, model: &ModelName) -> Option<&Schema> {
+        self.schemas.get(model)
+    }
+
+    /// The records that were looked at, as JSON.
+    pub fn looked_at(&self) -> Value {
+        let lines = self.lines.iter();
+        Value::Object(
+            lines
+                .map(|(model, shot)| (model.as_str().to_owned(), shot.to_json()))
+                .collect(),
+        )
+    }
+
+    /// The models and records whose values were looked at.
+    pub(super) fn lines(&self) -> impl Iterator<Item = (&ModelName, &Shot)> {
+        self.lines.iter()
+    }
+
+    /// Notes the fields of models.
+    pub(super) fn know(&mut self, schemas: BTreeMap<ModelName, Schema>) {
+        self.schemas.extend(schemas);
+    }
+
+    /// Notes how records of a model are.
+    pub(super) fn look(&mut self, model: &ModelName, shot: Shot) {
+        self.lines.entry(model.clone()).or_default().merge(shot);
+    }
+}
+
+impl Extend<((ModelName, RecordId), String)> for Names {
+    fn extend<I: IntoIterator<Item = ((ModelName, RecordId), String)>>(&mut self, names: I) {
+        self.titles.extend(names);
+    }
+}
