@@ -8,6 +8,7 @@ mod approve;
 mod carry_out;
 mod change;
 mod columns;
+mod companies;
 mod compare;
 mod dependants;
 pub mod fit;

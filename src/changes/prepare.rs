@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
 use super::{
-    Names,
+    Names, companies,
     fit::{self, Fitted, Missing, Needs, Place, Problem},
     links,
 };
@@ -91,6 +91,23 @@ async fn fit_all(
         fitted.push(fit_one(access, (model, effect), values, at, &mut known).await?);
     }
     let (mut names, mut problems) = links::look_up(access, &mut fitted, these, context).await?;
+    if let (Some(schema), Some(these)) = (known.get(model), these) {
+        let placed: Vec<(Place, &Fitted)> = fitted
+            .iter()
+            .enumerate()
+            .map(|(index, one)| {
+                let place = match effect {
+                    Effect::Create => argument.at(index),
+                    Effect::Delete | Effect::Read | Effect::Run | Effect::Write => argument.clone(),
+                };
+                (place, one)
+            })
+            .collect();
+        let records = (model, schema, these);
+        let mismatches = companies::mismatches(access, records, &placed, &names, context);
+        // Boxed: it is rare, and large.
+        problems.extend(Box::pin(mismatches).await?);
+    }
     names.know(known);
     problems.splice(
         0..0,

@@ -27,6 +27,9 @@ pub(super) fn describe(table: &Table, name: &str, field: &Field) -> Map<String, 
     if let Some(relation) = field.relation {
         set("relation", relation.into());
     }
+    if let Some(domain) = of_company(table.model, name) {
+        set("domain", domain.into());
+    }
     if let Some(inverse) = field.inverse {
         set("relation_field", inverse.into());
     }
@@ -59,6 +62,20 @@ pub(super) fn describe(table: &Table, name: &str, field: &Field) -> Map<String, 
         set("currency_field", "currency_id".into());
     }
     described
+}
+
+/// The domain of a field that must be of the company of its record, as a real
+/// Odoo 19 tells it.
+fn of_company(model: &str, name: &str) -> Option<&'static str> {
+    match (model, name) {
+        ("account.move", "journal_id") => Some(
+            "(company_id and [('company_id', 'in', [company_id] + [False])] or [('company_id', '=', False)]) + ([])",
+        ),
+        ("sale.order", "partner_id") => Some(
+            "(company_id and ['|', ('company_id', '=', False), ('company_id', 'parent_of', [company_id])] or ['|', ('company_id', '=', False), ('company_id', 'parent_of', '')]) + ([])",
+        ),
+        _ => None,
+    }
 }
 
 /// What a field is worked out from, as a real Odoo 19 tells it, as far as the

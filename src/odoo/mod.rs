@@ -40,4 +40,4 @@ pub use model_name::{InvalidModelName, ModelName};
 pub use order::{InvalidOrder, Order};
 pub use record_id::{InvalidRecordId, RecordId};
 pub use request::{Request, Search};
-pub use schema::{Choice, Field, FieldKind, Schema};
+pub use schema::{Choice, Field, FieldKind, SameCompany, Schema};

@@ -58,6 +58,17 @@ pub struct Field {
     pub inverse: Option<FieldName>,
     /// For the id of a record of any model: the field with the model's name.
     pub model_field: Option<FieldName>,
+    /// For a link to a record that must be of the same company (`check_company`).
+    pub company: Option<SameCompany>,
+}
+
+/// Of which company a linked record must be, if it is of any.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SameCompany {
+    /// That of the record which links, or one above it.
+    OrAbove,
+    /// That of the record which links.
+    Same,
 }
 
 /// One value of a selection.
@@ -201,6 +212,8 @@ struct Described {
     relation_field: Value,
     #[serde(default)]
     model_field: Value,
+    #[serde(default)]
+    domain: Value,
 }
 
 fn yes() -> bool {
@@ -228,6 +241,7 @@ impl Schema {
             "digits",
             "relation_field",
             "model_field",
+            "domain",
         ]
         .into_iter()
         .collect()
@@ -267,6 +281,7 @@ impl Schema {
                         .and_then(|name| FieldName::try_from(&*name).ok()),
                     model_field: text(&described.model_field)
                         .and_then(|name| FieldName::try_from(&*name).ok()),
+                    company: same_company(&described.domain),
                     name,
                 })
             },
@@ -324,6 +339,18 @@ fn text(value: &Value) -> Option<Box<str>> {
         .as_str()
         .filter(|text| !text.is_empty())
         .map(Into::into)
+}
+
+/// What Odoo writes before the domain of a field that must be of the same
+/// company (Odoo 19, `_Relational._description_domain`).
+fn same_company(domain: &Value) -> Option<SameCompany> {
+    let (_, rest) = domain.as_str()?.split_once("(company_id and ")?;
+    let (own, _) = rest.split_once(" or ")?;
+    Some(if own.contains("'parent_of'") {
+        SameCompany::OrAbove
+    } else {
+        SameCompany::Same
+    })
 }
 
 fn count(value: &Value) -> Option<usize> {

@@ -91,7 +91,7 @@ pub(super) struct Used {
     pub(super) by: Option<String>,
     /// Whether it is known that it was done.
     pub(super) done: bool,
-    /// The newest record before it ([`Since::newest`]).
+    /// The newest record before it ([`Since::newest`](super::super::Since::newest)).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) newest: Option<u32>,
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{answered, direct, refused, times};
+use super::{answered, direct, made, refused, times};
 
 /// Each of these was answered `true` by a real Odoo 19, and did something else
 /// or nothing (`facts/odoo19-json2.md`, 0.7, 0.8, 2.3 and 9).
@@ -143,4 +143,51 @@ fn a_link_takes_the_name_of_one_record_and_shows_the_candidates_of_several() {
     );
     assert!(text.contains("several records of `res.partner`"), "{text}");
     assert!(text.contains("write the id of the right one"), "{text}");
+}
+
+#[test]
+fn a_link_to_a_record_of_another_company_is_told_with_all_else_that_is_wrong() {
+    let stage = direct();
+    // The partner of a user of the first company, and an order of each.
+    let theirs = 3;
+    let before = stage.company.snapshot();
+    answered(
+        &stage,
+        "create_records",
+        &json!({"model": "sale.order", "values": [
+            {"partner_id": 14, "company_id": 1}, {"partner_id": 14, "company_id": 2}]}),
+    );
+    let [first, second] = made(&stage, &before, "sale.order")[..] else {
+        panic!("two orders");
+    };
+    let text = refused(
+        &stage,
+        "update_records",
+        &json!({"model": "sale.order", "ids": [second], "values": {"partner_id": theirs, "note_": 1}}),
+    );
+    assert!(text.contains("2 values do not fit"), "{text}");
+    assert!(
+        text.contains("`values.partner_id` (Customer) links to")
+            && text.contains("another company"),
+        "{text}"
+    );
+    let text = refused(
+        &stage,
+        "create_records",
+        &json!({"model": "sale.order", "values": [
+            {"partner_id": theirs}, {"partner_id": theirs, "company_id": 2}]}),
+    );
+    assert!(!text.contains("values[0]"), "{text}");
+    assert!(text.contains("`values[1].partner_id`"), "{text}");
+    answered(
+        &stage,
+        "update_records",
+        &json!({"model": "sale.order", "ids": [first], "values": {"partner_id": theirs}}),
+    );
+    // One of no company is everybody's.
+    answered(
+        &stage,
+        "update_records",
+        &json!({"model": "sale.order", "ids": [second], "values": {"partner_id": 14}}),
+    );
 }
