@@ -134,7 +134,7 @@ async fn make(
                 Err(explained(denied, wish, &look, name))
             };
             match outcome {
-                Ok(done) => (done, Ok(())),
+                Ok(ended) => ended,
                 Err(denied) => {
                     if !denied.may_have_run() {
                         kept.forget().await;
@@ -173,7 +173,7 @@ async fn looked(
     (once, since): (&Once, &Since),
     denied: Denied,
     undo: Option<String>,
-) -> Result<Done, Denied> {
+) -> Ended {
     let Denied::Call(error) = denied else {
         return Err(denied);
     };
@@ -190,14 +190,18 @@ async fn looked(
                 result: Value::Null,
                 undo,
             };
-            if let Some(begun) = begun {
-                once.settle(&begun, &done).await?;
-            }
-            return Ok(done);
+            let remembered = match begun {
+                Some(begun) => once.settle(&begun, &done).await,
+                None => Ok(()),
+            };
+            return Ok((done, remembered));
         }
         Ok(Found::Not) => {
-            if let Some(begun) = begun {
-                once.release(&begun).await?;
+            if let Some(begun) = begun
+                && let Err(failed) = once.release(&begun).await
+            {
+                // Then it is found out again by whoever calls with it.
+                warn!(error = %failed, "Failed to give an idempotency key back");
             }
             return Err(Denied::Refused { error });
         }
@@ -282,7 +286,10 @@ async fn find_out(
                 result: returned::lost(),
                 undo: begun.undo.clone(),
             };
-            once.settle(begun, &done).await?;
+            if let Err(failed) = once.settle(begun, &done).await {
+                // Then it is found out again.
+                warn!(error = %failed, "Failed to note what came of a change");
+            }
             let report = reported(access, change, &done).await;
             let way_back = found_done(access, done.undo.as_deref(), &done.ids).await;
             Ok(Some(Told::Text(format!(

@@ -56,7 +56,9 @@ pub(super) async fn mismatches(
     if user.companies.len() < 2 {
         return Ok(Vec::new());
     }
-    let there = if ids.is_empty() {
+    // Of a lead it is that of its team, of an invoice that of its journal.
+    let is_worked_out = !own.depends.is_empty();
+    let there = if ids.is_empty() || is_worked_out {
         None
     } else {
         let look = Shot::take(
@@ -73,7 +75,7 @@ pub(super) async fn mismatches(
             (Some(given), _) => id_of(given).into_iter().collect(),
             (None, Some(there)) => companies_of(there),
             // Where a new one is put that names none.
-            (None, None) if ids.is_empty() => {
+            (None, None) if ids.is_empty() && !is_worked_out => {
                 context.company_ids.first().copied().into_iter().collect()
             }
             (None, None) => BTreeSet::new(),

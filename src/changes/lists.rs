@@ -20,6 +20,8 @@ const MAX_BYTES: usize = 6 << 10;
 struct Steps {
     /// What is made and changed, as text.
     told: Vec<String>,
+    /// What only gets other values.
+    changed: Vec<RecordId>,
     deleted: Vec<RecordId>,
     out: Vec<RecordId>,
     put: Vec<RecordId>,
@@ -52,7 +54,7 @@ impl Show<'_> {
                         .push(format!("new: {}", self.line(relation, values)));
                 }
                 (Some(1), Some(id), Some(values)) => {
-                    steps.leave(id);
+                    steps.changed.push(id);
                     let told = self.changed_line((field, relation), id, values);
                     steps.told.push(told);
                 }
@@ -91,6 +93,8 @@ impl Show<'_> {
         let is_owned = field.kind == FieldKind::One2many;
         let named = |ids: &[RecordId]| self.named(relation, ids);
         let mut told = std::mem::take(&mut steps.told);
+        let changed = std::mem::take(&mut steps.changed);
+        steps.staying.retain(|id| !changed.contains(id));
         if !steps.deleted.is_empty() {
             let also = if is_owned {
                 ""
@@ -300,6 +304,24 @@ mod tests {
         move here, from S8 [8]: Line 9 [9]
         1 other stays: Line 3 [3]
         ");
+    }
+
+    #[test]
+    fn a_line_that_is_changed_and_then_taken_out_is_said_to_be() {
+        let old = json!([1, 2]);
+        let told = |commands: Value| steps("one2many", Some(&old), &commands);
+        let changed = json!([1, 1, {"qty": 5}]);
+        let out = told(json!([changed, [6, 0, [2]]]));
+        assert!(
+            out.contains("take out (deleted, where it cannot be without this record): Line 1 [1]"),
+            "{out}"
+        );
+        let stays = told(json!([changed, [6, 0, [1, 2]]]));
+        assert!(
+            !stays.contains("take out") && !stays.contains("add"),
+            "{stays}"
+        );
+        assert!(stays.contains("1 other stays: Line 2 [2]"), "{stays}");
     }
 
     #[test]

@@ -346,6 +346,10 @@ fn text(value: &Value) -> Option<Box<str>> {
 fn same_company(domain: &Value) -> Option<SameCompany> {
     let (_, rest) = domain.as_str()?.split_once("(company_id and ")?;
     let (own, _) = rest.split_once(" or ")?;
+    // Users are of several (`company_ids`).
+    if !own.contains("('company_id',") {
+        return None;
+    }
     Some(if own.contains("'parent_of'") {
         SameCompany::OrAbove
     } else {
@@ -399,7 +403,24 @@ fn choices(selection: &Value) -> Vec<Choice> {
 
 #[cfg(test)]
 mod tests {
-    use super::{FieldKind, FieldName, Schema};
+    use super::{FieldKind, FieldName, SameCompany, Schema};
+
+    #[test]
+    fn a_link_within_a_company_is_told_by_its_domain() {
+        let of = |domain: &str| {
+            let fields = serde_json::json!({"x_id": {"type": "many2one", "relation": "x", "domain": domain}});
+            let schema = Schema::parse(fields.to_string().as_bytes()).unwrap();
+            schema.field("x_id").unwrap().company
+        };
+        let same = "(company_id and [('company_id', 'in', [company_id] + [False])] or [('company_id', '=', False)]) + ([])";
+        assert_eq!(of(same), Some(SameCompany::Same));
+        let above = "(company_id and ['|', ('company_id', '=', False), ('company_id', 'parent_of', [company_id])] or ['|', ('company_id', '=', False), ('company_id', 'parent_of', '')]) + ([])";
+        assert_eq!(of(above), Some(SameCompany::OrAbove));
+        // Users are of several.
+        let users = "(company_id and [('company_ids', 'in', [company_id])] or [(1, '=', 1)]) + ([('share', '=', False)])";
+        assert_eq!(of(users), None);
+        assert_eq!(of("[('company_id', '=', company_id)]"), None);
+    }
 
     fn partner() -> Schema {
         Schema::parse(

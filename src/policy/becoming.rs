@@ -223,8 +223,7 @@ impl<'a> Judge<'a> {
         else {
             return Ok(Left::Open(Domain::of(condition)));
         };
-        let decides = self.parent_over(shown.first())?.is_some()
-            || values.contains_key(shown.first())
+        let decides = self.is_moved(shown.first(), 0)?
             // To be told: it cannot be given a value of its own.
             || (effect == Effect::Create && field.readonly);
         if !decides {
@@ -255,7 +254,24 @@ impl<'a> Judge<'a> {
         let is_link = |field: &Field| {
             field.kind == FieldKind::Many2one && field.relation.as_ref() == Some(parent.model)
         };
-        Ok(schema.field(field).is_some_and(is_link).then_some(parent))
+        // A list of what hangs on a record by its id alone (`res_id`).
+        if !schema.field(field).is_some_and(is_link) {
+            return Err(self.unjudged(FieldPath::try_from(field).ok()));
+        }
+        Ok(Some(parent))
+    }
+
+    /// Whether the field, or one that it shows however far, gets another value.
+    fn is_moved(&self, name: &str, depth: usize) -> Result<bool, Undecided> {
+        if self.becoming.values.contains_key(name) || self.parent_over(name)?.is_some() {
+            return Ok(true);
+        }
+        let schema = self.evidence.schemas.of(self.becoming.model)?;
+        match schema.field(name).and_then(|field| field.shows.as_ref()) {
+            Some(shown) if depth < MAX_SHOWN => self.is_moved(shown.first(), depth + 1),
+            Some(_) => Ok(true),
+            None => Ok(false),
+        }
     }
 
     /// Whether the condition over the link to the parent holds.

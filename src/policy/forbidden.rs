@@ -202,6 +202,8 @@ pub enum Remedy {
     ByItself(FieldName),
     /// Nothing.
     None,
+    /// Go over the list of the record that they belong to: this one shows it.
+    OwnList,
     /// Say what the field is to be.
     Value,
 }
@@ -219,6 +221,7 @@ impl Remedy {
                 ", which only Odoo works out; retrying will not help, tell the administrator"
                     .to_owned()
             }
+            Self::OwnList => "; this list shows another record's, so leave it out: use that one's list, or the records' own model with create_records and update_records".to_owned(),
             Self::Value => format!("; give `{}` a plain value of its own", field.first()),
         }
     }

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::{
-    Forbidden, Rule, Undecided,
+    Forbidden, Remedy, Rule, Undecided,
     becoming::{self, Becoming, Parent},
     evidence::Evidence,
     mandate::Mandate,
 };
 use crate::odoo::{
-    ArgumentName, Call, Domain, Effect, Field, FieldKind, FieldName, MethodName, ModelName,
-    RecordId, Request,
+    ArgumentName, Call, Domain, Effect, Field, FieldKind, FieldName, FieldPath, MethodName,
+    ModelName, RecordId, Request,
 };
 
 /// Levels of records inside the values of others.
@@ -349,6 +349,9 @@ impl Look<'_> {
         let owned = field.kind == FieldKind::One2many;
         let parent = Parent::of(field, of);
         let parent = parent.as_ref();
+        // Of a list that shows another record's, nobody can say where a record
+        // comes to be: Odoo links it to that one, whatever its values say.
+        let astray = owned && parent.is_none();
         for command in value.as_array().ok_or(None)? {
             let parts = command.as_array().ok_or(None)?;
             let part = |at: usize| parts.get(at).unwrap_or(&Value::Null);
@@ -358,7 +361,13 @@ impl Look<'_> {
             };
             let id = || number(part(1));
             let values = || part(2).as_object().ok_or(None);
-            match part(0).as_u64() {
+            let code = part(0).as_u64();
+            match code {
+                Some(0) if astray => self.boundless(&relation, Effect::Create, values()?)?,
+                Some(4 | 6) if astray => self.boundless(&relation, Effect::Write, &Map::new())?,
+                Some(_) | None => {}
+            }
+            match code {
                 Some(0) => self
                     .values(
                         Becoming {
@@ -399,6 +408,34 @@ impl Look<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Refuses records of a model of which a rule bounds those with these values.
+    fn boundless(
+        &self,
+        model: &ModelName,
+        effect: Effect,
+        values: &Map<String, Value>,
+    ) -> Result<(), Option<Undecided>> {
+        let names = values.keys();
+        let fields = names.filter_map(|name| FieldName::try_from(name.as_str()).ok());
+        let cover = self
+            .mandate
+            .cover(model, effect, &fields.collect(), self.evidence.schemas)
+            .map_err(Some)?;
+        let Some(field) = cover.fields().next() else {
+            return if cover.is_empty() { Ok(()) } else { Err(None) };
+        };
+        let id = || FieldPath::from(&FieldName::known("id"));
+        Err(Some(
+            Forbidden::Unjudged {
+                model: model.clone(),
+                effect,
+                field: FieldPath::try_from(field).unwrap_or_else(|_no_path| id()),
+                remedy: Remedy::OwnList,
+            }
+            .into(),
+        ))
     }
 
     /// Linking a record changes it where the link stands in it.

@@ -439,6 +439,8 @@ pub(super) fn orders() -> Schemas {
                 "id": {"type": "integer"}, "name": {"type": "char"},
                 "line_id": {"type": "many2one", "relation": "sale.line"},
                 "worked_out": {"type": "integer", "readonly": true, "store": false},
+                "order_id": {"type": "many2one", "relation": "sale.order", "related": "line_id.order_id"},
+                "team": {"type": "integer", "related": "order_id.team"},
             }),
         ),
     ] {
@@ -632,6 +634,56 @@ fn lines_of_lines_are_judged_two_levels_up() {
 }
 
 #[test]
+fn a_field_that_shows_one_that_shows_the_written_one_is_judged_by_its_new_value() {
+    let rules = [
+        rule("*", "sale.order", &[READ]),
+        rule("*", "sale.line", &[READ]),
+        Rule {
+            domain: Domain::parse(&json!([["team", "=", 1]])).unwrap(),
+            ..rule("*", "sale.part", &[READ, WRITE])
+        },
+    ];
+    let values = json!({"line_id": 8});
+    let call = Call::write(
+        name("sale.part"),
+        &ids(&[7]),
+        values.as_object().unwrap().clone(),
+    );
+    let mine = json!(["&", ["id", "in", [7]], ["team", "=", 1]]);
+    let there = json!(["&", ["id", "in", [8]], ["order_id.team", "=", 1]]);
+    let moved = |truths: &[Value]| finding(&rules, &call, orders(), |asked| truths.contains(asked));
+    assert!(moved(std::slice::from_ref(&mine)).is_err());
+    assert_eq!(moved(&[mine, there]), Ok(()));
+}
+
+#[test]
+fn no_record_is_put_into_a_list_that_shows_another_ones() {
+    let rules = [
+        rule("*", "sale.order", &[READ, CREATE, WRITE]),
+        rule("*", "res.company", &[READ]),
+        Rule {
+            domain: Domain::parse(&json!([["order_id.company_id", "=", 1]])).unwrap(),
+            ..rule("*", "sale.line", &[READ, CREATE, WRITE, DELETE])
+        },
+    ];
+    let open = [
+        rule("*", "sale.order", &[READ, CREATE, WRITE]),
+        rule("*", "sale.line", &[READ, CREATE, WRITE, DELETE]),
+    ];
+    for commands in [
+        json!([[4, 20]]),
+        json!([[6, 0, [20]]]),
+        json!([[0, 0, {"order_id": 7}]]),
+    ] {
+        let values = json!({ "shown_ids": commands });
+        let values = values.as_object().unwrap().clone();
+        let call = Call::write(name("sale.order"), &ids(&[8]), values);
+        assert!(finding(&rules, &call, orders(), |_| true).is_err());
+        assert_eq!(finding(&open, &call, orders(), |_| true), Ok(()));
+    }
+}
+
+#[test]
 fn where_a_line_cannot_be_judged_it_is_said_what_to_do_instead() {
     let create =
         |domain: &Value, values| on_lines(domain, NEW, values, &[]).unwrap_err().to_string();
@@ -658,14 +710,20 @@ fn where_a_line_cannot_be_judged_it_is_said_what_to_do_instead() {
         "with this value of `order_id.company_id` the record of `sale.line` would not be one that you may create through this gateway; choose another value"
     );
     let by_order = "`order_id.company_id`; give `order_id` a plain value of its own";
-    // Lines that another order's list shows are not in this one's.
-    assert_eq!(
-        create(
-            &json!([["order_id.company_id", "=", 1]]),
-            json!({"company_id": 1, "shown_ids": [[0, 0, {}]]})
-        ),
-        unjudged("line", by_order)
-    );
+    // Lines that another order's list shows are not in this one's, whatever
+    // order they name.
+    for line in [json!({}), json!({"order_id": 7})] {
+        assert_eq!(
+            create(
+                &json!([["order_id.company_id", "=", 1]]),
+                json!({"company_id": 1, "shown_ids": [[0, 0, line]]})
+            ),
+            unjudged(
+                "line",
+                "`order_id`; this list shows another record's, so leave it out: use that one's list, or the records' own model with create_records and update_records"
+            )
+        );
+    }
     let alone = |model, domain: &Value| {
         let rules = [Rule {
             domain: Domain::parse(domain).unwrap(),
