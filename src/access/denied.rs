@@ -6,7 +6,7 @@ use super::{ReadOnly, Unasked, UnknownCredential};
 use crate::{
     audit::Unaudited,
     ledger::LedgerError,
-    odoo::{Effect, Fault},
+    odoo::{Effect, Fault, InvalidDomain},
     policy::Forbidden,
     upstream::CallError,
 };
@@ -98,6 +98,12 @@ impl From<serde_json::Error> for Denied {
     }
 }
 
+impl From<InvalidDomain> for Denied {
+    fn from(error: InvalidDomain) -> Self {
+        Self::Unfit(error.to_string())
+    }
+}
+
 impl From<Arc<Self>> for Denied {
     fn from(shared: Arc<Self>) -> Self {
         Self::clone(&shared)
@@ -131,30 +137,23 @@ impl Denied {
         let Self::Call(error) = self else {
             return false;
         };
-        match &**error {
-            CallError::Fault(Fault::Unknown) => true,
-            CallError::Fault(Fault::Database | Fault::Invalid(_)) => effect != Effect::Run,
-            CallError::Fault(
-                Fault::Access(_)
-                | Fault::Arguments(_)
-                | Fault::Conflict
-                | Fault::Identity
-                | Fault::Key
-                | Fault::Missing
-                | Fault::Rows(_)
-                | Fault::Rule(_)
-                | Fault::UnknownDatabase
-                | Fault::UnknownMethod
-                | Fault::UnknownModel,
-            )
-            | CallError::Busy { .. }
-            | CallError::CutOff(_)
-            | CallError::NotOdoo { .. }
-            | CallError::NotSent(_)
-            | CallError::OutcomeUnknown(_)
-            | CallError::TimedOut { .. }
-            | CallError::TooLarge { .. }
-            | CallError::Unreachable(_) => false,
+        let CallError::Fault(fault) = &**error else {
+            return false;
+        };
+        match fault {
+            Fault::Unknown => true,
+            Fault::Database | Fault::Invalid(_) => effect != Effect::Run,
+            Fault::Access(_)
+            | Fault::Arguments(_)
+            | Fault::Conflict
+            | Fault::Identity
+            | Fault::Key
+            | Fault::Missing
+            | Fault::Rows(_)
+            | Fault::Rule(_)
+            | Fault::UnknownDatabase
+            | Fault::UnknownMethod
+            | Fault::UnknownModel => false,
         }
     }
 
@@ -193,15 +192,9 @@ impl Denied {
 
 /// What became of a change that was refused.
 fn after(error: &CallError) -> &'static str {
-    match error {
-        CallError::Fault(fault) => fault.of_change(),
-        CallError::Busy { .. }
-        | CallError::CutOff(_)
-        | CallError::NotOdoo { .. }
-        | CallError::NotSent(_)
-        | CallError::OutcomeUnknown(_)
-        | CallError::TimedOut { .. }
-        | CallError::TooLarge { .. }
-        | CallError::Unreachable(_) => "",
+    if let CallError::Fault(fault) = error {
+        fault.of_change()
+    } else {
+        ""
     }
 }

@@ -99,11 +99,4 @@ impl Access<'_> {
         let rows: Vec<Row> = serde_json::from_slice(&answer)?;
         Ok(Some(rows.into_iter().map(|row| row.id).collect()))
     }
-
-    async fn inquire(&self, inquiry: &Inquiry) -> Result<bytes::Bytes, Denied> {
-        let permitted = self
-            .policy
-            .permit_inquiry(&self.caller.roles, self.name(), inquiry)?;
-        self.login()?.ask(&permitted, self).await
-    }
 }

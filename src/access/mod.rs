@@ -287,9 +287,7 @@ impl Access<'_> {
     /// [`Denied`].
     pub(crate) async fn all_fields(&self, model: &ModelName) -> Result<Arc<Schema>, Denied> {
         let inquiry = Inquiry::Fields(model.clone());
-        let permitted = self
-            .policy
-            .permit_inquiry(&self.caller.roles, self.name(), &inquiry)?;
+        let permitted = self.permit_inquiry(&inquiry)?;
         self.login()?.schema(model, &permitted, self).await
     }
 
@@ -317,11 +315,19 @@ impl Access<'_> {
     /// # Errors
     /// [`Denied`].
     pub async fn models(&self) -> Result<Arc<[ModelEntry]>, Denied> {
-        let inquiry = Inquiry::Models;
-        let permitted = self
-            .policy
-            .permit_inquiry(&self.caller.roles, self.name(), &inquiry)?;
+        let permitted = self.permit_inquiry(&Inquiry::Models)?;
         self.login()?.models(&permitted, self).await
+    }
+
+    fn permit_inquiry(&self, inquiry: &Inquiry) -> Result<Permitted<Call>, Forbidden> {
+        let (roles, instance) = (&self.caller.roles, self.name());
+        self.policy.permit_inquiry(roles, instance, inquiry)
+    }
+
+    /// Asks a question of our own, of which nothing is remembered.
+    async fn inquire(&self, inquiry: &Inquiry) -> Result<Bytes, Denied> {
+        let permitted = self.permit_inquiry(inquiry)?;
+        self.login()?.ask(&permitted, self).await
     }
 
     /// Which of these external ids, each a module and a name, records of the
@@ -340,10 +346,7 @@ impl Access<'_> {
             name: String,
         }
         let inquiry = Inquiry::ExternalIds(model.clone(), ids);
-        let permitted = self
-            .policy
-            .permit_inquiry(&self.caller.roles, self.name(), &inquiry)?;
-        match self.login()?.ask(&permitted, self).await {
+        match self.inquire(&inquiry).await {
             Ok(answer) => {
                 let rows: Vec<Row> = serde_json::from_slice(&answer)?;
                 let pairs = rows.into_iter().map(|row| (row.module, row.name));
@@ -386,10 +389,7 @@ impl Access<'_> {
     /// What Odoo says of the methods of a model, where it tells.
     pub async fn documentation(&self, model: &ModelName) -> Option<Arc<Documentation>> {
         let inquiry = Inquiry::Documentation(model.clone());
-        let permitted = self
-            .policy
-            .permit_inquiry(&self.caller.roles, self.name(), &inquiry)
-            .ok()?;
+        let permitted = self.permit_inquiry(&inquiry).ok()?;
         let login = self.login().ok()?;
         login.documentation(model, &permitted, self).await
     }
@@ -399,10 +399,7 @@ impl Access<'_> {
     /// # Errors
     /// [`Denied`].
     pub async fn user(&self) -> Result<Arc<OdooUser>, Denied> {
-        let permit = |inquiry: &Inquiry| {
-            self.policy
-                .permit_inquiry(&self.caller.roles, self.name(), inquiry)
-        };
+        let permit = |inquiry: &Inquiry| self.permit_inquiry(inquiry);
         self.login()?.user(permit, self).await
     }
 

@@ -60,8 +60,7 @@ impl Access<'_> {
         // must not look as if their fields were empty.
         let template = call(&id);
         let found: Vec<i64> = Rows::parse(&ids)?.ids().collect();
-        let domain = Domain::parse(&json!([["id", "in", found]]))
-            .map_err(|error| Denied::Unfit(error.to_string()))?;
+        let domain = Domain::parse(&json!([["id", "in", found]]))?;
         let context = Context {
             archived: true,
             ..template.context().clone()

@@ -39,7 +39,7 @@ type Links<'a> = BTreeMap<(&'a ModelName, RecordId, bool), Vec<Linked<'a>>>;
 pub(super) async fn mismatches(
     access: &Access<'_>,
     (model, schema, ids): (&ModelName, &Schema, &[RecordId]),
-    fitted: &[(Place, &Fitted)],
+    (fitted, place_of): (&[Fitted], impl Fn(usize) -> Place),
     names: &Names,
     context: &Context,
 ) -> Result<Vec<Problem>, Denied> {
@@ -48,7 +48,7 @@ pub(super) async fn mismatches(
         .filter(|field| field.kind == FieldKind::Many2one && field.stored && field.shows.is_none());
     let checked = |name: &str| schema.field(name).filter(|field| field.company.is_some());
     let links_any = |one: &Fitted| one.values.keys().any(|name| checked(name).is_some());
-    let Some(own) = own.filter(|_| fitted.iter().any(|(_, one)| links_any(one))) else {
+    let Some(own) = own.filter(|_| fitted.iter().any(links_any)) else {
         return Ok(Vec::new());
     };
     let user = access.user().await?;
@@ -70,9 +70,9 @@ pub(super) async fn mismatches(
         seen(look.await)?
     };
     let mut links = Links::new();
-    for (place, one) in fitted {
+    for (index, one) in fitted.iter().enumerate() {
         let companies = match (one.values.get("company_id"), &there) {
-            (Some(given), _) => id_of(given).into_iter().collect(),
+            (Some(given), _) => RecordId::from_json(given).into_iter().collect(),
             (None, Some(there)) => companies_of(there),
             // Where a new one is put that names none.
             (None, None) if ids.is_empty() && !is_worked_out => {
@@ -87,7 +87,7 @@ pub(super) async fn mismatches(
             for own in &companies {
                 let above = company == SameCompany::OrAbove;
                 let linked = Linked {
-                    place: place.member(field.name.as_str()),
+                    place: place_of(index).member(field.name.as_str()),
                     field,
                     id,
                 };
@@ -142,7 +142,7 @@ async fn of_company(
         json!(["company_id", "=", company.get()])
     };
     let domain = json!([["id", "in", ids], "|", ["company_id", "=", false], company]);
-    let domain = Domain::parse(&domain).map_err(|error| Denied::Unfit(error.to_string()))?;
+    let domain = Domain::parse(&domain)?;
     let limit = u32::try_from(ids.len()).unwrap_or(u32::MAX);
     let fields = [FieldName::known("id")];
     let search = Call::search_read(
@@ -161,7 +161,9 @@ async fn of_company(
         return Ok(None);
     };
     let rows: Vec<Map<String, Value>> = serde_json::from_slice(&answer)?;
-    let ids = rows.iter().filter_map(|row| id_of(row.get("id")?));
+    let ids = rows
+        .iter()
+        .filter_map(|row| RecordId::from_json(row.get("id")?));
     Ok(Some(ids.collect()))
 }
 
@@ -173,16 +175,12 @@ fn linked<'a>(
     values.iter().filter_map(|(name, value)| {
         let field = schema.field(name)?;
         let is_link = field.kind == FieldKind::Many2one && field.company.is_some();
-        Some((field, id_of(value)?)).filter(|_| is_link)
+        Some((field, RecordId::from_json(value)?)).filter(|_| is_link)
     })
 }
 
 fn companies_of(there: &Shot) -> BTreeSet<RecordId> {
     let rows = there.rows();
-    let companies = rows.filter_map(|(_, row)| id_of(row.get("company_id")?.get(0)?));
+    let companies = rows.filter_map(|(_, row)| RecordId::from_json(row.get("company_id")?.get(0)?));
     companies.collect()
-}
-
-fn id_of(value: &Value) -> Option<RecordId> {
-    RecordId::try_from(value.as_i64()?).ok()
 }

@@ -336,7 +336,7 @@ pub async fn name_listed(
     let mut wanted: BTreeMap<ModelName, BTreeSet<RecordId>> = BTreeMap::new();
     let mut add = |model: &ModelName, list: &Value, most: usize, names: &Names| {
         let ids = list.as_array().into_iter().flatten();
-        let ids = ids.filter_map(|id| RecordId::try_from(id.as_i64()?).ok());
+        let ids = ids.filter_map(RecordId::from_json);
         let unknown = ids.filter(|id| names.get(&(model.clone(), *id)).is_none());
         let room = wanted.entry(model.clone()).or_default();
         let most = most.min(MAX_IDS.saturating_sub(room.len()));

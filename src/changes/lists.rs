@@ -1,14 +1,15 @@
 //! What becomes of the records in a list, as text.
 
-use std::fmt::Write as _;
-
 use serde_json::{Map, Value};
 
 use super::{
     Show,
     show::{List, joined},
 };
-use crate::odoo::{FieldKind, ModelName, RecordId, Schema};
+use crate::{
+    odoo::{FieldKind, ModelName, RecordId, Schema},
+    shape,
+};
 
 /// Records that stay in a list and are named.
 pub(super) const MAX_STAYING: usize = 10;
@@ -45,7 +46,7 @@ impl Show<'_> {
         };
         for command in commands {
             let part = |at: usize| command.get(at).unwrap_or(&Value::Null);
-            let id = part(1).as_i64().and_then(|id| RecordId::try_from(id).ok());
+            let id = RecordId::from_json(part(1));
             let values = part(2).as_object();
             match (part(0).as_u64(), id, values) {
                 (Some(0), _, Some(values)) => {
@@ -202,8 +203,10 @@ impl Show<'_> {
         for (index, id) in ids.iter().enumerate() {
             if text.len() > MAX_BYTES {
                 let rest = ids.len() - index;
-                let written = write!(text, " and {rest} more that are NOT SHOWN");
-                debug_assert!(written.is_ok(), "a String takes all");
+                shape::add(
+                    &mut text,
+                    format_args!(" and {rest} more that are NOT SHOWN"),
+                );
                 break;
             }
             if index > 0 {
@@ -237,9 +240,7 @@ impl Steps {
 }
 
 fn ids<'v>(values: impl Iterator<Item = &'v Value>) -> Vec<RecordId> {
-    values
-        .filter_map(|id| RecordId::try_from(id.as_i64()?).ok())
-        .collect()
+    values.filter_map(RecordId::from_json).collect()
 }
 
 #[cfg(test)]

@@ -51,12 +51,7 @@ pub async fn made_since(
         return Ok(Found::Not);
     }
     let schema = access.schema(model).await?;
-    let numbers_of = made.iter().map(|id| Value::from(id.get())).collect();
-    let among = Domain::of(Condition {
-        path: FieldPath::from(&FieldName::known("id")),
-        operator: Operator::In,
-        operand: Operand::Value(Value::Array(numbers_of)),
-    });
+    let among = Domain::of_ids(&made)?;
     let context = Context {
         archived: true,
         ..context.clone()

@@ -81,30 +81,23 @@ async fn fit_all(
     let zone = zone.map_err(|error| Denied::Context(error.to_string()))?;
     let mut known: BTreeMap<ModelName, Schema> = BTreeMap::new();
     let mut fitted = Vec::with_capacity(list.len());
-    for (index, values) in list.into_iter().enumerate() {
-        let place = if effect == Effect::Create {
+    let place_of = |index: usize| {
+        if effect == Effect::Create {
             argument.at(index)
         } else {
             argument.clone()
-        };
+        }
+    };
+    for (index, values) in list.into_iter().enumerate() {
+        let place = place_of(index);
         let at = (&place, zone.as_ref());
         fitted.push(fit_one(access, (model, effect), values, at, &mut known).await?);
     }
     let (mut names, mut problems) = links::look_up(access, &mut fitted, these, context).await?;
     if let (Some(schema), Some(these)) = (known.get(model), these) {
-        let placed: Vec<(Place, &Fitted)> = fitted
-            .iter()
-            .enumerate()
-            .map(|(index, one)| {
-                let place = match effect {
-                    Effect::Create => argument.at(index),
-                    Effect::Delete | Effect::Read | Effect::Run | Effect::Write => argument.clone(),
-                };
-                (place, one)
-            })
-            .collect();
         let records = (model, schema, these);
-        let mismatches = companies::mismatches(access, records, &placed, &names, context);
+        let values = (&*fitted, place_of);
+        let mismatches = companies::mismatches(access, records, values, &names, context);
         // Boxed: it is rare, and large.
         problems.extend(Box::pin(mismatches).await?);
     }

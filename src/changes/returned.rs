@@ -32,7 +32,7 @@ pub(super) fn kept(answer: &[u8]) -> Value {
                 Value::String(text)
             }
         }
-        Value::Array(items) if items.iter().all(|item| id(item).is_some()) => {
+        Value::Array(items) if items.iter().all(|item| RecordId::from_json(item).is_some()) => {
             Value::Array(items.into_iter().take(MAX_IDS).collect())
         }
         Value::Array(items) => json!({"list": items.len()}),
@@ -124,7 +124,7 @@ fn told_of_action(action: &Map<String, Value>) -> String {
         ("ir.actions.act_window", "new") => format!(
             "Odoo wants more input: it would open the wizard{name} (`{model}`). It was not finished; the user does that in Odoo."
         ),
-        ("ir.actions.act_window", _) => match action.get("res_id").and_then(id) {
+        ("ir.actions.act_window", _) => match action.get("res_id").and_then(RecordId::from_json) {
             Some(id) => format!("Odoo would open the record {id} of `{model}`{name}."),
             None => format!("Odoo would open a list of `{model}`{name}."),
         },
@@ -147,10 +147,6 @@ fn is_action(members: &Map<String, Value>) -> bool {
         .get("type")
         .and_then(Value::as_str)
         .is_some_and(|kind| kind.starts_with("ir.actions."))
-}
-
-fn id(value: &Value) -> Option<RecordId> {
-    value.as_i64().and_then(|id| RecordId::try_from(id).ok())
 }
 
 #[cfg(test)]

@@ -31,9 +31,7 @@ impl Shot {
         fields: &[FieldName],
         context: &Context,
     ) -> Result<Self, Denied> {
-        let numbers: Vec<u32> = ids.iter().map(|id| id.get()).collect();
-        let domain = Domain::parse(&json!([["id", "in", numbers]]))
-            .map_err(|error| Denied::Unfit(error.to_string()))?;
+        let domain = Domain::of_ids(ids)?;
         let limit = u32::try_from(ids.len()).unwrap_or(u32::MAX);
         let context = Context {
             archived: true,

@@ -1,13 +1,11 @@
 //! Changes as text: what is there, and what would be.
 
-use std::fmt::Write as _;
-
 use serde_json::{Map, Value};
 
 use super::{Names, Shot};
 use crate::{
     odoo::{Field, FieldKind, ModelName, RecordId, Schema},
-    shape::one_line,
+    shape::{self, one_line},
 };
 
 /// Characters of one value.
@@ -144,15 +142,15 @@ impl Show<'_> {
             for (index, step) in steps.iter().enumerate() {
                 if text.len() + step.len() > MAX_BYTES && !text.is_empty() {
                     let rest = steps.len() - index;
-                    let written = write!(
-                        text,
-                        "\n   {name}: and {rest} more steps that are NOT SHOWN: there is too much. Fewer at once are shown whole"
+                    shape::add(
+                        &mut text,
+                        format_args!(
+                            "\n   {name}: and {rest} more steps that are NOT SHOWN: there is too much. Fewer at once are shown whole"
+                        ),
                     );
-                    debug_assert!(written.is_ok(), "a String takes all");
                     break;
                 }
-                let written = write!(text, "\n   {name}: {step}");
-                debug_assert!(written.is_ok(), "a String takes all");
+                shape::add(&mut text, format_args!("\n   {name}: {step}"));
             }
         }
         text
@@ -332,8 +330,10 @@ pub(super) fn joined(parts: impl ExactSizeIterator<Item = String>) -> String {
     for (index, part) in parts.enumerate() {
         if index > 0 && text.len() + part.len() > MAX_BYTES {
             let rest = count - index;
-            let written = write!(text, "; and {rest} more fields that are NOT SHOWN");
-            debug_assert!(written.is_ok(), "a String takes all");
+            shape::add(
+                &mut text,
+                format_args!("; and {rest} more fields that are NOT SHOWN"),
+            );
             break;
         }
         if index > 0 {
@@ -365,8 +365,7 @@ fn title(id: RecordId, shot: &Shot, chars: usize) -> String {
 }
 
 fn line(text: &mut String, part: std::fmt::Arguments<'_>) {
-    let written = writeln!(text, "{part}");
-    debug_assert!(written.is_ok(), "a String takes all");
+    shape::add(text, format_args!("{part}\n"));
 }
 
 /// The records of which the same becomes, each by its name: who agrees agrees

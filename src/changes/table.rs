@@ -1,15 +1,12 @@
 //! A table as text: what becomes of each record that it names.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Names, Shot, Show, links::seen};
 use crate::{
     access::{Access, Denied},
     odoo::{Column, Context, FieldKind, Load, ModelName, RecordId, Says, Schema, cell_of, ids_in},
-    shape::one_line,
+    shape::{self, one_line},
 };
 
 /// Bytes of all that is shown.
@@ -140,12 +137,13 @@ impl Table<'_> {
             };
             if at > 0 && text.len() + one.len() > MAX_BYTES {
                 let rest = self.load.rows().len() - at;
-                let plural = if rest == 1 { "row" } else { "rows" };
-                let written = write!(
-                    text,
-                    "and {rest} {plural} more, which are NOT SHOWN: there is too much. Fewer at once are shown whole"
+                let rest = shape::counted(rest, "row");
+                shape::add(
+                    &mut text,
+                    format_args!(
+                        "and {rest} more, which are NOT SHOWN: there is too much. Fewer at once are shown whole"
+                    ),
                 );
-                debug_assert!(written.is_ok(), "a String takes all");
                 break;
             }
             text.push_str(&one);

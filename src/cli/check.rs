@@ -6,7 +6,10 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::{Failure, check_live, terminal};
-use crate::config::{Checked, Mistake, Sources, load};
+use crate::{
+    config::{Checked, Mistake, Sources, load},
+    shape::counted,
+};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -114,9 +117,4 @@ fn summary(sources: &Sources, checked: &Checked, now: Timestamp) -> String {
         lines.push(format!("  {}", counted(checked.warnings.len(), "warning")));
     }
     lines.join("\n")
-}
-
-pub(super) fn counted(number: usize, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{plural}")
 }

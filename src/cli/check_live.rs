@@ -5,12 +5,13 @@ use std::{
     io::{self, BufRead as _, IsTerminal as _, Read as _},
 };
 
-use super::{Failure, check::counted, terminal};
+use super::{Failure, terminal};
 use crate::{
     config::{Checked, Rules, Sources, load_rules},
     gateway::{Examined, RuleFinding},
     identity::{Finding, Verdict},
     ledger::{Ledger, Unusable, Usable},
+    shape::counted,
 };
 
 /// Asks every Odoo whether it is there and whether it takes each of its keys,

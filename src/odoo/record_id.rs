@@ -4,6 +4,7 @@ use std::{borrow::Cow, fmt, num::NonZeroU32};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::Value;
 
 /// The database id of a record: 1 to 2³¹−1 (PostgreSQL `int4`).
 ///
@@ -19,6 +20,11 @@ pub struct RecordId(NonZeroU32);
 pub struct InvalidRecordId(String);
 
 impl RecordId {
+    /// The id that a JSON number is; none of anything else.
+    pub fn from_json(value: &Value) -> Option<Self> {
+        Self::try_from(value.as_i64()?).ok()
+    }
+
     /// The id as a number.
     pub fn get(self) -> u32 {
         self.0.get()

@@ -105,9 +105,13 @@ impl Argument {
     /// The records that the value names.
     pub(super) fn records(&self, value: &Value) -> Option<(&ModelName, Vec<RecordId>)> {
         match &self.kind {
-            ArgumentKind::Id(of) => Some((of, vec![id(value)?])),
+            ArgumentKind::Id(of) => Some((of, vec![RecordId::from_json(value)?])),
             ArgumentKind::Ids { of, .. } => {
-                let ids = value.as_array()?.iter().map(id).collect::<Option<_>>()?;
+                let ids = value
+                    .as_array()?
+                    .iter()
+                    .map(RecordId::from_json)
+                    .collect::<Option<_>>()?;
                 Some((of, ids))
             }
             ArgumentKind::Boolean
@@ -158,9 +162,10 @@ impl ArgumentKind {
         };
         match self {
             Self::Boolean => value.is_boolean(),
-            Self::Id(_) => id(value).is_some(),
+            Self::Id(_) => RecordId::from_json(value).is_some(),
             Self::Ids { max_length, .. } => value.as_array().is_some_and(|items| {
-                no_more(*max_length, items.len()) && items.iter().all(|item| id(item).is_some())
+                no_more(*max_length, items.len())
+                    && items.iter().all(|item| RecordId::from_json(item).is_some())
             }),
             Self::Integer(bounds) => value.as_i64().is_some_and(|number| bounds.have(number)),
             Self::Number(bounds) => value
@@ -308,10 +313,6 @@ impl fmt::Display for Arguments {
         }
         Ok(())
     }
-}
-
-fn id(value: &Value) -> Option<RecordId> {
-    value.as_i64().and_then(|id| RecordId::try_from(id).ok())
 }
 
 #[cfg(test)]

@@ -380,7 +380,7 @@ impl<'a> Judge<'a> {
             (None, Operand::Domain(_), _) => return None,
         };
         // Nothing linked: what Odoo makes of that depends on the operator.
-        let id = value.as_i64().and_then(|id| RecordId::try_from(id).ok())?;
+        let id = RecordId::from_json(value)?;
         let is_within = self.evidence.outside(relation, &[id], &asked).is_empty();
         Some(is_within == holds)
     }

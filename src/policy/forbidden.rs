@@ -300,48 +300,19 @@ impl Forbidden {
 
     /// The method that was to be called, if one was.
     pub fn method(&self) -> Option<&MethodName> {
-        match self {
-            Self::Arguments { method, .. } | Self::Method { method, .. } => Some(method),
-            Self::Commands { .. }
-            | Self::ExternalIds(_)
-            | Self::Field { .. }
-            | Self::Hierarchy(_)
-            | Self::Instance(_)
-            | Self::Linking { .. }
-            | Self::LinkingBlindly { .. }
-            | Self::LinkingByName { .. }
-            | Self::Operation { .. }
-            | Self::Outside { .. }
-            | Self::Path { .. }
-            | Self::Records { .. }
-            | Self::Sorting { .. }
-            | Self::Unjudged { .. }
-            | Self::Unnamed(_)
-            | Self::Writing { .. } => None,
+        if let Self::Arguments { method, .. } | Self::Method { method, .. } = self {
+            Some(method)
+        } else {
+            None
         }
     }
 
     /// The records that are not open, where only some are not.
     pub fn ids(&self) -> &[RecordId] {
-        match self {
-            Self::Records { ids, .. } => ids,
-            Self::Arguments { .. }
-            | Self::Commands { .. }
-            | Self::ExternalIds(_)
-            | Self::Field { .. }
-            | Self::Hierarchy(_)
-            | Self::Instance(_)
-            | Self::Linking { .. }
-            | Self::LinkingBlindly { .. }
-            | Self::LinkingByName { .. }
-            | Self::Method { .. }
-            | Self::Operation { .. }
-            | Self::Outside { .. }
-            | Self::Path { .. }
-            | Self::Sorting { .. }
-            | Self::Unjudged { .. }
-            | Self::Unnamed(_)
-            | Self::Writing { .. } => &[],
+        if let Self::Records { ids, .. } = self {
+            ids
+        } else {
+            &[]
         }
     }
 

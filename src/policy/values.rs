@@ -355,10 +355,7 @@ impl Look<'_> {
         for command in value.as_array().ok_or(None)? {
             let parts = command.as_array().ok_or(None)?;
             let part = |at: usize| parts.get(at).unwrap_or(&Value::Null);
-            let number = |value: &Value| {
-                let id = value.as_i64().and_then(|id| RecordId::try_from(id).ok());
-                id.ok_or(None)
-            };
+            let number = |value: &Value| RecordId::from_json(value).ok_or(None);
             let id = || number(part(1));
             let values = || part(2).as_object().ok_or(None);
             let code = part(0).as_u64();

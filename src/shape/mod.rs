@@ -24,7 +24,7 @@ pub use names::{names, parse_names};
 pub use page::{InvalidCursor, Page};
 pub use rows::Rows;
 pub use table::table;
-pub use text::{one_line, plain};
+pub use text::{add, counted, one_line, plain};
 
 /// A text within its budget, and how much of what there was is in it.
 #[derive(Clone, PartialEq, Eq, Debug)]

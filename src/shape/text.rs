@@ -6,9 +6,15 @@ use std::fmt::{self, Write as _};
 pub(super) const CELL_CHARS: usize = 160;
 
 /// Adds to a text. It cannot fail: a `String` takes all there is memory for.
-pub(super) fn add(text: &mut String, part: fmt::Arguments<'_>) {
+pub fn add(text: &mut String, part: fmt::Arguments<'_>) {
     let written = text.write_fmt(part);
     debug_assert!(written.is_ok(), "a String takes all");
+}
+
+/// A number of things, such as `1 record` or `20 records`.
+pub fn counted(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
 }
 
 /// A text in one line, of no more than `max_chars` characters and a note of

@@ -15,6 +15,7 @@ use crate::{
     changes::{self, Change, Done, Found, Proposal, Report, Shot, Show, Since, Undo, Wish},
     limits::ToolClass,
     odoo::{Call, Effect, FieldName, ModelName},
+    shape::counted,
 };
 
 /// Records at the most.
@@ -73,17 +74,14 @@ impl Change for Arguments {
             names: &prepared.names,
         };
         let count = prepared.values.len();
-        let plural = if count == 1 { "record" } else { "records" };
+        let records = counted(count, "record");
         // The first is where Odoo puts what says nothing else.
         let place = match companies.as_slice() {
             [company, _, ..] => format!(" (company {company} where the values name none)"),
             [] | [_] => String::new(),
         };
         let language = changing::language(&context);
-        let mut preview = format!(
-            "Create {count} {plural} of {}{place}{language}:\n",
-            self.model
-        );
+        let mut preview = format!("Create {records} of {}{place}{language}:\n", self.model);
         preview.push_str(&show.new_records(&prepared.values));
         changing::add_notes(&mut preview, &prepared.notes);
         let look = format!(
@@ -114,8 +112,8 @@ impl Change for Arguments {
     async fn report(&self, access: &Access<'_>, done: &Done) -> Result<Report, Denied> {
         let (context, companies) = access.context(self.context.as_ref(), true).await?;
         let count = done.ids.len();
-        let plural = if count == 1 { "record" } else { "records" };
-        let mut text = format!("Created {count} {plural} of {}:\n", self.model);
+        let records = counted(count, "record");
+        let mut text = format!("Created {records} of {}:\n", self.model);
         let records = (&self.model, &*done.ids);
         let after = changing::look_new(access, records, &self.fields(), &context).await;
         match &after {

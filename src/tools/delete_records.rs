@@ -13,6 +13,7 @@ use crate::{
     changes::{self, Change, Done, Found, Proposal, Report, Shot, Show, Since, Undo, Wish},
     limits::ToolClass,
     odoo::{Call, Effect, ModelName, RecordId},
+    shape::counted,
 };
 
 /// Records at the most.
@@ -68,8 +69,8 @@ impl Change for Arguments {
         let records = (&self.model, &*self.ids);
         let before = Shot::of_all(access, records, &changes::looked_at(&schema), &context).await?;
         let count = self.ids.len();
-        let plural = if count == 1 { "record" } else { "records" };
-        let mut preview = format!("Delete {count} {plural} of {} for good:\n", self.model);
+        let records = counted(count, "record");
+        let mut preview = format!("Delete {records} of {} for good:\n", self.model);
         preview.push_str(&Show::titles(&self.ids, &before));
         for told in changes::dependants(access, &schema, &before, &context).await? {
             notes::line(&mut preview, &told);
@@ -96,10 +97,10 @@ impl Change for Arguments {
 
     async fn report(&self, _: &Access<'_>, done: &Done) -> Result<Report, Denied> {
         let count = done.ids.len();
-        let plural = if count == 1 { "record" } else { "records" };
+        let records = counted(count, "record");
         Ok(Report {
             text: format!(
-                "Deleted {count} {plural} of {}: {}",
+                "Deleted {records} of {}: {}",
                 self.model,
                 changing::ranges(&done.ids)
             ),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio::sync::OnceCell;
 
 use super::{
@@ -21,6 +21,7 @@ use crate::{
         Call, Context, Domain, Effect, FieldKind, FieldName, Load, ModelName, Order, RecordId,
         Says, Schema, cell_of, ids_in, value_of,
     },
+    shape::counted,
 };
 
 /// Rows at the most.
@@ -459,9 +460,7 @@ impl Import {
         if made.is_empty() {
             return Ok(Found::Not);
         }
-        let made: Vec<u32> = made.iter().map(|id| id.get()).collect();
-        let made = Domain::parse(&json!([["id", "in", made]]))
-            .map_err(|error| Denied::Unfit(error.to_string()))?;
+        let made = Domain::of_ids(&made)?;
         let mut compared: Vec<(usize, FieldName)> = Vec::new();
         for (at, column) in self.load.columns().iter().enumerate() {
             if let ([name], Says::Value) = (column.steps(), column.says())
@@ -550,10 +549,4 @@ fn untried() -> Denied {
     Denied::Unfit(
         "nothing was imported: rows of this model that are named by `.id` cannot be tried here; name links by ids (columns such as `country_id/.id`) and call without `dry_run`, or use update_records".to_owned(),
     )
-}
-
-/// A number of things.
-fn counted(count: usize, what: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{plural}")
 }

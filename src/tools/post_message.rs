@@ -1,10 +1,8 @@
 //! `post_message`.
 
-use std::fmt::Write as _;
-
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{
     Tool, ToolError,
@@ -16,7 +14,7 @@ use crate::{
     changes::{self, Change, Done, Found, Proposal, Report, Shot, Show, Since, Wish, returned},
     limits::ToolClass,
     odoo::{Call, Context, Domain, Effect, FieldName, MethodName, ModelName, Order, RecordId},
-    shape::{one_line, plain},
+    shape::{self, one_line, plain},
 };
 
 /// Characters of a message.
@@ -152,9 +150,7 @@ impl Change for Arguments {
         if made.is_empty() {
             return Ok(Found::Not);
         }
-        let made: Vec<u32> = made.iter().map(|id| id.get()).collect();
-        let domain = Domain::parse(&json!([["id", "in", made]]))
-            .map_err(|error| Denied::Unfit(error.to_string()))?;
+        let domain = Domain::of_ids(&made)?;
         let search = Call::search_read(
             messages(),
             &domain,
@@ -288,11 +284,7 @@ impl Arguments {
             let row = before.row(self.id);
             let followers = row.and_then(|row| row.get("message_partner_ids")?.as_array());
             match followers {
-                Some(followers) => people.extend(
-                    followers
-                        .iter()
-                        .filter_map(|id| RecordId::try_from(id.as_i64()?).ok()),
-                ),
+                Some(followers) => people.extend(followers.iter().filter_map(RecordId::from_json)),
                 None => {
                     recipients.unknown = Some("Who follows this record cannot be seen from here");
                 }
@@ -446,7 +438,7 @@ fn message_post() -> MethodName {
 /// How many the message was sent to; none where that cannot be seen.
 async fn notified(access: &Access<'_>, message: RecordId, context: &Context) -> Option<usize> {
     let field = FieldName::known("notified_partner_ids");
-    let messages = ModelName::known("mail.message");
+    let messages = messages();
     access.may_read(&messages).ok()?;
     let looked = Shot::take(access, (&messages, &[message]), &[field], context).await;
     if let Err(error) = &looked {
@@ -487,11 +479,10 @@ fn listed(people: &[String]) -> String {
     for (at, one) in people.iter().enumerate() {
         if at > 0 && text.len() + one.len() > MAX_SHOWN_BYTES {
             let rest = people.len() - at;
-            let written = write!(
-                text,
-                ", and {rest} more who are NOT SHOWN: they are too many"
+            shape::add(
+                &mut text,
+                format_args!(", and {rest} more who are NOT SHOWN: they are too many"),
             );
-            debug_assert!(written.is_ok(), "a String takes all");
             break;
         }
         if at > 0 {

@@ -2,7 +2,6 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
 
 use super::{
     ANSWER_BYTES, Answer, Tool, ToolError,
@@ -71,9 +70,7 @@ async fn read(access: &Access<'_>, arguments: Arguments) -> Result<String, ToolE
     let columns = access.columns(&schema, &model, &fields).await?;
     let (context, companies) = access.context(context.as_ref(), true).await?;
     // By searching for the ids: `read` fails as a whole when a rule hides one of them.
-    let numbers: Vec<u32> = ids.iter().map(|id| id.get()).collect();
-    let domain = Domain::parse(&json!([["id", "in", numbers]]))
-        .map_err(|error| Denied::Unfit(error.to_string()))?;
+    let domain = Domain::of_ids(&ids).map_err(Denied::from)?;
     let limit = u32::try_from(ids.len()).unwrap_or(1);
     let reading = access
         .read(&columns, |fields| {

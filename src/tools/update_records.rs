@@ -17,6 +17,7 @@ use crate::{
     },
     limits::ToolClass,
     odoo::{Call, Effect, FieldName, ModelName, RecordId},
+    shape::counted,
 };
 
 /// Records at the most.
@@ -89,9 +90,9 @@ impl Change for Arguments {
             names: &names,
         };
         let count = self.ids.len();
-        let plural = if count == 1 { "record" } else { "records" };
+        let records = counted(count, "record");
         let language = changing::language(&context);
-        let mut preview = format!("Update {count} {plural} of {}{language}:\n", self.model);
+        let mut preview = format!("Update {records} of {}{language}:\n", self.model);
         preview.push_str(&show.updates(&self.ids, &before, &values));
         let fields = self.fields();
         let undo = fields.iter().any(|name| {
@@ -164,8 +165,8 @@ impl Change for Arguments {
     async fn report(&self, access: &Access<'_>, done: &Done) -> Result<Report, Denied> {
         let (context, companies) = access.context(self.context.as_ref(), false).await?;
         let count = done.ids.len();
-        let plural = if count == 1 { "record" } else { "records" };
-        let mut text = format!("Updated {count} {plural} of {}:\n", self.model);
+        let records = counted(count, "record");
+        let mut text = format!("Updated {records} of {}:\n", self.model);
         let records = (&self.model, &*done.ids);
         let after = changing::look_whole(access, records, &self.fields(), &context).await;
         match &after {

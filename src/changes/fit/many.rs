@@ -15,7 +15,10 @@ use super::{
     taken::Taken,
     values::{Fitting, Spot},
 };
-use crate::odoo::{Effect, Field, FieldKind, FieldName, ModelName, RecordId};
+use crate::{
+    odoo::{Effect, Field, FieldKind, FieldName, ModelName, RecordId},
+    shape,
+};
 
 /// The most elements of one list.
 const MAX: usize = 1000;
@@ -141,9 +144,8 @@ impl Fitting<'_> {
         spot: &Spot,
     ) -> Result<Option<Value>, Needs> {
         if !creating {
-            let count = lines.len();
-            let plural = if count == 1 { "record" } else { "records" };
-            let note = format!("gets {count} new {plural}, beside those that it has");
+            let records = shape::counted(lines.len(), "new record");
+            let note = format!("gets {records}, beside those that it has");
             self.note(spot, note);
         }
         let mut commands = Vec::with_capacity(lines.len());

@@ -244,7 +244,6 @@ pub(super) fn grouped(
 
 /// The records that a value as Odoo gives it links to, but for lists of parts.
 pub(super) fn links(field: &Field, given: &Value) -> Vec<(ModelName, RecordId)> {
-    let one = |value: &Value| value.as_i64().and_then(|id| RecordId::try_from(id).ok());
     let of = |ids: Vec<RecordId>| match &field.relation {
         Some(model) => ids.into_iter().map(|id| (model.clone(), id)).collect(),
         None => Vec::new(),
@@ -252,11 +251,11 @@ pub(super) fn links(field: &Field, given: &Value) -> Vec<(ModelName, RecordId)> 
     match field.kind {
         FieldKind::Many2one => {
             let id = given.get(0).unwrap_or(given);
-            of(one(id).into_iter().collect())
+            of(RecordId::from_json(id).into_iter().collect())
         }
         FieldKind::Many2many => {
             let ids = given.as_array().into_iter().flatten();
-            of(ids.filter_map(one).collect())
+            of(ids.filter_map(RecordId::from_json).collect())
         }
         FieldKind::Reference => {
             let pair = given.as_str().and_then(|text| text.split_once(','));

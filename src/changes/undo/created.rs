@@ -13,6 +13,7 @@ use super::{
 use crate::{
     access::{Access, Denied},
     odoo::{Call, Context, Effect, Field, FieldKind, FieldName, RecordId, Schema},
+    shape::counted,
 };
 
 /// What would be done.
@@ -45,7 +46,7 @@ pub(super) async fn propose(access: &Access<'_>, entry: &Entry) -> Result<Propos
     refuse_added(access, entry, (&whole, &before), &context).await?;
     refuse_written(&there, &before)?;
     let count = ids.len();
-    let plural = if count == 1 { "record" } else { "records" };
+    let records = counted(count, "record");
     let mut notes = dependants(access, &whole, &before, &context).await?;
     if !gone.is_empty() {
         let gone: Vec<RecordId> = gone.iter().map(|(id, _)| *id).collect();
@@ -58,7 +59,7 @@ pub(super) async fn propose(access: &Access<'_>, entry: &Entry) -> Result<Propos
         );
     }
     let head = format!(
-        "Take back the creation of {:.0}: delete {count} {plural} of {} for good:\n{}",
+        "Take back the creation of {:.0}: delete {records} of {} for good:\n{}",
         entry.at,
         entry.model,
         Show::titles(&ids, &before)
@@ -87,10 +88,10 @@ pub(super) async fn find(access: &Access<'_>, entry: &Entry) -> Result<Found, De
 #[expect(clippy::unused_async, reason = "like the reports of the other kinds")]
 pub(super) async fn report(_: &Access<'_>, entry: &Entry, done: &Done) -> Result<Report, Denied> {
     let count = done.ids.len();
-    let plural = if count == 1 { "record" } else { "records" };
+    let records = counted(count, "record");
     Ok(Report {
         text: format!(
-            "Took back the creation of {:.0}: deleted {count} {plural} of {}: {}",
+            "Took back the creation of {:.0}: deleted {records} of {}: {}",
             entry.at,
             entry.model,
             numbers(&done.ids)

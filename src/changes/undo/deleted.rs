@@ -1,6 +1,6 @@
 //! Taking a deletion back: the records are made again, as far as that goes.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -13,14 +13,14 @@ use super::{
     back::{Gone, Target, Values, is_empty},
     entry::Entry,
     list::List,
-    moved::{look_at, prepared_for, told},
+    moved::{look_at, prepared_for, told, told_of},
     standing::ids_in,
     surroundings::{filled_in, gone},
 };
 use crate::{
     access::{Access, Denied},
     odoo::{Call, Context, Effect, FieldKind, FieldName, RecordId, Schema},
-    shape::{Coverage, coverage, one_line},
+    shape::{self, one_line},
 };
 
 /// Bytes of values that are shown; of the other records the names.
@@ -45,7 +45,7 @@ pub(super) async fn propose(access: &Access<'_>, entry: &Entry) -> Result<Propos
     access.may_change(&entry.model, Effect::Create)?;
     let again = again(access, entry).await?;
     let count = again.ids.len();
-    let plural = if count == 1 { "record" } else { "records" };
+    let records = shape::counted(count, "record");
     let show = Show {
         schema: &again.schema,
         names: &again.prepared.names,
@@ -59,19 +59,20 @@ pub(super) async fn propose(access: &Access<'_>, entry: &Entry) -> Result<Propos
         if at > 0 && lines.len() + one.len() > MAX_SHOWN_BYTES {
             let rest = again.ids.get(at..).unwrap_or_default();
             let names: Vec<String> = rest.iter().map(|id| title(entry, *id)).collect();
-            let written = writeln!(
-                lines,
-                "and {} more, with the values that they had, which are NOT SHOWN: {}",
-                rest.len(),
-                names.join("; ")
+            shape::add(
+                &mut lines,
+                format_args!(
+                    "and {} more, with the values that they had, which are NOT SHOWN: {}\n",
+                    rest.len(),
+                    names.join("; ")
+                ),
             );
-            debug_assert!(written.is_ok(), "a String takes all");
             break;
         }
         lines.push_str(&one);
     }
     let head = format!(
-        "Take back the deletion of {:.0}: make {count} {plural} of {} again (the numbers are the old ids):\n{}{NEVER_BACK}.",
+        "Take back the deletion of {:.0}: make {records} of {} again (the numbers are the old ids):\n{}{NEVER_BACK}.",
         entry.at, entry.model, lines
     );
     let look = format!(
@@ -112,9 +113,9 @@ pub(super) async fn report(
 ) -> Result<Report, Denied> {
     let (context, companies) = entry.context(access).await?;
     let count = done.ids.len();
-    let plural = if count == 1 { "record" } else { "records" };
+    let records = shape::counted(count, "record");
     let mut text = format!(
-        "Took back the deletion of {:.0}: made {count} {plural} of {} again.\n",
+        "Took back the deletion of {:.0}: made {records} of {} again.\n",
         entry.at, entry.model
     );
     // Where some were there all along, it is not known which of them are new.
@@ -151,16 +152,8 @@ pub(super) async fn report(
     if !notes.is_empty() {
         text.push_str("\nNot as before:");
     }
-    let mut text = told(text, &notes);
-    text.push('\n');
-    text.push_str(&coverage(&Coverage {
-        companies: &companies,
-        archived: true,
-        web_url: access.instance.web_url(),
-        model: &entry.model,
-    }));
     Ok(Report {
-        text,
+        text: told_of(access, entry, (text, &notes), &companies),
         after: Some(after),
     })
 }

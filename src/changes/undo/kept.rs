@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
     sync::Arc,
     time::Duration,
 };
@@ -24,6 +23,7 @@ use crate::{
     access::{Access, Denied},
     ledger::{Key, Ledger},
     odoo::{Call, Context, Effect, Field, FieldKind, FieldName, RecordId, Request, Schema},
+    shape,
 };
 
 /// What is kept of a change that is being made.
@@ -146,8 +146,10 @@ impl Kept {
             Ok(true) => {
                 let mut text = way_back(access, &under.entry, &under.name, under.keep);
                 for lacking in &under.lacking {
-                    let written = write!(text, "\nThat would not bring back: {lacking}.");
-                    debug_assert!(written.is_ok(), "a String takes all");
+                    shape::add(
+                        &mut text,
+                        format_args!("\nThat would not bring back: {lacking}."),
+                    );
                 }
                 text
             }
@@ -448,7 +450,7 @@ fn listed<'r>(
     let ids = rows
         .filter_map(|row| row.get(list.as_str())?.as_array())
         .flatten()
-        .filter_map(|id| RecordId::try_from(id.as_i64()?).ok());
+        .filter_map(RecordId::from_json);
     let ids: BTreeSet<RecordId> = ids.collect();
     ids.into_iter().collect()
 }
@@ -496,13 +498,12 @@ fn wanted(calls: &[Call]) -> Vec<Wanted> {
 
 /// The records that commands name.
 fn named(commands: Option<&Value>) -> Vec<RecordId> {
-    let id = |value: &Value| RecordId::try_from(value.as_i64()?).ok();
     let commands = commands.and_then(Value::as_array).into_iter().flatten();
     let mut ids = Vec::new();
     for command in commands {
-        ids.extend(command.get(1).and_then(id));
+        ids.extend(command.get(1).and_then(RecordId::from_json));
         let set = command.get(2).and_then(Value::as_array);
-        ids.extend(set.into_iter().flatten().filter_map(id));
+        ids.extend(set.into_iter().flatten().filter_map(RecordId::from_json));
     }
     ids
 }

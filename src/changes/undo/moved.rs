@@ -1,7 +1,7 @@
 //! What taking back has in common: how the records are now, and a refusal where
 //! they moved on.
 
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
@@ -13,6 +13,7 @@ use super::{
 use crate::{
     access::{Access, Denied},
     odoo::{Context, Effect, FieldName, RecordId, Schema},
+    shape::{self, Coverage},
 };
 
 /// Records that are named one by one.
@@ -109,8 +110,10 @@ pub(super) fn told(mut text: String, notes: &[String]) -> String {
         text.push_str(note);
     }
     if notes.len() > MAX_NOTES {
-        let written = write!(text, "\nand {} more notes", notes.len() - MAX_NOTES);
-        debug_assert!(written.is_ok(), "a String takes all");
+        shape::add(
+            &mut text,
+            format_args!("\nand {} more notes", notes.len() - MAX_NOTES),
+        );
     }
     text
 }
@@ -122,27 +125,30 @@ pub(super) async fn prepared_for(
     list: Vec<Map<String, Value>>,
     context: &Context,
 ) -> Result<Prepared, Denied> {
-    let ready = prepare(access, (&entry.model, effect), list, context).await;
-    ready.map_err(|denied| match denied {
-        Denied::Unfit(why) => Denied::Unfit(format!(
+    match prepare(access, (&entry.model, effect), list, context).await {
+        Err(Denied::Unfit(why)) => Err(Denied::Unfit(format!(
             "this change cannot be taken back, for what was there does not fit the model any more; retrying will not help. {why}"
-        )),
-        other @ (Denied::Call(_)
-        | Denied::Context(_)
-        | Denied::Credential(_)
-        | Denied::Forbidden(_)
-        | Denied::ForeignState
-        | Denied::Lost { .. }
-        | Denied::Partly { .. }
-        | Denied::ReadOnly(_)
-        | Denied::Refused { .. }
-        | Denied::Unapproved(_)
-        | Denied::Unasked(_)
-        | Denied::Unaudited(_)
-        | Denied::Unreadable(_)
-        | Denied::Unremembered(_)
-        | Denied::Unsealable(_)) => other,
-    })
+        ))),
+        ready => ready,
+    }
+}
+
+/// The same, with what it covers at the end.
+pub(super) fn told_of(
+    access: &Access<'_>,
+    entry: &Entry,
+    (text, notes): (String, &[String]),
+    companies: &[Box<str>],
+) -> String {
+    let mut text = told(text, notes);
+    text.push('\n');
+    text.push_str(&shape::coverage(&Coverage {
+        companies,
+        archived: true,
+        web_url: access.instance.web_url(),
+        model: &entry.model,
+    }));
+    text
 }
 
 /// The fields that are open; none where the whole model is not.

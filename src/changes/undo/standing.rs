@@ -152,6 +152,5 @@ fn is_as_before(
 pub(super) fn ids_in(row: &Map<String, Value>, list: &FieldName) -> Vec<RecordId> {
     let ids = row.get(list.as_str()).and_then(Value::as_array);
     let ids = ids.into_iter().flatten();
-    ids.filter_map(|id| RecordId::try_from(id.as_i64()?).ok())
-        .collect()
+    ids.filter_map(RecordId::from_json).collect()
 }

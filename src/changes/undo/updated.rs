@@ -1,6 +1,6 @@
 //! Taking an update back: the values that were there are written again.
 
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
@@ -10,14 +10,14 @@ use super::{
     entry::Entry,
     list::List,
     marks::is_same,
-    moved::{look_at, prepared_for, refuse, told},
+    moved::{look_at, prepared_for, refuse, told, told_of},
     standing::{Lists, Standing, ids_in, standing},
     surroundings::gone,
 };
 use crate::{
     access::{Access, Denied},
     odoo::{Call, Context, Effect, FieldName, RecordId, Schema},
-    shape::{Coverage, coverage},
+    shape,
 };
 
 /// Records that are told one by one, once it is done.
@@ -82,9 +82,9 @@ pub(super) async fn propose(access: &Access<'_>, entry: &Entry) -> Result<Propos
     let mut all: Vec<RecordId> = ids.iter().flatten().copied().collect();
     all.sort_unstable();
     let count = all.len();
-    let plural = if count == 1 { "record" } else { "records" };
+    let records = shape::counted(count, "record");
     let head = format!(
-        "Take back the update of {:.0}: {count} {plural} of {}:\n{}",
+        "Take back the update of {:.0}: {records} of {}:\n{}",
         entry.at,
         entry.model,
         shown(&now, &ids, &prepared)
@@ -139,9 +139,9 @@ pub(super) async fn report(
 ) -> Result<Report, Denied> {
     let (context, companies) = entry.context(access).await?;
     let count = done.ids.len();
-    let plural = if count == 1 { "record" } else { "records" };
+    let records = shape::counted(count, "record");
     let mut text = format!(
-        "Took back the update of {:.0}: {count} {plural} of {}:\n",
+        "Took back the update of {:.0}: {records} of {}:\n",
         entry.at, entry.model
     );
     let looked = look_at(access, entry, &done.ids, &context).await;
@@ -159,12 +159,13 @@ pub(super) async fn report(
         let mut is = after.row(*id).cloned().unwrap_or_default();
         is.retain(|name, _| before.is_some_and(|before| before.contains_key(name)));
         let title = Show::titles(&[*id], &after);
-        let written = writeln!(text, "{title}: {}", show.values(&is));
-        debug_assert!(written.is_ok(), "a String takes all");
+        shape::add(&mut text, format_args!("{title}: {}\n", show.values(&is)));
     }
     if count > MAX_SHOWN {
-        let written = writeln!(text, "and {} more, likewise", count - MAX_SHOWN);
-        debug_assert!(written.is_ok(), "a String takes all");
+        shape::add(
+            &mut text,
+            format_args!("and {} more, likewise\n", count - MAX_SHOWN),
+        );
     }
     let lists: BTreeSet<&FieldName> = entry.lines.iter().map(|lines| &lines.field).collect();
     let mut notes = Vec::new();
@@ -185,16 +186,8 @@ pub(super) async fn report(
     if !notes.is_empty() {
         text.push_str("Not as before:");
     }
-    let mut text = told(text, &notes);
-    text.push('\n');
-    text.push_str(&coverage(&Coverage {
-        companies: &companies,
-        archived: true,
-        web_url: access.instance.web_url(),
-        model: &entry.model,
-    }));
     Ok(Report {
-        text,
+        text: told_of(access, entry, (text, &notes), &companies),
         after: Some(after),
     })
 }
@@ -344,13 +337,14 @@ fn shown(now: &Now, ids: &[Vec<RecordId>], prepared: &Prepared) -> String {
         let one = show.updates(ids_of_one, &now.shot, values);
         if at > 0 && text.len() + one.len() > MAX_SHOWN_BYTES {
             let rest: Vec<RecordId> = ids.iter().skip(at).flatten().copied().collect();
-            let written = write!(
-                text,
-                "and {} more, whose values are NOT SHOWN: {}",
-                rest.len(),
-                Show::names(&rest, &now.shot)
+            shape::add(
+                &mut text,
+                format_args!(
+                    "and {} more, whose values are NOT SHOWN: {}",
+                    rest.len(),
+                    Show::names(&rest, &now.shot)
+                ),
             );
-            debug_assert!(written.is_ok(), "a String takes all");
             break;
         }
         text.push_str(&one);

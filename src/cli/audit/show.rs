@@ -12,9 +12,9 @@ use jiff::{SignedDuration, Timestamp, Unit, Zoned, civil::DateTime, tz::TimeZone
 use super::{Failure, Where, expiry::Expiry, terminal};
 use crate::{
     audit::{Damage, History, Outcome, Told},
-    cli::check::counted,
     odoo::Fault,
     policy::{Forbidden, Pattern},
+    shape::counted,
     upstream::CallError,
 };
 

@@ -7,7 +7,7 @@ use clap::Args;
 use super::{Failure, Where, terminal};
 use crate::{
     audit::{ChainKey, History},
-    cli::check::counted,
+    shape::counted,
 };
 
 /// Changes without an end that are named.

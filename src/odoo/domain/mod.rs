@@ -7,12 +7,12 @@ mod parse;
 mod tests;
 
 use serde::{Deserialize, Deserializer, de};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use invalid::InvalidDomain;
 pub use operator::Operator;
 
-use super::FieldPath;
+use super::{FieldPath, RecordId};
 
 /// An Odoo search domain: well formed, bounded, and normalised so that every
 /// `&` is written out (Odoo's polish notation, `odoo/orm/domains.py`).
@@ -103,6 +103,14 @@ impl Domain {
         Self {
             terms: vec![Term::Condition(condition)],
         }
+    }
+
+    /// The domain of the records with these ids.
+    ///
+    /// # Errors
+    /// [`InvalidDomain`] when they are more than a domain may list.
+    pub fn of_ids(ids: &[RecordId]) -> Result<Self, InvalidDomain> {
+        Self::parse(&json!([["id", "in", ids]]))
     }
 
     /// The domain that no record matches.
