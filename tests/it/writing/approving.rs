@@ -7,23 +7,11 @@ use gatepost::{
 };
 use serde_json::{Value, json};
 
-use super::{ALL, answered, made, refused, stage, unchanged};
+use super::{ALL, answered, confirm_id, made, refused, stage, unchanged, with};
 use crate::stage::Stage;
 
 fn confirming() -> Stage {
     stage("confirm", ALL, &[])
-}
-
-/// The id in a preview.
-fn confirm_id(preview: &str) -> String {
-    let (_, rest) = preview.split_once("`confirm`: \"").unwrap();
-    rest.split('"').next().unwrap().to_owned()
-}
-
-fn with(arguments: &Value, confirm: &str) -> Value {
-    let mut arguments = arguments.clone();
-    arguments["confirm"] = json!(confirm);
-    arguments
 }
 
 #[test]

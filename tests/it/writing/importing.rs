@@ -3,7 +3,7 @@
 use gatepost::demo::Moment;
 use serde_json::{Value, json};
 
-use super::{ALL, answered, direct, made, refused, stage, times, unchanged};
+use super::{ALL, answered, confirm_id, direct, made, refused, stage, times, unchanged};
 
 fn partners(rows: &Value) -> Value {
     json!({"model": "res.partner", "fields": ["id", "name", "country_id/.id"], "rows": rows})
@@ -166,8 +166,7 @@ fn a_preview_is_a_trial_and_what_it_showed_is_done_when_confirmed() {
     let bad = json!([["a", "A", 20], ["", "", ""]]);
     let told = refused(&stage, "import_records", &partners(&bad));
     assert!(told.contains("- row 2"), "{told}");
-    let (_, rest) = preview.split_once("`confirm`: \"").unwrap();
-    let confirm = rest.split('"').next().unwrap();
+    let confirm = confirm_id(&preview);
     let done = answered(
         &stage,
         "import_records",

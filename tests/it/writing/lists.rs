@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{ALL, answered, direct, made, refused, stage, unchanged};
+use super::{ALL, answered, confirm_id, direct, made, refused, stage, unchanged, with};
 use crate::stage::Stage;
 
 /// The records in a list of a record.
@@ -54,17 +54,6 @@ fn confirming() -> (Stage, [(u32, Vec<u32>); 2]) {
 fn confirmed(stage: &Stage, tool: &str, arguments: &Value) -> String {
     let preview = answered(stage, tool, arguments);
     answered(stage, tool, &with(arguments, &confirm_id(&preview)))
-}
-
-fn confirm_id(preview: &str) -> String {
-    let (_, rest) = preview.split_once("`confirm`: \"").unwrap();
-    rest.split('"').next().unwrap().to_owned()
-}
-
-fn with(arguments: &Value, confirm: &str) -> Value {
-    let mut arguments = arguments.clone();
-    arguments["confirm"] = json!(confirm);
-    arguments
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::{
 use gatepost::demo::{ADMIN_KEY, Moment, SALES_KEY};
 use serde_json::json;
 
-use super::{ALL, answered, direct, made, stage, stage_of, times};
+use super::{ALL, answered, change, direct, made, stage, stage_of, times, undo};
 use crate::stage::{Stage, calling};
 
 #[test]
@@ -41,11 +41,7 @@ fn a_create_whose_answer_is_lost_is_found_again_by_its_key() {
 fn what_was_lost_and_found_can_be_taken_back() {
     let stage = direct();
     let before = stage.company.snapshot();
-    let taken_back = |text: &str| {
-        let (_, rest) = text.split_once("`change`: \"").unwrap();
-        let name = rest.split('"').next().unwrap();
-        answered(&stage, "undo_change", &json!({ "change": name }))
-    };
+    let taken_back = |text: &str| undo(&stage, &change(text));
     stage.company.cut("crm.lead/create", Moment::AfterCommit);
     let create = json!({"model": "crm.lead", "values": [{"name": "Lost", "description": "as text"}], "idempotency_key": "k"});
     stage.call("create_records", &create);

@@ -3,7 +3,7 @@
 use gatepost::demo::{Moment, SALES_KEY, Snapshot};
 use serde_json::{Value, json};
 
-use super::{answered, listed, refused, stage, times};
+use super::{answered, confirm_id, listed, refused, stage, times};
 use crate::stage::Stage;
 
 /// Everything, and some methods with and without rules for their arguments.
@@ -30,11 +30,6 @@ fn state(stage: &Stage, id: u32) -> Value {
 
 fn confirm(id: u32) -> Value {
     json!({"model": "sale.order", "method": "action_confirm", "ids": [id]})
-}
-
-fn confirm_id(preview: &str) -> String {
-    let (_, rest) = preview.split_once("`confirm`: \"").unwrap();
-    rest.split('"').next().unwrap().to_owned()
 }
 
 #[test]

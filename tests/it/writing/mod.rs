@@ -46,6 +46,31 @@ fn direct() -> Stage {
     stage("direct", ALL, &[])
 }
 
+/// The id in a preview.
+fn confirm_id(preview: &str) -> String {
+    let (_, rest) = preview.split_once("`confirm`: \"").unwrap();
+    rest.split('"').next().unwrap().to_owned()
+}
+
+/// The arguments, confirmed.
+fn with(arguments: &Value, confirm: &str) -> Value {
+    let mut arguments = arguments.clone();
+    arguments["confirm"] = json!(confirm);
+    arguments
+}
+
+/// The name under which a change can be taken back.
+fn change(text: &str) -> String {
+    let (_, rest) = text
+        .rsplit_once("`change`: \"")
+        .unwrap_or_else(|| panic!("{text}"));
+    rest.split('"').next().unwrap().to_owned()
+}
+
+fn undo(stage: &Stage, name: &str) -> String {
+    answered(stage, "undo_change", &json!({ "change": name }))
+}
+
 /// A call that must be refused, and have changed nothing; what it says.
 fn refused(stage: &Stage, tool: &str, arguments: &Value) -> String {
     let before = stage.company.snapshot();

@@ -9,7 +9,7 @@ use std::{
 use gatepost::demo::ADMIN_KEY;
 use serde_json::{Value, json};
 
-use super::ALL;
+use super::{ALL, confirm_id};
 use crate::{
     redis_server::RedisServer,
     stage::{Stage, calling},
@@ -54,8 +54,7 @@ fn a_preview_of_one_replica_is_confirmed_at_another_once() {
     let mut create =
         json!({"model": "crm.lead", "values": [{"name": "Shared"}], "idempotency_key": "k"});
     let (preview, _) = one.call("create_records", &create);
-    let (_, rest) = preview.split_once("`confirm`: \"").unwrap();
-    create["confirm"] = json!(rest.split('"').next().unwrap());
+    create["confirm"] = json!(confirm_id(&preview));
     let (done, failed) = other.call("create_records", &create);
     assert!(!failed && done.starts_with("Created"), "{done}");
     let (again, _) = one.call("create_records", &create);

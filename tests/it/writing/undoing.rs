@@ -4,20 +4,11 @@ use gatepost::demo::{ADMIN_KEY, Moment, Snapshot};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{ALL, answered, approving::key_of, direct, made, refused, stage, times};
+use super::{
+    ALL, answered, approving::key_of, change, confirm_id, direct, made, refused, stage, times,
+    undo, with,
+};
 use crate::stage::{Stage, calling};
-
-/// The name under which a change can be taken back.
-fn change(text: &str) -> String {
-    let (_, rest) = text
-        .rsplit_once("`change`: \"")
-        .unwrap_or_else(|| panic!("{text}"));
-    rest.split('"').next().unwrap().to_owned()
-}
-
-fn undo(stage: &Stage, name: &str) -> String {
-    answered(stage, "undo_change", &json!({ "change": name }))
-}
 
 fn refused_undo(stage: &Stage, name: &str) -> String {
     refused(stage, "undo_change", &json!({ "change": name }))
@@ -385,9 +376,7 @@ fn an_undo_is_shown_first_and_made_when_it_is_confirmed() {
     let stage = stage("confirm", ALL, &[]);
     let confirmed = |tool: &str, arguments: &Value| {
         let preview = answered(&stage, tool, arguments);
-        let (_, rest) = preview.split_once("`confirm`: \"").unwrap();
-        let mut arguments = arguments.clone();
-        arguments["confirm"] = json!(rest.split('"').next().unwrap());
+        let arguments = with(arguments, &confirm_id(&preview));
         (answered(&stage, tool, &arguments), preview)
     };
     let before = stage.company.snapshot();
