@@ -6,23 +6,11 @@
 
 pub mod access;
 pub mod audit;
-pub mod causes;
 pub mod changes;
 pub mod cli;
 pub mod config;
-pub mod demo;
 pub mod edge;
 pub mod gateway;
-pub mod identity;
-pub mod ledger;
-pub mod limits;
-pub mod mcp;
-pub mod names;
-pub mod odoo;
-pub mod policy;
-pub mod replicas;
 pub mod shape;
 pub mod telemetry;
 pub mod tools;
-pub mod trust;
-pub mod upstream;

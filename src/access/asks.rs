@@ -6,13 +6,11 @@ use bytes::Bytes;
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{Asker, OpenQuestions, Tally, elsewhere};
-use crate::{
-    ledger::Ledger,
-    mcp::{
-        RequestId, Session,
-        elicitation::{self, Consent, GivenConsent, QuestionId},
-    },
+use gatepost_mcp::{
+    RequestId, Session,
+    elicitation::{self, Consent, GivenConsent, QuestionId},
 };
+use gatepost_state::store::Ledger;
 
 /// How the person behind the client can be asked, for one tool call.
 ///
@@ -23,7 +21,7 @@ pub struct Asks<'a>(Means<'a>);
 /// The ways to ask a person.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WayToAsk {
-    /// The tool's answer is a [`Question`](crate::mcp::elicitation::Question), and the client
+    /// The tool's answer is a [`Question`](gatepost_mcp::elicitation::Question), and the client
     /// calls again with what the person said ([`Asks::given`]).
     ByResult,
     /// The tool asks while it runs ([`Asks::ask`]).

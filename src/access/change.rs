@@ -16,13 +16,11 @@ use tokio::{
 };
 
 use super::{Access, Denied, outcome_of};
-use crate::{
-    audit::{Answered, Begun, Outcome},
-    names::TraceContext,
-    odoo::{Call, Effect, Loaded, Request},
-    policy::{Forbidden, Permitted, Schemas, Touch, WriteMode},
-    upstream::{ApiKey, CallError, Link, Silence},
-};
+use crate::audit::{Answered, Begun, Outcome};
+use gatepost_base::TraceContext;
+use gatepost_odoo::{Call, Effect, Loaded, Request};
+use gatepost_odoo_client::{ApiKey, CallError, Link, Silence};
+use gatepost_policy::{Forbidden, Permitted, Schemas, Touch, WriteMode};
 
 /// How often somebody who listens hears that Odoo is still at work.
 const HEARTBEAT: Duration = Duration::from_secs(3);
@@ -111,7 +109,11 @@ impl Access<'_> {
     ///
     /// # Errors
     /// [`Denied`].
-    pub fn may_change(&self, model: &crate::odoo::ModelName, effect: Effect) -> Result<(), Denied> {
+    pub fn may_change(
+        &self,
+        model: &gatepost_odoo::ModelName,
+        effect: Effect,
+    ) -> Result<(), Denied> {
         self.login()?.allow(effect)?;
         if self.instance.writes() == WriteMode::ReadOnly {
             let model = model.clone();

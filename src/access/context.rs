@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{Access, Denied, OdooUser};
-use crate::odoo::{Context, RecordId};
+use gatepost_odoo::{Context, RecordId};
 
 /// Company, language and time zone of the call.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use super::{ReadOnly, Unasked, UnknownCredential};
-use crate::{
-    audit::Unaudited,
-    ledger::LedgerError,
-    odoo::{Effect, Fault, InvalidDomain},
-    policy::Forbidden,
-    upstream::CallError,
-};
+use crate::audit::Unaudited;
+use gatepost_odoo::{Effect, Fault, InvalidDomain};
+use gatepost_odoo_client::CallError;
+use gatepost_policy::Forbidden;
+use gatepost_state::store::LedgerError;
 
 /// Why a call brought no answer. `Display` is for the model that asked.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -11,11 +11,9 @@ use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use super::{Asker, Unasked};
-use crate::{
-    ledger::{Key, Kind, Ledger, LedgerError},
-    mcp::elicitation::{Consent, QuestionId},
-    names::{CredentialName, RoleName},
-};
+use gatepost_base::{CredentialName, RoleName};
+use gatepost_mcp::elicitation::{Consent, QuestionId};
+use gatepost_state::store::{Key, Kind, Ledger, LedgerError};
 
 /// How often a call looks. People are slow.
 const LOOK: Duration = Duration::from_millis(700);

@@ -7,11 +7,9 @@
 use serde::Deserialize;
 
 use super::{Access, Denied};
-use crate::{
-    odoo::{After, Fault, Inquiry, Made, ModelName, RecordId},
-    shape::Rows,
-    upstream::CallError,
-};
+use crate::shape::Rows;
+use gatepost_odoo::{After, Fault, Inquiry, Made, ModelName, RecordId};
+use gatepost_odoo_client::CallError;
 
 /// What is left of records that were to be deleted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

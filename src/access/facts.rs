@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::odoo::RecordId;
+use gatepost_odoo::RecordId;
 
 /// The Odoo user that calls act as.
 #[derive(Clone, Debug)]

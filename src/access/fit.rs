@@ -9,7 +9,7 @@ use std::{future::Future, pin::Pin};
 use serde_json::Value;
 
 use super::{Access, Denied};
-use crate::odoo::{
+use gatepost_odoo::{
     Condition, Domain, Field, FieldKind, FieldName, FieldPath, ModelName, Operand, Operator, Order,
     Schema, Term,
 };
@@ -350,7 +350,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{fit_fields, fit_moment, fit_operand, fit_order};
-    use crate::odoo::{FieldName, FieldPath, ModelName, Operator, Order, Schema};
+    use gatepost_odoo::{FieldName, FieldPath, ModelName, Operator, Order, Schema};
 
     fn schema() -> Schema {
         Schema::parse(

@@ -3,11 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::login::{Login, UnknownCredential};
-use crate::{
-    names::{CredentialName, InstanceName},
-    policy::WriteMode,
-    upstream::{ApiKey, CallError, Link, Traffic},
-};
+use gatepost_base::{CredentialName, InstanceName};
+use gatepost_odoo_client::{ApiKey, CallError, Link, Traffic};
+use gatepost_policy::WriteMode;
 
 /// What an instance is made of.
 #[derive(Debug)]

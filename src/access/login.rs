@@ -18,12 +18,12 @@ use super::{
 };
 use crate::{
     audit::{Answered, Outcome},
-    names::{CredentialName, InstanceName},
-    odoo::{Call, Effect, Inquiry, ModelName, Schema},
-    policy::{Forbidden, Permitted},
     shape::{self, Documentation, ModelEntry},
-    upstream::{ApiKey, CallError, Link},
 };
+use gatepost_base::{CredentialName, InstanceName};
+use gatepost_odoo::{Call, Effect, Inquiry, ModelName, Schema};
+use gatepost_odoo_client::{ApiKey, CallError, Link};
+use gatepost_policy::{Forbidden, Permitted};
 
 /// Models whose fields are remembered, per login.
 const REMEMBERED_MODELS: u64 = 300;

@@ -51,15 +51,17 @@ pub use tally::{Asked, Tally};
 
 use crate::{
     audit::{Attempt, Begun, Outcome, Trail},
-    identity::Caller,
-    ledger::Ledger,
-    mcp::{self, ProgressToken},
-    names::InstanceName,
-    odoo::{Call, Domain, Effect, Fault, FieldName, Inquiry, MethodName, ModelName, Schema},
-    policy::{Arguments, Forbidden, Permitted, Policy, Schemas, Undecided},
     shape::{self, Documentation, ModelEntry, Rows},
-    upstream::CallError,
 };
+use gatepost_base::InstanceName;
+use gatepost_identity::Caller;
+use gatepost_mcp::{self, ProgressToken};
+use gatepost_odoo::{
+    Call, Domain, Effect, Fault, FieldName, Inquiry, MethodName, ModelName, Schema,
+};
+use gatepost_odoo_client::CallError;
+use gatepost_policy::{Arguments, Forbidden, Permitted, Policy, Schemas, Undecided};
+use gatepost_state::store::Ledger;
 
 /// One caller's way to one instance, for one tool call.
 #[derive(Debug)]
@@ -110,7 +112,7 @@ impl Listener {
     /// the news is dropped.
     fn tell(&self, message: &str) {
         let step = self.told.fetch_add(1, Relaxed).saturating_add(1);
-        let notice = mcp::progress(&self.token, step, message);
+        let notice = gatepost_mcp::progress(&self.token, step, message);
         let _full_or_gone = self.notices.try_send(notice);
     }
 }

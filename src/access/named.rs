@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::odoo::{MethodName, ModelName, RecordId};
+use gatepost_odoo::{MethodName, ModelName, RecordId};
 
 /// What the arguments of a tool name, as far as that can be read. For the record
 /// of a call that was refused before there was one; nothing is decided by it.

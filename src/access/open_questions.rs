@@ -12,10 +12,11 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::Unasked;
-use crate::{
-    identity::Caller,
-    mcp::{RequestId, Session, elicitation::Consent, elicitation::QuestionId},
-    names::{CredentialName, InstanceName, RoleName},
+use gatepost_base::{CredentialName, InstanceName, RoleName};
+use gatepost_identity::Caller;
+use gatepost_mcp::{
+    RequestId, Session,
+    elicitation::{Consent, QuestionId},
 };
 
 /// Questions that wait at once.
@@ -256,10 +257,11 @@ impl Drop for OpenQuestion<'_> {
 #[cfg(test)]
 mod tests {
     use super::{Asker, Delivery, MOST_OF_ONE, OpenQuestion, OpenQuestions, Unasked};
-    use crate::{
-        identity::{Caller, CallerKind},
-        mcp::{RequestId, Session, elicitation::Consent, elicitation::QuestionId},
-        names::{CredentialName, InstanceName, RoleName, Subject},
+    use gatepost_base::{CredentialName, InstanceName, RoleName, Subject};
+    use gatepost_identity::{Caller, CallerKind};
+    use gatepost_mcp::{
+        RequestId, Session,
+        elicitation::{Consent, QuestionId},
     };
 
     fn asker(subject: &str, instance: &str) -> Asker {

@@ -6,10 +6,8 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::{Access, Denied};
-use crate::{
-    odoo::{Call, Context, Domain, FieldName, Order},
-    shape::Rows,
-};
+use crate::shape::Rows;
+use gatepost_odoo::{Call, Context, Domain, FieldName, Order};
 
 /// Calls that looking for the unreadable fields may take.
 const MAX_CALLS: u32 = 24;

@@ -11,10 +11,8 @@ use std::{
 
 use serde::de::IgnoredAny;
 
-use crate::{
-    names::{SpanId, TraceContext},
-    odoo::{Call, MethodName, ModelName},
-};
+use gatepost_base::{SpanId, TraceContext};
+use gatepost_odoo::{Call, MethodName, ModelName};
 
 /// Calls of one request that are remembered one by one, for its trace.
 const REMEMBERED: usize = 64;

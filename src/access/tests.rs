@@ -5,14 +5,12 @@ use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
 use serde_json::Map;
 
 use super::{Access, Asks, Denied, Instance, InstanceSettings, Tally};
-use crate::{
-    audit::{Client, History, Journal, JournalSettings, Trail},
-    identity::{Caller, CallerKind},
-    names::{CredentialName, InstanceName, RoleName, Subject, TraceId},
-    odoo::{Call, Domain, Effect, MethodName, ModelName, RecordId},
-    policy::{Pattern, Policy, Role, Rule, WriteMode},
-    upstream::{ApiKey, Link, LinkSettings},
-};
+use crate::audit::{Client, History, Journal, JournalSettings, Trail};
+use gatepost_base::{CredentialName, InstanceName, RoleName, Subject, TraceId};
+use gatepost_identity::{Caller, CallerKind};
+use gatepost_odoo::{Call, Domain, Effect, MethodName, ModelName, RecordId};
+use gatepost_odoo_client::{ApiKey, Link, LinkSettings};
+use gatepost_policy::{Pattern, Policy, Role, Rule, WriteMode};
 
 const EFFECTS: [Effect; 5] = [
     Effect::Read,

@@ -5,10 +5,8 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::{
-    odoo::{Call, Column, Load, Request},
-    policy,
-};
+use gatepost_odoo::{Call, Column, Load, Request};
+use gatepost_policy;
 
 /// Names of fields that one record has room for.
 const MAX_FIELDS: usize = 200;
@@ -81,7 +79,7 @@ impl Changes {
             count: names.len(),
             fields: names.into_iter().take(MAX_FIELDS).map(Into::into).collect(),
             values: values.then(|| {
-                if policy::is_protected(call.model().as_str()) {
+                if gatepost_policy::is_protected(call.model().as_str()) {
                     Value::from(HIDDEN)
                 } else {
                     bounded(arguments)
@@ -153,7 +151,7 @@ fn covered(value: &Value) -> Value {
 /// and more, for nothing is lost by it here.
 fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    policy::is_secret(&name)
+    gatepost_policy::is_secret(&name)
         || ["passw", "secret", "token", "key", "credential", "pin"]
             .iter()
             .any(|word| match *word {
@@ -168,7 +166,7 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     use super::{Changes, bounded, is_secret};
-    use crate::odoo::{Call, Domain, Load, MethodName, ModelName, Schema};
+    use gatepost_odoo::{Call, Domain, Load, MethodName, ModelName, Schema};
 
     fn map(value: &Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()

@@ -6,11 +6,9 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use super::{Answered, Changes, Outcome};
-use crate::{
-    identity::Caller,
-    names::{CredentialName, InstanceName, TraceId},
-    odoo::{Call, Effect, MethodName, ModelName, RecordId},
-};
+use gatepost_base::{CredentialName, InstanceName, TraceId};
+use gatepost_identity::Caller;
+use gatepost_odoo::{Call, Effect, MethodName, ModelName, RecordId};
 
 /// Ids that one record names; of more it tells only how many.
 pub(super) const MAX_IDS: usize = 100;
@@ -220,12 +218,10 @@ pub(super) mod tests {
     use serde_json::{Map, Value, json};
 
     use super::{Client, Outcome, Record};
-    use crate::{
-        audit::Answered,
-        identity::{Caller, CallerKind},
-        names::{CredentialName, InstanceName, Subject, TraceId},
-        odoo::{Call, Effect, FieldName, ModelName, RecordId},
-    };
+    use crate::audit::Answered;
+    use gatepost_base::{CredentialName, InstanceName, Subject, TraceId};
+    use gatepost_identity::{Caller, CallerKind};
+    use gatepost_odoo::{Call, Effect, FieldName, ModelName, RecordId};
 
     /// A record of a read of two partners.
     pub(in crate::audit) fn read(request: u128) -> Record {

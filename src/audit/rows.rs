@@ -8,7 +8,7 @@ use serde::{
 };
 
 use super::record::MAX_IDS;
-use crate::odoo::{Effect, RecordId};
+use gatepost_odoo::{Effect, RecordId};
 
 /// What an answer held: how much, and of a read the ids of the records.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -150,7 +150,7 @@ impl<'de> Deserialize<'de> for Row {
 #[cfg(test)]
 mod tests {
     use super::Answered;
-    use crate::odoo::{Effect, RecordId};
+    use gatepost_odoo::{Effect, RecordId};
 
     fn ids(answer: &str) -> (Option<usize>, Vec<u32>, usize) {
         let told = Answered::of(answer.as_bytes(), Effect::Read);

@@ -8,11 +8,9 @@ use std::sync::{
 use jiff::Timestamp;
 
 use super::{Begun, Client, Journal, Outcome, Record, Unaudited};
-use crate::{
-    identity::Caller,
-    names::{InstanceName, TraceId},
-    odoo::{Call, Effect, MethodName, ModelName, RecordId},
-};
+use gatepost_base::{InstanceName, TraceId};
+use gatepost_identity::Caller;
+use gatepost_odoo::{Call, Effect, MethodName, ModelName, RecordId};
 
 /// What one request leaves in the journal: a record for each of its calls.
 #[derive(Debug)]

@@ -10,14 +10,12 @@ use super::{
     seal::{By, Opened, Seal, Unsealed},
     wish::digest,
 };
-use crate::{
-    access::{Access, Allowed, Denied, WayToAsk},
-    identity::Caller,
-    ledger::Key,
-    mcp::elicitation::{Consent, Question},
-    policy::WriteMode,
-    shape::one_line,
-};
+use crate::access::{Access, Allowed, Denied, WayToAsk};
+use gatepost_base::text::one_line;
+use gatepost_identity::Caller;
+use gatepost_mcp::elicitation::{Consent, Question};
+use gatepost_policy::WriteMode;
+use gatepost_state::store::Key;
 
 /// How often a person is asked again because the records changed meanwhile.
 const MAX_ASKED: usize = 3;
@@ -305,10 +303,8 @@ fn seconds(time: Timestamp) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::who;
-    use crate::{
-        identity::{Caller, CallerKind},
-        names::Subject,
-    };
+    use gatepost_base::Subject;
+    use gatepost_identity::{Caller, CallerKind};
 
     fn named(name: Option<&str>) -> String {
         who(&Caller {

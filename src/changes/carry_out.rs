@@ -18,12 +18,10 @@ use super::{
     undo::{Kept, found_done, new_name},
     wish::hex,
 };
-use crate::{
-    access::{Access, Allowed, Denied},
-    mcp::elicitation::Question,
-    odoo::{Call, Effect, Loaded, RecordId, Request},
-    upstream::{CallError, Silence},
-};
+use crate::access::{Access, Allowed, Denied};
+use gatepost_mcp::elicitation::Question;
+use gatepost_odoo::{Call, Effect, Loaded, RecordId, Request};
+use gatepost_odoo_client::{CallError, Silence};
 
 /// What becomes of a call that wants to change something.
 #[derive(Debug)]

@@ -5,10 +5,8 @@ use std::{future::Future, time::Duration};
 use serde_json::Value;
 
 use super::{Done, Shot, Since};
-use crate::{
-    access::{Access, Denied},
-    odoo::{Call, ModelName, RecordId},
-};
+use crate::access::{Access, Denied};
+use gatepost_odoo::{Call, ModelName, RecordId};
 
 /// One kind of change, with the arguments of one call of its tool.
 ///
@@ -92,7 +90,7 @@ pub enum Undo {
     /// The records are made again, as far as that goes.
     Delete,
     /// The fields get the values that they had.
-    Update(Vec<crate::odoo::FieldName>),
+    Update(Vec<gatepost_odoo::FieldName>),
 }
 
 /// What came of a change whose answer was lost.

@@ -3,10 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::fit::writable;
-use crate::{
-    access::{Access, Denied},
-    odoo::{Column, Effect, Field, FieldKind, Load, ModelName, Says, Schema, cell_of},
-};
+use crate::access::{Access, Denied};
+use gatepost_odoo::{Column, Effect, Field, FieldKind, Load, ModelName, Says, Schema, cell_of};
 
 /// Problems that are told.
 const MAX_TOLD: usize = 20;
@@ -145,7 +143,7 @@ fn lost_lines(load: &Load, schema: &Schema) -> Vec<String> {
         .columns()
         .iter()
         .filter_map(|column| column.steps().first())
-        .map(crate::odoo::FieldName::as_str)
+        .map(gatepost_odoo::FieldName::as_str)
         .filter(|name| {
             let field = schema.field(name);
             field.is_some_and(|field| field.kind == FieldKind::One2many)
@@ -228,7 +226,7 @@ fn rows_told(rows: &[usize]) -> String {
 #[cfg(test)]
 mod tests {
     use super::lost_lines;
-    use crate::odoo::{Load, Schema};
+    use gatepost_odoo::{Load, Schema};
 
     #[test]
     fn a_row_that_would_take_all_lines_away_is_told() {

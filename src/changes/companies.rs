@@ -9,12 +9,10 @@ use super::{
     fit::{Fitted, Place, Problem},
     links::seen,
 };
-use crate::{
-    access::{Access, Denied},
-    odoo::{
-        Call, Context, Domain, Field, FieldKind, FieldName, ModelName, Order, RecordId,
-        SameCompany, Schema,
-    },
+use crate::access::{Access, Denied};
+use gatepost_odoo::{
+    Call, Context, Domain, Field, FieldKind, FieldName, ModelName, Order, RecordId, SameCompany,
+    Schema,
 };
 
 /// One link of a record whose company is known.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::odoo::{Field, FieldKind, Schema};
+use gatepost_odoo::{Field, FieldKind, Schema};
 
 /// Whether a value as Odoo gives it is the one that was written; none where
 /// that cannot be told: of files, commands, and formatted text that differs.
@@ -122,7 +122,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::not_as_written;
-    use crate::odoo::Schema;
+    use gatepost_odoo::Schema;
 
     #[test]
     fn an_amount_is_the_same_only_where_rounding_explains_the_difference() {

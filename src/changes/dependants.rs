@@ -5,11 +5,9 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{Shot, links::seen};
-use crate::{
-    access::{Access, Denied},
-    odoo::{Context, Field, FieldKind, RecordId, Schema},
-    shape::one_line,
-};
+use crate::access::{Access, Denied};
+use gatepost_base::text::one_line;
+use gatepost_odoo::{Context, Field, FieldKind, RecordId, Schema};
 
 /// Lists that are told.
 const MAX_LISTS: usize = 12;

@@ -1,10 +1,8 @@
 //! Whether records that were to be deleted are gone.
 
 use super::Found;
-use crate::{
-    access::{Access, Denied, Remains},
-    odoo::{ModelName, RecordId},
-};
+use crate::access::{Access, Denied, Remains};
+use gatepost_odoo::{ModelName, RecordId};
 
 /// What came of the deletion of these records, from what Odoo has now. A record
 /// that is hidden is not gone.

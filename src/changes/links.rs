@@ -12,8 +12,11 @@ use super::{
 };
 use crate::{
     access::{Access, Denied},
-    odoo::{Call, Context, Domain, Field, FieldKind, FieldName, ModelName, RecordId, Schema},
-    shape::{self, one_line},
+    shape,
+};
+use gatepost_base::text::one_line;
+use gatepost_odoo::{
+    Call, Context, Domain, Field, FieldKind, FieldName, ModelName, RecordId, Schema,
 };
 
 /// Different names that are looked up for one call.

@@ -1,15 +1,13 @@
 //! What becomes of the records in a list, as text.
 
+use gatepost_base::text;
 use serde_json::{Map, Value};
 
 use super::{
     Show,
     show::{List, joined},
 };
-use crate::{
-    odoo::{FieldKind, ModelName, RecordId, Schema},
-    shape,
-};
+use gatepost_odoo::{FieldKind, ModelName, RecordId, Schema};
 
 /// Records that stay in a list and are named.
 pub(super) const MAX_STAYING: usize = 10;
@@ -203,7 +201,7 @@ impl Show<'_> {
         for (index, id) in ids.iter().enumerate() {
             if text.len() > MAX_BYTES {
                 let rest = ids.len() - index;
-                shape::add(
+                text::add(
                     &mut text,
                     format_args!(" and {rest} more that are NOT SHOWN"),
                 );
@@ -247,10 +245,8 @@ fn ids<'v>(values: impl Iterator<Item = &'v Value>) -> Vec<RecordId> {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::{
-        changes::{Names, Shot, Show},
-        odoo::{ModelName, RecordId, Schema},
-    };
+    use crate::changes::{Names, Shot, Show};
+    use gatepost_odoo::{ModelName, RecordId, Schema};
 
     fn model() -> ModelName {
         ModelName::try_from("x.line").unwrap()

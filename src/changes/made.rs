@@ -7,12 +7,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{Found, Since, numbers};
-use crate::{
-    access::{Access, Denied},
-    odoo::{
-        After, Call, Condition, Context, Domain, Field, FieldKind, FieldName, FieldPath, ModelName,
-        Operand, Operator, Order, RecordId, Schema,
-    },
+use crate::access::{Access, Denied};
+use gatepost_odoo::{
+    After, Call, Condition, Context, Domain, Field, FieldKind, FieldName, FieldPath, ModelName,
+    Operand, Operator, Order, RecordId, Schema,
 };
 
 /// Records that are looked at.

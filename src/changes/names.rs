@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::Shot;
-use crate::{
-    odoo::{ModelName, RecordId, Schema},
-    shape::one_line,
-};
+use gatepost_base::text::one_line;
+use gatepost_odoo::{ModelName, RecordId, Schema};
 
 const NAME_CHARS: usize = 160;
 

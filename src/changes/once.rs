@@ -8,11 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Shot, Since, Wish, wish::hex};
-use crate::{
-    access::{Access, Denied},
-    ledger::{Key, Ledger},
-    odoo::RecordId,
-};
+use crate::access::{Access, Denied};
+use gatepost_odoo::RecordId;
+use gatepost_state::store::{Key, Ledger};
 
 /// Bytes of records that are kept with the key of a method that is called.
 const MAX_BEFORE_BYTES: usize = 8 << 10;

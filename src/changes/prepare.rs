@@ -10,10 +10,8 @@ use super::{
     fit::{self, Fitted, Missing, Needs, Place, Problem},
     links,
 };
-use crate::{
-    access::{Access, Denied},
-    odoo::{Call, Context, Effect, FieldName, ModelName, RecordId, Schema},
-};
+use crate::access::{Access, Denied};
+use gatepost_odoo::{Call, Context, Effect, FieldName, ModelName, RecordId, Schema};
 
 /// Values as they will be sent.
 #[derive(Debug, Default)]

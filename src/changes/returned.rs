@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{odoo::RecordId, shape::one_line};
+use gatepost_base::text::one_line;
+use gatepost_odoo::RecordId;
 
 /// Characters of a text that are told.
 const TEXT_CHARS: usize = 200;

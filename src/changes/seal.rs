@@ -10,7 +10,8 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 use super::Wish;
-use crate::{identity::Caller, names::InstanceName};
+use gatepost_base::InstanceName;
+use gatepost_identity::Caller;
 
 /// Bytes of each of the two codes.
 const CODE: usize = 16;
@@ -143,11 +144,9 @@ fn same(one: &[u8], other: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{By, Opened, Seal, Unsealed};
-    use crate::{
-        changes::Wish,
-        identity::{Caller, CallerKind},
-        names::{InstanceName, Subject},
-    };
+    use crate::changes::Wish;
+    use gatepost_base::{InstanceName, Subject};
+    use gatepost_identity::{Caller, CallerKind};
 
     const SECRET: [u8; 32] = [7; 32];
 

@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::wish::{digest, hex};
-use crate::{
-    access::{Access, Denied},
-    odoo::{Call, Context, Domain, FieldName, ModelName, Order, RecordId},
-};
+use crate::access::{Access, Denied};
+use gatepost_odoo::{Call, Context, Domain, FieldName, ModelName, Order, RecordId};
 
 /// Records as Odoo has them at one moment: before a change, or after it.
 #[derive(Clone, PartialEq, Debug, Default)]

@@ -3,10 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::{Names, Shot};
-use crate::{
-    odoo::{Field, FieldKind, ModelName, RecordId, Schema},
-    shape::{self, one_line},
-};
+use gatepost_base::text::{self, one_line};
+use gatepost_odoo::{Field, FieldKind, ModelName, RecordId, Schema};
 
 /// Characters of one value.
 const VALUE_CHARS: usize = 160;
@@ -142,7 +140,7 @@ impl Show<'_> {
             for (index, step) in steps.iter().enumerate() {
                 if text.len() + step.len() > MAX_BYTES && !text.is_empty() {
                     let rest = steps.len() - index;
-                    shape::add(
+                    text::add(
                         &mut text,
                         format_args!(
                             "\n   {name}: and {rest} more steps that are NOT SHOWN: there is too much. Fewer at once are shown whole"
@@ -150,7 +148,7 @@ impl Show<'_> {
                     );
                     break;
                 }
-                shape::add(&mut text, format_args!("\n   {name}: {step}"));
+                text::add(&mut text, format_args!("\n   {name}: {step}"));
             }
         }
         text
@@ -330,7 +328,7 @@ pub(super) fn joined(parts: impl ExactSizeIterator<Item = String>) -> String {
     for (index, part) in parts.enumerate() {
         if index > 0 && text.len() + part.len() > MAX_BYTES {
             let rest = count - index;
-            shape::add(
+            text::add(
                 &mut text,
                 format_args!("; and {rest} more fields that are NOT SHOWN"),
             );
@@ -365,7 +363,7 @@ fn title(id: RecordId, shot: &Shot, chars: usize) -> String {
 }
 
 fn line(text: &mut String, part: std::fmt::Arguments<'_>) {
-    shape::add(text, format_args!("{part}\n"));
+    text::add(text, format_args!("{part}\n"));
 }
 
 /// The records of which the same becomes, each by its name: who agrees agrees
@@ -394,7 +392,8 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     use super::{Names, Show};
-    use crate::{changes::Shot, odoo::Schema};
+    use crate::changes::Shot;
+    use gatepost_odoo::Schema;
 
     fn schema() -> Schema {
         let fields: Map<String, Value> = (0..60)

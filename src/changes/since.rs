@@ -3,10 +3,8 @@
 use jiff::{Timestamp, ToSpan as _};
 
 use super::{Proposal, Shot, odoo_time};
-use crate::{
-    access::{Access, Denied},
-    odoo::{Effect, RecordId},
-};
+use crate::access::{Access, Denied};
+use gatepost_odoo::{Effect, RecordId};
 
 /// How far Odoo's clock may be from ours, where only clocks can tell.
 const CLOCKS_APART_MIN: i64 = 5;

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Names, Shot, Show, links::seen};
-use crate::{
-    access::{Access, Denied},
-    odoo::{Column, Context, FieldKind, Load, ModelName, RecordId, Says, Schema, cell_of, ids_in},
-    shape::{self, one_line},
+use crate::access::{Access, Denied};
+use gatepost_base::text::{self, one_line};
+use gatepost_odoo::{
+    Column, Context, FieldKind, Load, ModelName, RecordId, Says, Schema, cell_of, ids_in,
 };
 
 /// Bytes of all that is shown.
@@ -137,8 +137,8 @@ impl Table<'_> {
             };
             if at > 0 && text.len() + one.len() > MAX_BYTES {
                 let rest = self.load.rows().len() - at;
-                let rest = shape::counted(rest, "row");
-                shape::add(
+                let rest = text::counted(rest, "row");
+                text::add(
                     &mut text,
                     format_args!(
                         "and {rest} more, which are NOT SHOWN: there is too much. Fewer at once are shown whole"

@@ -1,10 +1,8 @@
 //! A table that Odoo tries and takes back.
 
-use crate::{
-    access::{Access, Denied},
-    odoo::{Call, Fault, Loaded, Request, Schema},
-    upstream::CallError,
-};
+use crate::access::{Access, Denied};
+use gatepost_odoo::{Call, Fault, Loaded, Request, Schema};
+use gatepost_odoo_client::CallError;
 
 /// Has Odoo try to load a table and take it back; false where that cannot be
 /// made sure, and so nothing was sent.

@@ -5,13 +5,11 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::{
-    config::{Config, Writes},
-    limits::Allowance,
-    names::{CredentialName, InstanceName, RoleName},
-    odoo::Domain,
-    policy::{Deed, Question, WriteMode},
-};
+use crate::config::{Config, Writes};
+use gatepost_base::{CredentialName, InstanceName, RoleName};
+use gatepost_odoo::Domain;
+use gatepost_policy::{Deed, Question, WriteMode};
+use gatepost_state::limits::Allowance;
 
 /// Callers with these roles in one instance.
 pub(super) struct Acting<'a> {

@@ -6,10 +6,8 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::{Failure, check_live, terminal};
-use crate::{
-    config::{Checked, Mistake, Sources, load},
-    shape::counted,
-};
+use crate::config::{Checked, Mistake, Sources, load};
+use gatepost_base::text::counted;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

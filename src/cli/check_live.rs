@@ -9,10 +9,10 @@ use super::{Failure, terminal};
 use crate::{
     config::{Checked, Rules, Sources, load_rules},
     gateway::{Examined, RuleFinding},
-    identity::{Finding, Verdict},
-    ledger::{Ledger, Unusable, Usable},
-    shape::counted,
 };
+use gatepost_base::text::counted;
+use gatepost_identity::{Finding, Verdict};
+use gatepost_state::store::{Ledger, Unusable, Usable};
 
 /// Asks every Odoo whether it is there and whether it takes each of its keys,
 /// and every identity provider and Redis whether it does what we need of it; then

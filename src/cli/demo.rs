@@ -11,9 +11,9 @@ use super::{
 };
 use crate::{
     config::{Checked, Sources, load},
-    demo::{ADMIN_KEY, Company, DATABASE},
     telemetry,
 };
+use odoo_sim::{ADMIN_KEY, Company, DATABASE};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

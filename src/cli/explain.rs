@@ -10,12 +10,10 @@ use super::{
     acting::{self, Acting},
     terminal,
 };
-use crate::{
-    config::{Rules, Sources, load_rules},
-    names::{InstanceName, RoleName},
-    odoo::{Effect, FieldName, MethodName, ModelName},
-    policy::{Decision, Deed, Pattern, Question, Rule, RuleAt, WriteMode},
-};
+use crate::config::{Rules, Sources, load_rules};
+use gatepost_base::{InstanceName, RoleName};
+use gatepost_odoo::{Effect, FieldName, MethodName, ModelName};
+use gatepost_policy::{Decision, Deed, Pattern, Question, Rule, RuleAt, WriteMode};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

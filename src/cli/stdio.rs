@@ -15,9 +15,9 @@ use crate::{
     config::{Checked, Sources, load},
     edge::stdio,
     gateway::Gateway,
-    names::InstanceName,
     telemetry::{Telemetry, logging},
 };
+use gatepost_base::InstanceName;
 
 /// How long calls may go on when the client has closed standard input.
 const PATIENCE: Duration = Duration::from_secs(30);

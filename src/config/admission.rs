@@ -1,7 +1,7 @@
 //! Whose tokens an instance takes, with the defaults filled in.
 
 use super::{Config, Grant, Instance};
-use crate::names::{InstanceName, ProviderName};
+use gatepost_base::{InstanceName, ProviderName};
 
 impl Config {
     /// The providers whose tokens an instance takes.

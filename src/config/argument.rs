@@ -7,10 +7,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::form;
-use crate::{
-    odoo::{ArgumentName, ModelName},
-    policy::{self, ArgumentKind, Bounds},
-};
+use gatepost_odoo::{ArgumentName, ModelName};
+use gatepost_policy::{self, ArgumentKind, Bounds};
 
 /// What one method may be called with: these arguments and no others.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -84,11 +82,11 @@ pub(super) struct Wrong {
 impl Arguments {
     /// The arguments as policy knows them. One that is wrong, which a check has
     /// told of, is not open.
-    pub(super) fn to_policy(&self) -> policy::Arguments {
+    pub(super) fn to_policy(&self) -> gatepost_policy::Arguments {
         let right = |(name, argument): (&ArgumentName, &Argument)| {
             Some((name.clone(), argument.to_policy().ok()?))
         };
-        policy::Arguments::new(self.0.iter().filter_map(right).collect())
+        gatepost_policy::Arguments::new(self.0.iter().filter_map(right).collect())
     }
 }
 
@@ -97,7 +95,7 @@ impl Argument {
     ///
     /// # Errors
     /// [`Wrong`], the first thing.
-    pub(super) fn to_policy(&self) -> Result<policy::Argument, Wrong> {
+    pub(super) fn to_policy(&self) -> Result<gatepost_policy::Argument, Wrong> {
         let kind = self.kind()?;
         if let Some(values) = &self.allowed {
             // Of a list each item is one of them.
@@ -109,7 +107,7 @@ impl Argument {
                 | ArgumentKind::Number(_)
                 | ArgumentKind::Text { .. } => kind.clone(),
             };
-            let one = policy::Argument::of(one);
+            let one = gatepost_policy::Argument::of(one);
             if let Some(misfit) = values.iter().find_map(|value| one.misfit(value)) {
                 return Err(Wrong {
                     key: Some("allowed"),
@@ -118,7 +116,7 @@ impl Argument {
                 });
             }
         }
-        Ok(policy::Argument {
+        Ok(gatepost_policy::Argument {
             kind,
             allowed: self.allowed.clone(),
             required: self.required,

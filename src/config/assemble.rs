@@ -7,15 +7,19 @@ use crate::{
     access::{self, InstanceSettings},
     audit::{self, Journal},
     gateway::{Admission, Door, Endpoint, FacadeDesk, Gateway, Routes},
-    identity::{self, Facade, Grants, InvalidProvider, KeyId, ProtectedResource, ProviderSettings},
-    ledger::{self, Ledger, LedgerPlace, LedgerSettings},
-    limits::{self, Allowance, Limiter, PerAddress, Pool},
-    names::{InstanceName, ProviderName, Subject},
-    replicas::{InvalidRedisUrl, RedisSettings, RedisUrl},
     telemetry::{CannotTrace, CollectorSettings, Telemetry, TraceSettings},
-    trust::{self, Untrusted},
-    upstream::{ApiKey, InvalidLink, Link, LinkSettings},
 };
+use gatepost_base::{InstanceName, ProviderName, Subject};
+use gatepost_identity::{
+    self, Facade, Grants, InvalidProvider, KeyId, ProtectedResource, ProviderSettings,
+};
+use gatepost_odoo_client::{ApiKey, InvalidLink, Link, LinkSettings};
+use gatepost_state::{
+    limits::{self, Allowance, Limiter, PerAddress, Pool},
+    redis::{InvalidRedisUrl, RedisSettings, RedisUrl},
+    store::{Ledger, LedgerPlace, LedgerSettings},
+};
+use gatepost_tls::{self, Untrusted};
 
 /// A part that no gateway can be built with.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +29,7 @@ pub enum CannotAssemble {
     Audit(#[source] audit::CannotOpen),
     /// What is remembered of changes.
     #[error("`changes.file`: {0}")]
-    Changes(#[source] ledger::CannotOpen),
+    Changes(#[source] gatepost_state::store::CannotOpen),
     /// The gateway remembers changes somewhere else.
     #[error(
         "what is remembered of changes cannot be kept in another place (`changes.file`, `redis.url`, `redis.prefix`) while the gateway runs, for a change that is repeated could be made twice: restart it, at a time when nobody changes anything"
@@ -54,7 +58,7 @@ pub enum CannotAssemble {
     Untrusted(ProviderName, #[source] Untrusted),
 }
 
-type Providers = BTreeMap<ProviderName, Arc<identity::Provider>>;
+type Providers = BTreeMap<ProviderName, Arc<gatepost_identity::Provider>>;
 
 impl Checked {
     /// The gateway that this configuration describes, with its audit journal
@@ -185,8 +189,8 @@ impl Checked {
         let Some(url) = &config.otlp_url else {
             return Ok(Telemetry::new());
         };
-        let tls =
-            trust::client(config.otlp_ca_file.as_deref()).map_err(CannotAssemble::Collector)?;
+        let tls = gatepost_tls::client(config.otlp_ca_file.as_deref())
+            .map_err(CannotAssemble::Collector)?;
         Ok(Telemetry::tracing(TraceSettings {
             collector: CollectorSettings {
                 url: url.clone(),
@@ -200,8 +204,8 @@ impl Checked {
     }
 
     fn redis_settings(&self, redis: &Redis) -> Result<RedisSettings, CannotAssemble> {
-        let tls =
-            trust::client(redis.ca_file.as_deref()).map_err(CannotAssemble::RedisUntrusted)?;
+        let tls = gatepost_tls::client(redis.ca_file.as_deref())
+            .map_err(CannotAssemble::RedisUntrusted)?;
         Ok(RedisSettings {
             url: RedisUrl::parse(&redis.url)?,
             password: self.redis_password.clone(),
@@ -228,10 +232,10 @@ impl Checked {
     pub fn providers(&self) -> Result<Providers, CannotAssemble> {
         let mut providers = Providers::new();
         for (name, provider) in &self.config.providers {
-            let tls = trust::client(provider.ca_file.as_deref())
+            let tls = gatepost_tls::client(provider.ca_file.as_deref())
                 .map_err(|error| CannotAssemble::Untrusted(name.clone(), error))?;
             let settings = self.provider_settings(name, provider, tls);
-            let made = identity::Provider::new(settings)
+            let made = gatepost_identity::Provider::new(settings)
                 .map_err(|error| CannotAssemble::Provider(name.clone(), error))?;
             providers.insert(name.clone(), Arc::new(made));
         }
@@ -305,9 +309,11 @@ impl Checked {
             issuer: provider.issuer.as_str().into(),
             zitadel: provider.is_zitadel(),
             validation: match provider.validation() {
-                Validation::Introspection => identity::Validation::Introspection,
-                Validation::Jwt => identity::Validation::Jwt,
-                Validation::JwtThenIntrospection => identity::Validation::JwtThenIntrospection,
+                Validation::Introspection => gatepost_identity::Validation::Introspection,
+                Validation::Jwt => gatepost_identity::Validation::Jwt,
+                Validation::JwtThenIntrospection => {
+                    gatepost_identity::Validation::JwtThenIntrospection
+                }
             },
             auth: self.client_auths.get(name).cloned(),
             introspection_url: provider.introspection_url.clone(),
@@ -342,10 +348,10 @@ impl Checked {
         }
     }
 
-    fn grant(&self, grant: &Grant) -> identity::Grant {
+    fn grant(&self, grant: &Grant) -> gatepost_identity::Grant {
         let text = |text: &Option<String>| text.as_deref().map(Into::into);
         let names = self.config.instances.keys();
-        identity::Grant {
+        gatepost_identity::Grant {
             roles: grant.roles.clone(),
             credential: grant.credential.clone(),
             instances: names.filter(|name| grant.covers(name)).cloned().collect(),
@@ -356,8 +362,8 @@ impl Checked {
             subject: grant.subject.as_deref().map(Subject::proved),
             client_id: text(&grant.client_id),
             kind: grant.kind.map(|kind| match kind {
-                CallerKind::Client => identity::CallerKind::Client,
-                CallerKind::User => identity::CallerKind::User,
+                CallerKind::Client => gatepost_identity::CallerKind::Client,
+                CallerKind::User => gatepost_identity::CallerKind::User,
             }),
             // Checked: it is one.
             api_key: grant

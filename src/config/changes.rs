@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::ledger::{LedgerPlace, Retention};
+use gatepost_state::store::{LedgerPlace, Retention};
 
 /// What is remembered of changes, where, and for how long.
 ///

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::form;
-use crate::names::ProviderName;
+use gatepost_base::ProviderName;
 
 /// Shows a provider's metadata under our own name, and gives every client that
 /// registers the one public client that the administrator made there. Off

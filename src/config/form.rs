@@ -16,11 +16,9 @@ use super::{
     mistake::{dotted, shortened},
     quote::{may_be_a_secret, sounds_secret},
 };
-use crate::{
-    names::{CredentialName, InstanceName, ProviderName, RoleName},
-    odoo::{ArgumentName, MethodName, ModelName},
-    policy::Pattern,
-};
+use gatepost_base::{CredentialName, InstanceName, ProviderName, RoleName};
+use gatepost_odoo::{ArgumentName, MethodName, ModelName};
+use gatepost_policy::Pattern;
 
 /// A place in the form: what may stand under one key.
 #[derive(Clone, Copy, Debug)]

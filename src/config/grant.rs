@@ -4,10 +4,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::form;
-use crate::{
-    names::{CredentialName, ProviderName, RoleName},
-    policy::Pattern,
-};
+use gatepost_base::{CredentialName, ProviderName, RoleName};
+use gatepost_policy::Pattern;
 
 /// Whoever meets all the conditions that stand here has the roles. Several
 /// grants add up.

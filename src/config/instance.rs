@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Approval, Credential, Writes, form};
-use crate::names::{CredentialName, ProviderName};
+use gatepost_base::{CredentialName, ProviderName};
 
 /// One Odoo database and how to reach it.
 #[derive(Clone, Deserialize, JsonSchema)]

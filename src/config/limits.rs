@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::limits::{Allowance, CallerRates};
+use gatepost_state::limits::{Allowance, CallerRates};
 
 /// How much anybody may.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]

@@ -14,14 +14,12 @@ use super::{
     quote::sounds_secret,
     sources::Sources,
 };
-use crate::{
-    audit::ChainKey,
-    identity::{ClientAuth, Keyring},
-    names::{CredentialName, InstanceName, ProviderName},
-    policy::RuleAt,
-    replicas::Password,
-    upstream::ApiKey,
-};
+use crate::audit::ChainKey;
+use gatepost_base::{CredentialName, InstanceName, ProviderName};
+use gatepost_identity::{ClientAuth, Keyring};
+use gatepost_odoo_client::ApiKey;
+use gatepost_policy::RuleAt;
+use gatepost_state::redis::Password;
 
 /// A configuration in which everything fits, with what its files held.
 ///

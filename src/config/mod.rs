@@ -61,11 +61,9 @@ pub use sources::Sources;
 pub use telemetry::Telemetry;
 pub use writes::{Approval, Writes};
 
-use crate::{
-    limits::{Allowance, Rates},
-    names::{InstanceName, ProviderName, RoleName},
-    policy::Policy,
-};
+use gatepost_base::{InstanceName, ProviderName, RoleName};
+use gatepost_policy::Policy;
+use gatepost_state::limits::{Allowance, Rates};
 
 /// The whole configuration. Every key has its default here, in its type.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]

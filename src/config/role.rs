@@ -7,11 +7,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Approval, Arguments, RoleLimits, Writes, form};
-use crate::{
-    names::CredentialName,
-    odoo::{Domain, Effect, MethodName},
-    policy::{self, Pattern},
-};
+use gatepost_base::CredentialName;
+use gatepost_odoo::{Domain, Effect, MethodName};
+use gatepost_policy::{self, Pattern};
 
 /// A role: a list of rules, each of which opens something, or denies it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -113,8 +111,8 @@ impl Default for Role {
 
 impl Role {
     /// The role as policy knows it.
-    pub fn to_policy(&self) -> policy::Role {
-        policy::Role {
+    pub fn to_policy(&self) -> gatepost_policy::Role {
+        gatepost_policy::Role {
             rules: self.rules.iter().map(Rule::to_policy).collect(),
             credential: self.credential.clone(),
             writes: self.writes.to_mode(self.approval),
@@ -145,21 +143,24 @@ impl Rule {
     }
 
     /// What its methods may be called with.
-    fn arguments(&self) -> BTreeMap<MethodName, policy::Arguments> {
+    fn arguments(&self) -> BTreeMap<MethodName, gatepost_policy::Arguments> {
         let written = self.arguments.iter();
         let mut all: BTreeMap<_, _> = written
             .map(|(method, arguments)| (method.clone(), arguments.to_policy()))
             .collect();
         for method in &self.methods {
             if !self.deny && method.as_str() == "message_post" && !all.contains_key(method) {
-                all.insert(method.clone(), policy::Arguments::of_message_post());
+                all.insert(
+                    method.clone(),
+                    gatepost_policy::Arguments::of_message_post(),
+                );
             }
         }
         all
     }
 
-    fn to_policy(&self) -> policy::Rule {
-        policy::Rule {
+    fn to_policy(&self) -> gatepost_policy::Rule {
+        gatepost_policy::Rule {
             instances: self.instances.clone(),
             models: self.models.clone(),
             operations: self.effects(),

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::form;
-use crate::names::RoleName;
+use gatepost_base::RoleName;
 
 /// Where and how clients connect.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

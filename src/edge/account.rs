@@ -8,9 +8,9 @@ use tracing::{error, info};
 use super::drain::{Drain, UnderWay};
 use crate::{
     gateway::{Blame, Failure, LookUp, Story},
-    names::TraceId,
     telemetry::{InFlight, Outcome, Served, Telemetry},
 };
+use gatepost_base::TraceId;
 
 /// A request under way. It is written down when this is dropped, whatever
 /// happened.
@@ -167,11 +167,8 @@ mod tests {
     use serde_json::Value;
 
     use super::Account;
-    use crate::{
-        gateway::Blame,
-        names::{InstanceName, Subject},
-        telemetry::Telemetry,
-    };
+    use crate::{gateway::Blame, telemetry::Telemetry};
+    use gatepost_base::{InstanceName, Subject};
 
     #[derive(Clone, Default)]
     struct Page(Arc<Mutex<Vec<u8>>>);

@@ -27,9 +27,9 @@ use super::{
 };
 use crate::{
     gateway::{Readiness, Reply, Story},
-    names::TraceId,
     telemetry::{Seen, Telemetry},
 };
+use gatepost_base::TraceId;
 
 /// How long an answer to `/readyz` is given again, so that nobody can make us
 /// hammer Odoo by asking.

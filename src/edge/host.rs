@@ -7,10 +7,10 @@ use bytes::Bytes;
 use crate::{
     access::SentChanges,
     gateway::{Gateway, Guest, Head, Notices, Readiness, Reply, Story},
-    names::InstanceName,
     telemetry::Remembered,
-    upstream::Traffic,
 };
+use gatepost_base::InstanceName;
+use gatepost_odoo_client::Traffic;
 
 /// The few things the edge asks of a gateway.
 ///

@@ -25,10 +25,10 @@ use tokio::{
 use super::{account::Account, exchange::caught, host::Host};
 use crate::{
     gateway::{Gateway, Reply},
-    mcp::Session,
-    names::InstanceName,
     telemetry::Telemetry,
 };
+use gatepost_base::InstanceName;
+use gatepost_mcp::Session;
 
 /// Calls at once.
 const AT_ONCE: usize = 16;

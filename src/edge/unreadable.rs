@@ -80,7 +80,8 @@ impl Unreadable {
 #[cfg(test)]
 mod tests {
     use super::Unreadable;
-    use crate::{gateway::Story, names::TraceId};
+    use crate::gateway::Story;
+    use gatepost_base::TraceId;
 
     #[test]
     fn each_has_its_status_and_says_what_would_be_right() {

@@ -10,7 +10,8 @@ use pingora::{
 use tokio::{io::AsyncReadExt, time::timeout};
 
 use super::{bounds::Bounds, drain::Drain};
-use crate::{gateway::Reply, names::TraceId};
+use crate::gateway::Reply;
+use gatepost_base::TraceId;
 
 /// How long a client whose request was not read to its end may go on sending.
 const LINGER: std::time::Duration = std::time::Duration::from_secs(2);

@@ -13,19 +13,19 @@ use crate::{
         self, Access, Asks, CallStream, Delivery, Denied, Listener, Tally, Unasked, WayToAsk,
     },
     audit::{Client, Trail},
-    identity::Caller,
-    limits::{Limited, Limiter},
-    mcp::{
-        Batch, Body, Envelope, Era, Inbound, Malformed, Method, Params, Request, RequestId,
-        Respond, Session,
-        content::ToolResult,
-        elicitation::{Consent, Question, Response},
-        handshake, stateless,
-    },
-    names::RoleName,
-    odoo::Effect,
     tools::{self, Answer},
 };
+use gatepost_base::RoleName;
+use gatepost_identity::Caller;
+use gatepost_mcp::{
+    Batch, Body, Envelope, Era, Inbound, Malformed, Method, Params, Request, RequestId, Respond,
+    Session,
+    content::ToolResult,
+    elicitation::{Consent, Question, Response},
+    handshake, stateless,
+};
+use gatepost_odoo::Effect;
+use gatepost_state::limits::{Limited, Limiter};
 
 /// Answers a body: one message, or a batch of them.
 pub(super) async fn answer(

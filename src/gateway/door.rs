@@ -2,16 +2,14 @@
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
-use crate::{
-    identity::{
-        Ambiguous, ApiKey, Bearer, Caller, CallerKind, Granted, Grants, KeptBearer, KeyId, Keyring,
-        NoBearer, NotAccepted, Now, Principal, Provider, Recollection, Trouble, Unavailable,
-        Unproved, Unproven, choose_credential,
-    },
-    limits::{Exhausted, PerAddress},
-    names::{CredentialName, InstanceName, RoleName, Subject},
-    policy::Policy,
+use gatepost_base::{CredentialName, InstanceName, RoleName, Subject};
+use gatepost_identity::{
+    Ambiguous, ApiKey, Bearer, Caller, CallerKind, Granted, Grants, KeptBearer, KeyId, Keyring,
+    NoBearer, NotAccepted, Now, Principal, Provider, Recollection, Trouble, Unavailable, Unproved,
+    Unproven, choose_credential,
 };
+use gatepost_policy::Policy;
+use gatepost_state::limits::{Exhausted, PerAddress};
 
 /// The ways in that are configured. Without any, nobody gets in.
 #[derive(Debug, Default)]

@@ -4,11 +4,10 @@ use super::{Endpoint, Gateway, door};
 use crate::{
     access::{Access, Asks, Instance, Tally},
     audit::Trail,
-    causes,
-    identity::{Bearer, Caller, Finding, Now, Principal, Provider},
-    names::{CredentialName, InstanceName, ProviderName, RoleName},
-    odoo::RecordId,
 };
+use gatepost_base::{CredentialName, InstanceName, ProviderName, RoleName, error_chain};
+use gatepost_identity::{Bearer, Caller, Finding, Now, Principal, Provider};
+use gatepost_odoo::RecordId;
 
 /// What one instance says to one of its keys, for the administrator.
 #[derive(Debug)]
@@ -194,7 +193,7 @@ impl Gateway {
 
 /// An error with all its causes.
 fn told(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = causes::behind(error);
+    let causes = error_chain::behind(error);
     causes.map_or_else(|| error.to_string(), |causes| format!("{error}: {causes}"))
 }
 

@@ -11,13 +11,11 @@ use serde_json::json;
 use tracing::warn;
 
 use super::{Head, Refusal, Reply, routes::plain_host};
-use crate::{
-    identity::{
-        AUTHORIZATION_SERVER, Facade, Finding, Metadata, Now, ProtectedResource, Provider,
-        REGISTER, Unavailable,
-    },
-    limits::PerAddress,
+use gatepost_identity::{
+    AUTHORIZATION_SERVER, Facade, Finding, Metadata, Now, ProtectedResource, Provider, REGISTER,
+    Unavailable,
 };
+use gatepost_state::limits::PerAddress;
 
 /// The optional facade, with the provider behind it.
 #[derive(Debug)]

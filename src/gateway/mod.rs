@@ -46,17 +46,16 @@ use self::{
 use crate::{
     access::{Asker, Instance, OpenQuestions, SentChanges, UnknownCredential},
     audit::Journal,
-    identity::{
-        Bearer, Caller, MAX_REGISTRATION_BYTES, Now, Objection, ProtectedResource, Provider,
-    },
-    ledger::Ledger,
-    limits::Limiter,
-    mcp::{McpHeaders, Session, Transport},
-    names::{InstanceName, ProviderName, RoleName, TraceContext},
-    odoo::Effect,
-    policy::{Policy, WriteMode},
-    upstream::Traffic,
 };
+use gatepost_base::{InstanceName, ProviderName, RoleName, TraceContext};
+use gatepost_identity::{
+    Bearer, Caller, MAX_REGISTRATION_BYTES, Now, Objection, ProtectedResource, Provider,
+};
+use gatepost_mcp::{McpHeaders, Session, Transport};
+use gatepost_odoo::Effect;
+use gatepost_odoo_client::Traffic;
+use gatepost_policy::{Policy, WriteMode};
+use gatepost_state::{limits::Limiter, store::Ledger};
 
 /// Everything a request needs, built as one value from one configuration, so
 /// that a reload swaps it whole.

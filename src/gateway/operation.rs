@@ -5,10 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
-    access::Asked,
-    names::{SpanId, TraceContext, TraceId},
-};
+use crate::access::Asked;
+use gatepost_base::{SpanId, TraceContext, TraceId};
 
 /// One MCP request that was understood. Most bodies hold one; those of
 /// 2025-03-26 may hold several.
@@ -106,7 +104,7 @@ impl fmt::Display for Failure {
 #[cfg(test)]
 mod tests {
     use super::Step;
-    use crate::names::{TraceContext, TraceId};
+    use gatepost_base::{TraceContext, TraceId};
 
     fn context(span: &str, sampled: bool) -> TraceContext {
         let flags = if sampled { "01" } else { "00" };

@@ -5,12 +5,10 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::{Blame, Failure, Reply, Story, door::Unauthenticated};
-use crate::{
-    identity::{Ambiguous, NoBearer, Objection, Unavailable},
-    limits::{Exhausted, Limited},
-    mcp::{self, Era, Malformed, RequestId, Revision},
-    policy::Forbidden,
-};
+use gatepost_identity::{Ambiguous, NoBearer, Objection, Unavailable};
+use gatepost_mcp::{self, Era, Malformed, RequestId, Revision};
+use gatepost_policy::Forbidden;
+use gatepost_state::limits::{Exhausted, Limited};
 
 /// A request that is not served. `Display` is what the client may read.
 #[derive(Debug, thiserror::Error)]
@@ -221,7 +219,7 @@ impl Refusal {
                     // The number finds the log line, and says nothing else.
                     message = format!("{message}, request {}", story.request_id);
                 }
-                Reply::json(status, mcp::failure(id, code, &message, data))
+                Reply::json(status, gatepost_mcp::failure(id, code, &message, data))
             }
         };
         self.with_fields(reply)
@@ -315,15 +313,13 @@ mod tests {
     use std::time::Duration;
 
     use super::{Refusal, Story, Unauthenticated};
-    use crate::{
-        identity::{
-            Ambiguous, NoBearer, NotAccepted, Objection, Rank, Trouble, Unavailable, Unproved,
-        },
-        limits::{Dimension, Exhausted, Limited},
-        mcp::{Era, Malformed, RequestId},
-        names::{CredentialName, InstanceName, TraceId},
-        policy::Forbidden,
+    use gatepost_base::{CredentialName, InstanceName, TraceId};
+    use gatepost_identity::{
+        Ambiguous, NoBearer, NotAccepted, Objection, Rank, Trouble, Unavailable, Unproved,
     };
+    use gatepost_mcp::{Era, Malformed, RequestId};
+    use gatepost_policy::Forbidden;
+    use gatepost_state::limits::{Dimension, Exhausted, Limited};
 
     fn not_json() -> serde_json::Error {
         serde_json::from_str::<u8>("{").unwrap_err()

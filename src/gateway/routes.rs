@@ -6,11 +6,9 @@ use std::{
 };
 
 use super::Admission;
-use crate::{
-    access::Instance,
-    identity::{ProtectedResource, WELL_KNOWN},
-    names::InstanceName,
-};
+use crate::access::Instance;
+use gatepost_base::InstanceName;
+use gatepost_identity::{ProtectedResource, WELL_KNOWN};
 
 /// One instance as clients reach it.
 #[derive(Debug)]

@@ -10,12 +10,12 @@ use super::Gateway;
 use crate::{
     access::{Access, Asks, Instance, Tally},
     audit::Trail,
-    identity::{Caller, Verdict},
-    names::{CredentialName, InstanceName, RoleName},
-    odoo::{Condition, Domain, Effect, FieldKind, ModelName, Operand, Schema, Term},
-    policy::{Pattern, Policy, Role, Rule, RuleAt},
     shape::Documentation,
 };
+use gatepost_base::{CredentialName, InstanceName, RoleName};
+use gatepost_identity::{Caller, Verdict};
+use gatepost_odoo::{Condition, Domain, Effect, FieldKind, ModelName, Operand, Schema, Term};
+use gatepost_policy::{Pattern, Policy, Role, Rule, RuleAt};
 
 /// Models that one Odoo user is asked about at most: every one that a rule names,
 /// and those on the paths of domains.

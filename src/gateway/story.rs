@@ -6,13 +6,11 @@ use super::{
     LookUp,
     operation::{Failure, Operation, Step},
 };
-use crate::{
-    access::Tally,
-    identity::Now,
-    limits::Counted,
-    mcp::Request,
-    names::{InstanceName, Subject, TraceContext, TraceId},
-};
+use crate::access::Tally;
+use gatepost_base::{InstanceName, Subject, TraceContext, TraceId};
+use gatepost_identity::Now;
+use gatepost_mcp::Request;
+use gatepost_state::limits::Counted;
 
 /// Characters of a client's request id that are kept.
 const MAX_ID: usize = 64;

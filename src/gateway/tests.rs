@@ -10,15 +10,15 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{Admission, Door, Endpoint, Gateway, Guest, Head, Routes, Story};
-use crate::{
-    access::{Instance, InstanceSettings},
-    identity::{ClientAuth, Grant, Grants, Provider, ProviderSettings, Secret, Validation},
-    mcp::Session,
-    names::{CredentialName, InstanceName, ProviderName, RoleName, TraceId},
-    odoo::Effect,
-    policy::{Pattern, Policy, Role, Rule, WriteMode},
-    upstream::{ApiKey, Link, LinkSettings},
+use crate::access::{Instance, InstanceSettings};
+use gatepost_base::{CredentialName, InstanceName, ProviderName, RoleName, TraceId};
+use gatepost_identity::{
+    ClientAuth, Grant, Grants, Provider, ProviderSettings, Secret, Validation,
 };
+use gatepost_mcp::Session;
+use gatepost_odoo::Effect;
+use gatepost_odoo_client::{ApiKey, Link, LinkSettings};
+use gatepost_policy::{Pattern, Policy, Role, Rule, WriteMode};
 
 const EFFECTS: [Effect; 5] = [
     Effect::Read,
@@ -167,7 +167,7 @@ fn provider(says: &Arc<Mutex<String>>) -> Arc<Provider> {
         step_up: true,
         endpoint_hosts: Vec::new(),
         private_networks: Vec::new(),
-        tls: crate::trust::client(None).unwrap(),
+        tls: gatepost_tls::client(None).unwrap(),
         connect_timeout: Duration::from_secs(5),
         timeout: Duration::from_secs(5),
         max_in_flight: 4,

@@ -1,7 +1,7 @@
 //! What an answer covers.
 
-use super::text::one_line;
-use crate::odoo::ModelName;
+use gatepost_base::text::one_line;
+use gatepost_odoo::ModelName;
 
 /// What an answer covers.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub fn coverage(covered: &Coverage<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Coverage, coverage};
-    use crate::odoo::ModelName;
+    use gatepost_odoo::ModelName;
 
     #[test]
     fn coverage_is_one_line() {

@@ -1,9 +1,7 @@
 //! Which fields are shown when nobody names any.
 
-use crate::{
-    odoo::{Field, FieldKind, FieldName, Schema},
-    policy::is_secret,
-};
+use gatepost_odoo::{Field, FieldKind, FieldName, Schema};
+use gatepost_policy::is_secret;
 
 /// Fields that are shown at the most.
 const SHOWN: usize = 10;
@@ -189,7 +187,7 @@ pub(super) fn is_noise(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::default_fields;
-    use crate::odoo::Schema;
+    use gatepost_odoo::Schema;
 
     #[test]
     fn the_useful_fields_come_first_and_the_noise_never() {

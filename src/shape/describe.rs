@@ -3,9 +3,9 @@
 use super::{
     Shaped,
     default_fields::{is_noise, score},
-    text::{add, one_line},
 };
-use crate::odoo::{Field, FieldName, ModelName, Schema};
+use gatepost_base::text::{add, one_line};
+use gatepost_odoo::{Field, FieldName, ModelName, Schema};
 
 /// Fields that are told in a line each when nobody names any.
 const LINES: usize = 40;
@@ -186,7 +186,7 @@ fn line(field: &Field, whole: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Wanted, describe};
-    use crate::odoo::{FieldName, ModelName, Schema};
+    use gatepost_odoo::{FieldName, ModelName, Schema};
 
     fn told(wanted: &Wanted<'_>) -> String {
         let schema = Schema::parse(

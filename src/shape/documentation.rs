@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::text::{add, one_line, plain};
-use crate::{odoo::MethodName, policy::Arguments};
+use gatepost_base::text::{add, one_line, plain};
+use gatepost_odoo::MethodName;
+use gatepost_policy::Arguments;
 
 /// Characters of a signature.
 const SIGNATURE_CHARS: usize = 300;
@@ -181,7 +182,8 @@ mod tests {
     use serde_json::json;
 
     use super::{Documentation, methods};
-    use crate::{odoo::MethodName, policy::Arguments};
+    use gatepost_odoo::MethodName;
+    use gatepost_policy::Arguments;
 
     /// As a real Odoo 19 documents these methods of `crm.lead`.
     fn documentation() -> Documentation {

@@ -13,7 +13,6 @@ mod names;
 mod page;
 mod rows;
 mod table;
-mod text;
 
 pub use coverage::{Coverage, coverage};
 pub use default_fields::default_fields;
@@ -24,7 +23,6 @@ pub use names::{names, parse_names};
 pub use page::{InvalidCursor, Page};
 pub use rows::Rows;
 pub use table::table;
-pub use text::{add, counted, one_line, plain};
 
 /// A text within its budget, and how much of what there was is in it.
 #[derive(Clone, PartialEq, Eq, Debug)]

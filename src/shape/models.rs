@@ -2,11 +2,9 @@
 
 use serde::Deserialize;
 
-use super::{
-    Shaped,
-    text::{add, one_line},
-};
-use crate::odoo::ModelName;
+use super::Shaped;
+use gatepost_base::text::{add, one_line};
+use gatepost_odoo::ModelName;
 
 /// A model and what people call it.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -3,10 +3,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{
-    Shaped,
-    text::{CELL_CHARS, one_line},
-};
+use super::Shaped;
+use gatepost_base::text::{CELL_CHARS, one_line};
 
 /// One record: as `name_search` gives it, or as a search for the name does.
 #[derive(Deserialize)]

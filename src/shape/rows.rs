@@ -8,7 +8,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::odoo::RecordId;
+use gatepost_odoo::RecordId;
 
 /// The records of an answer of `search_read` or `read`, in one pass over its
 /// bytes and without a tree of values.

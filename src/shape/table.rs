@@ -3,9 +3,9 @@
 use super::{
     Rows, Shaped,
     rows::{Cell, Row},
-    text::{CELL_CHARS, add, one_line, plain},
 };
-use crate::odoo::{Field, FieldKind, FieldName, Schema};
+use gatepost_base::text::{CELL_CHARS, add, one_line, plain};
+use gatepost_odoo::{Field, FieldKind, FieldName, Schema};
 
 /// Ids that are shown of a list of them.
 const SHOWN_IDS: usize = 10;
@@ -241,10 +241,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{number_of, table};
-    use crate::{
-        odoo::{FieldKind, FieldName, Schema},
-        shape::Rows,
-    };
+    use crate::shape::Rows;
+    use gatepost_odoo::{FieldKind, FieldName, Schema};
 
     fn schema() -> Schema {
         Schema::parse(

@@ -19,7 +19,7 @@ use reqwest::{Client, redirect};
 use rustls::ClientConfig;
 
 use super::spans::text;
-use crate::{causes, names::TraceId};
+use gatepost_base::TraceId;
 
 /// How long one hand-over may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -130,7 +130,7 @@ impl Collector {
     pub(super) async fn take(&self, body: Bytes) -> Result<u64, NotTaken> {
         let lost = |error: reqwest::Error| NotTaken {
             again: true,
-            why: causes::of_exchange(&error),
+            why: gatepost_identity::of_exchange(&error),
         };
         let mut response = self
             .client

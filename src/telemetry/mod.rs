@@ -17,7 +17,8 @@ pub use metrics::{Connected, InFlight, Metrics, Outcome, Remembered, Seen, Serve
 pub use traces::{CannotTrace, TraceSettings};
 
 use self::traces::Traces;
-use crate::{gateway::Story, names::TraceId};
+use crate::gateway::Story;
+use gatepost_base::TraceId;
 
 /// What one process tells its operators besides the log. It stays as it was at
 /// the start, whatever is reloaded.

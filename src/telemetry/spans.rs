@@ -20,8 +20,8 @@ use super::Served;
 use crate::{
     access::Asked,
     gateway::{Failure, Operation, Step, Story},
-    names::TraceContext,
 };
+use gatepost_base::TraceContext;
 
 /// The flags that say whether the parent is of another process: the lower is
 /// "known", the upper is "yes" (`opentelemetry/proto/trace/v1`, `SpanFlags`).

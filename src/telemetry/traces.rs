@@ -18,7 +18,8 @@ use super::{
     metrics::ErrorLabels,
     spans::spans,
 };
-use crate::{gateway::Story, names::TraceId};
+use crate::gateway::Story;
+use gatepost_base::TraceId;
 
 /// Spans that wait; those of a request for which there is no room are dropped.
 const QUEUE: usize = 4_096;

@@ -1,6 +1,6 @@
 //! What a tool gives.
 
-use crate::mcp::elicitation::Question;
+use gatepost_mcp::elicitation::Question;
 
 /// What a tool gives.
 #[derive(Debug)]

@@ -5,10 +5,8 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::ToolError;
-use crate::{
-    odoo::{Domain, Order},
-    shape::one_line,
-};
+use gatepost_base::text::one_line;
+use gatepost_odoo::{Domain, Order};
 
 /// Characters of what was given that are repeated.
 const GIVEN_CHARS: usize = 60;
@@ -270,7 +268,7 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     use super::{ObjectArgument, ToolError, parse};
-    use crate::odoo::RecordId;
+    use gatepost_odoo::RecordId;
 
     #[derive(Deserialize, JsonSchema)]
     #[serde(deny_unknown_fields)]

@@ -4,12 +4,10 @@
 use serde_json::json;
 
 use super::{Answer, Running, Tool, ToolError};
-use crate::{
-    access::{Access, Denied, WayToAsk},
-    limits::ToolClass,
-    mcp::elicitation::Question,
-    odoo::Effect,
-};
+use crate::access::{Access, Denied, WayToAsk};
+use gatepost_mcp::elicitation::Question;
+use gatepost_odoo::Effect;
+use gatepost_state::limits::ToolClass;
 
 pub(super) const TOOL: Tool = Tool {
     name: "ask_person",

@@ -18,10 +18,10 @@ use super::{
 use crate::{
     access::{Access, ContextRequest, Denied},
     changes::{Change, Done, Found, Names, Proposal, Report, Shot, Show, Since, Wish, returned},
-    limits::ToolClass,
-    odoo::{Call, Context, Effect, FieldName, MethodName, ModelName, RecordId, Schema},
-    shape::one_line,
 };
+use gatepost_base::text::one_line;
+use gatepost_odoo::{Call, Context, Effect, FieldName, MethodName, ModelName, RecordId, Schema};
+use gatepost_state::limits::ToolClass;
 
 /// Records at the most.
 const MAX_RECORDS: usize = 200;

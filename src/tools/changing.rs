@@ -9,8 +9,8 @@ pub(super) use crate::changes::{numbers, odoo_time, ranges};
 use crate::{
     access::{Access, Denied},
     changes::{Change, Shot, Told, Wish, carry_out, watched_of_new, watched_with},
-    odoo::{Context, FieldKind, FieldName, ModelName, RecordId, Schema},
 };
+use gatepost_odoo::{Context, FieldKind, FieldName, ModelName, RecordId, Schema};
 
 /// Carries a change out, or shows it first.
 pub(super) async fn answer(

@@ -8,11 +8,9 @@ use super::{
     arguments::{DomainArgument, ObjectArgument, parse, schema_of},
     notes,
 };
-use crate::{
-    access::{Access, ContextRequest, Denied},
-    limits::ToolClass,
-    odoo::{Call, Effect, ModelName},
-};
+use crate::access::{Access, ContextRequest, Denied};
+use gatepost_odoo::{Call, Effect, ModelName};
+use gatepost_state::limits::ToolClass;
 
 pub(super) const TOOL: Tool = Tool {
     name: "count_records",

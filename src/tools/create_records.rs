@@ -13,10 +13,10 @@ use super::{
 use crate::{
     access::{Access, ContextRequest, Denied},
     changes::{self, Change, Done, Found, Proposal, Report, Shot, Show, Since, Undo, Wish},
-    limits::ToolClass,
-    odoo::{Call, Effect, FieldName, ModelName},
-    shape::counted,
 };
+use gatepost_base::text::counted;
+use gatepost_odoo::{Call, Effect, FieldName, ModelName};
+use gatepost_state::limits::ToolClass;
 
 /// Records at the most.
 const MAX_RECORDS: usize = 500;

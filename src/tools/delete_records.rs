@@ -11,10 +11,10 @@ use super::{
 use crate::{
     access::{Access, ContextRequest, Denied},
     changes::{self, Change, Done, Found, Proposal, Report, Shot, Show, Since, Undo, Wish},
-    limits::ToolClass,
-    odoo::{Call, Effect, ModelName, RecordId},
-    shape::counted,
 };
+use gatepost_base::text::counted;
+use gatepost_odoo::{Call, Effect, ModelName, RecordId};
+use gatepost_state::limits::ToolClass;
 
 /// Records at the most.
 const MAX_RECORDS: usize = 200;

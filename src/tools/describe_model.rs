@@ -9,10 +9,10 @@ use super::{
 };
 use crate::{
     access::{Access, fit_fields},
-    limits::ToolClass,
-    odoo::{Effect, FieldName, MethodName, ModelName},
     shape::{self, Wanted},
 };
+use gatepost_odoo::{Effect, FieldName, MethodName, ModelName};
+use gatepost_state::limits::ToolClass;
 
 pub(super) const TOOL: Tool = Tool {
     name: "describe_model",

@@ -2,10 +2,10 @@
 
 use crate::{
     access::{Denied, Unasked},
-    causes,
-    ledger::LedgerError,
     shape::InvalidCursor,
 };
+use gatepost_base::error_chain;
+use gatepost_state::store::LedgerError;
 
 /// Why a tool gives no answer. `Display` is for the model: what was wrong, and
 /// what to do instead.
@@ -57,7 +57,7 @@ impl ToolError {
 
     /// What only we may read of it: the chain of causes.
     pub fn secret(&self) -> Option<String> {
-        causes::behind(self)
+        error_chain::behind(self)
     }
 }
 

@@ -10,10 +10,10 @@ use super::{
 };
 use crate::{
     access::{Access, ContextRequest, Denied},
-    limits::ToolClass,
-    odoo::{Call, Domain, Effect, ModelName},
     shape,
 };
+use gatepost_odoo::{Call, Domain, Effect, ModelName};
+use gatepost_state::limits::ToolClass;
 
 /// Records without a limit of the caller's.
 const DEFAULT_LIMIT: u32 = 10;

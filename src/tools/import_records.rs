@@ -16,13 +16,13 @@ use super::{
 use crate::{
     access::{Access, ContextRequest, Denied, WayToAsk},
     changes::{self, Change, Done, Found, Proposal, Report, Shot, Show, Since, Undo, Wish},
-    limits::ToolClass,
-    odoo::{
-        Call, Context, Domain, Effect, FieldKind, FieldName, Load, ModelName, Order, RecordId,
-        Says, Schema, cell_of, ids_in, value_of,
-    },
-    shape::counted,
 };
+use gatepost_base::text::counted;
+use gatepost_odoo::{
+    Call, Context, Domain, Effect, FieldKind, FieldName, Load, ModelName, Order, RecordId, Says,
+    Schema, cell_of, ids_in, value_of,
+};
+use gatepost_state::limits::ToolClass;
 
 /// Rows at the most.
 const MAX_ROWS: usize = 1_000;

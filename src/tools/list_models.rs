@@ -7,7 +7,9 @@ use super::{
     ANSWER_BYTES, Answer, Tool, ToolError,
     arguments::{parse, schema_of},
 };
-use crate::{access::Access, limits::ToolClass, odoo::Effect, shape};
+use crate::{access::Access, shape};
+use gatepost_odoo::Effect;
+use gatepost_state::limits::ToolClass;
 
 pub(super) const TOOL: Tool = Tool {
     name: "list_models",

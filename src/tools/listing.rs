@@ -6,10 +6,8 @@ use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
 
 use super::{ALL, Tool};
-use crate::{
-    mcp::{Era, Malformed},
-    odoo::Effect,
-};
+use gatepost_mcp::{Era, Malformed};
+use gatepost_odoo::Effect;
 
 /// Tools on one page of the list.
 const PAGE: usize = 50;
@@ -104,7 +102,7 @@ mod tests {
     use serde_json::Value;
 
     use super::{ENTRIES, list};
-    use crate::mcp::Era;
+    use gatepost_mcp::Era;
 
     #[test]
     fn the_whole_list_as_a_model_reads_it() {

@@ -27,7 +27,10 @@ mod update_records;
 
 use std::{future::Future, pin::Pin};
 
-use crate::{access::Access, limits::ToolClass, names::InstanceName, odoo::Effect};
+use crate::access::Access;
+use gatepost_base::InstanceName;
+use gatepost_odoo::Effect;
+use gatepost_state::limits::ToolClass;
 
 pub use answer::Answer;
 pub use error::{FaultOf, ToolError};

@@ -2,9 +2,9 @@
 
 use crate::{
     access::Access,
-    odoo::{FieldName, ModelName},
     shape::{self, Coverage},
 };
+use gatepost_odoo::{FieldName, ModelName};
 
 /// Adds, below an answer, what it covers.
 pub(super) fn cover(

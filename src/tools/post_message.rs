@@ -1,5 +1,6 @@
 //! `post_message`.
 
+use gatepost_base::text;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -12,10 +13,12 @@ use super::{
 use crate::{
     access::{Access, ContextRequest, Denied},
     changes::{self, Change, Done, Found, Proposal, Report, Shot, Show, Since, Wish, returned},
-    limits::ToolClass,
-    odoo::{Call, Context, Domain, Effect, FieldName, MethodName, ModelName, Order, RecordId},
-    shape::{self, one_line, plain},
 };
+use gatepost_base::text::{one_line, plain};
+use gatepost_odoo::{
+    Call, Context, Domain, Effect, FieldName, MethodName, ModelName, Order, RecordId,
+};
+use gatepost_state::limits::ToolClass;
 
 /// Characters of a message.
 const MAX_CHARS: usize = 20_000;
@@ -479,7 +482,7 @@ fn listed(people: &[String]) -> String {
     for (at, one) in people.iter().enumerate() {
         if at > 0 && text.len() + one.len() > MAX_SHOWN_BYTES {
             let rest = people.len() - at;
-            shape::add(
+            text::add(
                 &mut text,
                 format_args!(", and {rest} more who are NOT SHOWN: they are too many"),
             );
@@ -509,7 +512,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{Arguments, Kind, Recipients, paragraphs, short, words};
-    use crate::shape::plain;
+    use gatepost_base::text::plain;
 
     fn arguments(more: &Value) -> Arguments {
         let mut all = json!({"model": "sale.order", "id": 7, "body": "x"});

@@ -11,10 +11,10 @@ use super::{
 };
 use crate::{
     access::{Access, ContextRequest, Denied},
-    limits::ToolClass,
-    odoo::{Call, Domain, Effect, FieldName, ModelName, Order, RecordId},
     shape,
 };
+use gatepost_odoo::{Call, Domain, Effect, FieldName, ModelName, Order, RecordId};
+use gatepost_state::limits::ToolClass;
 
 /// Records at the most.
 const MAX_IDS: usize = 200;

@@ -10,10 +10,10 @@ use super::{
 };
 use crate::{
     access::{Access, ContextRequest, fit_order},
-    limits::ToolClass,
-    odoo::{Call, Effect, FieldName, ModelName},
     shape::{self, Page, Rows},
 };
+use gatepost_odoo::{Call, Effect, FieldName, ModelName};
+use gatepost_state::limits::ToolClass;
 
 /// Records without a limit of the caller's.
 const DEFAULT_LIMIT: u32 = 20;

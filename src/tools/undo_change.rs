@@ -8,11 +8,9 @@ use super::{
     arguments::{parse, schema_of},
     changing,
 };
-use crate::{
-    changes::{TakeBack, Wish},
-    limits::ToolClass,
-    odoo::Effect,
-};
+use crate::changes::{TakeBack, Wish};
+use gatepost_odoo::Effect;
+use gatepost_state::limits::ToolClass;
 
 pub(super) const TOOL: Tool = Tool {
     name: "undo_change",

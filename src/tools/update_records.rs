@@ -15,10 +15,10 @@ use crate::{
         self, Change, Done, Found, Prepared, Proposal, Report, Shot, Show, Since, Undo, Wish,
         can_be_given_back, not_as_written,
     },
-    limits::ToolClass,
-    odoo::{Call, Effect, FieldName, ModelName, RecordId},
-    shape::counted,
 };
+use gatepost_base::text::counted;
+use gatepost_odoo::{Call, Effect, FieldName, ModelName, RecordId};
+use gatepost_state::limits::ToolClass;
 
 /// Records at the most.
 const MAX_RECORDS: usize = 500;
@@ -192,7 +192,7 @@ impl Arguments {
     async fn prepared(
         &self,
         access: &Access<'_>,
-        context: &crate::odoo::Context,
+        context: &gatepost_odoo::Context,
     ) -> Result<(Shot, Prepared), Denied> {
         let records = (&self.model, &*self.ids);
         let values = self.values.clone();
@@ -207,7 +207,7 @@ impl Arguments {
         access: &Access<'_>,
         text: &mut String,
         after: &Shot,
-        context: &crate::odoo::Context,
+        context: &gatepost_odoo::Context,
     ) -> Result<(), Denied> {
         let what = (&self.model, Effect::Write);
         let schema = access.schema(&self.model).await?;

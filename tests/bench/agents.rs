@@ -25,10 +25,10 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use gatepost::{
     config::{Sources, load},
-    demo::{ADMIN_KEY, Company, DATABASE},
     edge::Edge,
     telemetry::Telemetry,
 };
+use odoo_sim::{ADMIN_KEY, Company, DATABASE};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpSocket,

@@ -36,13 +36,13 @@ use std::{
 use arc_swap::ArcSwap;
 use gatepost::{
     config::{Sources, load},
-    demo::{ADMIN_KEY, Company, DATABASE},
     edge::Edge,
-    identity::{ApiKey, StoredKey, change_keys},
-    names::RoleName,
     telemetry::Telemetry,
 };
+use gatepost_base::RoleName;
+use gatepost_identity::{ApiKey, StoredKey, change_keys};
 use idp::{Asker, Endpoint, Idp, random};
+use odoo_sim::{ADMIN_KEY, Company, DATABASE};
 use serde_json::json;
 
 const CALLS: usize = 2_000;

@@ -6,20 +6,9 @@ use std::{
 };
 
 /// The folders, in the order in which they may know each other.
-const ORDER: [&str; 22] = [
-    "causes",
-    "trust",
-    "names",
-    "odoo",
-    "identity",
-    "replicas",
-    "limits",
-    "ledger",
-    "mcp",
-    "policy",
+const ORDER: [&str; 10] = [
     "shape",
     "audit",
-    "upstream",
     "access",
     "changes",
     "tools",
@@ -27,7 +16,6 @@ const ORDER: [&str; 22] = [
     "telemetry",
     "config",
     "edge",
-    "demo",
     "cli",
 ];
 

@@ -8,11 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gatepost::{
-    config::Sources,
-    demo::ADMIN_KEY,
-    ledger::{Ledger, LedgerPlace, LedgerSettings, Retention},
-};
+use gatepost::config::Sources;
+use gatepost_state::store::{Ledger, LedgerPlace, LedgerSettings, Retention};
+use odoo_sim::ADMIN_KEY;
 use serde_json::{Value, json};
 
 use crate::{

@@ -8,7 +8,8 @@ use std::{
     thread,
 };
 
-use gatepost::{config::Sources, identity::Keyring};
+use gatepost::config::Sources;
+use gatepost_identity::Keyring;
 
 const GOOD: &str = r#"
 [keys]

@@ -2,11 +2,9 @@
 
 use std::{fs::Permissions, os::unix::fs::PermissionsExt as _, path::Path};
 
-use gatepost::{
-    config::{Checked, Place, Sources, load, load_admin},
-    identity::{ApiKey, StoredKey, change_keys},
-    names::{InstanceName, RoleName},
-};
+use gatepost::config::{Checked, Place, Sources, load, load_admin};
+use gatepost_base::{InstanceName, RoleName};
+use gatepost_identity::{ApiKey, StoredKey, change_keys};
 
 /// One instance named `production`, a role `reader`, and nothing wrong.
 const ONE: &str = r#"

@@ -8,11 +8,9 @@ use std::{
     sync::Arc,
 };
 
-use gatepost::{
-    demo::{ADMIN_KEY, Company, INTERNAL_KEY, SALES_KEY},
-    identity::{ApiKey, StoredKey, change_keys},
-    names::RoleName,
-};
+use gatepost_base::RoleName;
+use gatepost_identity::{ApiKey, StoredKey, change_keys};
+use odoo_sim::{ADMIN_KEY, Company, INTERNAL_KEY, SALES_KEY};
 use serde_json::{Value, json};
 
 use crate::stage::{Answer, Stage, calling, company, configuration};

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gatepost::demo::ADMIN_KEY;
+use odoo_sim::ADMIN_KEY;
 use serde_json::{Value, json};
 
 use crate::{

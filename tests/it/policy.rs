@@ -1,10 +1,8 @@
 //! What a role may see, from outside, in front of the sample company.
 
-use gatepost::{
-    demo::ADMIN_KEY,
-    identity::{ApiKey, StoredKey, change_keys},
-    names::RoleName,
-};
+use gatepost_base::RoleName;
+use gatepost_identity::{ApiKey, StoredKey, change_keys};
+use odoo_sim::ADMIN_KEY;
 use serde_json::{Value, json};
 
 use crate::stage::{Stage, calling};

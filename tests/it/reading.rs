@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gatepost::demo::{ADMIN_KEY, Company, INTERNAL_KEY, SALES_KEY};
+use odoo_sim::{ADMIN_KEY, Company, INTERNAL_KEY, SALES_KEY};
 use serde_json::json;
 
 use crate::stage::{Stage, calling};

@@ -2,7 +2,7 @@
 
 use std::{fs, process::Command};
 
-use gatepost::demo::ADMIN_KEY;
+use odoo_sim::ADMIN_KEY;
 use serde_json::{Value, json};
 
 use crate::stage::{Answer, Stage, calling};
@@ -62,9 +62,7 @@ fn a_path_finds_an_instance_or_nothing_at_all() {
 
 #[test]
 fn a_public_url_is_a_route_of_its_own_and_one_instance_never_answers_for_another() {
-    let company = std::sync::Arc::new(gatepost::demo::Company::new(jiff::civil::date(
-        2026, 11, 21,
-    )));
+    let company = std::sync::Arc::new(odoo_sim::Company::new(jiff::civil::date(2026, 11, 21)));
     let stage = Stage::before(
         "http://127.0.0.1:9",
         company,

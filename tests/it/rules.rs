@@ -5,7 +5,7 @@ use std::{
     process::{Command, Output},
 };
 
-use gatepost::demo::ADMIN_KEY;
+use odoo_sim::ADMIN_KEY;
 use serde_json::json;
 
 use crate::stage::{Stage, company};

@@ -14,10 +14,10 @@ use std::{
 use arc_swap::ArcSwap;
 use gatepost::{
     config::{Checked, Sources, load},
-    demo::{ADMIN_KEY, Company, DATABASE},
     edge::{Edge, Stop},
     gateway::Gateway,
 };
+use odoo_sim::{ADMIN_KEY, Company, DATABASE};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

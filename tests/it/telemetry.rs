@@ -9,10 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gatepost::{
-    config::{Sources, load},
-    demo::ADMIN_KEY,
-};
+use gatepost::config::{Sources, load};
+use odoo_sim::ADMIN_KEY;
 use opentelemetry_proto::tonic::{
     collector::trace::v1::{
         ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,

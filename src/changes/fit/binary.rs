@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
 use super::{problem::quoted, taken::Taken};
-use crate::odoo::{Field, Schema};
+use gatepost_odoo::{Field, Schema};
 
 /// The most characters of base64.
 const MAX_CHARACTERS: usize = 32 << 20;

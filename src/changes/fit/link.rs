@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{Place, Pointer};
-use crate::odoo::{FieldName, ModelName, RecordId};
+use gatepost_odoo::{FieldName, ModelName, RecordId};
 
 /// A record that a value names, to be looked up before it is sent.
 #[derive(Clone, PartialEq, Eq, Debug)]

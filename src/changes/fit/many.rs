@@ -5,6 +5,7 @@
 //! `[4, id]` puts it in, `[5]` empties the list, `[6, 0, [ids]]` makes the list those.
 //! It passes over numbers that are none of these.
 
+use gatepost_base::text;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -15,10 +16,7 @@ use super::{
     taken::Taken,
     values::{Fitting, Spot},
 };
-use crate::{
-    odoo::{Effect, Field, FieldKind, FieldName, ModelName, RecordId},
-    shape,
-};
+use gatepost_odoo::{Effect, Field, FieldKind, FieldName, ModelName, RecordId};
 
 /// The most elements of one list.
 const MAX: usize = 1000;
@@ -144,7 +142,7 @@ impl Fitting<'_> {
         spot: &Spot,
     ) -> Result<Option<Value>, Needs> {
         if !creating {
-            let records = shape::counted(lines.len(), "new record");
+            let records = text::counted(lines.len(), "new record");
             let note = format!("gets {records}, beside those that it has");
             self.note(spot, note);
         }

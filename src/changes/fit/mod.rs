@@ -37,7 +37,7 @@ pub use place::{Place, Pointer};
 pub use problem::{Missing, Note, Problem, tell, tell_notes};
 pub(super) use writable::writable;
 
-use crate::odoo::{Effect, ModelName, Schema};
+use gatepost_odoo::{Effect, ModelName, Schema};
 
 /// One record's values, as far as they fit.
 #[derive(Debug, Default)]

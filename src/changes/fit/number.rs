@@ -3,7 +3,7 @@
 use serde_json::{Number, Value};
 
 use super::{problem::quoted, taken::Taken};
-use crate::odoo::Field;
+use gatepost_odoo::Field;
 
 /// A whole number that PostgreSQL's `int4` holds.
 #[expect(

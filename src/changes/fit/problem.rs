@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use serde_json::Value;
 
 use super::Place;
-use crate::odoo::{FieldName, ModelName};
+use gatepost_odoo::{FieldName, ModelName};
 
 /// What does not fit, and what would.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{problem::quoted, taken::Taken};
-use crate::odoo::Effect;
+use gatepost_odoo::Effect;
 
 /// The most properties of one record.
 const MAX: usize = 200;

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{Wanted, number::whole, problem::quoted, selection, taken::Taken};
-use crate::odoo::{Field, ModelName, RecordId};
+use gatepost_odoo::{Field, ModelName, RecordId};
 
 /// The most characters of a name that is looked up.
 const MAX_NAME: usize = 500;

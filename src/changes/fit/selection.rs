@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{problem::quoted, taken::Taken};
-use crate::odoo::{Choice, Field};
+use gatepost_odoo::{Choice, Field};
 
 /// Choices that are told one by one.
 const TOLD: usize = 30;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Wanted;
-use crate::odoo::ModelName;
+use gatepost_odoo::ModelName;
 
 /// A value in the form that Odoo takes, with what there is to say of it.
 #[derive(Debug, PartialEq)]

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{problem::quoted, taken::Taken};
-use crate::odoo::Field;
+use gatepost_odoo::Field;
 
 /// The most bytes of one text.
 const MAX_BYTES: usize = 1 << 20;

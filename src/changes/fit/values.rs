@@ -10,7 +10,7 @@ use super::{
     number, problem::quoted, properties, record, selection, taken::Taken, text, truth,
     writable::writable,
 };
-use crate::odoo::{Effect, Field, FieldKind, FieldName, ModelName, Schema};
+use gatepost_odoo::{Effect, Field, FieldKind, FieldName, ModelName, Schema};
 
 /// The most fields of one record.
 const MAX_FIELDS: usize = 500;

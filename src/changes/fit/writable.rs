@@ -1,6 +1,6 @@
 //! Whether a field is there to be written.
 
-use crate::odoo::{Effect, Field, FieldKind, FieldName, ModelName, Schema};
+use gatepost_odoo::{Effect, Field, FieldKind, FieldName, ModelName, Schema};
 
 /// The field, if it may be given a value, with what is to be known of that.
 ///

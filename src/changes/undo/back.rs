@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::{entry::Rows, lines::Lines, marks::is_same, watched::can_be_given};
-use crate::odoo::{Effect, Field, FieldKind, FieldName, ModelName, RecordId, Schema};
+use gatepost_odoo::{Effect, Field, FieldKind, FieldName, ModelName, RecordId, Schema};
 
 /// Records that are not there any more, or not to be seen.
 pub(super) type Gone = BTreeSet<(ModelName, RecordId)>;

@@ -10,11 +10,9 @@ use super::{
     moved::{look_at, refuse, told},
     standing::{Lists, Standing, ids_in, standing},
 };
-use crate::{
-    access::{Access, Denied},
-    odoo::{Call, Context, Effect, Field, FieldKind, FieldName, RecordId, Schema},
-    shape::counted,
-};
+use crate::access::{Access, Denied};
+use gatepost_base::text::counted;
+use gatepost_odoo::{Call, Context, Effect, Field, FieldKind, FieldName, RecordId, Schema};
 
 /// What would be done.
 pub(super) async fn propose(access: &Access<'_>, entry: &Entry) -> Result<Proposal, Denied> {

@@ -17,11 +17,9 @@ use super::{
     standing::ids_in,
     surroundings::{filled_in, gone},
 };
-use crate::{
-    access::{Access, Denied},
-    odoo::{Call, Context, Effect, FieldKind, FieldName, RecordId, Schema},
-    shape::{self, one_line},
-};
+use crate::access::{Access, Denied};
+use gatepost_base::text::{self, one_line};
+use gatepost_odoo::{Call, Context, Effect, FieldKind, FieldName, RecordId, Schema};
 
 /// Bytes of values that are shown; of the other records the names.
 const MAX_SHOWN_BYTES: usize = 24 << 10;
@@ -45,7 +43,7 @@ pub(super) async fn propose(access: &Access<'_>, entry: &Entry) -> Result<Propos
     access.may_change(&entry.model, Effect::Create)?;
     let again = again(access, entry).await?;
     let count = again.ids.len();
-    let records = shape::counted(count, "record");
+    let records = text::counted(count, "record");
     let show = Show {
         schema: &again.schema,
         names: &again.prepared.names,
@@ -59,7 +57,7 @@ pub(super) async fn propose(access: &Access<'_>, entry: &Entry) -> Result<Propos
         if at > 0 && lines.len() + one.len() > MAX_SHOWN_BYTES {
             let rest = again.ids.get(at..).unwrap_or_default();
             let names: Vec<String> = rest.iter().map(|id| title(entry, *id)).collect();
-            shape::add(
+            text::add(
                 &mut lines,
                 format_args!(
                     "and {} more, with the values that they had, which are NOT SHOWN: {}\n",
@@ -113,7 +111,7 @@ pub(super) async fn report(
 ) -> Result<Report, Denied> {
     let (context, companies) = entry.context(access).await?;
     let count = done.ids.len();
-    let records = shape::counted(count, "record");
+    let records = text::counted(count, "record");
     let mut text = format!(
         "Took back the deletion of {:.0}: made {records} of {} again.\n",
         entry.at, entry.model

@@ -1,6 +1,6 @@
 //! What is looked at before records are deleted.
 
-use crate::odoo::{FieldKind, FieldName, Schema};
+use gatepost_odoo::{FieldKind, FieldName, Schema};
 
 /// What is looked at before records are deleted: what they could be made again
 /// from, and what links to them.

@@ -11,9 +11,9 @@ use super::{lines::Lines, marks::Marks};
 use crate::{
     access::{Access, ContextRequest, Denied},
     audit::Who,
-    ledger::{Key, Ledger},
-    odoo::{Context, FieldName, ModelName, RecordId},
 };
+use gatepost_odoo::{Context, FieldName, ModelName, RecordId};
+use gatepost_state::store::{Key, Ledger};
 
 /// Records by their ids.
 pub(super) type Rows = BTreeMap<i64, Map<String, Value>>;

@@ -1,5 +1,6 @@
 //! What is kept of a change while it is made.
 
+use gatepost_base::text;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -19,12 +20,11 @@ use super::{
     marks::{Marks, is_same},
     watched::{can_be_kept, restorable, watched_of_new, watched_with},
 };
-use crate::{
-    access::{Access, Denied},
-    ledger::{Key, Ledger},
-    odoo::{Call, Context, Effect, Field, FieldKind, FieldName, RecordId, Request, Schema},
-    shape,
+use crate::access::{Access, Denied};
+use gatepost_odoo::{
+    Call, Context, Effect, Field, FieldKind, FieldName, RecordId, Request, Schema,
 };
+use gatepost_state::store::{Key, Ledger};
 
 /// What is kept of a change that is being made.
 #[derive(Debug)]
@@ -146,7 +146,7 @@ impl Kept {
             Ok(true) => {
                 let mut text = way_back(access, &under.entry, &under.name, under.keep);
                 for lacking in &under.lacking {
-                    shape::add(
+                    text::add(
                         &mut text,
                         format_args!("\nThat would not bring back: {lacking}."),
                     );

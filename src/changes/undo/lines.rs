@@ -11,10 +11,8 @@ use super::{
     marks::Marks,
     watched::{can_be_given, is_own, restorable},
 };
-use crate::{
-    access::{Access, Denied},
-    odoo::{Context, Effect, Field, FieldKind, FieldName, ModelName, RecordId, Schema},
-};
+use crate::access::{Access, Denied};
+use gatepost_odoo::{Context, Effect, Field, FieldKind, FieldName, ModelName, RecordId, Schema};
 
 /// Records in lists that are kept of one change.
 pub(super) const MAX_LINES: usize = 500;

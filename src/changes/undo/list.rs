@@ -14,8 +14,8 @@ use super::{
 use crate::{
     access::{Access, Denied},
     changes::Shot,
-    odoo::{Context, Effect, FieldName, Schema},
 };
+use gatepost_odoo::{Context, Effect, FieldName, Schema};
 
 /// A list of records, with all that is to be known to give it back.
 #[derive(Debug)]

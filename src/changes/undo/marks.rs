@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::super::{Shot, wish::digest};
-use crate::odoo::{FieldName, RecordId};
+use gatepost_odoo::{FieldName, RecordId};
 
 /// Bytes of a mark. Of the values that a field may have changed to, one in 16
 /// million looks like the one that it had.
@@ -92,7 +92,7 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     use super::{Marks, Shot};
-    use crate::odoo::{FieldName, RecordId};
+    use gatepost_odoo::{FieldName, RecordId};
 
     #[expect(
         clippy::needless_pass_by_value,

@@ -1,6 +1,7 @@
 //! What taking back has in common: how the records are now, and a refusal where
 //! they moved on.
 
+use gatepost_base::text;
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
@@ -12,9 +13,9 @@ use super::{
 };
 use crate::{
     access::{Access, Denied},
-    odoo::{Context, Effect, FieldName, RecordId, Schema},
     shape::{self, Coverage},
 };
+use gatepost_odoo::{Context, Effect, FieldName, RecordId, Schema};
 
 /// Records that are named one by one.
 const MAX_SHOWN: usize = 20;
@@ -110,7 +111,7 @@ pub(super) fn told(mut text: String, notes: &[String]) -> String {
         text.push_str(note);
     }
     if notes.len() > MAX_NOTES {
-        shape::add(
+        text::add(
             &mut text,
             format_args!("\nand {} more notes", notes.len() - MAX_NOTES),
         );

@@ -10,7 +10,7 @@ use super::{
     lines::Lines,
     marks::is_same,
 };
-use crate::odoo::{FieldName, RecordId, Schema};
+use gatepost_odoo::{FieldName, RecordId, Schema};
 
 /// How a record stands to the change that is to be taken back.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -8,10 +8,8 @@ use super::{
     super::{Shot, links::seen},
     back::{Gone, is_empty, links},
 };
-use crate::{
-    access::{Access, Denied},
-    odoo::{Call, Context, FieldName, ModelName, RecordId, Schema},
-};
+use crate::access::{Access, Denied};
+use gatepost_odoo::{Call, Context, FieldName, ModelName, RecordId, Schema};
 
 /// Ids that are looked up at once.
 const MAX_IDS: usize = 1_000;

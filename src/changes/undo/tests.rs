@@ -10,10 +10,8 @@ use super::{
     standing::{Lists, Standing, standing},
     watched::{restorable, watched, watched_of_new},
 };
-use crate::{
-    changes::Shot,
-    odoo::{Effect, FieldName, ModelName, RecordId, Schema},
-};
+use crate::changes::Shot;
+use gatepost_odoo::{Effect, FieldName, ModelName, RecordId, Schema};
 
 fn schema() -> Schema {
     Schema::parse(

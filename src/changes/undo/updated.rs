@@ -1,5 +1,6 @@
 //! Taking an update back: the values that were there are written again.
 
+use gatepost_base::text;
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
@@ -14,11 +15,8 @@ use super::{
     standing::{Lists, Standing, ids_in, standing},
     surroundings::gone,
 };
-use crate::{
-    access::{Access, Denied},
-    odoo::{Call, Context, Effect, FieldName, RecordId, Schema},
-    shape,
-};
+use crate::access::{Access, Denied};
+use gatepost_odoo::{Call, Context, Effect, FieldName, RecordId, Schema};
 
 /// Records that are told one by one, once it is done.
 const MAX_SHOWN: usize = 20;
@@ -82,7 +80,7 @@ pub(super) async fn propose(access: &Access<'_>, entry: &Entry) -> Result<Propos
     let mut all: Vec<RecordId> = ids.iter().flatten().copied().collect();
     all.sort_unstable();
     let count = all.len();
-    let records = shape::counted(count, "record");
+    let records = text::counted(count, "record");
     let head = format!(
         "Take back the update of {:.0}: {records} of {}:\n{}",
         entry.at,
@@ -139,7 +137,7 @@ pub(super) async fn report(
 ) -> Result<Report, Denied> {
     let (context, companies) = entry.context(access).await?;
     let count = done.ids.len();
-    let records = shape::counted(count, "record");
+    let records = text::counted(count, "record");
     let mut text = format!(
         "Took back the update of {:.0}: {records} of {}:\n",
         entry.at, entry.model
@@ -159,10 +157,10 @@ pub(super) async fn report(
         let mut is = after.row(*id).cloned().unwrap_or_default();
         is.retain(|name, _| before.is_some_and(|before| before.contains_key(name)));
         let title = Show::titles(&[*id], &after);
-        shape::add(&mut text, format_args!("{title}: {}\n", show.values(&is)));
+        text::add(&mut text, format_args!("{title}: {}\n", show.values(&is)));
     }
     if count > MAX_SHOWN {
-        shape::add(
+        text::add(
             &mut text,
             format_args!("and {} more, likewise\n", count - MAX_SHOWN),
         );
@@ -337,7 +335,7 @@ fn shown(now: &Now, ids: &[Vec<RecordId>], prepared: &Prepared) -> String {
         let one = show.updates(ids_of_one, &now.shot, values);
         if at > 0 && text.len() + one.len() > MAX_SHOWN_BYTES {
             let rest: Vec<RecordId> = ids.iter().skip(at).flatten().copied().collect();
-            shape::add(
+            text::add(
                 &mut text,
                 format_args!(
                     "and {} more, whose values are NOT SHOWN: {}",

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::lines::is_list;
-use crate::odoo::{Effect, Field, FieldKind, FieldName, Schema};
+use gatepost_odoo::{Effect, Field, FieldKind, FieldName, Schema};
 
 /// What Odoo keeps for itself, or writes by the way.
 const LEFT_ALONE: [&str; 9] = [

@@ -10,13 +10,11 @@ use clap::Args;
 use jiff::{SignedDuration, Timestamp, Unit, Zoned, civil::DateTime, tz::TimeZone};
 
 use super::{Failure, Where, expiry::Expiry, terminal};
-use crate::{
-    audit::{Damage, History, Outcome, Told},
-    odoo::Fault,
-    policy::{Forbidden, Pattern},
-    shape::counted,
-    upstream::CallError,
-};
+use crate::audit::{Damage, History, Outcome, Told};
+use gatepost_base::text::counted;
+use gatepost_odoo::Fault;
+use gatepost_odoo_client::CallError;
+use gatepost_policy::{Forbidden, Pattern};
 
 /// Reasons that are none of an error's kinds; `forbidden` stands in older journals.
 const REASONS: [&str; 6] = [
@@ -342,7 +340,9 @@ mod tests {
     use jiff::Timestamp;
 
     use super::{InvalidMoment, Moment, outcome, visible};
-    use crate::{odoo::Fault, policy::Forbidden, upstream::CallError};
+    use gatepost_odoo::Fault;
+    use gatepost_odoo_client::CallError;
+    use gatepost_policy::Forbidden;
 
     #[test]
     fn a_time_is_a_day_a_moment_or_how_long_ago() {
@@ -389,12 +389,18 @@ mod tests {
     #[test]
     fn every_reason_that_a_record_can_give_can_be_asked_for() {
         for (source, kinds) in [
-            (include_str!("../../odoo/fault.rs"), &Fault::KINDS[..]),
             (
-                include_str!("../../upstream/call_error.rs"),
+                include_str!("../../../crates/odoo/src/fault.rs"),
+                &Fault::KINDS[..],
+            ),
+            (
+                include_str!("../../../crates/odoo-client/src/call_error.rs"),
                 &CallError::KINDS,
             ),
-            (include_str!("../../policy/forbidden.rs"), &Forbidden::KINDS),
+            (
+                include_str!("../../../crates/policy/src/forbidden.rs"),
+                &Forbidden::KINDS,
+            ),
         ] {
             let (_, after) = source.split_once("pub fn kind(&self)").unwrap();
             let (body, _) = after.split_once("\n    }\n").unwrap();

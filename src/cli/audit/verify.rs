@@ -5,10 +5,8 @@ use std::{fs, path::PathBuf};
 use clap::Args;
 
 use super::{Failure, Where, terminal};
-use crate::{
-    audit::{ChainKey, History},
-    shape::counted,
-};
+use crate::audit::{ChainKey, History};
+use gatepost_base::text::counted;
 
 /// Changes without an end that are named.
 const OPEN: usize = 20;

@@ -4,10 +4,8 @@ use clap::Args;
 use jiff::{Timestamp, Unit};
 
 use super::{Failure, Where, terminal};
-use crate::{
-    identity::{KeyId, Keyring, StoredKey},
-    names::RoleName,
-};
+use gatepost_base::RoleName;
+use gatepost_identity::{KeyId, Keyring, StoredKey};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -9,10 +9,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::{Failure, expiry, terminal};
-use crate::{
-    config::{Config, Sources, load_form},
-    identity::BrokenKeysFile,
-};
+use crate::config::{Config, Sources, load_form};
+use gatepost_identity::BrokenKeysFile;
 
 #[derive(Debug, Args)]
 #[command(

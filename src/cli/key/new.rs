@@ -4,10 +4,8 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::{Failure, Where, expiry::Expiry, terminal};
-use crate::{
-    identity::{ApiKey, StoredKey, change_keys},
-    names::RoleName,
-};
+use gatepost_base::RoleName;
+use gatepost_identity::{ApiKey, StoredKey, change_keys};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -4,7 +4,7 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::{Failure, Where, terminal};
-use crate::identity::{KeyId, MalformedKey, change_keys};
+use gatepost_identity::{KeyId, MalformedKey, change_keys};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{Check, nearest};
-use crate::{
-    config::Instance,
-    names::{InstanceName, ProviderName},
-};
+use crate::config::Instance;
+use gatepost_base::{InstanceName, ProviderName};
 
 impl Check<'_> {
     pub(super) fn admissions(&mut self) {

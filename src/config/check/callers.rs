@@ -1,7 +1,8 @@
 //! Who gets in.
 
 use super::{Check, secret};
-use crate::{config::mistake::Mistake, identity::Keyring};
+use crate::config::mistake::Mistake;
+use gatepost_identity::Keyring;
 
 impl Check<'_> {
     pub(super) fn keys(&mut self) {

@@ -3,12 +3,10 @@
 use std::{collections::BTreeSet, path::Path};
 
 use super::{Check, nearest, secret};
-use crate::{
-    config::{Instance, quote::may_be_a_secret},
-    identity::{Ambiguous, Keyring, choose_credential},
-    names::{CredentialName, InstanceName},
-    upstream::ApiKey,
-};
+use crate::config::{Instance, quote::may_be_a_secret};
+use gatepost_base::{CredentialName, InstanceName};
+use gatepost_identity::{Ambiguous, Keyring, choose_credential};
+use gatepost_odoo_client::ApiKey;
 
 /// A place that names a credential: that of a role or of a grant.
 struct Naming<'a> {

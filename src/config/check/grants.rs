@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::{Check, admissions::is_scope, nearest};
-use crate::{config::Grant, identity::KeyId, names::InstanceName};
+use crate::config::Grant;
+use gatepost_base::InstanceName;
+use gatepost_identity::KeyId;
 
 impl Check<'_> {
     pub(super) fn grants(&mut self) {

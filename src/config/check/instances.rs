@@ -1,10 +1,8 @@
 //! Each Odoo, by itself.
 
 use super::{Check, web_address::WebAddress};
-use crate::{
-    config::{Instance, mistake::Mistake},
-    names::InstanceName,
-};
+use crate::config::{Instance, mistake::Mistake};
+use gatepost_base::InstanceName;
 
 impl Check<'_> {
     pub(super) fn instances(&mut self) {

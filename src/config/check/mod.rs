@@ -41,13 +41,11 @@ use super::{
     layers::Layers,
     mistake::{Mistake, Place, dotted},
 };
-use crate::{
-    audit::ChainKey,
-    identity::{ClientAuth, Keyring},
-    names::{CredentialName, InstanceName, ProviderName, RoleName},
-    replicas::Password,
-    upstream::ApiKey,
-};
+use crate::audit::ChainKey;
+use gatepost_base::{CredentialName, InstanceName, ProviderName, RoleName};
+use gatepost_identity::{ClientAuth, Keyring};
+use gatepost_odoo_client::ApiKey;
+use gatepost_state::redis::Password;
 
 /// What was found, and what the named files held.
 #[derive(Debug, Default)]

@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use super::{Check, secret, web_address::WebAddress};
-use crate::{
-    config::{BasicEncoding, ClientAuth, Provider, ProviderKind, StepUp, Validation},
-    identity::{self, ClientKey, Secret, is_algorithm},
-    names::ProviderName,
-};
+use crate::config::{BasicEncoding, ClientAuth, Provider, ProviderKind, StepUp, Validation};
+use gatepost_base::ProviderName;
+use gatepost_identity::{self, ClientKey, Secret, is_algorithm};
 
 impl Check<'_> {
     pub(super) fn providers(&mut self) {
@@ -167,7 +165,7 @@ impl Check<'_> {
             ClientAuth::PrivateKeyJwt => self.own_key(name, provider),
             ClientAuth::ClientSecretBasic => {
                 let pair = self.own_secret(name, provider);
-                pair.map(|(client_id, secret)| identity::ClientAuth::Basic {
+                pair.map(|(client_id, secret)| gatepost_identity::ClientAuth::Basic {
                     client_id,
                     secret,
                     raw: provider.basic_encoding == BasicEncoding::Raw,
@@ -175,7 +173,10 @@ impl Check<'_> {
             }
             ClientAuth::ClientSecretPost => {
                 let pair = self.own_secret(name, provider);
-                pair.map(|(client_id, secret)| identity::ClientAuth::Post { client_id, secret })
+                pair.map(|(client_id, secret)| gatepost_identity::ClientAuth::Post {
+                    client_id,
+                    secret,
+                })
             }
         };
         if let Some(auth) = auth {
@@ -187,7 +188,7 @@ impl Check<'_> {
         &mut self,
         name: &ProviderName,
         provider: &Provider,
-    ) -> Option<identity::ClientAuth> {
+    ) -> Option<gatepost_identity::ClientAuth> {
         let path = path!["providers", name, "key_file"];
         let Some(file) = &provider.key_file else {
             self.wrong(
@@ -222,7 +223,7 @@ impl Check<'_> {
                     );
                 }
                 let audience = provider.assertion_audience.clone();
-                Some(identity::ClientAuth::PrivateKey {
+                Some(gatepost_identity::ClientAuth::PrivateKey {
                     key,
                     audience: audience.unwrap_or_else(|| provider.issuer.clone()),
                 })

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Check, web_address::WebAddress};
-use crate::names::InstanceName;
+use gatepost_base::InstanceName;
 
 impl Check<'_> {
     /// Each public URL leads to one instance, in whatever way it is spelled.

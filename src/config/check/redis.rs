@@ -1,10 +1,8 @@
 //! The Redis of the limits.
 
 use super::{Check, secret, web_address::WebAddress};
-use crate::{
-    config::Redis,
-    replicas::{InvalidRedisUrl, Password, RedisUrl},
-};
+use crate::config::Redis;
+use gatepost_state::redis::{InvalidRedisUrl, Password, RedisUrl};
 
 /// Of names in a shared Redis, nobody needs longer ones.
 const LONGEST_PREFIX: usize = 64;

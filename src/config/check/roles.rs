@@ -1,12 +1,10 @@
 //! What the roles open, and whether it exists.
 
 use super::{Check, nearest};
-use crate::{
-    config::{Operation, Rule},
-    names::{InstanceName, RoleName},
-    odoo::{Domain, FieldName, MethodName, ModelName},
-    policy::{Pattern, is_secret},
-};
+use crate::config::{Operation, Rule};
+use gatepost_base::{InstanceName, RoleName};
+use gatepost_odoo::{Domain, FieldName, MethodName, ModelName};
+use gatepost_policy::{Pattern, is_secret};
 
 /// Methods that do what an operation does, or read what no rule then looks at:
 /// they are never called by their names.

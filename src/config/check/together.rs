@@ -2,12 +2,10 @@
 //! undo what another leaves out.
 
 use super::Check;
-use crate::{
-    config::Rule,
-    names::RoleName,
-    odoo::{Effect, MethodName},
-    policy::{Pattern, is_protected, is_secret},
-};
+use crate::config::Rule;
+use gatepost_base::RoleName;
+use gatepost_odoo::{Effect, MethodName};
+use gatepost_policy::{Pattern, is_protected, is_secret};
 
 /// What two rules both open of some models.
 struct Shared {

@@ -14,9 +14,9 @@ use super::{Actor, Sign, Stage, plain, until};
 use crate::{
     config,
     edge::{admin::Admin, bounds::Bounds, drain::Drain},
-    names::InstanceName,
     telemetry::Telemetry,
 };
+use gatepost_base::InstanceName;
 
 #[tokio::test]
 async fn readyz_says_which_instance_answers_and_asks_them_once_for_many_probes() {

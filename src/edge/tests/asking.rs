@@ -23,11 +23,11 @@ use crate::{
         stdio::{StdioError, serve_host},
     },
     gateway::Gateway,
-    identity::{ApiKey, StoredKey, change_keys},
-    limits::Limiter,
-    names::{InstanceName, RoleName},
     telemetry::{Seen, Telemetry},
 };
+use gatepost_base::{InstanceName, RoleName};
+use gatepost_identity::{ApiKey, StoredKey, change_keys};
+use gatepost_state::limits::Limiter;
 
 const EVENTS: &str = "Accept: application/json, text/event-stream";
 

@@ -33,10 +33,10 @@ use crate::{
     access::SentChanges,
     config,
     gateway::{Head, Notices, Readiness, Reply, Story},
-    names::InstanceName,
     telemetry::{Remembered, Seen, Telemetry},
-    upstream::Traffic,
 };
+use gatepost_base::InstanceName;
+use gatepost_odoo_client::Traffic;
 
 /// No test waits longer for anything.
 const PATIENCE: Duration = Duration::from_secs(20);

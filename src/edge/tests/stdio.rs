@@ -12,9 +12,9 @@ use tokio::{
 use super::{Actor, Sign, patiently, rest, until};
 use crate::{
     edge::stdio::{StdioError, serve_host},
-    names::InstanceName,
     telemetry::Telemetry,
 };
+use gatepost_base::InstanceName;
 
 /// A client, before a host that does what the `path` in a message says.
 struct Pipe {

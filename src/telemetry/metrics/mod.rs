@@ -17,18 +17,16 @@ use prometheus_client::{
 };
 
 use super::traces::SpanCounts;
-use crate::{
-    gateway::{self, Readiness, Story},
-    ledger::{Operation, Reason},
-    names::InstanceName,
-    upstream::Traffic,
-};
+use crate::gateway::{self, Readiness, Story};
+use gatepost_base::InstanceName;
+use gatepost_odoo_client::Traffic;
+use gatepost_state::store::{Operation, Reason};
 
 /// All metrics of one process (or of one edge, in tests).
 ///
 /// Every label comes from a closed set: configured instances, our tools, the
 /// protocol revisions we speak, [`Outcome`], [`crate::gateway::Blame`], [`crate::gateway::LookUp`],
-/// what is in [`crate::limits::Counted`] and in [`Remembered`].
+/// what is in [`gatepost_state::limits::Counted`] and in [`Remembered`].
 /// A histogram is some twenty series, so that only one of them has the tool.
 /// What `OpenTelemetry`'s conventions have a name for is called by it; the rest
 /// begins with `gatepost_`.
@@ -83,11 +81,11 @@ pub struct Seen {
 /// What is remembered of changes: where, and how often it failed.
 #[derive(Debug, Default)]
 pub struct Remembered {
-    /// As of [`crate::ledger::Ledger::store`].
+    /// As of [`gatepost_state::store::Ledger::store`].
     pub store: &'static str,
-    /// As of [`crate::ledger::Ledger::is_here`], where any role may change anything.
+    /// As of [`gatepost_state::store::Ledger::is_here`], where any role may change anything.
     pub is_here: Option<bool>,
-    /// As of [`crate::ledger::Ledger::failures`].
+    /// As of [`gatepost_state::store::Ledger::failures`].
     pub failures: Vec<(Operation, Reason, u64)>,
 }
 

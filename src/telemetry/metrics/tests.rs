@@ -9,12 +9,14 @@ use std::{
 use super::{ErrorLabels, Metrics, Outcome, Remembered, Seen, Served};
 use crate::{
     gateway::{Blame, Failure, LookUp, Operation, Readiness, Story},
-    ledger::{self, Reason},
-    limits::{self, Counted, Dimension, Store},
-    mcp::{Body, Inbound, Transport},
-    names::{InstanceName, ProviderName, Subject, TraceId},
     tools,
-    upstream::Traffic,
+};
+use gatepost_base::{InstanceName, ProviderName, Subject, TraceId};
+use gatepost_mcp::{Body, Inbound, Transport};
+use gatepost_odoo_client::Traffic;
+use gatepost_state::{
+    limits::{self, Counted, Dimension, Store},
+    store::Reason,
 };
 
 const DOCUMENT: &str = include_str!("../../../docs/operations.md");
@@ -165,7 +167,7 @@ fn everything() -> String {
         remembered: Remembered {
             store: "file",
             is_here: Some(true),
-            failures: vec![(ledger::Operation::Claim, Reason::Full, 1)],
+            failures: vec![(gatepost_state::store::Operation::Claim, Reason::Full, 1)],
         },
     };
     metrics.encode(&seen).unwrap()

@@ -1,6 +1,6 @@
 //! What is asked, and what each caller must read.
 
-use gatepost::demo::{ADMIN_KEY, DATABASE, SALES_KEY};
+use odoo_sim::{ADMIN_KEY, DATABASE, SALES_KEY};
 use serde_json::{Value, json};
 
 use crate::agent::{Agent, Reply};

@@ -10,11 +10,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use gatepost::demo::Company;
 use http::Request;
 use http_body_util::{BodyExt as _, Collected, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
+use odoo_sim::Company;
 
 /// What one call takes: long enough for clients to hang up meanwhile.
 const WORK: Duration = Duration::from_millis(2);

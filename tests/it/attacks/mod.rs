@@ -28,7 +28,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use gatepost::demo::{ADMIN_KEY, SALES_KEY};
+use odoo_sim::{ADMIN_KEY, SALES_KEY};
 use serde_json::{Value, json};
 
 use crate::{

@@ -1,6 +1,6 @@
 //! What a caller of a provider may do, and what no trick adds to it: T-28 and T-29.
 
-use gatepost::demo::{ADMIN_KEY, SALES_KEY};
+use odoo_sim::{ADMIN_KEY, SALES_KEY};
 use serde_json::{Value, json};
 
 use super::{FRESH, HOST, JSON, Scene, Words, counting};

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use gatepost::demo::Moment;
+use odoo_sim::Moment;
 use serde_json::{Value, json};
 
 use super::{

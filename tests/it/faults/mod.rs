@@ -27,7 +27,7 @@ mod redis;
 
 use std::thread;
 
-use gatepost::demo::{ADMIN_KEY, DATABASE};
+use odoo_sim::{ADMIN_KEY, DATABASE};
 
 /// Two instances: `demo` at this URL, and `other` at that. Who brings no proof
 /// reads in both.

@@ -1,10 +1,8 @@
 //! Previews, and who confirms them.
 
-use gatepost::{
-    demo::{ADMIN_KEY, Moment},
-    identity::{ApiKey, StoredKey, change_keys},
-    names::RoleName,
-};
+use gatepost_base::RoleName;
+use gatepost_identity::{ApiKey, StoredKey, change_keys};
+use odoo_sim::{ADMIN_KEY, Moment};
 use serde_json::{Value, json};
 
 use super::{ALL, answered, confirm_id, made, refused, stage, unchanged, with};

@@ -1,6 +1,6 @@
 //! Tables of records: tried, loaded all or none, and what is wrong told by row.
 
-use gatepost::demo::Moment;
+use odoo_sim::Moment;
 use serde_json::{Value, json};
 
 use super::{ALL, answered, confirm_id, direct, made, refused, stage, times, unchanged};

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gatepost::demo::{ADMIN_KEY, Moment, SALES_KEY};
+use odoo_sim::{ADMIN_KEY, Moment, SALES_KEY};
 use serde_json::json;
 
 use super::{ALL, answered, change, direct, made, stage, stage_of, times, undo};

@@ -1,6 +1,6 @@
 //! Methods that are called, and messages that are posted.
 
-use gatepost::demo::{Moment, SALES_KEY, Snapshot};
+use odoo_sim::{Moment, SALES_KEY, Snapshot};
 use serde_json::{Value, json};
 
 use super::{answered, confirm_id, listed, refused, stage, times};

@@ -15,7 +15,7 @@ mod replicas;
 mod undoing;
 mod values;
 
-use gatepost::demo::{ADMIN_KEY, Snapshot};
+use odoo_sim::{ADMIN_KEY, Snapshot};
 use serde_json::{Value, json};
 
 use crate::stage::Stage;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, thread};
 
-use gatepost::demo::Moment;
+use odoo_sim::Moment;
 use serde_json::json;
 
 use super::{answered, direct, made, refused, times};

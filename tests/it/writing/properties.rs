@@ -1,7 +1,7 @@
 //! Whatever is asked: what is refused or only shown has changed nothing, and
 //! what is done is what was shown.
 
-use gatepost::demo::Change;
+use odoo_sim::Change;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 

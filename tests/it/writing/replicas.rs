@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use gatepost::demo::ADMIN_KEY;
+use odoo_sim::ADMIN_KEY;
 use serde_json::{Value, json};
 
 use super::{ALL, confirm_id};

@@ -1,6 +1,6 @@
 //! Changes that are taken back, and those that cannot be.
 
-use gatepost::demo::{ADMIN_KEY, Moment, Snapshot};
+use odoo_sim::{ADMIN_KEY, Moment, Snapshot};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::{FIELDS, Place, fit, models};
-use crate::odoo::{Effect, FieldKind, ModelName, RecordId, Schema};
+use gatepost_odoo::{Effect, FieldKind, ModelName, RecordId, Schema};
 
 fn json_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
 use super::{Fitted, Needs, Place, Wanted, fit, tell};
-use crate::odoo::{Effect, ModelName, RecordId, Schema};
+use gatepost_odoo::{Effect, ModelName, RecordId, Schema};
 
 /// A model with a field of each type, and one that is a line of it.
 const FIELDS: &str = r#"{

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Place, fit, members, models};
-use crate::odoo::{Effect, Field, FieldKind, ModelName};
+use gatepost_odoo::{Effect, Field, FieldKind, ModelName};
 
 /// One exchange with a real Odoo 19: what was written or made, what Odoo said and
 /// held afterwards, and what fitting makes of it.

@@ -1,0 +1,127 @@
+//! Text of strangers, made safe for one line.
+
+use std::fmt::{self, Write as _};
+
+/// Characters that are shown of one cell of a table.
+pub const CELL_CHARS: usize = 160;
+
+/// Adds to a text. It cannot fail: a `String` takes all there is memory for.
+pub fn add(text: &mut String, part: fmt::Arguments<'_>) {
+    let written = text.write_fmt(part);
+    debug_assert!(written.is_ok(), "a String takes all");
+}
+
+/// A number of things, such as `1 record` or `20 records`.
+pub fn counted(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
+/// A text in one line, of no more than `max_chars` characters and a note of
+/// how many there are beyond.
+///
+/// Line ends and tabs become `\n` and `\t`, our column sign `|` becomes `\|`;
+/// other control characters and those that turn the direction of writing are
+/// left out.
+///
+/// Records are written by anybody who sent a mail to the company; what stands
+/// in one must stay in its cell.
+pub fn one_line(text: &str, max_chars: usize) -> String {
+    let mut line = String::with_capacity(text.len().min(max_chars) + 8);
+    let mut chars = text.trim().chars().enumerate();
+    for (taken, char) in chars.by_ref() {
+        if taken == max_chars {
+            let rest = 1 + chars.count();
+            add(&mut line, format_args!("…(+{rest} chars)"));
+            return line;
+        }
+        match char {
+            '\n' | '\u{2028}' | '\u{2029}' | '\u{85}' | '\u{b}' | '\u{c}' => line.push_str("\\n"),
+            '\r' => {}
+            '\t' => line.push_str("\\t"),
+            '|' => line.push_str("\\|"),
+            hidden if is_hidden(hidden) => {}
+            plain => line.push(plain),
+        }
+    }
+    line
+}
+
+/// Characters that cannot be seen and change what is seen: controls, the
+/// bidirectional ones (Unicode Standard Annex 9), zero width, tags.
+fn is_hidden(char: char) -> bool {
+    char.is_control()
+        || matches!(char,
+            '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{e0000}'..='\u{e007f}' | '\u{61c}')
+}
+
+/// The text of formatted text: tags away, the five named entities and spaces
+/// read, what begins a block on a line of its own.
+pub fn plain(html: &str) -> String {
+    let mut text = String::with_capacity(html.len());
+    let mut rest = html;
+    while let Some((before, tag)) = rest.split_once('<') {
+        text.push_str(before);
+        let Some((tag, after)) = tag.split_once('>') else {
+            // No tag, just a sign.
+            text.push('<');
+            rest = tag;
+            continue;
+        };
+        let name = tag.trim_start_matches('/').to_ascii_lowercase();
+        let breaks = [
+            "br", "p", "div", "li", "tr", "h1", "h2", "h3", "ul", "table",
+        ];
+        let word: String = name
+            .chars()
+            .take_while(char::is_ascii_alphanumeric)
+            .collect();
+        if breaks.contains(&word.as_str()) && !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        rest = after;
+    }
+    text.push_str(rest);
+    let text = text
+        .replace("&nbsp;", " ")
+        .replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&quot;", "\"")
+        .replace("&#39;", "'")
+        .replace("&amp;", "&");
+    text.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{one_line, plain};
+
+    #[test]
+    fn a_text_stays_in_its_cell() {
+        assert_eq!(one_line("a | b\nc\td\r\n", 99), "a \\| b\\nc\\td");
+        assert_eq!(one_line("x\u{202e}y\u{200b}z\u{7}", 99), "xyz");
+        assert_eq!(one_line("abcdef", 4), "abcd…(+2 chars)");
+    }
+
+    #[test]
+    fn formatted_text_becomes_its_words() {
+        assert_eq!(
+            plain("<p>Hello <b>you</b></p><p>a &lt; b &amp;&nbsp;c</p>"),
+            "Hello you\na < b & c"
+        );
+        assert_eq!(plain("1 < 2"), "1 < 2");
+        assert_eq!(plain("<script"), "<script");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_leaves_its_line_or_column(text in any::<String>()) {
+            let line = one_line(&text, 50);
+            prop_assert!(!line.contains('\n') && !line.contains('\r'));
+            prop_assert!(!line.replace("\\|", "").contains('|'));
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! Which claims of a token are accepted, and whom they name.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{
+    CallerKind, Principal,
+    members::{Members, WrongForm},
+};
+use gatepost_base::Subject;
+
+/// Where claims come from: each way proves other things by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Origin {
+    /// The provider's answer about a token (RFC 7662).
+    Introspection,
+    /// The payload of a JWT whose signature held (RFC 9068).
+    Jwt,
+}
+
+/// What claims must say. The audience must be there; whose it is, is asked
+/// per instance ([`Principal::is_for`]).
+#[derive(Clone, Debug)]
+pub(super) struct Terms {
+    pub(super) issuer: Arc<str>,
+    /// How far the provider's clock may be from ours.
+    pub(super) skew: Duration,
+    pub(super) allow_no_exp: bool,
+    pub(super) allow_missing_token_type: bool,
+    /// Whether a token without a client is taken: Zitadel's personal access
+    /// tokens pass the audience check of every project.
+    pub(super) allow_no_client: bool,
+    /// Claims that name the token's client, the first that is there counts.
+    pub(super) client_claims: &'static [&'static str],
+    /// JSON pointers to roles or groups.
+    pub(super) role_claims: Vec<String>,
+    /// JSON pointers to scopes.
+    pub(super) scope_claims: Vec<String>,
+}
+
+/// Why a token is not accepted. The client reads the same of all of them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
+#[error("the token is not accepted here; get a new one")]
+pub enum NotAccepted {
+    /// It is meant for nobody, or for somebody else.
+    Audience,
+    /// A claim is of another type than it must be.
+    BrokenClaim,
+    /// It is a token without a client, which is not allowed.
+    Client,
+    /// Its time is over.
+    Expired,
+    /// The provider does not know it, or no longer.
+    Inactive,
+    /// It comes from somebody else.
+    Issuer,
+    /// It has no end, which is not allowed.
+    NoExpiry,
+    /// Its time has not come.
+    NotYetValid,
+    /// The JWT is none that may be accepted.
+    NotVerified(&'static str),
+    /// No instance asks a provider that could know it.
+    NoProvider,
+    /// It is bound to a key that we do not ask for.
+    SenderConstrained,
+    /// It says nobody, or somebody with a name that cannot be one.
+    Subject,
+    /// It is not an access token.
+    TokenType,
+}
+
+impl NotAccepted {
+    /// The word for it in the log.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Audience => "audience",
+            Self::BrokenClaim => "broken_claim",
+            Self::Client => "no_client",
+            Self::Expired => "expired",
+            Self::Inactive => "inactive",
+            Self::Issuer => "issuer",
+            Self::NoExpiry => "no_expiry",
+            Self::NotYetValid => "not_yet_valid",
+            Self::NotVerified(why) => why,
+            Self::NoProvider => "no_provider",
+            Self::SenderConstrained => "sender_constrained",
+            Self::Subject => "subject",
+            Self::TokenType => "token_type",
+        }
+    }
+}
+
+impl From<WrongForm> for NotAccepted {
+    fn from(WrongForm(name): WrongForm) -> Self {
+        match name {
+            "aud" => Self::Audience,
+            "exp" => Self::Expired,
+            "iss" => Self::Issuer,
+            "sub" => Self::Subject,
+            "token_type" => Self::TokenType,
+            _ => Self::BrokenClaim,
+        }
+    }
+}
+
+/// RFC 7519 section 4.1.2 gives no bound; OpenID Connect Core section 2 has 255.
+const MAX_SUBJECT: usize = 255;
+/// Further away than any token's end, and within what clocks can count.
+const FAR: f64 = 10.0 * 366.0 * 86_400.0;
+
+impl Terms {
+    /// Accepts the claims of a token that was proved to be one of the
+    /// provider's: that it is active, or that its signature holds.
+    ///
+    /// # Errors
+    /// [`NotAccepted`].
+    pub(super) fn accept(
+        &self,
+        claims: &Members,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<Principal, NotAccepted> {
+        let expires = self.times(claims, now)?;
+        match claims.text("iss")? {
+            Some(issuer) if issuer == &*self.issuer => {}
+            // The endpoint is the issuer's own (glewlwyd leaves it out).
+            None if origin == Origin::Introspection => {}
+            Some(_) | None => return Err(NotAccepted::Issuer),
+        }
+        let audiences = claims.texts("aud")?;
+        if audiences.is_empty() || audiences.iter().any(|audience| audience.is_empty()) {
+            return Err(NotAccepted::Audience);
+        }
+        self.token_type(claims, origin)?;
+        let (kind, subject, client_id) = self.subject(claims)?;
+        Ok(Principal {
+            issuer: Arc::clone(&self.issuer),
+            kind,
+            subject,
+            client_id,
+            scopes: self.scopes(claims),
+            roles: self.roles(claims),
+            audiences,
+            expires,
+        })
+    }
+
+    fn times(&self, claims: &Members, now: Timestamp) -> Result<Option<Timestamp>, NotAccepted> {
+        let (time, skew) = (seconds(now), self.skew.as_secs_f64());
+        // Comparisons so that a NaN, which JSON has not, would be refused.
+        let expires = match claims.seconds("exp")? {
+            Some(exp) if exp > time - skew => Some(later(now, exp - time)),
+            Some(_) => return Err(NotAccepted::Expired),
+            None if self.allow_no_exp => None,
+            None => return Err(NotAccepted::NoExpiry),
+        };
+        for begin in ["nbf", "iat"] {
+            if claims
+                .seconds(begin)?
+                .is_some_and(|begin| begin > time + skew)
+            {
+                return Err(NotAccepted::NotYetValid);
+            }
+        }
+        Ok(expires)
+    }
+
+    /// A refresh token introspects as active too, without a type (seen with
+    /// oidc-provider); of a JWT the header's `typ` has told.
+    fn token_type(&self, claims: &Members, origin: Origin) -> Result<(), NotAccepted> {
+        if claims.has("cnf") {
+            return Err(NotAccepted::SenderConstrained);
+        }
+        match claims.text("token_type")? {
+            Some(kind) if kind.eq_ignore_ascii_case("bearer") => Ok(()),
+            Some(kind) if kind.eq_ignore_ascii_case("dpop") => Err(NotAccepted::SenderConstrained),
+            None if origin == Origin::Jwt || self.allow_missing_token_type => Ok(()),
+            Some(_) | None => Err(NotAccepted::TokenType),
+        }
+    }
+
+    fn subject(
+        &self,
+        claims: &Members,
+    ) -> Result<(CallerKind, Subject, Option<Box<str>>), NotAccepted> {
+        let mut client: Option<&str> = None;
+        for claim in self.client_claims {
+            client = claims.text(claim)?.filter(|client| !client.is_empty());
+            if client.is_some() {
+                break;
+            }
+        }
+        if client.is_some_and(|client| !is_name(client)) {
+            return Err(NotAccepted::Client);
+        }
+        if client.is_none() && !self.allow_no_client {
+            return Err(NotAccepted::Client);
+        }
+        let is_program = is_program(claims, client)?;
+        let (kind, subject) = match (claims.text("sub")?, client) {
+            // RFC 9068 section 2.2: a client on its own account is its own subject.
+            (Some(subject), Some(client)) if subject == client => {
+                (CallerKind::Client, format!("client:{client}"))
+            }
+            // Nobody may be taken for a program by calling himself one.
+            (Some(subject), _) if is_name(subject) && !subject.starts_with("client:") => {
+                let kind = if is_program {
+                    CallerKind::Client
+                } else {
+                    CallerKind::User
+                };
+                (kind, subject.to_owned())
+            }
+            (None, Some(client)) => (CallerKind::Client, format!("client:{client}")),
+            (Some(_), _) | (None, None) => return Err(NotAccepted::Subject),
+        };
+        Ok((kind, Subject::proved(&subject), client.map(Into::into)))
+    }
+
+    fn scopes(&self, claims: &Members) -> BTreeSet<Box<str>> {
+        let found = self.scope_claims.iter().map(|claim| claims.at(claim));
+        found.flat_map(names).collect()
+    }
+
+    fn roles(&self, claims: &Members) -> BTreeMap<Box<str>, BTreeSet<Box<str>>> {
+        let mut roles: BTreeMap<Box<str>, BTreeSet<Box<str>>> = BTreeMap::new();
+        for pointer in &self.role_claims {
+            match claims.at(pointer) {
+                // Zitadel: role -> organisation -> its domain.
+                Some(Value::Object(map)) => {
+                    for (role, organizations) in map {
+                        let known = roles.entry(role.as_str().into()).or_default();
+                        let organizations = organizations.as_object().into_iter().flatten();
+                        known.extend(organizations.map(|(id, _)| Box::from(id.as_str())));
+                    }
+                }
+                other => {
+                    for name in names(other) {
+                        roles.entry(name).or_default();
+                    }
+                }
+            }
+        }
+        roles
+    }
+}
+
+/// A list of texts, or one text of words.
+fn names(value: Option<&Value>) -> Vec<Box<str>> {
+    match value {
+        Some(Value::String(words)) => words.split_ascii_whitespace().map(Into::into).collect(),
+        Some(Value::Array(items)) => items
+            .iter()
+            .filter_map(|item| item.as_str().map(Into::into))
+            .collect(),
+        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => {
+            Vec::new()
+        }
+    }
+}
+
+/// Whether a token with a subject is one of a program all the same, as far as
+/// its provider tells: Entra by `idtyp`, Auth0 by `gty` and the form of `sub`,
+/// Keycloak by the name of the client's service account.
+fn is_program(claims: &Members, client: Option<&str>) -> Result<bool, NotAccepted> {
+    let says = |name, word| Ok::<_, NotAccepted>(claims.text(name)? == Some(word));
+    let of_auth0 = client.is_some_and(|client| {
+        let subject = claims.text("sub").ok().flatten();
+        subject.and_then(|text| text.strip_suffix("@clients")) == Some(client)
+    });
+    let account = client.map(|client| format!("service-account-{}", client.to_lowercase()));
+    let of_keycloak = ["username", "preferred_username"].iter().any(|name| {
+        let told = claims.text(name).ok().flatten();
+        told.is_some() && told == account.as_deref()
+    });
+    Ok(says("idtyp", "app")? || says("gty", "client-credentials")? || of_auth0 || of_keycloak)
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_SUBJECT && !text.chars().any(char::is_control)
+}
+
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
+    reason = "seconds of this age fit into 52 bits"
+)]
+fn seconds(now: Timestamp) -> f64 {
+    now.as_millisecond() as f64 / 1000.0
+}
+
+fn later(now: Timestamp, seconds: f64) -> Timestamp {
+    let ahead = Duration::from_secs_f64(seconds.clamp(0.0, FAR));
+    now.saturating_add(ahead).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+    use serde_json::{Value, json};
+
+    use super::{NotAccepted, Origin, Terms};
+    use crate::{CallerKind, members::Members};
+
+    const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
+
+    fn terms() -> Terms {
+        Terms {
+            issuer: "https://id.example.com".into(),
+            skew: Duration::from_secs(5),
+            allow_no_exp: false,
+            allow_missing_token_type: false,
+            allow_no_client: true,
+            client_claims: &["client_id", "azp"],
+            role_claims: vec!["/roles".to_owned()],
+            scope_claims: vec!["/scope".to_owned()],
+        }
+    }
+
+    fn members(changes: &Value) -> Members {
+        let mut claims = json!({
+            "active": true, "sub": "alice", "client_id": "claude", "aud": "production",
+            "token_type": "Bearer", "exp": 1_750_000_060,
+        });
+        for (name, value) in changes.as_object().unwrap() {
+            claims[name] = value.clone();
+        }
+        Members::parse(claims.to_string().as_bytes()).unwrap()
+    }
+
+    fn accept(changes: &Value) -> Result<(CallerKind, String), NotAccepted> {
+        let principal = terms().accept(&members(changes), Origin::Introspection, NOW)?;
+        Ok((principal.kind, principal.subject.to_string()))
+    }
+
+    #[test]
+    fn programs_are_told_from_people_by_what_their_providers_say() {
+        for (changes, kind) in [
+            (json!({}), CallerKind::User),
+            (json!({"username": "alice@example.com"}), CallerKind::User),
+            (json!({"sub": null}), CallerKind::Client),
+            (json!({"sub": "claude"}), CallerKind::Client),
+            (json!({"idtyp": "app"}), CallerKind::Client),
+            (json!({"gty": "client-credentials"}), CallerKind::Client),
+            (json!({"sub": "claude@clients"}), CallerKind::Client),
+            (json!({"sub": "mallory@clients"}), CallerKind::User),
+            (
+                json!({"sub": "5f3c", "preferred_username": "service-account-claude"}),
+                CallerKind::Client,
+            ),
+            (
+                json!({"sub": "5f3c", "username": "service-account-other"}),
+                CallerKind::User,
+            ),
+        ] {
+            assert_eq!(accept(&changes).map(|told| told.0), Ok(kind), "{changes}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_taken_for_a_program_by_calling_himself_one() {
+        let told = accept(&json!({"sub": "client:robot"}));
+        assert_eq!(told, Err(NotAccepted::Subject));
+        let told = accept(&json!({"sub": null, "client_id": "robot"}));
+        assert_eq!(told, Ok((CallerKind::Client, "client:robot".to_owned())));
+    }
+}

@@ -1,0 +1,134 @@
+//! Which Odoo user a caller's calls act as.
+
+use gatepost_base::CredentialName;
+
+/// Two credentials of the same rank that differ: whose calls they would be is
+/// not guessed. `Display` is for the client, the names are for us.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "what you were granted names different Odoo users to act as in this Odoo instance, and one cannot be chosen for you; retrying will not help, ask the administrator"
+)]
+pub struct Ambiguous {
+    /// What names them, grants or roles.
+    pub rank: Rank,
+    /// The first that is named.
+    pub one: CredentialName,
+    /// The first that differs from it.
+    pub other: CredentialName,
+}
+
+/// What may name a credential, the weaker first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Rank {
+    /// The caller's roles.
+    Role,
+    /// The grants that gave the caller their roles.
+    Grant,
+}
+
+impl Rank {
+    /// The word for those of this rank.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Role => "roles",
+            Self::Grant => "grants",
+        }
+    }
+}
+
+/// The credential that a caller's calls use, from those that their grants and
+/// their roles name in one instance. Grants win over roles; `None` is the
+/// instance's service key.
+///
+/// ```
+/// use gatepost::{identity::choose_credential, names::CredentialName};
+///
+/// let [sales, admin] = ["sales", "admin"].map(|name| CredentialName::try_from(name).unwrap());
+/// assert_eq!(choose_credential([&sales], [&admin]), Ok(Some(sales.clone())));
+/// assert_eq!(choose_credential([], [&admin, &admin]), Ok(Some(admin.clone())));
+/// assert_eq!(choose_credential([], []), Ok(None));
+/// assert!(choose_credential([], [&sales, &admin]).is_err());
+/// ```
+///
+/// # Errors
+/// [`Ambiguous`] when those of the rank that counts differ.
+pub fn choose_credential<'a>(
+    of_grants: impl IntoIterator<Item = &'a CredentialName>,
+    of_roles: impl IntoIterator<Item = &'a CredentialName>,
+) -> Result<Option<CredentialName>, Ambiguous> {
+    match only(Rank::Grant, of_grants)? {
+        Some(credential) => Ok(Some(credential)),
+        None => only(Rank::Role, of_roles),
+    }
+}
+
+fn only<'a>(
+    rank: Rank,
+    named: impl IntoIterator<Item = &'a CredentialName>,
+) -> Result<Option<CredentialName>, Ambiguous> {
+    let mut named = named.into_iter();
+    let Some(one) = named.next() else {
+        return Ok(None);
+    };
+    match named.find(|other| *other != one) {
+        Some(other) => Err(Ambiguous {
+            rank,
+            one: one.clone(),
+            other: other.clone(),
+        }),
+        None => Ok(Some(one.clone())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Ambiguous, Rank, choose_credential};
+    use gatepost_base::CredentialName;
+
+    fn chosen(of_grants: &[&str], of_roles: &[&str]) -> Result<Option<String>, Ambiguous> {
+        let names = |texts: &[&str]| -> Vec<CredentialName> {
+            texts
+                .iter()
+                .map(|text| CredentialName::try_from(*text).unwrap())
+                .collect()
+        };
+        let (of_grants, of_roles) = (names(of_grants), names(of_roles));
+        choose_credential(&of_grants, &of_roles).map(|name| name.map(|name| name.to_string()))
+    }
+
+    #[test]
+    fn without_a_name_it_is_the_service_key() {
+        assert_eq!(chosen(&[], &[]), Ok(None));
+    }
+
+    #[test]
+    fn grants_win_over_roles_even_over_roles_that_differ() {
+        assert_eq!(chosen(&["a"], &["b"]), Ok(Some("a".to_owned())));
+        assert_eq!(chosen(&["a"], &["b", "c"]), Ok(Some("a".to_owned())));
+        assert_eq!(chosen(&[], &["b"]), Ok(Some("b".to_owned())));
+    }
+
+    #[test]
+    fn the_same_name_twice_is_one() {
+        assert_eq!(chosen(&["a", "a"], &[]), Ok(Some("a".to_owned())));
+        assert_eq!(chosen(&[], &["a", "a", "a"]), Ok(Some("a".to_owned())));
+    }
+
+    #[test]
+    fn two_of_the_same_rank_are_never_guessed_between() {
+        for (of_grants, of_roles, rank) in [
+            (&["a", "b"][..], &[][..], Rank::Grant),
+            (&["a", "a", "b"], &["a"], Rank::Grant),
+            (&[], &["a", "b"], Rank::Role),
+            (&[], &["a", "a", "b", "c"], Rank::Role),
+        ] {
+            let ambiguous = chosen(of_grants, of_roles).unwrap_err();
+            assert_eq!(ambiguous.rank, rank);
+            assert_eq!(
+                (ambiguous.one.as_str(), ambiguous.other.as_str()),
+                ("a", "b")
+            );
+            assert!(!ambiguous.to_string().contains('`'), "{ambiguous}");
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The optional facade for clients that must register themselves with a
+//! provider that lets nobody do so.
+//!
+//! Off by default. It publishes the provider's metadata under our own name and
+//! gives every client the one public client that the administrator made at the
+//! provider. No code, no token and no secret ever comes here; redirect URIs
+//! are matched by the provider as before.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Metadata;
+
+/// Where clients look for the metadata of an authorization server (RFC 8414).
+pub const AUTHORIZATION_SERVER: &str = "/.well-known/oauth-authorization-server";
+/// Where they register.
+pub const REGISTER: &str = "/register";
+/// The largest registration that is read, in bytes.
+pub const MAX_REGISTRATION_BYTES: usize = 16 << 10;
+
+/// What every client gets.
+#[derive(Clone, Debug)]
+pub struct Facade {
+    /// Our name as an authorization server: an origin, without a path.
+    pub issuer: String,
+    /// The public client at the provider.
+    pub client_id: String,
+    /// Where codes may go. One on loopback stands for every port (RFC 8252
+    /// section 7.3).
+    pub redirect_uris: Vec<String>,
+}
+
+/// Why the facade is not shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum NoFacade {
+    /// Clients compare the provider's name in the answer of a login with the
+    /// one they know (RFC 9207), and ours is another one.
+    #[error(
+        "the provider names itself in what comes back from a login (RFC 9207), so that clients would refuse ours; the facade is off, and clients are sent to the provider"
+    )]
+    NamesItself,
+    /// The provider names ways of PKCE, and not the one that clients need.
+    #[error("the provider's metadata do not name `S256` among the ways of PKCE")]
+    NoPkce,
+    /// The provider has no login.
+    #[error("the provider's metadata has no `authorization_endpoint` and `token_endpoint`")]
+    NoLogin,
+}
+
+/// A registration that is refused (RFC 7591 section 3.2.2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum RegistrationRefused {
+    /// It is no registration.
+    #[error("send a JSON object with `redirect_uris`")]
+    Metadata,
+    /// It wants codes sent to where none may go.
+    #[error(
+        "a redirect URI is not allowed here; ask the administrator of this gateway to add it to `facade.redirect_uris`"
+    )]
+    RedirectUri,
+}
+
+impl RegistrationRefused {
+    /// The error word.
+    pub fn error(self) -> &'static str {
+        match self {
+            Self::Metadata => "invalid_client_metadata",
+            Self::RedirectUri => "invalid_redirect_uri",
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Registration {
+    redirect_uris: Vec<String>,
+    client_name: Option<String>,
+}
+
+impl Facade {
+    /// The metadata to show: of the provider's only what is listed here.
+    ///
+    /// # Errors
+    /// [`NoFacade`].
+    pub fn metadata(&self, provider: &Metadata) -> Result<Value, NoFacade> {
+        if provider.authorization_response_iss_parameter_supported {
+            return Err(NoFacade::NamesItself);
+        }
+        let methods = &provider.code_challenge_methods_supported;
+        if !methods.is_empty() && !methods.iter().any(|method| method == "S256") {
+            return Err(NoFacade::NoPkce);
+        }
+        let (Some(login), Some(token)) =
+            (&provider.authorization_endpoint, &provider.token_endpoint)
+        else {
+            return Err(NoFacade::NoLogin);
+        };
+        let grants = ["authorization_code", "refresh_token"].into_iter();
+        let supported = &provider.grant_types_supported;
+        let grants: Vec<&str> = grants
+            .filter(|grant| supported.is_empty() || supported.iter().any(|one| one == grant))
+            .collect();
+        let mut document = json!({
+            "issuer": self.issuer,
+            "authorization_endpoint": login,
+            "token_endpoint": token,
+            "registration_endpoint": format!("{}{REGISTER}", self.issuer),
+            "response_types_supported": ["code"],
+            "grant_types_supported": grants,
+            "code_challenge_methods_supported": ["S256"],
+            "token_endpoint_auth_methods_supported": ["none"],
+        });
+        let copied = [
+            ("jwks_uri", &provider.jwks_uri),
+            ("revocation_endpoint", &provider.revocation_endpoint),
+        ];
+        if let Some(members) = document.as_object_mut() {
+            for (name, value) in copied {
+                if let Some(value) = value {
+                    members.insert(name.to_owned(), json!(value));
+                }
+            }
+            for (name, list) in [
+                ("scopes_supported", &provider.scopes_supported),
+                (
+                    "response_modes_supported",
+                    &provider.response_modes_supported,
+                ),
+            ] {
+                if !list.is_empty() {
+                    members.insert(name.to_owned(), json!(list));
+                }
+            }
+        }
+        Ok(document)
+    }
+
+    /// Answers a registration; nothing is kept of it.
+    ///
+    /// # Errors
+    /// [`RegistrationRefused`].
+    pub fn register(&self, body: &[u8]) -> Result<Value, RegistrationRefused> {
+        let wanted: Registration =
+            serde_json::from_slice(body).map_err(|_no_json| RegistrationRefused::Metadata)?;
+        if wanted.redirect_uris.is_empty() || wanted.redirect_uris.len() > 20 {
+            return Err(RegistrationRefused::Metadata);
+        }
+        if !wanted.redirect_uris.iter().all(|uri| self.allows(uri)) {
+            return Err(RegistrationRefused::RedirectUri);
+        }
+        let mut answer = json!({
+            "client_id": self.client_id,
+            "redirect_uris": wanted.redirect_uris,
+            "token_endpoint_auth_method": "none",
+            "grant_types": ["authorization_code", "refresh_token"],
+            "response_types": ["code"],
+        });
+        if let (Some(name), Some(members)) = (wanted.client_name, answer.as_object_mut()) {
+            let name: String = name.chars().take(100).collect();
+            members.insert("client_name".to_owned(), json!(name));
+        }
+        Ok(answer)
+    }
+
+    fn allows(&self, uri: &str) -> bool {
+        self.redirect_uris
+            .iter()
+            .any(|allowed| allowed == uri || same_but_for_port(allowed, uri))
+    }
+}
+
+/// Whether both are the same address on loopback, of which the port does not
+/// matter: a program cannot know beforehand which one is free.
+fn same_but_for_port(allowed: &str, uri: &str) -> bool {
+    let parts = |text: &str| {
+        let (authority, path) = text.strip_prefix("http://").map(|rest| {
+            rest.find(['/', '?', '#'])
+                .and_then(|at| rest.split_at_checked(at))
+                .unwrap_or((rest, ""))
+        })?;
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => {
+                (host, Some(port))
+            }
+            _ => (authority, None),
+        };
+        let loopback = matches!(host, "127.0.0.1" | "[::1]" | "localhost");
+        let fits = port.is_none_or(|port| port.parse::<u16>().is_ok());
+        (loopback && fits).then(|| (host.to_owned(), path.to_owned()))
+    };
+    parts(allowed).is_some_and(|allowed| parts(uri) == Some(allowed))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{Facade, NoFacade, RegistrationRefused};
+    use crate::Metadata;
+
+    fn facade() -> Facade {
+        Facade {
+            issuer: "https://mcp.example.com".to_owned(),
+            client_id: "4711@odoo".to_owned(),
+            redirect_uris: vec![
+                "https://claude.ai/api/mcp/auth_callback".to_owned(),
+                "http://localhost/callback".to_owned(),
+            ],
+        }
+    }
+
+    fn metadata() -> Metadata {
+        serde_json::from_value(json!({
+            "issuer": "https://id.example.com",
+            "authorization_endpoint": "https://id.example.com/authorize",
+            "token_endpoint": "https://id.example.com/token",
+            "jwks_uri": "https://id.example.com/keys",
+            "registration_endpoint": "https://id.example.com/register",
+            "client_id_metadata_document_supported": true,
+            "grant_types_supported": ["authorization_code", "implicit", "refresh_token"],
+            "scopes_supported": ["openid"],
+            "something_else": true
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn only_what_is_listed_is_shown_under_our_name() {
+        let shown = facade().metadata(&metadata()).unwrap();
+        insta::assert_snapshot!(shown, @r#"{"issuer":"https://mcp.example.com","authorization_endpoint":"https://id.example.com/authorize","token_endpoint":"https://id.example.com/token","registration_endpoint":"https://mcp.example.com/register","response_types_supported":["code"],"grant_types_supported":["authorization_code","refresh_token"],"code_challenge_methods_supported":["S256"],"token_endpoint_auth_methods_supported":["none"],"jwks_uri":"https://id.example.com/keys","scopes_supported":["openid"]}"#);
+    }
+
+    #[test]
+    fn a_provider_that_names_itself_switches_it_off() {
+        let metadata = Metadata {
+            authorization_response_iss_parameter_supported: true,
+            ..metadata()
+        };
+        assert_eq!(facade().metadata(&metadata), Err(NoFacade::NamesItself));
+    }
+
+    #[test]
+    fn codes_go_only_where_they_may() {
+        let register = |uris: &[&str]| {
+            let body = json!({"redirect_uris": uris, "client_name": "x"}).to_string();
+            facade()
+                .register(body.as_bytes())
+                .map(|told| told["client_id"].clone())
+        };
+        for good in [
+            "https://claude.ai/api/mcp/auth_callback",
+            "http://localhost/callback",
+            "http://localhost:53682/callback",
+        ] {
+            assert_eq!(register(&[good]), Ok(json!("4711@odoo")), "{good}");
+        }
+        for bad in [
+            "https://evil.example/cb",
+            "https://claude.ai/api/mcp/auth_callback/",
+            "https://claude.ai/api/mcp/auth_callback?x",
+            "https://claude.ai:443/api/mcp/auth_callback",
+            "http://localhost:1/other",
+            "http://localhost:1/callback?x=1",
+            "http://localhost:99999/callback",
+            "http://localhost.evil.example/callback",
+            "http://localhost:80@evil.example/callback",
+            "http://127.0.0.1/callback",
+            "https://localhost/callback",
+            "",
+        ] {
+            assert_eq!(
+                register(&[bad]),
+                Err(RegistrationRefused::RedirectUri),
+                "{bad}"
+            );
+        }
+        assert_eq!(
+            register(&["http://localhost/callback", "https://evil.example/"]),
+            Err(RegistrationRefused::RedirectUri)
+        );
+        assert_eq!(register(&[]), Err(RegistrationRefused::Metadata));
+        assert_eq!(
+            facade().register(b"[]").unwrap_err(),
+            RegistrationRefused::Metadata
+        );
+    }
+}

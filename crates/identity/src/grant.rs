@@ -1,0 +1,285 @@
+//! From who somebody is to the roles that gives them.
+
+use std::collections::BTreeSet;
+
+use super::{CallerKind, KeyId, Principal};
+use gatepost_base::{CredentialName, InstanceName, ProviderName, RoleName, Subject};
+
+/// One grant: whoever meets all of its conditions has its roles.
+#[derive(Clone, Debug, Default)]
+pub struct Grant {
+    /// The roles it gives.
+    pub roles: Vec<RoleName>,
+    /// The Odoo user that calls act as, if it says so.
+    pub credential: Option<CredentialName>,
+    /// Where it holds.
+    pub instances: BTreeSet<InstanceName>,
+    /// Who must have vouched.
+    pub provider: Option<ProviderName>,
+    /// A role or group that the provider must have told.
+    pub provider_role: Option<Box<str>>,
+    /// The organisation in which that role must have been given.
+    pub organization: Option<Box<str>>,
+    /// A scope that the token must have.
+    pub scope: Option<Box<str>>,
+    /// Who it must be.
+    pub subject: Option<Subject>,
+    /// The client that the token must have been issued to.
+    pub client_id: Option<Box<str>>,
+    /// What kind of caller it must be.
+    pub kind: Option<CallerKind>,
+    /// The key of ours that it must be.
+    pub api_key: Option<KeyId>,
+}
+
+/// All grants there are.
+#[derive(Clone, Debug, Default)]
+pub struct Grants(Vec<Grant>);
+
+/// What somebody was granted in one instance.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Granted {
+    /// Sorted, no duplicates.
+    pub roles: Vec<RoleName>,
+    /// The Odoo users that the grants name; sorted, no duplicates.
+    pub credentials: Vec<CredentialName>,
+}
+
+impl Grants {
+    /// These grants.
+    pub fn new(grants: Vec<Grant>) -> Self {
+        Self(grants)
+    }
+
+    /// What a token's holder was granted.
+    pub fn of_principal(
+        &self,
+        principal: &Principal,
+        provider: &ProviderName,
+        instance: &InstanceName,
+    ) -> Granted {
+        // Linear; grants have tens of entries.
+        Granted::sum(self.0.iter().filter(|grant| {
+            grant.fits(principal, provider, instance) && grant.has_scope(principal)
+        }))
+    }
+
+    /// What the holder of one of our own keys was granted besides what the key
+    /// says itself.
+    pub fn of_key(&self, id: &KeyId, instance: &InstanceName) -> Granted {
+        Granted::sum(self.0.iter().filter(|grant| {
+            grant.api_key.as_ref() == Some(id) && grant.instances.contains(instance)
+        }))
+    }
+
+    /// The scopes with which a token of the same person would be enough, the
+    /// ones it has and needs among them; none where no scope helps. `enough`
+    /// decides on roles.
+    pub fn scopes_that_help(
+        &self,
+        principal: &Principal,
+        provider: &ProviderName,
+        instance: &InstanceName,
+        enough: impl Fn(&[RoleName]) -> bool,
+    ) -> Option<BTreeSet<Box<str>>> {
+        let (held, missing): (Vec<&Grant>, Vec<&Grant>) = self
+            .0
+            .iter()
+            .filter(|grant| grant.fits(principal, provider, instance))
+            .partition(|grant| grant.has_scope(principal));
+        let scopes_of = |grants: &[&Grant]| -> BTreeSet<Box<str>> {
+            grants
+                .iter()
+                .filter_map(|grant| grant.scope.clone())
+                .collect()
+        };
+        let more = missing.iter().find(|one| {
+            let with = held.iter().chain([*one]);
+            enough(&Granted::sum(with.copied()).roles)
+        })?;
+        let mut scopes = scopes_of(&held);
+        scopes.extend(more.scope.clone());
+        Some(scopes)
+    }
+}
+
+impl Grant {
+    /// Whether all conditions but that on the scope are met.
+    fn fits(
+        &self,
+        principal: &Principal,
+        provider: &ProviderName,
+        instance: &InstanceName,
+    ) -> bool {
+        let role = self.provider_role.as_ref().is_none_or(|role| {
+            principal.roles.get(role).is_some_and(|organizations| {
+                self.organization
+                    .as_ref()
+                    .is_none_or(|wanted| organizations.contains(wanted))
+            })
+        });
+        role && self.api_key.is_none()
+            && self.instances.contains(instance)
+            && wanted(self.provider.as_ref(), Some(provider))
+            && wanted(self.subject.as_ref(), Some(&principal.subject))
+            && wanted(self.client_id.as_ref(), principal.client_id.as_ref())
+            && wanted(self.kind.as_ref(), Some(&principal.kind))
+    }
+
+    fn has_scope(&self, principal: &Principal) -> bool {
+        let scope = self.scope.as_ref();
+        scope.is_none_or(|scope| principal.scopes.contains(scope))
+    }
+}
+
+/// Whether a condition is met, if there is one.
+fn wanted<T: PartialEq>(condition: Option<&T>, told: Option<&T>) -> bool {
+    condition.is_none_or(|condition| told == Some(condition))
+}
+
+impl Granted {
+    fn sum<'a>(grants: impl Iterator<Item = &'a Grant>) -> Self {
+        let (mut roles, mut credentials) = (BTreeSet::new(), BTreeSet::new());
+        for grant in grants {
+            roles.extend(grant.roles.iter().cloned());
+            credentials.extend(grant.credential.iter().cloned());
+        }
+        Self {
+            roles: roles.into_iter().collect(),
+            credentials: credentials.into_iter().collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{Grant, Grants};
+    use crate::{CallerKind, Principal};
+    use gatepost_base::{InstanceName, ProviderName, RoleName, Subject};
+
+    fn instance(name: &str) -> InstanceName {
+        InstanceName::try_from(name).unwrap()
+    }
+
+    fn company() -> ProviderName {
+        ProviderName::try_from("company").unwrap()
+    }
+
+    fn role(name: &str) -> RoleName {
+        RoleName::try_from(name).unwrap()
+    }
+
+    fn grant(role_name: &str) -> Grant {
+        Grant {
+            roles: vec![role(role_name)],
+            instances: [instance("production")].into(),
+            ..Grant::default()
+        }
+    }
+
+    fn alice() -> Principal {
+        Principal {
+            issuer: "https://id.example.com".into(),
+            kind: CallerKind::User,
+            subject: Subject::proved("alice"),
+            client_id: Some("claude".into()),
+            scopes: ["odoo:read".into()].into(),
+            roles: [("writer".into(), ["acme".into()].into())].into(),
+            audiences: vec!["production".into()],
+            expires: None,
+        }
+    }
+
+    fn roles(grants: Vec<Grant>, at: &str) -> Vec<String> {
+        let granted = Grants::new(grants).of_principal(&alice(), &company(), &instance(at));
+        granted.roles.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn all_conditions_must_be_met() {
+        type Change = fn(&mut Grant);
+        let rows: [(Change, bool); 16] = [
+            (|_| {}, true),
+            (|grant| grant.provider_role = Some("writer".into()), true),
+            (|grant| grant.provider_role = Some("admin".into()), false),
+            (
+                |grant| {
+                    grant.provider_role = Some("writer".into());
+                    grant.organization = Some("acme".into());
+                },
+                true,
+            ),
+            (
+                |grant| {
+                    grant.provider_role = Some("writer".into());
+                    grant.organization = Some("beta".into());
+                },
+                false,
+            ),
+            (|grant| grant.scope = Some("odoo:read".into()), true),
+            (|grant| grant.scope = Some("odoo:write".into()), false),
+            (|grant| grant.subject = Some(Subject::proved("alice")), true),
+            (
+                |grant| grant.subject = Some(Subject::proved("Alice")),
+                false,
+            ),
+            (|grant| grant.client_id = Some("claude".into()), true),
+            (|grant| grant.client_id = Some("other".into()), false),
+            (|grant| grant.kind = Some(CallerKind::User), true),
+            (|grant| grant.kind = Some(CallerKind::Client), false),
+            (|grant| grant.provider = Some(company()), true),
+            (
+                |grant| grant.provider = Some(ProviderName::try_from("other").unwrap()),
+                false,
+            ),
+            (|grant| grant.instances = BTreeSet::new(), false),
+        ];
+        for (index, (change, holds)) in rows.iter().enumerate() {
+            let mut grant = grant("reader");
+            change(&mut grant);
+            assert_eq!(
+                !roles(vec![grant], "production").is_empty(),
+                *holds,
+                "row {index}"
+            );
+        }
+    }
+
+    #[test]
+    fn grants_add_up_and_hold_only_where_they_say() {
+        let both = vec![grant("writer"), grant("reader"), grant("reader")];
+        assert_eq!(roles(both.clone(), "production"), ["reader", "writer"]);
+        assert!(roles(both, "staging").is_empty());
+    }
+
+    #[test]
+    fn a_scope_helps_only_who_meets_all_other_conditions() {
+        let write = Grant {
+            scope: Some("odoo:write".into()),
+            ..grant("writer")
+        };
+        let read = Grant {
+            scope: Some("odoo:read".into()),
+            ..grant("reader")
+        };
+        let admin = Grant {
+            provider_role: Some("admin".into()),
+            ..write.clone()
+        };
+        let helps = |grants: &[&Grant]| {
+            let grants = Grants::new(grants.iter().map(|grant| (*grant).clone()).collect());
+            let enough = |roles: &[RoleName]| roles.contains(&role("writer"));
+            let scopes =
+                grants.scopes_that_help(&alice(), &company(), &instance("production"), enough)?;
+            Some(scopes.into_iter().collect::<Vec<_>>().join(" "))
+        };
+        assert_eq!(
+            helps(&[&read, &write]).as_deref(),
+            Some("odoo:read odoo:write")
+        );
+        assert_eq!(helps(&[&read, &admin]), None);
+        assert_eq!(helps(&[&read]), None);
+    }
+}

@@ -1,0 +1,323 @@
+//! A set of public keys (RFC 7517).
+
+use std::fmt;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, DecodingKey, crypto};
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::value::RawValue;
+
+use crate::jwt::algorithm;
+
+/// The longest set that is read, in bytes.
+const MAX_BYTES: usize = 256 << 10;
+
+/// The most keys that a set may have, ours to use or not.
+const MAX_KEYS: usize = 64;
+
+/// The keys of a provider that may verify its signatures.
+///
+/// Invariant: at least one.
+#[derive(Debug)]
+pub(crate) struct KeySet(Vec<PublicKey>);
+
+/// One public key, and what it may be used with.
+pub(crate) struct PublicKey {
+    id: Box<str>,
+    /// Invariant: at least one, all of them asymmetric and of this kind of key.
+    algorithms: Vec<Algorithm>,
+    key: DecodingKey,
+}
+
+/// A set of keys that is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum UnusableKeys {
+    /// There is no key in it that may verify a signature.
+    #[error("the key set of the provider has no key that verifies signatures")]
+    Empty,
+    /// It is no JSON object with a list `keys`.
+    #[error("the key set of the provider is not as RFC 7517 has it")]
+    Malformed,
+    /// It is longer than any.
+    #[error(
+        "the key set of the provider has more than {MAX_KEYS} keys or is longer than {MAX_BYTES} bytes"
+    )]
+    TooLarge,
+}
+
+impl KeySet {
+    /// Reads a set. Keys that are of no use to us are left out: those without
+    /// an id, for encryption, of another kind, with a shared secret, with their
+    /// private half beside them, too short, or damaged (RFC 7517 section 5).
+    ///
+    /// # Errors
+    /// [`UnusableKeys`].
+    pub(crate) fn parse(json: &[u8]) -> Result<Self, UnusableKeys> {
+        if json.len() > MAX_BYTES {
+            return Err(UnusableKeys::TooLarge);
+        }
+        let form: SetForm<'_> = serde_json::from_slice(json)
+            .map_err(|_no_set: serde_json::Error| UnusableKeys::Malformed)?;
+        if form.keys.len() > MAX_KEYS {
+            return Err(UnusableKeys::TooLarge);
+        }
+        let keys: Vec<PublicKey> = form
+            .keys
+            .into_iter()
+            .filter_map(|key| serde_json::from_str(key.get()).ok())
+            .filter_map(KeyForm::into_key)
+            .collect();
+        if keys.is_empty() {
+            return Err(UnusableKeys::Empty);
+        }
+        Ok(Self(keys))
+    }
+
+    /// Whether there is a key of this id.
+    pub(crate) fn has(&self, id: &str) -> bool {
+        self.named(id).next().is_some()
+    }
+
+    /// The keys of this id: mostly one. RFC 7517 section 4.5 lets keys of
+    /// different kinds share one.
+    pub(crate) fn named(&self, id: &str) -> impl Iterator<Item = &PublicKey> {
+        // Linear; a set has a handful of keys.
+        self.0.iter().filter(move |key| &*key.id == id)
+    }
+}
+
+impl PublicKey {
+    /// Whether the key may be used with this algorithm.
+    pub(crate) fn is_for(&self, algorithm: Algorithm) -> bool {
+        self.algorithms.contains(&algorithm)
+    }
+
+    /// Whether the signature, in base 64, is of this key over the text.
+    pub(crate) fn verifies(&self, text: &str, signature: &str, algorithm: Algorithm) -> bool {
+        self.is_for(algorithm)
+            && matches!(
+                crypto::verify(signature, text.as_bytes(), &self.key, algorithm),
+                Ok(true)
+            )
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({:?}, {:?})", self.id, self.algorithms)
+    }
+}
+
+#[derive(Deserialize)]
+struct SetForm<'a> {
+    // Each is read alone: one that is damaged takes no other with it.
+    #[serde(borrow)]
+    keys: Vec<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct KeyForm {
+    kty: String,
+    kid: Option<String>,
+    alg: Option<String>,
+    #[serde(rename = "use")]
+    usage: Option<String>,
+    key_ops: Option<Vec<String>>,
+    crv: Option<String>,
+    n: Option<String>,
+    e: Option<String>,
+    x: Option<String>,
+    y: Option<String>,
+    /// The private half, which must not be here.
+    d: Option<IgnoredAny>,
+}
+
+impl KeyForm {
+    fn into_key(self) -> Option<PublicKey> {
+        let for_signatures = self.usage.as_deref().is_none_or(|usage| usage == "sig")
+            && self
+                .key_ops
+                .as_ref()
+                .is_none_or(|all| all.iter().any(|one| one == "verify"));
+        // Who publishes the private half lets everybody sign.
+        if !for_signatures || self.d.is_some() {
+            return None;
+        }
+        let (fitting, key): (&[Algorithm], DecodingKey) =
+            match (self.kty.as_str(), self.crv.as_deref()) {
+                ("RSA", _) => (RSA, self.rsa()?),
+                ("EC", Some("P-256")) => (&[Algorithm::ES256], self.point(32)?),
+                ("EC", Some("P-384")) => (&[Algorithm::ES384], self.point(48)?),
+                ("OKP", Some("Ed25519")) => (
+                    &[Algorithm::EdDSA],
+                    DecodingKey::from_ed_der(&bytes(self.x.as_deref()?, 32)?),
+                ),
+                _ => return None,
+            };
+        let algorithms = match self.alg {
+            None => fitting.to_vec(),
+            Some(name) => vec![algorithm(&name).filter(|it| fitting.contains(it))?],
+        };
+        Some(PublicKey {
+            id: self.kid?.into(),
+            algorithms,
+            key,
+        })
+    }
+
+    fn rsa(&self) -> Option<DecodingKey> {
+        let number = |text: &str| -> Option<Vec<u8>> {
+            let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+            // RFC 7518 section 6.3.1.1 warns of a zero that some put in front.
+            Some(bytes.into_iter().skip_while(|byte| *byte == 0).collect())
+        };
+        let (modulus, exponent) = (number(self.n.as_deref()?)?, number(self.e.as_deref()?)?);
+        // RFC 7518 section 3.3: 2048 bits or more. Verifying with a huge one
+        // would cost more than it is worth.
+        let fair = (256..=1024).contains(&modulus.len()) && (1..=8).contains(&exponent.len());
+        fair.then(|| DecodingKey::from_rsa_raw_components(&modulus, &exponent))
+    }
+
+    /// RFC 7518 section 6.2.1: each coordinate has the full length.
+    fn point(&self, length: usize) -> Option<DecodingKey> {
+        let mut point = vec![4];
+        point.extend(bytes(self.x.as_deref()?, length)?);
+        point.extend(bytes(self.y.as_deref()?, length)?);
+        Some(DecodingKey::from_ec_der(&point))
+    }
+}
+
+/// What an RSA key without `alg` may be used with. The provider's recipe
+/// says which of them is accepted.
+const RSA: &[Algorithm] = &[
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+];
+
+fn bytes(text: &str, length: usize) -> Option<Vec<u8>> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    (bytes.len() == length).then_some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::{KeySet, UnusableKeys};
+
+    const X: &str = "__jpuKxTDAJy4_NAaW44N-0zXhbjvnS76wqqWn69anM";
+    const Y: &str = "kQcW1TROJf4em1fqZWgfKPfhO35LD742lm5E4X7W1ig";
+
+    fn key(id: &str) -> Value {
+        json!({ "kty": "EC", "crv": "P-256", "kid": id, "use": "sig", "x": X, "y": Y })
+    }
+
+    fn with(change: impl FnOnce(&mut Value)) -> Value {
+        let mut key = key("a");
+        change(&mut key);
+        key
+    }
+
+    fn text(keys: &[Value]) -> String {
+        json!({ "keys": keys }).to_string()
+    }
+
+    #[test]
+    fn keys_that_verify_no_signatures_are_left_out_and_the_others_stay() {
+        let modulus = |bytes: usize| "_".repeat(bytes * 4 / 3);
+        for useless in [
+            with(|key| key["use"] = json!("enc")),
+            with(|key| key["key_ops"] = json!(["sign"])),
+            with(|key| key["kty"] = json!("XYZ")),
+            with(|key| key["crv"] = json!("P-521")),
+            with(|key| key["crv"] = json!("secp256k1")),
+            with(|key| key["crv"] = json!("P-384")),
+            with(|key| key["alg"] = json!("RS256")),
+            with(|key| key["alg"] = json!("ECDH-ES")),
+            with(|key| key["alg"] = json!("HS256")),
+            with(|key| key["kid"] = Value::Null),
+            with(|key| key["kid"] = json!(1)),
+            with(|key| key["x"] = json!("AA")),
+            with(|key| key["y"] = json!("not base 64!")),
+            with(|key| key["d"] = json!(X)),
+            json!({ "kty": "oct", "kid": "a", "k": X, "alg": "HS256" }),
+            json!({ "kty": "OKP", "crv": "Ed448", "kid": "a", "x": X }),
+            json!({ "kty": "OKP", "crv": "X25519", "kid": "a", "x": X }),
+            json!({ "kty": "RSA", "kid": "a", "n": modulus(128), "e": "AQAB" }),
+            json!({ "kty": "RSA", "kid": "a", "n": modulus(2048), "e": "AQAB" }),
+            json!({ "kty": "RSA", "kid": "a", "n": modulus(256) }),
+            json!({ "kid": "a" }),
+            json!("a"),
+            Value::Null,
+        ] {
+            let set = KeySet::parse(text(&[useless.clone(), key("b")]).as_bytes()).unwrap();
+            assert!(!set.has("a"), "{useless}");
+            assert!(set.has("b"), "{useless}");
+            let alone = KeySet::parse(text(&[useless]).as_bytes());
+            assert_eq!(alone.unwrap_err(), UnusableKeys::Empty);
+        }
+    }
+
+    #[test]
+    fn a_member_that_is_there_twice_makes_a_key_useless() {
+        let twice = key("a").to_string().replace('{', r#"{"kid":"b","#);
+        let text = format!(r#"{{"keys":[{twice}]}}"#);
+        assert_eq!(
+            KeySet::parse(text.as_bytes()).unwrap_err(),
+            UnusableKeys::Empty
+        );
+    }
+
+    #[test]
+    fn a_key_may_have_more_than_we_know() {
+        let generous = with(|key| {
+            key["x5c"] = json!(["MIIB"]);
+            key["ext"] = json!(true);
+            key["key_ops"] = json!(["verify"]);
+            key["alg"] = json!("ES256");
+        });
+        assert!(
+            KeySet::parse(text(&[generous]).as_bytes())
+                .unwrap()
+                .has("a")
+        );
+    }
+
+    #[test]
+    fn what_is_no_set_is_refused() {
+        for (text, why) in [
+            ("", UnusableKeys::Malformed),
+            ("<html>", UnusableKeys::Malformed),
+            ("[]", UnusableKeys::Malformed),
+            ("{}", UnusableKeys::Malformed),
+            (r#"{"keys":{}}"#, UnusableKeys::Malformed),
+            (r#"{"keys":[],"keys":[]}"#, UnusableKeys::Malformed),
+            (r#"{"keys":[]}"#, UnusableKeys::Empty),
+        ] {
+            assert_eq!(KeySet::parse(text.as_bytes()).unwrap_err(), why, "{text}");
+        }
+        let many: Vec<Value> = (0..65).map(|n| key(&n.to_string())).collect();
+        assert_eq!(
+            KeySet::parse(text(&many).as_bytes()).unwrap_err(),
+            UnusableKeys::TooLarge
+        );
+        assert!(KeySet::parse(text(&many[..64]).as_bytes()).is_ok());
+        let long = format!("{}{}", text(&[key("a")]), " ".repeat(256 << 10));
+        assert_eq!(
+            KeySet::parse(long.as_bytes()).unwrap_err(),
+            UnusableKeys::TooLarge
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn reading_a_set_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            drop(KeySet::parse(&bytes));
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Changing the file of our own keys without losing any of them.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, chown},
+    path::{Path, PathBuf},
+};
+
+use super::keyring::{BrokenKeysFile, Keyring};
+
+/// Reads the file, or begins a new one, lets `change` work on the keys, and
+/// writes it whole. What `change` returns comes back.
+///
+/// Another process that does the same waits until this one is done. The file
+/// is replaced in one step: who reads it meanwhile sees the old or the new one.
+/// It is left to its owner alone (mode 0600), and the owner stays who it was.
+///
+/// # Errors
+/// When the file cannot be read or written; then it is as it was before.
+pub fn change_keys<T>(
+    path: &Path,
+    change: impl FnOnce(&mut Keyring) -> T,
+) -> Result<T, BrokenKeysFile> {
+    // Behind a symbolic link, the file is replaced and not the link.
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let io = |error| BrokenKeysFile::Io(path.clone(), error);
+
+    // Held until the end, and let go by the system if we die.
+    let lock = lock_file(path).map_err(io)?;
+    lock.lock().map_err(io)?;
+    let mut keys = match Keyring::load(path) {
+        Err(error) if error.is_missing() => Keyring::default(),
+        result => result?,
+    };
+    let result = change(&mut keys);
+    let text = keys
+        .to_text()
+        .map_err(|error| io(io::Error::other(error)))?;
+    replace(path, &text).map_err(io)?;
+    Ok(result)
+}
+
+/// A file beside the keys whose only use is to be locked: the keys' own file
+/// is replaced, and a lock on it would go with it.
+fn lock_file(path: &Path) -> io::Result<File> {
+    let mut name = OsString::from(path.as_os_str());
+    name.push(".lock");
+    OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(PathBuf::from(name))
+}
+
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    // In the same folder, so that the rename stays in one file system; with
+    // mode 0600 from its first moment.
+    let mut new = tempfile::NamedTempFile::new_in(folder)?;
+    new.write_all(text.as_bytes())?;
+    if let Ok(old) = fs::metadata(path) {
+        let mine = new.as_file().metadata()?;
+        if (old.uid(), old.gid()) != (mine.uid(), mine.gid()) {
+            // An administrator who is root must not shut the gateway out.
+            chown(new.path(), Some(old.uid()), Some(old.gid()))?;
+        }
+    }
+    new.as_file().sync_all()?;
+    new.persist(path).map_err(|error| error.error)?;
+    // The rename too must outlive a loss of power.
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _, thread};
+
+    use jiff::Timestamp;
+
+    use super::change_keys;
+    use crate::{ApiKey, Keyring, StoredKey};
+    use gatepost_base::RoleName;
+
+    fn add(path: &std::path::Path) -> ApiKey {
+        let key = ApiKey::fresh().unwrap();
+        let stored = StoredKey {
+            hash: key.hash(),
+            name: "a \"quoted\" name".to_owned(),
+            roles: vec![RoleName::try_from("reader").unwrap()],
+            created: Timestamp::UNIX_EPOCH,
+            expires: Some(Timestamp::MAX),
+            revoked: None,
+        };
+        change_keys(path, |keys| keys.add(&key, stored)).unwrap();
+        key
+    }
+
+    #[test]
+    fn what_was_written_is_read_and_only_the_owner_may() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.toml");
+        let keys = [add(&path), add(&path)];
+        let ring = Keyring::load(&path).unwrap();
+        for key in keys {
+            assert!(ring.verify(&key.reveal(), Timestamp::UNIX_EPOCH).is_ok());
+            assert!(
+                !fs::read_to_string(&path)
+                    .unwrap()
+                    .contains(key.reveal().rsplit('_').next().unwrap())
+            );
+        }
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+    }
+
+    #[test]
+    fn no_key_is_lost_when_many_are_made_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.toml");
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| (0..5).for_each(|_| drop(add(&path))));
+            }
+        });
+        assert_eq!(Keyring::load(&path).unwrap().iter().count(), 40);
+        // The keys and the lock; nothing half written.
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_damaged_file_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.toml");
+        fs::write(&path, "not = keys").unwrap();
+        assert!(change_keys(&path, |_| ()).is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "not = keys");
+    }
+
+    #[test]
+    fn a_link_stays_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link) = (
+            folder.path().join("real.toml"),
+            folder.path().join("link.toml"),
+        );
+        add(&real);
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        add(&link);
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(Keyring::load(&real).unwrap().iter().count(), 2);
+    }
+}

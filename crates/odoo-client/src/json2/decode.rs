@@ -1,0 +1,179 @@
+//! From a response to what the method returned, or to why it did not.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
+
+use super::super::{CallError, WireResponse, call_error::Said};
+use gatepost_base::text;
+use gatepost_odoo::{AccessKind, Fault, is_internal};
+
+/// Characters of Odoo's own words that are handed on.
+const TOLD: usize = 1_000;
+/// Characters that are kept of what is not Odoo, for the log.
+const LOGGED: usize = 200;
+
+/// Odoo's error object; `debug` and `context` are never read.
+#[derive(Deserialize)]
+struct ErrorObject {
+    name: String,
+    message: Value,
+    #[serde(default)]
+    arguments: Value,
+}
+
+pub(super) fn decode(response: WireResponse) -> Result<Bytes, CallError> {
+    let json = response.media == "application/json";
+    if !json {
+        return Err(not_json(&response));
+    }
+    if response.status == 200 {
+        // One pass to see that it is whole; what it means is for the reader to find.
+        let raw: &RawValue = serde_json::from_slice(&response.body)
+            .map_err(|error| CallError::CutOff(error.into()))?;
+        if asks_for_the_password(raw.get()) {
+            return Err(Fault::Identity.into());
+        }
+        return Ok(response.body);
+    }
+    match serde_json::from_slice::<ErrorObject>(&response.body) {
+        Ok(error) => Err(fault(&error).into()),
+        Err(_) => Err(not_odoo(&response)),
+    }
+}
+
+/// An action that opens the password check instead of having run.
+fn asks_for_the_password(answer: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Action {
+        #[serde(default)]
+        res_model: Option<String>,
+    }
+    answer.starts_with('{')
+        && answer.len() < 10_000
+        && serde_json::from_str::<Action>(answer)
+            .is_ok_and(|action| action.res_model.as_deref() == Some("res.users.identitycheck"))
+}
+
+fn not_json(response: &WireResponse) -> CallError {
+    let said = String::from_utf8_lossy(&response.body);
+    if response.status == 404 && said.contains("No database is selected") {
+        return Fault::UnknownDatabase.into();
+    }
+    not_odoo(response)
+}
+
+fn not_odoo(response: &WireResponse) -> CallError {
+    let said: String = String::from_utf8_lossy(&response.body)
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(LOGGED)
+        .collect();
+    CallError::NotOdoo {
+        status: response.status,
+        said: Said(said),
+    }
+}
+
+/// The class of an error, by its name.
+fn fault(error: &ErrorObject) -> Fault {
+    let message = error.message.as_str().unwrap_or_default();
+    let name = error.name.as_str();
+    match name {
+        "odoo.exceptions.AccessError" => Fault::Access(access(message)),
+        "odoo.exceptions.AccessDenied" => Fault::Access(AccessKind::Model),
+        "odoo.exceptions.UserError" | "odoo.exceptions.ValidationError" => rule(message),
+        // Its message is all four arguments glued together; the first is the text.
+        "odoo.exceptions.RedirectWarning" => rule(
+            error
+                .arguments
+                .get(0)
+                .and_then(Value::as_str)
+                .unwrap_or(message),
+        ),
+        "odoo.exceptions.MissingError" => Fault::Missing,
+        "odoo.exceptions.LockError" => Fault::Conflict,
+        "werkzeug.exceptions.Unauthorized" => Fault::Key,
+        "werkzeug.exceptions.UnprocessableEntity" => Fault::Arguments(harmless(message)),
+        "werkzeug.exceptions.BadRequest" => Fault::Invalid(harmless(message)),
+        "werkzeug.exceptions.NotFound" if message.starts_with("the model ") => Fault::UnknownModel,
+        "werkzeug.exceptions.NotFound" => Fault::UnknownMethod,
+        "builtins.KeyError" => Fault::Invalid(format!(
+            "it does not know `{}`",
+            harmless(message.trim_matches('\''))
+        )),
+        "builtins.ValueError" | "builtins.TypeError" => Fault::Invalid(harmless(message)),
+        _ if [
+            "SerializationFailure",
+            "DeadlockDetected",
+            "LockNotAvailable",
+        ]
+        .iter()
+        .any(|class| name.ends_with(class)) =>
+        {
+            Fault::Conflict
+        }
+        _ if name.starts_with("psycopg2.") => Fault::Database,
+        _ => Fault::Unknown,
+    }
+}
+
+/// Which rule refused access. Odoo's text names users, their ids, groups and
+/// companies, so nothing of it is handed on but a field's name.
+fn access(message: &str) -> AccessKind {
+    if message.contains("unauthorized or invalid companies") {
+        return AccessKind::Company;
+    }
+    if message.starts_with("Private methods") {
+        return AccessKind::Private;
+    }
+    if message.contains("enough rights to access the field") {
+        let field = message.split('"').nth(1).filter(|name| is_name(name));
+        return field.map_or(AccessKind::Model, |name| AccessKind::Field(name.to_owned()));
+    }
+    if message.starts_with("Uh-oh!") {
+        return AccessKind::Record;
+    }
+    AccessKind::Model
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 128
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// A business rule in Odoo's own words, for they are written for people.
+fn rule(message: &str) -> Fault {
+    if is_internal(message) {
+        return Fault::Unknown;
+    }
+    let formatted = ["</", "<br", "/>"]
+        .iter()
+        .any(|sign| message.contains(sign));
+    let message = if formatted {
+        Cow::from(text::plain(message))
+    } else {
+        Cow::from(message.trim())
+    };
+    let mut text: String = message
+        .chars()
+        .filter(|char| *char == '\n' || !char.is_control())
+        .take(TOLD)
+        .collect();
+    if message.chars().count() > TOLD {
+        text.push('…');
+    }
+    Fault::Rule(text)
+}
+
+/// The first line of a technical message, unless it shows Odoo's inside.
+fn harmless(message: &str) -> String {
+    let line = message.lines().next().unwrap_or_default().trim();
+    if line.is_empty() || is_internal(message) {
+        return "the details are in Odoo's log".to_owned();
+    }
+    line.chars().take(300).collect()
+}

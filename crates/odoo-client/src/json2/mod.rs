@@ -1,0 +1,28 @@
+//! Odoo's JSON/2 (`POST /json/2/<model>/<method>`, Odoo 19 and later).
+
+mod decode;
+mod encode;
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+
+use super::{ApiKey, CallError, Dialect, WireRequest, WireResponse};
+use gatepost_odoo::Call;
+
+/// JSON/2, with one database.
+#[derive(Clone, Debug)]
+pub struct Json2 {
+    /// The database, sent as `X-Odoo-Database`.
+    pub database: Option<String>,
+}
+
+impl Dialect for Json2 {
+    fn encode(&self, call: &Call, key: &ApiKey) -> Result<WireRequest, CallError> {
+        encode::encode(call, key, self.database.as_deref())
+    }
+
+    fn decode(&self, response: WireResponse) -> Result<Bytes, CallError> {
+        decode::decode(response)
+    }
+}

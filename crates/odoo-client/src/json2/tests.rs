@@ -1,0 +1,219 @@
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::Json2;
+use crate::{ApiKey, CallError, Dialect, WireResponse};
+use gatepost_odoo::{Call, Context, Domain, FieldName, ModelName, Order, RecordId};
+
+/// Exchanges recorded from a real Odoo 19.
+const RECORDED: &str = include_str!("../../../../tests/fixtures/odoo19/recordings.jsonl");
+
+fn dialect() -> Json2 {
+    Json2 {
+        database: Some("prod".to_owned()),
+    }
+}
+
+fn decoded(status: u16, media: &str, body: &[u8]) -> Result<String, String> {
+    let response = WireResponse {
+        status,
+        media: media.to_owned(),
+        body: body.to_vec().into(),
+    };
+    dialect()
+        .decode(response)
+        .map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
+        .map_err(|error| format!("{}: {error}", error.kind()))
+}
+
+#[test]
+fn a_search_becomes_a_request_with_a_limit_and_a_database() {
+    let model = ModelName::try_from("res.partner").unwrap();
+    let domain = Domain::parse(&json!([["name", "ilike", "azure"]])).unwrap();
+    let order = Order::parse("name desc").unwrap();
+    let context = Context {
+        company_ids: vec![RecordId::try_from(1).unwrap()],
+        archived: true,
+        ..Context::default()
+    };
+    let fields = [FieldName::try_from("name").unwrap()];
+    let call = Call::search_read(model, &domain, &fields, &order, 40, 20).in_context(context);
+    let request = dialect().encode(&call, &ApiKey::new("s3cret\n")).unwrap();
+    assert_eq!(request.path, "/json/2/res.partner/search_read");
+    insta::assert_snapshot!(String::from_utf8(request.body.to_vec()).unwrap(), @r#"{"context":{"allowed_company_ids":[1],"active_test":false},"domain":[["name","ilike","azure"]],"fields":["name"],"limit":20,"order":"name desc","offset":40}"#);
+    let header = |name: &str| {
+        request
+            .headers
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value)
+    };
+    assert_eq!(header("authorization").unwrap(), "bearer s3cret");
+    assert_eq!(header("x-odoo-database").unwrap(), "prod");
+    assert!(header("cookie").is_none());
+    assert!(!format!("{:?}", request.headers).contains("s3cret"));
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "JSON has six kinds of values for good"
+)]
+#[test]
+fn every_recorded_refusal_has_its_sentence_and_nothing_of_odoos_inside() {
+    let mut told = Vec::new();
+    for line in RECORDED.lines() {
+        let exchange: Value = serde_json::from_str(line).unwrap();
+        let response = &exchange["response"];
+        let status = u16::try_from(response["status"].as_u64().unwrap()).unwrap();
+        let media = response["headers"]["content-type"]
+            .as_str()
+            .unwrap_or("")
+            .split(';')
+            .next()
+            .unwrap();
+        let body = match &response["body"] {
+            Value::String(text) if media != "application/json" => text.clone(),
+            other => other.to_string(),
+        };
+        if let Err(error) = decoded(status, media, body.as_bytes()) {
+            for inside in [
+                "Traceback",
+                "File \"",
+                "psycopg",
+                "SELECT",
+                "id=",
+                "Sally",
+                "Administration",
+                "/home",
+            ] {
+                assert!(!error.contains(inside), "{inside} in {error}");
+            }
+            told.push(format!("{}\n  {error}", exchange["name"].as_str().unwrap()));
+        }
+    }
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn the_documentation_of_a_model_is_a_page_and_is_asked_for_without_a_body() {
+    let call = Call::documentation(ModelName::try_from("crm.lead").unwrap());
+    let request = dialect().encode(&call, &ApiKey::new("s3cret")).unwrap();
+    assert_eq!(
+        (request.method.as_str(), &*request.path),
+        ("GET", "/doc-bearer/crm.lead.json")
+    );
+    assert!(request.body.is_empty());
+    let names: Vec<&str> = request
+        .headers
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert_eq!(
+        names,
+        ["authorization", "accept", "user-agent", "x-odoo-database"]
+    );
+}
+
+#[test]
+fn what_odoo_says_to_people_is_handed_on_and_what_it_says_to_itself_is_not() {
+    let told = |name: &str, message: &str| {
+        let body = json!({"name": name, "message": message, "arguments": [message, 5, "Go"], "debug": "Traceback"});
+        decoded(422, "application/json", body.to_string().as_bytes()).unwrap_err()
+    };
+    let user = |message: &str| told("odoo.exceptions.UserError", message);
+    for people in [
+        "Please select a company.",
+        "You have to select a product from the list.",
+        "Incompatible companies on records:\n- A belongs to company B",
+        "Update the price set on the line, where needed.",
+        "1 < 2",
+    ] {
+        assert_eq!(user(people), format!("odoo_rule: Odoo refused: {people}"));
+    }
+    assert_eq!(
+        user("<p>No <b>way</b>.</p><p>a &lt; b</p>"),
+        "odoo_rule: Odoo refused: No way.\na < b"
+    );
+    assert_eq!(
+        told("odoo.exceptions.RedirectWarning", "You cannot."),
+        "odoo_rule: Odoo refused: You cannot."
+    );
+    assert!(user(&"x".repeat(5_000)).len() < 1_100);
+    for inside in [
+        "Traceback (most recent call last):",
+        "SELECT id FROM res_partner WHERE id = 1",
+        "INSERT INTO res_partner (id) VALUES (1)",
+        "DELETE FROM res_partner WHERE id = 1",
+        "File \"/opt/odoo/x.py\", line 1",
+    ] {
+        assert!(user(inside).starts_with("odoo_error"), "{inside}");
+    }
+}
+
+/// What a change that was refused so says in the end: each says whether
+/// something was changed, and what to do.
+#[test]
+fn every_refusal_of_a_change_says_that_nothing_was_changed() {
+    let mut told = BTreeSet::new();
+    for line in RECORDED.lines() {
+        let exchange: Value = serde_json::from_str(line).unwrap();
+        let response = &exchange["response"];
+        let status = u16::try_from(response["status"].as_u64().unwrap()).unwrap();
+        if response["headers"]["content-type"] != "application/json; charset=utf-8" {
+            continue;
+        }
+        let wire = WireResponse {
+            status,
+            media: "application/json".to_owned(),
+            body: response["body"].to_string().into_bytes().into(),
+        };
+        if let Err(CallError::Fault(fault)) = dialect().decode(wire) {
+            let text = format!("{fault}{}", fault.of_change());
+            let says = [
+                "nothing was changed",
+                "Nothing was changed",
+                "it was not done",
+            ];
+            assert!(says.iter().any(|say| text.contains(say)), "{text}");
+            told.insert(format!("{}: {text}", fault.kind()));
+        }
+    }
+    let told: Vec<String> = told.into_iter().collect();
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn what_is_not_odoo_is_told_apart() {
+    assert!(
+        decoded(200, "application/json", b"[1")
+            .unwrap_err()
+            .starts_with("odoo_cut_off")
+    );
+    assert!(
+        decoded(200, "application/json", b"")
+            .unwrap_err()
+            .starts_with("odoo_cut_off")
+    );
+    assert!(
+        decoded(200, "application/json", b"\xff\xfe")
+            .unwrap_err()
+            .starts_with("odoo_cut_off")
+    );
+    assert!(
+        decoded(200, "text/html", b"<html>login")
+            .unwrap_err()
+            .starts_with("not_odoo")
+    );
+    assert!(
+        decoded(502, "text/html", b"bad gateway")
+            .unwrap_err()
+            .starts_with("not_odoo")
+    );
+    assert!(
+        decoded(500, "application/json", b"{}")
+            .unwrap_err()
+            .starts_with("not_odoo")
+    );
+    assert_eq!(decoded(200, "application/json", b"null").unwrap(), "null");
+}

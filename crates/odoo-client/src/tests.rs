@@ -1,0 +1,486 @@
+//! The link against servers that behave as real ones do, and worse.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::{Notify, mpsc},
+};
+
+use super::{ApiKey, CallError, Link, LinkSettings};
+use gatepost_base::{InstanceName, RoleName};
+use gatepost_odoo::{Call, Domain, Effect, ModelName};
+use gatepost_policy::{Pattern, Permitted, Policy, Role, Rule, Schemas};
+
+const OK: &str = "HTTP/1.0 200 OK\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: 2\r\nConnection: close\r\n\r\n47";
+
+fn counting() -> Permitted<Call> {
+    let role = RoleName::try_from("reader").unwrap();
+    let any = || vec![Pattern::parse("*").unwrap()];
+    let rule = Rule {
+        instances: any(),
+        models: any(),
+        operations: vec![Effect::Read],
+        ..Rule::default()
+    };
+    let policy = Policy::new(BTreeMap::from([(
+        role.clone(),
+        Role {
+            rules: vec![rule],
+            ..Role::default()
+        },
+    )]));
+    let call = Call::search_count(
+        ModelName::try_from("res.partner").unwrap(),
+        &Domain::default(),
+    );
+    policy
+        .permit(
+            &[role],
+            &InstanceName::try_from("prod").unwrap(),
+            call,
+            &Schemas::default(),
+        )
+        .unwrap()
+}
+
+fn settings(port: u16) -> LinkSettings {
+    LinkSettings {
+        url: format!("http://127.0.0.1:{port}"),
+        database: Some("prod".to_owned()),
+        ca_file: None,
+        connect_timeout: Duration::from_secs(5),
+        timeout: Duration::from_secs(20),
+        max_answer_bytes: 1 << 20,
+        max_in_flight: 4,
+        max_waiting: 10,
+        max_wait: Duration::from_secs(20),
+    }
+}
+
+/// A server that gives each connection, with what came first on it, to `serve`.
+async fn server<F, R>(serve: F) -> u16
+where
+    F: Fn(usize, TcpStream, Vec<u8>) -> R + Send + Sync + 'static,
+    R: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serve = Arc::new(serve);
+    tokio::spawn(async move {
+        for number in 0.. {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let serve = Arc::clone(&serve);
+            tokio::spawn(async move {
+                let mut first = vec![0; 64 << 10];
+                let read = stream.read(&mut first).await.unwrap_or(0);
+                first.truncate(read);
+                serve(number, stream, first).await;
+            });
+        }
+    });
+    port
+}
+
+/// A server that answers every connection the same.
+async fn answering(answer: &'static str) -> u16 {
+    server(move |_, mut stream, _| async move {
+        drop(stream.write_all(answer.as_bytes()).await);
+    })
+    .await
+}
+
+async fn asked(settings: LinkSettings) -> Result<String, CallError> {
+    let link = Link::new(settings).unwrap();
+    let answer = link.send(&counting(), &ApiKey::new("k3y"), None).await?;
+    Ok(String::from_utf8(answer.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn head_and_body_come_in_one_write_with_a_length_a_database_and_no_cookie() {
+    let (heard, mut requests) = mpsc::channel(1);
+    let port = server(move |_, mut stream, first| {
+        let heard = heard.clone();
+        async move {
+            heard.send(first).await.unwrap();
+            stream.write_all(OK.as_bytes()).await.unwrap();
+        }
+    })
+    .await;
+    assert_eq!(asked(settings(port)).await.unwrap(), "47");
+    let request = String::from_utf8(requests.recv().await.unwrap())
+        .unwrap()
+        .to_lowercase();
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    assert_eq!(body, r#"{"domain":[]}"#);
+    assert!(
+        head.starts_with("post /json/2/res.partner/search_count http/1.1\r\n"),
+        "{head}"
+    );
+    for line in [
+        "authorization: bearer k3y",
+        "x-odoo-database: prod",
+        "content-length: 13",
+        "content-type: application/json",
+    ] {
+        assert!(head.contains(line), "{line} in {head}");
+    }
+    assert!(
+        !head.contains("cookie") && !head.contains("chunked"),
+        "{head}"
+    );
+}
+
+#[tokio::test]
+async fn a_read_is_tried_again_once_when_the_connection_died_without_a_byte() {
+    let port = server(|number, mut stream, _| async move {
+        if number > 0 {
+            drop(stream.write_all(OK.as_bytes()).await);
+        }
+    })
+    .await;
+    assert_eq!(asked(settings(port)).await.unwrap(), "47");
+    let count = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&count);
+    let port = server(move |_, stream, _| {
+        seen.fetch_add(1, SeqCst);
+        async move { drop(stream) }
+    })
+    .await;
+    assert!(matches!(
+        asked(settings(port)).await,
+        Err(CallError::CutOff(_))
+    ));
+    assert_eq!(count.load(SeqCst), 2);
+}
+
+#[tokio::test]
+async fn what_is_no_whole_answer_of_odoo_is_a_clear_error() {
+    let half = "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n[1,";
+    assert!(matches!(
+        asked(settings(answering(half).await)).await,
+        Err(CallError::CutOff(_))
+    ));
+    let head = "HTTP/1.0 200 OK\r\nContent-Ty";
+    assert!(matches!(
+        asked(settings(answering(head).await)).await,
+        Err(CallError::CutOff(_))
+    ));
+    let noise = "hello there\r\n\r\n";
+    assert!(matches!(
+        asked(settings(answering(noise).await)).await,
+        Err(CallError::CutOff(_))
+    ));
+    let html = "HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>";
+    assert!(matches!(
+        asked(settings(answering(html).await)).await,
+        Err(CallError::NotOdoo { status: 502, .. })
+    ));
+    let moved = "HTTP/1.1 303 See Other\r\nLocation: /web/login\r\nContent-Length: 0\r\n\r\n";
+    assert!(matches!(
+        asked(settings(answering(moved).await)).await,
+        Err(CallError::NotOdoo { status: 303, .. })
+    ));
+    let until_close = "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n48";
+    assert_eq!(
+        asked(settings(answering(until_close).await)).await.unwrap(),
+        "48"
+    );
+    let chunked = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n49\r\n0\r\n\r\n";
+    assert_eq!(
+        asked(settings(answering(chunked).await)).await.unwrap(),
+        "49"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_beyond_the_limit_is_not_read_to_its_end() {
+    let declared =
+        "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\nContent-Length: 104857600\r\n\r\n[";
+    assert!(matches!(
+        asked(settings(answering(declared).await)).await,
+        Err(CallError::TooLarge { .. })
+    ));
+    let sent = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&sent);
+    let port = server(move |_, mut stream, _| {
+        let counted = Arc::clone(&counted);
+        async move {
+            let head = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n[";
+            stream.write_all(head).await.unwrap();
+            let part = vec![b' '; 64 << 10];
+            for _ in 0..1600 {
+                if stream.write_all(&part).await.is_err() {
+                    break;
+                }
+                counted.fetch_add(part.len(), SeqCst);
+            }
+        }
+    })
+    .await;
+    assert!(matches!(
+        asked(settings(port)).await,
+        Err(CallError::TooLarge { .. })
+    ));
+    assert!(
+        sent.load(SeqCst) < 50 << 20,
+        "{} bytes were taken",
+        sent.load(SeqCst)
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_is_silent_or_not_there_is_told_apart() {
+    let silent = server(|_, stream, _| async move {
+        std::future::pending::<()>().await;
+        drop(stream);
+    })
+    .await;
+    let hurried = LinkSettings {
+        timeout: Duration::from_millis(50),
+        ..settings(silent)
+    };
+    assert!(matches!(
+        asked(hurried).await,
+        Err(CallError::TimedOut { .. })
+    ));
+    let free = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let refused = asked(settings(free)).await.unwrap_err();
+    assert!(matches!(refused, CallError::Unreachable(_)));
+    // Where it is, only we may know.
+    assert!(!refused.to_string().contains("127.0.0.1"));
+}
+
+#[tokio::test]
+async fn a_connection_that_the_server_keeps_is_used_again_and_no_other() {
+    for (answer, connections) in [
+        (
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n47",
+            1,
+        ),
+        (OK, 2),
+    ] {
+        let count = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&count);
+        let port = server(move |_, mut stream, _| {
+            seen.fetch_add(1, SeqCst);
+            async move {
+                let mut more = vec![0; 4096];
+                loop {
+                    if stream.write_all(answer.as_bytes()).await.is_err() || answer == OK {
+                        return;
+                    }
+                    if stream.read(&mut more).await.unwrap_or(0) == 0 {
+                        return;
+                    }
+                }
+            }
+        })
+        .await;
+        let link = Link::new(settings(port)).unwrap();
+        for _ in 0..2 {
+            assert_eq!(
+                link.send(&counting(), &ApiKey::new("k"), None)
+                    .await
+                    .unwrap(),
+                "47"
+            );
+        }
+        assert_eq!(count.load(SeqCst), connections);
+    }
+}
+
+#[tokio::test]
+async fn giving_up_closes_the_connection_and_frees_the_place() {
+    let (gone, arrived) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (told, came) = (Arc::clone(&gone), Arc::clone(&arrived));
+    let port = server(move |number, mut stream, _| {
+        let (told, came) = (Arc::clone(&told), Arc::clone(&came));
+        async move {
+            if number > 0 {
+                drop(stream.write_all(OK.as_bytes()).await);
+                return;
+            }
+            came.notify_one();
+            let mut rest = [0; 16];
+            assert_eq!(stream.read(&mut rest).await.unwrap_or(0), 0);
+            told.notify_one();
+        }
+    })
+    .await;
+    let link = Arc::new(
+        Link::new(LinkSettings {
+            max_in_flight: 1,
+            ..settings(port)
+        })
+        .unwrap(),
+    );
+    let working = Arc::clone(&link);
+    let call =
+        tokio::spawn(async move { working.send(&counting(), &ApiKey::new("k"), None).await });
+    arrived.notified().await;
+    call.abort();
+    gone.notified().await;
+    assert_eq!(
+        link.send(&counting(), &ApiKey::new("k"), None)
+            .await
+            .unwrap(),
+        "47"
+    );
+}
+
+#[tokio::test]
+async fn a_strange_certificate_is_refused() {
+    let certified = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let other = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let key =
+        rustls::pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                if let Ok(mut stream) = acceptor.accept(stream).await {
+                    let mut request = [0; 4096];
+                    let _read = stream.read(&mut request).await;
+                    drop(stream.write_all(OK.as_bytes()).await);
+                    drop(stream.shutdown().await);
+                }
+            });
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let ask = |pem: String| {
+        let file = folder.path().join("ca.pem");
+        std::fs::write(&file, pem).unwrap();
+        let url = format!("https://127.0.0.1:{port}");
+        asked(LinkSettings {
+            url,
+            ca_file: Some(file),
+            ..settings(port)
+        })
+    };
+    assert!(matches!(
+        ask(other.cert.pem()).await,
+        Err(CallError::Unreachable(_))
+    ));
+    assert_eq!(ask(certified.cert.pem()).await.unwrap(), "47");
+}
+
+#[test]
+fn settings_that_cannot_work_are_named() {
+    let refused = |settings: LinkSettings| Link::new(settings).unwrap_err().to_string();
+    assert!(
+        refused(LinkSettings {
+            url: "odoo".to_owned(),
+            ..settings(1)
+        })
+        .contains("`url`")
+    );
+    let missing = Some("/nowhere/ca.pem".into());
+    let url = "https://odoo".to_owned();
+    assert!(
+        refused(LinkSettings {
+            url,
+            ca_file: missing,
+            ..settings(1)
+        })
+        .contains("`ca_file`")
+    );
+}
+
+#[test]
+fn a_change_whose_answer_is_lost_has_an_unknown_outcome_and_a_read_has_not() {
+    let lost = |status| CallError::NotOdoo {
+        status,
+        said: super::call_error::Said(String::new()),
+    };
+    let limit = Duration::from_secs(5);
+    for (error, unknown) in [
+        (lost(502), true),
+        (CallError::CutOff("gone".into()), true),
+        (CallError::TimedOut { limit }, true),
+        (lost(200), true),
+        (lost(404), false),
+        (CallError::TooLarge { limit: 1 }, true),
+        (
+            CallError::Busy {
+                retry_after: Duration::ZERO,
+            },
+            false,
+        ),
+    ] {
+        let told = super::link::may_have_run(error, false);
+        assert_eq!(
+            matches!(told, CallError::OutcomeUnknown(_)),
+            unknown,
+            "{told}"
+        );
+    }
+    let read = super::link::may_have_run(lost(502), true);
+    assert!(matches!(read, CallError::NotOdoo { .. }));
+}
+
+#[test]
+fn why_the_answer_to_a_change_is_not_known_is_told_as_it_was() {
+    let told: Vec<String> = [
+        CallError::CutOff("gone".into()),
+        CallError::NotOdoo {
+            status: 502,
+            said: super::call_error::Said("<html>".to_owned()),
+        },
+        CallError::TimedOut {
+            limit: Duration::from_secs(5),
+        },
+        CallError::TooLarge { limit: 1 << 20 },
+    ]
+    .map(|error| super::link::may_have_run(error, false).to_string())
+    .into();
+    insta::assert_snapshot!(told.join("\n"), @"
+    the connection to Odoo broke after the call was sent: the call may have run or not; look at the records before doing anything again
+    what answered is not Odoo's interface (HTTP 502): the call may have run or not; look at the records before doing anything again
+    Odoo did not answer within 5 s, and may still be at work: the call may have run or not; look at the records before doing anything again
+    Odoo's answer is larger than 1 MiB: the call may have run or not; look at the records before doing anything again
+    ");
+}
+
+#[tokio::test]
+async fn whoever_asks_whether_odoo_is_there_hears_with_which_status_something_else_answered() {
+    let page = |head: &str| -> &'static str {
+        let text = format!(
+            "HTTP/1.1 {head}\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>"
+        );
+        text.leak()
+    };
+    for (head, wanted) in [("200 OK", 200), ("503 Service Unavailable", 503)] {
+        let link = Link::new(settings(answering(page(head)).await)).unwrap();
+        let told = link.ping().await.unwrap_err();
+        assert!(
+            matches!(told, CallError::NotOdoo { status, .. } if status == wanted),
+            "{told}"
+        );
+    }
+}

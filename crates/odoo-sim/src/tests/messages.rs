@@ -1,0 +1,170 @@
+//! Messages and followers.
+
+use serde_json::{Value, json};
+
+use super::{ADMIN_KEY, company, done, refused, shown};
+use crate::Company;
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a test writes `json!` in place"
+)]
+fn post(company: &Company, arguments: Value) -> Value {
+    let mut body = json!({"ids": [2]});
+    body.as_object_mut()
+        .unwrap()
+        .extend(arguments.as_object().unwrap().clone());
+    done(company, "sale.order/message_post", &body)[0].take()
+}
+
+fn message(company: &Company, id: &Value, field: &str) -> Value {
+    shown(company, "mail.message", id, field)
+}
+
+#[test]
+fn a_body_is_text_unless_it_is_said_to_be_html() {
+    let company = company();
+    let id = post(&company, json!({"body": "Hello <b>x</b> & y"}));
+    assert_eq!(
+        message(&company, &id, "body"),
+        "<p>Hello &lt;b&gt;x&lt;/b&gt; &amp; y</p>"
+    );
+    assert_eq!(message(&company, &id, "message_type"), "notification");
+    assert_eq!(message(&company, &id, "subtype_id"), json!([2, "Note"]));
+    assert_eq!(
+        message(&company, &id, "author_id"),
+        json!([3, "Mitchell Admin"])
+    );
+    let id = post(
+        &company,
+        json!({"body": "<b>x</b><script>1</script>", "body_is_html": true}),
+    );
+    assert_eq!(message(&company, &id, "body"), "<p><b>x</b></p>");
+    assert_eq!(
+        shown(&company, "sale.order", &json!(2), "message_ids")[0],
+        id
+    );
+}
+
+#[test]
+fn a_comment_reaches_the_followers_and_a_note_nobody() {
+    let company = company();
+    let followers = || shown(&company, "sale.order", &json!(2), "message_partner_ids");
+    // Confirmed: the seller and the customer follow it.
+    assert_eq!(followers(), json!([7, 16]));
+    let note = post(
+        &company,
+        json!({"body": "n", "subtype_xmlid": "mail.mt_note"}),
+    );
+    assert_eq!(message(&company, &note, "notified_partner_ids"), json!([]));
+    let comment = json!({"body": "c", "message_type": "comment", "subtype_xmlid": "mail.mt_comment", "partner_ids": [40]});
+    let comment = post(&company, comment);
+    assert_eq!(message(&company, &comment, "partner_ids"), json!([40]));
+    assert_eq!(
+        message(&company, &comment, "notified_partner_ids"),
+        json!([40, 7, 16])
+    );
+    // Who comments, follows.
+    assert_eq!(followers(), json!([7, 16, 3]));
+    // An unknown subtype makes it a note, without a word.
+    let unknown = post(&company, json!({"body": "u", "subtype_xmlid": "mail.nope"}));
+    assert_eq!(
+        message(&company, &unknown, "subtype_id"),
+        json!([2, "Note"])
+    );
+}
+
+#[test]
+fn following_starts_and_ends() {
+    let company = company();
+    let followers = || shown(&company, "crm.lead", &json!(4), "message_partner_ids");
+    let own = followers();
+    let call = |method: &str, partners: Value| {
+        let body = json!({"ids": [4], "partner_ids": partners});
+        done(&company, &format!("crm.lead/{method}"), &body)
+    };
+    assert_eq!(call("message_subscribe", json!([40, 999])), true);
+    assert_eq!(
+        followers().as_array().unwrap().len(),
+        own.as_array().unwrap().len() + 1
+    );
+    assert_eq!(call("message_subscribe", json!([40])), true);
+    assert_eq!(call("message_unsubscribe", json!([40])), Value::Null);
+    assert_eq!(followers(), own);
+    // Who makes a record follows it, and who is responsible too.
+    let lead = json!({"vals_list": {"name": "x", "user_id": 6}});
+    let lead = done(&company, "crm.lead/create", &lead)[0].take();
+    assert_eq!(
+        shown(&company, "crm.lead", &lead, "message_partner_ids"),
+        json!([3, 7])
+    );
+    assert_eq!(
+        shown(&company, "crm.lead", &lead, "message_is_follower"),
+        true
+    );
+    let follower = shown(&company, "crm.lead", &lead, "message_follower_ids")[1].take();
+    assert_eq!(
+        shown(&company, "mail.followers", &follower, "email"),
+        "sally@example.com"
+    );
+}
+
+#[test]
+fn a_message_that_cannot_be_posted_says_why() {
+    let company = company();
+    for (body, status, message) in [
+        (
+            json!({"body": "x"}),
+            500,
+            "Expected singleton: sale.order()",
+        ),
+        (
+            json!({"ids": [2, 3], "body": "x"}),
+            500,
+            "Expected singleton: sale.order(2, 3)",
+        ),
+        (
+            json!({"ids": [2], "body": "x", "nope": 1}),
+            500,
+            "Those values are not supported when posting or notifying: nope",
+        ),
+        (
+            json!({"ids": [2], "body": "x", "message_type": "bogus"}),
+            500,
+            "Wrong value for mail.message.message_type: 'bogus'",
+        ),
+        (
+            json!({"ids": [2], "body": "x", "message_type": "user_notification"}),
+            500,
+            "Use message_notify to send a notification to an user.",
+        ),
+        (
+            json!({"ids": [2], "body": "x", "partner_ids": "a"}),
+            500,
+            "Posting a message should receive partners as a list of IDs (received 'a')",
+        ),
+        (
+            json!({"ids": [2], "body": "x", "partner_ids": [999]}),
+            404,
+            "Record does not exist or has been deleted.\n(Record: res.partner(999,), User: 2)",
+        ),
+        (
+            json!({"ids": [999], "body": "x"}),
+            404,
+            "Record does not exist or has been deleted.\n(Record: sale.order(999,), User: 2)",
+        ),
+    ] {
+        let (got, _, told) = refused(&company, ADMIN_KEY, "sale.order/message_post", &body);
+        assert_eq!((got, told.as_str()), (status, message));
+    }
+    assert_eq!(
+        refused(
+            &company,
+            ADMIN_KEY,
+            "res.country/message_post",
+            &json!({"ids": [20]})
+        )
+        .0,
+        404
+    );
+}

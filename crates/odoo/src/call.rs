@@ -1,0 +1,224 @@
+//! One call of a method of a model.
+
+use serde_json::{Map, Value};
+
+use super::{
+    Context, Domain, Effect, FieldName, Load, MethodName, ModelName, Order, RecordId, Request,
+    Search,
+};
+
+/// One call of a method of an Odoo model, in no protocol's form yet.
+///
+/// Made by the constructors below, so that the effect always fits the method:
+/// nobody can call `unlink` a read. What it asks stays in its parts until it is
+/// sent, so that policy decides on the very parts that Odoo gets.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Call {
+    model: ModelName,
+    effect: Effect,
+    request: Request,
+    context: Context,
+}
+
+impl Call {
+    fn reading(model: ModelName, request: Request) -> Self {
+        Self {
+            model,
+            effect: Effect::Read,
+            request,
+            context: Context::default(),
+        }
+    }
+
+    fn changing(model: ModelName, effect: Effect, request: Request) -> Self {
+        Self {
+            effect,
+            ..Self::reading(model, request)
+        }
+    }
+
+    /// `search_read`: the records that match, with the fields named.
+    ///
+    /// `limit` is always sent: without one Odoo hands out the whole table.
+    pub fn search_read(
+        model: ModelName,
+        domain: &Domain,
+        fields: &[FieldName],
+        order: &Order,
+        offset: u64,
+        limit: u32,
+    ) -> Self {
+        let search = Search {
+            domain: domain.clone(),
+            fields: fields.to_vec(),
+            about: Vec::new(),
+            order: order.clone(),
+            offset,
+            limit: limit.max(1),
+        };
+        Self::reading(model, Request::Search(search))
+    }
+
+    /// `search_count`: how many records match.
+    pub fn search_count(model: ModelName, domain: &Domain) -> Self {
+        Self::reading(model, Request::Count(domain.clone()))
+    }
+
+    /// `read`: the named fields of the named records. Odoo leaves out, without
+    /// a word, ids that do not exist.
+    pub fn read(model: ModelName, ids: &[RecordId], fields: &[FieldName]) -> Self {
+        let request = Request::Read {
+            ids: ids.to_vec(),
+            fields: fields.to_vec(),
+        };
+        Self::reading(model, request)
+    }
+
+    /// `name_search`: ids and display names of records whose name matches.
+    pub fn name_search(model: ModelName, name: &str, domain: &Domain, limit: u32) -> Self {
+        let request = Request::Names {
+            name: name.to_owned(),
+            domain: domain.clone(),
+            limit: limit.max(1),
+        };
+        Self::reading(model, request)
+    }
+
+    /// `fields_get`: the fields this Odoo user may see, with the attributes
+    /// that [`super::Schema`] reads.
+    pub fn fields_get(model: ModelName) -> Self {
+        Self::reading(model, Request::Fields)
+    }
+
+    /// `/doc-bearer/<model>.json`: the fields and methods of the model, for who
+    /// is in the group `api_doc.group_allow_doc`.
+    pub fn documentation(model: ModelName) -> Self {
+        Self::reading(model, Request::Documentation)
+    }
+
+    /// `ir.model/get_available_models`: the models this Odoo user may read.
+    pub fn available_models() -> Self {
+        Self::reading(ModelName::known("ir.model"), Request::Models)
+    }
+
+    /// `res.users/context_get`: who the credential is, in 52 bytes.
+    pub fn context_get() -> Self {
+        Self::reading(ModelName::known("res.users"), Request::WhoAmI)
+    }
+
+    /// `default_get`: what a new record has in these fields if nobody says
+    /// otherwise; fields without a default are not in the answer.
+    pub fn defaults(model: ModelName, fields: &[FieldName]) -> Self {
+        Self::reading(model, Request::Defaults(fields.to_vec()))
+    }
+
+    /// `create`: a new record for each of the values, all of them or none.
+    /// Answers their ids.
+    pub fn create(model: ModelName, values: Vec<Map<String, Value>>) -> Self {
+        Self::changing(model, Effect::Create, Request::Create(values))
+    }
+
+    /// `write`: the same values for all of the records. Answers `true`, also
+    /// without any ids.
+    pub fn write(model: ModelName, ids: &[RecordId], values: Map<String, Value>) -> Self {
+        let ids = ids.to_vec();
+        Self::changing(model, Effect::Write, Request::Write { ids, values })
+    }
+
+    /// `unlink`: the records are gone. Answers `true`, also without any ids.
+    pub fn delete(model: ModelName, ids: &[RecordId]) -> Self {
+        Self::changing(model, Effect::Delete, Request::Delete(ids.to_vec()))
+    }
+
+    /// A method of these records, or of the model itself where there are none.
+    pub fn run(
+        model: ModelName,
+        method: MethodName,
+        ids: &[RecordId],
+        arguments: Map<String, Value>,
+    ) -> Self {
+        let ids = ids.to_vec();
+        let request = Request::Run {
+            method,
+            ids,
+            arguments,
+        };
+        Self::changing(model, Effect::Run, request)
+    }
+
+    /// `load`: new records, and changes of those that the rows name, all or
+    /// none. Errors come in an answer of status 200.
+    pub fn load(model: ModelName, load: Load) -> Self {
+        let effect = if load.only_updates() {
+            Effect::Write
+        } else {
+            Effect::Create
+        };
+        Self::changing(model, effect, Request::Load(load))
+    }
+
+    /// The same call in a context.
+    #[must_use]
+    pub fn in_context(mut self, context: Context) -> Self {
+        self.context = context;
+        self
+    }
+
+    /// The same search as a part of one that asks for these fields: what may
+    /// not be seen together with them is left out here too.
+    #[must_use]
+    pub fn about(mut self, fields: &[FieldName]) -> Self {
+        if let Request::Search(search) = &mut self.request {
+            search.about = fields.to_vec();
+        }
+        self
+    }
+
+    /// The same call that asks something else.
+    #[must_use]
+    pub fn asking(self, request: Request) -> Self {
+        Self { request, ..self }
+    }
+
+    /// The model that is called.
+    pub fn model(&self) -> &ModelName {
+        &self.model
+    }
+
+    /// The method that is called.
+    pub fn method(&self) -> MethodName {
+        self.request.method()
+    }
+
+    /// What the call does.
+    pub fn effect(&self) -> Effect {
+        self.effect
+    }
+
+    /// What is asked.
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// The records it is called on; empty for a method of the model itself.
+    pub fn ids(&self) -> &[RecordId] {
+        self.request.ids()
+    }
+
+    /// The arguments by name, without `ids` and `context`.
+    pub fn arguments(&self) -> Map<String, Value> {
+        self.request.arguments()
+    }
+
+    /// The context as it is sent, with what the request says in it.
+    pub fn sent_context(&self) -> Map<String, Value> {
+        let mut keys = self.context.to_json();
+        keys.extend(self.request.context());
+        keys
+    }
+
+    /// The context it runs in.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+}

@@ -1,0 +1,147 @@
+//! What Odoo's import makes of a cell, as far as that can be said.
+
+use serde_json::{Number, Value};
+
+use super::{Field, FieldKind, Says, load::ids_in};
+
+/// The value that Odoo's import makes of a cell (Odoo 19, `ir.fields.converter`);
+/// none where only Odoo knows.
+pub fn value_of(field: &Field, says: Says, cell: &str) -> Option<Value> {
+    if cell.is_empty() {
+        return Some(Value::Bool(false));
+    }
+    if says != Says::Value {
+        let one = field.kind == FieldKind::Many2one && says == Says::DatabaseId;
+        return match ids_in(cell).as_deref() {
+            Some([id]) if one => Some(id.get().into()),
+            Some(_) | None => None,
+        };
+    }
+    match field.kind {
+        FieldKind::Boolean => truth_of(cell).map(Value::Bool),
+        FieldKind::Char | FieldKind::Text => Some(Value::from(cell)),
+        FieldKind::Date => is_day(cell).then(|| Value::from(cell)),
+        FieldKind::Integer => {
+            let digits = cell.strip_prefix('-').unwrap_or(cell);
+            (digits.len() <= 9 && is_digits(digits))
+                .then(|| cell.parse::<i64>().ok())
+                .flatten()
+                .map(Value::from)
+        }
+        FieldKind::Float | FieldKind::Monetary => {
+            let digits = cell.strip_prefix('-').unwrap_or(cell);
+            let (whole, rest) = digits.split_once('.').unwrap_or((digits, "0"));
+            (digits.len() <= 15 && is_digits(whole) && is_digits(rest))
+                .then(|| cell.parse::<f64>().ok())
+                .flatten()
+                .and_then(Number::from_f64)
+                .map(Value::Number)
+        }
+        // The first whose key or label it is, in whatever case, is taken; labels
+        // in languages that this user does not read are not known here.
+        FieldKind::Selection => {
+            let mut meant = field.choices.iter().filter(|choice| {
+                [&choice.key, &choice.label]
+                    .iter()
+                    .any(|text| text.to_lowercase() == cell.to_lowercase())
+            });
+            match (meant.next(), meant.next()) {
+                (Some(choice), None) => Some(Value::from(&*choice.key)),
+                (Some(_), Some(_)) | (None, _) => None,
+            }
+        }
+        // A moment is taken in the user's time zone; text is cleaned; a name is
+        // looked up.
+        FieldKind::Binary
+        | FieldKind::Datetime
+        | FieldKind::Html
+        | FieldKind::Image
+        | FieldKind::Json
+        | FieldKind::Many2many
+        | FieldKind::Many2one
+        | FieldKind::Many2oneReference
+        | FieldKind::One2many
+        | FieldKind::Properties
+        | FieldKind::PropertiesDefinition
+        | FieldKind::Reference
+        | FieldKind::Unknown => None,
+    }
+}
+
+/// Whether a cell means yes or no in every language.
+fn truth_of(cell: &str) -> Option<bool> {
+    match cell.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" => Some(true),
+        "" | "0" | "false" | "no" => Some(false),
+        _ => None,
+    }
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn is_day(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    matches!(&*parts, [year, month, day]
+        if [(year, 4), (month, 2), (day, 2)]
+            .iter()
+            .all(|(part, length)| part.len() == *length && is_digits(part)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::value_of;
+    use crate::{Says, Schema};
+
+    #[test]
+    fn a_cell_is_known_where_odoo_can_make_only_one_thing_of_it() {
+        let schema = Schema::parse(
+            br#"{"n":{"type":"integer"},"f":{"type":"float"},"b":{"type":"boolean"},"d":{"type":"date"},
+                 "t":{"type":"datetime"},"c":{"type":"char"},"m":{"type":"many2one","relation":"res.partner"},
+                 "l":{"type":"many2many","relation":"res.partner"},
+                 "s":{"type":"selection","selection":[["lead","Lead"],["out","In"],["in","Out"]]}}"#,
+        )
+        .unwrap();
+        let of = |name: &str, says, cell: &str| value_of(schema.field(name).unwrap(), says, cell);
+        for (name, cell, value) in [
+            ("n", "12", json!(12)),
+            ("n", "-5", json!(-5)),
+            ("f", "-1.5", json!(-1.5)),
+            ("b", "Yes", json!(true)),
+            ("b", "0", json!(false)),
+            ("b", "", json!(false)),
+            ("d", "2026-11-21", json!("2026-11-21")),
+            ("c", " x ", json!(" x ")),
+            ("c", "", json!(false)),
+            ("s", "Lead", json!("lead")),
+        ] {
+            assert_eq!(of(name, Says::Value, cell), Some(value), "{name} {cell}");
+        }
+        for (name, cell) in [
+            ("n", "1_0"),
+            ("n", " 1"),
+            ("n", "1.0"),
+            ("f", "1e3"),
+            ("f", "."),
+            ("f", "nan"),
+            ("b", "oui"),
+            ("d", "21/11/2026"),
+            ("d", "2026-11-21 10:00:00"),
+            ("t", "2026-11-21 10:00:00"),
+            ("m", "Azure"),
+            ("l", "7"),
+            ("s", "in"),
+            ("s", "x"),
+        ] {
+            assert_eq!(of(name, Says::Value, cell), None, "{name} {cell}");
+        }
+        assert_eq!(of("m", Says::DatabaseId, "7"), Some(json!(7)));
+        assert_eq!(of("m", Says::DatabaseId, "7,8"), None);
+        assert_eq!(of("m", Says::ExternalId, "base.be"), None);
+        assert_eq!(of("m", Says::ExternalId, ""), Some(Value::Bool(false)));
+        assert_eq!(of("l", Says::DatabaseId, "7"), None);
+    }
+}

@@ -1,0 +1,243 @@
+//! A search domain, parsed.
+
+mod invalid;
+mod operator;
+mod parse;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Deserializer, de};
+use serde_json::{Value, json};
+
+pub use invalid::InvalidDomain;
+pub use operator::Operator;
+
+use super::{FieldPath, RecordId};
+
+/// An Odoo search domain: well formed, bounded, and normalised so that every
+/// `&` is written out (Odoo's polish notation, `odoo/orm/domains.py`).
+///
+/// At most 256 terms, sub-domains included, and 4 levels of sub-domains. An
+/// empty one matches every record.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Domain {
+    /// Invariant: a complete expression in prefix form, or empty.
+    terms: Vec<Term>,
+}
+
+/// One term of a domain in prefix form.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Term {
+    /// Both of the next two.
+    And,
+    /// One comparison.
+    Condition(Condition),
+    /// Every record (`true`) or none.
+    Constant(bool),
+    /// Not the next one.
+    Not,
+    /// One of the next two.
+    Or,
+}
+
+/// One comparison: a field, an operator, and what it is compared with.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Condition {
+    /// The field, perhaps through relations.
+    pub path: FieldPath,
+    /// How it is compared.
+    pub operator: Operator,
+    /// With what.
+    pub operand: Operand,
+}
+
+/// The right side of a condition.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Operand {
+    /// A domain on the related model, for `any` and `not any`.
+    Domain(Domain),
+    /// A value: text, number, boolean, or a list of those.
+    Value(Value),
+}
+
+impl Domain {
+    /// Parses a domain as a client sent it.
+    ///
+    /// # Errors
+    /// [`InvalidDomain`], which says what is wrong and shows the right form.
+    pub fn parse(value: &Value) -> Result<Self, InvalidDomain> {
+        parse::domain(value)
+    }
+
+    /// The terms in prefix form, every `&` written out.
+    pub fn terms(&self) -> &[Term] {
+        &self.terms
+    }
+
+    /// The model's own fields in it: where each of its paths begins.
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
+        self.terms.iter().filter_map(|term| match term {
+            Term::Condition(condition) => Some(condition.path.first()),
+            Term::And | Term::Constant(_) | Term::Not | Term::Or => None,
+        })
+    }
+
+    /// Whether it matches every record because it says nothing.
+    pub fn is_empty(&self) -> bool {
+        self.terms.is_empty()
+    }
+
+    /// The terms in prefix form, to be changed and put together again.
+    pub fn into_terms(self) -> Vec<Term> {
+        self.terms
+    }
+
+    /// A domain of terms that came from [`Domain::into_terms`], each replaced
+    /// by one of the same kind at most.
+    pub fn from_normalised(terms: Vec<Term>) -> Self {
+        Self { terms }
+    }
+
+    /// A domain of one condition.
+    pub fn of(condition: Condition) -> Self {
+        Self {
+            terms: vec![Term::Condition(condition)],
+        }
+    }
+
+    /// The domain of the records with these ids.
+    ///
+    /// # Errors
+    /// [`InvalidDomain`] when they are more than a domain may list.
+    pub fn of_ids(ids: &[RecordId]) -> Result<Self, InvalidDomain> {
+        Self::parse(&json!([["id", "in", ids]]))
+    }
+
+    /// The domain that no record matches.
+    pub fn nothing() -> Self {
+        Self {
+            terms: vec![Term::Constant(false)],
+        }
+    }
+
+    /// The records that match both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        if self.is_empty() || self == other {
+            return other;
+        }
+        if other.is_empty() {
+            return self;
+        }
+        self.joined(Term::And, other)
+    }
+
+    /// The records that match at least one of them.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        if self.is_empty() || other.is_empty() {
+            return Self::default();
+        }
+        if self == other {
+            return self;
+        }
+        self.joined(Term::Or, other)
+    }
+
+    /// The records that do not match.
+    #[must_use]
+    pub fn negated(self) -> Self {
+        if self.is_empty() {
+            return Self::nothing();
+        }
+        let mut terms = vec![Term::Not];
+        terms.extend(self.terms);
+        Self { terms }
+    }
+
+    /// Whether it says, at its top, all that the other one says.
+    pub fn contains(&self, other: &Self) -> bool {
+        let own = conjuncts(&self.terms);
+        conjuncts(&other.terms)
+            .iter()
+            .all(|wanted| own.contains(wanted))
+    }
+
+    fn joined(self, by: Term, other: Self) -> Self {
+        let mut terms = vec![by];
+        terms.extend(self.terms);
+        terms.extend(other.terms);
+        Self { terms }
+    }
+
+    /// The domain as Odoo wants it.
+    pub fn to_json(&self) -> Value {
+        self.terms.iter().map(Term::to_json).collect()
+    }
+}
+
+/// The expressions that hold all at once: what the leading `&`s join.
+fn conjuncts(terms: &[Term]) -> Vec<&[Term]> {
+    let mut found = Vec::new();
+    let mut rest = terms;
+    while !rest.is_empty() {
+        if let [Term::And, inside @ ..] = rest {
+            // What follows are two expressions, or more of these; all hold.
+            rest = inside;
+            continue;
+        }
+        let (one, after) = rest.split_at(expression(rest));
+        found.push(one);
+        rest = after;
+    }
+    found
+}
+
+/// How many terms the first expression has.
+fn expression(terms: &[Term]) -> usize {
+    let mut owed = 1_usize;
+    for (at, term) in terms.iter().enumerate() {
+        match term {
+            Term::And | Term::Or => owed += 1,
+            Term::Not => {}
+            Term::Condition(_) | Term::Constant(_) => owed -= 1,
+        }
+        if owed == 0 {
+            return at + 1;
+        }
+    }
+    terms.len()
+}
+
+impl Term {
+    fn to_json(&self) -> Value {
+        match self {
+            Self::And => Value::from("&"),
+            Self::Condition(condition) => {
+                let operand = match &condition.operand {
+                    Operand::Domain(domain) => domain.to_json(),
+                    Operand::Value(value) => value.clone(),
+                };
+                Value::Array(vec![
+                    Value::from(condition.path.as_str()),
+                    Value::from(condition.operator.as_str()),
+                    operand,
+                ])
+            }
+            Self::Constant(truth) => Value::Array(vec![
+                Value::from(u8::from(*truth)),
+                Value::from("="),
+                Value::from(1),
+            ]),
+            Self::Not => Value::from("!"),
+            Self::Or => Value::from("|"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Domain {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        Self::parse(&value).map_err(de::Error::custom)
+    }
+}

@@ -1,0 +1,471 @@
+//! Properties of the whole: what is hidden cannot be told from any answer.
+//!
+//! A small Odoo of two models answers what policy lets through. Whatever the
+//! rules and the question: every value in the answer may be seen, and the answer
+//! stays the same when a value that may not be seen is another one.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{
+    super::{Permitted, Rule, Schemas},
+    instance, pattern, policy, rule,
+};
+use gatepost_odoo::{
+    Call, Condition, Domain, Effect, FieldName, ModelName, Operand, Operator, Order, Request,
+    Schema, Term,
+};
+
+/// One record: its fields by name.
+type Record = BTreeMap<&'static str, Value>;
+/// The records of each model, in the order of their ids.
+type World = BTreeMap<&'static str, Vec<Record>>;
+
+const ORDER: &str = "sale.order";
+const PARTNER: &str = "res.partner";
+/// The fields whose values may change, by model. `company_id` is what the rules'
+/// domains look at, and `branch`, which only orders have.
+const FIELDS: [(&str, &[&str]); 2] = [
+    (ORDER, &["amount", "partner_id", "state"]),
+    (PARTNER, &["name", "email", "salary"]),
+];
+/// A field of orders that shows one of their partner's.
+const SHOWS: (&str, &str) = ("partner_salary", "salary");
+
+fn schemas() -> Schemas {
+    let mut schemas = Schemas::default();
+    let common = json!({"id": {"type": "integer"}, "display_name": {"type": "char"}, "company_id": {"type": "integer"}});
+    for (model, own) in [
+        (
+            ORDER,
+            json!({"amount": {"type": "integer"}, "state": {"type": "integer"}, "branch": {"type": "integer"},
+                "partner_id": {"type": "many2one", "relation": PARTNER},
+                "partner_salary": {"type": "integer", "related": "partner_id.salary"}}),
+        ),
+        (
+            PARTNER,
+            json!({"name": {"type": "char"}, "email": {"type": "char"}, "salary": {"type": "integer"}}),
+        ),
+    ] {
+        let mut fields = common.as_object().unwrap().clone();
+        fields.extend(own.as_object().unwrap().clone());
+        let schema = Schema::parse(Value::Object(fields).to_string().as_bytes()).unwrap();
+        schemas.add(ModelName::try_from(model).unwrap(), Arc::new(schema));
+    }
+    schemas
+}
+
+/// The value of a field, also of one that shows another.
+fn value(world: &World, record: &Record, field: &str) -> Value {
+    if field == SHOWS.0 {
+        return partner(world, record).map_or(json!(false), |one| one[SHOWS.1].clone());
+    }
+    record.get(field).cloned().unwrap_or(json!(false))
+}
+
+fn partner<'w>(world: &'w World, record: &Record) -> Option<&'w Record> {
+    let id = record.get("partner_id")?;
+    world[PARTNER].iter().find(|one| one["id"] == *id)
+}
+
+/// Whether a record matches, as Odoo says it.
+fn matches(world: &World, record: &Record, domain: &Domain) -> bool {
+    let mut stack: Vec<bool> = Vec::new();
+    for term in domain.terms().iter().rev() {
+        let truth = match term {
+            Term::And => stack.pop().unwrap() & stack.pop().unwrap(),
+            Term::Or => stack.pop().unwrap() | stack.pop().unwrap(),
+            Term::Not => !stack.pop().unwrap(),
+            Term::Constant(truth) => *truth,
+            Term::Condition(condition) => holds(world, record, condition),
+        };
+        stack.push(truth);
+    }
+    stack.into_iter().all(|truth| truth)
+}
+
+fn holds(world: &World, record: &Record, condition: &Condition) -> bool {
+    let (first, rest) = condition.path.split_first();
+    if let Some(rest) = rest {
+        let inner = Domain::of(Condition {
+            path: rest,
+            ..condition.clone()
+        });
+        return partner(world, record).is_some_and(|one| matches(world, one, &inner));
+    }
+    let own = value(world, record, first);
+    match (&condition.operand, condition.operator) {
+        (Operand::Domain(inner), operator) => {
+            let any = partner(world, record).is_some_and(|one| matches(world, one, inner));
+            any == (operator == Operator::Any)
+        }
+        // Names are looked for in every field that could be one.
+        (Operand::Value(Value::String(text)), operator)
+            if matches!(first, "partner_id" | "display_name") =>
+        {
+            let named = if first == "partner_id" {
+                partner(world, record)
+            } else {
+                Some(record)
+            };
+            let found = named.is_some_and(|one| {
+                ["name", "email", "salary"]
+                    .iter()
+                    .any(|field| one.get(field) == Some(&json!(text)))
+            });
+            found == (operator == Operator::Ilike)
+        }
+        (Operand::Value(wanted), Operator::Equal | Operator::Ilike) => own == *wanted,
+        (Operand::Value(wanted), Operator::NotEqual | Operator::NotIlike) => own != *wanted,
+        (Operand::Value(Value::Array(all)), Operator::In) => all.contains(&own),
+        (Operand::Value(wanted), Operator::Greater) => own
+            .as_i64()
+            .zip(wanted.as_i64())
+            .is_some_and(|(own, wanted)| own > wanted),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What Odoo answers: rows with the fields that are asked, in the order that is
+/// asked, or by all that it has where none is.
+fn answer(world: &World, call: &Call) -> Vec<Vec<Value>> {
+    let records = &world[call.model().as_str()];
+    let found = |domain: &Domain| -> Vec<&Record> {
+        records
+            .iter()
+            .filter(|record| matches(world, record, domain))
+            .collect()
+    };
+    match call.request() {
+        Request::Count(domain) => vec![vec![json!(found(domain).len())]],
+        Request::Search(search) => {
+            let mut rows = found(&search.domain);
+            rows.sort_by_key(|record| {
+                if search.order.is_empty() {
+                    return format!("{record:?}");
+                }
+                let keys = search.order.fields();
+                let keys: Vec<Value> = keys
+                    .map(|field| value(world, record, field.as_str()))
+                    .collect();
+                format!("{keys:?}")
+            });
+            let row = |record: &Record| {
+                let fields = search.fields.iter();
+                fields
+                    .map(|field| value(world, record, field.as_str()))
+                    .collect()
+            };
+            rows.into_iter().map(row).collect()
+        }
+        Request::Names { name, domain, .. } => found(domain)
+            .into_iter()
+            .filter(|record| record.values().any(|own| *own == json!(name)))
+            .map(|record| vec![record["id"].clone()])
+            .collect(),
+        Request::Create(_)
+        | Request::Defaults(_)
+        | Request::Delete(_)
+        | Request::Documentation
+        | Request::Fields
+        | Request::Load(_)
+        | Request::Models
+        | Request::Read { .. }
+        | Request::Run { .. }
+        | Request::WhoAmI
+        | Request::Write { .. } => panic!("{call:?}"),
+    }
+}
+
+/// Whether the rules show the field of the record, said without any domain:
+/// some rule opens both, none denies it, and what it shows may be seen too.
+fn visible(rules: &[Rule], world: &World, model: &str, record: &Record, field: &str) -> bool {
+    let name = ModelName::try_from(model).unwrap();
+    // Of a model without the fields of its domain a rule opens nothing, and denies everything.
+    let fits = |rule: &Rule| rule.domain.fields().all(|one| record.contains_key(one));
+    let about = |rule: &Rule| {
+        rule.covers(&name, Effect::Read)
+            && if fits(rule) {
+                matches(world, record, &rule.domain)
+            } else {
+                rule.deny
+            }
+    };
+    let opened = |field: &str| {
+        rules
+            .iter()
+            .any(|rule| !rule.deny && about(rule) && rule.shows(field))
+    };
+    let denied = |field: &str| {
+        rules.iter().any(|rule| {
+            let whole = rule.denies_all(Effect::Read);
+            rule.deny && about(rule) && (whole || (field != "id" && rule.denies_field(field)))
+        })
+    };
+    let own = opened("id") && !denied("id") && opened(field) && !denied(field);
+    if field != SHOWS.0 {
+        return own;
+    }
+    own && visible(rules, world, model, record, "partner_id")
+        && (partner(world, record).is_none_or(|one| visible(rules, world, PARTNER, one, SHOWS.1)))
+}
+
+fn some_rules() -> impl Strategy<Value = Vec<Rule>> {
+    let field = prop::sample::select(vec![
+        "*",
+        "amount",
+        "state",
+        "partner_id",
+        "partner_*",
+        "name",
+        "email",
+        "salary",
+        "display_name",
+    ]);
+    let fields = || prop::collection::vec(field.clone(), 0..3);
+    let one = (
+        prop::sample::select(vec!["*", ORDER, PARTNER, "sale.*", "res.*"]),
+        prop_oneof![Just(vec!["*"]), Just(vec!["*"]), fields()],
+        prop_oneof![1 => Just(vec![]), 1 => fields()],
+        prop_oneof![
+            3 => Just(None),
+            1 => (prop::sample::select(vec!["company_id", "branch"]), 0..3).prop_map(Some),
+        ],
+        prop::bool::weighted(0.2),
+    )
+        .prop_map(|(model, fields, hidden, only, deny)| {
+            let patterns = |texts: Vec<&str>| texts.into_iter().map(pattern).collect();
+            let domain = only.map_or_else(Domain::default, |(field, number)| {
+                Domain::parse(&json!([[field, "=", number]])).unwrap()
+            });
+            Rule {
+                fields: patterns(fields),
+                hidden_fields: if deny { Vec::new() } else { patterns(hidden) },
+                domain,
+                deny,
+                ..rule("*", model, &[Effect::Read])
+            }
+        });
+    prop::collection::vec(one, 1..5)
+}
+
+fn some_world() -> impl Strategy<Value = World> {
+    let orders = prop::collection::vec((0..3, 0..3, 0..3, 0..4), 3);
+    let partners = prop::collection::vec((0..3_i32, 0..3_i32, 0..3_i32, 0..3_i32), 3);
+    (orders, partners).prop_map(|(orders, partners)| {
+        let orders = orders
+            .into_iter()
+            .zip(1..)
+            .map(|((company, amount, state, partner), id)| {
+                let partner = if partner == 0 {
+                    json!(false)
+                } else {
+                    json!(partner)
+                };
+                Record::from([
+                    ("id", json!(id)),
+                    ("company_id", json!(company)),
+                    ("branch", json!(company % 2)),
+                    ("amount", json!(amount)),
+                    ("state", json!(state)),
+                    ("partner_id", partner),
+                ])
+            });
+        let partners = partners
+            .into_iter()
+            .zip(1..)
+            .map(|((company, name, email, salary), id)| {
+                Record::from([
+                    ("id", json!(id)),
+                    ("company_id", json!(company)),
+                    ("name", json!(name.to_string())),
+                    ("email", json!(email.to_string())),
+                    ("salary", json!(salary)),
+                ])
+            });
+        World::from([(ORDER, orders.collect()), (PARTNER, partners.collect())])
+    })
+}
+
+/// A domain on orders, or on partners.
+fn some_domain(model: &'static str) -> BoxedStrategy<Vec<Value>> {
+    let number = 0..3_i32;
+    let condition = if model == ORDER {
+        let inner = some_domain(PARTNER);
+        prop_oneof![
+            (
+                prop::sample::select(vec!["amount", "state", "partner_salary"]),
+                prop::sample::select(vec!["=", "!=", ">"]),
+                number.clone()
+            )
+                .prop_map(|(field, operator, value)| json!([field, operator, value])),
+            (0..4).prop_map(|id| json!(["partner_id", "=", id])),
+            (
+                prop::sample::select(vec!["name", "email"]),
+                prop::sample::select(vec!["=", "!="]),
+                number.clone()
+            )
+                .prop_map(|(field, operator, value)| json!([
+                    format!("partner_id.{field}"),
+                    operator,
+                    value.to_string()
+                ])),
+            (prop::sample::select(vec!["=", "!=", ">"]), number.clone())
+                .prop_map(|(operator, value)| json!(["partner_id.salary", operator, value])),
+            (prop::sample::select(vec!["ilike", "not ilike"]), number)
+                .prop_map(|(operator, value)| json!(["partner_id", operator, value.to_string()])),
+            (prop::sample::select(vec!["any", "not any"]), inner)
+                .prop_map(|(operator, inner)| json!(["partner_id", operator, inner])),
+        ]
+        .boxed()
+    } else {
+        prop_oneof![
+            (
+                prop::sample::select(vec!["name", "email"]),
+                prop::sample::select(vec!["=", "!="]),
+                number.clone()
+            )
+                .prop_map(|(field, operator, value)| json!([
+                    field,
+                    operator,
+                    value.to_string()
+                ])),
+            (prop::sample::select(vec!["=", "!=", ">"]), number.clone())
+                .prop_map(|(operator, value)| json!(["salary", operator, value])),
+            (prop::sample::select(vec!["ilike", "not ilike"]), number)
+                .prop_map(|(operator, value)| json!(["display_name", operator, value.to_string()])),
+        ]
+        .boxed()
+    };
+    let term = condition.prop_map(|one| vec![one]);
+    let tree = term.prop_recursive(2, 4, 2, |inner| {
+        prop_oneof![
+            inner
+                .clone()
+                .prop_map(|one| [vec![json!("!")], one].concat()),
+            (prop::sample::select(vec!["&", "|"]), inner.clone(), inner)
+                .prop_map(|(sign, one, other)| [vec![json!(sign)], one, other].concat()),
+        ]
+    });
+    prop_oneof![1 => Just(Vec::new()), 4 => tree].boxed()
+}
+
+fn some_call() -> impl Strategy<Value = Call> {
+    prop::sample::select(vec![ORDER, PARTNER]).prop_flat_map(|model| {
+        let known: Vec<&str> = if model == ORDER {
+            vec!["amount", "state", "partner_id", "partner_salary"]
+        } else {
+            vec!["name", "email", "salary"]
+        };
+        let fields = prop::sample::subsequence(known.clone(), 0..=known.len());
+        let orders = if model == ORDER {
+            vec!["", "", "amount", "partner_salary, id", "id"]
+        } else {
+            vec!["", "", "salary", "name, id"]
+        };
+        let orders = prop::sample::select(orders);
+        (some_domain(model), fields, orders, 0..5_u8, 0..3_i32).prop_map(
+            move |(domain, fields, order, kind, text)| {
+                let name = ModelName::try_from(model).unwrap();
+                let domain = Domain::parse(&Value::Array(domain)).unwrap();
+                let fields: Vec<FieldName> = fields
+                    .into_iter()
+                    .map(|field| FieldName::try_from(field).unwrap())
+                    .collect();
+                match kind {
+                    0 => Call::search_count(name, &domain),
+                    1 => Call::name_search(name, &text.to_string(), &domain, 9),
+                    _ => {
+                        let order = Order::parse(order).unwrap();
+                        Call::search_read(name, &domain, &fields, &order, 0, 9)
+                    }
+                }
+            },
+        )
+    })
+}
+
+fn permitted(rules: &[Rule], call: &Call) -> Option<Permitted<Call>> {
+    let (policy, roles) = policy(rules.to_vec());
+    policy
+        .permit(&roles, &instance("a"), call.clone(), &schemas())
+        .ok()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn every_value_in_an_answer_may_be_seen_and_no_other_one_changes_it(
+        rules in some_rules(), world in some_world(), call in some_call(),
+    ) {
+        let Some(permitted) = permitted(&rules, &call) else { return Ok(()); };
+        let call = permitted.get();
+        let before = answer(&world, call);
+        if let Request::Search(search) = call.request() {
+            let model = call.model().as_str();
+            for record in world[model].iter().filter(|one| matches(&world, one, &search.domain)) {
+                for field in search.fields.iter().chain(search.order.fields()) {
+                    let seen = visible(&rules, &world, model, record, field.as_str());
+                    prop_assert!(seen, "{field} of {record:?} in {:?}", search.domain.to_json());
+                }
+            }
+        }
+        for (model, fields) in FIELDS {
+            for at in 0..3 {
+                for field in fields {
+                    let record = &world[model][at];
+                    if visible(&rules, &world, model, record, field) {
+                        continue;
+                    }
+                    // What is shown elsewhere as what it is, is no secret.
+                    let shown = *field == SHOWS.1 && world[ORDER].iter().any(|order| {
+                        partner(&world, order) == Some(record)
+                            && visible(&rules, &world, ORDER, order, SHOWS.0)
+                    });
+                    prop_assert!(!shown, "{field} of {record:?} is shown by another field");
+                    for other in 0..4 {
+                        let mut changed = world.clone();
+                        let other = match *field {
+                            "name" | "email" => json!(other.to_string()),
+                            "partner_id" if other == 0 => json!(false),
+                            _ => json!(other),
+                        };
+                        changed.get_mut(model).unwrap()[at].insert(field, other);
+                        prop_assert_eq!(
+                            &before, &answer(&changed, call),
+                            "{} of {:?} is told by {:?}", field, record, call.arguments()
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn fewer_rules_that_open_and_more_that_deny_let_less_through(
+        rules in some_rules(), more in some_rules(), world in some_world(), call in some_call(),
+    ) {
+        let mut all = rules.clone();
+        all.extend(more.into_iter().map(|rule| Rule { deny: false, ..rule }));
+        let denied: Vec<Rule> = all.iter().skip(rules.len()).map(|rule| Rule {
+            deny: true, hidden_fields: Vec::new(), ..rule.clone()
+        }).chain(rules.clone()).collect();
+        for (less, more) in [(&rules, &all), (&denied, &rules)] {
+            if permitted(less, &call).is_some() {
+                prop_assert!(permitted(more, &call).is_some());
+            }
+            for (model, fields) in FIELDS {
+                for record in &world[model] {
+                    for field in fields.iter().chain(&["id"]) {
+                        if visible(less, &world, model, record, field) {
+                            prop_assert!(visible(more, &world, model, record, field));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Processes that are killed, and files that somebody else wrote into.
+
+use std::{
+    env,
+    fs::{self, File},
+    io::{BufRead as _, BufReader, Seek as _, SeekFrom, Write as _},
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use super::{HOUR, PLENTY, at, in_file, large, once, open, text};
+use crate::store::{CannotOpen, Ledger, LedgerPlace};
+
+/// Where the child of the test below writes.
+const VARIABLE: &str = "GATEPOST_TEST_LEDGER";
+
+/// Claims one after the other, and says of each that it was acknowledged.
+async fn claim_until_killed(path: &Path) {
+    let ledger = open(LedgerPlace::File {
+        path: path.to_owned(),
+        max_bytes: PLENTY,
+    });
+    let mut out = std::io::stdout();
+    for number in 0_u64.. {
+        let name = format!("{} {number}", std::process::id());
+        let claimed = ledger.claim(&once(&name), large(2_000), HOUR).await;
+        assert_eq!(claimed.unwrap(), None);
+        writeln!(out, "kept {name}").unwrap();
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_killed_at_any_moment_has_kept_all_that_was_acknowledged() {
+    if let Some(path) = env::var_os(VARIABLE) {
+        // This is the child.
+        return claim_until_killed(path.as_ref()).await;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("changes.redb");
+    let mut kept: Vec<String> = Vec::new();
+    for round in 0..25_u64 {
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "ledger::tests::damage::whoever_is_killed_at_any_moment_has_kept_all_that_was_acknowledged",
+                "--nocapture",
+            ])
+            .env(VARIABLE, &path)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+        // Some die while they make or open the file, others in the middle of it.
+        let after = round * 7 % 40;
+        if round % 5 == 0 {
+            tokio::time::sleep(Duration::from_millis(after)).await;
+        }
+        let mut acknowledged = 0;
+        while round % 5 != 0 && acknowledged < after + 1 {
+            let line = said.next().unwrap().unwrap();
+            if let Some((_, name)) = line.split_once("kept ") {
+                kept.push(name.to_owned());
+                acknowledged += 1;
+            }
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // What it said before it died.
+        for line in said.map_while(Result::ok) {
+            if let Some((_, name)) = line.split_once("kept ") {
+                // The last line may be torn: then it names nothing, or one before it.
+                if name.split(' ').count() == 2 && !name.ends_with(' ') {
+                    kept.push(name.to_owned());
+                }
+            }
+        }
+    }
+    assert!(kept.len() > 200, "{}", kept.len());
+    let ledger = open(in_file(&folder, PLENTY));
+    for name in &kept {
+        let found = ledger.get(&once(name)).await.unwrap();
+        assert_eq!(found, Some(large(2_000)), "{name}");
+    }
+}
+
+/// A file with something in it, closed in order.
+async fn whole(folder: &tempfile::TempDir) -> Vec<u8> {
+    let ledger = open(in_file(folder, PLENTY));
+    for number in 0..40 {
+        let key = once(&number.to_string());
+        ledger.put(&key, large(3_000), HOUR).await.unwrap();
+    }
+    assert!(ledger.close(HOUR));
+    fs::read(folder.path().join("changes.redb")).unwrap()
+}
+
+/// Opens what is there, and reads all of it if that goes.
+async fn try_out(folder: &tempfile::TempDir) -> Result<(), CannotOpen> {
+    let ledger = Ledger::open(at(in_file(folder, PLENTY)))?;
+    for number in 0..40 {
+        let key = once(&number.to_string());
+        // Whatever it says, it says something.
+        drop(ledger.get(&key).await);
+    }
+    drop(ledger.put(&once("new"), text("1"), HOUR).await);
+    assert!(ledger.close(HOUR));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_file_that_was_cut_or_written_into_is_told_and_nothing_panics() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = whole(&folder).await;
+    let path = folder.path().join("changes.redb");
+    let mut told = 0;
+    let mut seed = 1_u64;
+    let mut random = |below: usize| {
+        // A generator of numbers that are no good for anything else.
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        usize::try_from(seed >> 33).unwrap() % below
+    };
+    for round in 0..60 {
+        fs::write(&path, &bytes).unwrap();
+        let mut file = File::options().write(true).open(&path).unwrap();
+        if round % 3 == 0 {
+            let length = random(bytes.len());
+            file.set_len(u64::try_from(length).unwrap()).unwrap();
+        } else {
+            // In the header, where everything hangs from, or anywhere.
+            let below = if round % 3 == 1 { 4096 } else { bytes.len() };
+            let at = random(below - 8);
+            file.seek(SeekFrom::Start(u64::try_from(at).unwrap()))
+                .unwrap();
+            file.write_all(&[0xa5; 8]).unwrap();
+        }
+        drop(file);
+        match try_out(&folder).await {
+            // It was where nothing stands.
+            Ok(()) => {}
+            Err(error) => {
+                assert!(!matches!(error, CannotOpen::Taken(_)), "{error}");
+                assert!(error.to_string().contains("changes.redb"), "{error}");
+                told += 1;
+            }
+        }
+    }
+    assert!(told > 20, "{told}");
+}
+
+#[tokio::test]
+async fn a_file_of_something_else_is_refused_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("changes.redb");
+    for other in ["[keys]\n".repeat(2_000), "x".to_owned()] {
+        fs::write(&path, &other).unwrap();
+        let error = Ledger::open(at(in_file(&folder, PLENTY))).unwrap_err();
+        assert!(matches!(error, CannotOpen::Damaged(..)), "{error}");
+        assert!(error.to_string().contains("move it away"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), other);
+    }
+}
