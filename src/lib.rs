@@ -6,11 +6,11 @@
 
 pub mod access;
 pub mod audit;
-pub mod changes;
 pub mod cli;
 pub mod config;
 pub mod edge;
 pub mod gateway;
-pub mod shape;
+pub mod render;
 pub mod telemetry;
 pub mod tools;
+pub mod writes;

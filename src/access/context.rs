@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Access, Denied, OdooUser};
+use super::{OdooSession, OdooUser, OperationError};
 use gatepost_odoo::{Context, RecordId};
 
 /// Company, language and time zone of the call.
@@ -18,7 +18,7 @@ pub struct ContextRequest {
     tz: Option<String>,
 }
 
-impl Access<'_> {
+impl OdooSession<'_> {
     /// The context to call in: what was asked for, checked; where nothing was,
     /// every company of the user, said outright instead of left to Odoo.
     ///
@@ -28,15 +28,15 @@ impl Access<'_> {
         &self,
         request: Option<&ContextRequest>,
         archived: bool,
-    ) -> Result<(Context, Vec<Box<str>>), Denied> {
+    ) -> Result<(Context, Vec<Box<str>>), OperationError> {
         let user = self.user().await?;
         let nothing = ContextRequest::default();
         let request = request.unwrap_or(&nothing);
-        let company_ids = companies(request, &user)?;
+        let company_ids = requested_company_ids(request, &user)?;
         if let Some(lang) = &request.lang
             && !user.languages.iter().any(|known| **known == **lang)
         {
-            return Err(Denied::Context(format!(
+            return Err(OperationError::InvalidContext(format!(
                 "`{}` is not an installed language; use one of {}",
                 clip(lang),
                 user.languages
@@ -50,7 +50,7 @@ impl Access<'_> {
         if let Some(tz) = &request.tz
             && jiff::tz::TimeZone::get(tz).is_err()
         {
-            return Err(Denied::Context(format!(
+            return Err(OperationError::InvalidContext(format!(
                 "`{}` is not a time zone; use an IANA name such as `Europe/Brussels`",
                 clip(tz)
             )));
@@ -65,13 +65,16 @@ impl Access<'_> {
             company_ids,
             lang: request.lang.clone(),
             tz: request.tz.clone(),
-            archived,
+            include_archived: archived,
         };
         Ok((context, covered))
     }
 }
 
-fn companies(request: &ContextRequest, user: &OdooUser) -> Result<Vec<RecordId>, Denied> {
+fn requested_company_ids(
+    request: &ContextRequest,
+    user: &OdooUser,
+) -> Result<Vec<RecordId>, OperationError> {
     let Some(asked) = request.company_ids.as_ref().filter(|ids| !ids.is_empty()) else {
         return Ok(user.companies.iter().map(|company| company.id).collect());
     };
@@ -82,7 +85,7 @@ fn companies(request: &ContextRequest, user: &OdooUser) -> Result<Vec<RecordId>,
                 .iter()
                 .map(|company| format!("{} ({})", company.id, company.name))
                 .collect::<Vec<_>>();
-            return Err(Denied::Context(format!(
+            return Err(OperationError::InvalidContext(format!(
                 "company {id} is not one this Odoo user may use; use one of {}",
                 known.join(", ")
             )));

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::login::{Login, UnknownCredential};
+use super::odoo_account::{OdooAccount, UnknownCredential};
 use gatepost_base::{CredentialName, InstanceName};
-use gatepost_odoo_client::{ApiKey, CallError, Link, Traffic};
+use gatepost_odoo_client::{ApiKey, CallError, ClientStats, OdooClient};
 use gatepost_policy::WriteMode;
 
 /// What an instance is made of.
@@ -13,15 +13,15 @@ pub struct InstanceSettings {
     /// Its name.
     pub name: InstanceName,
     /// The way there.
-    pub link: Link,
+    pub client: OdooClient,
     /// The key of the Odoo user that calls act as where nothing names another.
     pub service_key: ApiKey,
     /// Whether that key may do more than read, as far as policy lets it.
-    pub service_key_writes: bool,
+    pub service_key_may_write: bool,
     /// The keys of further Odoo users.
     pub credentials: BTreeMap<CredentialName, ApiKey>,
     /// How freely records may be changed.
-    pub writes: WriteMode,
+    pub write_mode: WriteMode,
     /// The address of its web client, without a slash at the end.
     pub web_url: Box<str>,
     /// How long what Odoo says of its models and fields is believed.
@@ -32,11 +32,11 @@ pub struct InstanceSettings {
 #[derive(Debug)]
 pub struct Instance {
     name: InstanceName,
-    link: Arc<Link>,
-    writes: WriteMode,
+    client: Arc<OdooClient>,
+    write_mode: WriteMode,
     web_url: Box<str>,
-    service: Login,
-    named: BTreeMap<CredentialName, Login>,
+    service_account: OdooAccount,
+    named_accounts: BTreeMap<CredentialName, OdooAccount>,
 }
 
 impl Instance {
@@ -44,27 +44,27 @@ impl Instance {
     pub fn new(settings: InstanceSettings) -> Self {
         let InstanceSettings {
             name,
-            link,
+            client: link,
             service_key,
-            service_key_writes,
+            service_key_may_write: service_key_writes,
             credentials,
-            writes,
+            write_mode,
             web_url,
             schema_ttl,
         } = settings;
-        let link = Arc::new(link);
-        let login = |key, writes| Login::new(Arc::clone(&link), key, writes, schema_ttl);
+        let client = Arc::new(link);
+        let login = |key, writes| OdooAccount::new(Arc::clone(&client), key, writes, schema_ttl);
         Self {
             name,
-            writes,
+            write_mode,
             web_url,
-            service: login(service_key, service_key_writes),
-            named: credentials
+            service_account: login(service_key, service_key_writes),
+            named_accounts: credentials
                 .into_iter()
                 // Somebody's own: what they may is between policy and Odoo.
                 .map(|(name, key)| (name, login(key, true)))
                 .collect(),
-            link,
+            client,
         }
     }
 
@@ -74,8 +74,8 @@ impl Instance {
     }
 
     /// How freely records may be changed.
-    pub fn writes(&self) -> WriteMode {
-        self.writes
+    pub fn write_mode(&self) -> WriteMode {
+        self.write_mode
     }
 
     /// The address of its web client.
@@ -85,21 +85,26 @@ impl Instance {
 
     /// The names of the further Odoo users.
     pub fn credentials(&self) -> impl Iterator<Item = &CredentialName> {
-        self.named.keys()
+        self.named_accounts.keys()
     }
 
     /// The login of this name; without a name that of the service key.
     ///
     /// # Errors
     /// [`UnknownCredential`]. Never the service key instead: it may see more.
-    pub fn login(&self, credential: Option<&CredentialName>) -> Result<&Login, UnknownCredential> {
+    pub fn account(
+        &self,
+        credential: Option<&CredentialName>,
+    ) -> Result<&OdooAccount, UnknownCredential> {
         let Some(credential) = credential else {
-            return Ok(&self.service);
+            return Ok(&self.service_account);
         };
-        self.named.get(credential).ok_or_else(|| UnknownCredential {
-            instance: self.name.clone(),
-            credential: credential.clone(),
-        })
+        self.named_accounts
+            .get(credential)
+            .ok_or_else(|| UnknownCredential {
+                instance: self.name.clone(),
+                credential: credential.clone(),
+            })
     }
 
     /// Whether Odoo answers at all.
@@ -107,16 +112,16 @@ impl Instance {
     /// # Errors
     /// [`CallError`].
     pub async fn ping(&self) -> Result<(), CallError> {
-        self.link.ping().await
+        self.client.ping().await
     }
 
     /// How long a call may take until something is known of it.
-    pub fn patience(&self) -> Duration {
-        self.link.patience()
+    pub fn call_timeout(&self) -> Duration {
+        self.client.max_call_time()
     }
 
     /// How busy the way there is.
-    pub fn traffic(&self) -> Traffic {
-        self.link.traffic()
+    pub fn client_stats(&self) -> ClientStats {
+        self.client.stats()
     }
 }

@@ -3,23 +3,23 @@
 //! A tool gets an [`Access`] and nothing else, so whatever it asks is decided
 //! by policy, bounded by the link, and counted.
 
-mod asks;
-mod change;
+mod argument_summary;
+mod call_stats;
+mod channel;
 mod context;
-mod denied;
-mod elsewhere;
-mod evidence;
-mod facts;
-mod fit;
+mod cross_replica;
+mod error;
+mod in_flight_writes;
 mod instance;
-mod login;
-mod named;
-mod open_questions;
-mod reading;
-mod sent_changes;
-mod tally;
+mod odoo_account;
+mod outcome_probe;
+mod pending;
+mod query;
+mod send_write;
 #[cfg(test)]
 mod tests;
+mod tolerant_read;
+mod user_profile;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,39 +33,39 @@ use bytes::Bytes;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
-pub use asks::{Asks, CallStream, Unasked, WayToAsk};
-pub use change::Allowed;
+pub use argument_summary::ArgumentSummary;
+pub use call_stats::{CallSpan, CallStats};
+pub use channel::{CallStream, Elicitation, ElicitationError, ElicitationMode};
 pub use context::ContextRequest;
-pub use denied::Denied;
-pub use elsewhere::{is_awaited, leave};
-pub use evidence::Remains;
-pub use facts::{Company, OdooUser};
-pub use fit::{fit_fields, fit_order};
+pub use cross_replica::{is_pending, post_response};
+pub use error::OperationError;
+pub use in_flight_writes::InFlightWrites;
 pub use instance::{Instance, InstanceSettings};
-pub use login::{Login, ReadOnly, UnknownCredential};
-pub use named::Named;
-pub use open_questions::{Asker, Delivery, OpenQuestions};
-pub use reading::Reading;
-pub use sent_changes::SentChanges;
-pub use tally::{Asked, Tally};
+pub use odoo_account::{OdooAccount, ReadOnly, UnknownCredential};
+pub use outcome_probe::ExistingRecords;
+pub use pending::{Delivery, ElicitationOwner, PendingElicitations};
+pub use query::{validate_fields, validate_order};
+pub use send_write::AuthorizedWrite;
+pub use tolerant_read::PartialRead;
+pub use user_profile::{Company, OdooUser};
 
 use crate::{
-    audit::{Attempt, Begun, Outcome, Trail},
-    shape::{self, Documentation, ModelEntry, Rows},
+    audit::{AuditOutcome, DeniedAttempt, PendingRecord, RequestAudit},
+    render::{self, Documentation, ModelEntry, Rows},
 };
 use gatepost_base::InstanceName;
 use gatepost_identity::Caller;
 use gatepost_mcp::{self, ProgressToken};
 use gatepost_odoo::{
-    Call, Domain, Effect, Fault, FieldName, Inquiry, MethodName, ModelName, Schema,
+    Call, Domain, FieldName, MethodName, ModelName, OdooError, Operation, Schema, SystemQuery,
 };
 use gatepost_odoo_client::CallError;
-use gatepost_policy::{Arguments, Forbidden, Permitted, Policy, Schemas, Undecided};
-use gatepost_state::store::Ledger;
+use gatepost_policy::{Arguments, Forbidden, Incomplete, Permitted, Policy, PolicyFacts};
+use gatepost_state::store::StateStore;
 
 /// One caller's way to one instance, for one tool call.
 #[derive(Debug)]
-pub struct Access<'a> {
+pub struct OdooSession<'a> {
     /// The instance.
     pub instance: &'a Instance,
     /// What may be done.
@@ -73,72 +73,81 @@ pub struct Access<'a> {
     /// Who does it.
     pub caller: &'a Caller,
     /// What is counted.
-    pub tally: &'a Tally,
+    pub call_stats: &'a CallStats,
     /// What is written down.
-    pub trail: &'a Trail,
+    pub audit: &'a RequestAudit,
     /// Who wants to hear how it goes.
-    pub listener: Option<Listener>,
+    pub progress: Option<ProgressReporter>,
     /// How the person behind the client can be asked.
-    pub asks: Asks<'a>,
+    pub elicitation: Elicitation<'a>,
     /// What must be remembered of changes.
-    pub ledger: &'a Arc<Ledger>,
+    pub store: &'a Arc<StateStore>,
     /// Those that were sent.
-    pub sent: &'a Arc<SentChanges>,
+    pub in_flight_writes: &'a Arc<InFlightWrites>,
 }
 
 /// Somebody who wants to hear how a call goes.
 #[derive(Debug)]
-pub struct Listener {
+pub struct ProgressReporter {
     /// The token under which the client knows the call.
     pub token: ProgressToken,
     /// Where the notifications go.
-    pub notices: mpsc::Sender<Bytes>,
+    pub server_messages: mpsc::Sender<Bytes>,
     /// How many were sent: the progress must grow with each (MCP, utilities,
     /// "Progress").
-    told: AtomicU32,
+    notifications_sent: AtomicU32,
 }
 
-impl Listener {
+impl ProgressReporter {
     /// Somebody who knows the call under this token, and hears of it here.
-    pub fn new(token: ProgressToken, notices: mpsc::Sender<Bytes>) -> Self {
+    pub fn new(token: ProgressToken, server_messages: mpsc::Sender<Bytes>) -> Self {
         Self {
             token,
-            notices,
-            told: AtomicU32::new(0),
+            server_messages,
+            notifications_sent: AtomicU32::new(0),
         }
     }
 
     /// Tells how it goes. That is no reason to wait: when the channel is full
     /// the news is dropped.
-    fn tell(&self, message: &str) {
-        let step = self.told.fetch_add(1, Relaxed).saturating_add(1);
-        let notice = gatepost_mcp::progress(&self.token, step, message);
-        let _full_or_gone = self.notices.try_send(notice);
+    fn report(&self, message: &str) {
+        let step = self
+            .notifications_sent
+            .fetch_add(1, Relaxed)
+            .saturating_add(1);
+        let notice = gatepost_mcp::progress_notification(&self.token, step, message);
+        let _full_or_gone = self.server_messages.try_send(notice);
     }
 }
 
-impl Access<'_> {
+impl OdooSession<'_> {
     /// Asks Odoo, if policy lets the call through, and gives back the JSON of
     /// what the method returned.
     ///
     /// # Errors
     /// [`Denied`]; also for anything but a read, which goes by
     /// [`Access::change`].
-    pub async fn call(&self, call: Call) -> Result<Bytes, Denied> {
+    pub async fn call(&self, call: Call) -> Result<Bytes, OperationError> {
         // Boxed: asking for fields is rare, and large.
         let permitted = Box::pin(self.permit(call)).await?;
-        let sending = self.login()?.send(&permitted, self, false)?;
-        self.tell(permitted.get());
+        let sending = self.account()?.send_read(&permitted, self, false)?;
+        self.report_progress(permitted.get());
         match sending.await {
-            Err(denied) => Err(self.explain(permitted.get().model(), denied).await),
+            Err(denied) => Err(self
+                .suggest_similar_models(permitted.get().model(), denied)
+                .await),
             answered => answered,
         }
     }
 
     /// A model that is not there is told with near names, as far as the caller
     /// may read them.
-    async fn explain(&self, model: &ModelName, denied: Denied) -> Denied {
-        let unknown = matches!(&denied, Denied::Call(error) if matches!(**error, CallError::Fault(Fault::UnknownModel)));
+    async fn suggest_similar_models(
+        &self,
+        model: &ModelName,
+        denied: OperationError,
+    ) -> OperationError {
+        let unknown = matches!(&denied, OperationError::Call(error) if matches!(**error, CallError::Fault(OdooError::UnknownModel)));
         if !unknown {
             return denied;
         }
@@ -166,7 +175,7 @@ impl Access<'_> {
             .take(3)
             .map(|(_, near)| format!("`{near}`"))
             .collect();
-        Denied::Unfit(format!(
+        OperationError::InvalidArgument(format!(
             "this Odoo has no model `{model}`; did you mean {}?",
             near.join(", ")
         ))
@@ -177,10 +186,10 @@ impl Access<'_> {
     ///
     /// # Errors
     /// [`Denied`].
-    pub async fn schema(&self, model: &ModelName) -> Result<Schema, Denied> {
-        let (roles, instance) = (&self.caller.roles, self.name());
+    pub async fn schema(&self, model: &ModelName) -> Result<Schema, OperationError> {
+        let (roles, instance) = (&self.caller.roles, self.instance_name());
         self.decide(model, |schemas| {
-            self.policy.visible(roles, instance, model, schemas)
+            self.policy.visible_schema(roles, instance, model, schemas)
         })
         .await
     }
@@ -191,16 +200,18 @@ impl Access<'_> {
     ///
     /// # Errors
     /// [`Denied`].
-    pub async fn columns(
+    pub async fn fields_to_show(
         &self,
         schema: &Schema,
         model: &ModelName,
         named: &[FieldName],
-    ) -> Result<Vec<FieldName>, Denied> {
+    ) -> Result<Vec<FieldName>, OperationError> {
         if !named.is_empty() {
-            return fit_fields(schema, model, named);
+            return validate_fields(schema, model, named);
         }
-        Ok(shape::default_fields(&self.schema_of_all(model).await?))
+        Ok(render::default_fields(
+            &self.schema_visible_in_all_records(model).await?,
+        ))
     }
 
     /// The fields of a model that may be seen of every record that may be seen:
@@ -208,11 +219,14 @@ impl Access<'_> {
     ///
     /// # Errors
     /// [`Denied`].
-    pub async fn schema_of_all(&self, model: &ModelName) -> Result<Schema, Denied> {
-        let (roles, instance) = (&self.caller.roles, self.name());
+    pub async fn schema_visible_in_all_records(
+        &self,
+        model: &ModelName,
+    ) -> Result<Schema, OperationError> {
+        let (roles, instance) = (&self.caller.roles, self.instance_name());
         self.decide(model, |schemas| {
             self.policy
-                .visible_everywhere(roles, instance, model, schemas)
+                .schema_visible_in_all_records(roles, instance, model, schemas)
         })
         .await
     }
@@ -221,18 +235,22 @@ impl Access<'_> {
     ///
     /// # Errors
     /// [`Denied`].
-    pub async fn writable(&self, model: &ModelName, effect: Effect) -> Result<Schema, Denied> {
-        let (roles, instance) = (&self.caller.roles, self.name());
+    pub async fn writable_schema(
+        &self,
+        model: &ModelName,
+        effect: Operation,
+    ) -> Result<Schema, OperationError> {
+        let (roles, instance) = (&self.caller.roles, self.instance_name());
         self.decide(model, |schemas| {
             self.policy
-                .writable(roles, instance, (model, effect), schemas)
+                .writable_schema(roles, instance, (model, effect), schemas)
         })
         .await
     }
 
     /// Lets the call through as far as policy does.
-    async fn permit(&self, call: Call) -> Result<Permitted<Call>, Denied> {
-        let (roles, instance) = (&self.caller.roles, self.name());
+    async fn permit(&self, call: Call) -> Result<Permitted<Call>, OperationError> {
+        let (roles, instance) = (&self.caller.roles, self.instance_name());
         self.decide(call.model(), |schemas| {
             self.policy.permit(roles, instance, call.clone(), schemas)
         })
@@ -244,41 +262,47 @@ impl Access<'_> {
     async fn decide<T>(
         &self,
         model: &ModelName,
-        ask: impl Fn(&Schemas) -> Result<T, Undecided>,
-    ) -> Result<T, Denied> {
-        self.decide_with(&mut Schemas::default(), model, ask).await
+        ask: impl Fn(&PolicyFacts) -> Result<T, Incomplete>,
+    ) -> Result<T, OperationError> {
+        self.decide_with(&mut PolicyFacts::default(), model, ask)
+            .await
     }
 
     /// The same, where some is known, and what is learned is of use again.
     async fn decide_with<T>(
         &self,
-        schemas: &mut Schemas,
+        schemas: &mut PolicyFacts,
         model: &ModelName,
-        ask: impl Fn(&Schemas) -> Result<T, Undecided>,
-    ) -> Result<T, Denied> {
+        ask: impl Fn(&PolicyFacts) -> Result<T, Incomplete>,
+    ) -> Result<T, OperationError> {
         // Ends, for a model is named once, and only those on a path are; and a
         // change has so many records.
         loop {
             let needed = match ask(schemas) {
                 Ok(decided) => return Ok(decided),
-                Err(Undecided::Forbidden(forbidden)) => return Err(forbidden.into()),
-                Err(Undecided::Needs(needed)) => needed,
-                Err(Undecided::Seeks(searches)) => {
+                Err(Incomplete::Denied(forbidden)) => return Err(forbidden.into()),
+                Err(Incomplete::NeedsSchema(needed)) => needed,
+                Err(Incomplete::NeedsRecords(searches)) => {
                     for search in searches {
-                        let answer = self.login()?.ask(search.call(), self).await?;
+                        let answer = self
+                            .account()?
+                            .send_system_query(search.call(), self)
+                            .await?;
                         let ids = Rows::parse(&answer)?.ids().collect();
-                        schemas.add_found(search, &ids);
+                        schemas.add_memberships(search, &ids);
                     }
                     continue;
                 }
             };
-            let schema = match self.all_fields(&needed).await {
+            let schema = match self.unfiltered_schema(&needed).await {
                 Ok(schema) => schema,
                 // Then what leads there leads nowhere, and is hidden.
-                Err(Denied::Call(error)) if error.is_fault() && needed != *model => Arc::default(),
-                Err(denied) => return Err(self.explain(&needed, denied).await),
+                Err(OperationError::Call(error)) if error.is_fault() && needed != *model => {
+                    Arc::default()
+                }
+                Err(denied) => return Err(self.suggest_similar_models(&needed, denied).await),
             };
-            schemas.add(needed, schema);
+            schemas.add_schema(needed, schema);
         }
     }
 
@@ -287,28 +311,31 @@ impl Access<'_> {
     ///
     /// # Errors
     /// [`Denied`].
-    pub(crate) async fn all_fields(&self, model: &ModelName) -> Result<Arc<Schema>, Denied> {
-        let inquiry = Inquiry::Fields(model.clone());
-        let permitted = self.permit_inquiry(&inquiry)?;
-        self.login()?.schema(model, &permitted, self).await
+    pub(crate) async fn unfiltered_schema(
+        &self,
+        model: &ModelName,
+    ) -> Result<Arc<Schema>, OperationError> {
+        let inquiry = SystemQuery::Fields(model.clone());
+        let permitted = self.permit_system_query(&inquiry)?;
+        self.account()?.schema(model, &permitted, self).await
     }
 
     /// Whether it is known by now that no record of the model may be read, for
     /// the rules look at what it does not have. Odoo is not asked for that.
-    pub async fn is_closed(&self, model: &ModelName) -> bool {
-        let Ok(login) = self.login() else {
+    pub async fn is_denied_entirely(&self, model: &ModelName) -> bool {
+        let Ok(login) = self.account() else {
             return false;
         };
-        let Some(schema) = login.known_schema(model).await else {
+        let Some(schema) = login.cached_schema(model).await else {
             return false;
         };
-        let mut schemas = Schemas::default();
-        schemas.add(model.clone(), schema);
+        let mut schemas = PolicyFacts::default();
+        schemas.add_schema(model.clone(), schema);
         let counting = Call::search_count(model.clone(), &Domain::default());
-        let (roles, instance) = (&self.caller.roles, self.name());
+        let (roles, instance) = (&self.caller.roles, self.instance_name());
         matches!(
             self.policy.permit(roles, instance, counting, &schemas),
-            Err(Undecided::Forbidden(_))
+            Err(Incomplete::Denied(_))
         )
     }
 
@@ -316,20 +343,20 @@ impl Access<'_> {
     ///
     /// # Errors
     /// [`Denied`].
-    pub async fn models(&self) -> Result<Arc<[ModelEntry]>, Denied> {
-        let permitted = self.permit_inquiry(&Inquiry::Models)?;
-        self.login()?.models(&permitted, self).await
+    pub async fn models(&self) -> Result<Arc<[ModelEntry]>, OperationError> {
+        let permitted = self.permit_system_query(&SystemQuery::Models)?;
+        self.account()?.models(&permitted, self).await
     }
 
-    fn permit_inquiry(&self, inquiry: &Inquiry) -> Result<Permitted<Call>, Forbidden> {
-        let (roles, instance) = (&self.caller.roles, self.name());
-        self.policy.permit_inquiry(roles, instance, inquiry)
+    fn permit_system_query(&self, inquiry: &SystemQuery) -> Result<Permitted<Call>, Forbidden> {
+        let (roles, instance) = (&self.caller.roles, self.instance_name());
+        self.policy.permit_system_query(roles, instance, inquiry)
     }
 
     /// Asks a question of our own, of which nothing is remembered.
-    async fn inquire(&self, inquiry: &Inquiry) -> Result<Bytes, Denied> {
-        let permitted = self.permit_inquiry(inquiry)?;
-        self.login()?.ask(&permitted, self).await
+    async fn run_system_query(&self, inquiry: &SystemQuery) -> Result<Bytes, OperationError> {
+        let permitted = self.permit_system_query(inquiry)?;
+        self.account()?.send_system_query(&permitted, self).await
     }
 
     /// Which of these external ids, each a module and a name, records of the
@@ -337,24 +364,24 @@ impl Access<'_> {
     ///
     /// # Errors
     /// [`Denied`].
-    pub async fn external_ids(
+    pub async fn existing_external_ids(
         &self,
         model: &ModelName,
         ids: Vec<(String, String)>,
-    ) -> Result<Option<BTreeSet<(String, String)>>, Denied> {
+    ) -> Result<Option<BTreeSet<(String, String)>>, OperationError> {
         #[derive(Deserialize)]
         struct Row {
             module: String,
             name: String,
         }
-        let inquiry = Inquiry::ExternalIds(model.clone(), ids);
-        match self.inquire(&inquiry).await {
+        let inquiry = SystemQuery::ExternalIds(model.clone(), ids);
+        match self.run_system_query(&inquiry).await {
             Ok(answer) => {
                 let rows: Vec<Row> = serde_json::from_slice(&answer)?;
                 let pairs = rows.into_iter().map(|row| (row.module, row.name));
                 Ok(Some(pairs.collect()))
             }
-            Err(Denied::Call(error)) if error.is_fault() => Ok(None),
+            Err(OperationError::Call(error)) if error.is_fault() => Ok(None),
             Err(denied) => Err(denied),
         }
     }
@@ -363,36 +390,40 @@ impl Access<'_> {
     ///
     /// # Errors
     /// [`Denied::Forbidden`].
-    pub fn may_read(&self, model: &ModelName) -> Result<(), Denied> {
-        Ok(self
-            .policy
-            .allow(&self.caller.roles, self.name(), model, Effect::Read)?)
+    pub fn may_read(&self, model: &ModelName) -> Result<(), OperationError> {
+        Ok(self.policy.allow(
+            &self.caller.roles,
+            self.instance_name(),
+            model,
+            Operation::Read,
+        )?)
     }
 
     /// The methods of a model that the caller may call, and what with; of at
     /// least some records.
     pub fn methods(&self, model: &ModelName) -> BTreeMap<MethodName, Vec<Arguments>> {
-        if self.may_change(model, Effect::Run).is_err() {
+        if self.may_write(model, Operation::Call).is_err() {
             return BTreeMap::new();
         }
-        self.policy.methods(&self.caller.roles, self.name(), model)
+        self.policy
+            .methods(&self.caller.roles, self.instance_name(), model)
     }
 
     /// Whether the caller may call the method, of at least some records.
     ///
     /// # Errors
     /// [`Denied`].
-    pub fn may_call(&self, model: &ModelName, method: &MethodName) -> Result<(), Denied> {
+    pub fn may_call(&self, model: &ModelName, method: &MethodName) -> Result<(), OperationError> {
         self.policy
-            .allow_method(&self.caller.roles, self.name(), model, method)?;
-        self.may_change(model, Effect::Run)
+            .allow_method(&self.caller.roles, self.instance_name(), model, method)?;
+        self.may_write(model, Operation::Call)
     }
 
     /// What Odoo says of the methods of a model, where it tells.
     pub async fn documentation(&self, model: &ModelName) -> Option<Arc<Documentation>> {
-        let inquiry = Inquiry::Documentation(model.clone());
-        let permitted = self.permit_inquiry(&inquiry).ok()?;
-        let login = self.login().ok()?;
+        let inquiry = SystemQuery::Documentation(model.clone());
+        let permitted = self.permit_system_query(&inquiry).ok()?;
+        let login = self.account().ok()?;
         login.documentation(model, &permitted, self).await
     }
 
@@ -400,38 +431,39 @@ impl Access<'_> {
     ///
     /// # Errors
     /// [`Denied`].
-    pub async fn user(&self) -> Result<Arc<OdooUser>, Denied> {
-        let permit = |inquiry: &Inquiry| self.permit_inquiry(inquiry);
-        self.login()?.user(permit, self).await
+    pub async fn user(&self) -> Result<Arc<OdooUser>, OperationError> {
+        let permit = |inquiry: &SystemQuery| self.permit_system_query(inquiry);
+        self.account()?.user(permit, self).await
     }
 
     /// Writes down that policy, or the key that the caller acts with, did not
     /// let something through. Whoever gives the refusal to the caller does this,
     /// once: many a question whether something is allowed is asked on the way.
     /// `arguments` are those of the tool.
-    pub fn note_refusal(&self, denied: &Denied, arguments: &str) {
+    pub fn audit_denial(&self, denied: &OperationError, arguments: &str) {
         let (reason, forbidden, effect) = match denied {
-            Denied::Credential(_) => ("unknown_credential", None, None),
-            Denied::Forbidden(why) => (why.kind(), Some(why), why.effect()),
-            Denied::ReadOnly(ReadOnly(effect)) => ("read_only", None, Some(*effect)),
-            Denied::Unapproved(_) => ("unapproved", None, None),
+            OperationError::UnknownCredential(_) => ("unknown_credential", None, None),
+            OperationError::Forbidden(why) => (why.kind(), Some(why), why.operation()),
+            OperationError::ReadOnly(ReadOnly(effect)) => ("read_only", None, Some(*effect)),
+            OperationError::NotApproved(_) => ("unapproved", None, None),
             // Of these there is a record of the call, or there was none to be made.
-            Denied::Call(_)
-            | Denied::Context(_)
-            | Denied::ForeignState
-            | Denied::Lost { .. }
-            | Denied::Partly { .. }
-            | Denied::Refused { .. }
-            | Denied::Unasked(_)
-            | Denied::Unaudited(_)
-            | Denied::Unfit(_)
-            | Denied::Unreadable(_)
-            | Denied::Unremembered(_)
-            | Denied::Unsealable(_) => return,
+            OperationError::Call(_)
+            | OperationError::InvalidContext(_)
+            | OperationError::InvalidRequestState
+            | OperationError::OutcomeUnknown { .. }
+            | OperationError::PartiallyApplied { .. }
+            | OperationError::WriteRejected { .. }
+            | OperationError::Elicitation(_)
+            | OperationError::AuditUnavailable(_)
+            | OperationError::InvalidArgument(_)
+            | OperationError::UnreadableResponse(_)
+            | OperationError::StoreUnavailable(_)
+            | OperationError::NoEntropy(_) => return,
         };
-        let named = Named::by(arguments).only_of(forbidden.and_then(Forbidden::model));
+        let named = ArgumentSummary::from_json(arguments)
+            .limited_to_model(forbidden.and_then(Forbidden::model));
         let ids = forbidden.map_or(&[][..], Forbidden::ids);
-        let attempt = Attempt {
+        let attempt = DeniedAttempt {
             model: named.model,
             method: forbidden
                 .and_then(Forbidden::method)
@@ -444,17 +476,22 @@ impl Access<'_> {
                 ids.to_vec()
             },
         };
-        self.trail.refuse(self.caller, self.name(), attempt, reason);
+        self.audit
+            .record_denial(self.caller, self.instance_name(), attempt, reason);
     }
 
     /// Begins the record of a read.
     ///
     /// # Errors
     /// [`Denied::Unaudited`].
-    async fn begin(&self, call: &Call, inquiry: bool) -> Result<Begun, Denied> {
+    async fn begin_read_audit(
+        &self,
+        call: &Call,
+        inquiry: bool,
+    ) -> Result<PendingRecord, OperationError> {
         let begun = self
-            .trail
-            .begin(self.caller, self.name(), call, inquiry, None);
+            .audit
+            .start_call(self.caller, self.instance_name(), call, inquiry, None);
         Ok(begun.await?)
     }
 
@@ -462,26 +499,30 @@ impl Access<'_> {
     ///
     /// # Errors
     /// [`Denied::Unaudited`].
-    async fn begin_change(&self, call: &Call, before: Option<Box<str>>) -> Result<Begun, Denied> {
+    async fn begin_write_audit(
+        &self,
+        call: &Call,
+        before: Option<Box<str>>,
+    ) -> Result<PendingRecord, OperationError> {
         let begun = self
-            .trail
-            .begin(self.caller, self.name(), call, false, before);
+            .audit
+            .start_call(self.caller, self.instance_name(), call, false, before);
         Ok(begun.await?)
     }
 
     /// The login that the caller's calls act with.
-    fn login(&self) -> Result<&Login, Denied> {
-        Ok(self.instance.login(self.caller.credential.as_ref())?)
+    fn account(&self) -> Result<&OdooAccount, OperationError> {
+        Ok(self.instance.account(self.caller.credential.as_ref())?)
     }
 
-    fn name(&self) -> &InstanceName {
+    fn instance_name(&self) -> &InstanceName {
         self.instance.name()
     }
 
     /// Says that Odoo is being asked, to a client that wants to know.
-    fn tell(&self, call: &Call) {
-        if let Some(listener) = &self.listener {
-            listener.tell(&format!(
+    fn report_progress(&self, call: &Call) {
+        if let Some(listener) = &self.progress {
+            listener.report(&format!(
                 "Asking Odoo: {} on {}",
                 call.method(),
                 call.model()
@@ -491,16 +532,16 @@ impl Access<'_> {
 }
 
 /// What a record says of a call that brought no answer.
-fn outcome_of(error: &CallError) -> Outcome {
+fn audit_outcome(error: &CallError) -> AuditOutcome {
     match error {
-        CallError::Fault(fault) => Outcome::Refused(fault.kind()),
-        CallError::OutcomeUnknown(_) => Outcome::Unknown(error.kind()),
+        CallError::Fault(fault) => AuditOutcome::Refused(fault.kind()),
+        CallError::OutcomeUnknown(_) => AuditOutcome::Unknown(error.kind()),
         CallError::Busy { .. }
         | CallError::CutOff(_)
         | CallError::NotOdoo { .. }
         | CallError::NotSent(_)
         | CallError::TimedOut { .. }
         | CallError::TooLarge { .. }
-        | CallError::Unreachable(_) => Outcome::Failed(error.kind()),
+        | CallError::Unreachable(_) => AuditOutcome::Failed(error.kind()),
     }
 }

@@ -18,8 +18,8 @@ use sha2::{Digest as _, Sha256};
 pub(super) const MAX_LINE_BYTES: usize = 1 << 20;
 
 /// What stands between the body of a line and its hash, and after it.
-const HASH: &str = ",\"hash\":\"";
-const END: &str = "\"}";
+const HASH_MEMBER: &str = ",\"hash\":\"";
+const HASH_END: &str = "\"}";
 
 /// A key that only the gateway and its auditors have.
 ///
@@ -62,7 +62,7 @@ pub struct LineHash([u8; 32]);
 
 impl LineHash {
     /// Before the first line.
-    pub const NOTHING: Self = Self([0; 32]);
+    pub const ZERO: Self = Self([0; 32]);
 
     /// The hash of these bytes.
     pub(super) fn of(bytes: &[u8]) -> Self {
@@ -90,12 +90,12 @@ fn hex(bytes: &[u8; 32], f: &mut fmt::Formatter<'_>) -> fmt::Result {
 #[derive(Clone, Debug)]
 pub(super) struct Chain {
     key: Option<ChainKey>,
-    at: Place,
+    position: ChainPosition,
 }
 
 /// How far a chain has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Place {
+pub struct ChainPosition {
     /// The number of the last line; 0 before the first.
     pub seq: u64,
     /// What the next line names as `prev`.
@@ -103,32 +103,32 @@ pub struct Place {
 }
 
 /// Before the first line.
-impl Default for Place {
+impl Default for ChainPosition {
     fn default() -> Self {
         Self {
             seq: 0,
-            hash: LineHash::NOTHING,
+            hash: LineHash::ZERO,
         }
     }
 }
 
 /// What is wrong with a line. `Display` is for the auditor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum Broken {
+pub enum ChainError {
     /// Its own hash is another.
     #[error("it does not fit its own hash: it was changed, or written with another key or none")]
-    Hash,
+    HashMismatch,
     /// It is no line of a journal.
     #[error("it is no line of a journal: it was changed or cut")]
-    NoLine,
+    NotALine,
     /// It does not name the line before it.
     #[error(
         "it does not follow the line before it: lines were changed, taken out, put in or moved"
     )]
-    Prev,
+    PreviousHashMismatch,
     /// Its number is not the next.
     #[error("its number is {found} and not {wanted}: lines were taken out, put in or moved")]
-    Seq {
+    WrongSequence {
         /// The number it should have.
         wanted: u64,
         /// The number it has.
@@ -138,19 +138,19 @@ pub enum Broken {
 
 /// A line that fits its own hash.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Link {
+pub struct ChainLink {
     /// Its number.
     pub seq: u64,
     /// The hash of the line before it.
     pub prev: LineHash,
     /// Its own, which the next line names.
-    pub own: LineHash,
+    pub own_hash: LineHash,
 }
 
 impl Chain {
     /// A chain that goes on from here.
-    pub(super) fn at(at: Place, key: Option<ChainKey>) -> Self {
-        Self { key, at }
+    pub(super) fn resume_at(position: ChainPosition, key: Option<ChainKey>) -> Self {
+        Self { key, position }
     }
 
     pub(super) fn key(&self) -> Option<&ChainKey> {
@@ -162,9 +162,9 @@ impl Chain {
     /// # Errors
     /// When the entry is no JSON object with at least one member; nothing is
     /// added then.
-    pub(super) fn add(&mut self, entry: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
-        let seq = self.at.seq + 1;
-        let mut line = format!("{{\"seq\":{seq},\"prev\":\"{}\",", self.at.hash).into_bytes();
+    pub(super) fn append(&mut self, entry: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
+        let seq = self.position.seq + 1;
+        let mut line = format!("{{\"seq\":{seq},\"prev\":\"{}\",", self.position.hash).into_bytes();
         let members = serde_json::to_vec(entry)?;
         let members = members
             .strip_prefix(b"{")
@@ -173,8 +173,8 @@ impl Chain {
             .ok_or_else(|| serde::ser::Error::custom("an entry is an object with members"))?;
         line.extend_from_slice(members);
         let hash = own_hash(&line, self.key.as_ref());
-        line.extend_from_slice(format!("{HASH}{hash}{END}").as_bytes());
-        self.at = Place {
+        line.extend_from_slice(format!("{HASH_MEMBER}{hash}{HASH_END}").as_bytes());
+        self.position = ChainPosition {
             seq,
             hash: LineHash::of(&line),
         };
@@ -183,68 +183,75 @@ impl Chain {
     }
 }
 
-impl Place {
+impl ChainPosition {
     /// Takes the next line, without its line end.
     ///
     /// # Errors
     /// [`Broken`]; the place is what it was.
-    pub fn follow(&mut self, line: &[u8], key: Option<&ChainKey>) -> Result<Link, Broken> {
-        let link = Link::read(line, key)?;
+    pub fn advance(
+        &mut self,
+        line: &[u8],
+        key: Option<&ChainKey>,
+    ) -> Result<ChainLink, ChainError> {
+        let link = ChainLink::parse(line, key)?;
         let wanted = self.seq + 1;
         if link.seq != wanted {
-            return Err(Broken::Seq {
+            return Err(ChainError::WrongSequence {
                 wanted,
                 found: link.seq,
             });
         }
         if link.prev != self.hash {
-            return Err(Broken::Prev);
+            return Err(ChainError::PreviousHashMismatch);
         }
-        *self = link.place();
+        *self = link.position();
         Ok(link)
     }
 }
 
-impl Link {
+impl ChainLink {
     /// Reads a line, without its line end, and compares it with its own hash.
     ///
     /// # Errors
     /// [`Broken::NoLine`], [`Broken::Hash`].
-    pub fn read(line: &[u8], key: Option<&ChainKey>) -> Result<Self, Broken> {
-        let (body, hash) = apart(line).ok_or(Broken::NoLine)?;
-        let (seq, prev) = head(body).ok_or(Broken::NoLine)?;
+    pub fn parse(line: &[u8], key: Option<&ChainKey>) -> Result<Self, ChainError> {
+        let (body, hash) = split_hash(line).ok_or(ChainError::NotALine)?;
+        let (seq, prev) = parse_header(body).ok_or(ChainError::NotALine)?;
         // JSON's own bytes: whatever reads the line later must find what was hashed.
         if serde_json::from_slice::<serde::de::IgnoredAny>(line).is_err() {
-            return Err(Broken::NoLine);
+            return Err(ChainError::NotALine);
         }
         if own_hash(body, key) != hash {
-            return Err(Broken::Hash);
+            return Err(ChainError::HashMismatch);
         }
         Ok(Self {
             seq,
             prev,
-            own: LineHash::of(line),
+            own_hash: LineHash::of(line),
         })
     }
 
     /// The end of a chain whose last line this is.
-    pub fn place(&self) -> Place {
-        Place {
+    pub fn position(&self) -> ChainPosition {
+        ChainPosition {
             seq: self.seq,
-            hash: self.own,
+            hash: self.own_hash,
         }
     }
 }
 
 /// The body of a line and the hash behind it.
-fn apart(line: &[u8]) -> Option<(&[u8], LineHash)> {
-    let line = line.strip_suffix(END.as_bytes())?;
+fn split_hash(line: &[u8]) -> Option<(&[u8], LineHash)> {
+    let line = line.strip_suffix(HASH_END.as_bytes())?;
     let (rest, hash) = line.split_at_checked(line.len().checked_sub(64)?)?;
-    Some((rest.strip_suffix(HASH.as_bytes())?, unhex(hash)?))
+    Some((
+        rest.strip_suffix(HASH_MEMBER.as_bytes())?,
+        parse_hash(hash)?,
+    ))
 }
 
 /// The number of a line and the hash of the one before.
-fn head(body: &[u8]) -> Option<(u64, LineHash)> {
+fn parse_header(body: &[u8]) -> Option<(u64, LineHash)> {
     let rest = body.strip_prefix(b"{\"seq\":")?;
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (digits, rest) = rest.split_at_checked(digits)?;
@@ -252,7 +259,7 @@ fn head(body: &[u8]) -> Option<(u64, LineHash)> {
     let (prev, rest) = rest.split_at_checked(64)?;
     rest.strip_prefix(b"\",")?;
     let seq = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    Some((seq, unhex(prev)?))
+    Some((seq, parse_hash(prev)?))
 }
 
 fn own_hash(body: &[u8], key: Option<&ChainKey>) -> LineHash {
@@ -268,18 +275,18 @@ fn own_hash(body: &[u8], key: Option<&ChainKey>) -> LineHash {
     }
 }
 
-fn unhex(text: &[u8]) -> Option<LineHash> {
+fn parse_hash(text: &[u8]) -> Option<LineHash> {
     let mut bytes = [0; 32];
     let mut pairs = text.chunks_exact(2);
     for (byte, pair) in bytes.iter_mut().zip(&mut pairs) {
         let [high, low] = *<&[u8; 2]>::try_from(pair).ok()?;
-        *byte = (digit(high)? << 4) | digit(low)?;
+        *byte = (hex_digit(high)? << 4) | hex_digit(low)?;
     }
     (text.len() == 64).then_some(LineHash(bytes))
 }
 
 /// Lower case only: there is one way to write a hash.
-fn digit(byte: u8) -> Option<u8> {
+fn hex_digit(byte: u8) -> Option<u8> {
     match byte {
         b'0'..=b'9' => Some(byte - b'0'),
         b'a'..=b'f' => Some(byte - b'a' + 10),
@@ -292,18 +299,18 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
-    use super::{Broken, Chain, ChainKey, Place};
+    use super::{Chain, ChainError, ChainKey, ChainPosition};
 
     fn key() -> ChainKey {
         ChainKey::new(&[7; 32]).unwrap()
     }
 
     fn lines(count: usize, key: Option<ChainKey>) -> Vec<Vec<u8>> {
-        let mut chain = Chain::at(Place::default(), key);
+        let mut chain = Chain::resume_at(ChainPosition::default(), key);
         (0..count)
             .map(|number| {
                 let entry = json!({"kind": "call", "text": "a \"b\"\n,\"hash\":\"", "n": number});
-                let mut line = chain.add(&entry).unwrap();
+                let mut line = chain.append(&entry).unwrap();
                 line.pop();
                 line
             })
@@ -311,15 +318,15 @@ mod tests {
     }
 
     /// The number, from 0, of the first line that does not hold.
-    fn first_broken(lines: &[Vec<u8>], key: Option<&ChainKey>) -> Option<usize> {
-        let mut place = Place::default();
+    fn first_invalid(lines: &[Vec<u8>], key: Option<&ChainKey>) -> Option<usize> {
+        let mut place = ChainPosition::default();
         lines
             .iter()
-            .position(|line| place.follow(line, key).is_err())
+            .position(|line| place.advance(line, key).is_err())
     }
 
     #[test]
-    fn a_line_is_json_with_its_number_first_and_its_hash_last() {
+    fn line_is_json_with_seq_first_and_hash_last() {
         let line = lines(1, None).remove(0);
         let value: Value = serde_json::from_slice(&line).unwrap();
         let keys: Vec<&String> = value.as_object().unwrap().keys().collect();
@@ -328,49 +335,52 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_not_added() {
-        let mut chain = Chain::at(Place::default(), None);
+    fn entries_that_are_not_objects_are_rejected() {
+        let mut chain = Chain::resume_at(ChainPosition::default(), None);
         for entry in [json!(1), json!([]), json!({}), json!(null)] {
-            assert!(chain.add(&entry).is_err(), "{entry}");
+            assert!(chain.append(&entry).is_err(), "{entry}");
         }
-        assert_eq!(chain.at, Place::default());
+        assert_eq!(chain.position, ChainPosition::default());
     }
 
     #[test]
-    fn a_chain_holds_only_with_the_key_it_was_made_with() {
+    fn chain_verifies_only_with_its_own_key() {
         let keyed = lines(3, Some(key()));
         let other = ChainKey::new(&[8; 32]).unwrap();
-        assert_eq!(first_broken(&keyed, Some(&key())), None);
-        assert_eq!(first_broken(&keyed, Some(&other)), Some(0));
-        assert_eq!(first_broken(&keyed, None), Some(0));
+        assert_eq!(first_invalid(&keyed, Some(&key())), None);
+        assert_eq!(first_invalid(&keyed, Some(&other)), Some(0));
+        assert_eq!(first_invalid(&keyed, None), Some(0));
         // A chain made anew without the key is no chain to who has it.
-        assert_eq!(first_broken(&lines(3, None), Some(&key())), Some(0));
+        assert_eq!(first_invalid(&lines(3, None), Some(&key())), Some(0));
         assert!(ChainKey::new(&[7; 31]).is_none());
     }
 
     #[test]
-    fn numbers_and_links_are_told_apart() {
-        let mut place = Place::default();
+    fn sequence_and_hash_errors_are_distinguished() {
+        let mut place = ChainPosition::default();
         let lines = lines(3, None);
-        place.follow(&lines[0], None).unwrap();
-        let skipped = place.follow(&lines[2], None).unwrap_err();
+        place.advance(&lines[0], None).unwrap();
+        let skipped = place.advance(&lines[2], None).unwrap_err();
         assert_eq!(
             skipped,
-            Broken::Seq {
+            ChainError::WrongSequence {
                 wanted: 2,
                 found: 3
             }
         );
-        let mut other = Chain::at(Place::default(), None);
-        other.add(&json!({"a": 1})).unwrap();
-        let mut foreign = other.add(&json!({"a": 2})).unwrap();
+        let mut other = Chain::resume_at(ChainPosition::default(), None);
+        other.append(&json!({"a": 1})).unwrap();
+        let mut foreign = other.append(&json!({"a": 2})).unwrap();
         foreign.pop();
-        assert_eq!(place.follow(&foreign, None), Err(Broken::Prev));
+        assert_eq!(
+            place.advance(&foreign, None),
+            Err(ChainError::PreviousHashMismatch)
+        );
     }
 
     proptest! {
         #[test]
-        fn whatever_is_done_to_a_line_is_found_and_the_first_one_is_named(
+        fn every_change_is_detected_at_the_first_affected_line(
             count in 2_usize..7,
             which in any::<prop::sample::Index>(),
             other in any::<prop::sample::Index>(),
@@ -381,33 +391,33 @@ mod tests {
             let key = keyed.then(key);
             let key = key.as_ref();
             let whole = lines(count, key.cloned());
-            prop_assert_eq!(first_broken(&whole, key), None);
+            prop_assert_eq!(first_invalid(&whole, key), None);
             let which = which.index(count);
 
             let mut flipped = whole.clone();
             let byte = at.index(flipped[which].len());
             flipped[which][byte] ^= flip;
-            prop_assert_eq!(first_broken(&flipped, key), Some(which));
+            prop_assert_eq!(first_invalid(&flipped, key), Some(which));
 
             let mut cut = whole.clone();
             cut[which].truncate(byte);
-            prop_assert_eq!(first_broken(&cut, key), Some(which));
+            prop_assert_eq!(first_invalid(&cut, key), Some(which));
 
             // Of the end nothing tells but whoever remembers how long it was.
             let mut removed = whole.clone();
             removed.remove(which);
-            prop_assert_eq!(first_broken(&removed, key), (which + 1 < count).then_some(which));
+            prop_assert_eq!(first_invalid(&removed, key), (which + 1 < count).then_some(which));
 
             let mut twice = whole.clone();
             twice.insert(which, whole[other.index(count)].clone());
             let first = if other.index(count) == which { which + 1 } else { which };
-            prop_assert_eq!(first_broken(&twice, key), Some(first));
+            prop_assert_eq!(first_invalid(&twice, key), Some(first));
 
             let other = other.index(count);
             if other != which {
                 let mut swapped = whole;
                 swapped.swap(which, other);
-                prop_assert_eq!(first_broken(&swapped, key), Some(which.min(other)));
+                prop_assert_eq!(first_invalid(&swapped, key), Some(which.min(other)));
             }
         }
     }

@@ -6,12 +6,12 @@ use serde::{Serialize, Serializer};
 use super::Record;
 
 /// The form of the lines; another number when a reader must know.
-const FORM: u32 = 1;
+const FORMAT_VERSION: u32 = 1;
 
 /// What one line of a journal tells.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Entry {
+pub enum JournalEntry {
     /// The first line of each file. Its `prev` is of the last line of the file
     /// before.
     Began {
@@ -44,12 +44,12 @@ pub enum Entry {
     },
 }
 
-impl Entry {
+impl JournalEntry {
     /// The first line of a file.
-    pub(super) fn began(time: Timestamp, keyed: bool) -> Self {
+    pub(super) fn file_start(time: Timestamp, keyed: bool) -> Self {
         Self::Began {
             time,
-            form: FORM,
+            form: FORMAT_VERSION,
             keyed,
         }
     }

@@ -20,20 +20,20 @@ use tokio::{
 use tracing::error;
 
 use super::{
-    Answered, CannotOpen, ChainKey, Entry, Outcome, Place, Record,
+    AuditOutcome, ChainKey, ChainPosition, JournalEntry, JournalOpenError, Record, ResponseSummary,
     chain::Chain,
     sink::{JournalFile, Rotation, standard_output},
-    writer::{Health, Held, Message, Writer},
+    writer::{JournalHealth, JournalMessage, JournalWriter, QueuedRecordGuard},
 };
 
 /// Records that may wait to be written: some megabytes.
-const WAITING: usize = 4096;
+const MAX_QUEUED: usize = 4096;
 
 /// How long a read waits for a place in the journal before it goes on without.
-const READ_PATIENCE: Duration = Duration::from_secs(1);
+const READ_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long a change waits for its record to be on the disk before it is refused.
-const CHANGE_PATIENCE: Duration = Duration::from_secs(5);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where and how a journal is kept.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -51,7 +51,7 @@ pub struct JournalSettings {
     /// Files that are kept besides the one that is written.
     pub keep_files: u32,
     /// Whether the values of changed fields are kept.
-    pub values: bool,
+    pub include_values: bool,
 }
 
 /// What is kept of all calls to Odoo.
@@ -60,22 +60,22 @@ pub struct JournalSettings {
 /// that writes. A change has to wait until the record that it begins is on the
 /// disk; a read does not.
 #[derive(Debug, Default)]
-pub struct Journal(Option<Open>);
+pub struct Journal(Option<OpenJournal>);
 
 #[derive(Debug)]
-struct Open {
+struct OpenJournal {
     settings: Mutex<JournalSettings>,
-    values: AtomicBool,
-    desk: Desk,
+    include_values: AtomicBool,
+    sender: RecordSender,
 }
 
 /// Where records are handed in.
 #[derive(Clone, Debug)]
-struct Desk {
-    messages: Sender<Message>,
+struct RecordSender {
+    messages: Sender<JournalMessage>,
     /// Places among the records that wait.
-    places: Arc<Semaphore>,
-    health: Arc<Health>,
+    queue_permits: Arc<Semaphore>,
+    health: Arc<JournalHealth>,
 }
 
 /// There can be no record of a change, so it must not be made.
@@ -83,22 +83,22 @@ struct Desk {
 #[error(
     "the gateway cannot write its audit record, so nothing is changed; nothing was sent, try again in a minute, then tell the administrator"
 )]
-pub struct Unaudited;
+pub struct AuditUnavailable;
 
 /// A call that is under way. Its record is written when this is ended, or
 /// dropped: then the client left, or we stopped.
 #[derive(Debug)]
 #[must_use = "a call that is not ended counts as cancelled"]
-pub struct Begun(Option<Box<UnderWay>>);
+pub struct PendingRecord(Option<Box<PendingAuditCall>>);
 
 #[derive(Debug)]
-struct UnderWay {
+struct PendingAuditCall {
     record: Record,
-    begun: Instant,
+    started: Instant,
     /// Whether the call may have been sent.
     sent: bool,
-    place: Option<OwnedSemaphorePermit>,
-    desk: Desk,
+    queue_permit: Option<OwnedSemaphorePermit>,
+    sender: RecordSender,
 }
 
 impl Journal {
@@ -111,13 +111,13 @@ impl Journal {
     ///
     /// # Errors
     /// [`CannotOpen`].
-    pub fn open(settings: JournalSettings) -> Result<Self, CannotOpen> {
+    pub fn open(settings: JournalSettings) -> Result<Self, JournalOpenError> {
         if settings.file.is_none() && !settings.stdout {
             return Ok(Self::off());
         }
         let failed = |what: &str| {
             let what = PathBuf::from(what);
-            move |error| CannotOpen::Io(what, error)
+            move |error| JournalOpenError::Io(what, error)
         };
         let key = settings.key.as_ref();
         let (file, mut chain) = match settings.file.clone() {
@@ -125,7 +125,10 @@ impl Journal {
                 let (file, chain) = JournalFile::open(path, key)?;
                 (Some(file), chain)
             }
-            None => (None, Chain::at(Place::default(), key.cloned())),
+            None => (
+                None,
+                Chain::resume_at(ChainPosition::default(), key.cloned()),
+            ),
         };
         let mut out = settings
             .stdout
@@ -133,32 +136,32 @@ impl Journal {
             .transpose()
             .map_err(failed("standard output"))?;
         if let (None, Some(out)) = (&file, &mut out) {
-            let began = Entry::began(Timestamp::now(), key.is_some());
-            let line = chain.add(&began).map_err(std::io::Error::from);
+            let began = JournalEntry::file_start(Timestamp::now(), key.is_some());
+            let line = chain.append(&began).map_err(std::io::Error::from);
             out.push(&line.map_err(failed("standard output"))?);
         }
         let (messages, told) = mpsc::channel();
-        let health = Arc::new(Health::default());
-        let writer = Writer {
+        let health = Arc::new(JournalHealth::default());
+        let writer = JournalWriter {
             chain,
             file,
             standard_output: out,
             rotation: settings.rotation(),
             health: Arc::clone(&health),
             inbox: VecDeque::new(),
-            on_the_way: Vec::new(),
-            synced: Instant::now(),
+            in_flight: Vec::new(),
+            last_sync: Instant::now(),
         };
         thread::Builder::new()
             .name("audit".to_owned())
             .spawn(move || writer.run(told))
             .map_err(failed("the thread of the audit journal"))?;
-        Ok(Self(Some(Open {
-            values: AtomicBool::new(settings.values),
+        Ok(Self(Some(OpenJournal {
+            include_values: AtomicBool::new(settings.include_values),
             settings: Mutex::new(settings),
-            desk: Desk {
+            sender: RecordSender {
                 messages,
-                places: Arc::new(Semaphore::new(WAITING)),
+                queue_permits: Arc::new(Semaphore::new(MAX_QUEUED)),
                 health,
             },
         })))
@@ -167,7 +170,7 @@ impl Journal {
     /// Goes on with other settings, if they differ in nothing but how files
     /// are rotated and whether values are kept; else says no, and must be
     /// opened anew.
-    pub fn adjust(&self, settings: &JournalSettings) -> bool {
+    pub fn reconfigure(&self, settings: &JournalSettings) -> bool {
         let Some(open) = &self.0 else {
             return settings.file.is_none() && !settings.stdout;
         };
@@ -176,30 +179,31 @@ impl Journal {
             == (&settings.file, settings.stdout, &settings.key);
         if same {
             known.clone_from(settings);
-            open.values.store(settings.values, Relaxed);
-            open.desk.tell(Message::Adjust(settings.rotation()));
+            open.include_values.store(settings.include_values, Relaxed);
+            open.sender
+                .send(JournalMessage::SetRotation(settings.rotation()));
         }
         same
     }
 
     /// Whether anything is kept.
-    pub fn is_on(&self) -> bool {
+    pub fn is_enabled(&self) -> bool {
         self.0.is_some()
     }
 
     /// Whether the values of changed fields are kept.
-    pub fn keeps_values(&self) -> bool {
+    pub fn includes_values(&self) -> bool {
         self.0
             .as_ref()
-            .is_some_and(|open| open.values.load(Relaxed))
+            .is_some_and(|open| open.include_values.load(Relaxed))
     }
 
     /// Whether records can be written; none when nothing is kept.
-    pub fn state(&self) -> Option<Result<(), String>> {
-        let desk = &self.0.as_ref()?.desk;
-        Some(match desk.health.trouble() {
+    pub fn check_available(&self) -> Option<Result<(), String>> {
+        let desk = &self.0.as_ref()?.sender;
+        Some(match desk.health.error() {
             Some(trouble) => Err(trouble),
-            None if desk.places.available_permits() == 0 => {
+            None if desk.queue_permits.available_permits() == 0 => {
                 Err("too many records wait to be written".to_owned())
             }
             None => Ok(()),
@@ -207,50 +211,50 @@ impl Journal {
     }
 
     #[cfg(test)]
-    pub(super) async fn begin(&self, record: Record) -> Result<Begun, Unaudited> {
-        self.prepare(record).make().await
+    pub(super) async fn begin(&self, record: Record) -> Result<PendingRecord, AuditUnavailable> {
+        self.pending(record).start().await
     }
 
     /// A call that is not begun yet, a change when its record says
     /// [`Outcome::Begun`]. Apart from what waits: a record is too large for the
     /// futures of all tools.
-    pub(super) fn prepare(&self, record: Record) -> Begun {
-        Begun(self.0.as_ref().map(|open| {
-            Box::new(UnderWay {
-                begun: Instant::now(),
+    pub(super) fn pending(&self, record: Record) -> PendingRecord {
+        PendingRecord(self.0.as_ref().map(|open| {
+            Box::new(PendingAuditCall {
+                started: Instant::now(),
                 sent: false,
-                place: None,
-                desk: open.desk.clone(),
+                queue_permit: None,
+                sender: open.sender.clone(),
                 record,
             })
         }))
     }
 
     /// Writes a record of something that is over already. It does not wait.
-    pub fn note(&self, record: Record) {
+    pub fn record(&self, record: Record) {
         if let Some(open) = &self.0 {
-            open.desk.hand_in(record, None);
+            open.sender.enqueue(record, None);
         }
     }
 
     /// Writes all that was handed in, and waits for it so long. Says whether
     /// it heard that it was tried.
     pub fn flush(&self, patience: Duration) -> bool {
-        self.ask(Message::Flush, patience)
+        self.send_and_wait(JournalMessage::Flush, patience)
     }
 
     /// Writes all that was handed in and lets go of the file. What comes later
     /// is not written.
     pub fn close(&self, patience: Duration) -> bool {
-        self.ask(Message::Close, patience)
+        self.send_and_wait(JournalMessage::Close, patience)
     }
 
-    fn ask(&self, message: fn(Sender<()>) -> Message, patience: Duration) -> bool {
+    fn send_and_wait(&self, message: fn(Sender<()>) -> JournalMessage, patience: Duration) -> bool {
         let Some(open) = &self.0 else {
             return true;
         };
         let (answer, answered) = mpsc::channel();
-        open.desk.tell(message(answer));
+        open.sender.send(message(answer));
         answered.recv_timeout(patience).is_ok()
     }
 }
@@ -260,35 +264,39 @@ impl JournalSettings {
         Rotation {
             max_bytes: self.max_file_bytes,
             max_age: self.max_file_age,
-            keep: self.keep_files,
+            keep_files: self.keep_files,
         }
     }
 }
 
-impl Desk {
+impl RecordSender {
     /// Hands a message to the thread, which is there unless it was closed.
-    fn tell(&self, message: Message) -> bool {
+    fn send(&self, message: JournalMessage) -> bool {
         let taken = self.messages.send(message).is_ok();
         if !taken {
-            self.health.set(Some("it is closed".to_owned()));
+            self.health.replace_error(Some("it is closed".to_owned()));
         }
         taken
     }
 
     /// Places for so many records; none when there are none for too long, or
     /// none can come free.
-    async fn place(&self, count: u32, patience: Duration) -> Option<OwnedSemaphorePermit> {
-        let places = || Arc::clone(&self.places);
+    async fn acquire_permits(
+        &self,
+        count: u32,
+        patience: Duration,
+    ) -> Option<OwnedSemaphorePermit> {
+        let places = || Arc::clone(&self.queue_permits);
         if let Ok(free) = places().try_acquire_many_owned(count) {
             return Some(free);
         }
-        if self.health.trouble().is_some() {
+        if self.health.error().is_some() {
             return None;
         }
         match timeout(patience, places().acquire_many_owned(count)).await {
             Ok(free) => free.ok(),
             Err(_) => {
-                self.stalled();
+                self.mark_stalled();
                 None
             }
         }
@@ -296,62 +304,64 @@ impl Desk {
 
     /// Remembers that the thread hangs, so that nobody waits for it in vain
     /// until it has written something.
-    fn stalled(&self) {
-        if self.health.trouble().is_none() {
+    fn mark_stalled(&self) {
+        if self.health.error().is_none() {
             error!("Waited for the audit journal in vain; it is not written in time");
             self.health
-                .set(Some("it is not written in time".to_owned()));
+                .replace_error(Some("it is not written in time".to_owned()));
         }
     }
 
     /// Hands in a record, or counts it as lost.
-    fn hand_in(&self, record: Record, place: Option<OwnedSemaphorePermit>) {
-        let place = place.or_else(|| Arc::clone(&self.places).try_acquire_owned().ok());
+    fn enqueue(&self, record: Record, place: Option<OwnedSemaphorePermit>) {
+        let place = place.or_else(|| Arc::clone(&self.queue_permits).try_acquire_owned().ok());
         let taken = place.is_some_and(|place| {
-            let held = Held {
-                _place: place,
+            let held = QueuedRecordGuard {
+                _queue_permit: place,
                 durable: None,
             };
-            self.tell(Message::Record(Box::new(record), held))
+            self.send(JournalMessage::Record(Box::new(record), held))
         });
         if !taken {
-            self.health.lose();
+            self.health.count_lost();
         }
     }
 }
 
-impl Begun {
+impl PendingRecord {
     /// A call of which nothing is kept.
-    pub fn unkept() -> Self {
+    pub fn disabled() -> Self {
         Self(None)
     }
 
     /// Whether there will be a record of it.
-    pub fn is_kept(&self) -> bool {
+    pub fn is_recorded(&self) -> bool {
         self.0.is_some()
     }
 
     /// Whether there is no room for its record, which may be lost.
-    pub fn is_crowded(&self) -> bool {
-        self.0.as_ref().is_some_and(|call| call.place.is_none())
+    pub fn may_be_lost(&self) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|call| call.queue_permit.is_none())
     }
 
     /// The client left before the end, which it does not hear of.
-    pub fn note_left(&mut self) {
+    pub fn mark_client_left(&mut self) {
         if let Some(call) = &mut self.0 {
             call.record.client_left = true;
         }
     }
 
     /// Writes that the call ended.
-    pub fn end(mut self, outcome: Outcome, answered: Option<&Answered>) {
+    pub fn finish(mut self, outcome: AuditOutcome, answered: Option<&ResponseSummary>) {
         if let Some(call) = &mut self.0 {
             if let Some(answered) = answered {
-                call.record.answered(answered);
+                call.record.set_response(answered);
             }
             call.record.outcome = outcome;
         }
-        self.hand_in();
+        self.enqueue();
     }
 
     /// Begins the call: gets a place, and of a change writes that it begins.
@@ -359,18 +369,18 @@ impl Begun {
     /// # Errors
     /// [`Unaudited`] for a change; a read goes on without a record rather than
     /// not at all, and the journal tells that one is missing.
-    pub(super) async fn make(mut self) -> Result<Self, Unaudited> {
+    pub(super) async fn start(mut self) -> Result<Self, AuditUnavailable> {
         let Some(call) = &mut self.0 else {
             return Ok(self);
         };
-        if call.record.outcome != Outcome::Begun {
-            call.place = call.desk.place(1, READ_PATIENCE).await;
+        if call.record.outcome != AuditOutcome::Begun {
+            call.queue_permit = call.sender.acquire_permits(1, READ_TIMEOUT).await;
             return Ok(self);
         }
-        match self.intend().await {
+        match self.write_intent().await {
             Ok(()) => Ok(self),
             Err(unaudited) => {
-                self.end(Outcome::Forbidden("unaudited"), None);
+                self.finish(AuditOutcome::Forbidden("unaudited"), None);
                 Err(unaudited)
             }
         }
@@ -378,25 +388,29 @@ impl Begun {
 
     /// Writes that a change is about to be sent, and waits until that is on
     /// the disk.
-    async fn intend(&mut self) -> Result<(), Unaudited> {
-        let call = self.0.as_mut().ok_or(Unaudited)?;
-        let limit = Instant::now() + CHANGE_PATIENCE;
+    async fn write_intent(&mut self) -> Result<(), AuditUnavailable> {
+        let call = self.0.as_mut().ok_or(AuditUnavailable)?;
+        let limit = Instant::now() + WRITE_TIMEOUT;
         // One for the record of its beginning, one for that of its end.
-        let mut places = call.desk.place(2, CHANGE_PATIENCE).await.ok_or(Unaudited)?;
-        call.place = places.split(1);
-        if call.desk.health.trouble().is_some() {
-            return Err(Unaudited);
+        let mut places = call
+            .sender
+            .acquire_permits(2, WRITE_TIMEOUT)
+            .await
+            .ok_or(AuditUnavailable)?;
+        call.queue_permit = places.split(1);
+        if call.sender.health.error().is_some() {
+            return Err(AuditUnavailable);
         }
         let (durable, written) = oneshot::channel();
-        let held = Held {
-            _place: places,
+        let held = QueuedRecordGuard {
+            _queue_permit: places,
             durable: Some(durable),
         };
         if !call
-            .desk
-            .tell(Message::Record(Box::new(call.record.clone()), held))
+            .sender
+            .send(JournalMessage::Record(Box::new(call.record.clone()), held))
         {
-            return Err(Unaudited);
+            return Err(AuditUnavailable);
         }
         match timeout(limit.saturating_duration_since(Instant::now()), written).await {
             Ok(Ok(())) => {
@@ -404,39 +418,39 @@ impl Begun {
                 Ok(())
             }
             // It was tried, and failed.
-            Ok(Err(_)) => Err(Unaudited),
+            Ok(Err(_)) => Err(AuditUnavailable),
             Err(_) => {
-                call.desk.stalled();
-                Err(Unaudited)
+                call.sender.mark_stalled();
+                Err(AuditUnavailable)
             }
         }
     }
 
-    fn hand_in(&mut self) {
+    fn enqueue(&mut self) {
         if let Some(mut call) = self.0.take() {
-            call.record.duration = call.begun.elapsed();
-            let UnderWay {
+            call.record.duration = call.started.elapsed();
+            let PendingAuditCall {
                 record,
-                place,
-                desk,
+                queue_permit: place,
+                sender: desk,
                 ..
             } = *call;
-            desk.hand_in(record, place);
+            desk.enqueue(record, place);
         }
     }
 }
 
-impl Drop for Begun {
+impl Drop for PendingRecord {
     fn drop(&mut self) {
         if let Some(call) = &mut self.0 {
             let change = call.record.effect.is_some_and(|effect| !effect.is_read());
             call.record.outcome = if change && call.sent {
                 // It may wait for its turn still, or be done long since.
-                Outcome::Unknown("hung_up")
+                AuditOutcome::Unknown("hung_up")
             } else {
-                Outcome::Cancelled
+                AuditOutcome::Cancelled
             };
         }
-        self.hand_in();
+        self.enqueue();
     }
 }

@@ -6,27 +6,27 @@
 //! only where the administrator asks for them.
 
 mod chain;
-mod changes;
+mod changed_fields;
 mod entry;
-mod history;
 mod journal;
 mod opening;
 mod outcome;
 mod record;
-mod rows;
+mod request_audit;
+mod response_summary;
 mod sink;
+mod summary;
 #[cfg(test)]
 mod tests;
-mod trail;
 mod writer;
 
-pub use chain::{Broken, ChainKey, LineHash, Link, Place};
-pub use changes::Changes;
-pub use entry::Entry;
-pub use history::{Damage, History, Told, ToldCaller, files_of};
-pub use journal::{Begun, Journal, JournalSettings, Unaudited};
-pub use opening::CannotOpen;
-pub use outcome::Outcome;
-pub use record::{Client, Record, Who};
-pub use rows::Answered;
-pub use trail::{Attempt, Trail};
+pub use chain::{ChainError, ChainKey, ChainLink, ChainPosition, LineHash};
+pub use changed_fields::ChangedFields;
+pub use entry::JournalEntry;
+pub use journal::{AuditUnavailable, Journal, JournalSettings, PendingRecord};
+pub use opening::JournalOpenError;
+pub use outcome::AuditOutcome;
+pub use record::{CallerRef, Client, Record};
+pub use request_audit::{DeniedAttempt, RequestAudit};
+pub use response_summary::ResponseSummary;
+pub use summary::{ChainDamage, JournalSummary, StoredCaller, StoredRecord, journal_files};

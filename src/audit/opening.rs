@@ -14,18 +14,18 @@ use serde::Deserialize;
 use tracing::warn;
 
 use super::{
-    Broken, ChainKey, Entry, Link, Place,
+    ChainError, ChainKey, ChainLink, ChainPosition, JournalEntry,
     chain::{Chain, MAX_LINE_BYTES},
 };
 
 /// Why a journal is not opened. `Display` is for the administrator.
 #[derive(Debug, thiserror::Error)]
-pub enum CannotOpen {
+pub enum JournalOpenError {
     /// The last whole line is not what the gateway wrote.
     #[error(
         "the last line of {0} does not fit its hash: it was changed, or written with another key or none; look at it with `gatepost audit verify`, and move it away to begin a new chain"
     )]
-    Changed(PathBuf),
+    HashMismatch(PathBuf),
     /// It cannot be read or written.
     #[error("{0} cannot be opened: {1}")]
     Io(PathBuf, #[source] io::Error),
@@ -33,12 +33,12 @@ pub enum CannotOpen {
     #[error(
         "{0} is written by another process (it holds {0}.lock); give each gateway a file of its own"
     )]
-    Taken(PathBuf),
+    Locked(PathBuf),
 }
 
 /// A file that is ours, and how far its chain has come.
 #[derive(Debug)]
-pub(super) struct Opened {
+pub(super) struct OpenedJournalFile {
     pub(super) file: File,
     pub(super) chain: Chain,
     /// Its length in bytes.
@@ -50,7 +50,7 @@ pub(super) struct Opened {
 }
 
 /// The path with something behind it, such as `audit.jsonl.lock`.
-pub(super) fn beside(path: &Path, end: &str) -> PathBuf {
+pub(super) fn with_suffix(path: &Path, end: &str) -> PathBuf {
     let mut name = OsString::from(path.as_os_str());
     name.push(".");
     name.push(end);
@@ -58,7 +58,7 @@ pub(super) fn beside(path: &Path, end: &str) -> PathBuf {
 }
 
 /// A file to append to, for its owner alone.
-pub(super) fn append(path: &Path) -> io::Result<File> {
+pub(super) fn open_append(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .create(true)
         .append(true)
@@ -71,30 +71,33 @@ pub(super) fn append(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// [`CannotOpen`]; then nothing was changed.
-pub(super) fn open(path: &Path, key: Option<&ChainKey>) -> Result<Opened, CannotOpen> {
-    let failed = |error| CannotOpen::Io(path.to_owned(), error);
-    let lock = lock(path)?;
-    let mut file = append(path).map_err(failed)?;
-    let found = End::find(&mut file, path, key)?;
+pub(super) fn open(
+    path: &Path,
+    key: Option<&ChainKey>,
+) -> Result<OpenedJournalFile, JournalOpenError> {
+    let failed = |error| JournalOpenError::Io(path.to_owned(), error);
+    let lock = acquire_lock(path)?;
+    let mut file = open_append(path).map_err(failed)?;
+    let found = JournalFileEnd::locate(&mut file, path, key)?;
     let now = Timestamp::now();
-    let is_new = found.whole == 0;
-    let mut chain = Chain::at(found.place, key.cloned());
+    let is_new = found.intact_bytes == 0;
+    let mut chain = Chain::resume_at(found.position, key.cloned());
     if is_new {
-        chain = Chain::at(before(path, key)?, key.cloned());
+        chain = Chain::resume_at(end_of_previous_file(path, key)?, key.cloned());
     }
-    let mut length = found.whole;
+    let mut length = found.intact_bytes;
     if is_new || found.torn.is_some() {
         let mut entries = Vec::new();
         if is_new {
-            entries.push(Entry::began(now, key.is_some()));
+            entries.push(JournalEntry::file_start(now, key.is_some()));
         }
         if let Some(torn) = &found.torn {
             warn!(
                 size_bytes = torn.len(),
                 "Found the audit journal torn at its end"
             );
-            keep(path, torn).map_err(failed)?;
-            entries.push(Entry::Torn {
+            save_torn_end(path, torn).map_err(failed)?;
+            entries.push(JournalEntry::Torn {
                 time: now,
                 size_bytes: torn.len(),
             });
@@ -104,7 +107,7 @@ pub(super) fn open(path: &Path, key: Option<&ChainKey>) -> Result<Opened, Cannot
             lines.push(b'\n');
         }
         for entry in &entries {
-            lines.extend(chain.add(entry).map_err(|error| failed(error.into()))?);
+            lines.extend(chain.append(entry).map_err(|error| failed(error.into()))?);
         }
         // Over the torn end, and only then cut: whoever dies in between leaves
         // an end that is torn again, and not one of which nothing tells.
@@ -115,8 +118,8 @@ pub(super) fn open(path: &Path, key: Option<&ChainKey>) -> Result<Opened, Cannot
         over.sync_all().map_err(failed)?;
         sync_folder(path).map_err(failed)?;
     }
-    let age = age(&mut file).map_err(failed)?;
-    Ok(Opened {
+    let age = file_age(&mut file).map_err(failed)?;
+    Ok(OpenedJournalFile {
         file,
         chain,
         length,
@@ -126,48 +129,51 @@ pub(super) fn open(path: &Path, key: Option<&ChainKey>) -> Result<Opened, Cannot
 }
 
 /// The end of the chain in the file before, of which this one is the next.
-fn before(path: &Path, key: Option<&ChainKey>) -> Result<Place, CannotOpen> {
-    let path = beside(path, "1");
+fn end_of_previous_file(
+    path: &Path,
+    key: Option<&ChainKey>,
+) -> Result<ChainPosition, JournalOpenError> {
+    let path = with_suffix(path, "1");
     match File::open(&path) {
-        Ok(mut file) => End::find(&mut file, &path, key).map(|end| end.place),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Place::default()),
-        Err(error) => Err(CannotOpen::Io(path, error)),
+        Ok(mut file) => JournalFileEnd::locate(&mut file, &path, key).map(|end| end.position),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(ChainPosition::default()),
+        Err(error) => Err(JournalOpenError::Io(path, error)),
     }
 }
 
 /// A lock in a file of its own, for the journal's is renamed. It goes with the
 /// process, however that ends.
-fn lock(path: &Path) -> Result<File, CannotOpen> {
-    let failed = |error| CannotOpen::Io(path.to_owned(), error);
+fn acquire_lock(path: &Path) -> Result<File, JournalOpenError> {
+    let failed = |error| JournalOpenError::Io(path.to_owned(), error);
     let lock = OpenOptions::new()
         .create(true)
         .truncate(false)
         .write(true)
         .mode(0o600)
-        .open(beside(path, "lock"))
+        .open(with_suffix(path, "lock"))
         .map_err(failed)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(CannotOpen::Taken(path.to_owned())),
+        Err(TryLockError::WouldBlock) => Err(JournalOpenError::Locked(path.to_owned())),
         Err(TryLockError::Error(error)) => Err(failed(error)),
     }
 }
 
 /// Keeps what was torn, for whoever wants to know what it was.
-fn keep(path: &Path, torn: &[u8]) -> io::Result<()> {
+fn save_torn_end(path: &Path, torn: &[u8]) -> io::Result<()> {
     if torn.is_empty() {
         return Ok(());
     }
-    let mut kept = append(&beside(path, "torn"))?;
+    let mut kept = open_append(&with_suffix(path, "torn"))?;
     kept.write_all(torn)?;
     kept.write_all(b"\n")?;
     kept.sync_all()
 }
 
 /// How long ago the first line was written; no time when there is none.
-fn age(file: &mut File) -> io::Result<Duration> {
+fn file_age(file: &mut File) -> io::Result<Duration> {
     #[derive(Deserialize)]
-    struct First {
+    struct FirstLine {
         time: String,
     }
 
@@ -176,7 +182,7 @@ fn age(file: &mut File) -> io::Result<Duration> {
     file.take(4096).read_to_end(&mut start)?;
     let first = start.split(|byte| *byte == b'\n').next();
     let time = first
-        .and_then(|line| serde_json::from_slice::<First>(line).ok())
+        .and_then(|line| serde_json::from_slice::<FirstLine>(line).ok())
         .and_then(|first| first.time.parse::<Timestamp>().ok());
     Ok(time
         .and_then(|time| Duration::try_from(Timestamp::now().duration_since(time)).ok())
@@ -184,22 +190,26 @@ fn age(file: &mut File) -> io::Result<Duration> {
 }
 
 /// How a file ends.
-struct End {
-    place: Place,
+struct JournalFileEnd {
+    position: ChainPosition,
     /// Bytes up to the end of the last whole line.
-    whole: u64,
+    intact_bytes: u64,
     /// What stands behind it, if the file was torn.
     torn: Option<Vec<u8>>,
     /// Whether nothing but the line end of the last line is torn off.
     line_end_missing: bool,
 }
 
-impl End {
+impl JournalFileEnd {
     /// Looks from the end backwards for the last whole line.
-    fn find(file: &mut File, path: &Path, key: Option<&ChainKey>) -> Result<Self, CannotOpen> {
-        let failed = |error| CannotOpen::Io(path.to_owned(), error);
+    fn locate(
+        file: &mut File,
+        path: &Path,
+        key: Option<&ChainKey>,
+    ) -> Result<Self, JournalOpenError> {
+        let failed = |error| JournalOpenError::Io(path.to_owned(), error);
         let length = file.metadata().map_err(failed)?.len();
-        let tail = tail(file, length).map_err(failed)?;
+        let tail = read_tail(file, length).map_err(failed)?;
         let begin = length - u64::try_from(tail.len()).unwrap_or(length);
         let mut end = tail.len();
         loop {
@@ -211,30 +221,36 @@ impl End {
                 .map(|at| at + 1);
             let Some(start) = start.or_else(|| (begin == 0).then_some(0)) else {
                 // A megabyte without a line: no crash of ours leaves that.
-                return Err(CannotOpen::Changed(path.to_owned()));
+                return Err(JournalOpenError::HashMismatch(path.to_owned()));
             };
             let line = rest.get(start..).unwrap_or_default();
-            match Link::read(line, key) {
+            match ChainLink::parse(line, key) {
                 Ok(link) => {
                     let ended = tail.get(end) == Some(&b'\n');
                     let after = tail.get(end + usize::from(ended)..).unwrap_or_default();
                     let whole = end + usize::from(ended);
                     return Ok(Self {
-                        place: link.place(),
-                        whole: begin + u64::try_from(whole).unwrap_or(u64::MAX),
+                        position: link.position(),
+                        intact_bytes: begin + u64::try_from(whole).unwrap_or(u64::MAX),
                         torn: (!ended || !after.is_empty()).then(|| after.to_vec()),
                         line_end_missing: !ended,
                     });
                 }
-                Err(Broken::Hash) => return Err(CannotOpen::Changed(path.to_owned())),
-                Err(Broken::NoLine | Broken::Prev | Broken::Seq { .. }) => {}
+                Err(ChainError::HashMismatch) => {
+                    return Err(JournalOpenError::HashMismatch(path.to_owned()));
+                }
+                Err(
+                    ChainError::NotALine
+                    | ChainError::PreviousHashMismatch
+                    | ChainError::WrongSequence { .. },
+                ) => {}
             }
             match start.checked_sub(1) {
                 Some(before) => end = before,
                 None => {
                     return Ok(Self {
-                        place: Place::default(),
-                        whole: 0,
+                        position: ChainPosition::default(),
+                        intact_bytes: 0,
                         torn: (!tail.is_empty()).then_some(tail),
                         line_end_missing: false,
                     });
@@ -245,7 +261,7 @@ impl End {
 }
 
 /// The end of the file: room for two of the longest lines.
-fn tail(file: &mut File, length: u64) -> io::Result<Vec<u8>> {
+fn read_tail(file: &mut File, length: u64) -> io::Result<Vec<u8>> {
     let room = u64::try_from(2 * MAX_LINE_BYTES).unwrap_or(u64::MAX);
     file.seek(SeekFrom::Start(length.saturating_sub(room)))?;
     let mut tail = Vec::new();
@@ -255,15 +271,15 @@ fn tail(file: &mut File, length: u64) -> io::Result<Vec<u8>> {
 
 /// Makes the folder's entries outlive a loss of power.
 pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(folder_of(path))?.sync_all()
+    File::open(parent_folder(path))?.sync_all()
 }
 
 /// The files that were rotated, with their numbers, the oldest first.
 ///
 /// # Errors
 /// When the folder cannot be read.
-pub(super) fn rotated(path: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
-    let folder = folder_of(path);
+pub(super) fn rotated_files(path: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
+    let folder = parent_folder(path);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let mut rotated = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -283,7 +299,7 @@ pub(super) fn rotated(path: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
     Ok(rotated)
 }
 
-fn folder_of(path: &Path) -> &Path {
+fn parent_folder(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -295,10 +311,10 @@ fn folder_of(path: &Path) -> &Path {
 ///
 /// # Errors
 /// When a file cannot be renamed or removed; what was done before stays so.
-pub(super) fn shift(path: &Path, keep: u32) -> io::Result<()> {
+pub(super) fn rotate(path: &Path, keep: u32) -> io::Result<()> {
     // Left from when more were kept. The oldest first, for whoever dies in
     // between must leave a chain without a hole.
-    for (_, beyond) in rotated(path)?
+    for (_, beyond) in rotated_files(path)?
         .iter()
         .take_while(|(number, _)| *number > keep)
     {
@@ -306,14 +322,14 @@ pub(super) fn shift(path: &Path, keep: u32) -> io::Result<()> {
     }
     for number in (1..keep).rev() {
         let (from, to) = (
-            beside(path, &number.to_string()),
-            beside(path, &(number + 1).to_string()),
+            with_suffix(path, &number.to_string()),
+            with_suffix(path, &(number + 1).to_string()),
         );
         match fs::rename(from, to) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }
     }
-    fs::rename(path, beside(path, "1"))?;
+    fs::rename(path, with_suffix(path, "1"))?;
     sync_folder(path)
 }

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 /// How a call ended, or that it begins. The word in some is the kind of error,
 /// out of the closed sets that log and metrics use too.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Outcome {
+pub enum AuditOutcome {
     /// Odoo did what was asked.
     Answered,
     /// A change that is about to be sent. What becomes of it stands in another
@@ -23,9 +23,9 @@ pub enum Outcome {
     Unknown(&'static str),
 }
 
-impl Outcome {
+impl AuditOutcome {
     /// All that [`as_str`](Self::as_str) says.
-    pub const WORDS: [&'static str; 7] = [
+    pub const NAMES: [&'static str; 7] = [
         "answered",
         "begun",
         "cancelled",
@@ -61,7 +61,7 @@ impl Outcome {
 }
 
 /// As `outcome` and `reason`, to be flattened into a record.
-impl Serialize for Outcome {
+impl Serialize for AuditOutcome {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("outcome", self.as_str())?;

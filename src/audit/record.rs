@@ -5,10 +5,10 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
-use super::{Answered, Changes, Outcome};
+use super::{AuditOutcome, ChangedFields, ResponseSummary};
 use gatepost_base::{CredentialName, InstanceName, TraceId};
 use gatepost_identity::Caller;
-use gatepost_odoo::{Call, Effect, MethodName, ModelName, RecordId};
+use gatepost_odoo::{Call, MethodName, ModelName, Operation, RecordId};
 
 /// Ids that one record names; of more it tells only how many.
 pub(super) const MAX_IDS: usize = 100;
@@ -29,7 +29,7 @@ pub struct Record {
     /// Which of the request's calls, from 1; 0 for one that was never made.
     pub call: u32,
     /// Who called.
-    pub caller: Who,
+    pub caller: CallerRef,
     /// The program that called, as far as that is known.
     #[serde(skip_serializing_if = "Client::is_unknown")]
     pub client: Client,
@@ -52,7 +52,7 @@ pub struct Record {
     pub method: Option<MethodName>,
     /// What it does to the data.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "effect")]
-    pub effect: Option<Effect>,
+    pub effect: Option<Operation>,
     /// The records that it was called on, or that a read gave; the first hundred.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ids: Vec<RecordId>,
@@ -61,10 +61,10 @@ pub struct Record {
     pub ids_count: usize,
     /// What it changes.
     #[serde(flatten)]
-    pub changes: Option<Changes>,
+    pub changed_fields: Option<ChangedFields>,
     /// How it ended.
     #[serde(flatten)]
-    pub outcome: Outcome,
+    pub outcome: AuditOutcome,
     /// Whether the client left before the end of a change, and so was not told.
     #[serde(skip_serializing_if = "is_false")]
     pub client_left: bool,
@@ -84,7 +84,7 @@ pub struct Record {
 
 /// Who called: one who is the same exactly when all three are.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Who {
+pub struct CallerRef {
     /// Who vouches for the subject.
     pub issuer: Box<str>,
     /// What kind of caller it is.
@@ -104,7 +104,7 @@ pub struct Client {
     pub name: Option<Box<str>>,
 }
 
-impl Who {
+impl CallerRef {
     /// Who this caller is.
     pub fn of(caller: &Caller) -> Self {
         Self {
@@ -123,19 +123,19 @@ impl Client {
 
 impl Record {
     /// A record of nothing but who asked, where, and when.
-    pub(super) fn begin(
+    pub(super) fn new(
         time: Timestamp,
         request: TraceId,
         caller: &Caller,
         client: &Arc<Client>,
         instance: &InstanceName,
-        outcome: Outcome,
+        outcome: AuditOutcome,
     ) -> Self {
         Self {
             time,
             request,
             call: 0,
-            caller: Who::of(caller),
+            caller: CallerRef::of(caller),
             client: Client::clone(client),
             instance: instance.clone(),
             credential: caller.credential.clone(),
@@ -146,7 +146,7 @@ impl Record {
             effect: None,
             ids: Vec::new(),
             ids_count: 0,
-            changes: None,
+            changed_fields: None,
             outcome,
             client_left: false,
             duration: Duration::ZERO,
@@ -157,17 +157,17 @@ impl Record {
     }
 
     /// Adds what is called.
-    pub(super) fn calling(mut self, call: &Call, values: bool) -> Self {
+    pub(super) fn with_call(mut self, call: &Call, values: bool) -> Self {
         self.model = Some(call.model().clone());
         self.method = Some(call.method());
-        self.effect = Some(call.effect());
+        self.effect = Some(call.operation());
         self.set_ids(call.ids().iter().copied(), call.ids().len());
-        self.changes = Changes::of(call, values);
+        self.changed_fields = ChangedFields::of(call, values);
         self
     }
 
     /// Adds what was answered.
-    pub(super) fn answered(&mut self, answer: &Answered) {
+    pub(super) fn set_response(&mut self, answer: &ResponseSummary) {
         self.size_bytes = answer.size_bytes;
         self.rows = answer.rows;
         if self.ids_count == 0 {
@@ -191,8 +191,8 @@ fn text<S: Serializer>(value: &impl ToString, serializer: S) -> Result<S::Ok, S:
     clippy::trivially_copy_pass_by_ref,
     reason = "serde asks so"
 )]
-fn effect<S: Serializer>(effect: &Option<Effect>, serializer: S) -> Result<S::Ok, S::Error> {
-    effect.map(Effect::as_str).serialize(serializer)
+fn effect<S: Serializer>(effect: &Option<Operation>, serializer: S) -> Result<S::Ok, S::Error> {
+    effect.map(Operation::as_str).serialize(serializer)
 }
 
 /// To the tenth: calls to Odoo take tens of them.
@@ -217,14 +217,14 @@ pub(super) mod tests {
     use jiff::Timestamp;
     use serde_json::{Map, Value, json};
 
-    use super::{Client, Outcome, Record};
-    use crate::audit::Answered;
+    use super::{AuditOutcome, Client, Record};
+    use crate::audit::ResponseSummary;
     use gatepost_base::{CredentialName, InstanceName, Subject, TraceId};
     use gatepost_identity::{Caller, CallerKind};
-    use gatepost_odoo::{Call, Effect, FieldName, ModelName, RecordId};
+    use gatepost_odoo::{Call, FieldName, ModelName, Operation, RecordId};
 
     /// A record of a read of two partners.
-    pub(in crate::audit) fn read(request: u128) -> Record {
+    pub(in crate::audit) fn read_record(request: u128) -> Record {
         let caller = Caller {
             issuer: "https://idp.example".to_owned(),
             kind: CallerKind::User,
@@ -247,35 +247,38 @@ pub(super) mod tests {
             &[FieldName::try_from("name").unwrap()],
         );
         let instance = InstanceName::try_from("production").unwrap();
-        let mut record = Record::begin(
+        let mut record = Record::new(
             Timestamp::UNIX_EPOCH,
             TraceId::new(request),
             &caller,
             &client,
             &instance,
-            Outcome::Cancelled,
+            AuditOutcome::Cancelled,
         )
-        .calling(&call, false);
+        .with_call(&call, false);
         record.call = 1;
         record.tool = Some("read_records");
         record
     }
 
     /// A record of a change of the same two.
-    pub(in crate::audit) fn change(request: u128) -> Record {
+    pub(in crate::audit) fn write_record(request: u128) -> Record {
         Record {
-            effect: Some(Effect::Write),
-            outcome: Outcome::Begun,
-            ..read(request)
+            effect: Some(Operation::Write),
+            outcome: AuditOutcome::Begun,
+            ..read_record(request)
         }
     }
 
     #[test]
-    fn the_members_stand_in_one_order_and_what_does_not_apply_is_left_out() {
-        let mut record = read(1);
-        record.outcome = Outcome::Answered;
+    fn members_have_a_fixed_order_and_empty_ones_are_omitted() {
+        let mut record = read_record(1);
+        record.outcome = AuditOutcome::Answered;
         record.duration = Duration::from_micros(41_260);
-        record.answered(&Answered::of(br#"[{"id":7},{"id":8}]"#, Effect::Read));
+        record.set_response(&ResponseSummary::of(
+            br#"[{"id":7},{"id":8}]"#,
+            Operation::Read,
+        ));
         insta::assert_snapshot!(serde_json::to_string(&record).unwrap(), @r#"{"time":"1970-01-01T00:00:00Z","request":"00000000000000000000000000000001","call":1,"caller":{"issuer":"https://idp.example","kind":"user","subject":"ada"},"client":{"id":"claude"},"instance":"production","credential":"sales","tool":"read_records","model":"res.partner","method":"read","effect":"read","ids":[7,8],"ids_count":2,"outcome":"answered","duration_ms":41.3,"rows":2,"size_bytes":19}"#);
         let bare = Record {
             model: None,
@@ -286,15 +289,15 @@ pub(super) mod tests {
             client: Client::default(),
             ids: Vec::new(),
             ids_count: 0,
-            outcome: Outcome::Forbidden("forbidden"),
-            ..read(2)
+            outcome: AuditOutcome::Forbidden("forbidden"),
+            ..read_record(2)
         };
         insta::assert_snapshot!(serde_json::to_string(&bare).unwrap(), @r#"{"time":"1970-01-01T00:00:00Z","request":"00000000000000000000000000000002","call":1,"caller":{"issuer":"https://idp.example","kind":"user","subject":"ada"},"instance":"production","outcome":"forbidden","reason":"forbidden","duration_ms":0.0}"#);
     }
 
     #[test]
-    fn of_ten_thousand_ids_a_hundred_are_named_and_all_are_counted() {
-        let mut record = read(1);
+    fn ids_are_capped_at_a_hundred_and_counted() {
+        let mut record = read_record(1);
         let ids = (1..=10_000).map(|id| RecordId::try_from(id).unwrap());
         record.set_ids(ids, 10_000);
         let value: Map<String, Value> =

@@ -12,13 +12,13 @@ use jiff::Timestamp;
 use tracing::{error, info};
 
 use super::{
-    CannotOpen, ChainKey, Entry,
+    ChainKey, JournalEntry, JournalOpenError,
     chain::Chain,
-    opening::{self, Opened},
+    opening::{self, OpenedJournalFile},
 };
 
 /// How long after a rotation that failed the next is tried.
-const ROTATE_AGAIN: Duration = Duration::from_mins(1);
+const ROTATION_RETRY_DELAY: Duration = Duration::from_mins(1);
 
 /// Bytes on their way. What could not be written stays, and goes on where it
 /// stopped: a line may be written in two parts, but never twice.
@@ -78,7 +78,7 @@ pub(super) struct Rotation {
     /// The age of one file; none for any age.
     pub(super) max_age: Option<Duration>,
     /// Files that are kept besides the one that is written.
-    pub(super) keep: u32,
+    pub(super) keep_files: u32,
 }
 
 /// The file of a journal.
@@ -89,11 +89,11 @@ pub(super) struct JournalFile {
     /// What the file should have, with what is on its way.
     length: u64,
     /// When its first line was written.
-    since: Instant,
+    started: Instant,
     /// Whether something was written that may be lost with the power.
-    dirty: bool,
+    unsynced: bool,
     /// When a rotation failed.
-    stuck: Option<Instant>,
+    rotation_failed_at: Option<Instant>,
     _lock: File,
 }
 
@@ -102,8 +102,11 @@ impl JournalFile {
     ///
     /// # Errors
     /// [`CannotOpen`].
-    pub(super) fn open(path: PathBuf, key: Option<&ChainKey>) -> Result<(Self, Chain), CannotOpen> {
-        let Opened {
+    pub(super) fn open(
+        path: PathBuf,
+        key: Option<&ChainKey>,
+    ) -> Result<(Self, Chain), JournalOpenError> {
+        let OpenedJournalFile {
             file,
             chain,
             length,
@@ -115,9 +118,9 @@ impl JournalFile {
             path,
             sink: Sink::new(file),
             length,
-            since: now.checked_sub(age).unwrap_or(now),
-            dirty: false,
-            stuck: None,
+            started: now.checked_sub(age).unwrap_or(now),
+            unsynced: false,
+            rotation_failed_at: None,
             _lock: lock,
         };
         Ok((this, chain))
@@ -139,14 +142,14 @@ impl JournalFile {
     /// When not all of it could be written; the rest is kept.
     pub(super) fn drain(&mut self, durable: bool) -> io::Result<()> {
         let (written, result) = self.sink.drain();
-        self.dirty |= written > 0;
+        self.unsynced |= written > 0;
         result?;
-        if durable && self.dirty {
+        if durable && self.unsynced {
             // TODO-correctness: after an error here the kernel may take the pages
             // for clean and a second try succeeds in vain. It would matter with
             // disks that fail for a while and come back.
             self.sink.out.sync_data()?;
-            self.dirty = false;
+            self.unsynced = false;
         }
         Ok(())
     }
@@ -156,32 +159,38 @@ impl JournalFile {
     ///
     /// # Errors
     /// When the new file cannot be begun.
-    pub(super) fn turn(&mut self, rotation: Rotation, chain: &mut Chain) -> io::Result<()> {
-        if self.is_drained() && self.is_gone()? {
+    pub(super) fn rotate_if_due(
+        &mut self,
+        rotation: Rotation,
+        chain: &mut Chain,
+    ) -> io::Result<()> {
+        if self.is_drained() && self.was_replaced()? {
             error!(
                 "Lost the file of the audit journal, which was moved or removed; began a new one"
             );
-            return self.begin(chain);
+            return self.start_file(chain);
         }
         let full = self.length >= rotation.max_bytes;
         let old = rotation
             .max_age
-            .is_some_and(|age| self.since.elapsed() >= age);
-        let stuck = self.stuck.is_some_and(|when| when.elapsed() < ROTATE_AGAIN);
+            .is_some_and(|age| self.started.elapsed() >= age);
+        let stuck = self
+            .rotation_failed_at
+            .is_some_and(|when| when.elapsed() < ROTATION_RETRY_DELAY);
         if stuck || !(full || old) {
             return Ok(());
         }
         self.drain(true)?;
         // From here on nothing is on its way to the old file.
-        match opening::shift(&self.path, rotation.keep) {
+        match opening::rotate(&self.path, rotation.keep_files) {
             Ok(()) => {
-                self.begin(chain)?;
+                self.start_file(chain)?;
                 info!("Began a new file of the audit journal");
                 Ok(())
             }
             Err(error) => {
                 // Records are worth more than small files.
-                self.stuck = Some(Instant::now());
+                self.rotation_failed_at = Some(Instant::now());
                 error!(%error, "Failed to rotate the audit journal, and went on with the old file");
                 Ok(())
             }
@@ -190,7 +199,7 @@ impl JournalFile {
 
     /// Whether the path is another file by now, or none; or the same with
     /// another length, which is told and then left as it is.
-    fn is_gone(&mut self) -> io::Result<bool> {
+    fn was_replaced(&mut self) -> io::Result<bool> {
         let mine = self.sink.out.metadata()?;
         match fs::metadata(&self.path) {
             Ok(there) if (there.dev(), there.ino()) == (mine.dev(), mine.ino()) => {
@@ -210,15 +219,15 @@ impl JournalFile {
     }
 
     /// Begins a new file under the path.
-    fn begin(&mut self, chain: &mut Chain) -> io::Result<()> {
-        let file = opening::append(&self.path)?;
+    fn start_file(&mut self, chain: &mut Chain) -> io::Result<()> {
+        let file = opening::open_append(&self.path)?;
         opening::sync_folder(&self.path)?;
         self.length = file.metadata()?.len();
         self.sink = Sink::new(file);
-        self.since = Instant::now();
-        self.stuck = None;
-        let entry = Entry::began(Timestamp::now(), chain.key().is_some());
-        let line = chain.add(&entry).map_err(io::Error::from)?;
+        self.started = Instant::now();
+        self.rotation_failed_at = None;
+        let entry = JournalEntry::file_start(Timestamp::now(), chain.key().is_some());
+        let line = chain.append(&entry).map_err(io::Error::from)?;
         self.push(&line);
         self.drain(true)
     }
@@ -231,19 +240,19 @@ mod tests {
     use super::Sink;
 
     /// Takes some bytes, then is full until somebody makes room.
-    struct Tight {
-        room: usize,
-        took: Vec<u8>,
+    struct LimitedWriter {
+        capacity: usize,
+        written: Vec<u8>,
     }
 
-    impl Write for Tight {
+    impl Write for LimitedWriter {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let takes = bytes.len().min(self.room);
+            let takes = bytes.len().min(self.capacity);
             if takes == 0 {
                 return Err(io::ErrorKind::StorageFull.into());
             }
-            self.room -= takes;
-            self.took.extend(bytes.iter().take(takes));
+            self.capacity -= takes;
+            self.written.extend(bytes.iter().take(takes));
             Ok(takes)
         }
 
@@ -253,10 +262,10 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_found_no_room_goes_on_where_it_stopped() {
-        let mut sink = Sink::new(Tight {
-            room: 4,
-            took: Vec::new(),
+    fn partial_write_resumes_where_it_stopped() {
+        let mut sink = Sink::new(LimitedWriter {
+            capacity: 4,
+            written: Vec::new(),
         });
         sink.push(b"one\n");
         sink.push(b"two\n");
@@ -264,11 +273,11 @@ mod tests {
         assert_eq!(written, 4);
         assert_eq!(result.unwrap_err().kind(), io::ErrorKind::StorageFull);
         for _ in 0..2 {
-            sink.out.room = 2;
+            sink.out.capacity = 2;
             drop(sink.drain());
         }
         let (_, result) = sink.drain();
         result.unwrap();
-        assert_eq!(sink.out.took, b"one\ntwo\n");
+        assert_eq!(sink.out.written, b"one\ntwo\n");
     }
 }

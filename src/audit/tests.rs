@@ -11,20 +11,20 @@ use std::{
 use tempfile::TempDir;
 
 use super::{
-    CannotOpen, ChainKey, Damage, History, Journal, JournalSettings, Outcome, Told, Unaudited,
-    files_of,
-    record::tests::{change, read},
+    AuditOutcome, AuditUnavailable, ChainDamage, ChainKey, Journal, JournalOpenError,
+    JournalSettings, JournalSummary, StoredRecord, journal_files,
+    record::tests::{read_record, write_record},
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A folder for a journal.
-struct Place {
+struct TestJournal {
     folder: TempDir,
     settings: JournalSettings,
 }
 
-impl Place {
+impl TestJournal {
     fn new() -> Self {
         // In memory where that can be: a thousand openings send to the disk each.
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
@@ -47,34 +47,34 @@ impl Place {
     }
 
     /// A journal with so many records, closed again.
-    fn with(self, records: u128) -> Self {
+    fn with_records(self, records: u128) -> Self {
         let journal = self.open();
         for request in 1..=records {
-            journal.note(read(request));
+            journal.record(read_record(request));
         }
         assert!(journal.close(PATIENCE));
         self
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        files_of(&self.path()).unwrap()
+        journal_files(&self.path()).unwrap()
     }
 
-    fn verify(&self) -> Result<History, Damage> {
-        self.told().map(|(history, _)| history)
+    fn verify(&self) -> Result<JournalSummary, ChainDamage> {
+        self.read_all().map(|(history, _)| history)
     }
 
-    fn told(&self) -> Result<(History, Vec<Told>), Damage> {
+    fn read_all(&self) -> Result<(JournalSummary, Vec<StoredRecord>), ChainDamage> {
         let mut all = Vec::new();
         let files = self.files();
         let key = self.settings.key.as_ref();
-        let history = History::verify(&files, key, |told, _| all.push(told.clone()))?;
+        let history = JournalSummary::verify(&files, key, |told, _| all.push(told.clone()))?;
         Ok((history, all))
     }
 
     /// Everything that is told, in short.
-    fn short(&self) -> Vec<String> {
-        let (_, all) = self.told().unwrap();
+    fn summaries(&self) -> Vec<String> {
+        let (_, all) = self.read_all().unwrap();
         all.iter()
             .map(|told| match told.kind.as_str() {
                 "call" => format!("{} {}", told.request.trim_start_matches('0'), told.outcome),
@@ -89,55 +89,68 @@ fn bytes(path: &Path) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_read_leaves_one_line_and_a_change_two_the_first_of_them_before_it_is_sent() {
-    let place = Place::new();
+async fn read_is_one_line_and_write_is_two_with_the_first_before_sending() {
+    let place = TestJournal::new();
     let journal = place.open();
     journal
-        .begin(read(1))
+        .begin(read_record(1))
         .await
         .unwrap()
-        .end(Outcome::Answered, None);
-    let begun = journal.begin(change(2)).await.unwrap();
+        .finish(AuditOutcome::Answered, None);
+    let begun = journal.begin(write_record(2)).await.unwrap();
     // It is on the disk already, with what was handed in before it.
-    assert_eq!(place.short(), ["began", "1 answered", "2 begun"]);
-    assert_eq!(place.verify().unwrap().open, [(place.path(), 3)]);
-    begun.end(Outcome::Unknown("outcome_unknown"), None);
+    assert_eq!(place.summaries(), ["began", "1 answered", "2 begun"]);
+    assert_eq!(
+        place.verify().unwrap().unfinished_writes,
+        [(place.path(), 3)]
+    );
+    begun.finish(AuditOutcome::Unknown("outcome_unknown"), None);
     assert!(journal.close(PATIENCE));
-    assert_eq!(place.short().last().unwrap(), "2 unknown");
+    assert_eq!(place.summaries().last().unwrap(), "2 unknown");
     let history = place.verify().unwrap();
     assert_eq!(
-        (history.open.len(), history.lines, history.first),
+        (
+            history.unfinished_writes.len(),
+            history.lines,
+            history.first_seq
+        ),
         (0, 4, 1)
     );
 }
 
 #[tokio::test]
-async fn a_call_that_is_dropped_was_cancelled_and_of_a_change_nobody_knows() {
-    let place = Place::new();
+async fn dropped_read_is_cancelled_and_dropped_write_is_unknown() {
+    let place = TestJournal::new();
     let journal = place.open();
-    drop(journal.begin(read(1)).await.unwrap());
-    drop(journal.begin(change(2)).await.unwrap());
+    drop(journal.begin(read_record(1)).await.unwrap());
+    drop(journal.begin(write_record(2)).await.unwrap());
     assert!(journal.close(PATIENCE));
-    let (_, told) = place.told().unwrap();
-    assert_eq!(place.short()[1..], ["1 cancelled", "2 begun", "2 unknown"]);
+    let (_, told) = place.read_all().unwrap();
+    assert_eq!(
+        place.summaries()[1..],
+        ["1 cancelled", "2 begun", "2 unknown"]
+    );
     assert_eq!(told[3].reason.as_deref(), Some("hung_up"));
 }
 
 #[test]
-fn a_journal_goes_on_where_it_ended() {
-    let place = Place::new().with(2).with(2);
+fn reopened_journal_continues_its_chain() {
+    let place = TestJournal::new().with_records(2).with_records(2);
     let history = place.verify().unwrap();
-    assert_eq!((history.lines, history.last.seq, history.torn), (5, 5, 0));
+    assert_eq!(
+        (history.lines, history.end.seq, history.torn_count),
+        (5, 5, 0)
+    );
     let mode = fs::metadata(place.path()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
 
 #[test]
-fn a_journal_that_ends_at_any_byte_of_its_last_two_lines_opens_again_and_tells_so() {
+fn journal_cut_at_any_byte_reopens_and_records_the_tear() {
     for key in [None, ChainKey::new(&[7; 32])] {
-        let mut place = Place::new();
+        let mut place = TestJournal::new();
         place.settings.key = key;
-        let place = place.with(4);
+        let place = place.with_records(4);
         let whole = bytes(&place.path());
         let ends: Vec<usize> = whole
             .iter()
@@ -153,10 +166,10 @@ fn a_journal_that_ends_at_any_byte_of_its_last_two_lines_opens_again_and_tells_s
             let kept = kept + usize::from(whole[cut] == b'\n' && !ends.contains(&cut));
             let torn = !ends.contains(&cut);
             let journal = place.open();
-            journal.note(read(9));
+            journal.record(read_record(9));
             assert!(journal.close(PATIENCE));
             let history = place.verify().unwrap();
-            assert_eq!(history.torn, u64::from(torn), "cut at {cut}");
+            assert_eq!(history.torn_count, u64::from(torn), "cut at {cut}");
             let lines = u64::try_from(kept + usize::from(torn) + 1).unwrap();
             assert_eq!(history.lines, lines, "cut at {cut}");
         }
@@ -164,21 +177,21 @@ fn a_journal_that_ends_at_any_byte_of_its_last_two_lines_opens_again_and_tells_s
 }
 
 #[test]
-fn a_journal_that_was_torn_in_its_first_line_begins_anew_and_tells_so() {
-    let place = Place::new().with(0);
+fn journal_torn_in_its_first_line_restarts_and_records_the_tear() {
+    let place = TestJournal::new().with_records(0);
     let whole = bytes(&place.path());
     for cut in 1..whole.len() - 1 {
         fs::write(place.path(), &whole[..cut]).unwrap();
         assert!(place.open().close(PATIENCE));
-        assert_eq!(place.short(), ["began", "torn"], "cut at {cut}");
+        assert_eq!(place.summaries(), ["began", "torn"], "cut at {cut}");
     }
     // What was torn off is beside it.
     assert!(place.folder.path().join("audit.jsonl.torn").exists());
 }
 
 #[test]
-fn zeros_that_a_loss_of_power_left_at_the_end_are_a_torn_end() {
-    let place = Place::new().with(2);
+fn trailing_zeros_are_a_torn_end() {
+    let place = TestJournal::new().with_records(2);
     let mut file = fs::OpenOptions::new()
         .append(true)
         .open(place.path())
@@ -186,43 +199,49 @@ fn zeros_that_a_loss_of_power_left_at_the_end_are_a_torn_end() {
     file.write_all(&[0; 5000]).unwrap();
     assert!(place.open().close(PATIENCE));
     let history = place.verify().unwrap();
-    assert_eq!((history.lines, history.torn), (4, 1));
+    assert_eq!((history.lines, history.torn_count), (4, 1));
 }
 
 #[test]
-fn a_last_line_that_was_changed_is_not_written_over() {
-    let place = Place::new().with(2);
+fn journal_with_a_changed_last_line_is_not_overwritten() {
+    let place = TestJournal::new().with_records(2);
     let text = String::from_utf8(bytes(&place.path())).unwrap();
     let at = text.rfind("\"ada\"").unwrap();
     let mut changed = text.into_bytes();
     changed[at + 1] = b'i';
     fs::write(place.path(), &changed).unwrap();
     let error = Journal::open(place.settings.clone()).unwrap_err();
-    assert!(matches!(error, CannotOpen::Changed(_)), "{error}");
+    assert!(
+        matches!(error, JournalOpenError::HashMismatch(_)),
+        "{error}"
+    );
     assert_eq!(bytes(&place.path()), changed);
     // So is one that was made with another key.
-    let mut keyed = Place::new().with(2);
+    let mut keyed = TestJournal::new().with_records(2);
     keyed.settings.key = ChainKey::new(&[7; 32]);
     let error = Journal::open(keyed.settings).unwrap_err();
-    assert!(matches!(error, CannotOpen::Changed(_)), "{error}");
+    assert!(
+        matches!(error, JournalOpenError::HashMismatch(_)),
+        "{error}"
+    );
 }
 
 #[test]
-fn two_journals_in_one_file_are_refused_until_one_is_closed() {
-    let place = Place::new();
+fn journal_file_is_locked_until_it_is_closed() {
+    let place = TestJournal::new();
     let journal = place.open();
     let error = Journal::open(place.settings.clone()).unwrap_err();
-    assert!(matches!(error, CannotOpen::Taken(_)), "{error}");
+    assert!(matches!(error, JournalOpenError::Locked(_)), "{error}");
     assert!(error.to_string().contains("another process"), "{error}");
     assert!(journal.close(PATIENCE));
     assert!(place.open().close(PATIENCE));
 }
 
 #[test]
-fn the_chain_goes_on_over_files_and_the_oldest_ones_go() {
-    let mut place = Place::new();
+fn chain_spans_rotated_files_and_oldest_are_removed() {
+    let mut place = TestJournal::new();
     place.settings.max_file_bytes = 1_500;
-    let place = place.with(3).with(20);
+    let place = place.with_records(3).with_records(20);
     let files = place.files();
     let names: Vec<_> = files
         .iter()
@@ -235,29 +254,32 @@ fn the_chain_goes_on_over_files_and_the_oldest_ones_go() {
         "audit.jsonl",
     ];
     assert_eq!(names, expected);
-    let (history, told) = place.told().unwrap();
-    assert!(history.first > 1, "{history:?}");
+    let (history, told) = place.read_all().unwrap();
+    assert!(history.first_seq > 1, "{history:?}");
     assert_eq!(told.last().unwrap().request, format!("{:032x}", 20));
     // One file more or less in the middle is found.
     fs::remove_file(&files[1]).unwrap();
-    assert!(matches!(place.verify(), Err(Damage::Line { line: 1, .. })));
+    assert!(matches!(
+        place.verify(),
+        Err(ChainDamage::InvalidLine { line: 1, .. })
+    ));
 }
 
 #[test]
-fn a_file_that_is_older_than_it_may_be_is_followed_by_another() {
-    let mut place = Place::new().with(1);
+fn file_older_than_max_age_is_rotated() {
+    let mut place = TestJournal::new().with_records(1);
     place.settings.max_file_age = Some(Duration::ZERO);
-    let place = place.with(1);
+    let place = place.with_records(1);
     assert_eq!(
-        place.short(),
+        place.summaries(),
         ["began", "1 cancelled", "began", "1 cancelled"]
     );
     assert_eq!(place.files().len(), 2);
 }
 
 #[test]
-fn a_gateway_that_died_between_two_files_goes_on_from_the_one_before() {
-    let place = Place::new().with(2);
+fn interrupted_rotation_continues_from_the_previous_file() {
+    let place = TestJournal::new().with_records(2);
     let path = place.path();
     fs::rename(&path, path.with_extension("jsonl.1")).unwrap();
     for left in [None, Some(""), Some("{\"seq\":4,\"pr")] {
@@ -265,30 +287,30 @@ fn a_gateway_that_died_between_two_files_goes_on_from_the_one_before() {
             fs::write(&path, left).unwrap();
         }
         assert!(place.open().close(PATIENCE));
-        assert_eq!(place.verify().unwrap().first, 1);
+        assert_eq!(place.verify().unwrap().first_seq, 1);
         fs::remove_file(&path).unwrap();
     }
 }
 
 #[test]
-fn a_file_that_is_moved_away_is_followed_by_a_new_one() {
-    let place = Place::new();
+fn moved_file_is_followed_by_a_new_one() {
+    let place = TestJournal::new();
     let journal = place.open();
-    journal.note(read(1));
+    journal.record(read_record(1));
     assert!(journal.flush(PATIENCE));
     let moved = place.path().with_extension("jsonl.1");
     fs::rename(place.path(), moved).unwrap();
-    journal.note(read(2));
+    journal.record(read_record(2));
     assert!(journal.close(PATIENCE));
     assert_eq!(
-        place.short(),
+        place.summaries(),
         ["began", "1 cancelled", "began", "2 cancelled"]
     );
 }
 
 #[test]
-fn a_journal_of_which_the_beginning_or_the_middle_was_taken_is_found_out() {
-    let place = Place::new().with(5);
+fn missing_first_or_middle_line_is_detected() {
+    let place = TestJournal::new().with_records(5);
     let text = String::from_utf8(bytes(&place.path())).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     for gone in 0..lines.len() {
@@ -296,8 +318,8 @@ fn a_journal_of_which_the_beginning_or_the_middle_was_taken_is_found_out() {
         rest.remove(gone);
         fs::write(place.path(), format!("{}\n", rest.join("\n"))).unwrap();
         match place.verify() {
-            Err(Damage::Beginning { .. }) => assert_eq!(gone, 0),
-            Err(Damage::Line { line, .. }) => {
+            Err(ChainDamage::MissingFileStart { .. }) => assert_eq!(gone, 0),
+            Err(ChainDamage::InvalidLine { line, .. }) => {
                 assert_eq!(line, u64::try_from(gone).unwrap() + 1);
             }
             // Of the end nothing tells.
@@ -307,56 +329,59 @@ fn a_journal_of_which_the_beginning_or_the_middle_was_taken_is_found_out() {
 }
 
 #[tokio::test]
-async fn what_a_full_disk_kept_out_comes_in_when_there_is_room_and_changes_wait_for_that() {
-    let place = Place::new();
+async fn unwritable_journal_rejects_writes_until_it_recovers() {
+    let place = TestJournal::new();
     // A folder in the place of the next file: as a disk that takes nothing.
     let mut settings = place.settings.clone();
     settings.max_file_bytes = 1;
     settings.keep_files = 1;
     let journal = Journal::open(settings).unwrap();
-    journal.note(read(1));
+    journal.record(read_record(1));
     assert!(journal.flush(PATIENCE));
-    assert_eq!(journal.state(), Some(Ok(())));
+    assert_eq!(journal.check_available(), Some(Ok(())));
     fs::rename(place.path(), place.path().with_extension("jsonl.1")).unwrap();
     fs::create_dir(place.path()).unwrap();
-    journal.note(read(2));
+    journal.record(read_record(2));
     assert!(journal.flush(PATIENCE));
-    assert!(matches!(journal.state(), Some(Err(_))));
-    assert_eq!(journal.begin(change(3)).await.unwrap_err(), Unaudited);
+    assert!(matches!(journal.check_available(), Some(Err(_))));
+    assert_eq!(
+        journal.begin(write_record(3)).await.unwrap_err(),
+        AuditUnavailable
+    );
     // Reads go on.
-    drop(journal.begin(read(4)).await.unwrap());
+    drop(journal.begin(read_record(4)).await.unwrap());
     fs::remove_dir(place.path()).unwrap();
     assert!(journal.flush(PATIENCE));
-    assert_eq!(journal.state(), Some(Ok(())));
+    assert_eq!(journal.check_available(), Some(Ok(())));
     journal
-        .begin(change(5))
+        .begin(write_record(5))
         .await
         .unwrap()
-        .end(Outcome::Answered, None);
+        .finish(AuditOutcome::Answered, None);
     assert!(journal.close(PATIENCE));
-    let told: Vec<String> = place.short();
+    let told: Vec<String> = place.summaries();
     let calls: Vec<&String> = told.iter().filter(|line| *line != "began").collect();
     // With one byte a file, those before the last two are gone.
     assert_eq!(calls, ["5 begun", "5 answered"]);
 }
 
 #[test]
-fn a_journal_that_keeps_fewer_files_than_before_stays_whole() {
-    let place = Place::new();
+fn lowering_keep_files_leaves_an_intact_chain() {
+    let place = TestJournal::new();
     let mut settings = place.settings.clone();
     settings.max_file_bytes = 1;
     settings.keep_files = 5;
     let journal = Journal::open(settings.clone()).unwrap();
     let write = |requests: std::ops::Range<u128>| {
         for request in requests {
-            journal.note(read(request));
+            journal.record(read_record(request));
         }
         assert!(journal.flush(PATIENCE));
     };
     write(1..9);
     assert_eq!(place.files().len(), 6);
     settings.keep_files = 2;
-    assert!(journal.adjust(&settings));
+    assert!(journal.reconfigure(&settings));
     write(9..10);
     assert_eq!(place.files().len(), 3);
     write(10..13);
@@ -373,21 +398,21 @@ fn a_journal_that_keeps_fewer_files_than_before_stays_whole() {
 }
 
 #[tokio::test]
-async fn records_beyond_those_that_may_wait_are_counted_and_told() {
-    let place = Place::new();
+async fn records_beyond_the_queue_limit_are_recorded_as_lost() {
+    let place = TestJournal::new();
     let journal = place.open();
     assert!(journal.flush(PATIENCE));
     fs::rename(place.path(), place.path().with_extension("jsonl.1")).unwrap();
     fs::create_dir(place.path()).unwrap();
     for request in 1..=5_000 {
-        journal.note(read(request));
+        journal.record(read_record(request));
     }
     assert!(journal.flush(PATIENCE));
-    assert!(journal.begin(read(1)).await.unwrap().is_crowded());
+    assert!(journal.begin(read_record(1)).await.unwrap().may_be_lost());
     fs::remove_dir(place.path()).unwrap();
     assert!(journal.close(PATIENCE));
-    let (history, told) = place.told().unwrap();
-    assert_eq!(history.lost, 5_000 - 4_096 + 1);
+    let (history, told) = place.read_all().unwrap();
+    assert_eq!(history.lost_records, 5_000 - 4_096 + 1);
     assert_eq!(
         told.iter().filter(|told| told.kind == "call").count(),
         4_096
@@ -395,33 +420,33 @@ async fn records_beyond_those_that_may_wait_are_counted_and_told() {
 }
 
 #[test]
-fn a_closed_journal_says_that_it_cannot_be_written() {
-    let journal = Place::new().open();
+fn closed_journal_reports_that_it_cannot_be_written() {
+    let journal = TestJournal::new().open();
     assert!(journal.close(PATIENCE));
-    journal.note(read(1));
-    assert!(matches!(journal.state(), Some(Err(_))));
+    journal.record(read_record(1));
+    assert!(matches!(journal.check_available(), Some(Err(_))));
 }
 
 #[test]
-fn a_reload_carries_on_a_journal_that_stays_in_its_place() {
-    let place = Place::new();
+fn reload_reconfigures_a_journal_in_the_same_file() {
+    let place = TestJournal::new();
     let journal = place.open();
     let mut settings = place.settings.clone();
-    settings.values = true;
+    settings.include_values = true;
     settings.max_file_bytes = 1;
-    assert!(journal.adjust(&settings));
-    assert!(journal.keeps_values());
+    assert!(journal.reconfigure(&settings));
+    assert!(journal.includes_values());
     settings.stdout = true;
-    assert!(!journal.adjust(&settings));
-    assert!(Journal::off().adjust(&JournalSettings::default()));
-    journal.note(read(1));
+    assert!(!journal.reconfigure(&settings));
+    assert!(Journal::off().reconfigure(&JournalSettings::default()));
+    journal.record(read_record(1));
     assert!(journal.close(PATIENCE));
     assert_eq!(place.files().len(), 2);
 }
 
 #[test]
-fn a_line_in_parts_is_found_while_it_is_written() {
-    let place = Place::new().with(2);
+fn incomplete_last_line_is_reported_as_torn() {
+    let place = TestJournal::new().with_records(2);
     let mut file = fs::OpenOptions::new()
         .read(true)
         .write(true)
@@ -432,5 +457,8 @@ fn a_line_in_parts_is_found_while_it_is_written() {
     let mut rest = Vec::new();
     file.rewind().unwrap();
     file.read_to_end(&mut rest).unwrap();
-    assert!(matches!(place.verify(), Err(Damage::Torn { line: 3, .. })));
+    assert!(matches!(
+        place.verify(),
+        Err(ChainDamage::Torn { line: 3, .. })
+    ));
 }

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{Failure, check_live, terminal};
-use crate::config::{Checked, Mistake, Sources, load};
-use gatepost_base::text::counted;
+use super::{CliError, check_live, terminal};
+use crate::config::{ConfigError, Sources, ValidConfig, load};
+use gatepost_base::text::pluralize;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -39,26 +39,26 @@ pub(super) struct Check {
 ///
 /// # Errors
 /// When it is not.
-pub(super) fn run(check: &Check) -> Result<(), Failure> {
+pub(super) fn run(check: &Check) -> Result<(), CliError> {
     let sources = Sources::new(check.config.clone());
     let checked = load(&sources)?;
-    warn(&checked.warnings);
+    print_warnings(&checked.warnings);
     terminal::print(&summary(&sources, &checked, Timestamp::now()))?;
     if check.live {
-        return check_live::ask(&sources, &checked, check.token);
+        return check_live::run_live_checks(&sources, &checked, check.token);
     }
     Ok(())
 }
 
 /// Prints the warnings of a configuration.
-pub(super) fn warn(warnings: &[Mistake]) {
+pub(super) fn print_warnings(warnings: &[ConfigError]) {
     for warning in warnings {
-        terminal::explain(&format!("warning: {warning}\n"));
+        terminal::print_stderr(&format!("warning: {warning}\n"));
     }
 }
 
 /// What is configured, in a few lines.
-fn summary(sources: &Sources, checked: &Checked, now: Timestamp) -> String {
+fn summary(sources: &Sources, checked: &ValidConfig, now: Timestamp) -> String {
     let config = &checked.config;
     let file = sources.file.as_ref().map_or_else(
         || "the environment".to_owned(),
@@ -85,7 +85,7 @@ fn summary(sources: &Sources, checked: &Checked, now: Timestamp) -> String {
     if let Some(redis) = &config.redis {
         lines.push(format!("  redis      {}", redis.url));
     }
-    if config.may_change() {
+    if config.allows_writes() {
         let place = match (&config.changes.file, &config.redis) {
             (Some(file), _) => file.display().to_string(),
             (None, Some(_)) => "redis".to_owned(),
@@ -99,7 +99,7 @@ fn summary(sources: &Sources, checked: &Checked, now: Timestamp) -> String {
     for (name, role) in &config.roles {
         lines.push(format!(
             "  role       {name}: {}{}",
-            counted(role.rules.len(), "rule"),
+            pluralize(role.rules.len(), "rule"),
             role.credential
                 .as_ref()
                 .map_or_else(String::new, |credential| format!(
@@ -108,11 +108,14 @@ fn summary(sources: &Sources, checked: &Checked, now: Timestamp) -> String {
         ));
     }
     let good = checked.keyring.as_ref().map_or(0, |keys| {
-        keys.iter().filter(|(_, key)| key.is_good(now)).count()
+        keys.iter().filter(|(_, key)| key.is_active(now)).count()
     });
     lines.push(format!("  API keys   {good} in use"));
     if !checked.warnings.is_empty() {
-        lines.push(format!("  {}", counted(checked.warnings.len(), "warning")));
+        lines.push(format!(
+            "  {}",
+            pluralize(checked.warnings.len(), "warning")
+        ));
     }
     lines.join("\n")
 }

@@ -5,14 +5,14 @@ use std::{
     io::{self, BufRead as _, IsTerminal as _, Read as _},
 };
 
-use super::{Failure, terminal};
+use super::{CliError, terminal};
 use crate::{
-    config::{Checked, Rules, Sources, load_rules},
-    gateway::{Examined, RuleFinding},
+    config::{LocatedRules, Sources, ValidConfig, load_rules},
+    gateway::{CredentialCheck, PolicyFinding},
 };
-use gatepost_base::text::counted;
-use gatepost_identity::{Finding, Verdict};
-use gatepost_state::store::{Ledger, Unusable, Usable};
+use gatepost_base::text::pluralize;
+use gatepost_identity::{CheckResult, CheckStatus};
+use gatepost_state::store::{StateStore, StoreHealth, StoreUnhealthy};
 
 /// Asks every Odoo whether it is there and whether it takes each of its keys,
 /// and every identity provider and Redis whether it does what we need of it; then
@@ -20,58 +20,62 @@ use gatepost_state::store::{Ledger, Unusable, Usable};
 ///
 /// # Errors
 /// When anybody does not answer as they must.
-pub(super) fn ask(sources: &Sources, checked: &Checked, with_token: bool) -> Result<(), Failure> {
+pub(super) fn run_live_checks(
+    sources: &Sources,
+    checked: &ValidConfig,
+    with_token: bool,
+) -> Result<(), CliError> {
     let token = with_token.then(read_token).transpose()?;
     let gateway = checked
-        .assemble_unaudited()
-        .map_err(|error| Failure::Unfit(error.to_string()))?;
+        .build_for_diagnostics()
+        .map_err(|error| CliError::UnusableConfig(error.to_string()))?;
     let ledger_settings = checked
-        .ledger_settings()
-        .map_err(|error| Failure::Unfit(error.to_string()))?;
+        .store_settings()
+        .map_err(|error| CliError::UnusableConfig(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::Failed(format!("no runtime can be started: {error}")))?;
-    let failed = odoo(runtime.block_on(gateway.examine()))?;
+        .map_err(|error| CliError::Failed(format!("no runtime can be started: {error}")))?;
+    let failed = report_instances(runtime.block_on(gateway.check_credentials()))?;
     let mut wrong = Vec::new();
     if failed > 0 {
-        wrong.push(counted(failed, "instance"));
+        wrong.push(pluralize(failed, "instance"));
     }
-    let failed = rules(
+    let failed = report_rules(
         &load_rules(sources)?,
-        runtime.block_on(gateway.examine_rules()),
+        runtime.block_on(gateway.check_rules()),
     );
     if failed > 0 {
-        wrong.push(counted(failed, "rule"));
+        wrong.push(pluralize(failed, "rule"));
     }
-    let providers = runtime.block_on(gateway.examine_providers());
-    let failed = report("identity provider", &providers)?;
+    let providers = runtime.block_on(gateway.check_providers());
+    let failed = report_findings("identity provider", &providers)?;
     if failed > 0 {
-        wrong.push(counted(failed, "identity provider"));
+        wrong.push(pluralize(failed, "identity provider"));
     }
-    match runtime.block_on(gateway.limits.examine()) {
+    match runtime.block_on(gateway.limits.check_redis()) {
         Some(Ok(())) => terminal::print("  redis: answers, and does what limits need")?,
         Some(Err(away)) => {
-            terminal::explain(&format!("error: redis: {away}"));
+            terminal::print_stderr(&format!("error: redis: {away}"));
             wrong.push("redis".to_owned());
         }
         None => {}
     }
-    if checked.config.may_change()
-        && !ledger(runtime.block_on(Ledger::examine(ledger_settings.place)))?
+    if checked.config.allows_writes()
+        && !report_store(runtime.block_on(StateStore::check_location(ledger_settings.location)))?
     {
         wrong.push("what is remembered of changes".to_owned());
     }
     if let Some(token) = token {
-        let told = runtime.block_on(gateway.examine_token(&token));
-        if report("with the token,", &told)? == told.len() {
+        let told = runtime.block_on(gateway.check_token(&token));
+        if report_findings("with the token,", &told)? == told.len() {
             wrong.push("the token".to_owned());
         }
     }
     if wrong.is_empty() {
         Ok(())
     } else {
-        Err(Failure::Unreachable(format!(
+        Err(CliError::Unreachable(format!(
             "{} did not pass",
             wrong.join(" and ")
         )))
@@ -80,39 +84,44 @@ pub(super) fn ask(sources: &Sources, checked: &Checked, with_token: bool) -> Res
 
 /// Prints what is wrong with rules; gives the number of those that leave
 /// something open, or close something.
-fn rules(rules: &Rules, findings: Vec<RuleFinding>) -> usize {
+fn report_rules(rules: &LocatedRules, findings: Vec<PolicyFinding>) -> usize {
     let mut failed = BTreeSet::new();
-    for RuleFinding {
-        at,
+    for PolicyFinding {
+        rule: at,
         path,
-        verdict,
+        severity: verdict,
         text,
         remedy,
     } in findings
     {
-        let mistake = rules.mistake(&at, &path, plain(&text), Some(plain(&remedy)));
-        if verdict == Verdict::Bad {
+        let mistake = rules.error_at(
+            &at,
+            &path,
+            strip_control_characters(&text),
+            Some(strip_control_characters(&remedy)),
+        );
+        if verdict == CheckStatus::Fail {
             failed.insert(at);
-            terminal::explain(&format!("error: {mistake}\n"));
+            terminal::print_stderr(&format!("error: {mistake}\n"));
         } else {
-            terminal::explain(&format!("warning: {mistake}\n"));
+            terminal::print_stderr(&format!("warning: {mistake}\n"));
         }
     }
     failed.len()
 }
 
 /// Prints whether changes can be remembered; says whether they can.
-fn ledger(examined: Result<Usable, Unusable>) -> Result<bool, Failure> {
+fn report_store(examined: Result<StoreHealth, StoreUnhealthy>) -> Result<bool, CliError> {
     match examined {
-        Ok(Usable::Yes) => terminal::print("  changes: can be remembered")?,
-        Ok(Usable::InUse) => {
+        Ok(StoreHealth::Usable) => terminal::print("  changes: can be remembered")?,
+        Ok(StoreHealth::InUse) => {
             terminal::print("  changes: `changes.file` is in use by another process")?;
         }
-        Ok(Usable::Forgetful) => terminal::explain(
+        Ok(StoreHealth::MayEvict) => terminal::print_stderr(
             "warning: changes: this redis drops keys when it is full, and a change that it forgot may be made twice\n  help: set `maxmemory-policy noeviction` there",
         ),
         Err(error) => {
-            terminal::explain(&format!("error: changes: {error}"));
+            terminal::print_stderr(&format!("error: changes: {error}"));
             return Ok(false);
         }
     }
@@ -121,37 +130,43 @@ fn ledger(examined: Result<Usable, Unusable>) -> Result<bool, Failure> {
 
 /// Prints what was found, by name; gives the number of those with which
 /// something is wrong.
-fn report<N: std::fmt::Display>(what: &str, all: &[(N, Vec<Finding>)]) -> Result<usize, Failure> {
+fn report_findings<N: std::fmt::Display>(
+    what: &str,
+    all: &[(N, Vec<CheckResult>)],
+) -> Result<usize, CliError> {
     let mut failed = 0;
     for (name, findings) in all {
-        for Finding {
-            verdict,
-            text,
+        for CheckResult {
+            status: verdict,
+            message: text,
             remedy,
         } in findings
         {
             // They hold what a token or a provider says.
-            let (text, remedy) = (plain(text), remedy.as_deref().map(plain));
+            let (text, remedy) = (
+                strip_control_characters(text),
+                remedy.as_deref().map(strip_control_characters),
+            );
             let remedy = remedy
                 .as_ref()
                 .map_or_else(String::new, |remedy| format!("\n  help: {remedy}"));
             match verdict {
-                Verdict::Good => terminal::print(&format!("  {name}: {text}"))?,
-                Verdict::Doubtful => {
-                    terminal::explain(&format!("warning: {what} `{name}`: {text}{remedy}"));
+                CheckStatus::Pass => terminal::print(&format!("  {name}: {text}"))?,
+                CheckStatus::Warn => {
+                    terminal::print_stderr(&format!("warning: {what} `{name}`: {text}{remedy}"));
                 }
-                Verdict::Bad => {
-                    terminal::explain(&format!("error: {what} `{name}`: {text}{remedy}"));
+                CheckStatus::Fail => {
+                    terminal::print_stderr(&format!("error: {what} `{name}`: {text}{remedy}"));
                 }
             }
         }
-        failed += usize::from(findings.iter().any(|one| one.verdict == Verdict::Bad));
+        failed += usize::from(findings.iter().any(|one| one.status == CheckStatus::Fail));
     }
     Ok(failed)
 }
 
 /// A text without anything that moves a terminal's cursor.
-fn plain(text: &str) -> String {
+fn strip_control_characters(text: &str) -> String {
     let shown = |char: char| if char.is_control() { ' ' } else { char };
     text.chars().map(shown).collect()
 }
@@ -160,14 +175,14 @@ fn plain(text: &str) -> String {
 const MAX_TOKEN_BYTES: u64 = 16 << 10;
 
 /// Reads the token: one line, so that it can be pasted.
-fn read_token() -> Result<String, Failure> {
+fn read_token() -> Result<String, CliError> {
     let stdin = io::stdin();
     if stdin.is_terminal() {
-        terminal::explain("Paste the access token and press Enter:");
+        terminal::print_stderr("Paste the access token and press Enter:");
     }
     let mut line = String::new();
     let failed = |error: io::Error| {
-        Failure::Failed(format!("no token can be read from standard input: {error}"))
+        CliError::Failed(format!("no token can be read from standard input: {error}"))
     };
     stdin
         .lock()
@@ -181,9 +196,9 @@ fn read_token() -> Result<String, Failure> {
 }
 
 /// Prints what the instances said; gives the number of those that did not pass.
-fn odoo(answers: Vec<Examined>) -> Result<usize, Failure> {
+fn report_instances(answers: Vec<CredentialCheck>) -> Result<usize, CliError> {
     let mut failed = BTreeSet::new();
-    for Examined {
+    for CredentialCheck {
         instance,
         credential,
         user,
@@ -197,11 +212,11 @@ fn odoo(answers: Vec<Examined>) -> Result<usize, Failure> {
                 "  {instance}: takes the credential `{name}` of the Odoo user with id {id}"
             ))?,
             (Err(error), None) => {
-                terminal::explain(&format!("error: `{instance}`: {error}"));
+                terminal::print_stderr(&format!("error: `{instance}`: {error}"));
                 failed.insert(instance);
             }
             (Err(error), Some(name)) => {
-                terminal::explain(&format!(
+                terminal::print_stderr(&format!(
                     "error: `{instance}`, credential `{name}`: {error}"
                 ));
                 failed.insert(instance);

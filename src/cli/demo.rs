@@ -5,15 +5,15 @@ use std::{net::SocketAddr, sync::Arc};
 use clap::Args;
 
 use super::{
-    Failure,
-    serve::{gateway, open},
+    CliError,
+    serve::{build_gateway, open_listeners},
     terminal,
 };
 use crate::{
-    config::{Checked, Sources, load},
+    config::{Sources, ValidConfig, load},
     telemetry,
 };
-use odoo_sim::{ADMIN_KEY, Company, DATABASE};
+use odoo_sim::{ADMIN_KEY, DATABASE, FakeOdoo};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -37,38 +37,38 @@ pub(super) struct Demo {
 /// # Errors
 /// When the listener cannot be opened, or is reached from outside: the demo
 /// asks nobody for proof.
-pub(super) fn run(demo: &Demo) -> Result<(), Failure> {
+pub(super) fn run(demo: &Demo) -> Result<(), CliError> {
     let addresses = [Some(demo.listen), demo.odoo_listen];
     if let Some(open) = addresses
         .into_iter()
         .flatten()
         .find(|address| !address.ip().is_loopback())
     {
-        return Err(Failure::Unfit(format!(
+        return Err(CliError::UnusableConfig(format!(
             "the demo lets everybody in, so it listens only on loopback, and `{open}` is reached from outside"
         )));
     }
     telemetry::logging::start(Sources::new(None).log_filter().unwrap_or("info"))
-        .map_err(|error| Failure::Unfit(error.to_string()))?;
-    let company = SampleCompany::open(demo.odoo_listen)?;
+        .map_err(|error| CliError::UnusableConfig(error.to_string()))?;
+    let company = DemoServer::open(demo.odoo_listen)?;
     let checked = company.configuration(&demo.listen.to_string())?;
-    let gateway = gateway(&checked)?;
-    let edge = open(&checked, &gateway)?;
+    let gateway = build_gateway(&checked)?;
+    let edge = open_listeners(&checked, &gateway)?;
     let address = edge.addresses().first().copied().unwrap_or(demo.listen);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
-        .map_err(|error| Failure::Failed(format!("no runtime can be started: {error}")))?;
+        .map_err(|error| CliError::Failed(format!("no runtime can be started: {error}")))?;
     runtime.spawn(company.serve());
-    terminal::print(&welcome(&format!("http://{address}/mcp")))?;
+    terminal::print(&getting_started(&format!("http://{address}/mcp")))?;
     edge.run(Box::new(|| {}));
     runtime.shutdown_background();
     Ok(())
 }
 
 /// Everything but the secret models, of which salespeople are worth seeing.
-const RULES: &str = r#"[
+const DEMO_RULES: &str = r#"[
     { models = ["*"], operations = ["read", "create", "write", "delete"] },
     { models = ["res.users"], fields = ["name"] },
     { models = ["sale.order"], methods = ["action_confirm", "action_cancel", "action_draft", "message_post"] },
@@ -76,19 +76,19 @@ const RULES: &str = r#"[
 ]"#;
 
 /// The sample company on a free port of this machine.
-pub(super) struct SampleCompany {
+pub(super) struct DemoServer {
     listener: std::net::TcpListener,
     url: String,
 }
 
-impl SampleCompany {
+impl DemoServer {
     /// Takes an address, or a free port.
     ///
     /// # Errors
     /// When there is none, or somebody else has it.
-    pub(super) fn open(address: Option<SocketAddr>) -> Result<Self, Failure> {
+    pub(super) fn open(address: Option<SocketAddr>) -> Result<Self, CliError> {
         let failed = |error: std::io::Error| {
-            Failure::Failed(format!("the sample company finds no free port: {error}"))
+            CliError::Failed(format!("the sample company finds no free port: {error}"))
         };
         let address = address.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
         let listener = std::net::TcpListener::bind(address).map_err(failed)?;
@@ -102,7 +102,7 @@ impl SampleCompany {
     ///
     /// # Errors
     /// Never, unless this file is wrong.
-    pub(super) fn configuration(&self, listen: &str) -> Result<Checked, Failure> {
+    pub(super) fn configuration(&self, listen: &str) -> Result<ValidConfig, CliError> {
         // Through the ordinary checks, as if somebody had written it down.
         let sources = Sources::with_environment(
             None,
@@ -115,7 +115,7 @@ impl SampleCompany {
                 ("GATEPOST_INSTANCES__DEMO__API_KEY", ADMIN_KEY),
                 ("GATEPOST_INSTANCES__DEMO__SERVICE_KEY_WRITES", "true"),
                 ("GATEPOST_INSTANCES__DEMO__WRITES", "confirm"),
-                ("GATEPOST_ROLES__DEMO__RULES", RULES),
+                ("GATEPOST_ROLES__DEMO__RULES", DEMO_RULES),
             ],
         );
         Ok(load(&sources)?)
@@ -126,7 +126,7 @@ impl SampleCompany {
         match tokio::net::TcpListener::from_std(self.listener) {
             Ok(listener) => {
                 let today = jiff::Zoned::now().date();
-                Arc::new(Company::new(today)).serve(listener).await;
+                Arc::new(FakeOdoo::new(today)).serve(listener).await;
             }
             Err(error) => tracing::error!(%error, "Lost the sample company's port"),
         }
@@ -134,7 +134,7 @@ impl SampleCompany {
 }
 
 /// What to do next.
-fn welcome(url: &str) -> String {
+fn getting_started(url: &str) -> String {
     let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"search_records","arguments":{"model":"sale.order","domain":[["state","=","sale"]],"limit":5}}}"#;
     format!(
         r#"

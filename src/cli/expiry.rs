@@ -15,7 +15,7 @@ pub(super) struct Expiry(SignedDuration);
 )]
 pub(super) struct InvalidExpiry;
 
-const HOURS_OF_TEN_YEARS: i64 = 10 * 366 * 24;
+const MAX_HOURS: i64 = 10 * 366 * 24;
 
 impl Expiry {
     /// The moment so long after `now`.
@@ -39,7 +39,7 @@ impl FromStr for Expiry {
             .find_map(|(unit, hours)| Some((text.strip_suffix(unit)?, hours)))
             .filter(|(number, _)| number.bytes().all(|digit| digit.is_ascii_digit()))
             .and_then(|(number, hours)| number.parse::<i64>().ok()?.checked_mul(*hours))
-            .filter(|hours| (1..=HOURS_OF_TEN_YEARS).contains(hours))
+            .filter(|hours| (1..=MAX_HOURS).contains(hours))
             .map(|hours| Self(SignedDuration::from_hours(hours)))
             .ok_or(InvalidExpiry)
     }
@@ -52,7 +52,7 @@ mod tests {
     use super::Expiry;
 
     #[test]
-    fn a_span_is_a_number_and_a_unit() {
+    fn expiry_is_a_number_with_a_unit() {
         let after = |text: &str| {
             text.parse::<Expiry>()
                 .map(|span| span.after(Timestamp::UNIX_EPOCH).to_string())

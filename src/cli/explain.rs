@@ -6,14 +6,14 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
-    Failure,
-    acting::{self, Acting},
+    CliError,
+    acting_roles::{self, ActingRoles},
     terminal,
 };
-use crate::config::{Rules, Sources, load_rules};
+use crate::config::{LocatedRules, Sources, load_rules};
 use gatepost_base::{InstanceName, RoleName};
-use gatepost_odoo::{Effect, FieldName, MethodName, ModelName};
-use gatepost_policy::{Decision, Deed, Pattern, Question, Rule, RuleAt, WriteMode};
+use gatepost_odoo::{FieldName, MethodName, ModelName, Operation};
+use gatepost_policy::{AccessQuery, Action, Decision, Pattern, Rule, RuleRef, WriteMode};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -61,34 +61,34 @@ pub(super) struct Explain {
 ///
 /// # Errors
 /// When it would be refused, or the configuration is wrong.
-pub(super) fn run(explain: &Explain) -> Result<(), Failure> {
+pub(super) fn run(explain: &Explain) -> Result<(), CliError> {
     let rules = load_rules(&Sources::new(explain.config.clone()))?;
     for role in &explain.roles {
         if !rules.config.roles.contains_key(role) {
-            let names = names(rules.config.roles.keys().map(RoleName::as_str));
-            return Err(Failure::Unfit(format!(
+            let names = quote_names(rules.config.roles.keys().map(RoleName::as_str));
+            return Err(CliError::UnusableConfig(format!(
                 "there is no role `{role}`; there are {names}"
             )));
         }
     }
     let (Some(model), Some(operation)) = (&explain.model, &explain.operation) else {
-        return table(explain, &rules);
+        return print_all_rules(explain, &rules);
     };
-    let question = Question {
+    let question = AccessQuery {
         model: model.clone(),
-        deed: deed(operation)?,
+        action: parse_action(operation)?,
         field: explain.field.clone(),
     };
-    let instance = instance(explain, &rules)?;
+    let instance = choose_instance(explain, &rules)?;
     let policy = rules.config.policy();
     let decision = policy.explain(&explain.roles, &instance, &question);
-    let acting = Acting {
+    let acting = ActingRoles {
         config: &rules.config,
         roles: &explain.roles,
         instance: &instance,
     };
     let (obstacle, doubt) = if decision.forbidden.is_none() {
-        acting.obstacle(&question.deed)
+        acting.denial_reason(&question.action)
     } else {
         (None, None)
     };
@@ -105,52 +105,52 @@ pub(super) fn run(explain: &Explain) -> Result<(), Failure> {
             "model": model.as_str(),
             "operation": operation,
             "field": explain.field.as_ref().map(FieldName::as_str),
-            "records": decision.records.to_json(),
-            "rules": decision.by.iter().map(|at| json!({
-                "role": at.role.as_str(), "rule": at.index + 1, "place": rules.place(at),
+            "records": decision.row_filter.to_json(),
+            "rules": decision.deciding_rules.iter().map(|at| json!({
+                "role": at.role.as_str(), "rule": at.index + 1, "place": rules.location(at),
             })).collect::<Vec<_>>(),
-            "rules_without_field": decision.without_field.iter().map(|at| json!({
-                "role": at.role.as_str(), "rule": at.index + 1, "place": rules.place(at),
+            "rules_without_field": decision.rules_without_field.iter().map(|at| json!({
+                "role": at.role.as_str(), "rule": at.index + 1, "place": rules.location(at),
             })).collect::<Vec<_>>(),
             "notes": notes,
             "modes": acting.modes_as_json(&question),
-            "acts_as": acting.key_as_json(),
-            "limits": acting.limits_as_json(&question.deed),
+            "acts_as": acting.credential_as_json(),
+            "limits": acting.limits_as_json(&question.action),
         })
         .to_string()
     } else {
-        let told = Told {
+        let told = ExplainReport {
             operation,
             question: &question,
             instance: &instance,
-            why: why.as_deref(),
+            denial_reason: why.as_deref(),
             notes: &notes,
             acting: &acting,
         };
-        told.text(&decision, &rules)
+        told.render(&decision, &rules)
     };
     terminal::print(&text)?;
     if refused {
-        Err(Failure::Refused)
+        Err(CliError::Denied)
     } else {
         Ok(())
     }
 }
 
 /// An answer in words.
-struct Told<'a> {
+struct ExplainReport<'a> {
     operation: &'a str,
-    question: &'a Question,
+    question: &'a AccessQuery,
     instance: &'a InstanceName,
-    why: Option<&'a str>,
+    denial_reason: Option<&'a str>,
     notes: &'a [String],
-    acting: &'a Acting<'a>,
+    acting: &'a ActingRoles<'a>,
 }
 
-impl Told<'_> {
-    fn text(&self, decision: &Decision, rules: &Rules) -> String {
+impl ExplainReport<'_> {
+    fn render(&self, decision: &Decision, rules: &LocatedRules) -> String {
         let (question, operation, instance) = (self.question, self.operation, self.instance);
-        let mut lines = vec![match self.why {
+        let mut lines = vec![match self.denial_reason {
             None => {
                 let field = question
                     .field
@@ -163,34 +163,34 @@ impl Told<'_> {
             }
             Some(why) => format!("denied: {why}"),
         }];
-        if self.why.is_none() {
-            let records = if decision.records.is_empty() {
+        if self.denial_reason.is_none() {
+            let records = if decision.row_filter.is_empty() {
                 "all".to_owned()
             } else {
-                decision.records.to_json().to_string()
+                decision.row_filter.to_json().to_string()
             };
             lines.push(format!("  records  {records}"));
         }
-        let line = |at: &RuleAt, more: &str| {
+        let line = |at: &RuleRef, more: &str| {
             let (number, role) = (at.index + 1, &at.role);
             format!(
                 "  rule     {number} of role `{role}`, {}{more}",
-                rules.place(at)
+                rules.location(at)
             )
         };
-        let opens = if self.why.is_some() && decision.forbidden.is_none() {
+        let opens = if self.denial_reason.is_some() && decision.forbidden.is_none() {
             ", opens it"
         } else {
             ""
         };
-        lines.extend(decision.by.iter().map(|at| line(at, opens)));
-        if decision.by.is_empty() {
+        lines.extend(decision.deciding_rules.iter().map(|at| line(at, opens)));
+        if decision.deciding_rules.is_empty() {
             lines.push("  rule     none opens it".to_owned());
         }
-        let without = decision.without_field.iter();
+        let without = decision.rules_without_field.iter();
         lines.extend(without.map(|at| line(at, ", opens the model without it")));
-        if self.why.is_none() {
-            lines.extend(self.acting.lines(question));
+        if self.denial_reason.is_none() {
+            lines.extend(self.acting.describe(question));
         }
         for note in self.notes {
             lines.push(format!("  note     {note}"));
@@ -200,43 +200,43 @@ impl Told<'_> {
 }
 
 /// What is done: an ordinary operation, or a method by its name.
-fn deed(operation: &str) -> Result<Deed, Failure> {
+fn parse_action(operation: &str) -> Result<Action, CliError> {
     Ok(match operation {
-        "read" => Deed::Do(Effect::Read),
-        "create" => Deed::Do(Effect::Create),
-        "write" => Deed::Do(Effect::Write),
-        "delete" => Deed::Do(Effect::Delete),
-        method => Deed::Call(MethodName::try_from(method).map_err(|error| {
-            Failure::Unfit(format!(
+        "read" => Action::Operation(Operation::Read),
+        "create" => Action::Operation(Operation::Create),
+        "write" => Action::Operation(Operation::Write),
+        "delete" => Action::Operation(Operation::Delete),
+        method => Action::Method(MethodName::try_from(method).map_err(|error| {
+            CliError::UnusableConfig(format!(
                 "{error}, nor is it `read`, `create`, `write` or `delete`"
             ))
         })?),
     })
 }
 
-fn instance(explain: &Explain, rules: &Rules) -> Result<InstanceName, Failure> {
+fn choose_instance(explain: &Explain, rules: &LocatedRules) -> Result<InstanceName, CliError> {
     let instances = &rules.config.instances;
-    let names = names(instances.keys().map(InstanceName::as_str));
+    let names = quote_names(instances.keys().map(InstanceName::as_str));
     match &explain.instance {
         Some(name) if instances.contains_key(name) => Ok(name.clone()),
-        Some(name) => Err(Failure::Unfit(format!(
+        Some(name) => Err(CliError::UnusableConfig(format!(
             "there is no instance `{name}`; there are {names}"
         ))),
         None => match instances.first_key_value() {
             Some((only, _)) if instances.len() == 1 => Ok(only.clone()),
-            _ => Err(Failure::Unfit(format!(
+            _ => Err(CliError::UnusableConfig(format!(
                 "say which instance by `--instance`: {names}"
             ))),
         },
     }
 }
 
-fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
+fn quote_names<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
     names.join(", ")
 }
 
-const HEADS: [&str; 10] = [
+const COLUMN_HEADERS: [&str; 10] = [
     "INSTANCE",
     "ROLE",
     "RULE",
@@ -250,32 +250,35 @@ const HEADS: [&str; 10] = [
 ];
 
 /// Prints every rule of the roles in every instance, for an auditor.
-fn table(explain: &Explain, rules: &Rules) -> Result<(), Failure> {
+fn print_all_rules(explain: &Explain, rules: &LocatedRules) -> Result<(), CliError> {
     let policy = rules.config.policy();
     let instances: Vec<InstanceName> = match &explain.instance {
-        Some(_) => vec![instance(explain, rules)?],
+        Some(_) => vec![choose_instance(explain, rules)?],
         None => rules.config.instances.keys().cloned().collect(),
     };
-    let mut rows = vec![HEADS.map(str::to_owned)];
+    let mut rows = vec![COLUMN_HEADERS.map(str::to_owned)];
     let (mut objects, mut taken) = (Vec::new(), BTreeSet::new());
     let mut closed = Vec::new();
     for instance in &instances {
-        let acting = Acting {
+        let acting = ActingRoles {
             config: &rules.config,
             roles: &explain.roles,
             instance,
         };
-        for deed in [Deed::Do(Effect::Read), Deed::Do(Effect::Write)] {
-            let (why, doubt) = acting.obstacle(&deed);
+        for deed in [
+            Action::Operation(Operation::Read),
+            Action::Operation(Operation::Write),
+        ] {
+            let (why, doubt) = acting.denial_reason(&deed);
             let told = why.or(doubt).map(|why| format!("{instance}: {why}"));
             closed.extend(told.filter(|why| !closed.contains(why)));
         }
-        for (at, rule) in policy.rules_at(&explain.roles, instance) {
-            let opened = Opened::of(rule, &at, &acting);
-            rows.push(row(instance, &at, rule, &opened, rules));
-            objects.push(object(instance, &at, rule, &opened, rules));
+        for (at, rule) in policy.rules_with_refs(&explain.roles, instance) {
+            let opened = AppliedRule::new(rule, &at, &acting);
+            rows.push(table_row(instance, &at, rule, &opened, rules));
+            objects.push(rule_as_json(instance, &at, rule, &opened, rules));
             for (method, arguments) in &rule.arguments {
-                let place = rules.place(&at);
+                let place = rules.location(&at);
                 taken.insert(format!("{method} ({place}): {arguments}"));
             }
         }
@@ -302,20 +305,20 @@ fn table(explain: &Explain, rules: &Rules) -> Result<(), Failure> {
 }
 
 /// What a rule really opens, or denies, where it holds.
-struct Opened {
+struct AppliedRule {
     operations: Vec<&'static str>,
     methods: Vec<String>,
     /// How changes are made that it opens.
     mode: Option<WriteMode>,
 }
 
-impl Opened {
-    fn of(rule: &Rule, at: &RuleAt, acting: &Acting<'_>) -> Self {
+impl AppliedRule {
+    fn new(rule: &Rule, at: &RuleRef, acting: &ActingRoles<'_>) -> Self {
         let changes = rule.operations.iter().any(|effect| !effect.is_read());
-        let mode = (changes && !rule.deny).then(|| acting.mode_of(&at.role));
+        let mode = (changes && !rule.deny).then(|| acting.write_mode(&at.role));
         let mut opened = Self {
-            operations: operations(rule),
-            methods: methods(rule),
+            operations: operation_names(rule),
+            methods: method_names(rule),
             mode,
         };
         if mode == Some(WriteMode::ReadOnly) {
@@ -326,12 +329,12 @@ impl Opened {
     }
 }
 
-fn row(
+fn table_row(
     instance: &InstanceName,
-    at: &RuleAt,
+    at: &RuleRef,
     rule: &Rule,
-    opened: &Opened,
-    rules: &Rules,
+    opened: &AppliedRule,
+    rules: &LocatedRules,
 ) -> [String; 10] {
     let or_dash = |text: String| {
         if text.is_empty() {
@@ -345,27 +348,27 @@ fn row(
     } else if rule.fields.is_empty() {
         "none".to_owned()
     } else {
-        patterns(&rule.fields)
+        join_patterns(&rule.fields)
     };
     if !rule.hidden_fields.is_empty() {
-        fields = format!("{fields} without {}", patterns(&rule.hidden_fields));
+        fields = format!("{fields} without {}", join_patterns(&rule.hidden_fields));
     }
     if let Some(written) = &rule.write_fields {
-        fields = format!("{fields}; written: {}", or_dash(patterns(written)));
+        fields = format!("{fields}; written: {}", or_dash(join_patterns(written)));
     }
     [
         instance.to_string(),
         at.role.to_string(),
-        rules.place(at),
+        rules.location(at),
         if rule.deny { "denies" } else { "opens" }.to_owned(),
-        or_dash(patterns(&rule.models)),
+        or_dash(join_patterns(&rule.models)),
         or_dash(opened.operations.join(",")),
         if rule.denies_every_method() {
             "all".to_owned()
         } else {
             or_dash(opened.methods.join(","))
         },
-        opened.mode.map_or("-", acting::word).to_owned(),
+        opened.mode.map_or("-", acting_roles::mode_name).to_owned(),
         fields,
         if rule.domain.is_empty() {
             "all".to_owned()
@@ -375,12 +378,12 @@ fn row(
     ]
 }
 
-fn object(
+fn rule_as_json(
     instance: &InstanceName,
-    at: &RuleAt,
+    at: &RuleRef,
     rule: &Rule,
-    opened: &Opened,
-    rules: &Rules,
+    opened: &AppliedRule,
+    rules: &LocatedRules,
 ) -> Value {
     let methods = |none: bool| -> Value {
         let names = rule.methods.iter().filter(|_| !none);
@@ -390,39 +393,39 @@ fn object(
         |patterns: &[Pattern]| -> Value { patterns.iter().map(ToString::to_string).collect() };
     json!({
         "instance": instance.as_str(), "role": at.role.as_str(), "rule": at.index + 1,
-        "place": rules.place(at), "deny": rule.deny, "models": list(&rule.models),
+        "place": rules.location(at), "deny": rule.deny, "models": list(&rule.models),
         "operations": opened.operations,
         "methods": methods(opened.mode == Some(WriteMode::ReadOnly)),
-        "mode": opened.mode.map(acting::word),
-        "written": { "operations": operations(rule), "methods": methods(false) },
-        "arguments": arguments(rule), "fields": list(&rule.fields),
+        "mode": opened.mode.map(acting_roles::mode_name),
+        "written": { "operations": operation_names(rule), "methods": methods(false) },
+        "arguments": arguments_as_json(rule), "fields": list(&rule.fields),
         "hidden_fields": list(&rule.hidden_fields),
         "write_fields": rule.write_fields.as_deref().map(list), "domain": rule.domain.to_json(),
     })
 }
 
-fn patterns(patterns: &[Pattern]) -> String {
+fn join_patterns(patterns: &[Pattern]) -> String {
     let patterns: Vec<String> = patterns.iter().map(ToString::to_string).collect();
     patterns.join(",")
 }
 
 /// The operations as the configuration spells them.
-fn operations(rule: &Rule) -> Vec<&'static str> {
+fn operation_names(rule: &Rule) -> Vec<&'static str> {
     rule.operations
         .iter()
         .filter_map(|effect| match effect {
-            Effect::Read => Some("read"),
-            Effect::Create => Some("create"),
-            Effect::Write => Some("write"),
-            Effect::Delete => Some("delete"),
-            Effect::Run => None,
+            Operation::Read => Some("read"),
+            Operation::Create => Some("create"),
+            Operation::Write => Some("write"),
+            Operation::Delete => Some("delete"),
+            Operation::Call => None,
         })
         .collect()
 }
 
 /// The methods; with `()` those that take no arguments, with `(…)` those that
 /// take some.
-fn methods(rule: &Rule) -> Vec<String> {
+fn method_names(rule: &Rule) -> Vec<String> {
     let told = rule.methods.iter().map(|method| {
         let taken = rule.arguments.get(method);
         taken.map_or_else(
@@ -437,7 +440,7 @@ fn methods(rule: &Rule) -> Vec<String> {
 }
 
 /// By method and argument what each may be.
-fn arguments(rule: &Rule) -> Value {
+fn arguments_as_json(rule: &Rule) -> Value {
     let told = rule.arguments.iter().map(|(method, taken)| {
         let taken = taken
             .iter()

@@ -10,7 +10,7 @@ use std::{
 use clap::Args;
 use http::Uri;
 
-use super::Failure;
+use super::CliError;
 use crate::config::{Sources, load_admin};
 
 #[derive(Debug, Args)]
@@ -31,42 +31,44 @@ pub(super) struct Healthcheck {
 }
 
 /// How long connecting and each reading and writing may take.
-const PATIENCE: Duration = Duration::from_secs(3);
+const IO_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Enough for a status line; the rest of the answer is not looked at.
 const MAX_BYTES: u64 = 1024;
 
 /// Asks once. Plain HTTP by hand: this runs every few seconds, and shall not
 /// start a runtime each time.
-pub(super) fn run(healthcheck: &Healthcheck) -> Result<(), Failure> {
+pub(super) fn run(healthcheck: &Healthcheck) -> Result<(), CliError> {
     let (addresses, host, path) = match &healthcheck.url {
         Some(url) => resolve(url)?,
         None => {
             let admin = load_admin(&Sources::new(healthcheck.config.clone()))?;
-            let address = admin.listen.map(reachable).ok_or_else(|| {
-                Failure::Unfit("the admin listener is switched off; name one by `--url`".to_owned())
+            let address = admin.listen.map(local_address).ok_or_else(|| {
+                CliError::UnusableConfig(
+                    "the admin listener is switched off; name one by `--url`".to_owned(),
+                )
             })?;
             (vec![address], address.to_string(), "/livez".to_owned())
         }
     };
-    let answer = ask(&addresses, &host, &path).map_err(|error| {
-        Failure::Unreachable(format!("http://{host}{path} does not answer: {error}"))
+    let answer = send_request(&addresses, &host, &path).map_err(|error| {
+        CliError::Unreachable(format!("http://{host}{path} does not answer: {error}"))
     })?;
-    match status(&answer) {
+    match parse_status(&answer) {
         Some(200..=299) => Ok(()),
-        Some(code) => Err(Failure::Failed(format!(
+        Some(code) => Err(CliError::Failed(format!(
             "http://{host}{path} answers {code}"
         ))),
-        None => Err(Failure::Failed(format!(
+        None => Err(CliError::Failed(format!(
             "http://{host}{path} does not answer in HTTP"
         ))),
     }
 }
 
-fn resolve(url: &Uri) -> Result<(Vec<SocketAddr>, String, String), Failure> {
+fn resolve(url: &Uri) -> Result<(Vec<SocketAddr>, String, String), CliError> {
     let host = url.host().filter(|_| url.scheme_str() == Some("http"));
     let Some(host) = host else {
-        return Err(Failure::Unfit(
+        return Err(CliError::UnusableConfig(
             "the URL must be like `http://127.0.0.1:9090/livez`; the admin listener has no TLS"
                 .to_owned(),
         ));
@@ -74,14 +76,14 @@ fn resolve(url: &Uri) -> Result<(Vec<SocketAddr>, String, String), Failure> {
     let port = url.port_u16().unwrap_or(80);
     let addresses = (host.trim_matches(['[', ']']), port)
         .to_socket_addrs()
-        .map_err(|error| Failure::Unreachable(format!("{host} is not found: {error}")))?
+        .map_err(|error| CliError::Unreachable(format!("{host} is not found: {error}")))?
         .collect();
     let path = url.path_and_query().map_or("/", |path| path.as_str());
     Ok((addresses, format!("{host}:{port}"), path.to_owned()))
 }
 
 /// The address at which this machine reaches a listener of its own.
-fn reachable(mut listen: SocketAddr) -> SocketAddr {
+fn local_address(mut listen: SocketAddr) -> SocketAddr {
     if listen.ip().is_unspecified() {
         listen.set_ip(match listen.ip() {
             IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
@@ -91,13 +93,13 @@ fn reachable(mut listen: SocketAddr) -> SocketAddr {
     listen
 }
 
-fn ask(addresses: &[SocketAddr], host: &str, path: &str) -> std::io::Result<Vec<u8>> {
+fn send_request(addresses: &[SocketAddr], host: &str, path: &str) -> std::io::Result<Vec<u8>> {
     let mut last = std::io::Error::other("it has no address");
     for address in addresses {
-        match TcpStream::connect_timeout(address, PATIENCE) {
+        match TcpStream::connect_timeout(address, IO_TIMEOUT) {
             Ok(mut stream) => {
-                stream.set_read_timeout(Some(PATIENCE))?;
-                stream.set_write_timeout(Some(PATIENCE))?;
+                stream.set_read_timeout(Some(IO_TIMEOUT))?;
+                stream.set_write_timeout(Some(IO_TIMEOUT))?;
                 // In one write: a server may answer after the first part.
                 let request =
                     format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
@@ -117,7 +119,7 @@ fn ask(addresses: &[SocketAddr], host: &str, path: &str) -> std::io::Result<Vec<
 }
 
 /// The code in `HTTP/1.1 200 OK`.
-fn status(answer: &[u8]) -> Option<u16> {
+fn parse_status(answer: &[u8]) -> Option<u16> {
     let line = answer.split(|byte| *byte == b'\r').next()?;
     let line = std::str::from_utf8(line).ok()?;
     line.strip_prefix("HTTP/1.")?

@@ -3,14 +3,14 @@
 //! It loads what a command needs, calls what does the work, and says how it
 //! went. Nothing else in the program prints or knows exit codes.
 
-mod acting;
+mod acting_roles;
 mod audit;
 mod check;
 mod check_live;
 mod demo;
+mod error;
 mod expiry;
 mod explain;
-mod failure;
 mod healthcheck;
 mod key;
 mod serve;
@@ -22,7 +22,7 @@ use std::{ffi::OsString, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use failure::Failure;
+use error::CliError;
 
 /// What all commands have in common: there must be one.
 #[derive(Debug, Parser)]
@@ -35,7 +35,7 @@ use failure::Failure;
     arg_required_else_help = true,
     disable_help_subcommand = true
 )]
-struct Arguments {
+struct Cli {
     #[command(subcommand)]
     command: Command,
 }
@@ -86,7 +86,7 @@ Exit codes:
 
 /// Runs the program with these arguments, the program's own name first.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let arguments = match Cli::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(answer) => {
             // `--help` and `--version` come this way too. A reader that is
@@ -108,7 +108,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            terminal::explain(&failure.to_string());
+            terminal::print_stderr(&failure.to_string());
             failure.exit_code()
         }
     }
@@ -118,24 +118,24 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 mod tests {
     use clap::CommandFactory as _;
 
-    use super::Arguments;
+    use super::Cli;
 
     #[test]
-    fn the_command_line_holds_together() {
-        Arguments::command().debug_assert();
+    fn command_line_definition_is_consistent() {
+        Cli::command().debug_assert();
     }
 
     #[test]
-    fn every_command_teaches_by_an_example() {
-        fn look(command: &clap::Command) {
+    fn every_command_has_an_example_in_its_help() {
+        fn assert_has_example(command: &clap::Command) {
             let help = command.get_after_help().map(ToString::to_string);
             assert!(
                 help.is_some_and(|help| help.contains("Example") && help.contains("gatepost ")),
                 "{} has no example",
                 command.get_name()
             );
-            command.get_subcommands().for_each(look);
+            command.get_subcommands().for_each(assert_has_example);
         }
-        look(&Arguments::command());
+        assert_has_example(&Cli::command());
     }
 }

@@ -6,9 +6,9 @@ use arc_swap::ArcSwap;
 use clap::Args;
 use tracing::{error, info, warn};
 
-use super::{Failure, check::warn};
+use super::{CliError, check::print_warnings};
 use crate::{
-    config::{Checked, Sources, load},
+    config::{Sources, ValidConfig, load},
     edge::Edge,
     gateway::Gateway,
     telemetry::{self, Telemetry},
@@ -36,21 +36,21 @@ pub(super) struct Serve {
 ///
 /// # Errors
 /// When the configuration is wrong or a listener cannot be opened.
-pub(super) fn run(serve: &Serve) -> Result<(), Failure> {
+pub(super) fn run(serve: &Serve) -> Result<(), CliError> {
     let mut sources = Sources::new(serve.config.clone());
     sources.listen.clone_from(&serve.listen);
     let checked = load(&sources)?;
     telemetry::logging::start(sources.log_filter().unwrap_or("info"))
-        .map_err(|error| Failure::Unfit(error.to_string()))?;
-    warn(&checked.warnings);
-    let gateway = gateway(&checked)?;
-    let edge = open(&checked, &gateway)?;
+        .map_err(|error| CliError::UnusableConfig(error.to_string()))?;
+    print_warnings(&checked.warnings);
+    let gateway = build_gateway(&checked)?;
+    let edge = open_listeners(&checked, &gateway)?;
     if let Some(role) = &checked.config.server.anonymous_role {
         warn!(role.name = %role, "Let in everybody on this machine without any proof");
     }
     let reloaded = Arc::clone(&gateway);
     edge.run(Box::new(move || reload(&sources, &reloaded)));
-    close(&gateway.load());
+    close_stores(&gateway.load());
     info!("Stopped");
     Ok(())
 }
@@ -59,10 +59,10 @@ pub(super) fn run(serve: &Serve) -> Result<(), Failure> {
 ///
 /// # Errors
 /// When an instance cannot be used.
-pub(super) fn gateway(checked: &Checked) -> Result<Arc<ArcSwap<Gateway>>, Failure> {
+pub(super) fn build_gateway(checked: &ValidConfig) -> Result<Arc<ArcSwap<Gateway>>, CliError> {
     let gateway = checked
-        .assemble()
-        .map_err(|error| Failure::Unfit(error.to_string()))?;
+        .build()
+        .map_err(|error| CliError::UnusableConfig(error.to_string()))?;
     Ok(Arc::new(ArcSwap::from_pointee(gateway)))
 }
 
@@ -70,20 +70,20 @@ pub(super) fn gateway(checked: &Checked) -> Result<Arc<ArcSwap<Gateway>>, Failur
 ///
 /// # Errors
 /// When traces are configured and cannot be handed over at all.
-pub(super) fn telemetry(checked: &Checked) -> Result<Arc<Telemetry>, Failure> {
+pub(super) fn build_telemetry(checked: &ValidConfig) -> Result<Arc<Telemetry>, CliError> {
     let telemetry = checked
         .telemetry()
-        .map_err(|error| Failure::Unfit(error.to_string()))?;
+        .map_err(|error| CliError::UnusableConfig(error.to_string()))?;
     Ok(Arc::new(telemetry))
 }
 
 /// Writes the last records and lets go of the files. What hangs for so long is not
 /// worth waiting for.
-pub(super) fn close(gateway: &Gateway) {
+pub(super) fn close_stores(gateway: &Gateway) {
     if !gateway.journal.close(Duration::from_secs(5)) {
         error!("Gave up waiting for the audit journal");
     }
-    if !gateway.ledger.close(Duration::from_secs(5)) {
+    if !gateway.state_store.close(Duration::from_secs(5)) {
         error!("Gave up waiting for the file of changes");
     }
 }
@@ -92,10 +92,18 @@ pub(super) fn close(gateway: &Gateway) {
 ///
 /// # Errors
 /// When one cannot be opened.
-pub(super) fn open(checked: &Checked, gateway: &Arc<ArcSwap<Gateway>>) -> Result<Edge, Failure> {
+pub(super) fn open_listeners(
+    checked: &ValidConfig,
+    gateway: &Arc<ArcSwap<Gateway>>,
+) -> Result<Edge, CliError> {
     let config = &checked.config;
-    Edge::open(&config.server, &config.admin, gateway, &telemetry(checked)?)
-        .map_err(|error| Failure::Failed(error.to_string()))
+    Edge::open(
+        &config.server,
+        &config.admin,
+        gateway,
+        &build_telemetry(checked)?,
+    )
+    .map_err(|error| CliError::Failed(error.to_string()))
 }
 
 /// Reads the configuration again and swaps the gateway; one that is wrong
@@ -104,7 +112,7 @@ fn reload(sources: &Sources, gateway: &ArcSwap<Gateway>) {
     let built = load(sources)
         .map_err(|mistakes| mistakes.to_string())
         .and_then(|checked| {
-            let built = checked.assemble_after(&gateway.load());
+            let built = checked.rebuild(&gateway.load());
             built.map_err(|error| error.to_string())
         });
     match built {

@@ -6,13 +6,13 @@ use arc_swap::ArcSwap;
 use clap::Args;
 
 use super::{
-    Failure,
-    check::warn,
-    demo::SampleCompany,
-    serve::{close, gateway, telemetry},
+    CliError,
+    check::print_warnings,
+    demo::DemoServer,
+    serve::{build_gateway, build_telemetry, close_stores},
 };
 use crate::{
-    config::{Checked, Sources, load},
+    config::{Sources, ValidConfig, load},
     edge::stdio,
     gateway::Gateway,
     telemetry::{Telemetry, logging},
@@ -20,10 +20,10 @@ use crate::{
 use gatepost_base::InstanceName;
 
 /// How long calls may go on when the client has closed standard input.
-const PATIENCE: Duration = Duration::from_secs(30);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long traces may take to be handed over then.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+const TRACE_FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -50,41 +50,41 @@ pub(super) struct Stdio {
 ///
 /// # Errors
 /// When the configuration is wrong or no instance is meant.
-pub(super) fn run(stdio: &Stdio) -> Result<(), Failure> {
+pub(super) fn run(stdio: &Stdio) -> Result<(), CliError> {
     let sources = Sources::new(stdio.config.clone());
     let filter = sources.log_filter().unwrap_or("warn").to_owned();
-    logging::start(&filter).map_err(|error| Failure::Unfit(error.to_string()))?;
+    logging::start(&filter).map_err(|error| CliError::UnusableConfig(error.to_string()))?;
     if stdio.demo {
-        let company = SampleCompany::open(None)?;
+        let company = DemoServer::open(None)?;
         let checked = company.configuration("127.0.0.1:0")?;
-        let instance = chosen(&checked, None)?;
-        let gateway = gateway(&checked)?;
-        let telemetry = telemetry(&checked)?;
-        return converse(&gateway, &instance, &telemetry, Some(company));
+        let instance = choose_instance(&checked, None)?;
+        let gateway = build_gateway(&checked)?;
+        let telemetry = build_telemetry(&checked)?;
+        return serve_stdio(&gateway, &instance, &telemetry, Some(company));
     }
     let checked = load(&sources)?;
-    warn(&checked.warnings);
+    print_warnings(&checked.warnings);
     if checked.config.audit.stdout {
-        return Err(Failure::Unfit(
+        return Err(CliError::UnusableConfig(
             "`audit.stdout` would mix with what is said to the client on standard output; set GATEPOST_AUDIT__STDOUT=false".to_owned(),
         ));
     }
-    let instance = chosen(&checked, stdio.instance.as_ref())?;
-    let telemetry = telemetry(&checked)?;
-    converse(&gateway(&checked)?, &instance, &telemetry, None)
+    let instance = choose_instance(&checked, stdio.instance.as_ref())?;
+    let telemetry = build_telemetry(&checked)?;
+    serve_stdio(&build_gateway(&checked)?, &instance, &telemetry, None)
 }
 
 /// Serves standard input and output on a runtime of its own.
-fn converse(
+fn serve_stdio(
     gateway: &Arc<ArcSwap<Gateway>>,
     instance: &InstanceName,
     telemetry: &Arc<Telemetry>,
-    company: Option<SampleCompany>,
-) -> Result<(), Failure> {
+    company: Option<DemoServer>,
+) -> Result<(), CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::Failed(format!("no runtime can be started: {error}")))?;
+        .map_err(|error| CliError::Failed(format!("no runtime can be started: {error}")))?;
     if let Some(company) = company {
         runtime.spawn(company.serve());
     }
@@ -92,30 +92,33 @@ fn converse(
         gateway,
         instance,
         telemetry,
-        PATIENCE,
+        DRAIN_TIMEOUT,
         tokio::io::stdin(),
         tokio::io::stdout(),
     ));
-    runtime.block_on(telemetry.flush(LAST_WORDS));
+    runtime.block_on(telemetry.flush(TRACE_FLUSH_TIMEOUT));
     // The thread that reads standard input cannot be ended in order.
     runtime.shutdown_background();
-    close(&gateway.load());
-    served.map_err(|error| Failure::Failed(error.to_string()))
+    close_stores(&gateway.load());
+    served.map_err(|error| CliError::Failed(error.to_string()))
 }
 
 /// The instance that is meant: the named one, or the only one.
-fn chosen(checked: &Checked, wanted: Option<&InstanceName>) -> Result<InstanceName, Failure> {
+fn choose_instance(
+    checked: &ValidConfig,
+    wanted: Option<&InstanceName>,
+) -> Result<InstanceName, CliError> {
     let instances = &checked.config.instances;
     let names: Vec<&str> = instances.keys().map(InstanceName::as_str).collect();
     let names = names.join("`, `");
     match wanted {
         Some(name) if instances.contains_key(name) => Ok(name.clone()),
-        Some(name) => Err(Failure::Unfit(format!(
+        Some(name) => Err(CliError::UnusableConfig(format!(
             "there is no instance `{name}`; there are `{names}`"
         ))),
         None => match instances.first_key_value() {
             Some((only, _)) if instances.len() == 1 => Ok(only.clone()),
-            _ => Err(Failure::Unfit(format!(
+            _ => Err(CliError::UnusableConfig(format!(
                 "say which instance by `--instance`: `{names}`"
             ))),
         },

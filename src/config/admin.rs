@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 
-use super::form;
+use super::schema;
 
 /// The listener with `/livez`, `/readyz` and `/metrics`. It asks for no
 /// proof: keep it inside.
@@ -14,7 +14,7 @@ use super::form;
 pub struct Admin {
     /// The address. Default `127.0.0.1:9090`; an empty text switches it off.
     #[serde(deserialize_with = "address_or_off")]
-    #[schemars(schema_with = "form::address_or_off")]
+    #[schemars(schema_with = "schema::address_or_off")]
     pub listen: Option<SocketAddr>,
 }
 

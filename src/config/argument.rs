@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::form;
+use super::schema;
 use gatepost_odoo::{ArgumentName, ModelName};
 use gatepost_policy::{self, ArgumentKind, Bounds};
 
@@ -28,7 +28,7 @@ pub struct Argument {
     pub kind: Option<ArgumentType>,
     /// One of these values; of `ids` each of them. Default: any.
     #[serde(default)]
-    #[schemars(schema_with = "form::values")]
+    #[schemars(schema_with = "schema::values")]
     pub allowed: Option<Vec<Value>>,
     /// The least that a number may be.
     #[serde(default)]
@@ -45,7 +45,7 @@ pub struct Argument {
     /// The model whose records an `id` or `ids` are of, such as `res.partner`:
     /// those that the caller may read.
     #[serde(default)]
-    #[schemars(schema_with = "form::model_name")]
+    #[schemars(schema_with = "schema::model_name")]
     pub ids_of: Option<ModelName>,
     /// Whether there is no call without it. Default: no.
     #[serde(default)]
@@ -72,7 +72,7 @@ pub enum ArgumentType {
 
 /// What is wrong with the rule of an argument.
 #[derive(PartialEq, Eq, Debug)]
-pub(super) struct Wrong {
+pub(super) struct InvalidArgumentRule {
     /// At which of its keys; none is the whole.
     pub(super) key: Option<&'static str>,
     pub(super) message: String,
@@ -95,12 +95,12 @@ impl Argument {
     ///
     /// # Errors
     /// [`Wrong`], the first thing.
-    pub(super) fn to_policy(&self) -> Result<gatepost_policy::Argument, Wrong> {
-        let kind = self.kind()?;
+    pub(super) fn to_policy(&self) -> Result<gatepost_policy::Argument, InvalidArgumentRule> {
+        let kind = self.to_kind()?;
         if let Some(values) = &self.allowed {
             // Of a list each item is one of them.
             let one = match &kind {
-                ArgumentKind::Ids { of, .. } => ArgumentKind::Id(of.clone()),
+                ArgumentKind::Ids { model: of, .. } => ArgumentKind::Id(of.clone()),
                 ArgumentKind::Boolean
                 | ArgumentKind::Id(_)
                 | ArgumentKind::Integer(_)
@@ -108,8 +108,8 @@ impl Argument {
                 | ArgumentKind::Text { .. } => kind.clone(),
             };
             let one = gatepost_policy::Argument::of(one);
-            if let Some(misfit) = values.iter().find_map(|value| one.misfit(value)) {
-                return Err(Wrong {
+            if let Some(misfit) = values.iter().find_map(|value| one.mismatch(value)) {
+                return Err(InvalidArgumentRule {
                     key: Some("allowed"),
                     message: format!("a value here does not fit the type: it {misfit}"),
                     hint: "write values of the type, such as `[\"a\", \"b\"]` for `text`",
@@ -123,8 +123,8 @@ impl Argument {
         })
     }
 
-    fn kind(&self) -> Result<ArgumentKind, Wrong> {
-        let named = self.named().ok_or_else(|| Wrong {
+    fn to_kind(&self) -> Result<ArgumentKind, InvalidArgumentRule> {
+        let named = self.declared_type().ok_or_else(|| InvalidArgumentRule {
             key: None,
             message: "this does not say what the argument may be".to_owned(),
             hint: "write `type`, `allowed` or `ids_of`",
@@ -132,7 +132,7 @@ impl Argument {
         let of_ids = matches!(named, ArgumentType::Id | ArgumentType::Ids);
         let of_numbers = matches!(named, ArgumentType::Integer | ArgumentType::Number);
         let with_length = matches!(named, ArgumentType::Ids | ArgumentType::Text);
-        let wrong = |key, message: &str, hint| Wrong {
+        let wrong = |key, message: &str, hint| InvalidArgumentRule {
             key: Some(key),
             message: message.to_owned(),
             hint,
@@ -171,7 +171,7 @@ impl Argument {
             ArgumentType::Boolean => ArgumentKind::Boolean,
             ArgumentType::Id => ArgumentKind::Id(of()?),
             ArgumentType::Ids => ArgumentKind::Ids {
-                of: of()?,
+                model: of()?,
                 max_length,
             },
             ArgumentType::Integer => ArgumentKind::Integer(bounds),
@@ -181,7 +181,7 @@ impl Argument {
     }
 
     /// The type that is written, or that goes without saying.
-    fn named(&self) -> Option<ArgumentType> {
+    fn declared_type(&self) -> Option<ArgumentType> {
         let of_value = |value: &Value| match value {
             Value::Bool(_) => Some(ArgumentType::Boolean),
             Value::Number(number) if number.is_i64() => Some(ArgumentType::Integer),
@@ -199,7 +199,7 @@ impl Argument {
 mod tests {
     use super::Argument;
 
-    fn told(rule: &str) -> String {
+    fn describe(rule: &str) -> String {
         let argument: Argument = toml::from_str(rule).unwrap();
         match argument.to_policy() {
             Ok(argument) => argument.to_string(),
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_says_of_which_type_an_argument_is_in_the_fewest_words() {
+    fn argument_rule_implies_its_type_or_is_rejected() {
         insta::assert_snapshot!(
             [
                 "ids_of = 'res.partner'",
@@ -231,7 +231,7 @@ mod tests {
                 "allowed = [[1]]",
                 "type = 'integer'\nmax = 3\nallowed = [4]",
             ]
-            .map(told)
+            .map(describe)
             .join("\n")
         );
     }

@@ -48,12 +48,12 @@ impl Default for Audit {
 
 impl Audit {
     /// Whether anything is kept.
-    pub fn is_on(&self) -> bool {
+    pub fn is_enabled(&self) -> bool {
         self.file.is_some() || self.stdout
     }
 
     /// What the journal is opened with.
-    pub(super) fn settings(&self, key: Option<ChainKey>) -> JournalSettings {
+    pub(super) fn journal_settings(&self, key: Option<ChainKey>) -> JournalSettings {
         JournalSettings {
             file: self.file.clone(),
             stdout: self.stdout,
@@ -62,7 +62,7 @@ impl Audit {
             max_file_age: (self.max_file_age_s > 0)
                 .then(|| Duration::from_secs(self.max_file_age_s)),
             keep_files: self.keep_files,
-            values: self.include_values,
+            include_values: self.include_values,
         }
     }
 }

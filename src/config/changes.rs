@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use gatepost_state::store::{LedgerPlace, Retention};
+use gatepost_state::store::{Retention, StoreLocation};
 
 /// What is remembered of changes, where, and for how long.
 ///
@@ -60,27 +60,27 @@ impl Changes {
     /// For how long what is remembered.
     pub(super) fn retention(&self) -> Retention {
         Retention {
-            keep_keys: Duration::from_hours(self.keep_keys_hours.into()),
-            keep_undo: Duration::from_hours(self.keep_undo_hours.into()),
-            approval: Duration::from_mins(self.approval_minutes.into()),
+            idempotency_ttl: Duration::from_hours(self.keep_keys_hours.into()),
+            undo_ttl: Duration::from_hours(self.keep_undo_hours.into()),
+            approval_ttl: Duration::from_mins(self.approval_minutes.into()),
             max_undo_bytes: self.max_undo_bytes,
         }
     }
 
     /// How long a person may take to answer.
-    pub(super) fn patience(&self) -> Duration {
+    pub(super) fn elicitation_timeout(&self) -> Duration {
         Duration::from_mins(self.question_minutes.into())
     }
 
     /// Where it is remembered by this process alone.
-    pub(super) fn place(&self) -> LedgerPlace {
+    pub(super) fn local_store_location(&self) -> StoreLocation {
         let bytes = |mebibytes: u32| u64::from(mebibytes) << 20;
         match &self.file {
-            Some(path) => LedgerPlace::File {
+            Some(path) => StoreLocation::File {
                 path: path.clone(),
                 max_bytes: bytes(self.max_file_mb),
             },
-            None => LedgerPlace::Memory {
+            None => StoreLocation::Memory {
                 max_bytes: bytes(self.max_memory_mb),
             },
         }

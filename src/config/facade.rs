@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::form;
+use super::schema;
 use gatepost_base::ProviderName;
 
 /// Shows a provider's metadata under our own name, and gives every client that
@@ -16,7 +16,7 @@ pub struct Facade {
     /// as `https://mcp.example.com`.
     pub issuer: String,
     /// The provider.
-    #[schemars(schema_with = "form::provider_name")]
+    #[schemars(schema_with = "schema::provider_name")]
     pub provider: ProviderName,
     /// The public client that was made there: without a secret, with PKCE.
     pub client_id: String,

@@ -14,9 +14,9 @@ use toml::{
 };
 
 use super::{
-    form::Form,
-    mistake::{Mistake, Mistakes, Place},
-    quote::{cover_blindly, may_be_a_secret, quote, sounds_secret},
+    diagnostic::{ConfigError, ConfigErrors, ConfigLocation},
+    excerpt::{is_secret_key_name, looks_like_secret, redact_unparsed, render_excerpt},
+    schema::SchemaNode,
 };
 
 /// No configuration is longer, and no secret's file; both are read whole.
@@ -24,29 +24,29 @@ const MAX_BYTES: u64 = 4 << 20;
 
 /// At most so many slips in the form of the file are told at once: one often
 /// drags others along.
-const MAX_SLIPS: usize = 5;
+const MAX_SYNTAX_ERRORS: usize = 5;
 
 /// A file that is TOML. What its keys mean is not looked at here.
 #[derive(Debug)]
-pub(super) struct File {
+pub(super) struct ConfigFile {
     path: PathBuf,
     text: String,
     table: toml::Table,
-    spans: BTreeMap<Vec<String>, Spans>,
-    covered: Vec<Range<usize>>,
+    spans: BTreeMap<Vec<String>, EntrySpans>,
+    redacted: Vec<Range<usize>>,
 }
 
 /// Where one key stands.
 #[derive(Clone, Debug)]
-struct Spans {
+struct EntrySpans {
     key: Range<usize>,
     value: Range<usize>,
 }
 
-impl Spans {
+impl EntrySpans {
     /// What to cover of the entry; nothing of a table's header, which is
     /// where the "value" of such a table stands.
-    fn secret(&self) -> Option<Range<usize>> {
+    fn redactable(&self) -> Option<Range<usize>> {
         let header = self.value.contains(&self.key.start);
         (!header).then(|| self.value.clone())
     }
@@ -54,24 +54,24 @@ impl Spans {
 
 /// Which part of an entry is meant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Part {
+pub(super) enum EntryPart {
     /// Its name.
     Key,
     /// What stands behind the `=`; for a table its header.
     Value,
 }
 
-impl File {
+impl ConfigFile {
     /// Reads and parses the file.
     ///
     /// # Errors
     /// Every place where it is not TOML, or that it cannot be read.
-    pub(super) fn read(path: &Path, form: Form<'_>) -> Result<Self, Mistakes> {
+    pub(super) fn read(path: &Path, form: SchemaNode<'_>) -> Result<Self, ConfigErrors> {
         let mut bytes = read_bounded(path).map_err(|error| {
-            unreadable(
+            read_error(
                 path,
                 &format!("the file cannot be read: {error}"),
-                Place::Whole,
+                ConfigLocation::WholeFile,
             )
         })?;
         // A byte order mark, as some editors for Windows write.
@@ -86,12 +86,16 @@ impl File {
                 .filter(|byte| **byte == b'\n')
                 .count()
                 + 1;
-            unreadable(path, &format!("line {line} is not UTF-8"), Place::Whole)
+            read_error(
+                path,
+                &format!("line {line} is not UTF-8"),
+                ConfigLocation::WholeFile,
+            )
         })?;
         Self::parse(path, text, form)
     }
 
-    fn parse(path: &Path, text: String, form: Form<'_>) -> Result<Self, Mistakes> {
+    fn parse(path: &Path, text: String, form: SchemaNode<'_>) -> Result<Self, ConfigErrors> {
         let (tree, slips) = DeTable::parse_recoverable(&text);
         let mut spans = BTreeMap::new();
         walk_table(tree.get_ref(), &mut Vec::new(), &mut spans);
@@ -101,7 +105,7 @@ impl File {
                 Ok(table) => {
                     return Ok(Self {
                         path: path.to_owned(),
-                        covered: covered(&text, &spans),
+                        redacted: secret_ranges(&text, &spans),
                         text,
                         table,
                         spans,
@@ -112,18 +116,18 @@ impl File {
         } else {
             slips
         };
-        let covered = cover_blindly(&text, &form.harmless());
-        let mut mistakes: Vec<Mistake> = slips
+        let covered = redact_unparsed(&text, &form.non_secret_keys());
+        let mut mistakes: Vec<ConfigError> = slips
             .iter()
             .map(|slip| {
                 let (line, column, quote) =
-                    quote(&text, &slip.span().unwrap_or_default(), &covered);
-                Mistake {
-                    place: Place::File {
+                    render_excerpt(&text, &slip.span().unwrap_or_default(), &covered);
+                ConfigError {
+                    location: ConfigLocation::File {
                         path: path.to_owned(),
                         line,
                         column,
-                        quote,
+                        excerpt: quote,
                     },
                     key: String::new(),
                     message: slip.message().to_owned(),
@@ -131,10 +135,10 @@ impl File {
                 }
             })
             .collect();
-        mistakes.sort_by_key(|mistake| mistake.place.line());
-        mistakes.dedup_by_key(|mistake| mistake.place.line());
-        mistakes.truncate(MAX_SLIPS);
-        Err(Mistakes::new(mistakes))
+        mistakes.sort_by_key(|mistake| mistake.location.line());
+        mistakes.dedup_by_key(|mistake| mistake.location.line());
+        mistakes.truncate(MAX_SYNTAX_ERRORS);
+        Err(ConfigErrors::new(mistakes))
     }
 
     /// What the file says.
@@ -143,39 +147,39 @@ impl File {
     }
 
     /// The folder that paths in the file start from.
-    pub(super) fn folder(&self) -> Option<&Path> {
+    pub(super) fn directory(&self) -> Option<&Path> {
         self.path
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty())
     }
 
     /// The file as a whole.
-    pub(super) fn whole(&self) -> Place {
-        Place::Whole(self.path.clone())
+    pub(super) fn whole_file(&self) -> ConfigLocation {
+        ConfigLocation::WholeFile(self.path.clone())
     }
 
     /// Never shows what stands at and below this key, whatever is wrong around it.
-    pub(super) fn cover(&mut self, key: &[String]) {
+    pub(super) fn redact(&mut self, key: &[String]) {
         let below = self.spans.iter().filter(|(path, _)| path.starts_with(key));
-        self.covered
-            .extend(below.filter_map(|(_, spans)| spans.secret()));
+        self.redacted
+            .extend(below.filter_map(|(_, spans)| spans.redactable()));
     }
 
     /// Where the key stands, if it does.
-    pub(super) fn place(&self, key: &[String], part: Part) -> Option<Place> {
+    pub(super) fn location(&self, key: &[String], part: EntryPart) -> Option<ConfigLocation> {
         let spans = self.spans.get(key)?;
         let span = match part {
-            Part::Key => &spans.key,
-            Part::Value => &spans.value,
+            EntryPart::Key => &spans.key,
+            EntryPart::Value => &spans.value,
         };
-        let mut covered = self.covered.clone();
-        covered.extend(comment_behind(&self.text, span));
-        let (line, column, quote) = quote(&self.text, span, &covered);
-        Some(Place::File {
+        let mut covered = self.redacted.clone();
+        covered.extend(trailing_comment(&self.text, span));
+        let (line, column, quote) = render_excerpt(&self.text, span, &covered);
+        Some(ConfigLocation::File {
             path: self.path.clone(),
             line,
             column,
-            quote,
+            excerpt: quote,
         })
     }
 }
@@ -192,9 +196,9 @@ pub(super) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn unreadable(path: &Path, message: &str, place: fn(PathBuf) -> Place) -> Mistakes {
-    Mistakes::from(Mistake {
-        place: place(path.to_owned()),
+fn read_error(path: &Path, message: &str, place: fn(PathBuf) -> ConfigLocation) -> ConfigErrors {
+    ConfigErrors::from(ConfigError {
+        location: place(path.to_owned()),
         key: String::new(),
         message: message.to_owned(),
         hint: None,
@@ -203,25 +207,25 @@ fn unreadable(path: &Path, message: &str, place: fn(PathBuf) -> Place) -> Mistak
 
 /// What must not be quoted: values of secret keys, URLs with a user in them,
 /// and what may be a secret in a wrong place.
-fn covered(text: &str, spans: &BTreeMap<Vec<String>, Spans>) -> Vec<Range<usize>> {
+fn secret_ranges(text: &str, spans: &BTreeMap<Vec<String>, EntrySpans>) -> Vec<Range<usize>> {
     spans
         .iter()
         .filter(|(key, spans)| {
-            key.last().is_some_and(|name| sounds_secret(name))
+            key.last().is_some_and(|name| is_secret_key_name(name))
                 || text.get(spans.value.clone()).is_some_and(|value| {
                     let with_user = value.contains("://") && value.contains('@');
                     with_user
-                        || may_be_a_secret(value.trim_matches(['"', '\'']))
-                        || (is_of_credential(key) && !value.starts_with('{'))
+                        || looks_like_secret(value.trim_matches(['"', '\'']))
+                        || (is_in_credential(key) && !value.starts_with('{'))
                 })
         })
-        .filter_map(|(_, spans)| spans.secret())
+        .filter_map(|(_, spans)| spans.redactable())
         .collect()
 }
 
 /// Whether the key is that of a credential, or anything in it but the path to
 /// its secret: a text where the table of a credential should be is its key.
-fn is_of_credential(key: &[String]) -> bool {
+fn is_in_credential(key: &[String]) -> bool {
     match key {
         [section, _, table, rest @ ..] if section == "instances" && table == "credentials" => {
             rest.last().is_some_and(|name| name != "api_key_file")
@@ -232,7 +236,7 @@ fn is_of_credential(key: &[String]) -> bool {
 
 /// What may be a comment behind a place on its line: people switch a secret
 /// off by making it one.
-fn comment_behind(text: &str, span: &Range<usize>) -> Option<Range<usize>> {
+fn trailing_comment(text: &str, span: &Range<usize>) -> Option<Range<usize>> {
     let rest = text.get(span.end..)?;
     let line = rest.split('\n').next()?;
     let begin = line.find('#')?;
@@ -242,11 +246,11 @@ fn comment_behind(text: &str, span: &Range<usize>) -> Option<Range<usize>> {
 fn walk_table(
     table: &DeTable<'_>,
     path: &mut Vec<String>,
-    spans: &mut BTreeMap<Vec<String>, Spans>,
+    spans: &mut BTreeMap<Vec<String>, EntrySpans>,
 ) {
     for (key, value) in table {
         path.push(key.get_ref().clone().into_owned());
-        let own = Spans {
+        let own = EntrySpans {
             key: key.span(),
             value: value.span(),
         };
@@ -259,14 +263,14 @@ fn walk_table(
 fn walk_value(
     value: &Spanned<DeValue<'_>>,
     path: &mut Vec<String>,
-    spans: &mut BTreeMap<Vec<String>, Spans>,
+    spans: &mut BTreeMap<Vec<String>, EntrySpans>,
 ) {
     match value.get_ref() {
         DeValue::Table(table) => walk_table(table, path, spans),
         DeValue::Array(items) => {
             for (index, item) in items.iter().enumerate() {
                 path.push(index.to_string());
-                let own = Spans {
+                let own = EntrySpans {
                     key: item.span(),
                     value: item.span(),
                 };

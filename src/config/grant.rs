@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::form;
+use super::schema;
 use gatepost_base::{CredentialName, ProviderName, RoleName};
 use gatepost_policy::Pattern;
 
@@ -13,15 +13,15 @@ use gatepost_policy::Pattern;
 #[serde(deny_unknown_fields)]
 pub struct Grant {
     /// The roles it gives.
-    #[schemars(schema_with = "form::role_names")]
+    #[schemars(schema_with = "schema::role_names")]
     pub roles: Vec<RoleName>,
     /// Where: instances by name or pattern. Default: every instance.
     #[serde(default = "everywhere")]
-    #[schemars(schema_with = "form::patterns")]
+    #[schemars(schema_with = "schema::patterns")]
     pub instances: Vec<Pattern>,
     /// The provider that vouches. Default: any.
     #[serde(default)]
-    #[schemars(schema_with = "form::provider_name")]
+    #[schemars(schema_with = "schema::provider_name")]
     pub provider: Option<ProviderName>,
     /// A role or group that the provider tells of.
     #[serde(default)]
@@ -47,7 +47,7 @@ pub struct Grant {
     /// The Odoo user that calls act as: a name from `credentials` of the
     /// instances. It wins over what roles say.
     #[serde(default)]
-    #[schemars(schema_with = "form::credential_name")]
+    #[schemars(schema_with = "schema::credential_name")]
     pub credential: Option<CredentialName>,
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Approval, Credential, Writes, form};
+use super::{Approval, Credential, Writes, schema};
 use gatepost_base::{CredentialName, ProviderName};
 
 /// One Odoo database and how to reach it.
@@ -46,7 +46,7 @@ pub struct Instance {
     /// The identity providers whose tokens are taken; the first is the one
     /// that clients are sent to. Default: all.
     #[serde(default)]
-    #[schemars(schema_with = "form::provider_names")]
+    #[schemars(schema_with = "schema::provider_names")]
     pub providers: Option<Vec<ProviderName>>,
     /// Whom a token must be meant for (`aud`), one of these. Default: the
     /// provider's `project`, and without one the public URLs.

@@ -13,16 +13,16 @@ use figment::{
 };
 
 use super::{
-    environment::{self, ODOO, Reading, Setting},
-    file::{File, Part},
-    form::{Form, Kind},
-    mistake::{Mistake, Mistakes, Place},
+    diagnostic::{ConfigError, ConfigErrors, ConfigLocation},
+    environment::{self, ODOO_VARIABLES, ParsedVariable, Setting},
+    file::{ConfigFile, EntryPart},
+    schema::{SchemaNode, SchemaType},
     sources::Sources,
 };
 
 /// The two keys of which an instance has one, and each of its credentials; and
 /// those of a provider and of Redis.
-const KEYS: [(&str, &str); 6] = [
+const EXCLUSIVE_KEYS: [(&str, &str); 6] = [
     ("api_key", "api_key_file"),
     ("api_key_file", "api_key"),
     ("client_secret", "client_secret_file"),
@@ -32,22 +32,22 @@ const KEYS: [(&str, &str); 6] = [
 ];
 
 /// The instance that the `ODOO_…` variables make.
-const ALONE: &str = "odoo";
+const DEFAULT_INSTANCE: &str = "odoo";
 
 /// The name of the file's layer; no variable has it.
-const FILE: &str = "file";
+const FILE_LAYER: &str = "file";
 
 /// The option that gives addresses.
-const LISTEN: &str = "--listen";
+const LISTEN_OPTION: &str = "--listen";
 
 /// All layers, one on the other, and what was wrong with single variables.
 #[derive(Debug)]
 pub(super) struct Layers {
     figment: Figment,
     merged: Value,
-    file: Option<File>,
-    pub(super) mistakes: Vec<Mistake>,
-    pub(super) warnings: Vec<Mistake>,
+    file: Option<ConfigFile>,
+    pub(super) errors: Vec<ConfigError>,
+    pub(super) warnings: Vec<ConfigError>,
 }
 
 /// One layer: what it says, under the name of where it says so.
@@ -71,44 +71,44 @@ impl Layers {
     ///
     /// # Errors
     /// When the file is no TOML; single wrong variables are kept in `mistakes`.
-    pub(super) fn read(sources: &Sources, form: Form<'_>) -> Result<Self, Mistakes> {
+    pub(super) fn read(sources: &Sources, form: SchemaNode<'_>) -> Result<Self, ConfigErrors> {
         let file = sources
             .file
             .as_deref()
-            .map(|path| File::read(path, form))
+            .map(|path| ConfigFile::read(path, form))
             .transpose()?;
         let nothing = toml::Table::new();
-        let written = file.as_ref().map_or(&nothing, File::table);
+        let written = file.as_ref().map_or(&nothing, ConfigFile::table);
 
         let (mut mistakes, mut warnings, mut settings) = (Vec::new(), Vec::new(), Vec::new());
-        for name in sources.unreadable() {
-            mistakes.push(of_variable(name, "the value is not UTF-8", None));
+        for name in sources.non_utf8_variables() {
+            mistakes.push(variable_error(name, "the value is not UTF-8", None));
         }
         for (name, text) in sources.overrides() {
-            match environment::read(name, text, form, written) {
-                Reading::Doubtful(warning) => warnings.push(warning),
-                Reading::Foreign => {}
-                Reading::Sets(setting) => settings.push(setting),
-                Reading::Wrong(mistake) => mistakes.push(mistake),
+            match environment::parse(name, text, form, written) {
+                ParsedVariable::Unrecognized(warning) => warnings.push(warning),
+                ParsedVariable::Foreign => {}
+                ParsedVariable::Sets(setting) => settings.push(setting),
+                ParsedVariable::Invalid(mistake) => mistakes.push(mistake),
             }
         }
         // A whole table first, then what is set inside it.
         settings.sort_by_key(|setting| setting.path.len());
 
         let mut of_file = as_dict(written);
-        if let Some(folder) = file.as_ref().and_then(File::folder) {
+        if let Some(folder) = file.as_ref().and_then(ConfigFile::directory) {
             let mut whole = Value::from(of_file);
-            rebase(&mut whole, form, folder);
+            resolve_paths(&mut whole, form, folder);
             of_file = whole.into_dict().unwrap_or_default();
         }
-        give_way(&mut of_file, &settings);
+        drop_overridden_keys(&mut of_file, &settings);
 
         let mut figment = Figment::new();
-        for layer in odoo(sources, &of_file, &settings, &mut mistakes, &mut warnings) {
+        for layer in odoo_layers(sources, &of_file, &settings, &mut mistakes, &mut warnings) {
             figment = figment.merge(layer);
         }
         figment = figment.merge(Layer {
-            name: FILE.to_owned(),
+            name: FILE_LAYER.to_owned(),
             dict: of_file,
         });
         for setting in settings {
@@ -124,7 +124,7 @@ impl Layers {
                 .map(|address| Value::from(address.to_string()))
                 .collect();
             figment = figment.merge(Layer {
-                name: LISTEN.to_owned(),
+                name: LISTEN_OPTION.to_owned(),
                 dict: nest(
                     &["server".to_owned(), "listen".to_owned()],
                     addresses.into(),
@@ -138,7 +138,7 @@ impl Layers {
             figment,
             merged,
             file,
-            mistakes,
+            errors: mistakes,
             warnings,
         })
     }
@@ -149,14 +149,14 @@ impl Layers {
     }
 
     /// Hides the value of this key in every quoted line.
-    pub(super) fn cover(&mut self, path: &[String]) {
+    pub(super) fn redact(&mut self, path: &[String]) {
         if let Some(file) = &mut self.file {
-            file.cover(path);
+            file.redact(path);
         }
     }
 
     /// Where the key was set; where it is missing, what is nearest above it.
-    pub(super) fn place(&self, path: &[String], part: Part) -> Place {
+    pub(super) fn location(&self, path: &[String], part: EntryPart) -> ConfigLocation {
         let mut value = &self.merged;
         let mut exact = true;
         for step in path {
@@ -180,48 +180,50 @@ impl Layers {
         let layer = self
             .figment
             .get_metadata(value.tag())
-            .map_or(FILE, |metadata| &*metadata.name);
+            .map_or(FILE_LAYER, |metadata| &*metadata.name);
         // A table may have been begun by several layers.
         let anywhere = matches!(value, Value::Dict(..));
-        if layer == FILE || anywhere {
+        if layer == FILE_LAYER || anywhere {
             for length in (1..=path.len()).rev() {
                 let part = if length == path.len() && exact {
                     part
                 } else {
-                    Part::Value
+                    EntryPart::Value
                 };
                 let place = path
                     .get(..length)
-                    .and_then(|path| self.file.as_ref()?.place(path, part));
+                    .and_then(|path| self.file.as_ref()?.location(path, part));
                 if let Some(place) = place {
                     return place;
                 }
             }
         }
-        if layer == LISTEN {
-            return Place::CommandLine(LISTEN);
+        if layer == LISTEN_OPTION {
+            return ConfigLocation::CommandLine(LISTEN_OPTION);
         }
-        if layer != FILE && !path.is_empty() {
-            return Place::Environment(layer.to_owned());
+        if layer != FILE_LAYER && !path.is_empty() {
+            return ConfigLocation::Environment(layer.to_owned());
         }
-        self.whole()
+        self.root_location()
     }
 
     /// The configuration as a whole.
-    pub(super) fn whole(&self) -> Place {
-        self.file.as_ref().map_or(Place::Nowhere, File::whole)
+    pub(super) fn root_location(&self) -> ConfigLocation {
+        self.file
+            .as_ref()
+            .map_or(ConfigLocation::NoFile, ConfigFile::whole_file)
     }
 }
 
 /// The instance that the `ODOO_…` variables speak of, one layer for each.
-fn odoo(
+fn odoo_layers(
     sources: &Sources,
     of_file: &Dict,
     settings: &[Setting],
-    mistakes: &mut Vec<Mistake>,
-    warnings: &mut Vec<Mistake>,
+    mistakes: &mut Vec<ConfigError>,
+    warnings: &mut Vec<ConfigError>,
 ) -> Vec<Layer> {
-    let given: Vec<(&str, &str, &str)> = ODOO
+    let given: Vec<(&str, &str, &str)> = ODOO_VARIABLES
         .iter()
         .filter_map(|(name, key)| Some((*name, *key, sources.variable(name)?)))
         .collect();
@@ -246,7 +248,7 @@ fn odoo(
     // `GATEPOST_INSTANCES` sets them all; then nothing is to be filled in.
     let all_at_once = settings.iter().any(|setting| setting.path == ["instances"]);
     if names.len() > 1 || all_at_once {
-        warnings.push(of_variable(
+        warnings.push(variable_error(
             first,
             if all_at_once {
                 "GATEPOST_INSTANCES sets the instances, so the `ODOO_…` variables are ignored"
@@ -259,21 +261,21 @@ fn odoo(
     }
     if sources.variable("ODOO_API_KEY").is_some() && sources.variable("ODOO_API_KEY_FILE").is_some()
     {
-        mistakes.push(of_variable(
+        mistakes.push(variable_error(
             "ODOO_API_KEY",
             "ODOO_API_KEY and ODOO_API_KEY_FILE are both set",
             Some("set one of them"),
         ));
     }
     if names.is_empty() && sources.variable("ODOO_URL").is_none() {
-        mistakes.push(of_variable(
+        mistakes.push(variable_error(
             first,
             "there is no instance for this to belong to",
             Some("set ODOO_URL too, such as https://odoo.example.com"),
         ));
         return Vec::new();
     }
-    let instance = names.first().copied().unwrap_or(ALONE);
+    let instance = names.first().copied().unwrap_or(DEFAULT_INSTANCE);
     let above = |key: &str| {
         let in_file = of_file
             .get("instances")
@@ -302,7 +304,7 @@ fn odoo(
 
 /// Where a variable sets the one of two keys that exclude each other, the other
 /// one in the file gives way.
-fn give_way(of_file: &mut Dict, settings: &[Setting]) {
+fn drop_overridden_keys(of_file: &mut Dict, settings: &[Setting]) {
     for setting in settings {
         let Some((key, tables)) = setting.path.split_last() else {
             continue;
@@ -312,9 +314,9 @@ fn give_way(of_file: &mut Dict, settings: &[Setting]) {
             [section, _, table, _] => section == "instances" && table == "credentials",
             _ => false,
         };
-        let other = KEYS.iter().find(|(one, _)| one == key);
+        let other = EXCLUSIVE_KEYS.iter().find(|(one, _)| one == key);
         if let (true, Some((_, other))) = (of_odoo, other)
-            && let Some(table) = below(of_file, tables)
+            && let Some(table) = table_at(of_file, tables)
         {
             table.remove(*other);
         }
@@ -322,7 +324,7 @@ fn give_way(of_file: &mut Dict, settings: &[Setting]) {
 }
 
 /// The table at this path.
-fn below<'a>(dict: &'a mut Dict, path: &[String]) -> Option<&'a mut Dict> {
+fn table_at<'a>(dict: &'a mut Dict, path: &[String]) -> Option<&'a mut Dict> {
     path.iter()
         .try_fold(dict, |dict, step| match dict.get_mut(step) {
             Some(Value::Dict(_, below)) => Some(below),
@@ -331,24 +333,26 @@ fn below<'a>(dict: &'a mut Dict, path: &[String]) -> Option<&'a mut Dict> {
 }
 
 /// Lets the paths that a file names start from the file's own folder.
-fn rebase(value: &mut Value, form: Form<'_>, folder: &std::path::Path) {
+fn resolve_paths(value: &mut Value, form: SchemaNode<'_>, folder: &std::path::Path) {
     match value {
         Value::Dict(_, dict) => {
             for (key, value) in dict {
-                if let Some(form) = form.under(key) {
-                    rebase(value, form, folder);
+                if let Some(form) = form.child(key) {
+                    resolve_paths(value, form, folder);
                 }
             }
         }
         Value::Array(_, items) => {
-            if let Some(form) = form.each() {
+            if let Some(form) = form.element() {
                 for item in items {
-                    rebase(item, form, folder);
+                    resolve_paths(item, form, folder);
                 }
             }
         }
         Value::String(_, text)
-            if form.kind() == Kind::Text && form.format() == Some("path") && !text.is_empty() =>
+            if form.schema_type() == SchemaType::Text
+                && form.format() == Some("path")
+                && !text.is_empty() =>
         {
             *text = folder.join(&*text).to_string_lossy().into_owned();
         }
@@ -377,9 +381,9 @@ fn nest(path: &[String], value: Value) -> Dict {
     dict
 }
 
-fn of_variable(name: &str, message: &str, hint: Option<&str>) -> Mistake {
-    Mistake {
-        place: Place::Environment(name.to_owned()),
+fn variable_error(name: &str, message: &str, hint: Option<&str>) -> ConfigError {
+    ConfigError {
+        location: ConfigLocation::Environment(name.to_owned()),
         key: String::new(),
         message: message.to_owned(),
         hint: hint.map(str::to_owned),

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use gatepost_state::limits::{Allowance, CallerRates};
+use gatepost_state::limits::{CallerRates, Rate};
 
 /// How much anybody may.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
@@ -125,19 +125,19 @@ impl Default for Limits {
 
 impl Limits {
     /// What a caller may of whose role nothing else is said.
-    pub(super) fn caller(&self) -> CallerRates {
+    pub(super) fn caller_rates(&self) -> CallerRates {
         CallerRates {
-            calls: Allowance::per_minute(self.caller_per_minute, self.caller_burst),
-            read: Allowance::per_minute(self.read_per_minute, self.read_burst),
-            write: Allowance::per_minute(self.write_per_minute, self.write_burst),
-            file: Allowance::per_minute(self.file_per_minute, self.file_burst),
-            rows: Allowance::per_minute(self.rows_per_minute, self.rows_per_minute),
-            bytes: Allowance::per_minute(self.bytes_per_minute, self.bytes_per_minute),
+            calls: Rate::per_minute(self.caller_per_minute, self.caller_burst),
+            read: Rate::per_minute(self.read_per_minute, self.read_burst),
+            write: Rate::per_minute(self.write_per_minute, self.write_burst),
+            file: Rate::per_minute(self.file_per_minute, self.file_burst),
+            rows: Rate::per_minute(self.rows_per_minute, self.rows_per_minute),
+            bytes: Rate::per_minute(self.bytes_per_minute, self.bytes_per_minute),
         }
     }
 
     /// The same with what is said of a role.
-    pub(super) fn of_role(mut self, role: &RoleLimits) -> CallerRates {
+    pub(super) fn role_rates(mut self, role: &RoleLimits) -> CallerRates {
         for (key, said) in [
             (&mut self.caller_per_minute, role.caller_per_minute),
             (&mut self.caller_burst, role.caller_burst),
@@ -152,6 +152,6 @@ impl Limits {
         ] {
             *key = said.unwrap_or(*key);
         }
-        self.caller()
+        self.caller_rates()
     }
 }

@@ -7,43 +7,43 @@ use http::HeaderMap;
 
 use super::{
     Admin, Config, check,
-    file::Part,
-    form::{Form, Misfit, schema},
+    diagnostic::{ConfigError, ConfigErrors, ConfigLocation, dotted_path, sorted_by_location},
+    excerpt::is_secret_key_name,
+    file::EntryPart,
     layers::Layers,
-    mistake::{Mistake, Mistakes, Place, dotted, sorted},
-    quote::sounds_secret,
+    schema::{SchemaNode, SchemaViolation, config_schema},
     sources::Sources,
 };
 use crate::audit::ChainKey;
 use gatepost_base::{CredentialName, InstanceName, ProviderName};
-use gatepost_identity::{ClientAuth, Keyring};
+use gatepost_identity::{ApiKeyStore, ClientAuth};
 use gatepost_odoo_client::ApiKey;
-use gatepost_policy::RuleAt;
-use gatepost_state::redis::Password;
+use gatepost_policy::RuleRef;
+use gatepost_state::redis::RedisPassword;
 
 /// A configuration in which everything fits, with what its files held.
 ///
 /// A gateway is built from it whole; nothing is read again.
 #[derive(Clone, Debug)]
-pub struct Checked {
+pub struct ValidConfig {
     /// All keys, defaults filled in.
     pub config: Config,
     /// The Odoo API key of every instance.
-    pub secrets: BTreeMap<InstanceName, ApiKey>,
+    pub service_keys: BTreeMap<InstanceName, ApiKey>,
     /// The Odoo API keys of the credentials of every instance.
     pub credentials: BTreeMap<InstanceName, BTreeMap<CredentialName, ApiKey>>,
     /// Our own keys; none where no file is named or it does not exist yet.
-    pub keyring: Option<Keyring>,
+    pub keyring: Option<ApiKeyStore>,
     /// How we prove to each identity provider who we are.
     pub client_auths: BTreeMap<ProviderName, Arc<ClientAuth>>,
     /// The header fields for the collector of traces.
     pub otlp_headers: HeaderMap,
     /// The password of the Redis, if it asks for one.
-    pub redis_password: Option<Password>,
+    pub redis_password: Option<RedisPassword>,
     /// The key to the hashes of the audit journal.
     pub audit_key: Option<ChainKey>,
     /// What is allowed and doubtful, for the log.
-    pub warnings: Vec<Mistake>,
+    pub warnings: Vec<ConfigError>,
 }
 
 /// Reads and checks a configuration. It changes nothing, so a reload calls it
@@ -51,29 +51,29 @@ pub struct Checked {
 ///
 /// # Errors
 /// Everything that is wrong, as far as one mistake does not hide another.
-pub fn load(sources: &Sources) -> Result<Checked, Mistakes> {
-    let (config, mut layers) = read(sources)?;
-    let found = config.as_ref().map(|config| check::check(config, &layers));
+pub fn load(sources: &Sources) -> Result<ValidConfig, ConfigErrors> {
+    let (config, mut layers) = read_layers(sources)?;
+    let found = config
+        .as_ref()
+        .map(|config| check::check_config(config, &layers));
     let mut found = found.unwrap_or_default();
-    found
-        .mistakes
-        .splice(..0, std::mem::take(&mut layers.mistakes));
+    found.errors.splice(..0, std::mem::take(&mut layers.errors));
     found
         .warnings
         .splice(..0, std::mem::take(&mut layers.warnings));
     match config {
-        Some(config) if found.mistakes.is_empty() => Ok(Checked {
+        Some(config) if found.errors.is_empty() => Ok(ValidConfig {
             config,
-            secrets: found.secrets,
+            service_keys: found.service_keys,
             credentials: found.credentials,
             keyring: found.keyring,
             client_auths: found.client_auths,
             otlp_headers: found.otlp_headers,
             redis_password: found.redis_password,
             audit_key: found.audit_key,
-            warnings: sorted(found.warnings),
+            warnings: sorted_by_location(found.warnings),
         }),
-        _ => Err(Mistakes::new(found.mistakes)),
+        _ => Err(ConfigErrors::new(found.errors)),
     }
 }
 
@@ -82,46 +82,48 @@ pub fn load(sources: &Sources) -> Result<Checked, Mistakes> {
 ///
 /// # Errors
 /// Everything that is wrong with single keys.
-pub fn load_form(sources: &Sources) -> Result<Config, Mistakes> {
-    match read(sources)? {
-        (Some(config), layers) if layers.mistakes.is_empty() => Ok(config),
-        (_, layers) => Err(Mistakes::new(layers.mistakes)),
+pub fn load_schema_valid(sources: &Sources) -> Result<Config, ConfigErrors> {
+    match read_layers(sources)? {
+        (Some(config), layers) if layers.errors.is_empty() => Ok(config),
+        (_, layers) => Err(ConfigErrors::new(layers.errors)),
     }
 }
 
 /// The roles as they are written, and where each of their rules stands.
 #[derive(Debug)]
-pub struct Rules {
+pub struct LocatedRules {
     /// All keys; only the roles are checked.
     pub config: Config,
-    places: BTreeMap<RuleAt, Place>,
+    locations: BTreeMap<RuleRef, ConfigLocation>,
     layers: Layers,
 }
 
-impl Rules {
+impl LocatedRules {
     /// Where the rule stands, such as `gatepost.toml at line 7`.
-    pub fn place(&self, at: &RuleAt) -> String {
-        match self.places.get(at) {
-            Some(Place::File { path, line, .. }) => format!("{} at line {line}", path.display()),
+    pub fn location(&self, at: &RuleRef) -> String {
+        match self.locations.get(at) {
+            Some(ConfigLocation::File { path, line, .. }) => {
+                format!("{} at line {line}", path.display())
+            }
             Some(place) => place.to_string(),
-            None => Place::Nowhere.to_string(),
+            None => ConfigLocation::NoFile.to_string(),
         }
     }
 
     /// Something that is wrong at this place in a rule, such as `domain`.
-    pub fn mistake(
+    pub fn error_at(
         &self,
-        at: &RuleAt,
+        at: &RuleRef,
         path: &[String],
         message: String,
         hint: Option<String>,
-    ) -> Mistake {
+    ) -> ConfigError {
         let rule = ["roles", at.role.as_str(), "rules", &at.index.to_string()];
         let mut whole = rule.map(str::to_owned).to_vec();
         whole.extend_from_slice(path);
-        Mistake {
-            place: self.layers.place(&whole, Part::Value),
-            key: dotted(&whole),
+        ConfigError {
+            location: self.layers.location(&whole, EntryPart::Value),
+            key: dotted_path(&whole),
             message,
             hint,
         }
@@ -133,30 +135,30 @@ impl Rules {
 ///
 /// # Errors
 /// Everything that is wrong with single keys, and with the roles.
-pub fn load_rules(sources: &Sources) -> Result<Rules, Mistakes> {
-    let (config, mut layers) = read(sources)?;
-    let mut mistakes = std::mem::take(&mut layers.mistakes);
+pub fn load_rules(sources: &Sources) -> Result<LocatedRules, ConfigErrors> {
+    let (config, mut layers) = read_layers(sources)?;
+    let mut mistakes = std::mem::take(&mut layers.errors);
     let Some(config) = config else {
-        return Err(Mistakes::new(mistakes));
+        return Err(ConfigErrors::new(mistakes));
     };
-    mistakes.extend(check::roles(&config, &layers));
+    mistakes.extend(check::role_errors(&config, &layers));
     if !mistakes.is_empty() {
-        return Err(Mistakes::new(mistakes));
+        return Err(ConfigErrors::new(mistakes));
     }
     let mut places = BTreeMap::new();
     for (name, role) in &config.roles {
         for index in 0..role.rules.len() {
             let steps = ["roles", name.as_str(), "rules", &index.to_string()].map(str::to_owned);
-            let at = RuleAt {
+            let at = RuleRef {
                 role: name.clone(),
                 index,
             };
-            places.insert(at, layers.place(&steps, Part::Value));
+            places.insert(at, layers.location(&steps, EntryPart::Value));
         }
     }
-    Ok(Rules {
+    Ok(LocatedRules {
         config,
-        places,
+        locations: places,
         layers,
     })
 }
@@ -166,10 +168,10 @@ pub fn load_rules(sources: &Sources) -> Result<Rules, Mistakes> {
 ///
 /// # Errors
 /// When the file is no TOML or `[admin]` is wrong.
-pub fn load_admin(sources: &Sources) -> Result<Admin, Mistakes> {
-    let schema = schema();
-    let layers = Layers::read(sources, Form::new(&schema))?;
-    let Some(form) = Form::new(&schema).under("admin") else {
+pub fn load_admin(sources: &Sources) -> Result<Admin, ConfigErrors> {
+    let schema = config_schema();
+    let layers = Layers::read(sources, SchemaNode::new(&schema))?;
+    let Some(form) = SchemaNode::new(&schema).child("admin") else {
         return Ok(Admin::default());
     };
     let mut admin = match layers.merged().find_ref("admin") {
@@ -177,39 +179,39 @@ pub fn load_admin(sources: &Sources) -> Result<Admin, Mistakes> {
         None => return Ok(Admin::default()),
     };
     let mut misfits = Vec::new();
-    form.compare(&mut admin, &mut vec!["admin".to_owned()], &mut misfits);
+    form.validate(&mut admin, &mut vec!["admin".to_owned()], &mut misfits);
     if misfits.is_empty() {
         return admin
             .deserialize()
-            .map_err(|error| Mistakes::from(unforeseen(&error, &layers)));
+            .map_err(|error| ConfigErrors::from(unexpected_error(&error, &layers)));
     }
-    Err(Mistakes::new(
+    Err(ConfigErrors::new(
         misfits
             .into_iter()
-            .map(|one| placed(one, &layers))
+            .map(|one| locate_violation(one, &layers))
             .collect(),
     ))
 }
 
 /// The configuration as far as its form is right, and its layers with every
 /// mistake in the form. No configuration only with at least one mistake.
-fn read(sources: &Sources) -> Result<(Option<Config>, Layers), Mistakes> {
-    let schema = schema();
-    let form = Form::new(&schema);
+fn read_layers(sources: &Sources) -> Result<(Option<Config>, Layers), ConfigErrors> {
+    let schema = config_schema();
+    let form = SchemaNode::new(&schema);
     let mut layers = Layers::read(sources, form)?;
     let mut whole: Value = layers.merged().clone();
     let mut misfits = Vec::new();
-    form.compare(&mut whole, &mut Vec::new(), &mut misfits);
+    form.validate(&mut whole, &mut Vec::new(), &mut misfits);
     // Unknown keys: what stands there may be a secret under a wrong name.
-    for misfit in misfits.iter().filter(|misfit| misfit.is_unknown()) {
-        layers.cover(&misfit.path);
+    for misfit in misfits.iter().filter(|misfit| misfit.is_unknown_key()) {
+        layers.redact(&misfit.path);
     }
-    let fits = misfits.iter().all(Misfit::is_unknown);
-    let mut found: Vec<Mistake> = misfits
+    let fits = misfits.iter().all(SchemaViolation::is_unknown_key);
+    let mut found: Vec<ConfigError> = misfits
         .into_iter()
-        .map(|misfit| placed(misfit, &layers))
+        .map(|misfit| locate_violation(misfit, &layers))
         .collect();
-    layers.mistakes.append(&mut found);
+    layers.errors.append(&mut found);
     if !fits {
         return Ok((None, layers));
     }
@@ -217,33 +219,33 @@ fn read(sources: &Sources) -> Result<(Option<Config>, Layers), Mistakes> {
         Ok(config) => Ok((Some(config), layers)),
         // The form is meant to find everything before serde does.
         Err(error) => {
-            let mistake = unforeseen(&error, &layers);
-            layers.mistakes.push(mistake);
+            let mistake = unexpected_error(&error, &layers);
+            layers.errors.push(mistake);
             Ok((None, layers))
         }
     }
 }
 
-fn placed(misfit: Misfit, layers: &Layers) -> Mistake {
-    Mistake {
-        place: layers.place(&misfit.path, misfit.part),
-        key: dotted(&misfit.path),
+fn locate_violation(misfit: SchemaViolation, layers: &Layers) -> ConfigError {
+    ConfigError {
+        location: layers.location(&misfit.path, misfit.part),
+        key: dotted_path(&misfit.path),
         message: misfit.message,
         hint: misfit.hint,
     }
 }
 
 /// What serde refused. Only its kind is told: its text may hold the value.
-fn unforeseen(error: &figment::Error, layers: &Layers) -> Mistake {
-    let secret = error.path.last().is_some_and(|key| sounds_secret(key));
+fn unexpected_error(error: &figment::Error, layers: &Layers) -> ConfigError {
+    let secret = error.path.last().is_some_and(|key| is_secret_key_name(key));
     let message = if let (figment::error::Kind::Message(message), false) = (&error.kind, secret) {
         message.clone()
     } else {
         "this does not fit".to_owned()
     };
-    Mistake {
-        place: layers.place(&error.path, Part::Value),
-        key: dotted(&error.path),
+    ConfigError {
+        location: layers.location(&error.path, EntryPart::Value),
+        key: dotted_path(&error.path),
         message,
         hint: None,
     }

@@ -4,35 +4,35 @@
 //! [`load()`] is the way in. The environment is read here and nowhere else.
 
 mod admin;
-mod admission;
 mod argument;
-mod assemble;
 mod audit;
+mod build;
 mod changes;
 mod check;
 mod credential;
+mod diagnostic;
 mod environment;
+mod excerpt;
 mod facade;
 mod file;
-mod form;
 mod grant;
 mod instance;
 mod keys;
 mod layers;
 mod limits;
 mod load;
-mod mistake;
 mod provider;
-mod quote;
 mod redis;
 #[cfg(test)]
 mod reference;
 mod role;
+mod schema;
 mod server;
 #[cfg(test)]
 mod snippets;
 mod sources;
 mod telemetry;
+mod token_policy;
 mod writes;
 
 use std::collections::BTreeMap;
@@ -40,22 +40,22 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub use self::redis::{Redis, WhenDown};
+pub use self::redis::{OnRedisFailure, Redis};
 pub use admin::Admin;
 pub use argument::{Argument, ArgumentType, Arguments};
-pub use assemble::CannotAssemble;
 pub use audit::Audit;
+pub use build::BuildError;
 pub use changes::Changes;
 pub use credential::Credential;
+pub use diagnostic::{ConfigError, ConfigErrors, ConfigLocation};
 pub use facade::Facade;
 pub use grant::{CallerKind, Grant};
 pub use instance::Instance;
 pub use keys::Keys;
 pub use limits::{Limits, RoleLimits};
-pub use load::{Checked, Rules, load, load_admin, load_form, load_rules};
-pub use mistake::{Mistake, Mistakes, Place};
+pub use load::{LocatedRules, ValidConfig, load, load_admin, load_rules, load_schema_valid};
 pub use provider::{BasicEncoding, ClientAuth, Provider, ProviderKind, StepUp, Validation};
-pub use role::{Operation, Role, Rule};
+pub use role::{Role, Rule, RuleOperation};
 pub use server::{Server, Tls};
 pub use sources::Sources;
 pub use telemetry::Telemetry;
@@ -63,7 +63,7 @@ pub use writes::{Approval, Writes};
 
 use gatepost_base::{InstanceName, ProviderName, RoleName};
 use gatepost_policy::Policy;
-use gatepost_state::limits::{Allowance, Rates};
+use gatepost_state::limits::{Rate, Rates};
 
 /// The whole configuration. Every key has its default here, in its type.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -116,21 +116,21 @@ impl Config {
         let limits = self.limits;
         let of_roles = self.roles.iter().filter_map(|(name, role)| {
             let own = role.limits.as_ref()?;
-            Some((name.clone(), limits.of_role(own)))
+            Some((name.clone(), limits.role_rates(own)))
         });
         Rates {
-            address: Allowance::per_minute(limits.address_per_minute, limits.address_burst),
-            instance: Allowance::per_minute(limits.instance_per_minute, limits.instance_burst),
-            caller: limits.caller(),
+            address: Rate::per_minute(limits.address_per_minute, limits.address_burst),
+            instance: Rate::per_minute(limits.instance_per_minute, limits.instance_burst),
+            caller: limits.caller_rates(),
             by_role: of_roles.collect(),
         }
     }
 
     /// Whether any role may change anything in any instance.
-    pub fn may_change(&self) -> bool {
+    pub fn allows_writes(&self) -> bool {
         let policy = self.policy();
         self.instances
             .iter()
-            .any(|(name, one)| one.writes != Writes::ReadOnly && policy.opens_changes(name))
+            .any(|(name, one)| one.writes != Writes::ReadOnly && policy.allows_any_write(name))
     }
 }

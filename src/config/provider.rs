@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::form;
+use super::schema;
 
 /// An OIDC provider (an OAuth authorization server) whose tokens are taken.
 #[derive(Clone, Deserialize, JsonSchema)]
@@ -101,7 +101,7 @@ pub struct Provider {
     /// Networks in which it may be though they are not public, such as
     /// `10.0.0.0/8`.
     #[serde(default)]
-    #[schemars(schema_with = "form::networks")]
+    #[schemars(schema_with = "schema::networks")]
     pub private_networks: Vec<IpNet>,
     /// PEM certificates to trust instead of the system's.
     #[serde(default)]
@@ -296,7 +296,7 @@ impl Provider {
     }
 
     /// Whether another login can give a token more scopes.
-    pub fn steps_up(&self) -> bool {
+    pub fn supports_step_up(&self) -> bool {
         match self.step_up {
             Some(StepUp::Scope) => true,
             Some(StepUp::None) => false,

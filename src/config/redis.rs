@@ -34,7 +34,7 @@ pub struct Redis {
     /// What happens while it is away: `local` (each replica allows its share) or
     /// `fail_closed` (nothing is allowed). Default `local`.
     #[serde(default)]
-    pub when_down: WhenDown,
+    pub when_down: OnRedisFailure,
     /// How many replicas there are, for the share of each. Default 1.
     #[serde(default = "replicas")]
     #[schemars(range(min = 1, max = 1_000))]
@@ -44,7 +44,7 @@ pub struct Redis {
 /// What happens while Redis is away.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum WhenDown {
+pub enum OnRedisFailure {
     /// Nothing is allowed.
     FailClosed,
     /// Each replica allows its share.

@@ -3,43 +3,42 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use super::{
-    Checked, Config, Limits, Provider, Server, Sources,
-    form::{Form, Kind, schema, thousands},
-    load,
+    Config, Limits, Provider, Server, Sources, ValidConfig, load,
+    schema::{SchemaNode, SchemaType, config_schema, thousands},
 };
 
 const REFERENCE: &str = include_str!("../../docs/configuration.md");
 const EXAMPLE: &str = include_str!("../../config/gatepost.toml");
 
 /// Every key with a value of its own, as the reference spells it, with its range.
-fn keys(form: Form<'_>, path: &str, found: &mut Vec<(String, Option<(i128, i128)>)>) {
+fn collect_keys(form: SchemaNode<'_>, path: &str, found: &mut Vec<(String, Option<(i128, i128)>)>) {
     let under = |key: &str| match path {
         "" => key.to_owned(),
         _ => format!("{path}.{key}"),
     };
-    match (form.kind(), form.each()) {
-        (Kind::Table, _) => {
-            for (key, form) in form.keys() {
-                keys(form, &under(key), found);
+    match (form.schema_type(), form.element()) {
+        (SchemaType::Table, _) => {
+            for (key, form) in form.properties() {
+                collect_keys(form, &under(key), found);
             }
         }
-        (Kind::Map, Some(each)) => keys(each, &under("NAME"), found),
-        (Kind::List, Some(each)) if each.kind() == Kind::Table => {
-            keys(each, &format!("{path}[]"), found);
+        (SchemaType::Map, Some(each)) => collect_keys(each, &under("NAME"), found),
+        (SchemaType::List, Some(each)) if each.schema_type() == SchemaType::Table => {
+            collect_keys(each, &format!("{path}[]"), found);
         }
-        (Kind::Whole, _) => found.push((path.to_owned(), Some(form.range()))),
+        (SchemaType::Integer, _) => found.push((path.to_owned(), Some(form.range()))),
         _ => found.push((path.to_owned(), None)),
     }
 }
 
 fn all_keys() -> Vec<(String, Option<(i128, i128)>)> {
     let mut found = Vec::new();
-    keys(Form::new(&schema()), "", &mut found);
+    collect_keys(SchemaNode::new(&config_schema()), "", &mut found);
     found
 }
 
 /// Loads a text in the place of a shipped file, its secrets from fixtures.
-pub(super) fn load_text(text: &str, variables: &[(&str, &str)]) -> Checked {
+pub(super) fn load_text(text: &str, variables: &[(&str, &str)]) -> ValidConfig {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("gatepost.toml");
     std::fs::write(&file, text).unwrap();
@@ -62,7 +61,7 @@ const SECRETS: [(&str, &str); 2] = [
 ];
 
 #[test]
-fn the_reference_has_every_key_with_its_range_and_no_other_key() {
+fn reference_lists_exactly_the_known_keys_with_their_ranges() {
     let keys = all_keys();
     assert!(keys.len() > 30, "{keys:?}");
     // Four columns; the table of variables has three.
@@ -87,7 +86,7 @@ fn the_reference_has_every_key_with_its_range_and_no_other_key() {
 }
 
 #[test]
-fn the_example_shows_every_key() {
+fn example_contains_every_key() {
     for (key, _) in all_keys() {
         let name = key.rsplit('.').next().unwrap();
         let shown = EXAMPLE.lines().any(|line| {
@@ -100,7 +99,7 @@ fn the_example_shows_every_key() {
 
 /// The example with everything in it that has a default: what is commented out
 /// is set. Those keys without one that cannot be set here stay as they are.
-fn spelled_out() -> String {
+fn example_with_defaults_uncommented() -> String {
     const WITHOUT: [&str; 27] = [
         "allowed",
         "anonymous_role",
@@ -148,7 +147,7 @@ fn spelled_out() -> String {
 }
 
 /// The least that has a provider, a grant, a facade and a Redis.
-const LEAST: &str = r#"
+const MINIMAL: &str = r#"
 [instances.production]
 url = "http://odoo:8069"
 public_urls = ["https://mcp.example.com/production/mcp"]
@@ -172,12 +171,12 @@ url = "redis://redis:6379/0"
 "#;
 
 /// Everything about a provider that has a default.
-fn of_provider(one: &Provider) -> String {
+fn provider_defaults(one: &Provider) -> String {
     let seen = (
         (one.kind, one.validation(), one.client_auth()),
         (one.basic_encoding, one.signed_introspection),
         (&one.algorithms, one.require_at_jwt(), one.role_claims()),
-        (&one.scope_claims, one.steps_up(), one.allow_no_exp),
+        (&one.scope_claims, one.supports_step_up(), one.allow_no_exp),
         (one.allow_missing_token_type, one.allow_pat),
         (&one.endpoint_hosts, &one.private_networks),
         (one.connect_timeout_ms, one.timeout_ms),
@@ -189,8 +188,8 @@ fn of_provider(one: &Provider) -> String {
 }
 
 #[test]
-fn what_the_example_comments_out_are_the_defaults() {
-    let spelled_out = spelled_out();
+fn commented_out_example_settings_equal_the_defaults() {
+    let spelled_out = example_with_defaults_uncommented();
     assert!(spelled_out.contains("\nmax_connections = 10_000\n"));
     let secret = (
         "GATEPOST_PROVIDERS__COMPANY__CLIENT_SECRET_FILE",
@@ -198,7 +197,7 @@ fn what_the_example_comments_out_are_the_defaults() {
     );
     let variables = [SECRETS[0], SECRETS[1], secret];
     let config = load_text(&spelled_out, &variables).config;
-    let least = load_text(LEAST, &variables).config;
+    let least = load_text(MINIMAL, &variables).config;
     assert_eq!(
         format!("{:?}", config.server),
         format!("{:?}", Server::default())
@@ -239,7 +238,7 @@ fn what_the_example_comments_out_are_the_defaults() {
     for name in ["production", "staging"] {
         assert_eq!(of_instance(&config, name), of_instance(&least, name));
     }
-    let company = |config: &Config| of_provider(config.providers.values().next().unwrap());
+    let company = |config: &Config| provider_defaults(config.providers.values().next().unwrap());
     assert_eq!(company(&config), company(&least));
     let facade = |config: &Config| config.facade.as_ref().unwrap().registrations_per_minute;
     assert_eq!(facade(&config), facade(&least));
@@ -252,7 +251,7 @@ fn what_the_example_comments_out_are_the_defaults() {
 }
 
 #[test]
-fn every_shipped_file_is_right_once_its_secrets_are_there() {
+fn shipped_configurations_load_when_their_secrets_exist() {
     let mut files = 0;
     for entry in std::fs::read_dir("config").unwrap() {
         let file: PathBuf = entry.unwrap().path();
@@ -265,7 +264,7 @@ fn every_shipped_file_is_right_once_its_secrets_are_there() {
         if file.extension().is_some_and(|end| end == "toml") && text.contains("[instances.") {
             files += 1;
             let checked = load_text(&text, variables);
-            assert_eq!(checked.secrets.len(), checked.config.instances.len());
+            assert_eq!(checked.service_keys.len(), checked.config.instances.len());
         }
     }
     assert_eq!(files, 2);

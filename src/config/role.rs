@@ -6,9 +6,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Approval, Arguments, RoleLimits, Writes, form};
+use super::{Approval, Arguments, RoleLimits, Writes, schema};
 use gatepost_base::CredentialName;
-use gatepost_odoo::{Domain, Effect, MethodName};
+use gatepost_odoo::{Domain, MethodName, Operation};
 use gatepost_policy::{self, Pattern};
 
 /// A role: a list of rules, each of which opens something, or denies it.
@@ -18,7 +18,7 @@ pub struct Role {
     /// The credential of the Odoo user that calls by this role act as, such as
     /// `sales`. Default: the instance's own API key.
     #[serde(default)]
-    #[schemars(schema_with = "form::credential_name")]
+    #[schemars(schema_with = "schema::credential_name")]
     pub credential: Option<CredentialName>,
     /// How freely its callers may change what it opens, where that is less than
     /// the instance lets them: `read_only`, `confirm` or `direct`. Default `direct`.
@@ -42,19 +42,19 @@ pub struct Role {
 pub struct Rule {
     /// Instances by name or pattern. Default: every instance.
     #[serde(default = "everything")]
-    #[schemars(schema_with = "form::patterns")]
+    #[schemars(schema_with = "schema::patterns")]
     pub instances: Vec<Pattern>,
     /// Models by name or pattern, such as `["res.partner", "sale.*"]`.
-    #[schemars(schema_with = "form::patterns")]
+    #[schemars(schema_with = "schema::patterns")]
     pub models: Vec<Pattern>,
     /// What may be done with them. Default `["read"]`, in a rule that denies
     /// everything; in one that names `methods`, nothing but these.
     #[serde(default)]
-    pub operations: Option<Vec<Operation>>,
+    pub operations: Option<Vec<RuleOperation>>,
     /// Methods of the models that may be called, such as `["action_confirm"]`.
     /// They open nothing else: another rule lets the records be read.
     #[serde(default)]
-    #[schemars(schema_with = "form::method_names")]
+    #[schemars(schema_with = "schema::method_names")]
     pub methods: Vec<MethodName>,
     /// What methods may be called with, by method and argument: those that are
     /// named here with these arguments alone, the others with any.
@@ -64,19 +64,19 @@ pub struct Rule {
     /// Fields that may be seen, by name or pattern. Default: all but secret ones.
     /// In a rule that denies: those that may not; all is the whole model.
     #[serde(default = "everything")]
-    #[schemars(schema_with = "form::patterns")]
+    #[schemars(schema_with = "schema::patterns")]
     pub fields: Vec<Pattern>,
     /// Fields that may not be seen after all.
     #[serde(default)]
-    #[schemars(schema_with = "form::patterns")]
+    #[schemars(schema_with = "schema::patterns")]
     pub hidden_fields: Vec<Pattern>,
     /// Fields that may be written, of those that may be seen. Default: all of them.
     #[serde(default)]
-    #[schemars(schema_with = "form::patterns")]
+    #[schemars(schema_with = "schema::patterns")]
     pub write_fields: Option<Vec<Pattern>>,
     /// Records that the rule is about, as an Odoo domain. Default: all.
     #[serde(default)]
-    #[schemars(schema_with = "form::domain")]
+    #[schemars(schema_with = "schema::domain")]
     pub domain: Vec<Value>,
     /// Whether the rule denies what it names, whatever other rules open.
     #[serde(default)]
@@ -86,7 +86,7 @@ pub struct Rule {
 /// What may be done with a model's records.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Operation {
+pub enum RuleOperation {
     /// Make new ones.
     Create,
     /// Remove them.
@@ -115,29 +115,29 @@ impl Role {
         gatepost_policy::Role {
             rules: self.rules.iter().map(Rule::to_policy).collect(),
             credential: self.credential.clone(),
-            writes: self.writes.to_mode(self.approval),
+            write_mode: self.writes.to_mode(self.approval),
         }
     }
 }
 
 impl Rule {
     /// What the rule is about, defaults filled in.
-    pub(super) fn effects(&self) -> Vec<Effect> {
-        let mut effects: Vec<Effect> = match &self.operations {
-            Some(operations) => operations.iter().map(|one| one.to_effect()).collect(),
+    pub(super) fn odoo_operations(&self) -> Vec<Operation> {
+        let mut effects: Vec<Operation> = match &self.operations {
+            Some(operations) => operations.iter().map(|one| one.to_odoo()).collect(),
             // Else whoever opens a method opens every field and record with it.
             None if !self.methods.is_empty() => Vec::new(),
-            None if !self.deny => vec![Effect::Read],
+            None if !self.deny => vec![Operation::Read],
             None => vec![
-                Effect::Read,
-                Effect::Create,
-                Effect::Write,
-                Effect::Delete,
-                Effect::Run,
+                Operation::Read,
+                Operation::Create,
+                Operation::Write,
+                Operation::Delete,
+                Operation::Call,
             ],
         };
         if !self.methods.is_empty() {
-            effects.push(Effect::Run);
+            effects.push(Operation::Call);
         }
         effects
     }
@@ -163,7 +163,7 @@ impl Rule {
         gatepost_policy::Rule {
             instances: self.instances.clone(),
             models: self.models.clone(),
-            operations: self.effects(),
+            operations: self.odoo_operations(),
             methods: self.methods.clone(),
             arguments: self.arguments(),
             fields: self.fields.clone(),
@@ -183,13 +183,13 @@ impl Rule {
     }
 }
 
-impl Operation {
-    fn to_effect(self) -> Effect {
+impl RuleOperation {
+    fn to_odoo(self) -> Operation {
         match self {
-            Self::Create => Effect::Create,
-            Self::Delete => Effect::Delete,
-            Self::Read => Effect::Read,
-            Self::Write => Effect::Write,
+            Self::Create => Operation::Create,
+            Self::Delete => Operation::Delete,
+            Self::Read => Operation::Read,
+            Self::Write => Operation::Write,
         }
     }
 }

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::form;
+use super::schema;
 use gatepost_base::RoleName;
 
 /// Where and how clients connect.
@@ -14,13 +14,13 @@ use gatepost_base::RoleName;
 #[serde(deny_unknown_fields, default)]
 pub struct Server {
     /// Addresses to listen on. Default `127.0.0.1:8080`.
-    #[schemars(schema_with = "form::addresses")]
+    #[schemars(schema_with = "schema::addresses")]
     pub listen: Vec<SocketAddr>,
     /// Certificate and key; without them the listeners speak plain HTTP.
     pub tls: Option<Tls>,
     /// The role of a caller without any proof. Only allowed when every
     /// address in `listen` is a loopback address. Default: nobody gets in.
-    #[schemars(schema_with = "form::role_name")]
+    #[schemars(schema_with = "schema::role_name")]
     pub anonymous_role: Option<RoleName>,
     /// Web origins, such as `https://inspector.example`, whose pages may call
     /// us. Pages on loopback may when the listener is on loopback.
@@ -30,7 +30,7 @@ pub struct Server {
     pub allowed_hosts: Vec<String>,
     /// Networks of proxies whose word on the client's address is taken
     /// (`X-Forwarded-For`, `Forwarded`), such as `172.16.0.0/12`.
-    #[schemars(schema_with = "form::networks")]
+    #[schemars(schema_with = "schema::networks")]
     pub trusted_proxies: Vec<IpNet>,
     /// Whether a challenge names an error even where no token came: some
     /// clients want it, RFC 6750 says not to. Default `false`.

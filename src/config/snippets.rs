@@ -8,7 +8,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{Checked, reference::load_text};
+use super::{ValidConfig, reference::load_text};
 
 const GUIDE: &str = include_str!("../../docs/identity-providers.md");
 const README: &str = include_str!("../../README.md");
@@ -32,7 +32,7 @@ fn snippets(document: &str) -> Vec<&str> {
 
 /// Loads a configuration whose secrets are in `/run/secrets` and which writes to
 /// `/var/lib/gatepost`, as if they were there; and the folder that both are.
-fn load_with_secrets(text: &str) -> (Checked, TempDir) {
+fn load_with_secrets(text: &str) -> (ValidConfig, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let put = |name: &str, text: &str| {
@@ -62,7 +62,7 @@ fn load_with_secrets(text: &str) -> (Checked, TempDir) {
 }
 
 #[test]
-fn every_configuration_in_the_documents_is_right() {
+fn documented_configurations_load_and_build() {
     for (document, least) in [(GUIDE, 6), (README, 1), (REFERENCE, 1)] {
         let snippets = snippets(document);
         assert!(snippets.len() >= least, "{snippets:?}");
@@ -77,13 +77,13 @@ fn every_configuration_in_the_documents_is_right() {
                 .filter(|told| !(text.contains("[keys]") && keyless(told)))
                 .collect();
             assert!(doubts.is_empty(), "{text}{doubts:?}");
-            assert!(checked.assemble().is_ok(), "{text}");
+            assert!(checked.build().is_ok(), "{text}");
         }
     }
 }
 
 #[test]
-fn every_kind_of_provider_has_a_configuration_in_the_guide() {
+fn guide_has_a_configuration_for_each_provider_kind() {
     for kind in ["auth0", "authentik", "entra", "keycloak", "zitadel"] {
         let line = format!("\nkind = \"{kind}\"\n");
         let shown = snippets(GUIDE).iter().any(|text| text.contains(&line));
@@ -92,17 +92,17 @@ fn every_kind_of_provider_has_a_configuration_in_the_guide() {
 }
 
 #[test]
-fn what_the_readme_shows_is_one_configuration() {
+fn readme_snippets_form_one_valid_configuration() {
     let text: String = blocks(README)
         .filter(|text| !text.starts_with(WHOLE))
         .collect();
     assert!(text.contains("[providers.zitadel]"), "{text}");
     let (checked, _folder) = load_with_secrets(&text);
-    assert!(checked.assemble().is_ok());
+    assert!(checked.build().is_ok());
 }
 
 #[test]
-fn the_configurations_for_containers_are_right() {
+fn compose_configurations_load_and_build() {
     let mut files: Vec<PathBuf> = fs::read_dir("compose")
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -114,6 +114,6 @@ fn the_configurations_for_containers_are_right() {
     for file in files {
         let (checked, _folder) = load_with_secrets(&fs::read_to_string(&file).unwrap());
         assert!(checked.config.changes.file.is_some(), "{}", file.display());
-        assert!(checked.assemble().is_ok(), "{}", file.display());
+        assert!(checked.build().is_ok(), "{}", file.display());
     }
 }

@@ -13,15 +13,15 @@ pub struct Sources {
     /// The variables that concern us, by name.
     environment: BTreeMap<String, String>,
     /// Variables that concern us and are not UTF-8.
-    unreadable: Vec<String>,
+    non_utf8: Vec<String>,
 }
 
 /// The variable that names the file when the command line does not.
-const FILE: &str = "GATEPOST_CONFIG";
+const CONFIG_FILE_VARIABLE: &str = "GATEPOST_CONFIG";
 
 /// Variables of ours that are no keys of the configuration: the file, and
 /// what and how to log.
-const APART: [&str; 3] = [FILE, "GATEPOST_LOG", "GATEPOST_LOG_FORMAT"];
+const NON_KEY_VARIABLES: [&str; 3] = [CONFIG_FILE_VARIABLE, "GATEPOST_LOG", "GATEPOST_LOG_FORMAT"];
 
 impl Sources {
     /// A file and the environment of this process. Without a file the one
@@ -33,19 +33,19 @@ impl Sources {
             let Ok(name) = name.into_string() else {
                 continue;
             };
-            if !concerns_us(&name) {
+            if !is_own_variable(&name) {
                 continue;
             }
             match value.into_string() {
                 Ok(value) => {
                     sources.environment.insert(name, value);
                 }
-                Err(_) => sources.unreadable.push(name),
+                Err(_) => sources.non_utf8.push(name),
             }
         }
-        sources.unreadable.sort();
+        sources.non_utf8.sort();
         sources.file = file.or_else(|| {
-            let named = sources.environment.get(FILE)?;
+            let named = sources.environment.get(CONFIG_FILE_VARIABLE)?;
             (!named.is_empty()).then(|| PathBuf::from(named))
         });
         sources
@@ -60,7 +60,7 @@ impl Sources {
             file,
             environment: environment
                 .into_iter()
-                .filter(|(name, _)| concerns_us(name))
+                .filter(|(name, _)| is_own_variable(name))
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
             ..Self::default()
@@ -85,7 +85,7 @@ impl Sources {
     pub(super) fn overrides(&self) -> impl Iterator<Item = (&str, &str)> {
         self.environment
             .iter()
-            .filter(|(name, _)| !APART.contains(&name.as_str()))
+            .filter(|(name, _)| !NON_KEY_VARIABLES.contains(&name.as_str()))
             .filter_map(|(name, value)| {
                 Some((
                     name.strip_prefix(super::environment::PREFIX)?,
@@ -95,14 +95,14 @@ impl Sources {
     }
 
     /// Variables that are not UTF-8.
-    pub(super) fn unreadable(&self) -> &[String] {
-        &self.unreadable
+    pub(super) fn non_utf8_variables(&self) -> &[String] {
+        &self.non_utf8
     }
 }
 
-fn concerns_us(name: &str) -> bool {
+fn is_own_variable(name: &str) -> bool {
     name.starts_with(super::environment::PREFIX)
-        || super::environment::ODOO
+        || super::environment::ODOO_VARIABLES
             .iter()
             .any(|(odoo, _)| *odoo == name)
 }

@@ -39,7 +39,7 @@ impl Writes {
     pub fn to_mode(self, approval: Approval) -> WriteMode {
         match (self, approval) {
             (Self::ReadOnly, _) => WriteMode::ReadOnly,
-            (Self::Confirm | Self::Direct, Approval::Human) => WriteMode::ByPerson,
+            (Self::Confirm | Self::Direct, Approval::Human) => WriteMode::RequireHuman,
             (Self::Confirm, Approval::Client) => WriteMode::Confirm,
             (Self::Direct, Approval::Client) => WriteMode::Direct,
         }

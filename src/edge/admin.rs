@@ -21,23 +21,23 @@ use tracing::error;
 use super::{
     bounds::Bounds,
     drain::Drain,
-    head::{self, Arrival},
-    host::Host,
-    write::{self, Manner},
+    head::{self, HeadOutcome},
+    service::Host,
+    write::{self, ResponseOptions},
 };
 use crate::{
-    gateway::{Readiness, Reply, Story},
-    telemetry::{Seen, Telemetry},
+    gateway::{HttpResponse, Readiness, RequestLog},
+    telemetry::{MetricsSnapshot, Telemetry},
 };
 use gatepost_base::TraceId;
 
 /// How long an answer to `/readyz` is given again, so that nobody can make us
 /// hammer Odoo by asking.
-const READY_FOR: Duration = Duration::from_secs(2);
+const READINESS_TTL: Duration = Duration::from_secs(2);
 
 /// How long all instances may take to answer it. Clearly more than the 3 s of a
 /// ping (`upstream/link.rs`): else one Odoo that hangs makes the others late too.
-const READY_WITHIN: Duration = Duration::from_secs(5);
+const READINESS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The operators' listener.
 pub(super) struct Admin<H> {
@@ -46,7 +46,7 @@ pub(super) struct Admin<H> {
     bounds: Bounds,
     drain: Arc<Drain>,
     /// Held while Odoo is asked, so that it is asked once.
-    known: Mutex<Option<(Instant, Readiness)>>,
+    cached_readiness: Mutex<Option<(Instant, Readiness)>>,
 }
 
 impl<H: Host> Admin<H> {
@@ -61,37 +61,42 @@ impl<H: Host> Admin<H> {
             telemetry,
             bounds,
             drain,
-            known: Mutex::new(None),
+            cached_readiness: Mutex::new(None),
         }
     }
 
-    pub(super) async fn answer(&self, method: &Method, path: &str) -> Reply {
+    pub(super) async fn respond(&self, method: &Method, path: &str) -> HttpResponse {
         if !matches!(*method, Method::GET | Method::HEAD) {
             let allow = HeaderValue::from_static("GET, HEAD");
-            return Reply::empty(StatusCode::METHOD_NOT_ALLOWED).with(header::ALLOW, allow);
+            return HttpResponse::empty(StatusCode::METHOD_NOT_ALLOWED)
+                .with_header(header::ALLOW, allow);
         }
         match path {
-            "/livez" => text(Bytes::from_static(b"ok\n"), "text/plain; charset=utf-8"),
-            "/metrics" => match self.telemetry.metrics.encode(&self.seen().await) {
-                Ok(metrics) => text(
+            "/livez" => text_response(Bytes::from_static(b"ok\n"), "text/plain; charset=utf-8"),
+            "/metrics" => match self
+                .telemetry
+                .metrics
+                .encode(&self.metrics_snapshot().await)
+            {
+                Ok(metrics) => text_response(
                     Bytes::from(metrics),
                     "application/openmetrics-text; version=1.0.0; charset=utf-8",
                 ),
                 Err(e) => {
                     error!(error = %e, "Failed to write the metrics");
-                    Reply::empty(StatusCode::INTERNAL_SERVER_ERROR)
+                    HttpResponse::empty(StatusCode::INTERNAL_SERVER_ERROR)
                 }
             },
             "/readyz" => self.readyz().await,
-            _ => Reply::empty(StatusCode::NOT_FOUND),
+            _ => HttpResponse::empty(StatusCode::NOT_FOUND),
         }
     }
 
     /// 200 when we stay, can keep the audit journal, can count calls where none
     /// goes on uncounted, and at least one instance answers: with one Odoo down,
     /// the others are served, and taking us out of the balance helps nobody.
-    async fn readyz(&self) -> Reply {
-        let draining = self.drain.leaving();
+    async fn readyz(&self) -> HttpResponse {
+        let draining = self.drain.is_draining();
         // Leaving needs no second opinion.
         let known = if draining {
             Some(Readiness::default())
@@ -103,7 +108,7 @@ impl<H: Host> Admin<H> {
             instances,
             providers,
             audit,
-            changes,
+            state_store: changes,
             limits,
         } = known.unwrap_or_default();
         // A provider that is away does not count: who was let in is served on,
@@ -111,7 +116,7 @@ impl<H: Host> Admin<H> {
         // Without a journal nothing may be changed here: another replica may have one.
         let written = audit.as_ref().is_none_or(Result::is_ok);
         // Without Redis each replica counts by itself, which is service, or refuses every call.
-        let is_here = self.gateway.load().redis_is_here();
+        let is_here = self.gateway.load().is_redis_up();
         let limits = match (limits, is_here) {
             // Lost since they were asked.
             (Some(Ok(())), Some(false)) => Some(Err("the connection was lost".to_owned())),
@@ -124,8 +129,8 @@ impl<H: Host> Admin<H> {
             "ready": ready,
             "draining": draining,
             "late": late,
-            "instances": told(instances),
-            "providers": told(providers),
+            "instances": availability(instances),
+            "providers": availability(providers),
         });
         let redis = match limits {
             Some(Ok(())) => Some(json!({ "answers": true })),
@@ -156,12 +161,12 @@ impl<H: Host> Admin<H> {
         } else {
             StatusCode::SERVICE_UNAVAILABLE
         };
-        Reply::json(status, Bytes::from(told.to_string()))
+        HttpResponse::json(status, Bytes::from(told.to_string()))
     }
 
     /// What metrics say of the others. Who leaves asks nobody any more.
-    async fn seen(&self) -> Seen {
-        let readiness = if self.drain.leaving() {
+    async fn metrics_snapshot(&self) -> MetricsSnapshot {
+        let readiness = if self.drain.is_draining() {
             None
         } else {
             self.readiness().await
@@ -169,11 +174,11 @@ impl<H: Host> Admin<H> {
         // Not out of what is known: an Odoo that is slow to say so must not hide it.
         let gateway = self.gateway.load();
         let metrics = &self.telemetry.metrics;
-        metrics.redis(gateway.redis_is_here());
-        metrics.audit(gateway.journal_is_written());
-        Seen {
-            traffic: gateway.busy(),
-            remembered: gateway.remembered(),
+        metrics.set_redis_up(gateway.is_redis_up());
+        metrics.set_audit_up(gateway.is_journal_writable());
+        MetricsSnapshot {
+            upstream: gateway.client_stats(),
+            store: gateway.store_status(),
             readiness: readiness.unwrap_or_default(),
         }
     }
@@ -182,17 +187,17 @@ impl<H: Host> Admin<H> {
     /// `None` when they take too long.
     async fn readiness(&self) -> Option<Readiness> {
         let asked = async {
-            let mut known = self.known.lock().await;
+            let mut known = self.cached_readiness.lock().await;
             if let Some((when, readiness)) = &*known
-                && when.elapsed() < READY_FOR
+                && when.elapsed() < READINESS_TTL
             {
                 return readiness.clone();
             }
-            let readiness = self.gateway.load_full().ready().await;
+            let readiness = self.gateway.load_full().check_readiness().await;
             *known = Some((Instant::now(), readiness.clone()));
             readiness
         };
-        timeout(READY_WITHIN, asked).await.ok()
+        timeout(READINESS_TIMEOUT, asked).await.ok()
     }
 }
 
@@ -203,38 +208,38 @@ impl<H: Host> HttpServerApp for Admin<H> {
         mut session: ServerSession,
         leaving: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        let arrival = head::arrive(&mut session, &self.bounds, leaving).await;
-        let request_id = TraceId::fresh().unwrap_or_else(|_| TraceId::new(0));
-        let mut manner = Manner {
+        let arrival = head::read_head(&mut session, &self.bounds, leaving).await;
+        let request_id = TraceId::random().unwrap_or_else(|_| TraceId::new(0));
+        let mut manner = ResponseOptions {
             request_id,
             bounds: &self.bounds,
             drain: &self.drain,
             head_only: false,
         };
         let reply = match arrival {
-            Arrival::Nothing => return None,
-            Arrival::Unreadable(why) => {
-                let reply = why.reply(&mut Story::new(request_id));
-                write::reply(&mut session, reply, manner).await.ok()?;
-                write::linger(session).await;
+            HeadOutcome::Closed => return None,
+            HeadOutcome::BadRequest(why) => {
+                let reply = why.to_response(&mut RequestLog::new(request_id));
+                write::response(&mut session, reply, manner).await.ok()?;
+                write::lingering_close(session).await;
                 return None;
             }
-            Arrival::Request => {
+            HeadOutcome::Request => {
                 let request = session.req_header();
                 manner.head_only = request.method == Method::HEAD;
-                self.answer(&request.method, request.uri.path()).await
+                self.respond(&request.method, request.uri.path()).await
             }
         };
-        write::reply(&mut session, reply, manner).await.ok()?;
+        write::response(&mut session, reply, manner).await.ok()?;
         if !session.is_body_done() {
-            write::linger(session).await;
+            write::lingering_close(session).await;
             return None;
         }
-        write::keep(session, &self.bounds).await
+        write::finish_and_reuse(session, &self.bounds).await
     }
 }
 
-fn told<N: ToString>(all: Vec<(N, Result<(), String>)>) -> Map<String, Value> {
+fn availability<N: ToString>(all: Vec<(N, Result<(), String>)>) -> Map<String, Value> {
     let told = all.into_iter().map(|(name, answers)| {
         let told = match answers {
             Ok(()) => json!({ "answers": true }),
@@ -245,9 +250,9 @@ fn told<N: ToString>(all: Vec<(N, Result<(), String>)>) -> Map<String, Value> {
     told.collect()
 }
 
-fn text(body: Bytes, kind: &'static str) -> Reply {
+fn text_response(body: Bytes, kind: &'static str) -> HttpResponse {
     let kind = HeaderValue::from_static(kind);
-    let mut reply = Reply::empty(StatusCode::OK).with(header::CONTENT_TYPE, kind);
+    let mut reply = HttpResponse::empty(StatusCode::OK).with_header(header::CONTENT_TYPE, kind);
     reply.body = body;
     reply
 }

@@ -5,15 +5,15 @@ use http::{Version, header};
 use pingora::{ErrorType, protocols::http::ServerSession};
 use tokio::time::timeout;
 
-use super::{bounds::Bounds, unreadable::Unreadable};
+use super::{bad_request::BadRequest, bounds::Bounds};
 
 /// Why there is no body.
 #[derive(Debug)]
-pub(super) enum NoBody {
+pub(super) enum BodyError {
     /// The client left.
-    Gone,
+    ClientDisconnected,
     /// It must be refused.
-    Unreadable(Unreadable),
+    BadRequest(BadRequest),
 }
 
 /// Reads a body of at most `limit` bytes, all within one deadline.
@@ -24,64 +24,68 @@ pub(super) async fn read(
     session: &mut ServerSession,
     limit: usize,
     bounds: &Bounds,
-) -> Result<Bytes, NoBody> {
-    if !session.is_body_empty() && encoded(session) {
-        return Err(NoBody::Unreadable(Unreadable::Encoded));
+) -> Result<Bytes, BodyError> {
+    if !session.is_body_empty() && has_content_encoding(session) {
+        return Err(BodyError::BadRequest(BadRequest::BodyEncoded));
     }
-    let declared = declared(session).unwrap_or(0);
+    let declared = declared_length(session).unwrap_or(0);
     if declared > limit {
-        return Err(NoBody::Unreadable(Unreadable::BodyTooLarge { limit }));
+        return Err(BodyError::BadRequest(BadRequest::BodyTooLarge { limit }));
     }
     let reading = async {
-        if waits_for_continue(session) {
+        if expects_continue(session) {
             // Pingora would take the 100 for an answer before the body's end.
             session.set_close_on_response_before_downstream_finish(false);
             let told = session.write_continue_response().await;
             session.set_close_on_response_before_downstream_finish(true);
-            told.map_err(|e| broken(&e))?;
+            told.map_err(|e| read_error(&e))?;
         }
         // Not all that was declared: it may never come.
         let mut body = BytesMut::with_capacity(declared.min(64 << 10));
-        while let Some(part) = session.read_request_body().await.map_err(|e| broken(&e))? {
+        while let Some(part) = session
+            .read_request_body()
+            .await
+            .map_err(|e| read_error(&e))?
+        {
             if body.len().saturating_add(part.len()) > limit {
-                return Err(NoBody::Unreadable(Unreadable::BodyTooLarge { limit }));
+                return Err(BodyError::BadRequest(BadRequest::BodyTooLarge { limit }));
             }
             body.extend_from_slice(&part);
         }
         Ok(body.freeze())
     };
-    match timeout(bounds.body, reading).await {
+    match timeout(bounds.body_timeout, reading).await {
         Ok(read) => read,
-        Err(_) => Err(NoBody::Unreadable(Unreadable::BodyTooSlow)),
+        Err(_) => Err(BodyError::BadRequest(BadRequest::BodyTooSlow)),
     }
 }
 
-fn encoded(session: &ServerSession) -> bool {
+fn has_content_encoding(session: &ServerSession) -> bool {
     let headers = &session.req_header().headers;
     let mut encodings = headers.get_all(header::CONTENT_ENCODING).into_iter();
     encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-fn declared(session: &ServerSession) -> Option<usize> {
+fn declared_length(session: &ServerSession) -> Option<usize> {
     let length = session.get_header(header::CONTENT_LENGTH)?;
     length.to_str().ok()?.parse().ok()
 }
 
 /// Whether the client holds the body back until it is told to go on
 /// (RFC 9110 section 10.1.1).
-fn waits_for_continue(session: &mut ServerSession) -> bool {
+fn expects_continue(session: &mut ServerSession) -> bool {
     let waits = session
         .get_header(header::EXPECT)
         .is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     waits && session.req_header().version == Version::HTTP_11 && !session.is_body_empty()
 }
 
-fn broken(e: &pingora::Error) -> NoBody {
+fn read_error(e: &pingora::Error) -> BodyError {
     // Pingora's own name for it is private (`v1/body.rs`). All else means
     // that the rest of the body will never come.
     if *e.etype() == ErrorType::new("InvalidChunk") {
-        NoBody::Unreadable(Unreadable::BodyMalformed)
+        BodyError::BadRequest(BadRequest::BodyMalformed)
     } else {
-        NoBody::Gone
+        BodyError::ClientDisconnected
     }
 }

@@ -8,28 +8,28 @@ use crate::config;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     /// The largest request head, in bytes.
-    pub(super) head_bytes: usize,
+    pub(super) max_head_bytes: usize,
     /// How long a head may take, the wait for it included.
-    pub(super) head: Duration,
+    pub(super) head_timeout: Duration,
     /// How long a body may take.
-    pub(super) body: Duration,
+    pub(super) body_timeout: Duration,
     /// How long one write may take.
-    pub(super) write: Duration,
+    pub(super) write_timeout: Duration,
     /// After how long a call is answered as an event stream.
-    pub(super) events_after: Duration,
+    pub(super) event_stream_after: Duration,
     /// How often an event stream says that it lives.
-    pub(super) heartbeat: Duration,
+    pub(super) heartbeat_interval: Duration,
 }
 
 impl From<&config::Server> for Bounds {
     fn from(server: &config::Server) -> Self {
         Self {
-            head_bytes: server.max_header_bytes,
-            head: Duration::from_millis(server.header_timeout_ms),
-            body: Duration::from_millis(server.body_timeout_ms),
-            write: Duration::from_millis(server.write_timeout_ms),
-            events_after: Duration::from_millis(server.event_stream_after_ms),
-            heartbeat: Duration::from_millis(server.heartbeat_ms.max(1)),
+            max_head_bytes: server.max_header_bytes,
+            head_timeout: Duration::from_millis(server.header_timeout_ms),
+            body_timeout: Duration::from_millis(server.body_timeout_ms),
+            write_timeout: Duration::from_millis(server.write_timeout_ms),
+            event_stream_after: Duration::from_millis(server.event_stream_after_ms),
+            heartbeat_interval: Duration::from_millis(server.heartbeat_ms.max(1)),
         }
     }
 }

@@ -24,7 +24,7 @@ use tracing::{info, warn};
 use crate::config::Tls;
 
 /// How often the files are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The certificate that the next handshake shows.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(super) struct Certificate {
     files: Tls,
     current: ArcSwap<CertifiedKey>,
     /// Of the content that was tried last, good or bad, so that each is tried once.
-    tried: Mutex<[u8; 32]>,
+    last_fingerprint: Mutex<[u8; 32]>,
 }
 
 /// A certificate that cannot be used.
@@ -49,23 +49,23 @@ pub enum BadCertificate {
         source: io::Error,
     },
     /// A file is not what it should be.
-    #[error("`{setting}`: `{path}` is not {wanted} in PEM")]
+    #[error("`{setting}`: `{path}` is not {expected} in PEM")]
     NotPem {
         /// The setting that names the file.
         setting: &'static str,
         /// The file.
         path: PathBuf,
         /// What should be in it.
-        wanted: &'static str,
+        expected: &'static str,
         /// What is wrong with it.
         source: pem::Error,
     },
     /// Certificate and key do not belong together, or cannot be used.
     #[error("`server.tls`: certificate and key do not fit together: {0}")]
-    Unfit(#[source] rustls::Error),
+    UnusablePair(#[source] rustls::Error),
     /// The TLS library refuses its own defaults.
     #[error("`server.tls`: cannot set up TLS: {0}")]
-    NoTls(#[source] rustls::Error),
+    TlsSetup(#[source] rustls::Error),
 }
 
 impl Certificate {
@@ -74,12 +74,12 @@ impl Certificate {
     /// # Errors
     /// [`BadCertificate`].
     pub(super) fn load(files: &Tls) -> Result<Self, BadCertificate> {
-        let (certificate, key) = read(files)?;
+        let (certificate, key) = read_files(files)?;
         let print = fingerprint(&certificate, &key);
         Ok(Self {
             current: ArcSwap::from_pointee(parse(files, &certificate, &key)?),
             files: files.clone(),
-            tried: Mutex::new(print),
+            last_fingerprint: Mutex::new(print),
         })
     }
 
@@ -93,19 +93,19 @@ impl Certificate {
         let resolver: Arc<dyn ResolvesServerCert> = Arc::<Self>::clone(self);
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS13, &TLS12])
-            .map_err(BadCertificate::NoTls)?
+            .map_err(BadCertificate::TlsSetup)?
             .with_no_client_auth()
             .with_cert_resolver(resolver);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         // Tickets instead of a table: a thousand clients resume as well as ten.
-        config.ticketer = ring::Ticketer::new().map_err(BadCertificate::NoTls)?;
+        config.ticketer = ring::Ticketer::new().map_err(BadCertificate::TlsSetup)?;
         Ok(Acceptor::from_server_config(Arc::new(config)))
     }
 
     /// Reads the files again if they changed. A pair that cannot be used is
     /// reported once, and the one in use stays.
     pub(super) fn reload(&self) {
-        match self.renew() {
+        match self.reload_if_changed() {
             Ok(true) => info!("Took the new certificate"),
             Ok(false) => {}
             Err(e) => warn!(error = %e, "Kept the old certificate"),
@@ -116,10 +116,10 @@ impl Certificate {
     pub(super) async fn watch(self: Arc<Self>) {
         let mut missing = false;
         loop {
-            sleep(LOOK_EVERY).await;
+            sleep(POLL_INTERVAL).await;
             let looked = Arc::clone(&self);
             // Reading files blocks.
-            let renewed = tokio::task::spawn_blocking(move || looked.renew()).await;
+            let renewed = tokio::task::spawn_blocking(move || looked.reload_if_changed()).await;
             match renewed {
                 Ok(Ok(true)) => info!("Took the new certificate"),
                 Ok(Ok(false)) => missing = false,
@@ -135,16 +135,19 @@ impl Certificate {
     }
 
     #[cfg(test)]
-    pub(super) fn shown(&self) -> CertificateDer<'static> {
+    pub(super) fn current_certificate(&self) -> CertificateDer<'static> {
         self.current.load().cert.first().cloned().unwrap()
     }
 
     /// Whether there was a new one.
-    fn renew(&self) -> Result<bool, BadCertificate> {
-        let (certificate, key) = read(&self.files)?;
+    fn reload_if_changed(&self) -> Result<bool, BadCertificate> {
+        let (certificate, key) = read_files(&self.files)?;
         let print = fingerprint(&certificate, &key);
         {
-            let mut tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut tried = self
+                .last_fingerprint
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             if *tried == print {
                 return Ok(false);
             }
@@ -162,10 +165,10 @@ impl ResolvesServerCert for Certificate {
     }
 }
 
-const CERTIFICATE: &str = "server.tls.certificate_file";
-const KEY: &str = "server.tls.key_file";
+const CERTIFICATE_SETTING: &str = "server.tls.certificate_file";
+const KEY_SETTING: &str = "server.tls.key_file";
 
-fn read(files: &Tls) -> Result<(Vec<u8>, Vec<u8>), BadCertificate> {
+fn read_files(files: &Tls) -> Result<(Vec<u8>, Vec<u8>), BadCertificate> {
     let file = |setting, path: &PathBuf| {
         fs::read(path).map_err(|source| BadCertificate::CannotRead {
             setting,
@@ -174,8 +177,8 @@ fn read(files: &Tls) -> Result<(Vec<u8>, Vec<u8>), BadCertificate> {
         })
     };
     Ok((
-        file(CERTIFICATE, &files.certificate_file)?,
-        file(KEY, &files.key_file)?,
+        file(CERTIFICATE_SETTING, &files.certificate_file)?,
+        file(KEY_SETTING, &files.key_file)?,
     ))
 }
 
@@ -185,7 +188,7 @@ fn parse(files: &Tls, certificate: &[u8], key: &[u8]) -> Result<CertifiedKey, Ba
         move |source| BadCertificate::NotPem {
             setting,
             path,
-            wanted,
+            expected: wanted,
             source,
         }
     };
@@ -198,16 +201,17 @@ fn parse(files: &Tls, certificate: &[u8], key: &[u8]) -> Result<CertifiedKey, Ba
             Ok(chain)
         })
         .map_err(not_pem(
-            CERTIFICATE,
+            CERTIFICATE_SETTING,
             &files.certificate_file,
             "a certificate",
         ))?;
     let key = PrivateKeyDer::from_pem_slice(key).map_err(not_pem(
-        KEY,
+        KEY_SETTING,
         &files.key_file,
         "a private key",
     ))?;
-    CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(BadCertificate::Unfit)
+    CertifiedKey::from_der(chain, key, &ring::default_provider())
+        .map_err(BadCertificate::UnusablePair)
 }
 
 fn fingerprint(certificate: &[u8], key: &[u8]) -> [u8; 32] {

@@ -17,16 +17,16 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::{certificate::Certificate, server::Reload};
-use crate::{access::SentChanges, telemetry::Telemetry};
+use crate::{access::InFlightWrites, telemetry::Telemetry};
 
 /// How long connections may take to close once no request is under way: the
 /// last frames of HTTP/2 are written by the connection, after its requests.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const CONNECTION_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Whether we are leaving, and what is still under way.
 #[derive(Debug)]
 pub(super) struct Drain {
-    leaving: watch::Sender<bool>,
+    draining: watch::Sender<bool>,
     requests: Arc<watch::Sender<usize>>,
     connections: Arc<watch::Sender<usize>>,
     limit: Duration,
@@ -34,16 +34,16 @@ pub(super) struct Drain {
 
 /// One thing under way, until it is dropped.
 #[derive(Debug)]
-pub(super) struct UnderWay(Arc<watch::Sender<usize>>);
+pub(super) struct DrainGuard(Arc<watch::Sender<usize>>);
 
 /// A way to stop a running [`super::Edge`] as SIGTERM would.
 #[derive(Clone, Debug)]
-pub struct Stop(pub(super) Arc<Drain>);
+pub struct ShutdownHandle(pub(super) Arc<Drain>);
 
 impl Drain {
     pub(super) fn new(limit: Duration) -> Self {
         Self {
-            leaving: watch::Sender::new(false),
+            draining: watch::Sender::new(false),
             requests: Arc::new(watch::Sender::new(0)),
             connections: Arc::new(watch::Sender::new(0)),
             limit,
@@ -51,27 +51,27 @@ impl Drain {
     }
 
     /// Counts a request as under way.
-    pub(super) fn request(&self) -> UnderWay {
-        UnderWay::new(&self.requests)
+    pub(super) fn track_request(&self) -> DrainGuard {
+        DrainGuard::new(&self.requests)
     }
 
     /// Counts a connection as open.
-    pub(super) fn connection(&self) -> UnderWay {
-        UnderWay::new(&self.connections)
+    pub(super) fn track_connection(&self) -> DrainGuard {
+        DrainGuard::new(&self.connections)
     }
 
     /// Turns true when we leave.
     pub(super) fn watch(&self) -> ShutdownWatch {
-        self.leaving.subscribe()
+        self.draining.subscribe()
     }
 
     /// Whether we are leaving.
-    pub(super) fn leaving(&self) -> bool {
-        *self.leaving.borrow()
+    pub(super) fn is_draining(&self) -> bool {
+        *self.draining.borrow()
     }
 
     /// Returns when nothing is under way any more, or the limit has passed.
-    async fn finish(&self) {
+    async fn wait(&self) {
         let none = |under_way: &usize| *under_way == 0;
         let mut requests = self.requests.subscribe();
         let mut connections = self.connections.subscribe();
@@ -81,7 +81,7 @@ impl Drain {
             warn!(cut, "Left with requests under way");
             return;
         }
-        if timeout(LAST_WORDS, connections.wait_for(none))
+        if timeout(CONNECTION_CLOSE_TIMEOUT, connections.wait_for(none))
             .await
             .is_ok()
         {
@@ -90,23 +90,23 @@ impl Drain {
     }
 }
 
-impl UnderWay {
+impl DrainGuard {
     fn new(counter: &Arc<watch::Sender<usize>>) -> Self {
         counter.send_modify(|n| *n = n.saturating_add(1));
         Self(Arc::clone(counter))
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for DrainGuard {
     fn drop(&mut self) {
         self.0.send_modify(|n| *n = n.saturating_sub(1));
     }
 }
 
-impl Stop {
+impl ShutdownHandle {
     /// Begins to leave; returns at once.
-    pub fn now(&self) {
-        self.0.leaving.send_replace(true);
+    pub fn shut_down(&self) {
+        self.0.draining.send_replace(true);
     }
 }
 
@@ -114,7 +114,7 @@ impl Stop {
 ///
 /// Pingora's own graceful shutdown closes the listeners first, sleeps a fixed
 /// time and then cuts what still runs.
-pub(super) struct Captain {
+pub(super) struct SignalHandler {
     pub(super) drain: Arc<Drain>,
     pub(super) certificate: Option<Arc<Certificate>>,
     /// What SIGHUP does.
@@ -124,53 +124,58 @@ pub(super) struct Captain {
     /// What is told to the end.
     pub(super) telemetry: Arc<Telemetry>,
     /// Ends what would wait for people, who may take longer than we have.
-    pub(super) farewell: Farewell,
+    pub(super) on_shutdown: OnShutdown,
     /// Changes that were sent; their clients may be gone. A reload carries them on.
-    pub(super) changes: Arc<SentChanges>,
+    pub(super) in_flight_writes: Arc<InFlightWrites>,
 }
 
 /// What is done when we begin to leave.
-pub(super) type Farewell = Box<dyn Fn() + Send + Sync>;
+pub(super) type OnShutdown = Box<dyn Fn() + Send + Sync>;
 
 #[async_trait]
-impl ShutdownSignalWatch for Captain {
+impl ShutdownSignalWatch for SignalHandler {
     async fn recv(&self) -> ShutdownSignal {
         let mut signals = self.signals.lock().await.take();
         let mut leaving = self.drain.watch();
         loop {
             tokio::select! {
                 _ = leaving.wait_for(|leaving| *leaving) => break,
-                heard = hear(signals.as_mut()) => match heard {
-                    Heard::Leave => break,
-                    Heard::Reload => self.reload(),
+                heard = next_signal(signals.as_mut()) => match heard {
+                    OperatorSignal::Terminate => break,
+                    OperatorSignal::Reload => self.reload(),
                 },
             }
         }
         info!("Began to leave");
         let since = Instant::now();
-        Stop(Arc::clone(&self.drain)).now();
-        (self.farewell)();
+        ShutdownHandle(Arc::clone(&self.drain)).shut_down();
+        (self.on_shutdown)();
         tokio::select! {
-            () = self.finish(since) => {}
-            () = async { while !matches!(hear(signals.as_mut()).await, Heard::Leave) {} } => {
+            () = self.wait_until_drained(since) => {}
+            () = async { while !matches!(next_signal(signals.as_mut()).await, OperatorSignal::Terminate) {} } => {
                 warn!("Left at the second signal");
                 return ShutdownSignal::FastShutdown;
             }
         }
         // What is left of the time; a little, where nothing is.
         let rest = self.drain.limit.saturating_sub(since.elapsed());
-        self.telemetry.flush(rest.max(LAST_WORDS)).await;
+        self.telemetry
+            .flush(rest.max(CONNECTION_CLOSE_TIMEOUT))
+            .await;
         ShutdownSignal::FastShutdown
     }
 }
 
-impl Captain {
+impl SignalHandler {
     /// Returns when nothing is under way any more, or the limit has passed.
-    async fn finish(&self, since: Instant) {
-        self.drain.finish().await;
+    async fn wait_until_drained(&self, since: Instant) {
+        self.drain.wait().await;
         let rest = self.drain.limit.saturating_sub(since.elapsed());
-        if timeout(rest, self.changes.none()).await.is_err() {
-            let cut = self.changes.count();
+        if timeout(rest, self.in_flight_writes.wait_until_none())
+            .await
+            .is_err()
+        {
+            let cut = self.in_flight_writes.count();
             warn!(
                 cut,
                 "Left with changes under way: whether Odoo made them is found out by their keys, or by looking"
@@ -198,15 +203,15 @@ pub(super) struct Signals {
     hang_up: Signal,
 }
 
-enum Heard {
-    Leave,
+enum OperatorSignal {
+    Terminate,
     Reload,
 }
 
 impl Signals {
     /// Listens from now on, and not only when somebody can hear: until then
     /// SIGHUP would end the process. What comes early is heard late.
-    pub(super) fn listen() -> Option<Self> {
+    pub(super) fn install() -> Option<Self> {
         let listen = || {
             // Tokio hears on whatever runtime runs; this one only begins it.
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -225,20 +230,20 @@ impl Signals {
     }
 }
 
-async fn hear(signals: Option<&mut Signals>) -> Heard {
+async fn next_signal(signals: Option<&mut Signals>) -> OperatorSignal {
     let Some(signals) = signals else {
         return std::future::pending().await;
     };
     tokio::select! {
-        Some(()) = signals.terminate.recv() => Heard::Leave,
-        Some(()) = signals.interrupt.recv() => Heard::Leave,
-        Some(()) = signals.hang_up.recv() => Heard::Reload,
+        Some(()) = signals.terminate.recv() => OperatorSignal::Terminate,
+        Some(()) = signals.interrupt.recv() => OperatorSignal::Terminate,
+        Some(()) = signals.hang_up.recv() => OperatorSignal::Reload,
         // Tokio never closes them; should it, we wait for `Stop` alone.
         else => std::future::pending().await,
     }
 }
 
 /// Waits a little, for loops that must not spin.
-pub(super) async fn breathe() {
+pub(super) async fn backoff() {
     sleep(Duration::from_millis(100)).await;
 }

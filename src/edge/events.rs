@@ -6,7 +6,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
-use crate::gateway::Reply;
+use crate::gateway::HttpResponse;
 
 /// A line that only says that the stream lives.
 pub(super) const HEARTBEAT: Bytes = Bytes::from_static(b": still working\n\n");
@@ -47,7 +47,7 @@ pub(super) fn event(json: &[u8]) -> Bytes {
 /// The same answer as a stream of one event, for a client that takes no JSON.
 /// Answers that are no JSON stay as they are, and so do errors: their status
 /// says what must be known.
-pub(super) fn only_events(reply: Reply) -> Reply {
+pub(super) fn into_event_stream(reply: HttpResponse) -> HttpResponse {
     let json = reply.headers.iter().any(|(name, value)| {
         name == header::CONTENT_TYPE && value.as_bytes().starts_with(b"application/json")
     });
@@ -57,7 +57,7 @@ pub(super) fn only_events(reply: Reply) -> Reply {
     let mut fields = reply.headers;
     fields.retain(|(name, _)| name != header::CONTENT_TYPE && name != header::CACHE_CONTROL);
     fields.extend(headers());
-    Reply {
+    HttpResponse {
         status: reply.status,
         headers: fields,
         body: event(&reply.body),
@@ -69,7 +69,7 @@ mod tests {
     use super::event;
 
     #[test]
-    fn an_event_is_one_message_and_a_line_end_in_it_cannot_end_it() {
+    fn line_end_in_message_does_not_end_event() {
         assert_eq!(&event(b"{}")[..], b"event: message\ndata: {}\n\n");
         assert_eq!(
             &event(b"{\n\r\n}")[..],

@@ -29,8 +29,8 @@ use tracing::{debug, error, warn};
 
 use super::{
     certificate::Certificate,
-    drain::{Drain, breathe},
-    wire::{Gauge, Gauged, Wire},
+    drain::{Drain, backoff},
+    wire::{ClientStream, HeadLimit, HeadLimited},
 };
 use crate::telemetry::Telemetry;
 
@@ -42,32 +42,32 @@ const BACKLOG: u32 = 4096;
 const PREFACE_BYTES: usize = 24;
 
 /// Serves one connection to its end.
-pub(super) type Serve = Arc<dyn Fn(Stream) -> BoxFuture<'static, ()> + Send + Sync>;
+pub(super) type ConnectionHandler = Arc<dyn Fn(Stream) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// One listening socket and what is behind it.
-pub(super) struct Door {
+pub(super) struct Listener {
     /// Taken when the door opens.
     pub(super) socket: TcpListener,
     pub(super) acceptor: Option<Arc<Acceptor>>,
-    pub(super) serve: Serve,
+    pub(super) handler: ConnectionHandler,
     /// Shared by the doors of one kind.
-    pub(super) places: Arc<Semaphore>,
+    pub(super) permits: Arc<Semaphore>,
     /// How long a TLS handshake may take, and HTTP/2's preface after it.
-    pub(super) patience: Duration,
+    pub(super) handshake_timeout: Duration,
     /// What counts its connections; nothing does for the operators' door.
-    pub(super) counted: Option<(Arc<Drain>, Arc<Telemetry>)>,
+    pub(super) counters: Option<(Arc<Drain>, Arc<Telemetry>)>,
 }
 
 /// All doors, as one Pingora service: they share a runtime, and with it the
 /// connections to Odoo.
-pub(super) struct Doors {
-    pub(super) doors: Vec<Door>,
+pub(super) struct Listeners {
+    pub(super) listeners: Vec<Listener>,
     /// Watched beside them.
     pub(super) certificate: Option<Arc<Certificate>>,
 }
 
 #[async_trait]
-impl ServiceWithDependents for Doors {
+impl ServiceWithDependents for Listeners {
     async fn start_service(
         &mut self,
         _sockets: Option<ListenFds>,
@@ -75,9 +75,9 @@ impl ServiceWithDependents for Doors {
         _tasks_per_socket: usize,
         ready: ServiceReadyNotifier,
     ) {
-        for door in self.doors.drain(..) {
+        for door in self.listeners.drain(..) {
             tokio::spawn(async move {
-                if let Err(e) = door.open().await {
+                if let Err(e) = door.accept_loop().await {
                     error!(error = %e, "Closed a listener that the system took away");
                 }
             });
@@ -94,15 +94,15 @@ impl ServiceWithDependents for Doors {
     }
 }
 
-impl Door {
-    async fn open(self) -> io::Result<()> {
+impl Listener {
+    async fn accept_loop(self) -> io::Result<()> {
         let Self {
             socket,
             acceptor,
-            serve,
-            places,
-            patience,
-            counted,
+            handler: serve,
+            permits: places,
+            handshake_timeout: patience,
+            counters: counted,
         } = self;
         socket.set_nonblocking(true)?;
         // Listens a second time, for the longer queue: the standard library asks for 128.
@@ -114,7 +114,7 @@ impl Door {
                 Err(e) => {
                     // Out of descriptors, or the client left in the queue.
                     warn!(error = %e, "Failed to accept a connection");
-                    breathe().await;
+                    backoff().await;
                     continue;
                 }
             };
@@ -122,17 +122,20 @@ impl Door {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
                 return Ok(());
             };
-            let counts = counted
-                .as_ref()
-                .map(|(drain, telemetry)| (drain.connection(), telemetry.metrics.connect()));
+            let counts = counted.as_ref().map(|(drain, telemetry)| {
+                (
+                    drain.track_connection(),
+                    telemetry.metrics.open_connection(),
+                )
+            });
             let acceptor = acceptor.clone();
             let serve = Arc::clone(&serve);
             tokio::spawn(async move {
                 // A delayed small write would wait for the client's acknowledgement.
                 drop(socket.set_nodelay(true));
-                let wire = Wire::new(socket, peer, (place, counts));
-                if let Some(stream) = secure(wire, acceptor, patience, peer).await {
-                    visit(stream, &serve, patience).await;
+                let wire = ClientStream::new(socket, peer, (place, counts));
+                if let Some(stream) = tls_handshake(wire, acceptor, patience, peer).await {
+                    serve_connection(stream, &serve, patience).await;
                 }
             });
         }
@@ -140,8 +143,8 @@ impl Door {
 }
 
 /// The connection after its TLS handshake, if there is to be one.
-async fn secure<G>(
-    wire: Wire<G>,
+async fn tls_handshake<G>(
+    wire: ClientStream<G>,
     acceptor: Option<Arc<Acceptor>>,
     patience: Duration,
     peer: SocketAddr,
@@ -166,10 +169,10 @@ where
     }
 }
 
-async fn visit(stream: Stream, serve: &Serve, patience: Duration) {
+async fn serve_connection(stream: Stream, serve: &ConnectionHandler, patience: Duration) {
     let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
-    let gauged = Gauged::new(stream);
-    let gauge: Arc<Gauge> = gauged.gauge();
+    let gauged = HeadLimited::new(stream);
+    let gauge: Arc<HeadLimit> = gauged.head_limit();
     let mut served = pin!(serve(Box::new(gauged)));
     // Pingora waits for HTTP/2's preface without a deadline. After it, its
     // idle time-out holds; HTTP/1.1 has the deadline on its head.
@@ -177,7 +180,7 @@ async fn visit(stream: Stream, serve: &Serve, patience: Duration) {
         () = &mut served => return,
         () = sleep(patience), if http2 => {}
     }
-    if gauge.read() >= PREFACE_BYTES {
+    if gauge.bytes_read() >= PREFACE_BYTES {
         served.await;
     }
 }

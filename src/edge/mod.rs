@@ -7,8 +7,8 @@
 //! deadlines and a drain of its own: Pingora's stock ones take a head of 1 MiB,
 //! a byte a second, for ever.
 
-mod account;
 mod admin;
+mod bad_request;
 mod body;
 mod bounds;
 mod certificate;
@@ -16,16 +16,16 @@ mod drain;
 mod events;
 mod exchange;
 mod head;
-mod host;
 mod listener;
+mod request_guard;
 mod server;
+mod service;
 pub mod stdio;
-mod unreadable;
 mod wire;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
-pub use drain::Stop;
-pub use server::{CannotOpen, Edge, Reload};
+pub use drain::ShutdownHandle;
+pub use server::{Edge, EdgeOpenError, Reload};

@@ -21,12 +21,12 @@ use super::{
     admin::Admin,
     bounds::Bounds,
     certificate::{BadCertificate, Certificate},
-    drain::{Captain, Drain, Farewell, Signals, Stop},
+    drain::{Drain, OnShutdown, ShutdownHandle, SignalHandler, Signals},
     exchange::Exchange,
-    host::Host,
-    listener::{Door, Doors, Serve},
+    listener::{ConnectionHandler, Listener, Listeners},
+    service::Host,
 };
-use crate::{access::SentChanges, config, gateway::Gateway, telemetry::Telemetry};
+use crate::{access::InFlightWrites, config, gateway::Gateway, telemetry::Telemetry};
 
 /// What SIGHUP does besides reading the certificates again: build a new
 /// gateway and swap it in. A panic in it is logged and changes nothing.
@@ -37,19 +37,19 @@ const ADMIN_CONNECTIONS: usize = 64;
 
 /// All sockets, open but not served yet: clients that connect wait.
 pub struct Edge {
-    doors: Doors,
+    listeners: Listeners,
     addresses: Vec<SocketAddr>,
     admin_address: Option<SocketAddr>,
     certificate: Option<Arc<Certificate>>,
     drain: Arc<Drain>,
     telemetry: Arc<Telemetry>,
-    farewell: Farewell,
-    changes: Arc<SentChanges>,
+    on_shutdown: OnShutdown,
+    in_flight_writes: Arc<InFlightWrites>,
 }
 
 /// What keeps the edge from opening.
 #[derive(Debug, thiserror::Error)]
-pub enum CannotOpen {
+pub enum EdgeOpenError {
     /// The certificate cannot be used.
     #[error(transparent)]
     Certificate(#[from] BadCertificate),
@@ -75,17 +75,17 @@ impl Edge {
         admin: &config::Admin,
         gateway: &Arc<ArcSwap<Gateway>>,
         telemetry: &Arc<Telemetry>,
-    ) -> Result<Self, CannotOpen> {
-        Self::open_before(server, admin, gateway, telemetry)
+    ) -> Result<Self, EdgeOpenError> {
+        Self::open_with(server, admin, gateway, telemetry)
     }
 
     /// Opens the edge before any host.
-    pub(super) fn open_before<H: Host>(
+    pub(super) fn open_with<H: Host>(
         server: &config::Server,
         admin: &config::Admin,
         gateway: &Arc<ArcSwap<H>>,
         telemetry: &Arc<Telemetry>,
-    ) -> Result<Self, CannotOpen> {
+    ) -> Result<Self, EdgeOpenError> {
         let bounds = Bounds::from(server);
         let drain = Arc::new(Drain::new(Duration::from_millis(server.drain_timeout_ms)));
         let certificate = match &server.tls {
@@ -102,28 +102,28 @@ impl Edge {
         let mut addresses = Vec::with_capacity(server.listen.len());
         let mut doors = Vec::with_capacity(server.listen.len());
         for address in &server.listen {
-            let (socket, address) = listen("server.listen", *address)?;
+            let (socket, address) = bind("server.listen", *address)?;
             let exchange = Exchange {
                 gateway: Arc::clone(gateway),
                 bounds,
                 drain: Arc::clone(&drain),
                 telemetry: Arc::clone(telemetry),
                 local_listener: address.ip().is_loopback(),
-                options: options(bounds.head),
+                options: http_options(bounds.head_timeout),
             };
             addresses.push(address);
-            doors.push(Door {
+            doors.push(Listener {
                 socket,
                 acceptor: acceptor.clone(),
-                serve: serve(exchange, drain.watch()),
-                places: Arc::clone(&places),
-                patience: bounds.head,
-                counted: Some((Arc::clone(&drain), Arc::clone(telemetry))),
+                handler: connection_handler(exchange, drain.watch()),
+                permits: Arc::clone(&places),
+                handshake_timeout: bounds.head_timeout,
+                counters: Some((Arc::clone(&drain), Arc::clone(telemetry))),
             });
         }
         let mut admin_address = None;
         if let Some(address) = admin.listen {
-            let (socket, address) = listen("admin.listen", address)?;
+            let (socket, address) = bind("admin.listen", address)?;
             let admin = Admin::new(
                 Arc::clone(gateway),
                 Arc::clone(telemetry),
@@ -131,19 +131,19 @@ impl Edge {
                 Arc::clone(&drain),
             );
             admin_address = Some(address);
-            doors.push(Door {
+            doors.push(Listener {
                 socket,
                 acceptor: None,
                 // It answers to the end, whether we leave or not.
-                serve: serve(admin, never()),
-                places: Arc::new(Semaphore::new(ADMIN_CONNECTIONS)),
-                patience: bounds.head,
-                counted: None,
+                handler: connection_handler(admin, never_shutdown()),
+                permits: Arc::new(Semaphore::new(ADMIN_CONNECTIONS)),
+                handshake_timeout: bounds.head_timeout,
+                counters: None,
             });
         }
         Ok(Self {
-            doors: Doors {
-                doors,
+            listeners: Listeners {
+                listeners: doors,
                 certificate: certificate.clone(),
             },
             addresses,
@@ -151,10 +151,10 @@ impl Edge {
             certificate,
             drain,
             telemetry: Arc::clone(telemetry),
-            changes: gateway.load().sent_changes(),
-            farewell: {
+            in_flight_writes: gateway.load().writes_in_flight(),
+            on_shutdown: {
                 let gateway = Arc::clone(gateway);
-                Box::new(move || gateway.load().part())
+                Box::new(move || gateway.load().close_elicitations())
             },
         })
     }
@@ -171,24 +171,24 @@ impl Edge {
     }
 
     /// A way to stop this edge once it runs.
-    pub fn stop(&self) -> Stop {
-        Stop(Arc::clone(&self.drain))
+    pub fn shutdown_handle(&self) -> ShutdownHandle {
+        ShutdownHandle(Arc::clone(&self.drain))
     }
 
     /// Serves until SIGTERM, SIGINT or [`Stop`], and obeys SIGHUP. Blocks, and
     /// must not be called from asynchronous code: it makes its own runtime.
     pub fn run(self, reload: Reload) {
-        self.run_as(Some(reload));
+        self.run_with(Some(reload));
     }
 
     /// The same without listening to any signal, as tests need it.
-    pub fn run_deaf(self) {
-        self.run_as(None);
+    pub fn run_without_signals(self) {
+        self.run_with(None);
     }
 
-    fn run_as(self, reload: Option<Reload>) {
+    fn run_with(self, reload: Option<Reload>) {
         // Before anybody can know that we are there.
-        let signals = reload.as_ref().and_then(|_| Signals::listen());
+        let signals = reload.as_ref().and_then(|_| Signals::install());
         info!(
             addresses = ?self.addresses,
             admin_address = self.admin_address.map(tracing::field::display),
@@ -208,16 +208,16 @@ impl Edge {
             },
         );
         server.bootstrap();
-        server.add_service(self.doors);
+        server.add_service(self.listeners);
         server.run(RunArgs {
-            shutdown_signal: Box::new(Captain {
+            shutdown_signal: Box::new(SignalHandler {
                 drain: self.drain,
                 certificate: self.certificate,
                 reload,
                 signals: Mutex::new(signals),
                 telemetry: self.telemetry,
-                farewell: self.farewell,
-                changes: self.changes,
+                on_shutdown: self.on_shutdown,
+                in_flight_writes: self.in_flight_writes,
             }),
         });
     }
@@ -232,28 +232,28 @@ impl fmt::Debug for Edge {
     }
 }
 
-fn listen(
+fn bind(
     setting: &'static str,
     address: SocketAddr,
-) -> Result<(TcpListener, SocketAddr), CannotOpen> {
+) -> Result<(TcpListener, SocketAddr), EdgeOpenError> {
     let opened = TcpListener::bind(address).and_then(|socket| {
         let real = socket.local_addr()?;
         Ok((socket, real))
     });
-    opened.map_err(|source| CannotOpen::Listen {
+    opened.map_err(|source| EdgeOpenError::Listen {
         setting,
         address,
         source,
     })
 }
 
-fn options(idle: Duration) -> HttpServerOptions {
+fn http_options(idle: Duration) -> HttpServerOptions {
     let mut options = HttpServerOptions::default();
     options.h2_idle_timeout = Some(idle);
     options
 }
 
-fn serve<A>(app: A, leaving: ShutdownWatch) -> Serve
+fn connection_handler<A>(app: A, leaving: ShutdownWatch) -> ConnectionHandler
 where
     A: HttpServerApp + Send + Sync + 'static,
 {
@@ -268,6 +268,6 @@ where
 }
 
 /// A watch that never turns.
-fn never() -> ShutdownWatch {
+fn never_shutdown() -> ShutdownWatch {
     tokio::sync::watch::channel(false).1
 }

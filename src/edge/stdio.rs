@@ -22,20 +22,20 @@ use tokio::{
     time::timeout,
 };
 
-use super::{account::Account, exchange::caught, host::Host};
+use super::{exchange::catch_panic, request_guard::RequestGuard, service::Host};
 use crate::{
-    gateway::{Gateway, Reply},
+    gateway::{Gateway, HttpResponse},
     telemetry::Telemetry,
 };
 use gatepost_base::InstanceName;
 use gatepost_mcp::Session;
 
 /// Calls at once.
-const AT_ONCE: usize = 16;
+const MAX_CONCURRENT_CALLS: usize = 16;
 
 /// Calls that were read and wait; a client that sends more waits itself.
 /// They are read so that a waiting call can still be taken back.
-const WAITING: usize = 64;
+const MAX_QUEUED_CALLS: usize = 64;
 
 /// Why a client over stdin and stdout was not served to its end.
 #[derive(Debug, thiserror::Error)]
@@ -64,10 +64,10 @@ pub async fn serve(
     input: impl AsyncRead + Unpin,
     output: impl AsyncWrite + Unpin + Send + 'static,
 ) -> Result<(), StdioError> {
-    serve_host(gateway, instance, telemetry, patience, input, output).await
+    serve_with(gateway, instance, telemetry, patience, input, output).await
 }
 
-pub(super) async fn serve_host<H: Host>(
+pub(super) async fn serve_with<H: Host>(
     gateway: &Arc<ArcSwap<H>>,
     instance: &InstanceName,
     telemetry: &Arc<Telemetry>,
@@ -75,61 +75,61 @@ pub(super) async fn serve_host<H: Host>(
     input: impl AsyncRead + Unpin,
     output: impl AsyncWrite + Unpin + Send + 'static,
 ) -> Result<(), StdioError> {
-    let guest = gateway.load().local_guest(instance, None);
+    let guest = gateway.load().stdio_request(instance, None);
     let Some(guest) = guest else {
         return Err(StdioError::UnknownInstance(instance.clone()));
     };
     let limit = H::terms(&guest).max_body_bytes;
-    let (lines, said) = mpsc::channel(WAITING);
-    let mut writer = tokio::spawn(write(said, output));
-    let client = Client {
+    let (lines, said) = mpsc::channel(MAX_QUEUED_CALLS);
+    let mut writer = tokio::spawn(write_lines(said, output));
+    let client = StdioConnection {
         gateway: Arc::clone(gateway),
         instance: instance.clone(),
         telemetry: Arc::clone(telemetry),
-        at_once: Arc::new(Semaphore::new(AT_ONCE)),
+        call_permits: Arc::new(Semaphore::new(MAX_CONCURRENT_CALLS)),
         session: Arc::default(),
-        lines,
+        output: lines,
     };
     let read = tokio::select! {
-        read = client.listen(BufReader::new(input), limit, patience) => read,
+        read = client.read_messages(BufReader::new(input), limit, patience) => read,
         // It ends before its senders only when it failed.
-        wrote = &mut writer => return ended(wrote),
+        wrote = &mut writer => return writer_result(wrote),
     };
     // All senders are gone: what was said is written, then it ends.
-    let wrote = ended(writer.await);
+    let wrote = writer_result(writer.await);
     read.map_err(StdioError::CannotRead)?;
     wrote
 }
 
 /// The one client, and how to say something to it.
-struct Client<H> {
+struct StdioConnection<H> {
     gateway: Arc<ArcSwap<H>>,
     instance: InstanceName,
     telemetry: Arc<Telemetry>,
-    at_once: Arc<Semaphore>,
+    call_permits: Arc<Semaphore>,
     /// The id that the last `initialize` was answered with: where clients over
     /// HTTP bring it, we bring it for them.
     session: Arc<Mutex<Option<Box<str>>>>,
-    lines: mpsc::Sender<Bytes>,
+    output: mpsc::Sender<Bytes>,
 }
 
 // By hand: a derived one would ask for `H: Clone`.
-impl<H> Clone for Client<H> {
+impl<H> Clone for StdioConnection<H> {
     fn clone(&self) -> Self {
         Self {
             gateway: Arc::clone(&self.gateway),
             instance: self.instance.clone(),
             telemetry: Arc::clone(&self.telemetry),
-            at_once: Arc::clone(&self.at_once),
+            call_permits: Arc::clone(&self.call_permits),
             session: Arc::clone(&self.session),
-            lines: self.lines.clone(),
+            output: self.output.clone(),
         }
     }
 }
 
-impl<H: Host> Client<H> {
+impl<H: Host> StdioConnection<H> {
     /// Reads to the end of the input, and waits for what was asked.
-    async fn listen(
+    async fn read_messages(
         self,
         mut input: impl AsyncBufReadExt + Unpin,
         limit: usize,
@@ -141,22 +141,22 @@ impl<H: Host> Client<H> {
             // Calls that are over make place, in the table too.
             while calls.try_join_next().is_some() {}
             running.retain(|_, cancel: &mut oneshot::Sender<()>| !cancel.is_closed());
-            if calls.len() >= AT_ONCE.saturating_add(WAITING) {
+            if calls.len() >= MAX_CONCURRENT_CALLS.saturating_add(MAX_QUEUED_CALLS) {
                 calls.join_next().await;
             }
             let message = match next_line(&mut input, limit).await? {
-                Line::End => break,
-                Line::TooLong => {
+                InputLine::Eof => break,
+                InputLine::TooLong => {
                     let text = format!("a message must be at most {limit} bytes");
-                    self.say(error(&Value::Null, -32600, &text)).await;
+                    self.send(error_line(&Value::Null, -32600, &text)).await;
                     continue;
                 }
-                Line::Text(text) if text.trim_ascii().is_empty() => continue,
-                Line::Text(text) => text,
+                InputLine::Text(text) if text.trim_ascii().is_empty() => continue,
+                InputLine::Text(text) => text,
             };
             // What is no such object is for the gateway to refuse.
-            let glance: Glance = serde_json::from_slice(&message).unwrap_or_default();
-            if let Some(cancelled) = glance.cancels() {
+            let glance: MessagePeek = serde_json::from_slice(&message).unwrap_or_default();
+            if let Some(cancelled) = glance.cancelled_request() {
                 // Taken back, or over already: the client may be late.
                 if let Some(cancel) = running.remove(&cancelled.to_string()) {
                     cancel.send(()).ok();
@@ -167,36 +167,41 @@ impl<H: Host> Client<H> {
             // The id of a response is ours: it names no call of the client's.
             let kind = glance.kind();
             let id = glance.id.unwrap_or_default();
-            if kind == Kind::Response {
+            if kind == StdioMessageKind::Response {
                 // At once: a call waits for it, and the input may end with it.
                 let client = self.clone();
-                client.call(Bytes::from(message), kind, id, cancelled).await;
+                client
+                    .handle_message(Bytes::from(message), kind, id, cancelled)
+                    .await;
                 continue;
             }
             if !id.is_null() {
                 running.insert(id.to_string(), cancel);
             }
-            calls.spawn(self.clone().call(Bytes::from(message), kind, id, cancelled));
+            calls.spawn(
+                self.clone()
+                    .handle_message(Bytes::from(message), kind, id, cancelled),
+            );
         }
         // Nobody can answer any more.
-        self.gateway.load().part();
+        self.gateway.load().close_elicitations();
         // Those that run too long are dropped with the set.
         let rest = async { while calls.join_next().await.is_some() {} };
         drop(timeout(patience, rest).await);
         Ok(())
     }
 
-    async fn call(
+    async fn handle_message(
         self,
         message: Bytes,
-        kind: Kind,
+        kind: StdioMessageKind,
         id: Value,
         mut cancelled: oneshot::Receiver<()>,
     ) {
-        let mut account = Account::local(&self.telemetry);
-        account.story.instance = Some(self.instance.clone());
-        account.placed();
-        let request_id = account.story.request_id;
+        let mut account = RequestGuard::for_stdio(&self.telemetry);
+        account.log.instance = Some(self.instance.clone());
+        account.routed();
+        let request_id = account.log.request_id;
         // The sender of a call without id is dropped at once; that is no cancel.
         let cancel = async {
             if (&mut cancelled).await.is_err() {
@@ -206,16 +211,18 @@ impl<H: Host> Client<H> {
         let work = async {
             // A response waits for none: calls that wait for it hold theirs.
             let _place = match kind {
-                Kind::Initialize | Kind::Other => Some(self.at_once.acquire().await),
-                Kind::Response => None,
+                StdioMessageKind::Initialize | StdioMessageKind::Other => {
+                    Some(self.call_permits.acquire().await)
+                }
+                StdioMessageKind::Response => None,
             };
             let gateway = self.gateway.load_full();
             // Anew for each message: a reload may have changed what it may.
-            let session = self.session().clone();
-            let guest = gateway.local_guest(&self.instance, session.as_deref())?;
-            let notices = Some(self.lines.clone());
-            let story = &mut account.story;
-            Some(caught(gateway.attend(&guest, message, notices, story)).await)
+            let session = self.lock_session().clone();
+            let guest = gateway.stdio_request(&self.instance, session.as_deref())?;
+            let notices = Some(self.output.clone());
+            let story = &mut account.log;
+            Some(catch_panic(gateway.handle_request(&guest, message, notices, story)).await)
         };
         let done = tokio::select! {
             biased;
@@ -228,41 +235,41 @@ impl<H: Host> Client<H> {
         let body = match done {
             Some(Ok(reply)) => {
                 // Before the client reads it, and calls.
-                if kind == Kind::Initialize {
-                    *self.session() = session(&reply);
+                if kind == StdioMessageKind::Initialize {
+                    *self.lock_session() = session_id(&reply);
                 }
-                said(&reply, &id)
+                response_line(&reply, &id)
             }
             Some(Err(message)) => {
                 account.panicked(&message);
                 let text = format!("internal error, request {request_id}");
-                Some(error(&id, -32603, &text))
+                Some(error_line(&id, -32603, &text))
             }
             None => {
                 let text = format!("there is no instance `{}` any more", self.instance);
-                Some(error(&id, -32603, &text))
+                Some(error_line(&id, -32603, &text))
             }
         };
         if let Some(body) = body {
             account.size_bytes = body.len();
-            self.say(body).await;
+            self.send(body).await;
         }
-        account.answered();
+        account.responded();
     }
 
-    fn session(&self) -> MutexGuard<'_, Option<Box<str>>> {
+    fn lock_session(&self) -> MutexGuard<'_, Option<Box<str>>> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn say(&self, line: Bytes) {
+    async fn send(&self, line: Bytes) {
         // It fails when stdout is closed, and then everything ends anyway.
-        drop(self.lines.send(line).await);
+        drop(self.output.send(line).await);
     }
 }
 
 /// What must be known of a message to run it, and nothing more.
 #[derive(Default, Deserialize)]
-struct Glance {
+struct MessagePeek {
     #[serde(default)]
     id: Option<Value>,
     #[serde(default)]
@@ -277,7 +284,7 @@ struct Glance {
 
 /// What a message is, as far as it must be known to run it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum StdioMessageKind {
     /// It says what the client can do.
     Initialize,
     /// It answers a request of ours.
@@ -286,17 +293,17 @@ enum Kind {
     Other,
 }
 
-impl Glance {
-    fn kind(&self) -> Kind {
+impl MessagePeek {
+    fn kind(&self) -> StdioMessageKind {
         match self.method.as_deref() {
-            Some("initialize") => Kind::Initialize,
-            None if self.result.is_some() || self.error.is_some() => Kind::Response,
-            Some(_) | None => Kind::Other,
+            Some("initialize") => StdioMessageKind::Initialize,
+            None if self.result.is_some() || self.error.is_some() => StdioMessageKind::Response,
+            Some(_) | None => StdioMessageKind::Other,
         }
     }
 
     /// The request that is taken back, if this does that.
-    fn cancels(&self) -> Option<&Value> {
+    fn cancelled_request(&self) -> Option<&Value> {
         let takes_back = self.method.as_deref() == Some("notifications/cancelled");
         self.params
             .as_ref()
@@ -306,7 +313,7 @@ impl Glance {
 }
 
 /// The id that a reply to `initialize` gives.
-fn session(reply: &Reply) -> Option<Box<str>> {
+fn session_id(reply: &HttpResponse) -> Option<Box<str>> {
     let mut fields = reply.headers.iter();
     let (_, id) = fields.find(|(name, _)| *name == Session::HEADER)?;
     id.to_str().ok().map(Box::from)
@@ -314,15 +321,15 @@ fn session(reply: &Reply) -> Option<Box<str>> {
 
 /// What to say for a reply: its body, or, where HTTP would have said it all
 /// with a status, an error for whoever waits for an answer.
-fn said(reply: &Reply, id: &Value) -> Option<Bytes> {
+fn response_line(reply: &HttpResponse, id: &Value) -> Option<Bytes> {
     if !reply.body.is_empty() {
         return Some(reply.body.clone());
     }
     let waits = !id.is_null() && !reply.status.is_success();
-    waits.then(|| error(id, -32603, &format!("not served: {}", reply.status)))
+    waits.then(|| error_line(id, -32603, &format!("not served: {}", reply.status)))
 }
 
-fn error(id: &Value, code: i32, message: &str) -> Bytes {
+fn error_line(id: &Value, code: i32, message: &str) -> Bytes {
     let error = json!({
         "jsonrpc": "2.0",
         "id": id,
@@ -331,14 +338,17 @@ fn error(id: &Value, code: i32, message: &str) -> Bytes {
     Bytes::from(error.to_string())
 }
 
-enum Line {
-    End,
+enum InputLine {
+    Eof,
     Text(Vec<u8>),
     TooLong,
 }
 
 /// The next line without its end. Of a line that is too long nothing is kept.
-async fn next_line(input: &mut (impl AsyncBufReadExt + Unpin), limit: usize) -> io::Result<Line> {
+async fn next_line(
+    input: &mut (impl AsyncBufReadExt + Unpin),
+    limit: usize,
+) -> io::Result<InputLine> {
     let mut line = Vec::new();
     let mut too_long = false;
     let mut any = false;
@@ -358,16 +368,16 @@ async fn next_line(input: &mut (impl AsyncBufReadExt + Unpin), limit: usize) -> 
         input.consume(used);
         if ended {
             return Ok(match (any, too_long) {
-                (false, _) => Line::End,
-                (true, true) => Line::TooLong,
-                (true, false) => Line::Text(line),
+                (false, _) => InputLine::Eof,
+                (true, true) => InputLine::TooLong,
+                (true, false) => InputLine::Text(line),
             });
         }
     }
 }
 
 /// Writes each message as a line of its own.
-async fn write(
+async fn write_lines(
     mut said: mpsc::Receiver<Bytes>,
     mut output: impl AsyncWrite + Unpin,
 ) -> io::Result<()> {
@@ -386,7 +396,7 @@ async fn write(
     Ok(())
 }
 
-fn ended(wrote: Result<io::Result<()>, tokio::task::JoinError>) -> Result<(), StdioError> {
+fn writer_result(wrote: Result<io::Result<()>, tokio::task::JoinError>) -> Result<(), StdioError> {
     wrote
         .map_err(io::Error::other)
         .flatten()

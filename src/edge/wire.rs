@@ -32,7 +32,7 @@ use tokio::{
 const BUFFER: usize = 16 << 10;
 
 /// One accepted TCP connection, and whatever must live as long as it.
-pub(super) struct Wire<G> {
+pub(super) struct ClientStream<G> {
     socket: BufStream<TcpStream>,
     digest: Arc<SocketDigest>,
     _guards: G,
@@ -40,23 +40,23 @@ pub(super) struct Wire<G> {
 
 /// A connection whose reads are counted against the bound on a request head.
 #[derive(Debug)]
-pub(super) struct Gauged {
+pub(super) struct HeadLimited {
     inner: Stream,
-    gauge: Arc<Gauge>,
+    head_limit: Arc<HeadLimit>,
 }
 
 /// What was read of the current head, and how much more may be.
 #[derive(Debug, Default)]
-pub(super) struct Gauge {
+pub(super) struct HeadLimit {
     /// `usize::MAX` while no head is read.
-    left: AtomicUsize,
+    remaining: AtomicUsize,
     /// Bytes read since the head was asked for.
-    read: AtomicUsize,
+    bytes_read: AtomicUsize,
     /// Heads asked for on this connection.
-    heads: AtomicUsize,
+    heads_started: AtomicUsize,
 }
 
-impl<G> Wire<G> {
+impl<G> ClientStream<G> {
     pub(super) fn new(socket: TcpStream, peer: SocketAddr, guards: G) -> Self {
         let digest = SocketDigest::from_raw_fd(socket.as_raw_fd());
         // Now, so that nobody asks the descriptor's next owner.
@@ -71,52 +71,52 @@ impl<G> Wire<G> {
     }
 }
 
-impl Gauged {
+impl HeadLimited {
     pub(super) fn new(inner: Stream) -> Self {
-        let gauge = Arc::new(Gauge::default());
-        gauge.left.store(usize::MAX, Relaxed);
-        Self { inner, gauge }
+        let head_limit = Arc::new(HeadLimit::default());
+        head_limit.remaining.store(usize::MAX, Relaxed);
+        Self { inner, head_limit }
     }
 
-    pub(super) fn gauge(&self) -> Arc<Gauge> {
-        Arc::clone(&self.gauge)
+    pub(super) fn head_limit(&self) -> Arc<HeadLimit> {
+        Arc::clone(&self.head_limit)
     }
 }
 
-impl Gauge {
+impl HeadLimit {
     /// A head of at most so many bytes is read from now on. Says whether it is
     /// the first of this connection.
-    pub(super) fn head_begins(&self, limit: usize) -> bool {
-        self.read.store(0, Relaxed);
-        self.left.store(limit, Relaxed);
-        self.heads.fetch_add(1, Relaxed) == 0
+    pub(super) fn start_head(&self, limit: usize) -> bool {
+        self.bytes_read.store(0, Relaxed);
+        self.remaining.store(limit, Relaxed);
+        self.heads_started.fetch_add(1, Relaxed) == 0
     }
 
     /// What comes now is bounded by others.
-    pub(super) fn head_ends(&self) {
-        self.left.store(usize::MAX, Relaxed);
+    pub(super) fn end_head(&self) {
+        self.remaining.store(usize::MAX, Relaxed);
     }
 
     /// Whether the head took all it may have.
-    pub(super) fn exhausted(&self) -> bool {
-        self.left.load(Relaxed) == 0
+    pub(super) fn is_exceeded(&self) -> bool {
+        self.remaining.load(Relaxed) == 0
     }
 
     /// Bytes read since the head was asked for.
-    pub(super) fn read(&self) -> usize {
-        self.read.load(Relaxed)
+    pub(super) fn bytes_read(&self) -> usize {
+        self.bytes_read.load(Relaxed)
     }
 
-    fn count(&self, read: usize) {
-        self.read.fetch_add(read, Relaxed);
-        let left = self.left.load(Relaxed);
+    fn record_read(&self, read: usize) {
+        self.bytes_read.fetch_add(read, Relaxed);
+        let left = self.remaining.load(Relaxed);
         if left != usize::MAX {
-            self.left.store(left.saturating_sub(read), Relaxed);
+            self.remaining.store(left.saturating_sub(read), Relaxed);
         }
     }
 }
 
-impl<G: Unpin> AsyncRead for Wire<G> {
+impl<G: Unpin> AsyncRead for ClientStream<G> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -126,13 +126,13 @@ impl<G: Unpin> AsyncRead for Wire<G> {
     }
 }
 
-impl AsyncRead for Gauged {
+impl AsyncRead for HeadLimited {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let left = self.gauge.left.load(Relaxed);
+        let left = self.head_limit.remaining.load(Relaxed);
         let before = buf.filled().len();
         if left == 0 {
             return Poll::Ready(Err(io::Error::other("the request head is too large")));
@@ -146,12 +146,13 @@ impl AsyncRead for Gauged {
         } else {
             ready!(Pin::new(&mut *self.inner).poll_read(cx, buf))?;
         }
-        self.gauge.count(buf.filled().len().saturating_sub(before));
+        self.head_limit
+            .record_read(buf.filled().len().saturating_sub(before));
         Poll::Ready(Ok(()))
     }
 }
 
-impl<G: Unpin> AsyncWrite for Wire<G> {
+impl<G: Unpin> AsyncWrite for ClientStream<G> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -181,7 +182,7 @@ impl<G: Unpin> AsyncWrite for Wire<G> {
     }
 }
 
-impl AsyncWrite for Gauged {
+impl AsyncWrite for HeadLimited {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -214,7 +215,7 @@ impl AsyncWrite for Gauged {
 // What Pingora asks of a connection besides reading and writing.
 
 #[async_trait]
-impl<G: Send + Unpin> Shutdown for Wire<G> {
+impl<G: Send + Unpin> Shutdown for ClientStream<G> {
     async fn shutdown(&mut self) {
         // It failed because the other end closed first.
         drop(self.socket.shutdown().await);
@@ -222,27 +223,27 @@ impl<G: Send + Unpin> Shutdown for Wire<G> {
 }
 
 #[async_trait]
-impl Shutdown for Gauged {
+impl Shutdown for HeadLimited {
     async fn shutdown(&mut self) {
         Shutdown::shutdown(&mut *self.inner).await;
     }
 }
 
-impl<G> UniqueID for Wire<G> {
+impl<G> UniqueID for ClientStream<G> {
     fn id(&self) -> UniqueIDType {
         self.socket.get_ref().as_raw_fd()
     }
 }
 
-impl UniqueID for Gauged {
+impl UniqueID for HeadLimited {
     fn id(&self) -> UniqueIDType {
         self.inner.id()
     }
 }
 
-impl<G> Ssl for Wire<G> {}
+impl<G> Ssl for ClientStream<G> {}
 
-impl Ssl for Gauged {
+impl Ssl for HeadLimited {
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
         self.inner.get_ssl_digest()
     }
@@ -252,47 +253,47 @@ impl Ssl for Gauged {
     }
 }
 
-impl<G> GetTimingDigest for Wire<G> {
+impl<G> GetTimingDigest for ClientStream<G> {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
         Vec::new()
     }
 }
 
-impl GetTimingDigest for Gauged {
+impl GetTimingDigest for HeadLimited {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
         Vec::new()
     }
 }
 
-impl<G> GetProxyDigest for Wire<G> {
+impl<G> GetProxyDigest for ClientStream<G> {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
         None
     }
 }
 
-impl GetProxyDigest for Gauged {
+impl GetProxyDigest for HeadLimited {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
         None
     }
 }
 
-impl<G> GetSocketDigest for Wire<G> {
+impl<G> GetSocketDigest for ClientStream<G> {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
         Some(Arc::clone(&self.digest))
     }
 }
 
-impl GetSocketDigest for Gauged {
+impl GetSocketDigest for HeadLimited {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
         self.inner.get_socket_digest()
     }
 }
 
-impl<G> Peek for Wire<G> {}
+impl<G> Peek for ClientStream<G> {}
 
-impl Peek for Gauged {}
+impl Peek for HeadLimited {}
 
-impl<G> std::fmt::Debug for Wire<G> {
+impl<G> std::fmt::Debug for ClientStream<G> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Wire")
             .field("digest", &self.digest)

@@ -10,21 +10,21 @@ use pingora::{
 use tokio::{io::AsyncReadExt, time::timeout};
 
 use super::{bounds::Bounds, drain::Drain};
-use crate::gateway::Reply;
+use crate::gateway::HttpResponse;
 use gatepost_base::TraceId;
 
 /// How long a client whose request was not read to its end may go on sending.
-const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
+const LINGER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// How much it may send meanwhile, in bytes.
-const LINGER_BYTES: usize = 4 << 20;
+const MAX_LINGER_BYTES: usize = 4 << 20;
 
 /// The client left, or takes nothing.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Gone;
+pub(super) struct ClientDisconnected;
 
 // An answer is made of checked names and values, so what fails is the writing.
-impl From<Box<pingora::Error>> for Gone {
+impl From<Box<pingora::Error>> for ClientDisconnected {
     fn from(_: Box<pingora::Error>) -> Self {
         Self
     }
@@ -32,7 +32,7 @@ impl From<Box<pingora::Error>> for Gone {
 
 /// What is the same for every answer on one connection.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Manner<'a> {
+pub(super) struct ResponseOptions<'a> {
     pub(super) request_id: TraceId,
     pub(super) bounds: &'a Bounds,
     pub(super) drain: &'a Drain,
@@ -44,14 +44,14 @@ pub(super) struct Manner<'a> {
 ///
 /// # Errors
 /// [`Gone`].
-pub(super) async fn reply(
+pub(super) async fn response(
     session: &mut ServerSession,
-    reply: Reply,
-    manner: Manner<'_>,
-) -> Result<(), Gone> {
+    reply: HttpResponse,
+    manner: ResponseOptions<'_>,
+) -> Result<(), ClientDisconnected> {
     let length = reply.body.len();
     let fields = reply.headers.len().saturating_add(4);
-    let mut head = head(reply.status, fields, manner)?;
+    let mut head = response_head(reply.status, fields, manner)?;
     for (name, value) in reply.headers {
         // Claude's connector once looked for it in exactly this case; Pingora
         // writes the names it does not know of in lower case.
@@ -72,23 +72,23 @@ pub(super) async fn reply(
     } else {
         reply.body
     };
-    last_look(session, manner.drain);
+    close_if_draining(session, manner.drain);
     let written = async {
         session.write_response_header(Box::new(head)).await?;
         session.write_response_body(body, true).await
     };
-    in_time(written, manner.bounds).await
+    with_write_timeout(written, manner.bounds).await
 }
 
 /// Begins an event stream.
 ///
 /// # Errors
 /// [`Gone`].
-pub(super) async fn begin_events(
+pub(super) async fn start_event_stream(
     session: &mut ServerSession,
-    manner: Manner<'_>,
-) -> Result<(), Gone> {
-    let mut head = head(StatusCode::OK, 6, manner)?;
+    manner: ResponseOptions<'_>,
+) -> Result<(), ClientDisconnected> {
+    let mut head = response_head(StatusCode::OK, 6, manner)?;
     for (name, value) in super::events::headers() {
         head.insert_header(name, value)?;
     }
@@ -96,36 +96,42 @@ pub(super) async fn begin_events(
         let chunked = HeaderValue::from_static("chunked");
         head.insert_header(header::TRANSFER_ENCODING, chunked)?;
     }
-    last_look(session, manner.drain);
-    in_time(session.write_response_header(Box::new(head)), manner.bounds).await
+    close_if_draining(session, manner.drain);
+    with_write_timeout(session.write_response_header(Box::new(head)), manner.bounds).await
 }
 
 /// Writes one piece of an event stream; it leaves at once.
 ///
 /// # Errors
 /// [`Gone`].
-pub(super) async fn piece(
+pub(super) async fn chunk(
     session: &mut ServerSession,
     piece: Bytes,
     last: bool,
     bounds: &Bounds,
-) -> Result<(), Gone> {
-    in_time(session.write_response_body(piece, last), bounds).await
+) -> Result<(), ClientDisconnected> {
+    with_write_timeout(session.write_response_body(piece, last), bounds).await
 }
 
 /// Ends a request that was read and answered, and gives back its connection
 /// if that may carry the next one.
-pub(super) async fn keep(session: ServerSession, bounds: &Bounds) -> Option<ReusedHttpStream> {
+pub(super) async fn finish_and_reuse(
+    session: ServerSession,
+    bounds: &Bounds,
+) -> Option<ReusedHttpStream> {
     let settings = HttpPersistentSettings::for_session(&session);
     // A last flush and, over TLS, a last record are writes like all others.
-    let kept = timeout(bounds.write, session.finish()).await.ok()?.ok()??;
+    let kept = timeout(bounds.write_timeout, session.finish())
+        .await
+        .ok()?
+        .ok()??;
     Some(ReusedHttpStream::from_reusable_stream(kept, settings))
 }
 
 /// Closes a connection whose request was not read to its end, so that the
 /// client still sees the answer: to close a socket with unread bytes resets
 /// the connection, and a reset destroys what the client has not read yet.
-pub(super) async fn linger(session: ServerSession) {
+pub(super) async fn lingering_close(session: ServerSession) {
     let ServerSession::H1(session) = session else {
         return;
     };
@@ -137,34 +143,38 @@ pub(super) async fn linger(session: ServerSession) {
         let mut scratch = Vec::with_capacity(16 << 10);
         while let Ok(1..) = stream.read_buf(&mut scratch).await {
             taken = taken.saturating_add(scratch.len());
-            if taken > LINGER_BYTES {
+            if taken > MAX_LINGER_BYTES {
                 break;
             }
             scratch.clear();
         }
     };
-    drop(timeout(LINGER, parting).await);
+    drop(timeout(LINGER_TIMEOUT, parting).await);
 }
 
-fn head(status: StatusCode, fields: usize, manner: Manner<'_>) -> Result<ResponseHeader, Gone> {
+fn response_head(
+    status: StatusCode,
+    fields: usize,
+    manner: ResponseOptions<'_>,
+) -> Result<ResponseHeader, ClientDisconnected> {
     let mut head = ResponseHeader::build(status, Some(fields))?;
     head.insert_header("X-Request-Id", manner.request_id.to_string())?;
     Ok(head)
 }
 
 /// Decides whether the connection lives on, just before the head says so.
-fn last_look(session: &mut ServerSession, drain: &Drain) {
-    if drain.leaving() {
+fn close_if_draining(session: &mut ServerSession, drain: &Drain) {
+    if drain.is_draining() {
         session.set_keepalive(None);
     }
 }
 
-async fn in_time(
+async fn with_write_timeout(
     written: impl Future<Output = pingora::Result<()>>,
     bounds: &Bounds,
-) -> Result<(), Gone> {
-    match timeout(bounds.write, written).await {
+) -> Result<(), ClientDisconnected> {
+    match timeout(bounds.write_timeout, written).await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) | Err(_) => Err(Gone),
+        Ok(Err(_)) | Err(_) => Err(ClientDisconnected),
     }
 }

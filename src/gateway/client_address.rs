@@ -21,7 +21,7 @@ pub(super) fn client_address(
         return Some(peer);
     }
     let mut client = peer;
-    for hop in hops(headers).into_iter().rev() {
+    for hop in forwarded_addresses(headers).into_iter().rev() {
         // Something that is no address: who is behind it is not known.
         let Some(address) = hop else { break };
         client = address;
@@ -33,7 +33,7 @@ pub(super) fn client_address(
 }
 
 /// The addresses that proxies wrote down, the nearest last.
-fn hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
+fn forwarded_addresses(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
     let parts = |name: &str| -> Vec<String> {
         headers
             .get_all(name)
@@ -48,7 +48,10 @@ fn hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
         return Vec::new();
     }
     if !forwarded_for.is_empty() {
-        return forwarded_for.iter().map(|part| address(part)).collect();
+        return forwarded_for
+            .iter()
+            .map(|part| parse_address(part))
+            .collect();
     }
     parts("forwarded")
         .iter()
@@ -56,14 +59,14 @@ fn hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
             part.split(';').find_map(|pair| {
                 let (name, value) = pair.split_once('=')?;
                 let named = name.trim().eq_ignore_ascii_case("for");
-                named.then(|| address(value.trim().trim_matches('"')))?
+                named.then(|| parse_address(value.trim().trim_matches('"')))?
             })
         })
         .collect()
 }
 
 /// An address, perhaps with a port, perhaps in brackets.
-fn address(text: &str) -> Option<IpAddr> {
+fn parse_address(text: &str) -> Option<IpAddr> {
     let bare = || {
         let inside = text.strip_prefix('[')?.split(']').next()?;
         inside.parse().ok()
@@ -86,7 +89,7 @@ mod tests {
 
     use super::client_address;
 
-    fn client(peer: &str, lines: &[(&str, &str)]) -> String {
+    fn client_of(peer: &str, lines: &[(&str, &str)]) -> String {
         let headers: HeaderMap = lines
             .iter()
             .map(|(name, value)| {
@@ -106,15 +109,15 @@ mod tests {
     }
 
     #[test]
-    fn only_a_trusted_proxy_is_believed() {
+    fn forwarded_address_is_used_only_from_trusted_proxy() {
         let line = [("x-forwarded-for", "203.0.113.9")];
-        assert_eq!(client("192.0.2.1", &line), "192.0.2.1");
-        assert_eq!(client("10.0.0.2", &line), "203.0.113.9");
-        assert_eq!(client("10.0.0.2", &[]), "10.0.0.2");
+        assert_eq!(client_of("192.0.2.1", &line), "192.0.2.1");
+        assert_eq!(client_of("10.0.0.2", &line), "203.0.113.9");
+        assert_eq!(client_of("10.0.0.2", &[]), "10.0.0.2");
     }
 
     #[test]
-    fn what_the_client_wrote_itself_does_not_count() {
+    fn forwarded_addresses_before_untrusted_hop_are_ignored() {
         for lines in [
             vec![("x-forwarded-for", "198.51.100.1, 203.0.113.9, 10.0.0.3")],
             vec![
@@ -124,16 +127,16 @@ mod tests {
             vec![("x-forwarded-for", "10.0.0.9, 203.0.113.9")],
             vec![("forwarded", "for=198.51.100.1, for=203.0.113.9;proto=https")],
         ] {
-            assert_eq!(client("10.0.0.2", &lines), "203.0.113.9", "{lines:?}");
+            assert_eq!(client_of("10.0.0.2", &lines), "203.0.113.9", "{lines:?}");
         }
         assert_eq!(
-            client("10.0.0.2", &[("x-forwarded-for", "203.0.113.9, nonsense")]),
+            client_of("10.0.0.2", &[("x-forwarded-for", "203.0.113.9, nonsense")]),
             "10.0.0.2"
         );
     }
 
     #[test]
-    fn addresses_come_in_several_forms() {
+    fn forwarded_address_formats_are_parsed() {
         for (value, expected) in [
             ("for=\"[2001:db8::1]:4711\"", "2001:db8::1"),
             ("For=203.0.113.9:80", "203.0.113.9"),
@@ -141,7 +144,7 @@ mod tests {
             ("for=unknown", "10.0.0.2"),
         ] {
             assert_eq!(
-                client("10.0.0.2", &[("forwarded", value)]),
+                client_of("10.0.0.2", &[("forwarded", value)]),
                 expected,
                 "{value}"
             );
@@ -150,9 +153,9 @@ mod tests {
             ("x-forwarded-for", "198.51.100.1"),
             ("forwarded", "for=203.0.113.9"),
         ];
-        assert_eq!(client("10.0.0.2", &both), "10.0.0.2");
+        assert_eq!(client_of("10.0.0.2", &both), "10.0.0.2");
         assert_eq!(
-            client("10.0.0.2", &[("x-forwarded-for", "::ffff:203.0.113.9")]),
+            client_of("10.0.0.2", &[("x-forwarded-for", "::ffff:203.0.113.9")]),
             "203.0.113.9"
         );
     }

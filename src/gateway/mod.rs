@@ -4,19 +4,19 @@
 //! plain code: host, route, origin, address, caller, HTTP method, content
 //! type; then the body, and in it JSON-RPC, revision, method, tool, limits.
 
+mod authentication;
 mod client_address;
-mod converse;
-mod door;
-mod examination;
-mod front_desk;
+mod cors;
+mod credential_check;
+mod dispatch;
+mod error_response;
 mod head;
-mod operation;
-mod origin;
-mod refusal;
-mod reply;
+mod operation_span;
+mod policy_check;
+mod public_endpoints;
+mod request_log;
+mod response;
 mod routes;
-mod rules;
-mod story;
 #[cfg(test)]
 mod tests;
 
@@ -27,35 +27,35 @@ use http::{HeaderMap, Method, header};
 use ipnet::IpNet;
 use tokio::sync::mpsc;
 
-pub use door::{Admission, Door, LookUp, Unauthenticated};
-pub use examination::Examined;
-pub use front_desk::FacadeDesk;
+pub use authentication::{Authenticator, TokenLookup, TokenPolicy, Unauthenticated};
+pub use credential_check::CredentialCheck;
+pub use error_response::RequestError;
 pub use head::Head;
-pub use operation::{Failure, Operation, Step};
-pub use refusal::Refusal;
-pub use reply::Reply;
+pub use operation_span::{RpcErrorType, RpcOperation, SpanContext};
+pub use policy_check::PolicyFinding;
+pub use public_endpoints::RegistrationFacade;
+pub use request_log::{ErrorSource, RequestLog};
+pub use response::HttpResponse;
 pub use routes::{Endpoint, Routes};
-pub use rules::RuleFinding;
-pub use story::{Blame, Story};
 
 use self::{
+    authentication::{Authenticated, AuthenticatedToken},
     client_address::client_address,
-    door::{Entered, Token},
-    front_desk::Errand,
+    public_endpoints::PublicRoute,
 };
 use crate::{
-    access::{Asker, Instance, OpenQuestions, SentChanges, UnknownCredential},
+    access::{ElicitationOwner, InFlightWrites, Instance, PendingElicitations, UnknownCredential},
     audit::Journal,
 };
 use gatepost_base::{InstanceName, ProviderName, RoleName, TraceContext};
 use gatepost_identity::{
-    Bearer, Caller, MAX_REGISTRATION_BYTES, Now, Objection, ProtectedResource, Provider,
+    Bearer, Caller, Challenge, MAX_REGISTRATION_BYTES, Now, ProtectedResource, Provider,
 };
 use gatepost_mcp::{McpHeaders, Session, Transport};
-use gatepost_odoo::Effect;
-use gatepost_odoo_client::Traffic;
+use gatepost_odoo::Operation;
+use gatepost_odoo_client::ClientStats;
 use gatepost_policy::{Policy, WriteMode};
-use gatepost_state::{limits::Limiter, store::Ledger};
+use gatepost_state::{limits::Limiter, store::StateStore};
 
 /// Everything a request needs, built as one value from one configuration, so
 /// that a reload swaps it whole.
@@ -64,7 +64,7 @@ pub struct Gateway {
     /// Which instance a request is for.
     pub routes: Routes,
     /// How callers prove who they are.
-    pub door: Door,
+    pub authenticator: Authenticator,
     /// What they may do.
     pub policy: Policy,
     /// How much they may.
@@ -76,49 +76,49 @@ pub struct Gateway {
     /// Whether a challenge names an error even where no token came.
     pub challenge_always_error: bool,
     /// The facade for clients that must register themselves, if there is one.
-    pub facade: Option<FacadeDesk>,
+    pub facade: Option<RegistrationFacade>,
     /// The largest body that may be read, in bytes.
     pub max_body_bytes: usize,
     /// What is kept of all calls to Odoo. A reload carries it on.
     pub journal: Arc<Journal>,
     /// What must be remembered of changes. A reload carries it on.
-    pub ledger: Arc<Ledger>,
+    pub state_store: Arc<StateStore>,
     /// The questions that people were asked. A reload carries them on.
-    pub questions: Arc<OpenQuestions>,
+    pub pending_elicitations: Arc<PendingElicitations>,
     /// Changes that were sent. A reload carries them on.
-    pub sent: Arc<SentChanges>,
+    pub in_flight_writes: Arc<InFlightWrites>,
     /// How many configurations came before this one, in this process.
     pub generation: u64,
     /// How long a person may take to answer one.
-    pub patience: Duration,
+    pub elicitation_timeout: Duration,
 }
 
 /// A request whose head was accepted: routed, its caller known. Its body may
 /// be read now.
 #[derive(Debug)]
-pub struct Guest {
+pub struct AcceptedRequest {
     /// Whether the client takes `text/event-stream`.
-    pub takes_events: bool,
+    pub accepts_event_stream: bool,
     /// Whether the client takes nothing but `text/event-stream`.
-    pub only_events: bool,
+    pub requires_event_stream: bool,
     /// The largest body that may be read, in bytes.
     pub max_body_bytes: usize,
     /// The caller; none of a request to the facade.
-    visitor: Option<Visitor>,
-    cors: Vec<(http::HeaderName, http::HeaderValue)>,
+    context: Option<RequestContext>,
+    cors_headers: Vec<(http::HeaderName, http::HeaderValue)>,
 }
 
 /// A caller who was let in to one instance.
 #[derive(Clone, Debug)]
-struct Visitor {
+struct RequestContext {
     instance: Arc<Instance>,
     caller: Caller,
     transport: Transport,
-    token: Option<Token>,
+    token: Option<AuthenticatedToken>,
     /// What the client brought of its handshake.
     session: Option<Session>,
     /// Under which of its names the instance was called, for challenges.
-    resource: Option<ProtectedResource>,
+    protected_resource: Option<ProtectedResource>,
 }
 
 /// Who there is to ask, and who answers.
@@ -131,24 +131,27 @@ pub struct Readiness {
     /// Whether the audit journal can be written, where there is one.
     pub audit: Option<Result<(), String>>,
     /// Whether changes can be remembered, where any role may make any.
-    pub changes: Option<Result<(), String>>,
+    pub state_store: Option<Result<(), String>>,
     /// Whether calls can be counted, where none goes on uncounted.
     pub limits: Option<Result<(), String>>,
 }
 
 /// Where the JSON-RPC notifications and questions of one call go while it runs:
 /// each is one whole JSON text.
-pub type Notices = mpsc::Sender<Bytes>;
+pub type ServerMessages = mpsc::Sender<Bytes>;
 
 impl Gateway {
     /// The same, in the place of an older one: what was used of allowances stays
     /// used, and who was asked can answer.
     #[must_use]
-    pub fn after(mut self, old: &Self) -> Self {
-        self.limits = self.limits.after(&old.limits);
-        self.door.failures = self.door.failures.after(&old.door.failures);
-        self.questions = Arc::clone(&old.questions);
-        self.sent = Arc::clone(&old.sent);
+    pub fn with_state_of(mut self, old: &Self) -> Self {
+        self.limits = self.limits.with_state_of(&old.limits);
+        self.authenticator.failed_token_limiter = self
+            .authenticator
+            .failed_token_limiter
+            .with_state_of(&old.authenticator.failed_token_limiter);
+        self.pending_elicitations = Arc::clone(&old.pending_elicitations);
+        self.in_flight_writes = Arc::clone(&old.in_flight_writes);
         self.generation = old.generation.wrapping_add(1);
         self
     }
@@ -157,138 +160,164 @@ impl Gateway {
     ///
     /// # Errors
     /// The answer to give instead; the body is not read then.
-    pub async fn welcome(&self, head: Head, story: &mut Story) -> Result<Guest, Reply> {
-        let cors = origin::cors(&head.headers);
-        match self.admit(&head, story).await {
-            Ok(Welcome::Guest(guest)) => Ok(Guest { cors, ..*guest }),
-            Ok(Welcome::Preflight) => Err(origin::preflight().with_all(&cors)),
-            Ok(Welcome::Document(reply)) => Err(reply.with_all(&origin::for_everybody())),
-            // A page that may not call us may not read why either.
-            Err(refusal @ (Refusal::Host(_) | Refusal::Origin(_) | Refusal::NoRoute)) => {
-                Err(refusal.reply(None, story))
+    pub async fn accept_head(
+        &self,
+        head: Head,
+        story: &mut RequestLog,
+    ) -> Result<AcceptedRequest, HttpResponse> {
+        let cors = cors::cors_headers(&head.headers);
+        match self.check_head(&head, story).await {
+            Ok(AcceptedHead::Request(guest)) => Ok(AcceptedRequest {
+                cors_headers: cors,
+                ..*guest
+            }),
+            Ok(AcceptedHead::Preflight) => Err(cors::preflight_response().with_headers(&cors)),
+            Ok(AcceptedHead::Document(reply)) => {
+                Err(reply.with_headers(&cors::any_origin_header()))
             }
-            Err(refusal) => Err(refusal.reply(None, story).with_all(&cors)),
+            // A page that may not call us may not read why either.
+            Err(
+                refusal @ (RequestError::HostNotAllowed(_)
+                | RequestError::OriginNotAllowed(_)
+                | RequestError::NoRoute),
+            ) => Err(refusal.to_response(None, story)),
+            Err(refusal) => Err(refusal.to_response(None, story).with_headers(&cors)),
         }
     }
 
-    async fn admit(&self, head: &Head, story: &mut Story) -> Result<Welcome, Refusal> {
+    async fn check_head(
+        &self,
+        head: &Head,
+        story: &mut RequestLog,
+    ) -> Result<AcceptedHead, RequestError> {
         let now = Now::read();
-        story.around = trace_context(&head.headers);
+        story.parent_context = trace_context(&head.headers);
         let host = head.host.as_deref();
-        origin::check_host(head, &self.routes)?;
-        if let Some(errand) = self.errand(head) {
-            return self.at_the_desk(&errand, head, now).await;
+        cors::check_host(head, &self.routes)?;
+        if let Some(errand) = self.public_route(head) {
+            return self.serve_public(&errand, head, now).await;
         }
-        let (endpoint, resource) = self.routes.find(host, &head.path).ok_or(Refusal::NoRoute)?;
+        let (endpoint, resource) = self
+            .routes
+            .find(host, &head.path)
+            .ok_or(RequestError::NoRoute)?;
         let instance = endpoint.instance.name();
         story.instance = Some(instance.clone());
-        origin::check(head, &self.routes, &self.allowed_origins)?;
+        cors::check_origin(head, &self.routes, &self.allowed_origins)?;
         if head.method == Method::OPTIONS && head.headers.contains_key(header::ORIGIN) {
-            return Ok(Welcome::Preflight);
+            return Ok(AcceptedHead::Preflight);
         }
-        let challenge = |objection: &Objection| self.challenge(resource, objection);
+        let challenge = |objection: &Challenge| self.challenge(resource, objection);
         if head.token_in_query {
-            return Err(Refusal::TokenInQuery(
-                challenge(&Objection::InvalidRequest).into(),
+            return Err(RequestError::TokenInQuery(
+                challenge(&Challenge::InvalidRequest).into(),
             ));
         }
-        let bearer = Bearer::find(&head.headers);
+        let bearer = Bearer::from_headers(&head.headers);
         let client = client_address(head.peer, &head.headers, &self.trusted_proxies);
         // Before authentication: a token costs a signature, or a question to a provider.
-        if self.door.looks_at(&bearer) {
+        if self.authenticator.requires_check(&bearer) {
             self.limits
-                .arrive(client, now.steady, &mut story.counted)
+                .check_address(client, now.monotonic, &mut story.rate_limit_checks)
                 .await?;
         }
         // Before the method: the first request of mcp-remote is a bare GET, to be challenged.
-        let Entered {
+        let Authenticated {
             caller,
             credentials,
             token,
         } = self
-            .door
-            .enter(
+            .authenticator
+            .authenticate(
                 bearer,
                 instance,
-                &endpoint.admission,
+                &endpoint.token_policy,
                 client,
                 now,
-                &mut story.look_up,
+                &mut story.token_lookup,
             )
             .await
-            .map_err(|why| Refusal::of(why, challenge))?;
+            .map_err(|why| RequestError::from_unauthenticated(why, challenge))?;
         story.caller = Some(caller.subject.clone());
         self.policy
-            .admit(&caller.roles, instance)
+            .allow_instance(&caller.roles, instance)
             .map_err(|no_role| {
-                let enough = |roles: &[RoleName]| self.policy.admit(roles, instance).is_ok();
-                self.step_up(token.as_ref(), instance, resource, &no_role, enough)
-                    .unwrap_or(Refusal::NoRole(no_role))
+                let enough =
+                    |roles: &[RoleName]| self.policy.allow_instance(roles, instance).is_ok();
+                self.insufficient_scope_error(token.as_ref(), instance, resource, &no_role, enough)
+                    .unwrap_or(RequestError::NoRole(no_role))
             })?;
-        let caller = door::acting(caller, &credentials, &self.policy, instance)?;
+        let caller =
+            authentication::with_odoo_credential(caller, &credentials, &self.policy, instance)?;
         if head.method != Method::POST {
-            return Err(Refusal::MethodNotAllowed("POST, OPTIONS"));
+            return Err(RequestError::MethodNotAllowed("POST, OPTIONS"));
         }
         if !is_json(head) {
-            return Err(Refusal::UnsupportedMedia);
+            return Err(RequestError::UnsupportedMediaType);
         }
-        let accepts = Accepts::read(head);
-        if !accepts.json && !accepts.events {
-            return Err(Refusal::NotAcceptable);
+        let accepts = AcceptHeader::parse(head);
+        if !accepts.json && !accepts.event_stream {
+            return Err(RequestError::NotAcceptable);
         }
-        let transport = Transport::Http(McpHeaders::read(&head.headers)?);
-        Ok(Welcome::Guest(Box::new(Guest {
-            takes_events: accepts.events,
-            only_events: !accepts.json,
+        let transport = Transport::Http(McpHeaders::from_headers(&head.headers)?);
+        Ok(AcceptedHead::Request(Box::new(AcceptedRequest {
+            accepts_event_stream: accepts.event_stream,
+            requires_event_stream: !accepts.json,
             max_body_bytes: self.max_body_bytes,
-            visitor: Some(Visitor {
+            context: Some(RequestContext {
                 instance: Arc::clone(&endpoint.instance),
                 caller,
                 transport,
                 token,
-                session: Session::read(&head.headers),
-                resource: resource.cloned(),
+                session: Session::from_headers(&head.headers),
+                protected_resource: resource.cloned(),
             }),
-            cors: Vec::new(),
+            cors_headers: Vec::new(),
         })))
     }
 
-    fn errand<'a>(&'a self, head: &Head) -> Option<Errand<'a>> {
-        let resource = self.routes.metadata(head.host.as_deref(), &head.path);
-        let facade = || self.facade.as_ref()?.errand(head);
-        resource.map(Errand::Resource).or_else(facade)
+    fn public_route<'a>(&'a self, head: &Head) -> Option<PublicRoute<'a>> {
+        let resource = self
+            .routes
+            .metadata_resource(head.host.as_deref(), &head.path);
+        let facade = || self.facade.as_ref()?.public_route(head);
+        resource.map(PublicRoute::Resource).or_else(facade)
     }
 
     /// What anybody may ask.
-    async fn at_the_desk(
+    async fn serve_public(
         &self,
-        errand: &Errand<'_>,
+        errand: &PublicRoute<'_>,
         head: &Head,
         now: Now,
-    ) -> Result<Welcome, Refusal> {
-        if let (Errand::Register(desk), &Method::POST) = (errand, &head.method) {
+    ) -> Result<AcceptedHead, RequestError> {
+        if let (PublicRoute::Register(desk), &Method::POST) = (errand, &head.method) {
             let client = client_address(head.peer, &head.headers, &self.trusted_proxies);
-            desk.admit(client, now)?;
+            desk.check_rate_limit(client, now)?;
             if !is_json(head) {
-                return Err(Refusal::UnsupportedMedia);
+                return Err(RequestError::UnsupportedMediaType);
             }
-            return Ok(Welcome::Guest(Box::new(Guest {
-                takes_events: false,
-                only_events: false,
+            return Ok(AcceptedHead::Request(Box::new(AcceptedRequest {
+                accepts_event_stream: false,
+                requires_event_stream: false,
                 max_body_bytes: MAX_REGISTRATION_BYTES,
-                visitor: None,
-                cors: Vec::new(),
+                context: None,
+                cors_headers: Vec::new(),
             })));
         }
-        front_desk::metadata(errand, self.facade.as_ref(), head, now)
+        public_endpoints::serve_metadata(errand, self.facade.as_ref(), head, now)
             .await
-            .map(Welcome::Document)
+            .map(AcceptedHead::Document)
     }
 
     /// The visitor anew, for a call that changes something: what let them in
     /// may be a minute old, and that is too old for it.
-    async fn again(&self, guest: &Visitor, effect: Effect) -> Result<Option<Visitor>, Refusal> {
-        let (Some(token), true) = (&guest.token, effect > Effect::Read) else {
+    async fn reauthenticate_for_write(
+        &self,
+        guest: &RequestContext,
+        effect: Operation,
+    ) -> Result<Option<RequestContext>, RequestError> {
+        let (Some(token), true) = (&guest.token, effect > Operation::Read) else {
             return Ok(None);
         };
         let instance = guest.instance.name();
@@ -296,34 +325,39 @@ impl Gateway {
             return Ok(None);
         };
         let (granted, token) = self
-            .door
-            .enter_again(token, instance, &endpoint.admission, Now::read())
+            .authenticator
+            .reauthenticate(token, instance, &endpoint.token_policy, Now::read())
             .await
             .map_err(|why| {
-                Refusal::of(why, |objection| {
-                    self.challenge(guest.resource.as_ref(), objection)
+                RequestError::from_unauthenticated(why, |objection| {
+                    self.challenge(guest.protected_resource.as_ref(), objection)
                 })
             })?;
         let caller = Caller {
             roles: granted.roles,
             ..guest.caller.clone()
         };
-        let caller = door::acting(caller, &granted.credentials, &self.policy, instance)?;
-        Ok(Some(Visitor {
+        let caller = authentication::with_odoo_credential(
+            caller,
+            &granted.credentials,
+            &self.policy,
+            instance,
+        )?;
+        Ok(Some(RequestContext {
             caller,
             token: Some(token),
             ..guest.clone()
         }))
     }
 
-    fn sent_for_scopes(
+    fn insufficient_scope(
         &self,
-        guest: &Visitor,
+        guest: &RequestContext,
         why: &dyn std::fmt::Display,
         enough: impl Fn(&[RoleName]) -> bool,
-    ) -> Option<Refusal> {
-        let resource = guest.resource.as_ref();
-        self.step_up(
+    ) -> Option<RequestError> {
+        let resource = guest.protected_resource.as_ref();
+        self.insufficient_scope_error(
             guest.token.as_ref(),
             guest.instance.name(),
             resource,
@@ -333,92 +367,97 @@ impl Gateway {
     }
 
     /// How to get in, for `WWW-Authenticate`.
-    fn challenge(&self, resource: Option<&ProtectedResource>, objection: &Objection) -> String {
+    fn challenge(&self, resource: Option<&ProtectedResource>, objection: &Challenge) -> String {
         resource.map_or_else(
-            || objection.bare(),
-            |resource| resource.challenge(objection, self.challenge_always_error),
+            || objection.without_metadata(),
+            |resource| resource.www_authenticate(objection, self.challenge_always_error),
         )
     }
 
     /// The refusal that sends a token's holder for more scopes; none where no
     /// scope would help, so that nobody is sent in a circle.
-    fn step_up(
+    fn insufficient_scope_error(
         &self,
-        token: Option<&Token>,
+        token: Option<&AuthenticatedToken>,
         instance: &InstanceName,
         resource: Option<&ProtectedResource>,
         why: &dyn std::fmt::Display,
         enough: impl Fn(&[RoleName]) -> bool,
-    ) -> Option<Refusal> {
-        let token = token.filter(|token| token.provider.steps_up())?;
-        let scopes = self.door.grants.scopes_that_help(
+    ) -> Option<RequestError> {
+        let token = token.filter(|token| token.provider.supports_step_up())?;
+        let scopes = self.authenticator.grants.sufficient_scopes(
             &token.principal,
             token.provider.name(),
             instance,
             enough,
         )?;
-        let objection = Objection::InsufficientScope(scopes.into_iter().collect());
+        let objection = Challenge::InsufficientScope(scopes.into_iter().collect());
         let challenge = self.challenge(resource, &objection).into();
-        Some(Refusal::InsufficientScope(why.to_string(), challenge))
+        Some(RequestError::InsufficientScope(why.to_string(), challenge))
     }
 
     /// Answers the body of an accepted request. Dropping the future cancels
     /// the work.
-    pub async fn serve(
+    pub async fn handle_body(
         &self,
-        guest: &Guest,
+        guest: &AcceptedRequest,
         body: Bytes,
-        notices: Option<Notices>,
-        story: &mut Story,
-    ) -> Reply {
-        let reply = match (&guest.visitor, &self.facade) {
-            (Some(visitor), _) => converse::answer(self, visitor, &body, notices, story).await,
+        notices: Option<ServerMessages>,
+        story: &mut RequestLog,
+    ) -> HttpResponse {
+        let reply = match (&guest.context, &self.facade) {
+            (Some(visitor), _) => dispatch::handle_body(self, visitor, &body, notices, story).await,
             (None, Some(desk)) => {
                 let registered = desk.register(&body, Now::read()).await;
-                let reply = registered.unwrap_or_else(|refusal| refusal.reply(None, story));
-                return reply.with_all(&origin::for_everybody());
+                let reply = registered.unwrap_or_else(|refusal| refusal.to_response(None, story));
+                return reply.with_headers(&cors::any_origin_header());
             }
-            (None, None) => Refusal::NoRoute.reply(None, story),
+            (None, None) => RequestError::NoRoute.to_response(None, story),
         };
-        reply.with_all(&guest.cors)
+        reply.with_headers(&guest.cors_headers)
     }
 
     /// A guest that came over stdin/stdout: the local user, who started us.
     /// `session` is the id that the last `initialize` was answered with, if any.
-    pub fn local(&self, instance: &InstanceName, session: Option<&str>) -> Option<Guest> {
-        Some(Guest {
-            takes_events: true,
-            only_events: false,
+    pub fn accept_stdio(
+        &self,
+        instance: &InstanceName,
+        session: Option<&str>,
+    ) -> Option<AcceptedRequest> {
+        Some(AcceptedRequest {
+            accepts_event_stream: true,
+            requires_event_stream: false,
             max_body_bytes: self.max_body_bytes,
-            visitor: Some(Visitor {
+            context: Some(RequestContext {
                 instance: Arc::clone(self.routes.instance(instance)?),
-                caller: self.door.local(&self.policy, instance),
+                caller: self.authenticator.local_caller(&self.policy, instance),
                 transport: Transport::Stdio,
                 token: None,
                 session: session.and_then(Session::parse),
-                resource: None,
+                protected_resource: None,
             }),
-            cors: Vec::new(),
+            cors_headers: Vec::new(),
         })
     }
 
     /// The guest as the one whose call asks, or who answers.
-    fn asker(&self, guest: &Visitor) -> Asker {
-        Asker::new(&guest.caller, guest.instance.name(), self.generation)
+    fn elicitation_owner(&self, guest: &RequestContext) -> ElicitationOwner {
+        ElicitationOwner::new(&guest.caller, guest.instance.name(), self.generation)
     }
 
     /// Ends all calls that wait for a person, for we are about to stop.
-    pub fn leave(&self) {
-        self.questions.close();
+    pub fn cancel_pending(&self) {
+        self.pending_elicitations.close();
     }
 
     /// Whether anything of this effect is open to the guest: to their roles, and
     /// to the key that their calls go out with.
-    fn opens(&self, guest: &Visitor, effect: Effect) -> bool {
+    fn allows(&self, guest: &RequestContext, effect: Operation) -> bool {
         let (caller, instance) = (&guest.caller, &guest.instance);
-        self.policy.opens(&caller.roles, instance.name(), effect)
-            && (effect.is_read() || instance.writes() > WriteMode::ReadOnly)
-            && match instance.login(caller.credential.as_ref()) {
+        self.policy
+            .allows_any(&caller.roles, instance.name(), effect)
+            && (effect.is_read() || instance.write_mode() > WriteMode::ReadOnly)
+            && match instance.account(caller.credential.as_ref()) {
                 Ok(login) => login.allow(effect).is_ok(),
                 // Told by the call itself, which is refused.
                 Err(UnknownCredential { .. }) => true,
@@ -427,9 +466,10 @@ impl Gateway {
 
     /// Whether any role may change anything in any instance: only then it matters
     /// whether changes can be remembered.
-    pub fn may_change(&self) -> bool {
+    pub fn allows_any_write(&self) -> bool {
         self.routes.instances().any(|instance| {
-            instance.writes() > WriteMode::ReadOnly && self.policy.opens_changes(instance.name())
+            instance.write_mode() > WriteMode::ReadOnly
+                && self.policy.allows_any_write(instance.name())
         })
     }
 
@@ -440,13 +480,17 @@ impl Gateway {
             (instance.name().clone(), answer)
         });
         let now = Now::read();
-        let asked = self
-            .providers()
-            .into_iter()
-            .map(|provider| async move { (provider.name().clone(), provider.state(now).await) });
+        let asked = self.providers().into_iter().map(|provider| async move {
+            (provider.name().clone(), provider.readiness(now).await)
+        });
         let changes = async {
-            if self.may_change() {
-                Some(self.ledger.state().await.map_err(|why| why.to_string()))
+            if self.allows_any_write() {
+                Some(
+                    self.state_store
+                        .check_available()
+                        .await
+                        .map_err(|why| why.to_string()),
+                )
             } else {
                 None
             }
@@ -455,23 +499,23 @@ impl Gateway {
             futures_util::future::join_all(pings),
             futures_util::future::join_all(asked),
             changes,
-            self.limits.state(),
+            self.limits.check_available(),
         )
         .await;
         Readiness {
             instances,
             providers,
-            audit: self.journal.state(),
-            changes,
+            audit: self.journal.check_available(),
+            state_store: changes,
             limits: limits.map(|counted| counted.map_err(|why| why.to_string())),
         }
     }
 
     /// How busy the ways to the instances are.
-    pub fn traffic(&self) -> Vec<(InstanceName, Traffic)> {
+    pub fn upstream_stats(&self) -> Vec<(InstanceName, ClientStats)> {
         let instances = self.routes.instances();
         instances
-            .map(|instance| (instance.name().clone(), instance.traffic()))
+            .map(|instance| (instance.name().clone(), instance.client_stats()))
             .collect()
     }
 
@@ -479,7 +523,7 @@ impl Gateway {
     fn providers(&self) -> Vec<Arc<Provider>> {
         let mut found: Vec<Arc<Provider>> = Vec::new();
         for endpoint in self.routes.endpoints() {
-            for provider in &endpoint.admission.providers {
+            for provider in &endpoint.token_policy.providers {
                 if !found.iter().any(|known| known.name() == provider.name()) {
                     found.push(Arc::clone(provider));
                 }
@@ -502,12 +546,12 @@ fn trace_context(headers: &HeaderMap) -> Option<TraceContext> {
         .map(|state| state.to_str().ok())
         .collect();
     let state = states.map(|states| states.join(","));
-    TraceContext::read(parent, state.as_deref().filter(|state| !state.is_empty()))
+    TraceContext::parse(parent, state.as_deref().filter(|state| !state.is_empty()))
 }
 
-enum Welcome {
-    Document(Reply),
-    Guest(Box<Guest>),
+enum AcceptedHead {
+    Document(HttpResponse),
+    Request(Box<AcceptedRequest>),
     Preflight,
 }
 
@@ -520,18 +564,18 @@ fn is_json(head: &Head) -> bool {
 }
 
 /// What the client takes as an answer.
-struct Accepts {
+struct AcceptHeader {
     json: bool,
-    events: bool,
+    event_stream: bool,
 }
 
-impl Accepts {
+impl AcceptHeader {
     /// A client that does not say takes JSON: all revisions allow it for an
     /// answer of one message.
-    fn read(head: &Head) -> Self {
+    fn parse(head: &Head) -> Self {
         let mut accepts = Self {
             json: false,
-            events: false,
+            event_stream: false,
         };
         let mut said = false;
         for value in head.headers.get_all(header::ACCEPT) {
@@ -547,7 +591,7 @@ impl Accepts {
                 said |= !media.is_empty();
                 accepts.json |= !refused
                     && matches!(media.as_str(), "application/json" | "application/*" | "*/*");
-                accepts.events |=
+                accepts.event_stream |=
                     !refused && matches!(media.as_str(), "text/event-stream" | "text/*" | "*/*");
             }
         }

@@ -5,10 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use super::Admission;
+use super::TokenPolicy;
 use crate::access::Instance;
 use gatepost_base::InstanceName;
-use gatepost_identity::{ProtectedResource, WELL_KNOWN};
+use gatepost_identity::{PROTECTED_RESOURCE_PATH, ProtectedResource};
 
 /// One instance as clients reach it.
 #[derive(Debug)]
@@ -16,11 +16,11 @@ pub struct Endpoint {
     /// The instance.
     pub instance: Arc<Instance>,
     /// Whose tokens it takes.
-    pub admission: Admission,
+    pub token_policy: TokenPolicy,
     /// Its public URLs; the first is the one to show.
     pub public_urls: Vec<String>,
     /// The same as clients of OAuth see them; none where no provider vouches.
-    pub resources: Vec<ProtectedResource>,
+    pub protected_resources: Vec<ProtectedResource>,
 }
 
 /// Which instance a request is for.
@@ -34,7 +34,7 @@ pub struct Routes {
     endpoints: BTreeMap<InstanceName, Endpoint>,
     /// Host (lower case, default port left out) and path to the instance, and
     /// which of its URLs it is.
-    public: BTreeMap<(String, String), (InstanceName, usize)>,
+    public_routes: BTreeMap<(String, String), (InstanceName, usize)>,
     /// Scheme, host and port of all public URLs.
     origins: Vec<String>,
     /// Hosts under which we answer; empty for every host.
@@ -46,7 +46,7 @@ impl Routes {
     /// besides the ones in public URLs.
     pub fn new(endpoints: Vec<Endpoint>, hosts: &[String]) -> Self {
         let mut routes = Self {
-            hosts: hosts.iter().map(|host| plain_host(host)).collect(),
+            hosts: hosts.iter().map(|host| normalized_host(host)).collect(),
             ..Self::default()
         };
         for endpoint in endpoints {
@@ -58,11 +58,11 @@ impl Routes {
                 let (Some(scheme), Some(authority)) = (url.scheme_str(), url.authority()) else {
                     continue;
                 };
-                let host = plain_host(authority.as_str());
+                let host = normalized_host(authority.as_str());
                 routes.origins.push(format!("{scheme}://{host}"));
                 routes.hosts.insert(host.clone());
-                let claim = (host, plain_path(url.path()));
-                routes.public.insert(claim, (name.clone(), index));
+                let claim = (host, normalized_path(url.path()));
+                routes.public_routes.insert(claim, (name.clone(), index));
             }
             routes.endpoints.insert(name, endpoint);
         }
@@ -79,15 +79,17 @@ impl Routes {
         host: Option<&str>,
         path: &str,
     ) -> Option<(&Endpoint, Option<&ProtectedResource>)> {
-        if !is_plain(path) {
+        if !is_canonical_path(path) {
             return None;
         }
-        let path = plain_path(path);
+        let path = normalized_path(path);
         if let Some(host) = host
-            && let Some((name, index)) = self.public.get(&(plain_host(host), path.clone()))
+            && let Some((name, index)) = self
+                .public_routes
+                .get(&(normalized_host(host), path.clone()))
         {
             let endpoint = self.endpoints.get(name)?;
-            return Some((endpoint, endpoint.resources.get(*index)));
+            return Some((endpoint, endpoint.protected_resources.get(*index)));
         }
         let endpoint = if path == "/mcp" && self.endpoints.len() == 1 {
             self.endpoints.values().next()
@@ -95,29 +97,32 @@ impl Routes {
             let name = path.strip_prefix('/')?.strip_suffix("/mcp")?;
             self.endpoints.get(name)
         };
-        endpoint.map(|endpoint| (endpoint, endpoint.resources.first()))
+        endpoint.map(|endpoint| (endpoint, endpoint.protected_resources.first()))
     }
 
     /// The resource whose metadata stand at this path: where RFC 9728 section
     /// 3.1 puts them, behind the resource (as older clients ask), or at the
     /// root of a host that has only one.
-    pub fn metadata(&self, host: Option<&str>, path: &str) -> Option<&ProtectedResource> {
-        if !is_plain(path) {
+    pub fn metadata_resource(&self, host: Option<&str>, path: &str) -> Option<&ProtectedResource> {
+        if !is_canonical_path(path) {
             return None;
         }
         let of = path
-            .strip_prefix(WELL_KNOWN)
-            .or_else(|| path.strip_suffix(WELL_KNOWN))?;
+            .strip_prefix(PROTECTED_RESOURCE_PATH)
+            .or_else(|| path.strip_suffix(PROTECTED_RESOURCE_PATH))?;
         if !of.is_empty() {
             return self.find(host, of)?.1;
         }
-        let host = plain_host(host?);
-        let mut at_host = self.public.iter().filter(|((one, _), _)| *one == host);
+        let host = normalized_host(host?);
+        let mut at_host = self
+            .public_routes
+            .iter()
+            .filter(|((one, _), _)| *one == host);
         let (_, (name, index)) = at_host.next()?;
         let only = at_host.next().is_none();
         self.endpoints
             .get(name)?
-            .resources
+            .protected_resources
             .get(*index)
             .filter(|_| only)
     }
@@ -144,7 +149,7 @@ impl Routes {
 
     /// Whether we answer under this host; `None` when we answer under all.
     pub fn answers_to(&self, host: &str) -> Option<bool> {
-        let host = plain_host(host);
+        let host = normalized_host(host);
         (!self.hosts.is_empty()).then(|| self.hosts.contains(&host))
     }
 
@@ -154,7 +159,7 @@ impl Routes {
     }
 }
 
-fn is_plain(path: &str) -> bool {
+fn is_canonical_path(path: &str) -> bool {
     let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'-' | b'_' | b'.');
     path.bytes().all(fits)
         && !path.contains("//")
@@ -162,13 +167,13 @@ fn is_plain(path: &str) -> bool {
 }
 
 /// A path in lower case, without a slash at its end.
-fn plain_path(path: &str) -> String {
+fn normalized_path(path: &str) -> String {
     let path = path.strip_suffix('/').unwrap_or(path);
     path.to_ascii_lowercase()
 }
 
 /// Host and port in lower case, without the port that the scheme implies.
-pub(super) fn plain_host(authority: &str) -> String {
+pub(super) fn normalized_host(authority: &str) -> String {
     let host = authority.to_ascii_lowercase();
     let plain = host
         .strip_suffix(":443")

@@ -9,29 +9,31 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{Admission, Door, Endpoint, Gateway, Guest, Head, Routes, Story};
+use super::{
+    AcceptedRequest, Authenticator, Endpoint, Gateway, Head, RequestLog, Routes, TokenPolicy,
+};
 use crate::access::{Instance, InstanceSettings};
 use gatepost_base::{CredentialName, InstanceName, ProviderName, RoleName, TraceId};
 use gatepost_identity::{
     ClientAuth, Grant, Grants, Provider, ProviderSettings, Secret, Validation,
 };
 use gatepost_mcp::Session;
-use gatepost_odoo::Effect;
-use gatepost_odoo_client::{ApiKey, Link, LinkSettings};
+use gatepost_odoo::Operation;
+use gatepost_odoo_client::{ApiKey, OdooClient, OdooClientSettings};
 use gatepost_policy::{Pattern, Policy, Role, Rule, WriteMode};
 
-const EFFECTS: [Effect; 5] = [
-    Effect::Read,
-    Effect::Create,
-    Effect::Write,
-    Effect::Delete,
-    Effect::Run,
+const ALL_OPERATIONS: [Operation; 5] = [
+    Operation::Read,
+    Operation::Create,
+    Operation::Write,
+    Operation::Delete,
+    Operation::Call,
 ];
 
 /// An instance that nobody calls.
 fn instance(name: &InstanceName, service_key_writes: bool) -> Instance {
     let named = |name: &str| CredentialName::try_from(name).unwrap();
-    let link = LinkSettings {
+    let link = OdooClientSettings {
         url: "http://127.0.0.1:9".to_owned(),
         database: None,
         ca_file: None,
@@ -43,11 +45,11 @@ fn instance(name: &InstanceName, service_key_writes: bool) -> Instance {
         max_wait: Duration::from_secs(5),
     };
     Instance::new(InstanceSettings {
-        writes: WriteMode::Direct,
+        write_mode: WriteMode::Direct,
         name: name.clone(),
-        link: Link::new(link).unwrap(),
+        client: OdooClient::new(link).unwrap(),
         service_key: ApiKey::new("service"),
-        service_key_writes,
+        service_key_may_write: service_key_writes,
         credentials: BTreeMap::from([(named("sales"), ApiKey::new("sales"))]),
         web_url: "http://127.0.0.1:9".into(),
         schema_ttl: Duration::from_secs(1),
@@ -56,7 +58,11 @@ fn instance(name: &InstanceName, service_key_writes: bool) -> Instance {
 
 /// The effects that are open to a guest with this credential, where policy
 /// opens these.
-fn open(credential: Option<&str>, service_key_writes: bool, by_policy: &[Effect]) -> Vec<Effect> {
+fn allowed_operations(
+    credential: Option<&str>,
+    service_key_writes: bool,
+    by_policy: &[Operation],
+) -> Vec<Operation> {
     let name = InstanceName::try_from("production").unwrap();
     let named = |name: &str| CredentialName::try_from(name).unwrap();
     let instance = instance(&name, service_key_writes);
@@ -77,45 +83,60 @@ fn open(credential: Option<&str>, service_key_writes: bool, by_policy: &[Effect]
         routes: Routes::new(
             vec![Endpoint {
                 instance: Arc::new(instance),
-                admission: Admission::default(),
+                token_policy: TokenPolicy::default(),
                 public_urls: Vec::new(),
-                resources: Vec::new(),
+                protected_resources: Vec::new(),
             }],
             &[],
         ),
-        door: Door {
-            local: vec![role.clone()],
-            ..Door::default()
+        authenticator: Authenticator {
+            local_roles: vec![role.clone()],
+            ..Authenticator::default()
         },
         policy: Policy::new(BTreeMap::from([(role, rules)])),
         ..Gateway::default()
     };
-    let guest: Guest = gateway.local(&name, None).unwrap();
-    EFFECTS
+    let guest: AcceptedRequest = gateway.accept_stdio(&name, None).unwrap();
+    ALL_OPERATIONS
         .into_iter()
-        .filter(|effect| gateway.opens(guest.visitor.as_ref().unwrap(), *effect))
+        .filter(|effect| gateway.allows(guest.context.as_ref().unwrap(), *effect))
         .collect()
 }
 
 #[test]
-fn what_the_service_key_may_not_do_is_hidden_from_who_has_no_credential() {
-    assert_eq!(open(None, false, &EFFECTS), [Effect::Read]);
-    assert_eq!(open(None, true, &EFFECTS), EFFECTS);
-    assert_eq!(open(Some("sales"), false, &EFFECTS), EFFECTS);
+fn caller_without_credential_is_limited_to_service_key_operations() {
+    assert_eq!(
+        allowed_operations(None, false, &ALL_OPERATIONS),
+        [Operation::Read]
+    );
+    assert_eq!(
+        allowed_operations(None, true, &ALL_OPERATIONS),
+        ALL_OPERATIONS
+    );
+    assert_eq!(
+        allowed_operations(Some("sales"), false, &ALL_OPERATIONS),
+        ALL_OPERATIONS
+    );
 }
 
 #[test]
-fn no_key_opens_what_policy_does_not() {
+fn odoo_key_never_allows_more_than_policy() {
     for (credential, writes) in [(None, true), (Some("sales"), false), (Some("none"), true)] {
-        assert_eq!(open(credential, writes, &[Effect::Read]), [Effect::Read]);
-        assert_eq!(open(credential, writes, &[]), []);
+        assert_eq!(
+            allowed_operations(credential, writes, &[Operation::Read]),
+            [Operation::Read]
+        );
+        assert_eq!(allowed_operations(credential, writes, &[]), []);
     }
-    assert_eq!(open(None, false, &[Effect::Write]), []);
+    assert_eq!(allowed_operations(None, false, &[Operation::Write]), []);
 }
 
 #[test]
-fn who_has_no_login_sees_what_policy_opens_for_the_call_tells_what_is_missing() {
-    assert_eq!(open(Some("none"), false, &EFFECTS), EFFECTS);
+fn unknown_credential_does_not_hide_tools_that_policy_allows() {
+    assert_eq!(
+        allowed_operations(Some("none"), false, &ALL_OPERATIONS),
+        ALL_OPERATIONS
+    );
 }
 
 /// A provider that says of every token what the test wants; asked where its
@@ -145,9 +166,9 @@ fn provider(says: &Arc<Mutex<String>>) -> Arc<Provider> {
     let settings = ProviderSettings {
         name: ProviderName::try_from("company").unwrap(),
         issuer: url.as_str().into(),
-        zitadel: false,
+        is_zitadel: false,
         validation: Validation::Introspection,
-        auth: Some(Arc::new(ClientAuth::Basic {
+        client_auth: Some(Arc::new(ClientAuth::Basic {
             client_id: "gatepost".to_owned(),
             secret: Secret::new("secret"),
             raw: false,
@@ -167,7 +188,7 @@ fn provider(says: &Arc<Mutex<String>>) -> Arc<Provider> {
         step_up: true,
         endpoint_hosts: Vec::new(),
         private_networks: Vec::new(),
-        tls: gatepost_tls::client(None).unwrap(),
+        tls: gatepost_tls::client_config(None).unwrap(),
         connect_timeout: Duration::from_secs(5),
         timeout: Duration::from_secs(5),
         max_in_flight: 4,
@@ -182,7 +203,7 @@ fn provider(says: &Arc<Mutex<String>>) -> Arc<Provider> {
 }
 
 /// What the provider says of a good token with these changes.
-fn told(changes: &Value) -> String {
+fn introspection_response(changes: &Value) -> String {
     let mut told = json!({
         "active": true, "sub": "alice", "client_id": "claude", "aud": "production",
         "token_type": "Bearer", "exp": 4_000_000_000_u32, "roles": ["writer"],
@@ -195,26 +216,29 @@ fn told(changes: &Value) -> String {
 
 /// What becomes of a call of this effect when the provider says something else
 /// than a moment ago; `Ok` tells the roles that it is made with.
-async fn again(effect: Effect, now_told: String) -> Result<Vec<String>, u16> {
-    let says = Arc::new(Mutex::new(told(&json!({}))));
-    let (gateway, guest) = entered(&says).await;
+async fn roles_after_reauthentication(
+    effect: Operation,
+    now_told: String,
+) -> Result<Vec<String>, u16> {
+    let says = Arc::new(Mutex::new(introspection_response(&json!({}))));
+    let (gateway, guest) = authenticated_gateway(&says).await;
     *says.lock().unwrap() = now_told;
-    let visitor = guest.visitor.as_ref().unwrap();
-    match gateway.again(visitor, effect).await {
+    let visitor = guest.context.as_ref().unwrap();
+    match gateway.reauthenticate_for_write(visitor, effect).await {
         Ok(again) => {
             let caller = &again.as_ref().unwrap_or(visitor).caller;
             Ok(caller.roles.iter().map(ToString::to_string).collect())
         }
         Err(refusal) => {
-            let mut story = Story::new(TraceId::new(1));
-            Err(refusal.reply(None, &mut story).status.as_u16())
+            let mut story = RequestLog::new(TraceId::new(1));
+            Err(refusal.to_response(None, &mut story).status.as_u16())
         }
     }
 }
 
 /// A gateway whose provider says this, and somebody with a token of it who was
 /// let in and can be asked.
-async fn entered(says: &Arc<Mutex<String>>) -> (Gateway, Guest) {
+async fn authenticated_gateway(says: &Arc<Mutex<String>>) -> (Gateway, AcceptedRequest) {
     let name = InstanceName::try_from("production").unwrap();
     let writer = RoleName::try_from("writer").unwrap();
     let grant = |role: &RoleName, provider_role: &str| Grant {
@@ -229,7 +253,7 @@ async fn entered(says: &Arc<Mutex<String>>) -> (Gateway, Guest) {
         rules: vec![Rule {
             instances: any(),
             models: any(),
-            operations: EFFECTS.to_vec(),
+            operations: ALL_OPERATIONS.to_vec(),
             ..Rule::default()
         }],
         ..Role::default()
@@ -238,29 +262,29 @@ async fn entered(says: &Arc<Mutex<String>>) -> (Gateway, Guest) {
         routes: Routes::new(
             vec![Endpoint {
                 instance: Arc::new(instance(&name, true)),
-                admission: Admission {
+                token_policy: TokenPolicy {
                     providers: vec![provider(says)],
                     audiences: ["production".to_owned()].into(),
                 },
                 public_urls: Vec::new(),
-                resources: Vec::new(),
+                protected_resources: Vec::new(),
             }],
             &[],
         ),
-        door: Door {
+        authenticator: Authenticator {
             grants: Grants::new(vec![grant(&writer, "writer"), grant(&reader, "reader")]),
-            ..Door::default()
+            ..Authenticator::default()
         },
         policy: Policy::new(BTreeMap::from([(writer, role()), (reader, role())])),
         max_body_bytes: 1,
-        patience: Duration::from_secs(20),
+        elicitation_timeout: Duration::from_secs(20),
         ..Gateway::default()
     };
     let mut headers = http::HeaderMap::new();
     for (key, value) in [
         ("authorization", "Bearer a-token-of-a-provider"),
         ("content-type", "application/json"),
-        ("mcp-session-id", Session::with_forms(1).as_str()),
+        ("mcp-session-id", Session::with_form_elicitation(1).as_str()),
     ] {
         headers.insert(key, value.parse().unwrap());
     }
@@ -273,22 +297,33 @@ async fn entered(says: &Arc<Mutex<String>>) -> (Gateway, Guest) {
         peer: None,
         local_listener: false,
     };
-    let mut story = Story::new(TraceId::new(1));
-    let guest = gateway.welcome(head, &mut story).await.unwrap();
+    let mut story = RequestLog::new(TraceId::new(1));
+    let guest = gateway.accept_head(head, &mut story).await.unwrap();
     (gateway, guest)
 }
 
 #[tokio::test]
-async fn a_call_that_changes_something_counts_on_what_the_provider_says_now() {
+async fn write_call_reauthenticates_with_provider() {
     let writer = Ok(vec!["writer".to_owned()]);
-    assert_eq!(again(Effect::Write, told(&json!({}))).await, writer);
+    assert_eq!(
+        roles_after_reauthentication(Operation::Write, introspection_response(&json!({}))).await,
+        writer
+    );
     let rows = [
         ("revoked", r#"{"active":false}"#.to_owned(), Err(401)),
-        ("of somebody else", told(&json!({"sub": "bob"})), Err(401)),
-        ("for somebody else", told(&json!({"aud": "x"})), Err(401)),
+        (
+            "of somebody else",
+            introspection_response(&json!({"sub": "bob"})),
+            Err(401),
+        ),
+        (
+            "for somebody else",
+            introspection_response(&json!({"aud": "x"})),
+            Err(401),
+        ),
         (
             "with another role",
-            told(&json!({"roles": ["reader"]})),
+            introspection_response(&json!({"roles": ["reader"]})),
             Ok(vec!["reader".to_owned()]),
         ),
         // Though an old answer counts for reading.
@@ -296,25 +331,37 @@ async fn a_call_that_changes_something_counts_on_what_the_provider_says_now() {
     ];
     for (what, now_told, expected) in rows {
         assert_eq!(
-            again(Effect::Read, now_told.clone()).await,
+            roles_after_reauthentication(Operation::Read, now_told.clone()).await,
             writer,
             "{what}"
         );
-        for effect in [Effect::Create, Effect::Write, Effect::Delete, Effect::Run] {
-            assert_eq!(again(effect, now_told.clone()).await, expected, "{what}");
+        for effect in [
+            Operation::Create,
+            Operation::Write,
+            Operation::Delete,
+            Operation::Call,
+        ] {
+            assert_eq!(
+                roles_after_reauthentication(effect, now_told.clone()).await,
+                expected,
+                "{what}"
+            );
         }
     }
 }
 
 /// What a call is told whose person says yes when the provider says something
 /// else than when it began, and the status of the answer itself.
-async fn accepted_when(now_told: String) -> (String, u16) {
-    let says = Arc::new(Mutex::new(told(&json!({}))));
-    let (gateway, guest) = entered(&says).await;
+async fn elicitation_result_when(now_told: String) -> (String, u16) {
+    let says = Arc::new(Mutex::new(introspection_response(&json!({}))));
+    let (gateway, guest) = authenticated_gateway(&says).await;
     let (notices, mut noticed) = tokio::sync::mpsc::channel(4);
     let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "ask_person"}});
-    let (mut calls, mut answers) = (Story::new(TraceId::new(1)), Story::new(TraceId::new(2)));
-    let call = gateway.serve(&guest, call.to_string().into(), Some(notices), &mut calls);
+    let (mut calls, mut answers) = (
+        RequestLog::new(TraceId::new(1)),
+        RequestLog::new(TraceId::new(2)),
+    );
+    let call = gateway.handle_body(&guest, call.to_string().into(), Some(notices), &mut calls);
     let answer = async {
         let question = noticed.recv().await.unwrap();
         let question: Value = serde_json::from_slice(&question).unwrap();
@@ -323,13 +370,15 @@ async fn accepted_when(now_told: String) -> (String, u16) {
             |result: Value| json!({"jsonrpc": "2.0", "id": question["id"], "result": result});
         let yes = respond(json!({"action": "accept", "content": {"approve": true}}));
         let status = gateway
-            .serve(&guest, yes.to_string().into(), None, &mut answers)
+            .handle_body(&guest, yes.to_string().into(), None, &mut answers)
             .await
             .status
             .as_u16();
         // Where that was not taken the question is still open.
         let no = respond(json!({"action": "decline"})).to_string();
-        gateway.serve(&guest, no.into(), None, &mut answers).await;
+        gateway
+            .handle_body(&guest, no.into(), None, &mut answers)
+            .await;
         status
     };
     let (reply, status) = futures_util::future::join(call, answer).await;
@@ -339,26 +388,30 @@ async fn accepted_when(now_told: String) -> (String, u16) {
 }
 
 #[tokio::test]
-async fn a_yes_counts_only_from_who_may_still_do_what_they_were_asked_about() {
+async fn approval_counts_only_while_caller_is_still_authorized() {
     let declined = r#"{"consent":"declined"}"#;
     let accepted = r#"{"consent":"accepted"}"#;
     let changed = "not done, for what the user may do was changed while they were asked; call again, and they are asked again";
     for (what, now_told, expected) in [
-        ("as before", told(&json!({})), (accepted, 202)),
+        (
+            "as before",
+            introspection_response(&json!({})),
+            (accepted, 202),
+        ),
         ("revoked", r#"{"active":false}"#.to_owned(), (declined, 401)),
         (
             "of somebody else",
-            told(&json!({"sub": "bob"})),
+            introspection_response(&json!({"sub": "bob"})),
             (declined, 401),
         ),
         ("not to be asked about", String::new(), (declined, 503)),
         (
             "with another role",
-            told(&json!({"roles": ["reader"]})),
+            introspection_response(&json!({"roles": ["reader"]})),
             (changed, 202),
         ),
     ] {
-        let (text, status) = accepted_when(now_told).await;
+        let (text, status) = elicitation_result_when(now_told).await;
         assert_eq!((text.as_str(), status), expected, "{what}");
     }
 }

@@ -18,16 +18,16 @@ use prost::Message;
 use reqwest::{Client, redirect};
 use rustls::ClientConfig;
 
-use super::spans::text;
+use super::spans::string_attribute;
 use gatepost_base::TraceId;
 
 /// How long one hand-over may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The longest answer that is read.
-const MAX_ANSWER_BYTES: usize = 64 << 10;
+const MAX_RESPONSE_BYTES: usize = 64 << 10;
 /// Where collectors take traces (OTLP specification, "OTLP/HTTP Request").
-const PATH: &str = "/v1/traces";
+const TRACES_PATH: &str = "/v1/traces";
 
 /// Where traces go.
 pub struct CollectorSettings {
@@ -60,11 +60,11 @@ pub(super) struct Collector {
 
 /// Spans that were not taken.
 #[derive(Debug)]
-pub(super) struct NotTaken {
+pub(super) struct ExportError {
     /// Whether it may be another time.
-    pub(super) again: bool,
+    pub(super) is_retryable: bool,
     /// For our log; without the URL.
-    pub(super) why: String,
+    pub(super) reason: String,
 }
 
 impl Collector {
@@ -83,18 +83,18 @@ impl Collector {
             .user_agent(concat!("gatepost/", env!("CARGO_PKG_VERSION")))
             .build()?;
         let base = settings.url.trim_end_matches('/');
-        let base = base.strip_suffix(PATH).unwrap_or(base);
+        let base = base.strip_suffix(TRACES_PATH).unwrap_or(base);
         let mut attributes = vec![
-            text("service.name", &settings.service_name),
-            text("service.version", env!("CARGO_PKG_VERSION")),
+            string_attribute("service.name", &settings.service_name),
+            string_attribute("service.version", env!("CARGO_PKG_VERSION")),
         ];
         // Tells replicas apart.
-        if let Ok(id) = TraceId::fresh() {
-            attributes.push(text("service.instance.id", &id.to_string()));
+        if let Ok(id) = TraceId::random() {
+            attributes.push(string_attribute("service.instance.id", &id.to_string()));
         }
         Ok(Self {
             client,
-            url: format!("{base}{PATH}"),
+            url: format!("{base}{TRACES_PATH}"),
             headers: settings.headers,
             resource: Resource {
                 attributes,
@@ -127,10 +127,10 @@ impl Collector {
     ///
     /// # Errors
     /// [`NotTaken`], of all of them.
-    pub(super) async fn take(&self, body: Bytes) -> Result<u64, NotTaken> {
-        let lost = |error: reqwest::Error| NotTaken {
-            again: true,
-            why: gatepost_identity::of_exchange(&error),
+    pub(super) async fn export(&self, body: Bytes) -> Result<u64, ExportError> {
+        let lost = |error: reqwest::Error| ExportError {
+            is_retryable: true,
+            reason: gatepost_identity::http_failure(&error),
         };
         let mut response = self
             .client
@@ -151,15 +151,15 @@ impl Collector {
                     | StatusCode::SERVICE_UNAVAILABLE
                     | StatusCode::GATEWAY_TIMEOUT
             );
-            return Err(NotTaken {
-                again,
-                why: format!("it answers {status}"),
+            return Err(ExportError {
+                is_retryable: again,
+                reason: format!("it answers {status}"),
             });
         }
         let mut answer = BytesMut::new();
         // They were taken: what cannot be read of the answer does not count.
         while let Ok(Some(part)) = response.chunk().await {
-            if answer.len() + part.len() > MAX_ANSWER_BYTES {
+            if answer.len() + part.len() > MAX_RESPONSE_BYTES {
                 return Ok(0);
             }
             answer.extend_from_slice(&part);

@@ -11,7 +11,7 @@ use tracing_subscriber::{EnvFilter, filter::ParseError, fmt, layer::SubscriberEx
 /// What is always turned down, whatever the filter says of everything:
 /// Pingora and the HTTP/2 library report what strangers do to a port as errors
 /// of ours. A filter that names them brings them back.
-const QUIET: &str = "pingora_core=warn,pingora_core::services=off,pingora_core::protocols=off,\
+const DEFAULT_DIRECTIVES: &str = "pingora_core=warn,pingora_core::services=off,pingora_core::protocols=off,\
                      pingora_core::apps=off,h2=warn,rustls=warn";
 
 /// A log filter that cannot be read.
@@ -55,7 +55,7 @@ pub fn start(filter: &str) -> Result<(), InvalidFilter> {
 
 fn parse(filter: &str) -> Result<EnvFilter, InvalidFilter> {
     // The later of two directives for one target wins.
-    EnvFilter::try_new(format!("{QUIET},{filter}")).map_err(|source| InvalidFilter {
+    EnvFilter::try_new(format!("{DEFAULT_DIRECTIVES},{filter}")).map_err(|source| InvalidFilter {
         filter: filter.to_owned(),
         source,
     })
@@ -73,7 +73,7 @@ mod tests {
     use super::parse;
 
     #[test]
-    fn a_filter_that_cannot_be_read_says_what_would_be_right() {
+    fn invalid_filter_error_shows_valid_examples() {
         let error = parse("gatepost=loudly").unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn pingora_is_quiet_unless_it_is_named() {
+    fn pingora_logs_are_off_unless_filter_names_them() {
         assert!(
             parse("debug")
                 .unwrap()

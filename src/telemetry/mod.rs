@@ -13,11 +13,13 @@ mod traces;
 use std::time::Duration;
 
 pub use collector::CollectorSettings;
-pub use metrics::{Connected, InFlight, Metrics, Outcome, Remembered, Seen, Served};
-pub use traces::{CannotTrace, TraceSettings};
+pub use metrics::{
+    ConnectionGuard, HttpOutcome, InFlight, Metrics, MetricsSnapshot, RequestOutcome, StoreStatus,
+};
+pub use traces::{TraceSettings, TracingError};
 
 use self::traces::Traces;
-use crate::gateway::Story;
+use crate::gateway::RequestLog;
 use gatepost_base::TraceId;
 
 /// What one process tells its operators besides the log. It stays as it was at
@@ -39,23 +41,23 @@ impl Telemetry {
     ///
     /// # Errors
     /// [`CannotTrace`]. Not when the collector is away: that is told later.
-    pub fn tracing(settings: TraceSettings) -> Result<Self, CannotTrace> {
+    pub fn with_tracing(settings: TraceSettings) -> Result<Self, TracingError> {
         let metrics = Metrics::new();
-        let traces = Some(Traces::start(settings, metrics.spans())?);
+        let traces = Some(Traces::start(settings, metrics.span_counts())?);
         Ok(Self { metrics, traces })
     }
 
     /// Whether traces are kept at all, and then whether one that begins with
     /// this request is.
-    pub fn keeping(&self, request: TraceId) -> Option<bool> {
-        Some(self.traces.as_ref()?.keeps(request))
+    pub fn sampling_decision(&self, request: TraceId) -> Option<bool> {
+        Some(self.traces.as_ref()?.is_sampled(request))
     }
 
     /// Tells of a request that is over. Never waits.
-    pub fn tell(&self, story: &Story, served: &Served) {
-        self.metrics.count(story, served);
+    pub fn record(&self, story: &RequestLog, served: &HttpOutcome) {
+        self.metrics.record(story, served);
         if let Some(traces) = &self.traces {
-            traces.keep(story, served);
+            traces.enqueue(story, served);
         }
     }
 

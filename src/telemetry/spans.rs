@@ -16,109 +16,122 @@ use opentelemetry_proto::tonic::{
     },
 };
 
-use super::Served;
+use super::HttpOutcome;
 use crate::{
-    access::Asked,
-    gateway::{Failure, Operation, Step, Story},
+    access::CallSpan,
+    gateway::{RequestLog, RpcErrorType, RpcOperation, SpanContext},
 };
 use gatepost_base::TraceContext;
 
 /// The flags that say whether the parent is of another process: the lower is
 /// "known", the upper is "yes" (`opentelemetry/proto/trace/v1`, `SpanFlags`).
-const PARENT_IS_HERE: u32 = 0x100;
-const PARENT_IS_ELSEWHERE: u32 = 0x300;
+const PARENT_IS_LOCAL: u32 = 0x100;
+const PARENT_IS_REMOTE: u32 = 0x300;
 
 /// The spans of a request: one for each MCP request in it whose trace is kept,
 /// and one below it for each call to Odoo.
-pub(super) fn spans(story: &Story, served: &Served, include_caller: bool) -> Vec<Span> {
+pub(super) fn request_spans(
+    story: &RequestLog,
+    served: &HttpOutcome,
+    include_caller: bool,
+) -> Vec<Span> {
     let mut spans = Vec::new();
     for operation in &story.operations {
-        if let Some(step) = operation.step.as_ref().filter(|step| step.kept) {
-            spans.push(server(story, served, operation, step, include_caller));
-            spans.extend(operation.asked.iter().map(|one| client(story, step, one)));
+        if let Some(step) = operation.span.as_ref().filter(|step| step.sampled) {
+            spans.push(server_span(story, served, operation, step, include_caller));
+            spans.extend(
+                operation
+                    .call_spans
+                    .iter()
+                    .map(|one| client_span(story, step, one)),
+            );
         }
     }
     spans
 }
 
-fn server(
-    story: &Story,
-    served: &Served,
-    operation: &Operation,
-    step: &Step,
+fn server_span(
+    story: &RequestLog,
+    served: &HttpOutcome,
+    operation: &RpcOperation,
+    step: &SpanContext,
     include_caller: bool,
 ) -> Span {
     let mut attributes = vec![
-        text("mcp.method.name", operation.method),
-        text("mcp.protocol.version", operation.revision),
-        text("jsonrpc.request.id", &operation.id),
-        text("network.transport", served.transport()),
-        text("request.id", &story.request_id.to_string()),
+        string_attribute("mcp.method.name", operation.method),
+        string_attribute("mcp.protocol.version", operation.revision),
+        string_attribute("jsonrpc.request.id", &operation.id),
+        string_attribute("network.transport", served.transport()),
+        string_attribute("request.id", &story.request_id.to_string()),
     ];
-    if !served.local {
-        attributes.push(text("network.protocol.name", "http"));
+    if !served.is_stdio {
+        attributes.push(string_attribute("network.protocol.name", "http"));
     }
     if let Some(tool) = operation.tool {
-        attributes.push(text("gen_ai.operation.name", "execute_tool"));
-        attributes.push(text("gen_ai.tool.name", tool));
+        attributes.push(string_attribute("gen_ai.operation.name", "execute_tool"));
+        attributes.push(string_attribute("gen_ai.tool.name", tool));
     }
     if let Some(instance) = &story.instance {
-        attributes.push(text("instance.name", instance.as_str()));
+        attributes.push(string_attribute("instance.name", instance.as_str()));
     }
     if let Some(caller) = story.caller.as_ref().filter(|_| include_caller) {
-        attributes.push(text("enduser.id", &caller.to_string()));
+        attributes.push(string_attribute("enduser.id", &caller.to_string()));
     }
-    if let Some(failure) = operation.failure {
-        attributes.push(text("error.type", &failure.to_string()));
-        if let Failure::Code(code) = failure {
-            attributes.push(text("rpc.response.status_code", &code.to_string()));
+    if let Some(failure) = operation.error_type {
+        attributes.push(string_attribute("error.type", &failure.to_string()));
+        if let RpcErrorType::JsonRpc(code) = failure {
+            attributes.push(string_attribute(
+                "rpc.response.status_code",
+                &code.to_string(),
+            ));
         }
     }
     let name = operation.tool.map_or_else(
         || operation.method.to_owned(),
         |tool| format!("{} {tool}", operation.method),
     );
-    let links = step.around.iter().map(|around| Link {
-        trace_id: around.trace().to_bytes().to_vec(),
-        span_id: around.span().to_bytes().to_vec(),
-        trace_state: state(around),
-        flags: flags(around) | PARENT_IS_ELSEWHERE,
+    let links = step.link.iter().map(|around| Link {
+        trace_id: around.trace_id().to_bytes().to_vec(),
+        span_id: around.span_id().to_bytes().to_vec(),
+        trace_state: trace_state(around),
+        flags: trace_flags(around) | PARENT_IS_REMOTE,
         ..Link::default()
     });
-    let begun = story.unix_nanos(operation.begun);
+    let begun = story.unix_nanos(operation.started);
     Span {
         parent_span_id: step
             .parent
             .map_or_else(Vec::new, |parent| parent.to_bytes().to_vec()),
-        flags: flags(&step.context) | step.parent.map_or(PARENT_IS_HERE, |_| PARENT_IS_ELSEWHERE),
+        flags: trace_flags(&step.context)
+            | step.parent.map_or(PARENT_IS_LOCAL, |_| PARENT_IS_REMOTE),
         links: links.collect(),
-        status: status(operation.failure.is_some()),
-        end_time_unix_nano: story.unix_nanos(operation.begun + operation.took),
-        ..span(&step.context, name, SpanKind::Server, begun, attributes)
+        status: error_status(operation.error_type.is_some()),
+        end_time_unix_nano: story.unix_nanos(operation.started + operation.duration),
+        ..base_span(&step.context, name, SpanKind::Server, begun, attributes)
     }
 }
 
-fn client(story: &Story, step: &Step, asked: &Asked) -> Span {
+fn client_span(story: &RequestLog, step: &SpanContext, asked: &CallSpan) -> Span {
     let mut attributes = vec![
-        text("odoo.model", asked.model.as_str()),
-        text("odoo.method", asked.method.as_str()),
+        string_attribute("odoo.model", asked.model.as_str()),
+        string_attribute("odoo.method", asked.method.as_str()),
     ];
-    if let Some(failure) = asked.failure {
-        attributes.push(text("error.type", failure));
+    if let Some(failure) = asked.error_type {
+        attributes.push(string_attribute("error.type", failure));
     }
     let name = format!("{} {}", asked.method, asked.model);
-    let begun = story.unix_nanos(asked.begun);
+    let begun = story.unix_nanos(asked.started);
     Span {
-        span_id: asked.span.to_bytes().to_vec(),
-        parent_span_id: step.context.span().to_bytes().to_vec(),
-        flags: flags(&step.context) | PARENT_IS_HERE,
-        status: status(asked.failure.is_some()),
-        end_time_unix_nano: story.unix_nanos(asked.begun + asked.took),
-        ..span(&step.context, name, SpanKind::Client, begun, attributes)
+        span_id: asked.span_id.to_bytes().to_vec(),
+        parent_span_id: step.context.span_id().to_bytes().to_vec(),
+        flags: trace_flags(&step.context) | PARENT_IS_LOCAL,
+        status: error_status(asked.error_type.is_some()),
+        end_time_unix_nano: story.unix_nanos(asked.started + asked.duration),
+        ..base_span(&step.context, name, SpanKind::Client, begun, attributes)
     }
 }
 
-fn span(
+fn base_span(
     context: &TraceContext,
     name: String,
     kind: SpanKind,
@@ -126,9 +139,9 @@ fn span(
     attributes: Vec<KeyValue>,
 ) -> Span {
     Span {
-        trace_id: context.trace().to_bytes().to_vec(),
-        span_id: context.span().to_bytes().to_vec(),
-        trace_state: state(context),
+        trace_id: context.trace_id().to_bytes().to_vec(),
+        span_id: context.span_id().to_bytes().to_vec(),
+        trace_state: trace_state(context),
         name,
         kind: kind.into(),
         start_time_unix_nano: begun,
@@ -137,16 +150,16 @@ fn span(
     }
 }
 
-fn state(context: &TraceContext) -> String {
+fn trace_state(context: &TraceContext) -> String {
     context.tracestate().unwrap_or_default().to_owned()
 }
 
-fn flags(context: &TraceContext) -> u32 {
+fn trace_flags(context: &TraceContext) -> u32 {
     u32::from(context.is_sampled())
 }
 
 /// Unset when all is well: that word is not ours to say.
-fn status(failed: bool) -> Option<Status> {
+fn error_status(failed: bool) -> Option<Status> {
     failed.then(|| Status {
         message: String::new(),
         code: StatusCode::Error.into(),
@@ -154,7 +167,7 @@ fn status(failed: bool) -> Option<Status> {
 }
 
 /// An attribute.
-pub(super) fn text(key: &str, value: &str) -> KeyValue {
+pub(super) fn string_attribute(key: &str, value: &str) -> KeyValue {
     KeyValue {
         key: key.to_owned(),
         value: Some(AnyValue {
@@ -164,12 +177,12 @@ pub(super) fn text(key: &str, value: &str) -> KeyValue {
     }
 }
 
-impl Story {
+impl RequestLog {
     /// A moment of this request by the clock on the wall, in nanoseconds since 1970.
     fn unix_nanos(&self, moment: Instant) -> u64 {
-        let later = moment.saturating_duration_since(self.begun.steady);
+        let later = moment.saturating_duration_since(self.started.monotonic);
         let later = later.as_nanos();
-        let wall = u64::try_from(self.begun.wall.as_nanosecond()).unwrap_or(0);
+        let wall = u64::try_from(self.started.wall.as_nanosecond()).unwrap_or(0);
         wall.saturating_add(u64::try_from(later).unwrap_or(u64::MAX))
     }
 }

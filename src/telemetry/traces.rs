@@ -13,24 +13,24 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    CollectorSettings, Served,
-    collector::{Collector, NotTaken},
+    CollectorSettings, HttpOutcome,
+    collector::{Collector, ExportError},
     metrics::ErrorLabels,
-    spans::spans,
+    spans::request_spans,
 };
-use crate::gateway::Story;
+use crate::gateway::RequestLog;
 use gatepost_base::TraceId;
 
 /// Spans that wait; those of a request for which there is no room are dropped.
-const QUEUE: usize = 4_096;
+const QUEUE_CAPACITY: usize = 4_096;
 /// Spans that are handed over together, and how long they are waited for.
-const BATCH: usize = 512;
-const GATHER: Duration = Duration::from_secs(1);
+const MAX_BATCH_SPANS: usize = 512;
+const BATCH_DELAY: Duration = Duration::from_secs(1);
 /// How often the same spans are offered, and how long it takes between two of
 /// these: a second, then twice as long each time, at most the second number.
-const ATTEMPTS: u32 = 5;
-const PAUSE: Duration = Duration::from_secs(1);
-const MAX_PAUSE: Duration = Duration::from_secs(30);
+const MAX_ATTEMPTS: u32 = 5;
+const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
 /// Which traces are kept, and where they go.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub struct TraceSettings {
 
 /// Why no traces can be handed over.
 #[derive(Debug, thiserror::Error)]
-pub enum CannotTrace {
+pub enum TracingError {
     /// No client can be made of the settings.
     #[error("`telemetry`: no client for the collector can be made: {0}")]
     Client(#[from] reqwest::Error),
@@ -69,7 +69,7 @@ pub(super) struct Traces {
     counts: SpanCounts,
     sample_ratio: f64,
     include_caller: bool,
-    leaving: watch::Sender<bool>,
+    shutdown: watch::Sender<bool>,
     /// Closed when the thread has ended.
     ended: watch::Receiver<()>,
 }
@@ -80,20 +80,20 @@ impl Traces {
     ///
     /// # Errors
     /// [`CannotTrace`].
-    pub(super) fn start(settings: TraceSettings, counts: SpanCounts) -> Result<Self, CannotTrace> {
+    pub(super) fn start(settings: TraceSettings, counts: SpanCounts) -> Result<Self, TracingError> {
         let collector = Collector::new(settings.collector)?;
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let (queue, spans) = mpsc::channel(QUEUE);
+        let (queue, spans) = mpsc::channel(QUEUE_CAPACITY);
         let (leaving, leave) = watch::channel(false);
         let (end, ended) = watch::channel(());
-        let courier = Courier {
+        let courier = BatchExporter {
             collector,
             spans,
-            leave,
+            shutdown: leave,
             counts: counts.clone(),
-            failing: false,
+            is_failing: false,
         };
         thread::Builder::new()
             .name("traces".to_owned())
@@ -106,14 +106,14 @@ impl Traces {
             counts,
             sample_ratio: settings.sample_ratio,
             include_caller: settings.include_caller,
-            leaving,
+            shutdown: leaving,
             ended,
         })
     }
 
     /// Whether a trace that begins with this request is kept: by its number, so
     /// that all replicas decide alike.
-    pub(super) fn keeps(&self, request: TraceId) -> bool {
+    pub(super) fn is_sampled(&self, request: TraceId) -> bool {
         let [.., a, b, c, d] = request.to_bytes();
         let drawn = f64::from(u32::from_be_bytes([a, b, c, d])) / f64::from(u32::MAX);
         // A ratio of 1 keeps the largest number too, and one of 0 not the smallest.
@@ -121,12 +121,12 @@ impl Traces {
     }
 
     /// Puts the spans of a request into the queue, all or none. Never waits.
-    pub(super) fn keep(&self, story: &Story, served: &Served) {
-        let spans = spans(story, served, self.include_caller);
+    pub(super) fn enqueue(&self, story: &RequestLog, served: &HttpOutcome) {
+        let spans = request_spans(story, served, self.include_caller);
         if spans.is_empty() {
             return;
         }
-        let many = count(spans.len());
+        let many = as_u64(spans.len());
         let outcome = match self.queue.try_reserve_many(spans.len()) {
             Ok(places) => {
                 for (place, span) in places.zip(spans) {
@@ -141,7 +141,7 @@ impl Traces {
 
     /// Has the thread hand over what it has and end, and waits for that.
     pub(super) async fn flush(&self, within: Duration) {
-        self.leaving.send_replace(true);
+        self.shutdown.send_replace(true);
         let mut ended = self.ended.clone();
         // An error is what is waited for: the thread's end is gone.
         let gone = async { while ended.changed().await.is_ok() {} };
@@ -160,44 +160,44 @@ impl fmt::Debug for Traces {
 }
 
 /// Carries spans to the collector.
-struct Courier {
+struct BatchExporter {
     collector: Collector,
     spans: mpsc::Receiver<Span>,
-    leave: watch::Receiver<bool>,
+    shutdown: watch::Receiver<bool>,
     counts: SpanCounts,
     /// Whether the last attempt failed: that is told once.
-    failing: bool,
+    is_failing: bool,
 }
 
-impl Courier {
+impl BatchExporter {
     async fn run(mut self) {
-        while let Some(batch) = self.gather().await {
-            let many = count(batch.len());
+        while let Some(batch) = self.collect_batch().await {
+            let many = as_u64(batch.len());
             let body = self.collector.encode(batch);
-            self.hand_over(body, many).await;
+            self.export(body, many).await;
         }
     }
 
     /// The next spans: as many as there are a second after the first, at most a
     /// batch, and without that second when we leave. None at the end.
-    async fn gather(&mut self) -> Option<Vec<Span>> {
+    async fn collect_batch(&mut self) -> Option<Vec<Span>> {
         let mut batch = Vec::new();
         let leaving = tokio::select! {
             biased;
-            some = self.spans.recv_many(&mut batch, BATCH) => some == 0,
-            () = left(&mut self.leave) => true,
+            some = self.spans.recv_many(&mut batch, MAX_BATCH_SPANS) => some == 0,
+            () = shutdown_requested(&mut self.shutdown) => true,
         };
-        let until = Instant::now() + GATHER;
-        while !leaving && batch.len() < BATCH {
-            let room = BATCH - batch.len();
+        let until = Instant::now() + BATCH_DELAY;
+        while !leaving && batch.len() < MAX_BATCH_SPANS {
+            let room = MAX_BATCH_SPANS - batch.len();
             tokio::select! {
                 biased;
                 some = self.spans.recv_many(&mut batch, room) => if some == 0 { break },
-                () = left(&mut self.leave) => break,
+                () = shutdown_requested(&mut self.shutdown) => break,
                 () = sleep_until(until) => break,
             }
         }
-        while batch.len() < BATCH
+        while batch.len() < MAX_BATCH_SPANS
             && let Ok(span) = self.spans.try_recv()
         {
             batch.push(span);
@@ -206,38 +206,41 @@ impl Courier {
     }
 
     /// Offers spans until they are taken, or it is of no use.
-    async fn hand_over(&mut self, body: Bytes, many: u64) {
-        let mut pause = PAUSE;
-        for attempt in 1..=ATTEMPTS {
-            match self.collector.take(body.clone()).await {
+    async fn export(&mut self, body: Bytes, many: u64) {
+        let mut pause = INITIAL_BACKOFF;
+        for attempt in 1..=MAX_ATTEMPTS {
+            match self.collector.export(body.clone()).await {
                 Ok(refused) => {
-                    if std::mem::take(&mut self.failing) {
+                    if std::mem::take(&mut self.is_failing) {
                         info!("Hands over traces again");
                     }
-                    self.exported(None, many.saturating_sub(refused));
-                    self.exported(Some("rejected"), refused);
+                    self.count_exported(None, many.saturating_sub(refused));
+                    self.count_exported(Some("rejected"), refused);
                     return;
                 }
-                Err(NotTaken { again, why }) => {
-                    if !std::mem::replace(&mut self.failing, true) {
+                Err(ExportError {
+                    is_retryable: again,
+                    reason: why,
+                }) => {
+                    if !std::mem::replace(&mut self.is_failing, true) {
                         warn!(error = why, "Failed to hand over traces");
                     }
                     // Who leaves does not wait for what may not come back.
-                    if !again || attempt == ATTEMPTS || *self.leave.borrow() {
+                    if !again || attempt == MAX_ATTEMPTS || *self.shutdown.borrow() {
                         break;
                     }
                 }
             }
             tokio::select! {
-                () = left(&mut self.leave) => {}
+                () = shutdown_requested(&mut self.shutdown) => {}
                 () = sleep_until(Instant::now() + pause) => {}
             }
-            pause = (pause * 2).min(MAX_PAUSE);
+            pause = (pause * 2).min(MAX_BACKOFF);
         }
-        self.exported(Some("not_taken"), many);
+        self.count_exported(Some("not_taken"), many);
     }
 
-    fn exported(&self, error: Option<&'static str>, many: u64) {
+    fn count_exported(&self, error: Option<&'static str>, many: u64) {
         if many > 0 {
             let outcome = error.map_or_else(ErrorLabels::none, ErrorLabels::of);
             self.counts.exported.get_or_create(&outcome).inc_by(many);
@@ -246,11 +249,11 @@ impl Courier {
 }
 
 /// Returns when we leave.
-async fn left(leave: &mut watch::Receiver<bool>) {
+async fn shutdown_requested(leave: &mut watch::Receiver<bool>) {
     // Its sender is gone when nobody can say it any more.
     drop(leave.wait_for(|leaving| *leaving).await);
 }
 
-fn count(many: usize) -> u64 {
+fn as_u64(many: usize) -> u64 {
     u64::try_from(many).unwrap_or(u64::MAX)
 }

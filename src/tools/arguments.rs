@@ -9,7 +9,7 @@ use gatepost_base::text::one_line;
 use gatepost_odoo::{Domain, Order};
 
 /// Characters of what was given that are repeated.
-const GIVEN_CHARS: usize = 60;
+const MAX_VALUE_CHARS: usize = 60;
 
 /// Parses the arguments.
 ///
@@ -19,7 +19,7 @@ const GIVEN_CHARS: usize = 60;
 pub(super) fn parse<T: DeserializeOwned + JsonSchema>(json: &str) -> Result<T, ToolError> {
     // A list is none, though serde would take one by position.
     if !json.trim_start().starts_with('{') {
-        return Err(ToolError::Arguments(
+        return Err(ToolError::InvalidArguments(
             "`arguments` must be an object".to_owned(),
         ));
     }
@@ -29,18 +29,21 @@ pub(super) fn parse<T: DeserializeOwned + JsonSchema>(json: &str) -> Result<T, T
         let told = error.into_inner().to_string();
         // Where in the line it stands says nothing to a model that sent an object.
         let told = told.split(" at line ").next().unwrap_or(&told);
-        ToolError::Arguments(misfit(&schema_of::<T>(), &path, told))
+        ToolError::InvalidArguments(argument_error(&schema_of::<T>(), &path, told))
     })
 }
 
 /// What is wrong with an argument, for a model: serde's words are for who
 /// knows Rust.
-fn misfit(schema: &Schema, path: &str, told: &str) -> String {
+fn argument_error(schema: &Schema, path: &str, told: &str) -> String {
     let missing = told
         .strip_prefix("missing field `")
         .and_then(|rest| rest.split('`').next());
     if let (".", Some(name)) = (path, missing) {
-        return format!("argument `{name}` is missing{}", example(schema, name));
+        return format!(
+            "argument `{name}` is missing{}",
+            argument_hint(schema, name)
+        );
     }
     let kinds = told
         .strip_prefix("invalid type: ")
@@ -49,9 +52,9 @@ fn misfit(schema: &Schema, path: &str, told: &str) -> String {
     let told = match kinds {
         Some((given, wanted)) => format!(
             "it must be {}, not {}{}",
-            wanted_kind(wanted),
-            given_kind(given),
-            example(schema, path.split(['.', '[']).next().unwrap_or(path))
+            expected_type(wanted),
+            actual_type(given),
+            argument_hint(schema, path.split(['.', '[']).next().unwrap_or(path))
         ),
         None => told.to_owned(),
     };
@@ -63,7 +66,7 @@ fn misfit(schema: &Schema, path: &str, told: &str) -> String {
 }
 
 /// What the schema says of an argument, in brackets.
-fn example(schema: &Schema, name: &str) -> String {
+fn argument_hint(schema: &Schema, name: &str) -> String {
     let about = schema
         .get("properties")
         .and_then(|properties| properties.get(name)?.get("description")?.as_str());
@@ -79,7 +82,7 @@ fn example(schema: &Schema, name: &str) -> String {
 }
 
 /// What serde expects, in JSON's words.
-fn wanted_kind(wanted: &str) -> &str {
+fn expected_type(wanted: &str) -> &str {
     match wanted {
         "a boolean" => "`true` or `false`",
         "a map" => "an object",
@@ -92,7 +95,7 @@ fn wanted_kind(wanted: &str) -> &str {
 }
 
 /// What was given, in JSON's words; cut where it is long.
-fn given_kind(given: &str) -> String {
+fn actual_type(given: &str) -> String {
     let words = [
         ("boolean ", ""),
         ("floating point ", "the number "),
@@ -111,7 +114,7 @@ fn given_kind(given: &str) -> String {
         }
         .to_owned()
     });
-    one_line(&said, GIVEN_CHARS)
+    one_line(&said, MAX_VALUE_CHARS)
 }
 
 /// The schema of arguments, in what every client's model can take: no `$ref`,
@@ -236,11 +239,11 @@ impl<'de> Deserialize<'de> for TextCell {
 ///
 /// # Errors
 /// [`ToolError::Arguments`] names the bounds.
-pub(super) fn count(name: &str, given: usize, max: usize) -> Result<(), ToolError> {
+pub(super) fn check_count(name: &str, given: usize, max: usize) -> Result<(), ToolError> {
     if (1..=max).contains(&given) {
         return Ok(());
     }
-    Err(ToolError::Arguments(format!(
+    Err(ToolError::InvalidArguments(format!(
         "argument `{name}` does not fit: name 1 to {max}, not {given}"
     )))
 }
@@ -249,13 +252,13 @@ pub(super) fn count(name: &str, given: usize, max: usize) -> Result<(), ToolErro
 ///
 /// # Errors
 /// [`ToolError::Arguments`] names the bounds.
-pub(super) fn limit(asked: Option<i64>, default: u32, max: u32) -> Result<u32, ToolError> {
+pub(super) fn parse_limit(asked: Option<i64>, default: u32, max: u32) -> Result<u32, ToolError> {
     match asked {
         None => Ok(default),
         Some(number) => u32::try_from(number)
             .ok()
             .filter(|number| (1..=max).contains(number))
-            .ok_or_else(|| ToolError::Arguments(format!(
+            .ok_or_else(|| ToolError::InvalidArguments(format!(
                 "argument `limit` does not fit: {number} is not a whole number from 1 to {max}; use the cursor for more"
             ))),
     }
@@ -284,15 +287,15 @@ mod tests {
         archived: bool,
     }
 
-    fn refused(arguments: &Value) -> String {
+    fn rejection(arguments: &Value) -> String {
         match parse::<Arguments>(&arguments.to_string()) {
-            Err(ToolError::Arguments(text)) => text,
+            Err(ToolError::InvalidArguments(text)) => text,
             other => panic!("{arguments}: {}", other.is_ok()),
         }
     }
 
     #[test]
-    fn a_model_is_told_which_argument_what_form_and_an_example() {
+    fn argument_error_names_argument_expected_type_and_example() {
         let told = [
             json!({"ids": 44, "values": {}}),
             json!({"ids": {"a": 1}, "values": {}}),
@@ -304,7 +307,7 @@ mod tests {
             json!({"ids": [7], "values": {}, "archived": "yes"}),
             json!({"ids": [7], "values": {}, "colour": 1}),
         ];
-        let told: Vec<String> = told.iter().map(refused).collect();
+        let told: Vec<String> = told.iter().map(rejection).collect();
         insta::assert_snapshot!(told.join("\n"), @r#"
         argument `ids` does not fit: it must be a list, not the number `44` (such as `[7, 12]`; 1 to 500)
         argument `ids` does not fit: it must be a list, not an object (such as `[7, 12]`; 1 to 500)

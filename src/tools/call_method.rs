@@ -13,14 +13,17 @@ use serde_json::{Map, Value};
 use super::{
     Tool, ToolError,
     arguments::{ObjectArgument, parse, schema_of},
-    changing, notes,
+    footer, write_support,
 };
 use crate::{
-    access::{Access, ContextRequest, Denied},
-    changes::{Change, Done, Found, Names, Proposal, Report, Shot, Show, Since, Wish, returned},
+    access::{ContextRequest, OdooSession, OperationError},
+    writes::{
+        Baseline, CompletedWrite, DisplayNames, PreviewRenderer, RecordSnapshot, RecoveredOutcome,
+        Report, RequestFingerprint, WriteOperation, WritePlan, describe_result,
+    },
 };
 use gatepost_base::text::one_line;
-use gatepost_odoo::{Call, Context, Effect, FieldName, MethodName, ModelName, RecordId, Schema};
+use gatepost_odoo::{Call, Context, FieldName, MethodName, ModelName, Operation, RecordId, Schema};
 use gatepost_state::limits::ToolClass;
 
 /// Records at the most.
@@ -28,11 +31,11 @@ const MAX_RECORDS: usize = 200;
 /// Bytes of records that are shown, and of arguments.
 const MAX_SHOWN_BYTES: usize = 20 << 10;
 /// Characters of one argument that are shown.
-const ARGUMENT_CHARS: usize = 4_000;
+const MAX_ARGUMENT_CHARS: usize = 4_000;
 /// How far Odoo's clock may be from ours.
-const CLOCKS_APART_S: i64 = 300;
+const MAX_CLOCK_SKEW_S: i64 = 300;
 /// The fields that tell where a record stands, of those that its model has.
-const STATES: [&str; 6] = [
+const STATE_FIELDS: [&str; 6] = [
     "active",
     "kanban_state",
     "payment_state",
@@ -46,25 +49,25 @@ pub(super) const TOOL: Tool = Tool {
     title: "Call a method",
     description: "Call a method that does what a button does, such as action_confirm of sale.order; \
                   describe_model names those open to you. Cannot be undone. May answer with a preview.",
-    effect: Effect::Run,
-    class: ToolClass::Write,
-    input: schema_of::<Arguments>,
+    operation: Operation::Call,
+    rate_class: ToolClass::Write,
+    input_schema: schema_of::<Arguments>,
     run: |access, arguments| {
         Box::pin(async move {
-            let wish = Wish::of(TOOL.name, arguments);
+            let wish = RequestFingerprint::of(TOOL.name, arguments);
             let mut arguments: Arguments = parse(arguments)?;
             if arguments.ids.len() > MAX_RECORDS {
-                return Err(ToolError::Arguments(format!(
+                return Err(ToolError::InvalidArguments(format!(
                     "argument `ids` does not fit: name at most {MAX_RECORDS}, not {}",
                     arguments.ids.len()
                 )));
             }
-            changing::once_each(&mut arguments.ids);
-            let calling = Calling {
+            write_support::dedup_ids(&mut arguments.ids);
+            let calling = CallMethodOperation {
                 arguments,
                 before: Mutex::default(),
             };
-            changing::answer(access, &wish, &calling).await
+            write_support::run_write(access, &wish, &calling).await
         })
     },
 };
@@ -84,7 +87,7 @@ struct Arguments {
     /// By name, such as `{"partner_ids":[14]}`.
     #[serde(default, rename = "arguments")]
     #[schemars(with = "ObjectArgument")]
-    given: Map<String, Value>,
+    method_arguments: Map<String, Value>,
     /// Such as `{"company_ids":[1],"lang":"fr_FR"}`.
     #[serde(default)]
     #[schemars(with = "ObjectArgument")]
@@ -100,20 +103,20 @@ struct Arguments {
 }
 
 /// One call.
-struct Calling {
+struct CallMethodOperation {
     arguments: Arguments,
     /// The records as they were when it was proposed last.
-    before: Mutex<Option<Shot>>,
+    before: Mutex<Option<RecordSnapshot>>,
 }
 
-impl Change for Calling {
-    async fn propose(&self, access: &Access<'_>) -> Result<Proposal, Denied> {
+impl WriteOperation for CallMethodOperation {
+    async fn plan(&self, access: &OdooSession<'_>) -> Result<WritePlan, OperationError> {
         let Arguments {
             model, method, ids, ..
         } = &self.arguments;
         access.may_call(model, method)?;
         if method.as_str() == "message_post" {
-            return Err(Denied::Unfit(
+            return Err(OperationError::InvalidArgument(
                 "`message_post` is what the tool post_message does; nothing was changed, call that"
                     .to_owned(),
             ));
@@ -122,72 +125,79 @@ impl Change for Calling {
             .context(self.arguments.context.as_ref(), false)
             .await?;
         let caution = if ids.is_empty() {
-            self.caution(access).await?
+            self.empty_ids_warning(access).await?
         } else {
             None
         };
-        let before = self.look(access, &context).await?;
+        let before = self.read_state(access, &context).await?;
         if let Some((before, _)) = &before {
-            complete(model, ids, before)?;
+            require_all_exist(model, ids, before)?;
         }
-        let language = changing::language(&context);
-        let mut preview = format!("Call {method} of {model} on {}{language}", on(ids));
-        let given = &self.arguments.given;
+        let language = write_support::language_suffix(&context);
+        let mut preview = format!(
+            "Call {method} of {model} on {}{language}",
+            target_phrase(ids)
+        );
+        let given = &self.arguments.method_arguments;
         if given.is_empty() {
             preview.push_str(", without arguments");
         } else {
             preview.push_str(", with\n");
-            let linked = self.linked(access, &context).await?;
-            preview.push_str(&with(given, &linked));
+            let linked = self.linked_record_names(access, &context).await?;
+            preview.push_str(&render_arguments(given, &linked));
             preview.push_str("\non");
         }
         preview.push_str(if ids.is_empty() { "." } else { ":\n" });
         match &before {
-            Some((before, schema)) => preview.push_str(&stands(schema, ids, None, before)),
+            Some((before, schema)) => preview.push_str(&render_states(schema, ids, None, before)),
             None if ids.is_empty() => {}
-            None => preview.push_str(&every(ids)),
+            None => preview.push_str(&id_list(ids)),
         }
         if let Some(caution) = caution {
-            notes::line(&mut preview, &caution);
+            footer::append_line(&mut preview, &caution);
         }
-        notes::line(
+        footer::append_line(
             &mut preview,
             "What it does is decided by Odoo, and cannot be undone here.",
         );
         let before = before.map(|(before, _)| before).unwrap_or_default();
         *self.before.lock().unwrap_or_else(PoisonError::into_inner) = Some(before.clone());
         let call = Call::run(model.clone(), method.clone(), ids, given.clone());
-        Ok(Proposal {
+        Ok(WritePlan {
             calls: vec![call.in_context(context)],
             preview,
             before,
             undo: None,
-            makes: None,
-            look: self.where_to_look(),
-            ..Proposal::default()
+            created_model: None,
+            verification_hint: self.verification_hint(),
+            ..WritePlan::default()
         })
     }
 
     /// Done, where all the records stand elsewhere than before and our Odoo user
     /// brought them there since. What a method does besides, nobody can see.
-    async fn find(&self, access: &Access<'_>, since: &Since) -> Result<Found, Denied> {
+    async fn probe_outcome(
+        &self,
+        access: &OdooSession<'_>,
+        since: &Baseline,
+    ) -> Result<RecoveredOutcome, OperationError> {
         let before = &since.before;
         let Arguments { ids, .. } = &self.arguments;
         let (context, _) = access
             .context(self.arguments.context.as_ref(), false)
             .await?;
-        let Some((now, schema)) = self.look(access, &context).await? else {
-            return Ok(Found::Unclear(self.unseen()));
+        let Some((now, schema)) = self.read_state(access, &context).await? else {
+            return Ok(RecoveredOutcome::Unclear(self.unverifiable_hint()));
         };
         let user = access.user().await?;
-        let began = changing::odoo_time(since.at);
+        let began = write_support::odoo_time(since.taken_at);
         let since = since
-            .at
-            .checked_sub(CLOCKS_APART_S.seconds())
-            .unwrap_or(since.at);
-        let since = changing::odoo_time(since);
-        let states = states(&schema);
-        let of = |shot: &Shot, id: RecordId, name: &str| {
+            .taken_at
+            .checked_sub(MAX_CLOCK_SKEW_S.seconds())
+            .unwrap_or(since.taken_at);
+        let since = write_support::odoo_time(since);
+        let states = state_fields(&schema);
+        let of = |shot: &RecordSnapshot, id: RecordId, name: &str| {
             shot.row(id).and_then(|row| row.get(name)).cloned()
         };
         let moved = |id: RecordId| {
@@ -212,19 +222,26 @@ impl Change for Calling {
                     .is_some_and(|at| written_since(id, at))
         };
         if !ids.is_empty() && ids.iter().all(|id| moved(*id) && ours(*id)) {
-            return Ok(Found::Done(ids.clone()));
+            return Ok(RecoveredOutcome::Done(ids.clone()));
         }
         let still = ids.iter().all(|id| !moved(*id) && !ours(*id));
-        let mut told = format!("as they are now:\n{}\n", stands(&schema, ids, None, &now));
+        let mut told = format!(
+            "as they are now:\n{}\n",
+            render_states(&schema, ids, None, &now)
+        );
         if still && !ids.is_empty() {
             told.push_str("Nothing was written to them by this Odoo user since: if the method changes these records, it was not done.");
         } else {
             told.push_str("Compare that with what the method does.");
         }
-        Ok(Found::Unclear(told))
+        Ok(RecoveredOutcome::Unclear(told))
     }
 
-    async fn report(&self, access: &Access<'_>, done: &Done) -> Result<Report, Denied> {
+    async fn summarize(
+        &self,
+        access: &OdooSession<'_>,
+        done: &CompletedWrite,
+    ) -> Result<Report, OperationError> {
         let Arguments {
             model, method, ids, ..
         } = &self.arguments;
@@ -232,8 +249,8 @@ impl Change for Calling {
             .context(self.arguments.context.as_ref(), false)
             .await?;
         let end = if ids.is_empty() { "." } else { ":\n" };
-        let mut text = format!("Called {method} of {model} on {}{end}", on(ids));
-        let after = match self.look(access, &context).await {
+        let mut text = format!("Called {method} of {model} on {}{end}", target_phrase(ids));
+        let after = match self.read_state(access, &context).await {
             Ok(after) => after,
             // What was done stays done.
             Err(error) => {
@@ -244,22 +261,22 @@ impl Change for Calling {
         match &after {
             Some((after, schema)) => {
                 let before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
-                let shown: Vec<RecordId> = present(ids, after);
-                text.push_str(&stands(schema, &shown, before.as_ref(), after));
+                let shown: Vec<RecordId> = existing_ids(ids, after);
+                text.push_str(&render_states(schema, &shown, before.as_ref(), after));
                 drop(before);
-                changing::missing(&mut text, ids, after);
+                write_support::append_missing_records(&mut text, ids, after);
             }
             None if ids.is_empty() => {}
-            None => text.push_str(&changing::numbers(ids)),
+            None => text.push_str(&write_support::id_list(ids)),
         }
-        notes::line(&mut text, &returned(&done.result));
-        if ids.is_empty() && self.is_of_model(access).await.is_none() {
-            notes::line(
+        footer::append_line(&mut text, &describe_result(&done.result));
+        if ids.is_empty() && self.is_model_method(access).await.is_none() {
+            footer::append_line(
                 &mut text,
                 "It was called without records: if it is a method of records, it did nothing.",
             );
         }
-        notes::cover(&mut text, access, model, &companies, true);
+        footer::append_footer(&mut text, access, model, &companies, true);
         Ok(Report {
             text,
             after: after.map(|(after, _)| after),
@@ -267,37 +284,40 @@ impl Change for Calling {
     }
 }
 
-impl Calling {
+impl CallMethodOperation {
     /// The records as they are, with their fields; none where the caller may
     /// call the method, but not read the model.
-    async fn look(
+    async fn read_state(
         &self,
-        access: &Access<'_>,
+        access: &OdooSession<'_>,
         context: &Context,
-    ) -> Result<Option<(Shot, Schema)>, Denied> {
+    ) -> Result<Option<(RecordSnapshot, Schema)>, OperationError> {
         let Arguments { model, ids, .. } = &self.arguments;
         if access.may_read(model).is_err() {
             return Ok(None);
         }
         let schema = access.schema(model).await?;
         if ids.is_empty() {
-            return Ok(Some((Shot::default(), schema)));
+            return Ok(Some((RecordSnapshot::default(), schema)));
         }
-        let mut fields = states(&schema);
+        let mut fields = state_fields(&schema);
         if schema.field("write_uid").is_some() {
             fields.push(FieldName::known("write_uid"));
         }
-        let shot = Shot::take(access, (model, ids), &fields, context).await?;
+        let shot = RecordSnapshot::read(access, (model, ids), &fields, context).await?;
         Ok(Some((shot, schema)))
     }
 
     /// What is to be known where no records are named. Of a method of records
     /// Odoo says `true` then, and does nothing.
-    async fn caution(&self, access: &Access<'_>) -> Result<Option<String>, Denied> {
+    async fn empty_ids_warning(
+        &self,
+        access: &OdooSession<'_>,
+    ) -> Result<Option<String>, OperationError> {
         let Arguments { model, method, .. } = &self.arguments;
-        match self.is_of_model(access).await {
+        match self.is_model_method(access).await {
             Some(true) => Ok(None),
-            Some(false) => Err(Denied::Unfit(format!(
+            Some(false) => Err(OperationError::InvalidArgument(format!(
                 "`{method}` of `{model}` is a method of records, and without any it does nothing; nothing was changed, name them in `ids`"
             ))),
             None => Ok(Some(format!(
@@ -307,23 +327,25 @@ impl Calling {
     }
 
     /// Whether it is a method of the model itself, where Odoo says so.
-    async fn is_of_model(&self, access: &Access<'_>) -> Option<bool> {
+    async fn is_model_method(&self, access: &OdooSession<'_>) -> Option<bool> {
         let Arguments { model, method, .. } = &self.arguments;
         let documentation = access.documentation(model).await?;
-        documentation.method(method).map(|method| method.of_model)
+        documentation
+            .method(method)
+            .map(|method| method.is_model_method)
     }
 
     /// The names of the records that arguments are known to name, by argument.
     ///
     /// # Errors
     /// [`Denied::Unfit`] where one is not there: Odoo does not always say so.
-    async fn linked(
+    async fn linked_record_names(
         &self,
-        access: &Access<'_>,
+        access: &OdooSession<'_>,
         context: &Context,
-    ) -> Result<BTreeMap<String, Vec<String>>, Denied> {
+    ) -> Result<BTreeMap<String, Vec<String>>, OperationError> {
         let Arguments { model, method, .. } = &self.arguments;
-        let given = &self.arguments.given;
+        let given = &self.arguments.method_arguments;
         let mut linked = BTreeMap::new();
         let open = access.methods(model);
         for taken in open.get(method).into_iter().flatten() {
@@ -333,7 +355,7 @@ impl Calling {
                 {
                     continue;
                 }
-                let shot = Shot::of_all(access, (relation, &ids), &[], context).await?;
+                let shot = RecordSnapshot::read_all(access, (relation, &ids), &[], context).await?;
                 let names = ids
                     .iter()
                     .map(|id| format!("{} [{id}]", one_line(shot.name(*id), 80)));
@@ -343,32 +365,32 @@ impl Calling {
         Ok(linked)
     }
 
-    fn where_to_look(&self) -> String {
+    fn verification_hint(&self) -> String {
         let Arguments { model, ids, .. } = &self.arguments;
         if ids.is_empty() {
-            return self.unseen();
+            return self.unverifiable_hint();
         }
         format!(
             "read_records of `{model}` with ids {} shows how they stand, and in `write_date` when they were last changed",
-            changing::numbers(ids)
+            write_support::id_list(ids)
         )
     }
 
-    fn unseen(&self) -> String {
+    fn unverifiable_hint(&self) -> String {
         let Arguments { model, method, .. } = &self.arguments;
         format!("what `{method}` of `{model}` did is to be looked up in Odoo.")
     }
 }
 
 /// The fields that tell where a record stands.
-fn states(schema: &Schema) -> Vec<FieldName> {
+fn state_fields(schema: &Schema) -> Vec<FieldName> {
     let there = |name: &&&str| schema.field(name).is_some();
-    let there = STATES.iter().filter(there);
+    let there = STATE_FIELDS.iter().filter(there);
     there.map(|name| FieldName::known(name)).collect()
 }
 
 /// Those of the records that are there.
-fn present(ids: &[RecordId], shot: &Shot) -> Vec<RecordId> {
+fn existing_ids(ids: &[RecordId], shot: &RecordSnapshot) -> Vec<RecordId> {
     let there = |id: &RecordId| shot.row(*id).is_some();
     ids.iter().copied().filter(there).collect()
 }
@@ -377,19 +399,23 @@ fn present(ids: &[RecordId], shot: &Shot) -> Vec<RecordId> {
 ///
 /// # Errors
 /// [`Denied::Unfit`] names those that are not.
-fn complete(model: &ModelName, ids: &[RecordId], shot: &Shot) -> Result<(), Denied> {
+fn require_all_exist(
+    model: &ModelName,
+    ids: &[RecordId],
+    shot: &RecordSnapshot,
+) -> Result<(), OperationError> {
     let absent = |id: &RecordId| shot.row(*id).is_none();
     let missing: Vec<RecordId> = ids.iter().copied().filter(absent).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    Err(Denied::Unfit(format!(
+    Err(OperationError::InvalidArgument(format!(
         "these records of `{model}` do not exist or may not be seen by this Odoo user: {}; search_records finds the right ids; nothing was changed",
-        changing::numbers(&missing)
+        write_support::id_list(&missing)
     )))
 }
 
-fn on(ids: &[RecordId]) -> String {
+fn target_phrase(ids: &[RecordId]) -> String {
     match ids.len() {
         0 => "the model itself".to_owned(),
         1 => "1 record".to_owned(),
@@ -398,19 +424,24 @@ fn on(ids: &[RecordId]) -> String {
 }
 
 /// Where the records stand, one a line; with where they stood before.
-fn stands(schema: &Schema, ids: &[RecordId], before: Option<&Shot>, now: &Shot) -> String {
-    let names = Names::new();
-    let show = Show {
+fn render_states(
+    schema: &Schema,
+    ids: &[RecordId],
+    before: Option<&RecordSnapshot>,
+    now: &RecordSnapshot,
+) -> String {
+    let names = DisplayNames::new();
+    let show = PreviewRenderer {
         schema,
         names: &names,
     };
     let mut text = String::new();
     for (at, id) in ids.iter().enumerate() {
-        let value = |shot: &Shot, name: &FieldName| {
+        let value = |shot: &RecordSnapshot, name: &FieldName| {
             let value = shot.row(*id)?.get(name.as_str())?;
             Some(show.value(schema.field(name.as_str()), value))
         };
-        let parts = states(schema).into_iter().filter_map(|name| {
+        let parts = state_fields(schema).into_iter().filter_map(|name| {
             let new = value(now, &name)?;
             Some(match before.and_then(|before| value(before, &name)) {
                 Some(old) if old != new => format!("{name}: {old} -> {new}"),
@@ -419,7 +450,7 @@ fn stands(schema: &Schema, ids: &[RecordId], before: Option<&Shot>, now: &Shot) 
             })
         });
         let parts: Vec<String> = parts.collect();
-        let title = Show::titles(&[*id], now);
+        let title = PreviewRenderer::titles(&[*id], now);
         let line = if parts.is_empty() {
             title
         } else {
@@ -430,22 +461,22 @@ fn stands(schema: &Schema, ids: &[RecordId], before: Option<&Shot>, now: &Shot) 
             let told = format!(
                 "and {} more, of which only the ids are shown: {}",
                 rest.len(),
-                every(rest)
+                id_list(rest)
             );
-            notes::line(&mut text, &told);
+            footer::append_line(&mut text, &told);
             break;
         }
-        notes::line(&mut text, &line);
+        footer::append_line(&mut text, &line);
     }
     text
 }
 
 /// The arguments, one a line: whoever agrees must know each of them.
-fn with(given: &Map<String, Value>, linked: &BTreeMap<String, Vec<String>>) -> String {
+fn render_arguments(given: &Map<String, Value>, linked: &BTreeMap<String, Vec<String>>) -> String {
     let lines = given.iter().map(|(name, value)| {
         let value = match linked.get(name) {
             Some(names) => names.join(", "),
-            None => one_line(&value.to_string(), ARGUMENT_CHARS),
+            None => one_line(&value.to_string(), MAX_ARGUMENT_CHARS),
         };
         format!("- {}: {value}", one_line(name, 60))
     });
@@ -460,16 +491,16 @@ fn with(given: &Map<String, Value>, linked: &BTreeMap<String, Vec<String>>) -> S
         if at > 0 && text.len() + line.len() > MAX_SHOWN_BYTES {
             let rest = lines.len() - at;
             let told = format!("and {rest} more arguments that are NOT SHOWN: there is too much");
-            notes::line(&mut text, &told);
+            footer::append_line(&mut text, &told);
             break;
         }
-        notes::line(&mut text, line);
+        footer::append_line(&mut text, line);
     }
     text
 }
 
 /// All ids as a list: whoever agrees agrees to each.
-fn every(ids: &[RecordId]) -> String {
+fn id_list(ids: &[RecordId]) -> String {
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
     format!("[{}]", ids.join(", "))
 }

@@ -4,12 +4,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    Answer, Tool, ToolError,
+    Tool, ToolError, ToolOutput,
     arguments::{DomainArgument, ObjectArgument, parse, schema_of},
-    notes,
+    footer,
 };
-use crate::access::{Access, ContextRequest, Denied};
-use gatepost_odoo::{Call, Effect, ModelName};
+use crate::access::{ContextRequest, OdooSession, OperationError};
+use gatepost_odoo::{Call, ModelName, Operation};
 use gatepost_state::limits::ToolClass;
 
 pub(super) const TOOL: Tool = Tool {
@@ -17,11 +17,11 @@ pub(super) const TOOL: Tool = Tool {
     title: "Count records",
     description: "Count the records of an Odoo model that match a domain. \
                   Cheaper than searching when only the number matters.",
-    effect: Effect::Read,
-    class: ToolClass::Read,
-    input: schema_of::<Arguments>,
+    operation: Operation::Read,
+    rate_class: ToolClass::Read,
+    input_schema: schema_of::<Arguments>,
     run: |access, arguments| {
-        Box::pin(async { count(access, parse(arguments)?).await.map(Answer::Text) })
+        Box::pin(async { count(access, parse(arguments)?).await.map(ToolOutput::Text) })
     },
 };
 
@@ -43,7 +43,7 @@ struct Arguments {
     context: Option<ContextRequest>,
 }
 
-async fn count(access: &Access<'_>, arguments: Arguments) -> Result<String, ToolError> {
+async fn count(access: &OdooSession<'_>, arguments: Arguments) -> Result<String, ToolError> {
     let Arguments {
         model,
         domain,
@@ -51,16 +51,16 @@ async fn count(access: &Access<'_>, arguments: Arguments) -> Result<String, Tool
         context,
     } = arguments;
     access.may_read(&model)?;
-    let domain = access.fit_domain(&model, domain.0).await?;
+    let domain = access.validate_domain(&model, domain.0).await?;
     let (context, companies) = access.context(context.as_ref(), archived).await?;
     let answer = access
         .call(Call::search_count(model.clone(), &domain).in_context(context))
         .await?;
-    let number: u64 = serde_json::from_slice(&answer).map_err(Denied::from)?;
+    let number: u64 = serde_json::from_slice(&answer).map_err(OperationError::from)?;
     let mut text = match number {
         1 => format!("1 record of `{model}` matches."),
         _ => format!("{number} records of `{model}` match."),
     };
-    notes::cover(&mut text, access, &model, &companies, archived);
+    footer::append_footer(&mut text, access, &model, &companies, archived);
     Ok(text)
 }

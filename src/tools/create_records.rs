@@ -7,15 +7,18 @@ use serde_json::{Map, Value};
 
 use super::{
     Tool,
-    arguments::{ObjectArgument, count, parse, schema_of},
-    changing, notes,
+    arguments::{ObjectArgument, check_count, parse, schema_of},
+    footer, write_support,
 };
 use crate::{
-    access::{Access, ContextRequest, Denied},
-    changes::{self, Change, Done, Found, Proposal, Report, Shot, Show, Since, Undo, Wish},
+    access::{ContextRequest, OdooSession, OperationError},
+    writes::{
+        self, Baseline, CompletedWrite, PreviewRenderer, RecordSnapshot, RecoveredOutcome, Report,
+        RequestFingerprint, UndoSupport, WriteOperation, WritePlan,
+    },
 };
-use gatepost_base::text::counted;
-use gatepost_odoo::{Call, Effect, FieldName, ModelName};
+use gatepost_base::text::pluralize;
+use gatepost_odoo::{Call, FieldName, ModelName, Operation};
 use gatepost_state::limits::ToolClass;
 
 /// Records at the most.
@@ -26,15 +29,15 @@ pub(super) const TOOL: Tool = Tool {
     title: "Create records",
     description: "Make new records of an Odoo model, all or none. Links take an id, or the name \
                   of exactly one record; lists of lines take objects. May answer with a preview.",
-    effect: Effect::Create,
-    class: ToolClass::Write,
-    input: schema_of::<Arguments>,
+    operation: Operation::Create,
+    rate_class: ToolClass::Write,
+    input_schema: schema_of::<Arguments>,
     run: |access, arguments| {
         Box::pin(async move {
-            let wish = Wish::of(TOOL.name, arguments);
+            let wish = RequestFingerprint::of(TOOL.name, arguments);
             let arguments: Arguments = parse(arguments)?;
-            count("values", arguments.values.len(), MAX_RECORDS)?;
-            changing::answer(access, &wish, &arguments).await
+            check_count("values", arguments.values.len(), MAX_RECORDS)?;
+            write_support::run_write(access, &wish, &arguments).await
         })
     },
 };
@@ -62,75 +65,86 @@ struct Arguments {
     _confirm: Option<String>,
 }
 
-impl Change for Arguments {
-    async fn propose(&self, access: &Access<'_>) -> Result<Proposal, Denied> {
-        access.may_change(&self.model, Effect::Create)?;
+impl WriteOperation for Arguments {
+    async fn plan(&self, access: &OdooSession<'_>) -> Result<WritePlan, OperationError> {
+        access.may_write(&self.model, Operation::Create)?;
         let (context, companies) = access.context(self.context.as_ref(), false).await?;
-        let what = (&self.model, Effect::Create);
-        let prepared = changes::prepare(access, what, self.values.clone(), &context).await?;
+        let what = (&self.model, Operation::Create);
+        let prepared =
+            writes::validate_records(access, what, self.values.clone(), &context).await?;
         let schema = access.schema(&self.model).await?;
-        let show = Show {
+        let show = PreviewRenderer {
             schema: &schema,
             names: &prepared.names,
         };
         let count = prepared.values.len();
-        let records = counted(count, "record");
+        let records = pluralize(count, "record");
         // The first is where Odoo puts what says nothing else.
         let place = match companies.as_slice() {
             [company, _, ..] => format!(" (company {company} where the values name none)"),
             [] | [_] => String::new(),
         };
-        let language = changing::language(&context);
+        let language = write_support::language_suffix(&context);
         let mut preview = format!("Create {records} of {}{place}{language}:\n", self.model);
         preview.push_str(&show.new_records(&prepared.values));
-        changing::add_notes(&mut preview, &prepared.notes);
+        write_support::append_notes(&mut preview, &prepared.notes);
         let look = format!(
             "search_records of `{}` with `create_date` >= \"{}\" shows whether they are there",
             self.model,
-            changing::odoo_time(Since::moment(Timestamp::now()).earliest())
+            write_support::odoo_time(Baseline::time_only(Timestamp::now()).earliest_odoo_time())
         );
-        let (notes, beside) = (prepared.understood(), prepared.names.looked_at());
-        Ok(Proposal {
+        let (notes, beside) = (prepared.coercion_notes(), prepared.names.lines_to_json());
+        Ok(WritePlan {
             calls: vec![Call::create(self.model.clone(), prepared.values).in_context(context)],
             preview,
             notes,
-            beside,
-            before: Shot::default(),
-            undo: Some(Undo::Create),
-            makes: Some(self.model.clone()),
-            look,
+            related_state: beside,
+            before: RecordSnapshot::default(),
+            undo: Some(UndoSupport::Create),
+            created_model: Some(self.model.clone()),
+            verification_hint: look,
         })
     }
 
-    async fn find(&self, access: &Access<'_>, since: &Since) -> Result<Found, Denied> {
+    async fn probe_outcome(
+        &self,
+        access: &OdooSession<'_>,
+        since: &Baseline,
+    ) -> Result<RecoveredOutcome, OperationError> {
         let (context, _) = access.context(self.context.as_ref(), true).await?;
-        let what = (&self.model, Effect::Create);
-        let prepared = changes::prepare(access, what, self.values.clone(), &context).await?;
-        changes::made_since(access, &self.model, &prepared.values, &context, since).await
+        let what = (&self.model, Operation::Create);
+        let prepared =
+            writes::validate_records(access, what, self.values.clone(), &context).await?;
+        writes::find_created(access, &self.model, &prepared.values, &context, since).await
     }
 
-    async fn report(&self, access: &Access<'_>, done: &Done) -> Result<Report, Denied> {
+    async fn summarize(
+        &self,
+        access: &OdooSession<'_>,
+        done: &CompletedWrite,
+    ) -> Result<Report, OperationError> {
         let (context, companies) = access.context(self.context.as_ref(), true).await?;
         let count = done.ids.len();
-        let records = counted(count, "record");
+        let records = pluralize(count, "record");
         let mut text = format!("Created {records} of {}:\n", self.model);
         let records = (&self.model, &*done.ids);
-        let after = changing::look_new(access, records, &self.fields(), &context).await;
+        let after =
+            write_support::read_back_created(access, records, &self.field_names(), &context).await;
         match &after {
             Some(after) => {
-                text.push_str(&Show::some_titles(&done.ids, after));
-                changing::missing(&mut text, &done.ids, after);
+                text.push_str(&PreviewRenderer::some_titles(&done.ids, after));
+                write_support::append_missing_records(&mut text, &done.ids, after);
             }
-            None => text.push_str(&changing::ranges(&done.ids)),
+            None => text.push_str(&write_support::id_ranges(&done.ids)),
         }
-        notes::cover(&mut text, access, &self.model, &companies, true);
+        footer::append_footer(&mut text, access, &self.model, &companies, true);
         Ok(Report { text, after })
     }
 }
 
 impl Arguments {
     /// The fields that the values name.
-    fn fields(&self) -> Vec<FieldName> {
-        changing::field_names(self.values.iter().flat_map(Map::keys))
+    fn field_names(&self) -> Vec<FieldName> {
+        write_support::field_names(self.values.iter().flat_map(Map::keys))
     }
 }

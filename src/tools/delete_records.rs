@@ -5,15 +5,18 @@ use serde::Deserialize;
 
 use super::{
     Tool,
-    arguments::{ObjectArgument, count, parse, schema_of},
-    changing, notes,
+    arguments::{ObjectArgument, check_count, parse, schema_of},
+    footer, write_support,
 };
 use crate::{
-    access::{Access, ContextRequest, Denied},
-    changes::{self, Change, Done, Found, Proposal, Report, Shot, Show, Since, Undo, Wish},
+    access::{ContextRequest, OdooSession, OperationError},
+    writes::{
+        self, Baseline, CompletedWrite, PreviewRenderer, RecordSnapshot, RecoveredOutcome, Report,
+        RequestFingerprint, UndoSupport, WriteOperation, WritePlan,
+    },
 };
-use gatepost_base::text::counted;
-use gatepost_odoo::{Call, Effect, ModelName, RecordId};
+use gatepost_base::text::pluralize;
+use gatepost_odoo::{Call, ModelName, Operation, RecordId};
 use gatepost_state::limits::ToolClass;
 
 /// Records at the most.
@@ -24,16 +27,16 @@ pub(super) const TOOL: Tool = Tool {
     title: "Delete records",
     description: "Delete Odoo records for good, with the lines that belong to them, all or none. \
                   Often archiving is better: update_records with `active` false. May answer with a preview.",
-    effect: Effect::Delete,
-    class: ToolClass::Write,
-    input: schema_of::<Arguments>,
+    operation: Operation::Delete,
+    rate_class: ToolClass::Write,
+    input_schema: schema_of::<Arguments>,
     run: |access, arguments| {
         Box::pin(async move {
-            let wish = Wish::of(TOOL.name, arguments);
+            let wish = RequestFingerprint::of(TOOL.name, arguments);
             let mut arguments: Arguments = parse(arguments)?;
-            count("ids", arguments.ids.len(), MAX_RECORDS)?;
-            changing::once_each(&mut arguments.ids);
-            changing::answer(access, &wish, &arguments).await
+            check_count("ids", arguments.ids.len(), MAX_RECORDS)?;
+            write_support::dedup_ids(&mut arguments.ids);
+            write_support::run_write(access, &wish, &arguments).await
         })
     },
 };
@@ -61,48 +64,62 @@ struct Arguments {
     _confirm: Option<String>,
 }
 
-impl Change for Arguments {
-    async fn propose(&self, access: &Access<'_>) -> Result<Proposal, Denied> {
-        access.may_change(&self.model, Effect::Delete)?;
+impl WriteOperation for Arguments {
+    async fn plan(&self, access: &OdooSession<'_>) -> Result<WritePlan, OperationError> {
+        access.may_write(&self.model, Operation::Delete)?;
         let (context, _) = access.context(self.context.as_ref(), false).await?;
-        let schema = access.schema_of_all(&self.model).await?;
+        let schema = access.schema_visible_in_all_records(&self.model).await?;
         let records = (&self.model, &*self.ids);
-        let before = Shot::of_all(access, records, &changes::looked_at(&schema), &context).await?;
+        let before = RecordSnapshot::read_all(
+            access,
+            records,
+            &writes::fields_before_delete(&schema),
+            &context,
+        )
+        .await?;
         let count = self.ids.len();
-        let records = counted(count, "record");
+        let records = pluralize(count, "record");
         let mut preview = format!("Delete {records} of {} for good:\n", self.model);
-        preview.push_str(&Show::titles(&self.ids, &before));
-        for told in changes::dependants(access, &schema, &before, &context).await? {
-            notes::line(&mut preview, &told);
+        preview.push_str(&PreviewRenderer::titles(&self.ids, &before));
+        for told in writes::dependants(access, &schema, &before, &context).await? {
+            footer::append_line(&mut preview, &told);
         }
         let look = format!(
             "read_records of `{}` with ids {} shows whether they are still there",
             self.model,
-            changing::numbers(&self.ids)
+            write_support::id_list(&self.ids)
         );
-        Ok(Proposal {
+        Ok(WritePlan {
             calls: vec![Call::delete(self.model.clone(), &self.ids).in_context(context)],
             preview,
             before,
-            undo: Some(Undo::Delete),
-            makes: None,
-            look,
-            ..Proposal::default()
+            undo: Some(UndoSupport::Delete),
+            created_model: None,
+            verification_hint: look,
+            ..WritePlan::default()
         })
     }
 
-    async fn find(&self, access: &Access<'_>, _: &Since) -> Result<Found, Denied> {
-        changes::gone(access, &self.model, &self.ids).await
+    async fn probe_outcome(
+        &self,
+        access: &OdooSession<'_>,
+        _: &Baseline,
+    ) -> Result<RecoveredOutcome, OperationError> {
+        writes::find_deleted(access, &self.model, &self.ids).await
     }
 
-    async fn report(&self, _: &Access<'_>, done: &Done) -> Result<Report, Denied> {
+    async fn summarize(
+        &self,
+        _: &OdooSession<'_>,
+        done: &CompletedWrite,
+    ) -> Result<Report, OperationError> {
         let count = done.ids.len();
-        let records = counted(count, "record");
+        let records = pluralize(count, "record");
         Ok(Report {
             text: format!(
                 "Deleted {records} of {}: {}",
                 self.model,
-                changing::ranges(&done.ids)
+                write_support::id_ranges(&done.ids)
             ),
             after: None,
         })

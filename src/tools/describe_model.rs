@@ -4,14 +4,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    ANSWER_BYTES, Answer, Tool, ToolError,
+    MAX_OUTPUT_BYTES, Tool, ToolError, ToolOutput,
     arguments::{parse, schema_of},
 };
 use crate::{
-    access::{Access, fit_fields},
-    shape::{self, Wanted},
+    access::{OdooSession, validate_fields},
+    render::{self, FieldSelector},
 };
-use gatepost_odoo::{Effect, FieldName, MethodName, ModelName};
+use gatepost_odoo::{FieldName, MethodName, ModelName, Operation};
 use gatepost_state::limits::ToolClass;
 
 pub(super) const TOOL: Tool = Tool {
@@ -20,16 +20,20 @@ pub(super) const TOOL: Tool = Tool {
     description: "Show the fields of an Odoo model: type, label, what it links to, the values of a selection; and the methods open to you. \
                   Without more, the most useful fields; name fields for all about them, \
                   or give a query for those whose name or label has it.",
-    effect: Effect::Read,
-    class: ToolClass::Read,
-    input: schema_of::<Arguments>,
+    operation: Operation::Read,
+    rate_class: ToolClass::Read,
+    input_schema: schema_of::<Arguments>,
     run: |access, arguments| {
-        Box::pin(async { describe(access, parse(arguments)?).await.map(Answer::Text) })
+        Box::pin(async {
+            describe(access, parse(arguments)?)
+                .await
+                .map(ToolOutput::Text)
+        })
     },
 };
 
 /// Bytes that are told of methods.
-const METHOD_BYTES: usize = 6_000;
+const MAX_METHOD_BYTES: usize = 6_000;
 
 /// Arguments of `describe_model`.
 #[derive(Deserialize, JsonSchema)]
@@ -48,11 +52,15 @@ struct Arguments {
 
 /// The methods that this caller may call, with what Odoo says of them where it
 /// does. Without any it is not asked.
-async fn methods(access: &Access<'_>, model: &ModelName, wanted: &Wanted<'_>) -> String {
+async fn render_methods(
+    access: &OdooSession<'_>,
+    model: &ModelName,
+    wanted: &FieldSelector<'_>,
+) -> String {
     let query = match wanted {
-        Wanted::Fields(_) => return String::new(),
-        Wanted::Query(query) => query.trim().to_lowercase(),
-        Wanted::Relevant => String::new(),
+        FieldSelector::Fields(_) => return String::new(),
+        FieldSelector::Query(query) => query.trim().to_lowercase(),
+        FieldSelector::Relevant => String::new(),
     };
     let open = access.methods(model);
     let is_wanted = |name: &MethodName| name.as_str().contains(&query);
@@ -60,10 +68,10 @@ async fn methods(access: &Access<'_>, model: &ModelName, wanted: &Wanted<'_>) ->
         return String::new();
     }
     let documentation = access.documentation(model).await;
-    shape::methods(&open, documentation.as_deref(), is_wanted, METHOD_BYTES)
+    render::methods(&open, documentation.as_deref(), is_wanted, MAX_METHOD_BYTES)
 }
 
-async fn describe(access: &Access<'_>, arguments: Arguments) -> Result<String, ToolError> {
+async fn describe(access: &OdooSession<'_>, arguments: Arguments) -> Result<String, ToolError> {
     let Arguments {
         model,
         fields,
@@ -71,14 +79,14 @@ async fn describe(access: &Access<'_>, arguments: Arguments) -> Result<String, T
     } = arguments;
     let schema = access.schema(&model).await?;
     if !fields.is_empty() {
-        fit_fields(&schema, &model, &fields)?;
+        validate_fields(&schema, &model, &fields)?;
     }
     let wanted = match query.as_deref() {
-        _ if !fields.is_empty() => Wanted::Fields(&fields),
-        Some(query) if !query.trim().is_empty() => Wanted::Query(query),
-        Some(_) | None => Wanted::Relevant,
+        _ if !fields.is_empty() => FieldSelector::Fields(&fields),
+        Some(query) if !query.trim().is_empty() => FieldSelector::Query(query),
+        Some(_) | None => FieldSelector::Relevant,
     };
-    let mut text = shape::describe(&model, &schema, &wanted, ANSWER_BYTES).text;
-    text.push_str(&methods(access, &model, &wanted).await);
+    let mut text = render::describe(&model, &schema, &wanted, MAX_OUTPUT_BYTES).text;
+    text.push_str(&render_methods(access, &model, &wanted).await);
     Ok(text)
 }

@@ -1,11 +1,11 @@
 //! Why a tool gives no answer.
 
 use crate::{
-    access::{Denied, Unasked},
-    shape::InvalidCursor,
+    access::{ElicitationError, OperationError},
+    render::InvalidCursor,
 };
 use gatepost_base::error_chain;
-use gatepost_state::store::LedgerError;
+use gatepost_state::store::StoreError;
 
 /// Why a tool gives no answer. `Display` is for the model: what was wrong, and
 /// what to do instead.
@@ -13,18 +13,18 @@ use gatepost_state::store::LedgerError;
 pub enum ToolError {
     /// The arguments do not fit the tool.
     #[error("{0}")]
-    Arguments(String),
+    InvalidArguments(String),
     /// The cursor is not one of this search.
     #[error(transparent)]
-    Cursor(#[from] InvalidCursor),
+    InvalidCursor(#[from] InvalidCursor),
     /// The door to Odoo stayed shut.
     #[error(transparent)]
-    Denied(#[from] Denied),
+    Operation(#[from] OperationError),
 }
 
 /// Whose fault it is that there is no answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum FaultOf {
+pub enum ErrorSource {
     /// The client asked for what cannot be.
     Client,
     /// Odoo refused or failed.
@@ -39,74 +39,78 @@ pub enum FaultOf {
 
 impl ToolError {
     /// The word for logs and metrics.
-    pub fn kind(&self) -> &'static str {
+    pub fn operation_error_kind(&self) -> &'static str {
         match self {
-            Self::Arguments(_) => "arguments",
-            Self::Cursor(_) => "cursor",
-            Self::Denied(denied) => kind(denied),
+            Self::InvalidArguments(_) => "arguments",
+            Self::InvalidCursor(_) => "cursor",
+            Self::Operation(denied) => operation_error_kind(denied),
         }
     }
 
     /// Whose fault it is.
-    pub fn fault_of(&self) -> FaultOf {
+    pub fn error_source(&self) -> ErrorSource {
         match self {
-            Self::Arguments(_) | Self::Cursor(_) => FaultOf::Client,
-            Self::Denied(denied) => fault_of(denied),
+            Self::InvalidArguments(_) | Self::InvalidCursor(_) => ErrorSource::Client,
+            Self::Operation(denied) => operation_error_source(denied),
         }
     }
 
     /// What only we may read of it: the chain of causes.
-    pub fn secret(&self) -> Option<String> {
-        error_chain::behind(self)
+    pub fn cause_chain(&self) -> Option<String> {
+        error_chain::sources(self)
     }
 }
 
-fn kind(denied: &Denied) -> &'static str {
+fn operation_error_kind(denied: &OperationError) -> &'static str {
     match denied {
-        Denied::Call(error) | Denied::Lost { error, .. } | Denied::Refused { error } => {
-            error.kind()
-        }
-        Denied::Context(_) => "context",
-        Denied::Credential(_) => "unknown_credential",
-        Denied::Forbidden(_) => "forbidden",
-        Denied::ForeignState => "foreign_state",
-        Denied::Partly { .. } => "partly_done",
-        Denied::ReadOnly(_) => "read_only",
-        Denied::Unapproved(_) => "unapproved",
-        Denied::Unasked(unasked) => unasked.kind(),
-        Denied::Unaudited(_) => "unaudited",
-        Denied::Unfit(_) => "unfit",
-        Denied::Unreadable(_) => "unreadable",
-        Denied::Unremembered(_) => "unremembered",
-        Denied::Unsealable(_) => "no_randomness",
+        OperationError::Call(error)
+        | OperationError::OutcomeUnknown { error, .. }
+        | OperationError::WriteRejected { error } => error.kind(),
+        OperationError::InvalidContext(_) => "context",
+        OperationError::UnknownCredential(_) => "unknown_credential",
+        OperationError::Forbidden(_) => "forbidden",
+        OperationError::InvalidRequestState => "foreign_state",
+        OperationError::PartiallyApplied { .. } => "partly_done",
+        OperationError::ReadOnly(_) => "read_only",
+        OperationError::NotApproved(_) => "unapproved",
+        OperationError::Elicitation(unasked) => unasked.kind(),
+        OperationError::AuditUnavailable(_) => "unaudited",
+        OperationError::InvalidArgument(_) => "unfit",
+        OperationError::UnreadableResponse(_) => "unreadable",
+        OperationError::StoreUnavailable(_) => "unremembered",
+        OperationError::NoEntropy(_) => "no_randomness",
     }
 }
 
-fn fault_of(denied: &Denied) -> FaultOf {
+fn operation_error_source(denied: &OperationError) -> ErrorSource {
     match denied {
-        Denied::Context(_) | Denied::ForeignState | Denied::Unapproved(_) | Denied::Unfit(_) => {
-            FaultOf::Client
-        }
-        Denied::Unasked(unasked) => match **unasked {
-            Unasked::Busy
-            | Unasked::Changed
-            | Unasked::Gone
-            | Unasked::NoWay
-            | Unasked::TakenBack
-            | Unasked::TimedOut(_)
-            | Unasked::Unanswered => FaultOf::Client,
-            Unasked::Leaving | Unasked::NoRandomness(_) => FaultOf::Us,
+        OperationError::InvalidContext(_)
+        | OperationError::InvalidRequestState
+        | OperationError::NotApproved(_)
+        | OperationError::InvalidArgument(_) => ErrorSource::Client,
+        OperationError::Elicitation(unasked) => match **unasked {
+            ElicitationError::TooManyPending
+            | ElicitationError::PermissionsChanged
+            | ElicitationError::ClientDisconnected
+            | ElicitationError::Unsupported
+            | ElicitationError::Cancelled
+            | ElicitationError::TimedOut(_)
+            | ElicitationError::InvalidResponse => ErrorSource::Client,
+            ElicitationError::ShuttingDown | ElicitationError::NoEntropy(_) => ErrorSource::Us,
         },
-        Denied::Credential(_) | Denied::Forbidden(_) | Denied::ReadOnly(_) => FaultOf::Policy,
-        Denied::Call(_) | Denied::Lost { .. } | Denied::Refused { .. } | Denied::Unreadable(_) => {
-            FaultOf::Odoo
-        }
-        Denied::Partly { why, .. } => fault_of(why),
-        Denied::Unaudited(_) => FaultOf::Storage,
-        Denied::Unremembered(error) => match **error {
-            LedgerError::Full | LedgerError::Unavailable(_) => FaultOf::Storage,
-            LedgerError::TooLarge { .. } => FaultOf::Client,
+        OperationError::UnknownCredential(_)
+        | OperationError::Forbidden(_)
+        | OperationError::ReadOnly(_) => ErrorSource::Policy,
+        OperationError::Call(_)
+        | OperationError::OutcomeUnknown { .. }
+        | OperationError::WriteRejected { .. }
+        | OperationError::UnreadableResponse(_) => ErrorSource::Odoo,
+        OperationError::PartiallyApplied { why, .. } => operation_error_source(why),
+        OperationError::AuditUnavailable(_) => ErrorSource::Storage,
+        OperationError::StoreUnavailable(error) => match **error {
+            StoreError::Full | StoreError::Unavailable(_) => ErrorSource::Storage,
+            StoreError::TooLarge { .. } => ErrorSource::Client,
         },
-        Denied::Unsealable(_) => FaultOf::Us,
+        OperationError::NoEntropy(_) => ErrorSource::Us,
     }
 }

@@ -4,15 +4,15 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    ANSWER_BYTES, Answer, Tool, ToolError,
-    arguments::{ObjectArgument, limit, parse, schema_of},
-    notes,
+    MAX_OUTPUT_BYTES, Tool, ToolError, ToolOutput,
+    arguments::{ObjectArgument, parse, parse_limit, schema_of},
+    footer,
 };
 use crate::{
-    access::{Access, ContextRequest, Denied},
-    shape,
+    access::{ContextRequest, OdooSession, OperationError},
+    render,
 };
-use gatepost_odoo::{Call, Domain, Effect, ModelName};
+use gatepost_odoo::{Call, Domain, ModelName, Operation};
 use gatepost_state::limits::ToolClass;
 
 /// Records without a limit of the caller's.
@@ -20,18 +20,18 @@ const DEFAULT_LIMIT: u32 = 10;
 /// Records at the most.
 const MAX_LIMIT: u32 = 100;
 /// Characters of a name.
-const MAX_NAME: usize = 200;
+const MAX_NAME_CHARS: usize = 200;
 
 pub(super) const TOOL: Tool = Tool {
     name: "find_by_name",
     title: "Find by name",
     description: "Find records of an Odoo model by a part of their name, as Odoo's own search boxes do: \
                   also by reference, e-mail or code where the model knows one. Gives ids and names.",
-    effect: Effect::Read,
-    class: ToolClass::Read,
-    input: schema_of::<Arguments>,
+    operation: Operation::Read,
+    rate_class: ToolClass::Read,
+    input_schema: schema_of::<Arguments>,
     run: |access, arguments| {
-        Box::pin(async { find(access, parse(arguments)?).await.map(Answer::Text) })
+        Box::pin(async { find(access, parse(arguments)?).await.map(ToolOutput::Text) })
     },
 };
 
@@ -53,36 +53,37 @@ struct Arguments {
     context: Option<ContextRequest>,
 }
 
-async fn find(access: &Access<'_>, arguments: Arguments) -> Result<String, ToolError> {
+async fn find(access: &OdooSession<'_>, arguments: Arguments) -> Result<String, ToolError> {
     let Arguments {
         model,
         name,
         limit: asked,
         context,
     } = arguments;
-    let limit = limit(asked, DEFAULT_LIMIT, MAX_LIMIT)?;
+    let limit = parse_limit(asked, DEFAULT_LIMIT, MAX_LIMIT)?;
     access.may_read(&model)?;
-    if name.chars().count() > MAX_NAME || name.contains('\0') {
-        return Err(ToolError::Arguments(format!(
-            "argument `name` does not fit: a part of a name has at most {MAX_NAME} characters and no NUL"
+    if name.chars().count() > MAX_NAME_CHARS || name.contains('\0') {
+        return Err(ToolError::InvalidArguments(format!(
+            "argument `name` does not fit: a part of a name has at most {MAX_NAME_CHARS} characters and no NUL"
         )));
     }
     let (context, companies) = access.context(context.as_ref(), false).await?;
     let call =
         Call::name_search(model.clone(), &name, &Domain::default(), limit + 1).in_context(context);
     let answer = access.call(call).await?;
-    let (shaped, more) = shape::names(&answer, limit, ANSWER_BYTES).map_err(Denied::from)?;
+    let (shaped, more) =
+        render::names(&answer, limit, MAX_OUTPUT_BYTES).map_err(OperationError::from)?;
     let mut text = shaped.text;
     if shaped.shown == 0 {
         text = format!(
             "No record of `{model}` has that in its name; try a shorter part, or search_records."
         );
     } else if more {
-        notes::line(
+        footer::append_line(
             &mut text,
             "there are more; write more of the name, or use search_records",
         );
     }
-    notes::cover(&mut text, access, &model, &companies, false);
+    footer::append_footer(&mut text, access, &model, &companies, false);
     Ok(text)
 }

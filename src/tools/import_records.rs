@@ -9,27 +9,30 @@ use serde_json::{Map, Value};
 use tokio::sync::OnceCell;
 
 use super::{
-    Answer, Tool, ToolError,
-    arguments::{ObjectArgument, TextCell, count, parse, schema_of},
-    changing, notes,
+    Tool, ToolError, ToolOutput,
+    arguments::{ObjectArgument, TextCell, check_count, parse, schema_of},
+    footer, write_support,
 };
 use crate::{
-    access::{Access, ContextRequest, Denied, WayToAsk},
-    changes::{self, Change, Done, Found, Proposal, Report, Shot, Show, Since, Undo, Wish},
+    access::{ContextRequest, ElicitationMode, OdooSession, OperationError},
+    writes::{
+        self, Baseline, CompletedWrite, PreviewRenderer, RecordSnapshot, RecoveredOutcome, Report,
+        RequestFingerprint, UndoSupport, WriteOperation, WritePlan,
+    },
 };
-use gatepost_base::text::counted;
+use gatepost_base::text::pluralize;
 use gatepost_odoo::{
-    Call, Context, Domain, Effect, FieldKind, FieldName, Load, ModelName, Order, RecordId, Says,
-    Schema, cell_of, ids_in, value_of,
+    Call, CellMeaning, Context, Domain, FieldKind, FieldName, Load, ModelName, Operation, Order,
+    RecordId, Schema, cell_at, cell_value, parse_ids,
 };
 use gatepost_state::limits::ToolClass;
 
 /// Rows at the most.
 const MAX_ROWS: usize = 1_000;
 /// Records that are named once they are there; of the others the ids.
-const MAX_SHOWN: usize = 10;
+const MAX_SHOWN_RECORDS: usize = 10;
 /// Columns by which records that were made are known again.
-const MAX_COMPARED: usize = 12;
+const MAX_COMPARED_COLUMNS: usize = 12;
 
 pub(super) const TOOL: Tool = Tool {
     name: "import_records",
@@ -38,9 +41,9 @@ pub(super) const TOOL: Tool = Tool {
                   Rows with a known `id` (external id of your choice) or `.id` update that record. \
                   An empty cell empties the field. Further lines of a record are rows with nothing \
                   but cells of lines. May answer with a preview.",
-    effect: Effect::Create,
-    class: ToolClass::Write,
-    input: schema_of::<Arguments>,
+    operation: Operation::Create,
+    rate_class: ToolClass::Write,
+    input_schema: schema_of::<Arguments>,
     run: |access, arguments| Box::pin(run(access, arguments)),
 };
 
@@ -73,199 +76,212 @@ struct Arguments {
 }
 
 /// An import: a table for a model.
-struct Import {
+struct ImportOperation {
     model: ModelName,
     load: Load,
     context: Option<ContextRequest>,
     /// Whether the model brought back what was given out with a preview.
-    confirmed: bool,
+    has_confirm_token: bool,
     /// What the trial showed; one is enough for a call.
-    trial: OnceCell<bool>,
+    dry_run_result: OnceCell<bool>,
 }
 
-impl Plan {
+impl ImportPlan {
     /// How it can be taken back: where all records are new, or all are known and
     /// keep their lines.
-    fn undo(&self, fields: Vec<FieldName>) -> Option<Undo> {
-        if self.named > 0 {
+    fn undo(&self, fields: Vec<FieldName>) -> Option<UndoSupport> {
+        if self.external_id_count > 0 {
             None
-        } else if self.known.is_empty() {
-            Some(Undo::Create)
+        } else if self.known_ids.is_empty() {
+            Some(UndoSupport::Create)
         } else {
-            (self.known.len() == self.records && !self.lines).then_some(Undo::Update(fields))
+            (self.known_ids.len() == self.record_count && !self.has_lines)
+                .then_some(UndoSupport::Update(fields))
         }
     }
 
     /// Whether the same rows again make the same of the same records.
     fn is_repeatable(&self) -> bool {
-        !self.lines && self.known.len() + self.named == self.records
+        !self.has_lines && self.known_ids.len() + self.external_id_count == self.record_count
     }
 }
 
 /// A table that fits.
-struct Prepared {
+struct ValidatedImport {
     call: Call,
-    plan: Plan,
+    plan: ImportPlan,
     schema: Schema,
     /// Whether Odoo looks links up by their names.
-    by_name: bool,
+    links_by_name: bool,
 }
 
 /// What becomes of the records of a table.
-struct Plan {
+struct ImportPlan {
     /// Records in all.
-    records: usize,
+    record_count: usize,
     /// Records that are named by their ids.
-    known: Vec<RecordId>,
+    known_ids: Vec<RecordId>,
     /// Records with an external id.
-    named: usize,
+    external_id_count: usize,
     /// Whether lines come with them.
-    lines: bool,
+    has_lines: bool,
 }
 
-async fn run(access: &Access<'_>, arguments: &str) -> Result<Answer, ToolError> {
-    let wish = Wish::of(TOOL.name, arguments);
+async fn run(access: &OdooSession<'_>, arguments: &str) -> Result<ToolOutput, ToolError> {
+    let wish = RequestFingerprint::of(TOOL.name, arguments);
     let arguments: Arguments = parse(arguments)?;
-    count("rows", arguments.rows.len(), MAX_ROWS)?;
+    check_count("rows", arguments.rows.len(), MAX_ROWS)?;
     let cells = |row: Vec<TextCell>| row.into_iter().map(|cell| cell.0).collect();
     let rows = arguments.rows.into_iter().map(cells).collect();
     let load = Load::new(&arguments.fields, rows)
-        .map_err(|error| ToolError::Arguments(format!("the table does not fit: {error}")))?;
-    let import = Import {
+        .map_err(|error| ToolError::InvalidArguments(format!("the table does not fit: {error}")))?;
+    let import = ImportOperation {
         model: arguments.model,
         load,
         context: arguments.context,
-        confirmed: arguments.confirm.is_some_and(|id| !id.trim().is_empty()),
-        trial: OnceCell::new(),
+        has_confirm_token: arguments.confirm.is_some_and(|id| !id.trim().is_empty()),
+        dry_run_result: OnceCell::new(),
     };
     if arguments.dry_run {
-        return Ok(import.only_try(access).await?.into());
+        return Ok(import.dry_run(access).await?.into());
     }
-    changing::answer(access, &wish, &import).await
+    write_support::run_write(access, &wish, &import).await
 }
 
-impl Change for Import {
-    async fn propose(&self, access: &Access<'_>) -> Result<Proposal, Denied> {
-        let Prepared {
+impl WriteOperation for ImportOperation {
+    async fn plan(&self, access: &OdooSession<'_>) -> Result<WritePlan, OperationError> {
+        let ValidatedImport {
             call,
             plan,
             schema,
-            by_name,
-        } = self.prepared(access).await?;
-        let mode = access.permit_change(call.clone()).await?.mode();
-        let agreed = self.confirmed
-            || (access.asks.way() == WayToAsk::ByResult && access.asks.given().is_some());
+            links_by_name: by_name,
+        } = self.validate(access).await?;
+        let mode = access.permit_write(call.clone()).await?.mode();
+        let agreed = self.has_confirm_token
+            || (access.elicitation.mode() == ElicitationMode::InputRequired
+                && access.elicitation.input_response().is_some());
         // Odoo takes the first of several records of one name, and says so only
         // when it is done.
-        let mut tried = by_name || (mode.asks() && !agreed);
+        let mut tried = by_name || (mode.requires_preview() && !agreed);
         if tried {
-            let attempt = async || changes::try_table(access, &call, &schema).await;
-            tried = *self.trial.get_or_try_init(attempt).await?;
+            let attempt = async || writes::dry_run_import(access, &call, &schema).await;
+            tried = *self.dry_run_result.get_or_try_init(attempt).await?;
             if by_name && !tried {
-                return Err(untried());
+                return Err(dry_run_unsupported());
             }
         }
-        let fields = self.fields();
-        let before = if plan.known.is_empty() {
-            Shot::default()
+        let fields = self.field_names();
+        let before = if plan.known_ids.is_empty() {
+            RecordSnapshot::default()
         } else {
-            let records = (&self.model, &*plan.known);
-            Shot::of_all(access, records, &fields, call.context()).await?
+            let records = (&self.model, &*plan.known_ids);
+            RecordSnapshot::read_all(access, records, &fields, call.context()).await?
         };
         // Nobody sees it where nobody is asked.
-        let preview = if mode.asks() {
+        let preview = if mode.requires_preview() {
             self.preview(access, &call, (&plan, &schema), (&before, tried))
                 .await?
         } else {
             String::new()
         };
-        Ok(Proposal {
+        Ok(WritePlan {
             undo: plan.undo(fields),
-            makes: (!plan.is_repeatable()).then(|| self.model.clone()),
-            look: self.look(&plan),
+            created_model: (!plan.is_repeatable()).then(|| self.model.clone()),
+            verification_hint: self.verification_hint(&plan),
             calls: vec![call],
             preview,
             before,
-            ..Proposal::default()
+            ..WritePlan::default()
         })
     }
 
-    async fn find(&self, access: &Access<'_>, since: &Since) -> Result<Found, Denied> {
+    async fn probe_outcome(
+        &self,
+        access: &OdooSession<'_>,
+        since: &Baseline,
+    ) -> Result<RecoveredOutcome, OperationError> {
         let schema = access.schema(&self.model).await?;
         let plan = self.plan(&schema);
-        let unclear = Found::Unclear(format!("{}.", self.look(&plan)));
+        let unclear = RecoveredOutcome::Unclear(format!("{}.", self.verification_hint(&plan)));
         let (context, _) = access.context(self.context.as_ref(), true).await?;
-        if !plan.known.is_empty() || plan.named > 0 {
+        if !plan.known_ids.is_empty() || plan.external_id_count > 0 {
             // Made again it would write over what others wrote since.
             return Ok(
-                if self.is_untouched(access, &plan, since, &context).await? {
-                    Found::Not
+                if self.is_unchanged(access, &plan, since, &context).await? {
+                    RecoveredOutcome::NotDone
                 } else {
                     unclear
                 },
             );
         }
-        self.find_new(access, &schema, since, &context, unclear)
+        self.find_created(access, &schema, since, &context, unclear)
             .await
     }
 
-    async fn report(&self, access: &Access<'_>, done: &Done) -> Result<Report, Denied> {
+    async fn summarize(
+        &self,
+        access: &OdooSession<'_>,
+        done: &CompletedWrite,
+    ) -> Result<Report, OperationError> {
         let (context, companies) = access.context(self.context.as_ref(), true).await?;
         let schema = access.schema(&self.model).await?;
         let plan = self.plan(&schema);
         let (rows, count) = (self.load.rows().len(), done.ids.len());
         let mut text = format!(
             "Imported {} into {}: {}:\n",
-            counted(rows, "row"),
+            pluralize(rows, "row"),
             self.model,
-            counted(count, "record")
+            pluralize(count, "record")
         );
-        let undone = plan.undo(self.fields());
-        let some = done.ids.get(..MAX_SHOWN).unwrap_or(&done.ids);
+        let undone = plan.undo(self.field_names());
+        let some = done.ids.get(..MAX_SHOWN_RECORDS).unwrap_or(&done.ids);
         let (ids, after) = if undone.is_some() {
             let records = (&self.model, &*done.ids);
-            let fields = self.fields();
-            let after = if plan.known.is_empty() {
-                changing::look_new(access, records, &fields, &context).await
+            let fields = self.field_names();
+            let after = if plan.known_ids.is_empty() {
+                write_support::read_back_created(access, records, &fields, &context).await
             } else {
-                changing::look_whole(access, records, &fields, &context).await
+                write_support::read_back_updated(access, records, &fields, &context).await
             };
             (records.1, after)
         } else {
-            let after = changing::look(access, (&self.model, some), &[], &context).await;
+            let after = write_support::read_back(access, (&self.model, some), &[], &context).await;
             (some, after)
         };
         match &after {
             Some(after) => {
-                text.push_str(&Show::titles(ids.get(..MAX_SHOWN).unwrap_or(ids), after));
-                changing::missing(&mut text, ids, after);
+                text.push_str(&PreviewRenderer::titles(
+                    ids.get(..MAX_SHOWN_RECORDS).unwrap_or(ids),
+                    after,
+                ));
+                write_support::append_missing_records(&mut text, ids, after);
             }
-            None => text.push_str(&changing::numbers(ids)),
+            None => text.push_str(&write_support::id_list(ids)),
         }
-        if count > MAX_SHOWN {
-            notes::line(
+        if count > MAX_SHOWN_RECORDS {
+            footer::append_line(
                 &mut text,
                 &format!(
                     "All ids, in the order of the rows: {}",
-                    changing::ranges(&done.ids)
+                    write_support::id_ranges(&done.ids)
                 ),
             );
         }
         if let Some(warnings) = done.result.as_str() {
-            notes::line(
+            footer::append_line(
                 &mut text,
                 &format!("Odoo warns, and did it all the same; check these:\n{warnings}"),
             );
         }
-        if plan.named > 0 {
-            notes::line(
+        if plan.external_id_count > 0 {
+            footer::append_line(
                 &mut text,
                 "Importing these rows again updates the same records. It cannot be undone here: rows with external ids may have updated records.",
             );
         } else if undone.is_none() {
-            notes::line(&mut text, "It cannot be undone here.");
+            footer::append_line(&mut text, "It cannot be undone here.");
         }
-        notes::cover(&mut text, access, &self.model, &companies, true);
+        footer::append_footer(&mut text, access, &self.model, &companies, true);
         Ok(Report {
             text,
             after: after.filter(|_| undone.is_some()),
@@ -273,53 +289,53 @@ impl Change for Import {
     }
 }
 
-impl Import {
+impl ImportOperation {
     /// The call, once the table fits the fields.
-    async fn prepared(&self, access: &Access<'_>) -> Result<Prepared, Denied> {
+    async fn validate(&self, access: &OdooSession<'_>) -> Result<ValidatedImport, OperationError> {
         let effect = if self.load.only_updates() {
-            Effect::Write
+            Operation::Write
         } else {
-            Effect::Create
+            Operation::Create
         };
-        access.may_change(&self.model, effect)?;
+        access.may_write(&self.model, effect)?;
         let (context, _) = access.context(self.context.as_ref(), false).await?;
-        let by_name = changes::fit_table(access, &self.model, &self.load).await?;
+        let by_name = writes::validate_import(access, &self.model, &self.load).await?;
         let schema = access.schema(&self.model).await?;
         let plan = self.plan(&schema);
         let call = Call::load(self.model.clone(), self.load.clone()).in_context(context);
-        Ok(Prepared {
+        Ok(ValidatedImport {
             call,
             plan,
             schema,
-            by_name,
+            links_by_name: by_name,
         })
     }
 
     /// Tries it and tells what it would do; nothing is left of it.
-    async fn only_try(&self, access: &Access<'_>) -> Result<String, Denied> {
-        let Prepared {
+    async fn dry_run(&self, access: &OdooSession<'_>) -> Result<String, OperationError> {
+        let ValidatedImport {
             call, plan, schema, ..
-        } = self.prepared(access).await?;
-        if !changes::try_table(access, &call, &schema).await? {
-            return Err(untried());
+        } = self.validate(access).await?;
+        if !writes::dry_run_import(access, &call, &schema).await? {
+            return Err(dry_run_unsupported());
         }
         let mut text = format!(
             "Nothing was imported, for this was a dry run; all rows fit. Without `dry_run`: {}",
-            self.sentence(&plan)
+            self.summary_line(&plan)
         );
-        let there = self.there(access).await?;
-        text.push_str(&expected(&plan, &self.load, there.as_ref()));
+        let there = self.existing_external_ids(access).await?;
+        text.push_str(&expected_counts(&plan, &self.load, there.as_ref()));
         Ok(text)
     }
 
-    fn plan(&self, schema: &Schema) -> Plan {
-        let begins = self.load.beginnings(schema);
-        let key = self.load.key();
-        let mut plan = Plan {
-            records: begins.len(),
-            known: Vec::new(),
-            named: 0,
-            lines: self.load.columns().iter().any(|column| {
+    fn plan(&self, schema: &Schema) -> ImportPlan {
+        let begins = self.load.record_start_rows(schema);
+        let key = self.load.key_column();
+        let mut plan = ImportPlan {
+            record_count: begins.len(),
+            known_ids: Vec::new(),
+            external_id_count: 0,
+            has_lines: self.load.columns().iter().any(|column| {
                 let first = column.steps().first();
                 first
                     .and_then(|step| schema.field(step.as_str()))
@@ -328,11 +344,13 @@ impl Import {
         };
         for row in begins.iter().filter_map(|at| self.load.rows().get(*at)) {
             let Some((at, column)) = key else { continue };
-            let cell = cell_of(row, at);
-            match column.says() {
+            let cell = cell_at(row, at);
+            match column.meaning() {
                 _ if cell.is_empty() => {}
-                Says::DatabaseId => plan.known.extend(ids_in(cell).unwrap_or_default()),
-                Says::ExternalId | Says::Value => plan.named += 1,
+                CellMeaning::DatabaseId => {
+                    plan.known_ids.extend(parse_ids(cell).unwrap_or_default())
+                }
+                CellMeaning::ExternalId | CellMeaning::Value => plan.external_id_count += 1,
             }
         }
         plan
@@ -341,28 +359,28 @@ impl Import {
     /// What would be done, for whoever agrees to it.
     async fn preview(
         &self,
-        access: &Access<'_>,
+        access: &OdooSession<'_>,
         call: &Call,
-        (plan, schema): (&Plan, &Schema),
-        (before, tried): (&Shot, bool),
-    ) -> Result<String, Denied> {
-        let there = self.there(access).await?;
+        (plan, schema): (&ImportPlan, &Schema),
+        (before, tried): (&RecordSnapshot, bool),
+    ) -> Result<String, OperationError> {
+        let there = self.existing_external_ids(access).await?;
         let table = (&self.model, &self.load);
-        let linked = changes::Links::of(access, table, call.context()).await?;
-        let mut preview = self.sentence(plan);
-        preview.push_str(&changing::language(call.context()));
-        preview.push_str(&expected(plan, &self.load, there.as_ref()));
+        let linked = writes::ImportLinks::load(access, table, call.context()).await?;
+        let mut preview = self.summary_line(plan);
+        preview.push_str(&write_support::language_suffix(call.context()));
+        preview.push_str(&expected_counts(plan, &self.load, there.as_ref()));
         preview.push('\n');
-        let table = changes::Table {
+        let table = writes::ImportPreview {
             load: &self.load,
             schema,
             before,
-            there: there.as_ref(),
-            linked: &linked,
+            existing_external_ids: there.as_ref(),
+            links: &linked,
         };
-        preview.push_str(&table.shown());
+        preview.push_str(&table.render());
         if tried {
-            notes::line(
+            footer::append_line(
                 &mut preview,
                 "Odoo tried it and took it back: all rows fit.",
             );
@@ -372,29 +390,29 @@ impl Import {
 
     /// Those of the external ids that records have; nothing where that is not to
     /// be known.
-    async fn there(
+    async fn existing_external_ids(
         &self,
-        access: &Access<'_>,
-    ) -> Result<Option<BTreeSet<(String, String)>>, Denied> {
+        access: &OdooSession<'_>,
+    ) -> Result<Option<BTreeSet<(String, String)>>, OperationError> {
         let ids = self.load.external_ids();
         if ids.is_empty() {
             return Ok(None);
         }
-        access.external_ids(&self.model, ids).await
+        access.existing_external_ids(&self.model, ids).await
     }
 
     /// What is to be done, in one line.
-    fn sentence(&self, plan: &Plan) -> String {
+    fn summary_line(&self, plan: &ImportPlan) -> String {
         format!(
             "Import {} into {}, {}",
-            counted(self.load.rows().len(), "row"),
+            pluralize(self.load.rows().len(), "row"),
             self.model,
-            counted(plan.records, "record")
+            pluralize(plan.record_count, "record")
         )
     }
 
     /// The fields of the records themselves.
-    fn fields(&self) -> Vec<FieldName> {
+    fn field_names(&self) -> Vec<FieldName> {
         let firsts = self.load.columns().iter();
         let mut fields: Vec<FieldName> = firsts
             .filter_map(|column| column.steps().first().cloned())
@@ -405,7 +423,7 @@ impl Import {
     }
 
     /// How to find out what came of it.
-    fn look(&self, plan: &Plan) -> String {
+    fn verification_hint(&self, plan: &ImportPlan) -> String {
         if plan.is_repeatable() {
             return "the very same rows can be imported again: they update the same records, and write over what others wrote into these fields since"
                 .to_owned();
@@ -413,61 +431,62 @@ impl Import {
         format!(
             "search_records of `{}` with `write_date` >= \"{}\" shows what was made or changed",
             self.model,
-            changing::odoo_time(Since::moment(Timestamp::now()).earliest())
+            write_support::odoo_time(Baseline::time_only(Timestamp::now()).earliest_odoo_time())
         )
     }
 
     /// Whether nobody wrote the records that are known since then, and those with
     /// external ids were never made.
-    async fn is_untouched(
+    async fn is_unchanged(
         &self,
-        access: &Access<'_>,
-        plan: &Plan,
-        since: &Since,
+        access: &OdooSession<'_>,
+        plan: &ImportPlan,
+        since: &Baseline,
         context: &Context,
-    ) -> Result<bool, Denied> {
+    ) -> Result<bool, OperationError> {
         // Other new records leave no trace that could be looked for here.
-        if plan.known.len() + plan.named < plan.records {
+        if plan.known_ids.len() + plan.external_id_count < plan.record_count {
             return Ok(false);
         }
-        if plan.named > 0
+        if plan.external_id_count > 0
             && !self
-                .there(access)
+                .existing_external_ids(access)
                 .await?
                 .is_some_and(|there| there.is_empty())
         {
             return Ok(false);
         }
-        let now = Shot::take(access, (&self.model, &plan.known), &[], context).await?;
-        Ok(since.left_alone(&now, &plan.known))
+        let now =
+            RecordSnapshot::read(access, (&self.model, &plan.known_ids), &[], context).await?;
+        Ok(since.is_unchanged(&now, &plan.known_ids))
     }
 
     /// New records that our Odoo user made since then, with these very values.
-    async fn find_new(
+    async fn find_created(
         &self,
-        access: &Access<'_>,
+        access: &OdooSession<'_>,
         schema: &Schema,
-        since: &Since,
+        since: &Baseline,
         context: &Context,
-        unclear: Found,
-    ) -> Result<Found, Denied> {
+        unclear: RecoveredOutcome,
+    ) -> Result<RecoveredOutcome, OperationError> {
         // Twice as many: others may work as the same user.
         let limit = u32::try_from(MAX_ROWS * 2).unwrap_or(u32::MAX);
-        let which = (changes::since_then(since), limit);
-        let Some(made) = access.made(&self.model, which, None).await? else {
+        let which = (writes::after_baseline(since), limit);
+        let Some(made) = access.created_by_us(&self.model, which, None).await? else {
             return Ok(unclear);
         };
         if made.is_empty() {
-            return Ok(Found::Not);
+            return Ok(RecoveredOutcome::NotDone);
         }
         let made = Domain::of_ids(&made)?;
         let mut compared: Vec<(usize, FieldName)> = Vec::new();
         for (at, column) in self.load.columns().iter().enumerate() {
-            if let ([name], Says::Value) = (column.steps(), column.says())
+            if let ([name], CellMeaning::Value) = (column.steps(), column.meaning())
                 && let Some(field) = schema.field(name.as_str())
-                && changes::can_be_searched(field, &Value::from("x"))
+                && writes::can_be_searched(field, &Value::from("x"))
                 && field.relation.is_none()
-                && compared.len() < MAX_COMPARED
+                && compared.len() < MAX_COMPARED_COLUMNS
             {
                 compared.push((at, name.clone()));
             }
@@ -476,12 +495,12 @@ impl Import {
             return Ok(unclear);
         }
         let names: Vec<FieldName> = compared.iter().map(|(_, name)| name.clone()).collect();
-        let order = Order::by_id();
+        let order = Order::by_id_descending();
         let search = Call::search_read(self.model.clone(), &made, &names, &order, 0, limit);
         let answer = match access.call(search.in_context(context.clone())).await {
             Ok(answer) => answer,
             // Made is not seen.
-            Err(Denied::Forbidden(_)) => return Ok(unclear),
+            Err(OperationError::Forbidden(_)) => return Ok(unclear),
             Err(denied) => return Err(denied),
         };
         let rows: Vec<Map<String, Value>> = serde_json::from_slice(&answer)?;
@@ -494,14 +513,14 @@ impl Import {
                 there.entry(key.to_string()).or_default().push(id);
             }
         }
-        let begins = self.load.beginnings(schema);
+        let begins = self.load.record_start_rows(schema);
         let (mut ids, mut used) = (Vec::new(), BTreeSet::new());
         for row in begins.iter().filter_map(|at| self.load.rows().get(*at)) {
             let wanted: Option<Value> = compared
                 .iter()
                 .map(|(at, name)| {
                     let field = schema.field(name.as_str())?;
-                    value_of(field, Says::Value, cell_of(row, *at))
+                    cell_value(field, CellMeaning::Value, cell_at(row, *at))
                 })
                 .collect();
             let Some(wanted) = wanted else {
@@ -517,7 +536,7 @@ impl Import {
             .iter()
             .any(|wanted| there.get(wanted).is_none_or(|left| !left.is_empty()));
         Ok(if ids.len() == begins.len() && !left {
-            Found::Done(ids)
+            RecoveredOutcome::Done(ids)
         } else {
             unclear
         })
@@ -525,28 +544,34 @@ impl Import {
 }
 
 /// How many are made and how many are changed, where that can be known.
-fn expected(plan: &Plan, load: &Load, there: Option<&BTreeSet<(String, String)>>) -> String {
-    let updated = plan.known.len();
-    let new = plan.records.saturating_sub(updated + plan.named);
-    if plan.named == 0 {
+fn expected_counts(
+    plan: &ImportPlan,
+    load: &Load,
+    there: Option<&BTreeSet<(String, String)>>,
+) -> String {
+    let updated = plan.known_ids.len();
+    let new = plan
+        .record_count
+        .saturating_sub(updated + plan.external_id_count);
+    if plan.external_id_count == 0 {
         return format!(": {new} new, {updated} updated.");
     }
     match there {
         Some(there) => {
             let ids = load.external_ids();
             let there = ids.iter().filter(|id| there.contains(*id)).count();
-            let new = new + plan.named.saturating_sub(there);
+            let new = new + plan.external_id_count.saturating_sub(there);
             format!(": {new} new, {} updated.", updated + there)
         }
         None => format!(
             ": {} with an external id are updated where there is one with it already, else made (Odoo does not tell this user which).",
-            plan.named
+            plan.external_id_count
         ),
     }
 }
 
-fn untried() -> Denied {
-    Denied::Unfit(
+fn dry_run_unsupported() -> OperationError {
+    OperationError::InvalidArgument(
         "nothing was imported: rows of this model that are named by `.id` cannot be tried here; name links by ids (columns such as `country_id/.id`) and call without `dry_run`, or use update_records".to_owned(),
     )
 }

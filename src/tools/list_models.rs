@@ -4,11 +4,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    ANSWER_BYTES, Answer, Tool, ToolError,
+    MAX_OUTPUT_BYTES, Tool, ToolError, ToolOutput,
     arguments::{parse, schema_of},
 };
-use crate::{access::Access, shape};
-use gatepost_odoo::Effect;
+use crate::{access::OdooSession, render};
+use gatepost_odoo::Operation;
 use gatepost_state::limits::ToolClass;
 
 pub(super) const TOOL: Tool = Tool {
@@ -16,11 +16,11 @@ pub(super) const TOOL: Tool = Tool {
     title: "List models",
     description: "List the Odoo models you can read, with what people call them. \
                   With a query, only those whose name or label has it, such as `invoice` or `sale`.",
-    effect: Effect::Read,
-    class: ToolClass::Read,
-    input: schema_of::<Arguments>,
+    operation: Operation::Read,
+    rate_class: ToolClass::Read,
+    input_schema: schema_of::<Arguments>,
     run: |access, arguments| {
-        Box::pin(async { list(access, parse(arguments)?).await.map(Answer::Text) })
+        Box::pin(async { list(access, parse(arguments)?).await.map(ToolOutput::Text) })
     },
 };
 
@@ -34,11 +34,11 @@ struct Arguments {
     query: Option<String>,
 }
 
-async fn list(access: &Access<'_>, arguments: Arguments) -> Result<String, ToolError> {
+async fn list(access: &OdooSession<'_>, arguments: Arguments) -> Result<String, ToolError> {
     let models = access.models().await?;
     let mut readable = Vec::new();
     for entry in &*models {
-        if access.may_read(&entry.model).is_ok() && !access.is_closed(&entry.model).await {
+        if access.may_read(&entry.model).is_ok() && !access.is_denied_entirely(&entry.model).await {
             readable.push(entry);
         }
     }
@@ -46,7 +46,7 @@ async fn list(access: &Access<'_>, arguments: Arguments) -> Result<String, ToolE
         .query
         .as_deref()
         .filter(|query| !query.trim().is_empty());
-    let shaped = shape::models(&readable, query, ANSWER_BYTES);
+    let shaped = render::models(&readable, query, MAX_OUTPUT_BYTES);
     if shaped.shown > 0 {
         return Ok(shaped.text);
     }

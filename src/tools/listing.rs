@@ -6,18 +6,18 @@ use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
 
 use super::{ALL, Tool};
-use gatepost_mcp::{Era, Malformed};
-use gatepost_odoo::Effect;
+use gatepost_mcp::{ProtocolEra, ProtocolError};
+use gatepost_odoo::Operation;
 
 /// Tools on one page of the list.
-const PAGE: usize = 50;
+const PAGE_SIZE: usize = 50;
 /// How long a client may keep the list, in milliseconds.
 const TTL_MS: u32 = 300_000;
 
 /// One page of the list.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Page {
+pub struct ToolListPage {
     tools: Vec<&'static RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
@@ -41,13 +41,13 @@ static ENTRIES: LazyLock<Vec<(&'static Tool, Box<RawValue>)>> = LazyLock::new(||
 
 fn entry(tool: &Tool) -> Value {
     // The other hints say nothing of what only reads (MCP, schema, `ToolAnnotations`).
-    let annotations = if tool.effect.is_read() {
+    let annotations = if tool.operation.is_read() {
         json!({ "readOnlyHint": true, "openWorldHint": false })
     } else {
         json!({
             "readOnlyHint": false,
             // What only adds destroys nothing; an import may also change.
-            "destructiveHint": tool.effect != Effect::Create || tool.name == "import_records",
+            "destructiveHint": tool.operation != Operation::Create || tool.name == "import_records",
             "openWorldHint": false,
         })
     };
@@ -55,7 +55,7 @@ fn entry(tool: &Tool) -> Value {
         "name": tool.name,
         "title": tool.title,
         "description": tool.description,
-        "inputSchema": (tool.input)(),
+        "inputSchema": (tool.input_schema)(),
         "annotations": annotations,
     })
 }
@@ -65,13 +65,13 @@ fn entry(tool: &Tool) -> Value {
 /// # Errors
 /// [`Malformed::Params`] when the cursor is none of ours.
 pub fn list(
-    opens: impl Fn(Effect) -> bool,
+    opens: impl Fn(Operation) -> bool,
     cursor: Option<&str>,
-    era: Era,
-) -> Result<Page, Malformed> {
+    era: ProtocolEra,
+) -> Result<ToolListPage, ProtocolError> {
     let open: Vec<&'static RawValue> = ENTRIES
         .iter()
-        .filter(|(tool, _)| opens(tool.effect))
+        .filter(|(tool, _)| opens(tool.operation))
         .map(|(_, entry)| &**entry)
         .collect();
     let begin = match cursor {
@@ -81,16 +81,16 @@ pub fn list(
             .and_then(|number| number.parse::<usize>().ok())
             .filter(|begin| (1..open.len()).contains(begin))
             .ok_or_else(|| {
-                Malformed::Params(
+                ProtocolError::InvalidParams(
                     "this `cursor` is not one of this list; begin without one".to_owned(),
                 )
             })?,
     };
-    let next = begin.saturating_add(PAGE);
-    let stateless = era == Era::Stateless;
-    Ok(Page {
+    let next = begin.saturating_add(PAGE_SIZE);
+    let stateless = era == ProtocolEra::Stateless;
+    Ok(ToolListPage {
         next_cursor: (next < open.len()).then(|| format!("tools-{next}")),
-        tools: open.into_iter().skip(begin).take(PAGE).collect(),
+        tools: open.into_iter().skip(begin).take(PAGE_SIZE).collect(),
         ttl_ms: stateless.then_some(TTL_MS),
         // What is listed depends on the caller's roles.
         cache_scope: stateless.then_some("private"),
@@ -102,10 +102,10 @@ mod tests {
     use serde_json::Value;
 
     use super::{ENTRIES, list};
-    use gatepost_mcp::Era;
+    use gatepost_mcp::ProtocolEra;
 
     #[test]
-    fn the_whole_list_as_a_model_reads_it() {
+    fn tool_list_matches_its_snapshot() {
         let tools: Vec<Value> = ENTRIES
             .iter()
             .map(|(_, raw)| serde_json::from_str(raw.get()).unwrap())
@@ -114,8 +114,9 @@ mod tests {
     }
 
     #[test]
-    fn the_list_stays_small_and_within_what_every_model_can_take() {
-        let page = serde_json::to_string(&list(|_| true, None, Era::Stateless).unwrap()).unwrap();
+    fn tool_list_stays_small_and_uses_only_simple_schemas() {
+        let page =
+            serde_json::to_string(&list(|_| true, None, ProtocolEra::Stateless).unwrap()).unwrap();
         assert!(page.len() < 12_000, "{} bytes", page.len());
         for word in ["$ref", "anyOf", "oneOf", "$schema", "$defs", "{}"] {
             assert!(!page.contains(word), "{word}");
@@ -123,12 +124,13 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_who_may_read_nothing_sees_no_tool_and_a_strange_cursor_is_refused() {
-        let none = serde_json::to_value(list(|_| false, None, Era::Handshake).unwrap()).unwrap();
+    fn caller_without_access_sees_no_tools_and_bad_cursor_is_rejected() {
+        let none =
+            serde_json::to_value(list(|_| false, None, ProtocolEra::Handshake).unwrap()).unwrap();
         assert_eq!(none, serde_json::json!({ "tools": [] }));
         for strange in ["", "x", "tools-0", "tools-99", "tools--1"] {
             assert!(
-                list(|_| true, Some(strange), Era::Handshake).is_err(),
+                list(|_| true, Some(strange), ProtocolEra::Handshake).is_err(),
                 "{strange}"
             );
         }

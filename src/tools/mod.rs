@@ -3,38 +3,38 @@
 //! A tool is data and one function. What it may do is decided by the
 //! [`Access`] it is given; it cannot reach Odoo by another way.
 
-mod answer;
 mod arguments;
 #[cfg(test)]
-mod asking;
+mod ask_person;
 mod call_method;
-mod changing;
 mod count_records;
 mod create_records;
 mod delete_records;
 mod describe_model;
 mod error;
 mod find_by_name;
+mod footer;
 mod import_records;
 mod list_models;
 mod listing;
-mod notes;
+mod output;
 mod post_message;
 mod read_records;
 mod search_records;
 mod undo_change;
 mod update_records;
+mod write_support;
 
 use std::{future::Future, pin::Pin};
 
-use crate::access::Access;
+use crate::access::OdooSession;
 use gatepost_base::InstanceName;
-use gatepost_odoo::Effect;
+use gatepost_odoo::Operation;
 use gatepost_state::limits::ToolClass;
 
-pub use answer::Answer;
-pub use error::{FaultOf, ToolError};
+pub use error::{ErrorSource, ToolError};
 pub use listing::list;
+pub use output::ToolOutput;
 
 /// A tool that a model can call.
 #[derive(Debug)]
@@ -47,13 +47,13 @@ pub struct Tool {
     pub description: &'static str,
     /// The most that it does. Where nothing may be done to that effect, the
     /// tool is unknown.
-    pub effect: Effect,
+    pub operation: Operation,
     /// Which of its caller's allowances it takes from.
-    pub class: ToolClass,
+    pub rate_class: ToolClass,
     /// The JSON Schema of its arguments.
-    pub input: fn() -> schemars::Schema,
+    pub input_schema: fn() -> schemars::Schema,
     /// Does it: arguments in JSON to the answer.
-    pub run: for<'a> fn(&'a Access<'a>, &'a str) -> Running<'a>,
+    pub run: for<'a> fn(&'a OdooSession<'a>, &'a str) -> ToolFuture<'a>,
 }
 
 /// Tools whose answers hold no record: a number, or what Odoo is made of. A budget
@@ -67,13 +67,13 @@ const WITHOUT_RECORDS: [&str; 3] = [
 
 impl Tool {
     /// Whether its answer holds records, for which there is a budget.
-    pub fn hands_out_records(&self) -> bool {
+    pub fn returns_records(&self) -> bool {
         !WITHOUT_RECORDS.contains(&self.name)
     }
 }
 
 /// A tool at work.
-pub type Running<'a> = Pin<Box<dyn Future<Output = Result<Answer, ToolError>> + Send + 'a>>;
+pub type ToolFuture<'a> = Pin<Box<dyn Future<Output = Result<ToolOutput, ToolError>> + Send + 'a>>;
 
 /// All tools, in the order in which they are listed.
 const TOOLS: [Tool; 13] = [
@@ -96,14 +96,18 @@ const TOOLS: [Tool; 13] = [
 pub(crate) static ALL: [Tool; 13] = TOOLS;
 
 /// Bytes of one answer, without its notes.
-const ANSWER_BYTES: usize = 24_000;
+const MAX_OUTPUT_BYTES: usize = 24_000;
 
 /// The tool of a name.
 pub fn find(name: &str) -> Option<&'static Tool> {
     let found = ALL.iter().find(|tool| tool.name == name);
     // Called by its name, and never listed.
     #[cfg(test)]
-    let found = found.or_else(|| [&asking::TOOL].into_iter().find(|tool| tool.name == name));
+    let found = found.or_else(|| {
+        [&ask_person::TOOL]
+            .into_iter()
+            .find(|tool| tool.name == name)
+    });
     found
 }
 

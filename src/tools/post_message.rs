@@ -8,45 +8,48 @@ use serde_json::{Map, Value};
 use super::{
     Tool, ToolError,
     arguments::{ObjectArgument, parse, schema_of},
-    changing, notes,
+    footer, write_support,
 };
 use crate::{
-    access::{Access, ContextRequest, Denied},
-    changes::{self, Change, Done, Found, Proposal, Report, Shot, Show, Since, Wish, returned},
+    access::{ContextRequest, OdooSession, OperationError},
+    writes::{
+        self, Baseline, CompletedWrite, PreviewRenderer, RecordSnapshot, RecoveredOutcome, Report,
+        RequestFingerprint, WriteOperation, WritePlan, describe_result,
+    },
 };
-use gatepost_base::text::{one_line, plain};
+use gatepost_base::text::{html_to_text, one_line};
 use gatepost_odoo::{
-    Call, Context, Domain, Effect, FieldName, MethodName, ModelName, Order, RecordId,
+    Call, Context, Domain, FieldName, MethodName, ModelName, Operation, Order, RecordId,
 };
 use gatepost_state::limits::ToolClass;
 
 /// Characters of a message.
-const MAX_CHARS: usize = 20_000;
+const MAX_BODY_CHARS: usize = 20_000;
 /// People who are named.
 const MAX_PARTNERS: usize = 50;
 /// Bytes of people who are shown.
 const MAX_SHOWN_BYTES: usize = 16 << 10;
 /// Models whose records have members, who get each message, notes too, and may be
 /// customers (Odoo 19, `addons/mail/models/discuss`, `addons/mail_group`).
-const MEETING_PLACES: [&str; 2] = ["discuss.channel", "mail.group"];
+const CHANNEL_MODELS: [&str; 2] = ["discuss.channel", "mail.group"];
 /// Messages that are looked through for one that was posted.
-const MAX_LOOKED_THROUGH: u32 = 100;
+const MAX_SEARCHED_MESSAGES: u32 = 100;
 
 pub(super) const TOOL: Tool = Tool {
     name: "post_message",
     title: "Post a message",
     description: "Write on an Odoo record: a note for colleagues, or a comment that its followers get \
                   by e-mail, customers too. Cannot be undone. May answer with a preview.",
-    effect: Effect::Run,
-    class: ToolClass::Write,
-    input: schema_of::<Arguments>,
+    operation: Operation::Call,
+    rate_class: ToolClass::Write,
+    input_schema: schema_of::<Arguments>,
     run: |access, arguments| {
         Box::pin(async move {
-            let wish = Wish::of(TOOL.name, arguments);
+            let wish = RequestFingerprint::of(TOOL.name, arguments);
             let mut arguments: Arguments = parse(arguments)?;
-            arguments.check()?;
-            changing::once_each(&mut arguments.partner_ids);
-            changing::answer(access, &wish, &arguments).await
+            arguments.validate()?;
+            write_support::dedup_ids(&mut arguments.partner_ids);
+            write_support::run_write(access, &wish, &arguments).await
         })
     },
 };
@@ -63,7 +66,7 @@ struct Arguments {
     body: String,
     /// Default `note`.
     #[serde(default, rename = "as")]
-    kind: Kind,
+    kind: MessageKind,
     /// Contacts (`res.partner`) who get it besides, a note too.
     #[serde(default)]
     #[schemars(extend("maxItems" = 50))]
@@ -85,7 +88,7 @@ struct Arguments {
 // No comments on these: they would make the list of words a union.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum Kind {
+enum MessageKind {
     Comment,
     #[default]
     Note,
@@ -95,78 +98,87 @@ enum Kind {
 #[derive(Debug, Default, PartialEq)]
 struct Recipients {
     /// People who have no user inside the company, each with a short address.
-    outside: Vec<String>,
+    external: Vec<String>,
     /// People of whom that cannot be seen.
-    unclear: Vec<String>,
+    unclassified: Vec<String>,
     /// People who have one.
-    inside: Vec<String>,
+    internal: Vec<String>,
     /// Why not everybody can be told.
-    unknown: Option<&'static str>,
+    incomplete_reason: Option<&'static str>,
 }
 
-impl Change for Arguments {
-    async fn propose(&self, access: &Access<'_>) -> Result<Proposal, Denied> {
-        access.may_call(&self.model, &message_post())?;
+impl WriteOperation for Arguments {
+    async fn plan(&self, access: &OdooSession<'_>) -> Result<WritePlan, OperationError> {
+        access.may_call(&self.model, &message_post_method())?;
         let (context, _) = access.context(self.context.as_ref(), false).await?;
-        let before = self.record(access, &context).await?;
-        let recipients = self.recipients(access, &before, &context).await?;
+        let before = self.read_record(access, &context).await?;
+        let recipients = self.find_recipients(access, &before, &context).await?;
         let mut preview = format!(
             "Post a {} on {} of {}{}:\n",
-            self.kind.word(),
-            Show::titles(&[self.id], &before),
+            self.kind.as_str(),
+            PreviewRenderer::titles(&[self.id], &before),
             self.model,
-            changing::language(&context)
+            write_support::language_suffix(&context)
         );
         for line in self.body.trim().lines() {
-            notes::line(&mut preview, &format!("> {}", one_line(line, MAX_CHARS)));
+            footer::append_line(
+                &mut preview,
+                &format!("> {}", one_line(line, MAX_BODY_CHARS)),
+            );
         }
-        notes::line(&mut preview, &recipients.told(self.kind));
-        notes::line(
+        footer::append_line(&mut preview, &recipients.describe(self.kind));
+        footer::append_line(
             &mut preview,
             "A message that was sent cannot be taken back.",
         );
         let call = Call::run(
             self.model.clone(),
-            message_post(),
+            message_post_method(),
             &[self.id],
             self.to_odoo(),
         );
-        Ok(Proposal {
+        Ok(WritePlan {
             calls: vec![call.in_context(context)],
             preview,
             before,
             undo: None,
-            makes: Some(messages()),
-            look: self.where_to_look(),
-            ..Proposal::default()
+            created_model: Some(message_model()),
+            verification_hint: self.verification_hint(),
+            ..WritePlan::default()
         })
     }
 
     /// A message with this text that our Odoo user wrote on the record since.
-    async fn find(&self, access: &Access<'_>, since: &Since) -> Result<Found, Denied> {
+    async fn probe_outcome(
+        &self,
+        access: &OdooSession<'_>,
+        since: &Baseline,
+    ) -> Result<RecoveredOutcome, OperationError> {
         let (context, _) = access.context(self.context.as_ref(), true).await?;
         let on = Some((self.model.clone(), self.id));
-        let which = (changes::since_then(since), MAX_LOOKED_THROUGH);
-        let Some(made) = access.made(&messages(), which, on).await? else {
-            return Ok(Found::Unclear(self.look_in_odoo()));
+        let which = (writes::after_baseline(since), MAX_SEARCHED_MESSAGES);
+        let Some(made) = access.created_by_us(&message_model(), which, on).await? else {
+            return Ok(RecoveredOutcome::Unclear(self.manual_check_hint()));
         };
         if made.is_empty() {
-            return Ok(Found::Not);
+            return Ok(RecoveredOutcome::NotDone);
         }
         let domain = Domain::of_ids(&made)?;
         let search = Call::search_read(
-            messages(),
+            message_model(),
             &domain,
             &[FieldName::known("body")],
-            &Order::by_id(),
+            &Order::by_id_descending(),
             0,
-            MAX_LOOKED_THROUGH,
+            MAX_SEARCHED_MESSAGES,
         );
         let answer = match access.call(search.in_context(context)).await {
             Ok(answer) => answer,
-            Err(Denied::Forbidden(_)) => return Ok(Found::Unclear(self.look_in_odoo())),
-            Err(Denied::Call(error)) if error.is_fault() => {
-                return Ok(Found::Unclear(self.look_in_odoo()));
+            Err(OperationError::Forbidden(_)) => {
+                return Ok(RecoveredOutcome::Unclear(self.manual_check_hint()));
+            }
+            Err(OperationError::Call(error)) if error.is_fault() => {
+                return Ok(RecoveredOutcome::Unclear(self.manual_check_hint()));
             }
             Err(denied) => return Err(denied),
         };
@@ -174,37 +186,41 @@ impl Change for Arguments {
         let ours = words(&self.body);
         let is_it = |message: &Map<String, Value>| {
             let body = message.get("body").and_then(Value::as_str);
-            body.is_some_and(|body| words(&plain(body)) == ours)
+            body.is_some_and(|body| words(&html_to_text(body)) == ours)
         };
         let equal = messages.iter().filter(|message| is_it(message)).count();
         Ok(if equal == 1 {
-            Found::Done(vec![self.id])
+            RecoveredOutcome::Done(vec![self.id])
         } else {
             // Odoo may have put the text in a form of its own; and of two equal ones
             // one is somebody else's.
-            Found::Unclear(self.look_in_odoo())
+            RecoveredOutcome::Unclear(self.manual_check_hint())
         })
     }
 
-    async fn report(&self, access: &Access<'_>, done: &Done) -> Result<Report, Denied> {
+    async fn summarize(
+        &self,
+        access: &OdooSession<'_>,
+        done: &CompletedWrite,
+    ) -> Result<Report, OperationError> {
         let (context, _) = access.context(self.context.as_ref(), false).await?;
         let message = done.result.get(0).and_then(Value::as_i64);
         let mut text = format!(
             "Posted a {} on [{}] of {}.",
-            self.kind.word(),
+            self.kind.as_str(),
             self.id,
             self.model
         );
         match message.and_then(|id| RecordId::try_from(id).ok()) {
             Some(id) => {
-                let notified = notified(access, id, &context).await;
+                let notified = notified_count(access, id, &context).await;
                 let notified = notified.map_or_else(
                     || "whom Odoo notified cannot be seen".to_owned(),
                     |count| format!("Odoo notified {count} by e-mail or in their inbox"),
                 );
-                notes::line(&mut text, &format!("It is the message {id}; {notified}."));
+                footer::append_line(&mut text, &format!("It is the message {id}; {notified}."));
             }
-            None => notes::line(&mut text, &returned(&done.result)),
+            None => footer::append_line(&mut text, &describe_result(&done.result)),
         }
         Ok(Report { text, after: None })
     }
@@ -215,19 +231,19 @@ impl Arguments {
     ///
     /// # Errors
     /// [`ToolError::Arguments`].
-    fn check(&self) -> Result<(), ToolError> {
+    fn validate(&self) -> Result<(), ToolError> {
         let chars = self.body.chars().count();
-        let wrong = |told: String| Err(ToolError::Arguments(told));
+        let wrong = |told: String| Err(ToolError::InvalidArguments(told));
         // What is not to be seen is no text either.
-        let shows = |line: &str| !one_line(line, MAX_CHARS).is_empty();
+        let shows = |line: &str| !one_line(line, MAX_BODY_CHARS).is_empty();
         if !self.body.trim().lines().any(shows) {
             wrong(
                 "argument `body` does not fit: it is empty, or nothing in it can be seen"
                     .to_owned(),
             )
-        } else if chars > MAX_CHARS {
+        } else if chars > MAX_BODY_CHARS {
             wrong(format!(
-                "argument `body` does not fit: it has {chars} characters, and may have {MAX_CHARS}"
+                "argument `body` does not fit: it has {chars} characters, and may have {MAX_BODY_CHARS}"
             ))
         } else if self.partner_ids.len() > MAX_PARTNERS {
             wrong(format!(
@@ -248,13 +264,13 @@ impl Arguments {
         };
         // Odoo makes HTML of a text, and its lines run into each other.
         if body.contains(['\n', '\r']) {
-            set("body", paragraphs(body).into());
+            set("body", text_to_html(body).into());
             set("body_is_html", true.into());
         } else {
             set("body", body.into());
         }
         set("message_type", "comment".into());
-        set("subtype_xmlid", self.kind.subtype().into());
+        set("subtype_xmlid", self.kind.subtype_xmlid().into());
         if !self.partner_ids.is_empty() {
             let ids = self.partner_ids.iter().map(|id| id.get());
             set("partner_ids", ids.collect());
@@ -263,39 +279,44 @@ impl Arguments {
     }
 
     /// The record with who follows it, as far as the caller may see it.
-    async fn record(&self, access: &Access<'_>, context: &Context) -> Result<Shot, Denied> {
+    async fn read_record(
+        &self,
+        access: &OdooSession<'_>,
+        context: &Context,
+    ) -> Result<RecordSnapshot, OperationError> {
         if access.may_read(&self.model).is_err() {
-            return Ok(Shot::default());
+            return Ok(RecordSnapshot::default());
         }
         let followers = FieldName::known("message_partner_ids");
         let schema = access.schema(&self.model).await?;
-        let seen = self.kind == Kind::Comment && schema.field(followers.as_str()).is_some();
+        let seen = self.kind == MessageKind::Comment && schema.field(followers.as_str()).is_some();
         let fields = if seen { vec![followers] } else { Vec::new() };
-        Shot::of_all(access, (&self.model, &[self.id]), &fields, context).await
+        RecordSnapshot::read_all(access, (&self.model, &[self.id]), &fields, context).await
     }
 
     /// Who would get it.
-    async fn recipients(
+    async fn find_recipients(
         &self,
-        access: &Access<'_>,
-        before: &Shot,
+        access: &OdooSession<'_>,
+        before: &RecordSnapshot,
         context: &Context,
-    ) -> Result<Recipients, Denied> {
+    ) -> Result<Recipients, OperationError> {
         let mut recipients = Recipients::default();
         let mut people = self.partner_ids.clone();
-        if self.kind == Kind::Comment {
+        if self.kind == MessageKind::Comment {
             let row = before.row(self.id);
             let followers = row.and_then(|row| row.get("message_partner_ids")?.as_array());
             match followers {
                 Some(followers) => people.extend(followers.iter().filter_map(RecordId::from_json)),
                 None => {
-                    recipients.unknown = Some("Who follows this record cannot be seen from here");
+                    recipients.incomplete_reason =
+                        Some("Who follows this record cannot be seen from here");
                 }
             }
         }
-        changing::once_each(&mut people);
-        if MEETING_PLACES.contains(&self.model.as_str()) {
-            recipients.unknown = Some("All members of it get it");
+        write_support::dedup_ids(&mut people);
+        if CHANNEL_MODELS.contains(&self.model.as_str()) {
+            recipients.incomplete_reason = Some("All members of it get it");
         }
         if people.is_empty() {
             return Ok(recipients);
@@ -303,7 +324,7 @@ impl Arguments {
         let partner = ModelName::known("res.partner");
         let unseen = "Who they are cannot be seen from here";
         if access.may_read(&partner).is_err() {
-            recipients.unknown.get_or_insert(unseen);
+            recipients.incomplete_reason.get_or_insert(unseen);
             return Ok(recipients);
         }
         let schema = access.schema(&partner).await?;
@@ -312,20 +333,20 @@ impl Arguments {
             .into_iter()
             .filter(|name| schema.field(name.as_str()).is_some());
         let fields: Vec<FieldName> = fields.collect();
-        let shot = match Shot::take(access, (&partner, &people), &fields, context).await {
+        let shot = match RecordSnapshot::read(access, (&partner, &people), &fields, context).await {
             Ok(shot) => {
                 let absent = |id: &RecordId| shot.row(*id).is_none();
                 let absent: Vec<RecordId> =
                     self.partner_ids.iter().copied().filter(absent).collect();
                 if !absent.is_empty() {
-                    return Err(Denied::Unfit(format!(
+                    return Err(OperationError::InvalidArgument(format!(
                         "these in `partner_ids` do not exist or may not be seen by this Odoo user: {}; find_by_name finds the right ids; nothing was posted",
-                        changing::numbers(&absent)
+                        write_support::id_list(&absent)
                     )));
                 }
                 shot
             }
-            Err(Denied::Call(error)) if error.is_fault() => Shot::default(),
+            Err(OperationError::Call(error)) if error.is_fault() => RecordSnapshot::default(),
             Err(denied) => return Err(denied),
         };
         for id in people {
@@ -334,34 +355,34 @@ impl Arguments {
             match (row, share) {
                 (Some(_), Some(false)) => {
                     let name = one_line(shot.name(id), 80);
-                    recipients.inside.push(format!("{name} [{id}]"));
+                    recipients.internal.push(format!("{name} [{id}]"));
                 }
                 (Some(row), Some(true)) => {
                     let address = row.get("email").and_then(Value::as_str);
-                    let address = address.map_or_else(String::new, short);
+                    let address = address.map_or_else(String::new, mask_address);
                     let name = one_line(shot.name(id), 80);
-                    recipients.outside.push(format!("{name} [{id}]{address}"));
+                    recipients.external.push(format!("{name} [{id}]{address}"));
                 }
                 (Some(_), None) => {
                     let name = one_line(shot.name(id), 80);
-                    recipients.unclear.push(format!("{name} [{id}]"));
+                    recipients.unclassified.push(format!("{name} [{id}]"));
                 }
                 (None, _) => {
-                    recipients.unknown.get_or_insert(unseen);
+                    recipients.incomplete_reason.get_or_insert(unseen);
                 }
             }
         }
         Ok(recipients)
     }
 
-    fn where_to_look(&self) -> String {
+    fn verification_hint(&self) -> String {
         format!(
             "search_records of `mail.message` with `model` = \"{}\", `res_id` = {} shows whether it is there",
             self.model, self.id
         )
     }
 
-    fn look_in_odoo(&self) -> String {
+    fn manual_check_hint(&self) -> String {
         format!(
             "look at the messages of the record {} of `{}` in Odoo.",
             self.id, self.model
@@ -369,8 +390,8 @@ impl Arguments {
     }
 }
 
-impl Kind {
-    fn word(self) -> &'static str {
+impl MessageKind {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Comment => "comment",
             Self::Note => "note",
@@ -378,7 +399,7 @@ impl Kind {
     }
 
     /// Odoo 19, `addons/mail/data/mail_message_subtype_data.xml`.
-    fn subtype(self) -> &'static str {
+    fn subtype_xmlid(self) -> &'static str {
         match self {
             Self::Comment => "mail.mt_comment",
             Self::Note => "mail.mt_note",
@@ -387,41 +408,43 @@ impl Kind {
 }
 
 impl Recipients {
-    fn told(&self, kind: Kind) -> String {
+    fn describe(&self, kind: MessageKind) -> String {
         let mut parts = Vec::new();
-        if !self.outside.is_empty() {
+        if !self.external.is_empty() {
             parts.push(format!(
                 "OUTSIDE the company it goes to {}, by e-mail: {}",
-                self.outside.len(),
-                listed(&self.outside)
+                self.external.len(),
+                join_bounded(&self.external)
             ));
         }
-        if !self.unclear.is_empty() {
+        if !self.unclassified.is_empty() {
             parts.push(format!(
                 "To {} it goes perhaps OUTSIDE the company, for that cannot be seen from here: {}",
-                self.unclear.len(),
-                listed(&self.unclear)
+                self.unclassified.len(),
+                join_bounded(&self.unclassified)
             ));
         }
-        if !self.inside.is_empty() {
+        if !self.internal.is_empty() {
             parts.push(format!(
                 "Inside the company it goes to {}: {}",
-                self.inside.len(),
-                listed(&self.inside)
+                self.internal.len(),
+                join_bounded(&self.internal)
             ));
         }
-        if let Some(unknown) = self.unknown {
+        if let Some(unknown) = self.incomplete_reason {
             let unknown = format!("{unknown}: it may go OUTSIDE the company, to customers too");
             parts.insert(0, unknown);
         }
         if parts.is_empty() {
             return match kind {
-                Kind::Comment => "Nobody follows this record, so nobody is notified.".to_owned(),
-                Kind::Note => "Nobody is notified: a note stays with the record.".to_owned(),
+                MessageKind::Comment => {
+                    "Nobody follows this record, so nobody is notified.".to_owned()
+                }
+                MessageKind::Note => "Nobody is notified: a note stays with the record.".to_owned(),
             };
         }
         let mut text = parts.join(". ");
-        if kind == Kind::Comment && self.unknown.is_none() {
+        if kind == MessageKind::Comment && self.incomplete_reason.is_none() {
             text.push_str(" (but for the author, and those who want no comments)");
         }
         text.push('.');
@@ -430,20 +453,24 @@ impl Recipients {
 }
 
 /// The model of which each message is a record.
-fn messages() -> ModelName {
+fn message_model() -> ModelName {
     ModelName::known("mail.message")
 }
 
-fn message_post() -> MethodName {
+fn message_post_method() -> MethodName {
     MethodName::known("message_post")
 }
 
 /// How many the message was sent to; none where that cannot be seen.
-async fn notified(access: &Access<'_>, message: RecordId, context: &Context) -> Option<usize> {
+async fn notified_count(
+    access: &OdooSession<'_>,
+    message: RecordId,
+    context: &Context,
+) -> Option<usize> {
     let field = FieldName::known("notified_partner_ids");
-    let messages = messages();
+    let messages = message_model();
     access.may_read(&messages).ok()?;
-    let looked = Shot::take(access, (&messages, &[message]), &[field], context).await;
+    let looked = RecordSnapshot::read(access, (&messages, &[message]), &[field], context).await;
     if let Err(error) = &looked {
         tracing::debug!(error = %error, "Failed to see whom a message went to");
     }
@@ -453,7 +480,7 @@ async fn notified(access: &Access<'_>, message: RecordId, context: &Context) -> 
 }
 
 /// A text as HTML, all of it escaped, lines as lines.
-fn paragraphs(text: &str) -> String {
+fn text_to_html(text: &str) -> String {
     let mut html = String::with_capacity(text.len() + 64);
     html.push_str("<p>");
     for char in text.replace("\r\n", "\n").replace('\r', "\n").chars() {
@@ -477,12 +504,12 @@ fn words(text: &str) -> Vec<&str> {
 }
 
 /// All of a list, or how many of it are not shown.
-fn listed(people: &[String]) -> String {
+fn join_bounded(people: &[String]) -> String {
     let mut text = String::new();
     for (at, one) in people.iter().enumerate() {
         if at > 0 && text.len() + one.len() > MAX_SHOWN_BYTES {
             let rest = people.len() - at;
-            text::add(
+            text::append(
                 &mut text,
                 format_args!(", and {rest} more who are NOT SHOWN: they are too many"),
             );
@@ -497,7 +524,7 @@ fn listed(people: &[String]) -> String {
 }
 
 /// Enough of an address to know whose it is.
-fn short(address: &str) -> String {
+fn mask_address(address: &str) -> String {
     match address.rsplit_once('@') {
         Some((name, domain)) => {
             let first = name.chars().next().map(String::from).unwrap_or_default();
@@ -511,8 +538,8 @@ fn short(address: &str) -> String {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Arguments, Kind, Recipients, paragraphs, short, words};
-    use gatepost_base::text::plain;
+    use super::{Arguments, MessageKind, Recipients, mask_address, text_to_html, words};
+    use gatepost_base::text::html_to_text;
 
     fn arguments(more: &Value) -> Arguments {
         let mut all = json!({"model": "sale.order", "id": 7, "body": "x"});
@@ -522,8 +549,12 @@ mod tests {
     }
 
     #[test]
-    fn a_message_without_words_or_too_long_is_refused() {
-        let told = |more: Value| arguments(&more).check().map_err(|error| error.to_string());
+    fn empty_or_oversized_message_is_rejected() {
+        let told = |more: Value| {
+            arguments(&more)
+                .validate()
+                .map_err(|error| error.to_string())
+        };
         assert_eq!(told(json!({})), Ok(()));
         for odd in [
             json!({"body": ""}),
@@ -536,7 +567,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_stay_lines_and_nothing_in_a_text_is_a_tag() {
+    fn body_keeps_line_breaks_and_escapes_html() {
         let sent = |body: &str| Value::from(arguments(&json!({"body": body})).to_odoo());
         let note = json!({"message_type": "comment", "subtype_xmlid": "mail.mt_note"});
         let with = |more: Value| {
@@ -560,33 +591,40 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_known_again_by_its_words() {
+    fn message_is_recognized_by_its_words() {
         for body in ["a <b>\n\"c\" & 'd'", "one", "x < y\n\n\ny > z"] {
-            assert_eq!(words(&plain(&paragraphs(body))), words(body), "{body}");
+            assert_eq!(
+                words(&html_to_text(&text_to_html(body))),
+                words(body),
+                "{body}"
+            );
         }
         // As Odoo 19 stored a text of one line.
         let stored = "<p>line &lt;b&gt;two&lt;/b&gt; &amp; 'three'</p>";
-        assert_eq!(words(&plain(stored)), words("line <b>two</b> & 'three'"));
+        assert_eq!(
+            words(&html_to_text(stored)),
+            words("line <b>two</b> & 'three'")
+        );
     }
 
     #[test]
-    fn who_outside_gets_it_is_said_first() {
+    fn external_recipients_are_listed_first() {
         let told = |recipients: &Recipients| {
-            [Kind::Comment, Kind::Note]
-                .map(|kind| recipients.told(kind))
+            [MessageKind::Comment, MessageKind::Note]
+                .map(|kind| recipients.describe(kind))
                 .join("\n")
         };
         let some = Recipients {
-            outside: vec![format!("Azure [14]{}", short("info@azure.example"))],
-            inside: vec!["Marc [3]".to_owned(), "Mitchell [2]".to_owned()],
+            external: vec![format!("Azure [14]{}", mask_address("info@azure.example"))],
+            internal: vec!["Marc [3]".to_owned(), "Mitchell [2]".to_owned()],
             ..Recipients::default()
         };
         let unclear = Recipients {
-            unclear: (1..=22).map(|id| format!("Azure [{id}]")).collect(),
+            unclassified: (1..=22).map(|id| format!("Azure [{id}]")).collect(),
             ..Recipients::default()
         };
         let unknown = Recipients {
-            unknown: Some("Who follows this record cannot be seen from here"),
+            incomplete_reason: Some("Who follows this record cannot be seen from here"),
             ..Recipients::default()
         };
         let all = [&some, &unclear, &unknown, &Recipients::default()].map(told);

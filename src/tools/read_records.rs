@@ -4,16 +4,16 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    ANSWER_BYTES, Answer, Tool, ToolError,
+    MAX_OUTPUT_BYTES, Tool, ToolError, ToolOutput,
     arguments::{ObjectArgument, parse, schema_of},
-    notes,
-    search_records::{merged, visible},
+    footer,
+    search_records::{merge_responses, without_unreadable},
 };
 use crate::{
-    access::{Access, ContextRequest, Denied},
-    shape,
+    access::{ContextRequest, OdooSession, OperationError},
+    render,
 };
-use gatepost_odoo::{Call, Domain, Effect, FieldName, ModelName, Order, RecordId};
+use gatepost_odoo::{Call, Domain, FieldName, ModelName, Operation, Order, RecordId};
 use gatepost_state::limits::ToolClass;
 
 /// Records at the most.
@@ -25,11 +25,11 @@ pub(super) const TOOL: Tool = Tool {
     description: "Read records of an Odoo model by their ids, archived ones too. \
                   Without fields, the most useful ones are shown. \
                   Ids that do not exist or may not be seen are named.",
-    effect: Effect::Read,
-    class: ToolClass::Read,
-    input: schema_of::<Arguments>,
+    operation: Operation::Read,
+    rate_class: ToolClass::Read,
+    input_schema: schema_of::<Arguments>,
     run: |access, arguments| {
-        Box::pin(async { read(access, parse(arguments)?).await.map(Answer::Text) })
+        Box::pin(async { read(access, parse(arguments)?).await.map(ToolOutput::Text) })
     },
 };
 
@@ -51,7 +51,7 @@ struct Arguments {
     context: Option<ContextRequest>,
 }
 
-async fn read(access: &Access<'_>, arguments: Arguments) -> Result<String, ToolError> {
+async fn read(access: &OdooSession<'_>, arguments: Arguments) -> Result<String, ToolError> {
     let Arguments {
         model,
         mut ids,
@@ -59,7 +59,7 @@ async fn read(access: &Access<'_>, arguments: Arguments) -> Result<String, ToolE
         context,
     } = arguments;
     if ids.is_empty() || ids.len() > MAX_IDS {
-        return Err(ToolError::Arguments(format!(
+        return Err(ToolError::InvalidArguments(format!(
             "argument `ids` does not fit: name 1 to {MAX_IDS} records, not {}",
             ids.len()
         )));
@@ -67,18 +67,18 @@ async fn read(access: &Access<'_>, arguments: Arguments) -> Result<String, ToolE
     let mut seen = std::collections::BTreeSet::new();
     ids.retain(|id| seen.insert(*id));
     let schema = access.schema(&model).await?;
-    let columns = access.columns(&schema, &model, &fields).await?;
+    let columns = access.fields_to_show(&schema, &model, &fields).await?;
     let (context, companies) = access.context(context.as_ref(), true).await?;
     // By searching for the ids: `read` fails as a whole when a rule hides one of them.
-    let domain = Domain::of_ids(&ids).map_err(Denied::from)?;
+    let domain = Domain::of_ids(&ids).map_err(OperationError::from)?;
     let limit = u32::try_from(ids.len()).unwrap_or(1);
     let reading = access
-        .read(&columns, |fields| {
+        .read_tolerantly(&columns, |fields| {
             Call::search_read(model.clone(), &domain, fields, &Order::default(), 0, limit)
                 .in_context(context.clone())
         })
         .await?;
-    let mut rows = merged(&reading.answers)?;
+    let mut rows = merge_responses(&reading.responses)?;
     rows.sort_by_ids(&ids);
 
     let found: std::collections::BTreeSet<i64> = rows.ids().collect();
@@ -88,17 +88,17 @@ async fn read(access: &Access<'_>, arguments: Arguments) -> Result<String, ToolE
         .map(ToString::to_string)
         .collect();
     if rows.is_empty() {
-        return Err(Denied::Unfit(format!(
+        return Err(OperationError::InvalidArgument(format!(
             "none of these records of `{model}` exists or may be seen by this Odoo user: {}; search_records finds the right ids",
             missing.join(", ")
         ))
         .into());
     }
-    let shaped = shape::table(
+    let shaped = render::table(
         &rows,
         &schema,
-        &visible(&columns, &reading.left_out),
-        ANSWER_BYTES,
+        &without_unreadable(&columns, &reading.unreadable_fields),
+        MAX_OUTPUT_BYTES,
     );
     let mut text = shaped.text;
     if shaped.shown < rows.len() {
@@ -107,7 +107,7 @@ async fn read(access: &Access<'_>, arguments: Arguments) -> Result<String, ToolE
             .skip(shaped.shown)
             .map(|id| id.to_string())
             .collect();
-        notes::line(
+        footer::append_line(
             &mut text,
             &format!(
                 "cut to fit; not shown: {}; read them apart or name fewer fields",
@@ -116,7 +116,7 @@ async fn read(access: &Access<'_>, arguments: Arguments) -> Result<String, ToolE
         );
     }
     if !missing.is_empty() {
-        notes::line(
+        footer::append_line(
             &mut text,
             &format!(
                 "no such record, or not to be seen by this Odoo user: {}",
@@ -124,7 +124,7 @@ async fn read(access: &Access<'_>, arguments: Arguments) -> Result<String, ToolE
             ),
         );
     }
-    notes::left_out(&mut text, &reading.left_out);
-    notes::cover(&mut text, access, &model, &companies, true);
+    footer::append_unreadable_fields(&mut text, &reading.unreadable_fields);
+    footer::append_footer(&mut text, access, &model, &companies, true);
     Ok(text)
 }

@@ -4,15 +4,15 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    ANSWER_BYTES, Answer, Tool, ToolError,
-    arguments::{DomainArgument, ObjectArgument, OrderArgument, limit, parse, schema_of},
-    notes,
+    MAX_OUTPUT_BYTES, Tool, ToolError, ToolOutput,
+    arguments::{DomainArgument, ObjectArgument, OrderArgument, parse, parse_limit, schema_of},
+    footer,
 };
 use crate::{
-    access::{Access, ContextRequest, fit_order},
-    shape::{self, Page, Rows},
+    access::{ContextRequest, OdooSession, validate_order},
+    render::{self, Rows, SearchPage},
 };
-use gatepost_odoo::{Call, Effect, FieldName, ModelName};
+use gatepost_odoo::{Call, FieldName, ModelName, Operation};
 use gatepost_state::limits::ToolClass;
 
 /// Records without a limit of the caller's.
@@ -26,15 +26,15 @@ pub(super) const TOOL: Tool = Tool {
     description: "Find records of an Odoo model and show them as a table, 20 at a time. \
                   Name the fields you need; without, the most useful ones are shown. \
                   When there is more, the answer ends with a cursor.",
-    effect: Effect::Read,
-    class: ToolClass::Read,
-    input: schema_of::<Arguments>,
+    operation: Operation::Read,
+    rate_class: ToolClass::Read,
+    input_schema: schema_of::<Arguments>,
     // Boxed by itself: reading around fields makes it large.
     run: |access, arguments| {
         Box::pin(async {
             Box::pin(search(access, parse(arguments)?))
                 .await
-                .map(Answer::Text)
+                .map(ToolOutput::Text)
         })
     },
 };
@@ -71,7 +71,7 @@ struct Arguments {
     context: Option<ContextRequest>,
 }
 
-async fn search(access: &Access<'_>, arguments: Arguments) -> Result<String, ToolError> {
+async fn search(access: &OdooSession<'_>, arguments: Arguments) -> Result<String, ToolError> {
     let Arguments {
         model,
         domain,
@@ -82,12 +82,12 @@ async fn search(access: &Access<'_>, arguments: Arguments) -> Result<String, Too
         archived,
         context,
     } = arguments;
-    let limit = limit(asked, DEFAULT_LIMIT, MAX_LIMIT)?;
+    let limit = parse_limit(asked, DEFAULT_LIMIT, MAX_LIMIT)?;
     let schema = access.schema(&model).await?;
-    let columns = access.columns(&schema, &model, &fields).await?;
-    fit_order(&schema, &model, &order.0, |model| access.may_read(model))?;
-    let order = order.0.total();
-    let domain = access.fit_domain(&model, domain.0).await?;
+    let columns = access.fields_to_show(&schema, &model, &fields).await?;
+    validate_order(&schema, &model, &order.0, |model| access.may_read(model))?;
+    let order = order.0.with_id_tiebreaker();
+    let domain = access.validate_domain(&model, domain.0).await?;
     let (context, companies) = access.context(context.as_ref(), archived).await?;
 
     let search = format!(
@@ -95,12 +95,12 @@ async fn search(access: &Access<'_>, arguments: Arguments) -> Result<String, Too
         domain.to_json()
     );
     let page = match cursor.as_deref() {
-        Some(cursor) if !cursor.is_empty() => Page::parse(cursor, search.as_bytes())?,
-        _ => Page::start(),
+        Some(cursor) if !cursor.is_empty() => SearchPage::parse(cursor, search.as_bytes())?,
+        _ => SearchPage::start(),
     };
     // One more than shown, to know whether there is a next page without counting.
     let reading = access
-        .read(&columns, |fields| {
+        .read_tolerantly(&columns, |fields| {
             Call::search_read(
                 model.clone(),
                 &domain,
@@ -112,13 +112,13 @@ async fn search(access: &Access<'_>, arguments: Arguments) -> Result<String, Too
             .in_context(context.clone())
         })
         .await?;
-    let mut rows = merged(&reading.answers)?;
+    let mut rows = merge_responses(&reading.responses)?;
     let more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
     rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
 
     let mut text = String::new();
     if rows.is_empty() {
-        notes::line(
+        footer::append_line(
             &mut text,
             if page.offset == 0 {
                 "No record matches."
@@ -127,8 +127,8 @@ async fn search(access: &Access<'_>, arguments: Arguments) -> Result<String, Too
             },
         );
     } else {
-        let shown = visible(&columns, &reading.left_out);
-        let shaped = shape::table(&rows, &schema, &shown, ANSWER_BYTES);
+        let shown = without_unreadable(&columns, &reading.unreadable_fields);
+        let shaped = render::table(&rows, &schema, &shown, MAX_OUTPUT_BYTES);
         text = shaped.text;
         let plural = if shaped.shown == 1 {
             "record"
@@ -141,25 +141,27 @@ async fn search(access: &Access<'_>, arguments: Arguments) -> Result<String, Too
             } else {
                 ""
             };
-            notes::line(
+            footer::append_line(
                 &mut text,
                 &format!(
                     "{} {plural} shown{cut}, there are more; next page: cursor `{}`",
                     shaped.shown,
-                    page.next(shaped.shown, search.as_bytes())
+                    page.next_cursor(shaped.shown, search.as_bytes())
                 ),
             );
         } else {
-            notes::line(&mut text, &format!("{} {plural}, no more.", shaped.shown));
+            footer::append_line(&mut text, &format!("{} {plural}, no more.", shaped.shown));
         }
     }
-    notes::left_out(&mut text, &reading.left_out);
-    notes::cover(&mut text, access, &model, &companies, archived);
+    footer::append_unreadable_fields(&mut text, &reading.unreadable_fields);
+    footer::append_footer(&mut text, access, &model, &companies, archived);
     Ok(text)
 }
 
 /// The rows of several answers about the same records.
-pub(super) fn merged(answers: &[bytes::Bytes]) -> Result<Rows<'_>, crate::access::Denied> {
+pub(super) fn merge_responses(
+    answers: &[bytes::Bytes],
+) -> Result<Rows<'_>, crate::access::OperationError> {
     let mut answers = answers.iter();
     let Some(first) = answers.next() else {
         return Ok(Rows::parse(b"[]")?);
@@ -172,7 +174,7 @@ pub(super) fn merged(answers: &[bytes::Bytes]) -> Result<Rows<'_>, crate::access
 }
 
 /// The columns without those that could not be read.
-pub(super) fn visible(columns: &[FieldName], left_out: &[FieldName]) -> Vec<FieldName> {
+pub(super) fn without_unreadable(columns: &[FieldName], left_out: &[FieldName]) -> Vec<FieldName> {
     columns
         .iter()
         .filter(|name| !left_out.contains(name))

@@ -6,10 +6,10 @@ use serde::Deserialize;
 use super::{
     Tool, ToolError,
     arguments::{parse, schema_of},
-    changing,
+    write_support,
 };
-use crate::changes::{TakeBack, Wish};
-use gatepost_odoo::Effect;
+use crate::writes::{RequestFingerprint, UndoOperation};
+use gatepost_odoo::Operation;
 use gatepost_state::limits::ToolClass;
 
 pub(super) const TOOL: Tool = Tool {
@@ -18,17 +18,17 @@ pub(super) const TOOL: Tool = Tool {
     description: "Take back a change that you made, while the records are as it left them: old \
                   values are written back, new records deleted, deleted ones made again as far as \
                   Odoo allows. Later changes first. May answer with a preview.",
-    effect: Effect::Write,
-    class: ToolClass::Write,
-    input: schema_of::<Arguments>,
+    operation: Operation::Write,
+    rate_class: ToolClass::Write,
+    input_schema: schema_of::<Arguments>,
     run: |access, arguments| {
         Box::pin(async move {
-            let wish = Wish::of(TOOL.name, arguments);
+            let wish = RequestFingerprint::of(TOOL.name, arguments);
             let arguments: Arguments = parse(arguments)?;
-            let change = TakeBack::of(&arguments.change).map_err(|error| {
-                ToolError::Arguments(format!("argument `change` does not fit: {error}"))
+            let change = UndoOperation::parse(&arguments.change).map_err(|error| {
+                ToolError::InvalidArguments(format!("argument `change` does not fit: {error}"))
             })?;
-            changing::answer(access, &wish, &change).await
+            write_support::run_write(access, &wish, &change).await
         })
     },
 };

@@ -6,40 +6,41 @@ use serde_json::{Map, Value};
 
 use super::{
     Tool,
-    arguments::{ObjectArgument, count, parse, schema_of},
-    changing, notes,
+    arguments::{ObjectArgument, check_count, parse, schema_of},
+    footer, write_support,
 };
 use crate::{
-    access::{Access, ContextRequest, Denied},
-    changes::{
-        self, Change, Done, Found, Prepared, Proposal, Report, Shot, Show, Since, Undo, Wish,
-        can_be_given_back, not_as_written,
+    access::{ContextRequest, OdooSession, OperationError},
+    writes::{
+        self, Baseline, CompletedWrite, PreviewRenderer, RecordSnapshot, RecoveredOutcome, Report,
+        RequestFingerprint, UndoSupport, ValidatedRecords, WriteOperation, WritePlan,
+        can_be_restored, unapplied_values,
     },
 };
-use gatepost_base::text::counted;
-use gatepost_odoo::{Call, Effect, FieldName, ModelName, RecordId};
+use gatepost_base::text::pluralize;
+use gatepost_odoo::{Call, FieldName, ModelName, Operation, RecordId};
 use gatepost_state::limits::ToolClass;
 
 /// Records at the most.
 const MAX_RECORDS: usize = 500;
 /// Records of which it is told what Odoo did not take.
-const MAX_TOLD: usize = 20;
+const MAX_REPORTED: usize = 20;
 
 pub(super) const TOOL: Tool = Tool {
     name: "update_records",
     title: "Update records",
     description: "Change fields of Odoo records, the same values for all ids, all or none. \
                   May answer with a preview.",
-    effect: Effect::Write,
-    class: ToolClass::Write,
-    input: schema_of::<Arguments>,
+    operation: Operation::Write,
+    rate_class: ToolClass::Write,
+    input_schema: schema_of::<Arguments>,
     run: |access, arguments| {
         Box::pin(async move {
-            let wish = Wish::of(TOOL.name, arguments);
+            let wish = RequestFingerprint::of(TOOL.name, arguments);
             let mut arguments: Arguments = parse(arguments)?;
-            count("ids", arguments.ids.len(), MAX_RECORDS)?;
-            changing::once_each(&mut arguments.ids);
-            changing::answer(access, &wish, &arguments).await
+            check_count("ids", arguments.ids.len(), MAX_RECORDS)?;
+            write_support::dedup_ids(&mut arguments.ids);
+            write_support::run_write(access, &wish, &arguments).await
         })
     },
 };
@@ -70,71 +71,75 @@ struct Arguments {
     _confirm: Option<String>,
 }
 
-impl Change for Arguments {
-    async fn propose(&self, access: &Access<'_>) -> Result<Proposal, Denied> {
-        access.may_change(&self.model, Effect::Write)?;
+impl WriteOperation for Arguments {
+    async fn plan(&self, access: &OdooSession<'_>) -> Result<WritePlan, OperationError> {
+        access.may_write(&self.model, Operation::Write)?;
         if self.values.is_empty() {
-            return Err(Denied::Unfit(
+            return Err(OperationError::InvalidArgument(
                 "argument `values` does not fit: it names no field".to_owned(),
             ));
         }
         let (context, _) = access.context(self.context.as_ref(), false).await?;
-        let (before, mut prepared) = self.prepared(access, &context).await?;
+        let (before, mut prepared) = self.read_and_validate(access, &context).await?;
         let schema = access.schema(&self.model).await?;
         let values = prepared.values.pop().unwrap_or_default();
         let mut names = std::mem::take(&mut prepared.names);
         let listed = (&values, &before);
-        changes::name_listed(access, &schema, listed, &mut names, &context).await?;
-        let show = Show {
+        writes::load_display_names(access, &schema, listed, &mut names, &context).await?;
+        let show = PreviewRenderer {
             schema: &schema,
             names: &names,
         };
         let count = self.ids.len();
-        let records = counted(count, "record");
-        let language = changing::language(&context);
+        let records = pluralize(count, "record");
+        let language = write_support::language_suffix(&context);
         let mut preview = format!("Update {records} of {}{language}:\n", self.model);
         preview.push_str(&show.updates(&self.ids, &before, &values));
-        let fields = self.fields();
+        let fields = self.field_names();
         let undo = fields.iter().any(|name| {
             let field = schema.field(name.as_str());
             let value = values.get(name.as_str());
             field
                 .zip(value)
-                .is_some_and(|(field, value)| can_be_given_back(field, value))
+                .is_some_and(|(field, value)| can_be_restored(field, value))
         });
-        let mut notes = prepared.understood();
+        let mut notes = prepared.coercion_notes();
         if !undo {
             notes.push("what this changes cannot be undone here".to_owned());
         }
-        changing::add_notes(&mut preview, &notes);
+        write_support::append_notes(&mut preview, &notes);
         let look = format!(
             "read_records of `{}` with ids {} and fields {} shows whether it was done",
             self.model,
-            changing::numbers(&self.ids),
-            changing::quoted(&fields)
+            write_support::id_list(&self.ids),
+            write_support::quoted_field_list(&fields)
         );
-        Ok(Proposal {
+        Ok(WritePlan {
             calls: vec![Call::write(self.model.clone(), &self.ids, values).in_context(context)],
             preview,
             notes,
             before,
-            beside: names.looked_at(),
-            undo: undo.then_some(Undo::Update(fields)),
-            makes: None,
-            look,
+            related_state: names.lines_to_json(),
+            undo: undo.then_some(UndoSupport::Update(fields)),
+            created_model: None,
+            verification_hint: look,
         })
     }
 
-    async fn find(&self, access: &Access<'_>, since: &Since) -> Result<Found, Denied> {
+    async fn probe_outcome(
+        &self,
+        access: &OdooSession<'_>,
+        since: &Baseline,
+    ) -> Result<RecoveredOutcome, OperationError> {
         let (context, _) = access.context(self.context.as_ref(), false).await?;
-        let (now, prepared) = match self.prepared(access, &context).await {
+        let (now, prepared) = match self.read_and_validate(access, &context).await {
             Ok(known) => known,
             // It may have deleted what its commands name.
-            Err(Denied::Unfit(_)) => {
-                return Ok(Found::Unclear(format!(
+            Err(OperationError::InvalidArgument(_)) => {
+                return Ok(RecoveredOutcome::Unclear(format!(
                     "what it was to write does not fit the records as they are now, which may be its own doing. read_records of `{}` with ids {} shows them.",
                     self.model,
-                    changing::numbers(&self.ids)
+                    write_support::id_list(&self.ids)
                 )));
             }
             Err(denied) => return Err(denied),
@@ -143,73 +148,78 @@ impl Change for Arguments {
         let schema = access.schema(&self.model).await?;
         let as_wished = self.ids.iter().all(|id| {
             now.row(*id)
-                .is_some_and(|row| not_as_written(&schema, &values, row).is_empty())
+                .is_some_and(|row| unapplied_values(&schema, &values, row).is_empty())
         });
-        if as_wished && changing::can_be_compared(&schema, &values) {
-            return Ok(Found::Done(self.ids.clone()));
+        if as_wished && write_support::are_comparable(&schema, &values) {
+            return Ok(RecoveredOutcome::Done(self.ids.clone()));
         }
         // Other values prove nothing: Odoo puts some in a form of its own, and
         // others may have written since. What nobody wrote was not written.
-        let untouched = since.left_alone(&now, &self.ids);
+        let untouched = since.is_unchanged(&now, &self.ids);
         if untouched {
-            return Ok(Found::Not);
+            return Ok(RecoveredOutcome::NotDone);
         }
-        Ok(Found::Unclear(format!(
+        Ok(RecoveredOutcome::Unclear(format!(
             "read_records of `{}` with ids {} and fields {} shows how they are now.",
             self.model,
-            changing::numbers(&self.ids),
-            changing::quoted(&self.fields())
+            write_support::id_list(&self.ids),
+            write_support::quoted_field_list(&self.field_names())
         )))
     }
 
-    async fn report(&self, access: &Access<'_>, done: &Done) -> Result<Report, Denied> {
+    async fn summarize(
+        &self,
+        access: &OdooSession<'_>,
+        done: &CompletedWrite,
+    ) -> Result<Report, OperationError> {
         let (context, companies) = access.context(self.context.as_ref(), false).await?;
         let count = done.ids.len();
-        let records = counted(count, "record");
+        let records = pluralize(count, "record");
         let mut text = format!("Updated {records} of {}:\n", self.model);
         let records = (&self.model, &*done.ids);
-        let after = changing::look_whole(access, records, &self.fields(), &context).await;
+        let after =
+            write_support::read_back_updated(access, records, &self.field_names(), &context).await;
         match &after {
             Some(after) => {
-                text.push_str(&Show::some_titles(&done.ids, after));
-                changing::missing(&mut text, &done.ids, after);
-                self.tell_what_odoo_did_not_take(access, &mut text, after, &context)
+                text.push_str(&PreviewRenderer::some_titles(&done.ids, after));
+                write_support::append_missing_records(&mut text, &done.ids, after);
+                self.report_unapplied_values(access, &mut text, after, &context)
                     .await?;
             }
-            None => text.push_str(&changing::ranges(&done.ids)),
+            None => text.push_str(&write_support::id_ranges(&done.ids)),
         }
-        notes::cover(&mut text, access, &self.model, &companies, true);
+        footer::append_footer(&mut text, access, &self.model, &companies, true);
         Ok(Report { text, after })
     }
 }
 
 impl Arguments {
-    fn fields(&self) -> Vec<FieldName> {
-        changing::field_names(self.values.keys())
+    fn field_names(&self) -> Vec<FieldName> {
+        write_support::field_names(self.values.keys())
     }
 
     /// How the records are, and the values as they would be written.
-    async fn prepared(
+    async fn read_and_validate(
         &self,
-        access: &Access<'_>,
+        access: &OdooSession<'_>,
         context: &gatepost_odoo::Context,
-    ) -> Result<(Shot, Prepared), Denied> {
+    ) -> Result<(RecordSnapshot, ValidatedRecords), OperationError> {
         let records = (&self.model, &*self.ids);
         let values = self.values.clone();
-        let prepared = changes::prepare_update(access, records, values, context).await?;
-        let now = Shot::of_all(access, records, &self.fields(), context).await?;
+        let prepared = writes::validate_update(access, records, values, context).await?;
+        let now = RecordSnapshot::read_all(access, records, &self.field_names(), context).await?;
         Ok((now, prepared))
     }
 
     /// Odoo answers `true` also where it keeps what it had.
-    async fn tell_what_odoo_did_not_take(
+    async fn report_unapplied_values(
         &self,
-        access: &Access<'_>,
+        access: &OdooSession<'_>,
         text: &mut String,
-        after: &Shot,
+        after: &RecordSnapshot,
         context: &gatepost_odoo::Context,
-    ) -> Result<(), Denied> {
-        let what = (&self.model, Effect::Write);
+    ) -> Result<(), OperationError> {
+        let what = (&self.model, Operation::Write);
         let schema = access.schema(&self.model).await?;
         let mut values = self.values.clone();
         // Commands may name records that they deleted.
@@ -217,19 +227,19 @@ impl Arguments {
             let field = schema.field(name);
             field.is_none_or(|field| !field.kind.is_x2many())
         });
-        let prepared = changes::prepare(access, what, vec![values], context).await?;
+        let prepared = writes::validate_records(access, what, vec![values], context).await?;
         let Some(values) = prepared.values.first() else {
             return Ok(());
         };
         let mut told = 0;
         for (id, row) in after.rows() {
-            let other = not_as_written(&schema, values, row);
+            let other = unapplied_values(&schema, values, row);
             if !other.is_empty() {
                 told += 1;
-                if told > MAX_TOLD {
+                if told > MAX_REPORTED {
                     continue;
                 }
-                let show = Show {
+                let show = PreviewRenderer {
                     schema: &schema,
                     names: &prepared.names,
                 };
@@ -240,7 +250,7 @@ impl Arguments {
                         Some(format!("{name} is {value}"))
                     })
                     .collect();
-                notes::line(
+                footer::append_line(
                     text,
                     &format!(
                         "Odoo did not take all of it: of [{id}] {}. Another rule of Odoo sets it, or somebody changed it at the same moment; tell the user.",
@@ -249,9 +259,9 @@ impl Arguments {
                 );
             }
         }
-        if told > MAX_TOLD {
-            let rest = told - MAX_TOLD;
-            notes::line(text, &format!("and of {rest} more records neither."));
+        if told > MAX_REPORTED {
+            let rest = told - MAX_REPORTED;
+            footer::append_line(text, &format!("and of {rest} more records neither."));
         }
         Ok(())
     }

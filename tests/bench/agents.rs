@@ -28,7 +28,7 @@ use gatepost::{
     edge::Edge,
     telemetry::Telemetry,
 };
-use odoo_sim::{ADMIN_KEY, Company, DATABASE};
+use odoo_sim::{ADMIN_KEY, DATABASE, FakeOdoo};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpSocket,
@@ -39,10 +39,10 @@ const CALLS: usize = 40;
 const WORKERS: usize = 2;
 const BACKLOG: u32 = 16;
 /// What one call takes in Odoo.
-const WORK: Duration = Duration::from_millis(10);
+const CALL_DURATION: Duration = Duration::from_millis(10);
 
 /// A two-worker prefork server on a free port.
-fn odoo() -> SocketAddr {
+fn start_odoo() -> SocketAddr {
     let (told, address) = std::sync::mpsc::channel();
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -54,7 +54,7 @@ fn odoo() -> SocketAddr {
             socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
             let listener = Arc::new(socket.listen(BACKLOG).unwrap());
             told.send(listener.local_addr().unwrap()).unwrap();
-            let company = Arc::new(Company::new(jiff::civil::date(2026, 11, 21)));
+            let company = Arc::new(FakeOdoo::new(jiff::civil::date(2026, 11, 21)));
             let workers = (0..WORKERS).map(|_| {
                 let (listener, company) = (Arc::clone(&listener), Arc::clone(&company));
                 tokio::spawn(async move {
@@ -62,8 +62,8 @@ fn odoo() -> SocketAddr {
                         let (mut stream, _) = listener.accept().await.unwrap();
                         let mut request = vec![0; 16 << 10];
                         let read = stream.read(&mut request).await.unwrap_or(0);
-                        tokio::time::sleep(WORK).await;
-                        let answer = answer(&company, &request[..read]);
+                        tokio::time::sleep(CALL_DURATION).await;
+                        let answer = respond(&company, &request[..read]);
                         drop(stream.write_all(&answer).await);
                     }
                 })
@@ -74,7 +74,7 @@ fn odoo() -> SocketAddr {
     address.recv().unwrap()
 }
 
-fn answer(company: &Company, request: &[u8]) -> Vec<u8> {
+fn respond(company: &FakeOdoo, request: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(request);
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or_default();
     let mut lines = head.lines();
@@ -85,7 +85,7 @@ fn answer(company: &Company, request: &[u8]) -> Vec<u8> {
     for (key, value) in lines.filter_map(|line| line.split_once(": ")) {
         built = built.header(key, value);
     }
-    let response = company.answer(&built.body(Bytes::from(body.to_owned())).unwrap());
+    let response = company.handle(&built.body(Bytes::from(body.to_owned())).unwrap());
     let mut bytes = format!(
         "HTTP/1.0 {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         response.status().as_u16(),
@@ -97,7 +97,7 @@ fn answer(company: &Company, request: &[u8]) -> Vec<u8> {
 }
 
 /// One call on a connection of its own; gives how long it took.
-fn call(address: SocketAddr, request: &str) -> Duration {
+fn timed_call(address: SocketAddr, request: &str) -> Duration {
     let begun = Instant::now();
     let mut stream = TcpStream::connect(address).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
@@ -108,13 +108,13 @@ fn call(address: SocketAddr, request: &str) -> Duration {
 }
 
 /// All agents at once; gives p50 and p99.
-fn agents(address: SocketAddr, request: &str) -> (Duration, Duration) {
+fn run_agents(address: SocketAddr, request: &str) -> (Duration, Duration) {
     let agents: Vec<_> = (0..AGENTS)
         .map(|_| {
             let request = request.to_owned();
             thread::spawn(move || {
                 (0..CALLS)
-                    .map(|_| call(address, &request))
+                    .map(|_| timed_call(address, &request))
                     .collect::<Vec<_>>()
             })
         })
@@ -132,7 +132,7 @@ fn main() {
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
-    let odoo = odoo();
+    let odoo = start_odoo();
     let body = r#"{"domain":[]}"#;
     let straight = format!(
         "POST /json/2/res.partner/search_count HTTP/1.1\r\nHost: odoo\r\nAuthorization: bearer {ADMIN_KEY}\r\nX-Odoo-Database: {DATABASE}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
@@ -156,7 +156,7 @@ fn main() {
         ],
     );
     let checked = load(&sources).unwrap();
-    let gateway = Arc::new(ArcSwap::from_pointee(checked.assemble().unwrap()));
+    let gateway = Arc::new(ArcSwap::from_pointee(checked.build().unwrap()));
     let edge = Edge::open(
         &checked.config.server,
         &checked.config.admin,
@@ -165,21 +165,21 @@ fn main() {
     )
     .unwrap();
     let address = edge.addresses()[0];
-    thread::spawn(move || edge.run_deaf());
+    thread::spawn(move || edge.run_without_signals());
     let message = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"count_records","arguments":{"model":"res.partner"}}}"#;
     let through = format!(
         "POST /mcp HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{message}",
         message.len()
     );
     // What is asked once, is asked now.
-    call(address, &through);
+    timed_call(address, &through);
 
     println!(
-        "{AGENTS} agents, {CALLS} calls each, {WORKERS} workers of {WORK:?} a call, listen queue {BACKLOG}"
+        "{AGENTS} agents, {CALLS} calls each, {WORKERS} workers of {CALL_DURATION:?} a call, listen queue {BACKLOG}"
     );
-    let (straight_p50, straight_p99) = agents(odoo, &straight);
+    let (straight_p50, straight_p99) = run_agents(odoo, &straight);
     println!("straight at Odoo      p50 {straight_p50:>10.1?}   p99 {straight_p99:>10.1?}");
-    let (through_p50, through_p99) = agents(address, &through);
+    let (through_p50, through_p99) = run_agents(address, &through);
     println!("through the gateway   p50 {through_p50:>10.1?}   p99 {through_p99:>10.1?}");
     println!(
         "gateway / straight    p50 {:>9.2}x   p99 {:>9.2}x",

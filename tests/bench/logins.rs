@@ -40,17 +40,17 @@ use gatepost::{
     telemetry::Telemetry,
 };
 use gatepost_base::RoleName;
-use gatepost_identity::{ApiKey, StoredKey, change_keys};
-use idp::{Asker, Endpoint, Idp, random};
-use odoo_sim::{ADMIN_KEY, Company, DATABASE};
+use gatepost_identity::{ApiKey, StoredKey, update_keys_file};
+use idp::{Endpoint, ExpectedClientAuth, Idp, random_hex};
+use odoo_sim::{ADMIN_KEY, DATABASE, FakeOdoo};
 use serde_json::json;
 
 const CALLS: usize = 2_000;
-const COLD: usize = 1_000;
+const COLD_CALLS: usize = 1_000;
 const FLOOD: usize = 10_000;
-const FLOODERS: usize = 8;
+const FLOOD_CLIENTS: usize = 8;
 /// How long each of them waits: all together send some 2,000 in a second.
-const BETWEEN: Duration = Duration::from_millis(4);
+const FLOOD_INTERVAL: Duration = Duration::from_millis(4);
 const URL: &str = "https://gw.example.com/production/mcp";
 
 /// A client that keeps its connection.
@@ -89,7 +89,7 @@ impl Agent {
         (status, begun.elapsed())
     }
 
-    fn calls(&mut self, tokens: impl Iterator<Item = String>) -> Times {
+    fn measure_calls(&mut self, tokens: impl Iterator<Item = String>) -> LatencyPercentiles {
         let took = tokens.map(|token| {
             let (status, took) = self.call(&token);
             assert_eq!(status, 200);
@@ -97,7 +97,7 @@ impl Agent {
         });
         let mut took: Vec<Duration> = took.collect();
         took.sort();
-        Times {
+        LatencyPercentiles {
             p50: took[took.len() / 2],
             p99: took[took.len() * 99 / 100],
         }
@@ -105,12 +105,12 @@ impl Agent {
 }
 
 #[derive(Clone, Copy)]
-struct Times {
+struct LatencyPercentiles {
     p50: Duration,
     p99: Duration,
 }
 
-impl Times {
+impl LatencyPercentiles {
     fn print(self, what: &str, base: Self) {
         println!(
             "{what:32} p50 {:>9.1?} {:>6.2}x   p99 {:>9.1?} {:>6.2}x",
@@ -123,7 +123,7 @@ impl Times {
 }
 
 /// The sample company on a free port.
-fn odoo() -> String {
+fn start_odoo() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -133,7 +133,7 @@ fn odoo() -> String {
             .build()
             .unwrap();
         runtime.block_on(async {
-            let company = Arc::new(Company::new(jiff::civil::date(2026, 11, 21)));
+            let company = Arc::new(FakeOdoo::new(jiff::civil::date(2026, 11, 21)));
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             company.serve(listener).await;
         });
@@ -141,8 +141,8 @@ fn odoo() -> String {
     url
 }
 
-fn gateway(idp: &Idp, odoo: &str, folder: &std::path::Path) -> (SocketAddr, String) {
-    let key = ApiKey::fresh().unwrap();
+fn start_gateway(idp: &Idp, odoo: &str, folder: &std::path::Path) -> (SocketAddr, String) {
+    let key = ApiKey::generate().unwrap();
     let keys = folder.join("keys.toml");
     let stored = StoredKey {
         hash: key.hash(),
@@ -152,8 +152,8 @@ fn gateway(idp: &Idp, odoo: &str, folder: &std::path::Path) -> (SocketAddr, Stri
         expires: None,
         revoked: None,
     };
-    change_keys(&keys, |ring| ring.add(&key, stored)).unwrap();
-    let Asker::Basic { id, secret } = idp.asker() else {
+    update_keys_file(&keys, |ring| ring.add(&key, stored)).unwrap();
+    let ExpectedClientAuth::Basic { id, secret } = idp.client_auth() else {
         unreachable!("the provider is set up like this")
     };
     let file = folder.join("gatepost.toml");
@@ -193,7 +193,7 @@ instance_burst = 1000000
     );
     std::fs::write(&file, text).unwrap();
     let checked = load(&Sources::with_environment(Some(file), [])).unwrap();
-    let gateway = Arc::new(ArcSwap::from_pointee(checked.assemble().unwrap()));
+    let gateway = Arc::new(ArcSwap::from_pointee(checked.build().unwrap()));
     let edge = Edge::open(
         &checked.config.server,
         &checked.config.admin,
@@ -202,7 +202,7 @@ instance_burst = 1000000
     )
     .unwrap();
     let address = edge.addresses()[0];
-    thread::spawn(move || edge.run_deaf());
+    thread::spawn(move || edge.run_without_signals());
     (address, key.reveal())
 }
 
@@ -211,43 +211,43 @@ fn main() {
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
-    let (idp, odoo, folder) = (Idp::open(), odoo(), tempfile::tempdir().unwrap());
-    let (address, key) = gateway(&idp, &odoo, folder.path());
+    let (idp, odoo, folder) = (Idp::start(), start_odoo(), tempfile::tempdir().unwrap());
+    let (address, key) = start_gateway(&idp, &odoo, folder.path());
     let now = jiff::Timestamp::now().as_second();
     let token = || {
-        idp.opaque(json!({
+        idp.issue_opaque(json!({
             "iss": idp.issuer(), "sub": "alice", "client_id": "bench", "aud": URL,
             "token_type": "Bearer", "exp": now + 3600, "roles": ["odoo_reader"],
         }))
     };
     let known = token();
     let mut agent = Agent::new(address);
-    let cached = |agent: &mut Agent| agent.calls((0..CALLS).map(|_| known.clone()));
-    let with_key = |agent: &mut Agent| agent.calls((0..CALLS).map(|_| key.clone()));
+    let cached = |agent: &mut Agent| agent.measure_calls((0..CALLS).map(|_| known.clone()));
+    let with_key = |agent: &mut Agent| agent.measure_calls((0..CALLS).map(|_| key.clone()));
     // What is asked once, is asked now.
     cached(&mut agent);
     with_key(&mut agent);
 
-    println!("{CALLS} calls each, {COLD} cold, one at a time");
+    println!("{CALLS} calls each, {COLD_CALLS} cold, one at a time");
     let base = with_key(&mut agent);
     base.print("API key", base);
     cached(&mut agent).print("token, remembered", base);
-    let tokens: Vec<String> = (0..COLD).map(|_| token()).collect();
+    let tokens: Vec<String> = (0..COLD_CALLS).map(|_| token()).collect();
     agent
-        .calls(tokens.into_iter())
+        .measure_calls(tokens.into_iter())
         .print("token, not remembered", base);
 
-    let asked = idp.count(Endpoint::Introspection);
+    let asked = idp.request_count(Endpoint::Introspection);
     let (over, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|threads| {
-        for _ in 0..FLOODERS {
+        for _ in 0..FLOOD_CLIENTS {
             threads.spawn(|| {
                 while !over.load(Ordering::Relaxed) || sent.load(Ordering::Relaxed) < FLOOD {
                     sent.fetch_add(1, Ordering::Relaxed);
                     // The body of what is refused is not read, so the connection ends.
-                    assert_ne!(Agent::new(address).call(&random(24)).0, 200);
+                    assert_ne!(Agent::new(address).call(&random_hex(24)).0, 200);
                     // Else the flood takes all of the machine, and that is measured.
-                    thread::sleep(BETWEEN);
+                    thread::sleep(FLOOD_INTERVAL);
                 }
             });
         }
@@ -261,6 +261,6 @@ fn main() {
     println!(
         "the flood: {} random tokens from one address, {} questions to the provider",
         sent.load(Ordering::Relaxed),
-        idp.count(Endpoint::Introspection) - asked
+        idp.request_count(Endpoint::Introspection) - asked
     );
 }

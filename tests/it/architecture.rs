@@ -7,10 +7,10 @@ use std::{
 
 /// The folders, in the order in which they may know each other.
 const ORDER: [&str; 10] = [
-    "shape",
+    "render",
     "audit",
     "access",
-    "changes",
+    "writes",
     "tools",
     "gateway",
     "telemetry",
@@ -36,7 +36,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The folders that a text names as `crate::folder`, in a `use` or in place.
-fn imported(text: &str) -> Vec<&'static str> {
+fn imported_folders(text: &str) -> Vec<&'static str> {
     let plain: String = text
         .lines()
         .filter(|line| !line.trim_start().starts_with("//"))
@@ -77,7 +77,7 @@ fn imported(text: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn a_folder_imports_only_from_folders_above_it() {
+fn folder_imports_only_from_folders_above_it() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut wrong = Vec::new();
     for (rank, folder) in ORDER.iter().enumerate() {
@@ -87,7 +87,7 @@ fn a_folder_imports_only_from_folders_above_it() {
             {
                 continue;
             }
-            for other in imported(&fs::read_to_string(&file).unwrap()) {
+            for other in imported_folders(&fs::read_to_string(&file).unwrap()) {
                 let above = ORDER.iter().position(|name| *name == other).unwrap() <= rank;
                 if !above && !EXCEPTIONS.contains(&(*folder, other)) {
                     wrong.push(format!("{} imports `{other}`", file.display()));
@@ -101,7 +101,7 @@ fn a_folder_imports_only_from_folders_above_it() {
 }
 
 #[test]
-fn every_folder_has_its_place_in_the_order() {
+fn import_order_lists_every_folder() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut folders: Vec<String> = fs::read_dir(root)
         .unwrap()
@@ -116,7 +116,7 @@ fn every_folder_has_its_place_in_the_order() {
 }
 
 #[test]
-fn pingoras_types_stay_in_the_edge() {
+fn pingora_is_used_only_in_edge() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     for file in files(&root) {
         let inside = file.starts_with(root.join("edge"));

@@ -12,14 +12,14 @@ use std::{
 };
 
 use gatepost_base::RoleName;
-use gatepost_identity::{ApiKey, StoredKey, change_keys};
+use gatepost_identity::{ApiKey, StoredKey, update_keys_file};
 use odoo_sim::{ADMIN_KEY, DATABASE, INTERNAL_KEY};
 use serde_json::{Value, json};
 
-use crate::stage::{Stage, calling, company};
+use crate::stage::{TestGateway, start_fake_odoo, tool_call};
 
 /// Two keys to the company; who brings no proof reads everything by the first.
-fn configuration(more: &str) -> String {
+fn audit_config(more: &str) -> String {
     format!(
         r#"
 [server]
@@ -44,14 +44,14 @@ file = "audit.jsonl"
     )
 }
 
-fn stage() -> Stage {
-    Stage::written(&configuration(""))
+fn start_gateway() -> TestGateway {
+    TestGateway::from_config(&audit_config(""))
 }
 
 /// The records of calls, without what differs from run to run, one a line.
-fn records(stage: &Stage) -> String {
+fn call_records(stage: &TestGateway) -> String {
     let lines: Vec<String> = stage
-        .audited()
+        .audit_entries()
         .into_iter()
         .filter(|line| line["kind"] == "call")
         .map(|mut line| {
@@ -75,8 +75,8 @@ fn records(stage: &Stage) -> String {
 }
 
 /// The header of a new key of ours with this role.
-fn key(file: &Path, role: &str) -> (String, String) {
-    let key = ApiKey::fresh().unwrap();
+fn create_key(file: &Path, role: &str) -> (String, String) {
+    let key = ApiKey::generate().unwrap();
     let stored = StoredKey {
         hash: key.hash(),
         name: "test".to_owned(),
@@ -85,7 +85,7 @@ fn key(file: &Path, role: &str) -> (String, String) {
         expires: None,
         revoked: None,
     };
-    change_keys(file, |keys| keys.add(&key, stored)).unwrap();
+    update_keys_file(file, |keys| keys.add(&key, stored)).unwrap();
     (key.reveal(), key.id().to_string())
 }
 
@@ -96,7 +96,7 @@ fn gatepost(folder: &Path, arguments: &[&str]) -> Command {
 }
 
 /// The exit code of a command, and what it printed.
-fn ran(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+fn run(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
     let Output {
         status,
         stdout,
@@ -110,20 +110,20 @@ fn ran(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
 }
 
 /// A folder with the configuration of a gateway in front of this URL.
-fn folder(url: &str, more: &str) -> tempfile::TempDir {
+fn config_folder(url: &str, more: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let text = configuration(more).replace("ODOO", url);
+    let text = audit_config(more).replace("ODOO", url);
     fs::write(folder.path().join("gatepost.toml"), text).unwrap();
     folder
 }
 
 /// A program that serves one client over its standard input and output.
-struct Local {
+struct StdioGateway {
     child: Child,
     lines: mpsc::Receiver<String>,
 }
 
-impl Local {
+impl StdioGateway {
     fn start(command: &mut Command) -> Self {
         let mut child = command
             .stdin(Stdio::piped())
@@ -143,14 +143,14 @@ impl Local {
         Self { child, lines }
     }
 
-    fn ask(&mut self, number: usize) {
-        let mut message = calling("count_records", &json!({"model": "res.partner"}));
+    fn send_count(&mut self, number: usize) {
+        let mut message = tool_call("count_records", &json!({"model": "res.partner"}));
         message["id"] = json!(number);
         let stdin = self.child.stdin.as_mut().unwrap();
         stdin.write_all(format!("{message}\n").as_bytes()).unwrap();
     }
 
-    fn answer(&self) -> Value {
+    fn read_response(&self) -> Value {
         let line = self.lines.recv_timeout(Duration::from_secs(30)).unwrap();
         serde_json::from_str(&line).unwrap()
     }
@@ -159,11 +159,11 @@ impl Local {
 const STDIO: [&str; 3] = ["stdio", "--config", "gatepost.toml"];
 
 #[test]
-fn a_read_leaves_a_record_and_so_do_the_questions_of_our_own_before_it() {
-    let stage = stage();
+fn read_and_its_system_queries_are_recorded() {
+    let stage = start_gateway();
     let (_, failed) = stage.call("count_records", &json!({"model": "res.partner"}));
     assert!(!failed);
-    insta::assert_snapshot!(records(&stage), @r#"
+    insta::assert_snapshot!(call_records(&stage), @r#"
     {"call":1,"caller":{"issuer":"gatepost","kind":"anonymous","subject":"anonymous"},"instance":"demo","tool":"count_records","inquiry":true,"model":"res.users","method":"context_get","effect":"read","outcome":"answered"}
     {"call":2,"caller":{"issuer":"gatepost","kind":"anonymous","subject":"anonymous"},"instance":"demo","tool":"count_records","inquiry":true,"model":"res.users","method":"read","effect":"read","ids":[2],"ids_count":1,"outcome":"answered","rows":1}
     {"call":3,"caller":{"issuer":"gatepost","kind":"anonymous","subject":"anonymous"},"instance":"demo","tool":"count_records","inquiry":true,"model":"res.company","method":"read","effect":"read","ids":[2],"ids_count":1,"outcome":"answered","rows":1}
@@ -172,33 +172,35 @@ fn a_read_leaves_a_record_and_so_do_the_questions_of_our_own_before_it() {
     "#);
     let arguments = json!({"model": "res.partner", "ids": [1, 2], "fields": ["name"]});
     stage.call("read_records", &arguments);
-    let all = stage.audited();
+    let all = stage.audit_entries();
     let last = all.last().unwrap();
     assert_eq!((&last["ids"], &last["rows"]), (&json!([1, 2]), &json!(2)));
     assert_eq!(last["request"].as_str().unwrap().len(), 32);
 }
 
 #[test]
-fn what_policy_and_what_odoo_refuse_is_told_apart_with_who_asked() {
-    let stage = stage();
+fn policy_and_odoo_denials_are_recorded_with_the_caller() {
+    let stage = start_gateway();
     let (_, failed) = stage.call("count_records", &json!({"model": "account.move"}));
     assert!(failed);
-    insta::assert_snapshot!(records(&stage), @r#"{"call":0,"caller":{"issuer":"gatepost","kind":"anonymous","subject":"anonymous"},"instance":"demo","tool":"count_records","model":"account.move","effect":"read","outcome":"forbidden","reason":"operation"}"#);
-    let (secret, id) = key(&stage.path("keys.toml"), "internal");
-    stage.reload(&configuration(""));
-    let message = calling("count_records", &json!({"model": "account.move"})).to_string();
+    insta::assert_snapshot!(call_records(&stage), @r#"{"call":0,"caller":{"issuer":"gatepost","kind":"anonymous","subject":"anonymous"},"instance":"demo","tool":"count_records","model":"account.move","effect":"read","outcome":"forbidden","reason":"operation"}"#);
+    let (secret, id) = create_key(&stage.path("keys.toml"), "internal");
+    stage.reload(&audit_config(""));
+    let message = tool_call("count_records", &json!({"model": "account.move"})).to_string();
     let headers = [
         "Content-Type: application/json",
         &format!("Authorization: Bearer {secret}"),
     ];
-    let (_, failed) = stage.request("POST", "/mcp", &headers, &message).tool();
+    let (_, failed) = stage
+        .request("POST", "/mcp", &headers, &message)
+        .tool_result();
     assert!(failed);
-    let last = records(&stage);
+    let last = call_records(&stage);
     let last = last.lines().last().unwrap().replace(&id, "ID");
     insta::assert_snapshot!(last, @r#"{"call":4,"caller":{"issuer":"gatepost","kind":"api_key","subject":"ID"},"instance":"demo","credential":"internal","tool":"count_records","model":"account.move","method":"search_count","effect":"read","outcome":"refused","reason":"odoo_access"}"#);
     // A reload goes on in the same journal.
     let numbers: Vec<u64> = stage
-        .audited()
+        .audit_entries()
         .iter()
         .map(|line| line["seq"].as_u64().unwrap())
         .collect();
@@ -207,8 +209,8 @@ fn what_policy_and_what_odoo_refuse_is_told_apart_with_who_asked() {
 }
 
 #[test]
-fn a_client_says_its_name_and_that_is_kept_as_its_own_word() {
-    let stage = stage();
+fn declared_client_name_is_recorded() {
+    let stage = start_gateway();
     let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
         "name": "count_records",
         "arguments": {"model": "res.partner"},
@@ -226,21 +228,21 @@ fn a_client_says_its_name_and_that_is_kept_as_its_own_word() {
     ];
     let answer = stage.request("POST", "/mcp", &headers, &message.to_string());
     assert_eq!(answer.status, 200, "{}", answer.body);
-    let last = stage.audited().pop().unwrap();
+    let last = stage.audit_entries().pop().unwrap();
     assert_eq!(last["client"], json!({"name": "inspector"}));
 }
 
 #[test]
-fn nothing_secret_and_nothing_that_was_searched_for_is_kept() {
-    let stage = stage();
-    let (secret, _) = key(&stage.path("keys.toml"), "internal");
-    stage.reload(&configuration(""));
+fn secrets_and_search_terms_are_not_recorded() {
+    let stage = start_gateway();
+    let (secret, _) = create_key(&stage.path("keys.toml"), "internal");
+    stage.reload(&audit_config(""));
     let arguments = json!({
         "model": "res.partner",
         "domain": [["name", "ilike", "Needle in a haystack"]],
         "fields": ["name", "email"],
     });
-    let message = calling("search_records", &arguments).to_string();
+    let message = tool_call("search_records", &arguments).to_string();
     let authorization = format!("Authorization: Bearer {secret}");
     let headers = ["Content-Type: application/json", &authorization];
     stage.request("POST", "/mcp", &headers, &message);
@@ -249,7 +251,7 @@ fn nothing_secret_and_nothing_that_was_searched_for_is_kept() {
         "find_by_name",
         &json!({"model": "res.partner", "name": "Needle"}),
     );
-    assert!(stage.audited().len() > 3);
+    assert!(stage.audit_entries().len() > 3);
     let text = fs::read_to_string(stage.path("audit.jsonl")).unwrap();
     let random = secret.rsplit('_').next().unwrap();
     for hidden in [
@@ -266,13 +268,13 @@ fn nothing_secret_and_nothing_that_was_searched_for_is_kept() {
 }
 
 #[test]
-fn a_client_that_hangs_up_leaves_a_record() {
+fn client_disconnect_is_recorded_as_cancelled() {
     // An Odoo that never answers.
     let odoo = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", odoo.local_addr().unwrap());
-    let stage = Stage::written(&configuration("").replace("ODOO", &url));
+    let stage = TestGateway::from_config(&audit_config("").replace("ODOO", &url));
     let mut client = TcpStream::connect(stage.address).unwrap();
-    let body = calling("count_records", &json!({"model": "res.partner"})).to_string();
+    let body = tool_call("count_records", &json!({"model": "res.partner"})).to_string();
     let request = format!(
         "POST /mcp HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         stage.address,
@@ -287,7 +289,7 @@ fn a_client_that_hangs_up_leaves_a_record() {
     while asked.read(&mut bytes).is_ok_and(|read| read > 0) {}
     let limit = Instant::now() + Duration::from_secs(20);
     let last = loop {
-        let last = stage.audited().pop().unwrap();
+        let last = stage.audit_entries().pop().unwrap();
         if last["kind"] == "call" {
             break last;
         }
@@ -299,33 +301,33 @@ fn a_client_that_hangs_up_leaves_a_record() {
 }
 
 #[test]
-fn readiness_says_that_the_journal_cannot_be_written_and_when_it_can_again() {
-    let stage = stage();
-    let told = |stage: &Stage| {
-        let answer = stage.admin("/readyz");
+fn readiness_reports_an_unwritable_journal_and_its_recovery() {
+    let stage = start_gateway();
+    let told = |stage: &TestGateway| {
+        let answer = stage.admin_get("/readyz");
         (answer.status, answer.json()["audit"].clone())
     };
     stage.call("count_records", &json!({"model": "res.partner"}));
-    stage.audited();
+    stage.audit_entries();
     // Something stands in its place that cannot be written.
     let path = stage.path("audit.jsonl");
     fs::rename(&path, stage.path("audit.jsonl.1")).unwrap();
     fs::create_dir(&path).unwrap();
     let (_, failed) = stage.call("count_records", &json!({"model": "res.partner"}));
     assert!(!failed, "reads go on");
-    stage.audited();
+    stage.audit_entries();
     let (status, audit) = told(&stage);
     assert_eq!((status, &audit["written"]), (503, &json!(false)), "{audit}");
     // Somebody is called before records are lost.
     let metric = |line: &str| {
-        let metrics = stage.admin("/metrics").body;
+        let metrics = stage.admin_get("/metrics").body;
         assert!(metrics.lines().any(|one| one == line), "{line}: {metrics}");
     };
     metric("gatepost_audit_up{} 0");
     metric("gatepost_audit_failures_total 0");
     fs::remove_dir(&path).unwrap();
     assert_eq!(
-        stage.audited().len(),
+        stage.audit_entries().len(),
         2,
         "the record was kept, behind a first line"
     );
@@ -336,7 +338,7 @@ fn readiness_says_that_the_journal_cannot_be_written_and_when_it_can_again() {
         thread::yield_now();
     }
     metric("gatepost_audit_up{} 1");
-    let (code, out, err) = ran(
+    let (code, out, err) = run(
         stage.path("").as_path(),
         &["audit", "verify", "audit.jsonl"],
     );
@@ -345,46 +347,46 @@ fn readiness_says_that_the_journal_cannot_be_written_and_when_it_can_again() {
 }
 
 #[test]
-fn two_gateways_do_not_share_a_journal() {
-    let stage = stage();
+fn second_gateway_cannot_open_the_same_journal() {
+    let stage = start_gateway();
     let folder = stage.path("");
-    let mine = configuration("").replace("ODOO", stage.odoo());
+    let mine = audit_config("").replace("ODOO", stage.odoo_url());
     fs::write(folder.join("gatepost.toml"), mine).unwrap();
-    let (code, _, err) = ran(&folder, &STDIO);
+    let (code, _, err) = run(&folder, &STDIO);
     assert_eq!(code, 3, "{err}");
     assert!(err.contains("is written by another process"), "{err}");
     assert!(err.contains("give each gateway a file of its own"), "{err}");
     // Looking takes nothing from the one that runs.
-    let (code, _, err) = ran(&folder, &["check", "--live", "--config", "gatepost.toml"]);
+    let (code, _, err) = run(&folder, &["check", "--live", "--config", "gatepost.toml"]);
     assert_eq!(code, 0, "{err}");
 }
 
 #[test]
-fn a_gateway_that_is_killed_while_it_writes_leaves_a_journal_that_goes_on() {
-    let (_company, url) = company();
-    let folder = folder(&url, "");
+fn journal_continues_after_the_gateway_is_killed() {
+    let (_company, url) = start_fake_odoo();
+    let folder = config_folder(&url, "");
     for round in 1..=5 {
-        let mut local = Local::start(&mut gatepost(folder.path(), &STDIO));
-        (0..40).for_each(|number| local.ask(number));
+        let mut local = StdioGateway::start(&mut gatepost(folder.path(), &STDIO));
+        (0..40).for_each(|number| local.send_count(number));
         // In the middle of it.
-        (0..round * 5).for_each(|_| drop(local.answer()));
+        (0..round * 5).for_each(|_| drop(local.read_response()));
         local.child.kill().unwrap();
         local.child.wait().unwrap();
     }
-    let mut local = Local::start(&mut gatepost(folder.path(), &STDIO));
-    local.ask(1);
-    assert_eq!(local.answer()["id"], json!(1));
+    let mut local = StdioGateway::start(&mut gatepost(folder.path(), &STDIO));
+    local.send_count(1);
+    assert_eq!(local.read_response()["id"], json!(1));
     drop(local.child.stdin.take());
     local.child.wait().unwrap();
-    let (code, out, err) = ran(folder.path(), &["audit", "verify", "audit.jsonl"]);
+    let (code, out, err) = run(folder.path(), &["audit", "verify", "audit.jsonl"]);
     assert_eq!(code, 0, "{err}");
     assert!(out.starts_with("whole: "), "{out}");
 }
 
 #[test]
-fn a_file_that_may_not_grow_stops_no_read_and_goes_on_when_it_may() {
-    let (_company, url) = company();
-    let folder = folder(&url, "");
+fn journal_at_its_size_limit_stops_no_read_and_is_repaired() {
+    let (_company, url) = start_fake_odoo();
+    let folder = config_folder(&url, "");
     // As a full disk: the system cuts a write in the middle, then takes no more.
     let limited = format!(
         "trap '' XFSZ; ulimit -f 8; exec {} stdio --config gatepost.toml",
@@ -392,10 +394,10 @@ fn a_file_that_may_not_grow_stops_no_read_and_goes_on_when_it_may() {
     );
     let mut shell = Command::new("sh");
     shell.env_clear().current_dir(folder.path());
-    let mut local = Local::start(shell.arg("-c").arg(limited));
+    let mut local = StdioGateway::start(shell.arg("-c").arg(limited));
     for number in 0..40 {
-        local.ask(number);
-        assert_eq!(local.answer()["result"]["isError"], json!(false));
+        local.send_count(number);
+        assert_eq!(local.read_response()["result"]["isError"], json!(false));
     }
     drop(local.child.stdin.take());
     local.child.wait().unwrap();
@@ -403,36 +405,36 @@ fn a_file_that_may_not_grow_stops_no_read_and_goes_on_when_it_may() {
         .unwrap()
         .len();
     assert!(length == 4096 || length == 8192, "{length}");
-    let (code, _, err) = ran(folder.path(), &["audit", "verify", "audit.jsonl"]);
+    let (code, _, err) = run(folder.path(), &["audit", "verify", "audit.jsonl"]);
     assert_eq!(code, 1, "{err}");
     assert!(err.contains("no whole line"), "{err}");
     // The next one tells of it.
-    let mut local = Local::start(&mut gatepost(folder.path(), &STDIO));
-    local.ask(1);
-    local.answer();
+    let mut local = StdioGateway::start(&mut gatepost(folder.path(), &STDIO));
+    local.send_count(1);
+    local.read_response();
     drop(local.child.stdin.take());
     local.child.wait().unwrap();
-    let (code, out, err) = ran(folder.path(), &["audit", "verify", "audit.jsonl"]);
+    let (code, out, err) = run(folder.path(), &["audit", "verify", "audit.jsonl"]);
     assert_eq!(code, 0, "{err}");
     assert!(out.contains("torn once"), "{out}");
 }
 
 #[test]
-fn a_long_journal_is_verified_over_its_files_and_the_first_wrong_line_is_named() {
-    let stage = Stage::written_beside(
-        &configuration("max_file_bytes = 65_536\nkey_file = \"audit.key\""),
+fn verify_spans_rotated_files_and_names_the_first_changed_line() {
+    let stage = TestGateway::from_config_with_files(
+        &audit_config("max_file_bytes = 65_536\nkey_file = \"audit.key\""),
         &[("audit.key", &"k".repeat(32))],
     );
     for _ in 0..400 {
         stage.call("count_records", &json!({"model": "res.partner"}));
     }
-    stage.audited();
+    stage.audit_entries();
     let folder = stage.path("");
     let verify = ["audit", "verify", "audit.jsonl", "--key-file", "audit.key"];
-    let (code, out, err) = ran(&folder, &verify);
+    let (code, out, err) = run(&folder, &verify);
     assert_eq!((code, err.as_str()), (0, ""));
     assert!(stage.path("audit.jsonl.2").exists(), "{out}");
-    let (code, _, err) = ran(&folder, &verify[..3]);
+    let (code, _, err) = run(&folder, &verify[..3]);
     assert_eq!(code, 1);
     assert!(err.contains("made with a key"), "{err}");
     // Somebody makes it look as if nobody had asked.
@@ -442,7 +444,7 @@ fn a_long_journal_is_verified_over_its_files_and_the_first_wrong_line_is_named()
     let mut changed: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
     changed[6] = changed[6].replace("anonymous", "nobody");
     fs::write(&old, format!("{}\n", changed.join("\n"))).unwrap();
-    let (code, _, err) = ran(&folder, &verify);
+    let (code, _, err) = run(&folder, &verify);
     assert_eq!(code, 1);
     assert_eq!(
         err,
@@ -451,17 +453,17 @@ fn a_long_journal_is_verified_over_its_files_and_the_first_wrong_line_is_named()
 }
 
 #[test]
-fn records_are_shown_by_who_what_and_how_it_ended() {
-    let stage = stage();
+fn audit_show_filters_by_model_caller_and_outcome() {
+    let stage = start_gateway();
     stage.call("count_records", &json!({"model": "res.partner"}));
     stage.call("count_records", &json!({"model": "sale.order"}));
     stage.call("count_records", &json!({"model": "account.move"}));
-    stage.audited();
+    stage.audit_entries();
     let folder = stage.path("");
     let show = |more: &[&str]| {
         let mut arguments = vec!["audit", "show", "audit.jsonl"];
         arguments.extend(more);
-        ran(&folder, &arguments)
+        run(&folder, &arguments)
     };
     let (code, out, _) = show(&["--model", "sale.*", "--since", "1h"]);
     assert_eq!(code, 0);
@@ -505,8 +507,8 @@ fn records_are_shown_by_who_what_and_how_it_ended() {
 }
 
 #[test]
-fn what_was_refused_names_the_method_and_the_records_that_the_call_named() {
-    let stage = stage();
+fn denied_call_is_recorded_with_its_model_and_ids() {
+    let stage = start_gateway();
     for (tool, arguments) in [
         (
             "read_records",
@@ -519,7 +521,7 @@ fn what_was_refused_names_the_method_and_the_records_that_the_call_named() {
     ] {
         assert!(stage.call(tool, &arguments).1);
     }
-    let told: Vec<Value> = stage.audited();
+    let told: Vec<Value> = stage.audit_entries();
     let two = told.iter().find(|one| one["ids"] == json!([7, 8])).unwrap();
     assert_eq!(two["model"], "account.move");
     assert_eq!(two["outcome"], "forbidden");
@@ -529,29 +531,29 @@ fn what_was_refused_names_the_method_and_the_records_that_the_call_named() {
 }
 
 /// One line of a journal, as it is read.
-fn line(call: u32, outcome: &str, more: &str) -> String {
+fn journal_line(call: u32, outcome: &str, more: &str) -> String {
     format!(
         r#"{{"kind":"call","time":"2026-11-21T08:00:00Z","request":"5f","call":{call},"caller":{{"subject":"ada"}},"instance":"demo","tool":"update_records","model":"res.partner","method":"write","ids":[{call}],"ids_count":1,"outcome":"{outcome}"{more}}}"#
     )
 }
 
 #[test]
-fn the_changes_whose_end_is_not_told_are_shown_alone_and_those_whose_caller_left_as_such() {
+fn audit_show_marks_unfinished_writes_and_client_disconnects() {
     let folder = tempfile::tempdir().unwrap();
     let lines = [
-        line(1, "begun", ""),
-        line(2, "begun", ""),
-        line(1, "answered", r#","client_left":true"#),
-        line(3, "begun", ""),
-        line(3, "refused", r#","reason":"odoo_rule""#),
-        line(4, "begun", ""),
+        journal_line(1, "begun", ""),
+        journal_line(2, "begun", ""),
+        journal_line(1, "answered", r#","client_left":true"#),
+        journal_line(3, "begun", ""),
+        journal_line(3, "refused", r#","reason":"odoo_rule""#),
+        journal_line(4, "begun", ""),
         String::new(),
     ];
     fs::write(folder.path().join("audit.jsonl"), lines.join("\n")).unwrap();
     let show = |more: &[&str]| {
         let mut arguments = vec!["audit", "show", "audit.jsonl"];
         arguments.extend(more);
-        let (code, out, err) = ran(folder.path(), &arguments);
+        let (code, out, err) = run(folder.path(), &arguments);
         assert_eq!(code, 0, "{err}");
         out
     };
@@ -569,28 +571,28 @@ fn the_changes_whose_end_is_not_told_are_shown_alone_and_those_whose_caller_left
 }
 
 #[test]
-fn a_journal_that_was_emptied_is_not_whole() {
-    let stage = stage();
+fn verify_rejects_an_emptied_journal() {
+    let stage = start_gateway();
     stage.call("count_records", &json!({"model": "res.partner"}));
-    stage.audited();
+    stage.audit_entries();
     let folder = stage.path("");
     fs::write(stage.path("audit.jsonl"), "").unwrap();
-    let (code, out, err) = ran(&folder, &["audit", "verify", "audit.jsonl"]);
+    let (code, out, err) = run(&folder, &["audit", "verify", "audit.jsonl"]);
     assert_eq!((code, out.as_str()), (1, ""));
     assert!(
         err.contains("holds no records: if it held some, it was emptied"),
         "{err}"
     );
-    let (code, _, err) = ran(&folder, &["audit", "show", "audit.jsonl"]);
+    let (code, _, err) = run(&folder, &["audit", "show", "audit.jsonl"]);
     assert_eq!(code, 0, "{err}");
     assert!(err.contains("it was emptied"), "{err}");
 }
 
 #[test]
-fn standard_output_takes_the_lines_and_one_that_takes_nothing_is_told_by_readiness() {
-    let (_company, url) = company();
-    let folder = folder(&url, "stdout = true");
-    let (code, _, err) = ran(folder.path(), &STDIO);
+fn stdout_receives_the_lines_and_readiness_reports_its_failure() {
+    let (_company, url) = start_fake_odoo();
+    let folder = config_folder(&url, "stdout = true");
+    let (code, _, err) = run(folder.path(), &STDIO);
     assert_eq!(code, 3, "{err}");
     assert!(err.contains("GATEPOST_AUDIT__STDOUT=false"), "{err}");
     // Ports that are free now, most likely still in a moment.
@@ -624,15 +626,15 @@ fn standard_output_takes_the_lines_and_one_that_takes_nothing_is_told_by_readine
                 .take(50)
                 .any(|line| line.contains("Opened the listeners"))
         );
-        let asked = asking(
+        let asked = raw_request(
             &listen,
             "POST /mcp",
-            &calling("count_records", &json!({"model": "res.partner"})).to_string(),
+            &tool_call("count_records", &json!({"model": "res.partner"})).to_string(),
         );
         assert!(asked.contains("records of `res.partner` match"), "{asked}");
         if full {
             let limit = Instant::now() + Duration::from_secs(20);
-            while !asking(&admin, "GET /readyz", "").contains("No space left on device") {
+            while !raw_request(&admin, "GET /readyz", "").contains("No space left on device") {
                 assert!(Instant::now() < limit, "it is not told");
                 thread::yield_now();
             }
@@ -656,7 +658,7 @@ fn standard_output_takes_the_lines_and_one_that_takes_nothing_is_told_by_readine
 }
 
 /// Sends a request over a socket and reads to its end.
-fn asking(address: &str, line: &str, body: &str) -> String {
+fn raw_request(address: &str, line: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     let request = format!(
         "{line} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
@@ -669,10 +671,10 @@ fn asking(address: &str, line: &str, body: &str) -> String {
 }
 
 #[test]
-fn a_journal_that_cannot_be_kept_is_found_before_anything_starts() {
+fn invalid_audit_settings_are_found_before_startup() {
     let with = |audit: &str| {
-        let text = configuration("").replace("file = \"audit.jsonl\"", audit);
-        Stage::mistakes(&text, &[("short.key", "hunter2")])
+        let text = audit_config("").replace("file = \"audit.jsonl\"", audit);
+        TestGateway::config_errors(&text, &[("short.key", "hunter2")])
     };
     let short = with("file = \"audit.jsonl\"\nkey_file = \"short.key\"");
     assert!(

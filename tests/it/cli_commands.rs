@@ -9,7 +9,7 @@ use std::{
 };
 
 use gatepost::config::Sources;
-use gatepost_identity::Keyring;
+use gatepost_identity::ApiKeyStore;
 
 const GOOD: &str = r#"
 [keys]
@@ -30,27 +30,27 @@ fn gatepost(arguments: &[&str]) -> Command {
     command
 }
 
-struct Ran {
+struct CliOutput {
     code: i32,
-    out: String,
-    err: String,
+    stdout: String,
+    stderr: String,
 }
 
-fn ran(command: &mut Command) -> Ran {
+fn run(command: &mut Command) -> CliOutput {
     let Output {
         status,
         stdout,
         stderr,
     } = command.stdin(Stdio::null()).output().unwrap();
-    Ran {
+    CliOutput {
         code: status.code().unwrap(),
-        out: String::from_utf8(stdout).unwrap(),
-        err: String::from_utf8(stderr).unwrap(),
+        stdout: String::from_utf8(stdout).unwrap(),
+        stderr: String::from_utf8(stderr).unwrap(),
     }
 }
 
 /// A folder with this text in `gatepost.toml`, and the path of that file.
-fn folder(text: &str) -> (tempfile::TempDir, PathBuf) {
+fn config_folder(text: &str) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("gatepost.toml");
     std::fs::write(&file, text).unwrap();
@@ -62,11 +62,11 @@ fn text(path: &Path) -> &str {
 }
 
 #[test]
-fn a_right_configuration_ends_with_0_and_is_told_in_short() {
-    let (folder, file) = folder(GOOD);
-    let ran = ran(gatepost(&["check", "--config", "gatepost.toml"]).current_dir(&folder));
-    assert_eq!(ran.code, 0, "{}", ran.err);
-    insta::assert_snapshot!(ran.out, @r"
+fn check_exits_0_and_summarizes_a_valid_configuration() {
+    let (folder, file) = config_folder(GOOD);
+    let ran = run(gatepost(&["check", "--config", "gatepost.toml"]).current_dir(&folder));
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    insta::assert_snapshot!(ran.stdout, @r"
     gatepost.toml is right
       listen     127.0.0.1:8080
       instance   production: the only database on http://odoo:8069
@@ -74,7 +74,7 @@ fn a_right_configuration_ends_with_0_and_is_told_in_short() {
       API keys   0 in use
       2 warnings
     ");
-    insta::assert_snapshot!(ran.err, @r#"
+    insta::assert_snapshot!(ran.stderr, @r#"
     warning: gatepost.toml at line 3, column 8, key `keys.file`
       |
     3 | file = "keys.toml"
@@ -86,39 +86,43 @@ fn a_right_configuration_ends_with_0_and_is_told_in_short() {
     NOBODY CAN GET IN: there is no API key and no other way to prove who one is
     help: make a key: `gatepost key new --role ROLE --name NAME`
     "#);
-    assert!(!format!("{}{}", ran.out, ran.err).contains("hunter2"));
+    assert!(!format!("{}{}", ran.stdout, ran.stderr).contains("hunter2"));
     drop(file);
 }
 
 #[test]
-fn a_wrong_configuration_ends_with_3_and_says_all_of_it_on_standard_error() {
-    let (folder, _) = folder(&GOOD.replace("file =", "flie =").replace("models", "model"));
+fn invalid_configuration_exits_3_and_prints_all_errors_to_stderr() {
+    let (folder, _) = config_folder(&GOOD.replace("file =", "flie =").replace("models", "model"));
     for command in [vec!["check"], vec!["serve"], vec!["stdio"]] {
-        let ran = ran(gatepost(&command)
+        let ran = run(gatepost(&command)
             .args(["--config", "gatepost.toml"])
             .current_dir(&folder));
         assert_eq!(ran.code, 3);
-        assert_eq!(ran.out, "");
-        assert_eq!(ran.err.matches("error: ").count(), 3, "{}", ran.err);
-        assert!(!ran.err.contains("hunter2"));
+        assert_eq!(ran.stdout, "");
+        assert_eq!(ran.stderr.matches("error: ").count(), 3, "{}", ran.stderr);
+        assert!(!ran.stderr.contains("hunter2"));
     }
 }
 
 #[test]
-fn the_file_may_be_named_by_a_variable_and_variables_alone_are_enough() {
-    let (_folder, file) = folder(GOOD);
-    let named = ran(gatepost(&["check"]).env("GATEPOST_CONFIG", &file));
-    assert_eq!(named.code, 0, "{}", named.err);
-    let alone = ran(gatepost(&["check"])
+fn check_accepts_a_file_named_by_variable_or_variables_alone() {
+    let (_folder, file) = config_folder(GOOD);
+    let named = run(gatepost(&["check"]).env("GATEPOST_CONFIG", &file));
+    assert_eq!(named.code, 0, "{}", named.stderr);
+    let alone = run(gatepost(&["check"])
         .env("ODOO_URL", "http://odoo:8069")
         .env("ODOO_API_KEY", "x"));
-    assert_eq!(alone.code, 0, "{}", alone.err);
-    assert!(alone.err.contains("NOBODY CAN GET IN"), "{}", alone.err);
-    assert_eq!(ran(&mut gatepost(&["check"])).code, 3);
+    assert_eq!(alone.code, 0, "{}", alone.stderr);
+    assert!(
+        alone.stderr.contains("NOBODY CAN GET IN"),
+        "{}",
+        alone.stderr
+    );
+    assert_eq!(run(&mut gatepost(&["check"])).code, 3);
 }
 
 #[test]
-fn a_wrong_command_line_ends_with_2() {
+fn invalid_command_line_exits_2() {
     for arguments in [
         vec![],
         vec!["sevre"],
@@ -139,26 +143,26 @@ fn a_wrong_command_line_ends_with_2() {
         vec!["key", "revoke", "nonsense"],
         vec!["stdio", "--demo", "--instance", "a"],
     ] {
-        assert_eq!(ran(&mut gatepost(&arguments)).code, 2, "{arguments:?}");
+        assert_eq!(run(&mut gatepost(&arguments)).code, 2, "{arguments:?}");
     }
 }
 
 #[test]
-fn help_and_version_end_with_0_even_when_nobody_reads_them() {
-    let help = ran(&mut gatepost(&["--help"]));
+fn help_and_version_exit_0_even_with_a_closed_pipe() {
+    let help = run(&mut gatepost(&["--help"]));
     assert_eq!(help.code, 0);
-    insta::assert_snapshot!(help.out);
-    let version = ran(&mut gatepost(&["--version"]));
+    insta::assert_snapshot!(help.stdout);
+    let version = run(&mut gatepost(&["--version"]));
     assert!(
         version
-            .out
+            .stdout
             .starts_with(concat!("gatepost ", env!("CARGO_PKG_VERSION"))),
         "{}",
-        version.out
+        version.stdout
     );
-    assert!(version.out.contains("build: "), "{}", version.out);
+    assert!(version.stdout.contains("build: "), "{}", version.stdout);
 
-    let (_folder, file) = folder(GOOD);
+    let (_folder, file) = config_folder(GOOD);
     for arguments in [vec!["--help"], vec!["check", "--config", text(&file)]] {
         let mut child = gatepost(&arguments)
             .stdout(Stdio::piped())
@@ -171,10 +175,10 @@ fn help_and_version_end_with_0_even_when_nobody_reads_them() {
 }
 
 #[test]
-fn a_new_key_alone_is_on_standard_output_and_opens_the_gateway() {
-    let (folder, file) = folder(GOOD);
+fn new_key_is_the_only_stdout_and_is_valid_until_revoked() {
+    let (folder, file) = config_folder(GOOD);
     let config = ["--config", text(&file)];
-    let made = ran(gatepost(&[
+    let made = run(gatepost(&[
         "key",
         "new",
         "--role",
@@ -185,39 +189,39 @@ fn a_new_key_alone_is_on_standard_output_and_opens_the_gateway() {
         "90d",
     ])
     .args(config));
-    assert_eq!(made.code, 0, "{}", made.err);
-    let key = made.out.trim();
-    assert_eq!(made.out.lines().count(), 1);
-    assert!(!made.err.contains(key));
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    let key = made.stdout.trim();
+    assert_eq!(made.stdout.lines().count(), 1);
+    assert!(!made.stderr.contains(key));
 
     let now = jiff::Timestamp::now();
-    let keys = || Keyring::load(&folder.path().join("keys.toml")).unwrap();
+    let keys = || ApiKeyStore::load(&folder.path().join("keys.toml")).unwrap();
     let caller = keys().verify(key, now).unwrap();
     assert_eq!(caller.roles[0].as_str(), "reader");
     let checked =
         gatepost::config::load(&Sources::with_environment(Some(file.clone()), [])).unwrap();
     assert!(checked.keyring.unwrap().verify(key, now).is_ok());
 
-    let listed = ran(gatepost(&["key", "list"]).args(config));
+    let listed = run(gatepost(&["key", "list"]).args(config));
     assert!(
-        listed.out.contains(caller.subject.as_str()) && listed.out.contains("good"),
+        listed.stdout.contains(caller.subject.as_str()) && listed.stdout.contains("good"),
         "{}",
-        listed.out
+        listed.stdout
     );
-    assert!(!listed.out.contains(key));
+    assert!(!listed.stdout.contains(key));
 
-    let revoked = ran(gatepost(&["key", "revoke", caller.subject.as_str()]).args(config));
-    assert_eq!(revoked.code, 0, "{}", revoked.err);
+    let revoked = run(gatepost(&["key", "revoke", caller.subject.as_str()]).args(config));
+    assert_eq!(revoked.code, 0, "{}", revoked.stderr);
     assert_eq!(keys().verify(key, now).unwrap_err().reason(), "revoked");
-    let listed = ran(gatepost(&["key", "list"]).args(config));
-    assert!(listed.out.contains("revoked"), "{}", listed.out);
+    let listed = run(gatepost(&["key", "list"]).args(config));
+    assert!(listed.stdout.contains("revoked"), "{}", listed.stdout);
 }
 
 #[test]
-fn keys_can_be_made_where_the_secrets_of_odoo_are_not() {
+fn key_new_does_not_need_odoo_secrets() {
     let (_folder, file) =
-        folder(&GOOD.replace("api_key = \"hunter2\"", "api_key_file = \"/nowhere\""));
-    let made = ran(&mut gatepost(&[
+        config_folder(&GOOD.replace("api_key = \"hunter2\"", "api_key_file = \"/nowhere\""));
+    let made = run(&mut gatepost(&[
         "key",
         "new",
         "--role",
@@ -227,13 +231,13 @@ fn keys_can_be_made_where_the_secrets_of_odoo_are_not() {
         "--config",
         text(&file),
     ]));
-    assert_eq!(made.code, 0, "{}", made.err);
+    assert_eq!(made.code, 0, "{}", made.stderr);
 }
 
 #[test]
-fn a_key_for_a_role_that_does_not_exist_is_not_made() {
-    let (folder, file) = folder(GOOD);
-    let made = ran(&mut gatepost(&[
+fn key_new_rejects_an_unknown_role() {
+    let (folder, file) = config_folder(GOOD);
+    let made = run(&mut gatepost(&[
         "key",
         "new",
         "--role",
@@ -243,18 +247,18 @@ fn a_key_for_a_role_that_does_not_exist_is_not_made() {
         "--config",
         text(&file),
     ]));
-    assert_eq!((made.code, made.out.as_str()), (3, ""));
-    insta::assert_snapshot!(made.err, @r"
+    assert_eq!((made.code, made.stdout.as_str()), (3, ""));
+    insta::assert_snapshot!(made.stderr, @r"
     error: there is no role `writer`; there are `reader`
     ");
     assert!(!folder.path().join("keys.toml").exists());
 }
 
 #[test]
-fn a_keys_file_needs_no_configuration() {
+fn key_commands_accept_a_keys_file_without_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("keys.toml");
-    let made = ran(&mut gatepost(&[
+    let made = run(&mut gatepost(&[
         "key",
         "new",
         "--role",
@@ -264,13 +268,13 @@ fn a_keys_file_needs_no_configuration() {
         "--file",
         text(&file),
     ]));
-    assert_eq!(made.code, 0, "{}", made.err);
+    assert_eq!(made.code, 0, "{}", made.stderr);
     assert!(
-        made.err.contains("nobody looks whether the roles exist"),
+        made.stderr.contains("nobody looks whether the roles exist"),
         "{}",
-        made.err
+        made.stderr
     );
-    let unknown = ran(&mut gatepost(&[
+    let unknown = run(&mut gatepost(&[
         "key",
         "revoke",
         "000000000000",
@@ -278,17 +282,17 @@ fn a_keys_file_needs_no_configuration() {
         text(&file),
     ]));
     assert_eq!(unknown.code, 1);
-    let nowhere = ran(gatepost(&["key", "list"]).env("ODOO_URL", "http://odoo"));
+    let nowhere = run(gatepost(&["key", "list"]).env("ODOO_URL", "http://odoo"));
     assert_eq!(nowhere.code, 3);
     assert!(
-        nowhere.err.contains("GATEPOST_KEYS__FILE"),
+        nowhere.stderr.contains("GATEPOST_KEYS__FILE"),
         "{}",
-        nowhere.err
+        nowhere.stderr
     );
 }
 
 #[test]
-fn many_commands_at_once_lose_no_key() {
+fn concurrent_key_new_commands_lose_no_key() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("keys.toml");
     let children: Vec<_> = (0..12)
@@ -312,11 +316,11 @@ fn many_commands_at_once_lose_no_key() {
     for mut child in children {
         assert!(child.wait().unwrap().success());
     }
-    assert_eq!(Keyring::load(&file).unwrap().iter().count(), 12);
+    assert_eq!(ApiKeyStore::load(&file).unwrap().iter().count(), 12);
 }
 
 /// Answers one connection with these bytes; gives back the request.
-fn answering(answer: &'static [u8]) -> (String, thread::JoinHandle<String>) {
+fn serve_once(answer: &'static [u8]) -> (String, thread::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let server = thread::spawn(move || {
@@ -330,7 +334,7 @@ fn answering(answer: &'static [u8]) -> (String, thread::JoinHandle<String>) {
 }
 
 #[test]
-fn a_health_check_says_by_its_exit_code_how_it_went() {
+fn healthcheck_exit_code_reflects_the_response() {
     for (answer, code) in [
         (&b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"[..], 0),
         (b"HTTP/1.1 204 No Content\r\n\r\n", 0),
@@ -339,10 +343,10 @@ fn a_health_check_says_by_its_exit_code_how_it_went() {
         (b"SSH-2.0-OpenSSH\r\n", 1),
         (b"", 1),
     ] {
-        let (address, server) = answering(answer);
+        let (address, server) = serve_once(answer);
         let url = format!("http://{address}/readyz?x=1");
-        let ran = ran(&mut gatepost(&["healthcheck", "--url", &url]));
-        assert_eq!(ran.code, code, "{}", ran.err);
+        let ran = run(&mut gatepost(&["healthcheck", "--url", &url]));
+        assert_eq!(ran.code, code, "{}", ran.stderr);
         assert!(
             server
                 .join()
@@ -350,15 +354,15 @@ fn a_health_check_says_by_its_exit_code_how_it_went() {
                 .starts_with("GET /readyz?x=1 HTTP/1.1\r\nHost: 127.0.0.1:")
         );
     }
-    let (address, server) = answering(b"HTTP/1.1 200 OK\r\n\r\n");
+    let (address, server) = serve_once(b"HTTP/1.1 200 OK\r\n\r\n");
     let port = address.rsplit(':').next().unwrap();
     let configured =
-        ran(gatepost(&["healthcheck"]).env("GATEPOST_ADMIN__LISTEN", format!("0.0.0.0:{port}")));
-    assert_eq!(configured.code, 0, "{}", configured.err);
+        run(gatepost(&["healthcheck"]).env("GATEPOST_ADMIN__LISTEN", format!("0.0.0.0:{port}")));
+    assert_eq!(configured.code, 0, "{}", configured.stderr);
     assert!(server.join().unwrap().starts_with("GET /livez "));
     // The listener is closed now.
     assert_eq!(
-        ran(&mut gatepost(&[
+        run(&mut gatepost(&[
             "healthcheck",
             "--url",
             &format!("http://{address}/")
@@ -367,7 +371,7 @@ fn a_health_check_says_by_its_exit_code_how_it_went() {
         4
     );
     assert_eq!(
-        ran(&mut gatepost(&[
+        run(&mut gatepost(&[
             "healthcheck",
             "--url",
             "https://127.0.0.1/"
@@ -376,32 +380,36 @@ fn a_health_check_says_by_its_exit_code_how_it_went() {
         3
     );
     assert_eq!(
-        ran(gatepost(&["healthcheck"]).env("GATEPOST_ADMIN__LISTEN", "")).code,
+        run(gatepost(&["healthcheck"]).env("GATEPOST_ADMIN__LISTEN", "")).code,
         3
     );
 }
 
 #[test]
-fn the_demo_lets_everybody_in_and_so_stays_on_loopback() {
-    let ran = ran(&mut gatepost(&["demo", "--listen", "0.0.0.0:0"]));
+fn demo_refuses_to_listen_beyond_loopback() {
+    let ran = run(&mut gatepost(&["demo", "--listen", "0.0.0.0:0"]));
     assert_eq!(ran.code, 3);
-    assert!(ran.err.contains("only on loopback"), "{}", ran.err);
+    assert!(ran.stderr.contains("only on loopback"), "{}", ran.stderr);
 }
 
 #[test]
-fn stdio_asks_which_instance_is_meant() {
+fn stdio_requires_an_existing_instance_when_several_are_configured() {
     let two = format!("{GOOD}\n[instances.staging]\nurl = \"http://odoo\"\napi_key = \"x\"\n");
-    let (_folder, file) = folder(&two);
+    let (_folder, file) = config_folder(&two);
     for arguments in [&["stdio"][..], &["stdio", "--instance", "test"]] {
-        let ran = ran(gatepost(arguments).args(["--config", text(&file)]));
+        let ran = run(gatepost(arguments).args(["--config", text(&file)]));
         assert_eq!(ran.code, 3);
-        assert!(ran.err.contains("`production`, `staging`"), "{}", ran.err);
+        assert!(
+            ran.stderr.contains("`production`, `staging`"),
+            "{}",
+            ran.stderr
+        );
     }
 }
 
 #[test]
-fn what_a_role_may_is_explained_with_the_line_that_says_so() {
-    let (folder, _) = folder(
+fn explain_shows_the_decision_and_the_line_of_each_rule() {
+    let (folder, _) = config_folder(
         r#"[instances.production]
 url = "http://odoo:8069"
 api_key_file = "/run/secrets/nowhere"
@@ -455,8 +463,8 @@ limits = { write_per_minute = 500 }
     );
     let explain = |arguments: &[&str]| {
         let all = [&["explain", "--config", "gatepost.toml"], arguments].concat();
-        let ran = ran(gatepost(&all).current_dir(&folder));
-        format!("{}{}-> {}", ran.out, ran.err, ran.code)
+        let ran = run(gatepost(&all).current_dir(&folder));
+        format!("{}{}-> {}", ran.stdout, ran.stderr, ran.code)
     };
     let told = [
         "--role sales --instance production res.partner read",

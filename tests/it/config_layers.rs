@@ -2,12 +2,12 @@
 
 use std::{fs::Permissions, os::unix::fs::PermissionsExt as _, path::Path};
 
-use gatepost::config::{Checked, Place, Sources, load, load_admin};
+use gatepost::config::{ConfigLocation, Sources, ValidConfig, load, load_admin};
 use gatepost_base::{InstanceName, RoleName};
-use gatepost_identity::{ApiKey, StoredKey, change_keys};
+use gatepost_identity::{ApiKey, StoredKey, update_keys_file};
 
 /// One instance named `production`, a role `reader`, and nothing wrong.
-const ONE: &str = r#"
+const ONE_INSTANCE: &str = r#"
 [instances.production]
 url = "http://odoo:8069"
 api_key_file = "odoo.key"
@@ -17,7 +17,7 @@ models = ["*"]
 "#;
 
 /// Reads a file of this text, beside an `odoo.key`, and these variables.
-fn read(text: &str, variables: &[(&str, &str)]) -> Result<Checked, String> {
+fn load_text(text: &str, variables: &[(&str, &str)]) -> Result<ValidConfig, String> {
     let folder = folder_with(text);
     let file = folder.path().join("gatepost.toml");
     let sources = Sources::with_environment(Some(file), variables.iter().copied());
@@ -36,7 +36,7 @@ fn folder_with(text: &str) -> tempfile::TempDir {
 }
 
 /// Reads these variables alone.
-fn alone(variables: &[(&str, &str)]) -> Result<Checked, String> {
+fn load_environment(variables: &[(&str, &str)]) -> Result<ValidConfig, String> {
     let sources = Sources::with_environment(None, variables.iter().copied());
     load(&sources).map_err(|mistakes| mistakes.to_string())
 }
@@ -45,14 +45,14 @@ fn instance(name: &str) -> InstanceName {
     InstanceName::try_from(name).unwrap()
 }
 
-fn warnings(checked: &Checked) -> String {
+fn warnings(checked: &ValidConfig) -> String {
     let texts: Vec<String> = checked.warnings.iter().map(ToString::to_string).collect();
     texts.join("\n\n")
 }
 
 #[test]
-fn the_well_known_variables_alone_make_one_instance_and_let_nobody_in() {
-    let checked = alone(&[
+fn odoo_variables_alone_make_one_instance_without_access() {
+    let checked = load_environment(&[
         ("ODOO_URL", "https://odoo.example.com"),
         ("ODOO_DB", "2024"),
         ("ODOO_API_KEY", "12345"),
@@ -63,7 +63,7 @@ fn the_well_known_variables_alone_make_one_instance_and_let_nobody_in() {
     assert_eq!(odoo.url, "https://odoo.example.com");
     // A text, although it looks like a number.
     assert_eq!(odoo.database.as_deref(), Some("2024"));
-    assert!(checked.secrets.contains_key(name));
+    assert!(checked.service_keys.contains_key(name));
     assert_eq!(
         checked.config.server.listen[0].to_string(),
         "127.0.0.1:8080"
@@ -76,9 +76,9 @@ fn the_well_known_variables_alone_make_one_instance_and_let_nobody_in() {
 }
 
 #[test]
-fn a_variable_overrides_the_file_and_the_command_line_both() {
-    let text = format!("[server]\nlisten = [\"127.0.0.1:1\"]\nmax_connections = 5\n{ONE}");
-    let checked = read(
+fn command_line_overrides_variables_which_override_the_file() {
+    let text = format!("[server]\nlisten = [\"127.0.0.1:1\"]\nmax_connections = 5\n{ONE_INSTANCE}");
+    let checked = load_text(
         &text,
         &[
             ("GATEPOST_SERVER__LISTEN", "127.0.0.1:2, [::1]:3"),
@@ -109,9 +109,10 @@ fn a_variable_overrides_the_file_and_the_command_line_both() {
 }
 
 #[test]
-fn lists_are_taken_as_toml_as_json_and_comma_separated() {
+fn list_variables_accept_toml_json_and_commas() {
     let rules = |value: &str| {
-        let checked = read(ONE, &[("GATEPOST_ROLES__AUDITOR__RULES", value)]).unwrap();
+        let checked =
+            load_text(ONE_INSTANCE, &[("GATEPOST_ROLES__AUDITOR__RULES", value)]).unwrap();
         let role = RoleName::try_from("auditor").unwrap();
         format!("{:?}", checked.config.roles[&role].rules)
     };
@@ -123,7 +124,8 @@ fn lists_are_taken_as_toml_as_json_and_comma_separated() {
         "https://a.example,https://b.example",
         r#"["https://a.example", "https://b.example"]"#,
     ] {
-        let checked = read(ONE, &[("GATEPOST_SERVER__ALLOWED_ORIGINS", value)]).unwrap();
+        let checked =
+            load_text(ONE_INSTANCE, &[("GATEPOST_SERVER__ALLOWED_ORIGINS", value)]).unwrap();
         assert_eq!(
             checked.config.server.allowed_origins,
             ["https://a.example", "https://b.example"]
@@ -132,11 +134,11 @@ fn lists_are_taken_as_toml_as_json_and_comma_separated() {
 }
 
 #[test]
-fn a_dash_in_a_name_is_an_underscore_in_a_variable() {
-    let text = ONE
+fn underscore_in_a_variable_stands_for_a_dash_in_a_name() {
+    let text = ONE_INSTANCE
         .replace("production", "eu-west")
         .replace("reader", "sales_reader");
-    let checked = read(
+    let checked = load_text(
         &text,
         &[
             ("GATEPOST_INSTANCES__EU_WEST__DATABASE", "prod"),
@@ -157,9 +159,9 @@ fn a_dash_in_a_name_is_an_underscore_in_a_variable() {
 }
 
 #[test]
-fn a_name_that_may_be_two_is_not_guessed() {
-    let error = read(
-        &format!("{ONE}\n[roles.a-b]\n[roles.a_b]\n"),
+fn variable_matching_two_names_is_rejected() {
+    let error = load_text(
+        &format!("{ONE_INSTANCE}\n[roles.a-b]\n[roles.a_b]\n"),
         &[("GATEPOST_ROLES__A_B__RULES", "[]")],
     )
     .unwrap_err();
@@ -171,9 +173,9 @@ fn a_name_that_may_be_two_is_not_guessed() {
 }
 
 #[test]
-fn a_key_from_the_environment_takes_the_place_of_a_key_file_from_the_file() {
+fn api_key_variable_replaces_api_key_file_of_the_file() {
     let name = "GATEPOST_INSTANCES__PRODUCTION__API_KEY";
-    let checked = read(ONE, &[(name, "of-the-variable")]).unwrap();
+    let checked = load_text(ONE_INSTANCE, &[(name, "of-the-variable")]).unwrap();
     let production = &checked.config.instances[&instance("production")];
     assert_eq!(production.api_key.as_deref(), Some("of-the-variable"));
     assert_eq!(production.api_key_file, None);
@@ -182,15 +184,19 @@ fn a_key_from_the_environment_takes_the_place_of_a_key_file_from_the_file() {
         (name, "x"),
         ("GATEPOST_INSTANCES__PRODUCTION__API_KEY_FILE", "y"),
     ];
-    assert!(read(ONE, &both).unwrap_err().contains("both set"));
+    assert!(
+        load_text(ONE_INSTANCE, &both)
+            .unwrap_err()
+            .contains("both set")
+    );
 }
 
 #[test]
-fn a_credential_is_set_by_variables_and_gives_way_to_them_as_an_instance_does() {
+fn credential_key_variables_replace_key_files_of_the_file() {
     let text = format!(
-        "{ONE}\n[instances.production.credentials.north-sales]\napi_key_file = \"odoo.key\"\n\n[roles.reader]\ncredential = \"north-sales\"\n"
+        "{ONE_INSTANCE}\n[instances.production.credentials.north-sales]\napi_key_file = \"odoo.key\"\n\n[roles.reader]\ncredential = \"north-sales\"\n"
     );
-    let checked = read(
+    let checked = load_text(
         &text,
         &[
             (
@@ -222,21 +228,21 @@ fn a_credential_is_set_by_variables_and_gives_way_to_them_as_an_instance_does() 
 }
 
 #[test]
-fn the_well_known_variables_fill_the_only_instance_and_override_nothing() {
+fn odoo_variables_fill_gaps_of_the_only_instance() {
     let variables = [
         ("ODOO_URL", "http://elsewhere"),
         ("ODOO_DB", "prod"),
         ("ODOO_API_KEY", "not-this"),
     ];
-    let checked = read(ONE, &variables).unwrap();
+    let checked = load_text(ONE_INSTANCE, &variables).unwrap();
     let production = &checked.config.instances[&instance("production")];
     assert_eq!(checked.config.instances.len(), 1);
     assert_eq!(production.url, "http://odoo:8069");
     assert_eq!(production.database.as_deref(), Some("prod"));
     assert_eq!(production.api_key, None);
 
-    let without_key = ONE.replace("api_key_file = \"odoo.key\"", "");
-    let checked = read(&without_key, &variables).unwrap();
+    let without_key = ONE_INSTANCE.replace("api_key_file = \"odoo.key\"", "");
+    let checked = load_text(&without_key, &variables).unwrap();
     assert_eq!(
         checked.config.instances[&instance("production")]
             .api_key
@@ -246,9 +252,10 @@ fn the_well_known_variables_fill_the_only_instance_and_override_nothing() {
 }
 
 #[test]
-fn the_well_known_variables_are_not_guessed_onto_one_of_several_instances() {
-    let text = format!("{ONE}\n[instances.staging]\nurl = \"http://odoo\"\napi_key = \"x\"\n");
-    let checked = read(&text, &[("ODOO_DB", "prod")]).unwrap();
+fn odoo_variables_are_ignored_with_several_instances() {
+    let text =
+        format!("{ONE_INSTANCE}\n[instances.staging]\nurl = \"http://odoo\"\napi_key = \"x\"\n");
+    let checked = load_text(&text, &[("ODOO_DB", "prod")]).unwrap();
     assert!(
         checked
             .config
@@ -260,9 +267,9 @@ fn the_well_known_variables_are_not_guessed_onto_one_of_several_instances() {
 }
 
 #[test]
-fn empty_well_known_variables_are_like_none() {
-    let checked = read(
-        ONE,
+fn empty_odoo_variables_are_ignored() {
+    let checked = load_text(
+        ONE_INSTANCE,
         &[("ODOO_URL", ""), ("ODOO_DB", ""), ("ODOO_API_KEY", "")],
     )
     .unwrap();
@@ -271,15 +278,15 @@ fn empty_well_known_variables_are_like_none() {
         None
     );
     assert!(
-        alone(&[("ODOO_URL", "")])
+        load_environment(&[("ODOO_URL", "")])
             .unwrap_err()
             .contains("no Odoo instance is configured")
     );
 }
 
 #[test]
-fn what_is_wrong_with_variables_is_told_by_their_names_and_never_by_a_secret() {
-    let error = alone(&[
+fn variable_errors_name_the_variable_and_contain_no_secret() {
+    let error = load_environment(&[
         ("ODOO_URL", "https://admin:hunter2@odoo.example.com"),
         ("ODOO_API_KEY", "hunter2 hunter2"),
         ("GATEPOST_SERVER_LISTEN", "127.0.0.1:1"),
@@ -296,7 +303,7 @@ fn what_is_wrong_with_variables_is_told_by_their_names_and_never_by_a_secret() {
     assert!(!error.contains("hunter2"), "{error}");
     insta::assert_snapshot!(error);
 
-    let error = alone(&[
+    let error = load_environment(&[
         ("ODOO_URL", "https://admin:hunter2@odoo.example.com"),
         ("ODOO_API_KEY", "hunter2 hunter2"),
         ("GATEPOST_SERVER__LISTEN", "localhost:80"),
@@ -307,7 +314,7 @@ fn what_is_wrong_with_variables_is_told_by_their_names_and_never_by_a_secret() {
     `localhost:80` is not an address to listen on; write IP address and port, such as `127.0.0.1:8080` or `[::]:8080`
     ");
 
-    let error = alone(&[
+    let error = load_environment(&[
         ("ODOO_URL", "https://admin:hunter2@odoo.example.com"),
         ("ODOO_API_KEY", "hunter2 hunter2"),
     ])
@@ -323,8 +330,8 @@ fn what_is_wrong_with_variables_is_told_by_their_names_and_never_by_a_secret() {
 }
 
 #[test]
-fn half_of_the_well_known_variables_says_what_the_other_half_is() {
-    insta::assert_snapshot!(alone(&[("ODOO_API_KEY", "x")]).unwrap_err(), @r"
+fn incomplete_odoo_variables_report_the_missing_ones() {
+    insta::assert_snapshot!(load_environment(&[("ODOO_API_KEY", "x")]).unwrap_err(), @r"
     error: environment variable ODOO_API_KEY
     there is no instance for this to belong to
     help: set ODOO_URL too, such as https://odoo.example.com
@@ -333,7 +340,7 @@ fn half_of_the_well_known_variables_says_what_the_other_half_is() {
     no Odoo instance is configured
     help: add `[instances.NAME]` with `url`, `database` and `api_key_file`, or set ODOO_URL, ODOO_DB and ODOO_API_KEY
     ");
-    insta::assert_snapshot!(alone(&[("ODOO_URL", "http://odoo")]).unwrap_err(), @r"
+    insta::assert_snapshot!(load_environment(&[("ODOO_URL", "http://odoo")]).unwrap_err(), @r"
     error: environment variable ODOO_URL, key `instances.odoo.api_key`
     the API key of an Odoo user is missing
     help: set `api_key_file` to a file that holds it, or ODOO_API_KEY
@@ -343,7 +350,7 @@ fn half_of_the_well_known_variables_says_what_the_other_half_is() {
         ("ODOO_API_KEY", "x"),
         ("ODOO_API_KEY_FILE", "tests/fixtures/config/odoo.key"),
     ];
-    insta::assert_snapshot!(alone(&both).unwrap_err(), @r"
+    insta::assert_snapshot!(load_environment(&both).unwrap_err(), @r"
     error: environment variable ODOO_API_KEY
     ODOO_API_KEY and ODOO_API_KEY_FILE are both set
     help: set one of them
@@ -355,9 +362,9 @@ fn half_of_the_well_known_variables_says_what_the_other_half_is() {
 }
 
 #[test]
-fn the_variables_of_kubernetes_are_not_taken_for_ours() {
-    let checked = read(
-        ONE,
+fn kubernetes_service_variables_are_ignored() {
+    let checked = load_text(
+        ONE_INSTANCE,
         &[
             ("GATEPOST_PORT", "tcp://10.0.0.1:8080"),
             ("GATEPOST_PORT_8080_TCP_ADDR", "10.0.0.1"),
@@ -369,24 +376,24 @@ fn the_variables_of_kubernetes_are_not_taken_for_ours() {
         ],
     )
     .unwrap();
-    let about_variables: Vec<&Place> = checked
+    let about_variables: Vec<&ConfigLocation> = checked
         .warnings
         .iter()
-        .map(|warning| &warning.place)
-        .filter(|place| matches!(place, Place::Environment(_)))
+        .map(|warning| &warning.location)
+        .filter(|place| matches!(place, ConfigLocation::Environment(_)))
         .collect();
     assert_eq!(
         about_variables,
-        [&Place::Environment("GATEPOST_COLOUR".to_owned())]
+        [&ConfigLocation::Environment("GATEPOST_COLOUR".to_owned())]
     );
 }
 
 #[test]
-fn paths_in_the_file_start_from_its_folder() {
-    let checked = read(&format!("keys.file = \"keys.toml\"\n{ONE}"), &[]).unwrap();
+fn paths_in_the_file_are_relative_to_its_folder() {
+    let checked = load_text(&format!("keys.file = \"keys.toml\"\n{ONE_INSTANCE}"), &[]).unwrap();
     let keys = checked.config.keys.file.unwrap();
     assert!(keys.is_absolute() && keys.ends_with("keys.toml"));
-    let checked = read(ONE, &[("GATEPOST_KEYS__FILE", "keys.toml")]).unwrap();
+    let checked = load_text(ONE_INSTANCE, &[("GATEPOST_KEYS__FILE", "keys.toml")]).unwrap();
     assert_eq!(
         checked.config.keys.file.as_deref(),
         Some(Path::new("keys.toml"))
@@ -394,7 +401,7 @@ fn paths_in_the_file_start_from_its_folder() {
 }
 
 #[test]
-fn an_empty_text_switches_the_admin_listener_off() {
+fn empty_admin_address_disables_the_listener() {
     let admin = |variables: &[(&str, &str)]| {
         let sources = Sources::with_environment(None, variables.iter().copied());
         load_admin(&sources).map(|admin| admin.listen.map(|address| address.to_string()))
@@ -411,7 +418,7 @@ fn an_empty_text_switches_the_admin_listener_off() {
 }
 
 #[test]
-fn doubtful_settings_are_told_and_do_not_stop() {
+fn questionable_settings_load_with_warnings() {
     let text = r#"
         [server]
         anonymous_role = "empty"
@@ -433,7 +440,7 @@ fn doubtful_settings_are_told_and_do_not_stop() {
         models = []
     "#;
     insta::assert_snapshot!(
-        warnings(&read(text, &[]).unwrap())
+        warnings(&load_text(text, &[]).unwrap())
             .lines()
             .map(|line| if line.contains("tmp") {
                 line.rsplit('/').next().unwrap()
@@ -446,12 +453,12 @@ fn doubtful_settings_are_told_and_do_not_stop() {
 }
 
 #[test]
-fn what_one_rule_leaves_out_and_another_opens_is_doubtful() {
+fn rule_that_reopens_what_another_restricts_is_a_warning() {
     let told = |rules: &str| {
         let text = format!(
             "[instances.production]\nurl = \"http://odoo:8069\"\napi_key = \"hunter2\"\n[roles.one]\nrules = [{rules}]\n"
         );
-        let checked = read(&text, &[]).unwrap();
+        let checked = load_text(&text, &[]).unwrap();
         let keys = checked.warnings.iter();
         keys.filter(|one| one.key.starts_with("roles.one"))
             .map(|one| format!("{}: {}", one.key.replace("roles.one.", ""), one.message))
@@ -514,11 +521,11 @@ rules = [{ instances = ["production"], models = ["*"] }]
 "#;
 
 #[test]
-fn a_credential_that_nobody_uses_and_a_key_that_would_be_refused_are_doubtful() {
+fn unused_credential_and_ambiguous_key_are_warnings() {
     let folder = folder_with(TWO_CREDENTIALS);
     let keys = folder.path().join("keys.toml");
     let key = |roles: &[&str], revoked: bool| {
-        let key = ApiKey::fresh().unwrap();
+        let key = ApiKey::generate().unwrap();
         let now = jiff::Timestamp::UNIX_EPOCH;
         let stored = StoredKey {
             hash: key.hash(),
@@ -531,7 +538,7 @@ fn a_credential_that_nobody_uses_and_a_key_that_would_be_refused_are_doubtful() 
             expires: None,
             revoked: revoked.then_some(now),
         };
-        change_keys(&keys, |keys| keys.add(&key, stored)).unwrap();
+        update_keys_file(&keys, |keys| keys.add(&key, stored)).unwrap();
         key.id().to_string()
     };
     key(&["admin"], false);
@@ -555,12 +562,12 @@ fn a_credential_that_nobody_uses_and_a_key_that_would_be_refused_are_doubtful() 
 }
 
 #[test]
-fn loading_again_gives_the_same_and_a_bad_file_is_an_error() {
+fn reload_is_deterministic_and_reports_a_bad_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("gatepost.toml");
     std::fs::write(
         &file,
-        ONE.replace("api_key_file = \"odoo.key\"", "api_key = \"hunter2\""),
+        ONE_INSTANCE.replace("api_key_file = \"odoo.key\"", "api_key = \"hunter2\""),
     )
     .unwrap();
     let sources = Sources::with_environment(Some(file.clone()), []);
@@ -586,12 +593,12 @@ fn loading_again_gives_the_same_and_a_bad_file_is_an_error() {
 }
 
 #[test]
-fn a_byte_order_mark_is_no_mistake() {
-    assert!(read(&format!("\u{feff}{ONE}"), &[]).is_ok());
+fn byte_order_mark_is_accepted() {
+    assert!(load_text(&format!("\u{feff}{ONE_INSTANCE}"), &[]).is_ok());
 }
 
 #[test]
-fn sources_keep_the_values_of_variables_to_themselves() {
+fn debug_of_sources_omits_variable_values() {
     let sources = Sources::with_environment(None, [("ODOO_API_KEY", "hunter2"), ("OTHER", "x")]);
     let shown = format!("{sources:?}");
     assert!(
@@ -603,7 +610,7 @@ proptest::proptest! {
     /// Whatever slips of the pen a file holds: it is read without a panic, and
     /// the complaint does not tell the secret.
     #[test]
-    fn no_slip_of_the_pen_tells_a_secret(
+    fn error_for_a_malformed_file_never_contains_a_secret(
         slips in proptest::collection::vec((0_usize..220, 0_u8..3, "[\\[\\]{}=.,#'\"a\n @_-]"), 1..4),
     ) {
         let mut text: Vec<char> = "[keys]\nfile = \"keys.toml\"\n\n[instances.production]\nurl = \"http://odoo:8069\"\napi_key = \"hunter2\"\ndatabase = \"prod\"\n\n[instances.production.credentials.sales]\napi_key = \"hunter2\"\n\n[[roles.reader.rules]]\nmodels = [\"*\"]\n"
@@ -618,14 +625,14 @@ proptest::proptest! {
             }
         }
         let text: String = text.into_iter().collect();
-        if let Err(complaint) = read(&text, &[]) {
+        if let Err(complaint) = load_text(&text, &[]) {
             proptest::prop_assert!(!complaint.contains("hunter2"), "{}\n{}", text, complaint);
         }
     }
 }
 
 #[test]
-fn conditions_that_tell_nobody_apart_are_doubtful_and_on_a_zitadel_wrong() {
+fn indistinct_grant_condition_warns_and_is_an_error_for_zitadel() {
     let text = r#"
         [providers.company]
         kind = "zitadel"
@@ -662,12 +669,12 @@ fn conditions_that_tell_nobody_apart_are_doubtful_and_on_a_zitadel_wrong() {
         provider = "partner"
     "#;
     let open = text.replace(r#"provider = "partner""#, r#"provider = "company""#);
-    let mistakes = read(&open, &[]).unwrap_err();
+    let mistakes = load_text(&open, &[]).unwrap_err();
     assert!(
         mistakes.contains("the provider `company` is a Zitadel, where every user"),
         "{mistakes}"
     );
-    let checked = read(text, &[]).unwrap();
+    let checked = load_text(text, &[]).unwrap();
     let told = checked.warnings.iter();
     let told: Vec<String> = told
         .map(|warning| format!("{}: {}", warning.key, warning.message))

@@ -10,14 +10,14 @@ use gatepost::config::{Sources, load};
 const FOLDER: &str = "tests/fixtures/config";
 
 /// What `load` says of a file, without any variable set.
-fn complaint(file: &Path) -> String {
+fn load_error(file: &Path) -> String {
     let sources = Sources::with_environment(Some(file.to_owned()), []);
     load(&sources).unwrap_err().to_string()
 }
 
 /// Every file in the folder is wrong; what is said of it stands beside it.
 #[test]
-fn each_bad_file_is_told_what_is_wrong_where_and_what_would_be_right() {
+fn error_of_each_bad_file_matches_its_snapshot() {
     let mut files: Vec<PathBuf> = fs::read_dir(FOLDER)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -27,7 +27,7 @@ fn each_bad_file_is_told_what_is_wrong_where_and_what_would_be_right() {
     assert!(files.len() >= 10);
     insta::with_settings!({ snapshot_path => "../fixtures/config", prepend_module_to_snapshot => false, omit_expression => true }, {
         for file in files {
-            let text = complaint(&file);
+            let text = load_error(&file);
             assert!(!text.contains("hunter"), "a secret is told: {text}");
             insta::assert_snapshot!(file.file_stem().unwrap().to_str().unwrap(), text);
         }

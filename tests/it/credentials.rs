@@ -9,11 +9,11 @@ use std::{
 };
 
 use gatepost_base::RoleName;
-use gatepost_identity::{ApiKey, StoredKey, change_keys};
-use odoo_sim::{ADMIN_KEY, Company, INTERNAL_KEY, SALES_KEY};
+use gatepost_identity::{ApiKey, StoredKey, update_keys_file};
+use odoo_sim::{ADMIN_KEY, FakeOdoo, INTERNAL_KEY, SALES_KEY};
 use serde_json::{Value, json};
 
-use crate::stage::{Answer, Stage, calling, company, configuration};
+use crate::stage::{TestGateway, TestResponse, load_config, start_fake_odoo, tool_call};
 
 const JSON: &str = "Content-Type: application/json";
 
@@ -48,7 +48,7 @@ struct Keys {
 }
 
 impl Keys {
-    fn none() -> Self {
+    fn new() -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
         }
@@ -60,8 +60,8 @@ impl Keys {
     }
 
     /// The header of a new key with these roles.
-    fn of(&self, roles: &[&str]) -> String {
-        let key = ApiKey::fresh().unwrap();
+    fn header_for_roles(&self, roles: &[&str]) -> String {
+        let key = ApiKey::generate().unwrap();
         let stored = StoredKey {
             hash: key.hash(),
             name: "test".to_owned(),
@@ -73,31 +73,37 @@ impl Keys {
             expires: None,
             revoked: None,
         };
-        change_keys(self.file().as_ref(), |keys| keys.add(&key, stored)).unwrap();
+        update_keys_file(self.file().as_ref(), |keys| keys.add(&key, stored)).unwrap();
         format!("Authorization: Bearer {}", key.reveal())
     }
 
     /// A stage with these keys.
-    fn stage(&self, more: &[(&str, &str)]) -> Stage {
+    fn gateway(&self, more: &[(&str, &str)]) -> TestGateway {
         let file = self.file();
         let mut settings = SETTINGS.to_vec();
         settings.push(("GATEPOST_KEYS__FILE", &file));
         settings.extend_from_slice(more);
-        Stage::with(INTERNAL_KEY, &settings)
+        TestGateway::with_key(INTERNAL_KEY, &settings)
     }
 }
 
-fn ask(stage: &Stage, path: &str, who: &str, tool: &str, arguments: &Value) -> Answer {
-    let message = calling(tool, arguments).to_string();
+fn call_tool_at(
+    stage: &TestGateway,
+    path: &str,
+    who: &str,
+    tool: &str,
+    arguments: &Value,
+) -> TestResponse {
+    let message = tool_call(tool, arguments).to_string();
     stage.request("POST", path, &[JSON, who], &message)
 }
 
-fn call(stage: &Stage, who: &str, tool: &str, arguments: &Value) -> (String, bool) {
-    ask(stage, "/demo/mcp", who, tool, arguments).tool()
+fn call_tool(stage: &TestGateway, who: &str, tool: &str, arguments: &Value) -> (String, bool) {
+    call_tool_at(stage, "/demo/mcp", who, tool, arguments).tool_result()
 }
 
 /// The keys that Odoo has seen so far.
-fn seen(company: &Company) -> BTreeSet<String> {
+fn keys_sent(company: &FakeOdoo) -> BTreeSet<String> {
     company
         .calls()
         .iter()
@@ -110,7 +116,7 @@ fn seen(company: &Company) -> BTreeSet<String> {
 
 /// What somebody sees of a model only the administrator may read, of a field
 /// only the administrator may see, of the models, and of the companies.
-fn view(stage: &Stage, who: &str) -> String {
+fn visible_summary(stage: &TestGateway, who: &str) -> String {
     let questions = [
         ("count_records", json!({"model": "account.move"})),
         (
@@ -123,7 +129,7 @@ fn view(stage: &Stage, who: &str) -> String {
     let answers: Vec<String> = questions
         .iter()
         .map(|(tool, arguments)| {
-            let (text, failed) = call(stage, who, tool, arguments);
+            let (text, failed) = call_tool(stage, who, tool, arguments);
             let mark = if failed { "refused: " } else { "" };
             format!("{mark}{}", text.trim())
         })
@@ -132,23 +138,23 @@ fn view(stage: &Stage, who: &str) -> String {
 }
 
 #[test]
-fn two_keys_with_two_credentials_act_as_two_odoo_users_in_one_gateway() {
-    let keys = Keys::none();
+fn keys_with_different_credentials_act_as_different_odoo_users() {
+    let keys = Keys::new();
     let (admin, sales, plain) = (
-        keys.of(&["admin"]),
-        keys.of(&["sales"]),
-        keys.of(&["plain"]),
+        keys.header_for_roles(&["admin"]),
+        keys.header_for_roles(&["sales"]),
+        keys.header_for_roles(&["plain"]),
     );
-    let stage = keys.stage(&[]);
+    let stage = keys.gateway(&[]);
     let users = |who: &str| {
-        let before = stage.company.calls().len();
-        call(
+        let before = stage.fake_odoo.calls().len();
+        call_tool(
             &stage,
             who,
             "count_records",
             &json!({"model": "res.partner"}),
         );
-        let calls = stage.company.calls().split_off(before);
+        let calls = stage.fake_odoo.calls().split_off(before);
         let ids: Vec<Value> = calls
             .iter()
             .filter(|call| call.path.ends_with("res.users/read"))
@@ -176,7 +182,7 @@ fn two_keys_with_two_credentials_act_as_two_odoo_users_in_one_gateway() {
         users(&plain),
         (json!([[7]]), json!([1]), format!("bearer {INTERNAL_KEY}"))
     );
-    insta::assert_snapshot!(view(&stage, &admin), @r#"
+    insta::assert_snapshot!(visible_summary(&stage, &admin), @r#"
     40 records of `account.move` match.
     (companies: Example Furniture (Brussels) [1], Example Furniture (Chicago) [2]; archived records: left out; times: UTC; open one at https://odoo.example.com/odoo/account.move/<id>)
 
@@ -190,7 +196,7 @@ fn two_keys_with_two_credentials_act_as_two_odoo_users_in_one_gateway() {
     40 records of `sale.order` match.
     (companies: Example Furniture (Brussels) [1], Example Furniture (Chicago) [2]; archived records: left out; times: UTC; open one at https://odoo.example.com/odoo/sale.order/<id>)
     "#);
-    insta::assert_snapshot!(view(&stage, &sales), @r#"
+    insta::assert_snapshot!(visible_summary(&stage, &sales), @r#"
     refused: Odoo does not give this user the right to do that with records of this model, or of one it links to; retrying will not help
 
     refused: `res.partner` has no field `credit_limit` that you can see; `describe_model` lists the fields of `res.partner`
@@ -203,52 +209,61 @@ fn two_keys_with_two_credentials_act_as_two_odoo_users_in_one_gateway() {
 }
 
 #[test]
-fn what_odoo_told_one_user_is_not_told_to_another_whoever_asks_first() {
-    let keys = Keys::none();
-    let who = ["admin", "sales", "plain"].map(|role| keys.of(&[role]));
-    let alone: Vec<String> = who.iter().map(|who| view(&keys.stage(&[]), who)).collect();
+fn cached_odoo_data_is_never_shared_between_odoo_users() {
+    let keys = Keys::new();
+    let who = ["admin", "sales", "plain"].map(|role| keys.header_for_roles(&[role]));
+    let alone: Vec<String> = who
+        .iter()
+        .map(|who| visible_summary(&keys.gateway(&[]), who))
+        .collect();
     assert_eq!(alone.iter().collect::<BTreeSet<_>>().len(), 3);
     for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
-        let stage = keys.stage(&[]);
+        let stage = keys.gateway(&[]);
         // Twice: what is remembered by then is what counts.
         for one in order.into_iter().chain(order) {
-            assert_eq!(view(&stage, &who[one]), alone[one], "{order:?}");
+            assert_eq!(visible_summary(&stage, &who[one]), alone[one], "{order:?}");
         }
     }
 }
 
 #[test]
-fn a_caller_without_proof_acts_as_the_odoo_user_of_the_anonymous_role() {
-    let keys = Keys::none();
-    let stage = keys.stage(&[("GATEPOST_SERVER__ANONYMOUS_ROLE", "sales")]);
+fn anonymous_caller_acts_as_odoo_user_of_anonymous_role() {
+    let keys = Keys::new();
+    let stage = keys.gateway(&[("GATEPOST_SERVER__ANONYMOUS_ROLE", "sales")]);
     let (text, failed) = stage.call("count_records", &json!({"model": "sale.order"}));
     assert!(!failed, "{text}");
-    assert_eq!(seen(&stage.company), BTreeSet::from([SALES_KEY.to_owned()]));
+    assert_eq!(
+        keys_sent(&stage.fake_odoo),
+        BTreeSet::from([SALES_KEY.to_owned()])
+    );
 }
 
 #[test]
-fn roles_without_a_credential_and_the_same_credential_twice_leave_no_doubt() {
-    let keys = Keys::none();
-    let both = keys.of(&["plain", "sales", "seller"]);
-    let stage = keys.stage(&[
+fn roles_naming_one_credential_or_none_are_unambiguous() {
+    let keys = Keys::new();
+    let both = keys.header_for_roles(&["plain", "sales", "seller"]);
+    let stage = keys.gateway(&[
         ("GATEPOST_ROLES__SELLER__RULES", r#"[{ models = ["*"] }]"#),
         ("GATEPOST_ROLES__SELLER__CREDENTIAL", "sales"),
     ]);
-    let (text, failed) = call(
+    let (text, failed) = call_tool(
         &stage,
         &both,
         "count_records",
         &json!({"model": "sale.order"}),
     );
     assert!(!failed, "{text}");
-    assert_eq!(seen(&stage.company), BTreeSet::from([SALES_KEY.to_owned()]));
+    assert_eq!(
+        keys_sent(&stage.fake_odoo),
+        BTreeSet::from([SALES_KEY.to_owned()])
+    );
 }
 
 #[test]
-fn a_caller_with_two_credentials_is_refused_where_both_count_and_nowhere_else() {
-    let keys = Keys::none();
-    let both = keys.of(&["admin", "sales"]);
-    let stage = keys.stage(&[
+fn ambiguous_credential_is_rejected_only_where_both_roles_apply() {
+    let keys = Keys::new();
+    let both = keys.header_for_roles(&["admin", "sales"]);
+    let stage = keys.gateway(&[
         // The sales role opens nothing here.
         ("GATEPOST_INSTANCES__OTHER__URL", "http://127.0.0.1:9"),
         ("GATEPOST_INSTANCES__OTHER__API_KEY", INTERNAL_KEY),
@@ -258,30 +273,30 @@ fn a_caller_with_two_credentials_is_refused_where_both_count_and_nowhere_else() 
         ),
     ]);
     let counting = json!({"model": "res.partner"});
-    let refused = ask(&stage, "/demo/mcp", &both, "count_records", &counting);
+    let refused = call_tool_at(&stage, "/demo/mcp", &both, "count_records", &counting);
     assert_eq!(refused.status, 403);
     insta::assert_snapshot!(refused.body.trim(), @"what you were granted names different Odoo users to act as in this Odoo instance, and one cannot be chosen for you; retrying will not help, ask the administrator");
     // Whatever is asked: nobody is anybody here.
     assert_eq!(stage.request("GET", "/demo/mcp", &[&both], "").status, 403);
-    assert!(stage.company.calls().is_empty());
-    let elsewhere = ask(&stage, "/other/mcp", &both, "count_records", &counting);
+    assert!(stage.fake_odoo.calls().is_empty());
+    let elsewhere = call_tool_at(&stage, "/other/mcp", &both, "count_records", &counting);
     assert_eq!(elsewhere.status, 200);
 }
 
 #[test]
-fn a_credential_that_is_not_there_is_refused_without_a_word_to_odoo() {
-    let keys = Keys::none();
-    let sales = keys.of(&["sales"]);
-    let (company, url) = company();
+fn missing_credential_is_rejected_without_calling_odoo() {
+    let keys = Keys::new();
+    let sales = keys.header_for_roles(&["sales"]);
+    let (company, url) = start_fake_odoo();
     let file = keys.file();
     let mut settings = SETTINGS.to_vec();
     settings.push(("GATEPOST_KEYS__FILE", &file));
-    let mut checked = configuration(&url, ADMIN_KEY, &settings);
+    let mut checked = load_config(&url, ADMIN_KEY, &settings);
     // No configuration that is right lacks it.
     for of_instance in checked.credentials.values_mut() {
         of_instance.remove("sales");
     }
-    let stage = Stage::of(&checked, company);
+    let stage = TestGateway::from_checked_config(&checked, company);
     for (tool, arguments) in [
         ("count_records", json!({"model": "res.partner"})),
         ("describe_model", json!({"model": "res.partner"})),
@@ -290,18 +305,18 @@ fn a_credential_that_is_not_there_is_refused_without_a_word_to_odoo() {
         ("read_records", json!({"model": "res.partner", "ids": [1]})),
         ("find_by_name", json!({"model": "res.partner", "name": "a"})),
     ] {
-        let (text, failed) = call(&stage, &sales, tool, &arguments);
+        let (text, failed) = call_tool(&stage, &sales, tool, &arguments);
         assert!(failed, "{text}");
         assert_eq!(
             text,
             "the Odoo user that your calls should act as is not set up for this Odoo instance; retrying will not help, tell the administrator"
         );
     }
-    assert!(stage.company.calls().is_empty());
+    assert!(stage.fake_odoo.calls().is_empty());
 }
 
 /// A file with the company as its only instance and this in it.
-fn configured(url: &str, more: &str) -> tempfile::TempDir {
+fn configured_folder(url: &str, more: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let text = format!(
         "[instances.demo]\nurl = \"{url}\"\ndatabase = \"demo\"\napi_key = \"{INTERNAL_KEY}\"\n\
@@ -328,38 +343,42 @@ fn run(folder: &tempfile::TempDir, command: &[&str], input: &str) -> Output {
     program.wait_with_output().unwrap()
 }
 
-const NOBODY: &str = "[[roles.plain.rules]]\nmodels = [\"*\"]\n";
-const SALES: &str =
+const PLAIN_ROLE: &str = "[[roles.plain.rules]]\nmodels = [\"*\"]\n";
+const SALES_ROLE: &str =
     "[roles.sales]\ncredential = \"sales\"\n[[roles.sales.rules]]\nmodels = [\"*\"]\n";
-const ADMIN: &str =
+const ADMIN_ROLE: &str =
     "[roles.admin]\ncredential = \"admin\"\n[[roles.admin.rules]]\nmodels = [\"*\"]\n";
 
 #[test]
-fn stdio_acts_with_the_one_credential_that_all_roles_name_and_else_with_the_service_key() {
+fn stdio_uses_the_only_named_credential_or_else_the_service_key() {
     for (roles, key) in [
-        (NOBODY.to_owned(), INTERNAL_KEY),
-        (format!("{NOBODY}{SALES}"), SALES_KEY),
-        (format!("{SALES}{ADMIN}"), INTERNAL_KEY),
+        (PLAIN_ROLE.to_owned(), INTERNAL_KEY),
+        (format!("{PLAIN_ROLE}{SALES_ROLE}"), SALES_KEY),
+        (format!("{SALES_ROLE}{ADMIN_ROLE}"), INTERNAL_KEY),
     ] {
-        let (company, url): (Arc<Company>, String) = company();
-        let folder = configured(&url, &roles);
-        let counting = calling("count_records", &json!({"model": "res.partner"}));
+        let (company, url): (Arc<FakeOdoo>, String) = start_fake_odoo();
+        let folder = configured_folder(&url, &roles);
+        let counting = tool_call("count_records", &json!({"model": "res.partner"}));
         let output = run(&folder, &["stdio"], &format!("{counting}\n"));
         let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_ne!(answer["result"]["isError"], json!(true), "{answer}");
-        assert_eq!(seen(&company), BTreeSet::from([key.to_owned()]), "{roles}");
+        assert_eq!(
+            keys_sent(&company),
+            BTreeSet::from([key.to_owned()]),
+            "{roles}"
+        );
     }
 }
 
 #[test]
-fn check_live_tries_every_credential_and_names_it() {
-    let (_company, url) = company();
+fn check_live_tests_and_names_every_credential() {
+    let (_company, url) = start_fake_odoo();
     let good = run(
-        &configured(&url, &format!("{SALES}{ADMIN}")),
+        &configured_folder(&url, &format!("{SALES_ROLE}{ADMIN_ROLE}")),
         &["check", "--live"],
         "",
     );
-    let (out, err) = told(&good, &url);
+    let (out, err) = checked_output(&good, &url);
     assert_eq!(good.status.code(), Some(0), "{err}");
     insta::assert_snapshot!(out, @r#"
     gatepost.toml is right
@@ -374,12 +393,12 @@ fn check_live_tries_every_credential_and_names_it() {
       demo: takes the credential `sales` of the Odoo user with id 6
     "#);
 
-    let folder = configured(&url, &format!("{SALES}{ADMIN}"));
+    let folder = configured_folder(&url, &format!("{SALES_ROLE}{ADMIN_ROLE}"));
     let file = folder.path().join("gatepost.toml");
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replace(SALES_KEY, "hunter2")).unwrap();
     let bad = run(&folder, &["check", "--live"], "");
-    let (out, err) = told(&bad, &url);
+    let (out, err) = checked_output(&bad, &url);
     assert_eq!(bad.status.code(), Some(4), "{err}");
     assert!(out.contains("takes the credential `admin`"), "{out}");
     let errors: Vec<&str> = err
@@ -392,7 +411,7 @@ fn check_live_tries_every_credential_and_names_it() {
     "#);
 }
 
-fn told(output: &Output, url: &str) -> (String, String) {
+fn checked_output(output: &Output, url: &str) -> (String, String) {
     let [out, err] = [&output.stdout, &output.stderr]
         .map(|bytes| String::from_utf8_lossy(bytes).replace(url, "URL"));
     for secret in [ADMIN_KEY, SALES_KEY, INTERNAL_KEY, "hunter2"] {

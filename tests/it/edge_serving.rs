@@ -13,9 +13,9 @@ use arc_swap::ArcSwap;
 use gatepost::{config, edge::Edge, gateway::Gateway, telemetry::Telemetry};
 
 /// No test waits longer for anything.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
-fn open(listen: SocketAddr) -> Result<Edge, gatepost::edge::CannotOpen> {
+fn open(listen: SocketAddr) -> Result<Edge, gatepost::edge::EdgeOpenError> {
     let server = config::Server {
         listen: vec![listen],
         ..config::Server::default()
@@ -27,13 +27,13 @@ fn open(listen: SocketAddr) -> Result<Edge, gatepost::edge::CannotOpen> {
     Edge::open(&server, &admin, &gateway, &Arc::new(Telemetry::new()))
 }
 
-fn any() -> SocketAddr {
+fn any_port() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
-fn ask(address: SocketAddr, request: &str) -> String {
+fn send_request(address: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -41,8 +41,8 @@ fn ask(address: SocketAddr, request: &str) -> String {
 }
 
 #[test]
-fn an_address_that_is_taken_is_an_error_that_names_the_setting() {
-    let first = open(any()).unwrap();
+fn occupied_address_error_names_the_setting() {
+    let first = open(any_port()).unwrap();
     let taken = first.addresses()[0];
     let error = open(taken).unwrap_err().to_string();
     assert!(
@@ -52,24 +52,24 @@ fn an_address_that_is_taken_is_an_error_that_names_the_setting() {
 }
 
 #[test]
-fn two_edges_stand_side_by_side_and_one_leaves_alone() {
-    let (one, two) = (open(any()).unwrap(), open(any()).unwrap());
+fn stopping_one_edge_leaves_the_other_running() {
+    let (one, two) = (open(any_port()).unwrap(), open(any_port()).unwrap());
     let (admin, other) = (one.admin_address().unwrap(), two.admin_address().unwrap());
-    let (stop, stop_other) = (one.stop(), two.stop());
-    let running = thread::spawn(move || one.run_deaf());
-    let running_other = thread::spawn(move || two.run_deaf());
+    let (stop, stop_other) = (one.shutdown_handle(), two.shutdown_handle());
+    let running = thread::spawn(move || one.run_without_signals());
+    let running_other = thread::spawn(move || two.run_without_signals());
     let livez = "GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     for address in [admin, other] {
-        assert!(ask(address, livez).starts_with("HTTP/1.1 200 "));
+        assert!(send_request(address, livez).starts_with("HTTP/1.1 200 "));
     }
-    stop.now();
+    stop.shut_down();
     running.join().unwrap();
-    assert!(ask(other, livez).starts_with("HTTP/1.1 200 "));
-    stop_other.now();
+    assert!(send_request(other, livez).starts_with("HTTP/1.1 200 "));
+    stop_other.shut_down();
     running_other.join().unwrap();
 }
 
-fn signal(name: &str) {
+fn send_signal(name: &str) {
     let told = Command::new("kill")
         .args([name, &process::id().to_string()])
         .status();
@@ -77,7 +77,7 @@ fn signal(name: &str) {
 }
 
 #[test]
-fn sighup_reloads_even_after_a_reload_that_panicked_and_sigterm_leaves() {
+fn sighup_reloads_after_panicking_reload_and_sigterm_stops() {
     // Until the edge listens, these signals would end the tests.
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _guard = runtime.enter();
@@ -87,7 +87,7 @@ fn sighup_reloads_even_after_a_reload_that_panicked_and_sigterm_leaves() {
     ] {
         drop(tokio::signal::unix::signal(kind).unwrap());
     }
-    let edge = open(any()).unwrap();
+    let edge = open(any_port()).unwrap();
     let admin = edge.admin_address().unwrap();
     let (reloaded, heard) = mpsc::channel();
     let running = thread::spawn(move || {
@@ -99,14 +99,14 @@ fn sighup_reloads_even_after_a_reload_that_panicked_and_sigterm_leaves() {
     let begun = Instant::now();
     for _ in 0..2 {
         // Again, for it may have come before the edge listened.
-        signal("-HUP");
+        send_signal("-HUP");
         while heard.recv_timeout(Duration::from_millis(100)).is_err() {
-            assert!(begun.elapsed() < PATIENCE);
-            signal("-HUP");
+            assert!(begun.elapsed() < TEST_TIMEOUT);
+            send_signal("-HUP");
         }
     }
     let livez = "GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    assert!(ask(admin, livez).starts_with("HTTP/1.1 200 "));
-    signal("-TERM");
+    assert!(send_request(admin, livez).starts_with("HTTP/1.1 200 "));
+    send_signal("-TERM");
     running.join().unwrap();
 }

@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 use crate::{
     log,
     redis_server::RedisServer,
-    stage::{Answer, Stage, calling},
+    stage::{TestGateway, TestResponse, tool_call},
 };
 
 const JSON: &str = "Content-Type: application/json";
 
 /// A configuration that is open to everybody here, with these limits and more.
-fn open(limits: &str, more: &str) -> String {
+fn open_config(limits: &str, more: &str) -> String {
     format!(
         r#"
 [server]
@@ -36,33 +36,37 @@ rules = [{{ models = ["*"] }}]
 }
 
 /// A `[redis]` that is patient, for the tests share two cores.
-fn redis(server: &RedisServer, more: &str) -> String {
+fn redis_section(server: &RedisServer, more: &str) -> String {
     format!(
         "[redis]\nurl = \"{}\"\ntimeout_ms = 2_000\nreplicas = 2\n{more}",
         server.url()
     )
 }
 
-fn count() -> Value {
-    calling("count_records", &json!({ "model": "res.partner" }))
+fn count_call() -> Value {
+    tool_call("count_records", &json!({ "model": "res.partner" }))
 }
 
 /// How many calls go through before one is told to wait, at most 50.
-fn calls(stage: &Stage) -> usize {
+fn allowed_calls(stage: &TestGateway) -> usize {
     (0..50)
-        .take_while(|_| !stage.post(&count()).tool().1)
+        .take_while(|_| !stage.post(&count_call()).tool_result().1)
         .count()
 }
 
-fn seconds(answer: &Answer) -> u64 {
+fn retry_after_seconds(answer: &TestResponse) -> u64 {
     answer.header("retry-after").unwrap().parse().unwrap()
 }
 
-fn metric(stage: &Stage, line: &str) -> bool {
-    stage.admin("/metrics").body.lines().any(|one| one == line)
+fn has_metric(stage: &TestGateway, line: &str) -> bool {
+    stage
+        .admin_get("/metrics")
+        .body
+        .lines()
+        .any(|one| one == line)
 }
 
-fn up(is_up: bool) -> String {
+fn redis_up_metric(is_up: bool) -> String {
     format!(
         "gatepost_redis_up{{used_for=\"limits\"}} {}",
         u8::from(is_up)
@@ -70,13 +74,13 @@ fn up(is_up: bool) -> String {
 }
 
 /// Waits until the operators see it.
-fn until(stage: &Stage, line: &str) {
+fn wait_for_metric(stage: &TestGateway, line: &str) {
     let patience = Instant::now() + Duration::from_secs(20);
-    while !metric(stage, line) {
+    while !has_metric(stage, line) {
         assert!(
             Instant::now() < patience,
             "{}",
-            stage.admin("/metrics").body
+            stage.admin_get("/metrics").body
         );
         // Nothing tells us; asked less often, it leaves the machine to the others.
         thread::park_timeout(Duration::from_millis(20));
@@ -84,14 +88,17 @@ fn until(stage: &Stage, line: &str) {
 }
 
 #[test]
-fn an_address_that_asks_too_often_is_told_by_http_for_how_long() {
-    let stage = Stage::written(&open("address_per_minute = 2\naddress_burst = 2", ""));
+fn address_over_its_limit_gets_429_with_retry_after() {
+    let stage = TestGateway::from_config(&open_config(
+        "address_per_minute = 2\naddress_burst = 2",
+        "",
+    ));
     for _ in 0..2 {
-        assert_eq!(stage.post(&count()).status, 200);
+        assert_eq!(stage.post(&count_call()).status, 200);
     }
-    let answer = stage.post(&count());
+    let answer = stage.post(&count_call());
     assert_eq!(answer.status, 429, "{answer:?}");
-    let wait = seconds(&answer);
+    let wait = retry_after_seconds(&answer);
     assert!((1..=30).contains(&wait), "{wait}");
     assert_eq!(
         answer.body,
@@ -102,14 +109,14 @@ fn an_address_that_asks_too_often_is_told_by_http_for_how_long() {
     let preflight = stage.request("OPTIONS", "/mcp", &[&origin], "");
     assert_eq!(preflight.status, 204, "{preflight:?}");
     let labels = r#"dimension="address",outcome="limited",store="memory""#;
-    until(
+    wait_for_metric(
         &stage,
         &format!("gatepost_limit_decisions_total{{{labels}}} 1"),
     );
 }
 
 #[test]
-fn to_be_told_where_to_log_in_counts_against_nobody() {
+fn requests_without_a_token_do_not_count_against_the_address() {
     let text = r#"
 [instances.demo]
 url = "ODOO"
@@ -129,11 +136,11 @@ provider_role = "odoo_reader"
 address_per_minute = 1
 address_burst = 1
 "#;
-    let stage = Stage::written(&text.replace("KEY", ADMIN_KEY));
+    let stage = TestGateway::from_config(&text.replace("KEY", ADMIN_KEY));
     let host = "Host: gw.example.com";
     let ask = |headers: &[&str]| {
         let headers: Vec<&str> = [host, JSON].iter().chain(headers).copied().collect();
-        stage.request("POST", "/mcp", &headers, &count().to_string())
+        stage.request("POST", "/mcp", &headers, &count_call().to_string())
     };
     let metadata = "/.well-known/oauth-protected-resource/mcp";
     for _ in 0..20 {
@@ -147,34 +154,35 @@ address_burst = 1
 }
 
 #[test]
-fn a_caller_who_calls_too_often_is_told_in_the_answer_of_the_tool() {
-    let stage = Stage::written(&open("caller_per_minute = 6\ncaller_burst = 2", ""));
-    assert_eq!(calls(&stage), 2);
-    let before = stage.company.calls().len();
-    let answer = stage.post(&count());
+fn caller_over_its_limit_gets_a_tool_error() {
+    let stage =
+        TestGateway::from_config(&open_config("caller_per_minute = 6\ncaller_burst = 2", ""));
+    assert_eq!(allowed_calls(&stage), 2);
+    let before = stage.fake_odoo.calls().len();
+    let answer = stage.post(&count_call());
     assert_eq!(answer.status, 200);
-    let (text, is_error) = answer.tool();
+    let (text, is_error) = answer.tool_result();
     assert!(is_error);
     let wait = text
         .strip_prefix("you have made too many calls; nothing was done, try again in ")
         .and_then(|rest| rest.strip_suffix(" s, and ask for more with each"))
         .unwrap_or_else(|| panic!("{text}"));
     assert!((1..=10).contains(&wait.parse::<u64>().unwrap()), "{text}");
-    assert_eq!(stage.company.calls().len(), before);
+    assert_eq!(stage.fake_odoo.calls().len(), before);
     // What does not reach Odoo goes on.
     for method in ["tools/list", "ping"] {
         let message = json!({ "jsonrpc": "2.0", "id": 1, "method": method });
         assert!(stage.post(&message).json()["result"].is_object());
     }
     // A tool that is not there is not told apart by what is left.
-    let unknown = stage.post(&calling("drop_table", &json!({})));
+    let unknown = stage.post(&tool_call("drop_table", &json!({})));
     assert_eq!(unknown.json()["error"]["code"], -32602);
 }
 
 #[test]
-fn a_batch_gains_nothing() {
-    let stage = Stage::written(&open("read_per_minute = 1\nread_burst = 3", ""));
-    let batch = Value::Array(vec![count(); 5]);
+fn every_call_in_a_batch_is_limited() {
+    let stage = TestGateway::from_config(&open_config("read_per_minute = 1\nread_burst = 3", ""));
+    let batch = Value::Array(vec![count_call(); 5]);
     let answers = stage.post(&batch).json();
     let told: Vec<bool> = answers
         .as_array()
@@ -186,14 +194,14 @@ fn a_batch_gains_nothing() {
 }
 
 #[test]
-fn who_has_read_too_many_records_waits_with_the_next_call() {
-    let stage = Stage::written(&open("rows_per_minute = 6", ""));
-    let search = calling(
+fn rows_or_bytes_over_the_limit_delay_the_next_read() {
+    let stage = TestGateway::from_config(&open_config("rows_per_minute = 6", ""));
+    let search = tool_call(
         "search_records",
         &json!({ "model": "res.partner", "limit": 10 }),
     );
-    assert!(!stage.post(&search).tool().1);
-    let (text, is_error) = stage.post(&search).tool();
+    assert!(!stage.post(&search).tool_result().1);
+    let (text, is_error) = stage.post(&search).tool_result();
     assert!(is_error && text.contains("too many records"), "{text}");
     // What the refusal names as the way out is one.
     for (tool, arguments) in [
@@ -202,135 +210,142 @@ fn who_has_read_too_many_records_waits_with_the_next_call() {
         ("describe_model", json!({"model": "res.partner"})),
     ] {
         assert!(text.contains(tool), "{text}");
-        let (answer, is_error) = stage.post(&calling(tool, &arguments)).tool();
+        let (answer, is_error) = stage.post(&tool_call(tool, &arguments)).tool_result();
         assert!(!is_error, "{tool}: {answer}");
     }
     let (text, is_error) = stage
-        .post(&calling(
+        .post(&tool_call(
             "read_records",
             &json!({"model": "res.partner", "ids": [1]}),
         ))
-        .tool();
+        .tool_result();
     assert!(is_error && text.contains("too many records"), "{text}");
-    let stage = Stage::written(&open("bytes_per_minute = 100", ""));
-    assert!(!stage.post(&search).tool().1);
-    let (text, is_error) = stage.post(&search).tool();
+    let stage = TestGateway::from_config(&open_config("bytes_per_minute = 100", ""));
+    assert!(!stage.post(&search).tool_result().1);
+    let (text, is_error) = stage.post(&search).tool_result();
     assert!(is_error && text.contains("read too much"), "{text}");
 }
 
 #[test]
-fn a_role_says_otherwise_and_a_reload_gives_nothing_back() {
+fn role_limits_apply_and_reload_keeps_spent_usage() {
     let limits = "caller_per_minute = 1\ncaller_burst = 9";
     let role = |burst: u32| format!("[roles.reader.limits]\ncaller_burst = {burst}");
-    let stage = Stage::written(&open(limits, &role(2)));
-    assert_eq!(calls(&stage), 2);
-    stage.reload(&open(limits, &role(2)));
-    assert_eq!(calls(&stage), 0);
-    stage.reload(&open(limits, &role(5)));
-    assert_eq!(calls(&stage), 3);
+    let stage = TestGateway::from_config(&open_config(limits, &role(2)));
+    assert_eq!(allowed_calls(&stage), 2);
+    stage.reload(&open_config(limits, &role(2)));
+    assert_eq!(allowed_calls(&stage), 0);
+    stage.reload(&open_config(limits, &role(5)));
+    assert_eq!(allowed_calls(&stage), 3);
 }
 
 #[test]
-fn two_gateways_on_one_redis_hold_one_limit_together() {
+fn two_gateways_share_one_limit_through_redis() {
     let mut server = RedisServer::start();
     let limits = "caller_per_minute = 1\ncaller_burst = 6";
-    let by_port = open(limits, &redis(&server, ""));
+    let by_port = open_config(limits, &redis_section(&server, ""));
     let socket = format!("unix://{}", server.socket().display());
     let by_socket = by_port.replace(&server.url(), &socket);
-    let (one, two) = (Stage::written(&by_port), Stage::written(&by_socket));
+    let (one, two) = (
+        TestGateway::from_config(&by_port),
+        TestGateway::from_config(&by_socket),
+    );
     let from = log::length();
     for stage in [&one, &two, &one] {
-        assert!(!stage.post(&count()).tool().1);
+        assert!(!stage.post(&count_call()).tool_result().1);
     }
-    assert_eq!(calls(&two), 3);
-    assert_eq!(calls(&one), 0);
-    until(&one, &up(true));
+    assert_eq!(allowed_calls(&two), 3);
+    assert_eq!(allowed_calls(&one), 0);
+    wait_for_metric(&one, &redis_up_metric(true));
     let keys = server.say("KEYS *");
     assert!(keys.contains("gatepost:caller:"), "{keys}");
     assert!(!keys.contains("anonymous"), "{keys}");
 
     // Neither is better off when both forget what was used together.
     server.kill();
-    assert_eq!(calls(&one), 0);
-    until(&one, &up(false));
+    assert_eq!(allowed_calls(&one), 0);
+    wait_for_metric(&one, &redis_up_metric(false));
     assert_eq!(
-        one.admin("/readyz").json()["redis"]["answers"],
+        one.admin_get("/readyz").json()["redis"]["answers"],
         json!(false)
     );
-    assert!(log::since(from).contains("Lost Redis"));
+    assert!(log::written_since(from).contains("Lost Redis"));
 
     server.restart();
-    until(&one, &up(true));
-    assert!(log::since(from).contains("Reached Redis again"));
+    wait_for_metric(&one, &redis_up_metric(true));
+    assert!(log::written_since(from).contains("Reached Redis again"));
 }
 
 #[test]
 fn without_redis_each_gateway_allows_its_share() {
     let mut server = RedisServer::start();
     let limits = "caller_per_minute = 1\ncaller_burst = 6";
-    let text = open(limits, &redis(&server, ""));
+    let text = open_config(limits, &redis_section(&server, ""));
     server.kill();
-    let (one, two) = (Stage::written(&text), Stage::written(&text));
-    assert_eq!((calls(&one), calls(&two)), (3, 3));
+    let (one, two) = (
+        TestGateway::from_config(&text),
+        TestGateway::from_config(&text),
+    );
+    assert_eq!((allowed_calls(&one), allowed_calls(&two)), (3, 3));
     let share = r#"dimension="caller",outcome="limited",store="share""#;
-    until(
+    wait_for_metric(
         &one,
         &format!("gatepost_limit_decisions_total{{{share}}} 1"),
     );
     server.restart();
-    until(&one, &up(true));
-    until(&two, &up(true));
+    wait_for_metric(&one, &redis_up_metric(true));
+    wait_for_metric(&two, &redis_up_metric(true));
     // What was used meanwhile is known only to those who served it.
-    let together = calls(&one) + calls(&two);
+    let together = allowed_calls(&one) + allowed_calls(&two);
     assert!(together <= 6, "{together}");
 }
 
 #[test]
-fn where_nothing_goes_uncounted_a_redis_that_hangs_closes_the_gateway_until_it_is_back() {
+fn fail_closed_gateway_answers_503_while_redis_hangs() {
     let server = RedisServer::start();
-    let more = redis(&server, "when_down = \"fail_closed\"").replace("2_000", "600");
-    let stage = Stage::written(&open("", &more));
-    assert!(!stage.post(&count()).tool().1);
+    let more = redis_section(&server, "when_down = \"fail_closed\"").replace("2_000", "600");
+    let stage = TestGateway::from_config(&open_config("", &more));
+    assert!(!stage.post(&count_call()).tool_result().1);
     server.stall();
     for attempt in 1..=6 {
         let begun = Instant::now();
-        let answer = stage.post(&count());
+        let answer = stage.post(&count_call());
         assert_eq!(answer.status, 503, "{answer:?}");
-        assert_eq!(seconds(&answer), 2);
+        assert_eq!(retry_after_seconds(&answer), 2);
         // It is asked three times, and then left alone.
         let most = Duration::from_millis(if attempt > 3 { 500 } else { 3_000 });
         assert!(begun.elapsed() < most, "{attempt}: {:?}", begun.elapsed());
     }
-    let ready = stage.admin("/readyz");
+    let ready = stage.admin_get("/readyz");
     assert_eq!(ready.status, 503, "{ready:?}");
     assert_eq!(ready.json()["redis"]["answers"], json!(false), "{ready:?}");
     server.resume();
-    until(&stage, &up(true));
-    assert!(!stage.post(&count()).tool().1);
+    wait_for_metric(&stage, &redis_up_metric(true));
+    assert!(!stage.post(&count_call()).tool_result().1);
 }
 
 #[test]
-fn whoever_may_count_nothing_is_not_ready_before_the_first_call_either() {
+fn fail_closed_gateway_without_redis_is_not_ready() {
     let mut server = RedisServer::start();
-    let more = redis(&server, "when_down = \"fail_closed\"");
+    let more = redis_section(&server, "when_down = \"fail_closed\"");
     server.kill();
-    let stage = Stage::written(&open("", &more));
-    let ready = stage.admin("/readyz");
+    let stage = TestGateway::from_config(&open_config("", &more));
+    let ready = stage.admin_get("/readyz");
     assert_eq!(ready.status, 503, "{ready:?}");
     assert_eq!(ready.json()["redis"]["answers"], json!(false), "{ready:?}");
     server.restart();
-    until(&stage, &up(true));
+    wait_for_metric(&stage, &redis_up_metric(true));
     // Answers of operators are given again for two seconds.
     let begun = Instant::now();
-    while stage.admin("/readyz").status != 200 {
+    while stage.admin_get("/readyz").status != 200 {
         assert!(begun.elapsed() < Duration::from_secs(20));
         thread::park_timeout(Duration::from_millis(100));
     }
 }
 
 #[test]
-fn mistakes_about_redis_are_told_without_its_password() {
-    let told = |redis: &str| Stage::mistakes(&open("", redis), &[("two.txt", "a\nb")]);
+fn redis_config_errors_do_not_reveal_the_password() {
+    let told =
+        |redis: &str| TestGateway::config_errors(&open_config("", redis), &[("two.txt", "a\nb")]);
     for (redis, says) in [
         (
             "[redis]\nurl = \"redis://:hunter2@cache\"",

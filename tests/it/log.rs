@@ -10,16 +10,16 @@ use std::{
 
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
-static WRITTEN: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
 /// All that we say ourselves, and more than operators see of what others say.
 const FILTER: &str = "info,gatepost=trace,reqwest=trace,hyper_util=debug,rustls=debug";
 
-struct Page;
+struct LogWriter;
 
-impl io::Write for Page {
+impl io::Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        written().extend_from_slice(bytes);
+        lock_log().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -29,10 +29,10 @@ impl io::Write for Page {
 }
 
 /// Begins to write down; before the first gateway.
-pub(crate) fn keep() {
+pub(crate) fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let layer = fmt::layer().with_ansi(false).with_writer(|| Page);
+        let layer = fmt::layer().with_ansi(false).with_writer(|| LogWriter);
         tracing_subscriber::registry()
             .with(EnvFilter::new(FILTER))
             .with(layer)
@@ -42,24 +42,24 @@ pub(crate) fn keep() {
 
 /// How far the log has come.
 pub(crate) fn length() -> usize {
-    written().len()
+    lock_log().len()
 }
 
 /// What was written from there on.
-pub(crate) fn since(from: usize) -> String {
-    let written = written();
+pub(crate) fn written_since(from: usize) -> String {
+    let written = lock_log();
     String::from_utf8_lossy(written.get(from..).unwrap_or_default()).into_owned()
 }
 
 /// The lines with a text in them.
 pub(crate) fn lines_with(text: &str) -> Vec<String> {
-    since(0)
+    written_since(0)
         .lines()
         .filter(|line| line.contains(text))
         .map(str::to_owned)
         .collect()
 }
 
-fn written() -> MutexGuard<'static, Vec<u8>> {
-    WRITTEN.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock_log() -> MutexGuard<'static, Vec<u8>> {
+    LOG.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,8 +7,6 @@ mod attacks;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
-mod changes;
-#[cfg(test)]
 mod cli_commands;
 #[cfg(test)]
 mod config_layers;
@@ -33,12 +31,14 @@ mod reading;
 #[cfg(test)]
 mod redis_server;
 #[cfg(test)]
-mod refusals;
+mod request_errors;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]
 mod stage;
 #[cfg(test)]
+mod state_store;
+#[cfg(test)]
 mod telemetry;
 #[cfg(test)]
-mod writing;
+mod writes;

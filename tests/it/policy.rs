@@ -1,15 +1,15 @@
 //! What a role may see, from outside, in front of the sample company.
 
 use gatepost_base::RoleName;
-use gatepost_identity::{ApiKey, StoredKey, change_keys};
+use gatepost_identity::{ApiKey, StoredKey, update_keys_file};
 use odoo_sim::ADMIN_KEY;
 use serde_json::{Value, json};
 
-use crate::stage::{Stage, calling};
+use crate::stage::{TestGateway, tool_call};
 
 /// A stage whose caller has these rules.
-fn stage(rules: &str) -> Stage {
-    Stage::with(
+fn stage(rules: &str) -> TestGateway {
+    TestGateway::with_key(
         ADMIN_KEY,
         &[
             ("GATEPOST_SERVER__ANONYMOUS_ROLE", "reader"),
@@ -19,8 +19,8 @@ fn stage(rules: &str) -> Stage {
 }
 
 /// The methods of a model that Odoo was asked to run, but for `fields_get`.
-fn asked(stage: &Stage, model: &str) -> Vec<(String, Value)> {
-    let calls = stage.company.calls();
+fn odoo_calls(stage: &TestGateway, model: &str) -> Vec<(String, Value)> {
+    let calls = stage.fake_odoo.calls();
     let path = format!("/json/2/{model}/");
     calls
         .iter()
@@ -35,7 +35,7 @@ const HIDDEN: &str =
     r#"[{ models = ["*"], hidden_fields = ["email*", "phone"] }, { models = ["res.users"] }]"#;
 
 #[test]
-fn a_hidden_field_is_told_like_one_that_does_not_exist_on_every_way() {
+fn hidden_field_is_indistinguishable_from_a_missing_one() {
     let stage = stage(HIDDEN);
     for (tool, arguments) in [
         (
@@ -97,12 +97,12 @@ fn a_hidden_field_is_told_like_one_that_does_not_exist_on_every_way() {
         assert_eq!(told("phone"), told("qqqqq"), "{tool} {arguments}");
     }
     for model in ["res.partner", "sale.order"] {
-        assert_eq!(asked(&stage, model), [], "{model}");
+        assert_eq!(odoo_calls(&stage, model), [], "{model}");
     }
 }
 
 #[test]
-fn a_hidden_field_is_not_shown_nor_listed_nor_proposed() {
+fn hidden_field_is_not_returned_listed_or_suggested() {
     let stage = stage(HIDDEN);
     for (tool, arguments) in [
         ("search_records", json!({"model": "res.partner"})),
@@ -125,7 +125,7 @@ fn a_hidden_field_is_not_shown_nor_listed_nor_proposed() {
         &json!({"model": "res.partner", "fields": ["emial"]}),
     );
     assert!(!text.contains("email"), "{text}");
-    for (_, body) in asked(&stage, "res.partner") {
+    for (_, body) in odoo_calls(&stage, "res.partner") {
         assert!(!body["fields"].to_string().contains("email"), "{body}");
         // Nor does a hidden field decide what comes first.
         assert!(body["order"].is_string(), "{body}");
@@ -133,7 +133,7 @@ fn a_hidden_field_is_not_shown_nor_listed_nor_proposed() {
 }
 
 #[test]
-fn a_name_is_not_looked_for_in_a_hidden_field() {
+fn name_search_ignores_hidden_fields() {
     let everything = stage(r#"[{ models = ["*"] }]"#);
     let hidden = stage(HIDDEN);
     let by_mail = json!({"model": "res.partner", "name": "@"});
@@ -152,7 +152,7 @@ fn a_name_is_not_looked_for_in_a_hidden_field() {
     assert!(!failed && !text.starts_with("0 "), "{text}");
     let (text, failed) = hidden.call("count_records", &of_orders("@"));
     assert!(!failed && text.starts_with("0 "), "{text}");
-    let sent = asked(&hidden, "sale.order");
+    let sent = odoo_calls(&hidden, "sale.order");
     assert!(
         sent.iter()
             .all(|(_, body)| !body.to_string().contains("mail")),
@@ -164,8 +164,8 @@ const BELGIUM: &str =
     r#"[{ models = ["res.partner"], domain = [["country_id.code", "=", "BE"]] }]"#;
 
 #[test]
-fn the_records_of_a_rule_hold_for_searches_counts_ids_and_names() {
-    let all = Stage::open();
+fn row_filter_applies_to_search_count_read_and_name_search() {
+    let all = TestGateway::anonymous();
     let stage = stage(BELGIUM);
     let belgians = json!({"model": "res.partner", "domain": [["country_id.code", "=", "BE"]]});
     let (expected, _) = all.call("count_records", &belgians);
@@ -210,7 +210,7 @@ fn the_records_of_a_rule_hold_for_searches_counts_ids_and_names() {
         hidden.replace(&id.to_string(), "ID"),
         absent.replace("99999", "ID")
     );
-    for (method, body) in asked(&stage, "res.partner") {
+    for (method, body) in odoo_calls(&stage, "res.partner") {
         assert!(
             body["domain"]
                 .to_string()
@@ -221,7 +221,7 @@ fn the_records_of_a_rule_hold_for_searches_counts_ids_and_names() {
 }
 
 #[test]
-fn a_path_does_not_look_through_records_that_no_rule_covers() {
+fn field_path_does_not_traverse_records_outside_the_row_filter() {
     let rules = BELGIUM.replacen('[', r#"[{ models = ["sale.order"] }, "#, 1);
     let stage = stage(&rules);
     for domain in [
@@ -248,9 +248,9 @@ fn a_path_does_not_look_through_records_that_no_rule_covers() {
 }
 
 #[test]
-fn what_is_denied_stays_denied_and_is_not_listed() {
+fn denied_models_and_fields_are_neither_readable_nor_listed() {
     let roles = |who: &str| {
-        let stage = Stage::with(
+        let stage = TestGateway::with_key(
             ADMIN_KEY,
             &[
                 ("GATEPOST_SERVER__ANONYMOUS_ROLE", who),
@@ -289,11 +289,11 @@ fn what_is_denied_stays_denied_and_is_not_listed() {
 }
 
 #[test]
-fn the_roles_of_a_caller_add_up_and_what_one_denies_none_opens() {
+fn roles_are_additive_and_deny_wins() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("keys.toml");
     let key = |roles: &[&str]| {
-        let key = ApiKey::fresh().unwrap();
+        let key = ApiKey::generate().unwrap();
         let stored = StoredKey {
             hash: key.hash(),
             name: "test".to_owned(),
@@ -305,12 +305,12 @@ fn the_roles_of_a_caller_add_up_and_what_one_denies_none_opens() {
             expires: None,
             revoked: None,
         };
-        change_keys(&file, |keys| keys.add(&key, stored)).unwrap();
+        update_keys_file(&file, |keys| keys.add(&key, stored)).unwrap();
         format!("Authorization: Bearer {}", key.reveal())
     };
     let (orders, two) = (key(&["orders"]), key(&["orders", "contacts"]));
     let three = key(&["orders", "contacts", "never"]);
-    let stage = Stage::with(
+    let stage = TestGateway::with_key(
         ADMIN_KEY,
         &[
             ("GATEPOST_KEYS__FILE", file.to_str().unwrap()),
@@ -329,14 +329,14 @@ fn the_roles_of_a_caller_add_up_and_what_one_denies_none_opens() {
         ],
     );
     let works = |key: &str, model: &str, field: &str| {
-        let call = calling(
+        let call = tool_call(
             "search_records",
             &json!({"model": model, "fields": [field]}),
         );
         let headers = ["Content-Type: application/json", key];
         !stage
             .request("POST", "/mcp", &headers, &call.to_string())
-            .tool()
+            .tool_result()
             .1
     };
     assert!(works(&orders, "sale.order", "state") && !works(&orders, "res.partner", "city"));
@@ -346,7 +346,7 @@ fn the_roles_of_a_caller_add_up_and_what_one_denies_none_opens() {
 }
 
 #[test]
-fn a_field_of_a_parent_is_seen_where_it_is_seen_there() {
+fn inherited_field_requires_access_to_the_parent_field() {
     let ask = |rules: &str, field: &str| {
         let (text, failed) = stage(rules).call(
             "search_records",
@@ -368,7 +368,7 @@ fn a_field_of_a_parent_is_seen_where_it_is_seen_there() {
 }
 
 #[test]
-fn a_secret_is_shown_only_where_a_rule_names_it() {
+fn secret_field_is_returned_only_if_a_rule_names_it() {
     let ask = |rules: &str| {
         let arguments = json!({"model": "sale.order", "fields": ["access_token"]});
         stage(rules).call("search_records", &arguments).1
@@ -383,7 +383,7 @@ fn a_secret_is_shown_only_where_a_rule_names_it() {
 }
 
 #[test]
-fn what_not_all_records_show_is_asked_for_by_name_only() {
+fn partially_visible_field_is_returned_only_on_request() {
     let stage = stage(
         r#"[{ models = ["res.partner"], fields = ["name"] }, { models = ["res.partner"], domain = [["country_id.code", "=", "BE"]] }]"#,
     );

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use odoo_sim::{ADMIN_KEY, Company, INTERNAL_KEY, SALES_KEY};
+use odoo_sim::{ADMIN_KEY, FakeOdoo, INTERNAL_KEY, SALES_KEY};
 use serde_json::json;
 
-use crate::stage::{Stage, calling};
+use crate::stage::{TestGateway, tool_call};
 
 const ANONYMOUS: (&str, &str) = ("GATEPOST_SERVER__ANONYMOUS_ROLE", "reader");
 
 #[test]
-fn a_search_asks_odoo_once_with_a_length_a_database_and_all_companies() {
-    let stage = Stage::open();
+fn search_sends_one_request_with_length_database_and_companies() {
+    let stage = TestGateway::anonymous();
     let (text, failed) = stage.call(
         "search_records",
         &json!({"model": "sale.order", "domain": [["state", "=", "Sales Order"], ["amount_total", ">", "5000"]], "fields": ["name", "amount_total"], "order": "name", "limit": 2}),
@@ -23,7 +23,7 @@ fn a_search_asks_odoo_once_with_a_length_a_database_and_all_companies() {
     amount_total: 7298.72
     id: 5
     ");
-    let calls = stage.company.calls();
+    let calls = stage.fake_odoo.calls();
     let searches: Vec<_> = calls
         .iter()
         .filter(|call| call.path.ends_with("sale.order/search_read"))
@@ -52,7 +52,7 @@ fn a_search_asks_odoo_once_with_a_length_a_database_and_all_companies() {
         .count();
     stage.call("search_records", &json!({"model": "sale.order"}));
     let again = stage
-        .company
+        .fake_odoo
         .calls()
         .iter()
         .filter(|call| call.path.ends_with("sale.order/fields_get"))
@@ -61,8 +61,8 @@ fn a_search_asks_odoo_once_with_a_length_a_database_and_all_companies() {
 }
 
 #[test]
-fn pages_follow_each_other_without_a_gap_and_a_cursor_fits_its_search_alone() {
-    let stage = Stage::open();
+fn pages_have_no_gap_and_cursor_of_another_search_is_rejected() {
+    let stage = TestGateway::anonymous();
     let mut cursor = json!(null);
     let mut seen = Vec::new();
     for _ in 0..20 {
@@ -99,8 +99,8 @@ fn pages_follow_each_other_without_a_gap_and_a_cursor_fits_its_search_alone() {
 }
 
 #[test]
-fn one_field_that_cannot_be_read_does_not_cost_the_others() {
-    let stage = Stage::with(INTERNAL_KEY, &[ANONYMOUS]);
+fn unreadable_field_is_left_out_and_the_others_are_read() {
+    let stage = TestGateway::with_key(INTERNAL_KEY, &[ANONYMOUS]);
     let (text, failed) = stage.call(
         "search_records",
         &json!({"model": "res.partner", "domain": [["name", "=", "Azure Interior"]], "fields": ["name", "sale_order_ids", "city", "email"]}),
@@ -117,8 +117,8 @@ fn one_field_that_cannot_be_read_does_not_cost_the_others() {
 }
 
 #[test]
-fn ids_that_are_hidden_or_gone_are_named_and_the_rest_is_read() {
-    let stage = Stage::with(SALES_KEY, &[ANONYMOUS]);
+fn hidden_and_missing_ids_are_named_and_the_rest_is_read() {
+    let stage = TestGateway::with_key(SALES_KEY, &[ANONYMOUS]);
     let (text, failed) = stage.call(
         "read_records",
         &json!({"model": "sale.order", "ids": [2, 1, 999], "fields": ["name"]}),
@@ -132,8 +132,8 @@ fn ids_that_are_hidden_or_gone_are_named_and_the_rest_is_read() {
 }
 
 #[test]
-fn what_cannot_be_asked_is_answered_with_what_can() {
-    let stage = Stage::open();
+fn invalid_reads_are_answered_with_a_hint() {
+    let stage = TestGateway::anonymous();
     let mut told = Vec::new();
     for (tool, arguments) in [
         ("search_records", json!({"model": "Res Partner"})),
@@ -230,11 +230,11 @@ fn what_cannot_be_asked_is_answered_with_what_can() {
 }
 
 #[test]
-fn an_odoo_that_is_not_there_is_a_tool_error_that_says_when_to_try_again() {
-    let company = Arc::new(Company::new(jiff::civil::date(2026, 11, 21)));
+fn unreachable_odoo_is_a_tool_error_with_retry_advice() {
+    let company = Arc::new(FakeOdoo::new(jiff::civil::date(2026, 11, 21)));
     // A port that was free a moment ago may be another test's by now; this one
     // is never handed out.
-    let stage = Stage::before("http://127.0.0.1:9", company, ADMIN_KEY, &[ANONYMOUS]);
+    let stage = TestGateway::in_front_of("http://127.0.0.1:9", company, ADMIN_KEY, &[ANONYMOUS]);
     let (text, failed) = stage.call("count_records", &json!({"model": "res.partner"}));
     assert!(failed);
     assert_eq!(
@@ -244,9 +244,9 @@ fn an_odoo_that_is_not_there_is_a_tool_error_that_says_when_to_try_again() {
 }
 
 #[test]
-fn progress_is_told_on_the_stream_of_the_call() {
-    let stage = Stage::open();
-    let mut message = calling("count_records", &json!({"model": "res.partner"}));
+fn progress_is_reported_on_the_stream_of_the_call() {
+    let stage = TestGateway::anonymous();
+    let mut message = tool_call("count_records", &json!({"model": "res.partner"}));
     message["params"]["_meta"] = json!({"progressToken": "p-7"});
     let answer = stage.request(
         "POST",
@@ -273,8 +273,8 @@ fn progress_is_told_on_the_stream_of_the_call() {
 }
 
 #[test]
-fn a_batch_of_the_oldest_revision_is_answered_as_one() {
-    let stage = Stage::open();
+fn batch_of_the_oldest_revision_gets_one_batch_response() {
+    let stage = TestGateway::anonymous();
     let batch = json!([
         {"jsonrpc": "2.0", "id": 1, "method": "ping"},
         {"jsonrpc": "2.0", "method": "notifications/initialized"},
@@ -292,8 +292,8 @@ fn a_batch_of_the_oldest_revision_is_answered_as_one() {
 }
 
 #[test]
-fn no_way_through_a_relation_reaches_a_model_the_role_may_not_read() {
-    let stage = Stage::with(
+fn relations_do_not_reach_models_the_role_may_not_read() {
+    let stage = TestGateway::with_key(
         ADMIN_KEY,
         &[
             ANONYMOUS,

@@ -8,10 +8,10 @@ use std::{
 use odoo_sim::ADMIN_KEY;
 use serde_json::json;
 
-use crate::stage::{Stage, company};
+use crate::stage::{TestGateway, start_fake_odoo};
 
 /// What `check --live` says of these rules, and how it ends.
-fn checked(odoo: &str, rules: &str) -> (Option<i32>, String) {
+fn check_live(odoo: &str, rules: &str) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().unwrap();
     let text = format!(
         "[instances.demo]\nurl = \"{odoo}\"\ndatabase = \"demo\"\napi_key = \"{ADMIN_KEY}\"\n{rules}"
@@ -27,9 +27,9 @@ fn checked(odoo: &str, rules: &str) -> (Option<i32>, String) {
 }
 
 #[test]
-fn what_rules_name_and_odoo_does_not_have_is_told_with_its_line_and_what_may_be_meant() {
-    let (_company, url) = company();
-    let (code, told) = checked(
+fn check_live_reports_unknown_names_in_rules_with_line_and_hint() {
+    let (_company, url) = start_fake_odoo();
+    let (code, told) = check_live(
         &url,
         r#"[[roles.sales.rules]]
 models = ["sale.order", "res.partnr"]
@@ -54,9 +54,9 @@ hidden_fields = ["nothing_like_it"]
 }
 
 #[test]
-fn rules_that_name_what_is_there_pass() {
-    let (_company, url) = company();
-    let (code, told) = checked(
+fn check_live_accepts_rules_with_existing_names() {
+    let (_company, url) = start_fake_odoo();
+    let (code, told) = check_live(
         &url,
         r#"[[roles.sales.rules]]
 models = ["sale.order", "res.partner"]
@@ -76,8 +76,8 @@ domain = ["&", ["order_id.company_id", "=", 1], ["order_id", "any", [["partner_i
 }
 
 #[test]
-fn of_a_silent_odoo_nothing_is_said_about_rules() {
-    let (code, told) = checked(
+fn check_live_skips_rules_when_odoo_is_unreachable() {
+    let (code, told) = check_live(
         "http://127.0.0.1:1",
         "[[roles.sales.rules]]\nmodels = [\"res.partnr\"]\nhidden_fields = [\"x\"]\n",
     );
@@ -87,8 +87,8 @@ fn of_a_silent_odoo_nothing_is_said_about_rules() {
 }
 
 #[test]
-fn a_model_that_a_rule_does_not_fit_is_not_listed_once_that_is_known() {
-    let stage = Stage::with(
+fn model_with_an_unresolvable_rule_is_closed_and_not_listed() {
+    let stage = TestGateway::with_key(
         ADMIN_KEY,
         &[
             ("GATEPOST_SERVER__ANONYMOUS_ROLE", "reader"),

@@ -13,40 +13,40 @@ use std::{
 
 use arc_swap::ArcSwap;
 use gatepost::{
-    config::{Checked, Sources, load},
-    edge::{Edge, Stop},
+    config::{Sources, ValidConfig, load},
+    edge::{Edge, ShutdownHandle},
     gateway::Gateway,
 };
-use odoo_sim::{ADMIN_KEY, Company, DATABASE};
+use odoo_sim::{ADMIN_KEY, DATABASE, FakeOdoo};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::log;
 
 /// A running gateway; dropping it stops it.
-pub(crate) struct Stage {
+pub(crate) struct TestGateway {
     pub(crate) address: SocketAddr,
-    pub(crate) company: Arc<Company>,
+    pub(crate) fake_odoo: Arc<FakeOdoo>,
     /// Where operators look, when the stage is [written](Stage::written).
     pub(crate) admin: Option<SocketAddr>,
     gateway: Arc<ArcSwap<Gateway>>,
     /// The URL of the company, when there is a folder.
-    odoo: String,
+    odoo_url: String,
     /// Where the configuration is, when there is one.
     folder: Option<TempDir>,
-    stop: Stop,
+    stop: ShutdownHandle,
     runner: Option<thread::JoinHandle<()>>,
 }
 
 /// An answer, taken apart.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct TestResponse {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: String,
 }
 
-impl Answer {
+impl TestResponse {
     fn read(bytes: Vec<u8>) -> Self {
         let text = String::from_utf8(bytes).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
@@ -67,7 +67,7 @@ impl Answer {
     }
 
     /// The text of a tool's answer, and whether it tells of a failure.
-    pub(crate) fn tool(&self) -> (String, bool) {
+    pub(crate) fn tool_result(&self) -> (String, bool) {
         let result = &self.json()["result"];
         let text = result["content"][0]["text"]
             .as_str()
@@ -84,49 +84,49 @@ impl Answer {
     }
 }
 
-impl Stage {
+impl TestGateway {
     /// A gateway with one instance `demo`, open to everybody who is local.
-    pub(crate) fn open() -> Self {
-        Self::with(ADMIN_KEY, &[("GATEPOST_SERVER__ANONYMOUS_ROLE", "reader")])
+    pub(crate) fn anonymous() -> Self {
+        Self::with_key(ADMIN_KEY, &[("GATEPOST_SERVER__ANONYMOUS_ROLE", "reader")])
     }
 
     /// A gateway that acts with a key of the company, configured further.
-    pub(crate) fn with(key: &str, more: &[(&str, &str)]) -> Self {
-        let (company, url) = company();
-        Self::before(&url, company, key, more)
+    pub(crate) fn with_key(key: &str, more: &[(&str, &str)]) -> Self {
+        let (company, url) = start_fake_odoo();
+        Self::in_front_of(&url, company, key, more)
     }
 
     /// A gateway of a whole configuration, in which `ODOO` stands for the URL
     /// of the company. Paths in it start from the stage's folder.
-    pub(crate) fn written(text: &str) -> Self {
-        Self::written_beside(text, &[])
+    pub(crate) fn from_config(text: &str) -> Self {
+        Self::from_config_with_files(text, &[])
     }
 
     /// The same, with other files beside the configuration.
-    pub(crate) fn written_beside(text: &str, files: &[(&str, &str)]) -> Self {
-        let (company, odoo) = company();
+    pub(crate) fn from_config_with_files(text: &str, files: &[(&str, &str)]) -> Self {
+        let (company, odoo) = start_fake_odoo();
         let folder = tempfile::tempdir().unwrap();
         for (name, content) in files {
             fs::write(folder.path().join(name), content).unwrap();
         }
-        let sources = sources(folder.path(), &text.replace("ODOO", &odoo));
+        let sources = config_sources(folder.path(), &text.replace("ODOO", &odoo));
         let checked = load(&sources).unwrap_or_else(|mistakes| panic!("{mistakes}"));
-        let mut stage = Self::of(&checked, company);
-        stage.odoo = odoo;
+        let mut stage = Self::from_checked_config(&checked, company);
+        stage.odoo_url = odoo;
         stage.folder = Some(folder);
         stage
     }
 
     /// What is wrong with a configuration; empty when nothing is.
-    pub(crate) fn mistakes(text: &str, files: &[(&str, &str)]) -> String {
+    pub(crate) fn config_errors(text: &str, files: &[(&str, &str)]) -> String {
         let folder = tempfile::tempdir().unwrap();
         for (name, content) in files {
             fs::write(folder.path().join(name), content).unwrap();
         }
-        let sources = sources(folder.path(), &text.replace("ODOO", "http://127.0.0.1:9"));
+        let sources = config_sources(folder.path(), &text.replace("ODOO", "http://127.0.0.1:9"));
         match load(&sources) {
             Ok(checked) => checked
-                .assemble()
+                .build()
                 .err()
                 .map_or(String::new(), |error| error.to_string()),
             Err(mistakes) => mistakes.to_string(),
@@ -136,36 +136,36 @@ impl Stage {
     /// Reads another configuration, as SIGHUP does.
     pub(crate) fn reload(&self, text: &str) {
         let folder = self.folder.as_ref().unwrap().path();
-        let sources = sources(folder, &text.replace("ODOO", &self.odoo));
+        let sources = config_sources(folder, &text.replace("ODOO", &self.odoo_url));
         let checked = load(&sources).unwrap();
         let old = self.gateway.load();
-        let built = checked.assemble_after(&old).unwrap();
+        let built = checked.rebuild(&old).unwrap();
         self.gateway.store(Arc::new(built));
     }
 
     /// Why a reload with this configuration is refused.
-    pub(crate) fn refused_reload(&self, text: &str) -> String {
+    pub(crate) fn reload_error(&self, text: &str) -> String {
         let folder = self.folder.as_ref().unwrap().path();
-        let sources = sources(folder, &text.replace("ODOO", &self.odoo));
+        let sources = config_sources(folder, &text.replace("ODOO", &self.odoo_url));
         let checked = load(&sources).unwrap();
-        let built = checked.assemble_after(&self.gateway.load());
+        let built = checked.rebuild(&self.gateway.load());
         built.unwrap_err().to_string()
     }
 
     /// A gateway in front of whatever is at the URL.
-    pub(crate) fn before(
+    pub(crate) fn in_front_of(
         url: &str,
-        company: Arc<Company>,
+        company: Arc<FakeOdoo>,
         key: &str,
         more: &[(&str, &str)],
     ) -> Self {
-        Self::of(&configuration(url, key, more), company)
+        Self::from_checked_config(&load_config(url, key, more), company)
     }
 
     /// A gateway of this configuration.
-    pub(crate) fn of(checked: &Checked, company: Arc<Company>) -> Self {
-        log::keep();
-        let gateway = Arc::new(ArcSwap::from_pointee(checked.assemble().unwrap()));
+    pub(crate) fn from_checked_config(checked: &ValidConfig, fake_odoo: Arc<FakeOdoo>) -> Self {
+        log::install();
+        let gateway = Arc::new(ArcSwap::from_pointee(checked.build().unwrap()));
         let edge = Edge::open(
             &checked.config.server,
             &checked.config.admin,
@@ -175,14 +175,14 @@ impl Stage {
         .unwrap();
         let address = edge.addresses()[0];
         let admin = edge.admin_address();
-        let stop = edge.stop();
-        let runner = thread::spawn(move || edge.run_deaf());
+        let stop = edge.shutdown_handle();
+        let runner = thread::spawn(move || edge.run_without_signals());
         Self {
             address,
-            company,
+            fake_odoo,
             admin,
             gateway,
-            odoo: String::new(),
+            odoo_url: String::new(),
             folder: None,
             stop,
             runner: Some(runner),
@@ -195,12 +195,12 @@ impl Stage {
     }
 
     /// The URL of the company, of a stage with a folder.
-    pub(crate) fn odoo(&self) -> &str {
-        &self.odoo
+    pub(crate) fn odoo_url(&self) -> &str {
+        &self.odoo_url
     }
 
     /// The lines of the audit journal `audit.jsonl`, with all that was handed in.
-    pub(crate) fn audited(&self) -> Vec<Value> {
+    pub(crate) fn audit_entries(&self) -> Vec<Value> {
         self.gateway.load().journal.flush(Duration::from_secs(20));
         let text = fs::read_to_string(self.path("audit.jsonl")).unwrap_or_default();
         text.lines()
@@ -209,19 +209,19 @@ impl Stage {
     }
 
     /// Sends bytes and reads until the gateway closes.
-    pub(crate) fn send(&self, request: &[u8]) -> Answer {
-        sent(self.address, request)
+    pub(crate) fn send(&self, request: &[u8]) -> TestResponse {
+        send_raw(self.address, request)
     }
 
     /// Asks the operators' listener.
-    pub(crate) fn admin(&self, path: &str) -> Answer {
+    pub(crate) fn admin_get(&self, path: &str) -> TestResponse {
         let request =
             format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-        sent(self.admin.unwrap(), request.as_bytes())
+        send_raw(self.admin.unwrap(), request.as_bytes())
     }
 
     /// Sends bytes, and more of them at once or after the first answer came.
-    pub(crate) fn send_in_two(&self, first: &[u8], second: &[u8], late: bool) -> Answer {
+    pub(crate) fn send_in_two(&self, first: &[u8], second: &[u8], late: bool) -> TestResponse {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream
             .set_read_timeout(Some(Duration::from_secs(30)))
@@ -236,11 +236,17 @@ impl Stage {
         // Whether it is still taken, is the gateway's affair.
         drop(stream.write_all(second));
         drop(stream.read_to_end(&mut bytes));
-        Answer::read(bytes)
+        TestResponse::read(bytes)
     }
 
     /// A request with more header lines; `Host` and what closes come by themselves.
-    pub(crate) fn request(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
+    pub(crate) fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[&str],
+        body: &str,
+    ) -> TestResponse {
         let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
         if !headers
             .iter()
@@ -259,7 +265,7 @@ impl Stage {
     }
 
     /// A POST of a message, as a client of the handshake era sends it.
-    pub(crate) fn post(&self, message: &Value) -> Answer {
+    pub(crate) fn post(&self, message: &Value) -> TestResponse {
         self.request(
             "POST",
             "/mcp",
@@ -270,13 +276,13 @@ impl Stage {
 
     /// Calls a tool.
     pub(crate) fn call(&self, tool: &str, arguments: &Value) -> (String, bool) {
-        self.post(&calling(tool, arguments)).tool()
+        self.post(&tool_call(tool, arguments)).tool_result()
     }
 }
 
 /// A sample company that answers, and its URL.
-pub(crate) fn company() -> (Arc<Company>, String) {
-    let company = Arc::new(Company::new(jiff::civil::date(2026, 11, 21)));
+pub(crate) fn start_fake_odoo() -> (Arc<FakeOdoo>, String) {
+    let company = Arc::new(FakeOdoo::new(jiff::civil::date(2026, 11, 21)));
     let odoo = TcpListener::bind("127.0.0.1:0").unwrap();
     odoo.set_nonblocking(true).unwrap();
     let url = format!("http://{}", odoo.local_addr().unwrap());
@@ -296,7 +302,7 @@ pub(crate) fn company() -> (Arc<Company>, String) {
 }
 
 /// One instance `demo` with this URL and key, a role `reader`, and more.
-pub(crate) fn configuration(url: &str, key: &str, more: &[(&str, &str)]) -> Checked {
+pub(crate) fn load_config(url: &str, key: &str, more: &[(&str, &str)]) -> ValidConfig {
     let mut settings = vec![
         ("GATEPOST_SERVER__LISTEN", "127.0.0.1:0"),
         ("GATEPOST_ADMIN__LISTEN", ""),
@@ -310,7 +316,7 @@ pub(crate) fn configuration(url: &str, key: &str, more: &[(&str, &str)]) -> Chec
 }
 
 /// A configuration in a file of this folder, on ports of its own.
-fn sources(folder: &Path, text: &str) -> Sources {
+fn config_sources(folder: &Path, text: &str) -> Sources {
     let file = folder.join("gatepost.toml");
     fs::write(&file, text).unwrap();
     let ports = [
@@ -321,7 +327,7 @@ fn sources(folder: &Path, text: &str) -> Sources {
 }
 
 /// Sends bytes somewhere and reads until it closes.
-pub(crate) fn sent(address: SocketAddr, request: &[u8]) -> Answer {
+pub(crate) fn send_raw(address: SocketAddr, request: &[u8]) -> TestResponse {
     let mut stream = TcpStream::connect(address).unwrap();
     stream
         .set_read_timeout(Some(Duration::from_secs(30)))
@@ -329,21 +335,24 @@ pub(crate) fn sent(address: SocketAddr, request: &[u8]) -> Answer {
     stream.write_all(request).unwrap();
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();
-    Answer::read(bytes)
+    TestResponse::read(bytes)
 }
 
 /// A `tools/call` of the handshake era.
-pub(crate) fn calling(tool: &str, arguments: &Value) -> Value {
+pub(crate) fn tool_call(tool: &str, arguments: &Value) -> Value {
     json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}})
 }
 
-impl Drop for Stage {
+impl Drop for TestGateway {
     fn drop(&mut self) {
-        self.stop.now();
+        self.stop.shut_down();
         if let Some(runner) = self.runner.take() {
             drop(runner.join());
         }
         // As the program does when it ends; then another one may have the file.
-        self.gateway.load().ledger.close(Duration::from_secs(20));
+        self.gateway
+            .load()
+            .state_store
+            .close(Duration::from_secs(20));
     }
 }

@@ -23,32 +23,32 @@ use serde_json::{Value, json};
 
 use crate::{
     log,
-    stage::{Stage, calling},
+    stage::{TestGateway, tool_call},
 };
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 /// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a collector does with what it is sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Mood {
+enum CollectorBehavior {
     /// It takes all of it.
-    Takes,
+    Accepts,
     /// It answers 503 so often, and then takes it.
-    Busy(u32),
+    Unavailable(u32),
     /// It says that it never wants to see it again.
-    Refuses,
+    BadRequest,
     /// It takes it, but for so many spans.
-    Rejects(i64),
+    PartialSuccess(i64),
     /// It says nothing.
     Hangs,
 }
 
 /// A collector of traces that keeps what it is sent.
-struct Collector {
+struct FakeCollector {
     url: String,
     /// Heads and bodies as they came.
     received: mpsc::Receiver<(String, Vec<u8>)>,
@@ -56,35 +56,37 @@ struct Collector {
     _held: Arc<Mutex<Vec<TcpStream>>>,
 }
 
-impl Collector {
-    fn open(mood: Mood) -> Self {
+impl FakeCollector {
+    fn open(mood: CollectorBehavior) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (sender, received) = mpsc::channel();
         let held = Arc::new(Mutex::new(Vec::new()));
         let holding = Arc::clone(&held);
         thread::spawn(move || {
-            let mut left = if let Mood::Busy(times) = mood {
+            let mut left = if let CollectorBehavior::Unavailable(times) = mood {
                 times
             } else {
                 0
             };
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
-                let Some((head, body)) = read(&mut stream) else {
+                let Some((head, body)) = read_request(&mut stream) else {
                     continue;
                 };
                 if sender.send((head, body)).is_err() {
                     return;
                 }
                 let (status, answer) = match mood {
-                    Mood::Busy(_) if left > 0 => {
+                    CollectorBehavior::Unavailable(_) if left > 0 => {
                         left -= 1;
                         ("503 Service Unavailable", Vec::new())
                     }
-                    Mood::Busy(_) | Mood::Takes => ("200 OK", Vec::new()),
-                    Mood::Refuses => ("400 Bad Request", Vec::new()),
-                    Mood::Rejects(spans) => {
+                    CollectorBehavior::Unavailable(_) | CollectorBehavior::Accepts => {
+                        ("200 OK", Vec::new())
+                    }
+                    CollectorBehavior::BadRequest => ("400 Bad Request", Vec::new()),
+                    CollectorBehavior::PartialSuccess(spans) => {
                         let partly = ExportTraceServiceResponse {
                             partial_success: Some(ExportTracePartialSuccess {
                                 rejected_spans: spans,
@@ -93,7 +95,7 @@ impl Collector {
                         };
                         ("200 OK", partly.encode_to_vec())
                     }
-                    Mood::Hangs => {
+                    CollectorBehavior::Hangs => {
                         holding.lock().unwrap().push(stream);
                         continue;
                     }
@@ -114,13 +116,13 @@ impl Collector {
     }
 
     /// The next spans that come.
-    fn spans(&self) -> Vec<Span> {
-        let (_, body) = self.received.recv_timeout(PATIENCE).unwrap();
-        spans(&body)
+    fn next_spans(&self) -> Vec<Span> {
+        let (_, body) = self.received.recv_timeout(TEST_TIMEOUT).unwrap();
+        decode_spans(&body)
     }
 }
 
-fn read(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
+fn read_request(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
     let mut reader = BufReader::new(stream);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
@@ -137,17 +139,17 @@ fn read(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
     Some((head, body))
 }
 
-fn spans(body: &[u8]) -> Vec<Span> {
+fn decode_spans(body: &[u8]) -> Vec<Span> {
     let request = ExportTraceServiceRequest::decode(body).unwrap();
     let scopes = request.resource_spans.into_iter().flat_map(|one| {
-        let name = text(&one.resource.unwrap().attributes, "service.name");
+        let name = string_attribute(&one.resource.unwrap().attributes, "service.name");
         assert_eq!(name, "gatepost");
         one.scope_spans
     });
     scopes.flat_map(|scope| scope.spans).collect()
 }
 
-fn text(attributes: &[KeyValue], key: &str) -> String {
+fn string_attribute(attributes: &[KeyValue], key: &str) -> String {
     let value = attributes
         .iter()
         .find(|attribute| attribute.key == key)
@@ -167,24 +169,24 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// A gateway that everybody may use, with traces going there.
-fn traced(url: &str, more: &[(&str, &str)]) -> Stage {
+fn start_traced(url: &str, more: &[(&str, &str)]) -> TestGateway {
     let mut settings = vec![
         ("GATEPOST_SERVER__ANONYMOUS_ROLE", "reader"),
         ("GATEPOST_ADMIN__LISTEN", "127.0.0.1:0"),
         ("GATEPOST_TELEMETRY__OTLP_URL", url),
     ];
     settings.extend_from_slice(more);
-    Stage::with(ADMIN_KEY, &settings)
+    TestGateway::with_key(ADMIN_KEY, &settings)
 }
 
 /// A call that counts records, with more in its `_meta`.
-fn counting(meta: &Value) -> Value {
-    let mut call = calling("count_records", &json!({"model": "res.partner"}));
+fn count_call(meta: &Value) -> Value {
+    let mut call = tool_call("count_records", &json!({"model": "res.partner"}));
     call["params"]["_meta"] = meta.clone();
     call
 }
 
-fn posted(stage: &Stage, headers: &[&str], message: &Value) {
+fn post_ok(stage: &TestGateway, headers: &[&str], message: &Value) {
     let mut all = vec!["Content-Type: application/json"];
     all.extend_from_slice(headers);
     let answer = stage.request("POST", "/mcp", &all, &message.to_string());
@@ -192,12 +194,12 @@ fn posted(stage: &Stage, headers: &[&str], message: &Value) {
 }
 
 /// What Odoo was told as `traceparent` and `tracestate`, call by call.
-fn told(stage: &Stage) -> Vec<(String, String)> {
+fn trace_headers_at_odoo(stage: &TestGateway) -> Vec<(String, String)> {
     let header = |headers: &http::HeaderMap, name: &str| {
         let value = headers.get(name).map(|value| value.to_str().unwrap());
         value.unwrap_or_default().to_owned()
     };
-    let calls = stage.company.calls();
+    let calls = stage.fake_odoo.calls();
     let calls = calls.iter().filter(|call| call.path.starts_with("/json/"));
     calls
         .map(|call| {
@@ -210,10 +212,10 @@ fn told(stage: &Stage) -> Vec<(String, String)> {
 }
 
 /// Waits until a metric has a value.
-fn metric(stage: &Stage, line: &str) {
-    let until = Instant::now() + PATIENCE;
+fn wait_for_metric(stage: &TestGateway, line: &str) {
+    let until = Instant::now() + TEST_TIMEOUT;
     loop {
-        let metrics = stage.admin("/metrics").body;
+        let metrics = stage.admin_get("/metrics").body;
         if metrics.contains(line) {
             return;
         }
@@ -222,12 +224,12 @@ fn metric(stage: &Stage, line: &str) {
 }
 
 #[test]
-fn a_request_is_a_step_of_the_clients_trace_and_each_call_to_odoo_one_below_it() {
-    let collector = Collector::open(Mood::Takes);
-    let stage = traced(&collector.url, &[]);
+fn request_span_is_child_of_client_span_and_parent_of_odoo_spans() {
+    let collector = FakeCollector::open(CollectorBehavior::Accepts);
+    let stage = start_traced(&collector.url, &[]);
     let meta = json!({"traceparent": TRACEPARENT, "tracestate": "rojo=1", "baggage": "who=mara"});
-    posted(&stage, &[], &counting(&meta));
-    let spans = collector.spans();
+    post_ok(&stage, &[], &count_call(&meta));
+    let spans = collector.next_spans();
     let (server, calls) = spans.split_first().unwrap();
     assert_eq!(server.name, "tools/call count_records");
     assert_eq!(server.kind, i32::from(SpanKind::Server));
@@ -240,7 +242,13 @@ fn a_request_is_a_step_of_the_clients_trace_and_each_call_to_odoo_one_below_it()
         .attributes
         .iter()
         .filter(|attribute| attribute.key != "request.id")
-        .map(|one| format!("{}={}", one.key, text(&server.attributes, &one.key)))
+        .map(|one| {
+            format!(
+                "{}={}",
+                one.key,
+                string_attribute(&server.attributes, &one.key)
+            )
+        })
         .collect();
     insta::assert_snapshot!(attributes.join("\n"), @r"
     mcp.method.name=tools/call
@@ -263,13 +271,16 @@ fn a_request_is_a_step_of_the_clients_trace_and_each_call_to_odoo_one_below_it()
     }
     let last = calls.last().unwrap();
     assert_eq!(last.name, "search_count res.partner");
-    assert_eq!(text(&last.attributes, "odoo.model"), "res.partner");
+    assert_eq!(
+        string_attribute(&last.attributes, "odoo.model"),
+        "res.partner"
+    );
     // Odoo was told of exactly these steps, in this order.
     let steps: Vec<_> = calls
         .iter()
         .map(|call| format!("00-{TRACE}-{}-01", hex(&call.span_id)))
         .collect();
-    let told = told(&stage);
+    let told = trace_headers_at_odoo(&stage);
     let parents: Vec<_> = told.iter().map(|(parent, _)| parent.clone()).collect();
     assert_eq!(parents, steps);
     assert!(told.iter().all(|(_, state)| state == "rojo=1"));
@@ -282,16 +293,16 @@ fn a_request_is_a_step_of_the_clients_trace_and_each_call_to_odoo_one_below_it()
 }
 
 #[test]
-fn the_word_of_the_message_wins_over_the_header_which_is_linked() {
-    let collector = Collector::open(Mood::Takes);
-    let stage = traced(&collector.url, &[]);
+fn message_trace_context_takes_precedence_and_header_is_linked() {
+    let collector = FakeCollector::open(CollectorBehavior::Accepts);
+    let stage = start_traced(&collector.url, &[]);
     let header = "traceparent: 00-11111111111111111111111111111111-2222222222222222-01";
-    posted(
+    post_ok(
         &stage,
         &[header],
-        &counting(&json!({"traceparent": TRACEPARENT})),
+        &count_call(&json!({"traceparent": TRACEPARENT})),
     );
-    let server = &collector.spans()[0];
+    let server = &collector.next_spans()[0];
     assert_eq!(hex(&server.trace_id), TRACE);
     assert_eq!(hex(&server.links[0].trace_id), "1".repeat(32));
     assert_eq!(hex(&server.links[0].span_id), "2".repeat(16));
@@ -301,12 +312,12 @@ fn the_word_of_the_message_wins_over_the_header_which_is_linked() {
         json!({"traceparent": "00-zz-1-01"}),
         json!({"traceparent": 7}),
     ] {
-        posted(
+        post_ok(
             &stage,
             &[header, "tracestate: a=1", "tracestate: b=2"],
-            &counting(&meta),
+            &count_call(&meta),
         );
-        let server = &collector.spans()[0];
+        let server = &collector.next_spans()[0];
         assert_eq!(hex(&server.trace_id), "1".repeat(32), "{meta}");
         assert_eq!(server.trace_state, "a=1,b=2");
         assert!(server.links.is_empty());
@@ -314,48 +325,48 @@ fn the_word_of_the_message_wins_over_the_header_which_is_linked() {
 }
 
 #[test]
-fn a_trace_that_begins_here_has_the_number_of_the_request() {
-    let collector = Collector::open(Mood::Takes);
-    let stage = traced(&collector.url, &[]);
-    posted(&stage, &[], &counting(&json!({})));
-    let spans = collector.spans();
+fn new_trace_uses_request_id_as_trace_id() {
+    let collector = FakeCollector::open(CollectorBehavior::Accepts);
+    let stage = start_traced(&collector.url, &[]);
+    post_ok(&stage, &[], &count_call(&json!({})));
+    let spans = collector.next_spans();
     let server = &spans[0];
     assert_eq!(
         hex(&server.trace_id),
-        text(&server.attributes, "request.id")
+        string_attribute(&server.attributes, "request.id")
     );
     assert!(server.parent_span_id.is_empty());
     assert!(
-        told(&stage)[0]
+        trace_headers_at_odoo(&stage)[0]
             .0
             .starts_with(&format!("00-{}-", hex(&server.trace_id)))
     );
 }
 
 #[test]
-fn without_a_collector_a_clients_trace_is_handed_on_and_none_begins_here() {
-    let stage = Stage::open();
-    posted(&stage, &[], &counting(&json!({})));
+fn without_collector_client_trace_is_propagated_and_none_is_started() {
+    let stage = TestGateway::anonymous();
+    post_ok(&stage, &[], &count_call(&json!({})));
     for wrong in [
         "",
         "00-1-1-01",
         &TRACEPARENT.to_uppercase(),
         &format!("{TRACEPARENT}-more"),
     ] {
-        posted(&stage, &[], &counting(&json!({"traceparent": wrong})));
+        post_ok(&stage, &[], &count_call(&json!({"traceparent": wrong})));
     }
     let twice = format!("traceparent: {TRACEPARENT}");
-    posted(&stage, &[&twice, &twice], &counting(&json!({})));
+    post_ok(&stage, &[&twice, &twice], &count_call(&json!({})));
     assert!(
-        told(&stage)
+        trace_headers_at_odoo(&stage)
             .iter()
             .all(|(parent, state)| parent.is_empty() && state.is_empty())
     );
-    let before = told(&stage).len();
+    let before = trace_headers_at_odoo(&stage).len();
     let meta = json!({"traceparent": TRACEPARENT, "tracestate": "rojo=1,congo=t61r"});
-    posted(&stage, &[], &counting(&meta));
-    posted(&stage, &[], &counting(&meta));
-    let told = told(&stage).split_off(before);
+    post_ok(&stage, &[], &count_call(&meta));
+    post_ok(&stage, &[], &count_call(&meta));
+    let told = trace_headers_at_odoo(&stage).split_off(before);
     for (parent, state) in &told {
         assert!(parent.starts_with(&format!("00-{TRACE}-")) && parent.ends_with("-01"));
         assert!(!parent.contains(PARENT));
@@ -365,19 +376,23 @@ fn without_a_collector_a_clients_trace_is_handed_on_and_none_begins_here() {
 }
 
 #[test]
-fn what_the_client_or_the_ratio_leaves_out_is_not_kept_and_odoo_hears_so() {
-    let collector = Collector::open(Mood::Takes);
-    let stage = traced(&collector.url, &[("GATEPOST_TELEMETRY__SAMPLE_RATIO", "0")]);
-    posted(&stage, &[], &counting(&json!({})));
+fn unsampled_request_is_not_exported_and_odoo_gets_unsampled_flag() {
+    let collector = FakeCollector::open(CollectorBehavior::Accepts);
+    let stage = start_traced(&collector.url, &[("GATEPOST_TELEMETRY__SAMPLE_RATIO", "0")]);
+    post_ok(&stage, &[], &count_call(&json!({})));
     let unkept = TRACEPARENT.replace("-01", "-00");
-    posted(&stage, &[], &counting(&json!({"traceparent": unkept})));
+    post_ok(&stage, &[], &count_call(&json!({"traceparent": unkept})));
     assert!(
-        told(&stage)
+        trace_headers_at_odoo(&stage)
             .iter()
             .all(|(parent, _)| parent.ends_with("-00"))
     );
-    posted(&stage, &[], &counting(&json!({"traceparent": TRACEPARENT})));
-    let kept = collector.spans();
+    post_ok(
+        &stage,
+        &[],
+        &count_call(&json!({"traceparent": TRACEPARENT})),
+    );
+    let kept = collector.next_spans();
     assert!(kept.iter().all(|span| hex(&span.trace_id) == TRACE));
     assert_eq!(
         kept.iter()
@@ -388,23 +403,23 @@ fn what_the_client_or_the_ratio_leaves_out_is_not_kept_and_odoo_hears_so() {
 }
 
 #[test]
-fn a_span_says_how_it_failed_and_neither_who_nor_what_it_was_about() {
-    let collector = Collector::open(Mood::Takes);
-    let stage = traced(&collector.url, &[]);
+fn span_has_error_type_but_no_caller_or_arguments() {
+    let collector = FakeCollector::open(CollectorBehavior::Accepts);
+    let stage = start_traced(&collector.url, &[]);
     let secret = "Azure-Interior-Secret";
     let domain = json!([["name", "=", secret], ["no_such_field", "=", 1]]);
-    let call = calling(
+    let call = tool_call(
         "search_records",
         &json!({"model": "res.partner", "domain": domain}),
     );
-    posted(&stage, &[], &call);
-    posted(&stage, &[], &calling("no_such_tool", &json!({})));
-    let (_, body) = collector.received.recv_timeout(PATIENCE).unwrap();
+    post_ok(&stage, &[], &call);
+    post_ok(&stage, &[], &tool_call("no_such_tool", &json!({})));
+    let (_, body) = collector.received.recv_timeout(TEST_TIMEOUT).unwrap();
     let told = String::from_utf8_lossy(&body).into_owned();
     assert!(!told.contains(secret) && !told.contains(ADMIN_KEY) && !told.contains("anonymous"));
-    let mut all = spans(&body);
+    let mut all = decode_spans(&body);
     if !all.iter().any(|span| span.name == "tools/call") {
-        all.extend(collector.spans());
+        all.extend(collector.next_spans());
     }
     let failed = |name: &str| {
         let span = all.iter().find(|span| span.name == name).unwrap();
@@ -412,15 +427,15 @@ fn a_span_says_how_it_failed_and_neither_who_nor_what_it_was_about() {
             span.status.as_ref().unwrap().code,
             i32::from(StatusCode::Error)
         );
-        text(&span.attributes, "error.type")
+        string_attribute(&span.attributes, "error.type")
     };
     assert_eq!(failed("tools/call search_records"), "tool_error");
     assert_eq!(failed("tools/call"), "-32602");
 }
 
 #[test]
-fn the_caller_and_header_fields_for_the_collector_are_sent_where_they_are_configured() {
-    let collector = Collector::open(Mood::Takes);
+fn configured_caller_and_collector_headers_are_sent() {
+    let collector = FakeCollector::open(CollectorBehavior::Accepts);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("headers");
     std::fs::write(&file, "Authorization: Basic c2VjcmV0\n\nX-Scope: odoo\n").unwrap();
@@ -431,9 +446,9 @@ fn the_caller_and_header_fields_for_the_collector_are_sent_where_they_are_config
         ),
         ("GATEPOST_TELEMETRY__INCLUDE_CALLER", "true"),
     ];
-    let stage = traced(&collector.url, &more);
-    posted(&stage, &[], &counting(&json!({})));
-    let (head, body) = collector.received.recv_timeout(PATIENCE).unwrap();
+    let stage = start_traced(&collector.url, &more);
+    post_ok(&stage, &[], &count_call(&json!({})));
+    let (head, body) = collector.received.recv_timeout(TEST_TIMEOUT).unwrap();
     let head = head.to_ascii_lowercase();
     assert!(head.starts_with("post /v1/traces http/1.1"), "{head}");
     for line in [
@@ -443,21 +458,24 @@ fn the_caller_and_header_fields_for_the_collector_are_sent_where_they_are_config
     ] {
         assert!(head.contains(line), "{line} in\n{head}");
     }
-    assert_eq!(text(&spans(&body)[0].attributes, "enduser.id"), "anonymous");
+    assert_eq!(
+        string_attribute(&decode_spans(&body)[0].attributes, "enduser.id"),
+        "anonymous"
+    );
 }
 
 #[test]
-fn a_collector_that_hangs_delays_no_call_and_the_end_only_a_little() {
-    let collector = Collector::open(Mood::Hangs);
-    let stage = traced(
+fn hanging_collector_delays_no_call_and_shutdown_only_briefly() {
+    let collector = FakeCollector::open(CollectorBehavior::Hangs);
+    let stage = start_traced(
         &collector.url,
         &[("GATEPOST_SERVER__DRAIN_TIMEOUT_MS", "200")],
     );
-    posted(&stage, &[], &counting(&json!({})));
-    collector.received.recv_timeout(PATIENCE).unwrap();
+    post_ok(&stage, &[], &count_call(&json!({})));
+    collector.received.recv_timeout(TEST_TIMEOUT).unwrap();
     let begun = Instant::now();
     for _ in 0..20 {
-        posted(&stage, &[], &counting(&json!({})));
+        post_ok(&stage, &[], &count_call(&json!({})));
     }
     // The collector would have kept each of them for ten seconds.
     assert!(begun.elapsed() < Duration::from_secs(10));
@@ -467,39 +485,43 @@ fn a_collector_that_hangs_delays_no_call_and_the_end_only_a_little() {
 }
 
 #[test]
-fn spans_for_which_there_is_no_room_are_dropped_and_counted() {
-    let collector = Collector::open(Mood::Hangs);
-    let stage = traced(
+fn spans_beyond_queue_capacity_are_dropped_and_counted() {
+    let collector = FakeCollector::open(CollectorBehavior::Hangs);
+    let stage = start_traced(
         &collector.url,
         &[("GATEPOST_SERVER__DRAIN_TIMEOUT_MS", "200")],
     );
-    posted(&stage, &[], &counting(&json!({})));
-    collector.received.recv_timeout(PATIENCE).unwrap();
+    post_ok(&stage, &[], &count_call(&json!({})));
+    collector.received.recv_timeout(TEST_TIMEOUT).unwrap();
     // Twenty in a body: the queue holds four thousand.
     let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
     let batch = Value::Array(vec![ping; 20]);
     for _ in 0..215 {
-        posted(&stage, &[], &batch);
+        post_ok(&stage, &[], &batch);
     }
-    metric(
+    wait_for_metric(
         &stage,
         "otel_sdk_processor_span_processed_total{error_type=\"queue_full\"} ",
     );
 }
 
 #[test]
-fn a_collector_that_comes_back_gets_what_it_missed_and_the_log_says_it_once() {
-    let collector = Collector::open(Mood::Busy(2));
-    let stage = traced(&collector.url, &[]);
-    posted(&stage, &[], &counting(&json!({"traceparent": TRACEPARENT})));
-    let first = collector.spans();
-    assert_eq!(first, collector.spans());
-    assert_eq!(first, collector.spans());
+fn recovered_collector_gets_retried_spans_and_failure_is_logged_once() {
+    let collector = FakeCollector::open(CollectorBehavior::Unavailable(2));
+    let stage = start_traced(&collector.url, &[]);
+    post_ok(
+        &stage,
+        &[],
+        &count_call(&json!({"traceparent": TRACEPARENT})),
+    );
+    let first = collector.next_spans();
+    assert_eq!(first, collector.next_spans());
+    assert_eq!(first, collector.next_spans());
     let line = format!(
         "otel_sdk_exporter_span_exported_total{{error_type=\"\"}} {}\n",
         first.len()
     );
-    metric(&stage, &line);
+    wait_for_metric(&stage, &line);
     // Nobody else here answers that.
     let lines = log::lines_with("it answers 503");
     assert_eq!(lines.len(), 1, "{lines:?}");
@@ -507,51 +529,55 @@ fn a_collector_that_comes_back_gets_what_it_missed_and_the_log_says_it_once() {
 }
 
 #[test]
-fn spans_that_a_collector_does_not_want_are_counted_and_not_offered_again() {
-    let collector = Collector::open(Mood::Refuses);
-    let stage = traced(&collector.url, &[]);
-    posted(
+fn rejected_spans_are_counted_and_not_retried() {
+    let collector = FakeCollector::open(CollectorBehavior::BadRequest);
+    let stage = start_traced(&collector.url, &[]);
+    post_ok(
         &stage,
         &[],
         &json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}),
     );
-    metric(
+    wait_for_metric(
         &stage,
         "otel_sdk_exporter_span_exported_total{error_type=\"not_taken\"} 1\n",
     );
-    let collector = Collector::open(Mood::Rejects(1));
-    let stage = traced(&collector.url, &[]);
-    posted(
+    let collector = FakeCollector::open(CollectorBehavior::PartialSuccess(1));
+    let stage = start_traced(&collector.url, &[]);
+    post_ok(
         &stage,
         &[],
         &json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}),
     );
-    metric(
+    wait_for_metric(
         &stage,
         "otel_sdk_exporter_span_exported_total{error_type=\"rejected\"} 1\n",
     );
 }
 
 #[test]
-fn what_is_not_handed_over_yet_is_when_the_gateway_leaves() {
-    let collector = Collector::open(Mood::Takes);
-    let stage = traced(&collector.url, &[]);
-    posted(&stage, &[], &counting(&json!({"traceparent": TRACEPARENT})));
+fn queued_spans_are_exported_on_shutdown() {
+    let collector = FakeCollector::open(CollectorBehavior::Accepts);
+    let stage = start_traced(&collector.url, &[]);
+    post_ok(
+        &stage,
+        &[],
+        &count_call(&json!({"traceparent": TRACEPARENT})),
+    );
     drop(stage);
     // It is there by now: nothing has to be waited for.
     let (_, body) = collector.received.try_recv().unwrap();
-    assert_eq!(hex(&spans(&body)[0].trace_id), TRACE);
+    assert_eq!(hex(&decode_spans(&body)[0].trace_id), TRACE);
 }
 
 #[test]
-fn each_request_of_a_batch_is_counted_and_traced_by_itself() {
-    let collector = Collector::open(Mood::Takes);
-    let stage = traced(&collector.url, &[]);
-    let mut call = counting(&json!({"traceparent": TRACEPARENT}));
+fn each_request_of_a_batch_is_counted_and_traced_separately() {
+    let collector = FakeCollector::open(CollectorBehavior::Accepts);
+    let stage = start_traced(&collector.url, &[]);
+    let mut call = count_call(&json!({"traceparent": TRACEPARENT}));
     call["id"] = json!("second");
     let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
-    posted(&stage, &[], &json!([ping, call]));
-    let spans = collector.spans();
+    post_ok(&stage, &[], &json!([ping, call]));
+    let spans = collector.next_spans();
     let servers: Vec<_> = spans
         .iter()
         .filter(|span| span.kind == i32::from(SpanKind::Server))
@@ -562,7 +588,7 @@ fn each_request_of_a_batch_is_counted_and_traced_by_itself() {
         [("ping", false), ("tools/call count_records", true)]
     );
     for (method, tool) in [("ping", ""), ("tools/call", "count_records")] {
-        metric(
+        wait_for_metric(
             &stage,
             &format!(
                 "mcp_server_operation_duration_seconds_count{{mcp_method_name=\"{method}\",gen_ai_tool_name=\"{tool}\",error_type=\"\",network_transport=\"tcp\",instance=\"demo\"}} 1\n"
@@ -572,7 +598,7 @@ fn each_request_of_a_batch_is_counted_and_traced_by_itself() {
 }
 
 #[test]
-fn doubtful_ways_to_a_collector_are_told() {
+fn doubtful_collector_settings_give_warnings() {
     let one = [
         ("ODOO_URL", "http://odoo:8069"),
         ("ODOO_API_KEY", "key"),
@@ -596,12 +622,12 @@ fn doubtful_ways_to_a_collector_are_told() {
 }
 
 #[test]
-fn metrics_say_who_answers_and_how_many_connections_there_are() {
-    let collector = Collector::open(Mood::Takes);
-    let stage = traced(&collector.url, &[]);
-    posted(&stage, &[], &counting(&json!({})));
-    metric(&stage, "gatepost_odoo_up{instance=\"demo\"} 1\n");
-    let metrics = stage.admin("/metrics").body;
+fn metrics_report_odoo_availability_and_connections() {
+    let collector = FakeCollector::open(CollectorBehavior::Accepts);
+    let stage = start_traced(&collector.url, &[]);
+    post_ok(&stage, &[], &count_call(&json!({})));
+    wait_for_metric(&stage, "gatepost_odoo_up{instance=\"demo\"} 1\n");
+    let metrics = stage.admin_get("/metrics").body;
     // The sample company closes after each answer, as Odoo's workers do.
     for line in [
         "gatepost_odoo_connections_open{instance=\"demo\"} 0\n",
@@ -614,5 +640,5 @@ fn metrics_say_who_answers_and_how_many_connections_there_are() {
     let opened = metrics
         .lines()
         .find_map(|line| line.strip_prefix("gatepost_odoo_connections_total{instance=\"demo\"} "));
-    assert!(opened.unwrap().parse::<usize>().unwrap() >= told(&stage).len());
+    assert!(opened.unwrap().parse::<usize>().unwrap() >= trace_headers_at_odoo(&stage).len());
 }

@@ -2,7 +2,7 @@
 
 /// Whether a text is a name that an administrator gives something in the
 /// configuration: 1 to 63 of `a-z`, `0-9`, `-` and `_`, a letter first.
-pub(super) fn is_given_name(text: &str) -> bool {
+pub(super) fn is_config_name(text: &str) -> bool {
     text.len() <= 63
         && text.starts_with(|c: char| c.is_ascii_lowercase())
         && text

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{checked::is_given_name, checked_name};
+use super::{checked::is_config_name, checked_name};
 
 /// The name of a further Odoo user in the configuration, such as `sales`.
 ///
@@ -22,6 +22,6 @@ checked_name!(CredentialName, InvalidCredentialName);
 
 impl CredentialName {
     fn check(text: &str) -> bool {
-        is_given_name(text)
+        is_config_name(text)
     }
 }

@@ -4,7 +4,7 @@ use std::error::Error;
 
 /// All causes of an error, the nearest first, without the error itself; none
 /// where it has none.
-pub fn behind(error: &(dyn Error + 'static)) -> Option<String> {
+pub fn sources(error: &(dyn Error + 'static)) -> Option<String> {
     let causes = std::iter::successors(error.source(), |&cause| cause.source());
     let causes: Vec<String> = causes.map(ToString::to_string).collect();
     (!causes.is_empty()).then(|| causes.join(": "))

@@ -37,7 +37,7 @@ mod tests {
     use super::InstanceName;
 
     #[test]
-    fn an_instance_name_is_a_dns_label_in_lower_case() {
+    fn instance_name_must_be_a_lowercase_dns_label() {
         for good in ["a", "production", "eu-1", &"x".repeat(63)] {
             assert!(InstanceName::try_from(good).is_ok(), "{good}");
         }

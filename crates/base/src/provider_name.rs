@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{checked::is_given_name, checked_name};
+use super::{checked::is_config_name, checked_name};
 
 /// The name of an identity provider in the configuration, such as `company`.
 ///
@@ -19,6 +19,6 @@ checked_name!(ProviderName, InvalidProviderName);
 
 impl ProviderName {
     fn check(text: &str) -> bool {
-        is_given_name(text)
+        is_config_name(text)
     }
 }

@@ -3,16 +3,16 @@
 use std::fmt::{self, Write as _};
 
 /// Characters that are shown of one cell of a table.
-pub const CELL_CHARS: usize = 160;
+pub const MAX_CELL_CHARS: usize = 160;
 
 /// Adds to a text. It cannot fail: a `String` takes all there is memory for.
-pub fn add(text: &mut String, part: fmt::Arguments<'_>) {
+pub fn append(text: &mut String, part: fmt::Arguments<'_>) {
     let written = text.write_fmt(part);
     debug_assert!(written.is_ok(), "a String takes all");
 }
 
 /// A number of things, such as `1 record` or `20 records`.
-pub fn counted(number: usize, what: &str) -> String {
+pub fn pluralize(number: usize, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {what}{plural}")
 }
@@ -32,7 +32,7 @@ pub fn one_line(text: &str, max_chars: usize) -> String {
     for (taken, char) in chars.by_ref() {
         if taken == max_chars {
             let rest = 1 + chars.count();
-            add(&mut line, format_args!("…(+{rest} chars)"));
+            append(&mut line, format_args!("…(+{rest} chars)"));
             return line;
         }
         match char {
@@ -58,7 +58,7 @@ fn is_hidden(char: char) -> bool {
 
 /// The text of formatted text: tags away, the five named entities and spaces
 /// read, what begins a block on a line of its own.
-pub fn plain(html: &str) -> String {
+pub fn html_to_text(html: &str) -> String {
     let mut text = String::with_capacity(html.len());
     let mut rest = html;
     while let Some((before, tag)) = rest.split_once('<') {
@@ -97,28 +97,28 @@ pub fn plain(html: &str) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{one_line, plain};
+    use super::{html_to_text, one_line};
 
     #[test]
-    fn a_text_stays_in_its_cell() {
+    fn text_stays_on_one_line_in_its_cell() {
         assert_eq!(one_line("a | b\nc\td\r\n", 99), "a \\| b\\nc\\td");
         assert_eq!(one_line("x\u{202e}y\u{200b}z\u{7}", 99), "xyz");
         assert_eq!(one_line("abcdef", 4), "abcd…(+2 chars)");
     }
 
     #[test]
-    fn formatted_text_becomes_its_words() {
+    fn html_becomes_plain_text() {
         assert_eq!(
-            plain("<p>Hello <b>you</b></p><p>a &lt; b &amp;&nbsp;c</p>"),
+            html_to_text("<p>Hello <b>you</b></p><p>a &lt; b &amp;&nbsp;c</p>"),
             "Hello you\na < b & c"
         );
-        assert_eq!(plain("1 < 2"), "1 < 2");
-        assert_eq!(plain("<script"), "<script");
+        assert_eq!(html_to_text("1 < 2"), "1 < 2");
+        assert_eq!(html_to_text("<script"), "<script");
     }
 
     proptest! {
         #[test]
-        fn no_text_leaves_its_line_or_column(text in any::<String>()) {
+        fn any_text_stays_on_one_line_and_escapes_pipes(text in any::<String>()) {
             let line = one_line(&text, 50);
             prop_assert!(!line.contains('\n') && !line.contains('\r'));
             prop_assert!(!line.replace("\\|", "").contains('|'));

@@ -6,11 +6,11 @@ use super::TraceId;
 
 /// The longest `tracestate` that is handed on, in bytes (Trace Context, section
 /// 3.3.1.5: at least so much should be).
-const MAX_STATE_BYTES: usize = 512;
+const MAX_TRACESTATE_BYTES: usize = 512;
 /// The most entries of one (section 3.3.1.1).
-const MAX_STATE_ENTRIES: usize = 32;
+const MAX_TRACESTATE_ENTRIES: usize = 32;
 /// The longest key and the longest value in it (sections 3.3.1.3.1 and 3.3.1.3.2).
-const MAX_STATE_PART: usize = 256;
+const MAX_TRACESTATE_PART_BYTES: usize = 256;
 
 /// One step of a trace: 16 lower-case hex digits, never zero.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,15 +22,15 @@ pub struct SpanId(NonZeroU64);
 /// `00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01` in a header.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TraceContext {
-    trace: TraceId,
-    span: SpanId,
+    trace_id: TraceId,
+    span_id: SpanId,
     sampled: bool,
-    state: Option<Arc<str>>,
+    tracestate: Option<Arc<str>>,
 }
 
 impl SpanId {
     /// A fresh random number.
-    pub fn fresh() -> Self {
+    pub fn random() -> Self {
         // Without randomness there is no TLS either; the number is to look at.
         let number = getrandom::u64().unwrap_or_default();
         Self(NonZeroU64::new(number).unwrap_or(NonZeroU64::MIN))
@@ -44,12 +44,12 @@ impl SpanId {
 
 impl TraceContext {
     /// The first step of a trace.
-    pub fn begin(trace: TraceId, sampled: bool) -> Self {
+    pub fn root(trace_id: TraceId, sampled: bool) -> Self {
         Self {
-            trace,
-            span: SpanId::fresh(),
+            trace_id,
+            span_id: SpanId::random(),
             sampled,
-            state: None,
+            tracestate: None,
         }
     }
 
@@ -57,24 +57,24 @@ impl TraceContext {
     ///
     /// A later version than ours is read as far as ours goes (section 4). A
     /// `tracestate` that is wrong or too long is left away, and the rest holds.
-    pub fn read(traceparent: &str, tracestate: Option<&str>) -> Option<Self> {
+    pub fn parse(traceparent: &str, tracestate: Option<&str>) -> Option<Self> {
         let mut parts = traceparent.split('-');
         let [version, trace, span, flags] = [
-            hex(parts.next()?, 2)?,
-            hex(parts.next()?, 32)?,
-            hex(parts.next()?, 16)?,
-            hex(parts.next()?, 2)?,
+            parse_hex(parts.next()?, 2)?,
+            parse_hex(parts.next()?, 32)?,
+            parse_hex(parts.next()?, 16)?,
+            parse_hex(parts.next()?, 2)?,
         ];
         let more = parts.next().is_some();
         if version == 0xff || (version == 0 && more) || trace == 0 {
             return None;
         }
         Some(Self {
-            trace: TraceId::new(trace),
-            span: SpanId(NonZeroU64::new(u64::try_from(span).ok()?)?),
+            trace_id: TraceId::new(trace),
+            span_id: SpanId(NonZeroU64::new(u64::try_from(span).ok()?)?),
             // The other flags are not defined, and are not handed on (section 3.2.2.5.2).
             sampled: flags & 1 == 1,
-            state: tracestate.and_then(state),
+            tracestate: tracestate.and_then(valid_tracestate),
         })
     }
 
@@ -82,19 +82,19 @@ impl TraceContext {
     #[must_use]
     pub fn child(&self) -> Self {
         Self {
-            span: SpanId::fresh(),
+            span_id: SpanId::random(),
             ..self.clone()
         }
     }
 
     /// The trace.
-    pub fn trace(&self) -> TraceId {
-        self.trace
+    pub fn trace_id(&self) -> TraceId {
+        self.trace_id
     }
 
     /// The step.
-    pub fn span(&self) -> SpanId {
-        self.span
+    pub fn span_id(&self) -> SpanId {
+        self.span_id
     }
 
     /// Whether somebody upstream keeps the trace.
@@ -105,12 +105,12 @@ impl TraceContext {
     /// The value of the header `traceparent`.
     pub fn traceparent(&self) -> String {
         let flags = u8::from(self.sampled);
-        format!("00-{}-{}-{flags:02x}", self.trace, self.span)
+        format!("00-{}-{}-{flags:02x}", self.trace_id, self.span_id)
     }
 
     /// The value of the header `tracestate`, if there is one.
     pub fn tracestate(&self) -> Option<&str> {
-        self.state.as_deref()
+        self.tracestate.as_deref()
     }
 }
 
@@ -127,7 +127,7 @@ impl fmt::Debug for SpanId {
 }
 
 /// A number of so many lower-case hex digits.
-fn hex(text: &str, digits: usize) -> Option<u128> {
+fn parse_hex(text: &str, digits: usize) -> Option<u128> {
     let right = text.len() == digits
         && text
             .bytes()
@@ -136,8 +136,8 @@ fn hex(text: &str, digits: usize) -> Option<u128> {
 }
 
 /// A `tracestate` in which everything is as it should be.
-fn state(text: &str) -> Option<Arc<str>> {
-    if text.len() > MAX_STATE_BYTES {
+fn valid_tracestate(text: &str) -> Option<Arc<str>> {
+    if text.len() > MAX_TRACESTATE_BYTES {
         return None;
     }
     let entries: Vec<&str> = text
@@ -145,13 +145,13 @@ fn state(text: &str) -> Option<Arc<str>> {
         .map(|entry| entry.trim_matches([' ', '\t']))
         .filter(|entry| !entry.is_empty())
         .collect();
-    if entries.is_empty() || entries.len() > MAX_STATE_ENTRIES {
+    if entries.is_empty() || entries.len() > MAX_TRACESTATE_ENTRIES {
         return None;
     }
     let mut keys = Vec::with_capacity(entries.len());
     for entry in &entries {
         let (key, value) = entry.split_once('=')?;
-        if !is_state_key(key) || !is_state_value(value) || keys.contains(&key) {
+        if !is_tracestate_key(key) || !is_tracestate_value(value) || keys.contains(&key) {
             return None;
         }
         keys.push(key);
@@ -159,16 +159,16 @@ fn state(text: &str) -> Option<Arc<str>> {
     Some(entries.join(",").into())
 }
 
-fn is_state_key(key: &str) -> bool {
-    key.len() <= MAX_STATE_PART
+fn is_tracestate_key(key: &str) -> bool {
+    key.len() <= MAX_TRACESTATE_PART_BYTES
         && key.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit())
         && key.bytes().all(
             |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'*' | b'/' | b'@'),
         )
 }
 
-fn is_state_value(value: &str) -> bool {
-    (1..=MAX_STATE_PART).contains(&value.len())
+fn is_tracestate_value(value: &str) -> bool {
+    (1..=MAX_TRACESTATE_PART_BYTES).contains(&value.len())
         && value
             .bytes()
             .all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b',' | b'='))
@@ -183,19 +183,19 @@ mod tests {
     const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     #[test]
-    fn a_step_below_is_of_the_same_trace_and_another_step() {
-        let parent = TraceContext::read(PARENT, Some("rojo=00f067aa0ba902b7,congo=t61r")).unwrap();
+    fn child_context_keeps_trace_and_gets_new_span_id() {
+        let parent = TraceContext::parse(PARENT, Some("rojo=00f067aa0ba902b7,congo=t61r")).unwrap();
         assert_eq!(parent.traceparent(), PARENT);
         let (one, two) = (parent.child(), parent.child());
-        assert_eq!(one.trace(), parent.trace());
+        assert_eq!(one.trace_id(), parent.trace_id());
         assert!(one.is_sampled());
         assert_eq!(one.tracestate(), Some("rojo=00f067aa0ba902b7,congo=t61r"));
-        assert!(one.span() != parent.span() && one.span() != two.span());
+        assert!(one.span_id() != parent.span_id() && one.span_id() != two.span_id());
     }
 
     // Trace Context, sections 3.2.2 and 4.3.
     #[test]
-    fn what_is_no_traceparent_is_none_at_all() {
+    fn invalid_traceparent_is_ignored() {
         for wrong in [
             "",
             "00",
@@ -211,23 +211,23 @@ mod tests {
             " 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1",
         ] {
-            assert_eq!(TraceContext::read(wrong, None), None, "{wrong}");
+            assert_eq!(TraceContext::parse(wrong, None), None, "{wrong}");
         }
     }
 
     #[test]
-    fn a_later_version_is_read_as_far_as_ours_goes_and_unknown_flags_are_not_handed_on() {
+    fn later_traceparent_version_is_read_and_unknown_flags_are_dropped() {
         let later = "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-ff-what-comes";
-        let read = TraceContext::read(later, None).unwrap();
+        let read = TraceContext::parse(later, None).unwrap();
         assert_eq!(read.traceparent(), PARENT);
         let unsampled = PARENT.replace("-01", "-02");
-        let read = TraceContext::read(&unsampled, None).unwrap();
+        let read = TraceContext::parse(&unsampled, None).unwrap();
         assert!(!read.is_sampled());
         assert!(read.traceparent().ends_with("-00"));
     }
 
     #[test]
-    fn a_tracestate_that_is_wrong_is_left_away_and_the_trace_goes_on() {
+    fn invalid_tracestate_is_dropped_and_trace_continues() {
         let long = format!("a={}", "x".repeat(600));
         let many: Vec<String> = (0..33).map(|n| format!("k{n}=v")).collect();
         for wrong in [
@@ -242,21 +242,21 @@ mod tests {
             &many.join(","),
             ",",
         ] {
-            let read = TraceContext::read(PARENT, Some(wrong)).unwrap();
+            let read = TraceContext::parse(PARENT, Some(wrong)).unwrap();
             assert_eq!(read.tracestate(), None, "{wrong}");
         }
-        let spaced = TraceContext::read(PARENT, Some("a@b=1 , ,c/d=x y")).unwrap();
+        let spaced = TraceContext::parse(PARENT, Some("a@b=1 , ,c/d=x y")).unwrap();
         assert_eq!(spaced.tracestate(), Some("a@b=1,c/d=x y"));
     }
 
     proptest! {
         #[test]
-        fn whatever_is_read_is_written_as_a_header_that_reads_the_same(
+        fn trace_context_round_trips_through_headers(
             parent in "[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}",
             state in proptest::option::of("[ -~\r\n\t]{0,40}"),
         ) {
-            if let Some(read) = TraceContext::read(&parent, state.as_deref()) {
-                let again = TraceContext::read(&read.traceparent(), read.tracestate());
+            if let Some(read) = TraceContext::parse(&parent, state.as_deref()) {
+                let again = TraceContext::parse(&read.traceparent(), read.tracestate());
                 prop_assert_eq!(again.as_ref(), Some(&read));
                 let printable = |text: &str| text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
                 prop_assert!(read.tracestate().is_none_or(printable));

@@ -14,7 +14,7 @@ impl TraceId {
     ///
     /// # Errors
     /// When the operating system gives no randomness.
-    pub fn fresh() -> Result<Self, getrandom::Error> {
+    pub fn random() -> Result<Self, getrandom::Error> {
         let mut bytes = [0_u8; 16];
         getrandom::fill(&mut bytes)?;
         Ok(Self(u128::from_ne_bytes(bytes).max(1)))

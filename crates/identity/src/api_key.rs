@@ -9,7 +9,7 @@ use subtle::{Choice, ConstantTimeEq as _};
 ///
 /// 12 of `0-9` and `a-z` without `i`, `l`, `o` and `u` (Crockford's base 32).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyId(Box<str>);
+pub struct ApiKeyId(Box<str>);
 
 /// A whole key, such as `gp_7k2m…_4Tz…`: `gp`, id, and a secret with a check at
 /// its end.
@@ -19,7 +19,7 @@ pub struct KeyId(Box<str>);
 /// wrong letter is told without looking for the key. Letters and `_` only: a
 /// double click marks all of it, and no shell or URL changes it.
 pub struct ApiKey {
-    id: KeyId,
+    id: ApiKeyId,
     secret: Box<str>,
 }
 
@@ -41,17 +41,17 @@ const ID_LETTERS: &[u8] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const ID_LENGTH: usize = 12;
 const SECRET_LETTERS: &[u8] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
 const SECRET_LENGTH: usize = 44;
-const CHECK_LENGTH: usize = 6;
+const CHECKSUM_LENGTH: usize = 6;
 
 impl ApiKey {
     /// A new key.
     ///
     /// # Errors
     /// When the operating system gives no randomness.
-    pub fn fresh() -> Result<Self, getrandom::Error> {
+    pub fn generate() -> Result<Self, getrandom::Error> {
         Ok(Self {
-            id: KeyId(random(ID_LETTERS, ID_LENGTH)?),
-            secret: random(SECRET_LETTERS, SECRET_LENGTH)?,
+            id: ApiKeyId(random_text(ID_LETTERS, ID_LENGTH)?),
+            secret: random_text(SECRET_LETTERS, SECRET_LENGTH)?,
         })
     }
 
@@ -65,25 +65,25 @@ impl ApiKey {
             .strip_prefix(PREFIX)
             .and_then(|rest| rest.split_once('_'))
             .ok_or(MalformedKey)?;
-        let id = KeyId::try_from(id)?;
+        let id = ApiKeyId::try_from(id)?;
         let (secret, check) = rest.split_at_checked(SECRET_LENGTH).ok_or(MalformedKey)?;
         let key = Self {
             id,
             secret: secret.into(),
         };
         let whole = consists_of(secret, SECRET_LETTERS, SECRET_LENGTH)
-            && bool::from(key.check().as_bytes().ct_eq(check.as_bytes()));
+            && bool::from(key.checksum().as_bytes().ct_eq(check.as_bytes()));
         if whole { Ok(key) } else { Err(MalformedKey) }
     }
 
     /// Whether a text says that it is a key of ours, a wrong one included: it
     /// is nobody else's to look at.
-    pub fn is_claimed_by(text: &str) -> bool {
+    pub fn has_key_prefix(text: &str) -> bool {
         text.starts_with(PREFIX)
     }
 
     /// What names the key.
-    pub fn id(&self) -> &KeyId {
+    pub fn id(&self) -> &ApiKeyId {
         &self.id
     }
 
@@ -95,10 +95,10 @@ impl ApiKey {
     /// The key as text. This is the secret itself: it is shown once, to who
     /// made the key.
     pub fn reveal(&self) -> String {
-        format!("{PREFIX}{}_{}{}", self.id, self.secret, self.check())
+        format!("{PREFIX}{}_{}{}", self.id, self.secret, self.checksum())
     }
 
-    fn check(&self) -> String {
+    fn checksum(&self) -> String {
         let mut hasher = Sha256::new();
         hasher.update(b"gatepost key check\0");
         hasher.update(self.id.as_str());
@@ -108,7 +108,7 @@ impl ApiKey {
         // 58 does not divide 256; a check need not be even.
         digest
             .iter()
-            .take(CHECK_LENGTH)
+            .take(CHECKSUM_LENGTH)
             .filter_map(|byte| SECRET_LETTERS.get(usize::from(*byte) % SECRET_LETTERS.len()))
             .map(|letter| char::from(*letter))
             .collect()
@@ -122,14 +122,14 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-impl KeyId {
+impl ApiKeyId {
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-impl TryFrom<&str> for KeyId {
+impl TryFrom<&str> for ApiKeyId {
     type Error = MalformedKey;
 
     fn try_from(text: &str) -> Result<Self, MalformedKey> {
@@ -141,13 +141,13 @@ impl TryFrom<&str> for KeyId {
     }
 }
 
-impl fmt::Display for KeyId {
+impl fmt::Display for ApiKeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl fmt::Debug for KeyId {
+impl fmt::Debug for ApiKeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KeyId({self})")
     }
@@ -156,10 +156,10 @@ impl fmt::Debug for KeyId {
 impl SecretHash {
     /// A hash that no secret is known to have, to compare with where there is
     /// no key: an unknown id then takes as long as a wrong secret.
-    pub(super) const NOBODYS: Self = Self([0; 32]);
+    pub(super) const DUMMY: Self = Self([0; 32]);
 
     /// Compares without telling by its time where the first difference is.
-    pub(super) fn same(&self, other: &Self) -> Choice {
+    pub(super) fn ct_eq(&self, other: &Self) -> Choice {
         self.0.ct_eq(&other.0)
     }
 
@@ -201,7 +201,7 @@ fn consists_of(text: &str, letters: &[u8], length: usize) -> bool {
 
 /// Letters drawn evenly. Both alphabets have at most 64, so six bits choose
 /// one, and those that choose none are thrown away.
-fn random(letters: &[u8], length: usize) -> Result<Box<str>, getrandom::Error> {
+fn random_text(letters: &[u8], length: usize) -> Result<Box<str>, getrandom::Error> {
     let mut drawn = String::with_capacity(length);
     while drawn.len() < length {
         let mut bytes = [0_u8; 64];
@@ -222,18 +222,18 @@ mod tests {
     use super::{ApiKey, MalformedKey, SecretHash};
 
     #[test]
-    fn a_key_reads_back_as_itself_and_no_two_are_alike() {
-        let (one, two) = (ApiKey::fresh().unwrap(), ApiKey::fresh().unwrap());
+    fn generated_keys_are_unique_and_parse_back() {
+        let (one, two) = (ApiKey::generate().unwrap(), ApiKey::generate().unwrap());
         let read = ApiKey::parse(&one.reveal()).unwrap();
         assert_eq!(read.id(), one.id());
-        assert!(bool::from(read.hash().same(&one.hash())));
+        assert!(bool::from(read.hash().ct_eq(&one.hash())));
         assert_ne!(one.reveal(), two.reveal());
         assert_eq!(one.reveal().len(), 3 + 12 + 1 + 44 + 6);
     }
 
     #[test]
-    fn a_key_is_not_printed_by_debug() {
-        let key = ApiKey::fresh().unwrap();
+    fn debug_output_hides_key_and_hash() {
+        let key = ApiKey::generate().unwrap();
         let shown = format!("{key:?} {:?}", key.hash());
         assert!(!shown.contains(&*key.secret), "{shown}");
         assert!(
@@ -243,10 +243,10 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_reads_back_and_nothing_else_does() {
-        let hash = ApiKey::fresh().unwrap().hash();
+    fn hash_text_round_trips_and_other_text_is_rejected() {
+        let hash = ApiKey::generate().unwrap().hash();
         let read = SecretHash::from_text(&hash.to_text()).unwrap();
-        assert!(bool::from(read.same(&hash)));
+        assert!(bool::from(read.ct_eq(&hash)));
         for text in [
             "",
             "sha256:",
@@ -260,16 +260,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_wrong_letter_anywhere_is_refused(at in 0_usize..66, letter in "[ -~]") {
-            let mut text = ApiKey::fresh().unwrap().reveal();
+        fn key_with_one_wrong_character_is_rejected(at in 0_usize..66, letter in "[ -~]") {
+            let mut text = ApiKey::generate().unwrap().reveal();
             let right = text.get(at..=at).unwrap().to_owned();
             text.replace_range(at..=at, &letter);
             prop_assert_eq!(ApiKey::parse(&text).is_ok(), letter == right);
         }
 
         #[test]
-        fn swapped_missing_and_added_letters_are_refused(at in 0_usize..65) {
-            let text = ApiKey::fresh().unwrap().reveal();
+        fn key_with_swapped_missing_or_added_character_is_rejected(at in 0_usize..65) {
+            let text = ApiKey::generate().unwrap().reveal();
             let mut letters: Vec<char> = text.chars().collect();
             letters.swap(at, at + 1);
             let swapped: String = letters.iter().collect();
@@ -283,7 +283,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_read_without_a_panic(text in "\\PC{0,80}") {
+        fn parsing_arbitrary_text_never_panics(text in "\\PC{0,80}") {
             prop_assert_eq!(ApiKey::parse(&text).err(), Some(MalformedKey));
         }
     }

@@ -14,11 +14,11 @@ pub struct Bearer<'a>(&'a str);
 
 /// A copy of a token, for work that goes on without the request.
 #[derive(Clone)]
-pub struct KeptBearer(Box<str>);
+pub struct OwnedBearer(Box<str>);
 
 /// Why no token was found. The text is for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoBearer {
+pub enum BearerError {
     /// The header is not a bearer token as RFC 6750 section 2.1 writes it.
     #[error("the `Authorization` header must be `Bearer` and one token")]
     Malformed,
@@ -30,7 +30,7 @@ pub enum NoBearer {
     OtherScheme,
     /// There are several, and each hop may believe another one.
     #[error("there must be only one `Authorization` header")]
-    Several,
+    MultipleHeaders,
     /// The token is longer than any.
     #[error("the token must not be longer than {MAX_BYTES} bytes")]
     TooLong,
@@ -43,22 +43,22 @@ impl<'a> Bearer<'a> {
     ///
     /// # Errors
     /// [`NoBearer`].
-    pub fn find(headers: &'a HeaderMap) -> Result<Self, NoBearer> {
+    pub fn from_headers(headers: &'a HeaderMap) -> Result<Self, BearerError> {
         let mut values = headers.get_all(AUTHORIZATION).iter();
-        let value = values.next().ok_or(NoBearer::Missing)?;
+        let value = values.next().ok_or(BearerError::Missing)?;
         if values.next().is_some() {
-            return Err(NoBearer::Several);
+            return Err(BearerError::MultipleHeaders);
         }
         // Malformed and not told more: bytes beyond ASCII are in no token.
         let value = value
             .to_str()
-            .map_err(|_beyond_ascii| NoBearer::Malformed)?;
-        let (scheme, token) = value.split_once(' ').ok_or(NoBearer::Malformed)?;
+            .map_err(|_beyond_ascii| BearerError::Malformed)?;
+        let (scheme, token) = value.split_once(' ').ok_or(BearerError::Malformed)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(if scheme.is_empty() {
-                NoBearer::Malformed
+                BearerError::Malformed
             } else {
-                NoBearer::OtherScheme
+                BearerError::OtherScheme
             });
         }
         // RFC 9110 section 11.4: one or more spaces before the token.
@@ -69,14 +69,14 @@ impl<'a> Bearer<'a> {
     ///
     /// # Errors
     /// [`NoBearer::TooLong`] and [`NoBearer::Malformed`].
-    pub fn parse(token: &'a str) -> Result<Self, NoBearer> {
+    pub fn parse(token: &'a str) -> Result<Self, BearerError> {
         if token.len() > MAX_BYTES {
-            return Err(NoBearer::TooLong);
+            return Err(BearerError::TooLong);
         }
         if is_b64token(token) {
             Ok(Self(token))
         } else {
-            Err(NoBearer::Malformed)
+            Err(BearerError::Malformed)
         }
     }
 
@@ -86,19 +86,19 @@ impl<'a> Bearer<'a> {
     }
 
     /// A copy that outlives the request's head.
-    pub fn keep(self) -> KeptBearer {
-        KeptBearer(self.0.into())
+    pub fn into_owned(self) -> OwnedBearer {
+        OwnedBearer(self.0.into())
     }
 }
 
-impl KeptBearer {
+impl OwnedBearer {
     /// The token as it was presented.
     pub fn as_bearer(&self) -> Bearer<'_> {
         Bearer(&self.0)
     }
 }
 
-impl std::fmt::Debug for KeptBearer {
+impl std::fmt::Debug for OwnedBearer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("KeptBearer(..)")
     }
@@ -123,18 +123,18 @@ fn is_b64token(token: &str) -> bool {
 mod tests {
     use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 
-    use super::{Bearer, NoBearer};
+    use super::{Bearer, BearerError};
 
-    fn find(values: &[&str]) -> Result<String, NoBearer> {
+    fn find(values: &[&str]) -> Result<String, BearerError> {
         let values = values.iter().map(|value| HeaderValue::from_str(value));
         let headers: HeaderMap = values
             .map(|value| (AUTHORIZATION, value.unwrap()))
             .collect();
-        Bearer::find(&headers).map(|bearer| bearer.reveal().to_owned())
+        Bearer::from_headers(&headers).map(|bearer| bearer.reveal().to_owned())
     }
 
     #[test]
-    fn the_scheme_is_read_in_any_case() {
+    fn bearer_scheme_is_case_insensitive() {
         for header in ["Bearer abc", "bearer abc", "BEARER   abc", "bEaReR abc "] {
             assert_eq!(find(&[header]).as_deref(), Ok("abc"), "{header}");
         }
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_bearer_token_is_refused() {
+    fn malformed_or_non_bearer_header_is_rejected() {
         for header in [
             "",
             "Bearer",
@@ -157,36 +157,42 @@ mod tests {
             "Bearer \"abc\"",
             " Bearer abc",
         ] {
-            assert_eq!(find(&[header]), Err(NoBearer::Malformed), "{header}");
+            assert_eq!(find(&[header]), Err(BearerError::Malformed), "{header}");
         }
         for header in ["Basic abc", "DPoP abc", "Bearer\u{2003}x y"] {
             let told = find(&[header]);
             assert!(
-                matches!(told, Err(NoBearer::OtherScheme | NoBearer::Malformed)),
+                matches!(told, Err(BearerError::OtherScheme | BearerError::Malformed)),
                 "{header}"
             );
         }
-        assert_eq!(find(&["Basic abc"]), Err(NoBearer::OtherScheme));
-        assert_eq!(find(&[]), Err(NoBearer::Missing));
+        assert_eq!(find(&["Basic abc"]), Err(BearerError::OtherScheme));
+        assert_eq!(find(&[]), Err(BearerError::Missing));
     }
 
     #[test]
-    fn several_headers_are_refused_even_when_they_agree() {
-        assert_eq!(find(&["Bearer abc", "Bearer abc"]), Err(NoBearer::Several));
+    fn multiple_authorization_headers_are_rejected_even_if_equal() {
+        assert_eq!(
+            find(&["Bearer abc", "Bearer abc"]),
+            Err(BearerError::MultipleHeaders)
+        );
     }
 
     #[test]
-    fn a_token_has_a_largest_size() {
+    fn token_over_size_limit_is_rejected() {
         let token = "a".repeat(8 << 10);
         assert!(find(&[&format!("Bearer {token}")]).is_ok());
-        assert_eq!(find(&[&format!("Bearer {token}a")]), Err(NoBearer::TooLong));
+        assert_eq!(
+            find(&[&format!("Bearer {token}a")]),
+            Err(BearerError::TooLong)
+        );
     }
 
     #[test]
-    fn a_token_is_not_printed_by_debug() {
+    fn debug_output_hides_token() {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer hunter2"));
-        let shown = format!("{:?}", Bearer::find(&headers));
+        let shown = format!("{:?}", Bearer::from_headers(&headers));
         assert!(!shown.contains("hunter2"), "{shown}");
     }
 }

@@ -11,13 +11,13 @@ use serde_json::Value;
 
 use super::{
     CallerKind, Principal,
-    members::{Members, WrongForm},
+    strict_json::{StrictObject, WrongType},
 };
 use gatepost_base::Subject;
 
 /// Where claims come from: each way proves other things by itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Origin {
+pub(super) enum ClaimsSource {
     /// The provider's answer about a token (RFC 7662).
     Introspection,
     /// The payload of a JWT whose signature held (RFC 9068).
@@ -27,7 +27,7 @@ pub(super) enum Origin {
 /// What claims must say. The audience must be there; whose it is, is asked
 /// per instance ([`Principal::is_for`]).
 #[derive(Clone, Debug)]
-pub(super) struct Terms {
+pub(super) struct ClaimRules {
     pub(super) issuer: Arc<str>,
     /// How far the provider's clock may be from ours.
     pub(super) skew: Duration,
@@ -47,13 +47,13 @@ pub(super) struct Terms {
 /// Why a token is not accepted. The client reads the same of all of them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
 #[error("the token is not accepted here; get a new one")]
-pub enum NotAccepted {
+pub enum TokenRejected {
     /// It is meant for nobody, or for somebody else.
     Audience,
     /// A claim is of another type than it must be.
-    BrokenClaim,
+    InvalidClaim,
     /// It is a token without a client, which is not allowed.
-    Client,
+    NoClient,
     /// Its time is over.
     Expired,
     /// The provider does not know it, or no longer.
@@ -76,13 +76,13 @@ pub enum NotAccepted {
     TokenType,
 }
 
-impl NotAccepted {
+impl TokenRejected {
     /// The word for it in the log.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Audience => "audience",
-            Self::BrokenClaim => "broken_claim",
-            Self::Client => "no_client",
+            Self::InvalidClaim => "broken_claim",
+            Self::NoClient => "no_client",
             Self::Expired => "expired",
             Self::Inactive => "inactive",
             Self::Issuer => "issuer",
@@ -97,49 +97,49 @@ impl NotAccepted {
     }
 }
 
-impl From<WrongForm> for NotAccepted {
-    fn from(WrongForm(name): WrongForm) -> Self {
+impl From<WrongType> for TokenRejected {
+    fn from(WrongType(name): WrongType) -> Self {
         match name {
             "aud" => Self::Audience,
             "exp" => Self::Expired,
             "iss" => Self::Issuer,
             "sub" => Self::Subject,
             "token_type" => Self::TokenType,
-            _ => Self::BrokenClaim,
+            _ => Self::InvalidClaim,
         }
     }
 }
 
 /// RFC 7519 section 4.1.2 gives no bound; OpenID Connect Core section 2 has 255.
-const MAX_SUBJECT: usize = 255;
+const MAX_SUBJECT_BYTES: usize = 255;
 /// Further away than any token's end, and within what clocks can count.
-const FAR: f64 = 10.0 * 366.0 * 86_400.0;
+const MAX_LIFETIME_S: f64 = 10.0 * 366.0 * 86_400.0;
 
-impl Terms {
+impl ClaimRules {
     /// Accepts the claims of a token that was proved to be one of the
     /// provider's: that it is active, or that its signature holds.
     ///
     /// # Errors
     /// [`NotAccepted`].
-    pub(super) fn accept(
+    pub(super) fn validate(
         &self,
-        claims: &Members,
-        origin: Origin,
+        claims: &StrictObject,
+        origin: ClaimsSource,
         now: Timestamp,
-    ) -> Result<Principal, NotAccepted> {
-        let expires = self.times(claims, now)?;
+    ) -> Result<Principal, TokenRejected> {
+        let expires = self.validate_times(claims, now)?;
         match claims.text("iss")? {
             Some(issuer) if issuer == &*self.issuer => {}
             // The endpoint is the issuer's own (glewlwyd leaves it out).
-            None if origin == Origin::Introspection => {}
-            Some(_) | None => return Err(NotAccepted::Issuer),
+            None if origin == ClaimsSource::Introspection => {}
+            Some(_) | None => return Err(TokenRejected::Issuer),
         }
         let audiences = claims.texts("aud")?;
         if audiences.is_empty() || audiences.iter().any(|audience| audience.is_empty()) {
-            return Err(NotAccepted::Audience);
+            return Err(TokenRejected::Audience);
         }
-        self.token_type(claims, origin)?;
-        let (kind, subject, client_id) = self.subject(claims)?;
+        self.validate_token_type(claims, origin)?;
+        let (kind, subject, client_id) = self.parse_subject(claims)?;
         Ok(Principal {
             issuer: Arc::clone(&self.issuer),
             kind,
@@ -152,21 +152,25 @@ impl Terms {
         })
     }
 
-    fn times(&self, claims: &Members, now: Timestamp) -> Result<Option<Timestamp>, NotAccepted> {
-        let (time, skew) = (seconds(now), self.skew.as_secs_f64());
+    fn validate_times(
+        &self,
+        claims: &StrictObject,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, TokenRejected> {
+        let (time, skew) = (unix_seconds(now), self.skew.as_secs_f64());
         // Comparisons so that a NaN, which JSON has not, would be refused.
         let expires = match claims.seconds("exp")? {
-            Some(exp) if exp > time - skew => Some(later(now, exp - time)),
-            Some(_) => return Err(NotAccepted::Expired),
+            Some(exp) if exp > time - skew => Some(saturating_add_seconds(now, exp - time)),
+            Some(_) => return Err(TokenRejected::Expired),
             None if self.allow_no_exp => None,
-            None => return Err(NotAccepted::NoExpiry),
+            None => return Err(TokenRejected::NoExpiry),
         };
         for begin in ["nbf", "iat"] {
             if claims
                 .seconds(begin)?
                 .is_some_and(|begin| begin > time + skew)
             {
-                return Err(NotAccepted::NotYetValid);
+                return Err(TokenRejected::NotYetValid);
             }
         }
         Ok(expires)
@@ -174,22 +178,28 @@ impl Terms {
 
     /// A refresh token introspects as active too, without a type (seen with
     /// oidc-provider); of a JWT the header's `typ` has told.
-    fn token_type(&self, claims: &Members, origin: Origin) -> Result<(), NotAccepted> {
-        if claims.has("cnf") {
-            return Err(NotAccepted::SenderConstrained);
+    fn validate_token_type(
+        &self,
+        claims: &StrictObject,
+        origin: ClaimsSource,
+    ) -> Result<(), TokenRejected> {
+        if claims.contains("cnf") {
+            return Err(TokenRejected::SenderConstrained);
         }
         match claims.text("token_type")? {
             Some(kind) if kind.eq_ignore_ascii_case("bearer") => Ok(()),
-            Some(kind) if kind.eq_ignore_ascii_case("dpop") => Err(NotAccepted::SenderConstrained),
-            None if origin == Origin::Jwt || self.allow_missing_token_type => Ok(()),
-            Some(_) | None => Err(NotAccepted::TokenType),
+            Some(kind) if kind.eq_ignore_ascii_case("dpop") => {
+                Err(TokenRejected::SenderConstrained)
+            }
+            None if origin == ClaimsSource::Jwt || self.allow_missing_token_type => Ok(()),
+            Some(_) | None => Err(TokenRejected::TokenType),
         }
     }
 
-    fn subject(
+    fn parse_subject(
         &self,
-        claims: &Members,
-    ) -> Result<(CallerKind, Subject, Option<Box<str>>), NotAccepted> {
+        claims: &StrictObject,
+    ) -> Result<(CallerKind, Subject, Option<Box<str>>), TokenRejected> {
         let mut client: Option<&str> = None;
         for claim in self.client_claims {
             client = claims.text(claim)?.filter(|client| !client.is_empty());
@@ -197,11 +207,11 @@ impl Terms {
                 break;
             }
         }
-        if client.is_some_and(|client| !is_name(client)) {
-            return Err(NotAccepted::Client);
+        if client.is_some_and(|client| !is_valid_identifier(client)) {
+            return Err(TokenRejected::NoClient);
         }
         if client.is_none() && !self.allow_no_client {
-            return Err(NotAccepted::Client);
+            return Err(TokenRejected::NoClient);
         }
         let is_program = is_program(claims, client)?;
         let (kind, subject) = match (claims.text("sub")?, client) {
@@ -210,7 +220,9 @@ impl Terms {
                 (CallerKind::Client, format!("client:{client}"))
             }
             // Nobody may be taken for a program by calling himself one.
-            (Some(subject), _) if is_name(subject) && !subject.starts_with("client:") => {
+            (Some(subject), _)
+                if is_valid_identifier(subject) && !subject.starts_with("client:") =>
+            {
                 let kind = if is_program {
                     CallerKind::Client
                 } else {
@@ -219,20 +231,20 @@ impl Terms {
                 (kind, subject.to_owned())
             }
             (None, Some(client)) => (CallerKind::Client, format!("client:{client}")),
-            (Some(_), _) | (None, None) => return Err(NotAccepted::Subject),
+            (Some(_), _) | (None, None) => return Err(TokenRejected::Subject),
         };
         Ok((kind, Subject::proved(&subject), client.map(Into::into)))
     }
 
-    fn scopes(&self, claims: &Members) -> BTreeSet<Box<str>> {
-        let found = self.scope_claims.iter().map(|claim| claims.at(claim));
-        found.flat_map(names).collect()
+    fn scopes(&self, claims: &StrictObject) -> BTreeSet<Box<str>> {
+        let found = self.scope_claims.iter().map(|claim| claims.pointer(claim));
+        found.flat_map(string_list).collect()
     }
 
-    fn roles(&self, claims: &Members) -> BTreeMap<Box<str>, BTreeSet<Box<str>>> {
+    fn roles(&self, claims: &StrictObject) -> BTreeMap<Box<str>, BTreeSet<Box<str>>> {
         let mut roles: BTreeMap<Box<str>, BTreeSet<Box<str>>> = BTreeMap::new();
         for pointer in &self.role_claims {
-            match claims.at(pointer) {
+            match claims.pointer(pointer) {
                 // Zitadel: role -> organisation -> its domain.
                 Some(Value::Object(map)) => {
                     for (role, organizations) in map {
@@ -242,7 +254,7 @@ impl Terms {
                     }
                 }
                 other => {
-                    for name in names(other) {
+                    for name in string_list(other) {
                         roles.entry(name).or_default();
                     }
                 }
@@ -253,7 +265,7 @@ impl Terms {
 }
 
 /// A list of texts, or one text of words.
-fn names(value: Option<&Value>) -> Vec<Box<str>> {
+fn string_list(value: Option<&Value>) -> Vec<Box<str>> {
     match value {
         Some(Value::String(words)) => words.split_ascii_whitespace().map(Into::into).collect(),
         Some(Value::Array(items)) => items
@@ -269,8 +281,8 @@ fn names(value: Option<&Value>) -> Vec<Box<str>> {
 /// Whether a token with a subject is one of a program all the same, as far as
 /// its provider tells: Entra by `idtyp`, Auth0 by `gty` and the form of `sub`,
 /// Keycloak by the name of the client's service account.
-fn is_program(claims: &Members, client: Option<&str>) -> Result<bool, NotAccepted> {
-    let says = |name, word| Ok::<_, NotAccepted>(claims.text(name)? == Some(word));
+fn is_program(claims: &StrictObject, client: Option<&str>) -> Result<bool, TokenRejected> {
+    let says = |name, word| Ok::<_, TokenRejected>(claims.text(name)? == Some(word));
     let of_auth0 = client.is_some_and(|client| {
         let subject = claims.text("sub").ok().flatten();
         subject.and_then(|text| text.strip_suffix("@clients")) == Some(client)
@@ -283,8 +295,8 @@ fn is_program(claims: &Members, client: Option<&str>) -> Result<bool, NotAccepte
     Ok(says("idtyp", "app")? || says("gty", "client-credentials")? || of_auth0 || of_keycloak)
 }
 
-fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.len() <= MAX_SUBJECT && !text.chars().any(char::is_control)
+fn is_valid_identifier(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_SUBJECT_BYTES && !text.chars().any(char::is_control)
 }
 
 #[expect(
@@ -292,12 +304,12 @@ fn is_name(text: &str) -> bool {
     clippy::cast_precision_loss,
     reason = "seconds of this age fit into 52 bits"
 )]
-fn seconds(now: Timestamp) -> f64 {
+fn unix_seconds(now: Timestamp) -> f64 {
     now.as_millisecond() as f64 / 1000.0
 }
 
-fn later(now: Timestamp, seconds: f64) -> Timestamp {
-    let ahead = Duration::from_secs_f64(seconds.clamp(0.0, FAR));
+fn saturating_add_seconds(now: Timestamp, seconds: f64) -> Timestamp {
+    let ahead = Duration::from_secs_f64(seconds.clamp(0.0, MAX_LIFETIME_S));
     now.saturating_add(ahead).unwrap_or(Timestamp::MAX)
 }
 
@@ -308,13 +320,13 @@ mod tests {
     use jiff::Timestamp;
     use serde_json::{Value, json};
 
-    use super::{NotAccepted, Origin, Terms};
-    use crate::{CallerKind, members::Members};
+    use super::{ClaimRules, ClaimsSource, TokenRejected};
+    use crate::{CallerKind, strict_json::StrictObject};
 
     const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
 
-    fn terms() -> Terms {
-        Terms {
+    fn rules() -> ClaimRules {
+        ClaimRules {
             issuer: "https://id.example.com".into(),
             skew: Duration::from_secs(5),
             allow_no_exp: false,
@@ -326,7 +338,7 @@ mod tests {
         }
     }
 
-    fn members(changes: &Value) -> Members {
+    fn claims(changes: &Value) -> StrictObject {
         let mut claims = json!({
             "active": true, "sub": "alice", "client_id": "claude", "aud": "production",
             "token_type": "Bearer", "exp": 1_750_000_060,
@@ -334,16 +346,16 @@ mod tests {
         for (name, value) in changes.as_object().unwrap() {
             claims[name] = value.clone();
         }
-        Members::parse(claims.to_string().as_bytes()).unwrap()
+        StrictObject::parse(claims.to_string().as_bytes()).unwrap()
     }
 
-    fn accept(changes: &Value) -> Result<(CallerKind, String), NotAccepted> {
-        let principal = terms().accept(&members(changes), Origin::Introspection, NOW)?;
+    fn accept(changes: &Value) -> Result<(CallerKind, String), TokenRejected> {
+        let principal = rules().validate(&claims(changes), ClaimsSource::Introspection, NOW)?;
         Ok((principal.kind, principal.subject.to_string()))
     }
 
     #[test]
-    fn programs_are_told_from_people_by_what_their_providers_say() {
+    fn programs_and_users_are_distinguished_by_provider_claims() {
         for (changes, kind) in [
             (json!({}), CallerKind::User),
             (json!({"username": "alice@example.com"}), CallerKind::User),
@@ -367,9 +379,9 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_taken_for_a_program_by_calling_himself_one() {
+    fn user_subject_with_client_prefix_is_rejected() {
         let told = accept(&json!({"sub": "client:robot"}));
-        assert_eq!(told, Err(NotAccepted::Subject));
+        assert_eq!(told, Err(TokenRejected::Subject));
         let told = accept(&json!({"sub": null, "client_id": "robot"}));
         assert_eq!(told, Ok((CallerKind::Client, "client:robot".to_owned())));
     }

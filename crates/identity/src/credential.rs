@@ -8,25 +8,25 @@ use gatepost_base::CredentialName;
 #[error(
     "what you were granted names different Odoo users to act as in this Odoo instance, and one cannot be chosen for you; retrying will not help, ask the administrator"
 )]
-pub struct Ambiguous {
+pub struct AmbiguousCredential {
     /// What names them, grants or roles.
-    pub rank: Rank,
+    pub named_by: CredentialSource,
     /// The first that is named.
-    pub one: CredentialName,
+    pub first: CredentialName,
     /// The first that differs from it.
-    pub other: CredentialName,
+    pub second: CredentialName,
 }
 
 /// What may name a credential, the weaker first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Rank {
+pub enum CredentialSource {
     /// The caller's roles.
     Role,
     /// The grants that gave the caller their roles.
     Grant,
 }
 
-impl Rank {
+impl CredentialSource {
     /// The word for those of this rank.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -55,26 +55,26 @@ impl Rank {
 pub fn choose_credential<'a>(
     of_grants: impl IntoIterator<Item = &'a CredentialName>,
     of_roles: impl IntoIterator<Item = &'a CredentialName>,
-) -> Result<Option<CredentialName>, Ambiguous> {
-    match only(Rank::Grant, of_grants)? {
+) -> Result<Option<CredentialName>, AmbiguousCredential> {
+    match single_credential(CredentialSource::Grant, of_grants)? {
         Some(credential) => Ok(Some(credential)),
-        None => only(Rank::Role, of_roles),
+        None => single_credential(CredentialSource::Role, of_roles),
     }
 }
 
-fn only<'a>(
-    rank: Rank,
+fn single_credential<'a>(
+    rank: CredentialSource,
     named: impl IntoIterator<Item = &'a CredentialName>,
-) -> Result<Option<CredentialName>, Ambiguous> {
+) -> Result<Option<CredentialName>, AmbiguousCredential> {
     let mut named = named.into_iter();
     let Some(one) = named.next() else {
         return Ok(None);
     };
     match named.find(|other| *other != one) {
-        Some(other) => Err(Ambiguous {
-            rank,
-            one: one.clone(),
-            other: other.clone(),
+        Some(other) => Err(AmbiguousCredential {
+            named_by: rank,
+            first: one.clone(),
+            second: other.clone(),
         }),
         None => Ok(Some(one.clone())),
     }
@@ -82,10 +82,13 @@ fn only<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::{Ambiguous, Rank, choose_credential};
+    use super::{AmbiguousCredential, CredentialSource, choose_credential};
     use gatepost_base::CredentialName;
 
-    fn chosen(of_grants: &[&str], of_roles: &[&str]) -> Result<Option<String>, Ambiguous> {
+    fn chosen(
+        of_grants: &[&str],
+        of_roles: &[&str],
+    ) -> Result<Option<String>, AmbiguousCredential> {
         let names = |texts: &[&str]| -> Vec<CredentialName> {
             texts
                 .iter()
@@ -97,35 +100,35 @@ mod tests {
     }
 
     #[test]
-    fn without_a_name_it_is_the_service_key() {
+    fn service_key_is_used_if_no_credential_is_named() {
         assert_eq!(chosen(&[], &[]), Ok(None));
     }
 
     #[test]
-    fn grants_win_over_roles_even_over_roles_that_differ() {
+    fn credential_of_grants_overrides_roles() {
         assert_eq!(chosen(&["a"], &["b"]), Ok(Some("a".to_owned())));
         assert_eq!(chosen(&["a"], &["b", "c"]), Ok(Some("a".to_owned())));
         assert_eq!(chosen(&[], &["b"]), Ok(Some("b".to_owned())));
     }
 
     #[test]
-    fn the_same_name_twice_is_one() {
+    fn same_credential_named_twice_is_unambiguous() {
         assert_eq!(chosen(&["a", "a"], &[]), Ok(Some("a".to_owned())));
         assert_eq!(chosen(&[], &["a", "a", "a"]), Ok(Some("a".to_owned())));
     }
 
     #[test]
-    fn two_of_the_same_rank_are_never_guessed_between() {
+    fn differing_credentials_from_one_source_are_ambiguous() {
         for (of_grants, of_roles, rank) in [
-            (&["a", "b"][..], &[][..], Rank::Grant),
-            (&["a", "a", "b"], &["a"], Rank::Grant),
-            (&[], &["a", "b"], Rank::Role),
-            (&[], &["a", "a", "b", "c"], Rank::Role),
+            (&["a", "b"][..], &[][..], CredentialSource::Grant),
+            (&["a", "a", "b"], &["a"], CredentialSource::Grant),
+            (&[], &["a", "b"], CredentialSource::Role),
+            (&[], &["a", "a", "b", "c"], CredentialSource::Role),
         ] {
             let ambiguous = chosen(of_grants, of_roles).unwrap_err();
-            assert_eq!(ambiguous.rank, rank);
+            assert_eq!(ambiguous.named_by, rank);
             assert_eq!(
-                (ambiguous.one.as_str(), ambiguous.other.as_str()),
+                (ambiguous.first.as_str(), ambiguous.second.as_str()),
                 ("a", "b")
             );
             assert!(!ambiguous.to_string().contains('`'), "{ambiguous}");

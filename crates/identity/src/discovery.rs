@@ -10,16 +10,16 @@ use reqwest::Url;
 use serde::Deserialize;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::outbound::{Outbound, Unreachable};
+use super::provider_http::{ProviderHttp, ProviderHttpError};
 
 /// Longer than any provider's metadata, in bytes.
-const MAX_BYTES: usize = 256 << 10;
+const MAX_METADATA_BYTES: usize = 256 << 10;
 /// How long metadata is believed; after that it is asked for again, and what
 /// was known holds until there is an answer.
-const FRESH: Duration = Duration::from_hours(1);
+const METADATA_TTL: Duration = Duration::from_hours(1);
 /// After a failure it is asked again no sooner: first, and at most.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const MIN_BACKOFF: Duration = Duration::from_secs(1);
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
 /// The members of a provider's metadata that matter to us or to an
 /// administrator.
@@ -95,19 +95,19 @@ mod lenient {
 
 /// Why a provider's metadata is not known. For the log and the administrator.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum Undiscovered {
+pub enum DiscoveryError {
     /// It did not answer, or not with metadata.
     #[error("the provider's metadata cannot be read: {0}")]
     Unavailable(Arc<str>),
     /// It says it is somebody else: only the administrator can mend that.
     #[error(
-        "the provider calls itself `{told}`; set `issuer` to exactly that if it is the right one (`{configured}` is configured)"
+        "the provider calls itself `{published}`; set `issuer` to exactly that if it is the right one (`{configured}` is configured)"
     )]
-    OtherIssuer {
+    IssuerMismatch {
         /// As it stands in the configuration.
         configured: Arc<str>,
         /// As it stands in the metadata.
-        told: Box<str>,
+        published: Box<str>,
     },
 }
 
@@ -115,35 +115,35 @@ pub enum Undiscovered {
 #[derive(Debug)]
 pub(super) struct Discovery {
     issuer: Arc<str>,
-    known: ArcSwapOption<Known>,
-    asking: Arc<Mutex<Pause>>,
+    cached: ArcSwapOption<CachedMetadata>,
+    backoff: Arc<Mutex<DiscoveryBackoff>>,
 }
 
 #[derive(Debug)]
-struct Known {
+struct CachedMetadata {
     metadata: Arc<Metadata>,
-    since: Instant,
+    fetched_at: Instant,
 }
 
 #[derive(Debug, Default)]
-struct Pause {
+struct DiscoveryBackoff {
     until: Option<Instant>,
-    length: Duration,
-    why: Option<Undiscovered>,
+    delay: Duration,
+    last_error: Option<DiscoveryError>,
 }
 
 impl Discovery {
     pub(super) fn new(issuer: Arc<str>) -> Self {
         Self {
             issuer,
-            known: ArcSwapOption::empty(),
-            asking: Arc::default(),
+            cached: ArcSwapOption::empty(),
+            backoff: Arc::default(),
         }
     }
 
     /// What is known, without asking.
-    pub(super) fn known(&self) -> Option<Arc<Metadata>> {
-        let known = self.known.load_full()?;
+    pub(super) fn cached(&self) -> Option<Arc<Metadata>> {
+        let known = self.cached.load_full()?;
         Some(Arc::clone(&known.metadata))
     }
 
@@ -154,125 +154,138 @@ impl Discovery {
     /// [`Undiscovered`]; asked again only after a pause that grows.
     pub(super) async fn metadata(
         self: &Arc<Self>,
-        outbound: &Arc<Outbound>,
+        outbound: &Arc<ProviderHttp>,
         now: Instant,
-    ) -> Result<Arc<Metadata>, Undiscovered> {
-        if let Some(known) = self.fresh(now) {
+    ) -> Result<Arc<Metadata>, DiscoveryError> {
+        if let Some(known) = self.cached_if_fresh(now) {
             return Ok(known);
         }
-        let Some(known) = self.known() else {
-            let pause = Arc::clone(&self.asking).lock_owned().await;
-            return self.ask(pause, outbound, now).await;
+        let Some(known) = self.cached() else {
+            let pause = Arc::clone(&self.backoff).lock_owned().await;
+            return self.refresh(pause, outbound, now).await;
         };
-        if let Ok(pause) = Arc::clone(&self.asking).try_lock_owned()
+        if let Ok(pause) = Arc::clone(&self.backoff).try_lock_owned()
             && pause.until.is_none_or(|until| now >= until)
         {
             let (own, outbound) = (Arc::clone(self), Arc::clone(outbound));
             // A failure is in the log of whoever finds nothing known.
             drop(tokio::spawn(async move {
-                drop(own.ask(pause, &outbound, now).await);
+                drop(own.refresh(pause, &outbound, now).await);
             }));
         }
         Ok(known)
     }
 
-    async fn ask(
+    async fn refresh(
         &self,
-        mut pause: OwnedMutexGuard<Pause>,
-        outbound: &Outbound,
+        mut pause: OwnedMutexGuard<DiscoveryBackoff>,
+        outbound: &ProviderHttp,
         now: Instant,
-    ) -> Result<Arc<Metadata>, Undiscovered> {
+    ) -> Result<Arc<Metadata>, DiscoveryError> {
         // Others may have asked for long.
         let now = now.max(Instant::now());
         // Somebody else may have asked in the meantime.
-        if let Some(known) = self.fresh(now) {
+        if let Some(known) = self.cached_if_fresh(now) {
             return Ok(known);
         }
-        if let (Some(until), Some(why)) = (pause.until, &pause.why)
+        if let (Some(until), Some(why)) = (pause.until, &pause.last_error)
             && now < until
         {
-            return self.known().ok_or_else(|| why.clone());
+            return self.cached().ok_or_else(|| why.clone());
         }
-        match fetch(&self.issuer, outbound).await {
+        match fetch_metadata(&self.issuer, outbound).await {
             Ok(metadata) => {
                 let metadata = Arc::new(metadata);
-                self.known.store(Some(Arc::new(Known {
+                self.cached.store(Some(Arc::new(CachedMetadata {
                     metadata: Arc::clone(&metadata),
-                    since: now,
+                    fetched_at: now,
                 })));
-                *pause = Pause::default();
+                *pause = DiscoveryBackoff::default();
                 Ok(metadata)
             }
             Err(why) => {
-                pause.length = (pause.length * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+                pause.delay = (pause.delay * 2).clamp(MIN_BACKOFF, MAX_BACKOFF);
                 // From the end of a question that may have taken longer than that.
-                pause.until = Some(now.max(Instant::now()) + pause.length);
-                pause.why = Some(why.clone());
+                pause.until = Some(now.max(Instant::now()) + pause.delay);
+                pause.last_error = Some(why.clone());
                 // Another issuer at the same address is not the one we knew.
-                if matches!(why, Undiscovered::OtherIssuer { .. }) {
-                    self.known.store(None);
+                if matches!(why, DiscoveryError::IssuerMismatch { .. }) {
+                    self.cached.store(None);
                 }
-                self.known().ok_or(why)
+                self.cached().ok_or(why)
             }
         }
     }
 
-    fn fresh(&self, now: Instant) -> Option<Arc<Metadata>> {
-        let known = self.known.load_full()?;
-        let fresh = now.saturating_duration_since(known.since) < FRESH;
+    fn cached_if_fresh(&self, now: Instant) -> Option<Arc<Metadata>> {
+        let known = self.cached.load_full()?;
+        let fresh = now.saturating_duration_since(known.fetched_at) < METADATA_TTL;
         fresh.then(|| Arc::clone(&known.metadata))
     }
 }
 
 /// Asks in both forms; the first good answer counts.
-async fn fetch(issuer: &Arc<str>, outbound: &Outbound) -> Result<Metadata, Undiscovered> {
+async fn fetch_metadata(
+    issuer: &Arc<str>,
+    outbound: &ProviderHttp,
+) -> Result<Metadata, DiscoveryError> {
     let mut reasons = Vec::new();
-    for url in addresses(issuer) {
-        match read(&url, outbound).await {
+    for url in metadata_urls(issuer) {
+        match fetch_document(&url, outbound).await {
             Ok(metadata) if metadata.issuer == **issuer => return Ok(metadata),
             Ok(metadata) => {
-                return Err(Undiscovered::OtherIssuer {
+                return Err(DiscoveryError::IssuerMismatch {
                     configured: Arc::clone(issuer),
-                    told: metadata.issuer.chars().take(200).collect(),
+                    published: metadata.issuer.chars().take(200).collect(),
                 });
             }
-            Err(NoMetadata::Unreachable(why)) => {
+            Err(MetadataFetchError::Unreachable(why)) => {
                 // The other form is at the same place.
-                return Err(Undiscovered::Unavailable(why.into()));
+                return Err(DiscoveryError::Unavailable(why.into()));
             }
-            Err(NoMetadata::Answer(why)) => reasons.push(format!("{}: {why}", url.path())),
+            Err(MetadataFetchError::InvalidResponse(why)) => {
+                reasons.push(format!("{}: {why}", url.path()))
+            }
         }
     }
-    Err(Undiscovered::Unavailable(reasons.join("; ").into()))
+    Err(DiscoveryError::Unavailable(reasons.join("; ").into()))
 }
 
 /// Why there is no metadata at an address.
-enum NoMetadata {
+enum MetadataFetchError {
     /// Something else is there.
-    Answer(String),
+    InvalidResponse(String),
     /// Nobody answers.
     Unreachable(String),
 }
 
-async fn read(url: &Url, outbound: &Outbound) -> Result<Metadata, NoMetadata> {
-    let answer = outbound.get(url, MAX_BYTES).await.map_err(|error| {
-        let told = error.to_string();
-        match error {
-            Unreachable::TooLong(_) => NoMetadata::Answer(told),
-            Unreachable::Failed(_) | Unreachable::OffLimits(_) => NoMetadata::Unreachable(told),
-        }
-    })?;
+async fn fetch_document(
+    url: &Url,
+    outbound: &ProviderHttp,
+) -> Result<Metadata, MetadataFetchError> {
+    let answer = outbound
+        .get(url, MAX_METADATA_BYTES)
+        .await
+        .map_err(|error| {
+            let told = error.to_string();
+            match error {
+                ProviderHttpError::ResponseTooLarge(_) => MetadataFetchError::InvalidResponse(told),
+                ProviderHttpError::Failed(_) | ProviderHttpError::EgressDenied(_) => {
+                    MetadataFetchError::Unreachable(told)
+                }
+            }
+        })?;
     if answer.status != http::StatusCode::OK {
         let told = format!("status {}", answer.status.as_u16());
-        return Err(NoMetadata::Answer(told));
+        return Err(MetadataFetchError::InvalidResponse(told));
     }
     serde_json::from_slice(&answer.body)
-        .map_err(|error| NoMetadata::Answer(format!("no metadata: {error}")))
+        .map_err(|error| MetadataFetchError::InvalidResponse(format!("no metadata: {error}")))
 }
 
 /// Where an issuer's metadata is: OpenID Connect appends to the issuer's path,
 /// RFC 8414 section 3.1 inserts before it.
-fn addresses(issuer: &str) -> Vec<Url> {
+fn metadata_urls(issuer: &str) -> Vec<Url> {
     let Ok(url) = Url::parse(issuer) else {
         return Vec::new();
     };
@@ -293,10 +306,10 @@ fn addresses(issuer: &str) -> Vec<Url> {
 
 #[cfg(test)]
 mod tests {
-    use super::addresses;
+    use super::metadata_urls;
 
     #[test]
-    fn members_of_an_odd_form_keep_nobody_out() {
+    fn metadata_members_of_wrong_type_are_tolerated() {
         let text = r#"{"issuer":"x","scopes_supported":null,"grant_types_supported":"all","code_challenge_methods_supported":["S256",1],"authorization_response_iss_parameter_supported":"true","client_id_metadata_document_supported":"false"}"#;
         let metadata: super::Metadata = serde_json::from_str(text).unwrap();
         assert!(metadata.scopes_supported.is_empty() && metadata.grant_types_supported.is_empty());
@@ -306,9 +319,9 @@ mod tests {
     }
 
     #[test]
-    fn metadata_is_looked_for_in_both_forms() {
+    fn metadata_urls_cover_oidc_and_rfc8414_forms() {
         let told = |issuer| {
-            let found = addresses(issuer).into_iter();
+            let found = metadata_urls(issuer).into_iter();
             found.map(|url| url.to_string()).collect::<Vec<_>>()
         };
         assert_eq!(

@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use super::Metadata;
 
 /// Where clients look for the metadata of an authorization server (RFC 8414).
-pub const AUTHORIZATION_SERVER: &str = "/.well-known/oauth-authorization-server";
+pub const AUTHORIZATION_SERVER_PATH: &str = "/.well-known/oauth-authorization-server";
 /// Where they register.
-pub const REGISTER: &str = "/register";
+pub const REGISTER_PATH: &str = "/register";
 /// The largest registration that is read, in bytes.
 pub const MAX_REGISTRATION_BYTES: usize = 16 << 10;
 
@@ -32,46 +32,46 @@ pub struct Facade {
 
 /// Why the facade is not shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum NoFacade {
+pub enum FacadeUnavailable {
     /// Clients compare the provider's name in the answer of a login with the
     /// one they know (RFC 9207), and ours is another one.
     #[error(
         "the provider names itself in what comes back from a login (RFC 9207), so that clients would refuse ours; the facade is off, and clients are sent to the provider"
     )]
-    NamesItself,
+    SendsIssuerParameter,
     /// The provider names ways of PKCE, and not the one that clients need.
     #[error("the provider's metadata do not name `S256` among the ways of PKCE")]
     NoPkce,
     /// The provider has no login.
     #[error("the provider's metadata has no `authorization_endpoint` and `token_endpoint`")]
-    NoLogin,
+    NoLoginEndpoints,
 }
 
 /// A registration that is refused (RFC 7591 section 3.2.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum RegistrationRefused {
+pub enum RegistrationError {
     /// It is no registration.
     #[error("send a JSON object with `redirect_uris`")]
-    Metadata,
+    InvalidClientMetadata,
     /// It wants codes sent to where none may go.
     #[error(
         "a redirect URI is not allowed here; ask the administrator of this gateway to add it to `facade.redirect_uris`"
     )]
-    RedirectUri,
+    InvalidRedirectUri,
 }
 
-impl RegistrationRefused {
+impl RegistrationError {
     /// The error word.
-    pub fn error(self) -> &'static str {
+    pub fn error_code(self) -> &'static str {
         match self {
-            Self::Metadata => "invalid_client_metadata",
-            Self::RedirectUri => "invalid_redirect_uri",
+            Self::InvalidClientMetadata => "invalid_client_metadata",
+            Self::InvalidRedirectUri => "invalid_redirect_uri",
         }
     }
 }
 
 #[derive(Deserialize)]
-struct Registration {
+struct RegistrationRequest {
     redirect_uris: Vec<String>,
     client_name: Option<String>,
 }
@@ -81,18 +81,18 @@ impl Facade {
     ///
     /// # Errors
     /// [`NoFacade`].
-    pub fn metadata(&self, provider: &Metadata) -> Result<Value, NoFacade> {
+    pub fn metadata(&self, provider: &Metadata) -> Result<Value, FacadeUnavailable> {
         if provider.authorization_response_iss_parameter_supported {
-            return Err(NoFacade::NamesItself);
+            return Err(FacadeUnavailable::SendsIssuerParameter);
         }
         let methods = &provider.code_challenge_methods_supported;
         if !methods.is_empty() && !methods.iter().any(|method| method == "S256") {
-            return Err(NoFacade::NoPkce);
+            return Err(FacadeUnavailable::NoPkce);
         }
         let (Some(login), Some(token)) =
             (&provider.authorization_endpoint, &provider.token_endpoint)
         else {
-            return Err(NoFacade::NoLogin);
+            return Err(FacadeUnavailable::NoLoginEndpoints);
         };
         let grants = ["authorization_code", "refresh_token"].into_iter();
         let supported = &provider.grant_types_supported;
@@ -103,7 +103,7 @@ impl Facade {
             "issuer": self.issuer,
             "authorization_endpoint": login,
             "token_endpoint": token,
-            "registration_endpoint": format!("{}{REGISTER}", self.issuer),
+            "registration_endpoint": format!("{}{REGISTER_PATH}", self.issuer),
             "response_types_supported": ["code"],
             "grant_types_supported": grants,
             "code_challenge_methods_supported": ["S256"],
@@ -138,14 +138,18 @@ impl Facade {
     ///
     /// # Errors
     /// [`RegistrationRefused`].
-    pub fn register(&self, body: &[u8]) -> Result<Value, RegistrationRefused> {
-        let wanted: Registration =
-            serde_json::from_slice(body).map_err(|_no_json| RegistrationRefused::Metadata)?;
+    pub fn register(&self, body: &[u8]) -> Result<Value, RegistrationError> {
+        let wanted: RegistrationRequest = serde_json::from_slice(body)
+            .map_err(|_no_json| RegistrationError::InvalidClientMetadata)?;
         if wanted.redirect_uris.is_empty() || wanted.redirect_uris.len() > 20 {
-            return Err(RegistrationRefused::Metadata);
+            return Err(RegistrationError::InvalidClientMetadata);
         }
-        if !wanted.redirect_uris.iter().all(|uri| self.allows(uri)) {
-            return Err(RegistrationRefused::RedirectUri);
+        if !wanted
+            .redirect_uris
+            .iter()
+            .all(|uri| self.allows_redirect_uri(uri))
+        {
+            return Err(RegistrationError::InvalidRedirectUri);
         }
         let mut answer = json!({
             "client_id": self.client_id,
@@ -161,16 +165,16 @@ impl Facade {
         Ok(answer)
     }
 
-    fn allows(&self, uri: &str) -> bool {
+    fn allows_redirect_uri(&self, uri: &str) -> bool {
         self.redirect_uris
             .iter()
-            .any(|allowed| allowed == uri || same_but_for_port(allowed, uri))
+            .any(|allowed| allowed == uri || is_same_loopback_uri(allowed, uri))
     }
 }
 
 /// Whether both are the same address on loopback, of which the port does not
 /// matter: a program cannot know beforehand which one is free.
-fn same_but_for_port(allowed: &str, uri: &str) -> bool {
+fn is_same_loopback_uri(allowed: &str, uri: &str) -> bool {
     let parts = |text: &str| {
         let (authority, path) = text.strip_prefix("http://").map(|rest| {
             rest.find(['/', '?', '#'])
@@ -194,7 +198,7 @@ fn same_but_for_port(allowed: &str, uri: &str) -> bool {
 mod tests {
     use serde_json::json;
 
-    use super::{Facade, NoFacade, RegistrationRefused};
+    use super::{Facade, FacadeUnavailable, RegistrationError};
     use crate::Metadata;
 
     fn facade() -> Facade {
@@ -224,22 +228,25 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_listed_is_shown_under_our_name() {
+    fn facade_metadata_copies_only_listed_members() {
         let shown = facade().metadata(&metadata()).unwrap();
         insta::assert_snapshot!(shown, @r#"{"issuer":"https://mcp.example.com","authorization_endpoint":"https://id.example.com/authorize","token_endpoint":"https://id.example.com/token","registration_endpoint":"https://mcp.example.com/register","response_types_supported":["code"],"grant_types_supported":["authorization_code","refresh_token"],"code_challenge_methods_supported":["S256"],"token_endpoint_auth_methods_supported":["none"],"jwks_uri":"https://id.example.com/keys","scopes_supported":["openid"]}"#);
     }
 
     #[test]
-    fn a_provider_that_names_itself_switches_it_off() {
+    fn facade_is_off_if_provider_sends_iss_parameter() {
         let metadata = Metadata {
             authorization_response_iss_parameter_supported: true,
             ..metadata()
         };
-        assert_eq!(facade().metadata(&metadata), Err(NoFacade::NamesItself));
+        assert_eq!(
+            facade().metadata(&metadata),
+            Err(FacadeUnavailable::SendsIssuerParameter)
+        );
     }
 
     #[test]
-    fn codes_go_only_where_they_may() {
+    fn registration_accepts_only_configured_redirect_uris() {
         let register = |uris: &[&str]| {
             let body = json!({"redirect_uris": uris, "client_name": "x"}).to_string();
             facade()
@@ -269,18 +276,18 @@ mod tests {
         ] {
             assert_eq!(
                 register(&[bad]),
-                Err(RegistrationRefused::RedirectUri),
+                Err(RegistrationError::InvalidRedirectUri),
                 "{bad}"
             );
         }
         assert_eq!(
             register(&["http://localhost/callback", "https://evil.example/"]),
-            Err(RegistrationRefused::RedirectUri)
+            Err(RegistrationError::InvalidRedirectUri)
         );
-        assert_eq!(register(&[]), Err(RegistrationRefused::Metadata));
+        assert_eq!(register(&[]), Err(RegistrationError::InvalidClientMetadata));
         assert_eq!(
             facade().register(b"[]").unwrap_err(),
-            RegistrationRefused::Metadata
+            RegistrationError::InvalidClientMetadata
         );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{CallerKind, KeyId, Principal};
+use super::{ApiKeyId, CallerKind, Principal};
 use gatepost_base::{CredentialName, InstanceName, ProviderName, RoleName, Subject};
 
 /// One grant: whoever meets all of its conditions has its roles.
@@ -29,7 +29,7 @@ pub struct Grant {
     /// What kind of caller it must be.
     pub kind: Option<CallerKind>,
     /// The key of ours that it must be.
-    pub api_key: Option<KeyId>,
+    pub api_key: Option<ApiKeyId>,
 }
 
 /// All grants there are.
@@ -52,22 +52,23 @@ impl Grants {
     }
 
     /// What a token's holder was granted.
-    pub fn of_principal(
+    pub fn for_principal(
         &self,
         principal: &Principal,
         provider: &ProviderName,
         instance: &InstanceName,
     ) -> Granted {
         // Linear; grants have tens of entries.
-        Granted::sum(self.0.iter().filter(|grant| {
-            grant.fits(principal, provider, instance) && grant.has_scope(principal)
+        Granted::combine(self.0.iter().filter(|grant| {
+            grant.matches_ignoring_scope(principal, provider, instance)
+                && grant.has_scope(principal)
         }))
     }
 
     /// What the holder of one of our own keys was granted besides what the key
     /// says itself.
-    pub fn of_key(&self, id: &KeyId, instance: &InstanceName) -> Granted {
-        Granted::sum(self.0.iter().filter(|grant| {
+    pub fn for_key(&self, id: &ApiKeyId, instance: &InstanceName) -> Granted {
+        Granted::combine(self.0.iter().filter(|grant| {
             grant.api_key.as_ref() == Some(id) && grant.instances.contains(instance)
         }))
     }
@@ -75,7 +76,7 @@ impl Grants {
     /// The scopes with which a token of the same person would be enough, the
     /// ones it has and needs among them; none where no scope helps. `enough`
     /// decides on roles.
-    pub fn scopes_that_help(
+    pub fn sufficient_scopes(
         &self,
         principal: &Principal,
         provider: &ProviderName,
@@ -85,7 +86,7 @@ impl Grants {
         let (held, missing): (Vec<&Grant>, Vec<&Grant>) = self
             .0
             .iter()
-            .filter(|grant| grant.fits(principal, provider, instance))
+            .filter(|grant| grant.matches_ignoring_scope(principal, provider, instance))
             .partition(|grant| grant.has_scope(principal));
         let scopes_of = |grants: &[&Grant]| -> BTreeSet<Box<str>> {
             grants
@@ -95,7 +96,7 @@ impl Grants {
         };
         let more = missing.iter().find(|one| {
             let with = held.iter().chain([*one]);
-            enough(&Granted::sum(with.copied()).roles)
+            enough(&Granted::combine(with.copied()).roles)
         })?;
         let mut scopes = scopes_of(&held);
         scopes.extend(more.scope.clone());
@@ -105,7 +106,7 @@ impl Grants {
 
 impl Grant {
     /// Whether all conditions but that on the scope are met.
-    fn fits(
+    fn matches_ignoring_scope(
         &self,
         principal: &Principal,
         provider: &ProviderName,
@@ -120,10 +121,10 @@ impl Grant {
         });
         role && self.api_key.is_none()
             && self.instances.contains(instance)
-            && wanted(self.provider.as_ref(), Some(provider))
-            && wanted(self.subject.as_ref(), Some(&principal.subject))
-            && wanted(self.client_id.as_ref(), principal.client_id.as_ref())
-            && wanted(self.kind.as_ref(), Some(&principal.kind))
+            && is_satisfied(self.provider.as_ref(), Some(provider))
+            && is_satisfied(self.subject.as_ref(), Some(&principal.subject))
+            && is_satisfied(self.client_id.as_ref(), principal.client_id.as_ref())
+            && is_satisfied(self.kind.as_ref(), Some(&principal.kind))
     }
 
     fn has_scope(&self, principal: &Principal) -> bool {
@@ -133,12 +134,12 @@ impl Grant {
 }
 
 /// Whether a condition is met, if there is one.
-fn wanted<T: PartialEq>(condition: Option<&T>, told: Option<&T>) -> bool {
+fn is_satisfied<T: PartialEq>(condition: Option<&T>, told: Option<&T>) -> bool {
     condition.is_none_or(|condition| told == Some(condition))
 }
 
 impl Granted {
-    fn sum<'a>(grants: impl Iterator<Item = &'a Grant>) -> Self {
+    fn combine<'a>(grants: impl Iterator<Item = &'a Grant>) -> Self {
         let (mut roles, mut credentials) = (BTreeSet::new(), BTreeSet::new());
         for grant in grants {
             roles.extend(grant.roles.iter().cloned());
@@ -193,12 +194,12 @@ mod tests {
     }
 
     fn roles(grants: Vec<Grant>, at: &str) -> Vec<String> {
-        let granted = Grants::new(grants).of_principal(&alice(), &company(), &instance(at));
+        let granted = Grants::new(grants).for_principal(&alice(), &company(), &instance(at));
         granted.roles.iter().map(ToString::to_string).collect()
     }
 
     #[test]
-    fn all_conditions_must_be_met() {
+    fn grant_applies_only_if_all_conditions_match() {
         type Change = fn(&mut Grant);
         let rows: [(Change, bool); 16] = [
             (|_| {}, true),
@@ -248,14 +249,14 @@ mod tests {
     }
 
     #[test]
-    fn grants_add_up_and_hold_only_where_they_say() {
+    fn grants_combine_and_apply_only_to_their_instances() {
         let both = vec![grant("writer"), grant("reader"), grant("reader")];
         assert_eq!(roles(both.clone(), "production"), ["reader", "writer"]);
         assert!(roles(both, "staging").is_empty());
     }
 
     #[test]
-    fn a_scope_helps_only_who_meets_all_other_conditions() {
+    fn scope_is_suggested_only_if_all_other_conditions_match() {
         let write = Grant {
             scope: Some("odoo:write".into()),
             ..grant("writer")
@@ -272,7 +273,7 @@ mod tests {
             let grants = Grants::new(grants.iter().map(|grant| (*grant).clone()).collect());
             let enough = |roles: &[RoleName]| roles.contains(&role("writer"));
             let scopes =
-                grants.scopes_that_help(&alice(), &company(), &instance("production"), enough)?;
+                grants.sufficient_scopes(&alice(), &company(), &instance("production"), enough)?;
             Some(scopes.into_iter().collect::<Vec<_>>().join(" "))
         };
         assert_eq!(

@@ -9,16 +9,16 @@ use reqwest::Url;
 
 use super::{
     ClientKey,
-    members::Members,
-    outbound::{Answer, Outbound, Unreachable},
-    unavailable::{Trouble, Unavailable},
+    provider_error::{ProviderError, ProviderUnavailable},
+    provider_http::{ProviderHttp, ProviderHttpError, ProviderResponse},
+    strict_json::StrictObject,
 };
 
 /// The longest answer that is read, in bytes.
-const MAX_BYTES: usize = 64 << 10;
+const MAX_RESPONSE_BYTES: usize = 64 << 10;
 /// After our own credentials were refused, nobody asks for this long: else we
 /// would lock our own account.
-pub(super) const CREDENTIALS_REST: Duration = Duration::from_secs(30);
+pub(super) const CLIENT_REJECTED_BACKOFF: Duration = Duration::from_secs(30);
 
 /// How we prove to the provider who we are.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl std::fmt::Debug for Secret {
 }
 
 /// One question about one token.
-pub(super) struct Question<'a> {
+pub(super) struct IntrospectionRequest<'a> {
     pub(super) endpoint: &'a Url,
     pub(super) auth: &'a ClientAuth,
     /// Whether the answer comes signed (RFC 9701).
@@ -74,11 +74,11 @@ pub(super) struct Question<'a> {
 }
 
 /// What the provider said.
-pub(super) enum Told {
+pub(super) enum IntrospectionResponse {
     /// A JSON object, as it came.
-    Plain(Members),
+    Json(StrictObject),
     /// A JWT around it, whose signature nobody has looked at.
-    Signed(String),
+    Jwt(String),
 }
 
 impl ClientAuth {
@@ -99,7 +99,7 @@ impl ClientAuth {
         }
     }
 
-    fn header(&self) -> Result<Option<HeaderValue>, Unavailable> {
+    fn authorization_header(&self) -> Result<Option<HeaderValue>, ProviderUnavailable> {
         let Self::Basic {
             client_id,
             secret,
@@ -111,14 +111,19 @@ impl ClientAuth {
         let pair = if *raw {
             format!("{client_id}:{}", secret.0)
         } else {
-            format!("{}:{}", encoded(client_id), encoded(&secret.0))
+            format!("{}:{}", form_encoded(client_id), form_encoded(&secret.0))
         };
         HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair)))
             .map(Some)
-            .map_err(|_never| Trouble::Misconfigured("the secret fits no header".into()).after(5))
+            .map_err(|_never| {
+                ProviderError::Misconfigured("the secret fits no header".into()).with_retry_after(5)
+            })
     }
 
-    fn form(&self, now: Timestamp) -> Result<Vec<(&'static str, String)>, Unavailable> {
+    fn form_fields(
+        &self,
+        now: Timestamp,
+    ) -> Result<Vec<(&'static str, String)>, ProviderUnavailable> {
         Ok(match self {
             Self::Basic { .. } => Vec::new(),
             Self::Post { client_id, secret } => vec![
@@ -128,8 +133,10 @@ impl ClientAuth {
             Self::PrivateKey { key, audience } => {
                 // Fresh each time: providers take each `jti` once.
                 let assertion = key.sign(audience, now).map_err(|error| {
-                    Trouble::Misconfigured(format!("no assertion can be signed: {error}").into())
-                        .after(5)
+                    ProviderError::Misconfigured(
+                        format!("no assertion can be signed: {error}").into(),
+                    )
+                    .with_retry_after(5)
                 })?;
                 vec![
                     (
@@ -143,73 +150,84 @@ impl ClientAuth {
     }
 }
 
-fn encoded(text: &str) -> String {
+fn form_encoded(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-impl Question<'_> {
+impl IntrospectionRequest<'_> {
     /// Asks.
     ///
     /// # Errors
     /// [`Unavailable`]: whatever goes wrong here says nothing of the token.
-    pub(super) async fn ask(
+    pub(super) async fn send(
         &self,
         token: &str,
-        outbound: &Outbound,
+        outbound: &ProviderHttp,
         now: Timestamp,
-    ) -> Result<Told, Unavailable> {
-        let proof = self.auth.form(now)?;
+    ) -> Result<IntrospectionResponse, ProviderUnavailable> {
+        let proof = self.auth.form_fields(now)?;
         let mut form = vec![("token", token), ("token_type_hint", "access_token")];
         form.extend(proof.iter().map(|(name, value)| (*name, value.as_str())));
         let accept = if self.signed {
-            SIGNED
+            JWT_MEDIA_TYPE
         } else {
             "application/json"
         };
         let answer = outbound
-            .post(self.endpoint, &form, self.auth.header()?, accept, MAX_BYTES)
+            .post(
+                self.endpoint,
+                &form,
+                self.auth.authorization_header()?,
+                accept,
+                MAX_RESPONSE_BYTES,
+            )
             .await
             .map_err(|error| {
                 let told = error.to_string().into();
                 match error {
-                    Unreachable::TooLong(_) => Trouble::NoAnswer(told).after(5),
-                    Unreachable::Failed(_) | Unreachable::OffLimits(_) => {
-                        Trouble::Unreachable(told).after(2)
+                    ProviderHttpError::ResponseTooLarge(_) => {
+                        ProviderError::RequestRejected(told).with_retry_after(5)
+                    }
+                    ProviderHttpError::Failed(_) | ProviderHttpError::EgressDenied(_) => {
+                        ProviderError::Unreachable(told).with_retry_after(2)
                     }
                 }
             })?;
-        self.read(&answer)
+        self.parse_response(&answer)
     }
 
-    fn read(&self, answer: &Answer) -> Result<Told, Unavailable> {
-        let bad = |why: String| Trouble::BadAnswer(why.into()).after(2);
+    fn parse_response(
+        &self,
+        answer: &ProviderResponse,
+    ) -> Result<IntrospectionResponse, ProviderUnavailable> {
+        let bad = |why: String| ProviderError::InvalidResponse(why.into()).with_retry_after(2);
         if answer.status != StatusCode::OK {
-            return Err(refused(answer));
+            return Err(error_from_response(answer));
         }
-        match answer.media().as_str() {
-            "application/json" if !self.signed => Members::parse(&answer.body)
-                .map(Told::Plain)
+        match answer.media_type().as_str() {
+            "application/json" if !self.signed => StrictObject::parse(&answer.body)
+                .map(IntrospectionResponse::Json)
                 .map_err(|error| bad(format!("it is no JSON object of its kind ({error})"))),
-            SIGNED if self.signed => String::from_utf8(answer.body.to_vec())
-                .map(Told::Signed)
+            JWT_MEDIA_TYPE if self.signed => String::from_utf8(answer.body.to_vec())
+                .map(IntrospectionResponse::Jwt)
                 .map_err(|_binary| bad("it is no JWT".to_owned())),
             media if self.signed => Err(bad(format!(
                 "it is `{}`, not a signed answer; set `signed_introspection = false` or have the provider sign",
-                shown(media)
+                sanitized(media)
             ))),
-            media => Err(bad(format!("it is `{}`, not JSON", shown(media)))),
+            media => Err(bad(format!("it is `{}`, not JSON", sanitized(media)))),
         }
     }
 }
 
-const SIGNED: &str = "application/token-introspection+jwt";
+const JWT_MEDIA_TYPE: &str = "application/token-introspection+jwt";
 
 /// An answer that is not 200.
-fn refused(answer: &Answer) -> Unavailable {
+fn error_from_response(answer: &ProviderResponse) -> ProviderUnavailable {
     // RFC 6749 section 5.2.
-    let error = Members::parse(&answer.body).ok().and_then(|members| {
+    let error = StrictObject::parse(&answer.body).ok().and_then(|members| {
         let word = members.text("error").ok().flatten()?;
-        Some(shown(word))
+        Some(sanitized(word))
     });
     let word = error.as_deref().unwrap_or_default();
     let told = format!("status {} {word}", answer.status.as_u16());
@@ -217,37 +235,37 @@ fn refused(answer: &Answer) -> Unavailable {
     match (answer.status, word) {
         // A 403 without a word may be of a firewall in between, about this token.
         (StatusCode::FORBIDDEN, "") => {
-            Trouble::NoAnswer(format!("the question is refused on its way ({told})").into()).after(5)
+            ProviderError::RequestRejected(format!("the question is refused on its way ({told})").into()).with_retry_after(5)
         }
         (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _)
         | (_, "invalid_client" | "unauthorized_client") => {
-            Trouble::Credentials(told.into()).after(5)
+            ProviderError::ClientRejected(told.into()).with_retry_after(5)
         }
         // oidc-provider, asked about a JWT.
-        (_, "unsupported_token_type") => Trouble::NoAnswer(
+        (_, "unsupported_token_type") => ProviderError::RequestRejected(
             "the provider does not introspect tokens of this kind; if they are JWTs, set `validation = \"jwt\"`".into(),
         )
-        .after(5),
+        .with_retry_after(5),
         // It may be about this one token: nobody else is kept out for it.
         (status, _) if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
-            Trouble::NoAnswer(
+            ProviderError::RequestRejected(
                 format!("the provider refuses the question ({told}); perhaps another `client_auth` or `basic_encoding` is needed").into(),
             )
-            .after(5)
+            .with_retry_after(5)
         }
-        (status, _) if status.is_redirection() => Trouble::BadAnswer(
+        (status, _) if status.is_redirection() => ProviderError::InvalidResponse(
             format!("{told}: it redirects, and redirects are not followed").into(),
         )
-        .after(2),
-        _ => Unavailable {
+        .with_retry_after(2),
+        _ => ProviderUnavailable {
             retry_after: answer.retry_after().unwrap_or(Duration::from_secs(2)),
-            why: Trouble::BadAnswer(told.into()),
+            cause: ProviderError::InvalidResponse(told.into()),
         },
     }
 }
 
 /// A stranger's word, fit for a log line.
-fn shown(word: &str) -> String {
+fn sanitized(word: &str) -> String {
     let plain = word.chars().filter(|char| !char.is_control());
     plain.take(60).collect()
 }

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::keyring::{BrokenKeysFile, Keyring};
+use super::api_key_store::{ApiKeyStore, KeysFileError};
 
 /// Reads the file, or begins a new one, lets `change` work on the keys, and
 /// writes it whole. What `change` returns comes back.
@@ -19,26 +19,26 @@ use super::keyring::{BrokenKeysFile, Keyring};
 ///
 /// # Errors
 /// When the file cannot be read or written; then it is as it was before.
-pub fn change_keys<T>(
+pub fn update_keys_file<T>(
     path: &Path,
-    change: impl FnOnce(&mut Keyring) -> T,
-) -> Result<T, BrokenKeysFile> {
+    change: impl FnOnce(&mut ApiKeyStore) -> T,
+) -> Result<T, KeysFileError> {
     // Behind a symbolic link, the file is replaced and not the link.
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let io = |error| BrokenKeysFile::Io(path.clone(), error);
+    let io = |error| KeysFileError::Io(path.clone(), error);
 
     // Held until the end, and let go by the system if we die.
     let lock = lock_file(path).map_err(io)?;
     lock.lock().map_err(io)?;
-    let mut keys = match Keyring::load(path) {
-        Err(error) if error.is_missing() => Keyring::default(),
+    let mut keys = match ApiKeyStore::load(path) {
+        Err(error) if error.is_missing() => ApiKeyStore::default(),
         result => result?,
     };
     let result = change(&mut keys);
     let text = keys
         .to_text()
         .map_err(|error| io(io::Error::other(error)))?;
-    replace(path, &text).map_err(io)?;
+    replace_file(path, &text).map_err(io)?;
     Ok(result)
 }
 
@@ -55,7 +55,7 @@ fn lock_file(path: &Path) -> io::Result<File> {
         .open(PathBuf::from(name))
 }
 
-fn replace(path: &Path, text: &str) -> io::Result<()> {
+fn replace_file(path: &Path, text: &str) -> io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -83,12 +83,12 @@ mod tests {
 
     use jiff::Timestamp;
 
-    use super::change_keys;
-    use crate::{ApiKey, Keyring, StoredKey};
+    use super::update_keys_file;
+    use crate::{ApiKey, ApiKeyStore, StoredKey};
     use gatepost_base::RoleName;
 
     fn add(path: &std::path::Path) -> ApiKey {
-        let key = ApiKey::fresh().unwrap();
+        let key = ApiKey::generate().unwrap();
         let stored = StoredKey {
             hash: key.hash(),
             name: "a \"quoted\" name".to_owned(),
@@ -97,16 +97,16 @@ mod tests {
             expires: Some(Timestamp::MAX),
             revoked: None,
         };
-        change_keys(path, |keys| keys.add(&key, stored)).unwrap();
+        update_keys_file(path, |keys| keys.add(&key, stored)).unwrap();
         key
     }
 
     #[test]
-    fn what_was_written_is_read_and_only_the_owner_may() {
+    fn keys_file_round_trips_and_is_readable_only_by_owner() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.toml");
         let keys = [add(&path), add(&path)];
-        let ring = Keyring::load(&path).unwrap();
+        let ring = ApiKeyStore::load(&path).unwrap();
         for key in keys {
             assert!(ring.verify(&key.reveal(), Timestamp::UNIX_EPOCH).is_ok());
             assert!(
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn no_key_is_lost_when_many_are_made_at_once() {
+    fn concurrent_updates_lose_no_key() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.toml");
         thread::scope(|scope| {
@@ -130,22 +130,22 @@ mod tests {
                 scope.spawn(|| (0..5).for_each(|_| drop(add(&path))));
             }
         });
-        assert_eq!(Keyring::load(&path).unwrap().iter().count(), 40);
+        assert_eq!(ApiKeyStore::load(&path).unwrap().iter().count(), 40);
         // The keys and the lock; nothing half written.
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
     #[test]
-    fn a_damaged_file_is_left_as_it_is() {
+    fn damaged_keys_file_is_not_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.toml");
         fs::write(&path, "not = keys").unwrap();
-        assert!(change_keys(&path, |_| ()).is_err());
+        assert!(update_keys_file(&path, |_| ()).is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "not = keys");
     }
 
     #[test]
-    fn a_link_stays_a_link() {
+    fn symbolic_link_is_preserved() {
         let folder = tempfile::tempdir().unwrap();
         let (real, link) = (
             folder.path().join("real.toml"),
@@ -155,6 +155,6 @@ mod tests {
         std::os::unix::fs::symlink(&real, &link).unwrap();
         add(&link);
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-        assert_eq!(Keyring::load(&real).unwrap().iter().count(), 2);
+        assert_eq!(ApiKeyStore::load(&real).unwrap().iter().count(), 2);
     }
 }

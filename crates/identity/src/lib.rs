@@ -5,52 +5,54 @@
 //! hash. What a proof opens is for `grant` to say and for `policy` to decide.
 
 mod api_key;
+mod api_key_store;
 mod bearer;
-mod breaker;
+mod bulkhead;
 mod caller;
+mod circuit_breaker;
 mod claims;
 mod client_assertion;
 mod credential;
 mod discovery;
-mod examination;
 mod facade;
 mod grant;
 mod introspection;
 mod jwks;
 mod jwt;
-mod keyring;
 mod keys_file;
-mod lanes;
-mod members;
-mod memory;
 mod now;
-mod outbound;
 mod principal;
 mod protected_resource;
 mod provider;
-mod unavailable;
+mod provider_check;
+mod provider_error;
+mod provider_http;
+mod strict_json;
+mod token_cache;
 
-pub use api_key::{ApiKey, KeyId, MalformedKey, SecretHash};
-pub use bearer::{Bearer, KeptBearer, NoBearer};
+pub use api_key::{ApiKey, ApiKeyId, MalformedKey, SecretHash};
+pub use api_key_store::{ApiKeyError, ApiKeyStore, KeysFileError, StoredKey};
+pub use bearer::{Bearer, BearerError, OwnedBearer};
 pub use caller::{Caller, CallerKind};
-pub use claims::NotAccepted;
-pub use client_assertion::{ClientKey, UnusableKey};
-pub use credential::{Ambiguous, Rank, choose_credential};
-pub use discovery::{Metadata, Undiscovered};
-pub use examination::{Finding, Verdict};
+pub use claims::TokenRejected;
+pub use client_assertion::{ClientKey, InvalidClientKey};
+pub use credential::{AmbiguousCredential, CredentialSource, choose_credential};
+pub use discovery::{DiscoveryError, Metadata};
 pub use facade::{
-    AUTHORIZATION_SERVER, Facade, MAX_REGISTRATION_BYTES, NoFacade, REGISTER, RegistrationRefused,
+    AUTHORIZATION_SERVER_PATH, Facade, FacadeUnavailable, MAX_REGISTRATION_BYTES, REGISTER_PATH,
+    RegistrationError,
 };
 pub use grant::{Grant, Granted, Grants};
 pub use introspection::{ClientAuth, Secret};
-pub use jwt::is_algorithm;
-pub use keyring::{BrokenKeysFile, Keyring, StoredKey, Unproved};
-pub use keys_file::change_keys;
+pub use jwt::is_supported_algorithm;
+pub use keys_file::update_keys_file;
 pub use now::Now;
-pub use outbound::of_exchange;
 pub use principal::Principal;
-pub use protected_resource::{Objection, ProtectedResource, WELL_KNOWN};
+pub use protected_resource::{Challenge, PROTECTED_RESOURCE_PATH, ProtectedResource};
 pub use provider::{
-    Found, InvalidProvider, Provider, ProviderSettings, Recollection, Unknown, Unproven, Validation,
+    InvalidProvider, Provider, ProviderSettings, TokenCacheLookup, TokenCacheMiss, TokenError,
+    Validation, VerifiedToken,
 };
-pub use unavailable::{Trouble, Unavailable};
+pub use provider_check::{CheckResult, CheckStatus};
+pub use provider_error::{ProviderError, ProviderUnavailable};
+pub use provider_http::http_failure;

@@ -12,7 +12,7 @@ pub struct Now {
     /// The time of day.
     pub wall: Timestamp,
     /// The time that only goes on.
-    pub steady: Instant,
+    pub monotonic: Instant,
 }
 
 impl Now {
@@ -20,7 +20,7 @@ impl Now {
     pub fn read() -> Self {
         Self {
             wall: Timestamp::now(),
-            steady: Instant::now(),
+            monotonic: Instant::now(),
         }
     }
 
@@ -29,7 +29,7 @@ impl Now {
     pub fn after(self, duration: Duration) -> Self {
         Self {
             wall: self.wall.saturating_add(duration).unwrap_or(Timestamp::MAX),
-            steady: self.steady + duration,
+            monotonic: self.monotonic + duration,
         }
     }
 }

@@ -34,7 +34,7 @@ pub struct Principal {
 
 impl Principal {
     /// Whether the token is meant for one of these, compared as they stand.
-    pub fn is_for(&self, audiences: &BTreeSet<String>) -> bool {
+    pub fn has_audience(&self, audiences: &BTreeSet<String>) -> bool {
         self.audiences
             .iter()
             .any(|audience| audiences.contains(&**audience))

@@ -22,7 +22,7 @@ pub struct ProtectedResource {
 
 /// RFC 9728 section 2.
 #[derive(Serialize)]
-struct Document<'a> {
+struct ResourceMetadata<'a> {
     resource: &'a str,
     authorization_servers: [&'a str; 1],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -33,7 +33,7 @@ struct Document<'a> {
 
 /// What a challenge says of the token that came (RFC 6750 section 3.1).
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Objection {
+pub enum Challenge {
     /// It would need these scopes.
     InsufficientScope(Vec<Box<str>>),
     /// The request is not one with a token.
@@ -46,7 +46,7 @@ pub enum Objection {
 }
 
 /// Before the path of a resource (RFC 9728 section 3).
-pub const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
+pub const PROTECTED_RESOURCE_PATH: &str = "/.well-known/oauth-protected-resource";
 
 impl ProtectedResource {
     /// The resource at this URL, whose tokens come from this issuer; `facade`
@@ -59,9 +59,9 @@ impl ProtectedResource {
         scopes: Vec<String>,
     ) -> Self {
         let resource = url.trim_end_matches('/').to_owned();
-        let (origin, path) = split(&resource);
+        let (origin, path) = split_origin(&resource);
         let document = |issuer| {
-            let document = Document {
+            let document = ResourceMetadata {
                 resource: &resource,
                 authorization_servers: [issuer],
                 scopes_supported: &scopes,
@@ -72,7 +72,7 @@ impl ProtectedResource {
             serde_json::to_string(&document).unwrap_or_default()
         };
         Self {
-            metadata_url: format!("{origin}{WELL_KNOWN}{path}"),
+            metadata_url: format!("{origin}{PROTECTED_RESOURCE_PATH}{path}"),
             document: document(issuer),
             facade_document: facade.map(document),
             scopes,
@@ -94,10 +94,10 @@ impl ProtectedResource {
 
     /// The value of `WWW-Authenticate`. `always_error` is for clients that
     /// want an error even where no token came.
-    pub fn challenge(&self, objection: &Objection, always_error: bool) -> String {
+    pub fn www_authenticate(&self, objection: &Challenge, always_error: bool) -> String {
         let mut text = format!("Bearer resource_metadata=\"{}\"", self.metadata_url);
         let mut scopes: Vec<&str> = self.scopes.iter().map(String::as_str).collect();
-        if let Objection::InsufficientScope(more) = objection {
+        if let Challenge::InsufficientScope(more) = objection {
             scopes.extend(more.iter().map(|scope| &**scope));
             scopes.sort_unstable();
             scopes.dedup();
@@ -106,13 +106,13 @@ impl ProtectedResource {
             // Writing into a string does not fail.
             let _infallible = write!(text, ", scope=\"{}\"", scopes.join(" "));
         }
-        text.push_str(objection.error(always_error));
+        text.push_str(objection.error_parameters(always_error));
         text
     }
 }
 
-impl Objection {
-    fn error(&self, always: bool) -> &'static str {
+impl Challenge {
+    fn error_parameters(&self, always: bool) -> &'static str {
         match self {
             Self::InsufficientScope(_) => {
                 ", error=\"insufficient_scope\", error_description=\"this needs another scope\""
@@ -126,13 +126,13 @@ impl Objection {
     }
 
     /// The challenge of an instance that takes no tokens of a provider.
-    pub fn bare(&self) -> String {
-        format!("Bearer realm=\"gatepost\"{}", self.error(false))
+    pub fn without_metadata(&self) -> String {
+        format!("Bearer realm=\"gatepost\"{}", self.error_parameters(false))
     }
 }
 
 /// Scheme and authority, and the path.
-fn split(url: &str) -> (&str, &str) {
+fn split_origin(url: &str) -> (&str, &str) {
     let begin = url.find("://").map_or(0, |at| at + 3);
     let end = url
         .get(begin..)
@@ -143,7 +143,7 @@ fn split(url: &str) -> (&str, &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Objection, ProtectedResource};
+    use super::{Challenge, ProtectedResource};
 
     fn resource(url: &str) -> ProtectedResource {
         let scopes = vec!["openid".to_owned(), "profile".to_owned()];
@@ -157,22 +157,22 @@ mod tests {
     }
 
     #[test]
-    fn the_document_says_who_issues_tokens_for_what() {
+    fn metadata_names_resource_and_authorization_server() {
         insta::assert_snapshot!(resource("https://gw.example.com/production/mcp").document(false), @r#"{"resource":"https://gw.example.com/production/mcp","authorization_servers":["https://id.example.com"],"scopes_supported":["openid","profile"],"bearer_methods_supported":["header"],"resource_name":"Odoo (production)"}"#);
     }
 
     #[test]
-    fn a_challenge_leads_to_the_metadata_before_the_path() {
+    fn challenge_links_to_metadata_of_the_resource() {
         let path = resource("https://gw.example.com/production/mcp");
         let host = resource("https://production.gw.example.com:8443/mcp/");
-        let more = Objection::InsufficientScope(vec!["odoo:write".into(), "openid".into()]);
+        let more = Challenge::InsufficientScope(vec!["odoo:write".into(), "openid".into()]);
         insta::assert_snapshot!([
-            path.challenge(&Objection::NoToken, false),
-            path.challenge(&Objection::NoToken, true),
-            host.challenge(&Objection::InvalidToken, false),
-            path.challenge(&Objection::InvalidRequest, false),
-            path.challenge(&more, false),
-            Objection::InvalidToken.bare(),
+            path.www_authenticate(&Challenge::NoToken, false),
+            path.www_authenticate(&Challenge::NoToken, true),
+            host.www_authenticate(&Challenge::InvalidToken, false),
+            path.www_authenticate(&Challenge::InvalidRequest, false),
+            path.www_authenticate(&more, false),
+            Challenge::InvalidToken.without_metadata(),
         ].join("\n"), @r#"
         Bearer resource_metadata="https://gw.example.com/.well-known/oauth-protected-resource/production/mcp", scope="openid profile"
         Bearer resource_metadata="https://gw.example.com/.well-known/oauth-protected-resource/production/mcp", scope="openid profile", error="invalid_token", error_description="a new token is needed"

@@ -16,30 +16,31 @@ use rustls::ClientConfig;
 use tracing::{error, warn};
 
 use super::{
-    Bearer, ClientAuth, Metadata, NotAccepted, Now, Principal, Trouble, Unavailable,
-    breaker::{Breaker, Leave, Resting},
-    claims::{Origin, Terms},
+    Bearer, ClientAuth, Metadata, Now, Principal, ProviderError, ProviderUnavailable,
+    TokenRejected,
+    bulkhead::Bulkhead,
+    circuit_breaker::{BreakerPermit, CircuitBreaker, CircuitOpen},
+    claims::{ClaimRules, ClaimsSource},
     discovery::Discovery,
-    introspection::{CREDENTIALS_REST, Question, Told},
-    jwks::{self, KeyCache, KeySet, KeyUnknown, KeysUnavailable},
-    jwt::{self, Recipe, Unverified},
-    lanes::Lanes,
-    members::Members,
-    memory::{Known, Memory, Recalled, TokenKey, Trust},
-    outbound::{self, Outbound, Reach},
-    unavailable::LastTrouble,
+    introspection::{CLIENT_REJECTED_BACKOFF, IntrospectionRequest, IntrospectionResponse},
+    jwks::{self, KeyCache, KeyLookupError, KeySet, KeysUnavailable},
+    jwt::{self, JwtRules, UnverifiedJwt},
+    provider_error::LastProviderError,
+    provider_http::{self, EgressPolicy, ProviderHttp},
+    strict_json::StrictObject,
+    token_cache::{CacheTtls, CachedToken, CachedVerdict, TokenCache, TokenKey},
 };
 use gatepost_base::ProviderName;
 
 /// Where every Zitadel is asked about tokens.
-const OF_ZITADEL: &str = "/oauth/v2/introspect";
+const ZITADEL_INTROSPECTION_PATH: &str = "/oauth/v2/introspect";
 
 /// Nobody gives shorter tokens: RFC 6749 section 10.10 wants them not to be
 /// guessed, and 16 letters of base 64 are 96 bits.
-const SHORTEST: usize = 16;
+const MIN_TOKEN_BYTES: usize = 16;
 
 /// A token that nobody gave: asking about it shows whether we may ask.
-pub(super) const NOBODYS: &str = "gatepost-check-is-not-a-token";
+pub(super) const PROBE_TOKEN: &str = "gatepost-check-is-not-a-token";
 
 /// The longest set of keys that is read, in bytes.
 const MAX_KEYS_BYTES: usize = 256 << 10;
@@ -65,11 +66,11 @@ pub struct ProviderSettings {
     pub issuer: Arc<str>,
     /// Whether it is a Zitadel: there an audience proves nothing, and grants
     /// ask for roles.
-    pub zitadel: bool,
+    pub is_zitadel: bool,
     /// How tokens are proved to be good.
     pub validation: Validation,
     /// How we prove who we are; none only where nobody is asked.
-    pub auth: Option<Arc<ClientAuth>>,
+    pub client_auth: Option<Arc<ClientAuth>>,
     /// Where to ask, if not where its metadata says.
     pub introspection_url: Option<String>,
     /// Where its keys are, if not where its metadata says.
@@ -141,46 +142,46 @@ pub enum InvalidProvider {
 /// One identity provider.
 pub struct Provider {
     settings: ProviderSettings,
-    outbound: Arc<Outbound>,
+    http: Arc<ProviderHttp>,
     discovery: Arc<Discovery>,
-    terms: Terms,
-    recipe: Recipe,
-    keys: Arc<KeyCache<Unavailable>>,
-    memory: Memory,
-    breaker: Breaker,
-    lanes: Lanes,
-    flights: Mutex<HashMap<TokenKey, Flight>>,
+    claim_rules: ClaimRules,
+    jwt_rules: JwtRules,
+    keys: Arc<KeyCache<ProviderUnavailable>>,
+    cache: TokenCache,
+    breaker: CircuitBreaker,
+    bulkhead: Bulkhead,
+    in_flight: Mutex<HashMap<TokenKey, InFlightLookup>>,
     /// How the last question ended, if badly.
-    trouble: LastTrouble,
+    last_introspection_error: LastProviderError,
     /// How the last fetch of its keys ended, if badly.
-    no_keys: LastTrouble,
+    last_key_error: LastProviderError,
 }
 
 /// Why a token does not let in.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum Unproven {
+pub enum TokenError {
     /// It is not good, or not for us.
     #[error(transparent)]
-    NotAccepted(#[from] NotAccepted),
+    Rejected(#[from] TokenRejected),
     /// Nobody can say.
     #[error(transparent)]
-    Unavailable(#[from] Unavailable),
+    Unavailable(#[from] ProviderUnavailable),
 }
 
 /// What is known of a token without asking anybody.
 #[derive(Debug)]
-pub enum Recollection {
+pub enum TokenCacheLookup {
     /// It is good, and whose it is.
-    Good(Arc<Principal>),
+    Valid(Arc<Principal>),
     /// It is not good.
-    Refused(NotAccepted),
+    Rejected(TokenRejected),
     /// The provider must be asked ([`Provider::look_up`]).
-    Unknown(Unknown),
+    Miss(TokenCacheMiss),
 }
 
 /// What a look-up found.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct VerifiedToken {
     /// Whose the token is.
     pub principal: Arc<Principal>,
     /// Whether that is an old answer, because there is no new one.
@@ -189,22 +190,22 @@ pub struct Found {
 
 /// A token about which the provider must be asked.
 #[derive(Debug)]
-pub struct Unknown {
+pub struct TokenCacheMiss {
     key: TokenKey,
-    once: Option<Known>,
-    oldest: Option<Duration>,
+    previous: Option<CachedToken>,
+    max_age: Option<Duration>,
 }
 
-impl Unknown {
+impl TokenCacheMiss {
     /// Whether the token was good not long ago.
-    pub fn was_good(&self) -> bool {
-        self.once.is_some()
+    pub fn was_valid(&self) -> bool {
+        self.previous.is_some()
     }
 }
 
 /// A look-up under way: whoever asks about the same token waits for the same
 /// one, and it goes on whoever leaves.
-type Flight = Shared<BoxFuture<'static, Result<Arc<Principal>, Unproven>>>;
+type InFlightLookup = Shared<BoxFuture<'static, Result<Arc<Principal>, TokenError>>>;
 
 impl Provider {
     /// A provider with these settings; nobody is asked yet, so that we start
@@ -223,32 +224,32 @@ impl Provider {
         let configured = configured.into_iter().flatten().map(|text| url(text));
         let configured = configured.collect::<Result<Vec<_>, _>>()?;
         for place in configured.iter().chain([&own]) {
-            networks.extend(outbound::written_address(place));
+            networks.extend(provider_http::literal_networks(place));
         }
-        let outbound = Outbound::new(
+        let outbound = ProviderHttp::new(
             own,
-            Reach {
-                hosts: settings.endpoint_hosts.clone(),
-                networks,
+            EgressPolicy {
+                allowed_hosts: settings.endpoint_hosts.clone(),
+                allowed_networks: networks,
                 connect_timeout: settings.connect_timeout,
                 timeout: settings.timeout,
             },
             settings.tls.clone(),
         );
         let algorithms = settings.algorithms.iter().map(|name| {
-            jwt::algorithm(name).ok_or_else(|| InvalidProvider::Algorithm(name.clone()))
+            jwt::parse_algorithm(name).ok_or_else(|| InvalidProvider::Algorithm(name.clone()))
         });
-        let recipe = Recipe {
+        let recipe = JwtRules {
             issuer: issuer.to_string(),
             audiences: settings.audiences.iter().cloned().collect(),
             algorithms: algorithms.collect::<Result<_, _>>()?,
             require_at_jwt: settings.require_at_jwt,
-            skew: settings.clock_skew,
+            clock_skew: settings.clock_skew,
         };
         Ok(Self {
-            outbound: Arc::new(outbound),
+            http: Arc::new(outbound),
             discovery: Arc::new(Discovery::new(Arc::clone(&issuer))),
-            terms: Terms {
+            claim_rules: ClaimRules {
                 issuer,
                 skew: settings.clock_skew,
                 allow_no_exp: settings.allow_no_exp,
@@ -258,18 +259,18 @@ impl Provider {
                 role_claims: settings.role_claims.clone(),
                 scope_claims: settings.scope_claims.clone(),
             },
-            recipe,
+            jwt_rules: recipe,
             keys: KeyCache::new(settings.name.as_str()),
-            memory: Memory::new(Trust {
-                good: settings.cache_ttl,
-                refused: settings.negative_ttl,
-                in_trouble: settings.stale_if_error,
+            cache: TokenCache::new(CacheTtls {
+                valid: settings.cache_ttl,
+                rejected: settings.negative_ttl,
+                stale_if_error: settings.stale_if_error,
             })?,
-            breaker: Breaker::default(),
-            lanes: Lanes::new(settings.max_in_flight, settings.max_wait),
-            flights: Mutex::default(),
-            trouble: LastTrouble::default(),
-            no_keys: LastTrouble::default(),
+            breaker: CircuitBreaker::default(),
+            bulkhead: Bulkhead::new(settings.max_in_flight, settings.max_wait),
+            in_flight: Mutex::default(),
+            last_introspection_error: LastProviderError::default(),
+            last_key_error: LastProviderError::default(),
             settings,
         })
     }
@@ -290,12 +291,12 @@ impl Provider {
     }
 
     /// Whether another login can give a token more scopes.
-    pub fn steps_up(&self) -> bool {
+    pub fn supports_step_up(&self) -> bool {
         self.settings.step_up
     }
 
     /// Whether it can say something of tokens that are no JWT.
-    pub fn takes_opaque(&self) -> bool {
+    pub fn accepts_opaque(&self) -> bool {
         match self.settings.validation {
             Validation::Introspection | Validation::JwtThenIntrospection => true,
             Validation::Jwt => false,
@@ -305,56 +306,63 @@ impl Provider {
     /// What is known of a token without asking anybody; `oldest` is how old
     /// the answer may be. A good one whose time is nearly over is looked up
     /// again in the background.
-    pub fn recall(
+    pub fn cached(
         self: &Arc<Self>,
         bearer: Bearer<'_>,
         oldest: Option<Duration>,
         now: Now,
-    ) -> Recollection {
-        let key = self.memory.key(bearer.reveal());
-        match self.memory.recall(&key, oldest, now) {
-            Recalled::Good { known, renew } => {
+    ) -> TokenCacheLookup {
+        let key = self.cache.key(bearer.reveal());
+        match self.cache.get(&key, oldest, now) {
+            CachedVerdict::Valid {
+                known,
+                refresh: renew,
+            } => {
                 if renew {
-                    drop(self.fly(key, bearer, None, now));
+                    drop(self.join_or_start_lookup(key, bearer, None, now));
                 }
-                Recollection::Good(known.principal)
+                TokenCacheLookup::Valid(known.principal)
             }
-            Recalled::Refused(why) => Recollection::Refused(why),
-            Recalled::Nothing { once } => match self.objection(bearer, now) {
-                Some(why) => Recollection::Refused(why),
-                None => Recollection::Unknown(Unknown { key, once, oldest }),
+            CachedVerdict::Rejected(why) => TokenCacheLookup::Rejected(why),
+            CachedVerdict::Miss { once } => match self.precheck(bearer, now) {
+                Some(why) => TokenCacheLookup::Rejected(why),
+                None => TokenCacheLookup::Miss(TokenCacheMiss {
+                    key,
+                    previous: once,
+                    max_age: oldest,
+                }),
             },
         }
     }
 
     /// What is plainly wrong with a token, seen without proof: enough to
     /// refuse it, never to accept it.
-    fn objection(&self, bearer: Bearer<'_>, now: Now) -> Option<NotAccepted> {
-        if bearer.reveal().len() < SHORTEST {
-            return Some(NotAccepted::NotVerified("too_short"));
+    fn precheck(&self, bearer: Bearer<'_>, now: Now) -> Option<TokenRejected> {
+        if bearer.reveal().len() < MIN_TOKEN_BYTES {
+            return Some(TokenRejected::NotVerified("too_short"));
         }
-        match Unverified::read(bearer.reveal()) {
+        match UnverifiedJwt::parse(bearer.reveal()) {
             Some(token) => self
-                .recipe
-                .rule_out(&token, now.wall)
+                .jwt_rules
+                .precheck(&token, now.wall)
                 .err()
-                .map(|why| NotAccepted::NotVerified(why.reason())),
-            None if !self.takes_opaque() => Some(NotAccepted::NotVerified("no_jwt")),
+                .map(|why| TokenRejected::NotVerified(why.reason())),
+            None if !self.accepts_opaque() => Some(TokenRejected::NotVerified("no_jwt")),
             None => None,
         }
     }
 
     /// Whether a token says that it is this provider's.
-    pub fn may_have_issued(&self, bearer: Bearer<'_>) -> bool {
-        Unverified::read(bearer.reveal())
+    pub fn could_be_issuer_of(&self, bearer: Bearer<'_>) -> bool {
+        UnverifiedJwt::parse(bearer.reveal())
             .and_then(|token| token.issuer)
             .is_some_and(|issuer| issuer == self.issuer())
     }
 
     /// Whether the provider is being asked about the token already, so that one
     /// more who shows it costs no question.
-    pub fn is_looking_up(&self, unknown: &Unknown) -> bool {
-        self.flights().contains_key(&unknown.key)
+    pub fn is_lookup_in_flight(&self, unknown: &TokenCacheMiss) -> bool {
+        self.lock_in_flight().contains_key(&unknown.key)
     }
 
     /// Asks the provider, or waits for who asked already.
@@ -364,26 +372,27 @@ impl Provider {
     pub async fn look_up(
         self: &Arc<Self>,
         bearer: Bearer<'_>,
-        unknown: &Unknown,
+        unknown: &TokenCacheMiss,
         now: Now,
-    ) -> Result<Found, Unproven> {
-        let flight = self.fly(unknown.key, bearer, Some(unknown), now);
-        match (flight.await, &unknown.once) {
+    ) -> Result<VerifiedToken, TokenError> {
+        let flight = self.join_or_start_lookup(unknown.key, bearer, Some(unknown), now);
+        match (flight.await, &unknown.previous) {
             // Only where nothing is changed: then `oldest` is not said.
-            (Err(Unproven::Unavailable(why)), Some(known))
-                if unknown.oldest.is_none() && self.memory.holds_in_trouble(known, now) =>
+            (Err(TokenError::Unavailable(why)), Some(known))
+                if unknown.max_age.is_none()
+                    && self.cache.is_usable_while_unavailable(known, now) =>
             {
                 warn!(
                     provider.name = %self.name(),
-                    error = %why.why,
+                    error = %why.cause,
                     "Let a caller in on an old answer of the identity provider"
                 );
-                Ok(Found {
+                Ok(VerifiedToken {
                     principal: Arc::clone(&known.principal),
                     stale: true,
                 })
             }
-            (told, _) => Ok(Found {
+            (told, _) => Ok(VerifiedToken {
                 principal: told?,
                 stale: false,
             }),
@@ -393,39 +402,39 @@ impl Provider {
     /// The look-up of a token, begun if nobody has. It is a task of its own: a
     /// caller who leaves takes nobody else's answer away. Without an `unknown`
     /// it is a token that is good and looked up again.
-    fn fly(
+    fn join_or_start_lookup(
         self: &Arc<Self>,
         key: TokenKey,
         bearer: Bearer<'_>,
-        unknown: Option<&Unknown>,
+        unknown: Option<&TokenCacheMiss>,
         now: Now,
-    ) -> Flight {
-        let mut flights = self.flights();
+    ) -> InFlightLookup {
+        let mut flights = self.lock_in_flight();
         if let Some(flight) = flights.get(&key) {
             return flight.clone();
         }
         // It may have landed since the caller looked: an answer is in the
         // memory before its flight is gone from here.
-        let landed = unknown.and_then(|unknown| self.landed(unknown, now));
+        let landed = unknown.and_then(|unknown| self.finished_lookup(unknown, now));
         if let Some(told) = landed {
             return future::ready(told).boxed().shared();
         }
-        let known = unknown.is_none_or(Unknown::was_good);
+        let known = unknown.is_none_or(TokenCacheMiss::was_valid);
         let provider = Arc::clone(self);
-        let token = bearer.keep();
+        let token = bearer.into_owned();
         let task = tokio::spawn(async move {
-            let landing = Landing {
+            let landing = InFlightGuard {
                 provider: &provider,
                 key,
             };
             let told = provider
-                .decide(token.as_bearer().reveal(), known, now)
+                .verify_token(token.as_bearer().reveal(), known, now)
                 .await;
             match &told {
-                Ok(principal) => provider.memory.good(key, principal, now),
-                Err(Unproven::NotAccepted(why)) => provider.memory.refused(key, *why, now),
+                Ok(principal) => provider.cache.insert_valid(key, principal, now),
+                Err(TokenError::Rejected(why)) => provider.cache.insert_rejected(key, *why, now),
                 // Nothing is known of the token then.
-                Err(Unproven::Unavailable(_)) => {}
+                Err(TokenError::Unavailable(_)) => {}
             }
             drop(landing);
             told
@@ -433,9 +442,11 @@ impl Provider {
         let flight = async {
             task.await.unwrap_or_else(|panicked| {
                 error!(error = %panicked, "Failed to look a token up");
-                Err(Trouble::BadAnswer("the look-up broke off".into())
-                    .after(1)
-                    .into())
+                Err(
+                    ProviderError::InvalidResponse("the look-up broke off".into())
+                        .with_retry_after(1)
+                        .into(),
+                )
             })
         };
         let flight = flight.boxed().shared();
@@ -444,45 +455,53 @@ impl Provider {
     }
 
     /// What was learned of a token after somebody found it unknown.
-    fn landed(&self, unknown: &Unknown, now: Now) -> Option<Result<Arc<Principal>, Unproven>> {
-        match self.memory.recall(&unknown.key, unknown.oldest, now) {
-            Recalled::Good { known, .. } => Some(Ok(known.principal)),
-            Recalled::Refused(why) => Some(Err(why.into())),
-            Recalled::Nothing { .. } => None,
+    fn finished_lookup(
+        &self,
+        unknown: &TokenCacheMiss,
+        now: Now,
+    ) -> Option<Result<Arc<Principal>, TokenError>> {
+        match self.cache.get(&unknown.key, unknown.max_age, now) {
+            CachedVerdict::Valid { known, .. } => Some(Ok(known.principal)),
+            CachedVerdict::Rejected(why) => Some(Err(why.into())),
+            CachedVerdict::Miss { .. } => None,
         }
     }
 
-    fn flights(&self) -> MutexGuard<'_, HashMap<TokenKey, Flight>> {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_in_flight(&self) -> MutexGuard<'_, HashMap<TokenKey, InFlightLookup>> {
+        self.in_flight
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn decide(
+    async fn verify_token(
         self: &Arc<Self>,
         token: &str,
         known: bool,
         now: Now,
-    ) -> Result<Arc<Principal>, Unproven> {
+    ) -> Result<Arc<Principal>, TokenError> {
         let by_signature = match self.settings.validation {
             Validation::Introspection => false,
             Validation::Jwt => true,
-            Validation::JwtThenIntrospection => Unverified::read(token).is_some(),
+            Validation::JwtThenIntrospection => UnverifiedJwt::parse(token).is_some(),
         };
         let mut signed = None;
         if by_signature {
-            let claims = self.verify(token, now).await?;
+            let claims = self.verify_jwt(token, now).await?;
             if self.settings.validation == Validation::Jwt {
-                let principal = self.terms.accept(&claims, Origin::Jwt, now.wall)?;
+                let principal = self
+                    .claim_rules
+                    .validate(&claims, ClaimsSource::Jwt, now.wall)?;
                 return Ok(Arc::new(principal));
             }
-            signed = Some(claims.texts("aud").map_err(NotAccepted::from)?);
+            signed = Some(claims.texts("aud").map_err(TokenRejected::from)?);
         }
-        let place = self.lanes.enter(known).await;
-        let _place = place.ok_or_else(|| Trouble::Busy.after(1))?;
-        let claims = self.ask(token, now).await?;
-        let claims = claims.ok_or(NotAccepted::Inactive)?;
-        let mut principal = self
-            .terms
-            .accept(&claims, Origin::Introspection, now.wall)?;
+        let place = self.bulkhead.acquire(known).await;
+        let _place = place.ok_or_else(|| ProviderError::TooManyLookups.with_retry_after(1))?;
+        let claims = self.introspect_guarded(token, now).await?;
+        let claims = claims.ok_or(TokenRejected::Inactive)?;
+        let mut principal =
+            self.claim_rules
+                .validate(&claims, ClaimsSource::Introspection, now.wall)?;
         // What was signed is not widened by what is said later.
         if let Some(signed) = signed {
             principal.audiences.retain(|one| signed.contains(one));
@@ -491,82 +510,102 @@ impl Provider {
     }
 
     /// The claims of a JWT whose signature holds.
-    async fn verify(self: &Arc<Self>, token: &str, now: Now) -> Result<Members, Unproven> {
-        let verify = |keys: &KeySet| self.recipe.verify(token, keys, now.wall);
-        self.with_keys(verify, now).await?.map_err(not_verified)
+    async fn verify_jwt(
+        self: &Arc<Self>,
+        token: &str,
+        now: Now,
+    ) -> Result<StrictObject, TokenError> {
+        let verify = |keys: &KeySet| self.jwt_rules.verify(token, keys, now.wall);
+        self.verify_with_keys(verify, now)
+            .await?
+            .map_err(jwt_rejected)
     }
 
     /// What `verify` says with the provider's keys; with newer ones, where it
     /// needs one that is not there.
-    async fn with_keys(
+    async fn verify_with_keys(
         self: &Arc<Self>,
-        verify: impl Fn(&KeySet) -> Result<Members, jwt::Unproven>,
+        verify: impl Fn(&KeySet) -> Result<StrictObject, jwt::JwtError>,
         now: Now,
-    ) -> Result<Result<Members, jwt::NotAccepted>, Unavailable> {
+    ) -> Result<Result<StrictObject, jwt::JwtRejected>, ProviderUnavailable> {
         let fetch = || {
             let provider = Arc::clone(self);
             move || async move { provider.fetch_keys(now).await }
         };
-        let keys = self.keys.keys(fetch(), now.steady).await;
-        let needed = match verify(&*keys.map_err(|why| no_keys(&why))?) {
+        let keys = self.keys.keys(fetch(), now.monotonic).await;
+        let needed = match verify(&*keys.map_err(|why| keys_unavailable(&why))?) {
             Ok(payload) => return Ok(Ok(payload)),
-            Err(jwt::Unproven::NotAccepted(why)) => return Ok(Err(why)),
-            Err(jwt::Unproven::NeedsKey(needed)) => needed,
+            Err(jwt::JwtError::Rejected(why)) => return Ok(Err(why)),
+            Err(jwt::JwtError::NeedsKey(needed)) => needed,
         };
-        let unknown = Ok(Err(jwt::NotAccepted::UnknownKey));
-        match self.keys.keys_with(&needed, fetch(), now.steady).await {
+        let unknown = Ok(Err(jwt::JwtRejected::UnknownKey));
+        match self
+            .keys
+            .keys_with_id(&needed, fetch(), now.monotonic)
+            .await
+        {
             Ok(keys) => match verify(&keys) {
                 Ok(payload) => Ok(Ok(payload)),
-                Err(jwt::Unproven::NotAccepted(why)) => Ok(Err(why)),
-                Err(jwt::Unproven::NeedsKey(_)) => unknown,
+                Err(jwt::JwtError::Rejected(why)) => Ok(Err(why)),
+                Err(jwt::JwtError::NeedsKey(_)) => unknown,
             },
-            Err(KeyUnknown::NoSuchKey) => unknown,
-            Err(KeyUnknown::Unavailable(why)) => Err(no_keys(&why)),
+            Err(KeyLookupError::NoSuchKey) => unknown,
+            Err(KeyLookupError::Unavailable(why)) => Err(keys_unavailable(&why)),
         }
     }
 
-    async fn fetch_keys(&self, now: Now) -> Result<jwks::Fetched, Unavailable> {
+    async fn fetch_keys(&self, now: Now) -> Result<jwks::FetchedKeys, ProviderUnavailable> {
         let fetched = self.fetch_keys_once(now).await;
-        self.no_keys.note(&fetched);
+        self.last_key_error.record(&fetched);
         fetched
     }
 
-    async fn fetch_keys_once(&self, now: Now) -> Result<jwks::Fetched, Unavailable> {
+    async fn fetch_keys_once(&self, now: Now) -> Result<jwks::FetchedKeys, ProviderUnavailable> {
         let url = self.jwks_endpoint(now).await?;
-        let answer = self.outbound.get(&url, MAX_KEYS_BYTES).await;
-        let answer =
-            answer.map_err(|error| Trouble::Unreachable(error.to_string().into()).after(2))?;
+        let answer = self.http.get(&url, MAX_KEYS_BYTES).await;
+        let answer = answer.map_err(|error| {
+            ProviderError::Unreachable(error.to_string().into()).with_retry_after(2)
+        })?;
         if answer.status != http::StatusCode::OK {
             let told = format!("its keys: status {}", answer.status.as_u16());
-            return Err(Trouble::BadAnswer(told.into()).after(2));
+            return Err(ProviderError::InvalidResponse(told.into()).with_retry_after(2));
         }
         let max_age = answer.max_age();
         Ok((answer.body, max_age))
     }
 
     /// Asks about a token, if the provider is not left alone at the moment.
-    async fn ask(self: &Arc<Self>, token: &str, now: Now) -> Result<Option<Members>, Unavailable> {
+    async fn introspect_guarded(
+        self: &Arc<Self>,
+        token: &str,
+        now: Now,
+    ) -> Result<Option<StrictObject>, ProviderUnavailable> {
         let leave = self
             .breaker
-            .leave(now.steady)
-            .map_err(|Resting(rest)| Trouble::Resting.after(rest.as_secs().clamp(1, 5)))?;
+            .acquire(now.monotonic)
+            .map_err(|CircuitOpen(rest)| {
+                ProviderError::CircuitOpen.with_retry_after(rest.as_secs().clamp(1, 5))
+            })?;
         let told = self.introspect(token, now).await;
         let told = match told {
-            Err(unavailable) if Self::may_blame_token(&leave, &unavailable) => {
-                match self.introspect(NOBODYS, now).await {
-                    Ok(_) => Err(Trouble::NoAnswer(unavailable.why.to_string().into()).after(5)),
+            Err(unavailable) if Self::should_probe_provider(&leave, &unavailable) => {
+                match self.introspect(PROBE_TOKEN, now).await {
+                    Ok(_) => Err(ProviderError::RequestRejected(
+                        unavailable.cause.to_string().into(),
+                    )
+                    .with_retry_after(5)),
                     Err(_) => Err(unavailable),
                 }
             }
             told => told,
         };
-        self.trouble.note(&told);
+        self.last_introspection_error.record(&told);
         match &told {
-            Ok(_) => leave.answered(),
+            Ok(_) => leave.record_success(),
             // About this token or this configuration: whoever shows such a
             // token must not keep others out.
-            Err(Unavailable {
-                why: Trouble::Misconfigured(why) | Trouble::NoAnswer(why),
+            Err(ProviderUnavailable {
+                cause: ProviderError::Misconfigured(why) | ProviderError::RequestRejected(why),
                 ..
             }) => {
                 warn!(
@@ -574,23 +613,25 @@ impl Provider {
                     error = %why,
                     "Failed to ask the identity provider"
                 );
-                leave.answered();
+                leave.record_success();
             }
             Err(unavailable) => {
-                let rest = match &unavailable.why {
-                    Trouble::Credentials(why) => {
+                let rest = match &unavailable.cause {
+                    ProviderError::ClientRejected(why) => {
                         error!(
                             provider.name = %self.name(),
                             error = %why,
                             "The identity provider refused our own credentials"
                         );
-                        Some(CREDENTIALS_REST)
+                        Some(CLIENT_REJECTED_BACKOFF)
                     }
                     // It said itself when to come again.
-                    Trouble::BadAnswer(_) if unavailable.retry_after > Duration::from_secs(2) => {
+                    ProviderError::InvalidResponse(_)
+                        if unavailable.retry_after > Duration::from_secs(2) =>
+                    {
                         Some(unavailable.retry_after)
                     }
-                    Trouble::BadAnswer(why) | Trouble::Unreachable(why) => {
+                    ProviderError::InvalidResponse(why) | ProviderError::Unreachable(why) => {
                         warn!(
                             provider.name = %self.name(),
                             error = %why,
@@ -598,12 +639,12 @@ impl Provider {
                         );
                         None
                     }
-                    Trouble::Busy
-                    | Trouble::Misconfigured(_)
-                    | Trouble::NoAnswer(_)
-                    | Trouble::Resting => None,
+                    ProviderError::TooManyLookups
+                    | ProviderError::Misconfigured(_)
+                    | ProviderError::RequestRejected(_)
+                    | ProviderError::CircuitOpen => None,
                 };
-                leave.failed(now.steady, rest);
+                leave.record_failure(now.monotonic, rest);
             }
         }
         told
@@ -612,17 +653,17 @@ impl Provider {
     /// Whether somebody could keep all others out with one token: before the
     /// provider is left alone for a bad answer, it is asked about a token that
     /// nobody gave. If it can answer that, the first token is to blame.
-    fn may_blame_token(leave: &Leave<'_>, unavailable: &Unavailable) -> bool {
-        match unavailable.why {
-            Trouble::Credentials(_) => true,
-            Trouble::BadAnswer(_) => {
-                unavailable.retry_after <= Duration::from_secs(2) && leave.would_rest()
+    fn should_probe_provider(leave: &BreakerPermit<'_>, unavailable: &ProviderUnavailable) -> bool {
+        match unavailable.cause {
+            ProviderError::ClientRejected(_) => true,
+            ProviderError::InvalidResponse(_) => {
+                unavailable.retry_after <= Duration::from_secs(2) && leave.would_open()
             }
-            Trouble::Busy
-            | Trouble::Misconfigured(_)
-            | Trouble::NoAnswer(_)
-            | Trouble::Resting
-            | Trouble::Unreachable(_) => false,
+            ProviderError::TooManyLookups
+            | ProviderError::Misconfigured(_)
+            | ProviderError::RequestRejected(_)
+            | ProviderError::CircuitOpen
+            | ProviderError::Unreachable(_) => false,
         }
     }
 
@@ -630,102 +671,109 @@ impl Provider {
         self: &Arc<Self>,
         token: &str,
         now: Now,
-    ) -> Result<Option<Members>, Unavailable> {
+    ) -> Result<Option<StrictObject>, ProviderUnavailable> {
         let endpoint = self.introspection_endpoint(now).await?;
-        let Some(auth) = &self.settings.auth else {
+        let Some(auth) = &self.settings.client_auth else {
             let why =
                 "we have no credentials for the provider; set `client_id` and a secret or key";
-            return Err(Trouble::Misconfigured(why.into()).after(5));
+            return Err(ProviderError::Misconfigured(why.into()).with_retry_after(5));
         };
-        let question = Question {
+        let question = IntrospectionRequest {
             endpoint: &endpoint,
             auth,
             signed: self.settings.signed_introspection,
         };
-        let bad = |why: &str| Trouble::BadAnswer(why.into()).after(2);
-        let members = match question.ask(token, &self.outbound, now.wall).await? {
-            Told::Plain(members) => members,
-            Told::Signed(answer) => {
+        let bad = |why: &str| ProviderError::InvalidResponse(why.into()).with_retry_after(2);
+        let members = match question.send(token, &self.http, now.wall).await? {
+            IntrospectionResponse::Json(members) => members,
+            IntrospectionResponse::Jwt(answer) => {
                 let verify = |keys: &KeySet| {
                     let client_id = auth.client_id();
-                    self.recipe
+                    self.jwt_rules
                         .verify_introspection(&answer, client_id, keys, now.wall)
                 };
-                let inner = self.with_keys(verify, now).await?;
+                let inner = self.verify_with_keys(verify, now).await?;
                 inner
                     .map_err(|why| bad(&format!("its signature does not hold: {}", why.reason())))?
             }
         };
-        match members.flag("active") {
+        match members.boolean("active") {
             Ok(Some(active)) => Ok(active.then_some(members)),
             // Never taken for a "no", nor for a "yes".
             Ok(None) | Err(_) => Err(bad("`active` is not `true` or `false`")),
         }
     }
 
-    async fn introspection_endpoint(&self, now: Now) -> Result<Url, Unavailable> {
-        if let Some(url) = configured(self.settings.introspection_url.as_deref()) {
+    async fn introspection_endpoint(&self, now: Now) -> Result<Url, ProviderUnavailable> {
+        if let Some(url) = configured_url(self.settings.introspection_url.as_deref()) {
             return Ok(url);
         }
         let metadata = self.metadata(now).await?;
         let told = metadata.introspection_endpoint.as_deref();
-        self.endpoint("introspection_endpoint", told, "introspection_url")
+        self.metadata_endpoint("introspection_endpoint", told, "introspection_url")
     }
 
     /// The provider's metadata, asked for where it is not known.
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn metadata(&self, now: Now) -> Result<Arc<Metadata>, Unavailable> {
-        let metadata = self.discovery.metadata(&self.outbound, now.steady).await?;
+    pub async fn metadata(&self, now: Now) -> Result<Arc<Metadata>, ProviderUnavailable> {
+        let metadata = self.discovery.metadata(&self.http, now.monotonic).await?;
         let endpoint = metadata.introspection_endpoint.as_deref();
-        if endpoint.is_some_and(|url| url.ends_with(OF_ZITADEL)) && !self.settings.zitadel {
+        if endpoint.is_some_and(|url| url.ends_with(ZITADEL_INTROSPECTION_PATH))
+            && !self.settings.is_zitadel
+        {
             let why = "the provider is a Zitadel, where every user can get a token for every project; set its `kind = \"zitadel\"` and `project`, and grant by `provider_role`";
-            return Err(Trouble::Misconfigured(why.into()).after(5));
+            return Err(ProviderError::Misconfigured(why.into()).with_retry_after(5));
         }
         Ok(metadata)
     }
 
-    async fn jwks_endpoint(&self, now: Now) -> Result<Url, Unavailable> {
-        if let Some(url) = configured(self.settings.jwks_url.as_deref()) {
+    async fn jwks_endpoint(&self, now: Now) -> Result<Url, ProviderUnavailable> {
+        if let Some(url) = configured_url(self.settings.jwks_url.as_deref()) {
             return Ok(url);
         }
         let metadata = self.metadata(now).await?;
-        self.endpoint("jwks_uri", metadata.jwks_uri.as_deref(), "jwks_url")
+        self.metadata_endpoint("jwks_uri", metadata.jwks_uri.as_deref(), "jwks_url")
     }
 
-    fn endpoint(&self, name: &str, told: Option<&str>, key: &str) -> Result<Url, Unavailable> {
-        let wrong = |why: String| Trouble::Misconfigured(why.into()).after(5);
+    fn metadata_endpoint(
+        &self,
+        name: &str,
+        told: Option<&str>,
+        key: &str,
+    ) -> Result<Url, ProviderUnavailable> {
+        let wrong = |why: String| ProviderError::Misconfigured(why.into()).with_retry_after(5);
         let told = told.ok_or_else(|| {
             wrong(format!(
                 "the provider's metadata has no `{name}`; set `{key}`, or another `validation`"
             ))
         })?;
-        self.outbound
-            .endpoint(name, told)
+        self.http
+            .validate_endpoint(name, told)
             .map_err(|error| wrong(format!("the provider's metadata: {error}; or set `{key}`")))
     }
 }
 
 /// What only an examination asks.
 impl Provider {
-    pub(super) async fn keys_known(self: &Arc<Self>, now: Now) -> Result<(), Unavailable> {
+    pub(super) async fn ensure_keys(self: &Arc<Self>, now: Now) -> Result<(), ProviderUnavailable> {
         let provider = Arc::clone(self);
         let fetch = move || async move { provider.fetch_keys(now).await };
-        let keys = self.keys.keys(fetch, now.steady).await;
-        keys.map(|_| ()).map_err(|why| no_keys(&why))
+        let keys = self.keys.keys(fetch, now.monotonic).await;
+        keys.map(|_| ()).map_err(|why| keys_unavailable(&why))
     }
 
     /// Asks about a text, past the memory.
-    pub(super) async fn look_up_once(
+    pub(super) async fn introspect_uncached(
         self: &Arc<Self>,
         token: &str,
         now: Now,
-    ) -> Result<(), Unproven> {
-        let claims = self.ask(token, now).await?;
-        let claims = claims.ok_or(NotAccepted::Inactive)?;
-        self.terms
-            .accept(&claims, Origin::Introspection, now.wall)?;
+    ) -> Result<(), TokenError> {
+        let claims = self.introspect_guarded(token, now).await?;
+        let claims = claims.ok_or(TokenRejected::Inactive)?;
+        self.claim_rules
+            .validate(&claims, ClaimsSource::Introspection, now.wall)?;
         Ok(())
     }
 
@@ -733,7 +781,7 @@ impl Provider {
         self.settings.validation != Validation::Introspection || self.settings.signed_introspection
     }
 
-    pub(super) fn wants_at_jwt(&self) -> bool {
+    pub(super) fn requires_at_jwt(&self) -> bool {
         self.settings.require_at_jwt
     }
 
@@ -742,52 +790,59 @@ impl Provider {
     }
 
     pub(super) fn auth_method(&self) -> Option<&'static str> {
-        self.settings.auth.as_deref().map(ClientAuth::method)
+        self.settings.client_auth.as_deref().map(ClientAuth::method)
     }
 
     /// Whether its own host is in the public internet; none if it has no
     /// address.
     pub(super) async fn is_public(&self) -> Option<bool> {
-        self.outbound.is_public().await
+        self.http.is_public().await
     }
 
     /// Whether it can be asked, as far as that is known, for `/readyz`.
-    pub async fn state(&self, now: Now) -> Result<(), String> {
+    pub async fn readiness(&self, now: Now) -> Result<(), String> {
         if self.settings.introspection_url.is_none() || self.settings.jwks_url.is_none() {
             let known = self.metadata(now).await;
-            known.map_err(|unavailable| unavailable.why.to_string())?;
+            known.map_err(|unavailable| unavailable.cause.to_string())?;
         }
-        let told = self.trouble.told().or_else(|| self.no_keys.told());
+        let told = self
+            .last_introspection_error
+            .message()
+            .or_else(|| self.last_key_error.message());
         told.map_or(Ok(()), Err)
     }
 }
 
 /// A URL of the settings; that it is one was seen at the start.
-fn configured(text: Option<&str>) -> Option<Url> {
+fn configured_url(text: Option<&str>) -> Option<Url> {
     text.and_then(|text| Url::parse(text).ok())
 }
 
-fn not_verified(why: jwt::NotAccepted) -> Unproven {
-    NotAccepted::NotVerified(why.reason()).into()
+fn jwt_rejected(why: jwt::JwtRejected) -> TokenError {
+    TokenRejected::NotVerified(why.reason()).into()
 }
 
-fn no_keys(why: &KeysUnavailable<Unavailable>) -> Unavailable {
+fn keys_unavailable(why: &KeysUnavailable<ProviderUnavailable>) -> ProviderUnavailable {
     match why {
         KeysUnavailable::Unreachable(unavailable) => unavailable.clone(),
-        KeysUnavailable::Abandoned => Trouble::Unreachable(why.to_string().into()).after(2),
-        KeysUnavailable::Unusable(_) => Trouble::BadAnswer(why.to_string().into()).after(5),
+        KeysUnavailable::FetchAborted => {
+            ProviderError::Unreachable(why.to_string().into()).with_retry_after(2)
+        }
+        KeysUnavailable::InvalidKeySet(_) => {
+            ProviderError::InvalidResponse(why.to_string().into()).with_retry_after(5)
+        }
     }
 }
 
 /// Takes a look-up out of those that are under way, however it ends.
-struct Landing<'a> {
+struct InFlightGuard<'a> {
     provider: &'a Provider,
     key: TokenKey,
 }
 
-impl Drop for Landing<'_> {
+impl Drop for InFlightGuard<'_> {
     fn drop(&mut self) {
-        drop(self.provider.flights().remove(&self.key));
+        drop(self.provider.lock_in_flight().remove(&self.key));
     }
 }
 

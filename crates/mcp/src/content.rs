@@ -7,29 +7,29 @@ use serde::Serialize;
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ToolResult {
-    content: [Text; 1],
+    content: [TextContent; 1],
     is_error: bool,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename = "text")]
-struct Text {
+struct TextContent {
     text: String,
 }
 
 impl ToolResult {
     /// What was asked for.
-    pub fn answer(text: String) -> Self {
+    pub fn success(text: String) -> Self {
         Self {
-            content: [Text { text }],
+            content: [TextContent { text }],
             is_error: false,
         }
     }
 
     /// Why there is none, in words a model can act on.
-    pub fn failure(text: String) -> Self {
+    pub fn error(text: String) -> Self {
         Self {
-            content: [Text { text }],
+            content: [TextContent { text }],
             is_error: true,
         }
     }

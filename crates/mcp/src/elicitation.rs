@@ -10,17 +10,17 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 
-use super::Malformed;
+use super::ProtocolError;
 
 /// Under which key the question stands among the input requests of a result.
-const KEY: &str = "approval";
+const INPUT_KEY: &str = "approval";
 
-const METHOD: &str = "elicitation/create";
+const ELICITATION_METHOD: &str = "elicitation/create";
 
 /// A question to the person behind the client, to be given as the answer to
 /// their call; the client calls again with what they said.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Question {
+pub struct ElicitRequest {
     /// What the person reads.
     pub message: String,
     /// What comes back with the consent, exactly as it went out. The client can
@@ -31,7 +31,7 @@ pub struct Question {
 /// What a person said to a question.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Consent {
+pub enum ElicitAction {
     /// Yes.
     Accepted,
     /// They closed the question without saying anything.
@@ -42,35 +42,35 @@ pub enum Consent {
 
 /// What a call brought of an earlier one that was answered with a [`Question`].
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct GivenConsent {
+pub struct InputResponse {
     /// What the person said.
-    pub consent: Consent,
+    pub action: ElicitAction,
     /// The state of the question, as the client gave it back.
     pub state: String,
 }
 
 /// The id of a question on the stream of a call: as a request of ours, in text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct QuestionId(u128);
+pub struct ElicitationId(u128);
 
 /// A client's response to a request of ours.
 #[derive(Debug)]
-pub struct Response<'a> {
+pub struct ElicitationResponse<'a> {
     /// Which question it answers; none when the id is not of our making.
-    pub id: Option<QuestionId>,
+    pub id: Option<ElicitationId>,
     /// What it says: the result, or the error.
-    pub outcome: Result<&'a RawValue, &'a RawValue>,
+    pub result: Result<&'a RawValue, &'a RawValue>,
 }
 
 /// What a client says that it can do, as far as it means something to us.
 #[derive(Deserialize)]
-struct Capabilities<'a> {
+struct ElicitationCapabilities<'a> {
     #[serde(borrow, default)]
     elicitation: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
-struct Elicitation<'a> {
+struct ElicitationCapability<'a> {
     #[serde(borrow, default)]
     form: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -79,30 +79,32 @@ struct Elicitation<'a> {
 
 #[derive(Deserialize)]
 struct ElicitResult<'a> {
-    action: Action,
+    action: ElicitResultAction,
     #[serde(borrow, default)]
     content: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Action {
+enum ElicitResultAction {
     Accept,
     Cancel,
     Decline,
 }
 
 #[derive(Deserialize)]
-struct Form {
+struct ApprovalForm {
     approve: bool,
 }
 
 /// Whether a client with these capabilities shows forms. Without a word on the
 /// kind it does (2025-11-25, "Elicitation", "Capabilities").
-pub(super) fn takes_forms(capabilities: Option<&RawValue>) -> bool {
+pub(super) fn supports_form_elicitation(capabilities: Option<&RawValue>) -> bool {
     let elicitation = capabilities
-        .and_then(object::<Capabilities<'_>>)
-        .and_then(|capabilities| object::<Elicitation<'_>>(capabilities.elicitation?));
+        .and_then(parse_object::<ElicitationCapabilities<'_>>)
+        .and_then(|capabilities| {
+            parse_object::<ElicitationCapability<'_>>(capabilities.elicitation?)
+        });
     elicitation.is_some_and(|elicitation| match (elicitation.form, elicitation.url) {
         (Some(form), _) => form.get().starts_with('{'),
         (None, url) => url.is_none(),
@@ -116,49 +118,52 @@ pub(super) fn takes_forms(capabilities: Option<&RawValue>) -> bool {
 ///
 /// # Errors
 /// [`Malformed::Params`] when they are not what the specification says.
-pub(super) fn given(
+pub(super) fn parse_input_response(
     responses: Option<&RawValue>,
     state: Option<&RawValue>,
-) -> Result<Option<GivenConsent>, Malformed> {
+) -> Result<Option<InputResponse>, ProtocolError> {
     let state = match state {
         None => None,
-        Some(raw) => Some(super::params::text(raw).ok_or_else(|| {
-            Malformed::Params("`requestState` must be the text that was given".to_owned())
+        Some(raw) => Some(super::params::json_string(raw).ok_or_else(|| {
+            ProtocolError::InvalidParams(
+                "`requestState` must be the text that was given".to_owned(),
+            )
         })?),
     };
     let Some(responses) = responses else {
         return Ok(None);
     };
-    let unfit = || Malformed::Params("`inputResponses` must be an object of results".to_owned());
-    let responses = object::<BTreeMap<String, &RawValue>>(responses).ok_or_else(unfit)?;
-    let Some(response) = responses.get(KEY) else {
+    let unfit =
+        || ProtocolError::InvalidParams("`inputResponses` must be an object of results".to_owned());
+    let responses = parse_object::<BTreeMap<String, &RawValue>>(responses).ok_or_else(unfit)?;
+    let Some(response) = responses.get(INPUT_KEY) else {
         return Ok(None);
     };
-    let consent = Consent::of(response).ok_or_else(|| {
-        Malformed::Params(format!(
-            "`inputResponses.{KEY}` must have an `action` of `accept`, `decline` or `cancel`"
+    let consent = ElicitAction::from_result(response).ok_or_else(|| {
+        ProtocolError::InvalidParams(format!(
+            "`inputResponses.{INPUT_KEY}` must have an `action` of `accept`, `decline` or `cancel`"
         ))
     })?;
-    Ok(state.map(|state| GivenConsent {
-        consent,
+    Ok(state.map(|state| InputResponse {
+        action: consent,
         state: state.into_owned(),
     }))
 }
 
 /// The request of ours that asks on the stream of a call.
-pub fn request(id: QuestionId, message: &str) -> Bytes {
+pub fn create_request(id: ElicitationId, message: &str) -> Bytes {
     let request = json!({
         "jsonrpc": "2.0",
         "id": id.to_string(),
-        "method": METHOD,
-        "params": params(message),
+        "method": ELICITATION_METHOD,
+        "params": form_params(message),
     });
     request.to_string().into()
 }
 
 /// The notification that takes a question back (MCP, utilities,
 /// "Cancellation"), so that nobody answers what nobody wants to know any more.
-pub fn withdrawal(id: QuestionId) -> Bytes {
+pub fn cancelled_notification(id: ElicitationId) -> Bytes {
     let notification = json!({
         "jsonrpc": "2.0",
         "method": "notifications/cancelled",
@@ -169,7 +174,7 @@ pub fn withdrawal(id: QuestionId) -> Bytes {
 
 /// The form. Without a `mode`, for the oldest revision has none, and it is a
 /// form in all others.
-fn params(message: &str) -> Value {
+fn form_params(message: &str) -> Value {
     json!({
         "message": message,
         "requestedSchema": {
@@ -186,17 +191,19 @@ fn params(message: &str) -> Value {
     })
 }
 
-impl Consent {
+impl ElicitAction {
     /// What the result of a question says; none when it is no such result.
-    pub fn of(result: &RawValue) -> Option<Self> {
-        let result = object::<ElicitResult<'_>>(result)?;
+    pub fn from_result(result: &RawValue) -> Option<Self> {
+        let result = parse_object::<ElicitResult<'_>>(result)?;
         Some(match result.action {
-            Action::Accept => match result.content.and_then(object::<Form>) {
-                Some(Form { approve: true }) => Self::Accepted,
-                Some(Form { approve: false }) | None => Self::Declined,
-            },
-            Action::Cancel => Self::Cancelled,
-            Action::Decline => Self::Declined,
+            ElicitResultAction::Accept => {
+                match result.content.and_then(parse_object::<ApprovalForm>) {
+                    Some(ApprovalForm { approve: true }) => Self::Accepted,
+                    Some(ApprovalForm { approve: false }) | None => Self::Declined,
+                }
+            }
+            ElicitResultAction::Cancel => Self::Cancelled,
+            ElicitResultAction::Decline => Self::Declined,
         })
     }
 
@@ -210,7 +217,7 @@ impl Consent {
     }
 }
 
-impl QuestionId {
+impl ElicitationId {
     /// The id of this number, which nobody may be able to guess.
     pub fn new(random: u128) -> Self {
         Self(random)
@@ -227,14 +234,14 @@ impl QuestionId {
     }
 }
 
-impl fmt::Display for QuestionId {
+impl fmt::Display for ElicitationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "gp-{:032x}", self.0)
     }
 }
 
 // Who knows it can answer: it stands in no log.
-impl fmt::Debug for QuestionId {
+impl fmt::Debug for ElicitationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("QuestionId(…)")
     }
@@ -242,10 +249,10 @@ impl fmt::Debug for QuestionId {
 
 /// As the parts of a result that wants more input (2026-07-28, schema,
 /// `InputRequiredResult`).
-impl Serialize for Question {
+impl Serialize for ElicitRequest {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let parts = json!({
-            "inputRequests": { KEY: { "method": METHOD, "params": params(&self.message) } },
+            "inputRequests": { INPUT_KEY: { "method": ELICITATION_METHOD, "params": form_params(&self.message) } },
             "requestState": self.state,
         });
         parts.serialize(serializer)
@@ -253,7 +260,7 @@ impl Serialize for Question {
 }
 
 /// What is in an object. A list is none, though serde would take one by position.
-fn object<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
+fn parse_object<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
     if !raw.get().starts_with('{') {
         return None;
     }
@@ -264,7 +271,10 @@ fn object<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
 mod tests {
     use serde_json::value::RawValue;
 
-    use super::{Consent, GivenConsent, QuestionId, given, request, takes_forms, withdrawal};
+    use super::{
+        ElicitAction, ElicitationId, InputResponse, cancelled_notification, create_request,
+        parse_input_response, supports_form_elicitation,
+    };
 
     fn raw(json: &str) -> Box<RawValue> {
         serde_json::from_str(json).unwrap()
@@ -272,7 +282,7 @@ mod tests {
 
     // MCP 2025-11-25, "Elicitation", "Capabilities".
     #[test]
-    fn a_client_shows_forms_when_it_says_so_or_says_nothing_of_the_kind() {
+    fn form_support_is_assumed_unless_only_another_mode_is_declared() {
         for (declared, expected) in [
             (r#"{"elicitation":{}}"#, true),
             (r#"{"elicitation":{"form":{}}}"#, true),
@@ -288,14 +298,18 @@ mod tests {
             ("{}", false),
             ("7", false),
         ] {
-            assert_eq!(takes_forms(Some(&raw(declared))), expected, "{declared}");
+            assert_eq!(
+                supports_form_elicitation(Some(&raw(declared))),
+                expected,
+                "{declared}"
+            );
         }
-        assert!(!takes_forms(None));
+        assert!(!supports_form_elicitation(None));
     }
 
     #[test]
-    fn only_a_plain_yes_is_one() {
-        let said = |json: &str| Consent::of(&raw(json)).map(Consent::as_str);
+    fn only_an_explicit_approval_is_accepted() {
+        let said = |json: &str| ElicitAction::from_result(&raw(json)).map(ElicitAction::as_str);
         for (result, expected) in [
             (
                 r#"{"action":"accept","content":{"approve":true}}"#,
@@ -346,14 +360,15 @@ mod tests {
 
     // MCP 2026-07-28, "Multi Round-Trip Requests", "Error Handling".
     #[test]
-    fn what_is_missing_is_asked_again_and_what_is_malformed_is_refused() {
+    fn missing_response_is_none_and_malformed_response_is_rejected() {
         let yes = r#"{"approval":{"action":"accept","content":{"approve":true}}}"#;
         let brought = |responses: Option<&str>, state: Option<&str>| {
             let (responses, state) = (responses.map(raw), state.map(raw));
-            given(responses.as_deref(), state.as_deref()).map_err(|error| error.code())
+            parse_input_response(responses.as_deref(), state.as_deref())
+                .map_err(|error| error.code())
         };
-        let consent = GivenConsent {
-            consent: Consent::Accepted,
+        let consent = InputResponse {
+            action: ElicitAction::Accepted,
             state: "s\"1".to_owned(),
         };
         assert_eq!(brought(Some(yes), Some(r#""s\"1""#)), Ok(Some(consent)));
@@ -389,16 +404,16 @@ mod tests {
     }
 
     #[test]
-    fn a_question_on_a_stream_is_a_request_that_can_be_taken_back() {
-        let id = QuestionId::new(7);
-        insta::assert_snapshot!(String::from_utf8_lossy(&request(id, "May I \"do\" it?")), @r#"{"jsonrpc":"2.0","id":"gp-00000000000000000000000000000007","method":"elicitation/create","params":{"message":"May I \"do\" it?","requestedSchema":{"type":"object","properties":{"approve":{"type":"boolean","title":"Approve","description":"Whether this may be done as it is described."}},"required":["approve"]}}}"#);
-        insta::assert_snapshot!(String::from_utf8_lossy(&withdrawal(id)), @r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"gp-00000000000000000000000000000007","reason":"the question is not open any more"}}"#);
+    fn elicitation_request_and_its_cancellation_are_encoded() {
+        let id = ElicitationId::new(7);
+        insta::assert_snapshot!(String::from_utf8_lossy(&create_request(id, "May I \"do\" it?")), @r#"{"jsonrpc":"2.0","id":"gp-00000000000000000000000000000007","method":"elicitation/create","params":{"message":"May I \"do\" it?","requestedSchema":{"type":"object","properties":{"approve":{"type":"boolean","title":"Approve","description":"Whether this may be done as it is described."}},"required":["approve"]}}}"#);
+        insta::assert_snapshot!(String::from_utf8_lossy(&cancelled_notification(id)), @r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"gp-00000000000000000000000000000007","reason":"the question is not open any more"}}"#);
     }
 
     #[test]
-    fn an_id_is_read_back_only_as_it_was_written() {
-        let id = QuestionId::new(u128::MAX - 7);
-        assert_eq!(QuestionId::parse(&id.to_string()), Some(id));
+    fn elicitation_id_parses_only_its_own_format() {
+        let id = ElicitationId::new(u128::MAX - 7);
+        assert_eq!(ElicitationId::parse(&id.to_string()), Some(id));
         for text in [
             "",
             "gp-",
@@ -409,7 +424,7 @@ mod tests {
             "gp-0000000000000000000000000000000A",
             "gp-000000000000000000000000000000007",
         ] {
-            assert_eq!(QuestionId::parse(text), None, "{text}");
+            assert_eq!(ElicitationId::parse(text), None, "{text}");
         }
         assert!(!format!("{id:?}").contains("f8"));
     }

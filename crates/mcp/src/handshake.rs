@@ -5,28 +5,31 @@
 
 use serde_json::{Value, json};
 
-use super::{Era, Malformed, Params, Revision, Transport, elicitation, params};
+use super::{Params, ProtocolEra, ProtocolError, Revision, Transport, elicitation, params};
 
 /// The revision of a request that makes no claim in `_meta`.
 ///
 /// # Errors
 /// [`Malformed::MissingMeta`] when its header says it is a stateless one,
 /// [`Malformed::UnsupportedVersion`] when its header says what nobody knows.
-pub(super) fn revision(method: &str, transport: &Transport) -> Result<Revision, Malformed> {
+pub(super) fn resolve_revision(
+    method: &str,
+    transport: &Transport,
+) -> Result<Revision, ProtocolError> {
     let header = match transport {
         Transport::Http(headers) => headers.version.as_deref(),
         Transport::Stdio => None,
     };
     match header {
         Some(text) => match Revision::parse(text) {
-            Some(revision) if revision.era() == Era::Handshake => Ok(revision),
+            Some(revision) if revision.era() == ProtocolEra::Handshake => Ok(revision),
             // Also a later one than we know: it would carry the claim too.
-            _ if Revision::looks_stateless(text) => Err(Malformed::MissingMeta(
+            _ if Revision::looks_stateless(text) => Err(ProtocolError::MissingMeta(
                 "`io.modelcontextprotocol/protocolVersion` and `io.modelcontextprotocol/clientCapabilities`",
             )),
             // What `initialize` asks for stands in its body; the header is a leftover there.
             _ if method == "initialize" => Ok(Revision::NEWEST_HANDSHAKE),
-            _ => Err(Malformed::UnsupportedVersion {
+            _ => Err(ProtocolError::UnsupportedVersion {
                 requested: text.chars().take(40).collect(),
             }),
         },
@@ -43,11 +46,11 @@ pub(super) fn revision(method: &str, transport: &Transport) -> Result<Revision, 
 ///
 /// # Errors
 /// [`Malformed::UnsupportedVersion`].
-pub(super) fn check_notification(transport: &Transport) -> Result<(), Malformed> {
+pub(super) fn check_notification(transport: &Transport) -> Result<(), ProtocolError> {
     match transport {
         Transport::Http(headers) => match headers.version.as_deref() {
             Some(text) if Revision::parse(text).is_none() && !Revision::looks_stateless(text) => {
-                Err(Malformed::UnsupportedVersion {
+                Err(ProtocolError::UnsupportedVersion {
                     requested: text.chars().take(40).collect(),
                 })
             }
@@ -63,7 +66,7 @@ pub struct Initialized {
     /// The revision to go on with.
     pub revision: Revision,
     /// Whether the client can show a form to the person behind it.
-    pub takes_forms: bool,
+    pub supports_form_elicitation: bool,
     /// The result for the client.
     pub result: Value,
 }
@@ -77,15 +80,17 @@ pub fn initialize(
     params: &Params<'_>,
     title: &str,
     instructions: &str,
-) -> Result<Initialized, Malformed> {
+) -> Result<Initialized, ProtocolError> {
     let asked = params
         .protocol_version
-        .and_then(params::text)
+        .and_then(params::json_string)
         .ok_or_else(|| {
-            Malformed::Params("`protocolVersion` must be a text such as `2025-11-25`".to_owned())
+            ProtocolError::InvalidParams(
+                "`protocolVersion` must be a text such as `2025-11-25`".to_owned(),
+            )
         })?;
     let revision = Revision::parse(&asked)
-        .filter(|revision| revision.era() == Era::Handshake)
+        .filter(|revision| revision.era() == ProtocolEra::Handshake)
         .unwrap_or(Revision::NEWEST_HANDSHAKE);
     let result = json!({
         "protocolVersion": revision.as_str(),
@@ -96,8 +101,8 @@ pub fn initialize(
     Ok(Initialized {
         revision,
         // The oldest revision has no elicitation, whatever is declared in it.
-        takes_forms: revision >= Revision::V2025_06_18
-            && elicitation::takes_forms(params.capabilities),
+        supports_form_elicitation: revision >= Revision::V2025_06_18
+            && elicitation::supports_form_elicitation(params.capabilities),
         result,
     })
 }

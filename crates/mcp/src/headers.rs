@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderName, header::HeaderValue};
 
-use super::Malformed;
+use super::ProtocolError;
 
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
@@ -29,19 +29,19 @@ impl McpHeaders {
     /// # Errors
     /// [`Malformed::HeaderMismatch`] when one stands there twice with different
     /// values, or holds what no header may.
-    pub fn read(headers: &HeaderMap) -> Result<Self, Malformed> {
-        let one = |name: &HeaderName| -> Result<Option<String>, Malformed> {
+    pub fn from_headers(headers: &HeaderMap) -> Result<Self, ProtocolError> {
+        let one = |name: &HeaderName| -> Result<Option<String>, ProtocolError> {
             let mut values = headers.get_all(name).iter();
             let Some(first) = values.next() else {
                 return Ok(None);
             };
             if values.any(|other| other != first) {
-                return Err(Malformed::HeaderMismatch(format!(
+                return Err(ProtocolError::HeaderMismatch(format!(
                     "`{name}` is there more than once"
                 )));
             }
-            text(first).map(Some).ok_or_else(|| {
-                Malformed::HeaderMismatch(format!("`{name}` holds characters outside ASCII"))
+            header_text(first).map(Some).ok_or_else(|| {
+                ProtocolError::HeaderMismatch(format!("`{name}` holds characters outside ASCII"))
             })
         };
         Ok(Self {
@@ -52,7 +52,7 @@ impl McpHeaders {
     }
 }
 
-fn text(value: &HeaderValue) -> Option<String> {
+fn header_text(value: &HeaderValue) -> Option<String> {
     value
         .to_str()
         .ok()
@@ -64,7 +64,7 @@ fn text(value: &HeaderValue) -> Option<String> {
 ///
 /// # Errors
 /// [`Malformed::HeaderMismatch`] when that is not base64 of UTF-8.
-pub(super) fn decode<'a>(header: &str, value: &'a str) -> Result<Cow<'a, str>, Malformed> {
+pub(super) fn decode<'a>(header: &str, value: &'a str) -> Result<Cow<'a, str>, ProtocolError> {
     let Some(encoded) = value
         .strip_prefix("=?base64?")
         .and_then(|rest| rest.strip_suffix("?="))
@@ -77,6 +77,6 @@ pub(super) fn decode<'a>(header: &str, value: &'a str) -> Result<Cow<'a, str>, M
         .and_then(|bytes| String::from_utf8(bytes).ok())
         .map(Cow::Owned)
         .ok_or_else(|| {
-            Malformed::HeaderMismatch(format!("`{header}` is not valid base64 of UTF-8"))
+            ProtocolError::HeaderMismatch(format!("`{header}` is not valid base64 of UTF-8"))
         })
 }

@@ -20,11 +20,11 @@ mod tests;
 
 pub use headers::McpHeaders;
 pub use jsonrpc::{Envelope, RequestId};
-pub use malformed::Malformed;
+pub use malformed::ProtocolError;
 pub use message::{Batch, Body, Inbound, Request, Transport};
 pub use params::{Params, ProgressToken};
-pub use respond::{Respond, failure, progress};
-pub use revision::{Era, Revision};
+pub use respond::{ResponseBuilder, error_response, progress_notification};
+pub use revision::{ProtocolEra, Revision};
 pub use session::Session;
 
 /// The methods we answer, and the words for them in log and metrics.
@@ -45,11 +45,11 @@ pub enum Method {
 impl Method {
     /// The method of a name in an era; `None` if the era has no such method or
     /// we do not offer it.
-    pub fn of(name: &str, era: Era) -> Option<Self> {
+    pub fn of(name: &str, era: ProtocolEra) -> Option<Self> {
         match (name, era) {
-            ("initialize", Era::Handshake) => Some(Self::Initialize),
-            ("ping", Era::Handshake) => Some(Self::Ping),
-            ("server/discover", Era::Stateless) => Some(Self::Discover),
+            ("initialize", ProtocolEra::Handshake) => Some(Self::Initialize),
+            ("ping", ProtocolEra::Handshake) => Some(Self::Ping),
+            ("server/discover", ProtocolEra::Stateless) => Some(Self::Discover),
             ("tools/call", _) => Some(Self::ToolsCall),
             ("tools/list", _) => Some(Self::ToolsList),
             _ => None,

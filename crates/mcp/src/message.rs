@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde_json::{error::Category, value::RawValue};
 
 use super::{
-    Envelope, Era, Malformed, McpHeaders, Method, Params, RequestId, Revision,
-    elicitation::{QuestionId, Response},
+    Envelope, McpHeaders, Method, Params, ProtocolEra, ProtocolError, RequestId, Revision,
+    elicitation::{ElicitationId, ElicitationResponse},
     handshake, params, stateless,
 };
 
@@ -45,7 +45,7 @@ pub enum Inbound<'a> {
     /// A request.
     Request(Request<'a>),
     /// A response to a request of ours, which gets no answer either.
-    Response(Response<'a>),
+    Response(ElicitationResponse<'a>),
 }
 
 /// A request whose revision is decided and whose header agrees with it.
@@ -65,14 +65,14 @@ impl<'a> Body<'a> {
     ///
     /// # Errors
     /// [`Malformed::NotJson`], [`Malformed::NotARequest`], [`Malformed::Batch`].
-    pub fn parse(body: &'a [u8]) -> Result<Self, Malformed> {
+    pub fn parse(body: &'a [u8]) -> Result<Self, ProtocolError> {
         if body.trim_ascii_start().starts_with(b"[") {
             let messages: Vec<&RawValue> =
-                serde_json::from_slice(body).map_err(Malformed::NotJson)?;
+                serde_json::from_slice(body).map_err(ProtocolError::ParseError)?;
             return match messages.len() {
-                0 => Err(Malformed::Batch("the batch is empty")),
+                0 => Err(ProtocolError::InvalidBatch("the batch is empty")),
                 1..=MAX_BATCH => Ok(Self::Batch(Batch(messages))),
-                _ => Err(Malformed::Batch(
+                _ => Err(ProtocolError::InvalidBatch(
                     "the batch is too long, at most 20 messages",
                 )),
             };
@@ -87,14 +87,14 @@ impl<'a> Batch<'a> {
     /// # Errors
     /// [`Malformed::Batch`] when that client's revision has no batches, or one
     /// of the messages is a stateless request.
-    pub fn messages(&self, transport: &Transport) -> Result<&[&'a RawValue], Malformed> {
+    pub fn messages(&self, transport: &Transport) -> Result<&[&'a RawValue], ProtocolError> {
         let version = match transport {
             Transport::Http(headers) => headers.version.as_deref(),
             Transport::Stdio => None,
         };
         // 2025-06-18 removed batches; without a header the revision is taken for 2025-03-26.
         if version.is_some_and(|version| Revision::parse(version) != Some(Revision::V2025_03_26)) {
-            return Err(Malformed::Batch(
+            return Err(ProtocolError::InvalidBatch(
                 "batches are gone since revision 2025-06-18; send one message",
             ));
         }
@@ -106,12 +106,14 @@ impl<'a> Batch<'a> {
                 .and_then(|params| params.meta())
                 .is_ok_and(|meta| meta.version.is_some());
             if stateless {
-                return Err(Malformed::Batch(
+                return Err(ProtocolError::InvalidBatch(
                     "a request of 2026-07-28 cannot be in a batch",
                 ));
             }
             if envelope.method.as_deref() == Some("initialize") {
-                return Err(Malformed::Batch("`initialize` cannot be in a batch"));
+                return Err(ProtocolError::InvalidBatch(
+                    "`initialize` cannot be in a batch",
+                ));
             }
         }
         Ok(&self.0)
@@ -121,24 +123,24 @@ impl<'a> Batch<'a> {
     ///
     /// # Errors
     /// As [`Body::parse`].
-    pub fn parse_one(message: &'a RawValue) -> Result<Envelope<'a>, Malformed> {
+    pub fn parse_one(message: &'a RawValue) -> Result<Envelope<'a>, ProtocolError> {
         parse_envelope(message.get().as_bytes())
     }
 }
 
-fn parse_envelope(body: &[u8]) -> Result<Envelope<'_>, Malformed> {
+fn parse_envelope(body: &[u8]) -> Result<Envelope<'_>, ProtocolError> {
     // A list is no message, though serde would take one by position.
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err(
             match serde_json::from_slice::<serde::de::IgnoredAny>(body) {
-                Ok(_) => Malformed::NotARequest("a message is an object".to_owned()),
-                Err(error) => Malformed::NotJson(error),
+                Ok(_) => ProtocolError::InvalidRequest("a message is an object".to_owned()),
+                Err(error) => ProtocolError::ParseError(error),
             },
         );
     }
     serde_json::from_slice(body).map_err(|error| match error.classify() {
-        Category::Data => Malformed::NotARequest(error.to_string()),
-        Category::Io | Category::Syntax | Category::Eof => Malformed::NotJson(error),
+        Category::Data => ProtocolError::InvalidRequest(error.to_string()),
+        Category::Io | Category::Syntax | Category::Eof => ProtocolError::ParseError(error),
     })
 }
 
@@ -153,22 +155,26 @@ impl<'a> Envelope<'a> {
     ///
     /// # Errors
     /// [`Malformed`], in the order of the specification's checks.
-    pub fn understand(self, transport: &Transport) -> Result<Inbound<'a>, Malformed> {
+    pub fn classify(self, transport: &Transport) -> Result<Inbound<'a>, ProtocolError> {
         if self.jsonrpc.as_deref() != Some("2.0") {
-            return Err(Malformed::NotARequest("`jsonrpc` must be `2.0`".to_owned()));
+            return Err(ProtocolError::InvalidRequest(
+                "`jsonrpc` must be `2.0`".to_owned(),
+            ));
         }
         let Some(method) = self.method else {
             let outcome = match (self.result, self.error) {
                 (Some(result), None) => Ok(result),
                 (None, Some(error)) => Err(error),
                 (Some(_), Some(_)) | (None, None) => {
-                    return Err(Malformed::NotARequest("`method` is missing".to_owned()));
+                    return Err(ProtocolError::InvalidRequest(
+                        "`method` is missing".to_owned(),
+                    ));
                 }
             };
-            let id = self.id.and_then(params::text);
-            return Ok(Inbound::Response(Response {
-                id: id.and_then(|id| QuestionId::parse(&id)),
-                outcome,
+            let id = self.id.and_then(params::json_string);
+            return Ok(Inbound::Response(ElicitationResponse {
+                id: id.and_then(|id| ElicitationId::parse(&id)),
+                result: outcome,
             }));
         };
         let Some(raw_id) = self.id else {
@@ -179,16 +185,16 @@ impl<'a> Envelope<'a> {
             });
         };
         let id = serde_json::from_str(raw_id.get()).map_err(|error| {
-            Malformed::NotARequest(format!("`id` must be a text or a whole number: {error}"))
+            ProtocolError::InvalidRequest(format!("`id` must be a text or a whole number: {error}"))
         })?;
         let params = Params::parse(self.params)?;
         let claim = params.meta()?.version;
         let revision = match claim {
-            Some(claim) => stateless::revision(claim, &params, transport, &method)?,
-            None => handshake::revision(&method, transport)?,
+            Some(claim) => stateless::resolve_revision(claim, &params, transport, &method)?,
+            None => handshake::resolve_revision(&method, transport)?,
         };
         let known = Method::of(&method, revision.era()).ok_or_else(|| {
-            Malformed::UnknownMethod(method.chars().take(80).collect(), revision.era())
+            ProtocolError::MethodNotFound(method.chars().take(80).collect(), revision.era())
         })?;
         Ok(Inbound::Request(Request {
             id,
@@ -201,7 +207,7 @@ impl<'a> Envelope<'a> {
 
 impl Request<'_> {
     /// How the request's revision works.
-    pub fn era(&self) -> Era {
+    pub fn era(&self) -> ProtocolEra {
         self.revision.era()
     }
 }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{
-    Malformed, RequestId,
-    elicitation::{self, GivenConsent},
+    ProtocolError, RequestId,
+    elicitation::{self, InputResponse},
     jsonrpc::present,
 };
 use gatepost_base::TraceContext;
@@ -78,11 +78,11 @@ impl<'a> Params<'a> {
     ///
     /// # Errors
     /// [`Malformed::Params`] when they are no object or repeat a key.
-    pub fn parse(raw: Option<&'a RawValue>) -> Result<Self, Malformed> {
+    pub fn parse(raw: Option<&'a RawValue>) -> Result<Self, ProtocolError> {
         raw.map_or_else(|| Ok(Self::default()), |raw| object(raw, "params"))
     }
 
-    pub(super) fn meta(&self) -> Result<Meta<'a>, Malformed> {
+    pub(super) fn meta(&self) -> Result<Meta<'a>, ProtocolError> {
         match self.meta {
             None => Ok(Meta::default()),
             Some(raw) if raw.get() == "null" => Ok(Meta::default()),
@@ -93,7 +93,7 @@ impl<'a> Params<'a> {
     /// The token for progress, if there is one of the right kind.
     pub fn progress_token(&self) -> Option<ProgressToken> {
         let raw = self.meta().ok()?.progress?;
-        let fits = text(raw).is_some() || serde_json::from_str::<i64>(raw.get()).is_ok();
+        let fits = json_string(raw).is_some() || serde_json::from_str::<i64>(raw.get()).is_ok();
         fits.then(|| ProgressToken(raw.to_owned()))
     }
 
@@ -101,8 +101,8 @@ impl<'a> Params<'a> {
     /// of W3C (SEP-414). `baggage` is not read: it may hold anything.
     pub fn trace_context(&self) -> Option<TraceContext> {
         let meta = self.meta().ok()?;
-        let state = meta.tracestate.and_then(text);
-        TraceContext::read(&text(meta.traceparent?)?, state.as_deref())
+        let state = meta.tracestate.and_then(json_string);
+        TraceContext::parse(&json_string(meta.traceparent?)?, state.as_deref())
     }
 
     /// What the client calls itself, shortened: its own word, for records only.
@@ -122,18 +122,18 @@ impl<'a> Params<'a> {
     ///
     /// # Errors
     /// [`Malformed::Params`] when that is not as it must be.
-    pub fn given_consent(&self) -> Result<Option<GivenConsent>, Malformed> {
-        elicitation::given(self.input_responses, self.request_state)
+    pub fn input_response(&self) -> Result<Option<InputResponse>, ProtocolError> {
+        elicitation::parse_input_response(self.input_responses, self.request_state)
     }
 
     /// Whether the client says in `_meta` that it shows forms.
-    pub fn takes_forms(&self) -> bool {
+    pub fn supports_form_elicitation(&self) -> bool {
         self.meta()
-            .is_ok_and(|meta| elicitation::takes_forms(meta.capabilities))
+            .is_ok_and(|meta| elicitation::supports_form_elicitation(meta.capabilities))
     }
 
     /// The request that a notification takes back.
-    pub fn taken_back(&self) -> Option<RequestId> {
+    pub fn cancelled_request(&self) -> Option<RequestId> {
         serde_json::from_str(self.request_id?.get()).ok()
     }
 
@@ -141,38 +141,40 @@ impl<'a> Params<'a> {
     ///
     /// # Errors
     /// [`Malformed::Params`] when it is missing or no text.
-    pub fn tool_name(&self) -> Result<Cow<'a, str>, Malformed> {
-        self.name
-            .and_then(text)
-            .ok_or_else(|| Malformed::Params("`name` must be the name of a tool".to_owned()))
+    pub fn tool_name(&self) -> Result<Cow<'a, str>, ProtocolError> {
+        self.name.and_then(json_string).ok_or_else(|| {
+            ProtocolError::InvalidParams("`name` must be the name of a tool".to_owned())
+        })
     }
 
     /// The cursor, if there is one.
     ///
     /// # Errors
     /// [`Malformed::Params`] when it is no text.
-    pub fn cursor(&self) -> Result<Option<Cow<'a, str>>, Malformed> {
+    pub fn cursor(&self) -> Result<Option<Cow<'a, str>>, ProtocolError> {
         match self.cursor {
             None => Ok(None),
             Some(raw) if raw.get() == "null" => Ok(None),
-            Some(raw) => text(raw)
+            Some(raw) => json_string(raw)
                 .map(Some)
-                .ok_or_else(|| Malformed::Params("`cursor` must be a text".to_owned())),
+                .ok_or_else(|| ProtocolError::InvalidParams("`cursor` must be a text".to_owned())),
         }
     }
 }
 
 /// An object's known keys. A list is none, though serde would take one by position.
-fn object<'a, T: Deserialize<'a>>(raw: &'a RawValue, name: &str) -> Result<T, Malformed> {
+fn object<'a, T: Deserialize<'a>>(raw: &'a RawValue, name: &str) -> Result<T, ProtocolError> {
     if !raw.get().starts_with('{') {
-        return Err(Malformed::Params(format!("`{name}` must be an object")));
+        return Err(ProtocolError::InvalidParams(format!(
+            "`{name}` must be an object"
+        )));
     }
     serde_json::from_str(raw.get())
-        .map_err(|error| Malformed::Params(format!("`{name}` does not fit: {error}")))
+        .map_err(|error| ProtocolError::InvalidParams(format!("`{name}` does not fit: {error}")))
 }
 
 /// The text in a JSON string, if it is one.
-pub(super) fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
+pub(super) fn json_string(raw: &RawValue) -> Option<Cow<'_, str>> {
     #[derive(Deserialize)]
     struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 

@@ -4,19 +4,19 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Era, ProgressToken, RequestId, elicitation::Question};
+use super::{ProgressToken, ProtocolEra, RequestId, elicitation::ElicitRequest};
 
 /// How results are written for one client.
 #[derive(Clone, Debug)]
-pub struct Respond<'a> {
+pub struct ResponseBuilder<'a> {
     /// How the request's revision works.
-    pub era: Era,
+    pub era: ProtocolEra,
     /// What people call this server.
     pub title: &'a str,
 }
 
 #[derive(Serialize)]
-struct Response<'a, R> {
+struct JsonRpcResponse<'a, R> {
     jsonrpc: &'static str,
     id: &'a RequestId,
     result: R,
@@ -25,7 +25,7 @@ struct Response<'a, R> {
 /// A result with what every result of the stateless era carries.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Stateless<R> {
+struct StatelessResult<R> {
     result_type: &'static str,
     #[serde(flatten)]
     result: R,
@@ -33,7 +33,7 @@ struct Stateless<R> {
     meta: Value,
 }
 
-impl Respond<'_> {
+impl ResponseBuilder<'_> {
     /// A response that carries a result.
     ///
     /// # Errors
@@ -44,8 +44,8 @@ impl Respond<'_> {
         result: impl Serialize,
     ) -> Result<Bytes, serde_json::Error> {
         match self.era {
-            Era::Handshake => written(id, result),
-            Era::Stateless => self.stateless(id, "complete", result),
+            ProtocolEra::Handshake => encode_response(id, result),
+            ProtocolEra::Stateless => self.stateless(id, "complete", result),
         }
     }
 
@@ -54,10 +54,10 @@ impl Respond<'_> {
     ///
     /// # Errors
     /// As [`Self::result`].
-    pub fn question(
+    pub fn input_required(
         &self,
         id: &RequestId,
-        question: &Question,
+        question: &ElicitRequest,
     ) -> Result<Bytes, serde_json::Error> {
         self.stateless(id, "input_required", question)
     }
@@ -68,18 +68,18 @@ impl Respond<'_> {
         result_type: &'static str,
         result: impl Serialize,
     ) -> Result<Bytes, serde_json::Error> {
-        let result = Stateless {
+        let result = StatelessResult {
             result_type,
             result,
             meta: json!({ "io.modelcontextprotocol/serverInfo": server_info(self.title) }),
         };
-        written(id, result)
+        encode_response(id, result)
     }
 }
 
-fn written(id: &RequestId, result: impl Serialize) -> Result<Bytes, serde_json::Error> {
+fn encode_response(id: &RequestId, result: impl Serialize) -> Result<Bytes, serde_json::Error> {
     let mut bytes = Vec::with_capacity(1024);
-    let response = Response {
+    let response = JsonRpcResponse {
         jsonrpc: "2.0",
         id,
         result,
@@ -90,7 +90,12 @@ fn written(id: &RequestId, result: impl Serialize) -> Result<Bytes, serde_json::
 
 /// A response that carries an error. Without an id when the request's could
 /// not be read.
-pub fn failure(id: Option<&RequestId>, code: i32, message: &str, data: Option<Value>) -> Bytes {
+pub fn error_response(
+    id: Option<&RequestId>,
+    code: i32,
+    message: &str,
+    data: Option<Value>,
+) -> Bytes {
     let mut error = json!({ "code": code, "message": message });
     if let (Some(data), Some(error)) = (data, error.as_object_mut()) {
         error.insert("data".to_owned(), data);
@@ -100,7 +105,7 @@ pub fn failure(id: Option<&RequestId>, code: i32, message: &str, data: Option<Va
 }
 
 /// A notification of progress (MCP, utilities, "Progress").
-pub fn progress(token: &ProgressToken, step: u32, message: &str) -> Bytes {
+pub fn progress_notification(token: &ProgressToken, step: u32, message: &str) -> Bytes {
     #[derive(Serialize)]
     struct Progress<'a> {
         #[serde(rename = "progressToken")]

@@ -15,7 +15,7 @@ pub enum Revision {
 
 /// The two ways in which revisions work.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Era {
+pub enum ProtocolEra {
     /// `initialize` first.
     Handshake,
     /// Every request stands alone.
@@ -56,11 +56,11 @@ impl Revision {
     }
 
     /// How it works.
-    pub fn era(self) -> Era {
+    pub fn era(self) -> ProtocolEra {
         if self >= Self::V2026_07_28 {
-            Era::Stateless
+            ProtocolEra::Stateless
         } else {
-            Era::Handshake
+            ProtocolEra::Handshake
         }
     }
 

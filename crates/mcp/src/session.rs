@@ -5,7 +5,7 @@ use std::fmt;
 use http::{HeaderMap, HeaderName};
 
 /// What begins the ids of clients whose person can be asked by a form.
-const TAKES_FORMS: &str = "gp1-e-";
+const FORM_ELICITATION_PREFIX: &str = "gp1-e-";
 
 /// An `Mcp-Session-Id` of ours (2025-06-18, transports, "Session Management").
 ///
@@ -23,13 +23,13 @@ impl Session {
 
     /// The session of a client that shows forms; the number keeps it apart from
     /// all others.
-    pub fn with_forms(random: u128) -> Self {
-        Self(format!("{TAKES_FORMS}{random:032x}").into())
+    pub fn with_form_elicitation(random: u128) -> Self {
+        Self(format!("{FORM_ELICITATION_PREFIX}{random:032x}").into())
     }
 
     /// The session of a request, if the id is of our making. Any other is as
     /// none, so that nothing is lost where somebody else gave it.
-    pub fn read(headers: &HeaderMap) -> Option<Self> {
+    pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let mut values = headers.get_all(Self::HEADER).iter();
         let (value, None) = (values.next()?, values.next()) else {
             return None;
@@ -40,7 +40,7 @@ impl Session {
     /// The session of an id.
     pub fn parse(id: &str) -> Option<Self> {
         let id = id.trim_matches([' ', '\t']);
-        let digits = id.strip_prefix(TAKES_FORMS)?;
+        let digits = id.strip_prefix(FORM_ELICITATION_PREFIX)?;
         let plain = |b: u8| b.is_ascii_digit() || matches!(b, b'a'..=b'f');
         (digits.len() == 32 && digits.bytes().all(plain)).then(|| Self(id.into()))
     }
@@ -65,15 +65,15 @@ mod tests {
     use super::Session;
 
     #[test]
-    fn an_id_is_visible_ascii_and_says_what_the_client_can_do() {
-        let session = Session::with_forms(7);
+    fn session_id_encodes_form_support() {
+        let session = Session::with_form_elicitation(7);
         assert_eq!(session.as_str(), "gp1-e-00000000000000000000000000000007");
         assert_eq!(Session::parse(session.as_str()), Some(session.clone()));
         assert!(!format!("{session:?}").contains('7'));
     }
 
     #[test]
-    fn an_id_of_others_is_as_none() {
+    fn foreign_session_ids_are_ignored() {
         for id in [
             "",
             "gp1-e-",
@@ -86,13 +86,16 @@ mod tests {
             assert_eq!(Session::parse(id), None, "{id}");
         }
         let mut headers = HeaderMap::new();
-        assert_eq!(Session::read(&headers), None);
+        assert_eq!(Session::from_headers(&headers), None);
         headers.insert(Session::HEADER, HeaderValue::from_bytes(b"\xff").unwrap());
-        assert_eq!(Session::read(&headers), None);
-        let own = HeaderValue::from_str(Session::with_forms(7).as_str()).unwrap();
+        assert_eq!(Session::from_headers(&headers), None);
+        let own = HeaderValue::from_str(Session::with_form_elicitation(7).as_str()).unwrap();
         headers.insert(Session::HEADER, own.clone());
-        assert_eq!(Session::read(&headers), Some(Session::with_forms(7)));
+        assert_eq!(
+            Session::from_headers(&headers),
+            Some(Session::with_form_elicitation(7))
+        );
         headers.append(Session::HEADER, own);
-        assert_eq!(Session::read(&headers), None);
+        assert_eq!(Session::from_headers(&headers), None);
     }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{json, value::RawValue};
 
-use super::{Malformed, Params, Revision, Transport, headers, params};
+use super::{Params, ProtocolError, Revision, Transport, headers, params};
 
 /// How long a client may keep what we say of ourselves, in milliseconds.
 const DISCOVER_TTL_MS: u32 = 300_000;
@@ -14,34 +14,34 @@ const DISCOVER_TTL_MS: u32 = 300_000;
 /// # Errors
 /// [`Malformed::MissingMeta`], [`Malformed::HeaderMismatch`],
 /// [`Malformed::UnsupportedVersion`], in that order.
-pub(super) fn revision(
+pub(super) fn resolve_revision(
     claim: &RawValue,
     request: &Params<'_>,
     transport: &Transport,
     method: &str,
-) -> Result<Revision, Malformed> {
-    let claim = params::text(claim).ok_or(Malformed::MissingMeta(
+) -> Result<Revision, ProtocolError> {
+    let claim = params::json_string(claim).ok_or(ProtocolError::MissingMeta(
         "a text in `io.modelcontextprotocol/protocolVersion`",
     ))?;
     let capabilities = request.meta()?.capabilities.map(RawValue::get);
     if !capabilities.is_some_and(|capabilities| capabilities.starts_with('{')) {
-        return Err(Malformed::MissingMeta(
+        return Err(ProtocolError::MissingMeta(
             "an object in `io.modelcontextprotocol/clientCapabilities`",
         ));
     }
     if let Transport::Http(headers) = transport {
-        agree("MCP-Protocol-Version", headers.version.as_deref(), &claim)?;
+        check_header("MCP-Protocol-Version", headers.version.as_deref(), &claim)?;
     }
     let revision = Revision::parse(&claim)
         .filter(|revision| Revision::STATELESS.contains(revision))
-        .ok_or_else(|| Malformed::UnsupportedVersion {
+        .ok_or_else(|| ProtocolError::UnsupportedVersion {
             requested: claim.chars().take(40).collect(),
         })?;
     if let Transport::Http(headers) = transport {
-        agree("Mcp-Method", headers.method.as_deref(), method)?;
+        check_header("Mcp-Method", headers.method.as_deref(), method)?;
         // The methods that name one thing, whether or not we offer them.
         let named = match method {
-            "tools/call" | "prompts/get" => request.name.and_then(params::text),
+            "tools/call" | "prompts/get" => request.name.and_then(params::json_string),
             _ => None,
         };
         if let Some(name) = named {
@@ -49,28 +49,28 @@ pub(super) fn revision(
                 .name
                 .as_deref()
                 .map(|value| headers::decode("Mcp-Name", value));
-            agree("Mcp-Name", header.transpose()?.as_deref(), &name)?;
+            check_header("Mcp-Name", header.transpose()?.as_deref(), &name)?;
         }
     }
     Ok(revision)
 }
 
-fn agree(header: &str, value: Option<&str>, body: &str) -> Result<(), Malformed> {
+fn check_header(header: &str, value: Option<&str>, body: &str) -> Result<(), ProtocolError> {
     match value {
         Some(value) if value == body => Ok(()),
-        Some(value) => Err(Malformed::HeaderMismatch(format!(
+        Some(value) => Err(ProtocolError::HeaderMismatch(format!(
             "`{header}` says `{}`, the body says `{}`",
-            short(value),
-            short(body)
+            truncated(value),
+            truncated(body)
         ))),
-        None => Err(Malformed::HeaderMismatch(format!(
+        None => Err(ProtocolError::HeaderMismatch(format!(
             "`{header}` is missing; the body says `{}`",
-            short(body)
+            truncated(body)
         ))),
     }
 }
 
-fn short(text: &str) -> String {
+fn truncated(text: &str) -> String {
     text.chars().take(80).collect()
 }
 

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::{Body, Inbound, Malformed, McpHeaders, Transport};
+use super::{Body, Inbound, McpHeaders, ProtocolError, Transport};
 
 const CLAIM: &str = "io.modelcontextprotocol/protocolVersion";
 const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
@@ -14,13 +14,13 @@ fn http(version: Option<&str>, method: Option<&str>, name: Option<&str>) -> Tran
 }
 
 /// What becomes of a body: its revision and method, `silent`, or the code.
-fn seen(body: &Value, transport: &Transport) -> String {
-    told(&body.to_string(), transport)
+fn classify(body: &Value, transport: &Transport) -> String {
+    classify_text(&body.to_string(), transport)
 }
 
-fn told(body: &str, transport: &Transport) -> String {
+fn classify_text(body: &str, transport: &Transport) -> String {
     let understood = Body::parse(body.as_bytes()).and_then(|body| match body {
-        Body::Single(envelope) => envelope.understand(transport).map(|inbound| match inbound {
+        Body::Single(envelope) => envelope.classify(transport).map(|inbound| match inbound {
             Inbound::Notification { .. } | Inbound::Response(_) => "silent".to_owned(),
             Inbound::Request(request) => {
                 format!("{} {}", request.revision.as_str(), request.method.as_str())
@@ -30,7 +30,7 @@ fn told(body: &str, transport: &Transport) -> String {
             .messages(transport)
             .map(|messages| format!("batch of {}", messages.len())),
     });
-    understood.unwrap_or_else(|error: Malformed| error.code().to_string())
+    understood.unwrap_or_else(|error: ProtocolError| error.code().to_string())
 }
 
 fn stateless(method: &str, version: &str) -> Value {
@@ -44,86 +44,86 @@ fn handshake(method: &str) -> Value {
 
 // MCP 2026-07-28, Streamable HTTP, "Server Validation"; facts/mcp.md section 0, gate 11.
 #[test]
-fn the_body_decides_the_era_and_the_header_must_agree() {
+fn body_decides_the_era_and_headers_must_match() {
     let modern = Some("2026-07-28");
     let list = http(modern, Some("tools/list"), None);
     assert_eq!(
-        seen(&stateless("tools/list", "2026-07-28"), &list),
+        classify(&stateless("tools/list", "2026-07-28"), &list),
         "2026-07-28 tools/list"
     );
     assert_eq!(
-        seen(
+        classify(
             &stateless("tools/list", "2026-07-28"),
             &http(None, None, None)
         ),
         "-32020"
     );
     assert_eq!(
-        seen(
+        classify(
             &stateless("tools/list", "2026-07-28"),
             &http(Some("2025-11-25"), None, None)
         ),
         "-32020"
     );
     assert_eq!(
-        seen(
+        classify(
             &stateless("tools/list", "2026-07-28"),
             &http(modern, None, None)
         ),
         "-32020"
     );
     assert_eq!(
-        seen(
+        classify(
             &stateless("tools/list", "2026-07-28"),
             &http(modern, Some("Tools/List"), None)
         ),
         "-32020"
     );
     assert_eq!(
-        seen(
+        classify(
             &stateless("tools/list", "1900-01-01"),
             &http(Some("1900-01-01"), None, None)
         ),
         "-32022"
     );
     assert_eq!(
-        seen(
+        classify(
             &stateless("tools/list", "2025-11-25"),
             &http(Some("2025-11-25"), None, None)
         ),
         "-32022"
     );
     assert_eq!(
-        seen(
+        classify(
             &handshake("tools/list"),
             &http(modern, Some("tools/list"), None)
         ),
         "-32602"
     );
     assert_eq!(
-        seen(
+        classify(
             &handshake("tools/list"),
             &http(Some("2027-01-01"), None, None)
         ),
         "-32602"
     );
     assert_eq!(
-        seen(&handshake("tools/list"), &http(Some("garbage"), None, None)),
+        classify(&handshake("tools/list"), &http(Some("garbage"), None, None)),
         "-32022"
     );
     assert_eq!(
-        seen(
+        classify(
             &handshake("tools/list"),
             &http(Some("2025-06-18"), None, None)
         ),
         "2025-06-18 tools/list"
     );
     assert_eq!(
-        seen(&handshake("tools/list"), &http(None, None, None)),
+        classify(&handshake("tools/list"), &http(None, None, None)),
         "2025-03-26 tools/list"
     );
     assert_eq!(
-        seen(
+        classify(
             &handshake("initialize"),
             &http(None, Some("initialize"), None)
         ),
@@ -132,9 +132,9 @@ fn the_body_decides_the_era_and_the_header_must_agree() {
 }
 
 #[test]
-fn a_method_belongs_to_its_era() {
+fn methods_are_limited_to_their_era() {
     let modern = |method| {
-        seen(
+        classify(
             &stateless(method, "2026-07-28"),
             &http(Some("2026-07-28"), Some(method), None),
         )
@@ -150,20 +150,20 @@ fn a_method_belongs_to_its_era() {
         assert_eq!(modern(gone), "-32601", "{gone}");
     }
     assert_eq!(
-        seen(&handshake("server/discover"), &http(None, None, None)),
+        classify(&handshake("server/discover"), &http(None, None, None)),
         "-32601"
     );
     assert_eq!(
-        seen(&handshake("ping"), &http(None, None, None)),
+        classify(&handshake("ping"), &http(None, None, None)),
         "2025-03-26 ping"
     );
 }
 
 #[test]
-fn stateless_metadata_is_required_piece_by_piece() {
+fn stateless_request_requires_all_metadata() {
     let header = http(Some("2026-07-28"), Some("tools/list"), None);
     let with = |meta: Value| {
-        seen(
+        classify(
             &json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta}}),
             &header,
         )
@@ -183,10 +183,10 @@ fn stateless_metadata_is_required_piece_by_piece() {
 }
 
 #[test]
-fn the_name_header_is_decoded_before_it_is_compared() {
+fn name_header_is_decoded_before_comparison() {
     let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params":
         {"name": "größe", "_meta": {CLAIM: "2026-07-28", CAPABILITIES: {}}}});
-    let named = |name| seen(&call, &http(Some("2026-07-28"), Some("tools/call"), name));
+    let named = |name| classify(&call, &http(Some("2026-07-28"), Some("tools/call"), name));
     assert_eq!(
         named(Some("=?base64?Z3LDtsOfZQ==?=")),
         "2026-07-28 tools/call"
@@ -197,7 +197,7 @@ fn the_name_header_is_decoded_before_it_is_compared() {
 }
 
 #[test]
-fn what_is_no_request_is_told_apart_from_what_is_no_json() {
+fn invalid_requests_and_invalid_json_have_different_codes() {
     let plain = http(None, None, None);
     for (body, code) in [
         ("", "-32700"),
@@ -241,33 +241,39 @@ fn what_is_no_request_is_told_apart_from_what_is_no_json() {
             "2025-03-26 ping",
         ),
     ] {
-        assert_eq!(told(body, &plain), code, "{body}");
+        assert_eq!(classify_text(body, &plain), code, "{body}");
     }
 }
 
 #[test]
-fn batches_belong_to_2025_03_26_alone() {
+fn batches_are_accepted_only_in_2025_03_26() {
     let two = json!([handshake("ping"), handshake("tools/list")]);
-    assert_eq!(seen(&two, &http(None, None, None)), "batch of 2");
+    assert_eq!(classify(&two, &http(None, None, None)), "batch of 2");
     assert_eq!(
-        seen(&two, &http(Some("2025-03-26"), None, None)),
+        classify(&two, &http(Some("2025-03-26"), None, None)),
         "batch of 2"
     );
-    assert_eq!(seen(&two, &http(Some("2025-06-18"), None, None)), "-32600");
-    assert_eq!(seen(&two, &http(Some("2026-07-28"), None, None)), "-32600");
     assert_eq!(
-        seen(&json!([handshake("initialize")]), &http(None, None, None)),
+        classify(&two, &http(Some("2025-06-18"), None, None)),
         "-32600"
     );
     assert_eq!(
-        seen(
+        classify(&two, &http(Some("2026-07-28"), None, None)),
+        "-32600"
+    );
+    assert_eq!(
+        classify(&json!([handshake("initialize")]), &http(None, None, None)),
+        "-32600"
+    );
+    assert_eq!(
+        classify(
             &json!([stateless("tools/list", "2026-07-28")]),
             &http(None, None, None)
         ),
         "-32600"
     );
     assert_eq!(
-        seen(&json!(vec![handshake("ping"); 21]), &http(None, None, None)),
+        classify(&json!(vec![handshake("ping"); 21]), &http(None, None, None)),
         "-32600"
     );
 }

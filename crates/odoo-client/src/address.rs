@@ -89,7 +89,7 @@ mod tests {
     use super::Address;
 
     #[test]
-    fn a_server_is_a_scheme_and_a_host() {
+    fn address_requires_a_scheme_and_a_host() {
         let address = Address::parse("https://odoo.example.com/base/").unwrap();
         assert_eq!(
             (address.tls, address.port, address.prefix.as_str()),

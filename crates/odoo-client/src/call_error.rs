@@ -2,8 +2,8 @@
 
 use std::{error::Error, time::Duration};
 
-use super::silence::Silence;
-use gatepost_odoo::{AccessKind, Fault};
+use super::silence::UnknownOutcome;
+use gatepost_odoo::{AccessKind, OdooError};
 
 /// What became of a call that brought no answer. `Display` may be read by the
 /// client; where the server is and what it said stands in the source.
@@ -22,7 +22,7 @@ pub enum CallError {
     CutOff(#[source] Box<dyn Error + Send + Sync>),
     /// Odoo answered, and refused.
     #[error(transparent)]
-    Fault(#[from] Fault),
+    Fault(#[from] OdooError),
     /// It cannot be written as a request.
     #[error("the call cannot be sent; retrying will not help, tell the administrator")]
     NotSent(#[source] Box<dyn Error + Send + Sync>),
@@ -35,11 +35,11 @@ pub enum CallError {
         status: u16,
         /// The beginning of what came, for the log.
         #[source]
-        said: Said,
+        excerpt: ResponseExcerpt,
     },
     /// A call that may change data was sent, and no answer came.
     #[error("{0}: the call may have run or not; look at the records before doing anything again")]
-    OutcomeUnknown(#[source] Silence),
+    OutcomeUnknown(#[source] UnknownOutcome),
     /// No answer in time. A read; a change is [`CallError::OutcomeUnknown`].
     #[error("Odoo did not answer within {} s; try again later, or ask for less", limit.as_secs_f32())]
     TimedOut {
@@ -62,7 +62,7 @@ pub enum CallError {
 /// The beginning of what something said.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Said(pub(super) String);
+pub struct ResponseExcerpt(pub(super) String);
 
 impl CallError {
     /// All that [`kind`](Self::kind) says by itself, without those of a [`Fault`].
@@ -104,9 +104,9 @@ impl CallError {
         matches!(
             self,
             Self::Fault(
-                Fault::Access(AccessKind::Field(_) | AccessKind::Model | AccessKind::Record)
-                    | Fault::Database
-                    | Fault::Unknown
+                OdooError::Access(AccessKind::Field(_) | AccessKind::Model | AccessKind::Record)
+                    | OdooError::Database
+                    | OdooError::Unknown
             ) | Self::NotOdoo { status: 500, .. }
         )
     }

@@ -23,7 +23,7 @@ use tokio_rustls::TlsConnector;
 
 use super::{
     Address, CallError, WireResponse,
-    opened::{Open, Opened},
+    connection_count::{ConnectionCounter, OpenConnection},
 };
 
 /// An open connection, ready for one request.
@@ -31,38 +31,38 @@ use super::{
 /// hyper writes head and body of a request in one write, which Odoo wants: it
 /// gives up on a body that comes two seconds after its head.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct OdooConnection {
     sender: SendRequest<Full<Bytes>>,
     /// Whether any byte of an answer came.
-    heard: Arc<AtomicBool>,
+    response_began: Arc<AtomicBool>,
     /// Ends the task that drives the connection, and with it the connection.
-    _driver: Driver,
-    _open: Open,
+    _driver: ConnectionDriver,
+    _counted: OpenConnection,
 }
 
 #[derive(Debug)]
-struct Driver(tokio::task::JoinHandle<()>);
+struct ConnectionDriver(tokio::task::JoinHandle<()>);
 
-impl Drop for Driver {
+impl Drop for ConnectionDriver {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
 /// How an exchange failed.
-pub(super) enum Broken {
+pub(super) enum ExchangeError {
     /// Before any byte of an answer came.
-    Unheard(hyper::Error),
+    BeforeResponse(hyper::Error),
     /// With part of an answer, or a whole one that cannot be used.
-    Heard(CallError),
+    AfterResponseBegan(CallError),
 }
 
-impl Connection {
+impl OdooConnection {
     /// Opens a connection: name, TCP, TLS.
     pub(super) async fn open(
         address: &Address,
         tls: Option<&TlsConnector>,
-        opened: &Opened,
+        opened: &ConnectionCounter,
     ) -> Result<Self, CallError> {
         let unreachable = |error: io::Error| CallError::Unreachable(error.into());
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
@@ -71,12 +71,12 @@ impl Connection {
                 Ok(stream) => {
                     stream.set_nodelay(true).map_err(unreachable)?;
                     let Some(tls) = tls else {
-                        return Self::over(stream, opened.one()).await;
+                        return Self::handshake(stream, opened.count_open()).await;
                     };
                     let name = rustls::pki_types::ServerName::try_from(address.host.clone())
                         .map_err(|error| CallError::Unreachable(error.into()))?;
                     let stream = tls.connect(name, stream).await.map_err(unreachable)?;
-                    return Self::over(stream, opened.one()).await;
+                    return Self::handshake(stream, opened.count_open()).await;
                 }
                 Err(error) => last = error,
             }
@@ -84,14 +84,14 @@ impl Connection {
         Err(unreachable(last))
     }
 
-    async fn over<S>(stream: S, open: Open) -> Result<Self, CallError>
+    async fn handshake<S>(stream: S, open: OpenConnection) -> Result<Self, CallError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let heard = Arc::new(AtomicBool::new(false));
-        let listening = Listening {
+        let listening = ObservedStream {
             stream,
-            heard: Arc::clone(&heard),
+            response_began: Arc::clone(&heard),
         };
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(64 << 10)
@@ -104,14 +104,14 @@ impl Connection {
         });
         Ok(Self {
             sender,
-            heard,
-            _driver: Driver(driver),
-            _open: open,
+            response_began: heard,
+            _driver: ConnectionDriver(driver),
+            _counted: open,
         })
     }
 
     /// Whether the server kept the connection for another request.
-    pub(super) fn is_kept(&self) -> bool {
+    pub(super) fn is_reusable(&self) -> bool {
         self.sender.is_ready()
     }
 
@@ -120,16 +120,19 @@ impl Connection {
         &mut self,
         request: Request<Full<Bytes>>,
         max_bytes: usize,
-    ) -> Result<WireResponse, Broken> {
-        self.heard.store(false, Relaxed);
+    ) -> Result<WireResponse, ExchangeError> {
+        self.response_began.store(false, Relaxed);
         let response = match self.sender.send_request(request).await {
             Ok(response) => response,
-            Err(error) if self.heard.load(Relaxed) => {
-                return Err(Broken::Heard(CallError::CutOff(error.into())));
+            Err(error) if self.response_began.load(Relaxed) => {
+                return Err(ExchangeError::AfterResponseBegan(CallError::CutOff(
+                    error.into(),
+                )));
             }
-            Err(error) => return Err(Broken::Unheard(error)),
+            Err(error) => return Err(ExchangeError::BeforeResponse(error)),
         };
-        let too_large = || Broken::Heard(CallError::TooLarge { limit: max_bytes });
+        let too_large =
+            || ExchangeError::AfterResponseBegan(CallError::TooLarge { limit: max_bytes });
         let status = response.status().as_u16();
         let media = response
             .headers()
@@ -150,7 +153,9 @@ impl Connection {
         // Bounded by what may be read, and not more than a page on the server's word alone.
         let mut bytes = BytesMut::with_capacity(declared.unwrap_or(0).min(1 << 20));
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| Broken::Heard(CallError::CutOff(error.into())))?;
+            let frame = frame.map_err(|error| {
+                ExchangeError::AfterResponseBegan(CallError::CutOff(error.into()))
+            })?;
             if let Ok(data) = frame.into_data() {
                 if bytes.len() + data.len() > max_bytes {
                     return Err(too_large());
@@ -167,12 +172,12 @@ impl Connection {
 }
 
 /// A stream that remembers whether anything was read from it.
-struct Listening<S> {
+struct ObservedStream<S> {
     stream: S,
-    heard: Arc<AtomicBool>,
+    response_began: Arc<AtomicBool>,
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Listening<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for ObservedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -181,13 +186,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Listening<S> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
         if buffer.filled().len() > before {
-            self.heard.store(true, Relaxed);
+            self.response_began.store(true, Relaxed);
         }
         polled
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Listening<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ObservedStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

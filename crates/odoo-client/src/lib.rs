@@ -7,20 +7,20 @@
 mod address;
 mod api_key;
 mod call_error;
+mod client;
+mod concurrency;
+mod connection_count;
 mod dialect;
 mod exchange;
 mod json2;
-mod link;
-mod opened;
 mod silence;
 #[cfg(test)]
 mod tests;
-mod turn;
 
 pub use address::{Address, InvalidAddress};
 pub use api_key::ApiKey;
 pub use call_error::CallError;
+pub use client::{ClientStats, InvalidOdooClientSettings, OdooClient, OdooClientSettings};
 pub use dialect::{Dialect, WireRequest, WireResponse};
 pub use json2::Json2;
-pub use link::{InvalidLink, Link, LinkSettings, Traffic};
-pub use silence::Silence;
+pub use silence::UnknownOutcome;

@@ -15,20 +15,20 @@ use tokio::{
     sync::{Notify, mpsc},
 };
 
-use super::{ApiKey, CallError, Link, LinkSettings};
+use super::{ApiKey, CallError, OdooClient, OdooClientSettings};
 use gatepost_base::{InstanceName, RoleName};
-use gatepost_odoo::{Call, Domain, Effect, ModelName};
-use gatepost_policy::{Pattern, Permitted, Policy, Role, Rule, Schemas};
+use gatepost_odoo::{Call, Domain, ModelName, Operation};
+use gatepost_policy::{Pattern, Permitted, Policy, PolicyFacts, Role, Rule};
 
 const OK: &str = "HTTP/1.0 200 OK\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: 2\r\nConnection: close\r\n\r\n47";
 
-fn counting() -> Permitted<Call> {
+fn permitted_count() -> Permitted<Call> {
     let role = RoleName::try_from("reader").unwrap();
     let any = || vec![Pattern::parse("*").unwrap()];
     let rule = Rule {
         instances: any(),
         models: any(),
-        operations: vec![Effect::Read],
+        operations: vec![Operation::Read],
         ..Rule::default()
     };
     let policy = Policy::new(BTreeMap::from([(
@@ -47,13 +47,13 @@ fn counting() -> Permitted<Call> {
             &[role],
             &InstanceName::try_from("prod").unwrap(),
             call,
-            &Schemas::default(),
+            &PolicyFacts::default(),
         )
         .unwrap()
 }
 
-fn settings(port: u16) -> LinkSettings {
-    LinkSettings {
+fn settings(port: u16) -> OdooClientSettings {
+    OdooClientSettings {
         url: format!("http://127.0.0.1:{port}"),
         database: Some("prod".to_owned()),
         ca_file: None,
@@ -91,21 +91,23 @@ where
 }
 
 /// A server that answers every connection the same.
-async fn answering(answer: &'static str) -> u16 {
+async fn server_answering(answer: &'static str) -> u16 {
     server(move |_, mut stream, _| async move {
         drop(stream.write_all(answer.as_bytes()).await);
     })
     .await
 }
 
-async fn asked(settings: LinkSettings) -> Result<String, CallError> {
-    let link = Link::new(settings).unwrap();
-    let answer = link.send(&counting(), &ApiKey::new("k3y"), None).await?;
+async fn send_count(settings: OdooClientSettings) -> Result<String, CallError> {
+    let link = OdooClient::new(settings).unwrap();
+    let answer = link
+        .send(&permitted_count(), &ApiKey::new("k3y"), None)
+        .await?;
     Ok(String::from_utf8(answer.to_vec()).unwrap())
 }
 
 #[tokio::test]
-async fn head_and_body_come_in_one_write_with_a_length_a_database_and_no_cookie() {
+async fn request_is_one_write_with_length_and_database_and_no_cookie() {
     let (heard, mut requests) = mpsc::channel(1);
     let port = server(move |_, mut stream, first| {
         let heard = heard.clone();
@@ -115,7 +117,7 @@ async fn head_and_body_come_in_one_write_with_a_length_a_database_and_no_cookie(
         }
     })
     .await;
-    assert_eq!(asked(settings(port)).await.unwrap(), "47");
+    assert_eq!(send_count(settings(port)).await.unwrap(), "47");
     let request = String::from_utf8(requests.recv().await.unwrap())
         .unwrap()
         .to_lowercase();
@@ -140,14 +142,14 @@ async fn head_and_body_come_in_one_write_with_a_length_a_database_and_no_cookie(
 }
 
 #[tokio::test]
-async fn a_read_is_tried_again_once_when_the_connection_died_without_a_byte() {
+async fn read_is_retried_once_when_the_connection_closes_without_response() {
     let port = server(|number, mut stream, _| async move {
         if number > 0 {
             drop(stream.write_all(OK.as_bytes()).await);
         }
     })
     .await;
-    assert_eq!(asked(settings(port)).await.unwrap(), "47");
+    assert_eq!(send_count(settings(port)).await.unwrap(), "47");
     let count = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&count);
     let port = server(move |_, stream, _| {
@@ -156,57 +158,61 @@ async fn a_read_is_tried_again_once_when_the_connection_died_without_a_byte() {
     })
     .await;
     assert!(matches!(
-        asked(settings(port)).await,
+        send_count(settings(port)).await,
         Err(CallError::CutOff(_))
     ));
     assert_eq!(count.load(SeqCst), 2);
 }
 
 #[tokio::test]
-async fn what_is_no_whole_answer_of_odoo_is_a_clear_error() {
+async fn incomplete_and_foreign_responses_are_errors() {
     let half = "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n[1,";
     assert!(matches!(
-        asked(settings(answering(half).await)).await,
+        send_count(settings(server_answering(half).await)).await,
         Err(CallError::CutOff(_))
     ));
     let head = "HTTP/1.0 200 OK\r\nContent-Ty";
     assert!(matches!(
-        asked(settings(answering(head).await)).await,
+        send_count(settings(server_answering(head).await)).await,
         Err(CallError::CutOff(_))
     ));
     let noise = "hello there\r\n\r\n";
     assert!(matches!(
-        asked(settings(answering(noise).await)).await,
+        send_count(settings(server_answering(noise).await)).await,
         Err(CallError::CutOff(_))
     ));
     let html = "HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>";
     assert!(matches!(
-        asked(settings(answering(html).await)).await,
+        send_count(settings(server_answering(html).await)).await,
         Err(CallError::NotOdoo { status: 502, .. })
     ));
     let moved = "HTTP/1.1 303 See Other\r\nLocation: /web/login\r\nContent-Length: 0\r\n\r\n";
     assert!(matches!(
-        asked(settings(answering(moved).await)).await,
+        send_count(settings(server_answering(moved).await)).await,
         Err(CallError::NotOdoo { status: 303, .. })
     ));
     let until_close = "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n48";
     assert_eq!(
-        asked(settings(answering(until_close).await)).await.unwrap(),
+        send_count(settings(server_answering(until_close).await))
+            .await
+            .unwrap(),
         "48"
     );
     let chunked = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n49\r\n0\r\n\r\n";
     assert_eq!(
-        asked(settings(answering(chunked).await)).await.unwrap(),
+        send_count(settings(server_answering(chunked).await))
+            .await
+            .unwrap(),
         "49"
     );
 }
 
 #[tokio::test]
-async fn an_answer_beyond_the_limit_is_not_read_to_its_end() {
+async fn response_beyond_the_limit_is_not_read_to_its_end() {
     let declared =
         "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\nContent-Length: 104857600\r\n\r\n[";
     assert!(matches!(
-        asked(settings(answering(declared).await)).await,
+        send_count(settings(server_answering(declared).await)).await,
         Err(CallError::TooLarge { .. })
     ));
     let sent = Arc::new(AtomicUsize::new(0));
@@ -227,7 +233,7 @@ async fn an_answer_beyond_the_limit_is_not_read_to_its_end() {
     })
     .await;
     assert!(matches!(
-        asked(settings(port)).await,
+        send_count(settings(port)).await,
         Err(CallError::TooLarge { .. })
     ));
     assert!(
@@ -238,18 +244,18 @@ async fn an_answer_beyond_the_limit_is_not_read_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_silent_or_not_there_is_told_apart() {
+async fn timeout_and_unreachable_server_are_distinguished() {
     let silent = server(|_, stream, _| async move {
         std::future::pending::<()>().await;
         drop(stream);
     })
     .await;
-    let hurried = LinkSettings {
+    let hurried = OdooClientSettings {
         timeout: Duration::from_millis(50),
         ..settings(silent)
     };
     assert!(matches!(
-        asked(hurried).await,
+        send_count(hurried).await,
         Err(CallError::TimedOut { .. })
     ));
     let free = TcpListener::bind("127.0.0.1:0")
@@ -258,14 +264,14 @@ async fn a_server_that_is_silent_or_not_there_is_told_apart() {
         .local_addr()
         .unwrap()
         .port();
-    let refused = asked(settings(free)).await.unwrap_err();
+    let refused = send_count(settings(free)).await.unwrap_err();
     assert!(matches!(refused, CallError::Unreachable(_)));
     // Where it is, only we may know.
     assert!(!refused.to_string().contains("127.0.0.1"));
 }
 
 #[tokio::test]
-async fn a_connection_that_the_server_keeps_is_used_again_and_no_other() {
+async fn only_connections_kept_by_the_server_are_reused() {
     for (answer, connections) in [
         (
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n47",
@@ -290,10 +296,10 @@ async fn a_connection_that_the_server_keeps_is_used_again_and_no_other() {
             }
         })
         .await;
-        let link = Link::new(settings(port)).unwrap();
+        let link = OdooClient::new(settings(port)).unwrap();
         for _ in 0..2 {
             assert_eq!(
-                link.send(&counting(), &ApiKey::new("k"), None)
+                link.send(&permitted_count(), &ApiKey::new("k"), None)
                     .await
                     .unwrap(),
                 "47"
@@ -304,7 +310,7 @@ async fn a_connection_that_the_server_keeps_is_used_again_and_no_other() {
 }
 
 #[tokio::test]
-async fn giving_up_closes_the_connection_and_frees_the_place() {
+async fn dropped_call_closes_its_connection_and_frees_its_permit() {
     let (gone, arrived) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (told, came) = (Arc::clone(&gone), Arc::clone(&arrived));
     let port = server(move |number, mut stream, _| {
@@ -322,20 +328,23 @@ async fn giving_up_closes_the_connection_and_frees_the_place() {
     })
     .await;
     let link = Arc::new(
-        Link::new(LinkSettings {
+        OdooClient::new(OdooClientSettings {
             max_in_flight: 1,
             ..settings(port)
         })
         .unwrap(),
     );
     let working = Arc::clone(&link);
-    let call =
-        tokio::spawn(async move { working.send(&counting(), &ApiKey::new("k"), None).await });
+    let call = tokio::spawn(async move {
+        working
+            .send(&permitted_count(), &ApiKey::new("k"), None)
+            .await
+    });
     arrived.notified().await;
     call.abort();
     gone.notified().await;
     assert_eq!(
-        link.send(&counting(), &ApiKey::new("k"), None)
+        link.send(&permitted_count(), &ApiKey::new("k"), None)
             .await
             .unwrap(),
         "47"
@@ -343,7 +352,7 @@ async fn giving_up_closes_the_connection_and_frees_the_place() {
 }
 
 #[tokio::test]
-async fn a_strange_certificate_is_refused() {
+async fn untrusted_certificate_is_rejected() {
     let certified = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
     let other = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
     let key =
@@ -377,7 +386,7 @@ async fn a_strange_certificate_is_refused() {
         let file = folder.path().join("ca.pem");
         std::fs::write(&file, pem).unwrap();
         let url = format!("https://127.0.0.1:{port}");
-        asked(LinkSettings {
+        send_count(OdooClientSettings {
             url,
             ca_file: Some(file),
             ..settings(port)
@@ -391,10 +400,10 @@ async fn a_strange_certificate_is_refused() {
 }
 
 #[test]
-fn settings_that_cannot_work_are_named() {
-    let refused = |settings: LinkSettings| Link::new(settings).unwrap_err().to_string();
+fn invalid_settings_are_named() {
+    let refused = |settings: OdooClientSettings| OdooClient::new(settings).unwrap_err().to_string();
     assert!(
-        refused(LinkSettings {
+        refused(OdooClientSettings {
             url: "odoo".to_owned(),
             ..settings(1)
         })
@@ -403,7 +412,7 @@ fn settings_that_cannot_work_are_named() {
     let missing = Some("/nowhere/ca.pem".into());
     let url = "https://odoo".to_owned();
     assert!(
-        refused(LinkSettings {
+        refused(OdooClientSettings {
             url,
             ca_file: missing,
             ..settings(1)
@@ -413,10 +422,10 @@ fn settings_that_cannot_work_are_named() {
 }
 
 #[test]
-fn a_change_whose_answer_is_lost_has_an_unknown_outcome_and_a_read_has_not() {
+fn lost_response_is_an_unknown_outcome_only_for_writes() {
     let lost = |status| CallError::NotOdoo {
         status,
-        said: super::call_error::Said(String::new()),
+        excerpt: super::call_error::ResponseExcerpt(String::new()),
     };
     let limit = Duration::from_secs(5);
     for (error, unknown) in [
@@ -433,31 +442,31 @@ fn a_change_whose_answer_is_lost_has_an_unknown_outcome_and_a_read_has_not() {
             false,
         ),
     ] {
-        let told = super::link::may_have_run(error, false);
+        let told = super::client::into_unknown_outcome(error, false);
         assert_eq!(
             matches!(told, CallError::OutcomeUnknown(_)),
             unknown,
             "{told}"
         );
     }
-    let read = super::link::may_have_run(lost(502), true);
+    let read = super::client::into_unknown_outcome(lost(502), true);
     assert!(matches!(read, CallError::NotOdoo { .. }));
 }
 
 #[test]
-fn why_the_answer_to_a_change_is_not_known_is_told_as_it_was() {
+fn unknown_outcome_message_states_the_cause() {
     let told: Vec<String> = [
         CallError::CutOff("gone".into()),
         CallError::NotOdoo {
             status: 502,
-            said: super::call_error::Said("<html>".to_owned()),
+            excerpt: super::call_error::ResponseExcerpt("<html>".to_owned()),
         },
         CallError::TimedOut {
             limit: Duration::from_secs(5),
         },
         CallError::TooLarge { limit: 1 << 20 },
     ]
-    .map(|error| super::link::may_have_run(error, false).to_string())
+    .map(|error| super::client::into_unknown_outcome(error, false).to_string())
     .into();
     insta::assert_snapshot!(told.join("\n"), @"
     the connection to Odoo broke after the call was sent: the call may have run or not; look at the records before doing anything again
@@ -468,7 +477,7 @@ fn why_the_answer_to_a_change_is_not_known_is_told_as_it_was() {
 }
 
 #[tokio::test]
-async fn whoever_asks_whether_odoo_is_there_hears_with_which_status_something_else_answered() {
+async fn ping_reports_the_status_of_a_foreign_server() {
     let page = |head: &str| -> &'static str {
         let text = format!(
             "HTTP/1.1 {head}\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>"
@@ -476,7 +485,7 @@ async fn whoever_asks_whether_odoo_is_there_hears_with_which_status_something_el
         text.leak()
     };
     for (head, wanted) in [("200 OK", 200), ("503 Service Unavailable", 503)] {
-        let link = Link::new(settings(answering(page(head)).await)).unwrap();
+        let link = OdooClient::new(settings(server_answering(page(head)).await)).unwrap();
         let told = link.ping().await.unwrap_err();
         assert!(
             matches!(told, CallError::NotOdoo { status, .. } if status == wanted),

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     ADMIN_KEY, INTERNAL_KEY, SALES_KEY,
-    refusal::Refusal,
+    refusal::FakeOdooError,
     table::{Field, Group, Row, Table, link},
 };
 
@@ -22,15 +22,15 @@ pub(super) struct User {
 
 /// What can be done to records, as Odoo names it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Operation {
+pub(super) enum AccessMode {
     Create,
     Read,
     Unlink,
     Write,
 }
 
-impl Operation {
-    pub(super) fn named(name: &str) -> Option<Self> {
+impl AccessMode {
+    pub(super) fn parse(name: &str) -> Option<Self> {
         [Self::Create, Self::Read, Self::Unlink, Self::Write]
             .into_iter()
             .find(|operation| operation.name() == name)
@@ -47,12 +47,12 @@ impl Operation {
 }
 
 /// The first group that may change a model so, as in a fresh Odoo 19.
-fn changers(model: &str, operation: Operation) -> Group {
+fn group_required_to_write(model: &str, operation: AccessMode) -> Group {
     match model {
         "ir.attachment" | "mail.message" => Group::Internal,
         "sale.order.line" => Group::Sales,
         "crm.lead" | "res.partner" | "res.partner.category" | "sale.order"
-            if operation != Operation::Unlink =>
+            if operation != AccessMode::Unlink =>
         {
             Group::Sales
         }
@@ -61,8 +61,9 @@ fn changers(model: &str, operation: Operation) -> Group {
 }
 
 /// Proves who calls (`odoo/addons/rpc`, `auth='bearer'`).
-pub(super) fn user(headers: &HeaderMap) -> Result<User, Refusal> {
-    let unauthorized = |message| Refusal::new(401, "werkzeug.exceptions.Unauthorized", message);
+pub(super) fn authenticate(headers: &HeaderMap) -> Result<User, FakeOdooError> {
+    let unauthorized =
+        |message| FakeOdooError::new(401, "werkzeug.exceptions.Unauthorized", message);
     let value = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
@@ -104,18 +105,22 @@ pub(super) fn user(headers: &HeaderMap) -> Result<User, Refusal> {
 
 impl User {
     /// Lets the user read the model, or says so as Odoo does.
-    pub(super) fn may_read(self, table: &Table) -> Result<(), Refusal> {
-        self.may(Operation::Read, table)
+    pub(super) fn check_read_access(self, table: &Table) -> Result<(), FakeOdooError> {
+        self.check_access(AccessMode::Read, table)
     }
 
     /// Lets the user do something to records of the model, or says so as Odoo
     /// does.
-    pub(super) fn may(self, operation: Operation, table: &Table) -> Result<(), Refusal> {
+    pub(super) fn check_access(
+        self,
+        operation: AccessMode,
+        table: &Table,
+    ) -> Result<(), FakeOdooError> {
         let needed = match operation {
-            Operation::Read => table.open_to,
-            Operation::Create | Operation::Unlink | Operation::Write => {
-                table.open_to.max(changers(table.model, operation))
-            }
+            AccessMode::Read => table.read_group,
+            AccessMode::Create | AccessMode::Unlink | AccessMode::Write => table
+                .read_group
+                .max(group_required_to_write(table.model, operation)),
         };
         if self.group >= needed {
             return Ok(());
@@ -126,25 +131,25 @@ impl User {
             Group::Sales => "Sales/User: Own Documents Only",
         };
         let verb = match operation {
-            Operation::Create => "create",
-            Operation::Read => "access",
-            Operation::Unlink => "delete",
-            Operation::Write => "modify",
+            AccessMode::Create => "create",
+            AccessMode::Read => "access",
+            AccessMode::Unlink => "delete",
+            AccessMode::Write => "modify",
         };
-        Err(Refusal::access(format!(
+        Err(FakeOdooError::access_error(format!(
             "You are not allowed to {verb} '{}' ({}) records.\n\nThis operation is allowed for the following groups:\n\t- {group}\n\nContact your administrator to request access if necessary.",
             table.label, table.model
         )))
     }
 
     /// Whether the user's groups show the field at all.
-    pub(super) fn sees(self, field: &Field) -> bool {
+    pub(super) fn has_field_access(self, field: &Field) -> bool {
         field.group.is_none_or(|group| self.group >= group)
     }
 
     /// Whether the record rules let the user see the record: salespeople their
     /// own documents, everybody those of their companies.
-    pub(super) fn may_see(self, table: &Table, row: &Row, companies: &[u32]) -> bool {
+    pub(super) fn passes_record_rules(self, table: &Table, row: &Row, companies: &[u32]) -> bool {
         let in_company = table.model == "res.users"
             || link(row, "company_id").is_none_or(|company| companies.contains(&company));
         let own = self.group != Group::Sales
@@ -154,9 +159,14 @@ impl User {
     }
 
     /// What Odoo says of a record that a rule hides.
-    pub(super) fn hidden(self, operation: Operation, table: &Table, row: &Row) -> Refusal {
+    pub(super) fn record_rule_error(
+        self,
+        operation: AccessMode,
+        table: &Table,
+        row: &Row,
+    ) -> FakeOdooError {
         let operation = operation.name();
-        Refusal::access(format!(
+        FakeOdooError::access_error(format!(
             "Uh-oh! Looks like you have stumbled upon some top-secret records.\n\nSorry, {} (id={}) doesn't have '{operation}' access to:\n- {}, {} ({}: {})\n",
             self.name,
             self.id,

@@ -3,13 +3,13 @@
 use serde_json::{Value, json};
 
 use super::{
-    call::Call,
-    refusal::Refusal,
+    call::Invocation,
+    refusal::FakeOdooError,
     table::{Row, link, text, value},
     transaction::Transaction,
 };
 
-fn values<const N: usize>(values: [(&str, Value); N]) -> Row {
+fn row_of<const N: usize>(values: [(&str, Value); N]) -> Row {
     values
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
@@ -17,27 +17,32 @@ fn values<const N: usize>(values: [(&str, Value); N]) -> Row {
 }
 
 /// `action_archive` and `action_unarchive`: only those that are not so yet.
-pub(super) fn archive(
+pub(super) fn set_active(
     transaction: &mut Transaction<'_>,
-    call: &Call<'_>,
+    call: &Invocation<'_>,
     active: bool,
-) -> Result<Value, Refusal> {
+) -> Result<Value, FakeOdooError> {
     let model = call.table.model;
     if !call.table.fields.contains_key("active") {
-        return Err(Refusal::new(
+        return Err(FakeOdooError::new(
             500,
             "builtins.AssertionError",
             format!("No 'active' field on model {model}"),
         ));
     }
-    let there = transaction.existing(model, &call.ids)?;
-    let turned = where_field(call, &there, "active", |now| *now == Value::Bool(!active));
-    transaction.write(model, &turned, &values([("active", active.into())]))?;
+    let there = transaction.existing_ids(model, &call.ids)?;
+    let turned = ids_where_field(call, &there, "active", |now| *now == Value::Bool(!active));
+    transaction.write(model, &turned, &row_of([("active", active.into())]))?;
     Ok(Value::Null)
 }
 
 /// The records whose field has such a value.
-fn where_field(call: &Call<'_>, ids: &[u32], field: &str, is: impl Fn(&Value) -> bool) -> Vec<u32> {
+fn ids_where_field(
+    call: &Invocation<'_>,
+    ids: &[u32],
+    field: &str,
+    is: impl Fn(&Value) -> bool,
+) -> Vec<u32> {
     let there = |id: &&u32| {
         call.table
             .row(**id)
@@ -46,8 +51,8 @@ fn where_field(call: &Call<'_>, ids: &[u32], field: &str, is: impl Fn(&Value) ->
     ids.iter().filter(there).copied().collect()
 }
 
-fn where_state(call: &Call<'_>, ids: &[u32], states: &[&str]) -> Vec<u32> {
-    where_field(call, ids, "state", |state| {
+fn ids_in_state(call: &Invocation<'_>, ids: &[u32], states: &[&str]) -> Vec<u32> {
+    ids_where_field(call, ids, "state", |state| {
         state.as_str().is_some_and(|state| states.contains(&state))
     })
 }
@@ -55,29 +60,31 @@ fn where_state(call: &Call<'_>, ids: &[u32], states: &[&str]) -> Vec<u32> {
 /// `sale.order.action_confirm` (`addons/sale/models/sale_order.py`).
 pub(super) fn confirm_orders(
     transaction: &mut Transaction<'_>,
-    call: &Call<'_>,
-) -> Result<Value, Refusal> {
-    let orders = transaction.existing("sale.order", &call.ids)?;
+    call: &Invocation<'_>,
+) -> Result<Value, FakeOdooError> {
+    let orders = transaction.existing_ids("sale.order", &call.ids)?;
     for id in &orders {
-        if where_state(call, &[*id], &["draft", "sent"]).is_empty() {
-            return Err(Refusal::user(
+        if ids_in_state(call, &[*id], &["draft", "sent"]).is_empty() {
+            return Err(FakeOdooError::user_error(
                 "Some orders are not in a state requiring confirmation.",
             ));
         }
-        let lines = call.database.pointing("sale.order.line", "order_id", *id);
+        let lines = call
+            .database
+            .referencing_ids("sale.order.line", "order_id", *id);
         let bare = |line: &u32| {
             let line = call.database.row("sale.order.line", *line);
             line.is_some_and(|line| link(line, "product_id").is_none())
         };
         if lines.iter().any(bare) {
-            return Err(Refusal::user(
+            return Err(FakeOdooError::user_error(
                 "Some order lines are missing a product, you need to correct them before going further.",
             ));
         }
     }
-    let confirmed = values([
+    let confirmed = row_of([
         ("state", "sale".into()),
-        ("date_order", call.session.time().into()),
+        ("date_order", call.session.current_datetime().into()),
         ("invoice_status", "to_invoice".into()),
     ]);
     transaction.write("sale.order", &orders, &confirmed)?;
@@ -87,84 +94,87 @@ pub(super) fn confirm_orders(
 /// `sale.order.action_cancel`.
 pub(super) fn cancel_orders(
     transaction: &mut Transaction<'_>,
-    call: &Call<'_>,
-) -> Result<Value, Refusal> {
-    let orders = transaction.existing("sale.order", &call.ids)?;
-    if !where_field(call, &orders, "locked", |locked| {
+    call: &Invocation<'_>,
+) -> Result<Value, FakeOdooError> {
+    let orders = transaction.existing_ids("sale.order", &call.ids)?;
+    if !ids_where_field(call, &orders, "locked", |locked| {
         *locked == Value::Bool(true)
     })
     .is_empty()
     {
-        return Err(Refusal::user(
+        return Err(FakeOdooError::user_error(
             "You cannot cancel a locked order. Please unlock it first.",
         ));
     }
-    let cancelled = values([("state", "cancel".into()), ("invoice_status", "no".into())]);
+    let cancelled = row_of([("state", "cancel".into()), ("invoice_status", "no".into())]);
     transaction.write("sale.order", &orders, &cancelled)?;
     Ok(true.into())
 }
 
 /// `sale.order.action_draft`: of those that were sent or cancelled.
-pub(super) fn draft_orders(
+pub(super) fn reset_orders_to_draft(
     transaction: &mut Transaction<'_>,
-    call: &Call<'_>,
-) -> Result<Value, Refusal> {
-    let orders = transaction.existing("sale.order", &call.ids)?;
-    let orders = where_state(call, &orders, &["cancel", "sent"]);
-    transaction.write("sale.order", &orders, &values([("state", "draft".into())]))?;
+    call: &Invocation<'_>,
+) -> Result<Value, FakeOdooError> {
+    let orders = transaction.existing_ids("sale.order", &call.ids)?;
+    let orders = ids_in_state(call, &orders, &["cancel", "sent"]);
+    transaction.write("sale.order", &orders, &row_of([("state", "draft".into())]))?;
     Ok(true.into())
 }
 
 /// `sale.order.action_lock` and `action_unlock`.
-pub(super) fn lock_orders(
+pub(super) fn set_orders_locked(
     transaction: &mut Transaction<'_>,
-    call: &Call<'_>,
+    call: &Invocation<'_>,
     locked: bool,
-) -> Result<Value, Refusal> {
+) -> Result<Value, FakeOdooError> {
     transaction.write(
         "sale.order",
         &call.ids,
-        &values([("locked", locked.into())]),
+        &row_of([("locked", locked.into())]),
     )?;
     Ok(Value::Null)
 }
 
 /// The only record of a call (`ensure_one`).
-fn single<'a>(call: &Call<'a>) -> Result<(u32, &'a Row), Refusal> {
+fn ensure_one<'a>(call: &Invocation<'a>) -> Result<(u32, &'a Row), FakeOdooError> {
     let shown: Vec<String> = call.ids.iter().map(u32::to_string).collect();
     let [id] = call.ids.as_slice() else {
-        return Err(Refusal::value(format!(
+        return Err(FakeOdooError::value_error(format!(
             "Expected singleton: {}({})",
             call.table.model,
             shown.join(", ")
         )));
     };
     let user = call.session.user;
-    let missing = || Refusal::missing(call.table.model, *id, user.id);
+    let missing = || FakeOdooError::missing_record(call.table.model, *id, user.id);
     let row = call.table.row(*id).ok_or_else(missing)?;
-    user.may_read(call.table)?;
-    if !user.may_see(call.table, row, user.companies) {
-        return Err(user.hidden(super::access::Operation::Read, call.table, row));
+    user.check_read_access(call.table)?;
+    if !user.passes_record_rules(call.table, row, user.companies) {
+        return Err(user.record_rule_error(super::access::AccessMode::Read, call.table, row));
     }
     Ok((*id, row))
 }
 
 /// `sale.order.action_preview_sale_order`.
-pub(super) fn preview_order(call: &Call<'_>) -> Result<Value, Refusal> {
-    single(call)?;
+pub(super) fn preview_order(call: &Invocation<'_>) -> Result<Value, FakeOdooError> {
+    ensure_one(call)?;
     let url = portal_url(call)?;
     Ok(json!({"type": "ir.actions.act_url", "target": "self", "url": url}))
 }
 
 /// `portal.mixin.get_portal_url`: a link that opens without a login.
-pub(super) fn portal_url(call: &Call<'_>) -> Result<Value, Refusal> {
-    let (id, row) = single(call)?;
+pub(super) fn portal_url(call: &Invocation<'_>) -> Result<Value, FakeOdooError> {
+    let (id, row) = ensure_one(call)?;
     let mut url = format!("/my/orders/{id}?access_token={}", text(row, "access_token"));
     if let Some(report) = call.argument("report_type").and_then(Value::as_str) {
         url.push_str("&report_type=");
         url.push_str(report);
     }
-    if call.argument("download").is_some_and(super::cast::truthy) {
+    if call
+        .argument("download")
+        .is_some_and(super::cast::is_truthy)
+    {
         url.push_str("&download=true");
     }
     Ok(url.into())
@@ -173,19 +183,19 @@ pub(super) fn portal_url(call: &Call<'_>) -> Result<Value, Refusal> {
 /// `account.move.action_post`.
 pub(super) fn post_invoices(
     transaction: &mut Transaction<'_>,
-    call: &Call<'_>,
-) -> Result<Value, Refusal> {
-    let moves = transaction.existing("account.move", &call.ids)?;
+    call: &Invocation<'_>,
+) -> Result<Value, FakeOdooError> {
+    let moves = transaction.existing_ids("account.move", &call.ids)?;
     for id in &moves {
-        if where_state(call, &[*id], &["draft"]).is_empty() {
+        if ids_in_state(call, &[*id], &["draft"]).is_empty() {
             let name = call.table.row(*id).map_or("", |row| text(row, "name"));
-            return Err(Refusal::user(format!(
+            return Err(FakeOdooError::user_error(format!(
                 "The entry {name} (id {id}) must be in draft."
             )));
         }
         let year = call.session.today();
         let year = year.split('-').next().unwrap_or_default();
-        let posted = values([
+        let posted = row_of([
             ("state", "posted".into()),
             ("name", format!("INV/{year}/{id:05}").into()),
         ]);
@@ -195,41 +205,41 @@ pub(super) fn post_invoices(
 }
 
 /// `crm.lead.action_set_won` (`addons/crm/models/crm_lead.py`).
-pub(super) fn win_leads(
+pub(super) fn mark_leads_won(
     transaction: &mut Transaction<'_>,
-    call: &Call<'_>,
-) -> Result<Value, Refusal> {
+    call: &Invocation<'_>,
+) -> Result<Value, FakeOdooError> {
     let won = call.database.table("crm.stage").and_then(|table| {
         let mut stages = table.rows.iter();
         stages.find_map(|(id, row)| (row.get("is_won") == Some(&Value::Bool(true))).then_some(*id))
     });
-    let won = values([
+    let won = row_of([
         ("active", true.into()),
         ("stage_id", won.map_or(Value::Bool(false), Value::from)),
         ("probability", 100.0.into()),
-        ("date_closed", call.session.time().into()),
+        ("date_closed", call.session.current_datetime().into()),
     ]);
     transaction.write("crm.lead", &call.ids, &won)?;
     Ok(true.into())
 }
 
 /// `crm.lead.action_set_lost`, with values to write besides.
-pub(super) fn lose_leads(
+pub(super) fn mark_leads_lost(
     transaction: &mut Transaction<'_>,
-    call: &Call<'_>,
-) -> Result<Value, Refusal> {
-    let leads = transaction.existing("crm.lead", &call.ids)?;
-    let won = where_field(call, &leads, "won_status", |status| status == "won");
+    call: &Invocation<'_>,
+) -> Result<Value, FakeOdooError> {
+    let leads = transaction.existing_ids("crm.lead", &call.ids)?;
+    let won = ids_where_field(call, &leads, "won_status", |status| status == "won");
     if !won.is_empty() {
-        return Err(Refusal::validation(
+        return Err(FakeOdooError::validation_error(
             "A lead in a Won stage cannot be lost. Move it to another stage first.",
         ));
     }
     let mut lost = call.arguments.clone();
-    lost.extend(values([
+    lost.extend(row_of([
         ("active", false.into()),
         ("probability", 0.0.into()),
-        ("date_closed", call.session.time().into()),
+        ("date_closed", call.session.current_datetime().into()),
     ]));
     transaction.write("crm.lead", &leads, &lost)?;
     Ok(Value::Null)
@@ -238,9 +248,9 @@ pub(super) fn lose_leads(
 /// `crm.lead.action_restore`.
 pub(super) fn restore_leads(
     transaction: &mut Transaction<'_>,
-    call: &Call<'_>,
-) -> Result<Value, Refusal> {
-    let restored = values([("active", true.into()), ("date_closed", false.into())]);
+    call: &Invocation<'_>,
+) -> Result<Value, FakeOdooError> {
+    let restored = row_of([("active", true.into()), ("date_closed", false.into())]);
     transaction.write("crm.lead", &call.ids, &restored)?;
     Ok(Value::Null)
 }
@@ -251,21 +261,21 @@ pub(super) fn restore_leads(
 /// only what is empty.
 pub(super) fn convert_leads(
     transaction: &mut Transaction<'_>,
-    call: &Call<'_>,
-) -> Result<Value, Refusal> {
-    if call.argument("partner").is_some_and(super::cast::truthy) {
-        return Err(Refusal::new(
+    call: &Invocation<'_>,
+) -> Result<Value, FakeOdooError> {
+    if call.argument("partner").is_some_and(super::cast::is_truthy) {
+        return Err(FakeOdooError::new(
             500,
             "builtins.AttributeError",
             "'int' object has no attribute 'id'",
         ));
     }
-    let leads = transaction.existing("crm.lead", &call.ids)?;
-    let leads = where_field(call, &leads, "won_status", |status| status == "pending");
-    let leads = where_field(call, &leads, "active", |active| {
+    let leads = transaction.existing_ids("crm.lead", &call.ids)?;
+    let leads = ids_where_field(call, &leads, "won_status", |status| status == "pending");
+    let leads = ids_where_field(call, &leads, "active", |active| {
         *active == Value::Bool(true)
     });
-    let converted = values([("type", "opportunity".into()), ("partner_id", false.into())]);
+    let converted = row_of([("type", "opportunity".into()), ("partner_id", false.into())]);
     transaction.write("crm.lead", &leads, &converted)?;
     Ok(true.into())
 }

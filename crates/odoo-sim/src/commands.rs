@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 use super::{
-    cast::{mismatch, unhashable, whole},
-    constraints::dangling,
+    cast::{datatype_mismatch, parse_record_id, unhashable_error},
+    constraints::dangling_link_error,
     database::model_field,
-    domain::python,
-    refusal::Refusal,
+    domain::python_repr,
+    refusal::FakeOdooError,
     table::{Field, OnDelete, Row},
     transaction::Transaction,
 };
@@ -17,18 +17,18 @@ impl Transaction<'_> {
     /// that are to replace those there are.
     ///
     /// What is no command is passed over without a word, as Odoo does.
-    pub(super) fn command(
+    pub(super) fn apply_x2many(
         &mut self,
         model: &'static str,
         id: u32,
         name: &str,
         field: &Field,
         value: &Value,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), FakeOdooError> {
         let Some(relation) = field.relation else {
             return Ok(());
         };
-        let links = Links {
+        let links = X2manyLinks {
             model,
             id,
             name,
@@ -36,36 +36,38 @@ impl Transaction<'_> {
             inverse: field.inverse,
         };
         let commands = match value {
-            Value::Null | Value::Bool(false) => return self.replace(&links, &[]),
+            Value::Null | Value::Bool(false) => return self.set_links(&links, &[]),
             Value::Array(commands) => commands,
             Value::Bool(true) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
-                let shown = value.as_str().map_or_else(|| python(value), str::to_owned);
-                return Err(Refusal::value(format!(
+                let shown = value
+                    .as_str()
+                    .map_or_else(|| python_repr(value), str::to_owned);
+                return Err(FakeOdooError::value_error(format!(
                     "Wrong value for {model}.{name}: {shown}"
                 )));
             }
         };
         if commands.first().is_some_and(|first| !first.is_array()) {
-            return self.replace(&links, commands);
+            return self.set_links(&links, commands);
         }
         for command in commands.iter().filter_map(Value::as_array) {
             // `1.0` is 1 for Python, `"1"` is not.
             let code = command.first().and_then(Value::as_f64);
             let code = code.filter(|_| command.first().is_some_and(Value::is_number));
-            let second = || command.get(1).ok_or_else(out_of_range);
-            let third = || command.get(2).ok_or_else(out_of_range);
+            let second = || command.get(1).ok_or_else(index_error);
+            let third = || command.get(2).ok_or_else(index_error);
             match code.map(|code| format!("{code}")).as_deref() {
                 Some("0") => {
                     let values = third()?.as_object().cloned().unwrap_or_default();
                     self.create_linked(&links, values)?;
                 }
                 Some("1") => {
-                    let other = linked_id(&links, second()?)?;
+                    let other = parse_linked_id(&links, second()?)?;
                     if let Some(values) = third()?.as_object() {
                         self.write(relation, &[other], values).map_err(|refusal| {
                             // Inside a command it is the ORM that looks.
-                            match refusal.key_error() {
-                                Some(name) => Refusal::value(format!(
+                            match refusal.missing_key() {
+                                Some(name) => FakeOdooError::value_error(format!(
                                     "Invalid field '{name}' in '{relation}'"
                                 )),
                                 None => refusal,
@@ -74,27 +76,27 @@ impl Transaction<'_> {
                     }
                 }
                 Some("2") => {
-                    let other = linked_id(&links, second()?)?;
+                    let other = parse_linked_id(&links, second()?)?;
                     self.unlink(relation, &[other])?;
                 }
                 Some("3") => {
-                    let other = linked_id(&links, second()?)?;
-                    self.release(&links, &[other])?;
+                    let other = parse_linked_id(&links, second()?)?;
+                    self.remove_links(&links, &[other])?;
                 }
                 Some("4") => {
-                    let other = linked_id(&links, second()?)?;
-                    self.attach(&links, other)?;
+                    let other = parse_linked_id(&links, second()?)?;
+                    self.add_link(&links, other)?;
                 }
-                Some("5") => self.replace(&links, &[])?,
+                Some("5") => self.set_links(&links, &[])?,
                 Some("6") => {
                     let set = third()?;
                     let Value::Array(set) = set else {
-                        return Err(Refusal::type_error(format!(
+                        return Err(FakeOdooError::type_error(format!(
                             "'{}' object is not iterable",
-                            python(set)
+                            python_repr(set)
                         )));
                     };
-                    self.replace(&links, set)?;
+                    self.set_links(&links, set)?;
                 }
                 Some(_) | None => {}
             }
@@ -102,7 +104,11 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    fn create_linked(&mut self, links: &Links<'_>, mut values: Row) -> Result<(), Refusal> {
+    fn create_linked(
+        &mut self,
+        links: &X2manyLinks<'_>,
+        mut values: Row,
+    ) -> Result<(), FakeOdooError> {
         match links.inverse {
             Some(inverse) => {
                 values.insert(inverse.to_owned(), links.id.into());
@@ -115,36 +121,36 @@ impl Transaction<'_> {
             }
             None => {
                 let made = self.create(links.relation, &values)?;
-                self.attach(links, made)
+                self.add_link(links, made)
             }
         }
     }
 
     /// The records that are linked now.
-    fn linked_now(&self, links: &Links<'_>) -> Vec<u32> {
+    fn linked_ids(&self, links: &X2manyLinks<'_>) -> Vec<u32> {
         let table = self.database.table(links.model);
         table
             .and_then(|table| {
                 let (row, field) = (table.row(links.id)?, table.fields.get(links.name)?);
-                Some(self.database.linked(table, row, links.name, field))
+                Some(self.database.linked_ids(table, row, links.name, field))
             })
             .unwrap_or_default()
     }
 
-    fn attach(&mut self, links: &Links<'_>, other: u32) -> Result<(), Refusal> {
+    fn add_link(&mut self, links: &X2manyLinks<'_>, other: u32) -> Result<(), FakeOdooError> {
         let there = self.database.row(links.relation, other).is_some();
         match links.inverse {
             Some(inverse) => {
                 let values = Row::from_iter([(inverse.to_owned(), links.id.into())]);
                 if !there {
                     let user = self.session.user.id;
-                    return Err(Refusal::missing(links.relation, other, user));
+                    return Err(FakeOdooError::missing_record(links.relation, other, user));
                 }
                 self.write(links.relation, &[other], &values)
             }
-            None if !there => Err(dangling(&links.constraint())),
+            None if !there => Err(dangling_link_error(&links.foreign_key_name())),
             None => {
-                let mut linked = self.linked_now(links);
+                let mut linked = self.linked_ids(links);
                 if !linked.contains(&other) {
                     linked.push(other);
                     self.database.set(links.model, links.id, links.name, linked);
@@ -155,8 +161,12 @@ impl Transaction<'_> {
     }
 
     /// Takes records out: they point nowhere then, or go when they cannot.
-    fn release(&mut self, links: &Links<'_>, others: &[u32]) -> Result<(), Refusal> {
-        let linked = self.linked_now(links);
+    fn remove_links(
+        &mut self,
+        links: &X2manyLinks<'_>,
+        others: &[u32],
+    ) -> Result<(), FakeOdooError> {
+        let linked = self.linked_ids(links);
         let mut released = others.iter().filter(|id| linked.contains(id)).copied();
         match links.inverse {
             Some(inverse) => {
@@ -185,27 +195,29 @@ impl Transaction<'_> {
         }
     }
 
-    fn replace(&mut self, links: &Links<'_>, set: &[Value]) -> Result<(), Refusal> {
+    fn set_links(&mut self, links: &X2manyLinks<'_>, set: &[Value]) -> Result<(), FakeOdooError> {
         // Python hashes them all before it looks at one.
         if let Some(id) = set.iter().find(|id| id.is_array() || id.is_object()) {
-            return Err(unhashable(id));
+            return Err(unhashable_error(id));
         }
         let mut wanted = Vec::new();
         for id in set {
-            wanted.push(linked_id(links, id)?);
+            wanted.push(parse_linked_id(links, id)?);
         }
         let gone: Vec<u32> = self
-            .linked_now(links)
+            .linked_ids(links)
             .into_iter()
             .filter(|id| !wanted.contains(id))
             .collect();
-        self.release(links, &gone)?;
-        wanted.into_iter().try_for_each(|id| self.attach(links, id))
+        self.remove_links(links, &gone)?;
+        wanted
+            .into_iter()
+            .try_for_each(|id| self.add_link(links, id))
     }
 }
 
 /// One x2many field of one record.
-struct Links<'a> {
+struct X2manyLinks<'a> {
     model: &'static str,
     id: u32,
     name: &'a str,
@@ -213,9 +225,9 @@ struct Links<'a> {
     inverse: Option<&'static str>,
 }
 
-impl Links<'_> {
+impl X2manyLinks<'_> {
     /// The name PostgreSQL knows the link by.
-    fn constraint(&self) -> String {
+    fn foreign_key_name(&self) -> String {
         let (own, other) = (
             self.model.replace('.', "_"),
             self.relation.replace('.', "_"),
@@ -225,31 +237,31 @@ impl Links<'_> {
 }
 
 /// The id in a command, or among plain ids.
-fn linked_id(links: &Links<'_>, id: &Value) -> Result<u32, Refusal> {
-    if let Some(id) = whole(id) {
+fn parse_linked_id(links: &X2manyLinks<'_>, id: &Value) -> Result<u32, FakeOdooError> {
+    if let Some(id) = parse_record_id(id) {
         return Ok(id);
     }
     Err(match id {
-        Value::Array(_) | Value::Object(_) => unhashable(id),
-        Value::Bool(_) => mismatch("boolean"),
-        Value::Null => Refusal::validation(format!(
+        Value::Array(_) | Value::Object(_) => unhashable_error(id),
+        Value::Bool(_) => datatype_mismatch("boolean"),
+        Value::Null => FakeOdooError::validation_error(format!(
             "The operation cannot be completed: Missing required value for the field '{}'.\nModel: Unknown\n- create/update: a mandatory field is not set\n- delete: another model requires the record being deleted, you can archive it instead\n",
             links.name
         )),
-        Value::Number(_) => dangling(&links.constraint()),
+        Value::Number(_) => dangling_link_error(&links.foreign_key_name()),
         // A text is a list of letters for Python.
         Value::String(text) if text.chars().all(|one| one.is_ascii_digit()) => {
             let letters: Vec<String> = text.chars().map(|one| format!("'{one}'")).collect();
-            Refusal::value(format!(
+            FakeOdooError::value_error(format!(
                 "Expected singleton: {}({})",
                 links.relation,
                 letters.join(", ")
             ))
         }
-        Value::String(text) => Refusal::not_an_integer(text),
+        Value::String(text) => FakeOdooError::invalid_integer(text),
     })
 }
 
-fn out_of_range() -> Refusal {
-    Refusal::new(500, "builtins.IndexError", "list index out of range")
+fn index_error() -> FakeOdooError {
+    FakeOdooError::new(500, "builtins.IndexError", "list index out of range")
 }

@@ -8,19 +8,21 @@ use super::{
 };
 
 /// The one tax, on everything that is sold.
-const TAX: f64 = 0.21;
+const TAX_RATE: f64 = 0.21;
 
 /// Rounds an amount to cents, a half upwards as Odoo does.
-pub(super) fn cents(amount: f64) -> f64 {
+pub(super) fn round_to_cents(amount: f64) -> f64 {
     // The nudge is for halves that have no exact form, such as 1.005.
     (amount * 100.0 + amount.signum() * 1e-7).round() / 100.0
 }
 
 /// Puts right what depends on these fields of a record.
-pub(super) fn refresh(database: &mut Database, model: &str, id: u32, changed: &[&str]) {
+pub(super) fn recompute(database: &mut Database, model: &str, id: u32, changed: &[&str]) {
     let has = |fields: &[&str]| changed.iter().any(|name| fields.contains(name));
     match model {
-        "crm.lead" if has(&["stage_id", "active", "probability"]) => lead(database, id, changed),
+        "crm.lead" if has(&["stage_id", "active", "probability"]) => {
+            recompute_lead(database, id, changed)
+        }
         "ir.model.data" if has(&["module", "name"]) => {
             if let Some(row) = database.row(model, id) {
                 let name = format!("{}.{}", text(row, "module"), text(row, "name"));
@@ -28,17 +30,17 @@ pub(super) fn refresh(database: &mut Database, model: &str, id: u32, changed: &[
             }
         }
         "product.category" if has(&["name", "parent_id"]) => {
-            named_in_line(database, model, id, " / ");
+            recompute_complete_name(database, model, id, " / ");
         }
-        "product.template" => variants(database, id, changed),
+        "product.template" => sync_variants(database, id, changed),
         "res.partner" => {
             if has(&["email"]) {
                 let email = database.row(model, id).map_or("", |row| text(row, "email"));
-                let normal = normalized(email);
+                let normal = normalize_email(email);
                 database.set(model, id, "email_normalized", normal);
             }
             if has(&["name", "parent_id"]) {
-                named_in_line(database, model, id, ", ");
+                recompute_complete_name(database, model, id, ", ");
             }
         }
         "res.users" if has(&["name"]) => {
@@ -47,18 +49,18 @@ pub(super) fn refresh(database: &mut Database, model: &str, id: u32, changed: &[
                 .and_then(|row| Some((link(row, "partner_id")?, row.get("name").cloned()?)))
             {
                 database.set("res.partner", partner, "name", name);
-                named_in_line(database, "res.partner", partner, ", ");
+                recompute_complete_name(database, "res.partner", partner, ", ");
             }
         }
         "sale.order" if has(&["state", "company_id", "currency_id", "order_line"]) => {
-            order(database, id);
+            recompute_order(database, id);
         }
         "sale.order.line" => {
             if let Some(order_id) = database
                 .row(model, id)
                 .and_then(|row| link(row, "order_id"))
             {
-                order(database, order_id);
+                recompute_order(database, order_id);
             }
         }
         _ => {}
@@ -66,20 +68,20 @@ pub(super) fn refresh(database: &mut Database, model: &str, id: u32, changed: &[
 }
 
 /// The amounts of an order, and what its lines take over from it.
-pub(super) fn order(database: &mut Database, id: u32) {
+pub(super) fn recompute_order(database: &mut Database, id: u32) {
     let Some(order) = database.row("sale.order", id) else {
         return;
     };
     let taken = ["state", "currency_id", "company_id"]
         .map(|field| (field, order.get(field).cloned().unwrap_or_default()));
     let (mut untaxed, mut tax) = (0.0, 0.0);
-    for line in database.pointing("sale.order.line", "order_id", id) {
+    for line in database.referencing_ids("sale.order.line", "order_id", id) {
         let Some(row) = database.row_mut("sale.order.line", line) else {
             continue;
         };
         let full = number(row, "product_uom_qty") * number(row, "price_unit");
-        let subtotal = cents(full * (1.0 - number(row, "discount") / 100.0));
-        let line_tax = cents(subtotal * TAX);
+        let subtotal = round_to_cents(full * (1.0 - number(row, "discount") / 100.0));
+        let line_tax = round_to_cents(subtotal * TAX_RATE);
         untaxed += subtotal;
         tax += line_tax;
         for (field, value) in taken.clone() {
@@ -88,7 +90,7 @@ pub(super) fn order(database: &mut Database, id: u32) {
         for (field, amount) in [
             ("price_subtotal", subtotal),
             ("price_tax", line_tax),
-            ("price_total", cents(subtotal + line_tax)),
+            ("price_total", round_to_cents(subtotal + line_tax)),
         ] {
             row.insert(field.to_owned(), amount.into());
         }
@@ -98,11 +100,11 @@ pub(super) fn order(database: &mut Database, id: u32) {
         ("amount_tax", tax),
         ("amount_total", untaxed + tax),
     ] {
-        database.set("sale.order", id, field, cents(amount));
+        database.set("sale.order", id, field, round_to_cents(amount));
     }
 }
 
-fn lead(database: &mut Database, id: u32, changed: &[&str]) {
+fn recompute_lead(database: &mut Database, id: u32, changed: &[&str]) {
     let Some(row) = database.row("crm.lead", id) else {
         return;
     };
@@ -121,7 +123,7 @@ fn lead(database: &mut Database, id: u32, changed: &[&str]) {
 }
 
 /// The complete name of a record and of those below it.
-fn named_in_line(database: &mut Database, model: &str, id: u32, between: &str) {
+fn recompute_complete_name(database: &mut Database, model: &str, id: u32, between: &str) {
     let Some(row) = database.row(model, id) else {
         return;
     };
@@ -141,19 +143,19 @@ fn named_in_line(database: &mut Database, model: &str, id: u32, between: &str) {
         None => name,
     };
     database.set(model, id, "complete_name", complete);
-    for below in database.pointing(model, "parent_id", id) {
+    for below in database.referencing_ids(model, "parent_id", id) {
         if below != id {
-            named_in_line(database, model, below, between);
+            recompute_complete_name(database, model, below, between);
         }
     }
 }
 
 /// A template and its one variant say the same.
-fn variants(database: &mut Database, id: u32, changed: &[&str]) {
+fn sync_variants(database: &mut Database, id: u32, changed: &[&str]) {
     let Some(row) = database.row("product.template", id).cloned() else {
         return;
     };
-    for variant in database.pointing("product.product", "product_tmpl_id", id) {
+    for variant in database.referencing_ids("product.product", "product_tmpl_id", id) {
         for (field, of_variant) in [
             ("active", "active"),
             ("default_code", "default_code"),
@@ -170,7 +172,7 @@ fn variants(database: &mut Database, id: u32, changed: &[&str]) {
 }
 
 /// An address alone and in small letters, as `email_normalize` makes it.
-fn normalized(email: &str) -> Value {
+fn normalize_email(email: &str) -> Value {
     let inside = email
         .split_once('<')
         .and_then(|(_, rest)| rest.split_once('>'))

@@ -4,15 +4,15 @@ use serde_json::Value;
 
 use super::{
     database::Database,
-    refusal::Refusal,
+    refusal::FakeOdooError,
     table::{Field, Row, Table, link, text, value},
 };
 
 /// Refuses a record that lacks what it needs.
-pub(super) fn required(table: &Table, row: &Row) -> Result<(), Refusal> {
+pub(super) fn check_required(table: &Table, row: &Row) -> Result<(), FakeOdooError> {
     let unset = |name: &str| matches!(value(row, name), Value::Bool(false) | Value::Null);
     if table.model == "res.partner" && unset("name") && text(row, "type") == "contact" {
-        return Err(completed("Contacts require a name"));
+        return Err(integrity_error("Contacts require a name"));
     }
     let missing = table
         .fields
@@ -20,7 +20,7 @@ pub(super) fn required(table: &Table, row: &Row) -> Result<(), Refusal> {
         .find(|(name, field)| field.required && field.kind != "boolean" && unset(name));
     match missing {
         None => Ok(()),
-        Some((name, field)) => Err(completed(&format!(
+        Some((name, field)) => Err(integrity_error(&format!(
             "Missing required value for the field '{}' ({name}).\nModel: '{}' ({})\n- create/update: a mandatory field is not set\n- delete: another model requires the record being deleted, you can archive it instead\n",
             field.label, table.label, table.model
         ))),
@@ -28,46 +28,48 @@ pub(super) fn required(table: &Table, row: &Row) -> Result<(), Refusal> {
 }
 
 /// How an error of the database begins when it is told to a client.
-const COMPLETED: &str = "The operation cannot be completed: ";
+const INTEGRITY_ERROR_PREFIX: &str = "The operation cannot be completed: ";
 
-fn completed(why: &str) -> Refusal {
-    Refusal::validation(format!("{COMPLETED}{why}"))
+fn integrity_error(why: &str) -> FakeOdooError {
+    FakeOdooError::validation_error(format!("{INTEGRITY_ERROR_PREFIX}{why}"))
 }
 
 /// The same error as `load` tells it, which leaves the beginning out.
-pub(super) fn bare(message: &str) -> &str {
-    message.strip_prefix(COMPLETED).unwrap_or(message)
+pub(super) fn strip_integrity_prefix(message: &str) -> &str {
+    message
+        .strip_prefix(INTEGRITY_ERROR_PREFIX)
+        .unwrap_or(message)
 }
 
 /// A record that others point to, of the table and by the field named.
-pub(super) fn in_use(table: &Table, name: &str, field: &Field) -> Refusal {
-    completed(&format!(
+pub(super) fn in_use_error(table: &Table, name: &str, field: &Field) -> FakeOdooError {
+    integrity_error(&format!(
         "Another model is using the record you are trying to delete.\n\nThe troublemaker is: '{}' ({})\nThanks to the following constraint: '{}' ({name})\nHow about archiving the record instead?",
         table.label, table.model, field.label
     ))
 }
 
 /// A link of a many2many to a record that is not there.
-pub(super) fn dangling(constraint: &str) -> Refusal {
-    completed(&format!(
+pub(super) fn dangling_link_error(constraint: &str) -> FakeOdooError {
+    integrity_error(&format!(
         "Another model is using the record you are trying to delete.\n\nThe troublemaker is: Unknown\nThanks to the following constraint: {constraint}\nHow about archiving the record instead?"
     ))
 }
 
 /// Refuses values before anything is changed.
-pub(super) fn before_write(
+pub(super) fn check_before_write(
     database: &Database,
     model: &str,
     ids: &[u32],
     values: &Row,
-) -> Result<(), Refusal> {
+) -> Result<(), FakeOdooError> {
     let archives = values
         .get("active")
-        .is_some_and(|active| !super::cast::truthy(active));
+        .is_some_and(|active| !super::cast::is_truthy(active));
     if model == "res.partner" && archives {
-        let linked = users_of(database, ids);
+        let linked = active_users_of(database, ids);
         if !linked.is_empty() {
-            return Err(Refusal::redirect(
+            return Err(FakeOdooError::redirect_warning(
                 &format!(
                     "You cannot archive contacts linked to an active user.\nYou first need to archive their associated user.\n\nLinked active users : {}",
                     linked.join(", ")
@@ -81,7 +83,7 @@ pub(super) fn before_write(
 }
 
 /// The names of the active users whose contacts these are.
-pub(super) fn users_of(database: &Database, partners: &[u32]) -> Vec<String> {
+pub(super) fn active_users_of(database: &Database, partners: &[u32]) -> Vec<String> {
     let Some(users) = database.table("res.users") else {
         return Vec::new();
     };
@@ -97,12 +99,12 @@ pub(super) fn users_of(database: &Database, partners: &[u32]) -> Vec<String> {
 }
 
 /// Refuses a record that contradicts others.
-pub(super) fn check(
+pub(super) fn check_constraints(
     database: &Database,
     model: &str,
     id: u32,
     changed: &[&str],
-) -> Result<(), Refusal> {
+) -> Result<(), FakeOdooError> {
     let (Some(table), Some(row)) = (database.table(model), database.row(model, id)) else {
         return Ok(());
     };
@@ -125,23 +127,23 @@ pub(super) fn check(
                 .iter()
                 .any(|(other, there)| *other != id && there.get(field) == row.get(field))
         {
-            return Err(completed(message));
+            return Err(integrity_error(message));
         }
     }
     if changed.contains(&"parent_id") {
-        not_its_own_parent(table, id)?;
+        check_no_recursion(table, id)?;
     }
-    of_one_company(database, table, row, changed)
+    check_company(database, table, row, changed)
 }
 
-fn not_its_own_parent(table: &Table, id: u32) -> Result<(), Refusal> {
+fn check_no_recursion(table: &Table, id: u32) -> Result<(), FakeOdooError> {
     let mut above = table.row(id).and_then(|row| link(row, "parent_id"));
     // A circle that the record is not part of was refused when it was closed.
     for _ in 0..table.rows.len() {
         match above {
             None => return Ok(()),
             Some(parent) if parent == id => {
-                return Err(Refusal::validation(match table.model {
+                return Err(FakeOdooError::validation_error(match table.model {
                     "product.category" => "You cannot create recursive categories.",
                     "res.partner" => "You cannot create recursive Partner hierarchies.",
                     _ => "Recursion Detected.",
@@ -154,19 +156,19 @@ fn not_its_own_parent(table: &Table, id: u32) -> Result<(), Refusal> {
 }
 
 /// Odoo's `_check_company`: what it points to is of its company or of none.
-fn of_one_company(
+fn check_company(
     database: &Database,
     table: &Table,
     row: &Row,
     changed: &[&str],
-) -> Result<(), Refusal> {
+) -> Result<(), FakeOdooError> {
     let Some(company) = link(row, "company_id") else {
         return Ok(());
     };
     let all = changed.contains(&"company_id");
     let mut lines = Vec::new();
     for (name, field) in table.fields.iter() {
-        if !field.of_one_company || !(all || changed.contains(name)) {
+        if !field.check_company || !(all || changed.contains(name)) {
             continue;
         }
         let Some((related, other)) = field
@@ -196,7 +198,7 @@ fn of_one_company(
     if lines.is_empty() {
         return Ok(());
     }
-    Err(Refusal::user(format!(
+    Err(FakeOdooError::user_error(format!(
         "Uh-oh! You’ve got some company inconsistencies here:\n{}\nTo avoid a mess, no company crossover is allowed!",
         lines.join("\n")
     )))

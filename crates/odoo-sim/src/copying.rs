@@ -3,19 +3,26 @@
 use serde_json::{Value, json};
 
 use super::{
-    call::Call,
-    refusal::Refusal,
+    call::Invocation,
+    refusal::FakeOdooError,
     table::{Row, text, value},
     transaction::Transaction,
 };
 
 /// Odoo's `copy`: a new record for each, with `default` over what was there.
-pub(super) fn copy(transaction: &mut Transaction<'_>, call: &Call<'_>) -> Result<Value, Refusal> {
+pub(super) fn copy(
+    transaction: &mut Transaction<'_>,
+    call: &Invocation<'_>,
+) -> Result<Value, FakeOdooError> {
     let nothing = Row::new();
     let default = match call.argument("default") {
         None => &nothing,
         Some(Value::Object(default)) => default,
-        Some(_) => return Err(Refusal::type_error("'default' object is not iterable")),
+        Some(_) => {
+            return Err(FakeOdooError::type_error(
+                "'default' object is not iterable",
+            ));
+        }
     };
     let model = call.table.model;
     let mut made = Vec::new();
@@ -23,9 +30,9 @@ pub(super) fn copy(transaction: &mut Transaction<'_>, call: &Call<'_>) -> Result
         let row = call
             .table
             .row(*id)
-            .ok_or_else(|| Refusal::missing(model, *id, call.session.user.id))?;
-        call.session.user.may_read(call.table)?;
-        let mut values = copied(call, row);
+            .ok_or_else(|| FakeOdooError::missing_record(model, *id, call.session.user.id))?;
+        call.session.user.check_read_access(call.table)?;
+        let mut values = copied_values(call, row);
         match model {
             "product.template" | "res.partner" => {
                 values.insert(
@@ -34,7 +41,7 @@ pub(super) fn copy(transaction: &mut Transaction<'_>, call: &Call<'_>) -> Result
                 );
             }
             "sale.order" => {
-                let lines = lines(call, *id);
+                let lines = order_line_commands(call, *id);
                 values.insert("order_line".to_owned(), lines.into());
             }
             _ => {}
@@ -50,7 +57,7 @@ pub(super) fn copy(transaction: &mut Transaction<'_>, call: &Call<'_>) -> Result
 }
 
 /// The values that a copy takes along.
-fn copied(call: &Call<'_>, row: &Row) -> Row {
+fn copied_values(call: &Invocation<'_>, row: &Row) -> Row {
     let fields = call.table.fields.iter().filter(|(_, field)| field.copied);
     fields
         .map(|(name, _)| ((*name).to_owned(), value(row, name).clone()))
@@ -58,11 +65,13 @@ fn copied(call: &Call<'_>, row: &Row) -> Row {
 }
 
 /// The lines of an order, as commands that make them anew.
-fn lines(call: &Call<'_>, order: u32) -> Vec<Value> {
+fn order_line_commands(call: &Invocation<'_>, order: u32) -> Vec<Value> {
     let Some(table) = call.database.table("sale.order.line") else {
         return Vec::new();
     };
-    let of_order = call.database.pointing("sale.order.line", "order_id", order);
+    let of_order = call
+        .database
+        .referencing_ids("sale.order.line", "order_id", order);
     of_order
         .into_iter()
         .filter_map(|line| table.row(line))

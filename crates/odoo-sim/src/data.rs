@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     computed,
     database::Database,
-    defaults::unset,
+    defaults::empty_row,
     domain::ids,
     models,
     table::{Row, link, text},
@@ -86,22 +86,22 @@ const PRODUCTS: [(&str, &str, f64, u32); 16] = [
 ];
 
 /// All models with their records.
-pub(super) fn database(today: Date) -> Database {
-    let mut company = Builder {
+pub(super) fn sample_database(today: Date) -> Database {
+    let mut company = SampleDataBuilder {
         database: Database {
-            tables: models::empty(),
-            orders_numbered: 0,
+            tables: models::empty_tables(),
+            last_order_number: 0,
         },
         today,
     };
-    company.basics();
-    company.partners();
-    company.products();
-    company.leads();
-    company.orders();
-    company.invoices();
-    company.others();
-    company.followers();
+    company.add_base_data();
+    company.add_partners();
+    company.add_products();
+    company.add_leads();
+    company.add_orders();
+    company.add_invoices();
+    company.add_other_records();
+    company.add_followers();
     company.database
 }
 
@@ -114,20 +114,20 @@ fn salesperson(id: u32) -> u32 {
     }
 }
 
-struct Builder {
+struct SampleDataBuilder {
     database: Database,
     today: Date,
 }
 
-impl Builder {
+impl SampleDataBuilder {
     /// Adds a record. What a field of its kind has when nobody set it comes by
     /// itself: `false`, zero, an empty list; `active` is true.
     fn add(&mut self, model: &str, id: u32, values: Value) {
-        let made = format!("{} 08:00:00", self.day(-400));
+        let made = format!("{} 08:00:00", self.date_from_today(-400));
         let Some(table) = self.database.tables.get_mut(model) else {
             return;
         };
-        let mut row = unset(table);
+        let mut row = empty_row(table);
         if let Some(active) = row.get_mut("active") {
             *active = true.into();
         }
@@ -148,14 +148,14 @@ impl Builder {
     }
 
     /// The day so many days from today.
-    fn day(&self, days: i32) -> String {
+    fn date_from_today(&self, days: i32) -> String {
         self.today
             .checked_add(days.days())
             .unwrap_or(self.today)
             .to_string()
     }
 
-    fn basics(&mut self) {
+    fn add_base_data(&mut self) {
         for (id, name, symbol) in [
             (1, "USD", "$"),
             (2, "EUR", "€"),
@@ -221,7 +221,7 @@ impl Builder {
         }
     }
 
-    fn partners(&mut self) {
+    fn add_partners(&mut self) {
         for (at, (name, city, country)) in (0_u32..).zip(CUSTOMERS) {
             let id = 14 + at;
             let (country, phone) = COUNTRIES
@@ -240,7 +240,7 @@ impl Builder {
                 "category_id": [1 + at % 3], "credit_limit": 10000.0, "credit": f64::from(at) * 125.5,
                 "comment": format!("<p>Customer since {}.</p><p>Prefers <b>delivery</b> before noon.</p>", 2010 + at % 12),
                 "image_128": "iVBORw0KGgo=", "active": at != 15,
-                "create_date": format!("{} 08:00:00", self.day(-400)), "write_date": format!("{} 09:30:00", self.day(-3)),
+                "create_date": format!("{} 08:00:00", self.date_from_today(-400)), "write_date": format!("{} 09:30:00", self.date_from_today(-3)),
             }));
         }
         for (at, name) in (0_u32..).zip(PEOPLE) {
@@ -255,7 +255,7 @@ impl Builder {
         }
     }
 
-    fn products(&mut self) {
+    fn add_products(&mut self) {
         for (id, name) in [(1, "All"), (2, "Furniture"), (3, "Services")] {
             self.add(
                 "product.category",
@@ -276,7 +276,7 @@ impl Builder {
         }
     }
 
-    fn leads(&mut self) {
+    fn add_leads(&mut self) {
         for (id, name) in [(1, "New"), (2, "Qualified"), (3, "Proposition"), (4, "Won")] {
             self.add(
                 "crm.stage",
@@ -300,14 +300,14 @@ impl Builder {
                 "email_from": format!("lead{id}@example.com"), "phone": format!("+32 555 03{id:02}"),
                 "user_id": salesperson(id), "team_id": 1 + id % 2,
                 "expected_revenue": f64::from(id) * 850.0, "probability": f64::from(25 * (1 + id % 4)), "priority": (id % 4).to_string(),
-                "date_deadline": self.day(i32::try_from(id).unwrap_or(0) * 3 - 40), "company_id": 1, "active": id % 12 != 0,
+                "date_deadline": self.date_from_today(i32::try_from(id).unwrap_or(0) * 3 - 40), "company_id": 1, "active": id % 12 != 0,
                 "won_status": if id % 4 == 3 { "won" } else { "pending" },
-                "create_date": format!("{} 10:00:00", self.day(-60)),
+                "create_date": format!("{} 10:00:00", self.date_from_today(-60)),
             }));
         }
     }
 
-    fn orders(&mut self) {
+    fn add_orders(&mut self) {
         let mut line = 1;
         for id in 1..=40_u32 {
             let company = 1 + u32::from(id % 5 == 0);
@@ -335,16 +335,16 @@ impl Builder {
             let days = -i32::try_from(id).unwrap_or(0) * 4;
             self.add("sale.order", id, json!({
                 "name": format!("S{id:05}"), "state": state, "partner_id": 14 + id % 20,
-                "date_order": format!("{} 09:15:00", self.day(days)), "validity_date": self.day(days + 30),
+                "date_order": format!("{} 09:15:00", self.date_from_today(days)), "validity_date": self.date_from_today(days + 30),
                 "user_id": salesperson(id), "team_id": 1, "company_id": company, "currency_id": currency,
                 "invoice_status": if state == "sale" { "to_invoice" } else { "no" }, "access_token": "f3c1a2d4-secret",
             }));
-            computed::order(&mut self.database, id);
-            self.database.orders_numbered = id;
+            computed::recompute_order(&mut self.database, id);
+            self.database.last_order_number = id;
         }
     }
 
-    fn invoices(&mut self) {
+    fn add_invoices(&mut self) {
         for (id, name, code, company) in [
             (1, "Customer Invoices", "INV", 1),
             (2, "Customer Invoices", "INV", 2),
@@ -373,14 +373,14 @@ impl Builder {
             self.add("account.move", id, json!({
                 "name": if state == "draft" { json!(false) } else { json!(format!("INV/{}/{id:05}", self.today.year())) },
                 "move_type": if id % 9 == 0 { "out_refund" } else { "out_invoice" }, "state": state, "payment_state": payment,
-                "partner_id": 14 + id % 20, "date": self.day(days), "invoice_date": self.day(days), "invoice_date_due": self.day(days + 30),
+                "partner_id": 14 + id % 20, "date": self.date_from_today(days), "invoice_date": self.date_from_today(days), "invoice_date_due": self.date_from_today(days + 30),
                 "amount_untaxed": total / 1.21, "amount_total": total, "amount_residual": residual,
                 "currency_id": if company == 1 { 2 } else { 1 }, "journal_id": company, "company_id": company, "invoice_origin": format!("S{id:05}"),
             }));
         }
     }
 
-    fn others(&mut self) {
+    fn add_other_records(&mut self) {
         self.add(
             "project.project",
             1,
@@ -391,7 +391,7 @@ impl Builder {
             (2, "Order desks"),
             (3, "Assemble"),
         ] {
-            self.add("project.task", id, json!({"name": name, "project_id": 1, "state": "01_in_progress", "priority": "0", "user_ids": [2], "date_deadline": format!("{} 16:00:00", self.day(10))}));
+            self.add("project.task", id, json!({"name": name, "project_id": 1, "state": "01_in_progress", "priority": "0", "user_ids": [2], "date_deadline": format!("{} 16:00:00", self.date_from_today(10))}));
         }
         for (id, name, title) in [
             (1, "Mitchell Admin", "Chief Executive Officer"),
@@ -418,7 +418,7 @@ impl Builder {
     }
 
     /// Salespeople follow what is theirs, customers what they ordered.
-    fn followers(&mut self) {
+    fn add_followers(&mut self) {
         let mut id = 1;
         for model in ["crm.lead", "sale.order"] {
             let rows: Vec<(u32, Value)> =

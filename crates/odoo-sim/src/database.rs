@@ -17,7 +17,7 @@ use super::{
 pub(super) struct Database {
     pub(super) tables: BTreeMap<&'static str, Table>,
     /// How many orders were ever numbered.
-    pub(super) orders_numbered: u32,
+    pub(super) last_order_number: u32,
 }
 
 impl Database {
@@ -46,7 +46,7 @@ impl Database {
     }
 
     /// The records of a model whose field points to this one.
-    pub(super) fn pointing(&self, model: &str, field: &str, id: u32) -> Vec<u32> {
+    pub(super) fn referencing_ids(&self, model: &str, field: &str, id: u32) -> Vec<u32> {
         self.table(model).map_or_else(Vec::new, |table| {
             table
                 .rows
@@ -58,26 +58,34 @@ impl Database {
     }
 
     /// The records that a relational field of a record holds.
-    pub(super) fn linked(&self, table: &Table, row: &Row, name: &str, field: &Field) -> Vec<u32> {
+    pub(super) fn linked_ids(
+        &self,
+        table: &Table,
+        row: &Row,
+        name: &str,
+        field: &Field,
+    ) -> Vec<u32> {
         let id = link(row, "id").unwrap_or(0);
         match (field.kind, field.relation, field.inverse) {
             ("one2many", Some(relation), Some("res_id")) => {
-                let mut attached = self.attached(relation, table.model, id);
+                let mut attached = self.attached_ids(relation, table.model, id);
                 // Odoo's order of messages: the latest first.
                 if relation == "mail.message" {
                     attached.reverse();
                 }
                 attached
             }
-            ("one2many", Some(relation), Some(inverse)) => self.pointing(relation, inverse, id),
-            _ if name == "message_partner_ids" => self.followers(table.model, id),
+            ("one2many", Some(relation), Some(inverse)) => {
+                self.referencing_ids(relation, inverse, id)
+            }
+            _ if name == "message_partner_ids" => self.follower_partners(table.model, id),
             _ => ids(value(row, name)),
         }
     }
 
     /// The partners that follow a record.
-    pub(super) fn followers(&self, model: &str, id: u32) -> Vec<u32> {
-        self.attached("mail.followers", model, id)
+    pub(super) fn follower_partners(&self, model: &str, id: u32) -> Vec<u32> {
+        self.attached_ids("mail.followers", model, id)
             .into_iter()
             .filter_map(|follower| link(self.row("mail.followers", follower)?, "partner_id"))
             .collect()
@@ -85,7 +93,7 @@ impl Database {
 
     /// The records of a mail or data model that belong to this record of any
     /// model, which they name in two fields.
-    pub(super) fn attached(&self, kind: &str, model: &str, id: u32) -> Vec<u32> {
+    pub(super) fn attached_ids(&self, kind: &str, model: &str, id: u32) -> Vec<u32> {
         let Some(table) = self.table(kind) else {
             return Vec::new();
         };
@@ -99,7 +107,7 @@ impl Database {
     }
 
     /// The record of an external id: its model and id.
-    pub(super) fn external(&self, module: &str, name: &str) -> Option<(u32, &Row)> {
+    pub(super) fn find_external_id(&self, module: &str, name: &str) -> Option<(u32, &Row)> {
         self.table("ir.model.data")?
             .rows
             .iter()

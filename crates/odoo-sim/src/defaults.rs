@@ -9,7 +9,7 @@ use super::{
 };
 
 /// A record in which nothing is set: `false`, zero, an empty list.
-pub(super) fn unset(table: &Table) -> Row {
+pub(super) fn empty_row(table: &Table) -> Row {
     table
         .fields
         .iter()
@@ -26,7 +26,7 @@ pub(super) fn unset(table: &Table) -> Row {
 }
 
 /// The defaults of a model's fields, as `default_get` tells them.
-pub(super) fn of(table: &Table, session: &Session) -> Row {
+pub(super) fn default_values(table: &Table, session: &Session) -> Row {
     let mut defaults = match table.model {
         "account.move" => {
             json!({"move_type": "entry", "state": "draft", "date": session.today()})
@@ -35,9 +35,9 @@ pub(super) fn of(table: &Table, session: &Session) -> Row {
             json!({"expected_revenue": 0.0, "priority": "0", "type": "opportunity", "user_id": session.user.id})
         }
         "crm.stage" => json!({"sequence": 1}),
-        "hr.employee" | "account.journal" => json!({"company_id": session.company()}),
+        "hr.employee" | "account.journal" => json!({"company_id": session.default_company()}),
         "mail.message" => {
-            json!({"message_type": "comment", "date": session.time(), "author_id": session.user.partner})
+            json!({"message_type": "comment", "date": session.current_datetime(), "author_id": session.user.partner})
         }
         "product.template" => {
             json!({"list_price": 1.0, "sale_ok": true, "type": "consu", "uom_id": 1})
@@ -50,10 +50,10 @@ pub(super) fn of(table: &Table, session: &Session) -> Row {
         "res.partner" => json!({"is_company": false, "lang": "en_US", "type": "contact"}),
         "res.partner.category" => json!({"color": 1}),
         "res.users" => {
-            json!({"company_id": session.company(), "company_ids": [session.company()], "lang": "en_US"})
+            json!({"company_id": session.default_company(), "company_ids": [session.default_company()], "lang": "en_US"})
         }
         "sale.order" => {
-            json!({"company_id": session.company(), "date_order": session.time(), "name": "New", "state": "draft"})
+            json!({"company_id": session.default_company(), "date_order": session.current_datetime(), "name": "New", "state": "draft"})
         }
         "sale.order.line" => json!({"product_uom_qty": 1.0}),
         _ => json!({}),
@@ -69,7 +69,7 @@ pub(super) fn of(table: &Table, session: &Session) -> Row {
             Row::new()
         }
     };
-    for (name, value) in &session.defaults {
+    for (name, value) in &session.context_defaults {
         if table.fields.contains_key(name.as_str()) {
             defaults.insert(name.clone(), value.clone());
         }
@@ -79,7 +79,7 @@ pub(super) fn of(table: &Table, session: &Session) -> Row {
 
 /// Fills in what Odoo computes from the rest when a record is made, unless it
 /// was given.
-pub(super) fn fill(
+pub(super) fn fill_computed(
     database: &Database,
     session: &Session,
     model: &str,
@@ -93,14 +93,14 @@ pub(super) fn fill(
     };
     match model {
         "account.move" => {
-            let company = session.company();
+            let company = session.default_company();
             set(row, "company_id", company.into());
             set(row, "journal_id", company.into());
             set(row, "currency_id", currency(database, Some(company)));
             set(row, "payment_state", "not_paid".into());
         }
         "crm.lead" => {
-            set(row, "company_id", session.company().into());
+            set(row, "company_id", session.default_company().into());
             set(row, "team_id", 1.into());
             set(row, "stage_id", 1.into());
             set(row, "probability", 25.0.into());

@@ -27,7 +27,7 @@ pub(super) fn describe(table: &Table, name: &str, field: &Field) -> Map<String, 
     if let Some(relation) = field.relation {
         set("relation", relation.into());
     }
-    if let Some(domain) = of_company(table.model, name) {
+    if let Some(domain) = company_domain(table.model, name) {
         set("domain", domain.into());
     }
     if let Some(inverse) = field.inverse {
@@ -55,7 +55,7 @@ pub(super) fn describe(table: &Table, name: &str, field: &Field) -> Map<String, 
     if field.kind == "many2one_reference" {
         set("model_field", model_field(table).into());
     }
-    if let Some(path) = field.shows {
+    if let Some(path) = field.related {
         set("related", path.into());
     }
     if field.kind == "monetary" {
@@ -66,7 +66,7 @@ pub(super) fn describe(table: &Table, name: &str, field: &Field) -> Map<String, 
 
 /// The domain of a field that must be of the company of its record, as a real
 /// Odoo 19 tells it.
-fn of_company(model: &str, name: &str) -> Option<&'static str> {
+fn company_domain(model: &str, name: &str) -> Option<&'static str> {
     match (model, name) {
         ("account.move", "journal_id") => Some(
             "(company_id and [('company_id', 'in', [company_id] + [False])] or [('company_id', '=', False)]) + ([])",

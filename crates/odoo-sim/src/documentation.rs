@@ -9,7 +9,7 @@ use super::{
     database::Database,
     describe::describe,
     methods::{self, Method},
-    refusal::{Refusal, result},
+    refusal::{FakeOdooError, json_response},
     table::{Group, Table},
 };
 
@@ -22,38 +22,38 @@ const MODULES: [&str; 9] = [
 ];
 
 /// The index, or the page of one model.
-pub(super) fn page(
+pub(super) fn serve_page(
     database: &Database,
     user: User,
     page: &str,
     headers: &HeaderMap,
-) -> Result<Response<Bytes>, Refusal> {
+) -> Result<Response<Bytes>, FakeOdooError> {
     let Some(name) = page.strip_suffix(".json") else {
-        return Err(Refusal::Html {
+        return Err(FakeOdooError::Html {
             status: 404,
             text: "Not Found",
         });
     };
     if user.group < Group::Admin {
-        return Err(Refusal::access(
+        return Err(FakeOdooError::access_error(
             "This page is only accessible to Technical Documentation users.",
         ));
     }
     let known = headers
         .get(header::IF_NONE_MATCH)
         .is_some_and(|tag| tag.to_str().is_ok_and(|tag| tag.trim_matches('"') == ETAG));
-    let readable = |table: &&Table| user.may_read(table).is_ok();
+    let readable = |table: &&Table| user.check_read_access(table).is_ok();
     let body = if name == "index" {
         let models = database.tables.values().filter(readable);
-        json!({"modules": MODULES, "models": models.map(|table| entry(table, user)).collect::<Vec<_>>()})
+        json!({"modules": MODULES, "models": models.map(|table| index_entry(table, user)).collect::<Vec<_>>()})
     } else {
         let table = database.table(name).ok_or_else(|| {
-            Refusal::not_found("The requested URL was not found on the server. If you entered the URL manually please check your spelling and try again.")
+            FakeOdooError::not_found("The requested URL was not found on the server. If you entered the URL manually please check your spelling and try again.")
         })?;
-        user.may_read(table)?;
-        whole(table, user)
+        user.check_read_access(table)?;
+        model_page(table, user)
     };
-    let mut response = result(&body);
+    let mut response = json_response(&body);
     if known {
         *response.status_mut() = http::StatusCode::NOT_MODIFIED;
         *response.body_mut() = Bytes::new();
@@ -68,18 +68,26 @@ pub(super) fn page(
 }
 
 /// A model in the index: names alone.
-fn entry(table: &Table, user: User) -> Value {
-    let fields = table.fields.iter().filter(|(_, field)| user.sees(field));
+fn index_entry(table: &Table, user: User) -> Value {
+    let fields = table
+        .fields
+        .iter()
+        .filter(|(_, field)| user.has_field_access(field));
     let fields: Map<String, Value> = fields
         .map(|(name, field)| ((*name).to_owned(), json!({"string": field.label})))
         .collect();
-    let methods: Vec<&str> = methods::of(table.model).map(|method| method.name).collect();
+    let methods: Vec<&str> = methods::for_model(table.model)
+        .map(|method| method.name)
+        .collect();
     json!({"model": table.model, "name": table.label, "fields": fields, "methods": methods})
 }
 
 /// The page of a model.
-fn whole(table: &Table, user: User) -> Value {
-    let fields = table.fields.iter().filter(|(_, field)| user.sees(field));
+fn model_page(table: &Table, user: User) -> Value {
+    let fields = table
+        .fields
+        .iter()
+        .filter(|(_, field)| user.has_field_access(field));
     let fields: Map<String, Value> = fields
         .map(|(name, field)| {
             let mut described = describe(table, name, field);
@@ -87,14 +95,14 @@ fn whole(table: &Table, user: User) -> Value {
             ((*name).to_owned(), described.into())
         })
         .collect();
-    let methods: Map<String, Value> = methods::of(table.model)
-        .map(|method| (method.name.to_owned(), documented(method)))
+    let methods: Map<String, Value> = methods::for_model(table.model)
+        .map(|method| (method.name.to_owned(), describe_method(method)))
         .collect();
     json!({"model": table.model, "name": table.label, "doc": null, "fields": fields, "methods": methods})
 }
 
 /// A method, as `_doc_method` tells it.
-fn documented(method: &Method) -> Value {
+fn describe_method(method: &Method) -> Value {
     let parameters = method.parameters();
     let shown: Vec<String> = parameters
         .iter()
@@ -112,7 +120,7 @@ fn documented(method: &Method) -> Value {
                 described.insert("kind".to_owned(), "VAR_KEYWORD".into());
             }
             if let Some(default) = parameter.default {
-                described.insert("default".to_owned(), from_python(default));
+                described.insert("default".to_owned(), parse_python_default(default));
             }
             if let Some(annotation) = parameter.annotation {
                 described.insert("annotation".to_owned(), annotation.into());
@@ -120,13 +128,13 @@ fn documented(method: &Method) -> Value {
             (parameter.name.to_owned(), described.into())
         })
         .collect();
-    let (model, module) = method.from;
+    let (model, module) = method.origin;
     let mut documented = json!({
         "parameters": described, "model": model, "module": module,
         "doc": format!("<p>{}.</p>", method.name),
     });
     if let Some(documented) = documented.as_object_mut() {
-        if let Some(returned) = method.returns() {
+        if let Some(returned) = method.return_annotation() {
             signature = format!("{signature} -> {returned}");
             documented.insert("return".to_owned(), json!({"annotation": returned}));
         }
@@ -139,7 +147,7 @@ fn documented(method: &Method) -> Value {
 }
 
 /// A default as Python writes it.
-fn from_python(default: &str) -> Value {
+fn parse_python_default(default: &str) -> Value {
     match default {
         "None" => Value::Null,
         "True" => true.into(),

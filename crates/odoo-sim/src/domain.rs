@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{
     access::User,
     database::Database,
-    refusal::Refusal,
+    refusal::FakeOdooError,
     table::{Row, Table, value as value_of},
 };
 
@@ -23,18 +23,18 @@ pub(super) fn matches(
     table: &Table,
     row: &Row,
     domain: &[Value],
-) -> Result<bool, Refusal> {
+) -> Result<bool, FakeOdooError> {
     // From the right, as polish notation is read.
     let mut stack: Vec<bool> = Vec::new();
     for term in domain.iter().rev() {
         match term {
             Value::String(sign) if sign == "!" => {
-                let one = stack.pop().ok_or_else(|| invalid(term))?;
+                let one = stack.pop().ok_or_else(|| invalid_item_error(term))?;
                 stack.push(!one);
             }
             Value::String(sign) if sign == "&" || sign == "|" => {
-                let one = stack.pop().ok_or_else(|| invalid(term))?;
-                let other = stack.pop().ok_or_else(|| invalid(term))?;
+                let one = stack.pop().ok_or_else(|| invalid_item_error(term))?;
+                let other = stack.pop().ok_or_else(|| invalid_item_error(term))?;
                 stack.push(if sign == "&" {
                     one && other
                 } else {
@@ -48,29 +48,32 @@ pub(super) fn matches(
                         operator,
                         operand,
                     };
-                    stack.push(whole.holds(database, user, table, row, path)?);
+                    stack.push(whole.evaluate(database, user, table, row, path)?);
                 }
                 [left, Value::String(_), right] if left.is_number() => stack.push(left == right),
-                _ => return Err(invalid(term)),
+                _ => return Err(invalid_item_error(term)),
             },
-            _ => return Err(invalid(term)),
+            _ => return Err(invalid_item_error(term)),
         }
     }
     Ok(stack.into_iter().all(|one| one))
 }
 
 /// Checks the names in a domain even when there is no record to look at.
-pub(super) fn check(
+pub(super) fn check_domain(
     database: &Database,
     user: User,
     table: &Table,
     domain: &[Value],
-) -> Result<(), Refusal> {
+) -> Result<(), FakeOdooError> {
     matches(database, user, table, &Row::new(), domain).map(drop)
 }
 
-fn invalid(term: &Value) -> Refusal {
-    Refusal::value(format!("Domain() invalid item in domain: {}", python(term)))
+fn invalid_item_error(term: &Value) -> FakeOdooError {
+    FakeOdooError::value_error(format!(
+        "Domain() invalid item in domain: {}",
+        python_repr(term)
+    ))
 }
 
 struct Condition<'a> {
@@ -80,29 +83,29 @@ struct Condition<'a> {
 }
 
 impl Condition<'_> {
-    fn holds(
+    fn evaluate(
         &self,
         database: &Database,
         user: User,
         table: &Table,
         row: &Row,
         path: &str,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<bool, FakeOdooError> {
         let (first, rest) = path
             .split_once('.')
             .map_or((path, None), |(first, rest)| (first, Some(rest)));
         let unknown = || {
-            Refusal::value(format!(
+            FakeOdooError::value_error(format!(
                 "Invalid field {}.{first} in condition ({}, {}, {})",
                 table.model,
-                python(&Value::from(self.path)),
-                python(&Value::from(self.operator)),
-                python(self.operand)
+                python_repr(&Value::from(self.path)),
+                python_repr(&Value::from(self.operator)),
+                python_repr(self.operand)
             ))
         };
         let field = table.fields.get(first).ok_or_else(unknown)?;
-        if field.stored && !user.sees(field) {
-            return Err(Refusal::access(format!(
+        if field.stored && !user.has_field_access(field) {
+            return Err(FakeOdooError::access_error(format!(
                 "You do not have enough rights to access the field \"{first}\" on {} ({}). Please contact your system administrator.",
                 table.label, table.model
             )));
@@ -117,9 +120,9 @@ impl Condition<'_> {
                     ) else {
                         return Err(unknown());
                     };
-                    check(database, user, related, domain)?;
+                    check_domain(database, user, related, domain)?;
                     let mut found = false;
-                    let linked = database.linked(table, row, first, field);
+                    let linked = database.linked_ids(table, row, first, field);
                     for other in linked.iter().filter_map(|id| related.row(*id)) {
                         found |= matches(database, user, related, other, domain)?;
                     }
@@ -127,25 +130,25 @@ impl Condition<'_> {
                 }
                 "child_of" | "parent_of" => Ok(self.in_hierarchy(table, row, value)),
                 _ if field.inverse.is_some() || first == "message_partner_ids" => {
-                    let linked = database.linked(table, row, first, field);
-                    self.compares(database, field.relation, &Value::from(linked))
+                    let linked = database.linked_ids(table, row, first, field);
+                    self.matches_value(database, field.relation, &Value::from(linked))
                 }
-                _ => self.compares(database, field.relation, value),
+                _ => self.matches_value(database, field.relation, value),
             };
         };
         let Some(related) = field.relation.and_then(|model| database.tables.get(model)) else {
             return Err(unknown());
         };
-        user.may_read(related)?;
+        user.check_read_access(related)?;
         // The names on the way are checked even when nothing is linked.
-        let unlinked = self.holds(database, user, related, &Row::new(), rest)?;
-        let linked = database.linked(table, row, first, field);
+        let unlinked = self.evaluate(database, user, related, &Row::new(), rest)?;
+        let linked = database.linked_ids(table, row, first, field);
         let linked: Vec<_> = linked.iter().filter_map(|id| related.row(*id)).collect();
         if linked.is_empty() {
             return Ok(unlinked && self.operand == &Value::Bool(false));
         }
         for other in linked {
-            if self.holds(database, user, related, other, rest)? {
+            if self.evaluate(database, user, related, other, rest)? {
                 return Ok(true);
             }
         }
@@ -170,12 +173,12 @@ impl Condition<'_> {
         seen.iter().any(|id| wanted.contains(id))
     }
 
-    fn compares(
+    fn matches_value(
         &self,
         database: &Database,
         relation: Option<&str>,
         value: &Value,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<bool, FakeOdooError> {
         let operand = self.operand;
         // A relation compared with a text is compared by its name.
         let named;
@@ -225,17 +228,17 @@ impl Condition<'_> {
                 let text = fold(value.as_str().unwrap_or_default());
                 let wanted = fold(operand.as_str().unwrap_or_default());
                 let found = if self.operator.starts_with('=') {
-                    wild(&text, &wanted)
+                    matches_like(&text, &wanted)
                 } else {
-                    wild(&text, &format!("%{wanted}%"))
+                    matches_like(&text, &format!("%{wanted}%"))
                 };
                 found != self.operator.starts_with("not")
             }
             other => {
-                return Err(Refusal::value(format!(
+                return Err(FakeOdooError::value_error(format!(
                     "Invalid operator in ('{}', '{other}', {})",
                     self.path,
-                    python(operand)
+                    python_repr(operand)
                 )));
             }
         })
@@ -263,7 +266,7 @@ pub(super) fn compare(a: &Value, b: &Value) -> Option<std::cmp::Ordering> {
 }
 
 /// SQL's wild cards: `%` for any text, `_` for one character.
-fn wild(text: &str, pattern: &str) -> bool {
+fn matches_like(text: &str, pattern: &str) -> bool {
     let Some(first) = pattern.chars().next() else {
         return text.is_empty();
     };
@@ -271,10 +274,11 @@ fn wild(text: &str, pattern: &str) -> bool {
     match first {
         '%' => (0..=text.len())
             .filter(|at| text.is_char_boundary(*at))
-            .any(|at| text.get(at..).is_some_and(|tail| wild(tail, rest))),
+            .any(|at| text.get(at..).is_some_and(|tail| matches_like(tail, rest))),
         one => {
             let mut chars = text.chars();
-            chars.next().is_some_and(|char| char == one || one == '_') && wild(chars.as_str(), rest)
+            chars.next().is_some_and(|char| char == one || one == '_')
+                && matches_like(chars.as_str(), rest)
         }
     }
 }
@@ -293,7 +297,7 @@ pub(super) fn ids(value: &Value) -> Vec<u32> {
 }
 
 /// A value as Python would print it.
-pub(super) fn python(value: &Value) -> String {
+pub(super) fn python_repr(value: &Value) -> String {
     match value {
         Value::Null => "None".to_owned(),
         Value::Bool(true) => "True".to_owned(),
@@ -301,12 +305,12 @@ pub(super) fn python(value: &Value) -> String {
         Value::String(text) => format!("'{text}'"),
         Value::Array(all) => format!(
             "[{}]",
-            all.iter().map(python).collect::<Vec<_>>().join(", ")
+            all.iter().map(python_repr).collect::<Vec<_>>().join(", ")
         ),
         Value::Object(all) => format!(
             "{{{}}}",
             all.iter()
-                .map(|(key, value)| format!("'{key}': {}", python(value)))
+                .map(|(key, value)| format!("'{key}': {}", python_repr(value)))
                 .collect::<Vec<_>>()
                 .join(", ")
         ),

@@ -1,7 +1,7 @@
 //! HTML as Odoo keeps it.
 
 /// Text as HTML: nothing in it is markup.
-pub(super) fn escaped(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
@@ -9,7 +9,7 @@ pub(super) fn escaped(text: &str) -> String {
 
 /// What is kept of HTML: no scripts, no handlers, and a paragraph around bare
 /// text. A sketch of Odoo's `html_sanitize`.
-pub(super) fn sanitized(html: &str) -> String {
+pub(super) fn sanitize(html: &str) -> String {
     let mut kept = String::new();
     let mut rest = html;
     while let Some((before, tag)) = rest.split_once('<') {
@@ -25,7 +25,7 @@ pub(super) fn sanitized(html: &str) -> String {
             continue;
         }
         kept.push('<');
-        kept.push_str(&without_handlers(tag));
+        kept.push_str(&strip_event_handlers(tag));
         kept.push('>');
         rest = after;
     }
@@ -48,7 +48,7 @@ pub(super) fn sanitized(html: &str) -> String {
 }
 
 /// A tag without its `on…` attributes.
-fn without_handlers(tag: &str) -> String {
+fn strip_event_handlers(tag: &str) -> String {
     let mut kept = tag.to_owned();
     while let Some(at) = kept.find(" on") {
         let (before, after) = kept.split_at(at);

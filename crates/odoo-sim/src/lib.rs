@@ -46,11 +46,11 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use database::Database;
-use mishap::Mishap;
-use refusal::Refusal;
+use mishap::FaultInjection;
+use refusal::FakeOdooError;
 
-pub use mishap::{Held, Moment};
-pub use snapshot::{Change, Snapshot};
+pub use mishap::{FaultPoint, HeldCall};
+pub use snapshot::{RecordChange, Snapshot};
 
 /// The only database.
 pub const DATABASE: &str = "demo";
@@ -62,18 +62,18 @@ pub const SALES_KEY: &str = "5a11000000000000000000000000000000000006";
 pub const INTERNAL_KEY: &str = "1000000000000000000000000000000000000007";
 
 /// Requests that are remembered.
-const REMEMBERED: usize = 10_000;
+const MAX_RECORDED_CALLS: usize = 10_000;
 
 /// The whole company, in memory.
 #[derive(Debug)]
-pub struct Company {
+pub struct FakeOdoo {
     /// What was committed last.
     committed: RwLock<Arc<Database>>,
     /// Who has it, writes: one transaction at a time.
-    turn: Mutex<()>,
+    write_lock: Mutex<()>,
     /// The time, when a test has stopped it.
-    stopped: Mutex<Option<Timestamp>>,
-    mishaps: Mutex<Vec<Mishap>>,
+    fixed_time: Mutex<Option<Timestamp>>,
+    pending_faults: Mutex<Vec<FaultInjection>>,
     calls: Mutex<Vec<RecordedCall>>,
 }
 
@@ -88,22 +88,23 @@ pub struct RecordedCall {
     pub body: Value,
 }
 
-impl Company {
+impl FakeOdoo {
     /// A company as it is on a day: the same on the same day.
     pub fn new(today: jiff::civil::Date) -> Self {
         Self {
-            committed: RwLock::new(Arc::new(data::database(today))),
-            turn: Mutex::new(()),
-            stopped: Mutex::new(None),
-            mishaps: Mutex::new(Vec::new()),
+            committed: RwLock::new(Arc::new(data::sample_database(today))),
+            write_lock: Mutex::new(()),
+            fixed_time: Mutex::new(None),
+            pending_faults: Mutex::new(Vec::new()),
             calls: Mutex::new(Vec::new()),
         }
     }
 
     /// Answers a request as Odoo would.
-    pub fn answer(&self, request: &Request<Bytes>) -> Response<Bytes> {
-        self.remember(request);
-        call::answer(self, request).unwrap_or_else(|refusal: Refusal| refusal.response())
+    pub fn handle(&self, request: &Request<Bytes>) -> Response<Bytes> {
+        self.record_call(request);
+        call::handle_request(self, request)
+            .unwrap_or_else(|refusal: FakeOdooError| refusal.into_response())
     }
 
     /// The requests it received, the oldest first, up to a bound.
@@ -118,12 +119,12 @@ impl Company {
 
     /// Stops the clock that writes read, or lets it run again. It tells only
     /// seconds, as Odoo's does.
-    pub fn stop_clock(&self, at: Option<Timestamp>) {
-        *lock(&self.stopped) = at;
+    pub fn set_clock(&self, at: Option<Timestamp>) {
+        *lock(&self.fixed_time) = at;
     }
 
     fn now(&self) -> Timestamp {
-        lock(&self.stopped).unwrap_or_else(Timestamp::now)
+        lock(&self.fixed_time).unwrap_or_else(Timestamp::now)
     }
 
     fn database(&self) -> Arc<Database> {
@@ -143,9 +144,9 @@ impl Company {
         *committed = Arc::new(database);
     }
 
-    fn remember(&self, request: &Request<Bytes>) {
+    fn record_call(&self, request: &Request<Bytes>) {
         let mut calls = lock(&self.calls);
-        if calls.len() < REMEMBERED {
+        if calls.len() < MAX_RECORDED_CALLS {
             calls.push(RecordedCall {
                 path: request.uri().path().to_owned(),
                 headers: request.headers().clone(),

@@ -3,22 +3,25 @@
 use serde_json::{Value, json};
 
 use super::{
-    call::Call,
-    cast::truthy,
-    constraints::bare,
-    load_cell::{self, Unfit, external},
-    refusal::Refusal,
+    call::Invocation,
+    cast::is_truthy,
+    constraints::strip_integrity_prefix,
+    load_cell::{self, LoadCellError, split_external_id},
+    refusal::FakeOdooError,
     table::{Row, Table, link, text},
     transaction::Transaction,
 };
 
 /// Errors after which it looks no further.
-const ENOUGH: usize = 10;
+const MAX_ERRORS: usize = 10;
 
 /// `load` (`odoo/orm/models.py`): creates and writes records by external id.
 ///
 /// Errors are part of the answer, and then nothing is kept.
-pub(super) fn load(transaction: &mut Transaction<'_>, call: &Call<'_>) -> Result<Value, Refusal> {
+pub(super) fn load(
+    transaction: &mut Transaction<'_>,
+    call: &Invocation<'_>,
+) -> Result<Value, FakeOdooError> {
     let columns: Vec<Vec<&str>> = call
         .argument("fields")
         .and_then(Value::as_array)
@@ -27,17 +30,17 @@ pub(super) fn load(transaction: &mut Transaction<'_>, call: &Call<'_>) -> Result
         .map(|name| name.as_str().unwrap_or_default().split('/').collect())
         .collect();
     for column in &columns {
-        known(transaction, call.table, column)?;
+        check_column(transaction, call.table, column)?;
     }
     let empty = Vec::new();
-    let rows: Vec<Cells<'_>> = call
+    let rows: Vec<LoadRow<'_>> = call
         .argument("data")
         .and_then(Value::as_array)
         .unwrap_or(&empty)
         .iter()
         .enumerate()
-        .map(|(at, row)| Cells {
-            at,
+        .map(|(at, row)| LoadRow {
+            row_index: at,
             cells: columns
                 .iter()
                 .map(Vec::as_slice)
@@ -46,23 +49,23 @@ pub(super) fn load(transaction: &mut Transaction<'_>, call: &Call<'_>) -> Result
         })
         .collect();
     let before = transaction.database.clone();
-    let mut import = Import {
+    let mut import = LoadRun {
         transaction,
         messages: Vec::new(),
         errors: 0,
-        unread: false,
+        has_unreadable_cell: false,
     };
     let mut ids = Vec::new();
-    for (at, record) in records(call.table, rows).into_iter().enumerate() {
-        if let Some(id) = import.record(call.table, at, &record)? {
+    for (at, record) in group_rows(call.table, rows).into_iter().enumerate() {
+        if let Some(id) = import.load_record(call.table, at, &record)? {
             ids.push(id);
         }
-        if import.errors >= ENOUGH {
+        if import.errors >= MAX_ERRORS {
             import.messages.push(json!({"type": "warning", "message": "Found more than 10 errors and more than one error per 10 records, interrupted to avoid showing too many errors."}));
             break;
         }
     }
-    let failed = import.errors > 0 || import.unread;
+    let failed = import.errors > 0 || import.has_unreadable_cell;
     let messages = import.messages;
     if failed {
         transaction.database = before;
@@ -76,34 +79,37 @@ pub(super) fn load(transaction: &mut Transaction<'_>, call: &Call<'_>) -> Result
 
 /// One row of the data, its cells by their column.
 #[derive(Clone)]
-struct Cells<'a> {
-    at: usize,
+struct LoadRow<'a> {
+    row_index: usize,
     cells: Vec<(&'a [&'a str], &'a Value)>,
 }
 
 /// The rows that make one record: cells of its own, and lines below it.
-struct Imported<'a> {
-    from: usize,
-    to: usize,
-    own: Vec<(&'a [&'a str], &'a Value)>,
+struct LoadRecord<'a> {
+    first_row: usize,
+    last_row: usize,
+    own_cells: Vec<(&'a [&'a str], &'a Value)>,
     /// The rows of each one2many field, the field's name taken off.
-    lines: Vec<(&'a str, Vec<Cells<'a>>)>,
+    lines: Vec<(&'a str, Vec<LoadRow<'a>>)>,
 }
 
 /// Refuses a column that no field has.
-fn known(transaction: &Transaction<'_>, table: &Table, column: &[&str]) -> Result<(), Refusal> {
+fn check_column(
+    transaction: &Transaction<'_>,
+    table: &Table,
+    column: &[&str],
+) -> Result<(), FakeOdooError> {
     match column {
         [] | ["id" | ".id"] => Ok(()),
         [name, rest @ ..] => {
-            let field = table
-                .fields
-                .get(name)
-                .ok_or_else(|| Refusal::value(format!("Invalid field name '{name}'")))?;
+            let field = table.fields.get(name).ok_or_else(|| {
+                FakeOdooError::value_error(format!("Invalid field name '{name}'"))
+            })?;
             match field
                 .relation
                 .and_then(|model| transaction.database.table(model))
             {
-                Some(related) => known(transaction, related, rest),
+                Some(related) => check_column(transaction, related, rest),
                 None => Ok(()),
             }
         }
@@ -111,7 +117,7 @@ fn known(transaction: &Transaction<'_>, table: &Table, column: &[&str]) -> Resul
 }
 
 /// Whether a column belongs to lines below the record.
-fn is_line(table: &Table, column: &[&str]) -> bool {
+fn is_line_column(table: &Table, column: &[&str]) -> bool {
     column.len() > 1
         && column
             .first()
@@ -121,27 +127,27 @@ fn is_line(table: &Table, column: &[&str]) -> bool {
 
 /// Puts rows together: one without cells of its own goes on with the record
 /// before.
-fn records<'a>(table: &Table, rows: Vec<Cells<'a>>) -> Vec<Imported<'a>> {
-    let mut records: Vec<Imported<'a>> = Vec::new();
+fn group_rows<'a>(table: &Table, rows: Vec<LoadRow<'a>>) -> Vec<LoadRecord<'a>> {
+    let mut records: Vec<LoadRecord<'a>> = Vec::new();
     for row in rows {
         let (lines, own): (Vec<_>, Vec<_>) = row
             .cells
             .into_iter()
-            .partition(|(column, _)| is_line(table, column));
-        let goes_on = !lines.is_empty() && own.iter().all(|(_, cell)| !truthy(cell));
+            .partition(|(column, _)| is_line_column(table, column));
+        let goes_on = !lines.is_empty() && own.iter().all(|(_, cell)| !is_truthy(cell));
         if !goes_on || records.is_empty() {
-            records.push(Imported {
-                from: row.at,
-                to: row.at,
-                own,
+            records.push(LoadRecord {
+                first_row: row.row_index,
+                last_row: row.row_index,
+                own_cells: own,
                 lines: Vec::new(),
             });
         }
         let Some(record) = records.last_mut() else {
             continue;
         };
-        record.to = row.at;
-        let mut below: Vec<(&str, Cells<'a>)> = Vec::new();
+        record.last_row = row.row_index;
+        let mut below: Vec<(&str, LoadRow<'a>)> = Vec::new();
         for (column, cell) in lines {
             let Some((name, rest)) = column.split_first() else {
                 continue;
@@ -150,15 +156,15 @@ fn records<'a>(table: &Table, rows: Vec<Cells<'a>>) -> Vec<Imported<'a>> {
                 Some((_, line)) => line.cells.push((rest, cell)),
                 None => below.push((
                     name,
-                    Cells {
-                        at: row.at,
+                    LoadRow {
+                        row_index: row.row_index,
                         cells: vec![(rest, cell)],
                     },
                 )),
             }
         }
         for (name, line) in below {
-            if line.cells.iter().all(|(_, cell)| !truthy(cell)) {
+            if line.cells.iter().all(|(_, cell)| !is_truthy(cell)) {
                 continue;
             }
             match record.lines.iter_mut().find(|(known, _)| *known == name) {
@@ -170,31 +176,34 @@ fn records<'a>(table: &Table, rows: Vec<Cells<'a>>) -> Vec<Imported<'a>> {
     records
 }
 
-struct Import<'t, 'a> {
+struct LoadRun<'t, 'a> {
     transaction: &'t mut Transaction<'a>,
     messages: Vec<Value>,
     /// Records that could not be kept.
     errors: usize,
     /// Whether a cell could not be read. Its record is tried without it, so that
     /// all that is wrong is told at once.
-    unread: bool,
+    has_unreadable_cell: bool,
 }
 
-impl Import<'_, '_> {
+impl LoadRun<'_, '_> {
     /// Creates or writes one record, and says which.
-    fn record(
+    fn load_record(
         &mut self,
         table: &Table,
         at: usize,
-        record: &Imported<'_>,
-    ) -> Result<Option<u32>, Refusal> {
-        let values = self.values(table, at, record)?;
+        record: &LoadRecord<'_>,
+    ) -> Result<Option<u32>, FakeOdooError> {
+        let values = self.record_values(table, at, record)?;
         let own = |wanted: &str| {
-            let cell = record.own.iter().find(|(column, _)| *column == [wanted]);
-            cell.map(|(_, cell)| *cell).filter(|cell| truthy(cell))
+            let cell = record
+                .own_cells
+                .iter()
+                .find(|(column, _)| *column == [wanted]);
+            cell.map(|(_, cell)| *cell).filter(|cell| is_truthy(cell))
         };
         let mut id = own(".id");
-        let number = id.and_then(|id| text_of(id).parse::<i64>().ok());
+        let number = id.and_then(|id| cell_text(id).parse::<i64>().ok());
         let there = |number: &i64| {
             let number = u32::try_from(*number).ok();
             number
@@ -202,25 +211,30 @@ impl Import<'_, '_> {
         };
         if let Some(number) = number.filter(|number| !there(number)) {
             let text = format!("Unknown database identifier '{number}'");
-            let mut message = told(at, record, "error", &text);
+            let mut message = load_message(at, record, "error", &text);
             message.insert("field".to_owned(), ".id".into());
             self.messages.push(message.into());
-            self.unread = true;
+            self.has_unreadable_cell = true;
             id = None;
         }
-        match self.keep(table, own("id"), id, &values) {
+        match self.save_record(table, own("id"), id, &values) {
             Ok(id) => Ok(Some(id)),
             Err(refusal) => {
-                self.failed(at, record, &refusal);
+                self.report_error(at, record, &refusal);
                 Ok(None)
             }
         }
     }
 
     /// The values of a record, with the lines below it as commands.
-    fn values(&mut self, table: &Table, at: usize, record: &Imported<'_>) -> Result<Row, Refusal> {
+    fn record_values(
+        &mut self,
+        table: &Table,
+        at: usize,
+        record: &LoadRecord<'_>,
+    ) -> Result<Row, FakeOdooError> {
         let mut values = Row::new();
-        for (column, cell) in &record.own {
+        for (column, cell) in &record.own_cells {
             let [name, part @ ..] = column else { continue };
             let Some(field) = table.fields.get(name) else {
                 continue;
@@ -228,24 +242,24 @@ impl Import<'_, '_> {
             if *name == "id" {
                 continue;
             }
-            match load_cell::read(self.transaction, field, part.first().copied(), cell)? {
+            match load_cell::read_cell(self.transaction, field, part.first().copied(), cell)? {
                 Ok(read) => {
                     if let Some(warning) = read.warning {
-                        let mut message = told(at, record, "warning", &warning);
+                        let mut message = load_message(at, record, "warning", &warning);
                         message.insert("field".to_owned(), (*name).into());
                         self.messages.push(message.into());
                     }
                     values.insert((*name).to_owned(), read.value);
                 }
-                Err(Unfit { message, moreinfo }) => {
-                    let mut message = told(at, record, "error", &message);
+                Err(LoadCellError { message, moreinfo }) => {
+                    let mut message = load_message(at, record, "error", &message);
                     message.insert("field".to_owned(), (*name).into());
                     if let Some(moreinfo) = moreinfo {
                         message.insert("moreinfo".to_owned(), moreinfo);
                     }
                     message.insert("field_name".to_owned(), field.label.into());
                     self.messages.push(message.into());
-                    self.unread = true;
+                    self.has_unreadable_cell = true;
                 }
             }
         }
@@ -259,9 +273,9 @@ impl Import<'_, '_> {
                 continue;
             };
             let mut commands = Vec::new();
-            for line in records(&related, lines.clone()) {
-                let known = self.named(&related, &line);
-                let values = self.values(&related, at, &line)?;
+            for line in group_rows(&related, lines.clone()) {
+                let known = self.find_line_record(&related, &line);
+                let values = self.record_values(&related, at, &line)?;
                 commands.push(match known {
                     Some(id) => json!([1, id, values]),
                     None => json!([0, 0, values]),
@@ -273,43 +287,45 @@ impl Import<'_, '_> {
     }
 
     /// The record that a line names by its external id or its id.
-    fn named(&self, table: &Table, line: &Imported<'_>) -> Option<u32> {
-        line.own.iter().find_map(|(column, cell)| match column {
-            [".id"] => text_of(cell).parse().ok(),
-            ["id"] => {
-                let id = text_of(cell);
-                let (module, name) = external(&id);
-                let (_, data) = self.transaction.database.external(module, name)?;
-                (text(data, "model") == table.model).then(|| link(data, "res_id"))?
-            }
-            _ => None,
-        })
+    fn find_line_record(&self, table: &Table, line: &LoadRecord<'_>) -> Option<u32> {
+        line.own_cells
+            .iter()
+            .find_map(|(column, cell)| match column {
+                [".id"] => cell_text(cell).parse().ok(),
+                ["id"] => {
+                    let id = cell_text(cell);
+                    let (module, name) = split_external_id(&id);
+                    let (_, data) = self.transaction.database.find_external_id(module, name)?;
+                    (text(data, "model") == table.model).then(|| link(data, "res_id"))?
+                }
+                _ => None,
+            })
     }
 
-    fn keep(
+    fn save_record(
         &mut self,
         table: &Table,
         named: Option<&Value>,
         id: Option<&Value>,
         values: &Row,
-    ) -> Result<u32, Refusal> {
+    ) -> Result<u32, FakeOdooError> {
         let model = table.model;
-        let named = named.map(text_of);
+        let named = named.map(cell_text);
         let mut known = None;
         if let Some(id) = id {
-            let id = text_of(id);
+            let id = cell_text(id);
             let Ok(number) = id.parse() else {
-                return Err(Refusal::not_an_integer(&id));
+                return Err(FakeOdooError::invalid_integer(&id));
             };
             known = Some(number);
         }
         let mut told_of = false;
         if let Some(named) = &named {
-            let (module, name) = external(named);
-            if let Some((at, data)) = self.transaction.database.external(module, name) {
+            let (module, name) = split_external_id(named);
+            if let Some((at, data)) = self.transaction.database.find_external_id(module, name) {
                 let of = text(data, "model");
                 if of != model {
-                    return Err(Refusal::user(format!(
+                    return Err(FakeOdooError::user_error(format!(
                         "For external id {named} when trying to create/update a record of model {model} found record of different model {of} ({at})"
                     )));
                 }
@@ -325,23 +341,24 @@ impl Import<'_, '_> {
             None => self.transaction.create(model, values)?,
         };
         if let Some(named) = named.filter(|_| !told_of) {
-            let (module, name) = external(&named);
+            let (module, name) = split_external_id(&named);
             let data = json!({"module": module, "name": name, "model": model, "res_id": id});
             let data = data.as_object().cloned().unwrap_or_default();
-            self.transaction.create_own("ir.model.data", &data)?;
+            self.transaction
+                .create_as_superuser("ir.model.data", &data)?;
         }
         Ok(id)
     }
 
-    fn failed(&mut self, at: usize, record: &Imported<'_>, refusal: &Refusal) {
+    fn report_error(&mut self, at: usize, record: &LoadRecord<'_>, refusal: &FakeOdooError) {
         self.errors += 1;
-        let message = bare(refusal.message());
-        let message = if refusal.is_of_odoo() {
+        let message = strip_integrity_prefix(refusal.message());
+        let message = if refusal.is_odoo_exception() {
             message.to_owned()
         } else {
             format!("Unknown error during import: {message}")
         };
-        let mut told = told(at, record, "error", &message);
+        let mut told = load_message(at, record, "error", &message);
         let missing = message.strip_prefix("Missing required value for the field '");
         if let Some((name, _)) = missing
             .and_then(|rest| rest.split_once("' ("))
@@ -353,15 +370,15 @@ impl Import<'_, '_> {
     }
 }
 
-fn told(at: usize, record: &Imported<'_>, kind: &str, message: &str) -> Row {
+fn load_message(at: usize, record: &LoadRecord<'_>, kind: &str, message: &str) -> Row {
     let told = json!({
-        "rows": {"from": record.from, "to": record.to},
+        "rows": {"from": record.first_row, "to": record.last_row},
         "type": kind, "record": at, "message": message,
     });
     told.as_object().cloned().unwrap_or_default()
 }
 
-fn text_of(cell: &Value) -> String {
+fn cell_text(cell: &Value) -> String {
     cell.as_str()
         .map_or_else(|| cell.to_string(), |text| text.trim().to_owned())
 }

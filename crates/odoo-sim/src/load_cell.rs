@@ -4,25 +4,25 @@ use jiff::{civil::DateTime, tz::TimeZone};
 use serde_json::{Value, json};
 
 use super::{
-    cast::truthy,
-    refusal::Refusal,
+    cast::is_truthy,
+    refusal::FakeOdooError,
     table::{Field, Table},
     transaction::Transaction,
 };
 
 /// What is wrong with a cell.
-pub(super) struct Unfit {
+pub(super) struct LoadCellError {
     pub(super) message: String,
     pub(super) moreinfo: Option<Value>,
 }
 
 /// What a cell gave: a value, and a warning when it was a guess.
-pub(super) struct Read {
+pub(super) struct LoadCellValue {
     pub(super) value: Value,
     pub(super) warning: Option<String>,
 }
 
-impl From<Value> for Read {
+impl From<Value> for LoadCellValue {
     fn from(value: Value) -> Self {
         Self {
             value,
@@ -31,15 +31,15 @@ impl From<Value> for Read {
     }
 }
 
-fn unfit(message: String, moreinfo: impl Into<Option<Value>>) -> Unfit {
-    Unfit {
+fn cell_error(message: String, moreinfo: impl Into<Option<Value>>) -> LoadCellError {
+    LoadCellError {
         message,
         moreinfo: moreinfo.into(),
     }
 }
 
 /// A cell as Odoo prints it in a message.
-fn shown(cell: &Value) -> String {
+fn display_cell(cell: &Value) -> String {
     cell.as_str()
         .map_or_else(|| cell.to_string(), str::to_owned)
 }
@@ -49,21 +49,21 @@ fn shown(cell: &Value) -> String {
 /// # Errors
 /// The outer one is what Python stumbles over, and ends the whole import; the
 /// inner one is told by row.
-pub(super) fn read(
+pub(super) fn read_cell(
     transaction: &Transaction<'_>,
     field: &Field,
     part: Option<&str>,
     cell: &Value,
-) -> Result<Result<Read, Unfit>, Refusal> {
-    if !truthy(cell) {
+) -> Result<Result<LoadCellValue, LoadCellError>, FakeOdooError> {
+    if !is_truthy(cell) {
         return Ok(Ok(Value::Bool(false).into()));
     }
-    let text = shown(cell);
+    let text = display_cell(cell);
     let label = field.label;
     Ok(match field.kind {
         "boolean" => {
             let Some(word) = cell.as_str() else {
-                return Err(Refusal::new(
+                return Err(FakeOdooError::new(
                     500,
                     "builtins.AttributeError",
                     "'bool' object has no attribute 'lower'",
@@ -72,7 +72,7 @@ pub(super) fn read(
             match word.to_lowercase().as_str() {
                 "1" | "true" | "yes" => Ok(Value::Bool(true).into()),
                 "0" | "false" | "no" => Ok(Value::Bool(false).into()),
-                _ => Err(unfit(
+                _ => Err(cell_error(
                     format!("Unknown value '{word}' for boolean field '{label}'"),
                     json!("Use '1' for yes and '0' for no"),
                 )),
@@ -80,7 +80,7 @@ pub(super) fn read(
         }
         "integer" => text.trim().parse::<i64>().map_or_else(
             |_| {
-                Err(unfit(
+                Err(cell_error(
                     format!("'{text}' does not seem to be an integer for field '{label}'"),
                     None,
                 ))
@@ -89,7 +89,7 @@ pub(super) fn read(
         ),
         "float" | "monetary" => text.trim().parse::<f64>().map_or_else(
             |_| {
-                Err(unfit(
+                Err(cell_error(
                     format!("'{text}' does not seem to be a number for field '{label}'"),
                     None,
                 ))
@@ -98,16 +98,16 @@ pub(super) fn read(
         ),
         "date" => text.parse::<jiff::civil::Date>().map_or_else(
             |_| {
-                Err(unfit(
+                Err(cell_error(
                     format!("'{text}' does not seem to be a valid date for field '{label}'"),
                     json!("Use the format '2012-12-31'"),
                 ))
             },
             |date| Ok(Value::from(date.to_string()).into()),
         ),
-        "datetime" => in_utc(&text).map_or_else(
+        "datetime" => local_to_utc(&text).map_or_else(
             || {
-                Err(unfit(
+                Err(cell_error(
                     format!("'{text}' does not seem to be a valid datetime for field '{label}'"),
                     json!("Use the format '2012-12-31 23:59:59'"),
                 ))
@@ -123,7 +123,7 @@ pub(super) fn read(
             choice.map_or_else(
                 || {
                     let labels: Vec<&str> = field.choices.iter().map(|(_, label)| *label).collect();
-                    Err(unfit(
+                    Err(cell_error(
                         format!("Value '{text}' not found in selection field '{label}'"),
                         json!(labels),
                     ))
@@ -131,7 +131,7 @@ pub(super) fn read(
                 |(key, _)| Ok(Value::from(*key).into()),
             )
         }
-        "many2one" | "many2many" | "one2many" => related(transaction, field, part, &text),
+        "many2one" | "many2many" | "one2many" => read_relation(transaction, field, part, &text),
         _ => Ok(Value::from(text).into()),
     })
 }
@@ -140,7 +140,7 @@ pub(super) fn read(
 ///
 /// All users of this company are in Brussels. An import reads times there,
 /// though a plain write reads them in UTC.
-fn in_utc(text: &str) -> Option<String> {
+fn local_to_utc(text: &str) -> Option<String> {
     const FORMAT: &str = "%Y-%m-%d %H:%M:%S";
     let time = DateTime::strptime(FORMAT, text).ok()?;
     let local = time.in_tz("Europe/Brussels").ok()?;
@@ -148,12 +148,12 @@ fn in_utc(text: &str) -> Option<String> {
     Some(utc.strftime(FORMAT).to_string())
 }
 
-fn related(
+fn read_relation(
     transaction: &Transaction<'_>,
     field: &Field,
     part: Option<&str>,
     text: &str,
-) -> Result<Read, Unfit> {
+) -> Result<LoadCellValue, LoadCellError> {
     let Some(table) = field
         .relation
         .and_then(|model| transaction.database.table(model))
@@ -161,29 +161,29 @@ fn related(
         return Ok(Value::Bool(false).into());
     };
     if field.kind == "many2one" {
-        return one(transaction, table, field, part, text);
+        return find_linked_record(transaction, table, field, part, text);
     }
     let mut ids = Vec::new();
     let mut warning = None;
     for text in text.split(',') {
-        let read = one(transaction, table, field, part, text)?;
+        let read = find_linked_record(transaction, table, field, part, text)?;
         ids.push(read.value);
         warning = warning.or(read.warning);
     }
-    Ok(Read {
+    Ok(LoadCellValue {
         value: json!([[6, 0, ids]]),
         warning,
     })
 }
 
 /// The record that a cell names by its external id, its id, or its name.
-fn one(
+fn find_linked_record(
     transaction: &Transaction<'_>,
     table: &Table,
     field: &Field,
     part: Option<&str>,
     text: &str,
-) -> Result<Read, Unfit> {
+) -> Result<LoadCellValue, LoadCellError> {
     let label = field.label;
     let values = |model: &str| {
         json!({
@@ -202,7 +202,7 @@ fn one(
     match part {
         Some(".id") => {
             let Ok(id) = text.trim().parse::<u32>() else {
-                return Err(unfit(
+                return Err(cell_error(
                     format!("Invalid database id '{text}' for the field '{label}'"),
                     values_by_id(),
                 ));
@@ -210,20 +210,20 @@ fn one(
             if table.rows.contains_key(&id) {
                 return Ok(Value::from(id).into());
             }
-            Err(unfit(
+            Err(cell_error(
                 format!("No matching record found for database id '{text}' in field '{label}'"),
                 values_by_id(),
             ))
         }
         Some("id") => {
-            let (module, name) = external(text);
-            let found = transaction.database.external(module, name);
+            let (module, name) = split_external_id(text);
+            let found = transaction.database.find_external_id(module, name);
             found
                 .filter(|(_, data)| super::table::text(data, "model") == table.model)
                 .and_then(|(_, data)| super::table::link(data, "res_id"))
                 .map(|id| Value::from(id).into())
                 .ok_or_else(|| {
-                    unfit(
+                    cell_error(
                         format!(
                             "No matching record found for external id '{text}' in field '{label}'"
                         ),
@@ -231,7 +231,7 @@ fn one(
                     )
                 })
         }
-        Some(_) => Err(unfit(
+        Some(_) => Err(cell_error(
             "Can not create Many-To-One records indirectly, import the field separately".to_owned(),
             None,
         )),
@@ -246,12 +246,12 @@ fn one(
                 .map(|(id, _)| *id)
                 .collect();
             match named.as_slice() {
-                [] => Err(unfit(
+                [] => Err(cell_error(
                     format!("No matching record found for name '{text}' in field '{label}'"),
                     values(table.model),
                 )),
                 [only] => Ok(Value::from(*only).into()),
-                [first, ..] => Ok(Read {
+                [first, ..] => Ok(LoadCellValue {
                     value: (*first).into(),
                     warning: Some(format!(
                         "Found multiple matches for value \"{text}\" in field \"{label}\" ({} matches)",
@@ -264,6 +264,6 @@ fn one(
 }
 
 /// The module and the name of an external id.
-pub(super) fn external(id: &str) -> (&str, &str) {
+pub(super) fn split_external_id(id: &str) -> (&str, &str) {
     id.split_once('.').unwrap_or(("__import__", id))
 }

@@ -3,23 +3,26 @@
 use serde_json::{Value, json};
 
 use super::{
-    access::Operation,
-    call::Call,
-    cast::truthy,
-    domain::{ids, python},
+    access::AccessMode,
+    call::Invocation,
+    cast::is_truthy,
+    domain::{ids, python_repr},
     html, models,
-    refusal::Refusal,
+    refusal::FakeOdooError,
     table::{Row, link, text},
     transaction::Transaction,
 };
 
 /// The subtypes of messages, by external id and by id.
 const SUBTYPES: [(&str, u32); 2] = [("mail.mt_comment", 1), ("mail.mt_note", 2)];
-const DISCUSSIONS: u32 = 1;
-const NOTE: u32 = 2;
+const DISCUSSION_SUBTYPE: u32 = 1;
+const NOTE_SUBTYPE: u32 = 2;
 
 /// `mail.thread.message_post` (`addons/mail/models/mail_thread.py`).
-pub(super) fn post(transaction: &mut Transaction<'_>, call: &Call<'_>) -> Result<Value, Refusal> {
+pub(super) fn post_message(
+    transaction: &mut Transaction<'_>,
+    call: &Invocation<'_>,
+) -> Result<Value, FakeOdooError> {
     let model = call.table.model;
     let session = call.session;
     let known = [
@@ -43,14 +46,14 @@ pub(super) fn post(transaction: &mut Transaction<'_>, call: &Call<'_>) -> Result
         .filter(|name| !known.contains(name))
         .collect();
     if !unknown.is_empty() {
-        return Err(Refusal::value(format!(
+        return Err(FakeOdooError::value_error(format!(
             "Those values are not supported when posting or notifying: {}",
             unknown.join(", ")
         )));
     }
     let shown: Vec<String> = call.ids.iter().map(u32::to_string).collect();
     let [id] = call.ids.as_slice() else {
-        return Err(Refusal::value(format!(
+        return Err(FakeOdooError::value_error(format!(
             "Expected singleton: {model}({})",
             shown.join(", ")
         )));
@@ -60,7 +63,7 @@ pub(super) fn post(transaction: &mut Transaction<'_>, call: &Call<'_>) -> Result
         .and_then(Value::as_str)
         .unwrap_or("notification");
     if kind == "user_notification" {
-        return Err(Refusal::value(
+        return Err(FakeOdooError::value_error(
             "Use message_notify to send a notification to an user.",
         ));
     }
@@ -68,21 +71,25 @@ pub(super) fn post(transaction: &mut Transaction<'_>, call: &Call<'_>) -> Result
         None => Vec::new(),
         Some(given @ Value::Array(_)) => ids(given),
         Some(other) => {
-            return Err(Refusal::value(format!(
+            return Err(FakeOdooError::value_error(format!(
                 "Posting a message should receive partners as a list of IDs (received {})",
-                python(other)
+                python_repr(other)
             )));
         }
     };
     // Posting takes the right to write (`_mail_post_access`).
-    transaction.existing(model, &[*id])?;
-    session.user.may(Operation::Write, call.table)?;
-    transaction.visible(Operation::Write, model, *id)?;
+    transaction.existing_ids(model, &[*id])?;
+    session.user.check_access(AccessMode::Write, call.table)?;
+    transaction.check_record_rules(AccessMode::Write, model, *id)?;
     if let Some(absent) = partners
         .iter()
         .find(|id| call.database.row("res.partner", **id).is_none())
     {
-        return Err(Refusal::missing("res.partner", *absent, session.user.id));
+        return Err(FakeOdooError::missing_record(
+            "res.partner",
+            *absent,
+            session.user.id,
+        ));
     }
     let named = call.argument("subtype_xmlid").and_then(Value::as_str);
     let subtype = match named {
@@ -90,27 +97,27 @@ pub(super) fn post(transaction: &mut Transaction<'_>, call: &Call<'_>) -> Result
         Some(named) => SUBTYPES
             .iter()
             .find_map(|(name, id)| (*name == named).then_some(*id))
-            .unwrap_or(NOTE),
+            .unwrap_or(NOTE_SUBTYPE),
         None => call
             .argument("subtype_id")
-            .and_then(super::cast::whole)
-            .unwrap_or(NOTE),
+            .and_then(super::cast::parse_record_id)
+            .unwrap_or(NOTE_SUBTYPE),
     };
     let body = match call.argument("body") {
         None => String::new(),
         Some(Value::String(text)) => text.clone(),
-        Some(other) => python(other),
+        Some(other) => python_repr(other),
     };
-    let body = if call.argument("body_is_html").is_some_and(truthy) {
+    let body = if call.argument("body_is_html").is_some_and(is_truthy) {
         body
     } else {
-        html::escaped(&body)
+        html::escape(&body)
     };
     let record = call.table.row(*id).map(|row| call.table.display_name(row));
     let mut notified = partners.clone();
-    if subtype == DISCUSSIONS {
+    if subtype == DISCUSSION_SUBTYPE {
         // A comment goes to the followers, but not back to its author.
-        for follower in transaction.database.followers(model, *id) {
+        for follower in transaction.database.follower_partners(model, *id) {
             if follower != session.user.partner && !notified.contains(&follower) {
                 notified.push(follower);
             }
@@ -118,12 +125,12 @@ pub(super) fn post(transaction: &mut Transaction<'_>, call: &Call<'_>) -> Result
     }
     let subject = match call.argument("subject") {
         Some(subject) => subject.clone(),
-        None if subtype == DISCUSSIONS => json!(record),
+        None if subtype == DISCUSSION_SUBTYPE => json!(record),
         None => Value::Bool(false),
     };
     let author = call.database.row("res.partner", session.user.partner);
     let message = json!({
-        "author_id": session.user.partner, "body": body, "date": session.time(),
+        "author_id": session.user.partner, "body": body, "date": session.current_datetime(),
         "email_from": format!("\"{}\" <{}>", session.user.name, author.map_or("", |author| text(author, "email"))),
         "message_type": kind, "model": model, "notified_partner_ids": notified, "partner_ids": partners,
         "record_name": record, "res_id": id, "subject": subject, "subtype_id": subtype,
@@ -131,7 +138,7 @@ pub(super) fn post(transaction: &mut Transaction<'_>, call: &Call<'_>) -> Result
     let message = message.as_object().cloned().unwrap_or_default();
     let made = transaction.create("mail.message", &message)?;
     if kind == "comment" {
-        follow(transaction, model, *id, session.user.partner)?;
+        add_follower(transaction, model, *id, session.user.partner)?;
     }
     Ok(vec![made].into())
 }
@@ -140,8 +147,8 @@ pub(super) fn post(transaction: &mut Transaction<'_>, call: &Call<'_>) -> Result
 /// are left out.
 pub(super) fn subscribe(
     transaction: &mut Transaction<'_>,
-    call: &Call<'_>,
-) -> Result<Value, Refusal> {
+    call: &Invocation<'_>,
+) -> Result<Value, FakeOdooError> {
     let model = call.table.model;
     let partners = call.argument("partner_ids").map(ids).unwrap_or_default();
     if call.ids.is_empty() || partners.is_empty() {
@@ -149,20 +156,20 @@ pub(super) fn subscribe(
     }
     let own = partners == [call.session.user.partner];
     let needed = if own {
-        Operation::Read
+        AccessMode::Read
     } else {
-        Operation::Write
+        AccessMode::Write
     };
-    call.session.user.may(needed, call.table)?;
-    for id in transaction.existing(model, &call.ids)? {
-        transaction.visible(needed, model, id)?;
+    call.session.user.check_access(needed, call.table)?;
+    for id in transaction.existing_ids(model, &call.ids)? {
+        transaction.check_record_rules(needed, model, id)?;
         for partner in &partners {
             let active = call
                 .database
                 .row("res.partner", *partner)
                 .is_some_and(|row| row.get("active") == Some(&Value::Bool(true)));
             if active {
-                follow(transaction, model, id, *partner)?;
+                add_follower(transaction, model, id, *partner)?;
             }
         }
     }
@@ -172,16 +179,21 @@ pub(super) fn subscribe(
 /// `mail.thread.message_unsubscribe`.
 pub(super) fn unsubscribe(
     transaction: &mut Transaction<'_>,
-    call: &Call<'_>,
-) -> Result<Value, Refusal> {
+    call: &Invocation<'_>,
+) -> Result<Value, FakeOdooError> {
     let model = call.table.model;
     let partners = call.argument("partner_ids").map(ids).unwrap_or_default();
     if partners != [call.session.user.partner] {
-        call.session.user.may(Operation::Write, call.table)?;
+        call.session
+            .user
+            .check_access(AccessMode::Write, call.table)?;
     }
-    for id in transaction.existing(model, &call.ids)? {
-        transaction.visible(Operation::Write, model, id)?;
-        for follower in transaction.database.attached("mail.followers", model, id) {
+    for id in transaction.existing_ids(model, &call.ids)? {
+        transaction.check_record_rules(AccessMode::Write, model, id)?;
+        for follower in transaction
+            .database
+            .attached_ids("mail.followers", model, id)
+        {
             let gone = transaction
                 .database
                 .row("mail.followers", follower)
@@ -196,53 +208,59 @@ pub(super) fn unsubscribe(
 }
 
 /// Who makes a record follows it, and so does who is responsible for it.
-pub(super) fn follow_own(
+pub(super) fn add_default_followers(
     transaction: &mut Transaction<'_>,
     model: &str,
     id: u32,
-) -> Result<(), Refusal> {
+) -> Result<(), FakeOdooError> {
     if models::is_thread(model) {
-        follow(transaction, model, id, transaction.session.user.partner)?;
-        follow_responsible(transaction, model, id)?;
+        add_follower(transaction, model, id, transaction.session.user.partner)?;
+        add_responsible_follower(transaction, model, id)?;
     }
     Ok(())
 }
 
 /// The person in `user_id` follows a record.
-pub(super) fn follow_responsible(
+pub(super) fn add_responsible_follower(
     transaction: &mut Transaction<'_>,
     model: &str,
     id: u32,
-) -> Result<(), Refusal> {
+) -> Result<(), FakeOdooError> {
     let partner = transaction
         .database
         .row(model, id)
         .and_then(|row| link(row, "user_id"))
         .and_then(|user| link(transaction.database.row("res.users", user)?, "partner_id"));
     match partner {
-        Some(partner) if models::is_thread(model) => follow(transaction, model, id, partner),
+        Some(partner) if models::is_thread(model) => add_follower(transaction, model, id, partner),
         Some(_) | None => Ok(()),
     }
 }
 
-fn follow(
+fn add_follower(
     transaction: &mut Transaction<'_>,
     model: &str,
     id: u32,
     partner: u32,
-) -> Result<(), Refusal> {
-    if transaction.database.followers(model, id).contains(&partner) {
+) -> Result<(), FakeOdooError> {
+    if transaction
+        .database
+        .follower_partners(model, id)
+        .contains(&partner)
+    {
         return Ok(());
     }
     let values = [
         ("res_model", json!(model)),
         ("res_id", json!(id)),
         ("partner_id", json!(partner)),
-        ("subtype_ids", json!([DISCUSSIONS])),
+        ("subtype_ids", json!([DISCUSSION_SUBTYPE])),
     ];
     let values: Row = values
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
-    transaction.create_own("mail.followers", &values).map(drop)
+    transaction
+        .create_as_superuser("mail.followers", &values)
+        .map(drop)
 }

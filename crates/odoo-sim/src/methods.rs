@@ -3,24 +3,24 @@
 use serde_json::{Value, json};
 
 use super::{
-    actions, call::Call, copying, load, messages, models, refusal::Refusal,
+    actions, call::Invocation, copying, load, messages, models, refusal::FakeOdooError,
     transaction::Transaction,
 };
 
 /// A method: on which models, how it is called, what it does.
 pub(super) struct Method {
     pub(super) name: &'static str,
-    on: On,
+    scope: ModelScope,
     /// Python's signature with its annotations.
     pub(super) signature: &'static str,
     /// Odoo's decorators: `model` takes no ids, `readonly` needs no writing.
     pub(super) api: &'static [&'static str],
     /// The model and the module that introduce it.
-    pub(super) from: (&'static str, &'static str),
-    pub(super) run: Run,
+    pub(super) origin: (&'static str, &'static str),
+    pub(super) run: MethodBody,
 }
 
-enum On {
+enum ModelScope {
     Any,
     Only(&'static str),
     Threads,
@@ -28,9 +28,9 @@ enum On {
 
 /// What a method does.
 #[derive(Clone, Copy)]
-pub(super) enum Run {
-    Reads(fn(&Call<'_>) -> Result<Value, Refusal>),
-    Writes(fn(&mut Transaction<'_>, &Call<'_>) -> Result<Value, Refusal>),
+pub(super) enum MethodBody {
+    Read(fn(&Invocation<'_>) -> Result<Value, FakeOdooError>),
+    Write(fn(&mut Transaction<'_>, &Invocation<'_>) -> Result<Value, FakeOdooError>),
 }
 
 /// One parameter of a signature.
@@ -44,44 +44,44 @@ pub(super) struct Parameter {
     pub(super) variadic: bool,
 }
 
-const MODEL: &[&str] = &["model"];
-const MODEL_READONLY: &[&str] = &["model", "readonly"];
-const READONLY: &[&str] = &["readonly"];
-const RECORDS: &[&str] = &[];
+const API_MODEL: &[&str] = &["model"];
+const API_MODEL_READONLY: &[&str] = &["model", "readonly"];
+const API_READONLY: &[&str] = &["readonly"];
+const API_RECORDS: &[&str] = &[];
 
 const CORE: (&str, &str) = ("core", "core");
 
-const fn reads(
+const fn read_method(
     name: &'static str,
     signature: &'static str,
     api: &'static [&'static str],
-    run: fn(&Call<'_>) -> Result<Value, Refusal>,
+    run: fn(&Invocation<'_>) -> Result<Value, FakeOdooError>,
 ) -> Method {
     Method {
         name,
-        on: On::Any,
+        scope: ModelScope::Any,
         signature,
         api,
-        from: CORE,
-        run: Run::Reads(run),
+        origin: CORE,
+        run: MethodBody::Read(run),
     }
 }
 
-const fn writes(
+const fn write_method(
     name: &'static str,
-    on: On,
+    on: ModelScope,
     signature: &'static str,
     api: &'static [&'static str],
     from: (&'static str, &'static str),
-    run: fn(&mut Transaction<'_>, &Call<'_>) -> Result<Value, Refusal>,
+    run: fn(&mut Transaction<'_>, &Invocation<'_>) -> Result<Value, FakeOdooError>,
 ) -> Method {
     Method {
         name,
-        on,
+        scope: on,
         signature,
         api,
-        from,
-        run: Run::Writes(run),
+        origin: from,
+        run: MethodBody::Write(run),
     }
 }
 
@@ -96,260 +96,278 @@ const INVOICE: (&str, &str) = ("account.move", "account");
     reason = "the method of a type that borrows is not general enough to be such a pointer"
 )]
 const METHODS: &[Method] = &[
-    writes("action_archive", On::Any, "()", RECORDS, CORE, |t, call| {
-        actions::archive(t, call, false)
-    }),
-    writes(
-        "action_cancel",
-        On::Only("sale.order"),
+    write_method(
+        "action_archive",
+        ModelScope::Any,
         "()",
-        RECORDS,
+        API_RECORDS,
+        CORE,
+        |t, call| actions::set_active(t, call, false),
+    ),
+    write_method(
+        "action_cancel",
+        ModelScope::Only("sale.order"),
+        "()",
+        API_RECORDS,
         ORDER,
         actions::cancel_orders,
     ),
-    writes(
+    write_method(
         "action_confirm",
-        On::Only("sale.order"),
+        ModelScope::Only("sale.order"),
         "() -> bool",
-        RECORDS,
+        API_RECORDS,
         ORDER,
         actions::confirm_orders,
     ),
-    writes(
+    write_method(
         "action_draft",
-        On::Only("sale.order"),
+        ModelScope::Only("sale.order"),
         "()",
-        RECORDS,
+        API_RECORDS,
         ORDER,
-        actions::draft_orders,
+        actions::reset_orders_to_draft,
     ),
-    writes(
+    write_method(
         "action_lock",
-        On::Only("sale.order"),
+        ModelScope::Only("sale.order"),
         "()",
-        RECORDS,
+        API_RECORDS,
         ORDER,
-        |t, call| actions::lock_orders(t, call, true),
+        |t, call| actions::set_orders_locked(t, call, true),
     ),
-    writes(
+    write_method(
         "action_post",
-        On::Only("account.move"),
+        ModelScope::Only("account.move"),
         "()",
-        RECORDS,
+        API_RECORDS,
         INVOICE,
         actions::post_invoices,
     ),
     Method {
         name: "action_preview_sale_order",
-        on: On::Only("sale.order"),
+        scope: ModelScope::Only("sale.order"),
         signature: "()",
-        api: READONLY,
-        from: ORDER,
-        run: Run::Reads(actions::preview_order),
+        api: API_READONLY,
+        origin: ORDER,
+        run: MethodBody::Read(actions::preview_order),
     },
-    writes(
+    write_method(
         "action_restore",
-        On::Only("crm.lead"),
+        ModelScope::Only("crm.lead"),
         "()",
-        RECORDS,
+        API_RECORDS,
         LEAD,
         actions::restore_leads,
     ),
-    writes(
+    write_method(
         "action_set_lost",
-        On::Only("crm.lead"),
+        ModelScope::Only("crm.lead"),
         "(**additional_values)",
-        RECORDS,
+        API_RECORDS,
         LEAD,
-        actions::lose_leads,
+        actions::mark_leads_lost,
     ),
-    writes(
+    write_method(
         "action_set_won",
-        On::Only("crm.lead"),
+        ModelScope::Only("crm.lead"),
         "()",
-        RECORDS,
+        API_RECORDS,
         LEAD,
-        actions::win_leads,
+        actions::mark_leads_won,
     ),
-    writes(
+    write_method(
         "action_unarchive",
-        On::Any,
+        ModelScope::Any,
         "()",
-        RECORDS,
+        API_RECORDS,
         CORE,
-        |t, call| actions::archive(t, call, true),
+        |t, call| actions::set_active(t, call, true),
     ),
-    writes(
+    write_method(
         "action_unlock",
-        On::Only("sale.order"),
+        ModelScope::Only("sale.order"),
         "()",
-        RECORDS,
+        API_RECORDS,
         ORDER,
-        |t, call| actions::lock_orders(t, call, false),
+        |t, call| actions::set_orders_locked(t, call, false),
     ),
     Method {
         name: "context_get",
-        on: On::Only("res.users"),
+        scope: ModelScope::Only("res.users"),
         signature: "()",
-        api: MODEL,
-        from: ("res.users", "base"),
-        run: Run::Reads(|call| {
+        api: API_MODEL,
+        origin: ("res.users", "base"),
+        run: MethodBody::Read(|call| {
             Ok(json!({"lang": "en_US", "tz": "Europe/Brussels", "uid": call.session.user.id}))
         }),
     },
-    writes(
+    write_method(
         "convert_opportunity",
-        On::Only("crm.lead"),
+        ModelScope::Only("crm.lead"),
         "(partner, user_ids=False, team_id=False)",
-        RECORDS,
+        API_RECORDS,
         LEAD,
         actions::convert_leads,
     ),
-    writes(
+    write_method(
         "copy",
-        On::Any,
+        ModelScope::Any,
         "(default: ValuesType | None = None) -> list[int]",
-        RECORDS,
+        API_RECORDS,
         CORE,
         copying::copy,
     ),
-    writes(
+    write_method(
         "create",
-        On::Any,
+        ModelScope::Any,
         "(vals_list: list[ValuesType]) -> list[int]",
-        MODEL,
+        API_MODEL,
         CORE,
-        |t, call| t.create_called(call),
+        |t, call| t.call_create(call),
     ),
-    reads(
+    read_method(
         "default_get",
         "(fields: Sequence[str]) -> ValuesType",
-        MODEL,
+        API_MODEL,
         |call| Ok(call.default_get()),
     ),
-    reads(
+    read_method(
         "fields_get",
         "(allfields: Collection[str] | None = None, attributes: Collection[str] | None = None) -> dict[str, ValuesType]",
-        MODEL,
+        API_MODEL,
         |call| Ok(call.fields_get()),
     ),
     Method {
         name: "get_available_models",
-        on: On::Only("ir.model"),
+        scope: ModelScope::Only("ir.model"),
         signature: "()",
-        api: MODEL,
-        from: ("ir.model", "web"),
-        run: Run::Reads(|call| Ok(call.models())),
+        api: API_MODEL,
+        origin: ("ir.model", "web"),
+        run: MethodBody::Read(|call| Ok(call.available_models())),
     },
-    reads("get_metadata", "() -> list[ValuesType]", RECORDS, |call| {
-        call.get_metadata()
-    }),
+    read_method(
+        "get_metadata",
+        "() -> list[ValuesType]",
+        API_RECORDS,
+        |call| call.get_metadata(),
+    ),
     Method {
         name: "get_portal_url",
-        on: On::Only("sale.order"),
+        scope: ModelScope::Only("sale.order"),
         signature: "(suffix=None, report_type=None, download=None, query_string=None, anchor=None)",
-        api: RECORDS,
-        from: ("portal.mixin", "portal"),
-        run: Run::Reads(actions::portal_url),
+        api: API_RECORDS,
+        origin: ("portal.mixin", "portal"),
+        run: MethodBody::Read(actions::portal_url),
     },
-    reads("has_access", "(operation: str) -> bool", RECORDS, |call| {
-        call.has_access()
-    }),
-    writes("load", On::Any, "(fields, data)", MODEL, CORE, load::load),
-    writes(
-        "message_post",
-        On::Threads,
-        "(body: str|Markup = '', subject: str = None, message_type: str = 'notification', email_from: str = None, author_id: int = None, parent_id: int = False, subtype_xmlid: str = None, subtype_id: int = False, partner_ids: list(int) = None, attachments: list(tuple(str,str), tuple(str,str, dict)) = None, attachment_ids: list = None, body_is_html: bool = False, **kwargs)",
-        RECORDS,
-        THREAD,
-        messages::post,
+    read_method(
+        "has_access",
+        "(operation: str) -> bool",
+        API_RECORDS,
+        |call| call.has_access(),
     ),
-    writes(
+    write_method(
+        "load",
+        ModelScope::Any,
+        "(fields, data)",
+        API_MODEL,
+        CORE,
+        load::load,
+    ),
+    write_method(
+        "message_post",
+        ModelScope::Threads,
+        "(body: str|Markup = '', subject: str = None, message_type: str = 'notification', email_from: str = None, author_id: int = None, parent_id: int = False, subtype_xmlid: str = None, subtype_id: int = False, partner_ids: list(int) = None, attachments: list(tuple(str,str), tuple(str,str, dict)) = None, attachment_ids: list = None, body_is_html: bool = False, **kwargs)",
+        API_RECORDS,
+        THREAD,
+        messages::post_message,
+    ),
+    write_method(
         "message_subscribe",
-        On::Threads,
+        ModelScope::Threads,
         "(partner_ids=None, subtype_ids=None)",
-        RECORDS,
+        API_RECORDS,
         THREAD,
         messages::subscribe,
     ),
-    writes(
+    write_method(
         "message_unsubscribe",
-        On::Threads,
+        ModelScope::Threads,
         "(partner_ids=None)",
-        RECORDS,
+        API_RECORDS,
         THREAD,
         messages::unsubscribe,
     ),
-    writes(
+    write_method(
         "name_create",
-        On::Any,
+        ModelScope::Any,
         "(name: str) -> tuple[int, str] | typing.Literal[False]",
-        MODEL,
+        API_MODEL,
         CORE,
         |t, call| t.name_create(call),
     ),
-    reads(
+    read_method(
         "name_search",
         "(name: str = '', domain: DomainType | None = None, operator: str = 'ilike', limit: int = 100) -> list[tuple[int, str]]",
-        MODEL_READONLY,
+        API_MODEL_READONLY,
         |call| call.name_search(),
     ),
-    reads(
+    read_method(
         "read",
         "(fields: Sequence[str] | None = None, load: str = '_classic_read') -> list[ValuesType]",
-        READONLY,
+        API_READONLY,
         |call| call.read(),
     ),
-    reads(
+    read_method(
         "search",
         "(domain: DomainType, offset: int = 0, limit: int | None = None, order: str | None = None) -> list[int]",
-        MODEL_READONLY,
+        API_MODEL_READONLY,
         |call| call.search_ids(),
     ),
-    reads(
+    read_method(
         "search_count",
         "(domain: DomainType, limit: int | None = None) -> int",
-        MODEL_READONLY,
+        API_MODEL_READONLY,
         |call| call.search_count(),
     ),
-    reads(
+    read_method(
         "search_read",
         "(domain: DomainType | None = None, fields: Sequence[str] | None = None, offset: int = 0, limit: int | None = None, order: str | None = None, **read_kwargs) -> list[ValuesType]",
-        MODEL_READONLY,
+        API_MODEL_READONLY,
         |call| call.search_read(),
     ),
-    writes(
+    write_method(
         "unlink",
-        On::Any,
+        ModelScope::Any,
         "() -> typing.Literal[True]",
-        RECORDS,
+        API_RECORDS,
         CORE,
-        |t, call| t.unlink_called(call),
+        |t, call| t.call_unlink(call),
     ),
-    writes(
+    write_method(
         "web_save",
-        On::Any,
+        ModelScope::Any,
         "(vals, specification: dict[str, dict], next_id=None) -> list[dict]",
-        RECORDS,
+        API_RECORDS,
         ("base", "web"),
         |t, call| t.web_save(call),
     ),
-    writes(
+    write_method(
         "write",
-        On::Any,
+        ModelScope::Any,
         "(vals: ValuesType) -> typing.Literal[True]",
-        RECORDS,
+        API_RECORDS,
         CORE,
-        |t, call| t.write_called(call),
+        |t, call| t.call_write(call),
     ),
 ];
 
 /// The methods of a model.
-pub(super) fn of(model: &str) -> impl Iterator<Item = &'static Method> {
-    METHODS.iter().filter(move |method| match method.on {
-        On::Any => true,
-        On::Only(only) => only == model,
-        On::Threads => models::is_thread(model),
+pub(super) fn for_model(model: &str) -> impl Iterator<Item = &'static Method> {
+    METHODS.iter().filter(move |method| match method.scope {
+        ModelScope::Any => true,
+        ModelScope::Only(only) => only == model,
+        ModelScope::Threads => models::is_thread(model),
     })
 }
 
@@ -379,7 +397,7 @@ impl Method {
     }
 
     /// What it returns, as Python annotates it.
-    pub(super) fn returns(&self) -> Option<&'static str> {
+    pub(super) fn return_annotation(&self) -> Option<&'static str> {
         self.signature
             .rsplit_once(" -> ")
             .map(|(_, returned)| returned)

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use super::{Company, lock};
+use super::{FakeOdoo, lock};
 
 /// When it goes wrong, seen from the call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Moment {
+pub enum FaultPoint {
     /// The call was done and is kept; its answer is on the way.
     AfterCommit,
     /// The request has come and nothing was done yet.
@@ -19,29 +19,29 @@ pub enum Moment {
 ///
 /// Dropping it lets the call go.
 #[derive(Debug)]
-pub struct Held {
+pub struct HeldCall {
     reached: Arc<Semaphore>,
     released: Arc<Semaphore>,
 }
 
 /// What shall happen to the next call of a method.
 #[derive(Debug)]
-pub(super) struct Mishap {
+pub(super) struct FaultInjection {
     /// `model/method`.
     call: String,
-    pub(super) moment: Moment,
-    pub(super) effect: Effect,
+    pub(super) point: FaultPoint,
+    pub(super) fault: InjectedFault,
 }
 
 /// What happens to a call.
 #[derive(Debug)]
-pub(super) enum Effect {
+pub(super) enum InjectedFault {
     /// Odoo answers that somebody else was writing, after all its attempts.
-    Conflict,
+    SerializationFailure,
     /// The connection is closed without a byte.
-    Cut,
+    CloseConnection,
     /// Odoo answers with an error of its own making.
-    Fail,
+    InternalError,
     /// Nothing goes on until the test says so.
     Hold {
         reached: Arc<Semaphore>,
@@ -49,9 +49,9 @@ pub(super) enum Effect {
     },
 }
 
-impl Held {
+impl HeldCall {
     /// Waits until the call has come to where it is held.
-    pub async fn reached(&self) {
+    pub async fn wait_until_reached(&self) {
         // Closed is as good as reached: nobody will come any more.
         if let Ok(permit) = self.reached.acquire().await {
             permit.forget();
@@ -64,61 +64,65 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldCall {
     fn drop(&mut self) {
         self.released.add_permits(1);
     }
 }
 
-impl Company {
+impl FakeOdoo {
     /// Closes the connection of the next call of `model/method` without a byte
     /// of an answer, before or after it was done.
     ///
     /// Only what comes over a socket is cut.
-    pub fn cut(&self, call: &str, moment: Moment) {
-        self.arrange(call, moment, Effect::Cut);
+    pub fn inject_disconnect(&self, call: &str, moment: FaultPoint) {
+        self.inject_fault(call, moment, InjectedFault::CloseConnection);
     }
 
     /// Holds the next call of `model/method` over a socket back.
-    pub fn hold(&self, call: &str, moment: Moment) -> Held {
+    pub fn hold_call(&self, call: &str, moment: FaultPoint) -> HeldCall {
         let [reached, released] = [0, 0].map(|permits| Arc::new(Semaphore::new(permits)));
-        self.arrange(
+        self.inject_fault(
             call,
             moment,
-            Effect::Hold {
+            InjectedFault::Hold {
                 reached: Arc::clone(&reached),
                 released: Arc::clone(&released),
             },
         );
-        Held { reached, released }
+        HeldCall { reached, released }
     }
 
     /// Answers the next call of `model/method` over a socket as Odoo does when
     /// others kept writing to the same record: nothing was done.
-    pub fn conflict(&self, call: &str) {
-        self.arrange(call, Moment::BeforeCall, Effect::Conflict);
+    pub fn inject_conflict(&self, call: &str) {
+        self.inject_fault(
+            call,
+            FaultPoint::BeforeCall,
+            InjectedFault::SerializationFailure,
+        );
     }
 
     /// Answers the next call of `model/method` over a socket with an error of
     /// Odoo's own making, as a bug in a module brings it about. After the commit
     /// it is one in what is done then (`Cursor.postcommit`).
-    pub fn fail(&self, call: &str, moment: Moment) {
-        self.arrange(call, moment, Effect::Fail);
+    pub fn inject_error(&self, call: &str, moment: FaultPoint) {
+        self.inject_fault(call, moment, InjectedFault::InternalError);
     }
 
-    fn arrange(&self, call: &str, moment: Moment, effect: Effect) {
-        let mut mishaps = lock(&self.mishaps);
-        mishaps.push(Mishap {
+    fn inject_fault(&self, call: &str, moment: FaultPoint, effect: InjectedFault) {
+        let mut mishaps = lock(&self.pending_faults);
+        mishaps.push(FaultInjection {
             call: call.to_owned(),
-            moment,
-            effect,
+            point: moment,
+            fault: effect,
         });
     }
 
     /// What is arranged for a request with this path, to be done once.
-    pub(super) fn mishap(&self, path: &str) -> Option<Mishap> {
+    pub(super) fn take_fault(&self, path: &str) -> Option<FaultInjection> {
         let call = path.strip_prefix("/json/2/")?;
-        let mut mishaps = lock(&self.mishaps);
+        let mut mishaps = lock(&self.pending_faults);
         let at = mishaps.iter().position(|mishap| mishap.call == call)?;
         Some(mishaps.remove(at))
     }

@@ -286,7 +286,7 @@ value text * Value
 ];
 
 /// The fields of every model whose records people follow and talk about.
-const THREAD: &str = "
+const THREAD_FIELDS: &str = "
 message_ids one2many:mail.message/res_id ! Messages
 message_follower_ids one2many:mail.followers/res_id ! Followers
 message_partner_ids many2many:res.partner ~ Followers (Partners)
@@ -294,7 +294,7 @@ message_is_follower boolean ~ Is Follower
 ";
 
 /// The models that are threads, Odoo's `mail.thread`.
-const THREADS: [&str; 10] = [
+const THREAD_MODELS: [&str; 10] = [
     "account.move",
     "crm.lead",
     "crm.team",
@@ -309,27 +309,27 @@ const THREADS: [&str; 10] = [
 
 /// Whether people follow its records and talk about them.
 pub(super) fn is_thread(model: &str) -> bool {
-    THREADS.contains(&model)
+    THREAD_MODELS.contains(&model)
 }
 
 /// All models, without records.
-pub(super) fn empty() -> BTreeMap<&'static str, Table> {
+pub(super) fn empty_tables() -> BTreeMap<&'static str, Table> {
     MODELS
         .iter()
         .map(|(model, label, open_to, order, lines)| {
-            let thread = if is_thread(model) { THREAD } else { "" };
+            let thread = if is_thread(model) { THREAD_FIELDS } else { "" };
             let mut fields: BTreeMap<&str, Field> = lines
                 .lines()
                 .chain(thread.lines())
-                .filter_map(field)
+                .filter_map(parse_field)
                 .collect();
             for (name, mut field) in [
-                ("id", plain("integer", "ID")),
-                ("display_name", plain("char", "Display Name")),
-                ("create_date", plain("datetime", "Created on")),
-                ("create_uid", plain("many2one", "Created by")),
-                ("write_date", plain("datetime", "Last Updated on")),
-                ("write_uid", plain("many2one", "Last Updated by")),
+                ("id", plain_field("integer", "ID")),
+                ("display_name", plain_field("char", "Display Name")),
+                ("create_date", plain_field("datetime", "Created on")),
+                ("create_uid", plain_field("many2one", "Created by")),
+                ("write_date", plain_field("datetime", "Last Updated on")),
+                ("write_uid", plain_field("many2one", "Last Updated by")),
             ] {
                 field.readonly = true;
                 field.copied = false;
@@ -340,12 +340,12 @@ pub(super) fn empty() -> BTreeMap<&'static str, Table> {
             if *model == "res.users"
                 && let Some(name) = fields.get_mut("name")
             {
-                name.shows = Some("partner_id.name");
+                name.related = Some("partner_id.name");
             }
             let table = Table {
                 model,
                 label,
-                open_to: *open_to,
+                read_group: *open_to,
                 fields: Arc::new(fields),
                 rows: BTreeMap::new(),
                 order,
@@ -356,7 +356,7 @@ pub(super) fn empty() -> BTreeMap<&'static str, Table> {
         .collect()
 }
 
-fn plain(kind: &'static str, label: &'static str) -> Field {
+fn plain_field(kind: &'static str, label: &'static str) -> Field {
     Field {
         kind,
         label,
@@ -368,14 +368,14 @@ fn plain(kind: &'static str, label: &'static str) -> Field {
         stored: true,
         readonly: false,
         copied: true,
-        of_one_company: false,
+        check_company: false,
         on_delete: OnDelete::SetNull,
-        shows: None,
+        related: None,
         group: None,
     }
 }
 
-fn field(line: &'static str) -> Option<(&'static str, Field)> {
+fn parse_field(line: &'static str) -> Option<(&'static str, Field)> {
     let (name, rest) = line.split_once(' ')?;
     // Choices may hold spaces; flags never do, and stand alone.
     let (flags, kind, label) = rest.match_indices(' ').find_map(|(at, _)| {
@@ -385,12 +385,12 @@ fn field(line: &'static str) -> Option<(&'static str, Field)> {
     })?;
     let (kind, detail) = kind.split_once(':').unwrap_or((kind, ""));
     let has = |flag: char| flags.contains(flag);
-    let mut field = plain(kind, label);
+    let mut field = plain_field(kind, label);
     field.required = has('*');
     field.stored = !has('~');
     field.readonly = has('~') || has('=');
     field.copied = !field.readonly && !has('!') && kind != "one2many";
-    field.of_one_company = has('@');
+    field.check_company = has('@');
     field.group = has('$').then_some(Group::Admin);
     field.on_delete = if has('^') {
         OnDelete::Cascade

@@ -3,22 +3,22 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    access::Operation,
-    call::Call,
+    access::AccessMode,
+    call::Invocation,
     defaults,
     describe::describe,
     domain::{self, ids},
-    refusal::Refusal,
+    refusal::FakeOdooError,
     table::{Field, Row, Table, link, text, value as value_of},
 };
 
-impl<'a> Call<'a> {
-    pub(super) fn models(&self) -> Value {
+impl<'a> Invocation<'a> {
+    pub(super) fn available_models(&self) -> Value {
         let readable = self
             .database
             .tables
             .values()
-            .filter(|table| self.session.user.may_read(table).is_ok());
+            .filter(|table| self.session.user.check_read_access(table).is_ok());
         readable
             .map(|table| json!({"display_name": table.label, "model": table.model}))
             .collect()
@@ -37,7 +37,7 @@ impl<'a> Call<'a> {
         let (only, attributes) = (names("allfields"), names("attributes"));
         let mut answer = Map::new();
         for (name, field) in self.table.fields.iter() {
-            if self.session.user.sees(field)
+            if self.session.user.has_field_access(field)
                 && only
                     .as_ref()
                     .is_none_or(|only| only.iter().any(|one| one == name))
@@ -52,7 +52,7 @@ impl<'a> Call<'a> {
         Value::Object(answer)
     }
 
-    pub(super) fn search_ids(&self) -> Result<Value, Refusal> {
+    pub(super) fn search_ids(&self) -> Result<Value, FakeOdooError> {
         let found = self.search(true)?;
         Ok(found
             .iter()
@@ -60,46 +60,47 @@ impl<'a> Call<'a> {
             .collect())
     }
 
-    pub(super) fn search_count(&self) -> Result<Value, Refusal> {
+    pub(super) fn search_count(&self) -> Result<Value, FakeOdooError> {
         Ok(Value::from(self.search(true)?.len()))
     }
 
-    pub(super) fn search_read(&self) -> Result<Value, Refusal> {
-        let fields = self.wanted()?;
+    pub(super) fn search_read(&self) -> Result<Value, FakeOdooError> {
+        let fields = self.requested_fields()?;
         self.search(true)?
             .into_iter()
-            .map(|row| self.record(row, &fields))
+            .map(|row| self.read_record(row, &fields))
             .collect()
     }
 
     /// The records that match, in order, of this page.
-    fn search(&self, paged: bool) -> Result<Vec<&'a Row>, Refusal> {
-        self.session.user.may_read(self.table)?;
+    fn search(&self, paged: bool) -> Result<Vec<&'a Row>, FakeOdooError> {
+        self.session.user.check_read_access(self.table)?;
         let nothing = Vec::new();
         let domain = match self.arguments.get("domain") {
             None | Some(Value::Null) => &nothing,
             Some(Value::Array(domain)) => domain,
             Some(_) => {
-                return Err(Refusal::new(
+                return Err(FakeOdooError::new(
                     500,
                     "builtins.TypeError",
                     "Domain() must be a list",
                 ));
             }
         };
-        domain::check(self.database, self.session.user, self.table, domain)?;
+        domain::check_domain(self.database, self.session.user, self.table, domain)?;
         let mentions_active = domain
             .iter()
             .any(|term| term.get(0).and_then(Value::as_str) == Some("active"));
-        let hides_archived =
-            !self.session.archived && !mentions_active && self.table.fields.contains_key("active");
+        let hides_archived = !self.session.include_archived
+            && !mentions_active
+            && self.table.fields.contains_key("active");
         let mut found = Vec::new();
         for row in self.table.rows.values().map(AsRef::as_ref) {
             if (!hides_archived || row.get("active") != Some(&Value::Bool(false)))
                 && self
                     .session
                     .user
-                    .may_see(self.table, row, &self.session.companies)
+                    .passes_record_rules(self.table, row, &self.session.companies)
                 && domain::matches(self.database, self.session.user, self.table, row, domain)?
             {
                 found.push(row);
@@ -115,12 +116,15 @@ impl<'a> Call<'a> {
             let name = words.next().unwrap_or("id");
             let plain = |one: char| one.is_ascii_alphanumeric() || "_.:".contains(one);
             if !name.chars().all(plain) || words.clone().count() > 1 {
-                return Err(Refusal::user(format!(
+                return Err(FakeOdooError::user_error(format!(
                     "Invalid \"order\" specified ({order}). A valid \"order\" specification is a comma-separated list of valid field names (optionally followed by asc/desc for the direction)"
                 )));
             }
             let field = self.table.fields.get(name).ok_or_else(|| {
-                Refusal::value(format!("Invalid field '{name}' on '{}'", self.table.model))
+                FakeOdooError::value_error(format!(
+                    "Invalid field '{name}' on '{}'",
+                    self.table.model
+                ))
             })?;
             let down = words
                 .next()
@@ -141,7 +145,7 @@ impl<'a> Call<'a> {
                 .unwrap_or(0)
         };
         if number("limit") < 0 || number("offset") < 0 {
-            return Err(Refusal::new(
+            return Err(FakeOdooError::new(
                 500,
                 "psycopg2.errors.InvalidRowCountInLimitClause",
                 "LIMIT must not be negative\nLINE 1: SELECT \"t\".\"id\" FROM",
@@ -178,25 +182,25 @@ impl<'a> Call<'a> {
         }
     }
 
-    pub(super) fn read(&self) -> Result<Value, Refusal> {
+    pub(super) fn read(&self) -> Result<Value, FakeOdooError> {
         let own = self.table.model == "res.users" && self.ids == [self.session.user.id];
         if !own {
-            self.session.user.may_read(self.table)?;
+            self.session.user.check_read_access(self.table)?;
         }
-        let fields = self.wanted()?;
+        let fields = self.requested_fields()?;
         let mut records = Vec::new();
         // Ids that do not exist are left out without a word.
         for row in self.ids.iter().filter_map(|id| self.table.row(*id)) {
             let user = self.session.user;
-            if !user.may_see(self.table, row, user.companies) {
-                return Err(user.hidden(Operation::Read, self.table, row));
+            if !user.passes_record_rules(self.table, row, user.companies) {
+                return Err(user.record_rule_error(AccessMode::Read, self.table, row));
             }
-            records.push(self.record(row, &fields)?);
+            records.push(self.read_record(row, &fields)?);
         }
         Ok(Value::Array(records))
     }
 
-    pub(super) fn name_search(&self) -> Result<Value, Refusal> {
+    pub(super) fn name_search(&self) -> Result<Value, FakeOdooError> {
         let name = self
             .arguments
             .get("name")
@@ -227,7 +231,7 @@ impl<'a> Call<'a> {
     }
 
     /// The fields that are asked for; all the user sees when none are.
-    fn wanted(&self) -> Result<Vec<&'a str>, Refusal> {
+    fn requested_fields(&self) -> Result<Vec<&'a str>, FakeOdooError> {
         let asked = self
             .arguments
             .get("fields")
@@ -238,20 +242,20 @@ impl<'a> Call<'a> {
                 .table
                 .fields
                 .iter()
-                .filter(|(_, field)| self.session.user.sees(field))
+                .filter(|(_, field)| self.session.user.has_field_access(field))
                 .map(|(name, _)| *name)
                 .collect());
         };
         let mut fields = Vec::new();
         for name in asked.iter().filter_map(Value::as_str) {
             let Some((name, field)) = self.table.fields.get_key_value(name) else {
-                return Err(Refusal::value(format!(
+                return Err(FakeOdooError::value_error(format!(
                     "Invalid field '{name}' on '{}'",
                     self.table.model
                 )));
             };
-            if !self.session.user.sees(field) {
-                return Err(Refusal::access(format!(
+            if !self.session.user.has_field_access(field) {
+                return Err(FakeOdooError::access_error(format!(
                     "You do not have enough rights to access the field \"{name}\" on {} ({}). Please contact your system administrator.",
                     self.table.label, self.table.model
                 )));
@@ -261,7 +265,7 @@ impl<'a> Call<'a> {
         Ok(fields)
     }
 
-    pub(super) fn record(&self, row: &Row, fields: &[&str]) -> Result<Value, Refusal> {
+    pub(super) fn read_record(&self, row: &Row, fields: &[&str]) -> Result<Value, FakeOdooError> {
         let mut record = Map::new();
         record.insert("id".to_owned(), value_of(row, "id").clone());
         for name in fields {
@@ -269,7 +273,7 @@ impl<'a> Call<'a> {
                 continue;
             };
             if *name == "raw" {
-                return Err(Refusal::Html {
+                return Err(FakeOdooError::Html {
                     status: 500,
                     text: "Internal Server Error",
                 });
@@ -291,12 +295,12 @@ impl<'a> Call<'a> {
                 }
                 (_, Some(related)) if field.is_x2many() => {
                     // The whole read fails for one field whose model is closed.
-                    self.session.user.may_read(related)?;
-                    Value::from(self.database.linked(self.table, row, name, field))
+                    self.session.user.check_read_access(related)?;
+                    Value::from(self.database.linked_ids(self.table, row, name, field))
                 }
                 _ if *name == "message_is_follower" => {
                     let id = link(row, "id").unwrap_or(0);
-                    let followers = self.database.followers(self.table.model, id);
+                    let followers = self.database.follower_partners(self.table.model, id);
                     followers.contains(&self.session.user.partner).into()
                 }
                 _ if self.table.model == "mail.followers" && !field.stored => {
@@ -314,19 +318,24 @@ impl<'a> Call<'a> {
     }
 
     /// The records with what a specification names, as deep as it goes.
-    pub(super) fn web_read(&self, specification: &Row) -> Result<Value, Refusal> {
+    pub(super) fn web_read(&self, specification: &Row) -> Result<Value, FakeOdooError> {
         let rows = self.ids.iter().filter_map(|id| self.table.row(*id));
-        rows.map(|row| self.specified(self.table, row, specification))
+        rows.map(|row| self.web_read_record(self.table, row, specification))
             .collect()
     }
 
-    fn specified(&self, table: &Table, row: &Row, specification: &Row) -> Result<Value, Refusal> {
-        self.session.user.may_read(table)?;
+    fn web_read_record(
+        &self,
+        table: &Table,
+        row: &Row,
+        specification: &Row,
+    ) -> Result<Value, FakeOdooError> {
+        self.session.user.check_read_access(table)?;
         let mut record = Row::new();
         record.insert("id".to_owned(), value_of(row, "id").clone());
         for (name, inner) in specification {
             let field = table.fields.get(name.as_str()).ok_or_else(|| {
-                Refusal::value(format!("Invalid field '{name}' on '{}'", table.model))
+                FakeOdooError::value_error(format!("Invalid field '{name}' on '{}'", table.model))
             })?;
             let related = field.relation.and_then(|model| self.database.table(model));
             let inner = inner.get("fields").and_then(Value::as_object);
@@ -334,13 +343,13 @@ impl<'a> Call<'a> {
                 None if name == "display_name" => table.display_name(row).into(),
                 None => value_of(row, name).clone(),
                 Some(related) => {
-                    let linked = self.database.linked(table, row, name, field);
+                    let linked = self.database.linked_ids(table, row, name, field);
                     let shown: Vec<Value> = match inner {
                         None => linked.into_iter().map(Value::from).collect(),
                         Some(inner) => linked
                             .into_iter()
                             .filter_map(|id| related.row(id))
-                            .map(|other| self.specified(related, other, inner))
+                            .map(|other| self.web_read_record(related, other, inner))
                             .collect::<Result<_, _>>()?,
                     };
                     if field.is_x2many() {
@@ -356,7 +365,7 @@ impl<'a> Call<'a> {
     }
 
     pub(super) fn default_get(&self) -> Value {
-        let defaults = defaults::of(self.table, self.session);
+        let defaults = defaults::default_values(self.table, self.session);
         let asked = self.argument("fields").and_then(Value::as_array);
         let asked = asked.into_iter().flatten().filter_map(Value::as_str);
         asked
@@ -365,40 +374,40 @@ impl<'a> Call<'a> {
             .into()
     }
 
-    pub(super) fn has_access(&self) -> Result<Value, Refusal> {
+    pub(super) fn has_access(&self) -> Result<Value, FakeOdooError> {
         let operation = self.argument("operation").and_then(Value::as_str);
-        let Some(operation) = operation.and_then(Operation::named) else {
-            return Err(Refusal::new(
+        let Some(operation) = operation.and_then(AccessMode::parse) else {
+            return Err(FakeOdooError::new(
                 500,
                 "builtins.AssertionError",
                 "Invalid access mode",
             ));
         };
         let user = self.session.user;
-        let mut access = user.may(operation, self.table).is_ok();
+        let mut access = user.check_access(operation, self.table).is_ok();
         for id in &self.ids {
             let row = self
                 .table
                 .row(*id)
-                .ok_or_else(|| Refusal::missing(self.table.model, *id, user.id))?;
-            access &= user.may_see(self.table, row, user.companies);
+                .ok_or_else(|| FakeOdooError::missing_record(self.table.model, *id, user.id))?;
+            access &= user.passes_record_rules(self.table, row, user.companies);
         }
         Ok(access.into())
     }
 
     /// Who made a record and when, and its external ids.
-    pub(super) fn get_metadata(&self) -> Result<Value, Refusal> {
-        self.session.user.may_read(self.table)?;
+    pub(super) fn get_metadata(&self) -> Result<Value, FakeOdooError> {
+        self.session.user.check_read_access(self.table)?;
         let fields = ["create_uid", "create_date", "write_uid", "write_date"];
         let rows = self
             .ids
             .iter()
             .filter_map(|id| Some((*id, self.table.row(*id)?)));
         rows.map(|(id, row)| {
-            let mut record = self.record(row, &fields)?;
+            let mut record = self.read_record(row, &fields)?;
             let external: Vec<Value> = self
                 .database
-                .attached("ir.model.data", self.table.model, id)
+                .attached_ids("ir.model.data", self.table.model, id)
                 .into_iter()
                 .filter_map(|data| self.database.row("ir.model.data", data))
                 .map(|data| json!({"xmlid": text(data, "complete_name"), "noupdate": value_of(data, "noupdate")}))

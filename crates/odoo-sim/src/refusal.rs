@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 /// A refusal in Odoo's form: an exception's name, its message, its status.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(super) enum FakeOdooError {
     /// The error object of JSON/2.
     Json {
         status: u16,
@@ -19,7 +19,7 @@ pub(super) enum Refusal {
     Html { status: u16, text: &'static str },
 }
 
-impl Refusal {
+impl FakeOdooError {
     pub(super) fn new(status: u16, name: &'static str, message: impl Into<String>) -> Self {
         Self::Json {
             status,
@@ -29,11 +29,11 @@ impl Refusal {
         }
     }
 
-    pub(super) fn access(message: impl Into<String>) -> Self {
+    pub(super) fn access_error(message: impl Into<String>) -> Self {
         Self::new(403, "odoo.exceptions.AccessError", message)
     }
 
-    pub(super) fn conflict() -> Self {
+    pub(super) fn serialization_failure() -> Self {
         Self::new(
             500,
             "psycopg2.errors.SerializationFailure",
@@ -41,7 +41,7 @@ impl Refusal {
         )
     }
 
-    pub(super) fn internal() -> Self {
+    pub(super) fn internal_error() -> Self {
         Self::new(
             500,
             "builtins.AttributeError",
@@ -49,7 +49,7 @@ impl Refusal {
         )
     }
 
-    pub(super) fn missing(model: &str, id: u32, user: u32) -> Self {
+    pub(super) fn missing_record(model: &str, id: u32, user: u32) -> Self {
         Self::new(
             404,
             "odoo.exceptions.MissingError",
@@ -60,11 +60,11 @@ impl Refusal {
     }
 
     /// A rule of the business, as Odoo words it.
-    pub(super) fn user(message: impl Into<String>) -> Self {
+    pub(super) fn user_error(message: impl Into<String>) -> Self {
         Self::new(422, "odoo.exceptions.UserError", message)
     }
 
-    pub(super) fn validation(message: impl Into<String>) -> Self {
+    pub(super) fn validation_error(message: impl Into<String>) -> Self {
         Self::new(422, "odoo.exceptions.ValidationError", message)
     }
 
@@ -73,7 +73,7 @@ impl Refusal {
     }
 
     /// What PostgreSQL says of a value that does not fit its column.
-    pub(super) fn not_an_integer(shown: &str) -> Self {
+    pub(super) fn invalid_integer(shown: &str) -> Self {
         Self::new(
             500,
             "psycopg2.errors.InvalidTextRepresentation",
@@ -82,7 +82,7 @@ impl Refusal {
     }
 
     /// A refusal that offers a way on in Odoo's own client.
-    pub(super) fn redirect(message: &str, action: &str, button: &str) -> Self {
+    pub(super) fn redirect_warning(message: &str, action: &str, button: &str) -> Self {
         Self::Json {
             status: 500,
             name: "odoo.exceptions.RedirectWarning",
@@ -92,7 +92,7 @@ impl Refusal {
     }
 
     /// The field name that Python found no key for.
-    pub(super) fn key_error(&self) -> Option<&str> {
+    pub(super) fn missing_key(&self) -> Option<&str> {
         match self {
             Self::Json { name, message, .. } if *name == "builtins.KeyError" => Some(message),
             Self::Json { .. } | Self::Html { .. } => None,
@@ -100,7 +100,7 @@ impl Refusal {
     }
 
     /// Whether Odoo raised it itself, for the user to read.
-    pub(super) fn is_of_odoo(&self) -> bool {
+    pub(super) fn is_odoo_exception(&self) -> bool {
         match self {
             Self::Json { name, .. } => name.starts_with("odoo.exceptions."),
             Self::Html { .. } => false,
@@ -114,11 +114,11 @@ impl Refusal {
         }
     }
 
-    pub(super) fn value(message: impl Into<String>) -> Self {
+    pub(super) fn value_error(message: impl Into<String>) -> Self {
         Self::new(500, "builtins.ValueError", message)
     }
 
-    pub(super) fn arguments(message: impl Into<String>) -> Self {
+    pub(super) fn invalid_arguments(message: impl Into<String>) -> Self {
         Self::new(422, "werkzeug.exceptions.UnprocessableEntity", message)
     }
 
@@ -126,7 +126,7 @@ impl Refusal {
         Self::new(404, "werkzeug.exceptions.NotFound", message)
     }
 
-    pub(super) fn response(self) -> Response<Bytes> {
+    pub(super) fn into_response(self) -> Response<Bytes> {
         match self {
             Self::Json {
                 status,
@@ -145,7 +145,7 @@ impl Refusal {
                     "Traceback (most recent call last):\n  File \"/opt/odoo/odoo/http.py\", line 2182, in _transactioning\n    return service_model.retrying(func, env=self.env)\n{name}: {message}"
                 );
                 let body = json!({ "name": name, "message": message, "arguments": arguments, "context": {}, "debug": debug });
-                respond(
+                build_response(
                     status,
                     "application/json; charset=utf-8",
                     body.to_string().into(),
@@ -155,22 +155,22 @@ impl Refusal {
                 let page = format!(
                     "<!doctype html>\n<html lang=en>\n<title>{text}</title>\n<h1>{text}</h1>\n"
                 );
-                respond(status, "text/html; charset=utf-8", page.into())
+                build_response(status, "text/html; charset=utf-8", page.into())
             }
         }
     }
 }
 
 /// A result in JSON.
-pub(super) fn result(value: &Value) -> Response<Bytes> {
-    respond(
+pub(super) fn json_response(value: &Value) -> Response<Bytes> {
+    build_response(
         200,
         "application/json; charset=utf-8",
         value.to_string().into(),
     )
 }
 
-fn respond(status: u16, media: &'static str, body: Bytes) -> Response<Bytes> {
+fn build_response(status: u16, media: &'static str, body: Bytes) -> Response<Bytes> {
     let mut response = Response::new(body);
     *response.status_mut() =
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

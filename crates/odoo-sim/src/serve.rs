@@ -10,17 +10,17 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 
 use super::{
-    Company,
-    mishap::{Effect, Moment},
-    refusal::Refusal,
+    FakeOdoo,
+    mishap::{FaultPoint, InjectedFault},
+    refusal::FakeOdooError,
 };
 
 /// The largest body, in bytes.
-const MAX_BODY: usize = 16 << 20;
+const MAX_BODY_BYTES: usize = 16 << 20;
 /// How long a head may take.
-const HEAD: Duration = Duration::from_secs(5);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-impl Company {
+impl FakeOdoo {
     /// Answers on a socket for as long as it is polled. Every answer closes
     /// its connection, as those of Odoo's prefork server do.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
@@ -32,12 +32,12 @@ impl Company {
             tokio::spawn(async move {
                 let service = service_fn(move |request| {
                     let company = Arc::clone(&company);
-                    async move { company.receive(request).await }
+                    async move { company.handle_http(request).await }
                 });
                 let served = http1::Builder::new()
                     .keep_alive(false)
                     .timer(TokioTimer::new())
-                    .header_read_timeout(HEAD)
+                    .header_read_timeout(HEAD_TIMEOUT)
                     .serve_connection(TokioIo::new(stream), service);
                 // A client that hangs up is its own affair.
                 drop(served.await);
@@ -46,26 +46,30 @@ impl Company {
     }
 
     /// Answers, or closes the connection when a test wants that.
-    async fn receive(
+    async fn handle_http(
         self: &Arc<Self>,
         request: Request<Incoming>,
-    ) -> Result<Response<Full<Bytes>>, Cut> {
+    ) -> Result<Response<Full<Bytes>>, ConnectionAborted> {
         let (head, body) = request.into_parts();
-        let Ok(body) = Limited::new(body, MAX_BODY).collect().await else {
+        let Ok(body) = Limited::new(body, MAX_BODY_BYTES).collect().await else {
             let mut refused = Response::new(Full::default());
             *refused.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
             return Ok(refused);
         };
         let request = Request::from_parts(head, body.to_bytes());
-        let Some(mishap) = self.mishap(request.uri().path()) else {
-            return Ok(self.answer(&request).map(Full::new));
+        let Some(mishap) = self.take_fault(request.uri().path()) else {
+            return Ok(self.handle(&request).map(Full::new));
         };
-        let done = (mishap.moment == Moment::AfterCommit).then(|| self.answer(&request));
-        match mishap.effect {
-            Effect::Conflict => Ok(Refusal::conflict().response().map(Full::new)),
-            Effect::Cut => Err(Cut),
-            Effect::Fail => Ok(Refusal::internal().response().map(Full::new)),
-            Effect::Hold { reached, released } => {
+        let done = (mishap.point == FaultPoint::AfterCommit).then(|| self.handle(&request));
+        match mishap.fault {
+            InjectedFault::SerializationFailure => Ok(FakeOdooError::serialization_failure()
+                .into_response()
+                .map(Full::new)),
+            InjectedFault::CloseConnection => Err(ConnectionAborted),
+            InjectedFault::InternalError => Ok(FakeOdooError::internal_error()
+                .into_response()
+                .map(Full::new)),
+            InjectedFault::Hold { reached, released } => {
                 let company = Arc::clone(self);
                 // On its own: Odoo goes on when the client has hung up.
                 let held = tokio::spawn(async move {
@@ -74,11 +78,11 @@ impl Company {
                     if let Ok(permit) = released.acquire().await {
                         permit.forget();
                     }
-                    done.unwrap_or_else(|| company.answer(&request))
+                    done.unwrap_or_else(|| company.handle(&request))
                 });
                 held.await
                     .map(|response| response.map(Full::new))
-                    .or(Err(Cut))
+                    .or(Err(ConnectionAborted))
             }
         }
     }
@@ -87,4 +91,4 @@ impl Company {
 /// The connection ends without an answer.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection is cut")]
-struct Cut;
+struct ConnectionAborted;

@@ -3,7 +3,7 @@
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::{Map, Value};
 
-use super::{access::User, domain, refusal::Refusal, table::Row};
+use super::{access::User, domain, refusal::FakeOdooError, table::Row};
 
 /// What of a call holds for all that it does.
 #[derive(Clone, Debug)]
@@ -12,20 +12,24 @@ pub(super) struct Session {
     /// The companies it looks at, the first one for what is made.
     pub(super) companies: Vec<u32>,
     /// Whether archived records are found too.
-    pub(super) archived: bool,
+    pub(super) include_archived: bool,
     /// The defaults that the context brings: `default_name` as `name`.
-    pub(super) defaults: Row,
+    pub(super) context_defaults: Row,
     pub(super) now: Timestamp,
 }
 
 impl Session {
     /// Reads the context of a call.
-    pub(super) fn new(user: User, context: Option<Value>, now: Timestamp) -> Result<Self, Refusal> {
+    pub(super) fn new(
+        user: User,
+        context: Option<Value>,
+        now: Timestamp,
+    ) -> Result<Self, FakeOdooError> {
         let context = match context {
             None | Some(Value::Null) => Map::new(),
             Some(Value::Object(context)) => context,
             Some(_) => {
-                return Err(Refusal::value(
+                return Err(FakeOdooError::value_error(
                     "dictionary update sequence element #0 has length 1; 2 is required",
                 ));
             }
@@ -36,14 +40,16 @@ impl Session {
             .filter(|ids| !ids.is_empty());
         let companies = companies.unwrap_or_else(|| user.companies.to_vec());
         if companies.iter().any(|id| !user.companies.contains(id)) {
-            return Err(Refusal::access(
+            return Err(FakeOdooError::access_error(
                 "Access to unauthorized or invalid companies.",
             ));
         }
         if let Some(lang) = context.get("lang").and_then(Value::as_str)
             && !["en_US", "fr_FR"].contains(&lang)
         {
-            return Err(Refusal::user(format!("Invalid language code: {lang}")));
+            return Err(FakeOdooError::user_error(format!(
+                "Invalid language code: {lang}"
+            )));
         }
         let archived = context.get("active_test") == Some(&Value::Bool(false));
         let defaults = context
@@ -53,19 +59,19 @@ impl Session {
         Ok(Self {
             user,
             companies,
-            archived,
-            defaults,
+            include_archived: archived,
+            context_defaults: defaults,
             now,
         })
     }
 
     /// The company that new records belong to.
-    pub(super) fn company(&self) -> u32 {
+    pub(super) fn default_company(&self) -> u32 {
         self.companies.first().copied().unwrap_or(1)
     }
 
     /// Now, as Odoo writes a time: in UTC, to the second.
-    pub(super) fn time(&self) -> String {
+    pub(super) fn current_datetime(&self) -> String {
         let now = self.now.to_zoned(TimeZone::UTC);
         now.strftime("%Y-%m-%d %H:%M:%S").to_string()
     }

@@ -16,7 +16,7 @@ pub struct Snapshot {
 
 /// What happened to one record between two snapshots.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Change {
+pub struct RecordChange {
     /// The model, such as `res.partner`.
     pub model: &'static str,
     /// The record's id.
@@ -54,7 +54,7 @@ impl Snapshot {
     /// What has changed since, by model and id.
     ///
     /// Of a record that is in both, only the fields that differ are told.
-    pub fn changes_to(&self, later: &Self) -> Vec<Change> {
+    pub fn changes_to(&self, later: &Self) -> Vec<RecordChange> {
         let mut changes = Vec::new();
         let nothing = BTreeMap::new();
         for (model, rows) in &later.models {
@@ -78,7 +78,7 @@ impl Snapshot {
                             .collect(),
                     )
                 };
-                changes.push(Change {
+                changes.push(RecordChange {
                     model,
                     id,
                     before: differing(before, after),

@@ -15,7 +15,7 @@ pub(super) struct Table {
     pub(super) model: &'static str,
     pub(super) label: &'static str,
     /// Who may read it.
-    pub(super) open_to: Group,
+    pub(super) read_group: Group,
     pub(super) fields: Arc<BTreeMap<&'static str, Field>>,
     pub(super) rows: BTreeMap<u32, Arc<Row>>,
     /// Odoo's `_order`.
@@ -44,10 +44,10 @@ pub(super) struct Field {
     /// Whether a copy of the record takes it along.
     pub(super) copied: bool,
     /// Whether the record it points to must be of the same company.
-    pub(super) of_one_company: bool,
+    pub(super) check_company: bool,
     pub(super) on_delete: OnDelete,
     /// The field that it shows, as Odoo says it of those of a parent.
-    pub(super) shows: Option<&'static str>,
+    pub(super) related: Option<&'static str>,
     /// Only who has this group sees the field.
     pub(super) group: Option<Group>,
 }

@@ -3,53 +3,54 @@
 use serde_json::Value;
 
 use super::{
-    access::Operation,
-    call::Call,
+    access::AccessMode,
+    call::Invocation,
     computed,
-    constraints::{in_use, users_of},
+    constraints::{active_users_of, in_use_error},
     domain::ids,
-    refusal::Refusal,
+    refusal::FakeOdooError,
     table::{OnDelete, link, text, value},
     transaction::Transaction,
 };
 
 impl Transaction<'_> {
     /// Deletes records as a user asks for it.
-    pub(super) fn unlink(&mut self, model: &'static str, ids: &[u32]) -> Result<(), Refusal> {
+    pub(super) fn unlink(&mut self, model: &'static str, ids: &[u32]) -> Result<(), FakeOdooError> {
         if ids.is_empty() {
             return Ok(());
         }
         self.session
             .user
-            .may(Operation::Unlink, self.table(model)?)?;
-        let ids = self.existing(model, ids)?;
+            .check_access(AccessMode::Unlink, self.table(model)?)?;
+        let ids = self.existing_ids(model, ids)?;
         for id in &ids {
-            self.visible(Operation::Unlink, model, *id)?;
-            self.deletable(model, *id)?;
+            self.check_record_rules(AccessMode::Unlink, model, *id)?;
+            self.check_deletable(model, *id)?;
         }
-        ids.into_iter().try_for_each(|id| self.delete(model, id))
+        ids.into_iter()
+            .try_for_each(|id| self.delete_cascading(model, id))
     }
 
-    pub(super) fn unlink_called(&mut self, call: &Call<'_>) -> Result<Value, Refusal> {
+    pub(super) fn call_unlink(&mut self, call: &Invocation<'_>) -> Result<Value, FakeOdooError> {
         self.unlink(call.table.model, &call.ids)?;
         Ok(true.into())
     }
 
     /// What a model itself has against it (`@api.ondelete`).
-    fn deletable(&self, model: &str, id: u32) -> Result<(), Refusal> {
+    fn check_deletable(&self, model: &str, id: u32) -> Result<(), FakeOdooError> {
         let Some(row) = self.database.row(model, id) else {
             return Ok(());
         };
         match model {
-            "account.move" if text(row, "state") == "posted" => Err(Refusal::user(
+            "account.move" if text(row, "state") == "posted" => Err(FakeOdooError::user_error(
                 "You can't delete a posted journal item. Don’t play games with your accounting records; reset the journal entry to draft before deleting it.",
             )),
             "res.partner" => {
-                let linked = users_of(&self.database, &[id]);
+                let linked = active_users_of(&self.database, &[id]);
                 if linked.is_empty() {
                     return Ok(());
                 }
-                Err(Refusal::redirect(
+                Err(FakeOdooError::redirect_warning(
                     &format!(
                         "You cannot delete contacts linked to an active user.\nYou should rather archive them after archiving their associated user.\n\nLinked active users : {}",
                         linked.join(", ")
@@ -59,11 +60,11 @@ impl Transaction<'_> {
                 ))
             }
             "sale.order" if !matches!(text(row, "state"), "draft" | "cancel") => {
-                Err(Refusal::user(
+                Err(FakeOdooError::user_error(
                     "You can not delete a sent quotation or a confirmed sales order. You must first cancel it.",
                 ))
             }
-            "sale.order.line" if text(row, "state") == "sale" => Err(Refusal::user(
+            "sale.order.line" if text(row, "state") == "sale" => Err(FakeOdooError::user_error(
                 "Once a sales order is confirmed, you can't remove one of its lines (we need to track if something gets invoiced or delivered).\n                Set the quantity to 0 instead.",
             )),
             _ => Ok(()),
@@ -72,7 +73,7 @@ impl Transaction<'_> {
 
     /// Deletes one record, as the database does: it follows the keys of other
     /// tables and asks no model.
-    fn delete(&mut self, model: &str, id: u32) -> Result<(), Refusal> {
+    fn delete_cascading(&mut self, model: &str, id: u32) -> Result<(), FakeOdooError> {
         // Gone already, with one that went before.
         let Some(gone) = self.database.row(model, id).cloned() else {
             return Ok(());
@@ -89,10 +90,10 @@ impl Transaction<'_> {
                 }
                 match field.kind {
                     "many2one" => {
-                        for pointing in self.database.pointing(other, name, id) {
+                        for pointing in self.database.referencing_ids(other, name, id) {
                             match field.on_delete {
                                 OnDelete::Cascade => cascades.push((*other, pointing)),
-                                OnDelete::Restrict => return Err(in_use(table, name, field)),
+                                OnDelete::Restrict => return Err(in_use_error(table, name, field)),
                                 OnDelete::SetNull => empties.push((*other, pointing, *name)),
                             }
                         }
@@ -130,7 +131,7 @@ impl Transaction<'_> {
             }
         }
         for (other, pointing) in cascades {
-            self.delete(other, pointing)?;
+            self.delete_cascading(other, pointing)?;
         }
         for kind in [
             "ir.attachment",
@@ -138,14 +139,14 @@ impl Transaction<'_> {
             "mail.followers",
             "mail.message",
         ] {
-            for attached in self.database.attached(kind, model, id) {
-                self.delete(kind, attached)?;
+            for attached in self.database.attached_ids(kind, model, id) {
+                self.delete_cascading(kind, attached)?;
             }
         }
         if model == "sale.order.line"
             && let Some(order) = link(&gone, "order_id")
         {
-            computed::order(&mut self.database, order);
+            computed::recompute_order(&mut self.database, order);
         }
         Ok(())
     }

@@ -40,7 +40,7 @@ mod tests {
     use super::ArgumentName;
 
     #[test]
-    fn what_json2_keeps_for_itself_is_no_argument() {
+    fn reserved_json2_names_are_not_argument_names() {
         assert!(ArgumentName::try_from("partner_ids").is_ok());
         for bad in [
             "",

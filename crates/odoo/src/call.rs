@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{
-    Context, Domain, Effect, FieldName, Load, MethodName, ModelName, Order, RecordId, Request,
+    Context, Domain, FieldName, Load, MethodName, ModelName, Operation, Order, RecordId, Request,
     Search,
 };
 
@@ -15,7 +15,7 @@ use super::{
 #[derive(Clone, PartialEq, Debug)]
 pub struct Call {
     model: ModelName,
-    effect: Effect,
+    operation: Operation,
     request: Request,
     context: Context,
 }
@@ -24,15 +24,15 @@ impl Call {
     fn reading(model: ModelName, request: Request) -> Self {
         Self {
             model,
-            effect: Effect::Read,
+            operation: Operation::Read,
             request,
             context: Context::default(),
         }
     }
 
-    fn changing(model: ModelName, effect: Effect, request: Request) -> Self {
+    fn changing(model: ModelName, operation: Operation, request: Request) -> Self {
         Self {
-            effect,
+            operation,
             ..Self::reading(model, request)
         }
     }
@@ -51,7 +51,7 @@ impl Call {
         let search = Search {
             domain: domain.clone(),
             fields: fields.to_vec(),
-            about: Vec::new(),
+            answer_fields: Vec::new(),
             order: order.clone(),
             offset,
             limit: limit.max(1),
@@ -76,7 +76,7 @@ impl Call {
 
     /// `name_search`: ids and display names of records whose name matches.
     pub fn name_search(model: ModelName, name: &str, domain: &Domain, limit: u32) -> Self {
-        let request = Request::Names {
+        let request = Request::NameSearch {
             name: name.to_owned(),
             domain: domain.clone(),
             limit: limit.max(1),
@@ -115,19 +115,19 @@ impl Call {
     /// `create`: a new record for each of the values, all of them or none.
     /// Answers their ids.
     pub fn create(model: ModelName, values: Vec<Map<String, Value>>) -> Self {
-        Self::changing(model, Effect::Create, Request::Create(values))
+        Self::changing(model, Operation::Create, Request::Create(values))
     }
 
     /// `write`: the same values for all of the records. Answers `true`, also
     /// without any ids.
     pub fn write(model: ModelName, ids: &[RecordId], values: Map<String, Value>) -> Self {
         let ids = ids.to_vec();
-        Self::changing(model, Effect::Write, Request::Write { ids, values })
+        Self::changing(model, Operation::Write, Request::Write { ids, values })
     }
 
     /// `unlink`: the records are gone. Answers `true`, also without any ids.
     pub fn delete(model: ModelName, ids: &[RecordId]) -> Self {
-        Self::changing(model, Effect::Delete, Request::Delete(ids.to_vec()))
+        Self::changing(model, Operation::Delete, Request::Delete(ids.to_vec()))
     }
 
     /// A method of these records, or of the model itself where there are none.
@@ -143,16 +143,16 @@ impl Call {
             ids,
             arguments,
         };
-        Self::changing(model, Effect::Run, request)
+        Self::changing(model, Operation::Call, request)
     }
 
     /// `load`: new records, and changes of those that the rows name, all or
     /// none. Errors come in an answer of status 200.
     pub fn load(model: ModelName, load: Load) -> Self {
         let effect = if load.only_updates() {
-            Effect::Write
+            Operation::Write
         } else {
-            Effect::Create
+            Operation::Create
         };
         Self::changing(model, effect, Request::Load(load))
     }
@@ -167,16 +167,16 @@ impl Call {
     /// The same search as a part of one that asks for these fields: what may
     /// not be seen together with them is left out here too.
     #[must_use]
-    pub fn about(mut self, fields: &[FieldName]) -> Self {
+    pub fn with_answer_fields(mut self, fields: &[FieldName]) -> Self {
         if let Request::Search(search) = &mut self.request {
-            search.about = fields.to_vec();
+            search.answer_fields = fields.to_vec();
         }
         self
     }
 
     /// The same call that asks something else.
     #[must_use]
-    pub fn asking(self, request: Request) -> Self {
+    pub fn with_request(self, request: Request) -> Self {
         Self { request, ..self }
     }
 
@@ -191,8 +191,8 @@ impl Call {
     }
 
     /// What the call does.
-    pub fn effect(&self) -> Effect {
-        self.effect
+    pub fn operation(&self) -> Operation {
+        self.operation
     }
 
     /// What is asked.

@@ -2,25 +2,25 @@
 
 use serde_json::{Number, Value};
 
-use super::{Field, FieldKind, Says, load::ids_in};
+use super::{CellMeaning, Field, FieldKind, load::parse_ids};
 
 /// The value that Odoo's import makes of a cell (Odoo 19, `ir.fields.converter`);
 /// none where only Odoo knows.
-pub fn value_of(field: &Field, says: Says, cell: &str) -> Option<Value> {
+pub fn cell_value(field: &Field, says: CellMeaning, cell: &str) -> Option<Value> {
     if cell.is_empty() {
         return Some(Value::Bool(false));
     }
-    if says != Says::Value {
-        let one = field.kind == FieldKind::Many2one && says == Says::DatabaseId;
-        return match ids_in(cell).as_deref() {
+    if says != CellMeaning::Value {
+        let one = field.kind == FieldKind::Many2one && says == CellMeaning::DatabaseId;
+        return match parse_ids(cell).as_deref() {
             Some([id]) if one => Some(id.get().into()),
             Some(_) | None => None,
         };
     }
     match field.kind {
-        FieldKind::Boolean => truth_of(cell).map(Value::Bool),
+        FieldKind::Boolean => parse_boolean(cell).map(Value::Bool),
         FieldKind::Char | FieldKind::Text => Some(Value::from(cell)),
-        FieldKind::Date => is_day(cell).then(|| Value::from(cell)),
+        FieldKind::Date => is_date(cell).then(|| Value::from(cell)),
         FieldKind::Integer => {
             let digits = cell.strip_prefix('-').unwrap_or(cell);
             (digits.len() <= 9 && is_digits(digits))
@@ -40,7 +40,7 @@ pub fn value_of(field: &Field, says: Says, cell: &str) -> Option<Value> {
         // The first whose key or label it is, in whatever case, is taken; labels
         // in languages that this user does not read are not known here.
         FieldKind::Selection => {
-            let mut meant = field.choices.iter().filter(|choice| {
+            let mut meant = field.selection.iter().filter(|choice| {
                 [&choice.key, &choice.label]
                     .iter()
                     .any(|text| text.to_lowercase() == cell.to_lowercase())
@@ -69,7 +69,7 @@ pub fn value_of(field: &Field, says: Says, cell: &str) -> Option<Value> {
 }
 
 /// Whether a cell means yes or no in every language.
-fn truth_of(cell: &str) -> Option<bool> {
+fn parse_boolean(cell: &str) -> Option<bool> {
     match cell.to_ascii_lowercase().as_str() {
         "1" | "true" | "yes" => Some(true),
         "" | "0" | "false" | "no" => Some(false),
@@ -81,7 +81,7 @@ fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn is_day(text: &str) -> bool {
+fn is_date(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     matches!(&*parts, [year, month, day]
         if [(year, 4), (month, 2), (day, 2)]
@@ -93,11 +93,11 @@ fn is_day(text: &str) -> bool {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::value_of;
-    use crate::{Says, Schema};
+    use super::cell_value;
+    use crate::{CellMeaning, Schema};
 
     #[test]
-    fn a_cell_is_known_where_odoo_can_make_only_one_thing_of_it() {
+    fn cell_value_is_known_only_when_unambiguous() {
         let schema = Schema::parse(
             br#"{"n":{"type":"integer"},"f":{"type":"float"},"b":{"type":"boolean"},"d":{"type":"date"},
                  "t":{"type":"datetime"},"c":{"type":"char"},"m":{"type":"many2one","relation":"res.partner"},
@@ -105,7 +105,7 @@ mod tests {
                  "s":{"type":"selection","selection":[["lead","Lead"],["out","In"],["in","Out"]]}}"#,
         )
         .unwrap();
-        let of = |name: &str, says, cell: &str| value_of(schema.field(name).unwrap(), says, cell);
+        let of = |name: &str, says, cell: &str| cell_value(schema.field(name).unwrap(), says, cell);
         for (name, cell, value) in [
             ("n", "12", json!(12)),
             ("n", "-5", json!(-5)),
@@ -118,7 +118,11 @@ mod tests {
             ("c", "", json!(false)),
             ("s", "Lead", json!("lead")),
         ] {
-            assert_eq!(of(name, Says::Value, cell), Some(value), "{name} {cell}");
+            assert_eq!(
+                of(name, CellMeaning::Value, cell),
+                Some(value),
+                "{name} {cell}"
+            );
         }
         for (name, cell) in [
             ("n", "1_0"),
@@ -136,12 +140,15 @@ mod tests {
             ("s", "in"),
             ("s", "x"),
         ] {
-            assert_eq!(of(name, Says::Value, cell), None, "{name} {cell}");
+            assert_eq!(of(name, CellMeaning::Value, cell), None, "{name} {cell}");
         }
-        assert_eq!(of("m", Says::DatabaseId, "7"), Some(json!(7)));
-        assert_eq!(of("m", Says::DatabaseId, "7,8"), None);
-        assert_eq!(of("m", Says::ExternalId, "base.be"), None);
-        assert_eq!(of("m", Says::ExternalId, ""), Some(Value::Bool(false)));
-        assert_eq!(of("l", Says::DatabaseId, "7"), None);
+        assert_eq!(of("m", CellMeaning::DatabaseId, "7"), Some(json!(7)));
+        assert_eq!(of("m", CellMeaning::DatabaseId, "7,8"), None);
+        assert_eq!(of("m", CellMeaning::ExternalId, "base.be"), None);
+        assert_eq!(
+            of("m", CellMeaning::ExternalId, ""),
+            Some(Value::Bool(false))
+        );
+        assert_eq!(of("l", CellMeaning::DatabaseId, "7"), None);
     }
 }

@@ -17,7 +17,7 @@ pub struct Context {
     /// what it hands out stays UTC.
     pub tz: Option<String>,
     /// Whether archived records are seen too.
-    pub archived: bool,
+    pub include_archived: bool,
 }
 
 impl Context {
@@ -38,7 +38,7 @@ impl Context {
         if let Some(tz) = &self.tz {
             keys.insert("tz".to_owned(), Value::from(tz.as_str()));
         }
-        if self.archived {
+        if self.include_archived {
             keys.insert("active_test".to_owned(), Value::Bool(false));
         }
         keys

@@ -9,7 +9,7 @@ use super::RowProblems;
 /// `name` and content type, never by the HTTP status
 /// (`facts/odoo19-json2.md`, section 1.3).
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum Fault {
+pub enum OdooError {
     /// Odoo's access rights or rules say no.
     #[error("{0}")]
     Access(AccessKind),
@@ -30,7 +30,7 @@ pub enum Fault {
     #[error(
         "Odoo asks for the user's password again before it does this, which is not possible here; it was not done, do it in Odoo's own web client"
     )]
-    Identity,
+    IdentityCheck,
     /// Odoo could not make sense of a value, a field or a domain.
     #[error("Odoo could not use the request: {0}")]
     Invalid(String),
@@ -38,10 +38,10 @@ pub enum Fault {
     #[error(
         "Odoo does not accept this gateway's API key; retrying will not help, tell the administrator"
     )]
-    Key,
+    KeyRejected,
     /// A record is not there any more.
     #[error("a record does not exist or was deleted; search again for the right id")]
-    Missing,
+    MissingRecord,
     /// Rows of a table do not fit; none was taken.
     #[error(
         "nothing was imported, for these rows do not fit (row 1 is the first of `rows`); correct them, or leave them out, and call again:\n{0}"
@@ -49,7 +49,7 @@ pub enum Fault {
     Rows(RowProblems),
     /// A business rule says no, in Odoo's own words.
     #[error("Odoo refused: {0}")]
-    Rule(String),
+    RuleViolation(String),
     /// The database we name is not there.
     #[error(
         "Odoo does not know the database this gateway is set to; retrying will not help, tell the administrator"
@@ -92,11 +92,11 @@ pub enum AccessKind {
     Record,
 }
 
-impl Fault {
+impl OdooError {
     /// What there is to add where a change was refused: what became of it, and
     /// whether to try again, as far as its own words do not say that. Odoo takes
     /// back whatever a call did that it refuses.
-    pub fn of_change(&self) -> &'static str {
+    pub fn after_failed_write(&self) -> &'static str {
         match self {
             Self::Access(AccessKind::Company) => "; nothing was changed",
             Self::Access(AccessKind::Private) => {
@@ -107,15 +107,16 @@ impl Fault {
             }
             Self::Arguments(_) => "; nothing was changed",
             // They say so themselves.
-            Self::Conflict | Self::Identity | Self::Rows(_) => "",
+            Self::Conflict | Self::IdentityCheck | Self::Rows(_) => "",
             Self::Database | Self::Invalid(_) => {
                 "; nothing was changed: correct the values and try again"
             }
-            Self::Key | Self::UnknownDatabase | Self::UnknownMethod | Self::UnknownModel => {
-                "; nothing was changed"
-            }
-            Self::Missing => "; nothing was changed",
-            Self::Rule(_) => {
+            Self::KeyRejected
+            | Self::UnknownDatabase
+            | Self::UnknownMethod
+            | Self::UnknownModel => "; nothing was changed",
+            Self::MissingRecord => "; nothing was changed",
+            Self::RuleViolation(_) => {
                 "\nNothing was changed. This is a rule of the business: the same call will be refused again. Change what Odoo asks for, or tell the user"
             }
             Self::Unknown => "; nothing was changed",
@@ -147,12 +148,12 @@ impl Fault {
             Self::Arguments(_) => "odoo_arguments",
             Self::Conflict => "odoo_conflict",
             Self::Database => "odoo_database_error",
-            Self::Identity => "odoo_identity",
+            Self::IdentityCheck => "odoo_identity",
             Self::Invalid(_) => "odoo_invalid",
-            Self::Key => "odoo_key",
-            Self::Missing => "odoo_missing",
+            Self::KeyRejected => "odoo_key",
+            Self::MissingRecord => "odoo_missing",
             Self::Rows(_) => "odoo_rows",
-            Self::Rule(_) => "odoo_rule",
+            Self::RuleViolation(_) => "odoo_rule",
             Self::UnknownDatabase => "odoo_unknown_database",
             Self::UnknownMethod => "odoo_unknown_method",
             Self::UnknownModel => "odoo_unknown_model",
@@ -162,7 +163,7 @@ impl Fault {
 }
 
 /// Whether a text shows a traceback, SQL or a path of the server.
-pub fn is_internal(text: &str) -> bool {
+pub fn reveals_internals(text: &str) -> bool {
     let lower = text.to_lowercase();
     [
         "traceback (most recent",
@@ -179,11 +180,11 @@ pub fn is_internal(text: &str) -> bool {
     ]
     .iter()
     .any(|sign| lower.contains(sign))
-        || is_sql(&lower)
+        || looks_like_sql(&lower)
 }
 
 /// Whether it is SQL: people are told to select, too, but not from where.
-fn is_sql(lower: &str) -> bool {
+fn looks_like_sql(lower: &str) -> bool {
     let follows = |at: usize, word: &str| lower.get(at..).is_some_and(|rest| rest.contains(word));
     [
         ("select ", " from ", " where "),

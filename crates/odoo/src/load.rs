@@ -35,16 +35,16 @@ pub struct Load {
     columns: Vec<Column>,
     rows: Vec<Vec<String>>,
     /// How it is tried, where it is only that.
-    trial: Option<Trial>,
+    dry_run: Option<DryRun>,
 }
 
 /// Where a table is made wrong for a trial.
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Trial {
+struct DryRun {
     /// The rows at which records begin.
-    beginnings: Vec<usize>,
+    record_start_rows: Vec<usize>,
     /// Whether the model has the column of the wrong time.
-    time: bool,
+    has_create_date: bool,
 }
 
 /// A column of a table, such as `name`, `country_id/id`, `order_line/product_id/.id`.
@@ -52,12 +52,12 @@ struct Trial {
 pub struct Column {
     text: Box<str>,
     steps: Vec<FieldName>,
-    says: Says,
+    meaning: CellMeaning,
 }
 
 /// What the cells of a column say of where it leads.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Says {
+pub enum CellMeaning {
     /// The database id of the record (`.id`).
     DatabaseId,
     /// The external id of the record (`id`).
@@ -113,7 +113,7 @@ pub enum InvalidLoad {
     #[error(
         "rows {first} and {second} name the same record, `{value}`; each record has one row, and its further lines have nothing but cells of lines"
     )]
-    SameRecord {
+    DuplicateRecord {
         /// From 1.
         first: usize,
         /// From 1.
@@ -126,7 +126,7 @@ pub enum InvalidLoad {
     Size,
     /// Two columns say the same thing.
     #[error("column `{0}` says what another one says already; give each field one column")]
-    Twice(Box<str>),
+    DuplicateColumn(Box<str>),
     /// A row has more or fewer cells than there are columns.
     #[error("row {row} has {cells} cells for {columns} columns; an empty text is an empty cell")]
     Width {
@@ -147,8 +147,8 @@ impl Column {
     }
 
     /// What its cells say.
-    pub fn says(&self) -> Says {
-        self.says
+    pub fn meaning(&self) -> CellMeaning {
+        self.meaning
     }
 
     /// The column as it is written.
@@ -161,11 +161,11 @@ impl Column {
         let text = text.trim();
         let mut parts: Vec<&str> = text.split('/').collect();
         let says = match parts.last() {
-            Some(&".id") => Says::DatabaseId,
-            Some(&"id") => Says::ExternalId,
-            Some(_) | None => Says::Value,
+            Some(&".id") => CellMeaning::DatabaseId,
+            Some(&"id") => CellMeaning::ExternalId,
+            Some(_) | None => CellMeaning::Value,
         };
-        if says != Says::Value {
+        if says != CellMeaning::Value {
             parts.pop();
         }
         let steps: Vec<FieldName> = parts
@@ -175,7 +175,7 @@ impl Column {
         (steps.len() <= MAX_STEPS).then(|| Self {
             text: text.into(),
             steps,
-            says,
+            meaning: says,
         })
     }
 }
@@ -191,16 +191,16 @@ impl Load {
         }
         let columns: Vec<Column> = columns
             .iter()
-            .map(|text| Column::parse(text).ok_or_else(|| InvalidLoad::Column(cut(text))))
+            .map(|text| Column::parse(text).ok_or_else(|| InvalidLoad::Column(truncate(text))))
             .collect::<Result<_, _>>()?;
         let mut seen = BTreeSet::new();
         if let Some(twice) = columns.iter().find(|column| !seen.insert(&column.steps)) {
-            return Err(InvalidLoad::Twice(twice.text.clone()));
+            return Err(InvalidLoad::DuplicateColumn(twice.text.clone()));
         }
         let load = Self {
             columns,
             rows,
-            trial: None,
+            dry_run: None,
         };
         load.check()?;
         Ok(load)
@@ -227,12 +227,12 @@ impl Load {
                 check_cell(column, cell, row)?;
                 if column.steps.is_empty()
                     && !cell.is_empty()
-                    && let Some(first) = named.insert(own(column, cell), row)
+                    && let Some(first) = named.insert(record_key(column, cell), row)
                 {
-                    return Err(InvalidLoad::SameRecord {
+                    return Err(InvalidLoad::DuplicateRecord {
                         first,
                         second: row,
-                        value: cut(cell),
+                        value: truncate(cell),
                     });
                 }
             }
@@ -254,26 +254,27 @@ impl Load {
     }
 
     /// The column that names the records themselves, and where it is.
-    pub fn key(&self) -> Option<(usize, &Column)> {
+    pub fn key_column(&self) -> Option<(usize, &Column)> {
         let mut columns = self.columns.iter().enumerate();
         columns.find(|(_, column)| column.steps.is_empty())
     }
 
     /// Whether every row names a record by its database id, so that none is made.
     pub fn only_updates(&self) -> bool {
-        self.key().is_some_and(|(at, column)| {
-            column.says == Says::DatabaseId
-                && self.rows.iter().all(|row| !cell_of(row, at).is_empty())
+        self.key_column().is_some_and(|(at, column)| {
+            column.meaning == CellMeaning::DatabaseId
+                && self.rows.iter().all(|row| !cell_at(row, at).is_empty())
         })
     }
 
     /// The external ids of its records, each a module and a name.
     pub fn external_ids(&self) -> Vec<(String, String)> {
-        let key = self.key();
-        let Some((at, _)) = key.filter(|(_, column)| column.says == Says::ExternalId) else {
+        let key = self.key_column();
+        let Some((at, _)) = key.filter(|(_, column)| column.meaning == CellMeaning::ExternalId)
+        else {
             return Vec::new();
         };
-        let cells = self.rows.iter().map(|row| cell_of(row, at));
+        let cells = self.rows.iter().map(|row| cell_at(row, at));
         cells
             .filter(|cell| !cell.is_empty())
             .map(Self::external_id)
@@ -287,8 +288,9 @@ impl Load {
     }
 
     /// The rows at which records of the table begin, from 0.
-    pub fn beginnings(&self, schema: &Schema) -> Vec<usize> {
-        let (lines, others) = split(self.columns.iter().map(Column::steps).enumerate(), schema);
+    pub fn record_start_rows(&self, schema: &Schema) -> Vec<usize> {
+        let (lines, others) =
+            split_line_columns(self.columns.iter().map(Column::steps).enumerate(), schema);
         let rows: Vec<&[String]> = self.rows.iter().map(Vec::as_slice).collect();
         beginnings(&rows, &lines, &others)
     }
@@ -301,32 +303,36 @@ impl Load {
     /// the first one a database id that no record has. Odoo logs such a cell as an
     /// error and leaves it out of the values, so everything else is tried just as
     /// it would be done (`BaseModel.load`, `_convert_records`).
-    pub fn tried(self, schema: &Schema) -> Option<Self> {
-        let trial = Trial {
-            beginnings: self.beginnings(schema),
-            time: schema.field(WRONG_TIME.0).is_some(),
+    pub fn into_dry_run(self, schema: &Schema) -> Option<Self> {
+        let trial = DryRun {
+            record_start_rows: self.record_start_rows(schema),
+            has_create_date: schema.field(INVALID_TIME.0).is_some(),
         };
-        if !trial.time && !self.adds_wrong_id() {
+        if !trial.has_create_date && !self.adds_invalid_id() {
             return None;
         }
         let trial = Some(trial);
-        Some(Self { trial, ..self })
+        Some(Self {
+            dry_run: trial,
+            ..self
+        })
     }
 
     /// Whether it is only tried.
-    pub fn is_tried(&self) -> bool {
-        self.trial.is_some()
+    pub fn is_dry_run(&self) -> bool {
+        self.dry_run.is_some()
     }
 
     /// Whether a message of Odoo's is about a cell that was made wrong for a
     /// trial.
-    pub(super) fn is_made_wrong(&self, field: &str) -> bool {
-        self.is_tried() && (field == WRONG_TIME.0 || (field == WRONG_ID.0 && self.adds_wrong_id()))
+    pub(super) fn is_dry_run_marker(&self, field: &str) -> bool {
+        self.is_dry_run()
+            && (field == INVALID_TIME.0 || (field == INVALID_ID.0 && self.adds_invalid_id()))
     }
 
-    fn adds_wrong_id(&self) -> bool {
-        self.key()
-            .is_none_or(|(_, column)| column.says != Says::DatabaseId)
+    fn adds_invalid_id(&self) -> bool {
+        self.key_column()
+            .is_none_or(|(_, column)| column.meaning != CellMeaning::DatabaseId)
     }
 
     pub(super) fn arguments(&self) -> Map<String, Value> {
@@ -340,19 +346,19 @@ impl Load {
             .iter()
             .map(|row| row.iter().map(|cell| Value::from(cell.as_str())).collect())
             .collect();
-        if let Some(trial) = &self.trial {
-            let begins: BTreeSet<usize> = trial.beginnings.iter().copied().collect();
+        if let Some(trial) = &self.dry_run {
+            let begins: BTreeSet<usize> = trial.record_start_rows.iter().copied().collect();
             let mut add = |(column, wrong): (&str, &str), at: &dyn Fn(usize) -> bool| {
                 fields.push(Value::from(column));
                 for (index, row) in rows.iter_mut().enumerate() {
                     row.push(Value::from(if at(index) { wrong } else { "" }));
                 }
             };
-            if trial.time {
-                add(WRONG_TIME, &|index| begins.contains(&index));
+            if trial.has_create_date {
+                add(INVALID_TIME, &|index| begins.contains(&index));
             }
-            if self.adds_wrong_id() {
-                add(WRONG_ID, &|index| index == 0);
+            if self.adds_invalid_id() {
+                add(INVALID_ID, &|index| index == 0);
             }
         }
         Map::from_iter([
@@ -369,7 +375,7 @@ impl Load {
     /// its column), and that a trial sends no mail at once.
     pub(super) fn context(&self) -> Map<String, Value> {
         let mut keys = Map::from_iter([("import_file".to_owned(), Value::Bool(true))]);
-        if self.is_tried() {
+        if self.is_dry_run() {
             keys.insert("mail_notify_force_send".to_owned(), Value::Bool(false));
         }
         keys
@@ -377,12 +383,12 @@ impl Load {
 }
 
 /// A column that nobody may write, and a cell that is no time.
-const WRONG_TIME: (&str, &str) = ("create_date", "never");
+const INVALID_TIME: (&str, &str) = ("create_date", "never");
 /// No record has a negative id.
-const WRONG_ID: (&str, &str) = (".id", "-1");
+const INVALID_ID: (&str, &str) = (".id", "-1");
 
 /// Which columns are of lines, and which are not.
-pub fn split<'c>(
+pub fn split_line_columns<'c>(
     columns: impl Iterator<Item = (usize, &'c [FieldName])>,
     schema: &Schema,
 ) -> (Vec<usize>, Vec<usize>) {
@@ -400,7 +406,7 @@ pub fn split<'c>(
 /// only the cells of lines say something goes on with the record before it.
 pub fn beginnings(rows: &[&[String]], lines: &[usize], others: &[usize]) -> Vec<usize> {
     let says =
-        |row: &[String], places: &[usize]| places.iter().any(|at| !cell_of(row, *at).is_empty());
+        |row: &[String], places: &[usize]| places.iter().any(|at| !cell_at(row, *at).is_empty());
     (0..rows.len())
         .filter(|index| {
             let row = rows.get(*index).copied().unwrap_or_default();
@@ -410,12 +416,12 @@ pub fn beginnings(rows: &[&[String]], lines: &[usize], others: &[usize]) -> Vec<
 }
 
 /// A cell; empty where there is none.
-pub fn cell_of(row: &[String], at: usize) -> &str {
+pub fn cell_at(row: &[String], at: usize) -> &str {
     row.get(at).map_or("", String::as_str)
 }
 
 /// The database ids in a cell; none where something else is in it.
-pub fn ids_in(cell: &str) -> Option<Vec<RecordId>> {
+pub fn parse_ids(cell: &str) -> Option<Vec<RecordId>> {
     cell.split(',')
         .map(|text| {
             let text = text.trim_matches(' ');
@@ -428,10 +434,12 @@ pub fn ids_in(cell: &str) -> Option<Vec<RecordId>> {
 
 /// The same where Odoo takes it for the same record: `07` is 7, and a name
 /// without a module is one of its own.
-fn own(column: &Column, cell: &str) -> (String, String) {
-    match (column.says, ids_in(cell).as_deref()) {
-        (Says::DatabaseId, Some([id])) => (String::new(), id.to_string()),
-        (Says::DatabaseId | Says::ExternalId | Says::Value, _) => Load::external_id(cell),
+fn record_key(column: &Column, cell: &str) -> (String, String) {
+    match (column.meaning, parse_ids(cell).as_deref()) {
+        (CellMeaning::DatabaseId, Some([id])) => (String::new(), id.to_string()),
+        (CellMeaning::DatabaseId | CellMeaning::ExternalId | CellMeaning::Value, _) => {
+            Load::external_id(cell)
+        }
     }
 }
 
@@ -439,20 +447,20 @@ fn check_cell(column: &Column, cell: &str, row: usize) -> Result<(), InvalidLoad
     if cell.is_empty() {
         return Ok(());
     }
-    match column.says {
-        Says::Value => Ok(()),
-        Says::DatabaseId => {
-            let ids = ids_in(cell);
+    match column.meaning {
+        CellMeaning::Value => Ok(()),
+        CellMeaning::DatabaseId => {
+            let ids = parse_ids(cell);
             let right = ids.is_some_and(|ids| !column.steps.is_empty() || ids.len() == 1);
             right.then_some(()).ok_or_else(|| InvalidLoad::DatabaseId {
                 row,
                 column: column.text.clone(),
-                value: cut(cell),
+                value: truncate(cell),
             })
         }
         // What a link names is looked up, and never made.
-        Says::ExternalId if !column.steps.is_empty() => Ok(()),
-        Says::ExternalId => {
+        CellMeaning::ExternalId if !column.steps.is_empty() => Ok(()),
+        CellMeaning::ExternalId => {
             let name = match cell.split_once('.') {
                 Some((module, name)) => OWN_MODULES.contains(&module).then_some(name),
                 None => Some(cell),
@@ -466,13 +474,13 @@ fn check_cell(column: &Column, cell: &str, row: usize) -> Result<(), InvalidLoad
             .map(|_| ())
             .ok_or_else(|| InvalidLoad::ExternalId {
                 row,
-                value: cut(cell),
+                value: truncate(cell),
             })
         }
     }
 }
 
-fn cut(text: &str) -> String {
+fn truncate(text: &str) -> String {
     text.chars().take(60).collect()
 }
 
@@ -480,7 +488,7 @@ fn cut(text: &str) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::{Column, InvalidLoad, Load, Says, ids_in};
+    use super::{CellMeaning, Column, InvalidLoad, Load, parse_ids};
     use crate::Schema;
 
     fn load(columns: &[&str], rows: &[&[&str]]) -> Result<Load, InvalidLoad> {
@@ -498,16 +506,19 @@ mod tests {
     }
 
     #[test]
-    fn a_column_is_a_path_and_what_its_cells_say() {
+    fn column_parses_to_path_and_cell_meaning() {
         let of = |text| {
             let column = Column::parse(text)?;
-            Some((column.steps().len(), column.says()))
+            Some((column.steps().len(), column.meaning()))
         };
-        assert_eq!(of("id"), Some((0, Says::ExternalId)));
-        assert_eq!(of(".id"), Some((0, Says::DatabaseId)));
-        assert_eq!(of(" name "), Some((1, Says::Value)));
-        assert_eq!(of("country_id/id"), Some((1, Says::ExternalId)));
-        assert_eq!(of("order_line/product_id/.id"), Some((2, Says::DatabaseId)));
+        assert_eq!(of("id"), Some((0, CellMeaning::ExternalId)));
+        assert_eq!(of(".id"), Some((0, CellMeaning::DatabaseId)));
+        assert_eq!(of(" name "), Some((1, CellMeaning::Value)));
+        assert_eq!(of("country_id/id"), Some((1, CellMeaning::ExternalId)));
+        assert_eq!(
+            of("order_line/product_id/.id"),
+            Some((2, CellMeaning::DatabaseId))
+        );
         for wrong in [
             "",
             "/",
@@ -528,7 +539,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_has_a_cell_for_each_column_and_no_column_twice() {
+    fn malformed_or_oversized_table_is_rejected() {
         assert!(load(&["name", "email"], &[&["A", ""]]).is_ok());
         let refused = [
             load(&[], &[]),
@@ -547,7 +558,7 @@ mod tests {
     }
 
     #[test]
-    fn an_external_id_is_in_nobodys_module() {
+    fn external_id_must_be_in_an_import_module() {
         let row = |id: &str| load(&["id", "name"], &[&[id, "A"]]);
         for good in [
             "",
@@ -577,8 +588,12 @@ mod tests {
     }
 
     #[test]
-    fn a_database_id_is_a_plain_number_and_a_link_to_many_has_several() {
-        let plain: Vec<u32> = ids_in("7, 12").unwrap().iter().map(|id| id.get()).collect();
+    fn database_id_cell_holds_plain_numbers() {
+        let plain: Vec<u32> = parse_ids("7, 12")
+            .unwrap()
+            .iter()
+            .map(|id| id.get())
+            .collect();
         assert_eq!(plain, [7, 12]);
         for wrong in [
             "x",
@@ -600,11 +615,11 @@ mod tests {
     }
 
     #[test]
-    fn two_rows_that_name_one_record_are_told() {
+    fn rows_naming_the_same_record_are_rejected() {
         let twice = load(&["id"], &[&["a"], &[""], &["__import__.a"]]);
         assert!(matches!(
             twice,
-            Err(InvalidLoad::SameRecord {
+            Err(InvalidLoad::DuplicateRecord {
                 first: 1,
                 second: 3,
                 ..
@@ -615,7 +630,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_nothing_but_lines_goes_on_with_the_record_before() {
+    fn row_with_only_line_cells_continues_previous_record() {
         let table = load(
             &["partner_id", "order_line/name", "order_line/qty"],
             &[
@@ -627,13 +642,13 @@ mod tests {
             ],
         )
         .unwrap();
-        assert_eq!(table.beginnings(&order()), [0, 2, 3]);
+        assert_eq!(table.record_start_rows(&order()), [0, 2, 3]);
         let first = load(&["name", "order_line/name"], &[&["", "x"], &["", "y"]]).unwrap();
-        assert_eq!(first.beginnings(&order()), [0]);
+        assert_eq!(first.record_start_rows(&order()), [0]);
     }
 
     #[test]
-    fn a_trial_has_a_wrong_cell_in_each_record_and_none_in_further_lines() {
+    fn dry_run_adds_invalid_cell_to_each_record() {
         let table = load(
             &["name", "order_line/name"],
             &[&["A", "x"], &["", "y"], &["B", ""]],
@@ -641,7 +656,7 @@ mod tests {
         .unwrap();
         let plain = table.arguments();
         assert_eq!(plain["fields"], json!(["name", "order_line/name"]));
-        let tried = table.tried(&order()).unwrap().arguments();
+        let tried = table.into_dry_run(&order()).unwrap().arguments();
         assert_eq!(
             tried["fields"],
             json!(["name", "order_line/name", "create_date", ".id"])
@@ -655,12 +670,15 @@ mod tests {
             ])
         );
         let updates = || load(&[".id", "name"], &[&["7", "A"]]).unwrap();
-        let tried = updates().tried(&order()).unwrap();
+        let tried = updates().into_dry_run(&order()).unwrap();
         assert_eq!(tried.arguments()["data"], json!([["7", "A", "never"]]));
         // Without the time there is the id, or no trial.
         let bare = Schema::from_fields([]);
-        let tried = load(&["name"], &[&["A"]]).unwrap().tried(&bare).unwrap();
+        let tried = load(&["name"], &[&["A"]])
+            .unwrap()
+            .into_dry_run(&bare)
+            .unwrap();
         assert_eq!(tried.arguments()["data"], json!([["A", "-1"]]));
-        assert_eq!(updates().tried(&bare), None);
+        assert_eq!(updates().into_dry_run(&bare), None);
     }
 }

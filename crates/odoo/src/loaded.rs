@@ -5,20 +5,20 @@ use std::{collections::BTreeMap, fmt, ops::RangeInclusive};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Fault, Load, RecordId, fault::is_internal};
+use super::{Load, OdooError, RecordId, fault::reveals_internals};
 
 /// Characters of one message.
 const MAX_CHARS: usize = 300;
 /// Values that are offered for one cell.
 const MAX_CHOICES: usize = 20;
 /// Different problems that are told.
-const MAX_TOLD: usize = 30;
+const MAX_PROBLEMS: usize = 30;
 /// Runs of rows that are told of one problem.
 const MAX_RUNS: usize = 15;
 
 /// What Odoo says of a table that it was to load, or to try.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Loaded {
+pub struct LoadResult {
     /// The records in the order of the table; none where all was taken back.
     pub ids: Option<Vec<RecordId>>,
     /// What is wrong with rows.
@@ -26,7 +26,7 @@ pub struct Loaded {
     /// What Odoo only warns of: how it understood cells that were not clear.
     pub warnings: RowProblems,
     /// Whether Odoo saw that a trial is one.
-    pub seen_as_trial: bool,
+    pub dry_run_confirmed: bool,
     /// Whether it failed for other work at the same records only.
     conflict: bool,
 }
@@ -38,24 +38,24 @@ pub struct RowProblems {
     /// The rows of each problem, by its column and text.
     rows: BTreeMap<(String, String), Vec<RangeInclusive<usize>>>,
     /// Whether Odoo looked no further.
-    stopped: bool,
+    truncated: bool,
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct LoadResponse {
     ids: Value,
     #[serde(default)]
-    messages: Vec<Message>,
+    messages: Vec<LoadMessage>,
 }
 
 #[derive(Deserialize)]
-struct Message {
+struct LoadMessage {
     #[serde(default, rename = "type")]
     kind: String,
     #[serde(default, rename = "message")]
-    said: Value,
+    text: Value,
     #[serde(default)]
-    rows: Option<Rows>,
+    rows: Option<RowRange>,
     #[serde(default)]
     field: Value,
     #[serde(default)]
@@ -65,18 +65,18 @@ struct Message {
 }
 
 #[derive(Deserialize)]
-struct Rows {
+struct RowRange {
     from: usize,
     to: usize,
 }
 
-impl Loaded {
+impl LoadResult {
     /// What an answer of `load` says.
     ///
     /// # Errors
     /// When it is not such an answer.
     pub fn parse(answer: &[u8], load: &Load) -> Result<Self, serde_json::Error> {
-        let answer: Answer = serde_json::from_slice(answer)?;
+        let answer: LoadResponse = serde_json::from_slice(answer)?;
         let ids = match answer.ids {
             Value::Bool(false) | Value::Null => None,
             ids @ (Value::Array(_)
@@ -89,22 +89,22 @@ impl Loaded {
             ids,
             problems: RowProblems::default(),
             warnings: RowProblems::default(),
-            seen_as_trial: false,
+            dry_run_confirmed: false,
             conflict: false,
         };
         for message in answer.messages {
-            loaded.hear(&message, load);
+            loaded.add_message(&message, load);
         }
         Ok(loaded)
     }
 
-    fn hear(&mut self, message: &Message, load: &Load) {
+    fn add_message(&mut self, message: &LoadMessage, load: &Load) {
         let field = message.field.as_str().unwrap_or_default();
-        if load.is_made_wrong(field) {
-            self.seen_as_trial = true;
+        if load.is_dry_run_marker(field) {
+            self.dry_run_confirmed = true;
             return;
         }
-        let said = message.said.as_str().unwrap_or_default();
+        let said = message.text.as_str().unwrap_or_default();
         if [
             "could not serialize access",
             "deadlock detected",
@@ -118,7 +118,7 @@ impl Loaded {
         }
         // After ten errors Odoo says, of no row, that it stops.
         let Some(rows) = &message.rows else {
-            self.problems.stopped = true;
+            self.problems.truncated = true;
             return;
         };
         let column = match &message.field_path {
@@ -132,8 +132,8 @@ impl Loaded {
             | Value::Object(_)
             | Value::String(_) => field.to_owned(),
         };
-        let mut text = told(said);
-        text.push_str(&remedy(&message.moreinfo, &column));
+        let mut text = safe_message(said);
+        text.push_str(&correction_hint(&message.moreinfo, &column));
         let rows = rows.from..=rows.to;
         if message.kind == "error" {
             self.problems.add(column, text, rows);
@@ -143,13 +143,13 @@ impl Loaded {
     }
 
     /// Why nothing was loaded; none where it was.
-    pub fn refusal(&self) -> Option<Fault> {
+    pub fn failure(&self) -> Option<OdooError> {
         if self.ids.is_some() {
             None
         } else if self.conflict {
-            Some(Fault::Conflict)
+            Some(OdooError::Conflict)
         } else {
-            Some(Fault::Rows(self.problems.clone()))
+            Some(OdooError::Rows(self.problems.clone()))
         }
     }
 
@@ -178,20 +178,24 @@ impl fmt::Display for RowProblems {
         let mut all: Vec<_> = self.rows.iter().collect();
         // In the order of the rows.
         all.sort_by_key(|(_, rows)| rows.first().map_or(0, |rows| *rows.start()));
-        for (index, ((column, text), rows)) in all.iter().take(MAX_TOLD).enumerate() {
+        for (index, ((column, text), rows)) in all.iter().take(MAX_PROBLEMS).enumerate() {
             if index > 0 {
                 f.write_str("\n")?;
             }
-            write!(f, "- {}", numbers(rows))?;
+            write!(f, "- {}", format_row_ranges(rows))?;
             if !column.is_empty() {
                 write!(f, ", `{column}`")?;
             }
             write!(f, ": {text}")?;
         }
-        if all.len() > MAX_TOLD {
-            write!(f, "\n- and {} more of other kinds", all.len() - MAX_TOLD)?;
+        if all.len() > MAX_PROBLEMS {
+            write!(
+                f,
+                "\n- and {} more of other kinds",
+                all.len() - MAX_PROBLEMS
+            )?;
         }
-        if self.stopped {
+        if self.truncated {
             f.write_str("\n- Odoo looked no further after so many; later rows may not fit either")?;
         }
         Ok(())
@@ -200,7 +204,7 @@ impl fmt::Display for RowProblems {
 
 /// Rows from 1, such as `rows 2, 5-7`. A record with lines is its first row to
 /// its last.
-fn numbers(rows: &[RangeInclusive<usize>]) -> String {
+fn format_row_ranges(rows: &[RangeInclusive<usize>]) -> String {
     let mut runs: Vec<(usize, usize)> = Vec::new();
     let mut sorted: Vec<(usize, usize)> = rows
         .iter()
@@ -238,9 +242,9 @@ fn numbers(rows: &[RangeInclusive<usize>]) -> String {
 
 /// Odoo's words as far as they may be handed on: the first paragraph. Below it
 /// stand groups, users and companies where access is refused.
-fn told(said: &str) -> String {
+fn safe_message(said: &str) -> String {
     let first = said.trim().split("\n\n").next().unwrap_or_default();
-    if first.is_empty() || is_internal(said) || first.contains("<class '") {
+    if first.is_empty() || reveals_internals(said) || first.contains("<class '") {
         return "Odoo failed with an internal error at this row; the details are in its log"
             .to_owned();
     }
@@ -249,7 +253,7 @@ fn told(said: &str) -> String {
 }
 
 /// What would be right, where Odoo says so.
-fn remedy(moreinfo: &Value, column: &str) -> String {
+fn correction_hint(moreinfo: &Value, column: &str) -> String {
     match moreinfo {
         Value::String(text) => format!(". {}", clip(text)),
         Value::Array(choices) => {
@@ -287,25 +291,25 @@ fn clip(text: &str) -> String {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::Loaded;
-    use crate::{Fault, Load, Schema};
+    use super::LoadResult;
+    use crate::{Load, OdooError, Schema};
 
     fn table(columns: &[&str]) -> Load {
         let columns: Vec<String> = columns.iter().map(ToString::to_string).collect();
         Load::new(&columns, Vec::new()).unwrap()
     }
 
-    fn tried(columns: &[&str]) -> Load {
+    fn dry_run_table(columns: &[&str]) -> Load {
         let schema = Schema::parse(br#"{"create_date":{"type":"datetime"}}"#).unwrap();
-        table(columns).tried(&schema).unwrap()
+        table(columns).into_dry_run(&schema).unwrap()
     }
 
-    fn parse(answer: &Value, load: &Load) -> Loaded {
-        Loaded::parse(answer.to_string().as_bytes(), load).unwrap()
+    fn parse(answer: &Value, load: &Load) -> LoadResult {
+        LoadResult::parse(answer.to_string().as_bytes(), load).unwrap()
     }
 
     #[test]
-    fn the_same_problem_is_told_once_with_all_its_rows_and_what_would_be_right() {
+    fn repeated_row_problem_is_reported_once_with_all_rows() {
         let no_match = |row: usize| {
             json!({"type": "error", "record": row, "rows": {"from": row, "to": row}, "field": "country_id",
                 "field_path": ["country_id", "id"], "moreinfo": {"res_model": "ir.model.data"},
@@ -320,7 +324,7 @@ mod tests {
             {"type": "warning", "message": "Found more than 10 errors and more than one error per 10 records"},
         ]});
         let loaded = parse(&answer, &table(&["name"]));
-        let Some(Fault::Rows(problems)) = loaded.refusal() else {
+        let Some(OdooError::Rows(problems)) = loaded.failure() else {
             panic!("{loaded:?}");
         };
         insta::assert_snapshot!(problems, @r"
@@ -333,33 +337,36 @@ mod tests {
     }
 
     #[test]
-    fn of_a_trial_only_what_is_really_wrong_is_told() {
+    fn dry_run_result_omits_its_own_marker_errors() {
         let wrong = json!({"ids": false, "messages": [
             {"type": "error", "rows": {"from": 0, "to": 0}, "record": 0, "field": ".id", "message": "Unknown database identifier '-1'"},
             {"type": "error", "rows": {"from": 0, "to": 0}, "record": 0, "field": "create_date", "message": "'never' does not seem to be"},
         ]});
-        let heard = parse(&wrong, &tried(&["name"]));
-        assert!(heard.seen_as_trial && heard.ids.is_none() && heard.problems.is_empty());
+        let heard = parse(&wrong, &dry_run_table(&["name"]));
+        assert!(heard.dry_run_confirmed && heard.ids.is_none() && heard.problems.is_empty());
         // Where the table has such a column itself, the message is about that.
-        let heard = parse(&wrong, &tried(&[".id"]));
-        assert!(heard.seen_as_trial && !heard.problems.is_empty());
-        let done = parse(&json!({"ids": [7], "messages": []}), &tried(&["name"]));
-        assert!(!done.seen_as_trial && done.ids.is_some());
+        let heard = parse(&wrong, &dry_run_table(&[".id"]));
+        assert!(heard.dry_run_confirmed && !heard.problems.is_empty());
+        let done = parse(
+            &json!({"ids": [7], "messages": []}),
+            &dry_run_table(&["name"]),
+        );
+        assert!(!done.dry_run_confirmed && done.ids.is_some());
     }
 
     #[test]
-    fn other_work_at_the_same_records_can_be_tried_again() {
+    fn serialization_failure_is_reported_as_conflict() {
         let answer = json!({"ids": false, "messages": [
             {"type": "error", "rows": {"from": 0, "to": 0}, "message": "could not serialize access due to concurrent update\n"},
         ]});
         assert_eq!(
-            parse(&answer, &table(&["name"])).refusal(),
-            Some(Fault::Conflict)
+            parse(&answer, &table(&["name"])).failure(),
+            Some(OdooError::Conflict)
         );
     }
 
     #[test]
-    fn an_answer_that_is_none_is_an_error() {
+    fn malformed_load_response_is_an_error() {
         for odd in [
             json!({"ids": true}),
             json!({"ids": ["x"]}),
@@ -368,7 +375,7 @@ mod tests {
         ] {
             let text = odd.to_string();
             assert!(
-                Loaded::parse(text.as_bytes(), &table(&["name"])).is_err(),
+                LoadResult::parse(text.as_bytes(), &table(&["name"])).is_err(),
                 "{odd}"
             );
         }

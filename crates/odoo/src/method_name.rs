@@ -37,7 +37,7 @@ mod tests {
     use super::MethodName;
 
     #[test]
-    fn a_private_or_odd_method_name_is_refused() {
+    fn private_or_malformed_method_name_is_rejected() {
         assert!(MethodName::try_from("action_confirm").is_ok());
         for bad in ["", "_compute", "a.b", "a/b", "a-b", "1a", "é"] {
             assert!(MethodName::try_from(bad).is_err(), "{bad}");

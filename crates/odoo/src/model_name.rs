@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_name_is_told_with_the_right_form() {
+    fn invalid_model_name_error_shows_correct_form() {
         insta::assert_snapshot!(
             ModelName::try_from("Res Partner").unwrap_err(),
             @"`Res Partner` is not a model name; write it in Odoo's dotted form, such as `res.partner`"

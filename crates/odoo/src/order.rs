@@ -34,14 +34,14 @@ impl Order {
     }
 
     /// By id alone, the last one first: an order that tells nothing.
-    pub fn by_id() -> Self {
+    pub fn by_id_descending() -> Self {
         Self {
             keys: vec![(FieldName::known("id"), Direction::Descending)],
         }
     }
 
     /// By id alone, the first one first.
-    pub fn by_age() -> Self {
+    pub fn by_id_ascending() -> Self {
         Self {
             keys: vec![(FieldName::known("id"), Direction::Ascending)],
         }
@@ -54,7 +54,7 @@ impl Order {
 
     /// The same order with `id` as its last word, so that pages cannot overlap.
     #[must_use]
-    pub fn total(mut self) -> Self {
+    pub fn with_id_tiebreaker(mut self) -> Self {
         if !self.keys.is_empty() && !self.keys.iter().any(|(field, _)| field.as_str() == "id") {
             self.keys
                 .push((FieldName::known("id"), Direction::Ascending));
@@ -118,7 +118,7 @@ mod tests {
     use super::Order;
 
     #[test]
-    fn an_order_is_fields_with_directions() {
+    fn order_parses_fields_with_directions() {
         let written = |text: &str| Order::parse(text).unwrap().to_string();
         assert_eq!(written("name"), "name");
         assert_eq!(written(" date_order  DESC ,id ASC"), "date_order desc, id");
@@ -137,8 +137,8 @@ mod tests {
     }
 
     #[test]
-    fn a_total_order_ends_with_the_id() {
-        let total = |text: &str| Order::parse(text).unwrap().total().to_string();
+    fn nonempty_order_gets_id_as_tiebreaker() {
+        let total = |text: &str| Order::parse(text).unwrap().with_id_tiebreaker().to_string();
         assert_eq!(total("name desc"), "name desc, id");
         assert_eq!(total("id desc"), "id desc");
         assert_eq!(total(""), "");

@@ -24,7 +24,7 @@ pub enum Request {
     /// The models there are.
     Models,
     /// Records by a part of their name.
-    Names {
+    NameSearch {
         /// The part of the name.
         name: String,
         /// Which records.
@@ -69,7 +69,7 @@ pub struct Search {
     /// Which fields of them.
     pub fields: Vec<FieldName>,
     /// The fields of the answer that this search is a part of; not sent.
-    pub about: Vec<FieldName>,
+    pub answer_fields: Vec<FieldName>,
     /// In which order.
     pub order: Order,
     /// After how many.
@@ -90,7 +90,7 @@ impl Request {
             Self::Fields => "fields_get",
             Self::Load(_) => "load",
             Self::Models => "get_available_models",
-            Self::Names { .. } => "name_search",
+            Self::NameSearch { .. } => "name_search",
             Self::Read { .. } => "read",
             Self::Run { method, .. } => return method.clone(),
             Self::Search(_) => "search_read",
@@ -112,7 +112,7 @@ impl Request {
             | Self::Fields
             | Self::Load(_)
             | Self::Models
-            | Self::Names { .. }
+            | Self::NameSearch { .. }
             | Self::Search(_)
             | Self::WhoAmI => &[],
         }
@@ -129,7 +129,7 @@ impl Request {
             | Self::Documentation
             | Self::Fields
             | Self::Models
-            | Self::Names { .. }
+            | Self::NameSearch { .. }
             | Self::Read { .. }
             | Self::Run { .. }
             | Self::Search(_)
@@ -153,7 +153,7 @@ impl Request {
             Self::Fields => set("attributes", Schema::attributes()),
             Self::Load(load) => return load.arguments(),
             Self::Delete(_) | Self::Documentation | Self::Models | Self::WhoAmI => {}
-            Self::Names {
+            Self::NameSearch {
                 name,
                 domain,
                 limit,

@@ -40,12 +40,12 @@ pub struct Field {
     /// Whether an order may name it.
     pub sortable: bool,
     /// The values of a selection.
-    pub choices: Vec<Choice>,
+    pub selection: Vec<SelectionOption>,
     /// For an amount of money: the field with its currency.
     pub currency_field: Option<FieldName>,
     /// The field it shows, on this model or on a related one: whoever reads
     /// it, reads that one. Fields of `_inherits` parents are such, too.
-    pub shows: Option<FieldPath>,
+    pub related: Option<FieldPath>,
     /// The fields of this model that Odoo works it out from, as far as it
     /// depends on any; those that others are reached over, too.
     pub depends: Vec<FieldName>,
@@ -59,21 +59,21 @@ pub struct Field {
     /// For the id of a record of any model: the field with the model's name.
     pub model_field: Option<FieldName>,
     /// For a link to a record that must be of the same company (`check_company`).
-    pub company: Option<SameCompany>,
+    pub check_company: Option<SameCompany>,
 }
 
 /// Of which company a linked record must be, if it is of any.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SameCompany {
     /// That of the record which links, or one above it.
-    OrAbove,
+    SameOrParent,
     /// That of the record which links.
     Same,
 }
 
 /// One value of a selection.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Choice {
+pub struct SelectionOption {
     /// The value as it is stored.
     pub key: Box<str>,
     /// What people see.
@@ -177,7 +177,7 @@ impl fmt::Display for FieldKind {
 /// One field as `fields_get` writes it. Odoo leaves attributes out freely, and
 /// writes `false` for what is not set.
 #[derive(Deserialize)]
-struct Described {
+struct FieldDescription {
     #[serde(rename = "type")]
     kind: FieldKind,
     #[serde(default)]
@@ -252,12 +252,12 @@ impl Schema {
     /// # Errors
     /// When it is not an object of objects with a `type` each.
     pub fn parse(answer: &[u8]) -> Result<Self, serde_json::Error> {
-        let described: BTreeMap<String, Described> = serde_json::from_slice(answer)?;
+        let described: BTreeMap<String, FieldDescription> = serde_json::from_slice(answer)?;
         Ok(Self::from_fields(described.into_iter().filter_map(
             |(name, described)| {
                 // A name that no domain could hold is of no use to anybody.
                 let name = FieldName::try_from(name).ok()?;
-                let choices = choices(&described.selection);
+                let choices = parse_selection(&described.selection);
                 Some(Field {
                     kind: described.kind,
                     label: text(&described.string).unwrap_or_else(|| name.as_str().into()),
@@ -269,10 +269,10 @@ impl Schema {
                     stored: described.store,
                     searchable: described.searchable,
                     sortable: described.sortable,
-                    choices,
+                    selection: choices,
                     currency_field: text(&described.currency_field)
                         .and_then(|name| FieldName::try_from(&*name).ok()),
-                    shows: text(&described.related)
+                    related: text(&described.related)
                         .and_then(|path| FieldPath::try_from(&*path).ok()),
                     depends: first_steps(&described.depends),
                     size: count(&described.size),
@@ -281,7 +281,7 @@ impl Schema {
                         .and_then(|name| FieldName::try_from(&*name).ok()),
                     model_field: text(&described.model_field)
                         .and_then(|name| FieldName::try_from(&*name).ok()),
-                    company: same_company(&described.domain),
+                    check_company: parse_check_company(&described.domain),
                     name,
                 })
             },
@@ -310,7 +310,7 @@ impl Schema {
 
     /// Up to `count` names that somebody may have meant who wrote `name`,
     /// nearest first.
-    pub fn near(&self, name: &str, count: usize) -> Vec<&FieldName> {
+    pub fn similar_names(&self, name: &str, count: usize) -> Vec<&FieldName> {
         let wanted = name.to_lowercase();
         let mut scored: Vec<(usize, &FieldName)> = self
             .fields
@@ -343,7 +343,7 @@ fn text(value: &Value) -> Option<Box<str>> {
 
 /// What Odoo writes before the domain of a field that must be of the same
 /// company (Odoo 19, `_Relational._description_domain`).
-fn same_company(domain: &Value) -> Option<SameCompany> {
+fn parse_check_company(domain: &Value) -> Option<SameCompany> {
     let (_, rest) = domain.as_str()?.split_once("(company_id and ")?;
     let (own, _) = rest.split_once(" or ")?;
     // Users are of several (`company_ids`).
@@ -351,7 +351,7 @@ fn same_company(domain: &Value) -> Option<SameCompany> {
         return None;
     }
     Some(if own.contains("'parent_of'") {
-        SameCompany::OrAbove
+        SameCompany::SameOrParent
     } else {
         SameCompany::Same
     })
@@ -380,7 +380,7 @@ fn first_steps(paths: &Value) -> Vec<FieldName> {
     clippy::wildcard_enum_match_arm,
     reason = "JSON has six kinds of values for good"
 )]
-fn choices(selection: &Value) -> Vec<Choice> {
+fn parse_selection(selection: &Value) -> Vec<SelectionOption> {
     let Value::Array(pairs) = selection else {
         return Vec::new();
     };
@@ -396,7 +396,7 @@ fn choices(selection: &Value) -> Vec<Choice> {
                 .and_then(Value::as_str)
                 .unwrap_or_default()
                 .into();
-            Some(Choice { key, label })
+            Some(SelectionOption { key, label })
         })
         .collect()
 }
@@ -406,16 +406,16 @@ mod tests {
     use super::{FieldKind, FieldName, SameCompany, Schema};
 
     #[test]
-    fn a_link_within_a_company_is_told_by_its_domain() {
+    fn check_company_is_parsed_from_field_domain() {
         let of = |domain: &str| {
             let fields = serde_json::json!({"x_id": {"type": "many2one", "relation": "x", "domain": domain}});
             let schema = Schema::parse(fields.to_string().as_bytes()).unwrap();
-            schema.field("x_id").unwrap().company
+            schema.field("x_id").unwrap().check_company
         };
         let same = "(company_id and [('company_id', 'in', [company_id] + [False])] or [('company_id', '=', False)]) + ([])";
         assert_eq!(of(same), Some(SameCompany::Same));
         let above = "(company_id and ['|', ('company_id', '=', False), ('company_id', 'parent_of', [company_id])] or ['|', ('company_id', '=', False), ('company_id', 'parent_of', '')]) + ([])";
-        assert_eq!(of(above), Some(SameCompany::OrAbove));
+        assert_eq!(of(above), Some(SameCompany::SameOrParent));
         // Users are of several.
         let users = "(company_id and [('company_ids', 'in', [company_id])] or [(1, '=', 1)]) + ([('share', '=', False)])";
         assert_eq!(of(users), None);
@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_get_becomes_fields() {
+    fn fields_get_response_parses_to_fields() {
         let schema = partner();
         assert_eq!(schema.fields().len(), 5);
         assert!(schema.field("name").unwrap().required);
@@ -448,13 +448,13 @@ mod tests {
                 .as_str(),
             "res.country"
         );
-        assert_eq!(schema.field("type").unwrap().choices.len(), 2);
+        assert_eq!(schema.field("type").unwrap().selection.len(), 2);
         assert_eq!(schema.field("new_thing").unwrap().kind, FieldKind::Unknown);
         assert_eq!(&*schema.field("new_thing").unwrap().label, "new_thing");
     }
 
     #[test]
-    fn what_a_field_is_worked_out_from_is_named_once_and_on_this_model() {
+    fn field_attributes_parse_dependencies_size_and_inverse() {
         let schema = Schema::parse(
             br#"{"amount":{"type":"float","digits":[16,2],"depends":["line_ids.price","line_ids.tax","currency_id"]},
                  "code":{"type":"char","size":5,"depends":[]},
@@ -475,11 +475,11 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_name_has_its_neighbours() {
+    fn unknown_field_name_has_similar_names() {
         let schema = partner();
         let near = |name| {
             schema
-                .near(name, 3)
+                .similar_names(name, 3)
                 .iter()
                 .map(|n| n.as_str().to_owned())
                 .collect::<Vec<_>>()

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use gatepost_odoo::{ArgumentName, ModelName, RecordId};
 
 /// Choices that are told of one argument.
-const MAX_TOLD: usize = 20;
+const MAX_LISTED: usize = 20;
 
 /// What one argument of a method may be.
 ///
@@ -33,7 +33,7 @@ pub enum ArgumentKind {
     /// The ids of such records.
     Ids {
         /// Their model.
-        of: ModelName,
+        model: ModelName,
         /// How many there may be.
         max_length: Option<u32>,
     },
@@ -72,9 +72,9 @@ impl Argument {
     }
 
     /// Why the value is none that it may have.
-    pub fn misfit(&self, value: &Value) -> Option<String> {
-        let fits = self.kind.takes(value) && self.is_allowed(value);
-        (!fits).then(|| format!("must be {}", self.what()))
+    pub fn mismatch(&self, value: &Value) -> Option<String> {
+        let fits = self.kind.accepts(value) && self.is_allowed(value);
+        (!fits).then(|| format!("must be {}", self.description()))
     }
 
     fn is_allowed(&self, value: &Value) -> bool {
@@ -94,7 +94,7 @@ impl Argument {
     /// The model of the records that the argument names, if it names any.
     pub fn model(&self) -> Option<&ModelName> {
         match &self.kind {
-            ArgumentKind::Id(of) | ArgumentKind::Ids { of, .. } => Some(of),
+            ArgumentKind::Id(of) | ArgumentKind::Ids { model: of, .. } => Some(of),
             ArgumentKind::Boolean
             | ArgumentKind::Integer(_)
             | ArgumentKind::Number(_)
@@ -106,7 +106,7 @@ impl Argument {
     pub(super) fn records(&self, value: &Value) -> Option<(&ModelName, Vec<RecordId>)> {
         match &self.kind {
             ArgumentKind::Id(of) => Some((of, vec![RecordId::from_json(value)?])),
-            ArgumentKind::Ids { of, .. } => {
+            ArgumentKind::Ids { model: of, .. } => {
                 let ids = value
                     .as_array()?
                     .iter()
@@ -121,16 +121,16 @@ impl Argument {
         }
     }
 
-    fn what(&self) -> String {
+    fn description(&self) -> String {
         let Some(allowed) = &self.allowed else {
             return self.kind.to_string();
         };
         let mut told: Vec<String> = allowed
             .iter()
-            .take(MAX_TOLD)
+            .take(MAX_LISTED)
             .map(Value::to_string)
             .collect();
-        if allowed.len() > MAX_TOLD {
+        if allowed.len() > MAX_LISTED {
             told.push("…".to_owned());
         }
         let told = told.join(", ");
@@ -147,7 +147,7 @@ impl Argument {
 
 impl fmt::Display for Argument {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what())?;
+        f.write_str(&self.description())?;
         if self.required {
             f.write_str(", needed")?;
         }
@@ -156,7 +156,7 @@ impl fmt::Display for Argument {
 }
 
 impl ArgumentKind {
-    fn takes(&self, value: &Value) -> bool {
+    fn accepts(&self, value: &Value) -> bool {
         let no_more = |max: Option<u32>, count: usize| {
             max.is_none_or(|max| u32::try_from(count).is_ok_and(|count| count <= max))
         };
@@ -167,10 +167,10 @@ impl ArgumentKind {
                 no_more(*max_length, items.len())
                     && items.iter().all(|item| RecordId::from_json(item).is_some())
             }),
-            Self::Integer(bounds) => value.as_i64().is_some_and(|number| bounds.have(number)),
+            Self::Integer(bounds) => value.as_i64().is_some_and(|number| bounds.contains(number)),
             Self::Number(bounds) => value
                 .as_f64()
-                .is_some_and(|number| bounds.have_float(number)),
+                .is_some_and(|number| bounds.contains_float(number)),
             Self::Text { max_length } => value
                 .as_str()
                 .is_some_and(|text| no_more(*max_length, text.chars().count())),
@@ -183,7 +183,10 @@ impl fmt::Display for ArgumentKind {
         match self {
             Self::Boolean => f.write_str("`true` or `false`"),
             Self::Id(of) => write!(f, "the id of a record of `{of}` that you may read"),
-            Self::Ids { of, max_length } => {
+            Self::Ids {
+                model: of,
+                max_length,
+            } => {
                 f.write_str("a list of ")?;
                 if let Some(max) = max_length {
                     write!(f, "at most {max} ")?;
@@ -201,7 +204,7 @@ impl fmt::Display for ArgumentKind {
 }
 
 impl Bounds {
-    fn have(self, number: i64) -> bool {
+    fn contains(self, number: i64) -> bool {
         self.min.is_none_or(|min| min <= number) && self.max.is_none_or(|max| number <= max)
     }
 
@@ -210,7 +213,7 @@ impl Bounds {
         clippy::cast_precision_loss,
         reason = "bounds are written by people, far below 2^53"
     )]
-    fn have_float(self, number: f64) -> bool {
+    fn contains_float(self, number: f64) -> bool {
         self.min.is_none_or(|min| min as f64 <= number)
             && self.max.is_none_or(|max| number <= max as f64)
     }
@@ -243,7 +246,7 @@ impl Arguments {
             ..text()
         };
         let partners = ArgumentKind::Ids {
-            of: ModelName::known("res.partner"),
+            model: ModelName::known("res.partner"),
             max_length: None,
         };
         let arguments = [
@@ -266,14 +269,14 @@ impl Arguments {
     }
 
     /// All that does not fit of what is given.
-    pub(super) fn misfits(&self, given: &Map<String, Value>) -> Vec<String> {
+    pub(super) fn mismatches(&self, given: &Map<String, Value>) -> Vec<String> {
         let mut found = Vec::new();
         for (name, value) in given {
             let told: String = name.chars().take(60).collect();
             match self.0.get(name.as_str()) {
                 Some(argument) => found.extend(
                     argument
-                        .misfit(value)
+                        .mismatch(value)
                         .map(|misfit| format!("`{told}` {misfit}")),
                 ),
                 None => found.push(format!("`{told}` is not open to you, leave it out")),
@@ -283,7 +286,8 @@ impl Arguments {
             .iter()
             .filter(|(name, argument)| argument.required && !given.contains_key(name.as_str()));
         found.extend(
-            missing.map(|(name, argument)| format!("`{name}` is needed: {}", argument.what())),
+            missing
+                .map(|(name, argument)| format!("`{name}` is needed: {}", argument.description())),
         );
         found
     }
@@ -326,13 +330,13 @@ mod tests {
 
     fn partners(max_length: Option<u32>) -> ArgumentKind {
         ArgumentKind::Ids {
-            of: ModelName::known("res.partner"),
+            model: ModelName::known("res.partner"),
             max_length,
         }
     }
 
     #[test]
-    fn each_kind_takes_plain_values_of_its_own_and_nothing_else() {
+    fn argument_kind_accepts_only_plain_values_of_that_kind() {
         let bounds = Bounds {
             min: Some(-1),
             max: Some(3),
@@ -358,7 +362,9 @@ mod tests {
         ];
         let taken = |kind: ArgumentKind| -> Vec<String> {
             let argument = Argument::of(kind);
-            let fits = odd.iter().filter(|value| argument.misfit(value).is_none());
+            let fits = odd
+                .iter()
+                .filter(|value| argument.mismatch(value).is_none());
             fits.map(Value::to_string).collect()
         };
         assert_eq!(taken(ArgumentKind::Boolean), ["true"]);
@@ -379,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_told_all_at_once_with_what_would() {
+    fn argument_errors_are_reported_together_with_expected_values() {
         let name = |text| ArgumentName::try_from(text).unwrap();
         let arguments = Arguments::new(BTreeMap::from([
             (
@@ -397,7 +403,7 @@ mod tests {
                 },
             ),
         ]));
-        let told = |given: Value| arguments.misfits(given.as_object().unwrap()).join("; ");
+        let told = |given: Value| arguments.mismatches(given.as_object().unwrap()).join("; ");
         insta::assert_snapshot!(told(json!({"kind": "c", "subject": "x"})), @r#"`kind` must be one of "a", "b"; `subject` is not open to you, leave it out; `partner_ids` is needed: a list of ids of records of `res.partner` that you may read"#);
         assert_eq!(told(json!({"partner_ids": [7], "kind": "b"})), "");
         insta::assert_snapshot!(arguments, @r#"kind: one of "a", "b"; partner_ids: a list of ids of records of `res.partner` that you may read, needed"#);

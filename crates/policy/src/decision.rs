@@ -4,35 +4,35 @@ use std::{collections::BTreeSet, fmt::Write as _};
 
 use super::{
     Forbidden, Pattern, Rule, WriteMode,
-    mandate::{Mandate, Ruled},
+    effective_rules::{EffectiveRules, RoleRule},
     protected,
 };
 use gatepost_base::{InstanceName, RoleName};
-use gatepost_odoo::{Domain, Effect, FieldName, MethodName, ModelName};
+use gatepost_odoo::{Domain, FieldName, MethodName, ModelName, Operation};
 
 /// What somebody might do.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Question {
+pub struct AccessQuery {
     /// With which model.
     pub model: ModelName,
     /// What.
-    pub deed: Deed,
+    pub action: Action,
     /// With which of its fields; none where only the model matters.
     pub field: Option<FieldName>,
 }
 
 /// What is done with a model.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Deed {
+pub enum Action {
     /// One of its methods is called.
-    Call(MethodName),
+    Method(MethodName),
     /// An ordinary effect.
-    Do(Effect),
+    Operation(Operation),
 }
 
 /// Where a rule stands.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct RuleAt {
+pub struct RuleRef {
     /// In which role.
     pub role: RoleName,
     /// Which of its rules, from 0.
@@ -45,17 +45,17 @@ pub struct Decision {
     /// Why not, where it would be refused.
     pub forbidden: Option<Forbidden>,
     /// The rules that open it, or where it is refused, those that deny it.
-    pub by: Vec<RuleAt>,
+    pub deciding_rules: Vec<RuleRef>,
     /// The records that it would be about; the empty one is every record.
-    pub records: Domain,
+    pub row_filter: Domain,
     /// The rules that open the model, but not the field.
-    pub without_field: Vec<RuleAt>,
+    pub rules_without_field: Vec<RuleRef>,
     /// What else there is to know.
     pub notes: Vec<String>,
 }
 
-impl RuleAt {
-    pub(super) fn of(ruled: Ruled<'_>) -> Self {
+impl RuleRef {
+    pub(super) fn of(ruled: RoleRule<'_>) -> Self {
         Self {
             role: ruled.role.clone(),
             index: ruled.index,
@@ -66,84 +66,88 @@ impl RuleAt {
 /// Decides. What a field shows in its turn is not looked at, for only Odoo
 /// knows that.
 pub(super) fn decide(
-    mandate: &Mandate<'_>,
+    mandate: &EffectiveRules<'_>,
     instance: &InstanceName,
-    question: &Question,
+    question: &AccessQuery,
 ) -> Decision {
-    let Question { model, deed, field } = question;
+    let AccessQuery {
+        model,
+        action: deed,
+        field,
+    } = question;
     let effect = match deed {
-        Deed::Call(_) => Effect::Run,
-        Deed::Do(effect) => *effect,
+        Action::Method(_) => Operation::Call,
+        Action::Operation(effect) => *effect,
     };
     let concerned = |deny: bool| {
         mandate.rules().iter().filter(move |ruled| {
             let rule = ruled.rule;
             let method = match deed {
-                Deed::Call(method) => rule.names(method),
-                Deed::Do(_) => true,
+                Action::Method(method) => rule.covers_method(method),
+                Action::Operation(_) => true,
             };
             let by_field = match (field, deny) {
-                (None, true) => rule.denies_all(effect) || matches!(deed, Deed::Call(_)),
+                (None, true) => rule.denies_all(effect) || matches!(deed, Action::Method(_)),
                 (None, false) => true,
                 (Some(field), true) => rule.denies_field(field.as_str()),
                 (Some(field), false) => {
-                    let writing = matches!(effect, Effect::Create | Effect::Write);
+                    let writing = matches!(effect, Operation::Create | Operation::Write);
                     if writing {
-                        rule.writes(field.as_str())
+                        rule.allows_writing(field.as_str())
                     } else {
-                        rule.shows(field.as_str())
+                        rule.exposes(field.as_str())
                     }
                 }
             };
             // A role that lets nothing be changed opens no change.
-            let opens = deny || effect.is_read() || ruled.writes > WriteMode::ReadOnly;
+            let opens = deny || effect.is_read() || ruled.write_mode > WriteMode::ReadOnly;
             rule.deny == deny && opens && rule.covers(model, effect) && method && by_field
         })
     };
     let decided = if mandate.rules().iter().all(|ruled| ruled.rule.deny) {
         Err(Forbidden::Instance(instance.clone()))
     } else {
-        records(mandate, question).map_err(|forbidden| mandate.with_near(forbidden))
+        row_filter(mandate, question).map_err(|forbidden| mandate.with_suggestion(forbidden))
     };
-    let at = |deny: bool| concerned(deny).map(|ruled| RuleAt::of(*ruled)).collect();
+    let at = |deny: bool| concerned(deny).map(|ruled| RuleRef::of(*ruled)).collect();
     let whole = |deny: bool| {
         concerned(deny)
             .filter(|ruled| ruled.rule.domain.is_empty())
-            .map(|ruled| RuleAt::of(*ruled))
+            .map(|ruled| RuleRef::of(*ruled))
             .collect()
     };
     match decided {
         Ok(records) => {
-            let mut by: Vec<RuleAt> = at(false);
+            let mut by: Vec<RuleRef> = at(false);
             if !records.is_empty() {
                 by.extend(at(true));
             }
             Decision {
                 forbidden: None,
-                by,
-                records,
-                without_field: Vec::new(),
-                notes: arguments(mandate, model, deed)
+                deciding_rules: by,
+                row_filter: records,
+                rules_without_field: Vec::new(),
+                notes: describe_arguments(mandate, model, deed)
                     .into_iter()
-                    .chain(doubts(mandate, model, effect))
+                    .chain(schema_caveats(mandate, model, effect))
                     .collect(),
             }
         }
         Err(forbidden) => {
-            let opening: Vec<RuleAt> = at(false);
+            let opening: Vec<RuleRef> = at(false);
             Decision {
                 forbidden: Some(forbidden),
-                by: whole(true),
-                records: Domain::nothing(),
-                without_field: mandate
+                deciding_rules: whole(true),
+                row_filter: Domain::nothing(),
+                rules_without_field: mandate
                     .rules()
                     .iter()
                     .filter(|_| field.is_some())
                     .filter(|ruled| !ruled.rule.deny && ruled.rule.covers(model, effect))
-                    .map(|ruled| RuleAt::of(*ruled))
+                    .map(|ruled| RuleRef::of(*ruled))
                     .filter(|at| !opening.contains(at))
                     .collect(),
-                notes: near(mandate, model, effect, field.as_ref()),
+                notes: near_misses(mandate, model, effect, field.as_ref()),
             }
         }
     }
@@ -153,23 +157,36 @@ pub(super) fn decide(
 ///
 /// # Errors
 /// [`Forbidden`].
-pub(super) fn records(mandate: &Mandate<'_>, question: &Question) -> Result<Domain, Forbidden> {
-    let Question { model, deed, field } = question;
+pub(super) fn row_filter(
+    mandate: &EffectiveRules<'_>,
+    question: &AccessQuery,
+) -> Result<Domain, Forbidden> {
+    let AccessQuery {
+        model,
+        action: deed,
+        field,
+    } = question;
     match deed {
-        Deed::Call(method) => mandate.allow_method(model, method, None),
-        Deed::Do(effect) => mandate.records(model, *effect, field.as_ref()),
+        Action::Method(method) => mandate.allow_method(model, method, None),
+        Action::Operation(effect) => {
+            mandate.row_filter_without_schema(model, *effect, field.as_ref())
+        }
     }
 }
 
 /// What a method may be called with, by each rule that opens it.
-fn arguments(mandate: &Mandate<'_>, model: &ModelName, deed: &Deed) -> Vec<String> {
-    let Deed::Call(method) = deed else {
+fn describe_arguments(
+    mandate: &EffectiveRules<'_>,
+    model: &ModelName,
+    deed: &Action,
+) -> Vec<String> {
+    let Action::Method(method) = deed else {
         return Vec::new();
     };
     let opening = mandate.rules().iter().filter(|ruled| {
         let rule = ruled.rule;
-        let open = !rule.deny && ruled.writes > WriteMode::ReadOnly;
-        open && rule.covers(model, Effect::Run) && rule.names(method)
+        let open = !rule.deny && ruled.write_mode > WriteMode::ReadOnly;
+        open && rule.covers(model, Operation::Call) && rule.covers_method(method)
     });
     let told = opening.map(|ruled| {
         let taken = ruled.rule.arguments.get(method);
@@ -185,11 +202,15 @@ fn arguments(mandate: &Mandate<'_>, model: &ModelName, deed: &Deed) -> Vec<Strin
 
 /// What depends on the fields that the model has, which only Odoo knows: a rule
 /// for several models may look at some that this one lacks.
-fn doubts(mandate: &Mandate<'_>, model: &ModelName, effect: Effect) -> Vec<String> {
+fn schema_caveats(
+    mandate: &EffectiveRules<'_>,
+    model: &ModelName,
+    effect: Operation,
+) -> Vec<String> {
     let mut notes = Vec::new();
     for ruled in mandate.rules() {
         let rule = ruled.rule;
-        let named = rule.models.iter().any(|one| one.names(model.as_str()));
+        let named = rule.models.iter().any(|one| one.is_exactly(model.as_str()));
         if named || !rule.covers(model, effect) {
             continue;
         }
@@ -211,10 +232,10 @@ fn doubts(mandate: &Mandate<'_>, model: &ModelName, effect: Effect) -> Vec<Strin
 }
 
 /// Why rules that seem to open it do not.
-fn near(
-    mandate: &Mandate<'_>,
+fn near_misses(
+    mandate: &EffectiveRules<'_>,
     model: &ModelName,
-    effect: Effect,
+    effect: Operation,
     field: Option<&FieldName>,
 ) -> Vec<String> {
     let mut notes = Vec::new();
@@ -236,7 +257,7 @@ fn near(
     }
     let lowered = mandate.rules().iter().filter(|ruled| {
         !effect.is_read()
-            && ruled.writes == WriteMode::ReadOnly
+            && ruled.write_mode == WriteMode::ReadOnly
             && !ruled.rule.deny
             && ruled.rule.covers(model, effect)
     });
@@ -248,7 +269,7 @@ fn near(
     );
     if let Some(field) = field
         && protected::is_secret(field.as_str())
-        && rules().any(|rule| rule.covers(model, effect) && !rule.shows(field.as_str()))
+        && rules().any(|rule| rule.covers(model, effect) && !rule.exposes(field.as_str()))
     {
         notes.push(format!(
             "no pattern with `*` opens `{field}`, which sounds like a secret; a rule must name it in `fields`"
@@ -258,7 +279,7 @@ fn near(
 }
 
 /// A rule in one sentence, for the administrator.
-pub(super) fn sentence(rule: &Rule) -> String {
+pub(super) fn describe_rule(rule: &Rule) -> String {
     let mut text = String::from(if rule.deny {
         "it may never "
     } else {
@@ -268,30 +289,32 @@ pub(super) fn sentence(rule: &Rule) -> String {
         .operations
         .iter()
         .map(|effect| match effect {
-            Effect::Run if !rule.methods.is_empty() => {
+            Operation::Call if !rule.methods.is_empty() => {
                 let methods = rule.methods.iter().map(|method| {
                     let taken = rule.arguments.get(method);
                     taken.map_or_else(|| method.to_string(), |taken| format!("{method} ({taken})"))
                 });
                 format!("call {} of", methods.collect::<Vec<_>>().join(", "))
             }
-            Effect::Create | Effect::Delete | Effect::Read | Effect::Run | Effect::Write => {
-                effect.as_str().to_owned()
-            }
+            Operation::Create
+            | Operation::Delete
+            | Operation::Read
+            | Operation::Call
+            | Operation::Write => effect.as_str().to_owned(),
         })
         .collect();
     text.push_str(&effects.join(", "));
     text.push(' ');
-    text.push_str(&listed(&rule.models));
+    text.push_str(&join_patterns(&rule.models));
     let mut limits = Vec::new();
     if !rule.fields.iter().any(Pattern::is_everything) {
-        limits.push(format!("fields {}", listed(&rule.fields)));
+        limits.push(format!("fields {}", join_patterns(&rule.fields)));
     }
     if !rule.hidden_fields.is_empty() {
-        limits.push(format!("without {}", listed(&rule.hidden_fields)));
+        limits.push(format!("without {}", join_patterns(&rule.hidden_fields)));
     }
     if let Some(fields) = &rule.write_fields {
-        limits.push(format!("writing {}", listed(fields)));
+        limits.push(format!("writing {}", join_patterns(fields)));
     }
     if !rule.domain.is_empty() {
         limits.push(format!("records {}", rule.domain.to_json()));
@@ -303,7 +326,7 @@ pub(super) fn sentence(rule: &Rule) -> String {
     text
 }
 
-fn listed(patterns: &[Pattern]) -> String {
+fn join_patterns(patterns: &[Pattern]) -> String {
     let patterns: Vec<String> = patterns.iter().map(ToString::to_string).collect();
     patterns.join(", ")
 }

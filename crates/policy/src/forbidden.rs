@@ -1,7 +1,7 @@
 //! What policy says no to.
 
 use gatepost_base::InstanceName;
-use gatepost_odoo::{Effect, FieldName, FieldPath, MethodName, ModelName, RecordId};
+use gatepost_odoo::{FieldName, FieldPath, MethodName, ModelName, Operation, RecordId};
 
 /// A refusal by our own policy. Names what was asked; never the rules.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,7 +70,7 @@ pub enum Forbidden {
     #[error(
         "a number in the value of `{field}` of `{model}` may be a link to any record; only who may read everything through this gateway can write one there. Leave it out"
     )]
-    LinkingBlindly {
+    LinkingUntyped {
         /// The model that has the field.
         model: ModelName,
         /// The field.
@@ -90,7 +90,7 @@ pub enum Forbidden {
     /// The method is not listed.
     #[error(
         "you may not call `{method}` of `{model}` through this gateway; {}",
-        meant(near.as_ref())
+        method_suggestion(near.as_ref())
     )]
     Method {
         /// The model.
@@ -103,14 +103,14 @@ pub enum Forbidden {
     /// No rule allows the effect on the model.
     #[error(
         "you may not {} records of `{model}` through this gateway; retrying will not help, {}",
-        effect.as_str(),
-        instead(*effect)
+        operation.as_str(),
+        operation_advice(*operation)
     )]
     Operation {
         /// The model that was asked for.
         model: ModelName,
         /// What was to be done.
-        effect: Effect,
+        operation: Operation,
     },
     /// The path does not lead from field to field.
     #[error(
@@ -125,27 +125,27 @@ pub enum Forbidden {
     /// The values would take a record out of what may be changed.
     #[error(
         "with this value of `{field}` the record of `{model}` would not be one that you may {} through this gateway; choose another value",
-        effect.as_str()
+        operation.as_str()
     )]
-    Outside {
+    OutsideAfterWrite {
         /// The model.
         model: ModelName,
         /// What was to be done.
-        effect: Effect,
+        operation: Operation,
         /// A field that decides, perhaps of the record in whose list it is.
         field: FieldPath,
     },
     /// These records are not among those that may be changed, or do not exist.
     #[error(
         "you may not {} these records of `{model}` through this gateway, or they do not exist: {}; leave them out",
-        effect.as_str(),
-        listed(ids)
+        operation.as_str(),
+        id_list(ids)
     )]
     Records {
         /// The model.
         model: ModelName,
         /// What was to be done.
-        effect: Effect,
+        operation: Operation,
         /// Which records.
         ids: Vec<RecordId>,
     },
@@ -163,24 +163,24 @@ pub enum Forbidden {
     /// not known before.
     #[error(
         "which records of `{model}` you may {} through this gateway depends on `{field}`{}",
-        effect.as_str(),
-        remedy.told(*effect, field)
+        operation.as_str(),
+        hint.text(*operation, field)
     )]
-    Unjudged {
+    Undecidable {
         /// The model.
         model: ModelName,
         /// What was to be done.
-        effect: Effect,
+        operation: Operation,
         /// The field that decides.
         field: FieldPath,
         /// What to do instead.
-        remedy: Remedy,
+        hint: DenialHint,
     },
     /// None of the fields in which a name is looked for may be seen.
     #[error(
         "records of `{0}` cannot be found by a part of their name here; search by the fields that `describe_model` lists, or by ids"
     )]
-    Unnamed(ModelName),
+    NameSearch(ModelName),
     /// The field may be seen, but not written.
     #[error(
         "you may not write `{field}` of `{model}` through this gateway; retrying will not help, leave it out"
@@ -195,31 +195,31 @@ pub enum Forbidden {
 
 /// What to do where it is not known before whether a record may be changed so.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Remedy {
+pub enum DenialHint {
     /// Do it by itself, and not inside of the record that this field links to.
-    ByItself(FieldName),
+    SeparateCall(FieldName),
     /// Nothing.
     None,
     /// Go over the list of the record that they belong to: this one shows it.
-    OwnList,
+    OwningList,
     /// Say what the field is to be.
     Value,
 }
 
-impl Remedy {
-    fn told(&self, effect: Effect, field: &FieldPath) -> String {
+impl DenialHint {
+    fn text(&self, effect: Operation, field: &FieldPath) -> String {
         match self {
-            Self::ByItself(link) if effect == Effect::Create => format!(
+            Self::SeparateCall(link) if effect == Operation::Create => format!(
                 "; give it a plain value, or leave these records out and make them afterwards with create_records, naming `{link}`"
             ),
-            Self::ByItself(link) => format!(
+            Self::SeparateCall(link) => format!(
                 "; leave these records out and change them by themselves with update_records, naming `{link}` where they move"
             ),
             Self::None => {
                 ", which only Odoo works out; retrying will not help, tell the administrator"
                     .to_owned()
             }
-            Self::OwnList => "; this list shows another record's, so leave it out: use that one's list, or the records' own model with create_records and update_records".to_owned(),
+            Self::OwningList => "; this list shows another record's, so leave it out: use that one's list, or the records' own model with create_records and update_records".to_owned(),
             Self::Value => format!("; give `{}` a plain value of its own", field.first()),
         }
     }
@@ -236,16 +236,16 @@ impl Forbidden {
             | Self::Field { model, .. }
             | Self::Hierarchy(model)
             | Self::Linking { model, .. }
-            | Self::LinkingBlindly { model, .. }
+            | Self::LinkingUntyped { model, .. }
             | Self::LinkingByName { model, .. }
             | Self::Method { model, .. }
             | Self::Operation { model, .. }
-            | Self::Outside { model, .. }
+            | Self::OutsideAfterWrite { model, .. }
             | Self::Path { model, .. }
             | Self::Records { model, .. }
             | Self::Sorting { model, .. }
-            | Self::Unjudged { model, .. }
-            | Self::Unnamed(model)
+            | Self::Undecidable { model, .. }
+            | Self::NameSearch(model)
             | Self::Writing { model, .. } => Some(model),
         }
     }
@@ -282,16 +282,16 @@ impl Forbidden {
             Self::Hierarchy(_) => "hierarchy",
             Self::Instance(_) => "instance",
             Self::Linking { .. } => "linking",
-            Self::LinkingBlindly { .. } => "linking_blindly",
+            Self::LinkingUntyped { .. } => "linking_blindly",
             Self::LinkingByName { .. } => "linking_by_name",
             Self::Method { .. } => "method",
             Self::Operation { .. } => "operation",
-            Self::Outside { .. } => "outside",
+            Self::OutsideAfterWrite { .. } => "outside",
             Self::Path { .. } => "path",
             Self::Records { .. } => "records",
             Self::Sorting { .. } => "sorting",
-            Self::Unjudged { .. } => "unjudged",
-            Self::Unnamed(_) => "unnamed",
+            Self::Undecidable { .. } => "unjudged",
+            Self::NameSearch(_) => "unnamed",
             Self::Writing { .. } => "writing",
         }
     }
@@ -315,36 +315,44 @@ impl Forbidden {
     }
 
     /// What was to be done, if that was the question.
-    pub fn effect(&self) -> Option<Effect> {
+    pub fn operation(&self) -> Option<Operation> {
         match self {
-            Self::Operation { effect, .. }
-            | Self::Outside { effect, .. }
-            | Self::Records { effect, .. }
-            | Self::Unjudged { effect, .. } => Some(*effect),
-            Self::Hierarchy(_) | Self::Path { .. } | Self::Sorting { .. } | Self::Unnamed(_) => {
-                Some(Effect::Read)
+            Self::Operation {
+                operation: effect, ..
             }
-            Self::Arguments { .. } | Self::Method { .. } => Some(Effect::Run),
+            | Self::OutsideAfterWrite {
+                operation: effect, ..
+            }
+            | Self::Records {
+                operation: effect, ..
+            }
+            | Self::Undecidable {
+                operation: effect, ..
+            } => Some(*effect),
+            Self::Hierarchy(_) | Self::Path { .. } | Self::Sorting { .. } | Self::NameSearch(_) => {
+                Some(Operation::Read)
+            }
+            Self::Arguments { .. } | Self::Method { .. } => Some(Operation::Call),
             Self::ExternalIds(_)
             | Self::Linking { .. }
-            | Self::LinkingBlindly { .. }
+            | Self::LinkingUntyped { .. }
             | Self::LinkingByName { .. }
-            | Self::Writing { .. } => Some(Effect::Write),
+            | Self::Writing { .. } => Some(Operation::Write),
             Self::Commands { .. } | Self::Field { .. } | Self::Instance(_) => None,
         }
     }
 }
 
-fn instead(effect: Effect) -> &'static str {
+fn operation_advice(effect: Operation) -> &'static str {
     match effect {
-        Effect::Read => "`list_models` names the models you can read",
-        Effect::Create | Effect::Delete | Effect::Run | Effect::Write => {
+        Operation::Read => "`list_models` names the models you can read",
+        Operation::Create | Operation::Delete | Operation::Call | Operation::Write => {
             "ask the administrator for it"
         }
     }
 }
 
-fn meant(near: Option<&MethodName>) -> String {
+fn method_suggestion(near: Option<&MethodName>) -> String {
     near.map_or_else(
         || "retrying will not help, ask the administrator for it".to_owned(),
         |near| format!("did you mean `{near}`? Else ask the administrator for it"),
@@ -352,7 +360,7 @@ fn meant(near: Option<&MethodName>) -> String {
 }
 
 /// The first ids of a list, and how many more there are.
-fn listed(ids: &[RecordId]) -> String {
+fn id_list(ids: &[RecordId]) -> String {
     let mut text: Vec<String> = ids.iter().take(20).map(ToString::to_string).collect();
     if ids.len() > text.len() {
         text.push(format!("and {} more", ids.len() - text.len()));

@@ -6,47 +6,49 @@
 //! asks Odoo: what must be known of models is handed in as [`Schemas`].
 
 mod argument;
-mod becoming;
 mod decision;
-mod evidence;
+mod effective_rules;
+mod facts;
 mod forbidden;
-mod loading;
-mod mandate;
+mod import_rules;
+mod incomplete;
 mod pattern;
 mod permitted;
+mod post_image;
 mod protected;
+mod query_rewriter;
+mod record_facts;
 mod role;
 mod rule;
-mod schemas;
-mod sieve;
 #[cfg(test)]
 mod tests;
-mod undecided;
-mod values;
+mod write_authorizer;
 mod write_mode;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use argument::{Argument, ArgumentKind, Arguments, Bounds};
-pub use decision::{Decision, Deed, Question, RuleAt};
-pub use evidence::Search;
-pub use forbidden::{Forbidden, Remedy};
+pub use decision::{AccessQuery, Action, Decision, RuleRef};
+pub use facts::PolicyFacts;
+pub use forbidden::{DenialHint, Forbidden};
+pub use incomplete::Incomplete;
 pub use pattern::{InvalidPattern, Pattern};
 pub use permitted::Permitted;
 pub use protected::{is_protected, is_secret};
+pub use record_facts::MembershipQuery;
 pub use role::Role;
 pub use rule::Rule;
-pub use schemas::Schemas;
-pub use undecided::Undecided;
-pub use values::Touch;
+pub use write_authorizer::RecordAccess;
 pub use write_mode::WriteMode;
 
-use evidence::Evidence;
+use effective_rules::{EffectiveRules, RoleRule};
 use gatepost_base::{CredentialName, InstanceName, RoleName};
-use gatepost_odoo::{Call, Domain, Effect, FieldName, Inquiry, MethodName, ModelName, Schema};
-use mandate::{Mandate, Ruled};
-use sieve::Sieve;
-use values::Look;
+use gatepost_odoo::{
+    Call, Domain, FieldName, MethodName, ModelName, Operation, Schema, SystemQuery,
+};
+use query_rewriter::QueryRewriter;
+use record_facts::RecordFacts;
+use write_authorizer::WriteAuthorizer;
 
 /// All roles there are.
 #[derive(Clone, Debug, Default)]
@@ -67,19 +69,19 @@ impl Policy {
 
     /// The rules of these roles that name the model in full, and look at a field
     /// that it does not have: they open nothing of it, or deny all.
-    pub fn misfits<'a>(
+    pub fn unresolved_rules<'a>(
         &'a self,
         roles: &'a [RoleName],
         instance: &'a InstanceName,
         model: &'a ModelName,
         schema: &'a Schema,
-    ) -> impl Iterator<Item = (RuleAt, &'a str)> {
+    ) -> impl Iterator<Item = (RuleRef, &'a str)> {
         self.rules(roles, instance).filter_map(|ruled| {
             let mut models = ruled.rule.models.iter();
             let mut fields = ruled.rule.domain.fields();
-            let named = models.any(|one| one.names(model.as_str()));
+            let named = models.any(|one| one.is_exactly(model.as_str()));
             let missing = fields.find(|field| schema.field(field).is_none());
-            Some((RuleAt::of(ruled), missing.filter(|_| named)?))
+            Some((RuleRef::of(ruled), missing.filter(|_| named)?))
         })
     }
 
@@ -96,18 +98,22 @@ impl Policy {
         roles: &[RoleName],
         instance: &InstanceName,
         call: Call,
-        schemas: &Schemas,
-    ) -> Result<Permitted<Call>, Undecided> {
-        if !call.effect().is_read() {
-            let (model, effect) = (call.model().clone(), call.effect());
-            return Err(Forbidden::Operation { model, effect }.into());
+        schemas: &PolicyFacts,
+    ) -> Result<Permitted<Call>, Incomplete> {
+        if !call.operation().is_read() {
+            let (model, effect) = (call.model().clone(), call.operation());
+            return Err(Forbidden::Operation {
+                model,
+                operation: effect,
+            }
+            .into());
         }
-        let mandate = self.mandate(roles, instance);
-        let sieve = Sieve {
-            mandate: &mandate,
-            schemas,
+        let mandate = self.effective_rules(roles, instance);
+        let sieve = QueryRewriter {
+            rules: &mandate,
+            facts: schemas,
         };
-        sieve.call(call).map(Permitted::by_policy)
+        sieve.rewrite(call).map(Permitted::by_policy)
     }
 
     /// Lets a change through that may be made in this mode, and says all that it
@@ -119,23 +125,23 @@ impl Policy {
     ///
     /// # Errors
     /// As of [`Policy::permit`].
-    pub fn permit_change(
+    pub fn permit_write(
         &self,
         roles: &[RoleName],
         instance: &InstanceName,
         mode: WriteMode,
         call: &Call,
-        schemas: &Schemas,
-    ) -> Result<(Permitted<Call>, Vec<Touch>), Undecided> {
-        let mandate = self.mandate(roles, instance).in_mode(mode);
-        Evidence::weigh(schemas, |evidence| {
-            let mut look = Look {
-                mandate: &mandate,
-                evidence,
-                touched: Vec::new(),
+        schemas: &PolicyFacts,
+    ) -> Result<(Permitted<Call>, Vec<RecordAccess>), Incomplete> {
+        let mandate = self.effective_rules(roles, instance).in_mode(mode);
+        RecordFacts::evaluate(schemas, |evidence| {
+            let mut look = WriteAuthorizer {
+                rules: &mandate,
+                record_facts: evidence,
+                accesses: Vec::new(),
             };
-            look.change(call)?;
-            Ok((Permitted::by_policy(call.clone()), look.touched))
+            look.authorize(call)?;
+            Ok((Permitted::by_policy(call.clone()), look.accesses))
         })
     }
 
@@ -151,10 +157,10 @@ impl Policy {
         model: &ModelName,
         method: &MethodName,
     ) -> Result<Domain, Forbidden> {
-        let mandate = self.mandate(roles, instance);
+        let mandate = self.effective_rules(roles, instance);
         mandate
             .allow_method(model, method, None)
-            .map_err(|forbidden| mandate.with_near(forbidden))
+            .map_err(|forbidden| mandate.with_suggestion(forbidden))
     }
 
     /// The methods of a model that may be called, of at least some records, and
@@ -165,7 +171,7 @@ impl Policy {
         instance: &InstanceName,
         model: &ModelName,
     ) -> BTreeMap<MethodName, Vec<Arguments>> {
-        self.mandate(roles, instance).methods(model)
+        self.effective_rules(roles, instance).methods(model)
     }
 
     /// The fields of a model that may be seen, of at least some records. What
@@ -173,14 +179,14 @@ impl Policy {
     ///
     /// # Errors
     /// As of [`Policy::permit`].
-    pub fn visible(
+    pub fn visible_schema(
         &self,
         roles: &[RoleName],
         instance: &InstanceName,
         model: &ModelName,
-        schemas: &Schemas,
-    ) -> Result<Schema, Undecided> {
-        self.fields(roles, instance, model, schemas, |_, _| true)
+        schemas: &PolicyFacts,
+    ) -> Result<Schema, Incomplete> {
+        self.filtered_schema(roles, instance, model, schemas, |_, _| true)
     }
 
     /// Those of them that may be seen of every record that may be seen: asking
@@ -188,14 +194,14 @@ impl Policy {
     ///
     /// # Errors
     /// As of [`Policy::permit`].
-    pub fn visible_everywhere(
+    pub fn schema_visible_in_all_records(
         &self,
         roles: &[RoleName],
         instance: &InstanceName,
         model: &ModelName,
-        schemas: &Schemas,
-    ) -> Result<Schema, Undecided> {
-        self.fields(roles, instance, model, schemas, |every, of_field| {
+        schemas: &PolicyFacts,
+    ) -> Result<Schema, Incomplete> {
+        self.filtered_schema(roles, instance, model, schemas, |every, of_field| {
             every == of_field
         })
     }
@@ -205,44 +211,51 @@ impl Policy {
     ///
     /// # Errors
     /// As of [`Policy::permit`].
-    pub fn writable(
+    pub fn writable_schema(
         &self,
         roles: &[RoleName],
         instance: &InstanceName,
-        (model, effect): (&ModelName, Effect),
-        schemas: &Schemas,
-    ) -> Result<Schema, Undecided> {
-        let mandate = self.mandate(roles, instance).in_mode(WriteMode::ByPerson);
+        (model, effect): (&ModelName, Operation),
+        schemas: &PolicyFacts,
+    ) -> Result<Schema, Incomplete> {
+        let mandate = self
+            .effective_rules(roles, instance)
+            .in_mode(WriteMode::RequireHuman);
         let mut open = Vec::new();
-        for field in schemas.of(model)?.fields() {
+        for field in schemas.schema_of(model)?.fields() {
             let asked = BTreeSet::from([field.name.clone()]);
-            match mandate.cover(model, effect, &asked, schemas) {
+            match mandate.row_filter(model, effect, &asked, schemas) {
                 Ok(_) => open.push(field.clone()),
-                Err(Undecided::Forbidden(_)) => {}
-                Err(needs @ (Undecided::Needs(_) | Undecided::Seeks(_))) => return Err(needs),
+                Err(Incomplete::Denied(_)) => {}
+                Err(needs @ (Incomplete::NeedsSchema(_) | Incomplete::NeedsRecords(_))) => {
+                    return Err(needs);
+                }
             }
         }
         Ok(Schema::from_fields(open))
     }
 
-    fn fields(
+    fn filtered_schema(
         &self,
         roles: &[RoleName],
         instance: &InstanceName,
         model: &ModelName,
-        schemas: &Schemas,
+        schemas: &PolicyFacts,
         wanted: impl Fn(&Domain, &Domain) -> bool,
-    ) -> Result<Schema, Undecided> {
-        let mandate = self.mandate(roles, instance);
-        let cover =
-            |fields: &BTreeSet<FieldName>| mandate.cover(model, Effect::Read, fields, schemas);
+    ) -> Result<Schema, Incomplete> {
+        let mandate = self.effective_rules(roles, instance);
+        let cover = |fields: &BTreeSet<FieldName>| {
+            mandate.row_filter(model, Operation::Read, fields, schemas)
+        };
         let every = cover(&BTreeSet::new())?;
         let mut seen = Vec::new();
-        for field in schemas.of(model)?.fields() {
+        for field in schemas.schema_of(model)?.fields() {
             match cover(&BTreeSet::from([field.name.clone()])) {
                 Ok(of_field) if wanted(&every, &of_field) => seen.push(field.clone()),
-                Ok(_) | Err(Undecided::Forbidden(_)) => {}
-                Err(needs @ (Undecided::Needs(_) | Undecided::Seeks(_))) => return Err(needs),
+                Ok(_) | Err(Incomplete::Denied(_)) => {}
+                Err(needs @ (Incomplete::NeedsSchema(_) | Incomplete::NeedsRecords(_))) => {
+                    return Err(needs);
+                }
             }
         }
         Ok(Schema::from_fields(seen))
@@ -254,15 +267,15 @@ impl Policy {
     ///
     /// # Errors
     /// [`Forbidden`] otherwise.
-    pub fn permit_inquiry(
+    pub fn permit_system_query(
         &self,
         roles: &[RoleName],
         instance: &InstanceName,
-        inquiry: &Inquiry,
+        inquiry: &SystemQuery,
     ) -> Result<Permitted<Call>, Forbidden> {
-        match inquiry.about() {
-            Some(model) => self.allow(roles, instance, model, Effect::Read)?,
-            None => self.admit(roles, instance)?,
+        match inquiry.required_model() {
+            Some(model) => self.allow(roles, instance, model, Operation::Read)?,
+            None => self.allow_instance(roles, instance)?,
         }
         Ok(Permitted::by_policy(inquiry.to_call()))
     }
@@ -271,7 +284,11 @@ impl Policy {
     ///
     /// # Errors
     /// [`Forbidden::Instance`] otherwise.
-    pub fn admit(&self, roles: &[RoleName], instance: &InstanceName) -> Result<(), Forbidden> {
+    pub fn allow_instance(
+        &self,
+        roles: &[RoleName],
+        instance: &InstanceName,
+    ) -> Result<(), Forbidden> {
         self.rules(roles, instance)
             .find(|ruled| !ruled.rule.deny)
             .map(|_| ())
@@ -280,30 +297,35 @@ impl Policy {
 
     /// Whether any model of the instance is open for the effect: a tool whose
     /// effect is open nowhere is not shown.
-    pub fn opens(&self, roles: &[RoleName], instance: &InstanceName, effect: Effect) -> bool {
+    pub fn allows_any(
+        &self,
+        roles: &[RoleName],
+        instance: &InstanceName,
+        effect: Operation,
+    ) -> bool {
         self.rules(roles, instance).any(|ruled| {
             !ruled.rule.deny
                 && ruled.rule.operations.contains(&effect)
-                && (effect.is_read() || self.writes(ruled.role) > WriteMode::ReadOnly)
+                && (effect.is_read() || self.write_mode_of(ruled.role) > WriteMode::ReadOnly)
         })
     }
 
     /// Whether any role opens any change in the instance.
-    pub fn opens_changes(&self, instance: &InstanceName) -> bool {
+    pub fn allows_any_write(&self, instance: &InstanceName) -> bool {
         let changing = self
             .roles
             .values()
-            .filter(|role| role.writes > WriteMode::ReadOnly);
+            .filter(|role| role.write_mode > WriteMode::ReadOnly);
         changing.flat_map(|role| &role.rules).any(|rule| {
             let changes = rule.operations.iter().any(|effect| !effect.is_read());
             changes && !rule.deny && rule.applies(instance)
         })
     }
 
-    fn writes(&self, role: &RoleName) -> WriteMode {
+    fn write_mode_of(&self, role: &RoleName) -> WriteMode {
         self.roles
             .get(role)
-            .map_or(WriteMode::ReadOnly, |role| role.writes)
+            .map_or(WriteMode::ReadOnly, |role| role.write_mode)
     }
 
     /// The credentials that the roles name, of those that [admit](Self::admit)
@@ -332,16 +354,16 @@ impl Policy {
         roles: &[RoleName],
         instance: &InstanceName,
         model: &ModelName,
-        effect: Effect,
+        effect: Operation,
     ) -> Result<(), Forbidden> {
-        self.mandate(roles, instance).allow(model, effect)
+        self.effective_rules(roles, instance).allow(model, effect)
     }
 
     /// What the roles open in an instance, one line a rule, for the
     /// administrator.
     pub fn summary(&self, roles: &[RoleName], instance: &InstanceName) -> Vec<String> {
         self.rules(roles, instance)
-            .map(|ruled| decision::sentence(ruled.rule))
+            .map(|ruled| decision::describe_rule(ruled.rule))
             .collect()
     }
 
@@ -352,28 +374,31 @@ impl Policy {
         instance: &InstanceName,
         forbidden: &Forbidden,
     ) -> bool {
-        let mandate = self.mandate(roles, instance);
+        let mandate = self.effective_rules(roles, instance);
         match forbidden {
-            Forbidden::Field { model, field } => mandate.shows(model, field.as_str()),
-            Forbidden::Instance(instance) => self.admit(roles, instance).is_ok(),
+            Forbidden::Field { model, field } => mandate.exposes(model, field.as_str()),
+            Forbidden::Instance(instance) => self.allow_instance(roles, instance).is_ok(),
             Forbidden::Method { model, method, .. } => {
                 mandate.allow_method(model, method, None).is_ok()
             }
-            Forbidden::Operation { model, effect } => mandate.allow(model, *effect).is_ok(),
+            Forbidden::Operation {
+                model,
+                operation: effect,
+            } => mandate.allow(model, *effect).is_ok(),
             Forbidden::Arguments { .. }
             | Forbidden::Commands { .. }
             | Forbidden::ExternalIds(_)
             | Forbidden::Linking { .. }
-            | Forbidden::LinkingBlindly { .. }
+            | Forbidden::LinkingUntyped { .. }
             | Forbidden::LinkingByName { .. }
-            | Forbidden::Outside { .. }
+            | Forbidden::OutsideAfterWrite { .. }
             | Forbidden::Records { .. }
-            | Forbidden::Unjudged { .. } => false,
+            | Forbidden::Undecidable { .. } => false,
             Forbidden::Hierarchy(model)
             | Forbidden::Path { model, path: _ }
             | Forbidden::Sorting { model, field: _ }
-            | Forbidden::Unnamed(model) => mandate.sees_whole(model),
-            Forbidden::Writing { model, field } => mandate.writes(model, field.as_str()),
+            | Forbidden::NameSearch(model) => mandate.is_unrestricted(model),
+            Forbidden::Writing { model, field } => mandate.allows_writing(model, field.as_str()),
         }
     }
 
@@ -382,25 +407,25 @@ impl Policy {
         &self,
         roles: &[RoleName],
         instance: &InstanceName,
-        question: &Question,
+        question: &AccessQuery,
     ) -> Decision {
-        decision::decide(&self.mandate(roles, instance), instance, question)
+        decision::decide(&self.effective_rules(roles, instance), instance, question)
     }
 
     /// In which modes a change would be made where `most` is the freest, the
     /// freest first, each with the records that it is open for. A record is
     /// changed in the first mode that has it.
-    pub fn modes(
+    pub fn write_modes(
         &self,
         roles: &[RoleName],
         instance: &InstanceName,
         most: WriteMode,
-        question: &Question,
+        question: &AccessQuery,
     ) -> Vec<(WriteMode, Domain)> {
         let mut modes: Vec<(WriteMode, Domain)> = Vec::new();
         for mode in WriteMode::WRITING.into_iter().filter(|mode| *mode <= most) {
-            let mandate = self.mandate(roles, instance).in_mode(mode);
-            let Ok(records) = decision::records(&mandate, question) else {
+            let mandate = self.effective_rules(roles, instance).in_mode(mode);
+            let Ok(records) = decision::row_filter(&mandate, question) else {
                 continue;
             };
             let adds = |(_, known): &(WriteMode, Domain)| !known.is_empty() && *known != records;
@@ -412,17 +437,21 @@ impl Policy {
     }
 
     /// The rules of the roles that hold in an instance, each with its place.
-    pub fn rules_at<'a>(
+    pub fn rules_with_refs<'a>(
         &'a self,
         roles: &'a [RoleName],
         instance: &'a InstanceName,
-    ) -> impl Iterator<Item = (RuleAt, &'a Rule)> {
+    ) -> impl Iterator<Item = (RuleRef, &'a Rule)> {
         self.rules(roles, instance)
-            .map(|ruled| (RuleAt::of(ruled), ruled.rule))
+            .map(|ruled| (RuleRef::of(ruled), ruled.rule))
     }
 
-    fn mandate<'a>(&'a self, roles: &'a [RoleName], instance: &'a InstanceName) -> Mandate<'a> {
-        Mandate::new(self.rules(roles, instance))
+    fn effective_rules<'a>(
+        &'a self,
+        roles: &'a [RoleName],
+        instance: &'a InstanceName,
+    ) -> EffectiveRules<'a> {
+        EffectiveRules::new(self.rules(roles, instance))
     }
 
     /// The rules that apply; linear, for policies have tens of rules.
@@ -430,17 +459,17 @@ impl Policy {
         &'a self,
         roles: &'a [RoleName],
         instance: &'a InstanceName,
-    ) -> impl Iterator<Item = Ruled<'a>> {
+    ) -> impl Iterator<Item = RoleRule<'a>> {
         roles
             .iter()
             .filter_map(|role| self.roles.get_key_value(role))
             .flat_map(|(role, one)| {
                 let rules = one.rules.iter().enumerate();
-                rules.map(move |(index, rule)| Ruled {
+                rules.map(move |(index, rule)| RoleRule {
                     role,
                     index,
                     rule,
-                    writes: one.writes,
+                    write_mode: one.write_mode,
                 })
             })
             .filter(|ruled| ruled.rule.applies(instance))

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, de};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pattern {
     text: Box<str>,
-    open: bool,
+    is_prefix: bool,
 }
 
 /// A text that is no pattern.
@@ -34,7 +34,7 @@ impl Pattern {
         if fits && (open || !body.is_empty()) {
             Ok(Self {
                 text: body.into(),
-                open,
+                is_prefix: open,
             })
         } else {
             Err(InvalidPattern(text.chars().take(80).collect()))
@@ -45,23 +45,23 @@ impl Pattern {
     pub fn everything() -> Self {
         Self {
             text: "".into(),
-            open: true,
+            is_prefix: true,
         }
     }
 
     /// Whether the pattern is `*`.
     pub fn is_everything(&self) -> bool {
-        self.open && self.text.is_empty()
+        self.is_prefix && self.text.is_empty()
     }
 
     /// Whether the pattern ends in `*`.
-    pub fn is_open(&self) -> bool {
-        self.open
+    pub fn is_prefix(&self) -> bool {
+        self.is_prefix
     }
 
     /// Whether the pattern covers the name.
     pub fn matches(&self, name: &str) -> bool {
-        if self.open {
+        if self.is_prefix {
             name.starts_with(&*self.text)
         } else {
             name == &*self.text
@@ -70,7 +70,7 @@ impl Pattern {
 
     /// Whether the pattern covers every name that the other one does.
     pub fn covers(&self, other: &Self) -> bool {
-        if self.open {
+        if self.is_prefix {
             other.text.starts_with(&*self.text)
         } else {
             self == other
@@ -78,15 +78,19 @@ impl Pattern {
     }
 
     /// Whether the pattern is this very name, without a `*`.
-    pub fn names(&self, name: &str) -> bool {
-        !self.open && name == &*self.text
+    pub fn is_exactly(&self, name: &str) -> bool {
+        !self.is_prefix && name == &*self.text
     }
 }
 
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)?;
-        if self.open { f.write_str("*") } else { Ok(()) }
+        if self.is_prefix {
+            f.write_str("*")
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -86,7 +86,7 @@ mod tests {
     use super::{is_protected, is_secret};
 
     #[test]
-    fn secrets_are_known_by_their_names_and_counters_are_none() {
+    fn secret_fields_are_recognized_by_name() {
         for name in [
             "access_token",
             "account_token",
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn secret_models_and_their_families_are_protected_and_their_neighbours_are_not() {
+    fn protected_models_include_submodels_but_not_similar_names() {
         for name in [
             "res.users",
             "res.users.apikeys",

@@ -13,5 +13,5 @@ pub struct Role {
     /// not say otherwise.
     pub credential: Option<CredentialName>,
     /// How freely what the rules open may be changed.
-    pub writes: WriteMode,
+    pub write_mode: WriteMode,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Arguments, Pattern, protected};
 use gatepost_base::InstanceName;
-use gatepost_odoo::{Domain, Effect, MethodName, ModelName};
+use gatepost_odoo::{Domain, MethodName, ModelName, Operation};
 
 /// One thing that a role opens, or that it denies.
 ///
@@ -17,7 +17,7 @@ pub struct Rule {
     /// models that [`protected`] lists; those must be named in full.
     pub models: Vec<Pattern>,
     /// For which effects.
-    pub operations: Vec<Effect>,
+    pub operations: Vec<Operation>,
     /// Which methods of the models may be called, for [`Effect::Run`]. In a rule
     /// that denies, an empty list is every method.
     pub methods: Vec<MethodName>,
@@ -56,17 +56,17 @@ impl Default for Rule {
 
 impl Rule {
     pub(super) fn applies(&self, instance: &InstanceName) -> bool {
-        any(&self.instances, instance.as_str())
+        any_matches(&self.instances, instance.as_str())
     }
 
     /// Whether the rule speaks of this effect on this model.
-    pub(super) fn covers(&self, model: &ModelName, effect: Effect) -> bool {
+    pub(super) fn covers(&self, model: &ModelName, effect: Operation) -> bool {
         let name = model.as_str();
         let closed = !self.deny && protected::is_protected(name);
         self.operations.contains(&effect)
             && self.models.iter().any(|pattern| {
                 if closed {
-                    pattern.names(name)
+                    pattern.is_exactly(name)
                 } else {
                     pattern.matches(name)
                 }
@@ -74,64 +74,64 @@ impl Rule {
     }
 
     /// Whether a rule that opens lets the field be seen.
-    pub(super) fn shows(&self, field: &str) -> bool {
+    pub(super) fn exposes(&self, field: &str) -> bool {
         if field == "id" {
             return true;
         }
-        if any(&self.hidden_fields, field) {
+        if any_matches(&self.hidden_fields, field) {
             return false;
         }
         // The name of a record goes with every link to it.
-        field == "display_name" || opens(&self.fields, field)
+        field == "display_name" || patterns_cover_field(&self.fields, field)
     }
 
     /// Whether a rule that opens lets the field be written.
-    pub(super) fn writes(&self, field: &str) -> bool {
+    pub(super) fn allows_writing(&self, field: &str) -> bool {
         field != "id"
-            && self.shows(field)
+            && self.exposes(field)
             && self
                 .write_fields
                 .as_ref()
-                .is_none_or(|fields| opens(fields, field))
+                .is_none_or(|fields| patterns_cover_field(fields, field))
     }
 
     /// Whether the rule speaks of this method. One that denies and names none
     /// speaks of all, unless it is only about some fields.
-    pub(super) fn names(&self, method: &MethodName) -> bool {
-        self.methods.contains(method) || (self.deny && self.denies_all(Effect::Run))
+    pub(super) fn covers_method(&self, method: &MethodName) -> bool {
+        self.methods.contains(method) || (self.deny && self.denies_all(Operation::Call))
     }
 
     /// Whether no method may be called of what the rule denies.
     pub fn denies_every_method(&self) -> bool {
-        self.deny && self.operations.contains(&Effect::Run) && self.denies_all(Effect::Run)
+        self.deny && self.operations.contains(&Operation::Call) && self.denies_all(Operation::Call)
     }
 
     /// Whether the rule is about every field.
-    pub(super) fn is_about_all_fields(&self) -> bool {
+    pub(super) fn covers_all_fields(&self) -> bool {
         self.fields.iter().any(Pattern::is_everything) && self.hidden_fields.is_empty()
     }
 
     /// Whether a rule that denies takes the whole effect, not only some
     /// fields or methods; perhaps of some records.
-    pub(super) fn denies_all(&self, effect: Effect) -> bool {
-        self.is_about_all_fields() && (effect != Effect::Run || self.methods.is_empty())
+    pub(super) fn denies_all(&self, effect: Operation) -> bool {
+        self.covers_all_fields() && (effect != Operation::Call || self.methods.is_empty())
     }
 
     /// Whether a rule that denies takes this field.
     pub(super) fn denies_field(&self, field: &str) -> bool {
-        any(&self.fields, field)
+        any_matches(&self.fields, field)
     }
 }
 
-fn any(patterns: &[Pattern], name: &str) -> bool {
+fn any_matches(patterns: &[Pattern], name: &str) -> bool {
     patterns.iter().any(|pattern| pattern.matches(name))
 }
 
 /// Whether the patterns open the field: a secret one only by its very name.
-fn opens(patterns: &[Pattern], field: &str) -> bool {
+fn patterns_cover_field(patterns: &[Pattern], field: &str) -> bool {
     if protected::is_secret(field) {
-        patterns.iter().any(|pattern| pattern.names(field))
+        patterns.iter().any(|pattern| pattern.is_exactly(field))
     } else {
-        any(patterns, field)
+        any_matches(patterns, field)
     }
 }

@@ -7,7 +7,7 @@ pub enum WriteMode {
     /// Nothing is changed.
     ReadOnly,
     /// A change is shown first, and made when a person says so.
-    ByPerson,
+    RequireHuman,
     /// A change is shown first, and made when it is asked for a second time.
     Confirm,
     /// A change is made at once.
@@ -17,12 +17,12 @@ pub enum WriteMode {
 
 impl WriteMode {
     /// The modes in which something is changed, the freest first.
-    pub const WRITING: [Self; 3] = [Self::Direct, Self::Confirm, Self::ByPerson];
+    pub const WRITING: [Self; 3] = [Self::Direct, Self::Confirm, Self::RequireHuman];
 
     /// Whether a change is shown before it is made.
-    pub fn asks(self) -> bool {
+    pub fn requires_preview(self) -> bool {
         match self {
-            Self::ReadOnly | Self::ByPerson | Self::Confirm => true,
+            Self::ReadOnly | Self::RequireHuman | Self::Confirm => true,
             Self::Direct => false,
         }
     }

@@ -10,13 +10,13 @@ use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer, pki_types::
 
 /// Certificates that cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum Untrusted {
+pub enum TlsSetupError {
     /// The file of certificates is not one. For the administrator.
     #[error("`ca_file`: {0}: {1}")]
-    Certificates(PathBuf, String),
+    InvalidCertificates(PathBuf, String),
     /// TLS cannot be set up.
     #[error("TLS cannot be set up: {0}")]
-    Tls(#[from] rustls::Error),
+    Rustls(#[from] rustls::Error),
 }
 
 /// What a TLS client of ours believes: the certificates in this PEM file, or
@@ -24,11 +24,11 @@ pub enum Untrusted {
 ///
 /// # Errors
 /// [`Untrusted`].
-pub fn client(ca_file: Option<&Path>) -> Result<ClientConfig, Untrusted> {
+pub fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, TlsSetupError> {
     let mut roots = RootCertStore::empty();
     match ca_file {
         Some(file) => {
-            let broken = |error: String| Untrusted::Certificates(file.to_owned(), error);
+            let broken = |error: String| TlsSetupError::InvalidCertificates(file.to_owned(), error);
             let certificates =
                 CertificateDer::pem_file_iter(file).map_err(|error| broken(error.to_string()))?;
             for certificate in certificates {

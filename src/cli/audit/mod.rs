@@ -7,10 +7,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{Failure, expiry, terminal};
+use super::{CliError, expiry, terminal};
 use crate::{
-    audit::{Damage, files_of},
-    config::{Audit as AuditForm, Sources, load_form},
+    audit::{ChainDamage, journal_files},
+    config::{Audit as AuditForm, Sources, load_schema_valid},
 };
 
 #[derive(Debug, Args)]
@@ -40,7 +40,7 @@ enum AuditCommand {
 
 /// Where the journal is.
 #[derive(Debug, Args)]
-struct Where {
+struct JournalLocation {
     /// The journal [default: the one that is configured]
     #[arg(value_name = "FILE", conflicts_with = "config")]
     file: Option<PathBuf>,
@@ -49,38 +49,38 @@ struct Where {
     config: Option<PathBuf>,
 }
 
-pub(super) fn run(audit: &Audit) -> Result<(), Failure> {
+pub(super) fn run(audit: &Audit) -> Result<(), CliError> {
     match &audit.command {
         AuditCommand::Verify(verify) => verify::run(verify),
         AuditCommand::Show(show) => show::run(show),
     }
 }
 
-impl Where {
+impl JournalLocation {
     /// The files of the journal, the oldest first, and what is configured of it.
-    fn find(&self) -> Result<(Vec<PathBuf>, AuditForm), Failure> {
+    fn resolve(&self) -> Result<(Vec<PathBuf>, AuditForm), CliError> {
         let form = match &self.file {
             Some(file) => AuditForm {
                 file: Some(file.clone()),
                 ..AuditForm::default()
             },
             // Only the form: an auditor needs none of the other secrets.
-            None => load_form(&Sources::new(self.config.clone()))?.audit,
+            None => load_schema_valid(&Sources::new(self.config.clone()))?.audit,
         };
         let Some(file) = &form.file else {
-            return Err(Failure::Unfit(
+            return Err(CliError::UnusableConfig(
                 "no audit journal is configured; set `file` in `[audit]` or GATEPOST_AUDIT__FILE, or name it".to_owned(),
             ));
         };
-        let files = files_of(file).map_err(|error| {
-            Failure::Failed(format!("{} cannot be read: {error}", file.display()))
+        let files = journal_files(file).map_err(|error| {
+            CliError::Failed(format!("{} cannot be read: {error}", file.display()))
         })?;
         Ok((files, form))
     }
 }
 
-impl From<Damage> for Failure {
-    fn from(damage: Damage) -> Self {
+impl From<ChainDamage> for CliError {
+    fn from(damage: ChainDamage) -> Self {
         Self::Failed(damage.to_string())
     }
 }

@@ -9,15 +9,15 @@ use std::{
 use clap::Args;
 use jiff::{SignedDuration, Timestamp, Unit, Zoned, civil::DateTime, tz::TimeZone};
 
-use super::{Failure, Where, expiry::Expiry, terminal};
-use crate::audit::{Damage, History, Outcome, Told};
-use gatepost_base::text::counted;
-use gatepost_odoo::Fault;
+use super::{CliError, JournalLocation, expiry::Expiry, terminal};
+use crate::audit::{AuditOutcome, ChainDamage, JournalSummary, StoredRecord};
+use gatepost_base::text::pluralize;
+use gatepost_odoo::OdooError;
 use gatepost_odoo_client::CallError;
 use gatepost_policy::{Forbidden, Pattern};
 
 /// Reasons that are none of an error's kinds; `forbidden` stands in older journals.
-const REASONS: [&str; 6] = [
+const OTHER_REASONS: [&str; 6] = [
     "forbidden",
     "hung_up",
     "read_only",
@@ -40,7 +40,7 @@ Questions of the gateway's own have a `*` behind the method. Of what was refused
 there was a call, (write) and the like tell what it was to do.")]
 pub(super) struct Show {
     #[command(flatten)]
-    place: Where,
+    location: JournalLocation,
     /// Only calls of this subject, such as the id of an API key
     #[arg(long, value_name = "SUBJECT")]
     caller: Option<String>,
@@ -66,10 +66,10 @@ pub(super) struct Show {
     request: Option<String>,
     /// Only calls from then on: `2026-11-21`, `2026-11-21T08:00` (UTC), or `30min`, `12h`, `7d`, `2w` ago
     #[arg(long, value_name = "TIME")]
-    since: Option<Moment>,
+    since: Option<TimeArgument>,
     /// Only calls before then, written the same way
     #[arg(long, value_name = "TIME")]
-    until: Option<Moment>,
+    until: Option<TimeArgument>,
     /// At most so many, the newest; 0 for all
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
     limit: usize,
@@ -80,19 +80,19 @@ pub(super) struct Show {
 
 /// A time as it is typed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Moment(Timestamp);
+struct TimeArgument(Timestamp);
 
 /// A text that is no time.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "write a day such as `2026-11-21` or a time such as `2026-11-21T08:00` (both UTC; `+01:00` behind it for another), or how long ago, such as `30min`, `12h`, `7d` or `2w`"
 )]
-struct InvalidMoment;
+struct InvalidTimeArgument;
 
-impl FromStr for Moment {
-    type Err = InvalidMoment;
+impl FromStr for TimeArgument {
+    type Err = InvalidTimeArgument;
 
-    fn from_str(text: &str) -> Result<Self, InvalidMoment> {
+    fn from_str(text: &str) -> Result<Self, InvalidTimeArgument> {
         if let Ok(ago) = text.parse::<Expiry>() {
             return Ok(Self(ago.before(Timestamp::now())));
         }
@@ -104,24 +104,32 @@ impl FromStr for Moment {
         }
         if text.contains('[') {
             // Else the name of a zone would be passed over.
-            let time = text.parse::<Zoned>().map_err(|_no_time| InvalidMoment)?;
+            let time = text
+                .parse::<Zoned>()
+                .map_err(|_no_time| InvalidTimeArgument)?;
             return Ok(Self(time.timestamp()));
         }
         // A day, too; `Date` would take a time and pass it over.
-        let time = text.parse::<DateTime>().map_err(|_no_time| InvalidMoment)?;
-        let time = time.to_zoned(TimeZone::UTC).map_err(|_far| InvalidMoment)?;
+        let time = text
+            .parse::<DateTime>()
+            .map_err(|_no_time| InvalidTimeArgument)?;
+        let time = time
+            .to_zoned(TimeZone::UTC)
+            .map_err(|_far| InvalidTimeArgument)?;
         Ok(Self(time.timestamp()))
     }
 }
 
-fn minutes_ago(number: &str) -> Result<Moment, InvalidMoment> {
-    let minutes = number.parse::<u32>().map_err(|_no_number| InvalidMoment)?;
+fn minutes_ago(number: &str) -> Result<TimeArgument, InvalidTimeArgument> {
+    let minutes = number
+        .parse::<u32>()
+        .map_err(|_no_number| InvalidTimeArgument)?;
     let ago = SignedDuration::from_mins(minutes.into());
     (minutes > 0)
         .then(|| Timestamp::now().checked_sub(ago).ok())
         .flatten()
-        .map(Moment)
-        .ok_or(InvalidMoment)
+        .map(TimeArgument)
+        .ok_or(InvalidTimeArgument)
 }
 
 fn pattern(text: &str) -> Result<Pattern, String> {
@@ -131,41 +139,41 @@ fn pattern(text: &str) -> Result<Pattern, String> {
 /// One of the words for an end, or for the reason of one: a slip would else look
 /// as if there were no such call.
 fn outcome(text: &str) -> Result<String, String> {
-    let reasons: BTreeSet<&str> = [&Fault::KINDS[..], &CallError::KINDS, &Forbidden::KINDS]
+    let reasons: BTreeSet<&str> = [&OdooError::KINDS[..], &CallError::KINDS, &Forbidden::KINDS]
         .concat()
         .into_iter()
-        .chain(REASONS)
+        .chain(OTHER_REASONS)
         .collect();
-    if Outcome::WORDS.contains(&text) || reasons.contains(text) {
+    if AuditOutcome::NAMES.contains(&text) || reasons.contains(text) {
         return Ok(text.to_owned());
     }
     let reasons: Vec<&str> = reasons.into_iter().collect();
     Err(format!(
         "calls end as {}, or for one of the reasons {}",
-        Outcome::WORDS.join(", "),
+        AuditOutcome::NAMES.join(", "),
         reasons.join(", ")
     ))
 }
 
-pub(super) fn run(show: &Show) -> Result<(), Failure> {
-    let (files, _) = show.place.find()?;
+pub(super) fn run(show: &Show) -> Result<(), CliError> {
+    let (files, _) = show.location.resolve()?;
     for file in &files {
         if fs::metadata(file).is_ok_and(|file| file.len() == 0) {
-            let emptied = Damage::Emptied { file: file.clone() };
-            terminal::explain(&format!("note: {emptied}"));
+            let emptied = ChainDamage::Emptied { file: file.clone() };
+            terminal::print_stderr(&format!("note: {emptied}"));
         }
     }
-    let endless = show.outcome.as_deref() == Some(Outcome::Begun.as_str());
-    let mut found: VecDeque<(Told, String)> = VecDeque::new();
+    let endless = show.outcome.as_deref() == Some(AuditOutcome::Begun.as_str());
+    let mut found: VecDeque<(StoredRecord, String)> = VecDeque::new();
     let mut open = HashSet::new();
     let mut ended = HashSet::new();
-    let unreadable = History::read(&files, |told, line| {
+    let unreadable = JournalSummary::read(&files, |told, line| {
         let call = || (told.request.clone(), told.call);
         // Its end counts whatever else is asked for.
         if endless && told.outcome != "begun" && open.remove(&call()) {
             found.retain(|(begun, _)| (begun.request.clone(), begun.call) != call());
         }
-        if !show.wants(told) {
+        if !show.matches(told) {
             return;
         }
         if told.outcome == "begun" {
@@ -184,8 +192,8 @@ pub(super) fn run(show: &Show) -> Result<(), Failure> {
         found.drain(..found.len().saturating_sub(show.limit));
     }
     if unreadable > 0 {
-        let lines = counted(unreadable, "line");
-        terminal::explain(&format!(
+        let lines = pluralize(unreadable, "line");
+        terminal::print_stderr(&format!(
             "note: {lines} that cannot be read left out; `gatepost audit verify` names the first wrong one"
         ));
     }
@@ -201,7 +209,7 @@ pub(super) fn run(show: &Show) -> Result<(), Failure> {
         told.outcome != "begun" || !ended.contains(&(told.request.clone(), told.call))
     });
     if found.is_empty() {
-        terminal::explain("nothing is kept of such a call");
+        terminal::print_stderr("nothing is kept of such a call");
         return Ok(());
     }
     let heads = [
@@ -213,7 +221,7 @@ pub(super) fn run(show: &Show) -> Result<(), Failure> {
 }
 
 impl Show {
-    fn wants(&self, told: &Told) -> bool {
+    fn matches(&self, told: &StoredRecord) -> bool {
         let same = |wanted: &Option<String>, is: Option<&str>| {
             wanted.as_deref().is_none_or(|wanted| is == Some(wanted))
         };
@@ -226,7 +234,7 @@ impl Show {
             && self.request.is_none();
         if told.kind != "call" {
             // Gaps and torn ends belong to nobody's calls.
-            return by_call && told.kind != "began" && self.in_time(told);
+            return by_call && told.kind != "began" && self.is_in_period(told);
         }
         let outcome = self.outcome.as_deref();
         same(&self.caller, Some(&told.caller.subject))
@@ -245,10 +253,10 @@ impl Show {
                 .request
                 .as_deref()
                 .is_none_or(|request| told.request.starts_with(request))
-            && self.in_time(told)
+            && self.is_in_period(told)
     }
 
-    fn in_time(&self, told: &Told) -> bool {
+    fn is_in_period(&self, told: &StoredRecord) -> bool {
         if self.since.is_none() && self.until.is_none() {
             return true;
         }
@@ -260,16 +268,16 @@ impl Show {
 }
 
 /// One record in nine cells.
-fn row(told: &Told) -> [String; 9] {
-    let or_dash = |text: Option<&str>| visible(text.unwrap_or("-"));
+fn row(told: &StoredRecord) -> [String; 9] {
+    let or_dash = |text: Option<&str>| printable(text.unwrap_or("-"));
     let time = told.time.parse::<Timestamp>().map_or_else(
-        |_unreadable| visible(&told.time),
+        |_unreadable| printable(&told.time),
         |time| time.round(Unit::Second).unwrap_or(time).to_string(),
     );
     if told.kind != "call" {
         let what = match told.lost {
-            0 => format!("({})", visible(&told.kind)),
-            lost => format!("({} of {lost} records)", visible(&told.kind)),
+            0 => format!("({})", printable(&told.kind)),
+            lost => format!("({} of {lost} records)", printable(&told.kind)),
         };
         let dash = || "-".to_owned();
         return [
@@ -295,8 +303,8 @@ fn row(told: &Told) -> [String; 9] {
     };
     let own = if told.inquiry { "*" } else { "" };
     let outcome = match &told.reason {
-        Some(reason) => format!("{}: {}", visible(&told.outcome), visible(reason)),
-        None => visible(&told.outcome),
+        Some(reason) => format!("{}: {}", printable(&told.outcome), printable(reason)),
+        None => printable(&told.outcome),
     };
     let left = if told.client_left {
         ", and the client had left"
@@ -311,7 +319,7 @@ fn row(told: &Told) -> [String; 9] {
         or_dash(told.model.as_deref()),
         // Of what was refused at once there is often no method.
         match (&told.method, &told.effect) {
-            (None, Some(effect)) => format!("({}){own}", visible(effect)),
+            (None, Some(effect)) => format!("({}){own}", printable(effect)),
             (method, _) => format!("{}{own}", or_dash(method.as_deref())),
         },
         records,
@@ -322,7 +330,7 @@ fn row(told: &Told) -> [String; 9] {
 
 /// A text that does nothing to the terminal: a subject is a provider's word,
 /// and a journal may be anybody's file.
-fn visible(text: &str) -> String {
+fn printable(text: &str) -> String {
     let shown: String = text
         .chars()
         .take(60)
@@ -339,20 +347,23 @@ fn visible(text: &str) -> String {
 mod tests {
     use jiff::Timestamp;
 
-    use super::{InvalidMoment, Moment, outcome, visible};
-    use gatepost_odoo::Fault;
+    use super::{InvalidTimeArgument, TimeArgument, outcome, printable};
+    use gatepost_odoo::OdooError;
     use gatepost_odoo_client::CallError;
     use gatepost_policy::Forbidden;
 
     #[test]
-    fn a_time_is_a_day_a_moment_or_how_long_ago() {
-        let time = |text: &str| text.parse::<Moment>().map(|moment| moment.0.to_string());
+    fn time_argument_accepts_dates_timestamps_and_ages() {
+        let time = |text: &str| {
+            text.parse::<TimeArgument>()
+                .map(|moment| moment.0.to_string())
+        };
         assert_eq!(time("2026-11-21").unwrap(), "2026-11-21T00:00:00Z");
         assert_eq!(
             time("2026-11-21T08:00:00+01:00").unwrap(),
             "2026-11-21T07:00:00Z"
         );
-        let ago: Moment = "2d".parse().unwrap();
+        let ago: TimeArgument = "2d".parse().unwrap();
         let hours = Timestamp::now().duration_since(ago.0).as_hours();
         assert_eq!(hours, 48);
         // Not the day alone, and not the hours of this machine.
@@ -366,7 +377,7 @@ mod tests {
             assert_eq!(time(text).unwrap(), "2026-11-21T08:30:00Z", "{text}");
         }
         let minutes = |text: &str| {
-            let ago: Moment = text.parse().unwrap();
+            let ago: TimeArgument = text.parse().unwrap();
             Timestamp::now().duration_since(ago.0).as_mins()
         };
         assert_eq!((minutes("90min"), minutes("2h")), (90, 120));
@@ -382,16 +393,20 @@ mod tests {
             "2026-11-21T25:00",
             "99999999999999min",
         ] {
-            assert_eq!(text.parse::<Moment>(), Err(InvalidMoment), "{text}");
+            assert_eq!(
+                text.parse::<TimeArgument>(),
+                Err(InvalidTimeArgument),
+                "{text}"
+            );
         }
     }
 
     #[test]
-    fn every_reason_that_a_record_can_give_can_be_asked_for() {
+    fn outcome_filter_accepts_every_recorded_reason() {
         for (source, kinds) in [
             (
                 include_str!("../../../crates/odoo/src/fault.rs"),
-                &Fault::KINDS[..],
+                &OdooError::KINDS[..],
             ),
             (
                 include_str!("../../../crates/odoo-client/src/call_error.rs"),
@@ -416,8 +431,8 @@ mod tests {
     }
 
     #[test]
-    fn nothing_in_a_journal_moves_the_cursor() {
-        assert_eq!(visible("ada\u{1b}[2J\n"), "ada\u{fffd}[2J\u{fffd}");
-        assert_eq!(visible(""), "-");
+    fn printed_text_contains_no_control_characters() {
+        assert_eq!(printable("ada\u{1b}[2J\n"), "ada\u{fffd}[2J\u{fffd}");
+        assert_eq!(printable(""), "-");
     }
 }

@@ -4,12 +4,12 @@ use std::{fs, path::PathBuf};
 
 use clap::Args;
 
-use super::{Failure, Where, terminal};
-use crate::audit::{ChainKey, History};
-use gatepost_base::text::counted;
+use super::{CliError, JournalLocation, terminal};
+use crate::audit::{ChainKey, JournalSummary};
+use gatepost_base::text::pluralize;
 
 /// Changes without an end that are named.
-const OPEN: usize = 20;
+const MAX_LISTED_OPEN_WRITES: usize = 20;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -24,31 +24,31 @@ Exit code 0: the journal is whole. 1: it is not, cannot be read, or holds no rec
 gateway begins each file with a line, so that one without any was emptied.")]
 pub(super) struct Verify {
     #[command(flatten)]
-    place: Where,
+    location: JournalLocation,
     /// The file with the key to the hashes [default: the one that is configured]
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
 }
 
-pub(super) fn run(verify: &Verify) -> Result<(), Failure> {
-    let (files, form) = verify.place.find()?;
+pub(super) fn run(verify: &Verify) -> Result<(), CliError> {
+    let (files, form) = verify.location.resolve()?;
     let key_file = verify.key_file.as_ref().or(form.key_file.as_ref());
-    let key = key_file.map(key).transpose()?;
-    let history = History::verify(&files, key.as_ref(), |_, _| ())?;
+    let key = key_file.map(read_key).transpose()?;
+    let history = JournalSummary::verify(&files, key.as_ref(), |_, _| ())?;
     terminal::print(&summary(&history))?;
     if key.is_none() {
-        terminal::explain(
+        terminal::print_stderr(
             "note: without a key (`audit.key_file`) who can write the files can make all of this anew",
         );
     }
     Ok(())
 }
 
-fn key(file: &PathBuf) -> Result<ChainKey, Failure> {
+fn read_key(file: &PathBuf) -> Result<ChainKey, CliError> {
     let bytes = fs::read(file)
-        .map_err(|error| Failure::Failed(format!("{} cannot be read: {error}", file.display())))?;
+        .map_err(|error| CliError::Failed(format!("{} cannot be read: {error}", file.display())))?;
     ChainKey::new(bytes.trim_ascii()).ok_or_else(|| {
-        Failure::Failed(format!(
+        CliError::Failed(format!(
             "{} holds no key: it has at least {} characters",
             file.display(),
             ChainKey::MIN_BYTES
@@ -56,51 +56,58 @@ fn key(file: &PathBuf) -> Result<ChainKey, Failure> {
     })
 }
 
-fn summary(history: &History) -> String {
+fn summary(history: &JournalSummary) -> String {
     let lines = usize::try_from(history.lines).unwrap_or(usize::MAX);
     let mut text = vec![format!(
         "whole: {} in {}, number {} to {}",
-        counted(lines, "line"),
-        counted(history.files, "file"),
-        history.first,
-        history.last.seq
+        pluralize(lines, "line"),
+        pluralize(history.files, "file"),
+        history.first_seq,
+        history.end.seq
     )];
     if history.lines > 0 {
-        text.push(format!("  the last line is {}", history.last.hash));
+        text.push(format!("  the last line is {}", history.end.hash));
     }
-    if history.first > 1 {
+    if history.first_seq > 1 {
         text.push("  what was before is no longer kept".to_owned());
     }
-    if history.torn > 0 {
+    if history.torn_count > 0 {
         text.push(format!(
             "  it was found torn {} after a crash",
-            match history.torn {
+            match history.torn_count {
                 1 => "once".to_owned(),
                 times => format!("{times} times"),
             }
         ));
     }
-    if history.lost > 0 {
+    if history.lost_records > 0 {
         text.push(format!(
             "  {} lost, for the journal could not be written",
-            match history.lost {
+            match history.lost_records {
                 1 => "1 record was".to_owned(),
                 lost => format!("{lost} records were"),
             }
         ));
     }
-    if !history.open.is_empty() {
+    if !history.unfinished_writes.is_empty() {
         text.push(format!(
             "  {} begun and their end is not told: they are under way, or the gateway died",
-            match history.open.len() {
+            match history.unfinished_writes.len() {
                 1 => "1 change was".to_owned(),
                 open => format!("{open} changes were"),
             }
         ));
-        for (file, line) in history.open.iter().take(OPEN) {
+        for (file, line) in history
+            .unfinished_writes
+            .iter()
+            .take(MAX_LISTED_OPEN_WRITES)
+        {
             text.push(format!("    {}, line {line}", file.display()));
         }
-        let more = history.open.len().saturating_sub(OPEN);
+        let more = history
+            .unfinished_writes
+            .len()
+            .saturating_sub(MAX_LISTED_OPEN_WRITES);
         if more > 0 {
             text.push(format!("    and {more} more"));
         }

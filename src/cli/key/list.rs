@@ -3,9 +3,9 @@
 use clap::Args;
 use jiff::{Timestamp, Unit};
 
-use super::{Failure, Where, terminal};
+use super::{CliError, KeysFileLocation, terminal};
 use gatepost_base::RoleName;
-use gatepost_identity::{KeyId, Keyring, StoredKey};
+use gatepost_identity::{ApiKeyId, ApiKeyStore, StoredKey};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -13,17 +13,17 @@ Example:
   gatepost key list --config config/gatepost.toml")]
 pub(super) struct List {
     #[command(flatten)]
-    place: Where,
+    location: KeysFileLocation,
 }
 
-pub(super) fn run(list: &List) -> Result<(), Failure> {
-    let (file, _) = list.place.find()?;
-    let keys = match Keyring::load(&file) {
-        Err(error) if error.is_missing() => Keyring::default(),
+pub(super) fn run(list: &List) -> Result<(), CliError> {
+    let (file, _) = list.location.resolve()?;
+    let keys = match ApiKeyStore::load(&file) {
+        Err(error) if error.is_missing() => ApiKeyStore::default(),
         result => result?,
     };
     let now = Timestamp::now();
-    let mut sorted: Vec<(&KeyId, &StoredKey)> = keys.iter().collect();
+    let mut sorted: Vec<(&ApiKeyId, &StoredKey)> = keys.iter().collect();
     sorted.sort_by_key(|(id, key)| (key.created, *id));
     let heads = ["ID", "STATE", "CREATED", "EXPIRES", "ROLES", "NAME"].map(str::to_owned);
     let mut rows = vec![heads];
@@ -31,7 +31,7 @@ pub(super) fn run(list: &List) -> Result<(), Failure> {
     terminal::print(&terminal::columns(&rows))
 }
 
-fn row(id: &KeyId, key: &StoredKey, now: Timestamp) -> [String; 6] {
+fn row(id: &ApiKeyId, key: &StoredKey, now: Timestamp) -> [String; 6] {
     let state = if key.revoked.is_some() {
         "revoked"
     } else if key.has_expired(now) {
@@ -43,13 +43,13 @@ fn row(id: &KeyId, key: &StoredKey, now: Timestamp) -> [String; 6] {
     [
         id.to_string(),
         state.to_owned(),
-        seconds(key.created),
-        key.expires.map_or_else(|| "-".to_owned(), seconds),
+        format_time(key.created),
+        key.expires.map_or_else(|| "-".to_owned(), format_time),
         roles.join(","),
         key.name.clone(),
     ]
 }
 
-fn seconds(time: Timestamp) -> String {
+fn format_time(time: Timestamp) -> String {
     time.round(Unit::Second).unwrap_or(time).to_string()
 }

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{Failure, expiry, terminal};
-use crate::config::{Config, Sources, load_form};
-use gatepost_identity::BrokenKeysFile;
+use super::{CliError, expiry, terminal};
+use crate::config::{Config, Sources, load_schema_valid};
+use gatepost_identity::KeysFileError;
 
 #[derive(Debug, Args)]
 #[command(
@@ -42,7 +42,7 @@ enum KeyCommand {
 
 /// Where the keys are.
 #[derive(Debug, Args)]
-struct Where {
+struct KeysFileLocation {
     /// The configuration that names the keys file [default: the one `GATEPOST_CONFIG` names, else none]
     #[arg(long, value_name = "FILE", conflicts_with = "file")]
     config: Option<PathBuf>,
@@ -51,7 +51,7 @@ struct Where {
     file: Option<PathBuf>,
 }
 
-pub(super) fn run(key: &Key) -> Result<(), Failure> {
+pub(super) fn run(key: &Key) -> Result<(), CliError> {
     match &key.command {
         KeyCommand::New(new) => new::run(new),
         KeyCommand::List(list) => list::run(list),
@@ -59,25 +59,25 @@ pub(super) fn run(key: &Key) -> Result<(), Failure> {
     }
 }
 
-impl Where {
+impl KeysFileLocation {
     /// The keys file, and the configuration where it is not left out.
-    fn find(&self) -> Result<(PathBuf, Option<Config>), Failure> {
+    fn resolve(&self) -> Result<(PathBuf, Option<Config>), CliError> {
         if let Some(file) = &self.file {
             return Ok((file.clone(), None));
         }
         // Only the form: keys can be made where Odoo's secrets are not.
-        let config = load_form(&Sources::new(self.config.clone()))?;
+        let config = load_schema_valid(&Sources::new(self.config.clone()))?;
         match &config.keys.file {
             Some(file) => Ok((file.clone(), Some(config))),
-            None => Err(Failure::Unfit(
+            None => Err(CliError::UnusableConfig(
                 "no keys file is configured; set `file` in `[keys]` or GATEPOST_KEYS__FILE, or name it by `--file`".to_owned(),
             )),
         }
     }
 }
 
-impl From<BrokenKeysFile> for Failure {
-    fn from(broken: BrokenKeysFile) -> Self {
+impl From<KeysFileError> for CliError {
+    fn from(broken: KeysFileError) -> Self {
         Self::Failed(broken.to_string())
     }
 }

@@ -3,9 +3,9 @@
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{Failure, Where, expiry::Expiry, terminal};
+use super::{CliError, KeysFileLocation, expiry::Expiry, terminal};
 use gatepost_base::RoleName;
-use gatepost_identity::{ApiKey, StoredKey, change_keys};
+use gatepost_identity::{ApiKey, StoredKey, update_keys_file};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -17,7 +17,7 @@ Only the key goes to standard output. It is kept as a hash: nobody can show it a
 A client sends it as `Authorization: Bearer gp_…`.")]
 pub(super) struct New {
     #[command(flatten)]
-    place: Where,
+    location: KeysFileLocation,
     /// A role that the key grants; may be repeated
     #[arg(long = "role", value_name = "ROLE", required = true)]
     roles: Vec<RoleName>,
@@ -40,8 +40,8 @@ fn name(text: &str) -> Result<String, &'static str> {
     }
 }
 
-pub(super) fn run(new: &New) -> Result<(), Failure> {
-    let (file, config) = new.place.find()?;
+pub(super) fn run(new: &New) -> Result<(), CliError> {
+    let (file, config) = new.location.resolve()?;
     match &config {
         Some(config) => {
             if let Some(role) = new
@@ -55,21 +55,23 @@ pub(super) fn run(new: &New) -> Result<(), Failure> {
                 } else {
                     format!("there are `{}`", known.join("`, `"))
                 };
-                return Err(Failure::Unfit(format!(
+                return Err(CliError::UnusableConfig(format!(
                     "there is no role `{role}`; {known}"
                 )));
             }
         }
         None => {
-            terminal::explain("note: without a configuration nobody looks whether the roles exist");
+            terminal::print_stderr(
+                "note: without a configuration nobody looks whether the roles exist",
+            );
         }
     }
     let now = Timestamp::now();
     let mut roles = new.roles.clone();
     roles.sort();
     roles.dedup();
-    let key = ApiKey::fresh()
-        .map_err(|error| Failure::Failed(format!("the system gives no randomness: {error}")))?;
+    let key = ApiKey::generate()
+        .map_err(|error| CliError::Failed(format!("the system gives no randomness: {error}")))?;
     let stored = StoredKey {
         hash: key.hash(),
         name: new.name.clone(),
@@ -81,9 +83,9 @@ pub(super) fn run(new: &New) -> Result<(), Failure> {
     let until = stored
         .expires
         .map_or_else(|| "it is revoked".to_owned(), |time| time.to_string());
-    change_keys(&file, |keys| keys.add(&key, stored))?;
+    update_keys_file(&file, |keys| keys.add(&key, stored))?;
     terminal::print(&key.reveal())?;
-    terminal::explain(&format!(
+    terminal::print_stderr(&format!(
         "Made key {} in {}, good until {until}.\nIt is shown this once. A running gateway takes it up on SIGHUP.",
         key.id(),
         file.display()

@@ -3,8 +3,8 @@
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{Failure, Where, terminal};
-use gatepost_identity::{KeyId, MalformedKey, change_keys};
+use super::{CliError, KeysFileLocation, terminal};
+use gatepost_identity::{ApiKeyId, MalformedKey, update_keys_file};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -14,32 +14,32 @@ Example:
 The id stands between the two `_` of a key, and in `gatepost key list`.")]
 pub(super) struct Revoke {
     #[command(flatten)]
-    place: Where,
+    location: KeysFileLocation,
     /// The id of the key
     #[arg(value_name = "ID", value_parser = id)]
-    id: KeyId,
+    id: ApiKeyId,
 }
 
-fn id(text: &str) -> Result<KeyId, &'static str> {
-    KeyId::try_from(text)
+fn id(text: &str) -> Result<ApiKeyId, &'static str> {
+    ApiKeyId::try_from(text)
         .map_err(|MalformedKey| "this is not the id of a key; `gatepost key list` shows them")
 }
 
-pub(super) fn run(revoke: &Revoke) -> Result<(), Failure> {
-    let (file, _) = revoke.place.find()?;
+pub(super) fn run(revoke: &Revoke) -> Result<(), CliError> {
+    let (file, _) = revoke.location.resolve()?;
     let id = &revoke.id;
-    let name = change_keys(&file, |keys| {
+    let name = update_keys_file(&file, |keys| {
         keys.revoke(id, Timestamp::now())
             .map(|key| key.name.clone())
     })?;
     match name {
         Some(name) => {
-            terminal::explain(&format!(
+            terminal::print_stderr(&format!(
                 "Revoked key {id} ({name}). A running gateway refuses it from its next SIGHUP on."
             ));
             Ok(())
         }
-        None => Err(Failure::Failed(format!(
+        None => Err(CliError::Failed(format!(
             "there is no key `{id}` in {}",
             file.display()
         ))),

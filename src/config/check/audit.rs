@@ -2,10 +2,10 @@
 
 use std::{fs, path::Path};
 
-use super::{Check, secret};
+use super::{ConfigChecker, secret};
 use crate::audit::ChainKey;
 
-impl Check<'_> {
+impl ConfigChecker<'_> {
     pub(super) fn audit(&mut self) {
         let audit = &self.config.audit;
         if let Some(file) = &audit.file {
@@ -15,36 +15,36 @@ impl Check<'_> {
             return;
         };
         let path = path!["audit", "key_file"];
-        if !audit.is_on() {
-            self.doubtful(
+        if !audit.is_enabled() {
+            self.warning(
                 path,
                 "nothing is audited, so that this key is used for nothing",
                 Some("set `file` or `stdout` in `[audit]`"),
             );
         }
-        if secret::is_open_to_others(file) {
-            self.doubtful(
+        if secret::is_readable_by_others(file) {
+            self.warning(
                 path,
                 "others than its owner can read the key to the audit journal, and so make the journal anew",
                 Some("chmod 600"),
             );
         }
         match secret::read(file).map(|key| ChainKey::new(key.as_bytes())) {
-            Ok(Some(key)) => self.found.audit_key = Some(key),
-            Ok(None) => self.wrong(
+            Ok(Some(key)) => self.findings.audit_key = Some(key),
+            Ok(None) => self.error(
                 path,
                 &format!("a key has at least {} characters", ChainKey::MIN_BYTES),
                 Some("`openssl rand -hex 32` makes one"),
             ),
-            Err(message) => self.wrong(path, &message, None),
+            Err(message) => self.error(path, &message, None),
         }
     }
 
     fn audit_file(&mut self, file: &Path) {
         let path = path!["audit", "file"];
-        self.is_writable(path, file);
-        if secret::others_may_write(file) {
-            self.doubtful(
+        self.check_writable(path, file);
+        if secret::is_writable_by_others(file) {
+            self.warning(
                 path,
                 "others than its owner can write the audit journal",
                 Some("chmod 600"),
@@ -60,7 +60,7 @@ impl Check<'_> {
                     .is_ok_and(|other| fs::canonicalize(file).is_ok_and(|file| file == other))
         };
         if others.into_iter().flatten().any(same) {
-            self.wrong(path, "this is a file with keys", Some("name another file"));
+            self.error(path, "this is a file with keys", Some("name another file"));
         }
     }
 }

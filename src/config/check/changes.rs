@@ -2,33 +2,33 @@
 
 use std::{fs, path::Path};
 
-use super::{Check, secret};
+use super::{ConfigChecker, secret};
 
-impl Check<'_> {
+impl ConfigChecker<'_> {
     pub(super) fn changes(&mut self) {
         let (changes, redis) = (&self.config.changes, &self.config.redis);
         if let Some(file) = &changes.file {
             self.changes_file(file);
             if redis.is_some() {
-                self.wrong(
+                self.error(
                     path!["changes", "file"],
                     "`[redis]` is configured too, and replicas do not see each other's files: a change that is repeated at another one would be made twice",
                     Some("leave `file` out, so that changes are remembered in Redis"),
                 );
             }
         }
-        if !self.config.may_change() {
+        if !self.config.allows_writes() {
             return;
         }
         if changes.file.is_none() && redis.is_none() {
-            self.doubtful(
+            self.warning(
                 path!["changes"],
                 "what is known of changes is lost at a restart: a change that is repeated then may be made twice, and none before it can be undone",
                 Some("set `file` in `[changes]`, such as \"/var/lib/gatepost/changes.redb\"; several replicas need `[redis]`"),
             );
         }
-        if !self.config.audit.is_on() {
-            self.doubtful(
+        if !self.config.audit.is_enabled() {
+            self.warning(
                 path!["audit"],
                 "roles may change records, and no record is kept of who did",
                 Some("set `file` or `stdout` in `[audit]`"),
@@ -38,9 +38,9 @@ impl Check<'_> {
 
     fn changes_file(&mut self, file: &Path) {
         let path = path!["changes", "file"];
-        self.is_writable(path, file);
-        if secret::is_open_to_others(file) || secret::others_may_write(file) {
-            self.doubtful(
+        self.check_writable(path, file);
+        if secret::is_readable_by_others(file) || secret::is_writable_by_others(file) {
+            self.warning(
                 path,
                 "others than its owner can read or write what is known of changes, the values of records among it",
                 Some("chmod 600"),
@@ -59,7 +59,7 @@ impl Check<'_> {
         };
         if others.into_iter().flatten().any(same) {
             let message = "this file is used for something else already";
-            self.wrong(path, message, Some("name another file"));
+            self.error(path, message, Some("name another file"));
         }
     }
 }

@@ -2,26 +2,26 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use super::{Check, nearest, secret};
-use crate::config::{Instance, quote::may_be_a_secret};
+use super::{ConfigChecker, secret, suggest_name};
+use crate::config::{Instance, excerpt::looks_like_secret};
 use gatepost_base::{CredentialName, InstanceName};
-use gatepost_identity::{Ambiguous, Keyring, choose_credential};
+use gatepost_identity::{AmbiguousCredential, ApiKeyStore, choose_credential};
 use gatepost_odoo_client::ApiKey;
 
 /// A place that names a credential: that of a role or of a grant.
-struct Naming<'a> {
+struct CredentialRef<'a> {
     /// The key in the configuration.
     path: Vec<String>,
     /// What the key belongs to, such as `role`.
-    what: &'static str,
+    owner: &'static str,
     credential: &'a CredentialName,
     /// The instances for which it is named.
     instances: Vec<&'a InstanceName>,
 }
 
-impl<'a> Check<'a> {
+impl<'a> ConfigChecker<'a> {
     /// The key of the instance, and those of its credentials.
-    pub(super) fn secrets(&mut self, name: &InstanceName, instance: &Instance) {
+    pub(super) fn instance_keys(&mut self, name: &InstanceName, instance: &Instance) {
         let variable = |key: &str| {
             format!("GATEPOST_INSTANCES__{name}__{key}")
                 .to_ascii_uppercase()
@@ -34,14 +34,14 @@ impl<'a> Check<'a> {
         let table = path!["instances", name];
         let (key, file) = (&instance.api_key, &instance.api_key_file);
         if let Some(key) = self.api_key(table, key.as_deref(), file.as_deref(), &of_service) {
-            self.found.secrets.insert(name.clone(), key);
+            self.findings.service_keys.insert(name.clone(), key);
         }
         for (credential, form) in &instance.credentials {
             let table = path!["instances", name, "credentials", credential];
             let variable = variable(&format!("credentials__{credential}__api_key"));
             let (key, file) = (&form.api_key, &form.api_key_file);
             if let Some(key) = self.api_key(table, key.as_deref(), file.as_deref(), &variable) {
-                let of_instance = self.found.credentials.entry(name.clone());
+                let of_instance = self.findings.credentials.entry(name.clone());
                 of_instance.or_default().insert(credential.clone(), key);
             }
         }
@@ -59,7 +59,7 @@ impl<'a> Check<'a> {
         let (here, in_file) = (under("api_key"), under("api_key_file"));
         let key = match (key, file) {
             (None, None) => {
-                self.wrong(
+                self.error(
                     &here,
                     "the API key of an Odoo user is missing",
                     Some(&format!(
@@ -69,19 +69,19 @@ impl<'a> Check<'a> {
                 return None;
             }
             (Some(_), Some(_)) => {
-                self.wrong(
+                self.error(
                     &in_file,
                     "`api_key` and `api_key_file` are both set",
                     Some("keep one of them, better the file"),
                 );
                 return None;
             }
-            (Some(key), None) => secret::fits(key)
+            (Some(key), None) => secret::check_api_key(key)
                 .map(str::to_owned)
                 .map_err(|message| (here, format!("`api_key` {message}"))),
             (None, Some(file)) => {
-                if secret::is_open_to_others(file) {
-                    self.doubtful(
+                if secret::is_readable_by_others(file) {
+                    self.warning(
                         &in_file,
                         "others than its owner can read the file with the API key",
                         Some("chmod 600"),
@@ -93,7 +93,7 @@ impl<'a> Check<'a> {
         match key {
             Ok(key) => Some(ApiKey::new(&key)),
             Err((path, message)) => {
-                self.wrong(&path, &message, None);
+                self.error(&path, &message, None);
                 None
             }
         }
@@ -103,20 +103,20 @@ impl<'a> Check<'a> {
     pub(super) fn credentials(&mut self) {
         let config = self.config;
         let mut named = BTreeSet::new();
-        for naming in self.namings() {
+        for naming in self.credential_refs() {
             for instance in &naming.instances {
                 let known = config.instances.get(*instance);
                 if known.is_some_and(|known| known.credentials.contains_key(naming.credential)) {
                     named.insert((*instance, naming.credential));
                 } else {
-                    self.no_credential(&naming, instance);
+                    self.missing_credential(&naming, instance);
                 }
             }
         }
         for (name, instance) in &config.instances {
             for credential in instance.credentials.keys() {
                 if !named.contains(&(name, credential)) {
-                    self.doubtful(
+                    self.warning(
                         path!["instances", name, "credentials", credential],
                         "no role that opens this instance and no grant names this credential, so no call uses it",
                         Some(&format!("set `credential` of a role or grant to `{credential}`")),
@@ -124,23 +124,23 @@ impl<'a> Check<'a> {
                 }
             }
         }
-        self.keys_have_one_credential();
+        self.check_key_credentials();
     }
 
     /// All places that name a credential.
-    fn namings(&self) -> Vec<Naming<'a>> {
+    fn credential_refs(&self) -> Vec<CredentialRef<'a>> {
         let config = self.config;
         let policy = config.policy();
         let of_roles = config.roles.iter().filter_map(|(name, role)| {
             let one = std::slice::from_ref(name);
-            Some(Naming {
+            Some(CredentialRef {
                 path: path!["roles", name, "credential"].to_vec(),
-                what: "role",
+                owner: "role",
                 credential: role.credential.as_ref()?,
                 instances: config
                     .instances
                     .keys()
-                    .filter(|instance| policy.admit(one, instance).is_ok())
+                    .filter(|instance| policy.allow_instance(one, instance).is_ok())
                     .collect(),
             })
         });
@@ -149,30 +149,30 @@ impl<'a> Check<'a> {
             .iter()
             .enumerate()
             .filter_map(|(index, grant)| {
-                Some(Naming {
+                Some(CredentialRef {
                     path: path!["grants", index, "credential"].to_vec(),
-                    what: "grant",
+                    owner: "grant",
                     credential: grant.credential.as_ref()?,
                     instances: config
                         .instances
                         .keys()
-                        .filter(|instance| grant.covers(instance))
+                        .filter(|instance| grant.applies_to(instance))
                         .collect(),
                 })
             });
         of_roles.chain(of_grants).collect()
     }
 
-    fn no_credential(&mut self, naming: &Naming<'_>, instance: &InstanceName) {
-        let Naming {
+    fn missing_credential(&mut self, naming: &CredentialRef<'_>, instance: &InstanceName) {
+        let CredentialRef {
             path,
-            what,
+            owner: what,
             credential,
             ..
         } = naming;
-        if may_be_a_secret(credential.as_str()) {
+        if looks_like_secret(credential.as_str()) {
             // Not repeated: people put the key itself here.
-            self.wrong(
+            self.error(
                 path,
                 &format!("the instance `{instance}`, which this {what} opens, has no credential of this name"),
                 Some("`credential` is the name of a credential and not its key"),
@@ -181,10 +181,10 @@ impl<'a> Check<'a> {
         }
         let known = self.config.instances.get(instance);
         let names = known.into_iter().flat_map(|known| known.credentials.keys());
-        let hint = nearest(credential.as_str(), names.map(CredentialName::as_str)).unwrap_or_else(|| {
+        let hint = suggest_name(credential.as_str(), names.map(CredentialName::as_str)).unwrap_or_else(|| {
             format!("add `[instances.{instance}.credentials.{credential}]` with `api_key_file`, or leave `{instance}` out of the instances of this {what}")
         });
-        self.wrong(
+        self.error(
             path,
             &format!("the instance `{instance}`, which this {what} opens, has no credential `{credential}`"),
             Some(&hint),
@@ -192,21 +192,24 @@ impl<'a> Check<'a> {
     }
 
     /// A key of ours whose roles name several credentials is refused.
-    fn keys_have_one_credential(&mut self) {
+    fn check_key_credentials(&mut self) {
         let config = self.config;
         let policy = config.policy();
         let mut refused = Vec::new();
-        for (id, key) in self.found.keyring.iter().flat_map(Keyring::iter) {
+        for (id, key) in self.findings.keyring.iter().flat_map(ApiKeyStore::iter) {
             for instance in config.instances.keys().filter(|_| key.revoked.is_none()) {
-                if let Err(Ambiguous { one, other, .. }) =
-                    choose_credential([], policy.credentials(&key.roles, instance))
+                if let Err(AmbiguousCredential {
+                    first: one,
+                    second: other,
+                    ..
+                }) = choose_credential([], policy.credentials(&key.roles, instance))
                 {
                     refused.push(format!("the key `{id}` is refused in `{instance}`, for its roles name both `{one}` and `{other}` as credential"));
                 }
             }
         }
         for message in refused {
-            self.doubtful(
+            self.warning(
                 path!["keys", "file"],
                 &message,
                 Some("make a key for each, or let its roles name one credential"),

@@ -1,15 +1,15 @@
 //! Each Odoo, by itself.
 
-use super::{Check, web_address::WebAddress};
-use crate::config::{Instance, mistake::Mistake};
+use super::{ConfigChecker, http_url::HttpUrl};
+use crate::config::{Instance, diagnostic::ConfigError};
 use gatepost_base::InstanceName;
 
-impl Check<'_> {
+impl ConfigChecker<'_> {
     pub(super) fn instances(&mut self) {
         let config = self.config;
         if config.instances.is_empty() {
-            self.found.mistakes.push(Mistake {
-                place: self.layers.whole(),
+            self.findings.errors.push(ConfigError {
+                location: self.layers.root_location(),
                 key: "instances".to_owned(),
                 message: "no Odoo instance is configured".to_owned(),
                 hint: Some(
@@ -19,21 +19,21 @@ impl Check<'_> {
         }
         for (name, instance) in &config.instances {
             self.urls(name, instance);
-            self.secrets(name, instance);
+            self.instance_keys(name, instance);
             if let Some(database) = &instance.database
                 && (database.is_empty() || !database.bytes().all(|byte| byte.is_ascii_graphic()))
             {
-                self.wrong(
+                self.error(
                     path!["instances", name, "database"],
                     "a database name is one word of ASCII letters, digits and signs",
                     None,
                 );
             }
             if let Some(file) = &instance.ca_file {
-                self.readable(path!["instances", name, "ca_file"], file);
+                self.check_readable(path!["instances", name, "ca_file"], file);
             }
             if instance.connect_timeout_ms > instance.timeout_ms {
-                self.doubtful(
+                self.warning(
                     path!["instances", name, "connect_timeout_ms"],
                     "this is longer than `timeout_ms`, which ends the call first",
                     None,
@@ -44,37 +44,37 @@ impl Check<'_> {
 
     fn urls(&mut self, name: &InstanceName, instance: &Instance) {
         let path = path!["instances", name, "url"];
-        match WebAddress::parse(&instance.url) {
+        match HttpUrl::parse(&instance.url) {
             Ok(url) => {
                 let first = url.path.split('/').nth(1).unwrap_or_default();
                 if matches!(first, "json" | "jsonrpc" | "odoo" | "web" | "xmlrpc") {
-                    self.wrong(
+                    self.error(
                         path,
                         &format!("this is a page of Odoo, and the server itself is needed: cut `/{first}` and all behind it"),
                         None,
                     );
                 }
-                if !url.secure && !url.is_inside() {
-                    self.doubtful(
+                if !url.secure && !url.is_internal() {
+                    self.warning(
                         path,
                         "the API key and all data go over the network unencrypted",
                         Some("use `https://`"),
                     );
                 }
                 if !url.secure && instance.ca_file.is_some() {
-                    self.doubtful(
+                    self.warning(
                         path!["instances", name, "ca_file"],
                         "this has no use with an `http://` URL",
                         None,
                     );
                 }
             }
-            Err((message, hint)) => self.wrong(path, message, Some(hint)),
+            Err((message, hint)) => self.error(path, message, Some(hint)),
         }
         if let Some(web) = &instance.web_url
-            && let Err((message, hint)) = WebAddress::parse(web)
+            && let Err((message, hint)) = HttpUrl::parse(web)
         {
-            self.wrong(path!["instances", name, "web_url"], message, Some(hint));
+            self.error(path!["instances", name, "web_url"], message, Some(hint));
         }
     }
 }

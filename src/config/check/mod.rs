@@ -8,23 +8,23 @@ macro_rules! path {
     };
 }
 
-mod admissions;
 mod audit;
-mod callers;
+mod authentication;
 mod changes;
 mod credentials;
 mod facade;
 mod grants;
+mod http_url;
 mod instances;
 mod listeners;
 mod providers;
 mod public_urls;
 mod redis;
 mod roles;
+mod rule_conflicts;
 mod secret;
 mod telemetry;
-mod together;
-mod web_address;
+mod token_policies;
 
 use std::{
     collections::BTreeMap,
@@ -37,39 +37,39 @@ use http::HeaderMap;
 
 use super::{
     Config,
-    file::Part,
+    diagnostic::{ConfigError, ConfigLocation, dotted_path},
+    file::EntryPart,
     layers::Layers,
-    mistake::{Mistake, Place, dotted},
 };
 use crate::audit::ChainKey;
 use gatepost_base::{CredentialName, InstanceName, ProviderName, RoleName};
-use gatepost_identity::{ClientAuth, Keyring};
+use gatepost_identity::{ApiKeyStore, ClientAuth};
 use gatepost_odoo_client::ApiKey;
-use gatepost_state::redis::Password;
+use gatepost_state::redis::RedisPassword;
 
 /// What was found, and what the named files held.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    pub(super) mistakes: Vec<Mistake>,
-    pub(super) warnings: Vec<Mistake>,
-    pub(super) secrets: BTreeMap<InstanceName, ApiKey>,
+    pub(super) errors: Vec<ConfigError>,
+    pub(super) warnings: Vec<ConfigError>,
+    pub(super) service_keys: BTreeMap<InstanceName, ApiKey>,
     pub(super) credentials: BTreeMap<InstanceName, BTreeMap<CredentialName, ApiKey>>,
-    pub(super) keyring: Option<Keyring>,
+    pub(super) keyring: Option<ApiKeyStore>,
     pub(super) client_auths: BTreeMap<ProviderName, Arc<ClientAuth>>,
     pub(super) otlp_headers: HeaderMap,
-    pub(super) redis_password: Option<Password>,
+    pub(super) redis_password: Option<RedisPassword>,
     pub(super) audit_key: Option<ChainKey>,
 }
 
 /// Looks at everything that one key alone cannot show.
-pub(super) fn check(config: &Config, layers: &Layers) -> Findings {
-    let mut check = Check::new(config, layers);
+pub(super) fn check_config(config: &Config, layers: &Layers) -> Findings {
+    let mut check = ConfigChecker::new(config, layers);
     check.listeners();
     check.origins();
     check.instances();
     check.public_urls();
     check.providers();
-    check.admissions();
+    check.token_policies();
     check.grants();
     check.facade();
     check.redis();
@@ -79,48 +79,48 @@ pub(super) fn check(config: &Config, layers: &Layers) -> Findings {
     check.audit();
     check.changes();
     check.telemetry();
-    check.somebody_gets_in();
-    check.found
+    check.warn_without_authentication();
+    check.findings
 }
 
 /// What is wrong with the roles alone.
-pub(super) fn roles(config: &Config, layers: &Layers) -> Vec<Mistake> {
-    let mut check = Check::new(config, layers);
+pub(super) fn role_errors(config: &Config, layers: &Layers) -> Vec<ConfigError> {
+    let mut check = ConfigChecker::new(config, layers);
     check.roles();
-    check.found.mistakes
+    check.findings.errors
 }
 
 /// The looking at one configuration; its parts are in files of their own.
-struct Check<'a> {
+struct ConfigChecker<'a> {
     config: &'a Config,
     layers: &'a Layers,
-    found: Findings,
+    findings: Findings,
 }
 
-impl<'a> Check<'a> {
+impl<'a> ConfigChecker<'a> {
     fn new(config: &'a Config, layers: &'a Layers) -> Self {
         Self {
             config,
             layers,
-            found: Findings::default(),
+            findings: Findings::default(),
         }
     }
 }
 
-impl Check<'_> {
-    fn role_exists(&mut self, path: &[String], role: &RoleName) {
+impl ConfigChecker<'_> {
+    fn check_role_exists(&mut self, path: &[String], role: &RoleName) {
         if !self.config.roles.contains_key(role) {
-            let near = nearest(
+            let near = suggest_name(
                 role.as_str(),
                 self.config.roles.keys().map(RoleName::as_str),
             );
-            self.wrong(path, &format!("there is no role `{role}`"), near.as_deref());
+            self.error(path, &format!("there is no role `{role}`"), near.as_deref());
         }
     }
 
-    fn readable(&mut self, path: &[String], file: &Path) {
+    fn check_readable(&mut self, path: &[String], file: &Path) {
         if let Err(error) = File::open(file) {
-            self.wrong(
+            self.error(
                 path,
                 &format!("{} cannot be read: {error}", file.display()),
                 None,
@@ -129,39 +129,39 @@ impl Check<'_> {
     }
 
     /// A file that we write, and make if it is not there.
-    fn is_writable(&mut self, path: &[String], file: &Path) {
+    fn check_writable(&mut self, path: &[String], file: &Path) {
         let folder = match file.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
         if !folder.is_dir() {
             let message = format!("{} is no folder", folder.display());
-            self.wrong(path, &message, Some("make it; it must be writable"));
+            self.error(path, &message, Some("make it; it must be writable"));
         } else if file.is_dir() {
-            self.wrong(path, &format!("{} is a folder", file.display()), None);
+            self.error(path, &format!("{} is a folder", file.display()), None);
         } else if file.exists()
             && let Err(error) = OpenOptions::new().append(true).open(file)
         {
             let message = format!("{} cannot be written: {error}", file.display());
-            self.wrong(path, &message, None);
+            self.error(path, &message, None);
         }
     }
 
-    fn wrong(&mut self, path: &[String], message: &str, hint: Option<&str>) {
-        let mistake = self.finding(path, message, hint);
-        self.found.mistakes.push(mistake);
+    fn error(&mut self, path: &[String], message: &str, hint: Option<&str>) {
+        let mistake = self.diagnostic(path, message, hint);
+        self.findings.errors.push(mistake);
     }
 
-    fn doubtful(&mut self, path: &[String], message: &str, hint: Option<&str>) {
-        let warning = self.finding(path, message, hint);
-        self.found.warnings.push(warning);
+    fn warning(&mut self, path: &[String], message: &str, hint: Option<&str>) {
+        let warning = self.diagnostic(path, message, hint);
+        self.findings.warnings.push(warning);
     }
 
-    fn finding(&self, path: &[String], message: &str, hint: Option<&str>) -> Mistake {
-        let place: Place = self.layers.place(path, Part::Value);
-        Mistake {
-            place,
-            key: dotted(path),
+    fn diagnostic(&self, path: &[String], message: &str, hint: Option<&str>) -> ConfigError {
+        let place: ConfigLocation = self.layers.location(path, EntryPart::Value);
+        ConfigError {
+            location: place,
+            key: dotted_path(path),
             message: message.to_owned(),
             hint: hint.map(str::to_owned),
         }
@@ -169,7 +169,7 @@ impl Check<'_> {
 }
 
 /// "did you mean ..?", or which names there are.
-fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+fn suggest_name<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
     let names: Vec<&str> = names.collect();
     let near = names
         .iter()

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Check, secret, web_address::WebAddress};
+use super::{ConfigChecker, http_url::HttpUrl, secret};
 use crate::config::{BasicEncoding, ClientAuth, Provider, ProviderKind, StepUp, Validation};
 use gatepost_base::ProviderName;
-use gatepost_identity::{self, ClientKey, Secret, is_algorithm};
+use gatepost_identity::{self, ClientKey, Secret, is_supported_algorithm};
 
-impl Check<'_> {
+impl ConfigChecker<'_> {
     pub(super) fn providers(&mut self) {
         let config = self.config;
         for (name, provider) in &config.providers {
@@ -15,12 +15,12 @@ impl Check<'_> {
             self.endpoints(name, provider);
             self.signatures(name, provider);
             self.claims(name, provider);
-            self.own_proof(name, provider);
+            self.client_auth(name, provider);
             if let Some(file) = &provider.ca_file {
-                self.readable(path!["providers", name, "ca_file"], file);
+                self.check_readable(path!["providers", name, "ca_file"], file);
             }
             if provider.connect_timeout_ms > provider.timeout_ms {
-                self.doubtful(
+                self.warning(
                     path!["providers", name, "connect_timeout_ms"],
                     "this is longer than `timeout_ms`, which ends the question first",
                     None,
@@ -31,36 +31,36 @@ impl Check<'_> {
 
     fn issuer(&mut self, name: &ProviderName, provider: &Provider) {
         let path = path!["providers", name, "issuer"];
-        match WebAddress::parse(&provider.issuer) {
+        match HttpUrl::parse(&provider.issuer) {
             Ok(url) => {
-                if !url.secure && !url.is_inside() {
-                    self.wrong(
+                if !url.secure && !url.is_internal() {
+                    self.error(
                         path,
                         "tokens and our secret would go over the network unencrypted",
                         Some("use `https://`"),
                     );
                 } else if !url.secure && !url.is_loopback() {
-                    self.doubtful(
+                    self.warning(
                         path,
                         "tokens and our secret go over the network unencrypted",
                         Some("use `https://`"),
                     );
                 }
                 let written = url.host.parse::<std::net::IpAddr>().is_ok() || url.is_loopback();
-                if url.is_inside() && !written && provider.private_networks.is_empty() {
-                    self.wrong(
+                if url.is_internal() && !written && provider.private_networks.is_empty() {
+                    self.error(
                         path,
                         "this is a name in your own network, where no provider is looked for unless you say so",
                         Some(&format!("set `providers.{name}.private_networks`, such as `[\"172.16.0.0/12\"]` for Docker's")),
                     );
                 }
             }
-            Err((message, hint)) => self.wrong(path, message, Some(hint)),
+            Err((message, hint)) => self.error(path, message, Some(hint)),
         }
         if provider.project.is_some()
             && !matches!(provider.kind, ProviderKind::Other | ProviderKind::Zitadel)
         {
-            self.wrong(
+            self.error(
                 path!["providers", name, "project"],
                 "projects are Zitadel's",
                 Some("set `kind = \"zitadel\"`, or `audiences` of the instances"),
@@ -74,11 +74,11 @@ impl Check<'_> {
             ("jwks_url", &provider.jwks_url),
         ] {
             let path = path!["providers", name, key];
-            match url.as_deref().map(WebAddress::parse) {
-                Some(Ok(url)) if !url.secure && !url.is_inside() => {
-                    self.wrong(path, "this must be `https://`", None);
+            match url.as_deref().map(HttpUrl::parse) {
+                Some(Ok(url)) if !url.secure && !url.is_internal() => {
+                    self.error(path, "this must be `https://`", None);
                 }
-                Some(Err((message, hint))) => self.wrong(path, message, Some(hint)),
+                Some(Err((message, hint))) => self.error(path, message, Some(hint)),
                 Some(Ok(_)) | None => {}
             }
         }
@@ -87,7 +87,7 @@ impl Check<'_> {
             && provider.validation() != Validation::Jwt
             && provider.introspection_url.is_none()
         {
-            self.wrong(
+            self.error(
                 path!["providers", name, "validation"],
                 "this provider has nowhere to ask about tokens",
                 Some("set `validation = \"jwt\"`"),
@@ -98,15 +98,15 @@ impl Check<'_> {
     fn signatures(&mut self, name: &ProviderName, provider: &Provider) {
         let key = "algorithms";
         if provider.algorithms.is_empty() && provider.validation() != Validation::Introspection {
-            self.wrong(
+            self.error(
                 path!["providers", name, key],
                 "without any algorithm no signature holds",
                 Some("remove the key for the default"),
             );
         }
         for (index, algorithm) in provider.algorithms.iter().enumerate() {
-            if !is_algorithm(algorithm) {
-                self.wrong(
+            if !is_supported_algorithm(algorithm) {
+                self.error(
                     path!["providers", name, key, index],
                     &format!("`{algorithm}` is no algorithm that a token may be signed with"),
                     Some("there are RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 and EdDSA; none with a shared secret"),
@@ -126,7 +126,7 @@ impl Check<'_> {
         for (key, list) in lists {
             for (index, pointer) in list.iter().enumerate() {
                 if !pointer.starts_with('/') {
-                    self.wrong(
+                    self.error(
                         path!["providers", name, key, index],
                         &format!("`{pointer}` is not a JSON pointer; it begins with `/`"),
                         Some(&format!(
@@ -138,14 +138,14 @@ impl Check<'_> {
             }
         }
         if provider.is_zitadel() && provider.step_up == Some(StepUp::Scope) {
-            self.doubtful(
+            self.warning(
                 path!["providers", name, "step_up"],
                 "Zitadel grants no scopes of ours, so that a client that is sent for one comes back without it",
                 Some("remove the key"),
             );
         }
         if provider.allow_missing_token_type {
-            self.doubtful(
+            self.warning(
                 path!["providers", name, "allow_missing_token_type"],
                 "refresh tokens may pass for access tokens now",
                 None,
@@ -154,7 +154,7 @@ impl Check<'_> {
     }
 
     /// How we prove who we are, from what stands there and in the files.
-    fn own_proof(&mut self, name: &ProviderName, provider: &Provider) {
+    fn client_auth(&mut self, name: &ProviderName, provider: &Provider) {
         let asks = provider.validation() != Validation::Jwt;
         let has_key = provider.key_file.is_some();
         let has_secret = provider.client_secret.is_some() || provider.client_secret_file.is_some();
@@ -162,9 +162,9 @@ impl Check<'_> {
             return;
         }
         let auth = match provider.client_auth() {
-            ClientAuth::PrivateKeyJwt => self.own_key(name, provider),
+            ClientAuth::PrivateKeyJwt => self.client_key(name, provider),
             ClientAuth::ClientSecretBasic => {
-                let pair = self.own_secret(name, provider);
+                let pair = self.client_secret(name, provider);
                 pair.map(|(client_id, secret)| gatepost_identity::ClientAuth::Basic {
                     client_id,
                     secret,
@@ -172,7 +172,7 @@ impl Check<'_> {
                 })
             }
             ClientAuth::ClientSecretPost => {
-                let pair = self.own_secret(name, provider);
+                let pair = self.client_secret(name, provider);
                 pair.map(|(client_id, secret)| gatepost_identity::ClientAuth::Post {
                     client_id,
                     secret,
@@ -180,32 +180,34 @@ impl Check<'_> {
             }
         };
         if let Some(auth) = auth {
-            self.found.client_auths.insert(name.clone(), Arc::new(auth));
+            self.findings
+                .client_auths
+                .insert(name.clone(), Arc::new(auth));
         }
     }
 
-    fn own_key(
+    fn client_key(
         &mut self,
         name: &ProviderName,
         provider: &Provider,
     ) -> Option<gatepost_identity::ClientAuth> {
         let path = path!["providers", name, "key_file"];
         let Some(file) = &provider.key_file else {
-            self.wrong(
+            self.error(
                 path,
                 "`private_key_jwt` needs a key",
                 Some("set `key_file`: Zitadel's key file, a PEM, or a JWK"),
             );
             return None;
         };
-        if secret::is_open_to_others(file) {
-            self.doubtful(
+        if secret::is_readable_by_others(file) {
+            self.warning(
                 path,
                 "others than its owner can read the file with our private key",
                 Some("chmod 600"),
             );
         }
-        let read = secret::read_whole(file).and_then(|text| {
+        let read = secret::read_text(file).and_then(|text| {
             ClientKey::read(
                 &text,
                 provider.key_id.as_deref(),
@@ -215,8 +217,8 @@ impl Check<'_> {
         });
         match read {
             Ok(key) => {
-                if key.is_zitadels() && !provider.is_zitadel() {
-                    self.wrong(
+                if key.is_zitadel_key_file() && !provider.is_zitadel() {
+                    self.error(
                         path!["providers", name, "kind"],
                         "the key file is Zitadel's, and the provider is said to be another one",
                         Some("set `kind = \"zitadel\"` and `project`"),
@@ -229,18 +231,22 @@ impl Check<'_> {
                 })
             }
             Err(message) => {
-                self.wrong(path, &message, None);
+                self.error(path, &message, None);
                 None
             }
         }
     }
 
-    fn own_secret(&mut self, name: &ProviderName, provider: &Provider) -> Option<(String, Secret)> {
+    fn client_secret(
+        &mut self,
+        name: &ProviderName,
+        provider: &Provider,
+    ) -> Option<(String, Secret)> {
         let here = path!["providers", name, "client_secret"];
         let in_file = path!["providers", name, "client_secret_file"];
         let client_id = provider.client_id.clone().filter(|id| !id.is_empty());
         if client_id.is_none() {
-            self.wrong(
+            self.error(
                 path!["providers", name, "client_id"],
                 "our client at the provider is missing: it asks about tokens",
                 Some("make a client for this gateway there, and set its id"),
@@ -250,11 +256,11 @@ impl Check<'_> {
             (Some(_), Some(_)) => {
                 let hint = "keep one of them, better the file";
                 let message = "`client_secret` and `client_secret_file` are both set";
-                self.wrong(in_file, message, Some(hint));
+                self.error(in_file, message, Some(hint));
                 return None;
             }
             (None, None) => {
-                self.wrong(
+                self.error(
                     here,
                     "our secret at the provider is missing",
                     Some("set `client_secret_file` to a file that holds it, or `key_file`"),
@@ -262,22 +268,22 @@ impl Check<'_> {
                 return None;
             }
             (Some(secret), None) if secret.is_empty() => {
-                self.wrong(here, "the secret is empty", None);
+                self.error(here, "the secret is empty", None);
                 return None;
             }
             (Some(secret), None) => secret.clone(),
             (None, Some(file)) => {
-                if secret::is_open_to_others(file) {
-                    self.doubtful(
+                if secret::is_readable_by_others(file) {
+                    self.warning(
                         in_file,
                         "others than its owner can read the file with our secret",
                         Some("chmod 600"),
                     );
                 }
-                match secret::read_whole(file) {
+                match secret::read_text(file) {
                     Ok(secret) => secret,
                     Err(message) => {
-                        self.wrong(in_file, &message, None);
+                        self.error(in_file, &message, None);
                         return None;
                     }
                 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Check, web_address::WebAddress};
+use super::{ConfigChecker, http_url::HttpUrl};
 use gatepost_base::InstanceName;
 
-impl Check<'_> {
+impl ConfigChecker<'_> {
     /// Each public URL leads to one instance, in whatever way it is spelled.
     pub(super) fn public_urls(&mut self) {
         let config = self.config;
@@ -13,45 +13,45 @@ impl Check<'_> {
         for (name, instance) in &config.instances {
             for (index, text) in instance.public_urls.iter().enumerate() {
                 let path = path!["instances", name, "public_urls", index];
-                let url = match WebAddress::parse(text) {
+                let url = match HttpUrl::parse(text) {
                     Ok(url) => url,
                     Err((message, hint)) => {
-                        self.wrong(path, message, Some(hint));
+                        self.error(path, message, Some(hint));
                         continue;
                     }
                 };
                 if !url.secure && !url.is_loopback() {
-                    self.wrong(
+                    self.error(
                         path,
                         "a public URL must be `https://`: tokens are sent to it",
                         Some("`http://` is allowed for loopback addresses only"),
                     );
                 }
-                if let Err(message) = routable(&url.path) {
-                    self.wrong(
+                if let Err(message) = check_routable_path(&url.path) {
+                    self.error(
                         path,
                         message,
                         Some(&format!("such as `https://mcp.example.com/{name}/mcp`")),
                     );
                 }
-                let claimed_path = url.claimed_path();
+                let claimed_path = url.routing_path();
                 let default_of = config
                     .instances
                     .keys()
                     .find(|other| *other != name && claimed_path == format!("/{other}/mcp"));
                 if let Some(other) = default_of {
-                    self.wrong(
+                    self.error(
                         path,
                         &format!("the path `{claimed_path}` leads to the instance `{other}`"),
                         None,
                     );
                     continue;
                 }
-                match claims.insert(url.claim(), name) {
+                match claims.insert(url.routing_key(), name) {
                     Some(other) if other == name => {
-                        self.doubtful(path, "this URL stands here twice", None);
+                        self.warning(path, "this URL stands here twice", None);
                     }
-                    Some(other) => self.wrong(
+                    Some(other) => self.error(
                         path,
                         &format!("the instance `{other}` has this URL already"),
                         Some(
@@ -66,7 +66,7 @@ impl Check<'_> {
 }
 
 /// Whether a path can be routed: it names something, in one spelling only.
-fn routable(path: &str) -> Result<(), &'static str> {
+fn check_routable_path(path: &str) -> Result<(), &'static str> {
     let trimmed = path.strip_suffix('/').unwrap_or(path);
     if trimmed.is_empty() {
         return Err("a public URL must have a path");

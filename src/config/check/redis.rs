@@ -1,13 +1,13 @@
 //! The Redis of the limits.
 
-use super::{Check, secret, web_address::WebAddress};
+use super::{ConfigChecker, http_url::HttpUrl, secret};
 use crate::config::Redis;
-use gatepost_state::redis::{InvalidRedisUrl, Password, RedisUrl};
+use gatepost_state::redis::{InvalidRedisUrl, RedisPassword, RedisUrl};
 
 /// Of names in a shared Redis, nobody needs longer ones.
-const LONGEST_PREFIX: usize = 64;
+const MAX_PREFIX_BYTES: usize = 64;
 
-impl Check<'_> {
+impl ConfigChecker<'_> {
     pub(super) fn redis(&mut self) {
         let config = self.config;
         let Some(redis) = &config.redis else {
@@ -24,10 +24,10 @@ impl Check<'_> {
                     } else {
                         host.to_owned()
                     };
-                    WebAddress::parse(&format!("http://{host}")).is_ok_and(|one| one.is_inside())
+                    HttpUrl::parse(&format!("http://{host}")).is_ok_and(|one| one.is_internal())
                 });
                 if !url.is_secure() && !inside {
-                    self.doubtful(
+                    self.warning(
                         path,
                         "who calls how often, and the password if there is one, go over the network unencrypted",
                         Some("use `rediss://`"),
@@ -35,32 +35,32 @@ impl Check<'_> {
                 }
                 if let Some(file) = &redis.ca_file {
                     let path = path!["redis", "ca_file"];
-                    self.readable(path, file);
+                    self.check_readable(path, file);
                     if !url.is_secure() {
-                        self.doubtful(path, "this has no use without `rediss://`", None);
+                        self.warning(path, "this has no use without `rediss://`", None);
                     }
                 }
             }
             Err(wrong @ InvalidRedisUrl::Password) => {
                 let hint = "and make that file readable for its owner only";
-                self.wrong(path!["redis", "url"], &wrong.to_string(), Some(hint));
+                self.error(path!["redis", "url"], &wrong.to_string(), Some(hint));
             }
-            Err(wrong @ (InvalidRedisUrl::Database | InvalidRedisUrl::Form)) => {
-                self.wrong(path!["redis", "url"], &wrong.to_string(), None);
+            Err(wrong @ (InvalidRedisUrl::Database | InvalidRedisUrl::Syntax)) => {
+                self.error(path!["redis", "url"], &wrong.to_string(), None);
             }
         }
         let prefix = &redis.prefix;
-        if prefix.len() > LONGEST_PREFIX || !prefix.bytes().all(|byte| byte.is_ascii_graphic()) {
-            self.wrong(
+        if prefix.len() > MAX_PREFIX_BYTES || !prefix.bytes().all(|byte| byte.is_ascii_graphic()) {
+            self.error(
                 path!["redis", "prefix"],
                 "a prefix is at most 64 ASCII letters, digits and signs",
                 Some("such as `gatepost:`"),
             );
         }
-        self.found.redis_password = password;
+        self.findings.redis_password = password;
     }
 
-    fn redis_password(&mut self, redis: &Redis) -> Option<Password> {
+    fn redis_password(&mut self, redis: &Redis) -> Option<RedisPassword> {
         let here = path!["redis", "password"];
         let in_file = path!["redis", "password_file"];
         match (&redis.password, &redis.password_file) {
@@ -68,23 +68,23 @@ impl Check<'_> {
             (Some(_), Some(_)) => {
                 let hint = "keep one of them, better the file";
                 let message = "`password` and `password_file` are both set";
-                self.wrong(in_file, message, Some(hint));
+                self.error(in_file, message, Some(hint));
                 None
             }
             (Some(password), None) if password.is_empty() => {
-                self.wrong(here, "the password is empty", None);
+                self.error(here, "the password is empty", None);
                 None
             }
-            (Some(password), None) => Some(Password::new(password)),
+            (Some(password), None) => Some(RedisPassword::new(password)),
             (None, Some(file)) => {
-                if secret::is_open_to_others(file) {
+                if secret::is_readable_by_others(file) {
                     let message = "others than its owner can read the file with the password";
-                    self.doubtful(in_file, message, Some("chmod 600"));
+                    self.warning(in_file, message, Some("chmod 600"));
                 }
-                match secret::read_whole(file) {
-                    Ok(password) => Some(Password::new(&password)),
+                match secret::read_text(file) {
+                    Ok(password) => Some(RedisPassword::new(&password)),
                     Err(message) => {
-                        self.wrong(in_file, &message, None);
+                        self.error(in_file, &message, None);
                         None
                     }
                 }

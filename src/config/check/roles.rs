@@ -1,7 +1,7 @@
 //! What the roles open, and whether it exists.
 
-use super::{Check, nearest};
-use crate::config::{Operation, Rule};
+use super::{ConfigChecker, suggest_name};
+use crate::config::{Rule, RuleOperation};
 use gatepost_base::{InstanceName, RoleName};
 use gatepost_odoo::{Domain, FieldName, MethodName, ModelName};
 use gatepost_policy::{Pattern, is_secret};
@@ -12,7 +12,7 @@ use gatepost_policy::{Pattern, is_secret};
 /// All public methods of Odoo 19's models that take a domain, names of fields,
 /// values or another model were looked at (`odoo/orm/models.py`, `addons/web`,
 /// `addons/mail` and the other modules of the community edition).
-const ORDINARY: [(&str, &str); 62] = [
+const RESERVED_METHODS: [(&str, &str); 62] = [
     ("activity_search", "read"),
     ("check_access_rights", "read"),
     ("copy", "create"),
@@ -79,7 +79,7 @@ const ORDINARY: [(&str, &str); 62] = [
 
 /// Methods that send what nobody has read: rendered from templates, with
 /// whatever is in a record, or to whomever is named. `message_post` is for that.
-const SENDING: [&str; 5] = [
+const SENDING_METHODS: [&str; 5] = [
     "message_mail_with_source",
     "message_notify",
     "message_post_with_source",
@@ -90,7 +90,7 @@ const SENDING: [&str; 5] = [
 /// Methods that write what they are given into any field, so that only rules
 /// for their arguments keep them within bounds: `action_set_lost` of a lead
 /// with `name` renames it.
-const TAKES_VALUES: [&str; 14] = [
+const VALUE_WRITING_METHODS: [&str; 14] = [
     "action_create_from_template",
     "action_get_share_url",
     "action_set_lost",
@@ -107,12 +107,12 @@ const TAKES_VALUES: [&str; 14] = [
     "update_lead_portal",
 ];
 
-impl Check<'_> {
+impl ConfigChecker<'_> {
     pub(super) fn roles(&mut self) {
         let config = self.config;
         for (name, role) in &config.roles {
             if role.rules.is_empty() {
-                self.doubtful(
+                self.warning(
                     path!["roles", name],
                     "this role has no rules, so it opens nothing",
                     Some(&format!("add `[[roles.{name}.rules]]` with `models`")),
@@ -121,7 +121,7 @@ impl Check<'_> {
             for (index, rule) in role.rules.iter().enumerate() {
                 self.rule(name, index, rule);
             }
-            self.together(name, &role.rules);
+            self.rule_conflicts(name, &role.rules);
         }
     }
 
@@ -136,7 +136,7 @@ impl Check<'_> {
         ];
         for (key, _) in empty.iter().filter(|(_, empty)| *empty) {
             let does = if rule.deny { "denies" } else { "opens" };
-            self.doubtful(
+            self.warning(
                 path!["roles", role, "rules", index, key],
                 &format!("the list is empty, so this rule {does} nothing"),
                 None,
@@ -154,18 +154,18 @@ impl Check<'_> {
             {
                 continue;
             }
-            if pattern.is_open() {
-                self.doubtful(
+            if pattern.is_prefix() {
+                self.warning(
                     path,
                     &format!("no instance is called like `{pattern}`"),
                     None,
                 );
             } else {
-                let near = nearest(
+                let near = suggest_name(
                     &pattern.to_string(),
                     config.instances.keys().map(InstanceName::as_str),
                 );
-                self.wrong(
+                self.error(
                     path,
                     &format!("there is no instance `{pattern}`"),
                     near.as_deref(),
@@ -173,11 +173,11 @@ impl Check<'_> {
             }
         }
         for (at, pattern) in rule.models.iter().enumerate() {
-            if !pattern.is_open()
+            if !pattern.is_prefix()
                 && let Err(error) = ModelName::try_from(pattern.to_string().as_str())
             {
                 let path = path!["roles", role, "rules", index, "models", at];
-                self.wrong(path, &error.to_string(), None);
+                self.error(path, &error.to_string(), None);
             }
         }
     }
@@ -190,22 +190,24 @@ impl Check<'_> {
         for (at, method) in rule.methods.iter().enumerate() {
             let path = path!["roles", role, "rules", index, "methods", at];
             let name = method.as_str();
-            if let Some((_, operation)) = ORDINARY.iter().find(|(known, _)| *known == name) {
-                self.wrong(
+            if let Some((_, operation)) = RESERVED_METHODS.iter().find(|(known, _)| *known == name)
+            {
+                self.error(
                     path,
                     &format!("`{method}` is not called by its name, for then no field or record would be looked at"),
                     Some(&format!("write `operations = [\"{operation}\"]`")),
                 );
-            } else if SENDING.contains(&name) {
-                self.wrong(
+            } else if SENDING_METHODS.contains(&name) {
+                self.error(
                     path,
                     &format!(
                         "`{method}` is not called by its name, for it sends what nobody has seen"
                     ),
                     Some("list `message_post`"),
                 );
-            } else if TAKES_VALUES.contains(&name) && !rule.arguments.contains_key(method) {
-                self.wrong(
+            } else if VALUE_WRITING_METHODS.contains(&name) && !rule.arguments.contains_key(method)
+            {
+                self.error(
                     path,
                     &format!("`{method}` writes into any field what it is called with, and nothing here says what that may be"),
                     Some(&format!("write `arguments.{method} = {{}}` for none, or name them, such as `arguments.{method}.NAME = {{ type = \"text\" }}`")),
@@ -218,7 +220,7 @@ impl Check<'_> {
         for (method, arguments) in &rule.arguments {
             let path = path!["roles", role, "rules", index, "arguments", method];
             if rule.deny {
-                self.wrong(
+                self.error(
                     path,
                     "a rule that denies does so whatever a method is called with",
                     Some("say in the rule that opens the method what it may be called with"),
@@ -226,8 +228,9 @@ impl Check<'_> {
                 continue;
             }
             if !rule.methods.contains(method) {
-                let near = nearest(method.as_str(), rule.methods.iter().map(MethodName::as_str));
-                self.wrong(
+                let near =
+                    suggest_name(method.as_str(), rule.methods.iter().map(MethodName::as_str));
+                self.error(
                     path,
                     &format!("`{method}` is not in `methods` of this rule"),
                     near.as_deref().or(Some("list it there, or leave this out")),
@@ -240,7 +243,7 @@ impl Check<'_> {
                 let mut path =
                     path!["roles", role, "rules", index, "arguments", method, name].to_vec();
                 path.extend(wrong.key.map(str::to_owned));
-                self.wrong(&path, &wrong.message, Some(wrong.hint));
+                self.error(&path, &wrong.message, Some(wrong.hint));
             }
         }
     }
@@ -258,13 +261,13 @@ impl Check<'_> {
                 let text = pattern.to_string();
                 let body = text.trim_end_matches('*');
                 if !body.is_empty() && FieldName::try_from(body).is_err() {
-                    self.wrong(
+                    self.error(
                         path,
                         &format!("`{text}` is not the name of a field, nor the beginning of one and a `*`"),
                         Some("write the field alone, such as `email`; its model stands in `models`"),
                     );
-                } else if key == "fields" && !rule.deny && !pattern.is_open() && is_secret(body) {
-                    self.doubtful(
+                } else if key == "fields" && !rule.deny && !pattern.is_prefix() && is_secret(body) {
+                    self.warning(
                         path,
                         &format!("`{text}` sounds like a secret, and this opens it"),
                         Some("leave it out unless somebody needs it"),
@@ -277,7 +280,7 @@ impl Check<'_> {
             ("write_fields", rule.write_fields.is_some()),
         ];
         for (key, _) in only_opening.iter().filter(|(_, set)| *set && rule.deny) {
-            self.wrong(
+            self.error(
                 path!["roles", role, "rules", index, key],
                 &format!("a rule that denies has no `{key}`"),
                 Some("name what is denied in `fields`, and when in `operations`"),
@@ -287,9 +290,9 @@ impl Check<'_> {
             .operations
             .iter()
             .flatten()
-            .any(|one| matches!(one, Operation::Create | Operation::Write));
+            .any(|one| matches!(one, RuleOperation::Create | RuleOperation::Write));
         if rule.write_fields.is_some() && !rule.deny && !writes {
-            self.doubtful(
+            self.warning(
                 path!["roles", role, "rules", index, "write_fields"],
                 "this rule lets nothing be written",
                 Some("add `create` or `write` to `operations`"),
@@ -301,18 +304,18 @@ impl Check<'_> {
         let path = path!["roles", role, "rules", index, "domain"];
         let value = serde_json::Value::Array(rule.domain.clone());
         match Domain::parse(&value) {
-            Err(error) => self.wrong(
+            Err(error) => self.error(
                 path,
                 &error.to_string(),
                 Some("write it like `[[\"company_id\", \"=\", 1]]`"),
             ),
-            Ok(domain) if !domain.is_empty() && rule.models.iter().any(Pattern::is_open) => {
+            Ok(domain) if !domain.is_empty() && rule.models.iter().any(Pattern::is_prefix) => {
                 let does = if rule.deny {
                     "denies everything"
                 } else {
                     "opens nothing"
                 };
-                self.doubtful(
+                self.warning(
                     path,
                     &format!("the domain is for each model that the patterns cover, and of those that do not have its fields this rule {does}"),
                     Some("name the models in full"),

@@ -10,7 +10,7 @@ use tokio::{
     sync::{Notify, mpsc},
 };
 
-use super::{Actor, Sign, Stage, plain, until};
+use super::{HostEvent, ScriptedHost, TestEdge, read_until, stable_lines};
 use crate::{
     config,
     edge::{admin::Admin, bounds::Bounds, drain::Drain},
@@ -19,10 +19,10 @@ use crate::{
 use gatepost_base::InstanceName;
 
 #[tokio::test]
-async fn readyz_says_which_instance_answers_and_asks_them_once_for_many_probes() {
-    let mut stage = Stage::open();
-    let answer = stage.ask("/readyz").await;
-    insta::assert_snapshot!(plain(&answer), @r#"
+async fn readyz_lists_instances_and_caches_their_state() {
+    let mut stage = TestEdge::open();
+    let answer = stage.get_admin("/readyz").await;
+    insta::assert_snapshot!(stable_lines(&answer), @r#"
     HTTP/1.1 200 OK
     Content-Type: application/json
     Content-Length: 147
@@ -31,33 +31,36 @@ async fn readyz_says_which_instance_answers_and_asks_them_once_for_many_probes()
     {"ready":true,"draining":false,"late":false,"instances":{"one":{"answers":true},"two":{"answers":false,"why":"it does not answer"}},"providers":{}}
     "#);
     for _ in 0..20 {
-        stage.ask("/readyz").await;
+        stage.get_admin("/readyz").await;
     }
-    assert_eq!(stage.sign().await, Sign::Began("readiness".to_owned()));
-    assert!(stage.signs.try_recv().is_err());
+    assert_eq!(
+        stage.next_event().await,
+        HostEvent::Started("readiness".to_owned())
+    );
+    assert!(stage.events.try_recv().is_err());
 }
 
 #[tokio::test]
-async fn without_an_instance_that_answers_nobody_is_sent_here() {
-    let stage = Stage::with_ready(Vec::new(), |_| {});
-    let answer = stage.ask("/readyz").await;
+async fn readyz_fails_when_no_instance_answers() {
+    let stage = TestEdge::with_readiness(Vec::new(), |_| {});
+    let answer = stage.get_admin("/readyz").await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
 }
 
 /// What `/readyz` answers when asking all instances takes so long.
-async fn readyz_after(ready_after: Duration) -> StatusCode {
+async fn readyz_status_after(ready_after: Duration) -> StatusCode {
     let (signs, _kept) = mpsc::unbounded_channel();
-    let actor = Actor {
-        signs,
+    let actor = ScriptedHost {
+        events: signs,
         release: Arc::new(Notify::new()),
-        ready: vec![
+        readiness: vec![
             (InstanceName::try_from("good").unwrap(), Ok(())),
             (
                 InstanceName::try_from("hangs").unwrap(),
                 Err("it does not answer".to_owned()),
             ),
         ],
-        ready_after,
+        readiness_delay: ready_after,
     };
     let admin = Admin::new(
         Arc::new(ArcSwap::from_pointee(actor)),
@@ -65,54 +68,54 @@ async fn readyz_after(ready_after: Duration) -> StatusCode {
         Bounds::from(&config::Server::default()),
         Arc::new(Drain::new(Duration::ZERO)),
     );
-    admin.answer(&Method::GET, "/readyz").await.status
+    admin.respond(&Method::GET, "/readyz").await.status
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_instance_that_hangs_does_not_make_the_others_late() {
+async fn readyz_waits_for_ping_timeout_of_hanging_instance() {
     // A ping gives up after 3 s, and on a busy machine hears of it later still.
-    let answer = readyz_after(Duration::from_millis(3_500)).await;
+    let answer = readyz_status_after(Duration::from_millis(3_500)).await;
     assert_eq!(answer, StatusCode::OK);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_does_not_wait_for_ever() {
-    let answer = readyz_after(Duration::from_mins(1)).await;
+async fn readyz_fails_after_timeout() {
+    let answer = readyz_status_after(Duration::from_mins(1)).await;
     assert_eq!(answer, StatusCode::SERVICE_UNAVAILABLE);
 }
 
 #[tokio::test]
-async fn metrics_are_served_and_all_else_is_not_found() {
-    let stage = Stage::open();
-    let answer = stage.ask("/metrics").await;
+async fn admin_listener_serves_metrics_and_404_for_unknown_paths() {
+    let stage = TestEdge::open();
+    let answer = stage.get_admin("/metrics").await;
     assert!(answer.contains("application/openmetrics-text"), "{answer}");
     assert!(answer.contains("gatepost_build_info{version="), "{answer}");
     assert!(answer.ends_with("# EOF\n"), "{answer}");
     for path in ["/", "/mcp", "/metrics/", "/livez/.."] {
-        let answer = stage.ask(path).await;
+        let answer = stage.get_admin(path).await;
         assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
     }
 }
 
 #[tokio::test]
-async fn operators_only_look() {
-    let stage = Stage::open();
+async fn admin_listener_allows_only_get_and_head() {
+    let stage = TestEdge::open();
     let post = "POST /livez HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
-    let answer = stage.say_to(stage.admin, post).await;
+    let answer = stage.send_to(stage.admin, post).await;
     assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
     assert!(answer.contains("allow: GET, HEAD\r\n"), "{answer}");
     let head = "HEAD /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    let answer = stage.say_to(stage.admin, head).await;
+    let answer = stage.send_to(stage.admin, head).await;
     assert!(answer.ends_with("\r\n\r\n"), "{answer}");
 }
 
 #[tokio::test]
-async fn a_scraper_keeps_its_connection() {
-    let stage = Stage::open();
+async fn admin_listener_keeps_connection_alive() {
+    let stage = TestEdge::open();
     let mut scraper = TcpStream::connect(stage.admin).await.unwrap();
     for _ in 0..3 {
         let get = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
         scraper.write_all(get).await.unwrap();
-        until(&mut scraper, "# EOF\n").await;
+        read_until(&mut scraper, "# EOF\n").await;
     }
 }

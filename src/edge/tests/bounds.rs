@@ -7,20 +7,22 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{PATIENCE, Stage, last_post, patiently, post, rest, until};
+use super::{
+    TEST_TIMEOUT, TestEdge, post, post_and_close, read_to_end, read_until, within_timeout,
+};
 
 fn status(answer: &str) -> &str {
     answer.get(9..12).unwrap_or("none")
 }
 
 #[tokio::test]
-async fn a_head_that_is_too_large_is_431_whether_it_ends_or_not() {
-    let stage = Stage::open();
+async fn oversized_head_is_431_whether_complete_or_not() {
+    let stage = TestEdge::open();
     let long = "x".repeat(3000);
     let ends = format!("POST / HTTP/1.1\r\nHost: a\r\nA: {long}\r\n\r\n");
     let endless = format!("POST / HTTP/1.1\r\nHost: a\r\nA: {}", "x".repeat(1 << 20));
     for head in [ends, endless] {
-        let answer = stage.say(&head).await;
+        let answer = stage.send(&head).await;
         assert_eq!(status(&answer), "431", "{answer}");
         assert!(
             answer.ends_with("the request head must be at most 2048 bytes"),
@@ -28,75 +30,79 @@ async fn a_head_that_is_too_large_is_431_whether_it_ends_or_not() {
         );
     }
     stage
-        .metric(r#"refusals_total{refusal="head_too_large",blame="client",instance="none"} 2"#)
+        .wait_for_metric(
+            r#"refusals_total{refusal="head_too_large",blame="client",instance="none"} 2"#,
+        )
         .await;
 }
 
 #[tokio::test]
-async fn a_head_of_just_the_limit_is_served_and_one_byte_more_is_not() {
-    let stage = Stage::open();
+async fn head_limit_is_exact_to_the_byte() {
+    let stage = TestEdge::open();
     let head = |length: usize| {
         let frame = "POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nA: \r\n\r\n";
         frame.replace("A: ", &format!("A: {}", "x".repeat(length - frame.len())))
     };
     let fits = head(2048);
     assert_eq!(fits.len(), 2048);
-    assert_eq!(status(&stage.say(&fits).await), "200");
-    assert_eq!(status(&stage.say(&head(2049)).await), "431");
+    assert_eq!(status(&stage.send(&fits).await), "200");
+    assert_eq!(status(&stage.send(&head(2049)).await), "431");
 }
 
 #[tokio::test]
-async fn a_pipelined_head_has_the_same_bound() {
-    let stage = Stage::open();
+async fn head_limit_applies_to_pipelined_request() {
+    let stage = TestEdge::open();
     let long = format!("A: {}\r\n", "x".repeat(3000));
     let both = post("/echo", "{}", "") + &post("/echo", "{}", &long);
-    let answers = stage.say(&both).await;
+    let answers = stage.send(&both).await;
     assert_eq!(status(&answers), "200", "{answers}");
     assert!(answers.contains("HTTP/1.1 431 "), "{answers}");
 }
 
 #[tokio::test]
-async fn a_body_that_says_that_it_is_too_large_is_413_without_being_read() {
-    let stage = Stage::open();
+async fn oversized_content_length_is_413_before_body_is_read() {
+    let stage = TestEdge::open();
     let mut client = stage.connect().await;
     client
         .write_all(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4097\r\n\r\n")
         .await
         .unwrap();
-    let answer = until(&mut client, "4096 bytes").await;
+    let answer = read_until(&mut client, "4096 bytes").await;
     assert_eq!(status(&answer), "413", "{answer}");
     assert!(answer.contains("Connection: close\r\n"), "{answer}");
 }
 
 #[tokio::test]
-async fn a_body_that_turns_out_too_large_is_413() {
-    let stage = Stage::open();
+async fn oversized_chunked_body_is_413() {
+    let stage = TestEdge::open();
     let chunk = format!("800\r\n{}\r\n", "x".repeat(0x800));
     let request = format!(
         "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n",
         chunk.repeat(64)
     );
-    let answer = stage.say(&request).await;
+    let answer = stage.send(&request).await;
     assert_eq!(status(&answer), "413", "{answer}");
 }
 
 #[tokio::test]
-async fn a_client_still_sees_the_refusal_of_a_body_that_nobody_read() {
-    let stage = Stage::open();
+async fn client_receives_error_response_for_unread_body() {
+    let stage = TestEdge::open();
     let mut client = stage.connect().await;
     let request = post("/closed", &"x".repeat(3 << 20), "");
     // All of it is taken, and the connection ends in order: after a reset some
     // systems throw away what was not read yet.
     client.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
-    patiently(client.read_to_string(&mut answer)).await.unwrap();
+    within_timeout(client.read_to_string(&mut answer))
+        .await
+        .unwrap();
     assert_eq!(status(&answer), "401", "{answer}");
     assert!(answer.contains("Connection: close\r\n"), "{answer}");
 }
 
 #[tokio::test]
-async fn a_chunked_body_is_read_and_a_broken_one_refused() {
-    let stage = Stage::open();
+async fn chunked_body_is_read_and_malformed_chunk_rejected() {
+    let stage = TestEdge::open();
     let request = |chunks: &str| {
         format!(
             "POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
@@ -104,26 +110,26 @@ async fn a_chunked_body_is_read_and_a_broken_one_refused() {
         )
     };
     let answer = stage
-        .say(&request("2\r\n{\"\r\n4\r\na\":1\r\n1\r\n}\r\n0\r\n\r\n"))
+        .send(&request("2\r\n{\"\r\n4\r\na\":1\r\n1\r\n}\r\n0\r\n\r\n"))
         .await;
     assert!(answer.ends_with("{\"a\":1}"), "{answer}");
-    let answer = stage.say(&request("zz\r\n{}\r\n")).await;
+    let answer = stage.send(&request("zz\r\n{}\r\n")).await;
     assert_eq!(status(&answer), "400", "{answer}");
 }
 
 #[tokio::test]
-async fn a_compressed_body_is_415() {
-    let stage = Stage::open();
+async fn compressed_body_is_415() {
+    let stage = TestEdge::open();
     let answer = stage
-        .say(&last_post("/echo", "{}", "Content-Encoding: gzip\r\n"))
+        .send(&post_and_close("/echo", "{}", "Content-Encoding: gzip\r\n"))
         .await;
     assert_eq!(status(&answer), "415", "{answer}");
     assert!(answer.contains("accept-encoding: identity\r\n"), "{answer}");
 }
 
 #[tokio::test]
-async fn a_client_that_waits_for_100_is_told_to_go_on_and_its_connection_is_kept() {
-    let stage = Stage::open();
+async fn expect_100_continue_is_answered_and_connection_is_reused() {
+    let stage = TestEdge::open();
     let mut client = stage.connect().await;
     client
         .write_all(
@@ -131,15 +137,15 @@ async fn a_client_that_waits_for_100_is_told_to_go_on_and_its_connection_is_kept
         )
         .await
         .unwrap();
-    until(&mut client, "HTTP/1.1 100 Continue\r\n\r\n").await;
+    read_until(&mut client, "HTTP/1.1 100 Continue\r\n\r\n").await;
     client.write_all(b"{}").await.unwrap();
-    let answer = until(&mut client, "{}").await;
+    let answer = read_until(&mut client, "{}").await;
     assert!(answer.contains("Connection: keep-alive\r\n"), "{answer}");
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_400() {
-    let stage = Stage::open();
+async fn malformed_http_is_400() {
+    let stage = TestEdge::open();
     for (request, said) in [
         ("POST / HTTP/1.1\r\n\r\n", "one `Host` header"),
         (
@@ -157,14 +163,14 @@ async fn what_is_no_http_is_400() {
             "not HTTP/1.1",
         ),
     ] {
-        let answer = stage.say(request).await;
+        let answer = stage.send(request).await;
         assert_eq!(status(&answer), "400", "{request} {answer}");
         assert!(answer.contains(said), "{request} {answer}");
     }
 }
 
 /// Sends a byte at a time until the other end has had enough.
-async fn drip(client: &mut TcpStream, bytes: &str) {
+async fn send_slowly(client: &mut TcpStream, bytes: &str) {
     for byte in bytes.bytes().cycle() {
         if client.write_all(&[byte]).await.is_err() {
             return;
@@ -178,80 +184,82 @@ async fn drip(client: &mut TcpStream, bytes: &str) {
 }
 
 #[tokio::test]
-async fn a_head_that_drips_is_408_and_one_that_never_comes_is_a_closed_connection() {
-    let stage = Stage::with(|server| server.header_timeout_ms = 300);
+async fn slow_head_is_408_and_missing_head_closes_connection() {
+    let stage = TestEdge::with_server(|server| server.header_timeout_ms = 300);
     let mut client = stage.connect().await;
     client
         .write_all(b"POST / HTTP/1.1\r\nHost: a\r\nA: ")
         .await
         .unwrap();
-    patiently(drip(&mut client, "x")).await;
-    let answer = rest(&mut client).await;
+    within_timeout(send_slowly(&mut client, "x")).await;
+    let answer = read_to_end(&mut client).await;
     assert_eq!(status(&answer), "408", "{answer}");
 
     let mut silent = stage.connect().await;
-    assert_eq!(rest(&mut silent).await, "");
+    assert_eq!(read_to_end(&mut silent).await, "");
 
     let mut kept = stage.connect().await;
     kept.write_all(post("/echo", "{}", "").as_bytes())
         .await
         .unwrap();
-    until(&mut kept, "{}").await;
+    read_until(&mut kept, "{}").await;
     let idle = Instant::now();
-    assert_eq!(rest(&mut kept).await, "");
-    assert!(idle.elapsed() < PATIENCE);
+    assert_eq!(read_to_end(&mut kept).await, "");
+    assert!(idle.elapsed() < TEST_TIMEOUT);
 }
 
 #[tokio::test]
-async fn a_body_that_drips_is_408() {
-    let stage = Stage::with(|server| server.body_timeout_ms = 300);
+async fn slow_body_is_408() {
+    let stage = TestEdge::with_server(|server| server.body_timeout_ms = 300);
     let mut client = stage.connect().await;
     client
         .write_all(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4000\r\n\r\n")
         .await
         .unwrap();
-    patiently(drip(&mut client, " ")).await;
-    let answer = rest(&mut client).await;
+    within_timeout(send_slowly(&mut client, " ")).await;
+    let answer = read_to_end(&mut client).await;
     assert_eq!(status(&answer), "408", "{answer}");
 }
 
 #[tokio::test]
-async fn a_client_that_reads_nothing_is_not_waited_for() {
-    let stage = Stage::with(|server| server.write_timeout_ms = 200);
+async fn client_that_reads_nothing_hits_write_timeout() {
+    let stage = TestEdge::with_server(|server| server.write_timeout_ms = 200);
     let mut client = stage.connect().await;
     let request = post("/large", "{}", "");
     client.write_all(request.as_bytes()).await.unwrap();
-    stage.metric(r#"outcome="hung_up",blame="none"} 1"#).await;
-    stage.metric("connections_open 0").await;
+    stage
+        .wait_for_metric(r#"outcome="hung_up",blame="none"} 1"#)
+        .await;
+    stage.wait_for_metric("connections_open 0").await;
 }
 
 #[tokio::test]
-async fn nine_hundred_idle_connections_keep_nobody_out() {
-    let stage = Stage::open();
+async fn idle_connections_do_not_block_new_requests() {
+    let stage = TestEdge::open();
     let mut idle = Vec::new();
     for _ in 0..900 {
         idle.push(stage.connect().await);
     }
-    stage.metric("connections_open 900").await;
-    let answer = stage.say(&last_post("/echo", "{}", "")).await;
+    stage.wait_for_metric("connections_open 900").await;
+    let answer = stage.send(&post_and_close("/echo", "{}", "")).await;
     assert_eq!(status(&answer), "200", "{answer}");
     drop(idle);
-    stage.metric("connections_open 0").await;
+    stage.wait_for_metric("connections_open 0").await;
 }
 
 #[tokio::test]
-async fn beyond_the_most_connections_one_waits_for_a_place() {
-    let stage = Stage::with(|server| server.max_connections = 2);
+async fn connection_beyond_limit_waits_for_a_free_slot() {
+    let stage = TestEdge::with_server(|server| server.max_connections = 2);
     let first = stage.connect().await;
     let second = stage.connect().await;
-    stage.metric("connections_open 2").await;
+    stage.wait_for_metric("connections_open 2").await;
     let mut third = stage.connect().await;
     third
-        .write_all(last_post("/echo", "{}", "").as_bytes())
+        .write_all(post_and_close("/echo", "{}", "").as_bytes())
         .await
         .unwrap();
     drop(first);
-    let answer = rest(&mut third).await;
+    let answer = read_to_end(&mut third).await;
     assert_eq!(status(&answer), "200", "{answer}");
     drop(second);
 }

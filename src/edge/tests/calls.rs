@@ -2,16 +2,18 @@
 
 use tokio::io::AsyncWriteExt;
 
-use super::{Sign, Stage, last_post, plain, post, rest, until};
+use super::{HostEvent, TestEdge, post, post_and_close, read_to_end, read_until, stable_lines};
 
 const EVENTS: &str = "Accept: application/json, text/event-stream\r\n";
 const ONLY_EVENTS: &str = "Accept: text/event-stream\r\n";
 
 #[tokio::test]
-async fn a_quick_call_is_answered_as_json_with_its_length() {
-    let stage = Stage::open();
-    let answer = stage.say(&last_post("/echo", "{\"a\":1}", EVENTS)).await;
-    insta::assert_snapshot!(plain(&answer), @r#"
+async fn quick_call_gets_json_response_with_content_length() {
+    let stage = TestEdge::open();
+    let answer = stage
+        .send(&post_and_close("/echo", "{\"a\":1}", EVENTS))
+        .await;
+    insta::assert_snapshot!(stable_lines(&answer), @r#"
     HTTP/1.1 200 OK
     Content-Type: application/json
     Content-Length: 7
@@ -23,10 +25,10 @@ async fn a_quick_call_is_answered_as_json_with_its_length() {
 }
 
 #[tokio::test]
-async fn the_gateway_gets_the_head_as_it_was_sent() {
-    let stage = Stage::open();
+async fn gateway_receives_head_as_sent() {
+    let stage = TestEdge::open();
     let answer = stage
-        .say("POST /head?q=1 HTTP/1.1\r\nHost: Example:8080\r\nConnection: close\r\n\r\n")
+        .send("POST /head?q=1 HTTP/1.1\r\nHost: Example:8080\r\nConnection: close\r\n\r\n")
         .await;
     assert!(
         answer.ends_with(r#""POST /head Some(\"Example:8080\") true true""#),
@@ -35,7 +37,7 @@ async fn the_gateway_gets_the_head_as_it_was_sent() {
     // RFC 9112 section 3.2.2: the absolute form names the host as well.
     let absolute =
         "POST http://Example:8080/head HTTP/1.1\r\nHost: Example:8080\r\nConnection: close\r\n\r\n";
-    let answer = stage.say(absolute).await;
+    let answer = stage.send(absolute).await;
     assert!(
         answer.ends_with(r#""POST /head Some(\"Example:8080\") true true""#),
         "{answer}"
@@ -43,42 +45,45 @@ async fn the_gateway_gets_the_head_as_it_was_sent() {
 }
 
 #[tokio::test]
-async fn a_connection_is_kept_and_pipelined_requests_are_answered_in_order() {
-    let stage = Stage::open();
+async fn pipelined_requests_are_answered_in_order() {
+    let stage = TestEdge::open();
     let three = [
         post("/echo", "{\"n\":1}", ""),
         post("/echo", "{\"n\":2}", ""),
-        last_post("/echo", "{\"n\":3}", ""),
+        post_and_close("/echo", "{\"n\":3}", ""),
     ];
-    let answers = stage.say(&three.concat()).await;
+    let answers = stage.send(&three.concat()).await;
     let at = |text| answers.find(text).unwrap_or_else(|| panic!("{answers}"));
     assert!(at("{\"n\":1}") < at("{\"n\":2}") && at("{\"n\":2}") < at("{\"n\":3}"));
 }
 
 #[tokio::test]
-async fn a_request_that_follows_during_a_call_waits_and_does_not_count_as_a_hang_up() {
-    let mut stage = Stage::open();
+async fn pipelined_request_during_call_is_not_a_disconnect() {
+    let mut stage = TestEdge::open();
     let mut client = stage.connect().await;
     client
         .write_all(post("/held", "{}", "").as_bytes())
         .await
         .unwrap();
-    assert_eq!(stage.sign().await, Sign::Began("/held".to_owned()));
+    assert_eq!(
+        stage.next_event().await,
+        HostEvent::Started("/held".to_owned())
+    );
     client
-        .write_all(last_post("/echo", "{\"n\":2}", "").as_bytes())
+        .write_all(post_and_close("/echo", "{\"n\":2}", "").as_bytes())
         .await
         .unwrap();
     stage.release.notify_one();
-    let answers = rest(&mut client).await;
+    let answers = read_to_end(&mut client).await;
     assert!(answers.contains("{\"held\":1}"), "{answers}");
     assert!(answers.ends_with("{\"n\":2}"), "{answers}");
 }
 
 #[tokio::test]
-async fn notices_make_the_answer_an_event_stream() {
-    let stage = Stage::open();
-    let answer = stage.say(&last_post("/notices", "{}", EVENTS)).await;
-    insta::assert_snapshot!(plain(&dechunked(&answer)), @r#"
+async fn server_messages_turn_response_into_event_stream() {
+    let stage = TestEdge::open();
+    let answer = stage.send(&post_and_close("/notices", "{}", EVENTS)).await;
+    insta::assert_snapshot!(stable_lines(&dechunked(&answer)), @r#"
     HTTP/1.1 200 OK
     Content-Type: text/event-stream
     Cache-Control: no-cache, no-transform
@@ -101,26 +106,28 @@ async fn notices_make_the_answer_an_event_stream() {
 }
 
 #[tokio::test]
-async fn a_client_that_takes_no_events_gets_the_answer_alone() {
-    let stage = Stage::open();
-    let answer = stage.say(&last_post("/notices", "{}", "")).await;
+async fn client_without_event_stream_gets_only_json_response() {
+    let stage = TestEdge::open();
+    let answer = stage.send(&post_and_close("/notices", "{}", "")).await;
     assert!(answer.contains("application/json"), "{answer}");
     assert!(answer.ends_with("\r\n\r\n{\"last\":1}"), "{answer}");
 }
 
 #[tokio::test]
-async fn http_1_0_gets_no_stream() {
-    let stage = Stage::open();
+async fn http_1_0_gets_no_event_stream() {
+    let stage = TestEdge::open();
     let request = format!("POST /notices HTTP/1.0\r\n{EVENTS}Content-Length: 2\r\n\r\n{{}}");
-    let answer = stage.say(&request).await;
+    let answer = stage.send(&request).await;
     assert!(answer.contains("Content-Length: 10\r\n"), "{answer}");
     assert!(answer.ends_with("\r\n\r\n{\"last\":1}"), "{answer}");
 }
 
 #[tokio::test]
-async fn a_client_that_takes_only_events_gets_json_as_one_and_errors_as_they_are() {
-    let stage = Stage::open();
-    let answer = stage.say(&last_post("/echo", "{}", ONLY_EVENTS)).await;
+async fn client_requiring_event_stream_gets_json_as_event_and_plain_errors() {
+    let stage = TestEdge::open();
+    let answer = stage
+        .send(&post_and_close("/echo", "{}", ONLY_EVENTS))
+        .await;
     assert!(
         answer.contains("Content-Type: text/event-stream"),
         "{answer}"
@@ -129,28 +136,35 @@ async fn a_client_that_takes_only_events_gets_json_as_one_and_errors_as_they_are
         answer.ends_with("\r\n\r\nevent: message\ndata: {}\n\n"),
         "{answer}"
     );
-    let answer = stage.say(&last_post("/wrong", "{}", ONLY_EVENTS)).await;
+    let answer = stage
+        .send(&post_and_close("/wrong", "{}", ONLY_EVENTS))
+        .await;
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
     assert!(answer.contains("application/json"), "{answer}");
-    let answer = stage.say(&last_post("/quiet", "{}", ONLY_EVENTS)).await;
+    let answer = stage
+        .send(&post_and_close("/quiet", "{}", ONLY_EVENTS))
+        .await;
     assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
     assert!(answer.contains("Content-Length: 0\r\n"), "{answer}");
 }
 
 #[tokio::test]
-async fn a_long_call_becomes_a_stream_that_says_that_it_lives() {
-    let mut stage = Stage::with(|server| {
+async fn long_call_becomes_event_stream_with_heartbeats() {
+    let mut stage = TestEdge::with_server(|server| {
         server.event_stream_after_ms = 1;
         server.heartbeat_ms = 1;
     });
     let mut client = stage.connect().await;
-    let request = last_post("/held", "{}", EVENTS);
+    let request = post_and_close("/held", "{}", EVENTS);
     client.write_all(request.as_bytes()).await.unwrap();
-    until(&mut client, ": still working").await;
-    until(&mut client, ": still working").await;
-    assert_eq!(stage.sign().await, Sign::Began("/held".to_owned()));
+    read_until(&mut client, ": still working").await;
+    read_until(&mut client, ": still working").await;
+    assert_eq!(
+        stage.next_event().await,
+        HostEvent::Started("/held".to_owned())
+    );
     stage.release.notify_one();
-    let answer = dechunked(&rest(&mut client).await);
+    let answer = dechunked(&read_to_end(&mut client).await);
     assert!(
         answer.ends_with("event: message\ndata: {\"held\":1}\n\n"),
         "{answer}"
@@ -158,44 +172,58 @@ async fn a_long_call_becomes_a_stream_that_says_that_it_lives() {
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_up_cancels_its_call() {
-    let mut stage = Stage::open();
+async fn client_disconnect_cancels_call() {
+    let mut stage = TestEdge::open();
     for half in [false, true] {
         let mut client = stage.connect().await;
         let request = post("/held", "{}", "");
         client.write_all(request.as_bytes()).await.unwrap();
-        assert_eq!(stage.sign().await, Sign::Began("/held".to_owned()));
+        assert_eq!(
+            stage.next_event().await,
+            HostEvent::Started("/held".to_owned())
+        );
         // To close one's half looks the same from here, so it counts the same.
         if half {
             client.shutdown().await.unwrap();
         } else {
             drop(client);
         }
-        assert_eq!(stage.sign().await, Sign::Cancelled("/held".to_owned()));
+        assert_eq!(
+            stage.next_event().await,
+            HostEvent::Cancelled("/held".to_owned())
+        );
     }
-    stage.metric(r#"outcome="hung_up",blame="none"} 2"#).await;
     stage
-        .metric(r#"requests_in_flight{instance="none"} 0"#)
+        .wait_for_metric(r#"outcome="hung_up",blame="none"} 2"#)
+        .await;
+    stage
+        .wait_for_metric(r#"requests_in_flight{instance="none"} 0"#)
         .await;
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_up_on_a_stream_cancels_its_call() {
-    let mut stage = Stage::with(|server| server.event_stream_after_ms = 1);
+async fn client_disconnect_on_event_stream_cancels_call() {
+    let mut stage = TestEdge::with_server(|server| server.event_stream_after_ms = 1);
     let mut client = stage.connect().await;
     let request = post("/held", "{}", EVENTS);
     client.write_all(request.as_bytes()).await.unwrap();
-    until(&mut client, ": still working").await;
-    assert_eq!(stage.sign().await, Sign::Began("/held".to_owned()));
+    read_until(&mut client, ": still working").await;
+    assert_eq!(
+        stage.next_event().await,
+        HostEvent::Started("/held".to_owned())
+    );
     drop(client);
-    assert_eq!(stage.sign().await, Sign::Cancelled("/held".to_owned()));
+    assert_eq!(
+        stage.next_event().await,
+        HostEvent::Cancelled("/held".to_owned())
+    );
 }
 
 #[tokio::test]
-async fn a_bug_is_answered_with_the_number_of_the_request_and_nothing_else_ends() {
-    let stage = Stage::open();
+async fn panic_returns_request_id_and_server_continues() {
+    let stage = TestEdge::open();
     for path in ["/panic", "/panic-at-once"] {
-        let answer = stage.say(&last_post(path, "{}", "")).await;
+        let answer = stage.send(&post_and_close(path, "{}", "")).await;
         assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
         let lower = answer.to_ascii_lowercase();
         let (_, id) = lower.split_once("x-request-id: ").unwrap();
@@ -205,18 +233,18 @@ async fn a_bug_is_answered_with_the_number_of_the_request_and_nothing_else_ends(
         );
         assert!(answer.ends_with(&body), "{answer}");
     }
-    let answer = stage.say(&last_post("/echo", "{}", "")).await;
+    let answer = stage.send(&post_and_close("/echo", "{}", "")).await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     stage
-        .metric(r#"refusals_total{refusal="bug",blame="us",instance="none"} 2"#)
+        .wait_for_metric(r#"refusals_total{refusal="bug",blame="us",instance="none"} 2"#)
         .await;
 }
 
 #[tokio::test]
-async fn head_gets_the_length_and_no_body() {
-    let stage = Stage::open();
+async fn head_request_gets_content_length_and_no_body() {
+    let stage = TestEdge::open();
     let answer = stage
-        .say("HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        .send("HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         .await;
     assert!(answer.contains("Content-Length: 2\r\n"), "{answer}");
     assert!(answer.ends_with("\r\n\r\n"), "{answer}");

@@ -2,70 +2,87 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Sign, Stage, last_post, patiently, post, rest, until};
+use super::{HostEvent, TestEdge, post, post_and_close, read_to_end, read_until, within_timeout};
 
 #[tokio::test]
-async fn a_call_finishes_and_then_the_edge_leaves_at_once() {
-    let mut stage = Stage::open();
+async fn shutdown_waits_for_running_call_and_then_ends() {
+    let mut stage = TestEdge::open();
     let mut client = stage.connect().await;
     let request = post("/held", "{}", "");
     client.write_all(request.as_bytes()).await.unwrap();
-    assert_eq!(stage.sign().await, Sign::Began("/held".to_owned()));
+    assert_eq!(
+        stage.next_event().await,
+        HostEvent::Started("/held".to_owned())
+    );
 
-    stage.stop.now();
+    stage.shutdown.shut_down();
     // Who asks meanwhile is still answered, and told not to come back here.
-    let answer = stage.say(&post("/echo", "{\"late\":1}", "")).await;
+    let answer = stage.send(&post("/echo", "{\"late\":1}", "")).await;
     assert!(answer.ends_with("{\"late\":1}"), "{answer}");
     assert!(answer.contains("Connection: close\r\n"), "{answer}");
 
     stage.release.notify_one();
-    let answer = rest(&mut client).await;
+    let answer = read_to_end(&mut client).await;
     assert!(answer.ends_with("{\"held\":1}"), "{answer}");
     assert!(answer.contains("Connection: close\r\n"), "{answer}");
-    stage.left().await;
+    stage.wait_for_exit().await;
 }
 
 #[tokio::test]
-async fn idle_kept_connections_are_closed_when_the_edge_leaves() {
-    let mut stage = Stage::open();
+async fn shutdown_closes_idle_connections() {
+    let mut stage = TestEdge::open();
     let mut kept = stage.connect().await;
     let request = post("/echo", "{}", "");
     kept.write_all(request.as_bytes()).await.unwrap();
-    until(&mut kept, "{}").await;
-    stage.stop.now();
-    assert_eq!(rest(&mut kept).await, "");
-    stage.left().await;
+    read_until(&mut kept, "{}").await;
+    stage.shutdown.shut_down();
+    assert_eq!(read_to_end(&mut kept).await, "");
+    stage.wait_for_exit().await;
 }
 
 #[tokio::test]
-async fn a_call_that_outlives_the_limit_is_cut_and_counted_so() {
-    let mut stage = Stage::with(|server| server.drain_timeout_ms = 50);
+async fn call_exceeding_drain_timeout_is_aborted_and_counted_as_cut() {
+    let mut stage = TestEdge::with_server(|server| server.drain_timeout_ms = 50);
     let mut client = stage.connect().await;
-    let request = last_post("/held", "{}", "");
+    let request = post_and_close("/held", "{}", "");
     client.write_all(request.as_bytes()).await.unwrap();
-    assert_eq!(stage.sign().await, Sign::Began("/held".to_owned()));
-    stage.stop.now();
-    stage.left().await;
-    assert_eq!(stage.sign().await, Sign::Cancelled("/held".to_owned()));
-    stage.metric(r#"outcome="cut",blame="none"} 1"#).await;
+    assert_eq!(
+        stage.next_event().await,
+        HostEvent::Started("/held".to_owned())
+    );
+    stage.shutdown.shut_down();
+    stage.wait_for_exit().await;
+    assert_eq!(
+        stage.next_event().await,
+        HostEvent::Cancelled("/held".to_owned())
+    );
+    stage
+        .wait_for_metric(r#"outcome="cut",blame="none"} 1"#)
+        .await;
     let mut end = [0; 1];
-    assert!(!matches!(patiently(client.read(&mut end)).await, Ok(1..)));
+    assert!(!matches!(
+        within_timeout(client.read(&mut end)).await,
+        Ok(1..)
+    ));
 }
 
 #[tokio::test]
-async fn readiness_turns_while_the_operators_are_still_answered() {
-    let mut stage = Stage::open();
+async fn readyz_fails_while_draining_and_livez_stays_ok() {
+    let mut stage = TestEdge::open();
     let mut client = stage.connect().await;
     let request = post("/held", "{}", "");
     client.write_all(request.as_bytes()).await.unwrap();
-    assert_eq!(stage.sign().await, Sign::Began("/held".to_owned()));
-    stage.stop.now();
-    let answer = stage.ask("/readyz").await;
+    assert_eq!(
+        stage.next_event().await,
+        HostEvent::Started("/held".to_owned())
+    );
+    stage.shutdown.shut_down();
+    let answer = stage.get_admin("/readyz").await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert!(answer.contains(r#""draining":true"#), "{answer}");
-    let answer = stage.ask("/livez").await;
+    let answer = stage.get_admin("/livez").await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     stage.release.notify_one();
-    rest(&mut client).await;
-    stage.left().await;
+    read_to_end(&mut client).await;
+    stage.wait_for_exit().await;
 }

@@ -1,10 +1,10 @@
 //! What sockets do, shown on a real edge before a host that obeys its path.
 
 mod admin;
-mod asking;
 mod bounds;
 mod calls;
 mod drain;
+mod elicitation;
 mod stdio;
 mod tls;
 
@@ -26,72 +26,79 @@ use tokio::{
 };
 
 use super::{
-    Edge, Stop,
-    host::{Host, Terms},
+    Edge, ShutdownHandle,
+    service::{Host, RequestTerms},
 };
 use crate::{
-    access::SentChanges,
+    access::InFlightWrites,
     config,
-    gateway::{Head, Notices, Readiness, Reply, Story},
-    telemetry::{Remembered, Seen, Telemetry},
+    gateway::{Head, HttpResponse, Readiness, RequestLog, ServerMessages},
+    telemetry::{MetricsSnapshot, StoreStatus, Telemetry},
 };
 use gatepost_base::InstanceName;
-use gatepost_odoo_client::Traffic;
+use gatepost_odoo_client::ClientStats;
 
 /// No test waits longer for anything.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What the host saw.
 #[derive(Debug, PartialEq, Eq)]
-enum Sign {
-    Began(String),
+enum HostEvent {
+    Started(String),
     Cancelled(String),
 }
 
 /// A host that does what the path says.
-struct Actor {
-    signs: mpsc::UnboundedSender<Sign>,
+struct ScriptedHost {
+    events: mpsc::UnboundedSender<HostEvent>,
     release: Arc<Notify>,
-    ready: Vec<(InstanceName, Result<(), String>)>,
+    readiness: Vec<(InstanceName, Result<(), String>)>,
     /// How long it takes to say who is ready.
-    ready_after: Duration,
+    readiness_delay: Duration,
 }
 
 #[derive(Clone)]
-struct Visitor {
+struct ScriptedRequest {
     path: String,
     head: String,
     accept: String,
 }
 
-struct Cancelled<'a>(&'a Actor, Option<String>);
+struct CancelGuard<'a>(&'a ScriptedHost, Option<String>);
 
-impl Drop for Cancelled<'_> {
+impl Drop for CancelGuard<'_> {
     fn drop(&mut self) {
         if let Some(path) = self.1.take() {
-            drop(self.0.signs.send(Sign::Cancelled(path)));
+            drop(self.0.events.send(HostEvent::Cancelled(path)));
         }
     }
 }
 
-impl Host for Actor {
-    type Guest = Visitor;
+impl Host for ScriptedHost {
+    type Guest = ScriptedRequest;
 
-    async fn greet(&self, head: Head, story: &mut Story) -> Result<Visitor, Reply> {
+    async fn handle_head(
+        &self,
+        head: Head,
+        story: &mut RequestLog,
+    ) -> Result<ScriptedRequest, HttpResponse> {
         story.method = Some("ping");
         let accept = head
             .headers
             .get(header::ACCEPT)
             .map_or("", |accept| accept.to_str().unwrap());
         match head.path.as_str() {
-            "/closed" => return Err(Reply::empty(StatusCode::UNAUTHORIZED)),
+            "/closed" => return Err(HttpResponse::empty(StatusCode::UNAUTHORIZED)),
             "/panic-at-once" => panic!("at the door"),
             _ => {}
         }
         if head.method == Method::HEAD {
-            return Err(Reply::json(StatusCode::OK, Bytes::from_static(b"{}")));
+            return Err(HttpResponse::json(
+                StatusCode::OK,
+                Bytes::from_static(b"{}"),
+            ));
         }
-        Ok(Visitor {
+        Ok(ScriptedRequest {
             head: format!(
                 "{} {} {:?} {} {}",
                 head.method,
@@ -105,35 +112,35 @@ impl Host for Actor {
         })
     }
 
-    fn journal_is_written(&self) -> Option<bool> {
+    fn is_journal_writable(&self) -> Option<bool> {
         None
     }
 
-    fn redis_is_here(&self) -> Option<bool> {
+    fn is_redis_up(&self) -> Option<bool> {
         None
     }
 
-    fn remembered(&self) -> Remembered {
-        Remembered::default()
+    fn store_status(&self) -> StoreStatus {
+        StoreStatus::default()
     }
 
-    async fn attend(
+    async fn handle_request(
         &self,
-        visitor: &Visitor,
+        visitor: &ScriptedRequest,
         body: Bytes,
-        notices: Option<Notices>,
-        story: &mut Story,
-    ) -> Reply {
+        notices: Option<ServerMessages>,
+        story: &mut RequestLog,
+    ) -> HttpResponse {
         // A message over stdin says it in itself.
         let message = serde_json::from_slice::<serde_json::Value>(&body).unwrap_or_default();
         let path = message["path"].as_str().unwrap_or(&visitor.path).to_owned();
-        drop(self.signs.send(Sign::Began(path.clone())));
-        let mut cancelled = Cancelled(self, Some(path.clone()));
+        drop(self.events.send(HostEvent::Started(path.clone())));
+        let mut cancelled = CancelGuard(self, Some(path.clone()));
         story.tool = Some("search_records");
         let reply = match path.as_str() {
             "/head" => {
                 let said = serde_json::json!(visitor.head);
-                Reply::json(StatusCode::OK, Bytes::from(said.to_string()))
+                HttpResponse::json(StatusCode::OK, Bytes::from(said.to_string()))
             }
             "/panic" => {
                 cancelled.1 = None;
@@ -141,7 +148,7 @@ impl Host for Actor {
             }
             "/held" => {
                 self.release.notified().await;
-                Reply::json(StatusCode::OK, Bytes::from_static(b"{\"held\":1}"))
+                HttpResponse::json(StatusCode::OK, Bytes::from_static(b"{\"held\":1}"))
             }
             "/notices" => {
                 for n in 1..=3 {
@@ -150,76 +157,80 @@ impl Host for Actor {
                         notices.send(notice).await.unwrap();
                     }
                 }
-                Reply::json(StatusCode::OK, Bytes::from_static(b"{\"last\":1}"))
+                HttpResponse::json(StatusCode::OK, Bytes::from_static(b"{\"last\":1}"))
             }
             "/large" => {
                 let large = format!("\"{}\"", "x".repeat(64 << 20));
-                Reply::json(StatusCode::OK, Bytes::from(large))
+                HttpResponse::json(StatusCode::OK, Bytes::from(large))
             }
-            "/quiet" => Reply::empty(StatusCode::ACCEPTED),
-            "/wrong" => Reply::json(StatusCode::BAD_REQUEST, Bytes::from_static(b"{}")),
-            _ => Reply::json(StatusCode::OK, body),
+            "/quiet" => HttpResponse::empty(StatusCode::ACCEPTED),
+            "/wrong" => HttpResponse::json(StatusCode::BAD_REQUEST, Bytes::from_static(b"{}")),
+            _ => HttpResponse::json(StatusCode::OK, body),
         };
         cancelled.1 = None;
         reply
     }
 
-    fn part(&self) {}
+    fn close_elicitations(&self) {}
 
-    fn sent_changes(&self) -> Arc<SentChanges> {
+    fn writes_in_flight(&self) -> Arc<InFlightWrites> {
         Arc::default()
     }
 
-    fn local_guest(&self, instance: &InstanceName, _session: Option<&str>) -> Option<Visitor> {
-        (instance.as_str() == "local").then(|| Visitor {
+    fn stdio_request(
+        &self,
+        instance: &InstanceName,
+        _session: Option<&str>,
+    ) -> Option<ScriptedRequest> {
+        (instance.as_str() == "local").then(|| ScriptedRequest {
             path: "/stdio".to_owned(),
             head: String::new(),
             accept: String::new(),
         })
     }
 
-    async fn ready(&self) -> Readiness {
-        drop(self.signs.send(Sign::Began("readiness".to_owned())));
-        tokio::time::sleep(self.ready_after).await;
+    async fn check_readiness(&self) -> Readiness {
+        drop(self.events.send(HostEvent::Started("readiness".to_owned())));
+        tokio::time::sleep(self.readiness_delay).await;
         Readiness {
-            instances: self.ready.clone(),
+            instances: self.readiness.clone(),
             providers: Vec::new(),
             audit: None,
-            changes: None,
+            state_store: None,
             limits: None,
         }
     }
 
-    fn busy(&self) -> Vec<(InstanceName, Traffic)> {
+    fn client_stats(&self) -> Vec<(InstanceName, ClientStats)> {
         Vec::new()
     }
 
-    fn terms(visitor: &Visitor) -> Terms {
-        Terms {
-            takes_events: visitor.accept.contains("text/event-stream"),
-            only_events: visitor.accept == "text/event-stream",
+    fn terms(visitor: &ScriptedRequest) -> RequestTerms {
+        RequestTerms {
+            accepts_event_stream: visitor.accept.contains("text/event-stream"),
+            requires_event_stream: visitor.accept == "text/event-stream",
             max_body_bytes: 4096,
         }
     }
 }
 
 /// A running edge; it stops when dropped.
-struct Stage {
+struct TestEdge {
     address: SocketAddr,
     admin: SocketAddr,
-    stop: Stop,
-    signs: mpsc::UnboundedReceiver<Sign>,
+    shutdown: ShutdownHandle,
+    events: mpsc::UnboundedReceiver<HostEvent>,
     release: Arc<Notify>,
     telemetry: Arc<Telemetry>,
     runner: Option<JoinHandle<()>>,
 }
 
-impl Stage {
+impl TestEdge {
     fn open() -> Self {
-        Self::with(|_| {})
+        Self::with_server(|_| {})
     }
 
-    fn with(change: impl FnOnce(&mut config::Server)) -> Self {
+    fn with_server(change: impl FnOnce(&mut config::Server)) -> Self {
         let ready = vec![
             (InstanceName::try_from("one").unwrap(), Ok(())),
             (
@@ -227,10 +238,10 @@ impl Stage {
                 Err("it does not answer".to_owned()),
             ),
         ];
-        Self::with_ready(ready, change)
+        Self::with_readiness(ready, change)
     }
 
-    fn with_ready(
+    fn with_readiness(
         ready: Vec<(InstanceName, Result<(), String>)>,
         change: impl FnOnce(&mut config::Server),
     ) -> Self {
@@ -247,25 +258,25 @@ impl Stage {
         };
         change(&mut server);
         let admin = config::Admin { listen: Some(any) };
-        let (sender, signs) = mpsc::unbounded_channel();
+        let (sender, events) = mpsc::unbounded_channel();
         let release = Arc::new(Notify::new());
         let telemetry = Arc::new(Telemetry::new());
-        let actor = Actor {
-            signs: sender,
+        let actor = ScriptedHost {
+            events: sender,
             release: Arc::clone(&release),
-            ready,
-            ready_after: Duration::ZERO,
+            readiness: ready,
+            readiness_delay: Duration::ZERO,
         };
         let gateway = Arc::new(ArcSwap::from_pointee(actor));
-        let edge = Edge::open_before(&server, &admin, &gateway, &telemetry).unwrap();
+        let edge = Edge::open_with(&server, &admin, &gateway, &telemetry).unwrap();
         Self {
             address: edge.addresses()[0],
             admin: edge.admin_address().unwrap(),
-            stop: edge.stop(),
-            signs,
+            shutdown: edge.shutdown_handle(),
+            events,
             release,
             telemetry,
-            runner: Some(thread::spawn(move || edge.run_deaf())),
+            runner: Some(thread::spawn(move || edge.run_without_signals())),
         }
     }
 
@@ -274,34 +285,34 @@ impl Stage {
     }
 
     /// Sends the bytes and reads to the end of the connection.
-    async fn say(&self, bytes: &str) -> String {
-        self.say_to(self.address, bytes).await
+    async fn send(&self, bytes: &str) -> String {
+        self.send_to(self.address, bytes).await
     }
 
-    async fn say_to(&self, address: SocketAddr, bytes: &str) -> String {
+    async fn send_to(&self, address: SocketAddr, bytes: &str) -> String {
         let mut stream = TcpStream::connect(address).await.unwrap();
         // A refusal may come before all is sent.
         drop(stream.write_all(bytes.as_bytes()).await);
-        rest(&mut stream).await
+        read_to_end(&mut stream).await
     }
 
     /// Asks the operators' listener.
-    async fn ask(&self, path: &str) -> String {
+    async fn get_admin(&self, path: &str) -> String {
         let get = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-        self.say_to(self.admin, &get).await
+        self.send_to(self.admin, &get).await
     }
 
-    async fn sign(&mut self) -> Sign {
-        patiently(self.signs.recv()).await.unwrap()
+    async fn next_event(&mut self) -> HostEvent {
+        within_timeout(self.events.recv()).await.unwrap()
     }
 
     /// Waits until a metric has a value.
-    async fn metric(&self, line: &str) {
-        patiently(async {
+    async fn wait_for_metric(&self, line: &str) {
+        within_timeout(async {
             while !self
                 .telemetry
                 .metrics
-                .encode(&Seen::default())
+                .encode(&MetricsSnapshot::default())
                 .unwrap()
                 .contains(line)
             {
@@ -312,27 +323,29 @@ impl Stage {
     }
 
     /// Waits until the edge has left.
-    async fn left(&mut self) {
+    async fn wait_for_exit(&mut self) {
         let runner = self.runner.take().unwrap();
         let joined = tokio::task::spawn_blocking(move || runner.join());
-        patiently(joined).await.unwrap().unwrap();
+        within_timeout(joined).await.unwrap().unwrap();
     }
 }
 
-impl Drop for Stage {
+impl Drop for TestEdge {
     fn drop(&mut self) {
-        self.stop.now();
+        self.shutdown.shut_down();
         self.release.notify_waiters();
     }
 }
 
-async fn patiently<T>(work: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, work).await.expect("it takes too long")
+async fn within_timeout<T>(work: impl Future<Output = T>) -> T {
+    timeout(TEST_TIMEOUT, work)
+        .await
+        .expect("it takes too long")
 }
 
 /// All that still comes; a reset counts as an end, but what came before it
 /// must have been seen.
-async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> String {
+async fn read_to_end(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut all = Vec::new();
     let read = async {
         let mut part = vec![0; 4096];
@@ -340,12 +353,12 @@ async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> String {
             all.extend_from_slice(&part[..n]);
         }
     };
-    patiently(read).await;
+    within_timeout(read).await;
     String::from_utf8(all).unwrap()
 }
 
 /// Reads until the text has come.
-async fn until(stream: &mut (impl AsyncRead + Unpin), text: &str) -> String {
+async fn read_until(stream: &mut (impl AsyncRead + Unpin), text: &str) -> String {
     let mut all = String::new();
     let read = async {
         let mut part = vec![0; 4096];
@@ -355,7 +368,7 @@ async fn until(stream: &mut (impl AsyncRead + Unpin), text: &str) -> String {
             all.push_str(std::str::from_utf8(&part[..n]).unwrap());
         }
     };
-    patiently(read).await;
+    within_timeout(read).await;
     all
 }
 
@@ -364,12 +377,12 @@ fn post(path: &str, body: &str, more: &str) -> String {
     format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n{more}\r\n{body}")
 }
 
-fn last_post(path: &str, body: &str, more: &str) -> String {
+fn post_and_close(path: &str, body: &str, more: &str) -> String {
     post(path, body, &format!("Connection: close\r\n{more}"))
 }
 
 /// An answer without what differs from one to the next.
-fn plain(answer: &str) -> String {
+fn stable_lines(answer: &str) -> String {
     let differs = |line: &&str| {
         !line.starts_with("Date:")
             && !line.starts_with("date:")

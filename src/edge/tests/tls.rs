@@ -19,19 +19,19 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{Sign, Stage, last_post, patiently, rest};
+use super::{HostEvent, TestEdge, post_and_close, read_to_end, within_timeout};
 use crate::{config::Tls, edge::certificate::Certificate};
 
 /// A certificate and its key in files, as an administrator has them.
-struct Files {
+struct CertificateFiles {
     folder: TempDir,
     certificate: CertificateDer<'static>,
 }
 
-impl Files {
+impl CertificateFiles {
     fn new() -> Self {
         let folder = TempDir::new().unwrap();
-        let certificate = issue(folder.path());
+        let certificate = write_certificate(folder.path());
         Self {
             folder,
             certificate,
@@ -45,13 +45,13 @@ impl Files {
         }
     }
 
-    fn stage(&self) -> Stage {
-        Stage::with(|server| server.tls = Some(self.tls()))
+    fn start_edge(&self) -> TestEdge {
+        TestEdge::with_server(|server| server.tls = Some(self.tls()))
     }
 }
 
 /// Writes a fresh pair for `localhost` and gives back the certificate.
-fn issue(folder: &Path) -> CertificateDer<'static> {
+fn write_certificate(folder: &Path) -> CertificateDer<'static> {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     fs::write(folder.join("certificate.pem"), cert.pem()).unwrap();
@@ -61,7 +61,7 @@ fn issue(folder: &Path) -> CertificateDer<'static> {
 
 /// A handshake with a client that trusts only this certificate.
 async fn handshake(
-    stage: &Stage,
+    stage: &TestEdge,
     trusted: &CertificateDer<'static>,
     version: &'static SupportedProtocolVersion,
     protocol: &[u8],
@@ -76,10 +76,10 @@ async fn handshake(
     config.alpn_protocols = vec![protocol.to_vec()];
     let name = ServerName::try_from("localhost").unwrap();
     let socket = stage.connect().await;
-    patiently(TlsConnector::from(Arc::new(config)).connect(name, socket)).await
+    within_timeout(TlsConnector::from(Arc::new(config)).connect(name, socket)).await
 }
 
-async fn http2(stage: &Stage, files: &Files) -> SendRequest<Bytes> {
+async fn http2_client(stage: &TestEdge, files: &CertificateFiles) -> SendRequest<Bytes> {
     let stream = handshake(stage, &files.certificate, &TLS13, b"h2")
         .await
         .unwrap();
@@ -97,18 +97,18 @@ fn request(path: &str, accept: &str) -> Request<()> {
 }
 
 /// Sends a request with its body and gives back the answer's head and body.
-async fn ask(
+async fn http2_post(
     client: &SendRequest<Bytes>,
     request: Request<()>,
     body: &str,
 ) -> (Response<()>, String) {
-    let mut client = patiently(client.clone().ready()).await.unwrap();
+    let mut client = within_timeout(client.clone().ready()).await.unwrap();
     let (answer, mut sent) = client.send_request(request, false).unwrap();
     // A refusal may come before all is sent.
     drop(sent.send_data(Bytes::from(body.to_owned()), true));
-    let (head, mut body) = patiently(answer).await.unwrap().into_parts();
+    let (head, mut body) = within_timeout(answer).await.unwrap().into_parts();
     let mut text = String::new();
-    while let Some(part) = patiently(body.data()).await {
+    while let Some(part) = within_timeout(body.data()).await {
         let Ok(part) = part else { break };
         drop(body.flow_control().release_capacity(part.len()));
         text.push_str(std::str::from_utf8(&part).unwrap());
@@ -117,16 +117,16 @@ async fn ask(
 }
 
 #[tokio::test]
-async fn tls_1_2_and_1_3_carry_http_1_1() {
-    let files = Files::new();
-    let stage = files.stage();
+async fn http_1_1_is_served_over_tls_1_2_and_1_3() {
+    let files = CertificateFiles::new();
+    let stage = files.start_edge();
     for version in [&TLS12, &TLS13] {
         let mut client = handshake(&stage, &files.certificate, version, b"http/1.1")
             .await
             .unwrap();
-        let request = last_post("/head", "{}", "");
+        let request = post_and_close("/head", "{}", "");
         client.write_all(request.as_bytes()).await.unwrap();
-        let answer = rest(&mut client).await;
+        let answer = read_to_end(&mut client).await;
         assert!(
             answer.ends_with(r#""POST /head Some(\"a\") true true""#),
             "{answer}"
@@ -136,14 +136,15 @@ async fn tls_1_2_and_1_3_carry_http_1_1() {
 
 #[tokio::test]
 async fn http_2_is_served_over_tls() {
-    let files = Files::new();
-    let stage = files.stage();
-    let client = http2(&stage, &files).await;
-    let (head, body) = ask(&client, request("/head?q", "*/*"), "{}").await;
+    let files = CertificateFiles::new();
+    let stage = files.start_edge();
+    let client = http2_client(&stage, &files).await;
+    let (head, body) = http2_post(&client, request("/head?q", "*/*"), "{}").await;
     assert_eq!(head.status(), StatusCode::OK);
     assert!(head.headers().contains_key("x-request-id"));
     assert_eq!(body, r#""POST /head Some(\"localhost\") true true""#);
-    let (head, body) = ask(&client, request("/notices", "text/event-stream, */*"), "{}").await;
+    let (head, body) =
+        http2_post(&client, request("/notices", "text/event-stream, */*"), "{}").await;
     assert_eq!(head.headers()["content-type"], "text/event-stream");
     assert!(!head.headers().contains_key("transfer-encoding"));
     assert!(
@@ -153,55 +154,63 @@ async fn http_2_is_served_over_tls() {
 }
 
 #[tokio::test]
-async fn http_2_has_the_same_bounds_and_one_refusal_ends_no_other_request() {
-    let files = Files::new();
-    let stage = files.stage();
-    let client = http2(&stage, &files).await;
+async fn http_2_has_same_limits_and_connection_survives_errors() {
+    let files = CertificateFiles::new();
+    let stage = files.start_edge();
+    let client = http2_client(&stage, &files).await;
     let large = "x".repeat(5000);
-    let (head, _) = ask(&client, request("/echo", "*/*"), &large).await;
+    let (head, _) = http2_post(&client, request("/echo", "*/*"), &large).await;
     assert_eq!(head.status(), StatusCode::PAYLOAD_TOO_LARGE);
-    let (head, _) = ask(&client, request("/closed", "*/*"), &large).await;
+    let (head, _) = http2_post(&client, request("/closed", "*/*"), &large).await;
     assert_eq!(head.status(), StatusCode::UNAUTHORIZED);
-    let (head, _) = ask(&client, request("/panic", "*/*"), "{}").await;
+    let (head, _) = http2_post(&client, request("/panic", "*/*"), "{}").await;
     assert_eq!(head.status(), StatusCode::INTERNAL_SERVER_ERROR);
-    let (head, body) = ask(&client, request("/echo", "*/*"), "{}").await;
+    let (head, body) = http2_post(&client, request("/echo", "*/*"), "{}").await;
     assert_eq!((head.status(), body.as_str()), (StatusCode::OK, "{}"));
-    let (head, _) = ask(&client, request("/echo", &"x".repeat(4000)), "{}").await;
+    let (head, _) = http2_post(&client, request("/echo", &"x".repeat(4000)), "{}").await;
     assert_eq!(head.status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
 }
 
 #[tokio::test]
-async fn a_stream_that_is_reset_cancels_its_call_alone() {
-    let files = Files::new();
-    let mut stage = files.stage();
-    let client = http2(&stage, &files).await;
-    let mut sender = patiently(client.clone().ready()).await.unwrap();
+async fn stream_reset_cancels_only_its_call() {
+    let files = CertificateFiles::new();
+    let mut stage = files.start_edge();
+    let client = http2_client(&stage, &files).await;
+    let mut sender = within_timeout(client.clone().ready()).await.unwrap();
     let (answer, mut sent) = sender.send_request(request("/held", "*/*"), false).unwrap();
     sent.send_data(Bytes::from_static(b"{}"), true).unwrap();
-    assert_eq!(stage.sign().await, Sign::Began("/held".to_owned()));
+    assert_eq!(
+        stage.next_event().await,
+        HostEvent::Started("/held".to_owned())
+    );
     sent.send_reset(h2::Reason::CANCEL);
-    assert_eq!(stage.sign().await, Sign::Cancelled("/held".to_owned()));
+    assert_eq!(
+        stage.next_event().await,
+        HostEvent::Cancelled("/held".to_owned())
+    );
     drop(answer);
-    let (head, _) = ask(&client, request("/echo", "*/*"), "{}").await;
+    let (head, _) = http2_post(&client, request("/echo", "*/*"), "{}").await;
     assert_eq!(head.status(), StatusCode::OK);
 }
 
 #[tokio::test]
-async fn a_client_that_reads_nothing_over_tls_is_not_waited_for() {
-    let files = Files::new();
-    let stage = Stage::with(|server| {
+async fn tls_client_that_reads_nothing_hits_write_timeout() {
+    let files = CertificateFiles::new();
+    let stage = TestEdge::with_server(|server| {
         server.tls = Some(files.tls());
         server.write_timeout_ms = 200;
     });
-    let client = http2(&stage, &files).await;
-    let mut sender = patiently(client.clone().ready()).await.unwrap();
+    let client = http2_client(&stage, &files).await;
+    let mut sender = within_timeout(client.clone().ready()).await.unwrap();
     let (answer, mut sent) = sender
         .send_request(request("/large", "*/*"), false)
         .unwrap();
     sent.send_data(Bytes::from_static(b"{}"), true).unwrap();
-    stage.metric(r#"outcome="hung_up",blame="none"} 1"#).await;
+    stage
+        .wait_for_metric(r#"outcome="hung_up",blame="none"} 1"#)
+        .await;
     drop(answer);
-    let (head, _) = ask(&client, request("/echo", "*/*"), "{}").await;
+    let (head, _) = http2_post(&client, request("/echo", "*/*"), "{}").await;
     assert_eq!(head.status(), StatusCode::OK);
 
     let mut http1 = handshake(&stage, &files.certificate, &TLS13, b"http/1.1")
@@ -209,23 +218,28 @@ async fn a_client_that_reads_nothing_over_tls_is_not_waited_for() {
         .unwrap();
     let request = super::post("/large", "{}", "");
     http1.write_all(request.as_bytes()).await.unwrap();
-    stage.metric(r#"outcome="hung_up",blame="none"} 2"#).await;
+    stage
+        .wait_for_metric(r#"outcome="hung_up",blame="none"} 2"#)
+        .await;
     // The one over HTTP/2 stays.
-    stage.metric("connections_open 1\n").await;
+    stage.wait_for_metric("connections_open 1\n").await;
     drop(client);
 }
 
 #[tokio::test]
-async fn a_call_over_http_2_finishes_when_the_edge_leaves() {
-    let files = Files::new();
-    let mut stage = files.stage();
-    let client = http2(&stage, &files).await;
-    let asking = ask(&client, request("/held", "*/*"), "{}");
+async fn http_2_call_completes_during_shutdown() {
+    let files = CertificateFiles::new();
+    let mut stage = files.start_edge();
+    let client = http2_client(&stage, &files).await;
+    let asking = http2_post(&client, request("/held", "*/*"), "{}");
     let leaving = async {
-        assert_eq!(stage.sign().await, Sign::Began("/held".to_owned()));
-        stage.stop.now();
+        assert_eq!(
+            stage.next_event().await,
+            HostEvent::Started("/held".to_owned())
+        );
+        stage.shutdown.shut_down();
         stage.release.notify_one();
-        stage.left().await;
+        stage.wait_for_exit().await;
     };
     let ((head, body), ()) = tokio::join!(asking, leaving);
     assert_eq!(head.status(), StatusCode::OK);
@@ -233,18 +247,18 @@ async fn a_call_over_http_2_finishes_when_the_edge_leaves() {
 }
 
 #[tokio::test]
-async fn who_says_nothing_is_not_waited_for() {
-    let files = Files::new();
-    let stage = Stage::with(|server| {
+async fn silent_tls_client_is_disconnected() {
+    let files = CertificateFiles::new();
+    let stage = TestEdge::with_server(|server| {
         server.tls = Some(files.tls());
         server.header_timeout_ms = 200;
     });
     let mut silent = stage.connect().await;
-    assert_eq!(rest(&mut silent).await, "");
+    assert_eq!(read_to_end(&mut silent).await, "");
     let mut no_preface = handshake(&stage, &files.certificate, &TLS13, b"h2")
         .await
         .unwrap();
-    patiently(copy(&mut no_preface, &mut tokio::io::sink()))
+    within_timeout(copy(&mut no_preface, &mut tokio::io::sink()))
         .await
         .ok();
     // A whole connection without requests, too.
@@ -252,17 +266,17 @@ async fn who_says_nothing_is_not_waited_for() {
         .await
         .unwrap();
     let (_client, connection) = h2::client::handshake(stream).await.unwrap();
-    drop(patiently(connection).await);
+    drop(within_timeout(connection).await);
 }
 
 #[tokio::test]
-async fn a_new_certificate_is_shown_without_a_restart_and_a_bad_one_is_not() {
-    let mut files = Files::new();
-    let stage = files.stage();
+async fn changed_certificate_is_served_without_restart() {
+    let mut files = CertificateFiles::new();
+    let stage = files.start_edge();
     let old = files.certificate.clone();
     handshake(&stage, &old, &TLS13, b"h2").await.unwrap();
-    files.certificate = issue(files.folder.path());
-    patiently(async {
+    files.certificate = write_certificate(files.folder.path());
+    within_timeout(async {
         let new = &files.certificate;
         while handshake(&stage, new, &TLS13, b"h2").await.is_err() {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -273,11 +287,11 @@ async fn a_new_certificate_is_shown_without_a_restart_and_a_bad_one_is_not() {
 }
 
 #[tokio::test]
-async fn a_bad_pair_keeps_the_old_certificate() {
-    let files = Files::new();
+async fn mismatched_pair_leaves_current_certificate_in_use() {
+    let files = CertificateFiles::new();
     let certificate = Arc::new(Certificate::load(&files.tls()).unwrap());
     let other = TempDir::new().unwrap();
-    issue(other.path());
+    write_certificate(other.path());
     // Half of a replacement: the new certificate with the old key.
     fs::copy(
         other.path().join("certificate.pem"),
@@ -285,19 +299,19 @@ async fn a_bad_pair_keeps_the_old_certificate() {
     )
     .unwrap();
     certificate.reload();
-    assert_eq!(certificate.shown(), files.certificate);
+    assert_eq!(certificate.current_certificate(), files.certificate);
     fs::write(files.tls().key_file, "none").unwrap();
     certificate.reload();
-    assert_eq!(certificate.shown(), files.certificate);
+    assert_eq!(certificate.current_certificate(), files.certificate);
     // Its other half.
     fs::copy(other.path().join("key.pem"), files.tls().key_file).unwrap();
     certificate.reload();
-    assert_ne!(certificate.shown(), files.certificate);
+    assert_ne!(certificate.current_certificate(), files.certificate);
 }
 
 #[test]
-fn a_certificate_that_cannot_be_used_names_its_setting() {
-    let files = Files::new();
+fn certificate_error_names_its_setting() {
+    let files = CertificateFiles::new();
     let mut tls = files.tls();
     tls.key_file = "/nowhere/key.pem".into();
     let error = Certificate::load(&tls).unwrap_err();

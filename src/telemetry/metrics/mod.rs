@@ -17,10 +17,10 @@ use prometheus_client::{
 };
 
 use super::traces::SpanCounts;
-use crate::gateway::{self, Readiness, Story};
+use crate::gateway::{self, Readiness, RequestLog};
 use gatepost_base::InstanceName;
-use gatepost_odoo_client::Traffic;
-use gatepost_state::store::{Operation, Reason};
+use gatepost_odoo_client::ClientStats;
+use gatepost_state::store::{StoreErrorReason, StoreOperation};
 
 /// All metrics of one process (or of one edge, in tests).
 ///
@@ -38,97 +38,97 @@ pub struct Metrics {
     duration: Family<InstanceLabels, Histogram, fn() -> Histogram>,
     own_duration: Family<InstanceLabels, Histogram, fn() -> Histogram>,
     odoo_duration: Family<InstanceLabels, Histogram, fn() -> Histogram>,
-    odoo_calls: Family<WorkLabels, Counter>,
-    answer_size: Family<InstanceLabels, Histogram, fn() -> Histogram>,
+    odoo_calls: Family<ToolLabels, Counter>,
+    response_size: Family<InstanceLabels, Histogram, fn() -> Histogram>,
     audit_failures: Counter,
     audit_up: Family<NoLabels, Gauge>,
-    refusals: Family<RefusalLabels, Counter>,
-    look_ups: Family<LookUpLabels, Counter>,
+    errors: Family<RefusalLabels, Counter>,
+    token_lookups: Family<TokenLookupLabels, Counter>,
     in_flight: Family<InstanceLabels, Gauge>,
-    limits: Family<LimitLabels, Counter>,
-    redis: Family<RedisLabels, Gauge>,
+    limit_decisions: Family<LimitLabels, Counter>,
+    redis_up: Family<RedisLabels, Gauge>,
     connections: Gauge,
     accepted: Counter,
-    upstream: Upstream,
+    upstream: UpstreamMetrics,
 }
 
 /// What is read where it is at the moment it is asked for.
 #[derive(Default)]
-struct Upstream {
+struct UpstreamMetrics {
     /// Held while one reader fills them in and reads.
-    turn: Mutex<()>,
+    encode_lock: Mutex<()>,
     odoo_up: Family<InstanceLabels, Gauge>,
     provider_up: Family<ProviderLabels, Gauge>,
-    calls: Family<InstanceLabels, Gauge>,
-    waiting: Family<InstanceLabels, Gauge>,
-    connections: Family<InstanceLabels, Gauge>,
-    opened: Family<InstanceLabels, Counter>,
-    ledger_up: Family<StoreLabels, Gauge>,
-    ledger_failures: Family<LedgerLabels, Counter>,
+    calls_in_flight: Family<InstanceLabels, Gauge>,
+    calls_queued: Family<InstanceLabels, Gauge>,
+    connections_open: Family<InstanceLabels, Gauge>,
+    connections_total: Family<InstanceLabels, Counter>,
+    store_up: Family<StoreLabels, Gauge>,
+    store_failures: Family<StoreFailureLabels, Counter>,
 }
 
 /// What was seen of the others at the moment metrics are asked for.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub struct MetricsSnapshot {
     /// How busy the ways to the instances are.
-    pub traffic: Vec<(InstanceName, Traffic)>,
+    pub upstream: Vec<(InstanceName, ClientStats)>,
     /// Who answers, as far as that is known.
     pub readiness: Readiness,
     /// What is remembered of changes.
-    pub remembered: Remembered,
+    pub store: StoreStatus,
 }
 
 /// What is remembered of changes: where, and how often it failed.
 #[derive(Debug, Default)]
-pub struct Remembered {
+pub struct StoreStatus {
     /// As of [`gatepost_state::store::Ledger::store`].
-    pub store: &'static str,
+    pub kind: &'static str,
     /// As of [`gatepost_state::store::Ledger::is_here`], where any role may change anything.
-    pub is_here: Option<bool>,
+    pub is_available: Option<bool>,
     /// As of [`gatepost_state::store::Ledger::failures`].
-    pub failures: Vec<(Operation, Reason, u64)>,
+    pub failures: Vec<(StoreOperation, StoreErrorReason, u64)>,
 }
 
 /// How a request ended.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Outcome {
+pub enum RequestOutcome {
     /// It was answered as it asked.
     Answered,
     /// It was answered with a question to the person behind the client.
-    Asked,
+    InputRequired,
     /// The client took it back.
     Cancelled,
     /// We stopped before its answer was written.
-    Cut,
+    Aborted,
     /// The client left before its answer.
-    HungUp,
+    ClientDisconnected,
     /// It was refused; by whom is in the label `blame`.
     Refused,
 }
 
 /// The end of one request, as the edge saw it.
 #[derive(Clone, Copy, Debug)]
-pub struct Served {
+pub struct HttpOutcome {
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: RequestOutcome,
     /// From the first look at its head to its last byte.
     pub duration: Duration,
     /// Bytes of the answer's body.
     pub size_bytes: usize,
     /// Whether it came over stdin, and not over HTTP.
-    pub local: bool,
+    pub is_stdio: bool,
 }
 
 /// One request under way; it counts as such until it is dropped.
 #[derive(Debug)]
 pub struct InFlight {
-    all: Family<InstanceLabels, Gauge>,
-    counted: Gauge,
+    family: Family<InstanceLabels, Gauge>,
+    gauge: Gauge,
 }
 
 /// One open connection; it counts as such until it is dropped.
 #[derive(Debug)]
-pub struct Connected(Gauge);
+pub struct ConnectionGuard(Gauge);
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct RequestLabels {
@@ -140,7 +140,7 @@ struct RequestLabels {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct WorkLabels {
+struct ToolLabels {
     instance: String,
     tool: &'static str,
 }
@@ -182,7 +182,7 @@ pub(super) struct ErrorLabels {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct LookUpLabels {
+struct TokenLookupLabels {
     instance: String,
     outcome: &'static str,
 }
@@ -200,7 +200,7 @@ struct StoreLabels {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct LedgerLabels {
+struct StoreFailureLabels {
     operation: &'static str,
     reason: &'static str,
     store: &'static str,
@@ -222,24 +222,24 @@ impl Metrics {
     pub fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
-            operations: Family::new_with_constructor(operation_times),
+            operations: Family::new_with_constructor(operation_duration_histogram),
             spans: SpanCounts::default(),
             requests: Family::default(),
-            duration: Family::new_with_constructor(times),
-            own_duration: Family::new_with_constructor(times),
-            odoo_duration: Family::new_with_constructor(times),
+            duration: Family::new_with_constructor(duration_histogram),
+            own_duration: Family::new_with_constructor(duration_histogram),
+            odoo_duration: Family::new_with_constructor(duration_histogram),
             odoo_calls: Family::default(),
-            answer_size: Family::new_with_constructor(sizes),
+            response_size: Family::new_with_constructor(size_histogram),
             audit_failures: Counter::default(),
             audit_up: Family::default(),
-            refusals: Family::default(),
-            look_ups: Family::default(),
+            errors: Family::default(),
+            token_lookups: Family::default(),
             in_flight: Family::default(),
-            limits: Family::default(),
-            redis: Family::default(),
+            limit_decisions: Family::default(),
+            redis_up: Family::default(),
             connections: Gauge::default(),
             accepted: Counter::default(),
-            upstream: Upstream::default(),
+            upstream: UpstreamMetrics::default(),
         };
         let registry = &mut metrics.registry;
         registry.register_with_unit(
@@ -299,27 +299,27 @@ impl Metrics {
             "answer_size",
             "Size of the answers' bodies",
             Unit::Bytes,
-            metrics.answer_size.clone(),
+            metrics.response_size.clone(),
         );
         registry.register(
             "refusals",
             "Refused requests by reason",
-            metrics.refusals.clone(),
+            metrics.errors.clone(),
         );
         registry.register(
             "token_lookups",
             "Tokens of identity providers by what became of them",
-            metrics.look_ups.clone(),
+            metrics.token_lookups.clone(),
         );
         registry.register(
             "limit_decisions",
             "Allowances that were looked at, by what was decided and who decided",
-            metrics.limits.clone(),
+            metrics.limit_decisions.clone(),
         );
         registry.register(
             "redis_up",
             "Whether the Redis of the limits was there when last needed",
-            metrics.redis.clone(),
+            metrics.redis_up.clone(),
         );
         registry.register(
             "requests_in_flight",
@@ -340,32 +340,32 @@ impl Metrics {
         registry.register(
             "ledger_up",
             "Whether changes can be remembered (1) or not (0), where any role may make any",
-            upstream.ledger_up.clone(),
+            upstream.store_up.clone(),
         );
         registry.register(
             "ledger_failures",
             "What could not be remembered of changes, or not looked up",
-            upstream.ledger_failures.clone(),
+            upstream.store_failures.clone(),
         );
         registry.register(
             "odoo_calls_in_flight",
             "Calls to Odoo under way",
-            upstream.calls.clone(),
+            upstream.calls_in_flight.clone(),
         );
         registry.register(
             "odoo_calls_waiting",
             "Calls to Odoo that wait for their turn",
-            upstream.waiting.clone(),
+            upstream.calls_queued.clone(),
         );
         registry.register(
             "odoo_connections_open",
             "Open connections to Odoo",
-            upstream.connections.clone(),
+            upstream.connections_open.clone(),
         );
         registry.register(
             "odoo_connections",
             "Connections to Odoo that were opened",
-            upstream.opened.clone(),
+            upstream.connections_total.clone(),
         );
         registry.register(
             "connections_open",
@@ -381,26 +381,28 @@ impl Metrics {
     }
 
     /// Counts a request as under way, of no instance yet.
-    pub fn begin(&self) -> InFlight {
+    pub fn start_request(&self) -> InFlight {
         InFlight::new(self.in_flight.clone(), NONE)
     }
 
     /// What counts the spans of traces.
-    pub(super) fn spans(&self) -> SpanCounts {
+    pub(super) fn span_counts(&self) -> SpanCounts {
         self.spans.clone()
     }
 
     /// Counts a connection as open.
-    pub fn connect(&self) -> Connected {
+    pub fn open_connection(&self) -> ConnectionGuard {
         self.accepted.inc();
         self.connections.inc();
-        Connected(self.connections.clone())
+        ConnectionGuard(self.connections.clone())
     }
 
     /// Counts a request that is over.
-    pub fn count(&self, story: &Story, served: &Served) {
-        let blame = story.blame.map_or(NONE, gateway::Blame::as_str);
-        let work = WorkLabels {
+    pub fn record(&self, story: &RequestLog, served: &HttpOutcome) {
+        let blame = story
+            .error_source
+            .map_or(NONE, gateway::ErrorSource::as_str);
+        let work = ToolLabels {
             instance: story
                 .instance
                 .as_ref()
@@ -416,8 +418,8 @@ impl Metrics {
                 blame,
             })
             .inc();
-        if let Some(refusal) = story.refusal {
-            self.refusals
+        if let Some(refusal) = story.error_type {
+            self.errors
                 .get_or_create(&RefusalLabels {
                     refusal,
                     blame,
@@ -425,9 +427,9 @@ impl Metrics {
                 })
                 .inc();
         }
-        if let Some(look_up) = story.look_up {
-            self.look_ups
-                .get_or_create(&LookUpLabels {
+        if let Some(look_up) = story.token_lookup {
+            self.token_lookups
+                .get_or_create(&TokenLookupLabels {
                     instance: work.instance.clone(),
                     outcome: look_up.as_str(),
                 })
@@ -436,18 +438,18 @@ impl Metrics {
         for operation in &story.operations {
             self.operations
                 .get_or_create(&OperationLabels::of(operation, served, &work.instance))
-                .observe(operation.took.as_secs_f64());
+                .observe(operation.duration.as_secs_f64());
         }
-        for counted in &story.counted {
-            self.limits
+        for counted in &story.rate_limit_checks {
+            self.limit_decisions
                 .get_or_create(&LimitLabels {
-                    dimension: counted.dimension.as_str(),
+                    dimension: counted.scope.as_str(),
                     outcome: counted.outcome.as_str(),
                     store: counted.store.as_str(),
                 })
                 .inc();
         }
-        let others = story.odoo_time + story.person_time.unwrap_or_default();
+        let others = story.odoo_time + story.elicitation_time.unwrap_or_default();
         let own = served.duration.saturating_sub(others);
         let instance = InstanceLabels::of(&work.instance);
         observe(&self.duration, &instance, served.duration.as_secs_f64());
@@ -465,22 +467,22 @@ impl Metrics {
         self.audit_failures.inc_by(u64::from(story.audit_failures));
         // Up to 4 GiB; nobody waits for a larger answer.
         let size = u32::try_from(served.size_bytes).unwrap_or(u32::MAX);
-        observe(&self.answer_size, &instance, f64::from(size));
+        observe(&self.response_size, &instance, f64::from(size));
     }
 
     /// Tells whether Redis is there, where that is known.
-    pub fn redis(&self, is_here: Option<bool>) {
+    pub fn set_redis_up(&self, is_here: Option<bool>) {
         match is_here {
             Some(is_here) => {
                 let labels = RedisLabels { used_for: "limits" };
-                self.redis.get_or_create(&labels).set(i64::from(is_here));
+                self.redis_up.get_or_create(&labels).set(i64::from(is_here));
             }
-            None => self.redis.clear(),
+            None => self.redis_up.clear(),
         }
     }
 
     /// Tells whether the audit journal can be written, where there is one.
-    pub fn audit(&self, is_written: Option<bool>) {
+    pub fn set_audit_up(&self, is_written: Option<bool>) {
         match is_written {
             Some(is_written) => {
                 let up = self.audit_up.get_or_create(&[]);
@@ -494,13 +496,13 @@ impl Metrics {
     ///
     /// # Errors
     /// Never in practice: writing to a `String` does not fail.
-    pub fn encode(&self, seen: &Seen) -> Result<String, fmt::Error> {
+    pub fn encode(&self, seen: &MetricsSnapshot) -> Result<String, fmt::Error> {
         let _turn = self
             .upstream
-            .turn
+            .encode_lock
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        self.upstream.fill(seen);
+        self.upstream.update(seen);
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;
         Ok(text)
@@ -519,53 +521,58 @@ impl fmt::Debug for Metrics {
     }
 }
 
-impl Outcome {
+impl RequestOutcome {
     /// The word for it in logs and metric labels.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Answered => "answered",
-            Self::Asked => "asked",
+            Self::InputRequired => "asked",
             Self::Cancelled => "cancelled",
-            Self::Cut => "cut",
-            Self::HungUp => "hung_up",
+            Self::Aborted => "cut",
+            Self::ClientDisconnected => "hung_up",
             Self::Refused => "refused",
         }
     }
 }
 
-impl Served {
+impl HttpOutcome {
     /// `network.transport` of `OpenTelemetry`'s conventions.
     pub(super) fn transport(&self) -> &'static str {
-        if self.local { "pipe" } else { "tcp" }
+        if self.is_stdio { "pipe" } else { "tcp" }
     }
 }
 
 impl InFlight {
-    fn new(all: Family<InstanceLabels, Gauge>, instance: &str) -> Self {
-        let counted = all.get_or_create_owned(&InstanceLabels::of(instance));
-        counted.inc();
-        Self { all, counted }
+    fn new(family: Family<InstanceLabels, Gauge>, instance: &str) -> Self {
+        let gauge = family.get_or_create_owned(&InstanceLabels::of(instance));
+        gauge.inc();
+        Self { family, gauge }
     }
 
     /// Counts it as one of this instance from now on.
-    pub fn is_for(&mut self, instance: &InstanceName) {
-        *self = Self::new(self.all.clone(), instance.as_str());
+    pub fn set_instance(&mut self, instance: &InstanceName) {
+        *self = Self::new(self.family.clone(), instance.as_str());
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.counted.dec();
+        self.gauge.dec();
     }
 }
 
-impl Upstream {
+impl UpstreamMetrics {
     /// Those of instances that are configured no more are gone.
-    fn fill(&self, seen: &Seen) {
-        for family in [&self.odoo_up, &self.calls, &self.waiting, &self.connections] {
+    fn update(&self, seen: &MetricsSnapshot) {
+        for family in [
+            &self.odoo_up,
+            &self.calls_in_flight,
+            &self.calls_queued,
+            &self.connections_open,
+        ] {
             family.clear();
         }
-        self.opened.clear();
+        self.connections_total.clear();
         self.provider_up.clear();
         for (instance, answers) in &seen.readiness.instances {
             let up = self
@@ -580,33 +587,33 @@ impl Upstream {
             let up = self.provider_up.get_or_create(&labels);
             up.set(i64::from(answers.is_ok()));
         }
-        self.ledger_up.clear();
-        self.ledger_failures.clear();
-        let store = seen.remembered.store;
-        if let Some(is_here) = seen.remembered.is_here {
-            let up = self.ledger_up.get_or_create(&StoreLabels { store });
+        self.store_up.clear();
+        self.store_failures.clear();
+        let store = seen.store.kind;
+        if let Some(is_here) = seen.store.is_available {
+            let up = self.store_up.get_or_create(&StoreLabels { store });
             up.set(i64::from(is_here));
         }
-        for (operation, reason, count) in &seen.remembered.failures {
-            let labels = LedgerLabels {
+        for (operation, reason, count) in &seen.store.failures {
+            let labels = StoreFailureLabels {
                 operation: operation.as_str(),
                 reason: reason.as_str(),
                 store,
             };
-            let failures = self.ledger_failures.get_or_create(&labels);
+            let failures = self.store_failures.get_or_create(&labels);
             failures.inner().store(*count, Relaxed);
         }
-        for (instance, traffic) in &seen.traffic {
+        for (instance, traffic) in &seen.upstream {
             let labels = InstanceLabels::of(instance.as_str());
             let set = |family: &Family<InstanceLabels, Gauge>, many: usize| {
                 let many = i64::try_from(many).unwrap_or(i64::MAX);
                 family.get_or_create(&labels).set(many);
             };
-            set(&self.calls, traffic.in_flight);
-            set(&self.waiting, traffic.waiting);
-            set(&self.connections, traffic.connections);
-            let opened = self.opened.get_or_create(&labels);
-            opened.inner().store(traffic.opened, Relaxed);
+            set(&self.calls_in_flight, traffic.in_flight);
+            set(&self.calls_queued, traffic.queued);
+            set(&self.connections_open, traffic.open_connections);
+            let opened = self.connections_total.get_or_create(&labels);
+            opened.inner().store(traffic.connections_opened, Relaxed);
         }
     }
 }
@@ -632,12 +639,12 @@ impl ErrorLabels {
 }
 
 impl OperationLabels {
-    fn of(operation: &gateway::Operation, served: &Served, instance: &str) -> Self {
+    fn of(operation: &gateway::RpcOperation, served: &HttpOutcome, instance: &str) -> Self {
         Self {
             mcp_method_name: operation.method,
             gen_ai_tool_name: operation.tool.unwrap_or_default(),
             error_type: operation
-                .failure
+                .error_type
                 .map_or_else(String::new, |failure| failure.to_string()),
             network_transport: served.transport(),
             instance: instance.to_owned(),
@@ -645,7 +652,7 @@ impl OperationLabels {
     }
 }
 
-impl Drop for Connected {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.0.dec();
     }
@@ -660,7 +667,7 @@ fn observe(
 }
 
 /// From what we need ourselves (1 ms) to Odoo's longest time-out (60 s).
-fn times() -> Histogram {
+fn duration_histogram() -> Histogram {
     Histogram::new([
         0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
     ])
@@ -668,12 +675,12 @@ fn times() -> Histogram {
 
 /// Of the bounds that the conventions for MCP want (up to the five minutes that a
 /// person may take) nine of fourteen: there is one of these for each tool and error.
-fn operation_times() -> Histogram {
+fn operation_duration_histogram() -> Histogram {
     Histogram::new([0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0, 30.0, 300.0])
 }
 
 /// From an empty result to the largest answer.
-fn sizes() -> Histogram {
+fn size_histogram() -> Histogram {
     Histogram::new([
         256.0,
         1024.0,

@@ -6,40 +6,40 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{ErrorLabels, Metrics, Outcome, Remembered, Seen, Served};
+use super::{ErrorLabels, HttpOutcome, Metrics, MetricsSnapshot, RequestOutcome, StoreStatus};
 use crate::{
-    gateway::{Blame, Failure, LookUp, Operation, Readiness, Story},
+    gateway::{ErrorSource, Readiness, RequestLog, RpcErrorType, RpcOperation, TokenLookup},
     tools,
 };
 use gatepost_base::{InstanceName, ProviderName, Subject, TraceId};
 use gatepost_mcp::{Body, Inbound, Transport};
-use gatepost_odoo_client::Traffic;
+use gatepost_odoo_client::ClientStats;
 use gatepost_state::{
-    limits::{self, Counted, Dimension, Store},
-    store::Reason,
+    limits::{self, LimitDecision, LimitScope, LimitStore},
+    store::StoreErrorReason,
 };
 
-const DOCUMENT: &str = include_str!("../../../docs/operations.md");
+const OPERATIONS_DOC: &str = include_str!("../../../docs/operations.md");
 
-fn served(outcome: Outcome) -> Served {
-    Served {
+fn http_outcome(outcome: RequestOutcome) -> HttpOutcome {
+    HttpOutcome {
         outcome,
         duration: Duration::from_millis(300),
         size_bytes: 2_000,
-        local: false,
+        is_stdio: false,
     }
 }
 
 #[test]
-fn our_own_time_is_counted_apart_from_odoos() {
+fn own_duration_excludes_odoo_time() {
     let metrics = Metrics::new();
-    let mut story = Story::new(TraceId::new(1));
+    let mut story = RequestLog::new(TraceId::new(1));
     story.instance = Some(InstanceName::try_from("staging").unwrap());
     story.tool = Some("count_records");
     story.odoo_calls = 2;
     story.odoo_time = Duration::from_millis(298);
-    metrics.count(&story, &served(Outcome::Answered));
-    let text = metrics.encode(&Seen::default()).unwrap();
+    metrics.record(&story, &http_outcome(RequestOutcome::Answered));
+    let text = metrics.encode(&MetricsSnapshot::default()).unwrap();
     for line in [
         r#"gatepost_request_duration_seconds_sum{instance="staging"} 0.3"#,
         r#"gatepost_own_duration_seconds_sum{instance="staging"} 0.002"#,
@@ -52,14 +52,14 @@ fn our_own_time_is_counted_apart_from_odoos() {
 }
 
 #[test]
-fn a_refusal_is_counted_by_reason_and_blame_and_names_nobody() {
+fn error_is_counted_by_type_and_source_without_caller() {
     let metrics = Metrics::new();
-    let mut story = Story::new(TraceId::new(1));
+    let mut story = RequestLog::new(TraceId::new(1));
     story.caller = Some(Subject::proved("mara@example.com"));
-    story.blame = Some(Blame::Policy);
-    story.refusal = Some("forbidden");
-    metrics.count(&story, &served(Outcome::Refused));
-    let text = metrics.encode(&Seen::default()).unwrap();
+    story.error_source = Some(ErrorSource::Policy);
+    story.error_type = Some("forbidden");
+    metrics.record(&story, &http_outcome(RequestOutcome::Refused));
+    let text = metrics.encode(&MetricsSnapshot::default()).unwrap();
     assert!(text.contains(
         r#"gatepost_refusals_total{refusal="forbidden",blame="policy",instance="none"} 1"#
     ));
@@ -67,51 +67,54 @@ fn a_refusal_is_counted_by_reason_and_blame_and_names_nobody() {
 }
 
 #[test]
-fn what_is_under_way_counts_until_it_is_dropped_and_of_one_instance_at_a_time() {
+fn in_flight_request_counts_for_one_instance_until_dropped() {
     let metrics = Metrics::new();
     let counts = |instance: &str, n: u32| {
         let line = format!("gatepost_requests_in_flight{{instance=\"{instance}\"}} {n}\n");
-        metrics.encode(&Seen::default()).unwrap().contains(&line)
+        metrics
+            .encode(&MetricsSnapshot::default())
+            .unwrap()
+            .contains(&line)
     };
-    let mut one = metrics.begin();
+    let mut one = metrics.start_request();
     assert!(counts("none", 1));
-    one.is_for(&InstanceName::try_from("staging").unwrap());
+    one.set_instance(&InstanceName::try_from("staging").unwrap());
     assert!(counts("none", 0) && counts("staging", 1));
     drop(one);
     assert!(counts("none", 0) && counts("staging", 0));
 }
 
 #[test]
-fn an_instance_whose_every_tool_was_called_and_failed_in_two_revisions_costs_little() {
+fn series_per_instance_stay_below_limit() {
     let metrics = Metrics::new();
     let mut tools = 0;
     for tool in &tools::ALL {
         tools += 1;
         for revision in ["2025-06-18", "2025-11-25"] {
-            for failure in [None, Some(Failure::Tool)] {
-                let mut story = Story::new(TraceId::new(1));
+            for failure in [None, Some(RpcErrorType::Tool)] {
+                let mut story = RequestLog::new(TraceId::new(1));
                 story.instance = Some(InstanceName::try_from("staging").unwrap());
                 story.revision = Some(revision);
                 story.tool = Some(tool.name);
-                story.blame = failure.map(|_| Blame::Odoo);
-                story.refusal = failure.map(|_| "odoo_rule");
+                story.error_source = failure.map(|_| ErrorSource::Odoo);
+                story.error_type = failure.map(|_| "odoo_rule");
                 story.odoo_calls = 1;
-                story.operations.push(Operation {
+                story.operations.push(RpcOperation {
                     method: "tools/call",
                     revision,
                     tool: Some(tool.name),
                     id: "1".to_owned(),
-                    failure,
-                    begun: Instant::now(),
-                    took: Duration::from_millis(20),
-                    step: None,
-                    asked: Vec::new(),
+                    error_type: failure,
+                    started: Instant::now(),
+                    duration: Duration::from_millis(20),
+                    span: None,
+                    call_spans: Vec::new(),
                 });
-                metrics.count(&story, &served(Outcome::Answered));
+                metrics.record(&story, &http_outcome(RequestOutcome::Answered));
             }
         }
     }
-    let text = metrics.encode(&Seen::default()).unwrap();
+    let text = metrics.encode(&MetricsSnapshot::default()).unwrap();
     let of_instance = text.lines().filter(|line| line.contains("\"staging\""));
     let lines = of_instance.count();
     assert!(tools >= 13, "{tools} tools");
@@ -121,60 +124,64 @@ fn an_instance_whose_every_tool_was_called_and_failed_in_two_revisions_costs_lit
 }
 
 /// Metrics of which none is empty: those are not written.
-fn everything() -> String {
+fn all_metrics() -> String {
     let metrics = Metrics::new();
     let instance = InstanceName::try_from("staging").unwrap();
-    let mut story = Story::new(TraceId::new(1));
+    let mut story = RequestLog::new(TraceId::new(1));
     story.instance = Some(instance.clone());
-    story.blame = Some(Blame::Odoo);
-    story.refusal = Some("odoo_busy");
-    story.look_up = Some(LookUp::Accepted);
+    story.error_source = Some(ErrorSource::Odoo);
+    story.error_type = Some("odoo_busy");
+    story.token_lookup = Some(TokenLookup::Accepted);
     story.odoo_calls = 1;
-    story.counted.push(Counted {
-        dimension: Dimension::Address,
-        outcome: limits::Outcome::Allowed,
-        store: Store::Memory,
+    story.rate_limit_checks.push(LimitDecision {
+        scope: LimitScope::Address,
+        outcome: limits::LimitOutcome::Allowed,
+        store: LimitStore::Memory,
     });
     let ping = br#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
     if let Ok(Body::Single(envelope)) = Body::parse(ping)
-        && let Ok(Inbound::Request(request)) = envelope.understand(&Transport::Stdio)
+        && let Ok(Inbound::Request(request)) = envelope.classify(&Transport::Stdio)
     {
-        story.begin(&request);
-        story.end();
+        story.start_operation(&request);
+        story.end_operation();
     }
-    metrics.count(&story, &served(Outcome::Refused));
-    metrics.redis(Some(true));
-    metrics.audit(Some(true));
-    let spans = metrics.spans();
+    metrics.record(&story, &http_outcome(RequestOutcome::Refused));
+    metrics.set_redis_up(Some(true));
+    metrics.set_audit_up(Some(true));
+    let spans = metrics.span_counts();
     drop(spans.processed.get_or_create(&ErrorLabels::none()));
     drop(spans.exported.get_or_create(&ErrorLabels::none()));
-    let _in_flight = metrics.begin();
-    let traffic = Traffic {
+    let _in_flight = metrics.start_request();
+    let traffic = ClientStats {
         in_flight: 1,
-        waiting: 2,
-        connections: 3,
-        opened: 4,
+        queued: 2,
+        open_connections: 3,
+        connections_opened: 4,
     };
-    let seen = Seen {
-        traffic: vec![(instance.clone(), traffic)],
+    let seen = MetricsSnapshot {
+        upstream: vec![(instance.clone(), traffic)],
         readiness: Readiness {
             instances: vec![(instance, Ok(()))],
             providers: vec![(ProviderName::try_from("company").unwrap(), Ok(()))],
             audit: None,
-            changes: Some(Ok(())),
+            state_store: Some(Ok(())),
             limits: Some(Ok(())),
         },
-        remembered: Remembered {
-            store: "file",
-            is_here: Some(true),
-            failures: vec![(gatepost_state::store::Operation::Claim, Reason::Full, 1)],
+        store: StoreStatus {
+            kind: "file",
+            is_available: Some(true),
+            failures: vec![(
+                gatepost_state::store::StoreOperation::PutIfAbsent,
+                StoreErrorReason::Full,
+                1,
+            )],
         },
     };
     metrics.encode(&seen).unwrap()
 }
 
 /// Name and type of each metric, as they are announced.
-fn announced(text: &str) -> BTreeSet<(String, String)> {
+fn declared_types(text: &str) -> BTreeSet<(String, String)> {
     let lines = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     lines
         .map(|line| {
@@ -185,8 +192,8 @@ fn announced(text: &str) -> BTreeSet<(String, String)> {
 }
 
 /// Each name under which a sample stands, with those that a histogram may have.
-fn samples() -> BTreeSet<String> {
-    let text = everything();
+fn sample_names() -> BTreeSet<String> {
+    let text = all_metrics();
     let samples = text.lines().filter(|line| !line.starts_with('#'));
     samples
         .map(|line| line.split(['{', ' ']).next().unwrap().to_owned())
@@ -194,7 +201,7 @@ fn samples() -> BTreeSet<String> {
 }
 
 /// The words in a text that look like names of metrics of ours.
-fn named(text: &str) -> BTreeSet<String> {
+fn metric_names(text: &str) -> BTreeSet<String> {
     let words = text.split(|char: char| !char.is_ascii_alphanumeric() && char != '_');
     words
         .filter(|word| {
@@ -207,10 +214,12 @@ fn named(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_document_has_every_metric_with_its_type_and_labels_and_no_other() {
-    let text = everything();
+fn operations_doc_lists_exactly_the_metrics_with_types_and_labels() {
+    let text = all_metrics();
     let mut rows = BTreeSet::new();
-    let table = DOCUMENT.lines().skip_while(|line| *line != "## Metrics");
+    let table = OPERATIONS_DOC
+        .lines()
+        .skip_while(|line| *line != "## Metrics");
     for row in table
         .take_while(|line| *line != "## Alerts")
         .filter(|row| row.starts_with("| `"))
@@ -243,7 +252,7 @@ fn the_document_has_every_metric_with_its_type_and_labels_and_no_other() {
         assert_eq!(labels, written, "{row}\n{sample}");
         rows.insert((name, cells[2].to_owned()));
     }
-    let announced = announced(&text)
+    let announced = declared_types(&text)
         .into_iter()
         .map(|(name, kind)| match kind.as_str() {
             // OpenMetrics announces them without the ends of their samples.
@@ -255,15 +264,15 @@ fn the_document_has_every_metric_with_its_type_and_labels_and_no_other() {
 }
 
 #[test]
-fn rules_and_dashboard_name_only_metrics_that_there_are() {
-    let samples = samples();
+fn rules_and_dashboard_name_only_existing_metrics() {
+    let samples = sample_names();
     for file in [
         "compose/prometheus/rules.yml",
         "compose/prometheus/rules_test.yml",
         "compose/grafana/dashboards/gatepost.json",
         "docs/operations.md",
     ] {
-        let named = named(&fs::read_to_string(file).unwrap());
+        let named = metric_names(&fs::read_to_string(file).unwrap());
         assert!(named.len() >= 5, "{file}: {named:?}");
         for name in named {
             // A histogram is called without the ends of its samples in the document.
@@ -274,7 +283,7 @@ fn rules_and_dashboard_name_only_metrics_that_there_are() {
 }
 
 #[test]
-fn every_alert_is_in_the_document_and_tried() {
+fn every_alert_is_documented_and_tested() {
     let rules = fs::read_to_string("compose/prometheus/rules.yml").unwrap();
     let tried = fs::read_to_string("compose/prometheus/rules_test.yml").unwrap();
     let alerts: Vec<&str> = rules
@@ -283,7 +292,10 @@ fn every_alert_is_in_the_document_and_tried() {
         .collect();
     assert!(alerts.len() >= 9, "{alerts:?}");
     for alert in alerts {
-        assert!(DOCUMENT.contains(&format!("| `{alert}` |")), "{alert}");
+        assert!(
+            OPERATIONS_DOC.contains(&format!("| `{alert}` |")),
+            "{alert}"
+        );
         assert!(tried.contains(&format!("alertname: {alert}\n")), "{alert}");
     }
 }

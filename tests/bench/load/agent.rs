@@ -10,13 +10,13 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    expected::{CALLERS, Expected, JOBS, Job, LIMITED},
+    expected::{CALLERS, ExpectedResponses, LIMITED_CALLER, LoadRequestKind, REQUEST_KINDS},
     process::samples,
 };
 
 /// An answer without what differs each time: its status, and what it holds
 /// besides the id.
-pub(super) type Reply = (u16, Value);
+pub(super) type ComparableResponse = (u16, Value);
 
 /// A client.
 pub(super) struct Agent {
@@ -24,14 +24,14 @@ pub(super) struct Agent {
     stream: Option<BufReader<TcpStream>>,
     keys: Vec<String>,
     number: u64,
-    turns: u64,
-    chance: u64,
-    pub(super) told: Told,
+    requests_built: u64,
+    random_state: u64,
+    pub(super) counts: ClientCounts,
 }
 
 /// What clients counted.
 #[derive(Default)]
-pub(super) struct Told {
+pub(super) struct ClientCounts {
     pub(super) sent: usize,
     /// Of each answered request: its trace as Odoo sees it, and our number.
     pub(super) requests: Vec<(u128, u128)>,
@@ -41,7 +41,7 @@ pub(super) struct Told {
     not_json: usize,
     unauthenticated: usize,
     unknown_tools: usize,
-    hung_up: usize,
+    disconnected: usize,
     /// Calls to Odoo, as the metrics say.
     pub(super) odoo_calls: u32,
 }
@@ -53,30 +53,31 @@ impl Agent {
             stream: None,
             keys,
             number: number as u64,
-            turns: 0,
-            chance: (number as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15),
-            told: Told::default(),
+            requests_built: 0,
+            random_state: (number as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15),
+            counts: ClientCounts::default(),
         }
     }
 
     /// Does one of the things that clients do, and looks at what comes.
-    pub(super) fn turn(&mut self, expected: &Expected) {
+    pub(super) fn send_random_request(&mut self, expected: &ExpectedResponses) {
         // One in twenty calls more often than it may.
         let caller = if self.number.is_multiple_of(20) {
-            LIMITED
+            LIMITED_CALLER
         } else {
             usize::try_from(self.number % 4).unwrap()
         };
-        match self.draw(100) {
-            _ if caller == LIMITED => self.be_limited(expected),
-            0..5 => self.hang_up(caller),
-            5..8 => self.say_no_json(caller),
-            8..10 => self.come_without_proof(),
+        match self.random_below(100) {
+            _ if caller == LIMITED_CALLER => self.exceed_rate_limit(expected),
+            0..5 => self.disconnect_early(caller),
+            5..8 => self.send_invalid_json(caller),
+            8..10 => self.send_unauthenticated(),
             _ => {
-                let job = JOBS[usize::try_from(self.draw(JOBS.len() as u64)).unwrap()];
-                let reply = self.ask(caller, job);
+                let job = REQUEST_KINDS
+                    [usize::try_from(self.random_below(REQUEST_KINDS.len() as u64)).unwrap()];
+                let reply = self.send_and_count(caller, job);
                 assert!(
-                    expected.has(caller, job, &reply),
+                    expected.contains(caller, job, &reply),
                     "`{}` asked {job:?} and was told {reply:?}",
                     CALLERS[caller]
                 );
@@ -85,23 +86,27 @@ impl Agent {
     }
 
     /// Asks, and gives what came; it is the answer to what was asked.
-    pub(super) fn ask(&mut self, caller: usize, job: Job) -> Reply {
-        let (tool, arguments) = job.call();
-        let reply = self.call(caller, tool, &arguments);
-        if job == Job::UnknownTool {
-            self.told.unknown_tools += 1;
+    pub(super) fn send_and_count(
+        &mut self,
+        caller: usize,
+        job: LoadRequestKind,
+    ) -> ComparableResponse {
+        let (tool, arguments) = job.tool_call();
+        let reply = self.call_tool(caller, tool, &arguments);
+        if job == LoadRequestKind::UnknownTool {
+            self.counts.unknown_tools += 1;
         } else if reply.1["result"]["content"][0]["text"]
             .as_str()
             .is_some_and(|text| text.starts_with("you may not"))
         {
-            self.told.forbidden += 1;
+            self.counts.forbidden += 1;
         }
         reply
     }
 
-    fn call(&mut self, caller: usize, tool: &str, arguments: &Value) -> Reply {
-        let id = format!("{}-{}", self.number, self.turns);
-        let message = message(&id, tool, arguments);
+    fn call_tool(&mut self, caller: usize, tool: &str, arguments: &Value) -> ComparableResponse {
+        let id = format!("{}-{}", self.number, self.requests_built);
+        let message = tool_call_message(&id, tool, arguments);
         let (status, body) = self.exchange(Some(caller), message.as_bytes());
         let mut reply: Value = serde_json::from_slice(&body)
             .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&body)));
@@ -110,60 +115,60 @@ impl Agent {
         (status, reply)
     }
 
-    fn be_limited(&mut self, expected: &Expected) {
-        let job = Job::Count;
-        let (tool, arguments) = job.call();
-        let reply = self.call(LIMITED, tool, &arguments);
-        if expected.has(LIMITED, job, &reply) {
-            self.told.limited_allowed += 1;
+    fn exceed_rate_limit(&mut self, expected: &ExpectedResponses) {
+        let job = LoadRequestKind::Count;
+        let (tool, arguments) = job.tool_call();
+        let reply = self.call_tool(LIMITED_CALLER, tool, &arguments);
+        if expected.contains(LIMITED_CALLER, job, &reply) {
+            self.counts.limited_allowed += 1;
         } else {
             let text = reply.1["result"]["content"][0]["text"].as_str();
             let waits = text.is_some_and(|text| {
                 text.starts_with("you have made too many calls; nothing was done, try again in ")
             });
             assert!(waits && reply.0 == 200, "{reply:?}");
-            self.told.limited += 1;
+            self.counts.limited += 1;
             thread::park_timeout(Duration::from_millis(50));
         }
     }
 
     /// Asks, and leaves before or while it is answered.
-    fn hang_up(&mut self, caller: usize) {
-        let (tool, arguments) = Job::Search.call();
-        let message = message("left", tool, &arguments);
+    fn disconnect_early(&mut self, caller: usize) {
+        let (tool, arguments) = LoadRequestKind::Search.tool_call();
+        let message = tool_call_message("left", tool, &arguments);
         let head = self.head(Some(caller), message.len());
         let stream = self.stream().get_mut();
         stream
             .write_all(format!("{head}{message}").as_bytes())
             .unwrap();
-        self.told.sent += 1;
-        self.told.hung_up += 1;
+        self.counts.sent += 1;
+        self.counts.disconnected += 1;
         // Soon, or when the call is under way or answered.
-        let longest = if self.draw(2) == 0 { 8 } else { 600 };
-        let pause = self.draw(longest);
+        let longest = if self.random_below(2) == 0 { 8 } else { 600 };
+        let pause = self.random_below(longest);
         thread::park_timeout(Duration::from_millis(pause));
         self.stream = None;
     }
 
-    fn say_no_json(&mut self, caller: usize) {
+    fn send_invalid_json(&mut self, caller: usize) {
         let (status, body) = self.exchange(Some(caller), b"{\"jsonrpc\": \"2.0\", ");
         assert_eq!(status, 400);
         let reply: Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(reply["error"]["code"], json!(-32700), "{reply}");
-        self.told.not_json += 1;
+        self.counts.not_json += 1;
     }
 
-    fn come_without_proof(&mut self) {
-        let (tool, arguments) = Job::Search.call();
-        let message = message("nobody", tool, &arguments);
+    fn send_unauthenticated(&mut self) {
+        let (tool, arguments) = LoadRequestKind::Search.tool_call();
+        let message = tool_call_message("nobody", tool, &arguments);
         let (status, body) = self.exchange(None, message.as_bytes());
         assert_eq!(status, 401, "{}", String::from_utf8_lossy(&body));
-        self.told.unauthenticated += 1;
+        self.counts.unauthenticated += 1;
     }
 
     /// Sends a body and reads the whole answer.
     fn exchange(&mut self, caller: Option<usize>, body: &[u8]) -> (u16, Vec<u8>) {
-        let trace = self.trace();
+        let trace = self.next_trace_id();
         let mut request = self.head(caller, body.len()).into_bytes();
         request.extend_from_slice(body);
         let stream = self.stream();
@@ -193,14 +198,14 @@ impl Agent {
         if closes {
             self.stream = None;
         }
-        self.told.sent += 1;
-        self.told.requests.push((trace, number.unwrap()));
+        self.counts.sent += 1;
+        self.counts.requests.push((trace, number.unwrap()));
         (status, answer)
     }
 
     fn head(&mut self, caller: Option<usize>, length: usize) -> String {
-        let trace = self.trace();
-        self.turns += 1;
+        let trace = self.next_trace_id();
+        self.requests_built += 1;
         let proof = caller.map_or_else(String::new, |caller| {
             format!("Authorization: Bearer {}\r\n", self.keys[caller])
         });
@@ -211,8 +216,8 @@ impl Agent {
     }
 
     /// The trace of the next request: of no other.
-    fn trace(&self) -> u128 {
-        (u128::from(self.number) + 1) << 64 | u128::from(self.turns)
+    fn next_trace_id(&self) -> u128 {
+        (u128::from(self.number) + 1) << 64 | u128::from(self.requests_built)
     }
 
     fn stream(&mut self) -> &mut BufReader<TcpStream> {
@@ -228,16 +233,16 @@ impl Agent {
     }
 
     /// A number below this, as dice would have it (xorshift).
-    fn draw(&mut self, below: u64) -> u64 {
-        self.chance ^= self.chance << 13;
-        self.chance ^= self.chance >> 7;
-        self.chance ^= self.chance << 17;
-        self.chance % below
+    fn random_below(&mut self, below: u64) -> u64 {
+        self.random_state ^= self.random_state << 13;
+        self.random_state ^= self.random_state >> 7;
+        self.random_state ^= self.random_state << 17;
+        self.random_state % below
     }
 }
 
-impl Told {
-    pub(super) fn add(&mut self, other: Self) {
+impl ClientCounts {
+    pub(super) fn merge(&mut self, other: Self) {
         self.sent += other.sent;
         self.requests.extend(other.requests);
         self.forbidden += other.forbidden;
@@ -246,11 +251,11 @@ impl Told {
         self.not_json += other.not_json;
         self.unauthenticated += other.unauthenticated;
         self.unknown_tools += other.unknown_tools;
-        self.hung_up += other.hung_up;
+        self.disconnected += other.disconnected;
     }
 
     /// The metrics know of all that was sent, and of nothing else.
-    pub(super) fn agrees_with(&mut self, metrics: &str) {
+    pub(super) fn assert_matches_metrics(&mut self, metrics: &str) {
         let sum = |begin: &str| {
             let sum: f64 = samples(metrics, begin).iter().sum();
             format!("{sum:.0}").parse::<usize>().unwrap()
@@ -269,17 +274,17 @@ impl Told {
             .filter(|line| line.contains("outcome=\"hung_up\""))
             .map(|line| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap())
             .sum();
-        assert!(left <= self.hung_up, "{left} of {}", self.hung_up);
+        assert!(left <= self.disconnected, "{left} of {}", self.disconnected);
         assert_eq!(sum("gatepost_audit_failures_total"), 0);
         self.odoo_calls = u32::try_from(sum("gatepost_odoo_calls_total")).unwrap();
         println!(
             "{} refused by policy, {} told to wait, {} hung up and {left} of them were noticed before the end",
-            self.forbidden, self.limited, self.hung_up
+            self.forbidden, self.limited, self.disconnected
         );
     }
 }
 
-fn message(id: &str, tool: &str, arguments: &Value) -> String {
+fn tool_call_message(id: &str, tool: &str, arguments: &Value) -> String {
     json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": tool, "arguments": arguments}})
         .to_string()
 }

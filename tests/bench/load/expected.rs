@@ -3,13 +3,13 @@
 use odoo_sim::{ADMIN_KEY, DATABASE, SALES_KEY};
 use serde_json::{Value, json};
 
-use crate::agent::{Agent, Reply};
+use crate::agent::{Agent, ComparableResponse};
 
 /// The roles of the callers, each with a key of its own.
 pub(super) const CALLERS: [&str; 5] = ["all", "sales", "narrow", "shifting", "limited"];
 
 /// Whoever may call less often than they do.
-pub(super) const LIMITED: usize = 4;
+pub(super) const LIMITED_CALLER: usize = 4;
 /// How often that is.
 pub(super) const LIMITED_PER_MINUTE: usize = 120;
 /// And how many at once.
@@ -17,28 +17,28 @@ pub(super) const LIMITED_BURST: usize = 20;
 
 /// What one request is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Job {
+pub(super) enum LoadRequestKind {
     Count,
     Orders,
     Read,
     Search,
     /// A model that no role opens.
-    Secret,
+    ForbiddenModel,
     UnknownTool,
 }
 
-pub(super) const JOBS: [Job; 6] = [
-    Job::Count,
-    Job::Orders,
-    Job::Read,
-    Job::Search,
-    Job::Secret,
-    Job::UnknownTool,
+pub(super) const REQUEST_KINDS: [LoadRequestKind; 6] = [
+    LoadRequestKind::Count,
+    LoadRequestKind::Orders,
+    LoadRequestKind::Read,
+    LoadRequestKind::Search,
+    LoadRequestKind::ForbiddenModel,
+    LoadRequestKind::UnknownTool,
 ];
 
-impl Job {
+impl LoadRequestKind {
     /// The tool, and its arguments.
-    pub(super) fn call(self) -> (&'static str, Value) {
+    pub(super) fn tool_call(self) -> (&'static str, Value) {
         match self {
             Self::Count => ("count_records", json!({"model": "res.partner"})),
             Self::Orders => ("count_records", json!({"model": "sale.order"})),
@@ -50,7 +50,7 @@ impl Job {
                 "search_records",
                 json!({"model": "res.partner", "limit": 7}),
             ),
-            Self::Secret => ("count_records", json!({"model": "ir.config_parameter"})),
+            Self::ForbiddenModel => ("count_records", json!({"model": "ir.config_parameter"})),
             Self::UnknownTool => ("drop_table", json!({})),
         }
     }
@@ -111,14 +111,19 @@ bytes_per_minute = 4_000_000_000
 }
 
 /// What each caller reads for each job, by either configuration.
-pub(super) struct Expected(Vec<Vec<[Reply; 2]>>);
+pub(super) struct ExpectedResponses(Vec<Vec<[ComparableResponse; 2]>>);
 
-impl Expected {
+impl ExpectedResponses {
     /// Asks everything once with each configuration, while nobody else asks.
-    pub(super) fn learn(agent: &mut Agent, shift: impl FnOnce()) -> Self {
-        let mut ask = || -> Vec<Vec<Reply>> {
+    pub(super) fn record(agent: &mut Agent, shift: impl FnOnce()) -> Self {
+        let mut ask = || -> Vec<Vec<ComparableResponse>> {
             (0..CALLERS.len())
-                .map(|caller| JOBS.iter().map(|job| agent.ask(caller, *job)).collect())
+                .map(|caller| {
+                    REQUEST_KINDS
+                        .iter()
+                        .map(|job| agent.send_and_count(caller, *job))
+                        .collect()
+                })
                 .collect()
         };
         let before = ask();
@@ -129,31 +134,45 @@ impl Expected {
             pairs.map(|(before, after)| [before, after]).collect()
         });
         let expected = Self(pairs.collect());
-        expected.tells_apart();
+        expected.assert_callers_differ();
         expected
     }
 
     /// Whether this caller may read this.
-    pub(super) fn has(&self, caller: usize, job: Job, reply: &Reply) -> bool {
-        self.of(caller, job).contains(reply)
+    pub(super) fn contains(
+        &self,
+        caller: usize,
+        job: LoadRequestKind,
+        reply: &ComparableResponse,
+    ) -> bool {
+        self.responses(caller, job).contains(reply)
     }
 
-    pub(super) fn of(&self, caller: usize, job: Job) -> &[Reply; 2] {
-        let at = JOBS.iter().position(|one| *one == job).unwrap();
+    pub(super) fn responses(
+        &self,
+        caller: usize,
+        job: LoadRequestKind,
+    ) -> &[ComparableResponse; 2] {
+        let at = REQUEST_KINDS.iter().position(|one| *one == job).unwrap();
         &self.0[caller][at]
     }
 
     /// An answer of another caller would be seen.
-    fn tells_apart(&self) {
-        for job in [Job::Search, Job::Orders] {
+    fn assert_callers_differ(&self) {
+        for job in [LoadRequestKind::Search, LoadRequestKind::Orders] {
             for [one, other] in [[0, 1], [0, 2], [1, 2], [0, 3]] {
-                assert_ne!(self.of(one, job), self.of(other, job), "{job:?}");
+                assert_ne!(
+                    self.responses(one, job),
+                    self.responses(other, job),
+                    "{job:?}"
+                );
             }
         }
         for (caller, role) in CALLERS.iter().enumerate() {
-            for job in JOBS {
-                let [before, after] = self.of(caller, job);
-                let shifts = *role == "shifting" && matches!(job, Job::Read | Job::Search);
+            for job in REQUEST_KINDS {
+                let [before, after] = self.responses(caller, job);
+                let shifts = *role == "shifting"
+                    && matches!(job, LoadRequestKind::Read | LoadRequestKind::Search);
                 assert_eq!(
                     before != after,
                     shifts,

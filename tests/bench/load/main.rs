@@ -46,11 +46,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use agent::{Agent, Told};
-use expected::{CALLERS, Expected, LIMITED_BURST, LIMITED_PER_MINUTE};
-use odoo::Odoo;
-use process::Process;
-use usage::Usage;
+use agent::{Agent, ClientCounts};
+use expected::{CALLERS, ExpectedResponses, LIMITED_BURST, LIMITED_PER_MINUTE};
+use odoo::CountingOdoo;
+use process::GatewayProcess;
+use usage::ResourceUsage;
 
 const CLIENTS: usize = 200;
 
@@ -59,18 +59,20 @@ fn main() {
         .ok()
         .map_or(60, |text| text.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
-    let odoo = Odoo::open();
+    let odoo = CountingOdoo::start();
     let keys: Vec<String> = CALLERS
         .iter()
-        .map(|role| process::key(folder.path(), role, None))
+        .map(|role| process::new_key(folder.path(), role, None))
         .collect();
     let [one, other] = [false, true].map(|shifted| expected::configuration(&odoo.url(), shifted));
-    let mut gateway = Process::start(folder.path(), &one);
+    let mut gateway = GatewayProcess::start(folder.path(), &one);
     for key in &keys {
-        gateway.hides(key);
+        gateway.forbid_in_log(key);
     }
     let mut first = Agent::new(gateway.address, keys.clone(), 0);
-    let expected = Arc::new(Expected::learn(&mut first, || gateway.reload(&other)));
+    let expected = Arc::new(ExpectedResponses::record(&mut first, || {
+        gateway.reload(&other)
+    }));
     let begun = Instant::now();
 
     let done = Arc::new(AtomicBool::new(false));
@@ -80,42 +82,45 @@ fn main() {
             let mut agent = Agent::new(gateway.address, keys.clone(), number);
             thread::spawn(move || {
                 while !done.load(SeqCst) {
-                    agent.turn(&expected);
+                    agent.send_random_request(&expected);
                 }
-                agent.told
+                agent.counts
             })
         })
         .collect();
-    let mut usage = Usage::of(gateway.id());
+    let mut usage = ResourceUsage::of(gateway.id());
     let (mut read, mut kept) = (1, 0);
     for second in 1..=seconds {
         thread::park_timeout((begun + Duration::from_secs(second)).duration_since(Instant::now()));
         // Now and then a wrong one, and in between from one to the other.
         if second % 5 == 0 {
             kept += 1;
-            process::configure(folder.path(), &format!("{one}\n[roles.reader]\nrules = 7"));
+            process::write_configuration(
+                folder.path(),
+                &format!("{one}\n[roles.reader]\nrules = 7"),
+            );
             gateway.signal("-HUP");
-            gateway.until_told("Kept the old configuration", kept);
+            gateway.wait_for_log("Kept the old configuration", kept);
         } else {
             read += 1;
             gateway.reload(if second % 2 == 0 { &one } else { &other });
         }
-        usage.look();
+        usage.sample();
     }
     done.store(true, SeqCst);
-    let mut told = first.told;
+    let mut told = first.counts;
     for client in clients {
-        told.add(client.join().unwrap());
+        told.merge(client.join().unwrap());
     }
     let elapsed = begun.elapsed();
-    gateway.until_metric("gatepost_requests_in_flight", 0.0);
+    gateway.wait_for_metric("gatepost_requests_in_flight", 0.0);
     println!(
         "{} requests of {CLIENTS} clients in {elapsed:.1?}, {} calls to Odoo, {read} reloads and {kept} that were wrong",
         told.sent,
         odoo.calls()
     );
-    usage.is_flat();
-    told.agrees_with(&gateway.operators("/metrics").body);
+    usage.assert_flat();
+    told.assert_matches_metrics(&gateway.get_admin("/metrics").body);
     let most = LIMITED_BURST as f64 + elapsed.as_secs_f64() * LIMITED_PER_MINUTE as f64 / 60.0;
     assert!(
         told.limited_allowed as f64 <= most + 1.0,
@@ -137,16 +142,16 @@ fn main() {
     assert_eq!(log.matches("Read the configuration again").count(), read);
     drop(log);
     assert!(gateway.stop().success());
-    records(folder.path(), &odoo, &told);
+    check_audit_records(folder.path(), &odoo, &told);
 }
 
 /// No record is lost, none is too many, and the chain is whole.
-fn records(folder: &Path, odoo: &Odoo, told: &Told) {
-    let said = process::verified(folder);
+fn check_audit_records(folder: &Path, odoo: &CountingOdoo, told: &ClientCounts) {
+    let said = process::verify_journal(folder);
     assert!(fs::exists(folder.join("audit.jsonl.1")).unwrap(), "{said}");
     let mut by_request: HashMap<u128, u32> = HashMap::new();
     let (mut sent, mut forbidden) = (0, 0);
-    for record in process::calls(folder) {
+    for record in process::read_calls(folder) {
         let request = u128::from_str_radix(record["request"].as_str().unwrap(), 16).unwrap();
         match record["outcome"].as_str().unwrap() {
             "forbidden" => forbidden += 1,
@@ -158,7 +163,7 @@ fn records(folder: &Path, odoo: &Odoo, told: &Told) {
         }
     }
     assert_eq!(forbidden, told.forbidden, "refused by policy");
-    let mut reached = odoo.by_trace();
+    let mut reached = odoo.calls_by_trace();
     let mut answered = 0;
     for (trace, request) in &told.requests {
         let calls = reached.remove(trace).unwrap_or(0);

@@ -14,24 +14,24 @@ use http::Request;
 use http_body_util::{BodyExt as _, Collected, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use odoo_sim::Company;
+use odoo_sim::FakeOdoo;
 
 /// What one call takes: long enough for clients to hang up meanwhile.
-const WORK: Duration = Duration::from_millis(2);
+const CALL_DURATION: Duration = Duration::from_millis(2);
 
 /// An Odoo that counts calls by the trace they belong to.
-pub(super) struct Odoo {
+pub(super) struct CountingOdoo {
     address: SocketAddr,
-    counted: Arc<Mutex<HashMap<u128, u32>>>,
+    calls_by_trace: Arc<Mutex<HashMap<u128, u32>>>,
 }
 
-impl Odoo {
-    pub(super) fn open() -> Self {
+impl CountingOdoo {
+    pub(super) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
-        let counted = Arc::new(Mutex::new(HashMap::new()));
-        let counting = Arc::clone(&counted);
+        let calls_by_trace = Arc::new(Mutex::new(HashMap::new()));
+        let counting = Arc::clone(&calls_by_trace);
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -39,7 +39,10 @@ impl Odoo {
                 .unwrap();
             runtime.block_on(serve(listener, counting));
         });
-        Self { address, counted }
+        Self {
+            address,
+            calls_by_trace,
+        }
     }
 
     pub(super) fn url(&self) -> String {
@@ -47,16 +50,16 @@ impl Odoo {
     }
 
     pub(super) fn calls(&self) -> u32 {
-        self.counted.lock().unwrap().values().sum()
+        self.calls_by_trace.lock().unwrap().values().sum()
     }
 
-    pub(super) fn by_trace(&self) -> HashMap<u128, u32> {
-        self.counted.lock().unwrap().clone()
+    pub(super) fn calls_by_trace(&self) -> HashMap<u128, u32> {
+        self.calls_by_trace.lock().unwrap().clone()
     }
 }
 
 async fn serve(listener: TcpListener, counted: Arc<Mutex<HashMap<u128, u32>>>) {
-    let company = Arc::new(Company::new(jiff::civil::date(2026, 11, 21)));
+    let company = Arc::new(FakeOdoo::new(jiff::civil::date(2026, 11, 21)));
     let listener = tokio::net::TcpListener::from_std(listener).unwrap();
     loop {
         let (stream, _) = listener.accept().await.unwrap();
@@ -75,8 +78,8 @@ async fn serve(listener: TcpListener, counted: Arc<Mutex<HashMap<u128, u32>>>) {
                         let trace = u128::from_str_radix(parent.split('-').nth(1).unwrap(), 16);
                         *counted.lock().unwrap().entry(trace.unwrap()).or_default() += 1;
                     }
-                    tokio::time::sleep(WORK).await;
-                    let answer = company.answer(&Request::from_parts(head, body));
+                    tokio::time::sleep(CALL_DURATION).await;
+                    let answer = company.handle(&Request::from_parts(head, body));
                     Ok::<_, Infallible>(answer.map(Full::new))
                 }
             });

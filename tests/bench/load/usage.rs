@@ -3,7 +3,7 @@
 use std::fs;
 
 /// What the gateway uses.
-pub(super) struct Usage {
+pub(super) struct ResourceUsage {
     process: u32,
     /// Memory that is resident, in KiB.
     memory: Vec<f64>,
@@ -15,9 +15,9 @@ pub(super) struct Usage {
 /// KiB. A leak of half a kilobyte a request would be over it, and one of 300 KiB
 /// a reload; below it is what allocator and caches still take: 1.5 MiB when this
 /// was written, with a reload and 300 requests a second.
-const FLAT: f64 = 6.0 * 1024.0;
+const MAX_MEMORY_GROWTH_KIB: f64 = 6.0 * 1024.0;
 
-impl Usage {
+impl ResourceUsage {
     pub(super) fn of(process: u32) -> Self {
         Self {
             process,
@@ -27,7 +27,7 @@ impl Usage {
         }
     }
 
-    pub(super) fn look(&mut self) {
+    pub(super) fn sample(&mut self) {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process)).unwrap();
         let of = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
@@ -41,7 +41,7 @@ impl Usage {
     }
 
     /// Memory, files and threads are as many at the end as after a third.
-    pub(super) fn is_flat(&self) {
+    pub(super) fn assert_flat(&self) {
         let third = self.memory.len() / 3;
         let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
         let middle = mean(&self.memory[third..2 * third]);
@@ -54,7 +54,11 @@ impl Usage {
             self.files.iter().max().unwrap(),
             self.threads.iter().max().unwrap(),
         );
-        assert!(last - middle < FLAT, "memory grows: {:?}", self.memory);
+        assert!(
+            last - middle < MAX_MEMORY_GROWTH_KIB,
+            "memory grows: {:?}",
+            self.memory
+        );
         // One for each client, and each of Odoo's; no more at the end.
         let (early, late) = (&self.files[..third * 2], &self.files[third * 2..]);
         let most = early.iter().max().unwrap() + 10;

@@ -2,27 +2,27 @@
 
 use serde_json::{Value, json};
 
-use super::{FRESH, HOST, PRODUCTION, SIGNED, STAGING, Scene, Words};
+use super::{ConfigOverrides, HOST, IdpFixture, NO_CACHE, PRODUCTION, STAGING, VALIDATE_JWT};
 use crate::idp::{Endpoint, Mode};
 
 /// Both ways to learn what is said of a token.
-fn both(test: impl Fn(&Scene, &dyn Fn(&Value) -> String)) {
-    let scene = Scene::provider(FRESH);
+fn with_both_validations(test: impl Fn(&IdpFixture, &dyn Fn(&Value) -> String)) {
+    let scene = IdpFixture::with_provider(NO_CACHE);
     test(&scene, &|changes| scene.token_with(changes));
-    let scene = Scene::provider(SIGNED);
+    let scene = IdpFixture::with_provider(VALIDATE_JWT);
     test(&scene, &|changes| scene.jwt_with(changes));
 }
 
 /// A provider that does wrong so, and a token it would be good for otherwise.
-fn behaving(scene: &Scene, mode: Mode) -> String {
-    scene.idp.behaves(Endpoint::Introspection, mode);
+fn token_in_mode(scene: &IdpFixture, mode: Mode) -> String {
+    scene.idp.set_mode(Endpoint::Introspection, mode);
     scene.token()
 }
 
 // T-05
 #[test]
-fn a_token_for_somebody_else_or_for_nobody_is_refused() {
-    both(|scene, token| {
+fn token_with_wrong_or_missing_audience_is_rejected() {
+    with_both_validations(|scene, token| {
         for audience in [
             json!(null),
             json!("https://gw.example.com/other/mcp"),
@@ -42,7 +42,7 @@ fn a_token_for_somebody_else_or_for_nobody_is_refused() {
             json!({"aud": PRODUCTION}),
             json!("mcp-client"),
         ] {
-            scene.refused(&token(&json!({"aud": audience})));
+            scene.assert_rejected(&token(&json!({"aud": audience})));
         }
         for audience in [
             json!(PRODUCTION),
@@ -50,19 +50,19 @@ fn a_token_for_somebody_else_or_for_nobody_is_refused() {
             json!([PRODUCTION]),
             json!(["other", PRODUCTION]),
         ] {
-            scene.served(&token(&json!({"aud": audience})));
+            scene.assert_served(&token(&json!({"aud": audience})));
         }
     });
-    let scene = Scene::provider(FRESH);
-    scene.refused(&behaving(&scene, Mode::NoAud));
-    scene.refused(&behaving(&scene, Mode::AudPrefix));
-    scene.served(&behaving(&scene, Mode::AudArray));
+    let scene = IdpFixture::with_provider(NO_CACHE);
+    scene.assert_rejected(&token_in_mode(&scene, Mode::NoAud));
+    scene.assert_rejected(&token_in_mode(&scene, Mode::AudPrefix));
+    scene.assert_served(&token_in_mode(&scene, Mode::AudArray));
 }
 
 // T-06
 #[test]
-fn a_token_of_another_issuer_is_refused_byte_for_byte() {
-    both(|scene, token| {
+fn token_of_another_issuer_is_rejected() {
+    with_both_validations(|scene, token| {
         let issuer = scene.idp.issuer();
         for other in [
             json!("https://evil.test"),
@@ -76,22 +76,22 @@ fn a_token_of_another_issuer_is_refused_byte_for_byte() {
             json!(7),
             json!(""),
         ] {
-            scene.refused(&token(&json!({"iss": other})));
+            scene.assert_rejected(&token(&json!({"iss": other})));
         }
-        scene.served(&token(&json!({})));
+        scene.assert_served(&token(&json!({})));
     });
     // Introspection is bound to the issuer by where it is asked; a signature is not.
-    let scene = Scene::provider(FRESH);
-    scene.refused(&behaving(&scene, Mode::IssEvil));
-    scene.served(&behaving(&scene, Mode::NoIss));
-    let scene = Scene::provider(SIGNED);
-    scene.refused(&scene.jwt_with(&json!({"iss": null})));
+    let scene = IdpFixture::with_provider(NO_CACHE);
+    scene.assert_rejected(&token_in_mode(&scene, Mode::IssEvil));
+    scene.assert_served(&token_in_mode(&scene, Mode::NoIss));
+    let scene = IdpFixture::with_provider(VALIDATE_JWT);
+    scene.assert_rejected(&scene.jwt_with(&json!({"iss": null})));
 }
 
 // T-07
 #[test]
-fn a_token_whose_time_is_over_or_is_no_time_is_refused() {
-    both(|scene, token| {
+fn token_with_past_or_invalid_expiry_is_rejected() {
+    with_both_validations(|scene, token| {
         let now = jiff::Timestamp::now().as_second();
         for time in [
             json!(now - 60),
@@ -108,7 +108,7 @@ fn a_token_whose_time_is_over_or_is_no_time_is_refused() {
             json!({}),
             json!(null),
         ] {
-            scene.refused(&token(&json!({"exp": time})));
+            scene.assert_rejected(&token(&json!({"exp": time})));
         }
         for time in [
             // Clocks differ: `clock_skew_s` is 5.
@@ -119,31 +119,31 @@ fn a_token_whose_time_is_over_or_is_no_time_is_refused() {
             json!(i64::MAX),
             json!(1e300),
         ] {
-            scene.served(&token(&json!({"exp": time})));
+            scene.assert_served(&token(&json!({"exp": time})));
         }
     });
-    let scene = Scene::provider(FRESH);
+    let scene = IdpFixture::with_provider(NO_CACHE);
     for mode in [Mode::ExpPast, Mode::ExpString, Mode::NoExp] {
-        scene.refused(&behaving(&scene, mode));
+        scene.assert_rejected(&token_in_mode(&scene, mode));
     }
     for mode in [Mode::ExpFloat, Mode::ExpHuge] {
-        scene.served(&behaving(&scene, mode));
+        scene.assert_served(&token_in_mode(&scene, mode));
     }
 }
 
 // T-07
 #[test]
-fn a_token_without_an_end_is_good_only_where_that_is_allowed_and_not_for_long() {
-    let scene = Scene::provider("allow_no_exp = true\ncache_ttl_s = 300");
+fn token_without_expiry_is_accepted_only_if_allowed() {
+    let scene = IdpFixture::with_provider("allow_no_exp = true\ncache_ttl_s = 300");
     let token = scene.token_with(&json!({"exp": null}));
-    scene.served(&token);
-    scene.refused(&scene.token_with(&json!({"exp": "never"})));
+    scene.assert_served(&token);
+    scene.assert_rejected(&scene.token_with(&json!({"exp": "never"})));
 }
 
 // T-08
 #[test]
-fn a_token_whose_time_is_still_to_come_is_refused() {
-    both(|scene, token| {
+fn token_that_is_not_yet_valid_is_rejected() {
+    with_both_validations(|scene, token| {
         let now = jiff::Timestamp::now().as_second();
         for changes in [
             json!({"nbf": now + 600}),
@@ -151,38 +151,38 @@ fn a_token_whose_time_is_still_to_come_is_refused() {
             json!({"nbf": 1e300}),
             json!({"iat": now + 600}),
         ] {
-            scene.refused(&token(&changes));
+            scene.assert_rejected(&token(&changes));
         }
         for changes in [
             json!({"nbf": now + 2, "iat": now + 2}),
             json!({"nbf": null, "iat": null}),
             json!({"nbf": 0}),
         ] {
-            scene.served(&token(&changes));
+            scene.assert_served(&token(&changes));
         }
     });
-    let scene = Scene::provider(FRESH);
-    scene.refused(&behaving(&scene, Mode::NbfFuture));
+    let scene = IdpFixture::with_provider(NO_CACHE);
+    scene.assert_rejected(&token_in_mode(&scene, Mode::NbfFuture));
 }
 
 #[test]
-fn clocks_may_differ_by_as_much_as_is_configured_and_no_more() {
-    let scene = Scene::provider(&format!("{FRESH}\nclock_skew_s = 0"));
+fn configured_clock_skew_is_tolerated() {
+    let scene = IdpFixture::with_provider(&format!("{NO_CACHE}\nclock_skew_s = 0"));
     let now = jiff::Timestamp::now().as_second();
-    scene.refused(&scene.token_with(&json!({"exp": now - 1})));
-    scene.refused(&scene.token_with(&json!({"nbf": now + 60})));
-    let scene = Scene::provider(&format!("{FRESH}\nclock_skew_s = 60"));
-    scene.served(&scene.token_with(&json!({"exp": now - 30})));
-    scene.served(&scene.token_with(&json!({"nbf": now + 30})));
+    scene.assert_rejected(&scene.token_with(&json!({"exp": now - 1})));
+    scene.assert_rejected(&scene.token_with(&json!({"nbf": now + 60})));
+    let scene = IdpFixture::with_provider(&format!("{NO_CACHE}\nclock_skew_s = 60"));
+    scene.assert_served(&scene.token_with(&json!({"exp": now - 30})));
+    scene.assert_served(&scene.token_with(&json!({"nbf": now + 30})));
 }
 
 // T-11
 #[test]
-fn a_refresh_token_and_a_token_bound_to_a_key_are_no_bearer_tokens() {
-    let scene = Scene::provider(FRESH);
-    scene.refused(&behaving(&scene, Mode::TypeRefresh));
-    scene.refused(&behaving(&scene, Mode::TypeDpop));
-    scene.idp.behaves(Endpoint::Introspection, Mode::Pass);
+fn refresh_and_sender_constrained_tokens_are_rejected() {
+    let scene = IdpFixture::with_provider(NO_CACHE);
+    scene.assert_rejected(&token_in_mode(&scene, Mode::TypeRefresh));
+    scene.assert_rejected(&token_in_mode(&scene, Mode::TypeDpop));
+    scene.idp.set_mode(Endpoint::Introspection, Mode::Pass);
     for changes in [
         json!({"token_type": "refresh_token"}),
         json!({"token_type": "N_A"}),
@@ -192,21 +192,21 @@ fn a_refresh_token_and_a_token_bound_to_a_key_are_no_bearer_tokens() {
         json!({"cnf": {"jkt": "x"}}),
         json!({"cnf": {"x5t#S256": "x"}}),
     ] {
-        scene.refused(&scene.token_with(&changes));
+        scene.assert_rejected(&scene.token_with(&changes));
     }
     for word in ["Bearer", "bearer", "BEARER"] {
-        scene.served(&scene.token_with(&json!({"token_type": word})));
+        scene.assert_served(&scene.token_with(&json!({"token_type": word})));
     }
-    let scene = Scene::provider(&format!("{FRESH}\nallow_missing_token_type = true"));
-    scene.served(&scene.token_with(&json!({"token_type": null})));
-    scene.refused(&scene.token_with(&json!({"token_type": "DPoP"})));
-    scene.refused(&scene.token_with(&json!({"token_type": null, "cnf": {"jkt": "x"}})));
+    let scene = IdpFixture::with_provider(&format!("{NO_CACHE}\nallow_missing_token_type = true"));
+    scene.assert_served(&scene.token_with(&json!({"token_type": null})));
+    scene.assert_rejected(&scene.token_with(&json!({"token_type": "DPoP"})));
+    scene.assert_rejected(&scene.token_with(&json!({"token_type": null, "cnf": {"jkt": "x"}})));
     // Signed tokens say it in `cnf` alone.
-    let scene = Scene::provider(SIGNED);
-    scene.refused(&scene.jwt_with(&json!({"cnf": {"jkt": "x"}})));
+    let scene = IdpFixture::with_provider(VALIDATE_JWT);
+    scene.assert_rejected(&scene.jwt_with(&json!({"cnf": {"jkt": "x"}})));
 }
 
-const BY_SUBJECT: &str = r#"
+const SUBJECT_GRANTS: &str = r#"
 [[grants]]
 roles = ["reader"]
 provider = "company"
@@ -222,31 +222,31 @@ kind = "client"
 
 // T-12, as far as there are no vaults yet: whom a grant means.
 #[test]
-fn a_client_and_a_user_of_one_name_are_two_callers() {
-    let words = |grants| Words {
-        provider: FRESH,
+fn client_and_user_with_same_name_are_distinct_callers() {
+    let words = |grants| ConfigOverrides {
+        provider: NO_CACHE,
         grants: Some(grants),
-        ..Words::default()
+        ..ConfigOverrides::default()
     };
-    let (of_user, of_client) = BY_SUBJECT
+    let (of_user, of_client) = SUBJECT_GRANTS
         .trim()
-        .split_at(BY_SUBJECT.trim().rfind("[[").unwrap());
+        .split_at(SUBJECT_GRANTS.trim().rfind("[[").unwrap());
     let user = json!({"sub": "robot", "client_id": "mcp-client"});
     let client = json!({"sub": null, "client_id": "robot"});
     let user_of_that_client = json!({"sub": "alice", "client_id": "robot"});
     let spoof = json!({"sub": "client:robot", "client_id": "mcp-client"});
 
-    let scene = Scene::with(words(of_user));
-    scene.served(&scene.token_with(&user));
+    let scene = IdpFixture::with_config(words(of_user));
+    scene.assert_served(&scene.token_with(&user));
     for other in [&client, &user_of_that_client, &spoof] {
         let answer = scene.call(&scene.token_with(other));
         assert!(matches!(answer.status, 401 | 403), "{other}: {answer:?}");
     }
-    let scene = Scene::with(words(of_client));
-    scene.served(&scene.token_with(&client));
-    scene.idp.behaves(Endpoint::Introspection, Mode::NoSub);
-    scene.served(&scene.token_with(&user_of_that_client));
-    scene.idp.behaves(Endpoint::Introspection, Mode::Pass);
+    let scene = IdpFixture::with_config(words(of_client));
+    scene.assert_served(&scene.token_with(&client));
+    scene.idp.set_mode(Endpoint::Introspection, Mode::NoSub);
+    scene.assert_served(&scene.token_with(&user_of_that_client));
+    scene.idp.set_mode(Endpoint::Introspection, Mode::Pass);
     for other in [&user, &user_of_that_client, &spoof] {
         let answer = scene.call(&scene.token_with(other));
         assert!(matches!(answer.status, 401 | 403), "{other}: {answer:?}");
@@ -255,10 +255,10 @@ fn a_client_and_a_user_of_one_name_are_two_callers() {
 }
 
 #[test]
-fn a_token_of_nobody_or_of_a_name_that_is_none_is_refused() {
-    let scene = Scene::provider(FRESH);
-    scene.refused(&behaving(&scene, Mode::SubControl));
-    scene.idp.behaves(Endpoint::Introspection, Mode::Pass);
+fn token_with_missing_or_invalid_subject_is_rejected() {
+    let scene = IdpFixture::with_provider(NO_CACHE);
+    scene.assert_rejected(&token_in_mode(&scene, Mode::SubControl));
+    scene.idp.set_mode(Endpoint::Introspection, Mode::Pass);
     for changes in [
         json!({"sub": ""}),
         json!({"sub": 7}),
@@ -268,23 +268,23 @@ fn a_token_of_nobody_or_of_a_name_that_is_none_is_refused() {
         json!({"sub": null, "client_id": null}),
         json!({"sub": null, "client_id": ""}),
     ] {
-        scene.refused(&scene.token_with(&changes));
+        scene.assert_rejected(&scene.token_with(&changes));
     }
-    scene.served(&scene.token_with(&json!({"sub": "a".repeat(255)})));
+    scene.assert_served(&scene.token_with(&json!({"sub": "a".repeat(255)})));
 }
 
 #[test]
-fn scopes_are_a_text_or_a_list() {
+fn scopes_may_be_a_string_or_a_list() {
     let grants = "[[grants]]\nroles = [\"reader\"]\nscope = \"odoo:read\"\n";
-    let scene = Scene::with(Words {
-        provider: FRESH,
+    let scene = IdpFixture::with_config(ConfigOverrides {
+        provider: NO_CACHE,
         grants: Some(grants),
-        ..Words::default()
+        ..ConfigOverrides::default()
     });
-    scene.served(&scene.token());
-    scene.served(&behaving(&scene, Mode::ScopeArray));
-    scene.idp.behaves(Endpoint::Introspection, Mode::Pass);
-    scene.served(&scene.token_with(&json!({"scope": null, "scp": ["odoo:read"]})));
+    scene.assert_served(&scene.token());
+    scene.assert_served(&token_in_mode(&scene, Mode::ScopeArray));
+    scene.idp.set_mode(Endpoint::Introspection, Mode::Pass);
+    scene.assert_served(&scene.token_with(&json!({"scope": null, "scp": ["odoo:read"]})));
     for scope in [
         json!("odoo:reader"),
         json!("odoo:read,openid"),
@@ -302,7 +302,7 @@ fn scopes_are_a_text_or_a_list() {
 
 // T-18
 #[test]
-fn an_answer_that_is_no_introspection_is_never_a_yes() {
+fn invalid_introspection_response_is_never_accepted() {
     for mode in [
         Mode::Html,
         Mode::HtmlAsJson,
@@ -316,23 +316,23 @@ fn an_answer_that_is_no_introspection_is_never_a_yes() {
         Mode::Big,
         Mode::GzipBomb,
     ] {
-        let scene = Scene::provider(FRESH);
-        let token = behaving(&scene, mode.clone());
-        scene.unavailable(&token);
+        let scene = IdpFixture::with_provider(NO_CACHE);
+        let token = token_in_mode(&scene, mode.clone());
+        scene.assert_unavailable(&token);
         // It was not read to its end.
         let sent = scene.idp.bytes_sent();
         assert!(sent < 32 << 20, "{mode:?}: {sent} bytes");
         // And nothing is left of it.
-        scene.idp.behaves(Endpoint::Introspection, Mode::Pass);
-        crate::idp::until(&scene.idp, "recovery", || scene.call(&token).status == 200);
+        scene.idp.set_mode(Endpoint::Introspection, Mode::Pass);
+        crate::idp::wait_until(&scene.idp, "recovery", || scene.call(&token).status == 200);
     }
 }
 
 #[test]
-fn a_refusal_says_nothing_of_what_the_token_would_have_been_good_for() {
-    let scene = Scene::provider(FRESH);
-    let answer = scene.refused(&scene.token_with(&json!({"aud": STAGING})));
+fn rejection_does_not_reveal_other_instances() {
+    let scene = IdpFixture::with_provider(NO_CACHE);
+    let answer = scene.assert_rejected(&scene.token_with(&json!({"aud": STAGING})));
     assert!(!answer.body.contains("staging") && !answer.head.contains("staging"));
-    let answer = scene.refused_at("/staging/mcp", HOST, &scene.token());
+    let answer = scene.assert_rejected_at("/staging/mcp", HOST, &scene.token());
     assert!(!answer.body.contains("production") && !answer.head.contains("production"));
 }

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{HOST, JSON, Scene, Words};
+use super::{ConfigOverrides, HOST, IdpFixture, JSON};
 use crate::{
     idp::{Endpoint, Idp, Mode},
     log,
-    stage::Answer,
+    stage::TestResponse,
 };
 
 const FACADE: &str = r#"
@@ -18,36 +18,36 @@ redirect_uris = ["https://claude.ai/api/mcp/auth_callback", "http://localhost/ca
 registrations_per_minute = 10
 "#;
 
-const CLAUDE: &str = "https://claude.ai/api/mcp/auth_callback";
-const SERVER: &str = "/.well-known/oauth-authorization-server";
+const CLAUDE_REDIRECT_URI: &str = "https://claude.ai/api/mcp/auth_callback";
+const METADATA_PATH: &str = "/.well-known/oauth-authorization-server";
 
-fn scene_of(idp: Idp) -> Scene {
-    Scene::of(
+fn fixture_with_facade(idp: Idp) -> IdpFixture {
+    IdpFixture::with_idp(
         idp,
-        Words {
+        ConfigOverrides {
             more: FACADE,
-            ..Words::default()
+            ..ConfigOverrides::default()
         },
     )
 }
 
-fn get(scene: &Scene, path: &str) -> Answer {
-    scene.stage.request("GET", path, &[HOST], "")
+fn get(scene: &IdpFixture, path: &str) -> TestResponse {
+    scene.gateway.request("GET", path, &[HOST], "")
 }
 
-fn register(scene: &Scene, uris: &Value) -> Answer {
+fn register(scene: &IdpFixture, uris: &Value) -> TestResponse {
     let body = json!({"client_name": "Claude", "redirect_uris": uris, "token_endpoint_auth_method": "none"});
     scene
-        .stage
+        .gateway
         .request("POST", "/register", &[JSON, HOST], &body.to_string())
 }
 
 // T-39
 #[test]
-fn without_a_facade_there_is_nothing_to_register_at() {
-    let scene = Scene::open();
+fn facade_endpoints_give_404_if_not_configured() {
+    let scene = IdpFixture::start();
     for path in [
-        SERVER,
+        METADATA_PATH,
         "/.well-known/openid-configuration",
         "/register",
         "/authorize",
@@ -57,17 +57,17 @@ fn without_a_facade_there_is_nothing_to_register_at() {
         assert_eq!(answer.status, 404, "{path}");
         assert!(!answer.body.contains("<html"));
     }
-    assert_eq!(register(&scene, &json!([CLAUDE])).status, 404);
+    assert_eq!(register(&scene, &json!([CLAUDE_REDIRECT_URI])).status, 404);
 }
 
 // T-39
 #[test]
-fn the_facade_names_the_providers_endpoints_and_its_own_registration_and_no_more() {
-    let idp = Idp::open();
-    idp.publishes("client_id_metadata_document_supported", json!(true));
-    idp.publishes("x_internal", json!("http://10.0.0.1/secret"));
-    let scene = scene_of(idp);
-    let answer = get(&scene, SERVER);
+fn facade_metadata_has_provider_endpoints_and_own_registration() {
+    let idp = Idp::start();
+    idp.set_metadata("client_id_metadata_document_supported", json!(true));
+    idp.set_metadata("x_internal", json!("http://10.0.0.1/secret"));
+    let scene = fixture_with_facade(idp);
+    let answer = get(&scene, METADATA_PATH);
     assert_eq!(answer.status, 200, "{answer:?}");
     let metadata = answer.json();
     assert_eq!(metadata["issuer"], "https://gw.example.com");
@@ -103,21 +103,21 @@ fn the_facade_names_the_providers_endpoints_and_its_own_registration_and_no_more
         json!(["https://gw.example.com"])
     );
     // Tokens are still the provider's, and looked at as such.
-    scene.served(&scene.token());
+    scene.assert_served(&scene.token());
 }
 
 // T-39
 #[test]
-fn a_provider_that_says_who_it_is_in_its_answers_takes_no_facade() {
-    let idp = Idp::open();
-    idp.publishes(
+fn facade_is_off_if_provider_sends_iss_parameter() {
+    let idp = Idp::start();
+    idp.set_metadata(
         "authorization_response_iss_parameter_supported",
         json!(true),
     );
-    let scene = scene_of(idp);
-    let answer = get(&scene, SERVER);
+    let scene = fixture_with_facade(idp);
+    let answer = get(&scene, METADATA_PATH);
     assert_eq!(answer.status, 404, "{answer:?}");
-    assert_eq!(register(&scene, &json!([CLAUDE])).status, 404);
+    assert_eq!(register(&scene, &json!([CLAUDE_REDIRECT_URI])).status, 404);
     let resource = get(
         &scene,
         "/.well-known/oauth-protected-resource/production/mcp",
@@ -128,17 +128,17 @@ fn a_provider_that_says_who_it_is_in_its_answers_takes_no_facade() {
     );
     let told = log::lines_with("RFC 9207");
     assert!(told.iter().any(|line| line.contains("WARN")), "{told:?}");
-    scene.served(&scene.token());
+    scene.assert_served(&scene.token());
 }
 
 // T-39; RFC 7591 section 3.2.2.
 #[test]
-fn only_places_that_are_configured_can_be_registered() {
-    let scene = scene_of(Idp::open());
+fn configured_redirect_uris_can_be_registered() {
+    let scene = fixture_with_facade(Idp::start());
     for uris in [
-        json!([CLAUDE]),
+        json!([CLAUDE_REDIRECT_URI]),
         json!(["http://localhost:3118/callback"]),
-        json!(["http://localhost:1/callback", CLAUDE]),
+        json!(["http://localhost:1/callback", CLAUDE_REDIRECT_URI]),
         json!(["http://localhost/callback"]),
     ] {
         let answer = register(&scene, &uris);
@@ -154,17 +154,17 @@ fn only_places_that_are_configured_can_be_registered() {
 
 // T-39; RFC 7591 section 3.2.2.
 #[test]
-fn a_foreign_place_to_return_to_is_refused_whatever_it_looks_like() {
-    let scene = Scene::of(
-        Idp::open(),
-        Words {
+fn unknown_redirect_uri_is_rejected() {
+    let scene = IdpFixture::with_idp(
+        Idp::start(),
+        ConfigOverrides {
             more: &FACADE.replace("= 10", "= 1000"),
-            ..Words::default()
+            ..ConfigOverrides::default()
         },
     );
     for uris in [
         json!(["https://evil.test/callback"]),
-        json!([CLAUDE, "https://evil.test/callback"]),
+        json!([CLAUDE_REDIRECT_URI, "https://evil.test/callback"]),
         json!(["https://claude.ai/api/mcp/auth_callback/../evil"]),
         json!(["https://claude.ai/api/mcp/auth_callback?x=1"]),
         json!(["https://claude.ai/api/mcp/auth_callback#x"]),
@@ -185,7 +185,7 @@ fn a_foreign_place_to_return_to_is_refused_whatever_it_looks_like() {
         json!([""]),
         json!([]),
         json!([7]),
-        json!(CLAUDE),
+        json!(CLAUDE_REDIRECT_URI),
         json!(null),
     ] {
         let answer = register(&scene, &uris);
@@ -204,18 +204,18 @@ fn a_foreign_place_to_return_to_is_refused_whatever_it_looks_like() {
 
 // T-39
 #[test]
-fn a_registration_that_is_none_is_refused() {
-    let scene = Scene::of(
-        Idp::open(),
-        Words {
+fn invalid_registration_request_is_rejected() {
+    let scene = IdpFixture::with_idp(
+        Idp::start(),
+        ConfigOverrides {
             more: &FACADE.replace("= 10", "= 1000"),
-            ..Words::default()
+            ..ConfigOverrides::default()
         },
     );
     let ask = |method: &str, media: &str, body: &str| {
         let media = format!("Content-Type: {media}");
         scene
-            .stage
+            .gateway
             .request(method, "/register", &[HOST, &media], body)
             .status
     };
@@ -240,11 +240,11 @@ fn a_registration_that_is_none_is_refused() {
 
 // T-39
 #[test]
-fn a_thousand_registrations_are_slowed_down_and_leave_nothing() {
-    let scene = scene_of(Idp::open());
+fn registrations_are_rate_limited_and_not_sent_to_provider() {
+    let scene = fixture_with_facade(Idp::start());
     let statuses: Vec<u16> = (0..1000)
         .map(|_| {
-            let answer = register(&scene, &json!([CLAUDE]));
+            let answer = register(&scene, &json!([CLAUDE_REDIRECT_URI]));
             if answer.status == 429 {
                 assert!(answer.header("retry-after").is_some());
             }
@@ -256,16 +256,16 @@ fn a_thousand_registrations_are_slowed_down_and_leave_nothing() {
     assert!((1..=30).contains(&taken), "{taken}");
     assert!(statuses.iter().all(|status| matches!(status, 201 | 429)));
     // The provider is asked for its metadata, not for each.
-    assert!(scene.idp.count(Endpoint::Discovery) <= 2);
-    assert_eq!(scene.idp.count(Endpoint::Other), 0);
+    assert!(scene.idp.request_count(Endpoint::Discovery) <= 2);
+    assert_eq!(scene.idp.request_count(Endpoint::Other), 0);
 }
 
 // T-39
 #[test]
-fn while_the_provider_is_down_the_facade_promises_nothing() {
-    let idp = Idp::open();
-    idp.behaves(Endpoint::Discovery, Mode::S500);
-    let scene = scene_of(idp);
-    let answer = get(&scene, SERVER);
+fn facade_metadata_is_unavailable_while_provider_fails() {
+    let idp = Idp::start();
+    idp.set_mode(Endpoint::Discovery, Mode::S500);
+    let scene = fixture_with_facade(idp);
+    let answer = get(&scene, METADATA_PATH);
     assert!(matches!(answer.status, 404 | 503), "{answer:?}");
 }

@@ -1,13 +1,13 @@
 //! Names that requests come under, and pages they come from: T-24 to T-26.
 
-use super::{HOST, JSON, PRODUCTION, Scene, Words, counting};
+use super::{ConfigOverrides, HOST, IdpFixture, JSON, PRODUCTION, count_request};
 
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource/production/mcp";
 
 // T-24
 #[test]
-fn a_host_that_is_none_of_ours_is_misdirected_whatever_it_asks() {
-    let scene = Scene::open();
+fn unknown_host_is_rejected_without_challenge() {
+    let scene = IdpFixture::start();
     let token = scene.token();
     let bearer = format!("Authorization: Bearer {token}");
     for host in [
@@ -22,15 +22,17 @@ fn a_host_that_is_none_of_ours_is_misdirected_whatever_it_asks() {
         let host = format!("Host: {host}");
         for path in ["/production/mcp", WELL_KNOWN] {
             for lines in [vec![JSON, &host], vec![JSON, &host, &bearer]] {
-                let answer = scene.stage.request("POST", path, &lines, &counting());
+                let answer = scene
+                    .gateway
+                    .request("POST", path, &lines, &count_request());
                 assert!(
                     matches!(answer.status, 400 | 421),
                     "{host} {path}: {answer:?}"
                 );
-                scene.turned_away(&answer, answer.status, &token);
+                scene.assert_refused_early(&answer, answer.status, &token);
                 assert!(answer.header("www-authenticate").is_none());
             }
-            let answer = scene.stage.request("GET", path, &[&host], "");
+            let answer = scene.gateway.request("GET", path, &[&host], "");
             assert!(
                 matches!(answer.status, 400 | 421),
                 "{host} {path}: {answer:?}"
@@ -51,10 +53,10 @@ fn a_host_that_is_none_of_ours_is_misdirected_whatever_it_asks() {
 
 // T-24
 #[test]
-fn a_host_can_be_allowed_besides_those_of_the_public_urls() {
-    let scene = Scene::with(Words {
+fn additional_allowed_host_is_accepted() {
+    let scene = IdpFixture::with_config(ConfigOverrides {
         server: "allowed_hosts = [\"gatepost.internal\"]",
-        ..Words::default()
+        ..ConfigOverrides::default()
     });
     let token = scene.token();
     let answer = scene.call_at("/production/mcp", "Host: gatepost.internal", &token);
@@ -65,8 +67,8 @@ fn a_host_can_be_allowed_besides_those_of_the_public_urls() {
 
 // T-24
 #[test]
-fn urls_that_we_give_out_are_those_of_the_configuration_whatever_the_request_says() {
-    let scene = Scene::open();
+fn published_urls_ignore_forwarded_headers() {
+    let scene = IdpFixture::start();
     for lines in [
         vec![],
         vec!["X-Forwarded-Host: evil.test"],
@@ -81,9 +83,9 @@ fn urls_that_we_give_out_are_those_of_the_configuration_whatever_the_request_say
     ] {
         let mut lines = lines;
         lines.push(HOST);
-        let metadata = scene.stage.request("GET", WELL_KNOWN, &lines, "");
+        let metadata = scene.gateway.request("GET", WELL_KNOWN, &lines, "");
         assert_eq!(metadata.json()["resource"], PRODUCTION, "{lines:?}");
-        let answer = scene.stage.request("GET", "/production/mcp", &lines, "");
+        let answer = scene.gateway.request("GET", "/production/mcp", &lines, "");
         assert_eq!(answer.status, 401);
         let challenge = answer.header("www-authenticate").unwrap();
         assert!(
@@ -101,11 +103,11 @@ fn urls_that_we_give_out_are_those_of_the_configuration_whatever_the_request_say
 
 // T-24
 #[test]
-fn a_request_with_two_hosts_or_with_a_host_in_its_target_has_one_meaning_or_none() {
-    let scene = Scene::open();
+fn duplicate_hosts_are_rejected_and_foreign_target_is_never_served() {
+    let scene = IdpFixture::start();
     let ask = |target: &str, hosts: &str| {
         let request = format!("GET {target} HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n");
-        scene.stage.send(request.as_bytes())
+        scene.gateway.send(request.as_bytes())
     };
     for hosts in [
         "Host: gw.example.com\r\nHost: evil.test\r\n",
@@ -141,25 +143,25 @@ fn a_request_with_two_hosts_or_with_a_host_in_its_target_has_one_meaning_or_none
             assert!(answer.status >= 400, "{answer:?}");
         }
     }
-    assert!(scene.idp.seen().is_empty());
+    assert!(scene.idp.requests().is_empty());
 }
 
 // T-25
 #[test]
-fn a_page_of_somebody_else_may_not_use_a_token_that_is_good() {
-    let scene = Scene::with(Words {
+fn foreign_origin_is_rejected_even_with_valid_token() {
+    let scene = IdpFixture::with_config(ConfigOverrides {
         server: "allowed_origins = [\"https://inspector.example\"]",
-        ..Words::default()
+        ..ConfigOverrides::default()
     });
     let token = scene.token();
     let bearer = format!("Authorization: Bearer {token}");
     let ask = |origin: &str| {
         let origin = format!("Origin: {origin}");
-        scene.stage.request(
+        scene.gateway.request(
             "POST",
             "/production/mcp",
             &[JSON, HOST, &bearer, &origin],
-            &counting(),
+            &count_request(),
         )
     };
     for origin in [
@@ -175,13 +177,13 @@ fn a_page_of_somebody_else_may_not_use_a_token_that_is_good() {
         "",
     ] {
         let answer = ask(origin);
-        scene.turned_away(&answer, 403, &token);
+        scene.assert_refused_early(&answer, 403, &token);
         assert!(
             answer.header("access-control-allow-origin").is_none(),
             "{origin}"
         );
     }
-    let two = scene.stage.request(
+    let two = scene.gateway.request(
         "POST",
         "/production/mcp",
         &[
@@ -191,9 +193,9 @@ fn a_page_of_somebody_else_may_not_use_a_token_that_is_good() {
             "Origin: https://inspector.example",
             "Origin: https://evil.test",
         ],
-        &counting(),
+        &count_request(),
     );
-    scene.turned_away(&two, 403, &token);
+    scene.assert_refused_early(&two, 403, &token);
     for origin in ["https://inspector.example", "https://gw.example.com"] {
         let answer = ask(origin);
         assert_eq!(answer.status, 200, "{origin}");
@@ -202,22 +204,22 @@ fn a_page_of_somebody_else_may_not_use_a_token_that_is_good() {
             Some(origin)
         );
     }
-    scene.served(&token);
+    scene.assert_served(&token);
 }
 
 // T-25
 #[test]
-fn a_page_that_may_call_us_can_read_how_to_get_a_token() {
-    let scene = Scene::with(Words {
+fn allowed_origin_can_read_challenge_and_metadata() {
+    let scene = IdpFixture::with_config(ConfigOverrides {
         server: "allowed_origins = [\"https://inspector.example\"]",
-        ..Words::default()
+        ..ConfigOverrides::default()
     });
     let origin = "Origin: https://inspector.example";
-    let answer = scene.stage.request(
+    let answer = scene.gateway.request(
         "POST",
         "/production/mcp",
         &[JSON, HOST, origin],
-        &counting(),
+        &count_request(),
     );
     assert_eq!(answer.status, 401);
     let exposed = answer
@@ -227,7 +229,9 @@ fn a_page_that_may_call_us_can_read_how_to_get_a_token() {
     assert!(exposed.contains("www-authenticate"), "{exposed}");
     // Anybody may read the metadata.
     for origin in ["Origin: https://evil.test", "Origin: null", "X-None: x"] {
-        let answer = scene.stage.request("GET", WELL_KNOWN, &[HOST, origin], "");
+        let answer = scene
+            .gateway
+            .request("GET", WELL_KNOWN, &[HOST, origin], "");
         assert_eq!(answer.status, 200, "{origin}: {answer:?}");
         assert_eq!(
             answer.header("access-control-allow-origin").as_deref(),
@@ -239,8 +243,8 @@ fn a_page_that_may_call_us_can_read_how_to_get_a_token() {
 
 // T-26
 #[test]
-fn a_name_that_points_to_this_machine_makes_no_page_local() {
-    let scene = Scene::open();
+fn dns_rebinding_host_is_rejected() {
+    let scene = IdpFixture::start();
     let token = scene.token();
     for host in [
         "attacker.test",
@@ -249,8 +253,8 @@ fn a_name_that_points_to_this_machine_makes_no_page_local() {
         "localtest.me",
     ] {
         let answer = scene.call_at("/production/mcp", &format!("Host: {host}"), &token);
-        scene.turned_away(&answer, 421, &token);
-        let preflight = scene.stage.request(
+        scene.assert_refused_early(&answer, 421, &token);
+        let preflight = scene.gateway.request(
             "OPTIONS",
             "/production/mcp",
             &[

@@ -2,16 +2,16 @@
 
 use serde_json::json;
 
-use super::{FRESH, HOST, JSON, STAGING, Scene, Words, counting};
+use super::{ConfigOverrides, HOST, IdpFixture, JSON, NO_CACHE, STAGING, count_request};
 use crate::{
-    idp::{Asker, Idp},
-    stage::Answer,
+    idp::{ExpectedClientAuth, Idp},
+    stage::TestResponse,
 };
 
 // T-09
 #[test]
-fn a_token_for_staging_opens_nothing_of_production_under_any_of_its_names() {
-    let scene = Scene::provider(FRESH);
+fn staging_token_is_rejected_by_production_under_every_url() {
+    let scene = IdpFixture::with_provider(NO_CACHE);
     let staging = scene.token_with(&json!({"aud": STAGING}));
     for (path, host) in [
         ("/production/mcp", HOST),
@@ -23,7 +23,7 @@ fn a_token_for_staging_opens_nothing_of_production_under_any_of_its_names() {
         ("/MCP/", "Host: Production.Example.com"),
         ("/production/mcp", "Host: localhost"),
     ] {
-        let answer = scene.refused_at(path, host, &staging);
+        let answer = scene.assert_rejected_at(path, host, &staging);
         assert!(
             !answer.body.to_lowercase().contains("staging"),
             "{}",
@@ -41,53 +41,53 @@ fn a_token_for_staging_opens_nothing_of_production_under_any_of_its_names() {
 
 // T-09: the answer of the provider is kept, the decision about an instance is not.
 #[test]
-fn an_answer_that_is_kept_opens_no_other_instance() {
-    let scene = Scene::open();
+fn cached_token_is_rejected_by_other_instance() {
+    let scene = IdpFixture::start();
     let token = scene.token();
-    scene.served(&token);
-    scene.refused_at("/staging/mcp", HOST, &token);
+    scene.assert_served(&token);
+    scene.assert_rejected_at("/staging/mcp", HOST, &token);
     let both = scene.token_with(&json!({"aud": [STAGING, super::PRODUCTION]}));
-    scene.served(&both);
+    scene.assert_served(&both);
     assert_eq!(scene.call_at("/staging/mcp", HOST, &both).status, 200);
 }
 
 // T-09: of two companies that share a gateway, neither provider learns the other's tokens.
 #[test]
-fn a_token_is_shown_to_the_provider_of_its_instance_and_to_no_other() {
-    let partner = Idp::open();
-    let Asker::Basic { id, secret } = partner.asker() else {
+fn token_is_sent_only_to_provider_of_its_instance() {
+    let partner = Idp::start();
+    let ExpectedClientAuth::Basic { id, secret } = partner.client_auth() else {
         panic!("a secret")
     };
     let quoted = |text: &str| toml::Value::from(text).to_string();
     let more = format!(
-        "[providers.partner]\nissuer = {}\nclient_id = {}\nclient_secret = {}\n{FRESH}",
+        "[providers.partner]\nissuer = {}\nclient_id = {}\nclient_secret = {}\n{NO_CACHE}",
         quoted(partner.issuer()),
         quoted(&id),
         quoted(&secret)
     );
-    let scene = Scene::with(Words {
-        provider: FRESH,
+    let scene = IdpFixture::with_config(ConfigOverrides {
+        provider: NO_CACHE,
         production: "providers = [\"company\"]",
         staging: "providers = [\"partner\"]",
         grants: Some("[[grants]]\nroles = [\"reader\"]\nprovider_role = \"odoo_reader\"\n"),
         more: &more,
-        ..Words::default()
+        ..ConfigOverrides::default()
     });
     let ours = scene.token();
     let theirs = scene.claims_with(&json!({"iss": partner.issuer(), "aud": STAGING}));
-    let theirs = partner.opaque(theirs);
-    scene.served(&ours);
-    scene.refused(&theirs);
-    assert!(partner.seen().is_empty(), "{:?}", partner.seen());
-    let asked = scene.idp.seen().len();
+    let theirs = partner.issue_opaque(theirs);
+    scene.assert_served(&ours);
+    scene.assert_rejected(&theirs);
+    assert!(partner.requests().is_empty(), "{:?}", partner.requests());
+    let asked = scene.idp.requests().len();
     assert_eq!(scene.call_at("/staging/mcp", HOST, &theirs).status, 200);
-    scene.refused_at("/staging/mcp", HOST, &ours);
-    assert_eq!(scene.idp.seen().len(), asked);
+    scene.assert_rejected_at("/staging/mcp", HOST, &ours);
+    assert_eq!(scene.idp.requests().len(), asked);
     // Nor does one vouch for a token that says it is the other's.
-    let forged = partner.opaque(scene.claims_with(&json!({"aud": STAGING})));
-    scene.refused_at("/staging/mcp", HOST, &forged);
+    let forged = partner.issue_opaque(scene.claims_with(&json!({"aud": STAGING})));
+    scene.assert_rejected_at("/staging/mcp", HOST, &forged);
     let jwt = scene.jwt_with(&json!({"aud": STAGING}));
-    scene.refused_at("/staging/mcp", HOST, &jwt);
+    scene.assert_rejected_at("/staging/mcp", HOST, &jwt);
     for (host, issuer) in [
         (HOST, scene.idp.issuer()),
         ("Host: staging.example.com", partner.issuer()),
@@ -98,15 +98,18 @@ fn a_token_is_shown_to_the_provider_of_its_instance_and_to_no_other() {
             "/mcp"
         };
         let well_known = format!("/.well-known/oauth-protected-resource{path}");
-        let metadata = scene.stage.request("GET", &well_known, &[host], "").json();
+        let metadata = scene
+            .gateway
+            .request("GET", &well_known, &[host], "")
+            .json();
         assert_eq!(metadata["authorization_servers"], json!([issuer]));
     }
 }
 
 // T-27
 #[test]
-fn a_path_that_we_would_not_write_leads_nowhere_whoever_asks() {
-    let scene = Scene::open();
+fn noncanonical_path_is_rejected_before_authentication() {
+    let scene = IdpFixture::start();
     let bearer = format!("Authorization: Bearer {}", scene.token());
     for path in [
         "/production/../staging/mcp",
@@ -138,19 +141,21 @@ fn a_path_that_we_would_not_write_leads_nowhere_whoever_asks() {
         "/register",
     ] {
         for headers in [vec![JSON, HOST], vec![JSON, HOST, &bearer]] {
-            let answer = scene.stage.request("POST", path, &headers, &counting());
+            let answer = scene
+                .gateway
+                .request("POST", path, &headers, &count_request());
             assert!(matches!(answer.status, 400 | 404), "{path}: {answer:?}");
             assert!(answer.header("www-authenticate").is_none(), "{path}");
         }
     }
     // Before authentication: a token is not even looked at.
-    assert!(scene.idp.seen().is_empty());
-    assert!(scene.stage.company.calls().is_empty());
+    assert!(scene.idp.requests().is_empty());
+    assert!(scene.gateway.fake_odoo.calls().is_empty());
     for path in ["/PRODUCTION/MCP", "/production/mcp/", "/production/mcp?x=1"] {
         assert_eq!(
             scene
-                .stage
-                .request("POST", path, &[JSON, HOST, &bearer], &counting())
+                .gateway
+                .request("POST", path, &[JSON, HOST, &bearer], &count_request())
                 .status,
             200,
             "{path}"
@@ -160,9 +165,9 @@ fn a_path_that_we_would_not_write_leads_nowhere_whoever_asks() {
 
 // T-27
 #[test]
-fn nobody_learns_without_a_token_which_instances_there_are() {
-    let scene = Scene::open();
-    let plain = |answer: &Answer| {
+fn unauthenticated_caller_cannot_enumerate_instances() {
+    let scene = IdpFixture::start();
+    let plain = |answer: &TestResponse| {
         let lines: Vec<&str> = answer
             .head
             .lines()
@@ -175,8 +180,8 @@ fn nobody_learns_without_a_token_which_instances_there_are() {
     };
     let ask = |path: &str| {
         scene
-            .stage
-            .request("POST", path, &[JSON, HOST], &counting())
+            .gateway
+            .request("POST", path, &[JSON, HOST], &count_request())
     };
     let first = ask("/nope/mcp");
     assert_eq!(first.status, 404);
@@ -187,5 +192,5 @@ fn nobody_learns_without_a_token_which_instances_there_are() {
             "{name}"
         );
     }
-    assert!(scene.idp.seen().is_empty());
+    assert!(scene.idp.requests().is_empty());
 }

@@ -3,15 +3,15 @@
 
 use serde_json::json;
 
-use super::{HOST, JSON, PRODUCTION, STAGING, Scene, Words, counting};
-use crate::stage::Stage;
+use super::{ConfigOverrides, HOST, IdpFixture, JSON, PRODUCTION, STAGING, count_request};
+use crate::stage::TestGateway;
 
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
 // RFC 9728 section 5.1; RFC 6750 section 3.
 #[test]
-fn every_method_is_challenged_before_anything_else_is_looked_at() {
-    let scene = Scene::open();
+fn every_method_is_challenged_before_other_checks() {
+    let scene = IdpFixture::start();
     for (method, lines, body) in [
         ("GET", vec![], ""),
         ("HEAD", vec![], ""),
@@ -25,7 +25,9 @@ fn every_method_is_challenged_before_anything_else_is_looked_at() {
     ] {
         let mut lines = lines;
         lines.push(HOST);
-        let answer = scene.stage.request(method, "/production/mcp", &lines, body);
+        let answer = scene
+            .gateway
+            .request(method, "/production/mcp", &lines, body);
         assert_eq!(answer.status, 401, "{method} {lines:?}");
         assert_eq!(
             answer.header("www-authenticate").unwrap(),
@@ -37,12 +39,12 @@ fn every_method_is_challenged_before_anything_else_is_looked_at() {
         // claude.ai looked for it in exactly this case.
         assert!(answer.head.contains("WWW-Authenticate:"), "{}", answer.head);
     }
-    assert!(scene.idp.seen().is_empty() && scene.stage.company.calls().is_empty());
+    assert!(scene.idp.requests().is_empty() && scene.gateway.fake_odoo.calls().is_empty());
 }
 
 #[test]
-fn each_public_url_has_its_own_metadata_and_is_challenged_with_it() {
-    let scene = Scene::open();
+fn each_public_url_has_its_own_metadata_and_challenge() {
+    let scene = IdpFixture::start();
     for (host, path, resource) in [
         (HOST, "/production/mcp", PRODUCTION),
         (HOST, "/staging/mcp", STAGING),
@@ -57,13 +59,13 @@ fn each_public_url_has_its_own_metadata_and_is_challenged_with_it() {
             "https://staging.example.com/mcp",
         ),
     ] {
-        let answer = scene.stage.request("GET", path, &[host], "");
+        let answer = scene.gateway.request("GET", path, &[host], "");
         let challenge = answer.header("www-authenticate").unwrap();
         let origin = resource.strip_suffix(path).unwrap();
         let url = format!("{origin}{WELL_KNOWN}{path}");
         assert_eq!(challenge, format!("Bearer resource_metadata=\"{url}\""));
         for place in [format!("{WELL_KNOWN}{path}"), format!("{path}{WELL_KNOWN}")] {
-            let answer = scene.stage.request("GET", &place, &[host], "");
+            let answer = scene.gateway.request("GET", &place, &[host], "");
             assert_eq!(answer.status, 200, "{place}: {answer:?}");
             let metadata = answer.json();
             assert_eq!(metadata["resource"], resource);
@@ -89,30 +91,30 @@ fn each_public_url_has_its_own_metadata_and_is_challenged_with_it() {
         }
     }
     // It needs no provider, and no Odoo.
-    assert!(scene.idp.seen().is_empty() && scene.stage.company.calls().is_empty());
+    assert!(scene.idp.requests().is_empty() && scene.gateway.fake_odoo.calls().is_empty());
 }
 
 #[test]
-fn a_host_of_one_public_url_has_metadata_at_its_root_and_one_of_several_has_not() {
-    let scene = Scene::open();
+fn root_metadata_exists_only_for_host_with_one_public_url() {
+    let scene = IdpFixture::start();
     let answer = scene
-        .stage
+        .gateway
         .request("GET", WELL_KNOWN, &["Host: production.example.com"], "");
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(
         answer.json()["resource"],
         "https://production.example.com/mcp"
     );
-    let answer = scene.stage.request("GET", WELL_KNOWN, &[HOST], "");
+    let answer = scene.gateway.request("GET", WELL_KNOWN, &[HOST], "");
     assert_eq!(answer.status, 404, "{answer:?}");
     assert!(!answer.body.contains("production") && !answer.body.contains("<html"));
 }
 
 #[test]
-fn metadata_is_got_and_nothing_else() {
-    let scene = Scene::open();
+fn metadata_allows_only_get_head_and_options() {
+    let scene = IdpFixture::start();
     let path = format!("{WELL_KNOWN}/production/mcp");
-    let preflight = scene.stage.request(
+    let preflight = scene.gateway.request(
         "OPTIONS",
         &path,
         &[
@@ -129,32 +131,32 @@ fn metadata_is_got_and_nothing_else() {
         Some("*")
     );
     for method in ["POST", "PUT", "DELETE"] {
-        let answer = scene.stage.request(method, &path, &[HOST, JSON], "{}");
+        let answer = scene.gateway.request(method, &path, &[HOST, JSON], "{}");
         assert!(matches!(answer.status, 404 | 405), "{method}: {answer:?}");
     }
-    let head = scene.stage.request("HEAD", &path, &[HOST], "");
+    let head = scene.gateway.request("HEAD", &path, &[HOST], "");
     assert_eq!((head.status, head.body.as_str()), (200, ""));
     // A token there is nobody's business.
     let token = scene.token();
     let bearer = format!("Authorization: Bearer {token}");
-    let answer = scene.stage.request("GET", &path, &[HOST, &bearer], "");
-    scene.turned_away(&answer, 200, &token);
+    let answer = scene.gateway.request("GET", &path, &[HOST, &bearer], "");
+    scene.assert_refused_early(&answer, 200, &token);
 }
 
 #[test]
-fn scopes_to_ask_for_are_in_the_challenge_and_in_the_metadata() {
-    let scene = Scene::with(Words {
+fn configured_scopes_are_in_challenge_and_metadata() {
+    let scene = IdpFixture::with_config(ConfigOverrides {
         production: "challenge_scopes = [\"openid\", \"odoo:read\"]",
-        ..Words::default()
+        ..ConfigOverrides::default()
     });
-    let answer = scene.stage.request("GET", "/production/mcp", &[HOST], "");
+    let answer = scene.gateway.request("GET", "/production/mcp", &[HOST], "");
     let challenge = answer.header("www-authenticate").unwrap();
     assert!(
         challenge.ends_with(", scope=\"openid odoo:read\""),
         "{challenge}"
     );
     let answer = scene
-        .stage
+        .gateway
         .request("GET", &format!("{WELL_KNOWN}/production/mcp"), &[HOST], "");
     assert_eq!(
         answer.json()["scopes_supported"],
@@ -171,14 +173,14 @@ fn scopes_to_ask_for_are_in_the_challenge_and_in_the_metadata() {
 }
 
 #[test]
-fn a_client_that_needs_an_error_in_every_challenge_gets_one_where_that_is_configured() {
-    let scene = Scene::with(Words {
+fn challenge_always_has_error_if_configured() {
+    let scene = IdpFixture::with_config(ConfigOverrides {
         server: "challenge_always_error = true",
-        ..Words::default()
+        ..ConfigOverrides::default()
     });
     let answer = scene
-        .stage
-        .request("POST", "/production/mcp", &[JSON, HOST], &counting());
+        .gateway
+        .request("POST", "/production/mcp", &[JSON, HOST], &count_request());
     assert_eq!(answer.status, 401);
     assert!(
         answer
@@ -189,18 +191,18 @@ fn a_client_that_needs_an_error_in_every_challenge_gets_one_where_that_is_config
 }
 
 #[test]
-fn scopes_that_would_break_out_of_the_challenge_are_refused_at_the_start() {
+fn invalid_challenge_scopes_are_rejected_at_startup() {
     for scope in ["a\\\"b", "a b", "a,b\\\"", "\\\\", "é", ""] {
         let words = format!("challenge_scopes = [\"{scope}\"]");
-        let idp = crate::idp::Idp::open();
+        let idp = crate::idp::Idp::start();
         let text = super::configuration(
             &idp,
-            Words {
+            ConfigOverrides {
                 production: &words,
-                ..Words::default()
+                ..ConfigOverrides::default()
             },
         );
-        let mistakes = Stage::mistakes(&text, &[]);
+        let mistakes = TestGateway::config_errors(&text, &[]);
         assert!(mistakes.contains("challenge_scopes"), "{scope}: {mistakes}");
     }
 }

@@ -4,21 +4,21 @@
 //! Every refusal here is held to the same: the answer is the same for every
 //! cause, Odoo was not asked, and nothing secret stands in the answer or the log.
 
-mod addresses;
-mod asking;
+mod api_keys;
+mod authorization_header;
 mod claims;
 mod facade;
 mod flood;
-mod header;
 mod host;
 mod instances;
+mod introspection;
 mod jwt;
 mod metadata;
 mod oracle;
 mod outage;
 mod policy;
+mod provider_endpoints;
 mod revocation;
-mod static_keys;
 mod zitadel;
 
 use std::{
@@ -32,9 +32,9 @@ use odoo_sim::{ADMIN_KEY, SALES_KEY};
 use serde_json::{Value, json};
 
 use crate::{
-    idp::{Asker, Idp, random},
+    idp::{ExpectedClientAuth, Idp, random_hex},
     log,
-    stage::{Answer, Stage, calling},
+    stage::{TestGateway, TestResponse, tool_call},
 };
 
 pub(crate) const PRODUCTION: &str = "https://gw.example.com/production/mcp";
@@ -45,7 +45,7 @@ const HOST: &str = "Host: gw.example.com";
 
 /// What a configuration says besides what all of them do.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Words<'a> {
+pub(crate) struct ConfigOverrides<'a> {
     /// In `[providers.company]`.
     pub(crate) provider: &'a str,
     /// In `[instances.production]`.
@@ -63,39 +63,39 @@ pub(crate) struct Words<'a> {
 }
 
 /// What short-lived answers need in a test: no answer is kept.
-pub(crate) const FRESH: &str = "cache_ttl_s = 0\nnegative_ttl_s = 0";
+pub(crate) const NO_CACHE: &str = "cache_ttl_s = 0\nnegative_ttl_s = 0";
 /// Signed tokens are verified here.
-pub(crate) const SIGNED: &str = "validation = \"jwt\"";
+pub(crate) const VALIDATE_JWT: &str = "validation = \"jwt\"";
 
 /// Body and description of every refusal of a token.
-static SAID: [OnceLock<(String, String)>; 2] = [const { OnceLock::new() }; 2];
+static FIRST_REJECTION: [OnceLock<(String, String)>; 2] = [const { OnceLock::new() }; 2];
 
-const GRANT: &str =
+const READER_GRANT: &str =
     "[[grants]]\nroles = [\"reader\"]\nprovider = \"company\"\nprovider_role = \"odoo_reader\"\n";
 
 /// A provider, and a gateway with two instances that believes it.
 ///
 /// The fields end in their order: when the log is looked at, nobody writes in
 /// it any more.
-pub(crate) struct Scene {
-    pub(crate) stage: Stage,
+pub(crate) struct IdpFixture {
+    pub(crate) gateway: TestGateway,
     pub(crate) idp: Idp,
-    secrets: Secrets,
+    secrets: SecretLeakCheck,
 }
 
 /// What must never be told; when this ends, it stands in no log.
-struct Secrets {
+struct SecretLeakCheck {
     ours: Vec<String>,
     tokens: Mutex<Vec<String>>,
     log_from: usize,
 }
 
-impl Drop for Secrets {
+impl Drop for SecretLeakCheck {
     fn drop(&mut self) {
         if thread::panicking() {
             return;
         }
-        let log = log::since(self.log_from);
+        let log = log::written_since(self.log_from);
         let tokens = self.tokens.lock().unwrap();
         for secret in self.ours.iter().chain(tokens.iter()) {
             let line = log.lines().find(|line| line.contains(secret));
@@ -104,27 +104,27 @@ impl Drop for Secrets {
     }
 }
 
-impl Scene {
-    pub(crate) fn open() -> Self {
-        Self::with(Words::default())
+impl IdpFixture {
+    pub(crate) fn start() -> Self {
+        Self::with_config(ConfigOverrides::default())
     }
 
     /// With these lines in `[providers.company]`.
-    pub(crate) fn provider(lines: &str) -> Self {
-        Self::with(Words {
+    pub(crate) fn with_provider(lines: &str) -> Self {
+        Self::with_config(ConfigOverrides {
             provider: lines,
-            ..Words::default()
+            ..ConfigOverrides::default()
         })
     }
 
-    pub(crate) fn with(words: Words<'_>) -> Self {
-        Self::of(Idp::open(), words)
+    pub(crate) fn with_config(words: ConfigOverrides<'_>) -> Self {
+        Self::with_idp(Idp::start(), words)
     }
 
-    pub(crate) fn of(idp: Idp, words: Words<'_>) -> Self {
+    pub(crate) fn with_idp(idp: Idp, words: ConfigOverrides<'_>) -> Self {
         let text = configuration(&idp, words);
         let mut files = vec![("sales.key", SALES_KEY.to_owned())];
-        if let Asker::Key { id, key, .. } = idp.asker() {
+        if let ExpectedClientAuth::PrivateKeyJwt { id, key, .. } = idp.client_auth() {
             files.push((
                 "zitadel-key.json",
                 zitadel_key(&id, &key.id, &key.private_pem()),
@@ -138,18 +138,20 @@ impl Scene {
             .map(|(name, content)| (*name, content.as_str()))
             .collect();
         let log_from = log::length();
-        let stage = Stage::written_beside(&text, &files);
+        let gateway = TestGateway::from_config_with_files(&text, &files);
         let mut secrets = vec![ADMIN_KEY.to_owned(), SALES_KEY.to_owned()];
-        match idp.asker() {
-            Asker::Basic { id, secret }
-            | Asker::BasicRaw { id, secret }
-            | Asker::Post { id, secret } => secrets.extend(spellings(&id, &secret)),
-            Asker::Key { .. } => {}
+        match idp.client_auth() {
+            ExpectedClientAuth::Basic { id, secret }
+            | ExpectedClientAuth::BasicRaw { id, secret }
+            | ExpectedClientAuth::Post { id, secret } => {
+                secrets.extend(secret_encodings(&id, &secret))
+            }
+            ExpectedClientAuth::PrivateKeyJwt { .. } => {}
         }
         Self {
-            stage,
+            gateway,
             idp,
-            secrets: Secrets {
+            secrets: SecretLeakCheck {
                 ours: secrets,
                 tokens: Mutex::default(),
                 log_from,
@@ -163,14 +165,14 @@ impl Scene {
         json!({
             "iss": self.idp.issuer(),
             "aud": PRODUCTION,
-            "sub": format!("u-{}", random(6)),
+            "sub": format!("u-{}", random_hex(6)),
             "exp": now + 600,
             "iat": now,
             "nbf": now,
             "scope": "openid odoo:read",
             "client_id": "mcp-client",
             "token_type": "Bearer",
-            "jti": random(8),
+            "jti": random_hex(8),
             "roles": ["odoo_reader"],
         })
     }
@@ -191,54 +193,58 @@ impl Scene {
 
     /// A good opaque token.
     pub(crate) fn token(&self) -> String {
-        self.idp.opaque(self.claims())
+        self.idp.issue_opaque(self.claims())
     }
 
     /// An opaque token whose claims differ in this.
     pub(crate) fn token_with(&self, changes: &Value) -> String {
-        self.idp.opaque(self.claims_with(changes))
+        self.idp.issue_opaque(self.claims_with(changes))
     }
 
     /// A signed token whose claims differ in this.
     pub(crate) fn jwt_with(&self, changes: &Value) -> String {
-        self.idp.jwt(&json!({}), &self.claims_with(changes))
+        self.idp.issue_jwt(&json!({}), &self.claims_with(changes))
     }
 
     /// Calls a tool of production.
-    pub(crate) fn call(&self, token: &str) -> Answer {
+    pub(crate) fn call(&self, token: &str) -> TestResponse {
         self.call_at("/production/mcp", HOST, token)
     }
 
     /// Calls a tool under a path and a host.
-    pub(crate) fn call_at(&self, path: &str, host: &str, token: &str) -> Answer {
+    pub(crate) fn call_at(&self, path: &str, host: &str, token: &str) -> TestResponse {
         let bearer = format!("Authorization: Bearer {token}");
-        self.stage
-            .request("POST", path, &[JSON, host, &bearer], &counting())
+        self.gateway
+            .request("POST", path, &[JSON, host, &bearer], &count_request())
     }
 
     /// The call is served, and the log knows nothing of the token.
-    pub(crate) fn served(&self, token: &str) {
-        let before = self.stage.company.calls().len();
+    pub(crate) fn assert_served(&self, token: &str) {
+        let before = self.gateway.fake_odoo.calls().len();
         let answer = self.call(token);
         assert_eq!(answer.status, 200, "{answer:?}");
-        let (text, failed) = answer.tool();
+        let (text, failed) = answer.tool_result();
         assert!(!failed && text.contains("records of"), "{text}");
-        assert!(self.stage.company.calls().len() > before);
-        self.silent(&answer, token);
+        assert!(self.gateway.fake_odoo.calls().len() > before);
+        self.assert_no_leak(&answer, token);
     }
 
     /// The token is refused as every token is.
     #[track_caller]
-    pub(crate) fn refused(&self, token: &str) -> Answer {
-        self.refused_at("/production/mcp", HOST, token)
+    pub(crate) fn assert_rejected(&self, token: &str) -> TestResponse {
+        self.assert_rejected_at("/production/mcp", HOST, token)
     }
 
     #[track_caller]
-    pub(crate) fn refused_at(&self, path: &str, host: &str, token: &str) -> Answer {
-        let before = self.stage.company.calls().len();
+    pub(crate) fn assert_rejected_at(&self, path: &str, host: &str, token: &str) -> TestResponse {
+        let before = self.gateway.fake_odoo.calls().len();
         let answer = self.call_at(path, host, token);
         assert_eq!(answer.status, 401, "{answer:?}");
-        assert_eq!(self.stage.company.calls().len(), before, "Odoo was asked");
+        assert_eq!(
+            self.gateway.fake_odoo.calls().len(),
+            before,
+            "Odoo was asked"
+        );
         let challenge = answer.header("www-authenticate").unwrap();
         assert!(
             challenge.contains("error=\"invalid_token\"")
@@ -247,21 +253,25 @@ impl Scene {
         );
         assert_eq!(answer.header("cache-control").as_deref(), Some("no-store"));
         // Whatever the cause: one text, or one for what calls itself a key of ours.
-        let description = description(&challenge);
-        let said = &SAID[usize::from(token.starts_with("gp_"))];
+        let description = error_description(&challenge);
+        let said = &FIRST_REJECTION[usize::from(token.starts_with("gp_"))];
         let said = said.get_or_init(|| (answer.body.clone(), description.clone()));
         assert_eq!((&answer.body, &description), (&said.0, &said.1));
-        self.silent(&answer, token);
+        self.assert_no_leak(&answer, token);
         answer
     }
 
     /// The gateway cannot tell, and says so.
     #[track_caller]
-    pub(crate) fn unavailable(&self, token: &str) -> Answer {
-        let before = self.stage.company.calls().len();
+    pub(crate) fn assert_unavailable(&self, token: &str) -> TestResponse {
+        let before = self.gateway.fake_odoo.calls().len();
         let answer = self.call(token);
         assert_eq!(answer.status, 503, "{answer:?}");
-        assert_eq!(self.stage.company.calls().len(), before, "Odoo was asked");
+        assert_eq!(
+            self.gateway.fake_odoo.calls().len(),
+            before,
+            "Odoo was asked"
+        );
         let after = answer.header("retry-after").unwrap();
         assert!(
             after.parse::<u32>().is_ok_and(|after| after >= 1),
@@ -272,22 +282,22 @@ impl Scene {
         for internal in [self.idp.issuer(), "127.0.0.1", "introspect", "jwks"] {
             assert!(!answer.body.contains(internal), "{}", answer.body);
         }
-        self.silent(&answer, token);
+        self.assert_no_leak(&answer, token);
         answer
     }
 
     /// Answered with a status, without Odoo and without a question.
     #[track_caller]
-    pub(crate) fn turned_away(&self, answer: &Answer, status: u16, token: &str) {
+    pub(crate) fn assert_refused_early(&self, answer: &TestResponse, status: u16, token: &str) {
         assert_eq!(answer.status, status, "{answer:?}");
-        assert!(self.stage.company.calls().is_empty(), "Odoo was asked");
-        assert!(self.idp.seen().is_empty(), "the provider was asked");
-        self.silent(answer, token);
+        assert!(self.gateway.fake_odoo.calls().is_empty(), "Odoo was asked");
+        assert!(self.idp.requests().is_empty(), "the provider was asked");
+        self.assert_no_leak(answer, token);
     }
 
     /// Nothing secret is in the answer; and never in the log.
     #[track_caller]
-    pub(crate) fn silent(&self, answer: &Answer, token: &str) {
+    pub(crate) fn assert_no_leak(&self, answer: &TestResponse, token: &str) {
         for secret in self.secrets.ours.iter().map(String::as_str).chain([token]) {
             if secret.len() < 8 {
                 continue;
@@ -302,12 +312,12 @@ impl Scene {
 }
 
 /// A call of a tool that asks Odoo.
-pub(crate) fn counting() -> String {
-    calling("count_records", &json!({"model": "res.partner"})).to_string()
+pub(crate) fn count_request() -> String {
+    tool_call("count_records", &json!({"model": "res.partner"})).to_string()
 }
 
 /// The text that a challenge gives as its reason.
-fn description(challenge: &str) -> String {
+fn error_description(challenge: &str) -> String {
     challenge
         .split("error_description=\"")
         .nth(1)
@@ -317,8 +327,8 @@ fn description(challenge: &str) -> String {
 }
 
 /// The whole configuration.
-pub(crate) fn configuration(idp: &Idp, words: Words<'_>) -> String {
-    let Words {
+pub(crate) fn configuration(idp: &Idp, words: ConfigOverrides<'_>) -> String {
+    let ConfigOverrides {
         provider,
         production,
         staging,
@@ -329,25 +339,25 @@ pub(crate) fn configuration(idp: &Idp, words: Words<'_>) -> String {
     } = words;
     let quoted = |text: &str| toml::Value::from(text).to_string();
     let issuer = quoted(idp.issuer());
-    let asker = match idp.asker() {
-        Asker::Basic { id, secret } => {
+    let asker = match idp.client_auth() {
+        ExpectedClientAuth::Basic { id, secret } => {
             format!(
                 "client_id = {}\nclient_secret = {}",
                 quoted(&id),
                 quoted(&secret)
             )
         }
-        Asker::BasicRaw { id, secret } => format!(
+        ExpectedClientAuth::BasicRaw { id, secret } => format!(
             "client_id = {}\nclient_secret = {}\nbasic_encoding = \"raw\"",
             quoted(&id),
             quoted(&secret)
         ),
-        Asker::Post { id, secret } => format!(
+        ExpectedClientAuth::Post { id, secret } => format!(
             "client_id = {}\nclient_secret = {}\nclient_auth = \"client_secret_post\"",
             quoted(&id),
             quoted(&secret)
         ),
-        Asker::Key { .. } => "key_file = \"zitadel-key.json\"".to_owned(),
+        ExpectedClientAuth::PrivateKeyJwt { .. } => "key_file = \"zitadel-key.json\"".to_owned(),
     };
     let authority = idp
         .authority
@@ -359,7 +369,7 @@ pub(crate) fn configuration(idp: &Idp, words: Words<'_>) -> String {
     let limits = format!(
         "address_per_minute = 1000000\naddress_burst = 1000000\ncaller_burst = 1000000\nread_burst = 1000000\ninstance_burst = 1000000\n{limits}"
     );
-    let grants = grants.unwrap_or(GRANT);
+    let grants = grants.unwrap_or(READER_GRANT);
     format!(
         r#"
 [server]
@@ -408,14 +418,14 @@ pub(crate) fn zitadel_key(client: &str, key: &str, pem: &str) -> String {
 }
 
 /// A secret as it is, and as it travels.
-fn spellings(id: &str, secret: &str) -> Vec<String> {
-    let basic = STANDARD.encode(format!("{}:{}", encoded(id), encoded(secret)));
+fn secret_encodings(id: &str, secret: &str) -> Vec<String> {
+    let basic = STANDARD.encode(format!("{}:{}", form_encoded(id), form_encoded(secret)));
     let raw = STANDARD.encode(format!("{id}:{secret}"));
-    vec![secret.to_owned(), encoded(secret), basic, raw]
+    vec![secret.to_owned(), form_encoded(secret), basic, raw]
 }
 
 /// `application/x-www-form-urlencoded`, written.
-fn encoded(text: &str) -> String {
+fn form_encoded(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
             b' ' => "+".to_owned(),
@@ -428,13 +438,13 @@ fn encoded(text: &str) -> String {
 }
 
 /// A place that nobody may go to: it notes who does.
-pub(crate) struct Trap {
+pub(crate) struct ForbiddenListener {
     listener: TcpListener,
 }
 
-impl Trap {
+impl ForbiddenListener {
     /// On a free port of an address of this machine.
-    pub(crate) fn at(address: &str) -> Self {
+    pub(crate) fn bind(address: &str) -> Self {
         let listener = TcpListener::bind((address, 0)).unwrap();
         listener.set_nonblocking(true).unwrap();
         Self { listener }
@@ -446,7 +456,7 @@ impl Trap {
 
     /// Nobody came.
     #[track_caller]
-    pub(crate) fn is_untouched(&self) {
+    pub(crate) fn assert_untouched(&self) {
         // A connection that was made is in the queue before the answer that followed it.
         assert!(self.listener.accept().is_err(), "somebody went there");
     }

@@ -4,14 +4,14 @@
 
 use serde_json::json;
 
-use super::{FRESH, SIGNED, STAGING, Scene};
+use super::{IdpFixture, NO_CACHE, STAGING, VALIDATE_JWT};
 use crate::{
-    idp::{SigningKey, random},
-    stage::Answer,
+    idp::{SigningKey, random_hex},
+    stage::TestResponse,
 };
 
 /// All of an answer that is not new with every answer.
-fn told(answer: &Answer) -> String {
+fn stable_parts(answer: &TestResponse) -> String {
     let head: Vec<&str> = answer
         .head
         .lines()
@@ -25,12 +25,12 @@ fn told(answer: &Answer) -> String {
 
 // T-38
 #[test]
-fn whatever_is_wrong_with_a_token_the_answer_is_the_same_to_the_last_byte() {
-    let scene = Scene::provider(FRESH);
+fn rejections_of_opaque_tokens_are_byte_identical() {
+    let scene = IdpFixture::with_provider(NO_CACHE);
     let revoked = scene.token();
-    scene.idp.revokes(&revoked);
+    scene.idp.revoke(&revoked);
     let tokens = [
-        format!("tok-{}", random(24)),
+        format!("tok-{}", random_hex(24)),
         revoked,
         scene.token_with(&json!({"exp": 1})),
         scene.token_with(&json!({"nbf": 4_000_000_000_u32})),
@@ -38,11 +38,11 @@ fn whatever_is_wrong_with_a_token_the_answer_is_the_same_to_the_last_byte() {
         scene.token_with(&json!({"iss": "https://evil.test"})),
         scene.token_with(&json!({"token_type": "DPoP"})),
         scene.token_with(&json!({"sub": ""})),
-        format!("{}.{}.{}", random(8), random(8), random(8)),
+        format!("{}.{}.{}", random_hex(8), random_hex(8), random_hex(8)),
     ];
     let answers: Vec<String> = tokens
         .iter()
-        .map(|token| told(&scene.refused(token)))
+        .map(|token| stable_parts(&scene.assert_rejected(token)))
         .collect();
     for answer in &answers {
         assert_eq!(answer, &answers[0]);
@@ -51,30 +51,34 @@ fn whatever_is_wrong_with_a_token_the_answer_is_the_same_to_the_last_byte() {
 
 // T-38
 #[test]
-fn whatever_is_wrong_with_a_signed_token_the_answer_is_the_same_to_the_last_byte() {
-    let scene = Scene::provider(SIGNED);
+fn rejections_of_jwts_are_byte_identical() {
+    let scene = IdpFixture::with_provider(VALIDATE_JWT);
     let key = scene.idp.key(jsonwebtoken::Algorithm::RS256);
     let another = SigningKey::rsa(3, &key.id).sign(
-        &crate::idp::whole_header(&json!({}), &key.id).to_string(),
+        &crate::idp::jwt_header(&json!({}), &key.id).to_string(),
         &scene.claims().to_string(),
         jsonwebtoken::Algorithm::RS256,
     );
     let tokens = [
         another,
-        scene.idp.jwt(&json!({"kid": random(8)}), &scene.claims()),
-        scene.idp.jwt(&json!({"typ": "JWT"}), &scene.claims()),
-        scene.idp.jwt(&json!({"crit": ["exp"]}), &scene.claims()),
+        scene
+            .idp
+            .issue_jwt(&json!({"kid": random_hex(8)}), &scene.claims()),
+        scene.idp.issue_jwt(&json!({"typ": "JWT"}), &scene.claims()),
+        scene
+            .idp
+            .issue_jwt(&json!({"crit": ["exp"]}), &scene.claims()),
         scene.jwt_with(&json!({"exp": 1})),
         scene.jwt_with(&json!({"aud": STAGING})),
         scene.jwt_with(&json!({"iss": "https://evil.test"})),
-        scene.idp.jwt_of(&json!({}), "not JSON"),
-        scene.idp.jwt_of(&json!({}), "[]"),
-        format!("tok-{}", random(24)),
+        scene.idp.issue_jwt_with_payload(&json!({}), "not JSON"),
+        scene.idp.issue_jwt_with_payload(&json!({}), "[]"),
+        format!("tok-{}", random_hex(24)),
         "aaaaaaaa.bbbbbbbb.cccccccc".to_owned(),
     ];
     let answers: Vec<String> = tokens
         .iter()
-        .map(|token| told(&scene.refused(token)))
+        .map(|token| stable_parts(&scene.assert_rejected(token)))
         .collect();
     for answer in &answers {
         assert_eq!(answer, &answers[0]);
@@ -82,8 +86,8 @@ fn whatever_is_wrong_with_a_signed_token_the_answer_is_the_same_to_the_last_byte
 }
 
 #[test]
-fn a_claim_that_stands_twice_is_no_claim() {
-    let scene = Scene::provider(SIGNED);
+fn jwt_with_duplicate_claim_is_rejected() {
+    let scene = IdpFixture::with_provider(VALIDATE_JWT);
     let good = scene.claims().to_string();
     let open = good.strip_suffix('}').unwrap();
     for twice in [
@@ -92,7 +96,7 @@ fn a_claim_that_stands_twice_is_no_claim() {
         format!("{open},\"sub\":\"admin\"}}"),
         format!("{open},\"iss\":\"{}\"}}", scene.idp.issuer()),
     ] {
-        scene.refused(&scene.idp.jwt_of(&json!({}), &twice));
+        scene.assert_rejected(&scene.idp.issue_jwt_with_payload(&json!({}), &twice));
     }
-    scene.served(&scene.idp.jwt_of(&json!({}), &good));
+    scene.assert_served(&scene.idp.issue_jwt_with_payload(&json!({}), &good));
 }

@@ -2,167 +2,173 @@
 
 use serde_json::json;
 
-use super::{FRESH, SIGNED, Scene, Trap, Words};
+use super::{ConfigOverrides, ForbiddenListener, IdpFixture, NO_CACHE, VALIDATE_JWT};
 use crate::{
-    idp::{Asker, Endpoint, Idp, Mode, SetUp, until},
+    idp::{Endpoint, ExpectedClientAuth, Idp, IdpOptions, Mode, wait_until},
     log,
 };
 
 /// Answers within a time-out that no test waits long for.
-const SHORT: &str = "timeout_ms = 1000\nconnect_timeout_ms = 1000";
+const SHORT_TIMEOUTS: &str = "timeout_ms = 1000\nconnect_timeout_ms = 1000";
 
 /// After so many failures nobody is asked for a while.
-const FAILURES: usize = 50;
+const MAX_FAILURES: usize = 50;
 
-fn unreliable(mode: Mode) -> Scene {
-    let scene = Scene::provider(SHORT);
-    scene.idp.behaves(Endpoint::Introspection, mode);
+fn fixture_with_mode(mode: Mode) -> IdpFixture {
+    let scene = IdpFixture::with_provider(SHORT_TIMEOUTS);
+    scene.idp.set_mode(Endpoint::Introspection, mode);
     scene
 }
 
 /// Whether a fresh token is asked about at all.
-fn is_asked(scene: &Scene) -> bool {
-    let before = scene.idp.count(Endpoint::Introspection);
-    scene.unavailable(&scene.token());
-    scene.idp.count(Endpoint::Introspection) > before
+fn triggers_introspection(scene: &IdpFixture) -> bool {
+    let before = scene.idp.request_count(Endpoint::Introspection);
+    scene.assert_unavailable(&scene.token());
+    scene.idp.request_count(Endpoint::Introspection) > before
 }
 
 /// The provider is well again, and so are we soon after.
-fn recovers(scene: &Scene) {
-    scene.idp.behaves(Endpoint::Introspection, Mode::Pass);
+fn assert_recovers(scene: &IdpFixture) {
+    scene.idp.set_mode(Endpoint::Introspection, Mode::Pass);
     let token = scene.token();
-    until(&scene.idp, "recovery", || scene.call(&token).status == 200);
-    scene.served(&scene.token());
+    wait_until(&scene.idp, "recovery", || scene.call(&token).status == 200);
+    scene.assert_served(&scene.token());
 }
 
 // T-16
 #[test]
-fn a_provider_that_never_ends_its_answer_makes_us_unavailable_and_nobody_unauthorized() {
+fn incomplete_provider_response_gives_503_not_401() {
     for mode in [Mode::Hang, Mode::Slow, Mode::Drip, Mode::Reset, Mode::Trunc] {
-        let scene = unreliable(mode);
-        scene.unavailable(&scene.token());
-        recovers(&scene);
+        let scene = fixture_with_mode(mode);
+        scene.assert_unavailable(&scene.token());
+        assert_recovers(&scene);
     }
 }
 
 // T-16
 #[test]
-fn whoever_was_proved_before_goes_on_while_the_provider_is_silent() {
-    let scene = Scene::provider(SHORT);
+fn cached_tokens_work_during_provider_outage() {
+    let scene = IdpFixture::with_provider(SHORT_TIMEOUTS);
     let known = scene.token();
-    scene.served(&known);
+    scene.assert_served(&known);
     for mode in [Mode::Hang, Mode::Reset, Mode::S500, Mode::S401, Mode::Html] {
-        scene.idp.behaves(Endpoint::Introspection, mode);
-        scene.unavailable(&scene.token());
-        scene.served(&known);
+        scene.idp.set_mode(Endpoint::Introspection, mode);
+        scene.assert_unavailable(&scene.token());
+        scene.assert_served(&known);
     }
-    scene.idp.stops();
-    scene.unavailable(&scene.token());
-    scene.served(&known);
+    scene.idp.stop();
+    scene.assert_unavailable(&scene.token());
+    scene.assert_served(&known);
 }
 
 // T-16
 #[test]
-fn a_provider_that_fails_again_and_again_is_left_alone_and_found_again_by_itself() {
-    let scene = unreliable(Mode::S500);
-    let asked = (0..FAILURES).take_while(|_| is_asked(&scene)).count();
-    assert!(asked < FAILURES, "it was asked {asked} times");
-    recovers(&scene);
+fn repeated_failures_open_circuit_and_recovery_is_automatic() {
+    let scene = fixture_with_mode(Mode::S500);
+    let asked = (0..MAX_FAILURES)
+        .take_while(|_| triggers_introspection(&scene))
+        .count();
+    assert!(asked < MAX_FAILURES, "it was asked {asked} times");
+    assert_recovers(&scene);
 }
 
 // `oidc-provider` answers so about every JWT, and anybody can make one up.
 #[test]
-fn a_token_that_the_provider_says_nothing_of_keeps_nobody_else_out() {
-    let scene = unreliable(Mode::S400);
-    for _ in 0..FAILURES {
-        scene.unavailable(&scene.token());
+fn unsupported_token_type_does_not_block_other_tokens() {
+    let scene = fixture_with_mode(Mode::S400);
+    for _ in 0..MAX_FAILURES {
+        scene.assert_unavailable(&scene.token());
     }
-    scene.idp.behaves(Endpoint::Introspection, Mode::Pass);
-    scene.served(&scene.token());
+    scene.idp.set_mode(Endpoint::Introspection, Mode::Pass);
+    scene.assert_served(&scene.token());
 }
 
 // A firewall before the provider looks into tokens, and anybody can make one
 // up that it does not like: `../../../../etc/passwd` is one by RFC 6750.
 #[test]
-fn a_token_that_a_firewall_before_the_provider_refuses_keeps_nobody_else_out() {
-    let scene = unreliable(Mode::S403Page);
-    scene.unavailable("../../../../etc/passwd");
-    scene.idp.behaves(Endpoint::Introspection, Mode::Pass);
-    scene.served(&scene.token());
+fn token_blocked_by_firewall_does_not_block_other_tokens() {
+    let scene = fixture_with_mode(Mode::S403Page);
+    scene.assert_unavailable("../../../../etc/passwd");
+    scene.idp.set_mode(Endpoint::Introspection, Mode::Pass);
+    scene.assert_served(&scene.token());
 }
 
 // Whatever one token does to the provider, it answers about others.
 #[test]
-fn one_token_that_the_provider_cannot_bear_keeps_nobody_else_out() {
+fn token_that_breaks_the_provider_does_not_block_other_tokens() {
     for status in [500, 401, 403, 302] {
-        let scene = Scene::provider(SHORT);
+        let scene = IdpFixture::with_provider(SHORT_TIMEOUTS);
         let poison = scene.token_with(&json!({"!status": status}));
-        for _ in 0..FAILURES {
-            scene.unavailable(&poison);
+        for _ in 0..MAX_FAILURES {
+            scene.assert_unavailable(&poison);
         }
-        scene.served(&scene.token());
+        scene.assert_served(&scene.token());
     }
 }
 
 // T-16: who came while somebody asked in vain does not ask in vain again.
 #[test]
-fn callers_of_a_provider_whose_metadata_hangs_do_not_wait_for_each_other() {
-    let idp = Idp::open();
-    idp.behaves(Endpoint::Discovery, Mode::Hang);
-    let scene = Scene::of(
+fn callers_share_one_failed_discovery_attempt() {
+    let idp = Idp::start();
+    idp.set_mode(Endpoint::Discovery, Mode::Hang);
+    let scene = IdpFixture::with_idp(
         idp,
-        Words {
+        ConfigOverrides {
             provider: "timeout_ms = 1200\nconnect_timeout_ms = 1200",
-            ..Words::default()
+            ..ConfigOverrides::default()
         },
     );
     std::thread::scope(|threads| {
-        threads.spawn(|| scene.unavailable(&scene.token()));
+        threads.spawn(|| scene.assert_unavailable(&scene.token()));
         // It ends later than the first pause would, had that begun with it.
         scene.idp.wait_for(Endpoint::Discovery, 1);
-        scene.unavailable(&scene.token());
+        scene.assert_unavailable(&scene.token());
     });
     // Nor is the other form asked for where nobody answers.
-    assert_eq!(scene.idp.count(Endpoint::Discovery), 1);
+    assert_eq!(scene.idp.request_count(Endpoint::Discovery), 1);
 }
 
 // T-16: what cannot be reached at all.
 #[test]
-fn a_provider_that_is_gone_makes_us_unavailable_until_it_comes_back() {
-    let scene = Scene::provider(SHORT);
-    scene.served(&scene.token());
-    scene.idp.stops();
-    scene.unavailable(&scene.token());
-    scene.idp.comes_back();
-    recovers(&scene);
+fn unreachable_provider_gives_503_until_it_returns() {
+    let scene = IdpFixture::with_provider(SHORT_TIMEOUTS);
+    scene.assert_served(&scene.token());
+    scene.idp.stop();
+    scene.assert_unavailable(&scene.token());
+    scene.idp.restart();
+    assert_recovers(&scene);
 }
 
 // T-17
 #[test]
-fn a_provider_that_says_it_fails_is_believed() {
+fn error_status_of_provider_gives_503() {
     for mode in [Mode::S500, Mode::S503(1), Mode::S429(1), Mode::S400] {
-        let scene = unreliable(mode);
-        scene.unavailable(&scene.token());
-        recovers(&scene);
+        let scene = fixture_with_mode(mode);
+        scene.assert_unavailable(&scene.token());
+        assert_recovers(&scene);
     }
 }
 
 // T-17
 #[test]
-fn a_provider_that_wants_time_gets_it_and_so_do_our_clients() {
+fn retry_after_of_provider_is_obeyed_capped_and_forwarded() {
     for mode in [Mode::S429(4), Mode::S503(4)] {
-        let scene = unreliable(mode);
-        let answer = scene.unavailable(&scene.token());
+        let scene = fixture_with_mode(mode);
+        let answer = scene.assert_unavailable(&scene.token());
         assert_eq!(answer.header("retry-after").as_deref(), Some("4"));
         for _ in 0..10 {
-            scene.unavailable(&scene.token());
+            scene.assert_unavailable(&scene.token());
         }
-        assert_eq!(scene.idp.count(Endpoint::Introspection), 1, "a storm");
+        assert_eq!(
+            scene.idp.request_count(Endpoint::Introspection),
+            1,
+            "a storm"
+        );
     }
     // Nobody is sent away for a day.
     for mode in [Mode::S429(86_400), Mode::S503(u32::MAX)] {
-        let scene = unreliable(mode);
-        let answer = scene.unavailable(&scene.token());
+        let scene = fixture_with_mode(mode);
+        let answer = scene.assert_unavailable(&scene.token());
         let after: u32 = answer.header("retry-after").unwrap().parse().unwrap();
         assert!(after <= 3600, "{after}");
     }
@@ -170,10 +176,10 @@ fn a_provider_that_wants_time_gets_it_and_so_do_our_clients() {
 
 // T-17
 #[test]
-fn our_own_credentials_being_refused_is_our_fault_and_told_to_us_alone() {
+fn rejected_client_credentials_are_logged_and_hidden_from_callers() {
     for mode in [Mode::S401, Mode::S401Empty, Mode::S403] {
-        let scene = unreliable(mode.clone());
-        let answer = scene.unavailable(&scene.token());
+        let scene = fixture_with_mode(mode.clone());
+        let answer = scene.assert_unavailable(&scene.token());
         assert!(
             !answer.body.contains("credential") && !answer.body.contains("client"),
             "{answer:?}"
@@ -182,11 +188,11 @@ fn our_own_credentials_being_refused_is_our_fault_and_told_to_us_alone() {
         assert!(told.iter().any(|line| line.contains("ERROR")), "{told:?}");
         // We do not lock our own account.
         for _ in 0..20 {
-            scene.unavailable(&scene.token());
+            scene.assert_unavailable(&scene.token());
         }
-        let asked = scene.idp.count(Endpoint::Introspection);
+        let asked = scene.idp.request_count(Endpoint::Introspection);
         assert!(asked < 10, "{mode:?}: asked {asked} times");
-        let metrics = scene.stage.admin("/metrics").body;
+        let metrics = scene.gateway.admin_get("/metrics").body;
         assert!(
             metrics
                 .lines()
@@ -198,19 +204,19 @@ fn our_own_credentials_being_refused_is_our_fault_and_told_to_us_alone() {
 
 // T-17
 #[test]
-fn a_wrong_secret_of_ours_is_no_fault_of_the_callers() {
-    let scene = Scene::provider(SHORT);
-    scene.idp.expects(Asker::Basic {
+fn wrong_client_secret_gives_503_not_401() {
+    let scene = IdpFixture::with_provider(SHORT_TIMEOUTS);
+    scene.idp.expect_client_auth(ExpectedClientAuth::Basic {
         id: "gate post".to_owned(),
         secret: "another".to_owned(),
     });
-    scene.unavailable(&scene.token());
+    scene.assert_unavailable(&scene.token());
 }
 
 // T-19
 #[test]
-fn a_provider_that_sends_us_elsewhere_is_not_followed() {
-    let trap = Trap::at("127.0.0.1");
+fn redirects_of_provider_are_not_followed() {
+    let trap = ForbiddenListener::bind("127.0.0.1");
     let to = format!("http://127.0.0.1:{}/steal", trap.port());
     for mode in [
         Mode::Redirect(to.clone()),
@@ -218,72 +224,79 @@ fn a_provider_that_sends_us_elsewhere_is_not_followed() {
         Mode::Redirect("http://169.254.169.254/latest/meta-data/".to_owned()),
         Mode::Redirect("/introspect".to_owned()),
     ] {
-        let scene = unreliable(mode.clone());
-        scene.unavailable(&scene.token());
-        assert_eq!(scene.idp.count(Endpoint::Introspection), 1, "{mode:?}");
+        let scene = fixture_with_mode(mode.clone());
+        scene.assert_unavailable(&scene.token());
+        assert_eq!(
+            scene.idp.request_count(Endpoint::Introspection),
+            1,
+            "{mode:?}"
+        );
     }
     for endpoint in [Endpoint::Discovery, Endpoint::Jwks] {
-        let scene = Scene::provider(&format!("{SIGNED}\n{SHORT}"));
-        scene.idp.behaves(endpoint, Mode::Redirect307(to.clone()));
-        scene.unavailable(&scene.jwt_with(&json!({})));
+        let scene = IdpFixture::with_provider(&format!("{VALIDATE_JWT}\n{SHORT_TIMEOUTS}"));
+        scene.idp.set_mode(endpoint, Mode::Redirect307(to.clone()));
+        scene.assert_unavailable(&scene.jwt_with(&json!({})));
     }
-    trap.is_untouched();
+    trap.assert_untouched();
 }
 
 // T-40
 #[test]
-fn a_provider_that_is_down_when_we_start_is_found_when_it_comes() {
-    for provider in [SHORT.to_owned(), format!("{SIGNED}\n{SHORT}")] {
-        let idp = Idp::set_up(&SetUp {
+fn provider_down_at_startup_is_used_once_it_is_up() {
+    for provider in [
+        SHORT_TIMEOUTS.to_owned(),
+        format!("{VALIDATE_JWT}\n{SHORT_TIMEOUTS}"),
+    ] {
+        let idp = Idp::start_with(&IdpOptions {
             down: true,
-            ..SetUp::default()
+            ..IdpOptions::default()
         });
-        let scene = Scene::of(
+        let scene = IdpFixture::with_idp(
             idp,
-            Words {
+            ConfigOverrides {
                 provider: &provider,
-                ..Words::default()
+                ..ConfigOverrides::default()
             },
         );
         let token = scene.jwt_with(&json!({}));
-        scene.idp.knows(&token, scene.claims());
-        scene.unavailable(&token);
+        scene.idp.set_token(&token, scene.claims());
+        scene.assert_unavailable(&token);
         // Who needs no provider is told how to get a token.
         let answer = scene
-            .stage
+            .gateway
             .request("GET", "/production/mcp", &[super::HOST], "");
         assert_eq!(answer.status, 401);
-        scene.idp.comes_back();
-        until(&scene.idp, "the provider's coming", || {
+        scene.idp.restart();
+        wait_until(&scene.idp, "the provider's coming", || {
             scene.call(&token).status == 200
         });
-        scene.served(&token);
+        scene.assert_served(&token);
     }
 }
 
 // T-40
 #[test]
-fn metadata_of_another_issuer_is_a_mistake_that_operators_can_read() {
+fn metadata_of_another_issuer_is_reported_in_readyz() {
     for issuer in ["https://evil.test", "http://127.0.0.1", "", "/"] {
-        let idp = Idp::open();
-        idp.publishes("issuer", json!(issuer));
-        let scene = Scene::of(
+        let idp = Idp::start();
+        idp.set_metadata("issuer", json!(issuer));
+        let scene = IdpFixture::with_idp(
             idp,
-            Words {
-                provider: SHORT,
-                ..Words::default()
+            ConfigOverrides {
+                provider: SHORT_TIMEOUTS,
+                ..ConfigOverrides::default()
             },
         );
-        scene.unavailable(&scene.token());
-        assert_eq!(scene.idp.count(Endpoint::Introspection), 0);
-        let ready = scene.stage.admin("/readyz");
+        scene.assert_unavailable(&scene.token());
+        assert_eq!(scene.idp.request_count(Endpoint::Introspection), 0);
+        let ready = scene.gateway.admin_get("/readyz");
         assert!(ready.body.contains("issuer"), "{ready:?}");
     }
 }
 
 // T-40
 #[test]
-fn metadata_that_is_none_or_lacks_what_is_needed_makes_us_unavailable() {
+fn invalid_or_incomplete_metadata_gives_503() {
     for mode in [
         Mode::Html,
         Mode::HtmlAsJson,
@@ -296,17 +309,21 @@ fn metadata_that_is_none_or_lacks_what_is_needed_makes_us_unavailable() {
         Mode::Hang,
         Mode::Bom,
     ] {
-        let idp = Idp::open();
-        idp.behaves(Endpoint::Discovery, mode.clone());
-        let scene = Scene::of(
+        let idp = Idp::start();
+        idp.set_mode(Endpoint::Discovery, mode.clone());
+        let scene = IdpFixture::with_idp(
             idp,
-            Words {
-                provider: SHORT,
-                ..Words::default()
+            ConfigOverrides {
+                provider: SHORT_TIMEOUTS,
+                ..ConfigOverrides::default()
             },
         );
-        scene.unavailable(&scene.token());
-        assert_eq!(scene.idp.count(Endpoint::Introspection), 0, "{mode:?}");
+        scene.assert_unavailable(&scene.token());
+        assert_eq!(
+            scene.idp.request_count(Endpoint::Introspection),
+            0,
+            "{mode:?}"
+        );
         assert!(scene.idp.bytes_sent() < 32 << 20, "{mode:?}");
     }
     for endpoint in [
@@ -316,40 +333,40 @@ fn metadata_that_is_none_or_lacks_what_is_needed_makes_us_unavailable() {
         json!(""),
         json!("file:///etc/passwd"),
     ] {
-        let idp = Idp::open();
-        idp.publishes("introspection_endpoint", endpoint);
-        let scene = Scene::of(
+        let idp = Idp::start();
+        idp.set_metadata("introspection_endpoint", endpoint);
+        let scene = IdpFixture::with_idp(
             idp,
-            Words {
-                provider: SHORT,
-                ..Words::default()
+            ConfigOverrides {
+                provider: SHORT_TIMEOUTS,
+                ..ConfigOverrides::default()
             },
         );
-        scene.unavailable(&scene.token());
+        scene.assert_unavailable(&scene.token());
     }
 }
 
 #[test]
-fn while_it_fails_an_old_answer_is_used_only_where_that_is_configured_and_never_a_no() {
-    let stale = format!("{SHORT}\ncache_ttl_s = 1\nstale_if_error_s = 60");
-    let scene = Scene::provider(&stale);
+fn stale_result_is_used_during_outage_only_if_configured() {
+    let stale = format!("{SHORT_TIMEOUTS}\ncache_ttl_s = 1\nstale_if_error_s = 60");
+    let scene = IdpFixture::with_provider(&stale);
     let (known, refused) = (scene.token(), scene.token());
-    scene.served(&known);
-    scene.idp.revokes(&refused);
-    scene.refused(&refused);
-    scene.idp.behaves(Endpoint::Introspection, Mode::S500);
+    scene.assert_served(&known);
+    scene.idp.revoke(&refused);
+    scene.assert_rejected(&refused);
+    scene.idp.set_mode(Endpoint::Introspection, Mode::S500);
     // The answer is past its time once the provider is asked again.
-    let asked = scene.idp.count(Endpoint::Introspection);
-    until(&scene.idp, "a further question", || {
-        scene.served(&known);
-        scene.idp.count(Endpoint::Introspection) > asked
+    let asked = scene.idp.request_count(Endpoint::Introspection);
+    wait_until(&scene.idp, "a further question", || {
+        scene.assert_served(&known);
+        scene.idp.request_count(Endpoint::Introspection) > asked
     });
-    scene.served(&known);
-    scene.unavailable(&scene.token());
+    scene.assert_served(&known);
+    scene.assert_unavailable(&scene.token());
     // Without that it is over when it is over.
-    let scene = Scene::provider(&format!("{SHORT}\n{FRESH}"));
+    let scene = IdpFixture::with_provider(&format!("{SHORT_TIMEOUTS}\n{NO_CACHE}"));
     let known = scene.token();
-    scene.served(&known);
-    scene.idp.behaves(Endpoint::Introspection, Mode::S500);
-    scene.unavailable(&known);
+    scene.assert_served(&known);
+    scene.idp.set_mode(Endpoint::Introspection, Mode::S500);
+    scene.assert_unavailable(&known);
 }

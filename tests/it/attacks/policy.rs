@@ -3,10 +3,10 @@
 use odoo_sim::{ADMIN_KEY, SALES_KEY};
 use serde_json::{Value, json};
 
-use super::{FRESH, HOST, JSON, Scene, Words, counting};
-use crate::stage::{Answer, calling};
+use super::{ConfigOverrides, HOST, IdpFixture, JSON, NO_CACHE, count_request};
+use crate::stage::{TestResponse, tool_call};
 
-const NARROW: &str = r#"
+const NARROW_GRANT: &str = r#"
 [roles.narrow]
 rules = [{ instances = ["production"], models = ["res.partner", "res.country"] }]
 
@@ -16,28 +16,28 @@ provider = "company"
 provider_role = "odoo_narrow"
 "#;
 
-fn narrow() -> (Scene, String) {
-    let scene = Scene::with(Words {
-        provider: FRESH,
-        grants: Some(NARROW),
-        ..Words::default()
+fn narrow_fixture() -> (IdpFixture, String) {
+    let scene = IdpFixture::with_config(ConfigOverrides {
+        provider: NO_CACHE,
+        grants: Some(NARROW_GRANT),
+        ..ConfigOverrides::default()
     });
     let token = scene.token_with(&json!({"roles": ["odoo_narrow"]}));
     (scene, token)
 }
 
-fn post(scene: &Scene, token: &str, lines: &[&str], body: &str) -> Answer {
+fn post(scene: &IdpFixture, token: &str, lines: &[&str], body: &str) -> TestResponse {
     let bearer = format!("Authorization: Bearer {token}");
     let mut headers = vec![JSON, HOST, bearer.as_str()];
     headers.extend(lines);
     scene
-        .stage
+        .gateway
         .request("POST", "/production/mcp", &headers, body)
 }
 
 /// The models that Odoo was asked for.
-fn models(scene: &Scene) -> Vec<String> {
-    let calls = scene.stage.company.calls();
+fn models_called(scene: &IdpFixture) -> Vec<String> {
+    let calls = scene.gateway.fake_odoo.calls();
     let model = |path: &str| path.split('/').nth(3).unwrap_or_default().to_owned();
     let mut models: Vec<String> = calls.iter().map(|call| model(&call.path)).collect();
     models.sort();
@@ -47,8 +47,8 @@ fn models(scene: &Scene) -> Vec<String> {
 
 // T-28
 #[test]
-fn a_model_that_a_role_does_not_open_stays_closed_however_it_is_written() {
-    let (scene, token) = narrow();
+fn model_outside_role_is_denied_in_every_spelling() {
+    let (scene, token) = narrow_fixture();
     for model in [
         "sale.order",
         "Res.Partner",
@@ -67,14 +67,14 @@ fn a_model_that_a_role_does_not_open_stays_closed_however_it_is_written() {
         "res.users",
     ] {
         for tool in ["count_records", "search_records", "describe_model"] {
-            let body = calling(tool, &json!({"model": model})).to_string();
+            let body = tool_call(tool, &json!({"model": model})).to_string();
             let answer = post(&scene, &token, &[], &body);
             assert_eq!(answer.status, 200, "{answer:?}");
-            let failed = answer.json()["error"].is_object() || answer.tool().1;
+            let failed = answer.json()["error"].is_object() || answer.tool_result().1;
             assert!(failed, "{tool} {model}: {answer:?}");
         }
     }
-    let asked = models(&scene);
+    let asked = models_called(&scene);
     assert!(
         asked.iter().all(|model| !model.contains("sale")
             && !model.contains("ir.config")
@@ -85,8 +85,8 @@ fn a_model_that_a_role_does_not_open_stays_closed_however_it_is_written() {
 
 // T-28
 #[test]
-fn a_relation_leads_to_no_model_that_a_role_does_not_open() {
-    let (scene, token) = narrow();
+fn relation_to_model_outside_role_is_denied() {
+    let (scene, token) = narrow_fixture();
     for arguments in [
         json!({"model": "res.partner", "fields": ["name", "sale_order_ids.name"]}),
         json!({"model": "res.partner", "fields": ["user_id.login"]}),
@@ -101,13 +101,13 @@ fn a_relation_leads_to_no_model_that_a_role_does_not_open() {
             &scene,
             &token,
             &[],
-            &calling("search_records", &arguments).to_string(),
+            &tool_call("search_records", &arguments).to_string(),
         );
         assert_eq!(answer.status, 200, "{answer:?}");
-        let failed = answer.json()["error"].is_object() || answer.tool().1;
+        let failed = answer.json()["error"].is_object() || answer.tool_result().1;
         assert!(failed, "{arguments}: {answer:?}");
     }
-    let calls = scene.stage.company.calls();
+    let calls = scene.gateway.fake_odoo.calls();
     assert!(
         calls.iter().all(|call| !call.path.contains("search_read")),
         "{calls:?}"
@@ -116,8 +116,8 @@ fn a_relation_leads_to_no_model_that_a_role_does_not_open() {
 
 // T-28
 #[test]
-fn arguments_that_are_none_of_a_tools_reach_nobody() {
-    let (scene, token) = narrow();
+fn unknown_tool_arguments_are_never_sent_to_odoo() {
+    let (scene, token) = narrow_fixture();
     for more in [
         "context",
         "method",
@@ -135,10 +135,10 @@ fn arguments_that_are_none_of_a_tools_reach_nobody() {
             &scene,
             &token,
             &[],
-            &calling("count_records", &arguments).to_string(),
+            &tool_call("count_records", &arguments).to_string(),
         );
         assert_eq!(answer.status, 200);
-        let sent = scene.stage.company.calls();
+        let sent = scene.gateway.fake_odoo.calls();
         assert!(
             sent.iter()
                 .all(|call| !call.body.to_string().contains("99")),
@@ -149,9 +149,9 @@ fn arguments_that_are_none_of_a_tools_reach_nobody() {
 
 // T-28; MCP 2026-07-28, streamable-http, "Request Metadata".
 #[test]
-fn a_header_that_names_another_tool_than_the_body_is_refused() {
-    let (scene, token) = narrow();
-    let mut message = calling("count_records", &json!({"model": "res.partner"}));
+fn mismatched_mcp_name_header_is_rejected() {
+    let (scene, token) = narrow_fixture();
+    let mut message = tool_call("count_records", &json!({"model": "res.partner"}));
     message["params"]["_meta"] = json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientCapabilities": {},
@@ -166,7 +166,7 @@ fn a_header_that_names_another_tool_than_the_body_is_refused() {
         let answer = post(&scene, &token, &[modern[0], modern[1], name], &body);
         assert_eq!(answer.status, 400, "{name}: {answer:?}");
     }
-    assert!(scene.stage.company.calls().is_empty());
+    assert!(scene.gateway.fake_odoo.calls().is_empty());
     let answer = post(
         &scene,
         &token,
@@ -178,10 +178,10 @@ fn a_header_that_names_another_tool_than_the_body_is_refused() {
 
 // T-28
 #[test]
-fn in_a_batch_each_message_is_decided_for_itself() {
-    let (scene, token) = narrow();
-    let denied = calling("count_records", &json!({"model": "sale.order"}));
-    let allowed = calling("count_records", &json!({"model": "res.partner"}));
+fn each_batch_message_is_authorized_separately() {
+    let (scene, token) = narrow_fixture();
+    let denied = tool_call("count_records", &json!({"model": "sale.order"}));
+    let allowed = tool_call("count_records", &json!({"model": "res.partner"}));
     let batch = Value::from(vec![allowed.clone(), denied, allowed]).to_string();
     let answer = post(
         &scene,
@@ -195,13 +195,17 @@ fn in_a_batch_each_message_is_decided_for_itself() {
         answers[n]["error"].is_object() || answers[n]["result"]["isError"] == json!(true)
     };
     assert!(!failed(0) && failed(1) && !failed(2), "{answers}");
-    assert!(!models(&scene).iter().any(|model| model.contains("sale")));
+    assert!(
+        !models_called(&scene)
+            .iter()
+            .any(|model| model.contains("sale"))
+    );
 }
 
 // T-28
 #[test]
-fn roles_of_a_caller_are_those_of_the_grants_that_fit_and_no_name_of_theirs_adds_one() {
-    let (scene, _) = narrow();
+fn roles_come_only_from_matching_grants() {
+    let (scene, _) = narrow_fixture();
     for roles in [
         json!(["narrow"]),
         json!(["reader"]),
@@ -225,7 +229,7 @@ fn roles_of_a_caller_are_those_of_the_grants_that_fit_and_no_name_of_theirs_adds
             "{}",
             answer.head
         );
-        scene.silent(&answer, &token);
+        scene.assert_no_leak(&answer, &token);
     }
     // As a list, as a text, and as the keys of an object.
     for roles in [
@@ -233,18 +237,18 @@ fn roles_of_a_caller_are_those_of_the_grants_that_fit_and_no_name_of_theirs_adds
         json!("other odoo_narrow"),
         json!({"odoo_narrow": {"2801": "acme.test"}}),
     ] {
-        scene.served(&scene.token_with(&json!({"roles": roles})));
+        scene.assert_served(&scene.token_with(&json!({"roles": roles})));
     }
 }
 
 // T-28: a role elsewhere in the token is none.
 #[test]
-fn roles_stand_where_they_are_configured_to_stand() {
-    let scene = Scene::with(Words {
+fn roles_are_read_only_from_configured_claim() {
+    let scene = IdpFixture::with_config(ConfigOverrides {
         provider: "cache_ttl_s = 0\nrole_claims = [\"/realm_access/roles\"]",
-        ..Words::default()
+        ..ConfigOverrides::default()
     });
-    scene.served(
+    scene.assert_served(
         &scene.token_with(&json!({"roles": null, "realm_access": {"roles": ["odoo_reader"]}})),
     );
     for changes in [
@@ -264,20 +268,20 @@ fn roles_stand_where_they_are_configured_to_stand() {
     }
 }
 
-const BY_SCOPE: &str =
+const SCOPE_GRANT: &str =
     "[[grants]]\nroles = [\"reader\"]\nprovider = \"company\"\nscope = \"odoo:read\"\n";
 
 // T-29; MCP 2026-07-28, authorization, "Runtime Insufficient Scope Errors".
 #[test]
-fn a_caller_whom_a_scope_would_help_is_told_which_and_only_once_for_each_call() {
-    let scene = Scene::with(Words {
-        provider: FRESH,
-        grants: Some(BY_SCOPE),
-        ..Words::default()
+fn missing_scope_is_named_in_challenge() {
+    let scene = IdpFixture::with_config(ConfigOverrides {
+        provider: NO_CACHE,
+        grants: Some(SCOPE_GRANT),
+        ..ConfigOverrides::default()
     });
-    scene.served(&scene.token());
+    scene.assert_served(&scene.token());
     let token = scene.token_with(&json!({"scope": "openid"}));
-    let before = scene.stage.company.calls().len();
+    let before = scene.gateway.fake_odoo.calls().len();
     let answer = scene.call(&token);
     assert_eq!(answer.status, 403, "{answer:?}");
     let challenge = answer.header("www-authenticate").unwrap();
@@ -290,19 +294,19 @@ fn a_caller_whom_a_scope_would_help_is_told_which_and_only_once_for_each_call() 
     ] {
         assert!(challenge.contains(part), "{challenge}");
     }
-    assert_eq!(scene.stage.company.calls().len(), before);
-    scene.silent(&answer, &token);
+    assert_eq!(scene.gateway.fake_odoo.calls().len(), before);
+    scene.assert_no_leak(&answer, &token);
 }
 
 // T-29
 #[test]
-fn nobody_is_sent_for_a_scope_that_cannot_be_had() {
-    let no_step = format!("{FRESH}\nstep_up = \"none\"");
-    for (provider, grants) in [(no_step.as_str(), Some(BY_SCOPE)), (FRESH, None)] {
-        let scene = Scene::with(Words {
+fn unobtainable_scope_is_not_suggested() {
+    let no_step = format!("{NO_CACHE}\nstep_up = \"none\"");
+    for (provider, grants) in [(no_step.as_str(), Some(SCOPE_GRANT)), (NO_CACHE, None)] {
+        let scene = IdpFixture::with_config(ConfigOverrides {
             provider,
             grants,
-            ..Words::default()
+            ..ConfigOverrides::default()
         });
         let token = scene.token_with(&json!({"scope": "openid", "roles": []}));
         let answer = scene.call(&token);
@@ -312,12 +316,12 @@ fn nobody_is_sent_for_a_scope_that_cannot_be_had() {
             "{}",
             answer.head
         );
-        scene.silent(&answer, &token);
+        scene.assert_no_leak(&answer, &token);
     }
 }
 
 #[test]
-fn a_grant_needs_all_that_it_names() {
+fn grant_requires_every_condition() {
     let grants = r#"
 [[grants]]
 roles = ["reader"]
@@ -328,13 +332,13 @@ organization = "2801"
 scope = "odoo:read"
 client_id = "mcp-client"
 "#;
-    let scene = Scene::with(Words {
-        provider: FRESH,
+    let scene = IdpFixture::with_config(ConfigOverrides {
+        provider: NO_CACHE,
         grants: Some(grants),
-        ..Words::default()
+        ..ConfigOverrides::default()
     });
     let fits = json!({"roles": {"odoo_reader": {"2801": "acme.test"}}, "aud": [super::PRODUCTION, super::STAGING]});
-    scene.served(&scene.token_with(&fits));
+    scene.assert_served(&scene.token_with(&fits));
     for (name, value) in [
         ("roles", json!({"odoo_reader": {"2802": "acme.test"}})),
         ("roles", json!({"odoo_reader": {}})),
@@ -354,7 +358,7 @@ client_id = "mcp-client"
 }
 
 #[test]
-fn a_grant_that_names_nobody_or_a_role_that_is_none_is_refused_at_the_start() {
+fn invalid_grant_is_rejected_at_startup() {
     for (grant, told) in [
         ("roles = [\"reader\"]", "grants"),
         ("roles = [\"reader\"]\nprovider = \"company\"", "grants"),
@@ -374,22 +378,22 @@ fn a_grant_that_names_nobody_or_a_role_that_is_none_is_refused_at_the_start() {
             "nowhere",
         ),
     ] {
-        let idp = crate::idp::Idp::open();
+        let idp = crate::idp::Idp::start();
         let grants = format!("[[grants]]\n{grant}\n");
         let text = super::configuration(
             &idp,
-            Words {
+            ConfigOverrides {
                 grants: Some(&grants),
-                ..Words::default()
+                ..ConfigOverrides::default()
             },
         );
-        let mistakes = crate::stage::Stage::mistakes(&text, &[]);
+        let mistakes = crate::stage::TestGateway::config_errors(&text, &[]);
         assert!(mistakes.contains(told), "{grant}: {mistakes}");
     }
 }
 
 #[test]
-fn a_grant_can_say_as_which_odoo_user_its_callers_act() {
+fn grant_can_select_odoo_credential() {
     let grants = r#"
 [[grants]]
 roles = ["reader"]
@@ -403,19 +407,19 @@ roles = ["reader"]
 provider = "company"
 provider_role = "odoo_reader"
 "#;
-    let scene = Scene::with(Words {
-        provider: FRESH,
+    let scene = IdpFixture::with_config(ConfigOverrides {
+        provider: NO_CACHE,
         grants: Some(grants),
         more: "[instances.production.credentials.sales]\napi_key_file = \"sales.key\"\n",
-        ..Words::default()
+        ..ConfigOverrides::default()
     });
     let act = |roles: Value| {
-        let before = scene.stage.company.calls().len();
+        let before = scene.gateway.fake_odoo.calls().len();
         let token = scene.token_with(&json!({"roles": roles}));
-        let answer = post(&scene, &token, &[], &counting());
+        let answer = post(&scene, &token, &[], &count_request());
         assert_eq!(answer.status, 200, "{answer:?}");
-        scene.silent(&answer, &token);
-        let calls = scene.stage.company.calls();
+        scene.assert_no_leak(&answer, &token);
+        let calls = scene.gateway.fake_odoo.calls();
         let mut keys: Vec<String> = calls[before..]
             .iter()
             .map(|call| {

@@ -4,100 +4,100 @@
 
 use serde_json::json;
 
-use super::{FRESH, Scene, Words, configuration};
-use crate::idp::{Endpoint, until};
+use super::{ConfigOverrides, IdpFixture, NO_CACHE, configuration};
+use crate::idp::{Endpoint, wait_until};
 
 // T-10
 #[test]
-fn a_token_that_was_taken_back_before_its_first_call_is_refused() {
-    let scene = Scene::open();
+fn token_revoked_before_first_call_is_rejected() {
+    let scene = IdpFixture::start();
     let token = scene.token();
-    scene.idp.revokes(&token);
-    scene.refused(&token);
+    scene.idp.revoke(&token);
+    scene.assert_rejected(&token);
 }
 
 // T-10
 #[test]
-fn where_no_answer_is_kept_a_token_that_is_taken_back_is_refused_at_once() {
-    let scene = Scene::provider(FRESH);
+fn revoked_token_is_rejected_at_once_without_cache() {
+    let scene = IdpFixture::with_provider(NO_CACHE);
     let token = scene.token();
-    scene.served(&token);
-    scene.served(&token);
-    assert_eq!(scene.idp.count(Endpoint::Introspection), 2);
-    scene.idp.revokes(&token);
-    scene.refused(&token);
+    scene.assert_served(&token);
+    scene.assert_served(&token);
+    assert_eq!(scene.idp.request_count(Endpoint::Introspection), 2);
+    scene.idp.revoke(&token);
+    scene.assert_rejected(&token);
 }
 
 // T-10
 #[test]
-fn an_answer_is_kept_for_its_time_and_a_token_that_is_taken_back_lives_no_longer() {
-    let scene = Scene::provider("cache_ttl_s = 1");
+fn revoked_token_is_rejected_after_cache_ttl() {
+    let scene = IdpFixture::with_provider("cache_ttl_s = 1");
     let token = scene.token();
-    scene.served(&token);
-    scene.idp.revokes(&token);
-    until(&scene.idp, "the end of what was kept", || {
+    scene.assert_served(&token);
+    scene.idp.revoke(&token);
+    wait_until(&scene.idp, "the end of what was kept", || {
         scene.call(&token).status == 401
     });
-    scene.refused(&token);
+    scene.assert_rejected(&token);
 }
 
 // T-10
 #[test]
-fn within_that_time_nobody_is_asked_again() {
-    let scene = Scene::open();
+fn cached_token_is_not_introspected_again_until_reload() {
+    let scene = IdpFixture::start();
     let token = scene.token();
     for _ in 0..20 {
-        scene.served(&token);
+        scene.assert_served(&token);
     }
-    assert_eq!(scene.idp.count(Endpoint::Introspection), 1);
-    scene.idp.revokes(&token);
-    scene.served(&token);
+    assert_eq!(scene.idp.request_count(Endpoint::Introspection), 1);
+    scene.idp.revoke(&token);
+    scene.assert_served(&token);
     // Reading the configuration again forgets what was kept.
     scene
-        .stage
-        .reload(&configuration(&scene.idp, Words::default()));
-    scene.refused(&token);
+        .gateway
+        .reload(&configuration(&scene.idp, ConfigOverrides::default()));
+    scene.assert_rejected(&token);
 }
 
 // T-10
 #[test]
-fn what_is_kept_does_not_outlive_the_token() {
-    let scene = Scene::provider("cache_ttl_s = 300\nclock_skew_s = 0");
+fn cached_result_does_not_outlive_token_expiry() {
+    let scene = IdpFixture::with_provider("cache_ttl_s = 300\nclock_skew_s = 0");
     let end = jiff::Timestamp::now().as_second() + 2;
     let token = scene.token_with(&json!({"exp": end}));
-    scene.served(&token);
-    until(&scene.idp, "the token's end", || {
+    scene.assert_served(&token);
+    wait_until(&scene.idp, "the token's end", || {
         scene.call(&token).status == 401
     });
     assert!(jiff::Timestamp::now().as_second() >= end);
 }
 
 #[test]
-fn a_no_is_kept_for_a_moment_and_no_longer() {
-    let scene = Scene::open();
+fn rejection_is_cached_for_negative_ttl() {
+    let scene = IdpFixture::start();
     let token = scene.token();
-    scene.idp.revokes(&token);
-    scene.refused(&token);
-    scene.refused(&token);
-    assert_eq!(scene.idp.count(Endpoint::Introspection), 1);
-    let scene = Scene::provider("negative_ttl_s = 0");
+    scene.idp.revoke(&token);
+    scene.assert_rejected(&token);
+    scene.assert_rejected(&token);
+    assert_eq!(scene.idp.request_count(Endpoint::Introspection), 1);
+    let scene = IdpFixture::with_provider("negative_ttl_s = 0");
     let token = scene.token();
-    scene.idp.revokes(&token);
-    scene.refused(&token);
+    scene.idp.revoke(&token);
+    scene.assert_rejected(&token);
     // Zitadel says no when it fails inside: the next question may be answered.
-    scene.idp.knows(&token, scene.claims());
-    scene.served(&token);
+    scene.idp.set_token(&token, scene.claims());
+    scene.assert_served(&token);
 }
 
 #[test]
-fn roles_that_are_taken_away_are_gone_with_the_next_answer() {
-    let scene = Scene::provider(FRESH);
+fn removed_roles_take_effect_with_next_introspection() {
+    let scene = IdpFixture::with_provider(NO_CACHE);
     let token = scene.token();
-    scene.served(&token);
+    scene.assert_served(&token);
     scene
         .idp
-        .knows(&token, scene.claims_with(&json!({"roles": []})));
+        .set_token(&token, scene.claims_with(&json!({"roles": []})));
     let answer = scene.call(&token);
     assert_eq!(answer.status, 403, "{answer:?}");
-    scene.silent(&answer, &token);
+    scene.assert_no_leak(&answer, &token);
 }

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{HOST, Scene, Words};
+use super::{ConfigOverrides, HOST, IdpFixture};
 use crate::{
-    idp::{Asker, Idp, SigningKey, random},
-    stage::Stage,
+    idp::{ExpectedClientAuth, Idp, SigningKey, random_hex},
+    stage::TestGateway,
 };
 
 const PROJECT: &str = "269512345678901234";
@@ -14,29 +14,29 @@ const ROLES: &str = "urn:zitadel:iam:org:project:269512345678901234:roles";
 const PROVIDER: &str =
     "kind = \"zitadel\"\nproject = \"269512345678901234\"\ncache_ttl_s = 0\nnegative_ttl_s = 0";
 
-fn idp() -> Idp {
-    let idp = Idp::open();
-    idp.expects(Asker::Key {
+fn zitadel_idp() -> Idp {
+    let idp = Idp::start();
+    idp.expect_client_auth(ExpectedClientAuth::PrivateKeyJwt {
         id: "269587654321098765".to_owned(),
         key: Box::new(SigningKey::rsa(2, "269587654321098766")),
         audience: idp.issuer().to_owned(),
     });
-    idp.tells_only_of(PROJECT);
+    idp.require_audience(PROJECT);
     idp
 }
 
-fn scene() -> Scene {
-    Scene::of(
-        idp(),
-        Words {
+fn zitadel_fixture() -> IdpFixture {
+    IdpFixture::with_idp(
+        zitadel_idp(),
+        ConfigOverrides {
             provider: PROVIDER,
-            ..Words::default()
+            ..ConfigOverrides::default()
         },
     )
 }
 
 /// What Zitadel says of a user's token.
-fn claims(scene: &Scene) -> Value {
+fn claims(scene: &IdpFixture) -> Value {
     scene.claims_with(&json!({
         "aud": ["269511111111111111", PROJECT],
         "client_id": "269511111111111111",
@@ -47,7 +47,7 @@ fn claims(scene: &Scene) -> Value {
     }))
 }
 
-fn token(scene: &Scene, changes: &Value) -> String {
+fn token(scene: &IdpFixture, changes: &Value) -> String {
     let mut claims = claims(scene);
     let all = claims.as_object_mut().unwrap();
     for (name, value) in changes.as_object().unwrap() {
@@ -57,48 +57,48 @@ fn token(scene: &Scene, changes: &Value) -> String {
             all.insert(name.clone(), value.clone());
         }
     }
-    scene.idp.opaque(claims)
+    scene.idp.issue_opaque(claims)
 }
 
 #[test]
-fn a_project_is_the_audience_the_place_of_roles_and_what_a_client_asks_for() {
-    let scene = scene();
-    scene.served(&token(&scene, &json!({})));
-    let answer = scene.stage.request("GET", "/production/mcp", &[HOST], "");
+fn zitadel_project_sets_audience_roles_claim_and_scopes() {
+    let scene = zitadel_fixture();
+    scene.assert_served(&token(&scene, &json!({})));
+    let answer = scene.gateway.request("GET", "/production/mcp", &[HOST], "");
     let challenge = answer.header("www-authenticate").unwrap();
     let scopes = format!("scope=\"openid profile urn:zitadel:iam:org:project:id:{PROJECT}:aud\"");
     assert!(challenge.contains(&scopes), "{challenge}");
 }
 
 #[test]
-fn a_token_without_the_project_is_no_token() {
-    let scene = scene();
-    scene.refused(&token(&scene, &json!({"aud": ["269511111111111111"]})));
+fn token_without_project_audience_is_rejected() {
+    let scene = zitadel_fixture();
+    scene.assert_rejected(&token(&scene, &json!({"aud": ["269511111111111111"]})));
     // The provider does not see to it here.
-    let lax = Idp::open();
-    lax.expects(idp().asker());
-    let Asker::Key { id, key, .. } = lax.asker() else {
+    let lax = Idp::start();
+    lax.expect_client_auth(zitadel_idp().client_auth());
+    let ExpectedClientAuth::PrivateKeyJwt { id, key, .. } = lax.client_auth() else {
         panic!("a key")
     };
-    lax.expects(Asker::Key {
+    lax.expect_client_auth(ExpectedClientAuth::PrivateKeyJwt {
         id,
         key,
         audience: lax.issuer().to_owned(),
     });
-    let scene = Scene::of(
+    let scene = IdpFixture::with_idp(
         lax,
-        Words {
+        ConfigOverrides {
             provider: PROVIDER,
-            ..Words::default()
+            ..ConfigOverrides::default()
         },
     );
-    scene.refused(&token(&scene, &json!({"aud": ["269511111111111111"]})));
-    scene.refused(&token(&scene, &json!({"aud": super::PRODUCTION})));
+    scene.assert_rejected(&token(&scene, &json!({"aud": ["269511111111111111"]})));
+    scene.assert_rejected(&token(&scene, &json!({"aud": super::PRODUCTION})));
 }
 
 #[test]
-fn roles_of_another_project_are_none() {
-    let scene = scene();
+fn roles_of_another_project_are_ignored() {
+    let scene = zitadel_fixture();
     for changes in [
         json!({ROLES: null, "urn:zitadel:iam:org:project:roles": null}),
         // Of whatever project: the claim without an id says not which.
@@ -116,23 +116,23 @@ fn roles_of_another_project_are_none() {
             "{}",
             answer.head
         );
-        scene.silent(&answer, &token);
+        scene.assert_no_leak(&answer, &token);
     }
 }
 
 #[test]
-fn a_role_counts_in_the_organization_that_a_grant_names() {
-    let grants = format!("{}organization = \"2801\"\n", super::GRANT);
-    let scene = Scene::of(
-        idp(),
-        Words {
+fn role_counts_only_in_organization_of_the_grant() {
+    let grants = format!("{}organization = \"2801\"\n", super::READER_GRANT);
+    let scene = IdpFixture::with_idp(
+        zitadel_idp(),
+        ConfigOverrides {
             provider: PROVIDER,
             grants: Some(&grants),
-            ..Words::default()
+            ..ConfigOverrides::default()
         },
     );
-    scene.served(&token(&scene, &json!({})));
-    scene.served(&token(
+    scene.assert_served(&token(&scene, &json!({})));
+    scene.assert_served(&token(
         &scene,
         &json!({ROLES: {"odoo_reader": {"2802": "b.test", "2801": "a.test"}}}),
     ));
@@ -153,36 +153,36 @@ fn a_role_counts_in_the_organization_that_a_grant_names() {
 
 // A personal access token passes the audience check of every application.
 #[test]
-fn a_personal_access_token_is_refused_unless_that_is_allowed() {
-    let scene = scene();
+fn personal_access_token_is_rejected_unless_allowed() {
+    let scene = zitadel_fixture();
     let pat = json!({"client_id": null, "aud": ["269587654321098765", PROJECT]});
-    scene.refused(&token(&scene, &pat));
-    scene.refused(&token(&scene, &json!({"client_id": ""})));
+    scene.assert_rejected(&token(&scene, &pat));
+    scene.assert_rejected(&token(&scene, &json!({"client_id": ""})));
     let provider = format!("{PROVIDER}\nallow_pat = true");
-    let scene = Scene::of(
-        idp(),
-        Words {
+    let scene = IdpFixture::with_idp(
+        zitadel_idp(),
+        ConfigOverrides {
             provider: &provider,
-            ..Words::default()
+            ..ConfigOverrides::default()
         },
     );
-    scene.served(&token(&scene, &pat));
+    scene.assert_served(&token(&scene, &pat));
 }
 
 // Anybody gets any project's audience by asking for it.
 #[test]
-fn without_a_rule_about_roles_it_does_not_start() {
+fn zitadel_without_provider_role_grant_is_rejected_at_startup() {
     let key = super::zitadel_key("1", "2", &SigningKey::rsa(2, "2").private_pem());
     let start = |provider: &str, grants: &str| {
         let text = super::configuration(
-            &idp(),
-            Words {
+            &zitadel_idp(),
+            ConfigOverrides {
                 provider,
                 grants: Some(grants),
-                ..Words::default()
+                ..ConfigOverrides::default()
             },
         );
-        Stage::mistakes(&text, &[("zitadel-key.json", &key)])
+        TestGateway::config_errors(&text, &[("zitadel-key.json", &key)])
     };
     for grants in [
         "",
@@ -193,27 +193,27 @@ fn without_a_rule_about_roles_it_does_not_start() {
         let mistakes = start(PROVIDER, grants);
         assert!(mistakes.contains("provider_role"), "{grants}: {mistakes}");
     }
-    assert_eq!(start(PROVIDER, super::GRANT), "");
+    assert_eq!(start(PROVIDER, super::READER_GRANT), "");
     // Known by its key file alone, whatever it is said to be.
     assert!(start("", "").contains("zitadel"));
     let text = super::configuration(
-        &Idp::open(),
-        Words {
+        &Idp::start(),
+        ConfigOverrides {
             grants: Some(""),
-            ..Words::default()
+            ..ConfigOverrides::default()
         },
     );
-    let cloud = Idp::open();
+    let cloud = Idp::start();
     let text = text.replace(
         &text
             .lines()
             .find(|line| line.starts_with("issuer = "))
             .unwrap()
             .to_owned(),
-        &format!("issuer = \"https://acme-{}.zitadel.cloud\"", random(2)),
+        &format!("issuer = \"https://acme-{}.zitadel.cloud\"", random_hex(2)),
     );
     assert!(
-        Stage::mistakes(&text, &[]).contains("provider_role"),
+        TestGateway::config_errors(&text, &[]).contains("provider_role"),
         "{}",
         cloud.issuer()
     );
@@ -221,16 +221,16 @@ fn without_a_rule_about_roles_it_does_not_start() {
 
 // One project for each gateway instance.
 #[test]
-fn two_instances_can_have_a_project_each() {
-    let scene = Scene::of(
-        idp(),
-        Words {
+fn instances_may_have_different_zitadel_projects() {
+    let scene = IdpFixture::with_idp(
+        zitadel_idp(),
+        ConfigOverrides {
             provider: PROVIDER,
             staging: "audiences = [\"269599999999999999\"]",
-            ..Words::default()
+            ..ConfigOverrides::default()
         },
     );
     let production = token(&scene, &json!({}));
-    scene.served(&production);
-    scene.refused_at("/staging/mcp", HOST, &production);
+    scene.assert_served(&production);
+    scene.assert_rejected_at("/staging/mcp", HOST, &production);
 }

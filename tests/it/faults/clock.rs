@@ -12,14 +12,17 @@ use std::{
 use serde_json::json;
 
 use super::{
-    configuration, each,
-    process::{Process, calls, configure, counting, journal, key, serve, until, verified},
+    configuration, in_parallel,
+    process::{
+        GatewayProcess, count_call, new_key, read_calls, read_journal, serve_command,
+        verify_journal, wait_until, write_configuration,
+    },
 };
 use crate::{
-    attacks::{self, Words},
+    attacks::{self, ConfigOverrides},
     idp::{Endpoint, Idp},
     redis_server::RedisServer,
-    stage::{Answer, company},
+    stage::{TestResponse, start_fake_odoo},
 };
 
 const HOUR: i64 = 3600;
@@ -27,17 +30,17 @@ const DAY: i64 = 24 * HOUR;
 
 /// The clock of the wall as a process sees it (libfaketime); that which only
 /// goes on stays as it is, as when an administrator sets the time.
-struct Clock(PathBuf);
+struct FakeClock(PathBuf);
 
-impl Clock {
-    fn right(folder: &Path) -> Self {
+impl FakeClock {
+    fn accurate(folder: &Path) -> Self {
         let clock = Self(folder.join("clock"));
-        clock.is_off_by(0);
+        clock.set_offset(0);
         clock
     }
 
     /// From now on it is wrong by so many seconds.
-    fn is_off_by(&self, seconds: i64) {
+    fn set_offset(&self, seconds: i64) {
         let next = self.0.with_extension("next");
         fs::write(&next, format!("{seconds:+}")).unwrap();
         fs::rename(&next, &self.0).unwrap();
@@ -59,29 +62,29 @@ impl Clock {
     }
 
     /// A gateway whose clock this is.
-    fn serve(&self, folder: &Path, text: &str) -> Process {
-        configure(folder, text);
-        let mut command: Command = serve(folder);
-        Process::spawn(folder, command.envs(self.environment()))
+    fn start_gateway(&self, folder: &Path, text: &str) -> GatewayProcess {
+        write_configuration(folder, text);
+        let mut command: Command = serve_command(folder);
+        GatewayProcess::spawn(folder, command.envs(self.environment()))
     }
 }
 
 /// What the gateway takes for the time, against ours, in seconds.
-fn off_by(answer: &Answer) -> i64 {
+fn clock_offset(answer: &TestResponse) -> i64 {
     let date = answer.header("date").unwrap();
     let told = jiff::fmt::rfc2822::parse(&date).unwrap().timestamp();
     told.as_second() - jiff::Timestamp::now().as_second()
 }
 
 #[track_caller]
-fn is_off_by(answer: &Answer, seconds: i64) {
-    let known = off_by(answer);
+fn assert_clock_offset(answer: &TestResponse, seconds: i64) {
+    let known = clock_offset(answer);
     assert!((known - seconds).abs() <= 5, "{known} s");
 }
 
 /// The seconds that a caller is told to wait.
-fn wait(answer: &Answer) -> u64 {
-    let (text, failed) = answer.tool();
+fn retry_after_seconds(answer: &TestResponse) -> u64 {
+    let (text, failed) = answer.tool_result();
     assert!(failed, "{text}");
     let rest = text.split("try again in ").nth(1).unwrap();
     rest.split(' ').next().unwrap().parse().unwrap()
@@ -91,20 +94,20 @@ fn wait(answer: &Answer) -> u64 {
 const LIMITS: &str = "[limits]\ncaller_per_minute = 20\ncaller_burst = 2";
 
 #[test]
-fn limits_neither_open_nor_lock_out_when_the_clock_of_the_gateway_jumps() {
+fn gateway_clock_jump_does_not_affect_rate_limits() {
     let redis = RedisServer::start();
     let shared = format!("\n[redis]\nurl = \"{}\"\ntimeout_ms = 5_000", redis.url());
-    each(["", shared.as_str()], |store| {
-        let (_, odoo) = company();
+    in_parallel(["", shared.as_str()], |store| {
+        let (_, odoo) = start_fake_odoo();
         let folder = tempfile::tempdir().unwrap();
-        let clock = Clock::right(folder.path());
+        let clock = FakeClock::accurate(folder.path());
         let text = configuration(&odoo, &odoo, &format!("{LIMITS}{store}"));
-        let gateway = clock.serve(folder.path(), &text);
+        let gateway = clock.start_gateway(folder.path(), &text);
         for hours in [0, 6, -6] {
-            clock.is_off_by(hours * HOUR);
+            clock.set_offset(hours * HOUR);
             // Nobody is locked out: it is over when it is over.
             let begun = Instant::now();
-            until("the next call", || !gateway.count().tool().1);
+            wait_until("the next call", || !gateway.count().tool_result().1);
             assert!(
                 begun.elapsed() < Duration::from_secs(6),
                 "{hours}: {:?}",
@@ -114,32 +117,35 @@ fn limits_neither_open_nor_lock_out_when_the_clock_of_the_gateway_jumps() {
             let mut through = 0;
             let told = loop {
                 let answer = gateway.count();
-                is_off_by(&answer, hours * HOUR);
-                if answer.tool().1 {
+                assert_clock_offset(&answer, hours * HOUR);
+                if answer.tool_result().1 {
                     break answer;
                 }
                 through += 1;
                 assert!(through <= 2, "{hours}");
             };
-            assert!((1..=3).contains(&wait(&told)), "{hours}: {told:?}");
+            assert!(
+                (1..=3).contains(&retry_after_seconds(&told)),
+                "{hours}: {told:?}"
+            );
             for later in [6, -6, hours] {
-                clock.is_off_by(later * HOUR);
+                clock.set_offset(later * HOUR);
                 assert!(
-                    (1..=3).contains(&wait(&gateway.count())),
+                    (1..=3).contains(&retry_after_seconds(&gateway.count())),
                     "{hours}, {later}"
                 );
             }
         }
-        gateway.records();
+        gateway.stop_and_read_calls();
     });
 }
 
 #[test]
-fn a_jump_of_the_clock_of_redis_locks_nobody_out_and_gives_at_most_one_more_burst() {
+fn redis_clock_jump_locks_no_caller_out_and_adds_at_most_one_burst() {
     for hours in [-6, 6] {
-        let (_, odoo) = company();
+        let (_, odoo) = start_fake_odoo();
         let folder = tempfile::tempdir().unwrap();
-        let clock = Clock::right(folder.path());
+        let clock = FakeClock::accurate(folder.path());
         let redis = RedisServer::start_with("--port", &[], &clock.environment());
         let shared = format!("\n[redis]\nurl = \"{}\"\ntimeout_ms = 5_000", redis.url());
         // Ten at once, and one in three seconds.
@@ -147,7 +153,7 @@ fn a_jump_of_the_clock_of_redis_locks_nobody_out_and_gives_at_most_one_more_burs
         let text = configuration(&odoo, &odoo, &format!("{limits}{shared}"));
         let [one, two] = [(); 2].map(|()| {
             let folder = tempfile::tempdir().unwrap();
-            let gateway = Process::start(folder.path(), &text);
+            let gateway = GatewayProcess::start(folder.path(), &text);
             (gateway, folder)
         });
         let time = || {
@@ -155,20 +161,20 @@ fn a_jump_of_the_clock_of_redis_locks_nobody_out_and_gives_at_most_one_more_burs
             let seconds = said.lines().nth(2).unwrap();
             seconds.parse::<i64>().unwrap() - jiff::Timestamp::now().as_second()
         };
-        let through = |gateway: &Process| {
-            let calls = (0..30).take_while(|_| !gateway.count().tool().1);
+        let through = |gateway: &GatewayProcess| {
+            let calls = (0..30).take_while(|_| !gateway.count().tool_result().1);
             calls.count()
         };
         assert!(time().abs() <= 5);
         for _ in 0..4 {
-            assert!(!one.0.count().tool().1);
+            assert!(!one.0.count().tool_result().1);
         }
-        clock.is_off_by(hours * HOUR);
+        clock.set_offset(hours * HOUR);
         assert!((time() - hours * HOUR).abs() <= 5);
         // What is left is still there, and little more.
         let left = through(&one.0);
         assert!((6..=8).contains(&left), "{hours}: {left}");
-        let told = wait(&one.0.count());
+        let told = retry_after_seconds(&one.0.count());
         assert!((1..=3).contains(&told), "{hours}: {told}");
         // The other asks Redis, which forgot when it went forward.
         let other = through(&two.0);
@@ -176,7 +182,7 @@ fn a_jump_of_the_clock_of_redis_locks_nobody_out_and_gives_at_most_one_more_burs
         assert!(other <= most, "{hours}: {other}");
         // And time goes on for both.
         let begun = Instant::now();
-        until("the next call", || !one.0.count().tool().1);
+        wait_until("the next call", || !one.0.count().tool_result().1);
         assert!(
             begun.elapsed() < Duration::from_secs(8),
             "{hours}: {:?}",
@@ -186,41 +192,41 @@ fn a_jump_of_the_clock_of_redis_locks_nobody_out_and_gives_at_most_one_more_burs
 }
 
 #[test]
-fn what_a_token_or_a_key_says_of_its_end_holds_whatever_is_remembered() {
-    each(
-        ["validation = \"introspection\"", attacks::SIGNED],
+fn cached_token_and_api_key_expire_by_the_current_clock() {
+    in_parallel(
+        ["validation = \"introspection\"", attacks::VALIDATE_JWT],
         |validation| {
-            let (_, odoo) = company();
-            let idp = Idp::open();
+            let (_, odoo) = start_fake_odoo();
+            let idp = Idp::start();
             let provider = format!("{validation}\ncache_ttl_s = 300\nnegative_ttl_s = 0");
             let text = attacks::configuration(
                 &idp,
-                Words {
+                ConfigOverrides {
                     provider: &provider,
                     more: "[keys]\nfile = \"keys.toml\"\n[audit]\nfile = \"audit.jsonl\"",
-                    ..Words::default()
+                    ..ConfigOverrides::default()
                 },
             );
             let folder = tempfile::tempdir().unwrap();
-            let clock = Clock::right(folder.path());
-            let key = key(folder.path(), "reader", Some(Duration::from_hours(1)));
-            let mut gateway = clock.serve(folder.path(), &text.replace("ODOO", &odoo));
+            let clock = FakeClock::accurate(folder.path());
+            let key = new_key(folder.path(), "reader", Some(Duration::from_hours(1)));
+            let mut gateway = clock.start_gateway(folder.path(), &text.replace("ODOO", &odoo));
             let now = jiff::Timestamp::now().as_second();
             let claims = json!({
                 "iss": idp.issuer(), "aud": attacks::PRODUCTION, "sub": "ada", "exp": now + 600,
                 "iat": now, "nbf": now, "scope": "openid odoo:read", "client_id": "mcp-client",
                 "token_type": "Bearer", "roles": ["odoo_reader"], "jti": "1",
             });
-            let token = idp.jwt(&json!({}), &claims);
-            idp.knows(&token, claims);
-            gateway.hides(&key);
-            gateway.hides(&token);
+            let token = idp.issue_jwt(&json!({}), &claims);
+            idp.set_token(&token, claims);
+            gateway.forbid_in_log(&key);
+            gateway.forbid_in_log(&token);
             let status = |proof: &str, hours: i64| {
-                clock.is_off_by(hours * HOUR);
+                clock.set_offset(hours * HOUR);
                 let bearer = format!("Authorization: Bearer {proof}");
                 let host = "Host: gw.example.com";
-                let answer = gateway.post("/production/mcp", &[host, &bearer], &counting());
-                is_off_by(&answer, hours * HOUR);
+                let answer = gateway.post("/production/mcp", &[host, &bearer], &count_call());
+                assert_clock_offset(&answer, hours * HOUR);
                 answer.status
             };
             for proof in [&token, &key] {
@@ -231,27 +237,27 @@ fn what_a_token_or_a_key_says_of_its_end_holds_whatever_is_remembered() {
                 assert_eq!(status(proof, -2), 200, "{validation}");
                 assert_eq!(status(proof, 0), 200, "{validation}");
             }
-            gateway.records();
+            gateway.stop_and_read_calls();
         },
     );
 }
 
 #[test]
-fn a_revoked_token_is_believed_no_longer_for_a_clock_that_was_set_back() {
-    let (_, odoo) = company();
-    let idp = Idp::open();
+fn clock_set_back_does_not_prolong_cached_token() {
+    let (_, odoo) = start_fake_odoo();
+    let idp = Idp::start();
     let text = attacks::configuration(
         &idp,
-        Words {
+        ConfigOverrides {
             provider: "cache_ttl_s = 2",
-            ..Words::default()
+            ..ConfigOverrides::default()
         },
     );
     let folder = tempfile::tempdir().unwrap();
-    let clock = Clock::right(folder.path());
-    let gateway = clock.serve(folder.path(), &text.replace("ODOO", &odoo));
+    let clock = FakeClock::accurate(folder.path());
+    let gateway = clock.start_gateway(folder.path(), &text.replace("ODOO", &odoo));
     let now = jiff::Timestamp::now().as_second();
-    let token = idp.opaque(json!({
+    let token = idp.issue_opaque(json!({
         "iss": idp.issuer(), "aud": attacks::PRODUCTION, "sub": "ada", "exp": now + 600,
         "client_id": "mcp-client", "token_type": "Bearer", "roles": ["odoo_reader"],
     }));
@@ -260,43 +266,43 @@ fn a_revoked_token_is_believed_no_longer_for_a_clock_that_was_set_back() {
         gateway.post(
             "/production/mcp",
             &["Host: gw.example.com", &bearer],
-            &counting(),
+            &count_call(),
         )
     };
     assert_eq!(call().status, 200);
-    clock.is_off_by(-6 * HOUR);
-    idp.revokes(&token);
+    clock.set_offset(-6 * HOUR);
+    idp.revoke(&token);
     let begun = Instant::now();
-    until("that it is asked about again", || call().status == 401);
+    wait_until("that it is asked about again", || call().status == 401);
     assert!(
         begun.elapsed() < Duration::from_secs(5),
         "{:?}",
         begun.elapsed()
     );
-    assert_eq!(idp.count(Endpoint::Introspection), 2);
+    assert_eq!(idp.request_count(Endpoint::Introspection), 2);
 }
 
 #[test]
-fn the_journal_tells_the_time_as_it_was_and_its_chain_does_not_mind() {
-    let (_, odoo) = company();
+fn journal_records_clock_jumps_and_its_chain_stays_valid() {
+    let (_, odoo) = start_fake_odoo();
     let folder = tempfile::tempdir().unwrap();
-    let clock = Clock::right(folder.path());
+    let clock = FakeClock::accurate(folder.path());
     let text =
         configuration(&odoo, &odoo, "").replace("[audit]\n", "[audit]\nmax_file_age_s = 86_400\n");
     let off = [0, 30 * DAY, -30 * DAY];
     // A restart with each of them too: the file then seems to be of another day.
     for begins in off {
-        clock.is_off_by(begins);
-        let gateway = clock.serve(folder.path(), &text);
+        clock.set_offset(begins);
+        let gateway = clock.start_gateway(folder.path(), &text);
         for seconds in off {
-            clock.is_off_by(seconds);
-            assert!(!gateway.count().tool().1);
+            clock.set_offset(seconds);
+            assert!(!gateway.count().tool_result().1);
         }
         assert!(gateway.stop().success());
-        verified(folder.path());
+        verify_journal(folder.path());
     }
     let now = jiff::Timestamp::now();
-    let days: Vec<i64> = calls(folder.path())
+    let days: Vec<i64> = read_calls(folder.path())
         .iter()
         .filter(|one| one["method"] == "search_count")
         .map(|one| {
@@ -305,47 +311,47 @@ fn the_journal_tells_the_time_as_it_was_and_its_chain_does_not_mind() {
         })
         .collect();
     assert_eq!(days, [0, 30, -30, 0, 30, -30, 0, 30, -30]);
-    let numbers = journal(folder.path());
+    let numbers = read_journal(folder.path());
     assert!(numbers.is_sorted_by_key(|one| one["seq"].as_u64().unwrap()));
     // No duration is of another clock.
-    for one in calls(folder.path()) {
+    for one in read_calls(folder.path()) {
         let took = one["duration_ms"].as_f64().unwrap();
         assert!((0.0..20_000.0).contains(&took), "{one}");
     }
 }
 
 #[test]
-fn a_certificate_of_odoo_is_good_by_the_clock_as_it_is_and_a_jump_is_over_when_it_is_over() {
-    let (_, odoo) = company();
+fn odoo_certificate_expiry_follows_the_current_clock() {
+    let (_, odoo) = start_fake_odoo();
     let folder = tempfile::tempdir().unwrap();
-    let url = secure(&odoo, folder.path());
-    let clock = Clock::right(folder.path());
+    let url = start_tls_proxy(&odoo, folder.path());
+    let clock = FakeClock::accurate(folder.path());
     let text = configuration(&url, &odoo, "").replace(
         &format!("url = \"{url}\""),
         &format!("url = \"{url}\"\nca_file = \"odoo.pem\""),
     );
-    let gateway = clock.serve(folder.path(), &text);
+    let gateway = clock.start_gateway(folder.path(), &text);
     // Not set back: a session that is resumed looks at no certificate again.
     for days in [0, 3, 0] {
-        clock.is_off_by(days * DAY);
+        clock.set_offset(days * DAY);
         let answer = gateway.count();
-        is_off_by(&answer, days * DAY);
-        let (text, failed) = answer.tool();
+        assert_clock_offset(&answer, days * DAY);
+        let (text, failed) = answer.tool_result();
         assert_eq!(failed, days != 0, "{days}: {text}");
         assert_eq!(text.starts_with("Odoo cannot be reached"), failed, "{text}");
         // Operators read that it is the certificate.
         if days > 0 {
-            gateway.until_told("certificate expired", 1);
+            gateway.wait_for_log("certificate expired", 1);
         }
         // Who needs none is served.
-        assert!(!gateway.count_in("other").tool().1);
+        assert!(!gateway.count_in("other").tool_result().1);
     }
-    gateway.records();
+    gateway.stop_and_read_calls();
 }
 
 /// Odoo over TLS with a certificate that is good from yesterday until tomorrow;
 /// gives its URL, and writes the certificate down.
-fn secure(odoo: &str, folder: &Path) -> String {
+fn start_tls_proxy(odoo: &str, folder: &Path) -> String {
     let target = odoo.trim_start_matches("http://").to_owned();
     let key = rcgen::KeyPair::generate().unwrap();
     let mut terms = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();

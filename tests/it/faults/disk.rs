@@ -11,15 +11,18 @@ use serde_json::json;
 
 use super::{
     configuration,
-    process::{Process, calls, configure, counting, journal, serve, until, verified},
+    process::{
+        GatewayProcess, count_call, read_calls, read_journal, serve_command, verify_journal,
+        wait_until, write_configuration,
+    },
 };
-use crate::stage::{calling, company};
+use crate::stage::{start_fake_odoo, tool_call};
 
 /// Room of the small disk, in KiB.
-const ROOM: u64 = 8192;
+const DISK_SIZE_KIB: u64 = 8192;
 
 /// Records that may wait, in `audit/journal.rs`.
-const WAITING: usize = 4096;
+const MAX_QUEUED_RECORDS: usize = 4096;
 
 /// A place that can be full.
 enum Disk {
@@ -38,19 +41,19 @@ impl Disk {
                 let part = [0; 4096];
                 while file.write_all(&part).is_ok() {}
             }
-            Self::Limited { process } => limit(*process, "2048:"),
+            Self::Limited { process } => set_file_size_limit(*process, "2048:"),
         }
     }
 
     fn make_room(&self) {
         match self {
             Self::Mounted { ballast, .. } => fs::remove_file(ballast).unwrap(),
-            Self::Limited { process } => limit(*process, "unlimited:"),
+            Self::Limited { process } => set_file_size_limit(*process, "unlimited:"),
         }
     }
 
     /// What the system says when it is full.
-    fn trouble(&self) -> &'static str {
+    fn expected_error(&self) -> &'static str {
         match self {
             Self::Mounted { .. } => "No space left on device",
             Self::Limited { .. } => "File too large",
@@ -59,7 +62,7 @@ impl Disk {
 }
 
 /// Sets the size beyond which no file of this process grows, in bytes.
-fn limit(process: u32, bytes: &str) {
+fn set_file_size_limit(process: u32, bytes: &str) {
     let set = Command::new("prlimit")
         .args(["--pid", &process.to_string(), &format!("--fsize={bytes}")])
         .status();
@@ -69,7 +72,7 @@ fn limit(process: u32, bytes: &str) {
 /// A gateway whose journal is on a small file system; none where nobody may
 /// mount one.
 #[expect(clippy::unwrap_in_result, reason = "it is none for one reason alone")]
-fn mounted(home: &Path, text: &str) -> Option<(Disk, Process)> {
+fn start_on_small_file_system(home: &Path, text: &str) -> Option<(Disk, GatewayProcess)> {
     let small = home.join("small");
     fs::create_dir(&small).unwrap();
     // In name spaces of its own, so that it goes with the process and needs no
@@ -84,13 +87,13 @@ fn mounted(home: &Path, text: &str) -> Option<(Disk, Process)> {
         tried.is_ok_and(|output| output.status.success())
     };
     let namespace = namespaces.into_iter().find(|one| can(one))?;
-    configure(home, text);
+    write_configuration(home, text);
     let script = format!(
-        "mount -t tmpfs -o size={ROOM}k none small && cp gatepost.toml small/ && cd small && exec {} serve --config gatepost.toml",
+        "mount -t tmpfs -o size={DISK_SIZE_KIB}k none small && cp gatepost.toml small/ && cd small && exec {} serve --config gatepost.toml",
         env!("CARGO_BIN_EXE_gatepost")
     );
     let mut command = Command::new("unshare");
-    for (name, value) in serve(home).get_envs() {
+    for (name, value) in serve_command(home).get_envs() {
         command.env(name, value.unwrap());
     }
     command
@@ -101,36 +104,36 @@ fn mounted(home: &Path, text: &str) -> Option<(Disk, Process)> {
         .current_dir(home)
         .args(namespace)
         .args(["sh", "-c", &script]);
-    let gateway = Process::spawn(home, &mut command);
+    let gateway = GatewayProcess::spawn(home, &mut command);
     let folder = PathBuf::from(format!("/proc/{}/root{}", gateway.id(), small.display()));
     let ballast = folder.join("ballast");
     Some((Disk::Mounted { ballast, folder }, gateway))
 }
 
 /// A gateway that can be kept from writing more.
-fn limited(home: &Path, text: &str) -> (Disk, Process) {
-    configure(home, text);
+fn start_with_file_size_limit(home: &Path, text: &str) -> (Disk, GatewayProcess) {
+    write_configuration(home, text);
     let script = format!(
         "trap '' XFSZ; exec {} serve --config gatepost.toml",
         env!("CARGO_BIN_EXE_gatepost")
     );
     let mut command = Command::new("sh");
-    for (name, value) in serve(home).get_envs() {
+    for (name, value) in serve_command(home).get_envs() {
         command.env(name, value.unwrap());
     }
     command.current_dir(home).args(["-c", &script]);
-    let gateway = Process::spawn(home, &mut command);
+    let gateway = GatewayProcess::spawn(home, &mut command);
     let process = gateway.id();
     (Disk::Limited { process }, gateway)
 }
 
 /// Fills the disk, looks at what goes on for so many calls more, makes room, and
 /// looks again.
-fn plays(disk: &Disk, gateway: Process, folder: &Path, more: usize) {
+fn run_full_disk_scenario(disk: &Disk, gateway: GatewayProcess, folder: &Path, more: usize) {
     let answered = || {
         let answer = gateway.count();
         assert_eq!(answer.status, 200, "{answer:?}");
-        let (text, failed) = answer.tool();
+        let (text, failed) = answer.tool_result();
         assert!(!failed, "{text}");
     };
     let written = || {
@@ -138,26 +141,26 @@ fn plays(disk: &Disk, gateway: Process, folder: &Path, more: usize) {
         (status, told["audit"].clone())
     };
     answered();
-    until("a journal that is written", || {
+    wait_until("a journal that is written", || {
         written() == (200, json!({ "written": true }))
     });
 
     disk.fill();
     let mut full = 0;
     // Reads go on; what is written of them fits for a while.
-    until("a disk that is full", || {
+    wait_until("a disk that is full", || {
         answered();
         full += 1;
         let (status, audit) = written();
-        status == 503 && audit["why"].to_string().contains(disk.trouble())
+        status == 503 && audit["why"].to_string().contains(disk.expected_error())
     });
-    gateway.until_told("Failed to write the audit journal", 1);
+    gateway.wait_for_log("Failed to write the audit journal", 1);
 
     // A change of which there could be no record is not made.
     let changed = || {
         let arguments = json!({"model": "res.partner", "ids": [1], "values": {"phone": "1"}});
-        let message = calling("update_records", &arguments);
-        gateway.post("/demo/mcp", &[], &message).tool()
+        let message = tool_call("update_records", &arguments);
+        gateway.post("/demo/mcp", &[], &message).tool_result()
     };
     let (told, failed) = changed();
     assert!(
@@ -165,7 +168,7 @@ fn plays(disk: &Disk, gateway: Process, folder: &Path, more: usize) {
         "{told}"
     );
     let writes = || {
-        let records = calls(folder);
+        let records = read_calls(folder);
         let writes = records.iter().filter(|one| one["method"] == "write");
         writes.filter(|one| one["outcome"] == "answered").count()
     };
@@ -176,7 +179,7 @@ fn plays(disk: &Disk, gateway: Process, folder: &Path, more: usize) {
     std::thread::scope(|threads| {
         for _ in 0..agents {
             threads.spawn(|| {
-                let mut agent = Agent::new(address);
+                let mut agent = JournalLoadClient::new(address);
                 for _ in 0..more / agents {
                     agent.count();
                 }
@@ -186,40 +189,40 @@ fn plays(disk: &Disk, gateway: Process, folder: &Path, more: usize) {
     let lost = gateway.metric("gatepost_audit_failures_total").unwrap();
 
     disk.make_room();
-    until("a journal that is written again", || {
+    wait_until("a journal that is written again", || {
         written() == (200, json!({ "written": true }))
     });
-    gateway.until_told("Wrote the audit journal again", 1);
+    gateway.wait_for_log("Wrote the audit journal again", 1);
     answered();
     assert_eq!(writes(), 0);
     let (told, failed) = changed();
     assert!(!failed, "{told}");
-    until("the record of the change", || writes() == 1);
+    wait_until("the record of the change", || writes() == 1);
     // Once, however many calls there were.
     let log = gateway.log();
     assert_eq!(log.matches("Failed to write the audit journal").count(), 1);
-    let beyond = more > WAITING;
+    let beyond = more > MAX_QUEUED_RECORDS;
     assert_eq!(
         log.matches("Lost records of the audit journal").count(),
         usize::from(beyond)
     );
 
     // Every call has its record or is counted, and the chain is whole.
-    until("the last record", || {
-        counted(folder) + told_lost(folder) == 1 + full + more + 1
+    wait_until("the last record", || {
+        count_search_records(folder) + lost_records(folder) == 1 + full + more + 1
     });
-    let gone = told_lost(folder);
+    let gone = lost_records(folder);
     assert_eq!(gone > 100, beyond, "{gone}");
     // The change that was refused is counted, and its record is not lost.
     assert_eq!(lost.to_string(), (gone + 1).to_string());
-    verified(folder);
+    verify_journal(folder);
     let status = gateway.stop();
     assert!(status.success(), "{status}");
 }
 
 /// The records of what the tool asked.
-fn counted(folder: &Path) -> usize {
-    let records = calls(folder);
+fn count_search_records(folder: &Path) -> usize {
+    let records = read_calls(folder);
     records
         .iter()
         .filter(|one| one["method"] == "search_count")
@@ -227,19 +230,19 @@ fn counted(folder: &Path) -> usize {
 }
 
 /// How many records the journal says were lost.
-fn told_lost(folder: &Path) -> usize {
-    let lines = journal(folder);
+fn lost_records(folder: &Path) -> usize {
+    let lines = read_journal(folder);
     let gaps = lines.iter().filter(|line| line["kind"] == "gap");
     gaps.map(|gap| usize::try_from(gap["lost"].as_u64().unwrap()).unwrap())
         .sum()
 }
 
 /// A client that keeps its connection.
-struct Agent(std::io::BufReader<std::net::TcpStream>, String);
+struct JournalLoadClient(std::io::BufReader<std::net::TcpStream>, String);
 
-impl Agent {
+impl JournalLoadClient {
     fn new(address: std::net::SocketAddr) -> Self {
-        let body = counting().to_string();
+        let body = count_call().to_string();
         let request = format!(
             "POST /demo/mcp HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
@@ -270,8 +273,8 @@ impl Agent {
     }
 }
 
-fn text() -> String {
-    let (_, odoo) = company();
+fn gateway_configuration() -> String {
+    let (_, odoo) = start_fake_odoo();
     let limits = "[limits]\naddress_burst = 1_000_000\ncaller_burst = 1_000_000\nread_burst = 1_000_000\ninstance_burst = 1_000_000";
     configuration(&odoo, &odoo, limits)
         .replace("max_waiting = 2", "max_waiting = 64")
@@ -294,29 +297,29 @@ fn text() -> String {
 
 #[test]
 #[expect(clippy::print_stdout, reason = "who runs it should know")]
-fn on_a_full_file_system_reads_go_on_and_every_record_is_written_or_counted_when_there_is_room() {
+fn full_file_system_allows_reads_and_every_record_is_written_or_counted() {
     let home = tempfile::tempdir().unwrap();
-    let text = text();
-    match mounted(home.path(), &text) {
+    let text = gateway_configuration();
+    match start_on_small_file_system(home.path(), &text) {
         Some((disk, gateway)) => {
             let Disk::Mounted { folder, .. } = &disk else {
                 panic!("another disk");
             };
             let folder = folder.clone();
-            plays(&disk, gateway, &folder, WAITING + 200);
+            run_full_disk_scenario(&disk, gateway, &folder, MAX_QUEUED_RECORDS + 200);
         }
         // Nobody may mount here: the same by a limit, and it is said.
         None => {
             println!("no file system can be mounted here; a limit stands for it");
-            let (disk, gateway) = limited(home.path(), &text);
-            plays(&disk, gateway, home.path(), WAITING + 200);
+            let (disk, gateway) = start_with_file_size_limit(home.path(), &text);
+            run_full_disk_scenario(&disk, gateway, home.path(), MAX_QUEUED_RECORDS + 200);
         }
     }
 }
 
 #[test]
-fn a_file_that_may_not_grow_while_it_is_served_is_the_same() {
+fn file_size_limit_behaves_like_full_file_system() {
     let home = tempfile::tempdir().unwrap();
-    let (disk, gateway) = limited(home.path(), &text());
-    plays(&disk, gateway, home.path(), 100);
+    let (disk, gateway) = start_with_file_size_limit(home.path(), &gateway_configuration());
+    run_full_disk_scenario(&disk, gateway, home.path(), 100);
 }

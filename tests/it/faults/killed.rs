@@ -12,17 +12,17 @@ use std::{
     time::Duration,
 };
 
-use odoo_sim::Moment;
+use odoo_sim::FaultPoint;
 use serde_json::{Value, json};
 
 use super::{
     configuration,
-    process::{Process, calls, until, verified},
+    process::{GatewayProcess, read_calls, verify_journal, wait_until},
 };
-use crate::stage::{calling, company};
+use crate::stage::{start_fake_odoo, tool_call};
 
 /// What is remembered of changes stands in a file.
-fn text(odoo: &str) -> String {
+fn gateway_configuration(odoo: &str) -> String {
     let text = configuration(odoo, odoo, "[changes]\nfile = \"changes.redb\"");
     let more = "[instances.demo]\nwrites = \"direct\"\nservice_key_writes = true\n";
     text.replacen("[instances.demo]\n", more, 1).replacen(
@@ -32,18 +32,18 @@ fn text(odoo: &str) -> String {
     )
 }
 
-fn create(gateway: &Process, key: &str) -> (String, bool) {
+fn create_partner(gateway: &GatewayProcess, key: &str) -> (String, bool) {
     let arguments =
         json!({"model": "res.partner", "values": [{"name": "Killed"}], "idempotency_key": key});
-    let message = calling("create_records", &arguments);
-    gateway.post("/demo/mcp", &[], &message).tool()
+    let message = tool_call("create_records", &arguments);
+    gateway.post("/demo/mcp", &[], &message).tool_result()
 }
 
 /// A call that nobody waits for.
-fn unanswered(address: SocketAddr) -> TcpStream {
+fn send_without_reading(address: SocketAddr) -> TcpStream {
     let arguments =
         json!({"model": "res.partner", "values": [{"name": "Killed"}], "idempotency_key": "k"});
-    let message = calling("create_records", &arguments).to_string();
+    let message = tool_call("create_records", &arguments).to_string();
     let mut stream = TcpStream::connect(address).unwrap();
     let length = message.len();
     write!(
@@ -55,16 +55,16 @@ fn unanswered(address: SocketAddr) -> TcpStream {
 }
 
 #[test]
-fn a_gateway_that_leaves_waits_for_changes_whose_clients_have_left() {
-    let (company, odoo) = company();
+fn shutdown_waits_for_writes_of_disconnected_clients() {
+    let (company, odoo) = start_fake_odoo();
     let folder = tempfile::tempdir().unwrap();
-    let gateway = Process::start(folder.path(), &text(&odoo));
-    let held = company.hold("res.partner/create", Moment::AfterCommit);
-    let client = unanswered(gateway.address);
+    let gateway = GatewayProcess::start(folder.path(), &gateway_configuration(&odoo));
+    let held = company.hold_call("res.partner/create", FaultPoint::AfterCommit);
+    let client = send_without_reading(gateway.address);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
-    runtime.block_on(held.reached());
+    runtime.block_on(held.wait_until_reached());
     drop(client);
     // Until the gateway has seen that.
     thread::sleep(Duration::from_millis(500));
@@ -73,7 +73,7 @@ fn a_gateway_that_leaves_waits_for_changes_whose_clients_have_left() {
     assert!(!stopping.is_finished());
     held.release();
     assert!(stopping.join().unwrap().success());
-    let ends: Vec<Value> = calls(folder.path())
+    let ends: Vec<Value> = read_calls(folder.path())
         .into_iter()
         .filter(|record| record["method"] == json!("create"))
         .collect();
@@ -83,28 +83,28 @@ fn a_gateway_that_leaves_waits_for_changes_whose_clients_have_left() {
 }
 
 #[test]
-fn a_change_is_neither_doubled_nor_lost_when_the_gateway_is_killed_in_the_middle() {
-    for moment in [Moment::AfterCommit, Moment::BeforeCall] {
-        let (company, odoo) = company();
+fn write_is_neither_repeated_nor_lost_when_gateway_is_killed() {
+    for moment in [FaultPoint::AfterCommit, FaultPoint::BeforeCall] {
+        let (company, odoo) = start_fake_odoo();
         let before = company.snapshot();
         let folder = tempfile::tempdir().unwrap();
-        let text = text(&odoo);
-        let gateway = Process::start(folder.path(), &text);
-        let held = company.hold("res.partner/create", moment);
+        let text = gateway_configuration(&odoo);
+        let gateway = GatewayProcess::start(folder.path(), &text);
+        let held = company.hold_call("res.partner/create", moment);
         let address = gateway.address;
-        let asked = thread::spawn(move || unanswered(address));
+        let asked = thread::spawn(move || send_without_reading(address));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap();
-        runtime.block_on(held.reached());
+        runtime.block_on(held.wait_until_reached());
         gateway.kill();
         drop(asked.join().unwrap());
         // Odoo goes on with what it was sent.
         held.release();
-        let gateway = Process::start(folder.path(), &text);
+        let gateway = GatewayProcess::start(folder.path(), &text);
         let mut told = String::new();
-        until("it is found out", || {
-            let (text, failed) = create(&gateway, "k");
+        wait_until("it is found out", || {
+            let (text, failed) = create_partner(&gateway, "k");
             if failed {
                 assert!(
                     text.contains("is doing it right now")
@@ -126,14 +126,14 @@ fn a_change_is_neither_doubled_nor_lost_when_the_gateway_is_killed_in_the_middle
             .collect();
         assert_eq!(made.len(), 1, "{moment:?}: {made:?}");
         // The journal says that it was begun, and nothing of an end.
-        let outcomes: Vec<Value> = calls(folder.path())
+        let outcomes: Vec<Value> = read_calls(folder.path())
             .into_iter()
             .filter(|record| record["method"] == json!("create"))
             .map(|record| record["outcome"].clone())
             .collect();
         assert_eq!(outcomes, [json!("begun")]);
-        let records = gateway.records();
+        let records = gateway.stop_and_read_calls();
         assert!(!records.is_empty());
-        drop(verified(folder.path()));
+        drop(verify_journal(folder.path()));
     }
 }

@@ -61,7 +61,7 @@ file = "audit.jsonl"
 }
 
 /// Plays a scene for each of these at once: they wait most of the time.
-fn each<T: Send>(all: impl IntoIterator<Item = T>, scene: impl Fn(T) + Sync) {
+fn in_parallel<T: Send>(all: impl IntoIterator<Item = T>, scene: impl Fn(T) + Sync) {
     thread::scope(|threads| {
         for one in all {
             let scene = &scene;

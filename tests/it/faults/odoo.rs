@@ -8,11 +8,11 @@ use std::{
 use serde_json::json;
 
 use super::{
-    configuration, each,
-    process::{Process, until},
-    proxy::{Fault, Proxy},
+    configuration, in_parallel,
+    process::{GatewayProcess, wait_until},
+    proxy::{Proxy, ProxyFault},
 };
-use crate::stage::company;
+use crate::stage::start_fake_odoo;
 
 const UNREACHABLE: &str =
     "Odoo cannot be reached; nothing was sent, try again in a minute, then tell the administrator";
@@ -20,19 +20,19 @@ const CUT_OFF: &str = "Odoo closed the connection before its answer was complete
 const TIMED_OUT: &str = "Odoo did not answer within 1.5 s; try again later, or ask for less";
 
 /// A gateway before an Odoo that can be spoiled.
-struct Scene {
+struct OdooScenario {
     proxy: Proxy,
-    gateway: Process,
+    gateway: GatewayProcess,
     _folder: tempfile::TempDir,
 }
 
-impl Scene {
+impl OdooScenario {
     fn open() -> Self {
-        let (_, url) = company();
-        let proxy = Proxy::before(url.trim_start_matches("http://").parse().unwrap());
+        let (_, url) = start_fake_odoo();
+        let proxy = Proxy::in_front_of(url.trim_start_matches("http://").parse().unwrap());
         let folder = tempfile::tempdir().unwrap();
         let spoiled = format!("http://{}", proxy.address());
-        let gateway = Process::start(folder.path(), &configuration(&spoiled, &url, ""));
+        let gateway = GatewayProcess::start(folder.path(), &configuration(&spoiled, &url, ""));
         Self {
             proxy,
             gateway,
@@ -42,24 +42,24 @@ impl Scene {
 }
 
 /// The fault, what the model reads, and the word in metrics and journal.
-const FAULTS: [(Fault, &str, &str); 8] = [
-    (Fault::Refuses, UNREACHABLE, "odoo_unreachable"),
-    (Fault::Closes, CUT_OFF, "odoo_cut_off"),
-    (Fault::CutsAfter(0), CUT_OFF, "odoo_cut_off"),
-    (Fault::CutsAfter(30), CUT_OFF, "odoo_cut_off"),
-    (Fault::Hangs, TIMED_OUT, "odoo_timed_out"),
+const FAULTS: [(ProxyFault, &str, &str); 8] = [
+    (ProxyFault::Refuses, UNREACHABLE, "odoo_unreachable"),
+    (ProxyFault::Closes, CUT_OFF, "odoo_cut_off"),
+    (ProxyFault::CutsAfter(0), CUT_OFF, "odoo_cut_off"),
+    (ProxyFault::CutsAfter(30), CUT_OFF, "odoo_cut_off"),
+    (ProxyFault::Hangs, TIMED_OUT, "odoo_timed_out"),
     (
-        Fault::Drips(Duration::from_millis(100)),
+        ProxyFault::Drips(Duration::from_millis(100)),
         TIMED_OUT,
         "odoo_timed_out",
     ),
     (
-        Fault::Says("\u{7f}ELF\0\0\0 is no HTTP\r\n\r\n"),
+        ProxyFault::RespondsWith("\u{7f}ELF\0\0\0 is no HTTP\r\n\r\n"),
         CUT_OFF,
         "odoo_cut_off",
     ),
     (
-        Fault::Says(
+        ProxyFault::RespondsWith(
             "HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>",
         ),
         "what answered is not Odoo's interface (HTTP 502); try again in a minute, then tell the administrator",
@@ -68,28 +68,28 @@ const FAULTS: [(Fault, &str, &str); 8] = [
 ];
 
 #[test]
-fn whatever_odoo_does_is_told_with_what_to_do_and_is_over_when_it_is_over() {
-    each(FAULTS, |(fault, says, kind)| {
-        let scene = Scene::open();
+fn odoo_fault_is_reported_with_advice_and_ends_when_odoo_recovers() {
+    in_parallel(FAULTS, |(fault, says, kind)| {
+        let scene = OdooScenario::open();
         let gateway = &scene.gateway;
-        assert!(!gateway.count().tool().1, "{fault:?}");
-        gateway.until_metric("gatepost_odoo_up{instance=\"demo\"}", 1.0);
+        assert!(!gateway.count().tool_result().1, "{fault:?}");
+        gateway.wait_for_metric("gatepost_odoo_up{instance=\"demo\"}", 1.0);
 
-        scene.proxy.set(fault);
+        scene.proxy.set_fault(fault);
         let begun = Instant::now();
         let answer = gateway.count();
         let took = begun.elapsed();
         assert_eq!(answer.status, 200, "{fault:?}: {answer:?}");
-        let (text, failed) = answer.tool();
+        let (text, failed) = answer.tool_result();
         assert!(failed && text == says, "{fault:?}: {text}");
         assert!(took < Duration::from_secs(4), "{fault:?}: {took:?}");
         // Operators read why, and the other instance is served meanwhile.
-        until("the trouble in readiness", || {
+        wait_until("the trouble in readiness", || {
             let (status, told) = gateway.readiness();
             let demo = &told["instances"]["demo"];
             status == 200 && demo["answers"] == json!(false) && demo["why"].is_string()
         });
-        assert!(!gateway.count_in("other").tool().1, "{fault:?}");
+        assert!(!gateway.count_in("other").tool_result().1, "{fault:?}");
         assert_eq!(
             gateway.metric("gatepost_odoo_up{instance=\"demo\"}"),
             Some(0.0)
@@ -99,18 +99,18 @@ fn whatever_odoo_does_is_told_with_what_to_do_and_is_over_when_it_is_over() {
         );
         assert_eq!(gateway.metric(&refusals), Some(1.0), "{fault:?}");
 
-        scene.proxy.set(Fault::None);
+        scene.proxy.set_fault(ProxyFault::None);
         assert!(
-            !gateway.count().tool().1,
+            !gateway.count().tool_result().1,
             "{fault:?}: it does not come back"
         );
-        gateway.until_metric("gatepost_odoo_up{instance=\"demo\"}", 1.0);
+        gateway.wait_for_metric("gatepost_odoo_up{instance=\"demo\"}", 1.0);
         assert_eq!(
             gateway.metric("gatepost_odoo_calls_in_flight{instance=\"demo\"}"),
             Some(0.0)
         );
 
-        let records = scene.gateway.records();
+        let records = scene.gateway.stop_and_read_calls();
         let ends: Vec<_> = records
             .iter()
             .filter(|record| record["method"] == "search_count" && record["instance"] == "demo")
@@ -131,48 +131,50 @@ fn whatever_odoo_does_is_told_with_what_to_do_and_is_over_when_it_is_over() {
 }
 
 #[test]
-fn an_answer_of_another_form_is_no_empty_result_and_nothing_of_it_is_remembered() {
-    let scene = Scene::open();
-    scene.proxy.set(Fault::Says(
+fn unexpected_odoo_response_is_an_error_and_is_not_cached() {
+    let scene = OdooScenario::open();
+    scene.proxy.set_fault(ProxyFault::RespondsWith(
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\nConnection: close\r\n\r\n{\"oops\": [1,2]}",
     ));
     // Once with what we ask first, once with what the tool asks.
     let told = || {
         let answer = scene.gateway.count();
         assert_eq!(answer.status, 200);
-        answer.tool()
+        answer.tool_result()
     };
     let unreadable = "Odoo answered in a form this gateway does not understand; retrying will not help, tell the administrator";
     assert_eq!(told(), (unreadable.to_owned(), true));
-    scene.proxy.set(Fault::None);
+    scene.proxy.set_fault(ProxyFault::None);
     let (counted, failed) = told();
     assert!(!failed, "{counted}");
-    scene.proxy.set(Fault::Says(
+    scene.proxy.set_fault(ProxyFault::RespondsWith(
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 4\r\nConnection: close\r\n\r\ntrue",
     ));
     assert_eq!(told(), (unreadable.to_owned(), true));
-    scene.proxy.set(Fault::None);
+    scene.proxy.set_fault(ProxyFault::None);
     assert_eq!(told(), (counted, false));
     let refusals =
         "gatepost_refusals_total{refusal=\"unreadable\",blame=\"odoo\",instance=\"demo\"}";
     assert_eq!(scene.gateway.metric(refusals), Some(2.0));
     // Odoo did answer.
-    let records = scene.gateway.records();
+    let records = scene.gateway.stop_and_read_calls();
     assert!(records.iter().all(|record| record["outcome"] == "answered"));
 }
 
 #[test]
-fn an_odoo_that_is_slow_is_waited_for_and_one_that_is_away_at_first_is_found_when_it_comes() {
-    let scene = Scene::open();
-    scene.proxy.set(Fault::Refuses);
-    let (text, failed) = scene.gateway.count().tool();
+fn slow_odoo_is_awaited_and_unreachable_odoo_is_retried() {
+    let scene = OdooScenario::open();
+    scene.proxy.set_fault(ProxyFault::Refuses);
+    let (text, failed) = scene.gateway.count().tool_result();
     assert!(failed && text == UNREACHABLE, "{text}");
-    scene.proxy.set(Fault::Slow(Duration::from_millis(300)));
+    scene
+        .proxy
+        .set_fault(ProxyFault::Slow(Duration::from_millis(300)));
     let begun = Instant::now();
-    let (text, failed) = scene.gateway.count().tool();
+    let (text, failed) = scene.gateway.count().tool_result();
     assert!(!failed, "{text}");
     assert!(begun.elapsed() >= Duration::from_millis(300));
-    let records = scene.gateway.records();
+    let records = scene.gateway.stop_and_read_calls();
     // Nothing of what went wrong was remembered as an answer.
     let first = records.first().unwrap();
     assert_eq!(first["outcome"], "failed");
@@ -186,20 +188,20 @@ fn an_odoo_that_is_slow_is_waited_for_and_one_that_is_away_at_first_is_found_whe
 
 #[test]
 #[expect(clippy::needless_collect, reason = "all of them call at once")]
-fn an_odoo_that_hangs_keeps_its_turns_from_nobody_but_its_own_callers() {
-    let scene = Scene::open();
+fn hanging_odoo_blocks_only_callers_of_its_own_instance() {
+    let scene = OdooScenario::open();
     let gateway = &scene.gateway;
-    assert!(!gateway.count().tool().1);
-    assert!(!gateway.count_in("other").tool().1);
-    scene.proxy.set(Fault::Hangs);
+    assert!(!gateway.count().tool_result().1);
+    assert!(!gateway.count_in("other").tool_result().1);
+    scene.proxy.set_fault(ProxyFault::Hangs);
     // Two turns, two who wait, and two too many.
     let told = thread::scope(|threads| {
         let callers: Vec<_> = (0..6)
-            .map(|_| threads.spawn(|| gateway.count().tool()))
+            .map(|_| threads.spawn(|| gateway.count().tool_result()))
             .collect();
-        until("the callers' turns", || scene.proxy.held() == 2);
+        wait_until("the callers' turns", || scene.proxy.held_responses() == 2);
         let begun = Instant::now();
-        assert!(!gateway.count_in("other").tool().1);
+        assert!(!gateway.count_in("other").tool_result().1);
         assert!(
             begun.elapsed() < Duration::from_secs(1),
             "{:?}",
@@ -217,9 +219,9 @@ fn an_odoo_that_hangs_keeps_its_turns_from_nobody_but_its_own_callers() {
         })
         .count();
     assert_eq!((late, busy), (2, 4), "{told:?}");
-    scene.proxy.set(Fault::None);
-    assert!(!gateway.count().tool().1);
-    let records = scene.gateway.records();
+    scene.proxy.set_fault(ProxyFault::None);
+    assert!(!gateway.count().tool_result().1);
+    let records = scene.gateway.stop_and_read_calls();
     let of = |reason: &str| records.iter().filter(|one| one["reason"] == reason).count();
     assert_eq!((of("odoo_timed_out"), of("odoo_busy")), (2, 4));
 }

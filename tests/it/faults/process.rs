@@ -12,21 +12,21 @@ use std::{
 };
 
 use gatepost_base::RoleName;
-use gatepost_identity::{ApiKey, StoredKey, change_keys};
+use gatepost_identity::{ApiKey, StoredKey, update_keys_file};
 use odoo_sim::{ADMIN_KEY, INTERNAL_KEY, SALES_KEY};
 use serde_json::{Value, json};
 
-use crate::stage::{Answer, calling, sent};
+use crate::stage::{TestResponse, send_raw, tool_call};
 
 /// No test waits longer for anything.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const TEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What must never stand in a log.
 const SECRETS: [&str; 3] = [ADMIN_KEY, INTERNAL_KEY, SALES_KEY];
 
 /// A running `gatepost serve`. Dropping it kills it, and then nothing secret and
 /// no panic stands in its log.
-pub(super) struct Process {
+pub(super) struct GatewayProcess {
     pub(super) address: SocketAddr,
     pub(super) admin: SocketAddr,
     folder: PathBuf,
@@ -36,11 +36,11 @@ pub(super) struct Process {
     secrets: Vec<String>,
 }
 
-impl Process {
+impl GatewayProcess {
     /// Starts one with this configuration in this folder.
     pub(super) fn start(folder: &Path, configuration: &str) -> Self {
-        configure(folder, configuration);
-        Self::spawn(folder, &mut serve(folder))
+        write_configuration(folder, configuration);
+        Self::spawn(folder, &mut serve_command(folder))
     }
 
     /// Starts one by this command, whose configuration is in this folder.
@@ -57,7 +57,7 @@ impl Process {
         let (told, opened) = std::sync::mpsc::channel();
         let reader = thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
-                if let Some(addresses) = opened_at(&line) {
+                if let Some(addresses) = parse_listener_addresses(&line) {
                     told.send(addresses).unwrap();
                 }
                 let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -65,7 +65,7 @@ impl Process {
                 kept.push('\n');
             }
         });
-        let Ok((address, admin)) = opened.recv_timeout(PATIENCE) else {
+        let Ok((address, admin)) = opened.recv_timeout(TEST_TIMEOUT) else {
             drop(child.kill());
             drop(child.wait());
             panic!("{}", log.lock().unwrap());
@@ -86,48 +86,48 @@ impl Process {
     }
 
     /// What must not stand in the log either.
-    pub(super) fn hides(&mut self, secret: &str) {
+    pub(super) fn forbid_in_log(&mut self, secret: &str) {
         self.secrets.push(secret.to_owned());
     }
 
     /// A POST of a message to a path, with more header lines.
-    pub(super) fn post(&self, path: &str, headers: &[&str], message: &Value) -> Answer {
+    pub(super) fn post(&self, path: &str, headers: &[&str], message: &Value) -> TestResponse {
         post(self.address, path, headers, message)
     }
 
     /// Counts partners in the instance `demo`, as whoever needs no proof.
-    pub(super) fn count(&self) -> Answer {
+    pub(super) fn count(&self) -> TestResponse {
         self.count_in("demo")
     }
 
     /// The same in another instance.
-    pub(super) fn count_in(&self, instance: &str) -> Answer {
-        self.post(&format!("/{instance}/mcp"), &[], &counting())
+    pub(super) fn count_in(&self, instance: &str) -> TestResponse {
+        self.post(&format!("/{instance}/mcp"), &[], &count_call())
     }
 
     /// Asks the operators' listener.
-    pub(super) fn operators(&self, path: &str) -> Answer {
+    pub(super) fn get_admin(&self, path: &str) -> TestResponse {
         let request =
             format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-        sent(self.admin, request.as_bytes())
+        send_raw(self.admin, request.as_bytes())
     }
 
     /// Whether it is ready, and what it says about that.
     pub(super) fn readiness(&self) -> (u16, Value) {
-        let answer = self.operators("/readyz");
+        let answer = self.get_admin("/readyz");
         (answer.status, answer.json())
     }
 
     /// The sum of all samples whose line begins so; none where there is none.
     pub(super) fn metric(&self, begin: &str) -> Option<f64> {
-        let values = samples(&self.operators("/metrics").body, begin);
+        let values = samples(&self.get_admin("/metrics").body, begin);
         (!values.is_empty()).then(|| values.iter().sum())
     }
 
     /// Waits until a sample has this value.
-    pub(super) fn until_metric(&self, begin: &str, value: f64) {
+    pub(super) fn wait_for_metric(&self, begin: &str, value: f64) {
         // Of what is asked of others, answers are given again for two seconds.
-        until(begin, || {
+        wait_until(begin, || {
             self.metric(begin)
                 .is_some_and(|known| (known - value).abs() < 0.5)
         });
@@ -139,8 +139,8 @@ impl Process {
     }
 
     /// Waits until the log has so many lines with this text.
-    pub(super) fn until_told(&self, text: &str, times: usize) {
-        until(text, || {
+    pub(super) fn wait_for_log(&self, text: &str, times: usize) {
+        wait_until(text, || {
             self.log()
                 .lines()
                 .filter(|line| line.contains(text))
@@ -152,9 +152,9 @@ impl Process {
     /// Reads another configuration.
     pub(super) fn reload(&self, configuration: &str) {
         let told = self.log().matches("Read the configuration again").count();
-        configure(&self.folder, configuration);
+        write_configuration(&self.folder, configuration);
         self.signal("-HUP");
-        self.until_told("Read the configuration again", told + 1);
+        self.wait_for_log("Read the configuration again", told + 1);
     }
 
     pub(super) fn signal(&self, signal: &str) {
@@ -177,16 +177,16 @@ impl Process {
     }
 
     /// Ends it, and gives back the records of calls: the journal is whole.
-    pub(super) fn records(self) -> Vec<Value> {
+    pub(super) fn stop_and_read_calls(self) -> Vec<Value> {
         let folder = self.folder.clone();
         let status = self.stop();
         assert!(status.success(), "{status}");
-        verified(&folder);
-        calls(&folder)
+        verify_journal(&folder);
+        read_calls(&folder)
     }
 }
 
-impl Drop for Process {
+impl Drop for GatewayProcess {
     fn drop(&mut self) {
         // It may have ended already.
         drop(self.child.kill());
@@ -206,7 +206,7 @@ impl Drop for Process {
 }
 
 /// The command that serves what is configured in this folder.
-pub(super) fn serve(folder: &Path) -> Command {
+pub(super) fn serve_command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
     command
         .env_clear()
@@ -218,14 +218,14 @@ pub(super) fn serve(folder: &Path) -> Command {
 }
 
 /// Writes a configuration, at once for whoever reads it.
-pub(super) fn configure(folder: &Path, configuration: &str) {
+pub(super) fn write_configuration(folder: &Path, configuration: &str) {
     let next = folder.join("gatepost.toml.next");
     fs::write(&next, configuration).unwrap();
     fs::rename(&next, folder.join("gatepost.toml")).unwrap();
 }
 
 /// `gatepost audit verify` finds nothing; gives back what it says.
-pub(super) fn verified(folder: &Path) -> String {
+pub(super) fn verify_journal(folder: &Path) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_gatepost"))
         .env_clear()
         .current_dir(folder)
@@ -242,7 +242,7 @@ pub(super) fn verified(folder: &Path) -> String {
 }
 
 /// All lines of the journal in this folder, the oldest first.
-pub(super) fn journal(folder: &Path) -> Vec<Value> {
+pub(super) fn read_journal(folder: &Path) -> Vec<Value> {
     let older = (1..).map(|number| folder.join(format!("audit.jsonl.{number}")));
     let mut files: Vec<PathBuf> = older.take_while(|file| file.exists()).collect();
     files.reverse();
@@ -259,15 +259,15 @@ pub(super) fn journal(folder: &Path) -> Vec<Value> {
 }
 
 /// Those of them that are of calls.
-pub(super) fn calls(folder: &Path) -> Vec<Value> {
-    let mut lines = journal(folder);
+pub(super) fn read_calls(folder: &Path) -> Vec<Value> {
+    let mut lines = read_journal(folder);
     lines.retain(|line| line["kind"] == "call");
     lines
 }
 
 /// A new key of ours in `keys.toml`, with this role and as many seconds as it is good.
-pub(super) fn key(folder: &Path, role: &str, good_for: Option<Duration>) -> String {
-    let key = ApiKey::fresh().unwrap();
+pub(super) fn new_key(folder: &Path, role: &str, good_for: Option<Duration>) -> String {
+    let key = ApiKey::generate().unwrap();
     let stored = StoredKey {
         hash: key.hash(),
         name: "test".to_owned(),
@@ -276,16 +276,21 @@ pub(super) fn key(folder: &Path, role: &str, good_for: Option<Duration>) -> Stri
         expires: good_for.map(|time| jiff::Timestamp::now() + time),
         revoked: None,
     };
-    change_keys(&folder.join("keys.toml"), |keys| keys.add(&key, stored)).unwrap();
+    update_keys_file(&folder.join("keys.toml"), |keys| keys.add(&key, stored)).unwrap();
     key.reveal()
 }
 
 /// A call of a tool that asks Odoo once.
-pub(super) fn counting() -> Value {
-    calling("count_records", &json!({ "model": "res.partner" }))
+pub(super) fn count_call() -> Value {
+    tool_call("count_records", &json!({ "model": "res.partner" }))
 }
 
-pub(super) fn post(address: SocketAddr, path: &str, headers: &[&str], message: &Value) -> Answer {
+pub(super) fn post(
+    address: SocketAddr,
+    path: &str,
+    headers: &[&str],
+    message: &Value,
+) -> TestResponse {
     let body = message.to_string();
     let more: Vec<String> = headers.iter().map(|line| format!("{line}\r\n")).collect();
     let more = more.concat();
@@ -298,7 +303,7 @@ pub(super) fn post(address: SocketAddr, path: &str, headers: &[&str], message: &
         "POST {path} HTTP/1.1\r\n{host}{more}Connection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    sent(address, request.as_bytes())
+    send_raw(address, request.as_bytes())
 }
 
 /// The values of all samples whose line begins so.
@@ -312,8 +317,8 @@ pub(super) fn samples(metrics: &str, begin: &str) -> Vec<f64> {
 
 /// Waits until it holds.
 #[track_caller]
-pub(super) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let limit = Instant::now() + PATIENCE;
+pub(super) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let limit = Instant::now() + TEST_TIMEOUT;
     while !holds() {
         assert!(Instant::now() < limit, "{what} did not come");
         // Nothing tells us; asked less often, it leaves the machine to the others.
@@ -322,7 +327,7 @@ pub(super) fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Where the listeners are, if this line of the log tells.
-fn opened_at(line: &str) -> Option<(SocketAddr, SocketAddr)> {
+fn parse_listener_addresses(line: &str) -> Option<(SocketAddr, SocketAddr)> {
     let line: Value = serde_json::from_str(line).ok()?;
     if line["message"] != "Opened the listeners" {
         return None;

@@ -17,21 +17,21 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    configuration, each,
-    process::{Process, calls, counting, journal, post, verified},
+    configuration, in_parallel,
+    process::{GatewayProcess, count_call, post, read_calls, read_journal, verify_journal},
 };
-use crate::{redis_server::RedisServer, stage::company};
+use crate::{redis_server::RedisServer, stage::start_fake_odoo};
 
 /// How old a record is of which no part is left in memory.
-const OLD: Duration = Duration::from_secs(1);
+const FLUSHED_AFTER: Duration = Duration::from_secs(1);
 
 /// What one caller may: so many at once, and then so many in a second.
 const BURST: usize = 20;
 const PER_SECOND: usize = 5;
 
 #[test]
-fn two_processes_on_one_redis_allow_together_what_one_may_and_no_less() {
-    let (_, odoo) = company();
+fn two_gateways_on_one_redis_share_exactly_one_rate_limit() {
+    let (_, odoo) = start_fake_odoo();
     let redis = RedisServer::start();
     let more = format!(
         "[limits]\naddress_per_minute = 1_000_000\naddress_burst = 1_000_000\ncaller_per_minute = {}\ncaller_burst = {BURST}\n[redis]\nurl = \"{}\"\ntimeout_ms = 5_000\nwhen_down = \"fail_closed\"\nreplicas = 2",
@@ -42,7 +42,7 @@ fn two_processes_on_one_redis_allow_together_what_one_may_and_no_less() {
     let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let [one, two] = folders
         .each_ref()
-        .map(|folder| Process::start(folder.path(), &text));
+        .map(|folder| GatewayProcess::start(folder.path(), &text));
     let (allowed, done) = ([const { AtomicUsize::new(0) }; 2], AtomicBool::new(false));
     let begun = Instant::now();
     thread::scope(|threads| {
@@ -55,7 +55,8 @@ fn two_processes_on_one_redis_allow_together_what_one_may_and_no_less() {
                         // Both instances count as the same caller.
                         for instance in ["demo", "other"] {
                             let path = format!("/{instance}/mcp");
-                            let (said, failed) = post(address, &path, &[], &counting()).tool();
+                            let (said, failed) =
+                                post(address, &path, &[], &count_call()).tool_result();
                             if failed {
                                 assert!(said.contains("too many calls"), "{said}\n{text}");
                             } else {
@@ -85,7 +86,7 @@ fn two_processes_on_one_redis_allow_together_what_one_may_and_no_less() {
     assert!(both.iter().all(|one| *one > 0), "{both:?}");
     // The journals and Odoo know of no other calls.
     let records: Vec<usize> = [one, two]
-        .map(Process::records)
+        .map(GatewayProcess::stop_and_read_calls)
         .iter()
         .map(|records| {
             let counted = records.iter().filter(|one| one["method"] == "search_count");
@@ -96,52 +97,52 @@ fn two_processes_on_one_redis_allow_together_what_one_may_and_no_less() {
 }
 
 #[test]
-fn a_reload_that_is_asked_for_as_soon_as_the_listeners_are_open_ends_nothing() {
-    let (_, odoo) = company();
+fn sighup_right_after_listeners_open_reloads() {
+    let (_, odoo) = start_fake_odoo();
     let text = configuration(&odoo, &odoo, "");
     // So many at once that they are slow to begin.
-    each(0..32, |_| {
+    in_parallel(0..32, |_| {
         let folder = tempfile::tempdir().unwrap();
         // Waits for no more than the line about the listeners.
-        let gateway = Process::start(folder.path(), &text);
+        let gateway = GatewayProcess::start(folder.path(), &text);
         gateway.signal("-HUP");
-        gateway.until_told("Read the configuration again", 1);
-        assert!(!gateway.count().tool().1);
+        gateway.wait_for_log("Read the configuration again", 1);
+        assert!(!gateway.count().tool_result().1);
         assert!(gateway.stop().success());
     });
 }
 
 #[test]
-fn a_gateway_that_is_killed_while_it_serves_leaves_a_journal_that_lacks_at_most_its_last_moment() {
-    let (_, odoo) = company();
+fn killed_gateway_loses_at_most_the_last_second_of_journal() {
+    let (_, odoo) = start_fake_odoo();
     let folder = tempfile::tempdir().unwrap();
     let limits = "[limits]\naddress_burst = 1_000_000\ncaller_burst = 1_000_000\nread_burst = 1_000_000\ninstance_burst = 1_000_000";
     let text = configuration(&odoo, &odoo, limits);
     let mut served_in_all = 0;
     for _ in 0..3 {
         let answered = Mutex::new(Vec::new());
-        let gateway = Process::start(folder.path(), &text);
+        let gateway = GatewayProcess::start(folder.path(), &text);
         let address = gateway.address;
         thread::scope(|threads| {
             for _ in 0..4 {
                 threads.spawn(|| {
                     // Until nobody answers.
-                    while let Some(id) = served(address) {
+                    while let Some(id) = answered_request_id(address) {
                         answered.lock().unwrap().push((Instant::now(), id));
                     }
                 });
             }
-            thread::park_timeout(OLD * 2);
+            thread::park_timeout(FLUSHED_AFTER * 2);
             gateway.kill();
         });
         let killed = Instant::now();
         // Of whatever was answered a second ago there is a record; of what came
         // later it may have died with the process.
-        let known = recorded(folder.path());
+        let known = recorded_request_ids(folder.path());
         let answered = answered.into_inner().unwrap();
         let mut old = answered
             .iter()
-            .filter(|(when, _)| killed.duration_since(*when) > OLD)
+            .filter(|(when, _)| killed.duration_since(*when) > FLUSHED_AFTER)
             .map(|(_, id)| id)
             .peekable();
         assert!(old.peek().is_some());
@@ -150,24 +151,24 @@ fn a_gateway_that_is_killed_while_it_serves_leaves_a_journal_that_lacks_at_most_
         served_in_all += answered.len();
     }
     // The next one goes on, and tells where it was torn.
-    let gateway = Process::start(folder.path(), &text);
-    assert!(!gateway.count().tool().1);
-    let records = gateway.records();
+    let gateway = GatewayProcess::start(folder.path(), &text);
+    assert!(!gateway.count().tool_result().1);
+    let records = gateway.stop_and_read_calls();
     assert!(records.len() * 10 >= served_in_all * 9, "{served_in_all}");
-    let said = verified(folder.path());
+    let said = verify_journal(folder.path());
     assert!(said.starts_with("whole: "), "{said}");
-    let numbers = journal(folder.path());
+    let numbers = read_journal(folder.path());
     let numbers: Vec<u64> = numbers
         .iter()
         .map(|one| one["seq"].as_u64().unwrap())
         .collect();
     assert!(numbers.is_sorted_by(|one, next| one + 1 == *next));
-    assert_eq!(calls(folder.path()).len(), records.len());
+    assert_eq!(read_calls(folder.path()).len(), records.len());
 }
 
 /// The number of a request that was answered.
-fn served(address: SocketAddr) -> Option<String> {
-    let body = counting().to_string();
+fn answered_request_id(address: SocketAddr) -> Option<String> {
+    let body = count_call().to_string();
     let mut stream = TcpStream::connect(address).ok()?;
     let request = format!(
         "POST /demo/mcp HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
@@ -186,7 +187,7 @@ fn served(address: SocketAddr) -> Option<String> {
 }
 
 /// The numbers of the requests in a journal whose end may be torn.
-fn recorded(folder: &Path) -> BTreeSet<String> {
+fn recorded_request_ids(folder: &Path) -> BTreeSet<String> {
     let text = fs::read(folder.join("audit.jsonl")).unwrap();
     String::from_utf8_lossy(&text)
         .lines()

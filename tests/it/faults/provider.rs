@@ -6,43 +6,43 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::{
-    each,
-    process::{Process, counting, until},
+    in_parallel,
+    process::{GatewayProcess, count_call, wait_until},
 };
 use crate::{
-    attacks::{FRESH, Words, configuration},
-    idp::{Asker, Endpoint, Idp, Mode},
-    stage::{Answer, company},
+    attacks::{ConfigOverrides, NO_CACHE, configuration},
+    idp::{Endpoint, ExpectedClientAuth, Idp, Mode},
+    stage::{TestResponse, start_fake_odoo},
 };
 
 const PATH: &str = "/production/mcp";
 const HOST: &str = "Host: gw.example.com";
 
 /// A provider, and a gateway that asks it about every token.
-struct Scene {
+struct ProviderScenario {
     idp: Idp,
-    gateway: Process,
+    gateway: GatewayProcess,
     folder: tempfile::TempDir,
 }
 
-impl Scene {
+impl ProviderScenario {
     /// With these lines in `[providers.company]`.
     fn open(provider: &str) -> Self {
-        let (_, odoo) = company();
-        let idp = Idp::open();
+        let (_, odoo) = start_fake_odoo();
+        let idp = Idp::start();
         let provider = format!("timeout_ms = 800\nconnect_timeout_ms = 800\n{provider}");
         let text = configuration(
             &idp,
-            Words {
+            ConfigOverrides {
                 provider: &provider,
                 more: "[keys]\nfile = \"keys.toml\"\n[audit]\nfile = \"audit.jsonl\"",
-                ..Words::default()
+                ..ConfigOverrides::default()
             },
         );
         let folder = tempfile::tempdir().unwrap();
-        let mut gateway = Process::start(folder.path(), &text.replace("ODOO", &odoo));
-        if let Asker::Basic { secret, .. } = idp.asker() {
-            gateway.hides(&secret);
+        let mut gateway = GatewayProcess::start(folder.path(), &text.replace("ODOO", &odoo));
+        if let ExpectedClientAuth::Basic { secret, .. } = idp.client_auth() {
+            gateway.forbid_in_log(&secret);
         }
         Self {
             idp,
@@ -54,7 +54,7 @@ impl Scene {
     /// A token that is good for ten minutes.
     fn token(&mut self) -> String {
         let now = jiff::Timestamp::now().as_second();
-        let token = self.idp.opaque(json!({
+        let token = self.idp.issue_opaque(json!({
             "iss": self.idp.issuer(),
             "aud": crate::attacks::PRODUCTION,
             "sub": "ada",
@@ -65,13 +65,13 @@ impl Scene {
             "token_type": "Bearer",
             "roles": ["odoo_reader"],
         }));
-        self.gateway.hides(&token);
+        self.gateway.forbid_in_log(&token);
         token
     }
 
-    fn call(&self, token: &str) -> Answer {
+    fn call(&self, token: &str) -> TestResponse {
         let bearer = format!("Authorization: Bearer {token}");
-        self.gateway.post(PATH, &[HOST, &bearer], &counting())
+        self.gateway.post(PATH, &[HOST, &bearer], &count_call())
     }
 }
 
@@ -88,25 +88,25 @@ const FAULTS: [Option<Mode>; 8] = [
 ];
 
 #[test]
-fn a_provider_that_fails_keeps_out_only_who_must_be_asked_about_and_says_when_to_come_again() {
-    each(FAULTS, |fault| {
+fn failing_provider_gives_503_only_for_uncached_tokens() {
+    in_parallel(FAULTS, |fault| {
         let what = format!("{fault:?}");
-        let mut scene = Scene::open("cache_ttl_s = 300");
-        let key = super::process::key(scene.folder.path(), "reader", None);
-        scene.gateway.hides(&key);
+        let mut scene = ProviderScenario::open("cache_ttl_s = 300");
+        let key = super::process::new_key(scene.folder.path(), "reader", None);
+        scene.gateway.forbid_in_log(&key);
         let text = std::fs::read_to_string(scene.folder.path().join("gatepost.toml")).unwrap();
         scene.gateway.reload(&text);
         let (known, strange) = (scene.token(), scene.token());
-        assert!(!scene.call(&known).tool().1, "{what}");
+        assert!(!scene.call(&known).tool_result().1, "{what}");
         let up = "gatepost_provider_up{provider=\"company\"}";
-        scene.gateway.until_metric(up, 1.0);
+        scene.gateway.wait_for_metric(up, 1.0);
 
         match &fault {
-            None => scene.idp.stops(),
-            Some(mode) => scene.idp.behaves(Endpoint::Introspection, mode.clone()),
+            None => scene.idp.stop(),
+            Some(mode) => scene.idp.set_mode(Endpoint::Introspection, mode.clone()),
         }
         // As often as it takes until nobody asks it any more.
-        until("that it counts as away", || {
+        wait_until("that it counts as away", || {
             let begun = Instant::now();
             let answer = scene.call(&strange);
             assert_eq!(answer.status, 503, "{what}: {answer:?}");
@@ -130,23 +130,26 @@ fn a_provider_that_fails_keeps_out_only_who_must_be_asked_about_and_says_when_to
             "{what}: {told}"
         );
         assert!(
-            !scene.call(&known).tool().1,
+            !scene.call(&known).tool_result().1,
             "{what}: who was proved before"
         );
-        assert!(!scene.call(&key).tool().1, "{what}: who needs no provider");
+        assert!(
+            !scene.call(&key).tool_result().1,
+            "{what}: who needs no provider"
+        );
         let refusals =
             "gatepost_refusals_total{refusal=\"provider_unavailable\",blame=\"identity\"";
         assert!(scene.gateway.metric(refusals) >= Some(1.0), "{what}");
 
         match &fault {
-            None => scene.idp.comes_back(),
-            Some(_) => scene.idp.behaves(Endpoint::Introspection, Mode::Pass),
+            None => scene.idp.restart(),
+            Some(_) => scene.idp.set_mode(Endpoint::Introspection, Mode::Pass),
         }
-        until("that it is asked again", || {
+        wait_until("that it is asked again", || {
             scene.call(&strange).status == 200
         });
-        scene.gateway.until_metric(up, 1.0);
-        let records = scene.gateway.records();
+        scene.gateway.wait_for_metric(up, 1.0);
+        let records = scene.gateway.stop_and_read_calls();
         let counted = records.iter().filter(|one| one["method"] == "search_count");
         assert_eq!(
             counted.count(),
@@ -157,18 +160,18 @@ fn a_provider_that_fails_keeps_out_only_who_must_be_asked_about_and_says_when_to
 }
 
 #[test]
-fn a_provider_that_is_slow_is_waited_for_and_not_counted_as_away() {
-    let mut scene = Scene::open(FRESH);
+fn slow_provider_is_awaited_and_stays_up() {
+    let mut scene = ProviderScenario::open(NO_CACHE);
     let token = scene.token();
-    assert!(!scene.call(&token).tool().1);
-    scene.idp.behaves(Endpoint::Introspection, Mode::Held);
+    assert!(!scene.call(&token).tool_result().1);
+    scene.idp.set_mode(Endpoint::Introspection, Mode::Held);
     std::thread::scope(|threads| {
         let caller = threads.spawn(|| scene.call(&token));
         scene.idp.wait_for(Endpoint::Introspection, 2);
-        scene.idp.pause(Duration::from_millis(300));
+        scene.idp.wait_for_request(Duration::from_millis(300));
         scene.idp.release();
-        assert!(!caller.join().unwrap().tool().1);
+        assert!(!caller.join().unwrap().tool_result().1);
     });
     let up = "gatepost_provider_up{provider=\"company\"}";
-    scene.gateway.until_metric(up, 1.0);
+    scene.gateway.wait_for_metric(up, 1.0);
 }

@@ -13,7 +13,7 @@ use std::{
 
 /// What is wrong with the way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Fault {
+pub(super) enum ProxyFault {
     /// Takes connections and closes them at once; those that are open too.
     Closes,
     /// Ends the connection after so many bytes of an answer.
@@ -27,7 +27,7 @@ pub(super) enum Fault {
     /// Nobody listens there, and connections are gone.
     Refuses,
     /// Answers this instead, and closes.
-    Says(&'static str),
+    RespondsWith(&'static str),
     /// Every part of an answer comes so late.
     Slow(Duration),
 }
@@ -35,42 +35,42 @@ pub(super) enum Fault {
 /// A proxy for TCP; dropping it closes all that it carries.
 pub(super) struct Proxy {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<ProxyShared>,
 }
 
-struct Shared {
+struct ProxyShared {
     target: SocketAddr,
-    fault: Mutex<(u64, Fault)>,
+    fault: Mutex<(u64, ProxyFault)>,
     changed: Condvar,
     /// Answers that are held back.
-    held: AtomicUsize,
-    place: Mutex<Place>,
+    held_responses: AtomicUsize,
+    state: Mutex<ProxyState>,
 }
 
 /// Whether somebody listens, and what is carried.
-struct Place {
+struct ProxyState {
     listener: Option<TcpListener>,
     /// Keeps the port while nobody listens on it.
-    kept: Option<tokio::net::TcpSocket>,
-    carried: Vec<TcpStream>,
+    reserved_port: Option<tokio::net::TcpSocket>,
+    streams: Vec<TcpStream>,
     ended: bool,
 }
 
 impl Proxy {
     /// A proxy for whoever listens there, with nothing wrong so far.
-    pub(super) fn before(target: SocketAddr) -> Self {
+    pub(super) fn in_front_of(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ProxyShared {
             target,
-            fault: Mutex::new((0, Fault::None)),
+            fault: Mutex::new((0, ProxyFault::None)),
             changed: Condvar::new(),
-            held: AtomicUsize::new(0),
-            place: Mutex::new(Place {
+            held_responses: AtomicUsize::new(0),
+            state: Mutex::new(ProxyState {
                 listener: Some(listener),
-                kept: None,
-                carried: Vec::new(),
+                reserved_port: None,
+                streams: Vec::new(),
                 ended: false,
             }),
         });
@@ -84,30 +84,30 @@ impl Proxy {
     }
 
     /// How many answers it holds back.
-    pub(super) fn held(&self) -> usize {
-        self.shared.held.load(SeqCst)
+    pub(super) fn held_responses(&self) -> usize {
+        self.shared.held_responses.load(SeqCst)
     }
 
     /// From now on this is wrong, with open connections too.
-    pub(super) fn set(&self, fault: Fault) {
+    pub(super) fn set_fault(&self, fault: ProxyFault) {
         {
             let mut known = lock(&self.shared.fault);
             *known = (known.0 + 1, fault);
         }
         self.shared.changed.notify_all();
-        let mut place = lock(&self.shared.place);
-        if matches!(fault, Fault::Closes | Fault::Refuses) {
-            place.let_go();
+        let mut place = lock(&self.shared.state);
+        if matches!(fault, ProxyFault::Closes | ProxyFault::Refuses) {
+            place.close_streams();
         }
-        if fault == Fault::Refuses {
+        if fault == ProxyFault::Refuses {
             drop(place.listener.take());
             let kept = tokio::net::TcpSocket::new_v4().unwrap();
             kept.set_reuseaddr(true).unwrap();
-            patiently(|| kept.bind(self.address));
-            place.kept = Some(kept);
+            retry_while_in_use(|| kept.bind(self.address));
+            place.reserved_port = Some(kept);
         } else if place.listener.is_none() {
-            drop(place.kept.take());
-            let listener = patiently(|| TcpListener::bind(self.address));
+            drop(place.reserved_port.take());
+            let listener = retry_while_in_use(|| TcpListener::bind(self.address));
             listener.set_nonblocking(true).unwrap();
             place.listener = Some(listener);
         }
@@ -116,33 +116,33 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        *lock(&self.shared.fault) = (u64::MAX, Fault::Closes);
+        *lock(&self.shared.fault) = (u64::MAX, ProxyFault::Closes);
         self.shared.changed.notify_all();
-        let mut place = lock(&self.shared.place);
+        let mut place = lock(&self.shared.state);
         place.ended = true;
-        place.let_go();
+        place.close_streams();
     }
 }
 
-impl Place {
-    fn let_go(&mut self) {
-        for stream in self.carried.drain(..) {
+impl ProxyState {
+    fn close_streams(&mut self) {
+        for stream in self.streams.drain(..) {
             close(&stream);
         }
     }
 }
 
-impl Shared {
+impl ProxyShared {
     fn accept(self: Arc<Self>) {
         loop {
-            let mut place = lock(&self.place);
+            let mut place = lock(&self.state);
             if place.ended {
                 return;
             }
             let accepted = place.listener.as_ref().and_then(|one| one.accept().ok());
             if let Some((client, _)) = accepted {
                 client.set_nonblocking(false).unwrap();
-                if self.fault().1 == Fault::Closes {
+                if self.fault().1 == ProxyFault::Closes {
                     continue;
                 }
                 let Ok(server) = TcpStream::connect(self.target) else {
@@ -150,10 +150,10 @@ impl Shared {
                 };
                 for stream in [&client, &server] {
                     stream.set_nodelay(true).unwrap();
-                    place.carried.push(stream.try_clone().unwrap());
+                    place.streams.push(stream.try_clone().unwrap());
                 }
                 drop(place);
-                self.carry(client, server);
+                self.relay(client, server);
             } else {
                 drop(place);
                 // Polled, so that listening can end at any time.
@@ -162,24 +162,24 @@ impl Shared {
         }
     }
 
-    fn carry(self: &Arc<Self>, client: TcpStream, server: TcpStream) {
+    fn relay(self: &Arc<Self>, client: TcpStream, server: TcpStream) {
         let (there, back) = (Arc::clone(self), Arc::clone(self));
         let (to_client, to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
         thread::spawn(move || {
-            there.ask(client, &to_server);
+            there.relay_requests(client, &to_server);
             close(&to_server);
         });
         thread::spawn(move || {
-            back.answer(server, &to_client);
+            back.relay_responses(server, &to_client);
             close(&to_client);
         });
     }
 
     /// Carries what is asked.
-    fn ask(&self, mut client: TcpStream, mut server: &TcpStream) {
+    fn relay_requests(&self, mut client: TcpStream, mut server: &TcpStream) {
         let mut part = vec![0; 64 << 10];
         while let Some(part) = read(&mut client, &mut part) {
-            if let Fault::Says(nonsense) = self.fault().1 {
+            if let ProxyFault::RespondsWith(nonsense) = self.fault().1 {
                 drop(client.write_all(nonsense.as_bytes()));
                 close(&client);
                 return;
@@ -191,29 +191,31 @@ impl Shared {
     }
 
     /// Carries what is answered, as far as it comes.
-    fn answer(&self, mut server: TcpStream, mut client: &TcpStream) {
+    fn relay_responses(&self, mut server: TcpStream, mut client: &TcpStream) {
         let mut part = vec![0; 64 << 10];
         let mut carried = 0;
         while let Some(mut part) = read(&mut server, &mut part) {
             while !part.is_empty() {
                 let (turn, fault) = self.fault();
                 let now = match fault {
-                    Fault::None => part.len(),
-                    Fault::Closes | Fault::Refuses | Fault::Says(_) => return,
-                    Fault::CutsAfter(bytes) if carried >= bytes => return,
-                    Fault::CutsAfter(bytes) => part.len().min(bytes - carried),
-                    Fault::Drips(pause) => {
-                        self.wait(turn, Some(pause));
+                    ProxyFault::None => part.len(),
+                    ProxyFault::Closes | ProxyFault::Refuses | ProxyFault::RespondsWith(_) => {
+                        return;
+                    }
+                    ProxyFault::CutsAfter(bytes) if carried >= bytes => return,
+                    ProxyFault::CutsAfter(bytes) => part.len().min(bytes - carried),
+                    ProxyFault::Drips(pause) => {
+                        self.wait_for_change(turn, Some(pause));
                         1
                     }
-                    Fault::Hangs => {
-                        self.held.fetch_add(1, SeqCst);
-                        self.wait(turn, None);
-                        self.held.fetch_sub(1, SeqCst);
+                    ProxyFault::Hangs => {
+                        self.held_responses.fetch_add(1, SeqCst);
+                        self.wait_for_change(turn, None);
+                        self.held_responses.fetch_sub(1, SeqCst);
                         continue;
                     }
-                    Fault::Slow(pause) => {
-                        self.wait(turn, Some(pause));
+                    ProxyFault::Slow(pause) => {
+                        self.wait_for_change(turn, Some(pause));
                         part.len()
                     }
                 };
@@ -228,7 +230,7 @@ impl Shared {
     }
 
     /// Waits until the fault is another one, or so long.
-    fn wait(&self, turn: u64, pause: Option<Duration>) {
+    fn wait_for_change(&self, turn: u64, pause: Option<Duration>) {
         let limit = pause.map(|pause| Instant::now() + pause);
         let mut known = lock(&self.fault);
         while known.0 == turn {
@@ -245,14 +247,14 @@ impl Shared {
         }
     }
 
-    fn fault(&self) -> (u64, Fault) {
+    fn fault(&self) -> (u64, ProxyFault) {
         *lock(&self.fault)
     }
 }
 
 /// Binds a place that was just left: a process that is being started at this
 /// moment has a copy of every socket until it is another program.
-fn patiently<T>(bind: impl Fn() -> io::Result<T>) -> T {
+fn retry_while_in_use<T>(bind: impl Fn() -> io::Result<T>) -> T {
     for _ in 0..500 {
         match bind() {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {

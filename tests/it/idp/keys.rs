@@ -35,7 +35,7 @@ impl SigningKey {
         let der = MADE[which].get_or_init(|| {
             let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
             let pkcs8: Pkcs8V1Der<'_> = pair.as_der().unwrap();
-            pkcs1_of(pkcs8.as_ref()).to_vec()
+            pkcs1_from_pkcs8(pkcs8.as_ref()).to_vec()
         });
         Self {
             id: id.to_owned(),
@@ -162,15 +162,15 @@ fn der(tag: u8, content: &[u8]) -> Vec<u8> {
 }
 
 /// The key inside of PKCS#8: a version, an algorithm, and the key as bytes.
-fn pkcs1_of(pkcs8: &[u8]) -> &[u8] {
-    let whole = content(pkcs8).0;
-    let after_version = content(whole).1;
-    let after_algorithm = content(after_version).1;
-    content(after_algorithm).0
+fn pkcs1_from_pkcs8(pkcs8: &[u8]) -> &[u8] {
+    let whole = split_der_value(pkcs8).0;
+    let after_version = split_der_value(whole).1;
+    let after_algorithm = split_der_value(after_version).1;
+    split_der_value(after_algorithm).0
 }
 
 /// The content of the first value, and what is behind it.
-fn content(der: &[u8]) -> (&[u8], &[u8]) {
+fn split_der_value(der: &[u8]) -> (&[u8], &[u8]) {
     let first = usize::from(der[1]);
     let (start, length) = if first < 0x80 {
         (2, first)

@@ -4,10 +4,10 @@
 //! Its modes are those of the attack table. It counts what it is asked, keeps
 //! how, proves that the asker is the gateway, and can stop and come back.
 
-mod asker;
+mod client_auth;
+mod http1;
 mod keys;
 mod mode;
-mod wire;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,13 +26,13 @@ use jsonwebtoken::Algorithm;
 use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
 
-pub(crate) use asker::Asker;
+pub(crate) use client_auth::ExpectedClientAuth;
+use http1::{ByteStream, Connection, IdpResponse, Request, ignore_result};
 pub(crate) use keys::{SigningKey, hmac, unsigned};
 pub(crate) use mode::Mode;
-use wire::{Connection, Reply, Request, Wire, drop_result};
 
 /// No test waits longer for anything.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What is asked of a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,17 +45,17 @@ pub(crate) enum Endpoint {
 
 /// A request that came.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct RecordedRequest {
     pub(crate) endpoint: Endpoint,
     pub(crate) method: String,
     pub(crate) target: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) form: Vec<(String, String)>,
     /// What was wrong with the proof of who asks.
-    pub(crate) fault: Option<String>,
+    pub(crate) client_auth_fault: Option<String>,
 }
 
-impl Seen {
+impl RecordedRequest {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
@@ -73,7 +73,7 @@ impl Seen {
 
 /// How a provider is set up.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct SetUp {
+pub(crate) struct IdpOptions {
     /// The path of the issuer, such as `/realms/acme`.
     pub(crate) path: &'static str,
     /// Whether it speaks TLS, with a certificate of its own authority.
@@ -90,7 +90,7 @@ pub(crate) struct Idp {
     address: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
     /// Keeps the port while nothing listens on it.
-    place: Mutex<Option<tokio::net::TcpSocket>>,
+    reserved_port: Mutex<Option<tokio::net::TcpSocket>>,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -103,56 +103,59 @@ struct Shared {
 }
 
 struct State {
-    asker: Asker,
+    client_auth: ExpectedClientAuth,
     /// The claims of each token.
     tokens: BTreeMap<String, Value>,
     modes: BTreeMap<Endpoint, Mode>,
     /// Members of the metadata that differ.
     metadata: Value,
-    seen: Vec<Seen>,
-    used: BTreeSet<String>,
+    requests: Vec<RecordedRequest>,
+    used_jtis: BTreeSet<String>,
     keys: Vec<SigningKey>,
-    signs_answers: bool,
+    sign_responses: bool,
     released: bool,
     /// The audience that a token must have for the asker to learn of it.
-    audience: Option<String>,
-    up: bool,
+    required_audience: Option<String>,
+    listening: bool,
     connections: Vec<TcpStream>,
 }
 
 impl Idp {
     /// A provider at `http://127.0.0.1:PORT`.
-    pub(crate) fn open() -> Self {
-        Self::set_up(&SetUp::default())
+    pub(crate) fn start() -> Self {
+        Self::start_with(&IdpOptions::default())
     }
 
     /// A provider that is set up otherwise.
-    pub(crate) fn set_up(set_up: &SetUp) -> Self {
+    pub(crate) fn start_with(set_up: &IdpOptions) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (tls, authority) = set_up.tls.then(certificate).unzip();
         let scheme = if set_up.tls { "https" } else { "http" };
         let base = format!("{scheme}://{address}");
         // Every character that form encoding, Basic and JSON know as their own.
-        let secret = format!("a b+c%20:/?&=\"é{}", random(8));
+        let secret = format!("a b+c%20:/?&=\"é{}", random_hex(8));
         let shared = Arc::new(Shared {
             issuer: format!("{base}{}", set_up.path),
             path: set_up.path,
             state: Mutex::new(State {
-                asker: Asker::Basic {
+                client_auth: ExpectedClientAuth::Basic {
                     id: "gate post".to_owned(),
                     secret,
                 },
                 tokens: BTreeMap::new(),
                 modes: BTreeMap::new(),
                 metadata: json!({}),
-                seen: Vec::new(),
-                used: BTreeSet::new(),
-                keys: vec![SigningKey::rsa(0, &random(4)), SigningKey::p256(&random(4))],
-                signs_answers: false,
+                requests: Vec::new(),
+                used_jtis: BTreeSet::new(),
+                keys: vec![
+                    SigningKey::rsa(0, &random_hex(4)),
+                    SigningKey::p256(&random_hex(4)),
+                ],
+                sign_responses: false,
                 released: false,
-                audience: None,
-                up: false,
+                required_audience: None,
+                listening: false,
                 connections: Vec::new(),
             }),
             changed: Condvar::new(),
@@ -163,7 +166,7 @@ impl Idp {
             authority,
             address,
             tls,
-            place: Mutex::new(None),
+            reserved_port: Mutex::new(None),
             runtime: tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
@@ -171,7 +174,7 @@ impl Idp {
         };
         if set_up.down {
             drop(listener);
-            idp.keep_place();
+            idp.reserve_port();
         } else {
             idp.listen(listener);
         }
@@ -189,32 +192,32 @@ impl Idp {
     }
 
     /// How the gateway has to prove itself.
-    pub(crate) fn asker(&self) -> Asker {
-        self.state().asker.clone()
+    pub(crate) fn client_auth(&self) -> ExpectedClientAuth {
+        self.state().client_auth.clone()
     }
 
     /// Wants another proof from now on.
-    pub(crate) fn expects(&self, asker: Asker) {
-        self.state().asker = asker;
+    pub(crate) fn expect_client_auth(&self, asker: ExpectedClientAuth) {
+        self.state().client_auth = asker;
     }
 
     /// Tells of a token only an asker that it is meant for, as Zitadel does.
-    pub(crate) fn tells_only_of(&self, audience: &str) {
-        self.state().audience = Some(audience.to_owned());
+    pub(crate) fn require_audience(&self, audience: &str) {
+        self.state().required_audience = Some(audience.to_owned());
     }
 
     /// Signs its answers (RFC 9701).
-    pub(crate) fn signs_answers(&self) {
-        self.state().signs_answers = true;
+    pub(crate) fn sign_responses(&self) {
+        self.state().sign_responses = true;
     }
 
     /// Publishes a member of the metadata that is otherwise than it is.
-    pub(crate) fn publishes(&self, name: &str, value: Value) {
+    pub(crate) fn set_metadata(&self, name: &str, value: Value) {
         self.state().metadata[name] = value;
     }
 
     /// Behaves so from now on.
-    pub(crate) fn behaves(&self, endpoint: Endpoint, mode: Mode) {
+    pub(crate) fn set_mode(&self, endpoint: Endpoint, mode: Mode) {
         let mut state = self.state();
         state.released = false;
         state.modes.insert(endpoint, mode);
@@ -227,38 +230,34 @@ impl Idp {
     }
 
     /// A token of no form, whose claims these are.
-    pub(crate) fn opaque(&self, claims: Value) -> String {
-        let token = format!("tok-{}", random(24));
-        self.knows(&token, claims);
+    pub(crate) fn issue_opaque(&self, claims: Value) -> String {
+        let token = format!("tok-{}", random_hex(24));
+        self.set_token(&token, claims);
         token
     }
 
     /// Knows these claims of a token from now on.
-    pub(crate) fn knows(&self, token: &str, claims: Value) {
+    pub(crate) fn set_token(&self, token: &str, claims: Value) {
         self.state().tokens.insert(token.to_owned(), claims);
     }
 
     /// Knows nothing of a token any more.
-    pub(crate) fn revokes(&self, token: &str) {
+    pub(crate) fn revoke(&self, token: &str) {
         self.state().tokens.remove(token);
     }
 
     /// A signed token with these claims, and these members of the header
     /// besides or instead of `alg` (RS256), `typ` (at+jwt) and `kid`; a member
     /// that is `null` is left out.
-    pub(crate) fn jwt(&self, header: &Value, claims: &Value) -> String {
-        self.jwt_of(header, &claims.to_string())
+    pub(crate) fn issue_jwt(&self, header: &Value, claims: &Value) -> String {
+        self.issue_jwt_with_payload(header, &claims.to_string())
     }
 
     /// The same for claims as a text, which may be no JSON.
-    pub(crate) fn jwt_of(&self, header: &Value, claims: &str) -> String {
+    pub(crate) fn issue_jwt_with_payload(&self, header: &Value, claims: &str) -> String {
         let algorithm: Algorithm = header["alg"].as_str().unwrap_or("RS256").parse().unwrap();
         let key = self.key(algorithm);
-        key.sign(
-            &whole_header(header, &key.id).to_string(),
-            claims,
-            algorithm,
-        )
+        key.sign(&jwt_header(header, &key.id).to_string(), claims, algorithm)
     }
 
     /// The key that it signs with now.
@@ -268,18 +267,21 @@ impl Idp {
     }
 
     /// Signs with other keys from now on, and forgets those it had.
-    pub(crate) fn rotates(&self) {
-        self.state().keys = vec![SigningKey::rsa(1, &random(4)), SigningKey::p256(&random(4))];
+    pub(crate) fn rotate_keys(&self) {
+        self.state().keys = vec![
+            SigningKey::rsa(1, &random_hex(4)),
+            SigningKey::p256(&random_hex(4)),
+        ];
     }
 
     /// Everything that was asked, the oldest first.
-    pub(crate) fn seen(&self) -> Vec<Seen> {
-        self.state().seen.clone()
+    pub(crate) fn requests(&self) -> Vec<RecordedRequest> {
+        self.state().requests.clone()
     }
 
     /// How often an endpoint was asked.
-    pub(crate) fn count(&self, endpoint: Endpoint) -> usize {
-        count(&self.state(), endpoint)
+    pub(crate) fn request_count(&self, endpoint: Endpoint) -> usize {
+        count_requests(&self.state(), endpoint)
     }
 
     /// Waits until an endpoint was asked so often.
@@ -287,8 +289,8 @@ impl Idp {
         let (_state, timeout) = self
             .shared
             .changed
-            .wait_timeout_while(self.state(), PATIENCE, |state| {
-                count(state, endpoint) < times
+            .wait_timeout_while(self.state(), TEST_TIMEOUT, |state| {
+                count_requests(state, endpoint) < times
             })
             .unwrap();
         assert!(
@@ -298,7 +300,7 @@ impl Idp {
     }
 
     /// Waits for anything to be asked, at most so long.
-    pub(crate) fn pause(&self, at_most: Duration) {
+    pub(crate) fn wait_for_request(&self, at_most: Duration) {
         drop(
             self.shared
                 .changed
@@ -313,14 +315,14 @@ impl Idp {
     }
 
     /// Goes down: connections end, and none is taken any more.
-    pub(crate) fn stops(&self) {
-        self.leave();
-        self.keep_place();
+    pub(crate) fn stop(&self) {
+        self.shut_down();
+        self.reserve_port();
     }
 
     /// Comes back on its port, knowing what it knew.
-    pub(crate) fn comes_back(&self) {
-        let place = self.place.lock().unwrap().take().unwrap();
+    pub(crate) fn restart(&self) {
+        let place = self.reserved_port.lock().unwrap().take().unwrap();
         let _inside = self.runtime.enter();
         let listener = place.listen(1024).unwrap().into_std().unwrap();
         listener.set_nonblocking(false).unwrap();
@@ -331,36 +333,36 @@ impl Idp {
         self.shared.state()
     }
 
-    fn leave(&self) {
+    fn shut_down(&self) {
         let mut state = self.state();
-        if !std::mem::take(&mut state.up) {
+        if !std::mem::take(&mut state.listening) {
             return;
         }
         for connection in state.connections.drain(..) {
-            drop_result(connection.shutdown(Shutdown::Both));
+            ignore_result(connection.shutdown(Shutdown::Both));
         }
         drop(state);
         self.release();
         // The listener looks up, and finds that it is over; then its socket closes.
         let mut last = TcpStream::connect(self.address).unwrap();
-        drop_result(last.read(&mut [0; 1]));
+        ignore_result(last.read(&mut [0; 1]));
     }
 
     /// Nobody else gets the port, and whoever connects to it is refused.
-    fn keep_place(&self) {
+    fn reserve_port(&self) {
         let place = tokio::net::TcpSocket::new_v4().unwrap();
         place.set_reuseaddr(true).unwrap();
         place.bind(self.address).unwrap();
-        *self.place.lock().unwrap() = Some(place);
+        *self.reserved_port.lock().unwrap() = Some(place);
     }
 
     fn listen(&self, listener: TcpListener) {
-        self.state().up = true;
+        self.state().listening = true;
         let (shared, tls) = (Arc::clone(&self.shared), self.tls.clone());
         thread::spawn(move || {
             while let Ok((socket, _)) = listener.accept() {
                 let mut state = shared.state();
-                if !state.up {
+                if !state.listening {
                     // Before the one who waits goes on: the port is free.
                     drop(listener);
                     return;
@@ -376,7 +378,7 @@ impl Idp {
 
 impl Drop for Idp {
     fn drop(&mut self) {
-        self.leave();
+        self.shut_down();
     }
 }
 
@@ -388,31 +390,31 @@ impl Shared {
 
     /// Answers one connection until it ends.
     fn serve(&self, socket: TcpStream, tls: Option<Arc<ServerConfig>>) {
-        drop_result(socket.set_nodelay(true));
+        ignore_result(socket.set_nodelay(true));
         let plain = socket.try_clone().unwrap();
-        let wire: Box<dyn Wire> = match tls {
+        let wire: Box<dyn ByteStream> = match tls {
             Some(tls) => Box::new(StreamOwned::new(ServerConnection::new(tls).unwrap(), plain)),
             None => Box::new(plain),
         };
         let mut connection = Connection::new(wire, socket, Arc::clone(&self.sent));
-        while let Some(request) = connection.request() {
-            let (endpoint, mode, fault) = self.note(&request);
+        while let Some(request) = connection.next_request() {
+            let (endpoint, mode, fault) = self.record(&request);
             if mode == Mode::Held {
                 drop(
                     self.changed
-                        .wait_timeout_while(self.state(), PATIENCE, |state| !state.released)
+                        .wait_timeout_while(self.state(), TEST_TIMEOUT, |state| !state.released)
                         .unwrap(),
                 );
             }
             if mode == Mode::Reset {
                 return connection.close();
             }
-            if mode.ruin(&mut connection) {
+            if mode.break_connection(&mut connection) {
                 return;
             }
             let reply = mode
-                .instead()
-                .unwrap_or_else(|| self.answer(endpoint, &mode, &request, fault.is_some()));
+                .replacement()
+                .unwrap_or_else(|| self.respond(endpoint, &mode, &request, fault.is_some()));
             if connection.respond(&reply).is_err() {
                 return;
             }
@@ -421,20 +423,24 @@ impl Shared {
     }
 
     /// Writes down what is asked and how.
-    fn note(&self, request: &Request) -> (Endpoint, Mode, Option<String>) {
+    fn record(&self, request: &Request) -> (Endpoint, Mode, Option<String>) {
         let endpoint = self.endpoint(request.path());
         let mut state = self.state();
-        let State { asker, used, .. } = &mut *state;
+        let State {
+            client_auth: asker,
+            used_jtis: used,
+            ..
+        } = &mut *state;
         let fault = (endpoint == Endpoint::Introspection)
-            .then(|| asker.fault(request, used))
+            .then(|| asker.client_auth_fault(request, used))
             .flatten();
-        state.seen.push(Seen {
+        state.requests.push(RecordedRequest {
             endpoint,
             method: request.method.clone(),
             target: request.target.clone(),
             headers: request.headers.clone(),
             form: request.form(),
-            fault: fault.clone(),
+            client_auth_fault: fault.clone(),
         });
         let mode = state.modes.get(&endpoint).cloned().unwrap_or_default();
         drop(state);
@@ -456,18 +462,24 @@ impl Shared {
     }
 
     /// A good answer, or one with a fault in it.
-    fn answer(&self, endpoint: Endpoint, mode: &Mode, request: &Request, refused: bool) -> Reply {
+    fn respond(
+        &self,
+        endpoint: Endpoint,
+        mode: &Mode,
+        request: &Request,
+        refused: bool,
+    ) -> IdpResponse {
         match endpoint {
-            Endpoint::Discovery => Reply::json(200, mode.write(&self.metadata())),
-            Endpoint::Introspection if refused || request.method != "POST" => {
-                Mode::S401.instead().unwrap_or_else(|| Reply::json(401, ""))
-            }
+            Endpoint::Discovery => IdpResponse::json(200, mode.serialize(&self.metadata())),
+            Endpoint::Introspection if refused || request.method != "POST" => Mode::S401
+                .replacement()
+                .unwrap_or_else(|| IdpResponse::json(401, "")),
             Endpoint::Introspection => self.introspect(mode, request),
             Endpoint::Jwks => {
                 let keys: Vec<Value> = self.state().keys.iter().map(SigningKey::public).collect();
-                Reply::json(200, mode.write(&json!({ "keys": keys })))
+                IdpResponse::json(200, mode.serialize(&json!({ "keys": keys })))
             }
-            Endpoint::Other => Reply::json(404, r#"{"error":"not_found"}"#),
+            Endpoint::Other => IdpResponse::json(404, r#"{"error":"not_found"}"#),
         }
     }
 
@@ -495,7 +507,7 @@ impl Shared {
     }
 
     /// RFC 7662 section 2.2, and RFC 9701 where it signs.
-    fn introspect(&self, mode: &Mode, request: &Request) -> Reply {
+    fn introspect(&self, mode: &Mode, request: &Request) -> IdpResponse {
         let state = self.state();
         let form = request.form();
         let known = form
@@ -503,7 +515,7 @@ impl Shared {
             .find(|(name, _)| name == "token")
             .and_then(|(_, token)| state.tokens.get(token))
             .filter(|claims| {
-                state.audience.as_ref().is_none_or(|wanted| {
+                state.required_audience.as_ref().is_none_or(|wanted| {
                     claims["aud"] == **wanted
                         || claims["aud"]
                             .as_array()
@@ -513,7 +525,7 @@ impl Shared {
         let mut answer = json!({ "active": false });
         // A token that the provider, or something before it, cannot bear.
         if let Some(status) = known.and_then(|claims| claims["!status"].as_u64()) {
-            return Reply::json(u16::try_from(status).unwrap(), "{}".to_owned());
+            return IdpResponse::json(u16::try_from(status).unwrap(), "{}".to_owned());
         }
         if let Some(claims) = known {
             answer = json!({ "active": true });
@@ -521,18 +533,23 @@ impl Shared {
             for (name, value) in claims.as_object().unwrap() {
                 all.insert(name.clone(), value.clone());
             }
-            mode.edit(&mut answer);
+            mode.alter_claims(&mut answer);
         }
-        if !state.signs_answers {
-            return Reply::json(200, mode.write(&answer));
+        if !state.sign_responses {
+            return IdpResponse::json(200, mode.serialize(&answer));
         }
-        let token = mode.sign(&answer, &self.issuer, state.asker.id(), &state.keys[0]);
-        Reply::text(200, "application/token-introspection+jwt", &token)
+        let token = mode.sign_response(
+            &answer,
+            &self.issuer,
+            state.client_auth.client_id(),
+            &state.keys[0],
+        );
+        IdpResponse::text(200, "application/token-introspection+jwt", &token)
     }
 }
 
 /// A header with what every token has, unless it says otherwise.
-pub(crate) fn whole_header(more: &Value, key: &str) -> Value {
+pub(crate) fn jwt_header(more: &Value, key: &str) -> Value {
     let mut header = json!({"alg": "RS256", "typ": "at+jwt", "kid": key});
     let all = header.as_object_mut().unwrap();
     for (name, value) in more.as_object().unwrap() {
@@ -545,13 +562,13 @@ pub(crate) fn whole_header(more: &Value, key: &str) -> Value {
     header
 }
 
-fn count(state: &State, endpoint: Endpoint) -> usize {
-    let asked = |seen: &&Seen| seen.endpoint == endpoint;
-    state.seen.iter().filter(asked).count()
+fn count_requests(state: &State, endpoint: Endpoint) -> usize {
+    let asked = |seen: &&RecordedRequest| seen.endpoint == endpoint;
+    state.requests.iter().filter(asked).count()
 }
 
 /// So many bytes of chance as text.
-pub(crate) fn random(bytes: usize) -> String {
+pub(crate) fn random_hex(bytes: usize) -> String {
     let mut chance = vec![0; bytes];
     getrandom::fill(&mut chance).unwrap();
     let mut text = String::with_capacity(2 * bytes);
@@ -589,10 +606,10 @@ fn certificate() -> (Arc<ServerConfig>, String) {
 
 /// Waits until something holds, asking again whenever the provider was asked,
 /// or a moment later.
-pub(crate) fn until(idp: &Idp, what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
+pub(crate) fn wait_until(idp: &Idp, what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + TEST_TIMEOUT;
     while !holds() {
         assert!(Instant::now() < end, "{what} did not happen");
-        idp.pause(Duration::from_millis(20));
+        idp.wait_for_request(Duration::from_millis(20));
     }
 }

@@ -11,8 +11,8 @@ use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
 use super::{
+    http1::{Connection, IdpResponse, ignore_result},
     keys::{SigningKey, unsigned},
-    wire::{Connection, Reply, drop_result},
 };
 
 /// How an endpoint behaves. The names are those of the attack table.
@@ -126,28 +126,28 @@ pub(crate) enum Mode {
 }
 
 /// How often a drip drips: several times within any time-out of a test.
-const DRIP: Duration = Duration::from_millis(20);
+const DRIP_INTERVAL: Duration = Duration::from_millis(20);
 
 impl Mode {
     /// Does what is no ordinary answer. False when nothing was done.
-    pub(super) fn ruin(&self, connection: &mut Connection) -> bool {
+    pub(super) fn break_connection(&self, connection: &mut Connection) -> bool {
         match self {
             Self::Hang => connection.wait_for_close(),
             Self::Slow => {
-                drop_result(connection.write(b"HTTP/1.1 200 OK\r\nContent-Ty"));
+                ignore_result(connection.write(b"HTTP/1.1 200 OK\r\nContent-Ty"));
                 connection.wait_for_close();
             }
             Self::Drip => {
                 let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n";
-                drop_result(connection.write(head.as_bytes()));
-                connection.drip(b" ", DRIP);
+                ignore_result(connection.write(head.as_bytes()));
+                connection.write_repeatedly(b" ", DRIP_INTERVAL);
             }
             Self::Reset => {}
             Self::Trunc => {
                 let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"active\":tr";
-                drop_result(connection.write(head.as_bytes()));
+                ignore_result(connection.write(head.as_bytes()));
             }
-            Self::Big => big(connection),
+            Self::Big => write_oversized(connection),
             _ => return false,
         }
         connection.close();
@@ -155,43 +155,49 @@ impl Mode {
     }
 
     /// The answer that stands instead of a good one.
-    pub(super) fn instead(&self) -> Option<Reply> {
+    pub(super) fn replacement(&self) -> Option<IdpResponse> {
         let answer = match self {
-            Self::Array => Reply::json(200, r#"[{"active":true}]"#),
-            Self::DupActive => Reply::json(200, r#"{"active":false,"active":true}"#),
-            Self::GzipBomb => Reply::json(200, bomb()).with("Content-Encoding", "gzip"),
-            Self::Html => Reply::text(
+            Self::Array => IdpResponse::json(200, r#"[{"active":true}]"#),
+            Self::DupActive => IdpResponse::json(200, r#"{"active":false,"active":true}"#),
+            Self::GzipBomb => {
+                IdpResponse::json(200, gzip_bomb()).with_header("Content-Encoding", "gzip")
+            }
+            Self::Html => IdpResponse::text(
                 200,
                 "text/html",
                 r#"<html><body>{"active":true}</body></html>"#,
             ),
-            Self::HtmlAsJson => Reply::json(200, "<html>login</html>"),
-            Self::JwksEmpty => Reply::json(200, r#"{"keys":[]}"#),
-            Self::JwksOct => Reply::json(
+            Self::HtmlAsJson => IdpResponse::json(200, "<html>login</html>"),
+            Self::JwksEmpty => IdpResponse::json(200, r#"{"keys":[]}"#),
+            Self::JwksOct => IdpResponse::json(
                 200,
                 r#"{"keys":[{"kty":"oct","k":"AAAA","kid":"x","alg":"HS256"}]}"#,
             ),
-            Self::Redirect(to) => Reply::text(302, "text/plain", "").with("Location", to),
-            Self::Redirect307(to) => Reply::text(307, "text/plain", "").with("Location", to),
-            Self::S400 => Reply::json(400, r#"{"error":"unsupported_token_type"}"#),
-            Self::S401 => {
-                Reply::json(401, r#"{"error":"invalid_client"}"#).with("WWW-Authenticate", "Basic")
+            Self::Redirect(to) => {
+                IdpResponse::text(302, "text/plain", "").with_header("Location", to)
             }
-            Self::S401Empty => Reply::text(401, "text/plain", ""),
-            Self::S403 => Reply::json(403, r#"{"error":"access_denied"}"#),
-            Self::S403Page => Reply::text(403, "text/html", "<html>blocked</html>"),
-            Self::S429(after) => Reply::json(429, "{}").with("Retry-After", after.to_string()),
-            Self::S500 => Reply::json(500, r#"{"error":"server_error"}"#),
-            Self::S503(after) => {
-                Reply::text(503, "text/plain", "busy").with("Retry-After", after.to_string())
+            Self::Redirect307(to) => {
+                IdpResponse::text(307, "text/plain", "").with_header("Location", to)
             }
+            Self::S400 => IdpResponse::json(400, r#"{"error":"unsupported_token_type"}"#),
+            Self::S401 => IdpResponse::json(401, r#"{"error":"invalid_client"}"#)
+                .with_header("WWW-Authenticate", "Basic"),
+            Self::S401Empty => IdpResponse::text(401, "text/plain", ""),
+            Self::S403 => IdpResponse::json(403, r#"{"error":"access_denied"}"#),
+            Self::S403Page => IdpResponse::text(403, "text/html", "<html>blocked</html>"),
+            Self::S429(after) => {
+                IdpResponse::json(429, "{}").with_header("Retry-After", after.to_string())
+            }
+            Self::S500 => IdpResponse::json(500, r#"{"error":"server_error"}"#),
+            Self::S503(after) => IdpResponse::text(503, "text/plain", "busy")
+                .with_header("Retry-After", after.to_string()),
             _ => return None,
         };
         Some(answer)
     }
 
     /// Changes a good answer of introspection.
-    pub(super) fn edit(&self, claims: &mut Value) {
+    pub(super) fn alter_claims(&self, claims: &mut Value) {
         let Some(all) = claims.as_object_mut() else {
             return;
         };
@@ -227,7 +233,7 @@ impl Mode {
     }
 
     /// The answer as a token (RFC 9701 section 5).
-    pub(super) fn sign(
+    pub(super) fn sign_response(
         &self,
         answer: &Value,
         issuer: &str,
@@ -257,7 +263,7 @@ impl Mode {
     }
 
     /// Changes the text of a good answer.
-    pub(super) fn write(&self, claims: &Value) -> Vec<u8> {
+    pub(super) fn serialize(&self, claims: &Value) -> Vec<u8> {
         let text = claims.to_string();
         match self {
             Self::Bom => format!("\u{feff}{text}").into_bytes(),
@@ -273,24 +279,24 @@ impl Mode {
 }
 
 /// An answer that is true, and never ends as far as anybody wants to read.
-fn big(connection: &mut Connection) {
+fn write_oversized(connection: &mut Connection) {
     let size = 64 << 20;
     let head = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{{\"active\":true,\"x\":\"",
         size + 22
     );
-    drop_result(connection.write(head.as_bytes()));
+    ignore_result(connection.write(head.as_bytes()));
     let part = vec![b'A'; 64 << 10];
     for _ in 0..size / part.len() {
         if connection.write(&part).is_err() {
             return;
         }
     }
-    drop_result(connection.write(b"\"}"));
+    ignore_result(connection.write(b"\"}"));
 }
 
 /// 256 MiB of spaces in 256 KiB.
-fn bomb() -> Vec<u8> {
+fn gzip_bomb() -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     let part = vec![b' '; 1 << 20];
     for _ in 0..256 {

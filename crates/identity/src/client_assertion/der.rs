@@ -11,21 +11,21 @@ pub(super) fn integer(bytes: &[u8]) -> Vec<u8> {
     if content.first().is_none_or(|byte| *byte >= 0x80) {
         content.insert(0, 0);
     }
-    value(0x02, &content)
+    tlv(0x02, &content)
 }
 
 /// An `OCTET STRING`.
-pub(super) fn octets(content: &[u8]) -> Vec<u8> {
-    value(0x04, content)
+pub(super) fn octet_string(content: &[u8]) -> Vec<u8> {
+    tlv(0x04, content)
 }
 
 /// A `SEQUENCE` of values.
 pub(super) fn sequence(values: &[Vec<u8>]) -> Vec<u8> {
-    value(0x30, &values.concat())
+    tlv(0x30, &values.concat())
 }
 
 /// A value of this tag.
-pub(super) fn value(tag: u8, content: &[u8]) -> Vec<u8> {
+pub(super) fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
     let mut written = vec![tag];
     match u8::try_from(content.len()) {
         Ok(length) if length < 0x80 => written.push(length),

@@ -13,14 +13,14 @@ use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde::Serialize;
 
+pub use self::private_key::InvalidClientKey;
 use self::private_key::PrivateKey;
-pub use self::private_key::UnusableKey;
 
 /// For how long an assertion is good, in seconds. It is used at once.
 const LIFETIME_S: i64 = 60;
 
 /// How far our clock may be ahead of the provider's.
-const HEAD_START_S: i64 = 10;
+const BACKDATE_S: i64 = 10;
 
 /// Our private key at a provider, and the name that it is of.
 pub struct ClientKey {
@@ -29,12 +29,12 @@ pub struct ClientKey {
     key_id: Option<String>,
     algorithm: Algorithm,
     key: EncodingKey,
-    is_zitadels: bool,
+    is_zitadel_key_file: bool,
 }
 
 /// An assertion could not be made. Never the caller's fault.
 #[derive(Debug, thiserror::Error)]
-pub enum NotSigned {
+pub enum AssertionSigningError {
     /// The key does not sign. It did when it was read.
     #[error("the client assertion could not be signed")]
     Key(#[source] jsonwebtoken::errors::Error),
@@ -69,21 +69,21 @@ impl ClientKey {
         text: &str,
         key_id: Option<&str>,
         client_id: Option<&str>,
-    ) -> Result<Self, UnusableKey> {
+    ) -> Result<Self, InvalidClientKey> {
         let PrivateKey {
             algorithm,
             key,
             key_id: own_key_id,
             client_id: own_client_id,
-            is_zitadels,
+            is_zitadel_key_file: is_zitadels,
         } = PrivateKey::read(text)?;
         Ok(Self {
-            client_id: one_of("client_id", own_client_id, client_id)?
-                .ok_or(UnusableKey::NoClientId)?,
-            key_id: one_of("key_id", own_key_id, key_id)?,
+            client_id: reconcile_setting("client_id", own_client_id, client_id)?
+                .ok_or(InvalidClientKey::NoClientId)?,
+            key_id: reconcile_setting("key_id", own_key_id, key_id)?,
             algorithm,
             key,
-            is_zitadels,
+            is_zitadel_key_file: is_zitadels,
         })
     }
 
@@ -93,8 +93,8 @@ impl ClientKey {
     }
 
     /// Whether it was read from a key file of Zitadel's.
-    pub fn is_zitadels(&self) -> bool {
-        self.is_zitadels
+    pub fn is_zitadel_key_file(&self) -> bool {
+        self.is_zitadel_key_file
     }
 
     /// A new assertion for one request. It is not for a second one: it has a
@@ -104,16 +104,16 @@ impl ClientKey {
     ///
     /// # Errors
     /// [`NotSigned`].
-    pub fn sign(&self, audience: &str, now: Timestamp) -> Result<String, NotSigned> {
+    pub fn sign(&self, audience: &str, now: Timestamp) -> Result<String, AssertionSigningError> {
         let mut chance = [0_u8; 16];
-        getrandom::fill(&mut chance).map_err(NotSigned::Randomness)?;
+        getrandom::fill(&mut chance).map_err(AssertionSigningError::Randomness)?;
         let header = Header {
             typ: None,
             kid: self.key_id.clone(),
             ..Header::new(self.algorithm)
         };
         // Zitadel refuses what is more than a second ahead of its own clock.
-        let issued = now.as_second().saturating_sub(HEAD_START_S);
+        let issued = now.as_second().saturating_sub(BACKDATE_S);
         let assertion = Assertion {
             iss: &self.client_id,
             sub: &self.client_id,
@@ -122,7 +122,7 @@ impl ClientKey {
             exp: issued.saturating_add(LIFETIME_S),
             jti: URL_SAFE_NO_PAD.encode(chance),
         };
-        encode(&header, &assertion, &self.key).map_err(NotSigned::Key)
+        encode(&header, &assertion, &self.key).map_err(AssertionSigningError::Key)
     }
 }
 
@@ -134,13 +134,13 @@ impl fmt::Debug for ClientKey {
 }
 
 /// What the key's file says or what the configuration says; if both, the same.
-fn one_of(
+fn reconcile_setting(
     setting: &'static str,
     own: Option<String>,
     given: Option<&str>,
-) -> Result<Option<String>, UnusableKey> {
+) -> Result<Option<String>, InvalidClientKey> {
     match (own, given) {
-        (Some(own), Some(given)) if own != given => Err(UnusableKey::Contradiction {
+        (Some(own), Some(given)) if own != given => Err(InvalidClientKey::SettingMismatch {
             setting,
             own,
             given: given.to_owned(),

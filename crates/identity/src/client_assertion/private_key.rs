@@ -5,7 +5,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, crypto, jwk::Jwk};
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::der;
-use crate::jwt::algorithm;
+use crate::jwt::parse_algorithm;
 
 /// A private key that signs, and what its file says of it.
 pub(super) struct PrivateKey {
@@ -13,18 +13,18 @@ pub(super) struct PrivateKey {
     pub(super) key: EncodingKey,
     pub(super) key_id: Option<String>,
     pub(super) client_id: Option<String>,
-    pub(super) is_zitadels: bool,
+    pub(super) is_zitadel_key_file: bool,
 }
 
 /// A private key that cannot be used. The text is for the administrator and
 /// shows nothing of the key.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum UnusableKey {
+pub enum InvalidClientKey {
     /// The file and the configuration say different things.
     #[error(
         "the key's file says `{own}` where `{setting}` says `{given}`; leave `{setting}` out, or take the right file"
     )]
-    Contradiction {
+    SettingMismatch {
         /// Which setting.
         setting: &'static str,
         /// What the file says.
@@ -52,7 +52,7 @@ pub enum UnusableKey {
     NoClientId,
     /// It is the half that the provider has, or a certificate.
     #[error("this is the public half of a key; the private one is needed")]
-    PublicHalf,
+    PublicKey,
     /// An elliptic curve's key in its old form.
     #[error(
         "`EC PRIVATE KEY` is not read; write it anew with `openssl pkcs8 -topk8 -nocrypt -in KEY -out NEW`"
@@ -65,7 +65,7 @@ pub enum UnusableKey {
     ServiceAccount,
     /// A set of keys.
     #[error("this is a set of keys; write the one JWK that is meant, without `keys` around it")]
-    Set,
+    KeySet,
     /// It is no key pair.
     #[error("a key of the type `oct` is a shared secret; use `client_secret` for it")]
     SharedSecret,
@@ -81,48 +81,48 @@ impl PrivateKey {
     ///
     /// # Errors
     /// [`UnusableKey`].
-    pub(super) fn read(text: &str) -> Result<Self, UnusableKey> {
+    pub(super) fn read(text: &str) -> Result<Self, InvalidClientKey> {
         let text = text.trim_start_matches('\u{feff}').trim();
         if !text.starts_with('{') {
             return Self::from_pem(text);
         }
         // The error is left out: it would quote the file.
-        let form: JsonForm =
-            serde_json::from_str(text).map_err(|_quotes| UnusableKey::Malformed)?;
+        let form: KeyFileJson =
+            serde_json::from_str(text).map_err(|_quotes| InvalidClientKey::Malformed)?;
         if form.keys.is_some() {
-            return Err(UnusableKey::Set);
+            return Err(InvalidClientKey::KeySet);
         }
         if form.kty.is_some() {
             return Self::from_jwk(&form, text);
         }
         match (form.kind.as_deref(), form.key) {
             (Some("application"), Some(pem)) => Ok(Self {
-                key_id: Some(form.key_id.ok_or(UnusableKey::Malformed)?),
-                client_id: Some(form.client_id.ok_or(UnusableKey::Malformed)?),
-                is_zitadels: true,
+                key_id: Some(form.key_id.ok_or(InvalidClientKey::Malformed)?),
+                client_id: Some(form.client_id.ok_or(InvalidClientKey::Malformed)?),
+                is_zitadel_key_file: true,
                 ..Self::from_pem(pem.trim())?
             }),
-            (Some("serviceaccount"), _) => Err(UnusableKey::ServiceAccount),
-            (Some(_) | None, _) => Err(UnusableKey::Malformed),
+            (Some("serviceaccount"), _) => Err(InvalidClientKey::ServiceAccount),
+            (Some(_) | None, _) => Err(InvalidClientKey::Malformed),
         }
     }
 
-    fn from_pem(text: &str) -> Result<Self, UnusableKey> {
+    fn from_pem(text: &str) -> Result<Self, InvalidClientKey> {
         let begins = |label: &str| text.find(&format!("-----BEGIN {label}-----"));
         if begins("ENCRYPTED PRIVATE KEY").is_some() || text.contains("Proc-Type: 4,ENCRYPTED") {
-            return Err(UnusableKey::Encrypted);
+            return Err(InvalidClientKey::Encrypted);
         }
         if begins("EC PRIVATE KEY").is_some() {
-            return Err(UnusableKey::Sec1);
+            return Err(InvalidClientKey::Sec1);
         }
         let Some(at) = begins("PRIVATE KEY").or_else(|| begins("RSA PRIVATE KEY")) else {
             let is_public = ["PUBLIC KEY", "RSA PUBLIC KEY", "CERTIFICATE"]
                 .into_iter()
                 .any(|label| begins(label).is_some());
             return Err(if is_public {
-                UnusableKey::PublicHalf
+                InvalidClientKey::PublicKey
             } else {
-                UnusableKey::Malformed
+                InvalidClientKey::Malformed
             });
         };
         // What stands before, such as the certificate, is not meant.
@@ -138,67 +138,68 @@ impl PrivateKey {
         for (key, algorithms) in candidates {
             let Ok(key) = key else { continue };
             for algorithm in algorithms {
-                if crypto::sign(TRIAL, &key, *algorithm).is_ok() {
+                if crypto::sign(PROBE_MESSAGE, &key, *algorithm).is_ok() {
                     return Ok(Self {
                         algorithm: *algorithm,
                         key,
                         key_id: None,
                         client_id: None,
-                        is_zitadels: false,
+                        is_zitadel_key_file: false,
                     });
                 }
             }
         }
-        Err(UnusableKey::Unsupported)
+        Err(InvalidClientKey::Unsupported)
     }
 
-    fn from_jwk(form: &JsonForm, text: &str) -> Result<Self, UnusableKey> {
+    fn from_jwk(form: &KeyFileJson, text: &str) -> Result<Self, InvalidClientKey> {
         let kind = form.kty.as_deref().unwrap_or_default();
         if kind == "oct" {
-            return Err(UnusableKey::SharedSecret);
+            return Err(InvalidClientKey::SharedSecret);
         }
         if form.d.is_none() {
-            return Err(UnusableKey::PublicHalf);
+            return Err(InvalidClientKey::PublicKey);
         }
         let (fitting, key): (&[Algorithm], EncodingKey) = match (kind, form.crv.as_deref()) {
-            ("RSA", _) => (RSA, form.rsa()?),
-            ("EC", Some("P-256")) => (&[Algorithm::ES256], form.ec(P_256, 32)?),
-            ("EC", Some("P-384")) => (&[Algorithm::ES384], form.ec(P_384, 48)?),
+            ("RSA", _) => (RSA_ALGORITHMS, form.rsa()?),
+            ("EC", Some("P-256")) => (&[Algorithm::ES256], form.ec(P_256_OID, 32)?),
+            ("EC", Some("P-384")) => (&[Algorithm::ES384], form.ec(P_384_OID, 48)?),
             ("OKP", Some("Ed25519")) => (&[Algorithm::EdDSA], form.ed25519()?),
-            _ => return Err(UnusableKey::Unsupported),
+            _ => return Err(InvalidClientKey::Unsupported),
         };
         let algorithm = match &form.alg {
             None => fitting.first().copied(),
-            Some(name) => algorithm(name).filter(|it| fitting.contains(it)),
+            Some(name) => parse_algorithm(name).filter(|it| fitting.contains(it)),
         };
-        let algorithm = algorithm.ok_or(UnusableKey::Unsupported)?;
+        let algorithm = algorithm.ok_or(InvalidClientKey::Unsupported)?;
         // With the public half of the same JWK: it is what the provider got.
-        let public: Jwk = serde_json::from_str(text).map_err(|_quotes| UnusableKey::Unsupported)?;
+        let public: Jwk =
+            serde_json::from_str(text).map_err(|_quotes| InvalidClientKey::Unsupported)?;
         let belongs = DecodingKey::from_jwk(&public)
             .and_then(|public| {
-                let signature = crypto::sign(TRIAL, &key, algorithm)?;
-                crypto::verify(&signature, TRIAL, &public, algorithm)
+                let signature = crypto::sign(PROBE_MESSAGE, &key, algorithm)?;
+                crypto::verify(&signature, PROBE_MESSAGE, &public, algorithm)
             })
             .unwrap_or(false);
         if !belongs {
-            return Err(UnusableKey::Unsupported);
+            return Err(InvalidClientKey::Unsupported);
         }
         Ok(Self {
             algorithm,
             key,
             key_id: form.kid.clone(),
             client_id: None,
-            is_zitadels: false,
+            is_zitadel_key_file: false,
         })
     }
 }
 
 /// Signed to see whether a key does. It is no JWT, so the signature opens
 /// nothing.
-const TRIAL: &[u8] = b"gatepost tries a key";
+const PROBE_MESSAGE: &[u8] = b"gatepost tries a key";
 
 /// What an RSA key may sign with; the first, where nothing is said.
-const RSA: &[Algorithm] = &[
+const RSA_ALGORITHMS: &[Algorithm] = &[
     Algorithm::RS256,
     Algorithm::RS384,
     Algorithm::RS512,
@@ -209,15 +210,15 @@ const RSA: &[Algorithm] = &[
 
 /// Object identifiers in DER: `prime256v1`, `secp384r1`, `id-ecPublicKey` (RFC
 /// 5480 section 2.1.1) and `id-Ed25519` (RFC 8410 section 3).
-const P_256: &[u8] = &[0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
-const P_384: &[u8] = &[0x06, 5, 0x2b, 0x81, 0x04, 0x00, 0x22];
-const EC_PUBLIC_KEY: &[u8] = &[0x06, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
-const ED25519: &[u8] = &[0x06, 3, 0x2b, 0x65, 0x70];
+const P_256_OID: &[u8] = &[0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+const P_384_OID: &[u8] = &[0x06, 5, 0x2b, 0x81, 0x04, 0x00, 0x22];
+const EC_PUBLIC_KEY_OID: &[u8] = &[0x06, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
+const ED25519_OID: &[u8] = &[0x06, 3, 0x2b, 0x65, 0x70];
 
 /// Zitadel's key file, or a JWK. It has no `Debug`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct JsonForm {
+struct KeyFileJson {
     #[serde(rename = "type")]
     kind: Option<String>,
     key_id: Option<String>,
@@ -241,9 +242,9 @@ struct JsonForm {
     y: Option<String>,
 }
 
-impl JsonForm {
+impl KeyFileJson {
     /// `RSAPrivateKey` (RFC 8017 section A.1.2).
-    fn rsa(&self) -> Result<EncodingKey, UnusableKey> {
+    fn rsa(&self) -> Result<EncodingKey, InvalidClientKey> {
         let parts = [
             ("n", &self.n),
             ("e", &self.e),
@@ -256,19 +257,19 @@ impl JsonForm {
         ];
         let mut values = vec![der::integer(&[0])];
         for (name, part) in parts {
-            values.push(der::integer(&bytes(name, part.as_deref())?));
+            values.push(der::integer(&decode_member(name, part.as_deref())?));
         }
         Ok(EncodingKey::from_rsa_der(&der::sequence(&values)))
     }
 
     /// `ECPrivateKey` (RFC 5915 section 3) in `PrivateKeyInfo`.
-    fn ec(&self, curve: &[u8], length: usize) -> Result<EncodingKey, UnusableKey> {
+    fn ec(&self, curve: &[u8], length: usize) -> Result<EncodingKey, InvalidClientKey> {
         let number = |name: &'static str, part: &Option<String>| {
-            bytes(name, part.as_deref()).and_then(|bytes| {
+            decode_member(name, part.as_deref()).and_then(|bytes| {
                 if bytes.len() == length {
                     Ok(bytes)
                 } else {
-                    Err(UnusableKey::Incomplete(name))
+                    Err(InvalidClientKey::Incomplete(name))
                 }
             })
         };
@@ -278,31 +279,33 @@ impl JsonForm {
         point.extend(number("y", &self.y)?);
         let key = der::sequence(&[
             der::integer(&[1]),
-            der::octets(&number("d", &self.d)?),
-            der::value(0xa1, &der::value(0x03, &point)),
+            der::octet_string(&number("d", &self.d)?),
+            der::tlv(0xa1, &der::tlv(0x03, &point)),
         ]);
-        let algorithm = [EC_PUBLIC_KEY.to_vec(), curve.to_vec()];
-        Ok(EncodingKey::from_ec_der(&key_info(&algorithm, &key)))
+        let algorithm = [EC_PUBLIC_KEY_OID.to_vec(), curve.to_vec()];
+        Ok(EncodingKey::from_ec_der(&private_key_info(
+            &algorithm, &key,
+        )))
     }
 
     /// `CurvePrivateKey` (RFC 8410 section 7) in `PrivateKeyInfo`.
-    fn ed25519(&self) -> Result<EncodingKey, UnusableKey> {
-        let seed = bytes("d", self.d.as_deref())?;
-        let info = key_info(&[ED25519.to_vec()], &der::octets(&seed));
+    fn ed25519(&self) -> Result<EncodingKey, InvalidClientKey> {
+        let seed = decode_member("d", self.d.as_deref())?;
+        let info = private_key_info(&[ED25519_OID.to_vec()], &der::octet_string(&seed));
         Ok(EncodingKey::from_ed_der(&info))
     }
 }
 
 /// `PrivateKeyInfo` (RFC 5208 section 5), PKCS #8.
-fn key_info(algorithm: &[Vec<u8>], key: &[u8]) -> Vec<u8> {
+fn private_key_info(algorithm: &[Vec<u8>], key: &[u8]) -> Vec<u8> {
     der::sequence(&[
         der::integer(&[0]),
         der::sequence(algorithm),
-        der::octets(key),
+        der::octet_string(key),
     ])
 }
 
-fn bytes(name: &'static str, part: Option<&str>) -> Result<Vec<u8>, UnusableKey> {
+fn decode_member(name: &'static str, part: Option<&str>) -> Result<Vec<u8>, InvalidClientKey> {
     part.and_then(|text| URL_SAFE_NO_PAD.decode(text).ok())
-        .ok_or(UnusableKey::Incomplete(name))
+        .ok_or(InvalidClientKey::Incomplete(name))
 }

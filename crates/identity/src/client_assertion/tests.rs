@@ -4,7 +4,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, crypto, jwk::Jwk};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{ClientKey, UnusableKey};
+use super::{ClientKey, InvalidClientKey};
 
 const RSA_PKCS1: &str = include_str!("../../../../tests/fixtures/identity/rsa_pkcs1.pem");
 const RSA_PKCS8: &str = include_str!("../../../../tests/fixtures/identity/rsa_pkcs8.pem");
@@ -22,18 +22,18 @@ const ENCRYPTED: &str = include_str!("../../../../tests/fixtures/identity/encryp
 const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
 const ISSUER: &str = "https://id.example.com";
 
-fn zitadels() -> Value {
+fn zitadel_key_file() -> Value {
     json!({
         "type": "application", "keyId": "8169", "key": RSA_PKCS1,
         "appId": "7836", "clientId": "7837@gatepost",
     })
 }
 
-fn read(text: &str) -> Result<ClientKey, UnusableKey> {
+fn read(text: &str) -> Result<ClientKey, InvalidClientKey> {
     ClientKey::read(text, Some("k1"), Some("gatepost"))
 }
 
-fn part(assertion: &str, number: usize) -> Value {
+fn decoded_part(assertion: &str, number: usize) -> Value {
     let part = assertion.split('.').nth(number).unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
 }
@@ -47,8 +47,8 @@ fn is_signed(assertion: &str, public: &str, algorithm: Algorithm) -> bool {
 }
 
 #[test]
-fn every_form_of_a_key_signs_what_its_public_half_verifies() {
-    let zitadels = zitadels().to_string();
+fn every_key_format_signs_verifiable_assertions() {
+    let zitadels = zitadel_key_file().to_string();
     for (text, public, algorithm) in [
         (zitadels.as_str(), RSA_JWK, Algorithm::RS256),
         (RSA_PKCS1, RSA_JWK, Algorithm::RS256),
@@ -74,12 +74,15 @@ fn every_form_of_a_key_signs_what_its_public_half_verifies() {
 
 // RFC 7523 section 3.
 #[test]
-fn an_assertion_says_who_we_are_to_whom_for_a_minute() {
+fn assertion_has_issuer_subject_audience_and_one_minute_lifetime() {
     let key = read(P_256).unwrap();
     assert_eq!(key.client_id(), "gatepost");
     let assertion = key.sign(ISSUER, NOW).unwrap();
-    assert_eq!(part(&assertion, 0), json!({ "alg": "ES256", "kid": "k1" }));
-    let mut claims = part(&assertion, 1);
+    assert_eq!(
+        decoded_part(&assertion, 0),
+        json!({ "alg": "ES256", "kid": "k1" })
+    );
+    let mut claims = decoded_part(&assertion, 1);
     let id = claims.as_object_mut().unwrap().remove("jti").unwrap();
     assert!(id.as_str().unwrap().len() >= 22);
     assert_eq!(
@@ -92,43 +95,46 @@ fn an_assertion_says_who_we_are_to_whom_for_a_minute() {
 }
 
 #[test]
-fn no_assertion_is_made_twice() {
+fn every_assertion_has_a_unique_jti() {
     let key = read(ED25519).unwrap();
     let (one, two) = (
         key.sign(ISSUER, NOW).unwrap(),
         key.sign(ISSUER, NOW).unwrap(),
     );
-    assert_ne!(part(&one, 1)["jti"], part(&two, 1)["jti"]);
+    assert_ne!(decoded_part(&one, 1)["jti"], decoded_part(&two, 1)["jti"]);
 }
 
 #[test]
-fn zitadels_key_file_needs_nothing_beside_it() {
-    let key = ClientKey::read(&zitadels().to_string(), None, None).unwrap();
-    assert!(key.is_zitadels());
+fn zitadel_key_file_needs_no_key_id_or_client_id_setting() {
+    let key = ClientKey::read(&zitadel_key_file().to_string(), None, None).unwrap();
+    assert!(key.is_zitadel_key_file());
     assert_eq!(key.client_id(), "7837@gatepost");
     let assertion = key.sign(ISSUER, NOW).unwrap();
     assert_eq!(
-        part(&assertion, 0),
+        decoded_part(&assertion, 0),
         json!({ "alg": "RS256", "kid": "8169" })
     );
-    assert!(!read(P_256).unwrap().is_zitadels());
+    assert!(!read(P_256).unwrap().is_zitadel_key_file());
 }
 
 #[test]
-fn a_key_id_stands_in_the_header_if_there_is_one() {
+fn assertion_header_has_kid_if_key_id_is_known() {
     let key = ClientKey::read(P_256, None, Some("gatepost")).unwrap();
     assert_eq!(
-        part(&key.sign(ISSUER, NOW).unwrap(), 0),
+        decoded_part(&key.sign(ISSUER, NOW).unwrap(), 0),
         json!({ "alg": "ES256" })
     );
     let mut jwk: Value = serde_json::from_str(P_256_JWK).unwrap();
     jwk["kid"] = json!("own");
     let key = ClientKey::read(&jwk.to_string(), None, Some("gatepost")).unwrap();
-    assert_eq!(part(&key.sign(ISSUER, NOW).unwrap(), 0)["kid"], "own");
+    assert_eq!(
+        decoded_part(&key.sign(ISSUER, NOW).unwrap(), 0)["kid"],
+        "own"
+    );
 }
 
 #[test]
-fn a_jwk_says_how_it_signs() {
+fn jwk_alg_selects_signature_algorithm() {
     let mut jwk: Value = serde_json::from_str(RSA_JWK).unwrap();
     jwk["alg"] = json!("PS256");
     let assertion = read(&jwk.to_string()).unwrap().sign(ISSUER, NOW).unwrap();
@@ -136,12 +142,12 @@ fn a_jwk_says_how_it_signs() {
     jwk["alg"] = json!("ES256");
     assert_eq!(
         read(&jwk.to_string()).unwrap_err(),
-        UnusableKey::Unsupported
+        InvalidClientKey::Unsupported
     );
 }
 
 #[test]
-fn a_file_with_a_certificate_before_the_key_is_read() {
+fn pem_with_certificate_bom_or_crlf_is_read() {
     let text = format!("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n{RSA_PKCS8}");
     assert!(read(&text).is_ok());
     assert!(read(&format!("\u{feff}\n{P_256}\n\n")).is_ok());
@@ -149,24 +155,24 @@ fn a_file_with_a_certificate_before_the_key_is_read() {
 }
 
 #[test]
-fn the_configuration_must_not_contradict_the_file() {
-    let file = zitadels().to_string();
+fn setting_that_contradicts_key_file_is_rejected() {
+    let file = zitadel_key_file().to_string();
     assert!(ClientKey::read(&file, Some("8169"), Some("7837@gatepost")).is_ok());
     for (key_id, client_id) in [(Some("1"), None), (None, Some("other"))] {
         let error = ClientKey::read(&file, key_id, client_id).unwrap_err();
-        assert!(matches!(error, UnusableKey::Contradiction { .. }));
+        assert!(matches!(error, InvalidClientKey::SettingMismatch { .. }));
     }
     assert_eq!(
         ClientKey::read(P_256, Some("k"), None).unwrap_err(),
-        UnusableKey::NoClientId
+        InvalidClientKey::NoClientId
     );
 }
 
 #[test]
-fn each_wrong_file_is_told_from_the_others() {
-    let mut account = zitadels();
+fn each_kind_of_invalid_key_file_has_its_own_error() {
+    let mut account = zitadel_key_file();
     account["type"] = json!("serviceaccount");
-    let mut without = zitadels();
+    let mut without = zitadel_key_file();
     without.as_object_mut().unwrap().remove("clientId");
     let jwk = |change: fn(&mut Value)| {
         let mut jwk: Value = serde_json::from_str(P_256_JWK).unwrap();
@@ -181,48 +187,51 @@ fn each_wrong_file_is_told_from_the_others() {
     let legacy = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n-----END RSA PRIVATE KEY-----";
     let damaged = RSA_PKCS8.replacen("MIIE", "MIID", 1);
     for (text, why) in [
-        (account.to_string(), UnusableKey::ServiceAccount),
-        (without.to_string(), UnusableKey::Malformed),
-        (String::new(), UnusableKey::Malformed),
-        ("secret".to_owned(), UnusableKey::Malformed),
-        ("{}".to_owned(), UnusableKey::Malformed),
-        ("{".to_owned(), UnusableKey::Malformed),
+        (account.to_string(), InvalidClientKey::ServiceAccount),
+        (without.to_string(), InvalidClientKey::Malformed),
+        (String::new(), InvalidClientKey::Malformed),
+        ("secret".to_owned(), InvalidClientKey::Malformed),
+        ("{}".to_owned(), InvalidClientKey::Malformed),
+        ("{".to_owned(), InvalidClientKey::Malformed),
         (
             r#"{"type":"application"}"#.to_owned(),
-            UnusableKey::Malformed,
+            InvalidClientKey::Malformed,
         ),
-        (ENCRYPTED.to_owned(), UnusableKey::Encrypted),
-        (legacy.to_owned(), UnusableKey::Encrypted),
-        (P_256_SEC1.to_owned(), UnusableKey::Sec1),
-        (RSA_PUBLIC.to_owned(), UnusableKey::PublicHalf),
-        (damaged, UnusableKey::Unsupported),
-        (format!(r#"{{"keys":[{P_256_JWK}]}}"#), UnusableKey::Set),
+        (ENCRYPTED.to_owned(), InvalidClientKey::Encrypted),
+        (legacy.to_owned(), InvalidClientKey::Encrypted),
+        (P_256_SEC1.to_owned(), InvalidClientKey::Sec1),
+        (RSA_PUBLIC.to_owned(), InvalidClientKey::PublicKey),
+        (damaged, InvalidClientKey::Unsupported),
+        (
+            format!(r#"{{"keys":[{P_256_JWK}]}}"#),
+            InvalidClientKey::KeySet,
+        ),
         (
             r#"{"kty":"oct","k":"AA"}"#.to_owned(),
-            UnusableKey::SharedSecret,
+            InvalidClientKey::SharedSecret,
         ),
         (
             jwk(|key| drop(key.as_object_mut().unwrap().remove("d"))),
-            UnusableKey::PublicHalf,
+            InvalidClientKey::PublicKey,
         ),
         (
             jwk(|key| drop(key.as_object_mut().unwrap().remove("y"))),
-            UnusableKey::Incomplete("y"),
+            InvalidClientKey::Incomplete("y"),
         ),
         (
             jwk(|key| key["x"] = json!("AA")),
-            UnusableKey::Incomplete("x"),
+            InvalidClientKey::Incomplete("x"),
         ),
         (
             jwk(|key| key["crv"] = json!("P-521")),
-            UnusableKey::Unsupported,
+            InvalidClientKey::Unsupported,
         ),
         // Another key's public half.
         (
             jwk(|key| key["d"] = json!(URL_SAFE_NO_PAD.encode([7; 32]))),
-            UnusableKey::Unsupported,
+            InvalidClientKey::Unsupported,
         ),
-        (short_rsa, UnusableKey::Incomplete("qi")),
+        (short_rsa, InvalidClientKey::Incomplete("qi")),
     ] {
         let error = read(&text).unwrap_err();
         assert_eq!(error, why, "{text}");
@@ -236,20 +245,20 @@ fn each_wrong_file_is_told_from_the_others() {
 }
 
 #[test]
-fn a_mismatched_ed25519_public_half_is_refused() {
+fn mismatched_ed25519_public_key_is_rejected() {
     let mut jwk: Value = serde_json::from_str(ED25519_JWK).unwrap();
     jwk["d"] = json!(URL_SAFE_NO_PAD.encode([7; 32]));
     assert_eq!(
         read(&jwk.to_string()).unwrap_err(),
-        UnusableKey::Unsupported
+        InvalidClientKey::Unsupported
     );
 }
 
 #[test]
-fn a_key_is_not_printed_by_debug() {
+fn debug_output_hides_private_key() {
     let shown = format!(
         "{:?}",
-        ClientKey::read(&zitadels().to_string(), None, None).unwrap()
+        ClientKey::read(&zitadel_key_file().to_string(), None, None).unwrap()
     );
     assert_eq!(shown, r#"ClientKey(7837@gatepost, Some("8169"), ..)"#);
 }

@@ -12,31 +12,31 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tracing::{debug, warn};
 
-use super::{KeySet, UnusableKeys};
+use super::{InvalidKeySet, KeySet};
 
 /// The shortest and the longest time that keys are good for, whatever
 /// `Cache-Control` says; the shortest too where it says nothing.
-const TIME_TO_LIVE: (Duration, Duration) = (Duration::from_mins(5), Duration::from_hours(24));
+const TTL_BOUNDS: (Duration, Duration) = (Duration::from_mins(5), Duration::from_hours(24));
 
 /// From this age on no key is believed any more, though the provider be away.
-const TOO_OLD: Duration = Duration::from_hours(24);
+const MAX_STALE_AGE: Duration = Duration::from_hours(24);
 
 /// The least time between two fetches because their time is over, and between
 /// two for keys that are not there, whichever those are. The one does not put
 /// off the other: keys may change right after they were fetched.
-const PAUSE: Duration = Duration::from_secs(30);
+const MIN_REFETCH_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The same while there are no keys and nobody can be let in.
-const PAUSE_WITHOUT_KEYS: Duration = Duration::from_secs(5);
+const MIN_REFETCH_INTERVAL_WITHOUT_KEYS: Duration = Duration::from_secs(5);
 
 /// For how long a key that the provider did not have makes nobody ask again.
-const UNKNOWN_FOR: Duration = Duration::from_mins(2);
+const MISSING_KEY_TTL: Duration = Duration::from_mins(2);
 
 /// How many such keys are remembered; the oldest go first.
-const MAX_UNKNOWN: usize = 256;
+const MAX_MISSING_KEY_IDS: usize = 256;
 
 /// What a fetch gives: the body, and `max-age` of its `Cache-Control`.
-pub(crate) type Fetched = (Bytes, Option<Duration>);
+pub(crate) type FetchedKeys = (Bytes, Option<Duration>);
 
 /// The keys of one provider, fetched when they are needed.
 ///
@@ -47,37 +47,37 @@ pub(crate) type Fetched = (Bytes, Option<Duration>);
 pub(crate) struct KeyCache<E> {
     /// For the log.
     provider: String,
-    held: ArcSwapOption<Held>,
+    cached: ArcSwapOption<CachedKeys>,
     // Locked for the time of a look, never while something is awaited.
-    attempts: Mutex<Attempts<E>>,
+    fetch_state: Mutex<FetchState<E>>,
 }
 
-struct Held {
+struct CachedKeys {
     keys: Arc<KeySet>,
     /// When they were asked for.
-    since: Instant,
+    requested_at: Instant,
     time_to_live: Duration,
 }
 
-struct Attempts<E> {
-    last: Option<Instant>,
+struct FetchState<E> {
+    last_fetch: Option<Instant>,
     /// The last for the sake of a key that was not there.
-    last_for_key: Option<Instant>,
+    last_missing_key_fetch: Option<Instant>,
     /// Open while a fetch is under way.
-    flight: Option<watch::Receiver<()>>,
+    in_flight: Option<watch::Receiver<()>>,
     /// Why the last fetch gave no keys.
-    failure: Option<Arc<KeysUnavailable<E>>>,
+    last_error: Option<Arc<KeysUnavailable<E>>>,
     /// Ids that no key had when they were asked for; the oldest first.
-    unknown: VecDeque<(Box<str>, Instant)>,
+    missing_key_ids: VecDeque<(Box<str>, Instant)>,
 }
 
 /// Why keys are fetched.
 #[derive(Clone, Copy, Debug)]
-enum Cause {
+enum FetchReason {
     /// One is not there.
-    Key,
+    MissingKey,
     /// There are none, or their time is over; so long after the last fetch.
-    Time(Duration),
+    Expired(Duration),
 }
 
 /// Why there are no keys. The provider's fault or ours, never the caller's.
@@ -85,18 +85,18 @@ enum Cause {
 pub(crate) enum KeysUnavailable<E> {
     /// The fetch ended without a word.
     #[error("the keys of the provider were not fetched")]
-    Abandoned,
+    FetchAborted,
     /// The provider gave no answer, or not that one.
     #[error("the keys of the provider could not be fetched: {0}")]
     Unreachable(E),
     /// The provider gave what is no set of keys.
     #[error(transparent)]
-    Unusable(UnusableKeys),
+    InvalidKeySet(InvalidKeySet),
 }
 
 /// Why there is no key of an id.
 #[derive(Debug)]
-pub(crate) enum KeyUnknown<E> {
+pub(crate) enum KeyLookupError<E> {
     /// The provider does not have it, or was asked a moment ago.
     NoSuchKey,
     /// The provider could not be asked; it may have it.
@@ -108,13 +108,13 @@ impl<E: Display + Send + Sync + 'static> KeyCache<E> {
     pub(crate) fn new(provider: impl Into<String>) -> Arc<Self> {
         Arc::new(Self {
             provider: provider.into(),
-            held: ArcSwapOption::empty(),
-            attempts: Mutex::new(Attempts {
-                last: None,
-                last_for_key: None,
-                flight: None,
-                failure: None,
-                unknown: VecDeque::new(),
+            cached: ArcSwapOption::empty(),
+            fetch_state: Mutex::new(FetchState {
+                last_fetch: None,
+                last_missing_key_fetch: None,
+                in_flight: None,
+                last_error: None,
+                missing_key_ids: VecDeque::new(),
             }),
         })
     }
@@ -135,26 +135,34 @@ impl<E: Display + Send + Sync + 'static> KeyCache<E> {
     ) -> Result<Arc<KeySet>, Arc<KeysUnavailable<E>>>
     where
         F: FnOnce() -> Fut + Send + 'static,
-        Fut: Future<Output = Result<Fetched, E>> + Send + 'static,
+        Fut: Future<Output = Result<FetchedKeys, E>> + Send + 'static,
     {
-        let flight = match self.held(now) {
-            None => self.fetch(fetch, now, Cause::Time(PAUSE_WITHOUT_KEYS)),
+        let flight = match self.cached(now) {
+            None => self.start_or_join_fetch(
+                fetch,
+                now,
+                FetchReason::Expired(MIN_REFETCH_INTERVAL_WITHOUT_KEYS),
+            ),
             Some(held) => {
-                let age = now.saturating_duration_since(held.since);
+                let age = now.saturating_duration_since(held.requested_at);
                 if age < held.time_to_live / 2 {
                     return Ok(Arc::clone(&held.keys));
                 }
-                let flight = self.fetch(fetch, now, Cause::Time(PAUSE));
+                let flight = self.start_or_join_fetch(
+                    fetch,
+                    now,
+                    FetchReason::Expired(MIN_REFETCH_INTERVAL),
+                );
                 if age < held.time_to_live {
                     return Ok(Arc::clone(&held.keys));
                 }
                 flight
             }
         };
-        landed(flight).await;
-        match self.held(now) {
+        wait_for_fetch(flight).await;
+        match self.cached(now) {
             Some(held) => Ok(Arc::clone(&held.keys)),
-            None => Err(self.failure()),
+            None => Err(self.last_error()),
         }
     }
 
@@ -166,101 +174,101 @@ impl<E: Display + Send + Sync + 'static> KeyCache<E> {
     ///
     /// # Errors
     /// [`KeyUnknown`].
-    pub(crate) async fn keys_with<F, Fut>(
+    pub(crate) async fn keys_with_id<F, Fut>(
         self: &Arc<Self>,
         id: &str,
         fetch: F,
         now: Instant,
-    ) -> Result<Arc<KeySet>, KeyUnknown<E>>
+    ) -> Result<Arc<KeySet>, KeyLookupError<E>>
     where
         F: FnOnce() -> Fut + Send + 'static,
-        Fut: Future<Output = Result<Fetched, E>> + Send + 'static,
+        Fut: Future<Output = Result<FetchedKeys, E>> + Send + 'static,
     {
-        let known = || self.held(now).filter(|held| held.keys.has(id));
+        let known = || self.cached(now).filter(|held| held.keys.contains(id));
         if let Some(held) = known() {
             return Ok(Arc::clone(&held.keys));
         }
-        if self.attempts().is_unknown(id, now) {
-            return Err(KeyUnknown::NoSuchKey);
+        if self.lock_state().is_known_missing(id, now) {
+            return Err(KeyLookupError::NoSuchKey);
         }
-        let flight = self.fetch(fetch, now, Cause::Key);
+        let flight = self.start_or_join_fetch(fetch, now, FetchReason::MissingKey);
         let asked = flight.is_some();
-        landed(flight).await;
+        wait_for_fetch(flight).await;
         if let Some(held) = known() {
             return Ok(Arc::clone(&held.keys));
         }
-        let mut attempts = self.attempts();
-        if let Some(failure) = &attempts.failure {
-            return Err(KeyUnknown::Unavailable(Arc::clone(failure)));
+        let mut attempts = self.lock_state();
+        if let Some(failure) = &attempts.last_error {
+            return Err(KeyLookupError::Unavailable(Arc::clone(failure)));
         }
         if asked {
-            attempts.remember_unknown(id, now);
+            attempts.record_missing(id, now);
         }
-        Err(KeyUnknown::NoSuchKey)
+        Err(KeyLookupError::NoSuchKey)
     }
 
     /// Joins the fetch that is under way, or begins one if the last is long
     /// enough ago. `None` when it is not.
-    fn fetch<F, Fut>(
+    fn start_or_join_fetch<F, Fut>(
         self: &Arc<Self>,
         fetch: F,
         now: Instant,
-        cause: Cause,
+        cause: FetchReason,
     ) -> Option<watch::Receiver<()>>
     where
         F: FnOnce() -> Fut + Send + 'static,
-        Fut: Future<Output = Result<Fetched, E>> + Send + 'static,
+        Fut: Future<Output = Result<FetchedKeys, E>> + Send + 'static,
     {
-        let mut attempts = self.attempts();
-        if let Some(flight) = &attempts.flight
+        let mut attempts = self.lock_state();
+        if let Some(flight) = &attempts.in_flight
             && flight.has_changed().is_ok()
         {
             return Some(flight.clone());
         }
         let (last, pause) = match cause {
-            Cause::Key => (attempts.last_for_key, PAUSE),
-            Cause::Time(pause) => (attempts.last, pause),
+            FetchReason::MissingKey => (attempts.last_missing_key_fetch, MIN_REFETCH_INTERVAL),
+            FetchReason::Expired(pause) => (attempts.last_fetch, pause),
         };
         if last.is_some_and(|last| now.saturating_duration_since(last) < pause) {
             return None;
         }
-        if matches!(cause, Cause::Key) {
-            attempts.last_for_key = Some(now);
+        if matches!(cause, FetchReason::MissingKey) {
+            attempts.last_missing_key_fetch = Some(now);
         }
         // It lands when its end is dropped, even by a panic; what it brought
         // is in its place before.
         let (under_way, flight) = watch::channel(());
-        attempts.last = Some(now);
-        attempts.flight = Some(flight.clone());
-        attempts.failure = Some(Arc::new(KeysUnavailable::Abandoned));
+        attempts.last_fetch = Some(now);
+        attempts.in_flight = Some(flight.clone());
+        attempts.last_error = Some(Arc::new(KeysUnavailable::FetchAborted));
         drop(attempts);
 
         let cache = Arc::clone(self);
         drop(tokio::spawn(async move {
             let answer = fetch().await;
-            cache.take(answer, now);
+            cache.store_fetched(answer, now);
             drop(under_way);
         }));
         Some(flight)
     }
 
     /// Takes in what a fetch brought. Only good keys replace keys.
-    fn take(&self, answer: Result<Fetched, E>, asked: Instant) {
+    fn store_fetched(&self, answer: Result<FetchedKeys, E>, asked: Instant) {
         let taken = answer
             .map_err(KeysUnavailable::Unreachable)
             .and_then(|(body, max_age)| match KeySet::parse(&body) {
                 Ok(keys) => Ok((keys, max_age)),
-                Err(unusable) => Err(KeysUnavailable::Unusable(unusable)),
+                Err(unusable) => Err(KeysUnavailable::InvalidKeySet(unusable)),
             });
         match taken {
             Ok((keys, max_age)) => {
-                let (least, most) = TIME_TO_LIVE;
-                self.held.store(Some(Arc::new(Held {
+                let (least, most) = TTL_BOUNDS;
+                self.cached.store(Some(Arc::new(CachedKeys {
                     keys: Arc::new(keys),
-                    since: asked,
+                    requested_at: asked,
                     time_to_live: max_age.unwrap_or(least).clamp(least, most),
                 })));
-                self.attempts().failure = None;
+                self.lock_state().last_error = None;
                 debug!(provider.name = %self.provider, "Fetched the keys of a provider");
             }
             Err(failure) => {
@@ -270,64 +278,66 @@ impl<E: Display + Send + Sync + 'static> KeyCache<E> {
                     error = %failure,
                     "Failed to fetch the keys of a provider"
                 );
-                self.attempts().failure = Some(Arc::new(failure));
+                self.lock_state().last_error = Some(Arc::new(failure));
             }
         }
     }
 
     /// What there is, unless it is too old.
-    fn held(&self, now: Instant) -> Option<Arc<Held>> {
-        self.held
+    fn cached(&self, now: Instant) -> Option<Arc<CachedKeys>> {
+        self.cached
             .load_full()
-            .filter(|held| now.saturating_duration_since(held.since) < TOO_OLD)
+            .filter(|held| now.saturating_duration_since(held.requested_at) < MAX_STALE_AGE)
     }
 
-    fn failure(&self) -> Arc<KeysUnavailable<E>> {
-        match &self.attempts().failure {
+    fn last_error(&self) -> Arc<KeysUnavailable<E>> {
+        match &self.lock_state().last_error {
             Some(failure) => Arc::clone(failure),
             // The last fetch went well, and that was a day ago.
-            None => Arc::new(KeysUnavailable::Abandoned),
+            None => Arc::new(KeysUnavailable::FetchAborted),
         }
     }
 
     /// The fetch that is under way, or was.
     #[cfg(test)]
-    pub(super) fn flight(&self) -> Option<watch::Receiver<()>> {
-        self.attempts().flight.clone()
+    pub(super) fn in_flight(&self) -> Option<watch::Receiver<()>> {
+        self.lock_state().in_flight.clone()
     }
 
     /// How many ids are remembered.
     #[cfg(test)]
-    pub(super) fn unknown_ids(&self) -> usize {
-        self.attempts().unknown.len()
+    pub(super) fn missing_key_count(&self) -> usize {
+        self.lock_state().missing_key_ids.len()
     }
 
-    fn attempts(&self) -> MutexGuard<'_, Attempts<E>> {
-        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_state(&self) -> MutexGuard<'_, FetchState<E>> {
+        self.fetch_state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<E> Attempts<E> {
-    fn is_unknown(&self, id: &str, now: Instant) -> bool {
+impl<E> FetchState<E> {
+    fn is_known_missing(&self, id: &str, now: Instant) -> bool {
         // Linear; there are at most 256, and only for tokens with a strange id.
-        self.unknown
-            .iter()
-            .any(|(one, since)| &**one == id && now.saturating_duration_since(*since) < UNKNOWN_FOR)
+        self.missing_key_ids.iter().any(|(one, since)| {
+            &**one == id && now.saturating_duration_since(*since) < MISSING_KEY_TTL
+        })
     }
 
-    fn remember_unknown(&mut self, id: &str, now: Instant) {
-        self.unknown.retain(|(one, since)| {
-            &**one != id && now.saturating_duration_since(*since) < UNKNOWN_FOR
+    fn record_missing(&mut self, id: &str, now: Instant) {
+        self.missing_key_ids.retain(|(one, since)| {
+            &**one != id && now.saturating_duration_since(*since) < MISSING_KEY_TTL
         });
-        if self.unknown.len() >= MAX_UNKNOWN {
-            self.unknown.pop_front();
+        if self.missing_key_ids.len() >= MAX_MISSING_KEY_IDS {
+            self.missing_key_ids.pop_front();
         }
-        self.unknown.push_back((id.into(), now));
+        self.missing_key_ids.push_back((id.into(), now));
     }
 }
 
 /// Waits until a fetch is over, however it ended.
-pub(super) async fn landed(flight: Option<watch::Receiver<()>>) {
+pub(super) async fn wait_for_fetch(flight: Option<watch::Receiver<()>>) {
     if let Some(mut flight) = flight {
         // Nothing is ever sent: it fails when the other end is dropped.
         while flight.changed().await.is_ok() {}

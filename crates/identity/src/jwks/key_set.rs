@@ -7,7 +7,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, crypto};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
-use crate::jwt::algorithm;
+use crate::jwt::parse_algorithm;
 
 /// The longest set that is read, in bytes.
 const MAX_BYTES: usize = 256 << 10;
@@ -31,10 +31,10 @@ pub(crate) struct PublicKey {
 
 /// A set of keys that is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum UnusableKeys {
+pub(crate) enum InvalidKeySet {
     /// There is no key in it that may verify a signature.
     #[error("the key set of the provider has no key that verifies signatures")]
-    Empty,
+    NoUsableKey,
     /// It is no JSON object with a list `keys`.
     #[error("the key set of the provider is not as RFC 7517 has it")]
     Malformed,
@@ -52,35 +52,35 @@ impl KeySet {
     ///
     /// # Errors
     /// [`UnusableKeys`].
-    pub(crate) fn parse(json: &[u8]) -> Result<Self, UnusableKeys> {
+    pub(crate) fn parse(json: &[u8]) -> Result<Self, InvalidKeySet> {
         if json.len() > MAX_BYTES {
-            return Err(UnusableKeys::TooLarge);
+            return Err(InvalidKeySet::TooLarge);
         }
-        let form: SetForm<'_> = serde_json::from_slice(json)
-            .map_err(|_no_set: serde_json::Error| UnusableKeys::Malformed)?;
+        let form: JwksDocument<'_> = serde_json::from_slice(json)
+            .map_err(|_no_set: serde_json::Error| InvalidKeySet::Malformed)?;
         if form.keys.len() > MAX_KEYS {
-            return Err(UnusableKeys::TooLarge);
+            return Err(InvalidKeySet::TooLarge);
         }
         let keys: Vec<PublicKey> = form
             .keys
             .into_iter()
             .filter_map(|key| serde_json::from_str(key.get()).ok())
-            .filter_map(KeyForm::into_key)
+            .filter_map(JwkFields::into_public_key)
             .collect();
         if keys.is_empty() {
-            return Err(UnusableKeys::Empty);
+            return Err(InvalidKeySet::NoUsableKey);
         }
         Ok(Self(keys))
     }
 
     /// Whether there is a key of this id.
-    pub(crate) fn has(&self, id: &str) -> bool {
-        self.named(id).next().is_some()
+    pub(crate) fn contains(&self, id: &str) -> bool {
+        self.with_id(id).next().is_some()
     }
 
     /// The keys of this id: mostly one. RFC 7517 section 4.5 lets keys of
     /// different kinds share one.
-    pub(crate) fn named(&self, id: &str) -> impl Iterator<Item = &PublicKey> {
+    pub(crate) fn with_id(&self, id: &str) -> impl Iterator<Item = &PublicKey> {
         // Linear; a set has a handful of keys.
         self.0.iter().filter(move |key| &*key.id == id)
     }
@@ -88,13 +88,13 @@ impl KeySet {
 
 impl PublicKey {
     /// Whether the key may be used with this algorithm.
-    pub(crate) fn is_for(&self, algorithm: Algorithm) -> bool {
+    pub(crate) fn allows_algorithm(&self, algorithm: Algorithm) -> bool {
         self.algorithms.contains(&algorithm)
     }
 
     /// Whether the signature, in base 64, is of this key over the text.
     pub(crate) fn verifies(&self, text: &str, signature: &str, algorithm: Algorithm) -> bool {
-        self.is_for(algorithm)
+        self.allows_algorithm(algorithm)
             && matches!(
                 crypto::verify(signature, text.as_bytes(), &self.key, algorithm),
                 Ok(true)
@@ -109,14 +109,14 @@ impl fmt::Debug for PublicKey {
 }
 
 #[derive(Deserialize)]
-struct SetForm<'a> {
+struct JwksDocument<'a> {
     // Each is read alone: one that is damaged takes no other with it.
     #[serde(borrow)]
     keys: Vec<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
-struct KeyForm {
+struct JwkFields {
     kty: String,
     kid: Option<String>,
     alg: Option<String>,
@@ -132,8 +132,8 @@ struct KeyForm {
     d: Option<IgnoredAny>,
 }
 
-impl KeyForm {
-    fn into_key(self) -> Option<PublicKey> {
+impl JwkFields {
+    fn into_public_key(self) -> Option<PublicKey> {
         let for_signatures = self.usage.as_deref().is_none_or(|usage| usage == "sig")
             && self
                 .key_ops
@@ -145,18 +145,18 @@ impl KeyForm {
         }
         let (fitting, key): (&[Algorithm], DecodingKey) =
             match (self.kty.as_str(), self.crv.as_deref()) {
-                ("RSA", _) => (RSA, self.rsa()?),
-                ("EC", Some("P-256")) => (&[Algorithm::ES256], self.point(32)?),
-                ("EC", Some("P-384")) => (&[Algorithm::ES384], self.point(48)?),
+                ("RSA", _) => (RSA_ALGORITHMS, self.rsa_key()?),
+                ("EC", Some("P-256")) => (&[Algorithm::ES256], self.ec_key(32)?),
+                ("EC", Some("P-384")) => (&[Algorithm::ES384], self.ec_key(48)?),
                 ("OKP", Some("Ed25519")) => (
                     &[Algorithm::EdDSA],
-                    DecodingKey::from_ed_der(&bytes(self.x.as_deref()?, 32)?),
+                    DecodingKey::from_ed_der(&decode_exact(self.x.as_deref()?, 32)?),
                 ),
                 _ => return None,
             };
         let algorithms = match self.alg {
             None => fitting.to_vec(),
-            Some(name) => vec![algorithm(&name).filter(|it| fitting.contains(it))?],
+            Some(name) => vec![parse_algorithm(&name).filter(|it| fitting.contains(it))?],
         };
         Some(PublicKey {
             id: self.kid?.into(),
@@ -165,7 +165,7 @@ impl KeyForm {
         })
     }
 
-    fn rsa(&self) -> Option<DecodingKey> {
+    fn rsa_key(&self) -> Option<DecodingKey> {
         let number = |text: &str| -> Option<Vec<u8>> {
             let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
             // RFC 7518 section 6.3.1.1 warns of a zero that some put in front.
@@ -179,17 +179,17 @@ impl KeyForm {
     }
 
     /// RFC 7518 section 6.2.1: each coordinate has the full length.
-    fn point(&self, length: usize) -> Option<DecodingKey> {
+    fn ec_key(&self, length: usize) -> Option<DecodingKey> {
         let mut point = vec![4];
-        point.extend(bytes(self.x.as_deref()?, length)?);
-        point.extend(bytes(self.y.as_deref()?, length)?);
+        point.extend(decode_exact(self.x.as_deref()?, length)?);
+        point.extend(decode_exact(self.y.as_deref()?, length)?);
         Some(DecodingKey::from_ec_der(&point))
     }
 }
 
 /// What an RSA key without `alg` may be used with. The provider's recipe
 /// says which of them is accepted.
-const RSA: &[Algorithm] = &[
+const RSA_ALGORITHMS: &[Algorithm] = &[
     Algorithm::PS256,
     Algorithm::PS384,
     Algorithm::PS512,
@@ -198,7 +198,7 @@ const RSA: &[Algorithm] = &[
     Algorithm::RS512,
 ];
 
-fn bytes(text: &str, length: usize) -> Option<Vec<u8>> {
+fn decode_exact(text: &str, length: usize) -> Option<Vec<u8>> {
     let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
     (bytes.len() == length).then_some(bytes)
 }
@@ -208,7 +208,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
-    use super::{KeySet, UnusableKeys};
+    use super::{InvalidKeySet, KeySet};
 
     const X: &str = "__jpuKxTDAJy4_NAaW44N-0zXhbjvnS76wqqWn69anM";
     const Y: &str = "kQcW1TROJf4em1fqZWgfKPfhO35LD742lm5E4X7W1ig";
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_verify_no_signatures_are_left_out_and_the_others_stay() {
+    fn unusable_keys_are_skipped_and_the_others_are_kept() {
         let modulus = |bytes: usize| "_".repeat(bytes * 4 / 3);
         for useless in [
             with(|key| key["use"] = json!("enc")),
@@ -256,25 +256,25 @@ mod tests {
             Value::Null,
         ] {
             let set = KeySet::parse(text(&[useless.clone(), key("b")]).as_bytes()).unwrap();
-            assert!(!set.has("a"), "{useless}");
-            assert!(set.has("b"), "{useless}");
+            assert!(!set.contains("a"), "{useless}");
+            assert!(set.contains("b"), "{useless}");
             let alone = KeySet::parse(text(&[useless]).as_bytes());
-            assert_eq!(alone.unwrap_err(), UnusableKeys::Empty);
+            assert_eq!(alone.unwrap_err(), InvalidKeySet::NoUsableKey);
         }
     }
 
     #[test]
-    fn a_member_that_is_there_twice_makes_a_key_useless() {
+    fn key_with_duplicate_member_is_skipped() {
         let twice = key("a").to_string().replace('{', r#"{"kid":"b","#);
         let text = format!(r#"{{"keys":[{twice}]}}"#);
         assert_eq!(
             KeySet::parse(text.as_bytes()).unwrap_err(),
-            UnusableKeys::Empty
+            InvalidKeySet::NoUsableKey
         );
     }
 
     #[test]
-    fn a_key_may_have_more_than_we_know() {
+    fn unknown_key_members_are_ignored() {
         let generous = with(|key| {
             key["x5c"] = json!(["MIIB"]);
             key["ext"] = json!(true);
@@ -284,33 +284,33 @@ mod tests {
         assert!(
             KeySet::parse(text(&[generous]).as_bytes())
                 .unwrap()
-                .has("a")
+                .contains("a")
         );
     }
 
     #[test]
-    fn what_is_no_set_is_refused() {
+    fn invalid_key_set_is_rejected() {
         for (text, why) in [
-            ("", UnusableKeys::Malformed),
-            ("<html>", UnusableKeys::Malformed),
-            ("[]", UnusableKeys::Malformed),
-            ("{}", UnusableKeys::Malformed),
-            (r#"{"keys":{}}"#, UnusableKeys::Malformed),
-            (r#"{"keys":[],"keys":[]}"#, UnusableKeys::Malformed),
-            (r#"{"keys":[]}"#, UnusableKeys::Empty),
+            ("", InvalidKeySet::Malformed),
+            ("<html>", InvalidKeySet::Malformed),
+            ("[]", InvalidKeySet::Malformed),
+            ("{}", InvalidKeySet::Malformed),
+            (r#"{"keys":{}}"#, InvalidKeySet::Malformed),
+            (r#"{"keys":[],"keys":[]}"#, InvalidKeySet::Malformed),
+            (r#"{"keys":[]}"#, InvalidKeySet::NoUsableKey),
         ] {
             assert_eq!(KeySet::parse(text.as_bytes()).unwrap_err(), why, "{text}");
         }
         let many: Vec<Value> = (0..65).map(|n| key(&n.to_string())).collect();
         assert_eq!(
             KeySet::parse(text(&many).as_bytes()).unwrap_err(),
-            UnusableKeys::TooLarge
+            InvalidKeySet::TooLarge
         );
         assert!(KeySet::parse(text(&many[..64]).as_bytes()).is_ok());
         let long = format!("{}{}", text(&[key("a")]), " ".repeat(256 << 10));
         assert_eq!(
             KeySet::parse(long.as_bytes()).unwrap_err(),
-            UnusableKeys::TooLarge
+            InvalidKeySet::TooLarge
         );
     }
 

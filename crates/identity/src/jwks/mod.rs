@@ -6,6 +6,6 @@ mod key_set;
 mod tests;
 
 pub(super) use self::{
-    key_cache::{Fetched, KeyCache, KeyUnknown, KeysUnavailable},
-    key_set::{KeySet, UnusableKeys},
+    key_cache::{FetchedKeys, KeyCache, KeyLookupError, KeysUnavailable},
+    key_set::{InvalidKeySet, KeySet},
 };

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::{Fetched, KeyCache, KeyUnknown, KeysUnavailable, UnusableKeys};
+use super::{FetchedKeys, InvalidKeySet, KeyCache, KeyLookupError, KeysUnavailable};
 
 const X: &str = "__jpuKxTDAJy4_NAaW44N-0zXhbjvnS76wqqWn69anM";
 const Y: &str = "kQcW1TROJf4em1fqZWgfKPfhO35LD742lm5E4X7W1ig";
@@ -34,10 +34,13 @@ fn body(ids: &[&str]) -> Bytes {
 #[derive(Clone, Default)]
 struct Provider(Arc<AtomicUsize>);
 
-type Answer = Result<Fetched, String>;
+type Answer = Result<FetchedKeys, String>;
 
 impl Provider {
-    fn says(&self, answer: Answer) -> impl FnOnce() -> std::future::Ready<Answer> + Send + 'static {
+    fn fetch_returning(
+        &self,
+        answer: Answer,
+    ) -> impl FnOnce() -> std::future::Ready<Answer> + Send + 'static {
         let calls = Arc::clone(&self.0);
         move || {
             calls.fetch_add(1, Ordering::SeqCst);
@@ -45,12 +48,15 @@ impl Provider {
         }
     }
 
-    fn has(&self, ids: &[&str]) -> impl FnOnce() -> std::future::Ready<Answer> + Send + 'static {
-        self.says(Ok((body(ids), Some(HOUR))))
+    fn fetch_with_keys(
+        &self,
+        ids: &[&str],
+    ) -> impl FnOnce() -> std::future::Ready<Answer> + Send + 'static {
+        self.fetch_returning(Ok((body(ids), Some(HOUR))))
     }
 
-    fn is_away(&self) -> impl FnOnce() -> std::future::Ready<Answer> + Send + 'static {
-        self.says(Err("away".to_owned()))
+    fn fetch_failing(&self) -> impl FnOnce() -> std::future::Ready<Answer> + Send + 'static {
+        self.fetch_returning(Err("away".to_owned()))
     }
 
     fn calls(&self) -> usize {
@@ -58,69 +64,69 @@ impl Provider {
     }
 }
 
-async fn filled(provider: &Provider, ids: &[&str], now: Instant) -> Arc<KeyCache<String>> {
+async fn cache_with_keys(provider: &Provider, ids: &[&str], now: Instant) -> Arc<KeyCache<String>> {
     let cache = KeyCache::new("company");
     assert!(
         cache
-            .keys(provider.has(ids), now)
+            .keys(provider.fetch_with_keys(ids), now)
             .await
             .unwrap()
-            .has(ids[0])
+            .contains(ids[0])
     );
     cache
 }
 
 /// Waits until no fetch is under way.
-async fn settled(cache: &KeyCache<String>) {
-    let flight = cache.flight();
-    super::key_cache::landed(flight).await;
+async fn wait_until_idle(cache: &KeyCache<String>) {
+    let flight = cache.in_flight();
+    super::key_cache::wait_for_fetch(flight).await;
 }
 
 #[tokio::test]
-async fn keys_are_fetched_once_while_they_are_good() {
+async fn fresh_keys_are_not_fetched_again() {
     let (provider, start) = (Provider::default(), Instant::now());
-    let cache = filled(&provider, &["a"], start).await;
+    let cache = cache_with_keys(&provider, &["a"], start).await;
     for minutes in 0..30 {
         let keys = cache
-            .keys(provider.has(&["b"]), start + minutes * MINUTE)
+            .keys(provider.fetch_with_keys(&["b"]), start + minutes * MINUTE)
             .await;
-        assert!(keys.unwrap().has("a"));
+        assert!(keys.unwrap().contains("a"));
     }
     assert_eq!(provider.calls(), 1);
 }
 
 #[tokio::test]
-async fn keys_past_half_their_time_are_renewed_behind_the_callers_back() {
+async fn keys_past_half_their_ttl_are_refreshed_in_background() {
     let (provider, start) = (Provider::default(), Instant::now());
-    let cache = filled(&provider, &["a"], start).await;
+    let cache = cache_with_keys(&provider, &["a"], start).await;
     let half = start + 30 * MINUTE;
     assert!(
         cache
-            .keys(provider.has(&["b"]), half)
+            .keys(provider.fetch_with_keys(&["b"]), half)
             .await
             .unwrap()
-            .has("a")
+            .contains("a")
     );
-    settled(&cache).await;
+    wait_until_idle(&cache).await;
     // A key that was taken back stops working.
-    let keys = cache.keys(provider.is_away(), half).await.unwrap();
-    assert!(keys.has("b") && !keys.has("a"));
+    let keys = cache.keys(provider.fetch_failing(), half).await.unwrap();
+    assert!(keys.contains("b") && !keys.contains("a"));
     assert_eq!(provider.calls(), 2);
 }
 
 #[tokio::test]
-async fn keys_past_their_time_are_renewed_before_they_are_used() {
+async fn expired_keys_are_refreshed_before_use() {
     let (provider, start) = (Provider::default(), Instant::now());
-    let cache = filled(&provider, &["a"], start).await;
+    let cache = cache_with_keys(&provider, &["a"], start).await;
     let keys = cache
-        .keys(provider.has(&["b"]), start + HOUR)
+        .keys(provider.fetch_with_keys(&["b"]), start + HOUR)
         .await
         .unwrap();
-    assert!(keys.has("b") && !keys.has("a"));
+    assert!(keys.contains("b") && !keys.contains("a"));
 }
 
 #[tokio::test]
-async fn what_the_provider_says_of_their_time_has_its_bounds() {
+async fn max_age_of_provider_is_clamped() {
     for (max_age, good_for) in [
         (None, 5 * MINUTE),
         (Some(Duration::ZERO), 5 * MINUTE),
@@ -129,28 +135,33 @@ async fn what_the_provider_says_of_their_time_has_its_bounds() {
     ] {
         let (provider, start) = (Provider::default(), Instant::now());
         let cache = KeyCache::new("company");
-        let answer = provider.says(Ok((body(&["a"]), max_age)));
+        let answer = provider.fetch_returning(Ok((body(&["a"]), max_age)));
         assert!(cache.keys(answer, start).await.is_ok());
         let early = start + (good_for / 2).saturating_sub(SECOND);
-        assert!(cache.keys(provider.has(&["b"]), early).await.is_ok());
+        assert!(
+            cache
+                .keys(provider.fetch_with_keys(&["b"]), early)
+                .await
+                .is_ok()
+        );
         assert_eq!(provider.calls(), 1, "{max_age:?}");
         let late = start + good_for.saturating_sub(SECOND);
         assert!(
             cache
-                .keys(provider.has(&["b"]), late)
+                .keys(provider.fetch_with_keys(&["b"]), late)
                 .await
                 .unwrap()
-                .has("a")
+                .contains("a")
         );
-        settled(&cache).await;
+        wait_until_idle(&cache).await;
         assert_eq!(provider.calls(), 2, "{max_age:?}");
     }
 }
 
 #[tokio::test]
-async fn old_keys_stay_for_a_day_when_no_new_ones_come() {
+async fn stale_keys_are_used_for_a_day_while_fetches_fail() {
     let (provider, start) = (Provider::default(), Instant::now());
-    let cache = filled(&provider, &["a"], start).await;
+    let cache = cache_with_keys(&provider, &["a"], start).await;
     for (hours, answer) in [
         (1, Err("away".to_owned())),
         (2, Ok((Bytes::from_static(b"<html>"), None))),
@@ -165,68 +176,81 @@ async fn old_keys_stay_for_a_day_when_no_new_ones_come() {
         (23, Err("away".to_owned())),
     ] {
         let keys = cache
-            .keys(provider.says(answer), start + hours * HOUR)
+            .keys(provider.fetch_returning(answer), start + hours * HOUR)
             .await;
-        assert!(keys.unwrap().has("a"), "{hours}");
+        assert!(keys.unwrap().contains("a"), "{hours}");
     }
     assert_eq!(provider.calls(), 6);
     let error = cache
-        .keys(provider.is_away(), start + 24 * HOUR)
+        .keys(provider.fetch_failing(), start + 24 * HOUR)
         .await
         .unwrap_err();
     assert!(matches!(*error, KeysUnavailable::Unreachable(_)));
     // And when it is back, so are the keys.
     let back = start + 24 * HOUR + MINUTE;
-    assert!(cache.keys(provider.has(&["a"]), back).await.is_ok());
+    assert!(
+        cache
+            .keys(provider.fetch_with_keys(&["a"]), back)
+            .await
+            .is_ok()
+    );
 }
 
 #[tokio::test]
-async fn a_provider_that_is_away_is_asked_once_in_a_while() {
+async fn failed_fetches_are_rate_limited() {
     let (provider, start) = (Provider::default(), Instant::now());
-    let cache = filled(&provider, &["a"], start).await;
+    let cache = cache_with_keys(&provider, &["a"], start).await;
     for seconds in 0..60 {
         let now = start + HOUR + seconds * SECOND;
-        assert!(cache.keys(provider.is_away(), now).await.unwrap().has("a"));
+        assert!(
+            cache
+                .keys(provider.fetch_failing(), now)
+                .await
+                .unwrap()
+                .contains("a")
+        );
     }
     assert_eq!(provider.calls(), 3);
 }
 
 #[tokio::test]
-async fn without_keys_the_provider_is_at_fault_and_asked_again_soon() {
+async fn fetch_without_cached_keys_reports_error_and_is_retried_soon() {
     let (provider, start) = (Provider::default(), Instant::now());
     let cache = KeyCache::new("company");
     for seconds in 0..10 {
         let now = start + seconds * SECOND;
-        let error = cache.keys(provider.is_away(), now).await.unwrap_err();
+        let error = cache.keys(provider.fetch_failing(), now).await.unwrap_err();
         assert!(error.to_string().ends_with(": away"), "{error}");
     }
     assert_eq!(provider.calls(), 2);
     let empty = cache
-        .keys(provider.has(&[]), start + 10 * SECOND)
+        .keys(provider.fetch_with_keys(&[]), start + 10 * SECOND)
         .await
         .unwrap_err();
     assert!(matches!(
         *empty,
-        KeysUnavailable::Unusable(UnusableKeys::Empty)
+        KeysUnavailable::InvalidKeySet(InvalidKeySet::NoUsableKey)
     ));
-    let keys = cache.keys(provider.has(&["a"]), start + 15 * SECOND).await;
-    assert!(keys.unwrap().has("a"));
+    let keys = cache
+        .keys(provider.fetch_with_keys(&["a"]), start + 15 * SECOND)
+        .await;
+    assert!(keys.unwrap().contains("a"));
 }
 
 #[tokio::test]
-async fn a_new_key_works_after_one_fetch() {
+async fn new_key_is_found_after_one_fetch() {
     let (provider, start) = (Provider::default(), Instant::now());
-    let cache = filled(&provider, &["old"], start).await;
+    let cache = cache_with_keys(&provider, &["old"], start).await;
     let later = start + MINUTE;
     let keys = cache
-        .keys_with("new", provider.has(&["new"]), later)
+        .keys_with_id("new", provider.fetch_with_keys(&["new"]), later)
         .await
         .unwrap();
-    assert!(keys.has("new") && !keys.has("old"));
+    assert!(keys.contains("new") && !keys.contains("old"));
     // It is there now.
     assert!(
         cache
-            .keys_with("new", provider.is_away(), later)
+            .keys_with_id("new", provider.fetch_failing(), later)
             .await
             .is_ok()
     );
@@ -235,36 +259,36 @@ async fn a_new_key_works_after_one_fetch() {
 
 // T-22.
 #[tokio::test]
-async fn a_thousand_unknown_ids_cost_one_fetch_in_thirty_seconds() {
+async fn unknown_key_ids_cause_one_fetch_per_thirty_seconds() {
     let (provider, start) = (Provider::default(), Instant::now());
-    let cache = filled(&provider, &["a"], start).await;
+    let cache = cache_with_keys(&provider, &["a"], start).await;
     for n in 0..1000_u32 {
         let now = start + 40 * SECOND + n * Duration::from_millis(60);
         let given = cache
-            .keys_with(&n.to_string(), provider.has(&["a"]), now)
+            .keys_with_id(&n.to_string(), provider.fetch_with_keys(&["a"]), now)
             .await;
-        assert!(matches!(given, Err(KeyUnknown::NoSuchKey)));
+        assert!(matches!(given, Err(KeyLookupError::NoSuchKey)));
     }
     // After 40, 70 and 100 seconds of it.
     assert_eq!(provider.calls(), 1 + 2);
     assert!(
         cache
-            .keys(provider.is_away(), start + 100 * SECOND)
+            .keys(provider.fetch_failing(), start + 100 * SECOND)
             .await
             .unwrap()
-            .has("a")
+            .contains("a")
     );
 }
 
 #[tokio::test]
-async fn one_unknown_id_is_asked_for_once_in_two_minutes() {
+async fn same_unknown_key_id_causes_one_fetch_per_two_minutes() {
     let (provider, start) = (Provider::default(), Instant::now());
-    let cache = filled(&provider, &["a"], start).await;
+    let cache = cache_with_keys(&provider, &["a"], start).await;
     for seconds in 31..31 + 120 {
         let now = start + seconds * SECOND;
         assert!(
             cache
-                .keys_with("x", provider.has(&["a"]), now)
+                .keys_with_id("x", provider.fetch_with_keys(&["a"]), now)
                 .await
                 .is_err()
         );
@@ -273,33 +297,38 @@ async fn one_unknown_id_is_asked_for_once_in_two_minutes() {
     let later = start + 151 * SECOND;
     assert!(
         cache
-            .keys_with("x", provider.has(&["x"]), later)
+            .keys_with_id("x", provider.fetch_with_keys(&["x"]), later)
             .await
             .is_ok()
     );
 }
 
 #[tokio::test]
-async fn an_unknown_key_is_no_fault_of_the_caller_when_the_provider_is_away() {
+async fn unknown_key_is_unavailable_while_provider_is_unreachable() {
     let (provider, start) = (Provider::default(), Instant::now());
-    let cache = filled(&provider, &["a"], start).await;
+    let cache = cache_with_keys(&provider, &["a"], start).await;
     // The second time nobody is asked, and it is as unknown as before.
     for seconds in [60, 61] {
         let now = start + seconds * SECOND;
-        let given = cache.keys_with("x", provider.is_away(), now).await;
-        let Err(KeyUnknown::Unavailable(why)) = given else {
+        let given = cache.keys_with_id("x", provider.fetch_failing(), now).await;
+        let Err(KeyLookupError::Unavailable(why)) = given else {
             panic!("it was asked and was away");
         };
         assert!(matches!(*why, KeysUnavailable::Unreachable(_)));
     }
     assert_eq!(provider.calls(), 2);
-    assert!(cache.keys(provider.is_away(), start + MINUTE).await.is_ok());
+    assert!(
+        cache
+            .keys(provider.fetch_failing(), start + MINUTE)
+            .await
+            .is_ok()
+    );
 }
 
 #[tokio::test]
-async fn the_memory_of_unknown_ids_is_bounded() {
+async fn missing_key_id_cache_is_bounded() {
     let (provider, start) = (Provider::default(), Instant::now());
-    let cache = filled(&provider, &["a"], start).await;
+    let cache = cache_with_keys(&provider, &["a"], start).await;
     let (go, wait) = oneshot::channel::<()>();
     let later = start + MINUTE;
     let first = tokio::spawn({
@@ -308,20 +337,23 @@ async fn the_memory_of_unknown_ids_is_bounded() {
             wait.await.unwrap();
             Ok((body(&["a"]), None))
         };
-        async move { cache.keys_with("first", fetch, later).await.is_err() }
+        async move { cache.keys_with_id("first", fetch, later).await.is_err() }
     });
     while cache
-        .flight()
+        .in_flight()
         .is_none_or(|flight| flight.has_changed().is_err())
     {
         tokio::task::yield_now().await;
     }
     let others: Vec<_> = (0..1000)
         .map(|n| {
-            let (cache, fetch) = (Arc::clone(&cache), provider.is_away());
-            tokio::spawn(
-                async move { cache.keys_with(&n.to_string(), fetch, later).await.is_err() },
-            )
+            let (cache, fetch) = (Arc::clone(&cache), provider.fetch_failing());
+            tokio::spawn(async move {
+                cache
+                    .keys_with_id(&n.to_string(), fetch, later)
+                    .await
+                    .is_err()
+            })
         })
         .collect();
     // All of them are waiting for the same fetch.
@@ -332,11 +364,11 @@ async fn the_memory_of_unknown_ids_is_bounded() {
         assert!(other.await.unwrap());
     }
     assert_eq!(provider.calls(), 1);
-    assert_eq!(cache.unknown_ids(), 256);
+    assert_eq!(cache.missing_key_count(), 256);
 }
 
 #[tokio::test]
-async fn callers_at_one_time_share_a_fetch_and_one_that_leaves_does_not_end_it() {
+async fn concurrent_callers_share_fetch_that_survives_cancellation() {
     let cache: Arc<KeyCache<String>> = KeyCache::new("company");
     let (provider, now) = (Provider::default(), Instant::now());
     let (go, wait) = oneshot::channel::<()>();
@@ -352,23 +384,25 @@ async fn callers_at_one_time_share_a_fetch_and_one_that_leaves_does_not_end_it()
     });
     begins.await.unwrap();
     let second = tokio::spawn({
-        let (cache, fetch) = (Arc::clone(&cache), provider.is_away());
+        let (cache, fetch) = (Arc::clone(&cache), provider.fetch_failing());
         async move { cache.keys(fetch, now).await }
     });
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());
     go.send(()).unwrap();
-    assert!(second.await.unwrap().unwrap().has("a"));
+    assert!(second.await.unwrap().unwrap().contains("a"));
     assert_eq!(provider.calls(), 0);
 }
 
 #[tokio::test]
-async fn a_fetch_that_panics_is_a_fetch_that_failed() {
+async fn panicking_fetch_counts_as_failed() {
     let (provider, start) = (Provider::default(), Instant::now());
     let cache: Arc<KeyCache<String>> = KeyCache::new("company");
     let broken = || async { panic!("on purpose") };
     let error = cache.keys(broken, start).await.unwrap_err();
-    assert!(matches!(*error, KeysUnavailable::Abandoned));
-    let keys = cache.keys(provider.has(&["a"]), start + 5 * SECOND).await;
-    assert!(keys.unwrap().has("a"));
+    assert!(matches!(*error, KeysUnavailable::FetchAborted));
+    let keys = cache
+        .keys(provider.fetch_with_keys(&["a"]), start + 5 * SECOND)
+        .await;
+    assert!(keys.unwrap().contains("a"));
 }

@@ -5,7 +5,7 @@
 //! in the same way as what an introspection endpoint answers.
 
 mod compact;
-mod not_accepted;
+mod rejected;
 #[cfg(test)]
 mod tests;
 
@@ -14,14 +14,14 @@ use std::{collections::BTreeSet, time::Duration};
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, AlgorithmFamily};
 
-use self::compact::{Compact, Header};
+use self::compact::{CompactJws, JwtHeader};
 pub(super) use self::{
-    compact::algorithm,
-    not_accepted::{NotAccepted, Unproven},
+    compact::parse_algorithm,
+    rejected::{JwtError, JwtRejected},
 };
 use super::{
     jwks::KeySet,
-    members::{Members, NotMembers, WrongForm},
+    strict_json::{InvalidObject, StrictObject, WrongType},
 };
 
 /// The longest access token that is looked at, in bytes.
@@ -29,17 +29,17 @@ const MAX_TOKEN_BYTES: usize = 16 << 10;
 
 /// The longest signed answer of an introspection endpoint, in bytes: 64 KiB of
 /// JSON in base 64, and a signature.
-const MAX_ANSWER_BYTES: usize = 96 << 10;
+const MAX_INTROSPECTION_BYTES: usize = 96 << 10;
 
 /// How old a signed introspection answer may be. It has no `exp` of its own.
-const ANSWER_IS_FRESH: Duration = Duration::from_mins(1);
+const MAX_INTROSPECTION_AGE: Duration = Duration::from_mins(1);
 
 /// What a JWT of one provider must be like.
 ///
 /// Stricter than the library's `Validation`, which takes a missing or numeric
 /// `aud`, an `iss` in a list, any `crit` and an `iat` in the future.
 #[derive(Clone, Debug)]
-pub(crate) struct Recipe {
+pub(crate) struct JwtRules {
     /// The provider's issuer, compared byte for byte.
     pub(crate) issuer: String,
     /// What `aud` may name: all that any of our instances accepts. Which of
@@ -52,14 +52,14 @@ pub(crate) struct Recipe {
     /// 2.1). If not, what marks an ID token is refused instead.
     pub(crate) require_at_jwt: bool,
     /// How far the provider's clock may be from ours.
-    pub(crate) skew: Duration,
+    pub(crate) clock_skew: Duration,
 }
 
 /// What a JWT says of itself; anybody may have written it.
 ///
 /// Only good for refusing early, and for finding out whose token it may be.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Unverified {
+pub(crate) struct UnverifiedJwt {
     /// `iss`, if it is a text.
     pub(crate) issuer: Option<String>,
     /// `aud`, if it is a text or a list of texts.
@@ -68,19 +68,19 @@ pub(crate) struct Unverified {
     pub(crate) expires: Option<f64>,
 }
 
-impl Unverified {
+impl UnverifiedJwt {
     /// Reads a token. `None` when it is no JWT, but opaque to us: only its
     /// provider can tell what it is.
     ///
     /// One that names a member twice is as good as opaque: it is not known
     /// which of the two its provider would believe.
-    pub(crate) fn read(token: &str) -> Option<Self> {
-        let parts = Compact::split(token, MAX_TOKEN_BYTES).ok()?;
+    pub(crate) fn parse(token: &str) -> Option<Self> {
+        let parts = CompactJws::split(token, MAX_TOKEN_BYTES).ok()?;
         // RFC 7515 section 4.1.1: `alg` is in every header.
-        if !Members::parse(&parts.header).ok()?.has("alg") {
+        if !StrictObject::parse(&parts.header).ok()?.contains("alg") {
             return None;
         }
-        let payload = Members::parse(&parts.payload).ok()?;
+        let payload = StrictObject::parse(&parts.payload).ok()?;
         let issuer = payload.text("iss").ok().flatten();
         let audiences = payload.texts("aud").ok();
         Some(Self {
@@ -92,28 +92,32 @@ impl Unverified {
 }
 
 /// Whether tokens may be signed with the algorithm of this name.
-pub fn is_algorithm(name: &str) -> bool {
-    algorithm(name).is_some()
+pub fn is_supported_algorithm(name: &str) -> bool {
+    parse_algorithm(name).is_some()
 }
 
-impl Recipe {
+impl JwtRules {
     /// Refuses what is certain to be refused, before any key is looked for or
     /// the provider is asked. What a token does not say, its provider may.
     ///
     /// # Errors
     /// [`NotAccepted::Issuer`], [`NotAccepted::Audience`] and
     /// [`NotAccepted::Expired`].
-    pub(crate) fn rule_out(&self, token: &Unverified, now: Timestamp) -> Result<(), NotAccepted> {
-        let clock = Clock::new(now, self.skew);
+    pub(crate) fn precheck(
+        &self,
+        token: &UnverifiedJwt,
+        now: Timestamp,
+    ) -> Result<(), JwtRejected> {
+        let clock = SkewedClock::new(now, self.clock_skew);
         if token.issuer.as_ref().is_some_and(|it| *it != self.issuer) {
-            return Err(NotAccepted::Issuer);
+            return Err(JwtRejected::Issuer);
         }
         let is_ours = |all: &Vec<Box<str>>| all.iter().any(|one| self.audiences.contains(&**one));
         if token.audiences.as_ref().is_some_and(|all| !is_ours(all)) {
-            return Err(NotAccepted::Audience);
+            return Err(JwtRejected::Audience);
         }
-        if token.expires.is_some_and(|time| clock.is_over(time)) {
-            return Err(NotAccepted::Expired);
+        if token.expires.is_some_and(|time| clock.is_past(time)) {
+            return Err(JwtRejected::Expired);
         }
         Ok(())
     }
@@ -133,21 +137,21 @@ impl Recipe {
         token: &str,
         keys: &KeySet,
         now: Timestamp,
-    ) -> Result<Members, Unproven> {
-        let parts = Compact::split(token, MAX_TOKEN_BYTES)?;
-        let header = Header::read(&parts.header)?;
-        let payload = Members::parse(&parts.payload)?;
-        let clock = Clock::new(now, self.skew);
+    ) -> Result<StrictObject, JwtError> {
+        let parts = CompactJws::split(token, MAX_TOKEN_BYTES)?;
+        let header = JwtHeader::read(&parts.header)?;
+        let payload = StrictObject::parse(&parts.payload)?;
+        let clock = SkewedClock::new(now, self.clock_skew);
 
         self.check_type(&header, &payload)?;
         self.check_issuer(&payload)?;
         check_audience(&payload, |name| self.audiences.contains(name))?;
-        match time(&payload, "exp")? {
-            None => return Err(NotAccepted::NoExpiry.into()),
-            Some(expires) if clock.is_over(expires) => return Err(NotAccepted::Expired.into()),
+        match numeric_date(&payload, "exp")? {
+            None => return Err(JwtRejected::NoExpiry.into()),
+            Some(expires) if clock.is_past(expires) => return Err(JwtRejected::Expired.into()),
             Some(_) => {}
         }
-        check_beginning(&payload, &clock)?;
+        check_not_before(&payload, &clock)?;
         self.check_signature(&parts, &header, keys)?;
         Ok(payload)
     }
@@ -166,39 +170,39 @@ impl Recipe {
         client_id: &str,
         keys: &KeySet,
         now: Timestamp,
-    ) -> Result<Members, Unproven> {
-        let parts = Compact::split(answer, MAX_ANSWER_BYTES)?;
-        let header = Header::read(&parts.header)?;
-        let payload = Members::parse(&parts.payload)?;
-        let clock = Clock::new(now, self.skew);
+    ) -> Result<StrictObject, JwtError> {
+        let parts = CompactJws::split(answer, MAX_INTROSPECTION_BYTES)?;
+        let header = JwtHeader::read(&parts.header)?;
+        let payload = StrictObject::parse(&parts.payload)?;
+        let clock = SkewedClock::new(now, self.clock_skew);
 
         // RFC 9701 section 5: by `typ`, no access token passes for an answer.
-        if !header.is_of_type("token-introspection+jwt") {
-            return Err(NotAccepted::Type.into());
+        if !header.has_typ("token-introspection+jwt") {
+            return Err(JwtRejected::WrongType.into());
         }
         self.check_issuer(&payload)?;
         check_audience(&payload, |name| name == client_id)?;
-        let issued = time(&payload, "iat")?.ok_or(NotAccepted::Stale)?;
-        if clock.is_over(issued + ANSWER_IS_FRESH.as_secs_f64()) {
-            return Err(NotAccepted::Stale.into());
+        let issued = numeric_date(&payload, "iat")?.ok_or(JwtRejected::Stale)?;
+        if clock.is_past(issued + MAX_INTROSPECTION_AGE.as_secs_f64()) {
+            return Err(JwtRejected::Stale.into());
         }
-        if time(&payload, "exp")?.is_some_and(|expires| clock.is_over(expires)) {
-            return Err(NotAccepted::Expired.into());
+        if numeric_date(&payload, "exp")?.is_some_and(|expires| clock.is_past(expires)) {
+            return Err(JwtRejected::Expired.into());
         }
-        check_beginning(&payload, &clock)?;
+        check_not_before(&payload, &clock)?;
         let inner = payload.object("token_introspection")?;
-        let inner = inner.ok_or(NotAccepted::Malformed)?;
+        let inner = inner.ok_or(JwtRejected::Malformed)?;
         self.check_signature(&parts, &header, keys)?;
         Ok(inner)
     }
 
-    fn check_type(&self, header: &Header, payload: &Members) -> Result<(), NotAccepted> {
-        if header.is_of_type("at+jwt") {
+    fn check_type(&self, header: &JwtHeader, payload: &StrictObject) -> Result<(), JwtRejected> {
+        if header.has_typ("at+jwt") {
             return Ok(());
         }
         // RFC 7519 section 5.1: `JWT`, or nothing.
-        if self.require_at_jwt || !(header.has_no_type() || header.is_of_type("jwt")) {
-            return Err(NotAccepted::Type);
+        if self.require_at_jwt || !(header.lacks_typ() || header.has_typ("jwt")) {
+            return Err(JwtRejected::WrongType);
         }
         // `nonce`, `at_hash` and `c_hash` are of ID tokens (OpenID Connect Core
         // section 2), `events` is of logout tokens (Back-Channel Logout section
@@ -209,43 +213,43 @@ impl Recipe {
         if kind == Some("Bearer") {
             return Ok(());
         }
-        if marks.into_iter().any(|mark| payload.has(mark)) || kind == Some("ID") {
-            return Err(NotAccepted::IdToken);
+        if marks.into_iter().any(|mark| payload.contains(mark)) || kind == Some("ID") {
+            return Err(JwtRejected::IdToken);
         }
         Ok(())
     }
 
-    fn check_issuer(&self, payload: &Members) -> Result<(), NotAccepted> {
+    fn check_issuer(&self, payload: &StrictObject) -> Result<(), JwtRejected> {
         match payload.text("iss") {
             Ok(Some(issuer)) if issuer == self.issuer => Ok(()),
-            Ok(_) | Err(_) => Err(NotAccepted::Issuer),
+            Ok(_) | Err(_) => Err(JwtRejected::Issuer),
         }
     }
 
     fn check_signature(
         &self,
-        parts: &Compact<'_>,
-        header: &Header,
+        parts: &CompactJws<'_>,
+        header: &JwtHeader,
         keys: &KeySet,
-    ) -> Result<(), Unproven> {
+    ) -> Result<(), JwtError> {
         let algorithm = header.algorithm;
         // A key with a shared secret is in no key set either; this is for who
         // changes that.
         if !self.algorithms.contains(&algorithm) || algorithm.family() == AlgorithmFamily::Hmac {
-            return Err(NotAccepted::Algorithm.into());
+            return Err(JwtRejected::Algorithm.into());
         }
-        let mut named = keys.named(&header.key_id).peekable();
+        let mut named = keys.with_id(&header.key_id).peekable();
         if named.peek().is_none() {
-            return Err(Unproven::NeedsKey(header.key_id.clone()));
+            return Err(JwtError::NeedsKey(header.key_id.clone()));
         }
         // The key decides how it is used, not the token.
         let key = named
-            .find(|key| key.is_for(algorithm))
-            .ok_or(NotAccepted::KeyMismatch)?;
-        if key.verifies(parts.signed, parts.signature, algorithm) {
+            .find(|key| key.allows_algorithm(algorithm))
+            .ok_or(JwtRejected::KeyMismatch)?;
+        if key.verifies(parts.signing_input, parts.signature, algorithm) {
             Ok(())
         } else {
-            Err(NotAccepted::Signature.into())
+            Err(JwtRejected::Signature.into())
         }
     }
 }
@@ -253,12 +257,12 @@ impl Recipe {
 /// Our time and how far the provider's may be from it, in seconds.
 ///
 /// As floats, because providers write them: no time overflows them.
-struct Clock {
+struct SkewedClock {
     now: f64,
     skew: f64,
 }
 
-impl Clock {
+impl SkewedClock {
     fn new(now: Timestamp, skew: Duration) -> Self {
         Self {
             now: now.as_duration().as_secs_f64(),
@@ -266,66 +270,69 @@ impl Clock {
         }
     }
 
-    fn is_over(&self, time: f64) -> bool {
+    fn is_past(&self, time: f64) -> bool {
         time <= self.now - self.skew
     }
 
-    fn is_to_come(&self, time: f64) -> bool {
+    fn is_future(&self, time: f64) -> bool {
         time > self.now + self.skew
     }
 }
 
-fn check_audience(payload: &Members, is_ours: impl Fn(&str) -> bool) -> Result<(), NotAccepted> {
+fn check_audience(
+    payload: &StrictObject,
+    is_ours: impl Fn(&str) -> bool,
+) -> Result<(), JwtRejected> {
     let named = payload.texts("aud").unwrap_or_default();
     if named.iter().any(|name| is_ours(name)) {
         Ok(())
     } else {
-        Err(NotAccepted::Audience)
+        Err(JwtRejected::Audience)
     }
 }
 
-fn check_beginning(payload: &Members, clock: &Clock) -> Result<(), NotAccepted> {
-    if time(payload, "nbf")?.is_some_and(|begins| clock.is_to_come(begins)) {
-        return Err(NotAccepted::NotYet);
+fn check_not_before(payload: &StrictObject, clock: &SkewedClock) -> Result<(), JwtRejected> {
+    if numeric_date(payload, "nbf")?.is_some_and(|begins| clock.is_future(begins)) {
+        return Err(JwtRejected::NotYetValid);
     }
-    if time(payload, "iat")?.is_some_and(|issued| clock.is_to_come(issued)) {
-        return Err(NotAccepted::IssuedLater);
+    if numeric_date(payload, "iat")?.is_some_and(|issued| clock.is_future(issued)) {
+        return Err(JwtRejected::IssuedInFuture);
     }
     Ok(())
 }
 
 /// A time in seconds since 1970 (RFC 7519 section 2, `NumericDate`).
-fn time(payload: &Members, name: &'static str) -> Result<Option<f64>, NotAccepted> {
+fn numeric_date(payload: &StrictObject, name: &'static str) -> Result<Option<f64>, JwtRejected> {
     match payload.seconds(name)? {
         // `null` is no time, and no provider writes it.
-        None if payload.has(name) => Err(NotAccepted::Malformed),
+        None if payload.contains(name) => Err(JwtRejected::Malformed),
         time => Ok(time),
     }
 }
 
-impl From<NotMembers> for NotAccepted {
-    fn from(why: NotMembers) -> Self {
+impl From<InvalidObject> for JwtRejected {
+    fn from(why: InvalidObject) -> Self {
         match why {
-            NotMembers::Malformed => Self::Malformed,
-            NotMembers::Repeated => Self::RepeatedMember,
+            InvalidObject::Malformed => Self::Malformed,
+            InvalidObject::DuplicateMember => Self::DuplicateMember,
         }
     }
 }
 
-impl From<NotMembers> for Unproven {
-    fn from(why: NotMembers) -> Self {
-        NotAccepted::from(why).into()
+impl From<InvalidObject> for JwtError {
+    fn from(why: InvalidObject) -> Self {
+        JwtRejected::from(why).into()
     }
 }
 
-impl From<WrongForm> for NotAccepted {
-    fn from(_: WrongForm) -> Self {
+impl From<WrongType> for JwtRejected {
+    fn from(_: WrongType) -> Self {
         Self::Malformed
     }
 }
 
-impl From<WrongForm> for Unproven {
-    fn from(wrong: WrongForm) -> Self {
-        NotAccepted::from(wrong).into()
+impl From<WrongType> for JwtError {
+    fn from(wrong: WrongType) -> Self {
+        JwtRejected::from(wrong).into()
     }
 }

@@ -6,8 +6,8 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, EncodingKey, crypto, jwk::Jwk};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{NotAccepted, Recipe, Unproven, Unverified};
-use crate::{jwks::KeySet, members::Members};
+use super::{JwtError, JwtRejected, JwtRules, UnverifiedJwt};
+use crate::{jwks::KeySet, strict_json::StrictObject};
 
 const RSA: &str = include_str!("../../../../tests/fixtures/identity/rsa_pkcs8.pem");
 const RSA_PUBLIC: &str = include_str!("../../../../tests/fixtures/identity/rsa_public.pem");
@@ -16,9 +16,9 @@ const P_384: &str = include_str!("../../../../tests/fixtures/identity/ec_p384.pe
 const ED25519: &str = include_str!("../../../../tests/fixtures/identity/ed25519.pem");
 
 const ISSUER: &str = "https://id.example.com";
-const US: &str = "https://gw.example.com/production/mcp";
+const AUDIENCE: &str = "https://gw.example.com/production/mcp";
 const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
-const T: i64 = 1_750_000_000;
+const NOW_S: i64 = 1_750_000_000;
 
 fn key(algorithm: Algorithm) -> EncodingKey {
     match algorithm.family() {
@@ -41,12 +41,12 @@ fn jwk(id: &str, algorithm: Algorithm, change: impl FnOnce(&mut Value)) -> Value
     jwk
 }
 
-fn set(keys: &[Value]) -> KeySet {
+fn key_set(keys: &[Value]) -> KeySet {
     KeySet::parse(json!({ "keys": keys }).to_string().as_bytes()).unwrap()
 }
 
 fn keys() -> KeySet {
-    set(&[
+    key_set(&[
         jwk("rs", Algorithm::RS256, |_| ()),
         jwk("ps", Algorithm::PS256, |_| ()),
         jwk("es", Algorithm::ES256, |_| ()),
@@ -58,10 +58,10 @@ fn keys() -> KeySet {
     ])
 }
 
-fn recipe() -> Recipe {
-    Recipe {
+fn rules() -> JwtRules {
+    JwtRules {
         issuer: ISSUER.to_owned(),
-        audiences: BTreeSet::from([US.to_owned(), "4711".to_owned()]),
+        audiences: BTreeSet::from([AUDIENCE.to_owned(), "4711".to_owned()]),
         algorithms: vec![
             Algorithm::RS256,
             Algorithm::PS256,
@@ -69,14 +69,14 @@ fn recipe() -> Recipe {
             Algorithm::EdDSA,
         ],
         require_at_jwt: true,
-        skew: Duration::from_secs(5),
+        clock_skew: Duration::from_secs(5),
     }
 }
 
-fn lenient() -> Recipe {
-    Recipe {
+fn lenient_rules() -> JwtRules {
+    JwtRules {
         require_at_jwt: false,
-        ..recipe()
+        ..rules()
     }
 }
 
@@ -85,7 +85,7 @@ fn header() -> Value {
 }
 
 fn claims() -> Value {
-    json!({ "iss": ISSUER, "aud": US, "sub": "alice", "exp": T + 60, "iat": T, "roles": ["a"] })
+    json!({ "iss": ISSUER, "aud": AUDIENCE, "sub": "alice", "exp": NOW_S + 60, "iat": NOW_S, "roles": ["a"] })
 }
 
 /// A text signed as it stands, so that it may be anything.
@@ -114,32 +114,32 @@ fn without(claim: &str) -> String {
     })
 }
 
-fn verdict(recipe: &Recipe, token: &str) -> Result<(), NotAccepted> {
+fn verify_result(recipe: &JwtRules, token: &str) -> Result<(), JwtRejected> {
     match recipe.verify(token, &keys(), NOW) {
         Ok(_) => Ok(()),
-        Err(Unproven::NotAccepted(why)) => Err(why),
-        Err(Unproven::NeedsKey(_)) => Err(NotAccepted::UnknownKey),
+        Err(JwtError::Rejected(why)) => Err(why),
+        Err(JwtError::NeedsKey(_)) => Err(JwtRejected::UnknownKey),
     }
 }
 
 #[track_caller]
-fn refused(token: &str, why: NotAccepted) {
-    assert_eq!(verdict(&recipe(), token), Err(why));
+fn assert_rejected(token: &str, why: JwtRejected) {
+    assert_eq!(verify_result(&rules(), token), Err(why));
 }
 
 #[test]
-fn a_good_token_gives_what_it_says() {
+fn valid_token_yields_its_payload() {
     let payload = format!(
-        r#"{{ "iss":"{ISSUER}","aud":["x","{US}"],"exp":{}.5,  "roles":{{"b":1,"a":2}}}}"#,
-        T + 60
+        r#"{{ "iss":"{ISSUER}","aud":["x","{AUDIENCE}"],"exp":{}.5,  "roles":{{"b":1,"a":2}}}}"#,
+        NOW_S + 60
     );
     let token = signed(&header().to_string(), &payload, Algorithm::ES256);
-    let given = recipe().verify(&token, &keys(), NOW).unwrap();
-    assert_eq!(given, Members::parse(payload.as_bytes()).unwrap());
+    let given = rules().verify(&token, &keys(), NOW).unwrap();
+    assert_eq!(given, StrictObject::parse(payload.as_bytes()).unwrap());
 }
 
 #[test]
-fn every_allowed_algorithm_is_verified_with_its_key() {
+fn every_allowed_algorithm_verifies() {
     for (id, name, algorithm) in [
         ("rs", "RS256", Algorithm::RS256),
         ("ps", "PS256", Algorithm::PS256),
@@ -151,46 +151,46 @@ fn every_allowed_algorithm_is_verified_with_its_key() {
     ] {
         let header = json!({ "alg": name, "kid": id, "typ": "at+jwt" }).to_string();
         let token = signed(&header, &claims().to_string(), algorithm);
-        assert_eq!(verdict(&recipe(), &token), Ok(()), "{id} {name}");
+        assert_eq!(verify_result(&rules(), &token), Ok(()), "{id} {name}");
     }
 }
 
 #[test]
-fn what_another_implementation_signed_is_verified() {
+fn tokens_signed_by_another_library_verify() {
     let tokens = include_str!("../../../../tests/fixtures/identity/node_tokens.txt");
     assert_eq!(tokens.lines().count(), 4);
     for token in tokens.lines() {
-        assert_eq!(verdict(&recipe(), token), Ok(()), "{token}");
+        assert_eq!(verify_result(&rules(), token), Ok(()), "{token}");
     }
 }
 
 #[test]
-fn an_algorithm_that_is_not_allowed_is_refused_though_the_key_is_for_it() {
+fn disallowed_algorithm_is_rejected_although_key_supports_it() {
     let header = json!({ "alg": "ES384", "kid": "es384", "typ": "at+jwt" }).to_string();
     let token = signed(&header, &claims().to_string(), Algorithm::ES384);
-    refused(&token, NotAccepted::Algorithm);
-    let mut wider = recipe();
+    assert_rejected(&token, JwtRejected::Algorithm);
+    let mut wider = rules();
     wider.algorithms.push(Algorithm::ES384);
-    assert_eq!(verdict(&wider, &token), Ok(()));
+    assert_eq!(verify_result(&wider, &token), Ok(()));
 }
 
 // T-01.
 #[test]
-fn an_unsigned_token_is_refused_however_none_is_written() {
+fn unsigned_token_is_rejected_for_every_spelling_of_none() {
     for none in ["none", "None", "nOnE", "", "rs256"] {
         let token = with_header(|header| header["alg"] = json!(none));
         let (unsigned, _) = token.rsplit_once('.').unwrap();
-        refused(&token, NotAccepted::Algorithm);
-        refused(&format!("{unsigned}."), NotAccepted::Algorithm);
+        assert_rejected(&token, JwtRejected::Algorithm);
+        assert_rejected(&format!("{unsigned}."), JwtRejected::Algorithm);
     }
     let token = with_header(|_| ());
     let (unsigned, _) = token.rsplit_once('.').unwrap();
-    refused(&format!("{unsigned}."), NotAccepted::Signature);
+    assert_rejected(&format!("{unsigned}."), JwtRejected::Signature);
 }
 
 // T-02.
 #[test]
-fn a_public_key_is_no_shared_secret() {
+fn token_signed_with_public_key_as_hmac_secret_is_rejected() {
     let der = RSA_PUBLIC
         .lines()
         .filter(|line| !line.starts_with('-'))
@@ -199,7 +199,7 @@ fn a_public_key_is_no_shared_secret() {
         .decode(der)
         .unwrap();
     let text = jwk("rs", Algorithm::RS256, |_| ()).to_string();
-    let mut reckless = recipe();
+    let mut reckless = rules();
     reckless.algorithms.push(Algorithm::HS256);
     for secret in [RSA_PUBLIC.as_bytes(), &der, text.as_bytes()] {
         let header = json!({ "alg": "HS256", "kid": "rs", "typ": "at+jwt" });
@@ -212,14 +212,17 @@ fn a_public_key_is_no_shared_secret() {
         let secret = EncodingKey::from_secret(secret);
         let signature = crypto::sign(start.as_bytes(), &secret, Algorithm::HS256).unwrap();
         let token = format!("{start}.{signature}");
-        refused(&token, NotAccepted::Algorithm);
-        assert_eq!(verdict(&reckless, &token), Err(NotAccepted::Algorithm));
+        assert_rejected(&token, JwtRejected::Algorithm);
+        assert_eq!(
+            verify_result(&reckless, &token),
+            Err(JwtRejected::Algorithm)
+        );
     }
 }
 
 // T-03.
 #[test]
-fn a_header_that_brings_a_key_or_must_be_understood_is_refused() {
+fn header_with_embedded_key_or_crit_is_rejected() {
     let jwk = jwk("es", Algorithm::ES256, |_| ());
     for (name, value) in [
         ("crit", json!(["b64"])),
@@ -231,13 +234,13 @@ fn a_header_that_brings_a_key_or_must_be_understood_is_refused() {
         ("jwk", jwk),
     ] {
         let token = with_header(|header| header[name] = value);
-        refused(&token, NotAccepted::ForbiddenHeader);
+        assert_rejected(&token, JwtRejected::ForbiddenHeader);
     }
 }
 
 // T-03.
 #[test]
-fn a_key_is_needed_by_name_and_the_name_is_no_path() {
+fn key_id_is_required_and_only_looked_up_in_key_set() {
     for id in [
         "../../etc/passwd",
         "https://evil.test/jwks",
@@ -246,38 +249,38 @@ fn a_key_is_needed_by_name_and_the_name_is_no_path() {
     ] {
         let token = with_header(|header| header["kid"] = json!(id));
         assert_eq!(
-            recipe().verify(&token, &keys(), NOW),
-            Err(Unproven::NeedsKey(id.to_owned()))
+            rules().verify(&token, &keys(), NOW),
+            Err(JwtError::NeedsKey(id.to_owned()))
         );
     }
     for id in ["", &"x".repeat(257)] {
-        refused(
+        assert_rejected(
             &with_header(|header| header["kid"] = json!(id)),
-            NotAccepted::NoKeyId,
+            JwtRejected::NoKeyId,
         );
     }
     let token = with_header(|header| {
         header.as_object_mut().unwrap().remove("kid");
     });
-    refused(&token, NotAccepted::NoKeyId);
-    refused(
+    assert_rejected(&token, JwtRejected::NoKeyId);
+    assert_rejected(
         &with_header(|header| header["kid"] = json!("x".repeat(64 << 10))),
-        NotAccepted::TooLong,
+        JwtRejected::TooLong,
     );
 }
 
 #[test]
-fn a_token_that_would_be_refused_anyway_needs_no_key() {
+fn expired_token_is_rejected_without_needing_a_key() {
     let mut header = header();
     header["kid"] = json!("unknown");
     let mut claims = claims();
-    claims["exp"] = json!(T - 60);
+    claims["exp"] = json!(NOW_S - 60);
     let token = signed(&header.to_string(), &claims.to_string(), Algorithm::ES256);
-    refused(&token, NotAccepted::Expired);
+    assert_rejected(&token, JwtRejected::Expired);
 }
 
 #[test]
-fn the_key_decides_how_it_is_used() {
+fn algorithm_must_match_the_key() {
     for (id, name, algorithm) in [
         // The same key, for PKCS #1 signatures only.
         ("rs", "PS256", Algorithm::PS256),
@@ -286,55 +289,55 @@ fn the_key_decides_how_it_is_used() {
         ("rs", "ES256", Algorithm::ES256),
     ] {
         let header = json!({ "alg": name, "kid": id, "typ": "at+jwt" }).to_string();
-        refused(
+        assert_rejected(
             &signed(&header, &claims().to_string(), algorithm),
-            NotAccepted::KeyMismatch,
+            JwtRejected::KeyMismatch,
         );
     }
 }
 
 #[test]
-fn one_id_may_be_of_two_kinds_of_keys() {
-    let keys = set(&[
+fn keys_of_different_types_may_share_one_id() {
+    let keys = key_set(&[
         jwk("one", Algorithm::RS256, |_| ()),
         jwk("one", Algorithm::ES256, |_| ()),
     ]);
     let token = with_header(|header| header["kid"] = json!("one"));
-    assert!(recipe().verify(&token, &keys, NOW).is_ok());
+    assert!(rules().verify(&token, &keys, NOW).is_ok());
 }
 
 #[test]
-fn a_text_that_was_changed_or_signed_by_another_is_refused() {
+fn altered_token_or_signature_is_rejected() {
     let good = with_claims(|_| ());
     let (start, signature) = good.rsplit_once('.').unwrap();
     let other = with_claims(|claims| claims["roles"] = json!(["admin"]));
     let (other_start, _) = other.rsplit_once('.').unwrap();
-    refused(
+    assert_rejected(
         &format!("{other_start}.{signature}"),
-        NotAccepted::Signature,
+        JwtRejected::Signature,
     );
     let mut bytes = URL_SAFE_NO_PAD.decode(signature).unwrap();
     for at in 0..bytes.len() {
         bytes[at] ^= 1;
         let signature = URL_SAFE_NO_PAD.encode(&bytes);
-        refused(&format!("{start}.{signature}"), NotAccepted::Signature);
+        assert_rejected(&format!("{start}.{signature}"), JwtRejected::Signature);
         bytes[at] ^= 1;
     }
-    refused(&format!("{start}."), NotAccepted::Signature);
-    let keys = set(&[jwk("es", Algorithm::RS256, |jwk| {
+    assert_rejected(&format!("{start}."), JwtRejected::Signature);
+    let keys = key_set(&[jwk("es", Algorithm::RS256, |jwk| {
         jwk.as_object_mut().unwrap().remove("alg");
     })]);
     assert_eq!(
-        recipe().verify(&good, &keys, NOW),
-        Err(NotAccepted::KeyMismatch.into())
+        rules().verify(&good, &keys, NOW),
+        Err(JwtRejected::KeyMismatch.into())
     );
 }
 
 #[test]
-fn what_is_not_three_parts_of_base_64_and_json_is_refused() {
+fn token_must_be_three_base64url_parts_with_json_objects() {
     let good = with_claims(|_| ());
     let long = format!("{}.{}.{}", "e30", "A".repeat(20_000), "e30");
-    refused(&long, NotAccepted::TooLong);
+    assert_rejected(&long, JwtRejected::TooLong);
     for token in [
         "",
         ".",
@@ -350,11 +353,11 @@ fn what_is_not_three_parts_of_base_64_and_json_is_refused() {
         &format!(" {good}"),
         &format!("{good}.e30"),
     ] {
-        let why = verdict(&recipe(), token).unwrap_err();
+        let why = verify_result(&rules(), token).unwrap_err();
         let expected = if token == "e30.e30." {
-            NotAccepted::Algorithm
+            JwtRejected::Algorithm
         } else {
-            NotAccepted::Malformed
+            JwtRejected::Malformed
         };
         assert_eq!(why, expected, "{token}");
     }
@@ -368,36 +371,36 @@ fn what_is_not_three_parts_of_base_64_and_json_is_refused() {
         "\u{feff}{}",
     ] {
         let token = signed(&header().to_string(), payload, Algorithm::ES256);
-        refused(&token, NotAccepted::Malformed);
+        assert_rejected(&token, JwtRejected::Malformed);
     }
     let deep = format!("{{\"x\":{}{}}}", "[".repeat(4000), "]".repeat(4000));
     let token = signed(&header().to_string(), &deep, Algorithm::ES256);
-    refused(&token, NotAccepted::Malformed);
+    assert_rejected(&token, JwtRejected::Malformed);
 }
 
 #[test]
-fn what_is_said_twice_is_refused_at_any_depth() {
+fn duplicate_members_are_rejected_at_any_depth() {
     let inside = |more: &str| {
         let claims = claims().to_string();
         format!("{},{more}}}", claims.strip_suffix('}').unwrap())
     };
     for more in [
-        format!(r#""aud":"{US}""#),
-        format!(r#""\u0061ud":"{US}""#),
+        format!(r#""aud":"{AUDIENCE}""#),
+        format!(r#""\u0061ud":"{AUDIENCE}""#),
         r#""x":{"y":[{"z":1,"z":1}]}"#.to_owned(),
     ] {
         let token = signed(&header().to_string(), &inside(&more), Algorithm::ES256);
-        refused(&token, NotAccepted::RepeatedMember);
-        assert_eq!(Unverified::read(&token), None);
+        assert_rejected(&token, JwtRejected::DuplicateMember);
+        assert_eq!(UnverifiedJwt::parse(&token), None);
     }
     let header = r#"{"alg":"ES256","kid":"es","kid":"es","typ":"at+jwt"}"#;
     let token = signed(header, &claims().to_string(), Algorithm::ES256);
-    refused(&token, NotAccepted::RepeatedMember);
+    assert_rejected(&token, JwtRejected::DuplicateMember);
 }
 
 // RFC 9068 section 2.1.
 #[test]
-fn the_type_must_say_that_it_is_an_access_token() {
+fn typ_header_must_be_at_jwt() {
     for kind in [
         "at+jwt",
         "AT+JWT",
@@ -405,7 +408,7 @@ fn the_type_must_say_that_it_is_an_access_token() {
         "Application/At+Jwt",
     ] {
         let token = with_header(|header| header["typ"] = json!(kind));
-        assert_eq!(verdict(&recipe(), &token), Ok(()), "{kind}");
+        assert_eq!(verify_result(&rules(), &token), Ok(()), "{kind}");
     }
     for kind in [
         "JWT",
@@ -416,22 +419,25 @@ fn the_type_must_say_that_it_is_an_access_token() {
         "token-introspection+jwt",
     ] {
         let token = with_header(|header| header["typ"] = json!(kind));
-        refused(&token, NotAccepted::Type);
+        assert_rejected(&token, JwtRejected::WrongType);
     }
     let token = with_header(|header| {
         header.as_object_mut().unwrap().remove("typ");
     });
-    refused(&token, NotAccepted::Type);
-    assert_eq!(verdict(&lenient(), &token), Ok(()));
+    assert_rejected(&token, JwtRejected::WrongType);
+    assert_eq!(verify_result(&lenient_rules(), &token), Ok(()));
     for kind in ["logout+jwt", "secevent+jwt", "token-introspection+jwt", ""] {
         let token = with_header(|header| header["typ"] = json!(kind));
-        assert_eq!(verdict(&lenient(), &token), Err(NotAccepted::Type));
+        assert_eq!(
+            verify_result(&lenient_rules(), &token),
+            Err(JwtRejected::WrongType)
+        );
     }
 }
 
 // T-04.
 #[test]
-fn an_id_token_is_no_access_token() {
+fn id_token_is_rejected() {
     for (mark, value) in [
         ("nonce", json!("n")),
         ("nonce", Value::Null),
@@ -445,31 +451,31 @@ fn an_id_token_is_no_access_token() {
         let header = json!({ "alg": "ES256", "kid": "es", "typ": "JWT" }).to_string();
         let token = signed(&header, &claims.to_string(), Algorithm::ES256);
         assert_eq!(
-            verdict(&lenient(), &token),
-            Err(NotAccepted::IdToken),
+            verify_result(&lenient_rules(), &token),
+            Err(JwtRejected::IdToken),
             "{mark}"
         );
-        refused(&token, NotAccepted::Type);
+        assert_rejected(&token, JwtRejected::WrongType);
     }
 }
 
 // T-05.
 #[test]
-fn the_audience_must_name_us() {
+fn audience_must_match_exactly() {
     for (audience, good) in [
-        (json!(US), true),
+        (json!(AUDIENCE), true),
         (json!("4711"), true),
-        (json!(["x", US]), true),
+        (json!(["x", AUDIENCE]), true),
         (json!("x"), false),
-        (json!(format!("{US}.evil")), false),
-        (json!(format!("{US}/")), false),
+        (json!(format!("{AUDIENCE}.evil")), false),
+        (json!(format!("{AUDIENCE}/")), false),
         (json!("https://gw.example.com/"), false),
-        (json!(US.to_uppercase()), false),
+        (json!(AUDIENCE.to_uppercase()), false),
         (json!([]), false),
         (json!(["x"]), false),
-        (json!([US, 1]), false),
+        (json!([AUDIENCE, 1]), false),
         (json!(4711), false),
-        (json!({ "0": US }), false),
+        (json!({ "0": AUDIENCE }), false),
         (json!(""), false),
         (Value::Null, false),
     ] {
@@ -477,16 +483,16 @@ fn the_audience_must_name_us() {
         let expected = if good {
             Ok(())
         } else {
-            Err(NotAccepted::Audience)
+            Err(JwtRejected::Audience)
         };
-        assert_eq!(verdict(&recipe(), &token), expected, "{audience}");
+        assert_eq!(verify_result(&rules(), &token), expected, "{audience}");
     }
-    refused(&without("aud"), NotAccepted::Audience);
+    assert_rejected(&without("aud"), JwtRejected::Audience);
 }
 
 // T-06.
 #[test]
-fn the_issuer_is_compared_byte_for_byte() {
+fn issuer_must_match_byte_for_byte() {
     for issuer in [
         json!("https://id.example.com/"),
         json!("https://ID.example.com"),
@@ -497,74 +503,74 @@ fn the_issuer_is_compared_byte_for_byte() {
         Value::Null,
     ] {
         let token = with_claims(|claims| claims["iss"] = issuer);
-        refused(&token, NotAccepted::Issuer);
+        assert_rejected(&token, JwtRejected::Issuer);
     }
-    refused(&without("iss"), NotAccepted::Issuer);
+    assert_rejected(&without("iss"), JwtRejected::Issuer);
 }
 
 // T-07.
 #[test]
-fn a_token_ends_with_its_time_and_a_little_later() {
+fn expired_token_is_rejected_after_clock_skew() {
     for (expires, expected) in [
-        (json!(T + 1), Ok(())),
-        (json!(T - 4), Ok(())),
-        (json!(T - 5), Err(NotAccepted::Expired)),
-        (json!(-1), Err(NotAccepted::Expired)),
-        (json!(0), Err(NotAccepted::Expired)),
+        (json!(NOW_S + 1), Ok(())),
+        (json!(NOW_S - 4), Ok(())),
+        (json!(NOW_S - 5), Err(JwtRejected::Expired)),
+        (json!(-1), Err(JwtRejected::Expired)),
+        (json!(0), Err(JwtRejected::Expired)),
         (json!(1_750_000_060.5), Ok(())),
         (json!(1e300), Ok(())),
-        (json!(-1e300), Err(NotAccepted::Expired)),
+        (json!(-1e300), Err(JwtRejected::Expired)),
         (json!(u64::MAX), Ok(())),
-        (json!(i64::MIN), Err(NotAccepted::Expired)),
-        (json!((T + 60).to_string()), Err(NotAccepted::Malformed)),
-        (json!(true), Err(NotAccepted::Malformed)),
-        (Value::Null, Err(NotAccepted::Malformed)),
+        (json!(i64::MIN), Err(JwtRejected::Expired)),
+        (json!((NOW_S + 60).to_string()), Err(JwtRejected::Malformed)),
+        (json!(true), Err(JwtRejected::Malformed)),
+        (Value::Null, Err(JwtRejected::Malformed)),
     ] {
         let token = with_claims(|claims| claims["exp"] = expires.clone());
-        assert_eq!(verdict(&recipe(), &token), expected, "{expires}");
+        assert_eq!(verify_result(&rules(), &token), expected, "{expires}");
     }
-    refused(&without("exp"), NotAccepted::NoExpiry);
+    assert_rejected(&without("exp"), JwtRejected::NoExpiry);
 }
 
 // T-08.
 #[test]
-fn a_token_from_the_future_is_refused() {
+fn token_from_the_future_is_rejected() {
     for (claim, why) in [
-        ("nbf", NotAccepted::NotYet),
-        ("iat", NotAccepted::IssuedLater),
+        ("nbf", JwtRejected::NotYetValid),
+        ("iat", JwtRejected::IssuedInFuture),
     ] {
         for (time, expected) in [
-            (json!(T + 5), Ok(())),
-            (json!(T + 6), Err(why)),
+            (json!(NOW_S + 5), Ok(())),
+            (json!(NOW_S + 6), Err(why)),
             (json!(1e300), Err(why)),
-            (json!("x"), Err(NotAccepted::Malformed)),
-            (Value::Null, Err(NotAccepted::Malformed)),
+            (json!("x"), Err(JwtRejected::Malformed)),
+            (Value::Null, Err(JwtRejected::Malformed)),
         ] {
             let token = with_claims(|claims| claims[claim] = time.clone());
-            assert_eq!(verdict(&recipe(), &token), expected, "{claim} {time}");
+            assert_eq!(verify_result(&rules(), &token), expected, "{claim} {time}");
         }
-        assert_eq!(verdict(&recipe(), &without(claim)), Ok(()));
+        assert_eq!(verify_result(&rules(), &without(claim)), Ok(()));
     }
 }
 
 #[test]
-fn every_refusal_reads_alike_to_the_client() {
+fn rejections_share_one_client_message() {
     let unlike = [
-        Unproven::NeedsKey("id".to_owned()),
-        NotAccepted::Signature.into(),
-        NotAccepted::Expired.into(),
+        JwtError::NeedsKey("id".to_owned()),
+        JwtRejected::Signature.into(),
+        JwtRejected::Expired.into(),
     ];
     for why in unlike {
         assert_eq!(why.to_string(), "the access token is not accepted");
     }
     assert_ne!(
-        NotAccepted::Signature.reason(),
-        NotAccepted::Expired.reason()
+        JwtRejected::Signature.reason(),
+        JwtRejected::Expired.reason()
     );
 }
 
 #[test]
-fn an_opaque_token_is_told_from_a_jwt() {
+fn opaque_token_is_not_parsed_as_jwt() {
     for opaque in [
         "Zm9v",
         "gp_7k2m_4Tz",
@@ -574,21 +580,21 @@ fn an_opaque_token_is_told_from_a_jwt() {
         "eyJhbGciOiJSU0EtT0FFUCJ9.a.b.c.d",
         "",
     ] {
-        assert_eq!(Unverified::read(opaque), None, "{opaque}");
+        assert_eq!(UnverifiedJwt::parse(opaque), None, "{opaque}");
     }
-    let seen = Unverified::read(&with_claims(|_| ())).unwrap();
+    let seen = UnverifiedJwt::parse(&with_claims(|_| ())).unwrap();
     assert_eq!(seen.issuer.as_deref(), Some(ISSUER));
-    assert_eq!(seen.audiences, Some(vec![US.into()]));
-    assert_eq!(recipe().rule_out(&seen, NOW), Ok(()));
+    assert_eq!(seen.audiences, Some(vec![AUDIENCE.into()]));
+    assert_eq!(rules().precheck(&seen, NOW), Ok(()));
 }
 
 #[test]
-fn what_is_certain_to_be_refused_is_ruled_out_and_nothing_else() {
-    let ruled_out = |token: String| recipe().rule_out(&Unverified::read(&token).unwrap(), NOW);
+fn precheck_rejects_only_wrong_issuer_audience_or_expiry() {
+    let ruled_out = |token: String| rules().precheck(&UnverifiedJwt::parse(&token).unwrap(), NOW);
     for (claim, value, why) in [
-        ("iss", json!("https://other.test"), NotAccepted::Issuer),
-        ("aud", json!(["x"]), NotAccepted::Audience),
-        ("exp", json!(T - 60), NotAccepted::Expired),
+        ("iss", json!("https://other.test"), JwtRejected::Issuer),
+        ("aud", json!(["x"]), JwtRejected::Audience),
+        ("exp", json!(NOW_S - 60), JwtRejected::Expired),
     ] {
         let token = with_claims(|claims| claims[claim] = value);
         assert_eq!(ruled_out(token), Err(why));
@@ -596,79 +602,81 @@ fn what_is_certain_to_be_refused_is_ruled_out_and_nothing_else() {
     }
 }
 
-fn answer(change: impl FnOnce(&mut Value, &mut Value)) -> Result<Members, Unproven> {
+fn verify_introspection(
+    change: impl FnOnce(&mut Value, &mut Value),
+) -> Result<StrictObject, JwtError> {
     let mut header = json!({ "alg": "ES256", "kid": "es", "typ": "token-introspection+jwt" });
     let mut payload = json!({
-        "iss": ISSUER, "aud": "gatepost", "iat": T,
+        "iss": ISSUER, "aud": "gatepost", "iat": NOW_S,
         "token_introspection": { "active": true, "sub": "alice" },
     });
     change(&mut header, &mut payload);
     let text = signed(&header.to_string(), &payload.to_string(), Algorithm::ES256);
-    recipe().verify_introspection(&text, "gatepost", &keys(), NOW)
+    rules().verify_introspection(&text, "gatepost", &keys(), NOW)
 }
 
 // RFC 9701 section 5.
 #[test]
-fn a_signed_introspection_answer_gives_what_the_plain_one_says() {
-    let inner = answer(|_, _| ()).unwrap();
-    let plain = Members::parse(br#"{"active":true,"sub":"alice"}"#).unwrap();
+fn signed_introspection_response_yields_inner_claims() {
+    let inner = verify_introspection(|_, _| ()).unwrap();
+    let plain = StrictObject::parse(br#"{"active":true,"sub":"alice"}"#).unwrap();
     assert_eq!(inner, plain);
-    let inner = answer(|header, payload| {
+    let inner = verify_introspection(|header, payload| {
         header["typ"] = json!("application/token-introspection+jwt");
         payload["aud"] = json!(["other", "gatepost"]);
-        payload["iat"] = json!(T - 64);
+        payload["iat"] = json!(NOW_S - 64);
     });
     assert!(inner.is_ok());
 }
 
 #[test]
-fn a_signed_introspection_answer_must_be_new_and_for_us() {
+fn signed_introspection_response_must_be_fresh_and_for_this_client() {
     for (name, value, why) in [
-        ("iss", json!("https://other.test"), NotAccepted::Issuer),
-        ("aud", json!("other"), NotAccepted::Audience),
-        ("aud", json!(US), NotAccepted::Audience),
-        ("aud", Value::Null, NotAccepted::Audience),
-        ("iat", json!(T - 65), NotAccepted::Stale),
-        ("iat", json!(T + 6), NotAccepted::IssuedLater),
-        ("iat", json!("x"), NotAccepted::Malformed),
-        ("exp", json!(T - 5), NotAccepted::Expired),
-        ("nbf", json!(T + 6), NotAccepted::NotYet),
-        ("token_introspection", json!("{}"), NotAccepted::Malformed),
-        ("token_introspection", Value::Null, NotAccepted::Malformed),
+        ("iss", json!("https://other.test"), JwtRejected::Issuer),
+        ("aud", json!("other"), JwtRejected::Audience),
+        ("aud", json!(AUDIENCE), JwtRejected::Audience),
+        ("aud", Value::Null, JwtRejected::Audience),
+        ("iat", json!(NOW_S - 65), JwtRejected::Stale),
+        ("iat", json!(NOW_S + 6), JwtRejected::IssuedInFuture),
+        ("iat", json!("x"), JwtRejected::Malformed),
+        ("exp", json!(NOW_S - 5), JwtRejected::Expired),
+        ("nbf", json!(NOW_S + 6), JwtRejected::NotYetValid),
+        ("token_introspection", json!("{}"), JwtRejected::Malformed),
+        ("token_introspection", Value::Null, JwtRejected::Malformed),
     ] {
-        let given = answer(|_, payload| payload[name] = value.clone());
+        let given = verify_introspection(|_, payload| payload[name] = value.clone());
         assert_eq!(given, Err(why.into()), "{name} {value}");
     }
     for (name, why) in [
-        ("iat", NotAccepted::Stale),
-        ("aud", NotAccepted::Audience),
-        ("iss", NotAccepted::Issuer),
-        ("token_introspection", NotAccepted::Malformed),
+        ("iat", JwtRejected::Stale),
+        ("aud", JwtRejected::Audience),
+        ("iss", JwtRejected::Issuer),
+        ("token_introspection", JwtRejected::Malformed),
     ] {
-        let given = answer(|_, payload| {
+        let given = verify_introspection(|_, payload| {
             payload.as_object_mut().unwrap().remove(name);
         });
         assert_eq!(given, Err(why.into()), "{name}");
     }
     for kind in ["JWT", "at+jwt"] {
-        let given = answer(|header, _| header["typ"] = json!(kind));
-        assert_eq!(given, Err(NotAccepted::Type.into()));
+        let given = verify_introspection(|header, _| header["typ"] = json!(kind));
+        assert_eq!(given, Err(JwtRejected::WrongType.into()));
     }
-    let given = answer(|header, _| header["kid"] = json!("new"));
-    assert_eq!(given, Err(Unproven::NeedsKey("new".to_owned())));
-    let given = answer(|header, _| header["kid"] = json!("rs"));
-    assert_eq!(given, Err(NotAccepted::KeyMismatch.into()));
+    let given = verify_introspection(|header, _| header["kid"] = json!("new"));
+    assert_eq!(given, Err(JwtError::NeedsKey("new".to_owned())));
+    let given = verify_introspection(|header, _| header["kid"] = json!("rs"));
+    assert_eq!(given, Err(JwtRejected::KeyMismatch.into()));
 }
 
 #[test]
-fn an_introspection_answer_and_an_access_token_do_not_pass_for_each_other() {
+fn access_token_is_not_accepted_as_introspection_response() {
     let token = with_claims(|claims| {
-        claims["aud"] = json!(["gatepost", US]);
+        claims["aud"] = json!(["gatepost", AUDIENCE]);
         claims["token_introspection"] = json!({ "active": true });
     });
     assert_eq!(
-        recipe().verify_introspection(&token, "gatepost", &keys(), NOW),
-        Err(NotAccepted::Type.into())
+        rules().verify_introspection(&token, "gatepost", &keys(), NOW),
+        Err(JwtRejected::WrongType.into())
     );
 }
 
@@ -690,27 +698,27 @@ fn nearly_a_token() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn nothing_that_was_not_signed_is_accepted_and_nothing_panics(
+    fn unsigned_input_is_rejected_without_panic(
         token in prop_oneof![".{0,200}", nearly_a_token()],
-        seconds in prop_oneof![Just(T), -377_705_023_200_i64..253_402_207_200],
+        seconds in prop_oneof![Just(NOW_S), -377_705_023_200_i64..253_402_207_200],
         skew in 0..u64::MAX,
     ) {
         let now = Timestamp::from_second(seconds).unwrap();
-        let recipe = Recipe { skew: Duration::from_secs(skew), ..lenient() };
+        let recipe = JwtRules { clock_skew: Duration::from_secs(skew), ..lenient_rules() };
         prop_assert!(recipe.verify(&token, &keys(), now).is_err());
         prop_assert!(recipe.verify_introspection(&token, "gatepost", &keys(), now).is_err());
-        if let Some(seen) = Unverified::read(&token) {
-            prop_assert_eq!(recipe.rule_out(&seen, now), recipe.rule_out(&seen, now));
+        if let Some(seen) = UnverifiedJwt::parse(&token) {
+            prop_assert_eq!(recipe.precheck(&seen, now), recipe.precheck(&seen, now));
         }
     }
 
     #[test]
-    fn a_token_with_one_byte_changed_is_refused(at in 0_usize..400, to in 33_u8..127) {
+    fn token_with_one_changed_byte_is_rejected(at in 0_usize..400, to in 33_u8..127) {
         let mut bytes = with_claims(|_| ()).into_bytes();
         let at = at % bytes.len();
         prop_assume!(bytes[at] != to);
         bytes[at] = to;
         let token = String::from_utf8(bytes).unwrap();
-        prop_assert!(recipe().verify(&token, &keys(), NOW).is_err());
+        prop_assert!(rules().verify(&token, &keys(), NOW).is_err());
     }
 }

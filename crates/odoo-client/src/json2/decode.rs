@@ -6,14 +6,14 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
-use super::super::{CallError, WireResponse, call_error::Said};
+use super::super::{CallError, WireResponse, call_error::ResponseExcerpt};
 use gatepost_base::text;
-use gatepost_odoo::{AccessKind, Fault, is_internal};
+use gatepost_odoo::{AccessKind, OdooError, reveals_internals};
 
 /// Characters of Odoo's own words that are handed on.
-const TOLD: usize = 1_000;
+const MAX_MESSAGE_CHARS: usize = 1_000;
 /// Characters that are kept of what is not Odoo, for the log.
-const LOGGED: usize = 200;
+const MAX_EXCERPT_CHARS: usize = 200;
 
 /// Odoo's error object; `debug` and `context` are never read.
 #[derive(Deserialize)]
@@ -33,19 +33,19 @@ pub(super) fn decode(response: WireResponse) -> Result<Bytes, CallError> {
         // One pass to see that it is whole; what it means is for the reader to find.
         let raw: &RawValue = serde_json::from_slice(&response.body)
             .map_err(|error| CallError::CutOff(error.into()))?;
-        if asks_for_the_password(raw.get()) {
-            return Err(Fault::Identity.into());
+        if is_identity_check(raw.get()) {
+            return Err(OdooError::IdentityCheck.into());
         }
         return Ok(response.body);
     }
     match serde_json::from_slice::<ErrorObject>(&response.body) {
-        Ok(error) => Err(fault(&error).into()),
+        Ok(error) => Err(classify(&error).into()),
         Err(_) => Err(not_odoo(&response)),
     }
 }
 
 /// An action that opens the password check instead of having run.
-fn asks_for_the_password(answer: &str) -> bool {
+fn is_identity_check(answer: &str) -> bool {
     #[derive(Deserialize)]
     struct Action {
         #[serde(default)]
@@ -60,7 +60,7 @@ fn asks_for_the_password(answer: &str) -> bool {
 fn not_json(response: &WireResponse) -> CallError {
     let said = String::from_utf8_lossy(&response.body);
     if response.status == 404 && said.contains("No database is selected") {
-        return Fault::UnknownDatabase.into();
+        return OdooError::UnknownDatabase.into();
     }
     not_odoo(response)
 }
@@ -69,42 +69,46 @@ fn not_odoo(response: &WireResponse) -> CallError {
     let said: String = String::from_utf8_lossy(&response.body)
         .chars()
         .filter(|c| !c.is_control())
-        .take(LOGGED)
+        .take(MAX_EXCERPT_CHARS)
         .collect();
     CallError::NotOdoo {
         status: response.status,
-        said: Said(said),
+        excerpt: ResponseExcerpt(said),
     }
 }
 
 /// The class of an error, by its name.
-fn fault(error: &ErrorObject) -> Fault {
+fn classify(error: &ErrorObject) -> OdooError {
     let message = error.message.as_str().unwrap_or_default();
     let name = error.name.as_str();
     match name {
-        "odoo.exceptions.AccessError" => Fault::Access(access(message)),
-        "odoo.exceptions.AccessDenied" => Fault::Access(AccessKind::Model),
-        "odoo.exceptions.UserError" | "odoo.exceptions.ValidationError" => rule(message),
+        "odoo.exceptions.AccessError" => OdooError::Access(access_kind(message)),
+        "odoo.exceptions.AccessDenied" => OdooError::Access(AccessKind::Model),
+        "odoo.exceptions.UserError" | "odoo.exceptions.ValidationError" => business_rule(message),
         // Its message is all four arguments glued together; the first is the text.
-        "odoo.exceptions.RedirectWarning" => rule(
+        "odoo.exceptions.RedirectWarning" => business_rule(
             error
                 .arguments
                 .get(0)
                 .and_then(Value::as_str)
                 .unwrap_or(message),
         ),
-        "odoo.exceptions.MissingError" => Fault::Missing,
-        "odoo.exceptions.LockError" => Fault::Conflict,
-        "werkzeug.exceptions.Unauthorized" => Fault::Key,
-        "werkzeug.exceptions.UnprocessableEntity" => Fault::Arguments(harmless(message)),
-        "werkzeug.exceptions.BadRequest" => Fault::Invalid(harmless(message)),
-        "werkzeug.exceptions.NotFound" if message.starts_with("the model ") => Fault::UnknownModel,
-        "werkzeug.exceptions.NotFound" => Fault::UnknownMethod,
-        "builtins.KeyError" => Fault::Invalid(format!(
+        "odoo.exceptions.MissingError" => OdooError::MissingRecord,
+        "odoo.exceptions.LockError" => OdooError::Conflict,
+        "werkzeug.exceptions.Unauthorized" => OdooError::KeyRejected,
+        "werkzeug.exceptions.UnprocessableEntity" => OdooError::Arguments(safe_first_line(message)),
+        "werkzeug.exceptions.BadRequest" => OdooError::Invalid(safe_first_line(message)),
+        "werkzeug.exceptions.NotFound" if message.starts_with("the model ") => {
+            OdooError::UnknownModel
+        }
+        "werkzeug.exceptions.NotFound" => OdooError::UnknownMethod,
+        "builtins.KeyError" => OdooError::Invalid(format!(
             "it does not know `{}`",
-            harmless(message.trim_matches('\''))
+            safe_first_line(message.trim_matches('\''))
         )),
-        "builtins.ValueError" | "builtins.TypeError" => Fault::Invalid(harmless(message)),
+        "builtins.ValueError" | "builtins.TypeError" => {
+            OdooError::Invalid(safe_first_line(message))
+        }
         _ if [
             "SerializationFailure",
             "DeadlockDetected",
@@ -113,16 +117,16 @@ fn fault(error: &ErrorObject) -> Fault {
         .iter()
         .any(|class| name.ends_with(class)) =>
         {
-            Fault::Conflict
+            OdooError::Conflict
         }
-        _ if name.starts_with("psycopg2.") => Fault::Database,
-        _ => Fault::Unknown,
+        _ if name.starts_with("psycopg2.") => OdooError::Database,
+        _ => OdooError::Unknown,
     }
 }
 
 /// Which rule refused access. Odoo's text names users, their ids, groups and
 /// companies, so nothing of it is handed on but a field's name.
-fn access(message: &str) -> AccessKind {
+fn access_kind(message: &str) -> AccessKind {
     if message.contains("unauthorized or invalid companies") {
         return AccessKind::Company;
     }
@@ -146,33 +150,33 @@ fn is_name(text: &str) -> bool {
 }
 
 /// A business rule in Odoo's own words, for they are written for people.
-fn rule(message: &str) -> Fault {
-    if is_internal(message) {
-        return Fault::Unknown;
+fn business_rule(message: &str) -> OdooError {
+    if reveals_internals(message) {
+        return OdooError::Unknown;
     }
     let formatted = ["</", "<br", "/>"]
         .iter()
         .any(|sign| message.contains(sign));
     let message = if formatted {
-        Cow::from(text::plain(message))
+        Cow::from(text::html_to_text(message))
     } else {
         Cow::from(message.trim())
     };
     let mut text: String = message
         .chars()
         .filter(|char| *char == '\n' || !char.is_control())
-        .take(TOLD)
+        .take(MAX_MESSAGE_CHARS)
         .collect();
-    if message.chars().count() > TOLD {
+    if message.chars().count() > MAX_MESSAGE_CHARS {
         text.push('…');
     }
-    Fault::Rule(text)
+    OdooError::RuleViolation(text)
 }
 
 /// The first line of a technical message, unless it shows Odoo's inside.
-fn harmless(message: &str) -> String {
+fn safe_first_line(message: &str) -> String {
     let line = message.lines().next().unwrap_or_default().trim();
-    if line.is_empty() || is_internal(message) {
+    if line.is_empty() || reveals_internals(message) {
         return "the details are in Odoo's log".to_owned();
     }
     line.chars().take(300).collect()

@@ -43,7 +43,8 @@ pub(super) fn encode(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
     ));
-    let body = serde_json::to_vec(&Body(call)).map_err(|error| CallError::NotSent(error.into()))?;
+    let body =
+        serde_json::to_vec(&CallBody(call)).map_err(|error| CallError::NotSent(error.into()))?;
     let path = format!("/json/2/{}/{}", call.model(), call.method());
     Ok(WireRequest {
         method: Method::POST,
@@ -55,9 +56,9 @@ pub(super) fn encode(
 
 /// The arguments by name, with `ids` and `context` where there are any: Odoo
 /// refuses ids on a method of the model itself.
-struct Body<'a>(&'a Call);
+struct CallBody<'a>(&'a Call);
 
-impl Serialize for Body<'_> {
+impl Serialize for CallBody<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         if !self.0.ids().is_empty() {

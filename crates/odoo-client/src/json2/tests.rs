@@ -28,13 +28,13 @@ fn decoded(status: u16, media: &str, body: &[u8]) -> Result<String, String> {
 }
 
 #[test]
-fn a_search_becomes_a_request_with_a_limit_and_a_database() {
+fn search_is_encoded_with_its_limit_and_database() {
     let model = ModelName::try_from("res.partner").unwrap();
     let domain = Domain::parse(&json!([["name", "ilike", "azure"]])).unwrap();
     let order = Order::parse("name desc").unwrap();
     let context = Context {
         company_ids: vec![RecordId::try_from(1).unwrap()],
-        archived: true,
+        include_archived: true,
         ..Context::default()
     };
     let fields = [FieldName::try_from("name").unwrap()];
@@ -60,7 +60,7 @@ fn a_search_becomes_a_request_with_a_limit_and_a_database() {
     reason = "JSON has six kinds of values for good"
 )]
 #[test]
-fn every_recorded_refusal_has_its_sentence_and_nothing_of_odoos_inside() {
+fn recorded_errors_have_messages_without_odoo_internals() {
     let mut told = Vec::new();
     for line in RECORDED.lines() {
         let exchange: Value = serde_json::from_str(line).unwrap();
@@ -96,7 +96,7 @@ fn every_recorded_refusal_has_its_sentence_and_nothing_of_odoos_inside() {
 }
 
 #[test]
-fn the_documentation_of_a_model_is_a_page_and_is_asked_for_without_a_body() {
+fn documentation_request_is_a_get_without_a_body() {
     let call = Call::documentation(ModelName::try_from("crm.lead").unwrap());
     let request = dialect().encode(&call, &ApiKey::new("s3cret")).unwrap();
     assert_eq!(
@@ -116,7 +116,7 @@ fn the_documentation_of_a_model_is_a_page_and_is_asked_for_without_a_body() {
 }
 
 #[test]
-fn what_odoo_says_to_people_is_handed_on_and_what_it_says_to_itself_is_not() {
+fn user_messages_are_passed_on_and_internal_errors_are_not() {
     let told = |name: &str, message: &str| {
         let body = json!({"name": name, "message": message, "arguments": [message, 5, "Go"], "debug": "Traceback"});
         decoded(422, "application/json", body.to_string().as_bytes()).unwrap_err()
@@ -154,7 +154,7 @@ fn what_odoo_says_to_people_is_handed_on_and_what_it_says_to_itself_is_not() {
 /// What a change that was refused so says in the end: each says whether
 /// something was changed, and what to do.
 #[test]
-fn every_refusal_of_a_change_says_that_nothing_was_changed() {
+fn errors_of_rejected_writes_say_that_nothing_was_changed() {
     let mut told = BTreeSet::new();
     for line in RECORDED.lines() {
         let exchange: Value = serde_json::from_str(line).unwrap();
@@ -169,7 +169,7 @@ fn every_refusal_of_a_change_says_that_nothing_was_changed() {
             body: response["body"].to_string().into_bytes().into(),
         };
         if let Err(CallError::Fault(fault)) = dialect().decode(wire) {
-            let text = format!("{fault}{}", fault.of_change());
+            let text = format!("{fault}{}", fault.after_failed_write());
             let says = [
                 "nothing was changed",
                 "Nothing was changed",
@@ -184,7 +184,7 @@ fn every_refusal_of_a_change_says_that_nothing_was_changed() {
 }
 
 #[test]
-fn what_is_not_odoo_is_told_apart() {
+fn truncated_and_foreign_responses_are_distinguished() {
     assert!(
         decoded(200, "application/json", b"[1")
             .unwrap_err()

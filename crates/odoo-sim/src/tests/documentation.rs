@@ -4,15 +4,15 @@ use bytes::Bytes;
 use http::Request;
 use serde_json::{Value, json};
 
-use super::{ADMIN_KEY, SALES_KEY, company};
+use super::{ADMIN_KEY, SALES_KEY, fake_odoo};
 
-fn page(key: &str, name: &str, tag: Option<&str>) -> (u16, Value, String) {
+fn get_page(key: &str, name: &str, tag: Option<&str>) -> (u16, Value, String) {
     let mut request = Request::get(format!("/doc-bearer/{name}"))
         .header("authorization", format!("Bearer {key}"));
     if let Some(tag) = tag {
         request = request.header("if-none-match", tag);
     }
-    let response = company().answer(&request.body(Bytes::new()).unwrap());
+    let response = fake_odoo().handle(&request.body(Bytes::new()).unwrap());
     let tag = response.headers().get("etag");
     let tag = tag.map_or("", |tag| tag.to_str().unwrap()).to_owned();
     let body = serde_json::from_slice(response.body()).unwrap_or_default();
@@ -20,8 +20,8 @@ fn page(key: &str, name: &str, tag: Option<&str>) -> (u16, Value, String) {
 }
 
 #[test]
-fn methods_are_described_as_the_recorded_odoo_did() {
-    let (_, page, _) = page(ADMIN_KEY, "sale.order.json", None);
+fn method_documentation_matches_recorded_odoo() {
+    let (_, page, _) = get_page(ADMIN_KEY, "sale.order.json", None);
     let recorded = include_str!("../../../../tests/fixtures/odoo19/recordings.jsonl");
     let recorded = recorded
         .lines()
@@ -48,8 +48,8 @@ fn methods_are_described_as_the_recorded_odoo_did() {
 }
 
 #[test]
-fn the_index_names_models_fields_and_methods() {
-    let (status, index, tag) = page(ADMIN_KEY, "index.json", None);
+fn documentation_index_lists_models_fields_and_methods() {
+    let (status, index, tag) = get_page(ADMIN_KEY, "index.json", None);
     assert_eq!(status, 200);
     let lead = index["models"]
         .as_array()
@@ -61,12 +61,12 @@ fn the_index_names_models_fields_and_methods() {
     let methods = lead["methods"].as_array().unwrap();
     assert!(methods.contains(&json!("action_set_won")));
     assert!(!methods.contains(&json!("action_confirm")));
-    assert_eq!(page(ADMIN_KEY, "index.json", Some(&tag)).0, 304);
+    assert_eq!(get_page(ADMIN_KEY, "index.json", Some(&tag)).0, 304);
 }
 
 #[test]
-fn only_who_may_read_the_documentation_gets_it() {
-    assert_eq!(page(SALES_KEY, "sale.order.json", None).0, 403);
-    assert_eq!(page("nobody", "index.json", None).0, 401);
-    assert_eq!(page(ADMIN_KEY, "no.such.model.json", None).0, 404);
+fn documentation_is_refused_without_admin_rights_or_for_unknown_model() {
+    assert_eq!(get_page(SALES_KEY, "sale.order.json", None).0, 403);
+    assert_eq!(get_page("nobody", "index.json", None).0, 401);
+    assert_eq!(get_page(ADMIN_KEY, "no.such.model.json", None).0, 404);
 }

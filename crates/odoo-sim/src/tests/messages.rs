@@ -2,86 +2,95 @@
 
 use serde_json::{Value, json};
 
-use super::{ADMIN_KEY, company, done, refused, shown};
-use crate::Company;
+use super::{ADMIN_KEY, call_ok, call_rejected, fake_odoo, read_field};
+use crate::FakeOdoo;
 
 #[expect(
     clippy::needless_pass_by_value,
     reason = "a test writes `json!` in place"
 )]
-fn post(company: &Company, arguments: Value) -> Value {
+fn post_on_order(company: &FakeOdoo, arguments: Value) -> Value {
     let mut body = json!({"ids": [2]});
     body.as_object_mut()
         .unwrap()
         .extend(arguments.as_object().unwrap().clone());
-    done(company, "sale.order/message_post", &body)[0].take()
+    call_ok(company, "sale.order/message_post", &body)[0].take()
 }
 
-fn message(company: &Company, id: &Value, field: &str) -> Value {
-    shown(company, "mail.message", id, field)
+fn message_field(company: &FakeOdoo, id: &Value, field: &str) -> Value {
+    read_field(company, "mail.message", id, field)
 }
 
 #[test]
-fn a_body_is_text_unless_it_is_said_to_be_html() {
-    let company = company();
-    let id = post(&company, json!({"body": "Hello <b>x</b> & y"}));
+fn message_body_is_escaped_unless_marked_as_html() {
+    let company = fake_odoo();
+    let id = post_on_order(&company, json!({"body": "Hello <b>x</b> & y"}));
     assert_eq!(
-        message(&company, &id, "body"),
+        message_field(&company, &id, "body"),
         "<p>Hello &lt;b&gt;x&lt;/b&gt; &amp; y</p>"
     );
-    assert_eq!(message(&company, &id, "message_type"), "notification");
-    assert_eq!(message(&company, &id, "subtype_id"), json!([2, "Note"]));
+    assert_eq!(message_field(&company, &id, "message_type"), "notification");
     assert_eq!(
-        message(&company, &id, "author_id"),
+        message_field(&company, &id, "subtype_id"),
+        json!([2, "Note"])
+    );
+    assert_eq!(
+        message_field(&company, &id, "author_id"),
         json!([3, "Mitchell Admin"])
     );
-    let id = post(
+    let id = post_on_order(
         &company,
         json!({"body": "<b>x</b><script>1</script>", "body_is_html": true}),
     );
-    assert_eq!(message(&company, &id, "body"), "<p><b>x</b></p>");
+    assert_eq!(message_field(&company, &id, "body"), "<p><b>x</b></p>");
     assert_eq!(
-        shown(&company, "sale.order", &json!(2), "message_ids")[0],
+        read_field(&company, "sale.order", &json!(2), "message_ids")[0],
         id
     );
 }
 
 #[test]
-fn a_comment_reaches_the_followers_and_a_note_nobody() {
-    let company = company();
-    let followers = || shown(&company, "sale.order", &json!(2), "message_partner_ids");
+fn comment_notifies_followers_and_note_does_not() {
+    let company = fake_odoo();
+    let followers = || read_field(&company, "sale.order", &json!(2), "message_partner_ids");
     // Confirmed: the seller and the customer follow it.
     assert_eq!(followers(), json!([7, 16]));
-    let note = post(
+    let note = post_on_order(
         &company,
         json!({"body": "n", "subtype_xmlid": "mail.mt_note"}),
     );
-    assert_eq!(message(&company, &note, "notified_partner_ids"), json!([]));
-    let comment = json!({"body": "c", "message_type": "comment", "subtype_xmlid": "mail.mt_comment", "partner_ids": [40]});
-    let comment = post(&company, comment);
-    assert_eq!(message(&company, &comment, "partner_ids"), json!([40]));
     assert_eq!(
-        message(&company, &comment, "notified_partner_ids"),
+        message_field(&company, &note, "notified_partner_ids"),
+        json!([])
+    );
+    let comment = json!({"body": "c", "message_type": "comment", "subtype_xmlid": "mail.mt_comment", "partner_ids": [40]});
+    let comment = post_on_order(&company, comment);
+    assert_eq!(
+        message_field(&company, &comment, "partner_ids"),
+        json!([40])
+    );
+    assert_eq!(
+        message_field(&company, &comment, "notified_partner_ids"),
         json!([40, 7, 16])
     );
     // Who comments, follows.
     assert_eq!(followers(), json!([7, 16, 3]));
     // An unknown subtype makes it a note, without a word.
-    let unknown = post(&company, json!({"body": "u", "subtype_xmlid": "mail.nope"}));
+    let unknown = post_on_order(&company, json!({"body": "u", "subtype_xmlid": "mail.nope"}));
     assert_eq!(
-        message(&company, &unknown, "subtype_id"),
+        message_field(&company, &unknown, "subtype_id"),
         json!([2, "Note"])
     );
 }
 
 #[test]
-fn following_starts_and_ends() {
-    let company = company();
-    let followers = || shown(&company, "crm.lead", &json!(4), "message_partner_ids");
+fn followers_change_on_subscribe_unsubscribe_and_create() {
+    let company = fake_odoo();
+    let followers = || read_field(&company, "crm.lead", &json!(4), "message_partner_ids");
     let own = followers();
     let call = |method: &str, partners: Value| {
         let body = json!({"ids": [4], "partner_ids": partners});
-        done(&company, &format!("crm.lead/{method}"), &body)
+        call_ok(&company, &format!("crm.lead/{method}"), &body)
     };
     assert_eq!(call("message_subscribe", json!([40, 999])), true);
     assert_eq!(
@@ -93,25 +102,25 @@ fn following_starts_and_ends() {
     assert_eq!(followers(), own);
     // Who makes a record follows it, and who is responsible too.
     let lead = json!({"vals_list": {"name": "x", "user_id": 6}});
-    let lead = done(&company, "crm.lead/create", &lead)[0].take();
+    let lead = call_ok(&company, "crm.lead/create", &lead)[0].take();
     assert_eq!(
-        shown(&company, "crm.lead", &lead, "message_partner_ids"),
+        read_field(&company, "crm.lead", &lead, "message_partner_ids"),
         json!([3, 7])
     );
     assert_eq!(
-        shown(&company, "crm.lead", &lead, "message_is_follower"),
+        read_field(&company, "crm.lead", &lead, "message_is_follower"),
         true
     );
-    let follower = shown(&company, "crm.lead", &lead, "message_follower_ids")[1].take();
+    let follower = read_field(&company, "crm.lead", &lead, "message_follower_ids")[1].take();
     assert_eq!(
-        shown(&company, "mail.followers", &follower, "email"),
+        read_field(&company, "mail.followers", &follower, "email"),
         "sally@example.com"
     );
 }
 
 #[test]
-fn a_message_that_cannot_be_posted_says_why() {
-    let company = company();
+fn invalid_message_post_is_rejected_with_reason() {
+    let company = fake_odoo();
     for (body, status, message) in [
         (
             json!({"body": "x"}),
@@ -154,11 +163,11 @@ fn a_message_that_cannot_be_posted_says_why() {
             "Record does not exist or has been deleted.\n(Record: sale.order(999,), User: 2)",
         ),
     ] {
-        let (got, _, told) = refused(&company, ADMIN_KEY, "sale.order/message_post", &body);
+        let (got, _, told) = call_rejected(&company, ADMIN_KEY, "sale.order/message_post", &body);
         assert_eq!((got, told.as_str()), (status, message));
     }
     assert_eq!(
-        refused(
+        call_rejected(
             &company,
             ADMIN_KEY,
             "res.country/message_post",

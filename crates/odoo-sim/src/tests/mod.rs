@@ -1,61 +1,61 @@
+mod arbitrary_calls;
 mod documentation;
-mod links;
-mod loading;
+mod fault_injection;
+mod load_imports;
 mod messages;
-mod mishaps;
-mod recorded;
-mod silent;
-mod values;
-mod whatever_comes;
+mod recorded_exchanges;
+mod recorded_values;
+mod silent_coercion;
 mod writing;
+mod x2many_commands;
 
 use bytes::Bytes;
 use http::Request;
 use serde_json::{Value, json};
 
-use super::{ADMIN_KEY, Company, INTERNAL_KEY, SALES_KEY};
+use super::{ADMIN_KEY, FakeOdoo, INTERNAL_KEY, SALES_KEY};
 
-fn company() -> Company {
-    Company::new(jiff::civil::date(2026, 11, 21))
+fn fake_odoo() -> FakeOdoo {
+    FakeOdoo::new(jiff::civil::date(2026, 11, 21))
 }
 
-fn asked(company: &Company, key: &str, path: &str, body: &Value) -> (u16, Value) {
+fn call_as(company: &FakeOdoo, key: &str, path: &str, body: &Value) -> (u16, Value) {
     let request = Request::post(format!("/json/2/{path}"))
         .header("authorization", format!("bearer {key}"))
         .header("x-odoo-database", "demo")
         .header("content-type", "application/json")
         .body(Bytes::from(body.to_string()))
         .unwrap();
-    let response = company.answer(&request);
+    let response = company.handle(&request);
     let body = serde_json::from_slice(response.body()).unwrap_or_default();
     (response.status().as_u16(), body)
 }
 
 /// What the administrator is answered, which must be 200.
-fn done(company: &Company, path: &str, body: &Value) -> Value {
-    let (status, answer) = asked(company, ADMIN_KEY, path, body);
+fn call_ok(company: &FakeOdoo, path: &str, body: &Value) -> Value {
+    let (status, answer) = call_as(company, ADMIN_KEY, path, body);
     assert_eq!(status, 200, "{path} {body}: {answer}");
     answer
 }
 
 /// The status, the name and the message of a refusal; nothing has changed.
-fn refused(company: &Company, key: &str, path: &str, body: &Value) -> (u16, String, String) {
+fn call_rejected(company: &FakeOdoo, key: &str, path: &str, body: &Value) -> (u16, String, String) {
     let before = company.snapshot();
-    let (status, answer) = asked(company, key, path, body);
+    let (status, answer) = call_as(company, key, path, body);
     assert_eq!(company.snapshot(), before, "{path} {body}");
     let of = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
     (status, of("name"), of("message"))
 }
 
 /// One value of a record, as `read` shows it.
-fn shown(company: &Company, model: &str, id: &Value, field: &str) -> Value {
+fn read_field(company: &FakeOdoo, model: &str, id: &Value, field: &str) -> Value {
     let body = json!({"ids": [id], "fields": [field]});
-    done(company, &format!("{model}/read"), &body)[0][field].take()
+    call_ok(company, &format!("{model}/read"), &body)[0][field].take()
 }
 
 fn count(key: &str, model: &str, domain: &Value) -> Value {
-    asked(
-        &company(),
+    call_as(
+        &fake_odoo(),
         key,
         &format!("{model}/search_count"),
         &json!({"domain": domain}),
@@ -64,7 +64,7 @@ fn count(key: &str, model: &str, domain: &Value) -> Value {
 }
 
 #[test]
-fn domains_find_what_odoo_would() {
+fn domains_match_expected_records() {
     let partners = |domain: Value| count(ADMIN_KEY, "res.partner", &domain);
     assert_eq!(partners(json!([["name", "ilike", "AZURE"]])), 1);
     assert_eq!(partners(json!([["complete_name", "=like", "Azure%"]])), 2);
@@ -89,11 +89,11 @@ fn domains_find_what_odoo_would() {
 }
 
 #[test]
-fn everybody_sees_what_is_theirs() {
+fn access_rights_and_record_rules_limit_reads() {
     assert_eq!(count(ADMIN_KEY, "sale.order", &json!([])), 40);
     assert_eq!(count(SALES_KEY, "sale.order", &json!([])), 10);
-    let (status, error) = asked(
-        &company(),
+    let (status, error) = call_as(
+        &fake_odoo(),
         INTERNAL_KEY,
         "sale.order/search_count",
         &json!({"domain": []}),
@@ -102,8 +102,8 @@ fn everybody_sees_what_is_theirs() {
         (status, error["name"].as_str().unwrap()),
         (403, "odoo.exceptions.AccessError")
     );
-    let (status, error) = asked(
-        &company(),
+    let (status, error) = call_as(
+        &fake_odoo(),
         SALES_KEY,
         "sale.order/read",
         &json!({"ids": [1], "fields": ["name"]}),
@@ -112,7 +112,13 @@ fn everybody_sees_what_is_theirs() {
     assert!(error["message"].as_str().unwrap().starts_with("Uh-oh!"));
     let x2many = json!({"domain": [], "fields": ["name", "sale_order_ids"]});
     assert_eq!(
-        asked(&company(), INTERNAL_KEY, "res.partner/search_read", &x2many).0,
+        call_as(
+            &fake_odoo(),
+            INTERNAL_KEY,
+            "res.partner/search_read",
+            &x2many
+        )
+        .0,
         403
     );
 }

@@ -2,17 +2,22 @@
 
 use serde_json::{Value, json};
 
-use super::{ADMIN_KEY, INTERNAL_KEY, SALES_KEY, asked, company, done, refused, shown};
+use super::{
+    ADMIN_KEY, INTERNAL_KEY, SALES_KEY, call_as, call_ok, call_rejected, fake_odoo, read_field,
+};
 
 #[test]
-fn a_quotation_gets_its_number_its_defaults_and_its_amounts() {
-    let company = company();
-    company.stop_clock(Some("2026-11-21T10:11:12Z".parse().unwrap()));
+fn created_quotation_gets_number_defaults_and_amounts() {
+    let company = fake_odoo();
+    company.set_clock(Some("2026-11-21T10:11:12Z".parse().unwrap()));
     let rows = json!({"vals_list": [
         {"partner_id": 14, "order_line": [[0, 0, {"product_id": 4, "product_uom_qty": 3, "discount": 10}]]},
         {"partner_id": 15, "name": "Mine"},
     ]});
-    assert_eq!(done(&company, "sale.order/create", &rows), json!([41, 42]));
+    assert_eq!(
+        call_ok(&company, "sale.order/create", &rows),
+        json!([41, 42])
+    );
     let fields = [
         "name",
         "state",
@@ -28,7 +33,7 @@ fn a_quotation_gets_its_number_its_defaults_and_its_amounts() {
     ];
     let read = json!({"ids": [41], "fields": fields});
     assert_eq!(
-        done(&company, "sale.order/read", &read),
+        call_ok(&company, "sale.order/read", &read),
         json!([{
             "id": 41, "name": "S00041", "state": "draft", "date_order": "2026-11-21 10:11:12",
             "user_id": [6, "Sally Sales"], "company_id": [1, "Example Furniture (Brussels)"], "currency_id": [2, "EUR"],
@@ -36,24 +41,27 @@ fn a_quotation_gets_its_number_its_defaults_and_its_amounts() {
             "create_uid": [2, "Mitchell Admin"], "write_date": "2026-11-21 10:11:12",
         }])
     );
-    assert_eq!(shown(&company, "sale.order", &json!(42), "name"), "Mine");
-    let lines = shown(&company, "sale.order", &json!(41), "order_line");
+    assert_eq!(
+        read_field(&company, "sale.order", &json!(42), "name"),
+        "Mine"
+    );
+    let lines = read_field(&company, "sale.order", &json!(41), "order_line");
     let line =
         json!({"ids": lines, "fields": ["name", "price_unit", "price_subtotal", "price_total"]});
-    let line = done(&company, "sale.order.line/read", &line)[0].take();
+    let line = call_ok(&company, "sale.order.line/read", &line)[0].take();
     assert_eq!(line["name"], "Office Chair");
     assert_eq!(line["price_subtotal"], 325.35);
     // The next one is numbered on, though one had a name of its own.
     let next = json!({"vals_list": {"partner_id": 14}});
-    let next = done(&company, "sale.order/create", &next)[0].take();
-    assert_eq!(shown(&company, "sale.order", &next, "name"), "S00042");
+    let next = call_ok(&company, "sale.order/create", &next)[0].take();
+    assert_eq!(read_field(&company, "sale.order", &next, "name"), "S00042");
 }
 
 #[test]
-fn one_bad_row_keeps_them_all_out() {
-    let company = company();
+fn one_invalid_record_rolls_back_the_whole_call() {
+    let company = fake_odoo();
     let rows = json!({"vals_list": [{"name": "Good"}, {"email": "nameless@example.com"}]});
-    let (status, name, message) = refused(&company, ADMIN_KEY, "res.partner/create", &rows);
+    let (status, name, message) = call_rejected(&company, ADMIN_KEY, "res.partner/create", &rows);
     assert_eq!(
         (status, name.as_str()),
         (422, "odoo.exceptions.ValidationError")
@@ -64,17 +72,17 @@ fn one_bad_row_keeps_them_all_out() {
     );
     // Bad in what is written to another record, after the first was changed.
     let body = json!({"ids": [20, 21], "vals": {"name": "x", "parent_id": 21}});
-    let (_, _, message) = refused(&company, ADMIN_KEY, "res.partner/write", &body);
+    let (_, _, message) = call_rejected(&company, ADMIN_KEY, "res.partner/write", &body);
     assert_eq!(message, "You cannot create recursive Partner hierarchies.");
 }
 
 #[test]
-fn every_write_says_who_and_when() {
-    let company = company();
-    let stamp = |at: &str| company.stop_clock(Some(at.parse().unwrap()));
-    let seen = |field: &str| shown(&company, "res.partner", &json!(20), field);
+fn write_updates_write_date_and_write_uid() {
+    let company = fake_odoo();
+    let stamp = |at: &str| company.set_clock(Some(at.parse().unwrap()));
+    let seen = |field: &str| read_field(&company, "res.partner", &json!(20), field);
     stamp("2026-11-21T10:00:00Z");
-    done(
+    call_ok(
         &company,
         "res.partner/write",
         &json!({"ids": [20], "vals": {"ref": "1"}}),
@@ -85,7 +93,7 @@ fn every_write_says_who_and_when() {
     stamp("2026-11-21T10:00:01.9Z");
     let body = json!({"ids": [20], "vals": {"ref": "2"}});
     assert_eq!(
-        asked(&company, SALES_KEY, "res.partner/write", &body).0,
+        call_as(&company, SALES_KEY, "res.partner/write", &body).0,
         200
     );
     assert_eq!(seen("write_date"), "2026-11-21 10:00:01");
@@ -94,8 +102,8 @@ fn every_write_says_who_and_when() {
 }
 
 #[test]
-fn unknown_fields_are_named_each_model_in_its_way() {
-    let company = company();
+fn unknown_field_error_depends_on_model() {
+    let company = fake_odoo();
     for (path, body, error, message) in [
         (
             "res.partner/write",
@@ -123,15 +131,15 @@ fn unknown_fields_are_named_each_model_in_its_way() {
         ),
     ] {
         assert_eq!(
-            refused(&company, ADMIN_KEY, path, &body),
+            call_rejected(&company, ADMIN_KEY, path, &body),
             (500, error.to_owned(), message.to_owned())
         );
     }
 }
 
 #[test]
-fn rights_are_those_of_the_user() {
-    let company = company();
+fn access_rights_and_record_rules_limit_writes() {
+    let company = fake_odoo();
     let new = json!({"vals_list": {"name": "x"}});
     let change = json!({"ids": [20], "vals": {"name": "x"}});
     let gone = json!({"ids": [20]});
@@ -179,7 +187,7 @@ fn rights_are_those_of_the_user() {
             "You are not allowed to modify",
         ),
     ] {
-        let (status, name, message) = refused(&company, key, path, body);
+        let (status, name, message) = call_rejected(&company, key, path, body);
         assert_eq!(
             (status, name.as_str()),
             (403, "odoo.exceptions.AccessError"),
@@ -195,7 +203,7 @@ fn rights_are_those_of_the_user() {
             assert!(message.starts_with(begins), "{message}");
         }
     }
-    let access = |key, path: &str, body: Value| asked(&company, key, path, &body).1;
+    let access = |key, path: &str, body: Value| call_as(&company, key, path, &body).1;
     let write = |ids: Value| json!({"ids": ids, "operation": "write"});
     assert_eq!(
         access(SALES_KEY, "sale.order/has_access", write(json!([]))),
@@ -216,10 +224,10 @@ fn rights_are_those_of_the_user() {
 }
 
 #[test]
-fn nobody_writes_a_record_out_of_their_own_sight() {
-    let company = company();
+fn write_that_hides_the_record_from_its_writer_is_rejected() {
+    let company = fake_odoo();
     let body = json!({"ids": [8], "vals": {"user_id": 2}});
-    let (status, name, _) = refused(&company, SALES_KEY, "sale.order/write", &body);
+    let (status, name, _) = call_rejected(&company, SALES_KEY, "sale.order/write", &body);
     assert_eq!(
         (status, name.as_str()),
         (403, "odoo.exceptions.AccessError")
@@ -227,9 +235,9 @@ fn nobody_writes_a_record_out_of_their_own_sight() {
 }
 
 #[test]
-fn deleting_takes_lines_along_and_stops_at_what_is_in_use() {
-    let company = company();
-    let (_, name, message) = refused(
+fn unlink_cascades_to_lines_and_is_rejected_for_referenced_record() {
+    let company = fake_odoo();
+    let (_, name, message) = call_rejected(
         &company,
         ADMIN_KEY,
         "res.partner/unlink",
@@ -241,16 +249,16 @@ fn deleting_takes_lines_along_and_stops_at_what_is_in_use() {
         "{message}"
     );
     // Order 4 is cancelled, so it may go.
-    let lines = shown(&company, "sale.order", &json!(4), "order_line");
+    let lines = read_field(&company, "sale.order", &json!(4), "order_line");
     assert!(!lines.as_array().unwrap().is_empty());
     let before = company.snapshot();
     assert_eq!(
-        done(&company, "sale.order/unlink", &json!({"ids": [4]})),
+        call_ok(&company, "sale.order/unlink", &json!({"ids": [4]})),
         true
     );
     let after = company.snapshot();
     assert_eq!(
-        done(
+        call_ok(
             &company,
             "sale.order.line/read",
             &json!({"ids": lines, "fields": ["name"]})
@@ -271,46 +279,46 @@ fn deleting_takes_lines_along_and_stops_at_what_is_in_use() {
     assert!(changes.iter().all(|change| change.after.is_none()));
     // Who pointed to it and may do without, points nowhere.
     let tag = json!({"ids": [1]});
-    done(&company, "res.partner.category/unlink", &tag);
+    call_ok(&company, "res.partner.category/unlink", &tag);
     assert_eq!(
-        shown(&company, "res.partner", &json!(14), "category_id"),
+        read_field(&company, "res.partner", &json!(14), "category_id"),
         json!([])
     );
 }
 
 #[test]
-fn a_copy_is_new_and_takes_its_lines_along() {
-    let company = company();
-    let copies = done(
+fn copy_creates_new_record_with_its_lines() {
+    let company = fake_odoo();
+    let copies = call_ok(
         &company,
         "sale.order/copy",
         &json!({"ids": [2], "default": {"note": "again"}}),
     );
     assert_eq!(copies, json!([41]));
-    let seen = |id: u32, field: &str| shown(&company, "sale.order", &json!(id), field);
+    let seen = |id: u32, field: &str| read_field(&company, "sale.order", &json!(id), field);
     assert_eq!(seen(41, "name"), "S00041");
     assert_eq!(seen(41, "state"), "draft");
     assert_eq!(seen(41, "note"), "<p>again</p>");
     assert_eq!(seen(41, "amount_total"), seen(2, "amount_total"));
     assert_ne!(seen(41, "order_line"), seen(2, "order_line"));
-    let copy = done(&company, "res.partner/copy", &json!({"ids": [14]}))[0].take();
+    let copy = call_ok(&company, "res.partner/copy", &json!({"ids": [14]}))[0].take();
     assert_eq!(
-        shown(&company, "res.partner", &copy, "name"),
+        read_field(&company, "res.partner", &copy, "name"),
         "Azure Interior (copy)"
     );
     let missing = json!({"ids": [999]});
     assert_eq!(
-        refused(&company, ADMIN_KEY, "res.partner/copy", &missing).0,
+        call_rejected(&company, ADMIN_KEY, "res.partner/copy", &missing).0,
         404
     );
 }
 
 #[test]
-fn an_order_goes_its_way_and_no_other() {
-    let company = company();
-    let state = || shown(&company, "sale.order", &json!(26), "state");
+fn order_actions_follow_state_transitions() {
+    let company = fake_odoo();
+    let state = || read_field(&company, "sale.order", &json!(26), "state");
     let press = |button: &str| {
-        asked(
+        call_as(
             &company,
             ADMIN_KEY,
             &format!("sale.order/{button}"),
@@ -330,8 +338,8 @@ fn an_order_goes_its_way_and_no_other() {
         "You cannot cancel a locked order. Please unlock it first."
     );
     assert_eq!(press("action_unlock"), (200, Value::Null));
-    let line = shown(&company, "sale.order", &json!(26), "order_line")[0].take();
-    let (_, error) = asked(
+    let line = read_field(&company, "sale.order", &json!(26), "order_line")[0].take();
+    let (_, error) = call_as(
         &company,
         ADMIN_KEY,
         "sale.order.line/unlink",
@@ -351,11 +359,11 @@ fn an_order_goes_its_way_and_no_other() {
 }
 
 #[test]
-fn a_lead_is_won_lost_and_restored() {
-    let company = company();
-    let seen = |field: &str| shown(&company, "crm.lead", &json!(4), field);
+fn lead_actions_set_lost_restored_won_and_converted() {
+    let company = fake_odoo();
+    let seen = |field: &str| read_field(&company, "crm.lead", &json!(4), field);
     let press = |button: &str| {
-        asked(
+        call_as(
             &company,
             ADMIN_KEY,
             &format!("crm.lead/{button}"),
@@ -383,25 +391,28 @@ fn a_lead_is_won_lost_and_restored() {
         "A lead in a Won stage cannot be lost. Move it to another stage first."
     );
     let lead = json!({"ids": [5], "partner": false});
-    assert_eq!(done(&company, "crm.lead/convert_opportunity", &lead), true);
     assert_eq!(
-        shown(&company, "crm.lead", &json!(5), "type"),
+        call_ok(&company, "crm.lead/convert_opportunity", &lead),
+        true
+    );
+    assert_eq!(
+        read_field(&company, "crm.lead", &json!(5), "type"),
         "opportunity"
     );
 }
 
 #[test]
-fn archiving_hides_and_brings_back() {
-    let company = company();
+fn archived_record_is_hidden_until_unarchived() {
+    let company = fake_odoo();
     let found = || {
-        done(
+        call_ok(
             &company,
             "res.partner/search_count",
             &json!({"domain": [["id", "=", 20]]}),
         )
     };
     assert_eq!(
-        done(
+        call_ok(
             &company,
             "res.partner/action_archive",
             &json!({"ids": [20]})
@@ -410,7 +421,7 @@ fn archiving_hides_and_brings_back() {
     );
     assert_eq!(found(), 0);
     assert_eq!(
-        done(
+        call_ok(
             &company,
             "res.partner/action_unarchive",
             &json!({"ids": [20]})
@@ -418,7 +429,7 @@ fn archiving_hides_and_brings_back() {
         Value::Null
     );
     assert_eq!(found(), 1);
-    let (status, name, message) = refused(
+    let (status, name, message) = call_rejected(
         &company,
         ADMIN_KEY,
         "crm.stage/action_archive",
@@ -429,11 +440,11 @@ fn archiving_hides_and_brings_back() {
 }
 
 #[test]
-fn companies_are_not_mixed() {
-    let company = company();
+fn links_across_companies_are_rejected() {
+    let company = fake_odoo();
     // Order 5 is of the second company, contact 7 of the first.
     let body = json!({"ids": [5], "vals": {"partner_id": 7}});
-    let (status, name, message) = refused(&company, ADMIN_KEY, "sale.order/write", &body);
+    let (status, name, message) = call_rejected(&company, ADMIN_KEY, "sale.order/write", &body);
     assert_eq!((status, name.as_str()), (422, "odoo.exceptions.UserError"));
     assert_eq!(
         message,
@@ -441,22 +452,22 @@ fn companies_are_not_mixed() {
     );
     // A salesperson who works for the first company alone.
     let body = json!({"ids": [5], "vals": {"company_id": 2, "user_id": 6}});
-    let (_, name, _) = refused(&company, ADMIN_KEY, "crm.lead/write", &body);
+    let (_, name, _) = call_rejected(&company, ADMIN_KEY, "crm.lead/write", &body);
     assert_eq!(name, "odoo.exceptions.UserError");
 }
 
 #[test]
-fn a_user_comes_with_a_contact() {
-    let company = company();
-    let made = done(
+fn create_adds_contact_for_user_and_variant_for_product() {
+    let company = fake_odoo();
+    let made = call_ok(
         &company,
         "res.users/create",
         &json!({"vals_list": {"name": "Nora New", "login": "nora"}}),
     );
-    let partner = shown(&company, "res.users", &made[0], "partner_id");
+    let partner = read_field(&company, "res.users", &made[0], "partner_id");
     assert_eq!(partner[1], "Nora New");
     let product = json!({"name": "Stool", "list_price": 30});
-    let product = done(
+    let product = call_ok(
         &company,
         "product.template/create",
         &json!({"vals_list": product}),
@@ -464,7 +475,7 @@ fn a_user_comes_with_a_contact() {
     .take();
     let variant =
         json!({"domain": [["product_tmpl_id", "=", product]], "fields": ["name", "lst_price"]});
-    let variant = done(&company, "product.product/search_read", &variant)[0].take();
+    let variant = call_ok(&company, "product.product/search_read", &variant)[0].take();
     assert_eq!(
         (&variant["name"], &variant["lst_price"]),
         (&json!("Stool"), &json!(30.0))
@@ -472,23 +483,23 @@ fn a_user_comes_with_a_contact() {
 }
 
 #[test]
-fn saving_reads_back_in_one_call() {
-    let company = company();
+fn web_save_and_name_create_return_saved_values() {
+    let company = fake_odoo();
     let body = json!({
         "ids": [4], "vals": {"stage_id": 2},
         "specification": {"name": {}, "stage_id": {"fields": {"display_name": {}}}, "partner_id": {}},
     });
     assert_eq!(
-        done(&company, "crm.lead/web_save", &body),
+        call_ok(&company, "crm.lead/web_save", &body),
         json!([{"id": 4, "name": "Office furniture for The Jackson Group", "stage_id": {"id": 2, "display_name": "Qualified"}, "partner_id": 18}])
     );
     let body = json!({"vals": {"name": "New tag"}, "specification": {"name": {}}});
     assert_eq!(
-        done(&company, "res.partner.category/web_save", &body),
+        call_ok(&company, "res.partner.category/web_save", &body),
         json!([{"id": 4, "name": "New tag"}])
     );
     assert_eq!(
-        done(
+        call_ok(
             &company,
             "res.partner.category/name_create",
             &json!({"name": "Another"})
@@ -498,11 +509,11 @@ fn saving_reads_back_in_one_call() {
 }
 
 #[test]
-fn defaults_come_from_the_model_and_from_the_context() {
-    let company = company();
+fn defaults_come_from_model_and_context() {
+    let company = fake_odoo();
     let fields = json!(["type", "priority", "user_id", "stage_id", "name"]);
     assert_eq!(
-        done(
+        call_ok(
             &company,
             "crm.lead/default_get",
             &json!({"fields": fields, "context": {"default_name": "Call"}})
@@ -510,25 +521,25 @@ fn defaults_come_from_the_model_and_from_the_context() {
         json!({"type": "opportunity", "priority": "0", "user_id": 2, "name": "Call"})
     );
     let body = json!({"vals_list": {}, "context": {"default_name": "Call"}});
-    let made = done(&company, "crm.lead/create", &body)[0].take();
-    assert_eq!(shown(&company, "crm.lead", &made, "name"), "Call");
+    let made = call_ok(&company, "crm.lead/create", &body)[0].take();
+    assert_eq!(read_field(&company, "crm.lead", &made, "name"), "Call");
 }
 
 #[test]
-fn who_reads_waits_for_nobody_and_writers_take_turns() {
-    let company = company();
+fn concurrent_creates_get_unique_order_numbers() {
+    let company = fake_odoo();
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..25 {
                     let order = json!({"vals_list": {"partner_id": 14}});
-                    done(&company, "sale.order/create", &order);
+                    call_ok(&company, "sale.order/create", &order);
                 }
             });
         }
     });
     let names = json!({"domain": [["id", ">", 40]], "fields": ["name"]});
-    let orders = done(&company, "sale.order/search_read", &names);
+    let orders = call_ok(&company, "sale.order/search_read", &names);
     let mut names: Vec<&str> = orders
         .as_array()
         .unwrap()

@@ -156,7 +156,7 @@ impl Domain {
     }
 
     /// Whether it says, at its top, all that the other one says.
-    pub fn contains(&self, other: &Self) -> bool {
+    pub fn implies(&self, other: &Self) -> bool {
         let own = conjuncts(&self.terms);
         conjuncts(&other.terms)
             .iter()
@@ -186,7 +186,7 @@ fn conjuncts(terms: &[Term]) -> Vec<&[Term]> {
             rest = inside;
             continue;
         }
-        let (one, after) = rest.split_at(expression(rest));
+        let (one, after) = rest.split_at(expression_length(rest));
         found.push(one);
         rest = after;
     }
@@ -194,7 +194,7 @@ fn conjuncts(terms: &[Term]) -> Vec<&[Term]> {
 }
 
 /// How many terms the first expression has.
-fn expression(terms: &[Term]) -> usize {
+fn expression_length(terms: &[Term]) -> usize {
     let mut owed = 1_usize;
     for (at, term) in terms.iter().enumerate() {
         match term {

@@ -48,7 +48,7 @@ pub enum Operator {
 
 /// What an operator wants on its right side.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Wants {
+pub(super) enum OperandKind {
     Domain,
     /// An id, a list of ids, or a name.
     Hierarchy,
@@ -118,14 +118,14 @@ impl Operator {
             .join(", ")
     }
 
-    pub(super) fn wants(self) -> Wants {
+    pub(super) fn operand_kind(self) -> OperandKind {
         match self {
-            Self::Any | Self::NotAny => Wants::Domain,
-            Self::ChildOf | Self::ParentOf => Wants::Hierarchy,
-            Self::In | Self::NotIn => Wants::List,
-            Self::Equal | Self::NotEqual => Wants::Scalar,
+            Self::Any | Self::NotAny => OperandKind::Domain,
+            Self::ChildOf | Self::ParentOf => OperandKind::Hierarchy,
+            Self::In | Self::NotIn => OperandKind::List,
+            Self::Equal | Self::NotEqual => OperandKind::Scalar,
             Self::Greater | Self::GreaterOrEqual | Self::Less | Self::LessOrEqual => {
-                Wants::Sortable
+                OperandKind::Sortable
             }
             Self::EqualIlike
             | Self::EqualLike
@@ -134,7 +134,7 @@ impl Operator {
             | Self::NotEqualIlike
             | Self::NotEqualLike
             | Self::NotIlike
-            | Self::NotLike => Wants::Text,
+            | Self::NotLike => OperandKind::Text,
         }
     }
 }

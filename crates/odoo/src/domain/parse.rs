@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Condition, Domain, InvalidDomain, Operand, Operator, Term, operator::Wants};
+use super::{Condition, Domain, InvalidDomain, Operand, Operator, Term, operator::OperandKind};
 use crate::FieldPath;
 
 /// Terms in one domain, sub-domains included.
@@ -14,7 +14,7 @@ const MAX_LIST: usize = 5_000;
 /// Bytes in one text value.
 const MAX_TEXT: usize = 2_000;
 /// Characters of a wrong value that are shown back.
-const SHOWN: usize = 80;
+const MAX_EXCERPT_CHARS: usize = 80;
 
 pub(super) fn domain(value: &Value) -> Result<Domain, InvalidDomain> {
     let mut budget = MAX_TERMS;
@@ -30,7 +30,7 @@ pub(super) fn domain(value: &Value) -> Result<Domain, InvalidDomain> {
 fn parse(value: &Value, depth: usize, budget: &mut usize) -> Result<Domain, InvalidDomain> {
     let Value::Array(items) = value else {
         return Err(InvalidDomain::NotAList {
-            found: shown(value),
+            found: excerpt(value),
         });
     };
     if depth > MAX_DEPTH {
@@ -81,7 +81,7 @@ fn parse_term(
 ) -> Result<Term, InvalidDomain> {
     let bad = || InvalidDomain::BadTerm {
         position,
-        found: shown(item),
+        found: excerpt(item),
     };
     match item {
         Value::String(sign) => match sign.as_str() {
@@ -138,7 +138,7 @@ fn parse_operand(
         position,
         operator: operator.as_str(),
         wanted,
-        found: shown(value),
+        found: excerpt(value),
     };
     let scalar = |value: &Value| match value {
         // NUL makes PostgreSQL fail; Odoo would answer with an SQL error.
@@ -147,15 +147,15 @@ fn parse_operand(
         Value::Array(_) | Value::Object(_) => false,
     };
     let list = |values: &[Value]| values.len() <= MAX_LIST && values.iter().all(scalar);
-    let value = match operator.wants() {
-        Wants::Domain => return parse(value, depth + 1, budget).map(Operand::Domain),
-        Wants::Hierarchy => match value {
+    let value = match operator.operand_kind() {
+        OperandKind::Domain => return parse(value, depth + 1, budget).map(Operand::Domain),
+        OperandKind::Hierarchy => match value {
             Value::Number(_) | Value::String(_) if scalar(value) => value.clone(),
             Value::Array(ids) if list(ids) && ids.iter().all(Value::is_number) => value.clone(),
             _ => return Err(bad("an id, a list of ids or a name")),
         },
         // Odoo matches nothing, without a word, when the list is missing.
-        Wants::List => match value {
+        OperandKind::List => match value {
             Value::Array(values) if list(values) => {
                 Value::Array(values.iter().map(null_to_false).collect())
             }
@@ -165,18 +165,18 @@ fn parse_operand(
                 ));
             }
         },
-        Wants::Scalar => match value {
+        OperandKind::Scalar => match value {
             Value::Array(_) | Value::Object(_) => {
                 return Err(bad("one value; for a list use `in`"));
             }
             other if scalar(other) => null_to_false(other),
             _ => return Err(bad("a text of at most 2000 characters, without NUL")),
         },
-        Wants::Sortable => match value {
+        OperandKind::Sortable => match value {
             Value::Number(_) | Value::String(_) if scalar(value) => value.clone(),
             _ => return Err(bad("a number, a date such as `\"2026-01-31\"` or a text")),
         },
-        Wants::Text => match value {
+        OperandKind::Text => match value {
             Value::String(_) if scalar(value) => value.clone(),
             _ => return Err(bad("a text such as `\"azure\"`")),
         },
@@ -193,15 +193,15 @@ fn null_to_false(value: &Value) -> Value {
     }
 }
 
-fn shown(value: &Value) -> String {
+fn excerpt(value: &Value) -> String {
     shorten(&value.to_string())
 }
 
 fn shorten(text: &str) -> String {
-    if text.chars().count() <= SHOWN {
+    if text.chars().count() <= MAX_EXCERPT_CHARS {
         return text.to_owned();
     }
-    let mut cut: String = text.chars().take(SHOWN).collect();
+    let mut cut: String = text.chars().take(MAX_EXCERPT_CHARS).collect();
     cut.push('…');
     cut
 }

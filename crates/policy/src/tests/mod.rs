@@ -1,21 +1,21 @@
-mod loading;
+mod imports;
 mod nothing_leaks;
-mod seeing;
-mod writing;
+mod reads;
+mod writes;
 
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::{Pattern, Policy, Role, Rule, Schemas};
+use super::{Pattern, Policy, PolicyFacts, Role, Rule};
 use gatepost_base::{CredentialName, InstanceName, RoleName};
-use gatepost_odoo::{Call, Domain, Effect, Inquiry, ModelName};
+use gatepost_odoo::{Call, Domain, ModelName, Operation, SystemQuery};
 
 fn pattern(text: &str) -> Pattern {
     Pattern::parse(text).unwrap()
 }
 
-fn rule(instance: &str, model: &str, operations: &[Effect]) -> Rule {
+fn rule(instance: &str, model: &str, operations: &[Operation]) -> Rule {
     Rule {
         instances: vec![pattern(instance)],
         models: vec![pattern(model)],
@@ -38,7 +38,7 @@ fn policy(rules: Vec<Rule>) -> (Policy, Vec<RoleName>) {
     )
 }
 
-fn counting(model: &str) -> Call {
+fn count_call(model: &str) -> Call {
     Call::search_count(ModelName::try_from(model).unwrap(), &Domain::default())
 }
 
@@ -47,14 +47,14 @@ fn instance(name: &str) -> InstanceName {
 }
 
 #[test]
-fn counting_needs_a_rule_that_allows_reading_the_model() {
-    let (policy, roles) = policy(vec![rule("production", "sale.*", &[Effect::Read])]);
+fn count_requires_read_rule_for_model() {
+    let (policy, roles) = policy(vec![rule("production", "sale.*", &[Operation::Read])]);
     let permit = |place: &str, model: &str| {
         policy.permit(
             &roles,
             &instance(place),
-            counting(model),
-            &Schemas::default(),
+            count_call(model),
+            &PolicyFacts::default(),
         )
     };
     assert!(permit("production", "sale.order").is_ok());
@@ -65,23 +65,23 @@ fn counting_needs_a_rule_that_allows_reading_the_model() {
             .permit(
                 &[],
                 &instance("production"),
-                counting("sale.order"),
-                &Schemas::default()
+                count_call("sale.order"),
+                &PolicyFacts::default()
             )
             .is_err()
     );
 }
 
 #[test]
-fn no_star_opens_a_secret_model() {
-    let (by_star, roles) = policy(vec![rule("*", "*", &[Effect::Read])]);
+fn wildcard_does_not_allow_protected_model() {
+    let (by_star, roles) = policy(vec![rule("*", "*", &[Operation::Read])]);
     assert!(
         by_star
             .permit(
                 &roles,
                 &instance("a"),
-                counting("res.users"),
-                &Schemas::default()
+                count_call("res.users"),
+                &PolicyFacts::default()
             )
             .is_err()
     );
@@ -90,19 +90,19 @@ fn no_star_opens_a_secret_model() {
             .permit(
                 &roles,
                 &instance("a"),
-                counting("res.users.apikeys"),
-                &Schemas::default()
+                count_call("res.users.apikeys"),
+                &PolicyFacts::default()
             )
             .is_err()
     );
-    let (by_name, roles) = policy(vec![rule("*", "res.users", &[Effect::Read])]);
+    let (by_name, roles) = policy(vec![rule("*", "res.users", &[Operation::Read])]);
     assert!(
         by_name
             .permit(
                 &roles,
                 &instance("a"),
-                counting("res.users"),
-                &Schemas::default()
+                count_call("res.users"),
+                &PolicyFacts::default()
             )
             .is_ok()
     );
@@ -111,30 +111,30 @@ fn no_star_opens_a_secret_model() {
             .permit(
                 &roles,
                 &instance("a"),
-                counting("res.users.apikeys"),
-                &Schemas::default()
+                count_call("res.users.apikeys"),
+                &PolicyFacts::default()
             )
             .is_err()
     );
 }
 
 #[test]
-fn fields_may_be_asked_only_of_a_model_that_may_be_read() {
-    let (policy, roles) = policy(vec![rule("*", "sale.order", &[Effect::Read])]);
+fn fields_query_requires_read_rule_for_model() {
+    let (policy, roles) = policy(vec![rule("*", "sale.order", &[Operation::Read])]);
     let ask = |model: &str| {
-        let inquiry = Inquiry::Fields(ModelName::try_from(model).unwrap());
-        policy.permit_inquiry(&roles, &instance("a"), &inquiry)
+        let inquiry = SystemQuery::Fields(ModelName::try_from(model).unwrap());
+        policy.permit_system_query(&roles, &instance("a"), &inquiry)
     };
     assert!(ask("sale.order").is_ok());
     assert!(ask("res.partner").is_err());
     assert!(
         policy
-            .permit_inquiry(&roles, &instance("a"), &Inquiry::WhoAmI)
+            .permit_system_query(&roles, &instance("a"), &SystemQuery::WhoAmI)
             .is_ok()
     );
     assert!(
         policy
-            .permit_inquiry(&[], &instance("a"), &Inquiry::WhoAmI)
+            .permit_system_query(&[], &instance("a"), &SystemQuery::WhoAmI)
             .is_err()
     );
 }
@@ -142,11 +142,11 @@ fn fields_may_be_asked_only_of_a_model_that_may_be_read() {
 fn rules() -> impl Strategy<Value = Vec<Rule>> {
     let effects = prop::sample::subsequence(
         vec![
-            Effect::Read,
-            Effect::Create,
-            Effect::Write,
-            Effect::Delete,
-            Effect::Run,
+            Operation::Read,
+            Operation::Create,
+            Operation::Write,
+            Operation::Delete,
+            Operation::Call,
         ],
         0..=5,
     );
@@ -169,7 +169,7 @@ proptest! {
         let ((more, roles), (less, _)) = (policy(all), policy(fewer));
         for place in ["a", "ab", "b", "c"] {
             for model in ["sale.order", "res.users", "res.partner", "res.users.apikeys"] {
-                for effect in [Effect::Read, Effect::Create, Effect::Write, Effect::Delete, Effect::Run] {
+                for effect in [Operation::Read, Operation::Create, Operation::Write, Operation::Delete, Operation::Call] {
                     let model = ModelName::try_from(model).unwrap();
                     if less.allow(&roles, &instance(place), &model, effect).is_ok() {
                         prop_assert!(more.allow(&roles, &instance(place), &model, effect).is_ok());
@@ -181,10 +181,10 @@ proptest! {
 }
 
 #[test]
-fn a_role_names_its_credential_only_where_it_opens_something() {
+fn role_credential_applies_only_in_instances_with_allow_rules() {
     let sales = CredentialName::try_from("sales").unwrap();
     let role = |credential: Option<&CredentialName>, instance: &str| Role {
-        rules: vec![rule(instance, "*", &[Effect::Read])],
+        rules: vec![rule(instance, "*", &[Operation::Read])],
         credential: credential.cloned(),
         ..Role::default()
     };

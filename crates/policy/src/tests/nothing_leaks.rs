@@ -10,18 +10,18 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{
-    super::{Permitted, Rule, Schemas},
+    super::{Permitted, PolicyFacts, Rule},
     instance, pattern, policy, rule,
 };
 use gatepost_odoo::{
-    Call, Condition, Domain, Effect, FieldName, ModelName, Operand, Operator, Order, Request,
+    Call, Condition, Domain, FieldName, ModelName, Operand, Operation, Operator, Order, Request,
     Schema, Term,
 };
 
 /// One record: its fields by name.
 type Record = BTreeMap<&'static str, Value>;
 /// The records of each model, in the order of their ids.
-type World = BTreeMap<&'static str, Vec<Record>>;
+type Dataset = BTreeMap<&'static str, Vec<Record>>;
 
 const ORDER: &str = "sale.order";
 const PARTNER: &str = "res.partner";
@@ -34,8 +34,8 @@ const FIELDS: [(&str, &[&str]); 2] = [
 /// A field of orders that shows one of their partner's.
 const SHOWS: (&str, &str) = ("partner_salary", "salary");
 
-fn schemas() -> Schemas {
-    let mut schemas = Schemas::default();
+fn schemas() -> PolicyFacts {
+    let mut schemas = PolicyFacts::default();
     let common = json!({"id": {"type": "integer"}, "display_name": {"type": "char"}, "company_id": {"type": "integer"}});
     for (model, own) in [
         (
@@ -52,26 +52,26 @@ fn schemas() -> Schemas {
         let mut fields = common.as_object().unwrap().clone();
         fields.extend(own.as_object().unwrap().clone());
         let schema = Schema::parse(Value::Object(fields).to_string().as_bytes()).unwrap();
-        schemas.add(ModelName::try_from(model).unwrap(), Arc::new(schema));
+        schemas.add_schema(ModelName::try_from(model).unwrap(), Arc::new(schema));
     }
     schemas
 }
 
 /// The value of a field, also of one that shows another.
-fn value(world: &World, record: &Record, field: &str) -> Value {
+fn value(world: &Dataset, record: &Record, field: &str) -> Value {
     if field == SHOWS.0 {
         return partner(world, record).map_or(json!(false), |one| one[SHOWS.1].clone());
     }
     record.get(field).cloned().unwrap_or(json!(false))
 }
 
-fn partner<'w>(world: &'w World, record: &Record) -> Option<&'w Record> {
+fn partner<'w>(world: &'w Dataset, record: &Record) -> Option<&'w Record> {
     let id = record.get("partner_id")?;
     world[PARTNER].iter().find(|one| one["id"] == *id)
 }
 
 /// Whether a record matches, as Odoo says it.
-fn matches(world: &World, record: &Record, domain: &Domain) -> bool {
+fn matches(world: &Dataset, record: &Record, domain: &Domain) -> bool {
     let mut stack: Vec<bool> = Vec::new();
     for term in domain.terms().iter().rev() {
         let truth = match term {
@@ -86,7 +86,7 @@ fn matches(world: &World, record: &Record, domain: &Domain) -> bool {
     stack.into_iter().all(|truth| truth)
 }
 
-fn holds(world: &World, record: &Record, condition: &Condition) -> bool {
+fn holds(world: &Dataset, record: &Record, condition: &Condition) -> bool {
     let (first, rest) = condition.path.split_first();
     if let Some(rest) = rest {
         let inner = Domain::of(Condition {
@@ -130,7 +130,7 @@ fn holds(world: &World, record: &Record, condition: &Condition) -> bool {
 
 /// What Odoo answers: rows with the fields that are asked, in the order that is
 /// asked, or by all that it has where none is.
-fn answer(world: &World, call: &Call) -> Vec<Vec<Value>> {
+fn answer(world: &Dataset, call: &Call) -> Vec<Vec<Value>> {
     let records = &world[call.model().as_str()];
     let found = |domain: &Domain| -> Vec<&Record> {
         records
@@ -160,7 +160,7 @@ fn answer(world: &World, call: &Call) -> Vec<Vec<Value>> {
             };
             rows.into_iter().map(row).collect()
         }
-        Request::Names { name, domain, .. } => found(domain)
+        Request::NameSearch { name, domain, .. } => found(domain)
             .into_iter()
             .filter(|record| record.values().any(|own| *own == json!(name)))
             .map(|record| vec![record["id"].clone()])
@@ -181,12 +181,12 @@ fn answer(world: &World, call: &Call) -> Vec<Vec<Value>> {
 
 /// Whether the rules show the field of the record, said without any domain:
 /// some rule opens both, none denies it, and what it shows may be seen too.
-fn visible(rules: &[Rule], world: &World, model: &str, record: &Record, field: &str) -> bool {
+fn visible(rules: &[Rule], world: &Dataset, model: &str, record: &Record, field: &str) -> bool {
     let name = ModelName::try_from(model).unwrap();
     // Of a model without the fields of its domain a rule opens nothing, and denies everything.
     let fits = |rule: &Rule| rule.domain.fields().all(|one| record.contains_key(one));
     let about = |rule: &Rule| {
-        rule.covers(&name, Effect::Read)
+        rule.covers(&name, Operation::Read)
             && if fits(rule) {
                 matches(world, record, &rule.domain)
             } else {
@@ -196,11 +196,11 @@ fn visible(rules: &[Rule], world: &World, model: &str, record: &Record, field: &
     let opened = |field: &str| {
         rules
             .iter()
-            .any(|rule| !rule.deny && about(rule) && rule.shows(field))
+            .any(|rule| !rule.deny && about(rule) && rule.exposes(field))
     };
     let denied = |field: &str| {
         rules.iter().any(|rule| {
-            let whole = rule.denies_all(Effect::Read);
+            let whole = rule.denies_all(Operation::Read);
             rule.deny && about(rule) && (whole || (field != "id" && rule.denies_field(field)))
         })
     };
@@ -245,13 +245,13 @@ fn some_rules() -> impl Strategy<Value = Vec<Rule>> {
                 hidden_fields: if deny { Vec::new() } else { patterns(hidden) },
                 domain,
                 deny,
-                ..rule("*", model, &[Effect::Read])
+                ..rule("*", model, &[Operation::Read])
             }
         });
     prop::collection::vec(one, 1..5)
 }
 
-fn some_world() -> impl Strategy<Value = World> {
+fn any_dataset() -> impl Strategy<Value = Dataset> {
     let orders = prop::collection::vec((0..3, 0..3, 0..3, 0..4), 3);
     let partners = prop::collection::vec((0..3_i32, 0..3_i32, 0..3_i32, 0..3_i32), 3);
     (orders, partners).prop_map(|(orders, partners)| {
@@ -285,7 +285,7 @@ fn some_world() -> impl Strategy<Value = World> {
                     ("salary", json!(salary)),
                 ])
             });
-        World::from([(ORDER, orders.collect()), (PARTNER, partners.collect())])
+        Dataset::from([(ORDER, orders.collect()), (PARTNER, partners.collect())])
     })
 }
 
@@ -398,8 +398,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn every_value_in_an_answer_may_be_seen_and_no_other_one_changes_it(
-        rules in some_rules(), world in some_world(), call in some_call(),
+    fn response_contains_only_visible_values_and_ignores_hidden_ones(
+        rules in some_rules(), world in any_dataset(), call in some_call(),
     ) {
         let Some(permitted) = permitted(&rules, &call) else { return Ok(()); };
         let call = permitted.get();
@@ -445,8 +445,8 @@ proptest! {
     }
 
     #[test]
-    fn fewer_rules_that_open_and_more_that_deny_let_less_through(
-        rules in some_rules(), more in some_rules(), world in some_world(), call in some_call(),
+    fn more_deny_or_fewer_allow_rules_never_permit_more_reads(
+        rules in some_rules(), more in some_rules(), world in any_dataset(), call in some_call(),
     ) {
         let mut all = rules.clone();
         all.extend(more.into_iter().map(|rule| Rule { deny: false, ..rule }));

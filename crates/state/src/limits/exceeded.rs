@@ -2,32 +2,32 @@
 
 use std::time::Duration;
 
-use super::claim::{Dimension, ToolClass};
+use super::request::{LimitScope, ToolClass};
 
 /// Why a request or call has to wait. Nothing was done. `Display` is for the
 /// client, and says for how long.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Limited {
+pub enum RateLimited {
     /// An allowance is spent.
     Exceeded {
         /// The one that takes longest to come back.
-        dimension: Dimension,
+        scope: LimitScope,
         /// Until then, in whole seconds; at least one.
         wait: Duration,
     },
     /// Nobody can say: Redis is away, and the configuration says that nothing
     /// goes on without it.
-    Uncounted {
+    LimiterUnavailable {
         /// When to ask again.
         retry_after: Duration,
     },
 }
 
-impl Limited {
-    pub(super) fn exceeded(dimension: Dimension, wait: Duration) -> Self {
+impl RateLimited {
+    pub(super) fn exceeded(scope: LimitScope, wait: Duration) -> Self {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         Self::Exceeded {
-            dimension,
+            scope,
             wait: Duration::from_secs(seconds.max(1)),
         }
     }
@@ -36,7 +36,7 @@ impl Limited {
     pub fn retry_after(&self) -> Duration {
         match self {
             Self::Exceeded { wait, .. } => *wait,
-            Self::Uncounted { retry_after } => *retry_after,
+            Self::LimiterUnavailable { retry_after } => *retry_after,
         }
     }
 
@@ -44,48 +44,50 @@ impl Limited {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Exceeded { .. } => "limited",
-            Self::Uncounted { .. } => "uncounted",
+            Self::LimiterUnavailable { .. } => "uncounted",
         }
     }
 }
 
-impl std::fmt::Display for Limited {
+impl std::fmt::Display for RateLimited {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let seconds = self.retry_after().as_secs();
         let (what, instead) = match self {
-            Self::Uncounted { .. } => (
+            Self::LimiterUnavailable { .. } => (
                 "the gateway cannot count calls just now",
                 "tell the administrator if it goes on",
             ),
-            Self::Exceeded { dimension, .. } => match dimension {
-                Dimension::Address => {
+            Self::Exceeded {
+                scope: dimension, ..
+            } => match dimension {
+                LimitScope::Address => {
                     return write!(
                         f,
                         "too many requests from this address; try again in {seconds} s"
                     );
                 }
-                Dimension::Bytes => (
+                LimitScope::Bytes => (
                     "you have read too much",
                     "ask for fewer fields then; until then only count_records, list_models and describe_model answer",
                 ),
-                Dimension::Caller => ("you have made too many calls", "ask for more with each"),
-                Dimension::Instance => (
+                LimitScope::Caller => ("you have made too many calls", "ask for more with each"),
+                LimitScope::Instance => (
                     "all callers together make too many calls to this Odoo",
                     "ask for more with each",
                 ),
-                Dimension::Rows => (
+                LimitScope::Rows => (
                     "you have read too many records",
                     "ask for fewer then; until then only count_records, list_models and describe_model answer",
                 ),
-                Dimension::Tool(ToolClass::File) => (
+                LimitScope::Tool(ToolClass::File) => (
                     "you have fetched too many files",
                     "fetch only what is needed",
                 ),
-                Dimension::Tool(ToolClass::Read) => (
+                LimitScope::Tool(ToolClass::Read) => (
                     "you have made too many calls that read",
                     "ask for more with each",
                 ),
-                Dimension::Tool(ToolClass::Write) => (
+                LimitScope::Tool(ToolClass::Write) => (
                     "you have made too many calls that change something",
                     "change more records with each",
                 ),
@@ -98,32 +100,32 @@ impl std::fmt::Display for Limited {
     }
 }
 
-impl std::error::Error for Limited {}
+impl std::error::Error for RateLimited {}
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{Dimension, Limited, ToolClass};
+    use super::{LimitScope, RateLimited, ToolClass};
 
     #[test]
-    fn every_reason_says_for_how_long() {
+    fn every_message_states_when_to_retry() {
         let dimensions = [
-            Dimension::Address,
-            Dimension::Caller,
-            Dimension::Instance,
-            Dimension::Tool(ToolClass::File),
-            Dimension::Tool(ToolClass::Read),
-            Dimension::Tool(ToolClass::Write),
-            Dimension::Rows,
-            Dimension::Bytes,
+            LimitScope::Address,
+            LimitScope::Caller,
+            LimitScope::Instance,
+            LimitScope::Tool(ToolClass::File),
+            LimitScope::Tool(ToolClass::Read),
+            LimitScope::Tool(ToolClass::Write),
+            LimitScope::Rows,
+            LimitScope::Bytes,
         ];
         let mut texts: Vec<String> = dimensions
             .iter()
-            .map(|one| Limited::exceeded(*one, Duration::from_millis(2_001)).to_string())
+            .map(|one| RateLimited::exceeded(*one, Duration::from_millis(2_001)).to_string())
             .collect();
         let retry_after = Duration::from_secs(1);
-        texts.push(Limited::Uncounted { retry_after }.to_string());
+        texts.push(RateLimited::LimiterUnavailable { retry_after }.to_string());
         insta::assert_snapshot!(texts.join("\n"), @"
         too many requests from this address; try again in 3 s
         you have made too many calls; nothing was done, try again in 3 s, and ask for more with each
@@ -138,8 +140,9 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_is_told_as_a_second() {
-        let wait = Limited::exceeded(Dimension::Caller, Duration::from_micros(3)).retry_after();
+    fn wait_is_rounded_up_to_a_second() {
+        let wait =
+            RateLimited::exceeded(LimitScope::Caller, Duration::from_micros(3)).retry_after();
         assert_eq!(wait, Duration::from_secs(1));
     }
 }

@@ -9,19 +9,19 @@ use std::{
 use tokio::runtime::Handle;
 
 use super::{
-    Limited,
-    claim::{Claim, Dimension, Key, Take, ToolClass},
-    memory::Memory,
-    per_address::block,
+    RateLimited,
+    memory::LocalLimiter,
+    per_address::network_of,
     rates::Rates,
-    shared::Shared,
+    request::{LimitKey, LimitScope, RateCost, RateRequest, ToolClass},
+    shared::RedisLimiter,
 };
-use crate::redis::{Away, RedisSettings};
+use crate::redis::{RedisSettings, RedisUnavailable};
 use gatepost_base::InstanceName;
 use gatepost_identity::Caller;
 
 /// When to come again while nobody counts.
-const UNCOUNTED: Duration = Duration::from_secs(2);
+const RETRY_WHEN_UNAVAILABLE: Duration = Duration::from_secs(2);
 
 /// Decides whether there is still allowance, and counts what is used.
 ///
@@ -30,87 +30,92 @@ const UNCOUNTED: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Limiter {
     rates: Rates,
-    memory: Arc<Memory>,
-    pool: Option<Pool>,
+    local: Arc<LocalLimiter>,
+    shared: Option<SharedLimiter>,
 }
 
 /// What several replicas count in together.
 #[derive(Clone, Debug)]
-pub struct Pool {
-    pub(super) shared: Arc<Shared>,
-    when_down: WhenDown,
+pub struct SharedLimiter {
+    pub(super) redis_limiter: Arc<RedisLimiter>,
+    failure_mode: LimiterFailureMode,
     replicas: u32,
 }
 
 /// What happens while Redis is away.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum WhenDown {
+pub enum LimiterFailureMode {
     /// Nothing goes on.
     FailClosed,
     /// Each replica counts by itself, with its share of every allowance.
-    Local,
+    LocalShare,
 }
 
 /// One allowance that was looked at, for the metrics.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Counted {
+pub struct LimitDecision {
     /// What the allowance is of.
-    pub dimension: Dimension,
+    pub scope: LimitScope,
     /// What was decided.
-    pub outcome: Outcome,
+    pub outcome: LimitOutcome,
     /// Who decided.
-    pub store: Store,
+    pub store: LimitStore,
 }
 
 /// What was decided about one allowance.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Outcome {
+pub enum LimitOutcome {
     /// There was enough.
     Allowed,
     /// There was not.
     Limited,
     /// Nobody could say, and so it was refused.
-    Uncounted,
+    Unavailable,
 }
 
 /// Who decided.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Store {
+pub enum LimitStore {
     /// This process.
     Memory,
     /// All replicas together.
     Redis,
     /// This process with its share, for Redis was away.
-    Share,
+    LocalShare,
 }
 
 impl Limiter {
     /// These rates, counted in this process or, with a pool, together with
     /// others.
-    pub fn new(rates: Rates, pool: Option<Pool>) -> Self {
+    pub fn new(rates: Rates, shared: Option<SharedLimiter>) -> Self {
         Self {
             rates,
-            memory: Arc::new(Memory::new()),
-            pool,
+            local: Arc::new(LocalLimiter::new()),
+            shared,
         }
     }
 
     /// The same rates, with what was counted before a reload. The connection is
     /// kept if it is one to the same Redis.
     #[must_use]
-    pub fn after(self, old: &Self) -> Self {
-        let pool = match (self.pool, &old.pool) {
-            (Some(new), Some(old)) if old.shared.redis.is_of(new.shared.redis.settings()) => {
-                Some(Pool {
-                    shared: Arc::clone(&old.shared),
+    pub fn with_state_of(self, old: &Self) -> Self {
+        let pool = match (self.shared, &old.shared) {
+            (Some(new), Some(old))
+                if old
+                    .redis_limiter
+                    .redis
+                    .has_same_settings(new.redis_limiter.redis.settings()) =>
+            {
+                Some(SharedLimiter {
+                    redis_limiter: Arc::clone(&old.redis_limiter),
                     ..new
                 })
             }
             (pool, _) => pool,
         };
         Self {
-            memory: Arc::clone(&old.memory),
-            pool,
+            local: Arc::clone(&old.local),
+            shared: pool,
             ..self
         }
     }
@@ -120,21 +125,21 @@ impl Limiter {
     ///
     /// # Errors
     /// [`Limited`].
-    pub async fn arrive(
+    pub async fn check_address(
         &self,
         address: Option<IpAddr>,
         now: Instant,
-        counted: &mut Vec<Counted>,
-    ) -> Result<(), Limited> {
+        counted: &mut Vec<LimitDecision>,
+    ) -> Result<(), RateLimited> {
         // Without an address: a Unix socket, or a peer that is gone already.
-        let key = match block(address.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED))) {
-            IpAddr::V4(v4) => Key::new(Dimension::Address, &[&v4.octets()]),
-            IpAddr::V6(v6) => Key::new(Dimension::Address, &[&v6.octets()]),
+        let key = match network_of(address.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED))) {
+            IpAddr::V4(v4) => LimitKey::new(LimitScope::Address, &[&v4.octets()]),
+            IpAddr::V6(v6) => LimitKey::new(LimitScope::Address, &[&v6.octets()]),
         };
-        let claim = Claim {
+        let claim = RateRequest {
             key,
-            allowance: self.rates.address,
-            take: Take::One,
+            rate: self.rates.address,
+            cost: RateCost::One,
         };
         self.decide(&[claim], now, counted).await
     }
@@ -145,94 +150,95 @@ impl Limiter {
     ///
     /// # Errors
     /// [`Limited`].
-    pub async fn call(
+    pub async fn check_call(
         &self,
         caller: &Caller,
         instance: &InstanceName,
         class: ToolClass,
         records: bool,
         now: Instant,
-        counted: &mut Vec<Counted>,
-    ) -> Result<(), Limited> {
-        let rates = self.rates.of(caller);
-        let (of_class, allowance) = rates.class(class);
-        let claim = |dimension, allowance, take| Claim {
-            key: key_of(dimension, caller),
-            allowance,
-            take,
+        counted: &mut Vec<LimitDecision>,
+    ) -> Result<(), RateLimited> {
+        let rates = self.rates.for_caller(caller);
+        let (of_class, allowance) = rates.for_class(class);
+        let claim = |dimension, allowance, take| RateRequest {
+            key: caller_key(dimension, caller),
+            rate: allowance,
+            cost: take,
         };
         let calls = [
-            claim(Dimension::Caller, rates.calls, Take::One),
-            Claim {
-                key: Key::new(Dimension::Instance, &[instance.as_str().as_bytes()]),
-                allowance: self.rates.instance,
-                take: Take::One,
+            claim(LimitScope::Caller, rates.calls, RateCost::One),
+            RateRequest {
+                key: LimitKey::new(LimitScope::Instance, &[instance.as_str().as_bytes()]),
+                rate: self.rates.instance,
+                cost: RateCost::One,
             },
-            claim(of_class, allowance, Take::One),
+            claim(of_class, allowance, RateCost::One),
         ];
         if !records {
             return self.decide(&calls, now, counted).await;
         }
         let [one, two, three] = calls;
-        let rows = claim(Dimension::Rows, rates.rows, Take::Look);
-        let bytes = claim(Dimension::Bytes, rates.bytes, Take::Look);
+        let rows = claim(LimitScope::Rows, rates.rows, RateCost::CheckOnly);
+        let bytes = claim(LimitScope::Bytes, rates.bytes, RateCost::CheckOnly);
         self.decide(&[one, two, three, rows, bytes], now, counted)
             .await
     }
 
     /// Counts what a call has read. Nobody waits for it, and it is counted here
     /// at once: the next call is told.
-    pub fn read(&self, caller: &Caller, rows: u64, bytes: u64, now: Instant) {
-        let rates = self.rates.of(caller);
-        let claims: Vec<Claim> = [
-            (Dimension::Rows, rates.rows, rows),
-            (Dimension::Bytes, rates.bytes, bytes),
+    pub fn charge_read(&self, caller: &Caller, rows: u64, bytes: u64, now: Instant) {
+        let rates = self.rates.for_caller(caller);
+        let claims: Vec<RateRequest> = [
+            (LimitScope::Rows, rates.rows, rows),
+            (LimitScope::Bytes, rates.bytes, bytes),
         ]
         .into_iter()
         .filter(|(_, _, weight)| *weight > 0)
-        .map(|(dimension, allowance, weight)| Claim {
-            key: key_of(dimension, caller),
-            allowance,
-            take: Take::Charge(weight),
+        .map(|(dimension, allowance, weight)| RateRequest {
+            key: caller_key(dimension, caller),
+            rate: allowance,
+            cost: RateCost::AlreadyUsed(weight),
         })
         .collect();
         if claims.is_empty() {
             return;
         }
-        match &self.pool {
-            Some(pool) if pool.shared.redis.is_here() == Some(false) => {
-                self.memory.charge(&pool.share(&claims), now);
+        match &self.shared {
+            Some(pool) if pool.redis_limiter.redis.is_connected() == Some(false) => {
+                self.local.charge(&pool.replica_share(&claims), now);
             }
             Some(pool) => {
-                self.memory.charge(&claims, now);
-                let shared = Arc::clone(&pool.shared);
+                self.local.charge(&claims, now);
+                let shared = Arc::clone(&pool.redis_limiter);
                 if let Ok(runtime) = Handle::try_current() {
                     drop(runtime.spawn(async move { drop(shared.decide(&claims).await) }));
                 }
             }
-            None => self.memory.charge(&claims, now),
+            None => self.local.charge(&claims, now),
         }
     }
 
     /// Whether Redis was there when it was last needed; `None` where there is
     /// none, or nobody needed it so far.
-    pub fn redis_is_here(&self) -> Option<bool> {
-        self.pool.as_ref()?.shared.redis.is_here()
+    pub fn is_redis_connected(&self) -> Option<bool> {
+        self.shared.as_ref()?.redis_limiter.redis.is_connected()
     }
 
     /// Whether calls can be counted, where none goes on uncounted
     /// ([`WhenDown::FailClosed`]); `None` where they go on all the same.
-    pub async fn state(&self) -> Option<Result<(), Away>> {
-        let pool = self.pool.as_ref()?;
-        match pool.when_down {
-            WhenDown::FailClosed => {
-                let redis = &pool.shared.redis;
-                let told = redis.try_now().await;
+    pub async fn check_available(&self) -> Option<Result<(), RedisUnavailable>> {
+        let pool = self.shared.as_ref()?;
+        match pool.failure_mode {
+            LimiterFailureMode::FailClosed => {
+                let redis = &pool.redis_limiter.redis;
+                let told = redis.probe_current().await;
                 // One late answer is an accident, as it is for callers.
-                let accident = matches!(told, Err(Away::Late(_))) && redis.is_here() == Some(true);
+                let accident = matches!(told, Err(RedisUnavailable::TimedOut(_)))
+                    && redis.is_connected() == Some(true);
                 Some(if accident { Ok(()) } else { told })
             }
-            WhenDown::Local => None,
+            LimiterFailureMode::LocalShare => None,
         }
     }
 
@@ -241,64 +247,72 @@ impl Limiter {
     ///
     /// # Errors
     /// [`Away`].
-    pub async fn examine(&self) -> Option<Result<(), Away>> {
-        Some(self.pool.as_ref()?.shared.redis.examine().await)
+    pub async fn check_redis(&self) -> Option<Result<(), RedisUnavailable>> {
+        Some(
+            self.shared
+                .as_ref()?
+                .redis_limiter
+                .redis
+                .probe_new_connection()
+                .await,
+        )
     }
 
     async fn decide(
         &self,
-        claims: &[Claim],
+        claims: &[RateRequest],
         now: Instant,
-        counted: &mut Vec<Counted>,
-    ) -> Result<(), Limited> {
-        let mut count = |store, told: Result<(), (Dimension, Duration)>| {
-            let outcome = |dimension, outcome| Counted {
-                dimension,
+        counted: &mut Vec<LimitDecision>,
+    ) -> Result<(), RateLimited> {
+        let mut count = |store, told: Result<(), (LimitScope, Duration)>| {
+            let outcome = |dimension, outcome| LimitDecision {
+                scope: dimension,
                 outcome,
                 store,
             };
             match told {
                 Ok(()) => {
-                    let all = claims.iter().map(|claim| claim.key.dimension);
-                    counted.extend(all.map(|one| outcome(one, Outcome::Allowed)));
+                    let all = claims.iter().map(|claim| claim.key.scope);
+                    counted.extend(all.map(|one| outcome(one, LimitOutcome::Allowed)));
                     Ok(())
                 }
                 Err((dimension, wait)) => {
-                    counted.push(outcome(dimension, Outcome::Limited));
-                    Err(Limited::exceeded(dimension, wait))
+                    counted.push(outcome(dimension, LimitOutcome::Limited));
+                    Err(RateLimited::exceeded(dimension, wait))
                 }
             }
         };
-        let Some(pool) = &self.pool else {
-            return count(Store::Memory, self.memory.decide(claims, now));
+        let Some(pool) = &self.shared else {
+            return count(LimitStore::Memory, self.local.decide(claims, now));
         };
-        if let Err(known) = self.memory.look(claims, now) {
-            return count(Store::Memory, Err(known));
+        if let Err(known) = self.local.check(claims, now) {
+            return count(LimitStore::Memory, Err(known));
         }
-        match (pool.shared.decide(claims).await, pool.when_down) {
+        match (pool.redis_limiter.decide(claims).await, pool.failure_mode) {
             (Ok(Ok(())), _) => {
-                self.memory.charge(claims, now);
-                count(Store::Redis, Ok(()))
+                self.local.charge(claims, now);
+                count(LimitStore::Redis, Ok(()))
             }
             (Ok(Err((index, wait))), _) => {
                 // The index was checked where it came from.
-                let dimension = claims.get(index).map_or(Dimension::Caller, |claim| {
-                    self.memory.hold_off(claim, wait, now);
-                    claim.key.dimension
+                let dimension = claims.get(index).map_or(LimitScope::Caller, |claim| {
+                    self.local.set_wait(claim, wait, now);
+                    claim.key.scope
                 });
-                count(Store::Redis, Err((dimension, wait)))
+                count(LimitStore::Redis, Err((dimension, wait)))
             }
-            (Err(_away), WhenDown::Local) => {
-                count(Store::Share, self.memory.decide(&pool.share(claims), now))
-            }
-            (Err(_away), WhenDown::FailClosed) => {
-                counted.extend(claims.iter().map(|claim| Counted {
-                    dimension: claim.key.dimension,
-                    outcome: Outcome::Uncounted,
-                    store: Store::Redis,
+            (Err(_away), LimiterFailureMode::LocalShare) => count(
+                LimitStore::LocalShare,
+                self.local.decide(&pool.replica_share(claims), now),
+            ),
+            (Err(_away), LimiterFailureMode::FailClosed) => {
+                counted.extend(claims.iter().map(|claim| LimitDecision {
+                    scope: claim.key.scope,
+                    outcome: LimitOutcome::Unavailable,
+                    store: LimitStore::Redis,
                 }));
-                Err(Limited::Uncounted {
-                    retry_after: UNCOUNTED,
+                Err(RateLimited::LimiterUnavailable {
+                    retry_after: RETRY_WHEN_UNAVAILABLE,
                 })
             }
         }
@@ -312,51 +326,51 @@ impl Default for Limiter {
     }
 }
 
-impl Pool {
+impl SharedLimiter {
     /// A pool in this Redis, of so many replicas. Nothing is connected yet.
-    pub fn new(settings: RedisSettings, when_down: WhenDown, replicas: u32) -> Self {
+    pub fn new(settings: RedisSettings, failure_mode: LimiterFailureMode, replicas: u32) -> Self {
         Self {
-            shared: Shared::new(settings),
-            when_down,
+            redis_limiter: RedisLimiter::new(settings),
+            failure_mode,
             replicas,
         }
     }
 
-    fn share(&self, claims: &[Claim]) -> Vec<Claim> {
-        let share = |claim: &Claim| claim.share(self.replicas);
+    fn replica_share(&self, claims: &[RateRequest]) -> Vec<RateRequest> {
+        let share = |claim: &RateRequest| claim.replica_share(self.replicas);
         claims.iter().map(share).collect()
     }
 }
 
-impl Outcome {
+impl LimitOutcome {
     /// The word for it in metric labels.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Allowed => "allowed",
             Self::Limited => "limited",
-            Self::Uncounted => "uncounted",
+            Self::Unavailable => "uncounted",
         }
     }
 }
 
-impl Store {
+impl LimitStore {
     /// The word for it in metric labels.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Memory => "memory",
             Self::Redis => "redis",
-            Self::Share => "share",
+            Self::LocalShare => "share",
         }
     }
 }
 
 /// The key of a caller: two are the same exactly when issuer, kind and subject
 /// are.
-fn key_of(dimension: Dimension, caller: &Caller) -> Key {
+fn caller_key(dimension: LimitScope, caller: &Caller) -> LimitKey {
     let parts = [
         caller.issuer.as_bytes(),
         caller.kind.as_str().as_bytes(),
         caller.subject.as_str().as_bytes(),
     ];
-    Key::new(dimension, &parts)
+    LimitKey::new(dimension, &parts)
 }

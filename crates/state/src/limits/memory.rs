@@ -8,40 +8,40 @@ use std::{
 use moka::sync::Cache;
 
 use super::{
-    claim::{Claim, Dimension, Key},
-    gcra::Spent,
+    gcra::RateUsage,
+    request::{LimitKey, LimitScope, RateRequest},
 };
 
 /// Addresses, and callers with their kinds of calls, that are remembered at
 /// once. Beyond it those that come often stay.
-const KEYS: u64 = 50_000;
+const MAX_KEYS: u64 = 50_000;
 
 /// After so long without any use a key is forgotten. What is owed then is rare:
 /// a default allowance is whole again after a minute.
-const IDLE: Duration = Duration::from_hours(1);
+const IDLE_TTL: Duration = Duration::from_hours(1);
 
 /// What was spent, by key.
 #[derive(Debug)]
-pub(super) struct Memory {
+pub(super) struct LocalLimiter {
     /// Anybody makes these keys up, so they push out only each other.
-    addresses: Cache<Key, Entry>,
+    addresses: Cache<LimitKey, RateUsageCell>,
     /// Those of callers who proved to be somebody, and of instances.
-    known: Cache<Key, Entry>,
+    authenticated: Cache<LimitKey, RateUsageCell>,
 }
 
-type Entry = Arc<Mutex<Spent>>;
+type RateUsageCell = Arc<Mutex<RateUsage>>;
 
-impl Memory {
+impl LocalLimiter {
     pub(super) fn new() -> Self {
         let cache = || {
             Cache::builder()
-                .max_capacity(KEYS)
-                .time_to_idle(IDLE)
+                .max_capacity(MAX_KEYS)
+                .time_to_idle(IDLE_TTL)
                 .build()
         };
         Self {
             addresses: cache(),
-            known: cache(),
+            authenticated: cache(),
         }
     }
 
@@ -51,9 +51,9 @@ impl Memory {
     /// What has to be waited for longest, and how long.
     pub(super) fn decide(
         &self,
-        claims: &[Claim],
+        claims: &[RateRequest],
         now: Instant,
-    ) -> Result<(), (Dimension, Duration)> {
+    ) -> Result<(), (LimitScope, Duration)> {
         let entries = self.entries(claims);
         // Sorted by key, so that two decisions never wait for each other.
         let mut held: Vec<_> = entries
@@ -62,15 +62,15 @@ impl Memory {
             .collect();
         let longest = held
             .iter()
-            .filter(|(claim, _)| claim.take.asks())
-            .map(|(claim, spent)| (claim.key.dimension, claim.allowance.wait(**spent, now)))
+            .filter(|(claim, _)| claim.cost.can_be_rejected())
+            .map(|(claim, spent)| (claim.key.scope, claim.rate.wait_time(**spent, now)))
             .filter(|(_, wait)| !wait.is_zero())
             .max_by_key(|(_, wait)| *wait);
         if let Some(longest) = longest {
             return Err(longest);
         }
         for (claim, spent) in &mut held {
-            claim.allowance.charge(spent, claim.take.weight(), now);
+            claim.rate.charge(spent, claim.cost.amount(), now);
         }
         Ok(())
     }
@@ -79,16 +79,20 @@ impl Memory {
     ///
     /// # Errors
     /// The same.
-    pub(super) fn look(&self, claims: &[Claim], now: Instant) -> Result<(), (Dimension, Duration)> {
+    pub(super) fn check(
+        &self,
+        claims: &[RateRequest],
+        now: Instant,
+    ) -> Result<(), (LimitScope, Duration)> {
         let waits = claims
             .iter()
-            .filter(|claim| claim.take.asks())
+            .filter(|claim| claim.cost.can_be_rejected())
             .map(|claim| {
                 let spent = self.cache(&claim.key).get(&claim.key);
-                let spent = spent.map_or_else(Spent::default, |entry| {
+                let spent = spent.map_or_else(RateUsage::default, |entry| {
                     *entry.lock().unwrap_or_else(PoisonError::into_inner)
                 });
-                (claim.key.dimension, claim.allowance.wait(spent, now))
+                (claim.key.scope, claim.rate.wait_time(spent, now))
             });
         match waits.max_by_key(|(_, wait)| *wait) {
             Some((dimension, wait)) if !wait.is_zero() => Err((dimension, wait)),
@@ -97,28 +101,28 @@ impl Memory {
     }
 
     /// Spends what is claimed, whether it is there or not.
-    pub(super) fn charge(&self, claims: &[Claim], now: Instant) {
+    pub(super) fn charge(&self, claims: &[RateRequest], now: Instant) {
         for (claim, entry) in self.entries(claims) {
             let mut spent = entry.lock().unwrap_or_else(PoisonError::into_inner);
-            claim.allowance.charge(&mut spent, claim.take.weight(), now);
+            claim.rate.charge(&mut spent, claim.cost.amount(), now);
         }
     }
 
     /// Remembers that somebody else said to wait so long.
-    pub(super) fn hold_off(&self, claim: &Claim, wait: Duration, now: Instant) {
+    pub(super) fn set_wait(&self, claim: &RateRequest, wait: Duration, now: Instant) {
         let entry = self.cache(&claim.key).get_with(claim.key, Arc::default);
         *entry.lock().unwrap_or_else(PoisonError::into_inner) =
-            claim.allowance.spent_for(wait, now);
+            claim.rate.usage_for_wait(wait, now);
     }
 
     /// The addresses that are remembered.
     #[cfg(test)]
-    pub(super) fn addresses(&self) -> u64 {
+    pub(super) fn address_count(&self) -> u64 {
         self.addresses.run_pending_tasks();
         self.addresses.entry_count()
     }
 
-    fn entries<'a>(&self, claims: &'a [Claim]) -> Vec<(&'a Claim, Entry)> {
+    fn entries<'a>(&self, claims: &'a [RateRequest]) -> Vec<(&'a RateRequest, RateUsageCell)> {
         let mut entries: Vec<_> = claims
             .iter()
             .map(|claim| {
@@ -130,14 +134,14 @@ impl Memory {
         entries
     }
 
-    fn cache(&self, key: &Key) -> &Cache<Key, Entry> {
-        match key.dimension {
-            Dimension::Address => &self.addresses,
-            Dimension::Bytes
-            | Dimension::Caller
-            | Dimension::Instance
-            | Dimension::Rows
-            | Dimension::Tool(_) => &self.known,
+    fn cache(&self, key: &LimitKey) -> &Cache<LimitKey, RateUsageCell> {
+        match key.scope {
+            LimitScope::Address => &self.addresses,
+            LimitScope::Bytes
+            | LimitScope::Caller
+            | LimitScope::Instance
+            | LimitScope::Rows
+            | LimitScope::Tool(_) => &self.authenticated,
         }
     }
 }

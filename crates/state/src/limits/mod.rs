@@ -4,20 +4,22 @@
 //! It does not decide what may be done (`policy`), nor how many calls an Odoo
 //! gets at once (`upstream`).
 
-mod claim;
 mod exceeded;
 mod gcra;
 mod limiter;
 mod memory;
 mod per_address;
 mod rates;
+mod request;
 mod shared;
 #[cfg(test)]
 mod tests;
 
-pub use claim::{Dimension, ToolClass};
-pub use exceeded::Limited;
-pub use gcra::Allowance;
-pub use limiter::{Counted, Limiter, Outcome, Pool, Store, WhenDown};
-pub use per_address::{Exhausted, PerAddress, Reserved};
+pub use exceeded::RateLimited;
+pub use gcra::Rate;
+pub use limiter::{
+    LimitDecision, LimitOutcome, LimitStore, Limiter, LimiterFailureMode, SharedLimiter,
+};
+pub use per_address::{AddressLimiter, AddressRateLimited, AddressReservation};
 pub use rates::{CallerRates, Rates};
+pub use request::{LimitScope, ToolClass};

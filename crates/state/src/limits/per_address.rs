@@ -9,13 +9,13 @@ use std::{
 use moka::sync::Cache;
 use tokio::{sync::Notify, time::timeout};
 
-use super::gcra::{Allowance, Spent};
+use super::gcra::{Rate, RateUsage};
 
 /// Addresses that are remembered; the longest unused is forgotten first.
-const ADDRESSES: u64 = 50_000;
+const MAX_ADDRESSES: u64 = 50_000;
 
 /// How long one waits for others of the same address whose end is not known.
-const WAIT: Duration = Duration::from_secs(2);
+const RESERVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// An allowance for each client address, such as that of failed logins.
 ///
@@ -23,55 +23,55 @@ const WAIT: Duration = Duration::from_secs(2);
 /// at once gain nothing, and many good ones lose nothing: who comes when all that
 /// is left is set aside, waits for how the others end.
 #[derive(Clone, Debug)]
-pub struct PerAddress {
-    allowance: Allowance,
-    places: Cache<IpAddr, Arc<Place>>,
+pub struct AddressLimiter {
+    rate: Rate,
+    addresses: Cache<IpAddr, Arc<AddressState>>,
 }
 
 /// What is known of one address.
 #[derive(Debug, Default)]
-struct Place {
-    account: Mutex<Account>,
-    freed: Notify,
+struct AddressState {
+    usage: Mutex<AddressUsage>,
+    released: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Account {
-    spent: Spent,
-    set_aside: u32,
+struct AddressUsage {
+    spent: RateUsage,
+    reserved: u32,
 }
 
 /// Nothing is left; there will be after this time, in whole seconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("too many from this address; try again in {} s", .0.as_secs())]
-pub struct Exhausted(pub Duration);
+pub struct AddressRateLimited(pub Duration);
 
 /// One that is set aside. Dropped, it is spent.
 #[derive(Debug)]
-pub struct Reserved {
-    allowance: Allowance,
-    place: Arc<Place>,
-    now: Instant,
-    used: bool,
+pub struct AddressReservation {
+    rate: Rate,
+    state: Arc<AddressState>,
+    reserved_at: Instant,
+    charge_on_drop: bool,
 }
 
-impl PerAddress {
+impl AddressLimiter {
     /// So many for each address.
-    pub fn new(allowance: Allowance) -> Self {
+    pub fn new(rate: Rate) -> Self {
         Self {
-            places: Cache::builder()
-                .max_capacity(ADDRESSES)
-                .time_to_idle(allowance.whole_after())
+            addresses: Cache::builder()
+                .max_capacity(MAX_ADDRESSES)
+                .time_to_idle(rate.full_refill_time())
                 .build(),
-            allowance,
+            rate,
         }
     }
 
     /// The same allowance, with what was spent of the old one.
     #[must_use]
-    pub fn after(self, old: &Self) -> Self {
+    pub fn with_state_of(self, old: &Self) -> Self {
         Self {
-            places: old.places.clone(),
+            addresses: old.addresses.clone(),
             ..self
         }
     }
@@ -80,12 +80,16 @@ impl PerAddress {
     ///
     /// # Errors
     /// [`Exhausted`]; nothing is spent then.
-    pub fn spend(&self, address: Option<IpAddr>, now: Instant) -> Result<(), Exhausted> {
-        let place = self.place(address);
-        let mut account = place.account();
-        self.allowance
-            .spend(&mut account.spent, now)
-            .map_err(whole_seconds)
+    pub fn try_spend(
+        &self,
+        address: Option<IpAddr>,
+        now: Instant,
+    ) -> Result<(), AddressRateLimited> {
+        let place = self.state_of(address);
+        let mut account = place.lock_usage();
+        self.rate
+            .try_spend(&mut account.spent, now)
+            .map_err(address_rate_limited)
     }
 
     /// Sets one aside; waits a moment where it depends on others.
@@ -96,89 +100,90 @@ impl PerAddress {
         &self,
         address: Option<IpAddr>,
         now: Instant,
-    ) -> Result<Reserved, Exhausted> {
-        let place = self.place(address);
+    ) -> Result<AddressReservation, AddressRateLimited> {
+        let place = self.state_of(address);
         let waiting = async {
             loop {
                 // Before the look, so that nobody is missed who ends in between.
-                let freed = place.freed.notified();
+                let freed = place.released.notified();
                 if let Some(told) = self.try_reserve(&place, now) {
                     return told;
                 }
                 freed.await;
             }
         };
-        timeout(WAIT, waiting)
+        timeout(RESERVE_TIMEOUT, waiting)
             .await
-            .unwrap_or(Err(Exhausted(Duration::from_secs(1))))
+            .unwrap_or(Err(AddressRateLimited(Duration::from_secs(1))))
     }
 
     /// None where it depends on how others end.
-    fn try_reserve(&self, place: &Arc<Place>, now: Instant) -> Option<Result<Reserved, Exhausted>> {
-        let mut account = place.account();
-        if self
-            .allowance
-            .has_room(account.spent, account.set_aside, now)
-        {
-            account.set_aside += 1;
-            return Some(Ok(Reserved {
-                allowance: self.allowance,
-                place: Arc::clone(place),
-                now,
-                used: true,
+    fn try_reserve(
+        &self,
+        place: &Arc<AddressState>,
+        now: Instant,
+    ) -> Option<Result<AddressReservation, AddressRateLimited>> {
+        let mut account = place.lock_usage();
+        if self.rate.has_capacity(account.spent, account.reserved, now) {
+            account.reserved += 1;
+            return Some(Ok(AddressReservation {
+                rate: self.rate,
+                state: Arc::clone(place),
+                reserved_at: now,
+                charge_on_drop: true,
             }));
         }
         // On a copy: only to know how long.
         let mut spent = account.spent;
-        let exhausted = self.allowance.spend(&mut spent, now).err()?;
-        Some(Err(whole_seconds(exhausted)))
+        let exhausted = self.rate.try_spend(&mut spent, now).err()?;
+        Some(Err(address_rate_limited(exhausted)))
     }
 
-    fn place(&self, address: Option<IpAddr>) -> Arc<Place> {
+    fn state_of(&self, address: Option<IpAddr>) -> Arc<AddressState> {
         // Without an address: a Unix socket, or a peer that is gone already.
-        let key = block(address.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)));
-        self.places.get_with(key, Arc::default)
+        let key = network_of(address.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)));
+        self.addresses.get_with(key, Arc::default)
     }
 }
 
 /// So many that nobody notices.
-impl Default for PerAddress {
+impl Default for AddressLimiter {
     fn default() -> Self {
-        Self::new(Allowance::per_minute(u32::MAX, u32::MAX))
+        Self::new(Rate::per_minute(u32::MAX, u32::MAX))
     }
 }
 
-impl Place {
-    fn account(&self) -> MutexGuard<'_, Account> {
-        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+impl AddressState {
+    fn lock_usage(&self) -> MutexGuard<'_, AddressUsage> {
+        self.usage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Reserved {
+impl AddressReservation {
     /// It was not used after all.
-    pub fn give_back(mut self) {
-        self.used = false;
+    pub fn release(mut self) {
+        self.charge_on_drop = false;
     }
 }
 
-impl Drop for Reserved {
+impl Drop for AddressReservation {
     fn drop(&mut self) {
-        let mut account = self.place.account();
-        account.set_aside = account.set_aside.saturating_sub(1);
-        if self.used {
-            self.allowance.charge(&mut account.spent, 1, self.now);
+        let mut account = self.state.lock_usage();
+        account.reserved = account.reserved.saturating_sub(1);
+        if self.charge_on_drop {
+            self.rate.charge(&mut account.spent, 1, self.reserved_at);
         }
         drop(account);
-        self.place.freed.notify_waiters();
+        self.state.released.notify_waiters();
     }
 }
 
-fn whole_seconds(wait: Duration) -> Exhausted {
-    Exhausted(Duration::from_secs(wait.as_secs() + 1))
+fn address_rate_limited(wait: Duration) -> AddressRateLimited {
+    AddressRateLimited(Duration::from_secs(wait.as_secs() + 1))
 }
 
 /// An IPv6 customer has a whole /64 at least.
-pub(super) fn block(address: IpAddr) -> IpAddr {
+pub(super) fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
         v4 @ IpAddr::V4(_) => v4,
@@ -189,17 +194,17 @@ pub(super) fn block(address: IpAddr) -> IpAddr {
 mod tests {
     use std::{net::IpAddr, sync::Arc, time::Instant};
 
-    use super::{Allowance, PerAddress};
+    use super::{AddressLimiter, Rate};
 
     fn address(text: &str) -> Option<IpAddr> {
         text.parse().ok()
     }
 
     #[test]
-    fn each_address_has_its_own_allowance_and_a_network_of_ipv6_one() {
-        let allowances = PerAddress::new(Allowance::per_minute(1, 2));
+    fn addresses_are_limited_separately_and_ipv6_by_network() {
+        let allowances = AddressLimiter::new(Rate::per_minute(1, 2));
         let now = Instant::now();
-        let spend = |text| allowances.spend(address(text), now).is_ok();
+        let spend = |text| allowances.try_spend(address(text), now).is_ok();
         for _ in 0..2 {
             assert!(spend("192.0.2.1"));
         }
@@ -211,19 +216,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_does_not_fail_is_given_back_and_what_fails_is_spent() {
-        let allowances = PerAddress::new(Allowance::per_minute(1, 1));
+    async fn released_reservation_is_free_and_dropped_one_is_spent() {
+        let allowances = AddressLimiter::new(Rate::per_minute(1, 1));
         let (now, from) = (Instant::now(), address("192.0.2.1"));
         for _ in 0..100 {
-            allowances.reserve(from, now).await.unwrap().give_back();
+            allowances.reserve(from, now).await.unwrap().release();
         }
         drop(allowances.reserve(from, now).await.unwrap());
         assert!(allowances.reserve(from, now).await.is_err());
     }
 
     #[tokio::test]
-    async fn many_good_ones_at_once_all_pass_and_no_bad_one_more_than_is_allowed() {
-        let allowances = Arc::new(PerAddress::new(Allowance::per_minute(1, 3)));
+    async fn concurrent_successes_all_pass_and_failures_are_limited() {
+        let allowances = Arc::new(AddressLimiter::new(Rate::per_minute(1, 3)));
         let (now, from) = (Instant::now(), address("192.0.2.1"));
         let all = |good: bool| {
             let allowances = Arc::clone(&allowances);
@@ -234,7 +239,7 @@ mod tests {
                     reserved
                         .map(|reserved| {
                             if good {
-                                reserved.give_back();
+                                reserved.release();
                             } else {
                                 drop(reserved);
                             }

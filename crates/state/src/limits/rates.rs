@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    claim::{Dimension, ToolClass},
-    gcra::Allowance,
+    gcra::Rate,
+    request::{LimitScope, ToolClass},
 };
 use gatepost_base::RoleName;
 use gatepost_identity::Caller;
@@ -13,9 +13,9 @@ use gatepost_identity::Caller;
 #[derive(Clone, Debug)]
 pub struct Rates {
     /// Requests with a token, for each address.
-    pub address: Allowance,
+    pub address: Rate,
     /// Tool calls, for each instance.
-    pub instance: Allowance,
+    pub instance: Rate,
     /// What each caller may where no role says otherwise.
     pub caller: CallerRates,
     /// What each caller of a role may.
@@ -26,31 +26,31 @@ pub struct Rates {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CallerRates {
     /// Tool calls.
-    pub calls: Allowance,
+    pub calls: Rate,
     /// Tool calls that read.
-    pub read: Allowance,
+    pub read: Rate,
     /// Tool calls that may change something.
-    pub write: Allowance,
+    pub write: Rate,
     /// Tool calls that fetch or make a file.
-    pub file: Allowance,
+    pub file: Rate,
     /// Rows that are read from Odoo.
-    pub rows: Allowance,
+    pub rows: Rate,
     /// Bytes that are read from Odoo.
-    pub bytes: Allowance,
+    pub bytes: Rate,
 }
 
 impl Rates {
     /// What this caller may: of each the most that one of their roles gives.
-    pub(super) fn of(&self, caller: &Caller) -> CallerRates {
-        self.of_roles(&caller.roles)
+    pub(super) fn for_caller(&self, caller: &Caller) -> CallerRates {
+        self.for_roles(&caller.roles)
     }
 
     /// What a caller with these roles may.
-    pub fn of_roles(&self, roles: &[RoleName]) -> CallerRates {
+    pub fn for_roles(&self, roles: &[RoleName]) -> CallerRates {
         roles
             .iter()
             .map(|role| *self.by_role.get(role).unwrap_or(&self.caller))
-            .reduce(CallerRates::or_more)
+            .reduce(CallerRates::more_generous)
             .unwrap_or(self.caller)
     }
 }
@@ -58,7 +58,7 @@ impl Rates {
 /// So many that nobody notices.
 impl Default for Rates {
     fn default() -> Self {
-        let plenty = Allowance::per_minute(u32::MAX, u32::MAX);
+        let plenty = Rate::per_minute(u32::MAX, u32::MAX);
         Self {
             address: plenty,
             instance: plenty,
@@ -77,23 +77,23 @@ impl Default for Rates {
 
 impl CallerRates {
     /// The allowance of calls of this class.
-    pub(super) fn class(&self, class: ToolClass) -> (Dimension, Allowance) {
+    pub(super) fn for_class(&self, class: ToolClass) -> (LimitScope, Rate) {
         let allowance = match class {
             ToolClass::File => self.file,
             ToolClass::Read => self.read,
             ToolClass::Write => self.write,
         };
-        (Dimension::Tool(class), allowance)
+        (LimitScope::Tool(class), allowance)
     }
 
-    fn or_more(self, other: Self) -> Self {
+    fn more_generous(self, other: Self) -> Self {
         Self {
-            calls: self.calls.or_more(other.calls),
-            read: self.read.or_more(other.read),
-            write: self.write.or_more(other.write),
-            file: self.file.or_more(other.file),
-            rows: self.rows.or_more(other.rows),
-            bytes: self.bytes.or_more(other.bytes),
+            calls: self.calls.more_generous(other.calls),
+            read: self.read.more_generous(other.read),
+            write: self.write.more_generous(other.write),
+            file: self.file.more_generous(other.file),
+            rows: self.rows.more_generous(other.rows),
+            bytes: self.bytes.more_generous(other.bytes),
         }
     }
 }

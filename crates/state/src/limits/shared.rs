@@ -7,30 +7,30 @@ use std::{sync::Arc, time::Duration};
 use redis::{FromRedisValue as _, Script, Value};
 
 use super::{
-    claim::{Claim, Dimension, Key, Take},
-    gcra::Allowance,
+    gcra::Rate,
+    request::{LimitKey, LimitScope, RateCost, RateRequest},
 };
-use crate::redis::{Away, Redis, RedisSettings, Repeat, Trial};
+use crate::redis::{Redis, RedisProbe, RedisSettings, RedisUnavailable, RetrySafety};
 
 /// What decides, in a Redis.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct RedisLimiter {
     pub(super) redis: Arc<Redis>,
     script: Script,
 }
 
-impl Shared {
+impl RedisLimiter {
     pub(super) fn new(settings: RedisSettings) -> Arc<Self> {
         let script = Script::new(include_str!("take.lua"));
-        let trial = Trial {
+        let trial = RedisProbe {
             used_for: "limits",
             script: script.clone(),
             // No address has five bytes.
-            keys: vec![Key::new(Dimension::Address, &[b"trial"]).name("")],
-            arguments: arguments(Allowance::per_minute(60, 1), Take::Charge(1))
+            keys: vec![LimitKey::new(LimitScope::Address, &[b"trial"]).redis_name("")],
+            arguments: script_arguments(Rate::per_minute(60, 1), RateCost::AlreadyUsed(1))
                 .map(String::into_bytes)
                 .into(),
-            makes_sense: |value| verdict(value.clone(), 1).is_some(),
+            is_valid_reply: |value| parse_decision(value.clone(), 1).is_some(),
         };
         Arc::new(Self {
             redis: Redis::new(settings, trial),
@@ -45,38 +45,38 @@ impl Shared {
     /// which claim has to wait, and how long.
     pub(super) async fn decide(
         &self,
-        claims: &[Claim],
-    ) -> Result<Result<(), (usize, Duration)>, Away> {
+        claims: &[RateRequest],
+    ) -> Result<Result<(), (usize, Duration)>, RedisUnavailable> {
         let prefix = &self.redis.settings().prefix;
         let mut call = self.script.prepare_invoke();
         for claim in claims {
-            call.key(claim.key.name(prefix));
-            for argument in arguments(claim.allowance, claim.take) {
+            call.key(claim.key.redis_name(prefix));
+            for argument in script_arguments(claim.rate, claim.cost) {
                 call.arg(argument);
             }
         }
         // At worst it is taken twice.
-        let read = |value| verdict(value, claims.len());
-        self.redis.run(&call, Repeat::Harmless, read).await
+        let read = |value| parse_decision(value, claims.len());
+        self.redis.run(&call, RetrySafety::Safe, read).await
     }
 }
 
 /// What the script is told of one claim.
-fn arguments(allowance: Allowance, take: Take) -> [String; 3] {
-    let most_owed = if take.asks() {
-        micros(allowance.most_owed()).to_string()
+fn script_arguments(allowance: Rate, take: RateCost) -> [String; 3] {
+    let most_owed = if take.can_be_rejected() {
+        micros(allowance.burst_tolerance()).to_string()
     } else {
         "-1".to_owned()
     };
     [
-        micros(allowance.cost(take.weight())).to_string(),
+        micros(allowance.cost(take.amount())).to_string(),
         most_owed,
-        micros(allowance.deepest()).to_string(),
+        micros(allowance.max_debt()).to_string(),
     ]
 }
 
 /// What the script said about so many claims; none if no script says that.
-fn verdict(value: Value, claims: usize) -> Option<Result<(), (usize, Duration)>> {
+fn parse_decision(value: Value, claims: usize) -> Option<Result<(), (usize, Duration)>> {
     let (which, wait) = <(usize, u64)>::from_redis_value(value).ok()?;
     match which.checked_sub(1) {
         None => Some(Ok(())),

@@ -10,13 +10,15 @@ use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use tokio::{io::AsyncWriteExt as _, net::TcpListener};
 
 use super::{
-    Allowance, CallerRates, Counted, Dimension, Limited, Limiter, Outcome, Pool, Rates, Store,
-    ToolClass, WhenDown,
-    claim::{Claim, Key, Take},
-    memory::Memory,
-    shared::Shared,
+    CallerRates, LimitDecision, LimitOutcome, LimitScope, LimitStore, Limiter, LimiterFailureMode,
+    Rate, RateLimited, Rates, SharedLimiter, ToolClass,
+    memory::LocalLimiter,
+    request::{LimitKey, RateCost, RateRequest},
+    shared::RedisLimiter,
 };
-use crate::redis::{Away, Password, RedisSettings, RedisUrl, redis_server::RedisServer};
+use crate::redis::{
+    RedisPassword, RedisSettings, RedisUnavailable, RedisUrl, redis_server::RedisServer,
+};
 use gatepost_base::{InstanceName, RoleName, Subject};
 use gatepost_identity::{Caller, CallerKind};
 
@@ -27,7 +29,7 @@ fn settings(url: &str, timeout: Duration) -> RedisSettings {
     RedisSettings {
         url: RedisUrl::parse(url).unwrap(),
         password: None,
-        tls: Arc::new(gatepost_tls::client(None).unwrap()),
+        tls: Arc::new(gatepost_tls::client_config(None).unwrap()),
         ca_file: None,
         timeout,
         prefix: "test:".to_owned(),
@@ -35,102 +37,129 @@ fn settings(url: &str, timeout: Duration) -> RedisSettings {
 }
 
 /// A store under test.
-enum Under {
-    Memory(Memory),
-    Shared(Arc<Shared>),
+enum LimiterUnderTest {
+    Memory(LocalLimiter),
+    Shared(Arc<RedisLimiter>),
 }
 
-impl Under {
-    async fn decide(&self, claims: &[Claim]) -> Result<(), (Dimension, Duration)> {
+impl LimiterUnderTest {
+    async fn decide(&self, claims: &[RateRequest]) -> Result<(), (LimitScope, Duration)> {
         match self {
             Self::Memory(memory) => memory.decide(claims, Instant::now()),
             Self::Shared(shared) => shared
                 .decide(claims)
                 .await
                 .unwrap()
-                .map_err(|(index, wait)| (claims[index].key.dimension, wait)),
+                .map_err(|(index, wait)| (claims[index].key.scope, wait)),
         }
     }
 }
 
-fn claim(dimension: Dimension, of: &str, per_minute: u32, burst: u32, take: Take) -> Claim {
-    Claim {
-        key: Key::new(dimension, &[of.as_bytes()]),
-        allowance: Allowance::per_minute(per_minute, burst),
-        take,
+fn rate_request(
+    dimension: LimitScope,
+    of: &str,
+    per_minute: u32,
+    burst: u32,
+    take: RateCost,
+) -> RateRequest {
+    RateRequest {
+        key: LimitKey::new(dimension, &[of.as_bytes()]),
+        rate: Rate::per_minute(per_minute, burst),
+        cost: take,
     }
 }
 
-fn about(wait: Duration, seconds: u64) -> bool {
+fn is_about(wait: Duration, seconds: u64) -> bool {
     // The clock of the wall went on since.
     (Duration::from_secs(seconds - 1)..=Duration::from_secs(seconds)).contains(&wait)
 }
 
 #[tokio::test]
-async fn both_stores_decide_alike() {
+async fn local_and_redis_limiters_behave_the_same() {
     let server = RedisServer::start();
-    let shared = Shared::new(settings(&server.url(), PATIENT));
-    for store in [Under::Memory(Memory::new()), Under::Shared(shared)] {
-        a_burst_and_then_one_per_interval(&store).await;
-        all_or_nothing(&store).await;
-        the_longest_wait_is_told(&store).await;
-        a_look_takes_nothing_and_a_charge_is_not_refused(&store).await;
-        what_was_spent_comes_back(&store).await;
-        an_allowance_that_shrinks_forgives(&store).await;
+    let shared = RedisLimiter::new(settings(&server.url(), PATIENT));
+    for store in [
+        LimiterUnderTest::Memory(LocalLimiter::new()),
+        LimiterUnderTest::Shared(shared),
+    ] {
+        burst_then_one_per_interval(&store).await;
+        rejected_decision_charges_nothing(&store).await;
+        longest_wait_is_reported(&store).await;
+        check_spends_nothing_and_charge_is_never_rejected(&store).await;
+        spent_usage_refills(&store).await;
+        lowered_rate_caps_existing_debt(&store).await;
     }
 }
 
-async fn a_burst_and_then_one_per_interval(store: &Under) {
-    let one = |of| claim(Dimension::Caller, of, 2, 3, Take::One);
+async fn burst_then_one_per_interval(store: &LimiterUnderTest) {
+    let one = |of| rate_request(LimitScope::Caller, of, 2, 3, RateCost::One);
     for _ in 0..3 {
         assert_eq!(store.decide(&[one("a")]).await, Ok(()));
     }
     let (dimension, wait) = store.decide(&[one("a")]).await.unwrap_err();
-    assert_eq!(dimension, Dimension::Caller);
-    assert!(about(wait, 30), "{wait:?}");
+    assert_eq!(dimension, LimitScope::Caller);
+    assert!(is_about(wait, 30), "{wait:?}");
     assert_eq!(store.decide(&[one("b")]).await, Ok(()));
 }
 
-async fn all_or_nothing(store: &Under) {
-    let free = claim(Dimension::Caller, "all", 1, 1, Take::One);
-    let spent = claim(Dimension::Instance, "all", 1, 1, Take::One);
+async fn rejected_decision_charges_nothing(store: &LimiterUnderTest) {
+    let free = rate_request(LimitScope::Caller, "all", 1, 1, RateCost::One);
+    let spent = rate_request(LimitScope::Instance, "all", 1, 1, RateCost::One);
     assert_eq!(store.decide(&[spent]).await, Ok(()));
     for _ in 0..3 {
         let (dimension, _) = store.decide(&[free, spent]).await.unwrap_err();
-        assert_eq!(dimension, Dimension::Instance);
+        assert_eq!(dimension, LimitScope::Instance);
     }
     assert_eq!(store.decide(&[free]).await, Ok(()));
     assert!(store.decide(&[free]).await.is_err());
 }
 
-async fn the_longest_wait_is_told(store: &Under) {
-    let quick = claim(Dimension::Caller, "longest", 4, 1, Take::One);
-    let slow = claim(Dimension::Instance, "longest", 1, 1, Take::One);
-    let middle = claim(Dimension::Tool(ToolClass::Read), "longest", 2, 1, Take::One);
+async fn longest_wait_is_reported(store: &LimiterUnderTest) {
+    let quick = rate_request(LimitScope::Caller, "longest", 4, 1, RateCost::One);
+    let slow = rate_request(LimitScope::Instance, "longest", 1, 1, RateCost::One);
+    let middle = rate_request(
+        LimitScope::Tool(ToolClass::Read),
+        "longest",
+        2,
+        1,
+        RateCost::One,
+    );
     let claims = [quick, slow, middle];
     assert_eq!(store.decide(&claims).await, Ok(()));
     let (dimension, wait) = store.decide(&claims).await.unwrap_err();
-    assert_eq!(dimension, Dimension::Instance);
-    assert!(about(wait, 60), "{wait:?}");
+    assert_eq!(dimension, LimitScope::Instance);
+    assert!(is_about(wait, 60), "{wait:?}");
 }
 
-async fn a_look_takes_nothing_and_a_charge_is_not_refused(store: &Under) {
-    let rows = |take| claim(Dimension::Rows, "rows", 60, 60, take);
+async fn check_spends_nothing_and_charge_is_never_rejected(store: &LimiterUnderTest) {
+    let rows = |take| rate_request(LimitScope::Rows, "rows", 60, 60, take);
     for _ in 0..100 {
-        assert_eq!(store.decide(&[rows(Take::Look)]).await, Ok(()));
+        assert_eq!(store.decide(&[rows(RateCost::CheckOnly)]).await, Ok(()));
     }
     for _ in 0..2 {
-        assert_eq!(store.decide(&[rows(Take::Charge(45))]).await, Ok(()));
+        assert_eq!(
+            store.decide(&[rows(RateCost::AlreadyUsed(45))]).await,
+            Ok(())
+        );
     }
-    let (_, wait) = store.decide(&[rows(Take::Look)]).await.unwrap_err();
-    assert!(about(wait, 31), "{wait:?}");
-    assert_eq!(store.decide(&[rows(Take::Charge(u64::MAX))]).await, Ok(()));
-    let (_, wait) = store.decide(&[rows(Take::Look)]).await.unwrap_err();
-    assert!(about(wait, 541), "{wait:?}");
+    let (_, wait) = store
+        .decide(&[rows(RateCost::CheckOnly)])
+        .await
+        .unwrap_err();
+    assert!(is_about(wait, 31), "{wait:?}");
+    assert_eq!(
+        store.decide(&[rows(RateCost::AlreadyUsed(u64::MAX))]).await,
+        Ok(())
+    );
+    let (_, wait) = store
+        .decide(&[rows(RateCost::CheckOnly)])
+        .await
+        .unwrap_err();
+    assert!(is_about(wait, 541), "{wait:?}");
 }
 
-async fn what_was_spent_comes_back(store: &Under) {
-    let one = claim(Dimension::Caller, "back", 600, 1, Take::One);
+async fn spent_usage_refills(store: &LimiterUnderTest) {
+    let one = rate_request(LimitScope::Caller, "back", 600, 1, RateCost::One);
     for _ in 0..3 {
         let (_, wait) = loop {
             if let Err(told) = store.decide(&[one]).await {
@@ -143,25 +172,34 @@ async fn what_was_spent_comes_back(store: &Under) {
     }
 }
 
-async fn an_allowance_that_shrinks_forgives(store: &Under) {
-    let before = claim(Dimension::Caller, "shrinks", 1, 60, Take::Charge(60));
+async fn lowered_rate_caps_existing_debt(store: &LimiterUnderTest) {
+    let before = rate_request(
+        LimitScope::Caller,
+        "shrinks",
+        1,
+        60,
+        RateCost::AlreadyUsed(60),
+    );
     assert_eq!(store.decide(&[before]).await, Ok(()));
-    let after = claim(Dimension::Caller, "shrinks", 60, 1, Take::One);
+    let after = rate_request(LimitScope::Caller, "shrinks", 60, 1, RateCost::One);
     let (_, wait) = store.decide(&[after]).await.unwrap_err();
-    assert!(about(wait, 10), "{wait:?}");
+    assert!(is_about(wait, 10), "{wait:?}");
 }
 
 // With a clock that jumps while it runs: `tests/it/faults/clock.rs`.
 #[tokio::test]
-async fn a_clock_of_redis_that_was_set_back_neither_locks_out_nor_forgives() {
+async fn redis_clock_set_back_neither_blocks_nor_resets_usage() {
     let server = RedisServer::start();
-    let store = Under::Shared(Shared::new(settings(&server.url(), PATIENT)));
-    let one = claim(Dimension::Caller, "clock", 60, 2, Take::One);
+    let store = LimiterUnderTest::Shared(RedisLimiter::new(settings(&server.url(), PATIENT)));
+    let one = rate_request(LimitScope::Caller, "clock", 60, 2, RateCost::One);
     // Noted in the year 5138, when so many seconds were owed.
     let noted = 99_999_999_999_000_000_u64;
     let set_back = |owed: u64| {
         let paid = noted + owed * 1_000_000;
-        server.say(&format!("SET {} \"{paid} {noted}\"", one.key.name("test:")));
+        server.say(&format!(
+            "SET {} \"{paid} {noted}\"",
+            one.key.redis_name("test:")
+        ));
     };
     set_back(2);
     let (_, wait) = store.decide(&[one]).await.unwrap_err();
@@ -175,18 +213,18 @@ async fn a_clock_of_redis_that_was_set_back_neither_locks_out_nor_forgives() {
     // Never more than what could have been used up.
     set_back(1 << 20);
     let (_, wait) = store.decide(&[one]).await.unwrap_err();
-    assert!(about(wait, 19), "{wait:?}");
+    assert!(is_about(wait, 19), "{wait:?}");
 }
 
 #[tokio::test]
-async fn keys_are_gone_when_the_allowance_is_whole() {
+async fn redis_keys_expire_when_the_rate_is_refilled() {
     let server = RedisServer::start();
-    let store = Under::Shared(Shared::new(settings(&server.url(), PATIENT)));
-    let quick = claim(Dimension::Address, "x", 60_000, 1_000, Take::One);
-    let slow = claim(Dimension::Caller, "x", 1, 1, Take::One);
+    let store = LimiterUnderTest::Shared(RedisLimiter::new(settings(&server.url(), PATIENT)));
+    let quick = rate_request(LimitScope::Address, "x", 60_000, 1_000, RateCost::One);
+    let slow = rate_request(LimitScope::Caller, "x", 1, 1, RateCost::One);
     assert_eq!(store.decide(&[quick, slow]).await, Ok(()));
-    let left = |key: &Key| -> i64 {
-        let said = server.say(&format!("PTTL {}", key.name("test:")));
+    let left = |key: &LimitKey| -> i64 {
+        let said = server.say(&format!("PTTL {}", key.redis_name("test:")));
         let number = said.trim_start_matches(':').split('\r').next().unwrap();
         number.parse().unwrap()
     };
@@ -196,34 +234,34 @@ async fn keys_are_gone_when_the_allowance_is_whole() {
 }
 
 #[tokio::test]
-async fn a_script_that_redis_forgot_is_sent_again() {
+async fn flushed_script_is_sent_again() {
     let server = RedisServer::start();
-    let store = Under::Shared(Shared::new(settings(&server.url(), PATIENT)));
-    let one = claim(Dimension::Caller, "script", 60, 9, Take::One);
+    let store = LimiterUnderTest::Shared(RedisLimiter::new(settings(&server.url(), PATIENT)));
+    let one = rate_request(LimitScope::Caller, "script", 60, 9, RateCost::One);
     assert_eq!(store.decide(&[one]).await, Ok(()));
     server.say("SCRIPT FLUSH");
     assert_eq!(store.decide(&[one]).await, Ok(()));
 }
 
 #[tokio::test]
-async fn a_connection_that_was_closed_meanwhile_is_not_noticed() {
+async fn closed_connection_is_replaced_without_error() {
     let server = RedisServer::start();
-    let pool = pool(&server.url(), PATIENT, WhenDown::FailClosed);
+    let pool = pool(&server.url(), PATIENT, LimiterFailureMode::FailClosed);
     let limiter = limiter(Some(pool));
     for subject in ["mara", "lena", "nora"] {
-        let told = call(&limiter, &caller(subject, &[])).await;
-        assert_eq!(told, (Ok(()), Store::Redis));
+        let told = check_call(&limiter, &caller(subject, &[])).await;
+        assert_eq!(told, (Ok(()), LimitStore::Redis));
         server.say("CLIENT KILL TYPE normal");
     }
 }
 
 #[tokio::test]
-async fn redis_is_reached_by_socket_by_tls_and_with_a_user_who_may_little() {
+async fn redis_works_over_socket_and_tls_and_with_a_restricted_user() {
     let server = RedisServer::start();
     let socket = format!("unix://{}", server.socket().display());
-    Shared::new(settings(&socket, PATIENT))
+    RedisLimiter::new(settings(&socket, PATIENT))
         .redis
-        .examine()
+        .probe_new_connection()
         .await
         .unwrap();
 
@@ -231,17 +269,21 @@ async fn redis_is_reached_by_socket_by_tls_and_with_a_user_who_may_little() {
     server.say("ACL SETUSER default off");
     let url = server.url().replace("redis://", "redis://gatepost@");
     let with = |password: &str| RedisSettings {
-        password: Some(Password::new(password)),
+        password: Some(RedisPassword::new(password)),
         ..settings(&url, PATIENT)
     };
-    Shared::new(with("hunter2")).redis.examine().await.unwrap();
-    let refused = Shared::new(with("*******"))
+    RedisLimiter::new(with("hunter2"))
         .redis
-        .examine()
+        .probe_new_connection()
+        .await
+        .unwrap();
+    let refused = RedisLimiter::new(with("*******"))
+        .redis
+        .probe_new_connection()
         .await
         .unwrap_err();
-    assert!(matches!(refused, Away::Refused(_)), "{refused}");
-    let shown = format!("{:?} {refused}", Shared::new(with("hunter2")));
+    assert!(matches!(refused, RedisUnavailable::Refused(_)), "{refused}");
+    let shown = format!("{:?} {refused}", RedisLimiter::new(with("hunter2")));
     assert!(!shown.contains("hunter2"), "{shown}");
 
     let folder = tempfile::tempdir().unwrap();
@@ -265,28 +307,42 @@ async fn redis_is_reached_by_socket_by_tls_and_with_a_user_who_may_little() {
     let secure = RedisServer::start_with("--tls-port", &options, &[]);
     let url = format!("rediss://localhost:{}", secure.port);
     let trusting = RedisSettings {
-        tls: Arc::new(gatepost_tls::client(Some(cert.as_ref())).unwrap()),
+        tls: Arc::new(gatepost_tls::client_config(Some(cert.as_ref())).unwrap()),
         ..settings(&url, PATIENT)
     };
     assert!(CertificateDer::from_pem_file(&cert).is_ok());
-    Shared::new(trusting).redis.examine().await.unwrap();
-    let stranger = Shared::new(settings(&url, PATIENT)).redis.examine().await;
-    assert!(matches!(stranger, Err(Away::Gone(_))), "{stranger:?}");
+    RedisLimiter::new(trusting)
+        .redis
+        .probe_new_connection()
+        .await
+        .unwrap();
+    let stranger = RedisLimiter::new(settings(&url, PATIENT))
+        .redis
+        .probe_new_connection()
+        .await;
+    assert!(
+        matches!(stranger, Err(RedisUnavailable::Disconnected(_))),
+        "{stranger:?}"
+    );
 }
 
 #[test]
-fn a_flood_of_addresses_stays_bounded_and_pushes_out_no_caller() {
-    let (memory, now) = (Memory::new(), Instant::now());
-    let caller = claim(Dimension::Caller, "mara", 1, 1, Take::One);
+fn address_flood_is_bounded_and_evicts_no_caller() {
+    let (memory, now) = (LocalLimiter::new(), Instant::now());
+    let caller = rate_request(LimitScope::Caller, "mara", 1, 1, RateCost::One);
     memory.decide(&[caller], now).unwrap();
     for number in 0..200_000_u32 {
-        let claim = Claim {
-            key: Key::new(Dimension::Address, &[&number.to_be_bytes()]),
+        let claim = RateRequest {
+            key: LimitKey::new(LimitScope::Address, &[&number.to_be_bytes()]),
             ..caller
         };
         assert!(memory.decide(&[claim], now).is_ok());
     }
-    assert!(memory.addresses() <= 50_000, "{}", memory.addresses());
+    assert!(
+        memory.address_count() <= 50_000,
+        "{}",
+        memory.address_count()
+    );
     assert!(memory.decide(&[caller], now).is_err());
 }
 
@@ -305,11 +361,11 @@ fn caller(subject: &str, roles: &[&str]) -> Caller {
 }
 
 /// A limiter in which only calls of one caller are bounded: six at once.
-fn limiter(pool: Option<Pool>) -> Limiter {
+fn limiter(pool: Option<SharedLimiter>) -> Limiter {
     let plenty = Rates::default();
     let rates = Rates {
         caller: CallerRates {
-            calls: Allowance::per_minute(1, 6),
+            calls: Rate::per_minute(1, 6),
             ..plenty.caller
         },
         ..plenty
@@ -317,106 +373,123 @@ fn limiter(pool: Option<Pool>) -> Limiter {
     Limiter::new(rates, pool)
 }
 
-async fn call(limiter: &Limiter, caller: &Caller) -> (Result<(), Limited>, Store) {
-    let mut counted: Vec<Counted> = Vec::new();
+async fn check_call(limiter: &Limiter, caller: &Caller) -> (Result<(), RateLimited>, LimitStore) {
+    let mut counted: Vec<LimitDecision> = Vec::new();
     let instance = InstanceName::try_from("production").unwrap();
     let now = Instant::now();
     let told = limiter
-        .call(caller, &instance, ToolClass::Read, true, now, &mut counted)
+        .check_call(caller, &instance, ToolClass::Read, true, now, &mut counted)
         .await;
-    let words: Vec<Outcome> = counted.iter().map(|one| one.outcome).collect();
+    let words: Vec<LimitOutcome> = counted.iter().map(|one| one.outcome).collect();
     match told {
-        Ok(()) => assert_eq!(words, [Outcome::Allowed; 5]),
-        Err(Limited::Exceeded { .. }) => assert_eq!(words, [Outcome::Limited]),
-        Err(Limited::Uncounted { .. }) => assert_eq!(words, [Outcome::Uncounted; 5]),
+        Ok(()) => assert_eq!(words, [LimitOutcome::Allowed; 5]),
+        Err(RateLimited::Exceeded { .. }) => assert_eq!(words, [LimitOutcome::Limited]),
+        Err(RateLimited::LimiterUnavailable { .. }) => {
+            assert_eq!(words, [LimitOutcome::Unavailable; 5])
+        }
     }
     (told, counted[0].store)
 }
 
 /// How many calls go through before one does not.
-async fn calls(limiter: &Limiter, caller: &Caller) -> usize {
+async fn allowed_calls(limiter: &Limiter, caller: &Caller) -> usize {
     let mut through = 0;
-    while call(limiter, caller).await.0.is_ok() {
+    while check_call(limiter, caller).await.0.is_ok() {
         through += 1;
     }
     through
 }
 
-fn pool(url: &str, timeout: Duration, when_down: WhenDown) -> Pool {
-    Pool::new(settings(url, timeout), when_down, 2)
+fn pool(url: &str, timeout: Duration, when_down: LimiterFailureMode) -> SharedLimiter {
+    SharedLimiter::new(settings(url, timeout), when_down, 2)
 }
 
 #[tokio::test]
-async fn two_replicas_hold_one_allowance_and_without_redis_a_share_each() {
+async fn replicas_share_one_rate_and_split_it_without_redis() {
     let mut server = RedisServer::start();
-    let pools = [(); 2].map(|()| pool(&server.url(), PATIENT, WhenDown::Local));
+    let pools = [(); 2].map(|()| pool(&server.url(), PATIENT, LimiterFailureMode::LocalShare));
     let [one, two] = pools.clone().map(|pool| limiter(Some(pool)));
     let mara = caller("mara", &[]);
     for limiter in [&one, &two, &one] {
-        assert_eq!(call(limiter, &mara).await, (Ok(()), Store::Redis));
+        assert_eq!(
+            check_call(limiter, &mara).await,
+            (Ok(()), LimitStore::Redis)
+        );
     }
-    assert_eq!(calls(&two, &mara).await, 3);
+    assert_eq!(allowed_calls(&two, &mara).await, 3);
     // One knows only of its own two.
-    let (told, store) = call(&one, &mara).await;
-    assert!(matches!(told, Err(Limited::Exceeded { .. })), "{told:?}");
-    assert_eq!(store, Store::Redis);
-    assert_eq!(call(&one, &mara).await.1, Store::Memory);
+    let (told, store) = check_call(&one, &mara).await;
+    assert!(
+        matches!(told, Err(RateLimited::Exceeded { .. })),
+        "{told:?}"
+    );
+    assert_eq!(store, LimitStore::Redis);
+    assert_eq!(check_call(&one, &mara).await.1, LimitStore::Memory);
 
     server.kill();
     let lena = caller("lena", &[]);
     for limiter in [&one, &two] {
-        assert_eq!(calls(limiter, &lena).await, 3);
+        assert_eq!(allowed_calls(limiter, &lena).await, 3);
     }
     for pool in &pools {
-        pool.shared.redis.until(false).await;
+        pool.redis_limiter.redis.wait_until_connected(false).await;
     }
     server.restart();
     for pool in &pools {
-        pool.shared.redis.until(true).await;
+        pool.redis_limiter.redis.wait_until_connected(true).await;
     }
     let nora = caller("nora", &[]);
-    assert_eq!(call(&one, &nora).await, (Ok(()), Store::Redis));
-    assert_eq!(calls(&two, &nora).await, 5);
+    assert_eq!(check_call(&one, &nora).await, (Ok(()), LimitStore::Redis));
+    assert_eq!(allowed_calls(&two, &nora).await, 5);
 }
 
 #[tokio::test]
-async fn a_redis_that_hangs_costs_nobody_more_than_its_time_and_soon_nothing() {
+async fn hanging_redis_costs_its_timeout_and_is_then_skipped() {
     let server = RedisServer::start();
     let limit = Duration::from_millis(500);
-    let pool = pool(&server.url(), limit, WhenDown::Local);
+    let pool = pool(&server.url(), limit, LimiterFailureMode::LocalShare);
     let limiter = limiter(Some(pool.clone()));
-    assert_eq!(call(&limiter, &caller("0", &[])).await.1, Store::Redis);
+    assert_eq!(
+        check_call(&limiter, &caller("0", &[])).await.1,
+        LimitStore::Redis
+    );
     server.stall();
     for number in 1..=6 {
         let begun = Instant::now();
-        let told = call(&limiter, &caller(&number.to_string(), &[])).await;
-        assert_eq!(told, (Ok(()), Store::Share));
+        let told = check_call(&limiter, &caller(&number.to_string(), &[])).await;
+        assert_eq!(told, (Ok(()), LimitStore::LocalShare));
         let most = if number > 3 { limit } else { limit * 3 };
         assert!(begun.elapsed() < most, "{number}: {:?}", begun.elapsed());
     }
-    assert_eq!(pool.shared.redis.is_here(), Some(false));
+    assert_eq!(pool.redis_limiter.redis.is_connected(), Some(false));
     server.resume();
-    pool.shared.redis.until(true).await;
-    assert_eq!(call(&limiter, &caller("7", &[])).await.1, Store::Redis);
+    pool.redis_limiter.redis.wait_until_connected(true).await;
+    assert_eq!(
+        check_call(&limiter, &caller("7", &[])).await.1,
+        LimitStore::Redis
+    );
 }
 
 #[tokio::test]
-async fn where_nothing_may_go_uncounted_nothing_goes_on_without_redis() {
+async fn fail_closed_limiter_rejects_calls_without_redis() {
     let mut server = RedisServer::start();
-    let pool = pool(&server.url(), PATIENT, WhenDown::FailClosed);
+    let pool = pool(&server.url(), PATIENT, LimiterFailureMode::FailClosed);
     let limiter = limiter(Some(pool.clone()));
     let mara = caller("mara", &[]);
-    assert!(call(&limiter, &mara).await.0.is_ok());
+    assert!(check_call(&limiter, &mara).await.0.is_ok());
     server.kill();
-    let (told, _) = call(&limiter, &mara).await;
-    assert!(matches!(told, Err(Limited::Uncounted { .. })), "{told:?}");
+    let (told, _) = check_call(&limiter, &mara).await;
+    assert!(
+        matches!(told, Err(RateLimited::LimiterUnavailable { .. })),
+        "{told:?}"
+    );
     server.restart();
-    pool.shared.redis.until(true).await;
-    assert!(call(&limiter, &mara).await.0.is_ok());
+    pool.redis_limiter.redis.wait_until_connected(true).await;
+    assert!(check_call(&limiter, &mara).await.0.is_ok());
 }
 
 #[tokio::test]
-async fn answers_without_sense_are_no_answers() {
+async fn malformed_redis_replies_count_as_unavailable() {
     for nonsense in [
         "HTTP/1.1 400 Bad Request\r\n\r\n",
         "+OK\r\n+OK\r\n+OK\r\n",
@@ -436,52 +509,56 @@ async fn answers_without_sense_are_no_answers() {
                 drop(stream.write_all(nonsense.as_bytes()).await);
             }
         });
-        let pool = pool(&url, Duration::from_millis(200), WhenDown::Local);
-        let told = call(&limiter(Some(pool)), &caller("mara", &[])).await;
-        assert_eq!(told, (Ok(()), Store::Share), "{nonsense:?}");
+        let pool = pool(
+            &url,
+            Duration::from_millis(200),
+            LimiterFailureMode::LocalShare,
+        );
+        let told = check_call(&limiter(Some(pool)), &caller("mara", &[])).await;
+        assert_eq!(told, (Ok(()), LimitStore::LocalShare), "{nonsense:?}");
         talking.abort();
     }
 }
 
 #[tokio::test]
-async fn what_was_read_is_made_up_for_before_the_next_call() {
+async fn rows_read_over_the_rate_delay_the_next_call() {
     let plenty = Rates::default();
     let rates = Rates {
         caller: CallerRates {
-            rows: Allowance::per_minute(60, 60),
+            rows: Rate::per_minute(60, 60),
             ..plenty.caller
         },
         ..plenty
     };
     let server = RedisServer::start();
-    let pool = pool(&server.url(), PATIENT, WhenDown::Local);
+    let pool = pool(&server.url(), PATIENT, LimiterFailureMode::LocalShare);
     let limiters = [
         Limiter::new(rates.clone(), None),
         Limiter::new(rates, Some(pool)),
     ];
     for limiter in limiters {
         let mara = caller("mara", &[]);
-        assert!(call(&limiter, &mara).await.0.is_ok());
-        limiter.read(&mara, 70, 1_000, Instant::now());
-        let (told, _) = call(&limiter, &mara).await;
+        assert!(check_call(&limiter, &mara).await.0.is_ok());
+        limiter.charge_read(&mara, 70, 1_000, Instant::now());
+        let (told, _) = check_call(&limiter, &mara).await;
         let told = told.unwrap_err();
         let rows = matches!(
             told,
-            Limited::Exceeded {
-                dimension: Dimension::Rows,
+            RateLimited::Exceeded {
+                scope: LimitScope::Rows,
                 ..
             }
         );
         assert!(rows && told.retry_after().as_secs() == 11, "{told}");
-        assert!(call(&limiter, &caller("lena", &[])).await.0.is_ok());
+        assert!(check_call(&limiter, &caller("lena", &[])).await.0.is_ok());
     }
 }
 
 #[tokio::test]
-async fn of_several_roles_the_most_generous_counts() {
+async fn most_generous_role_rate_applies() {
     let plenty = Rates::default();
     let of = |burst| CallerRates {
-        calls: Allowance::per_minute(1, burst),
+        calls: Rate::per_minute(1, burst),
         ..plenty.caller
     };
     let role = |name: &str| RoleName::try_from(name).unwrap();
@@ -497,36 +574,40 @@ async fn of_several_roles_the_most_generous_counts() {
         ("c", &["guest", "reader"], 3),
         ("d", &[], 3),
     ] {
-        assert_eq!(calls(&limiter, &caller(name, roles)).await, most, "{name}");
+        assert_eq!(
+            allowed_calls(&limiter, &caller(name, roles)).await,
+            most,
+            "{name}"
+        );
     }
 }
 
 #[tokio::test]
-async fn a_reload_gives_nothing_back() {
+async fn reload_keeps_spent_usage() {
     let server = RedisServer::start();
-    let pooled = || Some(pool(&server.url(), PATIENT, WhenDown::Local));
+    let pooled = || Some(pool(&server.url(), PATIENT, LimiterFailureMode::LocalShare));
     let mara = caller("mara", &[]);
     for pool in [None, pooled()] {
         let old = limiter(pool.clone());
-        assert_eq!(calls(&old, &mara).await, 6);
-        let new = limiter(pool.and_then(|_| pooled())).after(&old);
-        assert_eq!(calls(&new, &mara).await, 0);
-        assert_eq!(new.redis_is_here(), old.redis_is_here());
+        assert_eq!(allowed_calls(&old, &mara).await, 6);
+        let new = limiter(pool.and_then(|_| pooled())).with_state_of(&old);
+        assert_eq!(allowed_calls(&new, &mara).await, 0);
+        assert_eq!(new.is_redis_connected(), old.is_redis_connected());
         server.say("FLUSHALL");
     }
 }
 
 #[tokio::test]
-async fn an_address_is_counted_by_itself_and_a_network_of_ipv6_as_one() {
+async fn check_address_limits_each_address_and_ipv6_network() {
     let rates = Rates {
-        address: Allowance::per_minute(1, 1),
+        address: Rate::per_minute(1, 1),
         ..Rates::default()
     };
     let limiter = Limiter::new(rates, None);
     let arrive = async |text: &str| {
         let address: IpAddr = text.parse().unwrap();
         limiter
-            .arrive(Some(address), Instant::now(), &mut Vec::new())
+            .check_address(Some(address), Instant::now(), &mut Vec::new())
             .await
             .is_ok()
     };

@@ -4,18 +4,18 @@
 //! (`limits`, `ledger`). Each of them has a connection of its own, so that none
 //! waits for what another one sends.
 
-mod away;
+mod connection;
 mod key_name;
-mod redis;
 #[cfg(test)]
 #[path = "../../../../tests/it/redis_server.rs"]
 pub(crate) mod redis_server;
 mod redis_url;
 mod stream;
+mod unavailable;
 
 pub use self::{
-    away::Away,
+    connection::{Redis, RedisProbe, RedisSettings, RetrySafety},
     key_name::{digest, key_name},
-    redis::{Redis, RedisSettings, Repeat, Trial},
-    redis_url::{InvalidRedisUrl, Password, RedisUrl},
+    redis_url::{InvalidRedisUrl, RedisPassword, RedisUrl},
+    unavailable::RedisUnavailable,
 };

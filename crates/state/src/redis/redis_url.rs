@@ -8,13 +8,13 @@ use url::Url;
 /// TLS, `unix:///path/to/socket?db=0`. Never with a password in it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RedisUrl {
-    pub(super) place: Place,
+    pub(super) address: RedisAddress,
     pub(super) user: Option<String>,
     pub(super) database: u16,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Place {
+pub(super) enum RedisAddress {
     Socket(PathBuf),
     Tcp { host: String, port: u16, tls: bool },
 }
@@ -30,7 +30,7 @@ pub enum InvalidRedisUrl {
     #[error(
         "this is not the URL of a Redis; write it like `redis://host:6379/0`, `rediss://host:6379/0` or `unix:///run/redis/redis.sock`"
     )]
-    Form,
+    Syntax,
     /// A password stands in it.
     #[error("there is a password in this URL; put it into `password_file`")]
     Password,
@@ -38,7 +38,7 @@ pub enum InvalidRedisUrl {
 
 /// The password of a Redis.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Password(pub(super) Box<str>);
+pub struct RedisPassword(pub(super) Box<str>);
 
 impl RedisUrl {
     /// Reads it.
@@ -46,7 +46,7 @@ impl RedisUrl {
     /// # Errors
     /// [`InvalidRedisUrl`].
     pub fn parse(text: &str) -> Result<Self, InvalidRedisUrl> {
-        let url = Url::parse(text).map_err(|_no_url| InvalidRedisUrl::Form)?;
+        let url = Url::parse(text).map_err(|_no_url| InvalidRedisUrl::Syntax)?;
         if url.password().is_some() {
             return Err(InvalidRedisUrl::Password);
         }
@@ -55,9 +55,9 @@ impl RedisUrl {
             scheme @ ("redis" | "rediss") => {
                 let host = url.host_str().filter(|host| !host.is_empty());
                 let path = url.path().trim_start_matches('/');
-                let place = Place::Tcp {
+                let place = RedisAddress::Tcp {
                     host: host
-                        .ok_or(InvalidRedisUrl::Form)?
+                        .ok_or(InvalidRedisUrl::Syntax)?
                         .trim_matches(['[', ']'])
                         .to_owned(),
                     port: url.port().unwrap_or(6379),
@@ -68,13 +68,13 @@ impl RedisUrl {
             "unix" if url.host_str().is_none_or(str::is_empty) && url.path().len() > 1 => {
                 let named = url.query_pairs().find(|(name, _)| name == "db");
                 let database = named.map_or(Ok(0), |(_, value)| number(&value))?;
-                (Place::Socket(url.path().into()), database)
+                (RedisAddress::Socket(url.path().into()), database)
             }
-            _ => return Err(InvalidRedisUrl::Form),
+            _ => return Err(InvalidRedisUrl::Syntax),
         };
         let user = Some(url.username()).filter(|user| !user.is_empty());
         Ok(Self {
-            place,
+            address: place,
             user: user.map(str::to_owned),
             database,
         })
@@ -82,31 +82,31 @@ impl RedisUrl {
 
     /// Whether it is reached by TLS.
     pub fn is_secure(&self) -> bool {
-        matches!(self.place, Place::Tcp { tls: true, .. })
+        matches!(self.address, RedisAddress::Tcp { tls: true, .. })
     }
 
     /// Whether both lead to the same database, whoever asks for it.
     pub fn is_same_database(&self, other: &Self) -> bool {
-        (&self.place, self.database) == (&other.place, other.database)
+        (&self.address, self.database) == (&other.address, other.database)
     }
 
     /// The host, where there is a network in between.
     pub fn host(&self) -> Option<&str> {
-        match &self.place {
-            Place::Socket(_) => None,
-            Place::Tcp { host, .. } => Some(host),
+        match &self.address {
+            RedisAddress::Socket(_) => None,
+            RedisAddress::Tcp { host, .. } => Some(host),
         }
     }
 }
 
-impl Password {
+impl RedisPassword {
     /// Hides a text.
     pub fn new(text: &str) -> Self {
         Self(text.into())
     }
 }
 
-impl fmt::Debug for Password {
+impl fmt::Debug for RedisPassword {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Password(..)")
     }
@@ -114,34 +114,37 @@ impl fmt::Debug for Password {
 
 #[cfg(test)]
 mod tests {
-    use super::{InvalidRedisUrl, Place, RedisUrl};
+    use super::{InvalidRedisUrl, RedisAddress, RedisUrl};
 
-    fn tcp(host: &str, port: u16, tls: bool) -> Place {
+    fn tcp(host: &str, port: u16, tls: bool) -> RedisAddress {
         let host = host.to_owned();
-        Place::Tcp { host, port, tls }
+        RedisAddress::Tcp { host, port, tls }
     }
 
     #[test]
-    fn a_redis_is_found_over_tcp_tls_and_unix_sockets() {
+    fn parses_tcp_tls_and_unix_socket_urls() {
         let read = |text| RedisUrl::parse(text).unwrap();
         let full = read("rediss://gatepost@cache.example.com:6380/3");
-        assert_eq!(full.place, tcp("cache.example.com", 6380, true));
+        assert_eq!(full.address, tcp("cache.example.com", 6380, true));
         assert_eq!((full.user.as_deref(), full.database), (Some("gatepost"), 3));
-        assert_eq!(read("redis://[::1]").place, tcp("::1", 6379, false));
+        assert_eq!(read("redis://[::1]").address, tcp("::1", 6379, false));
         assert_eq!(read("redis://cache/").database, 0);
         let socket = read("unix:///run/redis/redis.sock?db=2");
-        assert_eq!(socket.place, Place::Socket("/run/redis/redis.sock".into()));
+        assert_eq!(
+            socket.address,
+            RedisAddress::Socket("/run/redis/redis.sock".into())
+        );
         assert_eq!(socket.database, 2);
     }
 
     #[test]
-    fn a_url_that_is_none_or_holds_a_password_is_refused() {
+    fn rejects_invalid_urls_and_urls_with_a_password() {
         use InvalidRedisUrl as I;
         for (text, wrong) in [
-            ("cache:6379", I::Form),
-            ("http://cache:6379", I::Form),
-            ("redis://", I::Form),
-            ("unix://", I::Form),
+            ("cache:6379", I::Syntax),
+            ("http://cache:6379", I::Syntax),
+            ("redis://", I::Syntax),
+            ("unix://", I::Syntax),
             ("redis://cache/zero", I::Database),
             ("redis://cache/70000", I::Database),
             ("redis://:hunter2@cache", I::Password),

@@ -9,21 +9,24 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::redis_url::Place;
+use super::redis_url::RedisAddress;
 
 /// Bytes to a Redis and back.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(super) trait RedisStream: AsyncRead + AsyncWrite + Unpin + Send {}
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> RedisStream for S {}
 
 /// Connects.
 ///
 /// # Errors
 /// When nobody is there, or it is not who it must be.
-pub(super) async fn open(place: &Place, tls: &Arc<ClientConfig>) -> io::Result<Box<dyn Stream>> {
+pub(super) async fn connect(
+    place: &RedisAddress,
+    tls: &Arc<ClientConfig>,
+) -> io::Result<Box<dyn RedisStream>> {
     match place {
-        Place::Socket(path) => Ok(Box::new(UnixStream::connect(path).await?)),
-        Place::Tcp {
+        RedisAddress::Socket(path) => Ok(Box::new(UnixStream::connect(path).await?)),
+        RedisAddress::Tcp {
             host,
             port,
             tls: wanted,

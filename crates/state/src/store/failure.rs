@@ -5,14 +5,14 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::deed::Operation;
-use crate::redis::Away;
+use super::command::StoreOperation;
+use crate::redis::RedisUnavailable;
 
 /// Why something is not remembered, or not known. `Display` is for the model,
 /// and true of a change that has not been sent; the cause is for the
 /// administrator.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum LedgerError {
+pub enum StoreError {
     /// There is no room, and nothing that may be forgotten. Nothing was done.
     #[error(
         "the gateway has no room left to remember changes by, so nothing is changed; nothing was sent, try again in an hour, and tell the administrator"
@@ -34,17 +34,17 @@ pub enum LedgerError {
     #[error(
         "the gateway cannot reach what it remembers changes by, so nothing is changed; nothing was sent, try again in a minute, then tell the administrator"
     )]
-    Unavailable(#[source] Trouble),
+    Unavailable(#[source] StoreUnavailable),
 }
 
 /// Why it cannot be reached or written. For the administrator.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Trouble(pub(super) String);
+pub struct StoreUnavailable(pub(super) String);
 
 /// Why an operation failed, in one word.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Reason {
+pub enum StoreErrorReason {
     /// [`LedgerError::Full`].
     Full,
     /// [`LedgerError::TooLarge`].
@@ -55,24 +55,24 @@ pub enum Reason {
 
 /// How often what failed, and why.
 #[derive(Debug, Default)]
-pub(super) struct Failures(Mutex<BTreeMap<(Operation, Reason), u64>>);
+pub(super) struct StoreFailureCounts(Mutex<BTreeMap<(StoreOperation, StoreErrorReason), u64>>);
 
-impl LedgerError {
+impl StoreError {
     /// Why, in one word.
-    pub fn reason(&self) -> Reason {
+    pub fn reason(&self) -> StoreErrorReason {
         match self {
-            Self::Full => Reason::Full,
-            Self::TooLarge { .. } => Reason::TooLarge,
-            Self::Unavailable(_) => Reason::Unavailable,
+            Self::Full => StoreErrorReason::Full,
+            Self::TooLarge { .. } => StoreErrorReason::TooLarge,
+            Self::Unavailable(_) => StoreErrorReason::Unavailable,
         }
     }
 
     pub(super) fn unavailable(why: impl Into<String>) -> Self {
-        Self::Unavailable(Trouble(why.into()))
+        Self::Unavailable(StoreUnavailable(why.into()))
     }
 }
 
-impl Reason {
+impl StoreErrorReason {
     /// The word for it in metric labels.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -83,13 +83,13 @@ impl Reason {
     }
 }
 
-impl Failures {
-    pub(super) fn count(&self, operation: Operation, error: &LedgerError) {
+impl StoreFailureCounts {
+    pub(super) fn record(&self, operation: StoreOperation, error: &StoreError) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *counts.entry((operation, error.reason())).or_default() += 1;
     }
 
-    pub(super) fn so_far(&self) -> Vec<(Operation, Reason, u64)> {
+    pub(super) fn snapshot(&self) -> Vec<(StoreOperation, StoreErrorReason, u64)> {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let all = counts.iter();
         all.map(|((operation, reason), count)| (*operation, *reason, *count))
@@ -97,8 +97,8 @@ impl Failures {
     }
 }
 
-impl From<Away> for LedgerError {
-    fn from(away: Away) -> Self {
+impl From<RedisUnavailable> for StoreError {
+    fn from(away: RedisUnavailable) -> Self {
         Self::unavailable(format!("redis: {away}"))
     }
 }

@@ -7,33 +7,33 @@ use crate::redis::{digest, key_name};
 /// What something is remembered under: a kind, and a hash of what it is about.
 /// Never a text of a client.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key {
-    kind: Kind,
+pub struct StoreKey {
+    kind: StoreKeyKind,
     digest: [u8; 32],
 }
 
 /// What is remembered.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Kind {
+pub enum StoreKeyKind {
     /// What a call was answered, for the next one with the same idempotency key.
-    Answer,
+    ElicitationAnswer,
     /// An approval that waits to be used, or was used.
     Approval,
     /// That a call was made, for it must be made once.
-    Once,
+    Idempotency,
     /// A random secret of all replicas.
     Secret,
     /// What records were before a change.
     Undo,
 }
 
-impl Key {
+impl StoreKey {
     /// The length of [`to_bytes`](Self::to_bytes).
     pub(super) const BYTES: usize = 33;
 
     /// The key of what these parts name together, such as instance, caller and
     /// idempotency key.
-    pub fn new(kind: Kind, parts: &[&[u8]]) -> Self {
+    pub fn new(kind: StoreKeyKind, parts: &[&[u8]]) -> Self {
         Self {
             kind,
             digest: digest(parts),
@@ -41,36 +41,36 @@ impl Key {
     }
 
     /// The key of a call that must be made once.
-    pub fn once(parts: &[&str]) -> Self {
+    pub fn idempotency(parts: &[&str]) -> Self {
         let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
-        Self::new(Kind::Once, &parts)
+        Self::new(StoreKeyKind::Idempotency, &parts)
     }
 
     /// The key of what was there before a change.
     pub fn undo(parts: &[&str]) -> Self {
         let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
-        Self::new(Kind::Undo, &parts)
+        Self::new(StoreKeyKind::Undo, &parts)
     }
 
     /// The key of an approval with this number.
     pub fn approval(number: &[u8]) -> Self {
-        Self::new(Kind::Approval, &[number])
+        Self::new(StoreKeyKind::Approval, &[number])
     }
 
     /// What is remembered under it.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> StoreKeyKind {
         self.kind
     }
 
     /// The name of the key in Redis.
-    pub(super) fn name(&self, prefix: &str) -> String {
+    pub(super) fn redis_name(&self, prefix: &str) -> String {
         key_name(prefix, self.kind.as_str(), &self.digest)
     }
 
     /// The key in a file.
     pub(super) fn to_bytes(self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
-        let parts = std::iter::once(self.kind.letter()).chain(self.digest);
+        let parts = std::iter::once(self.kind.file_tag()).chain(self.digest);
         for (to, from) in bytes.iter_mut().zip(parts) {
             *to = from;
         }
@@ -78,13 +78,13 @@ impl Key {
     }
 }
 
-impl Kind {
+impl StoreKeyKind {
     /// The word for it in the names of keys.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Answer => "answer",
+            Self::ElicitationAnswer => "answer",
             Self::Approval => "approval",
-            Self::Once => "once",
+            Self::Idempotency => "once",
             Self::Secret => "secret",
             Self::Undo => "undo",
         }
@@ -93,28 +93,28 @@ impl Kind {
     /// Whether it may be forgotten before its time, where there is no room for
     /// something else: without it something cannot be offered any more. All
     /// else keeps a change from being made twice.
-    pub(super) fn may_go_early(self) -> bool {
+    pub(super) fn is_evictable(self) -> bool {
         match self {
-            Self::Answer | Self::Approval | Self::Once | Self::Secret => false,
+            Self::ElicitationAnswer | Self::Approval | Self::Idempotency | Self::Secret => false,
             Self::Undo => true,
         }
     }
 
     /// The letter for it in files. Never changed, for files are older than we are.
-    fn letter(self) -> u8 {
+    fn file_tag(self) -> u8 {
         match self {
-            Self::Answer => b'w',
+            Self::ElicitationAnswer => b'w',
             Self::Approval => b'a',
-            Self::Once => b'o',
+            Self::Idempotency => b'o',
             Self::Secret => b's',
             Self::Undo => b'u',
         }
     }
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for StoreKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name(""))
+        f.write_str(&self.redis_name(""))
     }
 }
 
@@ -122,27 +122,27 @@ impl fmt::Debug for Key {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{Key, Kind};
+    use super::{StoreKey, StoreKeyKind};
 
-    const KINDS: [Kind; 5] = [
-        Kind::Answer,
-        Kind::Approval,
-        Kind::Once,
-        Kind::Secret,
-        Kind::Undo,
+    const KINDS: [StoreKeyKind; 5] = [
+        StoreKeyKind::ElicitationAnswer,
+        StoreKeyKind::Approval,
+        StoreKeyKind::Idempotency,
+        StoreKeyKind::Secret,
+        StoreKeyKind::Undo,
     ];
 
     #[test]
-    fn a_key_tells_kinds_and_parts_apart_and_shows_no_text_of_a_client() {
+    fn keys_differ_by_kind_and_parts_and_hide_client_text() {
         let parts: [&[&[u8]]; 3] = [&[b"hunter2"], &[b"hunter", b"2"], &[b"hunter2", b""]];
         let all = KINDS
             .iter()
-            .flat_map(|kind| parts.map(|parts| Key::new(*kind, parts)));
-        let all: Vec<Key> = all.collect();
-        let names: BTreeSet<String> = all.iter().map(|key| key.name("gatepost:")).collect();
+            .flat_map(|kind| parts.map(|parts| StoreKey::new(*kind, parts)));
+        let all: Vec<StoreKey> = all.collect();
+        let names: BTreeSet<String> = all.iter().map(|key| key.redis_name("gatepost:")).collect();
         let bytes: BTreeSet<[u8; 33]> = all.iter().map(|key| key.to_bytes()).collect();
         assert_eq!((names.len(), bytes.len()), (15, 15));
         assert!(!format!("{all:?}").contains("hunter"));
-        insta::assert_snapshot!(all[0].name("gatepost:"), @"gatepost:answer:18a6e7df67325c13108d1078df7dec457e61f5642854d5116b62523ab09f2543");
+        insta::assert_snapshot!(all[0].redis_name("gatepost:"), @"gatepost:answer:18a6e7df67325c13108d1078df7dec457e61f5642854d5116b62523ab09f2543");
     }
 }

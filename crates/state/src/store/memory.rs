@@ -9,70 +9,84 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    deed::{Change, Deed, Told},
-    failure::LedgerError,
-    key::Key,
-    room::{Room, cost},
+    command::{StoreCommand, StoreMutation, StoreReply},
+    failure::StoreError,
+    key::StoreKey,
+    quota::{Quota, entry_cost},
 };
 
 /// What is remembered, by key. Gone with the process.
 #[derive(Debug)]
-pub(super) struct Memory(Mutex<Entries>);
+pub(super) struct MemoryStore(Mutex<MemoryEntries>);
 
 #[derive(Debug)]
-struct Entries {
-    by_key: HashMap<Key, Entry>,
+struct MemoryEntries {
+    by_key: HashMap<StoreKey, MemoryEntry>,
     /// Invariant: one of each entry, here or below.
-    ends: BTreeSet<(Instant, Key)>,
+    by_expiry: BTreeSet<(Instant, StoreKey)>,
     /// Those that may go early.
-    early: BTreeSet<(Instant, Key)>,
-    room: Room,
+    evictable: BTreeSet<(Instant, StoreKey)>,
+    quota: Quota,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct MemoryEntry {
     value: Bytes,
-    ends: Instant,
+    expires_at: Instant,
 }
 
-impl Memory {
+impl MemoryStore {
     /// One that keeps at most so many bytes.
     pub(super) fn new(max_bytes: u64) -> Self {
-        Self(Mutex::new(Entries {
+        Self(Mutex::new(MemoryEntries {
             by_key: HashMap::new(),
-            ends: BTreeSet::new(),
-            early: BTreeSet::new(),
-            room: Room::new(max_bytes),
+            by_expiry: BTreeSet::new(),
+            evictable: BTreeSet::new(),
+            quota: Quota::new(max_bytes),
         }))
     }
 
     /// Keeps at most so many bytes from now on; what is there stays.
-    pub(super) fn adjust(&self, max_bytes: u64) {
+    pub(super) fn set_max_bytes(&self, max_bytes: u64) {
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.room.max_bytes = max_bytes;
+        entries.quota.max_bytes = max_bytes;
     }
 
-    pub(super) fn run(&self, key: Key, deed: Deed, now: Instant) -> Result<Told, LedgerError> {
+    pub(super) fn execute(
+        &self,
+        key: StoreKey,
+        deed: StoreCommand,
+        now: Instant,
+    ) -> Result<StoreReply, StoreError> {
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.purge(now);
+        entries.purge_expired(now);
         let there = entries.by_key.get(&key).map(|entry| entry.value.clone());
-        let before = there.as_ref().map_or(0, |value| cost(value.len()));
+        let before = there.as_ref().map_or(0, |value| entry_cost(value.len()));
         let (told, change) = deed.decide(there);
         match change {
-            Change::None => {}
-            Change::Delete => entries.delete(key),
-            Change::Set(value, ttl) => {
-                let wanted = cost(value.len());
-                if !entries.room.can_hold(key.kind(), before, wanted) {
-                    return Err(LedgerError::Full);
+            StoreMutation::None => {}
+            StoreMutation::Delete => entries.delete(key),
+            StoreMutation::Set(value, ttl) => {
+                let wanted = entry_cost(value.len());
+                if !entries
+                    .quota
+                    .fits_after_eviction(key.kind(), before, wanted)
+                {
+                    return Err(StoreError::Full);
                 }
                 entries.delete(key);
-                while let Some(oldest) = entries.oldest_to_go(wanted) {
+                while let Some(oldest) = entries.next_to_evict(wanted) {
                     entries.delete(oldest);
                 }
                 // A time beyond the clock's end does not come; a century is as good.
                 let ends = now.checked_add(ttl).unwrap_or_else(|| now + CENTURY);
-                entries.set(key, Entry { value, ends });
+                entries.set(
+                    key,
+                    MemoryEntry {
+                        value,
+                        expires_at: ends,
+                    },
+                );
             }
         }
         Ok(told)
@@ -82,42 +96,45 @@ impl Memory {
 /// Longer than any process runs.
 const CENTURY: std::time::Duration = std::time::Duration::from_hours(100 * 366 * 24);
 
-impl Entries {
+impl MemoryEntries {
     /// Forgets what has ended.
-    fn purge(&mut self, now: Instant) {
-        let ended = |(ends, _): &&(Instant, Key)| *ends <= now;
-        let first = |all: &BTreeSet<(Instant, Key)>| all.first().filter(ended).map(|(_, key)| *key);
-        while let Some(key) = first(&self.ends).or_else(|| first(&self.early)) {
+    fn purge_expired(&mut self, now: Instant) {
+        let ended = |(ends, _): &&(Instant, StoreKey)| *ends <= now;
+        let first =
+            |all: &BTreeSet<(Instant, StoreKey)>| all.first().filter(ended).map(|(_, key)| *key);
+        while let Some(key) = first(&self.by_expiry).or_else(|| first(&self.evictable)) {
             self.delete(key);
         }
     }
 
     /// What has to go for so many bytes, if there is any need.
-    fn oldest_to_go(&self, wanted: u64) -> Option<Key> {
-        if self.room.has(wanted) {
+    fn next_to_evict(&self, wanted: u64) -> Option<StoreKey> {
+        if self.quota.fits_now(wanted) {
             return None;
         }
-        self.early.first().map(|(_, key)| *key)
+        self.evictable.first().map(|(_, key)| *key)
     }
 
-    fn set(&mut self, key: Key, entry: Entry) {
-        self.room.take(key.kind(), cost(entry.value.len()));
-        self.list_of(key).insert((entry.ends, key));
+    fn set(&mut self, key: StoreKey, entry: MemoryEntry) {
+        self.quota
+            .reserve(key.kind(), entry_cost(entry.value.len()));
+        self.expiry_index(key).insert((entry.expires_at, key));
         self.by_key.insert(key, entry);
     }
 
-    fn delete(&mut self, key: Key) {
+    fn delete(&mut self, key: StoreKey) {
         if let Some(entry) = self.by_key.remove(&key) {
-            self.room.free(key.kind(), cost(entry.value.len()));
-            self.list_of(key).remove(&(entry.ends, key));
+            self.quota
+                .release(key.kind(), entry_cost(entry.value.len()));
+            self.expiry_index(key).remove(&(entry.expires_at, key));
         }
     }
 
-    fn list_of(&mut self, key: Key) -> &mut BTreeSet<(Instant, Key)> {
-        if key.kind().may_go_early() {
-            &mut self.early
+    fn expiry_index(&mut self, key: StoreKey) -> &mut BTreeSet<(Instant, StoreKey)> {
+        if key.kind().is_evictable() {
+            &mut self.evictable
         } else {
-            &mut self.ends
+            &mut self.by_expiry
         }
     }
 }

@@ -4,18 +4,18 @@
 //! In this process, in a file of this process, or in a Redis of all replicas. What
 //! a value means is not known here; it is the caller's bytes.
 
-mod deed;
+mod command;
 mod entries;
 mod failure;
 mod file;
-mod keeper;
 mod key;
 mod memory;
 mod opening;
-mod room;
+mod quota;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod writer_thread;
 
 use std::{
     fmt,
@@ -26,19 +26,19 @@ use std::{
 
 use bytes::Bytes;
 
-pub use deed::Operation;
-pub use failure::{LedgerError, Reason, Trouble};
-pub use key::{Key, Kind};
-pub use opening::CannotOpen;
+pub use command::StoreOperation;
+pub use failure::{StoreError, StoreErrorReason, StoreUnavailable};
+pub use key::{StoreKey, StoreKeyKind};
+pub use opening::StoreOpenError;
 
 use self::{
-    deed::{Deed, Told},
-    failure::Failures,
-    file::LedgerFile,
-    memory::Memory,
-    shared::Shared,
+    command::{StoreCommand, StoreReply},
+    failure::StoreFailureCounts,
+    file::StoreFile,
+    memory::MemoryStore,
+    shared::RedisStore,
 };
-use crate::redis::{Away, RedisSettings};
+use crate::redis::{RedisSettings, RedisUnavailable};
 
 /// The largest value that is kept, in bytes.
 pub const MAX_VALUE_BYTES: usize = 1 << 20;
@@ -49,16 +49,16 @@ const SECRET_TTL: Duration = Duration::from_hours(366 * 24);
 
 /// Where things are remembered, and for how long.
 #[derive(Clone, Debug)]
-pub struct LedgerSettings {
+pub struct StoreSettings {
     /// Where.
-    pub place: LedgerPlace,
+    pub location: StoreLocation,
     /// For how long.
     pub retention: Retention,
 }
 
 /// Where things are remembered.
 #[derive(Clone, Debug)]
-pub enum LedgerPlace {
+pub enum StoreLocation {
     /// In a file, by this process alone.
     File {
         /// The file.
@@ -80,11 +80,11 @@ pub enum LedgerPlace {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Retention {
     /// How long a change is known by its idempotency key.
-    pub keep_keys: Duration,
+    pub idempotency_ttl: Duration,
     /// How long a change can be undone.
-    pub keep_undo: Duration,
+    pub undo_ttl: Duration,
     /// How long a change may wait for its approval.
-    pub approval: Duration,
+    pub approval_ttl: Duration,
     /// What may be kept to undo one change, in bytes.
     pub max_undo_bytes: usize,
 }
@@ -95,66 +95,68 @@ pub struct Retention {
 /// other, whoever asks. What was acknowledged is there until its time, as long as
 /// the store is ([`outlives_restart`](Self::outlives_restart)), but for
 /// [`Kind::Undo`]: that may be forgotten earlier where there is no room.
-pub struct Ledger {
-    store: Store,
+pub struct StateStore {
+    backend: StoreBackend,
     retention: Mutex<Retention>,
-    failures: Failures,
+    failure_counts: StoreFailureCounts,
 }
 
-enum Store {
-    File(LedgerFile),
-    Memory(Memory),
-    Redis(Shared),
+enum StoreBackend {
+    File(StoreFile),
+    Memory(MemoryStore),
+    Redis(RedisStore),
 }
 
 /// What was found out about a ledger that is not open.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Usable {
+pub enum StoreHealth {
     /// It does what is needed.
-    Yes,
+    Usable,
     /// It does, but may forget: a Redis that drops keys when it is full.
-    Forgetful,
+    MayEvict,
     /// Another process has it, which is as it should be while a gateway runs.
     InUse,
 }
 
 /// Why a ledger cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum Unusable {
+pub enum StoreUnhealthy {
     /// The Redis.
     #[error(transparent)]
-    Away(#[from] Away),
+    RedisUnavailable(#[from] RedisUnavailable),
     /// The file.
     #[error(transparent)]
-    CannotOpen(#[from] CannotOpen),
+    OpenFailed(#[from] StoreOpenError),
 }
 
-impl Ledger {
+impl StateStore {
     /// Opens it. A Redis is not connected yet.
     ///
     /// # Errors
     /// [`CannotOpen`] of a file.
-    pub fn open(settings: LedgerSettings) -> Result<Self, CannotOpen> {
-        let store = match settings.place {
-            LedgerPlace::File { path, max_bytes } => {
-                Store::File(LedgerFile::open(path, max_bytes)?)
+    pub fn open(settings: StoreSettings) -> Result<Self, StoreOpenError> {
+        let store = match settings.location {
+            StoreLocation::File { path, max_bytes } => {
+                StoreBackend::File(StoreFile::open(path, max_bytes)?)
             }
-            LedgerPlace::Memory { max_bytes } => Store::Memory(Memory::new(max_bytes)),
-            LedgerPlace::Redis(settings) => Store::Redis(Shared::new(settings)),
+            StoreLocation::Memory { max_bytes } => {
+                StoreBackend::Memory(MemoryStore::new(max_bytes))
+            }
+            StoreLocation::Redis(settings) => StoreBackend::Redis(RedisStore::new(settings)),
         };
-        Ok(Self::of(store, settings.retention))
+        Ok(Self::with_backend(store, settings.retention))
     }
 
-    fn of(store: Store, retention: Retention) -> Self {
+    fn with_backend(backend: StoreBackend, retention: Retention) -> Self {
         Self {
-            store,
+            backend,
             retention: Mutex::new(retention),
-            failures: Failures::default(),
+            failure_counts: StoreFailureCounts::default(),
         }
     }
 
     /// How long what is to be remembered, and how much.
-    pub fn settings(&self) -> Retention {
+    pub fn retention(&self) -> Retention {
         *self
             .retention
             .lock()
@@ -166,33 +168,35 @@ impl Ledger {
     ///
     /// # Errors
     /// [`Unusable`].
-    pub async fn examine(place: LedgerPlace) -> Result<Usable, Unusable> {
+    pub async fn check_location(place: StoreLocation) -> Result<StoreHealth, StoreUnhealthy> {
         match place {
-            LedgerPlace::File { path, .. } => match opening::examine(&path) {
-                Ok(()) => Ok(Usable::Yes),
-                Err(CannotOpen::Taken(_)) => Ok(Usable::InUse),
+            StoreLocation::File { path, .. } => match opening::check_openable(&path) {
+                Ok(()) => Ok(StoreHealth::Usable),
+                Err(StoreOpenError::Locked(_)) => Ok(StoreHealth::InUse),
                 Err(error) => Err(error.into()),
             },
-            LedgerPlace::Memory { .. } => Ok(Usable::Yes),
-            LedgerPlace::Redis(settings) => match Shared::new(settings).examine().await? {
-                Some(false) => Ok(Usable::Forgetful),
-                Some(true) | None => Ok(Usable::Yes),
+            StoreLocation::Memory { .. } => Ok(StoreHealth::Usable),
+            StoreLocation::Redis(settings) => match RedisStore::new(settings).check().await? {
+                Some(false) => Ok(StoreHealth::MayEvict),
+                Some(true) | None => Ok(StoreHealth::Usable),
             },
         }
     }
 
     /// Goes on with other settings, if they are [of](Self::is_of) this one; else
     /// says no, and must be opened anew.
-    pub fn adjust(&self, settings: &LedgerSettings) -> bool {
-        if !self.is_of(&settings.place) {
+    pub fn reconfigure(&self, settings: &StoreSettings) -> bool {
+        if !self.has_same_settings(&settings.location) {
             return false;
         }
-        match (&self.store, &settings.place) {
-            (Store::File(file), LedgerPlace::File { max_bytes, .. }) => file.adjust(*max_bytes),
-            (Store::Memory(memory), LedgerPlace::Memory { max_bytes }) => {
-                memory.adjust(*max_bytes);
+        match (&self.backend, &settings.location) {
+            (StoreBackend::File(file), StoreLocation::File { max_bytes, .. }) => {
+                file.set_max_bytes(*max_bytes)
             }
-            (Store::File(_) | Store::Memory(_) | Store::Redis(_), _) => {}
+            (StoreBackend::Memory(memory), StoreLocation::Memory { max_bytes }) => {
+                memory.set_max_bytes(*max_bytes);
+            }
+            (StoreBackend::File(_) | StoreBackend::Memory(_) | StoreBackend::Redis(_), _) => {}
         }
         *self
             .retention
@@ -202,20 +206,26 @@ impl Ledger {
     }
 
     /// Whether it is in this place, and reached in the same way.
-    pub fn is_of(&self, place: &LedgerPlace) -> bool {
-        match (&self.store, place) {
-            (Store::Redis(shared), LedgerPlace::Redis(settings)) => shared.is_of(settings),
-            (Store::File(_) | Store::Memory(_) | Store::Redis(_), place) => self.is_where(place),
+    pub fn has_same_settings(&self, place: &StoreLocation) -> bool {
+        match (&self.backend, place) {
+            (StoreBackend::Redis(shared), StoreLocation::Redis(settings)) => {
+                shared.has_same_settings(settings)
+            }
+            (StoreBackend::File(_) | StoreBackend::Memory(_) | StoreBackend::Redis(_), place) => {
+                self.is_same_store(place)
+            }
         }
     }
 
     /// Whether a ledger in this place knows what this one knows.
-    pub fn is_where(&self, place: &LedgerPlace) -> bool {
-        match (&self.store, place) {
-            (Store::File(file), LedgerPlace::File { path, .. }) => file.is(path),
-            (Store::Memory(_), LedgerPlace::Memory { .. }) => true,
-            (Store::Redis(shared), LedgerPlace::Redis(settings)) => shared.is_where(settings),
-            (Store::File(_) | Store::Memory(_) | Store::Redis(_), _) => false,
+    pub fn is_same_store(&self, place: &StoreLocation) -> bool {
+        match (&self.backend, place) {
+            (StoreBackend::File(file), StoreLocation::File { path, .. }) => file.is_at(path),
+            (StoreBackend::Memory(_), StoreLocation::Memory { .. }) => true,
+            (StoreBackend::Redis(shared), StoreLocation::Redis(settings)) => {
+                shared.is_same_database(settings)
+            }
+            (StoreBackend::File(_) | StoreBackend::Memory(_) | StoreBackend::Redis(_), _) => false,
         }
     }
 
@@ -224,64 +234,76 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub async fn claim(
+    pub async fn put_if_absent(
         &self,
-        key: &Key,
+        key: &StoreKey,
         value: Bytes,
         ttl: Duration,
-    ) -> Result<Option<Bytes>, LedgerError> {
-        Ok(self.run(key, Deed::Claim(value, ttl)).await?.found)
+    ) -> Result<Option<Bytes>, StoreError> {
+        Ok(self
+            .execute(key, StoreCommand::PutIfAbsent(value, ttl))
+            .await?
+            .value)
     }
 
     /// Sets it if this is there; says whether it was.
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub async fn replace(
+    pub async fn compare_and_swap(
         &self,
-        key: &Key,
+        key: &StoreKey,
         expected: &[u8],
         value: Bytes,
         ttl: Duration,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<bool, StoreError> {
         let expected = Bytes::copy_from_slice(expected);
         Ok(self
-            .run(key, Deed::Replace(expected, value, ttl))
+            .execute(key, StoreCommand::CompareAndSwap(expected, value, ttl))
             .await?
-            .done)
+            .applied)
     }
 
     /// What is there.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
-    pub async fn get(&self, key: &Key) -> Result<Option<Bytes>, LedgerError> {
-        Ok(self.run(key, Deed::Get).await?.found)
+    pub async fn get(&self, key: &StoreKey) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.execute(key, StoreCommand::Get).await?.value)
     }
 
     /// Sets it, whatever is there.
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub async fn put(&self, key: &Key, value: Bytes, ttl: Duration) -> Result<(), LedgerError> {
-        self.run(key, Deed::Put(value, ttl)).await.map(drop)
+    pub async fn put(&self, key: &StoreKey, value: Bytes, ttl: Duration) -> Result<(), StoreError> {
+        self.execute(key, StoreCommand::Put(value, ttl))
+            .await
+            .map(drop)
     }
 
     /// What is there, which is deleted. Of many at once one gets it.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; then it may be gone.
-    pub async fn take(&self, key: &Key) -> Result<Option<Bytes>, LedgerError> {
-        Ok(self.run(key, Deed::Take).await?.found)
+    pub async fn get_and_delete(&self, key: &StoreKey) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.execute(key, StoreCommand::GetAndDelete).await?.value)
     }
 
     /// Deletes it if this is there; says whether it was.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
-    pub async fn remove(&self, key: &Key, expected: &[u8]) -> Result<bool, LedgerError> {
+    pub async fn compare_and_delete(
+        &self,
+        key: &StoreKey,
+        expected: &[u8],
+    ) -> Result<bool, StoreError> {
         let expected = Bytes::copy_from_slice(expected);
-        Ok(self.run(key, Deed::Remove(expected)).await?.done)
+        Ok(self
+            .execute(key, StoreCommand::CompareAndDelete(expected))
+            .await?
+            .applied)
     }
 
     /// A random secret of this name, made once: the same for all who share the
@@ -289,45 +311,44 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub async fn secret(&self, name: &str) -> Result<[u8; 32], LedgerError> {
-        let key = Key::new(Kind::Secret, &[name.as_bytes()]);
+    pub async fn secret(&self, name: &str) -> Result<[u8; 32], StoreError> {
+        let key = StoreKey::new(StoreKeyKind::Secret, &[name.as_bytes()]);
         let found = self.get(&key).await?;
         if let Some(known) = found.and_then(|found| <[u8; 32]>::try_from(&*found).ok()) {
             return Ok(known);
         }
         let mut fresh = [0; 32];
-        getrandom::fill(&mut fresh).map_err(|error| LedgerError::unavailable(error.to_string()))?;
+        getrandom::fill(&mut fresh).map_err(|error| StoreError::unavailable(error.to_string()))?;
         let value = Bytes::copy_from_slice(&fresh);
-        match self.claim(&key, value, SECRET_TTL).await? {
+        match self.put_if_absent(&key, value, SECRET_TTL).await? {
             None => Ok(fresh),
-            Some(known) => <[u8; 32]>::try_from(&*known).map_err(|_wrong_size| {
-                LedgerError::unavailable("what is kept as a secret is none")
-            }),
+            Some(known) => <[u8; 32]>::try_from(&*known)
+                .map_err(|_wrong_size| StoreError::unavailable("what is kept as a secret is none")),
         }
     }
 
     /// Whether what is remembered is known after this process, too.
-    pub fn outlives_restart(&self) -> bool {
-        match self.store {
-            Store::File(_) | Store::Redis(_) => true,
-            Store::Memory(_) => false,
+    pub fn is_persistent(&self) -> bool {
+        match self.backend {
+            StoreBackend::File(_) | StoreBackend::Redis(_) => true,
+            StoreBackend::Memory(_) => false,
         }
     }
 
     /// Whether other replicas know it too.
     pub fn is_shared(&self) -> bool {
-        match self.store {
-            Store::File(_) | Store::Memory(_) => false,
-            Store::Redis(_) => true,
+        match self.backend {
+            StoreBackend::File(_) | StoreBackend::Memory(_) => false,
+            StoreBackend::Redis(_) => true,
         }
     }
 
     /// Where it is remembered, in one word, for metric labels.
-    pub fn store(&self) -> &'static str {
-        match self.store {
-            Store::File(_) => "file",
-            Store::Memory(_) => "memory",
-            Store::Redis(_) => "redis",
+    pub fn backend_name(&self) -> &'static str {
+        match self.backend {
+            StoreBackend::File(_) => "file",
+            StoreBackend::Memory(_) => "memory",
+            StoreBackend::Redis(_) => "redis",
         }
     }
 
@@ -335,65 +356,68 @@ impl Ledger {
     ///
     /// # Errors
     /// Why not, for the administrator.
-    pub async fn state(&self) -> Result<(), Trouble> {
-        match &self.store {
-            Store::File(file) => file.state(),
-            Store::Memory(_) => Ok(()),
-            Store::Redis(shared) => {
-                let trial = Key::new(Kind::Once, &[b"trial"]);
-                match shared.run(trial, Deed::Get).await {
-                    Err(LedgerError::Unavailable(trouble)) => Err(trouble),
-                    Ok(_) | Err(LedgerError::Full | LedgerError::TooLarge { .. }) => Ok(()),
+    pub async fn check_available(&self) -> Result<(), StoreUnavailable> {
+        match &self.backend {
+            StoreBackend::File(file) => file.check_available(),
+            StoreBackend::Memory(_) => Ok(()),
+            StoreBackend::Redis(shared) => {
+                let trial = StoreKey::new(StoreKeyKind::Idempotency, &[b"trial"]);
+                match shared.execute(trial, StoreCommand::Get).await {
+                    Err(StoreError::Unavailable(trouble)) => Err(trouble),
+                    Ok(_) | Err(StoreError::Full | StoreError::TooLarge { .. }) => Ok(()),
                 }
             }
         }
     }
 
     /// Whether it could be used when it was last needed; none before that.
-    pub fn is_here(&self) -> Option<bool> {
-        match &self.store {
-            Store::File(file) => Some(file.state().is_ok()),
-            Store::Memory(_) => Some(true),
-            Store::Redis(shared) => shared.redis.is_here(),
+    pub fn was_available(&self) -> Option<bool> {
+        match &self.backend {
+            StoreBackend::File(file) => Some(file.check_available().is_ok()),
+            StoreBackend::Memory(_) => Some(true),
+            StoreBackend::Redis(shared) => shared.redis.is_connected(),
         }
     }
 
     /// How often what failed, and why, since it was opened.
-    pub fn failures(&self) -> Vec<(Operation, Reason, u64)> {
-        self.failures.so_far()
+    pub fn failure_counts(&self) -> Vec<(StoreOperation, StoreErrorReason, u64)> {
+        self.failure_counts.snapshot()
     }
 
     /// Ends the work of a file and lets go of it. Nothing is lost without this.
     /// Says whether it was done in time.
     pub fn close(&self, patience: Duration) -> bool {
-        match &self.store {
-            Store::File(file) => file.close(patience),
-            Store::Memory(_) | Store::Redis(_) => true,
+        match &self.backend {
+            StoreBackend::File(file) => file.close(patience),
+            StoreBackend::Memory(_) | StoreBackend::Redis(_) => true,
         }
     }
 
-    async fn run(&self, key: &Key, deed: Deed) -> Result<Told, LedgerError> {
+    async fn execute(&self, key: &StoreKey, deed: StoreCommand) -> Result<StoreReply, StoreError> {
         let operation = deed.operation();
-        let told = if deed.size() > MAX_VALUE_BYTES {
-            Err(LedgerError::TooLarge {
-                size_bytes: deed.size(),
+        let told = if deed.value_size() > MAX_VALUE_BYTES {
+            Err(StoreError::TooLarge {
+                size_bytes: deed.value_size(),
                 max_bytes: MAX_VALUE_BYTES,
             })
         } else {
-            match &self.store {
-                Store::File(file) => file.run(*key, deed).await,
-                Store::Memory(memory) => memory.run(*key, deed, Instant::now()),
-                Store::Redis(shared) => shared.run(*key, deed).await,
+            match &self.backend {
+                StoreBackend::File(file) => file.execute(*key, deed).await,
+                StoreBackend::Memory(memory) => memory.execute(*key, deed, Instant::now()),
+                StoreBackend::Redis(shared) => shared.execute(*key, deed).await,
             }
         };
-        told.inspect_err(|error| self.failures.count(operation, error))
+        told.inspect_err(|error| self.failure_counts.record(operation, error))
     }
 }
 
 /// In this process, at most 32 MiB.
-impl Default for Ledger {
+impl Default for StateStore {
     fn default() -> Self {
-        Self::of(Store::Memory(Memory::new(32 << 20)), Retention::default())
+        Self::with_backend(
+            StoreBackend::Memory(MemoryStore::new(32 << 20)),
+            Retention::default(),
+        )
     }
 }
 
@@ -401,18 +425,18 @@ impl Default for Ledger {
 impl Default for Retention {
     fn default() -> Self {
         Self {
-            keep_keys: Duration::from_hours(24),
-            keep_undo: Duration::from_hours(72),
-            approval: Duration::from_mins(10),
+            idempotency_ttl: Duration::from_hours(24),
+            undo_ttl: Duration::from_hours(72),
+            approval_ttl: Duration::from_mins(10),
             max_undo_bytes: 256 << 10,
         }
     }
 }
 
-impl fmt::Debug for Ledger {
+impl fmt::Debug for StateStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ledger")
-            .field("store", &self.store())
+            .field("store", &self.backend_name())
             .finish_non_exhaustive()
     }
 }

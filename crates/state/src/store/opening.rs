@@ -9,14 +9,14 @@ use std::{
 
 use redb::{Builder, Database, backends::FileBackend};
 
-use super::entries::{Broken, Entries, Moment};
+use super::entries::{ClockReading, FileEntries, StoreFileError};
 
 /// What of the file is kept in memory, in bytes.
 const CACHE_BYTES: usize = 8 << 20;
 
 /// Why the file of changes is not opened. `Display` is for the administrator.
 #[derive(Debug, thiserror::Error)]
-pub enum CannotOpen {
+pub enum StoreOpenError {
     /// It is not what the gateway wrote.
     #[error(
         "{0} is damaged, or is no file of a ledger ({1}); put back a copy, or move it away to begin a new one: then nothing is known of changes that were made, so that one that is sent again may be made twice"
@@ -29,21 +29,21 @@ pub enum CannotOpen {
     #[error(
         "{0} is used by another process; give each gateway a file of its own, or let replicas share a Redis"
     )]
-    Taken(PathBuf),
+    Locked(PathBuf),
 }
 
 /// Opens the file, and makes it if there is none.
 ///
 /// # Errors
 /// [`CannotOpen`].
-pub(super) fn open(path: &Path, max_bytes: u64) -> Result<Entries, CannotOpen> {
+pub(super) fn open(path: &Path, max_bytes: u64) -> Result<FileEntries, StoreOpenError> {
     let is_there = path
         .try_exists()
-        .map_err(|error| CannotOpen::Io(path.to_owned(), error))?;
+        .map_err(|error| StoreOpenError::Io(path.to_owned(), error))?;
     if !is_there {
-        make(path)?;
+        create_file(path)?;
     }
-    open_again(path, max_bytes)
+    reopen(path, max_bytes)
 }
 
 /// Opens the file, which must be there: one that vanished while it was in use is
@@ -51,13 +51,13 @@ pub(super) fn open(path: &Path, max_bytes: u64) -> Result<Entries, CannotOpen> {
 ///
 /// # Errors
 /// [`CannotOpen`].
-pub(super) fn open_again(path: &Path, max_bytes: u64) -> Result<Entries, CannotOpen> {
-    let failed = |error| CannotOpen::Io(path.to_owned(), error);
+pub(super) fn reopen(path: &Path, max_bytes: u64) -> Result<FileEntries, StoreOpenError> {
+    let failed = |error| StoreOpenError::Io(path.to_owned(), error);
     let file = OpenOptions::new().read(true).write(true).open(path);
     let file = file.map_err(failed)?;
-    guarded(path, || {
-        let database = database(file)?;
-        Entries::go_on(database, max_bytes, Moment::now())
+    catch_damage(path, || {
+        let database = open_database(file)?;
+        FileEntries::load(database, max_bytes, ClockReading::now())
     })
 }
 
@@ -66,26 +66,26 @@ pub(super) fn open_again(path: &Path, max_bytes: u64) -> Result<Entries, CannotO
 ///
 /// # Errors
 /// [`CannotOpen`].
-pub(super) fn examine(path: &Path) -> Result<(), CannotOpen> {
-    let failed = |error| CannotOpen::Io(path.to_owned(), error);
+pub(super) fn check_openable(path: &Path) -> Result<(), StoreOpenError> {
+    let failed = |error| StoreOpenError::Io(path.to_owned(), error);
     if path.try_exists().map_err(failed)? {
-        let entries = open_again(path, u64::MAX)?;
-        return guarded(path, || entries.close());
+        let entries = reopen(path, u64::MAX)?;
+        return catch_damage(path, || entries.close());
     }
-    tempfile::NamedTempFile::new_in(folder(path))
+    tempfile::NamedTempFile::new_in(parent_folder(path))
         .map(drop)
         .map_err(failed)
 }
 
 /// Makes the file whole or not at all: whoever dies in between leaves none.
-fn make(path: &Path) -> Result<(), CannotOpen> {
-    let failed = |error| CannotOpen::Io(path.to_owned(), error);
+fn create_file(path: &Path) -> Result<(), StoreOpenError> {
+    let failed = |error| StoreOpenError::Io(path.to_owned(), error);
     // For its owner alone, as all files that are made so.
-    let unfinished = tempfile::NamedTempFile::new_in(folder(path)).map_err(failed)?;
+    let unfinished = tempfile::NamedTempFile::new_in(parent_folder(path)).map_err(failed)?;
     let file = unfinished.reopen().map_err(failed)?;
-    guarded(path, || {
-        let database = database(file)?;
-        Entries::begin(&database)?;
+    catch_damage(path, || {
+        let database = open_database(file)?;
+        FileEntries::create_tables(&database)?;
         Ok(database.close()?)
     })?;
     unfinished.as_file().sync_all().map_err(failed)?;
@@ -95,12 +95,12 @@ fn make(path: &Path) -> Result<(), CannotOpen> {
         Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(failed(error.error)),
     }
-    File::open(folder(path))
+    File::open(parent_folder(path))
         .and_then(|folder| folder.sync_all())
         .map_err(failed)
 }
 
-fn database(file: File) -> Result<Database, Broken> {
+fn open_database(file: File) -> Result<Database, StoreFileError> {
     let mut builder = Builder::new();
     builder
         .set_cache_size(CACHE_BYTES)
@@ -111,21 +111,24 @@ fn database(file: File) -> Result<Database, Broken> {
 
 /// Runs what may find the file in any state. The crate answers damage by an
 /// error, or here and there by a panic, which ends here.
-fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T, Broken>) -> Result<T, CannotOpen> {
-    let damaged = |why: String| CannotOpen::Damaged(path.to_owned(), why);
+fn catch_damage<T>(
+    path: &Path,
+    work: impl FnOnce() -> Result<T, StoreFileError>,
+) -> Result<T, StoreOpenError> {
+    let damaged = |why: String| StoreOpenError::Damaged(path.to_owned(), why);
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(done)) => Ok(done),
-        Ok(Err(Broken(error))) => {
+        Ok(Err(StoreFileError(error))) => {
             use redb::Error as E;
             if matches!(*error, E::DatabaseAlreadyOpen | E::LockProtocolMismatch) {
-                return Err(CannotOpen::Taken(path.to_owned()));
+                return Err(StoreOpenError::Locked(path.to_owned()));
             }
             let why = error.to_string();
             let damages = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData;
             if !matches!(&*error, E::Io(error) if damages(error))
                 && let E::Io(error) = *error
             {
-                return Err(CannotOpen::Io(path.to_owned(), error));
+                return Err(StoreOpenError::Io(path.to_owned(), error));
             }
             Err(damaged(why))
         }
@@ -133,7 +136,7 @@ fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T, Broken>) -> Result<T
     }
 }
 
-fn folder(path: &Path) -> &Path {
+fn parent_folder(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

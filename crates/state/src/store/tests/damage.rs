@@ -9,32 +9,34 @@ use std::{
     time::Duration,
 };
 
-use super::{HOUR, PLENTY, at, in_file, large, once, open, text};
-use crate::store::{CannotOpen, Ledger, LedgerPlace};
+use super::{HOUR, PLENTY, idempotency_key, in_file, large, open, settings_for, text};
+use crate::store::{StateStore, StoreLocation, StoreOpenError};
 
 /// Where the child of the test below writes.
 const VARIABLE: &str = "GATEPOST_TEST_LEDGER";
 
 /// Claims one after the other, and says of each that it was acknowledged.
-async fn claim_until_killed(path: &Path) {
-    let ledger = open(LedgerPlace::File {
+async fn put_until_killed(path: &Path) {
+    let ledger = open(StoreLocation::File {
         path: path.to_owned(),
         max_bytes: PLENTY,
     });
     let mut out = std::io::stdout();
     for number in 0_u64.. {
         let name = format!("{} {number}", std::process::id());
-        let claimed = ledger.claim(&once(&name), large(2_000), HOUR).await;
+        let claimed = ledger
+            .put_if_absent(&idempotency_key(&name), large(2_000), HOUR)
+            .await;
         assert_eq!(claimed.unwrap(), None);
         writeln!(out, "kept {name}").unwrap();
     }
 }
 
 #[tokio::test]
-async fn whoever_is_killed_at_any_moment_has_kept_all_that_was_acknowledged() {
+async fn killed_process_keeps_all_acknowledged_entries() {
     if let Some(path) = env::var_os(VARIABLE) {
         // This is the child.
-        return claim_until_killed(path.as_ref()).await;
+        return put_until_killed(path.as_ref()).await;
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("changes.redb");
@@ -80,16 +82,16 @@ async fn whoever_is_killed_at_any_moment_has_kept_all_that_was_acknowledged() {
     assert!(kept.len() > 200, "{}", kept.len());
     let ledger = open(in_file(&folder, PLENTY));
     for name in &kept {
-        let found = ledger.get(&once(name)).await.unwrap();
+        let found = ledger.get(&idempotency_key(name)).await.unwrap();
         assert_eq!(found, Some(large(2_000)), "{name}");
     }
 }
 
 /// A file with something in it, closed in order.
-async fn whole(folder: &tempfile::TempDir) -> Vec<u8> {
+async fn populated_file(folder: &tempfile::TempDir) -> Vec<u8> {
     let ledger = open(in_file(folder, PLENTY));
     for number in 0..40 {
-        let key = once(&number.to_string());
+        let key = idempotency_key(&number.to_string());
         ledger.put(&key, large(3_000), HOUR).await.unwrap();
     }
     assert!(ledger.close(HOUR));
@@ -97,22 +99,22 @@ async fn whole(folder: &tempfile::TempDir) -> Vec<u8> {
 }
 
 /// Opens what is there, and reads all of it if that goes.
-async fn try_out(folder: &tempfile::TempDir) -> Result<(), CannotOpen> {
-    let ledger = Ledger::open(at(in_file(folder, PLENTY)))?;
+async fn open_and_read_all(folder: &tempfile::TempDir) -> Result<(), StoreOpenError> {
+    let ledger = StateStore::open(settings_for(in_file(folder, PLENTY)))?;
     for number in 0..40 {
-        let key = once(&number.to_string());
+        let key = idempotency_key(&number.to_string());
         // Whatever it says, it says something.
         drop(ledger.get(&key).await);
     }
-    drop(ledger.put(&once("new"), text("1"), HOUR).await);
+    drop(ledger.put(&idempotency_key("new"), text("1"), HOUR).await);
     assert!(ledger.close(HOUR));
     Ok(())
 }
 
 #[tokio::test]
-async fn a_file_that_was_cut_or_written_into_is_told_and_nothing_panics() {
+async fn damaged_file_is_reported_without_a_panic() {
     let folder = tempfile::tempdir().unwrap();
-    let bytes = whole(&folder).await;
+    let bytes = populated_file(&folder).await;
     let path = folder.path().join("changes.redb");
     let mut told = 0;
     let mut seed = 1_u64;
@@ -136,11 +138,11 @@ async fn a_file_that_was_cut_or_written_into_is_told_and_nothing_panics() {
             file.write_all(&[0xa5; 8]).unwrap();
         }
         drop(file);
-        match try_out(&folder).await {
+        match open_and_read_all(&folder).await {
             // It was where nothing stands.
             Ok(()) => {}
             Err(error) => {
-                assert!(!matches!(error, CannotOpen::Taken(_)), "{error}");
+                assert!(!matches!(error, StoreOpenError::Locked(_)), "{error}");
                 assert!(error.to_string().contains("changes.redb"), "{error}");
                 told += 1;
             }
@@ -150,13 +152,13 @@ async fn a_file_that_was_cut_or_written_into_is_told_and_nothing_panics() {
 }
 
 #[tokio::test]
-async fn a_file_of_something_else_is_refused_and_left_as_it_is() {
+async fn foreign_file_is_rejected_and_left_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("changes.redb");
     for other in ["[keys]\n".repeat(2_000), "x".to_owned()] {
         fs::write(&path, &other).unwrap();
-        let error = Ledger::open(at(in_file(&folder, PLENTY))).unwrap_err();
-        assert!(matches!(error, CannotOpen::Damaged(..)), "{error}");
+        let error = StateStore::open(settings_for(in_file(&folder, PLENTY))).unwrap_err();
+        assert!(matches!(error, StoreOpenError::Damaged(..)), "{error}");
         assert!(error.to_string().contains("move it away"), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), other);
     }

@@ -15,42 +15,47 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use redb::{Builder, StorageBackend, backends::FileBackend};
 
-use super::{HOUR, PLENTY, at, in_file, key, large, once, open, text};
+use super::{HOUR, PLENTY, idempotency_key, in_file, key, large, open, settings_for, text};
 use crate::store::{
-    CannotOpen, Kind, Ledger, LedgerError, LedgerPlace, Retention, Store, Usable,
-    deed::Deed,
-    entries::{Entries, Moment},
-    file::LedgerFile,
-    keeper::{Health, Keeper},
+    Retention, StateStore, StoreBackend, StoreError, StoreHealth, StoreKeyKind, StoreLocation,
+    StoreOpenError,
+    command::StoreCommand,
+    entries::{ClockReading, FileEntries},
+    file::StoreFile,
     opening,
+    writer_thread::{WriterHealth, WriterThread},
 };
 
 #[tokio::test]
-async fn what_was_remembered_is_known_after_a_restart() {
+async fn values_and_secrets_survive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = open(in_file(&folder, PLENTY));
-    let claimed = ledger.claim(&once("x"), text("1"), HOUR).await;
+    let claimed = ledger
+        .put_if_absent(&idempotency_key("x"), text("1"), HOUR)
+        .await;
     assert_eq!(claimed.unwrap(), None);
     let secret = ledger.secret("approvals").await.unwrap();
-    assert!(ledger.outlives_restart() && !ledger.is_shared());
+    assert!(ledger.is_persistent() && !ledger.is_shared());
     assert!(ledger.close(HOUR));
-    let told = ledger.get(&once("x")).await;
-    assert!(matches!(told, Err(LedgerError::Unavailable(_))), "{told:?}");
+    let told = ledger.get(&idempotency_key("x")).await;
+    assert!(matches!(told, Err(StoreError::Unavailable(_))), "{told:?}");
 
     let ledger = open(in_file(&folder, PLENTY));
-    let told = ledger.claim(&once("x"), text("2"), HOUR).await;
+    let told = ledger
+        .put_if_absent(&idempotency_key("x"), text("2"), HOUR)
+        .await;
     assert_eq!(told.unwrap(), Some(text("1")));
     assert_eq!(ledger.secret("approvals").await.unwrap(), secret);
 }
 
 #[tokio::test]
-async fn the_file_is_its_owners_alone_and_of_one_process_alone() {
+async fn file_is_private_and_locked_to_one_process() {
     let folder = tempfile::tempdir().unwrap();
     let settings = in_file(&folder, PLENTY);
     let path = folder.path().join("changes.redb");
     assert_eq!(
-        Ledger::examine(settings.clone()).await.unwrap(),
-        Usable::Yes
+        StateStore::check_location(settings.clone()).await.unwrap(),
+        StoreHealth::Usable
     );
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     let ledger = open(settings.clone());
@@ -59,42 +64,42 @@ async fn the_file_is_its_owners_alone_and_of_one_process_alone() {
         0o600
     );
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    let taken = Ledger::open(at(settings.clone())).unwrap_err();
-    assert!(matches!(taken, CannotOpen::Taken(_)), "{taken}");
+    let taken = StateStore::open(settings_for(settings.clone())).unwrap_err();
+    assert!(matches!(taken, StoreOpenError::Locked(_)), "{taken}");
     assert!(taken.to_string().contains("used by another process"));
     assert_eq!(
-        Ledger::examine(settings.clone()).await.unwrap(),
-        Usable::InUse
+        StateStore::check_location(settings.clone()).await.unwrap(),
+        StoreHealth::InUse
     );
     assert!(ledger.close(HOUR));
     assert_eq!(
-        Ledger::examine(settings.clone()).await.unwrap(),
-        Usable::Yes
+        StateStore::check_location(settings.clone()).await.unwrap(),
+        StoreHealth::Usable
     );
     drop(open(settings));
 }
 
 #[test]
-fn a_file_that_cannot_be_made_is_told_with_its_path() {
+fn file_creation_error_names_the_path() {
     let path = Path::new("/proc/none/changes.redb").to_owned();
-    let settings = LedgerPlace::File {
+    let settings = StoreLocation::File {
         path,
         max_bytes: PLENTY,
     };
-    let error = Ledger::open(at(settings)).unwrap_err();
-    assert!(matches!(error, CannotOpen::Io(..)), "{error}");
+    let error = StateStore::open(settings_for(settings)).unwrap_err();
+    assert!(matches!(error, StoreOpenError::Io(..)), "{error}");
     assert!(error.to_string().contains("/proc/none/changes.redb"));
 }
 
 /// A disk that is full when it is told to be.
 #[derive(Debug)]
-struct Disk {
+struct FullableDisk {
     file: FileBackend,
     full: Arc<AtomicBool>,
 }
 
-impl Disk {
-    fn room(&self) -> io::Result<()> {
+impl FullableDisk {
+    fn check_space(&self) -> io::Result<()> {
         if self.full.load(SeqCst) {
             Err(io::ErrorKind::StorageFull.into())
         } else {
@@ -103,7 +108,7 @@ impl Disk {
     }
 }
 
-impl StorageBackend for Disk {
+impl StorageBackend for FullableDisk {
     fn len(&self) -> io::Result<u64> {
         self.file.len()
     }
@@ -113,25 +118,28 @@ impl StorageBackend for Disk {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.room().and_then(|()| self.file.set_len(len))
+        self.check_space().and_then(|()| self.file.set_len(len))
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.room().and_then(|()| self.file.sync_data())
+        self.check_space().and_then(|()| self.file.sync_data())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.room().and_then(|()| self.file.write(offset, data))
+        self.check_space()
+            .and_then(|()| self.file.write(offset, data))
     }
 }
 
 #[tokio::test]
-async fn on_a_full_disk_nothing_is_promised_and_with_room_it_goes_on_by_itself() {
+async fn full_disk_fails_writes_and_recovers_when_space_returns() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("changes.redb");
     let made = open(in_file(&folder, PLENTY));
     assert_eq!(
-        made.claim(&once("before"), text("1"), HOUR).await.unwrap(),
+        made.put_if_absent(&idempotency_key("before"), text("1"), HOUR)
+            .await
+            .unwrap(),
         None
     );
     assert!(made.close(HOUR));
@@ -141,57 +149,65 @@ async fn on_a_full_disk_nothing_is_promised_and_with_room_it_goes_on_by_itself()
         let (path, full) = (path.clone(), Arc::clone(&full));
         Box::new(move |max_bytes| {
             let failed = |error: redb::Error| {
-                CannotOpen::Io(path.clone(), io::Error::other(error.to_string()))
+                StoreOpenError::Io(path.clone(), io::Error::other(error.to_string()))
             };
             let file = fs::File::options()
                 .read(true)
                 .write(true)
                 .open(&path)
                 .unwrap();
-            let disk = Disk {
+            let disk = FullableDisk {
                 file: FileBackend::new(file).map_err(|error| failed(error.into()))?,
                 full: Arc::clone(&full),
             };
             let database = Builder::new().create_with_backend(disk);
             let database = database.map_err(|error| failed(error.into()))?;
-            Entries::go_on(database, max_bytes, Moment::now()).map_err(|broken| failed(*broken.0))
+            FileEntries::load(database, max_bytes, ClockReading::now())
+                .map_err(|broken| failed(*broken.0))
         })
     };
-    let health = Arc::new(Health::default());
+    let health = Arc::new(WriterHealth::default());
     let entries = reopen(PLENTY).unwrap();
-    let keeper = Keeper::new(entries, reopen, PLENTY, Arc::clone(&health));
-    let store = Store::File(LedgerFile::start(path, keeper, health).unwrap());
-    let ledger = Ledger::of(store, Retention::default());
-    assert_eq!(ledger.state().await, Ok(()));
-    let claimed = ledger.claim(&once("a"), text("1"), HOUR).await;
+    let keeper = WriterThread::new(entries, reopen, PLENTY, Arc::clone(&health));
+    let store = StoreBackend::File(StoreFile::start(path, keeper, health).unwrap());
+    let ledger = StateStore::with_backend(store, Retention::default());
+    assert_eq!(ledger.check_available().await, Ok(()));
+    let claimed = ledger
+        .put_if_absent(&idempotency_key("a"), text("1"), HOUR)
+        .await;
     assert_eq!(claimed.unwrap(), None);
     full.store(true, SeqCst);
     for _ in 0..3 {
-        let told = ledger.claim(&once("b"), text("1"), HOUR).await;
-        assert!(matches!(told, Err(LedgerError::Unavailable(_))), "{told:?}");
+        let told = ledger
+            .put_if_absent(&idempotency_key("b"), text("1"), HOUR)
+            .await;
+        assert!(matches!(told, Err(StoreError::Unavailable(_))), "{told:?}");
     }
-    assert!(ledger.state().await.is_err());
+    assert!(ledger.check_available().await.is_err());
     full.store(false, SeqCst);
     // Nobody asks, and it finds out.
-    while ledger.state().await.is_err() {
+    while ledger.check_available().await.is_err() {
         tokio::task::yield_now().await;
     }
     for name in ["before", "a"] {
-        let told = ledger.get(&once(name)).await;
+        let told = ledger.get(&idempotency_key(name)).await;
         assert_eq!(told.unwrap(), Some(text("1")), "{name}");
     }
     // What was not acknowledged may be there; whoever claims it is told.
-    let told = ledger.claim(&once("b"), text("2"), HOUR).await.unwrap();
+    let told = ledger
+        .put_if_absent(&idempotency_key("b"), text("2"), HOUR)
+        .await
+        .unwrap();
     assert!(told.is_none() || told == Some(text("1")));
 }
 
 /// A file with a clock of its own.
-struct Timed {
+struct FileWithClock {
     path: std::path::PathBuf,
     _folder: tempfile::TempDir,
 }
 
-impl Timed {
+impl FileWithClock {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("changes.redb");
@@ -205,7 +221,7 @@ impl Timed {
         this
     }
 
-    fn open(&self, now: Moment) -> Entries {
+    fn open(&self, now: ClockReading) -> FileEntries {
         let file = fs::File::options()
             .read(true)
             .write(true)
@@ -214,40 +230,44 @@ impl Timed {
         let database = Builder::new()
             .create_with_backend(FileBackend::new(file).unwrap())
             .unwrap();
-        Entries::go_on(database, PLENTY, now).unwrap()
+        FileEntries::load(database, PLENTY, now).unwrap()
     }
 }
 
-fn later(now: Moment, steady: Duration, of_day: SignedDuration) -> Moment {
-    Moment {
-        steady: now.steady + steady,
-        of_day: now.of_day + of_day,
+fn advanced(now: ClockReading, steady: Duration, of_day: SignedDuration) -> ClockReading {
+    ClockReading {
+        monotonic: now.monotonic + steady,
+        wall_clock: now.wall_clock + of_day,
     }
 }
 
-fn is_there(entries: &mut Entries, now: Moment) -> bool {
-    let told = entries.run(vec![(once("x"), Deed::Get)], now).unwrap();
-    told[0].as_ref().unwrap().found.is_some()
+fn key_exists(entries: &mut FileEntries, now: ClockReading) -> bool {
+    let told = entries
+        .execute(vec![(idempotency_key("x"), StoreCommand::Get)], now)
+        .unwrap();
+    told[0].as_ref().unwrap().value.is_some()
 }
 
-fn put(entries: &mut Entries, ttl: Duration, now: Moment) {
-    let deed = Deed::Put(text("1"), ttl);
-    let told = entries.run(vec![(once("x"), deed)], now).unwrap();
-    assert!(told[0].as_ref().unwrap().done);
+fn put(entries: &mut FileEntries, ttl: Duration, now: ClockReading) {
+    let deed = StoreCommand::Put(text("1"), ttl);
+    let told = entries
+        .execute(vec![(idempotency_key("x"), deed)], now)
+        .unwrap();
+    assert!(told[0].as_ref().unwrap().applied);
 }
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-fn now() -> Moment {
-    Moment {
-        steady: Instant::now() + HOUR,
-        of_day: Timestamp::now(),
+fn now() -> ClockReading {
+    ClockReading {
+        monotonic: Instant::now() + HOUR,
+        wall_clock: Timestamp::now(),
     }
 }
 
 #[test]
-fn a_time_of_day_that_jumps_while_we_run_neither_ends_nor_keeps_anything() {
-    let file = Timed::new();
+fn wall_clock_jump_while_open_does_not_change_expiry() {
+    let file = FileWithClock::new();
     for jump in [
         SignedDuration::from_hours(9_000),
         SignedDuration::from_hours(-9_000),
@@ -255,15 +275,18 @@ fn a_time_of_day_that_jumps_while_we_run_neither_ends_nor_keeps_anything() {
         let begun = now();
         let mut entries = file.open(begun);
         put(&mut entries, HOUR, begun);
-        assert!(is_there(&mut entries, later(begun, 59 * MINUTE, jump)));
-        assert!(!is_there(&mut entries, later(begun, 61 * MINUTE, jump)));
+        assert!(key_exists(&mut entries, advanced(begun, 59 * MINUTE, jump)));
+        assert!(!key_exists(
+            &mut entries,
+            advanced(begun, 61 * MINUTE, jump)
+        ));
         entries.close().unwrap();
     }
 }
 
 #[test]
-fn time_goes_on_while_nobody_runs_but_never_back() {
-    let file = Timed::new();
+fn downtime_counts_toward_expiry_but_clock_never_goes_back() {
+    let file = FileWithClock::new();
     let hour = SignedDuration::from_hours(1);
     for (away, still_there) in [
         (hour / 2, true),
@@ -275,55 +298,58 @@ fn time_goes_on_while_nobody_runs_but_never_back() {
         let mut entries = file.open(begun);
         put(&mut entries, HOUR, begun);
         entries.close().unwrap();
-        let back = later(begun, Duration::ZERO, away);
+        let back = advanced(begun, Duration::ZERO, away);
         let mut entries = file.open(back);
-        assert_eq!(is_there(&mut entries, back), still_there, "{away}");
-        let hour_later = later(back, 61 * MINUTE, SignedDuration::ZERO);
-        assert!(!is_there(&mut entries, hour_later), "{away}");
+        assert_eq!(key_exists(&mut entries, back), still_there, "{away}");
+        let hour_later = advanced(back, 61 * MINUTE, SignedDuration::ZERO);
+        assert!(!key_exists(&mut entries, hour_later), "{away}");
         entries.close().unwrap();
     }
 }
 
 #[test]
-fn what_has_ended_is_gone_from_the_file_and_its_room_is_counted_right() {
-    let file = Timed::new();
+fn expired_entries_are_purged_and_quota_is_recounted() {
+    let file = FileWithClock::new();
     let begun = now();
     let mut entries = file.open(begun);
-    let empty = entries.room();
+    let empty = entries.quota();
     for number in 0..500_u32 {
         let kind = if number % 2 == 0 {
-            Kind::Once
+            StoreKeyKind::Idempotency
         } else {
-            Kind::Undo
+            StoreKeyKind::Undo
         };
-        let deed = Deed::Put(large(1_000), MINUTE);
-        let told = entries.run(vec![(key(kind, &number.to_string()), deed)], begun);
+        let deed = StoreCommand::Put(large(1_000), MINUTE);
+        let told = entries.execute(vec![(key(kind, &number.to_string()), deed)], begun);
         assert!(told.unwrap()[0].is_ok());
     }
-    let used = entries.room();
+    let used = entries.quota();
     assert_ne!(used, empty);
     entries.close().unwrap();
     // The same, counted from the file.
     let mut entries = file.open(begun);
-    assert_eq!(entries.room(), used);
-    let ended = later(begun, 2 * MINUTE, SignedDuration::ZERO);
+    assert_eq!(entries.quota(), used);
+    let ended = advanced(begun, 2 * MINUTE, SignedDuration::ZERO);
     for _ in 0..2 {
-        entries.run(Vec::new(), ended).unwrap();
+        entries.execute(Vec::new(), ended).unwrap();
     }
-    assert_eq!(entries.room(), empty);
+    assert_eq!(entries.quota(), empty);
 }
 
 #[tokio::test]
-async fn a_caller_who_left_before_it_was_written_leaves_nothing_behind() {
+async fn abandoned_put_is_stored_whole_or_not_at_all() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = open(in_file(&folder, PLENTY));
     {
-        let key = once("x");
-        let mut claim = Box::pin(ledger.claim(&key, Bytes::new(), HOUR));
+        let key = idempotency_key("x");
+        let mut claim = Box::pin(ledger.put_if_absent(&key, Bytes::new(), HOUR));
         drop(futures_util::poll!(&mut claim));
     }
     // Either it was written in time or not at all; the next one is told which.
-    let told = ledger.claim(&once("x"), text("2"), HOUR).await.unwrap();
+    let told = ledger
+        .put_if_absent(&idempotency_key("x"), text("2"), HOUR)
+        .await
+        .unwrap();
     assert!(told.is_none() || told == Some(Bytes::new()));
-    assert_eq!(ledger.state().await, Ok(()));
+    assert_eq!(ledger.check_available().await, Ok(()));
 }

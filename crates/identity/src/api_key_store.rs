@@ -1,0 +1,415 @@
+//! Our own API keys, as they are kept in a file.
+
+use std::{
+    collections::BTreeMap,
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    api_key::{ApiKey, ApiKeyId, MalformedKey, SecretHash},
+    caller::{Caller, CallerKind},
+};
+use gatepost_base::{RoleName, Subject};
+
+/// All keys there are. A value: the file is read once.
+#[derive(Clone, Default)]
+pub struct ApiKeyStore {
+    keys: BTreeMap<ApiKeyId, StoredKey>,
+}
+
+/// What is kept of one key. Two may have the same name: the one that is in
+/// use and the one that takes its place.
+#[derive(Clone, Debug)]
+pub struct StoredKey {
+    /// The hash of the secret.
+    pub hash: SecretHash,
+    /// What the key is for, in the administrator's words.
+    pub name: String,
+    /// What it grants; sorted, no duplicates, at least one.
+    pub roles: Vec<RoleName>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// From when on it is refused.
+    pub expires: Option<Timestamp>,
+    /// Since when it is refused.
+    pub revoked: Option<Timestamp>,
+}
+
+/// A key that does not prove anything.
+///
+/// The client reads the same of all of them; [`reason`](Self::reason) is for
+/// our log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the API key is not accepted; ask the administrator of this gateway for a new one")]
+pub enum ApiKeyError {
+    /// The secret is right, and its time is over.
+    Expired(ApiKeyId),
+    /// No key of ours looks like this: another service's, or a slip.
+    Malformed,
+    /// The secret is right, and the key was revoked.
+    Revoked(ApiKeyId),
+    /// No key has this id: perhaps one of another installation.
+    Unknown(ApiKeyId),
+    /// The id is known and the secret is another one: nobody errs like that.
+    WrongSecret(ApiKeyId),
+}
+
+impl ApiKeyError {
+    /// The word for it in the log.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Expired(_) => "expired",
+            Self::Malformed => "malformed",
+            Self::Revoked(_) => "revoked",
+            Self::Unknown(_) => "unknown",
+            Self::WrongSecret(_) => "wrong_secret",
+        }
+    }
+
+    /// The id that was presented, if there was one.
+    pub fn id(&self) -> Option<&ApiKeyId> {
+        match self {
+            Self::Expired(id) | Self::Revoked(id) | Self::Unknown(id) | Self::WrongSecret(id) => {
+                Some(id)
+            }
+            Self::Malformed => None,
+        }
+    }
+}
+
+/// A file of keys that cannot be used. Its text is for the administrator.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysFileError {
+    /// It cannot be read or written.
+    #[error("the keys file {0} cannot be read or written: {1}")]
+    Io(PathBuf, #[source] io::Error),
+    /// It is not what `gatepost key` writes.
+    #[error("the keys file {0} is damaged: {1}")]
+    Damaged(PathBuf, String),
+}
+
+/// The largest keys file that is read: some ten thousand keys.
+const MAX_BYTES: u64 = 4 << 20;
+
+impl ApiKeyStore {
+    /// Reads the file. One that does not exist is an error like any other;
+    /// see [`BrokenKeysFile::is_missing`].
+    ///
+    /// # Errors
+    /// When the file cannot be read or any key in it is not well formed: a
+    /// key that is left out silently may be the one that was revoked.
+    pub fn load(path: &Path) -> Result<Self, KeysFileError> {
+        let io = |error| KeysFileError::Io(path.to_owned(), error);
+        let damaged = |message: String| KeysFileError::Damaged(path.to_owned(), message);
+        if fs::metadata(path).map_err(io)?.len() > MAX_BYTES {
+            return Err(damaged("it is larger than 4 MiB".to_owned()));
+        }
+        let text = fs::read_to_string(path).map_err(io)?;
+        let file: KeysFile = toml::from_str(&text).map_err(|error| {
+            // The line is not quoted: this may be a wrong file, with secrets in it.
+            let at = error.span().map_or(0, |span| span.start);
+            let before = text.get(..at).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            damaged(format!("line {line}: {}", error.message()))
+        })?;
+        let mut keys = BTreeMap::new();
+        for entry in file.keys {
+            let shown: String = entry.id.chars().take(20).collect();
+            let (id, key) = entry
+                .into_key()
+                .map_err(|what| damaged(format!("key `{shown}`: {what}")))?;
+            if keys.insert(id, key).is_some() {
+                return Err(damaged(format!("key `{shown}` stands in it twice")));
+            }
+        }
+        Ok(Self { keys })
+    }
+
+    /// Finds out whose key this is.
+    ///
+    /// # Errors
+    /// [`Unproved`].
+    pub fn verify(&self, presented: &str, now: Timestamp) -> Result<Caller, ApiKeyError> {
+        let key = ApiKey::parse(presented).map_err(|MalformedKey| ApiKeyError::Malformed)?;
+        let id = key.id().clone();
+        let stored = self.keys.get(&id);
+        // Compared in any case, so that time does not tell which ids exist.
+        let expected = stored.map_or(&SecretHash::DUMMY, |stored| &stored.hash);
+        let same = bool::from(key.hash().ct_eq(expected));
+        let Some(stored) = stored else {
+            return Err(ApiKeyError::Unknown(id));
+        };
+        if !same {
+            return Err(ApiKeyError::WrongSecret(id));
+        }
+        if stored.revoked.is_some() {
+            return Err(ApiKeyError::Revoked(id));
+        }
+        if stored.has_expired(now) {
+            return Err(ApiKeyError::Expired(id));
+        }
+        Ok(Caller {
+            issuer: "gatepost".to_owned(),
+            kind: CallerKind::ApiKey,
+            subject: Subject::proved(id.as_str()),
+            name: (!stored.name.is_empty()).then(|| stored.name.as_str().into()),
+            roles: stored.roles.clone(),
+            credential: None,
+        })
+    }
+
+    /// The keys with their ids, in the order of the ids.
+    pub fn iter(&self) -> impl Iterator<Item = (&ApiKeyId, &StoredKey)> {
+        self.keys.iter()
+    }
+
+    /// Takes a key in. Its secret is forgotten.
+    pub fn add(&mut self, key: &ApiKey, stored: StoredKey) {
+        self.keys.insert(key.id().clone(), stored);
+    }
+
+    /// Marks a key as revoked. `None` when there is none of that id; one that
+    /// was revoked before keeps its time.
+    pub fn revoke(&mut self, id: &ApiKeyId, now: Timestamp) -> Option<&StoredKey> {
+        let key = self.keys.get_mut(id)?;
+        key.revoked.get_or_insert(now);
+        Some(key)
+    }
+
+    /// The file's text.
+    pub(super) fn to_text(&self) -> Result<String, toml::ser::Error> {
+        let file = KeysFile {
+            keys: self
+                .keys
+                .iter()
+                .map(|(id, key)| KeysFileEntry::from_key(id, key))
+                .collect(),
+        };
+        Ok(format!("{HEADER}{}", toml::to_string(&file)?))
+    }
+}
+
+impl fmt::Debug for ApiKeyStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.keys.keys()).finish()
+    }
+}
+
+impl StoredKey {
+    /// Whether the key's time is over. Times end before their last moment.
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+
+    /// Whether the key opens anything at this time.
+    pub fn is_active(&self, now: Timestamp) -> bool {
+        self.revoked.is_none() && !self.has_expired(now)
+    }
+}
+
+impl KeysFileError {
+    /// Whether there is just no file yet.
+    pub fn is_missing(&self) -> bool {
+        match self {
+            Self::Io(_, error) => error.kind() == io::ErrorKind::NotFound,
+            Self::Damaged(..) => false,
+        }
+    }
+}
+
+const HEADER: &str = "\
+# API keys of Gatepost, as hashes: no key can be made from this file.
+# Written anew by `gatepost key new` and `gatepost key revoke`; comments are lost.
+
+";
+
+/// The file as it is written.
+#[derive(Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct KeysFile {
+    #[serde(default)]
+    keys: Vec<KeysFileEntry>,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct KeysFileEntry {
+    id: String,
+    hash: String,
+    name: String,
+    roles: Vec<RoleName>,
+    created: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoked: Option<String>,
+}
+
+impl KeysFileEntry {
+    fn from_key(id: &ApiKeyId, key: &StoredKey) -> Self {
+        Self {
+            id: id.to_string(),
+            hash: key.hash.to_text(),
+            name: key.name.clone(),
+            roles: key.roles.clone(),
+            created: key.created.to_string(),
+            expires: key.expires.map(|time| time.to_string()),
+            revoked: key.revoked.map(|time| time.to_string()),
+        }
+    }
+
+    fn into_key(self) -> Result<(ApiKeyId, StoredKey), &'static str> {
+        let id =
+            ApiKeyId::try_from(self.id.as_str()).map_err(|MalformedKey| "this is not an id")?;
+        let hash = SecretHash::from_text(&self.hash).ok_or("`hash` is not `sha256:…`")?;
+        let mut roles = self.roles;
+        roles.sort();
+        roles.dedup();
+        if roles.is_empty() {
+            return Err("`roles` is empty");
+        }
+        let key = StoredKey {
+            hash,
+            name: self.name,
+            roles,
+            created: parse_time(&self.created)?,
+            expires: self.expires.as_deref().map(parse_time).transpose()?,
+            revoked: self.revoked.as_deref().map(parse_time).transpose()?,
+        };
+        Ok((id, key))
+    }
+}
+
+fn parse_time(text: &str) -> Result<Timestamp, &'static str> {
+    text.parse()
+        .map_err(|_unreadable: jiff::Error| "a time is not written like `2026-01-31T12:00:00Z`")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use jiff::{SignedDuration, Timestamp};
+
+    use super::{ApiKeyError, ApiKeyStore, StoredKey};
+    use crate::{ApiKey, CallerKind};
+    use gatepost_base::RoleName;
+
+    const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
+
+    fn stored(key: &ApiKey) -> StoredKey {
+        StoredKey {
+            hash: key.hash(),
+            name: "report".to_owned(),
+            roles: vec![RoleName::try_from("reader").unwrap()],
+            created: NOW,
+            expires: None,
+            revoked: None,
+        }
+    }
+
+    fn store_with(key: &ApiKey, change: impl FnOnce(&mut StoredKey)) -> ApiKeyStore {
+        let mut ring = ApiKeyStore::default();
+        let mut entry = stored(key);
+        change(&mut entry);
+        ring.add(key, entry);
+        ring
+    }
+
+    #[test]
+    fn valid_key_yields_caller_with_its_id_and_roles() {
+        let key = ApiKey::generate().unwrap();
+        let caller = store_with(&key, |_| ()).verify(&key.reveal(), NOW).unwrap();
+        assert_eq!(caller.kind, CallerKind::ApiKey);
+        assert_eq!(caller.issuer, "gatepost");
+        assert_eq!(caller.subject.as_str(), key.id().as_str());
+        assert_eq!(caller.roles, [RoleName::try_from("reader").unwrap()]);
+    }
+
+    #[test]
+    fn rejected_keys_share_one_client_message_and_differ_by_reason() {
+        let (key, other) = (ApiKey::generate().unwrap(), ApiKey::generate().unwrap());
+        let id = key.id().clone();
+        let good = store_with(&key, |_| ());
+        let results = [
+            good.verify("sk-1234", NOW),
+            good.verify(&other.reveal(), NOW),
+            // Another secret under a known id.
+            store_with(&key, |entry| entry.hash = other.hash()).verify(&key.reveal(), NOW),
+            store_with(&key, |entry| entry.expires = Some(NOW)).verify(&key.reveal(), NOW),
+            store_with(&key, |entry| entry.revoked = Some(NOW)).verify(&key.reveal(), NOW),
+        ];
+        let errors: Vec<ApiKeyError> = results.into_iter().map(Result::unwrap_err).collect();
+        assert_eq!(
+            errors,
+            [
+                ApiKeyError::Malformed,
+                ApiKeyError::Unknown(other.id().clone()),
+                ApiKeyError::WrongSecret(id.clone()),
+                ApiKeyError::Expired(id.clone()),
+                ApiKeyError::Revoked(id),
+            ]
+        );
+        for error in &errors {
+            assert_eq!(error.to_string(), errors[0].to_string());
+        }
+    }
+
+    #[test]
+    fn key_is_valid_until_its_expiry() {
+        let key = ApiKey::generate().unwrap();
+        let ring = store_with(&key, |entry| entry.expires = Some(NOW));
+        let before = NOW - SignedDuration::from_nanos(1);
+        assert!(ring.verify(&key.reveal(), before).is_ok());
+        assert!(ring.verify(&key.reveal(), NOW).is_err());
+    }
+
+    #[test]
+    fn keys_with_same_name_are_both_valid_until_one_is_revoked() {
+        let (old, new) = (ApiKey::generate().unwrap(), ApiKey::generate().unwrap());
+        let mut ring = store_with(&old, |_| ());
+        ring.add(&new, stored(&new));
+        assert!(ring.verify(&old.reveal(), NOW).is_ok());
+        assert!(ring.verify(&new.reveal(), NOW).is_ok());
+        ring.revoke(old.id(), NOW).unwrap();
+        assert!(ring.verify(&old.reveal(), NOW).is_err());
+        assert!(ring.verify(&new.reveal(), NOW).is_ok());
+    }
+
+    #[test]
+    fn debug_output_hides_secrets_and_hashes() {
+        let key = ApiKey::generate().unwrap();
+        let shown = format!("{:?} {:?}", store_with(&key, |_| ()), stored(&key));
+        assert!(!shown.contains("sha256"), "{shown}");
+        assert!(shown.contains(key.id().as_str()));
+    }
+
+    #[test]
+    fn damaged_entry_makes_whole_keys_file_invalid() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.toml");
+        let key = ApiKey::generate().unwrap();
+        let text = store_with(&key, |_| ()).to_text().unwrap();
+        fs::write(&path, &text).unwrap();
+        assert!(ApiKeyStore::load(&path).is_ok());
+        let twice = format!("{text}\n{}", text.rsplit_once("\n\n").unwrap().1);
+        for damaged in [
+            text.replace("sha256:", "md5:"),
+            text.replace("[\"reader\"]", "[]"),
+            text.replace("reader", "No Role"),
+            text.replace("Z\"", "\""),
+            text.replace("name =", "nmae ="),
+            twice,
+        ] {
+            fs::write(&path, &damaged).unwrap();
+            let error = ApiKeyStore::load(&path).unwrap_err();
+            assert!(error.to_string().contains("damaged"), "{damaged} {error}");
+        }
+        fs::remove_file(&path).unwrap();
+        assert!(ApiKeyStore::load(&path).unwrap_err().is_missing());
+    }
+}

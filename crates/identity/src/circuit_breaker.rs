@@ -1,0 +1,164 @@
+//! Leaving a provider alone that does not answer.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// Failures in a row after which it is left alone.
+const FAILURE_THRESHOLD: u32 = 5;
+/// For how long, then.
+const OPEN_DURATION: Duration = Duration::from_secs(5);
+
+/// Counts failures in a row. After some, requests are refused at once for a
+/// while; then one is let through to see, and the others wait for what it says.
+#[derive(Debug, Default)]
+pub(super) struct CircuitBreaker(Mutex<BreakerState>);
+
+#[derive(Debug, Default)]
+struct BreakerState {
+    failures: u32,
+    open_until: Option<Instant>,
+    probing: bool,
+}
+
+/// The provider is left alone; ask again after this time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct CircuitOpen(pub(super) Duration);
+
+/// Leave to ask the provider once. Dropped without a word, it is as if nobody
+/// had asked.
+#[derive(Debug)]
+pub(super) struct BreakerPermit<'a> {
+    breaker: &'a CircuitBreaker,
+    is_probe: bool,
+}
+
+impl CircuitBreaker {
+    /// Asks for leave.
+    ///
+    /// # Errors
+    /// [`Resting`].
+    pub(super) fn acquire(&self, now: Instant) -> Result<BreakerPermit<'_>, CircuitOpen> {
+        let mut state = self.state();
+        let probe = match state.open_until {
+            None => false,
+            Some(until) if now < until => return Err(CircuitOpen(until - now)),
+            Some(_) if state.probing => return Err(CircuitOpen(Duration::from_secs(1))),
+            Some(_) => {
+                state.probing = true;
+                true
+            }
+        };
+        Ok(BreakerPermit {
+            breaker: self,
+            is_probe: probe,
+        })
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, BreakerState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl BreakerPermit<'_> {
+    /// Whether one more failure means a rest.
+    pub(super) fn would_open(&self) -> bool {
+        self.is_probe || self.breaker.state().failures + 1 >= FAILURE_THRESHOLD
+    }
+
+    /// The provider answered.
+    pub(super) fn record_success(self) {
+        let mut state = self.breaker.state();
+        // An answer to a question from before a longer rest says nothing of now.
+        if self.is_probe || state.open_until.is_none() {
+            state.failures = 0;
+            state.open_until = None;
+        }
+    }
+
+    /// It did not, or nothing of use. `rest` is how long it asked to be left
+    /// alone, or how long that is wise; then it counts at once.
+    pub(super) fn record_failure(self, now: Instant, rest: Option<Duration>) {
+        let mut state = self.breaker.state();
+        state.failures = state.failures.saturating_add(1);
+        if let Some(rest) = rest {
+            state.open_until = Some(now + rest);
+        } else if self.is_probe || state.failures >= FAILURE_THRESHOLD {
+            state.open_until = Some(now + OPEN_DURATION);
+        }
+    }
+}
+
+impl Drop for BreakerPermit<'_> {
+    fn drop(&mut self) {
+        if self.is_probe {
+            self.breaker.state().probing = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::{CircuitBreaker, CircuitOpen, FAILURE_THRESHOLD, OPEN_DURATION};
+
+    #[test]
+    fn circuit_opens_after_threshold_and_admits_one_probe() {
+        let (breaker, now) = (CircuitBreaker::default(), Instant::now());
+        for _ in 0..FAILURE_THRESHOLD {
+            breaker.acquire(now).unwrap().record_failure(now, None);
+        }
+        assert_eq!(
+            breaker.acquire(now).unwrap_err(),
+            CircuitOpen(OPEN_DURATION)
+        );
+        let later = now + OPEN_DURATION;
+        let first = breaker.acquire(later).unwrap();
+        assert!(breaker.acquire(later).is_err(), "one at a time");
+        first.record_failure(later, None);
+        assert_eq!(
+            breaker.acquire(later).unwrap_err(),
+            CircuitOpen(OPEN_DURATION)
+        );
+        let later = later + OPEN_DURATION;
+        breaker.acquire(later).unwrap().record_success();
+        assert!(breaker.acquire(later).is_ok());
+    }
+
+    #[test]
+    fn success_resets_failure_count() {
+        let (breaker, now) = (CircuitBreaker::default(), Instant::now());
+        for _ in 0..20 {
+            breaker.acquire(now).unwrap().record_failure(now, None);
+            breaker.acquire(now).unwrap().record_success();
+        }
+        assert!(breaker.acquire(now).is_ok());
+    }
+
+    #[test]
+    fn provider_requested_pause_opens_circuit_for_that_long() {
+        let (breaker, now) = (CircuitBreaker::default(), Instant::now());
+        let early = breaker.acquire(now).unwrap();
+        let rest = Duration::from_secs(30);
+        breaker
+            .acquire(now)
+            .unwrap()
+            .record_failure(now, Some(rest));
+        early.record_success();
+        assert_eq!(breaker.acquire(now).unwrap_err(), CircuitOpen(rest));
+    }
+
+    #[test]
+    fn dropped_probe_allows_next_probe() {
+        let (breaker, now) = (CircuitBreaker::default(), Instant::now());
+        breaker
+            .acquire(now)
+            .unwrap()
+            .record_failure(now, Some(OPEN_DURATION));
+        let later = now + OPEN_DURATION;
+        drop(breaker.acquire(later).unwrap());
+        assert!(breaker.acquire(later).is_ok());
+    }
+}

@@ -1,0 +1,423 @@
+//! HTTP to an identity provider: short, bounded, and only where it may go.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use ipnet::IpNet;
+use reqwest::{
+    Client, Method, Url,
+    dns::{Addrs, Name, Resolve, Resolving},
+    redirect,
+};
+use rustls::ClientConfig;
+
+use gatepost_base::error_chain;
+
+/// Where a provider may be reached, and how long that may take.
+#[derive(Clone, Debug)]
+pub(super) struct EgressPolicy {
+    /// Hosts of endpoints besides the issuer's own, in lower case.
+    pub(super) allowed_hosts: Vec<String>,
+    /// Networks that are not public and where the provider may be all the same.
+    pub(super) allowed_networks: Vec<IpNet>,
+    pub(super) connect_timeout: Duration,
+    /// For one whole exchange.
+    pub(super) timeout: Duration,
+}
+
+/// The way to one provider.
+pub(super) struct ProviderHttp {
+    policy: EgressPolicy,
+    issuer: Url,
+    tls: ClientConfig,
+    /// Made by the first request, on the runtime that serves it.
+    client: OnceLock<Client>,
+}
+
+/// What a provider answered.
+#[derive(Debug)]
+pub(super) struct ProviderResponse {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+/// An exchange with a provider that came to nothing. For our log.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ProviderHttpError {
+    /// It leads to where we do not go.
+    #[error("{0}")]
+    EgressDenied(String),
+    /// The answer is longer than any.
+    #[error("the answer is longer than {0} bytes")]
+    ResponseTooLarge(usize),
+    /// No connection, no answer in time, or half of one.
+    #[error("{}", http_failure(.0))]
+    Failed(#[source] reqwest::Error),
+}
+
+impl ProviderHttp {
+    pub(super) fn new(issuer: Url, policy: EgressPolicy, tls: ClientConfig) -> Self {
+        Self {
+            policy,
+            issuer,
+            tls,
+            client: OnceLock::new(),
+        }
+    }
+
+    /// Whether an endpoint that the provider names is one to go to: at the
+    /// issuer's own origin, or at a host that is configured. Anything else may
+    /// be somebody who wants to see our secret, or something that only we can
+    /// reach.
+    ///
+    /// # Errors
+    /// [`Unreachable::OffLimits`] tells the administrator what to set.
+    pub(super) fn validate_endpoint(
+        &self,
+        name: &str,
+        text: &str,
+    ) -> Result<Url, ProviderHttpError> {
+        let off_limits = |why: &str| ProviderHttpError::EgressDenied(format!("its `{name}` {why}"));
+        let url = Url::parse(text).map_err(|_no_url| off_limits("is no URL"))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(off_limits("holds a user name or a password"));
+        }
+        let secure = url.scheme() == "https";
+        if !secure && (url.scheme() != "http" || self.issuer.scheme() == "https") {
+            return Err(off_limits("is not `https://`"));
+        }
+        let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
+        if url.origin() != self.issuer.origin() && !self.policy.allowed_hosts.contains(&host) {
+            return Err(off_limits(&format!(
+                "is at `{}`, not at the issuer's own host; if that is right, add `{host}` to `endpoint_hosts`",
+                url.origin().ascii_serialization()
+            )));
+        }
+        Ok(url)
+    }
+
+    /// Whether the issuer's host is in the public internet; none if it has no
+    /// address.
+    pub(super) async fn is_public(&self) -> Option<bool> {
+        if let Some(address) = ip_literal(&self.issuer) {
+            return Some(is_public(address));
+        }
+        let host = self.issuer.host_str()?;
+        let mut found = tokio::net::lookup_host((host, 0)).await.ok()?;
+        found
+            .next()
+            .map(|address| is_public(address.ip().to_canonical()))
+    }
+
+    /// Fetches a document.
+    pub(super) async fn get(
+        &self,
+        url: &Url,
+        limit: usize,
+    ) -> Result<ProviderResponse, ProviderHttpError> {
+        self.send(url, Method::GET, &[], None, "application/json", limit)
+            .await
+    }
+
+    /// Posts a form.
+    pub(super) async fn post(
+        &self,
+        url: &Url,
+        form: &[(&str, &str)],
+        authorization: Option<HeaderValue>,
+        accept: &'static str,
+        limit: usize,
+    ) -> Result<ProviderResponse, ProviderHttpError> {
+        self.send(url, Method::POST, form, authorization, accept, limit)
+            .await
+    }
+
+    async fn send(
+        &self,
+        url: &Url,
+        method: Method,
+        form: &[(&str, &str)],
+        authorization: Option<HeaderValue>,
+        accept: &'static str,
+        limit: usize,
+    ) -> Result<ProviderResponse, ProviderHttpError> {
+        // The resolver sees names only.
+        if let Some(address) = ip_literal(url)
+            && !self.policy.allows(address)
+        {
+            return Err(ProviderHttpError::EgressDenied(egress_denied_message(
+                address,
+            )));
+        }
+        let mut request = self
+            .client()?
+            .request(method.clone(), url.clone())
+            .header(header::ACCEPT, accept)
+            .header(header::ACCEPT_ENCODING, "identity");
+        if method == Method::POST {
+            let body: String = url::form_urlencoded::Serializer::new(String::new())
+                .extend_pairs(form)
+                .finish();
+            request = request
+                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(body);
+        }
+        if let Some(mut authorization) = authorization {
+            authorization.set_sensitive(true);
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        let mut response = request.send().await.map_err(request_failed)?;
+        let mut body = BytesMut::new();
+        while let Some(part) = response.chunk().await.map_err(request_failed)? {
+            if body.len() + part.len() > limit {
+                return Err(ProviderHttpError::ResponseTooLarge(limit));
+            }
+            body.extend_from_slice(&part);
+        }
+        Ok(ProviderResponse {
+            status: response.status(),
+            headers: std::mem::take(response.headers_mut()),
+            body: body.freeze(),
+        })
+    }
+
+    fn client(&self) -> Result<Client, ProviderHttpError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client.clone());
+        }
+        let client = Client::builder()
+            .tls_backend_preconfigured(self.tls.clone())
+            // The secret is not shown to whoever is named in a redirect.
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .referer(false)
+            .connect_timeout(self.policy.connect_timeout)
+            .timeout(self.policy.timeout)
+            .pool_idle_timeout(Duration::from_secs(30))
+            .dns_resolver(Arc::new(EgressResolver(self.policy.clone())))
+            .user_agent(concat!("gatepost/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(request_failed)?;
+        Ok(self.client.get_or_init(|| client).clone())
+    }
+}
+
+impl std::fmt::Debug for ProviderHttp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outbound")
+            .field("issuer", &self.issuer.as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+impl ProviderResponse {
+    /// The media type in lower case, without parameters.
+    pub(super) fn media_type(&self) -> String {
+        let value = self.headers.get(header::CONTENT_TYPE);
+        let text = value.and_then(|value| value.to_str().ok());
+        let media = text.unwrap_or_default().split(';').next();
+        media.unwrap_or_default().trim().to_ascii_lowercase()
+    }
+
+    /// `Retry-After` in seconds, from 1 to 60; a date is not looked at.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        let value = self.headers.get(header::RETRY_AFTER)?.to_str().ok()?;
+        let seconds: u64 = value.trim().parse().ok()?;
+        Some(Duration::from_secs(seconds.clamp(1, 60)))
+    }
+
+    /// `Cache-Control: max-age`.
+    pub(super) fn max_age(&self) -> Option<Duration> {
+        let value = self.headers.get(header::CACHE_CONTROL)?.to_str().ok()?;
+        let seconds = value
+            .split(',')
+            .find_map(|part| part.trim().strip_prefix("max-age="))?;
+        seconds.parse().ok().map(Duration::from_secs)
+    }
+}
+
+impl EgressPolicy {
+    fn allows(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        is_public(address)
+            || self
+                .allowed_networks
+                .iter()
+                .any(|net| net.contains(&address))
+    }
+}
+
+fn request_failed(error: reqwest::Error) -> ProviderHttpError {
+    ProviderHttpError::Failed(error.without_url())
+}
+
+fn egress_denied_message(address: IpAddr) -> String {
+    format!(
+        "`{address}` is not a public address; if the provider is inside your network, add its network to `private_networks`"
+    )
+}
+
+/// The network of just the address that a URL holds itself, or of this machine
+/// where it says `localhost`.
+pub(super) fn literal_networks(url: &Url) -> Vec<IpNet> {
+    match ip_literal(url) {
+        Some(address) => vec![IpNet::from(address)],
+        None if url.host_str() == Some("localhost") => {
+            let loopback = [
+                IpAddr::from([127, 0, 0, 1]),
+                IpAddr::from([0_u16, 0, 0, 0, 0, 0, 0, 1]),
+            ];
+            loopback.map(IpNet::from).into()
+        }
+        None => Vec::new(),
+    }
+}
+
+/// The address that a URL holds itself.
+fn ip_literal(url: &Url) -> Option<IpAddr> {
+    url.host_str()?
+        .trim_matches(['[', ']'])
+        .parse()
+        .ok()
+        .map(|address: IpAddr| address.to_canonical())
+}
+
+/// Looks names up, and gives only addresses to go to. The connection is made
+/// to what was looked at: a name that changes its mind gains nothing.
+struct EgressResolver(EgressPolicy);
+
+impl Resolve for EgressResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let reach = self.0.clone();
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let (good, bad): (Vec<SocketAddr>, Vec<SocketAddr>) =
+                found.partition(|address| reach.allows(address.ip()));
+            if let (true, Some(bad)) = (good.is_empty(), bad.first()) {
+                return Err(io::Error::other(egress_denied_message(bad.ip())).into());
+            }
+            Ok::<Addrs, _>(Box::new(good.into_iter()))
+        })
+    }
+}
+
+/// Whether an address is one of the public internet (IANA's registries of
+/// special-purpose addresses, RFC 6890).
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [first, second, third, _] = v4.octets();
+            !(v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_broadcast()
+                || v4.is_documentation()
+                || v4.is_multicast()
+                || first == 0
+                || first >= 240
+                || (first == 100 && (64..128).contains(&second))
+                || (first == 192 && second == 0 && third == 0)
+                || (first == 198 && (18..20).contains(&second)))
+        }
+        IpAddr::V6(v6) => {
+            let [first, second, ..] = v6.segments();
+            // Only 2000::/3 is given out; in it, 6to4 and Teredo hold other addresses.
+            (0x2000..0x4000).contains(&first)
+                && first != 0x2002
+                && !(first == 0x2001 && (second == 0 || second == 0x0db8))
+        }
+    }
+}
+
+/// Why an HTTP exchange failed, without its URL, which may hold a secret.
+pub fn http_failure(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "no answer in time".to_owned();
+    }
+    error_chain::sources(error).unwrap_or_else(|| "no answer".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use reqwest::Url;
+
+    use super::{EgressPolicy, ProviderHttp, is_public};
+
+    fn http_client(issuer: &str, hosts: &[&str]) -> ProviderHttp {
+        let reach = EgressPolicy {
+            allowed_hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+            allowed_networks: Vec::new(),
+            connect_timeout: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
+        };
+        let tls = gatepost_tls::client_config(None).unwrap();
+        ProviderHttp::new(Url::parse(issuer).unwrap(), reach, tls)
+    }
+
+    #[test]
+    fn endpoint_must_be_at_issuer_origin_or_configured_host() {
+        let out = http_client("https://id.example.com/tenant", &["keys.example.net"]);
+        for good in [
+            "https://id.example.com/introspect",
+            "https://ID.example.com:443/x",
+            "https://keys.example.net/jwks",
+        ] {
+            assert!(out.validate_endpoint("x", good).is_ok(), "{good}");
+        }
+        for bad in [
+            "https://evil.example/x",
+            "https://id.example.com.evil.example/x",
+            "https://id.example.com:8443/x",
+            "http://id.example.com/x",
+            "http://169.254.169.254/latest",
+            "https://[::1]/x",
+            "https://u:p@id.example.com/x",
+            "file:///etc/passwd",
+            "id.example.com",
+            "",
+        ] {
+            let error = out
+                .validate_endpoint("jwks_uri", bad)
+                .unwrap_err()
+                .to_string();
+            assert!(error.starts_with("its `jwks_uri` "), "{error}");
+        }
+    }
+
+    #[test]
+    fn special_addresses_are_not_public() {
+        for (address, public) in [
+            ("8.8.8.8", true),
+            ("160.79.104.1", true),
+            ("2606:4700::1", true),
+            ("127.0.0.1", false),
+            ("10.1.2.3", false),
+            ("172.16.0.1", false),
+            ("192.168.1.1", false),
+            ("169.254.169.254", false),
+            ("100.64.0.1", false),
+            ("0.0.0.0", false),
+            ("224.0.0.1", false),
+            ("255.255.255.255", false),
+            ("198.18.0.1", false),
+            ("::1", false),
+            ("::", false),
+            ("fd00::1", false),
+            ("fe80::1", false),
+            ("2002:7f00:1::", false),
+            ("64:ff9b::7f00:1", false),
+            ("ff02::1", false),
+        ] {
+            assert_eq!(is_public(address.parse().unwrap()), public, "{address}");
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! How calls act by some roles in an instance, beyond what the rules say: in
+//! which mode they change, with which key, how many.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::config::{Config, Writes};
+use gatepost_base::{CredentialName, InstanceName, RoleName};
+use gatepost_odoo::Domain;
+use gatepost_policy::{AccessQuery, Action, WriteMode};
+use gatepost_state::limits::Rate;
+
+/// Callers with these roles in one instance.
+pub(super) struct ActingRoles<'a> {
+    pub(super) config: &'a Config,
+    pub(super) roles: &'a [RoleName],
+    pub(super) instance: &'a InstanceName,
+}
+
+/// The word for a mode.
+pub(super) fn mode_name(mode: WriteMode) -> &'static str {
+    match mode {
+        WriteMode::ReadOnly => "read_only",
+        WriteMode::RequireHuman => "human",
+        WriteMode::Confirm => "confirm",
+        WriteMode::Direct => "direct",
+    }
+}
+
+impl ActingRoles<'_> {
+    /// Why what the rules open is refused all the same, or might be: the
+    /// instance or the key that calls act with may not be changed by.
+    pub(super) fn denial_reason(&self, deed: &Action) -> (Option<String>, Option<String>) {
+        let instance = self.instance;
+        let credentials = self.credentials();
+        // One that a grant names takes the place of those of the roles.
+        let by_grant = self.grant_names_credential();
+        let unless_granted = |why: String| {
+            if by_grant {
+                let doubt = format!("only to callers whose grant names a credential: else {why}");
+                (None, Some(doubt))
+            } else {
+                (Some(why), None)
+            }
+        };
+        if credentials.len() > 1 {
+            let names: Vec<String> = credentials.iter().map(|name| format!("`{name}`")).collect();
+            return unless_granted(format!(
+                "the roles name several credentials ({}), and such callers are refused in `{instance}`",
+                names.join(", ")
+            ));
+        }
+        let Some(configured) = self
+            .config
+            .instances
+            .get(instance)
+            .filter(|_| is_write(deed))
+        else {
+            return (None, None);
+        };
+        if configured.writes == Writes::ReadOnly {
+            let why = format!("nothing is changed in `{instance}`: its `writes` is `read_only`");
+            return (Some(why), None);
+        }
+        if credentials.is_empty() && !configured.service_key_writes {
+            return unless_granted(format!(
+                "without a credential calls act with the service key of `{instance}`, which only reads (`service_key_writes`)"
+            ));
+        }
+        (None, None)
+    }
+
+    /// The mode in which what a role opens is changed.
+    pub(super) fn write_mode(&self, role: &RoleName) -> WriteMode {
+        let own = self.config.roles.get(role);
+        let own = own.map_or(WriteMode::ReadOnly, |role| {
+            role.writes.to_mode(role.approval)
+        });
+        own.min(self.max_mode())
+    }
+
+    /// What there is to know of a call that is allowed, a line each.
+    pub(super) fn describe(&self, question: &AccessQuery) -> Vec<String> {
+        let mut lines = Vec::new();
+        let modes = self.modes(question);
+        for (mode, records) in &modes {
+            let does = match mode {
+                WriteMode::ReadOnly => "nothing is changed",
+                WriteMode::RequireHuman => {
+                    "shown first, and made when somebody at the client says so"
+                }
+                WriteMode::Confirm => "shown first, and made by a second call that confirms it",
+                WriteMode::Direct => "made at once",
+            };
+            let records = match (modes.len(), records.is_empty()) {
+                (1, _) => String::new(),
+                (_, true) => "; all other records".to_owned(),
+                (_, false) => format!("; records {}", records.to_json()),
+            };
+            lines.push(format!("  mode     {}: {does}{records}", mode_name(*mode)));
+        }
+        lines.push(format!("  acts as  {}", self.describe_credential()));
+        let limits = self.limits(&question.action).into_iter();
+        let limits = limits.map(|(_, what, allowance)| match what {
+            LimitUnit::Amount(of) => format!("{} {of} a minute", allowance.refill_per_minute()),
+            LimitUnit::Calls(of) => format!(
+                "{of} {} a minute, {} at once",
+                allowance.refill_per_minute(),
+                allowance.burst()
+            ),
+        });
+        let limits: Vec<String> = limits.collect();
+        lines.push(format!("  limits   {}", limits.join("; ")));
+        lines
+    }
+
+    pub(super) fn modes_as_json(&self, question: &AccessQuery) -> Value {
+        let modes = self.modes(question).into_iter();
+        modes
+            .map(|(mode, records)| json!({ "mode": mode_name(mode), "records": records.to_json() }))
+            .collect()
+    }
+
+    pub(super) fn credential_as_json(&self) -> Value {
+        let configured = self.config.instances.get(self.instance);
+        let credentials = self.credentials();
+        let credentials: Vec<&str> = credentials.iter().map(CredentialName::as_str).collect();
+        json!({
+            "credentials": credentials,
+            "service_key_writes": configured.is_some_and(|one| one.service_key_writes),
+            "or_by_grant": self.grant_names_credential(),
+        })
+    }
+
+    pub(super) fn limits_as_json(&self, deed: &Action) -> Value {
+        let limits = self.limits(deed).into_iter().map(|(name, _, allowance)| {
+            let numbers = json!({
+                "per_minute": allowance.refill_per_minute(),
+                "at_once": allowance.burst(),
+            });
+            (name.to_owned(), numbers)
+        });
+        Value::Object(limits.collect())
+    }
+
+    /// The freest mode of the instance, as far as the key goes.
+    fn max_mode(&self) -> WriteMode {
+        let Some(configured) = self.config.instances.get(self.instance) else {
+            return WriteMode::ReadOnly;
+        };
+        let only_reads = !configured.service_key_writes && !self.grant_names_credential();
+        if only_reads && self.credentials().is_empty() {
+            return WriteMode::ReadOnly;
+        }
+        configured.writes.to_mode(configured.approval)
+    }
+
+    /// In which modes something would be changed; none of what is read.
+    fn modes(&self, question: &AccessQuery) -> Vec<(WriteMode, Domain)> {
+        if !is_write(&question.action) {
+            return Vec::new();
+        }
+        let policy = self.config.policy();
+        policy.write_modes(self.roles, self.instance, self.max_mode(), question)
+    }
+
+    fn credentials(&self) -> BTreeSet<CredentialName> {
+        let policy = self.config.policy();
+        let named = policy.credentials(self.roles, self.instance);
+        named.cloned().collect()
+    }
+
+    /// Whether a grant may say whose key it is.
+    fn grant_names_credential(&self) -> bool {
+        self.config.grants.iter().any(|grant| {
+            let mut instances = grant.instances.iter();
+            grant.credential.is_some()
+                && instances.any(|one| one.matches(self.instance.as_str()))
+                && grant.roles.iter().any(|role| self.roles.contains(role))
+        })
+    }
+
+    fn describe_credential(&self) -> String {
+        let configured = self.config.instances.get(self.instance);
+        let named: Vec<String> = self
+            .credentials()
+            .iter()
+            .map(|name| format!("the credential `{name}`"))
+            .collect();
+        let key = match (named.is_empty(), configured) {
+            (false, _) => named.join(" or "),
+            (true, Some(one)) if one.service_key_writes => "the service key".to_owned(),
+            (true, _) => "the service key, which only reads".to_owned(),
+        };
+        if self.grant_names_credential() {
+            format!("{key}; a grant may name another")
+        } else {
+            key
+        }
+    }
+
+    /// What such a call counts for.
+    fn limits(&self, deed: &Action) -> Vec<(&'static str, LimitUnit, Rate)> {
+        let rates = self.config.rates();
+        let own = rates.for_roles(self.roles);
+        let of_class = if is_write(deed) {
+            ("write", LimitUnit::Calls("changes"), own.write)
+        } else {
+            ("read", LimitUnit::Calls("reads"), own.read)
+        };
+        vec![
+            of_class,
+            (
+                "caller",
+                LimitUnit::Calls("all calls of a caller"),
+                own.calls,
+            ),
+            ("rows", LimitUnit::Amount("rows"), own.rows),
+            ("bytes", LimitUnit::Amount("bytes"), own.bytes),
+            (
+                "instance",
+                LimitUnit::Calls("all callers here"),
+                rates.instance,
+            ),
+        ]
+    }
+}
+
+/// What is counted.
+#[derive(Clone, Copy)]
+enum LimitUnit {
+    /// What is read from Odoo.
+    Amount(&'static str),
+    /// Calls.
+    Calls(&'static str),
+}
+
+fn is_write(deed: &Action) -> bool {
+    match deed {
+        Action::Method(_) => true,
+        Action::Operation(effect) => !effect.is_read(),
+    }
+}

@@ -1,0 +1,422 @@
+//! From a checked configuration to a gateway.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use super::{
+    CallerKind, Grant, Instance, Limits, OnRedisFailure, Provider, Redis, ValidConfig, Validation,
+};
+use crate::{
+    access::{self, InstanceSettings},
+    audit::{self, Journal},
+    gateway::{Authenticator, Endpoint, Gateway, RegistrationFacade, Routes, TokenPolicy},
+    telemetry::{CollectorSettings, Telemetry, TraceSettings, TracingError},
+};
+use gatepost_base::{InstanceName, ProviderName, Subject};
+use gatepost_identity::{
+    self, ApiKeyId, Facade, Grants, InvalidProvider, ProtectedResource, ProviderSettings,
+};
+use gatepost_odoo_client::{ApiKey, InvalidOdooClientSettings, OdooClient, OdooClientSettings};
+use gatepost_state::{
+    limits::{self, AddressLimiter, Limiter, Rate, SharedLimiter},
+    redis::{InvalidRedisUrl, RedisSettings, RedisUrl},
+    store::{StateStore, StoreLocation, StoreSettings},
+};
+use gatepost_tls::{self, TlsSetupError};
+
+/// A part that no gateway can be built with.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The audit journal.
+    #[error("`audit`: {0}")]
+    Audit(#[source] audit::JournalOpenError),
+    /// What is remembered of changes.
+    #[error("`changes.file`: {0}")]
+    Changes(#[source] gatepost_state::store::StoreOpenError),
+    /// The gateway remembers changes somewhere else.
+    #[error(
+        "what is remembered of changes cannot be kept in another place (`changes.file`, `redis.url`, `redis.prefix`) while the gateway runs, for a change that is repeated could be made twice: restart it, at a time when nobody changes anything"
+    )]
+    StoreLocationChanged,
+    /// The certificates that the collector of traces is believed by.
+    #[error("`telemetry`: {0}")]
+    Collector(#[source] TlsSetupError),
+    /// An instance.
+    #[error("`instances.{0}`: {1}")]
+    Instance(InstanceName, #[source] InvalidOdooClientSettings),
+    /// An identity provider.
+    #[error("`providers.{0}`: {1}")]
+    Provider(ProviderName, #[source] InvalidProvider),
+    /// Traces.
+    #[error(transparent)]
+    Traces(#[from] TracingError),
+    /// The Redis of the limits.
+    #[error("`redis.url`: {0}")]
+    Redis(#[from] InvalidRedisUrl),
+    /// The certificates that it is believed by.
+    #[error("`redis`: {0}")]
+    RedisUntrusted(#[source] TlsSetupError),
+    /// The certificates that an identity provider is believed by.
+    #[error("`providers.{0}`: {1}")]
+    Untrusted(ProviderName, #[source] TlsSetupError),
+}
+
+type Providers = BTreeMap<ProviderName, Arc<gatepost_identity::Provider>>;
+
+impl ValidConfig {
+    /// The gateway that this configuration describes, with its audit journal
+    /// open. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// [`CannotAssemble`] names the part and the setting.
+    pub fn build(&self) -> Result<Gateway, BuildError> {
+        self.build_with_state_of(&Gateway::default())
+    }
+
+    /// The gateway that takes the place of another: it goes on with what that
+    /// one has counted, with its audit journal if that is to be kept in the same
+    /// place, and with what it remembers of changes, which must be.
+    ///
+    /// # Errors
+    /// [`CannotAssemble`]; the other gateway goes on as it was.
+    pub fn rebuild(&self, other: &Gateway) -> Result<Gateway, BuildError> {
+        Ok(self.build_with_state_of(other)?.with_state_of(other))
+    }
+
+    fn build_with_state_of(&self, other: &Gateway) -> Result<Gateway, BuildError> {
+        let gateway = self.build_for_diagnostics()?;
+        let ledger_settings = self.store_settings()?;
+        let ledger = reuse_or_open_store(&ledger_settings, other)?;
+        // Last, for it changes what the other one has.
+        let settings = self.config.audit.journal_settings(self.audit_key.clone());
+        let journal = if other.journal.reconfigure(&settings) {
+            Arc::clone(&other.journal)
+        } else {
+            Arc::new(Journal::open(settings).map_err(BuildError::Audit)?)
+        };
+        if Arc::ptr_eq(&ledger, &other.state_store) {
+            ledger.reconfigure(&ledger_settings);
+        }
+        Ok(Gateway {
+            journal,
+            state_store: ledger,
+            ..gateway
+        })
+    }
+
+    /// Where changes are remembered, and for how long.
+    ///
+    /// # Errors
+    /// [`CannotAssemble::Redis`], [`CannotAssemble::RedisUntrusted`].
+    pub fn store_settings(&self) -> Result<StoreSettings, BuildError> {
+        let config = &self.config;
+        let place = match (&config.changes.file, &config.redis) {
+            (None, Some(redis)) => StoreLocation::Redis(self.redis_settings(redis)?),
+            // Checked: not both.
+            (Some(_), _) | (None, None) => config.changes.local_store_location(),
+        };
+        Ok(StoreSettings {
+            location: place,
+            retention: config.changes.retention(),
+        })
+    }
+
+    /// The gateway without a journal, and with a ledger in memory, to look whether
+    /// it would work (`gatepost check --live`): the running one has them.
+    ///
+    /// # Errors
+    /// [`CannotAssemble`].
+    pub fn build_for_diagnostics(&self) -> Result<Gateway, BuildError> {
+        let config = &self.config;
+        let providers = self.providers()?;
+        let endpoints = config
+            .instances
+            .iter()
+            .map(|(name, instance)| self.endpoint(name, instance, &providers))
+            .collect::<Result<Vec<_>, _>>()?;
+        let facade = config.facade.as_ref().and_then(|facade| {
+            let allowance = Rate::per_minute(
+                facade.registrations_per_minute,
+                facade.registrations_per_minute,
+            );
+            let own = Facade {
+                issuer: facade.issuer.clone(),
+                client_id: facade.client_id.clone(),
+                redirect_uris: facade.redirect_uris.clone(),
+            };
+            let provider = Arc::clone(providers.get(&facade.provider)?);
+            Some(RegistrationFacade::new(
+                own,
+                provider,
+                AddressLimiter::new(allowance),
+            ))
+        });
+        let mut hosts = config.server.allowed_hosts.clone();
+        let of_facade = config.facade.as_ref().map(|facade| &facade.issuer);
+        hosts.extend(of_facade.and_then(|issuer| Some(issuer.split_once("://")?.1.to_owned())));
+        Ok(Gateway {
+            routes: Routes::new(endpoints, &hosts),
+            authenticator: Authenticator {
+                keyring: self.keyring.clone(),
+                anonymous_role: config.server.anonymous_role.clone(),
+                // Who can read the configuration and its secrets may do all that it opens.
+                local_roles: config.roles.keys().cloned().collect(),
+                grants: Grants::new(config.grants.iter().map(|one| self.grant(one)).collect()),
+                failed_token_limiter: failed_login_limiter(config.limits),
+            },
+            policy: config.policy(),
+            limits: Limiter::new(
+                self.config.rates(),
+                config
+                    .redis
+                    .as_ref()
+                    .map(|redis| self.shared_limiter(redis))
+                    .transpose()?,
+            ),
+            allowed_origins: config.server.allowed_origins.clone(),
+            trusted_proxies: config.server.trusted_proxies.clone(),
+            challenge_always_error: config.server.challenge_always_error,
+            facade,
+            max_body_bytes: config.server.max_body_bytes,
+            journal: Arc::default(),
+            state_store: Arc::default(),
+            pending_elicitations: Arc::default(),
+            in_flight_writes: Arc::default(),
+            generation: 0,
+            elicitation_timeout: config.changes.elicitation_timeout(),
+        })
+    }
+
+    /// What operators are told, with traces where they are configured.
+    ///
+    /// # Errors
+    /// [`CannotAssemble::Collector`], [`CannotAssemble::Traces`].
+    pub fn telemetry(&self) -> Result<Telemetry, BuildError> {
+        let config = &self.config.telemetry;
+        let Some(url) = &config.otlp_url else {
+            return Ok(Telemetry::new());
+        };
+        let tls = gatepost_tls::client_config(config.otlp_ca_file.as_deref())
+            .map_err(BuildError::Collector)?;
+        Ok(Telemetry::with_tracing(TraceSettings {
+            collector: CollectorSettings {
+                url: url.clone(),
+                headers: self.otlp_headers.clone(),
+                tls,
+                service_name: config.service_name.clone(),
+            },
+            sample_ratio: config.sample_ratio,
+            include_caller: config.include_caller,
+        })?)
+    }
+
+    fn redis_settings(&self, redis: &Redis) -> Result<RedisSettings, BuildError> {
+        let tls = gatepost_tls::client_config(redis.ca_file.as_deref())
+            .map_err(BuildError::RedisUntrusted)?;
+        Ok(RedisSettings {
+            url: RedisUrl::parse(&redis.url)?,
+            password: self.redis_password.clone(),
+            tls: Arc::new(tls),
+            ca_file: redis.ca_file.clone(),
+            timeout: Duration::from_millis(redis.timeout_ms),
+            prefix: redis.prefix.clone(),
+        })
+    }
+
+    fn shared_limiter(&self, redis: &Redis) -> Result<SharedLimiter, BuildError> {
+        let settings = self.redis_settings(redis)?;
+        let when_down = match redis.when_down {
+            OnRedisFailure::FailClosed => limits::LimiterFailureMode::FailClosed,
+            OnRedisFailure::Local => limits::LimiterFailureMode::LocalShare,
+        };
+        Ok(SharedLimiter::new(settings, when_down, redis.replicas))
+    }
+
+    /// The identity providers by their names.
+    ///
+    /// # Errors
+    /// [`CannotAssemble`].
+    pub fn providers(&self) -> Result<Providers, BuildError> {
+        let mut providers = Providers::new();
+        for (name, provider) in &self.config.providers {
+            let tls = gatepost_tls::client_config(provider.ca_file.as_deref())
+                .map_err(|error| BuildError::Untrusted(name.clone(), error))?;
+            let settings = self.provider_settings(name, provider, tls);
+            let made = gatepost_identity::Provider::new(settings)
+                .map_err(|error| BuildError::Provider(name.clone(), error))?;
+            providers.insert(name.clone(), Arc::new(made));
+        }
+        Ok(providers)
+    }
+
+    fn endpoint(
+        &self,
+        name: &InstanceName,
+        instance: &Instance,
+        providers: &Providers,
+    ) -> Result<Endpoint, BuildError> {
+        let link = OdooClient::new(client_settings(instance))
+            .map_err(|error| BuildError::Instance(name.clone(), error))?;
+        let web_url = instance.web_url.as_deref().unwrap_or(&instance.url);
+        let settings = InstanceSettings {
+            name: name.clone(),
+            client: link,
+            // Checked: every instance has one.
+            service_key: self
+                .service_keys
+                .get(name)
+                .cloned()
+                .unwrap_or_else(|| ApiKey::new("")),
+            service_key_may_write: instance.service_key_writes,
+            credentials: self.credentials.get(name).cloned().unwrap_or_default(),
+            write_mode: instance.writes.to_mode(instance.approval),
+            web_url: web_url.trim_end_matches('/').into(),
+            schema_ttl: Duration::from_secs(instance.schema_ttl_s),
+        };
+        let named = self.config.providers_of(instance);
+        let asked: Vec<_> = named
+            .iter()
+            .filter_map(|name| providers.get(name).cloned())
+            .collect();
+        let facade = self.config.facade.as_ref();
+        let facade = facade.filter(|facade| named.first() == Some(&facade.provider));
+        let scopes = self.config.challenge_scopes_of(instance);
+        let resources = asked.first().map_or_else(Vec::new, |first| {
+            let urls = instance.public_urls.iter();
+            urls.map(|url| {
+                ProtectedResource::new(
+                    url,
+                    &format!("Odoo ({name})"),
+                    first.issuer(),
+                    facade.map(|facade| facade.issuer.as_str()),
+                    scopes.clone(),
+                )
+            })
+            .collect()
+        });
+        Ok(Endpoint {
+            instance: Arc::new(access::Instance::new(settings)),
+            token_policy: TokenPolicy {
+                providers: asked,
+                audiences: self.config.audiences_of(instance).into_iter().collect(),
+            },
+            public_urls: instance.public_urls.clone(),
+            protected_resources: resources,
+        })
+    }
+
+    fn provider_settings(
+        &self,
+        name: &ProviderName,
+        provider: &Provider,
+        tls: rustls::ClientConfig,
+    ) -> ProviderSettings {
+        ProviderSettings {
+            name: name.clone(),
+            issuer: provider.issuer.as_str().into(),
+            is_zitadel: provider.is_zitadel(),
+            validation: match provider.validation() {
+                Validation::Introspection => gatepost_identity::Validation::Introspection,
+                Validation::Jwt => gatepost_identity::Validation::Jwt,
+                Validation::JwtThenIntrospection => {
+                    gatepost_identity::Validation::JwtThenIntrospection
+                }
+            },
+            client_auth: self.client_auths.get(name).cloned(),
+            introspection_url: provider.introspection_url.clone(),
+            jwks_url: provider.jwks_url.clone(),
+            signed_introspection: provider.signed_introspection,
+            algorithms: provider.algorithms.clone(),
+            require_at_jwt: provider.require_at_jwt(),
+            audiences: self.config.audiences_of_provider(name),
+            role_claims: provider.role_claims(),
+            scope_claims: provider.scope_claims.clone(),
+            client_claims: provider.client_claims(),
+            allow_no_exp: provider.allow_no_exp,
+            allow_missing_token_type: provider.allow_missing_token_type,
+            allow_no_client: !provider.is_zitadel() || provider.allow_pat,
+            step_up: provider.supports_step_up(),
+            endpoint_hosts: provider
+                .endpoint_hosts
+                .iter()
+                .map(|host| host.to_ascii_lowercase())
+                .collect(),
+            private_networks: provider.private_networks.clone(),
+            tls,
+            connect_timeout: Duration::from_millis(provider.connect_timeout_ms),
+            timeout: Duration::from_millis(provider.timeout_ms),
+            max_in_flight: provider.max_in_flight,
+            max_wait: Duration::from_millis(provider.max_wait_ms),
+            cache_ttl: Duration::from_secs(provider.cache_ttl_s),
+            negative_ttl: Duration::from_secs(provider.negative_ttl_s),
+            write_max_age: Duration::from_secs(provider.write_max_age_s),
+            stale_if_error: Duration::from_secs(provider.stale_if_error_s),
+            clock_skew: Duration::from_secs(provider.clock_skew_s),
+        }
+    }
+
+    fn grant(&self, grant: &Grant) -> gatepost_identity::Grant {
+        let text = |text: &Option<String>| text.as_deref().map(Into::into);
+        let names = self.config.instances.keys();
+        gatepost_identity::Grant {
+            roles: grant.roles.clone(),
+            credential: grant.credential.clone(),
+            instances: names
+                .filter(|name| grant.applies_to(name))
+                .cloned()
+                .collect(),
+            provider: grant.provider.clone(),
+            provider_role: text(&grant.provider_role),
+            organization: text(&grant.organization),
+            scope: text(&grant.scope),
+            subject: grant.subject.as_deref().map(Subject::proved),
+            client_id: text(&grant.client_id),
+            kind: grant.kind.map(|kind| match kind {
+                CallerKind::Client => gatepost_identity::CallerKind::Client,
+                CallerKind::User => gatepost_identity::CallerKind::User,
+            }),
+            // Checked: it is one.
+            api_key: grant
+                .api_key
+                .as_deref()
+                .and_then(|id| ApiKeyId::try_from(id).ok()),
+        }
+    }
+}
+
+/// The ledger: that of the other gateway where it is the same, else one that is
+/// opened. One that may know of changes is not left behind.
+fn reuse_or_open_store(
+    settings: &StoreSettings,
+    other: &Gateway,
+) -> Result<Arc<StateStore>, BuildError> {
+    if other.state_store.has_same_settings(&settings.location) {
+        return Ok(Arc::clone(&other.state_store));
+    }
+    if other.allows_any_write() && !other.state_store.is_same_store(&settings.location) {
+        return Err(BuildError::StoreLocationChanged);
+    }
+    StateStore::open(settings.clone())
+        .map(Arc::new)
+        .map_err(BuildError::Changes)
+}
+
+fn failed_login_limiter(limits: Limits) -> AddressLimiter {
+    AddressLimiter::new(Rate::per_minute(
+        limits.failed_logins_per_minute,
+        limits.failed_logins_burst,
+    ))
+}
+
+fn client_settings(instance: &Instance) -> OdooClientSettings {
+    OdooClientSettings {
+        url: instance.url.clone(),
+        database: instance.database.clone(),
+        ca_file: instance.ca_file.clone(),
+        connect_timeout: Duration::from_millis(instance.connect_timeout_ms),
+        timeout: Duration::from_millis(instance.timeout_ms),
+        max_answer_bytes: instance.max_answer_bytes,
+        max_in_flight: instance.max_in_flight,
+        max_waiting: instance.max_waiting,
+        max_wait: Duration::from_millis(instance.max_wait_ms),
+    }
+}

@@ -1,0 +1,275 @@
+//! The one account of one request: a log line and its metrics.
+
+use std::{sync::Arc, time::Instant};
+
+use http::StatusCode;
+use tracing::{error, info};
+
+use super::drain::{Drain, DrainGuard};
+use crate::{
+    gateway::{ErrorSource, RequestLog, RpcErrorType, TokenLookup},
+    telemetry::{HttpOutcome, InFlight, RequestOutcome, Telemetry},
+};
+use gatepost_base::TraceId;
+
+/// A request under way. It is written down when this is dropped, whatever
+/// happened.
+#[derive(Debug)]
+pub(super) struct RequestGuard {
+    pub(super) log: RequestLog,
+    /// The status that was written, once it was.
+    pub(super) status: Option<StatusCode>,
+    /// Bytes of the answer's body that were written.
+    pub(super) size_bytes: usize,
+    outcome: Option<RequestOutcome>,
+    started: Instant,
+    telemetry: Arc<Telemetry>,
+    in_flight: InFlight,
+    /// None for a message over stdin.
+    drain_guard: Option<DrainGuard>,
+}
+
+impl RequestGuard {
+    /// Opens the account of a request over HTTP, which a drain waits for.
+    pub(super) fn for_http(telemetry: &Arc<Telemetry>, drain: &Drain) -> Self {
+        Self::new(telemetry, Some(drain.track_request()))
+    }
+
+    /// Opens the account of a message over stdin.
+    pub(super) fn for_stdio(telemetry: &Arc<Telemetry>) -> Self {
+        Self::new(telemetry, None)
+    }
+
+    fn new(telemetry: &Arc<Telemetry>, drain_guard: Option<DrainGuard>) -> Self {
+        // Without randomness there is no TLS either; the number is for the log.
+        let request_id = TraceId::random().unwrap_or_else(|_| TraceId::new(0));
+        let mut log = RequestLog::new(request_id);
+        log.trace_sampling = telemetry.sampling_decision(request_id);
+        Self {
+            log,
+            status: None,
+            size_bytes: 0,
+            outcome: None,
+            started: Instant::now(),
+            telemetry: Arc::clone(telemetry),
+            in_flight: telemetry.metrics.start_request(),
+            drain_guard,
+        }
+    }
+
+    /// It is known by now which instance it is for, if it is for one.
+    pub(super) fn routed(&mut self) {
+        if let Some(instance) = &self.log.instance {
+            self.in_flight.set_instance(instance);
+        }
+    }
+
+    /// The answer was written.
+    pub(super) fn responded(&mut self) {
+        let refused = self.log.error_type.is_some()
+            || self.log.error_source.is_some()
+            || self.status.is_some_and(|status| status.as_u16() >= 400);
+        self.outcome = Some(if refused {
+            RequestOutcome::Refused
+        } else if self.log.input_required {
+            RequestOutcome::InputRequired
+        } else {
+            RequestOutcome::Answered
+        });
+    }
+
+    /// The client took its call back.
+    pub(super) fn cancelled(&mut self) {
+        self.outcome = Some(RequestOutcome::Cancelled);
+    }
+
+    /// The client left before its answer.
+    pub(super) fn client_disconnected(&mut self) {
+        self.outcome = Some(RequestOutcome::ClientDisconnected);
+    }
+
+    /// The gateway panicked.
+    pub(super) fn panicked(&mut self, message: &str) {
+        self.log.error_source = Some(ErrorSource::Us);
+        self.log.error_type = Some("bug");
+        self.log.error_detail = Some(format!("panicked: {message}"));
+        // As the JSON-RPC error says that tells of it.
+        self.log.set_error(RpcErrorType::JsonRpc(-32603));
+        self.log.end_operation();
+    }
+}
+
+impl Drop for RequestGuard {
+    fn drop(&mut self) {
+        self.log.abandon_operation();
+        let story = &self.log;
+        let served = HttpOutcome {
+            outcome: self.outcome.unwrap_or(RequestOutcome::Aborted),
+            duration: self.started.elapsed(),
+            size_bytes: self.size_bytes,
+            is_stdio: self.drain_guard.is_none(),
+        };
+        self.telemetry.record(story, &served);
+        // A failure of ours calls for somebody; everything else is an account.
+        let (ours, theirs) = match story.error_source {
+            Some(ErrorSource::Us) => (story.error_detail.as_deref(), None),
+            Some(
+                ErrorSource::Client
+                | ErrorSource::Identity
+                | ErrorSource::Odoo
+                | ErrorSource::Policy
+                // Told once, when it is lost, and not again with each request.
+                | ErrorSource::Storage,
+            )
+            | None => (None, story.error_detail.as_deref()),
+        };
+        if let Some(error) = ours {
+            error!(request.id = %story.request_id, error, "Failed to serve a request");
+        }
+        info!(
+            request.id = %story.request_id,
+            // Called as OpenTelemetry's "Trace Context in non-OTLP Log Formats" says.
+            trace_id = story.trace_id().map(display),
+            instance.name = story.instance.as_ref().map(display),
+            caller.subject = story.caller.as_ref().map(display),
+            token.look_up = story.token_lookup.map(TokenLookup::as_str),
+            mcp.revision = story.revision,
+            mcp.method = story.method,
+            tool.name = story.tool,
+            outcome = served.outcome.as_str(),
+            refusal.kind = story.error_type,
+            refusal.blame = story.error_source.map(ErrorSource::as_str),
+            http.status = self.status.map(|status| status.as_u16()),
+            duration_ms = milliseconds(served.duration),
+            size_bytes = served.size_bytes,
+            odoo.calls = story.odoo_calls,
+            odoo.duration_ms = milliseconds(story.odoo_time),
+            person.duration_ms = story.elicitation_time.map(milliseconds),
+            error = theirs,
+            "Served request"
+        );
+    }
+}
+
+fn milliseconds(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+        time::Duration,
+    };
+
+    use http::StatusCode;
+    use serde_json::Value;
+
+    use super::RequestGuard;
+    use crate::{gateway::ErrorSource, telemetry::Telemetry};
+    use gatepost_base::{InstanceName, Subject};
+
+    #[derive(Clone, Default)]
+    struct LogBuffer(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for LogBuffer {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0
+                .lock()
+                .map_err(|e| io::Error::other(e.to_string()))?
+                .extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is written down when this account is dropped, without what differs.
+    fn logged(tell: impl FnOnce(&mut RequestGuard)) -> String {
+        let page = LogBuffer::default();
+        let writer = page.clone();
+        let log = tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .without_time()
+            .with_target(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(log, || {
+            let mut account = RequestGuard::for_stdio(&Arc::new(Telemetry::new()));
+            tell(&mut account);
+        });
+        let page = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<_> = page
+            .lines()
+            .map(|line| {
+                let mut line: Value = serde_json::from_str(line).unwrap();
+                let fields = line.as_object_mut().unwrap();
+                assert!(fields.shift_remove("request.id").is_some());
+                fields.shift_remove("duration_ms");
+                line.to_string()
+            })
+            .collect();
+        lines.join("\n")
+    }
+
+    #[test]
+    fn request_is_logged_as_one_line() {
+        let line = logged(|account| {
+            let story = &mut account.log;
+            story.instance = Some(InstanceName::try_from("staging").unwrap());
+            story.caller = Some(Subject::proved("key-7"));
+            story.revision = Some("2025-11-25");
+            story.method = Some("tools/call");
+            story.tool = Some("count_records");
+            story.odoo_calls = 2;
+            story.odoo_time = Duration::from_millis(41);
+            account.status = Some(StatusCode::OK);
+            account.size_bytes = 120;
+            account.responded();
+        });
+        insta::assert_snapshot!(line, @r#"{"level":"INFO","message":"Served request","instance.name":"staging","caller.subject":"key-7","mcp.revision":"2025-11-25","mcp.method":"tools/call","tool.name":"count_records","outcome":"answered","http.status":200,"size_bytes":120,"odoo.calls":2,"odoo.duration_ms":41}"#);
+    }
+
+    #[test]
+    fn dropped_guard_without_outcome_is_logged_as_cut() {
+        insta::assert_snapshot!(logged(|_| {}), @r#"{"level":"INFO","message":"Served request","outcome":"cut","size_bytes":0,"odoo.calls":0,"odoo.duration_ms":0}"#);
+    }
+
+    #[test]
+    fn gateway_error_is_logged_as_separate_error_line() {
+        let ours = logged(|account| {
+            account.panicked("no such thing");
+            account.responded();
+        });
+        insta::assert_snapshot!(ours, @r#"
+        {"level":"ERROR","message":"Failed to serve a request","error":"panicked: no such thing"}
+        {"level":"INFO","message":"Served request","outcome":"refused","refusal.kind":"bug","refusal.blame":"us","size_bytes":0,"odoo.calls":0,"odoo.duration_ms":0}
+        "#);
+    }
+
+    #[test]
+    fn storage_error_is_not_logged_as_gateway_error() {
+        let line = logged(|account| {
+            account.log.error_source = Some(ErrorSource::Storage);
+            account.log.error_type = Some("unremembered");
+            account.log.error_detail = Some("there is no connection".to_owned());
+            account.responded();
+        });
+        insta::assert_snapshot!(line, @r#"{"level":"INFO","message":"Served request","outcome":"refused","refusal.kind":"unremembered","refusal.blame":"storage","size_bytes":0,"odoo.calls":0,"odoo.duration_ms":0,"error":"there is no connection"}"#);
+    }
+
+    #[test]
+    fn odoo_error_is_included_in_request_line() {
+        let theirs = logged(|account| {
+            account.log.error_source = Some(ErrorSource::Odoo);
+            account.log.error_type = Some("odoo_down");
+            account.log.error_detail = Some("connection refused".to_owned());
+            account.responded();
+        });
+        insta::assert_snapshot!(theirs, @r#"{"level":"INFO","message":"Served request","outcome":"refused","refusal.kind":"odoo_down","refusal.blame":"odoo","size_bytes":0,"odoo.calls":0,"odoo.duration_ms":0,"error":"connection refused"}"#);
+    }
+}

@@ -1,0 +1,141 @@
+//! Which web pages may talk to us, and under which names we answer.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use super::{Head, HttpResponse, RequestError, Routes};
+
+/// Checks `Host`: a page somewhere in the web must not reach a gateway on the
+/// reader's machine through a name that it made point there (DNS rebinding;
+/// MCP, Streamable HTTP, "Security Warning"). Where names are configured, we
+/// answer under those only; a loopback listener has its own besides.
+///
+/// # Errors
+/// [`Refusal::Host`].
+pub(super) fn check_host(head: &Head, routes: &Routes) -> Result<(), RequestError> {
+    let Some(host) = head.host.as_deref() else {
+        return Ok(());
+    };
+    if head.local_listener && is_loopback_name(without_port(host)) {
+        return Ok(());
+    }
+    match routes.answers_to(host) {
+        Some(true) => Ok(()),
+        None if !head.local_listener => Ok(()),
+        Some(false) | None => Err(RequestError::HostNotAllowed(truncated(host))),
+    }
+}
+
+/// Checks `Origin`: only pages that may call us reach us.
+///
+/// # Errors
+/// [`Refusal::Origin`].
+pub(super) fn check_origin(
+    head: &Head,
+    routes: &Routes,
+    allowed: &[String],
+) -> Result<(), RequestError> {
+    let mut origins = head.headers.get_all(header::ORIGIN).iter();
+    let Some(origin) = origins.next() else {
+        return Ok(());
+    };
+    let text = origin.to_str().unwrap_or_default().to_ascii_lowercase();
+    let local = head.local_listener
+        && text
+            .split_once("://")
+            .is_some_and(|(_, authority)| is_loopback_name(without_port(authority)));
+    let known =
+        allowed.iter().any(|one| one.eq_ignore_ascii_case(&text)) || routes.is_public_origin(&text);
+    if origins.next().is_none() && (local || known) {
+        Ok(())
+    } else {
+        Err(RequestError::OriginNotAllowed(truncated(&text)))
+    }
+}
+
+/// The answer to a preflight request from an allowed page (Fetch standard,
+/// "CORS preflight request").
+pub(super) fn preflight_response() -> HttpResponse {
+    HttpResponse::empty(http::StatusCode::NO_CONTENT)
+        .with_header(
+            header::ACCESS_CONTROL_ALLOW_METHODS,
+            HeaderValue::from_static("POST, OPTIONS"),
+        )
+        .with_header(
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            HeaderValue::from_static(
+                "authorization, content-type, accept, mcp-protocol-version, mcp-method, mcp-name, \
+                 mcp-session-id, last-event-id, traceparent, tracestate",
+            ),
+        )
+        .with_header(
+            header::ACCESS_CONTROL_MAX_AGE,
+            HeaderValue::from_static("600"),
+        )
+}
+
+/// The header fields that let an allowed page read the answer.
+pub(super) fn cors_headers(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
+    headers.get(header::ORIGIN).map_or_else(Vec::new, |origin| {
+        vec![
+            (header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone()),
+            (
+                header::ACCESS_CONTROL_EXPOSE_HEADERS,
+                HeaderValue::from_static("www-authenticate, mcp-session-id, mcp-protocol-version, x-request-id, retry-after"),
+            ),
+            (header::VARY, HeaderValue::from_static("Origin")),
+        ]
+    })
+}
+
+/// The header fields of what every page may read.
+pub(super) fn any_origin_header() -> [(HeaderName, HeaderValue); 1] {
+    let everybody = HeaderValue::from_static("*");
+    [(header::ACCESS_CONTROL_ALLOW_ORIGIN, everybody)]
+}
+
+fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => authority,
+    }
+}
+
+fn is_loopback_name(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+fn truncated(text: &str) -> String {
+    text.chars().take(120).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_loopback_name, without_port};
+
+    #[test]
+    fn only_real_loopback_names_count_as_loopback() {
+        for host in [
+            "localhost",
+            "LOCALHOST:8080",
+            "127.0.0.1:80",
+            "127.1.2.3",
+            "[::1]:8080",
+            "[::1]",
+        ] {
+            assert!(is_loopback_name(without_port(host)), "{host}");
+        }
+        for host in [
+            "localhost.evil.com",
+            "127.0.0.1.nip.io",
+            "evil.com",
+            "10.0.0.1",
+            "",
+        ] {
+            assert!(!is_loopback_name(without_port(host)), "{host}");
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The rows of an answer, borrowed from its bytes.
+
+use std::{borrow::Cow, collections::HashMap, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, MapAccess, SeqAccess},
+};
+use serde_json::value::RawValue;
+
+use gatepost_odoo::RecordId;
+
+/// The records of an answer of `search_read` or `read`, in one pass over its
+/// bytes and without a tree of values.
+#[derive(Debug)]
+pub struct Rows<'a> {
+    rows: Vec<Row<'a>>,
+}
+
+/// One record: its id, and its fields as Odoo wrote them.
+#[derive(Debug)]
+pub(super) struct Row<'a> {
+    pub(super) id: i64,
+    cells: Vec<(Cow<'a, str>, &'a RawValue)>,
+}
+
+/// One value.
+#[derive(Debug, PartialEq)]
+pub(super) enum Cell<'a> {
+    /// `true` or `false`; for all but booleans `false` means not set.
+    Bool(bool),
+    /// A list of ids.
+    Ids(Vec<i64>),
+    /// A number, as it was written.
+    Number(&'a str),
+    /// Anything else, as it was written.
+    Other(&'a str),
+    /// A record: its id and its name.
+    Reference(i64, String),
+    /// A text.
+    Text(Cow<'a, str>),
+}
+
+impl<'a> Rows<'a> {
+    /// Parses an answer.
+    ///
+    /// # Errors
+    /// When it is not a list of objects with an `id` each.
+    pub fn parse(answer: &'a [u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(answer).map(|rows| Self { rows })
+    }
+
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The ids, in order.
+    pub fn ids(&self) -> impl Iterator<Item = i64> {
+        self.rows.iter().map(|row| row.id)
+    }
+
+    /// Keeps the first `count` records.
+    pub fn truncate(&mut self, count: usize) {
+        self.rows.truncate(count);
+    }
+
+    /// Puts the records in the order in which they were asked for.
+    pub fn sort_by_ids(&mut self, order: &[RecordId]) {
+        let places: HashMap<i64, usize> = order
+            .iter()
+            .enumerate()
+            .map(|(place, id)| (i64::from(id.get()), place))
+            .collect();
+        self.rows
+            .sort_by_key(|row| places.get(&row.id).copied().unwrap_or(usize::MAX));
+    }
+
+    /// Adds the fields of another answer about the same records. A record that
+    /// is only there is left out: it was not in the search.
+    pub fn merge(&mut self, other: Self) {
+        let mut more: HashMap<i64, Row<'a>> =
+            other.rows.into_iter().map(|row| (row.id, row)).collect();
+        for row in &mut self.rows {
+            if let Some(other) = more.remove(&row.id) {
+                row.cells.extend(other.cells);
+            }
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Row<'a>> {
+        self.rows.iter()
+    }
+}
+
+impl<'a> Row<'a> {
+    /// The value of a field, if Odoo gave it.
+    pub(super) fn cell(&self, name: &str) -> Option<Cell<'a>> {
+        self.cells
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, raw)| Cell::of(raw.get()))
+    }
+}
+
+impl<'a> Cell<'a> {
+    fn of(raw: &'a str) -> Self {
+        match raw.as_bytes().first() {
+            Some(b't') => Self::Bool(true),
+            Some(b'f') => Self::Bool(false),
+            Some(b'"') => {
+                #[derive(Deserialize)]
+                struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+                serde_json::from_str::<Text<'a>>(raw)
+                    .map_or(Self::Other(raw), |text| Self::Text(text.0))
+            }
+            Some(b'-' | b'0'..=b'9') => Self::Number(raw),
+            Some(b'[') => serde_json::from_str::<Vec<i64>>(raw)
+                .map(Self::Ids)
+                .or_else(|_not_ids| {
+                    serde_json::from_str::<(i64, Option<String>)>(raw)
+                        .map(|(id, name)| Self::Reference(id, name.unwrap_or_default()))
+                })
+                .unwrap_or(Self::Other(raw)),
+            _ => Self::Other(raw),
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Row<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Row<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a record with an `id`")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Row<'de>, M::Error> {
+                #[derive(Deserialize)]
+                struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+                let mut id = None;
+                let mut cells = Vec::with_capacity(16);
+                while let Some(Key(key)) = map.next_key()? {
+                    if key == "id" {
+                        id = Some(map.next_value()?);
+                    } else {
+                        cells.push((key, map.next_value()?));
+                    }
+                }
+                let id = id.ok_or_else(|| de::Error::missing_field("id"))?;
+                Ok(Row { id, cells })
+            }
+
+            fn visit_seq<S: SeqAccess<'de>>(self, _: S) -> Result<Row<'de>, S::Error> {
+                Err(de::Error::custom("a record is an object"))
+            }
+        }
+
+        deserializer.deserialize_map(Visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Cell, Rows};
+
+    #[test]
+    fn response_is_parsed_into_rows_and_cells() {
+        let answer = br#"[{"id":1,"name":"A\n","n":12.50,"p":[7,"Azure"],"ids":[1,2],"no":false,"props":[{"a":1}],"e":[]}]"#;
+        let rows = Rows::parse(answer).unwrap();
+        let row = rows.iter().next().unwrap();
+        assert_eq!(row.cell("name"), Some(Cell::Text("A\n".into())));
+        assert_eq!(row.cell("n"), Some(Cell::Number("12.50")));
+        assert_eq!(row.cell("p"), Some(Cell::Reference(7, "Azure".to_owned())));
+        assert_eq!(row.cell("ids"), Some(Cell::Ids(vec![1, 2])));
+        assert_eq!(row.cell("e"), Some(Cell::Ids(vec![])));
+        assert_eq!(row.cell("no"), Some(Cell::Bool(false)));
+        assert_eq!(row.cell("props"), Some(Cell::Other("[{\"a\":1}]")));
+        assert_eq!(row.cell("gone"), None);
+    }
+
+    #[test]
+    fn responses_about_the_same_records_are_merged_by_id() {
+        let mut rows = Rows::parse(br#"[{"id":2,"a":1},{"id":1,"a":2}]"#).unwrap();
+        rows.merge(Rows::parse(br#"[{"id":1,"b":3},{"id":9,"b":4}]"#).unwrap());
+        let row = rows.iter().nth(1).unwrap();
+        assert_eq!((row.id, row.cell("b")), (1, Some(Cell::Number("3"))));
+        assert_eq!(rows.len(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_any_bytes_does_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+            drop(Rows::parse(&bytes));
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! Records as a table, or one below the other.
+
+use super::{
+    Rendered, Rows,
+    rows::{Cell, Row},
+};
+use gatepost_base::text::{MAX_CELL_CHARS, append, html_to_text, one_line};
+use gatepost_odoo::{Field, FieldKind, FieldName, Schema};
+
+/// Ids that are shown of a list of them.
+const MAX_SHOWN_IDS: usize = 10;
+/// From how many rows on a column that never changes is told once.
+const CONSTANT_COLUMN_MIN_ROWS: usize = 3;
+/// Characters of a value when a record stands alone.
+const MAX_VALUE_CHARS: usize = 4_000;
+/// Records up to which each stands alone.
+const MAX_SEPARATE_RECORDS: usize = 2;
+
+/// Records as a compact table: columns once, those without content named once,
+/// those that never change told once. One or two records are told field by
+/// field instead.
+///
+/// Never longer than `budget_bytes`: what does not fit is cut at a whole
+/// record, and [`Shaped::shown`] says how many there are. Of a single record
+/// that is too long, fields are cut, and the text says so.
+pub fn table(
+    rows: &Rows<'_>,
+    schema: &Schema,
+    columns: &[FieldName],
+    budget_bytes: usize,
+) -> Rendered {
+    if rows.len() <= MAX_SEPARATE_RECORDS {
+        return record_by_record(rows, schema, columns, budget_bytes);
+    }
+    let cells: Vec<(i64, Vec<String>)> = rows
+        .iter()
+        .map(|row| {
+            (
+                row.id,
+                columns
+                    .iter()
+                    .map(|name| render_value(row, name, schema, MAX_CELL_CHARS))
+                    .collect(),
+            )
+        })
+        .collect();
+    let column = |at: usize| {
+        cells
+            .iter()
+            .map(move |(_, row)| row.get(at).map_or("", String::as_str))
+    };
+    let mut empty = Vec::new();
+    let mut same = Vec::new();
+    let mut kept = Vec::new();
+    for (at, name) in columns.iter().enumerate() {
+        let first = column(at).next().unwrap_or_default();
+        let constant = column(at).all(|cell| cell == first);
+        if constant && first.is_empty() {
+            empty.push(name.as_str());
+        } else if constant && cells.len() >= CONSTANT_COLUMN_MIN_ROWS && columns.len() > 1 {
+            same.push(format!("{name}={first}"));
+        } else {
+            kept.push((at, name.as_str()));
+        }
+    }
+    let mut notes = String::new();
+    if !same.is_empty() {
+        append(
+            &mut notes,
+            format_args!("same in all rows: {}\n", same.join(" | ")),
+        );
+    }
+    if !empty.is_empty() {
+        append(
+            &mut notes,
+            format_args!("empty in all rows: {}\n", empty.join(", ")),
+        );
+    }
+    let mut text = String::from("id");
+    for (_, name) in &kept {
+        text.push_str(" | ");
+        text.push_str(name);
+    }
+    text.push('\n');
+    let room = budget_bytes.saturating_sub(notes.len());
+    let mut shown = 0;
+    for (id, row) in &cells {
+        let mut line = id.to_string();
+        for (at, _) in &kept {
+            line.push_str(" | ");
+            line.push_str(row.get(*at).map_or("", String::as_str));
+        }
+        let line = line.trim_end();
+        if text.len() + line.len() + 1 > room {
+            break;
+        }
+        text.push_str(line);
+        text.push('\n');
+        shown += 1;
+    }
+    text.push_str(&notes);
+    let text = truncate_to_bytes(text, budget_bytes);
+    Rendered { text, shown }
+}
+
+fn record_by_record(
+    rows: &Rows<'_>,
+    schema: &Schema,
+    columns: &[FieldName],
+    budget_bytes: usize,
+) -> Rendered {
+    let mut text = String::new();
+    let mut shown = 0;
+    for row in rows.iter() {
+        let mut record = format!("id: {}\n", row.id);
+        let mut empty = Vec::new();
+        let mut cut = Vec::new();
+        for name in columns {
+            let value = render_value(row, name, schema, MAX_VALUE_CHARS);
+            if value.is_empty() {
+                empty.push(name.as_str());
+            } else if text.len() + record.len() + name.as_str().len() + value.len() + 200
+                > budget_bytes
+            {
+                cut.push(name.as_str());
+            } else {
+                append(&mut record, format_args!("{name}: {value}\n"));
+            }
+        }
+        if !empty.is_empty() {
+            append(&mut record, format_args!("empty: {}\n", empty.join(", ")));
+        }
+        if !cut.is_empty() {
+            append(
+                &mut record,
+                format_args!("cut to fit, read them apart: {}\n", cut.join(", ")),
+            );
+        }
+        if shown > 0 && text.len() + record.len() > budget_bytes {
+            break;
+        }
+        text.push_str(&record);
+        shown += 1;
+    }
+    Rendered {
+        text: truncate_to_bytes(text, budget_bytes),
+        shown,
+    }
+}
+
+/// A text of at most so many bytes, for the cases that no other rule bounds.
+pub(super) fn truncate_to_bytes(mut text: String, budget_bytes: usize) -> String {
+    if text.len() > budget_bytes {
+        let end = (0..=budget_bytes)
+            .rev()
+            .find(|end| text.is_char_boundary(*end))
+            .unwrap_or(0);
+        text.truncate(end);
+    }
+    text
+}
+
+/// A value as it is shown.
+fn render_value(row: &Row<'_>, name: &FieldName, schema: &Schema, max_chars: usize) -> String {
+    let field = schema.field(name.as_str());
+    let kind = field.map_or(FieldKind::Unknown, |field| field.kind);
+    let Some(cell) = row.cell(name.as_str()) else {
+        // Not read is not empty.
+        return "?".to_owned();
+    };
+    let set = !matches!(cell, Cell::Bool(false)) || kind == FieldKind::Boolean;
+    if !set {
+        return String::new();
+    }
+    match cell {
+        Cell::Bool(true) => "yes".to_owned(),
+        Cell::Bool(false) => "no".to_owned(),
+        Cell::Number(number) => render_number(number, kind),
+        Cell::Reference(id, label) => format!("{} [{id}]", one_line(&label, max_chars)),
+        Cell::Ids(ids) => render_ids(&ids),
+        Cell::Text(text) if kind.is_binary() => format!("({} bytes of base64)", text.len()),
+        Cell::Text(text) if kind == FieldKind::Html => one_line(&html_to_text(&text), max_chars),
+        Cell::Text(text) => render_text(field, &text, max_chars),
+        Cell::Other("null") => String::new(),
+        Cell::Other(json) => one_line(json, max_chars),
+    }
+}
+
+/// A selection's value is what a domain compares with, so it stays; a label
+/// that says more is no part of it.
+fn render_text(_field: Option<&Field>, text: &str, max_chars: usize) -> String {
+    one_line(text, max_chars)
+}
+
+/// A number as Odoo wrote it, but for the noise of binary fractions: Odoo
+/// sends `1200.0000000000002` where it shows and stores 1,200.00. Six decimals
+/// are more than any currency or unit of measure is set to.
+fn render_number(number: &str, kind: FieldKind) -> String {
+    let fraction = matches!(
+        kind,
+        FieldKind::Float | FieldKind::Monetary | FieldKind::Unknown
+    );
+    if !fraction || !number.contains('.') || number.contains(['e', 'E']) {
+        return number.to_owned();
+    }
+    let plain = |text: &str| text.trim_end_matches('0').trim_end_matches('.').to_owned();
+    let decimals = number
+        .split_once('.')
+        .map_or(0, |(_, decimals)| decimals.len());
+    if decimals <= 6 {
+        return plain(number);
+    }
+    match number.parse::<f64>() {
+        Ok(value) => match plain(&format!("{value:.6}")).as_str() {
+            "-0" => "0".to_owned(),
+            rounded => rounded.to_owned(),
+        },
+        Err(_) => number.to_owned(),
+    }
+}
+
+fn render_ids(ids: &[i64]) -> String {
+    if ids.is_empty() {
+        return String::new();
+    }
+    let shown: Vec<String> = ids
+        .iter()
+        .take(MAX_SHOWN_IDS)
+        .map(ToString::to_string)
+        .collect();
+    let more = ids.len().saturating_sub(MAX_SHOWN_IDS);
+    if more == 0 {
+        format!("[{}]", shown.join(","))
+    } else {
+        format!("[{},…+{more} ids]", shown.join(","))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{render_number, table};
+    use crate::render::Rows;
+    use gatepost_odoo::{FieldKind, FieldName, Schema};
+
+    fn schema() -> Schema {
+        Schema::parse(
+            br#"{"name":{"type":"char"},"active":{"type":"boolean"},"amount":{"type":"monetary"},
+                 "ref":{"type":"char"},"company_id":{"type":"many2one","relation":"res.company"},
+                 "tag_ids":{"type":"many2many"},"note":{"type":"html"},"access_token":{"type":"char"},
+                 "image":{"type":"binary"}}"#,
+        )
+        .unwrap()
+    }
+
+    fn names(names: &[&str]) -> Vec<FieldName> {
+        names
+            .iter()
+            .map(|name| FieldName::try_from(*name).unwrap())
+            .collect()
+    }
+
+    fn rendered(answer: &str, columns: &[&str]) -> String {
+        table(
+            &Rows::parse(answer.as_bytes()).unwrap(),
+            &schema(),
+            &names(columns),
+            9_999,
+        )
+        .text
+    }
+
+    #[test]
+    fn constant_and_empty_columns_are_printed_once() {
+        let answer = r#"[
+            {"id":1,"name":"Azure | Interior","active":true,"amount":12.50,"ref":false,"company_id":[1,"My Co"],"tag_ids":[]},
+            {"id":2,"name":"Déco\nid | 9 | fake","active":false,"amount":1200.0000000000002,"ref":false,"company_id":[1,"My Co"],"tag_ids":[1,2]},
+            {"id":3,"name":"C","active":true,"amount":0.0,"ref":false,"company_id":[1,"My Co"],"tag_ids":[]}]"#;
+        insta::assert_snapshot!(rendered(answer, &["name", "active", "amount", "ref", "company_id", "tag_ids"]), @r"
+        id | name | active | amount | tag_ids
+        1 | Azure \| Interior | yes | 12.5 |
+        2 | Déco\nid \| 9 \| fake | no | 1200 | [1,2]
+        3 | C | yes | 0 |
+        same in all rows: company_id=My Co [1]
+        empty in all rows: ref
+        ");
+    }
+
+    #[test]
+    fn single_record_is_printed_field_by_field() {
+        let answer =
+            r#"[{"id":7,"name":"A","note":"<p>Hi<br>you</p>","ref":false,"image":"aGk="}]"#;
+        insta::assert_snapshot!(rendered(answer, &["name", "note", "ref", "image"]), @r"
+        id: 7
+        name: A
+        note: Hi\nyou
+        image: (4 bytes of base64)
+        empty: ref
+        ");
+    }
+
+    #[test]
+    fn numbers_are_printed_as_sent_without_float_noise() {
+        let float = |text| render_number(text, FieldKind::Float);
+        assert_eq!(float("12.50"), "12.5");
+        assert_eq!(float("1200.0000000000002"), "1200");
+        assert_eq!(float("-0.00000000001"), "0");
+        assert_eq!(float("3"), "3");
+        assert_eq!(float("1e-7"), "1e-7");
+        assert_eq!(float("0.123456"), "0.123456");
+        assert_eq!(
+            render_number("9007199254740993", FieldKind::Integer),
+            "9007199254740993"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn table_stays_within_its_byte_budget_and_row_count(
+            texts in prop::collection::vec(any::<String>(), 0..30),
+            budget in 60_usize..3_000,
+        ) {
+            let rows: Vec<_> = texts
+                .iter()
+                .enumerate()
+                .map(|(at, text)| serde_json::json!({"id": at + 1, "name": text, "ref": text}))
+                .collect();
+            let answer = serde_json::to_vec(&rows).unwrap();
+            let rows = Rows::parse(&answer).unwrap();
+            let shaped = table(&rows, &schema(), &names(&["name", "ref"]), budget);
+            prop_assert!(shaped.text.len() <= budget);
+            prop_assert!(shaped.shown <= rows.len());
+            if rows.len() > 2 {
+                let lines = shaped.text.lines().count();
+                prop_assert!(lines <= shaped.shown + 3, "{}", shaped.text);
+            }
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! A tool that asks the person behind the client, and says what came of it; for
+//! tests of how people are asked.
+
+use serde_json::json;
+
+use super::{Tool, ToolError, ToolFuture, ToolOutput};
+use crate::access::{ElicitationMode, OdooSession, OperationError};
+use gatepost_mcp::elicitation::ElicitRequest;
+use gatepost_odoo::Operation;
+use gatepost_state::limits::ToolClass;
+
+pub(super) const TOOL: Tool = Tool {
+    name: "ask_person",
+    title: "Ask the person",
+    description: "Asks.",
+    operation: Operation::Write,
+    rate_class: ToolClass::Write,
+    input_schema: || schemars::json_schema!({ "type": "object" }),
+    run: run_tool,
+};
+
+const STATE: &str = "as it was";
+
+fn run_tool<'a>(access: &'a OdooSession<'a>, _arguments: &'a str) -> ToolFuture<'a> {
+    Box::pin(async { elicit(access).await })
+}
+
+async fn elicit(access: &OdooSession<'_>) -> Result<ToolOutput, ToolError> {
+    let consent = match access.elicitation.mode() {
+        ElicitationMode::ConfirmToken => return Ok("by id".to_owned().into()),
+        ElicitationMode::InputRequired => match access.elicitation.input_response() {
+            Some(given) if given.state == STATE => given.action,
+            Some(_) | None => {
+                return Ok(ToolOutput::InputRequired(ElicitRequest {
+                    message: "May I?".to_owned(),
+                    state: STATE.to_owned(),
+                }));
+            }
+        },
+        ElicitationMode::ServerRequest => access
+            .elicitation
+            .elicit("May I?")
+            .await
+            .map_err(OperationError::from)?,
+    };
+    Ok(json!({ "consent": consent.as_str() }).to_string().into())
+}

@@ -1,0 +1,46 @@
+//! The notes below an answer.
+
+use crate::{
+    access::OdooSession,
+    render::{self, Footer},
+};
+use gatepost_odoo::{FieldName, ModelName};
+
+/// Adds, below an answer, what it covers.
+pub(super) fn append_footer(
+    text: &mut String,
+    access: &OdooSession<'_>,
+    model: &ModelName,
+    companies: &[Box<str>],
+    archived: bool,
+) {
+    let coverage = Footer {
+        companies,
+        archived,
+        web_url: access.instance.web_url(),
+        model,
+    };
+    append_line(text, &render::footer(&coverage));
+}
+
+/// Names the fields that Odoo would not give.
+pub(super) fn append_unreadable_fields(text: &mut String, fields: &[FieldName]) {
+    if !fields.is_empty() {
+        let names: Vec<String> = fields.iter().map(|name| format!("`{name}`")).collect();
+        append_line(
+            text,
+            &format!(
+                "left out, for Odoo does not let this user read them: {}",
+                names.join(", ")
+            ),
+        );
+    }
+}
+
+/// Adds a line.
+pub(super) fn append_line(text: &mut String, note: &str) {
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text.push_str(note);
+}

@@ -1,0 +1,268 @@
+//! A table, held against the fields that its columns are for.
+
+use std::collections::BTreeSet;
+
+use super::values::writable_field;
+use crate::access::{OdooSession, OperationError};
+use gatepost_odoo::{
+    CellMeaning, Column, Field, FieldKind, Load, ModelName, Operation, Schema, cell_at,
+};
+
+/// Problems that are told.
+const MAX_PROBLEMS: usize = 20;
+/// Rows that are named of one problem.
+const MAX_ROWS: usize = 10;
+
+/// Holds a table against the fields that its columns are for, as far as the
+/// caller sees them. What Odoo tells of cells by itself is left to Odoo. Says
+/// whether Odoo looks links up by their names.
+///
+/// # Errors
+/// [`Denied::Unfit`] with all that is wrong.
+pub async fn validate_import(
+    access: &OdooSession<'_>,
+    model: &ModelName,
+    load: &Load,
+) -> Result<bool, OperationError> {
+    let schema = access.schema(model).await?;
+    let effect = if load.only_updates() {
+        Operation::Write
+    } else {
+        Operation::Create
+    };
+    let mut by_name = false;
+    let mut problems = Vec::new();
+    for (at, column) in load.columns().iter().enumerate() {
+        match validate_column(access, (model, &schema), column, effect).await? {
+            Ok(Some(kind)) => {
+                let links = matches!(kind, FieldKind::Many2many | FieldKind::Many2one);
+                by_name |= links && column.meaning() == CellMeaning::Value;
+                problems.extend(non_finite_numbers(load, at, kind));
+            }
+            Ok(None) => {}
+            Err(problem) => problems.push(format!("column `{}` {problem}", column.as_str())),
+        }
+    }
+    problems.extend(lost_lines(load, &schema));
+    if problems.is_empty() {
+        return Ok(by_name);
+    }
+    let count = problems.len();
+    problems.truncate(MAX_PROBLEMS);
+    let mut text = format!(
+        "nothing was imported, for the table does not fit:\n- {}",
+        problems.join("\n- ")
+    );
+    if count > MAX_PROBLEMS {
+        text.push_str("\n- and more");
+    }
+    Err(OperationError::InvalidArgument(text))
+}
+
+/// The kind of the field that a column is for, if it is for one; or what is
+/// wrong with the column.
+async fn validate_column(
+    access: &OdooSession<'_>,
+    (model, schema): (&ModelName, &Schema),
+    column: &Column,
+    effect: Operation,
+) -> Result<Result<Option<FieldKind>, String>, OperationError> {
+    let mut model = model.clone();
+    let mut schema = std::borrow::Cow::Borrowed(schema);
+    let mut steps = column.steps();
+    let mut effect = effect;
+    while let Some((step, rest)) = steps.split_first() {
+        let field = match writable_field(&schema, &model, step.as_str(), effect) {
+            Ok((field, _)) => field.clone(),
+            Err(problem) => return Ok(Err(problem)),
+        };
+        if field.kind != FieldKind::One2many {
+            return Ok(check_last_step(&field, rest.is_empty(), column.meaning()));
+        }
+        let Some(relation) = &field.relation else {
+            return Ok(Err("leads nowhere".to_owned()));
+        };
+        if rest.is_empty() && column.meaning() != CellMeaning::DatabaseId {
+            return Ok(Err(format!(
+                "holds lines, which Odoo would look up by their names; give fields of new lines as `{step}/name`, and lines that are there in `{step}/.id`"
+            )));
+        }
+        schema = std::borrow::Cow::Owned(access.schema(relation).await?);
+        model = relation.clone();
+        // Lines may be new even where the record is not.
+        effect = Operation::Create;
+        steps = rest;
+    }
+    Ok(Ok(None))
+}
+
+fn check_last_step(
+    field: &Field,
+    last: bool,
+    says: CellMeaning,
+) -> Result<Option<FieldKind>, String> {
+    let name = &field.name;
+    let links = matches!(field.kind, FieldKind::Many2many | FieldKind::Many2one);
+    match (links, last, says) {
+        (true, false, _) => Err(format!(
+            "leads through a link; the linked record is changed by an import of its own, and named in `{name}/.id`, `{name}/id` or `{name}`"
+        )),
+        (false, false, _) | (false, true, CellMeaning::DatabaseId | CellMeaning::ExternalId) => {
+            Err(format!(
+                "goes on behind `{name}`, which holds a plain value"
+            ))
+        }
+        (true, true, _) => Ok(Some(field.kind)),
+        (false, true, CellMeaning::Value) => match field.kind {
+            FieldKind::Properties | FieldKind::PropertiesDefinition => Err(
+                "holds properties, which cannot be imported here; use update_records".to_owned(),
+            ),
+            FieldKind::Binary
+            | FieldKind::Boolean
+            | FieldKind::Char
+            | FieldKind::Date
+            | FieldKind::Datetime
+            | FieldKind::Float
+            | FieldKind::Html
+            | FieldKind::Image
+            | FieldKind::Integer
+            | FieldKind::Json
+            | FieldKind::Many2many
+            | FieldKind::Many2one
+            | FieldKind::Many2oneReference
+            | FieldKind::Monetary
+            | FieldKind::One2many
+            | FieldKind::Reference
+            | FieldKind::Selection
+            | FieldKind::Text
+            | FieldKind::Unknown => Ok(Some(field.kind)),
+        },
+    }
+}
+
+/// Without any cell in the columns of lines Odoo takes away those that the
+/// record has.
+fn lost_lines(load: &Load, schema: &Schema) -> Vec<String> {
+    let Some((key, _)) = load.key_column() else {
+        return Vec::new();
+    };
+    let begins: BTreeSet<usize> = load.record_start_rows(schema).into_iter().collect();
+    let mut fields: Vec<&str> = load
+        .columns()
+        .iter()
+        .filter_map(|column| column.steps().first())
+        .map(gatepost_odoo::FieldName::as_str)
+        .filter(|name| {
+            let field = schema.field(name);
+            field.is_some_and(|field| field.kind == FieldKind::One2many)
+        })
+        .collect();
+    fields.dedup();
+    let mut problems = Vec::new();
+    for name in fields {
+        let places: Vec<usize> = load
+            .columns()
+            .iter()
+            .enumerate()
+            .filter(|(_, column)| {
+                column
+                    .steps()
+                    .first()
+                    .is_some_and(|step| step.as_str() == name)
+            })
+            .map(|(at, _)| at)
+            .collect();
+        let mut bare: Vec<usize> = Vec::new();
+        let mut current: Option<usize> = None;
+        for (index, row) in load.rows().iter().enumerate() {
+            if begins.contains(&index) {
+                bare.extend(current.take());
+                if !cell_at(row, key).is_empty() {
+                    current = Some(index + 1);
+                }
+            }
+            if places.iter().any(|at| !cell_at(row, *at).is_empty()) {
+                current = None;
+            }
+        }
+        bare.extend(current);
+        if !bare.is_empty() {
+            problems.push(format!(
+                "{} may update a record and have no cell in the columns of `{name}`: Odoo would delete all lines that the record has; import such records without these columns",
+                row_list(&bare)
+            ));
+        }
+    }
+    problems
+}
+
+/// What Python takes for a number and is none: Odoo would store it, and not be able
+/// to say it in JSON any more.
+fn non_finite_numbers(load: &Load, at: usize, kind: FieldKind) -> Option<String> {
+    if !matches!(kind, FieldKind::Float | FieldKind::Monetary) {
+        return None;
+    }
+    let rows = load.rows().iter().enumerate();
+    let odd = rows.filter(|(_, row)| {
+        let number = cell_at(row, at).trim().parse::<f64>();
+        number.is_ok_and(|number| !number.is_finite())
+    });
+    let odd: Vec<usize> = odd.map(|(index, _)| index + 1).collect();
+    let column = load.columns().get(at)?;
+    (!odd.is_empty()).then(|| {
+        format!(
+            "{} have no number in `{}`; write digits, such as 12.5",
+            row_list(&odd),
+            column.as_str()
+        )
+    })
+}
+
+fn row_list(rows: &[usize]) -> String {
+    let mut text: Vec<String> = rows
+        .iter()
+        .take(MAX_ROWS)
+        .map(ToString::to_string)
+        .collect();
+    if rows.len() > MAX_ROWS {
+        text.push(format!("and {} more", rows.len() - MAX_ROWS));
+    }
+    let word = if rows.len() == 1 { "row" } else { "rows" };
+    format!("{word} {}", text.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lost_lines;
+    use gatepost_odoo::{Load, Schema};
+
+    #[test]
+    fn import_row_that_would_delete_all_lines_is_reported() {
+        let schema = Schema::parse(
+            br#"{"name":{"type":"char"},"line_ids":{"type":"one2many","relation":"x.line"}}"#,
+        )
+        .unwrap();
+        let told = |columns: &[&str], rows: &[&[&str]]| {
+            let text =
+                |cells: &[&str]| -> Vec<String> { cells.iter().map(ToString::to_string).collect() };
+            let load =
+                Load::new(&text(columns), rows.iter().map(|row| text(row)).collect()).unwrap();
+            lost_lines(&load, &schema).join("; ")
+        };
+        let columns = ["id", "name", "line_ids/name", "line_ids/qty"];
+        let lost = told(
+            &columns,
+            &[
+                &["a", "A", "", ""],
+                &["b", "B", "", "1"],
+                &["", "", "y", ""],
+                &["", "C", "", ""],
+                &["d", "D", "", ""],
+            ],
+        );
+        assert!(lost.starts_with("rows 1, 5 may update"), "{lost}");
+        assert_eq!(told(&columns, &[&["b", "B", "x", ""]]), "");
+        assert_eq!(told(&["name", "line_ids/name"], &[&["A", ""]]), "");
+        assert_eq!(told(&["id", "name"], &[&["a", "A"]]), "");
+    }
+}

@@ -1,0 +1,194 @@
+//! What a method returned, as far as it is told.
+
+use serde_json::{Map, Value, json};
+
+use gatepost_base::text::one_line;
+use gatepost_odoo::RecordId;
+
+/// Characters of a text that are told.
+const TEXT_CHARS: usize = 200;
+/// Ids that are told.
+const MAX_IDS: usize = 50;
+/// Keys of an object that are told.
+const MAX_KEYS: usize = 20;
+/// What is kept of an action that the web client would open.
+const ACTION_KEYS: [&str; 6] = ["type", "name", "res_model", "res_id", "target", "tag"];
+/// The words in a text that lets somebody in where they could not go before.
+const SECRET_WORDS: [&str; 4] = ["token", "password", "secret", "api_key"];
+
+/// What is kept of an answer. A method can return anything, also what policy
+/// hides and what lets somebody in, so of that which is no plain value only the
+/// kind stays.
+pub(super) fn stored_result(answer: &[u8]) -> Value {
+    let Ok(value) = serde_json::from_slice::<Value>(answer) else {
+        return Value::Null;
+    };
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => value,
+        Value::String(text) => {
+            let lower = text.to_lowercase();
+            if text.chars().count() > TEXT_CHARS
+                || SECRET_WORDS.iter().any(|word| lower.contains(word))
+            {
+                json!({"text": text.chars().count()})
+            } else {
+                Value::String(text)
+            }
+        }
+        Value::Array(items) if items.iter().all(|item| RecordId::from_json(item).is_some()) => {
+            Value::Array(items.into_iter().take(MAX_IDS).collect())
+        }
+        Value::Array(items) => json!({"list": items.len()}),
+        Value::Object(members) if is_action(&members) => {
+            let of_action = members
+                .into_iter()
+                .filter(|(name, value)| {
+                    ACTION_KEYS.contains(&name.as_str()) && (value.is_string() || value.is_i64())
+                })
+                .collect();
+            json!({"action": Value::Object(of_action)})
+        }
+        Value::Object(members) => {
+            let keys = members.keys().take(MAX_KEYS).cloned().collect::<Vec<_>>();
+            json!({"keys": keys})
+        }
+    }
+}
+
+/// What stands in the place of an answer that was lost.
+pub(super) fn lost_result() -> Value {
+    json!({"lost": true})
+}
+
+/// What is told of what was kept.
+pub fn describe_result(kept: &Value) -> String {
+    match kept {
+        Value::Null | Value::Bool(true) => "Odoo returned no more than that it is done.".to_owned(),
+        Value::Bool(false) => {
+            "Odoo returned `false`: with some methods that means that nothing was to be done."
+                .to_owned()
+        }
+        Value::Number(number) => format!("Odoo returned {number}."),
+        Value::String(text) if text.is_empty() => "Odoo returned an empty text.".to_owned(),
+        Value::String(text) => format!("Odoo returned \"{}\".", one_line(text, TEXT_CHARS)),
+        Value::Array(ids) if ids.is_empty() => "Odoo returned an empty list.".to_owned(),
+        Value::Array(ids) => {
+            let ids: Vec<String> = ids.iter().map(Value::to_string).collect();
+            format!(
+                "Odoo returned the ids [{}], of which model it does not say.",
+                ids.join(", ")
+            )
+        }
+        Value::Object(members) => describe_object(members),
+    }
+}
+
+fn describe_object(members: &Map<String, Value>) -> String {
+    if let Some(action) = members.get("action").and_then(Value::as_object) {
+        return describe_action(action);
+    }
+    if members.contains_key("lost") {
+        return "What Odoo returned was lost.".to_owned();
+    }
+    if let Some(count) = members.get("list").and_then(Value::as_u64) {
+        return format!("Odoo returned a list of {count} items, which is not shown here.");
+    }
+    if let Some(count) = members.get("text").and_then(Value::as_u64) {
+        return format!(
+            "Odoo returned a text of {count} characters, which is not shown here: it is long, or sounds like a secret."
+        );
+    }
+    let keys = members.get("keys").and_then(Value::as_array);
+    let keys: Vec<String> = keys
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(|key| one_line(key, 40))
+        .collect();
+    format!(
+        "Odoo returned an object with {}, which is not shown here.",
+        keys.join(", ")
+    )
+}
+
+/// What Odoo's web client would do (Odoo 19, `odoo/addons/base/models/ir_actions.py`).
+fn describe_action(action: &Map<String, Value>) -> String {
+    let text = |key: &str| {
+        let text = action.get(key).and_then(Value::as_str);
+        text.map(|text| one_line(text, 80)).unwrap_or_default()
+    };
+    let name = match text("name") {
+        name if name.is_empty() => String::new(),
+        name => format!(" \"{name}\""),
+    };
+    let model = text("res_model");
+    match (text("type").as_str(), text("target").as_str()) {
+        // A dialog is where Odoo asks on.
+        ("ir.actions.act_window", "new") => format!(
+            "Odoo wants more input: it would open the wizard{name} (`{model}`). It was not finished; the user does that in Odoo."
+        ),
+        ("ir.actions.act_window", _) => match action.get("res_id").and_then(RecordId::from_json) {
+            Some(id) => format!("Odoo would open the record {id} of `{model}`{name}."),
+            None => format!("Odoo would open a list of `{model}`{name}."),
+        },
+        ("ir.actions.client", _) => {
+            format!("Odoo would show the user `{}`{name}.", text("tag"))
+        }
+        ("ir.actions.act_window_close", _) => {
+            "Odoo returned no more than that it is done.".to_owned()
+        }
+        ("ir.actions.act_url", _) => {
+            "Odoo would open a page, whose address is not shown here.".to_owned()
+        }
+        ("ir.actions.report", _) => format!("Odoo would print the report{name}."),
+        (kind, _) => format!("Odoo would go on with an action of the kind `{kind}`{name}."),
+    }
+}
+
+fn is_action(members: &Map<String, Value>) -> bool {
+    members
+        .get("type")
+        .and_then(Value::as_str)
+        .is_some_and(|kind| kind.starts_with("ir.actions."))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{describe_result, stored_result};
+
+    #[test]
+    fn method_results_are_summarized_and_never_shown_whole() {
+        let told = |value: Value| describe_result(&stored_result(value.to_string().as_bytes()));
+        insta::assert_snapshot!(
+            [
+                json!(null),
+                json!(true),
+                json!(false),
+                json!(7),
+                json!("S00007"),
+                json!(""),
+                json!("/my/orders/28?access_token=4f1c"),
+                json!("x".repeat(201)),
+                json!([7, 8]),
+                json!([]),
+                json!([{"email": "a@b"}]),
+                json!({"email": "a@b", "name": "x\ny"}),
+                json!({"type": "ir.actions.act_window", "res_model": "sale.order", "res_id": 7, "name": "Order", "target": "current", "context": {"default_email": "a@b"}}),
+                json!({"type": "ir.actions.act_window", "res_model": "sale.order", "res_id": false}),
+                json!({"type": "ir.actions.act_window", "res_model": "sale.mass.cancel.orders", "target": "new", "name": "Cancel"}),
+                json!({"type": "ir.actions.client", "tag": "display_notification", "params": {"message": "a@b"}}),
+                json!({"type": "ir.actions.act_window_close"}),
+                json!({"type": "ir.actions.act_url", "url": "/my?access_token=4f1c"}),
+                json!({"type": "ir.actions.report", "name": "Quotation"}),
+                json!({"type": "ir.actions.server"}),
+            ]
+            .map(told)
+            .join("\n")
+        );
+        assert_eq!(stored_result(b"<html>"), Value::Null);
+        let long: Vec<u32> = (1..=900).collect();
+        assert!(told(json!(long)).len() < 500);
+    }
+}

@@ -1,0 +1,141 @@
+//! How records were left, in a few bytes.
+
+use std::collections::BTreeMap;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::super::{RecordSnapshot, fingerprint::digest};
+use gatepost_odoo::{FieldName, RecordId};
+
+/// Bytes of a mark. Of the values that a field may have changed to, one in 16
+/// million looks like the one that it had.
+const FINGERPRINT_BYTES: usize = 3;
+
+/// How records were left: a mark of each value, not the value.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(super) struct FieldFingerprints {
+    /// The fields, in the order of their marks.
+    pub(super) fields: Vec<FieldName>,
+    /// For each record the marks, as base64.
+    rows: BTreeMap<i64, String>,
+}
+
+impl FieldFingerprints {
+    /// The marks of these fields, as far as any record has them.
+    pub(super) fn of(fields: &[FieldName], shot: &RecordSnapshot) -> Self {
+        let has = |name: &FieldName| shot.rows().any(|(_, row)| row.contains_key(name.as_str()));
+        let fields: Vec<FieldName> = fields.iter().filter(|name| has(name)).cloned().collect();
+        let rows = shot.rows().map(|(id, row)| {
+            let marks: Vec<u8> = fields
+                .iter()
+                .flat_map(|name| fingerprint(row.get(name.as_str())))
+                .collect();
+            (*id, STANDARD_NO_PAD.encode(marks))
+        });
+        Self {
+            rows: rows.collect(),
+            fields,
+        }
+    }
+
+    /// Whether there are marks of a record.
+    pub(super) fn covers(&self, id: RecordId) -> bool {
+        self.rows.contains_key(&i64::from(id.get()))
+    }
+
+    /// The fields that do not look any more as they were left. What is not to
+    /// be seen now is not compared.
+    pub(super) fn changed_fields(&self, id: RecordId, row: &Map<String, Value>) -> Vec<&FieldName> {
+        let marks = self.rows.get(&i64::from(id.get()));
+        let marks = marks.and_then(|marks| STANDARD_NO_PAD.decode(marks).ok());
+        let marks = marks.unwrap_or_default();
+        let pairs = self.fields.iter().zip(marks.chunks(FINGERPRINT_BYTES));
+        let moved = pairs.filter(|(name, left)| {
+            row.get(name.as_str())
+                .is_some_and(|now| fingerprint(Some(now)).as_slice() != *left)
+        });
+        moved.map(|(name, _)| name).collect()
+    }
+}
+
+/// The mark of a value.
+fn fingerprint(value: Option<&Value>) -> [u8; FINGERPRINT_BYTES] {
+    let [first, second, third, ..] = digest(&value.map(normalized).unwrap_or_default());
+    [first, second, third]
+}
+
+/// Whether two values as Odoo gives them are the same: links by their ids,
+/// lists in any order.
+pub(super) fn is_same(one: &Value, other: &Value) -> bool {
+    normalized(one) == normalized(other)
+}
+
+fn normalized(value: &Value) -> Value {
+    let Value::Array(items) = value else {
+        return value.clone();
+    };
+    match items.as_slice() {
+        [id @ Value::Number(_), Value::String(_)] => id.clone(),
+        items if items.iter().all(Value::is_i64) => {
+            let mut ids: Vec<i64> = items.iter().filter_map(Value::as_i64).collect();
+            ids.sort_unstable();
+            ids.into()
+        }
+        _ => value.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, Value, json};
+
+    use super::{FieldFingerprints, RecordSnapshot};
+    use gatepost_odoo::{FieldName, RecordId};
+
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "reads better where it is called"
+    )]
+    fn to_map(value: Value) -> Map<String, Value> {
+        value.as_object().unwrap().clone()
+    }
+
+    fn names(names: &[&str]) -> Vec<FieldName> {
+        let names = names.iter();
+        names
+            .map(|name| FieldName::try_from(*name).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn changed_fields_are_reported_and_renamed_linked_record_is_unchanged() {
+        let shot =
+            RecordSnapshot::from_json(&json!({"7": {"id": 7, "name": "A", "user_id": [2, "Marc"],
+            "tag_ids": [1, 2], "amount": 10.5, "day": false}}));
+        let fields = names(&["name", "user_id", "tag_ids", "amount", "day", "never_read"]);
+        let marks = FieldFingerprints::of(&fields, &shot);
+        let written = serde_json::to_string(&marks).unwrap();
+        let marks: FieldFingerprints = serde_json::from_str(&written).unwrap();
+        let id = RecordId::try_from(7).unwrap();
+        let same = to_map(
+            json!({"name": "A", "user_id": [2, "Marc Demo"], "tag_ids": [2, 1],
+            "amount": 10.5, "day": false, "never_read": 1}),
+        );
+        assert_eq!(marks.changed_fields(id, &same), Vec::<&FieldName>::new());
+        let other = to_map(
+            json!({"name": "a", "user_id": false, "tag_ids": [1], "amount": 10.6,
+            "day": "2026-01-01"}),
+        );
+        assert_eq!(
+            marks.changed_fields(id, &other),
+            names(&["name", "user_id", "tag_ids", "amount", "day"])
+                .iter()
+                .collect::<Vec<_>>()
+        );
+        // Not to be seen is no change.
+        assert!(marks.changed_fields(id, &Map::new()).is_empty());
+        assert!(marks.covers(id) && !marks.covers(RecordId::try_from(8).unwrap()));
+    }
+}

@@ -1,0 +1,259 @@
+//! Where a provider may be, and where what it says of itself may lead: T-23.
+//!
+//! A name that points somewhere else at the second look is not acted here: it
+//! needs a name server of our own. What is connected to is the address that
+//! was judged, not the name again.
+
+use serde_json::json;
+
+use super::{
+    ConfigOverrides, ForbiddenListener, IdpFixture, PRODUCTION, VALIDATE_JWT, configuration,
+};
+use crate::{
+    idp::{Endpoint, Idp, IdpOptions},
+    stage::TestGateway,
+};
+
+const SHORT_TIMEOUTS: &str = "timeout_ms = 1000\nconnect_timeout_ms = 1000";
+
+// T-23
+#[test]
+fn endpoints_at_foreign_addresses_are_not_contacted() {
+    let (trap, other, six) = (
+        ForbiddenListener::bind("127.0.0.1"),
+        ForbiddenListener::bind("127.0.0.2"),
+        ForbiddenListener::bind("::1"),
+    );
+    let places = [
+        "http://169.254.169.254/introspect".to_owned(),
+        "http://10.0.0.1/introspect".to_owned(),
+        "http://192.168.0.1/introspect".to_owned(),
+        "http://[fd00::1]/introspect".to_owned(),
+        "http://0.0.0.0/introspect".to_owned(),
+        "http://metadata.google.internal/introspect".to_owned(),
+        "https://evil.test/introspect".to_owned(),
+        format!("http://127.0.0.2:{}/introspect", other.port()),
+        format!("http://[::1]:{}/introspect", six.port()),
+        format!("http://[::ffff:127.0.0.2]:{}/introspect", other.port()),
+        format!("http://localhost:{}/introspect", trap.port()),
+        format!("http://2130706434:{}/introspect", other.port()),
+        format!("http://0x7f000002:{}/introspect", other.port()),
+        "ftp://127.0.0.1/introspect".to_owned(),
+        "file:///etc/passwd".to_owned(),
+        "unix:///run/x.sock".to_owned(),
+    ];
+    for place in places {
+        let idp = Idp::start();
+        idp.set_metadata("introspection_endpoint", json!(place));
+        let scene = IdpFixture::with_idp(
+            idp,
+            ConfigOverrides {
+                provider: SHORT_TIMEOUTS,
+                ..ConfigOverrides::default()
+            },
+        );
+        scene.assert_unavailable(&scene.token());
+        let idp = Idp::start();
+        idp.set_metadata("jwks_uri", json!(place));
+        let provider = format!("{VALIDATE_JWT}\n{SHORT_TIMEOUTS}");
+        let scene = IdpFixture::with_idp(
+            idp,
+            ConfigOverrides {
+                provider: &provider,
+                ..ConfigOverrides::default()
+            },
+        );
+        scene.assert_unavailable(&scene.jwt_with(&json!({})));
+    }
+    trap.assert_untouched();
+    other.assert_untouched();
+    six.assert_untouched();
+}
+
+// T-23
+#[test]
+fn endpoint_with_userinfo_is_rejected() {
+    for user in ["user@", "user:password@", "evil.test@"] {
+        let idp = Idp::start();
+        let place = idp.issuer().replace("http://", &format!("http://{user}")) + "/introspect";
+        idp.set_metadata("introspection_endpoint", json!(place));
+        let scene = IdpFixture::with_idp(
+            idp,
+            ConfigOverrides {
+                provider: SHORT_TIMEOUTS,
+                ..ConfigOverrides::default()
+            },
+        );
+        scene.assert_unavailable(&scene.token());
+        assert_eq!(scene.idp.request_count(Endpoint::Introspection), 0);
+    }
+}
+
+// T-23
+#[test]
+fn https_issuer_cannot_downgrade_to_http_endpoint() {
+    let trap = ForbiddenListener::bind("127.0.0.1");
+    let idp = Idp::start_with(&IdpOptions {
+        tls: true,
+        ..IdpOptions::default()
+    });
+    let plain = format!("http://127.0.0.1:{}/introspect", trap.port());
+    idp.set_metadata("introspection_endpoint", json!(plain));
+    let scene = IdpFixture::with_idp(
+        idp,
+        ConfigOverrides {
+            provider: SHORT_TIMEOUTS,
+            ..ConfigOverrides::default()
+        },
+    );
+    scene.assert_unavailable(&scene.token());
+    trap.assert_untouched();
+}
+
+// T-23
+#[test]
+fn endpoint_at_other_host_needs_configuration() {
+    let other = Idp::start();
+    let place = format!("http://localhost:{}/introspect", other.port());
+    // The two share what they know and whom they expect.
+    let set = |provider: &str| {
+        let idp = Idp::start();
+        other.expect_client_auth(idp.client_auth());
+        idp.set_metadata("introspection_endpoint", json!(place));
+        IdpFixture::with_idp(
+            idp,
+            ConfigOverrides {
+                provider,
+                ..ConfigOverrides::default()
+            },
+        )
+    };
+    let named = format!(
+        "{SHORT_TIMEOUTS}\nendpoint_hosts = [\"localhost\"]\nprivate_networks = [\"127.0.0.0/8\", \"::1/128\"]"
+    );
+    let scene = set(&named);
+    let token = scene.token();
+    other.set_token(&token, scene.claims());
+    scene.assert_served(&token);
+    assert_eq!(other.request_count(Endpoint::Introspection), 1);
+    let elsewhere = format!(
+        "{SHORT_TIMEOUTS}\nendpoint_hosts = [\"other.example.com\"]\nprivate_networks = [\"127.0.0.0/8\", \"::1/128\"]"
+    );
+    let scene = set(&elsewhere);
+    scene.assert_unavailable(&scene.token());
+    assert_eq!(other.request_count(Endpoint::Introspection), 1);
+}
+
+// T-23
+#[test]
+fn only_resolved_addresses_in_allowed_networks_are_contacted() {
+    // `localhost` is both `127.0.0.1`, which the issuer's own address allows, and `::1`.
+    let six = ForbiddenListener::bind("::1");
+    let idp = Idp::start();
+    let place = format!("http://localhost:{}/introspect", six.port());
+    idp.set_metadata("introspection_endpoint", json!(place));
+    let provider = format!("{SHORT_TIMEOUTS}\nendpoint_hosts = [\"localhost\"]");
+    let scene = IdpFixture::with_idp(
+        idp,
+        ConfigOverrides {
+            provider: &provider,
+            ..ConfigOverrides::default()
+        },
+    );
+    scene.assert_unavailable(&scene.token());
+    six.assert_untouched();
+}
+
+// T-23
+#[test]
+fn plain_http_issuer_off_this_machine_is_rejected() {
+    let idp = Idp::start();
+    // `localhost` as a name of its own is allowed; under another name it is a private address.
+    let text = configuration(
+        &idp,
+        ConfigOverrides {
+            provider: SHORT_TIMEOUTS,
+            ..ConfigOverrides::default()
+        },
+    );
+    let text = text.replace(
+        idp.issuer(),
+        &format!("http://localhost.localdomain:{}", idp.port()),
+    );
+    let mistakes = TestGateway::config_errors(&text, &[]);
+    // A plain `http` issuer that is not on this machine is a mistake at once.
+    assert!(mistakes.contains("issuer"), "{mistakes}");
+}
+
+// T-23
+#[test]
+fn invalid_issuer_is_rejected_at_startup() {
+    for issuer in [
+        "http://id.example.com",
+        "https://user:password@id.example.com",
+        "https://id.example.com?tenant=1",
+        "https://id.example.com#x",
+        "id.example.com",
+        "ftp://id.example.com",
+        "https://",
+        "",
+    ] {
+        let idp = Idp::start();
+        let text = configuration(&idp, ConfigOverrides::default()).replace(idp.issuer(), issuer);
+        let mistakes = TestGateway::config_errors(&text, &[]);
+        assert!(
+            mistakes.contains("providers.company.issuer"),
+            "{issuer}: {mistakes}"
+        );
+        assert!(!mistakes.contains("user:password"), "{mistakes}");
+    }
+}
+
+#[test]
+fn issuer_with_path_is_discovered() {
+    let idp = Idp::start_with(&IdpOptions {
+        path: "/realms/acme",
+        ..IdpOptions::default()
+    });
+    let scene = IdpFixture::with_idp(idp, ConfigOverrides::default());
+    scene.assert_served(&scene.token());
+    for seen in scene.idp.requests() {
+        assert!(seen.target.contains("/realms/acme"), "{}", seen.target);
+    }
+    let signed = Idp::start_with(&IdpOptions {
+        path: "/realms/acme",
+        ..IdpOptions::default()
+    });
+    let scene = IdpFixture::with_idp(
+        signed,
+        ConfigOverrides {
+            provider: VALIDATE_JWT,
+            ..ConfigOverrides::default()
+        },
+    );
+    scene.assert_served(&scene.jwt_with(&json!({"aud": PRODUCTION})));
+}
+
+#[test]
+fn configured_endpoint_urls_need_no_discovery() {
+    let idp = Idp::start();
+    let provider = format!("introspection_url = \"{}/introspect\"", idp.issuer());
+    let scene = IdpFixture::with_idp(
+        idp,
+        ConfigOverrides {
+            provider: &provider,
+            ..ConfigOverrides::default()
+        },
+    );
+    scene.assert_served(&scene.token());
+    let idp = Idp::start();
+    let provider = format!("{VALIDATE_JWT}\njwks_url = \"{}/jwks\"", idp.issuer());
+    let scene = IdpFixture::with_idp(
+        idp,
+        ConfigOverrides {
+            provider: &provider,
+            ..ConfigOverrides::default()
+        },
+    );
+    scene.assert_served(&scene.jwt_with(&json!({})));
+}

@@ -1,0 +1,279 @@
+//! What is remembered of changes, seen from outside.
+
+use std::{
+    fs,
+    process::{Command, Output},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use gatepost::config::Sources;
+use gatepost_state::store::{Retention, StateStore, StoreLocation, StoreSettings};
+use odoo_sim::ADMIN_KEY;
+use serde_json::{Value, json};
+
+use crate::{
+    log,
+    redis_server::RedisServer,
+    stage::{TestGateway, start_fake_odoo},
+};
+
+/// A gateway whose role may change contacts, configured further.
+fn configuration(more: &str) -> String {
+    format!(
+        r#"
+[server]
+anonymous_role = "clerk"
+[instances.demo]
+url = "ODOO"
+database = "demo"
+api_key = "{ADMIN_KEY}"
+service_key_writes = true
+writes = "confirm"
+[roles.clerk]
+[[roles.clerk.rules]]
+models = ["res.partner"]
+operations = ["read", "write"]
+[audit]
+file = "audit.jsonl"
+{more}
+"#
+    )
+}
+
+const IN_FILE: &str = "[changes]\nfile = \"changes.redb\"";
+
+fn redis_settings(server: &RedisServer) -> String {
+    format!("[redis]\nurl = \"{}\"\ntimeout_ms = 2_000", server.url())
+}
+
+fn readiness_of_changes(stage: &TestGateway) -> (u16, Value) {
+    let answer = stage.admin_get("/readyz");
+    (answer.status, answer.json()["changes"].clone())
+}
+
+fn has_metric(stage: &TestGateway, line: &str) -> bool {
+    stage
+        .admin_get("/metrics")
+        .body
+        .lines()
+        .any(|one| one == line)
+}
+
+/// Waits until it is so: what operators are told is told again for two seconds.
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let patience = Instant::now() + Duration::from_secs(30);
+    while !is_so() {
+        assert!(Instant::now() < patience, "{what}");
+        thread::yield_now();
+    }
+}
+
+/// The warnings of a configuration.
+fn warnings(text: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gatepost.toml");
+    fs::write(&file, text.replace("ODOO", "http://127.0.0.1:9")).unwrap();
+    let checked = gatepost::config::load(&Sources::with_environment(Some(file), [])).unwrap();
+    let all = checked.warnings.iter().map(ToString::to_string);
+    all.collect::<Vec<String>>().join("\n")
+}
+
+#[test]
+fn writes_without_persistent_store_or_audit_are_warned_about() {
+    let forgets = "lost at a restart";
+    let unaudited = "no record is kept of who did";
+    let told = warnings(&configuration(""));
+    assert!(told.contains(forgets), "{told}");
+    assert!(told.contains("set `file` in `[changes]`"), "{told}");
+    assert!(!told.contains(unaudited), "{told}");
+    let told = warnings(&configuration("").replace("[audit]\nfile = \"audit.jsonl\"", ""));
+    assert!(told.contains(unaudited), "{told}");
+    for nothing_to_forget in [
+        configuration(IN_FILE),
+        configuration("[redis]\nurl = \"redis://127.0.0.1\""),
+        configuration("").replace("writes = \"confirm\"", ""),
+        configuration("").replace(", \"write\"", ""),
+        configuration("").replace("[roles.clerk]", "[roles.clerk]\nwrites = \"read_only\""),
+    ] {
+        let told = warnings(&nothing_to_forget);
+        assert!(!told.contains(forgets), "{nothing_to_forget}\n{told}");
+    }
+}
+
+#[test]
+fn unusable_store_settings_are_rejected_at_startup() {
+    let with = |more: &str| {
+        TestGateway::config_errors(&configuration(more), &[("other.redb", "no database")])
+    };
+    assert_eq!(with(IN_FILE), "");
+    for (more, says) in [
+        ("[changes]\nfile = \"no/such/changes.redb\"", "is no folder"),
+        (
+            "[changes]\nfile = \"audit.jsonl\"",
+            "used for something else",
+        ),
+        (
+            "[changes]\nfile = \"changes.redb\"\n[redis]\nurl = \"redis://127.0.0.1\"",
+            "replicas do not see each other's files",
+        ),
+        ("[changes]\nfile = \"other.redb\"", "is no file of a ledger"),
+        ("[changes]\nkeep_keys_hours = 0", "1 to 8,784"),
+        ("[changes]\nmax_undo_bytes = 2_000_000", "0 to 1,048,576"),
+    ] {
+        let told = with(more);
+        assert!(told.contains(says), "{more}\n{told}");
+    }
+}
+
+#[test]
+fn store_file_cannot_be_opened_by_second_gateway() {
+    let stage = TestGateway::from_config(&configuration(IN_FILE));
+    let file = stage.path("changes.redb").display().to_string();
+    let second = configuration(&format!("[changes]\nfile = \"{file}\""));
+    let told = TestGateway::config_errors(&second, &[]);
+    assert!(told.contains("is used by another process"), "{told}");
+    assert_eq!(
+        readiness_of_changes(&stage),
+        (200, json!({ "remembered": true }))
+    );
+    assert!(has_metric(&stage, "gatepost_ledger_up{store=\"file\"} 1"));
+}
+
+#[test]
+fn check_live_tests_store_file_and_creates_none() {
+    let (_company, odoo) = start_fake_odoo();
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(
+        at("gatepost.toml"),
+        configuration(IN_FILE).replace("ODOO", &odoo),
+    )
+    .unwrap();
+    let check = || {
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = Command::new(env!("CARGO_BIN_EXE_gatepost"))
+            .env_clear()
+            .current_dir(folder.path())
+            .args(["check", "--live", "--config", "gatepost.toml"])
+            .output()
+            .unwrap();
+        let told = [stdout, stderr].concat();
+        (status.code(), String::from_utf8(told).unwrap())
+    };
+    let (code, told) = check();
+    assert!(told.contains("remembered in changes.redb"), "{told}");
+    assert!(told.contains("changes: can be remembered"), "{told}");
+    assert_eq!(code, Some(0), "{told}");
+    assert!(!at("changes.redb").exists());
+
+    let settings = StoreSettings {
+        location: StoreLocation::File {
+            path: at("changes.redb"),
+            max_bytes: 1 << 20,
+        },
+        retention: Retention::default(),
+    };
+    let ledger = StateStore::open(settings).unwrap();
+    let (code, told) = check();
+    assert!(told.contains("in use by another process"), "{told}");
+    assert_eq!(code, Some(0), "{told}");
+    assert!(ledger.close(Duration::from_secs(20)));
+    let (code, told) = check();
+    assert!(told.contains("changes: can be remembered"), "{told}");
+    assert_eq!(code, Some(0), "{told}");
+
+    fs::write(at("changes.redb"), "x".repeat(5_000)).unwrap();
+    let (code, told) = check();
+    assert!(told.contains("is damaged"), "{told}");
+    assert!(told.contains("move it away"), "{told}");
+    assert_eq!(code, Some(4), "{told}");
+}
+
+#[test]
+fn repeated_call_after_restart_is_not_executed_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("changes.redb");
+    let text = configuration(&format!("[changes]\nfile = \"{}\"", file.display()));
+    let text = text
+        .replace("writes = \"confirm\"", "writes = \"direct\"")
+        .replace("\"write\"]", "\"create\"]");
+    let create = json!({
+        "model": "res.partner", "values": [{"name": "Remembered"}], "idempotency_key": "k"
+    });
+    let one = TestGateway::from_config(&text);
+    let (company, odoo) = (Arc::clone(&one.fake_odoo), one.odoo_url().to_owned());
+    let (done, failed) = one.call("create_records", &create);
+    assert!(!failed && done.starts_with("Created"), "{done}");
+    drop(one);
+    let two = TestGateway::from_config(&text.replace("ODOO", &odoo));
+    let before = company.snapshot();
+    let (again, failed) = two.call("create_records", &create);
+    assert!(
+        !failed && again.starts_with("This was done before"),
+        "{again}"
+    );
+    assert_eq!(company.snapshot(), before);
+}
+
+#[test]
+fn reload_retains_store_and_refuses_to_move_it() {
+    let stage = TestGateway::from_config(&configuration(IN_FILE));
+    let shorter = format!("{IN_FILE}\nkeep_keys_hours = 1");
+    stage.reload(&configuration(&shorter));
+    stage.reload(&configuration(IN_FILE));
+    let told = stage.reload_error(&configuration("[changes]\nfile = \"other.redb\""));
+    assert!(told.contains("cannot be kept in another place"), "{told}");
+    assert!(told.contains("restart"), "{told}");
+    let told = stage.reload_error(&configuration(""));
+    assert!(told.contains("cannot be kept in another place"), "{told}");
+    assert!(!stage.path("other.redb").exists());
+    assert_eq!(
+        readiness_of_changes(&stage),
+        (200, json!({ "remembered": true }))
+    );
+    // Where nobody may change anything there is nothing to lose.
+    let reading = configuration(IN_FILE).replace("writes = \"confirm\"", "");
+    stage.reload(&reading);
+    stage.reload(&configuration("[changes]\nfile = \"other.redb\""));
+    assert!(stage.path("other.redb").exists());
+    assert!(has_metric(&stage, "gatepost_ledger_up{store=\"file\"} 1"));
+}
+
+#[test]
+fn readiness_and_metrics_report_store_outage_and_recovery() {
+    let mut server = RedisServer::start();
+    let stage = TestGateway::from_config(&configuration(&redis_settings(&server)));
+    assert_eq!(
+        readiness_of_changes(&stage),
+        (200, json!({ "remembered": true }))
+    );
+    assert!(has_metric(&stage, "gatepost_ledger_up{store=\"redis\"} 1"));
+    let from = log::length();
+    server.kill();
+    let up = |is_up: u8| format!("gatepost_ledger_up{{store=\"redis\"}} {is_up}");
+    wait_until("it is not told", || has_metric(&stage, &up(0)));
+    let (status, told) = readiness_of_changes(&stage);
+    assert_eq!(
+        (status, &told["remembered"]),
+        (200, &json!(false)),
+        "{told}"
+    );
+    let why = told["why"].as_str().unwrap();
+    assert!(why.starts_with("redis: "), "{why}");
+    assert!(log::written_since(from).contains("Lost Redis"));
+    server.restart();
+    wait_until("it does not come back", || has_metric(&stage, &up(1)));
+
+    // A gateway that only reads needs no ledger, and says nothing of one.
+    server.kill();
+    let reading = configuration(&redis_settings(&server)).replace("writes = \"confirm\"", "");
+    let stage = TestGateway::from_config(&reading);
+    assert_eq!(readiness_of_changes(&stage), (200, Value::Null));
+    let metrics = stage.admin_get("/metrics").body;
+    assert!(!metrics.contains("\ngatepost_ledger_up{"), "{metrics}");
+}

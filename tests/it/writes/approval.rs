@@ -1,0 +1,342 @@
+//! Previews, and who confirms them.
+
+use gatepost_base::RoleName;
+use gatepost_identity::{ApiKey, StoredKey, update_keys_file};
+use odoo_sim::{ADMIN_KEY, FaultPoint};
+use serde_json::{Value, json};
+
+use super::{
+    ALL, answered, assert_unchanged, confirm_id, created_ids, refused, stage, with_confirm,
+};
+use crate::stage::TestGateway;
+
+fn confirming() -> TestGateway {
+    stage("confirm", ALL, &[])
+}
+
+#[test]
+fn update_is_previewed_and_applied_when_confirmed() {
+    let stage = confirming();
+    let update = json!({"model": "crm.lead", "ids": [1, 2], "values": {"expected_revenue": 5, "user_id": null}});
+    let before = stage.fake_odoo.snapshot();
+    let preview = answered(&stage, "update_records", &update);
+    assert_unchanged(&stage, &before, "a preview");
+    insta::assert_snapshot!(preview.replace(&confirm_id(&preview), "ID"));
+    let done = answered(
+        &stage,
+        "update_records",
+        &with_confirm(&update, &confirm_id(&preview)),
+    );
+    assert!(done.starts_with("Updated 2 records"), "{done}");
+    for id in [1, 2] {
+        let now = stage.fake_odoo.snapshot();
+        let lead = now.record("crm.lead", id).unwrap().clone();
+        assert_eq!(
+            (&lead["expected_revenue"], &lead["user_id"]),
+            (&json!(5.0), &json!(false))
+        );
+    }
+}
+
+#[test]
+fn confirmation_is_valid_once_for_the_call_that_was_previewed() {
+    let stage = confirming();
+    let update = json!({"model": "crm.lead", "ids": [1], "values": {"expected_revenue": 5}});
+    let id = confirm_id(&answered(&stage, "update_records", &update));
+    let before = stage.fake_odoo.snapshot();
+    for other in [
+        json!({"model": "crm.lead", "ids": [2], "values": {"expected_revenue": 5}}),
+        json!({"model": "crm.lead", "ids": [1], "values": {"expected_revenue": 6}}),
+        json!({"model": "crm.lead", "ids": [1], "values": {"expected_revenue": 5, "name": "x"}}),
+    ] {
+        let text = answered(&stage, "update_records", &with_confirm(&other, &id));
+        assert!(
+            text.starts_with("`confirm` does not fit: it was not given out for this call"),
+            "{text}"
+        );
+    }
+    let text = answered(
+        &stage,
+        "delete_records",
+        &with_confirm(&json!({"model": "crm.lead", "ids": [1]}), &id),
+    );
+    assert!(text.starts_with("`confirm` does not fit"), "{text}");
+    for forged in ["yes", "", "AAAA", &"A".repeat(64), &id.replace('A', "B")] {
+        let text = answered(&stage, "update_records", &with_confirm(&update, forged));
+        assert!(text.contains("Nothing is changed yet"), "{text}");
+    }
+    assert_unchanged(&stage, &before, "foreign confirmations");
+    answered(&stage, "update_records", &with_confirm(&update, &id));
+    let text = refused(&stage, "update_records", &with_confirm(&update, &id));
+    assert!(text.contains("was used before"), "{text}");
+}
+
+#[test]
+fn preview_names_the_language_of_written_texts() {
+    let stage = confirming();
+    let update = json!({"model": "crm.lead", "ids": [1], "values": {"name": "Chaises"}, "context": {"lang": "en_US"}});
+    let preview = answered(&stage, "update_records", &update);
+    assert!(preview.contains("(texts in en_US)"), "{preview}");
+}
+
+#[test]
+fn changed_record_invalidates_confirmation_and_is_previewed_again() {
+    let stage = confirming();
+    let of = |revenue: i32| json!({"model": "crm.lead", "ids": [1], "values": {"expected_revenue": revenue}});
+    let first = confirm_id(&answered(&stage, "update_records", &of(5)));
+    let second = confirm_id(&answered(&stage, "update_records", &of(6)));
+    answered(&stage, "update_records", &with_confirm(&of(6), &second));
+    let before = stage.fake_odoo.snapshot();
+    let text = answered(&stage, "update_records", &with_confirm(&of(5), &first));
+    assert!(text.contains("is not what was shown any more"), "{text}");
+    assert!(text.contains("expected_revenue: 6 -> 5"), "{text}");
+    assert_unchanged(&stage, &before, "a stale confirmation");
+}
+
+#[test]
+#[expect(
+    clippy::needless_collect,
+    reason = "all begin before one is waited for"
+)]
+fn concurrent_confirmations_are_used_once() {
+    let stage = std::sync::Arc::new(confirming());
+    let create = json!({"model": "crm.lead", "values": [{"name": "One"}]});
+    let id = confirm_id(&answered(&stage, "create_records", &create));
+    let before = stage.fake_odoo.snapshot();
+    let callers: Vec<_> = (0..8)
+        .map(|_| {
+            let (stage, create) = (std::sync::Arc::clone(&stage), with_confirm(&create, &id));
+            std::thread::spawn(move || stage.call("create_records", &create))
+        })
+        .collect();
+    let told: Vec<_> = callers
+        .into_iter()
+        .map(|caller| caller.join().unwrap())
+        .collect();
+    let done = told
+        .iter()
+        .filter(|(text, _)| text.starts_with("Created"))
+        .count();
+    assert_eq!(done, 1, "{told:#?}");
+    assert_eq!(created_ids(&stage, &before, "crm.lead").len(), 1);
+}
+
+#[test]
+fn model_cannot_confirm_when_human_approval_is_required() {
+    for writes in ["confirm", "direct"] {
+        let stage = stage(
+            writes,
+            ALL,
+            &[("GATEPOST_INSTANCES__DEMO__APPROVAL", "human")],
+        );
+        let update = json!({"model": "crm.lead", "ids": [1], "values": {"expected_revenue": 5}});
+        let text = refused(&stage, "update_records", &update);
+        assert!(text.contains("a person must approve"), "{text}");
+        // Nor with what would be enough elsewhere.
+        let elsewhere = confirming();
+        let id = confirm_id(&answered(&elsewhere, "update_records", &update));
+        refused(&stage, "update_records", &with_confirm(&update, &id));
+    }
+}
+
+/// A call of 2026-07-28 by a client that shows forms.
+fn stateless(stage: &TestGateway, arguments: &Value, more: &Value) -> Value {
+    let mut params = json!({
+        "name": "update_records",
+        "arguments": arguments,
+        "_meta": {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+            "io.modelcontextprotocol/clientCapabilities": {"elicitation": {}},
+        },
+    });
+    for (key, value) in more.as_object().unwrap() {
+        params[key] = value.clone();
+    }
+    let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
+    let headers = [
+        "Content-Type: application/json",
+        "Accept: application/json, text/event-stream",
+        "MCP-Protocol-Version: 2026-07-28",
+        "Mcp-Method: tools/call",
+        "Mcp-Name: update_records",
+    ];
+    stage
+        .request("POST", "/mcp", &headers, &message.to_string())
+        .json()
+}
+
+fn elicit_response(action: &str, approve: bool, state: &Value) -> Value {
+    json!({
+        "inputResponses": {"approval": {"action": action, "content": {"approve": approve}}},
+        "requestState": state,
+    })
+}
+
+#[test]
+fn stateless_client_elicits_approval_by_input_required_result() {
+    let stage = stage(
+        "direct",
+        ALL,
+        &[("GATEPOST_INSTANCES__DEMO__APPROVAL", "human")],
+    );
+    let update = json!({"model": "crm.lead", "ids": [1], "values": {"expected_revenue": 5}});
+    let before = stage.fake_odoo.snapshot();
+    let asked = stateless(&stage, &update, &json!({}));
+    assert_eq!(
+        asked["result"]["resultType"],
+        json!("input_required"),
+        "{asked}"
+    );
+    let question = asked["result"]["inputRequests"]["approval"]["params"]["message"]
+        .as_str()
+        .unwrap();
+    assert!(
+        question.contains("Update 1 record of crm.lead"),
+        "{question}"
+    );
+    let state = &asked["result"]["requestState"];
+    let said_no = stateless(&stage, &update, &elicit_response("decline", false, state));
+    assert!(
+        said_no["result"]["content"][0]["text"]
+            .as_str()
+            .unwrap()
+            .contains("said no"),
+        "{said_no}"
+    );
+    // That was the last word on it.
+    let after_all = stateless(&stage, &update, &elicit_response("accept", true, state));
+    assert_eq!(after_all["result"]["isError"], json!(true), "{after_all}");
+    let ask = || stateless(&stage, &update, &json!({}))["result"]["requestState"].clone();
+    let unticked = stateless(&stage, &update, &elicit_response("accept", false, &ask()));
+    assert_eq!(unticked["result"]["isError"], json!(true), "{unticked}");
+    let state = &ask();
+    // A state of other arguments, or one that was changed on its way, is refused.
+    let other = json!({"model": "crm.lead", "ids": [2], "values": {"expected_revenue": 5}});
+    let foreign = stateless(&stage, &other, &elicit_response("accept", true, state));
+    assert_eq!(foreign["error"]["code"], json!(-32602), "{foreign}");
+    let forged = json!(state.as_str().unwrap().replace('A', "B"));
+    let tampered = stateless(&stage, &update, &elicit_response("accept", true, &forged));
+    assert_eq!(tampered["error"]["code"], json!(-32602), "{tampered}");
+    // The state is no confirmation for a model.
+    refused(
+        &stage,
+        "update_records",
+        &with_confirm(&update, state.as_str().unwrap()),
+    );
+    assert_unchanged(&stage, &before, "questions");
+    let done = stateless(&stage, &update, &elicit_response("accept", true, state));
+    assert_eq!(done["result"]["resultType"], json!("complete"), "{done}");
+    assert_eq!(
+        stage.fake_odoo.snapshot().record("crm.lead", 1).unwrap()["expected_revenue"],
+        json!(5.0)
+    );
+    let again = stateless(&stage, &update, &elicit_response("accept", true, state));
+    assert!(
+        again["result"]["content"][0]["text"]
+            .as_str()
+            .unwrap()
+            .contains("used before"),
+        "{again}"
+    );
+}
+
+/// The header of a new key of our own for this name.
+pub(super) fn new_key_header(file: &std::path::Path, name: &str) -> String {
+    let key = ApiKey::generate().unwrap();
+    let stored = StoredKey {
+        hash: key.hash(),
+        name: name.to_owned(),
+        roles: vec![RoleName::try_from("reader").unwrap()],
+        created: jiff::Timestamp::UNIX_EPOCH,
+        expires: None,
+        revoked: None,
+    };
+    update_keys_file(file, |keys| keys.add(&key, stored)).unwrap();
+    format!("Authorization: Bearer {}", key.reveal())
+}
+
+#[test]
+fn confirmation_and_idempotency_key_belong_to_their_caller() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys.toml");
+    let (ada, bob) = (new_key_header(&file, "ada"), new_key_header(&file, "bob"));
+    let rules = ALL;
+    let stage = TestGateway::with_key(
+        ADMIN_KEY,
+        &[
+            ("GATEPOST_KEYS__FILE", file.to_str().unwrap()),
+            ("GATEPOST_INSTANCES__DEMO__SERVICE_KEY_WRITES", "true"),
+            ("GATEPOST_INSTANCES__DEMO__WRITES", "confirm"),
+            ("GATEPOST_ROLES__READER__RULES", rules),
+        ],
+    );
+    let call = |who: &str, arguments: &Value| {
+        let message = crate::stage::tool_call("create_records", arguments).to_string();
+        let headers = ["Content-Type: application/json", who];
+        stage
+            .request("POST", "/demo/mcp", &headers, &message)
+            .tool_result()
+    };
+    let create =
+        json!({"model": "crm.lead", "values": [{"name": "Ada's"}], "idempotency_key": "k"});
+    let (preview, _) = call(&ada, &create);
+    let id = confirm_id(&preview);
+    let before = stage.fake_odoo.snapshot();
+    let (text, _) = call(&bob, &with_confirm(&create, &id));
+    assert!(text.starts_with("`confirm` does not fit"), "{text}");
+    assert_unchanged(&stage, &before, "another's confirmation");
+    let (text, failed) = call(&ada, &with_confirm(&create, &id));
+    assert!(!failed && text.starts_with("Created"), "{text}");
+    // The same key of another caller is another one.
+    let (text, _) = call(&bob, &create);
+    assert!(text.contains("Nothing is changed yet"), "{text}");
+}
+
+#[test]
+fn approval_stays_valid_when_nothing_was_changed() {
+    let stage = confirming();
+    let update = json!({"model": "crm.lead", "ids": [1], "values": {"expected_revenue": 5}});
+    let id = confirm_id(&answered(&stage, "update_records", &update));
+    let confirmed = with_confirm(&update, &id);
+    // Refused by Odoo, or an error that took all back: the person agreed to it
+    // all the same.
+    stage.fake_odoo.inject_conflict("crm.lead/write");
+    let text = refused(&stage, "update_records", &confirmed);
+    assert!(text.contains("try again in some seconds"), "{text}");
+    stage
+        .fake_odoo
+        .inject_error("crm.lead/write", FaultPoint::BeforeCall);
+    refused(&stage, "update_records", &confirmed);
+    let done = answered(&stage, "update_records", &confirmed);
+    assert!(done.starts_with("Updated 1 record"), "{done}");
+    let text = refused(&stage, "update_records", &confirmed);
+    assert!(text.contains("was used before"), "{text}");
+    // One that may have run is used up.
+    let update = json!({"model": "crm.lead", "ids": [1], "values": {"expected_revenue": 6}});
+    let id = confirm_id(&answered(&stage, "update_records", &update));
+    let confirmed = with_confirm(&update, &id);
+    stage
+        .fake_odoo
+        .inject_disconnect("crm.lead/write", FaultPoint::BeforeCall);
+    refused(&stage, "update_records", &confirmed);
+    let text = refused(&stage, "update_records", &confirmed);
+    assert!(text.contains("was used before"), "{text}");
+}
+
+#[test]
+fn repeated_confirmed_call_with_key_returns_first_result() {
+    let stage = std::sync::Arc::new(confirming());
+    let create = json!({"model": "crm.lead", "values": [{"name": "Once"}], "idempotency_key": "k"});
+    let id = confirm_id(&answered(&stage, "create_records", &create));
+    let confirmed = with_confirm(&create, &id);
+    let before = stage.fake_odoo.snapshot();
+    let callers = [(); 20].map(|()| {
+        let (stage, confirmed) = (std::sync::Arc::clone(&stage), confirmed.clone());
+        std::thread::spawn(move || answered(&stage, "create_records", &confirmed))
+    });
+    let texts = callers.map(|caller| caller.join().unwrap());
+    let first = texts.iter().filter(|text| text.starts_with("Created 1"));
+    assert_eq!(first.count(), 1);
+    assert_eq!(created_ids(&stage, &before, "crm.lead").len(), 1);
+}

@@ -1,0 +1,81 @@
+//! Keys: a change is made once, however often it is asked for.
+
+use std::{sync::Arc, thread};
+
+use odoo_sim::FaultPoint;
+use serde_json::json;
+
+use super::{answered, call_count, created_ids, direct, refused};
+
+#[test]
+fn repeated_call_with_same_key_is_executed_once() {
+    let stage = direct();
+    let before = stage.fake_odoo.snapshot();
+    let create =
+        json!({"model": "crm.lead", "values": [{"name": "Once"}], "idempotency_key": "k1"});
+    let first = answered(&stage, "create_records", &create);
+    let second = answered(&stage, "create_records", &create);
+    assert!(first.starts_with("Created 1 record"), "{first}");
+    assert!(second.starts_with("This was done before"), "{second}");
+    assert_eq!(created_ids(&stage, &before, "crm.lead").len(), 1);
+    assert_eq!(call_count(&stage, "crm.lead/create"), 1);
+    let other =
+        json!({"model": "crm.lead", "values": [{"name": "Twice"}], "idempotency_key": "k1"});
+    let text = refused(&stage, "create_records", &other);
+    assert!(text.contains("with other arguments"), "{text}");
+    let text = refused(
+        &stage,
+        "update_records",
+        &json!({"model": "crm.lead", "ids": [1], "values": {"name": "Other"}, "idempotency_key": "k1"}),
+    );
+    assert!(text.contains("used for another call"), "{text}");
+}
+
+#[test]
+fn idempotency_key_is_released_after_a_rejected_call() {
+    let stage = direct();
+    let wrong = json!({"model": "crm.lead", "values": [{"name": "x", "type": "leed"}], "idempotency_key": "k"});
+    refused(&stage, "create_records", &wrong);
+    stage.fake_odoo.inject_conflict("crm.lead/create");
+    let right = json!({"model": "crm.lead", "values": [{"name": "x"}], "idempotency_key": "k"});
+    let text = refused(&stage, "create_records", &right);
+    assert!(text.contains("nothing was changed, try again"), "{text}");
+    answered(&stage, "create_records", &right);
+}
+
+#[test]
+#[expect(
+    clippy::needless_collect,
+    reason = "all begin before one is waited for"
+)]
+fn concurrent_calls_with_same_key_are_executed_once() {
+    let stage = Arc::new(direct());
+    let before = stage.fake_odoo.snapshot();
+    let held = stage
+        .fake_odoo
+        .hold_call("crm.lead/create", FaultPoint::AfterCommit);
+    let create =
+        json!({"model": "crm.lead", "values": [{"name": "At once"}], "idempotency_key": "k"});
+    let callers: Vec<_> = (0..10)
+        .map(|_| {
+            let (stage, create) = (Arc::clone(&stage), create.clone());
+            thread::spawn(move || answered(&stage, "create_records", &create))
+        })
+        .collect();
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(held.wait_until_reached());
+    held.release();
+    let told: Vec<String> = callers
+        .into_iter()
+        .map(|caller| caller.join().unwrap())
+        .collect();
+    let first = told
+        .iter()
+        .filter(|text| text.starts_with("Created"))
+        .count();
+    assert_eq!(first, 1, "{told:#?}");
+    assert_eq!(call_count(&stage, "crm.lead/create"), 1);
+    assert_eq!(created_ids(&stage, &before, "crm.lead").len(), 1);
+}

@@ -1,0 +1,453 @@
+//! Answers that are lost between Odoo and us, and clients that leave.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test waits on a thread of its own"
+)]
+
+use std::{
+    io::Write as _,
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+use odoo_sim::{ADMIN_KEY, FaultPoint, SALES_KEY};
+use serde_json::json;
+
+use super::{
+    ALL, answered, call_count, change_id, created_ids, direct, stage, stage_of, undo_change,
+};
+use crate::stage::{TestGateway, tool_call};
+
+#[test]
+fn lost_create_is_found_by_its_key() {
+    let stage = direct();
+    let before = stage.fake_odoo.snapshot();
+    stage
+        .fake_odoo
+        .inject_disconnect("crm.lead/create", FaultPoint::AfterCommit);
+    let create = json!({"model": "crm.lead", "values": [{"name": "Lost"}, {"name": "Lost too"}], "idempotency_key": "k"});
+    let (text, failed) = stage.call("create_records", &create);
+    assert!(failed && text.contains("may have run or not"), "{text}");
+    assert!(text.contains("the same `idempotency_key`"), "{text}");
+    let text = answered(&stage, "create_records", &create);
+    assert!(
+        text.starts_with("The earlier call with this `idempotency_key`"),
+        "{text}"
+    );
+    assert_eq!(created_ids(&stage, &before, "crm.lead").len(), 2);
+    assert_eq!(call_count(&stage, "crm.lead/create"), 1);
+    let text = answered(&stage, "create_records", &create);
+    assert!(text.starts_with("This was done before"), "{text}");
+}
+
+#[test]
+fn recovered_write_can_be_undone() {
+    let stage = direct();
+    let before = stage.fake_odoo.snapshot();
+    let taken_back = |text: &str| undo_change(&stage, &change_id(text));
+    stage
+        .fake_odoo
+        .inject_disconnect("crm.lead/create", FaultPoint::AfterCommit);
+    let create = json!({"model": "crm.lead", "values": [{"name": "Lost", "description": "as text"}], "idempotency_key": "k"});
+    stage.call("create_records", &create);
+    taken_back(&answered(&stage, "create_records", &create));
+    assert!(created_ids(&stage, &before, "crm.lead").is_empty());
+    // Odoo puts a text into a paragraph.
+    stage
+        .fake_odoo
+        .inject_disconnect("crm.lead/write", FaultPoint::AfterCommit);
+    let update = json!({"model": "crm.lead", "ids": [1], "values": {"name": "Lost"}, "idempotency_key": "l"});
+    stage.call("update_records", &update);
+    taken_back(&answered(&stage, "update_records", &update));
+    let now = stage.fake_odoo.snapshot();
+    assert_eq!(
+        now.record("crm.lead", 1).unwrap()["name"],
+        before.record("crm.lead", 1).unwrap()["name"]
+    );
+    // Without a key nobody knows what it made.
+    stage
+        .fake_odoo
+        .inject_disconnect("crm.lead/create", FaultPoint::AfterCommit);
+    let create = json!({"model": "crm.lead", "values": [{"name": "Lost too"}]});
+    let (text, failed) = stage.call("create_records", &create);
+    assert!(failed && !text.contains("undo_change"), "{text}");
+}
+
+#[test]
+fn write_that_never_ran_is_neither_reported_done_nor_repeated() {
+    let stage = direct();
+    for (tool, arguments) in [
+        (
+            "create_records",
+            json!({"model": "crm.lead", "values": [{"name": "Never"}], "idempotency_key": "k"}),
+        ),
+        (
+            "update_records",
+            json!({"model": "crm.lead", "ids": [1], "values": {"name": "Never"}, "idempotency_key": "update"}),
+        ),
+        (
+            "delete_records",
+            json!({"model": "crm.lead", "ids": [1], "idempotency_key": "delete"}),
+        ),
+    ] {
+        let method = match tool {
+            "create_records" => "crm.lead/create",
+            "update_records" => "crm.lead/write",
+            _ => "crm.lead/unlink",
+        };
+        let before = stage.fake_odoo.snapshot();
+        stage
+            .fake_odoo
+            .inject_disconnect(method, FaultPoint::BeforeCall);
+        let (text, failed) = stage.call(tool, &arguments);
+        assert!(failed && text.contains("may have run or not"), "{text}");
+        let (text, failed) = stage.call(tool, &arguments);
+        // Odoo may still be at work on it.
+        assert!(failed && text.contains("no trace of it so far"), "{text}");
+        // The company counts what it began to do.
+        assert_eq!(call_count(&stage, method), 0);
+        super::assert_unchanged(&stage, &before, tool);
+    }
+}
+
+#[test]
+fn lost_write_without_key_says_how_to_verify_it() {
+    let stage = direct();
+    stage
+        .fake_odoo
+        .inject_disconnect("crm.lead/write", FaultPoint::AfterCommit);
+    let (text, failed) = stage.call(
+        "update_records",
+        &json!({"model": "crm.lead", "ids": [1], "values": {"name": "Lost"}}),
+    );
+    assert!(failed, "{text}");
+    assert!(
+        text.contains("do not call again before you know: read_records of `crm.lead` with ids [1]"),
+        "{text}"
+    );
+}
+
+#[test]
+fn write_completes_and_is_recorded_after_client_disconnects() {
+    let text = format!(
+        r#"
+        [server]
+        anonymous_role = "all"
+        [audit]
+        file = "audit.jsonl"
+        [instances.demo]
+        url = "ODOO"
+        database = "demo"
+        api_key = "{ADMIN_KEY}"
+        service_key_writes = true
+        writes = "direct"
+        [roles.all]
+        rules = {ALL}
+        "#
+    );
+    let stage = TestGateway::from_config(&text);
+    let before = stage.fake_odoo.snapshot();
+    let held = stage
+        .fake_odoo
+        .hold_call("crm.lead/create", FaultPoint::AfterCommit);
+    let create = json!({"model": "crm.lead", "values": [{"name": "Gone"}], "idempotency_key": "k"});
+    let body = tool_call("create_records", &create).to_string();
+    let mut client = TcpStream::connect(stage.address).unwrap();
+    write!(
+        client,
+        "POST /mcp HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        stage.address,
+        body.len()
+    )
+    .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(held.wait_until_reached());
+    drop(client);
+    // Until the gateway has seen that.
+    std::thread::sleep(Duration::from_millis(500));
+    held.release();
+    let patience = Instant::now();
+    let of_create = || {
+        stage
+            .audit_entries()
+            .into_iter()
+            .filter(|record| record["method"] == json!("create"))
+            .collect::<Vec<_>>()
+    };
+    while of_create().len() < 2 {
+        assert!(
+            patience.elapsed() < Duration::from_secs(20),
+            "{:?}",
+            of_create()
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let records = of_create();
+    assert_eq!(records[0]["outcome"], json!("begun"));
+    assert_eq!(records[1]["outcome"], json!("answered"));
+    assert_eq!(records[1]["client_left"], json!(true));
+    assert_eq!(records[1]["ids"].as_array().unwrap().len(), 1);
+    let text = answered(&stage, "create_records", &create);
+    assert!(text.starts_with("This was done before"), "{text}");
+    assert_eq!(created_ids(&stage, &before, "crm.lead").len(), 1);
+}
+
+#[test]
+fn write_timeout_is_not_reported_as_broken_connection() {
+    let hurried = ("GATEPOST_INSTANCES__DEMO__TIMEOUT_MS", "1500");
+    let stage = stage("direct", ALL, &[hurried]);
+    let held = stage
+        .fake_odoo
+        .hold_call("crm.lead/create", FaultPoint::AfterCommit);
+    let create = json!({"model": "crm.lead", "values": [{"name": "Slow"}]});
+    let (text, failed) = stage.call("create_records", &create);
+    assert!(failed, "{text}");
+    assert!(
+        text.contains("did not answer within 1.5 s, and may still be at work"),
+        "{text}"
+    );
+    assert!(!text.contains("broke"), "{text}");
+    held.release();
+}
+
+#[test]
+fn failure_after_a_write_is_not_reported_as_failed_write() {
+    let stage = std::sync::Arc::new(direct());
+    let held = stage
+        .fake_odoo
+        .hold_call("crm.lead/write", FaultPoint::AfterCommit);
+    let caller = {
+        let stage = std::sync::Arc::clone(&stage);
+        std::thread::spawn(move || {
+            stage.call(
+                "update_records",
+                &json!({"model": "crm.lead", "ids": [1], "values": {"partner_id": "Deco Addict"}}),
+            )
+        })
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(held.wait_until_reached());
+    // The name is looked up again, to see what Odoo took; and once more.
+    for _ in 0..2 {
+        stage
+            .fake_odoo
+            .inject_disconnect("res.partner/name_search", FaultPoint::BeforeCall);
+    }
+    held.release();
+    let (text, failed) = caller.join().unwrap();
+    assert!(!failed, "{text}");
+    assert!(
+        text.starts_with("It is done, with these records: [1]"),
+        "{text}"
+    );
+    assert!(text.contains("undo_change"), "{text}");
+}
+
+#[test]
+fn lost_create_with_later_changed_record_is_unclear() {
+    let stage = direct();
+    let before = stage.fake_odoo.snapshot();
+    stage
+        .fake_odoo
+        .inject_disconnect("crm.lead/create", FaultPoint::AfterCommit);
+    let create = json!({"model": "crm.lead", "values": [{"name": "Lost"}], "idempotency_key": "k"});
+    stage.call("create_records", &create);
+    let id = created_ids(&stage, &before, "crm.lead")[0];
+    answered(
+        &stage,
+        "update_records",
+        &json!({"model": "crm.lead", "ids": [id], "values": {"name": "Found by a colleague"}}),
+    );
+    let (text, failed) = stage.call("create_records", &create);
+    assert!(failed, "{text}");
+    assert!(text.contains("cannot be said for sure"), "{text}");
+    assert!(text.contains(&format!("[{id}]")), "{text}");
+}
+
+#[test]
+fn older_equal_record_is_not_mistaken_for_lost_create() {
+    let stage = direct();
+    let earlier = jiff::Timestamp::now() - Duration::from_mins(1);
+    stage.fake_odoo.set_clock(Some(earlier));
+    let twin = json!({"model": "crm.lead", "values": [{"name": "Twin"}]});
+    answered(&stage, "create_records", &twin);
+    stage.fake_odoo.set_clock(None);
+    stage
+        .fake_odoo
+        .inject_disconnect("crm.lead/create", FaultPoint::BeforeCall);
+    let mut create = twin;
+    create["idempotency_key"] = json!("k");
+    stage.call("create_records", &create);
+    let (text, failed) = stage.call("create_records", &create);
+    assert!(failed && text.contains("no trace of it so far"), "{text}");
+}
+
+#[test]
+fn wrong_odoo_clock_does_not_hide_lost_writes() {
+    for minutes in [-90, 90] {
+        let stage = direct();
+        let before = stage.fake_odoo.snapshot();
+        let odoo = jiff::Timestamp::now() + jiff::SignedDuration::from_mins(minutes);
+        stage.fake_odoo.set_clock(Some(odoo));
+        stage
+            .fake_odoo
+            .inject_disconnect("crm.lead/create", FaultPoint::AfterCommit);
+        let create =
+            json!({"model": "crm.lead", "values": [{"name": "Lost"}], "idempotency_key": "k"});
+        stage.call("create_records", &create);
+        let text = answered(&stage, "create_records", &create);
+        assert!(text.starts_with("The earlier call"), "{text}");
+        assert_eq!(created_ids(&stage, &before, "crm.lead").len(), 1);
+        // Odoo keeps this value in a form of its own.
+        stage
+            .fake_odoo
+            .inject_disconnect("res.partner/write", FaultPoint::AfterCommit);
+        let update = json!({"model": "res.partner", "ids": [7], "values": {"child_ids": [{"name": "Once"}]}, "idempotency_key": "l"});
+        stage.call("update_records", &update);
+        let (text, failed) = stage.call("update_records", &update);
+        assert!(failed && text.contains("cannot be said for sure"), "{text}");
+        assert_eq!(created_ids(&stage, &before, "res.partner").len(), 1);
+    }
+}
+
+#[test]
+fn lost_create_hidden_from_caller_is_not_repeated() {
+    let rules = r#"[{ models = ["crm.lead"], operations = ["read"], domain = [["name", "=", "Mine"]] },
+        { models = ["crm.lead"], operations = ["create"] }]"#;
+    let stage = stage("direct", rules, &[]);
+    let before = stage.fake_odoo.snapshot();
+    stage
+        .fake_odoo
+        .inject_disconnect("crm.lead/create", FaultPoint::AfterCommit);
+    let create =
+        json!({"model": "crm.lead", "values": [{"name": "Theirs"}], "idempotency_key": "k"});
+    let (text, failed) = stage.call("create_records", &create);
+    assert!(failed && text.contains("may have run or not"), "{text}");
+    let (text, failed) = stage.call("create_records", &create);
+    assert!(failed && text.contains("cannot be said for sure"), "{text}");
+    assert!(text.contains("1 that you may not see"), "{text}");
+    assert_eq!(created_ids(&stage, &before, "crm.lead").len(), 1);
+}
+
+#[test]
+fn hidden_record_is_not_reported_as_deleted() {
+    let stage = stage_of(SALES_KEY, "direct", ALL, &[]);
+    let before = stage.fake_odoo.snapshot();
+    let lead = json!({"model": "crm.lead", "values": [{"name": "Mine"}]});
+    answered(&stage, "create_records", &lead);
+    let id = created_ids(&stage, &before, "crm.lead")[0];
+    stage
+        .fake_odoo
+        .inject_disconnect("crm.lead/unlink", FaultPoint::BeforeCall);
+    let delete = json!({"model": "crm.lead", "ids": [id], "idempotency_key": "k"});
+    let (text, failed) = stage.call("delete_records", &delete);
+    assert!(failed && text.contains("may have run or not"), "{text}");
+    // A colleague takes it over.
+    let body = json!({"ids": [id], "vals": {"user_id": 2}}).to_string();
+    let request = http::Request::post("/json/2/crm.lead/write")
+        .header("authorization", format!("bearer {ADMIN_KEY}"))
+        .header("x-odoo-database", "demo")
+        .header("content-type", "application/json")
+        .header("content-length", body.len())
+        .body(bytes::Bytes::from(body))
+        .unwrap();
+    assert_eq!(stage.fake_odoo.handle(&request).status(), 200);
+    let (text, failed) = stage.call("delete_records", &delete);
+    assert!(failed && text.contains("cannot be said for sure"), "{text}");
+    assert!(text.contains("may not see all of the records"), "{text}");
+}
+
+#[test]
+fn odoo_error_after_commit_is_reported_as_success() {
+    let stage = direct();
+    for (key, method, tool, arguments) in [
+        (
+            true,
+            "crm.lead/create",
+            "create_records",
+            json!({"model": "crm.lead", "values": [{"name": "Kept"}]}),
+        ),
+        (
+            false,
+            "crm.lead/create",
+            "create_records",
+            json!({"model": "crm.lead", "values": [{"name": "Kept too"}]}),
+        ),
+        (
+            true,
+            "crm.lead/write",
+            "update_records",
+            json!({"model": "crm.lead", "ids": [1], "values": {"name": "Kept"}}),
+        ),
+        (
+            false,
+            "crm.lead/unlink",
+            "delete_records",
+            json!({"model": "crm.lead", "ids": [2]}),
+        ),
+    ] {
+        let mut arguments = arguments;
+        if key {
+            arguments["idempotency_key"] = json!(tool);
+        }
+        stage
+            .fake_odoo
+            .inject_error(method, FaultPoint::AfterCommit);
+        let text = answered(&stage, tool, &arguments);
+        assert!(text.contains("undo_change"), "{text}");
+        if key {
+            let text = answered(&stage, tool, &arguments);
+            assert!(text.starts_with("This was done before"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn odoo_error_before_commit_reports_that_nothing_was_changed() {
+    let stage = direct();
+    for (method, tool, arguments) in [
+        (
+            "crm.lead/create",
+            "create_records",
+            json!({"model": "crm.lead", "values": [{"name": "Kept"}], "idempotency_key": "k"}),
+        ),
+        (
+            "crm.lead/write",
+            "update_records",
+            json!({"model": "crm.lead", "ids": [1], "values": {"name": "Kept"}, "idempotency_key": "update"}),
+        ),
+        (
+            "crm.lead/unlink",
+            "delete_records",
+            json!({"model": "crm.lead", "ids": [1], "idempotency_key": "delete"}),
+        ),
+    ] {
+        stage.fake_odoo.inject_error(method, FaultPoint::BeforeCall);
+        let text = super::refused(&stage, tool, &arguments);
+        assert!(text.contains("internal error"), "{text}");
+        assert!(text.ends_with("nothing was changed"), "{text}");
+        assert!(!text.contains("NoneType"), "{text}");
+        // Nothing is at work on it, so that it need not wait.
+        answered(&stage, tool, &arguments);
+    }
+}
+
+#[test]
+fn lost_update_is_not_repeated_over_later_writes() {
+    let stage = direct();
+    stage
+        .fake_odoo
+        .inject_disconnect("crm.lead/write", FaultPoint::AfterCommit);
+    let of = |name: &str| json!({"model": "crm.lead", "ids": [1], "values": {"name": name}});
+    let mut lost = of("Lost");
+    lost["idempotency_key"] = json!("k");
+    stage.call("update_records", &lost);
+    answered(&stage, "update_records", &of("A colleague's"));
+    let (text, failed) = stage.call("update_records", &lost);
+    assert!(failed && text.contains("cannot be said for sure"), "{text}");
+}

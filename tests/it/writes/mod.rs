@@ -1,0 +1,300 @@
+//! Tools that change records, in front of the sample company.
+//!
+//! Whatever Odoo would do without a word stops here, and what is refused has
+//! changed nothing: every scene compares the whole company before and after.
+
+mod approval;
+mod idempotency;
+mod import;
+mod line_rules;
+mod lost_responses;
+mod methods;
+mod properties;
+mod replicas;
+mod undo;
+mod values;
+mod x2many;
+
+use odoo_sim::{ADMIN_KEY, Snapshot};
+use serde_json::{Value, json};
+
+use crate::stage::TestGateway;
+
+/// All that changes records, but for the secret models.
+const ALL: &str = r#"[{ models = ["*"], operations = ["read", "create", "write", "delete"] },
+    { models = ["res.users"] }]"#;
+
+/// A stage whose instance and role are configured so.
+fn stage(writes: &str, rules: &str, more: &[(&str, &str)]) -> TestGateway {
+    stage_of(ADMIN_KEY, writes, rules, more)
+}
+
+/// The same, of another Odoo user.
+fn stage_of(key: &str, writes: &str, rules: &str, more: &[(&str, &str)]) -> TestGateway {
+    let mut settings = vec![
+        ("GATEPOST_SERVER__ANONYMOUS_ROLE", "reader"),
+        ("GATEPOST_INSTANCES__DEMO__SERVICE_KEY_WRITES", "true"),
+        ("GATEPOST_INSTANCES__DEMO__WRITES", writes),
+        ("GATEPOST_ROLES__READER__RULES", rules),
+    ];
+    settings.extend_from_slice(more);
+    TestGateway::with_key(key, &settings)
+}
+
+/// A stage where changes are made at once.
+fn direct() -> TestGateway {
+    stage("direct", ALL, &[])
+}
+
+/// The id in a preview.
+fn confirm_id(preview: &str) -> String {
+    let (_, rest) = preview.split_once("`confirm`: \"").unwrap();
+    rest.split('"').next().unwrap().to_owned()
+}
+
+/// The arguments, confirmed.
+fn with_confirm(arguments: &Value, confirm: &str) -> Value {
+    let mut arguments = arguments.clone();
+    arguments["confirm"] = json!(confirm);
+    arguments
+}
+
+/// The name under which a change can be taken back.
+fn change_id(text: &str) -> String {
+    let (_, rest) = text
+        .rsplit_once("`change`: \"")
+        .unwrap_or_else(|| panic!("{text}"));
+    rest.split('"').next().unwrap().to_owned()
+}
+
+fn undo_change(stage: &TestGateway, name: &str) -> String {
+    answered(stage, "undo_change", &json!({ "change": name }))
+}
+
+/// A call that must be refused, and have changed nothing; what it says.
+fn refused(stage: &TestGateway, tool: &str, arguments: &Value) -> String {
+    let before = stage.fake_odoo.snapshot();
+    let (text, failed) = stage.call(tool, arguments);
+    assert!(failed, "{tool} {arguments}: {text}");
+    assert_unchanged(stage, &before, &format!("{tool} {arguments}"));
+    text
+}
+
+/// A call that must be answered; what it says.
+fn answered(stage: &TestGateway, tool: &str, arguments: &Value) -> String {
+    let (text, failed) = stage.call(tool, arguments);
+    assert!(!failed, "{tool} {arguments}: {text}");
+    text
+}
+
+fn assert_unchanged(stage: &TestGateway, before: &Snapshot, what: &str) {
+    let changes = before.changes_to(&stage.fake_odoo.snapshot());
+    assert!(changes.is_empty(), "{what}: {changes:?}");
+}
+
+/// How often a method was called.
+fn call_count(stage: &TestGateway, call: &str) -> usize {
+    let path = format!("/json/2/{call}");
+    let calls = stage.fake_odoo.calls();
+    calls.iter().filter(|call| call.path == path).count()
+}
+
+/// The ids of a model's records that came.
+fn created_ids(stage: &TestGateway, before: &Snapshot, model: &str) -> Vec<u32> {
+    let known = before.ids(model);
+    let mut ids = stage.fake_odoo.snapshot().ids(model);
+    ids.retain(|id| !known.contains(id));
+    ids
+}
+
+/// The names of the tools that are listed.
+fn tool_names(stage: &TestGateway) -> Vec<String> {
+    let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
+    let answer = stage.post(&list).json();
+    let tools = answer["result"]["tools"].as_array().unwrap().iter();
+    tools
+        .map(|tool| tool["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn write_tools_are_unavailable_unless_instance_and_role_allow_writes() {
+    let writing = ["create_records", "update_records", "delete_records"];
+    let plain = TestGateway::with_key(
+        ADMIN_KEY,
+        &[
+            ("GATEPOST_SERVER__ANONYMOUS_ROLE", "reader"),
+            ("GATEPOST_INSTANCES__DEMO__SERVICE_KEY_WRITES", "true"),
+            ("GATEPOST_ROLES__READER__RULES", ALL),
+        ],
+    );
+    let reading_role = stage("direct", r#"[{ models = ["*"] }]"#, &[]);
+    let lowered = stage(
+        "direct",
+        ALL,
+        &[("GATEPOST_ROLES__READER__WRITES", "read_only")],
+    );
+    for stage in [plain, reading_role, lowered] {
+        let tools = tool_names(&stage);
+        for tool in writing {
+            assert!(!tools.contains(&tool.to_owned()), "{tool}");
+            let before = stage.fake_odoo.snapshot();
+            let call = crate::stage::tool_call(
+                tool,
+                &json!({"model": "crm.lead", "ids": [1], "values": {}}),
+            );
+            let answer = stage.post(&call).json();
+            assert_eq!(answer["error"]["message"], format!("Unknown tool: {tool}"));
+            assert_unchanged(&stage, &before, tool);
+        }
+    }
+    let tools = tool_names(&direct());
+    assert!(
+        writing
+            .iter()
+            .all(|tool| tools.contains(&(*tool).to_owned())),
+        "{tools:?}"
+    );
+}
+
+#[test]
+fn records_are_created_updated_and_deleted() {
+    let stage = direct();
+    let before = stage.fake_odoo.snapshot();
+    let text = answered(
+        &stage,
+        "create_records",
+        &json!({"model": "crm.lead", "values": [{"name": "Chairs"}, {"name": "Tables", "expected_revenue": 1200}]}),
+    );
+    let ids = created_ids(&stage, &before, "crm.lead");
+    assert_eq!(ids.len(), 2, "{text}");
+    assert!(text.contains(&format!("[{}] Chairs", ids[0])), "{text}");
+    assert_eq!(call_count(&stage, "crm.lead/create"), 1);
+    let text = answered(
+        &stage,
+        "update_records",
+        &json!({"model": "crm.lead", "ids": ids, "values": {"expected_revenue": "99.5"}}),
+    );
+    assert!(text.starts_with("Updated 2 records of crm.lead"), "{text}");
+    assert_eq!(call_count(&stage, "crm.lead/write"), 1);
+    let now = stage.fake_odoo.snapshot();
+    for id in &ids {
+        assert_eq!(
+            now.record("crm.lead", *id).unwrap()["expected_revenue"],
+            json!(99.5)
+        );
+    }
+    answered(
+        &stage,
+        "delete_records",
+        &json!({"model": "crm.lead", "ids": ids}),
+    );
+    assert!(created_ids(&stage, &before, "crm.lead").is_empty());
+}
+
+#[test]
+fn odoo_refusal_keeps_its_wording_and_changes_nothing() {
+    let stage = direct();
+    let confirmed = stage.fake_odoo.snapshot();
+    let order = confirmed
+        .ids("sale.order")
+        .into_iter()
+        .find(|id| confirmed.record("sale.order", *id).unwrap()["state"] == json!("sale"))
+        .unwrap();
+    let text = refused(
+        &stage,
+        "delete_records",
+        &json!({"model": "sale.order", "ids": [order]}),
+    );
+    assert!(
+        text.contains("You can not delete a sent quotation or a confirmed sales order"),
+        "{text}"
+    );
+}
+
+#[test]
+fn row_filter_applies_before_and_after_the_write() {
+    let rules = r#"[{ models = ["*"] }, { models = ["res.users"] },
+        { models = ["crm.lead"], operations = ["create", "write", "delete"], domain = [["user_id", "=", 2]] }]"#;
+    let stage = stage("direct", rules, &[]);
+    let all = stage.fake_odoo.snapshot();
+    let of = |wanted: bool| {
+        let is_theirs = |id: &u32| all.record("crm.lead", *id).unwrap()["user_id"] == json!(2);
+        all.ids("crm.lead")
+            .into_iter()
+            .find(|id| is_theirs(id) == wanted)
+            .unwrap()
+    };
+    let mut users = all.ids("res.users").into_iter();
+    let someone = users.find(|id| *id != 2).unwrap();
+    let (own, other) = (of(true), of(false));
+    let update =
+        |id: u32, values: Value| json!({"model": "crm.lead", "ids": [id], "values": values});
+    answered(
+        &stage,
+        "update_records",
+        &update(own, json!({"name": "Mine"})),
+    );
+    let text = refused(
+        &stage,
+        "update_records",
+        &update(other, json!({"name": "Not mine"})),
+    );
+    assert!(
+        text.contains(&format!("or they do not exist: {other}")),
+        "{text}"
+    );
+    let text = refused(
+        &stage,
+        "update_records",
+        &update(own, json!({"user_id": someone})),
+    );
+    assert!(text.contains("with this value of `user_id`"), "{text}");
+    refused(
+        &stage,
+        "delete_records",
+        &json!({"model": "crm.lead", "ids": [other]}),
+    );
+    let create = |values: Value| json!({"model": "crm.lead", "values": [values]});
+    let text = refused(&stage, "create_records", &create(json!({"name": "Whose"})));
+    assert!(text.contains("depends on `user_id`"), "{text}");
+    answered(
+        &stage,
+        "create_records",
+        &create(json!({"name": "Mine", "user_id": 2})),
+    );
+}
+
+#[test]
+fn links_under_row_filter_are_checked_in_few_searches() {
+    let bounded = r#"[{ models = ["crm.lead"], operations = ["read", "create", "write"], domain = [["partner_id.active", "=", true]] },
+        { models = ["res.partner"], operations = ["create"] },
+        { models = ["res.partner"], operations = ["read"], domain = [["name", "=like", "Link %"]] }]"#;
+    let stage = stage("direct", bounded, &[]);
+    let before = stage.fake_odoo.snapshot();
+    let partners: Vec<Value> = (0..150)
+        .map(|at| json!({"name": format!("Link {at}")}))
+        .collect();
+    let create = json!({"model": "res.partner", "values": partners});
+    answered(&stage, "create_records", &create);
+    let partners = created_ids(&stage, &before, "res.partner");
+    let leads = |partners: &[u32]| -> Vec<Value> {
+        let leads = partners.iter();
+        leads
+            .map(|id| json!({"name": format!("Of {id}"), "partner_id": id}))
+            .collect()
+    };
+    let asked = call_count(&stage, "res.partner/search_read");
+    let create = json!({"model": "crm.lead", "values": leads(&partners)});
+    answered(&stage, "create_records", &create);
+    let asked = call_count(&stage, "res.partner/search_read") - asked;
+    assert!(asked <= 4, "{asked} searches");
+    // One that is outside is one too many.
+    let outside = [&*partners, &[1]].concat();
+    let text = refused(
+        &stage,
+        "create_records",
+        &json!({"model": "crm.lead", "values": leads(&outside)}),
+    );
+    assert!(text.contains("partner_id"), "{text}");
+}

@@ -1,0 +1,269 @@
+//! Lines of a record: shown before and after, and never those of another.
+
+use serde_json::{Value, json};
+
+use super::{
+    ALL, answered, assert_unchanged, confirm_id, created_ids, direct, refused, stage, with_confirm,
+};
+use crate::stage::TestGateway;
+
+/// The records in a list of a record.
+fn list_ids(stage: &TestGateway, (model, id): (&str, u32), list: &str) -> Vec<u32> {
+    let read = json!({"model": model, "ids": [id], "fields": [list]});
+    let text = answered(stage, "read_records", &read);
+    let (_, list) = text.split_once(&format!("{list}: [")).unwrap();
+    let ids = list.split(']').next().unwrap().split(',');
+    ids.map(|id| id.trim().parse().unwrap()).collect()
+}
+
+/// Two quotations of the sample company with their lines.
+fn two_orders(stage: &TestGateway) -> [(u32, Vec<u32>); 2] {
+    let before = stage.fake_odoo.snapshot();
+    let order = |quantity: u32| json!({"partner_id": 7, "order_line": [{"product_id": 1, "product_uom_qty": quantity}, {"product_id": 2}]});
+    let create = json!({"model": "sale.order", "values": [order(2), order(3)]});
+    answered(stage, "create_records", &create);
+    let orders = created_ids(stage, &before, "sale.order");
+    [0, 1].map(|at| {
+        let id = orders[at];
+        (id, list_ids(stage, ("sale.order", id), "order_line"))
+    })
+}
+
+fn update(id: u32, commands: &Value) -> Value {
+    json!({"model": "sale.order", "ids": [id], "values": {"order_line": commands}})
+}
+
+/// A stage that asks, in front of a company that has two quotations.
+fn confirming() -> (TestGateway, [(u32, Vec<u32>); 2]) {
+    let confirming = stage("confirm", ALL, &[]);
+    let create = |quantity: u32| {
+        json!({"model": "sale.order", "values": [{"partner_id": 7,
+            "order_line": [{"product_id": 1, "product_uom_qty": quantity}, {"product_id": 2}]}]})
+    };
+    let before = confirming.fake_odoo.snapshot();
+    for quantity in [2, 3] {
+        confirmed(&confirming, "create_records", &create(quantity));
+    }
+    let orders = created_ids(&confirming, &before, "sale.order");
+    let orders = [0, 1].map(|at| {
+        let id = orders[at];
+        (id, list_ids(&confirming, ("sale.order", id), "order_line"))
+    });
+    (confirming, orders)
+}
+
+/// Has a change shown and then made.
+fn confirmed(stage: &TestGateway, tool: &str, arguments: &Value) -> String {
+    let preview = answered(stage, tool, arguments);
+    answered(stage, tool, &with_confirm(arguments, &confirm_id(&preview)))
+}
+
+#[test]
+fn line_of_another_record_cannot_be_changed_through_a_list() {
+    let stage = direct();
+    let [(own, mine), (other, theirs)] = two_orders(&stage);
+    let line = theirs[0];
+    for command in [
+        json!([1, line, {"name": "touched"}]),
+        json!([2, line]),
+        json!([3, line]),
+    ] {
+        let text = refused(&stage, "update_records", &update(own, &json!([command])));
+        assert!(text.contains("which is not in this list"), "{text}");
+        assert!(text.contains(&format!("[{other}]")), "{text}");
+    }
+    let text = refused(
+        &stage,
+        "update_records",
+        &update(own, &json!([[1, line, {"name": "x"}]])),
+    );
+    let way = format!("call update_records of `sale.order.line` with ids [{line}]");
+    assert!(text.contains(&way), "{text}");
+    // One's own, and those of any of the records that are updated.
+    answered(
+        &stage,
+        "update_records",
+        &update(own, &json!([[1, mine[0], {"product_uom_qty": 9}]])),
+    );
+    let both = json!({"model": "sale.order", "ids": [own, other],
+        "values": {"order_line": [[1, line, {"product_uom_qty": 8}]]}});
+    answered(&stage, "update_records", &both);
+}
+
+#[test]
+fn moved_line_is_reported_without_approval() {
+    let stage = direct();
+    let [(own, mine), (other, theirs)] = two_orders(&stage);
+    let put = update(own, &json!([[4, theirs[0]]]));
+    let text = answered(&stage, "update_records", &put);
+    assert!(text.contains("here, from S000"), "{text}");
+    assert!(text.contains(&format!("[{other}]")), "{text}");
+    let all = update(own, &json!([mine[0], mine[1], theirs[1]]));
+    let text = answered(&stage, "update_records", &all);
+    assert!(text.contains("here, from S000"), "{text}");
+    let now = list_ids(&stage, ("sale.order", own), "order_line");
+    assert_eq!(now, [mine[0], mine[1], theirs[1]]);
+    // A new record takes lines from others, too.
+    let create =
+        json!({"model": "sale.order", "values": [{"partner_id": 7, "order_line": [[4, mine[0]]]}]});
+    let text = answered(&stage, "create_records", &create);
+    assert!(text.contains("here, from S000"), "{text}");
+}
+
+#[test]
+fn preview_shows_lines_before_and_after_by_name() {
+    let (stage, [(own, mine), (_, theirs)]) = confirming();
+    let before = stage.fake_odoo.snapshot();
+    let preview = answered(
+        &stage,
+        "update_records",
+        &update(
+            own,
+            &json!([[1, mine[0], {"product_uom_qty": "5"}], [0, 0, {"product_id": 2, "product_uom_qty": 7}], [4, theirs[0]]]),
+        ),
+    );
+    assert_unchanged(&stage, &before, "a preview");
+    assert!(preview.contains("product_uom_qty: 2 -> 5"), "{preview}");
+    let product = "order_line: new: product_id: ";
+    let (_, new) = preview.split_once(product).unwrap();
+    assert!(!new.starts_with('['), "{preview}");
+    assert!(new.contains("product_uom_qty: 7"), "{preview}");
+    assert!(
+        preview.contains("order_line: move here, from S000"),
+        "{preview}"
+    );
+    let stays = format!("[{}]", mine[1]);
+    let (_, others) = preview.split_once("1 other stays: ").unwrap();
+    assert!(
+        others.lines().next().unwrap().ends_with(&stays),
+        "{preview}"
+    );
+}
+
+#[test]
+fn confirmation_is_invalid_after_a_line_changed() {
+    let (stage, [(own, mine), _]) = confirming();
+    let change = update(own, &json!([[1, mine[0], {"product_uom_qty": 5}]]));
+    let id = confirm_id(&answered(&stage, "update_records", &change));
+    // The order itself has the same values as before.
+    let line =
+        json!({"model": "sale.order.line", "ids": [mine[0]], "values": {"product_uom_qty": 4}});
+    confirmed(&stage, "update_records", &line);
+    let text = answered(&stage, "update_records", &with_confirm(&change, &id));
+    assert!(text.contains("is not what was shown any more"), "{text}");
+    assert!(text.contains("product_uom_qty: 4 -> 5"), "{text}");
+}
+
+#[test]
+fn hidden_fields_of_lines_are_not_in_preview() {
+    let rules = r#"[{ models = ["sale.order"], operations = ["read", "write"] },
+        { models = ["sale.order.line"], operations = ["read", "write"], domain = [["id", "=", 1]], hidden_fields = ["product_id"] }]"#;
+    let stage = stage("confirm", rules, &[]);
+    let all = stage.fake_odoo.snapshot();
+    let line = |id: u32| all.record("sale.order.line", id).unwrap().clone();
+    let mut lines = all.ids("sale.order.line").into_iter();
+    let other = lines.find(|id| *id != 1 && line(*id)["order_id"] == line(1)["order_id"]);
+    let other = other.unwrap();
+    let change = update(1, &json!([[1, 1, {"product_uom_qty": 77}]]));
+    let preview = answered(&stage, "update_records", &change);
+    assert!(preview.contains("-> 77"), "{preview}");
+    assert!(
+        preview.contains(&format!("1 other stays: [{other}]")),
+        "{preview}"
+    );
+    let hidden = update(1, &json!([[1, 1, {"product_id": 2}]]));
+    let text = refused(&stage, "update_records", &hidden);
+    assert!(
+        text.contains("no field of `sale.order.line` that you can see"),
+        "{text}"
+    );
+}
+
+#[test]
+fn undo_is_not_offered_for_irreversible_change() {
+    let stage = direct();
+    let before = stage.fake_odoo.snapshot();
+    let tags = json!({"model": "res.partner.category", "values": [{"name": "Passing"}, {"name": "Lasting"}]});
+    answered(&stage, "create_records", &tags);
+    let tags = created_ids(&stage, &before, "res.partner.category");
+    let update = |commands: Value| json!({"model": "res.partner", "ids": [7], "values": {"category_id": commands}});
+    let text = answered(&stage, "update_records", &update(json!([[2, tags[0]]])));
+    assert!(text.contains("cannot be undone here"), "{text}");
+    assert!(!text.contains("undo_change"), "{text}");
+    let text = answered(&stage, "update_records", &update(json!([[4, tags[1]]])));
+    assert!(text.contains("undo_change"), "{text}");
+}
+
+#[test]
+fn delete_preview_lists_dependent_records_by_name() {
+    let (stage, [(own, _), _]) = confirming();
+    let delete = json!({"model": "sale.order", "ids": [own]});
+    let preview = answered(&stage, "delete_records", &delete);
+    let needs =
+        "These cannot be without them, so Odoo deletes them too, or refuses: 2 in order_line";
+    assert!(preview.contains(needs), "{preview}");
+    assert!(
+        preview.contains("Which other records link to them is NOT SHOWN"),
+        "{preview}"
+    );
+    let before = stage.fake_odoo.snapshot();
+    let family = json!({"model": "res.partner", "values": [{"name": "Head", "child_ids": [{"name": "Child"}]}]});
+    confirmed(&stage, "create_records", &family);
+    let head = created_ids(&stage, &before, "res.partner")[0];
+    let delete = json!({"model": "res.partner", "ids": [head]});
+    let preview = answered(&stage, "delete_records", &delete);
+    assert!(
+        preview.contains("These Odoo may delete too, leave without their link, or refuse because of: 1 in child_ids (Contact): "),
+        "{preview}"
+    );
+}
+
+#[test]
+fn coercion_notes_are_reported_without_approval() {
+    let stage = direct();
+    let change = json!({"model": "sale.order", "ids": [1],
+        "values": {"date_order": "2026-12-24T10:00:00", "partner_id": "Azure Interior", "validity_date": ""},
+        "context": {"tz": "Europe/Brussels"}});
+    let text = answered(&stage, "update_records", &change);
+    for told in [
+        "`2026-12-24 09:00:00` in UTC",
+        "`values.partner_id` was taken for Azure Interior [",
+        "`values.validity_date` is emptied",
+    ] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
+    let order = stage
+        .fake_odoo
+        .snapshot()
+        .record("sale.order", 1)
+        .unwrap()
+        .clone();
+    assert_eq!(order["date_order"], json!("2026-12-24 09:00:00"));
+}
+
+#[test]
+fn response_about_many_records_names_some_and_lists_all_ids() {
+    let stage = direct();
+    let before = stage.fake_odoo.snapshot();
+    let values: Vec<Value> = (0..300)
+        .map(|at| json!({"name": format!("Many {at}")}))
+        .collect();
+    let create = json!({"model": "res.partner", "values": values});
+    let text = answered(&stage, "create_records", &create);
+    let ids = created_ids(&stage, &before, "res.partner");
+    let range = format!("All ids: [{}-{}]", ids[0], ids[299]);
+    assert!(text.contains(&range), "{text}");
+    assert!(
+        text.contains("Many 19") && !text.contains("Many 20"),
+        "{text}"
+    );
+    let update = json!({"model": "res.partner", "ids": ids, "values": {"comment": "x"}});
+    let text = answered(&stage, "update_records", &update);
+    assert!(text.contains(&range) && text.len() < 2_500, "{text}");
+    let delete = json!({"model": "res.partner", "ids": ids[..200]});
+    let text = answered(&stage, "delete_records", &delete);
+    assert!(
+        text.contains(&format!("[{}-{}]", ids[0], ids[199])),
+        "{text}"
+    );
+}
