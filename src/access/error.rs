@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{ElicitationError, ReadOnly, UnknownCredential};
+use super::{ReadOnly, UnknownCredential};
 use crate::audit::AuditUnavailable;
+use crate::elicitation::ElicitationError;
 use gatepost_odoo::{InvalidDomain, OdooError, Operation};
 use gatepost_odoo_client::CallError;
 use gatepost_policy::Forbidden;

@@ -4,18 +4,15 @@
 //! by policy, bounded by the link, and counted.
 
 mod argument_summary;
-mod call_stats;
-mod channel;
 mod context;
-mod cross_replica;
+mod display_names;
 mod error;
 mod in_flight_writes;
 mod instance;
 mod odoo_account;
 mod outcome_probe;
-mod pending;
-mod query;
 mod send_write;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod tolerant_read;
@@ -34,24 +31,23 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 
 pub use argument_summary::ArgumentSummary;
-pub use call_stats::{CallSpan, CallStats};
-pub use channel::{CallStream, Elicitation, ElicitationError, ElicitationMode};
 pub use context::ContextRequest;
-pub use cross_replica::{is_pending, post_response};
+pub use display_names::DisplayNames;
 pub use error::OperationError;
 pub use in_flight_writes::InFlightWrites;
 pub use instance::{Instance, InstanceSettings};
 pub use odoo_account::{OdooAccount, ReadOnly, UnknownCredential};
 pub use outcome_probe::ExistingRecords;
-pub use pending::{Delivery, ElicitationOwner, PendingElicitations};
-pub use query::{validate_fields, validate_order};
 pub use send_write::AuthorizedWrite;
+pub use snapshot::RecordSnapshot;
 pub use tolerant_read::PartialRead;
 pub use user_profile::{Company, OdooUser};
 
 use crate::{
     audit::{AuditOutcome, DeniedAttempt, PendingRecord, RequestAudit},
+    elicitation::Elicitation,
     render::{self, Documentation, ModelEntry, Rows},
+    validation::validate_fields,
 };
 use gatepost_base::InstanceName;
 use gatepost_identity::Caller;
@@ -59,7 +55,7 @@ use gatepost_mcp::{self, ProgressToken};
 use gatepost_odoo::{
     Call, Domain, FieldName, MethodName, ModelName, OdooError, Operation, Schema, SystemQuery,
 };
-use gatepost_odoo_client::CallError;
+use gatepost_odoo_client::{CallError, CallStats};
 use gatepost_policy::{Arguments, Forbidden, Incomplete, Permitted, Policy, PolicyFacts};
 use gatepost_state::store::StateStore;
 

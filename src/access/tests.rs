@@ -4,11 +4,13 @@ use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
 
 use serde_json::Map;
 
-use super::{CallStats, Elicitation, Instance, InstanceSettings, OdooSession, OperationError};
+use super::{Instance, InstanceSettings, OdooSession, OperationError};
 use crate::audit::{Client, Journal, JournalSettings, JournalSummary, RequestAudit};
+use crate::elicitation::Elicitation;
 use gatepost_base::{CredentialName, InstanceName, RoleName, Subject, TraceId};
 use gatepost_identity::{Caller, CallerKind};
 use gatepost_odoo::{Call, Domain, MethodName, ModelName, Operation, RecordId};
+use gatepost_odoo_client::CallStats;
 use gatepost_odoo_client::{ApiKey, OdooClient, OdooClientSettings};
 use gatepost_policy::{Pattern, Policy, Role, Rule, WriteMode};
 

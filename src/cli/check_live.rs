@@ -8,7 +8,7 @@ use std::{
 use super::{CliError, terminal};
 use crate::{
     config::{LocatedRules, Sources, ValidConfig, load_rules},
-    gateway::{CredentialCheck, PolicyFinding},
+    diagnostics::{CredentialCheck, PolicyFinding},
 };
 use gatepost_base::text::pluralize;
 use gatepost_identity::{CheckResult, CheckStatus};

@@ -26,8 +26,8 @@ use super::{
     write::{self, ResponseOptions},
 };
 use crate::{
-    gateway::{HttpResponse, Readiness, RequestLog},
-    telemetry::{MetricsSnapshot, Telemetry},
+    gateway::{HttpResponse, Readiness},
+    telemetry::{MetricsSnapshot, RequestLog, Telemetry},
 };
 use gatepost_base::TraceId;
 

@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 
-use crate::gateway::{ErrorSource, HttpResponse, RequestLog};
+use crate::{
+    gateway::HttpResponse,
+    telemetry::{ErrorSource, RequestLog},
+};
 
 /// Why a request could not be read.
 ///
@@ -80,7 +83,7 @@ impl BadRequest {
 #[cfg(test)]
 mod tests {
     use super::BadRequest;
-    use crate::gateway::RequestLog;
+    use crate::telemetry::RequestLog;
     use gatepost_base::TraceId;
 
     #[test]

@@ -31,8 +31,8 @@ use super::{
     write::{self, ClientDisconnected, ResponseOptions},
 };
 use crate::{
-    gateway::{HttpResponse, RequestLog},
-    telemetry::Telemetry,
+    gateway::HttpResponse,
+    telemetry::{RequestLog, Telemetry},
 };
 
 /// Notices that may wait for the client to read; more make the call wait.

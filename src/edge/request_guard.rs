@@ -7,8 +7,10 @@ use tracing::{error, info};
 
 use super::drain::{Drain, DrainGuard};
 use crate::{
-    gateway::{ErrorSource, RequestLog, RpcErrorType, TokenLookup},
-    telemetry::{HttpOutcome, InFlight, RequestOutcome, Telemetry},
+    gateway::TokenLookup,
+    telemetry::{
+        ErrorSource, HttpOutcome, InFlight, RequestLog, RequestOutcome, RpcErrorType, Telemetry,
+    },
 };
 use gatepost_base::TraceId;
 
@@ -167,7 +169,7 @@ mod tests {
     use serde_json::Value;
 
     use super::RequestGuard;
-    use crate::{gateway::ErrorSource, telemetry::Telemetry};
+    use crate::telemetry::{ErrorSource, Telemetry};
     use gatepost_base::{InstanceName, Subject};
 
     #[derive(Clone, Default)]

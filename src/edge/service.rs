@@ -6,10 +6,8 @@ use bytes::Bytes;
 
 use crate::{
     access::InFlightWrites,
-    gateway::{
-        AcceptedRequest, Gateway, Head, HttpResponse, Readiness, RequestLog, ServerMessages,
-    },
-    telemetry::StoreStatus,
+    gateway::{AcceptedRequest, Gateway, Head, HttpResponse, Readiness, ServerMessages},
+    telemetry::{RequestLog, StoreStatus},
 };
 use gatepost_base::InstanceName;
 use gatepost_odoo_client::ClientStats;

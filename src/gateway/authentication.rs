@@ -346,7 +346,7 @@ impl Authenticator {
 impl TokenPolicy {
     /// The provider to ask about a token: the one that it names, or the first
     /// that can say something of a token that names none.
-    pub(super) fn provider_for(&self, bearer: Bearer<'_>) -> Option<&Arc<Provider>> {
+    pub fn provider_for(&self, bearer: Bearer<'_>) -> Option<&Arc<Provider>> {
         let named = || {
             self.providers
                 .iter()
@@ -384,7 +384,7 @@ impl From<TokenError> for Unauthenticated {
 ///
 /// # Errors
 /// [`Ambiguous`].
-pub(super) fn with_odoo_credential(
+pub(crate) fn with_odoo_credential(
     caller: Caller,
     of_grants: &[CredentialName],
     policy: &Policy,

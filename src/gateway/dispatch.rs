@@ -7,16 +7,13 @@ use http::{HeaderValue, StatusCode};
 use serde_json::value::RawValue;
 use tracing::warn;
 
-use super::{
-    ErrorSource, Gateway, HttpResponse, RequestContext, RequestError, RequestLog, RpcErrorType,
-    ServerMessages,
-};
+use super::{Gateway, HttpResponse, RequestContext, RequestError, ServerMessages};
+use crate::telemetry::{ErrorSource, RequestLog, RpcErrorType};
 use crate::{
-    access::{
-        self, CallStats, CallStream, Delivery, Elicitation, ElicitationError, ElicitationMode,
-        OdooSession, OperationError, ProgressReporter,
-    },
+    access::{OdooSession, OperationError, ProgressReporter},
     audit::{Client, RequestAudit},
+    elicitation,
+    elicitation::{CallStream, Delivery, Elicitation, ElicitationError, ElicitationMode},
     tools::{self, ToolOutput},
 };
 use gatepost_base::RoleName;
@@ -29,6 +26,7 @@ use gatepost_mcp::{
     handshake, stateless,
 };
 use gatepost_odoo::Operation;
+use gatepost_odoo_client::CallStats;
 use gatepost_state::limits::{Limiter, RateLimited};
 
 /// Answers a body: one message, or a batch of them.
@@ -198,7 +196,7 @@ async fn answer_elicitation(
         return Ok(());
     };
     let here = gateway.pending_elicitations.is_pending(id, &asker);
-    if !here && !access::is_pending(&gateway.state_store, id, &asker).await {
+    if !here && !elicitation::is_pending(&gateway.state_store, id, &asker).await {
         // It is late, or of somebody else.
         return Ok(());
     }
@@ -213,7 +211,9 @@ async fn answer_elicitation(
         asker = gateway.elicitation_owner(&again);
     }
     if !here {
-        if let Err(error) = access::post_response(&gateway.state_store, id, &asker, consent).await {
+        if let Err(error) =
+            elicitation::post_response(&gateway.state_store, id, &asker, consent).await
+        {
             warn!(error = %error, "Failed to hand a person's answer to another replica");
         }
         return Ok(());

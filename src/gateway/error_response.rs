@@ -4,7 +4,8 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::{ErrorSource, HttpResponse, RequestLog, RpcErrorType, authentication::Unauthenticated};
+use super::{HttpResponse, authentication::Unauthenticated};
+use crate::telemetry::{ErrorSource, RequestLog, RpcErrorType};
 use gatepost_identity::{AmbiguousCredential, BearerError, Challenge, ProviderUnavailable};
 use gatepost_mcp::{self, ProtocolEra, ProtocolError, RequestId, Revision};
 use gatepost_policy::Forbidden;

@@ -4,17 +4,13 @@
 //! plain code: host, route, origin, address, caller, HTTP method, content
 //! type; then the body, and in it JSON-RPC, revision, method, tool, limits.
 
-mod authentication;
+pub(crate) mod authentication;
 mod client_address;
 mod cors;
-mod credential_check;
 mod dispatch;
 mod error_response;
 mod head;
-mod operation_span;
-mod policy_check;
 mod public_endpoints;
-mod request_log;
 mod response;
 mod routes;
 #[cfg(test)]
@@ -28,13 +24,9 @@ use ipnet::IpNet;
 use tokio::sync::mpsc;
 
 pub use authentication::{Authenticator, TokenLookup, TokenPolicy, Unauthenticated};
-pub use credential_check::CredentialCheck;
 pub use error_response::RequestError;
 pub use head::Head;
-pub use operation_span::{RpcErrorType, RpcOperation, SpanContext};
-pub use policy_check::PolicyFinding;
 pub use public_endpoints::RegistrationFacade;
-pub use request_log::{ErrorSource, RequestLog};
 pub use response::HttpResponse;
 pub use routes::{Endpoint, Routes};
 
@@ -44,8 +36,10 @@ use self::{
     public_endpoints::PublicRoute,
 };
 use crate::{
-    access::{ElicitationOwner, InFlightWrites, Instance, PendingElicitations, UnknownCredential},
+    access::{InFlightWrites, Instance, UnknownCredential},
     audit::Journal,
+    elicitation::{ElicitationOwner, PendingElicitations},
+    telemetry::RequestLog,
 };
 use gatepost_base::{InstanceName, ProviderName, RoleName, TraceContext};
 use gatepost_identity::{
@@ -520,7 +514,7 @@ impl Gateway {
     }
 
     /// The identity providers of all instances, each once.
-    fn providers(&self) -> Vec<Arc<Provider>> {
+    pub(crate) fn providers(&self) -> Vec<Arc<Provider>> {
         let mut found: Vec<Arc<Provider>> = Vec::new();
         for endpoint in self.routes.endpoints() {
             for provider in &endpoint.token_policy.providers {

@@ -88,7 +88,7 @@ impl RegistrationFacade {
     }
 
     /// Whether clients see the facade, for the administrator.
-    pub(super) async fn check(&self, provider: &Provider, now: Now) -> Vec<CheckResult> {
+    pub async fn check(&self, provider: &Provider, now: Now) -> Vec<CheckResult> {
         if provider.name() != self.provider.name() {
             return Vec::new();
         }

@@ -9,10 +9,9 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{
-    AcceptedRequest, Authenticator, Endpoint, Gateway, Head, RequestLog, Routes, TokenPolicy,
-};
+use super::{AcceptedRequest, Authenticator, Endpoint, Gateway, Head, Routes, TokenPolicy};
 use crate::access::{Instance, InstanceSettings};
+use crate::telemetry::RequestLog;
 use gatepost_base::{CredentialName, InstanceName, ProviderName, RoleName, TraceId};
 use gatepost_identity::{
     ClientAuth, Grant, Grants, Provider, ProviderSettings, Secret, Validation,

@@ -7,6 +7,8 @@
 mod collector;
 pub mod logging;
 mod metrics;
+mod operation_span;
+mod request_log;
 mod spans;
 mod traces;
 
@@ -16,10 +18,11 @@ pub use collector::CollectorSettings;
 pub use metrics::{
     ConnectionGuard, HttpOutcome, InFlight, Metrics, MetricsSnapshot, RequestOutcome, StoreStatus,
 };
+pub use operation_span::{RpcErrorType, RpcOperation, SpanContext};
+pub use request_log::{ErrorSource, RequestLog};
 pub use traces::{TraceSettings, TracingError};
 
 use self::traces::Traces;
-use crate::gateway::RequestLog;
 use gatepost_base::TraceId;
 
 /// What one process tells its operators besides the log. It stays as it was at

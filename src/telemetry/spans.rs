@@ -17,11 +17,9 @@ use opentelemetry_proto::tonic::{
 };
 
 use super::HttpOutcome;
-use crate::{
-    access::CallSpan,
-    gateway::{RequestLog, RpcErrorType, RpcOperation, SpanContext},
-};
+use crate::telemetry::{RequestLog, RpcErrorType, RpcOperation, SpanContext};
 use gatepost_base::TraceContext;
+use gatepost_odoo_client::CallSpan;
 
 /// The flags that say whether the parent is of another process: the lower is
 /// "known", the upper is "yes" (`opentelemetry/proto/trace/v1`, `SpanFlags`).

@@ -18,7 +18,7 @@ use super::{
     metrics::ErrorLabels,
     spans::request_spans,
 };
-use crate::gateway::RequestLog;
+use crate::telemetry::RequestLog;
 use gatepost_base::TraceId;
 
 /// Spans that wait; those of a request for which there is no room are dropped.

@@ -4,7 +4,10 @@
 use serde_json::json;
 
 use super::{Tool, ToolError, ToolFuture, ToolOutput};
-use crate::access::{ElicitationMode, OdooSession, OperationError};
+use crate::{
+    access::{OdooSession, OperationError},
+    elicitation::ElicitationMode,
+};
 use gatepost_mcp::elicitation::ElicitRequest;
 use gatepost_odoo::Operation;
 use gatepost_state::limits::ToolClass;

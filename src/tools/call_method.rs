@@ -16,10 +16,10 @@ use super::{
     footer, write_support,
 };
 use crate::{
-    access::{ContextRequest, OdooSession, OperationError},
+    access::{ContextRequest, DisplayNames, OdooSession, OperationError, RecordSnapshot},
     writes::{
-        Baseline, CompletedWrite, DisplayNames, PreviewRenderer, RecordSnapshot, RecoveredOutcome,
-        Report, RequestFingerprint, WriteOperation, WritePlan, describe_result,
+        Baseline, CompletedWrite, PreviewRenderer, RecoveredOutcome, Report, RequestFingerprint,
+        WriteOperation, WritePlan, describe_result,
     },
 };
 use gatepost_base::text::one_line;

@@ -11,9 +11,10 @@ use super::{
     footer, write_support,
 };
 use crate::{
-    access::{ContextRequest, OdooSession, OperationError},
+    access::{ContextRequest, OdooSession, OperationError, RecordSnapshot},
+    validation,
     writes::{
-        self, Baseline, CompletedWrite, PreviewRenderer, RecordSnapshot, RecoveredOutcome, Report,
+        self, Baseline, CompletedWrite, PreviewRenderer, RecoveredOutcome, Report,
         RequestFingerprint, UndoSupport, WriteOperation, WritePlan,
     },
 };
@@ -71,7 +72,7 @@ impl WriteOperation for Arguments {
         let (context, companies) = access.context(self.context.as_ref(), false).await?;
         let what = (&self.model, Operation::Create);
         let prepared =
-            writes::validate_records(access, what, self.values.clone(), &context).await?;
+            validation::validate_records(access, what, self.values.clone(), &context).await?;
         let schema = access.schema(&self.model).await?;
         let show = PreviewRenderer {
             schema: &schema,
@@ -114,7 +115,7 @@ impl WriteOperation for Arguments {
         let (context, _) = access.context(self.context.as_ref(), true).await?;
         let what = (&self.model, Operation::Create);
         let prepared =
-            writes::validate_records(access, what, self.values.clone(), &context).await?;
+            validation::validate_records(access, what, self.values.clone(), &context).await?;
         writes::find_created(access, &self.model, &prepared.values, &context, since).await
     }
 

@@ -8,8 +8,9 @@ use super::{
     arguments::{parse, schema_of},
 };
 use crate::{
-    access::{OdooSession, validate_fields},
+    access::OdooSession,
     render::{self, FieldSelector},
+    validation::validate_fields,
 };
 use gatepost_odoo::{FieldName, MethodName, ModelName, Operation};
 use gatepost_state::limits::ToolClass;

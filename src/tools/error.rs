@@ -1,9 +1,6 @@
 //! Why a tool gives no answer.
 
-use crate::{
-    access::{ElicitationError, OperationError},
-    render::InvalidCursor,
-};
+use crate::{access::OperationError, elicitation::ElicitationError, render::InvalidCursor};
 use gatepost_base::error_chain;
 use gatepost_state::store::StoreError;
 

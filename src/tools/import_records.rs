@@ -14,9 +14,11 @@ use super::{
     footer, write_support,
 };
 use crate::{
-    access::{ContextRequest, ElicitationMode, OdooSession, OperationError},
+    access::{ContextRequest, OdooSession, OperationError, RecordSnapshot},
+    elicitation::ElicitationMode,
+    validation,
     writes::{
-        self, Baseline, CompletedWrite, PreviewRenderer, RecordSnapshot, RecoveredOutcome, Report,
+        self, Baseline, CompletedWrite, PreviewRenderer, RecoveredOutcome, Report,
         RequestFingerprint, UndoSupport, WriteOperation, WritePlan,
     },
 };
@@ -299,7 +301,7 @@ impl ImportOperation {
         };
         access.may_write(&self.model, effect)?;
         let (context, _) = access.context(self.context.as_ref(), false).await?;
-        let by_name = writes::validate_import(access, &self.model, &self.load).await?;
+        let by_name = validation::validate_import(access, &self.model, &self.load).await?;
         let schema = access.schema(&self.model).await?;
         let plan = self.plan(&schema);
         let call = Call::load(self.model.clone(), self.load.clone()).in_context(context);

@@ -141,14 +141,14 @@ mod tests {
     #[test]
     fn every_file_is_a_listed_tool() {
         let parts = [
-            "answer",
             "arguments",
-            "asking",
-            "changing",
+            "ask_person",
             "error",
+            "footer",
             "listing",
             "mod",
-            "notes",
+            "output",
+            "write_support",
         ];
         let files: BTreeSet<String> =
             fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/tools"))

@@ -11,9 +11,9 @@ use super::{
     footer, write_support,
 };
 use crate::{
-    access::{ContextRequest, OdooSession, OperationError},
+    access::{ContextRequest, OdooSession, OperationError, RecordSnapshot},
     writes::{
-        self, Baseline, CompletedWrite, PreviewRenderer, RecordSnapshot, RecoveredOutcome, Report,
+        self, Baseline, CompletedWrite, PreviewRenderer, RecoveredOutcome, Report,
         RequestFingerprint, WriteOperation, WritePlan, describe_result,
     },
 };

@@ -9,8 +9,9 @@ use super::{
     footer,
 };
 use crate::{
-    access::{ContextRequest, OdooSession, validate_order},
+    access::{ContextRequest, OdooSession},
     render::{self, Rows, SearchPage},
+    validation::validate_order,
 };
 use gatepost_odoo::{Call, FieldName, ModelName, Operation};
 use gatepost_state::limits::ToolClass;

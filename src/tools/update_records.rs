@@ -10,11 +10,12 @@ use super::{
     footer, write_support,
 };
 use crate::{
-    access::{ContextRequest, OdooSession, OperationError},
+    access::{ContextRequest, OdooSession, OperationError, RecordSnapshot},
+    validation,
+    validation::{ValidatedRecords, unapplied_values},
     writes::{
-        self, Baseline, CompletedWrite, PreviewRenderer, RecordSnapshot, RecoveredOutcome, Report,
-        RequestFingerprint, UndoSupport, ValidatedRecords, WriteOperation, WritePlan,
-        can_be_restored, unapplied_values,
+        Baseline, CompletedWrite, PreviewRenderer, RecoveredOutcome, Report, RequestFingerprint,
+        UndoSupport, WriteOperation, WritePlan, can_be_restored,
     },
 };
 use gatepost_base::text::pluralize;
@@ -85,7 +86,7 @@ impl WriteOperation for Arguments {
         let values = prepared.values.pop().unwrap_or_default();
         let mut names = std::mem::take(&mut prepared.names);
         let listed = (&values, &before);
-        writes::load_display_names(access, &schema, listed, &mut names, &context).await?;
+        validation::load_display_names(access, &schema, listed, &mut names, &context).await?;
         let show = PreviewRenderer {
             schema: &schema,
             names: &names,
@@ -206,7 +207,7 @@ impl Arguments {
     ) -> Result<(RecordSnapshot, ValidatedRecords), OperationError> {
         let records = (&self.model, &*self.ids);
         let values = self.values.clone();
-        let prepared = writes::validate_update(access, records, values, context).await?;
+        let prepared = validation::validate_update(access, records, values, context).await?;
         let now = RecordSnapshot::read_all(access, records, &self.field_names(), context).await?;
         Ok((now, prepared))
     }
@@ -227,7 +228,7 @@ impl Arguments {
             let field = schema.field(name);
             field.is_none_or(|field| !field.kind.is_x2many())
         });
-        let prepared = writes::validate_records(access, what, vec![values], context).await?;
+        let prepared = validation::validate_records(access, what, vec![values], context).await?;
         let Some(values) = prepared.values.first() else {
             return Ok(());
         };

@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 use super::{ToolError, ToolOutput, footer};
 pub(super) use crate::writes::{id_list, id_ranges, odoo_time};
 use crate::{
-    access::{OdooSession, OperationError},
+    access::{OdooSession, OperationError, RecordSnapshot},
     writes::{
-        RecordSnapshot, RequestFingerprint, WriteOperation, WriteOutcome, execute,
-        tracked_fields_of_new, tracked_fields_with,
+        RequestFingerprint, WriteOperation, WriteOutcome, execute, tracked_fields_of_new,
+        tracked_fields_with,
     },
 };
 use gatepost_odoo::{Context, FieldKind, FieldName, ModelName, RecordId, Schema};

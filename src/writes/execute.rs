@@ -10,15 +10,18 @@ use tracing::warn;
 
 use super::{
     Baseline, CompletedWrite, RecoveredOutcome, Report, RequestFingerprint, WriteOperation,
-    WritePlan,
-    approve::{Approval, Approved, approve},
-    entry::{IdempotencyKey, IdempotencyReservation, PriorAttempt, UnfinishedAttempt},
-    fingerprint::hex,
-    id_list, method_result,
+    WritePlan, id_list, method_result,
     operation::MAX_ODOO_WORK_TIME,
     undo::{UndoCapture, finish_recovered, new_change_id},
 };
 use crate::access::{AuthorizedWrite, OdooSession, OperationError};
+use crate::writes::{
+    approval::approve::{Approval, Approved, approve},
+    idempotency::{
+        entry::{IdempotencyKey, IdempotencyReservation, PriorAttempt, UnfinishedAttempt},
+        fingerprint::hex,
+    },
+};
 use gatepost_mcp::elicitation::ElicitRequest;
 use gatepost_odoo::{Call, LoadResult, Operation, RecordId, Request};
 use gatepost_odoo_client::{CallError, UnknownOutcome};

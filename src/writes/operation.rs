@@ -4,7 +4,8 @@ use std::{future::Future, time::Duration};
 
 use serde_json::Value;
 
-use super::{Baseline, CompletedWrite, RecordSnapshot};
+use super::{Baseline, CompletedWrite};
+use crate::access::RecordSnapshot;
 use crate::access::{OdooSession, OperationError};
 use gatepost_odoo::{Call, ModelName, RecordId};
 

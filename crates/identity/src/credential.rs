@@ -41,7 +41,8 @@ impl CredentialSource {
 /// instance's service key.
 ///
 /// ```
-/// use gatepost::{identity::choose_credential, names::CredentialName};
+/// use gatepost_base::CredentialName;
+/// use gatepost_identity::choose_credential;
 ///
 /// let [sales, admin] = ["sales", "admin"].map(|name| CredentialName::try_from(name).unwrap());
 /// assert_eq!(choose_credential([&sales], [&admin]), Ok(Some(sales.clone())));

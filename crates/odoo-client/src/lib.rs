@@ -7,6 +7,7 @@
 mod address;
 mod api_key;
 mod call_error;
+mod call_stats;
 mod client;
 mod concurrency;
 mod connection_count;
@@ -20,6 +21,7 @@ mod tests;
 pub use address::{Address, InvalidAddress};
 pub use api_key::ApiKey;
 pub use call_error::CallError;
+pub use call_stats::{CallSpan, CallStats};
 pub use client::{ClientStats, InvalidOdooClientSettings, OdooClient, OdooClientSettings};
 pub use dialect::{Dialect, WireRequest, WireResponse};
 pub use json2::Json2;

@@ -32,8 +32,8 @@ use super::{
 use crate::{
     access::InFlightWrites,
     config,
-    gateway::{Head, HttpResponse, Readiness, RequestLog, ServerMessages},
-    telemetry::{MetricsSnapshot, StoreStatus, Telemetry},
+    gateway::{Head, HttpResponse, Readiness, ServerMessages},
+    telemetry::{MetricsSnapshot, RequestLog, StoreStatus, Telemetry},
 };
 use gatepost_base::InstanceName;
 use gatepost_odoo_client::ClientStats;

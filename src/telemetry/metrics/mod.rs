@@ -17,7 +17,7 @@ use prometheus_client::{
 };
 
 use super::traces::SpanCounts;
-use crate::gateway::{self, Readiness, RequestLog};
+use crate::{gateway::Readiness, telemetry::RequestLog};
 use gatepost_base::InstanceName;
 use gatepost_odoo_client::ClientStats;
 use gatepost_state::store::{StoreErrorReason, StoreOperation};
@@ -401,7 +401,7 @@ impl Metrics {
     pub fn record(&self, story: &RequestLog, served: &HttpOutcome) {
         let blame = story
             .error_source
-            .map_or(NONE, gateway::ErrorSource::as_str);
+            .map_or(NONE, crate::telemetry::ErrorSource::as_str);
         let work = ToolLabels {
             instance: story
                 .instance
@@ -639,7 +639,11 @@ impl ErrorLabels {
 }
 
 impl OperationLabels {
-    fn of(operation: &gateway::RpcOperation, served: &HttpOutcome, instance: &str) -> Self {
+    fn of(
+        operation: &crate::telemetry::RpcOperation,
+        served: &HttpOutcome,
+        instance: &str,
+    ) -> Self {
         Self {
             mcp_method_name: operation.method,
             gen_ai_tool_name: operation.tool.unwrap_or_default(),

@@ -8,7 +8,8 @@ use std::{
 
 use super::{ErrorLabels, HttpOutcome, Metrics, MetricsSnapshot, RequestOutcome, StoreStatus};
 use crate::{
-    gateway::{ErrorSource, Readiness, RequestLog, RpcErrorType, RpcOperation, TokenLookup},
+    gateway::{Readiness, TokenLookup},
+    telemetry::{ErrorSource, RequestLog, RpcErrorType, RpcOperation},
     tools,
 };
 use gatepost_base::{InstanceName, ProviderName, Subject, TraceId};

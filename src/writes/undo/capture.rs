@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use tracing::warn;
 
 use super::{
-    super::{CompletedWrite, RecordSnapshot, UndoSupport, WritePlan},
+    super::{CompletedWrite, UndoSupport, WritePlan},
     entry::{
         RequestedValues, SnapshotRows, UndoEntry, UndoKind, change_key, context_request,
         load_change,
@@ -25,6 +25,7 @@ use super::{
     },
     x2many_lines::{MAX_LINES, X2manyLines, is_owned_list},
 };
+use crate::access::RecordSnapshot;
 use crate::access::{OdooSession, OperationError};
 use gatepost_odoo::{
     Call, Context, Field, FieldKind, FieldName, Operation, RecordId, Request, Schema,

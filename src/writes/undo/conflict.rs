@@ -6,13 +6,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::{
-    super::{
-        DisplayNames, PreviewRenderer, RecordSnapshot, ValidatedRecords, resolve_links::readable,
-        validate_records,
-    },
-    current_state::CurrentState,
-    entry::UndoEntry,
+use super::{super::PreviewRenderer, current_state::CurrentState, entry::UndoEntry};
+use crate::{
+    access::{DisplayNames, RecordSnapshot},
+    validation::{ValidatedRecords, resolve_links::readable, validate_records},
 };
 use crate::{
     access::{OdooSession, OperationError},

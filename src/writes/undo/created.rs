@@ -2,8 +2,7 @@
 
 use super::{
     super::{
-        CompletedWrite, PreviewRenderer, RecordSnapshot, RecoveredOutcome, Report, UndoSupport,
-        WritePlan, dependants, find_deleted, id_list, resolve_links::readable,
+        CompletedWrite, PreviewRenderer, RecoveredOutcome, Report, UndoSupport, WritePlan, id_list,
     },
     conflict::{check_unchanged, read_tracked, with_notes},
     current_state::{CurrentLists, CurrentState, current_state, list_ids},
@@ -12,6 +11,11 @@ use super::{
     x2many_lines::is_owned_list,
 };
 use crate::access::{OdooSession, OperationError};
+use crate::{
+    access::RecordSnapshot,
+    validation::resolve_links::readable,
+    writes::{idempotency::find_deleted, preview::dependants},
+};
 use gatepost_base::text::pluralize;
 use gatepost_odoo::{Call, Context, Field, FieldKind, FieldName, Operation, RecordId, Schema};
 

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::{
-    super::{RecordSnapshot, unapplied_values::is_as_written},
     entry::{SnapshotRows, UndoEntry, UndoKind},
     fingerprints::is_same,
     x2many_lines::X2manyLines,
 };
+use crate::{access::RecordSnapshot, validation::unapplied_values::is_as_written};
 use gatepost_odoo::{FieldName, RecordId, Schema};
 
 /// How a record stands to the change that is to be taken back.

@@ -7,9 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::{
     super::{
-        Baseline, CompletedWrite, DisplayNames, PreviewRenderer, RecordSnapshot, RecoveredOutcome,
-        Report, UndoSupport, ValidatedRecords, WritePlan, find_created, find_deleted as are_gone,
-        id_list,
+        Baseline, CompletedWrite, PreviewRenderer, RecoveredOutcome, Report, UndoSupport,
+        WritePlan, id_list,
     },
     conflict::{read_tracked, validate_restored, with_notes, with_notes_and_coverage},
     current_state::list_ids,
@@ -19,6 +18,11 @@ use super::{
     x2many_list::X2manyList,
 };
 use crate::access::{OdooSession, OperationError};
+use crate::{
+    access::{DisplayNames, RecordSnapshot},
+    validation::ValidatedRecords,
+    writes::idempotency::{find_created, find_deleted as are_gone},
+};
 use gatepost_base::text::{self, one_line};
 use gatepost_odoo::{Call, Context, FieldKind, FieldName, Operation, RecordId, Schema};
 
@@ -104,7 +108,7 @@ pub(super) async fn probe_outcome(
 ) -> Result<RecoveredOutcome, OperationError> {
     let again = recreation(access, entry).await?;
     let list = &again.prepared.values;
-    find_created::find_created(access, &entry.model, list, &again.context, since).await
+    find_created(access, &entry.model, list, &again.context, since).await
 }
 
 /// What the model is told.

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::super::{RecordSnapshot, fingerprint::digest};
+use crate::{access::RecordSnapshot, writes::idempotency::fingerprint::digest};
 use gatepost_odoo::{FieldName, RecordId};
 
 /// Bytes of a mark. Of the values that a field may have changed to, one in 16

@@ -4,11 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::{
-    super::{RecordSnapshot, resolve_links::readable},
-    restore::{DeletedLinks, is_empty, links_in_value},
-};
+use super::restore::{DeletedLinks, is_empty, links_in_value};
 use crate::access::{OdooSession, OperationError};
+use crate::{access::RecordSnapshot, validation::resolve_links::readable};
 use gatepost_odoo::{Call, Context, FieldName, ModelName, RecordId, Schema};
 
 /// Ids that are looked up at once.

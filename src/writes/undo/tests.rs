@@ -10,7 +10,7 @@ use super::{
     tracked_fields::{restorable_fields, tracked_fields, tracked_fields_of_new},
     x2many_lines::X2manyLines,
 };
-use crate::writes::RecordSnapshot;
+use crate::access::RecordSnapshot;
 use gatepost_odoo::{FieldName, ModelName, Operation, RecordId, Schema};
 
 fn schema() -> Schema {

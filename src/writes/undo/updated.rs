@@ -7,8 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{
     super::{
-        CompletedWrite, DisplayNames, PreviewRenderer, RecordSnapshot, RecoveredOutcome, Report,
-        UndoSupport, ValidatedRecords, WritePlan, id_list,
+        CompletedWrite, PreviewRenderer, RecoveredOutcome, Report, UndoSupport, WritePlan, id_list,
     },
     conflict::{
         check_unchanged, read_tracked, validate_restored, with_notes, with_notes_and_coverage,
@@ -21,6 +20,10 @@ use super::{
     x2many_list::X2manyList,
 };
 use crate::access::{OdooSession, OperationError};
+use crate::{
+    access::{DisplayNames, RecordSnapshot},
+    validation::ValidatedRecords,
+};
 use gatepost_odoo::{Call, Context, FieldName, Operation, RecordId, Schema};
 
 /// Records that are told one by one, once it is done.

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    super::{RecordSnapshot, resolve_links::readable},
     entry::SnapshotRows,
     fingerprints::FieldFingerprints,
     tracked_fields::{can_be_written, is_own, restorable_fields},
 };
 use crate::access::{OdooSession, OperationError};
+use crate::{access::RecordSnapshot, validation::resolve_links::readable};
 use gatepost_odoo::{Context, Field, FieldKind, FieldName, ModelName, Operation, RecordId, Schema};
 
 /// Records in lists that are kept of one change.

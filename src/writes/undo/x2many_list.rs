@@ -11,10 +11,7 @@ use super::{
     restore::{DeletedLinks, RestoreTarget, list_commands},
     x2many_lines::X2manyLines,
 };
-use crate::{
-    access::{OdooSession, OperationError},
-    writes::RecordSnapshot,
-};
+use crate::access::{OdooSession, OperationError, RecordSnapshot};
 use gatepost_odoo::{Context, FieldName, Operation, Schema};
 
 /// A list of records, with all that is to be known to give it back.

@@ -45,7 +45,7 @@ async fn killed_process_keeps_all_acknowledged_entries() {
         let mut child = Command::new(env::current_exe().unwrap())
             .args([
                 "--exact",
-                "ledger::tests::damage::whoever_is_killed_at_any_moment_has_kept_all_that_was_acknowledged",
+                "store::tests::damage::killed_process_keeps_all_acknowledged_entries",
                 "--nocapture",
             ])
             .env(VARIABLE, &path)

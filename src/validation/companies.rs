@@ -1,0 +1,189 @@
+//! Links between records of different companies.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    resolve_links::readable,
+    values::{ArgumentPath, CoercedValues, FieldValueError},
+};
+use crate::access::{DisplayNames, RecordSnapshot};
+use crate::access::{OdooSession, OperationError};
+use gatepost_odoo::{
+    Call, Context, Domain, Field, FieldKind, FieldName, ModelName, Order, RecordId, SameCompany,
+    Schema,
+};
+
+/// One link of a record whose company is known.
+struct CheckedLink<'a> {
+    path: ArgumentPath,
+    field: &'a Field,
+    id: RecordId,
+}
+
+/// Links of which Odoo says that both ends must be of the same company.
+type LinksByCompany<'a> = BTreeMap<(&'a ModelName, RecordId, bool), Vec<CheckedLink<'a>>>;
+
+/// The links to records of another company than that of the record itself
+/// (`check_company`). Odoo refuses most of them, one at a time, and lets others
+/// pass that its forms do not offer.
+///
+/// Links in lines are left to Odoo, and so are records whose company it works
+/// out, or that get none.
+///
+/// # Errors
+/// [`Denied`].
+pub(crate) async fn mismatches(
+    access: &OdooSession<'_>,
+    (model, schema, ids): (&ModelName, &Schema, &[RecordId]),
+    (fitted, place_of): (&[CoercedValues], impl Fn(usize) -> ArgumentPath),
+    names: &DisplayNames,
+    context: &Context,
+) -> Result<Vec<FieldValueError>, OperationError> {
+    let own = schema.field("company_id").filter(|field| {
+        field.kind == FieldKind::Many2one && field.stored && field.related.is_none()
+    });
+    let checked = |name: &str| {
+        schema
+            .field(name)
+            .filter(|field| field.check_company.is_some())
+    };
+    let links_any = |one: &CoercedValues| one.values.keys().any(|name| checked(name).is_some());
+    let Some(own) = own.filter(|_| fitted.iter().any(links_any)) else {
+        return Ok(Vec::new());
+    };
+    let user = access.user().await?;
+    // Of others they see nothing.
+    if user.companies.len() < 2 {
+        return Ok(Vec::new());
+    }
+    // Of a lead it is that of its team, of an invoice that of its journal.
+    let is_worked_out = !own.depends.is_empty();
+    let there = if ids.is_empty() || is_worked_out {
+        None
+    } else {
+        let look = RecordSnapshot::read(
+            access,
+            (model, ids),
+            std::slice::from_ref(&own.name),
+            context,
+        );
+        readable(look.await)?
+    };
+    let mut links = LinksByCompany::new();
+    for (index, one) in fitted.iter().enumerate() {
+        let companies = match (one.values.get("company_id"), &there) {
+            (Some(given), _) => RecordId::from_json(given).into_iter().collect(),
+            (None, Some(there)) => companies_of(there),
+            // Where a new one is put that names none.
+            (None, None) if ids.is_empty() && !is_worked_out => {
+                context.company_ids.first().copied().into_iter().collect()
+            }
+            (None, None) => BTreeSet::new(),
+        };
+        for (field, id) in checked_links(schema, &one.values) {
+            let (Some(relation), Some(company)) = (&field.relation, field.check_company) else {
+                continue;
+            };
+            for own in &companies {
+                let above = company == SameCompany::SameOrParent;
+                let linked = CheckedLink {
+                    path: place_of(index).member(field.name.as_str()),
+                    field,
+                    id,
+                };
+                links
+                    .entry((relation, *own, above))
+                    .or_default()
+                    .push(linked);
+            }
+        }
+    }
+    let mut problems = Vec::new();
+    for ((relation, company, above), links) in links {
+        let Some(fitting) =
+            ids_of_company(access, (relation, company, above), &links, context).await?
+        else {
+            continue;
+        };
+        let known = user.companies.iter().find(|one| one.id == company);
+        let company = match known {
+            Some(known) => format!("{} [{company}]", known.name),
+            None => format!("[{company}]"),
+        };
+        for link in links {
+            // One that is not to be seen is a problem of its own.
+            let is_seen = names.get(&(relation.clone(), link.id)).is_some();
+            if is_seen && !fitting.contains(&link.id) {
+                problems.push(FieldValueError {
+                    path: link.path,
+                    text: format!(
+                        "({}) links to {}, which belongs to another company than the record, {company}; choose one of that company or of none, or another `company_id`",
+                        link.field.label,
+                        names.label(relation, link.id)
+                    ),
+                });
+            }
+        }
+    }
+    Ok(problems)
+}
+
+/// Those of the linked records that are of the company, or of none. Nothing
+/// where the caller or the Odoo user may not look: then Odoo decides.
+async fn ids_of_company(
+    access: &OdooSession<'_>,
+    (relation, company, above): (&ModelName, RecordId, bool),
+    links: &[CheckedLink<'_>],
+    context: &Context,
+) -> Result<Option<BTreeSet<RecordId>>, OperationError> {
+    let ids: BTreeSet<u32> = links.iter().map(|link| link.id.get()).collect();
+    let company = if above {
+        json!(["company_id", "parent_of", [company.get()]])
+    } else {
+        json!(["company_id", "=", company.get()])
+    };
+    let domain = json!([["id", "in", ids], "|", ["company_id", "=", false], company]);
+    let domain = Domain::parse(&domain)?;
+    let limit = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+    let fields = [FieldName::known("id")];
+    let search = Call::search_read(
+        relation.clone(),
+        &domain,
+        &fields,
+        &Order::by_id_descending(),
+        0,
+        limit,
+    );
+    let context = Context {
+        include_archived: true,
+        ..context.clone()
+    };
+    let Some(answer) = readable(access.call(search.in_context(context)).await)? else {
+        return Ok(None);
+    };
+    let rows: Vec<Map<String, Value>> = serde_json::from_slice(&answer)?;
+    let ids = rows
+        .iter()
+        .filter_map(|row| RecordId::from_json(row.get("id")?));
+    Ok(Some(ids.collect()))
+}
+
+/// The links that are held against the company.
+fn checked_links<'a>(
+    schema: &'a Schema,
+    values: &'a Map<String, Value>,
+) -> impl Iterator<Item = (&'a Field, RecordId)> {
+    values.iter().filter_map(|(name, value)| {
+        let field = schema.field(name)?;
+        let is_link = field.kind == FieldKind::Many2one && field.check_company.is_some();
+        Some((field, RecordId::from_json(value)?)).filter(|_| is_link)
+    })
+}
+
+fn companies_of(there: &RecordSnapshot) -> BTreeSet<RecordId> {
+    let rows = there.rows();
+    let companies = rows.filter_map(|(_, row)| RecordId::from_json(row.get("company_id")?.get(0)?));
+    companies.collect()
+}

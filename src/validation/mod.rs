@@ -1,0 +1,18 @@
+//! Checks what a caller wants to read or write against the model's fields, and
+//! brings it into the form that Odoo takes.
+//!
+//! It does not decide what is allowed: that is `gatepost_policy`.
+
+pub(crate) mod companies;
+mod import_columns;
+mod query;
+pub(crate) mod record_values;
+pub(crate) mod resolve_links;
+pub(crate) mod unapplied_values;
+pub mod values;
+
+pub use import_columns::validate_import;
+pub use query::{validate_fields, validate_order};
+pub use record_values::{ValidatedRecords, validate_records, validate_update};
+pub use resolve_links::load_display_names;
+pub use unapplied_values::unapplied_values;

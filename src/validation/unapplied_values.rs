@@ -1,0 +1,174 @@
+//! Whether records have the values that they were to get.
+
+use serde_json::{Map, Value};
+
+use gatepost_odoo::{Field, FieldKind, Schema};
+
+/// Whether a value as Odoo gives it is the one that was written; none where
+/// that cannot be told: of files, commands, and formatted text that differs.
+pub(crate) fn is_as_written(field: &Field, written: &Value, given: &Value) -> Option<bool> {
+    match field.kind {
+        // Odoo puts a text into a paragraph, and cleans up much else.
+        FieldKind::Html => {
+            let (written, given) = (text(written)?, text(given)?);
+            let is_it = given == written || given == format!("<p>{written}</p>");
+            is_it.then_some(true)
+        }
+        FieldKind::Binary
+        | FieldKind::Image
+        | FieldKind::Json
+        | FieldKind::One2many
+        | FieldKind::Properties
+        | FieldKind::PropertiesDefinition
+        | FieldKind::Unknown => None,
+        FieldKind::Many2many => {
+            let ids = ids_of_set_command(written)?;
+            let mut given: Vec<i64> = given.as_array()?.iter().filter_map(Value::as_i64).collect();
+            given.sort_unstable();
+            Some(given == ids)
+        }
+        FieldKind::Many2one => {
+            let given = given
+                .as_array()
+                .and_then(|pair| pair.first())
+                .unwrap_or(given);
+            Some(non_empty(written) == non_empty(given))
+        }
+        FieldKind::Float | FieldKind::Monetary => {
+            // Odoo rounds to the field's digits, which it does not always tell;
+            // there are seldom fewer than two.
+            let (one, other) = (number(written)?, number(given)?);
+            let cents = one * 100.0;
+            let rounds = (cents - cents.round()).abs() > 1e-6;
+            let apart = if rounds { 0.005_001 } else { 1e-9 };
+            Some((one - other).abs() <= f64::max(apart, one.abs() * 1e-9))
+        }
+        FieldKind::Integer | FieldKind::Many2oneReference => {
+            Some(number(written)?.total_cmp(&number(given)?).is_eq())
+        }
+        FieldKind::Char | FieldKind::Text => Some(text(written)?.trim() == text(given)?.trim()),
+        FieldKind::Boolean
+        | FieldKind::Date
+        | FieldKind::Datetime
+        | FieldKind::Reference
+        | FieldKind::Selection => Some(non_empty(written) == non_empty(given)),
+    }
+}
+
+/// The fields that do not have the value that was written.
+pub fn unapplied_values<'v>(
+    schema: &Schema,
+    values: &'v Map<String, Value>,
+    row: &Map<String, Value>,
+) -> Vec<&'v str> {
+    values
+        .iter()
+        .filter(|(name, written)| {
+            let told = schema
+                .field(name)
+                .zip(row.get(*name))
+                .and_then(|(field, given)| is_as_written(field, written, given));
+            told == Some(false)
+        })
+        .map(|(name, _)| name.as_str())
+        .collect()
+}
+
+/// Nothing is `false` for most types.
+fn non_empty(value: &Value) -> Option<&Value> {
+    match value {
+        Value::Null | Value::Bool(false) => None,
+        Value::String(text) if text.is_empty() => None,
+        Value::Bool(true) | Value::Number(_) | Value::String(_) => Some(value),
+        Value::Array(_) | Value::Object(_) => Some(value),
+    }
+}
+
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Number(number) => number.as_f64(),
+        Value::Null | Value::Bool(false) => Some(0.0),
+        Value::Bool(true) | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::String(text) => Some(text),
+        Value::Null | Value::Bool(false) => Some(""),
+        Value::Bool(true) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// The ids that the command for exactly these sets, sorted.
+fn ids_of_set_command(written: &Value) -> Option<Vec<i64>> {
+    let [only] = written.as_array()?.as_slice() else {
+        return None;
+    };
+    let [code, _, ids] = only.as_array()?.as_slice() else {
+        return None;
+    };
+    if code.as_u64() != Some(6) {
+        return None;
+    }
+    let mut ids: Vec<i64> = ids.as_array()?.iter().filter_map(Value::as_i64).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    Some(ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::unapplied_values;
+    use gatepost_odoo::Schema;
+
+    #[test]
+    fn amounts_differ_unless_rounding_explains_the_difference() {
+        let schema = Schema::parse(br#"{"rate":{"type":"float"}}"#).unwrap();
+        for (written, given, same) in [
+            (json!(0.85), json!(0.86), false),
+            (json!(0.855), json!(0.86), true),
+            (json!(0.855), json!(0.87), false),
+            (json!(19.99), json!(19.990_000_000_000_002), true),
+            (json!(1e12), json!(1e12), true),
+        ] {
+            let (written, given) = (json!({"rate": written}), json!({"rate": given}));
+            let other = unapplied_values(
+                &schema,
+                written.as_object().unwrap(),
+                given.as_object().unwrap(),
+            );
+            assert_eq!(other.is_empty(), same, "{written} {given}");
+        }
+    }
+
+    #[test]
+    fn unapplied_values_names_fields_that_odoo_did_not_store() {
+        let schema = Schema::parse(
+            br#"{"name":{"type":"char"},"amount":{"type":"monetary"},"active":{"type":"boolean"},
+                 "user_id":{"type":"many2one","relation":"res.users"},"note":{"type":"html"},
+                 "tag_ids":{"type":"many2many","relation":"crm.tag"},"day":{"type":"date"}}"#,
+        )
+        .unwrap();
+        let told = |written: Value, given: Value| -> Vec<String> {
+            let (written, given) = (written.as_object().unwrap(), given.as_object().unwrap());
+            unapplied_values(&schema, written, given)
+                .into_iter()
+                .map(str::to_owned)
+                .collect()
+        };
+        let same = json!({"name": "A", "amount": 10.5, "active": false, "user_id": 7, "note": "x",
+            "tag_ids": [[6, 0, [2, 1]]], "day": false});
+        let given = json!({"name": "A", "amount": 10.50, "active": false, "user_id": [7, "Marc"],
+            "note": "<p>x</p>", "tag_ids": [1, 2], "day": false});
+        assert!(told(same.clone(), given).is_empty());
+        let other = json!({"name": "B", "amount": 11.5, "active": true, "user_id": false,
+            "note": "y", "tag_ids": [1], "day": "2026-01-01"});
+        assert_eq!(
+            told(same, other),
+            ["name", "amount", "active", "user_id", "tag_ids", "day"]
+        );
+    }
+}

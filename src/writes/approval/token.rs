@@ -1,0 +1,260 @@
+//! What proves that a preview was shown, and of what.
+//!
+//! An HMAC over who was shown what: the caller, the instance, the tool, the
+//! arguments, what was there before and the very calls that would be made. It
+//! is the client's to carry, so replicas share nothing but the secret and which
+//! ones were used.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+use crate::writes::RequestFingerprint;
+use gatepost_base::InstanceName;
+use gatepost_identity::Caller;
+
+/// Bytes of each of the two codes.
+const MAC_BYTES: usize = 16;
+/// Expiry, number, and the two codes.
+const TOKEN_BYTES: usize = 8 + 8 + 2 * MAC_BYTES;
+
+/// What a preview was shown of.
+#[derive(Debug)]
+pub(crate) struct ApprovalToken<'a> {
+    pub(crate) secret: &'a [u8; 32],
+    pub(crate) caller: &'a Caller,
+    pub(crate) instance: &'a InstanceName,
+    pub(crate) fingerprint: &'a RequestFingerprint,
+    /// The hash of what was there before and of the calls that would be made.
+    pub(crate) content_digest: [u8; 32],
+}
+
+/// Who confirms with it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ApproverKind {
+    /// The model, in the arguments of its next call.
+    Model,
+    /// A person, through the client.
+    Person,
+}
+
+/// Why a seal does not open anything.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub(crate) enum ApprovalTokenError {
+    /// It was given out for this call, of which something else was shown.
+    #[error("what is there, or what would be done, is not what was shown any more")]
+    Changed(VerifiedApproval),
+    #[error("it has expired")]
+    Expired,
+    #[error("it was not given out for this call")]
+    Foreign,
+}
+
+/// One that opens: its number, by which it is used once, and its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct VerifiedApproval {
+    pub(crate) nonce: [u8; 8],
+    /// In seconds since 1970.
+    pub(crate) expires: u64,
+}
+
+impl ApprovalToken<'_> {
+    /// The text to give out.
+    pub(crate) fn sign(&self, by: ApproverKind, number: [u8; 8], expires: u64) -> String {
+        let mut bytes = Vec::with_capacity(TOKEN_BYTES);
+        bytes.extend(expires.to_be_bytes());
+        bytes.extend(number);
+        let (place, content) = self.macs(by, &bytes);
+        bytes.extend(place);
+        bytes.extend(content);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Whether a text that came back was given out for this.
+    pub(crate) fn verify(
+        &self,
+        by: ApproverKind,
+        text: &str,
+        now: u64,
+    ) -> Result<VerifiedApproval, ApprovalTokenError> {
+        let bytes = URL_SAFE_NO_PAD
+            .decode(text)
+            .map_err(|_not_ours| ApprovalTokenError::Foreign)?;
+        let bytes: [u8; TOKEN_BYTES] = bytes
+            .try_into()
+            .map_err(|_not_ours| ApprovalTokenError::Foreign)?;
+        let (head, codes) = bytes.split_at(16);
+        let (place, content) = codes.split_at(MAC_BYTES);
+        let (own_place, own_content) = self.macs(by, head);
+        if !constant_time_eq(place, &own_place) {
+            return Err(ApprovalTokenError::Foreign);
+        }
+        let (expires, number) = head.split_at(8);
+        let fixed = |part: &[u8]| <[u8; 8]>::try_from(part).unwrap_or_default();
+        let opened = VerifiedApproval {
+            nonce: fixed(number),
+            expires: u64::from_be_bytes(fixed(expires)),
+        };
+        if opened.expires < now {
+            return Err(ApprovalTokenError::Expired);
+        }
+        if !constant_time_eq(content, &own_content) {
+            return Err(ApprovalTokenError::Changed(opened));
+        }
+        Ok(opened)
+    }
+
+    /// The code of where it was given out, and that of what was shown.
+    fn macs(&self, by: ApproverKind, head: &[u8]) -> ([u8; MAC_BYTES], [u8; MAC_BYTES]) {
+        let by = match by {
+            ApproverKind::Model => "model",
+            ApproverKind::Person => "person",
+        };
+        let caller = self.caller;
+        // Each part with its length, so that none runs into the next.
+        let place = self.mac(&[
+            b"place",
+            head,
+            by.as_bytes(),
+            caller.issuer.as_bytes(),
+            caller.kind.as_str().as_bytes(),
+            caller.subject.as_str().as_bytes(),
+            self.instance.as_str().as_bytes(),
+            self.fingerprint.tool.as_bytes(),
+            &self.fingerprint.digest,
+        ]);
+        let content = self.mac(&[b"content", &place, &self.content_digest]);
+        (place, content)
+    }
+
+    fn mac(&self, parts: &[&[u8]]) -> [u8; MAC_BYTES] {
+        // A key of any length is taken.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.secret) else {
+            return [0; MAC_BYTES];
+        };
+        for part in parts {
+            mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            mac.update(part);
+        }
+        let mut code = [0; MAC_BYTES];
+        for (to, from) in code.iter_mut().zip(mac.finalize().into_bytes()) {
+            *to = from;
+        }
+        code
+    }
+}
+
+fn constant_time_eq(one: &[u8], other: &[u8]) -> bool {
+    subtle::ConstantTimeEq::ct_eq(one, other).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ApprovalToken, ApprovalTokenError, ApproverKind, VerifiedApproval};
+    use crate::writes::RequestFingerprint;
+    use gatepost_base::{InstanceName, Subject};
+    use gatepost_identity::{Caller, CallerKind};
+
+    const SECRET: [u8; 32] = [7; 32];
+
+    fn caller(subject: &str) -> Caller {
+        Caller {
+            issuer: "https://id.example".to_owned(),
+            kind: CallerKind::User,
+            subject: Subject::proved(subject),
+            name: None,
+            roles: Vec::new(),
+            credential: None,
+        }
+    }
+
+    #[test]
+    fn approval_token_is_valid_only_for_the_call_it_was_signed_for() {
+        let (ada, bob) = (caller("ada"), caller("bob"));
+        let instance = |name: &str| InstanceName::try_from(name).unwrap();
+        let (here, there) = (instance("production"), instance("staging"));
+        let wish = RequestFingerprint::of("update_records", r#"{"ids":[1]}"#);
+        let (tool, arguments) = (
+            RequestFingerprint::of("delete_records", r#"{"ids":[1]}"#),
+            RequestFingerprint::of("update_records", r#"{"ids":[2]}"#),
+        );
+        let seal = |caller, instance, wish, content| ApprovalToken {
+            secret: &SECRET,
+            caller,
+            instance,
+            fingerprint: wish,
+            content_digest: content,
+        };
+        let given = seal(&ada, &here, &wish, [1; 32]);
+        let text = given.sign(ApproverKind::Model, [9; 8], 1_000);
+        assert_eq!(text.len(), 64);
+        let opened = VerifiedApproval {
+            nonce: [9; 8],
+            expires: 1_000,
+        };
+        assert_eq!(given.verify(ApproverKind::Model, &text, 1_000), Ok(opened));
+        assert_eq!(
+            given.verify(ApproverKind::Model, &text, 1_001),
+            Err(ApprovalTokenError::Expired)
+        );
+        assert_eq!(
+            given.verify(ApproverKind::Person, &text, 0),
+            Err(ApprovalTokenError::Foreign)
+        );
+        for other in [
+            seal(&bob, &here, &wish, [1; 32]),
+            seal(&ada, &there, &wish, [1; 32]),
+            seal(&ada, &here, &tool, [1; 32]),
+            seal(&ada, &here, &arguments, [1; 32]),
+        ] {
+            assert_eq!(
+                other.verify(ApproverKind::Model, &text, 0),
+                Err(ApprovalTokenError::Foreign)
+            );
+        }
+        let later = seal(&ada, &here, &wish, [2; 32]);
+        assert_eq!(
+            later.verify(ApproverKind::Model, &text, 0),
+            Err(ApprovalTokenError::Changed(opened))
+        );
+        let other_secret = ApprovalToken {
+            secret: &[8; 32],
+            ..seal(&ada, &here, &wish, [1; 32])
+        };
+        assert_eq!(
+            other_secret.verify(ApproverKind::Model, &text, 0),
+            Err(ApprovalTokenError::Foreign)
+        );
+    }
+
+    #[test]
+    fn modified_approval_token_is_rejected() {
+        let ada = caller("ada");
+        let instance = InstanceName::try_from("production").unwrap();
+        let wish = RequestFingerprint::of("update_records", "{}");
+        let seal = ApprovalToken {
+            secret: &SECRET,
+            caller: &ada,
+            instance: &instance,
+            fingerprint: &wish,
+            content_digest: [1; 32],
+        };
+        let text = seal.sign(ApproverKind::Person, [9; 8], 1_000);
+        for at in 0..text.len() {
+            let mut bytes = text.clone().into_bytes();
+            bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(bytes).unwrap();
+            assert!(
+                seal.verify(ApproverKind::Person, &changed, 0).is_err(),
+                "{at}"
+            );
+        }
+        let (short, long) = (text.get(1..).unwrap(), format!("{text}AAAA"));
+        for odd in ["", "A", "é", short, &long] {
+            assert_eq!(
+                seal.verify(ApproverKind::Person, odd, 0),
+                Err(ApprovalTokenError::Foreign)
+            );
+        }
+    }
+}

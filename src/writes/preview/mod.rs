@@ -1,0 +1,10 @@
+//! The text that shows a change before it is approved.
+
+pub(crate) mod dependants;
+pub(crate) mod import;
+pub(crate) mod records;
+pub(crate) mod x2many;
+
+pub use dependants::dependants;
+pub use import::{ImportLinks, ImportPreview};
+pub use records::{PreviewRenderer, id_list, id_ranges};
