@@ -26,8 +26,8 @@ use super::{
     write::{self, ResponseOptions},
 };
 use crate::{
-    gateway::{HttpResponse, Readiness},
-    telemetry::{MetricsSnapshot, RequestLog, Telemetry},
+    gateway::HttpResponse,
+    telemetry::{MetricsSnapshot, Readiness, RequestLog, Telemetry},
 };
 use gatepost_base::TraceId;
 

@@ -6,11 +6,9 @@ use http::StatusCode;
 use tracing::{error, info};
 
 use super::drain::{Drain, DrainGuard};
-use crate::{
-    gateway::TokenLookup,
-    telemetry::{
-        ErrorSource, HttpOutcome, InFlight, RequestLog, RequestOutcome, RpcErrorType, Telemetry,
-    },
+use crate::telemetry::{
+    ErrorSource, HttpOutcome, InFlight, RequestLog, RequestOutcome, RpcErrorType, Telemetry,
+    TokenLookup,
 };
 use gatepost_base::TraceId;
 

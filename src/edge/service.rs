@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use crate::{
     access::InFlightWrites,
-    gateway::{AcceptedRequest, Gateway, Head, HttpResponse, Readiness, ServerMessages},
-    telemetry::{RequestLog, StoreStatus},
+    gateway::{AcceptedRequest, Gateway, Head, HttpResponse, ServerMessages},
+    telemetry::{Readiness, RequestLog, StoreStatus},
 };
 use gatepost_base::InstanceName;
 use gatepost_odoo_client::ClientStats;

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
+use crate::telemetry::TokenLookup;
 use gatepost_base::{CredentialName, InstanceName, RoleName, Subject};
 use gatepost_identity::{
     AmbiguousCredential, ApiKey, ApiKeyError, ApiKeyId, ApiKeyStore, Bearer, BearerError, Caller,
@@ -88,58 +89,6 @@ impl Unauthenticated {
     }
 }
 
-/// How the look-up of a token went, for the metrics.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum TokenLookup {
-    /// The provider was asked, and said it is good.
-    Accepted,
-    /// It was good a moment ago.
-    Cached,
-    /// The provider refuses our own credentials.
-    ClientCredentialsRejected,
-    /// It was not looked at: too many from there were refused.
-    RateLimited,
-    /// It is not good, or not for us.
-    Rejected,
-    /// The provider did not answer, and an old answer counts.
-    Stale,
-    /// The provider could not be asked.
-    Unavailable,
-}
-
-impl TokenLookup {
-    /// The word for it in metric labels.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Cached => "cached",
-            Self::ClientCredentialsRejected => "credentials_refused",
-            Self::RateLimited => "limited",
-            Self::Rejected => "refused",
-            Self::Stale => "stale",
-            Self::Unavailable => "unavailable",
-        }
-    }
-
-    fn of_error(error: &Unauthenticated) -> Self {
-        match error {
-            Unauthenticated::RateLimited(_) => Self::RateLimited,
-            Unauthenticated::ProviderUnavailable(unavailable) => match unavailable.cause {
-                ProviderError::ClientRejected(_) => Self::ClientCredentialsRejected,
-                ProviderError::InvalidResponse(_)
-                | ProviderError::TooManyLookups
-                | ProviderError::Misconfigured(_)
-                | ProviderError::RequestRejected(_)
-                | ProviderError::CircuitOpen
-                | ProviderError::Unreachable(_) => Self::Unavailable,
-            },
-            Unauthenticated::NoBearer(_)
-            | Unauthenticated::TokenRejected(_)
-            | Unauthenticated::InvalidApiKey(_) => Self::Rejected,
-        }
-    }
-}
-
 impl Authenticator {
     /// Whether there is anything to look at. A request without a token is told
     /// where to get one, which costs nothing and counts against nobody.
@@ -194,7 +143,7 @@ impl Authenticator {
             .await;
         *look_up = Some(match &told {
             Ok((_, how)) => *how,
-            Err(error) => TokenLookup::of_error(error),
+            Err(error) => lookup_outcome(error),
         });
         let (principal, _) = told?;
         let token = AuthenticatedToken {
@@ -395,6 +344,25 @@ pub(crate) fn with_odoo_credential(
         credential,
         ..caller
     })
+}
+
+/// How the lookup of a token ended that was not accepted.
+fn lookup_outcome(error: &Unauthenticated) -> TokenLookup {
+    match error {
+        Unauthenticated::RateLimited(_) => TokenLookup::RateLimited,
+        Unauthenticated::ProviderUnavailable(unavailable) => match unavailable.cause {
+            ProviderError::ClientRejected(_) => TokenLookup::ClientCredentialsRejected,
+            ProviderError::InvalidResponse(_)
+            | ProviderError::TooManyLookups
+            | ProviderError::Misconfigured(_)
+            | ProviderError::RequestRejected(_)
+            | ProviderError::CircuitOpen
+            | ProviderError::Unreachable(_) => TokenLookup::Unavailable,
+        },
+        Unauthenticated::NoBearer(_)
+        | Unauthenticated::TokenRejected(_)
+        | Unauthenticated::InvalidApiKey(_) => TokenLookup::Rejected,
+    }
 }
 
 fn unauthenticated_caller(kind: CallerKind, roles: Vec<RoleName>) -> Caller {

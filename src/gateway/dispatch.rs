@@ -370,7 +370,7 @@ async fn call_tool(
             Err(refusal)
         }
         Err(error) => {
-            told.story.error_source = Some(error_source(&error));
+            told.story.error_source = Some(error.error_source());
             told.story.error_type = Some(error.operation_error_kind());
             told.story.error_detail = error.cause_chain();
             told.story.set_error(RpcErrorType::Tool);
@@ -389,16 +389,6 @@ fn rate_limited_result(limited: &RateLimited, story: &mut RequestLog) -> ToolRes
     story.error_type = Some(limited.kind());
     story.set_error(RpcErrorType::Tool);
     ToolResult::error(limited.to_string())
-}
-
-fn error_source(error: &tools::ToolError) -> ErrorSource {
-    match error.error_source() {
-        tools::ErrorSource::Client => ErrorSource::Client,
-        tools::ErrorSource::Odoo => ErrorSource::Odoo,
-        tools::ErrorSource::Policy => ErrorSource::Policy,
-        tools::ErrorSource::Storage => ErrorSource::Storage,
-        tools::ErrorSource::Us => ErrorSource::Us,
-    }
 }
 
 /// Copies the tally into the story and into the caller's budget when the call

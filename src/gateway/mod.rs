@@ -23,7 +23,7 @@ use http::{HeaderMap, Method, header};
 use ipnet::IpNet;
 use tokio::sync::mpsc;
 
-pub use authentication::{Authenticator, TokenLookup, TokenPolicy, Unauthenticated};
+pub use authentication::{Authenticator, TokenPolicy, Unauthenticated};
 pub use error_response::RequestError;
 pub use head::Head;
 pub use public_endpoints::RegistrationFacade;
@@ -39,9 +39,9 @@ use crate::{
     access::{InFlightWrites, Instance, UnknownCredential},
     audit::Journal,
     elicitation::{ElicitationOwner, PendingElicitations},
-    telemetry::RequestLog,
+    telemetry::{Readiness, RequestLog},
 };
-use gatepost_base::{InstanceName, ProviderName, RoleName, TraceContext};
+use gatepost_base::{InstanceName, RoleName, TraceContext};
 use gatepost_identity::{
     Bearer, Caller, Challenge, MAX_REGISTRATION_BYTES, Now, ProtectedResource, Provider,
 };
@@ -113,21 +113,6 @@ struct RequestContext {
     session: Option<Session>,
     /// Under which of its names the instance was called, for challenges.
     protected_resource: Option<ProtectedResource>,
-}
-
-/// Who there is to ask, and who answers.
-#[derive(Clone, Debug, Default)]
-pub struct Readiness {
-    /// The instances, or why one does not answer.
-    pub instances: Vec<(InstanceName, Result<(), String>)>,
-    /// The identity providers, as far as that is known.
-    pub providers: Vec<(ProviderName, Result<(), String>)>,
-    /// Whether the audit journal can be written, where there is one.
-    pub audit: Option<Result<(), String>>,
-    /// Whether changes can be remembered, where any role may make any.
-    pub state_store: Option<Result<(), String>>,
-    /// Whether calls can be counted, where none goes on uncounted.
-    pub limits: Option<Result<(), String>>,
 }
 
 /// Where the JSON-RPC notifications and questions of one call go while it runs:

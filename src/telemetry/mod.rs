@@ -5,21 +5,27 @@
 //! what: that is [`crate::audit`].
 
 mod collector;
+mod error_source;
 pub mod logging;
 mod metrics;
 mod operation_span;
+mod readiness;
 mod request_log;
 mod spans;
+mod token_lookup;
 mod traces;
 
 use std::time::Duration;
 
 pub use collector::CollectorSettings;
+pub use error_source::ErrorSource;
 pub use metrics::{
     ConnectionGuard, HttpOutcome, InFlight, Metrics, MetricsSnapshot, RequestOutcome, StoreStatus,
 };
 pub use operation_span::{RpcErrorType, RpcOperation, SpanContext};
-pub use request_log::{ErrorSource, RequestLog};
+pub use readiness::Readiness;
+pub use request_log::RequestLog;
+pub use token_lookup::TokenLookup;
 pub use traces::{TraceSettings, TracingError};
 
 use self::traces::Traces;

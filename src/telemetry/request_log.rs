@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::operation_span::{RpcErrorType, RpcOperation, SpanContext};
-use crate::gateway::TokenLookup;
+use super::{ErrorSource, RpcErrorType, RpcOperation, SpanContext, TokenLookup};
 use gatepost_base::{InstanceName, Subject, TraceContext, TraceId};
 use gatepost_identity::Now;
 use gatepost_mcp::Request;
@@ -59,38 +58,6 @@ pub struct RequestLog {
     pub operations: Vec<RpcOperation>,
     /// The one that is not.
     current_operation: Option<RpcOperation>,
-}
-
-/// Who is to blame for a refusal.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum ErrorSource {
-    /// The client sent something that cannot work.
-    Client,
-    /// The identity provider did not say who it is.
-    Identity,
-    /// Odoo refused or did not answer.
-    Odoo,
-    /// The caller may not.
-    Policy,
-    /// What we count in or remember by is away: Redis, the file of changes, the
-    /// disk of the audit journal. Each has a metric and an alert of its own.
-    Storage,
-    /// We failed.
-    Us,
-}
-
-impl ErrorSource {
-    /// The word for it in logs and metric labels.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Identity => "identity",
-            Self::Odoo => "odoo",
-            Self::Policy => "policy",
-            Self::Storage => "storage",
-            Self::Us => "us",
-        }
-    }
 }
 
 impl RequestLog {

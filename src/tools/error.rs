@@ -1,6 +1,9 @@
 //! Why a tool gives no answer.
 
-use crate::{access::OperationError, elicitation::ElicitationError, render::InvalidCursor};
+use crate::{
+    access::OperationError, elicitation::ElicitationError, render::InvalidCursor,
+    telemetry::ErrorSource,
+};
 use gatepost_base::error_chain;
 use gatepost_state::store::StoreError;
 
@@ -17,21 +20,6 @@ pub enum ToolError {
     /// The door to Odoo stayed shut.
     #[error(transparent)]
     Operation(#[from] OperationError),
-}
-
-/// Whose fault it is that there is no answer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ErrorSource {
-    /// The client asked for what cannot be.
-    Client,
-    /// Odoo refused or failed.
-    Odoo,
-    /// Policy forbids it.
-    Policy,
-    /// What must be written down of a change cannot be.
-    Storage,
-    /// We failed.
-    Us,
 }
 
 impl ToolError {

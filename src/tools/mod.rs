@@ -32,7 +32,7 @@ use gatepost_base::InstanceName;
 use gatepost_odoo::Operation;
 use gatepost_state::limits::ToolClass;
 
-pub use error::{ErrorSource, ToolError};
+pub use error::ToolError;
 pub use listing::list;
 pub use output::ToolOutput;
 

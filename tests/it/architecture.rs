@@ -23,10 +23,9 @@ const ORDER: [&str; 13] = [
 ];
 
 /// Imports against the order, each with its reason.
-const EXCEPTIONS: [(&str, &str); 4] = [
+const EXCEPTIONS: [(&str, &str); 3] = [
     ("access", "validation"),
     ("access", "writes"),
-    ("telemetry", "gateway"),
     ("validation", "writes"),
 ];
 

@@ -32,8 +32,8 @@ use super::{
 use crate::{
     access::InFlightWrites,
     config,
-    gateway::{Head, HttpResponse, Readiness, ServerMessages},
-    telemetry::{MetricsSnapshot, RequestLog, StoreStatus, Telemetry},
+    gateway::{Head, HttpResponse, ServerMessages},
+    telemetry::{MetricsSnapshot, Readiness, RequestLog, StoreStatus, Telemetry},
 };
 use gatepost_base::InstanceName;
 use gatepost_odoo_client::ClientStats;

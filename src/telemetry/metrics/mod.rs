@@ -17,7 +17,7 @@ use prometheus_client::{
 };
 
 use super::traces::SpanCounts;
-use crate::{gateway::Readiness, telemetry::RequestLog};
+use crate::telemetry::{Readiness, RequestLog};
 use gatepost_base::InstanceName;
 use gatepost_odoo_client::ClientStats;
 use gatepost_state::store::{StoreErrorReason, StoreOperation};

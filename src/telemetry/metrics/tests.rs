@@ -8,8 +8,7 @@ use std::{
 
 use super::{ErrorLabels, HttpOutcome, Metrics, MetricsSnapshot, RequestOutcome, StoreStatus};
 use crate::{
-    gateway::{Readiness, TokenLookup},
-    telemetry::{ErrorSource, RequestLog, RpcErrorType, RpcOperation},
+    telemetry::{ErrorSource, Readiness, RequestLog, RpcErrorType, RpcOperation, TokenLookup},
     tools,
 };
 use gatepost_base::{InstanceName, ProviderName, Subject, TraceId};
