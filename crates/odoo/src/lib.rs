@@ -2,7 +2,7 @@
 //!
 //! Everything here is checked when it is made: a [`ModelName`] is safe in a
 //! path, a [`Domain`] is well formed and bounded, a [`Call`] knows its
-//! [`Effect`].
+//! [`Operation`].
 
 mod argument_name;
 mod call;
@@ -10,6 +10,7 @@ mod cell;
 mod context;
 mod domain;
 mod fault;
+mod field_kind;
 mod field_name;
 mod field_path;
 mod load;
@@ -29,6 +30,7 @@ pub use cell::cell_value;
 pub use context::Context;
 pub use domain::{Condition, Domain, InvalidDomain, Operand, Operator, Term};
 pub use fault::{AccessKind, OdooError, reveals_internals};
+pub use field_kind::{FieldClass, FieldKind};
 pub use field_name::{FieldName, InvalidFieldName};
 pub use field_path::{FieldPath, InvalidFieldPath};
 pub use load::{
@@ -41,5 +43,5 @@ pub use operation::Operation;
 pub use order::{InvalidOrder, Order};
 pub use record_id::{InvalidRecordId, RecordId};
 pub use request::{Request, Search};
-pub use schema::{Field, FieldKind, SameCompany, Schema, SelectionOption};
+pub use schema::{Field, SameCompany, Schema, SelectionOption};
 pub use system_query::{CreatedAfter, CreatedRecordsQuery, SystemQuery};

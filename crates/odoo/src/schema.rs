@@ -1,11 +1,11 @@
 //! The fields of a model, as one Odoo user sees them.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{FieldName, FieldPath, ModelName};
+use super::{FieldKind, FieldName, FieldPath, ModelName};
 
 /// The fields of one model that one Odoo user may see, from `fields_get`.
 ///
@@ -78,100 +78,6 @@ pub struct SelectionOption {
     pub key: Box<str>,
     /// What people see.
     pub label: Box<str>,
-}
-
-/// The type of a field (Odoo 19, `odoo/orm/fields*.py`).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FieldKind {
-    /// Bytes, as base64.
-    Binary,
-    /// True or false.
-    Boolean,
-    /// One line of text.
-    Char,
-    /// A day.
-    Date,
-    /// A moment, in UTC.
-    Datetime,
-    /// A number with a fraction.
-    Float,
-    /// Formatted text.
-    Html,
-    /// A picture, as base64.
-    Image,
-    /// A whole number.
-    Integer,
-    /// Structured data.
-    Json,
-    /// A link to records of another model, both ways.
-    Many2many,
-    /// A link to one record.
-    Many2one,
-    /// The id of a record whose model stands in another field.
-    Many2oneReference,
-    /// An amount of money.
-    Monetary,
-    /// The records that link here.
-    One2many,
-    /// Fields defined on a parent record.
-    Properties,
-    /// The definition of such fields.
-    PropertiesDefinition,
-    /// A record of any model.
-    Reference,
-    /// One of a few values.
-    Selection,
-    /// Long text.
-    Text,
-    /// A type this version does not know.
-    #[serde(other)]
-    Unknown,
-}
-
-impl FieldKind {
-    /// The type as Odoo spells it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Binary => "binary",
-            Self::Boolean => "boolean",
-            Self::Char => "char",
-            Self::Date => "date",
-            Self::Datetime => "datetime",
-            Self::Float => "float",
-            Self::Html => "html",
-            Self::Image => "image",
-            Self::Integer => "integer",
-            Self::Json => "json",
-            Self::Many2many => "many2many",
-            Self::Many2one => "many2one",
-            Self::Many2oneReference => "many2one_reference",
-            Self::Monetary => "monetary",
-            Self::One2many => "one2many",
-            Self::Properties => "properties",
-            Self::PropertiesDefinition => "properties_definition",
-            Self::Reference => "reference",
-            Self::Selection => "selection",
-            Self::Text => "text",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    /// Whether it links to several records.
-    pub fn is_x2many(self) -> bool {
-        matches!(self, Self::Many2many | Self::One2many)
-    }
-
-    /// Whether it holds bytes.
-    pub fn is_binary(self) -> bool {
-        matches!(self, Self::Binary | Self::Image)
-    }
-}
-
-impl fmt::Display for FieldKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 /// One field as `fields_get` writes it. Odoo leaves attributes out freely, and

@@ -14,8 +14,8 @@ use super::{
     write_authorizer::{MAX_DEPTH, WriteAuthorizer},
 };
 use gatepost_odoo::{
-    CellMeaning, Column, Domain, Field, FieldKind, FieldName, Load, ModelName, Operation, RecordId,
-    Schema, beginnings, cell_at, cell_value, parse_ids, split_line_columns,
+    CellMeaning, Column, Domain, Field, FieldClass, FieldKind, FieldName, Load, ModelName,
+    Operation, RecordId, Schema, beginnings, cell_at, cell_value, parse_ids, split_line_columns,
 };
 
 /// A column as one model on its way sees it.
@@ -111,32 +111,22 @@ impl WriteAuthorizer<'_> {
                 field: name.to_string(),
             };
             let field = schema.field(name.as_str()).ok_or_else(unknown)?;
-            match field.kind {
-                FieldKind::One2many if depth == MAX_DEPTH => return Err(unknown().into()),
-                FieldKind::One2many => {
+            match field.kind.class() {
+                FieldClass::One2many if depth == MAX_DEPTH => return Err(unknown().into()),
+                FieldClass::One2many => {
                     self.authorize_lines(&level, field, &parts, updates, depth)?
                 }
-                FieldKind::Many2many | FieldKind::Many2one => {
+                FieldClass::Many2many | FieldClass::Many2one => {
                     self.authorize_cell_links(&level, field, &parts, updates)?;
                 }
-                FieldKind::Binary
-                | FieldKind::Boolean
-                | FieldKind::Char
-                | FieldKind::Date
-                | FieldKind::Datetime
-                | FieldKind::Float
-                | FieldKind::Html
-                | FieldKind::Image
-                | FieldKind::Integer
-                | FieldKind::Json
-                | FieldKind::Many2oneReference
-                | FieldKind::Monetary
-                | FieldKind::Properties
-                | FieldKind::PropertiesDefinition
-                | FieldKind::Reference
-                | FieldKind::Selection
-                | FieldKind::Text
-                | FieldKind::Unknown => {
+                FieldClass::Binary
+                | FieldClass::Document
+                | FieldClass::Number
+                | FieldClass::Properties
+                | FieldClass::Reference
+                | FieldClass::Scalar
+                | FieldClass::Unknown
+                | FieldClass::UntypedId => {
                     let [
                         ColumnView {
                             index: at,

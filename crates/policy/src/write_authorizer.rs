@@ -11,8 +11,8 @@ use super::{
     record_facts::RecordFacts,
 };
 use gatepost_odoo::{
-    ArgumentName, Call, Domain, Field, FieldKind, FieldName, FieldPath, MethodName, ModelName,
-    Operation, RecordId, Request,
+    ArgumentName, Call, Domain, Field, FieldClass, FieldKind, FieldName, FieldPath, MethodName,
+    ModelName, Operation, RecordId, Request,
 };
 
 /// Levels of records inside the values of others.
@@ -264,7 +264,7 @@ impl WriteAuthorizer<'_> {
                 field: field.name.clone(),
             })
         };
-        let blindly = || {
+        let untyped = || {
             Incomplete::from(Forbidden::LinkingUntyped {
                 model: model.clone(),
                 field: field.name.clone(),
@@ -273,45 +273,36 @@ impl WriteAuthorizer<'_> {
         if matches!(value, Value::Null | Value::Bool(false)) {
             return Ok(());
         }
-        let (relation, id) = match field.kind {
-            FieldKind::Many2one => (field.relation.clone(), value.as_i64()),
-            FieldKind::Reference => {
+        let unrestricted = || self.rules.is_unrestricted_everywhere();
+        let (relation, id) = match field.kind.class() {
+            FieldClass::Many2one => (field.relation.clone(), value.as_i64()),
+            FieldClass::Reference => {
                 let (model, id) = value
                     .as_str()
                     .and_then(|text| text.split_once(','))
                     .ok_or_else(refuse)?;
                 (ModelName::try_from(model).ok(), id.parse().ok())
             }
-            // Which model it is of stands in a field that Odoo does not name.
-            FieldKind::Many2oneReference if !self.rules.is_unrestricted_everywhere() => {
-                return Err(blindly());
-            }
-            // Of a property, too: what a client says of its type Odoo does not
-            // compare with the definition.
-            FieldKind::Properties | FieldKind::PropertiesDefinition
-                if may_contain_record_id(value) && !self.rules.is_unrestricted_everywhere() =>
+            // Another field holds the model, and Odoo does not say which.
+            FieldClass::UntypedId if !unrestricted() => return Err(untyped()),
+            // Odoo does not compare the type that a client gives a property with
+            // its definition.
+            FieldClass::Document | FieldClass::Properties
+                if field.kind.is_properties()
+                    && may_contain_record_id(value)
+                    && !unrestricted() =>
             {
-                return Err(blindly());
+                return Err(untyped());
             }
-            FieldKind::Binary
-            | FieldKind::Boolean
-            | FieldKind::Char
-            | FieldKind::Date
-            | FieldKind::Datetime
-            | FieldKind::Float
-            | FieldKind::Html
-            | FieldKind::Image
-            | FieldKind::Integer
-            | FieldKind::Json
-            | FieldKind::Many2many
-            | FieldKind::Many2oneReference
-            | FieldKind::Monetary
-            | FieldKind::One2many
-            | FieldKind::Properties
-            | FieldKind::PropertiesDefinition
-            | FieldKind::Selection
-            | FieldKind::Text
-            | FieldKind::Unknown => return Ok(()),
+            FieldClass::Binary
+            | FieldClass::Document
+            | FieldClass::Many2many
+            | FieldClass::Number
+            | FieldClass::One2many
+            | FieldClass::Properties
+            | FieldClass::Scalar
+            | FieldClass::Unknown
+            | FieldClass::UntypedId => return Ok(()),
         };
         let id = id.and_then(|id| RecordId::try_from(id).ok());
         let (relation, id) = relation.zip(id).ok_or_else(refuse)?;
