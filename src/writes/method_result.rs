@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use gatepost_base::text::one_line;
 use gatepost_odoo::RecordId;
+use gatepost_policy::mentions_secret;
 
 /// Characters of a text that are told.
 const TEXT_CHARS: usize = 200;
@@ -13,8 +14,6 @@ const MAX_IDS: usize = 50;
 const MAX_KEYS: usize = 20;
 /// What is kept of an action that the web client would open.
 const ACTION_KEYS: [&str; 6] = ["type", "name", "res_model", "res_id", "target", "tag"];
-/// The words in a text that lets somebody in where they could not go before.
-const SECRET_WORDS: [&str; 4] = ["token", "password", "secret", "api_key"];
 
 /// What is kept of an answer. A method can return anything, also what policy
 /// hides and what lets somebody in, so of that which is no plain value only the
@@ -26,11 +25,9 @@ pub(super) fn stored_result(answer: &[u8]) -> Value {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => value,
         Value::String(text) => {
-            let lower = text.to_lowercase();
-            if text.chars().count() > TEXT_CHARS
-                || SECRET_WORDS.iter().any(|word| lower.contains(word))
-            {
-                json!({"text": text.chars().count()})
+            let length = text.chars().count();
+            if length > TEXT_CHARS || mentions_secret(&text) {
+                json!({ "text": length })
             } else {
                 Value::String(text)
             }

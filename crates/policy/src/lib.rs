@@ -34,7 +34,7 @@ pub use forbidden::{DenialHint, Forbidden};
 pub use incomplete::Incomplete;
 pub use pattern::{InvalidPattern, Pattern};
 pub use permitted::Permitted;
-pub use protected::{is_protected, is_secret};
+pub use protected::{is_masked, is_protected, is_secret, mentions_secret};
 pub use record_facts::MembershipQuery;
 pub use role::Role;
 pub use rule::Rule;

@@ -1,10 +1,10 @@
-//! The models and fields that no pattern opens.
+//! The models and fields that no pattern opens, and the names that records mask.
 
 /// Models that hold secrets, or through which an administrator's key can do
-/// anything: reading or writing them takes a rule that names them in full.
-/// `mail.tracking.value` has old and new values of fields of every model, also
-/// of those that are hidden there.
-/// A name ending in a dot covers all that begins with it.
+/// anything. A rule opens them only by naming them in full. A name that ends in
+/// a dot covers all models whose name starts with it.
+/// `mail.tracking.value` is one because it holds old and new values of fields of
+/// every model, hidden ones included.
 const PROTECTED: [&str; 32] = [
     "auth.",
     "base.",
@@ -40,8 +40,8 @@ const PROTECTED: [&str; 32] = [
     "spreadsheet.dashboard.share",
 ];
 
-/// Whether the model is one of those, or one of their families (`res.users`
-/// covers `res.users.apikeys`).
+/// Whether the model is protected, or below a protected one (`res.users` covers
+/// `res.users.apikeys`): a rule opens it only by naming it in full.
 pub fn is_protected(model: &str) -> bool {
     PROTECTED.iter().any(|name| {
         model
@@ -50,40 +50,102 @@ pub fn is_protected(model: &str) -> bool {
     })
 }
 
-/// Whether a field holds a secret, by its name: a value that lets somebody in
-/// where they could not go before. Such a field is opened by its very name only.
+/// Where in a field name a word must be to mark a secret.
+enum Position {
+    /// At any place.
+    Anywhere,
+    /// At the end.
+    End,
+    /// Between underscores: `shipping` and `monkey` have no `pin` and no `key`.
+    Part,
+    /// It is the whole name.
+    Whole,
+}
+
+/// How far a secret is kept back.
+#[derive(PartialEq)]
+enum Level {
+    /// Callers read such a field only where a rule names it in full; it is
+    /// masked, too.
+    Hidden,
+    /// Callers may read it; audit records and method results mask it.
+    Masked,
+}
+
+/// The words that mark a field as a secret: a value that grants access to
+/// anyone who knows it.
+const SECRET_WORDS: [(&str, Position, Level); 27] = {
+    use {Level::*, Position::*};
+    [
+        ("api_key", Anywhere, Hidden),
+        ("apikey", Anywhere, Hidden),
+        ("credential", Anywhere, Hidden),
+        ("oauth_access", Anywhere, Hidden),
+        ("passwd", Anywhere, Hidden),
+        ("password", Anywhere, Hidden),
+        ("private_key", Anywhere, Hidden),
+        ("recovery_code", Anywhere, Hidden),
+        ("secret", Anywhere, Hidden),
+        ("totp", Anywhere, Hidden),
+        ("verification_code", Anywhere, Hidden),
+        ("_pass", End, Hidden),
+        ("_pin", End, Hidden),
+        ("_pwd", End, Hidden),
+        ("_rtoken", End, Hidden),
+        ("_token", End, Hidden),
+        // These addresses contain a token; a channel's `uuid` admits guests.
+        ("full_url", Whole, Hidden),
+        ("invitation_url", Whole, Hidden),
+        ("pin", Whole, Hidden),
+        ("share_link", Whole, Hidden),
+        ("token", Whole, Hidden),
+        ("uuid", Whole, Hidden),
+        ("key", Part, Masked),
+        ("keys", Part, Masked),
+        ("passw", Anywhere, Masked),
+        ("pin", Part, Masked),
+        ("token", Anywhere, Masked),
+    ]
+};
+
+impl Position {
+    fn has(&self, name: &str, word: &str) -> bool {
+        match self {
+            Self::Anywhere => name.contains(word),
+            Self::End => name.ends_with(word),
+            Self::Part => name.split('_').any(|part| part == word),
+            Self::Whole => name == word,
+        }
+    }
+}
+
+/// Whether a field is hidden from callers because its name sounds like a secret.
+/// A rule opens such a field only by naming it in full, never by a pattern.
 pub fn is_secret(name: &str) -> bool {
-    const PARTS: [&str; 11] = [
-        "api_key",
-        "apikey",
-        "credential",
-        "oauth_access",
-        "passwd",
-        "password",
-        "private_key",
-        "recovery_code",
-        "secret",
-        "totp",
-        "verification_code",
-    ];
-    const ENDS: [&str; 5] = ["_pass", "_pin", "_pwd", "_rtoken", "_token"];
-    // The addresses have a token in them; by a channel's `uuid` guests come in.
-    const WHOLE: [&str; 6] = [
-        "full_url",
-        "invitation_url",
-        "pin",
-        "share_link",
-        "token",
-        "uuid",
-    ];
-    WHOLE.contains(&name)
-        || PARTS.iter().any(|part| name.contains(part))
-        || ENDS.iter().any(|end| name.ends_with(end))
+    SECRET_WORDS
+        .iter()
+        .any(|(word, position, level)| *level == Level::Hidden && position.has(name, word))
+}
+
+/// Whether audit records and method results mask what has this name: every
+/// secret field, and those whose name only might mean one. Ignores case.
+pub fn is_masked(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    SECRET_WORDS
+        .iter()
+        .any(|(word, position, _)| position.has(&name, word))
+}
+
+/// Whether a text contains a name that [`is_masked`], as the address
+/// `/my?access_token=4f1c` does.
+pub fn mentions_secret(text: &str) -> bool {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_')
+        .any(is_masked)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{is_protected, is_secret};
+    use super::{is_masked, is_protected, is_secret, mentions_secret};
 
     #[test]
     fn secret_fields_are_recognized_by_name() {
@@ -120,6 +182,49 @@ mod tests {
             "name",
         ] {
             assert!(!is_secret(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn masked_names_include_secret_ones_and_ignore_case() {
+        for name in [
+            "password",
+            "new_password",
+            "api_key",
+            "key",
+            "ssh_keys",
+            "pin_code",
+            "totp_secret",
+            "access_token",
+            "payment_token_ids",
+            "google_calendar_rtoken",
+            "pin",
+            "smtp_pass",
+            "db_pwd",
+            "recovery_code",
+            "Password",
+        ] {
+            assert!(is_masked(name), "{name}");
+        }
+        for name in ["name", "shipping_id", "monkey", "partner_id", "keyword"] {
+            assert!(!is_masked(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn text_with_a_masked_name_mentions_a_secret() {
+        for text in [
+            "/my/orders/28?access_token=4f1c",
+            "Your new Password: x",
+            "smtp_pass=x",
+            "door_pin: 1234",
+            "db_pwd is x",
+            "calendar_rtoken",
+        ] {
+            assert!(mentions_secret(text), "{text}");
+        }
+        for text in ["S00007", "", "Shipping is on its way", "/my/orders/28"] {
+            assert!(!mentions_secret(text), "{text}");
         }
     }
 
