@@ -137,7 +137,7 @@ async fn read_only_service_key_never_sends_a_write() {
         assert_eq!(sent, 0);
     }
     let (denied, _) = attempt_call(&instance, None, Operation::Write).await;
-    insta::assert_snapshot!(denied, @"you may not update records here: your calls act as the gateway's own Odoo user, who only reads; retrying will not help, ask the administrator for an Odoo user of your own");
+    insta::assert_snapshot!(denied, @"you may not write records here: your calls act as the gateway's own Odoo user, who only reads; retrying will not help, ask the administrator for an Odoo user of your own");
 }
 
 #[tokio::test]

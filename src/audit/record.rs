@@ -192,7 +192,14 @@ fn text<S: Serializer>(value: &impl ToString, serializer: S) -> Result<S::Ok, S:
     reason = "serde asks so"
 )]
 fn effect<S: Serializer>(effect: &Option<Operation>, serializer: S) -> Result<S::Ok, S::Error> {
-    effect.map(Operation::as_str).serialize(serializer)
+    // The audit format names a change of records "update".
+    let word = effect.map(|operation| match operation {
+        Operation::Write => "update",
+        Operation::Read | Operation::Create | Operation::Delete | Operation::Call => {
+            operation.as_str()
+        }
+    });
+    word.serialize(serializer)
 }
 
 /// To the tenth: calls to Odoo take tens of them.

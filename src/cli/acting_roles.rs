@@ -18,16 +18,6 @@ pub(super) struct ActingRoles<'a> {
     pub(super) instance: &'a InstanceName,
 }
 
-/// The word for a mode.
-pub(super) fn mode_name(mode: WriteMode) -> &'static str {
-    match mode {
-        WriteMode::ReadOnly => "read_only",
-        WriteMode::RequireHuman => "human",
-        WriteMode::Confirm => "confirm",
-        WriteMode::Direct => "direct",
-    }
-}
-
 impl ActingRoles<'_> {
     /// Why what the rules open is refused all the same, or might be: the
     /// instance or the key that calls act with may not be changed by.
@@ -98,7 +88,7 @@ impl ActingRoles<'_> {
                 (_, true) => "; all other records".to_owned(),
                 (_, false) => format!("; records {}", records.to_json()),
             };
-            lines.push(format!("  mode     {}: {does}{records}", mode_name(*mode)));
+            lines.push(format!("  mode     {}: {does}{records}", mode.as_str()));
         }
         lines.push(format!("  acts as  {}", self.describe_credential()));
         let limits = self.limits(&question.action).into_iter();
@@ -118,7 +108,7 @@ impl ActingRoles<'_> {
     pub(super) fn modes_as_json(&self, question: &AccessQuery) -> Value {
         let modes = self.modes(question).into_iter();
         modes
-            .map(|(mode, records)| json!({ "mode": mode_name(mode), "records": records.to_json() }))
+            .map(|(mode, records)| json!({ "mode": mode.as_str(), "records": records.to_json() }))
             .collect()
     }
 

@@ -5,11 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{
-    CliError,
-    acting_roles::{self, ActingRoles},
-    terminal,
-};
+use super::{CliError, acting_roles::ActingRoles, terminal};
 use crate::config::{LocatedRules, Sources, load_rules};
 use gatepost_base::{InstanceName, RoleName};
 use gatepost_odoo::{FieldName, MethodName, ModelName, Operation};
@@ -201,12 +197,9 @@ impl ExplainReport<'_> {
 
 /// What is done: an ordinary operation, or a method by its name.
 fn parse_action(operation: &str) -> Result<Action, CliError> {
-    Ok(match operation {
-        "read" => Action::Operation(Operation::Read),
-        "create" => Action::Operation(Operation::Create),
-        "write" => Action::Operation(Operation::Write),
-        "delete" => Action::Operation(Operation::Delete),
-        method => Action::Method(MethodName::try_from(method).map_err(|error| {
+    Ok(match Operation::parse(operation) {
+        Some(operation) if operation != Operation::Call => Action::Operation(operation),
+        Some(_) | None => Action::Method(MethodName::try_from(operation).map_err(|error| {
             CliError::UnusableConfig(format!(
                 "{error}, nor is it `read`, `create`, `write` or `delete`"
             ))
@@ -368,7 +361,7 @@ fn table_row(
         } else {
             or_dash(opened.methods.join(","))
         },
-        opened.mode.map_or("-", acting_roles::mode_name).to_owned(),
+        opened.mode.map_or("-", WriteMode::as_str).to_owned(),
         fields,
         if rule.domain.is_empty() {
             "all".to_owned()
@@ -396,7 +389,7 @@ fn rule_as_json(
         "place": rules.location(at), "deny": rule.deny, "models": list(&rule.models),
         "operations": opened.operations,
         "methods": methods(opened.mode == Some(WriteMode::ReadOnly)),
-        "mode": opened.mode.map(acting_roles::mode_name),
+        "mode": opened.mode.map(WriteMode::as_str),
         "written": { "operations": operation_names(rule), "methods": methods(false) },
         "arguments": arguments_as_json(rule), "fields": list(&rule.fields),
         "hidden_fields": list(&rule.hidden_fields),
@@ -411,15 +404,10 @@ fn join_patterns(patterns: &[Pattern]) -> String {
 
 /// The operations as the configuration spells them.
 fn operation_names(rule: &Rule) -> Vec<&'static str> {
-    rule.operations
-        .iter()
-        .filter_map(|effect| match effect {
-            Operation::Read => Some("read"),
-            Operation::Create => Some("create"),
-            Operation::Write => Some("write"),
-            Operation::Delete => Some("delete"),
-            Operation::Call => None,
-        })
+    let named = rule.operations.iter().copied();
+    named
+        .filter(|operation| *operation != Operation::Call)
+        .map(Operation::as_str)
         .collect()
 }
 

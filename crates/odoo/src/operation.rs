@@ -1,37 +1,60 @@
 //! What a call does to the data.
 
-/// What a call does to Odoo's data, from harmless to anything.
+use std::fmt;
+
+/// What a call does to Odoo's data.
 ///
-/// In order: a policy that allows one does not thereby allow the next. A
-/// method that is not known to be harmless is [`Effect::Run`].
+/// From harmless to unbounded, so the order of the variants means something: a
+/// policy that allows one does not thereby allow the next. A method that is not
+/// known to be harmless is [`Operation::Call`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Operation {
-    /// Looks, and changes nothing.
+    /// Reads, and changes nothing.
     Read,
-    /// Makes records.
+    /// Creates records.
     Create,
     /// Changes records.
     Write,
-    /// Removes records.
+    /// Deletes records.
     Delete,
     /// Runs a method of the model, which may do anything.
     Call,
 }
 
 impl Operation {
-    /// The word for it in the configuration, in metrics and in answers.
+    /// Every operation, in order.
+    pub const ALL: [Self; 5] = [
+        Self::Read,
+        Self::Create,
+        Self::Write,
+        Self::Delete,
+        Self::Call,
+    ];
+
+    /// The word for it in the configuration and in error texts.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Read => "read",
             Self::Create => "create",
-            Self::Write => "update",
+            Self::Write => "write",
             Self::Delete => "delete",
             Self::Call => "call",
         }
     }
 
-    /// Whether a second run of the same call can do no harm.
+    /// The operation of this word, or `None` for any other text.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.as_str() == word)
+    }
+
+    /// Whether the call changes nothing, so that repeating it is harmless.
     pub fn is_read(self) -> bool {
         self == Self::Read
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }

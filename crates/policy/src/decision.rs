@@ -300,7 +300,7 @@ pub(super) fn describe_rule(rule: &Rule) -> String {
             | Operation::Delete
             | Operation::Read
             | Operation::Call
-            | Operation::Write => effect.as_str().to_owned(),
+            | Operation::Write => effect.to_string(),
         })
         .collect();
     text.push_str(&effects.join(", "));

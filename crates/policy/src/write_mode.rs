@@ -1,14 +1,16 @@
-//! How freely somebody may change records.
+//! How freely a caller may change records.
 
-/// How freely somebody may change records, from not at all to at once. An
+/// How freely a caller may change records.
+///
+/// From not at all to at once, so the order of the variants means something. An
 /// instance has one, and each role may lower it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub enum WriteMode {
-    /// Nothing is changed.
+    /// Changes are refused.
     ReadOnly,
-    /// A change is shown first, and made when a person says so.
+    /// A change is previewed, and made when a person approves it.
     RequireHuman,
-    /// A change is shown first, and made when it is asked for a second time.
+    /// A change is previewed, and made when the call is repeated to confirm it.
     Confirm,
     /// A change is made at once.
     #[default]
@@ -16,10 +18,20 @@ pub enum WriteMode {
 }
 
 impl WriteMode {
-    /// The modes in which something is changed, the freest first.
+    /// The modes that allow changes, the freest first.
     pub const WRITING: [Self; 3] = [Self::Direct, Self::Confirm, Self::RequireHuman];
 
-    /// Whether a change is shown before it is made.
+    /// The word for it in reports, such as `require_human`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ReadOnly => "read_only",
+            Self::RequireHuman => "require_human",
+            Self::Confirm => "confirm",
+            Self::Direct => "direct",
+        }
+    }
+
+    /// Whether a change is previewed before it is made.
     pub fn requires_preview(self) -> bool {
         match self {
             Self::ReadOnly | Self::RequireHuman | Self::Confirm => true,

@@ -114,7 +114,7 @@ fn overlap(rule: &Rule, other: &Rule) -> Option<RuleOverlap> {
         .filter(|one| other.methods.contains(one));
     let deeds: Vec<String> = effects
         .iter()
-        .map(|effect| operation_name(*effect).to_owned())
+        .map(|effect| effect.to_string())
         .chain(methods.map(MethodName::to_string))
         .collect();
     (!deeds.is_empty()).then(|| RuleOverlap {
@@ -142,14 +142,4 @@ fn exposes(rule: &Rule, hidden: &Pattern) -> bool {
             .fields
             .iter()
             .any(|one| one == hidden || hidden.covers(one) || (!secret && one.covers(hidden)))
-}
-
-/// The word for it in the configuration.
-fn operation_name(effect: Operation) -> &'static str {
-    match effect {
-        Operation::Write => "write",
-        Operation::Create | Operation::Delete | Operation::Read | Operation::Call => {
-            effect.as_str()
-        }
-    }
 }

@@ -219,7 +219,7 @@ fn role_that_may_only_create_cannot_import_updates() {
             import(&["id", "name"], &["a", "A"]),
             "leave out the column `id`",
         ),
-        (import(&[".id", "name"], &["7", "A"]), "may not update"),
+        (import(&[".id", "name"], &["7", "A"]), "may not write"),
         (import(&["name", "email"], &["A", "a@b.c"]), "`email`"),
         (
             import(&["name", "child_ids/name"], &["A", "B"]),

@@ -82,15 +82,15 @@ fn row_creates_a_record_or_updates_the_named_one() {
     assert_eq!(done(&["name"], &[&["A"]]), ["create res.partner []"]);
     assert_eq!(
         done(&[".id", "name"], &[&["7", "A"], &["8", "B"]]),
-        ["update res.partner [7, 8]"]
+        ["write res.partner [7, 8]"]
     );
     assert_eq!(
         done(&[".id", "name"], &[&["7", "A"], &["", "B"]]),
-        ["create res.partner []", "update res.partner [7]"]
+        ["create res.partner []", "write res.partner [7]"]
     );
     assert_eq!(
         done(&["id", "name"], &[&["a", "A"]]),
-        ["create res.partner []", "update res.partner []"]
+        ["create res.partner []", "write res.partner []"]
     );
     assert_eq!(
         done(&["id", "name"], &[&["", "A"]]),
@@ -267,7 +267,7 @@ fn import_lines_are_authorized_on_their_own_model() {
     assert!(permit_partner_import(&[partners(), orders(&[READ, CREATE])], known, &[]).is_err());
     assert_eq!(
         permit_partner_import(&[partners(), orders(&[READ, WRITE])], known, &[]).unwrap(),
-        ["update sale.order [5]", "create res.partner []"]
+        ["write sale.order [5]", "create res.partner []"]
     );
     // Lines by their names or external ids are looked up past all rules.
     let whole = [partners(), orders(&[READ, CREATE, WRITE, DELETE])];
@@ -287,9 +287,9 @@ fn import_update_without_lines_requires_delete_on_lines() {
     assert_eq!(
         with(&[READ, WRITE, DELETE]).unwrap(),
         [
-            "update sale.order []",
+            "write sale.order []",
             "delete sale.order []",
-            "update res.partner [7]"
+            "write res.partner [7]"
         ]
     );
 }
@@ -406,7 +406,7 @@ proptest! {
                 let mut words = one.split(' ');
                 let effect = match words.next() {
                     Some("create") => CREATE,
-                    Some("update") => WRITE,
+                    Some("write") => WRITE,
                     Some("delete") => DELETE,
                     _ => READ,
                 };

@@ -173,28 +173,25 @@ fn x2many_commands_map_to_operations_on_related_model() {
     };
     for (commands, effects) in [
         (json!([[0, 0, {"name": "x"}]]), vec!["create sale.order"]),
-        (
-            json!([[1, 5, {"name": "x"}]]),
-            vec!["update sale.order [5]"],
-        ),
+        (json!([[1, 5, {"name": "x"}]]), vec!["write sale.order [5]"]),
         (json!([[2, 5, 0]]), vec!["delete sale.order [5]"]),
         (
             json!([[3, 5]]),
-            vec!["update sale.order [5]", "delete sale.order [5]"],
+            vec!["write sale.order [5]", "delete sale.order [5]"],
         ),
-        (json!([[4, 5, 0]]), vec!["update sale.order [5]"]),
-        (json!([[5]]), vec!["update sale.order", "delete sale.order"]),
+        (json!([[4, 5, 0]]), vec!["write sale.order [5]"]),
+        (json!([[5]]), vec!["write sale.order", "delete sale.order"]),
         (
             json!([[6, 0, [1, 2]]]),
             vec![
-                "update sale.order",
+                "write sale.order",
                 "delete sale.order",
-                "update sale.order [1, 2]",
+                "write sale.order [1, 2]",
             ],
         ),
     ] {
         let mut expected: Vec<String> = effects.iter().map(ToString::to_string).collect();
-        expected.push("update res.partner".to_owned());
+        expected.push("write res.partner".to_owned());
         assert_eq!(told(commands.clone()), Ok(expected), "{commands}");
     }
     for odd in [
