@@ -29,7 +29,7 @@ const EXCEPTIONS: [(&str, &str); 3] = [
     ("validation", "writes"),
 ];
 
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -12,12 +12,14 @@ mod cli_commands;
 mod config_layers;
 #[cfg(test)]
 mod config_messages;
+mod crate_graph;
 #[cfg(test)]
 mod credentials;
 #[cfg(test)]
 mod edge_serving;
 #[cfg(test)]
 mod faults;
+mod glossary;
 #[cfg(test)]
 mod idp;
 #[cfg(test)]
