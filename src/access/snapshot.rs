@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::access::{OdooSession, OperationError};
-use crate::writes::idempotency::fingerprint::{digest, hex};
+use gatepost_base::digest::{hex, json_digest};
 use gatepost_odoo::{Call, Context, Domain, FieldName, ModelName, Order, RecordId};
 
 /// Records as Odoo has them at one moment: before a change, or after it.
@@ -138,7 +138,7 @@ impl RecordSnapshot {
 
     /// The hash of all that was seen.
     pub fn hash(&self) -> [u8; 32] {
-        digest(&self.to_json())
+        json_digest(&self.to_json())
     }
 
     /// What every write to one of the records alters: when Odoo says that each
@@ -147,7 +147,7 @@ impl RecordSnapshot {
         let rows = self.rows.iter();
         let dates = rows.map(|(id, row)| Some(json!([id, row.get("write_date")?.as_str()?])));
         let dates: Option<Value> = dates.collect();
-        Some(hex(&digest(&dates?)))
+        Some(hex(&json_digest(&dates?)))
     }
 
     /// The records by their ids, as JSON.

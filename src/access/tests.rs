@@ -87,7 +87,7 @@ async fn attempt_audited_call(
     let caller = Caller {
         issuer: "gatepost".to_owned(),
         kind: CallerKind::ApiKey,
-        subject: Subject::proved("ada"),
+        subject: Subject::verified("ada"),
         name: None,
         roles: vec![role],
         credential,

@@ -9,6 +9,7 @@
 
 use std::fmt;
 
+use gatepost_base::digest::hex;
 use hmac::{Hmac, Mac as _, digest::KeyInit};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -72,7 +73,7 @@ impl LineHash {
 
 impl fmt::Display for LineHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        hex(&self.0, f)
+        f.write_str(&hex(&self.0))
     }
 }
 
@@ -80,10 +81,6 @@ impl fmt::Debug for LineHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "LineHash({self})")
     }
-}
-
-fn hex(bytes: &[u8; 32], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
 }
 
 /// The end of a chain, to which lines are added.

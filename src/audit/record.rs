@@ -235,7 +235,7 @@ pub(super) mod tests {
         let caller = Caller {
             issuer: "https://idp.example".to_owned(),
             kind: CallerKind::User,
-            subject: Subject::proved("ada"),
+            subject: Subject::verified("ada"),
             name: None,
             roles: Vec::new(),
             credential: Some(CredentialName::try_from("sales").unwrap()),

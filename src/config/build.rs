@@ -368,7 +368,7 @@ impl ValidConfig {
             provider_role: text(&grant.provider_role),
             organization: text(&grant.organization),
             scope: text(&grant.scope),
-            subject: grant.subject.as_deref().map(Subject::proved),
+            subject: grant.subject.as_deref().map(Subject::configured),
             client_id: text(&grant.client_id),
             kind: grant.kind.map(|kind| match kind {
                 CallerKind::Client => gatepost_identity::CallerKind::Client,

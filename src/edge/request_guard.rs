@@ -221,7 +221,7 @@ mod tests {
         let line = logged(|account| {
             let story = &mut account.log;
             story.instance = Some(InstanceName::try_from("staging").unwrap());
-            story.caller = Some(Subject::proved("key-7"));
+            story.caller = Some(Subject::verified("key-7"));
             story.revision = Some("2025-11-25");
             story.method = Some("tools/call");
             story.tool = Some("count_records");

@@ -295,7 +295,7 @@ mod tests {
         let caller = Caller {
             issuer: "gatepost".to_owned(),
             kind: CallerKind::ApiKey,
-            subject: Subject::proved(subject),
+            subject: Subject::verified(subject),
             name: None,
             roles: Vec::new(),
             credential: None,

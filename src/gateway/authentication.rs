@@ -369,7 +369,7 @@ fn unauthenticated_caller(kind: CallerKind, roles: Vec<RoleName>) -> Caller {
     Caller {
         issuer: "gatepost".to_owned(),
         kind,
-        subject: Subject::proved(kind.as_str()),
+        subject: Subject::configured(kind.as_str()),
         name: None,
         roles,
         credential: None,

@@ -17,11 +17,9 @@ use super::{
 use crate::access::{AuthorizedWrite, OdooSession, OperationError};
 use crate::writes::{
     approval::approve::{Approval, Approved, approve},
-    idempotency::{
-        entry::{IdempotencyKey, IdempotencyReservation, PriorAttempt, UnfinishedAttempt},
-        fingerprint::hex,
-    },
+    idempotency::entry::{IdempotencyKey, IdempotencyReservation, PriorAttempt, UnfinishedAttempt},
 };
+use gatepost_base::digest::hex;
 use gatepost_mcp::elicitation::ElicitRequest;
 use gatepost_odoo::{Call, LoadResult, Operation, RecordId, Request};
 use gatepost_odoo_client::{CallError, UnknownOutcome};

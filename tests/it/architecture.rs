@@ -131,3 +131,40 @@ fn pingora_is_used_only_in_edge() {
         assert!(inside || !names, "{}", file.display());
     }
 }
+
+/// Crates that only compute: no files, no network, no runtime.
+const PURE_CRATES: [&str; 4] = ["base", "mcp", "odoo", "policy"];
+
+#[test]
+fn pure_crates_do_no_io() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates");
+    for name in PURE_CRATES {
+        let manifest = fs::read_to_string(crates.join(name).join("Cargo.toml")).unwrap();
+        let (_, dependencies) = manifest.split_once("[dependencies]").unwrap();
+        for dependency in dependencies
+            .lines()
+            .take_while(|line| !line.starts_with('['))
+        {
+            let used = dependency.split(['.', ' ']).next().unwrap();
+            let local = used.strip_prefix("gatepost-");
+            let pure = local.is_none_or(|local| PURE_CRATES.contains(&local))
+                && ![
+                    "hyper", "pingora", "redb", "redis", "reqwest", "rustls", "tempfile", "tokio",
+                ]
+                .contains(&used);
+            assert!(pure, "{name} depends on {used}");
+        }
+        for file in files(&crates.join(name).join("src")) {
+            let text = fs::read_to_string(&file).unwrap();
+            for io in [
+                "std::env",
+                "std::fs",
+                "std::process",
+                "std::thread",
+                "net::Tcp",
+            ] {
+                assert!(!text.contains(io), "{} uses {io}", file.display());
+            }
+        }
+    }
+}

@@ -4,8 +4,10 @@
 //! Each is checked once, where it enters, and never again. What can be said
 //! to Odoo (models, fields, records) has its own names in `gatepost-odoo`.
 
+mod address_scope;
 mod checked;
 mod credential_name;
+pub mod digest;
 pub mod error_chain;
 mod instance_name;
 mod provider_name;
@@ -15,6 +17,7 @@ pub mod text;
 mod trace_context;
 mod trace_id;
 
+pub use address_scope::AddressScope;
 pub use credential_name::{CredentialName, InvalidCredentialName};
 pub use instance_name::{InstanceName, InvalidInstanceName};
 pub use provider_name::{InvalidProviderName, ProviderName};

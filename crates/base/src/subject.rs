@@ -1,18 +1,26 @@
-//! Who a caller was proved to be.
+//! The identity of a caller.
 
 use std::{fmt, sync::Arc};
 
-/// The proved identity of a caller: opaque text, unique within its issuer
-/// (RFC 7519 section 4.1.2).
+/// The identity of a caller: opaque text, unique within its issuer (RFC 7519
+/// section 4.1.2).
 ///
-/// Only `identity` makes one, after it saw the proof. It may name a person, so
-/// it goes into the log and the audit record and never into a metric label.
+/// Its constructors say why the text is trusted. It may name a person, so it is
+/// written to the log and the audit record, but never used as a metric label.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Subject(Arc<str>);
 
 impl Subject {
-    /// A subject whose proof the caller of this function has checked.
-    pub fn proved(text: &str) -> Self {
+    /// A subject that comes from the configuration: the one that a grant is
+    /// for, or the fixed name of callers that the configuration admits without
+    /// credentials. No caller has proved it.
+    pub fn configured(text: &str) -> Self {
+        Self(Arc::from(text))
+    }
+
+    /// A subject that a caller has proved with a token or an API key; the code
+    /// that calls this has verified it.
+    pub fn verified(text: &str) -> Self {
         Self(Arc::from(text))
     }
 

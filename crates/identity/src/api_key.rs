@@ -1,7 +1,8 @@
 //! An API key of our own: its text, and how it is told from a slip of the pen.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
+use gatepost_base::digest::hex;
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
@@ -165,12 +166,7 @@ impl SecretHash {
 
     /// `sha256:` and 64 hex digits, as it is kept.
     pub fn to_text(&self) -> String {
-        let mut text = HASH_PREFIX.to_owned();
-        for byte in self.0 {
-            // Writing into a string does not fail.
-            let _infallible = write!(text, "{byte:02x}");
-        }
-        text
+        format!("{HASH_PREFIX}{}", hex(&self.0))
     }
 
     /// Reads what [`to_text`](Self::to_text) wrote.

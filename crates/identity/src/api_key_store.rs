@@ -155,7 +155,7 @@ impl ApiKeyStore {
         Ok(Caller {
             issuer: "gatepost".to_owned(),
             kind: CallerKind::ApiKey,
-            subject: Subject::proved(id.as_str()),
+            subject: Subject::verified(id.as_str()),
             name: (!stored.name.is_empty()).then(|| stored.name.as_str().into()),
             roles: stored.roles.clone(),
             credential: None,

@@ -233,7 +233,7 @@ impl ClaimRules {
             (None, Some(client)) => (CallerKind::Client, format!("client:{client}")),
             (Some(_), _) | (None, None) => return Err(TokenRejected::Subject),
         };
-        Ok((kind, Subject::proved(&subject), client.map(Into::into)))
+        Ok((kind, Subject::verified(&subject), client.map(Into::into)))
     }
 
     fn scopes(&self, claims: &StrictObject) -> BTreeSet<Box<str>> {

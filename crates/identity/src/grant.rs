@@ -184,7 +184,7 @@ mod tests {
         Principal {
             issuer: "https://id.example.com".into(),
             kind: CallerKind::User,
-            subject: Subject::proved("alice"),
+            subject: Subject::verified("alice"),
             client_id: Some("claude".into()),
             scopes: ["odoo:read".into()].into(),
             roles: [("writer".into(), ["acme".into()].into())].into(),
@@ -221,9 +221,12 @@ mod tests {
             ),
             (|grant| grant.scope = Some("odoo:read".into()), true),
             (|grant| grant.scope = Some("odoo:write".into()), false),
-            (|grant| grant.subject = Some(Subject::proved("alice")), true),
             (
-                |grant| grant.subject = Some(Subject::proved("Alice")),
+                |grant| grant.subject = Some(Subject::configured("alice")),
+                true,
+            ),
+            (
+                |grant| grant.subject = Some(Subject::configured("Alice")),
                 false,
             ),
             (|grant| grant.client_id = Some("claude".into()), true),

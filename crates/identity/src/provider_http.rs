@@ -17,7 +17,7 @@ use reqwest::{
 };
 use rustls::ClientConfig;
 
-use gatepost_base::error_chain;
+use gatepost_base::{AddressScope, error_chain};
 
 /// Where a provider may be reached, and how long that may take.
 #[derive(Clone, Debug)]
@@ -308,32 +308,8 @@ impl Resolve for EgressResolver {
     }
 }
 
-/// Whether an address is one of the public internet (IANA's registries of
-/// special-purpose addresses, RFC 6890).
 fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            let [first, second, third, _] = v4.octets();
-            !(v4.is_private()
-                || v4.is_loopback()
-                || v4.is_link_local()
-                || v4.is_broadcast()
-                || v4.is_documentation()
-                || v4.is_multicast()
-                || first == 0
-                || first >= 240
-                || (first == 100 && (64..128).contains(&second))
-                || (first == 192 && second == 0 && third == 0)
-                || (first == 198 && (18..20).contains(&second)))
-        }
-        IpAddr::V6(v6) => {
-            let [first, second, ..] = v6.segments();
-            // Only 2000::/3 is given out; in it, 6to4 and Teredo hold other addresses.
-            (0x2000..0x4000).contains(&first)
-                && first != 0x2002
-                && !(first == 0x2001 && (second == 0 || second == 0x0db8))
-        }
-    }
+    AddressScope::of(address) == AddressScope::Public
 }
 
 /// Why an HTTP exchange failed, without its URL, which may hold a secret.
@@ -350,7 +326,7 @@ mod tests {
 
     use reqwest::Url;
 
-    use super::{EgressPolicy, ProviderHttp, is_public};
+    use super::{EgressPolicy, ProviderHttp};
 
     fn http_client(issuer: &str, hosts: &[&str]) -> ProviderHttp {
         let reach = EgressPolicy {
@@ -390,34 +366,6 @@ mod tests {
                 .unwrap_err()
                 .to_string();
             assert!(error.starts_with("its `jwks_uri` "), "{error}");
-        }
-    }
-
-    #[test]
-    fn special_addresses_are_not_public() {
-        for (address, public) in [
-            ("8.8.8.8", true),
-            ("160.79.104.1", true),
-            ("2606:4700::1", true),
-            ("127.0.0.1", false),
-            ("10.1.2.3", false),
-            ("172.16.0.1", false),
-            ("192.168.1.1", false),
-            ("169.254.169.254", false),
-            ("100.64.0.1", false),
-            ("0.0.0.0", false),
-            ("224.0.0.1", false),
-            ("255.255.255.255", false),
-            ("198.18.0.1", false),
-            ("::1", false),
-            ("::", false),
-            ("fd00::1", false),
-            ("fe80::1", false),
-            ("2002:7f00:1::", false),
-            ("64:ff9b::7f00:1", false),
-            ("ff02::1", false),
-        ] {
-            assert_eq!(is_public(address.parse().unwrap()), public, "{address}");
         }
     }
 }

@@ -196,7 +196,7 @@ mod tests {
         Arc::new(Principal {
             issuer: "https://id.example.com".into(),
             kind: CallerKind::User,
-            subject: Subject::proved("alice"),
+            subject: Subject::verified("alice"),
             client_id: None,
             scopes: ["odoo:read".into()].into(),
             roles: [("reader".into(), ["acme".into()].into())].into(),

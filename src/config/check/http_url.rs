@@ -1,7 +1,8 @@
 //! URLs in the configuration, taken apart far enough to judge them.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
+use gatepost_base::AddressScope;
 use http::Uri;
 
 /// An `http://` or `https://` URL without user, query and fragment.
@@ -91,13 +92,7 @@ impl HttpUrl {
             ".test",
         ];
         match self.host.parse::<IpAddr>() {
-            Ok(IpAddr::V4(v4)) => is_private(v4),
-            Ok(IpAddr::V6(v6)) => {
-                v6.is_loopback()
-                    || v6.is_unique_local()
-                    || v6.is_unicast_link_local()
-                    || v6.to_ipv4_mapped().is_some_and(is_private)
-            }
+            Ok(address) => AddressScope::of(address) == AddressScope::Private,
             Err(_) => !self.host.contains('.') || INSIDE.iter().any(|end| self.host.ends_with(end)),
         }
     }
@@ -112,12 +107,6 @@ impl HttpUrl {
     pub(super) fn routing_path(&self) -> String {
         self.path.trim_end_matches('/').to_ascii_lowercase()
     }
-}
-
-fn is_private(v4: Ipv4Addr) -> bool {
-    // Shared address space (RFC 6598): carriers, and overlay networks.
-    let shared = matches!(v4.octets(), [100, 64..=127, _, _]);
-    v4.is_private() || v4.is_loopback() || v4.is_link_local() || shared
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ fn own_duration_excludes_odoo_time() {
 fn error_is_counted_by_type_and_source_without_caller() {
     let metrics = Metrics::new();
     let mut story = RequestLog::new(TraceId::new(1));
-    story.caller = Some(Subject::proved("mara@example.com"));
+    story.caller = Some(Subject::verified("mara@example.com"));
     story.error_source = Some(ErrorSource::Policy);
     story.error_type = Some("forbidden");
     metrics.record(&story, &http_outcome(RequestOutcome::Refused));

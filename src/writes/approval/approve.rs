@@ -6,14 +6,12 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::token::{ApprovalToken, ApprovalTokenError, ApproverKind, VerifiedApproval};
-use crate::writes::{
-    RequestFingerprint, WriteOperation, WriteOutcome, WritePlan, idempotency::fingerprint::digest,
-};
+use crate::writes::{RequestFingerprint, WriteOperation, WriteOutcome, WritePlan};
 use crate::{
     access::{AuthorizedWrite, OdooSession, OperationError},
     elicitation::ElicitationMode,
 };
-use gatepost_base::text::one_line;
+use gatepost_base::{digest::json_digest, text::one_line};
 use gatepost_identity::Caller;
 use gatepost_mcp::elicitation::{ElicitAction, ElicitRequest};
 use gatepost_policy::WriteMode;
@@ -309,7 +307,7 @@ fn content_digest(proposal: &WritePlan) -> [u8; 32] {
             Value::Object(call.context().to_json()),
         ])
     });
-    digest(&Value::Array(vec![
+    json_digest(&Value::Array(vec![
         calls.collect(),
         proposal.before.to_json(),
         proposal.related_state.clone(),
@@ -330,7 +328,7 @@ mod tests {
         caller_label(&Caller {
             issuer: "gatepost".to_owned(),
             kind: CallerKind::ApiKey,
-            subject: Subject::proved("qbca75071fzn"),
+            subject: Subject::verified("qbca75071fzn"),
             name: name.map(Into::into),
             roles: Vec::new(),
             credential: None,

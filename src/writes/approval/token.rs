@@ -161,7 +161,7 @@ mod tests {
         Caller {
             issuer: "https://id.example".to_owned(),
             kind: CallerKind::User,
-            subject: Subject::proved(subject),
+            subject: Subject::verified(subject),
             name: None,
             roles: Vec::new(),
             credential: None,

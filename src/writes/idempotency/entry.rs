@@ -7,12 +7,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::fingerprint::hex;
 use crate::access::{OdooSession, OperationError};
 use crate::{
     access::RecordSnapshot,
     writes::{Baseline, RequestFingerprint},
 };
+use gatepost_base::digest::hex;
 use gatepost_odoo::RecordId;
 use gatepost_state::store::{StateStore, StoreKey};
 

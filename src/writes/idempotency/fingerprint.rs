@@ -1,9 +1,7 @@
 //! What a call says about itself, beside what is to be changed.
 
-use std::fmt::Write as _;
-
+use gatepost_base::digest::json_digest;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 /// What a call says about itself, beside what is to be changed.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,53 +33,9 @@ impl RequestFingerprint {
         let (idempotency_key, confirm_token) = (text("idempotency_key"), text("confirm"));
         Self {
             tool,
-            digest: digest(&arguments),
+            digest: json_digest(&arguments),
             idempotency_key,
             confirm_token,
-        }
-    }
-}
-
-/// The hash of a value, whatever the order of its members.
-pub(crate) fn digest(value: &Value) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    hash_value(&mut hash, value);
-    hash.finalize().into()
-}
-
-/// Bytes as hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        let _infallible = write!(text, "{byte:02x}");
-    }
-    text
-}
-
-fn hash_value(hash: &mut Sha256, value: &Value) {
-    match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            hash.update(value.to_string());
-        }
-        Value::Array(items) => {
-            hash.update("[");
-            for item in items {
-                hash_value(hash, item);
-                hash.update(",");
-            }
-            hash.update("]");
-        }
-        Value::Object(members) => {
-            let mut sorted: Vec<_> = members.iter().collect();
-            sorted.sort_by_key(|(name, _)| *name);
-            hash.update("{");
-            for (name, member) in sorted {
-                hash.update(Value::from(name.as_str()).to_string());
-                hash.update(":");
-                hash_value(hash, member);
-                hash.update(",");
-            }
-            hash.update("}");
         }
     }
 }

@@ -6,7 +6,9 @@ use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{access::RecordSnapshot, writes::idempotency::fingerprint::digest};
+use gatepost_base::digest::json_digest;
+
+use crate::access::RecordSnapshot;
 use gatepost_odoo::{FieldName, RecordId};
 
 /// Bytes of a mark. Of the values that a field may have changed to, one in 16
@@ -62,7 +64,7 @@ impl FieldFingerprints {
 
 /// The mark of a value.
 fn fingerprint(value: Option<&Value>) -> [u8; FINGERPRINT_BYTES] {
-    let [first, second, third, ..] = digest(&value.map(normalized).unwrap_or_default());
+    let [first, second, third, ..] = json_digest(&value.map(normalized).unwrap_or_default());
     [first, second, third]
 }
 

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::gcra::Rate;
-use crate::redis::{digest, key_name};
+use crate::redis::key_name;
+use gatepost_base::digest::parts_digest;
 
 /// What an allowance is of. The order is that in which claims are looked at.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -60,7 +61,7 @@ impl LimitKey {
     /// The key of the one that these parts name together.
     pub(super) fn new(scope: LimitScope, parts: &[&[u8]]) -> Self {
         let mut short = [0; 16];
-        for (to, from) in short.iter_mut().zip(digest(parts)) {
+        for (to, from) in short.iter_mut().zip(parts_digest(parts)) {
             *to = from;
         }
         Self {

@@ -350,7 +350,7 @@ fn caller(subject: &str, roles: &[&str]) -> Caller {
     Caller {
         issuer: "https://id.example.com".to_owned(),
         kind: CallerKind::User,
-        subject: Subject::proved(subject),
+        subject: Subject::verified(subject),
         name: None,
         roles: roles
             .iter()

@@ -15,7 +15,7 @@ mod unavailable;
 
 pub use self::{
     connection::{Redis, RedisProbe, RedisSettings, RetrySafety},
-    key_name::{digest, key_name},
+    key_name::key_name,
     redis_url::{InvalidRedisUrl, RedisPassword, RedisUrl},
     unavailable::RedisUnavailable,
 };

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::redis::{digest, key_name};
+use crate::redis::key_name;
+use gatepost_base::digest::parts_digest;
 
 /// What something is remembered under: a kind, and a hash of what it is about.
 /// Never a text of a client.
@@ -36,7 +37,7 @@ impl StoreKey {
     pub fn new(kind: StoreKeyKind, parts: &[&[u8]]) -> Self {
         Self {
             kind,
-            digest: digest(parts),
+            digest: parts_digest(parts),
         }
     }
 
