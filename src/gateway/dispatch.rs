@@ -278,8 +278,8 @@ async fn call_tool(
         .check_call(
             &guest.caller,
             guest.instance.name(),
-            tool.rate_class,
-            tool.returns_records(),
+            tool.rate_class(),
+            tool.returns_records,
             Instant::now(),
             &mut story.rate_limit_checks,
         )
@@ -342,7 +342,7 @@ async fn call_tool(
         in_flight_writes: &gateway.in_flight_writes,
     };
     let arguments = request.params.arguments.map_or("{}", |raw| raw.get());
-    let result = match (tool.run)(&access, arguments).await {
+    let result = match tool.run(&access, arguments).await {
         // A client that cannot ask must not be sent a question.
         Ok(ToolOutput::InputRequired(_))
             if access.elicitation.mode() != ElicitationMode::InputRequired =>

@@ -5,8 +5,8 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::ToolError;
+use crate::access::ContextRequest;
 use gatepost_base::text::one_line;
-use gatepost_odoo::{Domain, Order};
 
 /// Characters of what was given that are repeated.
 const MAX_VALUE_CHARS: usize = 60;
@@ -126,90 +126,85 @@ pub(super) fn schema_of<T: JsonSchema>() -> Schema {
     let mut schema = settings.into_generator().into_root_schema_for::<T>();
     schema.remove("title");
     schema.remove("description");
-    // A default of nothing says nothing, and each word of the list is paid for.
     if let Some(members) = schema.as_object_mut() {
-        members.values_mut().for_each(without_empty_defaults);
+        members.values_mut().for_each(shorten);
     }
     schema
 }
 
-fn without_empty_defaults(schema: &mut Value) {
+/// Removes what tells a model nothing it needs, because it pays for each word:
+/// formats of numbers, which their bounds repeat; empty defaults; and that an
+/// argument that may be absent may also be `null`.
+fn shorten(schema: &mut Value) {
     match schema {
         Value::Object(members) => {
-            // What a format says of numbers, their bounds say.
-            members.retain(|name, value| name != "format" || !value.is_string());
-            members.retain(|name, value| {
-                let empty = matches!(value, Value::Null | Value::Bool(false))
-                    || value.as_array().is_some_and(Vec::is_empty)
-                    || value.as_object().is_some_and(serde_json::Map::is_empty);
-                name != "default" || !empty
+            if let Some(Value::Array(types)) = members.get_mut("type")
+                && let [only, Value::String(null)] = types.as_mut_slice()
+                && null == "null"
+            {
+                let only = only.take();
+                members.insert("type".to_owned(), only);
+            }
+            members.retain(|name, value| match name.as_str() {
+                "format" => !value.is_string(),
+                "default" => match value {
+                    Value::Null | Value::Bool(false) => false,
+                    Value::Array(items) => !items.is_empty(),
+                    Value::Object(members) => !members.is_empty(),
+                    Value::Bool(true) | Value::Number(_) | Value::String(_) => true,
+                },
+                _ => true,
             });
-            members.values_mut().for_each(without_empty_defaults);
+            members.values_mut().for_each(shorten);
         }
-        Value::Array(items) => items.iter_mut().for_each(without_empty_defaults),
+        Value::Array(items) => items.iter_mut().for_each(shorten),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
-/// A domain, as it stands in a tool's schema.
-#[derive(Default, Debug, Deserialize)]
-#[serde(transparent)]
-pub(super) struct DomainArgument(pub(super) Domain);
-
-// Conditions are lists of text here, for unions are more than some clients can
-// take; numbers and booleans are taken as they are, and as text too.
-impl JsonSchema for DomainArgument {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Domain".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> Schema {
-        schemars::json_schema!({
-            "type": "array",
-            "items": { "type": "array", "items": { "type": "string" } }
-        })
-    }
+/// Declares the arguments of a write tool: its own, then those that all write
+/// tools take. [`RequestFingerprint`](crate::writes::RequestFingerprint) reads
+/// the latter. Not `#[serde(flatten)]`, which would accept unknown members.
+macro_rules! write_arguments {
+    ($(#[$attribute:meta])* struct $name:ident { $($own:tt)* }) => {
+        $(#[$attribute])*
+        #[derive(serde::Deserialize, schemars::JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        struct $name {
+            $($own)*
+            /// Your name for this call, to repeat it.
+            #[serde(rename = "idempotency_key")]
+            _idempotency_key: Option<String>,
+            /// From the preview.
+            #[serde(rename = "confirm")]
+            _confirm: Option<String>,
+        }
+    };
 }
+pub(super) use write_arguments;
 
-/// An order, as it stands in a tool's schema.
-#[derive(Default, Debug, Deserialize)]
-#[serde(transparent)]
-pub(super) struct OrderArgument(pub(super) Order);
-
-impl JsonSchema for OrderArgument {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Order".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> Schema {
-        schemars::json_schema!({ "type": "string" })
-    }
-}
-
-/// An object of which the schema says no more: the values of a record, or a
-/// context, whose members would stand there for each tool.
+/// An object whose members the schema does not list: the values of a record, or
+/// a context, because each tool would repeat them.
 #[derive(Debug)]
 pub(super) struct ObjectArgument;
 
 impl JsonSchema for ObjectArgument {
-    fn inline_schema() -> bool {
-        true
-    }
-
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "Object".into()
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> Schema {
         schemars::json_schema!({ "type": "object" })
+    }
+}
+
+impl JsonSchema for ContextRequest {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        ObjectArgument::schema_name()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> Schema {
+        ObjectArgument::json_schema(generator)
     }
 }
 
@@ -319,5 +314,31 @@ mod tests {
         argument `archived` does not fit: it must be `true` or `false`, not the text "yes" (Archived ones, too)
         argument `colour` does not fit: unknown field `colour`, expected one of `ids`, `values`, `archived`
         "#);
+    }
+
+    #[test]
+    fn write_tool_takes_shared_arguments_and_rejects_unknown_and_repeated_ones() {
+        write_arguments! {
+            #[expect(dead_code, reason = "only parsed")]
+            struct Write {
+                id: RecordId,
+            }
+        }
+        let rejection = |json: &str| match parse::<Write>(json) {
+            Err(ToolError::InvalidArguments(text)) => text,
+            other => panic!("{json}: {}", other.is_ok()),
+        };
+        assert!(parse::<Write>(r#"{"id":7,"confirm":"c","idempotency_key":null}"#).is_ok());
+        let rejections = [
+            r#"{"id":7,"colour":1}"#,
+            r#"{"id":7,"confirm":7}"#,
+            r#"{"id":7,"confirm":"a","confirm":"b"}"#,
+        ]
+        .map(rejection);
+        insta::assert_snapshot!(rejections.join("\n"), @"
+        argument `colour` does not fit: unknown field `colour`, expected one of `id`, `idempotency_key`, `confirm`
+        argument `confirm` does not fit: it must be a text, not the number `7` (From the preview)
+        the arguments do not fit: duplicate field `confirm`
+        ");
     }
 }

@@ -10,21 +10,21 @@ use crate::{
 };
 use gatepost_mcp::elicitation::ElicitRequest;
 use gatepost_odoo::Operation;
-use gatepost_state::limits::ToolClass;
 
 pub(super) const TOOL: Tool = Tool {
     name: "ask_person",
     title: "Ask the person",
     description: "Asks.",
     operation: Operation::Write,
-    rate_class: ToolClass::Write,
+    destructive: true,
+    returns_records: true,
     input_schema: || schemars::json_schema!({ "type": "object" }),
-    run: run_tool,
+    handler: run_tool,
 };
 
 const STATE: &str = "as it was";
 
-fn run_tool<'a>(access: &'a OdooSession<'a>, _arguments: &'a str) -> ToolFuture<'a> {
+fn run_tool<'a>(_: &'static Tool, access: &'a OdooSession<'a>, _: &'a str) -> ToolFuture<'a> {
     Box::pin(async { elicit(access).await })
 }
 

@@ -6,25 +6,24 @@ use std::{
 };
 
 use jiff::ToSpan as _;
-use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
     Tool, ToolError,
-    arguments::{ObjectArgument, parse, schema_of},
-    footer, write_support,
+    arguments::{ObjectArgument, schema_of, write_arguments},
+    footer,
+    tool::{WriteTool, run_write},
+    write_support,
 };
 use crate::{
     access::{ContextRequest, DisplayNames, OdooSession, OperationError, RecordSnapshot},
     writes::{
-        Baseline, CompletedWrite, PreviewRenderer, RecoveredOutcome, Report, RequestFingerprint,
-        WriteOperation, WritePlan, describe_result,
+        Baseline, CompletedWrite, PreviewRenderer, RecoveredOutcome, Report, WriteOperation,
+        WritePlan, describe_result,
     },
 };
 use gatepost_base::text::one_line;
 use gatepost_odoo::{Call, Context, FieldName, MethodName, ModelName, Operation, RecordId, Schema};
-use gatepost_state::limits::ToolClass;
 
 /// Records at the most.
 const MAX_RECORDS: usize = 200;
@@ -50,56 +49,30 @@ pub(super) const TOOL: Tool = Tool {
     description: "Call a method that does what a button does, such as action_confirm of sale.order; \
                   describe_model names those open to you. Cannot be undone. May answer with a preview.",
     operation: Operation::Call,
-    rate_class: ToolClass::Write,
+    destructive: true,
+    returns_records: true,
     input_schema: schema_of::<Arguments>,
-    run: |access, arguments| {
-        Box::pin(async move {
-            let wish = RequestFingerprint::of(TOOL.name, arguments);
-            let mut arguments: Arguments = parse(arguments)?;
-            if arguments.ids.len() > MAX_RECORDS {
-                return Err(ToolError::InvalidArguments(format!(
-                    "argument `ids` does not fit: name at most {MAX_RECORDS}, not {}",
-                    arguments.ids.len()
-                )));
-            }
-            write_support::dedup_ids(&mut arguments.ids);
-            let calling = CallMethodOperation {
-                arguments,
-                before: Mutex::default(),
-            };
-            write_support::run_write(access, &wish, &calling).await
-        })
-    },
+    handler: run_write::<Arguments>,
 };
 
-/// Arguments of `call_method`.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Arguments {
-    /// Such as `sale.order`.
-    model: ModelName,
-    /// Such as `action_confirm`.
-    method: MethodName,
-    /// The records, at most 200; none for a method of the model itself.
-    #[serde(default)]
-    #[schemars(extend("maxItems" = 200))]
-    ids: Vec<RecordId>,
-    /// By name, such as `{"partner_ids":[14]}`.
-    #[serde(default, rename = "arguments")]
-    #[schemars(with = "ObjectArgument")]
-    method_arguments: Map<String, Value>,
-    /// Such as `{"company_ids":[1],"lang":"fr_FR"}`.
-    #[serde(default)]
-    #[schemars(with = "ObjectArgument")]
-    context: Option<ContextRequest>,
-    /// Your name for this call, to repeat it.
-    #[serde(default, rename = "idempotency_key")]
-    #[schemars(with = "String")]
-    _idempotency_key: Option<String>,
-    /// From the preview.
-    #[serde(default, rename = "confirm")]
-    #[schemars(with = "String")]
-    _confirm: Option<String>,
+write_arguments! {
+    /// Arguments of `call_method`.
+    struct Arguments {
+        /// Such as `sale.order`.
+        model: ModelName,
+        /// Such as `action_confirm`.
+        method: MethodName,
+        /// The records, at most 200; none for a method of the model itself.
+        #[serde(default)]
+        #[schemars(extend("maxItems" = 200))]
+        ids: Vec<RecordId>,
+        /// By name, such as `{"partner_ids":[14]}`.
+        #[serde(default, rename = "arguments")]
+        #[schemars(with = "ObjectArgument")]
+        method_arguments: Map<String, Value>,
+        /// Such as `{"company_ids":[1],"lang":"fr_FR"}`.
+        context: Option<ContextRequest>,
+    }
 }
 
 /// One call.
@@ -107,6 +80,24 @@ struct CallMethodOperation {
     arguments: Arguments,
     /// The records as they were when it was proposed last.
     before: Mutex<Option<RecordSnapshot>>,
+}
+
+impl WriteTool for Arguments {
+    type Operation = CallMethodOperation;
+
+    fn into_operation(mut self) -> Result<CallMethodOperation, ToolError> {
+        if self.ids.len() > MAX_RECORDS {
+            return Err(ToolError::InvalidArguments(format!(
+                "argument `ids` does not fit: name at most {MAX_RECORDS}, not {}",
+                self.ids.len()
+            )));
+        }
+        write_support::dedup_ids(&mut self.ids);
+        Ok(CallMethodOperation {
+            arguments: self,
+            before: Mutex::default(),
+        })
+    }
 }
 
 impl WriteOperation for CallMethodOperation {

@@ -1,26 +1,25 @@
 //! `create_records`.
 
 use jiff::Timestamp;
-use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
-    Tool,
-    arguments::{ObjectArgument, check_count, parse, schema_of},
-    footer, write_support,
+    Tool, ToolError,
+    arguments::{ObjectArgument, check_count, schema_of, write_arguments},
+    footer,
+    tool::{WriteTool, run_write},
+    write_support,
 };
 use crate::{
     access::{ContextRequest, OdooSession, OperationError, RecordSnapshot},
     validation,
     writes::{
-        self, Baseline, CompletedWrite, PreviewRenderer, RecoveredOutcome, Report,
-        RequestFingerprint, UndoSupport, WriteOperation, WritePlan,
+        self, Baseline, CompletedWrite, PreviewRenderer, RecoveredOutcome, Report, UndoSupport,
+        WriteOperation, WritePlan,
     },
 };
 use gatepost_base::text::pluralize;
 use gatepost_odoo::{Call, FieldName, ModelName, Operation};
-use gatepost_state::limits::ToolClass;
 
 /// Records at the most.
 const MAX_RECORDS: usize = 500;
@@ -31,39 +30,32 @@ pub(super) const TOOL: Tool = Tool {
     description: "Make new records of an Odoo model, all or none. Links take an id, or the name \
                   of exactly one record; lists of lines take objects. May answer with a preview.",
     operation: Operation::Create,
-    rate_class: ToolClass::Write,
+    destructive: false,
+    returns_records: true,
     input_schema: schema_of::<Arguments>,
-    run: |access, arguments| {
-        Box::pin(async move {
-            let wish = RequestFingerprint::of(TOOL.name, arguments);
-            let arguments: Arguments = parse(arguments)?;
-            check_count("values", arguments.values.len(), MAX_RECORDS)?;
-            write_support::run_write(access, &wish, &arguments).await
-        })
-    },
+    handler: run_write::<Arguments>,
 };
 
-/// Arguments of `create_records`.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Arguments {
-    /// The model, such as `crm.lead`.
-    model: ModelName,
-    /// The values of each new record, such as `[{"name":"Azure: chairs","partner_id":14}]`; 1 to 500.
-    #[schemars(with = "Vec<ObjectArgument>", extend("minItems" = 1, "maxItems" = 500))]
-    values: Vec<Map<String, Value>>,
-    /// Such as `{"company_ids":[1],"lang":"fr_FR"}`.
-    #[serde(default)]
-    #[schemars(with = "ObjectArgument")]
-    context: Option<ContextRequest>,
-    /// Your name for this call, to repeat it.
-    #[serde(default, rename = "idempotency_key")]
-    #[schemars(with = "String")]
-    _idempotency_key: Option<String>,
-    /// From the preview.
-    #[serde(default, rename = "confirm")]
-    #[schemars(with = "String")]
-    _confirm: Option<String>,
+write_arguments! {
+    /// Arguments of `create_records`.
+    struct Arguments {
+        /// The model, such as `crm.lead`.
+        model: ModelName,
+        /// The values of each new record, such as `[{"name":"Azure: chairs","partner_id":14}]`; 1 to 500.
+        #[schemars(with = "Vec<ObjectArgument>", extend("minItems" = 1, "maxItems" = 500))]
+        values: Vec<Map<String, Value>>,
+        /// Such as `{"company_ids":[1],"lang":"fr_FR"}`.
+        context: Option<ContextRequest>,
+    }
+}
+
+impl WriteTool for Arguments {
+    type Operation = Self;
+
+    fn into_operation(self) -> Result<Self, ToolError> {
+        check_count("values", self.values.len(), MAX_RECORDS)?;
+        Ok(self)
+    }
 }
 
 impl WriteOperation for Arguments {

@@ -1,23 +1,21 @@
 //! `delete_records`.
 
-use schemars::JsonSchema;
-use serde::Deserialize;
-
 use super::{
-    Tool,
-    arguments::{ObjectArgument, check_count, parse, schema_of},
-    footer, write_support,
+    Tool, ToolError,
+    arguments::{check_count, schema_of, write_arguments},
+    footer,
+    tool::{WriteTool, run_write},
+    write_support,
 };
 use crate::{
     access::{ContextRequest, OdooSession, OperationError, RecordSnapshot},
     writes::{
-        self, Baseline, CompletedWrite, PreviewRenderer, RecoveredOutcome, Report,
-        RequestFingerprint, UndoSupport, WriteOperation, WritePlan,
+        self, Baseline, CompletedWrite, PreviewRenderer, RecoveredOutcome, Report, UndoSupport,
+        WriteOperation, WritePlan,
     },
 };
 use gatepost_base::text::pluralize;
 use gatepost_odoo::{Call, ModelName, Operation, RecordId};
-use gatepost_state::limits::ToolClass;
 
 /// Records at the most.
 const MAX_RECORDS: usize = 200;
@@ -28,40 +26,33 @@ pub(super) const TOOL: Tool = Tool {
     description: "Delete Odoo records for good, with the lines that belong to them, all or none. \
                   Often archiving is better: update_records with `active` false. May answer with a preview.",
     operation: Operation::Delete,
-    rate_class: ToolClass::Write,
+    destructive: true,
+    returns_records: true,
     input_schema: schema_of::<Arguments>,
-    run: |access, arguments| {
-        Box::pin(async move {
-            let wish = RequestFingerprint::of(TOOL.name, arguments);
-            let mut arguments: Arguments = parse(arguments)?;
-            check_count("ids", arguments.ids.len(), MAX_RECORDS)?;
-            write_support::dedup_ids(&mut arguments.ids);
-            write_support::run_write(access, &wish, &arguments).await
-        })
-    },
+    handler: run_write::<Arguments>,
 };
 
-/// Arguments of `delete_records`.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Arguments {
-    /// The model, such as `crm.lead`.
-    model: ModelName,
-    /// Such as `[7, 12]`; 1 to 200.
-    #[schemars(extend("minItems" = 1, "maxItems" = 200))]
-    ids: Vec<RecordId>,
-    /// Such as `{"company_ids":[1],"lang":"fr_FR"}`.
-    #[serde(default)]
-    #[schemars(with = "ObjectArgument")]
-    context: Option<ContextRequest>,
-    /// Your name for this call, to repeat it.
-    #[serde(default, rename = "idempotency_key")]
-    #[schemars(with = "String")]
-    _idempotency_key: Option<String>,
-    /// From the preview.
-    #[serde(default, rename = "confirm")]
-    #[schemars(with = "String")]
-    _confirm: Option<String>,
+write_arguments! {
+    /// Arguments of `delete_records`.
+    struct Arguments {
+        /// The model, such as `crm.lead`.
+        model: ModelName,
+        /// Such as `[7, 12]`; 1 to 200.
+        #[schemars(extend("minItems" = 1, "maxItems" = 200))]
+        ids: Vec<RecordId>,
+        /// Such as `{"company_ids":[1],"lang":"fr_FR"}`.
+        context: Option<ContextRequest>,
+    }
+}
+
+impl WriteTool for Arguments {
+    type Operation = Self;
+
+    fn into_operation(mut self) -> Result<Self, ToolError> {
+        check_count("ids", self.ids.len(), MAX_RECORDS)?;
+        write_support::dedup_ids(&mut self.ids);
+        Ok(self)
+    }
 }
 
 impl WriteOperation for Arguments {

@@ -4,8 +4,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    MAX_OUTPUT_BYTES, Tool, ToolError, ToolOutput,
-    arguments::{parse, schema_of},
+    MAX_OUTPUT_BYTES, Tool, ToolError,
+    arguments::schema_of,
+    tool::{ReadTool, run_read},
 };
 use crate::{
     access::OdooSession,
@@ -13,7 +14,6 @@ use crate::{
     validation::validate_fields,
 };
 use gatepost_odoo::{FieldName, MethodName, ModelName, Operation};
-use gatepost_state::limits::ToolClass;
 
 pub(super) const TOOL: Tool = Tool {
     name: "describe_model",
@@ -22,15 +22,10 @@ pub(super) const TOOL: Tool = Tool {
                   Without more, the most useful fields; name fields for all about them, \
                   or give a query for those whose name or label has it.",
     operation: Operation::Read,
-    rate_class: ToolClass::Read,
+    destructive: false,
+    returns_records: false,
     input_schema: schema_of::<Arguments>,
-    run: |access, arguments| {
-        Box::pin(async {
-            describe(access, parse(arguments)?)
-                .await
-                .map(ToolOutput::Text)
-        })
-    },
+    handler: run_read::<Arguments>,
 };
 
 /// Bytes that are told of methods.
@@ -46,8 +41,6 @@ struct Arguments {
     #[serde(default)]
     fields: Vec<FieldName>,
     /// A word in the name or label of fields, such as `date`.
-    #[serde(default)]
-    #[schemars(with = "String")]
     query: Option<String>,
 }
 
@@ -72,22 +65,24 @@ async fn render_methods(
     render::methods(&open, documentation.as_deref(), is_wanted, MAX_METHOD_BYTES)
 }
 
-async fn describe(access: &OdooSession<'_>, arguments: Arguments) -> Result<String, ToolError> {
-    let Arguments {
-        model,
-        fields,
-        query,
-    } = arguments;
-    let schema = access.schema(&model).await?;
-    if !fields.is_empty() {
-        validate_fields(&schema, &model, &fields)?;
+impl ReadTool for Arguments {
+    async fn read(self, access: &OdooSession<'_>) -> Result<String, ToolError> {
+        let Arguments {
+            model,
+            fields,
+            query,
+        } = self;
+        let schema = access.schema(&model).await?;
+        if !fields.is_empty() {
+            validate_fields(&schema, &model, &fields)?;
+        }
+        let wanted = match query.as_deref() {
+            _ if !fields.is_empty() => FieldSelector::Fields(&fields),
+            Some(query) if !query.trim().is_empty() => FieldSelector::Query(query),
+            Some(_) | None => FieldSelector::Relevant,
+        };
+        let mut text = render::describe(&model, &schema, &wanted, MAX_OUTPUT_BYTES).text;
+        text.push_str(&render_methods(access, &model, &wanted).await);
+        Ok(text)
     }
-    let wanted = match query.as_deref() {
-        _ if !fields.is_empty() => FieldSelector::Fields(&fields),
-        Some(query) if !query.trim().is_empty() => FieldSelector::Query(query),
-        Some(_) | None => FieldSelector::Relevant,
-    };
-    let mut text = render::describe(&model, &schema, &wanted, MAX_OUTPUT_BYTES).text;
-    text.push_str(&render_methods(access, &model, &wanted).await);
-    Ok(text)
 }

@@ -4,16 +4,16 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    MAX_OUTPUT_BYTES, Tool, ToolError, ToolOutput,
-    arguments::{ObjectArgument, parse, parse_limit, schema_of},
+    MAX_OUTPUT_BYTES, Tool, ToolError,
+    arguments::{parse_limit, schema_of},
     footer,
+    tool::{ReadTool, run_read},
 };
 use crate::{
     access::{ContextRequest, OdooSession, OperationError},
     render,
 };
 use gatepost_odoo::{Call, Domain, ModelName, Operation};
-use gatepost_state::limits::ToolClass;
 
 /// Records without a limit of the caller's.
 const DEFAULT_LIMIT: u32 = 10;
@@ -28,11 +28,10 @@ pub(super) const TOOL: Tool = Tool {
     description: "Find records of an Odoo model by a part of their name, as Odoo's own search boxes do: \
                   also by reference, e-mail or code where the model knows one. Gives ids and names.",
     operation: Operation::Read,
-    rate_class: ToolClass::Read,
+    destructive: false,
+    returns_records: true,
     input_schema: schema_of::<Arguments>,
-    run: |access, arguments| {
-        Box::pin(async { find(access, parse(arguments)?).await.map(ToolOutput::Text) })
-    },
+    handler: run_read::<Arguments>,
 };
 
 /// Arguments of `find_by_name`.
@@ -44,46 +43,45 @@ struct Arguments {
     /// A part of the name, such as `azure`.
     name: String,
     /// How many records, 1 to 100. Default 10.
-    #[serde(default)]
-    #[schemars(with = "i64", extend("minimum" = 1, "maximum" = 100))]
+    #[schemars(extend("minimum" = 1, "maximum" = 100))]
     limit: Option<i64>,
     /// Such as `{"company_ids":[1],"lang":"fr_FR","tz":"Europe/Brussels"}`.
-    #[serde(default)]
-    #[schemars(with = "ObjectArgument")]
     context: Option<ContextRequest>,
 }
 
-async fn find(access: &OdooSession<'_>, arguments: Arguments) -> Result<String, ToolError> {
-    let Arguments {
-        model,
-        name,
-        limit: asked,
-        context,
-    } = arguments;
-    let limit = parse_limit(asked, DEFAULT_LIMIT, MAX_LIMIT)?;
-    access.may_read(&model)?;
-    if name.chars().count() > MAX_NAME_CHARS || name.contains('\0') {
-        return Err(ToolError::InvalidArguments(format!(
-            "argument `name` does not fit: a part of a name has at most {MAX_NAME_CHARS} characters and no NUL"
-        )));
+impl ReadTool for Arguments {
+    async fn read(self, access: &OdooSession<'_>) -> Result<String, ToolError> {
+        let Arguments {
+            model,
+            name,
+            limit: asked,
+            context,
+        } = self;
+        let limit = parse_limit(asked, DEFAULT_LIMIT, MAX_LIMIT)?;
+        access.may_read(&model)?;
+        if name.chars().count() > MAX_NAME_CHARS || name.contains('\0') {
+            return Err(ToolError::InvalidArguments(format!(
+                "argument `name` does not fit: a part of a name has at most {MAX_NAME_CHARS} characters and no NUL"
+            )));
+        }
+        let (context, companies) = access.context(context.as_ref(), false).await?;
+        let call = Call::name_search(model.clone(), &name, &Domain::default(), limit + 1)
+            .in_context(context);
+        let answer = access.call(call).await?;
+        let (shaped, more) =
+            render::names(&answer, limit, MAX_OUTPUT_BYTES).map_err(OperationError::from)?;
+        let mut text = shaped.text;
+        if shaped.shown == 0 {
+            text = format!(
+                "No record of `{model}` has that in its name; try a shorter part, or search_records."
+            );
+        } else if more {
+            footer::append_line(
+                &mut text,
+                "there are more; write more of the name, or use search_records",
+            );
+        }
+        footer::append_footer(&mut text, access, &model, &companies, false);
+        Ok(text)
     }
-    let (context, companies) = access.context(context.as_ref(), false).await?;
-    let call =
-        Call::name_search(model.clone(), &name, &Domain::default(), limit + 1).in_context(context);
-    let answer = access.call(call).await?;
-    let (shaped, more) =
-        render::names(&answer, limit, MAX_OUTPUT_BYTES).map_err(OperationError::from)?;
-    let mut text = shaped.text;
-    if shaped.shown == 0 {
-        text = format!(
-            "No record of `{model}` has that in its name; try a shorter part, or search_records."
-        );
-    } else if more {
-        footer::append_line(
-            &mut text,
-            "there are more; write more of the name, or use search_records",
-        );
-    }
-    footer::append_footer(&mut text, access, &model, &companies, false);
-    Ok(text)
 }

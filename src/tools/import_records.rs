@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::sync::OnceCell;
 
 use super::{
     Tool, ToolError, ToolOutput,
-    arguments::{ObjectArgument, TextCell, check_count, parse, schema_of},
-    footer, write_support,
+    arguments::{TextCell, check_count, parse, schema_of, write_arguments},
+    footer,
+    tool::execute_write,
+    write_support,
 };
 use crate::{
     access::{ContextRequest, OdooSession, OperationError, RecordSnapshot},
@@ -27,7 +27,6 @@ use gatepost_odoo::{
     Call, CellMeaning, Context, Domain, FieldKind, FieldName, Load, ModelName, Operation, Order,
     RecordId, Schema, cell_at, cell_value, parse_ids,
 };
-use gatepost_state::limits::ToolClass;
 
 /// Rows at the most.
 const MAX_ROWS: usize = 1_000;
@@ -44,37 +43,28 @@ pub(super) const TOOL: Tool = Tool {
                   An empty cell empties the field. Further lines of a record are rows with nothing \
                   but cells of lines. May answer with a preview.",
     operation: Operation::Create,
-    rate_class: ToolClass::Write,
+    destructive: true,
+    returns_records: true,
     input_schema: schema_of::<Arguments>,
-    run: |access, arguments| Box::pin(run(access, arguments)),
+    handler: |tool, access, arguments| Box::pin(run(tool, access, arguments)),
 };
 
-/// Arguments of `import_records`.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Arguments {
-    /// The model, such as `res.partner`.
-    model: ModelName,
-    /// Such as `["id","name","country_id/id","parent_id/.id","child_ids/name"]`.
-    fields: Vec<String>,
-    /// A text for each column, 1 to 1000 rows.
-    #[schemars(with = "Vec<Vec<String>>", extend("minItems" = 1, "maxItems" = 1000))]
-    rows: Vec<Vec<TextCell>>,
-    /// Only try: Odoo checks all rows and takes everything back.
-    #[serde(default)]
-    dry_run: bool,
-    /// Such as `{"company_ids":[1],"lang":"fr_FR"}`.
-    #[serde(default)]
-    #[schemars(with = "ObjectArgument")]
-    context: Option<ContextRequest>,
-    /// Your name for this call, to repeat it.
-    #[serde(default, rename = "idempotency_key")]
-    #[schemars(with = "String")]
-    _idempotency_key: Option<String>,
-    /// From the preview.
-    #[serde(default, rename = "confirm")]
-    #[schemars(with = "String")]
-    confirm: Option<String>,
+write_arguments! {
+    /// Arguments of `import_records`.
+    struct Arguments {
+        /// The model, such as `res.partner`.
+        model: ModelName,
+        /// Such as `["id","name","country_id/id","parent_id/.id","child_ids/name"]`.
+        fields: Vec<String>,
+        /// A text for each column, 1 to 1000 rows.
+        #[schemars(with = "Vec<Vec<String>>", extend("minItems" = 1, "maxItems" = 1000))]
+        rows: Vec<Vec<TextCell>>,
+        /// Only try: Odoo checks all rows and takes everything back.
+        #[serde(default)]
+        dry_run: bool,
+        /// Such as `{"company_ids":[1],"lang":"fr_FR"}`.
+        context: Option<ContextRequest>,
+    }
 }
 
 /// An import: a table for a model.
@@ -129,8 +119,12 @@ struct ImportPlan {
     has_lines: bool,
 }
 
-async fn run(access: &OdooSession<'_>, arguments: &str) -> Result<ToolOutput, ToolError> {
-    let wish = RequestFingerprint::of(TOOL.name, arguments);
+async fn run(
+    tool: &'static Tool,
+    access: &OdooSession<'_>,
+    arguments: &str,
+) -> Result<ToolOutput, ToolError> {
+    let request = RequestFingerprint::of(tool.name, arguments);
     let arguments: Arguments = parse(arguments)?;
     check_count("rows", arguments.rows.len(), MAX_ROWS)?;
     let cells = |row: Vec<TextCell>| row.into_iter().map(|cell| cell.0).collect();
@@ -141,13 +135,13 @@ async fn run(access: &OdooSession<'_>, arguments: &str) -> Result<ToolOutput, To
         model: arguments.model,
         load,
         context: arguments.context,
-        has_confirm_token: arguments.confirm.is_some_and(|id| !id.trim().is_empty()),
+        has_confirm_token: request.confirm_token.is_some(),
         dry_run_result: OnceCell::new(),
     };
     if arguments.dry_run {
         return Ok(import.dry_run(access).await?.into());
     }
-    write_support::run_write(access, &wish, &import).await
+    execute_write(access, &request, &import).await
 }
 
 impl WriteOperation for ImportOperation {

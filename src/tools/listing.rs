@@ -46,8 +46,7 @@ fn entry(tool: &Tool) -> Value {
     } else {
         json!({
             "readOnlyHint": false,
-            // What only adds destroys nothing; an import may also change.
-            "destructiveHint": tool.operation != Operation::Create || tool.name == "import_records",
+            "destructiveHint": tool.destructive,
             "openWorldHint": false,
         })
     };

@@ -21,62 +21,20 @@ mod output;
 mod post_message;
 mod read_records;
 mod search_records;
+mod tool;
 mod undo_change;
 mod update_records;
 mod write_support;
 
-use std::{future::Future, pin::Pin};
-
-use crate::access::OdooSession;
 use gatepost_base::InstanceName;
-use gatepost_odoo::Operation;
-use gatepost_state::limits::ToolClass;
 
 pub use error::ToolError;
 pub use listing::list;
 pub use output::ToolOutput;
-
-/// A tool that a model can call.
-#[derive(Debug)]
-pub struct Tool {
-    /// Its name.
-    pub name: &'static str,
-    /// What people see.
-    pub title: &'static str,
-    /// What a model reads to know when to call it.
-    pub description: &'static str,
-    /// The most that it does. Where nothing may be done to that effect, the
-    /// tool is unknown.
-    pub operation: Operation,
-    /// Which of its caller's allowances it takes from.
-    pub rate_class: ToolClass,
-    /// The JSON Schema of its arguments.
-    pub input_schema: fn() -> schemars::Schema,
-    /// Does it: arguments in JSON to the answer.
-    pub run: for<'a> fn(&'a OdooSession<'a>, &'a str) -> ToolFuture<'a>,
-}
-
-/// Tools whose answers hold no record: a number, or what Odoo is made of. A budget
-/// of records that is spent does not close them, for they are the way to spend less.
-/// Those that change something show what is there first, and so are not among them.
-const WITHOUT_RECORDS: [&str; 3] = [
-    count_records::TOOL.name,
-    list_models::TOOL.name,
-    describe_model::TOOL.name,
-];
-
-impl Tool {
-    /// Whether its answer holds records, for which there is a budget.
-    pub fn returns_records(&self) -> bool {
-        !WITHOUT_RECORDS.contains(&self.name)
-    }
-}
-
-/// A tool at work.
-pub type ToolFuture<'a> = Pin<Box<dyn Future<Output = Result<ToolOutput, ToolError>> + Send + 'a>>;
+pub use tool::{Tool, ToolFuture};
 
 /// All tools, in the order in which they are listed.
-const TOOLS: [Tool; 13] = [
+pub(crate) static ALL: &[Tool] = &[
     search_records::TOOL,
     read_records::TOOL,
     count_records::TOOL,
@@ -92,23 +50,16 @@ const TOOLS: [Tool; 13] = [
     undo_change::TOOL,
 ];
 
-/// The same, in one place.
-pub(crate) static ALL: [Tool; 13] = TOOLS;
-
 /// Bytes of one answer, without its notes.
 const MAX_OUTPUT_BYTES: usize = 24_000;
 
-/// The tool of a name.
+/// The tool with this name.
 pub fn find(name: &str) -> Option<&'static Tool> {
-    let found = ALL.iter().find(|tool| tool.name == name);
-    // Called by its name, and never listed.
+    let tools = ALL.iter();
+    // Never listed; only tests call it.
     #[cfg(test)]
-    let found = found.or_else(|| {
-        [&ask_person::TOOL]
-            .into_iter()
-            .find(|tool| tool.name == name)
-    });
-    found
+    let tools = tools.chain([&ask_person::TOOL]);
+    tools.into_iter().find(|tool| tool.name == name)
 }
 
 /// What a model is told of the whole; `changes` where it may change anything.
@@ -148,6 +99,7 @@ mod tests {
             "listing",
             "mod",
             "output",
+            "tool",
             "write_support",
         ];
         let files: BTreeSet<String> =
@@ -165,7 +117,7 @@ mod tests {
     #[test]
     fn the_readme_names_every_tool() {
         let readme = include_str!("../../README.md");
-        for tool in &ALL {
+        for tool in ALL {
             let name = format!("`{}`", tool.name);
             assert!(readme.contains(&name), "{name} is missing");
         }

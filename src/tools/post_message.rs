@@ -7,21 +7,22 @@ use serde_json::{Map, Value};
 
 use super::{
     Tool, ToolError,
-    arguments::{ObjectArgument, parse, schema_of},
-    footer, write_support,
+    arguments::{schema_of, write_arguments},
+    footer,
+    tool::{WriteTool, run_write},
+    write_support,
 };
 use crate::{
     access::{ContextRequest, OdooSession, OperationError, RecordSnapshot},
     writes::{
-        self, Baseline, CompletedWrite, PreviewRenderer, RecoveredOutcome, Report,
-        RequestFingerprint, WriteOperation, WritePlan, describe_result,
+        self, Baseline, CompletedWrite, PreviewRenderer, RecoveredOutcome, Report, WriteOperation,
+        WritePlan, describe_result,
     },
 };
 use gatepost_base::text::{html_to_text, one_line};
 use gatepost_odoo::{
     Call, Context, Domain, FieldName, MethodName, ModelName, Operation, Order, RecordId,
 };
-use gatepost_state::limits::ToolClass;
 
 /// Characters of a message.
 const MAX_BODY_CHARS: usize = 20_000;
@@ -41,48 +42,31 @@ pub(super) const TOOL: Tool = Tool {
     description: "Write on an Odoo record: a note for colleagues, or a comment that its followers get \
                   by e-mail, customers too. Cannot be undone. May answer with a preview.",
     operation: Operation::Call,
-    rate_class: ToolClass::Write,
+    destructive: true,
+    returns_records: true,
     input_schema: schema_of::<Arguments>,
-    run: |access, arguments| {
-        Box::pin(async move {
-            let wish = RequestFingerprint::of(TOOL.name, arguments);
-            let mut arguments: Arguments = parse(arguments)?;
-            arguments.validate()?;
-            write_support::dedup_ids(&mut arguments.partner_ids);
-            write_support::run_write(access, &wish, &arguments).await
-        })
-    },
+    handler: run_write::<Arguments>,
 };
 
-/// Arguments of `post_message`.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Arguments {
-    /// Such as `sale.order`.
-    model: ModelName,
-    /// The record.
-    id: RecordId,
-    /// Plain text; lines stay lines.
-    body: String,
-    /// Default `note`.
-    #[serde(default, rename = "as")]
-    kind: MessageKind,
-    /// Contacts (`res.partner`) who get it besides, a note too.
-    #[serde(default)]
-    #[schemars(extend("maxItems" = 50))]
-    partner_ids: Vec<RecordId>,
-    /// Such as `{"company_ids":[1]}`.
-    #[serde(default)]
-    #[schemars(with = "ObjectArgument")]
-    context: Option<ContextRequest>,
-    /// Your name for this call, to repeat it.
-    #[serde(default, rename = "idempotency_key")]
-    #[schemars(with = "String")]
-    _idempotency_key: Option<String>,
-    /// From the preview.
-    #[serde(default, rename = "confirm")]
-    #[schemars(with = "String")]
-    _confirm: Option<String>,
+write_arguments! {
+    /// Arguments of `post_message`.
+    struct Arguments {
+        /// Such as `sale.order`.
+        model: ModelName,
+        /// The record.
+        id: RecordId,
+        /// Plain text; lines stay lines.
+        body: String,
+        /// Default `note`.
+        #[serde(default, rename = "as")]
+        kind: MessageKind,
+        /// Contacts (`res.partner`) who get it besides, a note too.
+        #[serde(default)]
+        #[schemars(extend("maxItems" = 50))]
+        partner_ids: Vec<RecordId>,
+        /// Such as `{"company_ids":[1]}`.
+        context: Option<ContextRequest>,
+    }
 }
 
 // No comments on these: they would make the list of words a union.
@@ -105,6 +89,16 @@ struct Recipients {
     internal: Vec<String>,
     /// Why not everybody can be told.
     incomplete_reason: Option<&'static str>,
+}
+
+impl WriteTool for Arguments {
+    type Operation = Self;
+
+    fn into_operation(mut self) -> Result<Self, ToolError> {
+        self.validate()?;
+        write_support::dedup_ids(&mut self.partner_ids);
+        Ok(self)
+    }
 }
 
 impl WriteOperation for Arguments {

@@ -4,17 +4,17 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    MAX_OUTPUT_BYTES, Tool, ToolError, ToolOutput,
-    arguments::{ObjectArgument, parse, schema_of},
+    MAX_OUTPUT_BYTES, Tool, ToolError,
+    arguments::schema_of,
     footer,
     search_records::{merge_responses, without_unreadable},
+    tool::{ReadTool, run_read},
 };
 use crate::{
     access::{ContextRequest, OdooSession, OperationError},
     render,
 };
 use gatepost_odoo::{Call, Domain, FieldName, ModelName, Operation, Order, RecordId};
-use gatepost_state::limits::ToolClass;
 
 /// Records at the most.
 const MAX_IDS: usize = 200;
@@ -26,11 +26,10 @@ pub(super) const TOOL: Tool = Tool {
                   Without fields, the most useful ones are shown. \
                   Ids that do not exist or may not be seen are named.",
     operation: Operation::Read,
-    rate_class: ToolClass::Read,
+    destructive: false,
+    returns_records: true,
     input_schema: schema_of::<Arguments>,
-    run: |access, arguments| {
-        Box::pin(async { read(access, parse(arguments)?).await.map(ToolOutput::Text) })
-    },
+    handler: run_read::<Arguments>,
 };
 
 /// Arguments of `read_records`.
@@ -46,85 +45,85 @@ struct Arguments {
     #[serde(default)]
     fields: Vec<FieldName>,
     /// Such as `{"company_ids":[1],"lang":"fr_FR","tz":"Europe/Brussels"}`.
-    #[serde(default)]
-    #[schemars(with = "ObjectArgument")]
     context: Option<ContextRequest>,
 }
 
-async fn read(access: &OdooSession<'_>, arguments: Arguments) -> Result<String, ToolError> {
-    let Arguments {
-        model,
-        mut ids,
-        fields,
-        context,
-    } = arguments;
-    if ids.is_empty() || ids.len() > MAX_IDS {
-        return Err(ToolError::InvalidArguments(format!(
-            "argument `ids` does not fit: name 1 to {MAX_IDS} records, not {}",
-            ids.len()
-        )));
-    }
-    let mut seen = std::collections::BTreeSet::new();
-    ids.retain(|id| seen.insert(*id));
-    let schema = access.schema(&model).await?;
-    let columns = access.fields_to_show(&schema, &model, &fields).await?;
-    let (context, companies) = access.context(context.as_ref(), true).await?;
-    // By searching for the ids: `read` fails as a whole when a rule hides one of them.
-    let domain = Domain::of_ids(&ids).map_err(OperationError::from)?;
-    let limit = u32::try_from(ids.len()).unwrap_or(1);
-    let reading = access
-        .read_tolerantly(&columns, |fields| {
-            Call::search_read(model.clone(), &domain, fields, &Order::default(), 0, limit)
-                .in_context(context.clone())
-        })
-        .await?;
-    let mut rows = merge_responses(&reading.responses)?;
-    rows.sort_by_ids(&ids);
+impl ReadTool for Arguments {
+    async fn read(self, access: &OdooSession<'_>) -> Result<String, ToolError> {
+        let Arguments {
+            model,
+            mut ids,
+            fields,
+            context,
+        } = self;
+        if ids.is_empty() || ids.len() > MAX_IDS {
+            return Err(ToolError::InvalidArguments(format!(
+                "argument `ids` does not fit: name 1 to {MAX_IDS} records, not {}",
+                ids.len()
+            )));
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        ids.retain(|id| seen.insert(*id));
+        let schema = access.schema(&model).await?;
+        let columns = access.fields_to_show(&schema, &model, &fields).await?;
+        let (context, companies) = access.context(context.as_ref(), true).await?;
+        // By searching for the ids: `read` fails as a whole when a rule hides one of them.
+        let domain = Domain::of_ids(&ids).map_err(OperationError::from)?;
+        let limit = u32::try_from(ids.len()).unwrap_or(1);
+        let reading = access
+            .read_tolerantly(&columns, |fields| {
+                Call::search_read(model.clone(), &domain, fields, &Order::default(), 0, limit)
+                    .in_context(context.clone())
+            })
+            .await?;
+        let mut rows = merge_responses(&reading.responses)?;
+        rows.sort_by_ids(&ids);
 
-    let found: std::collections::BTreeSet<i64> = rows.ids().collect();
-    let missing: Vec<String> = ids
-        .iter()
-        .filter(|id| !found.contains(&i64::from(id.get())))
-        .map(ToString::to_string)
-        .collect();
-    if rows.is_empty() {
-        return Err(OperationError::InvalidArgument(format!(
-            "none of these records of `{model}` exists or may be seen by this Odoo user: {}; search_records finds the right ids",
-            missing.join(", ")
-        ))
-        .into());
-    }
-    let shaped = render::table(
-        &rows,
-        &schema,
-        &without_unreadable(&columns, &reading.unreadable_fields),
-        MAX_OUTPUT_BYTES,
-    );
-    let mut text = shaped.text;
-    if shaped.shown < rows.len() {
-        let rest: Vec<String> = rows
-            .ids()
-            .skip(shaped.shown)
-            .map(|id| id.to_string())
+        let found: std::collections::BTreeSet<i64> = rows.ids().collect();
+        let missing: Vec<String> = ids
+            .iter()
+            .filter(|id| !found.contains(&i64::from(id.get())))
+            .map(ToString::to_string)
             .collect();
-        footer::append_line(
-            &mut text,
-            &format!(
-                "cut to fit; not shown: {}; read them apart or name fewer fields",
-                rest.join(", ")
-            ),
-        );
-    }
-    if !missing.is_empty() {
-        footer::append_line(
-            &mut text,
-            &format!(
-                "no such record, or not to be seen by this Odoo user: {}",
+        if rows.is_empty() {
+            return Err(OperationError::InvalidArgument(format!(
+                "none of these records of `{model}` exists or may be seen by this Odoo user: {}; search_records finds the right ids",
                 missing.join(", ")
-            ),
+            ))
+            .into());
+        }
+        let shaped = render::table(
+            &rows,
+            &schema,
+            &without_unreadable(&columns, &reading.unreadable_fields),
+            MAX_OUTPUT_BYTES,
         );
+        let mut text = shaped.text;
+        if shaped.shown < rows.len() {
+            let rest: Vec<String> = rows
+                .ids()
+                .skip(shaped.shown)
+                .map(|id| id.to_string())
+                .collect();
+            footer::append_line(
+                &mut text,
+                &format!(
+                    "cut to fit; not shown: {}; read them apart or name fewer fields",
+                    rest.join(", ")
+                ),
+            );
+        }
+        if !missing.is_empty() {
+            footer::append_line(
+                &mut text,
+                &format!(
+                    "no such record, or not to be seen by this Odoo user: {}",
+                    missing.join(", ")
+                ),
+            );
+        }
+        footer::append_unreadable_fields(&mut text, &reading.unreadable_fields);
+        footer::append_footer(&mut text, access, &model, &companies, true);
+        Ok(text)
     }
-    footer::append_unreadable_fields(&mut text, &reading.unreadable_fields);
-    footer::append_footer(&mut text, access, &model, &companies, true);
-    Ok(text)
 }

@@ -4,17 +4,17 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    MAX_OUTPUT_BYTES, Tool, ToolError, ToolOutput,
-    arguments::{DomainArgument, ObjectArgument, OrderArgument, parse, parse_limit, schema_of},
+    MAX_OUTPUT_BYTES, Tool, ToolError,
+    arguments::{parse_limit, schema_of},
     footer,
+    tool::{ReadTool, run_read},
 };
 use crate::{
     access::{ContextRequest, OdooSession},
     render::{self, Rows, SearchPage},
     validation::validate_order,
 };
-use gatepost_odoo::{Call, FieldName, ModelName, Operation};
-use gatepost_state::limits::ToolClass;
+use gatepost_odoo::{Call, Domain, FieldName, ModelName, Operation, Order};
 
 /// Records without a limit of the caller's.
 const DEFAULT_LIMIT: u32 = 20;
@@ -28,16 +28,10 @@ pub(super) const TOOL: Tool = Tool {
                   Name the fields you need; without, the most useful ones are shown. \
                   When there is more, the answer ends with a cursor.",
     operation: Operation::Read,
-    rate_class: ToolClass::Read,
+    destructive: false,
+    returns_records: true,
     input_schema: schema_of::<Arguments>,
-    // Boxed by itself: reading around fields makes it large.
-    run: |access, arguments| {
-        Box::pin(async {
-            Box::pin(search(access, parse(arguments)?))
-                .await
-                .map(ToolOutput::Text)
-        })
-    },
+    handler: run_read::<Arguments>,
 };
 
 /// Arguments of `search_records`.
@@ -48,115 +42,114 @@ struct Arguments {
     model: ModelName,
     /// Odoo domain, such as `[["is_company","=",true],["name","ilike","azure"]]`; "|", "&", "!" stand before what they join. All records when left out.
     #[serde(default)]
-    domain: DomainArgument,
+    #[schemars(with = "Vec<Vec<String>>")]
+    domain: Domain,
     /// Technical names of fields, such as `["name","email"]`; without dots.
     #[serde(default)]
     fields: Vec<FieldName>,
     /// How many records, 1 to 200. Default 20.
-    #[serde(default)]
-    #[schemars(with = "i64", extend("minimum" = 1, "maximum" = 200))]
+    #[schemars(extend("minimum" = 1, "maximum" = 200))]
     limit: Option<i64>,
     /// Such as `date_order desc, id`.
     #[serde(default)]
-    order: OrderArgument,
-    /// The cursor of the page before, with all other arguments as they were.
-    #[serde(default)]
     #[schemars(with = "String")]
+    order: Order,
+    /// The cursor of the page before, with all other arguments as they were.
     cursor: Option<String>,
     /// Whether archived records are found too.
     #[serde(default)]
     archived: bool,
     /// Such as `{"company_ids":[1],"lang":"fr_FR","tz":"Europe/Brussels"}`.
-    #[serde(default)]
-    #[schemars(with = "ObjectArgument")]
     context: Option<ContextRequest>,
 }
 
-async fn search(access: &OdooSession<'_>, arguments: Arguments) -> Result<String, ToolError> {
-    let Arguments {
-        model,
-        domain,
-        fields,
-        limit: asked,
-        order,
-        cursor,
-        archived,
-        context,
-    } = arguments;
-    let limit = parse_limit(asked, DEFAULT_LIMIT, MAX_LIMIT)?;
-    let schema = access.schema(&model).await?;
-    let columns = access.fields_to_show(&schema, &model, &fields).await?;
-    validate_order(&schema, &model, &order.0, |model| access.may_read(model))?;
-    let order = order.0.with_id_tiebreaker();
-    let domain = access.validate_domain(&model, domain.0).await?;
-    let (context, companies) = access.context(context.as_ref(), archived).await?;
+impl ReadTool for Arguments {
+    async fn read(self, access: &OdooSession<'_>) -> Result<String, ToolError> {
+        let Arguments {
+            model,
+            domain,
+            fields,
+            limit: asked,
+            order,
+            cursor,
+            archived,
+            context,
+        } = self;
+        let limit = parse_limit(asked, DEFAULT_LIMIT, MAX_LIMIT)?;
+        let schema = access.schema(&model).await?;
+        let columns = access.fields_to_show(&schema, &model, &fields).await?;
+        validate_order(&schema, &model, &order, |model| access.may_read(model))?;
+        let order = order.with_id_tiebreaker();
+        let domain = access.validate_domain(&model, domain).await?;
+        let (context, companies) = access.context(context.as_ref(), archived).await?;
 
-    let search = format!(
-        "{model}\n{}\n{order}\n{columns:?}\n{context:?}",
-        domain.to_json()
-    );
-    let page = match cursor.as_deref() {
-        Some(cursor) if !cursor.is_empty() => SearchPage::parse(cursor, search.as_bytes())?,
-        _ => SearchPage::start(),
-    };
-    // One more than shown, to know whether there is a next page without counting.
-    let reading = access
-        .read_tolerantly(&columns, |fields| {
-            Call::search_read(
-                model.clone(),
-                &domain,
-                fields,
-                &order,
-                page.offset,
-                limit + 1,
-            )
-            .in_context(context.clone())
-        })
-        .await?;
-    let mut rows = merge_responses(&reading.responses)?;
-    let more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
-    rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-
-    let mut text = String::new();
-    if rows.is_empty() {
-        footer::append_line(
-            &mut text,
-            if page.offset == 0 {
-                "No record matches."
-            } else {
-                "There are no more records."
-            },
+        let search = format!(
+            "{model}\n{}\n{order}\n{columns:?}\n{context:?}",
+            domain.to_json()
         );
-    } else {
-        let shown = without_unreadable(&columns, &reading.unreadable_fields);
-        let shaped = render::table(&rows, &schema, &shown, MAX_OUTPUT_BYTES);
-        text = shaped.text;
-        let plural = if shaped.shown == 1 {
-            "record"
-        } else {
-            "records"
+        let page = match cursor.as_deref() {
+            Some(cursor) if !cursor.is_empty() => SearchPage::parse(cursor, search.as_bytes())?,
+            _ => SearchPage::start(),
         };
-        if more || shaped.shown < rows.len() {
-            let cut = if shaped.shown < rows.len() {
-                " (cut to fit; name fewer fields for more)"
-            } else {
-                ""
-            };
+        // One more than shown, to know whether there is a next page without counting.
+        let reading = access
+            .read_tolerantly(&columns, |fields| {
+                Call::search_read(
+                    model.clone(),
+                    &domain,
+                    fields,
+                    &order,
+                    page.offset,
+                    limit + 1,
+                )
+                .in_context(context.clone())
+            })
+            .await?;
+        let mut rows = merge_responses(&reading.responses)?;
+        let more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
+        rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+
+        let mut text = String::new();
+        if rows.is_empty() {
             footer::append_line(
                 &mut text,
-                &format!(
-                    "{} {plural} shown{cut}, there are more; next page: cursor `{}`",
-                    shaped.shown,
-                    page.next_cursor(shaped.shown, search.as_bytes())
-                ),
+                if page.offset == 0 {
+                    "No record matches."
+                } else {
+                    "There are no more records."
+                },
             );
         } else {
-            footer::append_line(&mut text, &format!("{} {plural}, no more.", shaped.shown));
+            let shown = without_unreadable(&columns, &reading.unreadable_fields);
+            let shaped = render::table(&rows, &schema, &shown, MAX_OUTPUT_BYTES);
+            text = shaped.text;
+            let plural = if shaped.shown == 1 {
+                "record"
+            } else {
+                "records"
+            };
+            if more || shaped.shown < rows.len() {
+                let cut = if shaped.shown < rows.len() {
+                    " (cut to fit; name fewer fields for more)"
+                } else {
+                    ""
+                };
+                footer::append_line(
+                    &mut text,
+                    &format!(
+                        "{} {plural} shown{cut}, there are more; next page: cursor `{}`",
+                        shaped.shown,
+                        page.next_cursor(shaped.shown, search.as_bytes())
+                    ),
+                );
+            } else {
+                footer::append_line(&mut text, &format!("{} {plural}, no more.", shaped.shown));
+            }
         }
+        footer::append_unreadable_fields(&mut text, &reading.unreadable_fields);
+        footer::append_footer(&mut text, access, &model, &companies, archived);
+        Ok(text)
     }
-    footer::append_unreadable_fields(&mut text, &reading.unreadable_fields);
-    footer::append_footer(&mut text, access, &model, &companies, archived);
-    Ok(text)
 }
 
 /// The rows of several answers about the same records.

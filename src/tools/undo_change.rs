@@ -1,16 +1,12 @@
 //! `undo_change`.
 
-use schemars::JsonSchema;
-use serde::Deserialize;
-
 use super::{
     Tool, ToolError,
-    arguments::{parse, schema_of},
-    write_support,
+    arguments::{schema_of, write_arguments},
+    tool::{WriteTool, run_write},
 };
-use crate::writes::{RequestFingerprint, UndoOperation};
+use crate::writes::UndoOperation;
 use gatepost_odoo::Operation;
-use gatepost_state::limits::ToolClass;
 
 pub(super) const TOOL: Tool = Tool {
     name: "undo_change",
@@ -19,32 +15,26 @@ pub(super) const TOOL: Tool = Tool {
                   values are written back, new records deleted, deleted ones made again as far as \
                   Odoo allows. Later changes first. May answer with a preview.",
     operation: Operation::Write,
-    rate_class: ToolClass::Write,
+    destructive: true,
+    returns_records: true,
     input_schema: schema_of::<Arguments>,
-    run: |access, arguments| {
-        Box::pin(async move {
-            let wish = RequestFingerprint::of(TOOL.name, arguments);
-            let arguments: Arguments = parse(arguments)?;
-            let change = UndoOperation::parse(&arguments.change).map_err(|error| {
-                ToolError::InvalidArguments(format!("argument `change` does not fit: {error}"))
-            })?;
-            write_support::run_write(access, &wish, &change).await
-        })
-    },
+    handler: run_write::<Arguments>,
 };
 
-/// Arguments of `undo_change`.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Arguments {
-    /// Its name, from the answer of the tool that made it.
-    change: String,
-    /// Your name for this call, to repeat it.
-    #[serde(default, rename = "idempotency_key")]
-    #[schemars(with = "String")]
-    _idempotency_key: Option<String>,
-    /// From the preview.
-    #[serde(default, rename = "confirm")]
-    #[schemars(with = "String")]
-    _confirm: Option<String>,
+write_arguments! {
+    /// Arguments of `undo_change`.
+    struct Arguments {
+        /// Its name, from the answer of the tool that made it.
+        change: String,
+    }
+}
+
+impl WriteTool for Arguments {
+    type Operation = UndoOperation;
+
+    fn into_operation(self) -> Result<UndoOperation, ToolError> {
+        UndoOperation::parse(&self.change).map_err(|error| {
+            ToolError::InvalidArguments(format!("argument `change` does not fit: {error}"))
+        })
+    }
 }

@@ -1,26 +1,25 @@
 //! `update_records`.
 
-use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
-    Tool,
-    arguments::{ObjectArgument, check_count, parse, schema_of},
-    footer, write_support,
+    Tool, ToolError,
+    arguments::{ObjectArgument, check_count, schema_of, write_arguments},
+    footer,
+    tool::{WriteTool, run_write},
+    write_support,
 };
 use crate::{
     access::{ContextRequest, OdooSession, OperationError, RecordSnapshot},
     validation,
     validation::{ValidatedRecords, unapplied_values},
     writes::{
-        Baseline, CompletedWrite, PreviewRenderer, RecoveredOutcome, Report, RequestFingerprint,
-        UndoSupport, WriteOperation, WritePlan, can_be_restored,
+        Baseline, CompletedWrite, PreviewRenderer, RecoveredOutcome, Report, UndoSupport,
+        WriteOperation, WritePlan, can_be_restored,
     },
 };
 use gatepost_base::text::pluralize;
 use gatepost_odoo::{Call, FieldName, ModelName, Operation, RecordId};
-use gatepost_state::limits::ToolClass;
 
 /// Records at the most.
 const MAX_RECORDS: usize = 500;
@@ -33,43 +32,36 @@ pub(super) const TOOL: Tool = Tool {
     description: "Change fields of Odoo records, the same values for all ids, all or none. \
                   May answer with a preview.",
     operation: Operation::Write,
-    rate_class: ToolClass::Write,
+    destructive: true,
+    returns_records: true,
     input_schema: schema_of::<Arguments>,
-    run: |access, arguments| {
-        Box::pin(async move {
-            let wish = RequestFingerprint::of(TOOL.name, arguments);
-            let mut arguments: Arguments = parse(arguments)?;
-            check_count("ids", arguments.ids.len(), MAX_RECORDS)?;
-            write_support::dedup_ids(&mut arguments.ids);
-            write_support::run_write(access, &wish, &arguments).await
-        })
-    },
+    handler: run_write::<Arguments>,
 };
 
-/// Arguments of `update_records`.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Arguments {
-    /// The model, such as `crm.lead`.
-    model: ModelName,
-    /// Such as `[7, 12]`; 1 to 500.
-    #[schemars(extend("minItems" = 1, "maxItems" = 500))]
-    ids: Vec<RecordId>,
-    /// The new values, such as `{"user_id":6,"date_deadline":"2026-12-24"}`; `null` empties a field.
-    #[schemars(with = "ObjectArgument")]
-    values: Map<String, Value>,
-    /// Such as `{"company_ids":[1],"lang":"fr_FR"}`.
-    #[serde(default)]
-    #[schemars(with = "ObjectArgument")]
-    context: Option<ContextRequest>,
-    /// Your name for this call, to repeat it.
-    #[serde(default, rename = "idempotency_key")]
-    #[schemars(with = "String")]
-    _idempotency_key: Option<String>,
-    /// From the preview.
-    #[serde(default, rename = "confirm")]
-    #[schemars(with = "String")]
-    _confirm: Option<String>,
+write_arguments! {
+    /// Arguments of `update_records`.
+    struct Arguments {
+        /// The model, such as `crm.lead`.
+        model: ModelName,
+        /// Such as `[7, 12]`; 1 to 500.
+        #[schemars(extend("minItems" = 1, "maxItems" = 500))]
+        ids: Vec<RecordId>,
+        /// The new values, such as `{"user_id":6,"date_deadline":"2026-12-24"}`; `null` empties a field.
+        #[schemars(with = "ObjectArgument")]
+        values: Map<String, Value>,
+        /// Such as `{"company_ids":[1],"lang":"fr_FR"}`.
+        context: Option<ContextRequest>,
+    }
+}
+
+impl WriteTool for Arguments {
+    type Operation = Self;
+
+    fn into_operation(mut self) -> Result<Self, ToolError> {
+        check_count("ids", self.ids.len(), MAX_RECORDS)?;
+        write_support::dedup_ids(&mut self.ids);
+        Ok(self)
+    }
 }
 
 impl WriteOperation for Arguments {

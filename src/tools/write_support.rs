@@ -4,28 +4,13 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::{ToolError, ToolOutput, footer};
+use super::footer;
 pub(super) use crate::writes::{id_list, id_ranges, odoo_time};
 use crate::{
     access::{OdooSession, OperationError, RecordSnapshot},
-    writes::{
-        RequestFingerprint, WriteOperation, WriteOutcome, execute, tracked_fields_of_new,
-        tracked_fields_with,
-    },
+    writes::{tracked_fields_of_new, tracked_fields_with},
 };
 use gatepost_odoo::{Context, FieldKind, FieldName, ModelName, RecordId, Schema};
-
-/// Carries a change out, or shows it first.
-pub(super) async fn run_write(
-    access: &OdooSession<'_>,
-    wish: &RequestFingerprint,
-    change: &impl WriteOperation,
-) -> Result<ToolOutput, ToolError> {
-    Ok(match execute(access, wish, change).await? {
-        WriteOutcome::NeedsApproval(question) => ToolOutput::InputRequired(question),
-        WriteOutcome::Done(text) => ToolOutput::Text(text),
-    })
-}
 
 /// Looks at records after a change. What was done stays done when that fails.
 pub(super) async fn read_back(

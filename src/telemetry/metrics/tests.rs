@@ -88,7 +88,7 @@ fn in_flight_request_counts_for_one_instance_until_dropped() {
 fn series_per_instance_stay_below_limit() {
     let metrics = Metrics::new();
     let mut tools = 0;
-    for tool in &tools::ALL {
+    for tool in tools::ALL {
         tools += 1;
         for revision in ["2025-06-18", "2025-11-25"] {
             for failure in [None, Some(RpcErrorType::Tool)] {
