@@ -1,26 +1,32 @@
-//! Who may see what.
+//! Users, access rights and record rules.
 
 use http::{HeaderMap, header};
 use serde_json::Value;
 
 use super::{
-    ADMIN_KEY, INTERNAL_KEY, SALES_KEY,
-    refusal::FakeOdooError,
+    error::FakeOdooError,
     table::{Field, Group, Row, Table, link},
 };
 
-/// An Odoo user, by their key.
+/// The API key of the administrator.
+pub const ADMIN_KEY: &str = "ad00000000000000000000000000000000000001";
+/// The API key of a salesperson, who sees only their own documents.
+pub const SALES_KEY: &str = "5a11000000000000000000000000000000000006";
+/// The API key of a user without rights to any application.
+pub const INTERNAL_KEY: &str = "1000000000000000000000000000000000000007";
+
+/// An Odoo user.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct User {
     pub(super) id: u32,
     pub(super) name: &'static str,
-    /// Their contact.
+    /// The id of their contact.
     pub(super) partner: u32,
     pub(super) group: Group,
     pub(super) companies: &'static [u32],
 }
 
-/// What can be done to records, as Odoo names it.
+/// An operation on records, by its name in Odoo.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum AccessMode {
     Create,
@@ -30,13 +36,7 @@ pub(super) enum AccessMode {
 }
 
 impl AccessMode {
-    pub(super) fn parse(name: &str) -> Option<Self> {
-        [Self::Create, Self::Read, Self::Unlink, Self::Write]
-            .into_iter()
-            .find(|operation| operation.name() == name)
-    }
-
-    pub(super) fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::Create => "create",
             Self::Read => "read",
@@ -46,7 +46,7 @@ impl AccessMode {
     }
 }
 
-/// The first group that may change a model so, as in a fresh Odoo 19.
+/// The lowest group that may do this to a model in a fresh Odoo 19.
 fn group_required_to_write(model: &str, operation: AccessMode) -> Group {
     match model {
         "ir.attachment" | "mail.message" => Group::Internal,
@@ -60,7 +60,7 @@ fn group_required_to_write(model: &str, operation: AccessMode) -> Group {
     }
 }
 
-/// Proves who calls (`odoo/addons/rpc`, `auth='bearer'`).
+/// Authenticates the caller (`odoo/addons/rpc`, `auth='bearer'`).
 pub(super) fn authenticate(headers: &HeaderMap) -> Result<User, FakeOdooError> {
     let unauthorized =
         |message| FakeOdooError::new(401, "werkzeug.exceptions.Unauthorized", message);
@@ -104,13 +104,12 @@ pub(super) fn authenticate(headers: &HeaderMap) -> Result<User, FakeOdooError> {
 }
 
 impl User {
-    /// Lets the user read the model, or says so as Odoo does.
+    /// Checks that the user may read the model.
     pub(super) fn check_read_access(self, table: &Table) -> Result<(), FakeOdooError> {
         self.check_access(AccessMode::Read, table)
     }
 
-    /// Lets the user do something to records of the model, or says so as Odoo
-    /// does.
+    /// Checks that the user may do this to records of the model.
     pub(super) fn check_access(
         self,
         operation: AccessMode,
@@ -142,13 +141,13 @@ impl User {
         )))
     }
 
-    /// Whether the user's groups show the field at all.
+    /// Whether the user's group may see the field.
     pub(super) fn has_field_access(self, field: &Field) -> bool {
         field.group.is_none_or(|group| self.group >= group)
     }
 
-    /// Whether the record rules let the user see the record: salespeople their
-    /// own documents, everybody those of their companies.
+    /// Whether the record rules allow the user to see the record: salespeople see
+    /// their own documents, all users those of their companies.
     pub(super) fn passes_record_rules(self, table: &Table, row: &Row, companies: &[u32]) -> bool {
         let in_company = table.model == "res.users"
             || link(row, "company_id").is_none_or(|company| companies.contains(&company));
@@ -158,7 +157,7 @@ impl User {
         in_company && own
     }
 
-    /// What Odoo says of a record that a rule hides.
+    /// Odoo's error for a record that a rule hides.
     pub(super) fn record_rule_error(
         self,
         operation: AccessMode,

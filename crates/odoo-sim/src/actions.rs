@@ -1,12 +1,14 @@
-//! What buttons do in Odoo's own client: confirming, cancelling, winning.
+//! The actions of buttons in Odoo's own client.
 
 use serde_json::{Value, json};
 
 use super::{
-    call::Invocation,
-    refusal::FakeOdooError,
+    access::AccessMode,
+    error::FakeOdooError,
+    invocation::Invocation,
     table::{Row, link, text, value},
     transaction::Transaction,
+    value::is_truthy,
 };
 
 fn row_of<const N: usize>(values: [(&str, Value); N]) -> Row {
@@ -16,7 +18,7 @@ fn row_of<const N: usize>(values: [(&str, Value); N]) -> Row {
         .collect()
 }
 
-/// `action_archive` and `action_unarchive`: only those that are not so yet.
+/// `action_archive` and `action_unarchive`: changes only records that differ.
 pub(super) fn set_active(
     transaction: &mut Transaction<'_>,
     call: &Invocation<'_>,
@@ -30,25 +32,27 @@ pub(super) fn set_active(
             format!("No 'active' field on model {model}"),
         ));
     }
-    let there = transaction.existing_ids(model, &call.ids)?;
-    let turned = ids_where_field(call, &there, "active", |now| *now == Value::Bool(!active));
-    transaction.write(model, &turned, &row_of([("active", active.into())]))?;
+    let existing = transaction.existing_ids(model, &call.ids)?;
+    let changed = ids_where_field(call, &existing, "active", |now| {
+        *now == Value::Bool(!active)
+    });
+    transaction.write(model, &changed, &row_of([("active", active.into())]))?;
     Ok(Value::Null)
 }
 
-/// The records whose field has such a value.
+/// The ids of the records whose field satisfies the condition.
 fn ids_where_field(
     call: &Invocation<'_>,
     ids: &[u32],
     field: &str,
-    is: impl Fn(&Value) -> bool,
+    condition: impl Fn(&Value) -> bool,
 ) -> Vec<u32> {
-    let there = |id: &&u32| {
+    let matches = |id: &&u32| {
         call.table
             .row(**id)
-            .is_some_and(|row| is(value(row, field)))
+            .is_some_and(|row| condition(value(row, field)))
     };
-    ids.iter().filter(there).copied().collect()
+    ids.iter().filter(matches).copied().collect()
 }
 
 fn ids_in_state(call: &Invocation<'_>, ids: &[u32], states: &[&str]) -> Vec<u32> {
@@ -72,11 +76,11 @@ pub(super) fn confirm_orders(
         let lines = call
             .database
             .referencing_ids("sale.order.line", "order_id", *id);
-        let bare = |line: &u32| {
+        let has_no_product = |line: &u32| {
             let line = call.database.row("sale.order.line", *line);
             line.is_some_and(|line| link(line, "product_id").is_none())
         };
-        if lines.iter().any(bare) {
+        if lines.iter().any(has_no_product) {
             return Err(FakeOdooError::user_error(
                 "Some order lines are missing a product, you need to correct them before going further.",
             ));
@@ -111,7 +115,7 @@ pub(super) fn cancel_orders(
     Ok(true.into())
 }
 
-/// `sale.order.action_draft`: of those that were sent or cancelled.
+/// `sale.order.action_draft`: resets only sent and cancelled orders.
 pub(super) fn reset_orders_to_draft(
     transaction: &mut Transaction<'_>,
     call: &Invocation<'_>,
@@ -151,7 +155,7 @@ fn ensure_one<'a>(call: &Invocation<'a>) -> Result<(u32, &'a Row), FakeOdooError
     let row = call.table.row(*id).ok_or_else(missing)?;
     user.check_read_access(call.table)?;
     if !user.passes_record_rules(call.table, row, user.companies) {
-        return Err(user.record_rule_error(super::access::AccessMode::Read, call.table, row));
+        return Err(user.record_rule_error(AccessMode::Read, call.table, row));
     }
     Ok((*id, row))
 }
@@ -163,7 +167,7 @@ pub(super) fn preview_order(call: &Invocation<'_>) -> Result<Value, FakeOdooErro
     Ok(json!({"type": "ir.actions.act_url", "target": "self", "url": url}))
 }
 
-/// `portal.mixin.get_portal_url`: a link that opens without a login.
+/// `portal.mixin.get_portal_url`: a link that works without a login.
 pub(super) fn portal_url(call: &Invocation<'_>) -> Result<Value, FakeOdooError> {
     let (id, row) = ensure_one(call)?;
     let mut url = format!("/my/orders/{id}?access_token={}", text(row, "access_token"));
@@ -171,37 +175,10 @@ pub(super) fn portal_url(call: &Invocation<'_>) -> Result<Value, FakeOdooError> 
         url.push_str("&report_type=");
         url.push_str(report);
     }
-    if call
-        .argument("download")
-        .is_some_and(super::cast::is_truthy)
-    {
+    if call.argument("download").is_some_and(is_truthy) {
         url.push_str("&download=true");
     }
     Ok(url.into())
-}
-
-/// `account.move.action_post`.
-pub(super) fn post_invoices(
-    transaction: &mut Transaction<'_>,
-    call: &Invocation<'_>,
-) -> Result<Value, FakeOdooError> {
-    let moves = transaction.existing_ids("account.move", &call.ids)?;
-    for id in &moves {
-        if ids_in_state(call, &[*id], &["draft"]).is_empty() {
-            let name = call.table.row(*id).map_or("", |row| text(row, "name"));
-            return Err(FakeOdooError::user_error(format!(
-                "The entry {name} (id {id}) must be in draft."
-            )));
-        }
-        let year = call.session.today();
-        let year = year.split('-').next().unwrap_or_default();
-        let posted = row_of([
-            ("state", "posted".into()),
-            ("name", format!("INV/{year}/{id:05}").into()),
-        ]);
-        transaction.write("account.move", &[*id], &posted)?;
-    }
-    Ok(false.into())
 }
 
 /// `crm.lead.action_set_won` (`addons/crm/models/crm_lead.py`).
@@ -223,7 +200,7 @@ pub(super) fn mark_leads_won(
     Ok(true.into())
 }
 
-/// `crm.lead.action_set_lost`, with values to write besides.
+/// `crm.lead.action_set_lost`, with additional values to write.
 pub(super) fn mark_leads_lost(
     transaction: &mut Transaction<'_>,
     call: &Invocation<'_>,
@@ -243,39 +220,4 @@ pub(super) fn mark_leads_lost(
     ]));
     transaction.write("crm.lead", &leads, &lost)?;
     Ok(Value::Null)
-}
-
-/// `crm.lead.action_restore`.
-pub(super) fn restore_leads(
-    transaction: &mut Transaction<'_>,
-    call: &Invocation<'_>,
-) -> Result<Value, FakeOdooError> {
-    let restored = row_of([("active", true.into()), ("date_closed", false.into())]);
-    transaction.write("crm.lead", &call.ids, &restored)?;
-    Ok(Value::Null)
-}
-
-/// `crm.lead.convert_opportunity`: of those that are neither lost nor won.
-///
-/// `partner` is a record for Python and an id on the wire; like Odoo it takes
-/// only what is empty.
-pub(super) fn convert_leads(
-    transaction: &mut Transaction<'_>,
-    call: &Invocation<'_>,
-) -> Result<Value, FakeOdooError> {
-    if call.argument("partner").is_some_and(super::cast::is_truthy) {
-        return Err(FakeOdooError::new(
-            500,
-            "builtins.AttributeError",
-            "'int' object has no attribute 'id'",
-        ));
-    }
-    let leads = transaction.existing_ids("crm.lead", &call.ids)?;
-    let leads = ids_where_field(call, &leads, "won_status", |status| status == "pending");
-    let leads = ids_where_field(call, &leads, "active", |active| {
-        *active == Value::Bool(true)
-    });
-    let converted = row_of([("type", "opportunity".into()), ("partner_id", false.into())]);
-    transaction.write("crm.lead", &leads, &converted)?;
-    Ok(true.into())
 }

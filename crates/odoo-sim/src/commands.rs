@@ -3,20 +3,20 @@
 use serde_json::Value;
 
 use super::{
-    cast::{datatype_mismatch, parse_record_id, unhashable_error},
+    coerce::{datatype_mismatch, unhashable_error},
     constraints::dangling_link_error,
     database::model_field,
-    domain::python_repr,
-    refusal::FakeOdooError,
+    error::FakeOdooError,
     table::{Field, OnDelete, Row},
     transaction::Transaction,
+    value::{parse_record_id, python_repr},
 };
 
 impl Transaction<'_> {
-    /// Does what a value of an x2many field says: commands, or the plain ids
-    /// that are to replace those there are.
+    /// Applies a value of an x2many field: a list of commands, or the plain ids
+    /// that replace the current ones.
     ///
-    /// What is no command is passed over without a word, as Odoo does.
+    /// Like Odoo, silently skips elements that are not commands.
     pub(super) fn apply_x2many(
         &mut self,
         model: &'static str,
@@ -51,7 +51,7 @@ impl Transaction<'_> {
             return self.set_links(&links, commands);
         }
         for command in commands.iter().filter_map(Value::as_array) {
-            // `1.0` is 1 for Python, `"1"` is not.
+            // Python treats `1.0` as 1, but not `"1"`.
             let code = command.first().and_then(Value::as_f64);
             let code = code.filter(|_| command.first().is_some_and(Value::is_number));
             let second = || command.get(1).ok_or_else(index_error);
@@ -64,13 +64,13 @@ impl Transaction<'_> {
                 Some("1") => {
                     let other = parse_linked_id(&links, second()?)?;
                     if let Some(values) = third()?.as_object() {
-                        self.write(relation, &[other], values).map_err(|refusal| {
-                            // Inside a command it is the ORM that looks.
-                            match refusal.missing_key() {
+                        self.write(relation, &[other], values).map_err(|error| {
+                            // Inside a command the ORM checks the names.
+                            match error.missing_key() {
                                 Some(name) => FakeOdooError::value_error(format!(
                                     "Invalid field '{name}' in '{relation}'"
                                 )),
-                                None => refusal,
+                                None => error,
                             }
                         })?;
                     }
@@ -126,7 +126,7 @@ impl Transaction<'_> {
         }
     }
 
-    /// The records that are linked now.
+    /// The ids of the records that are linked now.
     fn linked_ids(&self, links: &X2manyLinks<'_>) -> Vec<u32> {
         let table = self.database.table(links.model);
         table
@@ -160,7 +160,7 @@ impl Transaction<'_> {
         }
     }
 
-    /// Takes records out: they point nowhere then, or go when they cannot.
+    /// Unlinks records: clears their field, or deletes them if it is required.
     fn remove_links(
         &mut self,
         links: &X2manyLinks<'_>,
@@ -175,28 +175,29 @@ impl Transaction<'_> {
                     .fields
                     .get(inverse)
                     .is_some_and(|field| field.on_delete == OnDelete::Cascade);
-                let nowhere = Row::from_iter([(inverse.to_owned(), Value::Bool(false))]);
+                let cleared = Row::from_iter([(inverse.to_owned(), Value::Bool(false))]);
                 released.try_for_each(|other| {
                     if cascades {
                         self.unlink(links.relation, &[other])
                     } else {
-                        self.write(links.relation, &[other], &nowhere)
+                        self.write(links.relation, &[other], &cleared)
                     }
                 })
             }
             None => {
-                let kept: Vec<u32> = linked
+                let remaining: Vec<u32> = linked
                     .into_iter()
                     .filter(|id| !others.contains(id))
                     .collect();
-                self.database.set(links.model, links.id, links.name, kept);
+                self.database
+                    .set(links.model, links.id, links.name, remaining);
                 Ok(())
             }
         }
     }
 
     fn set_links(&mut self, links: &X2manyLinks<'_>, set: &[Value]) -> Result<(), FakeOdooError> {
-        // Python hashes them all before it looks at one.
+        // Python hashes all of them before it checks any.
         if let Some(id) = set.iter().find(|id| id.is_array() || id.is_object()) {
             return Err(unhashable_error(id));
         }
@@ -204,19 +205,19 @@ impl Transaction<'_> {
         for id in set {
             wanted.push(parse_linked_id(links, id)?);
         }
-        let gone: Vec<u32> = self
+        let removed: Vec<u32> = self
             .linked_ids(links)
             .into_iter()
             .filter(|id| !wanted.contains(id))
             .collect();
-        self.remove_links(links, &gone)?;
+        self.remove_links(links, &removed)?;
         wanted
             .into_iter()
             .try_for_each(|id| self.add_link(links, id))
     }
 }
 
-/// One x2many field of one record.
+/// An x2many field of a record.
 struct X2manyLinks<'a> {
     model: &'static str,
     id: u32,
@@ -226,7 +227,7 @@ struct X2manyLinks<'a> {
 }
 
 impl X2manyLinks<'_> {
-    /// The name PostgreSQL knows the link by.
+    /// The name of the foreign key in PostgreSQL.
     fn foreign_key_name(&self) -> String {
         let (own, other) = (
             self.model.replace('.', "_"),
@@ -236,7 +237,7 @@ impl X2manyLinks<'_> {
     }
 }
 
-/// The id in a command, or among plain ids.
+/// Parses an id in a command or a list of plain ids.
 fn parse_linked_id(links: &X2manyLinks<'_>, id: &Value) -> Result<u32, FakeOdooError> {
     if let Some(id) = parse_record_id(id) {
         return Ok(id);
@@ -249,7 +250,7 @@ fn parse_linked_id(links: &X2manyLinks<'_>, id: &Value) -> Result<u32, FakeOdooE
             links.name
         )),
         Value::Number(_) => dangling_link_error(&links.foreign_key_name()),
-        // A text is a list of letters for Python.
+        // Python treats a string as a list of characters.
         Value::String(text) if text.chars().all(|one| one.is_ascii_digit()) => {
             let letters: Vec<String> = text.chars().map(|one| format!("'{one}'")).collect();
             FakeOdooError::value_error(format!(

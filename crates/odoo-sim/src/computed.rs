@@ -1,4 +1,4 @@
-//! Values that follow from others, kept right after every change.
+//! Computed values, recomputed after every change.
 
 use serde_json::Value;
 
@@ -7,21 +7,21 @@ use super::{
     table::{link, number, text},
 };
 
-/// The one tax, on everything that is sold.
+/// The only tax rate.
 const TAX_RATE: f64 = 0.21;
 
-/// Rounds an amount to cents, a half upwards as Odoo does.
+/// Rounds an amount to cents, half up as Odoo does.
 pub(super) fn round_to_cents(amount: f64) -> f64 {
-    // The nudge is for halves that have no exact form, such as 1.005.
+    // The offset helps halves without an exact binary form, such as 1.005.
     (amount * 100.0 + amount.signum() * 1e-7).round() / 100.0
 }
 
-/// Puts right what depends on these fields of a record.
+/// Recomputes what depends on the changed fields of a record.
 pub(super) fn recompute(database: &mut Database, model: &str, id: u32, changed: &[&str]) {
     let has = |fields: &[&str]| changed.iter().any(|name| fields.contains(name));
     match model {
         "crm.lead" if has(&["stage_id", "active", "probability"]) => {
-            recompute_lead(database, id, changed)
+            recompute_lead(database, id, changed);
         }
         "ir.model.data" if has(&["module", "name"]) => {
             if let Some(row) = database.row(model, id) {
@@ -67,12 +67,12 @@ pub(super) fn recompute(database: &mut Database, model: &str, id: u32, changed: 
     }
 }
 
-/// The amounts of an order, and what its lines take over from it.
+/// Recomputes the amounts of an order and the values that its lines copy from it.
 pub(super) fn recompute_order(database: &mut Database, id: u32) {
     let Some(order) = database.row("sale.order", id) else {
         return;
     };
-    let taken = ["state", "currency_id", "company_id"]
+    let copied = ["state", "currency_id", "company_id"]
         .map(|field| (field, order.get(field).cloned().unwrap_or_default()));
     let (mut untaxed, mut tax) = (0.0, 0.0);
     for line in database.referencing_ids("sale.order.line", "order_id", id) {
@@ -84,7 +84,7 @@ pub(super) fn recompute_order(database: &mut Database, id: u32) {
         let line_tax = round_to_cents(subtotal * TAX_RATE);
         untaxed += subtotal;
         tax += line_tax;
-        for (field, value) in taken.clone() {
+        for (field, value) in copied.clone() {
             row.insert(field.to_owned(), value);
         }
         for (field, amount) in [
@@ -122,8 +122,8 @@ fn recompute_lead(database: &mut Database, id: u32, changed: &[&str]) {
     }
 }
 
-/// The complete name of a record and of those below it.
-fn recompute_complete_name(database: &mut Database, model: &str, id: u32, between: &str) {
+/// Recomputes the complete names of a record and its descendants.
+fn recompute_complete_name(database: &mut Database, model: &str, id: u32, separator: &str) {
     let Some(row) = database.row(model, id) else {
         return;
     };
@@ -139,18 +139,18 @@ fn recompute_complete_name(database: &mut Database, model: &str, id: u32, betwee
             text(parent, own).to_owned()
         });
     let complete = match above {
-        Some(above) => format!("{above}{between}{name}"),
+        Some(above) => format!("{above}{separator}{name}"),
         None => name,
     };
     database.set(model, id, "complete_name", complete);
     for below in database.referencing_ids(model, "parent_id", id) {
         if below != id {
-            recompute_complete_name(database, model, below, between);
+            recompute_complete_name(database, model, below, separator);
         }
     }
 }
 
-/// A template and its one variant say the same.
+/// Copies the values of a template to its only variant.
 fn sync_variants(database: &mut Database, id: u32, changed: &[&str]) {
     let Some(row) = database.row("product.template", id).cloned() else {
         return;
@@ -171,7 +171,7 @@ fn sync_variants(database: &mut Database, id: u32, changed: &[&str]) {
     }
 }
 
-/// An address alone and in small letters, as `email_normalize` makes it.
+/// A bare address in lower case, as `email_normalize` returns it.
 fn normalize_email(email: &str) -> Value {
     let inside = email
         .split_once('<')

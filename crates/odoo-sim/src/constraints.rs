@@ -1,14 +1,15 @@
-//! What the database and the models do not let be.
+//! Constraints of the database and of the models.
 
 use serde_json::Value;
 
 use super::{
     database::Database,
-    refusal::FakeOdooError,
+    error::FakeOdooError,
     table::{Field, Row, Table, link, text, value},
+    value::{ids, is_truthy},
 };
 
-/// Refuses a record that lacks what it needs.
+/// Rejects a record without a required value.
 pub(super) fn check_required(table: &Table, row: &Row) -> Result<(), FakeOdooError> {
     let unset = |name: &str| matches!(value(row, name), Value::Bool(false) | Value::Null);
     if table.model == "res.partner" && unset("name") && text(row, "type") == "contact" {
@@ -27,21 +28,21 @@ pub(super) fn check_required(table: &Table, row: &Row) -> Result<(), FakeOdooErr
     }
 }
 
-/// How an error of the database begins when it is told to a client.
+/// The prefix of database errors that Odoo shows to a client.
 const INTEGRITY_ERROR_PREFIX: &str = "The operation cannot be completed: ";
 
 fn integrity_error(why: &str) -> FakeOdooError {
     FakeOdooError::validation_error(format!("{INTEGRITY_ERROR_PREFIX}{why}"))
 }
 
-/// The same error as `load` tells it, which leaves the beginning out.
+/// The message as `load` reports it: without the prefix.
 pub(super) fn strip_integrity_prefix(message: &str) -> &str {
     message
         .strip_prefix(INTEGRITY_ERROR_PREFIX)
         .unwrap_or(message)
 }
 
-/// A record that others point to, of the table and by the field named.
+/// The error for deleting a record that a field of this table points to.
 pub(super) fn in_use_error(table: &Table, name: &str, field: &Field) -> FakeOdooError {
     integrity_error(&format!(
         "Another model is using the record you are trying to delete.\n\nThe troublemaker is: '{}' ({})\nThanks to the following constraint: '{}' ({name})\nHow about archiving the record instead?",
@@ -49,14 +50,14 @@ pub(super) fn in_use_error(table: &Table, name: &str, field: &Field) -> FakeOdoo
     ))
 }
 
-/// A link of a many2many to a record that is not there.
+/// The error for a many2many link to a record that does not exist.
 pub(super) fn dangling_link_error(constraint: &str) -> FakeOdooError {
     integrity_error(&format!(
         "Another model is using the record you are trying to delete.\n\nThe troublemaker is: Unknown\nThanks to the following constraint: {constraint}\nHow about archiving the record instead?"
     ))
 }
 
-/// Refuses values before anything is changed.
+/// Rejects values before anything is written.
 pub(super) fn check_before_write(
     database: &Database,
     model: &str,
@@ -65,7 +66,7 @@ pub(super) fn check_before_write(
 ) -> Result<(), FakeOdooError> {
     let archives = values
         .get("active")
-        .is_some_and(|active| !super::cast::is_truthy(active));
+        .is_some_and(|active| !is_truthy(active));
     if model == "res.partner" && archives {
         let linked = active_users_of(database, ids);
         if !linked.is_empty() {
@@ -82,7 +83,7 @@ pub(super) fn check_before_write(
     Ok(())
 }
 
-/// The names of the active users whose contacts these are.
+/// The names of the active users that these contacts belong to.
 pub(super) fn active_users_of(database: &Database, partners: &[u32]) -> Vec<String> {
     let Some(users) = database.table("res.users") else {
         return Vec::new();
@@ -98,7 +99,7 @@ pub(super) fn active_users_of(database: &Database, partners: &[u32]) -> Vec<Stri
         .collect()
 }
 
-/// Refuses a record that contradicts others.
+/// Rejects a record that contradicts others.
 pub(super) fn check_constraints(
     database: &Database,
     model: &str,
@@ -138,7 +139,7 @@ pub(super) fn check_constraints(
 
 fn check_no_recursion(table: &Table, id: u32) -> Result<(), FakeOdooError> {
     let mut above = table.row(id).and_then(|row| link(row, "parent_id"));
-    // A circle that the record is not part of was refused when it was closed.
+    // A cycle without this record was rejected when it was created.
     for _ in 0..table.rows.len() {
         match above {
             None => return Ok(()),
@@ -155,7 +156,7 @@ fn check_no_recursion(table: &Table, id: u32) -> Result<(), FakeOdooError> {
     Ok(())
 }
 
-/// Odoo's `_check_company`: what it points to is of its company or of none.
+/// Odoo's `_check_company`: linked records belong to the same company or to none.
 fn check_company(
     database: &Database,
     table: &Table,
@@ -178,12 +179,12 @@ fn check_company(
         else {
             continue;
         };
-        let fits = if related.model == "res.users" {
-            super::domain::ids(value(other, "company_ids")).contains(&company)
+        let same_company = if related.model == "res.users" {
+            ids(value(other, "company_ids")).contains(&company)
         } else {
             link(other, "company_id").is_none_or(|of| of == company)
         };
-        if !fits {
+        if !same_company {
             let company = database
                 .row("res.company", company)
                 .map_or("", |company| text(company, "name"));

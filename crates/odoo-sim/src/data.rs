@@ -1,6 +1,4 @@
-//! The records: the same every day, but for the dates.
-
-use std::sync::Arc;
+//! The records of the sample company. Only the dates depend on the day.
 
 use jiff::{ToSpan, civil::Date};
 use serde_json::{Value, json};
@@ -9,9 +7,9 @@ use super::{
     computed,
     database::Database,
     defaults::empty_row,
-    domain::ids,
     models,
     table::{Row, link, text},
+    value::ids,
 };
 
 /// Countries: id, name, code, currency.
@@ -87,25 +85,25 @@ const PRODUCTS: [(&str, &str, f64, u32); 16] = [
 
 /// All models with their records.
 pub(super) fn sample_database(today: Date) -> Database {
-    let mut company = SampleDataBuilder {
+    let mut builder = SampleDataBuilder {
         database: Database {
             tables: models::empty_tables(),
             last_order_number: 0,
         },
         today,
     };
-    company.add_base_data();
-    company.add_partners();
-    company.add_products();
-    company.add_leads();
-    company.add_orders();
-    company.add_invoices();
-    company.add_other_records();
-    company.add_followers();
-    company.database
+    builder.add_base_data();
+    builder.add_partners();
+    builder.add_products();
+    builder.add_leads();
+    builder.add_orders();
+    builder.add_invoices();
+    builder.add_other_records();
+    builder.add_followers();
+    builder.database
 }
 
-/// Who sells to a customer: the work is shared out in turn.
+/// The salesperson of a document: they take turns.
 fn salesperson(id: u32) -> u32 {
     match id % 3 {
         0 => 2,
@@ -120,10 +118,9 @@ struct SampleDataBuilder {
 }
 
 impl SampleDataBuilder {
-    /// Adds a record. What a field of its kind has when nobody set it comes by
-    /// itself: `false`, zero, an empty list; `active` is true.
+    /// Adds a record. Fields without a value are empty, and `active` is true.
     fn add(&mut self, model: &str, id: u32, values: Value) {
-        let made = format!("{} 08:00:00", self.date_from_today(-400));
+        let created = format!("{} 08:00:00", self.date_from_today(-400));
         let Some(table) = self.database.tables.get_mut(model) else {
             return;
         };
@@ -131,23 +128,13 @@ impl SampleDataBuilder {
         if let Some(active) = row.get_mut("active") {
             *active = true.into();
         }
-        for (field, value) in [
-            ("create_date", json!(made)),
-            ("create_uid", json!(2)),
-            ("write_date", json!(made)),
-            ("write_uid", json!(2)),
-        ] {
-            row.insert(field.to_owned(), value);
-        }
         if let Value::Object(values) = values {
             row.extend(values);
         }
-        row.insert("id".to_owned(), id.into());
-        table.last_id = table.last_id.max(id);
-        table.rows.insert(id, Arc::new(row));
+        table.insert_with_id(id, row, 2, &created);
     }
 
-    /// The day so many days from today.
+    /// The day this many days from today.
     fn date_from_today(&self, days: i32) -> String {
         self.today
             .checked_add(days.days())
@@ -417,7 +404,7 @@ impl SampleDataBuilder {
         }
     }
 
-    /// Salespeople follow what is theirs, customers what they ordered.
+    /// Salespeople follow their documents, customers their orders.
     fn add_followers(&mut self) {
         let mut id = 1;
         for model in ["crm.lead", "sale.order"] {

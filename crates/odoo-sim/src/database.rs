@@ -5,18 +5,21 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde_json::Value;
 
 use super::{
-    domain::ids,
     table::{Field, Row, Table, link, text, value},
+    value::ids,
 };
 
-/// What is in the database after one transaction and before the next.
+/// The name of the only database.
+pub const DATABASE: &str = "demo";
+
+/// The contents of the database between two transactions.
 ///
-/// Cheap to clone, so that a transaction works on a copy of its own and one
-/// that fails leaves nothing behind.
+/// Cheap to clone: each transaction works on its own copy, and a failed one is
+/// dropped.
 #[derive(Clone, Debug)]
 pub(super) struct Database {
     pub(super) tables: BTreeMap<&'static str, Table>,
-    /// How many orders were ever numbered.
+    /// The last number given to an order.
     pub(super) last_order_number: u32,
 }
 
@@ -29,7 +32,7 @@ impl Database {
         self.table(model)?.row(id)
     }
 
-    /// A record, to be changed.
+    /// A record, for writing.
     pub(super) fn row_mut(&mut self, model: &str, id: u32) -> Option<&mut Row> {
         self.tables
             .get_mut(model)?
@@ -38,14 +41,14 @@ impl Database {
             .map(Arc::make_mut)
     }
 
-    /// Sets one value as it is.
+    /// Sets one value without checks.
     pub(super) fn set(&mut self, model: &str, id: u32, field: &str, value: impl Into<Value>) {
         if let Some(row) = self.row_mut(model, id) {
             row.insert(field.to_owned(), value.into());
         }
     }
 
-    /// The records of a model whose field points to this one.
+    /// The records of a model whose field points to this record.
     pub(super) fn referencing_ids(&self, model: &str, field: &str, id: u32) -> Vec<u32> {
         self.table(model).map_or_else(Vec::new, |table| {
             table
@@ -57,7 +60,7 @@ impl Database {
         })
     }
 
-    /// The records that a relational field of a record holds.
+    /// The records in a relational field of a record.
     pub(super) fn linked_ids(
         &self,
         table: &Table,
@@ -69,7 +72,7 @@ impl Database {
         match (field.kind, field.relation, field.inverse) {
             ("one2many", Some(relation), Some("res_id")) => {
                 let mut attached = self.attached_ids(relation, table.model, id);
-                // Odoo's order of messages: the latest first.
+                // Odoo orders messages by date, newest first.
                 if relation == "mail.message" {
                     attached.reverse();
                 }
@@ -91,8 +94,8 @@ impl Database {
             .collect()
     }
 
-    /// The records of a mail or data model that belong to this record of any
-    /// model, which they name in two fields.
+    /// The records of a mail or data model that are attached to this record: they
+    /// name its model and its id in two fields.
     pub(super) fn attached_ids(&self, kind: &str, model: &str, id: u32) -> Vec<u32> {
         let Some(table) = self.table(kind) else {
             return Vec::new();
@@ -106,7 +109,7 @@ impl Database {
             .collect()
     }
 
-    /// The record of an external id: its model and id.
+    /// The `ir.model.data` record of an external id.
     pub(super) fn find_external_id(&self, module: &str, name: &str) -> Option<(u32, &Row)> {
         self.table("ir.model.data")?
             .rows
@@ -116,8 +119,7 @@ impl Database {
     }
 }
 
-/// The field in which a record says of which model the record is that it is
-/// attached to.
+/// The field that holds the model of the record that a record is attached to.
 pub(super) fn model_field(table: &Table) -> &'static str {
     if table.fields.contains_key("res_model") {
         "res_model"

@@ -1,4 +1,4 @@
-//! What a new record has that nobody set.
+//! Default values of a new record.
 
 use serde_json::{Value, json};
 
@@ -8,26 +8,26 @@ use super::{
     table::{Row, Table, link},
 };
 
-/// A record in which nothing is set: `false`, zero, an empty list.
+/// A record without values: `false`, zero or an empty list in each field.
 pub(super) fn empty_row(table: &Table) -> Row {
     table
         .fields
         .iter()
         .map(|(name, field)| {
-            let nothing = match field.kind {
+            let empty = match field.kind {
                 "integer" | "many2one_reference" => json!(0),
                 "float" | "monetary" => json!(0.0),
                 "one2many" | "many2many" => json!([]),
                 _ => Value::Bool(false),
             };
-            ((*name).to_owned(), nothing)
+            ((*name).to_owned(), empty)
         })
         .collect()
 }
 
-/// The defaults of a model's fields, as `default_get` tells them.
+/// The defaults of a model's fields, as `default_get` returns them.
 pub(super) fn default_values(table: &Table, session: &Session) -> Row {
-    let mut defaults = match table.model {
+    let defaults = match table.model {
         "account.move" => {
             json!({"move_type": "entry", "state": "draft", "date": session.today()})
         }
@@ -58,17 +58,10 @@ pub(super) fn default_values(table: &Table, session: &Session) -> Row {
         "sale.order.line" => json!({"product_uom_qty": 1.0}),
         _ => json!({}),
     };
-    if table.fields.contains_key("active")
-        && let Some(defaults) = defaults.as_object_mut()
-    {
+    let mut defaults = defaults.as_object().cloned().unwrap_or_default();
+    if table.fields.contains_key("active") {
         defaults.insert("active".to_owned(), true.into());
     }
-    let mut defaults = match defaults {
-        Value::Object(defaults) => defaults,
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-            Row::new()
-        }
-    };
     for (name, value) in &session.context_defaults {
         if table.fields.contains_key(name.as_str()) {
             defaults.insert(name.clone(), value.clone());
@@ -77,8 +70,8 @@ pub(super) fn default_values(table: &Table, session: &Session) -> Row {
     defaults
 }
 
-/// Fills in what Odoo computes from the rest when a record is made, unless it
-/// was given.
+/// Fills in the values that Odoo computes when a record is created, unless they
+/// are given.
 pub(super) fn fill_computed(
     database: &Database,
     session: &Session,

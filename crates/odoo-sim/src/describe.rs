@@ -1,4 +1,4 @@
-//! What `fields_get` says of a field.
+//! The description of a field that `fields_get` returns.
 
 use serde_json::{Map, Value, json};
 
@@ -64,8 +64,8 @@ pub(super) fn describe(table: &Table, name: &str, field: &Field) -> Map<String, 
     described
 }
 
-/// The domain of a field that must be of the company of its record, as a real
-/// Odoo 19 tells it.
+/// The domain of a field that must belong to the company of its record, as
+/// Odoo 19 describes it.
 fn company_domain(model: &str, name: &str) -> Option<&'static str> {
     match (model, name) {
         ("account.move", "journal_id") => Some(
@@ -78,8 +78,8 @@ fn company_domain(model: &str, name: &str) -> Option<&'static str> {
     }
 }
 
-/// What a field is worked out from, as a real Odoo 19 tells it, as far as the
-/// fields are here.
+/// The fields that a computed field depends on, as Odoo 19 describes them, as far
+/// as they exist here.
 fn depends(model: &str, name: &str) -> &'static [&'static str] {
     match (model, name) {
         ("account.move", "currency_id") => &["journal_id"],

@@ -1,4 +1,4 @@
-//! Odoo's documentation of itself: `/doc-bearer`.
+//! Odoo's documentation of its own models: `/doc-bearer`.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, header};
@@ -8,20 +8,21 @@ use super::{
     access::User,
     database::Database,
     describe::describe,
-    methods::{self, Method},
-    refusal::{FakeOdooError, json_response},
+    error::{FakeOdooError, json_response},
+    method::Method,
+    methods,
     table::{Group, Table},
 };
 
-/// The same for every model, as Odoo's is, and without quotes.
+/// The same for every model and without quotes, as Odoo's is.
 const ETAG: &str = "6f0c1d2e3b4a59687786a5b4c3d2e1f06f0c1d2e3b4a59687786a5b4c3d2e1f0";
 
-/// The modules that this company has.
+/// The installed modules.
 const MODULES: [&str; 9] = [
     "base", "web", "mail", "portal", "contacts", "crm", "product", "account", "sale",
 ];
 
-/// The index, or the page of one model.
+/// Answers with the index or the page of one model.
 pub(super) fn serve_page(
     database: &Database,
     user: User,
@@ -67,7 +68,7 @@ pub(super) fn serve_page(
     Ok(response)
 }
 
-/// A model in the index: names alone.
+/// The entry of a model in the index.
 fn index_entry(table: &Table, user: User) -> Value {
     let fields = table
         .fields
@@ -101,7 +102,7 @@ fn model_page(table: &Table, user: User) -> Value {
     json!({"model": table.model, "name": table.label, "doc": null, "fields": fields, "methods": methods})
 }
 
-/// A method, as `_doc_method` tells it.
+/// The documentation of a method, as Odoo's `_doc_method` writes it.
 fn describe_method(method: &Method) -> Value {
     let parameters = method.parameters();
     let shown: Vec<String> = parameters
@@ -128,9 +129,8 @@ fn describe_method(method: &Method) -> Value {
             (parameter.name.to_owned(), described.into())
         })
         .collect();
-    let (model, module) = method.origin;
     let mut documented = json!({
-        "parameters": described, "model": model, "module": module,
+        "parameters": described, "model": method.origin.model, "module": method.origin.module,
         "doc": format!("<p>{}.</p>", method.name),
     });
     if let Some(documented) = documented.as_object_mut() {
@@ -146,7 +146,7 @@ fn describe_method(method: &Method) -> Value {
     documented
 }
 
-/// A default as Python writes it.
+/// Parses a default in Python syntax.
 fn parse_python_default(default: &str) -> Value {
     match default {
         "None" => Value::Null,

@@ -1,18 +1,19 @@
-//! Which records a domain matches.
+//! Evaluates domains.
 //!
-//! Written for this stand-in alone: it must judge what the gateway sends, so
-//! it shares nothing with the gateway's own parser.
+//! It shares no code with the gateway's own parser, because it checks what the
+//! gateway sends.
 
 use serde_json::Value;
 
 use super::{
     access::User,
     database::Database,
-    refusal::FakeOdooError,
+    error::FakeOdooError,
     table::{Row, Table, value as value_of},
+    value::{ids, python_repr},
 };
 
-/// The condition of one record.
+/// Whether a record matches a domain.
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "JSON has six kinds of values for good"
@@ -24,7 +25,7 @@ pub(super) fn matches(
     row: &Row,
     domain: &[Value],
 ) -> Result<bool, FakeOdooError> {
-    // From the right, as polish notation is read.
+    // From the right: prefix notation.
     let mut stack: Vec<bool> = Vec::new();
     for term in domain.iter().rev() {
         match term {
@@ -59,7 +60,7 @@ pub(super) fn matches(
     Ok(stack.into_iter().all(|one| one))
 }
 
-/// Checks the names in a domain even when there is no record to look at.
+/// Checks the names in a domain, even if the table is empty.
 pub(super) fn check_domain(
     database: &Database,
     user: User,
@@ -140,7 +141,7 @@ impl Condition<'_> {
             return Err(unknown());
         };
         user.check_read_access(related)?;
-        // The names on the way are checked even when nothing is linked.
+        // The names in the path are checked even if nothing is linked.
         let unlinked = self.evaluate(database, user, related, &Row::new(), rest)?;
         let linked = database.linked_ids(table, row, first, field);
         let linked: Vec<_> = linked.iter().filter_map(|id| related.row(*id)).collect();
@@ -180,7 +181,7 @@ impl Condition<'_> {
         value: &Value,
     ) -> Result<bool, FakeOdooError> {
         let operand = self.operand;
-        // A relation compared with a text is compared by its name.
+        // A relation is compared with text by display name.
         let named;
         let value = match (
             relation.and_then(|model| database.tables.get(model)),
@@ -201,7 +202,7 @@ impl Condition<'_> {
             "=" => equal(value, operand),
             "!=" => !equal(value, operand),
             "in" | "not in" => {
-                // Odoo matches nothing, without a word, when this is no list.
+                // Odoo silently matches nothing if the operand is not a list.
                 let found = operand
                     .as_array()
                     .is_some_and(|all| all.iter().any(|one| equal(value, one)));
@@ -247,7 +248,7 @@ impl Condition<'_> {
 
 fn equal(value: &Value, operand: &Value) -> bool {
     match (value, operand) {
-        // x2many: one of them.
+        // x2many: any of them.
         (Value::Array(values), _) if operand.is_number() => values.contains(operand),
         (Value::Array(values), Value::Bool(false)) => values.is_empty(),
         (Value::String(text), Value::Bool(false)) => text.is_empty(),
@@ -265,7 +266,7 @@ pub(super) fn compare(a: &Value, b: &Value) -> Option<std::cmp::Ordering> {
     }
 }
 
-/// SQL's wild cards: `%` for any text, `_` for one character.
+/// Matches SQL wildcards: `%` for any text, `_` for one character.
 fn matches_like(text: &str, pattern: &str) -> bool {
     let Some(first) = pattern.chars().next() else {
         return text.is_empty();
@@ -280,40 +281,5 @@ fn matches_like(text: &str, pattern: &str) -> bool {
             chars.next().is_some_and(|char| char == one || one == '_')
                 && matches_like(chars.as_str(), rest)
         }
-    }
-}
-
-/// The ids in a value: one, several, or none.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "JSON has six kinds of values for good"
-)]
-pub(super) fn ids(value: &Value) -> Vec<u32> {
-    let one = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
-    match value {
-        Value::Array(values) => values.iter().filter_map(one).collect(),
-        other => one(other).into_iter().collect(),
-    }
-}
-
-/// A value as Python would print it.
-pub(super) fn python_repr(value: &Value) -> String {
-    match value {
-        Value::Null => "None".to_owned(),
-        Value::Bool(true) => "True".to_owned(),
-        Value::Bool(false) => "False".to_owned(),
-        Value::String(text) => format!("'{text}'"),
-        Value::Array(all) => format!(
-            "[{}]",
-            all.iter().map(python_repr).collect::<Vec<_>>().join(", ")
-        ),
-        Value::Object(all) => format!(
-            "{{{}}}",
-            all.iter()
-                .map(|(key, value)| format!("'{key}': {}", python_repr(value)))
-                .collect::<Vec<_>>()
-                .join(", ")
-        ),
-        Value::Number(_) => value.to_string(),
     }
 }

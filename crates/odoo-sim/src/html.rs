@@ -1,22 +1,22 @@
-//! HTML as Odoo keeps it.
+//! HTML as Odoo stores it.
 
-/// Text as HTML: nothing in it is markup.
+/// Escapes text for HTML.
 pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
 }
 
-/// What is kept of HTML: no scripts, no handlers, and a paragraph around bare
-/// text. A sketch of Odoo's `html_sanitize`.
+/// Removes scripts and event handlers and wraps bare text in a paragraph. A sketch
+/// of Odoo's `html_sanitize`.
 pub(super) fn sanitize(html: &str) -> String {
-    let mut kept = String::new();
+    let mut clean = String::new();
     let mut rest = html;
     while let Some((before, tag)) = rest.split_once('<') {
-        kept.push_str(before);
+        clean.push_str(before);
         let Some((tag, after)) = tag.split_once('>') else {
-            // What never closes is no tag.
-            kept.push_str("&lt;");
+            // An unclosed `<` is text.
+            clean.push_str("&lt;");
             rest = tag;
             continue;
         };
@@ -24,12 +24,12 @@ pub(super) fn sanitize(html: &str) -> String {
             rest = after.split_once("</script>").map_or("", |(_, after)| after);
             continue;
         }
-        kept.push('<');
-        kept.push_str(&strip_event_handlers(tag));
-        kept.push('>');
+        clean.push('<');
+        clean.push_str(&strip_event_handlers(tag));
+        clean.push('>');
         rest = after;
     }
-    kept.push_str(rest);
+    clean.push_str(rest);
     let blocks = [
         "<p",
         "<div",
@@ -40,18 +40,18 @@ pub(super) fn sanitize(html: &str) -> String {
         "<span",
         "<blockquote",
     ];
-    if kept.is_empty() || blocks.iter().any(|block| kept.starts_with(block)) {
-        kept
+    if clean.is_empty() || blocks.iter().any(|block| clean.starts_with(block)) {
+        clean
     } else {
-        format!("<p>{kept}</p>")
+        format!("<p>{clean}</p>")
     }
 }
 
-/// A tag without its `on…` attributes.
+/// Removes the `on…` attributes of a tag.
 fn strip_event_handlers(tag: &str) -> String {
-    let mut kept = tag.to_owned();
-    while let Some(at) = kept.find(" on") {
-        let (before, after) = kept.split_at(at);
+    let mut clean = tag.to_owned();
+    while let Some(at) = clean.find(" on") {
+        let (before, after) = clean.split_at(at);
         let after = after
             .split_once('=')
             .and_then(|(_, value)| {
@@ -59,7 +59,7 @@ fn strip_event_handlers(tag: &str) -> String {
                 value.get(1..)?.split_once(quote)
             })
             .map_or("", |(_, after)| after);
-        kept = format!("{before}{after}");
+        clean = format!("{before}{after}");
     }
-    kept
+    clean
 }

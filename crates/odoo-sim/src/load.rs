@@ -3,21 +3,21 @@
 use serde_json::{Value, json};
 
 use super::{
-    call::Invocation,
-    cast::is_truthy,
     constraints::strip_integrity_prefix,
+    error::FakeOdooError,
+    invocation::Invocation,
     load_cell::{self, LoadCellError, split_external_id},
-    refusal::FakeOdooError,
     table::{Row, Table, link, text},
     transaction::Transaction,
+    value::is_truthy,
 };
 
-/// Errors after which it looks no further.
+/// The number of errors after which the import stops.
 const MAX_ERRORS: usize = 10;
 
 /// `load` (`odoo/orm/models.py`): creates and writes records by external id.
 ///
-/// Errors are part of the answer, and then nothing is kept.
+/// Errors are part of the result; any error rolls the import back.
 pub(super) fn load(
     transaction: &mut Transaction<'_>,
     call: &Invocation<'_>,
@@ -77,23 +77,23 @@ pub(super) fn load(
     }))
 }
 
-/// One row of the data, its cells by their column.
+/// A row of the data: its cells by column.
 #[derive(Clone)]
 struct LoadRow<'a> {
     row_index: usize,
     cells: Vec<(&'a [&'a str], &'a Value)>,
 }
 
-/// The rows that make one record: cells of its own, and lines below it.
+/// The rows of one record: its own cells, and lines below it.
 struct LoadRecord<'a> {
     first_row: usize,
     last_row: usize,
     own_cells: Vec<(&'a [&'a str], &'a Value)>,
-    /// The rows of each one2many field, the field's name taken off.
+    /// The rows of each one2many field, without the field's name.
     lines: Vec<(&'a str, Vec<LoadRow<'a>>)>,
 }
 
-/// Refuses a column that no field has.
+/// Rejects a column that is not a field.
 fn check_column(
     transaction: &Transaction<'_>,
     table: &Table,
@@ -116,7 +116,7 @@ fn check_column(
     }
 }
 
-/// Whether a column belongs to lines below the record.
+/// Whether a column belongs to a line below the record.
 fn is_line_column(table: &Table, column: &[&str]) -> bool {
     column.len() > 1
         && column
@@ -125,8 +125,8 @@ fn is_line_column(table: &Table, column: &[&str]) -> bool {
             .is_some_and(|field| field.kind == "one2many")
 }
 
-/// Puts rows together: one without cells of its own goes on with the record
-/// before.
+/// Groups rows into records: a row without own cells continues the record before
+/// it.
 fn group_rows<'a>(table: &Table, rows: Vec<LoadRow<'a>>) -> Vec<LoadRecord<'a>> {
     let mut records: Vec<LoadRecord<'a>> = Vec::new();
     for row in rows {
@@ -134,8 +134,8 @@ fn group_rows<'a>(table: &Table, rows: Vec<LoadRow<'a>>) -> Vec<LoadRecord<'a>> 
             .cells
             .into_iter()
             .partition(|(column, _)| is_line_column(table, column));
-        let goes_on = !lines.is_empty() && own.iter().all(|(_, cell)| !is_truthy(cell));
-        if !goes_on || records.is_empty() {
+        let continues = !lines.is_empty() && own.iter().all(|(_, cell)| !is_truthy(cell));
+        if !continues || records.is_empty() {
             records.push(LoadRecord {
                 first_row: row.row_index,
                 last_row: row.row_index,
@@ -179,15 +179,15 @@ fn group_rows<'a>(table: &Table, rows: Vec<LoadRow<'a>>) -> Vec<LoadRecord<'a>> 
 struct LoadRun<'t, 'a> {
     transaction: &'t mut Transaction<'a>,
     messages: Vec<Value>,
-    /// Records that could not be kept.
+    /// The number of records that could not be saved.
     errors: usize,
-    /// Whether a cell could not be read. Its record is tried without it, so that
-    /// all that is wrong is told at once.
+    /// Whether a cell could not be read. Its record is still tried without it, so
+    /// that all errors are reported at once.
     has_unreadable_cell: bool,
 }
 
 impl LoadRun<'_, '_> {
-    /// Creates or writes one record, and says which.
+    /// Creates or writes one record; returns its id.
     fn load_record(
         &mut self,
         table: &Table,
@@ -204,12 +204,12 @@ impl LoadRun<'_, '_> {
         };
         let mut id = own(".id");
         let number = id.and_then(|id| cell_text(id).parse::<i64>().ok());
-        let there = |number: &i64| {
+        let exists = |number: &i64| {
             let number = u32::try_from(*number).ok();
             number
                 .is_some_and(|number| self.transaction.database.row(table.model, number).is_some())
         };
-        if let Some(number) = number.filter(|number| !there(number)) {
+        if let Some(number) = number.filter(|number| !exists(number)) {
             let text = format!("Unknown database identifier '{number}'");
             let mut message = load_message(at, record, "error", &text);
             message.insert("field".to_owned(), ".id".into());
@@ -219,14 +219,14 @@ impl LoadRun<'_, '_> {
         }
         match self.save_record(table, own("id"), id, &values) {
             Ok(id) => Ok(Some(id)),
-            Err(refusal) => {
-                self.report_error(at, record, &refusal);
+            Err(error) => {
+                self.report_error(at, record, &error);
                 Ok(None)
             }
         }
     }
 
-    /// The values of a record, with the lines below it as commands.
+    /// The values of a record, with its lines as x2many commands.
     fn record_values(
         &mut self,
         table: &Table,
@@ -286,7 +286,7 @@ impl LoadRun<'_, '_> {
         Ok(values)
     }
 
-    /// The record that a line names by its external id or its id.
+    /// The record that a line identifies by external id or id.
     fn find_line_record(&self, table: &Table, line: &LoadRecord<'_>) -> Option<u32> {
         line.own_cells
             .iter()
@@ -319,7 +319,7 @@ impl LoadRun<'_, '_> {
             };
             known = Some(number);
         }
-        let mut told_of = false;
+        let mut is_registered = false;
         if let Some(named) = &named {
             let (module, name) = split_external_id(named);
             if let Some((at, data)) = self.transaction.database.find_external_id(module, name) {
@@ -330,7 +330,7 @@ impl LoadRun<'_, '_> {
                     )));
                 }
                 known = known.or_else(|| link(data, "res_id"));
-                told_of = true;
+                is_registered = true;
             }
         }
         let id = match known {
@@ -340,7 +340,7 @@ impl LoadRun<'_, '_> {
             }
             None => self.transaction.create(model, values)?,
         };
-        if let Some(named) = named.filter(|_| !told_of) {
+        if let Some(named) = named.filter(|_| !is_registered) {
             let (module, name) = split_external_id(&named);
             let data = json!({"module": module, "name": name, "model": model, "res_id": id});
             let data = data.as_object().cloned().unwrap_or_default();
@@ -350,32 +350,32 @@ impl LoadRun<'_, '_> {
         Ok(id)
     }
 
-    fn report_error(&mut self, at: usize, record: &LoadRecord<'_>, refusal: &FakeOdooError) {
+    fn report_error(&mut self, at: usize, record: &LoadRecord<'_>, error: &FakeOdooError) {
         self.errors += 1;
-        let message = strip_integrity_prefix(refusal.message());
-        let message = if refusal.is_odoo_exception() {
+        let message = strip_integrity_prefix(error.message());
+        let message = if error.is_odoo_exception() {
             message.to_owned()
         } else {
             format!("Unknown error during import: {message}")
         };
-        let mut told = load_message(at, record, "error", &message);
+        let mut report = load_message(at, record, "error", &message);
         let missing = message.strip_prefix("Missing required value for the field '");
         if let Some((name, _)) = missing
             .and_then(|rest| rest.split_once("' ("))
             .and_then(|(_, rest)| rest.split_once(')'))
         {
-            told.insert("field".to_owned(), name.into());
+            report.insert("field".to_owned(), name.into());
         }
-        self.messages.push(told.into());
+        self.messages.push(report.into());
     }
 }
 
 fn load_message(at: usize, record: &LoadRecord<'_>, kind: &str, message: &str) -> Row {
-    let told = json!({
+    let report = json!({
         "rows": {"from": record.first_row, "to": record.last_row},
         "type": kind, "record": at, "message": message,
     });
-    told.as_object().cloned().unwrap_or_default()
+    report.as_object().cloned().unwrap_or_default()
 }
 
 fn cell_text(cell: &Value) -> String {

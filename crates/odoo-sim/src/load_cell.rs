@@ -1,22 +1,22 @@
-//! One cell of an import, and the value it stands for.
+//! One cell of an import and its value.
 
 use jiff::{civil::DateTime, tz::TimeZone};
 use serde_json::{Value, json};
 
 use super::{
-    cast::is_truthy,
-    refusal::FakeOdooError,
-    table::{Field, Table},
+    error::FakeOdooError,
+    table::{Field, Table, link, text as text_of},
     transaction::Transaction,
+    value::is_truthy,
 };
 
-/// What is wrong with a cell.
+/// An error in a cell.
 pub(super) struct LoadCellError {
     pub(super) message: String,
     pub(super) moreinfo: Option<Value>,
 }
 
-/// What a cell gave: a value, and a warning when it was a guess.
+/// The value of a cell, with a warning if it was ambiguous.
 pub(super) struct LoadCellValue {
     pub(super) value: Value,
     pub(super) warning: Option<String>,
@@ -44,11 +44,11 @@ fn display_cell(cell: &Value) -> String {
         .map_or_else(|| cell.to_string(), str::to_owned)
 }
 
-/// Reads the cell of a field; `part` is what stands behind the slash.
+/// Reads the cell of a field; `part` is the part of the column after the slash.
 ///
 /// # Errors
-/// The outer one is what Python stumbles over, and ends the whole import; the
-/// inner one is told by row.
+/// The outer error is a Python exception and aborts the whole import; the inner
+/// one is reported for its row.
 pub(super) fn read_cell(
     transaction: &Transaction<'_>,
     field: &Field,
@@ -136,10 +136,9 @@ pub(super) fn read_cell(
     })
 }
 
-/// A time of the user's zone in UTC.
+/// Converts a time from the user's time zone to UTC.
 ///
-/// All users of this company are in Brussels. An import reads times there,
-/// though a plain write reads them in UTC.
+/// All users are in Brussels. Imports use the user's time zone, plain writes UTC.
 fn local_to_utc(text: &str) -> Option<String> {
     const FORMAT: &str = "%Y-%m-%d %H:%M:%S";
     let time = DateTime::strptime(FORMAT, text).ok()?;
@@ -176,7 +175,7 @@ fn read_relation(
     })
 }
 
-/// The record that a cell names by its external id, its id, or its name.
+/// The record that a cell identifies by external id, id or name.
 fn find_linked_record(
     transaction: &Transaction<'_>,
     table: &Table,
@@ -219,8 +218,8 @@ fn find_linked_record(
             let (module, name) = split_external_id(text);
             let found = transaction.database.find_external_id(module, name);
             found
-                .filter(|(_, data)| super::table::text(data, "model") == table.model)
-                .and_then(|(_, data)| super::table::link(data, "res_id"))
+                .filter(|(_, data)| text_of(data, "model") == table.model)
+                .and_then(|(_, data)| link(data, "res_id"))
                 .map(|id| Value::from(id).into())
                 .ok_or_else(|| {
                     cell_error(
@@ -240,7 +239,7 @@ fn find_linked_record(
                 .rows
                 .iter()
                 .filter(|(_, row)| {
-                    let other = super::table::text(row, "login");
+                    let other = text_of(row, "login");
                     table.display_name(row) == text || (!other.is_empty() && other == text)
                 })
                 .map(|(id, _)| *id)

@@ -1,21 +1,23 @@
-//! Messages on records, and who gets them.
+//! Messages on records and their recipients.
 
 use serde_json::{Value, json};
 
 use super::{
     access::AccessMode,
-    call::Invocation,
-    cast::is_truthy,
-    domain::{ids, python_repr},
-    html, models,
-    refusal::FakeOdooError,
-    table::{Row, link, text},
+    error::FakeOdooError,
+    followers::{DISCUSSION_SUBTYPE, add_follower},
+    html,
+    invocation::Invocation,
+    table::text,
     transaction::Transaction,
+    value::{ids, is_truthy, parse_record_id, python_repr},
 };
 
 /// The subtypes of messages, by external id and by id.
-const SUBTYPES: [(&str, u32); 2] = [("mail.mt_comment", 1), ("mail.mt_note", 2)];
-const DISCUSSION_SUBTYPE: u32 = 1;
+const SUBTYPES: [(&str, u32); 2] = [
+    ("mail.mt_comment", DISCUSSION_SUBTYPE),
+    ("mail.mt_note", NOTE_SUBTYPE),
+];
 const NOTE_SUBTYPE: u32 = 2;
 
 /// `mail.thread.message_post` (`addons/mail/models/mail_thread.py`).
@@ -77,7 +79,7 @@ pub(super) fn post_message(
             )));
         }
     };
-    // Posting takes the right to write (`_mail_post_access`).
+    // Posting needs the right to write (`_mail_post_access`).
     transaction.existing_ids(model, &[*id])?;
     session.user.check_access(AccessMode::Write, call.table)?;
     transaction.check_record_rules(AccessMode::Write, model, *id)?;
@@ -93,14 +95,14 @@ pub(super) fn post_message(
     }
     let named = call.argument("subtype_xmlid").and_then(Value::as_str);
     let subtype = match named {
-        // An unknown name falls back to the note, without a word.
+        // An unknown name silently becomes a note.
         Some(named) => SUBTYPES
             .iter()
             .find_map(|(name, id)| (*name == named).then_some(*id))
             .unwrap_or(NOTE_SUBTYPE),
         None => call
             .argument("subtype_id")
-            .and_then(super::cast::parse_record_id)
+            .and_then(parse_record_id)
             .unwrap_or(NOTE_SUBTYPE),
     };
     let body = match call.argument("body") {
@@ -116,7 +118,7 @@ pub(super) fn post_message(
     let record = call.table.row(*id).map(|row| call.table.display_name(row));
     let mut notified = partners.clone();
     if subtype == DISCUSSION_SUBTYPE {
-        // A comment goes to the followers, but not back to its author.
+        // A comment notifies the followers except its author.
         for follower in transaction.database.follower_partners(model, *id) {
             if follower != session.user.partner && !notified.contains(&follower) {
                 notified.push(follower);
@@ -136,15 +138,20 @@ pub(super) fn post_message(
         "record_name": record, "res_id": id, "subject": subject, "subtype_id": subtype,
     });
     let message = message.as_object().cloned().unwrap_or_default();
-    let made = transaction.create("mail.message", &message)?;
+    let created = transaction.create("mail.message", &message)?;
     if kind == "comment" {
-        add_follower(transaction, model, *id, session.user.partner)?;
+        add_follower(
+            &mut transaction.database,
+            session,
+            model,
+            *id,
+            session.user.partner,
+        );
     }
-    Ok(vec![made].into())
+    Ok(vec![created].into())
 }
 
-/// `mail.thread.message_subscribe`. Partners that are not there, or archived,
-/// are left out.
+/// `mail.thread.message_subscribe`. Skips partners that are missing or archived.
 pub(super) fn subscribe(
     transaction: &mut Transaction<'_>,
     call: &Invocation<'_>,
@@ -169,98 +176,9 @@ pub(super) fn subscribe(
                 .row("res.partner", *partner)
                 .is_some_and(|row| row.get("active") == Some(&Value::Bool(true)));
             if active {
-                add_follower(transaction, model, id, *partner)?;
+                add_follower(&mut transaction.database, call.session, model, id, *partner);
             }
         }
     }
     Ok(true.into())
-}
-
-/// `mail.thread.message_unsubscribe`.
-pub(super) fn unsubscribe(
-    transaction: &mut Transaction<'_>,
-    call: &Invocation<'_>,
-) -> Result<Value, FakeOdooError> {
-    let model = call.table.model;
-    let partners = call.argument("partner_ids").map(ids).unwrap_or_default();
-    if partners != [call.session.user.partner] {
-        call.session
-            .user
-            .check_access(AccessMode::Write, call.table)?;
-    }
-    for id in transaction.existing_ids(model, &call.ids)? {
-        transaction.check_record_rules(AccessMode::Write, model, id)?;
-        for follower in transaction
-            .database
-            .attached_ids("mail.followers", model, id)
-        {
-            let gone = transaction
-                .database
-                .row("mail.followers", follower)
-                .and_then(|row| link(row, "partner_id"))
-                .is_some_and(|partner| partners.contains(&partner));
-            if gone && let Some(table) = transaction.database.tables.get_mut("mail.followers") {
-                table.rows.remove(&follower);
-            }
-        }
-    }
-    Ok(Value::Null)
-}
-
-/// Who makes a record follows it, and so does who is responsible for it.
-pub(super) fn add_default_followers(
-    transaction: &mut Transaction<'_>,
-    model: &str,
-    id: u32,
-) -> Result<(), FakeOdooError> {
-    if models::is_thread(model) {
-        add_follower(transaction, model, id, transaction.session.user.partner)?;
-        add_responsible_follower(transaction, model, id)?;
-    }
-    Ok(())
-}
-
-/// The person in `user_id` follows a record.
-pub(super) fn add_responsible_follower(
-    transaction: &mut Transaction<'_>,
-    model: &str,
-    id: u32,
-) -> Result<(), FakeOdooError> {
-    let partner = transaction
-        .database
-        .row(model, id)
-        .and_then(|row| link(row, "user_id"))
-        .and_then(|user| link(transaction.database.row("res.users", user)?, "partner_id"));
-    match partner {
-        Some(partner) if models::is_thread(model) => add_follower(transaction, model, id, partner),
-        Some(_) | None => Ok(()),
-    }
-}
-
-fn add_follower(
-    transaction: &mut Transaction<'_>,
-    model: &str,
-    id: u32,
-    partner: u32,
-) -> Result<(), FakeOdooError> {
-    if transaction
-        .database
-        .follower_partners(model, id)
-        .contains(&partner)
-    {
-        return Ok(());
-    }
-    let values = [
-        ("res_model", json!(model)),
-        ("res_id", json!(id)),
-        ("partner_id", json!(partner)),
-        ("subtype_ids", json!([DISCUSSION_SUBTYPE])),
-    ];
-    let values: Row = values
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect();
-    transaction
-        .create_as_superuser("mail.followers", &values)
-        .map(drop)
 }

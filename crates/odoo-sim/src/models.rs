@@ -1,16 +1,15 @@
-//! The models, a line a field.
+//! The models, one line per field.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::table::{Field, Group, OnDelete, Table};
 
 /// `name kind[:relation, choices or decimals] flags Label`; a one2many has its
-/// inverse behind a slash.
+/// inverse after a slash.
 ///
-/// Flags are `*` required, `~` computed and not kept, `=` kept and said to be
-/// read-only, `$` administrators only, `!` not copied, `^` deleted with the
-/// record it points to, `%` keeps that from being deleted, `@` of the same
-/// company, `-` none.
+/// Flags: `*` required, `~` computed and not stored, `=` stored but described as
+/// read-only, `$` administrators only, `^` deleted with the record it points to,
+/// `%` prevents the deletion of that record, `@` of the same company, `-` none.
 const MODELS: &[(&str, &str, Group, &str, &str)] = &[
     ("res.partner", "Contact", Group::Internal, "complete_name, id desc", "
 name char - Name
@@ -38,7 +37,7 @@ color integer - Color Index
 comment html - Notes
 image_128 binary - Image 128
 customer_rank integer - Customer Rank
-credit monetary ~$! Total Receivable
+credit monetary ~$ Total Receivable
 credit_limit float $ Credit Limit
 email_normalized char = Normalized Email
 sale_order_ids one2many:sale.order/partner_id - Sales Order
@@ -99,9 +98,9 @@ active boolean - Active
 "),
     ("crm.lead", "Lead", Group::Sales, "priority desc, id desc", "
 name char * Opportunity
-won_status selection:won=Won,lost=Lost,pending=Pending =! Is Won
+won_status selection:won=Won,lost=Lost,pending=Pending = Is Won
 type selection:lead=Lead,opportunity=Opportunity * Type
-stage_id many2one:crm.stage %! Stage
+stage_id many2one:crm.stage % Stage
 partner_id many2one:res.partner @ Customer
 contact_name char - Contact Name
 email_from char - Email
@@ -111,10 +110,10 @@ country_id many2one:res.country - Country
 user_id many2one:res.users @ Salesperson
 team_id many2one:crm.team @ Sales Team
 expected_revenue monetary - Expected Revenue
-probability float ! Probability
+probability float - Probability
 priority selection:0=Low,1=Medium,2=High,3=Very High - Priority
-date_closed datetime =! Closed Date
-date_deadline date ! Expected Closing
+date_closed datetime = Closed Date
+date_deadline date - Expected Closing
 description html - Notes
 company_id many2one:res.company - Company
 active boolean - Active
@@ -148,12 +147,12 @@ lst_price float - Sales Price
 active boolean - Active
 "),
     ("sale.order", "Sales Order", Group::Sales, "date_order desc, id desc", "
-name char *! Order Reference
-state selection:draft=Quotation,sent=Quotation Sent,sale=Sales Order,cancel=Cancelled =! Status
-locked boolean ! Locked
+name char * Order Reference
+state selection:draft=Quotation,sent=Quotation Sent,sale=Sales Order,cancel=Cancelled = Status
+locked boolean - Locked
 partner_id many2one:res.partner *@ Customer
-date_order datetime *! Order Date
-validity_date date ! Expiration
+date_order datetime * Order Date
+validity_date date - Expiration
 user_id many2one:res.users - Salesperson
 team_id many2one:crm.team @ Sales Team
 company_id many2one:res.company * Company
@@ -161,16 +160,16 @@ currency_id many2one:res.currency = Currency
 amount_untaxed monetary = Untaxed Amount
 amount_tax monetary = Taxes
 amount_total monetary = Total
-invoice_status selection:no=Nothing to Invoice,to_invoice=To Invoice,invoiced=Fully Invoiced =! Invoice Status
-client_order_ref char ! Customer Reference
+invoice_status selection:no=Nothing to Invoice,to_invoice=To Invoice,invoiced=Fully Invoiced = Invoice Status
+client_order_ref char - Customer Reference
 note html - Terms and conditions
 order_line one2many:sale.order.line/order_id - Order Lines
-invoice_ids many2many:account.move =! Invoices
-access_token char ! Security Token
+invoice_ids many2many:account.move = Invoices
+access_token char - Security Token
 "),
     ("sale.order.line", "Sales Order Line", Group::Sales, "order_id, id", "
 name text * Description
-order_id many2one:sale.order *^! Order Reference
+order_id many2one:sale.order *^ Order Reference
 product_id many2one:product.product %@ Product
 product_uom_qty float:2 * Quantity
 price_unit float * Unit Price
@@ -179,7 +178,7 @@ price_subtotal monetary = Subtotal
 price_tax float = Total Tax
 price_total monetary = Total
 currency_id many2one:res.currency = Currency
-state selection:draft=Quotation,sent=Quotation Sent,sale=Sales Order,cancel=Cancelled =! Order Status
+state selection:draft=Quotation,sent=Quotation Sent,sale=Sales Order,cancel=Cancelled = Order Status
 company_id many2one:res.company = Company
 "),
     ("account.journal", "Journal", Group::Admin, "name, id", "
@@ -189,17 +188,17 @@ type selection:sale=Sales,purchase=Purchase,bank=Bank * Type
 company_id many2one:res.company * Company
 "),
     ("account.move", "Journal Entry", Group::Admin, "date desc, name desc, id desc", "
-name char ! Number
+name char - Number
 move_type selection:out_invoice=Customer Invoice,in_invoice=Vendor Bill,out_refund=Customer Credit Note,entry=Journal Entry *= Type
-state selection:draft=Draft,posted=Posted,cancel=Cancelled *=! Status
-payment_state selection:not_paid=Not Paid,in_payment=In Payment,paid=Paid,partial=Partially Paid =! Payment Status
+state selection:draft=Draft,posted=Posted,cancel=Cancelled *= Status
+payment_state selection:not_paid=Not Paid,in_payment=In Payment,paid=Paid,partial=Partially Paid = Payment Status
 partner_id many2one:res.partner %@ Partner
 date date * Date
 invoice_date date - Invoice Date
 invoice_date_due date - Due Date
 amount_untaxed monetary = Untaxed Amount
 amount_total monetary = Total
-amount_residual monetary =! Amount Due
+amount_residual monetary = Amount Due
 currency_id many2one:res.currency * Currency
 journal_id many2one:account.journal * Journal
 company_id many2one:res.company - Company
@@ -285,15 +284,15 @@ value text * Value
 "),
 ];
 
-/// The fields of every model whose records people follow and talk about.
+/// The fields of every thread model.
 const THREAD_FIELDS: &str = "
-message_ids one2many:mail.message/res_id ! Messages
-message_follower_ids one2many:mail.followers/res_id ! Followers
+message_ids one2many:mail.message/res_id - Messages
+message_follower_ids one2many:mail.followers/res_id - Followers
 message_partner_ids many2many:res.partner ~ Followers (Partners)
 message_is_follower boolean ~ Is Follower
 ";
 
-/// The models that are threads, Odoo's `mail.thread`.
+/// The thread models (`mail.thread`): their records have messages and followers.
 const THREAD_MODELS: [&str; 10] = [
     "account.move",
     "crm.lead",
@@ -307,7 +306,7 @@ const THREAD_MODELS: [&str; 10] = [
     "sale.order",
 ];
 
-/// Whether people follow its records and talk about them.
+/// Whether the records of a model have messages and followers.
 pub(super) fn is_thread(model: &str) -> bool {
     THREAD_MODELS.contains(&model)
 }
@@ -332,7 +331,6 @@ pub(super) fn empty_tables() -> BTreeMap<&'static str, Table> {
                 ("write_uid", plain_field("many2one", "Last Updated by")),
             ] {
                 field.readonly = true;
-                field.copied = false;
                 field.stored = name != "display_name";
                 field.relation = name.ends_with("_uid").then_some("res.users");
                 fields.insert(name, field);
@@ -367,7 +365,6 @@ fn plain_field(kind: &'static str, label: &'static str) -> Field {
         required: false,
         stored: true,
         readonly: false,
-        copied: true,
         check_company: false,
         on_delete: OnDelete::SetNull,
         related: None,
@@ -377,11 +374,11 @@ fn plain_field(kind: &'static str, label: &'static str) -> Field {
 
 fn parse_field(line: &'static str) -> Option<(&'static str, Field)> {
     let (name, rest) = line.split_once(' ')?;
-    // Choices may hold spaces; flags never do, and stand alone.
+    // Choices may contain spaces; the flags are one word without any.
     let (flags, kind, label) = rest.match_indices(' ').find_map(|(at, _)| {
         let (kind, after) = rest.split_at_checked(at)?;
         let (flags, label) = after.trim_start().split_once(' ')?;
-        (flags.chars().all(|one| "*~=$!^%@-".contains(one))).then_some((flags, kind, label))
+        (flags.chars().all(|one| "*~=$^%@-".contains(one))).then_some((flags, kind, label))
     })?;
     let (kind, detail) = kind.split_once(':').unwrap_or((kind, ""));
     let has = |flag: char| flags.contains(flag);
@@ -389,7 +386,6 @@ fn parse_field(line: &'static str) -> Option<(&'static str, Field)> {
     field.required = has('*');
     field.stored = !has('~');
     field.readonly = has('~') || has('=');
-    field.copied = !field.readonly && !has('!') && kind != "one2many";
     field.check_company = has('@');
     field.group = has('$').then_some(Group::Admin);
     field.on_delete = if has('^') {

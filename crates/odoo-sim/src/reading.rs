@@ -1,15 +1,16 @@
-//! Reading: finding records and showing them.
+//! Searching and reading records.
 
 use serde_json::{Map, Value, json};
 
 use super::{
     access::AccessMode,
-    call::Invocation,
     defaults,
     describe::describe,
-    domain::{self, ids},
-    refusal::FakeOdooError,
-    table::{Field, Row, Table, link, text, value as value_of},
+    domain,
+    error::FakeOdooError,
+    invocation::Invocation,
+    table::{Field, Row, link, value as value_of},
+    value::ids,
 };
 
 impl<'a> Invocation<'a> {
@@ -35,7 +36,7 @@ impl<'a> Invocation<'a> {
             (!list.is_empty()).then_some(list)
         };
         let (only, attributes) = (names("allfields"), names("attributes"));
-        let mut answer = Map::new();
+        let mut described_fields = Map::new();
         for (name, field) in self.table.fields.iter() {
             if self.session.user.has_field_access(field)
                 && only
@@ -46,10 +47,10 @@ impl<'a> Invocation<'a> {
                 if let Some(attributes) = &attributes {
                     described.retain(|key, _| attributes.contains(key));
                 }
-                answer.insert((*name).to_owned(), Value::Object(described));
+                described_fields.insert((*name).to_owned(), Value::Object(described));
             }
         }
-        Value::Object(answer)
+        Value::Object(described_fields)
     }
 
     pub(super) fn search_ids(&self) -> Result<Value, FakeOdooError> {
@@ -72,12 +73,12 @@ impl<'a> Invocation<'a> {
             .collect()
     }
 
-    /// The records that match, in order, of this page.
+    /// The matching records in order; with `paged`, only those of the requested page.
     fn search(&self, paged: bool) -> Result<Vec<&'a Row>, FakeOdooError> {
         self.session.user.check_read_access(self.table)?;
-        let nothing = Vec::new();
+        let empty = Vec::new();
         let domain = match self.arguments.get("domain") {
-            None | Some(Value::Null) => &nothing,
+            None | Some(Value::Null) => &empty,
             Some(Value::Array(domain)) => domain,
             Some(_) => {
                 return Err(FakeOdooError::new(
@@ -162,7 +163,7 @@ impl<'a> Invocation<'a> {
             .collect())
     }
 
-    /// Relations are sorted by name, what is not set comes last.
+    /// Relations sort by display name; empty values come last.
     fn sort_key(&self, field: &Field, value: &Value) -> Value {
         match field
             .relation
@@ -189,7 +190,7 @@ impl<'a> Invocation<'a> {
         }
         let fields = self.requested_fields()?;
         let mut records = Vec::new();
-        // Ids that do not exist are left out without a word.
+        // Missing ids are silently skipped.
         for row in self.ids.iter().filter_map(|id| self.table.row(*id)) {
             let user = self.session.user;
             if !user.passes_record_rules(self.table, row, user.companies) {
@@ -230,14 +231,14 @@ impl<'a> Invocation<'a> {
             .collect())
     }
 
-    /// The fields that are asked for; all the user sees when none are.
+    /// The requested fields; all that the user may see if none are requested.
     fn requested_fields(&self) -> Result<Vec<&'a str>, FakeOdooError> {
-        let asked = self
+        let requested = self
             .arguments
             .get("fields")
             .and_then(Value::as_array)
-            .filter(|asked| !asked.is_empty());
-        let Some(asked) = asked else {
+            .filter(|requested| !requested.is_empty());
+        let Some(requested) = requested else {
             return Ok(self
                 .table
                 .fields
@@ -247,7 +248,7 @@ impl<'a> Invocation<'a> {
                 .collect());
         };
         let mut fields = Vec::new();
-        for name in asked.iter().filter_map(Value::as_str) {
+        for name in requested.iter().filter_map(Value::as_str) {
             let Some((name, field)) = self.table.fields.get_key_value(name) else {
                 return Err(FakeOdooError::value_error(format!(
                     "Invalid field '{name}' on '{}'",
@@ -265,7 +266,7 @@ impl<'a> Invocation<'a> {
         Ok(fields)
     }
 
-    pub(super) fn read_record(&self, row: &Row, fields: &[&str]) -> Result<Value, FakeOdooError> {
+    fn read_record(&self, row: &Row, fields: &[&str]) -> Result<Value, FakeOdooError> {
         let mut record = Map::new();
         record.insert("id".to_owned(), value_of(row, "id").clone());
         for name in fields {
@@ -294,7 +295,7 @@ impl<'a> Invocation<'a> {
                     }
                 }
                 (_, Some(related)) if field.is_x2many() => {
-                    // The whole read fails for one field whose model is closed.
+                    // One field of a model without read access fails the whole read.
                     self.session.user.check_read_access(related)?;
                     Value::from(self.database.linked_ids(self.table, row, name, field))
                 }
@@ -317,111 +318,13 @@ impl<'a> Invocation<'a> {
         Ok(Value::Object(record))
     }
 
-    /// The records with what a specification names, as deep as it goes.
-    pub(super) fn web_read(&self, specification: &Row) -> Result<Value, FakeOdooError> {
-        let rows = self.ids.iter().filter_map(|id| self.table.row(*id));
-        rows.map(|row| self.web_read_record(self.table, row, specification))
-            .collect()
-    }
-
-    fn web_read_record(
-        &self,
-        table: &Table,
-        row: &Row,
-        specification: &Row,
-    ) -> Result<Value, FakeOdooError> {
-        self.session.user.check_read_access(table)?;
-        let mut record = Row::new();
-        record.insert("id".to_owned(), value_of(row, "id").clone());
-        for (name, inner) in specification {
-            let field = table.fields.get(name.as_str()).ok_or_else(|| {
-                FakeOdooError::value_error(format!("Invalid field '{name}' on '{}'", table.model))
-            })?;
-            let related = field.relation.and_then(|model| self.database.table(model));
-            let inner = inner.get("fields").and_then(Value::as_object);
-            let value = match related {
-                None if name == "display_name" => table.display_name(row).into(),
-                None => value_of(row, name).clone(),
-                Some(related) => {
-                    let linked = self.database.linked_ids(table, row, name, field);
-                    let shown: Vec<Value> = match inner {
-                        None => linked.into_iter().map(Value::from).collect(),
-                        Some(inner) => linked
-                            .into_iter()
-                            .filter_map(|id| related.row(id))
-                            .map(|other| self.web_read_record(related, other, inner))
-                            .collect::<Result<_, _>>()?,
-                    };
-                    if field.is_x2many() {
-                        shown.into()
-                    } else {
-                        shown.into_iter().next().unwrap_or(Value::Bool(false))
-                    }
-                }
-            };
-            record.insert(name.clone(), value);
-        }
-        Ok(record.into())
-    }
-
     pub(super) fn default_get(&self) -> Value {
         let defaults = defaults::default_values(self.table, self.session);
-        let asked = self.argument("fields").and_then(Value::as_array);
-        let asked = asked.into_iter().flatten().filter_map(Value::as_str);
-        asked
+        let requested = self.argument("fields").and_then(Value::as_array);
+        let requested = requested.into_iter().flatten().filter_map(Value::as_str);
+        requested
             .filter_map(|name| Some((name.to_owned(), defaults.get(name)?.clone())))
             .collect::<Row>()
             .into()
-    }
-
-    pub(super) fn has_access(&self) -> Result<Value, FakeOdooError> {
-        let operation = self.argument("operation").and_then(Value::as_str);
-        let Some(operation) = operation.and_then(AccessMode::parse) else {
-            return Err(FakeOdooError::new(
-                500,
-                "builtins.AssertionError",
-                "Invalid access mode",
-            ));
-        };
-        let user = self.session.user;
-        let mut access = user.check_access(operation, self.table).is_ok();
-        for id in &self.ids {
-            let row = self
-                .table
-                .row(*id)
-                .ok_or_else(|| FakeOdooError::missing_record(self.table.model, *id, user.id))?;
-            access &= user.passes_record_rules(self.table, row, user.companies);
-        }
-        Ok(access.into())
-    }
-
-    /// Who made a record and when, and its external ids.
-    pub(super) fn get_metadata(&self) -> Result<Value, FakeOdooError> {
-        self.session.user.check_read_access(self.table)?;
-        let fields = ["create_uid", "create_date", "write_uid", "write_date"];
-        let rows = self
-            .ids
-            .iter()
-            .filter_map(|id| Some((*id, self.table.row(*id)?)));
-        rows.map(|(id, row)| {
-            let mut record = self.read_record(row, &fields)?;
-            let external: Vec<Value> = self
-                .database
-                .attached_ids("ir.model.data", self.table.model, id)
-                .into_iter()
-                .filter_map(|data| self.database.row("ir.model.data", data))
-                .map(|data| json!({"xmlid": text(data, "complete_name"), "noupdate": value_of(data, "noupdate")}))
-                .collect();
-            if let Some(record) = record.as_object_mut() {
-                let last = external.last();
-                let of_last = |key: &str| last.and_then(|one| one.get(key)).cloned();
-                for key in ["xmlid", "noupdate"] {
-                    record.insert(key.to_owned(), of_last(key).unwrap_or(Value::Bool(false)));
-                }
-                record.insert("xmlids".to_owned(), external.into());
-            }
-            Ok(record)
-        })
-        .collect()
     }
 }

@@ -1,4 +1,4 @@
-//! The company on a socket.
+//! Serves the simulated Odoo on a socket.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,58 +10,58 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 
 use super::{
-    FakeOdoo,
-    mishap::{FaultPoint, InjectedFault},
-    refusal::FakeOdooError,
+    error::FakeOdooError,
+    fake_odoo::FakeOdoo,
+    fault_injection::{FaultPoint, InjectedFault},
 };
 
-/// The largest body, in bytes.
+/// The largest request body, in bytes.
 const MAX_BODY_BYTES: usize = 16 << 20;
-/// How long a head may take.
+/// How long a client may take to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl FakeOdoo {
-    /// Answers on a socket for as long as it is polled. Every answer closes
-    /// its connection, as those of Odoo's prefork server do.
+    /// Serves connections until the future is dropped. Each response closes its
+    /// connection, as Odoo's prefork server does.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
         loop {
             let Ok((stream, _)) = listener.accept().await else {
                 continue;
             };
-            let company = Arc::clone(&self);
+            let odoo = Arc::clone(&self);
             tokio::spawn(async move {
                 let service = service_fn(move |request| {
-                    let company = Arc::clone(&company);
-                    async move { company.handle_http(request).await }
+                    let odoo = Arc::clone(&odoo);
+                    async move { odoo.handle_http(request).await }
                 });
                 let served = http1::Builder::new()
                     .keep_alive(false)
                     .timer(TokioTimer::new())
                     .header_read_timeout(HEAD_TIMEOUT)
                     .serve_connection(TokioIo::new(stream), service);
-                // A client that hangs up is its own affair.
+                // A client that disconnects is not an error here.
                 drop(served.await);
             });
         }
     }
 
-    /// Answers, or closes the connection when a test wants that.
+    /// Answers a request, or injects the fault that a test has arranged.
     async fn handle_http(
         self: &Arc<Self>,
         request: Request<Incoming>,
     ) -> Result<Response<Full<Bytes>>, ConnectionAborted> {
         let (head, body) = request.into_parts();
         let Ok(body) = Limited::new(body, MAX_BODY_BYTES).collect().await else {
-            let mut refused = Response::new(Full::default());
-            *refused.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
-            return Ok(refused);
+            let mut rejected = Response::new(Full::default());
+            *rejected.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+            return Ok(rejected);
         };
         let request = Request::from_parts(head, body.to_bytes());
-        let Some(mishap) = self.take_fault(request.uri().path()) else {
+        let Some(fault) = self.pending_faults.take(request.uri().path()) else {
             return Ok(self.handle(&request).map(Full::new));
         };
-        let done = (mishap.point == FaultPoint::AfterCommit).then(|| self.handle(&request));
-        match mishap.fault {
+        let done = (fault.point == FaultPoint::AfterCommit).then(|| self.handle(&request));
+        match fault.fault {
             InjectedFault::SerializationFailure => Ok(FakeOdooError::serialization_failure()
                 .into_response()
                 .map(Full::new)),
@@ -70,15 +70,15 @@ impl FakeOdoo {
                 .into_response()
                 .map(Full::new)),
             InjectedFault::Hold { reached, released } => {
-                let company = Arc::clone(self);
-                // On its own: Odoo goes on when the client has hung up.
+                let odoo = Arc::clone(self);
+                // In its own task: Odoo continues after the client disconnects.
                 let held = tokio::spawn(async move {
                     reached.add_permits(1);
-                    // It is never closed, so this is only left by being let go.
+                    // The semaphore is never closed, so this ends only on release.
                     if let Ok(permit) = released.acquire().await {
                         permit.forget();
                     }
-                    done.unwrap_or_else(|| company.handle(&request))
+                    done.unwrap_or_else(|| odoo.handle(&request))
                 });
                 held.await
                     .map(|response| response.map(Full::new))
@@ -88,7 +88,7 @@ impl FakeOdoo {
     }
 }
 
-/// The connection ends without an answer.
+/// The connection ends without a response.
 #[derive(Debug, thiserror::Error)]
-#[error("the connection is cut")]
+#[error("the connection is closed without a response")]
 struct ConnectionAborted;

@@ -1,19 +1,19 @@
-//! Who asks, for which companies, and when.
+//! The user, companies and time of a call.
 
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::{Map, Value};
 
-use super::{access::User, domain, refusal::FakeOdooError, table::Row};
+use super::{access::User, error::FakeOdooError, table::Row, value::ids};
 
-/// What of a call holds for all that it does.
+/// The user and context of a call.
 #[derive(Clone, Debug)]
 pub(super) struct Session {
     pub(super) user: User,
-    /// The companies it looks at, the first one for what is made.
+    /// The companies whose records are visible. New records belong to the first.
     pub(super) companies: Vec<u32>,
-    /// Whether archived records are found too.
+    /// Whether searches find archived records.
     pub(super) include_archived: bool,
-    /// The defaults that the context brings: `default_name` as `name`.
+    /// The defaults in the context: `default_name` as `name`.
     pub(super) context_defaults: Row,
     pub(super) now: Timestamp,
 }
@@ -36,7 +36,7 @@ impl Session {
         };
         let companies = context
             .get("allowed_company_ids")
-            .map(domain::ids)
+            .map(ids)
             .filter(|ids| !ids.is_empty());
         let companies = companies.unwrap_or_else(|| user.companies.to_vec());
         if companies.iter().any(|id| !user.companies.contains(id)) {
@@ -70,13 +70,13 @@ impl Session {
         self.companies.first().copied().unwrap_or(1)
     }
 
-    /// Now, as Odoo writes a time: in UTC, to the second.
+    /// The time of the call as Odoo writes it: in UTC, to the second.
     pub(super) fn current_datetime(&self) -> String {
         let now = self.now.to_zoned(TimeZone::UTC);
         now.strftime("%Y-%m-%d %H:%M:%S").to_string()
     }
 
-    /// Today, as Odoo writes a date.
+    /// The day of the call as Odoo writes it.
     pub(super) fn today(&self) -> String {
         let now = self.now.to_zoned(TimeZone::UTC);
         now.strftime("%Y-%m-%d").to_string()

@@ -1,4 +1,4 @@
-//! All records, to compare before and after.
+//! Snapshots of all records, for comparison.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -6,24 +6,24 @@ use serde_json::Value;
 
 use super::{database::Database, table::Row};
 
-/// Every record of the company at one moment.
+/// All records at one moment.
 ///
-/// Two are equal when no record was made, changed or deleted in between.
+/// Two snapshots are equal if no record was created, changed or deleted in between.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Snapshot {
     models: BTreeMap<&'static str, BTreeMap<u32, Arc<Row>>>,
 }
 
-/// What happened to one record between two snapshots.
+/// The change of one record between two snapshots.
 #[derive(Clone, PartialEq, Debug)]
 pub struct RecordChange {
     /// The model, such as `res.partner`.
     pub model: &'static str,
     /// The record's id.
     pub id: u32,
-    /// The fields that differ as they were; `None` when there was no record.
+    /// The old values of the fields that differ; `None` if the record is new.
     pub before: Option<Row>,
-    /// The fields that differ as they are; `None` when the record is gone.
+    /// The new values of the fields that differ; `None` if the record was deleted.
     pub after: Option<Row>,
 }
 
@@ -38,7 +38,7 @@ impl Snapshot {
         }
     }
 
-    /// One record, with all its values.
+    /// One record with all its values.
     pub fn record(&self, model: &str, id: u32) -> Option<&serde_json::Map<String, Value>> {
         self.models.get(model)?.get(&id).map(Arc::as_ref)
     }
@@ -51,14 +51,12 @@ impl Snapshot {
             .unwrap_or_default()
     }
 
-    /// What has changed since, by model and id.
-    ///
-    /// Of a record that is in both, only the fields that differ are told.
+    /// The changes up to a later snapshot, by model and id.
     pub fn changes_to(&self, later: &Self) -> Vec<RecordChange> {
         let mut changes = Vec::new();
-        let nothing = BTreeMap::new();
+        let none = BTreeMap::new();
         for (model, rows) in &later.models {
-            let earlier = self.models.get(model).unwrap_or(&nothing);
+            let earlier = self.models.get(model).unwrap_or(&none);
             let mut ids: Vec<u32> = earlier.keys().chain(rows.keys()).copied().collect();
             ids.sort_unstable();
             ids.dedup();

@@ -7,48 +7,46 @@ use serde_json::{Map, Value};
 /// The values of one record, by field.
 pub(super) type Row = Map<String, Value>;
 
-/// A model: what it is called, its fields, its records.
+/// A model: its name, fields and records.
 ///
-/// Cheap to clone: what a transaction does not change is shared.
+/// Cheap to clone: unchanged records are shared.
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     pub(super) model: &'static str,
     pub(super) label: &'static str,
-    /// Who may read it.
+    /// The lowest group that may read it.
     pub(super) read_group: Group,
     pub(super) fields: Arc<BTreeMap<&'static str, Field>>,
     pub(super) rows: BTreeMap<u32, Arc<Row>>,
     /// Odoo's `_order`.
     pub(super) order: &'static str,
-    /// The largest id that was ever given away.
+    /// The largest id used so far.
     pub(super) last_id: u32,
 }
 
-/// A field, as one line of `models.rs` writes it.
+/// A field, as declared by a line of `models.rs`.
 #[derive(Clone, Debug)]
 pub(super) struct Field {
     pub(super) kind: &'static str,
     pub(super) label: &'static str,
     pub(super) relation: Option<&'static str>,
-    /// Of a one2many: the field that points back.
+    /// For a one2many: the field that points back.
     pub(super) inverse: Option<&'static str>,
     pub(super) choices: Vec<(&'static str, &'static str)>,
-    /// Of a float: how many decimals it keeps.
+    /// For a float: its number of decimals.
     pub(super) decimals: Option<u8>,
     pub(super) required: bool,
-    /// Whether its value is kept. What is not is computed on reading, and a
-    /// write to it is ignored without a word.
+    /// Whether its value is stored. One that is not is computed on reading, and a
+    /// write to it is silently ignored.
     pub(super) stored: bool,
-    /// What Odoo says of it. It does not keep anybody from writing.
+    /// As Odoo describes it. It does not prevent writing.
     pub(super) readonly: bool,
-    /// Whether a copy of the record takes it along.
-    pub(super) copied: bool,
-    /// Whether the record it points to must be of the same company.
+    /// Whether the record it points to must belong to the same company.
     pub(super) check_company: bool,
     pub(super) on_delete: OnDelete,
-    /// The field that it shows, as Odoo says it of those of a parent.
+    /// The path of the field whose value it shows.
     pub(super) related: Option<&'static str>,
-    /// Only who has this group sees the field.
+    /// The lowest group that sees the field; all do if `None`.
     pub(super) group: Option<Group>,
 }
 
@@ -57,25 +55,25 @@ pub(super) struct Field {
 pub(super) enum OnDelete {
     /// It is deleted too.
     Cascade,
-    /// The other cannot be deleted.
+    /// The other record cannot be deleted.
     Restrict,
-    /// It points nowhere from then on.
+    /// Its field is cleared.
     SetNull,
 }
 
-/// Groups of users, each with all rights of those before it.
+/// Groups of users. Each has all rights of those before it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Group {
-    /// Everybody who works here.
+    /// All employees.
     Internal,
-    /// Sales: their own documents.
+    /// Salespeople, who see their own documents.
     Sales,
-    /// Everything.
+    /// Administrators.
     Admin,
 }
 
 impl Table {
-    /// What people call a record.
+    /// The display name of a record.
     pub(super) fn display_name(&self, row: &Row) -> String {
         ["complete_name", "name", "subject"]
             .iter()
@@ -86,14 +84,40 @@ impl Table {
             )
     }
 
-    /// The record as it is.
+    /// A record by its id.
     pub(super) fn row(&self, id: u32) -> Option<&Row> {
         self.rows.get(&id).map(Arc::as_ref)
+    }
+
+    /// Adds a record with the next id and the fields that Odoo fills itself;
+    /// returns the id.
+    pub(super) fn insert(&mut self, row: Row, user: u32, at: &str) -> u32 {
+        let id = self.last_id + 1;
+        self.insert_with_id(id, row, user, at);
+        id
+    }
+
+    /// Adds a record with this id. Creation and change stamps that the values
+    /// already have are kept.
+    pub(super) fn insert_with_id(&mut self, id: u32, mut row: Row, user: u32, at: &str) {
+        row.insert("id".to_owned(), id.into());
+        for (field, stamp) in [
+            ("create_date", Value::from(at)),
+            ("create_uid", user.into()),
+            ("write_date", at.into()),
+            ("write_uid", user.into()),
+        ] {
+            if *value(&row, field) == Value::Bool(false) {
+                row.insert(field.to_owned(), stamp);
+            }
+        }
+        self.last_id = self.last_id.max(id);
+        self.rows.insert(id, Arc::new(row));
     }
 }
 
 impl Field {
-    /// Whether it holds several records.
+    /// Whether it can hold several records.
     pub(super) fn is_x2many(&self) -> bool {
         self.kind.ends_with("2many")
     }
@@ -114,7 +138,7 @@ pub(super) fn number(row: &Row, field: &str) -> f64 {
     value(row, field).as_f64().unwrap_or_default()
 }
 
-/// The record that a field points to.
+/// The id in a many2one field.
 pub(super) fn link(row: &Row, field: &str) -> Option<u32> {
     value(row, field)
         .as_u64()

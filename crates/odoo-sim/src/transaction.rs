@@ -1,30 +1,31 @@
-//! Changes that are kept together or not at all.
+//! Changes that are committed together or not at all.
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     access::AccessMode,
-    call::Invocation,
-    cast::{WriteContext, coerce, parse_record_id},
+    coerce::{WriteContext, coerce},
     computed, constraints,
     database::Database,
     defaults,
-    domain::python_repr,
-    messages, models,
-    refusal::FakeOdooError,
+    error::FakeOdooError,
+    followers,
+    invocation::Invocation,
+    models,
     session::Session,
     table::{Field, Row, Table, link, text},
+    value::{parse_record_id, python_repr},
 };
 
-/// A copy of the records on which a call works.
+/// A copy of the records that one call works on.
 pub(super) struct Transaction<'a> {
     pub(super) database: Database,
     pub(super) session: &'a Session,
 }
 
-/// The fields that Odoo fills itself. What is written to them is ignored.
+/// The fields that Odoo fills itself. Writes to them are ignored.
 const MAGIC_COLUMNS: [&str; 5] = ["id", "create_date", "create_uid", "write_date", "write_uid"];
 
 impl<'a> Transaction<'a> {
@@ -35,19 +36,19 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// What is to be kept.
+    /// The records to store.
     pub(super) fn commit(self) -> Database {
         self.database
     }
 
-    /// A table that is known to be there.
+    /// A table, or an error if the model does not exist.
     pub(super) fn table(&self, model: &str) -> Result<&Table, FakeOdooError> {
         self.database
             .table(model)
             .ok_or_else(|| FakeOdooError::not_found(format!("the model '{model}' does not exist")))
     }
 
-    /// Makes a record as a user asks for it.
+    /// Creates a record with the user's rights.
     pub(super) fn create(
         &mut self,
         model: &'static str,
@@ -59,7 +60,7 @@ impl<'a> Transaction<'a> {
         self.create_as_superuser(model, values)
     }
 
-    /// Makes a record that Odoo itself needs, whatever the user may.
+    /// Creates a record that Odoo itself needs, without checking the user's rights.
     pub(super) fn create_as_superuser(
         &mut self,
         model: &'static str,
@@ -86,33 +87,21 @@ impl<'a> Transaction<'a> {
                 continue;
             };
             if !field.is_x2many() {
-                let kept = coerce(self.table(model)?, name, field, value, WriteContext::Create)?;
-                self.check_link_exists(field, &kept)?;
-                row.insert(name.clone(), kept);
+                let value = coerce(self.table(model)?, name, field, value, WriteContext::Create)?;
+                self.check_link_exists(field, &value)?;
+                row.insert(name.clone(), value);
             }
         }
         defaults::fill_computed(&self.database, session, model, &mut row, &given);
         self.assign_order_number(model, &mut row);
         self.create_parent_record(model, &mut row)?;
         constraints::check_required(self.table(model)?, &row)?;
-        let now = session.current_datetime();
-        for (field, value) in [
-            ("create_date", json!(now)),
-            ("create_uid", json!(session.user.id)),
-            ("write_date", json!(now)),
-            ("write_uid", json!(session.user.id)),
-        ] {
-            row.insert(field.to_owned(), value);
-        }
         let Some(table) = self.database.tables.get_mut(model) else {
             return Err(FakeOdooError::not_found(format!(
                 "the model '{model}' does not exist"
             )));
         };
-        table.last_id += 1;
-        let id = table.last_id;
-        row.insert("id".to_owned(), id.into());
-        table.rows.insert(id, Arc::new(row));
+        let id = table.insert(row, session.user.id, &session.current_datetime());
         for (name, value) in &given {
             if let Some(field) = writable_field(&fields, name).filter(|field| field.is_x2many()) {
                 self.apply_x2many(model, id, name, field, value)?;
@@ -135,11 +124,11 @@ impl<'a> Transaction<'a> {
         }
         constraints::check_constraints(&self.database, model, id, &changed)?;
         self.check_record_rules(AccessMode::Create, model, id)?;
-        messages::add_default_followers(self, model, id)?;
+        followers::add_default_followers(&mut self.database, session, model, id);
         Ok(id)
     }
 
-    /// Changes records.
+    /// Writes the values to the records.
     pub(super) fn write(
         &mut self,
         model: &'static str,
@@ -157,7 +146,7 @@ impl<'a> Transaction<'a> {
             .keys()
             .find(|name| !fields.contains_key(name.as_str()))
         {
-            // Contacts look at the fields before the ORM does.
+            // Contacts check the fields before the ORM does.
             return Err(if model == "res.partner" {
                 FakeOdooError::new(500, "builtins.KeyError", name.as_str())
             } else {
@@ -172,7 +161,7 @@ impl<'a> Transaction<'a> {
             return Ok(());
         }
         constraints::check_before_write(&self.database, model, &ids, values)?;
-        let left: Vec<u32> = ids
+        let previous_orders: Vec<u32> = ids
             .iter()
             .filter_map(|id| self.database.row(model, *id))
             .filter_map(|row| link(row, "order_id"))
@@ -187,9 +176,9 @@ impl<'a> Transaction<'a> {
                     self.apply_x2many(model, *id, name, field, value)?;
                     continue;
                 }
-                let kept = coerce(self.table(model)?, name, field, value, WriteContext::Update)?;
-                self.check_link_exists(field, &kept)?;
-                self.database.set(model, *id, name, kept);
+                let value = coerce(self.table(model)?, name, field, value, WriteContext::Update)?;
+                self.check_link_exists(field, &value)?;
+                self.database.set(model, *id, name, value);
             }
             self.database
                 .set(model, *id, "write_date", session.current_datetime());
@@ -202,38 +191,38 @@ impl<'a> Transaction<'a> {
                 constraints::check_required(self.table(model)?, row)?;
             }
             constraints::check_constraints(&self.database, model, id, &changed)?;
-            // Odoo looks again: nobody writes a record out of their own sight.
+            // Odoo checks again: a write may not hide the record from its writer.
             self.check_record_rules(AccessMode::Write, model, id)?;
             if values.contains_key("user_id") {
-                messages::add_responsible_follower(self, model, id)?;
+                followers::add_responsible_follower(&mut self.database, session, model, id);
             }
         }
-        for order in left {
+        for order in previous_orders {
             computed::recompute_order(&mut self.database, order);
         }
         Ok(())
     }
 
-    /// The records of these ids that are there.
+    /// The ids that exist.
     ///
-    /// A thread reads what it is about to change and misses what is not there;
-    /// a plain model does not look.
+    /// A thread reads its records before it changes them, so a missing one is an
+    /// error; plain models ignore it.
     pub(super) fn existing_ids(&self, model: &str, ids: &[u32]) -> Result<Vec<u32>, FakeOdooError> {
         let table = self.table(model)?;
-        let looks = models::is_thread(model) || model == "sale.order.line";
+        let reads_first = models::is_thread(model) || model == "sale.order.line";
         let absent = ids.iter().find(|id| !table.rows.contains_key(id));
-        if let Some(absent) = absent.filter(|_| looks) {
+        if let Some(absent) = absent.filter(|_| reads_first) {
             return Err(FakeOdooError::missing_record(
                 model,
                 *absent,
                 self.session.user.id,
             ));
         }
-        let here = |id: &&u32| table.rows.contains_key(id);
-        Ok(ids.iter().filter(here).copied().collect())
+        let exists = |id: &&u32| table.rows.contains_key(id);
+        Ok(ids.iter().filter(exists).copied().collect())
     }
 
-    /// Lets the user touch a record, as far as the record rules go.
+    /// Checks that the record rules allow this operation on a record.
     pub(super) fn check_record_rules(
         &self,
         operation: AccessMode,
@@ -249,7 +238,7 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// Whether the record is there that a field is to point to.
+    /// Checks that the record exists that a many2one value points to.
     fn check_link_exists(&self, field: &Field, value: &Value) -> Result<(), FakeOdooError> {
         let (Some(model), Some(id)) = (field.relation, parse_record_id(value)) else {
             return Ok(());
@@ -264,7 +253,7 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// The number of a new order, from Odoo's sequence.
+    /// Numbers a new order, as Odoo's sequence does.
     fn assign_order_number(&mut self, model: &str, row: &mut Row) {
         if model == "sale.order" && text(row, "name") == "New" {
             self.database.last_order_number += 1;
@@ -273,7 +262,7 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// The record of the parent model that a new one needs.
+    /// Creates the contact that a new user needs.
     fn create_parent_record(&mut self, model: &str, row: &mut Row) -> Result<(), FakeOdooError> {
         if model == "res.users" && link(row, "partner_id").is_none() {
             let mut partner = Row::new();
@@ -295,11 +284,11 @@ impl<'a> Transaction<'a> {
             }
             _ => return Err(FakeOdooError::new(500, "builtins.AssertionError", "")),
         };
-        // Odoo checks the right to create even when there is nothing to make.
+        // Odoo checks the right to create even if the list is empty.
         self.session
             .user
             .check_access(AccessMode::Create, call.table)?;
-        let mut made = Vec::new();
+        let mut created = Vec::new();
         for row in rows {
             let Value::Object(values) = row else {
                 return Err(FakeOdooError::value_error(format!(
@@ -307,9 +296,9 @@ impl<'a> Transaction<'a> {
                     python_repr(row)
                 )));
             };
-            made.push(self.create(model, values)?);
+            created.push(self.create(model, values)?);
         }
-        Ok(made.into())
+        Ok(created.into())
     }
 
     pub(super) fn call_write(&mut self, call: &Invocation<'_>) -> Result<Value, FakeOdooError> {
@@ -329,43 +318,9 @@ impl<'a> Transaction<'a> {
             )),
         }
     }
-
-    pub(super) fn name_create(&mut self, call: &Invocation<'_>) -> Result<Value, FakeOdooError> {
-        let name = call.arguments.get("name").cloned().unwrap_or_default();
-        let values = Row::from_iter([("name".to_owned(), name)]);
-        let id = self.create(call.table.model, &values)?;
-        let table = self.table(call.table.model)?;
-        let shown = table.row(id).map(|row| table.display_name(row));
-        Ok(json!([id, shown]))
-    }
-
-    /// Creates or writes, and reads back what `specification` names.
-    pub(super) fn web_save(&mut self, call: &Invocation<'_>) -> Result<Value, FakeOdooError> {
-        let model = call.table.model;
-        let Some(Value::Object(values)) = call.arguments.get("vals") else {
-            return Err(FakeOdooError::type_error("vals must be a dict"));
-        };
-        let ids = if call.ids.is_empty() {
-            vec![self.create(model, values)?]
-        } else {
-            self.write(model, &call.ids, values)?;
-            call.ids.clone()
-        };
-        let empty = Row::new();
-        let specification = call.argument("specification").and_then(Value::as_object);
-        let specification = specification.unwrap_or(&empty);
-        let call = Invocation {
-            database: &self.database,
-            session: self.session,
-            table: self.table(model)?,
-            ids,
-            arguments: &empty,
-        };
-        call.web_read(specification)
-    }
 }
 
-/// The field that is written by this name, if Odoo does not ignore it.
+/// The field of this name, if Odoo does not ignore writes to it.
 fn writable_field<'a>(
     fields: &'a std::collections::BTreeMap<&'static str, Field>,
     name: &str,

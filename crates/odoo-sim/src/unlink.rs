@@ -1,20 +1,20 @@
-//! Deleting records, and what goes or stays with them.
+//! Deleting records, and what is deleted or cleared with them.
 
 use serde_json::Value;
 
 use super::{
     access::AccessMode,
-    call::Invocation,
     computed,
     constraints::{active_users_of, in_use_error},
-    domain::ids,
-    refusal::FakeOdooError,
+    error::FakeOdooError,
+    invocation::Invocation,
     table::{OnDelete, link, text, value},
     transaction::Transaction,
+    value::ids,
 };
 
 impl Transaction<'_> {
-    /// Deletes records as a user asks for it.
+    /// Deletes records with the user's rights.
     pub(super) fn unlink(&mut self, model: &'static str, ids: &[u32]) -> Result<(), FakeOdooError> {
         if ids.is_empty() {
             return Ok(());
@@ -36,7 +36,7 @@ impl Transaction<'_> {
         Ok(true.into())
     }
 
-    /// What a model itself has against it (`@api.ondelete`).
+    /// Runs the checks of the model itself (`@api.ondelete`).
     fn check_deletable(&self, model: &str, id: u32) -> Result<(), FakeOdooError> {
         let Some(row) = self.database.row(model, id) else {
             return Ok(());
@@ -71,11 +71,11 @@ impl Transaction<'_> {
         }
     }
 
-    /// Deletes one record, as the database does: it follows the keys of other
-    /// tables and asks no model.
+    /// Deletes one record as the database does: it follows foreign keys and calls
+    /// no model.
     fn delete_cascading(&mut self, model: &str, id: u32) -> Result<(), FakeOdooError> {
-        // Gone already, with one that went before.
-        let Some(gone) = self.database.row(model, id).cloned() else {
+        // Already deleted by an earlier cascade.
+        let Some(deleted) = self.database.row(model, id).cloned() else {
             return Ok(());
         };
         if let Some(table) = self.database.tables.get_mut(model) {
@@ -110,25 +110,15 @@ impl Transaction<'_> {
             }
         }
         for (other, pointing, name) in empties {
-            if let Some(kept) = self
-                .database
-                .row(other, pointing)
-                .map(|row| value(row, name))
-            {
-                let kept = match kept {
-                    Value::Array(all) => all
-                        .iter()
-                        .filter(|one| one.as_u64() != Some(id.into()))
-                        .cloned()
-                        .collect(),
-                    Value::Null
-                    | Value::Bool(_)
-                    | Value::Number(_)
-                    | Value::String(_)
-                    | Value::Object(_) => Value::Bool(false),
-                };
-                self.database.set(other, pointing, name, kept);
-            }
+            let Some(row) = self.database.row(other, pointing) else {
+                continue;
+            };
+            let remaining = value(row, name).as_array().map(|all| {
+                let others = all.iter().filter(|one| one.as_u64() != Some(id.into()));
+                others.cloned().collect()
+            });
+            let remaining = remaining.unwrap_or(Value::Bool(false));
+            self.database.set(other, pointing, name, remaining);
         }
         for (other, pointing) in cascades {
             self.delete_cascading(other, pointing)?;
@@ -144,7 +134,7 @@ impl Transaction<'_> {
             }
         }
         if model == "sale.order.line"
-            && let Some(order) = link(&gone, "order_id")
+            && let Some(order) = link(&deleted, "order_id")
         {
             computed::recompute_order(&mut self.database, order);
         }

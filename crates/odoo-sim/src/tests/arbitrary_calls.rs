@@ -1,4 +1,4 @@
-//! Calls that nobody would make on purpose.
+//! Arbitrary calls, most of them invalid.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{ADMIN_KEY, INTERNAL_KEY, SALES_KEY, call_as, fake_odoo};
 use crate::Snapshot;
 
-/// Values that fit somewhere, and those that fit nowhere.
+/// Values that are valid somewhere, and values that are valid nowhere.
 fn arbitrary_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -32,7 +32,7 @@ fn arbitrary_value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Values by the names of fields, some of which there are.
+/// Values by field name; some of the fields exist.
 fn arbitrary_fields(value: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
     let name = prop::sample::select(vec![
         "name",
@@ -83,17 +83,17 @@ fn arbitrary_call() -> impl Strategy<Value = (String, Value)> {
             0 => ("create", json!({"vals_list": row})),
             1 => ("write", json!({"ids": ids, "vals": row})),
             2 => ("unlink", json!({"ids": ids})),
-            3 => ("copy", json!({"ids": ids, "default": row})),
+            3 => ("action_archive", json!({"ids": ids})),
             4 => ("load", json!({"fields": ["id", "name", "partner_id"], "data": [value, ["shop.1", "x", "y"]]})),
             5 => ("message_post", json!({"ids": ids, "body": value, "partner_ids": value})),
             6 => ("action_confirm", json!({"ids": ids})),
-            _ => ("web_save", json!({"ids": ids, "vals": row, "specification": {}})),
+            _ => ("message_subscribe", json!({"ids": ids, "partner_ids": value})),
         };
         (format!("{model}/{method}"), body)
     })
 }
 
-/// What must hold between records whatever was written.
+/// Asserts the invariants between records.
 fn assert_references_exist(now: &Snapshot) {
     for id in now.ids("sale.order.line") {
         let line = now.record("sale.order.line", id).unwrap();
@@ -117,12 +117,12 @@ proptest! {
     fn rejected_call_changes_nothing_and_references_stay_valid(
         calls in prop::collection::vec(arbitrary_call(), 1..12),
     ) {
-        let company = fake_odoo();
+        let odoo = fake_odoo();
         for (path, body) in calls {
             for key in [INTERNAL_KEY, SALES_KEY, ADMIN_KEY] {
-                let before = company.snapshot();
-                let (status, answer) = call_as(&company, key, &path, &body);
-                let after = company.snapshot();
+                let before = odoo.snapshot();
+                let (status, answer) = call_as(&odoo, key, &path, &body);
+                let after = odoo.snapshot();
                 if status != 200 || answer["ids"] == false {
                     prop_assert_eq!(&after, &before, "{} {}: {}", path, body, answer);
                 }

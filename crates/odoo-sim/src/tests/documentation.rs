@@ -1,4 +1,4 @@
-//! What Odoo says of its own methods.
+//! Odoo's documentation of its own methods.
 
 use bytes::Bytes;
 use http::Request;

@@ -9,12 +9,12 @@ use crate::FakeOdoo;
     clippy::needless_pass_by_value,
     reason = "a test writes `json!` in place"
 )]
-fn load(company: &FakeOdoo, model: &str, fields: Value, data: Value) -> Value {
+fn load(odoo: &FakeOdoo, model: &str, fields: Value, data: Value) -> Value {
     let body = json!({"fields": fields, "data": data});
-    let before = company.snapshot();
-    let answer = call_ok(company, &format!("{model}/load"), &body);
+    let before = odoo.snapshot();
+    let answer = call_ok(odoo, &format!("{model}/load"), &body);
     if answer["ids"] == false {
-        assert_eq!(company.snapshot(), before);
+        assert_eq!(odoo.snapshot(), before);
     }
     answer
 }
@@ -30,31 +30,26 @@ fn messages(answer: &Value) -> Vec<&str> {
 
 #[test]
 fn repeated_external_id_updates_the_same_record() {
-    let company = fake_odoo();
+    let odoo = fake_odoo();
     let rows = json!([["shop.1", "Ann", "base"], ["shop.2", "Bob", ""]]);
-    let answer = load(&company, "res.partner", json!(["id", "name", "ref"]), rows);
+    let answer = load(&odoo, "res.partner", json!(["id", "name", "ref"]), rows);
     assert_eq!(
         answer,
         json!({"ids": [52, 53], "messages": [], "nextrow": 0})
     );
     let rows = json!([["shop.1", "Anna", "x"], ["shop.3", "Cid", "y"]]);
-    let answer = load(&company, "res.partner", json!(["id", "name", "ref"]), rows);
+    let answer = load(&odoo, "res.partner", json!(["id", "name", "ref"]), rows);
     assert_eq!(answer["ids"], json!([52, 54]));
-    assert_eq!(
-        read_field(&company, "res.partner", &json!(52), "name"),
-        "Anna"
-    );
-    let meta = call_ok(&company, "res.partner/get_metadata", &json!({"ids": [52]}));
-    assert_eq!(meta[0]["xmlid"], "shop.1");
+    assert_eq!(read_field(&odoo, "res.partner", &json!(52), "name"), "Anna");
     let data = json!({"domain": [["module", "=", "shop"]], "fields": ["complete_name", "model", "res_id"], "limit": 1});
     assert_eq!(
-        call_ok(&company, "ir.model.data/search_read", &data),
+        call_ok(&odoo, "ir.model.data/search_read", &data),
         json!([{"id": 1, "complete_name": "shop.1", "model": "res.partner", "res_id": 52}])
     );
-    // What is deleted can come again.
-    call_ok(&company, "res.partner/unlink", &json!({"ids": [52]}));
+    // A deleted record can be imported again.
+    call_ok(&odoo, "res.partner/unlink", &json!({"ids": [52]}));
     let answer = load(
-        &company,
+        &odoo,
         "res.partner",
         json!(["id", "name"]),
         json!([["shop.1", "Ann"]]),
@@ -64,9 +59,9 @@ fn repeated_external_id_updates_the_same_record() {
 
 #[test]
 fn relation_cells_accept_name_external_id_or_database_id() {
-    let company = fake_odoo();
+    let odoo = fake_odoo();
     load(
-        &company,
+        &odoo,
         "res.partner.category",
         json!(["id", "name"]),
         json!([["shop.gold", "Gold"]]),
@@ -79,35 +74,35 @@ fn relation_cells_accept_name_external_id_or_database_id() {
         "parent_id"
     ]);
     let rows = json!([["Ann", "Belgium", "shop.gold", "6", "Azure Interior"]]);
-    let id = load(&company, "res.partner", fields, rows)["ids"][0].take();
+    let id = load(&odoo, "res.partner", fields, rows)["ids"][0].take();
     assert_eq!(
-        read_field(&company, "res.partner", &id, "country_id"),
+        read_field(&odoo, "res.partner", &id, "country_id"),
         json!([20, "Belgium"])
     );
     assert_eq!(
-        read_field(&company, "res.partner", &id, "category_id"),
+        read_field(&odoo, "res.partner", &id, "category_id"),
         json!([4])
     );
     assert_eq!(
-        read_field(&company, "res.partner", &id, "user_id"),
+        read_field(&odoo, "res.partner", &id, "user_id"),
         json!([6, "Sally Sales"])
     );
     let rows = json!([["20", "1,2"]]);
     load(
-        &company,
+        &odoo,
         "res.partner",
         json!([".id", "category_id/.id"]),
         rows,
     );
     assert_eq!(
-        read_field(&company, "res.partner", &json!(20), "category_id"),
+        read_field(&odoo, "res.partner", &json!(20), "category_id"),
         json!([1, 2])
     );
 }
 
 #[test]
 fn rows_without_own_values_become_order_lines() {
-    let company = fake_odoo();
+    let odoo = fake_odoo();
     let fields = json!([
         "id",
         "partner_id/.id",
@@ -119,27 +114,27 @@ fn rows_without_own_values_become_order_lines() {
         ["", "", "4", "1"],
         ["shop.o2", "15", "6", "1"]
     ]);
-    let answer = load(&company, "sale.order", fields, rows);
+    let answer = load(&odoo, "sale.order", fields, rows);
     assert_eq!(answer["ids"], json!([41, 42]));
     assert_eq!(
-        read_field(&company, "sale.order", &json!(41), "amount_untaxed"),
+        read_field(&odoo, "sale.order", &json!(41), "amount_untaxed"),
         1620.5
     );
     assert_eq!(
-        read_field(&company, "sale.order", &json!(42), "amount_untaxed"),
+        read_field(&odoo, "sale.order", &json!(42), "amount_untaxed"),
         40.0
     );
 }
 
 #[test]
 fn cell_errors_are_reported_by_row_and_import_is_rolled_back() {
-    let company = fake_odoo();
+    let odoo = fake_odoo();
     let fields = json!(["name", "is_company", "color", "credit_limit", "type"]);
     let rows = json!([
         ["Good", "yes", "3", "1.25", "Invoice"],
         ["Bad", "maybe", "x", "1,5", "zz"]
     ]);
-    let answer = load(&company, "res.partner", fields, rows);
+    let answer = load(&odoo, "res.partner", fields, rows);
     assert_eq!(
         messages(&answer),
         [
@@ -158,9 +153,9 @@ fn cell_errors_are_reported_by_row_and_import_is_rolled_back() {
 
 #[test]
 fn load_errors_have_odoo_messages() {
-    let company = fake_odoo();
+    let odoo = fake_odoo();
     call_ok(
-        &company,
+        &odoo,
         "res.partner.category/load",
         &json!({"fields": ["id", "name"], "data": [["shop.t", "Tag"]]}),
     );
@@ -220,11 +215,11 @@ fn load_errors_have_odoo_messages() {
             "'2026-12-24T10' does not seem to be a valid datetime for field 'Closed Date'",
         ),
     ] {
-        let answer = load(&company, model, fields, json!([row]));
+        let answer = load(&odoo, model, fields, json!([row]));
         assert_eq!(messages(&answer), [message]);
     }
     let answer = load(
-        &company,
+        &odoo,
         "crm.lead",
         json!(["date_deadline"]),
         json!([["2026-12-24"]]),
@@ -235,24 +230,24 @@ fn load_errors_have_odoo_messages() {
     );
     assert_eq!(answer["messages"][0]["field"], "name");
     let unknown = json!({"fields": ["name", "nope"], "data": [["A", "1"]]});
-    let (status, error) = call_as(&company, ADMIN_KEY, "res.partner/load", &unknown);
+    let (status, error) = call_as(&odoo, ADMIN_KEY, "res.partner/load", &unknown);
     assert_eq!(
         (status, error["message"].as_str().unwrap()),
         (500, "Invalid field name 'nope'")
     );
     let forbidden = json!({"fields": ["name"], "data": [["A"]]});
-    let (status, answer) = call_as(&company, INTERNAL_KEY, "res.partner/load", &forbidden);
+    let (status, answer) = call_as(&odoo, INTERNAL_KEY, "res.partner/load", &forbidden);
     assert_eq!(status, 200);
     assert!(messages(&answer)[0].starts_with("You are not allowed to create"));
 }
 
 #[test]
 fn ambiguous_relation_name_uses_first_match_with_warning() {
-    let company = fake_odoo();
+    let odoo = fake_odoo();
     let twins = json!({"vals_list": [{"name": "Twin"}, {"name": "Twin"}]});
-    let twins = call_ok(&company, "res.partner/create", &twins);
+    let twins = call_ok(&odoo, "res.partner/create", &twins);
     let answer = load(
-        &company,
+        &odoo,
         "res.partner",
         json!(["name", "parent_id"]),
         json!([["A", "Twin"]]),
@@ -262,17 +257,17 @@ fn ambiguous_relation_name_uses_first_match_with_warning() {
         answer["messages"][0]["message"],
         "Found multiple matches for value \"Twin\" in field \"Related Company\" (2 matches)"
     );
-    let parent = read_field(&company, "res.partner", &answer["ids"][0], "parent_id");
+    let parent = read_field(&odoo, "res.partner", &answer["ids"][0], "parent_id");
     assert_eq!(parent[0], twins[0]);
 }
 
 #[test]
 fn load_reads_datetimes_in_user_time_zone() {
-    let company = fake_odoo();
+    let odoo = fake_odoo();
     let rows = json!([["A", "2026-12-24 10:00:00"]]);
-    let answer = load(&company, "crm.lead", json!(["name", "date_closed"]), rows);
+    let answer = load(&odoo, "crm.lead", json!(["name", "date_closed"]), rows);
     assert_eq!(
-        read_field(&company, "crm.lead", &answer["ids"][0], "date_closed"),
+        read_field(&odoo, "crm.lead", &answer["ids"][0], "date_closed"),
         "2026-12-24 09:00:00"
     );
 }

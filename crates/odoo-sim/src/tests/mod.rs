@@ -19,38 +19,38 @@ fn fake_odoo() -> FakeOdoo {
     FakeOdoo::new(jiff::civil::date(2026, 11, 21))
 }
 
-fn call_as(company: &FakeOdoo, key: &str, path: &str, body: &Value) -> (u16, Value) {
+fn call_as(odoo: &FakeOdoo, key: &str, path: &str, body: &Value) -> (u16, Value) {
     let request = Request::post(format!("/json/2/{path}"))
         .header("authorization", format!("bearer {key}"))
         .header("x-odoo-database", "demo")
         .header("content-type", "application/json")
         .body(Bytes::from(body.to_string()))
         .unwrap();
-    let response = company.handle(&request);
+    let response = odoo.handle(&request);
     let body = serde_json::from_slice(response.body()).unwrap_or_default();
     (response.status().as_u16(), body)
 }
 
-/// What the administrator is answered, which must be 200.
-fn call_ok(company: &FakeOdoo, path: &str, body: &Value) -> Value {
-    let (status, answer) = call_as(company, ADMIN_KEY, path, body);
-    assert_eq!(status, 200, "{path} {body}: {answer}");
-    answer
+/// The administrator's result; asserts status 200.
+fn call_ok(odoo: &FakeOdoo, path: &str, body: &Value) -> Value {
+    let (status, result) = call_as(odoo, ADMIN_KEY, path, body);
+    assert_eq!(status, 200, "{path} {body}: {result}");
+    result
 }
 
-/// The status, the name and the message of a refusal; nothing has changed.
-fn call_rejected(company: &FakeOdoo, key: &str, path: &str, body: &Value) -> (u16, String, String) {
-    let before = company.snapshot();
-    let (status, answer) = call_as(company, key, path, body);
-    assert_eq!(company.snapshot(), before, "{path} {body}");
-    let of = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
+/// The status, name and message of an error; asserts that nothing has changed.
+fn call_rejected(odoo: &FakeOdoo, key: &str, path: &str, body: &Value) -> (u16, String, String) {
+    let before = odoo.snapshot();
+    let (status, result) = call_as(odoo, key, path, body);
+    assert_eq!(odoo.snapshot(), before, "{path} {body}");
+    let of = |key: &str| result[key].as_str().unwrap_or_default().to_owned();
     (status, of("name"), of("message"))
 }
 
-/// One value of a record, as `read` shows it.
-fn read_field(company: &FakeOdoo, model: &str, id: &Value, field: &str) -> Value {
+/// One value of a record, as `read` returns it.
+fn read_field(odoo: &FakeOdoo, model: &str, id: &Value, field: &str) -> Value {
     let body = json!({"ids": [id], "fields": [field]});
-    call_ok(company, &format!("{model}/read"), &body)[0][field].take()
+    call_ok(odoo, &format!("{model}/read"), &body)[0][field].take()
 }
 
 fn count(key: &str, model: &str, domain: &Value) -> Value {

@@ -1,4 +1,4 @@
-//! The exchanges that were recorded from a real Odoo 19.
+//! The exchanges recorded from a real Odoo 19.
 
 use bytes::Bytes;
 use http::Request;
@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::{ADMIN_KEY, INTERNAL_KEY, SALES_KEY, fake_odoo};
 
-/// The recorded exchanges that can be asked of any Odoo with the same models.
+/// The recorded exchanges that any Odoo with the same models answers alike.
 ///
-/// Those left out want methods, settings or a second database that this
-/// company has not.
+/// Those left out need methods, settings or a second database that the simulator
+/// does not have.
 const REPLAYED: [&str; 34] = [
     "auth.ok",
     "auth.none",
@@ -47,16 +47,15 @@ const REPLAYED: [&str; 34] = [
     "err.order_bad",
 ];
 
-/// An exchange by name, the key to ask with, and which words of the body are
-/// written otherwise here.
+/// The name of an exchange, the key to send, and the replacements in its body.
 type AdaptedExchange = (
     &'static str,
     &'static str,
     &'static [(&'static str, &'static str)],
 );
 
-/// Those that write, or want another user or other ids.
-const REPLAYED_ADAPTED: [AdaptedExchange; 34] = [
+/// The exchanges that write, or need another user or other ids.
+const REPLAYED_ADAPTED: [AdaptedExchange; 32] = [
     ("act.action_archive", ADMIN_KEY, &[("[8]", "[2]")]),
     ("act.action_confirm", ADMIN_KEY, &[("28", "26")]),
     ("act.message_post", ADMIN_KEY, &[]),
@@ -92,16 +91,14 @@ const REPLAYED_ADAPTED: [AdaptedExchange; 34] = [
     ("idem.load_error", ADMIN_KEY, &[]),
     ("idem.load_upsert_1", ADMIN_KEY, &[]),
     ("idem.load_upsert_2", ADMIN_KEY, &[]),
-    ("ok.copy", ADMIN_KEY, &[("64", "20")]),
     ("ok.create_multi", ADMIN_KEY, &[]),
     ("ok.create_single_dict", ADMIN_KEY, &[]),
     ("ok.default_get", ADMIN_KEY, &[]),
-    ("ok.has_access_false", INTERNAL_KEY, &[]),
     ("ok.write", ADMIN_KEY, &[("64,65", "20,21")]),
     ("rep.portal_url", ADMIN_KEY, &[]),
 ];
 
-/// Those whose message is the same here, to the letter.
+/// The exchanges whose message is exactly the same here.
 const SAME_MESSAGE: [&str; 19] = [
     "doc.index_denied",
     "err.access_company",
@@ -124,8 +121,8 @@ const SAME_MESSAGE: [&str; 19] = [
     "err.order_bad",
 ];
 
-/// The kinds of values in a JSON text, without the values: of a list, those of
-/// its first element.
+/// The types of the values in JSON, without the values; for a list, those of its
+/// first element.
 fn json_shape(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
@@ -159,16 +156,16 @@ fn responses_match_recorded_odoo_exchanges() {
             None => continue,
         };
         replayed += 1;
-        let company = fake_odoo();
-        let asked = &exchange["request"];
+        let odoo = fake_odoo();
+        let sent = &exchange["request"];
         let mut request = Request::builder()
-            .method(asked["method"].as_str().unwrap())
-            .uri(asked["path"].as_str().unwrap());
-        for (header, value) in asked["headers"].as_object().unwrap() {
+            .method(sent["method"].as_str().unwrap())
+            .uri(sent["path"].as_str().unwrap());
+        for (header, value) in sent["headers"].as_object().unwrap() {
             let value = value.as_str().unwrap().replace("$KEY", key);
             request = request.header(header, if value == "prod" { "demo" } else { &value });
         }
-        let body = match &asked["body"] {
+        let body = match &sent["body"] {
             Value::Null => String::new(),
             Value::String(text) => text.clone(),
             other => others.iter().fold(other.to_string(), |text, (from, to)| {
@@ -176,7 +173,7 @@ fn responses_match_recorded_odoo_exchanges() {
                 text.replace(from, to)
             }),
         };
-        let response = company.handle(&request.body(Bytes::from(body)).unwrap());
+        let response = odoo.handle(&request.body(Bytes::from(body)).unwrap());
         let wanted = &exchange["response"];
         assert_eq!(
             Value::from(response.status().as_u16()),

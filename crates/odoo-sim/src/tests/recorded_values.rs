@@ -48,35 +48,35 @@ fn written_values_match_recorded_odoo() {
         let here = REPLAYED_FIELDS
             .iter()
             .any(|(one, fields)| *one == model && fields.contains(&field));
-        // An id that is not there is missed where more modules are installed
-        // (`err.m2o_dangling`); this database had few, and PostgreSQL told it.
+        // With more modules Odoo misses an absent id itself (`err.m2o_dangling`);
+        // the recorded database had few, and PostgreSQL reported it.
         let absent =
             field == "country_id" && [json!(-1), json!(999_999)].contains(&exchange["given"]);
         if !here || absent || exchange.get("given").is_none() {
             continue;
         }
         replayed += 1;
-        let company = fake_odoo();
+        let odoo = fake_odoo();
         let id = if model == "crm.lead" { 4 } else { 30 };
         let write = |value: &Value| {
             let body = json!({"ids": [id], "vals": {field: value}});
-            call_as(&company, ADMIN_KEY, &format!("{model}/write"), &body)
+            call_as(&odoo, ADMIN_KEY, &format!("{model}/write"), &body)
         };
         if let Some(before) = exchange.get("before").filter(|_| field != "child_ids") {
             assert_eq!(write(before).0, 200, "{line}");
         }
         let (status, answer) = write(&exchange["given"]);
-        let odoo = &exchange["odoo"];
-        assert_eq!(json!(status), odoo["status"], "{line}: {answer}");
-        if let Some(error) = odoo.get("error") {
+        let wanted = &exchange["odoo"];
+        assert_eq!(json!(status), wanted["status"], "{line}: {answer}");
+        if let Some(error) = wanted.get("error") {
             assert_eq!(answer["name"], *error, "{line}: {answer}");
         }
-        let Some(stored) = odoo.get("stored") else {
+        let Some(stored) = wanted.get("stored") else {
             continue;
         };
-        let now = read_field(&company, model, &json!(id), field);
+        let now = read_field(&odoo, model, &json!(id), field);
         match field {
-            // Whose ids and names these are is another matter.
+            // The ids differ between the databases.
             "child_ids" => assert_eq!(
                 now.as_array().unwrap().len(),
                 stored.as_array().unwrap().len(),

@@ -8,10 +8,10 @@ use super::{ADMIN_KEY, call_as, call_ok, call_rejected, fake_odoo, read_field};
 
 /// What a field of contact 20 is after a value was written to it.
 fn stored_value(field: &str, value: &Value) -> Value {
-    let company = fake_odoo();
+    let odoo = fake_odoo();
     let body = json!({"ids": [20], "vals": {field: value}});
-    assert_eq!(call_ok(&company, "res.partner/write", &body), true);
-    read_field(&company, "res.partner", &json!(20), field)
+    assert_eq!(call_ok(&odoo, "res.partner/write", &body), true);
+    read_field(&odoo, "res.partner", &json!(20), field)
 }
 
 /// The name and the message of the refusal of a value.
@@ -113,12 +113,12 @@ fn any_value_is_coerced_to_text() {
 
 #[test]
 fn date_drops_time_and_datetime_accepts_one_format() {
-    let company = fake_odoo();
+    let odoo = fake_odoo();
     let write = |model: &str, field: &str, value: &str| {
         let body = json!({"ids": [6], "vals": {field: value}});
-        call_as(&company, ADMIN_KEY, &format!("{model}/write"), &body)
+        call_as(&odoo, ADMIN_KEY, &format!("{model}/write"), &body)
     };
-    let seen = |model: &str, field: &str| read_field(&company, model, &json!(6), field);
+    let seen = |model: &str, field: &str| read_field(&odoo, model, &json!(6), field);
     assert_eq!(
         write("crm.lead", "date_deadline", "2026-12-24T10:00:00Z").0,
         200
@@ -181,72 +181,63 @@ fn writes_to_automatic_and_unstored_fields_are_ignored() {
         ("create_date", json!("2001-01-01 00:00:00")),
         ("message_is_follower", json!(true)),
     ] {
-        let company = fake_odoo();
-        let before = read_field(&company, "res.partner", &json!(20), field);
+        let odoo = fake_odoo();
+        let before = read_field(&odoo, "res.partner", &json!(20), field);
         let body = json!({"ids": [20], "vals": {field: value}});
-        assert_eq!(call_ok(&company, "res.partner/write", &body), true);
-        assert_eq!(
-            read_field(&company, "res.partner", &json!(20), field),
-            before
-        );
+        assert_eq!(call_ok(&odoo, "res.partner/write", &body), true);
+        assert_eq!(read_field(&odoo, "res.partner", &json!(20), field), before);
     }
 }
 
 #[test]
 fn stored_computed_field_can_be_overwritten_until_recomputed() {
-    let company = fake_odoo();
+    let odoo = fake_odoo();
     let body = json!({"ids": [20], "vals": {"complete_name": "Wrong"}});
-    assert_eq!(call_ok(&company, "res.partner/write", &body), true);
+    assert_eq!(call_ok(&odoo, "res.partner/write", &body), true);
     assert_eq!(
-        read_field(&company, "res.partner", &json!(20), "complete_name"),
+        read_field(&odoo, "res.partner", &json!(20), "complete_name"),
         "Wrong"
     );
     // Until what it follows from is written.
     let body = json!({"ids": [20], "vals": {"name": "Right"}});
-    call_ok(&company, "res.partner/write", &body);
+    call_ok(&odoo, "res.partner/write", &body);
     assert_eq!(
-        read_field(&company, "res.partner", &json!(20), "complete_name"),
+        read_field(&odoo, "res.partner", &json!(20), "complete_name"),
         "Right"
     );
 }
 
 #[test]
 fn write_and_unlink_without_ids_succeed_and_change_nothing() {
-    let company = fake_odoo();
-    let before = company.snapshot();
+    let odoo = fake_odoo();
+    let before = odoo.snapshot();
     for path in ["res.partner/write", "sale.order/write"] {
         for ids in [json!([]), json!(null), json!(false)] {
             let body = json!({"ids": ids, "vals": {"name": "x", "nope": 1}});
-            assert_eq!(call_ok(&company, path, &body), true);
+            assert_eq!(call_ok(&odoo, path, &body), true);
         }
-        assert_eq!(
-            call_ok(&company, path, &json!({"vals": {"name": "x"}})),
-            true
-        );
+        assert_eq!(call_ok(&odoo, path, &json!({"vals": {"name": "x"}})), true);
     }
-    assert_eq!(call_ok(&company, "res.partner/unlink", &json!({})), true);
-    assert_eq!(company.snapshot(), before);
+    assert_eq!(call_ok(&odoo, "res.partner/unlink", &json!({})), true);
+    assert_eq!(odoo.snapshot(), before);
 }
 
 #[test]
 fn missing_ids_are_ignored_by_plain_models_and_rejected_by_threads() {
-    let company = fake_odoo();
-    let before = company.snapshot();
+    let odoo = fake_odoo();
+    let before = odoo.snapshot();
     let body = json!({"ids": [999], "vals": {"name": "x"}});
-    assert_eq!(call_ok(&company, "res.partner.category/write", &body), true);
+    assert_eq!(call_ok(&odoo, "res.partner.category/write", &body), true);
     let gone = json!({"ids": [999]});
-    assert_eq!(
-        call_ok(&company, "res.partner.category/unlink", &gone),
-        true
-    );
-    assert_eq!(company.snapshot(), before);
+    assert_eq!(call_ok(&odoo, "res.partner.category/unlink", &gone), true);
+    assert_eq!(odoo.snapshot(), before);
     for (path, body) in [
         ("crm.lead/write", &body),
         ("crm.lead/unlink", &gone),
         ("crm.lead/action_set_won", &gone),
     ] {
         assert_eq!(
-            call_rejected(&company, ADMIN_KEY, path, body),
+            call_rejected(&odoo, ADMIN_KEY, path, body),
             (
                 404,
                 "odoo.exceptions.MissingError".to_owned(),

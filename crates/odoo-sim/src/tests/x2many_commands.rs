@@ -6,17 +6,12 @@ use super::{ADMIN_KEY, call_as, call_ok, call_rejected, fake_odoo, read_field};
 
 /// The tags of contact 20, which starts with 1, after a value was written.
 fn tags_after_write(value: &Value) -> Result<Value, String> {
-    let company = fake_odoo();
+    let odoo = fake_odoo();
     let body = json!({"ids": [20], "vals": {"category_id": [[6, 0, [1]]]}});
-    call_ok(&company, "res.partner/write", &body);
+    call_ok(&odoo, "res.partner/write", &body);
     let body = json!({"ids": [20], "vals": {"category_id": value}});
-    match call_as(&company, ADMIN_KEY, "res.partner/write", &body) {
-        (200, _) => Ok(read_field(
-            &company,
-            "res.partner",
-            &json!(20),
-            "category_id",
-        )),
+    match call_as(&odoo, ADMIN_KEY, "res.partner/write", &body) {
+        (200, _) => Ok(read_field(&odoo, "res.partner", &json!(20), "category_id")),
         (_, error) => Err(error["message"].as_str().unwrap().to_owned()),
     }
 }
@@ -118,19 +113,19 @@ fn invalid_x2many_values_are_rejected() {
 
 #[test]
 fn x2many_commands_create_update_and_delete_order_lines() {
-    let company = fake_odoo();
+    let odoo = fake_odoo();
     let order = json!({"partner_id": 14, "order_line": [
         [0, 0, {"product_id": 1, "product_uom_qty": 2}],
         [0, 0, {"product_id": 6, "price_unit": "12.345", "name": "Lamp, special"}],
     ]});
-    let id = call_ok(&company, "sale.order/create", &json!({"vals_list": order}))[0].take();
-    let lines = read_field(&company, "sale.order", &id, "order_line");
+    let id = call_ok(&odoo, "sale.order/create", &json!({"vals_list": order}))[0].take();
+    let lines = read_field(&odoo, "sale.order", &id, "order_line");
     assert_eq!(lines.as_array().unwrap().len(), 2);
     let write = |commands: Value| {
         let body = json!({"ids": [id], "vals": {"order_line": commands}});
-        call_ok(&company, "sale.order/write", &body);
+        call_ok(&odoo, "sale.order/write", &body);
     };
-    let total = || read_field(&company, "sale.order", &id, "amount_untaxed");
+    let total = || read_field(&odoo, "sale.order", &id, "amount_untaxed");
     assert_eq!(total(), 1512.35);
     write(json!([[1, lines[1], {"product_uom_qty": 3, "price_unit": 10}]]));
     assert_eq!(total(), 1530.0);
@@ -138,12 +133,12 @@ fn x2many_commands_create_update_and_delete_order_lines() {
     write(json!([[3, lines[1], 0]]));
     assert_eq!(total(), 1500.0);
     let gone = json!({"ids": [lines[1]], "fields": ["name"]});
-    assert_eq!(call_ok(&company, "sale.order.line/read", &gone), json!([]));
+    assert_eq!(call_ok(&odoo, "sale.order.line/read", &gone), json!([]));
     // A line that moves counts where it is.
     let moved = json!({"ids": [lines[0]], "vals": {"order_id": 4}});
-    let there = || read_field(&company, "sale.order", &json!(4), "amount_untaxed");
+    let there = || read_field(&odoo, "sale.order", &json!(4), "amount_untaxed");
     let before = there().as_f64().unwrap();
-    call_ok(&company, "sale.order.line/write", &moved);
+    call_ok(&odoo, "sale.order.line/write", &moved);
     assert_eq!(total(), 0.0);
     assert_eq!(there(), before + 1500.0);
     write(json!([[4, lines[0]]]));
@@ -154,27 +149,27 @@ fn x2many_commands_create_update_and_delete_order_lines() {
 
 #[test]
 fn removing_child_contact_clears_its_parent() {
-    let company = fake_odoo();
-    let children = || read_field(&company, "res.partner", &json!(14), "child_ids");
+    let odoo = fake_odoo();
+    let children = || read_field(&odoo, "res.partner", &json!(14), "child_ids");
     let write = |commands: Value| {
         let body = json!({"ids": [14], "vals": {"child_ids": commands}});
-        call_ok(&company, "res.partner/write", &body);
+        call_ok(&odoo, "res.partner/write", &body);
     };
     assert_eq!(children(), json!([40]));
     write(json!([[4, 41]]));
     assert_eq!(children(), json!([40, 41]));
     assert_eq!(
-        read_field(&company, "res.partner", &json!(41), "complete_name"),
+        read_field(&odoo, "res.partner", &json!(41), "complete_name"),
         "Azure Interior, Nicole Ford"
     );
     write(json!([[6, 0, [41]]]));
     assert_eq!(children(), json!([41]));
     assert_eq!(
-        read_field(&company, "res.partner", &json!(40), "parent_id"),
+        read_field(&odoo, "res.partner", &json!(40), "parent_id"),
         false
     );
     let body = json!({"ids": [14], "vals": {"child_ids": [[4, 999]]}});
-    let (status, name, _) = call_rejected(&company, ADMIN_KEY, "res.partner/write", &body);
+    let (status, name, _) = call_rejected(&odoo, ADMIN_KEY, "res.partner/write", &body);
     assert_eq!(
         (status, name.as_str()),
         (404, "odoo.exceptions.MissingError")

@@ -1,35 +1,35 @@
-//! What Odoo makes of a value that is written to a field.
+//! How Odoo coerces a value that is written to a field.
 //!
-//! It checks little: much of what does not fit becomes something else without
-//! a word, and the rest fails wherever Python trips over it.
+//! It checks little: many wrong values are silently changed, and the rest fail
+//! wherever Python happens to raise.
 
 use jiff::civil::{Date, DateTime};
 use serde_json::{Value, json};
 
 use super::{
     computed::round_to_cents,
-    domain::python_repr,
+    error::FakeOdooError,
     html,
-    refusal::FakeOdooError,
     table::{Field, Table},
+    value::{is_truthy, parse_record_id, python_repr, python_type_name},
 };
 
-/// How a record is written. A many2one that is no id differs.
+/// Whether a record is created or updated. Only a many2one that is not an id differs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum WriteContext {
-    /// A new record: values go to the database as they are.
+    /// A new record: values go directly to the database.
     Create,
-    /// An old one: values go through the cache, which drops what is no id.
+    /// An existing record: values go through the cache, which drops values that are not ids.
     Update,
 }
 
-/// The value of any field that holds no several records, as it is kept.
+/// The value that is stored for a field that is not x2many.
 pub(super) fn coerce(
     table: &Table,
     name: &str,
     field: &Field,
     value: &Value,
-    writing: WriteContext,
+    context: WriteContext,
 ) -> Result<Value, FakeOdooError> {
     match field.kind {
         "boolean" => Ok(is_truthy(value).into()),
@@ -47,43 +47,10 @@ pub(super) fn coerce(
                 .map_or(Value::Bool(false), |text| html::sanitize(text).into()))
         }
         "integer" | "many2one_reference" => integer(value),
-        "many2one" => many2one(value, writing),
+        "many2one" => many2one(value, context),
         "monetary" => Ok(round_to_cents(float(value)?).into()),
         "selection" => selection(table, name, field, value),
         _ => coerce_text(value),
-    }
-}
-
-/// A whole positive number that can be an id.
-pub(super) fn parse_record_id(value: &Value) -> Option<u32> {
-    let id = value.as_u64().and_then(|id| u32::try_from(id).ok());
-    // 10.0 is 10 for Python, and is printed as 10 here.
-    let id = id.or_else(|| format!("{}", value.as_f64()?).parse().ok());
-    id.filter(|id| *id > 0)
-}
-
-/// Whether Python takes it for true.
-pub(super) fn is_truthy(value: &Value) -> bool {
-    match value {
-        Value::Null => false,
-        Value::Bool(value) => *value,
-        Value::Number(number) => number.as_f64() != Some(0.0),
-        Value::String(text) => !text.is_empty(),
-        Value::Array(all) => !all.is_empty(),
-        Value::Object(map) => !map.is_empty(),
-    }
-}
-
-/// The name of a value's type in Python.
-fn python_type_name(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "NoneType",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float",
-        Value::Number(_) => "int",
-        Value::String(_) => "str",
-        Value::Array(_) => "list",
-        Value::Object(_) => "dict",
     }
 }
 
@@ -121,7 +88,7 @@ fn integer(value: &Value) -> Result<Value, FakeOdooError> {
             })?;
             require_int4(Some(number))
         }
-        // Odoo takes the id out of a record (`Integer.convert_to_column`).
+        // Odoo takes the id of a record (`Integer.convert_to_column`).
         Value::Object(record) => require_int4(record.get("id").and_then(Value::as_i64)),
         Value::Array(_) => Err(FakeOdooError::type_error(format!(
             "int() argument must be a string, a bytes-like object or a real number, not '{}'",
@@ -130,7 +97,7 @@ fn integer(value: &Value) -> Result<Value, FakeOdooError> {
     }
 }
 
-/// A number that its column can hold.
+/// Checks that a number fits into a 32-bit column.
 fn require_int4(number: Option<i64>) -> Result<Value, FakeOdooError> {
     number
         .filter(|number| i32::try_from(*number).is_ok())
@@ -166,7 +133,7 @@ fn float(value: &Value) -> Result<f64, FakeOdooError> {
     }
 }
 
-/// A date; of a time, its day.
+/// A date; the day of a datetime.
 fn date(value: &Value) -> Result<Value, FakeOdooError> {
     match value {
         Value::Null | Value::Bool(false) => Ok(Value::Bool(false)),
@@ -184,10 +151,10 @@ fn date(value: &Value) -> Result<Value, FakeOdooError> {
     }
 }
 
-/// How times are written.
+/// The format of datetimes.
 const DATETIME_FORMAT: &str = "%Y-%m-%d %H:%M:%S";
 
-/// A time in UTC: a date, or a date and a time with a blank between.
+/// A datetime in UTC: a date, or a date and a time separated by a space.
 fn datetime(value: &Value) -> Result<Value, FakeOdooError> {
     let text = match value {
         Value::Null | Value::Bool(false) => return Ok(Value::Bool(false)),
@@ -251,9 +218,9 @@ fn parse_date(text: &str, format: &str) -> Result<Date, FakeOdooError> {
     }
 }
 
-fn many2one(value: &Value, writing: WriteContext) -> Result<Value, FakeOdooError> {
+fn many2one(value: &Value, context: WriteContext) -> Result<Value, FakeOdooError> {
     let nothing = Ok(Value::Bool(false));
-    match (value, writing) {
+    match (value, context) {
         (Value::Null | Value::Bool(false), _) => nothing,
         (Value::Number(number), _) if number.is_i64() || number.is_u64() => {
             Ok(parse_record_id(value).map_or(Value::Bool(false), Value::from))
@@ -280,7 +247,7 @@ fn many2one(value: &Value, writing: WriteContext) -> Result<Value, FakeOdooError
     }
 }
 
-/// What Python says of a list or a dict where it wants one value.
+/// Python's error for a list or a dict where it needs a single value.
 pub(super) fn unhashable_error(value: &Value) -> FakeOdooError {
     FakeOdooError::type_error(format!("unhashable type: '{}'", python_type_name(value)))
 }

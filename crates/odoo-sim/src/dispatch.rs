@@ -1,26 +1,35 @@
-//! One request: who calls which method with what.
+//! Dispatches a request to the method it names.
+
+use std::sync::PoisonError;
 
 use bytes::Bytes;
 use http::{Method as Verb, Request, Response, header};
 use serde_json::{Map, Value, json};
 
 use super::{
-    DATABASE, FakeOdoo, access,
-    database::Database,
+    access,
+    database::DATABASE,
     documentation,
-    domain::{ids, python_repr},
-    methods::{self, MethodBody},
-    refusal::{FakeOdooError, json_response},
+    error::{FakeOdooError, json_response},
+    fake_odoo::FakeOdoo,
+    invocation::Invocation,
+    method::{Method, MethodBody},
+    methods,
     session::Session,
-    table::Table,
     transaction::Transaction,
+    value::{ids, parse_record_id, python_repr},
 };
 
-/// Answers a request, from its path on.
-pub(super) fn handle_request(
-    company: &FakeOdoo,
-    request: &Request<Bytes>,
-) -> Result<Response<Bytes>, FakeOdooError> {
+impl FakeOdoo {
+    /// Answers a request as Odoo would.
+    pub fn handle(&self, request: &Request<Bytes>) -> Response<Bytes> {
+        self.record_call(request);
+        dispatch(self, request).unwrap_or_else(FakeOdooError::into_response)
+    }
+}
+
+/// Routes a request by its path.
+fn dispatch(odoo: &FakeOdoo, request: &Request<Bytes>) -> Result<Response<Bytes>, FakeOdooError> {
     let path = request.uri().path();
     match path {
         "/web/version" | "/json/version" => {
@@ -40,7 +49,7 @@ pub(super) fn handle_request(
     }
     if let Some(page) = path.strip_prefix("/doc-bearer/") {
         let user = access::authenticate(request.headers())?;
-        return documentation::serve_page(&company.database(), user, page, request.headers());
+        return documentation::serve_page(&odoo.database(), user, page, request.headers());
     }
     let target = path
         .strip_prefix("/json/2/")
@@ -52,7 +61,7 @@ pub(super) fn handle_request(
     };
     let user = access::authenticate(request.headers())?;
     let mut arguments = parse_arguments(request)?;
-    let database = company.database();
+    let database = odoo.database();
     let table = database
         .table(model)
         .ok_or_else(|| FakeOdooError::not_found(format!("the model '{model}' does not exist")))?;
@@ -66,42 +75,45 @@ pub(super) fn handle_request(
         .ok_or_else(|| {
             FakeOdooError::not_found(format!("The method '{model}.{method}' does not exist"))
         })?;
-    let asked_ids = arguments.remove("ids").unwrap_or_default();
-    let session = Session::new(user, arguments.remove("context"), company.now())?;
-    check_arguments(method, table.model, &asked_ids, &arguments)?;
-    match method.run {
-        MethodBody::Read(run) => {
+    let requested_ids = arguments.remove("ids").unwrap_or_default();
+    let session = Session::new(user, arguments.remove("context"), odoo.now())?;
+    check_arguments(method, table.model, &requested_ids, &arguments)?;
+    match method.body {
+        MethodBody::Read(body) => {
             let call = Invocation {
                 database: &database,
                 session: &session,
                 table,
-                ids: ids(&asked_ids),
+                ids: ids(&requested_ids),
                 arguments: &arguments,
             };
-            run(&call).map(|value| json_response(&value))
+            body(&call).map(|value| json_response(&value))
         }
-        MethodBody::Write(run) => {
-            let turn = super::lock(&company.write_lock);
-            // What was committed while it waited for its turn counts.
-            let database = company.database();
+        MethodBody::Write(body) => {
+            let writing = odoo
+                .write_lock
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            // Read again: another call may have committed while this one waited.
+            let database = odoo.database();
             let table = database.table(model).unwrap_or(table);
             let call = Invocation {
                 database: &database,
                 session: &session,
                 table,
-                ids: parse_write_ids(&asked_ids)?,
+                ids: parse_write_ids(&requested_ids)?,
                 arguments: &arguments,
             };
             let mut transaction = Transaction::begin(&database, &session);
-            let value = run(&mut transaction, &call)?;
-            company.commit(transaction.commit());
-            drop(turn);
+            let value = body(&mut transaction, &call)?;
+            odoo.commit(transaction.commit());
+            drop(writing);
             Ok(json_response(&value))
         }
     }
 }
 
-/// The arguments in a body. A real Odoo takes what is no object for none.
+/// The arguments in a body. Like Odoo, treats a body that is not an object as empty.
 fn parse_arguments(request: &Request<Bytes>) -> Result<Map<String, Value>, FakeOdooError> {
     let json_body = request
         .headers()
@@ -114,7 +126,7 @@ fn parse_arguments(request: &Request<Bytes>) -> Result<Map<String, Value>, FakeO
             text: "Unsupported Media Type",
         });
     }
-    // A real Odoo does not see a chunked body at all.
+    // Odoo ignores a chunked body.
     let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
     if chunked || request.body().is_empty() {
         return Ok(Map::new());
@@ -132,12 +144,12 @@ fn parse_arguments(request: &Request<Bytes>) -> Result<Map<String, Value>, FakeO
 
 /// Checks the names of the arguments against the method's signature.
 fn check_arguments(
-    method: &methods::Method,
+    method: &Method,
     model: &str,
-    asked_ids: &Value,
+    requested_ids: &Value,
     arguments: &Map<String, Value>,
 ) -> Result<(), FakeOdooError> {
-    if method.api.contains(&"model") && !ids(asked_ids).is_empty() {
+    if method.api.contains(&"model") && !ids(requested_ids).is_empty() {
         return Err(FakeOdooError::invalid_arguments(format!(
             "cannot call {model}.{} with ids",
             method.name
@@ -154,10 +166,10 @@ fn check_arguments(
             missing.name
         )));
     }
-    // `search_read` hands the rest on to `read`, which takes nothing more.
-    let takes_more = method.name != "search_read" && parameters.iter().any(|one| one.variadic);
+    // `search_read` passes the rest to `read`, which accepts nothing else.
+    let accepts_more = method.name != "search_read" && parameters.iter().any(|one| one.variadic);
     if let Some(name) = arguments.keys().find(|name| {
-        !takes_more
+        !accepts_more
             && !parameters
                 .iter()
                 .any(|parameter| !parameter.variadic && parameter.name == name.as_str())
@@ -169,13 +181,13 @@ fn check_arguments(
     Ok(())
 }
 
-/// The ids of a call that changes records: one or several numbers.
+/// The ids of a call that writes: one number or several.
 ///
-/// Reading drops what is no id; writing trips over it, in words of the
-/// database's.
-fn parse_write_ids(asked: &Value) -> Result<Vec<u32>, FakeOdooError> {
-    let one = std::slice::from_ref(asked);
-    let given = match asked {
+/// A read ignores values that are not ids; a write fails with an error from the
+/// database.
+fn parse_write_ids(requested: &Value) -> Result<Vec<u32>, FakeOdooError> {
+    let one = std::slice::from_ref(requested);
+    let given = match requested {
         Value::Null | Value::Bool(false) => &[],
         Value::Array(given) => given.as_slice(),
         Value::Bool(true) | Value::Number(_) | Value::String(_) | Value::Object(_) => one,
@@ -183,7 +195,7 @@ fn parse_write_ids(asked: &Value) -> Result<Vec<u32>, FakeOdooError> {
     let mut found = Vec::new();
     for id in given {
         let whole = id.as_f64().filter(|id| id.fract() == 0.0 && *id > 0.0);
-        match whole.and_then(|_| super::cast::parse_record_id(id)) {
+        match whole.and_then(|_| parse_record_id(id)) {
             Some(id) if found.contains(&id) => {}
             Some(id) => found.push(id),
             None if id.as_i64() == Some(0) => {
@@ -206,21 +218,4 @@ fn parse_write_ids(asked: &Value) -> Result<Vec<u32>, FakeOdooError> {
         }
     }
     Ok(found)
-}
-
-/// A call, its reserved arguments taken out.
-pub(super) struct Invocation<'a> {
-    /// The records as they were when it came.
-    pub(super) database: &'a Database,
-    pub(super) session: &'a Session,
-    pub(super) table: &'a Table,
-    pub(super) ids: Vec<u32>,
-    pub(super) arguments: &'a Map<String, Value>,
-}
-
-impl<'a> Invocation<'a> {
-    /// An argument, `None` when it is missing or null.
-    pub(super) fn argument(&self, name: &str) -> Option<&'a Value> {
-        self.arguments.get(name).filter(|value| !value.is_null())
-    }
 }

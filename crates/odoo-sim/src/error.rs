@@ -1,10 +1,10 @@
-//! How Odoo says no.
+//! Odoo's errors and responses.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
-/// A refusal in Odoo's form: an exception's name, its message, its status.
+/// An error in Odoo's form: the exception's name, its message and the HTTP status.
 #[derive(Debug)]
 pub(super) enum FakeOdooError {
     /// The error object of JSON/2.
@@ -12,10 +12,10 @@ pub(super) enum FakeOdooError {
         status: u16,
         name: &'static str,
         message: String,
-        /// What the exception was made with; its message when empty.
+        /// The exception's arguments; the message if empty.
         arguments: Vec<Value>,
     },
-    /// A page, for what fails before or behind JSON/2.
+    /// An HTML page, for failures outside JSON/2.
     Html { status: u16, text: &'static str },
 }
 
@@ -59,7 +59,7 @@ impl FakeOdooError {
         )
     }
 
-    /// A rule of the business, as Odoo words it.
+    /// A violated business rule.
     pub(super) fn user_error(message: impl Into<String>) -> Self {
         Self::new(422, "odoo.exceptions.UserError", message)
     }
@@ -72,7 +72,7 @@ impl FakeOdooError {
         Self::new(500, "builtins.TypeError", message)
     }
 
-    /// What PostgreSQL says of a value that does not fit its column.
+    /// PostgreSQL's error for text in an integer column.
     pub(super) fn invalid_integer(shown: &str) -> Self {
         Self::new(
             500,
@@ -81,7 +81,7 @@ impl FakeOdooError {
         )
     }
 
-    /// A refusal that offers a way on in Odoo's own client.
+    /// An error that offers an action in Odoo's own client.
     pub(super) fn redirect_warning(message: &str, action: &str, button: &str) -> Self {
         Self::Json {
             status: 500,
@@ -91,7 +91,7 @@ impl FakeOdooError {
         }
     }
 
-    /// The field name that Python found no key for.
+    /// The field name in a Python `KeyError`.
     pub(super) fn missing_key(&self) -> Option<&str> {
         match self {
             Self::Json { name, message, .. } if *name == "builtins.KeyError" => Some(message),
@@ -99,7 +99,7 @@ impl FakeOdooError {
         }
     }
 
-    /// Whether Odoo raised it itself, for the user to read.
+    /// Whether it is an Odoo exception, meant for the user.
     pub(super) fn is_odoo_exception(&self) -> bool {
         match self {
             Self::Json { name, .. } => name.starts_with("odoo.exceptions."),
@@ -140,7 +140,7 @@ impl FakeOdooError {
                         arguments.push(status.into());
                     }
                 }
-                // What must never reach a client of ours stands in `debug`, as it does in Odoo's.
+                // As in Odoo, `debug` holds what must never reach a client of the gateway.
                 let debug = format!(
                     "Traceback (most recent call last):\n  File \"/opt/odoo/odoo/http.py\", line 2182, in _transactioning\n    return service_model.retrying(func, env=self.env)\n{name}: {message}"
                 );
@@ -161,7 +161,7 @@ impl FakeOdooError {
     }
 }
 
-/// A result in JSON.
+/// A JSON response with status 200.
 pub(super) fn json_response(value: &Value) -> Response<Bytes> {
     build_response(
         200,
