@@ -7,6 +7,7 @@ mod acting_roles;
 mod audit;
 mod check;
 mod check_live;
+#[cfg(feature = "demo")]
 mod demo;
 mod error;
 mod expiry;
@@ -45,6 +46,7 @@ enum Command {
     /// Run the gateway
     Serve(serve::Serve),
     /// Run the gateway in front of a built-in sample company; no Odoo is needed
+    #[cfg(feature = "demo")]
     Demo(demo::Demo),
     /// Serve one client on this machine over standard input and output
     Stdio(stdio::Stdio),
@@ -97,6 +99,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let result = match &arguments.command {
         Command::Serve(serve) => serve::run(serve),
+        #[cfg(feature = "demo")]
         Command::Demo(demo) => demo::run(demo),
         Command::Stdio(stdio) => stdio::run(stdio),
         Command::Check(check) => check::run(check),

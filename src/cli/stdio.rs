@@ -1,21 +1,18 @@
 //! `gatepost stdio`.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
-use arc_swap::ArcSwap;
 use clap::Args;
 
 use super::{
     CliError,
     check::print_warnings,
-    demo::DemoServer,
     serve::{build_gateway, build_telemetry, close_stores},
 };
 use crate::{
     config::{Sources, ValidConfig, load},
     edge::stdio,
-    gateway::Gateway,
-    telemetry::{Telemetry, logging},
+    telemetry::logging,
 };
 use gatepost_base::InstanceName;
 
@@ -36,13 +33,14 @@ A client starts this itself: it speaks MCP over standard input and output, and l
 to standard error.")]
 pub(super) struct Stdio {
     /// The configuration [default: the one `GATEPOST_CONFIG` names, else none]
-    #[arg(long, value_name = "FILE", conflicts_with = "demo")]
+    #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
     /// Which instance; needed where several are configured
-    #[arg(long, value_name = "NAME", conflicts_with = "demo")]
+    #[arg(long, value_name = "NAME")]
     pub(super) instance: Option<InstanceName>,
     /// The built-in sample company instead of an Odoo
-    #[arg(long)]
+    #[cfg(feature = "demo")]
+    #[arg(long, conflicts_with_all = ["config", "instance"])]
     pub(super) demo: bool,
 }
 
@@ -54,13 +52,11 @@ pub(super) fn run(stdio: &Stdio) -> Result<(), CliError> {
     let sources = Sources::new(stdio.config.clone());
     let filter = sources.log_filter().unwrap_or("warn").to_owned();
     logging::start(&filter).map_err(|error| CliError::UnusableConfig(error.to_string()))?;
+    #[cfg(feature = "demo")]
     if stdio.demo {
-        let company = DemoServer::open(None)?;
-        let checked = company.configuration("127.0.0.1:0")?;
-        let instance = choose_instance(&checked, None)?;
-        let gateway = build_gateway(&checked)?;
-        let telemetry = build_telemetry(&checked)?;
-        return serve_stdio(&gateway, &instance, &telemetry, Some(company));
+        let demo = super::demo::DemoServer::open(None)?;
+        let checked = demo.configuration("127.0.0.1:0")?;
+        return serve_stdio(&checked, None, demo.serve());
     }
     let checked = load(&sources)?;
     print_warnings(&checked.warnings);
@@ -69,29 +65,27 @@ pub(super) fn run(stdio: &Stdio) -> Result<(), CliError> {
             "`audit.stdout` would mix with what is said to the client on standard output; set GATEPOST_AUDIT__STDOUT=false".to_owned(),
         ));
     }
-    let instance = choose_instance(&checked, stdio.instance.as_ref())?;
-    let telemetry = build_telemetry(&checked)?;
-    serve_stdio(&build_gateway(&checked)?, &instance, &telemetry, None)
+    serve_stdio(&checked, stdio.instance.as_ref(), std::future::ready(()))
 }
 
-/// Serves standard input and output on a runtime of its own.
+/// Serves standard input and output on its own runtime, with another task beside it.
 fn serve_stdio(
-    gateway: &Arc<ArcSwap<Gateway>>,
-    instance: &InstanceName,
-    telemetry: &Arc<Telemetry>,
-    company: Option<DemoServer>,
+    checked: &ValidConfig,
+    instance: Option<&InstanceName>,
+    beside: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), CliError> {
+    let instance = choose_instance(checked, instance)?;
+    let telemetry = build_telemetry(checked)?;
+    let gateway = build_gateway(checked)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| CliError::Failed(format!("no runtime can be started: {error}")))?;
-    if let Some(company) = company {
-        runtime.spawn(company.serve());
-    }
+    runtime.spawn(beside);
     let served = runtime.block_on(stdio::serve(
-        gateway,
-        instance,
-        telemetry,
+        &gateway,
+        &instance,
+        &telemetry,
         DRAIN_TIMEOUT,
         tokio::io::stdin(),
         tokio::io::stdout(),
