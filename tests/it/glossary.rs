@@ -19,8 +19,11 @@ fn terms() -> Vec<&'static str> {
 
 /// Whether a line of Rust declares a type or a module of this name.
 fn declares(line: &str, term: &str) -> bool {
-    let line = line.trim_start().trim_start_matches("pub ");
-    let line = line.trim_start_matches("pub(crate) ");
+    let line = line.trim_start();
+    let line = line
+        .strip_prefix("pub")
+        .and_then(|rest| rest.split_once(' '))
+        .map_or(line, |(_, item)| item);
     ["struct ", "enum ", "trait ", "type ", "mod "]
         .iter()
         .filter_map(|keyword| line.strip_prefix(keyword))
