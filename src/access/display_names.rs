@@ -1,4 +1,4 @@
-//! What is known of the records that values name.
+//! The names of the records that values link to.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use gatepost_odoo::{ModelName, RecordId, Schema};
 
 const NAME_CHARS: usize = 160;
 
-/// The records that values name: what they are called, and how those are that
-/// stand in lists, as far as they were looked at.
+/// The records that values link to: their names, and the values of those that are
+/// lines of a list, as far as they were read.
 #[derive(Clone, Debug, Default)]
 pub struct DisplayNames {
     names: BTreeMap<(ModelName, RecordId), String>,
@@ -20,17 +20,17 @@ pub struct DisplayNames {
 }
 
 impl DisplayNames {
-    /// Nothing is known.
+    /// No names.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What a record is called.
+    /// The name of a record.
     pub fn get(&self, record: &(ModelName, RecordId)) -> Option<&String> {
         self.names.get(record)
     }
 
-    /// A record by its name, as far as that is known, and its id.
+    /// A record by its name, if that is known, and its id: `Azure [14]`.
     pub fn label(&self, model: &ModelName, id: RecordId) -> String {
         match self.get(&(model.clone(), id)) {
             Some(name) if !name.is_empty() => format!("{} [{id}]", one_line(name, NAME_CHARS)),
@@ -38,44 +38,44 @@ impl DisplayNames {
         }
     }
 
-    /// Notes what a record is called.
+    /// Adds the name of a record.
     pub fn insert(&mut self, record: (ModelName, RecordId), name: String) {
         self.names.insert(record, name);
     }
 
-    /// How a record is that is named in a list.
+    /// The values of a record in a list.
     pub fn line_values(&self, model: &ModelName, id: RecordId) -> Option<&Map<String, Value>> {
         self.lines.get(model)?.row(id)
     }
 
-    /// The fields of a model whose records stand in lists.
+    /// The fields of a model whose records are lines of a list.
     pub fn schema(&self, model: &ModelName) -> Option<&Schema> {
         self.schemas.get(model)
     }
 
-    /// The records that were looked at, as JSON.
+    /// The records that were read, as JSON.
     pub fn lines_to_json(&self) -> Value {
         let lines = self.lines.iter();
         Value::Object(
             lines
-                .map(|(model, shot)| (model.as_str().to_owned(), shot.to_json()))
+                .map(|(model, records)| (model.as_str().to_owned(), records.to_json()))
                 .collect(),
         )
     }
 
-    /// The models and records whose values were looked at.
+    /// The records that were read, by their models.
     pub(crate) fn lines(&self) -> impl Iterator<Item = (&ModelName, &RecordSnapshot)> {
         self.lines.iter()
     }
 
-    /// Notes the fields of models.
+    /// Adds the fields of models.
     pub(crate) fn add_schemas(&mut self, schemas: BTreeMap<ModelName, Schema>) {
         self.schemas.extend(schemas);
     }
 
-    /// Notes how records of a model are.
-    pub(crate) fn add_lines(&mut self, model: &ModelName, shot: RecordSnapshot) {
-        self.lines.entry(model.clone()).or_default().merge(shot);
+    /// Adds records of a model.
+    pub(crate) fn add_lines(&mut self, model: &ModelName, lines: RecordSnapshot) {
+        self.lines.entry(model.clone()).or_default().merge(lines);
     }
 }
 

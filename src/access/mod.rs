@@ -39,21 +39,20 @@ pub use instance::{Instance, InstanceSettings};
 pub use odoo_account::{OdooAccount, ReadOnly, UnknownCredential};
 pub use outcome_probe::ExistingRecords;
 pub use send_write::AuthorizedWrite;
-pub use snapshot::RecordSnapshot;
+pub use snapshot::{RecordSnapshot, readable};
 pub use tolerant_read::PartialRead;
 pub use user_profile::{Company, OdooUser};
 
 use crate::{
     audit::{AuditOutcome, DeniedAttempt, PendingRecord, RequestAudit},
     elicitation::Elicitation,
-    render::{self, Documentation, ModelEntry, Rows},
-    validation::validate_fields,
+    render::{Documentation, ModelEntry, Rows},
 };
 use gatepost_base::InstanceName;
 use gatepost_identity::Caller;
 use gatepost_mcp::{self, ProgressToken};
 use gatepost_odoo::{
-    Call, Domain, FieldName, MethodName, ModelName, OdooError, Operation, Schema, SystemQuery,
+    Call, Domain, MethodName, ModelName, OdooError, Operation, Schema, SystemQuery,
 };
 use gatepost_odoo_client::{CallError, CallStats};
 use gatepost_policy::{Arguments, Forbidden, Incomplete, Permitted, Policy, PolicyFacts};
@@ -188,26 +187,6 @@ impl OdooSession<'_> {
             self.policy.visible_schema(roles, instance, model, schemas)
         })
         .await
-    }
-
-    /// The fields to show: those that are named, or where nobody names any, the
-    /// most useful ones of which none leaves records out, as long as there are
-    /// such.
-    ///
-    /// # Errors
-    /// [`Denied`].
-    pub async fn fields_to_show(
-        &self,
-        schema: &Schema,
-        model: &ModelName,
-        named: &[FieldName],
-    ) -> Result<Vec<FieldName>, OperationError> {
-        if !named.is_empty() {
-            return validate_fields(schema, model, named);
-        }
-        Ok(render::default_fields(
-            &self.schema_visible_in_all_records(model).await?,
-        ))
     }
 
     /// The fields of a model that may be seen of every record that may be seen:

@@ -1,28 +1,28 @@
 //! Records as Odoo has them at one moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::access::{OdooSession, OperationError};
+use super::{OdooSession, OperationError};
 use gatepost_base::digest::{hex, json_digest};
 use gatepost_odoo::{Call, Context, Domain, FieldName, ModelName, Order, RecordId};
 
-/// Records as Odoo has them at one moment: before a change, or after it.
-#[derive(Clone, PartialEq, Debug, Default)]
+/// Records as Odoo has them at one moment, such as before or after a write.
+///
+/// As JSON it is an object of the rows by their ids.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "Value", into = "Value")]
 pub struct RecordSnapshot {
-    rows: BTreeMap<i64, Map<String, Value>>,
-    /// The fields that Odoo would not give.
+    rows: BTreeMap<RecordId, Map<String, Value>>,
+    /// The fields that Odoo refused to return.
     pub unreadable_fields: Vec<FieldName>,
 }
 
 impl RecordSnapshot {
-    /// Looks at these fields of those of the records that exist and may be
-    /// seen, archived ones too, with their names and when they were last
-    /// changed.
-    ///
-    /// # Errors
-    /// [`Denied`].
+    /// Reads these fields of the records that exist and that the caller may see,
+    /// archived ones included, with their names and their `write_date`.
     pub async fn read(
         access: &OdooSession<'_>,
         (model, ids): (&ModelName, &[RecordId]),
@@ -43,79 +43,85 @@ impl RecordSnapshot {
                 wanted.push(name);
             }
         }
+        let order = Order::by_id_descending();
         let reading = access
             .read_tolerantly(&wanted, |fields| {
-                Call::search_read(
-                    model.clone(),
-                    &domain,
-                    fields,
-                    &Order::by_id_descending(),
-                    0,
-                    limit,
-                )
-                .in_context(context.clone())
+                Call::search_read(model.clone(), &domain, fields, &order, 0, limit)
+                    .in_context(context.clone())
             })
             .await?;
-        let mut shot = Self {
+        let mut snapshot = Self {
             rows: BTreeMap::new(),
             unreadable_fields: reading.unreadable_fields,
         };
-        for (index, answer) in reading.responses.iter().enumerate() {
-            let rows: Vec<Map<String, Value>> = serde_json::from_slice(answer)?;
+        for (index, response) in reading.responses.iter().enumerate() {
+            let rows: Vec<Map<String, Value>> = serde_json::from_slice(response)?;
             for row in rows {
-                let Some(id) = row.get("id").and_then(Value::as_i64) else {
+                let Some(id) = row.get("id").and_then(RecordId::from_json) else {
                     continue;
                 };
-                // What is only in a later answer came between the two.
+                // A record that only a later response has was created in between.
                 if index == 0 {
-                    shot.rows.insert(id, row);
-                } else if let Some(known) = shot.rows.get_mut(&id) {
+                    snapshot.rows.insert(id, row);
+                } else if let Some(known) = snapshot.rows.get_mut(&id) {
                     known.extend(row);
                 }
             }
         }
-        Ok(shot)
+        Ok(snapshot)
     }
 
-    /// The same, where every record must be there.
+    /// The same, but every record has to exist.
     ///
     /// # Errors
-    /// [`Denied::Unfit`] names those that are not.
+    /// [`OperationError::InvalidArgument`] names those that do not.
     pub async fn read_all(
         access: &OdooSession<'_>,
         (model, ids): (&ModelName, &[RecordId]),
         fields: &[FieldName],
         context: &Context,
     ) -> Result<Self, OperationError> {
-        let shot = Self::read(access, (model, ids), fields, context).await?;
-        let missing: Vec<String> = ids
-            .iter()
-            .filter(|id| shot.row(**id).is_none())
-            .map(ToString::to_string)
-            .collect();
+        let snapshot = Self::read(access, (model, ids), fields, context).await?;
+        let missing = snapshot.missing(ids);
         if missing.is_empty() {
-            return Ok(shot);
+            return Ok(snapshot);
         }
+        let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
         Err(OperationError::InvalidArgument(format!(
-            "these records of `{model}` do not exist or may not be seen by this Odoo user: {}; search_records finds the right ids; nothing was changed",
+            "these records of `{model}` do not exist, or this Odoo user may not see them: {}. Nothing was changed; search_records finds the right ids",
             missing.join(", ")
         )))
     }
 
-    /// The record of an id.
+    /// The record with this id.
     pub fn row(&self, id: RecordId) -> Option<&Map<String, Value>> {
-        self.rows.get(&i64::from(id.get()))
+        self.rows.get(&id)
     }
 
-    /// These records too, looked at by the same fields.
+    /// All records in the order of their ids.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = (RecordId, &Map<String, Value>)> {
+        self.rows.iter().map(|(id, row)| (*id, row))
+    }
+
+    /// The same, to change them.
+    pub(crate) fn rows_mut(&mut self) -> impl Iterator<Item = (RecordId, &mut Map<String, Value>)> {
+        self.rows.iter_mut().map(|(id, row)| (*id, row))
+    }
+
+    /// Adds records of the same model.
     pub(crate) fn merge(&mut self, other: Self) {
         self.rows.extend(other.rows);
         self.unreadable_fields.extend(other.unreadable_fields);
     }
 
-    /// All records, by their ids.
-    pub fn rows(&self) -> impl ExactSizeIterator<Item = (&i64, &Map<String, Value>)> {
-        self.rows.iter()
+    /// These fields of the records.
+    pub(crate) fn select(&self, fields: &[FieldName]) -> Self {
+        let names: BTreeSet<&str> = fields.iter().map(FieldName::as_str).collect();
+        let mut selected = self.clone();
+        for (_, row) in selected.rows_mut() {
+            row.retain(|name, _| names.contains(name.as_str()));
+        }
+        selected
     }
 
     /// How many records there are.
@@ -123,12 +129,18 @@ impl RecordSnapshot {
         self.rows.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no records.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// The name of a record; empty where there is none.
+    /// Those of the ids that have no record here.
+    pub fn missing(&self, ids: &[RecordId]) -> Vec<RecordId> {
+        let ids = ids.iter().copied();
+        ids.filter(|id| !self.rows.contains_key(id)).collect()
+    }
+
+    /// The display name of a record; empty if it is not known.
     pub fn name(&self, id: RecordId) -> &str {
         self.row(id)
             .and_then(|row| row.get("display_name"))
@@ -136,13 +148,13 @@ impl RecordSnapshot {
             .unwrap_or_default()
     }
 
-    /// The hash of all that was seen.
+    /// The hash of all values.
     pub fn hash(&self) -> [u8; 32] {
         json_digest(&self.to_json())
     }
 
-    /// What every write to one of the records alters: when Odoo says that each
-    /// was written last. Nothing where it does not say so of each.
+    /// The hash of when each record was written last: any write changes it.
+    /// `None` if Odoo does not return that for every record.
     pub fn write_date_digest(&self) -> Option<String> {
         let rows = self.rows.iter();
         let dates = rows.map(|(id, row)| Some(json!([id, row.get("write_date")?.as_str()?])));
@@ -152,21 +164,46 @@ impl RecordSnapshot {
 
     /// The records by their ids, as JSON.
     pub fn to_json(&self) -> Value {
-        let rows = self.rows.iter();
-        Value::Object(
-            rows.map(|(id, row)| (id.to_string(), Value::Object(row.clone())))
-                .collect(),
-        )
+        self.clone().into()
     }
 
-    /// The records that [`Shot::to_json`] wrote.
+    /// The records that [`to_json`](Self::to_json) wrote.
     pub fn from_json(value: &Value) -> Self {
-        let rows = value.as_object().into_iter().flatten();
+        value.clone().into()
+    }
+}
+
+impl From<RecordSnapshot> for Value {
+    fn from(snapshot: RecordSnapshot) -> Self {
+        let rows = snapshot.rows.into_iter();
+        Self::Object(rows.map(|(id, row)| (id.to_string(), row.into())).collect())
+    }
+}
+
+impl From<Value> for RecordSnapshot {
+    fn from(value: Value) -> Self {
+        let Value::Object(rows) = value else {
+            return Self::default();
+        };
+        let rows = rows.into_iter().filter_map(|(id, row)| match row {
+            Value::Object(row) => Some((id.parse::<i64>().ok()?.try_into().ok()?, row)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => None,
+            Value::String(_) | Value::Array(_) => None,
+        });
         Self {
-            rows: rows
-                .filter_map(|(id, row)| Some((id.parse().ok()?, row.as_object()?.clone())))
-                .collect(),
+            rows: rows.collect(),
             unreadable_fields: Vec::new(),
         }
+    }
+}
+
+/// The value, or `None` if the caller or the Odoo user may not read it. Whether
+/// a link to such a record is allowed is decided separately.
+pub fn readable<T>(read: Result<T, OperationError>) -> Result<Option<T>, OperationError> {
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(OperationError::Forbidden(_)) => Ok(None),
+        Err(OperationError::Call(error)) if error.is_fault() => Ok(None),
+        Err(denied) => Err(denied),
     }
 }

@@ -1,9 +1,6 @@
 //! `call_method`.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::BTreeMap;
 
 use jiff::ToSpan as _;
 use serde_json::{Map, Value};
@@ -75,17 +72,10 @@ write_arguments! {
     }
 }
 
-/// One call.
-struct CallMethodOperation {
-    arguments: Arguments,
-    /// The records as they were when it was proposed last.
-    before: Mutex<Option<RecordSnapshot>>,
-}
-
 impl WriteTool for Arguments {
-    type Operation = CallMethodOperation;
+    type Operation = Self;
 
-    fn into_operation(mut self) -> Result<CallMethodOperation, ToolError> {
+    fn into_operation(mut self) -> Result<Self, ToolError> {
         if self.ids.len() > MAX_RECORDS {
             return Err(ToolError::InvalidArguments(format!(
                 "argument `ids` does not fit: name at most {MAX_RECORDS}, not {}",
@@ -93,18 +83,15 @@ impl WriteTool for Arguments {
             )));
         }
         write_support::dedup_ids(&mut self.ids);
-        Ok(CallMethodOperation {
-            arguments: self,
-            before: Mutex::default(),
-        })
+        Ok(self)
     }
 }
 
-impl WriteOperation for CallMethodOperation {
+impl WriteOperation for Arguments {
     async fn plan(&self, access: &OdooSession<'_>) -> Result<WritePlan, OperationError> {
         let Arguments {
             model, method, ids, ..
-        } = &self.arguments;
+        } = self;
         access.may_call(model, method)?;
         if method.as_str() == "message_post" {
             return Err(OperationError::InvalidArgument(
@@ -112,9 +99,7 @@ impl WriteOperation for CallMethodOperation {
                     .to_owned(),
             ));
         }
-        let (context, _) = access
-            .context(self.arguments.context.as_ref(), false)
-            .await?;
+        let (context, _) = access.context(self.context.as_ref(), false).await?;
         let caution = if ids.is_empty() {
             self.empty_ids_warning(access).await?
         } else {
@@ -129,7 +114,7 @@ impl WriteOperation for CallMethodOperation {
             "Call {method} of {model} on {}{language}",
             target_phrase(ids)
         );
-        let given = &self.arguments.method_arguments;
+        let given = &self.method_arguments;
         if given.is_empty() {
             preview.push_str(", without arguments");
         } else {
@@ -152,7 +137,6 @@ impl WriteOperation for CallMethodOperation {
             "What it does is decided by Odoo, and cannot be undone here.",
         );
         let before = before.map(|(before, _)| before).unwrap_or_default();
-        *self.before.lock().unwrap_or_else(PoisonError::into_inner) = Some(before.clone());
         let call = Call::run(model.clone(), method.clone(), ids, given.clone());
         Ok(WritePlan {
             calls: vec![call.in_context(context)],
@@ -170,13 +154,12 @@ impl WriteOperation for CallMethodOperation {
     async fn probe_outcome(
         &self,
         access: &OdooSession<'_>,
+        _: Option<&WritePlan>,
         since: &Baseline,
     ) -> Result<RecoveredOutcome, OperationError> {
         let before = &since.before;
-        let Arguments { ids, .. } = &self.arguments;
-        let (context, _) = access
-            .context(self.arguments.context.as_ref(), false)
-            .await?;
+        let Arguments { ids, .. } = self;
+        let (context, _) = access.context(self.context.as_ref(), false).await?;
         let Some((now, schema)) = self.read_state(access, &context).await? else {
             return Ok(RecoveredOutcome::Unclear(self.unverifiable_hint()));
         };
@@ -231,14 +214,13 @@ impl WriteOperation for CallMethodOperation {
     async fn summarize(
         &self,
         access: &OdooSession<'_>,
+        plan: Option<&WritePlan>,
         done: &CompletedWrite,
     ) -> Result<Report, OperationError> {
         let Arguments {
             model, method, ids, ..
-        } = &self.arguments;
-        let (context, companies) = access
-            .context(self.arguments.context.as_ref(), false)
-            .await?;
+        } = self;
+        let (context, companies) = access.context(self.context.as_ref(), false).await?;
         let end = if ids.is_empty() { "." } else { ":\n" };
         let mut text = format!("Called {method} of {model} on {}{end}", target_phrase(ids));
         let after = match self.read_state(access, &context).await {
@@ -251,10 +233,9 @@ impl WriteOperation for CallMethodOperation {
         };
         match &after {
             Some((after, schema)) => {
-                let before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
+                let before = plan.map(|plan| &plan.before);
                 let shown: Vec<RecordId> = existing_ids(ids, after);
-                text.push_str(&render_states(schema, &shown, before.as_ref(), after));
-                drop(before);
+                text.push_str(&render_states(schema, &shown, before, after));
                 write_support::append_missing_records(&mut text, ids, after);
             }
             None if ids.is_empty() => {}
@@ -275,7 +256,7 @@ impl WriteOperation for CallMethodOperation {
     }
 }
 
-impl CallMethodOperation {
+impl Arguments {
     /// The records as they are, with their fields; none where the caller may
     /// call the method, but not read the model.
     async fn read_state(
@@ -283,7 +264,7 @@ impl CallMethodOperation {
         access: &OdooSession<'_>,
         context: &Context,
     ) -> Result<Option<(RecordSnapshot, Schema)>, OperationError> {
-        let Arguments { model, ids, .. } = &self.arguments;
+        let Arguments { model, ids, .. } = self;
         if access.may_read(model).is_err() {
             return Ok(None);
         }
@@ -305,7 +286,7 @@ impl CallMethodOperation {
         &self,
         access: &OdooSession<'_>,
     ) -> Result<Option<String>, OperationError> {
-        let Arguments { model, method, .. } = &self.arguments;
+        let Arguments { model, method, .. } = self;
         match self.is_model_method(access).await {
             Some(true) => Ok(None),
             Some(false) => Err(OperationError::InvalidArgument(format!(
@@ -319,7 +300,7 @@ impl CallMethodOperation {
 
     /// Whether it is a method of the model itself, where Odoo says so.
     async fn is_model_method(&self, access: &OdooSession<'_>) -> Option<bool> {
-        let Arguments { model, method, .. } = &self.arguments;
+        let Arguments { model, method, .. } = self;
         let documentation = access.documentation(model).await?;
         documentation
             .method(method)
@@ -335,8 +316,8 @@ impl CallMethodOperation {
         access: &OdooSession<'_>,
         context: &Context,
     ) -> Result<BTreeMap<String, Vec<String>>, OperationError> {
-        let Arguments { model, method, .. } = &self.arguments;
-        let given = &self.arguments.method_arguments;
+        let Arguments { model, method, .. } = self;
+        let given = &self.method_arguments;
         let mut linked = BTreeMap::new();
         let open = access.methods(model);
         for taken in open.get(method).into_iter().flatten() {
@@ -357,7 +338,7 @@ impl CallMethodOperation {
     }
 
     fn verification_hint(&self) -> String {
-        let Arguments { model, ids, .. } = &self.arguments;
+        let Arguments { model, ids, .. } = self;
         if ids.is_empty() {
             return self.unverifiable_hint();
         }
@@ -368,7 +349,7 @@ impl CallMethodOperation {
     }
 
     fn unverifiable_hint(&self) -> String {
-        let Arguments { model, method, .. } = &self.arguments;
+        let Arguments { model, method, .. } = self;
         format!("what `{method}` of `{model}` did is to be looked up in Odoo.")
     }
 }

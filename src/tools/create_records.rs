@@ -11,7 +11,7 @@ use super::{
     write_support,
 };
 use crate::{
-    access::{ContextRequest, OdooSession, OperationError, RecordSnapshot},
+    access::{ContextRequest, OdooSession, OperationError},
     validation,
     writes::{
         self, Baseline, CompletedWrite, PreviewRenderer, RecoveredOutcome, Report, UndoSupport,
@@ -86,34 +86,42 @@ impl WriteOperation for Arguments {
             self.model,
             write_support::odoo_time(Baseline::time_only(Timestamp::now()).earliest_odoo_time())
         );
-        let (notes, beside) = (prepared.coercion_notes(), prepared.names.lines_to_json());
+        let notes = prepared.coercion_notes();
         Ok(WritePlan {
             calls: vec![Call::create(self.model.clone(), prepared.values).in_context(context)],
             preview,
             notes,
-            related_state: beside,
-            before: RecordSnapshot::default(),
+            names: prepared.names,
             undo: Some(UndoSupport::Create),
             created_model: Some(self.model.clone()),
             verification_hint: look,
+            ..WritePlan::default()
         })
     }
 
     async fn probe_outcome(
         &self,
         access: &OdooSession<'_>,
-        since: &Baseline,
+        plan: Option<&WritePlan>,
+        baseline: &Baseline,
     ) -> Result<RecoveredOutcome, OperationError> {
         let (context, _) = access.context(self.context.as_ref(), true).await?;
-        let what = (&self.model, Operation::Create);
-        let prepared =
-            validation::validate_records(access, what, self.values.clone(), &context).await?;
-        writes::find_created(access, &self.model, &prepared.values, &context, since).await
+        let validated;
+        let values = match plan {
+            Some(plan) => plan.values(),
+            None => {
+                let (what, values) = ((&self.model, Operation::Create), self.values.clone());
+                validated = validation::validate_records(access, what, values, &context).await?;
+                &validated.values
+            }
+        };
+        writes::find_created(access, &self.model, values, &context, baseline).await
     }
 
     async fn summarize(
         &self,
         access: &OdooSession<'_>,
+        _: Option<&WritePlan>,
         done: &CompletedWrite,
     ) -> Result<Report, OperationError> {
         let (context, companies) = access.context(self.context.as_ref(), true).await?;

@@ -94,6 +94,7 @@ impl WriteOperation for Arguments {
     async fn probe_outcome(
         &self,
         access: &OdooSession<'_>,
+        _: Option<&WritePlan>,
         _: &Baseline,
     ) -> Result<RecoveredOutcome, OperationError> {
         writes::find_deleted(access, &self.model, &self.ids).await
@@ -102,6 +103,7 @@ impl WriteOperation for Arguments {
     async fn summarize(
         &self,
         _: &OdooSession<'_>,
+        _: Option<&WritePlan>,
         done: &CompletedWrite,
     ) -> Result<Report, OperationError> {
         let count = done.ids.len();

@@ -194,6 +194,7 @@ impl WriteOperation for ImportOperation {
     async fn probe_outcome(
         &self,
         access: &OdooSession<'_>,
+        _: Option<&WritePlan>,
         since: &Baseline,
     ) -> Result<RecoveredOutcome, OperationError> {
         let schema = access.schema(&self.model).await?;
@@ -217,6 +218,7 @@ impl WriteOperation for ImportOperation {
     async fn summarize(
         &self,
         access: &OdooSession<'_>,
+        _: Option<&WritePlan>,
         done: &CompletedWrite,
     ) -> Result<Report, OperationError> {
         let (context, companies) = access.context(self.context.as_ref(), true).await?;

@@ -146,6 +146,7 @@ impl WriteOperation for Arguments {
     async fn probe_outcome(
         &self,
         access: &OdooSession<'_>,
+        _: Option<&WritePlan>,
         since: &Baseline,
     ) -> Result<RecoveredOutcome, OperationError> {
         let (context, _) = access.context(self.context.as_ref(), true).await?;
@@ -195,6 +196,7 @@ impl WriteOperation for Arguments {
     async fn summarize(
         &self,
         access: &OdooSession<'_>,
+        _: Option<&WritePlan>,
         done: &CompletedWrite,
     ) -> Result<Report, OperationError> {
         let (context, _) = access.context(self.context.as_ref(), false).await?;

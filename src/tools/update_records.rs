@@ -14,12 +14,12 @@ use crate::{
     validation,
     validation::{ValidatedRecords, unapplied_values},
     writes::{
-        Baseline, CompletedWrite, PreviewRenderer, RecoveredOutcome, Report, UndoSupport,
+        self, Baseline, CompletedWrite, PreviewRenderer, RecoveredOutcome, Report, UndoSupport,
         WriteOperation, WritePlan, can_be_restored,
     },
 };
 use gatepost_base::text::pluralize;
-use gatepost_odoo::{Call, FieldName, ModelName, Operation, RecordId};
+use gatepost_odoo::{Call, Context, FieldName, ModelName, Operation, RecordId};
 
 /// Records at the most.
 const MAX_RECORDS: usize = 500;
@@ -73,12 +73,15 @@ impl WriteOperation for Arguments {
             ));
         }
         let (context, _) = access.context(self.context.as_ref(), false).await?;
-        let (before, mut prepared) = self.read_and_validate(access, &context).await?;
+        let mut prepared = self.validate(access, &context).await?;
+        let records = (&self.model, &*self.ids);
+        let before =
+            RecordSnapshot::read_all(access, records, &self.field_names(), &context).await?;
         let schema = access.schema(&self.model).await?;
         let values = prepared.values.pop().unwrap_or_default();
         let mut names = std::mem::take(&mut prepared.names);
         let listed = (&values, &before);
-        validation::load_display_names(access, &schema, listed, &mut names, &context).await?;
+        writes::load_display_names(access, &schema, listed, &mut names, &context).await?;
         let show = PreviewRenderer {
             schema: &schema,
             names: &names,
@@ -112,57 +115,69 @@ impl WriteOperation for Arguments {
             preview,
             notes,
             before,
-            related_state: names.lines_to_json(),
+            names,
             undo: undo.then_some(UndoSupport::Update(fields)),
-            created_model: None,
             verification_hint: look,
+            ..WritePlan::default()
         })
     }
 
     async fn probe_outcome(
         &self,
         access: &OdooSession<'_>,
-        since: &Baseline,
+        plan: Option<&WritePlan>,
+        baseline: &Baseline,
     ) -> Result<RecoveredOutcome, OperationError> {
         let (context, _) = access.context(self.context.as_ref(), false).await?;
-        let (now, prepared) = match self.read_and_validate(access, &context).await {
-            Ok(known) => known,
-            // It may have deleted what its commands name.
-            Err(OperationError::InvalidArgument(_)) => {
-                return Ok(RecoveredOutcome::Unclear(format!(
-                    "what it was to write does not fit the records as they are now, which may be its own doing. read_records of `{}` with ids {} shows them.",
-                    self.model,
-                    write_support::id_list(&self.ids)
-                )));
-            }
-            Err(denied) => return Err(denied),
+        let unclear = |what: &str, end: &str| {
+            RecoveredOutcome::Unclear(format!(
+                "{what}read_records of `{}` with ids {} {end}.",
+                self.model,
+                write_support::id_list(&self.ids)
+            ))
         };
-        let values = prepared.values.into_iter().next().unwrap_or_default();
+        let validated;
+        let values = match plan {
+            Some(plan) => plan.values(),
+            None => match self.validate(access, &context).await {
+                Ok(records) => {
+                    validated = records;
+                    &validated.values
+                }
+                // It may have deleted what its commands name.
+                Err(OperationError::InvalidArgument(_)) => {
+                    let what = "the values are no longer valid for the records, which may be the result of this very write. ";
+                    return Ok(unclear(what, "shows them"));
+                }
+                Err(denied) => return Err(denied),
+            },
+        };
+        let Some(values) = values.first() else {
+            return Ok(unclear("", "shows them"));
+        };
+        let records = (&self.model, &*self.ids);
+        let now = RecordSnapshot::read(access, records, &self.field_names(), &context).await?;
         let schema = access.schema(&self.model).await?;
         let as_wished = self.ids.iter().all(|id| {
             now.row(*id)
-                .is_some_and(|row| unapplied_values(&schema, &values, row).is_empty())
+                .is_some_and(|row| unapplied_values(&schema, values, row).is_empty())
         });
-        if as_wished && write_support::are_comparable(&schema, &values) {
+        if as_wished && write_support::are_comparable(&schema, values) {
             return Ok(RecoveredOutcome::Done(self.ids.clone()));
         }
-        // Other values prove nothing: Odoo puts some in a form of its own, and
-        // others may have written since. What nobody wrote was not written.
-        let untouched = since.is_unchanged(&now, &self.ids);
-        if untouched {
+        // Other values prove nothing: Odoo normalizes some, and others may have
+        // written since. But records that were not written at all prove it.
+        if baseline.is_unchanged(&now, &self.ids) {
             return Ok(RecoveredOutcome::NotDone);
         }
-        Ok(RecoveredOutcome::Unclear(format!(
-            "read_records of `{}` with ids {} and fields {} shows how they are now.",
-            self.model,
-            write_support::id_list(&self.ids),
-            write_support::quoted_field_list(&self.field_names())
-        )))
+        let fields = write_support::quoted_field_list(&self.field_names());
+        Ok(unclear("", &format!("and fields {fields} shows them")))
     }
 
     async fn summarize(
         &self,
         access: &OdooSession<'_>,
+        plan: Option<&WritePlan>,
         done: &CompletedWrite,
     ) -> Result<Report, OperationError> {
         let (context, companies) = access.context(self.context.as_ref(), false).await?;
@@ -176,7 +191,7 @@ impl WriteOperation for Arguments {
             Some(after) => {
                 text.push_str(&PreviewRenderer::some_titles(&done.ids, after));
                 write_support::append_missing_records(&mut text, &done.ids, after);
-                self.report_unapplied_values(access, &mut text, after, &context)
+                self.report_unapplied_values(access, plan, &mut text, (after, &context))
                     .await?;
             }
             None => text.push_str(&write_support::id_ranges(&done.ids)),
@@ -191,42 +206,49 @@ impl Arguments {
         write_support::field_names(self.values.keys())
     }
 
-    /// How the records are, and the values as they would be written.
-    async fn read_and_validate(
+    /// The values in Odoo's form.
+    async fn validate(
         &self,
         access: &OdooSession<'_>,
-        context: &gatepost_odoo::Context,
-    ) -> Result<(RecordSnapshot, ValidatedRecords), OperationError> {
+        context: &Context,
+    ) -> Result<ValidatedRecords, OperationError> {
         let records = (&self.model, &*self.ids);
-        let values = self.values.clone();
-        let prepared = validation::validate_update(access, records, values, context).await?;
-        let now = RecordSnapshot::read_all(access, records, &self.field_names(), context).await?;
-        Ok((now, prepared))
+        validation::validate_update(access, records, self.values.clone(), context).await
     }
 
     /// Odoo answers `true` also where it keeps what it had.
     async fn report_unapplied_values(
         &self,
         access: &OdooSession<'_>,
+        plan: Option<&WritePlan>,
         text: &mut String,
-        after: &RecordSnapshot,
-        context: &gatepost_odoo::Context,
+        (after, context): (&RecordSnapshot, &Context),
     ) -> Result<(), OperationError> {
-        let what = (&self.model, Operation::Write);
         let schema = access.schema(&self.model).await?;
-        let mut values = self.values.clone();
-        // Commands may name records that they deleted.
-        values.retain(|name, _| {
+        let is_single = |name: &String, _: &mut Value| {
             let field = schema.field(name);
             field.is_none_or(|field| !field.kind.is_x2many())
-        });
-        let prepared = validation::validate_records(access, what, vec![values], context).await?;
-        let Some(values) = prepared.values.first() else {
+        };
+        let validated;
+        let (values, names) = match plan {
+            Some(plan) => (plan.values(), &plan.names),
+            None => {
+                let mut values = self.values.clone();
+                // Commands may name records that they deleted.
+                values.retain(is_single);
+                let what = (&self.model, Operation::Write);
+                validated =
+                    validation::validate_records(access, what, vec![values], context).await?;
+                (&*validated.values, &validated.names)
+            }
+        };
+        let Some(mut values) = values.first().cloned() else {
             return Ok(());
         };
+        values.retain(is_single);
         let mut told = 0;
         for (id, row) in after.rows() {
-            let other = unapplied_values(&schema, values, row);
+            let other = unapplied_values(&schema, &values, row);
             if !other.is_empty() {
                 told += 1;
                 if told > MAX_REPORTED {
@@ -234,7 +256,7 @@ impl Arguments {
                 }
                 let show = PreviewRenderer {
                     schema: &schema,
-                    names: &prepared.names,
+                    names,
                 };
                 let now: Vec<String> = other
                     .iter()

@@ -4,12 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use super::{
-    resolve_links::readable,
-    values::{ArgumentPath, CoercedValues, FieldValueError},
-};
+use super::values::{ArgumentPath, CoercedValues, FieldValueError};
 use crate::access::{DisplayNames, RecordSnapshot};
-use crate::access::{OdooSession, OperationError};
+use crate::access::{OdooSession, OperationError, readable};
 use gatepost_odoo::{
     Call, Context, Domain, Field, FieldKind, FieldName, ModelName, Order, RecordId, SameCompany,
     Schema,

@@ -14,5 +14,4 @@ pub mod values;
 pub use import_columns::validate_import;
 pub use query::{validate_fields, validate_order};
 pub use record_values::{ValidatedRecords, validate_records, validate_update};
-pub use resolve_links::load_display_names;
 pub use unapplied_values::unapplied_values;

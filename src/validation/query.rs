@@ -8,13 +8,36 @@ use std::{future::Future, pin::Pin};
 
 use serde_json::Value;
 
-use crate::access::{OdooSession, OperationError};
+use crate::{
+    access::{OdooSession, OperationError},
+    render,
+};
 use gatepost_odoo::{
     Condition, Domain, Field, FieldKind, FieldName, FieldPath, ModelName, Operand, Operator, Order,
     Schema, Term,
 };
 
 impl OdooSession<'_> {
+    /// The fields to show: those that are named, or where nobody names any, the
+    /// most useful ones of which none leaves records out, as long as there are
+    /// such.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub async fn fields_to_show(
+        &self,
+        schema: &Schema,
+        model: &ModelName,
+        named: &[FieldName],
+    ) -> Result<Vec<FieldName>, OperationError> {
+        if !named.is_empty() {
+            return validate_fields(schema, model, named);
+        }
+        Ok(render::default_fields(
+            &self.schema_visible_in_all_records(model).await?,
+        ))
+    }
+
     /// The domain with every field known, visible and searchable, every model
     /// on the way readable, and values in the form that the field takes.
     ///

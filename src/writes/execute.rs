@@ -1,5 +1,5 @@
-//! The way of every change: known already? allowed? approved? once; written
-//! down; sent; remembered; told.
+//! The flow of every write: idempotency, policy, approval, undo entry, audit,
+//! send, and the report.
 
 use std::sync::Arc;
 
@@ -10,235 +10,244 @@ use tracing::warn;
 
 use super::{
     Baseline, CompletedWrite, RecoveredOutcome, Report, RequestFingerprint, WriteOperation,
-    WritePlan, id_list, method_result,
+    WriteOutcome, WritePlan,
+    approval::approve::{Approval, Approved, approve},
+    id_list,
+    idempotency::entry::{Attempt, IdempotencyKey, PriorAttempt},
+    method_result,
     operation::MAX_ODOO_WORK_TIME,
-    undo::{UndoCapture, finish_recovered, new_change_id},
+    undo::{UndoCapture, finish_recovered, new_change_id, release_undo, reserve_undo},
 };
 use crate::access::{AuthorizedWrite, OdooSession, OperationError};
-use crate::writes::{
-    approval::approve::{Approval, Approved, approve},
-    idempotency::entry::{IdempotencyKey, IdempotencyReservation, PriorAttempt, UnfinishedAttempt},
-};
 use gatepost_base::digest::hex;
-use gatepost_mcp::elicitation::ElicitRequest;
 use gatepost_odoo::{Call, LoadResult, Operation, RecordId, Request};
 use gatepost_odoo_client::{CallError, UnknownOutcome};
 
-/// What becomes of a call that wants to change something.
-#[derive(Debug)]
-pub enum WriteOutcome {
-    /// A question that a person must answer first.
-    NeedsApproval(ElicitRequest),
-    /// What the model reads.
-    Done(String),
-}
-
-/// Where a call stands among those of its change.
+/// The position of a call among those of its write.
 #[derive(Clone, Copy)]
 struct CallPosition {
     is_first: bool,
     is_last: bool,
 }
 
-/// What a change brought, and whether that could be remembered.
+/// What a write did, and whether that could be stored under its key.
 type ExecutionResult = Result<(CompletedWrite, Result<(), OperationError>), OperationError>;
 
-/// Does what a call wishes: at most once, as far as it is allowed, and when it
-/// is approved.
+/// Executes a write at most once, if policy allows it and it is approved.
 ///
 /// # Errors
-/// [`Denied`]; only [`Denied::Lost`] and [`Denied::Partly`] say that something
-/// may have been changed.
+/// Only [`OperationError::OutcomeUnknown`] and
+/// [`OperationError::PartiallyApplied`] mean that something may have been changed.
 pub async fn execute(
     access: &OdooSession<'_>,
-    wish: &RequestFingerprint,
-    change: &impl WriteOperation,
+    request: &RequestFingerprint,
+    operation: &impl WriteOperation,
 ) -> Result<WriteOutcome, OperationError> {
-    let once = IdempotencyKey::of(access, wish);
-    let mut again = None;
-    match once.prior_attempt().await? {
-        PriorAttempt::None => {}
-        PriorAttempt::Done(done) => return repeated_response(access, change, &done).await,
-        PriorAttempt::Unknown(begun) => match probe_outcome(access, change, &once, &begun).await? {
-            Some(told) => return Ok(told),
-            None => again = Some(begun),
+    let key = IdempotencyKey::of(access, request);
+    let unfinished = match key.prior_attempt().await? {
+        PriorAttempt::None => None,
+        PriorAttempt::Done(done) => return Ok(repeat_response(access, operation, &done).await),
+        PriorAttempt::Unknown(attempt) => match recover(access, operation, &attempt).await? {
+            Some(outcome) => return Ok(outcome),
+            None => Some(attempt),
         },
-    }
-    let (proposal, allowed, approval) = match approve(access, wish, change).await? {
-        Approved::Granted(proposal, allowed, approval) => (*proposal, allowed, approval),
-        Approved::NeedsApproval(told) => return Ok(told),
     };
-    // Boxed: it is much larger than the way to a preview.
-    let ready = (proposal, allowed, approval);
-    Box::pin(apply(access, wish, change, (once, again), ready)).await
+    let (plan, allowed, approval) = match approve(access, request, operation).await? {
+        Approved::Granted(plan, allowed, approval) => (*plan, allowed, approval),
+        Approved::NeedsApproval(outcome) => return Ok(outcome),
+    };
+    // Boxed: its future is much larger than that of a preview.
+    let approved = (plan, allowed, approval);
+    Box::pin(apply(
+        access,
+        request,
+        operation,
+        (key, unfinished),
+        approved,
+    ))
+    .await
 }
 
-/// Makes a change that is approved.
+/// Sends a write that is approved.
 async fn apply(
     access: &OdooSession<'_>,
-    wish: &RequestFingerprint,
-    change: &impl WriteOperation,
-    (once, again): (IdempotencyKey, Option<UnfinishedAttempt>),
-    (proposal, allowed, approval): (WritePlan, Vec<AuthorizedWrite>, Approval),
+    request: &RequestFingerprint,
+    operation: &impl WriteOperation,
+    (key, unfinished): (IdempotencyKey, Option<Attempt>),
+    (plan, allowed, approval): (WritePlan, Vec<AuthorizedWrite>, Approval),
 ) -> Result<WriteOutcome, OperationError> {
-    let name = proposal
-        .undo
-        .as_ref()
-        .map(|_| new_change_id())
-        .transpose()?;
-    let since = Baseline::capture(access, &proposal).await?;
-    let begun = once.begin(again, &since, name.as_deref()).await?;
-    let claim = match begun {
-        Ok(claim) => claim,
-        // Somebody else was faster.
-        Err(PriorAttempt::Done(done)) => return repeated_response(access, change, &done).await,
+    let change_id = plan.undo.as_ref().map(|_| new_change_id()).transpose()?;
+    let baseline = Baseline::capture(access, &plan).await?;
+    let begun = key
+        .begin(unfinished, &baseline, change_id.as_deref())
+        .await?;
+    let attempt = match begun {
+        Ok(attempt) => Arc::new(attempt),
+        // Another call was faster.
+        Err(PriorAttempt::Done(done)) => {
+            return Ok(repeat_response(access, operation, &done).await);
+        }
         Err(PriorAttempt::None | PriorAttempt::Unknown(_)) => {
             return Err(OperationError::InvalidArgument(
-                "another call with this `idempotency_key` did not come to its end; call again with the same key in 10 s".to_owned(),
+                "another call with this `idempotency_key` did not finish. Call again with the same key in 10 s".to_owned(),
             ));
         }
     };
-    // After the key: who calls again with it hears what came of the first call.
+    // After the key: a repeated call gets the first result, not a used approval.
     if let Err(denied) = approval.consume(access).await {
-        claim.release().await?;
+        attempt.release().await?;
         return Err(denied);
     }
-    if let Err(denied) = change.reserve(access, name.as_deref(), &since).await {
-        approval.release(access).await;
-        claim.release().await?;
-        return Err(denied);
-    }
-    let kept = match UndoCapture::start(access, &proposal, name.as_deref()).await {
-        Ok(kept) => kept,
+    let capture = match prepare_undo(access, &plan, change_id.as_deref(), &baseline).await {
+        Ok(capture) => capture,
         Err(denied) => {
-            release_reserved(access, change).await;
             approval.release(access).await;
-            claim.release().await?;
+            attempt.release().await?;
             return Err(denied);
         }
     };
-    let look = proposal.verification_hint.clone();
-    // Who brought an id has read them with the preview.
-    let notes = match &wish.confirm_token {
-        Some(_) => Vec::new(),
-        None => proposal.notes.clone(),
+    let change_id = capture.change_id();
+    let sent = match send_calls(access, &plan, allowed, &attempt, change_id.clone()).await {
+        Err(denied) if denied.may_fail_after_commit(operation_of(&plan)) => {
+            let context = (&key, &baseline);
+            verify_after_error(access, operation, &plan, context, denied, change_id).await
+        }
+        Err(denied) => Err(explain_error(denied, request, &plan, change_id)),
+        sent => sent,
     };
-    let effect = proposal
-        .calls
-        .first()
-        .map_or(Operation::Read, Call::operation);
-    let sent = send_calls(access, proposal, allowed, (&claim, kept.change_id())).await;
-    let (done, remembered) = match sent {
-        Ok(ended) => ended,
+    let (done, stored) = match sent {
+        Ok(sent) => sent,
         Err(denied) => {
-            let outcome = if denied.may_fail_after_commit(effect) {
-                verify_after_error(access, change, (&once, &since), denied, kept.change_id()).await
-            } else {
-                // Without a key nobody finds out which records it made.
-                let found_by_key = effect != Operation::Create || wish.idempotency_key.is_some();
-                let name = kept.change_id().filter(|_| found_by_key);
-                Err(explain_error(denied, wish, &look, name))
-            };
-            match outcome {
-                Ok(ended) => ended,
-                Err(denied) => {
-                    if !denied.may_have_run() {
-                        kept.discard().await;
-                        approval.release(access).await;
-                    }
-                    // Of one that was lost nobody knows; of one that was done in
-                    // part the rest is to be done.
-                    if !matches!(denied, OperationError::OutcomeUnknown { .. }) {
-                        release_reserved(access, change).await;
-                    }
-                    return Err(denied);
-                }
+            if !denied.may_have_run() {
+                capture.discard().await;
+                approval.release(access).await;
             }
+            // If the outcome is unknown, the change may be undone already. If only
+            // a part was done, the rest can be.
+            if !matches!(denied, OperationError::OutcomeUnknown { .. }) {
+                release_reserved_undo(access, &plan).await;
+            }
+            return Err(denied);
         }
     };
-    let report = summarize_done(access, change, &done).await;
+    let report = summarize_done(access, operation, Some(&plan), &done).await;
     let mut text = report.text;
-    for note in &notes {
+    // A model that sends a token has read the notes in the preview.
+    let notes = plan
+        .notes
+        .iter()
+        .filter(|_| request.confirm_token.is_none());
+    for note in notes {
         text.push_str("\nNote: ");
         text.push_str(note);
     }
     let after = report.after.as_ref();
-    text.push_str(&Box::pin(kept.finish(access, &done, after)).await);
-    if remembered.is_err() && wish.idempotency_key.is_some() {
-        text.push_str("\nThe gateway could not note that this is done: do not call again with this `idempotency_key`.");
+    text.push_str(&Box::pin(capture.finish(access, &done, after)).await);
+    if stored.is_err() && request.idempotency_key.is_some() {
+        text.push_str("\nThe gateway failed to store that this is done: do not call again with this `idempotency_key`.");
     }
     Ok(WriteOutcome::Done(text))
 }
 
-/// What came of a change that Odoo answered with an error of its own making.
-/// Almost always such an error takes back what was begun; but some of Odoo's
-/// work comes after that was written for good (`Cursor.postcommit`).
+fn operation_of(plan: &WritePlan) -> Operation {
+    plan.calls.first().map_or(Operation::Read, Call::operation)
+}
+
+/// Reserves the change that this write undoes, and stores what its own undo needs.
+async fn prepare_undo(
+    access: &OdooSession<'_>,
+    plan: &WritePlan,
+    change_id: Option<&str>,
+    baseline: &Baseline,
+) -> Result<UndoCapture, OperationError> {
+    if let Some(undoes) = &plan.undoes {
+        reserve_undo(access, undoes, change_id, baseline).await?;
+    }
+    let capture = UndoCapture::start(access, plan, change_id).await;
+    if capture.is_err() {
+        release_reserved_undo(access, plan).await;
+    }
+    capture
+}
+
+async fn release_reserved_undo(access: &OdooSession<'_>, plan: &WritePlan) {
+    if let Some(undoes) = &plan.undoes
+        && let Err(error) = release_undo(access, undoes).await
+    {
+        // Later calls then probe the outcome, as after a lost response.
+        warn!(error = %error, "Failed to release a change reserved for undo");
+    }
+}
+
+/// Finds out what came of a write that Odoo answered with an internal error.
+/// Almost always Odoo rolls it back, but it does some work after the commit
+/// (`Cursor.postcommit`).
 async fn verify_after_error(
     access: &OdooSession<'_>,
-    change: &impl WriteOperation,
-    (once, since): (&IdempotencyKey, &Baseline),
+    operation: &impl WriteOperation,
+    plan: &WritePlan,
+    (key, baseline): (&IdempotencyKey, &Baseline),
     denied: OperationError,
     undo: Option<String>,
 ) -> ExecutionResult {
     let OperationError::Call(error) = denied else {
         return Err(denied);
     };
-    let begun = match once.prior_attempt().await {
-        Ok(PriorAttempt::Unknown(begun)) => Some(begun),
+    let attempt = match key.prior_attempt().await {
+        Ok(PriorAttempt::Unknown(attempt)) => Some(attempt),
         Ok(PriorAttempt::None | PriorAttempt::Done(_)) | Err(_) => None,
     };
-    let found = change.probe_outcome(access, since).await;
-    let look = match found {
+    let hint = match operation.probe_outcome(access, Some(plan), baseline).await {
         Ok(RecoveredOutcome::Done(ids)) => {
             let done = CompletedWrite {
-                at: since.taken_at,
+                at: baseline.taken_at,
                 ids,
                 result: Value::Null,
                 undo,
             };
-            let remembered = match begun {
-                Some(begun) => once.complete(&begun, &done).await,
+            let stored = match attempt {
+                Some(attempt) => attempt.complete(&done).await,
                 None => Ok(()),
             };
-            return Ok((done, remembered));
+            return Ok((done, stored));
         }
         Ok(RecoveredOutcome::NotDone) => {
-            if let Some(begun) = begun
-                && let Err(failed) = once.release(&begun).await
+            if let Some(attempt) = attempt
+                && let Err(failed) = attempt.release().await
             {
-                // Then it is found out again by whoever calls with it.
-                warn!(error = %failed, "Failed to give an idempotency key back");
+                // The next call with the key then probes the outcome.
+                warn!(error = %failed, "Failed to release an idempotency key");
             }
             return Err(OperationError::WriteRejected { error });
         }
-        Ok(RecoveredOutcome::Unclear(look)) => look,
+        Ok(RecoveredOutcome::Unclear(hint)) => hint,
         Err(failed) => {
-            warn!(error = %failed, "Failed to find out what came of a change");
-            "look at the records.".to_owned()
+            warn!(error = %failed, "Failed to probe the outcome of a write");
+            "read the records.".to_owned()
         }
     };
     Err(OperationError::OutcomeUnknown {
         error,
         how: format!(
-            "most likely nothing was changed, but that cannot be said for sure: {look} Do not call again before you know"
+            "most likely nothing was changed, but that is not certain: {hint} Do not call again before you know"
         ),
     })
 }
 
-/// What is told of a change. It is done, whatever looking at it afterwards
-/// brings.
+/// The report on a write that is done, even if its records cannot be read.
 async fn summarize_done(
     access: &OdooSession<'_>,
-    change: &impl WriteOperation,
+    operation: &impl WriteOperation,
+    plan: Option<&WritePlan>,
     done: &CompletedWrite,
 ) -> Report {
-    match change.summarize(access, done).await {
+    match operation.summarize(access, plan, done).await {
         Ok(report) => report,
         Err(error) => {
-            tracing::warn!(error = %error, "Failed to look at what a change had done");
+            warn!(error = %error, "Failed to read records after a write");
             Report {
                 text: format!(
-                    "It is done, with these records: {}; do not call again. Only how they are now could not be looked at; read_records shows it.",
+                    "It is done, on these records: {}. Do not call again. Reading them afterwards failed; read_records shows them.",
                     id_list(&done.ids)
                 ),
                 after: None,
@@ -247,89 +256,86 @@ async fn summarize_done(
     }
 }
 
-/// Lets go of what a change took that was not made.
-async fn release_reserved(access: &OdooSession<'_>, change: &impl WriteOperation) {
-    if let Err(error) = change.release(access).await {
-        // Then it is found out how things are, as of one that was lost.
-        tracing::warn!(error = %error, "Failed to give back what a change had taken");
-    }
-}
-
-/// The answer to a call that was made before.
-async fn repeated_response(
+/// The response to a call that was done before.
+async fn repeat_response(
     access: &OdooSession<'_>,
-    change: &impl WriteOperation,
+    operation: &impl WriteOperation,
     done: &CompletedWrite,
-) -> Result<WriteOutcome, OperationError> {
-    let report = summarize_done(access, change, done).await;
-    let way_back = finish_recovered(access, done.undo.as_deref(), &done.ids).await;
-    Ok(WriteOutcome::Done(format!(
-        "This was done before, at {:.0}, by a call with the same `idempotency_key`; nothing was done now. As it is now:\n{}{way_back}",
-        done.at, report.text
-    )))
+) -> WriteOutcome {
+    let head = format!(
+        "This was done before, at {:.0}, by a call with the same `idempotency_key`; nothing was done now. The records now:",
+        done.at
+    );
+    report_earlier(access, operation, &head, done).await
 }
 
-/// Finds out what came of a change whose answer was lost. Nothing to tell means
-/// that it was not done, and may be.
-async fn probe_outcome(
+async fn report_earlier(
     access: &OdooSession<'_>,
-    change: &impl WriteOperation,
-    once: &IdempotencyKey,
-    begun: &UnfinishedAttempt,
+    operation: &impl WriteOperation,
+    head: &str,
+    done: &CompletedWrite,
+) -> WriteOutcome {
+    let report = summarize_done(access, operation, None, done).await;
+    let undo = finish_recovered(access, done.undo.as_deref(), &done.ids).await;
+    WriteOutcome::Done(format!("{head}\n{}{undo}", report.text))
+}
+
+/// Finds out what came of an earlier attempt whose response was lost. `None`
+/// means that it was not done, and can be sent now.
+async fn recover(
+    access: &OdooSession<'_>,
+    operation: &impl WriteOperation,
+    attempt: &Attempt,
 ) -> Result<Option<WriteOutcome>, OperationError> {
-    let found = match change.probe_outcome(access, &begun.baseline).await {
-        // Its own words are those of a change that is refused.
+    let baseline = &attempt.baseline;
+    let outcome = match operation.probe_outcome(access, None, baseline).await {
+        // Their texts would say that this call is refused.
         Err(
             error @ (OperationError::InvalidArgument(_)
             | OperationError::Forbidden(_)
             | OperationError::InvalidContext(_)),
         ) => {
-            warn!(error = %error, "Failed to find out what came of a change");
-            RecoveredOutcome::Unclear("what it was about has changed since, so that it cannot be looked for; look at the records.".to_owned())
+            warn!(error = %error, "Failed to probe the outcome of a write");
+            RecoveredOutcome::Unclear("the records or your permissions have changed since, so it cannot be looked up. Read the records.".to_owned())
         }
-        // Odoo does not show it to this user.
         Err(OperationError::Call(error)) if error.is_fault() => {
-            warn!(error = %error, "Failed to find out what came of a change");
+            warn!(error = %error, "Failed to probe the outcome of a write");
             RecoveredOutcome::Unclear(
-                "Odoo does not let this user look; tell the user to look in Odoo.".to_owned(),
+                "this Odoo user may not read the records. Ask the user to check in Odoo."
+                    .to_owned(),
             )
         }
-        found => found?,
+        outcome => outcome?,
     };
-    match found {
+    match outcome {
         RecoveredOutcome::Done(ids) => {
             let done = CompletedWrite {
-                at: begun.baseline.taken_at,
+                at: baseline.taken_at,
                 ids,
                 result: method_result::lost_result(),
-                undo: begun.change_id.clone(),
+                undo: attempt.change_id.clone(),
             };
-            if let Err(failed) = once.complete(begun, &done).await {
-                // Then it is found out again.
-                warn!(error = %failed, "Failed to note what came of a change");
+            if let Err(failed) = attempt.complete(&done).await {
+                // The next call with the key then probes the outcome again.
+                warn!(error = %failed, "Failed to store the outcome of a write");
             }
-            let report = summarize_done(access, change, &done).await;
-            let way_back = finish_recovered(access, done.undo.as_deref(), &done.ids).await;
-            Ok(Some(WriteOutcome::Done(format!(
-                "The earlier call with this `idempotency_key`, of which the answer was lost, was done; nothing was done now.\n{}{way_back}",
-                report.text
-            ))))
+            let head = "The earlier call with this `idempotency_key`, whose response was lost, was done; nothing was done now.";
+            Ok(Some(report_earlier(access, operation, head, &done).await))
         }
         RecoveredOutcome::NotDone => {
-            let age = Timestamp::now()
-                .duration_since(begun.baseline.taken_at)
-                .unsigned_abs();
-            let at_work = MAX_ODOO_WORK_TIME + once.send_window();
-            if age >= at_work {
+            let age = Timestamp::now().duration_since(baseline.taken_at);
+            let in_flight = MAX_ODOO_WORK_TIME + attempt.send_window();
+            let left = in_flight.saturating_sub(age.unsigned_abs());
+            if left.is_zero() {
                 return Ok(None);
             }
             Err(OperationError::InvalidArgument(format!(
-                "the answer to the earlier call with this `idempotency_key` was lost, and Odoo shows no trace of it so far, but may still be at work; call again with the same key in {} s: then it is found out, or done",
-                at_work.saturating_sub(age).as_secs().max(1)
+                "the response to the earlier call with this `idempotency_key` was lost. Odoo shows no trace of it yet but may still be working on it. Call again with the same key in {} s: the gateway then finds out whether it was done, or does it",
+                left.as_secs().max(1)
             )))
         }
-        RecoveredOutcome::Unclear(look) => Err(OperationError::InvalidArgument(format!(
-            "the answer to the earlier call with this `idempotency_key` was lost, and whether it was done cannot be said for sure: {look} Only if it was not done, call again with a new key."
+        RecoveredOutcome::Unclear(hint) => Err(OperationError::InvalidArgument(format!(
+            "the response to the earlier call with this `idempotency_key` was lost, and it is not certain whether it was done: {hint} Only if it was not done, call again with a new key."
         ))),
     }
 }
@@ -337,37 +343,37 @@ async fn probe_outcome(
 /// Sends the calls, one after the other.
 async fn send_calls(
     access: &OdooSession<'_>,
-    proposal: WritePlan,
+    plan: &WritePlan,
     allowed: Vec<AuthorizedWrite>,
-    (claim, undo): (&IdempotencyReservation, Option<String>),
+    attempt: &Arc<Attempt>,
+    undo: Option<String>,
 ) -> ExecutionResult {
-    let before = &proposal.before;
+    let before = &plan.before;
     let before: Option<Box<str>> = (!before.is_empty()).then(|| hex(&before.hash()).into());
     let count = allowed.len();
-    let mut all = CompletedWrite {
+    let mut done = CompletedWrite {
         at: Timestamp::now(),
         ids: Vec::new(),
         result: Value::Null,
         undo,
     };
-    let mut remembered = Ok(());
-    for (index, one) in allowed.into_iter().enumerate() {
-        let call = Arc::new(one.call().clone());
-        let effect = call.operation();
-        let (so_far, mine) = (all.clone(), claim.clone());
-        let theirs = claim.clone();
-        let place = CallPosition {
+    let mut stored = Ok(());
+    for (index, write) in allowed.into_iter().enumerate() {
+        let call = Arc::new(write.call().clone());
+        let operation = call.operation();
+        let position = CallPosition {
             is_first: index == 0,
             is_last: index + 1 == count,
         };
-        let then = move |answer| record_response(so_far, call, theirs, place, answer);
-        let ended = match access.send_write(one, before.clone(), then).await {
+        let (so_far, own) = (done.clone(), Arc::clone(attempt));
+        let then = move |response| record_response(so_far, call, own, position, response);
+        let ended = match access.send_write(write, before.clone(), then).await {
             Ok(ended) => ended,
-            // It was not sent, or nobody knows.
-            Err(denied) => Err(record_without_outcome(&mine, index > 0, effect, denied).await),
+            // It was not sent, or its outcome is unknown.
+            Err(denied) => Err(record_failure(attempt, index > 0, operation, denied).await),
         };
-        match ended {
-            Ok((done, noted)) => (all, remembered) = (done, noted),
+        (done, stored) = match ended {
+            Ok(ended) => ended,
             Err(denied) if index == 0 => return Err(denied),
             Err(why) => {
                 return Err(OperationError::PartiallyApplied {
@@ -376,130 +382,122 @@ async fn send_calls(
                     why: Box::new(why),
                 });
             }
-        }
+        };
     }
-    Ok((all, remembered))
+    Ok((done, stored))
 }
 
-/// What is noted when an answer came, or none. The client may be gone by now.
+/// Stores the outcome when the response is there, or the error. The client may
+/// have disconnected by then.
 async fn record_response(
     mut done: CompletedWrite,
     call: Arc<Call>,
-    claim: IdempotencyReservation,
-    place: CallPosition,
-    answer: Result<Bytes, OperationError>,
+    attempt: Arc<Attempt>,
+    position: CallPosition,
+    response: Result<Bytes, OperationError>,
 ) -> ExecutionResult {
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(denied) => {
-            return Err(
-                record_without_outcome(&claim, !place.is_first, call.operation(), denied).await,
-            );
-        }
+    let parsed = match &response {
+        Ok(response) => add_result(&mut done, &call, response),
+        Err(denied) => Err(denied.clone()),
     };
-    match (call.request(), call.operation()) {
-        (Request::Load(load), _) => match LoadResult::parse(&answer, load) {
-            Ok(loaded) => {
-                done.ids.extend(loaded.ids.unwrap_or_default());
-                if !loaded.warnings.is_empty() {
-                    done.result = Value::from(loaded.warnings.to_string());
-                }
-            }
-            Err(error) => {
-                return Err(record_without_outcome(
-                    &claim,
-                    true,
-                    call.operation(),
-                    unreadable_response(error),
-                )
-                .await);
-            }
-        },
-        (_, Operation::Create) => match serde_json::from_slice::<Vec<RecordId>>(&answer) {
-            Ok(made) => done.ids.extend(made),
-            Err(error) => {
-                return Err(record_without_outcome(
-                    &claim,
-                    true,
-                    call.operation(),
-                    unreadable_response(error),
-                )
-                .await);
-            }
-        },
-        (_, Operation::Call) => {
-            done.ids.extend(call.ids());
-            done.result = method_result::stored_result(&answer);
-        }
-        (_, Operation::Delete | Operation::Read | Operation::Write) => done.ids.extend(call.ids()),
+    if let Err(denied) = parsed {
+        // A response that cannot be read comes after the write.
+        let partly = !position.is_first || response.is_ok();
+        return Err(record_failure(&attempt, partly, call.operation(), denied).await);
     }
-    let remembered = if place.is_last {
-        claim.complete(&done).await
+    let stored = if position.is_last {
+        attempt.complete(&done).await
     } else {
         Ok(())
     };
-    Ok((done, remembered))
+    Ok((done, stored))
 }
 
-/// Notes that a change has no good end: the key is free again where nothing can
-/// have happened, neither by this call nor by one before it.
-async fn record_without_outcome(
-    claim: &IdempotencyReservation,
+/// Adds the records of a call, and what it returned.
+fn add_result(
+    done: &mut CompletedWrite,
+    call: &Call,
+    response: &[u8],
+) -> Result<(), OperationError> {
+    match (call.request(), call.operation()) {
+        (Request::Load(load), _) => {
+            let loaded = LoadResult::parse(response, load).map_err(unreadable_response)?;
+            done.ids.extend(loaded.ids.unwrap_or_default());
+            if !loaded.warnings.is_empty() {
+                done.result = Value::from(loaded.warnings.to_string());
+            }
+        }
+        (_, Operation::Create) => {
+            let created: Vec<RecordId> =
+                serde_json::from_slice(response).map_err(unreadable_response)?;
+            done.ids.extend(created);
+        }
+        (_, Operation::Call) => {
+            done.ids.extend(call.ids());
+            done.result = method_result::stored_result(response);
+        }
+        (_, Operation::Delete | Operation::Read | Operation::Write) => done.ids.extend(call.ids()),
+    }
+    Ok(())
+}
+
+/// Stores that an attempt failed. The key is released if nothing can have
+/// happened, neither by this call nor by one before it.
+async fn record_failure(
+    attempt: &Attempt,
     partly: bool,
-    effect: Operation,
+    operation: Operation,
     denied: OperationError,
 ) -> OperationError {
-    let noted = if partly || denied.may_have_run() || denied.may_fail_after_commit(effect) {
-        claim.clone().mark_outcome_unknown().await
+    let stored = if partly || denied.may_have_run() || denied.may_fail_after_commit(operation) {
+        attempt.mark_outcome_unknown().await
     } else {
-        claim.clone().release().await
+        attempt.release().await
     };
-    if let Err(error) = noted {
-        // Then it stays begun, and is found out like one that was lost.
-        warn!(error = %error, "Failed to note how a change ended");
+    if let Err(error) = stored {
+        // It then stays in progress until its timeout, and is probed afterwards.
+        warn!(error = %error, "Failed to store the outcome of a write");
     }
     denied
 }
 
-/// An answer to a change that says nothing we understand: it may have run.
-fn unreadable_response(
-    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-) -> OperationError {
+/// The error for a response that cannot be read: the write may have run.
+fn unreadable_response(error: serde_json::Error) -> OperationError {
     CallError::OutcomeUnknown(UnknownOutcome::Unreadable(error.into())).into()
 }
 
-/// A refusal, with what became of the change; an answer that was lost, with how
-/// to find out.
+/// The error with what became of the write or, if the response was lost, how to
+/// find out.
 fn explain_error(
     denied: OperationError,
-    wish: &RequestFingerprint,
-    look: &str,
-    undo: Option<String>,
+    request: &RequestFingerprint,
+    plan: &WritePlan,
+    change_id: Option<String>,
 ) -> OperationError {
     let OperationError::Call(error) = &denied else {
         return denied;
     };
+    let error = Arc::clone(error);
     if error.is_fault() {
-        return OperationError::WriteRejected {
-            error: Arc::clone(error),
-        };
+        return OperationError::WriteRejected { error };
     }
-    if !matches!(**error, CallError::OutcomeUnknown(_)) {
+    if !matches!(*error, CallError::OutcomeUnknown(_)) {
         return denied;
     }
-    let how = if wish.idempotency_key.is_some() {
-        "call again with the same arguments and the same `idempotency_key`: it is found out whether it was done, and not done twice".to_owned()
+    let has_key = request.idempotency_key.is_some();
+    let mut how = if has_key {
+        "call again with the same arguments and the same `idempotency_key`: the gateway finds out whether it was done, and does not do it twice".to_owned()
     } else {
-        format!("do not call again before you know: {look}")
+        format!(
+            "do not call again before you know: {}",
+            plan.verification_hint
+        )
     };
-    let how = match undo {
-        Some(name) => {
-            format!("{how}. If it was done, undo_change with `change`: \"{name}\" takes it back")
-        }
-        None => how,
-    };
-    OperationError::OutcomeUnknown {
-        error: Arc::clone(error),
-        how,
+    // Without a key the gateway never learns which records were created.
+    if let Some(id) = change_id.filter(|_| has_key || operation_of(plan) != Operation::Create) {
+        how.push_str(&format!(
+            ". If it was done, undo_change with `change`: \"{id}\" undoes it"
+        ));
     }
+    OperationError::OutcomeUnknown { error, how }
 }

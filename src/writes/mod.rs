@@ -1,8 +1,8 @@
-//! Changes to records: shown, approved, done once, and taken back.
+//! Writes to Odoo records: planned, approved, sent once, and undone.
 //!
-//! A tool says what is to be done ([`Change`]); [`carry_out()`] has it allowed by
-//! policy, approved by whom the administrator wants to ask, done at most once,
-//! written down before it is sent, and kept so that it can be undone.
+//! A tool says what to do ([`WriteOperation`]). [`execute()`] checks the policy,
+//! asks for the approval that the administrator configured, sends the write at
+//! most once, audits it first, and stores what an undo needs.
 
 pub mod approval;
 mod dry_run;
@@ -10,18 +10,24 @@ mod execute;
 pub mod idempotency;
 mod method_result;
 mod operation;
+mod outcome;
+mod plan;
 pub mod preview;
 mod undo;
 
 pub use dry_run::dry_run_import;
-pub use execute::{WriteOutcome, execute};
+pub use execute::execute;
 pub use idempotency::{
-    Baseline, CompletedWrite, RequestFingerprint, after_baseline, can_be_searched, find_created,
-    find_deleted, odoo_time,
+    Baseline, RequestFingerprint, after_baseline, can_be_searched, find_created, find_deleted,
+    odoo_time,
 };
 pub use method_result::describe_result;
-pub use operation::{RecoveredOutcome, Report, UndoSupport, WriteOperation, WritePlan};
-pub use preview::{ImportLinks, ImportPreview, PreviewRenderer, dependants, id_list, id_ranges};
+pub use operation::WriteOperation;
+pub use outcome::{CompletedWrite, RecoveredOutcome, Report, WriteOutcome};
+pub use plan::{UndoSupport, WritePlan};
+pub use preview::{
+    ImportLinks, ImportPreview, PreviewRenderer, dependants, id_list, id_ranges, load_display_names,
+};
 pub use undo::{
     InvalidChangeId, UndoOperation, can_be_restored, fields_before_delete, tracked_fields_of_new,
     tracked_fields_with,

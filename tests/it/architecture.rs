@@ -23,11 +23,7 @@ const ORDER: [&str; 13] = [
 ];
 
 /// Imports against the order, each with its reason.
-const EXCEPTIONS: [(&str, &str); 3] = [
-    ("access", "validation"),
-    ("access", "writes"),
-    ("validation", "writes"),
-];
+const EXCEPTIONS: [(&str, &str); 0] = [];
 
 pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

@@ -310,7 +310,7 @@ fn content_digest(proposal: &WritePlan) -> [u8; 32] {
     json_digest(&Value::Array(vec![
         calls.collect(),
         proposal.before.to_json(),
-        proposal.related_state.clone(),
+        proposal.names.lines_to_json(),
     ]))
 }
 

@@ -1,4 +1,5 @@
-//! Doing a thing once, however often it is asked for.
+//! The stored entry of an idempotency key: the call it stands for, and how far
+//! that call came.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,115 +8,85 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::access::{OdooSession, OperationError};
+use super::{Baseline, RequestFingerprint};
 use crate::{
-    access::RecordSnapshot,
-    writes::{Baseline, RequestFingerprint},
+    access::{OdooSession, OperationError, RecordSnapshot},
+    writes::CompletedWrite,
 };
 use gatepost_base::digest::hex;
-use gatepost_odoo::RecordId;
 use gatepost_state::store::{StateStore, StoreKey};
 
-/// Bytes of records that are kept with the key of a method that is called.
+/// The largest record snapshot, in bytes, that is stored with a key.
 const MAX_BEFORE_BYTES: usize = 8 << 10;
-/// How often somebody who waits for the same call looks.
+/// How often a repeated call checks whether the first one has ended.
 const POLL_INTERVAL: Duration = Duration::from_millis(300);
-/// How long they wait.
+/// How long a repeated call waits for the first one.
 const MAX_WAIT: Duration = Duration::from_secs(20);
-/// How much longer than a call may take somebody may be at work on it.
+/// How much longer than one Odoo call an attempt may take.
 const ATTEMPT_MARGIN: Duration = Duration::from_secs(5);
 
-/// What is known of a wish with a key.
+/// What is known about earlier calls with the same key.
 #[derive(Debug)]
 pub(crate) enum PriorAttempt {
-    /// Nothing, or there is no key.
+    /// There was none, or the call has no key.
     None,
     /// It was done.
     Done(CompletedWrite),
-    /// It was begun, and nobody knows what came of it.
-    Unknown(UnfinishedAttempt),
+    /// It was begun, and its outcome is not known.
+    Unknown(Attempt),
 }
 
-/// What a change brought.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct CompletedWrite {
-    /// When.
-    pub at: Timestamp,
-    /// The records that it made or was about.
-    pub ids: Vec<RecordId>,
-    /// What a method returned.
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    pub result: Value,
-    /// Under which name it can be undone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub undo: Option<String>,
-}
-
-/// A change that was begun.
-#[derive(Clone, PartialEq, Debug)]
-pub(crate) struct UnfinishedAttempt {
-    /// How things were.
-    pub(crate) baseline: Baseline,
-    /// Under which name it can be undone.
-    pub(crate) change_id: Option<String>,
-    stored: Bytes,
-}
-
-/// What stands in the ledger.
+/// The JSON in the store.
 #[derive(Serialize, Deserialize)]
 struct IdempotencyEntry {
     digest: String,
     begun: Timestamp,
-    /// How the records were before, until it is done.
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    before: Value,
-    /// When they had been written, until it is done.
+    /// The records before the write, until it is done.
+    #[serde(default, skip_serializing_if = "RecordSnapshot::is_empty")]
+    before: RecordSnapshot,
+    /// [`Baseline::write_date_digest`], until it is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     stamp: Option<String>,
-    /// The newest record before it.
+    /// [`Baseline::newest_id`], until it is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     newest: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     done: Option<CompletedWrite>,
-    /// Under which name it can be undone.
+    /// The change ID by which it can be undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     undo: Option<String>,
-    /// Whether it is known that the answer was lost.
+    /// Whether the response is known to be lost.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     lost: bool,
 }
 
-/// How far it came.
-#[derive(Clone, Copy)]
-enum AttemptState<'a> {
-    Begun,
-    Done(&'a CompletedWrite),
-    OutcomeUnknown,
-}
-
-/// The place of a wish in the ledger; none without a key.
+/// A call's idempotency key and the place of its entry in the store.
 #[derive(Clone, Debug)]
 pub(crate) struct IdempotencyKey {
-    ledger: Arc<StateStore>,
+    store: Arc<StateStore>,
+    /// `None` if the call has no key; then nothing is stored.
     store_key: Option<StoreKey>,
     digest: String,
-    /// After so long nobody is at work any more on what was begun.
+    /// After this time an attempt that was begun is no longer in progress.
     attempt_timeout: Duration,
 }
 
-/// The claim of whoever does it.
+/// An attempt that was begun under a key.
 #[derive(Clone, Debug)]
-pub(crate) struct IdempotencyReservation {
-    idempotency_key: IdempotencyKey,
-    baseline: Baseline,
-    change_id: Option<String>,
+pub(crate) struct Attempt {
+    key: IdempotencyKey,
+    /// How things were when it was begun.
+    pub(crate) baseline: Baseline,
+    /// The change ID by which it can be undone.
+    pub(crate) change_id: Option<String>,
+    /// The entry as it was stored last.
     stored: Bytes,
 }
 
 impl IdempotencyKey {
-    pub(crate) fn of(access: &OdooSession<'_>, wish: &RequestFingerprint) -> Self {
+    pub(crate) fn of(access: &OdooSession<'_>, request: &RequestFingerprint) -> Self {
         let caller = access.caller;
-        let store_key = wish.idempotency_key.as_deref().map(|key| {
+        let store_key = request.idempotency_key.as_deref().map(|key| {
             StoreKey::idempotency(&[
                 access.instance.name().as_str(),
                 &caller.issuer,
@@ -125,42 +96,44 @@ impl IdempotencyKey {
             ])
         });
         Self {
-            ledger: Arc::clone(access.store),
+            store: Arc::clone(access.store),
             store_key,
-            digest: format!("{} {}", wish.tool, hex(&wish.digest)),
+            digest: format!("{} {}", request.tool, hex(&request.digest)),
             attempt_timeout: access.instance.call_timeout() + ATTEMPT_MARGIN,
         }
     }
 
-    /// How long after it was begun it may have been sent.
-    pub(crate) fn send_window(&self) -> Duration {
-        self.attempt_timeout
-    }
-
-    /// What is known of it. Waits a while for somebody who is at work on it.
+    /// What is known about earlier calls with this key. Waits a while if one is
+    /// in progress.
     ///
     /// # Errors
-    /// [`Denied::Unfit`] where the key stands for another wish, or somebody is
-    /// still at work; [`Denied::Unremembered`].
+    /// [`OperationError::InvalidArgument`] if the key was used for another call,
+    /// or that call is still in progress.
     pub(crate) async fn prior_attempt(&self) -> Result<PriorAttempt, OperationError> {
         let Some(key) = &self.store_key else {
             return Ok(PriorAttempt::None);
         };
         let deadline = tokio::time::Instant::now() + MAX_WAIT;
         loop {
-            let Some(stored) = self.ledger.get(key).await? else {
+            let Some(stored) = self.store.get(key).await? else {
                 return Ok(PriorAttempt::None);
             };
-            let entry = self.parse_entry(&stored)?;
+            let entry: IdempotencyEntry = serde_json::from_slice(&stored)?;
+            if entry.digest != self.digest {
+                return Err(OperationError::InvalidArgument(
+                    "this `idempotency_key` was used for another call or with other arguments. Nothing was changed. Use a new key for a new change; repeat a key only with the same arguments".to_owned(),
+                ));
+            }
             if let Some(done) = entry.done {
                 return Ok(PriorAttempt::Done(done));
             }
             let age = Timestamp::now().duration_since(entry.begun);
             if entry.lost || age.unsigned_abs() > self.attempt_timeout {
-                return Ok(PriorAttempt::Unknown(UnfinishedAttempt {
+                return Ok(PriorAttempt::Unknown(Attempt {
+                    key: self.clone(),
                     baseline: Baseline {
                         taken_at: entry.begun,
-                        before: RecordSnapshot::from_json(&entry.before),
+                        before: entry.before,
                         write_date_digest: entry.stamp,
                         newest_id: entry.newest,
                     },
@@ -170,187 +143,110 @@ impl IdempotencyKey {
             }
             if tokio::time::Instant::now() >= deadline {
                 return Err(OperationError::InvalidArgument(
-                    "another call with this `idempotency_key` is doing it right now; call again with the same key in 10 s to hear what came of it".to_owned(),
+                    "another call with this `idempotency_key` is in progress. Call again with the same key in 10 s to get its result".to_owned(),
                 ));
             }
             tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    fn parse_entry(&self, stored: &[u8]) -> Result<IdempotencyEntry, OperationError> {
-        let entry: IdempotencyEntry = serde_json::from_slice(stored)?;
-        if entry.digest == self.digest {
-            return Ok(entry);
-        }
-        Err(OperationError::InvalidArgument(
-            "this `idempotency_key` was used for another call, or with other arguments; nothing was changed. Use a new key for a new change, and the old one only to repeat the very same call".to_owned(),
-        ))
-    }
-
-    /// Claims it, with the name under which it can be undone. When somebody else did meanwhile, what is known of that.
-    ///
-    /// # Errors
-    /// As of [`Once::earlier`].
+    /// Stores that an attempt begins. `unfinished` is an earlier attempt that
+    /// turned out not to be done. Returns the prior attempt instead if another
+    /// call was faster.
     pub(crate) async fn begin(
         &self,
-        again: Option<UnfinishedAttempt>,
-        since: &Baseline,
-        undo: Option<&str>,
-    ) -> Result<Result<IdempotencyReservation, PriorAttempt>, OperationError> {
-        let stored = self.encode_entry(since, undo, AttemptState::Begun)?;
-        let claim = IdempotencyReservation {
-            idempotency_key: self.clone(),
-            baseline: since.clone(),
-            change_id: undo.map(str::to_owned),
-            stored: stored.clone(),
+        unfinished: Option<Attempt>,
+        baseline: &Baseline,
+        change_id: Option<&str>,
+    ) -> Result<Result<Attempt, PriorAttempt>, OperationError> {
+        let mut attempt = Attempt {
+            key: self.clone(),
+            baseline: baseline.clone(),
+            change_id: change_id.map(str::to_owned),
+            stored: Bytes::new(),
         };
         let Some(key) = &self.store_key else {
-            return Ok(Ok(claim));
+            return Ok(Ok(attempt));
         };
-        let ttl = self.ledger.retention().idempotency_ttl;
-        let mine = match again {
-            // It was found out that it was not done.
-            Some(before) => {
-                self.ledger
-                    .compare_and_swap(key, &before.stored, stored, ttl)
+        attempt.stored = attempt.encode(None, false)?;
+        let (store, stored) = (&self.store, attempt.stored.clone());
+        let ttl = store.retention().idempotency_ttl;
+        let is_first = match unfinished {
+            Some(prior) => {
+                store
+                    .compare_and_swap(key, &prior.stored, stored, ttl)
                     .await?
             }
-            None => self.ledger.put_if_absent(key, stored, ttl).await?.is_none(),
+            None => store.put_if_absent(key, stored, ttl).await?.is_none(),
         };
-        if mine {
-            Ok(Ok(claim))
+        if is_first {
+            Ok(Ok(attempt))
         } else {
             Ok(Err(self.prior_attempt().await?))
         }
     }
+}
 
-    /// Remembers what was found out of one that was begun.
-    ///
-    /// # Errors
-    /// [`Denied::Unremembered`].
-    pub(crate) async fn complete(
+impl Attempt {
+    /// How long after it was begun the call may have been sent.
+    pub(crate) fn send_window(&self) -> Duration {
+        self.key.attempt_timeout
+    }
+
+    /// Stores that it was done. If that fails, it is done all the same.
+    pub(crate) async fn complete(&self, done: &CompletedWrite) -> Result<(), OperationError> {
+        self.replace(Some(done.clone()), false).await
+    }
+
+    /// Stores that it was sent and its outcome is not known.
+    pub(crate) async fn mark_outcome_unknown(&self) -> Result<(), OperationError> {
+        self.replace(None, true).await
+    }
+
+    /// Releases the key: nothing was done, and no call is in flight.
+    pub(crate) async fn release(&self) -> Result<(), OperationError> {
+        if let Some(key) = &self.key.store_key {
+            self.key.store.compare_and_delete(key, &self.stored).await?;
+        }
+        Ok(())
+    }
+
+    async fn replace(
         &self,
-        begun: &UnfinishedAttempt,
-        done: &CompletedWrite,
+        done: Option<CompletedWrite>,
+        lost: bool,
     ) -> Result<(), OperationError> {
-        if let Some(key) = &self.store_key {
-            let stored = self.encode_entry(
-                &begun.baseline,
-                begun.change_id.as_deref(),
-                AttemptState::Done(done),
-            )?;
-            let ttl = self.ledger.retention().idempotency_ttl;
-            self.ledger
-                .compare_and_swap(key, &begun.stored, stored, ttl)
+        if let Some(key) = &self.key.store_key {
+            let entry = self.encode(done, lost)?;
+            let store = &self.key.store;
+            let ttl = store.retention().idempotency_ttl;
+            store
+                .compare_and_swap(key, &self.stored, entry, ttl)
                 .await?;
         }
         Ok(())
     }
 
-    /// It was found out that it was not done, and nobody is at work on it: the
-    /// key is free again.
-    ///
-    /// # Errors
-    /// [`Denied::Unremembered`].
-    pub(crate) async fn release(&self, begun: &UnfinishedAttempt) -> Result<(), OperationError> {
-        if let Some(key) = &self.store_key {
-            self.ledger.compare_and_delete(key, &begun.stored).await?;
-        }
-        Ok(())
-    }
-
-    fn encode_entry(
-        &self,
-        since: &Baseline,
-        undo: Option<&str>,
-        how: AttemptState<'_>,
-    ) -> Result<Bytes, OperationError> {
-        let (done, lost) = match how {
-            AttemptState::Begun => (None, false),
-            AttemptState::Done(done) => (Some(done.clone()), false),
-            AttemptState::OutcomeUnknown => (None, true),
-        };
-        // Of one that is done nothing has to be found out.
-        let open = done.is_none();
-        let entry = IdempotencyEntry {
-            digest: self.digest.clone(),
-            begun: since.taken_at,
-            before: if open {
-                bounded_snapshot(&since.before)
-            } else {
-                Value::Null
-            },
-            stamp: since.write_date_digest.clone().filter(|_| open),
-            newest: since.newest_id.filter(|_| open),
-            undo: undo.map(str::to_owned),
+    fn encode(&self, done: Option<CompletedWrite>, lost: bool) -> Result<Bytes, OperationError> {
+        let mut entry = IdempotencyEntry {
+            digest: self.key.digest.clone(),
+            begun: self.baseline.taken_at,
+            before: RecordSnapshot::default(),
+            stamp: None,
+            newest: None,
+            undo: self.change_id.clone(),
             done,
             lost,
         };
+        // The outcome of a write that is done need not be probed.
+        if entry.done.is_none() {
+            let before = &self.baseline.before;
+            if Value::from(before.clone()).to_string().len() <= MAX_BEFORE_BYTES {
+                entry.before = before.clone();
+            }
+            entry.stamp.clone_from(&self.baseline.write_date_digest);
+            entry.newest = self.baseline.newest_id;
+        }
         Ok(serde_json::to_vec(&entry)?.into())
-    }
-}
-
-impl IdempotencyReservation {
-    /// It was done.
-    ///
-    /// # Errors
-    /// [`Denied::Unremembered`]; done it is all the same.
-    pub(crate) async fn complete(self, done: &CompletedWrite) -> Result<(), OperationError> {
-        let how = AttemptState::Done(done);
-        let stored =
-            self.idempotency_key
-                .encode_entry(&self.baseline, self.change_id.as_deref(), how)?;
-        self.replace_entry(stored).await
-    }
-
-    /// It was sent, and no answer came.
-    ///
-    /// # Errors
-    /// [`Denied::Unremembered`].
-    pub(crate) async fn mark_outcome_unknown(self) -> Result<(), OperationError> {
-        let stored = self.idempotency_key.encode_entry(
-            &self.baseline,
-            self.change_id.as_deref(),
-            AttemptState::OutcomeUnknown,
-        )?;
-        self.replace_entry(stored).await
-    }
-
-    /// It was not done, and the key is free again.
-    ///
-    /// # Errors
-    /// [`Denied::Unremembered`].
-    pub(crate) async fn release(self) -> Result<(), OperationError> {
-        if let Some(key) = &self.idempotency_key.store_key {
-            self.idempotency_key
-                .ledger
-                .compare_and_delete(key, &self.stored)
-                .await?;
-        }
-        Ok(())
-    }
-
-    async fn replace_entry(self, stored: Bytes) -> Result<(), OperationError> {
-        if let Some(key) = &self.idempotency_key.store_key {
-            let ledger = &self.idempotency_key.ledger;
-            let ttl = ledger.retention().idempotency_ttl;
-            ledger
-                .compare_and_swap(key, &self.stored, stored, ttl)
-                .await?;
-        }
-        Ok(())
-    }
-}
-
-/// What is kept of how the records were.
-fn bounded_snapshot(before: &RecordSnapshot) -> Value {
-    if before.is_empty() {
-        return Value::Null;
-    }
-    let before = before.to_json();
-    if before.to_string().len() <= MAX_BEFORE_BYTES {
-        before
-    } else {
-        Value::Null
     }
 }

@@ -1,5 +1,5 @@
-//! A change happens once: the key that names it, and what became of an attempt
-//! whose response was lost.
+//! Idempotency: a repeated call returns the first result, and the outcome of a
+//! call whose response was lost is looked up in Odoo instead of sent again.
 
 pub(crate) mod baseline;
 pub(crate) mod entry;
@@ -8,7 +8,6 @@ pub(crate) mod find_deleted;
 pub(crate) mod fingerprint;
 
 pub use baseline::Baseline;
-pub use entry::CompletedWrite;
 pub use find_created::{after_baseline, can_be_searched, find_created, odoo_time};
 pub use find_deleted::find_deleted;
 pub use fingerprint::RequestFingerprint;

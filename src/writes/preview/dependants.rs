@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::access::{OdooSession, OperationError};
-use crate::{access::RecordSnapshot, validation::resolve_links::readable};
+use crate::access::{RecordSnapshot, readable};
 use gatepost_base::text::one_line;
 use gatepost_odoo::{Context, Field, FieldKind, RecordId, Schema};
 

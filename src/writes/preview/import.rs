@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::access::{OdooSession, OperationError};
+use crate::access::{OdooSession, OperationError, readable};
 use crate::{
     access::{DisplayNames, RecordSnapshot},
-    validation::resolve_links::readable,
     writes::PreviewRenderer,
 };
 use gatepost_base::text::{self, one_line};

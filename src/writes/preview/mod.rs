@@ -2,9 +2,11 @@
 
 pub(crate) mod dependants;
 pub(crate) mod import;
+mod list_names;
 pub(crate) mod records;
 pub(crate) mod x2many;
 
 pub use dependants::dependants;
 pub use import::{ImportLinks, ImportPreview};
+pub use list_names::load_display_names;
 pub use records::{PreviewRenderer, id_list, id_ranges};

@@ -428,7 +428,7 @@ mod tests {
             names: &names,
         };
         let before = RecordSnapshot::from_json(rows);
-        let ids: Vec<_> = before.rows().map(|(id, _)| *id).collect();
+        let ids: Vec<_> = before.rows().map(|(id, _)| id).collect();
         let ids: Vec<_> = ids.iter().map(|id| (*id).try_into().unwrap()).collect();
         show.updates(&ids, &before, values.as_object().unwrap())
     }

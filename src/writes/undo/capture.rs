@@ -14,16 +14,13 @@ use tracing::warn;
 
 use super::{
     super::{CompletedWrite, UndoSupport, WritePlan},
-    entry::{
-        RequestedValues, SnapshotRows, UndoEntry, UndoKind, change_key, context_request,
-        load_change,
-    },
-    fingerprints::{FieldFingerprints, is_same},
+    entry::{RequestedValues, UndoEntry, UndoKind, change_key, context_request, load_change},
+    fingerprints::{FieldFingerprints, SnapshotRows, is_same},
     restore::is_empty,
     tracked_fields::{
-        can_be_stored, restorable_fields, tracked_fields_of_new, tracked_fields_with,
+        can_be_stored, is_owned_list, restorable_fields, tracked_fields_of_new, tracked_fields_with,
     },
-    x2many_lines::{MAX_LINES, X2manyLines, is_owned_list},
+    x2many_lines::{MAX_LINES, X2manyLines},
 };
 use crate::access::RecordSnapshot;
 use crate::access::{OdooSession, OperationError};
@@ -279,7 +276,7 @@ impl OngoingCapture {
                     !is_empty(value) && (names.contains(name.as_str()) || *name == "display_name")
                 });
                 (
-                    *id,
+                    i64::from(id.get()),
                     filled
                         .map(|(name, value)| (name.clone(), value.clone()))
                         .collect(),
@@ -423,8 +420,10 @@ impl OngoingCapture {
             let mut lines = self.entry.lines.iter();
             lines.any(|lines| lines.field.as_str() == name)
         };
-        let rows: BTreeMap<i64, &Map<String, Value>> =
-            after.rows().map(|(id, row)| (*id, row)).collect();
+        let rows: BTreeMap<i64, &Map<String, Value>> = after
+            .rows()
+            .map(|(id, row)| (i64::from(id.get()), row))
+            .collect();
         let mut before = std::mem::take(&mut self.entry.before);
         for (id, row) in &mut before {
             let Some(now) = rows.get(id) else {
@@ -468,7 +467,7 @@ fn affected_ids(proposal: &WritePlan) -> Vec<RecordId> {
     let named = proposal.calls.iter().flat_map(Call::ids).copied();
     // A table names them in its own way.
     let seen = proposal.before.rows();
-    let seen = seen.filter_map(|(id, _)| RecordId::try_from(*id).ok());
+    let seen = seen.map(|(id, _)| id);
     let ids: BTreeSet<RecordId> = named.chain(seen).collect();
     ids.into_iter().collect()
 }
@@ -492,7 +491,7 @@ fn select_fields(shot: &RecordSnapshot, fields: &[FieldName]) -> SnapshotRows {
     let rows = shot.rows().map(|(id, row)| {
         let own = row.iter().filter(|(name, _)| names.contains(name.as_str()));
         let own = own.map(|(name, value)| (name.clone(), value.clone()));
-        (*id, own.collect())
+        (i64::from(id.get()), own.collect())
     });
     rows.collect()
 }

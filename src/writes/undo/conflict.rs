@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 use super::{super::PreviewRenderer, current_state::CurrentState, entry::UndoEntry};
 use crate::{
     access::{DisplayNames, RecordSnapshot},
-    validation::{ValidatedRecords, resolve_links::readable, validate_records},
+    validation::{ValidatedRecords, validate_records},
 };
 use crate::{
-    access::{OdooSession, OperationError},
+    access::{OdooSession, OperationError, readable},
     render::{self, Footer},
 };
 use gatepost_odoo::{Context, FieldName, Operation, RecordId, Schema};

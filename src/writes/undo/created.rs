@@ -1,21 +1,15 @@
 //! Taking a creation back: the new records are deleted.
 
 use super::{
-    super::{
-        CompletedWrite, PreviewRenderer, RecoveredOutcome, Report, UndoSupport, WritePlan, id_list,
-    },
+    super::{CompletedWrite, PreviewRenderer, Report, UndoSupport, WritePlan, id_list},
     conflict::{check_unchanged, read_tracked, with_notes},
     current_state::{CurrentLists, CurrentState, current_state, list_ids},
     deletion::fields_before_delete,
     entry::UndoEntry,
-    x2many_lines::is_owned_list,
+    tracked_fields::is_owned_list,
 };
-use crate::access::{OdooSession, OperationError};
-use crate::{
-    access::RecordSnapshot,
-    validation::resolve_links::readable,
-    writes::{idempotency::find_deleted, preview::dependants},
-};
+use crate::access::{OdooSession, OperationError, readable};
+use crate::{access::RecordSnapshot, writes::preview::dependants};
 use gatepost_base::text::pluralize;
 use gatepost_odoo::{Call, Context, Field, FieldKind, FieldName, Operation, RecordId, Schema};
 
@@ -92,14 +86,6 @@ pub(super) async fn plan(
         ),
         ..WritePlan::default()
     })
-}
-
-/// What came of it.
-pub(super) async fn probe_outcome(
-    access: &OdooSession<'_>,
-    entry: &UndoEntry,
-) -> Result<RecoveredOutcome, OperationError> {
-    find_deleted(access, &entry.model, &entry.ids).await
 }
 
 /// What the model is told.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::{
-    entry::{SnapshotRows, UndoEntry, UndoKind},
-    fingerprints::is_same,
+    entry::{UndoEntry, UndoKind},
+    fingerprints::{SnapshotRows, is_same},
     x2many_lines::X2manyLines,
 };
 use crate::{access::RecordSnapshot, validation::unapplied_values::is_as_written};

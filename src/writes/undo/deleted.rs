@@ -104,11 +104,16 @@ pub(super) async fn plan(
 pub(super) async fn probe_outcome(
     access: &OdooSession<'_>,
     entry: &UndoEntry,
-    since: &Baseline,
+    plan: Option<&WritePlan>,
+    baseline: &Baseline,
 ) -> Result<RecoveredOutcome, OperationError> {
+    if let Some(plan) = plan {
+        let context = plan.context();
+        return find_created(access, &entry.model, plan.values(), &context, baseline).await;
+    }
     let again = recreation(access, entry).await?;
     let list = &again.prepared.values;
-    find_created(access, &entry.model, list, &again.context, since).await
+    find_created(access, &entry.model, list, &again.context, baseline).await
 }
 
 /// What the model is told.

@@ -7,16 +7,16 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{fingerprints::FieldFingerprints, x2many_lines::X2manyLines};
+use super::{
+    fingerprints::{FieldFingerprints, SnapshotRows},
+    x2many_lines::X2manyLines,
+};
 use crate::{
     access::{ContextRequest, OdooSession, OperationError},
     audit::CallerRef,
 };
 use gatepost_odoo::{Context, FieldName, ModelName, RecordId};
 use gatepost_state::store::{StateStore, StoreKey};
-
-/// Records by their ids.
-pub(super) type SnapshotRows = BTreeMap<i64, Map<String, Value>>;
 
 /// What is kept of one change.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

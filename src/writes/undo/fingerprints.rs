@@ -6,10 +6,12 @@ use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use gatepost_base::digest::json_digest;
-
 use crate::access::RecordSnapshot;
+use gatepost_base::digest::json_digest;
 use gatepost_odoo::{FieldName, RecordId};
+
+/// Records by their ids.
+pub(super) type SnapshotRows = BTreeMap<i64, Map<String, Value>>;
 
 /// Bytes of a mark. Of the values that a field may have changed to, one in 16
 /// million looks like the one that it had.
@@ -34,7 +36,7 @@ impl FieldFingerprints {
                 .iter()
                 .flat_map(|name| fingerprint(row.get(name.as_str())))
                 .collect();
-            (*id, STANDARD_NO_PAD.encode(marks))
+            (i64::from(id.get()), STANDARD_NO_PAD.encode(marks))
         });
         Self {
             rows: rows.collect(),

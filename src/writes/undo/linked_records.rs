@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::restore::{DeletedLinks, is_empty, links_in_value};
 use crate::access::{OdooSession, OperationError};
-use crate::{access::RecordSnapshot, validation::resolve_links::readable};
+use crate::access::{RecordSnapshot, readable};
 use gatepost_odoo::{Call, Context, FieldName, ModelName, RecordId, Schema};
 
 /// Ids that are looked up at once.

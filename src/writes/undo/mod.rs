@@ -24,6 +24,7 @@ mod x2many_list;
 
 pub use deletion::fields_before_delete;
 pub use operation::{InvalidChangeId, UndoOperation};
+pub(super) use operation::{release_undo, reserve_undo};
 pub use tracked_fields::{can_be_restored, tracked_fields_of_new, tracked_fields_with};
 
 pub(super) use capture::{UndoCapture, finish_recovered, new_change_id};

@@ -11,7 +11,7 @@ use crate::{
     access::{OdooSession, OperationError},
     writes::{
         Baseline, CompletedWrite, RecoveredOutcome, Report, WriteOperation, WritePlan,
-        operation::MAX_ODOO_WORK_TIME,
+        find_deleted, operation::MAX_ODOO_WORK_TIME,
     },
 };
 
@@ -42,127 +42,37 @@ impl UndoOperation {
             change_id: name.to_ascii_lowercase(),
         })
     }
-
-    async fn load(&self, access: &OdooSession<'_>) -> Result<StoredUndo, OperationError> {
-        load_change(access, &self.change_id).await?.ok_or_else(|| {
-            OperationError::InvalidArgument(format!(
-                "no change `{}` is known; nothing was changed. Only changes that you made yourself in this Odoo instance can be taken back, for {} h. Retrying will not help: change the records themselves",
-                self.change_id,
-                access.store.retention().undo_ttl.as_secs() / 3600
-            ))
-        })
-    }
-
-    /// Refuses what was taken back, or is being taken back.
-    async fn check_not_undone(
-        &self,
-        access: &OdooSession<'_>,
-        stored: &StoredUndo,
-    ) -> Result<(), OperationError> {
-        let Some(used) = &stored.entry.used else {
-            return Ok(());
-        };
-        if used.done {
-            return Err(already_undone_error(used));
-        }
-        // Somebody began, and it is not known how that ended.
-        let since = Baseline {
-            newest_id: used.newest,
-            ..Baseline::time_only(used.at)
-        };
-        match self.probe(access, stored, &since).await? {
-            RecoveredOutcome::Done(_) => Err(already_undone_error(used)),
-            RecoveredOutcome::NotDone | RecoveredOutcome::Unclear(_) if may_be_in_flight(used) => {
-                Err(OperationError::InvalidArgument(format!(
-                    "another call is taking this change back, or its answer was lost; nothing was done now. Call again in {} s: then it is found out",
-                    remaining_seconds(used)
-                )))
-            }
-            RecoveredOutcome::Unclear(look) if stored.entry.kind == UndoKind::Delete => {
-                Err(OperationError::InvalidArgument(format!(
-                    "this change was begun to be taken back at {:.0}, and whether that was done cannot be said for sure; nothing was done now. {look} Only if they are not there, make the records with create_records",
-                    used.at
-                )))
-            }
-            // How each record is now decides.
-            RecoveredOutcome::NotDone | RecoveredOutcome::Unclear(_) => Ok(()),
-        }
-    }
-
-    async fn probe(
-        &self,
-        access: &OdooSession<'_>,
-        stored: &StoredUndo,
-        since: &Baseline,
-    ) -> Result<RecoveredOutcome, OperationError> {
-        match stored.entry.kind {
-            UndoKind::Create => created::probe_outcome(access, &stored.entry).await,
-            UndoKind::Delete => deleted::probe_outcome(access, &stored.entry, since).await,
-            UndoKind::Update => updated::probe_outcome(access, &stored.entry).await,
-        }
-    }
 }
 
 impl WriteOperation for UndoOperation {
     async fn plan(&self, access: &OdooSession<'_>) -> Result<WritePlan, OperationError> {
-        let stored = self.load(access).await?;
-        // Boxed: it looks at much.
-        Box::pin(self.check_not_undone(access, &stored)).await?;
+        let stored = load(access, &self.change_id).await?;
+        // Boxed: their futures are large.
+        Box::pin(check_not_undone(access, &stored)).await?;
         let entry = &stored.entry;
-        match entry.kind {
+        let mut plan = match entry.kind {
             UndoKind::Create => Box::pin(created::plan(access, entry)).await,
             UndoKind::Delete => Box::pin(deleted::plan(access, entry)).await,
             UndoKind::Update => Box::pin(updated::plan(access, entry)).await,
-        }
-    }
-
-    async fn reserve(
-        &self,
-        access: &OdooSession<'_>,
-        name: Option<&str>,
-        since: &Baseline,
-    ) -> Result<(), OperationError> {
-        let stored = self.load(access).await?;
-        if let Some(used) = &stored.entry.used
-            && (used.done || may_be_in_flight(used))
-        {
-            return Err(already_undone_error(used));
-        }
-        let mut entry = stored.entry.clone();
-        entry.used = Some(UndoAttempt {
-            at: since.taken_at,
-            by: name.map(str::to_owned),
-            done: false,
-            newest: since.newest_id,
-        });
-        if stored.compare_and_replace(&entry).await? {
-            return Ok(());
-        }
-        Err(OperationError::InvalidArgument(
-            "another call is taking this change back; nothing was done now. Call again in 10 s to hear what came of it".to_owned(),
-        ))
-    }
-
-    async fn release(&self, access: &OdooSession<'_>) -> Result<(), OperationError> {
-        let stored = self.load(access).await?;
-        let mut entry = stored.entry.clone();
-        entry.used = None;
-        // Whoever was faster has put something truer there.
-        stored.compare_and_replace(&entry).await.map(|_first| ())
+        }?;
+        plan.undoes = Some(self.change_id.clone());
+        Ok(plan)
     }
 
     async fn probe_outcome(
         &self,
         access: &OdooSession<'_>,
-        since: &Baseline,
+        plan: Option<&WritePlan>,
+        baseline: &Baseline,
     ) -> Result<RecoveredOutcome, OperationError> {
-        let stored = self.load(access).await?;
-        Box::pin(self.probe(access, &stored, since)).await
+        let stored = load(access, &self.change_id).await?;
+        Box::pin(probe(access, &stored, plan, baseline)).await
     }
 
     async fn summarize(
         &self,
         access: &OdooSession<'_>,
+        _: Option<&WritePlan>,
         done: &CompletedWrite,
     ) -> Result<Report, OperationError> {
         let Some(stored) = load_change(access, &self.change_id).await? else {
@@ -194,22 +104,116 @@ impl WriteOperation for UndoOperation {
     }
 }
 
+/// Reserves a change to be undone by the write with the ID `by`.
+pub(in super::super) async fn reserve_undo(
+    access: &OdooSession<'_>,
+    change_id: &str,
+    by: Option<&str>,
+    baseline: &Baseline,
+) -> Result<(), OperationError> {
+    let stored = load(access, change_id).await?;
+    if let Some(used) = &stored.entry.used
+        && (used.done || remaining_seconds(used) > 0)
+    {
+        return Err(already_undone_error(used));
+    }
+    let mut entry = stored.entry.clone();
+    entry.used = Some(UndoAttempt {
+        at: baseline.taken_at,
+        by: by.map(str::to_owned),
+        done: false,
+        newest: baseline.newest_id,
+    });
+    if stored.compare_and_replace(&entry).await? {
+        return Ok(());
+    }
+    Err(OperationError::InvalidArgument(
+        "another call is undoing this change. Nothing was done now; call again in 10 s to get its result".to_owned(),
+    ))
+}
+
+/// Releases a change that was reserved to be undone.
+pub(in super::super) async fn release_undo(
+    access: &OdooSession<'_>,
+    change_id: &str,
+) -> Result<(), OperationError> {
+    let stored = load(access, change_id).await?;
+    let mut entry = stored.entry.clone();
+    entry.used = None;
+    // If another call has replaced the entry, that one is right.
+    stored.compare_and_replace(&entry).await.map(|_replaced| ())
+}
+
+async fn load(access: &OdooSession<'_>, change_id: &str) -> Result<StoredUndo, OperationError> {
+    load_change(access, change_id).await?.ok_or_else(|| {
+        OperationError::InvalidArgument(format!(
+            "no change `{change_id}` is known. Nothing was changed. Only changes that you made yourself in this Odoo instance can be undone, for {} h. Retrying will not help; change the records themselves",
+            access.store.retention().undo_ttl.as_secs() / 3600
+        ))
+    })
+}
+
+/// Allows only a change that is neither undone nor being undone.
+async fn check_not_undone(
+    access: &OdooSession<'_>,
+    stored: &StoredUndo,
+) -> Result<(), OperationError> {
+    let Some(used) = &stored.entry.used else {
+        return Ok(());
+    };
+    if used.done {
+        return Err(already_undone_error(used));
+    }
+    // An undo was begun, and its outcome is not known.
+    let baseline = Baseline {
+        newest_id: used.newest,
+        ..Baseline::time_only(used.at)
+    };
+    match probe(access, stored, None, &baseline).await? {
+        RecoveredOutcome::Done(_) => Err(already_undone_error(used)),
+        RecoveredOutcome::NotDone | RecoveredOutcome::Unclear(_) if remaining_seconds(used) > 0 => {
+            Err(OperationError::InvalidArgument(format!(
+                "another call is undoing this change, or its response was lost. Nothing was done now; call again in {} s: the gateway then finds out whether it was done",
+                remaining_seconds(used)
+            )))
+        }
+        RecoveredOutcome::Unclear(hint) if stored.entry.kind == UndoKind::Delete => {
+            Err(OperationError::InvalidArgument(format!(
+                "an undo of this change began at {:.0}, and it is not certain whether it was done. Nothing was done now. {hint} Only if the records do not exist, create them with create_records",
+                used.at
+            )))
+        }
+        // The state of each record decides.
+        RecoveredOutcome::NotDone | RecoveredOutcome::Unclear(_) => Ok(()),
+    }
+}
+
+async fn probe(
+    access: &OdooSession<'_>,
+    stored: &StoredUndo,
+    plan: Option<&WritePlan>,
+    baseline: &Baseline,
+) -> Result<RecoveredOutcome, OperationError> {
+    let entry = &stored.entry;
+    match entry.kind {
+        UndoKind::Create => find_deleted(access, &entry.model, &entry.ids).await,
+        UndoKind::Delete => deleted::probe_outcome(access, entry, plan, baseline).await,
+        UndoKind::Update => updated::probe_outcome(access, entry).await,
+    }
+}
+
 fn already_undone_error(used: &UndoAttempt) -> OperationError {
-    let again = match &used.by {
-        Some(name) => format!("; to make it again, undo_change with `change`: \"{name}\""),
+    let redo = match &used.by {
+        Some(id) => format!("; to redo it, call undo_change with `change`: \"{id}\""),
         None => String::new(),
     };
     OperationError::InvalidArgument(format!(
-        "this change was taken back at {:.0}; nothing was done now{again}",
+        "this change was undone at {:.0}. Nothing was done now{redo}",
         used.at
     ))
 }
 
-/// Whether Odoo may still be at work on it.
-fn may_be_in_flight(used: &UndoAttempt) -> bool {
-    remaining_seconds(used) > 0
-}
-
+/// How long Odoo may still be working on an undo that was begun.
 fn remaining_seconds(used: &UndoAttempt) -> u64 {
     let age = Timestamp::now().duration_since(used.at).unsigned_abs();
     MAX_ODOO_WORK_TIME.saturating_sub(age).as_secs()

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::{
-    entry::SnapshotRows, fingerprints::is_same, tracked_fields::can_be_written,
+    fingerprints::{SnapshotRows, is_same},
+    tracked_fields::can_be_written,
     x2many_lines::X2manyLines,
 };
 use gatepost_odoo::{Field, FieldKind, FieldName, ModelName, Operation, RecordId, Schema};

@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::{
     current_state::{CurrentLists, CurrentState, current_state},
-    entry::{RequestedValues, SnapshotRows, UndoEntry, UndoKind},
-    fingerprints::FieldFingerprints,
+    entry::{RequestedValues, UndoEntry, UndoKind},
+    fingerprints::{FieldFingerprints, SnapshotRows},
     restore::{DeletedLinks, RestoreTarget, grouped, list_commands},
     tracked_fields::{restorable_fields, tracked_fields, tracked_fields_of_new},
     x2many_lines::X2manyLines,

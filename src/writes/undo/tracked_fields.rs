@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use super::x2many_lines::is_owned_list;
 use gatepost_odoo::{Field, FieldKind, FieldName, Operation, Schema};
 
 /// What Odoo keeps for itself, or writes by the way.
@@ -131,6 +130,16 @@ pub(super) fn is_own(field: &Field) -> bool {
         && !MESSAGE_PREFIXES
             .iter()
             .any(|prefix| name.starts_with(prefix))
+}
+
+/// Whether a list is one whose records may be made again with its record.
+pub(super) fn is_owned_list(field: &Field) -> bool {
+    field.kind == FieldKind::One2many
+        && field.inverse.is_some()
+        && is_own(field)
+        && can_be_written(field, Operation::Create)
+        // Plans, not parts; Odoo clears them away by itself.
+        && field.name.as_str() != "activity_ids"
 }
 
 fn is_computed(field: &Field) -> bool {

@@ -118,7 +118,7 @@ pub(super) async fn plan(
             entry.model,
             id_list(&all)
         ),
-        related_state: prepared.names.lines_to_json(),
+        names: prepared.names,
         ..WritePlan::default()
     })
 }

@@ -6,13 +6,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    entry::SnapshotRows,
-    fingerprints::FieldFingerprints,
-    tracked_fields::{can_be_written, is_own, restorable_fields},
+    fingerprints::{FieldFingerprints, SnapshotRows},
+    tracked_fields::restorable_fields,
 };
 use crate::access::{OdooSession, OperationError};
-use crate::{access::RecordSnapshot, validation::resolve_links::readable};
-use gatepost_odoo::{Context, Field, FieldKind, FieldName, ModelName, Operation, RecordId, Schema};
+use crate::access::{RecordSnapshot, readable};
+use gatepost_odoo::{Context, Field, FieldKind, FieldName, ModelName, RecordId, Schema};
 
 /// Records in lists that are kept of one change.
 pub(super) const MAX_LINES: usize = 500;
@@ -72,7 +71,10 @@ impl X2manyLines {
         let Some(shot) = lines.read_current(access, ids, context).await? else {
             return Ok(None);
         };
-        lines.rows = shot.rows().map(|(id, row)| (*id, row.clone())).collect();
+        lines.rows = shot
+            .rows()
+            .map(|(id, row)| (i64::from(id.get()), row.clone()))
+            .collect();
         Ok(Some(lines))
     }
 
@@ -113,16 +115,6 @@ impl X2manyLines {
             .collect();
         readable(RecordSnapshot::read(access, (&self.model, ids), &wanted, context).await)
     }
-}
-
-/// Whether a list is one whose records may be made again with its record.
-pub(super) fn is_owned_list(field: &Field) -> bool {
-    field.kind == FieldKind::One2many
-        && field.inverse.is_some()
-        && is_own(field)
-        && can_be_written(field, Operation::Create)
-        // Plans, not parts; Odoo clears them away by itself.
-        && field.name.as_str() != "activity_ids"
 }
 
 /// What is kept of a record in a list: not the link to the record with the

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     conflict::or_empty,
-    entry::SnapshotRows,
+    fingerprints::SnapshotRows,
     linked_records::defaulted_fields,
     restore::{DeletedLinks, RestoreTarget, list_commands},
     x2many_lines::X2manyLines,
@@ -54,7 +54,10 @@ impl<'e> X2manyList<'e> {
             writable: or_empty(change)?,
             creatable: or_empty(make)?,
             defaulted: said,
-            current_rows: now.rows().map(|(id, row)| (*id, row.clone())).collect(),
+            current_rows: now
+                .rows()
+                .map(|(id, row)| (i64::from(id.get()), row.clone()))
+                .collect(),
         }))
     }
 

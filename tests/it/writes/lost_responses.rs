@@ -104,7 +104,7 @@ fn write_that_never_ran_is_neither_reported_done_nor_repeated() {
         assert!(failed && text.contains("may have run or not"), "{text}");
         let (text, failed) = stage.call(tool, &arguments);
         // Odoo may still be at work on it.
-        assert!(failed && text.contains("no trace of it so far"), "{text}");
+        assert!(failed && text.contains("no trace of it yet"), "{text}");
         // The company counts what it began to do.
         assert_eq!(call_count(&stage, method), 0);
         super::assert_unchanged(&stage, &before, tool);
@@ -242,7 +242,7 @@ fn failure_after_a_write_is_not_reported_as_failed_write() {
     let (text, failed) = caller.join().unwrap();
     assert!(!failed, "{text}");
     assert!(
-        text.starts_with("It is done, with these records: [1]"),
+        text.starts_with("It is done, on these records: [1]"),
         "{text}"
     );
     assert!(text.contains("undo_change"), "{text}");
@@ -265,7 +265,7 @@ fn lost_create_with_later_changed_record_is_unclear() {
     );
     let (text, failed) = stage.call("create_records", &create);
     assert!(failed, "{text}");
-    assert!(text.contains("cannot be said for sure"), "{text}");
+    assert!(text.contains("not certain"), "{text}");
     assert!(text.contains(&format!("[{id}]")), "{text}");
 }
 
@@ -284,7 +284,7 @@ fn older_equal_record_is_not_mistaken_for_lost_create() {
     create["idempotency_key"] = json!("k");
     stage.call("create_records", &create);
     let (text, failed) = stage.call("create_records", &create);
-    assert!(failed && text.contains("no trace of it so far"), "{text}");
+    assert!(failed && text.contains("no trace of it yet"), "{text}");
 }
 
 #[test]
@@ -310,7 +310,7 @@ fn wrong_odoo_clock_does_not_hide_lost_writes() {
         let update = json!({"model": "res.partner", "ids": [7], "values": {"child_ids": [{"name": "Once"}]}, "idempotency_key": "l"});
         stage.call("update_records", &update);
         let (text, failed) = stage.call("update_records", &update);
-        assert!(failed && text.contains("cannot be said for sure"), "{text}");
+        assert!(failed && text.contains("not certain"), "{text}");
         assert_eq!(created_ids(&stage, &before, "res.partner").len(), 1);
     }
 }
@@ -329,7 +329,7 @@ fn lost_create_hidden_from_caller_is_not_repeated() {
     let (text, failed) = stage.call("create_records", &create);
     assert!(failed && text.contains("may have run or not"), "{text}");
     let (text, failed) = stage.call("create_records", &create);
-    assert!(failed && text.contains("cannot be said for sure"), "{text}");
+    assert!(failed && text.contains("not certain"), "{text}");
     assert!(text.contains("1 that you may not see"), "{text}");
     assert_eq!(created_ids(&stage, &before, "crm.lead").len(), 1);
 }
@@ -358,7 +358,7 @@ fn hidden_record_is_not_reported_as_deleted() {
         .unwrap();
     assert_eq!(stage.fake_odoo.handle(&request).status(), 200);
     let (text, failed) = stage.call("delete_records", &delete);
-    assert!(failed && text.contains("cannot be said for sure"), "{text}");
+    assert!(failed && text.contains("not certain"), "{text}");
     assert!(text.contains("may not see all of the records"), "{text}");
 }
 
@@ -449,5 +449,5 @@ fn lost_update_is_not_repeated_over_later_writes() {
     stage.call("update_records", &lost);
     answered(&stage, "update_records", &of("A colleague's"));
     let (text, failed) = stage.call("update_records", &lost);
-    assert!(failed && text.contains("cannot be said for sure"), "{text}");
+    assert!(failed && text.contains("not certain"), "{text}");
 }

@@ -291,7 +291,7 @@ fn lost_message_that_was_never_posted_is_not_found() {
     let (text, failed) = stage.call("post_message", &call);
     assert!(failed && text.contains("may have run or not"), "{text}");
     let text = refused(&stage, "post_message", &call);
-    assert!(text.contains("no trace of it so far"), "{text}");
+    assert!(text.contains("no trace of it yet"), "{text}");
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn change_is_undone_once_and_names_the_redo() {
     let name = update_records(&stage, "crm.lead", &[1], &json!({"priority": "3"}));
     let redo = change_id(&undo_change(&stage, &name));
     let text = refused_undo(&stage, &name);
-    assert!(text.contains("was taken back at"), "{text}");
+    assert!(text.contains("was undone at"), "{text}");
     assert_eq!(change_id(&text), redo);
 }
 
@@ -458,7 +458,7 @@ fn lost_undo_is_not_executed_twice() {
     let (text, failed) = stage.call("undo_change", &arguments);
     assert!(failed && text.contains("may have run or not"), "{text}");
     let text = refused_undo(&stage, &name);
-    assert!(text.contains("was taken back at"), "{text}");
+    assert!(text.contains("was undone at"), "{text}");
     assert_eq!(created_ids(&stage, &before, "sale.order").len(), 1);
 }
 
