@@ -144,11 +144,8 @@ impl ValidConfig {
                 redirect_uris: facade.redirect_uris.clone(),
             };
             let provider = Arc::clone(providers.get(&facade.provider)?);
-            Some(RegistrationFacade::new(
-                own,
-                provider,
-                AddressLimiter::new(allowance),
-            ))
+            let limiter = AddressLimiter::new(allowance);
+            Some(Arc::new(RegistrationFacade::new(own, provider, limiter)))
         });
         let mut hosts = config.server.allowed_hosts.clone();
         let of_facade = config.facade.as_ref().map(|facade| &facade.issuer);

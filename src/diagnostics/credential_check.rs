@@ -1,10 +1,9 @@
 //! Whether the keys to Odoo are good, for the administrator.
 
-use crate::gateway::{Endpoint, Gateway, authentication};
 use crate::{
-    access::{Instance, OdooSession},
+    access::Instance,
     audit::RequestAudit,
-    elicitation::Elicitation,
+    gateway::{Endpoint, Gateway},
 };
 use gatepost_base::{CredentialName, InstanceName, ProviderName, RoleName, error_chain};
 use gatepost_identity::{Bearer, Caller, CheckResult, Now, Principal, Provider};
@@ -131,12 +130,7 @@ impl Gateway {
             credential: None,
         };
         findings.push(
-            match authentication::with_odoo_credential(
-                caller,
-                &granted.credentials,
-                &self.policy,
-                instance,
-            ) {
+            match self.with_odoo_credential(caller, &granted.credentials, instance) {
                 Ok(caller) => CheckResult::pass(caller.credential.map_or_else(
                     || "its calls act as the Odoo user of the service key".to_owned(),
                     |name| format!("its calls act as the Odoo user of the credential `{name}`"),
@@ -186,18 +180,9 @@ impl Gateway {
                 .authenticator
                 .local_caller(&self.policy, instance.name())
         };
-        let access = OdooSession {
-            instance,
-            policy: &self.policy,
-            caller: &caller,
-            call_stats: &CallStats::default(),
-            audit: &RequestAudit::disabled(),
-            progress: None,
-            elicitation: Elicitation::confirm_token(),
-            store: &self.state_store,
-            in_flight_writes: &self.in_flight_writes,
-        };
-        match access.user().await {
+        let (call_stats, audit) = (CallStats::default(), RequestAudit::disabled());
+        let session = self.odoo_session(instance, &self.policy, &caller, &call_stats, &audit);
+        match session.user().await {
             Ok(user) => Ok(user.id),
             Err(denied) => Err(error_with_causes(&denied)),
         }

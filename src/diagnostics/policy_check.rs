@@ -6,11 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use crate::gateway::Gateway;
 use crate::{
     access::{Instance, OdooSession},
     audit::RequestAudit,
-    elicitation::Elicitation,
+    gateway::Gateway,
     render::Documentation,
 };
 use gatepost_base::{CredentialName, InstanceName, RoleName};
@@ -552,17 +551,13 @@ impl ModelProbe {
     }
 
     fn odoo_session<'a>(&'a self, gateway: &'a Gateway, instance: &'a Instance) -> OdooSession<'a> {
-        OdooSession {
+        gateway.odoo_session(
             instance,
-            policy: &self.policy,
-            caller: &self.caller,
-            call_stats: &self.tally,
-            audit: &self.trail,
-            progress: None,
-            elicitation: Elicitation::confirm_token(),
-            store: &gateway.state_store,
-            in_flight_writes: &gateway.in_flight_writes,
-        }
+            &self.policy,
+            &self.caller,
+            &self.tally,
+            &self.trail,
+        )
     }
 }
 

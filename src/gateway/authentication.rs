@@ -1,53 +1,45 @@
-//! How callers prove who they are.
+//! Authenticates callers by API key or by the token of an identity provider.
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
+use super::endpoint::Endpoint;
 use crate::telemetry::TokenLookup;
 use gatepost_base::{CredentialName, InstanceName, RoleName, Subject};
 use gatepost_identity::{
-    AmbiguousCredential, ApiKey, ApiKeyError, ApiKeyId, ApiKeyStore, Bearer, BearerError, Caller,
-    CallerKind, Granted, Grants, Now, OwnedBearer, Principal, Provider, ProviderError,
-    ProviderUnavailable, TokenCacheLookup, TokenError, TokenRejected, choose_credential,
+    ApiKey, ApiKeyError, ApiKeyId, ApiKeyStore, Bearer, BearerError, Caller, CallerKind, Granted,
+    Grants, Now, OwnedBearer, Principal, Provider, ProviderError, ProviderUnavailable,
+    TokenCacheLookup, TokenError, TokenRejected, choose_credential,
 };
 use gatepost_policy::Policy;
 use gatepost_state::limits::{AddressLimiter, AddressRateLimited};
 
-/// The ways in that are configured. Without any, nobody gets in.
+/// The configured authentication methods. With none configured, every request is
+/// rejected.
 #[derive(Debug, Default)]
 pub struct Authenticator {
-    /// Our own API keys.
+    /// Gatepost's own API keys.
     pub keyring: Option<ApiKeyStore>,
-    /// The role of whoever brings no proof; only on loopback.
+    /// The role of callers without a token; only on loopback.
     pub anonymous_role: Option<RoleName>,
-    /// The roles of the one who started `gatepost stdio`.
+    /// The roles of the local user of `gatepost stdio`.
     pub local_roles: Vec<RoleName>,
-    /// Who gets which roles.
+    /// Which roles a token or an API key has.
     pub grants: Grants,
-    /// How many tokens may fail.
+    /// How many tokens from one address may fail.
     pub failed_token_limiter: AddressLimiter,
 }
 
-/// Whose tokens one instance takes.
-#[derive(Clone, Debug, Default)]
-pub struct TokenPolicy {
-    /// The providers that vouch; the first that can is asked about tokens that
-    /// do not say whose they are.
-    pub providers: Vec<Arc<Provider>>,
-    /// Whom a token must be meant for.
-    pub audiences: BTreeSet<String>,
-}
-
-/// Somebody who was let in.
+/// A caller whose credential was accepted.
 #[derive(Debug)]
 pub(super) struct Authenticated {
     pub(super) caller: Caller,
-    /// The Odoo users that their grants name.
+    /// The Odoo credentials that the caller's grants name.
     pub(super) credentials: Vec<CredentialName>,
-    /// Of a token: what it takes to ask about it again.
+    /// The accepted token; `None` for API keys and anonymous callers.
     pub(super) token: Option<AuthenticatedToken>,
 }
 
-/// A token that let somebody in.
+/// An accepted token, with what it takes to verify it again.
 #[derive(Clone, Debug)]
 pub(super) struct AuthenticatedToken {
     pub(super) provider: Arc<Provider>,
@@ -55,45 +47,64 @@ pub(super) struct AuthenticatedToken {
     bearer: OwnedBearer,
 }
 
-/// Why a caller is not let in.
+/// Why a caller is not authenticated.
 #[derive(Debug, thiserror::Error)]
 pub enum Unauthenticated {
-    /// Too many tokens from there were refused; this one was not looked at.
-    #[error(transparent)]
-    RateLimited(AddressRateLimited),
-    /// No proof, or one in a form that is none.
-    #[error(transparent)]
-    NoBearer(#[from] BearerError),
-    /// A token that is not good, or not here.
-    #[error(transparent)]
-    TokenRejected(#[from] TokenRejected),
-    /// Nobody can say whether a token is good.
-    #[error(transparent)]
-    ProviderUnavailable(#[from] ProviderUnavailable),
-    /// A key of ours that does not hold.
+    /// The API key is not valid.
     #[error(transparent)]
     InvalidApiKey(#[from] ApiKeyError),
+    /// There is no bearer token, or the header is malformed.
+    #[error(transparent)]
+    NoBearer(#[from] BearerError),
+    /// The provider could not be asked about the token.
+    #[error(transparent)]
+    ProviderUnavailable(#[from] ProviderUnavailable),
+    /// Too many tokens from the same address failed; this one was not verified.
+    #[error(transparent)]
+    RateLimited(AddressRateLimited),
+    /// The token is not valid, or not for this instance.
+    #[error(transparent)]
+    TokenRejected(#[from] TokenRejected),
 }
 
 impl Unauthenticated {
-    /// What happened, in words that only we may read.
-    pub fn internal_reason(&self) -> String {
+    /// The reason, for the log only.
+    pub(super) fn internal_reason(&self) -> String {
         match self {
-            Self::RateLimited(_) => "too many tokens from this address were refused".to_owned(),
+            Self::InvalidApiKey(error) => error.reason().to_owned(),
             Self::NoBearer(BearerError::Missing) => "no token".to_owned(),
             Self::NoBearer(_) => "malformed authorization header".to_owned(),
-            Self::TokenRejected(why) => why.reason().to_owned(),
             Self::ProviderUnavailable(unavailable) => unavailable.cause.to_string(),
-            Self::InvalidApiKey(unproved) => unproved.reason().to_owned(),
+            Self::RateLimited(_) => "too many rejected tokens from this address".to_owned(),
+            Self::TokenRejected(error) => error.reason().to_owned(),
+        }
+    }
+
+    /// How the lookup of a token ended that failed so.
+    fn lookup_outcome(&self) -> TokenLookup {
+        match self {
+            Self::InvalidApiKey(_) | Self::NoBearer(_) | Self::TokenRejected(_) => {
+                TokenLookup::Rejected
+            }
+            Self::ProviderUnavailable(unavailable) => match unavailable.cause {
+                ProviderError::ClientRejected(_) => TokenLookup::ClientCredentialsRejected,
+                ProviderError::CircuitOpen
+                | ProviderError::InvalidResponse(_)
+                | ProviderError::Misconfigured(_)
+                | ProviderError::RequestRejected(_)
+                | ProviderError::TooManyLookups
+                | ProviderError::Unreachable(_) => TokenLookup::Unavailable,
+            },
+            Self::RateLimited(_) => TokenLookup::RateLimited,
         }
     }
 }
 
 impl Authenticator {
-    /// Whether there is anything to look at. A request without a token is told
-    /// where to get one, which costs nothing and counts against nobody.
-    pub(super) fn requires_check(&self, found: &Result<Bearer<'_>, BearerError>) -> bool {
-        match found {
+    /// Whether authentication costs anything. Without a token the response is a
+    /// challenge, which costs nothing and counts against no limit.
+    pub(super) fn requires_check(&self, bearer: &Result<Bearer<'_>, BearerError>) -> bool {
+        match bearer {
             Err(BearerError::Missing | BearerError::OtherScheme) => self.anonymous_role.is_some(),
             Ok(_)
             | Err(BearerError::Malformed | BearerError::MultipleHeaders | BearerError::TooLong) => {
@@ -102,50 +113,49 @@ impl Authenticator {
         }
     }
 
-    /// Lets a caller in on what the header proves.
+    /// Authenticates a caller at an endpoint.
     ///
-    /// A wrong proof is refused even where none is needed: somebody meant to
-    /// be somebody. `look_up` hears what became of a provider's token.
-    ///
-    /// # Errors
-    /// [`Unauthenticated`].
+    /// An invalid token is rejected even if anonymous callers are allowed: its
+    /// sender did not mean to be anonymous. `lookup` is set if the token is a
+    /// provider's.
     pub(super) async fn authenticate(
         &self,
-        found: Result<Bearer<'_>, BearerError>,
-        instance: &InstanceName,
-        admission: &TokenPolicy,
+        bearer: Result<Bearer<'_>, BearerError>,
+        endpoint: &Endpoint,
         client: Option<IpAddr>,
         now: Now,
-        look_up: &mut Option<TokenLookup>,
+        lookup: &mut Option<TokenLookup>,
     ) -> Result<Authenticated, Unauthenticated> {
-        let bearer = match (found, &self.anonymous_role) {
+        let bearer = match (bearer, &self.anonymous_role) {
             (Ok(bearer), _) => bearer,
             (Err(BearerError::Missing), Some(role)) => {
-                return Ok(Authenticated::without_token(unauthenticated_caller(
-                    CallerKind::Anonymous,
-                    vec![role.clone()],
-                )));
+                let caller = unauthenticated_caller(CallerKind::Anonymous, vec![role.clone()]);
+                return Ok(Authenticated {
+                    caller,
+                    credentials: Vec::new(),
+                    token: None,
+                });
             }
             (Err(other), _) => return Err(other.into()),
         };
-        // A key of ours is never shown to a provider.
-        let own = ApiKey::has_key_prefix(bearer.reveal());
-        let provider = if own {
+        let instance = endpoint.instance.name();
+        // A provider never sees one of Gatepost's own keys.
+        let provider = if ApiKey::has_key_prefix(bearer.reveal()) {
             None
         } else {
-            admission.provider_for(bearer)
+            endpoint.token_policy.provider_for(bearer)
         };
         let Some(provider) = provider else {
             return self.authenticate_key(bearer, instance, now);
         };
-        let told = self
-            .verify_token(provider, bearer, admission, client, now)
+        let verified = self
+            .verify_token(provider, bearer, endpoint, client, now)
             .await;
-        *look_up = Some(match &told {
-            Ok((_, how)) => *how,
-            Err(error) => lookup_outcome(error),
+        *lookup = Some(match &verified {
+            Ok((_, outcome)) => *outcome,
+            Err(error) => error.lookup_outcome(),
         });
-        let (principal, _) = told?;
+        let (principal, _) = verified?;
         let token = AuthenticatedToken {
             provider: Arc::clone(provider),
             principal,
@@ -172,8 +182,8 @@ impl Authenticator {
         instance: &InstanceName,
         now: Now,
     ) -> Result<Authenticated, Unauthenticated> {
-        let nobody = ApiKeyStore::default();
-        let keyring = self.keyring.as_ref().unwrap_or(&nobody);
+        let empty = ApiKeyStore::default();
+        let keyring = self.keyring.as_ref().unwrap_or(&empty);
         let mut caller = keyring.verify(bearer.reveal(), now.wall)?;
         let granted = ApiKeyId::try_from(caller.subject.as_str())
             .map(|id| self.grants.for_key(&id, instance))
@@ -182,8 +192,9 @@ impl Authenticator {
         caller.roles.sort();
         caller.roles.dedup();
         Ok(Authenticated {
+            caller,
             credentials: granted.credentials,
-            ..Authenticated::without_token(caller)
+            token: None,
         })
     }
 
@@ -191,28 +202,27 @@ impl Authenticator {
         &self,
         provider: &Arc<Provider>,
         bearer: Bearer<'_>,
-        admission: &TokenPolicy,
+        endpoint: &Endpoint,
         client: Option<IpAddr>,
         now: Now,
     ) -> Result<(Arc<Principal>, TokenLookup), Unauthenticated> {
-        let (principal, how) = match provider.cached(bearer, None, now) {
+        let (principal, outcome) = match provider.cached(bearer, None, now) {
             TokenCacheLookup::Valid(principal) => (principal, TokenLookup::Cached),
             TokenCacheLookup::Rejected(why) => return Err(why.into()),
             TokenCacheLookup::Miss(unknown) => {
-                // Who was let in before is not kept out by a neighbour who guesses.
-                // Who waits for a question that is asked already costs none.
+                // A token that was valid before is not locked out by another client
+                // at its address that guesses, and one whose lookup is in flight
+                // already costs no other.
                 let reserved = if unknown.was_valid() || provider.is_lookup_in_flight(&unknown) {
                     None
                 } else {
-                    let reserved = self
-                        .failed_token_limiter
-                        .reserve(client, now.monotonic)
-                        .await;
+                    let limiter = &self.failed_token_limiter;
+                    let reserved = limiter.reserve(client, now.monotonic).await;
                     Some(reserved.map_err(Unauthenticated::RateLimited)?)
                 };
-                let told = provider.look_up(bearer, &unknown, now).await;
-                // A question that came to nothing counts where the token may be why.
-                let failed = match &told {
+                let found = provider.look_up(bearer, &unknown, now).await;
+                // A lookup without a result counts if the token may be the reason.
+                let failed = match &found {
                     Ok(_) => false,
                     Err(TokenError::Rejected(_)) => true,
                     Err(TokenError::Unavailable(unavailable)) => {
@@ -222,48 +232,43 @@ impl Authenticator {
                 if let Some(reserved) = reserved.filter(|_| !failed) {
                     reserved.release();
                 }
-                let found = told?;
-                let how = if found.stale {
+                let found = found?;
+                let outcome = if found.stale {
                     TokenLookup::Stale
                 } else {
                     TokenLookup::Accepted
                 };
-                (found.principal, how)
+                (found.principal, outcome)
             }
         };
-        if principal.has_audience(&admission.audiences) {
-            Ok((principal, how))
+        if principal.has_audience(&endpoint.token_policy.audiences) {
+            Ok((principal, outcome))
         } else {
             Err(TokenRejected::Audience.into())
         }
     }
 
-    /// Asks again about a token that let somebody in, for a call that changes
-    /// something: the answer may not be older than the provider's
-    /// `write_max_age`. It gives what the token grants now.
-    ///
-    /// # Errors
-    /// [`Unauthenticated`].
+    /// Verifies an accepted token again, for a write: the result may not be older
+    /// than the provider's `write_max_age`. Returns what the token grants now.
     pub(super) async fn reauthenticate(
         &self,
         token: &AuthenticatedToken,
-        instance: &InstanceName,
-        admission: &TokenPolicy,
+        endpoint: &Endpoint,
         now: Now,
     ) -> Result<(Granted, AuthenticatedToken), Unauthenticated> {
         let provider = &token.provider;
         let bearer = token.bearer.as_bearer();
-        let oldest = Some(provider.write_max_age());
-        let principal = match provider.cached(bearer, oldest, now) {
+        let max_age = Some(provider.write_max_age());
+        let principal = match provider.cached(bearer, max_age, now) {
             TokenCacheLookup::Valid(principal) => principal,
             TokenCacheLookup::Rejected(why) => return Err(why.into()),
             TokenCacheLookup::Miss(unknown) => {
                 provider.look_up(bearer, &unknown, now).await?.principal
             }
         };
-        // Another subject under the same token is nobody that we know.
+        // The same token must still be the same subject's.
         if principal.subject != token.principal.subject
-            || !principal.has_audience(&admission.audiences)
+            || !principal.has_audience(&endpoint.token_policy.audiences)
         {
             return Err(TokenRejected::Subject.into());
         }
@@ -271,7 +276,7 @@ impl Authenticator {
             principal,
             ..token.clone()
         };
-        Ok((self.grants_of(&token, instance), token))
+        Ok((self.grants_of(&token, endpoint.instance.name()), token))
     }
 
     fn grants_of(&self, token: &AuthenticatedToken, instance: &InstanceName) -> Granted {
@@ -279,10 +284,11 @@ impl Authenticator {
             .for_principal(&token.principal, token.provider.name(), instance)
     }
 
-    /// The one who started us, for an instance.
+    /// The local user, who started Gatepost, as a caller of an instance.
     ///
-    /// They have every role there is, so several credentials may well be named.
-    /// That locks nobody out of their own machine: it is the service key then.
+    /// They have every role, so the roles may well name several credentials. The
+    /// service key is used then, so that they are not locked out of their own
+    /// machine.
     pub fn local_caller(&self, policy: &Policy, instance: &InstanceName) -> Caller {
         let credential = choose_credential([], policy.credentials(&self.local_roles, instance));
         Caller {
@@ -292,76 +298,12 @@ impl Authenticator {
     }
 }
 
-impl TokenPolicy {
-    /// The provider to ask about a token: the one that it names, or the first
-    /// that can say something of a token that names none.
-    pub fn provider_for(&self, bearer: Bearer<'_>) -> Option<&Arc<Provider>> {
-        let named = || {
-            self.providers
-                .iter()
-                .find(|one| one.could_be_issuer_of(bearer))
-        };
-        let asked = || self.providers.iter().find(|one| one.accepts_opaque());
-        match self.providers.as_slice() {
-            [only] => Some(only),
-            several => named().or_else(asked).or_else(|| several.first()),
-        }
-    }
-}
-
-impl Authenticated {
-    fn without_token(caller: Caller) -> Self {
-        Self {
-            caller,
-            credentials: Vec::new(),
-            token: None,
-        }
-    }
-}
-
 impl From<TokenError> for Unauthenticated {
-    fn from(unproven: TokenError) -> Self {
-        match unproven {
+    fn from(error: TokenError) -> Self {
+        match error {
             TokenError::Rejected(why) => why.into(),
             TokenError::Unavailable(why) => why.into(),
         }
-    }
-}
-
-/// The caller, with the Odoo user that their calls in the instance act as.
-/// `of_grants` are the credentials that their grants name there.
-///
-/// # Errors
-/// [`Ambiguous`].
-pub(crate) fn with_odoo_credential(
-    caller: Caller,
-    of_grants: &[CredentialName],
-    policy: &Policy,
-    instance: &InstanceName,
-) -> Result<Caller, AmbiguousCredential> {
-    let credential = choose_credential(of_grants, policy.credentials(&caller.roles, instance))?;
-    Ok(Caller {
-        credential,
-        ..caller
-    })
-}
-
-/// How the lookup of a token ended that was not accepted.
-fn lookup_outcome(error: &Unauthenticated) -> TokenLookup {
-    match error {
-        Unauthenticated::RateLimited(_) => TokenLookup::RateLimited,
-        Unauthenticated::ProviderUnavailable(unavailable) => match unavailable.cause {
-            ProviderError::ClientRejected(_) => TokenLookup::ClientCredentialsRejected,
-            ProviderError::InvalidResponse(_)
-            | ProviderError::TooManyLookups
-            | ProviderError::Misconfigured(_)
-            | ProviderError::RequestRejected(_)
-            | ProviderError::CircuitOpen
-            | ProviderError::Unreachable(_) => TokenLookup::Unavailable,
-        },
-        Unauthenticated::NoBearer(_)
-        | Unauthenticated::TokenRejected(_)
-        | Unauthenticated::InvalidApiKey(_) => TokenLookup::Rejected,
     }
 }
 

@@ -1,15 +1,15 @@
-//! Whose request it is, as far as addresses tell.
+//! The address of the client, also behind trusted proxies.
 
 use std::net::IpAddr;
 
 use http::HeaderMap;
 use ipnet::IpNet;
 
-/// The client's address: that of the socket, or behind a proxy that we trust
-/// the last one in `X-Forwarded-For` (or in RFC 7239's `Forwarded`) that no
-/// such proxy has. What stands before that is the client's own word.
+/// The client's address: that of the socket, or behind a trusted proxy the last
+/// one in `X-Forwarded-For` (or in RFC 7239's `Forwarded`) that is no trusted
+/// proxy's. Anything before that is under the client's control.
 ///
-/// It decides about allowances only; nothing else in those fields is believed.
+/// Only rate limits depend on it; nothing else in those fields is used.
 pub(super) fn client_address(
     peer: Option<IpAddr>,
     headers: &HeaderMap,
@@ -22,7 +22,7 @@ pub(super) fn client_address(
     }
     let mut client = peer;
     for hop in forwarded_addresses(headers).into_iter().rev() {
-        // Something that is no address: who is behind it is not known.
+        // Not an address: the client behind it is unknown.
         let Some(address) = hop else { break };
         client = address;
         if !is_trusted(&address) {
@@ -32,7 +32,7 @@ pub(super) fn client_address(
     Some(client)
 }
 
-/// The addresses that proxies wrote down, the nearest last.
+/// The addresses in the forwarding header fields, the nearest last.
 fn forwarded_addresses(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
     let parts = |name: &str| -> Vec<String> {
         headers
@@ -43,7 +43,7 @@ fn forwarded_addresses(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
             .collect()
     };
     let forwarded_for = parts("x-forwarded-for");
-    // The proxy writes one of them; which, is not known, and the other is the client's.
+    // The proxy sets one of them, and the other is the client's; which is unknown.
     if !forwarded_for.is_empty() && headers.contains_key("forwarded") {
         return Vec::new();
     }
@@ -65,7 +65,7 @@ fn forwarded_addresses(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
         .collect()
 }
 
-/// An address, perhaps with a port, perhaps in brackets.
+/// Parses an address, optionally with a port and in brackets.
 fn parse_address(text: &str) -> Option<IpAddr> {
     let bare = || {
         let inside = text.strip_prefix('[')?.split(']').next()?;

@@ -1,16 +1,16 @@
-//! Which web pages may talk to us, and under which names we answer.
+//! Which host names are served, and which web pages may call (CORS).
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::{Head, HttpResponse, RequestError, Routes};
+use super::{error_response::RequestError, head::Head, response::HttpResponse, routes::Routes};
 
-/// Checks `Host`: a page somewhere in the web must not reach a gateway on the
-/// reader's machine through a name that it made point there (DNS rebinding;
-/// MCP, Streamable HTTP, "Security Warning"). Where names are configured, we
-/// answer under those only; a loopback listener has its own besides.
+/// Checks `Host`, so that a web page cannot reach a gateway on its reader's
+/// machine through a host name that it points there (DNS rebinding; MCP,
+/// Streamable HTTP, "Security Warning"). If host names are configured, only
+/// those are served; a loopback listener also serves the names of loopback.
 ///
 /// # Errors
-/// [`Refusal::Host`].
+/// [`RequestError::HostNotAllowed`].
 pub(super) fn check_host(head: &Head, routes: &Routes) -> Result<(), RequestError> {
     let Some(host) = head.host.as_deref() else {
         return Ok(());
@@ -18,17 +18,17 @@ pub(super) fn check_host(head: &Head, routes: &Routes) -> Result<(), RequestErro
     if head.local_listener && is_loopback_name(without_port(host)) {
         return Ok(());
     }
-    match routes.answers_to(host) {
+    match routes.serves_host(host) {
         Some(true) => Ok(()),
         None if !head.local_listener => Ok(()),
         Some(false) | None => Err(RequestError::HostNotAllowed(truncated(host))),
     }
 }
 
-/// Checks `Origin`: only pages that may call us reach us.
+/// Checks that the web page in `Origin` may call.
 ///
 /// # Errors
-/// [`Refusal::Origin`].
+/// [`RequestError::OriginNotAllowed`].
 pub(super) fn check_origin(
     head: &Head,
     routes: &Routes,
@@ -52,7 +52,7 @@ pub(super) fn check_origin(
     }
 }
 
-/// The answer to a preflight request from an allowed page (Fetch standard,
+/// The response to a preflight request of an allowed page (Fetch standard,
 /// "CORS preflight request").
 pub(super) fn preflight_response() -> HttpResponse {
     HttpResponse::empty(http::StatusCode::NO_CONTENT)
@@ -73,7 +73,7 @@ pub(super) fn preflight_response() -> HttpResponse {
         )
 }
 
-/// The header fields that let an allowed page read the answer.
+/// The header fields that let an allowed page read the response.
 pub(super) fn cors_headers(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
     headers.get(header::ORIGIN).map_or_else(Vec::new, |origin| {
         vec![
@@ -87,10 +87,10 @@ pub(super) fn cors_headers(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)
     })
 }
 
-/// The header fields of what every page may read.
+/// The header fields of responses that every page may read.
 pub(super) fn any_origin_header() -> [(HeaderName, HeaderValue); 1] {
-    let everybody = HeaderValue::from_static("*");
-    [(header::ACCESS_CONTROL_ALLOW_ORIGIN, everybody)]
+    let any = HeaderValue::from_static("*");
+    [(header::ACCESS_CONTROL_ALLOW_ORIGIN, any)]
 }
 
 fn without_port(authority: &str) -> &str {

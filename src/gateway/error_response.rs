@@ -1,358 +1,313 @@
-//! The one table of refusals: every way to fail, and by which door it leaves.
+//! The error table: how each failed request is answered, logged and counted.
 
-use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::{HttpResponse, authentication::Unauthenticated};
+use super::{authentication::Unauthenticated, response::HttpResponse};
 use crate::telemetry::{ErrorSource, RequestLog, RpcErrorType};
 use gatepost_identity::{AmbiguousCredential, BearerError, Challenge, ProviderUnavailable};
-use gatepost_mcp::{self, ProtocolEra, ProtocolError, RequestId, Revision};
+use gatepost_mcp::{ProtocolEra, ProtocolError, RequestId, Revision};
 use gatepost_policy::Forbidden;
 use gatepost_state::limits::{AddressRateLimited, RateLimited};
 
-/// A request that is not served. `Display` is what the client may read.
+/// Why a request is not served. `Display` is for the client.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
+    /// Too many registrations or rejected tokens from the client's address.
+    #[error(transparent)]
+    AddressRateLimited(AddressRateLimited),
     /// The caller may act as more than one Odoo user.
     #[error(transparent)]
     AmbiguousCredential(#[from] AmbiguousCredential),
-    /// The allowance is spent.
-    #[error(transparent)]
-    AddressRateLimited(AddressRateLimited),
-    /// The host is not one we answer under.
-    #[error("this gateway does not answer under this name")]
+    /// The host name is not served.
+    #[error("this gateway does not serve this host name")]
     HostNotAllowed(String),
-    /// The caller may not, and might with more scopes. The text is what policy
-    /// says, the challenge says which scopes.
+    /// The caller's roles forbid it, and a token with more scopes would permit
+    /// it. Holds the text of the policy and the challenge that names the scopes.
     #[error("{0}")]
     InsufficientScope(String, Box<str>),
-    /// We failed.
+    /// Gatepost itself failed.
     #[error("internal error")]
     Internal(#[source] serde_json::Error),
-    /// Too many requests from there, or nobody can count them.
-    #[error(transparent)]
-    RateLimited(#[from] RateLimited),
-    /// The message is refused by the protocol.
-    #[error(transparent)]
-    Protocol(#[from] ProtocolError),
-    /// The HTTP method is none of the endpoint's, which are these.
-    #[error("this endpoint answers {0}")]
+    /// The endpoint does not allow the HTTP method. Holds those that it allows.
+    #[error("this endpoint allows only {0}")]
     MethodNotAllowed(&'static str),
-    /// The client takes neither JSON nor an event stream.
-    #[error("the answer is `application/json` or `text/event-stream`; accept one of them")]
-    NotAcceptable,
     /// The caller has no role in the instance.
     #[error(transparent)]
     NoRole(Forbidden),
-    /// No such endpoint.
+    /// There is no such endpoint.
     #[error("not found")]
     NoRoute,
-    /// The web page is not one that may call us.
+    /// The client accepts neither JSON nor an event stream.
+    #[error("responses are `application/json` or `text/event-stream`; accept one of them")]
+    NotAcceptable,
+    /// The web page in `Origin` may not call.
     #[error("forbidden")]
     OriginNotAllowed(String),
-    /// A token stands where none may.
-    #[error("a token belongs into the `Authorization` header, never into the URL")]
-    TokenInQuery(Box<str>),
-    /// Nobody proved to be anybody. The challenge says how to.
-    #[error("{0}")]
-    Unauthenticated(Unauthenticated, Box<str>),
-    /// Nobody can say who it is.
+    /// The message violates the protocol.
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
+    /// The identity provider could not be asked about the token.
     #[error(transparent)]
     ProviderUnavailable(#[from] ProviderUnavailable),
-    /// There is no such tool, or the caller may not know of it.
+    /// The limit of the client's address is reached, or cannot be checked.
+    #[error(transparent)]
+    RateLimited(#[from] RateLimited),
+    /// The URL has a token in its query.
+    #[error("send the token in the `Authorization` header, never in the URL")]
+    TokenInQuery(Box<str>),
+    /// The caller is not authenticated. Holds the challenge.
+    #[error("{0}")]
+    Unauthenticated(Unauthenticated, Box<str>),
+    /// There is no such tool, or none that the caller may know of.
     #[error("Unknown tool: {0}")]
     UnknownTool(String),
-    /// The body is not JSON by its own account.
+    /// The body is not declared as JSON.
     #[error("send `Content-Type: application/json`")]
     UnsupportedMediaType,
 }
 
-/// By which door a refusal leaves.
+/// One row of the table.
+struct ErrorRow {
+    format: ErrorFormat,
+    status: StatusCode,
+    source: ErrorSource,
+    /// For logs and metrics.
+    kind: &'static str,
+    /// For the log, never for the client.
+    detail: Option<String>,
+    /// Besides those of the format.
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// The form of an error response.
 enum ErrorFormat {
-    /// As an HTTP answer, with nothing of JSON-RPC.
-    PlainText(StatusCode),
-    /// The same for clients that look for JSON where they find none of us.
-    Json(StatusCode),
-    /// As a JSON-RPC error.
+    /// JSON without JSON-RPC, for clients that probe for OAuth metadata.
+    Json,
+    /// A JSON-RPC error.
     JsonRpc {
-        status: StatusCode,
         code: i32,
         data: Option<Value>,
     },
+    PlainText,
+}
+
+impl ErrorRow {
+    fn new(
+        format: ErrorFormat,
+        status: StatusCode,
+        source: ErrorSource,
+        kind: &'static str,
+    ) -> Self {
+        Self {
+            format,
+            status,
+            source,
+            kind,
+            detail: None,
+            headers: Vec::new(),
+        }
+    }
+
+    fn text(status: StatusCode, source: ErrorSource, kind: &'static str) -> Self {
+        Self::new(ErrorFormat::PlainText, status, source, kind)
+    }
+
+    fn json_rpc(status: StatusCode, code: i32, source: ErrorSource, kind: &'static str) -> Self {
+        let format = ErrorFormat::JsonRpc { code, data: None };
+        Self::new(format, status, source, kind)
+    }
+
+    fn detail(mut self, detail: String) -> Self {
+        self.detail = Some(detail);
+        self
+    }
+
+    fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    fn no_store(self) -> Self {
+        self.header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
+    }
+
+    fn challenge(self, challenge: &str) -> Self {
+        // It is of the configuration, in which every text fits a header.
+        let value = HeaderValue::from_str(challenge)
+            .unwrap_or(HeaderValue::from_static("Bearer realm=\"gatepost\""));
+        self.header(header::WWW_AUTHENTICATE, value).no_store()
+    }
+
+    fn retry_after(self, wait: std::time::Duration) -> Self {
+        let seconds = HeaderValue::from(wait.as_secs().max(1));
+        self.header(header::RETRY_AFTER, seconds).no_store()
+    }
 }
 
 impl RequestError {
-    /// The table. The word is for logs and metrics.
-    fn classify(&self) -> (ErrorFormat, ErrorSource, &'static str) {
+    /// The table.
+    fn row(&self) -> ErrorRow {
+        use ErrorSource::{Client, Identity, Policy, Storage, Us};
         use StatusCode as S;
         match self {
-            Self::AmbiguousCredential(_) => (
-                ErrorFormat::PlainText(S::FORBIDDEN),
-                ErrorSource::Policy,
-                "ambiguous_credential",
-            ),
-            Self::AddressRateLimited(_) => (
-                ErrorFormat::PlainText(S::TOO_MANY_REQUESTS),
-                ErrorSource::Client,
-                "exhausted",
-            ),
-            Self::HostNotAllowed(_) => (
-                ErrorFormat::PlainText(S::MISDIRECTED_REQUEST),
-                ErrorSource::Client,
-                "host",
-            ),
-            Self::InsufficientScope(..) => (
-                json_rpc(S::FORBIDDEN, -32600, None),
-                ErrorSource::Policy,
-                "insufficient_scope",
-            ),
-            Self::Internal(_) => (
-                json_rpc(S::INTERNAL_SERVER_ERROR, -32603, None),
-                ErrorSource::Us,
-                "internal",
-            ),
-            Self::RateLimited(limited @ RateLimited::Exceeded { .. }) => (
-                ErrorFormat::PlainText(S::TOO_MANY_REQUESTS),
-                ErrorSource::Client,
-                limited.kind(),
-            ),
-            Self::RateLimited(limited @ RateLimited::LimiterUnavailable { .. }) => (
-                json_rpc(S::SERVICE_UNAVAILABLE, -32603, None),
-                ErrorSource::Storage,
-                limited.kind(),
-            ),
-            Self::Protocol(malformed) => {
-                let (status, data, word) = protocol_error_row(malformed);
-                (
-                    json_rpc(status, malformed.code(), data),
-                    ErrorSource::Client,
-                    word,
-                )
-            }
-            Self::MethodNotAllowed(_) => (
-                ErrorFormat::PlainText(S::METHOD_NOT_ALLOWED),
-                ErrorSource::Client,
-                "http_method",
-            ),
-            Self::NotAcceptable => (
-                ErrorFormat::PlainText(S::NOT_ACCEPTABLE),
-                ErrorSource::Client,
-                "accept",
-            ),
-            Self::NoRole(_) => (
-                ErrorFormat::PlainText(S::FORBIDDEN),
-                ErrorSource::Policy,
-                "no_role",
-            ),
-            Self::NoRoute => (
-                ErrorFormat::Json(S::NOT_FOUND),
-                ErrorSource::Client,
-                "no_route",
-            ),
-            // MCP, Streamable HTTP, "Security Warning": with a JSON-RPC error without an id.
-            Self::OriginNotAllowed(_) => (
-                json_rpc(S::FORBIDDEN, -32600, None),
-                ErrorSource::Client,
-                "origin",
-            ),
-            Self::TokenInQuery(_) => (
-                ErrorFormat::PlainText(S::BAD_REQUEST),
-                ErrorSource::Client,
-                "token_in_query",
-            ),
-            Self::Unauthenticated(Unauthenticated::NoBearer(no_bearer), _) => {
-                let status = match no_bearer {
-                    BearerError::Missing | BearerError::OtherScheme => S::UNAUTHORIZED,
-                    // RFC 6750 section 3.1, `invalid_request`.
-                    BearerError::Malformed
-                    | BearerError::MultipleHeaders
-                    | BearerError::TooLong => S::BAD_REQUEST,
-                };
-                (
-                    ErrorFormat::PlainText(status),
-                    ErrorSource::Client,
-                    "unauthenticated",
-                )
-            }
-            Self::Unauthenticated(..) => (
-                ErrorFormat::PlainText(S::UNAUTHORIZED),
-                ErrorSource::Client,
-                "unauthenticated",
-            ),
-            Self::ProviderUnavailable(_) => (
-                json_rpc(S::SERVICE_UNAVAILABLE, -32603, None),
-                ErrorSource::Identity,
-                "provider_unavailable",
-            ),
-            Self::UnknownTool(_) => (
-                json_rpc(S::OK, -32602, None),
-                ErrorSource::Client,
-                "unknown_tool",
-            ),
-            Self::UnsupportedMediaType => (
-                ErrorFormat::PlainText(S::UNSUPPORTED_MEDIA_TYPE),
-                ErrorSource::Client,
-                "content_type",
-            ),
-        }
-    }
-
-    /// What only we may read.
-    fn internal_detail(&self) -> Option<String> {
-        match self {
-            Self::AmbiguousCredential(AmbiguousCredential { named_by: rank, first: one, second: other }) => Some(format!(
-                "the caller's {} name the credentials `{one}` and `{other}`",
-                rank.as_str()
-            )),
-            Self::HostNotAllowed(host) => Some(format!(
-                "`Host: {host}` is in no `public_urls` of the configuration"
-            )),
-            Self::OriginNotAllowed(origin) => Some(format!(
-                "`Origin: {origin}` is not in `server.allowed_origins`"
-            )),
-            Self::Unauthenticated(why, _) => Some(why.internal_reason()),
-            Self::ProviderUnavailable(unavailable) => Some(unavailable.cause.to_string()),
-            Self::Internal(source) => Some(source.to_string()),
-            Self::AddressRateLimited(_)
-            | Self::InsufficientScope(..)
-            // Told when Redis was lost, and not again with each request.
-            | Self::RateLimited(_)
-            | Self::Protocol(_)
-            | Self::MethodNotAllowed(_)
-            | Self::NotAcceptable
-            | Self::NoRole(_)
-            | Self::NoRoute
-            | Self::TokenInQuery(_)
-            | Self::UnknownTool(_)
-            | Self::UnsupportedMediaType => None,
-        }
-    }
-
-    /// The answer, and what there is to tell about it.
-    pub(super) fn to_response(
-        &self,
-        id: Option<&RequestId>,
-        story: &mut RequestLog,
-    ) -> HttpResponse {
-        let (exit, blame, word) = self.classify();
-        story.error_source = Some(blame);
-        story.error_type = Some(word);
-        story.error_detail = self.internal_detail();
-        story.set_error(match &exit {
-            ErrorFormat::JsonRpc { code, .. } => RpcErrorType::JsonRpc(*code),
-            ErrorFormat::PlainText(_) | ErrorFormat::Json(_) => RpcErrorType::Http(word),
-        });
-        let reply = match exit {
-            ErrorFormat::PlainText(status) => HttpResponse::text(status, &self.to_string()),
-            ErrorFormat::Json(status) => HttpResponse::json(
-                status,
-                Bytes::from(format!(
-                    "{{\"error\":\"{}\"}}",
-                    self.to_string().replace(' ', "_")
-                )),
-            ),
-            ErrorFormat::JsonRpc { status, code, data } => {
-                let mut message = self.to_string();
-                if matches!(self, Self::Internal(_)) {
-                    // The number finds the log line, and says nothing else.
-                    message = format!("{message}, request {}", story.request_id);
-                }
-                HttpResponse::json(
-                    status,
-                    gatepost_mcp::error_response(id, code, &message, data),
-                )
-            }
-        };
-        self.with_error_headers(reply)
-    }
-
-    /// The header fields that belong to the status.
-    fn with_error_headers(&self, reply: HttpResponse) -> HttpResponse {
-        match self {
-            Self::InsufficientScope(_, challenge)
-            | Self::TokenInQuery(challenge)
-            | Self::Unauthenticated(_, challenge) => {
-                // It is of the configuration, in which everything fits a header.
-                let value = HeaderValue::from_str(challenge)
-                    .unwrap_or(HeaderValue::from_static("Bearer realm=\"gatepost\""));
-                reply
-                    .with_header(header::WWW_AUTHENTICATE, value)
-                    .with_no_store()
-            }
             Self::AddressRateLimited(AddressRateLimited(wait)) => {
-                with_retry_after(reply, wait.as_secs())
+                ErrorRow::text(S::TOO_MANY_REQUESTS, Client, "exhausted").retry_after(*wait)
             }
-            Self::RateLimited(limited) => with_retry_after(reply, limited.retry_after().as_secs()),
-            Self::ProviderUnavailable(unavailable) => {
-                with_retry_after(reply, unavailable.retry_after.as_secs())
+            Self::AmbiguousCredential(ambiguous) => {
+                let AmbiguousCredential {
+                    named_by,
+                    first,
+                    second,
+                } = ambiguous;
+                let named_by = named_by.as_str();
+                ErrorRow::text(S::FORBIDDEN, Policy, "ambiguous_credential").detail(format!(
+                    "the caller's {named_by} name the credentials `{first}` and `{second}`"
+                ))
+            }
+            Self::HostNotAllowed(host) => ErrorRow::text(S::MISDIRECTED_REQUEST, Client, "host")
+                .detail(format!(
+                    "`Host: {host}` is in no `public_urls` of the configuration"
+                )),
+            Self::InsufficientScope(_, challenge) => {
+                ErrorRow::json_rpc(S::FORBIDDEN, -32600, Policy, "insufficient_scope")
+                    .challenge(challenge)
+            }
+            Self::Internal(error) => {
+                ErrorRow::json_rpc(S::INTERNAL_SERVER_ERROR, -32603, Us, "internal")
+                    .detail(error.to_string())
             }
             Self::MethodNotAllowed(methods) => {
-                reply.with_header(header::ALLOW, HeaderValue::from_static(methods))
+                ErrorRow::text(S::METHOD_NOT_ALLOWED, Client, "http_method")
+                    .header(header::ALLOW, HeaderValue::from_static(methods))
             }
-            Self::AmbiguousCredential(_)
-            | Self::HostNotAllowed(_)
-            | Self::Internal(_)
-            | Self::Protocol(_)
-            | Self::NotAcceptable
-            | Self::NoRole(_)
-            | Self::NoRoute
-            | Self::OriginNotAllowed(_)
-            | Self::UnknownTool(_)
-            | Self::UnsupportedMediaType => reply,
+            Self::NoRole(_) => ErrorRow::text(S::FORBIDDEN, Policy, "no_role"),
+            Self::NoRoute => ErrorRow::new(ErrorFormat::Json, S::NOT_FOUND, Client, "no_route"),
+            Self::NotAcceptable => ErrorRow::text(S::NOT_ACCEPTABLE, Client, "accept"),
+            // MCP, Streamable HTTP, "Security Warning": a JSON-RPC error without an id.
+            Self::OriginNotAllowed(origin) => {
+                ErrorRow::json_rpc(S::FORBIDDEN, -32600, Client, "origin").detail(format!(
+                    "`Origin: {origin}` is not in `server.allowed_origins`"
+                ))
+            }
+            Self::Protocol(error) => {
+                let (status, data, kind) = protocol_error_row(error);
+                let code = error.code();
+                ErrorRow::new(ErrorFormat::JsonRpc { code, data }, status, Client, kind)
+            }
+            Self::ProviderUnavailable(unavailable) => {
+                let kind = "provider_unavailable";
+                ErrorRow::json_rpc(S::SERVICE_UNAVAILABLE, -32603, Identity, kind)
+                    .detail(unavailable.cause.to_string())
+                    .retry_after(unavailable.retry_after)
+            }
+            // Without detail: the loss of Redis is logged once, not with each request.
+            Self::RateLimited(limited) => match limited {
+                RateLimited::Exceeded { .. } => {
+                    ErrorRow::text(S::TOO_MANY_REQUESTS, Client, limited.kind())
+                }
+                RateLimited::LimiterUnavailable { .. } => {
+                    ErrorRow::json_rpc(S::SERVICE_UNAVAILABLE, -32603, Storage, limited.kind())
+                }
+            }
+            .retry_after(limited.retry_after()),
+            Self::TokenInQuery(challenge) => {
+                ErrorRow::text(S::BAD_REQUEST, Client, "token_in_query").challenge(challenge)
+            }
+            Self::Unauthenticated(why, challenge) => {
+                let status = match why {
+                    // RFC 6750 section 3.1, `invalid_request`.
+                    Unauthenticated::NoBearer(
+                        BearerError::Malformed
+                        | BearerError::MultipleHeaders
+                        | BearerError::TooLong,
+                    ) => S::BAD_REQUEST,
+                    Unauthenticated::InvalidApiKey(_)
+                    | Unauthenticated::NoBearer(BearerError::Missing | BearerError::OtherScheme)
+                    | Unauthenticated::ProviderUnavailable(_)
+                    | Unauthenticated::RateLimited(_)
+                    | Unauthenticated::TokenRejected(_) => S::UNAUTHORIZED,
+                };
+                ErrorRow::text(status, Client, "unauthenticated")
+                    .detail(why.internal_reason())
+                    .challenge(challenge)
+            }
+            Self::UnknownTool(_) => ErrorRow::json_rpc(S::OK, -32602, Client, "unknown_tool"),
+            Self::UnsupportedMediaType => {
+                ErrorRow::text(S::UNSUPPORTED_MEDIA_TYPE, Client, "content_type")
+            }
         }
     }
 
-    /// The refusal of a caller who is not let in. `challenge` writes down how
-    /// to get in.
+    /// The response, after the error was entered into the request log.
+    pub(super) fn to_response(&self, id: Option<&RequestId>, log: &mut RequestLog) -> HttpResponse {
+        let row = self.row();
+        log.error_source = Some(row.source);
+        log.error_type = Some(row.kind);
+        log.error_detail = row.detail;
+        log.set_error(match row.format {
+            ErrorFormat::JsonRpc { code, .. } => RpcErrorType::JsonRpc(code),
+            ErrorFormat::Json | ErrorFormat::PlainText => RpcErrorType::Http(row.kind),
+        });
+        let mut message = self.to_string();
+        let response = match row.format {
+            ErrorFormat::Json => {
+                let document = json!({"error": message.replace(' ', "_")});
+                HttpResponse::json(row.status, document.to_string().into())
+            }
+            ErrorFormat::JsonRpc { code, data } => {
+                if matches!(self, Self::Internal(_)) {
+                    // The id finds the log line, and reveals nothing.
+                    message = format!("{message}, request {}", log.request_id);
+                }
+                let body = gatepost_mcp::error_response(id, code, &message, data);
+                HttpResponse::json(row.status, body)
+            }
+            ErrorFormat::PlainText => HttpResponse::text(row.status, &message),
+        };
+        response.with_headers(&row.headers)
+    }
+
+    /// The error for a caller who is not authenticated. `challenge` renders the
+    /// challenge.
     pub(super) fn from_unauthenticated(
         why: Unauthenticated,
-        challenge: impl Fn(&Challenge) -> String,
+        challenge: impl Fn(&Challenge) -> Box<str>,
     ) -> Self {
         let objection = match &why {
-            Unauthenticated::RateLimited(exhausted) => return Self::AddressRateLimited(*exhausted),
-            Unauthenticated::ProviderUnavailable(unavailable) => {
-                return Self::ProviderUnavailable(unavailable.clone());
+            Unauthenticated::InvalidApiKey(_) | Unauthenticated::TokenRejected(_) => {
+                Challenge::InvalidToken
             }
             Unauthenticated::NoBearer(BearerError::Missing | BearerError::OtherScheme) => {
                 Challenge::NoToken
             }
             Unauthenticated::NoBearer(_) => Challenge::InvalidRequest,
-            Unauthenticated::TokenRejected(_) | Unauthenticated::InvalidApiKey(_) => {
-                Challenge::InvalidToken
+            Unauthenticated::ProviderUnavailable(unavailable) => {
+                return Self::ProviderUnavailable(unavailable.clone());
             }
+            Unauthenticated::RateLimited(limited) => return Self::AddressRateLimited(*limited),
         };
-        let challenge = challenge(&objection).into();
+        let challenge = challenge(&objection);
         Self::Unauthenticated(why, challenge)
     }
 }
 
-fn with_retry_after(reply: HttpResponse, seconds: u64) -> HttpResponse {
-    reply
-        .with_header(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)))
-        .with_no_store()
-}
-
-fn json_rpc(status: StatusCode, code: i32, data: Option<Value>) -> ErrorFormat {
-    ErrorFormat::JsonRpc { status, code, data }
-}
-
-/// Status, data and word of a message that the protocol refuses. Errors in the
-/// parameters of a method answer 200, for a client takes an unknown 4xx for a
-/// server of another era; those of the ladder before it have their status.
-fn protocol_error_row(malformed: &ProtocolError) -> (StatusCode, Option<Value>, &'static str) {
+/// Status, data and kind of a protocol error. Errors in the parameters of a method
+/// have status 200, because clients take an unknown 4xx for a server of another
+/// era; errors found before that have a status of their own.
+fn protocol_error_row(error: &ProtocolError) -> (StatusCode, Option<Value>, &'static str) {
     use StatusCode as S;
-    match malformed {
-        ProtocolError::InvalidBatch(_) => (S::BAD_REQUEST, None, "batch"),
+    match error {
         ProtocolError::HeaderMismatch(_) => (S::BAD_REQUEST, None, "header_mismatch"),
-        ProtocolError::MissingMeta(_) => (S::BAD_REQUEST, None, "missing_meta"),
-        ProtocolError::InvalidRequest(_) => (S::BAD_REQUEST, None, "not_a_request"),
-        ProtocolError::ParseError(_) => (S::BAD_REQUEST, None, "not_json"),
+        ProtocolError::InvalidBatch(_) => (S::BAD_REQUEST, None, "batch"),
         ProtocolError::InvalidParams(_) => (S::OK, None, "params"),
+        ProtocolError::InvalidRequest(_) => (S::BAD_REQUEST, None, "not_a_request"),
         ProtocolError::MethodNotFound(_, ProtocolEra::Handshake) => (S::OK, None, "unknown_method"),
         ProtocolError::MethodNotFound(_, ProtocolEra::Stateless) => {
             (S::NOT_FOUND, None, "unknown_method")
         }
+        ProtocolError::MissingMeta(_) => (S::BAD_REQUEST, None, "missing_meta"),
+        ProtocolError::ParseError(_) => (S::BAD_REQUEST, None, "not_json"),
         ProtocolError::UnsupportedVersion { requested } => {
             let supported = Revision::STATELESS.map(Revision::as_str);
             let data = json!({ "supported": supported, "requested": requested });
@@ -380,7 +335,7 @@ mod tests {
     }
 
     fn unauthenticated_error(why: Unauthenticated) -> RequestError {
-        RequestError::from_unauthenticated(why, Challenge::without_metadata)
+        RequestError::from_unauthenticated(why, |challenge| challenge.without_metadata().into())
     }
 
     fn all_errors() -> Vec<RequestError> {
@@ -445,12 +400,12 @@ mod tests {
     fn request_error_table() {
         let rows: Vec<String> = all_errors()
             .iter()
-            .map(|refusal| {
-                let mut story = RequestLog::new(TraceId::new(7));
-                let reply = refusal.to_response(Some(&RequestId::Number(1)), &mut story);
-                let blame = story.error_source.map_or("", super::ErrorSource::as_str);
-                let body = String::from_utf8_lossy(&reply.body).trim().to_owned();
-                let fields: Vec<String> = reply
+            .map(|error| {
+                let mut log = RequestLog::new(TraceId::new(7));
+                let response = error.to_response(Some(&RequestId::Number(1)), &mut log);
+                let source = log.error_source.map_or("", super::ErrorSource::as_str);
+                let body = String::from_utf8_lossy(&response.body).trim().to_owned();
+                let fields: Vec<String> = response
                     .headers
                     .iter()
                     .filter(|(name, _)| name != "content-type")
@@ -458,9 +413,9 @@ mod tests {
                     .collect();
                 let fields = fields.concat();
                 format!(
-                    "{} {blame} {}: {body}{fields}",
-                    reply.status.as_u16(),
-                    story.error_type.unwrap_or_default()
+                    "{} {source} {}: {body}{fields}",
+                    response.status.as_u16(),
+                    log.error_type.unwrap_or_default()
                 )
             })
             .collect();

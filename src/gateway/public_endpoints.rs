@@ -1,45 +1,34 @@
-//! What anybody may ask before they are somebody: where to log in.
+//! Endpoints served without authentication: OAuth metadata and client registration.
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
 
-use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 use tracing::warn;
 
-use super::{Head, HttpResponse, RequestError, routes::normalized_host};
-use gatepost_identity::{
-    AUTHORIZATION_SERVER_PATH, CheckResult, Facade, Metadata, Now, ProtectedResource, Provider,
-    ProviderUnavailable, REGISTER_PATH,
+use super::{
+    endpoint::EndpointRoute, error_response::RequestError, response::HttpResponse,
+    routes::normalized_host,
 };
+use gatepost_identity::{CheckResult, Facade, Now, Provider, ProviderUnavailable};
 use gatepost_state::limits::AddressLimiter;
 
-/// The optional facade, with the provider behind it.
+/// Registers OAuth clients at a provider that does not let them register
+/// themselves. Optional.
 #[derive(Debug)]
 pub struct RegistrationFacade {
     facade: Facade,
     provider: Arc<Provider>,
     registration_limiter: AddressLimiter,
-    /// Whether it was said that the facade is off.
+    /// Whether it was logged that the provider rules the facade out.
     logged_disabled: AtomicBool,
 }
 
-/// What a request without a caller asks for.
-#[derive(Debug)]
-pub(super) enum PublicRoute<'a> {
-    /// The metadata of a protected resource.
-    Resource(&'a ProtectedResource),
-    /// The facade's metadata.
-    AuthorizationServer(&'a RegistrationFacade),
-    /// To be registered by the facade.
-    Register(&'a RegistrationFacade),
-}
-
 impl RegistrationFacade {
-    /// A facade in front of this provider, with an allowance of registrations.
+    /// A facade for this provider, with a limit on registrations.
     pub fn new(
         facade: Facade,
         provider: Arc<Provider>,
@@ -53,38 +42,38 @@ impl RegistrationFacade {
         }
     }
 
-    /// What the facade has at this host and path.
-    pub(super) fn public_route(&self, head: &Head) -> Option<PublicRoute<'_>> {
-        let host = self.facade.issuer.split_once("://")?.1;
-        let here = head.host.as_deref().map(normalized_host) == Some(normalized_host(host));
-        match head.path.as_str() {
-            AUTHORIZATION_SERVER_PATH if here => Some(PublicRoute::AuthorizationServer(self)),
-            REGISTER_PATH if here => Some(PublicRoute::Register(self)),
-            _ => None,
-        }
+    /// Whether this host is the facade's issuer.
+    pub(super) fn is_served_at(&self, host: Option<&str>) -> bool {
+        let issuer = self.facade.issuer.split_once("://");
+        issuer.is_some_and(|(_, own)| host.map(normalized_host) == Some(normalized_host(own)))
     }
 
-    /// The metadata to show; none where the provider must be shown itself.
-    ///
-    /// # Errors
-    /// [`Unavailable`].
+    /// The metadata to publish; `None` if the provider rules the facade out, so
+    /// that clients must use the provider's own.
     async fn advertised_metadata(
         &self,
         now: Now,
     ) -> Result<Option<serde_json::Value>, ProviderUnavailable> {
-        let metadata: Arc<Metadata> = self.provider.metadata(now).await?;
+        let metadata = self.provider.metadata(now).await?;
         match self.facade.metadata(&metadata) {
-            Ok(shown) => {
+            Ok(advertised) => {
                 self.logged_disabled.store(false, Ordering::Relaxed);
-                Ok(Some(shown))
+                Ok(Some(advertised))
             }
             Err(why) => {
                 if !self.logged_disabled.swap(true, Ordering::Relaxed) {
-                    warn!(error = %why, "Switched the facade off");
+                    warn!(error = %why, "Disabled the registration facade");
                 }
                 Ok(None)
             }
         }
+    }
+
+    /// The metadata document (RFC 8414).
+    pub(super) async fn metadata_document(&self, now: Now) -> Result<HttpResponse, RequestError> {
+        let metadata = self.advertised_metadata(now).await?;
+        let metadata = metadata.ok_or(RequestError::NoRoute)?;
+        Ok(cacheable_document(metadata.to_string()))
     }
 
     /// Whether clients see the facade, for the administrator.
@@ -110,10 +99,7 @@ impl RegistrationFacade {
         }]
     }
 
-    /// Answers a registration.
-    ///
-    /// # Errors
-    /// [`Refusal`].
+    /// Registers a client (RFC 7591).
     pub(super) async fn register(
         &self,
         body: &[u8],
@@ -122,19 +108,20 @@ impl RegistrationFacade {
         if self.advertised_metadata(now).await?.is_none() {
             return Err(RequestError::NoRoute);
         }
-        Ok(match self.facade.register(body) {
-            Ok(client) => json_document(StatusCode::CREATED, client.to_string()).with_no_store(),
-            Err(refused) => {
-                let told = json!({"error": refused.error_code(), "error_description": refused.to_string()});
-                json_document(StatusCode::BAD_REQUEST, told.to_string()).with_no_store()
-            }
-        })
+        let (status, document) = match self.facade.register(body) {
+            Ok(client) => (StatusCode::CREATED, client),
+            Err(error) => (
+                StatusCode::BAD_REQUEST,
+                json!({"error": error.error_code(), "error_description": error.to_string()}),
+            ),
+        };
+        Ok(HttpResponse::json(status, document.to_string().into()).with_no_store())
     }
 
-    /// Whether one more may register from there.
+    /// Counts a registration against the limit of its address.
     ///
     /// # Errors
-    /// [`Refusal::Exhausted`].
+    /// [`RequestError::AddressRateLimited`].
     pub(super) fn check_rate_limit(
         &self,
         client: Option<std::net::IpAddr>,
@@ -146,55 +133,37 @@ impl RegistrationFacade {
     }
 }
 
-/// Answers a question for metadata: every page may read it.
-///
-/// # Errors
-/// [`Refusal`].
-pub(super) async fn serve_metadata(
-    errand: &PublicRoute<'_>,
+/// The metadata document of a protected resource (RFC 9728), which names the
+/// facade as authorization server while it is advertised.
+pub(super) async fn resource_document(
+    route: &EndpointRoute,
     facade: Option<&RegistrationFacade>,
-    head: &Head,
     now: Now,
 ) -> Result<HttpResponse, RequestError> {
-    let methods = match errand {
-        PublicRoute::AuthorizationServer(_) | PublicRoute::Resource(_) => "GET, HEAD, OPTIONS",
-        PublicRoute::Register(_) => "POST, OPTIONS",
+    let resource = route.resource().ok_or(RequestError::NoRoute)?;
+    let names_facade = match facade {
+        Some(facade) => facade.advertised_metadata(now).await?.is_some(),
+        None => false,
     };
-    if head.method == Method::OPTIONS {
-        return Ok(HttpResponse::empty(StatusCode::NO_CONTENT)
-            .with_header(
-                header::ACCESS_CONTROL_ALLOW_METHODS,
-                HeaderValue::from_static(methods),
-            )
-            .with_header(
-                header::ACCESS_CONTROL_ALLOW_HEADERS,
-                HeaderValue::from_static("mcp-protocol-version, content-type, accept"),
-            ));
-    }
-    if !matches!(head.method, Method::GET | Method::HEAD) {
-        return Err(RequestError::MethodNotAllowed(methods));
-    }
-    let text = match errand {
-        PublicRoute::Resource(resource) => {
-            let facade = match facade {
-                Some(desk) => desk.advertised_metadata(now).await?.is_some(),
-                None => false,
-            };
-            resource.document(facade).to_owned()
-        }
-        PublicRoute::AuthorizationServer(desk) => {
-            let shown = desk
-                .advertised_metadata(now)
-                .await?
-                .ok_or(RequestError::NoRoute)?;
-            shown.to_string()
-        }
-        PublicRoute::Register(_) => return Err(RequestError::MethodNotAllowed(methods)),
-    };
-    let keep = HeaderValue::from_static("public, max-age=300");
-    Ok(json_document(StatusCode::OK, text).with_header(header::CACHE_CONTROL, keep))
+    Ok(cacheable_document(
+        resource.document(names_facade).to_owned(),
+    ))
 }
 
-fn json_document(status: StatusCode, text: String) -> HttpResponse {
-    HttpResponse::json(status, Bytes::from(text))
+/// The response to a preflight request for a public endpoint.
+pub(super) fn preflight_response(methods: &'static str) -> HttpResponse {
+    HttpResponse::empty(StatusCode::NO_CONTENT)
+        .with_header(
+            header::ACCESS_CONTROL_ALLOW_METHODS,
+            HeaderValue::from_static(methods),
+        )
+        .with_header(
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            HeaderValue::from_static("mcp-protocol-version, content-type, accept"),
+        )
+}
+
+fn cacheable_document(text: String) -> HttpResponse {
+    let public = HeaderValue::from_static("public, max-age=300");
+    HttpResponse::json(StatusCode::OK, text.into()).with_header(header::CACHE_CONTROL, public)
 }

@@ -1,22 +1,21 @@
-//! The answer to a request.
+//! The response to a request.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 
-/// A whole answer: it has a length, and nothing in it comes from a client
-/// unescaped.
+/// A complete response.
 #[derive(Debug)]
 pub struct HttpResponse {
     /// The HTTP status.
     pub status: StatusCode,
     /// The header fields, without `Content-Length`.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// The body, perhaps empty.
+    /// The body, which may be empty.
     pub body: Bytes,
 }
 
 impl HttpResponse {
-    /// An answer that is its status.
+    /// A response without a body.
     pub fn empty(status: StatusCode) -> Self {
         Self {
             status,
@@ -25,42 +24,42 @@ impl HttpResponse {
         }
     }
 
-    /// An answer of one JSON text.
+    /// A response with a body of this media type.
+    pub fn new(status: StatusCode, media_type: &'static str, body: Bytes) -> Self {
+        let media_type = HeaderValue::from_static(media_type);
+        Self {
+            status,
+            headers: vec![(header::CONTENT_TYPE, media_type)],
+            body,
+        }
+    }
+
+    /// A response with one JSON text.
     pub fn json(status: StatusCode, body: Bytes) -> Self {
-        let json = HeaderValue::from_static("application/json");
-        Self {
-            status,
-            headers: vec![(http::header::CONTENT_TYPE, json)],
-            body,
-        }
+        Self::new(status, "application/json", body)
     }
 
-    /// An answer of one line of plain text.
+    /// A response with one line of plain text.
     pub fn text(status: StatusCode, text: &str) -> Self {
-        let plain = HeaderValue::from_static("text/plain; charset=utf-8");
         let body = format!("{text}\n").into();
-        Self {
-            status,
-            headers: vec![(http::header::CONTENT_TYPE, plain)],
-            body,
-        }
+        Self::new(status, "text/plain; charset=utf-8", body)
     }
 
-    /// The same answer with one more header field.
+    /// This response with one more header field.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }
 
-    /// The same answer, for nobody to keep.
+    /// This response with `Cache-Control: no-store`.
     #[must_use]
     pub fn with_no_store(self) -> Self {
         let never = HeaderValue::from_static("no-store");
-        self.with_header(http::header::CACHE_CONTROL, never)
+        self.with_header(header::CACHE_CONTROL, never)
     }
 
-    /// The same answer with more header fields.
+    /// This response with more header fields.
     #[must_use]
     pub fn with_headers(mut self, fields: &[(HeaderName, HeaderValue)]) -> Self {
         self.headers.extend_from_slice(fields);

@@ -9,9 +9,14 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{AcceptedRequest, Authenticator, Endpoint, Gateway, Head, Routes, TokenPolicy};
-use crate::access::{Instance, InstanceSettings};
-use crate::telemetry::RequestLog;
+use super::{
+    AcceptedRequest, Authenticator, Endpoint, Gateway, Head, Routes, TokenPolicy,
+    request_context::{RequestContext, Target},
+};
+use crate::{
+    access::{Instance, InstanceSettings},
+    telemetry::RequestLog,
+};
 use gatepost_base::{CredentialName, InstanceName, ProviderName, RoleName, TraceId};
 use gatepost_identity::{
     ClientAuth, Grant, Grants, Provider, ProviderSettings, Secret, Validation,
@@ -28,6 +33,13 @@ const ALL_OPERATIONS: [Operation; 5] = [
     Operation::Delete,
     Operation::Call,
 ];
+
+fn context(request: &AcceptedRequest) -> &RequestContext {
+    match &request.target {
+        Target::Mcp(context) => context,
+        Target::Registration(_) => panic!("{request:?}"),
+    }
+}
 
 /// An instance that nobody calls.
 fn instance(name: &InstanceName, service_key_writes: bool) -> Instance {
@@ -98,7 +110,7 @@ fn allowed_operations(
     let guest: AcceptedRequest = gateway.accept_stdio(&name, None).unwrap();
     ALL_OPERATIONS
         .into_iter()
-        .filter(|effect| gateway.allows(guest.context.as_ref().unwrap(), *effect))
+        .filter(|effect| gateway.allows(context(&guest), *effect))
         .collect()
 }
 
@@ -222,10 +234,10 @@ async fn roles_after_reauthentication(
     let says = Arc::new(Mutex::new(introspection_response(&json!({}))));
     let (gateway, guest) = authenticated_gateway(&says).await;
     *says.lock().unwrap() = now_told;
-    let visitor = guest.context.as_ref().unwrap();
-    match gateway.reauthenticate_for_write(visitor, effect).await {
+    let context = context(&guest);
+    match gateway.reauthenticate_for_write(context, effect).await {
         Ok(again) => {
-            let caller = &again.as_ref().unwrap_or(visitor).caller;
+            let caller = &again.as_ref().unwrap_or(context).caller;
             Ok(caller.roles.iter().map(ToString::to_string).collect())
         }
         Err(refusal) => {
