@@ -107,7 +107,7 @@ fn summary(sources: &Sources, checked: &ValidConfig, now: Timestamp) -> String {
                 ))
         ));
     }
-    let good = checked.keyring.as_ref().map_or(0, |keys| {
+    let good = checked.secrets.keyring.as_ref().map_or(0, |keys| {
         keys.iter().filter(|(_, key)| key.is_active(now)).count()
     });
     lines.push(format!("  API keys   {good} in use"));

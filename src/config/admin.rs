@@ -1,4 +1,4 @@
-//! `[admin]`: where operators look.
+//! `[admin]`: the listener for operators.
 
 use std::net::SocketAddr;
 
@@ -7,12 +7,12 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::schema;
 
-/// The listener with `/livez`, `/readyz` and `/metrics`. It asks for no
-/// proof: keep it inside.
+/// The listener with `/livez`, `/readyz` and `/metrics`. It has no
+/// authentication, so it must not be reachable from outside.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
-    /// The address. Default `127.0.0.1:9090`; an empty text switches it off.
+    /// The address. Default `127.0.0.1:9090`; an empty text disables the listener.
     #[serde(deserialize_with = "address_or_off")]
     #[schemars(schema_with = "schema::address_or_off")]
     pub listen: Option<SocketAddr>,
@@ -26,7 +26,7 @@ impl Default for Admin {
     }
 }
 
-/// An address, or nothing for an empty text: TOML has no null.
+/// An address, or `None` for an empty text because TOML has no null.
 fn address_or_off<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<SocketAddr>, D::Error> {

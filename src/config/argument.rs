@@ -1,4 +1,4 @@
-//! `[roles.NAME.rules.arguments.METHOD.ARGUMENT]`: what a method may be called with.
+//! `[roles.NAME.rules.arguments.METHOD.ARGUMENT]`: which arguments a method accepts.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::schema;
 use gatepost_odoo::{ArgumentName, ModelName};
 use gatepost_policy::{self, ArgumentKind, Bounds};
 
-/// What one method may be called with: these arguments and no others.
+/// The arguments that a method accepts: these and no others.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Arguments(
@@ -18,36 +18,36 @@ pub struct Arguments(
     pub  BTreeMap<ArgumentName, Argument>,
 );
 
-/// What one argument of a method may be.
+/// Which values an argument of a method accepts.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Argument {
     /// `boolean`, `id`, `ids`, `integer`, `number` or `text`. Default: `ids`
-    /// where `ids_of` is, else that of the values in `allowed`.
+    /// with `ids_of`, otherwise the type of the values in `allowed`.
     #[serde(default, rename = "type")]
     pub kind: Option<ArgumentType>,
-    /// One of these values; of `ids` each of them. Default: any.
+    /// The values accepted; for `ids`, each of them. Default: any.
     #[serde(default)]
-    #[schemars(schema_with = "schema::values")]
+    #[schemars(schema_with = "schema::list")]
     pub allowed: Option<Vec<Value>>,
-    /// The least that a number may be.
+    /// The smallest number accepted.
     #[serde(default)]
     #[schemars(range(min = -1_000_000_000_000_i64, max = 1_000_000_000_000_i64))]
     pub min: Option<i64>,
-    /// The most that a number may be.
+    /// The largest number accepted.
     #[serde(default)]
     #[schemars(range(min = -1_000_000_000_000_i64, max = 1_000_000_000_000_i64))]
     pub max: Option<i64>,
-    /// How many characters a text may have, or how many `ids` there may be.
+    /// The largest number of characters of a text, or of `ids`.
     #[serde(default)]
     #[schemars(range(min = 0, max = 1_000_000))]
     pub max_length: Option<u32>,
-    /// The model whose records an `id` or `ids` are of, such as `res.partner`:
-    /// those that the caller may read.
+    /// The model of an `id` or `ids`, such as `res.partner`. Only records that the
+    /// caller may read are accepted.
     #[serde(default)]
     #[schemars(schema_with = "schema::model_name")]
     pub ids_of: Option<ModelName>,
-    /// Whether there is no call without it. Default: no.
+    /// Whether every call must have it. Default `false`.
     #[serde(default)]
     pub required: bool,
 }
@@ -70,18 +70,18 @@ pub enum ArgumentType {
     Text,
 }
 
-/// What is wrong with the rule of an argument.
+/// Why the rule of an argument is invalid.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) struct InvalidArgumentRule {
-    /// At which of its keys; none is the whole.
+    /// The key with the problem; `None` is the whole rule.
     pub(super) key: Option<&'static str>,
     pub(super) message: String,
     pub(super) hint: &'static str,
 }
 
 impl Arguments {
-    /// The arguments as policy knows them. One that is wrong, which a check has
-    /// told of, is not open.
+    /// The arguments in the form that policy uses. An invalid one, which the checks
+    /// report, is not accepted.
     pub(super) fn to_policy(&self) -> gatepost_policy::Arguments {
         let right = |(name, argument): (&ArgumentName, &Argument)| {
             Some((name.clone(), argument.to_policy().ok()?))
@@ -91,14 +91,14 @@ impl Arguments {
 }
 
 impl Argument {
-    /// The argument as policy knows it.
+    /// The argument in the form that policy uses.
     ///
     /// # Errors
-    /// [`Wrong`], the first thing.
+    /// [`InvalidArgumentRule`] for the first problem.
     pub(super) fn to_policy(&self) -> Result<gatepost_policy::Argument, InvalidArgumentRule> {
         let kind = self.to_kind()?;
         if let Some(values) = &self.allowed {
-            // Of a list each item is one of them.
+            // `allowed` applies to each item of a list.
             let one = match &kind {
                 ArgumentKind::Ids { model: of, .. } => ArgumentKind::Id(of.clone()),
                 ArgumentKind::Boolean
@@ -108,10 +108,10 @@ impl Argument {
                 | ArgumentKind::Text { .. } => kind.clone(),
             };
             let one = gatepost_policy::Argument::of(one);
-            if let Some(misfit) = values.iter().find_map(|value| one.mismatch(value)) {
+            if let Some(mismatch) = values.iter().find_map(|value| one.mismatch(value)) {
                 return Err(InvalidArgumentRule {
                     key: Some("allowed"),
-                    message: format!("a value here does not fit the type: it {misfit}"),
+                    message: format!("a value does not have the type: it {mismatch}"),
                     hint: "write values of the type, such as `[\"a\", \"b\"]` for `text`",
                 });
             }
@@ -126,7 +126,7 @@ impl Argument {
     fn to_kind(&self) -> Result<ArgumentKind, InvalidArgumentRule> {
         let named = self.declared_type().ok_or_else(|| InvalidArgumentRule {
             key: None,
-            message: "this does not say what the argument may be".to_owned(),
+            message: "nothing says which values this argument accepts".to_owned(),
             hint: "write `type`, `allowed` or `ids_of`",
         })?;
         let of_ids = matches!(named, ArgumentType::Id | ArgumentType::Ids);
@@ -145,11 +145,11 @@ impl Argument {
         ] {
             if is_there && !fits {
                 let message = format!("an argument of this type has no `{key}`");
-                return Err(wrong(key, &message, "leave it out, or change `type`"));
+                return Err(wrong(key, &message, "remove it, or change `type`"));
             }
         }
         if self.min.zip(self.max).is_some_and(|(min, max)| min > max) {
-            let message = "`min` is more than `max`, so no number fits";
+            let message = "`min` is greater than `max`, so no number is accepted";
             return Err(wrong("min", message, "write the smaller number in `min`"));
         }
         let bounds = Bounds {
@@ -158,7 +158,7 @@ impl Argument {
         };
         let of = || {
             self.ids_of.clone().ok_or_else(|| {
-                let message = "ids of which model is not said";
+                let message = "the model of the ids is missing";
                 wrong(
                     "type",
                     message,
@@ -180,7 +180,7 @@ impl Argument {
         })
     }
 
-    /// The type that is written, or that goes without saying.
+    /// The type that is written, or implied.
     fn declared_type(&self) -> Option<ArgumentType> {
         let of_value = |value: &Value| match value {
             Value::Bool(_) => Some(ArgumentType::Boolean),

@@ -1,4 +1,4 @@
-//! `[audit]`: who did what.
+//! `[audit]`: the audit journal.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -7,28 +7,28 @@ use serde::Deserialize;
 
 use crate::audit::{ChainKey, JournalSettings};
 
-/// Where and how the record of all calls to Odoo is kept.
+/// Where and how all calls to Odoo are recorded.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Audit {
-    /// The file. Default: none.
+    /// The journal file. Default: none.
     #[schemars(extend("format" = "path"))]
     pub file: Option<PathBuf>,
-    /// Whether the lines go to standard output. Default: no.
+    /// Whether records are written to standard output. Default `false`.
     pub stdout: bool,
-    /// The file with the key to the hashes. Default: none.
+    /// The file with the key for the hash chain. Default: none.
     #[schemars(extend("format" = "path"))]
     pub key_file: Option<PathBuf>,
-    /// The size in bytes at which another file is begun. Default 64 MiB.
+    /// The size at which the file is rotated, in bytes. Default 64 MiB.
     #[schemars(range(min = 65_536, max = 17_179_869_184_u64))]
     pub max_file_bytes: u64,
-    /// The age in seconds at which another file is begun; 0 for never, the default.
+    /// The age at which the file is rotated, in seconds. Default 0: never.
     #[schemars(range(min = 0, max = 31_622_400))]
     pub max_file_age_s: u64,
-    /// Files that are kept besides the one that is written. Default 14.
+    /// How many rotated files are retained. Default 14.
     #[schemars(range(min = 1, max = 10_000))]
     pub keep_files: u32,
-    /// Whether the new values of changed fields are kept. Default: no.
+    /// Whether the new values of changed fields are recorded. Default `false`.
     pub include_values: bool,
 }
 
@@ -47,12 +47,12 @@ impl Default for Audit {
 }
 
 impl Audit {
-    /// Whether anything is kept.
+    /// Whether any record is written.
     pub fn is_enabled(&self) -> bool {
         self.file.is_some() || self.stdout
     }
 
-    /// What the journal is opened with.
+    /// The settings that the journal is opened with.
     pub(super) fn journal_settings(&self, key: Option<ChainKey>) -> JournalSettings {
         JournalSettings {
             file: self.file.clone(),

@@ -1,10 +1,8 @@
-//! From a checked configuration to a gateway.
+//! Builds a gateway from a valid configuration.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{
-    CallerKind, Grant, Instance, Limits, OnRedisFailure, Provider, Redis, ValidConfig, Validation,
-};
+use super::{Grant, Instance, Provider, Redis, ValidConfig};
 use crate::{
     access::{self, InstanceSettings},
     audit::{self, Journal},
@@ -17,27 +15,27 @@ use gatepost_identity::{
 };
 use gatepost_odoo_client::{ApiKey, InvalidOdooClientSettings, OdooClient, OdooClientSettings};
 use gatepost_state::{
-    limits::{self, AddressLimiter, Limiter, Rate, SharedLimiter},
+    limits::{AddressLimiter, Limiter, Rate, SharedLimiter},
     redis::{InvalidRedisUrl, RedisSettings, RedisUrl},
     store::{StateStore, StoreLocation, StoreSettings},
 };
 use gatepost_tls::{self, TlsSetupError};
 
-/// A part that no gateway can be built with.
+/// Why a gateway cannot be built; names the setting.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// The audit journal.
     #[error("`audit`: {0}")]
     Audit(#[source] audit::JournalOpenError),
-    /// What is remembered of changes.
+    /// The change store cannot be opened.
     #[error("`changes.file`: {0}")]
     Changes(#[source] gatepost_state::store::StoreOpenError),
-    /// The gateway remembers changes somewhere else.
+    /// A reload names another location of the change store.
     #[error(
-        "what is remembered of changes cannot be kept in another place (`changes.file`, `redis.url`, `redis.prefix`) while the gateway runs, for a change that is repeated could be made twice: restart it, at a time when nobody changes anything"
+        "the location of the change store (`changes.file`, `redis.url`, `redis.prefix`) cannot be changed while the gateway runs because a repeated change could be made twice: restart it when no changes are in flight"
     )]
     StoreLocationChanged,
-    /// The certificates that the collector of traces is believed by.
+    /// The trusted certificates for the trace collector.
     #[error("`telemetry`: {0}")]
     Collector(#[source] TlsSetupError),
     /// An instance.
@@ -49,13 +47,13 @@ pub enum BuildError {
     /// Traces.
     #[error(transparent)]
     Traces(#[from] TracingError),
-    /// The Redis of the limits.
+    /// The URL of Redis.
     #[error("`redis.url`: {0}")]
     Redis(#[from] InvalidRedisUrl),
-    /// The certificates that it is believed by.
+    /// The trusted certificates for Redis.
     #[error("`redis`: {0}")]
     RedisUntrusted(#[source] TlsSetupError),
-    /// The certificates that an identity provider is believed by.
+    /// The trusted certificates for an identity provider.
     #[error("`providers.{0}`: {1}")]
     Untrusted(ProviderName, #[source] TlsSetupError),
 }
@@ -63,68 +61,71 @@ pub enum BuildError {
 type Providers = BTreeMap<ProviderName, Arc<gatepost_identity::Provider>>;
 
 impl ValidConfig {
-    /// The gateway that this configuration describes, with its audit journal
-    /// open. Nothing is connected yet.
+    /// Builds the gateway and opens its audit journal and change store. No
+    /// connection is made yet.
     ///
     /// # Errors
-    /// [`CannotAssemble`] names the part and the setting.
+    /// [`BuildError`].
     pub fn build(&self) -> Result<Gateway, BuildError> {
         self.build_with_state_of(&Gateway::default())
     }
 
-    /// The gateway that takes the place of another: it goes on with what that
-    /// one has counted, with its audit journal if that is to be kept in the same
-    /// place, and with what it remembers of changes, which must be.
+    /// Builds the gateway that replaces another. It continues with the counters and
+    /// the change store of the other one, and with its audit journal if the
+    /// location is the same.
     ///
     /// # Errors
-    /// [`CannotAssemble`]; the other gateway goes on as it was.
+    /// [`BuildError`]; the other gateway is unchanged.
     pub fn rebuild(&self, other: &Gateway) -> Result<Gateway, BuildError> {
         Ok(self.build_with_state_of(other)?.with_state_of(other))
     }
 
     fn build_with_state_of(&self, other: &Gateway) -> Result<Gateway, BuildError> {
         let gateway = self.build_for_diagnostics()?;
-        let ledger_settings = self.store_settings()?;
-        let ledger = reuse_or_open_store(&ledger_settings, other)?;
-        // Last, for it changes what the other one has.
-        let settings = self.config.audit.journal_settings(self.audit_key.clone());
+        let store_settings = self.store_settings()?;
+        let state_store = reuse_or_open_store(&store_settings, other)?;
+        // Last because it changes the other gateway's journal.
+        let settings = self
+            .config
+            .audit
+            .journal_settings(self.secrets.audit_key.clone());
         let journal = if other.journal.reconfigure(&settings) {
             Arc::clone(&other.journal)
         } else {
             Arc::new(Journal::open(settings).map_err(BuildError::Audit)?)
         };
-        if Arc::ptr_eq(&ledger, &other.state_store) {
-            ledger.reconfigure(&ledger_settings);
+        if Arc::ptr_eq(&state_store, &other.state_store) {
+            state_store.reconfigure(&store_settings);
         }
         Ok(Gateway {
             journal,
-            state_store: ledger,
+            state_store,
             ..gateway
         })
     }
 
-    /// Where changes are remembered, and for how long.
+    /// The settings of the change store.
     ///
     /// # Errors
-    /// [`CannotAssemble::Redis`], [`CannotAssemble::RedisUntrusted`].
+    /// [`BuildError::Redis`], [`BuildError::RedisUntrusted`].
     pub fn store_settings(&self) -> Result<StoreSettings, BuildError> {
         let config = &self.config;
-        let place = match (&config.changes.file, &config.redis) {
+        let location = match (&config.changes.file, &config.redis) {
             (None, Some(redis)) => StoreLocation::Redis(self.redis_settings(redis)?),
             // Checked: not both.
             (Some(_), _) | (None, None) => config.changes.local_store_location(),
         };
         Ok(StoreSettings {
-            location: place,
+            location,
             retention: config.changes.retention(),
         })
     }
 
-    /// The gateway without a journal, and with a ledger in memory, to look whether
-    /// it would work (`gatepost check --live`): the running one has them.
+    /// Builds a gateway without a journal and with a change store in memory, for
+    /// `gatepost check --live`, because a running gateway may have them open.
     ///
     /// # Errors
-    /// [`CannotAssemble`].
+    /// [`BuildError`].
     pub fn build_for_diagnostics(&self) -> Result<Gateway, BuildError> {
         let config = &self.config;
         let providers = self.providers()?;
@@ -153,21 +154,23 @@ impl ValidConfig {
         Ok(Gateway {
             routes: Routes::new(endpoints, &hosts),
             authenticator: Authenticator {
-                keyring: self.keyring.clone(),
+                keyring: self.secrets.keyring.clone(),
                 anonymous_role: config.server.anonymous_role.clone(),
-                // Who can read the configuration and its secrets may do all that it opens.
+                // A local user who can read the configuration and its secrets has every role.
                 local_roles: config.roles.keys().cloned().collect(),
                 grants: Grants::new(config.grants.iter().map(|one| self.grant(one)).collect()),
-                failed_token_limiter: failed_login_limiter(config.limits),
+                failed_token_limiter: AddressLimiter::new(Rate::per_minute(
+                    config.limits.failed_logins_per_minute,
+                    config.limits.failed_logins_burst,
+                )),
             },
             policy: config.policy(),
             limits: Limiter::new(
-                self.config.rates(),
-                config
-                    .redis
-                    .as_ref()
-                    .map(|redis| self.shared_limiter(redis))
-                    .transpose()?,
+                config.rates(),
+                match &config.redis {
+                    Some(redis) => Some(self.shared_limiter(redis)?),
+                    None => None,
+                },
             ),
             allowed_origins: config.server.allowed_origins.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
@@ -183,10 +186,10 @@ impl ValidConfig {
         })
     }
 
-    /// What operators are told, with traces where they are configured.
+    /// Builds metrics, and traces if configured.
     ///
     /// # Errors
-    /// [`CannotAssemble::Collector`], [`CannotAssemble::Traces`].
+    /// [`BuildError::Collector`], [`BuildError::Traces`].
     pub fn telemetry(&self) -> Result<Telemetry, BuildError> {
         let config = &self.config.telemetry;
         let Some(url) = &config.otlp_url else {
@@ -197,7 +200,7 @@ impl ValidConfig {
         Ok(Telemetry::with_tracing(TraceSettings {
             collector: CollectorSettings {
                 url: url.clone(),
-                headers: self.otlp_headers.clone(),
+                headers: self.secrets.otlp_headers.clone(),
                 tls,
                 service_name: config.service_name.clone(),
             },
@@ -211,7 +214,7 @@ impl ValidConfig {
             .map_err(BuildError::RedisUntrusted)?;
         Ok(RedisSettings {
             url: RedisUrl::parse(&redis.url)?,
-            password: self.redis_password.clone(),
+            password: self.secrets.redis_password.clone(),
             tls: Arc::new(tls),
             ca_file: redis.ca_file.clone(),
             timeout: Duration::from_millis(redis.timeout_ms),
@@ -221,17 +224,17 @@ impl ValidConfig {
 
     fn shared_limiter(&self, redis: &Redis) -> Result<SharedLimiter, BuildError> {
         let settings = self.redis_settings(redis)?;
-        let when_down = match redis.when_down {
-            OnRedisFailure::FailClosed => limits::LimiterFailureMode::FailClosed,
-            OnRedisFailure::Local => limits::LimiterFailureMode::LocalShare,
-        };
-        Ok(SharedLimiter::new(settings, when_down, redis.replicas))
+        Ok(SharedLimiter::new(
+            settings,
+            redis.when_down,
+            redis.replicas,
+        ))
     }
 
-    /// The identity providers by their names.
+    /// The identity providers by name.
     ///
     /// # Errors
-    /// [`CannotAssemble`].
+    /// [`BuildError::Untrusted`], [`BuildError::Provider`].
     pub fn providers(&self) -> Result<Providers, BuildError> {
         let mut providers = Providers::new();
         for (name, provider) in &self.config.providers {
@@ -251,20 +254,26 @@ impl ValidConfig {
         instance: &Instance,
         providers: &Providers,
     ) -> Result<Endpoint, BuildError> {
-        let link = OdooClient::new(client_settings(instance))
+        let client = OdooClient::new(client_settings(instance))
             .map_err(|error| BuildError::Instance(name.clone(), error))?;
         let web_url = instance.web_url.as_deref().unwrap_or(&instance.url);
         let settings = InstanceSettings {
             name: name.clone(),
-            client: link,
+            client,
             // Checked: every instance has one.
             service_key: self
+                .secrets
                 .service_keys
                 .get(name)
                 .cloned()
                 .unwrap_or_else(|| ApiKey::new("")),
             service_key_may_write: instance.service_key_writes,
-            credentials: self.credentials.get(name).cloned().unwrap_or_default(),
+            credentials: self
+                .secrets
+                .credentials
+                .get(name)
+                .cloned()
+                .unwrap_or_default(),
             write_mode: instance.writes.to_mode(instance.approval),
             web_url: web_url.trim_end_matches('/').into(),
             schema_ttl: Duration::from_secs(instance.schema_ttl_s),
@@ -311,14 +320,8 @@ impl ValidConfig {
             name: name.clone(),
             issuer: provider.issuer.as_str().into(),
             is_zitadel: provider.is_zitadel(),
-            validation: match provider.validation() {
-                Validation::Introspection => gatepost_identity::Validation::Introspection,
-                Validation::Jwt => gatepost_identity::Validation::Jwt,
-                Validation::JwtThenIntrospection => {
-                    gatepost_identity::Validation::JwtThenIntrospection
-                }
-            },
-            client_auth: self.client_auths.get(name).cloned(),
+            validation: provider.validation(),
+            client_auth: self.secrets.client_auths.get(name).cloned(),
             introspection_url: provider.introspection_url.clone(),
             jwks_url: provider.jwks_url.clone(),
             signed_introspection: provider.signed_introspection,
@@ -367,11 +370,8 @@ impl ValidConfig {
             scope: text(&grant.scope),
             subject: grant.subject.as_deref().map(Subject::configured),
             client_id: text(&grant.client_id),
-            kind: grant.kind.map(|kind| match kind {
-                CallerKind::Client => gatepost_identity::CallerKind::Client,
-                CallerKind::User => gatepost_identity::CallerKind::User,
-            }),
-            // Checked: it is one.
+            kind: grant.kind,
+            // Checked to be valid.
             api_key: grant
                 .api_key
                 .as_deref()
@@ -380,8 +380,8 @@ impl ValidConfig {
     }
 }
 
-/// The ledger: that of the other gateway where it is the same, else one that is
-/// opened. One that may know of changes is not left behind.
+/// The change store: the other gateway's if the location is the same, otherwise a
+/// new one. A store that may have entries is never abandoned.
 fn reuse_or_open_store(
     settings: &StoreSettings,
     other: &Gateway,
@@ -395,13 +395,6 @@ fn reuse_or_open_store(
     StateStore::open(settings.clone())
         .map(Arc::new)
         .map_err(BuildError::Changes)
-}
-
-fn failed_login_limiter(limits: Limits) -> AddressLimiter {
-    AddressLimiter::new(Rate::per_minute(
-        limits.failed_logins_per_minute,
-        limits.failed_logins_burst,
-    ))
 }
 
 fn client_settings(instance: &Instance) -> OdooClientSettings {

@@ -1,4 +1,4 @@
-//! `[changes]`: what is remembered of changes.
+//! `[changes]`: the change store.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use gatepost_state::store::{Retention, StoreLocation};
 
-/// What is remembered of changes, where, and for how long.
+/// Where idempotency keys, undo data and approvals are stored, and for how long.
 ///
 /// In a file; without one in the Redis of `[redis]`; without both in the memory of
 /// the process.
@@ -17,26 +17,26 @@ pub struct Changes {
     /// The file. Default: none.
     #[schemars(extend("format" = "path"))]
     pub file: Option<PathBuf>,
-    /// How long a change is known by its idempotency key, in hours. Default 24.
+    /// How long an idempotency key is remembered, in hours. Default 24.
     #[schemars(range(min = 1, max = 8_784))]
     pub keep_keys_hours: u32,
     /// How long a change can be undone, in hours. Default 72.
     #[schemars(range(min = 1, max = 8_784))]
     pub keep_undo_hours: u32,
-    /// What may be kept to undo one change, in bytes; 0 for nothing. Default 256 KiB.
+    /// How much may be stored to undo one change, in bytes; 0 disables undo. Default 256 KiB.
     #[schemars(range(min = 0, max = 1_048_576))]
     pub max_undo_bytes: usize,
     /// How long a change may wait for its approval, in minutes. Default 10.
     #[schemars(range(min = 1, max = 1_440))]
     pub approval_minutes: u32,
-    /// How long a person may take to answer a question on the stream of their
-    /// call, in minutes. Default 5.
+    /// How long a user may take to answer an approval request on the stream of
+    /// their call, in minutes. Default 5.
     #[schemars(range(min = 1, max = 60))]
     pub question_minutes: u32,
-    /// What is kept in a file at most, in MiB. Default 1,024.
+    /// The largest size of the store in a file, in MiB. Default 1,024.
     #[schemars(range(min = 4, max = 65_536))]
     pub max_file_mb: u32,
-    /// What is kept in memory at most, in MiB. Default 32.
+    /// The largest size of the store in memory, in MiB. Default 32.
     #[schemars(range(min = 4, max = 65_536))]
     pub max_memory_mb: u32,
 }
@@ -57,7 +57,7 @@ impl Default for Changes {
 }
 
 impl Changes {
-    /// For how long what is remembered.
+    /// How long each kind of entry is retained.
     pub(super) fn retention(&self) -> Retention {
         Retention {
             idempotency_ttl: Duration::from_hours(self.keep_keys_hours.into()),
@@ -67,12 +67,12 @@ impl Changes {
         }
     }
 
-    /// How long a person may take to answer.
+    /// How long a user may take to answer.
     pub(super) fn elicitation_timeout(&self) -> Duration {
         Duration::from_mins(self.question_minutes.into())
     }
 
-    /// Where it is remembered by this process alone.
+    /// The location of a store that other replicas do not share.
     pub(super) fn local_store_location(&self) -> StoreLocation {
         let bytes = |mebibytes: u32| u64::from(mebibytes) << 20;
         match &self.file {

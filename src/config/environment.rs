@@ -1,23 +1,23 @@
-//! What environment variables say about keys.
+//! Keys that environment variables set.
 //!
 //! `GATEPOST_SERVER__LISTEN` is `server.listen`: two underscores between
-//! levels, one inside a word. Variables cannot hold a `-`, so in the name of an
-//! instance, a credential or a role `_` stands for it:
-//! `GATEPOST_INSTANCES__EU_WEST__URL` is `instances.eu-west.url`. A role that
-//! the file writes with `_` is found under that. A name with two `-` or `_` in
-//! a row is out of reach.
+//! levels, one inside a word. The name of a variable cannot contain `-`, so `_`
+//! replaces it in the name of an instance, a credential or a role:
+//! `GATEPOST_INSTANCES__EU_WEST__URL` is `instances.eu-west.url`. If the file has
+//! a role with `_`, that role is meant. Variables cannot set a name with two `-`
+//! or `_` in a row.
 
 use figment::value::Value;
 
 use super::{
-    diagnostic::{ConfigError, ConfigLocation, dotted_path},
+    diagnostic::{ConfigError, ConfigLocation},
     schema::{SchemaNode, SchemaType},
 };
 
-/// What the variables of keys begin with.
+/// The prefix of variables that set keys.
 pub(super) const PREFIX: &str = "GATEPOST_";
 
-/// The well-known variables, and the key of an instance that each stands for.
+/// The well-known variables, and the key of an instance that each sets.
 pub(super) const ODOO_VARIABLES: [(&str, &str); 4] = [
     ("ODOO_API_KEY", "api_key"),
     ("ODOO_API_KEY_FILE", "api_key_file"),
@@ -25,7 +25,7 @@ pub(super) const ODOO_VARIABLES: [(&str, &str); 4] = [
     ("ODOO_URL", "url"),
 ];
 
-/// One key that a variable sets.
+/// A key that a variable sets.
 #[derive(Debug)]
 pub(super) struct Setting {
     pub(super) variable: String,
@@ -33,70 +33,65 @@ pub(super) struct Setting {
     pub(super) value: Value,
 }
 
-/// What became of one variable.
+/// The meaning of one variable.
 #[derive(Debug)]
 pub(super) enum ParsedVariable {
-    /// It sets nothing, and may not be meant for us.
+    /// It sets nothing, and may not be meant for the gateway.
     Unrecognized(ConfigError),
-    /// It is somebody else's.
+    /// It belongs to another program.
     Foreign,
     /// It sets a key.
     Sets(Setting),
-    /// It is wrong.
+    /// It is not valid.
     Invalid(ConfigError),
 }
 
-/// Reads the variable `GATEPOST_<name>`. `written` is what the file says, for
-/// the names in it.
+/// Parses the variable `GATEPOST_<name>`. `written` is the file, for its names.
 pub(super) fn parse(
     name: &str,
     text: &str,
-    form: SchemaNode<'_>,
+    schema: SchemaNode<'_>,
     written: &toml::Table,
 ) -> ParsedVariable {
     let variable = format!("{PREFIX}{name}");
-    let wrong = |key: String, message: String, hint: Option<String>| ConfigError {
-        location: ConfigLocation::Environment(variable.clone()),
-        key,
-        message,
-        hint,
+    let error = |path: &[String], message: &str, hint: Option<String>| {
+        let location = ConfigLocation::Environment(variable.clone());
+        ConfigError::new(location, path, message, hint)
     };
     let levels: Vec<String> = name.split("__").map(str::to_ascii_lowercase).collect();
     if let [only] = levels.as_slice()
-        && form.child(only).is_none()
+        && schema.child(only).is_none()
     {
         if is_kubernetes_service_variable(name) {
             return ParsedVariable::Foreign;
         }
-        return match suggest_variable(only, form) {
-            Some(variable) => ParsedVariable::Invalid(wrong(
-                String::new(),
-                "this names no key: the levels of a key are separated by two underscores".into(),
+        return match suggest_variable(only, schema) {
+            Some(variable) => ParsedVariable::Invalid(error(
+                &[],
+                "there is no such key: two underscores separate the levels of a key",
                 Some(format!("did you mean {variable}?")),
             )),
-            None => ParsedVariable::Unrecognized(wrong(
-                String::new(),
-                "this variable sets no key and is ignored".into(),
+            None => ParsedVariable::Unrecognized(error(
+                &[],
+                "this variable sets no key and is ignored",
                 Some(format!(
-                    "a key is set by {PREFIX}SECTION__KEY, such as {PREFIX}SERVER__LISTEN"
+                    "to set a key, name the variable {PREFIX}SECTION__KEY, such as {PREFIX}SERVER__LISTEN"
                 )),
             )),
         };
     }
 
     let mut path = Vec::new();
-    let mut place = form;
+    let mut place = schema;
     let mut table = Some(written);
     for level in &levels {
         let key = match place.schema_type() {
             SchemaType::Map => match resolve_name(level, place, table) {
                 Ok(name) => name,
                 Err(names) => {
-                    return ParsedVariable::Invalid(wrong(
-                        dotted_path(&path),
-                        format!("this may mean any of {}", names.join(", ")),
-                        Some("set this key in the file".into()),
-                    ));
+                    let message = format!("this may mean any of {}", names.join(", "));
+                    let hint = "set this key in the file".to_owned();
+                    return ParsedVariable::Invalid(error(&path, &message, Some(hint)));
                 }
             },
             SchemaType::Table => level.clone(),
@@ -105,21 +100,17 @@ pub(super) fn parse(
             | SchemaType::List
             | SchemaType::Text
             | SchemaType::Integer => {
-                return ParsedVariable::Invalid(wrong(
-                    dotted_path(&path),
-                    "this key has no parts that a variable of their own could set".into(),
-                    Some("give the whole value, a list as `[…]`".into()),
+                return ParsedVariable::Invalid(error(
+                    &path,
+                    "a variable can set this key only as a whole",
+                    Some("set the whole value, a list as `[…]`".into()),
                 ));
             }
         };
         path.push(key.clone());
         let Some(next) = place.child(&key) else {
             let unknown = place.unknown_key(&key, &path);
-            return ParsedVariable::Invalid(wrong(
-                dotted_path(&path),
-                unknown.message,
-                unknown.hint,
-            ));
+            return ParsedVariable::Invalid(error(&path, &unknown.message, unknown.hint));
         };
         table = table.and_then(|table| table.get(&key)?.as_table());
         place = next;
@@ -130,15 +121,15 @@ pub(super) fn parse(
             path,
             value,
         }),
-        Err(message) => ParsedVariable::Invalid(wrong(dotted_path(&path), message, None)),
+        Err(message) => ParsedVariable::Invalid(error(&path, &message, None)),
     }
 }
 
-/// The name that a level of a variable stands for: the one in the file that is
-/// spelled like it, or a new one. The error is the names it may mean.
+/// The name that a level of a variable means: the matching one in the file, or a
+/// new one. The error is the names that match.
 fn resolve_name(
     level: &str,
-    form: SchemaNode<'_>,
+    schema: SchemaNode<'_>,
     written: Option<&toml::Table>,
 ) -> Result<String, Vec<String>> {
     let mut alike: Vec<String> = written
@@ -148,7 +139,7 @@ fn resolve_name(
         .cloned()
         .collect();
     match (alike.len(), alike.pop()) {
-        (0, _) | (_, None) if form.name_format() == Some("instance-name") => {
+        (0, _) | (_, None) if schema.name_format() == Some("instance-name") => {
             Ok(level.replace('_', "-"))
         }
         (0, _) | (_, None) => Ok(level.to_owned()),
@@ -160,12 +151,12 @@ fn resolve_name(
     }
 }
 
-/// The value that a text stands for where this form is asked for. What does
-/// not fit stays a text; the form says so later.
-fn parse_value(text: &str, form: SchemaNode<'_>) -> Result<Value, String> {
+/// Converts the text to the type of the schema. A text that cannot be converted
+/// stays a text, which the schema rejects later.
+fn parse_value(text: &str, schema: SchemaNode<'_>) -> Result<Value, String> {
     let as_text = || Value::from(text);
     let trimmed = text.trim();
-    Ok(match form.schema_type() {
+    Ok(match schema.schema_type() {
         SchemaType::Text => as_text(),
         SchemaType::Integer => trimmed
             .replace('_', "")
@@ -179,7 +170,7 @@ fn parse_value(text: &str, form: SchemaNode<'_>) -> Result<Value, String> {
             .map_or_else(|_| as_text(), Value::from),
         SchemaType::List if trimmed.starts_with('[') => parse_structured(trimmed)?,
         SchemaType::List
-            if form
+            if schema
                 .element()
                 .is_some_and(|each| each.schema_type() == SchemaType::Text) =>
         {
@@ -203,26 +194,26 @@ fn parse_value(text: &str, form: SchemaNode<'_>) -> Result<Value, String> {
     })
 }
 
-/// A list or table in TOML's or JSON's form. The text is not repeated in the
-/// error: it may hold a secret.
+/// Parses a list or table in TOML or JSON. The error does not repeat the text
+/// because it may contain a secret.
 fn parse_structured(text: &str) -> Result<Value, String> {
-    let slip = match toml::from_str::<toml::Table>(&format!("value = {text}")) {
+    let syntax_error = match toml::from_str::<toml::Table>(&format!("value = {text}")) {
         Ok(mut table) => {
             return table
                 .remove("value")
                 .and_then(|value| Value::serialize(value).ok())
-                .ok_or_else(|| "this cannot be a value".to_owned());
+                .ok_or_else(|| "this is not a value".to_owned());
         }
         Err(error) => error.message().to_owned(),
     };
     serde_json::from_str::<serde_json::Value>(text)
         .ok()
         .and_then(|value| Value::serialize(value).ok())
-        .ok_or_else(|| format!("this is neither TOML ({slip}) nor JSON"))
+        .ok_or_else(|| format!("this is neither TOML ({syntax_error}) nor JSON"))
 }
 
-/// The variables that Kubernetes gives every container beside a service that
-/// is called `gatepost`.
+/// Whether Kubernetes sets this variable in every container because there is a
+/// service named `gatepost`.
 fn is_kubernetes_service_variable(name: &str) -> bool {
     name == "PORT"
         || name.starts_with("PORT_")
@@ -230,9 +221,9 @@ fn is_kubernetes_service_variable(name: &str) -> bool {
         || name.starts_with("SERVICE_PORT")
 }
 
-/// The variable that was meant by one with too few underscores.
-fn suggest_variable(level: &str, form: SchemaNode<'_>) -> Option<String> {
-    form.properties().find_map(|(section, below)| {
+/// The variable likely meant by one with too few underscores.
+fn suggest_variable(level: &str, schema: SchemaNode<'_>) -> Option<String> {
+    schema.properties().find_map(|(section, below)| {
         let rest = level.strip_prefix(section)?.strip_prefix('_')?;
         let known = match below.schema_type() {
             SchemaType::Map => {

@@ -1,18 +1,18 @@
-//! A line of the file with carets under it, and nothing secret in it.
+//! Excerpts: a line of the file with carets under it, secrets redacted.
 
 use std::{collections::BTreeSet, fmt::Write as _, ops::Range};
 
-/// What stands where a value is covered.
+/// Replaces a redacted value.
 const REDACTED: &str = "***";
 
-/// Line, column (both from 1, the column in characters) and the quoted line,
-/// with carets under `span` and with everything in `covered` left out.
+/// Returns line, column (both from 1, the column in characters) and the excerpt,
+/// with carets under `span` and the ranges in `redacted` replaced.
 pub(super) fn render_excerpt(
     text: &str,
     span: &Range<usize>,
-    covered: &[Range<usize>],
+    redacted: &[Range<usize>],
 ) -> (usize, usize, String) {
-    let at = char_boundary_before(text, span.start);
+    let at = text.floor_char_boundary(span.start);
     let before = text.get(..at).unwrap_or_default();
     let start = before.rfind('\n').map_or(0, |newline| newline + 1);
     let line = before.matches('\n').count() + 1;
@@ -25,28 +25,28 @@ pub(super) fn render_excerpt(
         .trim_end_matches('\r');
     let mut shown = String::new();
     let (mut from, mut to) = (None, 0);
-    let mut covering = false;
+    let mut redacting = false;
     let mut width = 0;
     for (offset, letter) in content.char_indices() {
         let here = start + offset;
-        let inside = covered.iter().any(|range| range.contains(&here));
+        let inside = redacted.iter().any(|range| range.contains(&here));
         if here >= at && from.is_none() {
-            // Inside a cover the carets stand under all of it.
-            from = Some(if inside && covering {
+            // Inside a redacted value the carets mark all of it.
+            from = Some(if inside && redacting {
                 width - REDACTED.len()
             } else {
                 width
             });
         }
         if !inside {
-            // A control character could write over the message.
+            // A control character could overwrite the message in a terminal.
             shown.push(if letter.is_control() { ' ' } else { letter });
             width += 1;
-        } else if !covering {
+        } else if !redacting {
             shown.push_str(REDACTED);
             width += REDACTED.len();
         }
-        covering = inside;
+        redacting = inside;
         if here < span.end {
             to = width;
         }
@@ -54,42 +54,42 @@ pub(super) fn render_excerpt(
     let from = from.unwrap_or(width);
     let carets = "^".repeat(to.saturating_sub(from).max(1));
     let gutter = " ".repeat(line.to_string().len());
-    let mut quote = String::new();
+    let mut excerpt = String::new();
     // Writing into a string does not fail.
     let _infallible = write!(
-        quote,
+        excerpt,
         "{gutter} |\n{line} | {}\n{gutter} | {}{carets}\n",
         shown.trim_end(),
         " ".repeat(from),
     );
-    (line, column, quote)
+    (line, column, excerpt)
 }
 
-/// What to cover in a file that does not even parse, where no tree says which
-/// text is a value: all but headers, and plain values of harmless keys.
+/// The ranges to redact in a file that cannot be parsed, so that it is unknown
+/// which text is a value: all but headers, and plain values of harmless keys.
 ///
-/// A slip may have hit the name of a secret's key, or what separates it from
-/// its neighbours, so only what is surely harmless is shown.
+/// The syntax error may be in the name of a secret's key or in a separator, so
+/// only text that is certainly harmless is shown.
 pub(super) fn redact_unparsed(text: &str, harmless: &BTreeSet<String>) -> Vec<Range<usize>> {
-    let mut covered = Vec::new();
+    let mut redacted = Vec::new();
     let mut start = 0;
-    let mut long_text = false;
+    let mut multiline_text = false;
     for line in text.split_inclusive('\n') {
         let end = start + line.len();
-        let shown = if long_text {
+        let shown = if multiline_text {
             0
         } else {
             visible_prefix_len(line, harmless)
         };
-        covered.push(start + shown..end);
+        redacted.push(start + shown..end);
         let fences = line.matches("\"\"\"").count() + line.matches("'''").count();
-        long_text ^= fences % 2 == 1;
+        multiline_text ^= fences % 2 == 1;
         start = end;
     }
-    covered
+    redacted
 }
 
-/// How much of a line can be shown, from its start.
+/// The length of the beginning of a line that can be shown.
 fn visible_prefix_len(line: &str, harmless: &BTreeSet<String>) -> usize {
     let quotes = line.matches(['"', '\'']).count();
     let Some((key, value)) = line.split_once('=') else {
@@ -100,8 +100,8 @@ fn visible_prefix_len(line: &str, harmless: &BTreeSet<String>) -> usize {
     let plain = !value.contains(['=', '@', '{']) && (quotes <= 2 || value.starts_with('['));
     let name = key.rsplit('.').next().unwrap_or_default().trim();
     let words = value.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-')));
-    let may_tell = |word: &str| is_secret_key_name(word) || looks_like_secret(word);
-    if plain && harmless.contains(name) && !words.into_iter().any(may_tell) {
+    let may_be_secret = |word: &str| is_secret_key_name(word) || looks_like_secret(word);
+    if plain && harmless.contains(name) && !words.into_iter().any(may_be_secret) {
         line.len()
     } else if key.contains(['"', '\'']) {
         0
@@ -110,15 +110,14 @@ fn visible_prefix_len(line: &str, harmless: &BTreeSet<String>) -> usize {
     }
 }
 
-/// Whether a text that should name a file may be the secret itself: a long
-/// word, such as the 40 hex digits of an Odoo API key.
+/// Whether a text may be a secret: a long word, such as the 40 hex digits of an
+/// Odoo API key.
 pub(super) fn looks_like_secret(text: &str) -> bool {
     text.len() >= 20 && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// Whether a key of this name may hold a secret. A path to one is none, and the
-/// name of a credential neither; the table of them is one as long as it is no
-/// table.
+/// Whether a key of this name may hold a secret. The path of a secret file and the
+/// name of a credential are not secret; `credentials` is, unless it is a table.
 pub(super) fn is_secret_key_name(word: &str) -> bool {
     let word = word.to_ascii_lowercase();
     if word == "credentials" {
@@ -131,11 +130,6 @@ pub(super) fn is_secret_key_name(word: &str) -> bool {
         .iter()
         .any(|part| word.contains(part))
         || strsim::damerau_levenshtein(&word, "api_key") <= 3
-}
-
-/// The start of the character that `index` points into.
-fn char_boundary_before(text: &str, index: usize) -> usize {
-    text.floor_char_boundary(index)
 }
 
 #[cfg(test)]
@@ -202,10 +196,10 @@ mod tests {
             "url = \"x\"\n\"hunter2\"",
             "url = \"https://u:hunter2@odoo\nb",
         ] {
-            let covered = redact_unparsed(text, &BTreeSet::from(["url".to_owned()]));
+            let redacted = redact_unparsed(text, &BTreeSet::from(["url".to_owned()]));
             for line in 0..text.lines().count() {
                 let at: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
-                let (_, _, shown) = render_excerpt(text, &(at..at + 1), &covered);
+                let (_, _, shown) = render_excerpt(text, &(at..at + 1), &redacted);
                 assert!(!shown.contains("hunter2"), "{text} {shown}");
             }
         }

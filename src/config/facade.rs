@@ -1,34 +1,30 @@
-//! `[facade]`: one client for all, where a provider lets none register.
+//! `[facade]`: client registration for providers without it.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::schema;
+use super::{default_value, schema};
 use gatepost_base::ProviderName;
 
-/// Shows a provider's metadata under our own name, and gives every client that
-/// registers the one public client that the administrator made there. Off
-/// unless it is configured.
+/// Serves a provider's metadata under the gateway's own name, and gives every
+/// client that registers the one public client that the administrator created
+/// at the provider. Off unless configured.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Facade {
-    /// Our name as an authorization server: the origin of the public URLs, such
-    /// as `https://mcp.example.com`.
+    /// The gateway's name as an authorization server: the origin of the public
+    /// URLs, such as `https://mcp.example.com`.
     pub issuer: String,
     /// The provider.
     #[schemars(schema_with = "schema::provider_name")]
     pub provider: ProviderName,
-    /// The public client that was made there: without a secret, with PKCE.
+    /// The public client at the provider: without a secret, with PKCE.
     pub client_id: String,
-    /// Where codes may go: exactly these; one on `http://localhost` or
-    /// `http://127.0.0.1` stands for every port.
+    /// The redirect URIs allowed, compared exactly; one on `http://localhost` or
+    /// `http://127.0.0.1` matches every port.
     pub redirect_uris: Vec<String>,
     /// Registrations from one client address per minute. Default 10.
-    #[serde(default = "registrations")]
+    #[serde(default = "default_value::u32::<10>")]
     #[schemars(range(min = 1, max = 10_000))]
     pub registrations_per_minute: u32,
-}
-
-fn registrations() -> u32 {
-    10
 }

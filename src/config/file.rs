@@ -1,4 +1,4 @@
-//! The file as it was written: its values, and where each of them stands.
+//! The configuration file: its values, and the location of each.
 
 use std::{
     collections::BTreeMap,
@@ -14,19 +14,18 @@ use toml::{
 };
 
 use super::{
-    diagnostic::{ConfigError, ConfigErrors, ConfigLocation},
+    diagnostic::{ConfigError, ConfigErrors, ConfigLocation, EntryPart},
     excerpt::{is_secret_key_name, looks_like_secret, redact_unparsed, render_excerpt},
     schema::SchemaNode,
 };
 
-/// No configuration is longer, and no secret's file; both are read whole.
+/// The largest configuration file or secret file, in bytes; both are read whole.
 const MAX_BYTES: u64 = 4 << 20;
 
-/// At most so many slips in the form of the file are told at once: one often
-/// drags others along.
+/// The most syntax errors reported at once, because one often causes others.
 const MAX_SYNTAX_ERRORS: usize = 5;
 
-/// A file that is TOML. What its keys mean is not looked at here.
+/// A file that is valid TOML. Its keys are not checked here.
 #[derive(Debug)]
 pub(super) struct ConfigFile {
     path: PathBuf,
@@ -36,7 +35,7 @@ pub(super) struct ConfigFile {
     redacted: Vec<Range<usize>>,
 }
 
-/// Where one key stands.
+/// The location of one key and its value.
 #[derive(Clone, Debug)]
 struct EntrySpans {
     key: Range<usize>,
@@ -44,63 +43,47 @@ struct EntrySpans {
 }
 
 impl EntrySpans {
-    /// What to cover of the entry; nothing of a table's header, which is
-    /// where the "value" of such a table stands.
+    /// The range to redact: the value, unless it is a table, whose span is its
+    /// header.
     fn redactable(&self) -> Option<Range<usize>> {
         let header = self.value.contains(&self.key.start);
         (!header).then(|| self.value.clone())
     }
 }
 
-/// Which part of an entry is meant.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum EntryPart {
-    /// Its name.
-    Key,
-    /// What stands behind the `=`; for a table its header.
-    Value,
-}
-
 impl ConfigFile {
     /// Reads and parses the file.
     ///
     /// # Errors
-    /// Every place where it is not TOML, or that it cannot be read.
-    pub(super) fn read(path: &Path, form: SchemaNode<'_>) -> Result<Self, ConfigErrors> {
-        let mut bytes = read_bounded(path).map_err(|error| {
-            read_error(
-                path,
-                &format!("the file cannot be read: {error}"),
-                ConfigLocation::WholeFile,
-            )
-        })?;
-        // A byte order mark, as some editors for Windows write.
+    /// Every syntax error, or that the file cannot be read.
+    pub(super) fn read(path: &Path, schema: SchemaNode<'_>) -> Result<Self, ConfigErrors> {
+        let fail = |message: String| {
+            let location = ConfigLocation::WholeFile(path.to_owned());
+            ConfigErrors::from(ConfigError::new(location, &[], message, None))
+        };
+        let mut bytes = read_bounded(path)
+            .map_err(|error| fail(format!("the file cannot be read: {error}")))?;
+        // The byte order mark that some Windows editors write.
         if bytes.starts_with(b"\xef\xbb\xbf") {
             bytes.drain(..3);
         }
         let text = String::from_utf8(bytes).map_err(|error| {
-            let line = error
+            let valid = error
                 .as_bytes()
                 .iter()
-                .take(error.utf8_error().valid_up_to())
-                .filter(|byte| **byte == b'\n')
-                .count()
-                + 1;
-            read_error(
-                path,
-                &format!("line {line} is not UTF-8"),
-                ConfigLocation::WholeFile,
-            )
+                .take(error.utf8_error().valid_up_to());
+            let line = valid.filter(|byte| **byte == b'\n').count() + 1;
+            fail(format!("line {line} is not UTF-8"))
         })?;
-        Self::parse(path, text, form)
+        Self::parse(path, text, schema)
     }
 
-    fn parse(path: &Path, text: String, form: SchemaNode<'_>) -> Result<Self, ConfigErrors> {
-        let (tree, slips) = DeTable::parse_recoverable(&text);
+    fn parse(path: &Path, text: String, schema: SchemaNode<'_>) -> Result<Self, ConfigErrors> {
+        let (tree, syntax_errors) = DeTable::parse_recoverable(&text);
         let mut spans = BTreeMap::new();
         walk_table(tree.get_ref(), &mut Vec::new(), &mut spans);
-        let slips = if slips.is_empty() {
-            // Numbers out of range come out only here.
+        let syntax_errors = if syntax_errors.is_empty() {
+            // Only this reports numbers that are out of range.
             match toml::from_str::<toml::Table>(&text) {
                 Ok(table) => {
                     return Ok(Self {
@@ -111,42 +94,32 @@ impl ConfigFile {
                         spans,
                     });
                 }
-                Err(slip) => vec![slip],
+                Err(error) => vec![error],
             }
         } else {
-            slips
+            syntax_errors
         };
-        let covered = redact_unparsed(&text, &form.non_secret_keys());
-        let mut mistakes: Vec<ConfigError> = slips
+        let redacted = redact_unparsed(&text, &schema.non_secret_keys());
+        let mut errors: Vec<ConfigError> = syntax_errors
             .iter()
-            .map(|slip| {
-                let (line, column, quote) =
-                    render_excerpt(&text, &slip.span().unwrap_or_default(), &covered);
-                ConfigError {
-                    location: ConfigLocation::File {
-                        path: path.to_owned(),
-                        line,
-                        column,
-                        excerpt: quote,
-                    },
-                    key: String::new(),
-                    message: slip.message().to_owned(),
-                    hint: None,
-                }
+            .map(|error| {
+                let span = error.span().unwrap_or_default();
+                let location = locate(path, &text, &span, &redacted);
+                ConfigError::new(location, &[], error.message(), None)
             })
             .collect();
-        mistakes.sort_by_key(|mistake| mistake.location.line());
-        mistakes.dedup_by_key(|mistake| mistake.location.line());
-        mistakes.truncate(MAX_SYNTAX_ERRORS);
-        Err(ConfigErrors::new(mistakes))
+        errors.sort_by_key(|error| error.location.line());
+        errors.dedup_by_key(|error| error.location.line());
+        errors.truncate(MAX_SYNTAX_ERRORS);
+        Err(ConfigErrors::new(errors))
     }
 
-    /// What the file says.
+    /// The values of the file.
     pub(super) fn table(&self) -> &toml::Table {
         &self.table
     }
 
-    /// The folder that paths in the file start from.
+    /// The folder that relative paths in the file start from.
     pub(super) fn directory(&self) -> Option<&Path> {
         self.path
             .parent()
@@ -158,33 +131,42 @@ impl ConfigFile {
         ConfigLocation::WholeFile(self.path.clone())
     }
 
-    /// Never shows what stands at and below this key, whatever is wrong around it.
+    /// Redacts the value of this key, and all below it, in every excerpt.
     pub(super) fn redact(&mut self, key: &[String]) {
         let below = self.spans.iter().filter(|(path, _)| path.starts_with(key));
         self.redacted
             .extend(below.filter_map(|(_, spans)| spans.redactable()));
     }
 
-    /// Where the key stands, if it does.
+    /// The location of the key, if it is in the file.
     pub(super) fn location(&self, key: &[String], part: EntryPart) -> Option<ConfigLocation> {
         let spans = self.spans.get(key)?;
         let span = match part {
             EntryPart::Key => &spans.key,
             EntryPart::Value => &spans.value,
         };
-        let mut covered = self.redacted.clone();
-        covered.extend(trailing_comment(&self.text, span));
-        let (line, column, quote) = render_excerpt(&self.text, span, &covered);
-        Some(ConfigLocation::File {
-            path: self.path.clone(),
-            line,
-            column,
-            excerpt: quote,
-        })
+        let mut redacted = self.redacted.clone();
+        redacted.extend(trailing_comment(&self.text, span));
+        Some(locate(&self.path, &self.text, span, &redacted))
     }
 }
 
-/// The bytes of a file, refused when there are too many of them.
+fn locate(
+    path: &Path,
+    text: &str,
+    span: &Range<usize>,
+    redacted: &[Range<usize>],
+) -> ConfigLocation {
+    let (line, column, excerpt) = render_excerpt(text, span, redacted);
+    ConfigLocation::File {
+        path: path.to_owned(),
+        line,
+        column,
+        excerpt,
+    }
+}
+
+/// Reads a file, up to 4 MiB.
 pub(super) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     fs::File::open(path)?
@@ -196,17 +178,8 @@ pub(super) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn read_error(path: &Path, message: &str, place: fn(PathBuf) -> ConfigLocation) -> ConfigErrors {
-    ConfigErrors::from(ConfigError {
-        location: place(path.to_owned()),
-        key: String::new(),
-        message: message.to_owned(),
-        hint: None,
-    })
-}
-
-/// What must not be quoted: values of secret keys, URLs with a user in them,
-/// and what may be a secret in a wrong place.
+/// The ranges that no excerpt may show: values of secret keys, URLs with a user,
+/// and what may be a misplaced secret.
 fn secret_ranges(text: &str, spans: &BTreeMap<Vec<String>, EntrySpans>) -> Vec<Range<usize>> {
     spans
         .iter()
@@ -223,8 +196,8 @@ fn secret_ranges(text: &str, spans: &BTreeMap<Vec<String>, EntrySpans>) -> Vec<R
         .collect()
 }
 
-/// Whether the key is that of a credential, or anything in it but the path to
-/// its secret: a text where the table of a credential should be is its key.
+/// Whether the key is a credential, or anything in one but the path to its secret.
+/// A text in the place of the credential's table is likely its API key.
 fn is_in_credential(key: &[String]) -> bool {
     match key {
         [section, _, table, rest @ ..] if section == "instances" && table == "credentials" => {
@@ -234,8 +207,8 @@ fn is_in_credential(key: &[String]) -> bool {
     }
 }
 
-/// What may be a comment behind a place on its line: people switch a secret
-/// off by making it one.
+/// What may be a comment at the end of the line. It is redacted because people
+/// comment secrets out.
 fn trailing_comment(text: &str, span: &Range<usize>) -> Option<Range<usize>> {
     let rest = text.get(span.end..)?;
     let line = rest.split('\n').next()?;

@@ -1,11 +1,11 @@
-//! `[keys]`: API keys of our own.
+//! `[keys]`: the gateway's own API keys.
 
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Where our own API keys are kept, as hashes.
+/// Where the hashes of the gateway's own API keys are stored.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Keys {

@@ -1,9 +1,9 @@
 //! The layers of a configuration: defaults, `ODOO_…`, file, `GATEPOST_…`,
-//! command line. A later one wins.
+//! command line. A later layer overrides an earlier one.
 //!
-//! The defaults are in the section structs. `ODOO_…` stand below the file:
-//! they make an instance where there is none, and fill what the only one
-//! leaves open.
+//! The defaults are in the section structs. The `ODOO_…` variables are below the
+//! file: they define an instance if none is configured, and fill in missing keys
+//! of the only one.
 
 use std::collections::BTreeSet;
 
@@ -13,15 +13,14 @@ use figment::{
 };
 
 use super::{
-    diagnostic::{ConfigError, ConfigErrors, ConfigLocation},
+    diagnostic::{ConfigError, ConfigErrors, ConfigLocation, EntryPart},
     environment::{self, ODOO_VARIABLES, ParsedVariable, Setting},
-    file::{ConfigFile, EntryPart},
+    file::ConfigFile,
     schema::{SchemaNode, SchemaType},
     sources::Sources,
 };
 
-/// The two keys of which an instance has one, and each of its credentials; and
-/// those of a provider and of Redis.
+/// Keys that exclude each other, in both directions.
 const EXCLUSIVE_KEYS: [(&str, &str); 6] = [
     ("api_key", "api_key_file"),
     ("api_key_file", "api_key"),
@@ -31,16 +30,16 @@ const EXCLUSIVE_KEYS: [(&str, &str); 6] = [
     ("password_file", "password"),
 ];
 
-/// The instance that the `ODOO_…` variables make.
+/// The name of the instance that the `ODOO_…` variables define.
 const DEFAULT_INSTANCE: &str = "odoo";
 
-/// The name of the file's layer; no variable has it.
+/// The name of the file's layer, which no variable can have.
 const FILE_LAYER: &str = "file";
 
-/// The option that gives addresses.
+/// The command-line option for addresses.
 const LISTEN_OPTION: &str = "--listen";
 
-/// All layers, one on the other, and what was wrong with single variables.
+/// All layers merged, and the errors and warnings about single variables.
 #[derive(Debug)]
 pub(super) struct Layers {
     figment: Figment,
@@ -50,7 +49,7 @@ pub(super) struct Layers {
     pub(super) warnings: Vec<ConfigError>,
 }
 
-/// One layer: what it says, under the name of where it says so.
+/// One layer: its values, named by their source.
 struct Layer {
     name: String,
     dict: Dict,
@@ -70,41 +69,41 @@ impl Layers {
     /// Reads the sources.
     ///
     /// # Errors
-    /// When the file is no TOML; single wrong variables are kept in `mistakes`.
-    pub(super) fn read(sources: &Sources, form: SchemaNode<'_>) -> Result<Self, ConfigErrors> {
+    /// If the file is not TOML. Errors in single variables are in `errors`.
+    pub(super) fn read(sources: &Sources, schema: SchemaNode<'_>) -> Result<Self, ConfigErrors> {
         let file = sources
             .file
             .as_deref()
-            .map(|path| ConfigFile::read(path, form))
+            .map(|path| ConfigFile::read(path, schema))
             .transpose()?;
         let nothing = toml::Table::new();
         let written = file.as_ref().map_or(&nothing, ConfigFile::table);
 
-        let (mut mistakes, mut warnings, mut settings) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut errors, mut warnings, mut settings) = (Vec::new(), Vec::new(), Vec::new());
         for name in sources.non_utf8_variables() {
-            mistakes.push(variable_error(name, "the value is not UTF-8", None));
+            errors.push(variable_error(name, "the value is not UTF-8", None));
         }
         for (name, text) in sources.overrides() {
-            match environment::parse(name, text, form, written) {
+            match environment::parse(name, text, schema, written) {
                 ParsedVariable::Unrecognized(warning) => warnings.push(warning),
                 ParsedVariable::Foreign => {}
                 ParsedVariable::Sets(setting) => settings.push(setting),
-                ParsedVariable::Invalid(mistake) => mistakes.push(mistake),
+                ParsedVariable::Invalid(error) => errors.push(error),
             }
         }
-        // A whole table first, then what is set inside it.
+        // A whole table before the keys in it.
         settings.sort_by_key(|setting| setting.path.len());
 
         let mut of_file = as_dict(written);
         if let Some(folder) = file.as_ref().and_then(ConfigFile::directory) {
             let mut whole = Value::from(of_file);
-            resolve_paths(&mut whole, form, folder);
+            resolve_paths(&mut whole, schema, folder);
             of_file = whole.into_dict().unwrap_or_default();
         }
         drop_overridden_keys(&mut of_file, &settings);
 
         let mut figment = Figment::new();
-        for layer in odoo_layers(sources, &of_file, &settings, &mut mistakes, &mut warnings) {
+        for layer in odoo_layers(sources, &of_file, &settings, &mut errors, &mut warnings) {
             figment = figment.merge(layer);
         }
         figment = figment.merge(Layer {
@@ -138,54 +137,50 @@ impl Layers {
             figment,
             merged,
             file,
-            errors: mistakes,
+            errors,
             warnings,
         })
     }
 
-    /// What all layers say together.
+    /// The values of all layers.
     pub(super) fn merged(&self) -> &Value {
         &self.merged
     }
 
-    /// Hides the value of this key in every quoted line.
+    /// Redacts the value of this key in every excerpt.
     pub(super) fn redact(&mut self, path: &[String]) {
         if let Some(file) = &mut self.file {
             file.redact(path);
         }
     }
 
-    /// Where the key was set; where it is missing, what is nearest above it.
+    /// The location where the key was set; if it is missing, of its closest ancestor.
     pub(super) fn location(&self, path: &[String], part: EntryPart) -> ConfigLocation {
         let mut value = &self.merged;
-        let mut exact = true;
+        let mut depth = 0;
         for step in path {
             let below = match value {
-                Value::Dict(_, dict) => dict.get(step),
-                Value::Array(_, items) => {
-                    step.parse().ok().and_then(|index: usize| items.get(index))
-                }
-                Value::String(..)
-                | Value::Char(..)
-                | Value::Bool(..)
-                | Value::Num(..)
-                | Value::Empty(..) => None,
+                Value::Array(_, items) => step.parse().ok().and_then(|at: usize| items.get(at)),
+                other => other.as_dict().and_then(|dict| dict.get(step)),
             };
             let Some(below) = below else {
-                exact = false;
                 break;
             };
             value = below;
+            depth += 1;
+        }
+        if depth == 0 {
+            return self.root_location();
         }
         let layer = self
             .figment
             .get_metadata(value.tag())
             .map_or(FILE_LAYER, |metadata| &*metadata.name);
-        // A table may have been begun by several layers.
+        // Several layers may have contributed to a table.
         let anywhere = matches!(value, Value::Dict(..));
         if layer == FILE_LAYER || anywhere {
             for length in (1..=path.len()).rev() {
-                let part = if length == path.len() && exact {
+                let part = if length == path.len() && depth == length {
                     part
                 } else {
                     EntryPart::Value
@@ -201,13 +196,13 @@ impl Layers {
         if layer == LISTEN_OPTION {
             return ConfigLocation::CommandLine(LISTEN_OPTION);
         }
-        if layer != FILE_LAYER && !path.is_empty() {
+        if layer != FILE_LAYER {
             return ConfigLocation::Environment(layer.to_owned());
         }
         self.root_location()
     }
 
-    /// The configuration as a whole.
+    /// The location of the whole configuration.
     pub(super) fn root_location(&self) -> ConfigLocation {
         self.file
             .as_ref()
@@ -215,12 +210,12 @@ impl Layers {
     }
 }
 
-/// The instance that the `ODOO_…` variables speak of, one layer for each.
+/// The layers of the `ODOO_…` variables, one for each.
 fn odoo_layers(
     sources: &Sources,
     of_file: &Dict,
     settings: &[Setting],
-    mistakes: &mut Vec<ConfigError>,
+    errors: &mut Vec<ConfigError>,
     warnings: &mut Vec<ConfigError>,
 ) -> Vec<Layer> {
     let given: Vec<(&str, &str, &str)> = ODOO_VARIABLES
@@ -245,7 +240,7 @@ fn odoo_layers(
                 _ => None,
             }),
     );
-    // `GATEPOST_INSTANCES` sets them all; then nothing is to be filled in.
+    // `GATEPOST_INSTANCES` sets all instances, so nothing is filled in.
     let all_at_once = settings.iter().any(|setting| setting.path == ["instances"]);
     if names.len() > 1 || all_at_once {
         warnings.push(variable_error(
@@ -255,22 +250,22 @@ fn odoo_layers(
             } else {
                 "several instances are configured, so the `ODOO_…` variables are ignored"
             },
-            Some("set GATEPOST_INSTANCES__NAME__API_KEY_FILE and its like instead"),
+            Some("set variables such as GATEPOST_INSTANCES__NAME__API_KEY_FILE instead"),
         ));
         return Vec::new();
     }
     if sources.variable("ODOO_API_KEY").is_some() && sources.variable("ODOO_API_KEY_FILE").is_some()
     {
-        mistakes.push(variable_error(
+        errors.push(variable_error(
             "ODOO_API_KEY",
             "ODOO_API_KEY and ODOO_API_KEY_FILE are both set",
             Some("set one of them"),
         ));
     }
     if names.is_empty() && sources.variable("ODOO_URL").is_none() {
-        mistakes.push(variable_error(
+        errors.push(variable_error(
             first,
-            "there is no instance for this to belong to",
+            "no instance is configured that this variable could apply to",
             Some("set ODOO_URL too, such as https://odoo.example.com"),
         ));
         return Vec::new();
@@ -287,7 +282,7 @@ fn odoo_layers(
                     [section, name, own] if section == "instances" && name == instance && own == key)
             })
     };
-    // The key of a higher layer stands, in whichever form it is there.
+    // A key from a higher layer is used, whether inline or in a file.
     let has_key = above("api_key") || above("api_key_file");
     given
         .into_iter()
@@ -302,8 +297,8 @@ fn odoo_layers(
         .collect()
 }
 
-/// Where a variable sets the one of two keys that exclude each other, the other
-/// one in the file gives way.
+/// Removes a key from the file's values if a variable sets the key that excludes
+/// it.
 fn drop_overridden_keys(of_file: &mut Dict, settings: &[Setting]) {
     for setting in settings {
         let Some((key, tables)) = setting.path.split_last() else {
@@ -332,26 +327,26 @@ fn table_at<'a>(dict: &'a mut Dict, path: &[String]) -> Option<&'a mut Dict> {
         })
 }
 
-/// Lets the paths that a file names start from the file's own folder.
-fn resolve_paths(value: &mut Value, form: SchemaNode<'_>, folder: &std::path::Path) {
+/// Makes the relative paths in the file start from the file's folder.
+fn resolve_paths(value: &mut Value, schema: SchemaNode<'_>, folder: &std::path::Path) {
     match value {
         Value::Dict(_, dict) => {
             for (key, value) in dict {
-                if let Some(form) = form.child(key) {
-                    resolve_paths(value, form, folder);
+                if let Some(schema) = schema.child(key) {
+                    resolve_paths(value, schema, folder);
                 }
             }
         }
         Value::Array(_, items) => {
-            if let Some(form) = form.element() {
+            if let Some(schema) = schema.element() {
                 for item in items {
-                    resolve_paths(item, form, folder);
+                    resolve_paths(item, schema, folder);
                 }
             }
         }
         Value::String(_, text)
-            if form.schema_type() == SchemaType::Text
-                && form.format() == Some("path")
+            if schema.schema_type() == SchemaType::Text
+                && schema.format() == Some("path")
                 && !text.is_empty() =>
         {
             *text = folder.join(&*text).to_string_lossy().into_owned();
@@ -382,10 +377,6 @@ fn nest(path: &[String], value: Value) -> Dict {
 }
 
 fn variable_error(name: &str, message: &str, hint: Option<&str>) -> ConfigError {
-    ConfigError {
-        location: ConfigLocation::Environment(name.to_owned()),
-        key: String::new(),
-        message: message.to_owned(),
-        hint: hint.map(str::to_owned),
-    }
+    let location = ConfigLocation::Environment(name.to_owned());
+    ConfigError::new(location, &[], message, hint.map(str::to_owned))
 }

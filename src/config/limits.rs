@@ -1,57 +1,57 @@
-//! `[limits]`: how much.
+//! `[limits]`: rate limits.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use gatepost_state::limits::{CallerRates, Rate};
 
-/// How much anybody may.
+/// Rate limits of clients, instances and callers.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Requests with a token from one client address, per minute. Default 6,000:
-    /// a whole company may come from one.
+    /// Requests with a token from one client address, per minute. Default 6,000
+    /// because a whole company may share one.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub address_per_minute: u32,
-    /// So many of them at once. Default 1,000.
+    /// How many of them at once. Default 1,000.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub address_burst: u32,
-    /// Tokens from one client address that a provider may be asked about in
-    /// vain, per minute. What comes without a token never counts. Default 60.
+    /// Rejected tokens from one client address, per minute. A request without a
+    /// token does not count. Default 60.
     #[schemars(range(min = 1, max = 100_000))]
     pub failed_logins_per_minute: u32,
-    /// So many of them at once. Default 60.
+    /// How many of them at once. Default 60.
     #[schemars(range(min = 1, max = 100_000))]
     pub failed_logins_burst: u32,
     /// Tool calls in one instance, of all callers together, per minute. Default
     /// 6,000.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub instance_per_minute: u32,
-    /// So many of them at once. Default 1,000.
+    /// How many of them at once. Default 1,000.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub instance_burst: u32,
     /// Tool calls of one caller per minute. Default 1,200.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub caller_per_minute: u32,
-    /// So many of them at once. Default 300.
+    /// How many of them at once. Default 300.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub caller_burst: u32,
-    /// Those of them that read, per minute. Default 1,200.
+    /// Tool calls of one caller that read, per minute. Default 1,200.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub read_per_minute: u32,
-    /// So many of them at once. Default 300.
+    /// How many of them at once. Default 300.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub read_burst: u32,
-    /// Those of them that may change something, per minute. Default 120.
+    /// Tool calls of one caller that may write, per minute. Default 120.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub write_per_minute: u32,
-    /// So many of them at once. Default 60.
+    /// How many of them at once. Default 60.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub write_burst: u32,
-    /// Those of them that fetch or make a file, per minute. Default 60.
+    /// Tool calls of one caller that read or create a file, per minute. Default 60.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub file_per_minute: u32,
-    /// So many of them at once. Default 30.
+    /// How many of them at once. Default 30.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub file_burst: u32,
     /// Rows that one caller's calls read from Odoo, per minute and at once.
@@ -64,32 +64,32 @@ pub struct Limits {
     pub bytes_per_minute: u32,
 }
 
-/// How much the callers of one role may; what is not said is as in `[limits]`.
+/// Limits for the callers of one role; a key that is not set is as in `[limits]`.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RoleLimits {
     /// Tool calls of one caller per minute.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub caller_per_minute: Option<u32>,
-    /// So many of them at once.
+    /// How many of them at once.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub caller_burst: Option<u32>,
-    /// Those of them that read, per minute.
+    /// Tool calls of one caller that read, per minute.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub read_per_minute: Option<u32>,
-    /// So many of them at once.
+    /// How many of them at once.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub read_burst: Option<u32>,
-    /// Those of them that may change something, per minute.
+    /// Tool calls of one caller that may write, per minute.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub write_per_minute: Option<u32>,
-    /// So many of them at once.
+    /// How many of them at once.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub write_burst: Option<u32>,
-    /// Those of them that fetch or make a file, per minute.
+    /// Tool calls of one caller that read or create a file, per minute.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub file_per_minute: Option<u32>,
-    /// So many of them at once.
+    /// How many of them at once.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub file_burst: Option<u32>,
     /// Rows that one caller's calls read from Odoo, per minute and at once.
@@ -124,7 +124,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// What a caller may of whose role nothing else is said.
+    /// The limits of a caller whose roles have none of their own.
     pub(super) fn caller_rates(&self) -> CallerRates {
         CallerRates {
             calls: Rate::per_minute(self.caller_per_minute, self.caller_burst),
@@ -136,9 +136,9 @@ impl Limits {
         }
     }
 
-    /// The same with what is said of a role.
+    /// The limits of a caller with this role.
     pub(super) fn role_rates(mut self, role: &RoleLimits) -> CallerRates {
-        for (key, said) in [
+        for (key, own) in [
             (&mut self.caller_per_minute, role.caller_per_minute),
             (&mut self.caller_burst, role.caller_burst),
             (&mut self.read_per_minute, role.read_per_minute),
@@ -150,7 +150,7 @@ impl Limits {
             (&mut self.rows_per_minute, role.rows_per_minute),
             (&mut self.bytes_per_minute, role.bytes_per_minute),
         ] {
-            *key = said.unwrap_or(*key);
+            *key = own.unwrap_or(*key);
         }
         self.caller_rates()
     }

@@ -1,87 +1,60 @@
-//! From sources to a checked configuration.
+//! Loads a configuration from its sources.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use figment::value::Value;
-use http::HeaderMap;
 
 use super::{
     Admin, Config, check,
-    diagnostic::{ConfigError, ConfigErrors, ConfigLocation, dotted_path, sorted_by_location},
+    diagnostic::{ConfigError, ConfigErrors, ConfigLocation, EntryPart, sorted_by_location},
     excerpt::is_secret_key_name,
-    file::EntryPart,
     layers::Layers,
     schema::{SchemaNode, SchemaViolation, config_schema},
+    secrets::Secrets,
     sources::Sources,
 };
-use crate::audit::ChainKey;
-use gatepost_base::{CredentialName, InstanceName, ProviderName};
-use gatepost_identity::{ApiKeyStore, ClientAuth};
-use gatepost_odoo_client::ApiKey;
 use gatepost_policy::RuleRef;
-use gatepost_state::redis::RedisPassword;
 
-/// A configuration in which everything fits, with what its files held.
+/// A configuration without errors, and the contents of the files that it names.
 ///
-/// A gateway is built from it whole; nothing is read again.
+/// A gateway is built from it alone; nothing is read again.
 #[derive(Clone, Debug)]
 pub struct ValidConfig {
-    /// All keys, defaults filled in.
+    /// All keys, with defaults filled in.
     pub config: Config,
-    /// The Odoo API key of every instance.
-    pub service_keys: BTreeMap<InstanceName, ApiKey>,
-    /// The Odoo API keys of the credentials of every instance.
-    pub credentials: BTreeMap<InstanceName, BTreeMap<CredentialName, ApiKey>>,
-    /// Our own keys; none where no file is named or it does not exist yet.
-    pub keyring: Option<ApiKeyStore>,
-    /// How we prove to each identity provider who we are.
-    pub client_auths: BTreeMap<ProviderName, Arc<ClientAuth>>,
-    /// The header fields for the collector of traces.
-    pub otlp_headers: HeaderMap,
-    /// The password of the Redis, if it asks for one.
-    pub redis_password: Option<RedisPassword>,
-    /// The key to the hashes of the audit journal.
-    pub audit_key: Option<ChainKey>,
-    /// What is allowed and doubtful, for the log.
+    /// The secrets of the configuration and its files.
+    pub secrets: Secrets,
+    /// Settings that are allowed but questionable, for the log.
     pub warnings: Vec<ConfigError>,
 }
 
 /// Reads and checks a configuration. It changes nothing, so a reload calls it
-/// again and keeps what it has when this fails.
+/// again and continues with the old configuration if this fails.
 ///
 /// # Errors
-/// Everything that is wrong, as far as one mistake does not hide another.
+/// Every error found, unless one hides another.
 pub fn load(sources: &Sources) -> Result<ValidConfig, ConfigErrors> {
-    let (config, mut layers) = read_layers(sources)?;
-    let found = config
-        .as_ref()
-        .map(|config| check::check_config(config, &layers));
-    let mut found = found.unwrap_or_default();
-    found.errors.splice(..0, std::mem::take(&mut layers.errors));
-    found
-        .warnings
-        .splice(..0, std::mem::take(&mut layers.warnings));
-    match config {
-        Some(config) if found.errors.is_empty() => Ok(ValidConfig {
-            config,
-            service_keys: found.service_keys,
-            credentials: found.credentials,
-            keyring: found.keyring,
-            client_auths: found.client_auths,
-            otlp_headers: found.otlp_headers,
-            redis_password: found.redis_password,
-            audit_key: found.audit_key,
-            warnings: sorted_by_location(found.warnings),
-        }),
-        _ => Err(ConfigErrors::new(found.errors)),
+    let (config, layers) = read_layers(sources)?;
+    let Some(config) = config else {
+        return Err(ConfigErrors::new(layers.errors));
+    };
+    let found = check::check_config(&config, &layers);
+    let errors = [layers.errors, found.errors].concat();
+    if !errors.is_empty() {
+        return Err(ConfigErrors::new(errors));
     }
+    Ok(ValidConfig {
+        config,
+        secrets: found.secrets,
+        warnings: sorted_by_location([layers.warnings, found.warnings].concat()),
+    })
 }
 
-/// The configuration as it is written, for `gatepost key`: no other file is
-/// read, and what must fit between keys is not looked at.
+/// Reads a configuration without checking it across keys or reading other files,
+/// for `gatepost key`.
 ///
 /// # Errors
-/// Everything that is wrong with single keys.
+/// Every key that violates the schema.
 pub fn load_schema_valid(sources: &Sources) -> Result<Config, ConfigErrors> {
     match read_layers(sources)? {
         (Some(config), layers) if layers.errors.is_empty() => Ok(config),
@@ -89,7 +62,7 @@ pub fn load_schema_valid(sources: &Sources) -> Result<Config, ConfigErrors> {
     }
 }
 
-/// The roles as they are written, and where each of their rules stands.
+/// The configured roles, and the location of each rule.
 #[derive(Debug)]
 pub struct LocatedRules {
     /// All keys; only the roles are checked.
@@ -99,7 +72,7 @@ pub struct LocatedRules {
 }
 
 impl LocatedRules {
-    /// Where the rule stands, such as `gatepost.toml at line 7`.
+    /// The location of a rule, such as `gatepost.toml at line 7`.
     pub fn location(&self, at: &RuleRef) -> String {
         match self.locations.get(at) {
             Some(ConfigLocation::File { path, line, .. }) => {
@@ -110,7 +83,7 @@ impl LocatedRules {
         }
     }
 
-    /// Something that is wrong at this place in a rule, such as `domain`.
+    /// An error at this path in a rule, such as `domain`.
     pub fn error_at(
         &self,
         at: &RuleRef,
@@ -121,31 +94,27 @@ impl LocatedRules {
         let rule = ["roles", at.role.as_str(), "rules", &at.index.to_string()];
         let mut whole = rule.map(str::to_owned).to_vec();
         whole.extend_from_slice(path);
-        ConfigError {
-            location: self.layers.location(&whole, EntryPart::Value),
-            key: dotted_path(&whole),
-            message,
-            hint,
-        }
+        let location = self.layers.location(&whole, EntryPart::Value);
+        ConfigError::new(location, &whole, message, hint)
     }
 }
 
-/// The roles and where their rules stand, for `gatepost explain`: no other file
-/// is read.
+/// Reads the roles and the locations of their rules without reading other files,
+/// for `gatepost explain`.
 ///
 /// # Errors
-/// Everything that is wrong with single keys, and with the roles.
+/// Every key that violates the schema, and every error in the roles.
 pub fn load_rules(sources: &Sources) -> Result<LocatedRules, ConfigErrors> {
     let (config, mut layers) = read_layers(sources)?;
-    let mut mistakes = std::mem::take(&mut layers.errors);
+    let mut errors = std::mem::take(&mut layers.errors);
     let Some(config) = config else {
-        return Err(ConfigErrors::new(mistakes));
+        return Err(ConfigErrors::new(errors));
     };
-    mistakes.extend(check::role_errors(&config, &layers));
-    if !mistakes.is_empty() {
-        return Err(ConfigErrors::new(mistakes));
+    errors.extend(check::role_errors(&config, &layers));
+    if !errors.is_empty() {
+        return Err(ConfigErrors::new(errors));
     }
-    let mut places = BTreeMap::new();
+    let mut locations = BTreeMap::new();
     for (name, role) in &config.roles {
         for index in 0..role.rules.len() {
             let steps = ["roles", name.as_str(), "rules", &index.to_string()].map(str::to_owned);
@@ -153,100 +122,95 @@ pub fn load_rules(sources: &Sources) -> Result<LocatedRules, ConfigErrors> {
                 role: name.clone(),
                 index,
             };
-            places.insert(at, layers.location(&steps, EntryPart::Value));
+            locations.insert(at, layers.location(&steps, EntryPart::Value));
         }
     }
     Ok(LocatedRules {
         config,
-        locations: places,
+        locations,
         layers,
     })
 }
 
-/// Only the admin listener, for `gatepost healthcheck`: neither secrets nor
-/// other files are read, and mistakes elsewhere do not matter.
+/// Reads only `[admin]`, for `gatepost healthcheck`. Errors in other sections are
+/// ignored.
 ///
 /// # Errors
-/// When the file is no TOML or `[admin]` is wrong.
+/// If the file is not TOML or `[admin]` is not valid.
 pub fn load_admin(sources: &Sources) -> Result<Admin, ConfigErrors> {
     let schema = config_schema();
     let layers = Layers::read(sources, SchemaNode::new(&schema))?;
-    let Some(form) = SchemaNode::new(&schema).child("admin") else {
+    let Some(schema) = SchemaNode::new(&schema).child("admin") else {
         return Ok(Admin::default());
     };
     let mut admin = match layers.merged().find_ref("admin") {
         Some(value) => value.clone(),
         None => return Ok(Admin::default()),
     };
-    let mut misfits = Vec::new();
-    form.validate(&mut admin, &mut vec!["admin".to_owned()], &mut misfits);
-    if misfits.is_empty() {
+    let mut violations = Vec::new();
+    schema.validate(&mut admin, &mut vec!["admin".to_owned()], &mut violations);
+    if violations.is_empty() {
         return admin
             .deserialize()
             .map_err(|error| ConfigErrors::from(unexpected_error(&error, &layers)));
     }
     Err(ConfigErrors::new(
-        misfits
+        violations
             .into_iter()
             .map(|one| locate_violation(one, &layers))
             .collect(),
     ))
 }
 
-/// The configuration as far as its form is right, and its layers with every
-/// mistake in the form. No configuration only with at least one mistake.
+/// Reads the configuration, and validates it against the schema. Without a
+/// configuration the layers have at least one error.
 fn read_layers(sources: &Sources) -> Result<(Option<Config>, Layers), ConfigErrors> {
     let schema = config_schema();
-    let form = SchemaNode::new(&schema);
-    let mut layers = Layers::read(sources, form)?;
+    let schema = SchemaNode::new(&schema);
+    let mut layers = Layers::read(sources, schema)?;
     let mut whole: Value = layers.merged().clone();
-    let mut misfits = Vec::new();
-    form.validate(&mut whole, &mut Vec::new(), &mut misfits);
-    // Unknown keys: what stands there may be a secret under a wrong name.
-    for misfit in misfits.iter().filter(|misfit| misfit.is_unknown_key()) {
-        layers.redact(&misfit.path);
+    let mut violations = Vec::new();
+    schema.validate(&mut whole, &mut Vec::new(), &mut violations);
+    // The value of an unknown key may be a secret under a misspelled name.
+    for violation in violations
+        .iter()
+        .filter(|violation| violation.is_unknown_key())
+    {
+        layers.redact(&violation.path);
     }
-    let fits = misfits.iter().all(SchemaViolation::is_unknown_key);
-    let mut found: Vec<ConfigError> = misfits
-        .into_iter()
-        .map(|misfit| locate_violation(misfit, &layers))
+    let valid = violations.iter().all(SchemaViolation::is_unknown_key);
+    let violations = violations.into_iter();
+    let found: Vec<ConfigError> = violations
+        .map(|violation| locate_violation(violation, &layers))
         .collect();
-    layers.errors.append(&mut found);
-    if !fits {
+    layers.errors.extend(found);
+    if !valid {
         return Ok((None, layers));
     }
     match whole.deserialize::<Config>() {
         Ok(config) => Ok((Some(config), layers)),
-        // The form is meant to find everything before serde does.
+        // Unexpected: the schema should find every error before serde does.
         Err(error) => {
-            let mistake = unexpected_error(&error, &layers);
-            layers.errors.push(mistake);
+            let error = unexpected_error(&error, &layers);
+            layers.errors.push(error);
             Ok((None, layers))
         }
     }
 }
 
-fn locate_violation(misfit: SchemaViolation, layers: &Layers) -> ConfigError {
-    ConfigError {
-        location: layers.location(&misfit.path, misfit.part),
-        key: dotted_path(&misfit.path),
-        message: misfit.message,
-        hint: misfit.hint,
-    }
+fn locate_violation(violation: SchemaViolation, layers: &Layers) -> ConfigError {
+    let location = layers.location(&violation.path, violation.part);
+    ConfigError::new(location, &violation.path, violation.message, violation.hint)
 }
 
-/// What serde refused. Only its kind is told: its text may hold the value.
+/// An error from serde. Its text is used only if it cannot contain a secret.
 fn unexpected_error(error: &figment::Error, layers: &Layers) -> ConfigError {
     let secret = error.path.last().is_some_and(|key| is_secret_key_name(key));
     let message = if let (figment::error::Kind::Message(message), false) = (&error.kind, secret) {
         message.clone()
     } else {
-        "this does not fit".to_owned()
+        "this value is not valid".to_owned()
     };
-    ConfigError {
-        location: layers.location(&error.path, EntryPart::Value),
-        key: dotted_path(&error.path),
-        message,
-        hint: None,
-    }
+    let location = layers.location(&error.path, EntryPart::Value);
+    ConfigError::new(location, &error.path, message, None)
 }

@@ -1,7 +1,8 @@
-//! The configuration: one struct file per section, how it is read, and what
-//! must fit between its keys.
+//! The configuration: one file per section, and how it is read and checked.
 //!
-//! [`load()`] is the way in. The environment is read here and nowhere else.
+//! [`load()`] is the entry point. Only this module reads the environment. `figment`
+//! only merges the layers and remembers which layer set a key; validation is here
+//! because serde would stop at the first error.
 
 mod admin;
 mod argument;
@@ -10,6 +11,7 @@ mod build;
 mod changes;
 mod check;
 mod credential;
+mod default_value;
 mod diagnostic;
 mod environment;
 mod excerpt;
@@ -27,6 +29,7 @@ mod redis;
 mod reference;
 mod role;
 mod schema;
+mod secrets;
 mod server;
 #[cfg(test)]
 mod snippets;
@@ -40,7 +43,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub use self::redis::{OnRedisFailure, Redis};
+pub use self::redis::Redis;
 pub use admin::Admin;
 pub use argument::{Argument, ArgumentType, Arguments};
 pub use audit::Audit;
@@ -49,13 +52,14 @@ pub use changes::Changes;
 pub use credential::Credential;
 pub use diagnostic::{ConfigError, ConfigErrors, ConfigLocation};
 pub use facade::Facade;
-pub use grant::{CallerKind, Grant};
+pub use grant::Grant;
 pub use instance::Instance;
 pub use keys::Keys;
 pub use limits::{Limits, RoleLimits};
 pub use load::{LocatedRules, ValidConfig, load, load_admin, load_rules, load_schema_valid};
-pub use provider::{BasicEncoding, ClientAuth, Provider, ProviderKind, StepUp, Validation};
-pub use role::{Role, Rule, RuleOperation};
+pub use provider::{BasicEncoding, ClientAuthMethod, Provider, ProviderKind, StepUp};
+pub use role::{Role, Rule};
+pub use secrets::Secrets;
 pub use server::{Server, Tls};
 pub use sources::Sources;
 pub use telemetry::Telemetry;
@@ -65,13 +69,13 @@ use gatepost_base::{InstanceName, ProviderName, RoleName};
 use gatepost_policy::Policy;
 use gatepost_state::limits::{Rate, Rates};
 
-/// The whole configuration. Every key has its default here, in its type.
+/// The whole configuration. The type of each section has the defaults of its keys.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Where clients connect.
+    /// The listeners for clients.
     pub server: Server,
-    /// Where operators look.
+    /// The listener for operators.
     pub admin: Admin,
     /// The Odoo instances by name; at least one.
     #[schemars(extend("propertyNames" = { "format": "instance-name" }))]
@@ -79,29 +83,29 @@ pub struct Config {
     /// The identity providers by name.
     #[schemars(extend("propertyNames" = { "format": "provider-name" }))]
     pub providers: BTreeMap<ProviderName, Provider>,
-    /// Who gets which roles.
+    /// Which callers have which roles.
     pub grants: Vec<Grant>,
     /// The roles by name.
     #[schemars(extend("propertyNames" = { "format": "role-name" }))]
     pub roles: BTreeMap<RoleName, Role>,
-    /// Our own API keys.
+    /// The gateway's own API keys.
     pub keys: Keys,
-    /// How much anybody may.
+    /// Rate limits.
     pub limits: Limits,
-    /// What is told to operators.
+    /// Traces.
     pub telemetry: Telemetry,
-    /// Where several replicas count together.
+    /// What several replicas share.
     pub redis: Option<Redis>,
-    /// Who did what.
+    /// The audit journal.
     pub audit: Audit,
-    /// What is remembered of changes.
+    /// The change store.
     pub changes: Changes,
-    /// One client for all, where a provider lets none register.
+    /// Client registration for providers without it.
     pub facade: Option<Facade>,
 }
 
 impl Config {
-    /// The roles as policy knows them.
+    /// The roles in the form that policy uses.
     pub fn policy(&self) -> Policy {
         let roles = self.roles.iter();
         Policy::new(
@@ -111,10 +115,10 @@ impl Config {
         )
     }
 
-    /// How much everybody may.
+    /// The rate limits, with those of the roles.
     pub fn rates(&self) -> Rates {
         let limits = self.limits;
-        let of_roles = self.roles.iter().filter_map(|(name, role)| {
+        let by_role = self.roles.iter().filter_map(|(name, role)| {
             let own = role.limits.as_ref()?;
             Some((name.clone(), limits.role_rates(own)))
         });
@@ -122,11 +126,11 @@ impl Config {
             address: Rate::per_minute(limits.address_per_minute, limits.address_burst),
             instance: Rate::per_minute(limits.instance_per_minute, limits.instance_burst),
             caller: limits.caller_rates(),
-            by_role: of_roles.collect(),
+            by_role: by_role.collect(),
         }
     }
 
-    /// Whether any role may change anything in any instance.
+    /// Whether any role allows a write in any instance.
     pub fn allows_writes(&self) -> bool {
         let policy = self.policy();
         self.instances

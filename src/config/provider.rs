@@ -6,100 +6,100 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::schema;
+use super::{default_value, schema};
+use gatepost_identity::Validation;
 
-/// An OIDC provider (an OAuth authorization server) whose tokens are taken.
+/// An OIDC provider (an OAuth authorization server) whose tokens are accepted.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Provider {
-    /// What it is: sets the defaults of other keys. Default `other`.
+    /// The product, which sets the defaults of other keys. Default `other`.
     #[serde(default)]
     pub kind: ProviderKind,
-    /// Its own name, exactly as it stands in its metadata and tokens, such as
-    /// `https://id.example.com`. A `/` at the end counts.
+    /// Its issuer, exactly as in its metadata and tokens, such as
+    /// `https://id.example.com`. A trailing `/` matters.
     pub issuer: String,
-    /// How tokens are proved to be good: by asking the provider (RFC 7662), by
-    /// its signature, or both. Default `introspection`; `jwt` for `auth0` and
-    /// `entra`, which cannot be asked, and for `authentik`.
+    /// How tokens are validated: by introspection (RFC 7662), by signature, or by
+    /// both. Default `introspection`; `jwt` for `auth0` and `entra`, which have no
+    /// introspection, and for `authentik`.
     #[serde(default)]
     pub validation: Option<Validation>,
-    /// Zitadel: the id of the project that stands for Odoo. It gives the
-    /// defaults of `audiences`, `challenge_scopes` and `role_claims`.
+    /// Zitadel: the id of the project for this Odoo. It sets the defaults of
+    /// `audiences`, `challenge_scopes` and `role_claims`.
     #[serde(default)]
     pub project: Option<String>,
-    /// Our client there, which asks about tokens. Zitadel's key file has it.
+    /// The gateway's client there, for introspection. Zitadel's key file has it.
     #[serde(default)]
     pub client_id: Option<String>,
-    /// How we prove who we are. Default `client_secret_basic`, and with a
-    /// `key_file` `private_key_jwt`.
+    /// How the gateway authenticates there. Default `client_secret_basic`, and with
+    /// a `key_file` `private_key_jwt`.
     #[serde(default)]
-    pub client_auth: Option<ClientAuth>,
-    /// Our secret there. Better in a file.
+    pub client_auth: Option<ClientAuthMethod>,
+    /// The client's secret. Prefer `client_secret_file`.
     #[serde(default)]
     pub client_secret: Option<String>,
-    /// The file that holds our secret and nothing else.
+    /// The file that holds only the client's secret.
     #[serde(default)]
     #[schemars(extend("format" = "path"))]
     pub client_secret_file: Option<PathBuf>,
-    /// How id and secret stand in the header: encoded as RFC 6749 section
-    /// 2.3.1 says, or `raw` for providers that do not decode. Default `rfc6749`.
+    /// How id and secret are encoded in the header: as in RFC 6749 section 2.3.1,
+    /// or `raw` for providers that do not decode. Default `rfc6749`.
     #[serde(default)]
     pub basic_encoding: BasicEncoding,
-    /// Our private key for `private_key_jwt`: Zitadel's key file as it was
+    /// The client's private key for `private_key_jwt`: Zitadel's key file as
     /// downloaded, a PEM, or a JWK.
     #[serde(default)]
     #[schemars(extend("format" = "path"))]
     pub key_file: Option<PathBuf>,
-    /// The id (`kid`) of that key, where the file does not have it.
+    /// The id (`kid`) of that key, if the file does not have it.
     #[serde(default)]
     pub key_id: Option<String>,
-    /// Whom our assertions are for (`aud`). Default: the issuer.
+    /// The audience (`aud`) of client assertions. Default: the issuer.
     #[serde(default)]
     pub assertion_audience: Option<String>,
-    /// Where to ask about tokens. Default: where its metadata says.
+    /// The introspection endpoint. Default: from its metadata.
     #[serde(default)]
     pub introspection_url: Option<String>,
-    /// Where its keys are. Default: where its metadata says.
+    /// The URL of its keys. Default: from its metadata.
     #[serde(default)]
     pub jwks_url: Option<String>,
-    /// Whether it signs its answers about tokens (RFC 9701). Default `false`.
+    /// Whether it signs introspection responses (RFC 9701). Default `false`.
     #[serde(default)]
     pub signed_introspection: bool,
-    /// The algorithms that may sign a token.
+    /// The signature algorithms accepted.
     /// Default `["RS256", "PS256", "ES256", "EdDSA"]`.
     #[serde(default = "algorithms")]
     pub algorithms: Vec<String>,
-    /// Whether a JWT must call itself an access token (`typ: at+jwt`, RFC
-    /// 9068). Default `true` for `other`, and else `false`.
+    /// Whether a JWT must be marked as an access token (`typ: at+jwt`, RFC 9068).
+    /// Default `true` for `other`, otherwise `false`.
     #[serde(default)]
     pub require_at_jwt: Option<bool>,
-    /// Where roles or groups are in a token, as JSON pointers (RFC 6901): an
-    /// object of roles, a list, or words. The default depends on the kind.
+    /// Claims with roles or groups, as JSON pointers (RFC 6901) to an object of
+    /// roles, a list, or words. The default depends on the kind.
     #[serde(default)]
     pub role_claims: Option<Vec<String>>,
-    /// Where scopes are. Default `["/scope", "/scp"]`.
+    /// Claims with scopes, as JSON pointers. Default `["/scope", "/scp"]`.
     #[serde(default = "scope_claims")]
     pub scope_claims: Vec<String>,
-    /// Whether another login can give a token more scopes. Default `scope`;
-    /// for `zitadel`, which grants no scopes of ours, `none`.
+    /// Whether another login can give a token more scopes. Default `scope`; for
+    /// `zitadel`, which does not grant the gateway's scopes, `none`.
     #[serde(default)]
     pub step_up: Option<StepUp>,
-    /// Whether a token may be without an end. Default `false`.
+    /// Whether tokens without expiry are accepted. Default `false`.
     #[serde(default)]
     pub allow_no_exp: bool,
-    /// Whether the provider may leave out what type a token has. Then refresh
-    /// tokens may pass for access tokens. Default `false`.
+    /// Whether the provider may omit the type of a token. Then refresh tokens may
+    /// be accepted as access tokens. Default `false`.
     #[serde(default)]
     pub allow_missing_token_type: bool,
-    /// Zitadel: whether personal access tokens are taken; they pass the
+    /// Zitadel: whether personal access tokens are accepted; they pass the
     /// audience check of every project. Default `false`.
     #[serde(default)]
     pub allow_pat: bool,
     /// Hosts of its endpoints besides the issuer's own.
     #[serde(default)]
     pub endpoint_hosts: Vec<String>,
-    /// Networks in which it may be though they are not public, such as
-    /// `10.0.0.0/8`.
+    /// Private networks in which it may be, such as `10.0.0.0/8`.
     #[serde(default)]
     #[schemars(schema_with = "schema::networks")]
     pub private_networks: Vec<IpNet>,
@@ -108,48 +108,48 @@ pub struct Provider {
     #[schemars(extend("format" = "path"))]
     pub ca_file: Option<PathBuf>,
     /// How long a connection may take, in milliseconds. Default 1,000.
-    #[serde(default = "connect_timeout")]
+    #[serde(default = "default_value::u64::<1_000>")]
     #[schemars(range(min = 10, max = 30_000))]
     pub connect_timeout_ms: u64,
-    /// How long one question may take in all, in milliseconds. Default 3,000.
-    #[serde(default = "timeout")]
+    /// How long one request may take, in milliseconds. Default 3,000.
+    #[serde(default = "default_value::u64::<3_000>")]
     #[schemars(range(min = 10, max = 30_000))]
     pub timeout_ms: u64,
-    /// Questions at once; a quarter of them is kept for tokens that were good
+    /// Concurrent requests; a quarter is reserved for tokens that were valid
     /// before. Default 64.
-    #[serde(default = "max_in_flight")]
+    #[serde(default = "default_value::usize::<64>")]
     #[schemars(range(min = 1, max = 1_000))]
     pub max_in_flight: usize,
-    /// How long a question waits for its place, in milliseconds. Default 250.
-    #[serde(default = "max_wait")]
+    /// How long a request may wait in the queue, in milliseconds. Default 250.
+    #[serde(default = "default_value::u64::<250>")]
     #[schemars(range(min = 0, max = 10_000))]
     pub max_wait_ms: u64,
-    /// How long it is believed that a token is good, in seconds: so long does a
-    /// revoked one still work. Default 60.
-    #[serde(default = "cache_ttl")]
+    /// How long a valid token is cached, in seconds. A revoked token still works
+    /// for that long. Default 60.
+    #[serde(default = "default_value::u64::<60>")]
     #[schemars(range(min = 0, max = 300))]
     pub cache_ttl_s: u64,
-    /// How long it is believed that a token is not good, in seconds. Default 5.
-    #[serde(default = "negative_ttl")]
+    /// How long an invalid token is cached, in seconds. Default 5.
+    #[serde(default = "default_value::u64::<5>")]
     #[schemars(range(min = 0, max = 30))]
     pub negative_ttl_s: u64,
-    /// How old the answer about a token may be for a call that changes
-    /// something, in seconds. Default 10.
-    #[serde(default = "write_max_age")]
+    /// How long ago the token of a write may have been validated, in seconds.
+    /// Default 10.
+    #[serde(default = "default_value::u64::<10>")]
     #[schemars(range(min = 0, max = 300))]
     pub write_max_age_s: u64,
-    /// How much longer a good token counts for reading while the provider does
-    /// not answer, in seconds. Default 0: not at all.
+    /// How much longer a cached token is accepted for reading while the provider is
+    /// unavailable, in seconds. Default 0.
     #[serde(default)]
     #[schemars(range(min = 0, max = 60))]
     pub stale_if_error_s: u64,
-    /// How far its clock may be from ours, in seconds. Default 5.
-    #[serde(default = "clock_skew")]
+    /// How far its clock may differ from the gateway's, in seconds. Default 5.
+    #[serde(default = "default_value::u64::<5>")]
     #[schemars(range(min = 0, max = 60))]
     pub clock_skew_s: u64,
 }
 
-/// Providers whose ways are known.
+/// The products with known defaults.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProviderKind {
@@ -161,44 +161,32 @@ pub enum ProviderKind {
     Entra,
     /// Keycloak.
     Keycloak,
-    /// Any that follows the standards.
+    /// Any other that follows the standards.
     #[default]
     Other,
     /// Zitadel.
     Zitadel,
 }
 
-/// How tokens are proved to be good.
+/// How the gateway authenticates to a provider.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Validation {
-    /// By asking the provider.
-    Introspection,
-    /// By its signature.
-    Jwt,
-    /// By its signature, and then by asking.
-    JwtThenIntrospection,
-}
-
-/// How we prove to a provider who we are.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ClientAuth {
+pub enum ClientAuthMethod {
     /// With the secret in the header.
     ClientSecretBasic,
     /// With the secret in the body.
     ClientSecretPost,
-    /// With an assertion that our key signs (RFC 7523).
+    /// With an assertion signed by the client's key (RFC 7523).
     PrivateKeyJwt,
 }
 
-/// How id and secret stand in the header.
+/// How id and secret are encoded in the header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BasicEncoding {
-    /// As they are.
+    /// Not at all.
     Raw,
-    /// As RFC 6749 section 2.3.1 says.
+    /// As in RFC 6749 section 2.3.1.
     #[default]
     Rfc6749,
 }
@@ -213,12 +201,12 @@ pub enum StepUp {
     Scope,
 }
 
-/// What Zitadel's role claim is called, without and with the project.
+/// Zitadel's role claim for all projects.
 const ZITADEL_ROLES: &str = "/urn:zitadel:iam:org:project:roles";
 
 impl Provider {
-    /// Whether it is a Zitadel, whatever `kind` says: there, an audience proves
-    /// nothing, and roles must be asked for.
+    /// Whether it is a Zitadel, whatever `kind` says. There an audience proves
+    /// nothing, so grants must require roles.
     pub fn is_zitadel(&self) -> bool {
         let host = self.issuer.split('/').nth(2).unwrap_or_default();
         let ends_with = |url: &Option<String>, end| {
@@ -232,11 +220,11 @@ impl Provider {
             || host.ends_with(".zitadel.cloud")
     }
 
-    /// How tokens are proved to be good.
+    /// How tokens are validated, with the default of the kind.
     pub fn validation(&self) -> Validation {
         self.validation.unwrap_or(match self.kind {
-            // authentik leaves the type of a token out of its answers, so that
-            // refresh tokens could not be told from access tokens.
+            // authentik omits the type of a token in introspection responses, so
+            // refresh tokens could not be distinguished from access tokens.
             ProviderKind::Auth0 | ProviderKind::Authentik | ProviderKind::Entra => Validation::Jwt,
             ProviderKind::Keycloak | ProviderKind::Other | ProviderKind::Zitadel => {
                 Validation::Introspection
@@ -244,29 +232,28 @@ impl Provider {
         })
     }
 
-    /// How we prove who we are.
-    pub fn client_auth(&self) -> ClientAuth {
-        let by_key = self.key_file.is_some();
-        self.client_auth.unwrap_or(if by_key {
-            ClientAuth::PrivateKeyJwt
-        } else {
-            ClientAuth::ClientSecretBasic
-        })
+    /// How the gateway authenticates, with the default for the keys that are set.
+    pub fn client_auth(&self) -> ClientAuthMethod {
+        let default = match self.key_file {
+            Some(_) => ClientAuthMethod::PrivateKeyJwt,
+            None => ClientAuthMethod::ClientSecretBasic,
+        };
+        self.client_auth.unwrap_or(default)
     }
 
-    /// Whether a JWT must call itself an access token.
+    /// Whether a JWT must be marked as an access token.
     pub fn require_at_jwt(&self) -> bool {
         self.require_at_jwt
             .unwrap_or_else(|| self.kind == ProviderKind::Other && !self.is_zitadel())
     }
 
-    /// Where roles or groups are.
+    /// Claims with roles or groups, with the default of the kind.
     pub fn role_claims(&self) -> Vec<String> {
         if let Some(claims) = &self.role_claims {
             return claims.clone();
         }
         if self.is_zitadel() {
-            // The one with the project: another project's roles are not ours.
+            // Only this project's roles, not those of other projects.
             return vec![self.project.as_ref().map_or_else(
                 || ZITADEL_ROLES.to_owned(),
                 |project| format!("/urn:zitadel:iam:org:project:{project}:roles"),
@@ -282,10 +269,10 @@ impl Provider {
         claims.iter().map(|claim| (*claim).to_owned()).collect()
     }
 
-    /// Claims that name the client a token was issued to.
+    /// Claims that name the client that a token was issued to.
     pub fn client_claims(&self) -> &'static [&'static str] {
         match self.kind {
-            // There, `client_id` in an answer is the client that asks: ours.
+            // authentik's `client_id` is the client that introspects: the gateway.
             ProviderKind::Authentik => &["azp"],
             ProviderKind::Auth0
             | ProviderKind::Entra
@@ -304,7 +291,7 @@ impl Provider {
         }
     }
 
-    /// The scopes that a first login should ask for, where nothing else is said.
+    /// The scopes that a first login requests by default.
     pub fn challenge_scopes(&self) -> Vec<String> {
         self.project.as_ref().map_or_else(Vec::new, |project| {
             vec![
@@ -324,32 +311,8 @@ fn algorithms() -> Vec<String> {
 fn scope_claims() -> Vec<String> {
     ["/scope", "/scp"].map(str::to_owned).into()
 }
-fn connect_timeout() -> u64 {
-    1_000
-}
-fn timeout() -> u64 {
-    3_000
-}
-fn max_in_flight() -> usize {
-    64
-}
-fn max_wait() -> u64 {
-    250
-}
-fn cache_ttl() -> u64 {
-    60
-}
-fn negative_ttl() -> u64 {
-    5
-}
-fn write_max_age() -> u64 {
-    10
-}
-fn clock_skew() -> u64 {
-    5
-}
 
-// By hand: a derived one would print the secret.
+// Not derived: that would print the secret.
 impl fmt::Debug for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Provider")

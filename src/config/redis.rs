@@ -1,22 +1,25 @@
-//! `[redis]`: where several replicas count together.
+//! `[redis]`: what several replicas share.
 
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// The Redis (or Valkey) in which all replicas count together what `[limits]`
-/// allows. Without it each counts by itself.
+use super::default_value;
+use gatepost_state::limits::LimiterFailureMode;
+
+/// The Redis (or Valkey) that all replicas share, for the limits and the change
+/// store. Without it each replica has its own.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Redis {
-    /// Where it is: `redis://user@host:6379/0`, `rediss://…` for TLS,
-    /// `unix:///run/redis/redis.sock?db=0`. Without the password.
+    /// Its URL without the password: `redis://user@host:6379/0`, `rediss://…` for
+    /// TLS, `unix:///run/redis/redis.sock?db=0`.
     pub url: String,
-    /// Its password. Better in a file.
+    /// Its password. Prefer `password_file`.
     #[serde(default)]
     pub password: Option<String>,
-    /// The file that holds the password and nothing else.
+    /// The file that holds only the password.
     #[serde(default)]
     #[schemars(extend("format" = "path"))]
     pub password_file: Option<PathBuf>,
@@ -24,42 +27,23 @@ pub struct Redis {
     #[serde(default)]
     #[schemars(extend("format" = "path"))]
     pub ca_file: Option<PathBuf>,
-    /// How long one decision may take, in milliseconds. Default 50.
-    #[serde(default = "timeout")]
+    /// How long a limit check may take, in milliseconds. Default 50.
+    #[serde(default = "default_value::u64::<50>")]
     #[schemars(range(min = 1, max = 5_000))]
     pub timeout_ms: u64,
-    /// What its keys begin with. Default `gatepost:`.
+    /// The prefix of its keys. Default `gatepost:`.
     #[serde(default = "prefix")]
     pub prefix: String,
-    /// What happens while it is away: `local` (each replica allows its share) or
-    /// `fail_closed` (nothing is allowed). Default `local`.
+    /// What limits allow while Redis is unavailable: `local` (each replica allows
+    /// its share) or `fail_closed` (nothing). Default `local`.
     #[serde(default)]
-    pub when_down: OnRedisFailure,
-    /// How many replicas there are, for the share of each. Default 1.
-    #[serde(default = "replicas")]
+    pub when_down: LimiterFailureMode,
+    /// The number of replicas, for the share of each. Default 1.
+    #[serde(default = "default_value::u32::<1>")]
     #[schemars(range(min = 1, max = 1_000))]
     pub replicas: u32,
 }
 
-/// What happens while Redis is away.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OnRedisFailure {
-    /// Nothing is allowed.
-    FailClosed,
-    /// Each replica allows its share.
-    #[default]
-    Local,
-}
-
-fn timeout() -> u64 {
-    50
-}
-
 fn prefix() -> String {
     "gatepost:".to_owned()
-}
-
-fn replicas() -> u32 {
-    1
 }

@@ -1,4 +1,4 @@
-//! Whether the shipped examples and the reference say what the structs say.
+//! Tests that the shipped examples and the reference match the structs.
 
 use std::{collections::BTreeSet, path::PathBuf};
 
@@ -10,7 +10,7 @@ use super::{
 const REFERENCE: &str = include_str!("../../docs/configuration.md");
 const EXAMPLE: &str = include_str!("../../config/gatepost.toml");
 
-/// Every key with a value of its own, as the reference spells it, with its range.
+/// Every key with a value, as the reference spells it, with its range.
 fn collect_keys(form: SchemaNode<'_>, path: &str, found: &mut Vec<(String, Option<(i128, i128)>)>) {
     let under = |key: &str| match path {
         "" => key.to_owned(),
@@ -37,7 +37,7 @@ fn all_keys() -> Vec<(String, Option<(i128, i128)>)> {
     found
 }
 
-/// Loads a text in the place of a shipped file, its secrets from fixtures.
+/// Loads a text as if it were a shipped file.
 pub(super) fn load_text(text: &str, variables: &[(&str, &str)]) -> ValidConfig {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("gatepost.toml");
@@ -97,8 +97,8 @@ fn example_contains_every_key() {
     }
 }
 
-/// The example with everything in it that has a default: what is commented out
-/// is set. Those keys without one that cannot be set here stay as they are.
+/// The example with every commented-out default set. Keys without a default stay
+/// commented out.
 fn example_with_defaults_uncommented() -> String {
     const WITHOUT: [&str; 27] = [
         "allowed",
@@ -129,7 +129,7 @@ fn example_with_defaults_uncommented() -> String {
         "web_url",
         "write_fields",
     ];
-    // Those that are there only when they are written.
+    // Tables that exist only if they are written.
     const TABLES: [&str; 4] = ["[providers.company]", "[[grants]]", "[facade]", "[redis]"];
     let lines = EXAMPLE.lines().map(|line| {
         let Some(setting) = line.strip_prefix("# ") else {
@@ -146,7 +146,7 @@ fn example_with_defaults_uncommented() -> String {
     lines.collect::<Vec<&str>>().join("\n")
 }
 
-/// The least that has a provider, a grant, a facade and a Redis.
+/// The smallest configuration with a provider, a grant, a facade and Redis.
 const MINIMAL: &str = r#"
 [instances.production]
 url = "http://odoo:8069"
@@ -170,7 +170,7 @@ redirect_uris = ["http://localhost/callback"]
 url = "redis://redis:6379/0"
 "#;
 
-/// Everything about a provider that has a default.
+/// Everything of a provider that has a default.
 fn provider_defaults(one: &Provider) -> String {
     let seen = (
         (one.kind, one.validation(), one.client_auth()),
@@ -264,7 +264,10 @@ fn shipped_configurations_load_when_their_secrets_exist() {
         if file.extension().is_some_and(|end| end == "toml") && text.contains("[instances.") {
             files += 1;
             let checked = load_text(&text, variables);
-            assert_eq!(checked.service_keys.len(), checked.config.instances.len());
+            assert_eq!(
+                checked.secrets.service_keys.len(),
+                checked.config.instances.len()
+            );
         }
     }
     assert_eq!(files, 2);

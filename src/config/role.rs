@@ -1,4 +1,4 @@
-//! `[roles.NAME]`: what may be done.
+//! `[roles.NAME]`: what callers with a role may do.
 
 use std::collections::BTreeMap;
 
@@ -11,24 +11,24 @@ use gatepost_base::CredentialName;
 use gatepost_odoo::{Domain, MethodName, Operation};
 use gatepost_policy::{self, Pattern};
 
-/// A role: a list of rules, each of which opens something, or denies it.
+/// A role: a list of rules, each of which allows or denies something.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Role {
-    /// The credential of the Odoo user that calls by this role act as, such as
+    /// The credential of the Odoo user that calls with this role act as, such as
     /// `sales`. Default: the instance's own API key.
     #[serde(default)]
     #[schemars(schema_with = "schema::credential_name")]
     pub credential: Option<CredentialName>,
-    /// How freely its callers may change what it opens, where that is less than
-    /// the instance lets them: `read_only`, `confirm` or `direct`. Default `direct`.
+    /// A stricter limit on writes than the instance's: `read_only`, `confirm` or
+    /// `direct`. Default `direct`: no stricter.
     #[serde(default = "Writes::direct")]
     pub writes: Writes,
     /// Who confirms a change: `client` or `human`, as in the instance.
     /// Default `client`.
     #[serde(default)]
     pub approval: Approval,
-    /// How much its callers may, where that is not what `[limits]` says.
+    /// Limits for its callers that differ from `[limits]`.
     #[serde(default)]
     pub limits: Option<RoleLimits>,
     /// The rules (`[[roles.NAME.rules]]`).
@@ -36,65 +36,52 @@ pub struct Role {
     pub rules: Vec<Rule>,
 }
 
-/// One thing that a role opens, or denies.
+/// Something that a role allows or denies.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// Instances by name or pattern. Default: every instance.
-    #[serde(default = "everything")]
+    #[serde(default = "every_name")]
     #[schemars(schema_with = "schema::patterns")]
     pub instances: Vec<Pattern>,
     /// Models by name or pattern, such as `["res.partner", "sale.*"]`.
     #[schemars(schema_with = "schema::patterns")]
     pub models: Vec<Pattern>,
-    /// What may be done with them. Default `["read"]`, in a rule that denies
-    /// everything; in one that names `methods`, nothing but these.
+    /// The operations on them. Default `["read"]`; in a rule with `deny` all; in a
+    /// rule with `methods` none.
     #[serde(default)]
-    pub operations: Option<Vec<RuleOperation>>,
+    #[schemars(schema_with = "schema::operations")]
+    pub operations: Option<Vec<Operation>>,
     /// Methods of the models that may be called, such as `["action_confirm"]`.
-    /// They open nothing else: another rule lets the records be read.
+    /// Reading the records needs another rule.
     #[serde(default)]
     #[schemars(schema_with = "schema::method_names")]
     pub methods: Vec<MethodName>,
-    /// What methods may be called with, by method and argument: those that are
-    /// named here with these arguments alone, the others with any.
+    /// Which arguments methods accept, by method and argument. A method that is not
+    /// listed here accepts any.
     #[serde(default)]
     #[schemars(extend("propertyNames" = { "format": "method-name" }))]
     pub arguments: BTreeMap<MethodName, Arguments>,
-    /// Fields that may be seen, by name or pattern. Default: all but secret ones.
-    /// In a rule that denies: those that may not; all is the whole model.
-    #[serde(default = "everything")]
+    /// Fields that may be read, by name or pattern. Default: all but secret ones.
+    /// In a rule with `deny`: the fields denied; `*` denies the whole model.
+    #[serde(default = "every_name")]
     #[schemars(schema_with = "schema::patterns")]
     pub fields: Vec<Pattern>,
-    /// Fields that may not be seen after all.
+    /// Exceptions to `fields`.
     #[serde(default)]
     #[schemars(schema_with = "schema::patterns")]
     pub hidden_fields: Vec<Pattern>,
-    /// Fields that may be written, of those that may be seen. Default: all of them.
+    /// Which of the readable fields may be written. Default: all.
     #[serde(default)]
     #[schemars(schema_with = "schema::patterns")]
     pub write_fields: Option<Vec<Pattern>>,
-    /// Records that the rule is about, as an Odoo domain. Default: all.
+    /// The records that the rule applies to, as an Odoo domain. Default: all.
     #[serde(default)]
-    #[schemars(schema_with = "schema::domain")]
+    #[schemars(schema_with = "schema::list")]
     pub domain: Vec<Value>,
-    /// Whether the rule denies what it names, whatever other rules open.
+    /// Whether the rule denies what it names, whatever other rules allow.
     #[serde(default)]
     pub deny: bool,
-}
-
-/// What may be done with a model's records.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RuleOperation {
-    /// Make new ones.
-    Create,
-    /// Remove them.
-    Delete,
-    /// Look at them.
-    Read,
-    /// Change them.
-    Write,
 }
 
 impl Default for Role {
@@ -110,7 +97,7 @@ impl Default for Role {
 }
 
 impl Role {
-    /// The role as policy knows it.
+    /// The role in the form that policy uses.
     pub fn to_policy(&self) -> gatepost_policy::Role {
         gatepost_policy::Role {
             rules: self.rules.iter().map(Rule::to_policy).collect(),
@@ -121,28 +108,22 @@ impl Role {
 }
 
 impl Rule {
-    /// What the rule is about, defaults filled in.
-    pub(super) fn odoo_operations(&self) -> Vec<Operation> {
-        let mut effects: Vec<Operation> = match &self.operations {
-            Some(operations) => operations.iter().map(|one| one.to_odoo()).collect(),
-            // Else whoever opens a method opens every field and record with it.
+    /// The operations, with defaults filled in.
+    pub(super) fn operations(&self) -> Vec<Operation> {
+        let mut operations = match &self.operations {
+            Some(operations) => operations.clone(),
+            // Otherwise a rule for a method would also allow every field and record.
             None if !self.methods.is_empty() => Vec::new(),
             None if !self.deny => vec![Operation::Read],
-            None => vec![
-                Operation::Read,
-                Operation::Create,
-                Operation::Write,
-                Operation::Delete,
-                Operation::Call,
-            ],
+            None => Operation::ALL.to_vec(),
         };
         if !self.methods.is_empty() {
-            effects.push(Operation::Call);
+            operations.push(Operation::Call);
         }
-        effects
+        operations
     }
 
-    /// What its methods may be called with.
+    /// The arguments that its methods accept, with defaults filled in.
     fn arguments(&self) -> BTreeMap<MethodName, gatepost_policy::Arguments> {
         let written = self.arguments.iter();
         let mut all: BTreeMap<_, _> = written
@@ -163,14 +144,13 @@ impl Rule {
         gatepost_policy::Rule {
             instances: self.instances.clone(),
             models: self.models.clone(),
-            operations: self.odoo_operations(),
+            operations: self.operations(),
             methods: self.methods.clone(),
             arguments: self.arguments(),
             fields: self.fields.clone(),
             hidden_fields: self.hidden_fields.clone(),
             write_fields: self.write_fields.clone(),
-            // Checked: it is one. A rule that opens would open nothing with one
-            // that is none, and a rule that denies would deny everything.
+            // Checked to be valid. Otherwise a rule would allow nothing, or deny everything.
             domain: Domain::parse(&Value::Array(self.domain.clone())).unwrap_or_else(|_| {
                 if self.deny {
                     Domain::default()
@@ -183,17 +163,7 @@ impl Rule {
     }
 }
 
-impl RuleOperation {
-    fn to_odoo(self) -> Operation {
-        match self {
-            Self::Create => Operation::Create,
-            Self::Delete => Operation::Delete,
-            Self::Read => Operation::Read,
-            Self::Write => Operation::Write,
-        }
-    }
-}
-
-fn everything() -> Vec<Pattern> {
+/// The pattern `*`, in a list.
+pub(super) fn every_name() -> Vec<Pattern> {
     vec![Pattern::everything()]
 }

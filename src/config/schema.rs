@@ -1,8 +1,8 @@
-//! What a configuration may say: which keys there are and what fits them.
+//! The schema of the configuration: its keys, and the values they accept.
 //!
-//! The section structs are the one source of this: their JSON schema is walked
-//! along the values, so that every mistake is found in one go, each with its
-//! place. (serde stops at the first.)
+//! It comes from the section structs. Values are validated against it before
+//! serde reads them because serde stops at the first error; this finds every
+//! error, with its location.
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
@@ -12,31 +12,30 @@ use serde_json::Value as Json;
 
 use super::{
     Config,
-    diagnostic::{dotted_path, printable_prefix},
+    diagnostic::{EntryPart, closest_name, dotted_path, printable_prefix},
     excerpt::{is_secret_key_name, looks_like_secret},
-    file::EntryPart,
 };
 use gatepost_base::{CredentialName, InstanceName, ProviderName, RoleName};
 use gatepost_odoo::{ArgumentName, MethodName, ModelName};
 use gatepost_policy::Pattern;
 
-/// A place in the form: what may stand under one key.
+/// The schema of one key.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SchemaNode<'a>(&'a Json);
 
-/// Something that does not fit the form.
+/// A value or key that the schema does not allow.
 #[derive(Debug)]
 pub(super) struct SchemaViolation {
     pub(super) path: Vec<String>,
     pub(super) part: EntryPart,
     pub(super) message: String,
     pub(super) hint: Option<String>,
-    /// Whether it is a key that the form does not have. Those are dropped, so
-    /// that the rest can be looked at.
+    /// Whether the key is unknown. Unknown keys are dropped so that the rest can be
+    /// checked.
     unknown_key: bool,
 }
 
-/// What kind of value stands somewhere.
+/// The type of a value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum SchemaType {
     /// `true` or `false`.
@@ -45,9 +44,9 @@ pub(super) enum SchemaType {
     Fraction,
     /// `[..]`.
     List,
-    /// A table whose keys are names that the administrator gives.
+    /// A table whose keys are names chosen by the administrator.
     Map,
-    /// A table with keys of ours.
+    /// A table with fixed keys.
     Table,
     /// A text.
     Text,
@@ -68,7 +67,7 @@ pub(super) fn config_schema() -> Json {
 
 impl<'a> SchemaNode<'a> {
     pub(super) fn new(schema: &'a Json) -> Self {
-        // What may be left out is written `anyOf [.., null]`.
+        // An optional key has the schema `anyOf [.., null]`.
         let whole = schema
             .get("anyOf")
             .and_then(Json::as_array)
@@ -96,24 +95,24 @@ impl<'a> SchemaNode<'a> {
         }
     }
 
-    /// The keys of ours, in the order of the struct.
+    /// The fixed keys, in the order of the struct.
     pub(super) fn properties(self) -> impl Iterator<Item = (&'a str, SchemaNode<'a>)> {
         self.0
             .get("properties")
             .and_then(Json::as_object)
             .into_iter()
             .flatten()
-            .map(|(key, form)| (key.as_str(), SchemaNode::new(form)))
+            .map(|(key, schema)| (key.as_str(), SchemaNode::new(schema)))
     }
 
-    /// What may stand under this key.
+    /// The schema of this key.
     pub(super) fn child(self, key: &str) -> Option<Self> {
         match self.schema_type() {
             SchemaType::Map => self.element(),
             SchemaType::Table => self
                 .properties()
                 .find(|(name, _)| *name == key)
-                .map(|(_, form)| form),
+                .map(|(_, schema)| schema),
             SchemaType::Boolean
             | SchemaType::Fraction
             | SchemaType::List
@@ -122,7 +121,7 @@ impl<'a> SchemaNode<'a> {
         }
     }
 
-    /// What each entry of a list or of a map with free names must be.
+    /// The schema of the entries of a list or map.
     pub(super) fn element(self) -> Option<Self> {
         self.0
             .get("items")
@@ -130,27 +129,27 @@ impl<'a> SchemaNode<'a> {
             .map(SchemaNode::new)
     }
 
-    /// The rule for the text, such as `path`.
+    /// The format of the text, such as `path`.
     pub(super) fn format(self) -> Option<&'a str> {
         self.0.get("format").and_then(Json::as_str)
     }
 
-    /// The rule for the names in a map.
+    /// The format of the names in a map.
     pub(super) fn name_format(self) -> Option<&'a str> {
         self.0.get("propertyNames")?.get("format")?.as_str()
     }
 
-    /// The names of all keys below that hold no secret.
+    /// The names of all keys below that do not hold a secret.
     pub(super) fn non_secret_keys(self) -> BTreeSet<String> {
         let mut names: BTreeSet<String> = self
             .element()
             .map(SchemaNode::non_secret_keys)
             .unwrap_or_default();
-        for (name, form) in self.properties() {
+        for (name, schema) in self.properties() {
             if !is_secret_key_name(name) {
                 names.insert(name.to_owned());
             }
-            names.extend(form.non_secret_keys());
+            names.extend(schema.non_secret_keys());
         }
         names
     }
@@ -173,7 +172,7 @@ impl<'a> SchemaNode<'a> {
         (bound("minimum", 0), bound("maximum", i128::from(i64::MAX)))
     }
 
-    /// The words that may stand here, if only some may.
+    /// The words allowed, if only some are.
     fn allowed_values(self) -> Vec<&'a str> {
         let listed = self
             .0
@@ -181,36 +180,38 @@ impl<'a> SchemaNode<'a> {
             .and_then(Json::as_array)
             .into_iter()
             .flatten();
-        let told_apart = self
+        let documented = self
             .0
             .get("oneOf")
             .and_then(Json::as_array)
             .into_iter()
             .flatten();
         listed
-            .chain(told_apart.filter_map(|way| way.get("const")))
+            .chain(documented.filter_map(|way| way.get("const")))
             .filter_map(Json::as_str)
             .collect()
     }
 
-    /// Compares the value with the form, removes the keys that the form does
-    /// not have, and adds whatever does not fit to `misfits`.
+    /// Validates the value, removes unknown keys from it, and adds the violations
+    /// to `violations`.
     pub(super) fn validate(
         self,
         value: &mut Value,
         path: &mut Vec<String>,
-        misfits: &mut Vec<SchemaViolation>,
+        violations: &mut Vec<SchemaViolation>,
     ) {
         match (self.schema_type(), value) {
-            (SchemaType::Table, Value::Dict(_, dict)) => self.validate_table(dict, path, misfits),
+            (SchemaType::Table, Value::Dict(_, dict)) => {
+                self.validate_table(dict, path, violations)
+            }
             (SchemaType::Map, Value::Dict(_, dict)) => {
                 for (name, entry) in dict {
                     path.push(name.clone());
                     if let Err(message) = check_format(self.name_format(), name) {
-                        misfits.push(SchemaViolation::new(path, EntryPart::Key, message));
+                        violations.push(SchemaViolation::new(path, EntryPart::Key, message));
                     }
-                    if let Some(form) = self.element() {
-                        form.validate(entry, path, misfits);
+                    if let Some(schema) = self.element() {
+                        schema.validate(entry, path, violations);
                     }
                     path.pop();
                 }
@@ -218,36 +219,32 @@ impl<'a> SchemaNode<'a> {
             (SchemaType::List, Value::Array(_, items)) => {
                 for (index, item) in items.iter_mut().enumerate() {
                     path.push(index.to_string());
-                    if let Some(form) = self.element() {
-                        form.validate(item, path, misfits);
+                    if let Some(schema) = self.element() {
+                        schema.validate(item, path, violations);
                     }
                     path.pop();
                 }
             }
-            (SchemaType::Text, Value::String(_, text)) => self.validate_text(text, path, misfits),
+            (SchemaType::Text, Value::String(_, text)) => {
+                self.validate_text(text, path, violations)
+            }
             (SchemaType::Integer, Value::Num(_, number)) => {
                 let (least, most) = self.range();
-                // Neither holds for a number with a fraction.
+                // Neither conversion accepts a fraction.
                 let whole = number
                     .to_i128()
                     .or_else(|| i128::try_from(number.to_u128()?).ok());
                 if whole.is_none_or(|whole| whole < least || whole > most) {
-                    misfits.push(SchemaViolation::new(
-                        path,
-                        EntryPart::Value,
-                        self.expected_number(),
-                    ));
+                    let message = self.expected_number();
+                    violations.push(SchemaViolation::new(path, EntryPart::Value, message));
                 }
             }
             (SchemaType::Fraction, Value::Num(_, number)) => {
                 let fits = |number: f64| (0.0..=1.0).contains(&number);
                 let whole = || number.to_u128().is_some_and(|whole| whole <= 1);
                 if !number.to_f64().map_or_else(whole, fits) {
-                    misfits.push(SchemaViolation::new(
-                        path,
-                        EntryPart::Value,
-                        EXPECTED_FRACTION.to_owned(),
-                    ));
+                    let message = EXPECTED_FRACTION.to_owned();
+                    violations.push(SchemaViolation::new(path, EntryPart::Value, message));
                 }
             }
             (SchemaType::Boolean, Value::Bool(..)) => {}
@@ -256,13 +253,11 @@ impl<'a> SchemaNode<'a> {
                     SchemaType::Boolean => "this must be `true` or `false`".to_owned(),
                     SchemaType::Fraction => EXPECTED_FRACTION.to_owned(),
                     SchemaType::List => "this must be a list, such as `[\"…\", \"…\"]`".to_owned(),
-                    SchemaType::Map | SchemaType::Table => {
-                        "this must be a table with keys of its own".to_owned()
-                    }
+                    SchemaType::Map | SchemaType::Table => "this must be a table".to_owned(),
                     SchemaType::Text => "this must be a text in quotes".to_owned(),
                     SchemaType::Integer => self.expected_number(),
                 };
-                misfits.push(SchemaViolation::new(path, EntryPart::Value, message));
+                violations.push(SchemaViolation::new(path, EntryPart::Value, message));
             }
         }
     }
@@ -280,18 +275,15 @@ impl<'a> SchemaNode<'a> {
         self,
         dict: &mut Dict,
         path: &mut Vec<String>,
-        misfits: &mut Vec<SchemaViolation>,
+        violations: &mut Vec<SchemaViolation>,
     ) {
-        for (key, form) in self.properties() {
+        for (key, schema) in self.properties() {
             path.push(key.to_owned());
             if let Some(value) = dict.get_mut(key) {
-                form.validate(value, path, misfits);
+                schema.validate(value, path, violations);
             } else if self.is_required(key) {
-                misfits.push(SchemaViolation::new(
-                    path,
-                    EntryPart::Key,
-                    format!("`{key}` is missing"),
-                ));
+                let message = format!("`{key}` is missing");
+                violations.push(SchemaViolation::new(path, EntryPart::Key, message));
             }
             path.pop();
         }
@@ -299,14 +291,14 @@ impl<'a> SchemaNode<'a> {
             let known = self.child(key).is_some();
             if !known {
                 path.push(key.clone());
-                misfits.push(self.unknown_key(key, path));
+                violations.push(self.unknown_key(key, path));
                 path.pop();
             }
             known
         });
     }
 
-    fn validate_text(self, text: &str, path: &[String], misfits: &mut Vec<SchemaViolation>) {
+    fn validate_text(self, text: &str, path: &[String], violations: &mut Vec<SchemaViolation>) {
         let words = self.allowed_values();
         let verdict = if words.is_empty() {
             check_format(self.format(), text)
@@ -315,24 +307,24 @@ impl<'a> SchemaNode<'a> {
         } else {
             let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
             Err(format!(
-                "`{}` is none of: {}",
+                "`{}` is not one of {}",
                 printable_prefix(text),
                 words.join(", ")
             ))
         };
         if let Err(message) = verdict {
-            // Whatever a secret is compared with one day: it is not repeated.
+            // A secret is never repeated, whatever its format.
             let secret = path.last().is_some_and(|key| is_secret_key_name(key));
             let message = if secret {
-                "this does not fit".to_owned()
+                "this value is not valid".to_owned()
             } else {
                 message
             };
-            misfits.push(SchemaViolation::new(path, EntryPart::Value, message));
+            violations.push(SchemaViolation::new(path, EntryPart::Value, message));
         }
     }
 
-    /// The misfit of a key that the table does not have.
+    /// The violation for a key that the table does not have.
     pub(super) fn unknown_key(self, key: &str, path: &[String]) -> SchemaViolation {
         let place = match path.split_last() {
             Some((_, [])) | None => "at the top".to_owned(),
@@ -348,25 +340,21 @@ impl<'a> SchemaNode<'a> {
     }
 
     fn suggestion(self, key: &str) -> String {
-        let near = self
-            .properties()
-            .map(|(name, _)| (strsim::jaro_winkler(name, &key.to_ascii_lowercase()), name))
-            .filter(|(likeness, _)| *likeness > 0.8)
-            .max_by(|(a, _), (b, _)| a.total_cmp(b));
-        if let Some((_, name)) = near {
+        let names = self.properties().map(|(name, _)| name);
+        if let Some(name) = closest_name(&key.to_ascii_lowercase(), names) {
             return format!("did you mean `{name}`?");
         }
-        let elsewhere = self
-            .properties()
-            .find(|(_, form)| form.schema_type() == SchemaType::Table && form.child(key).is_some());
+        let elsewhere = self.properties().find(|(_, schema)| {
+            schema.schema_type() == SchemaType::Table && schema.child(key).is_some()
+        });
         if let Some((section, _)) = elsewhere {
-            return format!("`{key}` belongs into `[{section}]`");
+            return format!("`{key}` belongs in `[{section}]`");
         }
         let keys: Vec<String> = self
             .properties()
             .map(|(name, _)| format!("`{name}`"))
             .collect();
-        format!("the keys here are {}", keys.join(", "))
+        format!("the keys of this table are {}", keys.join(", "))
     }
 }
 
@@ -386,7 +374,7 @@ impl SchemaViolation {
     }
 }
 
-/// Whether a text is what the rule of this name wants; else what is wrong.
+/// Checks a text against a format.
 fn check_format(format: Option<&str>, text: &str) -> Result<(), String> {
     match format {
         Some("address-or-off") if text.is_empty() => Ok(()),
@@ -401,7 +389,7 @@ fn check_format(format: Option<&str>, text: &str) -> Result<(), String> {
         Some("credential-name") => stringify_error(CredentialName::try_from(text)).map_err(|message| {
             if looks_like_secret(text) {
                 // Not repeated: people put the key itself here.
-                "this must be the name of a credential, and looks like its key".to_owned()
+                "this must be the name of a credential, but looks like its key".to_owned()
             } else {
                 message
             }
@@ -412,7 +400,7 @@ fn check_format(format: Option<&str>, text: &str) -> Result<(), String> {
         Some("network") => text.parse::<ipnet::IpNet>().map(|_| ()).map_err(|_no_network| {
             format!("`{text}` is not a network; write it like `10.0.0.0/8` or `fd00::/8`, one address like `192.0.2.1/32`")
         }),
-        Some("path") if text.is_empty() => Err("this must name a file".to_owned()),
+        Some("path") if text.is_empty() => Err("this must be the path of a file".to_owned()),
         Some("pattern") => stringify_error(Pattern::parse(text)),
         Some("provider-name") => stringify_error(ProviderName::try_from(text)),
         Some("role-name") => stringify_error(RoleName::try_from(text)),
@@ -437,67 +425,32 @@ pub(super) fn thousands(number: i128) -> String {
     out
 }
 
-/// A list of addresses to listen on.
-pub(super) fn addresses(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "array", "items": { "type": "string", "format": "address" } })
+/// Declares the schema functions that `#[schemars(schema_with = …)]` names.
+macro_rules! schemas {
+    ($($name:ident: $schema:tt)+) => {$(
+        pub(super) fn $name(_: &mut SchemaGenerator) -> Schema {
+            json_schema!($schema)
+        }
+    )+};
 }
 
-/// An address to listen on, or an empty text.
-pub(super) fn address_or_off(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "format": "address-or-off" })
-}
-
-/// A list of patterns.
-pub(super) fn patterns(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "array", "items": { "type": "string", "format": "pattern" } })
-}
-
-/// A list of names of methods.
-pub(super) fn method_names(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "array", "items": { "type": "string", "format": "method-name" } })
-}
-
-/// A domain: a list, in which whatever else there is is looked at later.
-pub(super) fn domain(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "array" })
-}
-
-/// The name of a model.
-pub(super) fn model_name(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "format": "model-name" })
-}
-
-/// A list of plain values, which are looked at later.
-pub(super) fn values(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "array" })
-}
-
-/// The name of a credential.
-pub(super) fn credential_name(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "format": "credential-name" })
-}
-
-/// The name of a role.
-pub(super) fn role_name(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "format": "role-name" })
-}
-
-/// The name of an identity provider.
-pub(super) fn provider_name(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "format": "provider-name" })
-}
-
-/// A list of names of identity providers.
-pub(super) fn provider_names(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "array", "items": { "type": "string", "format": "provider-name" } })
-}
-
-/// A list of names of roles.
-pub(super) fn role_names(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "array", "items": { "type": "string", "format": "role-name" } })
-}
-
-/// A list of networks.
-pub(super) fn networks(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "array", "items": { "type": "string", "format": "network" } })
+schemas! {
+    address_or_off: { "type": "string", "format": "address-or-off" }
+    addresses: { "type": "array", "items": { "type": "string", "format": "address" } }
+    credential_name: { "type": "string", "format": "credential-name" }
+    // Its items are checked later.
+    list: { "type": "array" }
+    method_names: { "type": "array", "items": { "type": "string", "format": "method-name" } }
+    model_name: { "type": "string", "format": "model-name" }
+    networks: { "type": "array", "items": { "type": "string", "format": "network" } }
+    operations: {
+        "type": "array",
+        "items": { "type": "string", "enum": ["create", "delete", "read", "write"] }
+    }
+    patterns: { "type": "array", "items": { "type": "string", "format": "pattern" } }
+    provider_name: { "type": "string", "format": "provider-name" }
+    provider_names: { "type": "array", "items": { "type": "string", "format": "provider-name" } }
+    role_name: { "type": "string", "format": "role-name" }
+    role_names: { "type": "array", "items": { "type": "string", "format": "role-name" } }
+    token_caller_kind: { "type": "string", "enum": ["client", "user"] }
 }

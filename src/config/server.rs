@@ -1,4 +1,4 @@
-//! `[server]`: where clients connect.
+//! `[server]`: the listeners for clients.
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -16,24 +16,24 @@ pub struct Server {
     /// Addresses to listen on. Default `127.0.0.1:8080`.
     #[schemars(schema_with = "schema::addresses")]
     pub listen: Vec<SocketAddr>,
-    /// Certificate and key; without them the listeners speak plain HTTP.
+    /// Certificate and key; without them the listeners use plain HTTP.
     pub tls: Option<Tls>,
-    /// The role of a caller without any proof. Only allowed when every
-    /// address in `listen` is a loopback address. Default: nobody gets in.
+    /// The role of unauthenticated callers. Only allowed if every address in
+    /// `listen` is a loopback address. Default: they are rejected.
     #[schemars(schema_with = "schema::role_name")]
     pub anonymous_role: Option<RoleName>,
-    /// Web origins, such as `https://inspector.example`, whose pages may call
-    /// us. Pages on loopback may when the listener is on loopback.
+    /// Web origins, such as `https://inspector.example`, whose pages may call the
+    /// gateway. Pages on loopback may if the listener is on loopback.
     pub allowed_origins: Vec<String>,
-    /// Host names under which we answer besides those of `public_urls`, such as
-    /// `gatepost:8080`. Without both, under every name.
+    /// Host names accepted besides those of `public_urls`, such as
+    /// `gatepost:8080`. Without both, every name is accepted.
     pub allowed_hosts: Vec<String>,
-    /// Networks of proxies whose word on the client's address is taken
-    /// (`X-Forwarded-For`, `Forwarded`), such as `172.16.0.0/12`.
+    /// Networks of proxies whose `X-Forwarded-For` and `Forwarded` are trusted for
+    /// the client's address, such as `172.16.0.0/12`.
     #[schemars(schema_with = "schema::networks")]
     pub trusted_proxies: Vec<IpNet>,
-    /// Whether a challenge names an error even where no token came: some
-    /// clients want it, RFC 6750 says not to. Default `false`.
+    /// Whether a challenge names an error even if the request had no token: some
+    /// clients need it, RFC 6750 advises against it. Default `false`.
     pub challenge_always_error: bool,
     /// The largest request body, in bytes. Default 1 MiB.
     #[schemars(range(min = 1_024, max = 1_073_741_824))]
@@ -41,8 +41,8 @@ pub struct Server {
     /// The largest request head, in bytes. Default 16 KiB.
     #[schemars(range(min = 1_024, max = 1_048_576))]
     pub max_header_bytes: usize,
-    /// How long a client may take to send a request head, and how long a kept
-    /// connection may idle, in milliseconds. Default 15,000.
+    /// How long a client may take to send a request head, and how long a
+    /// connection may be idle, in milliseconds. Default 15,000.
     #[schemars(range(min = 100, max = 600_000))]
     pub header_timeout_ms: u64,
     /// How long a client may take to send a body, in milliseconds. Default 30,000.
@@ -51,22 +51,22 @@ pub struct Server {
     /// How long one write to a client may take, in milliseconds. Default 30,000.
     #[schemars(range(min = 100, max = 3_600_000))]
     pub write_timeout_ms: u64,
-    /// After how long a call that still runs is answered as an event stream,
-    /// so that proxies on the way keep the connection, in milliseconds. Default 10,000.
+    /// When the response of a running call becomes an event stream, so that
+    /// proxies do not close the connection, in milliseconds. Default 10,000.
     #[schemars(range(min = 0, max = 600_000))]
     pub event_stream_after_ms: u64,
     /// How often such a stream gets a comment line, in milliseconds. Default 15,000.
     #[schemars(range(min = 100, max = 600_000))]
     pub heartbeat_ms: u64,
-    /// How long calls may go on after SIGTERM, in milliseconds. Default 30,000.
+    /// How long calls may continue after SIGTERM, in milliseconds. Default 30,000.
     #[schemars(range(min = 0, max = 3_600_000))]
     pub drain_timeout_ms: u64,
-    /// Connections at once; more wait in the kernel's queue. Default 10,000.
+    /// Concurrent connections; more wait in the kernel's queue. Default 10,000.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_connections: usize,
 }
 
-/// The certificate of the listeners; both files are read again when they change.
+/// The certificate of the listeners; both files are reloaded when they change.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {

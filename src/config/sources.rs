@@ -1,26 +1,25 @@
-//! What a configuration is read from.
+//! The sources of a configuration.
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf};
 
-/// What a configuration is read from: a file, environment variables and the
-/// command line. Reading the same sources again is a reload.
+/// The sources of a configuration: a file, environment variables and the command
+/// line. A reload reads the same sources again.
 #[derive(Clone, Default)]
 pub struct Sources {
     /// The file, if there is one.
     pub file: Option<PathBuf>,
     /// Addresses from the command line, which replace `server.listen`.
     pub listen: Vec<SocketAddr>,
-    /// The variables that concern us, by name.
+    /// The gateway's variables by name.
     environment: BTreeMap<String, String>,
-    /// Variables that concern us and are not UTF-8.
+    /// The gateway's variables that are not UTF-8.
     non_utf8: Vec<String>,
 }
 
-/// The variable that names the file when the command line does not.
+/// The variable that names the file if the command line does not.
 const CONFIG_FILE_VARIABLE: &str = "GATEPOST_CONFIG";
 
-/// Variables of ours that are no keys of the configuration: the file, and
-/// what and how to log.
+/// The gateway's variables that are not keys: the file, and what and how to log.
 const NON_KEY_VARIABLES: [&str; 3] = [CONFIG_FILE_VARIABLE, "GATEPOST_LOG", "GATEPOST_LOG_FORMAT"];
 
 impl Sources {
@@ -29,7 +28,7 @@ impl Sources {
     pub fn new(file: Option<PathBuf>) -> Self {
         let mut sources = Self::default();
         for (name, value) in std::env::vars_os() {
-            // No other name is looked at, so nobody else's secret is kept.
+            // Other variables are not read because they may hold other programs' secrets.
             let Ok(name) = name.into_string() else {
                 continue;
             };
@@ -67,13 +66,13 @@ impl Sources {
         }
     }
 
-    /// What is to be logged (`GATEPOST_LOG`), such as `info,gatepost=debug`.
+    /// The log filter (`GATEPOST_LOG`), such as `info,gatepost=debug`.
     pub fn log_filter(&self) -> Option<&str> {
         self.variable("GATEPOST_LOG")
     }
 
-    /// The variable's value; an empty one is like none, for composition files
-    /// pass on what is not set as an empty text.
+    /// The variable's value. An empty one counts as not set because Compose files
+    /// pass unset variables as empty.
     pub(super) fn variable(&self, name: &str) -> Option<&str> {
         self.environment
             .get(name)
@@ -107,7 +106,7 @@ fn is_own_variable(name: &str) -> bool {
             .any(|(odoo, _)| *odoo == name)
 }
 
-// By hand: the variables may hold secrets.
+// Not derived: the variables may hold secrets.
 impl fmt::Debug for Sources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sources")

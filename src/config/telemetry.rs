@@ -1,30 +1,30 @@
-//! `[telemetry]`: traces for operators.
+//! `[telemetry]`: traces.
 
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Where traces go. Metrics are on the admin listener, whatever stands here.
+/// Where traces are sent. Metrics are always on the admin listener.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Telemetry {
-    /// A collector that takes OTLP over HTTP, such as `http://collector:4318`.
-    /// Default: no traces are kept.
+    /// A collector that accepts OTLP over HTTP, such as `http://collector:4318`.
+    /// Default: no traces.
     pub otlp_url: Option<String>,
-    /// A file of header fields for it, one `Name: value` a line; they may be secret.
+    /// A file with header fields for the collector, one `Name: value` a line; they may be secret.
     #[schemars(extend("format" = "path"))]
     pub otlp_headers_file: Option<PathBuf>,
     /// PEM certificates to trust for an `https://` collector instead of the system's.
     #[schemars(extend("format" = "path"))]
     pub otlp_ca_file: Option<PathBuf>,
-    /// Which part of the traces that begin here is kept. Those that a client
-    /// began are kept if the client keeps them. Default 1.
+    /// The fraction of traces sampled, if they begin in the gateway. A trace that
+    /// a client began follows the client's decision. Default 1.
     #[schemars(range(min = 0, max = 1))]
     pub sample_ratio: f64,
-    /// What we are called in traces. Default `gatepost`.
+    /// The service name in traces. Default `gatepost`.
     pub service_name: String,
-    /// Whether the caller's subject stands in traces. Default `false`.
+    /// Whether traces include the caller's subject. Default `false`.
     pub include_caller: bool,
 }
 

@@ -1,10 +1,10 @@
-//! Whose tokens an instance takes, with the defaults filled in.
+//! Which tokens an instance accepts, with the defaults filled in.
 
 use super::{Config, Grant, Instance};
 use gatepost_base::{InstanceName, ProviderName};
 
 impl Config {
-    /// The providers whose tokens an instance takes.
+    /// The providers whose tokens an instance accepts.
     pub fn providers_of(&self, instance: &Instance) -> Vec<ProviderName> {
         match &instance.providers {
             Some(named) => named.clone(),
@@ -12,7 +12,7 @@ impl Config {
         }
     }
 
-    /// Whom a token for an instance must be meant for.
+    /// The audiences of which a token for an instance must have one.
     pub fn audiences_of(&self, instance: &Instance) -> Vec<String> {
         if let Some(audiences) = &instance.audiences {
             return audiences.clone();
@@ -29,7 +29,7 @@ impl Config {
         }
     }
 
-    /// The scopes that a first login for an instance asks for.
+    /// The scopes that a first login for an instance requests.
     pub fn challenge_scopes_of(&self, instance: &Instance) -> Vec<String> {
         if let Some(scopes) = &instance.challenge_scopes {
             return scopes.clone();
@@ -39,7 +39,7 @@ impl Config {
         first.map_or_else(Vec::new, super::Provider::challenge_scopes)
     }
 
-    /// Everything that any instance with this provider may be meant by.
+    /// The audiences of all instances with this provider.
     pub fn audiences_of_provider(&self, provider: &ProviderName) -> Vec<String> {
         let with = self
             .instances
@@ -51,7 +51,7 @@ impl Config {
 }
 
 impl Grant {
-    /// Whether it holds in an instance.
+    /// Whether the grant applies in an instance.
     pub fn applies_to(&self, instance: &InstanceName) -> bool {
         let mut patterns = self.instances.iter();
         patterns.any(|pattern| pattern.matches(instance.as_str()))

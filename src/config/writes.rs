@@ -1,20 +1,20 @@
-//! `writes` and `approval`: how freely records may be changed.
+//! `writes` and `approval`: which writes need a preview or an approval.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use gatepost_policy::WriteMode;
 
-/// How freely records may be changed.
+/// Which writes are allowed, and whether they need a preview.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Writes {
-    /// Not at all.
+    /// None.
     #[default]
     ReadOnly,
-    /// A change is shown first, and made when it is confirmed.
+    /// A change is previewed, and made when it is confirmed.
     Confirm,
-    /// At once.
+    /// A change is made at once.
     Direct,
 }
 
@@ -25,17 +25,17 @@ pub enum Approval {
     /// The client, with a second call.
     #[default]
     Client,
-    /// Somebody at the client, who is asked by it.
+    /// The user at the client, by elicitation.
     Human,
 }
 
 impl Writes {
-    /// What a role has that lowers nothing.
+    /// The default of a role, which adds no restriction.
     pub(super) fn direct() -> Self {
         Self::Direct
     }
 
-    /// The mode that both words make together.
+    /// The mode that both keys give together.
     pub fn to_mode(self, approval: Approval) -> WriteMode {
         match (self, approval) {
             (Self::ReadOnly, _) => WriteMode::ReadOnly,

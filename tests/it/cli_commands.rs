@@ -80,11 +80,11 @@ fn check_exits_0_and_summarizes_a_valid_configuration() {
     3 | file = "keys.toml"
       |        ^^^^^^^^^^^
     keys.toml does not exist yet
-    help: `gatepost key new` makes it
+    help: `gatepost key new` creates it
 
     warning: gatepost.toml
-    NOBODY CAN GET IN: there is no API key and no other way to prove who one is
-    help: make a key: `gatepost key new --role ROLE --name NAME`
+    EVERY REQUEST WILL BE REJECTED: there is no API key and no other way to authenticate
+    help: create a key: `gatepost key new --role ROLE --name NAME`
     "#);
     assert!(!format!("{}{}", ran.stdout, ran.stderr).contains("hunter2"));
     drop(file);
@@ -114,7 +114,7 @@ fn check_accepts_a_file_named_by_variable_or_variables_alone() {
         .env("ODOO_API_KEY", "x"));
     assert_eq!(alone.code, 0, "{}", alone.stderr);
     assert!(
-        alone.stderr.contains("NOBODY CAN GET IN"),
+        alone.stderr.contains("EVERY REQUEST WILL BE REJECTED"),
         "{}",
         alone.stderr
     );
@@ -200,7 +200,7 @@ fn new_key_is_the_only_stdout_and_is_valid_until_revoked() {
     assert_eq!(caller.roles[0].as_str(), "reader");
     let checked =
         gatepost::config::load(&Sources::with_environment(Some(file.clone()), [])).unwrap();
-    assert!(checked.keyring.unwrap().verify(key, now).is_ok());
+    assert!(checked.secrets.keyring.unwrap().verify(key, now).is_ok());
 
     let listed = run(gatepost(&["key", "list"]).args(config));
     assert!(

@@ -63,15 +63,15 @@ fn odoo_variables_alone_make_one_instance_without_access() {
     assert_eq!(odoo.url, "https://odoo.example.com");
     // A text, although it looks like a number.
     assert_eq!(odoo.database.as_deref(), Some("2024"));
-    assert!(checked.service_keys.contains_key(name));
+    assert!(checked.secrets.service_keys.contains_key(name));
     assert_eq!(
         checked.config.server.listen[0].to_string(),
         "127.0.0.1:8080"
     );
     insta::assert_snapshot!(warnings(&checked), @r"
     configuration
-    NOBODY CAN GET IN: there is no API key and no other way to prove who one is
-    help: set `keys.file` (GATEPOST_KEYS__FILE), configure a role, and make a key: `gatepost key new --role ROLE --name NAME`
+    EVERY REQUEST WILL BE REJECTED: there is no API key and no other way to authenticate
+    help: set `keys.file` (GATEPOST_KEYS__FILE), configure a role, and create a key: `gatepost key new --role ROLE --name NAME`
     ");
 }
 
@@ -222,7 +222,10 @@ fn credential_key_variables_replace_key_files_of_the_file() {
     audit_1: Credential { api_key: Some(".."), api_key_file: None }
     north-sales: Credential { api_key: Some(".."), api_key_file: None }
     "#);
-    assert_eq!(checked.credentials[&instance("production")].len(), 2);
+    assert_eq!(
+        checked.secrets.credentials[&instance("production")].len(),
+        2
+    );
     let shown = format!("{checked:?}");
     assert!(!shown.contains("of-the-variable") && !shown.contains("another"));
 }
@@ -322,7 +325,7 @@ fn variable_errors_name_the_variable_and_contain_no_secret() {
     insta::assert_snapshot!(error, @r"
     error: environment variable ODOO_URL, key `instances.odoo.url`
     a URL must not hold a user or a password
-    help: leave out all up to the `@`; secrets have keys of their own
+    help: remove everything up to the `@`; secrets have their own keys
 
     error: environment variable ODOO_API_KEY, key `instances.odoo.api_key`
     `api_key` must hold one API key and nothing else: one word of ASCII letters, digits and signs
@@ -333,7 +336,7 @@ fn variable_errors_name_the_variable_and_contain_no_secret() {
 fn incomplete_odoo_variables_report_the_missing_ones() {
     insta::assert_snapshot!(load_environment(&[("ODOO_API_KEY", "x")]).unwrap_err(), @r"
     error: environment variable ODOO_API_KEY
-    there is no instance for this to belong to
+    no instance is configured that this variable could apply to
     help: set ODOO_URL too, such as https://odoo.example.com
 
     error: configuration, key `instances`
@@ -357,7 +360,7 @@ fn incomplete_odoo_variables_report_the_missing_ones() {
 
     error: environment variable ODOO_API_KEY_FILE, key `instances.odoo.api_key_file`
     `api_key` and `api_key_file` are both set
-    help: keep one of them, better the file
+    help: keep one of them, preferably the file
     ");
 }
 
@@ -470,8 +473,8 @@ fn rule_that_reopens_what_another_restricts_is_a_warning() {
         told(&format!(
             r#"{bounded}, {{ models = ["sale.*"], hidden_fields = ["amount*"] }}"#
         )),
-        "rules[0].hidden_fields[1]: rule 2 of this role opens `read` of `sale.order` too, showing `note`: rules add up, so there this leaves nothing out\n\
-         rules[0].domain: rule 2 of this role opens `read` of `sale.order` too, without a domain: rules add up, so there this leaves nothing out"
+        "rules[0].hidden_fields[1]: rule 2 of this role also allows `read` of `sale.order`, with the field `note`; rules add up, so this restriction has no effect there\n\
+         rules[0].domain: rule 2 of this role also allows `read` of `sale.order`, without a domain; rules add up, so this restriction has no effect there"
     );
     // What adds nothing takes nothing away.
     for other in [
@@ -492,7 +495,7 @@ fn rule_that_reopens_what_another_restricts_is_a_warning() {
     let unread = r#"{ models = ["sale.order"], methods = ["action_confirm"], domain = [["state", "=", "draft"]] }"#;
     assert_eq!(
         told(unread),
-        "rules[0].methods: no rule of this role lets `sale.order` be read, so its callers do not see what these methods do"
+        "rules[0].methods: no rule of this role allows reading `sale.order`, so its callers cannot see what these methods do"
     );
 }
 
@@ -556,8 +559,8 @@ fn unused_credential_and_ambiguous_key_are_warnings() {
         })
         .collect();
     insta::assert_snapshot!(told.join("\n").replace(&both, "BOTH"), @r"
-    keys.file: the key `BOTH` is refused in `production`, for its roles name both `admin` and `sales` as credential (make a key for each, or let its roles name one credential)
-    instances.production.credentials.idle: no role that opens this instance and no grant names this credential, so no call uses it (set `credential` of a role or grant to `idle`)
+    keys.file: the key `BOTH` is rejected in `production` because its roles name both `admin` and `sales` as credential (create one key for each, or give its roles one credential)
+    instances.production.credentials.idle: no grant, and no role that opens this instance, names this credential, so no call uses it (set `credential` of a role or grant to `idle`)
     ");
 }
 
@@ -671,7 +674,7 @@ fn indistinct_grant_condition_warns_and_is_an_error_for_zitadel() {
     let open = text.replace(r#"provider = "partner""#, r#"provider = "company""#);
     let mistakes = load_text(&open, &[]).unwrap_err();
     assert!(
-        mistakes.contains("the provider `company` is a Zitadel, where every user"),
+        mistakes.contains("the provider `company` is a Zitadel, where a user of any organisation"),
         "{mistakes}"
     );
     let checked = load_text(text, &[]).unwrap();
@@ -682,7 +685,7 @@ fn indistinct_grant_condition_warns_and_is_an_error_for_zitadel() {
     assert_eq!(
         told,
         [
-            "grants[1]: several providers vouch where this grant holds, and what one of them says of a user, a client or a role says nothing of the same word at another",
+            "grants[1]: several providers are accepted where this grant applies, and the same user, client or role name may mean something else at each",
         ]
     );
 }

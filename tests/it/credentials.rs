@@ -293,7 +293,7 @@ fn missing_credential_is_rejected_without_calling_odoo() {
     settings.push(("GATEPOST_KEYS__FILE", &file));
     let mut checked = load_config(&url, ADMIN_KEY, &settings);
     // No configuration that is right lacks it.
-    for of_instance in checked.credentials.values_mut() {
+    for of_instance in checked.secrets.credentials.values_mut() {
         of_instance.remove("sales");
     }
     let stage = TestGateway::from_checked_config(&checked, company);

@@ -1,5 +1,7 @@
 //! Who is calling.
 
+use serde::Deserialize;
+
 use gatepost_base::{CredentialName, RoleName, Subject};
 
 /// Somebody who proved who they are, with the roles that gives them.
@@ -26,7 +28,8 @@ pub struct Caller {
 }
 
 /// What kind of caller it is, and so how the proof was given.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CallerKind {
     /// Nobody in particular: a loopback listener that asks for nothing, or the
     /// demo.

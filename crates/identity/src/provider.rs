@@ -13,6 +13,8 @@ use futures_util::{
 };
 use reqwest::Url;
 use rustls::ClientConfig;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use tracing::{error, warn};
 
 use super::{
@@ -46,7 +48,8 @@ pub(super) const PROBE_TOKEN: &str = "gatepost-check-is-not-a-token";
 const MAX_KEYS_BYTES: usize = 256 << 10;
 
 /// How tokens are proved to be good.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Validation {
     /// By asking the provider (RFC 7662).
     Introspection,

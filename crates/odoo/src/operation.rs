@@ -2,12 +2,15 @@
 
 use std::fmt;
 
+use serde::Deserialize;
+
 /// What a call does to Odoo's data.
 ///
 /// From harmless to unbounded, so the order of the variants means something: a
 /// policy that allows one does not thereby allow the next. A method that is not
 /// known to be harmless is [`Operation::Call`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Operation {
     /// Reads, and changes nothing.
     Read,

@@ -1,15 +1,17 @@
-//! What is kept of all calls, and where.
-
-use std::{fs, path::Path};
+//! Checks of `[audit]`.
 
 use super::{ConfigChecker, secret};
 use crate::audit::ChainKey;
 
 impl ConfigChecker<'_> {
     pub(super) fn audit(&mut self) {
-        let audit = &self.config.audit;
+        let (audit, keys) = (&self.config.audit, &self.config.keys);
         if let Some(file) = &audit.file {
-            self.audit_file(file);
+            let path = path!["audit", "file"];
+            self.check_writable(path, file);
+            self.warn_if_writable(path, file, "the audit journal");
+            let others = [keys.file.as_deref(), audit.key_file.as_deref()];
+            self.check_own_file(path, file, others);
         }
         let Some(file) = &audit.key_file else {
             return;
@@ -18,49 +20,20 @@ impl ConfigChecker<'_> {
         if !audit.is_enabled() {
             self.warning(
                 path,
-                "nothing is audited, so that this key is used for nothing",
+                "auditing is off, so this key is not used",
                 Some("set `file` or `stdout` in `[audit]`"),
             );
         }
-        if secret::is_readable_by_others(file) {
-            self.warning(
-                path,
-                "others than its owner can read the key to the audit journal, and so make the journal anew",
-                Some("chmod 600"),
-            );
-        }
-        match secret::read(file).map(|key| ChainKey::new(key.as_bytes())) {
-            Ok(Some(key)) => self.findings.audit_key = Some(key),
+        let what = "the key of the audit journal, and could forge the journal";
+        self.warn_if_readable(path, file, what);
+        match secret::read(file, secret::api_key).map(|key| ChainKey::new(key.as_bytes())) {
+            Ok(Some(key)) => self.findings.secrets.audit_key = Some(key),
             Ok(None) => self.error(
                 path,
                 &format!("a key has at least {} characters", ChainKey::MIN_BYTES),
-                Some("`openssl rand -hex 32` makes one"),
+                Some("create one with `openssl rand -hex 32`"),
             ),
             Err(message) => self.error(path, &message, None),
-        }
-    }
-
-    fn audit_file(&mut self, file: &Path) {
-        let path = path!["audit", "file"];
-        self.check_writable(path, file);
-        if secret::is_writable_by_others(file) {
-            self.warning(
-                path,
-                "others than its owner can write the audit journal",
-                Some("chmod 600"),
-            );
-        }
-        let others = [
-            self.config.keys.file.as_deref(),
-            self.config.audit.key_file.as_deref(),
-        ];
-        let same = |other: &Path| {
-            other == file
-                || fs::canonicalize(other)
-                    .is_ok_and(|other| fs::canonicalize(file).is_ok_and(|file| file == other))
-        };
-        if others.into_iter().flatten().any(same) {
-            self.error(path, "this is a file with keys", Some("name another file"));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The optional facade.
+//! Checks of `[facade]`.
 
 use super::{ConfigChecker, http_url::HttpUrl};
 
@@ -10,29 +10,21 @@ impl ConfigChecker<'_> {
         };
         self.check_provider_exists(path!["facade", "provider"], &facade.provider);
         let path = path!["facade", "issuer"];
-        match HttpUrl::parse(&facade.issuer) {
-            Ok(url) if !url.secure && !url.is_loopback() => {
+        if let Some(url) = self.url(path, &facade.issuer) {
+            let here = |text: &String| HttpUrl::parse(text).is_ok_and(|one| one.same_origin(&url));
+            let mut urls = config.instances.values().flat_map(|one| &one.public_urls);
+            if !url.secure && !url.is_loopback() {
                 self.error(path, "this must be `https://`", None);
+            } else if url.path != "/" || facade.issuer.ends_with('/') {
+                self.error(
+                    path,
+                    "this is not an origin: clients read the metadata at its root",
+                    Some("write scheme, host and any port, such as `https://mcp.example.com`, without a `/` at the end"),
+                );
+            } else if !urls.any(here) {
+                let message = "no public URL has this origin, so no client will use the facade";
+                self.warning(path, message, None);
             }
-            Ok(url) if url.path == "/" && !facade.issuer.ends_with('/') => {
-                let here = |text: &String| {
-                    HttpUrl::parse(text).is_ok_and(|one| one.same_origin(&url))
-                };
-                let mut urls = config.instances.values().flat_map(|one| &one.public_urls);
-                if !urls.any(here) {
-                    self.warning(
-                        path,
-                        "no public URL is at this origin, so that no client asks here",
-                        None,
-                    );
-                }
-            }
-            Ok(_) => self.error(
-                path,
-                "this is not an origin: clients look for the metadata at its root",
-                Some("write scheme, host and port if any, such as `https://mcp.example.com`, without a `/` at the end"),
-            ),
-            Err((message, hint)) => self.error(path, message, Some(hint)),
         }
         if facade.client_id.is_empty() {
             self.error(path!["facade", "client_id"], "this is empty", None);
@@ -40,7 +32,7 @@ impl ConfigChecker<'_> {
         if facade.redirect_uris.is_empty() {
             self.error(
                 path!["facade", "redirect_uris"],
-                "without any, no client can register",
+                "the list is empty, so no client can register",
                 Some("such as `[\"https://claude.ai/api/mcp/auth_callback\", \"http://localhost/callback\"]`"),
             );
         }
@@ -49,20 +41,14 @@ impl ConfigChecker<'_> {
             if uri.contains('*') {
                 self.error(
                     path,
-                    "a redirect URI has no wildcards: codes would go to whoever finds one that fits",
-                    Some("write each of them down"),
+                    "wildcards are not allowed: authorization codes would go to any site that matches",
+                    Some("list each redirect URI"),
                 );
             } else if uri.contains('#') || !uri.contains("://") {
                 self.error(path, "this is not a redirect URI", None);
-            } else if let Ok(url) = HttpUrl::parse(uri)
-                && !url.secure
-                && !url.is_loopback()
-            {
-                self.error(
-                    path,
-                    "codes would go over the network unencrypted",
-                    Some("use `https://`"),
-                );
+            } else if HttpUrl::parse(uri).is_ok_and(|url| !url.secure && !url.is_loopback()) {
+                let message = "authorization codes would be sent unencrypted";
+                self.error(path, message, Some("use `https://`"));
             }
         }
     }

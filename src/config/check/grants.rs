@@ -1,10 +1,9 @@
-//! Who gets which roles, and whether all of that exists.
+//! Checks of `[[grants]]`.
 
 use std::collections::BTreeSet;
 
-use super::{ConfigChecker, suggest_name, token_policies::is_scope};
-use crate::config::Grant;
-use gatepost_base::InstanceName;
+use super::{ConfigChecker, token_policies::is_scope};
+use crate::config::{Grant, Provider};
 use gatepost_identity::ApiKeyId;
 
 impl ConfigChecker<'_> {
@@ -15,61 +14,41 @@ impl ConfigChecker<'_> {
                 self.check_role_exists(path!["grants", index, "roles", at], role);
             }
             if grant.roles.is_empty() {
-                self.warning(
-                    path!["grants", index, "roles"],
-                    "the list is empty, so this grant gives nothing",
-                    None,
-                );
+                let message = "the list is empty, so this grant gives no role";
+                self.warning(path!["grants", index, "roles"], message, None);
             }
             if let Some(provider) = &grant.provider {
                 self.check_provider_exists(path!["grants", index, "provider"], provider);
             }
-            self.check_grant_instances(index, grant);
+            for (at, pattern) in grant.instances.iter().enumerate() {
+                self.check_instance_exists(path!["grants", index, "instances", at], pattern);
+            }
             self.check_grant_conditions(index, grant);
             self.check_grant_providers(index, grant);
         }
     }
 
-    fn check_grant_instances(&mut self, index: usize, grant: &Grant) {
-        let config = self.config;
-        for (at, pattern) in grant.instances.iter().enumerate() {
-            let mut names = config.instances.keys();
-            if !names.any(|name| pattern.matches(name.as_str())) {
-                let names = config.instances.keys().map(InstanceName::as_str);
-                let near = suggest_name(&pattern.to_string(), names);
-                self.error(
-                    path!["grants", index, "instances", at],
-                    &format!("there is no instance `{pattern}`"),
-                    near.as_deref(),
-                );
-            }
-        }
-    }
-
     fn check_grant_conditions(&mut self, index: usize, grant: &Grant) {
         let of_tokens = [
-            ("provider_role", grant.provider_role.as_deref()),
-            ("scope", grant.scope.as_deref()),
-            ("subject", grant.subject.as_deref()),
-            ("client_id", grant.client_id.as_deref()),
+            ("provider_role", &grant.provider_role),
+            ("scope", &grant.scope),
+            ("subject", &grant.subject),
+            ("client_id", &grant.client_id),
         ];
         for (key, value) in of_tokens
             .iter()
-            .chain(&[("organization", grant.organization.as_deref())])
+            .chain(&[("organization", &grant.organization)])
         {
-            if *value == Some("") {
+            if value.as_deref() == Some("") {
                 self.error(path!["grants", index, key], "this is empty", None);
             }
         }
-        if grant
-            .scope
-            .as_ref()
-            .is_some_and(|scope| !scope.is_empty() && !is_scope(scope))
-        {
+        let scope = grant.scope.as_deref().unwrap_or_default();
+        if !scope.is_empty() && !is_scope(scope) {
             self.error(
                 path!["grants", index, "scope"],
                 "a scope is one word without quotes and backslashes",
-                Some("make a grant for each scope"),
+                Some("write one grant for each scope"),
             );
         }
         let some = of_tokens.iter().any(|(_, value)| value.is_some());
@@ -77,17 +56,17 @@ impl ConfigChecker<'_> {
         match &grant.api_key {
             Some(_) if any || grant.organization.is_some() => self.error(
                 path!["grants", index, "api_key"],
-                "a key of ours and a token of a provider are never the same caller, so nobody meets these conditions",
-                Some("make two grants of it"),
+                "a caller has either an API key or a token, so no caller meets these conditions",
+                Some("split this into two grants"),
             ),
             Some(id) if ApiKeyId::try_from(id.as_str()).is_err() => self.error(
                 path!["grants", index, "api_key"],
                 "this is not the id of a key",
-                Some("`gatepost key list` shows the ids; the key itself is not to stand here"),
+                Some("`gatepost key list` prints the ids; do not write the key itself here"),
             ),
             None if !some => self.error(
                 path!["grants", index],
-                "this grant has no condition that tells people apart, so that everybody with any account would meet it",
+                "this grant has no condition on the user, so every user of the provider would meet it",
                 Some("add `provider_role`, `scope`, `subject`, `client_id` or `api_key`"),
             ),
             Some(_) | None => {}
@@ -95,14 +74,13 @@ impl ConfigChecker<'_> {
         if grant.organization.is_some() && grant.provider_role.is_none() {
             self.error(
                 path!["grants", index, "organization"],
-                "this is the organisation in which a role was given, and no role is named",
+                "this is the organisation in which a role was given, and the grant names no role",
                 Some("add `provider_role`"),
             );
         }
     }
 
-    /// Whether the conditions tell people apart, with the providers that may
-    /// vouch for them where the grant holds.
+    /// Checks the conditions against the providers whose users may meet them.
     fn check_grant_providers(&mut self, index: usize, grant: &Grant) {
         let config = self.config;
         if grant.api_key.is_some() {
@@ -112,35 +90,30 @@ impl ConfigChecker<'_> {
             .instances
             .iter()
             .filter(|(name, _)| grant.applies_to(name));
-        let mut vouching: Vec<_> = open
+        let accepted: BTreeSet<_> = open
             .flat_map(|(_, instance)| config.providers_of(instance))
             .filter(|one| grant.provider.as_ref().is_none_or(|wanted| wanted == one))
             .collect();
-        vouching.sort();
-        vouching.dedup();
         // Two entries may be one provider, for two instances.
-        let issuers: BTreeSet<&str> = vouching
+        let issuers: BTreeSet<&str> = accepted
             .iter()
             .filter_map(|one| Some(config.providers.get(one)?.issuer.as_str()))
             .collect();
         if issuers.len() > 1 {
             self.warning(
                 path!["grants", index],
-                "several providers vouch where this grant holds, and what one of them says of a user, a client or a role says nothing of the same word at another",
+                "several providers are accepted where this grant applies, and the same user, client or role name may mean something else at each",
                 Some("add `provider`"),
             );
         }
-        let zitadel = vouching.iter().find(|one| {
-            let provider = config.providers.get(*one);
-            provider.is_some_and(crate::config::Provider::is_zitadel)
-        });
-        if let Some(zitadel) = zitadel
+        let is_zitadel = |name| config.providers.get(name).is_some_and(Provider::is_zitadel);
+        if let Some(zitadel) = accepted.iter().find(|name| is_zitadel(*name))
             && grant.provider_role.is_none()
             && grant.subject.is_none()
         {
             self.error(
                 path!["grants", index],
-                &format!("the provider `{zitadel}` is a Zitadel, where every user of every organisation gets tokens with any scope and can name a program like another"),
+                &format!("the provider `{zitadel}` is a Zitadel, where a user of any organisation can get a token with any scope and client name"),
                 Some("add `provider_role` or `subject`"),
             );
         }

@@ -1,4 +1,4 @@
-//! URLs in the configuration, taken apart far enough to judge them.
+//! The URLs in the configuration, parsed as far as the checks need.
 
 use std::net::IpAddr;
 
@@ -17,26 +17,26 @@ pub(super) struct HttpUrl {
 }
 
 impl HttpUrl {
-    /// Takes a URL apart. The errors do not repeat it: it may hold a password.
+    /// Parses a URL. The errors do not repeat it because it may hold a password.
     ///
     /// # Errors
-    /// What is wrong, and what would be right.
+    /// What is wrong, and how to correct it.
     pub(super) fn parse(text: &str) -> Result<Self, (&'static str, &'static str)> {
         const FORM: &str = "write it like `https://odoo.example.com` or `http://odoo:8069`";
         let no_url = Err(("this is not a URL", FORM));
         if text.contains('@') {
             return Err((
                 "a URL must not hold a user or a password",
-                "leave out all up to the `@`; secrets have keys of their own",
+                "remove everything up to the `@`; secrets have their own keys",
             ));
         }
         if text.contains(['?', '#']) {
             return Err((
                 "this URL must have no query and no fragment",
-                "cut it at the `?` or `#`",
+                "remove the `?` or `#` and everything after it",
             ));
         }
-        // `http::Uri` would take a path or a host alone too.
+        // `http::Uri` would also accept a path or a host alone.
         let Ok(uri) = text.parse::<Uri>() else {
             return no_url;
         };
@@ -50,7 +50,7 @@ impl HttpUrl {
         };
         let default_port = if secure { 443 } else { 80 };
         let port = match uri.authority().map(http::uri::Authority::as_str) {
-            // A port that is none (`:`, `:99999`) must not become the default.
+            // A malformed port (`:`, `:99999`) must not become the default.
             Some(written) if written.len() != host.len() => match uri.port_u16() {
                 Some(port) if port != 0 => port,
                 _ => return Err(("the port is not a number from 1 to 65,535", FORM)),
@@ -78,11 +78,16 @@ impl HttpUrl {
         }
     }
 
-    /// Whether the host is likely inside the same network: an address from a
-    /// private range, a name without a dot (a container), or one that no
-    /// public name server answers.
+    /// Whether the host is likely inside the same network.
     pub(super) fn is_internal(&self) -> bool {
-        const INSIDE: [&str; 7] = [
+        Self::is_internal_host(&self.host)
+    }
+
+    /// Whether a host (an IPv6 address without brackets) is likely inside the
+    /// same network: an address from a private range, a name without a dot (a
+    /// container), or one that public name servers do not resolve.
+    pub(super) fn is_internal_host(host: &str) -> bool {
+        const INTERNAL: [&str; 7] = [
             ".home.arpa",
             ".internal",
             ".lan",
@@ -91,14 +96,17 @@ impl HttpUrl {
             ".svc",
             ".test",
         ];
-        match self.host.parse::<IpAddr>() {
+        match host.parse::<IpAddr>() {
             Ok(address) => AddressScope::of(address) == AddressScope::Private,
-            Err(_) => !self.host.contains('.') || INSIDE.iter().any(|end| self.host.ends_with(end)),
+            Err(_) => {
+                let host = host.to_ascii_lowercase();
+                !host.contains('.') || INTERNAL.iter().any(|end| host.ends_with(end))
+            }
         }
     }
 
-    /// What makes two URLs the same for routing: host, port and path without
-    /// regard to ASCII case and to a `/` at the end.
+    /// What routing compares: host, port and path, ignoring ASCII case and a
+    /// trailing `/`.
     pub(super) fn routing_key(&self) -> (String, u16, String) {
         (self.host.clone(), self.port, self.routing_path())
     }

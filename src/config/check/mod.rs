@@ -1,7 +1,7 @@
-//! What must fit between keys, and with the files that they name.
+//! Checks across keys, and of the files that keys name.
 
-/// The path of a key; some of its steps are numbers or names. Before the
-/// modules, for they use it.
+/// The path of a key; its steps are keys, names and indices. Declared before
+/// the modules because they use it.
 macro_rules! path {
     ($($step:expr),+) => {
         &[$($step.to_string()),+]
@@ -13,6 +13,7 @@ mod authentication;
 mod changes;
 mod credentials;
 mod facade;
+mod files;
 mod grants;
 mod http_url;
 mod instances;
@@ -26,42 +27,24 @@ mod secret;
 mod telemetry;
 mod token_policies;
 
-use std::{
-    collections::BTreeMap,
-    fs::{File, OpenOptions},
-    path::Path,
-    sync::Arc,
-};
-
-use http::HeaderMap;
-
 use super::{
     Config,
-    diagnostic::{ConfigError, ConfigLocation, dotted_path},
-    file::EntryPart,
+    diagnostic::{ConfigError, EntryPart, closest_name},
     layers::Layers,
+    secrets::Secrets,
 };
-use crate::audit::ChainKey;
-use gatepost_base::{CredentialName, InstanceName, ProviderName, RoleName};
-use gatepost_identity::{ApiKeyStore, ClientAuth};
-use gatepost_odoo_client::ApiKey;
-use gatepost_state::redis::RedisPassword;
+use gatepost_base::{InstanceName, ProviderName, RoleName};
+use http_url::HttpUrl;
 
-/// What was found, and what the named files held.
+/// The errors and warnings found, and the contents of the files read.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     pub(super) errors: Vec<ConfigError>,
     pub(super) warnings: Vec<ConfigError>,
-    pub(super) service_keys: BTreeMap<InstanceName, ApiKey>,
-    pub(super) credentials: BTreeMap<InstanceName, BTreeMap<CredentialName, ApiKey>>,
-    pub(super) keyring: Option<ApiKeyStore>,
-    pub(super) client_auths: BTreeMap<ProviderName, Arc<ClientAuth>>,
-    pub(super) otlp_headers: HeaderMap,
-    pub(super) redis_password: Option<RedisPassword>,
-    pub(super) audit_key: Option<ChainKey>,
+    pub(super) secrets: Secrets,
 }
 
-/// Looks at everything that one key alone cannot show.
+/// Runs every check that needs more than one key.
 pub(super) fn check_config(config: &Config, layers: &Layers) -> Findings {
     let mut check = ConfigChecker::new(config, layers);
     check.listeners();
@@ -83,14 +66,14 @@ pub(super) fn check_config(config: &Config, layers: &Layers) -> Findings {
     check.findings
 }
 
-/// What is wrong with the roles alone.
+/// Checks only the roles, and returns the errors.
 pub(super) fn role_errors(config: &Config, layers: &Layers) -> Vec<ConfigError> {
     let mut check = ConfigChecker::new(config, layers);
     check.roles();
     check.findings.errors
 }
 
-/// The looking at one configuration; its parts are in files of their own.
+/// Checks one configuration; each file of this folder adds the checks of a section.
 struct ConfigChecker<'a> {
     config: &'a Config,
     layers: &'a Layers,
@@ -109,47 +92,51 @@ impl<'a> ConfigChecker<'a> {
 
 impl ConfigChecker<'_> {
     fn check_role_exists(&mut self, path: &[String], role: &RoleName) {
-        if !self.config.roles.contains_key(role) {
-            let near = suggest_name(
-                role.as_str(),
-                self.config.roles.keys().map(RoleName::as_str),
-            );
-            self.error(path, &format!("there is no role `{role}`"), near.as_deref());
-        }
+        let names = self.config.roles.keys().map(RoleName::as_str);
+        self.check_exists(path, "role", role.as_str(), names);
     }
 
-    fn check_readable(&mut self, path: &[String], file: &Path) {
-        if let Err(error) = File::open(file) {
+    fn check_provider_exists(&mut self, path: &[String], provider: &ProviderName) {
+        let names = self.config.providers.keys().map(ProviderName::as_str);
+        self.check_exists(path, "identity provider", provider.as_str(), names);
+    }
+
+    /// Reports a name that is not among the configured ones.
+    fn check_exists<'n>(
+        &mut self,
+        path: &[String],
+        kind: &str,
+        name: &str,
+        mut configured: impl Iterator<Item = &'n str> + Clone,
+    ) {
+        if configured.clone().all(|one| one != name) {
+            let near = suggest_name(name, &mut configured);
             self.error(
                 path,
-                &format!("{} cannot be read: {error}", file.display()),
-                None,
+                &format!("there is no {kind} `{name}`"),
+                near.as_deref(),
             );
         }
     }
 
-    /// A file that we write, and make if it is not there.
-    fn check_writable(&mut self, path: &[String], file: &Path) {
-        let folder = match file.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        if !folder.is_dir() {
-            let message = format!("{} is no folder", folder.display());
-            self.error(path, &message, Some("make it; it must be writable"));
-        } else if file.is_dir() {
-            self.error(path, &format!("{} is a folder", file.display()), None);
-        } else if file.exists()
-            && let Err(error) = OpenOptions::new().append(true).open(file)
-        {
-            let message = format!("{} cannot be written: {error}", file.display());
-            self.error(path, &message, None);
+    /// Reports an instance pattern that matches no configured instance.
+    fn check_instance_exists(&mut self, path: &[String], pattern: &gatepost_policy::Pattern) {
+        let names = self.config.instances.keys().map(InstanceName::as_str);
+        if !names.clone().any(|name| pattern.matches(name)) {
+            self.check_exists(path, "instance", &pattern.to_string(), names);
         }
+    }
+
+    /// The parsed URL; a malformed one is reported.
+    fn url(&mut self, path: &[String], text: &str) -> Option<HttpUrl> {
+        HttpUrl::parse(text)
+            .map_err(|(message, hint)| self.error(path, message, Some(hint)))
+            .ok()
     }
 
     fn error(&mut self, path: &[String], message: &str, hint: Option<&str>) {
-        let mistake = self.diagnostic(path, message, hint);
-        self.findings.errors.push(mistake);
+        let error = self.diagnostic(path, message, hint);
+        self.findings.errors.push(error);
     }
 
     fn warning(&mut self, path: &[String], message: &str, hint: Option<&str>) {
@@ -157,28 +144,19 @@ impl ConfigChecker<'_> {
         self.findings.warnings.push(warning);
     }
 
+    /// A finding about the key at `path`; an empty path is the whole configuration.
     fn diagnostic(&self, path: &[String], message: &str, hint: Option<&str>) -> ConfigError {
-        let place: ConfigLocation = self.layers.location(path, EntryPart::Value);
-        ConfigError {
-            location: place,
-            key: dotted_path(path),
-            message: message.to_owned(),
-            hint: hint.map(str::to_owned),
-        }
+        let location = self.layers.location(path, EntryPart::Value);
+        ConfigError::new(location, path, message, hint.map(str::to_owned))
     }
 }
 
-/// "did you mean ..?", or which names there are.
+/// "did you mean ..?", or the names that exist.
 fn suggest_name<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
     let names: Vec<&str> = names.collect();
-    let near = names
-        .iter()
-        .map(|name| (strsim::jaro_winkler(name, wanted), name))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b));
-    match near {
-        Some((_, name)) => Some(format!("did you mean `{name}`?")),
+    match closest_name(wanted, names.iter().copied()) {
+        Some(name) => Some(format!("did you mean `{name}`?")),
         None if names.is_empty() => None,
-        None => Some(format!("there are `{}`", names.join("`, `"))),
+        None => Some(format!("configured: `{}`", names.join("`, `"))),
     }
 }

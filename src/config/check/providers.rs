@@ -1,11 +1,15 @@
-//! Each identity provider, by itself.
+//! Checks of `[providers.NAME]`.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
-use super::{ConfigChecker, http_url::HttpUrl, secret};
-use crate::config::{BasicEncoding, ClientAuth, Provider, ProviderKind, StepUp, Validation};
+use super::{
+    ConfigChecker,
+    http_url::HttpUrl,
+    secret::{self, SecretKeys},
+};
+use crate::config::{BasicEncoding, ClientAuthMethod, Provider, ProviderKind, StepUp};
 use gatepost_base::ProviderName;
-use gatepost_identity::{self, ClientKey, Secret, is_supported_algorithm};
+use gatepost_identity::{ClientAuth, ClientKey, Secret, Validation, is_supported_algorithm};
 
 impl ConfigChecker<'_> {
     pub(super) fn providers(&mut self) {
@@ -15,54 +19,43 @@ impl ConfigChecker<'_> {
             self.endpoints(name, provider);
             self.signatures(name, provider);
             self.claims(name, provider);
-            self.client_auth(name, provider);
-            if let Some(file) = &provider.ca_file {
-                self.check_readable(path!["providers", name, "ca_file"], file);
+            if let Some(auth) = self.client_auth(name, provider) {
+                let auths = &mut self.findings.secrets.client_auths;
+                auths.insert(name.clone(), Arc::new(auth));
             }
-            if provider.connect_timeout_ms > provider.timeout_ms {
-                self.warning(
-                    path!["providers", name, "connect_timeout_ms"],
-                    "this is longer than `timeout_ms`, which ends the question first",
-                    None,
-                );
-            }
+            let timeouts = (provider.connect_timeout_ms, provider.timeout_ms);
+            self.check_timeouts(path!["providers", name], timeouts);
+            self.check_ca_file(
+                path!["providers", name, "ca_file"],
+                provider.ca_file.as_deref(),
+            );
         }
     }
 
     fn issuer(&mut self, name: &ProviderName, provider: &Provider) {
         let path = path!["providers", name, "issuer"];
-        match HttpUrl::parse(&provider.issuer) {
-            Ok(url) => {
-                if !url.secure && !url.is_internal() {
-                    self.error(
-                        path,
-                        "tokens and our secret would go over the network unencrypted",
-                        Some("use `https://`"),
-                    );
-                } else if !url.secure && !url.is_loopback() {
-                    self.warning(
-                        path,
-                        "tokens and our secret go over the network unencrypted",
-                        Some("use `https://`"),
-                    );
-                }
-                let written = url.host.parse::<std::net::IpAddr>().is_ok() || url.is_loopback();
-                if url.is_internal() && !written && provider.private_networks.is_empty() {
-                    self.error(
-                        path,
-                        "this is a name in your own network, where no provider is looked for unless you say so",
-                        Some(&format!("set `providers.{name}.private_networks`, such as `[\"172.16.0.0/12\"]` for Docker's")),
-                    );
-                }
+        if let Some(url) = self.url(path, &provider.issuer) {
+            let message = "tokens and the client secret are sent unencrypted";
+            if !url.secure && !url.is_internal() {
+                self.error(path, message, Some("use `https://`"));
+            } else if !url.secure && !url.is_loopback() {
+                self.warning(path, message, Some("use `https://`"));
             }
-            Err((message, hint)) => self.error(path, message, Some(hint)),
+            let is_address = url.host.parse::<IpAddr>().is_ok() || url.is_loopback();
+            if url.is_internal() && !is_address && provider.private_networks.is_empty() {
+                self.error(
+                    path,
+                    "this name is in a private network, where providers are allowed only if `private_networks` lists it",
+                    Some(&format!("set `providers.{name}.private_networks`, such as `[\"172.16.0.0/12\"]` for Docker's")),
+                );
+            }
         }
         if provider.project.is_some()
             && !matches!(provider.kind, ProviderKind::Other | ProviderKind::Zitadel)
         {
             self.error(
                 path!["providers", name, "project"],
-                "projects are Zitadel's",
+                "only Zitadel has projects",
                 Some("set `kind = \"zitadel\"`, or `audiences` of the instances"),
             );
         }
@@ -74,22 +67,18 @@ impl ConfigChecker<'_> {
             ("jwks_url", &provider.jwks_url),
         ] {
             let path = path!["providers", name, key];
-            match url.as_deref().map(HttpUrl::parse) {
-                Some(Ok(url)) if !url.secure && !url.is_internal() => {
-                    self.error(path, "this must be `https://`", None);
-                }
-                Some(Err((message, hint))) => self.error(path, message, Some(hint)),
-                Some(Ok(_)) | None => {}
+            let url = url.as_deref().and_then(|url| self.url(path, url));
+            if url.is_some_and(|url: HttpUrl| !url.secure && !url.is_internal()) {
+                self.error(path, "this must be `https://`", None);
             }
         }
-        let cannot_be_asked = matches!(provider.kind, ProviderKind::Auth0 | ProviderKind::Entra);
-        if cannot_be_asked
+        if matches!(provider.kind, ProviderKind::Auth0 | ProviderKind::Entra)
             && provider.validation() != Validation::Jwt
             && provider.introspection_url.is_none()
         {
             self.error(
                 path!["providers", name, "validation"],
-                "this provider has nowhere to ask about tokens",
+                "this provider has no introspection endpoint",
                 Some("set `validation = \"jwt\"`"),
             );
         }
@@ -100,16 +89,16 @@ impl ConfigChecker<'_> {
         if provider.algorithms.is_empty() && provider.validation() != Validation::Introspection {
             self.error(
                 path!["providers", name, key],
-                "without any algorithm no signature holds",
-                Some("remove the key for the default"),
+                "the list is empty, so every signature would be rejected",
+                Some("remove the key to use the default"),
             );
         }
         for (index, algorithm) in provider.algorithms.iter().enumerate() {
             if !is_supported_algorithm(algorithm) {
                 self.error(
                     path!["providers", name, key, index],
-                    &format!("`{algorithm}` is no algorithm that a token may be signed with"),
-                    Some("there are RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 and EdDSA; none with a shared secret"),
+                    &format!("`{algorithm}` is not a supported signature algorithm"),
+                    Some("supported: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 and EdDSA; none with a shared secret"),
                 );
             }
         }
@@ -117,14 +106,11 @@ impl ConfigChecker<'_> {
 
     fn claims(&mut self, name: &ProviderName, provider: &Provider) {
         let lists = [
-            (
-                "role_claims",
-                provider.role_claims.clone().unwrap_or_default(),
-            ),
-            ("scope_claims", provider.scope_claims.clone()),
+            ("role_claims", provider.role_claims.as_deref()),
+            ("scope_claims", Some(&*provider.scope_claims)),
         ];
         for (key, list) in lists {
-            for (index, pointer) in list.iter().enumerate() {
+            for (index, pointer) in list.unwrap_or_default().iter().enumerate() {
                 if !pointer.starts_with('/') {
                     self.error(
                         path!["providers", name, key, index],
@@ -140,101 +126,75 @@ impl ConfigChecker<'_> {
         if provider.is_zitadel() && provider.step_up == Some(StepUp::Scope) {
             self.warning(
                 path!["providers", name, "step_up"],
-                "Zitadel grants no scopes of ours, so that a client that is sent for one comes back without it",
+                "Zitadel does not grant the gateway's scopes, so a client sent there for one returns without it",
                 Some("remove the key"),
             );
         }
         if provider.allow_missing_token_type {
             self.warning(
                 path!["providers", name, "allow_missing_token_type"],
-                "refresh tokens may pass for access tokens now",
+                "refresh tokens may be accepted as access tokens",
                 None,
             );
         }
     }
 
-    /// How we prove who we are, from what stands there and in the files.
-    fn client_auth(&mut self, name: &ProviderName, provider: &Provider) {
-        let asks = provider.validation() != Validation::Jwt;
+    /// The gateway's own credentials at the provider, from the configuration and its files.
+    fn client_auth(&mut self, name: &ProviderName, provider: &Provider) -> Option<ClientAuth> {
+        let introspects = provider.validation() != Validation::Jwt;
         let has_key = provider.key_file.is_some();
         let has_secret = provider.client_secret.is_some() || provider.client_secret_file.is_some();
-        if !asks && !has_key && !has_secret {
-            return;
+        if !introspects && !has_key && !has_secret {
+            return None;
         }
-        let auth = match provider.client_auth() {
-            ClientAuth::PrivateKeyJwt => self.client_key(name, provider),
-            ClientAuth::ClientSecretBasic => {
-                let pair = self.client_secret(name, provider);
-                pair.map(|(client_id, secret)| gatepost_identity::ClientAuth::Basic {
+        match provider.client_auth() {
+            ClientAuthMethod::PrivateKeyJwt => self.client_key(name, provider),
+            ClientAuthMethod::ClientSecretBasic => {
+                let (client_id, secret) = self.client_secret(name, provider)?;
+                let raw = provider.basic_encoding == BasicEncoding::Raw;
+                Some(ClientAuth::Basic {
                     client_id,
                     secret,
-                    raw: provider.basic_encoding == BasicEncoding::Raw,
+                    raw,
                 })
             }
-            ClientAuth::ClientSecretPost => {
-                let pair = self.client_secret(name, provider);
-                pair.map(|(client_id, secret)| gatepost_identity::ClientAuth::Post {
-                    client_id,
-                    secret,
-                })
+            ClientAuthMethod::ClientSecretPost => {
+                let (client_id, secret) = self.client_secret(name, provider)?;
+                Some(ClientAuth::Post { client_id, secret })
             }
-        };
-        if let Some(auth) = auth {
-            self.findings
-                .client_auths
-                .insert(name.clone(), Arc::new(auth));
         }
     }
 
-    fn client_key(
-        &mut self,
-        name: &ProviderName,
-        provider: &Provider,
-    ) -> Option<gatepost_identity::ClientAuth> {
+    fn client_key(&mut self, name: &ProviderName, provider: &Provider) -> Option<ClientAuth> {
         let path = path!["providers", name, "key_file"];
         let Some(file) = &provider.key_file else {
             self.error(
                 path,
                 "`private_key_jwt` needs a key",
-                Some("set `key_file`: Zitadel's key file, a PEM, or a JWK"),
+                Some("set `key_file` to Zitadel's key file, a PEM, or a JWK"),
             );
             return None;
         };
-        if secret::is_readable_by_others(file) {
-            self.warning(
-                path,
-                "others than its owner can read the file with our private key",
-                Some("chmod 600"),
+        self.warn_if_readable(path, file, "the gateway's private key");
+        let key = secret::read(file, secret::text).and_then(|text| {
+            let (key_id, client_id) = (provider.key_id.as_deref(), provider.client_id.as_deref());
+            ClientKey::read(&text, key_id, client_id).map_err(|error| error.to_string())
+        });
+        let key = key
+            .map_err(|message| self.error(path, &message, None))
+            .ok()?;
+        if key.is_zitadel_key_file() && !provider.is_zitadel() {
+            self.error(
+                path!["providers", name, "kind"],
+                "the key file is from Zitadel, and `kind` names another provider",
+                Some("set `kind = \"zitadel\"` and `project`"),
             );
         }
-        let read = secret::read_text(file).and_then(|text| {
-            ClientKey::read(
-                &text,
-                provider.key_id.as_deref(),
-                provider.client_id.as_deref(),
-            )
-            .map_err(|error| error.to_string())
-        });
-        match read {
-            Ok(key) => {
-                if key.is_zitadel_key_file() && !provider.is_zitadel() {
-                    self.error(
-                        path!["providers", name, "kind"],
-                        "the key file is Zitadel's, and the provider is said to be another one",
-                        Some("set `kind = \"zitadel\"` and `project`"),
-                    );
-                }
-                let audience = provider.assertion_audience.clone();
-                Some(gatepost_identity::ClientAuth::PrivateKey {
-                    key,
-                    audience: audience.unwrap_or_else(|| provider.issuer.clone()),
-                })
-            }
-            Err(message) => {
-                self.error(path, &message, None);
-                None
-            }
-        }
+        let audience = provider.assertion_audience.clone();
+        Some(ClientAuth::PrivateKey {
+            key,
+            audience: audience.unwrap_or_else(|| provider.issuer.clone()),
+        })
     }
 
     fn client_secret(
@@ -242,53 +202,29 @@ impl ConfigChecker<'_> {
         name: &ProviderName,
         provider: &Provider,
     ) -> Option<(String, Secret)> {
-        let here = path!["providers", name, "client_secret"];
-        let in_file = path!["providers", name, "client_secret_file"];
         let client_id = provider.client_id.clone().filter(|id| !id.is_empty());
         if client_id.is_none() {
             self.error(
                 path!["providers", name, "client_id"],
-                "our client at the provider is missing: it asks about tokens",
-                Some("make a client for this gateway there, and set its id"),
+                "the id of the gateway's client at the provider is missing; introspection needs it",
+                Some("create a client for this gateway there, and set its id"),
             );
         }
-        let secret = match (&provider.client_secret, &provider.client_secret_file) {
-            (Some(_), Some(_)) => {
-                let hint = "keep one of them, better the file";
-                let message = "`client_secret` and `client_secret_file` are both set";
-                self.error(in_file, message, Some(hint));
-                return None;
-            }
-            (None, None) => {
-                self.error(
-                    here,
-                    "our secret at the provider is missing",
-                    Some("set `client_secret_file` to a file that holds it, or `key_file`"),
-                );
-                return None;
-            }
-            (Some(secret), None) if secret.is_empty() => {
-                self.error(here, "the secret is empty", None);
-                return None;
-            }
-            (Some(secret), None) => secret.clone(),
-            (None, Some(file)) => {
-                if secret::is_readable_by_others(file) {
-                    self.warning(
-                        in_file,
-                        "others than its owner can read the file with our secret",
-                        Some("chmod 600"),
-                    );
-                }
-                match secret::read_text(file) {
-                    Ok(secret) => secret,
-                    Err(message) => {
-                        self.error(in_file, &message, None);
-                        return None;
-                    }
-                }
-            }
+        let keys = SecretKeys {
+            table: path!["providers", name],
+            key: "client_secret",
+            inline: provider.client_secret.as_deref(),
+            file: provider.client_secret_file.as_deref(),
+            parse: secret::text,
         };
+        if keys.is_missing() {
+            self.error(
+                &keys.path(),
+                "the gateway's client secret at the provider is missing",
+                Some("set `client_secret_file` to a file that holds it, or `key_file`"),
+            );
+        }
+        let secret = self.secret(&keys)?;
         Some((client_id?, Secret::new(&secret)))
     }
 }

@@ -1,57 +1,107 @@
-//! The Odoo API key of one instance.
+//! Secrets that a key holds, or that are in a file that a key names.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::path::Path;
 
+use super::ConfigChecker;
 use crate::config::{excerpt::looks_like_secret, file::read_bounded};
 
-/// Folders that an orchestrator fills for one container alone. The files in
-/// them are readable by everybody in it, by default and without harm.
-const SECRET_MOUNTS: [&str; 2] = ["/run/secrets", "/var/run/secrets"];
+/// A secret in two keys that exclude each other, such as `password` and `password_file`.
+pub(super) struct SecretKeys<'a> {
+    /// The path of the table that holds them.
+    pub(super) table: &'a [String],
+    /// The name of the first one.
+    pub(super) key: &'static str,
+    pub(super) inline: Option<&'a str>,
+    pub(super) file: Option<&'a Path>,
+    /// How the secret is cut out of the text, and what is wrong with it.
+    pub(super) parse: fn(&str) -> Result<&str, &'static str>,
+}
 
-/// Reads a file that holds a secret and nothing else, without the white space
-/// around it.
+impl SecretKeys<'_> {
+    /// The path of the key for the secret itself.
+    pub(super) fn path(&self) -> Vec<String> {
+        [self.table, path![self.key]].concat()
+    }
+
+    /// Whether neither key is set.
+    pub(super) fn is_missing(&self) -> bool {
+        self.inline.is_none() && self.file.is_none()
+    }
+}
+
+impl ConfigChecker<'_> {
+    /// Reads a secret; reports what is wrong with it.
+    pub(super) fn secret(&mut self, keys: &SecretKeys<'_>) -> Option<String> {
+        let (key, here) = (keys.key, keys.path());
+        let in_file = [keys.table, path![format!("{key}_file")]].concat();
+        let (path, message, hint) = match (keys.inline, keys.file) {
+            (None, None) => return None,
+            (Some(_), Some(_)) => {
+                let message = format!("`{key}` and `{key}_file` are both set");
+                (
+                    in_file,
+                    message,
+                    Some("keep one of them, preferably the file"),
+                )
+            }
+            (Some(text), None) => match (keys.parse)(text) {
+                Ok(secret) => return Some(secret.to_owned()),
+                Err(wrong) => (here, format!("`{key}` {wrong}"), None),
+            },
+            (None, Some(file)) => {
+                self.warn_if_readable(&in_file, file, "the file with this secret");
+                match read(file, keys.parse) {
+                    Ok(secret) => return Some(secret),
+                    Err(message) => (in_file, message, None),
+                }
+            }
+        };
+        self.error(&path, &message, hint);
+        None
+    }
+}
+
+/// Reads a file that holds one secret.
 ///
 /// # Errors
-/// What is wrong with the file; nothing of what it holds.
-pub(super) fn read(path: &Path) -> Result<String, String> {
+/// A description of the problem, without the file's content.
+pub(super) fn read(
+    path: &Path,
+    parse: fn(&str) -> Result<&str, &'static str>,
+) -> Result<String, String> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
     let bytes = read_bounded(path).map_err(|error| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
         if looks_like_secret(&name) {
-            // Not repeated: people put the key itself here.
-            "there is no such file; `api_key_file` is the path of a file that holds the key, `api_key` is the key itself".to_owned()
+            // Not repeated: people put the secret itself here.
+            "there is no such file; this key takes the path of a file that holds the secret, not the secret itself".to_owned()
         } else {
             format!("{} cannot be read: {error}", path.display())
         }
     })?;
     let text = String::from_utf8(bytes)
         .map_err(|_binary| format!("{} is not a text file", path.display()))?;
-    check_api_key(&text)
+    parse(&text)
         .map(str::to_owned)
         .map_err(|message| format!("{} {message}", path.display()))
 }
 
-/// Reads a file that holds a text of somebody else's making: only the end of
-/// its last line is no part of it.
+/// Any text; only the line break at its end is not part of it.
 ///
 /// # Errors
-/// What is wrong with the file; nothing of what it holds.
-pub(super) fn read_text(path: &Path) -> Result<String, String> {
-    let bytes = read_bounded(path)
-        .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_binary| format!("{} is not a text file", path.display()))?;
+/// What is wrong with it.
+pub(super) fn text(text: &str) -> Result<&str, &'static str> {
     let text = text.trim_end_matches(['\r', '\n']);
     if text.is_empty() {
-        return Err(format!("{} is empty", path.display()));
+        return Err("is empty");
     }
-    Ok(text.to_owned())
+    Ok(text)
 }
 
-/// A key that can stand in a header.
+/// A key that can be sent in a header, without the white space around it.
 ///
 /// # Errors
 /// What is wrong with it, without the key.
-pub(super) fn check_api_key(text: &str) -> Result<&str, &'static str> {
+pub(super) fn api_key(text: &str) -> Result<&str, &'static str> {
     let key = text.trim();
     if key.is_empty() {
         return Err("is empty; it must hold the API key");
@@ -62,15 +112,4 @@ pub(super) fn check_api_key(text: &str) -> Result<&str, &'static str> {
         );
     }
     Ok(key)
-}
-
-/// Whether others than the owner may read the file.
-pub(super) fn is_readable_by_others(path: &Path) -> bool {
-    let mounted = SECRET_MOUNTS.iter().any(|folder| path.starts_with(folder));
-    !mounted && fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o044 != 0)
-}
-
-/// Whether others than the owner may write the file.
-pub(super) fn is_writable_by_others(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o022 != 0)
 }

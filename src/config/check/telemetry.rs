@@ -1,4 +1,4 @@
-//! Where traces go.
+//! Checks of `[telemetry]`.
 
 use std::path::Path;
 
@@ -12,9 +12,10 @@ impl ConfigChecker<'_> {
         if telemetry.service_name.is_empty() {
             self.error(path!["telemetry", "service_name"], "this is empty", None);
         }
-        if let Some(file) = &telemetry.otlp_ca_file {
-            self.check_readable(path!["telemetry", "otlp_ca_file"], file);
-        }
+        self.check_ca_file(
+            path!["telemetry", "otlp_ca_file"],
+            telemetry.otlp_ca_file.as_deref(),
+        );
         if let Some(file) = &telemetry.otlp_headers_file {
             self.otlp_headers(file);
         }
@@ -24,32 +25,25 @@ impl ConfigChecker<'_> {
                 if url.port == 4317 {
                     self.warning(
                         path,
-                        "port 4317 usually speaks gRPC, and traces are sent over HTTP",
-                        Some("collectors usually take that on port 4318"),
+                        "port 4317 is usually gRPC, and traces are sent over HTTP",
+                        Some("collectors usually accept OTLP over HTTP on port 4318"),
                     );
                 }
                 if !url.secure && !url.is_internal() {
-                    self.warning(
-                        path,
-                        "traces go over the network unencrypted",
-                        Some("use `https://`"),
-                    );
+                    self.warning(path, "traces are sent unencrypted", Some("use `https://`"));
                 }
             }
             Some(Err((message, _))) => {
                 self.error(path, message, Some("write it like `http://collector:4318`"));
             }
             None => {
-                let useless = [
+                let unused = [
                     ("otlp_headers_file", telemetry.otlp_headers_file.is_some()),
                     ("otlp_ca_file", telemetry.otlp_ca_file.is_some()),
                 ];
-                for (key, _) in useless.into_iter().filter(|(_, set)| *set) {
-                    self.warning(
-                        path!["telemetry", key],
-                        "this has no use without `otlp_url`",
-                        None,
-                    );
+                for (key, _) in unused.into_iter().filter(|(_, set)| *set) {
+                    let message = "this is not used without `otlp_url`";
+                    self.warning(path!["telemetry", key], message, None);
                 }
             }
         }
@@ -57,21 +51,15 @@ impl ConfigChecker<'_> {
 
     fn otlp_headers(&mut self, file: &Path) {
         let path = path!["telemetry", "otlp_headers_file"];
-        if secret::is_readable_by_others(file) {
-            self.warning(
-                path,
-                "others than its owner can read the header fields for the collector",
-                Some("chmod 600"),
-            );
-        }
-        match secret::read_text(file).and_then(|text| parse_headers(file, &text)) {
-            Ok(headers) => self.findings.otlp_headers = headers,
+        self.warn_if_readable(path, file, "the header fields for the collector");
+        match secret::read(file, secret::text).and_then(|text| parse_headers(file, &text)) {
+            Ok(headers) => self.findings.secrets.otlp_headers = headers,
             Err(message) => self.error(path, &message, None),
         }
     }
 }
 
-/// Header fields, one a line. A message does not repeat them.
+/// Parses header fields, one a line. The error does not repeat them.
 fn parse_headers(file: &Path, text: &str) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     for (index, line) in text.lines().enumerate() {

@@ -1,99 +1,84 @@
-//! Whose tokens each instance takes, and for what.
+//! Checks of which tokens each instance accepts.
 
 use std::collections::BTreeMap;
 
-use super::{ConfigChecker, suggest_name};
-use crate::config::Instance;
+use super::ConfigChecker;
+use crate::config::{Instance, Provider};
 use gatepost_base::{InstanceName, ProviderName};
+use gatepost_identity::Validation;
 
 impl ConfigChecker<'_> {
     pub(super) fn token_policies(&mut self) {
         let config = self.config;
-        let mut meant: BTreeMap<String, &InstanceName> = BTreeMap::new();
+        let mut owners: BTreeMap<String, &InstanceName> = BTreeMap::new();
         for (name, instance) in &config.instances {
-            self.named_providers(name, instance);
-            if config.providers_of(instance).is_empty() {
+            let providers = config.providers_of(instance);
+            self.instance_providers(name, instance, &providers);
+            if providers.is_empty() {
                 continue;
             }
             if instance.public_urls.is_empty() {
                 self.error(
                     path!["instances", name, "public_urls"],
-                    "clients find the login through the URL of the instance, and it has none",
-                    Some(&format!("set it to what people type, such as `[\"https://mcp.example.com/{name}/mcp\"]`; or `providers = []` if only API keys open this instance")),
+                    "the instance has no public URL, so clients cannot find its login",
+                    Some(&format!("set it to the URL that users enter, such as `[\"https://mcp.example.com/{name}/mcp\"]`; or set `providers = []` if only API keys give access to this instance")),
                 );
             }
-            self.audiences(name, instance);
+            self.audiences(name, instance, &providers);
             for audience in config.audiences_of(instance) {
-                if let Some(other) = meant.insert(audience.clone(), name)
+                if let Some(other) = owners.insert(audience.clone(), name)
                     && other != name
                 {
                     self.warning(
                         path!["instances", name, "audiences"],
-                        &format!("`{audience}` is an audience of the instance `{other}` too, so that a token for one opens the other"),
-                        Some("give each instance an audience of its own (Zitadel: a project of its own, with a provider entry for each)"),
+                        &format!("`{audience}` is also an audience of the instance `{other}`, so a token for one gives access to the other"),
+                        Some("give each instance its own audience (Zitadel: its own project, with a provider entry for each)"),
                     );
                 }
             }
             self.challenge_scopes(name, instance);
-            self.check_zitadel_roles(name, instance);
+            self.check_zitadel_roles(name, &providers);
         }
     }
 
-    fn named_providers(&mut self, name: &InstanceName, instance: &Instance) {
-        let config = self.config;
+    fn instance_providers(
+        &mut self,
+        name: &InstanceName,
+        instance: &Instance,
+        providers: &[ProviderName],
+    ) {
         for (index, provider) in instance.providers.iter().flatten().enumerate() {
             let path = path!["instances", name, "providers", index];
             self.check_provider_exists(path, provider);
         }
-        let asked = config
-            .providers_of(instance)
+        let introspecting = providers
             .iter()
-            .filter_map(|one| config.providers.get(one))
-            .filter(|one| one.validation() != crate::config::Validation::Jwt)
-            .count();
-        if asked > 1 {
+            .filter_map(|one| self.config.providers.get(one))
+            .filter(|one| one.validation() != Validation::Jwt);
+        if introspecting.count() > 1 {
             self.warning(
                 path!["instances", name, "providers"],
-                "several providers would have to be asked about tokens that do not say whose they are; only the first is",
-                Some("`validation = \"jwt\"` for the others"),
+                "several providers use introspection; a token that does not name its issuer is checked only with the first",
+                Some("set `validation = \"jwt\"` for the others"),
             );
         }
     }
 
-    pub(super) fn check_provider_exists(&mut self, path: &[String], provider: &ProviderName) {
-        let config = self.config;
-        if !config.providers.contains_key(provider) {
-            let names = config.providers.keys().map(ProviderName::as_str);
-            let near = suggest_name(provider.as_str(), names);
-            let message = format!("there is no identity provider `{provider}`");
-            self.error(path, &message, near.as_deref());
-        }
-    }
-
-    fn audiences(&mut self, name: &InstanceName, instance: &Instance) {
-        let config = self.config;
+    fn audiences(&mut self, name: &InstanceName, instance: &Instance, providers: &[ProviderName]) {
         let path = path!["instances", name, "audiences"];
-        if instance
-            .audiences
-            .as_ref()
-            .is_some_and(|all| all.is_empty() || all.iter().any(String::is_empty))
-        {
-            self.error(
-                path,
-                "without an audience no token is for this instance",
-                None,
-            );
+        if let Some(audiences) = &instance.audiences {
+            if audiences.is_empty() || audiences.iter().any(String::is_empty) {
+                let message = "without an audience no token is accepted for this instance";
+                self.error(path, message, None);
+            }
+            return;
         }
-        for provider in config.providers_of(instance) {
-            let without = config
-                .providers
-                .get(&provider)
-                .is_some_and(|one| one.is_zitadel() && one.project.is_none());
-            if without && instance.audiences.is_none() {
+        for provider in providers {
+            if self.is_zitadel(provider, |one| one.project.is_none()) {
                 self.error(
                     path,
-                    &format!("the provider `{provider}` is a Zitadel, whose tokens are meant for projects, never for URLs"),
-                    Some(&format!("set `providers.{provider}.project` to the id of the project that stands for this Odoo")),
+                    &format!("the provider `{provider}` is a Zitadel, whose tokens have a project as audience, never a URL"),
+                    Some(&format!("set `providers.{provider}.project` to the id of the project for this Odoo")),
                 );
             }
         }
@@ -103,50 +88,44 @@ impl ConfigChecker<'_> {
         for (index, scope) in instance.challenge_scopes.iter().flatten().enumerate() {
             let path = path!["instances", name, "challenge_scopes", index];
             if !is_scope(scope) {
-                self.error(
-                    path,
-                    "a scope is one word without quotes and backslashes",
-                    None,
-                );
+                let message = "a scope is one word without quotes and backslashes";
+                self.error(path, message, None);
             } else if scope == "offline_access" {
                 self.warning(
                     path,
-                    "clients ask for `offline_access` by themselves; MCP says that a resource should not",
+                    "clients request `offline_access` themselves; MCP says that a resource should not",
                     Some("remove it"),
                 );
             }
         }
     }
 
-    /// On Zitadel any user of any organisation gets a token with any project's
-    /// audience by asking for it (zitadel#10139): only roles tell who may.
-    fn check_zitadel_roles(&mut self, name: &InstanceName, instance: &Instance) {
-        let config = self.config;
-        for provider in config.providers_of(instance) {
-            if !config
-                .providers
-                .get(&provider)
-                .is_some_and(super::super::Provider::is_zitadel)
-            {
-                continue;
-            }
-            let by_role = config.grants.iter().any(|grant| {
+    /// Requires a role condition for each Zitadel, because a Zitadel user of any
+    /// organisation can get a token with any project's audience (zitadel#10139).
+    fn check_zitadel_roles(&mut self, name: &InstanceName, providers: &[ProviderName]) {
+        for provider in providers {
+            let by_role = self.config.grants.iter().any(|grant| {
                 grant.applies_to(name)
                     && grant.provider_role.is_some()
-                    && grant.provider.as_ref().is_none_or(|one| *one == provider)
+                    && grant.provider.as_ref().is_none_or(|one| one == provider)
             });
-            if !by_role {
+            if !by_role && self.is_zitadel(provider, |_| true) {
                 self.error(
                     path!["instances", name],
-                    &format!("no grant asks for a role of the provider `{provider}`, and on a Zitadel every user of every organisation can get a token for this instance"),
-                    Some("give people a role in the project, and add `[[grants]]` with `provider_role` and `roles`"),
+                    &format!("no grant requires a role of the provider `{provider}`, and a Zitadel user of any organisation can get a token for this instance"),
+                    Some("give users a role in the project, and add `[[grants]]` with `provider_role` and `roles`"),
                 );
             }
         }
     }
+
+    fn is_zitadel(&self, name: &ProviderName, also: fn(&Provider) -> bool) -> bool {
+        let provider = self.config.providers.get(name);
+        provider.is_some_and(|one| one.is_zitadel() && also(one))
+    }
 }
 
-/// RFC 6749 section 3.3; they stand in quotes in a header.
+/// Whether a text is a scope (RFC 6749 section 3.3), which is sent in quotes in a header.
 pub(super) fn is_scope(text: &str) -> bool {
     let fits = |b: u8| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
     !text.is_empty() && text.bytes().all(fits)

@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use schemars::JsonSchema;
+use serde::Deserialize;
 use tokio::runtime::Handle;
 
 use super::{
@@ -42,12 +44,15 @@ pub struct SharedLimiter {
     replicas: u32,
 }
 
-/// What happens while Redis is away.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What limits allow while Redis is unavailable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum LimiterFailureMode {
-    /// Nothing goes on.
+    /// Nothing.
     FailClosed,
-    /// Each replica counts by itself, with its share of every allowance.
+    /// To each replica its share of every allowance.
+    #[default]
+    #[serde(rename = "local")]
     LocalShare,
 }
 
