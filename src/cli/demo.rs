@@ -62,7 +62,7 @@ pub(super) fn run(demo: &Demo) -> Result<(), CliError> {
         .map_err(|error| CliError::Failed(format!("no runtime can be started: {error}")))?;
     runtime.spawn(company.serve());
     terminal::print(&getting_started(&format!("http://{address}/mcp")))?;
-    edge.run(Box::new(|| {}));
+    edge.run(Some(Box::new(|| {})));
     runtime.shutdown_background();
     Ok(())
 }

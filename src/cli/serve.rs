@@ -49,7 +49,7 @@ pub(super) fn run(serve: &Serve) -> Result<(), CliError> {
         warn!(role.name = %role, "Let in everybody on this machine without any proof");
     }
     let reloaded = Arc::clone(&gateway);
-    edge.run(Box::new(move || reload(&sources, &reloaded)));
+    edge.run(Some(Box::new(move || reload(&sources, &reloaded))));
     close_stores(&gateway.load());
     info!("Stopped");
     Ok(())

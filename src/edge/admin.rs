@@ -1,4 +1,4 @@
-//! What operators look at: `/livez`, `/readyz`, `/metrics`.
+//! The admin listener: `/livez`, `/readyz` and `/metrics`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,34 +22,48 @@ use super::{
     bounds::Bounds,
     drain::Drain,
     head::{self, HeadOutcome},
-    service::Host,
+    request_handler::RequestHandler,
     write::{self, ResponseOptions},
 };
 use crate::{
-    gateway::HttpResponse,
-    telemetry::{MetricsSnapshot, Readiness, RequestLog, Telemetry},
+    gateway::{HttpResponse, RouteTable},
+    telemetry::{Readiness, RequestLog, Telemetry},
 };
 use gatepost_base::TraceId;
 
-/// How long an answer to `/readyz` is given again, so that nobody can make us
-/// hammer Odoo by asking.
+/// How long a readiness result is reused, so that requests to the admin listener
+/// cannot overload Odoo.
 const READINESS_TTL: Duration = Duration::from_secs(2);
 
-/// How long all instances may take to answer it. Clearly more than the 3 s of a
-/// ping (`upstream/link.rs`): else one Odoo that hangs makes the others late too.
+/// How long the check of all services may take. Clearly more than the 3 s of a ping
+/// (`odoo-client`): otherwise one Odoo that hangs makes the others late too.
 const READINESS_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The operators' listener.
+/// What the admin listener serves.
+#[derive(Clone, Copy, Debug)]
+enum AdminRoute {
+    Livez,
+    Metrics,
+    Readyz,
+}
+
+const ROUTES: RouteTable<AdminRoute> = RouteTable(&[
+    ("/livez", AdminRoute::Livez, "GET, HEAD"),
+    ("/metrics", AdminRoute::Metrics, "GET, HEAD"),
+    ("/readyz", AdminRoute::Readyz, "GET, HEAD"),
+]);
+
+/// Serves the admin listener.
 pub(super) struct Admin<H> {
     gateway: Arc<ArcSwap<H>>,
     telemetry: Arc<Telemetry>,
     bounds: Bounds,
     drain: Arc<Drain>,
-    /// Held while Odoo is asked, so that it is asked once.
+    /// Locked during a check, so that concurrent requests share one.
     cached_readiness: Mutex<Option<(Instant, Readiness)>>,
 }
 
-impl<H: Host> Admin<H> {
+impl<H: RequestHandler> Admin<H> {
     pub(super) fn new(
         gateway: Arc<ArcSwap<H>>,
         telemetry: Arc<Telemetry>,
@@ -66,38 +80,45 @@ impl<H: Host> Admin<H> {
     }
 
     pub(super) async fn respond(&self, method: &Method, path: &str) -> HttpResponse {
-        if !matches!(*method, Method::GET | Method::HEAD) {
-            let allow = HeaderValue::from_static("GET, HEAD");
+        let Some((route, methods)) = ROUTES.find(path) else {
+            return HttpResponse::empty(StatusCode::NOT_FOUND);
+        };
+        if !methods.split(", ").any(|allowed| method == allowed) {
             return HttpResponse::empty(StatusCode::METHOD_NOT_ALLOWED)
-                .with_header(header::ALLOW, allow);
+                .with_header(header::ALLOW, HeaderValue::from_static(methods));
         }
-        match path {
-            "/livez" => text_response(Bytes::from_static(b"ok\n"), "text/plain; charset=utf-8"),
-            "/metrics" => match self
-                .telemetry
-                .metrics
-                .encode(&self.metrics_snapshot().await)
-            {
-                Ok(metrics) => text_response(
-                    Bytes::from(metrics),
-                    "application/openmetrics-text; version=1.0.0; charset=utf-8",
-                ),
-                Err(e) => {
-                    error!(error = %e, "Failed to write the metrics");
-                    HttpResponse::empty(StatusCode::INTERNAL_SERVER_ERROR)
-                }
-            },
-            "/readyz" => self.readyz().await,
-            _ => HttpResponse::empty(StatusCode::NOT_FOUND),
+        match route {
+            AdminRoute::Livez => text_response("ok\n", "text/plain; charset=utf-8"),
+            AdminRoute::Metrics => self.metrics().await,
+            AdminRoute::Readyz => self.readyz().await,
         }
     }
 
-    /// 200 when we stay, can keep the audit journal, can count calls where none
-    /// goes on uncounted, and at least one instance answers: with one Odoo down,
-    /// the others are served, and taking us out of the balance helps nobody.
+    async fn metrics(&self) -> HttpResponse {
+        let readiness = if self.drain.is_draining() {
+            None
+        } else {
+            self.readiness().await
+        };
+        let record_state = |metrics: &_| {
+            let gateway = self.gateway.load();
+            gateway.record_state(metrics, readiness.as_ref());
+        };
+        match self.telemetry.metrics.encode(record_state) {
+            Ok(metrics) => text_response(metrics, "text/plain; version=0.0.4"),
+            Err(e) => {
+                error!(error = %e, "Failed to encode the metrics");
+                HttpResponse::empty(StatusCode::INTERNAL_SERVER_ERROR)
+            }
+        }
+    }
+
+    /// 200 if the edge does not drain, the audit journal can be written, calls can
+    /// be counted unless they may go uncounted, and at least one instance answers:
+    /// with one Odoo down, the others are still served.
     async fn readyz(&self) -> HttpResponse {
         let draining = self.drain.is_draining();
-        // Leaving needs no second opinion.
+        // While draining the answer is known.
         let known = if draining {
             Some(Readiness::default())
         } else {
@@ -108,130 +129,104 @@ impl<H: Host> Admin<H> {
             instances,
             providers,
             audit,
-            state_store: changes,
+            state_store,
             limits,
         } = known.unwrap_or_default();
-        // A provider that is away does not count: who was let in is served on,
-        // and another replica would find it away too.
-        // Without a journal nothing may be changed here: another replica may have one.
-        let written = audit.as_ref().is_none_or(Result::is_ok);
-        // Without Redis each replica counts by itself, which is service, or refuses every call.
-        let is_here = self.gateway.load().is_redis_up();
-        let limits = match (limits, is_here) {
-            // Lost since they were asked.
+        let connected = self.gateway.load().is_redis_connected();
+        let limits = match (limits, connected) {
+            // Lost since the check.
             (Some(Ok(())), Some(false)) => Some(Err("the connection was lost".to_owned())),
             (limits, _) => limits,
         };
-        let counted = limits.as_ref().is_none_or(Result::is_ok);
-        let served = instances.iter().any(|(_, answers)| answers.is_ok());
-        let ready = !draining && written && counted && served;
-        let mut told = json!({
+        let available =
+            |service: &Option<Result<(), String>>| service.as_ref().is_none_or(Result::is_ok);
+        // A provider that is unavailable does not count, because callers with a cached
+        // result are still served and another replica would not reach it either. Nor
+        // does the state store, because reads go on and replicas share it.
+        let ready = !draining
+            && available(&audit)
+            && available(&limits)
+            && instances.iter().any(|(_, answer)| answer.is_ok());
+        let mut report = json!({
             "ready": ready,
             "draining": draining,
             "late": late,
-            "instances": availability(instances),
-            "providers": availability(providers),
+            "instances": statuses(instances),
+            "providers": statuses(providers),
         });
         let redis = match limits {
-            Some(Ok(())) => Some(json!({ "answers": true })),
-            Some(Err(why)) => Some(json!({ "answers": false, "why": why })),
-            None => is_here.map(|answers| json!({ "answers": answers })),
+            Some(limits) => Some(status("answers", limits)),
+            None => connected.map(|answers| json!({ "answers": answers })),
         };
-        if let (Some(redis), Some(told)) = (redis, told.as_object_mut()) {
-            told.insert("redis".to_owned(), redis);
-        }
-        if let (Some(audit), Some(told)) = (audit, told.as_object_mut()) {
-            let audit = match audit {
-                Ok(()) => json!({ "written": true }),
-                Err(why) => json!({ "written": false, "why": why }),
-            };
-            told.insert("audit".to_owned(), audit);
-        }
-        // Without what is remembered of changes none is made, but reads go on: a file
-        // has no other replica, and a Redis is away from the others too.
-        if let (Some(changes), Some(told)) = (changes, told.as_object_mut()) {
-            let changes = match changes {
-                Ok(()) => json!({ "remembered": true }),
-                Err(why) => json!({ "remembered": false, "why": why }),
-            };
-            told.insert("changes".to_owned(), changes);
+        let more = [
+            ("redis", redis),
+            ("audit", audit.map(|audit| status("written", audit))),
+            (
+                "changes",
+                state_store.map(|store| status("remembered", store)),
+            ),
+        ];
+        if let Some(report) = report.as_object_mut() {
+            let more = more.into_iter();
+            report.extend(more.filter_map(|(name, status)| Some((name.to_owned(), status?))));
         }
         let status = if ready {
             StatusCode::OK
         } else {
             StatusCode::SERVICE_UNAVAILABLE
         };
-        HttpResponse::json(status, Bytes::from(told.to_string()))
+        HttpResponse::json(status, Bytes::from(report.to_string()))
     }
 
-    /// What metrics say of the others. Who leaves asks nobody any more.
-    async fn metrics_snapshot(&self) -> MetricsSnapshot {
-        let readiness = if self.drain.is_draining() {
-            None
-        } else {
-            self.readiness().await
-        };
-        // Not out of what is known: an Odoo that is slow to say so must not hide it.
-        let gateway = self.gateway.load();
-        let metrics = &self.telemetry.metrics;
-        metrics.set_redis_up(gateway.is_redis_up());
-        metrics.set_audit_up(gateway.is_journal_writable());
-        MetricsSnapshot {
-            upstream: gateway.client_stats(),
-            store: gateway.store_status(),
-            readiness: readiness.unwrap_or_default(),
-        }
-    }
-
-    /// What is known, if that is fresh, or else what the instances say now;
-    /// `None` when they take too long.
+    /// The cached result if it is fresh, otherwise a new one; `None` if the check
+    /// takes too long.
     async fn readiness(&self) -> Option<Readiness> {
-        let asked = async {
-            let mut known = self.cached_readiness.lock().await;
-            if let Some((when, readiness)) = &*known
+        let checked = async {
+            let mut cached = self.cached_readiness.lock().await;
+            if let Some((when, readiness)) = &*cached
                 && when.elapsed() < READINESS_TTL
             {
                 return readiness.clone();
             }
-            let readiness = self.gateway.load_full().check_readiness().await;
-            *known = Some((Instant::now(), readiness.clone()));
+            let readiness = self.gateway.load_full().readiness().await;
+            *cached = Some((Instant::now(), readiness.clone()));
             readiness
         };
-        timeout(READINESS_TIMEOUT, asked).await.ok()
+        timeout(READINESS_TIMEOUT, checked).await.ok()
     }
 }
 
 #[async_trait]
-impl<H: Host> HttpServerApp for Admin<H> {
+impl<H: RequestHandler> HttpServerApp for Admin<H> {
     async fn process_new_http(
         self: &Arc<Self>,
         mut session: ServerSession,
-        leaving: &ShutdownWatch,
+        shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        let arrival = head::read_head(&mut session, &self.bounds, leaving).await;
+        let outcome = head::read_head(&mut session, &self.bounds, shutdown).await;
         let request_id = TraceId::random().unwrap_or_else(|_| TraceId::new(0));
-        let mut manner = ResponseOptions {
+        let mut options = ResponseOptions {
             request_id,
             bounds: &self.bounds,
             drain: &self.drain,
             head_only: false,
         };
-        let reply = match arrival {
+        let (response, readable) = match outcome {
             HeadOutcome::Closed => return None,
             HeadOutcome::BadRequest(why) => {
-                let reply = why.to_response(&mut RequestLog::new(request_id));
-                write::response(&mut session, reply, manner).await.ok()?;
-                write::lingering_close(session).await;
-                return None;
+                (why.to_response(&mut RequestLog::new(request_id)), false)
             }
             HeadOutcome::Request => {
                 let request = session.req_header();
-                manner.head_only = request.method == Method::HEAD;
-                self.respond(&request.method, request.uri.path()).await
+                options.head_only = request.method == Method::HEAD;
+                let response = self.respond(&request.method, request.uri.path()).await;
+                (response, true)
             }
         };
-        write::response(&mut session, reply, manner).await.ok()?;
-        if !session.is_body_done() {
+        write::response(&mut session, response, options)
+            .await
+            .ok()?;
+        if !readable || !session.is_body_done() {
             write::lingering_close(session).await;
             return None;
         }
@@ -239,20 +234,24 @@ impl<H: Host> HttpServerApp for Admin<H> {
     }
 }
 
-fn availability<N: ToString>(all: Vec<(N, Result<(), String>)>) -> Map<String, Value> {
-    let told = all.into_iter().map(|(name, answers)| {
-        let told = match answers {
-            Ok(()) => json!({ "answers": true }),
-            Err(why) => json!({ "answers": false, "why": why }),
-        };
-        (name.to_string(), told)
-    });
-    told.collect()
+fn statuses<N: ToString>(services: Vec<(N, Result<(), String>)>) -> Map<String, Value> {
+    let services = services.into_iter();
+    services
+        .map(|(name, answer)| (name.to_string(), status("answers", answer)))
+        .collect()
 }
 
-fn text_response(body: Bytes, kind: &'static str) -> HttpResponse {
-    let kind = HeaderValue::from_static(kind);
-    let mut reply = HttpResponse::empty(StatusCode::OK).with_header(header::CONTENT_TYPE, kind);
-    reply.body = body;
-    reply
+fn status(key: &str, answer: Result<(), String>) -> Value {
+    match answer {
+        Ok(()) => json!({ key: true }),
+        Err(why) => json!({ key: false, "why": why }),
+    }
+}
+
+fn text_response(body: impl Into<Bytes>, content_type: &'static str) -> HttpResponse {
+    let content_type = HeaderValue::from_static(content_type);
+    let mut response =
+        HttpResponse::empty(StatusCode::OK).with_header(header::CONTENT_TYPE, content_type);
+    response.body = body.into();
+    response
 }

@@ -27,7 +27,7 @@ use super::{
     events,
     head::{self, HeadOutcome},
     request_guard::RequestGuard,
-    service::Host,
+    request_handler::RequestHandler,
     write::{self, ClientDisconnected, ResponseOptions},
 };
 use crate::{
@@ -63,7 +63,7 @@ enum ConnectionReuse {
 }
 
 #[async_trait]
-impl<H: Host> HttpServerApp for Exchange<H> {
+impl<H: RequestHandler> HttpServerApp for Exchange<H> {
     async fn process_new_http(
         self: &Arc<Self>,
         mut session: ServerSession,
@@ -106,7 +106,7 @@ impl<H: Host> HttpServerApp for Exchange<H> {
     }
 }
 
-impl<H: Host> Exchange<H> {
+impl<H: RequestHandler> Exchange<H> {
     async fn respond(
         &self,
         session: &mut ServerSession,
@@ -162,7 +162,7 @@ impl<H: Host> Exchange<H> {
     ) -> Result<(), ClientDisconnected> {
         let gateway = self.gateway.load_full();
         let head = head::to_gateway_head(session, self.local_listener);
-        let welcome = catch_panic(gateway.handle_head(head, &mut account.log)).await;
+        let welcome = catch_panic(gateway.accept_head(head, &mut account.log)).await;
         account.routed();
         let guest = match welcome {
             Ok(Ok(guest)) => guest,
@@ -197,7 +197,7 @@ impl<H: Host> Exchange<H> {
         account: &mut RequestGuard,
         manner: ResponseOptions<'_>,
         gateway: &H,
-        guest: &H::Guest,
+        guest: &H::Request,
         body: Bytes,
     ) -> Result<(), ClientDisconnected> {
         let terms = H::terms(guest);
@@ -213,7 +213,7 @@ impl<H: Host> Exchange<H> {
         let mut beat = pin!(sleep(self.bounds.event_stream_after));
         let done = {
             let story: &mut RequestLog = &mut account.log;
-            let call = gateway.handle_request(guest, body, events.then_some(notices), story);
+            let call = gateway.handle_body(guest, body, events.then_some(notices), story);
             let mut call = pin!(catch_panic(call));
             loop {
                 tokio::select! {

@@ -29,13 +29,16 @@ use tracing::{debug, error, warn};
 
 use super::{
     certificate::Certificate,
-    drain::{Drain, backoff},
+    drain::Drain,
     wire::{ClientStream, HeadLimit, HeadLimited},
 };
 use crate::telemetry::Telemetry;
 
 /// Connections the kernel keeps for us while we are full.
 const BACKLOG: u32 = 4096;
+
+/// The pause after a failed accept, so that the loop does not spin.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 /// What an HTTP/2 client must have sent before the handshake counts as begun:
 /// the preface of RFC 9113 section 3.4.
@@ -114,7 +117,7 @@ impl Listener {
                 Err(e) => {
                     // Out of descriptors, or the client left in the queue.
                     warn!(error = %e, "Failed to accept a connection");
-                    backoff().await;
+                    sleep(ACCEPT_BACKOFF).await;
                     continue;
                 }
             };

@@ -1,11 +1,11 @@
-//! Sockets: listeners, TLS, reading and writing, reload, shutdown; and the
-//! one client of `gatepost stdio`.
+//! Sockets: listeners, TLS, reading requests and writing responses, reload,
+//! shutdown; and the one client of `gatepost stdio`.
 //!
-//! The edge reads a request within its bounds, hands it to the gateway free of
-//! any Pingora type, and writes the answer. It decides nothing about who may
-//! do what. It runs on Pingora's server, TLS and HTTP, with an accept loop,
-//! deadlines and a drain of its own: Pingora's stock ones take a head of 1 MiB,
-//! a byte a second, for ever.
+//! The edge reads a request within its bounds, passes it to the gateway without
+//! any Pingora type, and writes the response. It does not authenticate or
+//! authorize. It runs on Pingora's server, TLS and HTTP, with its own accept loop,
+//! deadlines and drain, because Pingora's accept a head of 1 MiB at one byte a
+//! second, without an end.
 
 mod admin;
 mod bad_request;
@@ -18,8 +18,9 @@ mod exchange;
 mod head;
 mod listener;
 mod request_guard;
+mod request_handler;
 mod server;
-mod service;
+mod shutdown;
 pub mod stdio;
 mod wire;
 mod write;
@@ -27,5 +28,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use drain::ShutdownHandle;
-pub use server::{Edge, EdgeOpenError, Reload};
+pub use certificate::BadCertificate;
+pub use request_handler::{RequestHandler, RequestTerms};
+pub use server::{Edge, EdgeOpenError};
+pub use shutdown::{Reload, ShutdownHandle};

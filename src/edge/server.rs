@@ -1,4 +1,4 @@
-//! The edge as a whole: opened, then run.
+//! The edge as a whole: opens the sockets, then runs.
 
 use std::{
     fmt, io,
@@ -21,21 +21,18 @@ use super::{
     admin::Admin,
     bounds::Bounds,
     certificate::{BadCertificate, Certificate},
-    drain::{Drain, OnShutdown, ShutdownHandle, SignalHandler, Signals},
+    drain::Drain,
     exchange::Exchange,
     listener::{ConnectionHandler, Listener, Listeners},
-    service::Host,
+    request_handler::RequestHandler,
+    shutdown::{OnShutdown, Reload, ShutdownHandle, SignalHandler, Signals},
 };
-use crate::{access::InFlightWrites, config, gateway::Gateway, telemetry::Telemetry};
+use crate::{access::InFlightWrites, config, telemetry::Telemetry};
 
-/// What SIGHUP does besides reading the certificates again: build a new
-/// gateway and swap it in. A panic in it is logged and changes nothing.
-pub type Reload = Box<dyn Fn() + Send + Sync>;
-
-/// Connections at once on the operators' listener.
+/// The maximum number of concurrent connections to the admin listener.
 const ADMIN_CONNECTIONS: usize = 64;
 
-/// All sockets, open but not served yet: clients that connect wait.
+/// All sockets, open but not served yet: clients that connect have to wait.
 pub struct Edge {
     listeners: Listeners,
     addresses: Vec<SocketAddr>,
@@ -47,40 +44,31 @@ pub struct Edge {
     in_flight_writes: Arc<InFlightWrites>,
 }
 
-/// What keeps the edge from opening.
+/// Why the edge cannot open.
 #[derive(Debug, thiserror::Error)]
 pub enum EdgeOpenError {
     /// The certificate cannot be used.
     #[error(transparent)]
     Certificate(#[from] BadCertificate),
-    /// An address cannot be listened on.
+    /// The edge cannot listen on an address.
     #[error("`{setting}`: cannot listen on {address}: {source}")]
     Listen {
         /// The setting that names the address.
         setting: &'static str,
         /// The address.
         address: SocketAddr,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
 }
 
 impl Edge {
-    /// Opens all sockets and reads the certificate.
+    /// Opens all sockets and reads the certificate. Requests go to the handler
+    /// that `gateway` holds when they arrive.
     ///
     /// # Errors
-    /// [`CannotOpen`].
-    pub fn open(
-        server: &config::Server,
-        admin: &config::Admin,
-        gateway: &Arc<ArcSwap<Gateway>>,
-        telemetry: &Arc<Telemetry>,
-    ) -> Result<Self, EdgeOpenError> {
-        Self::open_with(server, admin, gateway, telemetry)
-    }
-
-    /// Opens the edge before any host.
-    pub(super) fn open_with<H: Host>(
+    /// [`EdgeOpenError`].
+    pub fn open<H: RequestHandler>(
         server: &config::Server,
         admin: &config::Admin,
         gateway: &Arc<ArcSwap<H>>,
@@ -96,11 +84,11 @@ impl Edge {
             Some(certificate) => Some(Arc::new(certificate.acceptor()?)),
             None => None,
         };
-        // Tokio counts places in fewer bits than `usize` has.
-        let most = server.max_connections.clamp(1, Semaphore::MAX_PERMITS);
-        let places = Arc::new(Semaphore::new(most));
+        // Tokio counts permits in fewer bits than `usize` has.
+        let max_connections = server.max_connections.clamp(1, Semaphore::MAX_PERMITS);
+        let permits = Arc::new(Semaphore::new(max_connections));
         let mut addresses = Vec::with_capacity(server.listen.len());
-        let mut doors = Vec::with_capacity(server.listen.len());
+        let mut listeners = Vec::with_capacity(server.listen.len());
         for address in &server.listen {
             let (socket, address) = bind("server.listen", *address)?;
             let exchange = Exchange {
@@ -112,11 +100,11 @@ impl Edge {
                 options: http_options(bounds.head_timeout),
             };
             addresses.push(address);
-            doors.push(Listener {
+            listeners.push(Listener {
                 socket,
                 acceptor: acceptor.clone(),
                 handler: connection_handler(exchange, drain.watch()),
-                permits: Arc::clone(&places),
+                permits: Arc::clone(&permits),
                 handshake_timeout: bounds.head_timeout,
                 counters: Some((Arc::clone(&drain), Arc::clone(telemetry))),
             });
@@ -131,10 +119,10 @@ impl Edge {
                 Arc::clone(&drain),
             );
             admin_address = Some(address);
-            doors.push(Listener {
+            listeners.push(Listener {
                 socket,
                 acceptor: None,
-                // It answers to the end, whether we leave or not.
+                // It responds until the end, also while the edge drains.
                 handler: connection_handler(admin, never_shutdown()),
                 permits: Arc::new(Semaphore::new(ADMIN_CONNECTIONS)),
                 handshake_timeout: bounds.head_timeout,
@@ -143,7 +131,7 @@ impl Edge {
         }
         Ok(Self {
             listeners: Listeners {
-                listeners: doors,
+                listeners,
                 certificate: certificate.clone(),
             },
             addresses,
@@ -151,10 +139,10 @@ impl Edge {
             certificate,
             drain,
             telemetry: Arc::clone(telemetry),
-            in_flight_writes: gateway.load().writes_in_flight(),
+            in_flight_writes: gateway.load().in_flight_writes(),
             on_shutdown: {
                 let gateway = Arc::clone(gateway);
-                Box::new(move || gateway.load().close_elicitations())
+                Box::new(move || gateway.load().cancel_pending())
             },
         })
     }
@@ -165,29 +153,22 @@ impl Edge {
         &self.addresses
     }
 
-    /// The address operators can connect to, with its real port.
+    /// The address of the admin listener, with its real port.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin_address
     }
 
-    /// A way to stop this edge once it runs.
+    /// Stops this edge once it runs.
     pub fn shutdown_handle(&self) -> ShutdownHandle {
         ShutdownHandle(Arc::clone(&self.drain))
     }
 
-    /// Serves until SIGTERM, SIGINT or [`Stop`], and obeys SIGHUP. Blocks, and
-    /// must not be called from asynchronous code: it makes its own runtime.
-    pub fn run(self, reload: Reload) {
-        self.run_with(Some(reload));
-    }
-
-    /// The same without listening to any signal, as tests need it.
-    pub fn run_without_signals(self) {
-        self.run_with(None);
-    }
-
-    fn run_with(self, reload: Option<Reload>) {
-        // Before anybody can know that we are there.
+    /// Serves until it is shut down: by SIGTERM or SIGINT, or by its
+    /// [`ShutdownHandle`]. SIGHUP calls `reload`; without one, no signal handler is
+    /// installed, so that a process can run several edges. Blocks, and must not be
+    /// called from asynchronous code, because it creates its own runtime.
+    pub fn run(self, reload: Option<Reload>) {
+        // Before clients can know that the edge is there.
         let signals = reload.as_ref().and_then(|_| Signals::install());
         info!(
             addresses = ?self.addresses,
@@ -201,7 +182,7 @@ impl Edge {
             ServerConf {
                 threads,
                 work_stealing: true,
-                // Ours waits for what is under way; Pingora's would only sleep.
+                // `SignalHandler` drains; Pingora would only sleep.
                 grace_period_seconds: Some(0),
                 graceful_shutdown_timeout_seconds: Some(0),
                 ..ServerConf::default()
@@ -253,21 +234,21 @@ fn http_options(idle: Duration) -> HttpServerOptions {
     options
 }
 
-fn connection_handler<A>(app: A, leaving: ShutdownWatch) -> ConnectionHandler
+fn connection_handler<A>(app: A, shutdown: ShutdownWatch) -> ConnectionHandler
 where
     A: HttpServerApp + Send + Sync + 'static,
 {
     let app = Arc::new(app);
     Arc::new(move |stream: Stream| {
         let app = Arc::clone(&app);
-        let leaving = leaving.clone();
+        let shutdown = shutdown.clone();
         Box::pin(async move {
-            drop(app.process_new(stream, &leaving).await);
+            drop(app.process_new(stream, &shutdown).await);
         })
     })
 }
 
-/// A watch that never turns.
+/// A watch that never becomes true.
 fn never_shutdown() -> ShutdownWatch {
     tokio::sync::watch::channel(false).1
 }

@@ -23,6 +23,7 @@ mod response;
 mod router;
 mod routes;
 mod service;
+mod state_metrics;
 #[cfg(test)]
 mod tests;
 mod tool_call;

@@ -14,9 +14,8 @@ use crate::{
     elicitation::{Elicitation, PendingElicitations},
     telemetry::Readiness,
 };
-use gatepost_base::InstanceName;
 use gatepost_identity::{Caller, Now, Provider};
-use gatepost_odoo_client::{CallStats, ClientStats};
+use gatepost_odoo_client::CallStats;
 use gatepost_policy::{Policy, WriteMode};
 use gatepost_state::{limits::Limiter, store::StateStore};
 
@@ -121,14 +120,6 @@ impl Gateway {
             state_store,
             limits: limits.map(|available| available.map_err(|error| error.to_string())),
         }
-    }
-
-    /// How busy the clients of the instances are.
-    pub fn upstream_stats(&self) -> Vec<(InstanceName, ClientStats)> {
-        let instances = self.routes.instances();
-        instances
-            .map(|instance| (instance.name().clone(), instance.client_stats()))
-            .collect()
     }
 
     /// The identity providers of all instances, without duplicates.

@@ -19,9 +19,7 @@ use std::time::Duration;
 
 pub use collector::CollectorSettings;
 pub use error_source::ErrorSource;
-pub use metrics::{
-    ConnectionGuard, HttpOutcome, InFlight, Metrics, MetricsSnapshot, RequestOutcome, StoreStatus,
-};
+pub use metrics::{ConnectionGuard, HttpOutcome, InFlight, Metrics, RequestOutcome};
 pub use operation_span::{RpcErrorType, RpcOperation, SpanContext};
 pub use readiness::Readiness;
 pub use request_log::RequestLog;
@@ -52,7 +50,7 @@ impl Telemetry {
     /// [`CannotTrace`]. Not when the collector is away: that is told later.
     pub fn with_tracing(settings: TraceSettings) -> Result<Self, TracingError> {
         let metrics = Metrics::new();
-        let traces = Some(Traces::start(settings, metrics.span_counts())?);
+        let traces = Some(Traces::start(settings, metrics.clone())?);
         Ok(Self { metrics, traces })
     }
 

@@ -4,7 +4,6 @@ use std::{fmt, io, thread, time::Duration};
 
 use bytes::Bytes;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use prometheus_client::metrics::{counter::Counter, family::Family};
 use tokio::{
     runtime,
     sync::{mpsc, watch},
@@ -13,9 +12,9 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    CollectorSettings, HttpOutcome,
+    CollectorSettings, HttpOutcome, Metrics,
     collector::{Collector, ExportError},
-    metrics::ErrorLabels,
+    metrics::OrEmpty,
     spans::request_spans,
 };
 use crate::telemetry::RequestLog;
@@ -54,19 +53,10 @@ pub enum TracingError {
     Thread(#[from] io::Error),
 }
 
-/// How many spans became what.
-#[derive(Clone, Default)]
-pub(super) struct SpanCounts {
-    /// Those that were put into the queue, or not.
-    pub(super) processed: Family<ErrorLabels, Counter>,
-    /// Those that were offered to the collector, and taken or not.
-    pub(super) exported: Family<ErrorLabels, Counter>,
-}
-
 /// Traces on their way.
 pub(super) struct Traces {
     queue: mpsc::Sender<Span>,
-    counts: SpanCounts,
+    metrics: Metrics,
     sample_ratio: f64,
     include_caller: bool,
     shutdown: watch::Sender<bool>,
@@ -80,7 +70,7 @@ impl Traces {
     ///
     /// # Errors
     /// [`CannotTrace`].
-    pub(super) fn start(settings: TraceSettings, counts: SpanCounts) -> Result<Self, TracingError> {
+    pub(super) fn start(settings: TraceSettings, metrics: Metrics) -> Result<Self, TracingError> {
         let collector = Collector::new(settings.collector)?;
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
@@ -92,7 +82,7 @@ impl Traces {
             collector,
             spans,
             shutdown: leave,
-            counts: counts.clone(),
+            metrics: metrics.clone(),
             is_failing: false,
         };
         thread::Builder::new()
@@ -103,7 +93,7 @@ impl Traces {
             })?;
         Ok(Self {
             queue,
-            counts,
+            metrics,
             sample_ratio: settings.sample_ratio,
             include_caller: settings.include_caller,
             shutdown: leaving,
@@ -127,16 +117,18 @@ impl Traces {
             return;
         }
         let many = as_u64(spans.len());
-        let outcome = match self.queue.try_reserve_many(spans.len()) {
+        let error = match self.queue.try_reserve_many(spans.len()) {
             Ok(places) => {
                 for (place, span) in places.zip(spans) {
                     place.send(span);
                 }
-                ErrorLabels::none()
+                None
             }
-            Err(_full_or_gone) => ErrorLabels::of("queue_full"),
+            Err(_full_or_gone) => Some("queue_full"),
         };
-        self.counts.processed.get_or_create(&outcome).inc_by(many);
+        self.metrics
+            .otel_sdk_processor_span_processed_total(OrEmpty(error))
+            .inc_by(many);
     }
 
     /// Has the thread hand over what it has and end, and waits for that.
@@ -164,7 +156,7 @@ struct BatchExporter {
     collector: Collector,
     spans: mpsc::Receiver<Span>,
     shutdown: watch::Receiver<bool>,
-    counts: SpanCounts,
+    metrics: Metrics,
     /// Whether the last attempt failed: that is told once.
     is_failing: bool,
 }
@@ -242,8 +234,9 @@ impl BatchExporter {
 
     fn count_exported(&self, error: Option<&'static str>, many: u64) {
         if many > 0 {
-            let outcome = error.map_or_else(ErrorLabels::none, ErrorLabels::of);
-            self.counts.exported.get_or_create(&outcome).inc_by(many);
+            self.metrics
+                .otel_sdk_exporter_span_exported_total(OrEmpty(error))
+                .inc_by(many);
         }
     }
 }

@@ -165,7 +165,7 @@ fn main() {
     )
     .unwrap();
     let address = edge.addresses()[0];
-    thread::spawn(move || edge.run_without_signals());
+    thread::spawn(move || edge.run(None));
     let message = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"count_records","arguments":{"model":"res.partner"}}}"#;
     let through = format!(
         "POST /mcp HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{message}",

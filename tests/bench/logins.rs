@@ -202,7 +202,7 @@ instance_burst = 1000000
     )
     .unwrap();
     let address = edge.addresses()[0];
-    thread::spawn(move || edge.run_without_signals());
+    thread::spawn(move || edge.run(None));
     (address, key.reveal())
 }
 

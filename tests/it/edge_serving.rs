@@ -56,8 +56,8 @@ fn stopping_one_edge_leaves_the_other_running() {
     let (one, two) = (open(any_port()).unwrap(), open(any_port()).unwrap());
     let (admin, other) = (one.admin_address().unwrap(), two.admin_address().unwrap());
     let (stop, stop_other) = (one.shutdown_handle(), two.shutdown_handle());
-    let running = thread::spawn(move || one.run_without_signals());
-    let running_other = thread::spawn(move || two.run_without_signals());
+    let running = thread::spawn(move || one.run(None));
+    let running_other = thread::spawn(move || two.run(None));
     let livez = "GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     for address in [admin, other] {
         assert!(send_request(address, livez).starts_with("HTTP/1.1 200 "));
@@ -91,10 +91,10 @@ fn sighup_reloads_after_panicking_reload_and_sigterm_stops() {
     let admin = edge.admin_address().unwrap();
     let (reloaded, heard) = mpsc::channel();
     let running = thread::spawn(move || {
-        edge.run(Box::new(move || {
+        edge.run(Some(Box::new(move || {
             reloaded.send(()).unwrap();
             panic!("a bad configuration");
-        }));
+        })));
     });
     let begun = Instant::now();
     for _ in 0..2 {

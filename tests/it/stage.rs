@@ -176,7 +176,7 @@ impl TestGateway {
         let address = edge.addresses()[0];
         let admin = edge.admin_address();
         let stop = edge.shutdown_handle();
-        let runner = thread::spawn(move || edge.run_without_signals());
+        let runner = thread::spawn(move || edge.run(None));
         Self {
             address,
             fake_odoo,

@@ -591,7 +591,7 @@ fn each_request_of_a_batch_is_counted_and_traced_separately() {
         wait_for_metric(
             &stage,
             &format!(
-                "mcp_server_operation_duration_seconds_count{{mcp_method_name=\"{method}\",gen_ai_tool_name=\"{tool}\",error_type=\"\",network_transport=\"tcp\",instance=\"demo\"}} 1\n"
+                "mcp_server_operation_duration_seconds_count{{error_type=\"\",gen_ai_tool_name=\"{tool}\",instance=\"demo\",mcp_method_name=\"{method}\",network_transport=\"tcp\"}} 1\n"
             ),
         );
     }

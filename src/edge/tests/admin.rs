@@ -88,9 +88,12 @@ async fn readyz_fails_after_timeout() {
 async fn admin_listener_serves_metrics_and_404_for_unknown_paths() {
     let stage = TestEdge::open();
     let answer = stage.get_admin("/metrics").await;
-    assert!(answer.contains("application/openmetrics-text"), "{answer}");
+    assert!(answer.contains("text/plain; version=0.0.4\r\n"), "{answer}");
     assert!(answer.contains("gatepost_build_info{version="), "{answer}");
-    assert!(answer.ends_with("# EOF\n"), "{answer}");
+    assert!(
+        answer.ends_with("gatepost_connections_total 0\n"),
+        "{answer}"
+    );
     for path in ["/", "/mcp", "/metrics/", "/livez/.."] {
         let answer = stage.get_admin(path).await;
         assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
@@ -116,6 +119,6 @@ async fn admin_listener_keeps_connection_alive() {
     for _ in 0..3 {
         let get = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
         scraper.write_all(get).await.unwrap();
-        read_until(&mut scraper, "# EOF\n").await;
+        read_until(&mut scraper, "\ngatepost_connections_total 0\n").await;
     }
 }

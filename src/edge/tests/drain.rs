@@ -2,7 +2,10 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{HostEvent, TestEdge, post, post_and_close, read_to_end, read_until, within_timeout};
+use super::{
+    HostEvent, TestEdge, post, post_and_close, read_to_end, read_until, requests_total,
+    within_timeout,
+};
 
 #[tokio::test]
 async fn shutdown_waits_for_running_call_and_then_ends() {
@@ -56,9 +59,7 @@ async fn call_exceeding_drain_timeout_is_aborted_and_counted_as_cut() {
         stage.next_event().await,
         HostEvent::Cancelled("/held".to_owned())
     );
-    stage
-        .wait_for_metric(r#"outcome="cut",blame="none"} 1"#)
-        .await;
+    stage.wait_for_metric(&requests_total("cut", 1)).await;
     let mut end = [0; 1];
     assert!(!matches!(
         within_timeout(client.read(&mut end)).await,

@@ -20,10 +20,10 @@ use crate::{
     config::{Sources, ValidConfig, load},
     edge::{
         Edge, ShutdownHandle,
-        stdio::{StdioError, serve_with},
+        stdio::{StdioError, serve},
     },
     gateway::Gateway,
-    telemetry::{MetricsSnapshot, Telemetry},
+    telemetry::Telemetry,
 };
 use gatepost_base::{InstanceName, RoleName};
 use gatepost_identity::{ApiKey, StoredKey, update_keys_file};
@@ -85,7 +85,7 @@ impl ElicitationGateway {
             bob,
             checked,
             shutdown: edge.shutdown_handle(),
-            runner: Some(thread::spawn(move || edge.run_without_signals())),
+            runner: Some(thread::spawn(move || edge.run(None))),
             _folder: folder,
         }
     }
@@ -449,12 +449,13 @@ async fn disconnect_during_elicitation_removes_pending_elicitation() {
     desk.wait_for_pending_count(0).await;
     desk.answer_elicitation("/one/mcp", &desk.ada, &id, accept_result())
         .await;
-    let line = "gatepost_requests_total{instance=\"one\",tool=\"ask_person\",revision=\"2025-11-25\",outcome=\"hung_up\"";
+    let line =
+        "instance=\"one\",outcome=\"hung_up\",revision=\"2025-11-25\",tool=\"ask_person\"} 1";
     within_timeout(async {
         while !desk
             .telemetry
             .metrics
-            .encode(&MetricsSnapshot::default())
+            .encode(|_| {})
             .unwrap()
             .contains(line)
         {
@@ -608,12 +609,8 @@ async fn stateless_client_gets_input_required_and_retries() {
         let answer = ask(&wrong).await;
         assert_eq!(answer["error"]["code"], json!(-32602), "{wrong}");
     }
-    let metrics = desk
-        .telemetry
-        .metrics
-        .encode(&MetricsSnapshot::default())
-        .unwrap();
-    let asked = "gatepost_requests_total{instance=\"one\",tool=\"ask_person\",revision=\"2026-07-28\",outcome=\"asked\",blame=\"none\"} 5";
+    let metrics = desk.telemetry.metrics.encode(|_| {}).unwrap();
+    let asked = "gatepost_requests_total{blame=\"none\",instance=\"one\",outcome=\"asked\",revision=\"2026-07-28\",tool=\"ask_person\"} 5";
     assert!(metrics.contains(asked), "{metrics}");
     assert_eq!(desk.pending_count(), 0);
 }
@@ -659,7 +656,7 @@ impl LocalClient {
         let served = tokio::spawn(async move {
             let telemetry = Arc::new(Telemetry::new());
             let patience = Duration::from_secs(20);
-            serve_with(&gateway, &one, &telemetry, patience, stdin, stdout).await
+            serve(&gateway, &one, &telemetry, patience, stdin, stdout).await
         });
         Self {
             input,

@@ -25,18 +25,13 @@ use tokio::{
     time::timeout,
 };
 
-use super::{
-    Edge, ShutdownHandle,
-    service::{Host, RequestTerms},
-};
+use super::{Edge, RequestHandler, RequestTerms, ShutdownHandle};
 use crate::{
-    access::InFlightWrites,
     config,
     gateway::{Head, HttpResponse, ServerMessages},
-    telemetry::{MetricsSnapshot, Readiness, RequestLog, StoreStatus, Telemetry},
+    telemetry::{Readiness, RequestLog, Telemetry},
 };
 use gatepost_base::InstanceName;
-use gatepost_odoo_client::ClientStats;
 
 /// No test waits longer for anything.
 const TEST_TIMEOUT: Duration = Duration::from_secs(20);
@@ -74,10 +69,10 @@ impl Drop for CancelGuard<'_> {
     }
 }
 
-impl Host for ScriptedHost {
-    type Guest = ScriptedRequest;
+impl RequestHandler for ScriptedHost {
+    type Request = ScriptedRequest;
 
-    async fn handle_head(
+    async fn accept_head(
         &self,
         head: Head,
         story: &mut RequestLog,
@@ -112,19 +107,7 @@ impl Host for ScriptedHost {
         })
     }
 
-    fn is_journal_writable(&self) -> Option<bool> {
-        None
-    }
-
-    fn is_redis_up(&self) -> Option<bool> {
-        None
-    }
-
-    fn store_status(&self) -> StoreStatus {
-        StoreStatus::default()
-    }
-
-    async fn handle_request(
+    async fn handle_body(
         &self,
         visitor: &ScriptedRequest,
         body: Bytes,
@@ -171,13 +154,7 @@ impl Host for ScriptedHost {
         reply
     }
 
-    fn close_elicitations(&self) {}
-
-    fn writes_in_flight(&self) -> Arc<InFlightWrites> {
-        Arc::default()
-    }
-
-    fn stdio_request(
+    fn accept_stdio(
         &self,
         instance: &InstanceName,
         _session: Option<&str>,
@@ -189,7 +166,7 @@ impl Host for ScriptedHost {
         })
     }
 
-    async fn check_readiness(&self) -> Readiness {
+    async fn readiness(&self) -> Readiness {
         drop(self.events.send(HostEvent::Started("readiness".to_owned())));
         tokio::time::sleep(self.readiness_delay).await;
         Readiness {
@@ -199,10 +176,6 @@ impl Host for ScriptedHost {
             state_store: None,
             limits: None,
         }
-    }
-
-    fn client_stats(&self) -> Vec<(InstanceName, ClientStats)> {
-        Vec::new()
     }
 
     fn terms(visitor: &ScriptedRequest) -> RequestTerms {
@@ -268,7 +241,7 @@ impl TestEdge {
             readiness_delay: Duration::ZERO,
         };
         let gateway = Arc::new(ArcSwap::from_pointee(actor));
-        let edge = Edge::open_with(&server, &admin, &gateway, &telemetry).unwrap();
+        let edge = Edge::open(&server, &admin, &gateway, &telemetry).unwrap();
         Self {
             address: edge.addresses()[0],
             admin: edge.admin_address().unwrap(),
@@ -276,7 +249,7 @@ impl TestEdge {
             events,
             release,
             telemetry,
-            runner: Some(thread::spawn(move || edge.run_without_signals())),
+            runner: Some(thread::spawn(move || edge.run(None))),
         }
     }
 
@@ -312,7 +285,7 @@ impl TestEdge {
             while !self
                 .telemetry
                 .metrics
-                .encode(&MetricsSnapshot::default())
+                .encode(|_| {})
                 .unwrap()
                 .contains(line)
             {
@@ -379,6 +352,13 @@ fn post(path: &str, body: &str, more: &str) -> String {
 
 fn post_and_close(path: &str, body: &str, more: &str) -> String {
     post(path, body, &format!("Connection: close\r\n{more}"))
+}
+
+/// The sample of requests to the scripted handler that ended so.
+fn requests_total(outcome: &str, count: u32) -> String {
+    format!(
+        "gatepost_requests_total{{blame=\"none\",instance=\"none\",outcome=\"{outcome}\",revision=\"none\",tool=\"search_records\"}} {count}\n"
+    )
 }
 
 /// An answer without what differs from one to the next.

@@ -11,7 +11,7 @@ use tokio::{
 
 use super::{HostEvent, ScriptedHost, read_to_end, read_until, within_timeout};
 use crate::{
-    edge::stdio::{StdioError, serve_with},
+    edge::stdio::{StdioError, serve},
     telemetry::Telemetry,
 };
 use gatepost_base::InstanceName;
@@ -45,7 +45,7 @@ impl StdioPipe {
         let served = tokio::spawn(async move {
             let gateway = Arc::new(ArcSwap::from_pointee(actor));
             let telemetry = Arc::new(Telemetry::new());
-            serve_with(&gateway, &instance, &telemetry, patience, stdin, stdout).await
+            serve(&gateway, &instance, &telemetry, patience, stdin, stdout).await
         });
         Self {
             input,

@@ -3,20 +3,21 @@
 use std::{
     collections::BTreeSet,
     fs,
+    io::Write as _,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
-use super::{ErrorLabels, HttpOutcome, Metrics, MetricsSnapshot, RequestOutcome, StoreStatus};
+use super::{HttpOutcome, Metrics, RequestOutcome, label::OrEmpty};
 use crate::{
-    telemetry::{ErrorSource, Readiness, RequestLog, RpcErrorType, RpcOperation, TokenLookup},
+    telemetry::{ErrorSource, RequestLog, RpcErrorType, RpcOperation, TokenLookup},
     tools,
 };
 use gatepost_base::{InstanceName, ProviderName, Subject, TraceId};
 use gatepost_mcp::{Body, Inbound, Transport};
-use gatepost_odoo_client::ClientStats;
 use gatepost_state::{
     limits::{self, LimitDecision, LimitScope, LimitStore},
-    store::StoreErrorReason,
+    store::{StoreErrorReason, StoreOperation},
 };
 
 const OPERATIONS_DOC: &str = include_str!("../../../docs/operations.md");
@@ -33,19 +34,19 @@ fn http_outcome(outcome: RequestOutcome) -> HttpOutcome {
 #[test]
 fn own_duration_excludes_odoo_time() {
     let metrics = Metrics::new();
-    let mut story = RequestLog::new(TraceId::new(1));
-    story.instance = Some(InstanceName::try_from("staging").unwrap());
-    story.tool = Some("count_records");
-    story.odoo_calls = 2;
-    story.odoo_time = Duration::from_millis(298);
-    metrics.record(&story, &http_outcome(RequestOutcome::Answered));
-    let text = metrics.encode(&MetricsSnapshot::default()).unwrap();
+    let mut log = RequestLog::new(TraceId::new(1));
+    log.instance = Some(InstanceName::try_from("staging").unwrap());
+    log.tool = Some("count_records");
+    log.odoo_calls = 2;
+    log.odoo_time = Duration::from_millis(298);
+    metrics.record(&log, &http_outcome(RequestOutcome::Answered));
+    let text = metrics.encode(|_| {}).unwrap();
     for line in [
         r#"gatepost_request_duration_seconds_sum{instance="staging"} 0.3"#,
         r#"gatepost_own_duration_seconds_sum{instance="staging"} 0.002"#,
         r#"gatepost_odoo_duration_seconds_sum{instance="staging"} 0.298"#,
         r#"gatepost_odoo_calls_total{instance="staging",tool="count_records"} 2"#,
-        r#"gatepost_answer_size_bytes_sum{instance="staging"} 2000.0"#,
+        r#"gatepost_answer_size_bytes_sum{instance="staging"} 2000"#,
     ] {
         assert!(text.contains(line), "{line} in\n{text}");
     }
@@ -54,14 +55,14 @@ fn own_duration_excludes_odoo_time() {
 #[test]
 fn error_is_counted_by_type_and_source_without_caller() {
     let metrics = Metrics::new();
-    let mut story = RequestLog::new(TraceId::new(1));
-    story.caller = Some(Subject::verified("mara@example.com"));
-    story.error_source = Some(ErrorSource::Policy);
-    story.error_type = Some("forbidden");
-    metrics.record(&story, &http_outcome(RequestOutcome::Refused));
-    let text = metrics.encode(&MetricsSnapshot::default()).unwrap();
+    let mut log = RequestLog::new(TraceId::new(1));
+    log.caller = Some(Subject::verified("mara@example.com"));
+    log.error_source = Some(ErrorSource::Policy);
+    log.error_type = Some("forbidden");
+    metrics.record(&log, &http_outcome(RequestOutcome::Refused));
+    let text = metrics.encode(|_| {}).unwrap();
     assert!(text.contains(
-        r#"gatepost_refusals_total{refusal="forbidden",blame="policy",instance="none"} 1"#
+        r#"gatepost_refusals_total{blame="policy",instance="none",refusal="forbidden"} 1"#
     ));
     assert!(!text.contains("mara"), "{text}");
 }
@@ -71,10 +72,7 @@ fn in_flight_request_counts_for_one_instance_until_dropped() {
     let metrics = Metrics::new();
     let counts = |instance: &str, n: u32| {
         let line = format!("gatepost_requests_in_flight{{instance=\"{instance}\"}} {n}\n");
-        metrics
-            .encode(&MetricsSnapshot::default())
-            .unwrap()
-            .contains(&line)
+        metrics.encode(|_| {}).unwrap().contains(&line)
     };
     let mut one = metrics.start_request();
     assert!(counts("none", 1));
@@ -92,14 +90,14 @@ fn series_per_instance_stay_below_limit() {
         tools += 1;
         for revision in ["2025-06-18", "2025-11-25"] {
             for failure in [None, Some(RpcErrorType::Tool)] {
-                let mut story = RequestLog::new(TraceId::new(1));
-                story.instance = Some(InstanceName::try_from("staging").unwrap());
-                story.revision = Some(revision);
-                story.tool = Some(tool.name);
-                story.error_source = failure.map(|_| ErrorSource::Odoo);
-                story.error_type = failure.map(|_| "odoo_rule");
-                story.odoo_calls = 1;
-                story.operations.push(RpcOperation {
+                let mut log = RequestLog::new(TraceId::new(1));
+                log.instance = Some(InstanceName::try_from("staging").unwrap());
+                log.revision = Some(revision);
+                log.tool = Some(tool.name);
+                log.error_source = failure.map(|_| ErrorSource::Odoo);
+                log.error_type = failure.map(|_| "odoo_rule");
+                log.odoo_calls = 1;
+                log.operations.push(RpcOperation {
                     method: "tools/call",
                     revision,
                     tool: Some(tool.name),
@@ -110,11 +108,11 @@ fn series_per_instance_stay_below_limit() {
                     span: None,
                     call_spans: Vec::new(),
                 });
-                metrics.record(&story, &http_outcome(RequestOutcome::Answered));
+                metrics.record(&log, &http_outcome(RequestOutcome::Answered));
             }
         }
     }
-    let text = metrics.encode(&MetricsSnapshot::default()).unwrap();
+    let text = metrics.encode(|_| {}).unwrap();
     let of_instance = text.lines().filter(|line| line.contains("\"staging\""));
     let lines = of_instance.count();
     assert!(tools >= 13, "{tools} tools");
@@ -127,13 +125,13 @@ fn series_per_instance_stay_below_limit() {
 fn all_metrics() -> String {
     let metrics = Metrics::new();
     let instance = InstanceName::try_from("staging").unwrap();
-    let mut story = RequestLog::new(TraceId::new(1));
-    story.instance = Some(instance.clone());
-    story.error_source = Some(ErrorSource::Odoo);
-    story.error_type = Some("odoo_busy");
-    story.token_lookup = Some(TokenLookup::Accepted);
-    story.odoo_calls = 1;
-    story.rate_limit_checks.push(LimitDecision {
+    let mut log = RequestLog::new(TraceId::new(1));
+    log.instance = Some(instance.clone());
+    log.error_source = Some(ErrorSource::Odoo);
+    log.error_type = Some("odoo_busy");
+    log.token_lookup = Some(TokenLookup::Accepted);
+    log.odoo_calls = 1;
+    log.rate_limit_checks.push(LimitDecision {
         scope: LimitScope::Address,
         outcome: limits::LimitOutcome::Allowed,
         store: LimitStore::Memory,
@@ -142,42 +140,38 @@ fn all_metrics() -> String {
     if let Ok(Body::Single(envelope)) = Body::parse(ping)
         && let Ok(Inbound::Request(request)) = envelope.classify(&Transport::Stdio)
     {
-        story.start_operation(&request);
-        story.end_operation();
+        log.start_operation(&request);
+        log.end_operation();
     }
-    metrics.record(&story, &http_outcome(RequestOutcome::Refused));
-    metrics.set_redis_up(Some(true));
-    metrics.set_audit_up(Some(true));
-    let spans = metrics.span_counts();
-    drop(spans.processed.get_or_create(&ErrorLabels::none()));
-    drop(spans.exported.get_or_create(&ErrorLabels::none()));
+    metrics.record(&log, &http_outcome(RequestOutcome::Refused));
     let _in_flight = metrics.start_request();
-    let traffic = ClientStats {
-        in_flight: 1,
-        queued: 2,
-        open_connections: 3,
-        connections_opened: 4,
-    };
-    let seen = MetricsSnapshot {
-        upstream: vec![(instance.clone(), traffic)],
-        readiness: Readiness {
-            instances: vec![(instance, Ok(()))],
-            providers: vec![(ProviderName::try_from("company").unwrap(), Ok(()))],
-            audit: None,
-            state_store: Some(Ok(())),
-            limits: Some(Ok(())),
-        },
-        store: StoreStatus {
-            kind: "file",
-            is_available: Some(true),
-            failures: vec![(
-                gatepost_state::store::StoreOperation::PutIfAbsent,
-                StoreErrorReason::Full,
-                1,
-            )],
-        },
-    };
-    metrics.encode(&seen).unwrap()
+    let provider = ProviderName::try_from("company").unwrap();
+    metrics
+        .encode(|metrics| {
+            metrics.gatepost_audit_up().set(1);
+            metrics.gatepost_ledger_up("file").set(1);
+            metrics
+                .gatepost_ledger_failures_total(
+                    StoreOperation::PutIfAbsent,
+                    StoreErrorReason::Full,
+                    "file",
+                )
+                .inc();
+            metrics.gatepost_odoo_up(&instance).set(1);
+            metrics.gatepost_odoo_calls_in_flight(&instance).set(1);
+            metrics.gatepost_odoo_calls_waiting(&instance).set(2);
+            metrics.gatepost_odoo_connections_open(&instance).set(3);
+            metrics.gatepost_odoo_connections_total(&instance).inc_by(4);
+            metrics.gatepost_provider_up(&provider).set(1);
+            metrics.gatepost_redis_up("limits").set(1);
+            metrics
+                .otel_sdk_exporter_span_exported_total(OrEmpty(None))
+                .inc();
+            metrics
+                .otel_sdk_processor_span_processed_total(OrEmpty(None))
+                .inc();
+        })
+        .unwrap()
 }
 
 /// Name and type of each metric, as they are announced.
@@ -252,15 +246,67 @@ fn operations_doc_lists_exactly_the_metrics_with_types_and_labels() {
         assert_eq!(labels, written, "{row}\n{sample}");
         rows.insert((name, cells[2].to_owned()));
     }
-    let announced = declared_types(&text)
-        .into_iter()
-        .map(|(name, kind)| match kind.as_str() {
-            // OpenMetrics announces them without the ends of their samples.
-            "counter" => (format!("{name}_total"), kind),
-            "info" => (format!("{name}_info"), kind),
-            _ => (name, kind),
-        });
-    assert_eq!(rows, announced.collect());
+    assert_eq!(rows, declared_types(&text));
+}
+
+/// A scrape names families, types and help as Prometheus wants them.
+#[test]
+fn promtool_accepts_all_metrics() {
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("`scripts/needs` installs promtool");
+    let mut input = promtool.stdin.take().unwrap();
+    input.write_all(all_metrics().as_bytes()).unwrap();
+    drop(input);
+    let checked = promtool.wait_with_output().unwrap();
+    let objections = String::from_utf8_lossy(&checked.stderr).into_owned();
+    assert!(checked.status.success(), "{objections}");
+    assert_eq!(objections, "");
+}
+
+/// Names, help, types and bounds are what dashboards and rules of others rely on.
+#[test]
+fn exposed_names_help_and_types() {
+    let text = all_metrics();
+    let heads: Vec<&str> = text.lines().filter(|line| line.starts_with('#')).collect();
+    insta::assert_snapshot!(heads.join("\n"));
+}
+
+/// `prometheus` finds a series by its values without separators between them.
+#[test]
+fn combinations_of_label_values_do_not_share_a_series() {
+    let metrics = Metrics::new();
+    let mut combinations = 0;
+    let names: Vec<_> = ["a", "none", "s", "n-one"]
+        .map(|name| InstanceName::try_from(name).unwrap())
+        .into();
+    let instances = || names.iter().map(Some).chain([None]);
+    let tools = || tools::ALL.iter().map(|tool| Some(tool.name)).chain([None]);
+    for (tool, instance) in tools().flat_map(|tool| instances().map(move |name| (tool, name))) {
+        for revision in [None, Some("2025-06-18"), Some("2025-11-25")] {
+            for blame in [None, Some(ErrorSource::Odoo), Some(ErrorSource::Us)] {
+                for outcome in [RequestOutcome::Answered, RequestOutcome::Aborted] {
+                    metrics
+                        .gatepost_requests_total(tool, revision, outcome, blame, instance)
+                        .inc();
+                    combinations += 1;
+                }
+            }
+        }
+    }
+    let text = metrics.encode(|_| {}).unwrap();
+    let counted = text
+        .lines()
+        .filter(|line| line.starts_with("gatepost_requests_total{") && line.ends_with(" 1"));
+    // An instance called `none` is the one for which there is none.
+    let shared = text
+        .lines()
+        .filter(|line| line.starts_with("gatepost_requests_total{") && line.ends_with(" 2"));
+    assert_eq!(counted.count() + 2 * shared.count(), combinations);
 }
 
 #[test]

@@ -260,7 +260,15 @@ impl ClientCounts {
             let sum: f64 = samples(metrics, begin).iter().sum();
             format!("{sum:.0}").parse::<usize>().unwrap()
         };
-        let refused = |word: &str| sum(&format!("gatepost_refusals_total{{refusal=\"{word}\""));
+        let refused = |word: &str| {
+            let refusals = metrics
+                .lines()
+                .filter(|line| line.starts_with("gatepost_refusals_total{"));
+            refusals
+                .filter(|line| line.contains(&format!("refusal=\"{word}\"")))
+                .map(|line| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap())
+                .sum::<usize>()
+        };
         assert_eq!(sum("gatepost_requests_total"), self.sent, "requests");
         assert_eq!(refused("not_json"), self.not_json);
         assert_eq!(refused("unauthenticated"), self.unauthenticated);

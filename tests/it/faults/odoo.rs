@@ -95,7 +95,7 @@ fn odoo_fault_is_reported_with_advice_and_ends_when_odoo_recovers() {
             Some(0.0)
         );
         let refusals = format!(
-            "gatepost_refusals_total{{refusal=\"{kind}\",blame=\"odoo\",instance=\"demo\"}}"
+            "gatepost_refusals_total{{blame=\"odoo\",instance=\"demo\",refusal=\"{kind}\"}}"
         );
         assert_eq!(gateway.metric(&refusals), Some(1.0), "{fault:?}");
 
@@ -154,7 +154,7 @@ fn unexpected_odoo_response_is_an_error_and_is_not_cached() {
     scene.proxy.set_fault(ProxyFault::None);
     assert_eq!(told(), (counted, false));
     let refusals =
-        "gatepost_refusals_total{refusal=\"unreadable\",blame=\"odoo\",instance=\"demo\"}";
+        "gatepost_refusals_total{blame=\"odoo\",instance=\"demo\",refusal=\"unreadable\"}";
     assert_eq!(scene.gateway.metric(refusals), Some(2.0));
     // Odoo did answer.
     let records = scene.gateway.stop_and_read_calls();

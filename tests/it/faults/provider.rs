@@ -137,8 +137,7 @@ fn failing_provider_gives_503_only_for_uncached_tokens() {
             !scene.call(&key).tool_result().1,
             "{what}: who needs no provider"
         );
-        let refusals =
-            "gatepost_refusals_total{refusal=\"provider_unavailable\",blame=\"identity\"";
+        let refusals = "gatepost_refusals_total{blame=\"identity\",instance=\"production\",refusal=\"provider_unavailable\"}";
         assert!(scene.gateway.metric(refusals) >= Some(1.0), "{what}");
 
         match &fault {
