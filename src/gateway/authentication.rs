@@ -11,7 +11,7 @@ use gatepost_identity::{
     TokenCacheLookup, TokenError, TokenRejected, choose_credential,
 };
 use gatepost_policy::Policy;
-use gatepost_state::limits::{AddressLimiter, AddressRateLimited};
+use gatepost_state::limits::{AddressLimiter, RateLimited};
 
 /// The configured authentication methods. With none configured, every request is
 /// rejected.
@@ -61,7 +61,7 @@ pub enum Unauthenticated {
     ProviderUnavailable(#[from] ProviderUnavailable),
     /// Too many tokens from the same address failed; this one was not verified.
     #[error(transparent)]
-    RateLimited(AddressRateLimited),
+    RateLimited(RateLimited),
     /// The token is not valid, or not for this instance.
     #[error(transparent)]
     TokenRejected(#[from] TokenRejected),

@@ -8,14 +8,14 @@ use crate::telemetry::{ErrorSource, RequestLog, RpcErrorType};
 use gatepost_identity::{AmbiguousCredential, BearerError, Challenge, ProviderUnavailable};
 use gatepost_mcp::{ProtocolEra, ProtocolError, RequestId, Revision};
 use gatepost_policy::Forbidden;
-use gatepost_state::limits::{AddressRateLimited, RateLimited};
+use gatepost_state::limits::RateLimited;
 
 /// Why a request is not served. `Display` is for the client.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
     /// Too many registrations or rejected tokens from the client's address.
     #[error(transparent)]
-    AddressRateLimited(AddressRateLimited),
+    AddressRateLimited(RateLimited),
     /// The caller may act as more than one Odoo user.
     #[error(transparent)]
     AmbiguousCredential(#[from] AmbiguousCredential),
@@ -151,8 +151,9 @@ impl RequestError {
         use ErrorSource::{Client, Identity, Policy, Storage, Us};
         use StatusCode as S;
         match self {
-            Self::AddressRateLimited(AddressRateLimited(wait)) => {
-                ErrorRow::text(S::TOO_MANY_REQUESTS, Client, "exhausted").retry_after(*wait)
+            Self::AddressRateLimited(limited) => {
+                ErrorRow::text(S::TOO_MANY_REQUESTS, Client, "exhausted")
+                    .retry_after(limited.retry_after())
             }
             Self::AmbiguousCredential(ambiguous) => {
                 let AmbiguousCredential {
@@ -328,7 +329,7 @@ mod tests {
     };
     use gatepost_mcp::{ProtocolEra, ProtocolError, RequestId};
     use gatepost_policy::Forbidden;
-    use gatepost_state::limits::{AddressRateLimited, LimitScope, RateLimited};
+    use gatepost_state::limits::{LimitScope, RateLimited};
 
     fn json_error() -> serde_json::Error {
         serde_json::from_str::<u8>("{").unwrap_err()
@@ -363,7 +364,10 @@ mod tests {
                 requested: "1999-01-01".to_owned(),
             }
             .into(),
-            RequestError::AddressRateLimited(AddressRateLimited(Duration::from_secs(2))),
+            RequestError::AddressRateLimited(RateLimited::Exceeded {
+                scope: LimitScope::Address,
+                wait: Duration::from_secs(2),
+            }),
             RequestError::InsufficientScope(
                 "you may not".to_owned(),
                 "Bearer error=\"insufficient_scope\", scope=\"odoo:write\"".into(),
@@ -387,9 +391,10 @@ mod tests {
             unauthenticated_error(Unauthenticated::NoBearer(BearerError::MultipleHeaders)),
             unauthenticated_error(Unauthenticated::TokenRejected(TokenRejected::Audience)),
             unauthenticated_error(Unauthenticated::InvalidApiKey(ApiKeyError::Malformed)),
-            unauthenticated_error(Unauthenticated::RateLimited(AddressRateLimited(
-                Duration::from_secs(7),
-            ))),
+            unauthenticated_error(Unauthenticated::RateLimited(RateLimited::Exceeded {
+                scope: LimitScope::Address,
+                wait: Duration::from_secs(7),
+            })),
             unauthenticated_error(Unauthenticated::ProviderUnavailable(unavailable)),
             RequestError::UnknownTool("x".to_owned()),
             RequestError::UnsupportedMediaType,

@@ -349,9 +349,9 @@ fn redis_config_errors_do_not_reveal_the_password() {
     for (redis, says) in [
         (
             "[redis]\nurl = \"redis://:hunter2@cache\"",
-            "there is a password in this URL",
+            "the URL contains a password",
         ),
-        ("[redis]\nurl = \"cache:6379\"", "not the URL of a Redis"),
+        ("[redis]\nurl = \"cache:6379\"", "not a Redis URL"),
         (
             "[redis]\nurl = \"redis://cache\"\npassword = \"hunter2\"\npassword_file = \"two.txt\"",
             "are both set",

@@ -118,7 +118,7 @@ fn unusable_store_settings_are_rejected_at_startup() {
             "[changes]\nfile = \"changes.redb\"\n[redis]\nurl = \"redis://127.0.0.1\"",
             "replicas do not see each other's files",
         ),
-        ("[changes]\nfile = \"other.redb\"", "is no file of a ledger"),
+        ("[changes]\nfile = \"other.redb\"", "is not a store file"),
         ("[changes]\nkeep_keys_hours = 0", "1 to 8,784"),
         ("[changes]\nmax_undo_bytes = 2_000_000", "0 to 1,048,576"),
     ] {
@@ -133,7 +133,7 @@ fn store_file_cannot_be_opened_by_second_gateway() {
     let file = stage.path("changes.redb").display().to_string();
     let second = configuration(&format!("[changes]\nfile = \"{file}\""));
     let told = TestGateway::config_errors(&second, &[]);
-    assert!(told.contains("is used by another process"), "{told}");
+    assert!(told.contains("is in use by another process"), "{told}");
     assert_eq!(
         readiness_of_changes(&stage),
         (200, json!({ "remembered": true }))

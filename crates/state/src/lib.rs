@@ -1,5 +1,5 @@
-//! What several gateways share, or one remembers: rate limits and the state
-//! store, in memory, in a file, or in Redis.
+//! State of the gateway: rate limits and the store for changes, in memory, in a file
+//! or in Redis.
 
 pub mod limits;
 pub mod redis;

@@ -1,29 +1,29 @@
--- Takes all that is claimed or nothing; gives back which claim (from 1) has to
--- wait longest and how long (us), or 0 and 0.
+-- Charges all requests or none. Returns the request (from 1) with the longest wait
+-- and that wait (us), or 0 and 0.
 --
--- KEYS: one a claim. ARGV: three a claim, all in us: what it costs, what may be
--- owed already (-1: it is taken whatever is owed), what can be owed at all.
--- A value is two moments by this server's clock: when everything will be paid
--- back, and when that was noted. It is gone when the first is over.
+-- KEYS: one per request. ARGV: three per request, all in us: its cost, the debt
+-- up to which it is allowed (-1: always), and the largest possible debt.
+-- A value is two times by this server's clock: when all debt will be refilled, and
+-- when that was stored. It expires at the first.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local function note(key, debt)
+local function store(key, debt)
   local value = string.format('%.0f %.0f', now + debt, now)
   redis.call('SET', key, value, 'PX', math.ceil(debt / 1000))
 end
-local owed, longest, which = {}, 0, 0
+local debts, longest, which = {}, 0, 0
 for i, key in ipairs(KEYS) do
-  local paid, noted = string.match(redis.call('GET', key) or '', '^(%d+) (%d+)$')
-  paid, noted = tonumber(paid) or 0, tonumber(noted) or 0
-  -- Noted later than now: the clock was set back. What was owed then is owed now.
-  owed[i] = math.min(math.max(paid - math.max(now, noted), 0), tonumber(ARGV[3 * i]))
-  if noted > now and owed[i] > 0 then
-    -- By the clock as it is, or nothing would be paid back until it is there again.
-    note(key, owed[i])
+  local refilled, stored = string.match(redis.call('GET', key) or '', '^(%d+) (%d+)$')
+  refilled, stored = tonumber(refilled) or 0, tonumber(stored) or 0
+  -- Stored in the future: the clock was set back. The debt then is the debt now.
+  debts[i] = math.min(math.max(refilled - math.max(now, stored), 0), tonumber(ARGV[3 * i]))
+  if stored > now and debts[i] > 0 then
+    -- Stored again by the new clock; otherwise nothing is refilled until it catches up.
+    store(key, debts[i])
   end
-  local most = tonumber(ARGV[3 * i - 1])
-  if most >= 0 and owed[i] - most > longest then
-    longest, which = owed[i] - most, i
+  local tolerance = tonumber(ARGV[3 * i - 1])
+  if tolerance >= 0 and debts[i] - tolerance > longest then
+    longest, which = debts[i] - tolerance, i
   end
 end
 if which > 0 then
@@ -32,7 +32,7 @@ end
 for i, key in ipairs(KEYS) do
   local cost = tonumber(ARGV[3 * i - 2])
   if cost > 0 then
-    note(key, math.min(owed[i] + cost, tonumber(ARGV[3 * i])))
+    store(key, math.min(debts[i] + cost, tonumber(ARGV[3 * i])))
   end
 end
 return {0, 0}

@@ -1,4 +1,4 @@
-//! Who decides: this process, or all replicas together.
+//! The rate limiter: decides in this process or together with all replicas.
 
 use std::{
     net::{IpAddr, Ipv6Addr},
@@ -22,13 +22,13 @@ use crate::redis::{RedisSettings, RedisUnavailable};
 use gatepost_base::InstanceName;
 use gatepost_identity::Caller;
 
-/// When to come again while nobody counts.
+/// How long callers should wait before they retry while Redis is unavailable.
 const RETRY_WHEN_UNAVAILABLE: Duration = Duration::from_secs(2);
 
-/// Decides whether there is still allowance, and counts what is used.
+/// Applies rate limits and counts usage.
 ///
-/// What this process refused it refuses without asking Redis: others can only
-/// have used more. So a flood costs Redis no more than its allowance.
+/// What this process would reject is rejected without asking Redis, because other
+/// replicas can only have used more. So a flood costs Redis no more than its rate.
 #[derive(Debug)]
 pub struct Limiter {
     rates: Rates,
@@ -36,7 +36,7 @@ pub struct Limiter {
     shared: Option<SharedLimiter>,
 }
 
-/// What several replicas count in together.
+/// The limiter that all replicas share.
 #[derive(Clone, Debug)]
 pub struct SharedLimiter {
     pub(super) redis_limiter: Arc<RedisLimiter>,
@@ -56,42 +56,42 @@ pub enum LimiterFailureMode {
     LocalShare,
 }
 
-/// One allowance that was looked at, for the metrics.
+/// The decision about one limit, for metrics.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LimitDecision {
-    /// What the allowance is of.
+    /// The limit.
     pub scope: LimitScope,
-    /// What was decided.
+    /// The decision.
     pub outcome: LimitOutcome,
-    /// Who decided.
+    /// Where it was made.
     pub store: LimitStore,
 }
 
-/// What was decided about one allowance.
+/// The outcome of a decision about one limit.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum LimitOutcome {
-    /// There was enough.
+    /// Within the limit.
     Allowed,
-    /// There was not.
+    /// Over the limit.
     Limited,
-    /// Nobody could say, and so it was refused.
+    /// Redis was unavailable, so the call was rejected.
     Unavailable,
 }
 
-/// Who decided.
+/// Where a decision was made.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum LimitStore {
-    /// This process.
-    Memory,
-    /// All replicas together.
-    Redis,
-    /// This process with its share, for Redis was away.
+    /// In this process with its share, because Redis was unavailable.
     LocalShare,
+    /// In this process.
+    Memory,
+    /// In Redis, for all replicas.
+    Redis,
 }
 
 impl Limiter {
-    /// These rates, counted in this process or, with a pool, together with
-    /// others.
+    /// A limiter with these rates, counting in this process or together with other
+    /// replicas.
     pub fn new(rates: Rates, shared: Option<SharedLimiter>) -> Self {
         Self {
             rates,
@@ -100,11 +100,11 @@ impl Limiter {
         }
     }
 
-    /// The same rates, with what was counted before a reload. The connection is
-    /// kept if it is one to the same Redis.
+    /// The same limiter with the usage counted before a reload. Reuses the
+    /// connection if the Redis settings are the same.
     #[must_use]
     pub fn with_state_of(self, old: &Self) -> Self {
-        let pool = match (self.shared, &old.shared) {
+        let shared = match (self.shared, &old.shared) {
             (Some(new), Some(old))
                 if old
                     .redis_limiter
@@ -116,45 +116,44 @@ impl Limiter {
                     ..new
                 })
             }
-            (pool, _) => pool,
+            (shared, _) => shared,
         };
         Self {
             local: Arc::clone(&old.local),
-            shared: pool,
+            shared,
             ..self
         }
     }
 
-    /// Counts a request that brings a token, by its address. Before anything is
-    /// done with that token.
+    /// Counts a request with a token by its client address, before the token is
+    /// checked.
     ///
     /// # Errors
-    /// [`Limited`].
+    /// [`RateLimited`].
     pub async fn check_address(
         &self,
         address: Option<IpAddr>,
         now: Instant,
-        counted: &mut Vec<LimitDecision>,
+        decisions: &mut Vec<LimitDecision>,
     ) -> Result<(), RateLimited> {
-        // Without an address: a Unix socket, or a peer that is gone already.
+        // Without an address: a Unix socket, or a peer that has disconnected.
         let key = match network_of(address.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED))) {
             IpAddr::V4(v4) => LimitKey::new(LimitScope::Address, &[&v4.octets()]),
             IpAddr::V6(v6) => LimitKey::new(LimitScope::Address, &[&v6.octets()]),
         };
-        let claim = RateRequest {
+        let request = RateRequest {
             key,
             rate: self.rates.address,
             cost: RateCost::One,
         };
-        self.decide(&[claim], now, counted).await
+        self.decide(&[request], now, decisions).await
     }
 
-    /// Counts a tool call, for its caller, its instance and its class. Where it
-    /// hands out `records`, there must be something left of what the caller may
-    /// read too. All or nothing.
+    /// Counts a tool call for its caller, instance and class. A call that returns
+    /// `records` also needs remaining rows and bytes. All or nothing.
     ///
     /// # Errors
-    /// [`Limited`].
+    /// [`RateLimited`].
     pub async fn check_call(
         &self,
         caller: &Caller,
@@ -162,157 +161,153 @@ impl Limiter {
         class: ToolClass,
         records: bool,
         now: Instant,
-        counted: &mut Vec<LimitDecision>,
+        decisions: &mut Vec<LimitDecision>,
     ) -> Result<(), RateLimited> {
         let rates = self.rates.for_caller(caller);
-        let (of_class, allowance) = rates.for_class(class);
-        let claim = |dimension, allowance, take| RateRequest {
-            key: caller_key(dimension, caller),
-            rate: allowance,
-            cost: take,
+        let (of_class, rate) = rates.for_class(class);
+        let request = |scope, rate, cost| RateRequest {
+            key: caller_key(scope, caller),
+            rate,
+            cost,
         };
         let calls = [
-            claim(LimitScope::Caller, rates.calls, RateCost::One),
+            request(LimitScope::Caller, rates.calls, RateCost::One),
             RateRequest {
                 key: LimitKey::new(LimitScope::Instance, &[instance.as_str().as_bytes()]),
                 rate: self.rates.instance,
                 cost: RateCost::One,
             },
-            claim(of_class, allowance, RateCost::One),
+            request(of_class, rate, RateCost::One),
         ];
         if !records {
-            return self.decide(&calls, now, counted).await;
+            return self.decide(&calls, now, decisions).await;
         }
         let [one, two, three] = calls;
-        let rows = claim(LimitScope::Rows, rates.rows, RateCost::CheckOnly);
-        let bytes = claim(LimitScope::Bytes, rates.bytes, RateCost::CheckOnly);
-        self.decide(&[one, two, three, rows, bytes], now, counted)
+        let rows = request(LimitScope::Rows, rates.rows, RateCost::CheckOnly);
+        let bytes = request(LimitScope::Bytes, rates.bytes, RateCost::CheckOnly);
+        self.decide(&[one, two, three, rows, bytes], now, decisions)
             .await
     }
 
-    /// Counts what a call has read. Nobody waits for it, and it is counted here
-    /// at once: the next call is told.
+    /// Counts what a call has read: in this process at once, in Redis in the
+    /// background.
     pub fn charge_read(&self, caller: &Caller, rows: u64, bytes: u64, now: Instant) {
         let rates = self.rates.for_caller(caller);
-        let claims: Vec<RateRequest> = [
+        let requests: Vec<RateRequest> = [
             (LimitScope::Rows, rates.rows, rows),
             (LimitScope::Bytes, rates.bytes, bytes),
         ]
         .into_iter()
-        .filter(|(_, _, weight)| *weight > 0)
-        .map(|(dimension, allowance, weight)| RateRequest {
-            key: caller_key(dimension, caller),
-            rate: allowance,
-            cost: RateCost::AlreadyUsed(weight),
+        .filter(|(_, _, amount)| *amount > 0)
+        .map(|(scope, rate, amount)| RateRequest {
+            key: caller_key(scope, caller),
+            rate,
+            cost: RateCost::AlreadyUsed(amount),
         })
         .collect();
-        if claims.is_empty() {
+        if requests.is_empty() {
             return;
         }
         match &self.shared {
-            Some(pool) if pool.redis_limiter.redis.is_connected() == Some(false) => {
-                self.local.charge(&pool.replica_share(&claims), now);
+            Some(shared) if shared.redis_limiter.redis.is_connected() == Some(false) => {
+                self.local.charge(&shared.replica_share(&requests), now);
             }
-            Some(pool) => {
-                self.local.charge(&claims, now);
-                let shared = Arc::clone(&pool.redis_limiter);
+            Some(shared) => {
+                self.local.charge(&requests, now);
+                let shared = Arc::clone(&shared.redis_limiter);
                 if let Ok(runtime) = Handle::try_current() {
-                    drop(runtime.spawn(async move { drop(shared.decide(&claims).await) }));
+                    drop(runtime.spawn(async move { drop(shared.decide(&requests).await) }));
                 }
             }
-            None => self.local.charge(&claims, now),
+            None => self.local.charge(&requests, now),
         }
     }
 
-    /// Whether Redis was there when it was last needed; `None` where there is
-    /// none, or nobody needed it so far.
+    /// Whether Redis was available when last used; `None` without Redis or before
+    /// its first use.
     pub fn is_redis_connected(&self) -> Option<bool> {
         self.shared.as_ref()?.redis_limiter.redis.is_connected()
     }
 
-    /// Whether calls can be counted, where none goes on uncounted
-    /// ([`WhenDown::FailClosed`]); `None` where they go on all the same.
+    /// Checks that calls can be counted, if uncounted calls are rejected
+    /// ([`LimiterFailureMode::FailClosed`]); `None` otherwise.
     pub async fn check_available(&self) -> Option<Result<(), RedisUnavailable>> {
-        let pool = self.shared.as_ref()?;
-        match pool.failure_mode {
+        let shared = self.shared.as_ref()?;
+        match shared.failure_mode {
             LimiterFailureMode::FailClosed => {
-                let redis = &pool.redis_limiter.redis;
-                let told = redis.probe_current().await;
-                // One late answer is an accident, as it is for callers.
-                let accident = matches!(told, Err(RedisUnavailable::TimedOut(_)))
+                let redis = &shared.redis_limiter.redis;
+                let result = redis.probe_current().await;
+                // A single late reply is tolerated, as it is for callers.
+                let is_single_timeout = matches!(result, Err(RedisUnavailable::TimedOut(_)))
                     && redis.is_connected() == Some(true);
-                Some(if accident { Ok(()) } else { told })
+                Some(if is_single_timeout { Ok(()) } else { result })
             }
             LimiterFailureMode::LocalShare => None,
         }
     }
 
-    /// Asks Redis whether it does what is needed of it, for the administrator;
-    /// `None` where there is none.
+    /// Checks a new connection to Redis, for the administrator; `None` without Redis.
     ///
     /// # Errors
-    /// [`Away`].
+    /// [`RedisUnavailable`].
     pub async fn check_redis(&self) -> Option<Result<(), RedisUnavailable>> {
-        Some(
-            self.shared
-                .as_ref()?
-                .redis_limiter
-                .redis
-                .probe_new_connection()
-                .await,
-        )
+        let redis = &self.shared.as_ref()?.redis_limiter.redis;
+        Some(redis.probe_new_connection().await)
     }
 
     async fn decide(
         &self,
-        claims: &[RateRequest],
+        requests: &[RateRequest],
         now: Instant,
-        counted: &mut Vec<LimitDecision>,
+        decisions: &mut Vec<LimitDecision>,
     ) -> Result<(), RateLimited> {
-        let mut count = |store, told: Result<(), (LimitScope, Duration)>| {
-            let outcome = |dimension, outcome| LimitDecision {
-                scope: dimension,
+        let mut count = |store, result: Result<(), (LimitScope, Duration)>| {
+            let outcome = |scope, outcome| LimitDecision {
+                scope,
                 outcome,
                 store,
             };
-            match told {
+            match result {
                 Ok(()) => {
-                    let all = claims.iter().map(|claim| claim.key.scope);
-                    counted.extend(all.map(|one| outcome(one, LimitOutcome::Allowed)));
+                    let all = requests.iter().map(|request| request.key.scope);
+                    decisions.extend(all.map(|one| outcome(one, LimitOutcome::Allowed)));
                     Ok(())
                 }
-                Err((dimension, wait)) => {
-                    counted.push(outcome(dimension, LimitOutcome::Limited));
-                    Err(RateLimited::exceeded(dimension, wait))
+                Err((scope, wait)) => {
+                    decisions.push(outcome(scope, LimitOutcome::Limited));
+                    Err(RateLimited::exceeded(scope, wait))
                 }
             }
         };
-        let Some(pool) = &self.shared else {
-            return count(LimitStore::Memory, self.local.decide(claims, now));
+        let Some(shared) = &self.shared else {
+            return count(LimitStore::Memory, self.local.decide(requests, now));
         };
-        if let Err(known) = self.local.check(claims, now) {
+        if let Err(known) = self.local.check(requests, now) {
             return count(LimitStore::Memory, Err(known));
         }
-        match (pool.redis_limiter.decide(claims).await, pool.failure_mode) {
+        match (
+            shared.redis_limiter.decide(requests).await,
+            shared.failure_mode,
+        ) {
             (Ok(Ok(())), _) => {
-                self.local.charge(claims, now);
+                self.local.charge(requests, now);
                 count(LimitStore::Redis, Ok(()))
             }
             (Ok(Err((index, wait))), _) => {
-                // The index was checked where it came from.
-                let dimension = claims.get(index).map_or(LimitScope::Caller, |claim| {
-                    self.local.set_wait(claim, wait, now);
-                    claim.key.scope
+                // `parse_decision` has checked the index.
+                let scope = requests.get(index).map_or(LimitScope::Caller, |request| {
+                    self.local.set_wait(request, wait, now);
+                    request.key.scope
                 });
-                count(LimitStore::Redis, Err((dimension, wait)))
+                count(LimitStore::Redis, Err((scope, wait)))
             }
-            (Err(_away), LimiterFailureMode::LocalShare) => count(
+            (Err(_unavailable), LimiterFailureMode::LocalShare) => count(
                 LimitStore::LocalShare,
-                self.local.decide(&pool.replica_share(claims), now),
+                self.local.decide(&shared.replica_share(requests), now),
             ),
-            (Err(_away), LimiterFailureMode::FailClosed) => {
-                counted.extend(claims.iter().map(|claim| LimitDecision {
-                    scope: claim.key.scope,
+            (Err(_unavailable), LimiterFailureMode::FailClosed) => {
+                decisions.extend(requests.iter().map(|request| LimitDecision {
+                    scope: request.key.scope,
                     outcome: LimitOutcome::Unavailable,
                     store: LimitStore::Redis,
                 }));
@@ -324,7 +319,7 @@ impl Limiter {
     }
 }
 
-/// So much that nobody notices.
+/// A limiter that never limits.
 impl Default for Limiter {
     fn default() -> Self {
         Self::new(Rates::default(), None)
@@ -332,7 +327,7 @@ impl Default for Limiter {
 }
 
 impl SharedLimiter {
-    /// A pool in this Redis, of so many replicas. Nothing is connected yet.
+    /// A limiter in this Redis for this number of replicas. Does not connect yet.
     pub fn new(settings: RedisSettings, failure_mode: LimiterFailureMode, replicas: u32) -> Self {
         Self {
             redis_limiter: RedisLimiter::new(settings),
@@ -341,14 +336,14 @@ impl SharedLimiter {
         }
     }
 
-    fn replica_share(&self, claims: &[RateRequest]) -> Vec<RateRequest> {
-        let share = |claim: &RateRequest| claim.replica_share(self.replicas);
-        claims.iter().map(share).collect()
+    fn replica_share(&self, requests: &[RateRequest]) -> Vec<RateRequest> {
+        let share = |request: &RateRequest| request.replica_share(self.replicas);
+        requests.iter().map(share).collect()
     }
 }
 
 impl LimitOutcome {
-    /// The word for it in metric labels.
+    /// The value in metric labels.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Allowed => "allowed",
@@ -359,23 +354,22 @@ impl LimitOutcome {
 }
 
 impl LimitStore {
-    /// The word for it in metric labels.
+    /// The value in metric labels.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::LocalShare => "share",
             Self::Memory => "memory",
             Self::Redis => "redis",
-            Self::LocalShare => "share",
         }
     }
 }
 
-/// The key of a caller: two are the same exactly when issuer, kind and subject
-/// are.
-fn caller_key(dimension: LimitScope, caller: &Caller) -> LimitKey {
+/// The key of a caller, from its issuer, kind and subject.
+fn caller_key(scope: LimitScope, caller: &Caller) -> LimitKey {
     let parts = [
         caller.issuer.as_bytes(),
         caller.kind.as_str().as_bytes(),
         caller.subject.as_str().as_bytes(),
     ];
-    LimitKey::new(dimension, &parts)
+    LimitKey::new(scope, &parts)
 }

@@ -1,4 +1,4 @@
-//! Allowances that this process remembers by itself.
+//! Rate limits counted in this process.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -12,20 +12,19 @@ use super::{
     request::{LimitKey, LimitScope, RateRequest},
 };
 
-/// Addresses, and callers with their kinds of calls, that are remembered at
-/// once. Beyond it those that come often stay.
+/// The most keys that are stored. Beyond that, rarely used ones are evicted.
 const MAX_KEYS: u64 = 50_000;
 
-/// After so long without any use a key is forgotten. What is owed then is rare:
-/// a default allowance is whole again after a minute.
+/// The time without use after which a key is removed. By then a default rate is
+/// long refilled.
 const IDLE_TTL: Duration = Duration::from_hours(1);
 
-/// What was spent, by key.
+/// Usage by key.
 #[derive(Debug)]
 pub(super) struct LocalLimiter {
-    /// Anybody makes these keys up, so they push out only each other.
+    /// Any client can create these keys, so they only evict each other.
     addresses: Cache<LimitKey, RateUsageCell>,
-    /// Those of callers who proved to be somebody, and of instances.
+    /// The keys of authenticated callers and of instances.
     authenticated: Cache<LimitKey, RateUsageCell>,
 }
 
@@ -45,92 +44,97 @@ impl LocalLimiter {
         }
     }
 
-    /// Takes all that is claimed, or nothing.
+    /// Charges all requests or none.
     ///
     /// # Errors
-    /// What has to be waited for longest, and how long.
+    /// The limit with the longest wait, and that wait.
     pub(super) fn decide(
         &self,
-        claims: &[RateRequest],
+        requests: &[RateRequest],
         now: Instant,
     ) -> Result<(), (LimitScope, Duration)> {
-        let entries = self.entries(claims);
-        // Sorted by key, so that two decisions never wait for each other.
+        let entries = self.entries(requests);
+        // Locked in key order, so that two decisions cannot deadlock.
         let mut held: Vec<_> = entries
             .iter()
-            .map(|(claim, entry)| (claim, entry.lock().unwrap_or_else(PoisonError::into_inner)))
+            .map(|(request, entry)| {
+                (
+                    request,
+                    entry.lock().unwrap_or_else(PoisonError::into_inner),
+                )
+            })
             .collect();
         let longest = held
             .iter()
-            .filter(|(claim, _)| claim.cost.can_be_rejected())
-            .map(|(claim, spent)| (claim.key.scope, claim.rate.wait_time(**spent, now)))
+            .filter(|(request, _)| request.cost.can_be_rejected())
+            .map(|(request, usage)| (request.key.scope, request.rate.wait_time(**usage, now)))
             .filter(|(_, wait)| !wait.is_zero())
             .max_by_key(|(_, wait)| *wait);
         if let Some(longest) = longest {
             return Err(longest);
         }
-        for (claim, spent) in &mut held {
-            claim.rate.charge(spent, claim.cost.amount(), now);
+        for (request, usage) in &mut held {
+            request.rate.charge(usage, request.cost.amount(), now);
         }
         Ok(())
     }
 
-    /// What [`Memory::decide`] would say; nothing is taken.
+    /// Decides like [`decide`](Self::decide), without charging.
     ///
     /// # Errors
     /// The same.
     pub(super) fn check(
         &self,
-        claims: &[RateRequest],
+        requests: &[RateRequest],
         now: Instant,
     ) -> Result<(), (LimitScope, Duration)> {
-        let waits = claims
+        let waits = requests
             .iter()
-            .filter(|claim| claim.cost.can_be_rejected())
-            .map(|claim| {
-                let spent = self.cache(&claim.key).get(&claim.key);
-                let spent = spent.map_or_else(RateUsage::default, |entry| {
+            .filter(|request| request.cost.can_be_rejected())
+            .map(|request| {
+                let usage = self.cache(&request.key).get(&request.key);
+                let usage = usage.map_or_else(RateUsage::default, |entry| {
                     *entry.lock().unwrap_or_else(PoisonError::into_inner)
                 });
-                (claim.key.scope, claim.rate.wait_time(spent, now))
+                (request.key.scope, request.rate.wait_time(usage, now))
             });
         match waits.max_by_key(|(_, wait)| *wait) {
-            Some((dimension, wait)) if !wait.is_zero() => Err((dimension, wait)),
+            Some((scope, wait)) if !wait.is_zero() => Err((scope, wait)),
             Some(_) | None => Ok(()),
         }
     }
 
-    /// Spends what is claimed, whether it is there or not.
-    pub(super) fn charge(&self, claims: &[RateRequest], now: Instant) {
-        for (claim, entry) in self.entries(claims) {
-            let mut spent = entry.lock().unwrap_or_else(PoisonError::into_inner);
-            claim.rate.charge(&mut spent, claim.cost.amount(), now);
+    /// Charges all requests, even over the limit.
+    pub(super) fn charge(&self, requests: &[RateRequest], now: Instant) {
+        for (request, entry) in self.entries(requests) {
+            let mut usage = entry.lock().unwrap_or_else(PoisonError::into_inner);
+            request.rate.charge(&mut usage, request.cost.amount(), now);
         }
     }
 
-    /// Remembers that somebody else said to wait so long.
-    pub(super) fn set_wait(&self, claim: &RateRequest, wait: Duration, now: Instant) {
-        let entry = self.cache(&claim.key).get_with(claim.key, Arc::default);
+    /// Stores the wait that Redis reported.
+    pub(super) fn set_wait(&self, request: &RateRequest, wait: Duration, now: Instant) {
+        let entry = self.cache(&request.key).get_with(request.key, Arc::default);
         *entry.lock().unwrap_or_else(PoisonError::into_inner) =
-            claim.rate.usage_for_wait(wait, now);
+            request.rate.usage_for_wait(wait, now);
     }
 
-    /// The addresses that are remembered.
+    /// The number of stored addresses.
     #[cfg(test)]
     pub(super) fn address_count(&self) -> u64 {
         self.addresses.run_pending_tasks();
         self.addresses.entry_count()
     }
 
-    fn entries<'a>(&self, claims: &'a [RateRequest]) -> Vec<(&'a RateRequest, RateUsageCell)> {
-        let mut entries: Vec<_> = claims
+    fn entries<'a>(&self, requests: &'a [RateRequest]) -> Vec<(&'a RateRequest, RateUsageCell)> {
+        let mut entries: Vec<_> = requests
             .iter()
-            .map(|claim| {
-                let entry = self.cache(&claim.key).get_with(claim.key, Arc::default);
-                (claim, entry)
+            .map(|request| {
+                let entry = self.cache(&request.key).get_with(request.key, Arc::default);
+                (request, entry)
             })
             .collect();
-        entries.sort_by_key(|(claim, _)| claim.key);
+        entries.sort_by_key(|(request, _)| request.key);
         entries
     }
 

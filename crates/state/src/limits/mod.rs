@@ -1,25 +1,25 @@
-//! How much anybody may use: by address, caller, instance and kind of tool, and
-//! how much may be read.
+//! Rate limits: requests by address, calls by caller, instance and class of tool,
+//! and how much may be read.
 //!
-//! It does not decide what may be done (`policy`), nor how many calls an Odoo
-//! gets at once (`upstream`).
+//! What a caller may do is decided by `gatepost-policy`; how many calls an Odoo
+//! gets at once is limited by `gatepost-odoo-client`.
 
-mod exceeded;
 mod gcra;
 mod limiter;
 mod memory;
 mod per_address;
+mod rate_limited;
 mod rates;
 mod request;
 mod shared;
 #[cfg(test)]
 mod tests;
 
-pub use exceeded::RateLimited;
 pub use gcra::Rate;
 pub use limiter::{
     LimitDecision, LimitOutcome, LimitStore, Limiter, LimiterFailureMode, SharedLimiter,
 };
-pub use per_address::{AddressLimiter, AddressRateLimited, AddressReservation};
+pub use per_address::{AddressLimiter, AddressReservation};
+pub use rate_limited::RateLimited;
 pub use rates::{CallerRates, Rates};
 pub use request::{LimitScope, ToolClass};

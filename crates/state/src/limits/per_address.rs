@@ -1,4 +1,4 @@
-//! An allowance for each client address.
+//! A rate limit for each client address.
 
 use std::{
     net::{IpAddr, Ipv6Addr},
@@ -9,26 +9,30 @@ use std::{
 use moka::sync::Cache;
 use tokio::{sync::Notify, time::timeout};
 
-use super::gcra::{Rate, RateUsage};
+use super::{
+    RateLimited,
+    gcra::{Rate, RateUsage},
+    request::LimitScope,
+};
 
-/// Addresses that are remembered; the longest unused is forgotten first.
+/// The most addresses that are stored; the longest unused is evicted first.
 const MAX_ADDRESSES: u64 = 50_000;
 
-/// How long one waits for others of the same address whose end is not known.
+/// How long to wait for pending reservations of the same address.
 const RESERVE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// An allowance for each client address, such as that of failed logins.
+/// A rate limit for each client address, such as for failed logins.
 ///
-/// One is set aside while a login is looked at and spent only if it fails. Many
-/// at once gain nothing, and many good ones lose nothing: who comes when all that
-/// is left is set aside, waits for how the others end.
+/// A login reserves one unit while it is checked and spends it only if it fails.
+/// When all remaining units are reserved, the next login waits for the outcome of
+/// the others; so concurrency neither evades the limit nor costs valid logins.
 #[derive(Clone, Debug)]
 pub struct AddressLimiter {
     rate: Rate,
     addresses: Cache<IpAddr, Arc<AddressState>>,
 }
 
-/// What is known of one address.
+/// The state of one address.
 #[derive(Debug, Default)]
 struct AddressState {
     usage: Mutex<AddressUsage>,
@@ -41,12 +45,7 @@ struct AddressUsage {
     reserved: u32,
 }
 
-/// Nothing is left; there will be after this time, in whole seconds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("too many from this address; try again in {} s", .0.as_secs())]
-pub struct AddressRateLimited(pub Duration);
-
-/// One that is set aside. Dropped, it is spent.
+/// A reserved unit. Dropping it spends the unit.
 #[derive(Debug)]
 pub struct AddressReservation {
     rate: Rate,
@@ -56,7 +55,7 @@ pub struct AddressReservation {
 }
 
 impl AddressLimiter {
-    /// So many for each address.
+    /// A limiter with this rate for each address.
     pub fn new(rate: Rate) -> Self {
         Self {
             addresses: Cache::builder()
@@ -67,7 +66,7 @@ impl AddressLimiter {
         }
     }
 
-    /// The same allowance, with what was spent of the old one.
+    /// The same limiter with the usage of the old one.
     #[must_use]
     pub fn with_state_of(self, old: &Self) -> Self {
         Self {
@@ -76,77 +75,73 @@ impl AddressLimiter {
         }
     }
 
-    /// Spends one.
+    /// Spends one unit.
     ///
     /// # Errors
-    /// [`Exhausted`]; nothing is spent then.
-    pub fn try_spend(
-        &self,
-        address: Option<IpAddr>,
-        now: Instant,
-    ) -> Result<(), AddressRateLimited> {
-        let place = self.state_of(address);
-        let mut account = place.lock_usage();
+    /// [`RateLimited`]; nothing is spent.
+    pub fn try_spend(&self, address: Option<IpAddr>, now: Instant) -> Result<(), RateLimited> {
+        let state = self.state_of(address);
+        let mut usage = state.lock_usage();
         self.rate
-            .try_spend(&mut account.spent, now)
-            .map_err(address_rate_limited)
+            .try_spend(&mut usage.spent, now)
+            .map_err(rate_limited)
     }
 
-    /// Sets one aside; waits a moment where it depends on others.
+    /// Reserves one unit; waits briefly if pending reservations decide.
     ///
     /// # Errors
-    /// [`Exhausted`].
+    /// [`RateLimited`].
     pub async fn reserve(
         &self,
         address: Option<IpAddr>,
         now: Instant,
-    ) -> Result<AddressReservation, AddressRateLimited> {
-        let place = self.state_of(address);
+    ) -> Result<AddressReservation, RateLimited> {
+        let state = self.state_of(address);
         let waiting = async {
             loop {
-                // Before the look, so that nobody is missed who ends in between.
-                let freed = place.released.notified();
-                if let Some(told) = self.try_reserve(&place, now) {
-                    return told;
+                // Registered before the check, so that no release is missed.
+                let freed = state.released.notified();
+                if let Some(decision) = self.try_reserve(&state, now) {
+                    return decision;
                 }
                 freed.await;
             }
         };
         timeout(RESERVE_TIMEOUT, waiting)
             .await
-            .unwrap_or(Err(AddressRateLimited(Duration::from_secs(1))))
+            .unwrap_or_else(|_elapsed| Err(rate_limited(Duration::ZERO)))
     }
 
-    /// None where it depends on how others end.
+    /// `None` if pending reservations decide.
     fn try_reserve(
         &self,
-        place: &Arc<AddressState>,
+        state: &Arc<AddressState>,
         now: Instant,
-    ) -> Option<Result<AddressReservation, AddressRateLimited>> {
-        let mut account = place.lock_usage();
-        if self.rate.has_capacity(account.spent, account.reserved, now) {
-            account.reserved += 1;
+    ) -> Option<Result<AddressReservation, RateLimited>> {
+        let mut usage = state.lock_usage();
+        if self.rate.has_capacity(usage.spent, usage.reserved, now) {
+            usage.reserved += 1;
             return Some(Ok(AddressReservation {
                 rate: self.rate,
-                state: Arc::clone(place),
+                state: Arc::clone(state),
                 reserved_at: now,
                 charge_on_drop: true,
             }));
         }
-        // On a copy: only to know how long.
-        let mut spent = account.spent;
-        let exhausted = self.rate.try_spend(&mut spent, now).err()?;
-        Some(Err(address_rate_limited(exhausted)))
+        // On a copy, only to compute the wait.
+        let mut spent = usage.spent;
+        let wait = self.rate.try_spend(&mut spent, now).err()?;
+        Some(Err(rate_limited(wait)))
     }
 
     fn state_of(&self, address: Option<IpAddr>) -> Arc<AddressState> {
-        // Without an address: a Unix socket, or a peer that is gone already.
+        // Without an address: a Unix socket, or a peer that has disconnected.
         let key = network_of(address.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)));
         self.addresses.get_with(key, Arc::default)
     }
 }
 
-/// So many that nobody notices.
+/// A limiter that never limits.
 impl Default for AddressLimiter {
     fn default() -> Self {
         Self::new(Rate::per_minute(u32::MAX, u32::MAX))
@@ -160,7 +155,7 @@ impl AddressState {
 }
 
 impl AddressReservation {
-    /// It was not used after all.
+    /// Returns the unit unspent.
     pub fn release(mut self) {
         self.charge_on_drop = false;
     }
@@ -168,21 +163,21 @@ impl AddressReservation {
 
 impl Drop for AddressReservation {
     fn drop(&mut self) {
-        let mut account = self.state.lock_usage();
-        account.reserved = account.reserved.saturating_sub(1);
+        let mut usage = self.state.lock_usage();
+        usage.reserved = usage.reserved.saturating_sub(1);
         if self.charge_on_drop {
-            self.rate.charge(&mut account.spent, 1, self.reserved_at);
+            self.rate.charge(&mut usage.spent, 1, self.reserved_at);
         }
-        drop(account);
+        drop(usage);
         self.state.released.notify_waiters();
     }
 }
 
-fn address_rate_limited(wait: Duration) -> AddressRateLimited {
-    AddressRateLimited(Duration::from_secs(wait.as_secs() + 1))
+fn rate_limited(wait: Duration) -> RateLimited {
+    RateLimited::exceeded(LimitScope::Address, wait)
 }
 
-/// An IPv6 customer has a whole /64 at least.
+/// The address, or the /64 network for IPv6: customers get at least that much.
 pub(super) fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),

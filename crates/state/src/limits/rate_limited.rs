@@ -1,24 +1,23 @@
-//! Why a request or call has to wait.
+//! The error for a request or call over a rate limit.
 
 use std::time::Duration;
 
 use super::request::{LimitScope, ToolClass};
 
-/// Why a request or call has to wait. Nothing was done. `Display` is for the
-/// client, and says for how long.
+/// A request or call was over a rate limit, and nothing was done. `Display` is for
+/// the client.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RateLimited {
-    /// An allowance is spent.
+    /// A limit is exceeded.
     Exceeded {
-        /// The one that takes longest to come back.
+        /// The limit with the longest wait.
         scope: LimitScope,
-        /// Until then, in whole seconds; at least one.
+        /// How long to wait, in whole seconds; at least one.
         wait: Duration,
     },
-    /// Nobody can say: Redis is away, and the configuration says that nothing
-    /// goes on without it.
+    /// Redis is unavailable, and the configuration rejects calls without it.
     LimiterUnavailable {
-        /// When to ask again.
+        /// How long to wait.
         retry_after: Duration,
     },
 }
@@ -32,7 +31,7 @@ impl RateLimited {
         }
     }
 
-    /// When to try again.
+    /// How long to wait before a retry.
     pub fn retry_after(&self) -> Duration {
         match self {
             Self::Exceeded { wait, .. } => *wait,
@@ -40,7 +39,7 @@ impl RateLimited {
         }
     }
 
-    /// The word for it in logs and metrics.
+    /// The value in logs and metrics.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Exceeded { .. } => "limited",
@@ -52,14 +51,12 @@ impl RateLimited {
 impl std::fmt::Display for RateLimited {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let seconds = self.retry_after().as_secs();
-        let (what, instead) = match self {
+        let (what, advice) = match self {
             Self::LimiterUnavailable { .. } => (
-                "the gateway cannot count calls just now",
-                "tell the administrator if it goes on",
+                "rate limiting is temporarily unavailable",
+                "tell the administrator if this persists",
             ),
-            Self::Exceeded {
-                scope: dimension, ..
-            } => match dimension {
+            Self::Exceeded { scope, .. } => match scope {
                 LimitScope::Address => {
                     return write!(
                         f,
@@ -67,35 +64,35 @@ impl std::fmt::Display for RateLimited {
                     );
                 }
                 LimitScope::Bytes => (
-                    "you have read too much",
-                    "ask for fewer fields then; until then only count_records, list_models and describe_model answer",
+                    "you have read too much data",
+                    "request fewer fields; until then only count_records, list_models and describe_model work",
                 ),
-                LimitScope::Caller => ("you have made too many calls", "ask for more with each"),
+                LimitScope::Caller => ("you have made too many calls", "do more with each call"),
                 LimitScope::Instance => (
-                    "all callers together make too many calls to this Odoo",
-                    "ask for more with each",
+                    "all callers together have made too many calls to this Odoo",
+                    "do more with each call",
                 ),
                 LimitScope::Rows => (
                     "you have read too many records",
-                    "ask for fewer then; until then only count_records, list_models and describe_model answer",
+                    "request fewer; until then only count_records, list_models and describe_model work",
                 ),
                 LimitScope::Tool(ToolClass::File) => (
                     "you have fetched too many files",
                     "fetch only what is needed",
                 ),
                 LimitScope::Tool(ToolClass::Read) => (
-                    "you have made too many calls that read",
-                    "ask for more with each",
+                    "you have made too many read calls",
+                    "read more with each call",
                 ),
                 LimitScope::Tool(ToolClass::Write) => (
-                    "you have made too many calls that change something",
-                    "change more records with each",
+                    "you have made too many write calls",
+                    "change more records with each call",
                 ),
             },
         };
         write!(
             f,
-            "{what}; nothing was done, try again in {seconds} s, and {instead}"
+            "{what}; nothing was done, try again in {seconds} s, and {advice}"
         )
     }
 }
@@ -110,7 +107,7 @@ mod tests {
 
     #[test]
     fn every_message_states_when_to_retry() {
-        let dimensions = [
+        let scopes = [
             LimitScope::Address,
             LimitScope::Caller,
             LimitScope::Instance,
@@ -120,7 +117,7 @@ mod tests {
             LimitScope::Rows,
             LimitScope::Bytes,
         ];
-        let mut texts: Vec<String> = dimensions
+        let mut texts: Vec<String> = scopes
             .iter()
             .map(|one| RateLimited::exceeded(*one, Duration::from_millis(2_001)).to_string())
             .collect();
@@ -128,14 +125,14 @@ mod tests {
         texts.push(RateLimited::LimiterUnavailable { retry_after }.to_string());
         insta::assert_snapshot!(texts.join("\n"), @"
         too many requests from this address; try again in 3 s
-        you have made too many calls; nothing was done, try again in 3 s, and ask for more with each
-        all callers together make too many calls to this Odoo; nothing was done, try again in 3 s, and ask for more with each
+        you have made too many calls; nothing was done, try again in 3 s, and do more with each call
+        all callers together have made too many calls to this Odoo; nothing was done, try again in 3 s, and do more with each call
         you have fetched too many files; nothing was done, try again in 3 s, and fetch only what is needed
-        you have made too many calls that read; nothing was done, try again in 3 s, and ask for more with each
-        you have made too many calls that change something; nothing was done, try again in 3 s, and change more records with each
-        you have read too many records; nothing was done, try again in 3 s, and ask for fewer then; until then only count_records, list_models and describe_model answer
-        you have read too much; nothing was done, try again in 3 s, and ask for fewer fields then; until then only count_records, list_models and describe_model answer
-        the gateway cannot count calls just now; nothing was done, try again in 1 s, and tell the administrator if it goes on
+        you have made too many read calls; nothing was done, try again in 3 s, and read more with each call
+        you have made too many write calls; nothing was done, try again in 3 s, and change more records with each call
+        you have read too many records; nothing was done, try again in 3 s, and request fewer; until then only count_records, list_models and describe_model work
+        you have read too much data; nothing was done, try again in 3 s, and request fewer fields; until then only count_records, list_models and describe_model work
+        rate limiting is temporarily unavailable; nothing was done, try again in 1 s, and tell the administrator if this persists
         ");
     }
 

@@ -1,4 +1,4 @@
-//! How much everybody may.
+//! The configured rates.
 
 use std::collections::BTreeMap;
 
@@ -9,43 +9,43 @@ use super::{
 use gatepost_base::RoleName;
 use gatepost_identity::Caller;
 
-/// How much everybody may.
+/// All configured rates.
 #[derive(Clone, Debug)]
 pub struct Rates {
-    /// Requests with a token, for each address.
+    /// Requests with a token, per address.
     pub address: Rate,
-    /// Tool calls, for each instance.
+    /// Tool calls, per instance.
     pub instance: Rate,
-    /// What each caller may where no role says otherwise.
+    /// The rates of a caller without a role that sets them.
     pub caller: CallerRates,
-    /// What each caller of a role may.
+    /// The rates of each caller with a role.
     pub by_role: BTreeMap<RoleName, CallerRates>,
 }
 
-/// How much one caller may.
+/// The rates of one caller.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CallerRates {
     /// Tool calls.
     pub calls: Rate,
-    /// Tool calls that read.
+    /// Read calls.
     pub read: Rate,
-    /// Tool calls that may change something.
+    /// Calls that may write.
     pub write: Rate,
-    /// Tool calls that fetch or make a file.
+    /// Calls that fetch or create a file.
     pub file: Rate,
-    /// Rows that are read from Odoo.
+    /// Rows read from Odoo.
     pub rows: Rate,
-    /// Bytes that are read from Odoo.
+    /// Bytes read from Odoo.
     pub bytes: Rate,
 }
 
 impl Rates {
-    /// What this caller may: of each the most that one of their roles gives.
+    /// The rates of this caller: the most generous of its roles.
     pub(super) fn for_caller(&self, caller: &Caller) -> CallerRates {
         self.for_roles(&caller.roles)
     }
 
-    /// What a caller with these roles may.
+    /// The rates of a caller with these roles.
     pub fn for_roles(&self, roles: &[RoleName]) -> CallerRates {
         roles
             .iter()
@@ -55,20 +55,20 @@ impl Rates {
     }
 }
 
-/// So many that nobody notices.
+/// Unlimited in practice.
 impl Default for Rates {
     fn default() -> Self {
-        let plenty = Rate::per_minute(u32::MAX, u32::MAX);
+        let unlimited = Rate::per_minute(u32::MAX, u32::MAX);
         Self {
-            address: plenty,
-            instance: plenty,
+            address: unlimited,
+            instance: unlimited,
             caller: CallerRates {
-                calls: plenty,
-                read: plenty,
-                write: plenty,
-                file: plenty,
-                rows: plenty,
-                bytes: plenty,
+                calls: unlimited,
+                read: unlimited,
+                write: unlimited,
+                file: unlimited,
+                rows: unlimited,
+                bytes: unlimited,
             },
             by_role: BTreeMap::new(),
         }
@@ -76,14 +76,14 @@ impl Default for Rates {
 }
 
 impl CallerRates {
-    /// The allowance of calls of this class.
+    /// The rate of calls of this class.
     pub(super) fn for_class(&self, class: ToolClass) -> (LimitScope, Rate) {
-        let allowance = match class {
+        let rate = match class {
             ToolClass::File => self.file,
             ToolClass::Read => self.read,
             ToolClass::Write => self.write,
         };
-        (LimitScope::Tool(class), allowance)
+        (LimitScope::Tool(class), rate)
     }
 
     fn more_generous(self, other: Self) -> Self {

@@ -1,4 +1,4 @@
-//! What a decision is about.
+//! Requests to the limiter: scopes, keys and costs.
 
 use std::fmt;
 
@@ -6,16 +6,16 @@ use super::gcra::Rate;
 use crate::redis::key_name;
 use gatepost_base::digest::parts_digest;
 
-/// What an allowance is of. The order is that in which claims are looked at.
+/// What is limited. The order is that of locking.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum LimitScope {
     /// A client address.
     Address,
-    /// A caller, over all instances and tools.
+    /// A caller, across all instances and tools.
     Caller,
-    /// An instance, over all callers.
+    /// An instance, across all callers.
     Instance,
-    /// A caller's calls of one kind of tool.
+    /// A caller's calls of one class of tools.
     Tool(ToolClass),
     /// The rows that a caller reads.
     Rows,
@@ -23,19 +23,19 @@ pub enum LimitScope {
     Bytes,
 }
 
-/// What a tool does, as far as allowances care.
+/// The class of a tool, for rate limits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum ToolClass {
-    /// It fetches or makes a file.
+    /// Fetches or creates a file.
     File,
-    /// It reads.
+    /// Reads.
     Read,
-    /// It may change something.
+    /// May write.
     Write,
 }
 
 impl LimitScope {
-    /// The word for it in keys and metric labels.
+    /// The value in keys and metric labels.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Address => "address",
@@ -50,7 +50,7 @@ impl LimitScope {
     }
 }
 
-/// Whose allowance it is: a dimension, and a hash of the one in it.
+/// The key of one counter: its scope and a digest of its owner.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct LimitKey {
     pub(super) scope: LimitScope,
@@ -58,7 +58,7 @@ pub(super) struct LimitKey {
 }
 
 impl LimitKey {
-    /// The key of the one that these parts name together.
+    /// The key for these parts.
     pub(super) fn new(scope: LimitScope, parts: &[&[u8]]) -> Self {
         let mut short = [0; 16];
         for (to, from) in short.iter_mut().zip(parts_digest(parts)) {
@@ -82,7 +82,7 @@ impl fmt::Debug for LimitKey {
     }
 }
 
-/// What is wanted of one allowance.
+/// A request to one counter.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RateRequest {
     pub(super) key: LimitKey,
@@ -90,28 +90,28 @@ pub(super) struct RateRequest {
     pub(super) cost: RateCost,
 }
 
-/// How much is wanted.
+/// The cost of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum RateCost {
-    /// So many that were used already, whether they are there or not.
+    /// An amount that was used already; never rejected.
     AlreadyUsed(u64),
-    /// That one is there, without taking it.
+    /// Checks that one unit is left, without charging it.
     CheckOnly,
-    /// One.
+    /// One unit.
     One,
 }
 
 impl RateCost {
-    /// How many are spent.
+    /// The amount charged.
     pub(super) fn amount(self) -> u64 {
         match self {
-            Self::AlreadyUsed(weight) => weight,
+            Self::AlreadyUsed(amount) => amount,
             Self::CheckOnly => 0,
             Self::One => 1,
         }
     }
 
-    /// Whether it can be refused.
+    /// Whether it can be rejected.
     pub(super) fn can_be_rejected(self) -> bool {
         match self {
             Self::AlreadyUsed(_) => false,
@@ -121,7 +121,7 @@ impl RateCost {
 }
 
 impl RateRequest {
-    /// The same of one replica's part of the allowance.
+    /// The same request against one replica's share of the rate.
     pub(super) fn replica_share(self, replicas: u32) -> Self {
         Self {
             rate: self.rate.replica_share(replicas),

@@ -1,4 +1,4 @@
-//! Both stores by the same rules, and what happens while Redis is away.
+//! The same tests for both limiters, and behaviour while Redis is unavailable.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -22,7 +22,7 @@ use crate::redis::{
 use gatepost_base::{InstanceName, RoleName, Subject};
 use gatepost_identity::{Caller, CallerKind};
 
-/// Long, for the tests share two cores; those that are about time say so.
+/// Long, because the tests share two cores; tests about time use their own.
 const PATIENT: Duration = Duration::from_secs(5);
 
 fn settings(url: &str, timeout: Duration) -> RedisSettings {
@@ -36,7 +36,7 @@ fn settings(url: &str, timeout: Duration) -> RedisSettings {
     }
 }
 
-/// A store under test.
+/// A limiter under test.
 enum LimiterUnderTest {
     Memory(LocalLimiter),
     Shared(Arc<RedisLimiter>),
@@ -70,7 +70,7 @@ fn rate_request(
 }
 
 fn is_about(wait: Duration, seconds: u64) -> bool {
-    // The clock of the wall went on since.
+    // The wall clock has advanced since.
     (Duration::from_secs(seconds - 1)..=Duration::from_secs(seconds)).contains(&wait)
 }
 
@@ -162,8 +162,8 @@ async fn spent_usage_refills(store: &LimiterUnderTest) {
     let one = rate_request(LimitScope::Caller, "back", 600, 1, RateCost::One);
     for _ in 0..3 {
         let (_, wait) = loop {
-            if let Err(told) = store.decide(&[one]).await {
-                break told;
+            if let Err(result) = store.decide(&[one]).await {
+                break result;
             }
         };
         assert!(wait <= Duration::from_millis(100), "{wait:?}");
@@ -186,13 +186,13 @@ async fn lowered_rate_caps_existing_debt(store: &LimiterUnderTest) {
     assert!(is_about(wait, 10), "{wait:?}");
 }
 
-// With a clock that jumps while it runs: `tests/it/faults/clock.rs`.
+// For a clock that jumps at run time see `tests/it/faults/clock.rs`.
 #[tokio::test]
 async fn redis_clock_set_back_neither_blocks_nor_resets_usage() {
     let server = RedisServer::start();
     let store = LimiterUnderTest::Shared(RedisLimiter::new(settings(&server.url(), PATIENT)));
     let one = rate_request(LimitScope::Caller, "clock", 60, 2, RateCost::One);
-    // Noted in the year 5138, when so many seconds were owed.
+    // Stored in the year 5138 with this much debt.
     let noted = 99_999_999_999_000_000_u64;
     let set_back = |owed: u64| {
         let paid = noted + owed * 1_000_000;
@@ -204,13 +204,13 @@ async fn redis_clock_set_back_neither_blocks_nor_resets_usage() {
     set_back(2);
     let (_, wait) = store.decide(&[one]).await.unwrap_err();
     assert!(wait <= Duration::from_secs(1), "{wait:?}");
-    // And it is paid back from now on.
+    // And it is refilled from now on.
     tokio::time::sleep(wait).await;
     assert_eq!(store.decide(&[one]).await, Ok(()));
     set_back(1);
     assert_eq!(store.decide(&[one]).await, Ok(()));
     assert!(store.decide(&[one]).await.is_err());
-    // Never more than what could have been used up.
+    // Never more than the largest possible debt.
     set_back(1 << 20);
     let (_, wait) = store.decide(&[one]).await.unwrap_err();
     assert!(is_about(wait, 19), "{wait:?}");
@@ -228,7 +228,7 @@ async fn redis_keys_expire_when_the_rate_is_refilled() {
         let number = said.trim_start_matches(':').split('\r').next().unwrap();
         number.parse().unwrap()
     };
-    // -2: it is gone.
+    // -2: the key does not exist.
     assert!((-2..=1).contains(&left(&quick.key)));
     assert!((1..=60_000).contains(&left(&slow.key)));
 }
@@ -249,8 +249,8 @@ async fn closed_connection_is_replaced_without_error() {
     let pool = pool(&server.url(), PATIENT, LimiterFailureMode::FailClosed);
     let limiter = limiter(Some(pool));
     for subject in ["mara", "lena", "nora"] {
-        let told = check_call(&limiter, &caller(subject, &[])).await;
-        assert_eq!(told, (Ok(()), LimitStore::Redis));
+        let result = check_call(&limiter, &caller(subject, &[])).await;
+        assert_eq!(result, (Ok(()), LimitStore::Redis));
         server.say("CLIENT KILL TYPE normal");
     }
 }
@@ -277,13 +277,16 @@ async fn redis_works_over_socket_and_tls_and_with_a_restricted_user() {
         .probe_new_connection()
         .await
         .unwrap();
-    let refused = RedisLimiter::new(with("*******"))
+    let rejected = RedisLimiter::new(with("*******"))
         .redis
         .probe_new_connection()
         .await
         .unwrap_err();
-    assert!(matches!(refused, RedisUnavailable::Refused(_)), "{refused}");
-    let shown = format!("{:?} {refused}", RedisLimiter::new(with("hunter2")));
+    assert!(
+        matches!(rejected, RedisUnavailable::Refused(_)),
+        "{rejected}"
+    );
+    let shown = format!("{:?} {rejected}", RedisLimiter::new(with("hunter2")));
     assert!(!shown.contains("hunter2"), "{shown}");
 
     let folder = tempfile::tempdir().unwrap();
@@ -360,7 +363,7 @@ fn caller(subject: &str, roles: &[&str]) -> Caller {
     }
 }
 
-/// A limiter in which only calls of one caller are bounded: six at once.
+/// A limiter that limits only the calls of a caller, to a burst of six.
 fn limiter(pool: Option<SharedLimiter>) -> Limiter {
     let plenty = Rates::default();
     let rates = Rates {
@@ -377,21 +380,21 @@ async fn check_call(limiter: &Limiter, caller: &Caller) -> (Result<(), RateLimit
     let mut counted: Vec<LimitDecision> = Vec::new();
     let instance = InstanceName::try_from("production").unwrap();
     let now = Instant::now();
-    let told = limiter
+    let result = limiter
         .check_call(caller, &instance, ToolClass::Read, true, now, &mut counted)
         .await;
     let words: Vec<LimitOutcome> = counted.iter().map(|one| one.outcome).collect();
-    match told {
+    match result {
         Ok(()) => assert_eq!(words, [LimitOutcome::Allowed; 5]),
         Err(RateLimited::Exceeded { .. }) => assert_eq!(words, [LimitOutcome::Limited]),
         Err(RateLimited::LimiterUnavailable { .. }) => {
             assert_eq!(words, [LimitOutcome::Unavailable; 5])
         }
     }
-    (told, counted[0].store)
+    (result, counted[0].store)
 }
 
-/// How many calls go through before one does not.
+/// The number of calls that pass before one is rejected.
 async fn allowed_calls(limiter: &Limiter, caller: &Caller) -> usize {
     let mut through = 0;
     while check_call(limiter, caller).await.0.is_ok() {
@@ -417,11 +420,11 @@ async fn replicas_share_one_rate_and_split_it_without_redis() {
         );
     }
     assert_eq!(allowed_calls(&two, &mara).await, 3);
-    // One knows only of its own two.
-    let (told, store) = check_call(&one, &mara).await;
+    // Each replica counts only its own two.
+    let (result, store) = check_call(&one, &mara).await;
     assert!(
-        matches!(told, Err(RateLimited::Exceeded { .. })),
-        "{told:?}"
+        matches!(result, Err(RateLimited::Exceeded { .. })),
+        "{result:?}"
     );
     assert_eq!(store, LimitStore::Redis);
     assert_eq!(check_call(&one, &mara).await.1, LimitStore::Memory);
@@ -456,8 +459,8 @@ async fn hanging_redis_costs_its_timeout_and_is_then_skipped() {
     server.stall();
     for number in 1..=6 {
         let begun = Instant::now();
-        let told = check_call(&limiter, &caller(&number.to_string(), &[])).await;
-        assert_eq!(told, (Ok(()), LimitStore::LocalShare));
+        let result = check_call(&limiter, &caller(&number.to_string(), &[])).await;
+        assert_eq!(result, (Ok(()), LimitStore::LocalShare));
         let most = if number > 3 { limit } else { limit * 3 };
         assert!(begun.elapsed() < most, "{number}: {:?}", begun.elapsed());
     }
@@ -478,10 +481,10 @@ async fn fail_closed_limiter_rejects_calls_without_redis() {
     let mara = caller("mara", &[]);
     assert!(check_call(&limiter, &mara).await.0.is_ok());
     server.kill();
-    let (told, _) = check_call(&limiter, &mara).await;
+    let (result, _) = check_call(&limiter, &mara).await;
     assert!(
-        matches!(told, Err(RateLimited::LimiterUnavailable { .. })),
-        "{told:?}"
+        matches!(result, Err(RateLimited::LimiterUnavailable { .. })),
+        "{result:?}"
     );
     server.restart();
     pool.redis_limiter.redis.wait_until_connected(true).await;
@@ -514,8 +517,8 @@ async fn malformed_redis_replies_count_as_unavailable() {
             Duration::from_millis(200),
             LimiterFailureMode::LocalShare,
         );
-        let told = check_call(&limiter(Some(pool)), &caller("mara", &[])).await;
-        assert_eq!(told, (Ok(()), LimitStore::LocalShare), "{nonsense:?}");
+        let result = check_call(&limiter(Some(pool)), &caller("mara", &[])).await;
+        assert_eq!(result, (Ok(()), LimitStore::LocalShare), "{nonsense:?}");
         talking.abort();
     }
 }
@@ -540,16 +543,16 @@ async fn rows_read_over_the_rate_delay_the_next_call() {
         let mara = caller("mara", &[]);
         assert!(check_call(&limiter, &mara).await.0.is_ok());
         limiter.charge_read(&mara, 70, 1_000, Instant::now());
-        let (told, _) = check_call(&limiter, &mara).await;
-        let told = told.unwrap_err();
+        let (result, _) = check_call(&limiter, &mara).await;
+        let result = result.unwrap_err();
         let rows = matches!(
-            told,
+            result,
             RateLimited::Exceeded {
                 scope: LimitScope::Rows,
                 ..
             }
         );
-        assert!(rows && told.retry_after().as_secs() == 11, "{told}");
+        assert!(rows && result.retry_after().as_secs() == 11, "{result}");
         assert!(check_call(&limiter, &caller("lena", &[])).await.0.is_ok());
     }
 }

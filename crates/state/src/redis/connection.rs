@@ -1,7 +1,7 @@
-//! A connection to a Redis that is looked for until it is there.
+//! A connection to Redis that reconnects in the background.
 //!
-//! Whoever runs a script never waits longer than they are given: what is late or
-//! gone is [`Away`], and a task of its own looks for Redis until it is back.
+//! Running a script never takes longer than its timeout: a late or lost reply is
+//! [`RedisUnavailable`], and a background task reconnects until it succeeds.
 
 use std::{
     fmt,
@@ -31,67 +31,67 @@ use super::{
     unavailable::RedisUnavailable,
 };
 
-/// How long a connection may take. Nobody waits for it but the one who looks.
+/// How long connecting may take. Only the background task waits that long.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long to wait before looking again.
+/// How long to wait between attempts to connect.
 const RECONNECT_DELAY: Duration = Duration::from_millis(500);
 
-/// After so many late answers in a row it counts as away: one is an accident,
-/// and each costs a caller the whole time.
+/// After this many late replies in a row Redis counts as unavailable. A single one
+/// is tolerated, although each costs a caller the whole timeout.
 const MAX_LATE_REPLIES: u32 = 3;
 
 /// How to reach a Redis.
 #[derive(Clone, Debug)]
 pub struct RedisSettings {
-    /// Where it is.
+    /// Its address.
     pub url: RedisUrl,
-    /// What it asks for.
+    /// Its password.
     pub password: Option<RedisPassword>,
-    /// Whom to believe, where it is reached by TLS.
+    /// The TLS configuration, used for `rediss://`.
     pub tls: Arc<ClientConfig>,
-    /// The file that [`tls`](Self::tls) was read from, if it was one.
+    /// The file of certificates behind [`tls`](Self::tls), if any.
     pub ca_file: Option<PathBuf>,
     /// How long one run of a script may take.
     pub timeout: Duration,
-    /// What its keys begin with.
+    /// The prefix of its keys.
     pub prefix: String,
 }
 
-/// What is tried on each new connection, before it counts as one: what will be
-/// needed of it. So a replica that may not write, or a full Redis, is away.
+/// A script that is tried on each new connection before it is used. So a
+/// read-only replica or a full Redis counts as unavailable.
 #[derive(Debug)]
 pub struct RedisProbe {
-    /// Who needs it, in one word, for the log.
+    /// What the connection is used for, in one word, for the log.
     pub used_for: &'static str,
-    /// The script that is run.
+    /// The script.
     pub script: Script,
-    /// The keys it is run with, without the prefix.
+    /// Its keys, without the prefix.
     pub keys: Vec<String>,
-    /// What else it is run with.
+    /// Its arguments.
     pub arguments: Vec<Vec<u8>>,
-    /// Whether its answer is one of those that it can give.
+    /// Whether a reply is valid.
     pub is_valid_reply: fn(&Value) -> bool,
 }
 
-/// Whether a script may be run a second time where nobody knows whether it ran,
-/// for the connection ended.
+/// Whether a script may run a second time after the connection ended and it is
+/// unknown whether it ran.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RetrySafety {
-    /// The second time changes nothing, or so little that nobody minds.
+    /// A second run changes nothing that matters.
     Safe,
-    /// It may not.
+    /// It must not run twice.
     Unsafe,
 }
 
-/// A Redis, and whether it is there.
+/// A Redis server and the state of its connection.
 pub struct Redis {
     settings: RedisSettings,
     probe: RedisProbe,
     state: watch::Sender<RedisState>,
-    /// Late answers in a row.
+    /// Late replies in a row.
     late_replies: AtomicU32,
-    /// Whether somebody looks for it.
+    /// Whether the background task is running.
     reconnecting: AtomicBool,
 }
 
@@ -99,79 +99,79 @@ pub struct Redis {
 enum RedisState {
     Unavailable,
     Connected(Arc<RedisConnection>),
-    /// Nobody needed it so far, or it is tried again.
+    /// Not used yet, or about to reconnect.
     Untried,
 }
 
-/// One connection; it ends when this is dropped, whatever is still expected.
+/// A connection; dropping it closes it, even with replies outstanding.
 struct RedisConnection {
     connection: MultiplexedConnection,
     driver: AbortHandle,
 }
 
-/// Stands for the one who looks.
+/// Marks the background task as running until dropped.
 struct Reconnector(Weak<Redis>);
 
 impl Redis {
-    /// A Redis that is not connected yet.
-    pub fn new(settings: RedisSettings, trial: RedisProbe) -> Arc<Self> {
+    /// A client that is not connected yet.
+    pub fn new(settings: RedisSettings, probe: RedisProbe) -> Arc<Self> {
         Arc::new(Self {
             settings,
-            probe: trial,
+            probe,
             state: watch::Sender::new(RedisState::Untried),
             late_replies: AtomicU32::new(0),
             reconnecting: AtomicBool::new(false),
         })
     }
 
-    /// Runs a script. `read` makes sense of its answer, or does not.
+    /// Runs a script. `read` parses its reply; `None` means an invalid reply.
     ///
     /// # Errors
-    /// [`Away`], and then nobody knows whether it ran.
+    /// [`RedisUnavailable`]; the script may have run or not.
     pub async fn run<T>(
         self: &Arc<Self>,
         call: &ScriptInvocation<'_>,
-        repeat: RetrySafety,
+        retry_safety: RetrySafety,
         read: impl Fn(Value) -> Option<T>,
     ) -> Result<T, RedisUnavailable> {
         let deadline = Instant::now() + self.settings.timeout;
-        let mut line = self.connection(deadline).await?;
-        if line.driver.is_finished() {
-            // It idled and was closed; nothing was sent yet.
-            self.discard(&line);
-            line = self.connection(deadline).await?;
+        let mut connection = self.connection(deadline).await?;
+        if connection.driver.is_finished() {
+            // Closed while idle; nothing was sent yet.
+            self.discard(&connection);
+            connection = self.connection(deadline).await?;
         }
-        let mut told = timeout_at(deadline, line.run(call)).await;
-        // The same, and we did not know it yet: once more on a new one.
-        if repeat == RetrySafety::Safe && matches!(told, Ok(Err(RedisUnavailable::Disconnected(_))))
+        let mut result = timeout_at(deadline, connection.run(call)).await;
+        // Probably closed while idle as well: retry once on a new connection.
+        if retry_safety == RetrySafety::Safe
+            && matches!(result, Ok(Err(RedisUnavailable::Disconnected(_))))
         {
-            self.discard(&line);
-            line = self.connection(deadline).await?;
-            told = timeout_at(deadline, line.run(call)).await;
+            self.discard(&connection);
+            connection = self.connection(deadline).await?;
+            result = timeout_at(deadline, connection.run(call)).await;
         }
-        let told = told.map(|answer| {
-            answer.and_then(|value| read(value).ok_or(RedisUnavailable::InvalidReply))
-        });
-        match told {
-            Ok(Ok(answer)) => {
+        let result = result
+            .map(|reply| reply.and_then(|value| read(value).ok_or(RedisUnavailable::InvalidReply)));
+        match result {
+            Ok(Ok(reply)) => {
                 self.late_replies.store(0, SeqCst);
-                Ok(answer)
+                Ok(reply)
             }
-            Ok(Err(away)) => {
-                self.mark_unavailable(&line, &away);
-                Err(away)
+            Ok(Err(error)) => {
+                self.mark_unavailable(&connection, &error);
+                Err(error)
             }
             Err(_elapsed) => {
-                let away = RedisUnavailable::TimedOut(self.settings.timeout);
+                let error = RedisUnavailable::TimedOut(self.settings.timeout);
                 if self.late_replies.fetch_add(1, SeqCst) + 1 >= MAX_LATE_REPLIES {
-                    self.mark_unavailable(&line, &away);
+                    self.mark_unavailable(&connection, &error);
                 }
-                Err(away)
+                Err(error)
             }
         }
     }
 
-    /// Whether it was there when it was last needed; `None` before that.
+    /// Whether it was available when last used; `None` before that.
     pub fn is_connected(&self) -> Option<bool> {
         match &*self.state.borrow() {
             RedisState::Unavailable => Some(false),
@@ -180,58 +180,56 @@ impl Redis {
         }
     }
 
-    /// Whether it does now what is needed of it, over the connection that there is.
+    /// Probes the current connection.
     ///
     /// # Errors
-    /// [`Away`].
+    /// [`RedisUnavailable`].
     pub async fn probe_current(self: &Arc<Self>) -> Result<(), RedisUnavailable> {
-        let makes_sense = self.probe.is_valid_reply;
-        let read = |value: Value| makes_sense(&value).then_some(());
+        let is_valid = self.probe.is_valid_reply;
+        let read = |value: Value| is_valid(&value).then_some(());
         self.run(&self.probe_invocation(), RetrySafety::Safe, read)
             .await
     }
 
-    /// Looks whether it is there and does what is needed of it, over a connection
-    /// of its own.
+    /// Probes a new connection, which is closed again.
     ///
     /// # Errors
-    /// [`Away`].
+    /// [`RedisUnavailable`].
     pub async fn probe_new_connection(&self) -> Result<(), RedisUnavailable> {
         self.connect().await.map(drop)
     }
 
-    /// What it says of itself, such as of its `memory`. The user may lack the right
-    /// to ask.
+    /// A section of `INFO`, such as `memory`.
     ///
     /// # Errors
-    /// [`Away`].
+    /// [`RedisUnavailable`], also if the user may not run `INFO`.
     pub async fn info(&self, section: &str) -> Result<String, RedisUnavailable> {
-        let line = self.connect().await?;
-        let mut connection = line.connection.clone();
-        let mut ask = redis::cmd("INFO");
-        let answer = ask.arg(section).query_async(&mut connection);
-        Ok(timeout(self.settings.timeout, answer)
+        let connection = self.connect().await?;
+        let mut connection = connection.connection.clone();
+        let mut info = redis::cmd("INFO");
+        let reply = info.arg(section).query_async(&mut connection);
+        Ok(timeout(self.settings.timeout, reply)
             .await
             .map_err(|_elapsed| RedisUnavailable::TimedOut(self.settings.timeout))??)
     }
 
-    /// Waits until it is there, or is not.
+    /// Waits until it is connected, or is not.
     #[cfg(test)]
-    pub(crate) async fn wait_until_connected(&self, is_here: bool) {
-        let mut news = self.state.subscribe();
-        let wanted = |state: &RedisState| matches!(state, RedisState::Connected(_)) == is_here;
-        drop(news.wait_for(wanted).await.unwrap());
+    pub(crate) async fn wait_until_connected(&self, is_connected: bool) {
+        let mut changes = self.state.subscribe();
+        let wanted = |state: &RedisState| matches!(state, RedisState::Connected(_)) == is_connected;
+        drop(changes.wait_for(wanted).await.unwrap());
     }
 
-    /// How it is reached.
+    /// Its settings.
     pub fn settings(&self) -> &RedisSettings {
         &self.settings
     }
 
-    /// Whether this is the Redis of these settings, by the same certificates.
+    /// Whether the settings are the same. Certificates from a file never are.
     pub fn has_same_settings(&self, settings: &RedisSettings) -> bool {
         let ours = &self.settings;
-        // What is in a file may have changed.
+        // The content of a file may have changed.
         ours.ca_file.is_none()
             && settings.ca_file.is_none()
             && ours.url == settings.url
@@ -240,8 +238,7 @@ impl Redis {
             && ours.prefix == settings.prefix
     }
 
-    /// The connection, if there is one. Waits for it where it was not tried yet,
-    /// or is tried again.
+    /// The current connection. Waits for the first attempt to connect.
     async fn connection(
         self: &Arc<Self>,
         deadline: Instant,
@@ -250,8 +247,8 @@ impl Redis {
         let state = match known {
             RedisState::Untried => {
                 self.start_reconnecting();
-                let mut news = self.state.subscribe();
-                let tried = news.wait_for(|state| !matches!(state, RedisState::Untried));
+                let mut changes = self.state.subscribe();
+                let tried = changes.wait_for(|state| !matches!(state, RedisState::Untried));
                 match timeout_at(deadline, tried).await {
                     Ok(Ok(state)) => state.clone(),
                     Ok(Err(_)) | Err(_) => RedisState::Untried,
@@ -260,35 +257,33 @@ impl Redis {
             known @ (RedisState::Unavailable | RedisState::Connected(_)) => known,
         };
         match state {
-            RedisState::Connected(line) => Ok(line),
+            RedisState::Connected(connection) => Ok(connection),
             RedisState::Unavailable => {
                 self.start_reconnecting();
-                Err(RedisUnavailable::Disconnected(
-                    "there is no connection".to_owned(),
-                ))
+                Err(RedisUnavailable::Disconnected("not connected".to_owned()))
             }
             RedisState::Untried => Err(RedisUnavailable::TimedOut(self.settings.timeout)),
         }
     }
 
-    /// Sends somebody to look for it, unless somebody does already. They live
-    /// on the runtime that serves the request, and as long as this.
+    /// Starts the background task that reconnects, unless it is running. It runs on
+    /// the runtime of the request and ends with this value.
     fn start_reconnecting(self: &Arc<Self>) {
         if self.reconnecting.swap(true, SeqCst) {
             return;
         }
-        let looking = Reconnector(Arc::downgrade(self));
+        let guard = Reconnector(Arc::downgrade(self));
         drop(tokio::spawn(async move {
             loop {
-                let Some(redis) = looking.0.upgrade() else {
+                let Some(redis) = guard.0.upgrade() else {
                     return;
                 };
                 match redis.connect().await {
-                    Ok(line) => {
+                    Ok(connection) => {
                         redis.late_replies.store(0, SeqCst);
                         let before = redis
                             .state
-                            .send_replace(RedisState::Connected(Arc::new(line)));
+                            .send_replace(RedisState::Connected(Arc::new(connection)));
                         let used_for = redis.probe.used_for;
                         match before {
                             RedisState::Unavailable => {
@@ -300,10 +295,10 @@ impl Redis {
                         }
                         return;
                     }
-                    Err(away) => {
+                    Err(error) => {
                         let before = redis.state.send_replace(RedisState::Unavailable);
                         if !matches!(before, RedisState::Unavailable) {
-                            redis.log_lost(&away);
+                            redis.log_lost(&error);
                         }
                     }
                 }
@@ -313,23 +308,28 @@ impl Redis {
         }));
     }
 
-    /// Gives a connection up for a new one, unless somebody did already.
-    fn discard(&self, line: &Arc<RedisConnection>) {
-        self.replace_state(line, RedisState::Untried);
+    /// Replaces a connection by a new one, unless it was replaced already.
+    fn discard(&self, connection: &Arc<RedisConnection>) {
+        self.replace_state(connection, RedisState::Untried);
     }
 
-    /// Gives a connection up, unless somebody did already.
-    fn mark_unavailable(self: &Arc<Self>, line: &Arc<RedisConnection>, away: &RedisUnavailable) {
-        if self.replace_state(line, RedisState::Unavailable) {
-            self.log_lost(away);
+    /// Marks Redis as unavailable, unless the connection was replaced already.
+    fn mark_unavailable(
+        self: &Arc<Self>,
+        connection: &Arc<RedisConnection>,
+        error: &RedisUnavailable,
+    ) {
+        if self.replace_state(connection, RedisState::Unavailable) {
+            self.log_lost(error);
             self.start_reconnecting();
         }
     }
 
-    /// Puts a state in the place of this connection, if it is the present one.
-    fn replace_state(&self, line: &Arc<RedisConnection>, new: RedisState) -> bool {
+    /// Sets the state if this connection is the current one; returns whether it was.
+    fn replace_state(&self, connection: &Arc<RedisConnection>, new: RedisState) -> bool {
         self.state.send_if_modified(|state| {
-            let ours = matches!(state, RedisState::Connected(known) if Arc::ptr_eq(known, line));
+            let ours =
+                matches!(state, RedisState::Connected(known) if Arc::ptr_eq(known, connection));
             if ours {
                 *state = new;
             }
@@ -337,8 +337,8 @@ impl Redis {
         })
     }
 
-    /// Connects, and tries twice what will be needed: writing may be
-    /// refused where reading is not, and the first time the script is new there.
+    /// Connects and probes twice: the first run also loads the script, the second
+    /// must finish within the timeout of a call.
     async fn connect(&self) -> Result<RedisConnection, RedisUnavailable> {
         let settings = &self.settings;
         let connected = async {
@@ -357,44 +357,44 @@ impl Redis {
             let config = AsyncConnectionConfig::new().set_response_timeout(None);
             let (connection, driver) =
                 MultiplexedConnection::new_with_config(&login, stream, config).await?;
-            let line = RedisConnection {
+            let connection = RedisConnection {
                 connection,
                 driver: tokio::spawn(driver).abort_handle(),
             };
-            self.probe(&line).await?;
-            Ok::<_, RedisUnavailable>(line)
+            self.probe(&connection).await?;
+            Ok::<_, RedisUnavailable>(connection)
         };
-        let line = timeout(CONNECT_TIMEOUT, connected)
+        let connection = timeout(CONNECT_TIMEOUT, connected)
             .await
             .map_err(|_elapsed| RedisUnavailable::TimedOut(CONNECT_TIMEOUT))??;
-        timeout(settings.timeout, self.probe(&line))
+        timeout(settings.timeout, self.probe(&connection))
             .await
             .map_err(|_elapsed| RedisUnavailable::TimedOut(settings.timeout))??;
-        Ok(line)
+        Ok(connection)
     }
 
-    async fn probe(&self, line: &RedisConnection) -> Result<(), RedisUnavailable> {
-        let answer = line.run(&self.probe_invocation()).await?;
+    async fn probe(&self, connection: &RedisConnection) -> Result<(), RedisUnavailable> {
+        let answer = connection.run(&self.probe_invocation()).await?;
         (self.probe.is_valid_reply)(&answer)
             .then_some(())
             .ok_or(RedisUnavailable::InvalidReply)
     }
 
     fn probe_invocation(&self) -> ScriptInvocation<'_> {
-        let trial = &self.probe;
-        let mut call = trial.script.prepare_invoke();
-        for key in &trial.keys {
+        let probe = &self.probe;
+        let mut call = probe.script.prepare_invoke();
+        for key in &probe.keys {
             call.key(format!("{}{key}", self.settings.prefix));
         }
-        for argument in &trial.arguments {
+        for argument in &probe.arguments {
             call.arg(argument.as_slice());
         }
         call
     }
 
-    /// Says so once, when it happens.
-    fn log_lost(&self, away: &RedisUnavailable) {
-        warn!(redis.used_for = self.probe.used_for, error = %away, "Lost Redis");
+    /// Logs the loss of the connection, once.
+    fn log_lost(&self, error: &RedisUnavailable) {
+        warn!(redis.used_for = self.probe.used_for, error = %error, "Lost Redis");
     }
 }
 
@@ -422,7 +422,7 @@ impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Redis")
             .field("settings", &self.settings)
-            .field("is_here", &self.is_connected())
+            .field("is_connected", &self.is_connected())
             .finish_non_exhaustive()
     }
 }

@@ -1,8 +1,7 @@
-//! What replicas share: the connection to a Redis, and whether it is there.
+//! The connection to Redis.
 //!
-//! What is kept there is not decided here, but by those who run scripts there
-//! (`limits`, `ledger`). Each of them has a connection of its own, so that none
-//! waits for what another one sends.
+//! What is stored there is up to the scripts of `limits` and `store`. Each has its
+//! own connection, so that neither waits for the other.
 
 mod connection;
 mod key_name;

@@ -1,11 +1,11 @@
-//! Where a Redis is.
+//! The URL of a Redis server.
 
 use std::{fmt, path::PathBuf};
 
 use url::Url;
 
-/// Where a Redis is, and as whom: `redis://user@host:6379/0`, `rediss://…` for
-/// TLS, `unix:///path/to/socket?db=0`. Never with a password in it.
+/// The address, user and database of a Redis: `redis://user@host:6379/0`,
+/// `rediss://…` for TLS, `unix:///path/to/socket?db=0`. Never with a password.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RedisUrl {
     pub(super) address: RedisAddress,
@@ -19,20 +19,19 @@ pub(super) enum RedisAddress {
     Tcp { host: String, port: u16, tls: bool },
 }
 
-/// What is wrong with the URL of a Redis; for the administrator, without the
-/// URL itself.
+/// An invalid Redis URL. `Display` is for the administrator, without the URL itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum InvalidRedisUrl {
-    /// What stands behind the host is no number of a database.
-    #[error("what stands behind the host must be the number of a database, such as `/0`")]
+    /// The path is not a database number.
+    #[error("the path must be a database number, such as `/0`")]
     Database,
-    /// It is none at all.
+    /// Not a Redis URL.
     #[error(
-        "this is not the URL of a Redis; write it like `redis://host:6379/0`, `rediss://host:6379/0` or `unix:///run/redis/redis.sock`"
+        "not a Redis URL; write it as `redis://host:6379/0`, `rediss://host:6379/0` or `unix:///run/redis/redis.sock`"
     )]
     Syntax,
-    /// A password stands in it.
-    #[error("there is a password in this URL; put it into `password_file`")]
+    /// It contains a password.
+    #[error("the URL contains a password; put it into `password_file`")]
     Password,
 }
 
@@ -41,7 +40,7 @@ pub enum InvalidRedisUrl {
 pub struct RedisPassword(pub(super) Box<str>);
 
 impl RedisUrl {
-    /// Reads it.
+    /// Parses a URL.
     ///
     /// # Errors
     /// [`InvalidRedisUrl`].
@@ -51,11 +50,11 @@ impl RedisUrl {
             return Err(InvalidRedisUrl::Password);
         }
         let number = |text: &str| text.parse().map_err(|_no_number| InvalidRedisUrl::Database);
-        let (place, database) = match url.scheme() {
+        let (address, database) = match url.scheme() {
             scheme @ ("redis" | "rediss") => {
                 let host = url.host_str().filter(|host| !host.is_empty());
                 let path = url.path().trim_start_matches('/');
-                let place = RedisAddress::Tcp {
+                let address = RedisAddress::Tcp {
                     host: host
                         .ok_or(InvalidRedisUrl::Syntax)?
                         .trim_matches(['[', ']'])
@@ -63,7 +62,7 @@ impl RedisUrl {
                     port: url.port().unwrap_or(6379),
                     tls: scheme == "rediss",
                 };
-                (place, if path.is_empty() { 0 } else { number(path)? })
+                (address, if path.is_empty() { 0 } else { number(path)? })
             }
             "unix" if url.host_str().is_none_or(str::is_empty) && url.path().len() > 1 => {
                 let named = url.query_pairs().find(|(name, _)| name == "db");
@@ -74,23 +73,23 @@ impl RedisUrl {
         };
         let user = Some(url.username()).filter(|user| !user.is_empty());
         Ok(Self {
-            address: place,
+            address,
             user: user.map(str::to_owned),
             database,
         })
     }
 
-    /// Whether it is reached by TLS.
+    /// Whether the connection uses TLS.
     pub fn is_secure(&self) -> bool {
         matches!(self.address, RedisAddress::Tcp { tls: true, .. })
     }
 
-    /// Whether both lead to the same database, whoever asks for it.
+    /// Whether both are the same database, regardless of the user.
     pub fn is_same_database(&self, other: &Self) -> bool {
         (&self.address, self.database) == (&other.address, other.database)
     }
 
-    /// The host, where there is a network in between.
+    /// The host; `None` for a socket.
     pub fn host(&self) -> Option<&str> {
         match &self.address {
             RedisAddress::Socket(_) => None,
@@ -100,7 +99,7 @@ impl RedisUrl {
 }
 
 impl RedisPassword {
-    /// Hides a text.
+    /// A password, hidden from `Debug`.
     pub fn new(text: &str) -> Self {
         Self(text.into())
     }

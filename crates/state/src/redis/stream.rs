@@ -1,4 +1,4 @@
-//! The way to a Redis: TCP, TLS or a Unix socket.
+//! The byte stream to Redis: TCP, TLS or a Unix socket.
 
 use std::{io, sync::Arc};
 
@@ -11,29 +11,29 @@ use tokio_rustls::TlsConnector;
 
 use super::redis_url::RedisAddress;
 
-/// Bytes to a Redis and back.
+/// A byte stream to Redis.
 pub(super) trait RedisStream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> RedisStream for S {}
 
-/// Connects.
+/// Opens a stream.
 ///
 /// # Errors
-/// When nobody is there, or it is not who it must be.
+/// When the connection or the TLS handshake fails.
 pub(super) async fn connect(
-    place: &RedisAddress,
+    address: &RedisAddress,
     tls: &Arc<ClientConfig>,
 ) -> io::Result<Box<dyn RedisStream>> {
-    match place {
+    match address {
         RedisAddress::Socket(path) => Ok(Box::new(UnixStream::connect(path).await?)),
         RedisAddress::Tcp {
             host,
             port,
-            tls: wanted,
+            tls: use_tls,
         } => {
             let stream = TcpStream::connect((host.as_str(), *port)).await?;
             stream.set_nodelay(true)?;
-            if !wanted {
+            if !use_tls {
                 return Ok(Box::new(stream));
             }
             let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;

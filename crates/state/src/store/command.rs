@@ -1,53 +1,53 @@
-//! What can be done with a key, and what comes of it.
+//! Commands on a key and their replies.
 
 use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 
-/// What is done with one key, at one moment.
+/// An atomic command on one key.
 #[derive(Clone)]
 pub(super) enum StoreCommand {
-    /// Sets it if nothing is there.
-    PutIfAbsent(Bytes, Duration),
-    /// Looks what is there.
-    Get,
-    /// Sets it, whatever is there.
-    Put(Bytes, Duration),
-    /// Deletes it if this is there.
+    /// Deletes the expected value.
     CompareAndDelete(Bytes),
-    /// Sets it if the first is there.
+    /// Replaces the expected value (the first).
     CompareAndSwap(Bytes, Bytes, Duration),
-    /// Looks what is there, and deletes it.
+    /// Returns the value.
+    Get,
+    /// Returns the value and deletes it.
     GetAndDelete,
+    /// Stores a value unconditionally.
+    Put(Bytes, Duration),
+    /// Stores a value if the key is absent.
+    PutIfAbsent(Bytes, Duration),
 }
 
-/// What is done, in one word.
+/// The operation of a command, for metrics.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum StoreOperation {
-    /// [`Ledger::claim`](super::Ledger::claim).
-    PutIfAbsent,
-    /// [`Ledger::get`](super::Ledger::get).
-    Get,
-    /// [`Ledger::put`](super::Ledger::put).
-    Put,
-    /// [`Ledger::remove`](super::Ledger::remove).
+    /// [`StateStore::compare_and_delete`](super::StateStore::compare_and_delete).
     CompareAndDelete,
-    /// [`Ledger::replace`](super::Ledger::replace).
+    /// [`StateStore::compare_and_swap`](super::StateStore::compare_and_swap).
     CompareAndSwap,
-    /// [`Ledger::take`](super::Ledger::take).
+    /// [`StateStore::get`](super::StateStore::get).
+    Get,
+    /// [`StateStore::get_and_delete`](super::StateStore::get_and_delete).
     GetAndDelete,
+    /// [`StateStore::put`](super::StateStore::put).
+    Put,
+    /// [`StateStore::put_if_absent`](super::StateStore::put_if_absent).
+    PutIfAbsent,
 }
 
-/// What came of it.
+/// The reply to a command.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub(super) struct StoreReply {
-    /// What was there, where that is told.
+    /// The old value, if the command returns it.
     pub(super) value: Option<Bytes>,
-    /// Whether it was done.
+    /// Whether the command was applied.
     pub(super) applied: bool,
 }
 
-/// What is to become of the key.
+/// The change that a command makes to its key.
 pub(super) enum StoreMutation {
     Delete,
     None,
@@ -55,15 +55,15 @@ pub(super) enum StoreMutation {
 }
 
 impl StoreCommand {
-    /// What comes of it where this is there. Redis has its own way to say the
-    /// same, in `deed.lua`.
-    pub(super) fn decide(self, there: Option<Bytes>) -> (StoreReply, StoreMutation) {
-        let told = |done| StoreReply {
+    /// The reply and the change for a stored value. `command.lua` does the same in
+    /// Redis.
+    pub(super) fn decide(self, stored: Option<Bytes>) -> (StoreReply, StoreMutation) {
+        let reply = |applied| StoreReply {
             value: None,
-            applied: done,
+            applied,
         };
-        match (self, there) {
-            (Self::PutIfAbsent(value, ttl), None) => (told(true), StoreMutation::Set(value, ttl)),
+        match (self, stored) {
+            (Self::PutIfAbsent(value, ttl), None) => (reply(true), StoreMutation::Set(value, ttl)),
             (Self::PutIfAbsent(..) | Self::Get, found) => (
                 StoreReply {
                     value: found,
@@ -71,25 +71,25 @@ impl StoreCommand {
                 },
                 StoreMutation::None,
             ),
-            (Self::Put(value, ttl), _) => (told(true), StoreMutation::Set(value, ttl)),
-            (Self::CompareAndDelete(expected), Some(there)) if there == expected => {
-                (told(true), StoreMutation::Delete)
+            (Self::Put(value, ttl), _) => (reply(true), StoreMutation::Set(value, ttl)),
+            (Self::CompareAndDelete(expected), Some(stored)) if stored == expected => {
+                (reply(true), StoreMutation::Delete)
             }
-            (Self::CompareAndSwap(expected, value, ttl), Some(there)) if there == expected => {
-                (told(true), StoreMutation::Set(value, ttl))
+            (Self::CompareAndSwap(expected, value, ttl), Some(stored)) if stored == expected => {
+                (reply(true), StoreMutation::Set(value, ttl))
             }
             (Self::CompareAndDelete(_) | Self::CompareAndSwap(..), _) => {
-                (told(false), StoreMutation::None)
+                (reply(false), StoreMutation::None)
             }
             (Self::GetAndDelete, found) => {
                 let change = found
                     .as_ref()
                     .map_or(StoreMutation::None, |_| StoreMutation::Delete);
-                let done = found.is_some();
+                let applied = found.is_some();
                 (
                     StoreReply {
                         value: found,
-                        applied: done,
+                        applied,
                     },
                     change,
                 )
@@ -97,7 +97,7 @@ impl StoreCommand {
         }
     }
 
-    /// Whether it changes nothing, whatever is there.
+    /// Whether it never changes anything.
     pub(super) fn is_read_only(&self) -> bool {
         self.operation() == StoreOperation::Get
     }
@@ -113,7 +113,7 @@ impl StoreCommand {
         }
     }
 
-    /// The size of the value that it sets, in bytes.
+    /// The size of the new value, in bytes.
     pub(super) fn value_size(&self) -> usize {
         match self {
             Self::PutIfAbsent(value, _)
@@ -125,7 +125,7 @@ impl StoreCommand {
 }
 
 impl StoreOperation {
-    /// The word for it in metric labels.
+    /// The value in metric labels.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::PutIfAbsent => "claim",
@@ -138,7 +138,7 @@ impl StoreOperation {
     }
 }
 
-/// Never values: they may hold what stands in records.
+/// Without values, because they may contain data from records.
 impl fmt::Debug for StoreCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -152,9 +152,9 @@ impl fmt::Debug for StoreCommand {
 
 impl fmt::Debug for StoreReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Told")
+        f.debug_struct("StoreReply")
             .field("found_bytes", &self.value.as_ref().map(Bytes::len))
-            .field("done", &self.applied)
+            .field("applied", &self.applied)
             .finish()
     }
 }

@@ -1,4 +1,4 @@
-//! The tables in the file, and what operations do to them.
+//! The tables of the file, and commands on them.
 
 use std::time::{Duration, Instant};
 
@@ -17,33 +17,33 @@ use super::{
     quota::{Quota, entry_cost},
 };
 
-/// By key: when it ends, and the value.
+/// By key: the expiry time and the value.
 const ENTRIES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("entries");
 
-/// By whether it may go early, when it ends, and its key: what it costs.
+/// By evictability, expiry time and key: the size of the entry.
 const EXPIRY: TableDefinition<'_, &[u8], u64> = TableDefinition::new("ends");
 
-/// What time it was when the file was last written.
+/// The clocks at the last write.
 const CLOCK: TableDefinition<'_, &str, u64> = TableDefinition::new("clock");
 
-/// The time by which entries end, in milliseconds.
+/// The clock by which entries expire, in milliseconds.
 const STORE_CLOCK: &str = "ours";
 
-/// The time of day then, in milliseconds since 1970.
+/// The wall clock, in milliseconds since 1970.
 const WALL_CLOCK: &str = "of_day";
 
-/// Entries that are deleted in one transaction besides its work, so that none
-/// takes long.
+/// The most expired entries of each class that one transaction deletes, so that it
+/// stays short.
 const MAX_PURGED_PER_COMMIT: usize = 256;
 
-/// Why the file cannot be read or written.
+/// The file cannot be read or written.
 #[derive(Debug)]
 pub(super) struct StoreFileError(pub(super) Box<redb::Error>);
 
-/// What was just done, one for each deed.
+/// The replies, one per command.
 pub(super) type StoreReplies = Vec<Result<StoreReply, StoreError>>;
 
-/// What time it is: by a clock that only goes on, and the time of day.
+/// A reading of the monotonic clock and the wall clock.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClockReading {
     pub(super) monotonic: Instant,
@@ -52,24 +52,24 @@ pub(super) struct ClockReading {
 
 /// An open file.
 ///
-/// Entries end by a clock of its own. While the process runs that goes on by the
-/// steady clock; between two runs it goes on by the time of day, but never back.
-/// So a time of day that is set back makes nothing last for ever, and one that
-/// is set forward while we run makes nothing end early.
+/// Entries expire by the clock of the file. While the process runs, it follows the
+/// monotonic clock; between two runs it follows the wall clock, but never backwards.
+/// So setting the wall clock back does not keep entries forever, and setting it
+/// forward at run time does not expire them early.
 #[derive(Debug)]
 pub(super) struct FileEntries {
     database: Database,
     quota: Quota,
-    /// The clock of the file at [`since`](Self::since), in milliseconds.
+    /// The clock of the file at [`opened_at`](Self::opened_at), in milliseconds.
     clock_at_open: u64,
     opened_at: Instant,
 }
 
 impl FileEntries {
-    /// Makes the tables in a new file.
+    /// Creates the tables in a new file.
     ///
     /// # Errors
-    /// [`Broken`].
+    /// [`StoreFileError`].
     pub(super) fn create_tables(database: &Database) -> Result<(), StoreFileError> {
         let mut write = database.begin_write()?;
         write.set_two_phase_commit(true);
@@ -80,33 +80,33 @@ impl FileEntries {
         Ok(())
     }
 
-    /// Goes on with what is in the file.
+    /// Loads the clock and the quota from the file.
     ///
     /// # Errors
-    /// [`Broken`].
+    /// [`StoreFileError`].
     pub(super) fn load(
         database: Database,
         max_bytes: u64,
         now: ClockReading,
     ) -> Result<Self, StoreFileError> {
         let read = database.begin_read()?;
-        let mut room = Quota::new(max_bytes);
+        let mut quota = Quota::new(max_bytes);
         for row in read.open_table(EXPIRY)?.iter()? {
             let (end, cost) = row?;
             if let Some(end) = ExpiryRow::decode(end.value()) {
-                room.reserve_class(end.evictable, cost.value());
+                quota.reserve_class(end.evictable, cost.value());
             }
         }
         let clock = read.open_table(CLOCK)?;
         let known = |name| Ok::<_, StoreFileError>(clock.get(name)?.map_or(0, |time| time.value()));
-        let away = wall_clock_millis(now).saturating_sub(known(WALL_CLOCK)?);
-        let began = known(STORE_CLOCK)?.saturating_add(away);
+        let downtime = wall_clock_millis(now).saturating_sub(known(WALL_CLOCK)?);
+        let clock_at_open = known(STORE_CLOCK)?.saturating_add(downtime);
         drop(clock);
         drop(read);
         Ok(Self {
             database,
-            quota: room,
-            clock_at_open: began,
+            quota,
+            clock_at_open,
             opened_at: now.monotonic,
         })
     }
@@ -115,40 +115,40 @@ impl FileEntries {
         self.quota.max_bytes = max_bytes;
     }
 
-    /// Does all of it in one transaction, which is on the disk then. After an
-    /// error nobody knows whether it is, and the file has to be opened anew.
+    /// Runs all commands in one durable transaction. After an error it may be
+    /// committed or not, and the file must be reopened.
     ///
     /// # Errors
-    /// [`Broken`]. Inside, of one deed: [`LedgerError::Full`].
+    /// Outer: [`StoreFileError`]. Inner, for one command: [`StoreError::Full`].
     pub(super) fn execute(
         &mut self,
-        deeds: Vec<(StoreKey, StoreCommand)>,
+        commands: Vec<(StoreKey, StoreCommand)>,
         now: ClockReading,
     ) -> Result<StoreReplies, StoreFileError> {
         let time = self.store_time(now);
-        if !deeds.is_empty() && deeds.iter().all(|(_, deed)| deed.is_read_only()) {
-            return self.execute_read_only(deeds, time);
+        if !commands.is_empty() && commands.iter().all(|(_, command)| command.is_read_only()) {
+            return self.execute_read_only(commands, time);
         }
         let mut write = self.begin_write()?;
-        let (room, answers) = {
-            let mut sheet = WriteTables::open(&write, self.quota, time)?;
-            sheet.purge_expired()?;
-            let answers = deeds
+        let (quota, replies) = {
+            let mut tables = WriteTables::open(&write, self.quota, time)?;
+            tables.purge_expired()?;
+            let replies = commands
                 .into_iter()
-                .map(|(key, deed)| sheet.execute(key, deed))
+                .map(|(key, command)| tables.execute(key, command))
                 .collect::<Result<StoreReplies, StoreFileError>>()?;
-            (sheet.quota, answers)
+            (tables.quota, replies)
         };
         write_clock(&mut write, time, now)?;
         write.commit()?;
-        self.quota = room;
-        Ok(answers)
+        self.quota = quota;
+        Ok(replies)
     }
 
-    /// Lets go of the file in order.
+    /// Closes the file.
     ///
     /// # Errors
-    /// [`Broken`]; what was acknowledged is on the disk anyway.
+    /// [`StoreFileError`]; acknowledged commands are durable anyway.
     pub(super) fn close(self) -> Result<(), StoreFileError> {
         Ok(self.database.close()?)
     }
@@ -160,38 +160,39 @@ impl FileEntries {
 
     fn execute_read_only(
         &self,
-        deeds: Vec<(StoreKey, StoreCommand)>,
+        commands: Vec<(StoreKey, StoreCommand)>,
         time: u64,
     ) -> Result<StoreReplies, StoreFileError> {
         let read: ReadTransaction = self.database.begin_read()?;
         let entries = read.open_table(ENTRIES)?;
-        deeds
+        commands
             .into_iter()
-            .map(|(key, deed)| {
+            .map(|(key, command)| {
                 let row = entries.get(key.to_bytes().as_slice())?;
-                let there = row.and_then(|row| FileEntry::decode(row.value()));
-                let (told, _no_change) = deed.decide(there.and_then(|entry| entry.value_at(time)));
-                Ok(Ok(told))
+                let stored = row.and_then(|row| FileEntry::decode(row.value()));
+                let (reply, _no_change) =
+                    command.decide(stored.and_then(|entry| entry.value_at(time)));
+                Ok(Ok(reply))
             })
             .collect()
     }
 
     fn begin_write(&self) -> Result<WriteTransaction, StoreFileError> {
         let mut write = self.database.begin_write()?;
-        // What is kept comes from clients, and with one phase a torn commit is told
-        // from a whole one by a checksum that somebody could aim at.
+        // Values come from clients, and a one-phase commit detects a torn write by a
+        // checksum that a client could forge.
         write.set_two_phase_commit(true);
         Ok(write)
     }
 
-    /// The time by which entries end.
+    /// The current time by the clock of the file.
     fn store_time(&self, now: ClockReading) -> u64 {
         let ran = now.monotonic.saturating_duration_since(self.opened_at);
         self.clock_at_open.saturating_add(millis(ran))
     }
 }
 
-/// The tables as one transaction sees them.
+/// The tables in one write transaction.
 struct WriteTables<'t> {
     entries: Table<'t, &'static [u8], &'static [u8]>,
     expiry: Table<'t, &'static [u8], u64>,
@@ -200,11 +201,11 @@ struct WriteTables<'t> {
 }
 
 impl<'t> WriteTables<'t> {
-    fn open(write: &'t WriteTransaction, room: Quota, time: u64) -> Result<Self, StoreFileError> {
+    fn open(write: &'t WriteTransaction, quota: Quota, time: u64) -> Result<Self, StoreFileError> {
         Ok(Self {
             entries: write.open_table(ENTRIES)?,
             expiry: write.open_table(EXPIRY)?,
-            quota: room,
+            quota,
             now: time,
         })
     }
@@ -212,15 +213,15 @@ impl<'t> WriteTables<'t> {
     fn execute(
         &mut self,
         key: StoreKey,
-        deed: StoreCommand,
+        command: StoreCommand,
     ) -> Result<Result<StoreReply, StoreError>, StoreFileError> {
         let row = self.entries.get(key.to_bytes().as_slice())?;
         let known = row.and_then(|row| FileEntry::decode(row.value()));
         let before = known
             .as_ref()
             .map(|entry| (entry.expires_at, entry.value.len()));
-        let there = known.and_then(|entry| entry.value_at(self.now));
-        let (told, change) = deed.decide(there);
+        let stored = known.and_then(|entry| entry.value_at(self.now));
+        let (reply, change) = command.decide(stored);
         match change {
             StoreMutation::None => {}
             StoreMutation::Delete => self.delete(key, before)?,
@@ -238,14 +239,14 @@ impl<'t> WriteTables<'t> {
                 self.set(key, &value, self.now.saturating_add(millis(ttl)))?;
             }
         }
-        Ok(Ok(told))
+        Ok(Ok(reply))
     }
 
-    /// Forgets some of what has ended.
+    /// Deletes some expired entries.
     fn purge_expired(&mut self) -> Result<(), StoreFileError> {
-        for early in [false, true] {
+        for evictable in [false, true] {
             for _ in 0..MAX_PURGED_PER_COMMIT {
-                if !self.delete_first_expiring(early, self.now)? {
+                if !self.delete_first_expiring(evictable, self.now)? {
                     break;
                 }
             }
@@ -253,11 +254,11 @@ impl<'t> WriteTables<'t> {
         Ok(())
     }
 
-    /// Deletes what ends first of its class, if it ends by this time. Says
-    /// whether there was one.
-    fn delete_first_expiring(&mut self, early: bool, by: u64) -> Result<bool, StoreFileError> {
+    /// Deletes the entry of its class that expires first, if it expires by this
+    /// time; returns whether there was one.
+    fn delete_first_expiring(&mut self, evictable: bool, by: u64) -> Result<bool, StoreFileError> {
         let first = {
-            let from = [u8::from(early)];
+            let from = [u8::from(evictable)];
             let mut rows = self.expiry.range::<&[u8]>(from.as_slice()..)?;
             rows.next().transpose()?.map(|(end, cost)| {
                 let read = ExpiryRow::decode(end.value());
@@ -267,12 +268,12 @@ impl<'t> WriteTables<'t> {
         let Some((row, Some(end), cost)) = first else {
             return Ok(false);
         };
-        if end.evictable != early || end.expires_at > by {
+        if end.evictable != evictable || end.expires_at > by {
             return Ok(false);
         }
         self.expiry.remove(row.as_slice())?;
         self.entries.remove(end.key.as_slice())?;
-        self.quota.release_class(early, cost);
+        self.quota.release_class(evictable, cost);
         Ok(true)
     }
 
@@ -301,7 +302,7 @@ impl<'t> WriteTables<'t> {
     }
 }
 
-/// A value with its end.
+/// A value and its expiry time.
 struct FileEntry {
     expires_at: u64,
     value: Bytes,
@@ -321,7 +322,7 @@ impl FileEntry {
     }
 }
 
-/// A row of [`ENDS`], read.
+/// A decoded row of [`EXPIRY`].
 struct ExpiryRow {
     evictable: bool,
     expires_at: u64,
@@ -330,15 +331,15 @@ struct ExpiryRow {
 
 impl ExpiryRow {
     fn encode(key: StoreKey, at: u64) -> Vec<u8> {
-        let early = u8::from(key.kind().is_evictable());
-        [&[early], at.to_be_bytes().as_slice(), &key.to_bytes()].concat()
+        let evictable = u8::from(key.kind().is_evictable());
+        [&[evictable], at.to_be_bytes().as_slice(), &key.to_bytes()].concat()
     }
 
     fn decode(row: &[u8]) -> Option<Self> {
-        let (early, rest) = row.split_first()?;
+        let (evictable, rest) = row.split_first()?;
         let (at, key) = rest.split_first_chunk()?;
         Some(Self {
-            evictable: *early != 0,
+            evictable: *evictable != 0,
             expires_at: u64::from_be_bytes(*at),
             key: key.try_into().ok()?,
         })

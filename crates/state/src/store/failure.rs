@@ -1,4 +1,4 @@
-//! What can go wrong.
+//! Errors of the store and their counters.
 
 use std::{
     collections::BTreeMap,
@@ -8,57 +8,56 @@ use std::{
 use super::command::StoreOperation;
 use crate::redis::RedisUnavailable;
 
-/// Why something is not remembered, or not known. `Display` is for the model,
-/// and true of a change that has not been sent; the cause is for the
-/// administrator.
+/// A failed operation of the store. `Display` is for the model and assumes that
+/// the change was not sent; the source is for the administrator.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// There is no room, and nothing that may be forgotten. Nothing was done.
+    /// The store is full and nothing can be evicted. Nothing was stored.
     #[error(
-        "the gateway has no room left to remember changes by, so nothing is changed; nothing was sent, try again in an hour, and tell the administrator"
+        "the gateway's change store is full, so changes are refused; nothing was sent, try again in an hour and tell the administrator"
     )]
     Full,
     /// The value is larger than [`MAX_VALUE_BYTES`](super::MAX_VALUE_BYTES).
-    /// Nothing was done.
+    /// Nothing was stored.
     #[error(
-        "this change has {size_bytes} bytes to remember it by, and the gateway keeps at most {max_bytes}; make several smaller changes"
+        "the gateway would have to store {size_bytes} bytes for this change, more than its limit of {max_bytes}; nothing was sent, make several smaller changes"
     )]
     TooLarge {
-        /// Its size.
+        /// The size of the value.
         size_bytes: usize,
-        /// The most that is kept.
+        /// The limit.
         max_bytes: usize,
     },
-    /// It cannot be reached or written now. What was wanted may have been done or
+    /// The store cannot be reached or written. The operation may have been applied or
     /// not.
     #[error(
-        "the gateway cannot reach what it remembers changes by, so nothing is changed; nothing was sent, try again in a minute, then tell the administrator"
+        "the gateway's change store is unavailable, so changes are refused; nothing was sent, try again in a minute, then tell the administrator"
     )]
     Unavailable(#[source] StoreUnavailable),
 }
 
-/// Why it cannot be reached or written. For the administrator.
+/// The reason why the store cannot be reached or written, for the administrator.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct StoreUnavailable(pub(super) String);
 
-/// Why an operation failed, in one word.
+/// The kind of a [`StoreError`], for metrics.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum StoreErrorReason {
-    /// [`LedgerError::Full`].
+    /// [`StoreError::Full`].
     Full,
-    /// [`LedgerError::TooLarge`].
+    /// [`StoreError::TooLarge`].
     TooLarge,
-    /// [`LedgerError::Unavailable`].
+    /// [`StoreError::Unavailable`].
     Unavailable,
 }
 
-/// How often what failed, and why.
+/// The number of failures by operation and reason.
 #[derive(Debug, Default)]
 pub(super) struct StoreFailureCounts(Mutex<BTreeMap<(StoreOperation, StoreErrorReason), u64>>);
 
 impl StoreError {
-    /// Why, in one word.
+    /// The kind of error, for metrics.
     pub fn reason(&self) -> StoreErrorReason {
         match self {
             Self::Full => StoreErrorReason::Full,
@@ -73,7 +72,7 @@ impl StoreError {
 }
 
 impl StoreErrorReason {
-    /// The word for it in metric labels.
+    /// The value in metric labels.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Full => "full",
@@ -98,7 +97,7 @@ impl StoreFailureCounts {
 }
 
 impl From<RedisUnavailable> for StoreError {
-    fn from(away: RedisUnavailable) -> Self {
-        Self::unavailable(format!("redis: {away}"))
+    fn from(error: RedisUnavailable) -> Self {
+        Self::unavailable(format!("redis: {error}"))
     }
 }

@@ -1,8 +1,8 @@
-//! What one process remembers in a file, across restarts.
+//! The store in a file, which survives restarts.
 //!
-//! [redb] keeps it: a copy-on-write tree with checksums, in which a commit is whole
-//! and on the disk or not there at all. A thread of its own writes, so that no
-//! worker waits for a disk, and what came in meanwhile goes into one commit.
+//! The file is a [redb] database: a copy-on-write tree with checksums and atomic,
+//! durable commits. A thread of its own writes, so no worker waits for the disk, and
+//! commands that arrive meanwhile share one commit.
 
 use std::{
     fmt,
@@ -29,26 +29,26 @@ use super::{
     writer_thread::{PendingCommand, WriterHealth, WriterMessage, WriterThread},
 };
 
-/// How long an operation may take, the wait of those before it included.
+/// How long an operation may take, including its time in the queue.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What may wait to be written, in KiB.
+/// The size of the queue, in KiB.
 const MAX_QUEUED_KIB: usize = 32 << 10;
 
-/// What is remembered, in a file of this process.
+/// A store in a file of this process.
 pub(super) struct StoreFile {
     path: PathBuf,
     messages: Sender<WriterMessage>,
-    /// Places among those that wait, one a KiB.
+    /// Room in the queue: one permit per KiB.
     queue_permits: Arc<Semaphore>,
     health: Arc<WriterHealth>,
 }
 
 impl StoreFile {
-    /// Opens the file, or makes it, and starts the thread.
+    /// Opens or creates the file and starts the thread.
     ///
     /// # Errors
-    /// [`CannotOpen`].
+    /// [`StoreOpenError`].
     pub(super) fn open(path: PathBuf, max_bytes: u64) -> Result<Self, StoreOpenError> {
         let entries = opening::open(&path, max_bytes)?;
         let health = Arc::new(WriterHealth::default());
@@ -56,23 +56,23 @@ impl StoreFile {
             let path = path.clone();
             Box::new(move |max_bytes| opening::reopen(&path, max_bytes))
         };
-        let keeper = WriterThread::new(entries, reopen, max_bytes, Arc::clone(&health));
-        Self::start(path, keeper, health)
+        let writer = WriterThread::new(entries, reopen, max_bytes, Arc::clone(&health));
+        Self::start(path, writer, health)
     }
 
     /// Starts the thread.
     ///
     /// # Errors
-    /// [`CannotOpen::Io`] when there can be none.
+    /// [`StoreOpenError::Io`] if it cannot be started.
     pub(super) fn start(
         path: PathBuf,
-        keeper: WriterThread,
+        writer: WriterThread,
         health: Arc<WriterHealth>,
     ) -> Result<Self, StoreOpenError> {
         let (messages, inbox) = mpsc::channel();
         thread::Builder::new()
-            .name("ledger".to_owned())
-            .spawn(move || keeper.run(&inbox))
+            .name("store".to_owned())
+            .spawn(move || writer.run(&inbox))
             .map_err(|error| StoreOpenError::Io(path.clone(), error))?;
         Ok(Self {
             path,
@@ -82,28 +82,28 @@ impl StoreFile {
         })
     }
 
-    /// Whether it is this file.
+    /// Whether the store is this file.
     pub(super) fn is_at(&self, path: &Path) -> bool {
         opening::is_same_file(&self.path, path)
     }
 
-    /// Keeps at most so many bytes from now on; what is there stays.
+    /// Changes the size limit; existing entries stay.
     pub(super) fn set_max_bytes(&self, max_bytes: u64) {
-        // One that is closed keeps nothing.
+        // A closed store stores nothing.
         drop(self.messages.send(WriterMessage::SetMaxBytes(max_bytes)));
     }
 
     pub(super) async fn execute(
         &self,
         key: StoreKey,
-        deed: StoreCommand,
+        command: StoreCommand,
     ) -> Result<StoreReply, StoreError> {
-        match timeout(TIMEOUT, self.submit(key, deed)).await {
+        match timeout(TIMEOUT, self.submit(key, command)).await {
             Ok(answer) => answer,
             Err(_elapsed) => {
-                let why = "it is not written in time";
+                let why = "writing timed out";
                 if self.health.error().is_none() {
-                    // Until something is written.
+                    // Cleared by the next successful write.
                     self.health.replace_error(Some(why.to_owned()));
                 }
                 Err(StoreError::unavailable(why))
@@ -111,45 +111,45 @@ impl StoreFile {
         }
     }
 
-    async fn submit(&self, key: StoreKey, deed: StoreCommand) -> Result<StoreReply, StoreError> {
-        let closed = || StoreError::unavailable("it is closed");
-        let kib = u32::try_from(deed.value_size() / 1024 + 1).unwrap_or(u32::MAX);
-        let place = Arc::clone(&self.queue_permits)
+    async fn submit(&self, key: StoreKey, command: StoreCommand) -> Result<StoreReply, StoreError> {
+        let closed = || StoreError::unavailable("the store is closed");
+        let kib = u32::try_from(command.value_size() / 1024 + 1).unwrap_or(u32::MAX);
+        let permit = Arc::clone(&self.queue_permits)
             .acquire_many_owned(kib)
             .await
             .map_err(|_closed| closed())?;
         let (answer, answered) = oneshot::channel();
-        let errand = PendingCommand {
+        let pending = PendingCommand {
             key,
-            command: deed,
+            command,
             reply: answer,
-            queue_permit: place,
+            queue_permit: permit,
         };
         self.messages
-            .send(WriterMessage::Execute(Box::new(errand)))
+            .send(WriterMessage::Execute(Box::new(pending)))
             .map_err(|_closed| closed())?;
         answered.await.map_err(|_closed| closed())?
     }
 
-    /// Whether it can be written, as far as that is known.
+    /// Checks that the last write succeeded.
     pub(super) fn check_available(&self) -> Result<(), StoreUnavailable> {
         self.health
             .error()
             .map_or(Ok(()), |why| Err(StoreUnavailable(why)))
     }
 
-    /// Ends the thread; says whether it did in time.
-    pub(super) fn close(&self, patience: Duration) -> bool {
+    /// Ends the thread; returns whether it ended within `limit`.
+    pub(super) fn close(&self, limit: Duration) -> bool {
         let (done, closed) = mpsc::channel();
-        // One that is gone is closed.
+        // A thread that has ended has closed the file.
         self.messages.send(WriterMessage::Close(done)).is_err()
-            || closed.recv_timeout(patience).is_ok()
+            || closed.recv_timeout(limit).is_ok()
     }
 }
 
 impl fmt::Debug for StoreFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LedgerFile")
+        f.debug_struct("StoreFile")
             .field("path", &self.path)
             .field("health", &self.health)
             .finish_non_exhaustive()

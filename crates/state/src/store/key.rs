@@ -1,30 +1,30 @@
-//! What something is remembered under.
+//! The keys of entries.
 
 use std::fmt;
 
 use crate::redis::key_name;
 use gatepost_base::digest::parts_digest;
 
-/// What something is remembered under: a kind, and a hash of what it is about.
-/// Never a text of a client.
+/// The key of an entry: a kind and a digest, never text from a client.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StoreKey {
     kind: StoreKeyKind,
     digest: [u8; 32],
 }
 
-/// What is remembered.
+/// The kind of an entry.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum StoreKeyKind {
-    /// What a call was answered, for the next one with the same idempotency key.
-    ElicitationAnswer,
-    /// An approval that waits to be used, or was used.
+    /// An approval that is pending or was used.
     Approval,
-    /// That a call was made, for it must be made once.
+    /// A user's answer to an elicitation, passed from the replica that received it to
+    /// the one that waits for it.
+    ElicitationAnswer,
+    /// A call and its result, by idempotency key.
     Idempotency,
-    /// A random secret of all replicas.
+    /// A random secret shared by all replicas.
     Secret,
-    /// What records were before a change.
+    /// The values of records before a change.
     Undo,
 }
 
@@ -32,8 +32,7 @@ impl StoreKey {
     /// The length of [`to_bytes`](Self::to_bytes).
     pub(super) const BYTES: usize = 33;
 
-    /// The key of what these parts name together, such as instance, caller and
-    /// idempotency key.
+    /// The key for these parts, such as instance, caller and idempotency key.
     pub fn new(kind: StoreKeyKind, parts: &[&[u8]]) -> Self {
         Self {
             kind,
@@ -41,13 +40,13 @@ impl StoreKey {
         }
     }
 
-    /// The key of a call that must be made once.
+    /// The key of a call with an idempotency key.
     pub fn idempotency(parts: &[&str]) -> Self {
         let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
         Self::new(StoreKeyKind::Idempotency, &parts)
     }
 
-    /// The key of what was there before a change.
+    /// The key of the values before a change.
     pub fn undo(parts: &[&str]) -> Self {
         let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
         Self::new(StoreKeyKind::Undo, &parts)
@@ -58,7 +57,7 @@ impl StoreKey {
         Self::new(StoreKeyKind::Approval, &[number])
     }
 
-    /// What is remembered under it.
+    /// The kind of the entry.
     pub fn kind(&self) -> StoreKeyKind {
         self.kind
     }
@@ -68,7 +67,7 @@ impl StoreKey {
         key_name(prefix, self.kind.as_str(), &self.digest)
     }
 
-    /// The key in a file.
+    /// The key as bytes, for the file.
     pub(super) fn to_bytes(self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
         let parts = std::iter::once(self.kind.file_tag()).chain(self.digest);
@@ -80,32 +79,31 @@ impl StoreKey {
 }
 
 impl StoreKeyKind {
-    /// The word for it in the names of keys.
+    /// The name in Redis keys.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::ElicitationAnswer => "answer",
             Self::Approval => "approval",
+            Self::ElicitationAnswer => "answer",
             Self::Idempotency => "once",
             Self::Secret => "secret",
             Self::Undo => "undo",
         }
     }
 
-    /// Whether it may be forgotten before its time, where there is no room for
-    /// something else: without it something cannot be offered any more. All
-    /// else keeps a change from being made twice.
+    /// Whether it may be evicted before it expires when the store is full. Without
+    /// an undo entry only the undo is lost; the others prevent repeated changes.
     pub(super) fn is_evictable(self) -> bool {
         match self {
-            Self::ElicitationAnswer | Self::Approval | Self::Idempotency | Self::Secret => false,
+            Self::Approval | Self::ElicitationAnswer | Self::Idempotency | Self::Secret => false,
             Self::Undo => true,
         }
     }
 
-    /// The letter for it in files. Never changed, for files are older than we are.
+    /// The tag in files. Never changes, because files outlive versions.
     fn file_tag(self) -> u8 {
         match self {
-            Self::ElicitationAnswer => b'w',
             Self::Approval => b'a',
+            Self::ElicitationAnswer => b'w',
             Self::Idempotency => b'o',
             Self::Secret => b's',
             Self::Undo => b'u',

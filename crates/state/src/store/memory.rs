@@ -1,4 +1,4 @@
-//! What this process remembers by itself.
+//! The store in memory.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -15,16 +15,16 @@ use super::{
     quota::{Quota, entry_cost},
 };
 
-/// What is remembered, by key. Gone with the process.
+/// Entries in memory, lost when the process ends.
 #[derive(Debug)]
 pub(super) struct MemoryStore(Mutex<MemoryEntries>);
 
 #[derive(Debug)]
 struct MemoryEntries {
     by_key: HashMap<StoreKey, MemoryEntry>,
-    /// Invariant: one of each entry, here or below.
+    /// Invariant: each entry is either here or in `evictable`.
     by_expiry: BTreeSet<(Instant, StoreKey)>,
-    /// Those that may go early.
+    /// Entries that may be evicted.
     evictable: BTreeSet<(Instant, StoreKey)>,
     quota: Quota,
 }
@@ -36,7 +36,7 @@ struct MemoryEntry {
 }
 
 impl MemoryStore {
-    /// One that keeps at most so many bytes.
+    /// A store of at most this size.
     pub(super) fn new(max_bytes: u64) -> Self {
         Self(Mutex::new(MemoryEntries {
             by_key: HashMap::new(),
@@ -46,7 +46,7 @@ impl MemoryStore {
         }))
     }
 
-    /// Keeps at most so many bytes from now on; what is there stays.
+    /// Changes the size limit; existing entries stay.
     pub(super) fn set_max_bytes(&self, max_bytes: u64) {
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         entries.quota.max_bytes = max_bytes;
@@ -55,14 +55,14 @@ impl MemoryStore {
     pub(super) fn execute(
         &self,
         key: StoreKey,
-        deed: StoreCommand,
+        command: StoreCommand,
         now: Instant,
     ) -> Result<StoreReply, StoreError> {
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         entries.purge_expired(now);
-        let there = entries.by_key.get(&key).map(|entry| entry.value.clone());
-        let before = there.as_ref().map_or(0, |value| entry_cost(value.len()));
-        let (told, change) = deed.decide(there);
+        let stored = entries.by_key.get(&key).map(|entry| entry.value.clone());
+        let before = stored.as_ref().map_or(0, |value| entry_cost(value.len()));
+        let (reply, change) = command.decide(stored);
         match change {
             StoreMutation::None => {}
             StoreMutation::Delete => entries.delete(key),
@@ -78,18 +78,12 @@ impl MemoryStore {
                 while let Some(oldest) = entries.next_to_evict(wanted) {
                     entries.delete(oldest);
                 }
-                // A time beyond the clock's end does not come; a century is as good.
-                let ends = now.checked_add(ttl).unwrap_or_else(|| now + CENTURY);
-                entries.set(
-                    key,
-                    MemoryEntry {
-                        value,
-                        expires_at: ends,
-                    },
-                );
+                // Beyond the end of the clock a century is as good.
+                let expires_at = now.checked_add(ttl).unwrap_or_else(|| now + CENTURY);
+                entries.set(key, MemoryEntry { value, expires_at });
             }
         }
-        Ok(told)
+        Ok(reply)
     }
 }
 
@@ -97,7 +91,7 @@ impl MemoryStore {
 const CENTURY: std::time::Duration = std::time::Duration::from_hours(100 * 366 * 24);
 
 impl MemoryEntries {
-    /// Forgets what has ended.
+    /// Deletes expired entries.
     fn purge_expired(&mut self, now: Instant) {
         let ended = |(ends, _): &&(Instant, StoreKey)| *ends <= now;
         let first =
@@ -107,7 +101,7 @@ impl MemoryEntries {
         }
     }
 
-    /// What has to go for so many bytes, if there is any need.
+    /// The entry to evict for this size, if needed.
     fn next_to_evict(&self, wanted: u64) -> Option<StoreKey> {
         if self.quota.fits_now(wanted) {
             return None;

@@ -1,8 +1,8 @@
-//! What must be remembered of changes: that one was made, that it was approved,
-//! what was there before.
+//! The store for changes: that one was made, that it was approved, and the values
+//! before it.
 //!
-//! In this process, in a file of this process, or in a Redis of all replicas. What
-//! a value means is not known here; it is the caller's bytes.
+//! In memory, in a file of this process, or in a Redis shared by all replicas. Values
+//! are opaque bytes.
 
 mod command;
 mod entries;
@@ -40,61 +40,61 @@ use self::{
 };
 use crate::redis::{RedisSettings, RedisUnavailable};
 
-/// The largest value that is kept, in bytes.
+/// The largest value that can be stored, in bytes.
 pub const MAX_VALUE_BYTES: usize = 1 << 20;
 
-/// How long a secret of the replicas lasts. What was signed with an old one is
-/// refused, so that it matters only on the day it ends.
+/// How long a shared secret lives. Signatures made with an old one are rejected,
+/// so its end matters only once a year.
 const SECRET_TTL: Duration = Duration::from_hours(366 * 24);
 
-/// Where things are remembered, and for how long.
+/// The settings of a store.
 #[derive(Clone, Debug)]
 pub struct StoreSettings {
-    /// Where.
+    /// Where it is.
     pub location: StoreLocation,
-    /// For how long.
+    /// How long entries live.
     pub retention: Retention,
 }
 
-/// Where things are remembered.
+/// Where a store is.
 #[derive(Clone, Debug)]
 pub enum StoreLocation {
-    /// In a file, by this process alone.
+    /// A file, for this process only.
     File {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// The most that it keeps, in bytes.
+        /// The most that it stores, in bytes.
         max_bytes: u64,
     },
-    /// In this process, as long as it lives.
+    /// The memory of this process.
     Memory {
-        /// The most that it keeps, in bytes.
+        /// The most that it stores, in bytes.
         max_bytes: u64,
     },
-    /// In a Redis, by all replicas together. The time of these settings does not
-    /// count: a change waits longer than a decision about rates.
+    /// A Redis that all replicas share. The timeout of these settings is not used:
+    /// changes wait longer than rate limits.
     Redis(RedisSettings),
 }
 
-/// How long what is remembered, and how much. The ledger itself only hands it on.
+/// How long entries live, and how large they may be. Callers of the store apply it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Retention {
-    /// How long a change is known by its idempotency key.
+    /// How long idempotency keys are stored.
     pub idempotency_ttl: Duration,
     /// How long a change can be undone.
     pub undo_ttl: Duration,
     /// How long a change may wait for its approval.
     pub approval_ttl: Duration,
-    /// What may be kept to undo one change, in bytes.
+    /// The most that is stored to undo one change, in bytes.
     pub max_undo_bytes: usize,
 }
 
-/// What must be remembered of changes.
+/// A key-value store for changes, with lifetimes.
 ///
-/// Each operation is done whole or not at all, and for one key one after the
-/// other, whoever asks. What was acknowledged is there until its time, as long as
-/// the store is ([`outlives_restart`](Self::outlives_restart)), but for
-/// [`Kind::Undo`]: that may be forgotten earlier where there is no room.
+/// Each operation is atomic, and operations on one key are serialized. An
+/// acknowledged entry exists until it expires or the store ends
+/// ([`is_persistent`](Self::is_persistent)); only [`StoreKeyKind::Undo`] may be
+/// evicted earlier when the store is full.
 pub struct StateStore {
     backend: StoreBackend,
     retention: Mutex<Retention>,
@@ -107,33 +107,33 @@ enum StoreBackend {
     Redis(RedisStore),
 }
 
-/// What was found out about a ledger that is not open.
+/// The health of a store that is not open.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StoreHealth {
-    /// It does what is needed.
+    /// It can be used.
     Usable,
-    /// It does, but may forget: a Redis that drops keys when it is full.
+    /// It can be used but may lose entries: a Redis that evicts keys when full.
     MayEvict,
-    /// Another process has it, which is as it should be while a gateway runs.
+    /// Another process uses it, as expected while a gateway runs.
     InUse,
 }
 
-/// Why a ledger cannot be used.
+/// A store cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreUnhealthy {
-    /// The Redis.
+    /// The Redis is unavailable.
     #[error(transparent)]
     RedisUnavailable(#[from] RedisUnavailable),
-    /// The file.
+    /// The file cannot be opened.
     #[error(transparent)]
     OpenFailed(#[from] StoreOpenError),
 }
 
 impl StateStore {
-    /// Opens it. A Redis is not connected yet.
+    /// Opens a store. Does not connect to a Redis yet.
     ///
     /// # Errors
-    /// [`CannotOpen`] of a file.
+    /// [`StoreOpenError`], only for a file.
     pub fn open(settings: StoreSettings) -> Result<Self, StoreOpenError> {
         let store = match settings.location {
             StoreLocation::File { path, max_bytes } => {
@@ -155,7 +155,7 @@ impl StateStore {
         }
     }
 
-    /// How long what is to be remembered, and how much.
+    /// How long entries live.
     pub fn retention(&self) -> Retention {
         *self
             .retention
@@ -163,13 +163,13 @@ impl StateStore {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks whether it could be opened and used, for the administrator. What
-    /// does not exist is not made.
+    /// Checks whether a store could be opened and used, for the administrator.
+    /// Creates nothing.
     ///
     /// # Errors
-    /// [`Unusable`].
-    pub async fn check_location(place: StoreLocation) -> Result<StoreHealth, StoreUnhealthy> {
-        match place {
+    /// [`StoreUnhealthy`].
+    pub async fn check_location(location: StoreLocation) -> Result<StoreHealth, StoreUnhealthy> {
+        match location {
             StoreLocation::File { path, .. } => match opening::check_openable(&path) {
                 Ok(()) => Ok(StoreHealth::Usable),
                 Err(StoreOpenError::Locked(_)) => Ok(StoreHealth::InUse),
@@ -183,8 +183,9 @@ impl StateStore {
         }
     }
 
-    /// Goes on with other settings, if they are [of](Self::is_of) this one; else
-    /// says no, and must be opened anew.
+    /// Applies new settings if they are for this store
+    /// ([`has_same_settings`](Self::has_same_settings)); returns whether they are.
+    /// Otherwise it must be opened anew.
     pub fn reconfigure(&self, settings: &StoreSettings) -> bool {
         if !self.has_same_settings(&settings.location) {
             return false;
@@ -205,21 +206,22 @@ impl StateStore {
         true
     }
 
-    /// Whether it is in this place, and reached in the same way.
-    pub fn has_same_settings(&self, place: &StoreLocation) -> bool {
-        match (&self.backend, place) {
+    /// Whether the store is at this location and accessed in the same way.
+    pub fn has_same_settings(&self, location: &StoreLocation) -> bool {
+        match (&self.backend, location) {
             (StoreBackend::Redis(shared), StoreLocation::Redis(settings)) => {
                 shared.has_same_settings(settings)
             }
-            (StoreBackend::File(_) | StoreBackend::Memory(_) | StoreBackend::Redis(_), place) => {
-                self.is_same_store(place)
-            }
+            (
+                StoreBackend::File(_) | StoreBackend::Memory(_) | StoreBackend::Redis(_),
+                location,
+            ) => self.is_same_store(location),
         }
     }
 
-    /// Whether a ledger in this place knows what this one knows.
-    pub fn is_same_store(&self, place: &StoreLocation) -> bool {
-        match (&self.backend, place) {
+    /// Whether a store at this location has the same entries.
+    pub fn is_same_store(&self, location: &StoreLocation) -> bool {
+        match (&self.backend, location) {
             (StoreBackend::File(file), StoreLocation::File { path, .. }) => file.is_at(path),
             (StoreBackend::Memory(_), StoreLocation::Memory { .. }) => true,
             (StoreBackend::Redis(shared), StoreLocation::Redis(settings)) => {
@@ -229,11 +231,11 @@ impl StateStore {
         }
     }
 
-    /// Sets what nobody has set: none is given back then, else what is there. Of
-    /// many at once one is the first, over all replicas.
+    /// Stores a value if the key is absent and returns `None`, or returns the present
+    /// value. Of concurrent calls exactly one stores, across all replicas.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// [`StoreError`].
     pub async fn put_if_absent(
         &self,
         key: &StoreKey,
@@ -246,10 +248,10 @@ impl StateStore {
             .value)
     }
 
-    /// Sets it if this is there; says whether it was.
+    /// Replaces the expected value; returns whether it was present.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// [`StoreError`].
     pub async fn compare_and_swap(
         &self,
         key: &StoreKey,
@@ -264,36 +266,36 @@ impl StateStore {
             .applied)
     }
 
-    /// What is there.
+    /// The value of a key.
     ///
     /// # Errors
-    /// [`LedgerError::Unavailable`].
+    /// [`StoreError::Unavailable`].
     pub async fn get(&self, key: &StoreKey) -> Result<Option<Bytes>, StoreError> {
         Ok(self.execute(key, StoreCommand::Get).await?.value)
     }
 
-    /// Sets it, whatever is there.
+    /// Stores a value unconditionally.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// [`StoreError`].
     pub async fn put(&self, key: &StoreKey, value: Bytes, ttl: Duration) -> Result<(), StoreError> {
         self.execute(key, StoreCommand::Put(value, ttl))
             .await
             .map(drop)
     }
 
-    /// What is there, which is deleted. Of many at once one gets it.
+    /// Deletes a key and returns its value. Of concurrent calls exactly one gets it.
     ///
     /// # Errors
-    /// [`LedgerError::Unavailable`]; then it may be gone.
+    /// [`StoreError::Unavailable`]; the key may have been deleted.
     pub async fn get_and_delete(&self, key: &StoreKey) -> Result<Option<Bytes>, StoreError> {
         Ok(self.execute(key, StoreCommand::GetAndDelete).await?.value)
     }
 
-    /// Deletes it if this is there; says whether it was.
+    /// Deletes the expected value; returns whether it was present.
     ///
     /// # Errors
-    /// [`LedgerError::Unavailable`].
+    /// [`StoreError::Unavailable`].
     pub async fn compare_and_delete(
         &self,
         key: &StoreKey,
@@ -306,11 +308,11 @@ impl StateStore {
             .applied)
     }
 
-    /// A random secret of this name, made once: the same for all who share the
-    /// store, and as long as the store lasts.
+    /// The random secret of this name, created at first use and the same for all
+    /// replicas that share the store.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// [`StoreError`].
     pub async fn secret(&self, name: &str) -> Result<[u8; 32], StoreError> {
         let key = StoreKey::new(StoreKeyKind::Secret, &[name.as_bytes()]);
         let found = self.get(&key).await?;
@@ -323,11 +325,11 @@ impl StateStore {
         match self.put_if_absent(&key, value, SECRET_TTL).await? {
             None => Ok(fresh),
             Some(known) => <[u8; 32]>::try_from(&*known)
-                .map_err(|_wrong_size| StoreError::unavailable("what is kept as a secret is none")),
+                .map_err(|_wrong_size| StoreError::unavailable("the stored secret is invalid")),
         }
     }
 
-    /// Whether what is remembered is known after this process, too.
+    /// Whether entries survive a restart of this process.
     pub fn is_persistent(&self) -> bool {
         match self.backend {
             StoreBackend::File(_) | StoreBackend::Redis(_) => true,
@@ -335,7 +337,7 @@ impl StateStore {
         }
     }
 
-    /// Whether other replicas know it too.
+    /// Whether other replicas share the entries.
     pub fn is_shared(&self) -> bool {
         match self.backend {
             StoreBackend::File(_) | StoreBackend::Memory(_) => false,
@@ -343,7 +345,7 @@ impl StateStore {
         }
     }
 
-    /// Where it is remembered, in one word, for metric labels.
+    /// The kind of store in metric labels.
     pub fn backend_name(&self) -> &'static str {
         match self.backend {
             StoreBackend::File(_) => "file",
@@ -352,25 +354,25 @@ impl StateStore {
         }
     }
 
-    /// Whether it can be used now. A Redis is asked.
+    /// Checks that the store can be used now. Queries a Redis.
     ///
     /// # Errors
-    /// Why not, for the administrator.
+    /// [`StoreUnavailable`].
     pub async fn check_available(&self) -> Result<(), StoreUnavailable> {
         match &self.backend {
             StoreBackend::File(file) => file.check_available(),
             StoreBackend::Memory(_) => Ok(()),
             StoreBackend::Redis(shared) => {
-                let trial = StoreKey::new(StoreKeyKind::Idempotency, &[b"trial"]);
-                match shared.execute(trial, StoreCommand::Get).await {
-                    Err(StoreError::Unavailable(trouble)) => Err(trouble),
+                let probe = StoreKey::new(StoreKeyKind::Idempotency, &[b"probe"]);
+                match shared.execute(probe, StoreCommand::Get).await {
+                    Err(StoreError::Unavailable(error)) => Err(error),
                     Ok(_) | Err(StoreError::Full | StoreError::TooLarge { .. }) => Ok(()),
                 }
             }
         }
     }
 
-    /// Whether it could be used when it was last needed; none before that.
+    /// Whether the store was available when last used; `None` before that.
     pub fn was_available(&self) -> Option<bool> {
         match &self.backend {
             StoreBackend::File(file) => Some(file.check_available().is_ok()),
@@ -379,39 +381,43 @@ impl StateStore {
         }
     }
 
-    /// How often what failed, and why, since it was opened.
+    /// The number of failures by operation and reason since it was opened.
     pub fn failure_counts(&self) -> Vec<(StoreOperation, StoreErrorReason, u64)> {
         self.failure_counts.snapshot()
     }
 
-    /// Ends the work of a file and lets go of it. Nothing is lost without this.
-    /// Says whether it was done in time.
-    pub fn close(&self, patience: Duration) -> bool {
+    /// Closes a file; returns whether it closed within `timeout`. Nothing is lost
+    /// without this.
+    pub fn close(&self, timeout: Duration) -> bool {
         match &self.backend {
-            StoreBackend::File(file) => file.close(patience),
+            StoreBackend::File(file) => file.close(timeout),
             StoreBackend::Memory(_) | StoreBackend::Redis(_) => true,
         }
     }
 
-    async fn execute(&self, key: &StoreKey, deed: StoreCommand) -> Result<StoreReply, StoreError> {
-        let operation = deed.operation();
-        let told = if deed.value_size() > MAX_VALUE_BYTES {
+    async fn execute(
+        &self,
+        key: &StoreKey,
+        command: StoreCommand,
+    ) -> Result<StoreReply, StoreError> {
+        let operation = command.operation();
+        let result = if command.value_size() > MAX_VALUE_BYTES {
             Err(StoreError::TooLarge {
-                size_bytes: deed.value_size(),
+                size_bytes: command.value_size(),
                 max_bytes: MAX_VALUE_BYTES,
             })
         } else {
             match &self.backend {
-                StoreBackend::File(file) => file.execute(*key, deed).await,
-                StoreBackend::Memory(memory) => memory.execute(*key, deed, Instant::now()),
-                StoreBackend::Redis(shared) => shared.execute(*key, deed).await,
+                StoreBackend::File(file) => file.execute(*key, command).await,
+                StoreBackend::Memory(memory) => memory.execute(*key, command, Instant::now()),
+                StoreBackend::Redis(shared) => shared.execute(*key, command).await,
             }
         };
-        told.inspect_err(|error| self.failure_counts.record(operation, error))
+        result.inspect_err(|error| self.failure_counts.record(operation, error))
     }
 }
 
-/// In this process, at most 32 MiB.
+/// A store in memory of at most 32 MiB.
 impl Default for StateStore {
     fn default() -> Self {
         Self::with_backend(
@@ -421,7 +427,7 @@ impl Default for StateStore {
     }
 }
 
-/// A day for keys, three to undo 256 KiB, ten minutes to approve.
+/// One day for idempotency keys, three days to undo, ten minutes to approve, 256 KiB.
 impl Default for Retention {
     fn default() -> Self {
         Self {
@@ -435,8 +441,8 @@ impl Default for Retention {
 
 impl fmt::Debug for StateStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ledger")
-            .field("store", &self.backend_name())
+        f.debug_struct("StateStore")
+            .field("backend", &self.backend_name())
             .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! Opening the file, in whatever state it is.
+//! Opening the file of a store, in whatever state it is.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -11,31 +11,29 @@ use redb::{Builder, Database, backends::FileBackend};
 
 use super::entries::{ClockReading, FileEntries, StoreFileError};
 
-/// What of the file is kept in memory, in bytes.
+/// The size of the cache, in bytes.
 const CACHE_BYTES: usize = 8 << 20;
 
-/// Why the file of changes is not opened. `Display` is for the administrator.
+/// The file cannot be opened. `Display` is for the administrator.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreOpenError {
-    /// It is not what the gateway wrote.
+    /// It was not written by the gateway, or is damaged.
     #[error(
-        "{0} is damaged, or is no file of a ledger ({1}); put back a copy, or move it away to begin a new one: then nothing is known of changes that were made, so that one that is sent again may be made twice"
+        "{0} is damaged or is not a store file ({1}); restore a copy, or move it away to start a new one. A new file does not know earlier changes, so a repeated change may be made twice"
     )]
     Damaged(PathBuf, String),
     /// It cannot be read or written.
     #[error("{0} cannot be opened: {1}")]
     Io(PathBuf, #[source] io::Error),
-    /// Another process has it.
-    #[error(
-        "{0} is used by another process; give each gateway a file of its own, or let replicas share a Redis"
-    )]
+    /// Another process uses it.
+    #[error("{0} is in use by another process; give each gateway its own file, or share a Redis")]
     Locked(PathBuf),
 }
 
-/// Opens the file, and makes it if there is none.
+/// Opens the file; creates it if it does not exist.
 ///
 /// # Errors
-/// [`CannotOpen`].
+/// [`StoreOpenError`].
 pub(super) fn open(path: &Path, max_bytes: u64) -> Result<FileEntries, StoreOpenError> {
     let is_there = path
         .try_exists()
@@ -46,11 +44,11 @@ pub(super) fn open(path: &Path, max_bytes: u64) -> Result<FileEntries, StoreOpen
     reopen(path, max_bytes)
 }
 
-/// Opens the file, which must be there: one that vanished while it was in use is
-/// no reason to begin a new one.
+/// Opens an existing file. One that vanished while in use is not replaced by a new
+/// one.
 ///
 /// # Errors
-/// [`CannotOpen`].
+/// [`StoreOpenError`].
 pub(super) fn reopen(path: &Path, max_bytes: u64) -> Result<FileEntries, StoreOpenError> {
     let failed = |error| StoreOpenError::Io(path.to_owned(), error);
     let file = OpenOptions::new().read(true).write(true).open(path);
@@ -61,11 +59,11 @@ pub(super) fn reopen(path: &Path, max_bytes: u64) -> Result<FileEntries, StoreOp
     })
 }
 
-/// Looks whether the file can be opened, or where there is none, whether it can
-/// be made. Nothing is left behind.
+/// Checks that the file can be opened, or created if it does not exist. Creates
+/// nothing.
 ///
 /// # Errors
-/// [`CannotOpen`].
+/// [`StoreOpenError`].
 pub(super) fn check_openable(path: &Path) -> Result<(), StoreOpenError> {
     let failed = |error| StoreOpenError::Io(path.to_owned(), error);
     if path.try_exists().map_err(failed)? {
@@ -77,10 +75,10 @@ pub(super) fn check_openable(path: &Path) -> Result<(), StoreOpenError> {
         .map_err(failed)
 }
 
-/// Makes the file whole or not at all: whoever dies in between leaves none.
+/// Creates the file atomically: a crash leaves either a whole file or none.
 fn create_file(path: &Path) -> Result<(), StoreOpenError> {
     let failed = |error| StoreOpenError::Io(path.to_owned(), error);
-    // For its owner alone, as all files that are made so.
+    // Temporary files are readable by their owner only.
     let unfinished = tempfile::NamedTempFile::new_in(parent_folder(path)).map_err(failed)?;
     let file = unfinished.reopen().map_err(failed)?;
     catch_damage(path, || {
@@ -91,7 +89,7 @@ fn create_file(path: &Path) -> Result<(), StoreOpenError> {
     unfinished.as_file().sync_all().map_err(failed)?;
     match unfinished.persist_noclobber(path) {
         Ok(_file) => {}
-        // Another process was faster; one of us will have it.
+        // Another process was faster; the lock decides which of us uses it.
         Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(failed(error.error)),
     }
@@ -104,13 +102,13 @@ fn open_database(file: File) -> Result<Database, StoreFileError> {
     let mut builder = Builder::new();
     builder
         .set_cache_size(CACHE_BYTES)
-        // Some hundred megabytes at most, once: else damage is found while we run.
+        // Reads some hundred megabytes at most; otherwise damage is found while running.
         .set_check_integrity_on_open(true);
     Ok(builder.create_with_backend(FileBackend::new(file)?)?)
 }
 
-/// Runs what may find the file in any state. The crate answers damage by an
-/// error, or here and there by a panic, which ends here.
+/// Runs work on a file in any state. redb reports damage as an error or, in some
+/// places, a panic, which is caught here.
 fn catch_damage<T>(
     path: &Path,
     work: impl FnOnce() -> Result<T, StoreFileError>,
@@ -132,7 +130,7 @@ fn catch_damage<T>(
             }
             Err(damaged(why))
         }
-        Err(_panic) => Err(damaged("its pages make no sense".to_owned())),
+        Err(_panic) => Err(damaged("its pages are corrupt".to_owned())),
     }
 }
 
@@ -143,8 +141,8 @@ fn parent_folder(path: &Path) -> &Path {
     }
 }
 
-/// Whether both paths lead to one file.
+/// Whether both paths are the same file.
 pub(super) fn is_same_file(one: &Path, other: &Path) -> bool {
-    let there = |path: &Path| fs::canonicalize(path).ok();
-    one == other || there(one).is_some_and(|one| there(other) == Some(one))
+    let canonical = |path: &Path| fs::canonicalize(path).ok();
+    one == other || canonical(one).is_some_and(|one| canonical(other) == Some(one))
 }

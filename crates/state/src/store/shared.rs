@@ -1,7 +1,6 @@
-//! What all replicas remember together, in a Redis.
+//! The store in Redis, shared by all replicas.
 //!
-//! One script an operation, so that it is done whole or not at all, with Redis's
-//! own clock.
+//! Each command is one script, so it is atomic and uses Redis's clock.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,14 +14,14 @@ use super::{
 };
 use crate::redis::{Redis, RedisProbe, RedisSettings, RedisUnavailable, RetrySafety};
 
-/// How long one operation may take. Longer than a decision about rates: a change
-/// rather waits than is refused.
+/// How long one command may take. Longer than for rate limits, because waiting is
+/// better than rejecting a change.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What stands before each value.
+/// The length of the nonce before each value.
 const NONCE_BYTES: usize = 16;
 
-/// What is remembered, in a Redis.
+/// A store in Redis.
 #[derive(Debug)]
 pub(super) struct RedisStore {
     pub(super) redis: Arc<Redis>,
@@ -30,31 +29,31 @@ pub(super) struct RedisStore {
 }
 
 impl RedisStore {
-    /// Nothing is connected yet. Of the settings only the time is ours.
+    /// A store with these settings but its own timeout. Does not connect yet.
     pub(super) fn new(settings: RedisSettings) -> Self {
-        let script = Script::new(include_str!("deed.lua"));
-        let trial = RedisProbe {
+        let script = Script::new(include_str!("command.lua"));
+        let probe = RedisProbe {
             used_for: "changes",
             script: script.clone(),
-            keys: vec![StoreKey::new(StoreKeyKind::Idempotency, &[b"trial"]).redis_name("")],
-            arguments: ["try", "", "trial", "1000"]
+            keys: vec![StoreKey::new(StoreKeyKind::Idempotency, &[b"probe"]).redis_name("")],
+            arguments: ["try", "", "probe", "1000"]
                 .map(|argument| argument.as_bytes().to_vec())
                 .into(),
             is_valid_reply: |value| parse_reply(value.clone()).is_some(),
         };
         Self {
-            redis: Redis::new(Self::with_store_timeout(settings), trial),
+            redis: Redis::new(Self::with_store_timeout(settings), probe),
             script,
         }
     }
 
-    /// Whether it is reached in just this way.
+    /// Whether the connection settings are the same.
     pub(super) fn has_same_settings(&self, settings: &RedisSettings) -> bool {
         self.redis
             .has_same_settings(&Self::with_store_timeout(settings.clone()))
     }
 
-    /// Whether what is remembered there is the same, however it is reached.
+    /// Whether the entries are the same, however they are accessed.
     pub(super) fn is_same_database(&self, settings: &RedisSettings) -> bool {
         let ours = self.redis.settings();
         ours.url.is_same_database(&settings.url) && ours.prefix == settings.prefix
@@ -70,10 +69,10 @@ impl RedisStore {
     pub(super) async fn execute(
         &self,
         key: StoreKey,
-        deed: StoreCommand,
+        command: StoreCommand,
     ) -> Result<StoreReply, StoreError> {
-        let operation = deed.operation();
-        let (expected, value, ttl) = match deed {
+        let operation = command.operation();
+        let (expected, value, ttl) = match command {
             StoreCommand::PutIfAbsent(value, ttl) | StoreCommand::Put(value, ttl) => {
                 (Bytes::new(), with_nonce(&value)?, ttl_millis(ttl))
             }
@@ -89,53 +88,55 @@ impl RedisStore {
             .arg(expected.as_ref())
             .arg(value)
             .arg(ttl);
-        let repeat = match operation {
-            // A claim knows itself by its mark.
+        let retry_safety = match operation {
+            // A repeated claim recognizes its own nonce.
             StoreOperation::PutIfAbsent | StoreOperation::Get => RetrySafety::Safe,
-            // It would find what it has done itself, or undo what came after it.
+            // A second run would see its own effect, or undo a later change.
             StoreOperation::Put
             | StoreOperation::CompareAndDelete
             | StoreOperation::CompareAndSwap
             | StoreOperation::GetAndDelete => RetrySafety::Unsafe,
         };
-        Ok(self.redis.run(&call, repeat, parse_reply).await?)
+        Ok(self.redis.run(&call, retry_safety, parse_reply).await?)
     }
 
-    /// Whether it is there and does what is needed, and whether it keeps what it
-    /// is given: none where it does not say.
+    /// Checks the connection. Returns whether Redis never evicts keys; `None` if it
+    /// does not report that.
     ///
     /// # Errors
-    /// [`Away`].
+    /// [`RedisUnavailable`].
     pub(super) async fn check(&self) -> Result<Option<bool>, RedisUnavailable> {
         self.redis.probe_new_connection().await?;
         let memory = self.redis.info("memory").await.unwrap_or_default();
-        let said = |name: &str| {
+        let setting = |name: &str| {
             let mut lines = memory.lines();
             lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
         };
-        Ok(said("maxmemory_policy").map(|policy| {
-            policy.trim() == "noeviction" || said("maxmemory").is_some_and(|max| max.trim() == "0")
+        Ok(setting("maxmemory_policy").map(|policy| {
+            policy.trim() == "noeviction"
+                || setting("maxmemory").is_some_and(|max| max.trim() == "0")
         }))
     }
 }
 
-/// The value with a mark of its own.
+/// The value with a random nonce.
 fn with_nonce(value: &[u8]) -> Result<Vec<u8>, StoreError> {
-    let mut marked = vec![0; NONCE_BYTES];
-    getrandom::fill(&mut marked).map_err(|error| StoreError::unavailable(error.to_string()))?;
-    marked.extend_from_slice(value);
-    Ok(marked)
+    let mut value_with_nonce = vec![0; NONCE_BYTES];
+    getrandom::fill(&mut value_with_nonce)
+        .map_err(|error| StoreError::unavailable(error.to_string()))?;
+    value_with_nonce.extend_from_slice(value);
+    Ok(value_with_nonce)
 }
 
-/// In milliseconds, as Redis counts: never none, which it refuses, and no more
-/// than a century, for it adds the time of day.
+/// The lifetime in milliseconds: at least 1, which Redis requires, and at most a
+/// century, because Redis adds the current time.
 fn ttl_millis(ttl: Duration) -> u64 {
     let century = Duration::from_hours(100 * 366 * 24);
     let millis = ttl.min(century).as_millis();
     u64::try_from(millis).unwrap_or(u64::MAX).max(1)
 }
 
-/// What the script said; none if no script says that.
+/// Parses the reply of the script; `None` if it is invalid.
 fn parse_reply(value: Value) -> Option<StoreReply> {
     let Value::Array(parts) = value else {
         return None;

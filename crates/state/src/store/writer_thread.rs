@@ -20,46 +20,45 @@ use super::{
     key::StoreKey,
 };
 
-/// How often what has ended is forgotten while nobody writes.
+/// How often expired entries are deleted while nothing is written.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How soon after a failure the file is opened anew, at first and at most.
+/// The first and the longest delay before the file is reopened after a failure.
 const RETRY_DELAY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
 
-/// Operations that are written in one go, at most: they wait for one `fsync`
-/// together.
+/// The most commands in one commit: they share one `fsync`.
 const MAX_BATCH: usize = 256;
 
-/// What the thread is told.
+/// A message to the thread.
 pub(super) enum WriterMessage {
     SetMaxBytes(u64),
     Close(Sender<()>),
     Execute(Box<PendingCommand>),
 }
 
-/// One operation, and who waits for it.
+/// A command and the channel for its reply.
 pub(super) struct PendingCommand {
     pub(super) key: StoreKey,
     pub(super) command: StoreCommand,
     pub(super) reply: oneshot::Sender<Result<StoreReply, StoreError>>,
-    /// Its place among those that wait.
+    /// Its room in the queue.
     pub(super) queue_permit: OwnedSemaphorePermit,
 }
 
-/// What is wrong now, if anything.
+/// The current error, if any.
 #[derive(Debug, Default)]
 pub(super) struct WriterHealth(Mutex<Option<String>>);
 
-/// How the file is opened again.
+/// Reopens the file with this size limit.
 pub(super) type ReopenStoreFile = Box<dyn Fn(u64) -> Result<FileEntries, StoreOpenError> + Send>;
 
-/// Does one batch of operations after the other.
+/// Executes commands in batches.
 pub(super) struct WriterThread {
     entries: Option<FileEntries>,
     reopen: ReopenStoreFile,
     max_bytes: u64,
     health: Arc<WriterHealth>,
-    /// When to try again, and how long to wait the next time.
+    /// When to reopen the file, and the delay after that.
     next_retry: (Instant, Duration),
 }
 
@@ -79,8 +78,7 @@ impl WriterThread {
         }
     }
 
-    /// Works until it is told to close, or nobody is left who could tell it
-    /// anything.
+    /// Runs until it is closed or all senders are dropped.
     pub(super) fn run(mut self, inbox: &Receiver<WriterMessage>) {
         let mut next = None;
         loop {
@@ -103,18 +101,19 @@ impl WriterThread {
                     }
                 }
                 WriterMessage::Close(done) => {
-                    self.health.replace_error(Some("it is closed".to_owned()));
+                    self.health
+                        .replace_error(Some("the store is closed".to_owned()));
                     self.close();
                     if done.send(()).is_err() {
-                        info!("Closed the file of changes after nobody waited for it any more");
+                        info!("Closed the change store after the caller stopped waiting");
                     }
                     return;
                 }
                 WriterMessage::Execute(first) => {
-                    let mut errands = vec![*first];
-                    while errands.len() < MAX_BATCH {
+                    let mut batch = vec![*first];
+                    while batch.len() < MAX_BATCH {
                         match inbox.try_recv() {
-                            Ok(WriterMessage::Execute(errand)) => errands.push(*errand),
+                            Ok(WriterMessage::Execute(pending)) => batch.push(*pending),
                             Ok(
                                 other @ (WriterMessage::SetMaxBytes(_) | WriterMessage::Close(_)),
                             ) => {
@@ -124,13 +123,13 @@ impl WriterThread {
                             Err(_) => break,
                         }
                     }
-                    self.execute_batch(errands);
+                    self.execute_batch(batch);
                 }
             }
         }
     }
 
-    /// How long to wait for work.
+    /// How long to wait for a message.
     fn receive_timeout(&self) -> Duration {
         if self.entries.is_some() {
             MAINTENANCE_INTERVAL
@@ -139,31 +138,31 @@ impl WriterThread {
         }
     }
 
-    /// Forgets what has ended; in trouble, looks whether that is over.
+    /// Deletes expired entries; after a failure, tries to reopen the file.
     fn maintain(&mut self) {
-        // A failure is told where it happens.
+        // `commit` logs a failure.
         drop(self.commit(Vec::new()));
     }
 
-    fn execute_batch(&mut self, errands: Vec<PendingCommand>) {
-        // Whoever left was told that nobody knows.
-        let (deeds, waiting): (Vec<_>, Vec<_>) = errands
+    fn execute_batch(&mut self, batch: Vec<PendingCommand>) {
+        // A caller that stopped waiting has already received an error.
+        let (commands, waiting): (Vec<_>, Vec<_>) = batch
             .into_iter()
-            .filter(|errand| !errand.reply.is_closed())
-            .map(|errand| {
+            .filter(|pending| !pending.reply.is_closed())
+            .map(|pending| {
                 (
-                    (errand.key, errand.command),
-                    (errand.reply, errand.queue_permit),
+                    (pending.key, pending.command),
+                    (pending.reply, pending.queue_permit),
                 )
             })
             .unzip();
-        if deeds.is_empty() {
+        if commands.is_empty() {
             return;
         }
-        match self.commit(deeds) {
-            Ok(answers) => {
-                for ((waiting, _place), answer) in waiting.into_iter().zip(answers) {
-                    drop(waiting.send(answer));
+        match self.commit(commands) {
+            Ok(replies) => {
+                for ((waiting, _place), reply) in waiting.into_iter().zip(replies) {
+                    drop(waiting.send(reply));
                 }
             }
             Err(why) => {
@@ -174,37 +173,36 @@ impl WriterThread {
         }
     }
 
-    /// Does all of it, or says why not.
-    fn commit(&mut self, deeds: Vec<(StoreKey, StoreCommand)>) -> Result<StoreReplies, String> {
+    /// Commits all commands, or returns the reason for the failure.
+    fn commit(&mut self, commands: Vec<(StoreKey, StoreCommand)>) -> Result<StoreReplies, String> {
         let mut entries = match self.entries.take() {
             Some(entries) => entries,
             None => self.reopen_if_due()?,
         };
-        // The crate may panic where a file was changed under it. What it leaves
-        // behind is dropped.
+        // redb may panic if the file was changed under it. Its state is dropped then.
         let done = catch_unwind(AssertUnwindSafe(|| {
-            entries.execute(deeds, ClockReading::now())
+            entries.execute(commands, ClockReading::now())
         }));
         let why = match done {
-            Ok(Ok(answers)) => {
+            Ok(Ok(replies)) => {
                 self.entries = Some(entries);
                 self.next_retry.1 = RETRY_DELAY.0;
                 if self.health.replace_error(None) {
-                    info!("Wrote the file of changes again");
+                    info!("Recovered the change store");
                 }
-                return Ok(answers);
+                return Ok(replies);
             }
             Ok(Err(StoreFileError(error))) => error.to_string(),
-            Err(_panic) => "its pages make no sense".to_owned(),
+            Err(_panic) => "its pages are corrupt".to_owned(),
         };
         if catch_unwind(AssertUnwindSafe(|| drop(entries))).is_err() {
-            error!("Failed to let go of the file of changes");
+            error!("Failed to release the file of the change store");
         }
         self.record_failure(&why);
         Err(why)
     }
 
-    /// Opens the file anew, if it is time to.
+    /// Reopens the file if the delay has passed.
     fn reopen_if_due(&mut self) -> Result<FileEntries, String> {
         if Instant::now() < self.next_retry.0 {
             return Err(self.health.error().unwrap_or_default());
@@ -217,10 +215,10 @@ impl WriterThread {
     }
 
     fn record_failure(&mut self, why: &str) {
-        let rest = self.next_retry.1;
-        self.next_retry = (Instant::now() + rest, (rest * 2).min(RETRY_DELAY.1));
+        let delay = self.next_retry.1;
+        self.next_retry = (Instant::now() + delay, (delay * 2).min(RETRY_DELAY.1));
         if !self.health.replace_error(Some(why.to_owned())) {
-            error!(error = why, "Failed to write the file of changes");
+            error!(error = why, "Failed to write the change store");
         }
     }
 
@@ -228,17 +226,17 @@ impl WriterThread {
         if let Some(entries) = self.entries.take() {
             let closed = catch_unwind(AssertUnwindSafe(|| entries.close()));
             if !matches!(closed, Ok(Ok(()))) {
-                error!("Failed to close the file of changes");
+                error!("Failed to close the change store");
             }
         }
     }
 }
 
 impl WriterHealth {
-    /// Sets what is wrong; says whether something was before.
-    pub(super) fn replace_error(&self, trouble: Option<String>) -> bool {
+    /// Sets the error; returns whether there was one before.
+    pub(super) fn replace_error(&self, error: Option<String>) -> bool {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *known, trouble).is_some()
+        std::mem::replace(&mut *known, error).is_some()
     }
 
     pub(super) fn error(&self) -> Option<String> {

@@ -1,4 +1,4 @@
-//! Processes that are killed, and files that somebody else wrote into.
+//! Killed processes and damaged files.
 
 use std::{
     env,
@@ -12,19 +12,19 @@ use std::{
 use super::{HOUR, PLENTY, idempotency_key, in_file, large, open, settings_for, text};
 use crate::store::{StateStore, StoreLocation, StoreOpenError};
 
-/// Where the child of the test below writes.
+/// The path that the child process of the test below writes to.
 const VARIABLE: &str = "GATEPOST_TEST_LEDGER";
 
-/// Claims one after the other, and says of each that it was acknowledged.
+/// Claims keys one after the other and prints each acknowledged one.
 async fn put_until_killed(path: &Path) {
-    let ledger = open(StoreLocation::File {
+    let store = open(StoreLocation::File {
         path: path.to_owned(),
         max_bytes: PLENTY,
     });
     let mut out = std::io::stdout();
     for number in 0_u64.. {
         let name = format!("{} {number}", std::process::id());
-        let claimed = ledger
+        let claimed = store
             .put_if_absent(&idempotency_key(&name), large(2_000), HOUR)
             .await;
         assert_eq!(claimed.unwrap(), None);
@@ -35,12 +35,12 @@ async fn put_until_killed(path: &Path) {
 #[tokio::test]
 async fn killed_process_keeps_all_acknowledged_entries() {
     if let Some(path) = env::var_os(VARIABLE) {
-        // This is the child.
+        // In the child process.
         return put_until_killed(path.as_ref()).await;
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("changes.redb");
-    let mut kept: Vec<String> = Vec::new();
+    let mut stored: Vec<String> = Vec::new();
     for round in 0..25_u64 {
         let mut child = Command::new(env::current_exe().unwrap())
             .args([
@@ -54,7 +54,7 @@ async fn killed_process_keeps_all_acknowledged_entries() {
             .spawn()
             .unwrap();
         let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
-        // Some die while they make or open the file, others in the middle of it.
+        // Some die while they create or open the file, others while they write.
         let after = round * 7 % 40;
         if round % 5 == 0 {
             tokio::time::sleep(Duration::from_millis(after)).await;
@@ -63,51 +63,51 @@ async fn killed_process_keeps_all_acknowledged_entries() {
         while round % 5 != 0 && acknowledged < after + 1 {
             let line = said.next().unwrap().unwrap();
             if let Some((_, name)) = line.split_once("kept ") {
-                kept.push(name.to_owned());
+                stored.push(name.to_owned());
                 acknowledged += 1;
             }
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        // What it said before it died.
+        // The lines printed before it died.
         for line in said.map_while(Result::ok) {
             if let Some((_, name)) = line.split_once("kept ") {
-                // The last line may be torn: then it names nothing, or one before it.
+                // The last line may be torn: then it names no key, or an earlier one.
                 if name.split(' ').count() == 2 && !name.ends_with(' ') {
-                    kept.push(name.to_owned());
+                    stored.push(name.to_owned());
                 }
             }
         }
     }
-    assert!(kept.len() > 200, "{}", kept.len());
-    let ledger = open(in_file(&folder, PLENTY));
-    for name in &kept {
-        let found = ledger.get(&idempotency_key(name)).await.unwrap();
+    assert!(stored.len() > 200, "{}", stored.len());
+    let store = open(in_file(&folder, PLENTY));
+    for name in &stored {
+        let found = store.get(&idempotency_key(name)).await.unwrap();
         assert_eq!(found, Some(large(2_000)), "{name}");
     }
 }
 
-/// A file with something in it, closed in order.
+/// A file with some entries, closed properly.
 async fn populated_file(folder: &tempfile::TempDir) -> Vec<u8> {
-    let ledger = open(in_file(folder, PLENTY));
+    let store = open(in_file(folder, PLENTY));
     for number in 0..40 {
         let key = idempotency_key(&number.to_string());
-        ledger.put(&key, large(3_000), HOUR).await.unwrap();
+        store.put(&key, large(3_000), HOUR).await.unwrap();
     }
-    assert!(ledger.close(HOUR));
+    assert!(store.close(HOUR));
     fs::read(folder.path().join("changes.redb")).unwrap()
 }
 
-/// Opens what is there, and reads all of it if that goes.
+/// Opens the file and reads all of it, if possible.
 async fn open_and_read_all(folder: &tempfile::TempDir) -> Result<(), StoreOpenError> {
-    let ledger = StateStore::open(settings_for(in_file(folder, PLENTY)))?;
+    let store = StateStore::open(settings_for(in_file(folder, PLENTY)))?;
     for number in 0..40 {
         let key = idempotency_key(&number.to_string());
-        // Whatever it says, it says something.
-        drop(ledger.get(&key).await);
+        // Any reply will do, as long as there is one.
+        drop(store.get(&key).await);
     }
-    drop(ledger.put(&idempotency_key("new"), text("1"), HOUR).await);
-    assert!(ledger.close(HOUR));
+    drop(store.put(&idempotency_key("new"), text("1"), HOUR).await);
+    assert!(store.close(HOUR));
     Ok(())
 }
 
@@ -116,10 +116,10 @@ async fn damaged_file_is_reported_without_a_panic() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = populated_file(&folder).await;
     let path = folder.path().join("changes.redb");
-    let mut told = 0;
+    let mut result = 0;
     let mut seed = 1_u64;
     let mut random = |below: usize| {
-        // A generator of numbers that are no good for anything else.
+        // A simple random number generator.
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         usize::try_from(seed >> 33).unwrap() % below
     };
@@ -130,7 +130,7 @@ async fn damaged_file_is_reported_without_a_panic() {
             let length = random(bytes.len());
             file.set_len(u64::try_from(length).unwrap()).unwrap();
         } else {
-            // In the header, where everything hangs from, or anywhere.
+            // In the header, which everything depends on, or anywhere.
             let below = if round % 3 == 1 { 4096 } else { bytes.len() };
             let at = random(below - 8);
             file.seek(SeekFrom::Start(u64::try_from(at).unwrap()))
@@ -139,16 +139,16 @@ async fn damaged_file_is_reported_without_a_panic() {
         }
         drop(file);
         match open_and_read_all(&folder).await {
-            // It was where nothing stands.
+            // It hit unused bytes.
             Ok(()) => {}
             Err(error) => {
                 assert!(!matches!(error, StoreOpenError::Locked(_)), "{error}");
                 assert!(error.to_string().contains("changes.redb"), "{error}");
-                told += 1;
+                result += 1;
             }
         }
     }
-    assert!(told > 20, "{told}");
+    assert!(result > 20, "{result}");
 }
 
 #[tokio::test]

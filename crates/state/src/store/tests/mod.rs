@@ -1,10 +1,11 @@
-//! All three stores by the same rules, and what may happen to each.
+//! The same tests for all three stores, and the failures of each.
 
 mod damage;
 mod file;
 mod redis;
 
 use std::{
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -15,13 +16,13 @@ use tokio::task::JoinSet;
 
 use super::{
     MAX_VALUE_BYTES, Retention, StateStore, StoreError, StoreErrorReason, StoreKey, StoreKeyKind,
-    StoreLocation, StoreOperation, StoreSettings,
+    StoreLocation, StoreOpenError, StoreOperation, StoreSettings,
 };
 use crate::redis::{RedisSettings, RedisUrl, redis_server::RedisServer};
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// Enough for everything here.
+/// Long enough for every test.
 const PLENTY: u64 = 64 << 20;
 
 fn in_redis(url: &str) -> StoreLocation {
@@ -82,254 +83,251 @@ async fn all_backends_behave_the_same() {
         in_file(&folder, PLENTY),
         in_redis(&server.url()),
     ] {
-        let ledger = Arc::new(open(settings));
-        put_if_absent_returns_the_existing_value(&ledger).await;
-        concurrent_put_if_absent_has_one_winner(&ledger).await;
-        concurrent_get_and_delete_has_one_winner(&ledger).await;
-        swap_and_delete_require_the_expected_value(&ledger).await;
-        put_overwrites_any_value(&ledger).await;
-        expired_entries_are_absent(&ledger).await;
-        swapped_entry_gets_the_new_expiry(&ledger).await;
-        kinds_are_separate_namespaces(&ledger).await;
-        values_are_any_bytes_up_to_a_mebibyte(&ledger).await;
-        secret_is_generated_once(&ledger).await;
-        assert_eq!(ledger.check_available().await, Ok(()), "{ledger:?}");
+        let store = Arc::new(open(settings));
+        put_if_absent_returns_the_existing_value(&store).await;
+        concurrent_put_if_absent_has_one_winner(&store).await;
+        concurrent_get_and_delete_has_one_winner(&store).await;
+        swap_and_delete_require_the_expected_value(&store).await;
+        put_overwrites_any_value(&store).await;
+        expired_entries_are_absent(&store).await;
+        swapped_entry_gets_the_new_expiry(&store).await;
+        kinds_are_separate_namespaces(&store).await;
+        values_are_any_bytes_up_to_a_mebibyte(&store).await;
+        secret_is_generated_once(&store).await;
+        assert_eq!(store.check_available().await, Ok(()), "{store:?}");
     }
 }
 
-async fn put_if_absent_returns_the_existing_value(ledger: &StateStore) {
+async fn put_if_absent_returns_the_existing_value(store: &StateStore) {
     let key = idempotency_key("claim");
-    let claim = async |value| ledger.put_if_absent(&key, text(value), HOUR).await.unwrap();
+    let claim = async |value| store.put_if_absent(&key, text(value), HOUR).await.unwrap();
     assert_eq!(claim("first").await, None);
     assert_eq!(claim("second").await, Some(text("first")));
-    // Nor is it the same one that asks when it says the same.
+    // A different caller with the same value is not the same claim.
     assert_eq!(claim("first").await, Some(text("first")));
-    assert_eq!(ledger.get(&key).await.unwrap(), Some(text("first")));
-    assert!(ledger.compare_and_delete(&key, b"first").await.unwrap());
+    assert_eq!(store.get(&key).await.unwrap(), Some(text("first")));
+    assert!(store.compare_and_delete(&key, b"first").await.unwrap());
     assert_eq!(claim("third").await, None);
 }
 
-async fn concurrent_put_if_absent_has_one_winner(ledger: &Arc<StateStore>) {
+async fn concurrent_put_if_absent_has_one_winner(store: &Arc<StateStore>) {
     let mut claims = JoinSet::new();
     for number in 0..100_u32 {
-        let ledger = Arc::clone(ledger);
+        let store = Arc::clone(store);
         claims.spawn(async move {
             let value = Bytes::from(number.to_string());
             (
                 number,
-                ledger
+                store
                     .put_if_absent(&idempotency_key("hundred"), value, HOUR)
                     .await,
             )
         });
     }
     let mut winners = Vec::new();
-    let mut told = Vec::new();
+    let mut result = Vec::new();
     while let Some(claim) = claims.join_next().await {
         let (number, found) = claim.unwrap();
         match found.unwrap() {
             None => winners.push(Bytes::from(number.to_string())),
-            Some(found) => told.push(found),
+            Some(found) => result.push(found),
         }
     }
-    assert_eq!(winners.len(), 1, "{ledger:?}");
-    assert_eq!(told, vec![winners[0].clone(); 99]);
+    assert_eq!(winners.len(), 1, "{store:?}");
+    assert_eq!(result, vec![winners[0].clone(); 99]);
 }
 
-async fn concurrent_get_and_delete_has_one_winner(ledger: &Arc<StateStore>) {
+async fn concurrent_get_and_delete_has_one_winner(store: &Arc<StateStore>) {
     let key = key(StoreKeyKind::Approval, "hundred");
-    ledger.put(&key, text("yes"), HOUR).await.unwrap();
+    store.put(&key, text("yes"), HOUR).await.unwrap();
     let mut takes = JoinSet::new();
     for _ in 0..100 {
-        let ledger = Arc::clone(ledger);
-        takes.spawn(async move { ledger.get_and_delete(&key).await.unwrap() });
+        let store = Arc::clone(store);
+        takes.spawn(async move { store.get_and_delete(&key).await.unwrap() });
     }
     let mut got = Vec::new();
     while let Some(take) = takes.join_next().await {
         got.extend(take.unwrap());
     }
-    assert_eq!(got, [text("yes")], "{ledger:?}");
-    assert_eq!(ledger.get(&key).await.unwrap(), None);
+    assert_eq!(got, [text("yes")], "{store:?}");
+    assert_eq!(store.get(&key).await.unwrap(), None);
 }
 
-async fn swap_and_delete_require_the_expected_value(ledger: &StateStore) {
+async fn swap_and_delete_require_the_expected_value(store: &StateStore) {
     let key = idempotency_key("replace");
     let replace = async |expected: &[u8], new| {
-        ledger
+        store
             .compare_and_swap(&key, expected, text(new), HOUR)
             .await
     };
     assert!(!replace(b"begun", "done").await.unwrap());
-    assert!(!ledger.compare_and_delete(&key, b"begun").await.unwrap());
+    assert!(!store.compare_and_delete(&key, b"begun").await.unwrap());
     assert!(!replace(b"", "done").await.unwrap());
-    ledger.put(&key, text("begun"), HOUR).await.unwrap();
+    store.put(&key, text("begun"), HOUR).await.unwrap();
     assert!(!replace(b"", "done").await.unwrap());
     assert!(!replace(b"begu", "done").await.unwrap());
     assert!(replace(b"begun", "done").await.unwrap());
     assert!(!replace(b"begun", "done again").await.unwrap());
-    assert!(!ledger.compare_and_delete(&key, b"begun").await.unwrap());
-    assert_eq!(ledger.get(&key).await.unwrap(), Some(text("done")));
-    assert!(ledger.compare_and_delete(&key, b"done").await.unwrap());
-    assert!(!ledger.compare_and_delete(&key, b"done").await.unwrap());
+    assert!(!store.compare_and_delete(&key, b"begun").await.unwrap());
+    assert_eq!(store.get(&key).await.unwrap(), Some(text("done")));
+    assert!(store.compare_and_delete(&key, b"done").await.unwrap());
+    assert!(!store.compare_and_delete(&key, b"done").await.unwrap());
 }
 
-async fn put_overwrites_any_value(ledger: &StateStore) {
+async fn put_overwrites_any_value(store: &StateStore) {
     let key = key(StoreKeyKind::ElicitationAnswer, "put");
     for value in ["short", "somewhat longer", ""] {
-        ledger.put(&key, text(value), HOUR).await.unwrap();
-        assert_eq!(ledger.get(&key).await.unwrap(), Some(text(value)));
+        store.put(&key, text(value), HOUR).await.unwrap();
+        assert_eq!(store.get(&key).await.unwrap(), Some(text(value)));
     }
 }
 
-async fn expired_entries_are_absent(ledger: &StateStore) {
+async fn expired_entries_are_absent(store: &StateStore) {
     let ttl = Duration::from_millis(60);
     let begun = Instant::now();
     for kind in [StoreKeyKind::Idempotency, StoreKeyKind::Undo] {
         let of = |name| key(kind, name);
         for name in ["ends", "ends by claim", "ends by replace", "ends by take"] {
-            ledger.put(&of(name), text("old"), ttl).await.unwrap();
+            store.put(&of(name), text("old"), ttl).await.unwrap();
         }
         assert!(
-            begun.elapsed() > ttl || ledger.get(&of("ends")).await.unwrap().is_some(),
-            "{ledger:?}"
+            begun.elapsed() > ttl || store.get(&of("ends")).await.unwrap().is_some(),
+            "{store:?}"
         );
     }
-    // Until it has ended, which is what is waited for.
+    // Polls until the entry has expired.
     let last = key(StoreKeyKind::Undo, "ends by take");
-    while ledger.get(&last).await.unwrap().is_some() {
-        assert!(begun.elapsed() < HOUR / 60, "{ledger:?}");
+    while store.get(&last).await.unwrap().is_some() {
+        assert!(begun.elapsed() < HOUR / 60, "{store:?}");
     }
-    assert!(begun.elapsed() >= ttl, "{ledger:?}");
+    assert!(begun.elapsed() >= ttl, "{store:?}");
     for kind in [StoreKeyKind::Idempotency, StoreKeyKind::Undo] {
         let of = |name| key(kind, name);
-        assert_eq!(ledger.get(&of("ends")).await.unwrap(), None);
-        let claimed = ledger
+        assert_eq!(store.get(&of("ends")).await.unwrap(), None);
+        let claimed = store
             .put_if_absent(&of("ends by claim"), text("new"), HOUR)
             .await;
         assert_eq!(claimed.unwrap(), None);
-        let replaced = ledger
+        let replaced = store
             .compare_and_swap(&of("ends by replace"), b"old", text("new"), HOUR)
             .await;
         assert!(!replaced.unwrap());
         assert_eq!(
-            ledger.get_and_delete(&of("ends by take")).await.unwrap(),
+            store.get_and_delete(&of("ends by take")).await.unwrap(),
             None
         );
     }
 }
 
-async fn swapped_entry_gets_the_new_expiry(ledger: &StateStore) {
+async fn swapped_entry_gets_the_new_expiry(store: &StateStore) {
     let key = idempotency_key("longer");
     let short = Duration::from_millis(40);
-    ledger.put(&key, text("begun"), short).await.unwrap();
-    let replaced = ledger
+    store.put(&key, text("begun"), short).await.unwrap();
+    let replaced = store
         .compare_and_swap(&key, b"begun", text("done"), HOUR)
         .await;
-    // On a slow machine it may have ended by then.
+    // On a slow machine it may have expired by then.
     if replaced.unwrap() {
         let other = idempotency_key("shorter");
-        ledger.put(&other, text("x"), short).await.unwrap();
-        while ledger.get(&other).await.unwrap().is_some() {}
-        assert_eq!(ledger.get(&key).await.unwrap(), Some(text("done")));
+        store.put(&other, text("x"), short).await.unwrap();
+        while store.get(&other).await.unwrap().is_some() {}
+        assert_eq!(store.get(&key).await.unwrap(), Some(text("done")));
     }
 }
 
-async fn kinds_are_separate_namespaces(ledger: &StateStore) {
+async fn kinds_are_separate_namespaces(store: &StateStore) {
     for kind in [
         StoreKeyKind::ElicitationAnswer,
         StoreKeyKind::Approval,
         StoreKeyKind::Idempotency,
         StoreKeyKind::Undo,
     ] {
-        let claimed = ledger
+        let claimed = store
             .put_if_absent(&key(kind, "kind"), text("x"), HOUR)
             .await;
         assert_eq!(claimed.unwrap(), None, "{kind:?}");
     }
 }
 
-async fn values_are_any_bytes_up_to_a_mebibyte(ledger: &StateStore) {
+async fn values_are_any_bytes_up_to_a_mebibyte(store: &StateStore) {
     let key = key(StoreKeyKind::Undo, "bytes");
     let all: Vec<u8> = (0..=255).cycle().take(MAX_VALUE_BYTES).collect();
     let all = Bytes::from(all);
-    ledger.put(&key, all.clone(), HOUR).await.unwrap();
-    assert_eq!(ledger.get(&key).await.unwrap(), Some(all));
-    let refused = ledger.put(&key, large(MAX_VALUE_BYTES + 1), HOUR).await;
-    assert!(matches!(refused, Err(StoreError::TooLarge { .. })));
+    store.put(&key, all.clone(), HOUR).await.unwrap();
+    assert_eq!(store.get(&key).await.unwrap(), Some(all));
+    let rejected = store.put(&key, large(MAX_VALUE_BYTES + 1), HOUR).await;
+    assert!(matches!(rejected, Err(StoreError::TooLarge { .. })));
     assert_eq!(
-        ledger.failure_counts(),
+        store.failure_counts(),
         [(StoreOperation::Put, StoreErrorReason::TooLarge, 1)],
-        "{ledger:?}"
+        "{store:?}"
     );
-    assert!(ledger.get_and_delete(&key).await.unwrap().is_some());
+    assert!(store.get_and_delete(&key).await.unwrap().is_some());
 }
 
-async fn secret_is_generated_once(ledger: &Arc<StateStore>) {
+async fn secret_is_generated_once(store: &Arc<StateStore>) {
     let mut made = JoinSet::new();
     for _ in 0..20 {
-        let ledger = Arc::clone(ledger);
-        made.spawn(async move { ledger.secret("approvals").await.unwrap() });
+        let store = Arc::clone(store);
+        made.spawn(async move { store.secret("approvals").await.unwrap() });
     }
     let mut all = made.join_all().await;
     all.dedup();
-    assert_eq!(all.len(), 1, "{ledger:?}");
+    assert_eq!(all.len(), 1, "{store:?}");
     assert_ne!(all[0], [0; 32]);
-    assert_ne!(all[0], ledger.secret("others").await.unwrap());
+    assert_ne!(all[0], store.secret("others").await.unwrap());
 }
 
 #[tokio::test]
 async fn full_store_evicts_undo_entries_and_rejects_new_entries() {
     let folder = tempfile::tempdir().unwrap();
     for settings in [in_memory(4 << 20), in_file(&folder, 4 << 20)] {
-        let ledger = open(settings);
+        let store = open(settings);
         let name = |number: usize| number.to_string();
         let undo = |number| key(StoreKeyKind::Undo, &name(number));
-        // The oldest go for newer ones, and nobody is refused.
+        // The oldest undo entries are evicted, and nothing is rejected.
         for number in 0..10 {
             let ttl = HOUR + Duration::from_secs(u64::try_from(number).unwrap());
-            ledger
-                .put(&undo(number), large(1 << 20), ttl)
-                .await
-                .unwrap();
+            store.put(&undo(number), large(1 << 20), ttl).await.unwrap();
         }
-        assert_eq!(ledger.get(&undo(6)).await.unwrap(), None);
-        assert!(ledger.get(&undo(7)).await.unwrap().is_some());
-        // Claims drive them out, and no claim.
-        let mut kept = 0;
+        assert_eq!(store.get(&undo(6)).await.unwrap(), None);
+        assert!(store.get(&undo(7)).await.unwrap().is_some());
+        // Claims evict undo entries, but no claims.
+        let mut stored = 0;
         let full = loop {
-            match ledger
-                .put_if_absent(&idempotency_key(&name(kept)), large(100_000), HOUR)
+            match store
+                .put_if_absent(&idempotency_key(&name(stored)), large(100_000), HOUR)
                 .await
             {
-                Ok(None) => kept += 1,
-                Ok(Some(_)) => panic!("{kept}"),
+                Ok(None) => stored += 1,
+                Ok(Some(_)) => panic!("{stored}"),
                 Err(error) => break error,
             }
         };
         assert!(matches!(full, StoreError::Full), "{full}");
-        assert_eq!(kept, 41, "{ledger:?}");
-        for number in 0..kept {
-            let found = ledger.get(&idempotency_key(&name(number))).await.unwrap();
-            assert!(found.is_some(), "{ledger:?} {number}");
+        assert_eq!(stored, 41, "{store:?}");
+        for number in 0..stored {
+            let found = store.get(&idempotency_key(&name(number))).await.unwrap();
+            assert!(found.is_some(), "{store:?} {number}");
         }
-        assert_eq!(ledger.get(&undo(9)).await.unwrap(), None);
-        // What is there can be gone on with, and makes room when it goes.
+        assert_eq!(store.get(&undo(9)).await.unwrap(), None);
+        // An existing entry can be replaced, which frees its space.
         let first = idempotency_key(&name(0));
         let expected = large(100_000);
-        let told = ledger.compare_and_swap(&first, &expected, text("done"), HOUR);
-        assert!(told.await.unwrap());
-        let again = ledger
+        let result = store.compare_and_swap(&first, &expected, text("done"), HOUR);
+        assert!(result.await.unwrap());
+        let again = store
             .put_if_absent(&idempotency_key("more"), large(90_000), HOUR)
             .await;
         assert_eq!(again.unwrap(), None);
-        let refused = ledger.put(&undo(11), large(200_000), HOUR).await;
-        assert!(matches!(refused, Err(StoreError::Full)));
-        let failures = ledger.failure_counts();
+        let rejected = store.put(&undo(11), large(200_000), HOUR).await;
+        assert!(matches!(rejected, Err(StoreError::Full)));
+        let failures = store.failure_counts();
         assert_eq!(
             failures,
             [
-                (StoreOperation::PutIfAbsent, StoreErrorReason::Full, 1),
-                (StoreOperation::Put, StoreErrorReason::Full, 1)
+                (StoreOperation::Put, StoreErrorReason::Full, 1),
+                (StoreOperation::PutIfAbsent, StoreErrorReason::Full, 1)
             ]
         );
     }
@@ -339,13 +337,13 @@ async fn full_store_evicts_undo_entries_and_rejects_new_entries() {
 async fn expired_entries_free_their_quota() {
     let folder = tempfile::tempdir().unwrap();
     for settings in [in_memory(2 << 20), in_file(&folder, 2 << 20)] {
-        let ledger = open(settings);
+        let store = open(settings);
         let short = Duration::from_millis(30);
         for number in 0..60 {
             let key = idempotency_key(&number.to_string());
             loop {
-                // Full until the first ones have ended.
-                match ledger.put_if_absent(&key, large(200_000), short).await {
+                // Full until the first entries expire.
+                match store.put_if_absent(&key, large(200_000), short).await {
                     Ok(found) => break assert_eq!(found, None),
                     Err(error) => assert!(matches!(error, StoreError::Full), "{error}"),
                 }
@@ -356,16 +354,16 @@ async fn expired_entries_free_their_quota() {
 
 #[tokio::test]
 async fn empty_values_count_against_the_quota() {
-    let ledger = open(in_memory(1 << 20));
-    let mut kept = 0_u32;
-    while ledger
-        .put_if_absent(&idempotency_key(&kept.to_string()), Bytes::new(), HOUR)
+    let store = open(in_memory(1 << 20));
+    let mut stored = 0_u32;
+    while store
+        .put_if_absent(&idempotency_key(&stored.to_string()), Bytes::new(), HOUR)
         .await
         .is_ok()
     {
-        kept += 1;
+        stored += 1;
     }
-    assert_eq!(kept, 4096);
+    assert_eq!(stored, 4096);
 }
 
 #[tokio::test]
@@ -373,15 +371,15 @@ async fn debug_output_hides_keys_and_values() {
     let folder = tempfile::tempdir().unwrap();
     for settings in [in_memory(PLENTY), in_file(&folder, PLENTY)] {
         let shown = format!("{settings:?}");
-        let ledger = open(settings);
+        let store = open(settings);
         let key = key(StoreKeyKind::Undo, "mara@example.com");
-        ledger.put(&key, text("hunter2"), HOUR).await.unwrap();
-        let deed = super::StoreCommand::Put(text("hunter2"), HOUR);
-        let told = super::StoreReply {
+        store.put(&key, text("hunter2"), HOUR).await.unwrap();
+        let command = super::StoreCommand::Put(text("hunter2"), HOUR);
+        let result = super::StoreReply {
             value: Some(text("hunter2")),
             applied: true,
         };
-        let shown = format!("{shown} {ledger:?} {key:?} {deed:?} {told:?}");
+        let shown = format!("{shown} {store:?} {key:?} {command:?} {result:?}");
         assert!(!shown.contains("hunter"), "{shown}");
         assert!(!shown.contains("mara"), "{shown}");
         assert!(shown.contains("put of 7 bytes"), "{shown}");
@@ -401,13 +399,9 @@ async fn reconfigure_succeeds_only_for_the_same_location() {
         (redis(1), redis(1)),
     ];
     for (number, (settings, _)) in places.iter().enumerate() {
-        let ledger = open(settings.clone());
+        let store = open(settings.clone());
         for (other, (_, settings)) in places.iter().enumerate() {
-            assert_eq!(
-                ledger.is_same_store(settings),
-                number == other,
-                "{ledger:?}"
-            );
+            assert_eq!(store.is_same_store(settings), number == other, "{store:?}");
             let shorter = StoreSettings {
                 retention: Retention {
                     idempotency_ttl: HOUR,
@@ -415,13 +409,38 @@ async fn reconfigure_succeeds_only_for_the_same_location() {
                 },
                 ..settings_for(settings.clone())
             };
-            assert_eq!(ledger.reconfigure(&shorter), number == other, "{ledger:?}");
+            assert_eq!(store.reconfigure(&shorter), number == other, "{store:?}");
         }
         if let StoreLocation::Memory { .. } | StoreLocation::File { .. } = settings {
-            let told = ledger.put(&idempotency_key("x"), Bytes::new(), HOUR).await;
-            assert!(matches!(told, Err(StoreError::Full)), "{ledger:?}");
+            let result = store.put(&idempotency_key("x"), Bytes::new(), HOUR).await;
+            assert!(matches!(result, Err(StoreError::Full)), "{store:?}");
         }
-        assert_eq!(ledger.retention().idempotency_ttl, HOUR);
-        assert!(ledger.close(HOUR));
+        assert_eq!(store.retention().idempotency_ttl, HOUR);
+        assert!(store.close(HOUR));
     }
+}
+
+#[test]
+fn errors_say_what_failed_and_what_to_do() {
+    let path = || PathBuf::from("/var/lib/changes.redb");
+    let errors: [&dyn std::error::Error; 6] = [
+        &StoreError::Full,
+        &StoreError::TooLarge {
+            size_bytes: 2_000_000,
+            max_bytes: 1 << 20,
+        },
+        &StoreError::unavailable("writing timed out"),
+        &StoreOpenError::Damaged(path(), "its pages are corrupt".to_owned()),
+        &StoreOpenError::Io(path(), std::io::ErrorKind::NotFound.into()),
+        &StoreOpenError::Locked(path()),
+    ];
+    let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(texts.join("\n"), @r"
+    the gateway's change store is full, so changes are refused; nothing was sent, try again in an hour and tell the administrator
+    the gateway would have to store 2000000 bytes for this change, more than its limit of 1048576; nothing was sent, make several smaller changes
+    the gateway's change store is unavailable, so changes are refused; nothing was sent, try again in a minute, then tell the administrator
+    /var/lib/changes.redb is damaged or is not a store file (its pages are corrupt); restore a copy, or move it away to start a new one. A new file does not know earlier changes, so a repeated change may be made twice
+    /var/lib/changes.redb cannot be opened: entity not found
+    /var/lib/changes.redb is in use by another process; give each gateway its own file, or share a Redis
+    ");
 }

@@ -1,4 +1,4 @@
-//! What may happen to a Redis, and on the way to it.
+//! Failures of Redis and of the connection to it.
 
 use std::{
     sync::{
@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// A way to a Redis that swallows answers when it is told to.
+/// A proxy to Redis that drops replies on request.
 struct LossyProxy {
     url: String,
     drop_next_reply: Arc<AtomicBool>,
@@ -49,7 +49,7 @@ impl LossyProxy {
     }
 }
 
-/// Passes on what both say, until an answer is to be swallowed.
+/// Forwards both directions until a reply is to be dropped.
 async fn forward(mut client: TcpStream, mut redis: TcpStream, swallows: Arc<AtomicBool>) {
     let (mut asked, mut answer) = (vec![0; 1 << 16], vec![0; 1 << 16]);
     loop {
@@ -71,9 +71,9 @@ async fn forward(mut client: TcpStream, mut redis: TcpStream, swallows: Arc<Atom
     }
 }
 
-async fn wait_for_connection(ledger: &StateStore, is_here: bool) {
-    let StoreBackend::Redis(shared) = &ledger.backend else {
-        panic!("{ledger:?}");
+async fn wait_for_connection(store: &StateStore, is_here: bool) {
+    let StoreBackend::Redis(shared) = &store.backend else {
+        panic!("{store:?}");
     };
     shared.redis.wait_until_connected(is_here).await;
 }
@@ -88,10 +88,10 @@ async fn replicas_share_values_and_secrets() {
             .unwrap(),
         None
     );
-    let told = two
+    let result = two
         .put_if_absent(&idempotency_key("x"), text("2"), HOUR)
         .await;
-    assert_eq!(told.unwrap(), Some(text("1")));
+    assert_eq!(result.unwrap(), Some(text("1")));
     assert_eq!(
         one.secret("approvals").await.unwrap(),
         two.secret("approvals").await.unwrap()
@@ -103,51 +103,54 @@ async fn replicas_share_values_and_secrets() {
 async fn put_if_absent_succeeds_when_its_first_reply_is_lost() {
     let server = RedisServer::start();
     let way = LossyProxy::in_front_of(&server).await;
-    let ledger = open(in_redis(&way.url));
-    assert_eq!(ledger.get(&idempotency_key("x")).await.unwrap(), None);
+    let store = open(in_redis(&way.url));
+    assert_eq!(store.get(&idempotency_key("x")).await.unwrap(), None);
     way.drop_next_reply.store(true, SeqCst);
-    let told = ledger
+    let result = store
         .put_if_absent(&idempotency_key("x"), text("1"), HOUR)
         .await;
-    assert_eq!(told.unwrap(), None);
+    assert_eq!(result.unwrap(), None);
     assert!(!way.drop_next_reply.load(SeqCst), "no answer was swallowed");
-    let told = ledger
+    let result = store
         .put_if_absent(&idempotency_key("x"), text("1"), HOUR)
         .await;
-    assert_eq!(told.unwrap(), Some(text("1")));
+    assert_eq!(result.unwrap(), Some(text("1")));
 }
 
 #[tokio::test]
 async fn get_and_delete_is_unavailable_when_its_reply_is_lost() {
     let server = RedisServer::start();
     let way = LossyProxy::in_front_of(&server).await;
-    let ledger = open(in_redis(&way.url));
-    ledger
+    let store = open(in_redis(&way.url));
+    store
         .put(&idempotency_key("x"), text("1"), HOUR)
         .await
         .unwrap();
     way.drop_next_reply.store(true, SeqCst);
-    let told = ledger.get_and_delete(&idempotency_key("x")).await;
-    assert!(matches!(told, Err(StoreError::Unavailable(_))), "{told:?}");
-    wait_for_connection(&ledger, true).await;
-    assert_eq!(ledger.get(&idempotency_key("x")).await.unwrap(), None);
-    assert_eq!(ledger.failure_counts().len(), 1);
+    let result = store.get_and_delete(&idempotency_key("x")).await;
+    assert!(
+        matches!(result, Err(StoreError::Unavailable(_))),
+        "{result:?}"
+    );
+    wait_for_connection(&store, true).await;
+    assert_eq!(store.get(&idempotency_key("x")).await.unwrap(), None);
+    assert_eq!(store.failure_counts().len(), 1);
 }
 
 #[tokio::test]
 async fn closed_idle_connection_is_replaced_without_error() {
     let server = RedisServer::start();
-    let ledger = open(in_redis(&server.url()));
-    ledger
+    let store = open(in_redis(&server.url()));
+    store
         .put(&idempotency_key("x"), text("1"), HOUR)
         .await
         .unwrap();
     for _ in 0..3 {
         server.say("CLIENT KILL TYPE normal");
-        // Where the end is known already, nothing is sent on it.
+        // Nothing is sent on a connection that is known to be closed.
         tokio::task::yield_now().await;
         assert_eq!(
-            ledger.get(&idempotency_key("x")).await.unwrap(),
+            store.get(&idempotency_key("x")).await.unwrap(),
             Some(text("1"))
         );
     }
@@ -156,55 +159,58 @@ async fn closed_idle_connection_is_replaced_without_error() {
 #[tokio::test]
 async fn unreachable_redis_fails_writes_until_it_returns() {
     let mut server = RedisServer::start();
-    let ledger = open(in_redis(&server.url()));
-    ledger
+    let store = open(in_redis(&server.url()));
+    store
         .put(&idempotency_key("x"), text("1"), HOUR)
         .await
         .unwrap();
     server.kill();
     for _ in 0..3 {
         let begun = Instant::now();
-        let told = ledger
+        let result = store
             .put_if_absent(&idempotency_key("y"), text("1"), HOUR)
             .await;
-        let Err(StoreError::Unavailable(trouble)) = told else {
-            panic!("{told:?}");
+        let Err(StoreError::Unavailable(error)) = result else {
+            panic!("{result:?}");
         };
-        assert!(trouble.to_string().starts_with("redis: "), "{trouble}");
+        assert!(error.to_string().starts_with("redis: "), "{error}");
         assert!(begun.elapsed() < Duration::from_secs(4));
     }
-    assert!(ledger.check_available().await.is_err());
+    assert!(store.check_available().await.is_err());
     server.restart();
-    wait_for_connection(&ledger, true).await;
-    assert_eq!(ledger.check_available().await, Ok(()));
-    let told = ledger
+    wait_for_connection(&store, true).await;
+    assert_eq!(store.check_available().await, Ok(()));
+    let result = store
         .put_if_absent(&idempotency_key("y"), text("1"), HOUR)
         .await;
-    assert_eq!(told.unwrap(), None);
+    assert_eq!(result.unwrap(), None);
 }
 
 #[tokio::test]
 async fn hanging_redis_times_out_after_two_seconds() {
     let server = RedisServer::start();
-    let ledger = open(in_redis(&server.url()));
-    ledger
+    let store = open(in_redis(&server.url()));
+    store
         .put(&idempotency_key("x"), text("1"), HOUR)
         .await
         .unwrap();
     server.stall();
     let begun = Instant::now();
-    let told = ledger
+    let result = store
         .put_if_absent(&idempotency_key("y"), text("1"), HOUR)
         .await;
     let took = begun.elapsed();
-    assert!(matches!(told, Err(StoreError::Unavailable(_))), "{told:?}");
+    assert!(
+        matches!(result, Err(StoreError::Unavailable(_))),
+        "{result:?}"
+    );
     let patience = Duration::from_secs(2)..Duration::from_secs(4);
     assert!(patience.contains(&took), "{took:?}");
     server.resume();
-    let told = ledger
+    let result = store
         .put_if_absent(&idempotency_key("z"), text("1"), HOUR)
         .await;
-    assert_eq!(told.unwrap(), None);
+    assert_eq!(result.unwrap(), None);
 }
 
 #[tokio::test]
@@ -229,10 +235,10 @@ async fn redis_user_without_del_permission_is_rejected() {
         StateStore::check_location(of("enough")).await.unwrap(),
         StoreHealth::Usable
     );
-    let told = open(of("enough"))
+    let result = open(of("enough"))
         .get_and_delete(&idempotency_key("x"))
         .await;
-    assert_eq!(told.unwrap(), None);
+    assert_eq!(result.unwrap(), None);
     let weak = StateStore::check_location(of("weak")).await;
     assert!(
         matches!(
@@ -255,7 +261,7 @@ async fn redis_with_an_eviction_policy_is_reported() {
     };
     assert_eq!(examine().await, StoreHealth::Usable);
     server.say("CONFIG SET maxmemory-policy allkeys-lru");
-    // Without a bound it is never full.
+    // Without a limit it is never full.
     assert_eq!(examine().await, StoreHealth::Usable);
     server.say("CONFIG SET maxmemory 100mb");
     assert_eq!(examine().await, StoreHealth::MayEvict);
@@ -266,30 +272,33 @@ async fn redis_with_an_eviction_policy_is_reported() {
 #[tokio::test]
 async fn full_redis_fails_writes_until_memory_is_available() {
     let server = RedisServer::start();
-    let ledger = open(in_redis(&server.url()));
-    ledger
+    let store = open(in_redis(&server.url()));
+    store
         .put(&idempotency_key("x"), text("1"), HOUR)
         .await
         .unwrap();
     server.say("CONFIG SET maxmemory 1");
-    let told = ledger
+    let result = store
         .put_if_absent(&idempotency_key("y"), Bytes::new(), HOUR)
         .await;
-    assert!(matches!(told, Err(StoreError::Unavailable(_))), "{told:?}");
+    assert!(
+        matches!(result, Err(StoreError::Unavailable(_))),
+        "{result:?}"
+    );
     server.say("CONFIG SET maxmemory 0");
-    wait_for_connection(&ledger, true).await;
-    let told = ledger
+    wait_for_connection(&store, true).await;
+    let result = store
         .put_if_absent(&idempotency_key("y"), Bytes::new(), HOUR)
         .await;
-    assert_eq!(told.unwrap(), None);
+    assert_eq!(result.unwrap(), None);
 }
 
 #[tokio::test]
 async fn redis_keys_are_hashed_and_expire() {
     let server = RedisServer::start();
-    let ledger = open(in_redis(&server.url()));
+    let store = open(in_redis(&server.url()));
     let key = StoreKey::new(StoreKeyKind::Approval, &[b"mara@example.com", b"hunter2"]);
-    ledger.put(&key, text("1"), HOUR).await.unwrap();
+    store.put(&key, text("1"), HOUR).await.unwrap();
     let keys = server.say("KEYS *");
     assert!(keys.contains("test:approval:"), "{keys}");
     assert!(!keys.contains("mara") && !keys.contains("hunter"), "{keys}");
