@@ -13,9 +13,10 @@ use crate::{
     render,
 };
 use gatepost_odoo::{
-    Condition, Domain, Field, FieldKind, FieldName, FieldPath, ModelName, Operand, Operator, Order,
-    Schema, Term,
+    Condition, Domain, Field, FieldKind, FieldName, FieldPath, ModelName, Operand, OperandKind,
+    Operator, Order, Schema, Term,
 };
+use gatepost_policy::only_ids;
 
 impl OdooSession<'_> {
     /// The fields to show: those that are named, or where nobody names any, the
@@ -153,15 +154,6 @@ impl OdooSession<'_> {
     }
 }
 
-/// Whether a relation is compared with ids alone, or with nothing.
-fn only_ids(value: &Value) -> bool {
-    match value {
-        Value::Array(values) => values.iter().all(only_ids),
-        Value::Bool(_) | Value::Null | Value::Number(_) => true,
-        Value::Object(_) | Value::String(_) => false,
-    }
-}
-
 /// The fields that were asked for, each known and once. `id` is left out: it
 /// comes with every record.
 ///
@@ -243,8 +235,8 @@ fn coerce_operand(
     operator: Operator,
     value: Value,
 ) -> Result<Value, OperationError> {
-    match operator {
-        Operator::In | Operator::NotIn => match value {
+    match operator.operand_kind() {
+        OperandKind::List => match value {
             Value::Array(values) => values
                 .into_iter()
                 .map(|value| coerce_value(field, path, value))
@@ -256,24 +248,8 @@ fn coerce_operand(
             | Value::String(_)
             | Value::Object(_)) => Ok(other),
         },
-        Operator::Equal
-        | Operator::NotEqual
-        | Operator::Greater
-        | Operator::GreaterOrEqual
-        | Operator::Less
-        | Operator::LessOrEqual => coerce_value(field, path, value),
-        Operator::Any
-        | Operator::ChildOf
-        | Operator::EqualIlike
-        | Operator::EqualLike
-        | Operator::Ilike
-        | Operator::Like
-        | Operator::NotAny
-        | Operator::NotEqualIlike
-        | Operator::NotEqualLike
-        | Operator::NotIlike
-        | Operator::NotLike
-        | Operator::ParentOf => Ok(value),
+        OperandKind::Scalar | OperandKind::Sortable => coerce_value(field, path, value),
+        OperandKind::Domain | OperandKind::Hierarchy | OperandKind::Text => Ok(value),
     }
 }
 

@@ -197,7 +197,7 @@ fn keys_with_different_credentials_act_as_different_odoo_users() {
     (companies: Example Furniture (Brussels) [1], Example Furniture (Chicago) [2]; archived records: left out; times: UTC; open one at https://odoo.example.com/odoo/sale.order/<id>)
     "#);
     insta::assert_snapshot!(visible_summary(&stage, &sales), @r#"
-    refused: Odoo does not give this user the right to do that with records of this model, or of one it links to; retrying will not help
+    refused: this Odoo user has no access rights for that on this model, or on one it links to; retrying will not help
 
     refused: `res.partner` has no field `credit_limit` that you can see; `describe_model` lists the fields of `res.partner`
 
@@ -406,7 +406,7 @@ fn check_live_tests_and_names_every_credential() {
         .filter(|line| line.starts_with("error"))
         .collect();
     insta::assert_snapshot!(errors.join("\n"), @r#"
-    error: `demo`, credential `sales`: Odoo does not accept this gateway's API key; retrying will not help, tell the administrator
+    error: `demo`, credential `sales`: Odoo rejected this gateway's API key; retrying will not help, tell the administrator
     error: 1 instance did not pass
     "#);
 }

@@ -10,6 +10,7 @@ mod credential_name;
 pub mod digest;
 pub mod error_chain;
 mod instance_name;
+mod kinds;
 mod provider_name;
 mod role_name;
 mod subject;

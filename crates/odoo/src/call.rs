@@ -7,11 +7,11 @@ use super::{
     Search,
 };
 
-/// One call of a method of an Odoo model, in no protocol's form yet.
+/// One call of a method of an Odoo model, independent of the protocol.
 ///
-/// Made by the constructors below, so that the effect always fits the method:
-/// nobody can call `unlink` a read. What it asks stays in its parts until it is
-/// sent, so that policy decides on the very parts that Odoo gets.
+/// The constructors below set the operation, so it always matches the method:
+/// `unlink` is never a read. The request remains structured until it is sent, so
+/// policy decides on exactly what Odoo receives.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Call {
     model: ModelName,
@@ -39,7 +39,7 @@ impl Call {
 
     /// `search_read`: the records that match, with the fields named.
     ///
-    /// `limit` is always sent: without one Odoo hands out the whole table.
+    /// `limit` is always sent: without one Odoo returns the whole table.
     pub fn search_read(
         model: ModelName,
         domain: &Domain,
@@ -64,8 +64,8 @@ impl Call {
         Self::reading(model, Request::Count(domain.clone()))
     }
 
-    /// `read`: the named fields of the named records. Odoo leaves out, without
-    /// a word, ids that do not exist.
+    /// `read`: the named fields of the named records. Odoo silently
+    /// omits ids that do not exist.
     pub fn read(model: ModelName, ids: &[RecordId], fields: &[FieldName]) -> Self {
         let request = Request::Read {
             ids: ids.to_vec(),
@@ -90,8 +90,8 @@ impl Call {
         Self::reading(model, Request::Fields)
     }
 
-    /// `/doc-bearer/<model>.json`: the fields and methods of the model, for who
-    /// is in the group `api_doc.group_allow_doc`.
+    /// `/doc-bearer/<model>.json`: the fields and methods of the model, for users in
+    /// the group `api_doc.group_allow_doc`.
     pub fn documentation(model: ModelName) -> Self {
         Self::reading(model, Request::Documentation)
     }
@@ -106,31 +106,31 @@ impl Call {
         Self::reading(ModelName::known("res.users"), Request::WhoAmI)
     }
 
-    /// `default_get`: what a new record has in these fields if nobody says
-    /// otherwise; fields without a default are not in the answer.
+    /// `default_get`: the default values of these fields; the response omits fields
+    /// without a default.
     pub fn defaults(model: ModelName, fields: &[FieldName]) -> Self {
         Self::reading(model, Request::Defaults(fields.to_vec()))
     }
 
     /// `create`: a new record for each of the values, all of them or none.
-    /// Answers their ids.
+    /// Returns their ids.
     pub fn create(model: ModelName, values: Vec<Map<String, Value>>) -> Self {
         Self::changing(model, Operation::Create, Request::Create(values))
     }
 
-    /// `write`: the same values for all of the records. Answers `true`, also
-    /// without any ids.
+    /// `write`: the same values for all of the records. Returns `true`, even
+    /// without ids.
     pub fn write(model: ModelName, ids: &[RecordId], values: Map<String, Value>) -> Self {
         let ids = ids.to_vec();
         Self::changing(model, Operation::Write, Request::Write { ids, values })
     }
 
-    /// `unlink`: the records are gone. Answers `true`, also without any ids.
+    /// `unlink`: deletes the records. Returns `true`, even without ids.
     pub fn delete(model: ModelName, ids: &[RecordId]) -> Self {
         Self::changing(model, Operation::Delete, Request::Delete(ids.to_vec()))
     }
 
-    /// A method of these records, or of the model itself where there are none.
+    /// A method of these records, or of the model itself if there are none.
     pub fn run(
         model: ModelName,
         method: MethodName,
@@ -146,15 +146,15 @@ impl Call {
         Self::changing(model, Operation::Call, request)
     }
 
-    /// `load`: new records, and changes of those that the rows name, all or
-    /// none. Errors come in an answer of status 200.
+    /// `load`: creates records, and updates those that the rows name, all or none.
+    /// Errors arrive in a response with status 200.
     pub fn load(model: ModelName, load: Load) -> Self {
-        let effect = if load.only_updates() {
+        let operation = if load.only_updates() {
             Operation::Write
         } else {
             Operation::Create
         };
-        Self::changing(model, effect, Request::Load(load))
+        Self::changing(model, operation, Request::Load(load))
     }
 
     /// The same call in a context.
@@ -164,8 +164,8 @@ impl Call {
         self
     }
 
-    /// The same search as a part of one that asks for these fields: what may
-    /// not be seen together with them is left out here too.
+    /// The same search as part of an answer with these fields: it omits records that
+    /// do not show all of them.
     #[must_use]
     pub fn with_answer_fields(mut self, fields: &[FieldName]) -> Self {
         if let Request::Search(search) = &mut self.request {
@@ -174,7 +174,7 @@ impl Call {
         self
     }
 
-    /// The same call that asks something else.
+    /// The same call with another request.
     #[must_use]
     pub fn with_request(self, request: Request) -> Self {
         Self { request, ..self }
@@ -195,7 +195,7 @@ impl Call {
         self.operation
     }
 
-    /// What is asked.
+    /// The request.
     pub fn request(&self) -> &Request {
         &self.request
     }
@@ -210,7 +210,7 @@ impl Call {
         self.request.arguments()
     }
 
-    /// The context as it is sent, with what the request says in it.
+    /// The context as it is sent, including the keys of the request.
     pub fn sent_context(&self) -> Map<String, Value> {
         let mut keys = self.context.to_json();
         keys.extend(self.request.context());

@@ -1,17 +1,17 @@
-//! What Odoo's import makes of a cell, as far as that can be said.
+//! The values that Odoo's import reads from cells.
 
 use serde_json::{Number, Value};
 
 use super::{CellMeaning, Field, FieldKind, load::parse_ids};
 
-/// The value that Odoo's import makes of a cell (Odoo 19, `ir.fields.converter`);
-/// none where only Odoo knows.
-pub fn cell_value(field: &Field, says: CellMeaning, cell: &str) -> Option<Value> {
+/// The value that Odoo's import reads from a cell (Odoo 19, `ir.fields.converter`),
+/// or `None` where only Odoo knows.
+pub fn cell_value(field: &Field, meaning: CellMeaning, cell: &str) -> Option<Value> {
     if cell.is_empty() {
         return Some(Value::Bool(false));
     }
-    if says != CellMeaning::Value {
-        let one = field.kind == FieldKind::Many2one && says == CellMeaning::DatabaseId;
+    if meaning != CellMeaning::Value {
+        let one = field.kind == FieldKind::Many2one && meaning == CellMeaning::DatabaseId;
         return match parse_ids(cell).as_deref() {
             Some([id]) if one => Some(id.get().into()),
             Some(_) | None => None,
@@ -37,8 +37,8 @@ pub fn cell_value(field: &Field, says: CellMeaning, cell: &str) -> Option<Value>
                 .and_then(Number::from_f64)
                 .map(Value::Number)
         }
-        // The first whose key or label it is, in whatever case, is taken; labels
-        // in languages that this user does not read are not known here.
+        // Odoo takes the first choice with this key or label, ignoring case. Labels in
+        // other languages are unknown here.
         FieldKind::Selection => {
             let mut meant = field.selection.iter().filter(|choice| {
                 [&choice.key, &choice.label]
@@ -50,8 +50,7 @@ pub fn cell_value(field: &Field, says: CellMeaning, cell: &str) -> Option<Value>
                 (Some(_), Some(_)) | (None, _) => None,
             }
         }
-        // A moment is taken in the user's time zone; text is cleaned; a name is
-        // looked up.
+        // Odoo reads a time in the user's time zone, sanitizes HTML, and looks up names.
         FieldKind::Binary
         | FieldKind::Datetime
         | FieldKind::Html
@@ -68,7 +67,7 @@ pub fn cell_value(field: &Field, says: CellMeaning, cell: &str) -> Option<Value>
     }
 }
 
-/// Whether a cell means yes or no in every language.
+/// The boolean that a cell means in every language.
 fn parse_boolean(cell: &str) -> Option<bool> {
     match cell.to_ascii_lowercase().as_str() {
         "1" | "true" | "yes" => Some(true),
@@ -105,7 +104,9 @@ mod tests {
                  "s":{"type":"selection","selection":[["lead","Lead"],["out","In"],["in","Out"]]}}"#,
         )
         .unwrap();
-        let of = |name: &str, says, cell: &str| cell_value(schema.field(name).unwrap(), says, cell);
+        let of = |name: &str, meaning, cell: &str| {
+            cell_value(schema.field(name).unwrap(), meaning, cell)
+        };
         for (name, cell, value) in [
             ("n", "12", json!(12)),
             ("n", "-5", json!(-5)),

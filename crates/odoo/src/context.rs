@@ -1,4 +1,4 @@
-//! The context a call runs in.
+//! The context of a call.
 
 use serde_json::{Map, Value};
 
@@ -8,20 +8,20 @@ use super::RecordId;
 /// inject defaults and drive wizards, so it is not open to clients.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Context {
-    /// The companies the call may see; the first is the active one. Empty
-    /// means what Odoo takes by itself: every company of the user for reads.
+    /// The companies that the call may use; the first is the active one. Empty
+    /// is Odoo's default: every company of the user for reads.
     pub company_ids: Vec<RecordId>,
     /// A language that Odoo has installed, such as `fr_FR`.
     pub lang: Option<String>,
     /// An IANA time zone, such as `Europe/Brussels`. Odoo groups dates by it;
-    /// what it hands out stays UTC.
+    /// times in responses stay in UTC.
     pub tz: Option<String>,
-    /// Whether archived records are seen too.
+    /// Whether archived records are included.
     pub include_archived: bool,
 }
 
 impl Context {
-    /// The context as Odoo wants it.
+    /// The context in Odoo's form.
     pub fn to_json(&self) -> Map<String, Value> {
         let mut keys = Map::new();
         if !self.company_ids.is_empty() {

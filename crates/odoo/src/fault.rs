@@ -1,164 +1,144 @@
-//! What Odoo says when it does not do what was asked.
+//! The errors with which Odoo refuses a call.
+
+use gatepost_base::kinds;
 
 use super::RowProblems;
 
-/// One class of refusal of a real Odoo 19, without its traceback.
+/// An error of Odoo 19, without its traceback.
 ///
-/// `Display` is for the language model that asked: what was wrong, whether
-/// trying again can help, and what to do instead. Told apart by the error's
-/// `name` and content type, never by the HTTP status
-/// (`facts/odoo19-json2.md`, section 1.3).
+/// `Display` is for the language model that made the call: what was wrong, whether
+/// retrying can help, and what to do instead. The error's `name` and content type
+/// decide the variant, never the HTTP status.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum OdooError {
-    /// Odoo's access rights or rules say no.
+    /// Odoo's access rights or record rules deny it.
     #[error("{0}")]
     Access(AccessKind),
     /// The arguments do not fit the method (422 of the router).
-    #[error("Odoo's method does not take these arguments: {0}; retrying as it is will not help")]
-    Arguments(String),
-    /// Another transaction was at the same records, and Odoo gave up retrying.
     #[error(
-        "other work in Odoo was at the same records at the same time; nothing was changed, try again in some seconds"
+        "Odoo's method does not accept these arguments: {0}; retrying without a change will not help"
+    )]
+    Arguments(String),
+    /// Another transaction changed the same records, and Odoo gave up retrying.
+    #[error(
+        "another user or job changed the same records at the same time; nothing was changed, retry in a few seconds"
     )]
     Conflict,
-    /// A value that Odoo's database cannot use.
+    /// A value that Odoo's database rejects.
     #[error(
-        "Odoo's database could not use one of the values; compare with the field's type, which `describe_model` tells"
+        "Odoo's database rejected one of the values; compare it with the field's type in `describe_model`"
     )]
     Database,
-    /// Odoo wants the user's password again; the operation did not run.
+    /// Odoo requires the user's password again; the operation did not run.
     #[error(
-        "Odoo asks for the user's password again before it does this, which is not possible here; it was not done, do it in Odoo's own web client"
+        "Odoo requires the user's password again for this, which is not possible here; nothing was done, do it in Odoo's web client"
     )]
     IdentityCheck,
-    /// Odoo could not make sense of a value, a field or a domain.
-    #[error("Odoo could not use the request: {0}")]
+    /// Odoo rejected a value, a field or a domain.
+    #[error("Odoo rejected the request: {0}")]
     Invalid(String),
-    /// Our key for Odoo is refused.
-    #[error(
-        "Odoo does not accept this gateway's API key; retrying will not help, tell the administrator"
-    )]
+    /// Odoo rejects the gateway's API key.
+    #[error("Odoo rejected this gateway's API key; retrying will not help, tell the administrator")]
     KeyRejected,
-    /// A record is not there any more.
-    #[error("a record does not exist or was deleted; search again for the right id")]
+    /// A record does not exist.
+    #[error("a record does not exist or was deleted; search for the right id")]
     MissingRecord,
-    /// Rows of a table do not fit; none was taken.
+    /// Rows of an import are invalid, so none was imported.
     #[error(
-        "nothing was imported, for these rows do not fit (row 1 is the first of `rows`); correct them, or leave them out, and call again:\n{0}"
+        "nothing was imported because these rows are invalid (row 1 is the first of `rows`); correct them or leave them out, and call again:\n{0}"
     )]
     Rows(RowProblems),
-    /// A business rule says no, in Odoo's own words.
+    /// A business rule refuses, with Odoo's own message.
     #[error("Odoo refused: {0}")]
     RuleViolation(String),
-    /// The database we name is not there.
+    /// The configured database does not exist.
     #[error(
-        "Odoo does not know the database this gateway is set to; retrying will not help, tell the administrator"
+        "Odoo does not have the database that this gateway is configured for; retrying will not help, tell the administrator"
     )]
     UnknownDatabase,
-    /// The method is not there.
+    /// The method does not exist.
     #[error("this Odoo has no such method on the model; retrying will not help")]
     UnknownMethod,
-    /// The model is not there.
-    #[error("this Odoo has no such model; `list_models` names those it has")]
+    /// The model does not exist.
+    #[error("this Odoo has no such model; `list_models` lists its models")]
     UnknownModel,
-    /// Something else, of which nothing may be told.
+    /// Any other error, whose details must not be shown.
     #[error(
-        "Odoo failed with an internal error; trying the same again will hardly help, ask for less or otherwise"
+        "Odoo returned an internal error; retrying the same request is unlikely to help, request fewer records or fields"
     )]
     Unknown,
 }
 
-/// By which of its rules Odoo refused access.
+/// Why Odoo denied access.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum AccessKind {
-    /// A company that the user may not use.
-    #[error("Odoo does not let this user work in one of these companies; name others in `context`")]
+    /// The user has no access to a company.
+    #[error("this Odoo user has no access to one of these companies; name others in `context`")]
     Company,
-    /// A field that the user's groups do not allow.
-    #[error("Odoo does not let this user read or use the field `{0}`; leave it out")]
+    /// The user's groups do not allow a field.
+    #[error("this Odoo user may not use the field `{0}`; leave it out")]
     Field(String),
-    /// The user has no right to the model.
+    /// The user has no access rights to the model.
     #[error(
-        "Odoo does not give this user the right to do that with records of this model, or of one it links to; retrying will not help"
+        "this Odoo user has no access rights for that on this model, or on one it links to; retrying will not help"
     )]
     Model,
-    /// A method that nobody may call from outside.
-    #[error("Odoo lets nobody call this method from outside")]
+    /// A private method.
+    #[error("Odoo does not allow calling this private method")]
     Private,
     /// A rule hides the record from the user.
     #[error(
-        "Odoo's record rules hide one of these records from this user; retrying will not help, leave it out"
+        "Odoo's record rules hide one of these records from this Odoo user; retrying will not help, leave it out"
     )]
     Record,
 }
 
 impl OdooError {
-    /// What there is to add where a change was refused: what became of it, and
-    /// whether to try again, as far as its own words do not say that. Odoo takes
-    /// back whatever a call did that it refuses.
+    /// What to add to the text for a refused change: its outcome, and whether to
+    /// retry, where the text does not say so itself. Odoo rolls back everything that
+    /// a refused call did.
     pub fn after_failed_write(&self) -> &'static str {
         match self {
-            Self::Access(AccessKind::Company) => "; nothing was changed",
             Self::Access(AccessKind::Private) => {
                 "; nothing was changed, and retrying will not help"
             }
             Self::Access(AccessKind::Field(_) | AccessKind::Model | AccessKind::Record) => {
-                "; nothing was changed. It is a matter of this Odoo user's rights, which only Odoo's administrator can change"
+                "; nothing was changed. Only Odoo's administrator can change this user's rights"
             }
-            Self::Arguments(_) => "; nothing was changed",
-            // They say so themselves.
+            // Their texts say so.
             Self::Conflict | Self::IdentityCheck | Self::Rows(_) => "",
             Self::Database | Self::Invalid(_) => {
                 "; nothing was changed: correct the values and try again"
             }
-            Self::KeyRejected
+            Self::Access(AccessKind::Company)
+            | Self::Arguments(_)
+            | Self::KeyRejected
+            | Self::MissingRecord
+            | Self::Unknown
             | Self::UnknownDatabase
             | Self::UnknownMethod
             | Self::UnknownModel => "; nothing was changed",
-            Self::MissingRecord => "; nothing was changed",
             Self::RuleViolation(_) => {
-                "\nNothing was changed. This is a rule of the business: the same call will be refused again. Change what Odoo asks for, or tell the user"
+                "\nNothing was changed. A business rule refused, so the same call will be refused again. Change what Odoo asks for, or tell the user"
             }
-            Self::Unknown => "; nothing was changed",
         }
     }
 
-    /// All that [`kind`](Self::kind) says.
-    pub const KINDS: [&'static str; 14] = [
-        "odoo_access",
-        "odoo_arguments",
-        "odoo_conflict",
-        "odoo_database_error",
-        "odoo_identity",
-        "odoo_invalid",
-        "odoo_key",
-        "odoo_missing",
-        "odoo_rows",
-        "odoo_rule",
-        "odoo_unknown_database",
-        "odoo_unknown_method",
-        "odoo_unknown_model",
-        "odoo_error",
-    ];
-
-    /// The word for it in logs and metrics.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Access(_) => "odoo_access",
-            Self::Arguments(_) => "odoo_arguments",
-            Self::Conflict => "odoo_conflict",
-            Self::Database => "odoo_database_error",
-            Self::IdentityCheck => "odoo_identity",
-            Self::Invalid(_) => "odoo_invalid",
-            Self::KeyRejected => "odoo_key",
-            Self::MissingRecord => "odoo_missing",
-            Self::Rows(_) => "odoo_rows",
-            Self::RuleViolation(_) => "odoo_rule",
-            Self::UnknownDatabase => "odoo_unknown_database",
-            Self::UnknownMethod => "odoo_unknown_method",
-            Self::UnknownModel => "odoo_unknown_model",
-            Self::Unknown => "odoo_error",
-        }
+    kinds! {
+        "odoo_access" => Self::Access(_),
+        "odoo_arguments" => Self::Arguments(_),
+        "odoo_conflict" => Self::Conflict,
+        "odoo_database_error" => Self::Database,
+        "odoo_identity" => Self::IdentityCheck,
+        "odoo_invalid" => Self::Invalid(_),
+        "odoo_key" => Self::KeyRejected,
+        "odoo_missing" => Self::MissingRecord,
+        "odoo_rows" => Self::Rows(_),
+        "odoo_rule" => Self::RuleViolation(_),
+        "odoo_unknown_database" => Self::UnknownDatabase,
+        "odoo_unknown_method" => Self::UnknownMethod,
+        "odoo_unknown_model" => Self::UnknownModel,
+        "odoo_error" => Self::Unknown,
     }
 }
 
@@ -183,7 +163,7 @@ pub fn reveals_internals(text: &str) -> bool {
         || looks_like_sql(&lower)
 }
 
-/// Whether it is SQL: people are told to select, too, but not from where.
+/// Whether it is SQL: user texts contain `select`, too, but not with `from`.
 fn looks_like_sql(lower: &str) -> bool {
     let follows = |at: usize, word: &str| lower.get(at..).is_some_and(|rest| rest.contains(word));
     [

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gatepost_base::checked_name;
+use crate::known_name::{is_identifier, odoo_name};
 
 /// The technical name of one field of a model, such as `partner_id`.
 ///
@@ -11,23 +11,15 @@ use gatepost_base::checked_name;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FieldName(Arc<str>);
 
-/// A text that is no field name.
+/// Not a field name.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not a field name; write its technical name, such as `partner_id`, without dots")]
 pub struct InvalidFieldName(String);
 
-checked_name!(FieldName, InvalidFieldName);
+odoo_name!(FieldName, InvalidFieldName);
 
 impl FieldName {
     fn check(text: &str) -> bool {
-        text.len() <= 128
-            && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-    }
-
-    /// A field that this program names itself.
-    pub fn known(text: &'static str) -> Self {
-        debug_assert!(Self::check(text), "not a field name: {text}");
-        Self(Arc::from(text))
+        is_identifier(text)
     }
 }

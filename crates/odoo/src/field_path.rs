@@ -2,23 +2,23 @@
 
 use std::sync::Arc;
 
-use gatepost_base::checked_name;
+use crate::known_name::odoo_name;
 
 /// A field, or a path through relations to one, such as `partner_id.country_id.code`.
 ///
-/// 1 to 6 identifiers joined by dots. Odoo takes paths in domains only; the
+/// 1 to 6 identifiers joined by dots. Odoo accepts paths in domains only; the
 /// last step may also be a property or a part of a date (`date_order.month_number`).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FieldPath(Arc<str>);
 
-/// A text that is no field path.
+/// Not a field path.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "`{0}` is not a field; write a technical name such as `name`, or a path of at most 6 of them such as `partner_id.country_id`"
+    "`{0}` is not a field; use a technical name such as `name`, or a path of at most 6 names such as `partner_id.country_id`"
 )]
 pub struct InvalidFieldPath(String);
 
-checked_name!(FieldPath, InvalidFieldPath);
+odoo_name!(FieldPath, InvalidFieldPath);
 
 impl FieldPath {
     fn check(text: &str) -> bool {
@@ -29,12 +29,12 @@ impl FieldPath {
                 .all(|step| super::FieldName::try_from(step).is_ok())
     }
 
-    /// The names on the way, at least one.
+    /// The names in the path, at least one.
     pub fn steps(&self) -> impl Iterator<Item = &str> {
         self.0.split('.')
     }
 
-    /// The first name on the way, and the path that goes on behind it.
+    /// The first name, and the rest of the path if there is one.
     pub fn split_first(&self) -> (&str, Option<Self>) {
         match self.0.split_once('.') {
             None => (&self.0, None),
@@ -42,7 +42,7 @@ impl FieldPath {
         }
     }
 
-    /// The first name on the way: a field of the model itself.
+    /// The first name: a field of the model itself.
     pub fn first(&self) -> &str {
         self.0.split('.').next().unwrap_or(&self.0)
     }

@@ -1,8 +1,7 @@
-//! What can be said to Odoo and what it may answer. No I/O.
+//! Odoo's vocabulary: names, domains, calls, schemas and errors. No I/O.
 //!
-//! Everything here is checked when it is made: a [`ModelName`] is safe in a
-//! path, a [`Domain`] is well formed and bounded, a [`Call`] knows its
-//! [`Operation`].
+//! Constructors check everything: a [`ModelName`] is safe in a path, a [`Domain`] is
+//! well formed and bounded, a [`Call`] has the [`Operation`] of its method.
 
 mod argument_name;
 mod call;
@@ -10,9 +9,11 @@ mod cell;
 mod context;
 mod domain;
 mod fault;
+mod field;
 mod field_kind;
 mod field_name;
 mod field_path;
+mod known_name;
 mod load;
 mod loaded;
 mod method_name;
@@ -21,6 +22,7 @@ mod operation;
 mod order;
 mod record_id;
 mod request;
+mod row_problems;
 mod schema;
 mod system_query;
 
@@ -28,20 +30,22 @@ pub use argument_name::{ArgumentName, InvalidArgumentName};
 pub use call::Call;
 pub use cell::cell_value;
 pub use context::Context;
-pub use domain::{Condition, Domain, InvalidDomain, Operand, Operator, Term};
+pub use domain::{Condition, Domain, InvalidDomain, Operand, OperandKind, Operator, Term};
 pub use fault::{AccessKind, OdooError, reveals_internals};
+pub use field::{Field, SameCompany, SelectionOption};
 pub use field_kind::{FieldClass, FieldKind};
 pub use field_name::{FieldName, InvalidFieldName};
 pub use field_path::{FieldPath, InvalidFieldPath};
 pub use load::{
     CellMeaning, Column, InvalidLoad, Load, beginnings, cell_at, parse_ids, split_line_columns,
 };
-pub use loaded::{LoadResult, RowProblems};
+pub use loaded::LoadResult;
 pub use method_name::{InvalidMethodName, MethodName};
 pub use model_name::{InvalidModelName, ModelName};
 pub use operation::Operation;
 pub use order::{InvalidOrder, Order};
 pub use record_id::{InvalidRecordId, RecordId};
 pub use request::{Request, Search};
-pub use schema::{Field, SameCompany, Schema, SelectionOption};
+pub use row_problems::RowProblems;
+pub use schema::Schema;
 pub use system_query::{CreatedAfter, CreatedRecordsQuery, SystemQuery};

@@ -1,44 +1,27 @@
-//! What Odoo says of a table that it was to load.
-
-use std::{collections::BTreeMap, fmt, ops::RangeInclusive};
+//! The result of an import.
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Load, OdooError, RecordId, fault::reveals_internals};
+use super::{Load, OdooError, RecordId, RowProblems, reveals_internals};
 
-/// Characters of one message.
+/// The maximum length of one message in characters.
 const MAX_CHARS: usize = 300;
-/// Values that are offered for one cell.
+/// The maximum number of values suggested for one cell.
 const MAX_CHOICES: usize = 20;
-/// Different problems that are told.
-const MAX_PROBLEMS: usize = 30;
-/// Runs of rows that are told of one problem.
-const MAX_RUNS: usize = 15;
-
-/// What Odoo says of a table that it was to load, or to try.
+/// The result of an import or a dry run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LoadResult {
-    /// The records in the order of the table; none where all was taken back.
+    /// The records in the order of the table, or `None` if Odoo rolled back.
     pub ids: Option<Vec<RecordId>>,
-    /// What is wrong with rows.
+    /// The errors in rows.
     pub problems: RowProblems,
-    /// What Odoo only warns of: how it understood cells that were not clear.
+    /// The warnings about rows: how Odoo read ambiguous cells.
     pub warnings: RowProblems,
-    /// Whether Odoo saw that a trial is one.
+    /// Whether Odoo reported a cell that the dry run made invalid.
     pub dry_run_confirmed: bool,
-    /// Whether it failed for other work at the same records only.
+    /// Whether it failed only because of another transaction.
     conflict: bool,
-}
-
-/// What is wrong with rows. `Display` is for the model that wrote them: the same
-/// problem once, with all of its rows, from 1.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct RowProblems {
-    /// The rows of each problem, by its column and text.
-    rows: BTreeMap<(String, String), Vec<RangeInclusive<usize>>>,
-    /// Whether Odoo looked no further.
-    truncated: bool,
 }
 
 #[derive(Deserialize)]
@@ -71,10 +54,10 @@ struct RowRange {
 }
 
 impl LoadResult {
-    /// What an answer of `load` says.
+    /// Parses a response of `load`.
     ///
     /// # Errors
-    /// When it is not such an answer.
+    /// When it is not one.
     pub fn parse(answer: &[u8], load: &Load) -> Result<Self, serde_json::Error> {
         let answer: LoadResponse = serde_json::from_slice(answer)?;
         let ids = match answer.ids {
@@ -116,7 +99,7 @@ impl LoadResult {
             self.conflict = true;
             return;
         }
-        // After ten errors Odoo says, of no row, that it stops.
+        // After ten errors Odoo reports, without a row, that it stops.
         let Some(rows) = &message.rows else {
             self.problems.truncated = true;
             return;
@@ -142,7 +125,7 @@ impl LoadResult {
         }
     }
 
-    /// Why nothing was loaded; none where it was.
+    /// Why nothing was imported, or `None` if it was.
     pub fn failure(&self) -> Option<OdooError> {
         if self.ids.is_some() {
             None
@@ -153,106 +136,25 @@ impl LoadResult {
         }
     }
 
-    /// Whether other work at the same records was in the way.
+    /// Whether another transaction on the same records prevented the import.
     pub fn is_conflict(&self) -> bool {
         self.conflict
     }
 }
 
-impl RowProblems {
-    fn add(&mut self, column: String, text: String, rows: RangeInclusive<usize>) {
-        self.rows.entry((column, text)).or_default().push(rows);
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-}
-
-impl fmt::Display for RowProblems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_empty() {
-            return f.write_str("Odoo did not say what is wrong; try with fewer rows");
-        }
-        let mut all: Vec<_> = self.rows.iter().collect();
-        // In the order of the rows.
-        all.sort_by_key(|(_, rows)| rows.first().map_or(0, |rows| *rows.start()));
-        for (index, ((column, text), rows)) in all.iter().take(MAX_PROBLEMS).enumerate() {
-            if index > 0 {
-                f.write_str("\n")?;
-            }
-            write!(f, "- {}", format_row_ranges(rows))?;
-            if !column.is_empty() {
-                write!(f, ", `{column}`")?;
-            }
-            write!(f, ": {text}")?;
-        }
-        if all.len() > MAX_PROBLEMS {
-            write!(
-                f,
-                "\n- and {} more of other kinds",
-                all.len() - MAX_PROBLEMS
-            )?;
-        }
-        if self.truncated {
-            f.write_str("\n- Odoo looked no further after so many; later rows may not fit either")?;
-        }
-        Ok(())
-    }
-}
-
-/// Rows from 1, such as `rows 2, 5-7`. A record with lines is its first row to
-/// its last.
-fn format_row_ranges(rows: &[RangeInclusive<usize>]) -> String {
-    let mut runs: Vec<(usize, usize)> = Vec::new();
-    let mut sorted: Vec<(usize, usize)> = rows
-        .iter()
-        .map(|rows| (rows.start() + 1, rows.end() + 1))
-        .collect();
-    sorted.sort_unstable();
-    for (from, to) in sorted {
-        match runs.last_mut() {
-            Some((_, end)) if from <= *end + 1 => *end = to.max(*end),
-            Some(_) | None => runs.push((from, to)),
-        }
-    }
-    let word = match runs.as_slice() {
-        [(from, to)] if from == to => "row",
-        _ => "rows",
-    };
-    let mut text: Vec<String> = runs
-        .iter()
-        .take(MAX_RUNS)
-        .map(|(from, to)| {
-            if from == to {
-                from.to_string()
-            } else {
-                format!("{from}-{to}")
-            }
-        })
-        .collect();
-    if runs.len() > MAX_RUNS {
-        let rest = runs.iter().skip(MAX_RUNS);
-        let count: usize = rest.map(|(from, to)| to - from + 1).sum();
-        text.push(format!("and {count} more"));
-    }
-    format!("{word} {}", text.join(", "))
-}
-
-/// Odoo's words as far as they may be handed on: the first paragraph. Below it
-/// stand groups, users and companies where access is refused.
+/// The part of Odoo's message that clients may see: the first paragraph. Where Odoo
+/// denies access, the rest names groups, users and companies.
 fn safe_message(said: &str) -> String {
     let first = said.trim().split("\n\n").next().unwrap_or_default();
     if first.is_empty() || reveals_internals(said) || first.contains("<class '") {
-        return "Odoo failed with an internal error at this row; the details are in its log"
+        return "Odoo returned an internal error for this row; the details are in Odoo's log"
             .to_owned();
     }
     let line: Vec<&str> = first.split_whitespace().collect();
     clip(&line.join(" "))
 }
 
-/// What would be right, where Odoo says so.
+/// What would be correct, if Odoo says so.
 fn correction_hint(moreinfo: &Value, column: &str) -> String {
     match moreinfo {
         Value::String(text) => format!(". {}", clip(text)),
@@ -330,9 +232,9 @@ mod tests {
         insta::assert_snapshot!(problems, @r"
         - rows 1-3, `type`: Value 'x' not found in selection field 'Type'. One of: Contact, Invoice
         - rows 2, 5-6, `country_id/id`: No matching record found for external id 'base.xx' in field 'Country'. find_by_name finds the id of the right record, for a column `country_id/.id`
-        - row 10: Odoo failed with an internal error at this row; the details are in its log. Resolve other errors first
+        - row 10: Odoo returned an internal error for this row; the details are in Odoo's log. Resolve other errors first
         - row 10: Sorry, you may not.
-        - Odoo looked no further after so many; later rows may not fit either
+        - Odoo stopped after so many errors; later rows may be invalid, too
         ");
     }
 

@@ -2,33 +2,25 @@
 
 use std::sync::Arc;
 
-use gatepost_base::checked_name;
+use crate::known_name::{is_identifier, odoo_name};
 
 /// The name of a public method of an Odoo model, such as `action_confirm`.
 ///
-/// A Python identifier without a leading underscore: Odoo refuses private
-/// methods (`odoo/service/model.py`, `get_public_method`), and so do we.
+/// A Python identifier without a leading underscore: Odoo rejects private
+/// methods (`odoo/service/model.py`, `get_public_method`), and so does Gatepost.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MethodName(Arc<str>);
 
-/// A text that is no name of a public method.
+/// Not the name of a public method.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not the name of a public Odoo method, such as `action_confirm`")]
 pub struct InvalidMethodName(String);
 
-checked_name!(MethodName, InvalidMethodName);
+odoo_name!(MethodName, InvalidMethodName);
 
 impl MethodName {
     fn check(text: &str) -> bool {
-        text.len() <= 128
-            && text.starts_with(|c: char| c.is_ascii_alphabetic())
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-    }
-
-    /// A method that this program names itself.
-    pub fn known(text: &'static str) -> Self {
-        debug_assert!(Self::check(text), "not a method name: {text}");
-        Self(Arc::from(text))
+        is_identifier(text) && !text.starts_with('_')
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gatepost_base::checked_name;
+use crate::known_name::odoo_name;
 
 /// The technical name of an Odoo model, such as `res.partner` (Odoo's `_name`).
 ///
@@ -11,12 +11,12 @@ use gatepost_base::checked_name;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModelName(Arc<str>);
 
-/// A text that is no model name.
+/// Not a model name.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not a model name; write it in Odoo's dotted form, such as `res.partner`")]
 pub struct InvalidModelName(String);
 
-checked_name!(ModelName, InvalidModelName);
+odoo_name!(ModelName, InvalidModelName);
 
 impl ModelName {
     fn check(text: &str) -> bool {
@@ -27,12 +27,6 @@ impl ModelName {
                         .bytes()
                         .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
             })
-    }
-
-    /// A model that this program names itself.
-    pub fn known(text: &'static str) -> Self {
-        debug_assert!(Self::check(text), "not a model name: {text}");
-        Self(Arc::from(text))
     }
 }
 

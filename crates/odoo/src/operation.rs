@@ -50,6 +50,11 @@ impl Operation {
         Self::ALL.into_iter().find(|one| one.as_str() == word)
     }
 
+    /// Whether the call gives fields of records values.
+    pub fn writes_values(self) -> bool {
+        matches!(self, Self::Create | Self::Write)
+    }
+
     /// Whether the call changes nothing, so that repeating it is harmless.
     pub fn is_read(self) -> bool {
         self == Self::Read

@@ -6,9 +6,9 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::FieldName;
 
-/// How the records of a search are sorted, such as `date_order desc, id`.
+/// The sort order of a search, such as `date_order desc, id`.
 ///
-/// At most 6 fields of the model itself; empty means Odoo's own order.
+/// At most 6 fields of the model itself; empty is Odoo's default order.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Order {
     keys: Vec<(FieldName, Direction)>,
@@ -20,27 +20,27 @@ enum Direction {
     Descending,
 }
 
-/// A text that is no order.
+/// Not an order.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "`{0}` is not an order; write fields of the model with `asc` or `desc`, such as `date_order desc, id`"
+    "`{0}` is not a sort order; write fields of the model with `asc` or `desc`, such as `date_order desc, id`"
 )]
 pub struct InvalidOrder(String);
 
 impl Order {
-    /// Whether Odoo's own order is meant.
+    /// Whether it is Odoo's default order.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// By id alone, the last one first: an order that tells nothing.
+    /// By id alone, the newest first: an order that reveals no field.
     pub fn by_id_descending() -> Self {
         Self {
             keys: vec![(FieldName::known("id"), Direction::Descending)],
         }
     }
 
-    /// By id alone, the first one first.
+    /// By id alone, the oldest first.
     pub fn by_id_ascending() -> Self {
         Self {
             keys: vec![(FieldName::known("id"), Direction::Ascending)],
@@ -52,7 +52,7 @@ impl Order {
         self.keys.iter().map(|(field, _)| field)
     }
 
-    /// The same order with `id` as its last word, so that pages cannot overlap.
+    /// The same order with `id` last, so that pages cannot overlap.
     #[must_use]
     pub fn with_id_tiebreaker(mut self) -> Self {
         if !self.keys.is_empty() && !self.keys.iter().any(|(field, _)| field.as_str() == "id") {
@@ -62,7 +62,7 @@ impl Order {
         self
     }
 
-    /// Parses `field [asc|desc], …`; an empty text is Odoo's own order.
+    /// Parses `field [asc|desc], …`; an empty text is Odoo's default order.
     ///
     /// # Errors
     /// [`InvalidOrder`] with the text, cut short.

@@ -1,4 +1,4 @@
-//! The number of a record.
+//! The id of a record.
 
 use std::{borrow::Cow, fmt, num::NonZeroU32};
 
@@ -8,19 +8,19 @@ use serde_json::Value;
 
 /// The database id of a record: 1 to 2³¹−1 (PostgreSQL `int4`).
 ///
-/// Odoo itself reads `"1"` as no record, and 0 as an empty one, both without
-/// an error: they stop here.
+/// Odoo reads `"1"` as no record and 0 as an empty one, both without an error, so
+/// Gatepost rejects them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct RecordId(NonZeroU32);
 
-/// A number that is no record id.
+/// Not a record id.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not a record id; an id is a whole number from 1 to 2147483647, without quotes")]
 pub struct InvalidRecordId(String);
 
 impl RecordId {
-    /// The id that a JSON number is; none of anything else.
+    /// The id in a JSON number, or `None` for any other value.
     pub fn from_json(value: &Value) -> Option<Self> {
         Self::try_from(value.as_i64()?).ok()
     }
@@ -65,7 +65,7 @@ impl<'de> Deserialize<'de> for RecordId {
                     .and_then(|number| self.visit_i64(number))
             }
 
-            // Some models write 7.0 where they mean 7; there is no doubt what they mean.
+            // Some models write 7.0 for 7; the meaning is clear.
             fn visit_f64<E: de::Error>(self, number: f64) -> Result<RecordId, E> {
                 if number.fract() == 0.0 && (1.0..=f64::from(i32::MAX)).contains(&number) {
                     format!("{number:.0}")

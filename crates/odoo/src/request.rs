@@ -1,62 +1,62 @@
-//! What a call asks, in its parts.
+//! The method and the arguments of a call, as types.
 
 use serde_json::{Map, Value};
 
 use super::{Domain, FieldName, Load, MethodName, Order, RecordId, Schema};
 
-/// What a call asks: its method and its arguments, in their parts.
+/// The method and the arguments of a call, as types.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Request {
-    /// How many records match.
+    /// Counts the records that match.
     Count(Domain),
-    /// A new record for each of these values.
+    /// Creates a record for each of these values.
     Create(Vec<Map<String, Value>>),
-    /// What a new record has in these fields if nobody says otherwise.
+    /// Reads the default values of these fields.
     Defaults(Vec<FieldName>),
-    /// These records, gone.
+    /// Deletes these records.
     Delete(Vec<RecordId>),
-    /// What Odoo says of the methods of the model.
+    /// Reads the documentation of the model's methods.
     Documentation,
-    /// The fields of the model.
+    /// Reads the fields of the model.
     Fields,
-    /// New records and changed ones from a table, all of them or none.
+    /// Creates and updates records from a table, all or none.
     Load(Load),
-    /// The models there are.
+    /// Lists the models.
     Models,
-    /// Records by a part of their name.
+    /// Searches records by part of their name.
     NameSearch {
         /// The part of the name.
         name: String,
-        /// Which records.
+        /// Limits the records.
         domain: Domain,
-        /// How many.
+        /// The maximum number of records.
         limit: u32,
     },
-    /// These records.
+    /// Reads these records.
     Read {
         /// Their ids.
         ids: Vec<RecordId>,
-        /// Which fields.
+        /// The fields to read.
         fields: Vec<FieldName>,
     },
-    /// One of the model's methods.
+    /// Calls one of the model's methods.
     Run {
         /// Its name.
         method: MethodName,
-        /// The records it is called on; none for a method of the model itself.
+        /// The records it is called on; empty for a method of the model itself.
         ids: Vec<RecordId>,
         /// Its arguments by name.
         arguments: Map<String, Value>,
     },
-    /// The records that match.
+    /// Searches and reads records.
     Search(Search),
-    /// Who the credential is.
+    /// Reads the id of the current user.
     WhoAmI,
-    /// These records, with these values.
+    /// Writes values to these records.
     Write {
         /// Their ids.
         ids: Vec<RecordId>,
-        /// The same for all of them.
+        /// The values, the same for all.
         values: Map<String, Value>,
     },
 }
@@ -64,17 +64,17 @@ pub enum Request {
 /// A search.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Search {
-    /// Which records.
+    /// Limits the records.
     pub domain: Domain,
-    /// Which fields of them.
+    /// The fields to read.
     pub fields: Vec<FieldName>,
-    /// The fields of the answer that this search is a part of; not sent.
+    /// The fields of the answer that this search belongs to; not sent.
     pub answer_fields: Vec<FieldName>,
-    /// In which order.
+    /// The sort order.
     pub order: Order,
-    /// After how many.
+    /// The number of records to skip.
     pub offset: u64,
-    /// How many.
+    /// The maximum number of records.
     pub limit: u32,
 }
 
@@ -85,7 +85,7 @@ impl Request {
             Self::Create(_) => "create",
             Self::Defaults(_) => "default_get",
             Self::Delete(_) => "unlink",
-            // The name in its controller: it is a page, and no method.
+            // The name of its controller: it is a page, not a method.
             Self::Documentation => "doc_model",
             Self::Fields => "fields_get",
             Self::Load(_) => "load",
@@ -118,23 +118,12 @@ impl Request {
         }
     }
 
-    /// What it must say in the context, beside what is said of the caller there.
+    /// The context keys that the request needs, in addition to those of the caller.
     pub(super) fn context(&self) -> Map<String, Value> {
-        match self {
-            Self::Load(load) => load.context(),
-            Self::Count(_)
-            | Self::Create(_)
-            | Self::Defaults(_)
-            | Self::Delete(_)
-            | Self::Documentation
-            | Self::Fields
-            | Self::Models
-            | Self::NameSearch { .. }
-            | Self::Read { .. }
-            | Self::Run { .. }
-            | Self::Search(_)
-            | Self::WhoAmI
-            | Self::Write { .. } => Map::new(),
+        if let Self::Load(load) = self {
+            load.context()
+        } else {
+            Map::new()
         }
     }
 

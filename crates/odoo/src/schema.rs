@@ -5,83 +5,19 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{FieldKind, FieldName, FieldPath, ModelName};
+use super::{Field, FieldKind, FieldName, FieldPath, ModelName, SameCompany, SelectionOption};
 
 /// The fields of one model that one Odoo user may see, from `fields_get`.
 ///
-/// Odoo leaves fields out that the user's groups do not allow, so a name that
-/// is not here is unknown or forbidden, and the user cannot tell which.
+/// Odoo omits fields that the user's groups do not allow, so a missing name is unknown
+/// or forbidden, and the user cannot know which.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Schema {
     fields: BTreeMap<FieldName, Field>,
 }
 
-/// One field of a model.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Field {
-    /// Its technical name.
-    pub name: FieldName,
-    /// Its type.
-    pub kind: FieldKind,
-    /// What people see on the form.
-    pub label: Box<str>,
-    /// The longer explanation, where there is one.
-    pub help: Option<Box<str>>,
-    /// The model it points to.
-    pub relation: Option<ModelName>,
-    /// Whether a new record must have it.
-    pub required: bool,
-    /// Whether people cannot change it.
-    pub readonly: bool,
-    /// Whether it is a column; the others are computed when read.
-    pub stored: bool,
-    /// Whether a domain may name it.
-    pub searchable: bool,
-    /// Whether an order may name it.
-    pub sortable: bool,
-    /// The values of a selection.
-    pub selection: Vec<SelectionOption>,
-    /// For an amount of money: the field with its currency.
-    pub currency_field: Option<FieldName>,
-    /// The field it shows, on this model or on a related one: whoever reads
-    /// it, reads that one. Fields of `_inherits` parents are such, too.
-    pub related: Option<FieldPath>,
-    /// The fields of this model that Odoo works it out from, as far as it
-    /// depends on any; those that others are reached over, too.
-    pub depends: Vec<FieldName>,
-    /// For one line of text: the most characters it holds. Odoo cuts off the
-    /// others without a word.
-    pub size: Option<usize>,
-    /// For a number with a fraction: how many decimals it keeps.
-    pub decimals: Option<usize>,
-    /// For the records that link here: their field that does.
-    pub inverse: Option<FieldName>,
-    /// For the id of a record of any model: the field with the model's name.
-    pub model_field: Option<FieldName>,
-    /// For a link to a record that must be of the same company (`check_company`).
-    pub check_company: Option<SameCompany>,
-}
-
-/// Of which company a linked record must be, if it is of any.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SameCompany {
-    /// That of the record which links, or one above it.
-    SameOrParent,
-    /// That of the record which links.
-    Same,
-}
-
-/// One value of a selection.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SelectionOption {
-    /// The value as it is stored.
-    pub key: Box<str>,
-    /// What people see.
-    pub label: Box<str>,
-}
-
-/// One field as `fields_get` writes it. Odoo leaves attributes out freely, and
-/// writes `false` for what is not set.
+/// One field as `fields_get` returns it. Odoo omits attributes freely, and writes
+/// `false` for an empty one.
 #[derive(Deserialize)]
 struct FieldDescription {
     #[serde(rename = "type")]
@@ -127,7 +63,7 @@ fn yes() -> bool {
 }
 
 impl Schema {
-    /// The attributes to ask `fields_get` for.
+    /// The attributes to request from `fields_get`.
     pub(super) fn attributes() -> Value {
         [
             "type",
@@ -153,15 +89,15 @@ impl Schema {
         .collect()
     }
 
-    /// The schema in an answer of `fields_get`.
+    /// Parses a response of `fields_get`.
     ///
     /// # Errors
-    /// When it is not an object of objects with a `type` each.
+    /// When it is not an object of objects, each with a `type`.
     pub fn parse(answer: &[u8]) -> Result<Self, serde_json::Error> {
         let described: BTreeMap<String, FieldDescription> = serde_json::from_slice(answer)?;
         Ok(Self::from_fields(described.into_iter().filter_map(
             |(name, described)| {
-                // A name that no domain could hold is of no use to anybody.
+                // No call could use a field with such a name.
                 let name = FieldName::try_from(name).ok()?;
                 let choices = parse_selection(&described.selection);
                 Some(Field {
@@ -204,18 +140,17 @@ impl Schema {
         }
     }
 
-    /// The field of a name.
+    /// The field with a name.
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.fields.get(name)
     }
 
-    /// All fields, in the order of their names.
+    /// All fields, sorted by name.
     pub fn fields(&self) -> impl ExactSizeIterator<Item = &Field> {
         self.fields.values()
     }
 
-    /// Up to `count` names that somebody may have meant who wrote `name`,
-    /// nearest first.
+    /// Up to `count` names similar to `name`, the most similar first.
     pub fn similar_names(&self, name: &str, count: usize) -> Vec<&FieldName> {
         let wanted = name.to_lowercase();
         let mut scored: Vec<(usize, &FieldName)> = self
@@ -247,12 +182,12 @@ fn text(value: &Value) -> Option<Box<str>> {
         .map(Into::into)
 }
 
-/// What Odoo writes before the domain of a field that must be of the same
-/// company (Odoo 19, `_Relational._description_domain`).
+/// The company check that Odoo writes into the domain of a field (Odoo 19,
+/// `_Relational._description_domain`).
 fn parse_check_company(domain: &Value) -> Option<SameCompany> {
     let (_, rest) = domain.as_str()?.split_once("(company_id and ")?;
     let (own, _) = rest.split_once(" or ")?;
-    // Users are of several (`company_ids`).
+    // Users belong to several (`company_ids`).
     if !own.contains("('company_id',") {
         return None;
     }
@@ -267,7 +202,7 @@ fn count(value: &Value) -> Option<usize> {
     value.as_u64().and_then(|count| usize::try_from(count).ok())
 }
 
-/// The first field of each of these paths, each once.
+/// The first field of each of these paths, without duplicates.
 fn first_steps(paths: &Value) -> Vec<FieldName> {
     let mut fields: Vec<FieldName> = Vec::new();
     for path in paths.as_array().into_iter().flatten() {

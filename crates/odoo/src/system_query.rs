@@ -1,80 +1,73 @@
-//! What Gatepost itself asks Odoo in order to serve a call well.
+//! The queries that Gatepost itself makes in order to serve a call.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{
-    Call, Condition, Context, Domain, FieldName, FieldPath, ModelName, Operand, Operator, Order,
-    RecordId,
-};
+use super::{Call, Context, Domain, FieldName, FieldPath, ModelName, Operator, Order, RecordId};
 
-/// A question of our own: about the Odoo user we are, and about what fields
-/// and models there are.
+/// A query of Gatepost's own, about the current Odoo user, and about fields, models
+/// and record ids.
 ///
-/// A closed set, so that policy can let these through without a rule for
-/// models such as `res.users`, and nothing else by that way.
+/// A closed set, so that policy can permit these without a rule for models such as
+/// `res.users`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum SystemQuery {
     /// The names and currencies of companies.
     Companies(Vec<RecordId>),
-    /// What Odoo says of a model's methods. Needs a rule that allows reading the model.
+    /// The documentation of a model's methods. Needs a rule that allows reading the model.
     Documentation(ModelName),
-    /// Which of these external ids, each a module and a name, are given to
-    /// records of the model. Needs a rule that allows reading the model.
+    /// Which of these external ids, as module and name, belong to records of the
+    /// model. Needs a rule that allows reading the model.
     ExternalIds(ModelName, Vec<(String, String)>),
     /// The fields of a model. Needs a rule that allows reading the model.
     Fields(ModelName),
-    /// The languages that are installed.
+    /// The installed languages.
     Languages,
-    /// Records that a user made, the oldest first: what is left of a change
-    /// whose answer was lost. Nothing of it but ids is asked.
+    /// The ids of records that a user created, the oldest first: the trace of a change
+    /// whose response was lost.
     CreatedRecords(CreatedRecordsQuery),
     /// The models this Odoo user may read.
     Models,
-    /// The record of a model that was made last.
+    /// The newest record of a model.
     Newest(ModelName),
-    /// Which of these records exist: Odoo leaves out of this those that do not,
-    /// and refuses where one is hidden from the user.
+    /// Which of these records exist. Odoo omits those that do not, and refuses if one is
+    /// hidden from the user.
     Existing(ModelName, Vec<RecordId>),
-    /// Login, name, companies of the user we are.
+    /// Login, name and companies of the current user.
     User(RecordId),
-    /// The id, language and time zone of the user we are.
+    /// The id, language and time zone of the current user.
     WhoAmI,
 }
 
-/// Records that a user made.
+/// A query for records that a user created.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct CreatedRecordsQuery {
-    /// Of this model.
+    /// Their model.
     pub model: ModelName,
     /// The user.
     pub creator: RecordId,
-    /// After this.
+    /// The lower limit.
     pub after: CreatedAfter,
-    /// Only messages and the like of this record.
+    /// Only messages and similar records of this record.
     pub attached_to: Option<(ModelName, RecordId)>,
-    /// At most so many.
+    /// The maximum number.
     pub limit: u32,
 }
 
-/// After what records were made.
+/// The lower limit of a search for created records.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum CreatedAfter {
-    /// A record, by its id.
+    /// After the record with this id.
     Record(u32),
-    /// A moment as Odoo writes it, or at it.
+    /// At or after this time, in Odoo's form.
     Time(String),
 }
 
 impl CreatedRecordsQuery {
     fn to_call(&self) -> Call {
         let only = |name: &'static str, operator, value: Value| {
-            Domain::of(Condition {
-                path: FieldPath::from(&FieldName::known(name)),
-                operator,
-                operand: Operand::Value(value),
-            })
+            Domain::compare(FieldPath::known(name), operator, value)
         };
         let id = |id: RecordId| Value::from(id.get());
         let mut domain =
@@ -98,7 +91,7 @@ impl CreatedRecordsQuery {
     }
 }
 
-/// The ids of records, archived ones too.
+/// A search for ids, archived records included.
 fn search_ids(model: &ModelName, domain: &Domain, order: &Order, limit: u32) -> Call {
     let fields = [FieldName::known("id")];
     Call::search_read(model.clone(), domain, &fields, order, 0, limit).in_context(Context {
@@ -108,7 +101,7 @@ fn search_ids(model: &ModelName, domain: &Domain, order: &Order, limit: u32) -> 
 }
 
 impl SystemQuery {
-    /// The call that asks it.
+    /// The call that makes the query.
     pub fn to_call(&self) -> Call {
         let fields = |names: &[&'static str]| -> Vec<FieldName> {
             names.iter().map(|name| FieldName::known(name)).collect()
@@ -121,19 +114,14 @@ impl SystemQuery {
             ),
             Self::Documentation(model) => Call::documentation(model.clone()),
             Self::ExternalIds(model, ids) => {
-                let list = |part: fn(&(String, String)) -> &String| {
+                let list = |part: fn(&(String, String)) -> &String| -> Value {
                     let unique: BTreeSet<&String> = ids.iter().map(part).collect();
-                    Operand::Value(unique.into_iter().map(String::as_str).collect())
+                    unique.into_iter().map(String::as_str).collect()
                 };
-                let only = |name: &'static str, operator, operand| {
-                    Domain::of(Condition {
-                        path: FieldPath::from(&FieldName::known(name)),
-                        operator,
-                        operand,
-                    })
+                let only = |name: &'static str, operator, value: Value| {
+                    Domain::compare(FieldPath::known(name), operator, value)
                 };
-                let model = Operand::Value(model.as_str().into());
-                let domain = only("model", Operator::Equal, model)
+                let domain = only("model", Operator::Equal, model.as_str().into())
                     .and(only("module", Operator::In, list(|(module, _)| module)))
                     .and(only("name", Operator::In, list(|(_, name)| name)));
                 Call::search_read(
@@ -148,7 +136,7 @@ impl SystemQuery {
             Self::Fields(model) => Call::fields_get(model.clone()),
             Self::Languages => Call::search_read(
                 ModelName::known("res.lang"),
-                // Only installed languages are active, and Odoo leaves the others out by itself.
+                // Only installed languages are active, and Odoo omits the others.
                 &Domain::default(),
                 &fields(&["code"]),
                 &Order::default(),
@@ -170,7 +158,7 @@ impl SystemQuery {
         }
     }
 
-    /// The model whose reading must be allowed, where one is.
+    /// The model that a rule must open for reading, if the query needs one.
     pub fn required_model(&self) -> Option<&ModelName> {
         match self {
             Self::Documentation(model) | Self::ExternalIds(model, _) | Self::Fields(model) => {

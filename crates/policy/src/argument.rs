@@ -1,25 +1,25 @@
-//! What a listed method may be called with.
+//! The values that a rule accepts for one argument of a method.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::fmt;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use gatepost_odoo::{ArgumentName, ModelName, RecordId};
+use gatepost_odoo::{ModelName, RecordId};
 
-/// Choices that are told of one argument.
+/// Choices of one argument that a description lists.
 const MAX_LISTED: usize = 20;
 
-/// What one argument of a method may be.
+/// The values that one argument of a method may have.
 ///
-/// A closed set of plain values: what looks like a record, with fields of its
-/// own, could not be judged.
+/// A closed set of plain values, because a value with fields of its own could not
+/// be checked.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Argument {
-    /// Of which kind.
+    /// Its kind.
     pub kind: ArgumentKind,
-    /// One of these; none is any of its kind. Of a list each item.
+    /// The permitted values, or items of a list; `None` is any of the kind.
     pub allowed: Option<Vec<Value>>,
-    /// Whether there is no call without it.
+    /// Whether a call must have it.
     pub required: bool,
 }
 
@@ -34,7 +34,7 @@ pub enum ArgumentKind {
     Ids {
         /// Their model.
         model: ModelName,
-        /// How many there may be.
+        /// The maximum number of ids.
         max_length: Option<u32>,
     },
     /// A whole number.
@@ -43,26 +43,22 @@ pub enum ArgumentKind {
     Number(Bounds),
     /// A text.
     Text {
-        /// How many characters it may have.
+        /// The maximum number of characters.
         max_length: Option<u32>,
     },
 }
 
-/// Between what a number must be.
+/// The range of a number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Bounds {
-    /// No less than this.
+    /// The minimum.
     pub min: Option<i64>,
-    /// No more than this.
+    /// The maximum.
     pub max: Option<i64>,
 }
 
-/// What a method may be called with: these arguments and no others.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct Arguments(Arc<BTreeMap<ArgumentName, Argument>>);
-
 impl Argument {
-    /// An argument of this kind, with any value, that may be left out.
+    /// An optional argument of this kind, with any value.
     pub fn of(kind: ArgumentKind) -> Self {
         Self {
             kind,
@@ -71,7 +67,7 @@ impl Argument {
         }
     }
 
-    /// Why the value is none that it may have.
+    /// What is wrong with the value, if anything is.
     pub fn mismatch(&self, value: &Value) -> Option<String> {
         let fits = self.kind.accepts(value) && self.is_allowed(value);
         (!fits).then(|| format!("must be {}", self.description()))
@@ -121,26 +117,26 @@ impl Argument {
         }
     }
 
-    fn description(&self) -> String {
+    pub(super) fn description(&self) -> String {
         let Some(allowed) = &self.allowed else {
             return self.kind.to_string();
         };
-        let mut told: Vec<String> = allowed
+        let mut listed: Vec<String> = allowed
             .iter()
             .take(MAX_LISTED)
             .map(Value::to_string)
             .collect();
         if allowed.len() > MAX_LISTED {
-            told.push("…".to_owned());
+            listed.push("…".to_owned());
         }
-        let told = told.join(", ");
+        let listed = listed.join(", ");
         match &self.kind {
-            ArgumentKind::Ids { .. } => format!("{}, of {told}", self.kind),
+            ArgumentKind::Ids { .. } => format!("{}, of {listed}", self.kind),
             ArgumentKind::Boolean
             | ArgumentKind::Id(_)
             | ArgumentKind::Integer(_)
             | ArgumentKind::Number(_)
-            | ArgumentKind::Text { .. } => format!("one of {told}"),
+            | ArgumentKind::Text { .. } => format!("one of {listed}"),
         }
     }
 }
@@ -149,7 +145,7 @@ impl fmt::Display for Argument {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.description())?;
         if self.required {
-            f.write_str(", needed")?;
+            f.write_str(", required")?;
         }
         Ok(())
     }
@@ -211,7 +207,7 @@ impl Bounds {
     #[expect(
         clippy::as_conversions,
         clippy::cast_precision_loss,
-        reason = "bounds are written by people, far below 2^53"
+        reason = "administrators write bounds, far below 2^53"
     )]
     fn contains_float(self, number: f64) -> bool {
         self.min.is_none_or(|min| min as f64 <= number)
@@ -230,103 +226,12 @@ impl fmt::Display for Bounds {
     }
 }
 
-impl Arguments {
-    /// These arguments and no others.
-    pub fn new(arguments: BTreeMap<ArgumentName, Argument>) -> Self {
-        Self(Arc::new(arguments))
-    }
-
-    /// What `mail.thread.message_post` takes where no rule says otherwise: a
-    /// message, whether it is a note, and whom to tell. Not its author, files,
-    /// mail addresses, and values of the message, which it would take as well.
-    pub fn of_message_post() -> Self {
-        let text = || Argument::of(ArgumentKind::Text { max_length: None });
-        let one_of = |words: &[&str]| Argument {
-            allowed: Some(words.iter().map(|word| Value::from(*word)).collect()),
-            ..text()
-        };
-        let partners = ArgumentKind::Ids {
-            model: ModelName::known("res.partner"),
-            max_length: None,
-        };
-        let arguments = [
-            ("body", text()),
-            ("body_is_html", Argument::of(ArgumentKind::Boolean)),
-            ("message_type", one_of(&["comment"])),
-            ("partner_ids", Argument::of(partners)),
-            (
-                "subtype_xmlid",
-                one_of(&["mail.mt_comment", "mail.mt_note"]),
-            ),
-        ];
-        let named = arguments.map(|(name, argument)| (ArgumentName::known(name), argument));
-        Self::new(BTreeMap::from(named))
-    }
-
-    /// All of them, by name.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&ArgumentName, &Argument)> {
-        self.0.iter()
-    }
-
-    /// All that does not fit of what is given.
-    pub(super) fn mismatches(&self, given: &Map<String, Value>) -> Vec<String> {
-        let mut found = Vec::new();
-        for (name, value) in given {
-            let told: String = name.chars().take(60).collect();
-            match self.0.get(name.as_str()) {
-                Some(argument) => found.extend(
-                    argument
-                        .mismatch(value)
-                        .map(|misfit| format!("`{told}` {misfit}")),
-                ),
-                None => found.push(format!("`{told}` is not open to you, leave it out")),
-            }
-        }
-        let missing = self
-            .iter()
-            .filter(|(name, argument)| argument.required && !given.contains_key(name.as_str()));
-        found.extend(
-            missing
-                .map(|(name, argument)| format!("`{name}` is needed: {}", argument.description())),
-        );
-        found
-    }
-
-    /// The records that the arguments name, where they may name some.
-    pub fn records<'a>(
-        &'a self,
-        given: &'a Map<String, Value>,
-    ) -> impl Iterator<Item = (&'a ArgumentName, &'a ModelName, Vec<RecordId>)> {
-        self.iter().filter_map(|(name, argument)| {
-            let (model, ids) = argument.records(given.get(name.as_str())?)?;
-            Some((name, model, ids))
-        })
-    }
-}
-
-impl fmt::Display for Arguments {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("no arguments");
-        }
-        for (at, (name, argument)) in self.iter().enumerate() {
-            if at > 0 {
-                f.write_str("; ")?;
-            }
-            write!(f, "{name}: {argument}")?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use serde_json::{Value, json};
 
-    use super::{Argument, ArgumentKind, Arguments, Bounds};
-    use gatepost_odoo::{ArgumentName, ModelName};
+    use super::{Argument, ArgumentKind, Bounds};
+    use gatepost_odoo::ModelName;
 
     fn partners(max_length: Option<u32>) -> ArgumentKind {
         ArgumentKind::Ids {
@@ -360,53 +265,27 @@ mod tests {
             json!({}),
             json!({"id": 1}),
         ];
-        let taken = |kind: ArgumentKind| -> Vec<String> {
+        let accepted = |kind: ArgumentKind| -> Vec<String> {
             let argument = Argument::of(kind);
             let fits = odd
                 .iter()
                 .filter(|value| argument.mismatch(value).is_none());
             fits.map(Value::to_string).collect()
         };
-        assert_eq!(taken(ArgumentKind::Boolean), ["true"]);
+        assert_eq!(accepted(ArgumentKind::Boolean), ["true"]);
         assert_eq!(
-            taken(ArgumentKind::Id(ModelName::known("res.partner"))),
+            accepted(ArgumentKind::Id(ModelName::known("res.partner"))),
             ["2", "4"]
         );
-        assert_eq!(taken(partners(Some(2))), ["[]", "[1,2]"]);
-        assert_eq!(taken(partners(None)), ["[]", "[1,2]", "[1,2,3]"]);
-        assert_eq!(taken(ArgumentKind::Integer(bounds)), ["0", "2"]);
-        assert_eq!(taken(ArgumentKind::Number(bounds)), ["0", "2", "2.5"]);
+        assert_eq!(accepted(partners(Some(2))), ["[]", "[1,2]"]);
+        assert_eq!(accepted(partners(None)), ["[]", "[1,2]", "[1,2,3]"]);
+        assert_eq!(accepted(ArgumentKind::Integer(bounds)), ["0", "2"]);
+        assert_eq!(accepted(ArgumentKind::Number(bounds)), ["0", "2", "2.5"]);
         assert_eq!(
-            taken(ArgumentKind::Text {
+            accepted(ArgumentKind::Text {
                 max_length: Some(2)
             }),
             ["\"ab\""]
         );
-    }
-
-    #[test]
-    fn argument_errors_are_reported_together_with_expected_values() {
-        let name = |text| ArgumentName::try_from(text).unwrap();
-        let arguments = Arguments::new(BTreeMap::from([
-            (
-                name("partner_ids"),
-                Argument {
-                    required: true,
-                    ..Argument::of(partners(None))
-                },
-            ),
-            (
-                name("kind"),
-                Argument {
-                    allowed: Some(vec![json!("a"), json!("b")]),
-                    ..Argument::of(ArgumentKind::Text { max_length: None })
-                },
-            ),
-        ]));
-        let told = |given: Value| arguments.mismatches(given.as_object().unwrap()).join("; ");
-        insta::assert_snapshot!(told(json!({"kind": "c", "subject": "x"})), @r#"`kind` must be one of "a", "b"; `subject` is not open to you, leave it out; `partner_ids` is needed: a list of ids of records of `res.partner` that you may read"#);
-        assert_eq!(told(json!({"partner_ids": [7], "kind": "b"})), "");
-        insta::assert_snapshot!(arguments, @r#"kind: one of "a", "b"; partner_ids: a list of ids of records of `res.partner` that you may read, needed"#);
-        assert_eq!(Arguments::default().to_string(), "no arguments");
     }
 }

@@ -1,56 +1,56 @@
-//! What would be decided, and by which rules: for the administrator.
+//! Explains to administrators what policy decides, and by which rules.
 
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::collections::BTreeSet;
 
 use super::{
-    Forbidden, Pattern, Rule, WriteMode,
+    Forbidden, Rule, WriteMode,
     effective_rules::{EffectiveRules, RoleRule},
     protected,
 };
 use gatepost_base::{InstanceName, RoleName};
 use gatepost_odoo::{Domain, FieldName, MethodName, ModelName, Operation};
 
-/// What somebody might do.
+/// An access to explain.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AccessQuery {
-    /// With which model.
+    /// The model.
     pub model: ModelName,
-    /// What.
+    /// What a caller does with it.
     pub action: Action,
-    /// With which of its fields; none where only the model matters.
+    /// One of its fields, or `None` for the model as a whole.
     pub field: Option<FieldName>,
 }
 
-/// What is done with a model.
+/// What a caller does with a model.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Action {
-    /// One of its methods is called.
+    /// Calls one of its methods.
     Method(MethodName),
-    /// An ordinary effect.
+    /// Performs an operation on its records.
     Operation(Operation),
 }
 
-/// Where a rule stands.
+/// The place of a rule.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct RuleRef {
-    /// In which role.
+    /// Its role.
     pub role: RoleName,
-    /// Which of its rules, from 0.
+    /// Its position in the role, from 0.
     pub index: usize,
 }
 
-/// What would be decided.
+/// What policy decides.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Decision {
-    /// Why not, where it would be refused.
+    /// The refusal, if it refuses.
     pub forbidden: Option<Forbidden>,
-    /// The rules that open it, or where it is refused, those that deny it.
+    /// The rules that open the access or, for a refusal, those that deny it.
     pub deciding_rules: Vec<RuleRef>,
-    /// The records that it would be about; the empty one is every record.
+    /// The records that are open; an empty domain is every record.
     pub row_filter: Domain,
-    /// The rules that open the model, but not the field.
+    /// The rules that open the model but not the field.
     pub rules_without_field: Vec<RuleRef>,
-    /// What else there is to know.
+    /// Caveats, and rules that almost apply.
     pub notes: Vec<String>,
 }
 
@@ -63,155 +63,138 @@ impl RuleRef {
     }
 }
 
-/// Decides. What a field shows in its turn is not looked at, for only Odoo
-/// knows that.
+/// Decides. Ignores what a field shows in turn, which only Odoo knows.
 pub(super) fn decide(
-    mandate: &EffectiveRules<'_>,
+    rules: &EffectiveRules<'_>,
     instance: &InstanceName,
-    question: &AccessQuery,
+    query: &AccessQuery,
 ) -> Decision {
     let AccessQuery {
         model,
-        action: deed,
+        action,
         field,
-    } = question;
-    let effect = match deed {
+    } = query;
+    let operation = match action {
         Action::Method(_) => Operation::Call,
-        Action::Operation(effect) => *effect,
+        Action::Operation(operation) => *operation,
     };
     let concerned = |deny: bool| {
-        mandate.rules().iter().filter(move |ruled| {
+        rules.rules().iter().filter(move |ruled| {
             let rule = ruled.rule;
-            let method = match deed {
+            let by_method = match action {
                 Action::Method(method) => rule.covers_method(method),
                 Action::Operation(_) => true,
             };
             let by_field = match (field, deny) {
-                (None, true) => rule.denies_all(effect) || matches!(deed, Action::Method(_)),
+                (None, true) => rule.denies_all(operation) || matches!(action, Action::Method(_)),
                 (None, false) => true,
                 (Some(field), true) => rule.denies_field(field.as_str()),
-                (Some(field), false) => {
-                    let writing = matches!(effect, Operation::Create | Operation::Write);
-                    if writing {
-                        rule.allows_writing(field.as_str())
-                    } else {
-                        rule.exposes(field.as_str())
-                    }
+                (Some(field), false) if operation.writes_values() => {
+                    rule.allows_writing(field.as_str())
                 }
+                (Some(field), false) => rule.exposes(field.as_str()),
             };
-            // A role that lets nothing be changed opens no change.
-            let opens = deny || effect.is_read() || ruled.write_mode > WriteMode::ReadOnly;
-            rule.deny == deny && opens && rule.covers(model, effect) && method && by_field
+            // A role in mode `read_only` opens no change.
+            let opens = deny || operation.is_read() || ruled.write_mode > WriteMode::ReadOnly;
+            rule.deny == deny && opens && rule.covers(model, operation) && by_method && by_field
         })
     };
-    let decided = if mandate.rules().iter().all(|ruled| ruled.rule.deny) {
+    let decided = if rules.rules().iter().all(|ruled| ruled.rule.deny) {
         Err(Forbidden::Instance(instance.clone()))
     } else {
-        row_filter(mandate, question).map_err(|forbidden| mandate.with_suggestion(forbidden))
+        row_filter(rules, query).map_err(|forbidden| rules.with_suggestion(forbidden))
     };
-    let at = |deny: bool| concerned(deny).map(|ruled| RuleRef::of(*ruled)).collect();
-    let whole = |deny: bool| {
-        concerned(deny)
-            .filter(|ruled| ruled.rule.domain.is_empty())
-            .map(|ruled| RuleRef::of(*ruled))
-            .collect()
-    };
+    let opening: Vec<RuleRef> = concerned(false).map(|ruled| RuleRef::of(*ruled)).collect();
+    let denying = concerned(true);
     match decided {
-        Ok(records) => {
-            let mut by: Vec<RuleRef> = at(false);
-            if !records.is_empty() {
-                by.extend(at(true));
-            }
+        Ok(row_filter) => {
+            let limited = denying.filter(|_| !row_filter.is_empty());
+            let limited = limited.map(|ruled| RuleRef::of(*ruled));
+            let mut notes = describe_arguments(rules, model, action);
+            notes.extend(schema_caveats(rules, model, operation));
             Decision {
                 forbidden: None,
-                deciding_rules: by,
-                row_filter: records,
+                deciding_rules: opening.into_iter().chain(limited).collect(),
+                row_filter,
                 rules_without_field: Vec::new(),
-                notes: describe_arguments(mandate, model, deed)
-                    .into_iter()
-                    .chain(schema_caveats(mandate, model, effect))
-                    .collect(),
+                notes,
             }
         }
-        Err(forbidden) => {
-            let opening: Vec<RuleRef> = at(false);
-            Decision {
-                forbidden: Some(forbidden),
-                deciding_rules: whole(true),
-                row_filter: Domain::nothing(),
-                rules_without_field: mandate
-                    .rules()
-                    .iter()
-                    .filter(|_| field.is_some())
-                    .filter(|ruled| !ruled.rule.deny && ruled.rule.covers(model, effect))
-                    .map(|ruled| RuleRef::of(*ruled))
-                    .filter(|at| !opening.contains(at))
-                    .collect(),
-                notes: near_misses(mandate, model, effect, field.as_ref()),
-            }
-        }
+        Err(forbidden) => Decision {
+            forbidden: Some(forbidden),
+            deciding_rules: denying
+                .filter(|ruled| ruled.rule.domain.is_empty())
+                .map(|ruled| RuleRef::of(*ruled))
+                .collect(),
+            row_filter: Domain::nothing(),
+            rules_without_field: rules
+                .rules()
+                .iter()
+                .filter(|_| field.is_some())
+                .filter(|ruled| !ruled.rule.deny && ruled.rule.covers(model, operation))
+                .map(|ruled| RuleRef::of(*ruled))
+                .filter(|at| !opening.contains(at))
+                .collect(),
+            notes: near_misses(rules, model, operation, field.as_ref()),
+        },
     }
 }
 
-/// The records that it would be about.
+/// The records that are open for the access.
 ///
 /// # Errors
 /// [`Forbidden`].
 pub(super) fn row_filter(
-    mandate: &EffectiveRules<'_>,
-    question: &AccessQuery,
+    rules: &EffectiveRules<'_>,
+    query: &AccessQuery,
 ) -> Result<Domain, Forbidden> {
-    let AccessQuery {
-        model,
-        action: deed,
-        field,
-    } = question;
-    match deed {
-        Action::Method(method) => mandate.allow_method(model, method, None),
-        Action::Operation(effect) => {
-            mandate.row_filter_without_schema(model, *effect, field.as_ref())
+    let model = &query.model;
+    match &query.action {
+        Action::Method(method) => rules.allow_method(model, method, None),
+        Action::Operation(operation) => {
+            rules.row_filter_without_schema(model, *operation, query.field.as_ref())
         }
     }
 }
 
-/// What a method may be called with, by each rule that opens it.
+/// The arguments that each opening rule accepts for the method.
 fn describe_arguments(
-    mandate: &EffectiveRules<'_>,
+    rules: &EffectiveRules<'_>,
     model: &ModelName,
-    deed: &Action,
+    action: &Action,
 ) -> Vec<String> {
-    let Action::Method(method) = deed else {
+    let Action::Method(method) = action else {
         return Vec::new();
     };
-    let opening = mandate.rules().iter().filter(|ruled| {
+    let opening = rules.rules().iter().filter(|ruled| {
         let rule = ruled.rule;
         let open = !rule.deny && ruled.write_mode > WriteMode::ReadOnly;
         open && rule.covers(model, Operation::Call) && rule.covers_method(method)
     });
-    let told = opening.map(|ruled| {
-        let taken = ruled.rule.arguments.get(method);
-        let taken = taken.map_or_else(|| "any arguments".to_owned(), ToString::to_string);
+    let lines = opening.map(|ruled| {
+        let allowed = ruled.rule.arguments.get(method);
+        let allowed = allowed.map_or_else(|| "any arguments".to_owned(), ToString::to_string);
         format!(
-            "rule {} of role `{}` takes {taken}",
+            "rule {} of role `{}` takes {allowed}",
             ruled.index + 1,
             ruled.role
         )
     });
-    told.collect()
+    lines.collect()
 }
 
-/// What depends on the fields that the model has, which only Odoo knows: a rule
-/// for several models may look at some that this one lacks.
+/// What depends on the fields of the model, which only Odoo knows: a rule for
+/// several models may name fields that this one does not have.
 fn schema_caveats(
-    mandate: &EffectiveRules<'_>,
+    rules: &EffectiveRules<'_>,
     model: &ModelName,
-    effect: Operation,
+    operation: Operation,
 ) -> Vec<String> {
     let mut notes = Vec::new();
-    for ruled in mandate.rules() {
+    for ruled in rules.rules() {
         let rule = ruled.rule;
         let named = rule.models.iter().any(|one| one.is_exactly(model.as_str()));
-        if named || !rule.covers(model, effect) {
+        if named || !rule.covers(model, operation) {
             continue;
         }
         let does = if rule.deny {
@@ -231,102 +214,46 @@ fn schema_caveats(
     notes
 }
 
-/// Why rules that seem to open it do not.
+/// Why rules that seem to open the access do not.
 fn near_misses(
-    mandate: &EffectiveRules<'_>,
+    rules: &EffectiveRules<'_>,
     model: &ModelName,
-    effect: Operation,
+    operation: Operation,
     field: Option<&FieldName>,
 ) -> Vec<String> {
     let mut notes = Vec::new();
-    let rules = || {
-        mandate
-            .rules()
-            .iter()
-            .map(|ruled| ruled.rule)
-            .filter(|rule| !rule.deny && rule.operations.contains(&effect))
+    let allow_rules = || {
+        let allow_rules = rules.rules().iter().map(|ruled| ruled.rule);
+        allow_rules.filter(|rule| !rule.deny && rule.operations.contains(&operation))
     };
     let by_pattern = |rule: &Rule| rule.models.iter().any(|one| one.matches(model.as_str()));
     if protected::is_protected(model.as_str())
-        && rules().any(by_pattern)
-        && !rules().any(|rule| rule.covers(model, effect))
+        && allow_rules().any(by_pattern)
+        && !allow_rules().any(|rule| rule.covers(model, operation))
     {
         notes.push(format!(
             "no pattern with `*` opens `{model}`; a rule must name it in full"
         ));
     }
-    let lowered = mandate.rules().iter().filter(|ruled| {
-        !effect.is_read()
+    let lowered = rules.rules().iter().filter(|ruled| {
+        !operation.is_read()
             && ruled.write_mode == WriteMode::ReadOnly
             && !ruled.rule.deny
-            && ruled.rule.covers(model, effect)
+            && ruled.rule.covers(model, operation)
     });
     let lowered: BTreeSet<&RoleName> = lowered.map(|ruled| ruled.role).collect();
     notes.extend(
         lowered.into_iter().map(|role| {
-            format!("role `{role}` lets nothing be changed: its `writes` is `read_only`")
+            format!("role `{role}` opens no change because its `writes` is `read_only`")
         }),
     );
     if let Some(field) = field
         && protected::is_secret(field.as_str())
-        && rules().any(|rule| rule.covers(model, effect) && !rule.exposes(field.as_str()))
+        && allow_rules().any(|rule| rule.covers(model, operation) && !rule.exposes(field.as_str()))
     {
         notes.push(format!(
             "no pattern with `*` opens `{field}`, which sounds like a secret; a rule must name it in `fields`"
         ));
     }
     notes
-}
-
-/// A rule in one sentence, for the administrator.
-pub(super) fn describe_rule(rule: &Rule) -> String {
-    let mut text = String::from(if rule.deny {
-        "it may never "
-    } else {
-        "it may "
-    });
-    let effects: Vec<String> = rule
-        .operations
-        .iter()
-        .map(|effect| match effect {
-            Operation::Call if !rule.methods.is_empty() => {
-                let methods = rule.methods.iter().map(|method| {
-                    let taken = rule.arguments.get(method);
-                    taken.map_or_else(|| method.to_string(), |taken| format!("{method} ({taken})"))
-                });
-                format!("call {} of", methods.collect::<Vec<_>>().join(", "))
-            }
-            Operation::Create
-            | Operation::Delete
-            | Operation::Read
-            | Operation::Call
-            | Operation::Write => effect.to_string(),
-        })
-        .collect();
-    text.push_str(&effects.join(", "));
-    text.push(' ');
-    text.push_str(&join_patterns(&rule.models));
-    let mut limits = Vec::new();
-    if !rule.fields.iter().any(Pattern::is_everything) {
-        limits.push(format!("fields {}", join_patterns(&rule.fields)));
-    }
-    if !rule.hidden_fields.is_empty() {
-        limits.push(format!("without {}", join_patterns(&rule.hidden_fields)));
-    }
-    if let Some(fields) = &rule.write_fields {
-        limits.push(format!("writing {}", join_patterns(fields)));
-    }
-    if !rule.domain.is_empty() {
-        limits.push(format!("records {}", rule.domain.to_json()));
-    }
-    if !limits.is_empty() {
-        // Writing into a string does not fail.
-        let _infallible = write!(text, " ({})", limits.join("; "));
-    }
-    text
-}
-
-fn join_patterns(patterns: &[Pattern]) -> String {
-    let patterns: Vec<String> = patterns.iter().map(ToString::to_string).collect();
-    patterns.join(", ")
 }

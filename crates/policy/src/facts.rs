@@ -1,19 +1,18 @@
-//! What policy has to know of Odoo to decide.
+//! What policy must know about Odoo to decide.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use super::{Incomplete, MembershipQuery, record_facts::MembershipAnswers};
+use super::{Incomplete, MembershipQuery, membership::MembershipAnswers};
 use gatepost_odoo::{ModelName, Schema};
 
-/// The fields of models, as Odoo told them to the caller's Odoo user: all of
-/// them, also those that policy hides. And for a change, which of its records
-/// a search found.
+/// The fields of models as the caller's Odoo user sees them, including those
+/// that policy hides; for a change also which of its records a search found.
 ///
-/// Policy asks nobody. What it lacks it names ([`Undecided::Needs`],
-/// [`Undecided::Seeks`]), and whoever asked comes again with it.
+/// Policy does no I/O. It names what is missing ([`Incomplete::NeedsSchema`],
+/// [`Incomplete::NeedsRecords`]); the caller adds it and asks again.
 #[derive(Debug, Default)]
 pub struct PolicyFacts {
     schemas: BTreeMap<ModelName, Arc<Schema>>,
@@ -26,7 +25,7 @@ impl PolicyFacts {
         self.schemas.insert(model, schema);
     }
 
-    /// Adds which records a search found that policy asked for.
+    /// Adds the ids that a search found.
     pub fn add_memberships(&mut self, search: MembershipQuery, ids: &BTreeSet<i64>) {
         self.memberships.add(search, ids);
     }
@@ -34,7 +33,7 @@ impl PolicyFacts {
     /// The fields of the model.
     ///
     /// # Errors
-    /// [`Undecided::Needs`].
+    /// [`Incomplete::NeedsSchema`].
     pub(super) fn schema_of(&self, model: &ModelName) -> Result<&Schema, Incomplete> {
         self.schemas
             .get(model)

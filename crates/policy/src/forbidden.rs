@@ -1,9 +1,9 @@
-//! What policy says no to.
+//! What policy refuses, and what the caller can do instead.
 
-use gatepost_base::InstanceName;
+use gatepost_base::{InstanceName, kinds};
 use gatepost_odoo::{FieldName, FieldPath, MethodName, ModelName, Operation, RecordId};
 
-/// A refusal by our own policy. Names what was asked; never the rules.
+/// A refusal by policy. Names what the caller asked for, never the rules.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Forbidden {
     /// The method may be called, but not with these arguments.
@@ -15,27 +15,27 @@ pub enum Forbidden {
         model: ModelName,
         /// Its method.
         method: MethodName,
-        /// All that does not fit, with what would.
+        /// Every argument that is wrong, with what would be right.
         why: String,
     },
-    /// The value of a relation to many is not made of commands, or the field
-    /// has no name that a field could have.
+    /// The value of a relation to many is not a list of commands, or the field's
+    /// name is not one.
     #[error(
-        "the value of `{field}` of `{model}` cannot be judged; write commands such as `[4, id]` or `[0, 0, {{...}}]`, at most six levels deep"
+        "the value of `{field}` of `{model}` cannot be checked; write commands such as `[4, id]` or `[0, 0, {{...}}]`, at most six levels deep"
     )]
     Commands {
         /// The model.
         model: ModelName,
-        /// The field as it was written, cut short.
+        /// The field as the client sent it, cut short.
         field: String,
     },
-    /// What the external ids of rows name may be any record.
+    /// External ids in rows may name any record.
     #[error(
-        "a row with an external id updates the record that has it already, and you may not update every record of `{0}` through this gateway; leave out the column `id` to create records, or name those to be updated in a column `.id`"
+        "a row with an external id updates the record that already has it, and you may not update every record of `{0}` through this gateway; leave out the column `id` to create records, or name the records to update in a column `.id`"
     )]
     ExternalIds(ModelName),
-    /// The field is not to be seen, together with what else was asked. Told like
-    /// one that does not exist.
+    /// The field is hidden, alone or together with other fields of the request.
+    /// Reads as if the field did not exist.
     #[error(
         "`{model}` has no field `{field}` that you can see; `describe_model` lists the fields of `{model}`"
     )]
@@ -45,20 +45,20 @@ pub enum Forbidden {
         /// The field.
         field: FieldName,
     },
-    /// Only a part of the records or fields may be seen, so what is above and
-    /// below which record cannot be asked.
+    /// Only a part of the records or fields is visible, and a search of the
+    /// hierarchy would reveal the rest.
     #[error(
         "you may not search the hierarchy of `{0}` with `child_of` or `parent_of`; compare the field itself with ids instead"
     )]
     Hierarchy(ModelName),
-    /// No role of the caller has any rule in the instance.
+    /// No role of the caller has a rule in the instance.
     #[error(
         "you have no access to the Odoo instance `{0}`; retrying will not help, ask the administrator for a role"
     )]
     Instance(InstanceName),
-    /// The value links to a record that may not be read.
+    /// The value links to a record that the caller may not read.
     #[error(
-        "the value of `{field}` of `{model}` links to a record that you may not read through this gateway, or that does not exist; leave it out or choose another"
+        "the value of `{field}` of `{model}` links to a record that does not exist or that you may not read through this gateway; leave it out or choose another"
     )]
     Linking {
         /// The model that has the field.
@@ -66,20 +66,10 @@ pub enum Forbidden {
         /// The field.
         field: FieldName,
     },
-    /// Which model the value links to is not known here.
+    /// The value names a record by something other than its database id, and some
+    /// of the records it might mean are hidden.
     #[error(
-        "a number in the value of `{field}` of `{model}` may be a link to any record; only who may read everything through this gateway can write one there. Leave it out"
-    )]
-    LinkingUntyped {
-        /// The model that has the field.
-        model: ModelName,
-        /// The field.
-        field: FieldName,
-    },
-    /// The value names a record otherwise than by its id, and some of them are
-    /// hidden, or something of them.
-    #[error(
-        "the records that `{field}` of `{model}` links to are named here by their database ids only, in a column `{field}/.id`: some of them, or of what Odoo looks for names in, are hidden from you"
+        "name the records that `{field}` of `{model}` links to by database id, in a column `{field}/.id`: some of them, or some fields that hold their names, are hidden from you"
     )]
     LinkingByName {
         /// The model that has the field.
@@ -87,7 +77,17 @@ pub enum Forbidden {
         /// The field.
         field: FieldName,
     },
-    /// The method is not listed.
+    /// The value may link to a record of any model.
+    #[error(
+        "`{field}` of `{model}` accepts links to any model, so numbers are allowed there only for callers with unrestricted read access; leave the number out"
+    )]
+    LinkingUntyped {
+        /// The model that has the field.
+        model: ModelName,
+        /// The field.
+        field: FieldName,
+    },
+    /// No rule lists the method.
     #[error(
         "you may not call `{method}` of `{model}` through this gateway; {}",
         method_suggestion(near.as_ref())
@@ -97,61 +97,67 @@ pub enum Forbidden {
         model: ModelName,
         /// Its method.
         method: MethodName,
-        /// One that may be called, and is called much the same.
+        /// A permitted method with a similar name.
         near: Option<MethodName>,
     },
-    /// No rule allows the effect on the model.
+    /// The caller may not read any field that holds a name.
+    #[error(
+        "records of `{0}` cannot be found by part of their name here; search by the fields that `describe_model` lists, or by ids"
+    )]
+    NameSearch(ModelName),
+    /// No rule opens the operation on the model.
     #[error(
         "you may not {} records of `{model}` through this gateway; retrying will not help, {}",
-        operation.as_str(),
+        verb(*operation),
         operation_advice(*operation)
     )]
     Operation {
-        /// The model that was asked for.
+        /// The model.
         model: ModelName,
-        /// What was to be done.
+        /// The operation.
         operation: Operation,
     },
-    /// The path does not lead from field to field.
-    #[error(
-        "`{path}` of `{model}` cannot be compared like this; write a field, or a path through relations such as `partner_id.country_id`"
-    )]
-    Path {
-        /// The model it starts from.
-        model: ModelName,
-        /// The path.
-        path: FieldPath,
-    },
-    /// The values would take a record out of what may be changed.
+    /// The values would take the record out of those that the caller may change.
     #[error(
         "with this value of `{field}` the record of `{model}` would not be one that you may {} through this gateway; choose another value",
-        operation.as_str()
+        verb(*operation)
     )]
     OutsideAfterWrite {
         /// The model.
         model: ModelName,
-        /// What was to be done.
+        /// The operation.
         operation: Operation,
-        /// A field that decides, perhaps of the record in whose list it is.
+        /// A field that decides, perhaps of the record whose list it is in.
         field: FieldPath,
     },
-    /// These records are not among those that may be changed, or do not exist.
+    /// The path does not lead from field to field.
+    #[error(
+        "`{path}` of `{model}` cannot be used in a condition like this; use a field, or a path through relations such as `partner_id.country_id`"
+    )]
+    Path {
+        /// The model where the path starts.
+        model: ModelName,
+        /// The path.
+        path: FieldPath,
+    },
+    /// These records do not exist, or are not among those that the caller may
+    /// change.
     #[error(
         "you may not {} these records of `{model}` through this gateway, or they do not exist: {}; leave them out",
-        operation.as_str(),
+        verb(*operation),
         id_list(ids)
     )]
     Records {
         /// The model.
         model: ModelName,
-        /// What was to be done.
+        /// The operation.
         operation: Operation,
-        /// Which records.
+        /// The records.
         ids: Vec<RecordId>,
     },
     /// Sorting by a relation sorts by fields of the related model.
     #[error(
-        "you may not sort `{model}` by `{field}`, for it sorts by fields of the related records; order by a field of `{model}` itself"
+        "you may not sort `{model}` by `{field}` because that sorts by fields of the related records; sort by a field of `{model}` itself"
     )]
     Sorting {
         /// The model.
@@ -159,29 +165,24 @@ pub enum Forbidden {
         /// The relation.
         field: FieldName,
     },
-    /// Whether the record may be changed so depends on a field whose value is
-    /// not known before.
+    /// Whether the caller may change the record depends on a field whose value is
+    /// unknown before the change.
     #[error(
         "which records of `{model}` you may {} through this gateway depends on `{field}`{}",
-        operation.as_str(),
+        verb(*operation),
         hint.text(*operation, field)
     )]
     Undecidable {
         /// The model.
         model: ModelName,
-        /// What was to be done.
+        /// The operation.
         operation: Operation,
         /// The field that decides.
         field: FieldPath,
         /// What to do instead.
         hint: DenialHint,
     },
-    /// None of the fields in which a name is looked for may be seen.
-    #[error(
-        "records of `{0}` cannot be found by a part of their name here; search by the fields that `describe_model` lists, or by ids"
-    )]
-    NameSearch(ModelName),
-    /// The field may be seen, but not written.
+    /// The caller may read the field, but not write it.
     #[error(
         "you may not write `{field}` of `{model}` through this gateway; retrying will not help, leave it out"
     )]
@@ -193,40 +194,69 @@ pub enum Forbidden {
     },
 }
 
-/// What to do where it is not known before whether a record may be changed so.
+/// What to do where the decision depends on a value that is unknown before the
+/// change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DenialHint {
-    /// Do it by itself, and not inside of the record that this field links to.
-    SeparateCall(FieldName),
-    /// Nothing.
+    /// Only the administrator can help.
     None,
-    /// Go over the list of the record that they belong to: this one shows it.
+    /// Use the list of the record that the lines belong to: this list shows it.
     OwningList,
-    /// Say what the field is to be.
+    /// Change the record in a call of its own, not inside the record that this
+    /// field links to.
+    SeparateCall(FieldName),
+    /// Give the field a value.
     Value,
 }
 
 impl DenialHint {
-    fn text(&self, effect: Operation, field: &FieldPath) -> String {
+    fn text(&self, operation: Operation, field: &FieldPath) -> String {
         match self {
-            Self::SeparateCall(link) if effect == Operation::Create => format!(
-                "; give it a plain value, or leave these records out and make them afterwards with create_records, naming `{link}`"
-            ),
-            Self::SeparateCall(link) => format!(
-                "; leave these records out and change them by themselves with update_records, naming `{link}` where they move"
-            ),
             Self::None => {
-                ", which only Odoo works out; retrying will not help, tell the administrator"
+                ", which only Odoo computes; retrying will not help, ask the administrator"
                     .to_owned()
             }
-            Self::OwningList => "; this list shows another record's, so leave it out: use that one's list, or the records' own model with create_records and update_records".to_owned(),
-            Self::Value => format!("; give `{}` a plain value of its own", field.first()),
+            Self::OwningList => "; this list shows another record's, so leave it out: use that record's list, or the records' own model with create_records and update_records".to_owned(),
+            Self::SeparateCall(link) if operation == Operation::Create => format!(
+                "; give it a plain value, or leave these records out and create them afterwards with create_records, setting `{link}`"
+            ),
+            Self::SeparateCall(link) => format!(
+                "; leave these records out and update them with update_records, setting `{link}` where they move"
+            ),
+            Self::Value => format!("; give `{}` a plain value in this call", field.first()),
         }
     }
 }
 
 impl Forbidden {
-    /// The model that was asked for, if one was.
+    kinds! {
+        "arguments" => Self::Arguments { .. },
+        "commands" => Self::Commands { .. },
+        "external_ids" => Self::ExternalIds(_),
+        "field" => Self::Field { .. },
+        "hierarchy" => Self::Hierarchy(_),
+        "instance" => Self::Instance(_),
+        "linking" => Self::Linking { .. },
+        "linking_blindly" => Self::LinkingUntyped { .. },
+        "linking_by_name" => Self::LinkingByName { .. },
+        "method" => Self::Method { .. },
+        "operation" => Self::Operation { .. },
+        "outside" => Self::OutsideAfterWrite { .. },
+        "path" => Self::Path { .. },
+        "records" => Self::Records { .. },
+        "sorting" => Self::Sorting { .. },
+        "unjudged" => Self::Undecidable { .. },
+        "unnamed" => Self::NameSearch(_),
+        "writing" => Self::Writing { .. },
+    }
+
+    /// The operation is not open on the model.
+    pub(super) fn operation_on(model: &ModelName, operation: Operation) -> Self {
+        let model = model.clone();
+        Self::Operation { model, operation }
+    }
+
+    /// The model that the caller asked for, if the refusal is about one.
     pub fn model(&self) -> Option<&ModelName> {
         match self {
             Self::Instance(_) => None,
@@ -236,67 +266,21 @@ impl Forbidden {
             | Self::Field { model, .. }
             | Self::Hierarchy(model)
             | Self::Linking { model, .. }
-            | Self::LinkingUntyped { model, .. }
             | Self::LinkingByName { model, .. }
+            | Self::LinkingUntyped { model, .. }
             | Self::Method { model, .. }
+            | Self::NameSearch(model)
             | Self::Operation { model, .. }
             | Self::OutsideAfterWrite { model, .. }
             | Self::Path { model, .. }
             | Self::Records { model, .. }
             | Self::Sorting { model, .. }
             | Self::Undecidable { model, .. }
-            | Self::NameSearch(model)
             | Self::Writing { model, .. } => Some(model),
         }
     }
 
-    /// All that [`kind`](Self::kind) says.
-    pub const KINDS: [&'static str; 18] = [
-        "arguments",
-        "commands",
-        "external_ids",
-        "field",
-        "hierarchy",
-        "instance",
-        "linking",
-        "linking_blindly",
-        "linking_by_name",
-        "method",
-        "operation",
-        "outside",
-        "path",
-        "records",
-        "sorting",
-        "unjudged",
-        "unnamed",
-        "writing",
-    ];
-
-    /// The word for it in the audit journal.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Arguments { .. } => "arguments",
-            Self::Commands { .. } => "commands",
-            Self::ExternalIds(_) => "external_ids",
-            Self::Field { .. } => "field",
-            Self::Hierarchy(_) => "hierarchy",
-            Self::Instance(_) => "instance",
-            Self::Linking { .. } => "linking",
-            Self::LinkingUntyped { .. } => "linking_blindly",
-            Self::LinkingByName { .. } => "linking_by_name",
-            Self::Method { .. } => "method",
-            Self::Operation { .. } => "operation",
-            Self::OutsideAfterWrite { .. } => "outside",
-            Self::Path { .. } => "path",
-            Self::Records { .. } => "records",
-            Self::Sorting { .. } => "sorting",
-            Self::Undecidable { .. } => "unjudged",
-            Self::NameSearch(_) => "unnamed",
-            Self::Writing { .. } => "writing",
-        }
-    }
-
-    /// The method that was to be called, if one was.
+    /// The method that the caller asked for, if the refusal is about one.
     pub fn method(&self) -> Option<&MethodName> {
         if let Self::Arguments { method, .. } | Self::Method { method, .. } = self {
             Some(method)
@@ -305,7 +289,7 @@ impl Forbidden {
         }
     }
 
-    /// The records that are not open, where only some are not.
+    /// The records that are not open, if others of the call are.
     pub fn ids(&self) -> &[RecordId] {
         if let Self::Records { ids, .. } = self {
             ids
@@ -314,48 +298,49 @@ impl Forbidden {
         }
     }
 
-    /// What was to be done, if that was the question.
+    /// The operation that the refusal is about, if it is about one.
     pub fn operation(&self) -> Option<Operation> {
         match self {
-            Self::Operation {
-                operation: effect, ..
-            }
-            | Self::OutsideAfterWrite {
-                operation: effect, ..
-            }
-            | Self::Records {
-                operation: effect, ..
-            }
-            | Self::Undecidable {
-                operation: effect, ..
-            } => Some(*effect),
+            Self::Operation { operation, .. }
+            | Self::OutsideAfterWrite { operation, .. }
+            | Self::Records { operation, .. }
+            | Self::Undecidable { operation, .. } => Some(*operation),
             Self::Hierarchy(_) | Self::Path { .. } | Self::Sorting { .. } | Self::NameSearch(_) => {
                 Some(Operation::Read)
             }
             Self::Arguments { .. } | Self::Method { .. } => Some(Operation::Call),
             Self::ExternalIds(_)
             | Self::Linking { .. }
-            | Self::LinkingUntyped { .. }
             | Self::LinkingByName { .. }
+            | Self::LinkingUntyped { .. }
             | Self::Writing { .. } => Some(Operation::Write),
             Self::Commands { .. } | Self::Field { .. } | Self::Instance(_) => None,
         }
     }
 }
 
-fn operation_advice(effect: Operation) -> &'static str {
-    match effect {
-        Operation::Read => "`list_models` names the models you can read",
-        Operation::Create | Operation::Delete | Operation::Call | Operation::Write => {
-            "ask the administrator for it"
+/// What a caller may not do to records.
+fn verb(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Call => "call methods on",
+        Operation::Create | Operation::Delete | Operation::Read | Operation::Write => {
+            operation.as_str()
         }
+    }
+}
+
+fn operation_advice(operation: Operation) -> &'static str {
+    if operation.is_read() {
+        "`list_models` lists the models you can read"
+    } else {
+        "ask the administrator for access"
     }
 }
 
 fn method_suggestion(near: Option<&MethodName>) -> String {
     near.map_or_else(
-        || "retrying will not help, ask the administrator for it".to_owned(),
-        |near| format!("did you mean `{near}`? Else ask the administrator for it"),
+        || "retrying will not help, ask the administrator for access".to_owned(),
+        |near| format!("did you mean `{near}`? Otherwise ask the administrator for access"),
     )
 }
 

@@ -4,17 +4,17 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, de};
 
-/// A name, or the beginning of names followed by `*`: `sale.order`, `sale.*`, `*`.
+/// A name, or a prefix followed by `*`: `sale.order`, `sale.*`, `*`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pattern {
     text: Box<str>,
     is_prefix: bool,
 }
 
-/// A text that is no pattern.
+/// Not a pattern.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "`{0}` is not a pattern; write a name such as `sale.order`, or its beginning and one `*` at the end such as `sale.*`"
+    "`{0}` is not a pattern; write a name such as `sale.order`, or a prefix with one `*` at the end such as `sale.*`"
 )]
 pub struct InvalidPattern(String);
 
@@ -68,7 +68,7 @@ impl Pattern {
         }
     }
 
-    /// Whether the pattern covers every name that the other one does.
+    /// Whether the pattern covers every name that the other one covers.
     pub fn covers(&self, other: &Self) -> bool {
         if self.is_prefix {
             other.text.starts_with(&*self.text)
@@ -77,7 +77,7 @@ impl Pattern {
         }
     }
 
-    /// Whether the pattern is this very name, without a `*`.
+    /// Whether the pattern is exactly this name, without a `*`.
     pub fn is_exactly(&self, name: &str) -> bool {
         !self.is_prefix && name == &*self.text
     }

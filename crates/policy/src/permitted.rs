@@ -1,10 +1,10 @@
-//! The proof that policy let something through.
+//! The proof that policy permitted something.
 
-/// Something that policy let through. Only `policy` makes one, so a function
-/// that takes one cannot be reached around it.
+/// Something that policy permitted. Only this crate constructs one, so a
+/// function that takes one cannot be reached around the policy.
 ///
-/// ```compile_fail
-/// let forged = gatepost::policy::Permitted(1);
+/// ```compile_fail,E0423
+/// let forged = gatepost_policy::Permitted(1);
 /// ```
 #[derive(Clone, PartialEq, Debug)]
 pub struct Permitted<T>(T);
@@ -14,7 +14,7 @@ impl<T> Permitted<T> {
         Self(what)
     }
 
-    /// What was let through.
+    /// What policy permitted.
     pub fn get(&self) -> &T {
         &self.0
     }

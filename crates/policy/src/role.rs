@@ -3,15 +3,15 @@
 use super::{Rule, WriteMode};
 use gatepost_base::CredentialName;
 
-/// A named set of rules. What a caller may do is what the rules of all their
-/// roles open together, without what any of them denies.
+/// A named set of rules. A caller may do what the rules of all their roles open
+/// together, except what any of them denies.
 #[derive(Clone, Debug, Default)]
 pub struct Role {
-    /// The rules, in the order in which they are written.
+    /// The rules, in the order of the configuration.
     pub rules: Vec<Rule>,
-    /// The Odoo user that calls by this role act as, where something else does
-    /// not say otherwise.
+    /// The Odoo user that calls with this role act as, unless a grant names
+    /// another one.
     pub credential: Option<CredentialName>,
-    /// How freely what the rules open may be changed.
+    /// How freely callers may change what the rules open.
     pub write_mode: WriteMode,
 }

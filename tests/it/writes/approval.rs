@@ -303,7 +303,7 @@ fn approval_stays_valid_when_nothing_was_changed() {
     // all the same.
     stage.fake_odoo.inject_conflict("crm.lead/write");
     let text = refused(&stage, "update_records", &confirmed);
-    assert!(text.contains("try again in some seconds"), "{text}");
+    assert!(text.contains("retry in a few seconds"), "{text}");
     stage
         .fake_odoo
         .inject_error("crm.lead/write", FaultPoint::BeforeCall);

@@ -39,7 +39,7 @@ fn idempotency_key_is_released_after_a_rejected_call() {
     stage.fake_odoo.inject_conflict("crm.lead/create");
     let right = json!({"model": "crm.lead", "values": [{"name": "x"}], "idempotency_key": "k"});
     let text = refused(&stage, "create_records", &right);
-    assert!(text.contains("nothing was changed, try again"), "{text}");
+    assert!(text.contains("nothing was changed, retry"), "{text}");
     answered(&stage, "create_records", &right);
 }
 

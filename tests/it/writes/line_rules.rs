@@ -26,7 +26,7 @@ fn role_limited_to_company_creates_orders_with_lines_only_there() {
     assert!(text.contains("`order_id.company_id`"), "{text}");
     let text = refused(&stage, "create_records", &order(Value::Null));
     assert!(
-        text.contains("make them afterwards with create_records, naming `order_id`"),
+        text.contains("create them afterwards with create_records, setting `order_id`"),
         "{text}"
     );
 }

@@ -56,7 +56,7 @@ fn allowed_method_is_previewed_and_its_effect_reported() {
     let text = refused(&stage, "call_method", &confirmed);
     insta::assert_snapshot!(text, @r"
     Odoo refused: Some orders are not in a state requiring confirmation.
-    Nothing was changed. This is a rule of the business: the same call will be refused again. Change what Odoo asks for, or tell the user
+    Nothing was changed. A business rule refused, so the same call will be refused again. Change what Odoo asks for, or tell the user
     ");
 }
 

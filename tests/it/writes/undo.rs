@@ -469,7 +469,7 @@ fn undo_refused_by_odoo_can_be_retried() {
     let name = update_records(&stage, "crm.lead", &[1], &json!({"priority": "3"}));
     stage.fake_odoo.inject_conflict("crm.lead/write");
     let text = refused_undo(&stage, &name);
-    assert!(text.contains("nothing was changed, try again"), "{text}");
+    assert!(text.contains("nothing was changed, retry"), "{text}");
     undo_change(&stage, &name);
     assert_eq!(differences(&stage, &before), Vec::<String>::new());
 }

@@ -2,8 +2,7 @@
 
 use super::{super::InvalidFieldPath, operator::Operator};
 
-/// A domain that cannot be used. `Display` says what is wrong and what would
-/// be right; the form is shown by each.
+/// Not a valid domain. `Display` says what is wrong and shows a correct form.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidDomain {
     /// A term is neither a condition nor `&`, `|`, `!`.
@@ -11,7 +10,7 @@ pub enum InvalidDomain {
         "term {position} of the domain, `{found}`, is neither a condition such as `[\"name\", \"ilike\", \"azure\"]` nor one of `\"&\"`, `\"|\"`, `\"!\"`"
     )]
     BadTerm {
-        /// Which, from 1.
+        /// Its position, from 1.
         position: usize,
         /// The term, cut short.
         found: String,
@@ -24,7 +23,7 @@ pub enum InvalidDomain {
         /// What is wrong with it.
         source: InvalidFieldPath,
     },
-    /// The right side does not fit the operator.
+    /// The right side does not match the operator.
     #[error(
         "term {position} of the domain: `{operator}` compares with {wanted}, not with `{found}`"
     )]
@@ -38,7 +37,7 @@ pub enum InvalidDomain {
         /// The right side, cut short.
         found: String,
     },
-    /// The operator is none of Odoo's.
+    /// Odoo has no such operator.
     #[error(
         "term {position} of the domain: `{found}` is not an operator; use one of {}",
         Operator::all()
@@ -49,28 +48,28 @@ pub enum InvalidDomain {
         /// The operator as it was sent, cut short.
         found: String,
     },
-    /// An `&`, `|` or `!` lacks what it joins.
+    /// An `&`, `|` or `!` lacks an operand.
     #[error(
-        "the domain needs {missing} more condition(s): `\"&\"` and `\"|\"` stand before the two terms they join, `\"!\"` before one, as in `[\"|\", [\"city\", \"=\", \"Gent\"], [\"city\", \"=\", \"Liège\"]]`"
+        "the domain needs {missing} more condition(s): put `\"&\"` and `\"|\"` before the two terms they join, `\"!\"` before one, as in `[\"|\", [\"city\", \"=\", \"Gent\"], [\"city\", \"=\", \"Liège\"]]`"
     )]
     Incomplete {
         /// How many conditions are missing.
         missing: usize,
     },
-    /// It is no list at all.
+    /// Not a list.
     #[error(
         "a domain is a list of conditions such as `[[\"is_company\", \"=\", true], [\"name\", \"ilike\", \"azure\"]]`, not `{found}`"
     )]
     NotAList {
-        /// What came instead, cut short.
+        /// The value, cut short.
         found: String,
     },
-    /// It is larger than we let through.
+    /// Larger than permitted.
     #[error("the domain is too large: at most {limit} {what}; split the search")]
     TooLarge {
-        /// How many are allowed.
+        /// The maximum.
         limit: usize,
-        /// Of what.
+        /// What it counts.
         what: &'static str,
     },
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, de};
 use serde_json::{Value, json};
 
 pub use invalid::InvalidDomain;
-pub use operator::Operator;
+pub use operator::{OperandKind, Operator};
 
 use super::{FieldPath, RecordId};
 
@@ -28,26 +28,26 @@ pub struct Domain {
 /// One term of a domain in prefix form.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Term {
-    /// Both of the next two.
+    /// Both of the next two expressions.
     And,
     /// One comparison.
     Condition(Condition),
-    /// Every record (`true`) or none.
+    /// Every record (`true`) or no record.
     Constant(bool),
-    /// Not the next one.
+    /// Not the next expression.
     Not,
-    /// One of the next two.
+    /// At least one of the next two expressions.
     Or,
 }
 
-/// One comparison: a field, an operator, and what it is compared with.
+/// One comparison: a field, an operator and a right side.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Condition {
     /// The field, perhaps through relations.
     pub path: FieldPath,
-    /// How it is compared.
+    /// How they are compared.
     pub operator: Operator,
-    /// With what.
+    /// The right side.
     pub operand: Operand,
 }
 
@@ -74,7 +74,7 @@ impl Domain {
         &self.terms
     }
 
-    /// The model's own fields in it: where each of its paths begins.
+    /// The model's own fields in it: the first name of each path.
     pub fn fields(&self) -> impl Iterator<Item = &str> {
         self.terms.iter().filter_map(|term| match term {
             Term::Condition(condition) => Some(condition.path.first()),
@@ -82,18 +82,18 @@ impl Domain {
         })
     }
 
-    /// Whether it matches every record because it says nothing.
+    /// Whether it has no conditions, so that it matches every record.
     pub fn is_empty(&self) -> bool {
         self.terms.is_empty()
     }
 
-    /// The terms in prefix form, to be changed and put together again.
+    /// The terms in prefix form, for a caller that replaces some of them.
     pub fn into_terms(self) -> Vec<Term> {
         self.terms
     }
 
-    /// A domain of terms that came from [`Domain::into_terms`], each replaced
-    /// by one of the same kind at most.
+    /// A domain of terms from [`Domain::into_terms`], where each condition may
+    /// have been replaced by a complete expression.
     pub fn from_normalised(terms: Vec<Term>) -> Self {
         Self { terms }
     }
@@ -105,10 +105,30 @@ impl Domain {
         }
     }
 
+    /// A domain that compares a field with a value.
+    pub fn compare(path: FieldPath, operator: Operator, value: impl Into<Value>) -> Self {
+        let operand = Operand::Value(value.into());
+        Self::of(Condition {
+            path,
+            operator,
+            operand,
+        })
+    }
+
+    /// A domain on the records that a relation links to, for `any` and `not any`.
+    pub fn related(path: FieldPath, operator: Operator, inner: Self) -> Self {
+        let operand = Operand::Domain(inner);
+        Self::of(Condition {
+            path,
+            operator,
+            operand,
+        })
+    }
+
     /// The domain of the records with these ids.
     ///
     /// # Errors
-    /// [`InvalidDomain`] when they are more than a domain may list.
+    /// [`InvalidDomain`] when there are more than a domain may list.
     pub fn of_ids(ids: &[RecordId]) -> Result<Self, InvalidDomain> {
         Self::parse(&json!([["id", "in", ids]]))
     }
@@ -155,7 +175,7 @@ impl Domain {
         Self { terms }
     }
 
-    /// Whether it says, at its top, all that the other one says.
+    /// Whether its top-level conditions include all of the other domain's.
     pub fn implies(&self, other: &Self) -> bool {
         let own = conjuncts(&self.terms);
         conjuncts(&other.terms)
@@ -170,19 +190,19 @@ impl Domain {
         Self { terms }
     }
 
-    /// The domain as Odoo wants it.
+    /// The domain in Odoo's form.
     pub fn to_json(&self) -> Value {
         self.terms.iter().map(Term::to_json).collect()
     }
 }
 
-/// The expressions that hold all at once: what the leading `&`s join.
+/// The expressions that must all hold: those that the leading `&`s join.
 fn conjuncts(terms: &[Term]) -> Vec<&[Term]> {
     let mut found = Vec::new();
     let mut rest = terms;
     while !rest.is_empty() {
         if let [Term::And, inside @ ..] = rest {
-            // What follows are two expressions, or more of these; all hold.
+            // Two expressions follow, or more `&`s; all must hold.
             rest = inside;
             continue;
         }
@@ -193,7 +213,7 @@ fn conjuncts(terms: &[Term]) -> Vec<&[Term]> {
     found
 }
 
-/// How many terms the first expression has.
+/// The number of terms in the first expression.
 fn expression_length(terms: &[Term]) -> usize {
     let mut owed = 1_usize;
     for (at, term) in terms.iter().enumerate() {

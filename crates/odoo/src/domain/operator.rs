@@ -46,16 +46,20 @@ pub enum Operator {
     ParentOf,
 }
 
-/// What an operator wants on its right side.
+/// What an operator requires on its right side.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum OperandKind {
+pub enum OperandKind {
+    /// A domain on the related model.
     Domain,
     /// An id, a list of ids, or a name.
     Hierarchy,
+    /// A list of values.
     List,
+    /// One value, `false` for an empty field.
     Scalar,
-    /// A number or text, but neither a boolean nor nothing.
+    /// A number or text: neither a boolean nor empty.
     Sortable,
+    /// A text that the field contains, or a pattern.
     Text,
 }
 
@@ -92,8 +96,8 @@ impl Operator {
             .map_or("=", |(_, spelling)| *spelling)
     }
 
-    /// The operator of a spelling; upper case and double spaces are forgiven,
-    /// and so are the two spellings everybody knows from elsewhere.
+    /// The operator of a spelling. Upper case, double spaces and the common
+    /// spellings `==` and `<>` are accepted.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let text = text
             .split_whitespace()
@@ -111,14 +115,43 @@ impl Operator {
             .map(|(operator, _)| *operator)
     }
 
-    /// All spellings, for the answer to somebody who used another.
+    /// All spellings, for an error text.
     pub(super) fn all() -> String {
         SPELLINGS
             .map(|(_, spelling)| format!("`{spelling}`"))
             .join(", ")
     }
 
-    pub(super) fn operand_kind(self) -> OperandKind {
+    /// The operator without its negation, and whether it was negated: `not in`
+    /// is (`in`, `true`).
+    pub fn without_negation(self) -> (Self, bool) {
+        let positive = match self {
+            Self::NotAny => Self::Any,
+            Self::NotEqual => Self::Equal,
+            Self::NotEqualIlike => Self::EqualIlike,
+            Self::NotEqualLike => Self::EqualLike,
+            Self::NotIlike => Self::Ilike,
+            Self::NotIn => Self::In,
+            Self::NotLike => Self::Like,
+            Self::Any
+            | Self::ChildOf
+            | Self::Equal
+            | Self::EqualIlike
+            | Self::EqualLike
+            | Self::Greater
+            | Self::GreaterOrEqual
+            | Self::Ilike
+            | Self::In
+            | Self::Less
+            | Self::LessOrEqual
+            | Self::Like
+            | Self::ParentOf => self,
+        };
+        (positive, positive != self)
+    }
+
+    /// What its right side must be.
+    pub fn operand_kind(self) -> OperandKind {
         match self {
             Self::Any | Self::NotAny => OperandKind::Domain,
             Self::ChildOf | Self::ParentOf => OperandKind::Hierarchy,

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Condition, Domain, InvalidDomain, Operand, Operator, Term, operator::OperandKind};
+use super::{Condition, Domain, InvalidDomain, Operand, OperandKind, Operator, Term};
 use crate::FieldPath;
 
 /// Terms in one domain, sub-domains included.
@@ -13,12 +13,12 @@ const MAX_DEPTH: usize = 4;
 const MAX_LIST: usize = 5_000;
 /// Bytes in one text value.
 const MAX_TEXT: usize = 2_000;
-/// Characters of a wrong value that are shown back.
+/// Characters of an invalid value that the error shows.
 const MAX_EXCERPT_CHARS: usize = 80;
 
 pub(super) fn domain(value: &Value) -> Result<Domain, InvalidDomain> {
     let mut budget = MAX_TERMS;
-    // Some models send the list as a text that holds the list. What it means is beyond doubt.
+    // Some models send the list as text that holds the list; the meaning is clear.
     if let Value::String(text) = value
         && let Ok(list @ Value::Array(_)) = serde_json::from_str(text)
     {
@@ -39,7 +39,7 @@ fn parse(value: &Value, depth: usize, budget: &mut usize) -> Result<Domain, Inva
             what: "levels of sub-domains",
         });
     }
-    // One condition without the list around it: what it means is beyond doubt too.
+    // One condition without the list around it; the meaning is clear, too.
     if let [Value::String(field), Value::String(operator), _] = items.as_slice()
         && !matches!(field.as_str(), "&" | "|" | "!")
         && Operator::parse(operator).is_some()
@@ -48,7 +48,7 @@ fn parse(value: &Value, depth: usize, budget: &mut usize) -> Result<Domain, Inva
         return parse(&Value::Array(vec![value.clone()]), depth, budget);
     }
     let mut terms = Vec::with_capacity(items.len() * 2);
-    // How many complete expressions are still owed, as Odoo's `normalize_domain` counts.
+    // How many complete expressions are missing, as Odoo's `normalize_domain` counts.
     let mut owed = 1_usize;
     for (index, item) in items.iter().enumerate() {
         *budget = budget.checked_sub(1).ok_or(InvalidDomain::TooLarge {
@@ -154,7 +154,7 @@ fn parse_operand(
             Value::Array(ids) if list(ids) && ids.iter().all(Value::is_number) => value.clone(),
             _ => return Err(bad("an id, a list of ids or a name")),
         },
-        // Odoo matches nothing, without a word, when the list is missing.
+        // Without a list Odoo silently matches nothing.
         OperandKind::List => match value {
             Value::Array(values) if list(values) => {
                 Value::Array(values.iter().map(null_to_false).collect())
@@ -184,7 +184,7 @@ fn parse_operand(
     Ok(Operand::Value(value))
 }
 
-/// Odoo says `false` for what is not set.
+/// Odoo represents an empty field as `false`.
 fn null_to_false(value: &Value) -> Value {
     if value.is_null() {
         Value::Bool(false)

@@ -1,3 +1,4 @@
+mod forbidden;
 mod imports;
 mod nothing_leaks;
 mod reads;

@@ -469,3 +469,19 @@ proptest! {
         }
     }
 }
+
+/// Once, a rule for all models whose domain names a field that only orders have
+/// closed the other models.
+#[test]
+fn allow_rule_on_field_of_another_model_does_not_revoke_reads() {
+    let limited = |field: &str| Rule {
+        domain: Domain::parse(&json!([[field, "=", 0]])).unwrap(),
+        ..rule("*", "*", &[Operation::Read])
+    };
+    let by_partner = Domain::parse(&json!([["partner_id.name", "=", "0"]])).unwrap();
+    let call = Call::search_count(ModelName::known(ORDER), &by_partner);
+    let less = [limited("company_id")];
+    let more = [limited("company_id"), limited("branch")];
+    assert!(permitted(&less, &call).is_some());
+    assert!(permitted(&more, &call).is_some());
+}

@@ -5,12 +5,14 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
-        Argument, ArgumentKind, Arguments, Bounds, Forbidden, Incomplete, PolicyFacts, Rule,
-        WriteMode,
+        Argument, ArgumentKind, Arguments, Bounds, DenialHint, Forbidden, Incomplete, PolicyFacts,
+        Rule, WriteMode,
     },
     instance, pattern, policy, rule,
 };
-use gatepost_odoo::{ArgumentName, Call, Domain, MethodName, ModelName, Operation, RecordId};
+use gatepost_odoo::{
+    ArgumentName, Call, Domain, FieldName, FieldPath, MethodName, ModelName, Operation, RecordId,
+};
 
 const READ: Operation = Operation::Read;
 const CREATE: Operation = Operation::Create;
@@ -712,34 +714,34 @@ fn linking_into_related_one2many_is_rejected_under_row_filter() {
 
 #[test]
 fn undecidable_line_error_suggests_an_alternative() {
-    let create = |domain: &Value, values| {
-        permit_order_lines(domain, NEW, values, &[])
-            .unwrap_err()
-            .to_string()
-    };
+    let create = |domain: &Value, values| permit_order_lines(domain, NEW, values, &[]).unwrap_err();
     let line = || json!({"company_id": 1, "line_ids": [[0, 0, {}]]});
-    let unjudged = |on: &str, remedy: &str| {
-        format!(
-            "which records of `sale.{on}` you may create through this gateway depends on {remedy}"
-        )
+    let undecidable = |model: &str, field: &str, hint: DenialHint| Forbidden::Undecidable {
+        model: name(model),
+        operation: CREATE,
+        field: FieldPath::try_from(field).unwrap(),
+        hint,
     };
-    let afterwards = "; give it a plain value, or leave these records out and make them afterwards with create_records, naming `order_id`";
+    let afterwards = || DenialHint::SeparateCall(FieldName::known("order_id"));
     assert_eq!(
         create(&json!([["order_id.team", "=", 1]]), line()),
-        unjudged("line", &format!("`order_id.team`{afterwards}"))
+        undecidable("sale.line", "order_id.team", afterwards())
     );
     assert_eq!(
         create(&json!([["quantity", "=", 1]]), line()),
-        unjudged("line", &format!("`quantity`{afterwards}"))
+        undecidable("sale.line", "quantity", afterwards())
     );
     assert_eq!(
         create(
             &json!([["company_id", "=", 1]]),
             json!({"company_id": 2, "line_ids": [[0, 0, {}]]})
         ),
-        "with this value of `order_id.company_id` the record of `sale.line` would not be one that you may create through this gateway; choose another value"
+        Forbidden::OutsideAfterWrite {
+            model: name("sale.line"),
+            operation: CREATE,
+            field: FieldPath::try_from("order_id.company_id").unwrap(),
+        }
     );
-    let by_order = "`order_id.company_id`; give `order_id` a plain value of its own";
     // Lines that another order's list shows are not in this one's, whatever
     // order they name.
     for line in [json!({}), json!({"order_id": 7})] {
@@ -748,10 +750,7 @@ fn undecidable_line_error_suggests_an_alternative() {
                 &json!([["order_id.company_id", "=", 1]]),
                 json!({"company_id": 1, "shown_ids": [[0, 0, line]]})
             ),
-            unjudged(
-                "line",
-                "`order_id`; this list shows another record's, so leave it out: use that one's list, or the records' own model with create_records and update_records"
-            )
+            undecidable("sale.line", "order_id", DenialHint::OwningList)
         );
     }
     let alone = |model, domain: &Value| {
@@ -760,20 +759,15 @@ fn undecidable_line_error_suggests_an_alternative() {
             ..rule("*", model, &[READ, CREATE])
         }];
         let call = Call::create(name(model), vec![serde_json::Map::new()]);
-        permit_with_search_results(&rules, &call, orders(), |_| false)
-            .unwrap_err()
-            .to_string()
+        permit_with_search_results(&rules, &call, orders(), |_| false).unwrap_err()
     };
     assert_eq!(
         alone("sale.line", &json!([["company_id", "=", 1]])),
-        unjudged("line", by_order)
+        undecidable("sale.line", "order_id.company_id", DenialHint::Value)
     );
     assert_eq!(
         alone("sale.part", &json!([["worked_out", "=", 1]])),
-        unjudged(
-            "part",
-            "`worked_out`, which only Odoo works out; retrying will not help, tell the administrator"
-        )
+        undecidable("sale.part", "worked_out", DenialHint::None)
     );
 }
 
@@ -879,20 +873,21 @@ fn mistyped_method_error_suggests_allowed_method() {
         ..lists(&["action_cancel"])
     };
     let (policy, roles) = policy(vec![lists(&["action_confirm", "action_cancel"]), denied]);
-    let told = |method: &str| {
+    let suggested = |method: &str| {
         let method = MethodName::try_from(method).unwrap();
-        policy
-            .allow_method(&roles, &instance("a"), &name("sale.order"), &method)
-            .unwrap_err()
-            .to_string()
+        let refused = policy.allow_method(&roles, &instance("a"), &name("sale.order"), &method);
+        let Forbidden::Method { near, .. } = refused.unwrap_err() else {
+            panic!("not a refusal of the method");
+        };
+        near.map(|near| near.to_string())
     };
     assert_eq!(
-        told("action_confrm"),
-        "you may not call `action_confrm` of `sale.order` through this gateway; did you mean `action_confirm`? Else ask the administrator for it"
+        suggested("action_confrm").as_deref(),
+        Some("action_confirm")
     );
-    // What is denied is not named.
+    // A denied method is not suggested.
     for other in ["action_cancl", "action_cancel", "write"] {
-        assert!(told(other).contains("retrying will not help"), "{other}");
+        assert_eq!(suggested(other), None, "{other}");
     }
 }
 
@@ -1053,7 +1048,11 @@ fn method_with_argument_rules_accepts_only_those_arguments() {
             "{odd}: {refused}"
         );
     }
-    insta::assert_snapshot!(told(json!({"kind": "b", "name": 1})).unwrap_err(), @r#"`message_subscribe` of `sale.order` may not be called with these arguments through this gateway: `kind` must be one of "a"; `name` is not open to you, leave it out; nothing was changed, correct them"#);
+    let Forbidden::Arguments { why, .. } = told(json!({"kind": "b", "name": 1})).unwrap_err()
+    else {
+        panic!("not a refusal of the arguments");
+    };
+    insta::assert_snapshot!(why, @r#"`kind` must be one of "a"; `name` is not permitted, leave it out"#);
 }
 
 #[test]

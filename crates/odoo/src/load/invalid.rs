@@ -1,0 +1,78 @@
+//! What can be wrong with an import.
+
+use super::{MAX_BYTES, MAX_CELL_BYTES, MAX_COLUMNS};
+
+/// What is wrong with a table. `Display` is for the language model that sent it.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum InvalidLoad {
+    /// A cell is too large.
+    #[error(
+        "row {row}, column `{column}`: a cell holds at most {MAX_CELL_BYTES} bytes; write such a value with update_records"
+    )]
+    Cell {
+        /// From 1.
+        row: usize,
+        /// The column.
+        column: Box<str>,
+    },
+    /// Not a column.
+    #[error(
+        "`{0}` is not a column; write a field such as `name`, a link as `country_id/.id` (database id), `country_id/id` (external id) or `country_id` (exact name), a field of a line as `order_line/product_id/.id`"
+    )]
+    Column(String),
+    /// There are no columns, or too many.
+    #[error("name 1 to {MAX_COLUMNS} columns in `fields`, not {0}")]
+    Columns(usize),
+    /// Not a database id.
+    #[error(
+        "row {row}, column `{column}`: `{value}` is not a database id; write a whole number such as 42 (search_records and find_by_name return ids), or leave the cell empty"
+    )]
+    DatabaseId {
+        /// From 1.
+        row: usize,
+        /// The column.
+        column: Box<str>,
+        /// The cell, cut short.
+        value: String,
+    },
+    /// An external id that an import may not assign.
+    #[error(
+        "row {row}: `{value}` cannot be an external id here; choose one without spaces and dots, such as `customer_42`. To update records of Odoo's modules, name them by database id in the column `.id`"
+    )]
+    ExternalId {
+        /// From 1.
+        row: usize,
+        /// The cell, cut short.
+        value: String,
+    },
+    /// Two rows name one record.
+    #[error(
+        "rows {first} and {second} name the same record, `{value}`; give each record one row; further rows for its lines have only cells of lines"
+    )]
+    DuplicateRecord {
+        /// From 1.
+        first: usize,
+        /// From 1.
+        second: usize,
+        /// The cell, cut short.
+        value: String,
+    },
+    /// All cells together are too large.
+    #[error("all cells together hold more than {MAX_BYTES} bytes; import fewer rows at once")]
+    Size,
+    /// Two columns set the same field.
+    #[error("column `{0}` sets the same field as another column; give each field one column")]
+    DuplicateColumn(Box<str>),
+    /// A row has more or fewer cells than there are columns.
+    #[error(
+        "row {row} has {cells} cells for {columns} columns; write an empty text for an empty cell"
+    )]
+    Width {
+        /// From 1.
+        row: usize,
+        /// How many cells it has.
+        cells: usize,
+        /// How many columns there are.
+        columns: usize,
+    },
+}

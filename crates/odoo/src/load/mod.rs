@@ -1,0 +1,310 @@
+//! A table of records, in the form of Odoo's own import.
+
+mod column;
+mod invalid;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
+pub use column::{CellMeaning, Column, beginnings, cell_at, parse_ids, split_line_columns};
+pub use invalid::InvalidLoad;
+
+use super::Schema;
+
+/// The maximum number of columns.
+const MAX_COLUMNS: usize = 100;
+/// The maximum size of one cell in bytes: enough for texts, not for files.
+const MAX_CELL_BYTES: usize = 64 << 10;
+/// The maximum size of all cells in bytes.
+const MAX_BYTES: usize = 2 << 20;
+/// The maximum length of an external id.
+const MAX_EXTERNAL_ID: usize = 200;
+
+/// The modules whose external ids an import may assign: Odoo's default, and that of
+/// Odoo's exports.
+///
+/// A real module owns its ids: its next upgrade deletes records that it does not
+/// know, and `base.main_company` would change the company itself.
+const OWN_MODULES: [&str; 2] = [IMPORT_MODULE, "__export__"];
+/// Odoo's default module for an external id.
+const IMPORT_MODULE: &str = "__import__";
+
+/// A table of records to create or update (Odoo 19, `BaseModel.load`).
+///
+/// Every row has a cell for each column, no two columns set the same field,
+/// external ids belong to no real module, and no two rows name the same record.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Load {
+    columns: Vec<Column>,
+    rows: Vec<Vec<String>>,
+    /// The marks of a dry run, if it is one.
+    dry_run: Option<DryRun>,
+}
+
+/// Where a dry run makes the table invalid.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct DryRun {
+    /// The rows at which records begin, from 0.
+    record_start_rows: Vec<usize>,
+    /// Whether the model has the field of [`INVALID_TIME`].
+    has_create_date: bool,
+}
+
+impl Load {
+    /// The table of these columns and rows.
+    ///
+    /// # Errors
+    /// [`InvalidLoad`] with the first problem.
+    pub fn new(columns: &[String], rows: Vec<Vec<String>>) -> Result<Self, InvalidLoad> {
+        if !(1..=MAX_COLUMNS).contains(&columns.len()) {
+            return Err(InvalidLoad::Columns(columns.len()));
+        }
+        let columns: Vec<Column> = columns
+            .iter()
+            .map(|text| Column::parse(text).ok_or_else(|| InvalidLoad::Column(truncate(text))))
+            .collect::<Result<_, _>>()?;
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = columns.iter().find(|column| !seen.insert(&column.steps)) {
+            return Err(InvalidLoad::DuplicateColumn(twice.text.clone()));
+        }
+        let load = Self {
+            columns,
+            rows,
+            dry_run: None,
+        };
+        load.check()?;
+        Ok(load)
+    }
+
+    fn check(&self) -> Result<(), InvalidLoad> {
+        let mut bytes = 0_usize;
+        let mut named: BTreeMap<(String, String), usize> = BTreeMap::new();
+        for (index, cells) in self.rows.iter().enumerate() {
+            let row = index + 1;
+            if cells.len() != self.columns.len() {
+                return Err(InvalidLoad::Width {
+                    row,
+                    cells: cells.len(),
+                    columns: self.columns.len(),
+                });
+            }
+            for (column, cell) in self.columns.iter().zip(cells) {
+                bytes += cell.len();
+                if cell.len() > MAX_CELL_BYTES {
+                    let column = column.text.clone();
+                    return Err(InvalidLoad::Cell { row, column });
+                }
+                check_cell(column, cell, row)?;
+                if column.steps.is_empty()
+                    && !cell.is_empty()
+                    && let Some(first) = named.insert(record_key(column, cell), row)
+                {
+                    return Err(InvalidLoad::DuplicateRecord {
+                        first,
+                        second: row,
+                        value: truncate(cell),
+                    });
+                }
+            }
+        }
+        if bytes > MAX_BYTES {
+            return Err(InvalidLoad::Size);
+        }
+        Ok(())
+    }
+
+    /// The columns.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// The rows, with a cell for each column.
+    pub fn rows(&self) -> &[Vec<String>] {
+        &self.rows
+    }
+
+    /// The column that names the records themselves, with its position.
+    pub fn key_column(&self) -> Option<(usize, &Column)> {
+        let mut columns = self.columns.iter().enumerate();
+        columns.find(|(_, column)| column.steps.is_empty())
+    }
+
+    /// Whether every row names a record by its database id, so that none is created.
+    pub fn only_updates(&self) -> bool {
+        self.key_column().is_some_and(|(at, column)| {
+            column.meaning == CellMeaning::DatabaseId
+                && self.rows.iter().all(|row| !cell_at(row, at).is_empty())
+        })
+    }
+
+    /// The external ids of its records, as module and name.
+    pub fn external_ids(&self) -> Vec<(String, String)> {
+        let key = self.key_column();
+        let Some((at, _)) = key.filter(|(_, column)| column.meaning == CellMeaning::ExternalId)
+        else {
+            return Vec::new();
+        };
+        let cells = self.rows.iter().map(|row| cell_at(row, at));
+        cells
+            .filter(|cell| !cell.is_empty())
+            .map(Self::external_id)
+            .collect()
+    }
+
+    /// The external id in a cell, as module and name.
+    pub fn external_id(cell: &str) -> (String, String) {
+        let (module, name) = cell.split_once('.').unwrap_or((IMPORT_MODULE, cell));
+        (module.to_owned(), name.to_owned())
+    }
+
+    /// The rows at which records of the table begin, from 0.
+    pub fn record_start_rows(&self, schema: &Schema) -> Vec<usize> {
+        let (lines, others) =
+            split_line_columns(self.columns.iter().map(Column::steps).enumerate(), schema);
+        let rows: Vec<&[String]> = self.rows.iter().map(Vec::as_slice).collect();
+        beginnings(&rows, &lines, &others)
+    }
+
+    /// The same table as a dry run, which Odoo rolls back; `None` for a model where
+    /// that is not certain.
+    ///
+    /// JSON/2 has no dry run, but Odoo rolls back an import in which one cell is
+    /// invalid. So each record gets an invalid time, and the first one a database id
+    /// that no record has. Odoo reports such a cell as an error and omits it from the
+    /// values, so everything else runs as in the real import (`BaseModel.load`,
+    /// `_convert_records`).
+    pub fn into_dry_run(self, schema: &Schema) -> Option<Self> {
+        let dry_run = DryRun {
+            record_start_rows: self.record_start_rows(schema),
+            has_create_date: schema.field(INVALID_TIME.0).is_some(),
+        };
+        if !dry_run.has_create_date && !self.adds_invalid_id() {
+            return None;
+        }
+        let dry_run = Some(dry_run);
+        Some(Self { dry_run, ..self })
+    }
+
+    /// Whether it is a dry run.
+    pub fn is_dry_run(&self) -> bool {
+        self.dry_run.is_some()
+    }
+
+    /// Whether an error of Odoo's is about a cell that the dry run made invalid.
+    pub(super) fn is_dry_run_marker(&self, field: &str) -> bool {
+        self.is_dry_run()
+            && (field == INVALID_TIME.0 || (field == INVALID_ID.0 && self.adds_invalid_id()))
+    }
+
+    fn adds_invalid_id(&self) -> bool {
+        self.key_column()
+            .is_none_or(|(_, column)| column.meaning != CellMeaning::DatabaseId)
+    }
+
+    pub(super) fn arguments(&self) -> Map<String, Value> {
+        let mut fields: Vec<Value> = self
+            .columns
+            .iter()
+            .map(|column| Value::from(&*column.text))
+            .collect();
+        let mut rows: Vec<Vec<Value>> = self
+            .rows
+            .iter()
+            .map(|row| row.iter().map(|cell| Value::from(cell.as_str())).collect())
+            .collect();
+        if let Some(dry_run) = &self.dry_run {
+            let begins: BTreeSet<usize> = dry_run.record_start_rows.iter().copied().collect();
+            let mut add = |(column, wrong): (&str, &str), at: &dyn Fn(usize) -> bool| {
+                fields.push(Value::from(column));
+                for (index, row) in rows.iter_mut().enumerate() {
+                    row.push(Value::from(if at(index) { wrong } else { "" }));
+                }
+            };
+            if dry_run.has_create_date {
+                add(INVALID_TIME, &|index| begins.contains(&index));
+            }
+            if self.adds_invalid_id() {
+                add(INVALID_ID, &|index| index == 0);
+            }
+        }
+        Map::from_iter([
+            ("fields".to_owned(), Value::Array(fields)),
+            (
+                "data".to_owned(),
+                rows.into_iter().map(Value::Array).collect(),
+            ),
+        ])
+    }
+
+    /// Its context keys: `import_file` makes Odoo behave as its import screen does (no
+    /// invitations to new users, each error with its column), and a dry run sends no
+    /// mail at once.
+    pub(super) fn context(&self) -> Map<String, Value> {
+        let mut keys = Map::from_iter([("import_file".to_owned(), Value::Bool(true))]);
+        if self.is_dry_run() {
+            keys.insert("mail_notify_force_send".to_owned(), Value::Bool(false));
+        }
+        keys
+    }
+}
+
+/// A column that no client may write, and a value that is not a time.
+const INVALID_TIME: (&str, &str) = ("create_date", "never");
+/// A database id that no record has.
+const INVALID_ID: (&str, &str) = (".id", "-1");
+
+/// A key that is equal where Odoo sees the same record: `07` is 7, and a name without
+/// a module is in the default one.
+fn record_key(column: &Column, cell: &str) -> (String, String) {
+    match (column.meaning, parse_ids(cell).as_deref()) {
+        (CellMeaning::DatabaseId, Some([id])) => (String::new(), id.to_string()),
+        (CellMeaning::DatabaseId | CellMeaning::ExternalId | CellMeaning::Value, _) => {
+            Load::external_id(cell)
+        }
+    }
+}
+
+fn check_cell(column: &Column, cell: &str, row: usize) -> Result<(), InvalidLoad> {
+    if cell.is_empty() {
+        return Ok(());
+    }
+    match column.meaning {
+        CellMeaning::Value => Ok(()),
+        CellMeaning::DatabaseId => {
+            let ids = parse_ids(cell);
+            let right = ids.is_some_and(|ids| !column.steps.is_empty() || ids.len() == 1);
+            right.then_some(()).ok_or_else(|| InvalidLoad::DatabaseId {
+                row,
+                column: column.text.clone(),
+                value: truncate(cell),
+            })
+        }
+        // Odoo looks up the external id of a link and never creates one.
+        CellMeaning::ExternalId if !column.steps.is_empty() => Ok(()),
+        CellMeaning::ExternalId => {
+            let name = match cell.split_once('.') {
+                Some((module, name)) => OWN_MODULES.contains(&module).then_some(name),
+                None => Some(cell),
+            };
+            name.filter(|name| {
+                (1..=MAX_EXTERNAL_ID).contains(&name.len())
+                    && name
+                        .bytes()
+                        .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+            })
+            .map(|_| ())
+            .ok_or_else(|| InvalidLoad::ExternalId {
+                row,
+                value: truncate(cell),
+            })
+        }
+    }
+}
+
+fn truncate(text: &str) -> String {
+    text.chars().take(60).collect()
+}
+
+#[cfg(test)]
+mod tests;
