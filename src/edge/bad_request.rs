@@ -1,4 +1,4 @@
-//! A request that could not be read, and how that is answered.
+//! A request that could not be read, and the response to it.
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
@@ -10,43 +10,43 @@ use crate::{
 
 /// Why a request could not be read.
 ///
-/// Its text goes to the client, as the plain body of the answer.
+/// The text is the body of the response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub(super) enum BadRequest {
-    /// The framing of the body is broken.
-    #[error("the request body is not framed as HTTP/1.1 demands")]
+    /// The framing of the body is invalid.
+    #[error("the request body is not framed as HTTP/1.1 requires")]
     BodyMalformed,
-    /// The body is larger than it may be.
+    /// The body exceeds the limit.
     #[error("the request body must be at most {limit} bytes")]
     BodyTooLarge {
-        /// The most it may have, in bytes.
+        /// The limit, in bytes.
         limit: usize,
     },
     /// The body did not arrive in time.
     #[error("the request body did not arrive in time")]
     BodyTooSlow,
     /// The body is compressed.
-    #[error("the request body must come as it is, without `Content-Encoding`")]
+    #[error("the request body must not be compressed; omit `Content-Encoding`")]
     BodyEncoded,
-    /// The head is no HTTP.
+    /// The head is not valid HTTP.
     #[error("the request head is not HTTP/1.1")]
     HeadMalformed,
-    /// The head is larger than it may be.
+    /// The head exceeds the limit.
     #[error("the request head must be at most {limit} bytes")]
     HeadTooLarge {
-        /// The most it may have, in bytes.
+        /// The limit, in bytes.
         limit: usize,
     },
     /// The head did not arrive in time.
     #[error("the request head did not arrive in time")]
     HeadTooSlow,
-    /// An HTTP/1.1 request does not say which host it is for.
+    /// An HTTP/1.1 request has no valid `Host` header.
     #[error("the request must have one `Host` header")]
     MissingHost,
 }
 
 impl BadRequest {
-    /// Status and metric label; the one table of them.
+    /// The status, and the word in logs and metrics.
     fn classify(self) -> (StatusCode, &'static str) {
         match self {
             Self::BodyMalformed => (StatusCode::BAD_REQUEST, "body_malformed"),
@@ -63,20 +63,20 @@ impl BadRequest {
         }
     }
 
-    /// The answer to give, noted in the story.
-    pub(super) fn to_response(self, story: &mut RequestLog) -> HttpResponse {
+    /// The response; records the error in the log.
+    pub(super) fn to_response(self, log: &mut RequestLog) -> HttpResponse {
         let (status, kind) = self.classify();
-        story.error_source = Some(ErrorSource::Client);
-        story.error_type = Some(kind);
+        log.error_source = Some(ErrorSource::Client);
+        log.error_type = Some(kind);
         let text = HeaderValue::from_static("text/plain; charset=utf-8");
-        let mut reply = HttpResponse::empty(status).with_header(header::CONTENT_TYPE, text);
-        reply.body = Bytes::from(self.to_string());
+        let mut response = HttpResponse::empty(status).with_header(header::CONTENT_TYPE, text);
+        response.body = Bytes::from(self.to_string());
         if self == Self::BodyEncoded {
-            // RFC 9110 section 15.5.16: say what would have been taken.
+            // RFC 9110 section 15.5.16: name the encoding that is accepted.
             let identity = HeaderValue::from_static("identity");
-            reply = reply.with_header(header::ACCEPT_ENCODING, identity);
+            response = response.with_header(header::ACCEPT_ENCODING, identity);
         }
-        reply
+        response
     }
 }
 
@@ -101,21 +101,21 @@ mod tests {
         let table: Vec<_> = all
             .into_iter()
             .map(|why| {
-                let mut story = RequestLog::new(TraceId::new(1));
-                let reply = why.to_response(&mut story);
-                let said = String::from_utf8(reply.body.to_vec()).unwrap();
+                let mut log = RequestLog::new(TraceId::new(1));
+                let response = why.to_response(&mut log);
+                let body = String::from_utf8(response.body.to_vec()).unwrap();
                 format!(
-                    "{} {} {said}",
-                    reply.status.as_u16(),
-                    story.error_type.unwrap()
+                    "{} {} {body}",
+                    response.status.as_u16(),
+                    log.error_type.unwrap()
                 )
             })
             .collect();
         insta::assert_snapshot!(table.join("\n"), @r"
-        400 body_malformed the request body is not framed as HTTP/1.1 demands
+        400 body_malformed the request body is not framed as HTTP/1.1 requires
         413 body_too_large the request body must be at most 1 bytes
         408 body_too_slow the request body did not arrive in time
-        415 body_encoded the request body must come as it is, without `Content-Encoding`
+        415 body_encoded the request body must not be compressed; omit `Content-Encoding`
         400 head_malformed the request head is not HTTP/1.1
         431 head_too_large the request head must be at most 1 bytes
         408 head_too_slow the request head did not arrive in time

@@ -7,19 +7,19 @@ use tokio::time::timeout;
 
 use super::{bad_request::BadRequest, bounds::Bounds};
 
-/// Why there is no body.
+/// Why the body could not be read.
 #[derive(Debug)]
 pub(super) enum BodyError {
-    /// The client left.
+    /// The client disconnected.
     ClientDisconnected,
-    /// It must be refused.
+    /// It must be rejected.
     BadRequest(BadRequest),
 }
 
 /// Reads a body of at most `limit` bytes, all within one deadline.
 ///
 /// # Errors
-/// [`NoBody`]; a body that says that it is too large is not read at all.
+/// [`BodyError`]; a body whose `Content-Length` is too large is not read at all.
 pub(super) async fn read(
     session: &mut ServerSession,
     limit: usize,
@@ -34,13 +34,13 @@ pub(super) async fn read(
     }
     let reading = async {
         if expects_continue(session) {
-            // Pingora would take the 100 for an answer before the body's end.
+            // Pingora would take the 100 for an early response and close.
             session.set_close_on_response_before_downstream_finish(false);
-            let told = session.write_continue_response().await;
+            let written = session.write_continue_response().await;
             session.set_close_on_response_before_downstream_finish(true);
-            told.map_err(|e| read_error(&e))?;
+            written.map_err(|e| read_error(&e))?;
         }
-        // Not all that was declared: it may never come.
+        // Not all that was declared, because it may never arrive.
         let mut body = BytesMut::with_capacity(declared.min(64 << 10));
         while let Some(part) = session
             .read_request_body()
@@ -71,7 +71,7 @@ fn declared_length(session: &ServerSession) -> Option<usize> {
     length.to_str().ok()?.parse().ok()
 }
 
-/// Whether the client holds the body back until it is told to go on
+/// Whether the client waits for `100 Continue` before it sends the body
 /// (RFC 9110 section 10.1.1).
 fn expects_continue(session: &mut ServerSession) -> bool {
     let waits = session
@@ -81,8 +81,8 @@ fn expects_continue(session: &mut ServerSession) -> bool {
 }
 
 fn read_error(e: &pingora::Error) -> BodyError {
-    // Pingora's own name for it is private (`v1/body.rs`). All else means
-    // that the rest of the body will never come.
+    // Pingora's own name for it is private (`v1/body.rs`). All other errors mean
+    // that the rest of the body will never arrive.
     if *e.etype() == ErrorType::new("InvalidChunk") {
         BodyError::BadRequest(BadRequest::BodyMalformed)
     } else {

@@ -1,4 +1,4 @@
-//! How much and how long, for the edge.
+//! The limits on sizes and times of the edge.
 
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use crate::config;
 pub(super) struct Bounds {
     /// The largest request head, in bytes.
     pub(super) max_head_bytes: usize,
-    /// How long a head may take, the wait for it included.
+    /// How long a head may take, including the wait for it.
     pub(super) head_timeout: Duration,
     /// How long a body may take.
     pub(super) body_timeout: Duration,
     /// How long one write may take.
     pub(super) write_timeout: Duration,
-    /// After how long a call is answered as an event stream.
+    /// How long a call may run before its response becomes an event stream.
     pub(super) event_stream_after: Duration,
-    /// How often an event stream says that it lives.
+    /// The time between two heartbeats of an event stream.
     pub(super) heartbeat_interval: Duration,
 }
 

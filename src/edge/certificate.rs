@@ -1,4 +1,4 @@
-//! The listeners' certificate, read again when its files change.
+//! The listeners' certificate, reloaded when its files change.
 
 use std::{
     fs, io,
@@ -23,15 +23,15 @@ use tracing::{info, warn};
 
 use crate::config::Tls;
 
-/// How often the files are looked at.
+/// How often the files are checked.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The certificate that the next handshake shows.
+/// The certificate for the next handshake.
 #[derive(Debug)]
 pub(super) struct Certificate {
     files: Tls,
     current: ArcSwap<CertifiedKey>,
-    /// Of the content that was tried last, good or bad, so that each is tried once.
+    /// Of the files that were read last, valid or not, so that each error is logged once.
     last_fingerprint: Mutex<[u8; 32]>,
 }
 
@@ -45,25 +45,25 @@ pub enum BadCertificate {
         setting: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
-    /// A file is not what it should be.
+    /// A file has the wrong content.
     #[error("`{setting}`: `{path}` is not {expected} in PEM")]
     NotPem {
         /// The setting that names the file.
         setting: &'static str,
         /// The file.
         path: PathBuf,
-        /// What should be in it.
+        /// What it should contain.
         expected: &'static str,
-        /// What is wrong with it.
+        /// The reason.
         source: pem::Error,
     },
-    /// Certificate and key do not belong together, or cannot be used.
-    #[error("`server.tls`: certificate and key do not fit together: {0}")]
+    /// Certificate and key do not match, or cannot be used.
+    #[error("`server.tls`: certificate and key do not match: {0}")]
     UnusablePair(#[source] rustls::Error),
-    /// The TLS library refuses its own defaults.
+    /// The TLS library rejects its own defaults.
     #[error("`server.tls`: cannot set up TLS: {0}")]
     TlsSetup(#[source] rustls::Error),
 }
@@ -75,20 +75,20 @@ impl Certificate {
     /// [`BadCertificate`].
     pub(super) fn load(files: &Tls) -> Result<Self, BadCertificate> {
         let (certificate, key) = read_files(files)?;
-        let print = fingerprint(&certificate, &key);
+        let fingerprint = fingerprint(&certificate, &key);
         Ok(Self {
             current: ArcSwap::from_pointee(parse(files, &certificate, &key)?),
             files: files.clone(),
-            last_fingerprint: Mutex::new(print),
+            last_fingerprint: Mutex::new(fingerprint),
         })
     }
 
     /// TLS 1.2 and 1.3 with this certificate, offering HTTP/2 and HTTP/1.1.
     ///
     /// # Errors
-    /// [`BadCertificate::NoTls`].
+    /// [`BadCertificate::TlsSetup`].
     pub(super) fn acceptor(self: &Arc<Self>) -> Result<Acceptor, BadCertificate> {
-        // Named here and not taken from the process, so that nothing global is touched.
+        // Named here, so that the default provider of the process is not used or set.
         let provider = Arc::new(ring::default_provider());
         let resolver: Arc<dyn ResolvesServerCert> = Arc::<Self>::clone(self);
         let mut config = ServerConfig::builder_with_provider(provider)
@@ -97,39 +97,35 @@ impl Certificate {
             .with_no_client_auth()
             .with_cert_resolver(resolver);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        // Tickets instead of a table: a thousand clients resume as well as ten.
+        // Tickets instead of a session table, so that any number of clients can resume.
         config.ticketer = ring::Ticketer::new().map_err(BadCertificate::TlsSetup)?;
         Ok(Acceptor::from_server_config(Arc::new(config)))
     }
 
-    /// Reads the files again if they changed. A pair that cannot be used is
-    /// reported once, and the one in use stays.
+    /// Reloads the files if they changed. A pair that cannot be used is logged once,
+    /// and the current one stays.
     pub(super) fn reload(&self) {
-        match self.reload_if_changed() {
-            Ok(true) => info!("Took the new certificate"),
-            Ok(false) => {}
-            Err(e) => warn!(error = %e, "Kept the old certificate"),
-        }
+        log_reload(&self.reload_if_changed());
     }
 
-    /// Reloads for ever.
+    /// Reloads until the process ends.
     pub(super) async fn watch(self: Arc<Self>) {
-        let mut missing = false;
+        let mut was_missing = false;
         loop {
             sleep(POLL_INTERVAL).await;
-            let looked = Arc::clone(&self);
+            let certificate = Arc::clone(&self);
             // Reading files blocks.
-            let renewed = tokio::task::spawn_blocking(move || looked.reload_if_changed()).await;
-            match renewed {
-                Ok(Ok(true)) => info!("Took the new certificate"),
-                Ok(Ok(false)) => missing = false,
-                // Said once, not every two seconds.
-                Ok(Err(BadCertificate::CannotRead { .. })) if missing => {}
-                Ok(Err(e)) => {
-                    missing = matches!(e, BadCertificate::CannotRead { .. });
-                    warn!(error = %e, "Kept the old certificate");
+            let reload = move || certificate.reload_if_changed();
+            match tokio::task::spawn_blocking(reload).await {
+                Ok(result) => {
+                    let missing = matches!(result, Err(BadCertificate::CannotRead { .. }));
+                    // Logged once, not every two seconds.
+                    if !(missing && was_missing) {
+                        log_reload(&result);
+                    }
+                    was_missing = missing;
                 }
-                Err(e) => warn!(error = %e, "Kept the old certificate"),
+                Err(e) => warn!(error = %e, "Failed to reload the certificate"),
             }
         }
     }
@@ -139,22 +135,22 @@ impl Certificate {
         self.current.load().cert.first().cloned().unwrap()
     }
 
-    /// Whether there was a new one.
+    /// Whether the files changed.
     fn reload_if_changed(&self) -> Result<bool, BadCertificate> {
         let (certificate, key) = read_files(&self.files)?;
-        let print = fingerprint(&certificate, &key);
+        let fingerprint = fingerprint(&certificate, &key);
         {
-            let mut tried = self
+            let mut last = self
                 .last_fingerprint
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            if *tried == print {
+            if *last == fingerprint {
                 return Ok(false);
             }
-            *tried = print;
+            *last = fingerprint;
         }
-        let renewed = parse(&self.files, &certificate, &key)?;
-        self.current.store(Arc::new(renewed));
+        let current = parse(&self.files, &certificate, &key)?;
+        self.current.store(Arc::new(current));
         Ok(true)
     }
 }
@@ -162,6 +158,14 @@ impl Certificate {
 impl ResolvesServerCert for Certificate {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.current.load_full())
+    }
+}
+
+fn log_reload(result: &Result<bool, BadCertificate>) {
+    match result {
+        Ok(true) => info!("Loaded the new certificate"),
+        Ok(false) => {}
+        Err(e) => warn!(error = %e, "Failed to load the new certificate; the current one stays"),
     }
 }
 
@@ -183,12 +187,12 @@ fn read_files(files: &Tls) -> Result<(Vec<u8>, Vec<u8>), BadCertificate> {
 }
 
 fn parse(files: &Tls, certificate: &[u8], key: &[u8]) -> Result<CertifiedKey, BadCertificate> {
-    let not_pem = |setting, path: &PathBuf, wanted| {
+    let not_pem = |setting, path: &PathBuf, expected| {
         let path = path.clone();
         move |source| BadCertificate::NotPem {
             setting,
             path,
-            expected: wanted,
+            expected,
             source,
         }
     };

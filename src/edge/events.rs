@@ -8,10 +8,10 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use crate::gateway::HttpResponse;
 
-/// A line that only says that the stream lives.
+/// A comment that keeps the connection of a quiet stream open.
 pub(super) const HEARTBEAT: Bytes = Bytes::from_static(b": still working\n\n");
 
-/// The header fields of a stream.
+/// The header fields of an event stream.
 pub(super) fn headers() -> [(HeaderName, HeaderValue); 3] {
     [
         (
@@ -22,7 +22,7 @@ pub(super) fn headers() -> [(HeaderName, HeaderValue); 3] {
             header::CACHE_CONTROL,
             HeaderValue::from_static("no-cache, no-transform"),
         ),
-        // Nginx on the way would gather the events until the end.
+        // Otherwise Nginx buffers the events until the end.
         (
             HeaderName::from_static("x-accel-buffering"),
             HeaderValue::from_static("no"),
@@ -34,7 +34,7 @@ pub(super) fn headers() -> [(HeaderName, HeaderValue); 3] {
 pub(super) fn event(json: &[u8]) -> Bytes {
     let mut event = BytesMut::with_capacity(json.len().saturating_add(32));
     event.put_slice(b"event: message\n");
-    // JSON as we write it has no line ends; should it, each line is its own.
+    // Our JSON has no line ends; if it did, each line would need its own field.
     for line in json.split(|byte| matches!(byte, b'\n' | b'\r')) {
         event.put_slice(b"data: ");
         event.put_slice(line);
@@ -44,23 +44,23 @@ pub(super) fn event(json: &[u8]) -> Bytes {
     event.freeze()
 }
 
-/// The same answer as a stream of one event, for a client that takes no JSON.
-/// Answers that are no JSON stay as they are, and so do errors: their status
-/// says what must be known.
-pub(super) fn into_event_stream(reply: HttpResponse) -> HttpResponse {
-    let json = reply.headers.iter().any(|(name, value)| {
+/// The same response as a stream of one event, for a client that does not accept
+/// JSON. Other responses stay as they are, and so do errors, because their status
+/// says enough.
+pub(super) fn into_event_stream(response: HttpResponse) -> HttpResponse {
+    let json = response.headers.iter().any(|(name, value)| {
         name == header::CONTENT_TYPE && value.as_bytes().starts_with(b"application/json")
     });
-    if !json || reply.status != StatusCode::OK || reply.body.is_empty() {
-        return reply;
+    if !json || response.status != StatusCode::OK || response.body.is_empty() {
+        return response;
     }
-    let mut fields = reply.headers;
+    let mut fields = response.headers;
     fields.retain(|(name, _)| name != header::CONTENT_TYPE && name != header::CACHE_CONTROL);
     fields.extend(headers());
     HttpResponse {
-        status: reply.status,
+        status: response.status,
         headers: fields,
-        body: event(&reply.body),
+        body: event(&response.body),
     }
 }
 

@@ -1,4 +1,4 @@
-//! One request and its answer.
+//! One request and its response.
 
 use std::{any::Any, panic::AssertUnwindSafe, pin::pin, sync::Arc};
 
@@ -35,13 +35,14 @@ use crate::{
     telemetry::{RequestLog, Telemetry},
 };
 
-/// Notices that may wait for the client to read; more make the call wait.
+/// The maximum number of messages that wait for the client to read; with more, the
+/// call waits.
 const MAX_QUEUED_MESSAGES: usize = 16;
 
-/// Requests at once on one HTTP/2 connection.
+/// The maximum number of concurrent requests on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 100;
 
-/// Reads requests, has them answered by the gateway, and writes the answers.
+/// Reads requests, passes them to the gateway, and writes the responses.
 pub(super) struct Exchange<H> {
     pub(super) gateway: Arc<ArcSwap<H>>,
     pub(super) bounds: Bounds,
@@ -52,13 +53,13 @@ pub(super) struct Exchange<H> {
     pub(super) options: HttpServerOptions,
 }
 
-/// What becomes of the connection.
+/// What happens to the connection after a response.
 enum ConnectionReuse {
-    /// It may carry the next request.
+    /// It can be used for the next request.
     KeepAlive,
-    /// It ends, and the client has not sent all it wants to.
+    /// It is closed although the client may still be sending.
     LingeringClose,
-    /// It is gone.
+    /// It is closed already.
     Close,
 }
 
@@ -67,24 +68,24 @@ impl<H: RequestHandler> HttpServerApp for Exchange<H> {
     async fn process_new_http(
         self: &Arc<Self>,
         mut session: ServerSession,
-        leaving: &ShutdownWatch,
+        shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        let arrival = head::read_head(&mut session, &self.bounds, leaving).await;
-        if matches!(arrival, HeadOutcome::Closed) {
+        let outcome = head::read_head(&mut session, &self.bounds, shutdown).await;
+        if matches!(outcome, HeadOutcome::Closed) {
             return None;
         }
-        // Until the last byte is on its way: a drain waits for it.
-        let mut account = RequestGuard::for_http(&self.telemetry, &self.drain);
-        match self.respond(&mut session, &mut account, arrival).await {
+        // Until the last byte is written, because a drain waits for it.
+        let mut guard = RequestGuard::for_http(&self.telemetry, &self.drain);
+        match self.respond(&mut session, &mut guard, outcome).await {
             ConnectionReuse::KeepAlive => write::finish_and_reuse(session, &self.bounds).await,
             ConnectionReuse::LingeringClose => {
-                drop(account);
+                drop(guard);
                 write::lingering_close(session).await;
                 None
             }
             ConnectionReuse::Close => {
-                // Its connection lives on. That of HTTP/1.1 ends here, and must not
-                // be closed in order: a client that reads nothing would hold it open.
+                // An HTTP/2 connection stays open. That of HTTP/1.1 is dropped without
+                // a shutdown, which a client that reads nothing would hold open.
                 if session.is_http2() {
                     session.shutdown().await;
                 }
@@ -110,41 +111,41 @@ impl<H: RequestHandler> Exchange<H> {
     async fn respond(
         &self,
         session: &mut ServerSession,
-        account: &mut RequestGuard,
-        arrival: HeadOutcome,
+        guard: &mut RequestGuard,
+        outcome: HeadOutcome,
     ) -> ConnectionReuse {
         let head_only =
-            matches!(arrival, HeadOutcome::Request) && session.req_header().method == Method::HEAD;
-        let manner = ResponseOptions {
-            request_id: account.log.request_id,
+            matches!(outcome, HeadOutcome::Request) && session.req_header().method == Method::HEAD;
+        let options = ResponseOptions {
+            request_id: guard.log.request_id,
             bounds: &self.bounds,
             drain: &self.drain,
             head_only,
         };
-        // What follows something that could not be read cannot be told from a
-        // request: no byte of it may be taken for one (RFC 9112 section 11.2).
+        // What follows an unreadable request must not be parsed as another one
+        // (RFC 9112 section 11.2).
         let mut readable = true;
-        let written = match arrival {
+        let written = match outcome {
             HeadOutcome::Closed => return ConnectionReuse::Close,
             HeadOutcome::Request => {
-                self.serve_request(session, account, manner, &mut readable)
+                self.serve_request(session, guard, options, &mut readable)
                     .await
             }
             HeadOutcome::BadRequest(why) => {
                 readable = false;
                 session.set_keepalive(None);
-                let reply = why.to_response(&mut account.log);
-                write_response(session, account, reply, manner).await
+                let response = why.to_response(&mut guard.log);
+                write_response(session, guard, response, options).await
             }
         };
         match written {
-            Ok(()) => account.responded(),
+            Ok(()) => guard.responded(),
             Err(ClientDisconnected) => {
-                account.client_disconnected();
+                guard.client_disconnected();
                 return ConnectionReuse::Close;
             }
         }
-        // Pingora panics when asked for the body of a head that was not read.
+        // `is_body_done` of Pingora panics if the head was not read.
         if session.is_http2() || (readable && session.is_body_done()) {
             ConnectionReuse::KeepAlive
         } else {
@@ -152,115 +153,115 @@ impl<H: RequestHandler> Exchange<H> {
         }
     }
 
-    /// Answers a request whose head was read.
+    /// Responds to a request whose head was read.
     async fn serve_request(
         &self,
         session: &mut ServerSession,
-        account: &mut RequestGuard,
-        manner: ResponseOptions<'_>,
+        guard: &mut RequestGuard,
+        options: ResponseOptions<'_>,
         readable: &mut bool,
     ) -> Result<(), ClientDisconnected> {
         let gateway = self.gateway.load_full();
         let head = head::to_gateway_head(session, self.local_listener);
-        let welcome = catch_panic(gateway.accept_head(head, &mut account.log)).await;
-        account.routed();
-        let guest = match welcome {
-            Ok(Ok(guest)) => guest,
-            Ok(Err(reply)) => return write_response(session, account, reply, manner).await,
+        let accepted = catch_panic(gateway.accept_head(head, &mut guard.log)).await;
+        guard.routed();
+        let request = match accepted {
+            Ok(Ok(request)) => request,
+            Ok(Err(response)) => return write_response(session, guard, response, options).await,
             Err(message) => {
-                let reply = panic_response(account, &message);
-                return write_response(session, account, reply, manner).await;
+                let response = panic_response(guard, &message);
+                return write_response(session, guard, response, options).await;
             }
         };
-        let limit = H::terms(&guest).max_body_bytes;
+        let limit = H::terms(&request).max_body_bytes;
         match body::read(session, limit, &self.bounds).await {
             Ok(body) => {
-                self.run_call(session, account, manner, &*gateway, &guest, body)
+                self.run_call(session, guard, options, &*gateway, &request, body)
                     .await
             }
             Err(BodyError::ClientDisconnected) => Err(ClientDisconnected),
             Err(BodyError::BadRequest(why)) => {
                 *readable = false;
                 session.set_keepalive(None);
-                let reply = why.to_response(&mut account.log);
-                write_response(session, account, reply, manner).await
+                let response = why.to_response(&mut guard.log);
+                write_response(session, guard, response, options).await
             }
         }
     }
 
-    /// Runs a call and answers it: as JSON when it is quick, as an event
-    /// stream when it has something to say before its end or takes long.
-    /// A client that hangs up cancels it.
+    /// Runs a call and responds: as JSON if it is quick, as an event stream if it
+    /// sends messages before its end or takes long. A client that disconnects
+    /// cancels it.
     async fn run_call(
         &self,
         session: &mut ServerSession,
-        account: &mut RequestGuard,
-        manner: ResponseOptions<'_>,
+        guard: &mut RequestGuard,
+        options: ResponseOptions<'_>,
         gateway: &H,
-        guest: &H::Request,
+        request: &H::Request,
         body: Bytes,
     ) -> Result<(), ClientDisconnected> {
-        let terms = H::terms(guest);
-        // HTTP/1.0 knows no chunks, and its proxies gather whole answers.
+        let terms = H::terms(request);
+        // HTTP/1.0 has no chunks, and its proxies buffer whole responses.
         let events = terms.accepts_event_stream && session.req_header().version != Version::HTTP_10;
-        let (notices, mut noticed) = mpsc::channel::<Bytes>(MAX_QUEUED_MESSAGES);
+        let (messages, mut queued) = mpsc::channel::<Bytes>(MAX_QUEUED_MESSAGES);
         let mut stream = EventStream {
             started: false,
-            options: manner,
-            status: &mut account.status,
-            size_bytes: &mut account.size_bytes,
+            options,
+            status: &mut guard.status,
+            size_bytes: &mut guard.size_bytes,
         };
-        let mut beat = pin!(sleep(self.bounds.event_stream_after));
+        let mut heartbeat = pin!(sleep(self.bounds.event_stream_after));
         let done = {
-            let story: &mut RequestLog = &mut account.log;
-            let call = gateway.handle_body(guest, body, events.then_some(notices), story);
+            let log: &mut RequestLog = &mut guard.log;
+            let call = gateway.handle_body(request, body, events.then_some(messages), log);
             let mut call = pin!(catch_panic(call));
             loop {
                 tokio::select! {
                     biased;
                     done = &mut call => break done,
-                    Some(notice) = noticed.recv(), if events => {
-                        stream.write_chunk(session, events::event(&notice), false).await?;
-                        beat.as_mut().reset(Instant::now() + self.bounds.heartbeat_interval);
+                    Some(message) = queued.recv(), if events => {
+                        stream.write_chunk(session, events::event(&message), false).await?;
+                        heartbeat.as_mut().reset(Instant::now() + self.bounds.heartbeat_interval);
                     }
-                    // Whatever it says, the client is no longer there.
+                    // Whatever it returns, the client has disconnected.
                     _ = session.read_body_or_idle(true) => return Err(ClientDisconnected),
-                    () = &mut beat, if events => {
+                    () = &mut heartbeat, if events => {
                         stream.write_chunk(session, events::HEARTBEAT, false).await?;
-                        beat.as_mut().reset(Instant::now() + self.bounds.heartbeat_interval);
+                        heartbeat.as_mut().reset(Instant::now() + self.bounds.heartbeat_interval);
                     }
                 }
             }
         };
-        while let Ok(notice) = noticed.try_recv() {
+        while let Ok(message) = queued.try_recv() {
             stream
-                .write_chunk(session, events::event(&notice), false)
+                .write_chunk(session, events::event(&message), false)
                 .await?;
         }
-        let begun = stream.started;
-        let reply = match done {
-            Ok(reply) => reply,
-            Err(message) => panic_response(account, &message),
+        let started = stream.started;
+        let response = match done {
+            Ok(response) => response,
+            Err(message) => panic_response(guard, &message),
         };
-        if begun {
-            let last = if reply.body.is_empty() {
+        if started {
+            let last = if response.body.is_empty() {
                 Bytes::new()
             } else {
-                events::event(&reply.body)
+                events::event(&response.body)
             };
-            account.size_bytes = account.size_bytes.saturating_add(last.len());
+            guard.size_bytes = guard.size_bytes.saturating_add(last.len());
             return write::chunk(session, last, true, &self.bounds).await;
         }
-        let reply = if terms.requires_event_stream {
-            events::into_event_stream(reply)
+        let response = if terms.requires_event_stream {
+            events::into_event_stream(response)
         } else {
-            reply
+            response
         };
-        write_response(session, account, reply, manner).await
+        write_response(session, guard, response, options).await
     }
 }
 
-/// An event stream under way; it begins with its first piece.
+/// An event stream; its head is written with the first chunk.
 struct EventStream<'a> {
     started: bool,
     options: ResponseOptions<'a>,
@@ -272,7 +273,7 @@ impl EventStream<'_> {
     async fn write_chunk(
         &mut self,
         session: &mut ServerSession,
-        piece: Bytes,
+        chunk: Bytes,
         last: bool,
     ) -> Result<(), ClientDisconnected> {
         if !self.started {
@@ -280,27 +281,27 @@ impl EventStream<'_> {
             *self.status = Some(StatusCode::OK);
             self.started = true;
         }
-        *self.size_bytes = self.size_bytes.saturating_add(piece.len());
-        write::chunk(session, piece, last, self.options.bounds).await
+        *self.size_bytes = self.size_bytes.saturating_add(chunk.len());
+        write::chunk(session, chunk, last, self.options.bounds).await
     }
 }
 
-/// Writes a whole answer and notes it.
+/// Writes a whole response and records it.
 async fn write_response(
     session: &mut ServerSession,
-    account: &mut RequestGuard,
-    reply: HttpResponse,
-    manner: ResponseOptions<'_>,
+    guard: &mut RequestGuard,
+    response: HttpResponse,
+    options: ResponseOptions<'_>,
 ) -> Result<(), ClientDisconnected> {
-    let status = reply.status;
-    let size = reply.body.len();
-    write::response(session, reply, manner).await?;
-    account.status = Some(status);
-    account.size_bytes = size;
+    let status = response.status;
+    let size = response.body.len();
+    write::response(session, response, options).await?;
+    guard.status = Some(status);
+    guard.size_bytes = size;
     Ok(())
 }
 
-/// Runs to the end or to a panic, whose message it gives back.
+/// Runs the future; an error is the message of its panic.
 pub(super) async fn catch_panic<T>(work: impl Future<Output = T>) -> Result<T, String> {
     AssertUnwindSafe(work)
         .catch_unwind()
@@ -314,10 +315,10 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
     text.unwrap_or("without a message").to_owned()
 }
 
-/// What a client hears of a bug of ours: the number under which we find it.
-pub(super) fn panic_response(account: &mut RequestGuard, message: &str) -> HttpResponse {
-    account.panicked(message);
-    let id = account.log.request_id;
+/// The response to a bug: the request id, under which the log has the panic.
+pub(super) fn panic_response(guard: &mut RequestGuard, message: &str) -> HttpResponse {
+    guard.panicked(message);
+    let id = guard.log.request_id;
     let text = format!(
         r#"{{"jsonrpc":"2.0","id":null,"error":{{"code":-32603,"message":"internal error, request {id}"}}}}"#
     );

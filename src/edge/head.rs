@@ -7,44 +7,44 @@ use tokio::time::timeout;
 use super::{bad_request::BadRequest, bounds::Bounds, wire::HeadLimited};
 use crate::gateway::Head;
 
-/// What came of waiting for a request.
+/// The result of waiting for a request.
 #[derive(Debug)]
 pub(super) enum HeadOutcome {
-    /// Nothing: the client left, or never said a word.
+    /// The connection is closed, or the client sent nothing in time.
     Closed,
-    /// A request; its head is read.
+    /// A request whose head was read.
     Request,
-    /// Something that must be refused.
+    /// A request that must be rejected.
     BadRequest(BadRequest),
 }
 
 /// Waits for the next request on a connection and reads its head, all within
-/// one deadline. A connection that was used before ends when we leave.
+/// one deadline. A connection that was used before closes at shutdown.
 pub(super) async fn read_head(
     session: &mut ServerSession,
     bounds: &Bounds,
-    leaving: &ShutdownWatch,
+    shutdown: &ShutdownWatch,
 ) -> HeadOutcome {
-    let gauge = session
+    let head_limit = session
         .stream()
         .and_then(|stream| stream.as_any().downcast_ref::<HeadLimited>())
         .map(HeadLimited::head_limit);
-    let first = gauge
+    let first = head_limit
         .as_ref()
-        .is_none_or(|gauge| gauge.start_head(bounds.max_head_bytes));
-    // Else a request that follows closely is dropped, and looks like a hang-up.
+        .is_none_or(|limit| limit.start_head(bounds.max_head_bytes));
+    // Otherwise Pingora drops a pipelined request, which looks like a disconnect.
     session.set_pipelining_enabled(true);
-    let mut leaving = leaving.clone();
+    let mut shutdown = shutdown.clone();
     let read = tokio::select! {
         biased;
         read = timeout(bounds.head_timeout, session.read_request()) => read,
-        // `Err` says that nobody can tell us to leave any more: then we stay.
-        Ok(_) = leaving.wait_for(|leaving| *leaving), if !first => return HeadOutcome::Closed,
+        // `Err` means that the sender is gone, so that no shutdown can come.
+        Ok(_) = shutdown.wait_for(|shutdown| *shutdown), if !first => return HeadOutcome::Closed,
     };
-    let exhausted = gauge.as_ref().is_some_and(|gauge| gauge.is_exceeded());
-    let said = gauge.as_ref().map_or(0, |gauge| gauge.bytes_read());
-    if let Some(gauge) = gauge {
-        gauge.end_head();
+    let exceeded = head_limit.as_ref().is_some_and(|limit| limit.is_exceeded());
+    let bytes_read = head_limit.as_ref().map_or(0, |limit| limit.bytes_read());
+    if let Some(head_limit) = head_limit {
+        head_limit.end_head();
     }
     let limit = bounds.max_head_bytes;
     match read {
@@ -53,26 +53,26 @@ pub(super) async fn read_head(
             None => HeadOutcome::Request,
         },
         Ok(Ok(false)) => HeadOutcome::Closed,
-        Ok(Err(_)) if exhausted => HeadOutcome::BadRequest(BadRequest::HeadTooLarge { limit }),
+        Ok(Err(_)) if exceeded => HeadOutcome::BadRequest(BadRequest::HeadTooLarge { limit }),
         Ok(Err(e)) if *e.etype() == ErrorType::InvalidHTTPHeader => {
             HeadOutcome::BadRequest(BadRequest::HeadMalformed)
         }
         Ok(Err(_)) => HeadOutcome::Closed,
-        Err(_) if said > 0 => HeadOutcome::BadRequest(BadRequest::HeadTooSlow),
+        Err(_) if bytes_read > 0 => HeadOutcome::BadRequest(BadRequest::HeadTooSlow),
         Err(_) => HeadOutcome::Closed,
     }
 }
 
-/// What is wrong with a head that Pingora found right.
+/// What is wrong with a head that Pingora accepted.
 fn protocol_violation(session: &ServerSession, limit: usize) -> Option<BadRequest> {
-    // Of a pipelined request, a part may have been read with the one before.
+    // Part of a pipelined request may have been read with the one before.
     if let Some(http1) = session.as_http1()
         && http1.get_headers_raw_bytes().len() > limit
     {
         return Some(BadRequest::HeadTooLarge { limit });
     }
     let request = session.req_header();
-    // RFC 9112 section 6.1 allows to take both lengths, and warns of smuggling.
+    // RFC 9112 section 6.1 permits both lengths, but warns of request smuggling.
     let mut codings = request.headers.get_all(header::TRANSFER_ENCODING).iter();
     if let Some(coding) = codings.next()
         && (codings.next().is_some()
@@ -88,17 +88,17 @@ fn protocol_violation(session: &ServerSession, limit: usize) -> Option<BadReques
         .headers
         .get(header::HOST)
         .is_some_and(|host| host.to_str().is_ok());
-    // RFC 9112 section 3.2. Of two, Pingora has seen to it.
+    // RFC 9112 section 3.2. Pingora rejects a second one.
     (request.version == Version::HTTP_11 && !named).then_some(BadRequest::MissingHost)
 }
 
-/// Whether a query holds `access_token`, in whatever way it is spelled.
+/// Whether a query contains `access_token`, in any case and encoding.
 fn has_access_token(query: &str) -> bool {
     url::form_urlencoded::parse(query.as_bytes())
         .any(|(name, _)| name.eq_ignore_ascii_case("access_token"))
 }
 
-/// The head that was read, free of Pingora's types.
+/// The head that was read, without Pingora's types.
 pub(super) fn to_gateway_head(session: &ServerSession, local_listener: bool) -> Head {
     let request = session.req_header();
     let authority = request.uri.authority().map(ToString::to_string);

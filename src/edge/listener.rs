@@ -1,7 +1,7 @@
 //! Accepting connections.
 //!
-//! Pingora's own accept loop takes every connection there is, gives a TLS
-//! handshake sixty seconds, and closes its sockets before a drain begins.
+//! Pingora's own accept loop has no limit on connections, allows sixty seconds for
+//! a TLS handshake, and closes its sockets before a drain.
 
 use std::{
     io,
@@ -30,42 +30,41 @@ use tracing::{debug, error, warn};
 use super::{
     certificate::Certificate,
     drain::Drain,
-    wire::{ClientStream, HeadLimit, HeadLimited},
+    wire::{ClientStream, HeadLimited},
 };
 use crate::telemetry::Telemetry;
 
-/// Connections the kernel keeps for us while we are full.
+/// The number of connections that the kernel queues while the limit is reached.
 const BACKLOG: u32 = 4096;
 
 /// The pause after a failed accept, so that the loop does not spin.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
-/// What an HTTP/2 client must have sent before the handshake counts as begun:
-/// the preface of RFC 9113 section 3.4.
+/// The bytes of the preface that starts an HTTP/2 connection (RFC 9113 section
+/// 3.4).
 const PREFACE_BYTES: usize = 24;
 
 /// Serves one connection to its end.
 pub(super) type ConnectionHandler = Arc<dyn Fn(Stream) -> BoxFuture<'static, ()> + Send + Sync>;
 
-/// One listening socket and what is behind it.
+/// One listening socket and what serves its connections.
 pub(super) struct Listener {
-    /// Taken when the door opens.
     pub(super) socket: TcpListener,
     pub(super) acceptor: Option<Arc<Acceptor>>,
     pub(super) handler: ConnectionHandler,
-    /// Shared by the doors of one kind.
+    /// One for each connection; shared by the public listeners.
     pub(super) permits: Arc<Semaphore>,
-    /// How long a TLS handshake may take, and HTTP/2's preface after it.
+    /// How long a TLS handshake may take, and then the preface of HTTP/2.
     pub(super) handshake_timeout: Duration,
-    /// What counts its connections; nothing does for the operators' door.
+    /// What counts its connections; `None` for the admin listener.
     pub(super) counters: Option<(Arc<Drain>, Arc<Telemetry>)>,
 }
 
-/// All doors, as one Pingora service: they share a runtime, and with it the
+/// All listeners, as one Pingora service: they share a runtime, and with it the
 /// connections to Odoo.
 pub(super) struct Listeners {
     pub(super) listeners: Vec<Listener>,
-    /// Watched beside them.
+    /// Reloaded while they run.
     pub(super) certificate: Option<Arc<Certificate>>,
 }
 
@@ -78,10 +77,10 @@ impl ServiceWithDependents for Listeners {
         _tasks_per_socket: usize,
         ready: ServiceReadyNotifier,
     ) {
-        for door in self.listeners.drain(..) {
+        for listener in self.listeners.drain(..) {
             tokio::spawn(async move {
-                if let Err(e) = door.accept_loop().await {
-                    error!(error = %e, "Closed a listener that the system took away");
+                if let Err(e) = listener.accept_loop().await {
+                    error!(error = %e, "Failed to open a listener");
                 }
             });
         }
@@ -102,10 +101,10 @@ impl Listener {
         let Self {
             socket,
             acceptor,
-            handler: serve,
-            permits: places,
-            handshake_timeout: patience,
-            counters: counted,
+            handler,
+            permits,
+            handshake_timeout,
+            counters,
         } = self;
         socket.set_nonblocking(true)?;
         // Listens a second time, for the longer queue: the standard library asks for 128.
@@ -115,75 +114,78 @@ impl Listener {
             let (socket, peer) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(e) => {
-                    // Out of descriptors, or the client left in the queue.
+                    // Out of file descriptors, or the client left the queue.
                     warn!(error = %e, "Failed to accept a connection");
                     sleep(ACCEPT_BACKOFF).await;
                     continue;
                 }
             };
-            // After the accept, so that a listener without visitors holds no place.
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            // After the accept, so that an idle listener holds no permit.
+            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
                 return Ok(());
             };
-            let counts = counted.as_ref().map(|(drain, telemetry)| {
+            let counts = counters.as_ref().map(|(drain, telemetry)| {
                 (
                     drain.track_connection(),
                     telemetry.metrics.open_connection(),
                 )
             });
             let acceptor = acceptor.clone();
-            let serve = Arc::clone(&serve);
+            let handler = Arc::clone(&handler);
             tokio::spawn(async move {
+                let _guards = (permit, counts);
                 // A delayed small write would wait for the client's acknowledgement.
                 drop(socket.set_nodelay(true));
-                let wire = ClientStream::new(socket, peer, (place, counts));
-                if let Some(stream) = tls_handshake(wire, acceptor, patience, peer).await {
-                    serve_connection(stream, &serve, patience).await;
+                let stream = ClientStream::new(socket, peer);
+                if let Some(stream) = tls_handshake(stream, acceptor, handshake_timeout, peer).await
+                {
+                    serve_connection(stream, &handler, handshake_timeout).await;
                 }
             });
         }
     }
 }
 
-/// The connection after its TLS handshake, if there is to be one.
-async fn tls_handshake<G>(
-    wire: ClientStream<G>,
+/// The connection after its TLS handshake, if the listener has TLS.
+async fn tls_handshake(
+    stream: ClientStream,
     acceptor: Option<Arc<Acceptor>>,
-    patience: Duration,
+    handshake_timeout: Duration,
     peer: SocketAddr,
-) -> Option<Stream>
-where
-    G: Send + Sync + Unpin + 'static,
-{
+) -> Option<Stream> {
     let Some(acceptor) = acceptor else {
-        return Some(Box::new(wire));
+        return Some(Box::new(stream));
     };
-    match timeout(patience, acceptor.tls_handshake(wire)).await {
+    match timeout(handshake_timeout, acceptor.tls_handshake(stream)).await {
         Ok(Ok(stream)) => Some(Box::new(stream)),
-        // Scanners do this all day.
+        // Not a warning, because scanners cause it all day.
         Ok(Err(e)) => {
-            debug!(error = %e, %peer, "Gave up a TLS handshake");
+            debug!(error = %e, %peer, "Failed a TLS handshake");
             None
         }
         Err(_) => {
-            debug!(%peer, "Gave up a slow TLS handshake");
+            debug!(%peer, "Timed out a TLS handshake");
             None
         }
     }
 }
 
-async fn serve_connection(stream: Stream, serve: &ConnectionHandler, patience: Duration) {
+async fn serve_connection(
+    stream: Stream,
+    handler: &ConnectionHandler,
+    handshake_timeout: Duration,
+) {
     let http2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
-    let gauged = HeadLimited::new(stream);
-    let gauge: Arc<HeadLimit> = gauged.head_limit();
-    let mut served = pin!(serve(Box::new(gauged)));
-    // Pingora waits for HTTP/2's preface without a deadline. After it, its
-    // idle time-out holds; HTTP/1.1 has the deadline on its head.
+    let stream = HeadLimited::new(stream);
+    let head_limit = stream.head_limit();
+    let mut served = pin!(handler(Box::new(stream)));
+    // Pingora waits for the preface of HTTP/2 without a deadline. After it, the idle
+    // timeout of Pingora applies; HTTP/1.1 has the deadline on its head.
     tokio::select! {
         () = &mut served => return,
-        () = sleep(patience), if http2 => {}
+        () = sleep(handshake_timeout), if http2 => {}
     }
-    if gauge.bytes_read() >= PREFACE_BYTES {
+    if head_limit.bytes_read() >= PREFACE_BYTES {
         served.await;
     }
 }

@@ -1,4 +1,4 @@
-//! The one account of one request: a log line and its metrics.
+//! The log line and the metrics of one request.
 
 use std::{sync::Arc, time::Instant};
 
@@ -12,36 +12,36 @@ use crate::telemetry::{
 };
 use gatepost_base::TraceId;
 
-/// A request under way. It is written down when this is dropped, whatever
-/// happened.
+/// A request in flight. It is logged and counted when this is dropped, however it
+/// ended.
 #[derive(Debug)]
 pub(super) struct RequestGuard {
     pub(super) log: RequestLog,
-    /// The status that was written, once it was.
+    /// The status that was written, if one was.
     pub(super) status: Option<StatusCode>,
-    /// Bytes of the answer's body that were written.
+    /// Bytes of the response body that were written.
     pub(super) size_bytes: usize,
     outcome: Option<RequestOutcome>,
     started: Instant,
     telemetry: Arc<Telemetry>,
     in_flight: InFlight,
-    /// None for a message over stdin.
+    /// `None` for a message over stdin.
     drain_guard: Option<DrainGuard>,
 }
 
 impl RequestGuard {
-    /// Opens the account of a request over HTTP, which a drain waits for.
+    /// Starts a request over HTTP, which a drain waits for.
     pub(super) fn for_http(telemetry: &Arc<Telemetry>, drain: &Drain) -> Self {
         Self::new(telemetry, Some(drain.track_request()))
     }
 
-    /// Opens the account of a message over stdin.
+    /// Starts a message over stdin.
     pub(super) fn for_stdio(telemetry: &Arc<Telemetry>) -> Self {
         Self::new(telemetry, None)
     }
 
     fn new(telemetry: &Arc<Telemetry>, drain_guard: Option<DrainGuard>) -> Self {
-        // Without randomness there is no TLS either; the number is for the log.
+        // Without randomness TLS fails too; the id is only for the log.
         let request_id = TraceId::random().unwrap_or_else(|_| TraceId::new(0));
         let mut log = RequestLog::new(request_id);
         log.trace_sampling = telemetry.sampling_decision(request_id);
@@ -57,14 +57,14 @@ impl RequestGuard {
         }
     }
 
-    /// It is known by now which instance it is for, if it is for one.
+    /// Counts the request for its instance, once that is known.
     pub(super) fn routed(&mut self) {
         if let Some(instance) = &self.log.instance {
             self.in_flight.set_instance(instance);
         }
     }
 
-    /// The answer was written.
+    /// The response was written.
     pub(super) fn responded(&mut self) {
         let refused = self.log.error_type.is_some()
             || self.log.error_source.is_some()
@@ -78,12 +78,12 @@ impl RequestGuard {
         });
     }
 
-    /// The client took its call back.
+    /// The client cancelled the request.
     pub(super) fn cancelled(&mut self) {
         self.outcome = Some(RequestOutcome::Cancelled);
     }
 
-    /// The client left before its answer.
+    /// The client disconnected before the response.
     pub(super) fn client_disconnected(&mut self) {
         self.outcome = Some(RequestOutcome::ClientDisconnected);
     }
@@ -93,7 +93,7 @@ impl RequestGuard {
         self.log.error_source = Some(ErrorSource::Us);
         self.log.error_type = Some("bug");
         self.log.error_detail = Some(format!("panicked: {message}"));
-        // As the JSON-RPC error says that tells of it.
+        // The code of the JSON-RPC error in the response.
         self.log.set_error(RpcErrorType::JsonRpc(-32603));
         self.log.end_operation();
     }
@@ -102,49 +102,49 @@ impl RequestGuard {
 impl Drop for RequestGuard {
     fn drop(&mut self) {
         self.log.abandon_operation();
-        let story = &self.log;
+        let log = &self.log;
         let served = HttpOutcome {
             outcome: self.outcome.unwrap_or(RequestOutcome::Aborted),
             duration: self.started.elapsed(),
             size_bytes: self.size_bytes,
             is_stdio: self.drain_guard.is_none(),
         };
-        self.telemetry.record(story, &served);
-        // A failure of ours calls for somebody; everything else is an account.
-        let (ours, theirs) = match story.error_source {
-            Some(ErrorSource::Us) => (story.error_detail.as_deref(), None),
+        self.telemetry.record(log, &served);
+        // An error of the gateway needs action; all others go into the request line.
+        let (ours, theirs) = match log.error_source {
+            Some(ErrorSource::Us) => (log.error_detail.as_deref(), None),
             Some(
                 ErrorSource::Client
                 | ErrorSource::Identity
                 | ErrorSource::Odoo
                 | ErrorSource::Policy
-                // Told once, when it is lost, and not again with each request.
+                // Logged once, when it is lost, and not with each request.
                 | ErrorSource::Storage,
             )
-            | None => (None, story.error_detail.as_deref()),
+            | None => (None, log.error_detail.as_deref()),
         };
         if let Some(error) = ours {
-            error!(request.id = %story.request_id, error, "Failed to serve a request");
+            error!(request.id = %log.request_id, error, "Failed to serve a request");
         }
         info!(
-            request.id = %story.request_id,
-            // Called as OpenTelemetry's "Trace Context in non-OTLP Log Formats" says.
-            trace_id = story.trace_id().map(display),
-            instance.name = story.instance.as_ref().map(display),
-            caller.subject = story.caller.as_ref().map(display),
-            token.look_up = story.token_lookup.map(TokenLookup::as_str),
-            mcp.revision = story.revision,
-            mcp.method = story.method,
-            tool.name = story.tool,
+            request.id = %log.request_id,
+            // The name from OpenTelemetry's "Trace Context in non-OTLP Log Formats".
+            trace_id = log.trace_id().map(display),
+            instance.name = log.instance.as_ref().map(display),
+            caller.subject = log.caller.as_ref().map(display),
+            token.look_up = log.token_lookup.map(TokenLookup::as_str),
+            mcp.revision = log.revision,
+            mcp.method = log.method,
+            tool.name = log.tool,
             outcome = served.outcome.as_str(),
-            refusal.kind = story.error_type,
-            refusal.blame = story.error_source.map(ErrorSource::as_str),
+            refusal.kind = log.error_type,
+            refusal.blame = log.error_source.map(ErrorSource::as_str),
             http.status = self.status.map(|status| status.as_u16()),
             duration_ms = milliseconds(served.duration),
             size_bytes = served.size_bytes,
-            odoo.calls = story.odoo_calls,
-            odoo.duration_ms = milliseconds(story.odoo_time),
-            person.duration_ms = story.elicitation_time.map(milliseconds),
+            odoo.calls = log.odoo_calls,
+            odoo.duration_ms = milliseconds(log.odoo_time),
+            person.duration_ms = log.elicitation_time.map(milliseconds),
             error = theirs,
             "Served request"
         );
@@ -187,10 +187,10 @@ mod tests {
         }
     }
 
-    /// What is written down when this account is dropped, without what differs.
-    fn logged(tell: impl FnOnce(&mut RequestGuard)) -> String {
-        let page = LogBuffer::default();
-        let writer = page.clone();
+    /// The lines that a dropped guard logs, without the fields that vary.
+    fn logged(change: impl FnOnce(&mut RequestGuard)) -> String {
+        let buffer = LogBuffer::default();
+        let writer = buffer.clone();
         let log = tracing_subscriber::fmt()
             .json()
             .flatten_event(true)
@@ -199,11 +199,11 @@ mod tests {
             .with_writer(move || writer.clone())
             .finish();
         tracing::subscriber::with_default(log, || {
-            let mut account = RequestGuard::for_stdio(&Arc::new(Telemetry::new()));
-            tell(&mut account);
+            let mut guard = RequestGuard::for_stdio(&Arc::new(Telemetry::new()));
+            change(&mut guard);
         });
-        let page = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
-        let lines: Vec<_> = page
+        let buffer = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<_> = buffer
             .lines()
             .map(|line| {
                 let mut line: Value = serde_json::from_str(line).unwrap();
@@ -218,18 +218,18 @@ mod tests {
 
     #[test]
     fn request_is_logged_as_one_line() {
-        let line = logged(|account| {
-            let story = &mut account.log;
-            story.instance = Some(InstanceName::try_from("staging").unwrap());
-            story.caller = Some(Subject::verified("key-7"));
-            story.revision = Some("2025-11-25");
-            story.method = Some("tools/call");
-            story.tool = Some("count_records");
-            story.odoo_calls = 2;
-            story.odoo_time = Duration::from_millis(41);
-            account.status = Some(StatusCode::OK);
-            account.size_bytes = 120;
-            account.responded();
+        let line = logged(|guard| {
+            let log = &mut guard.log;
+            log.instance = Some(InstanceName::try_from("staging").unwrap());
+            log.caller = Some(Subject::verified("key-7"));
+            log.revision = Some("2025-11-25");
+            log.method = Some("tools/call");
+            log.tool = Some("count_records");
+            log.odoo_calls = 2;
+            log.odoo_time = Duration::from_millis(41);
+            guard.status = Some(StatusCode::OK);
+            guard.size_bytes = 120;
+            guard.responded();
         });
         insta::assert_snapshot!(line, @r#"{"level":"INFO","message":"Served request","instance.name":"staging","caller.subject":"key-7","mcp.revision":"2025-11-25","mcp.method":"tools/call","tool.name":"count_records","outcome":"answered","http.status":200,"size_bytes":120,"odoo.calls":2,"odoo.duration_ms":41}"#);
     }
@@ -241,9 +241,9 @@ mod tests {
 
     #[test]
     fn gateway_error_is_logged_as_separate_error_line() {
-        let ours = logged(|account| {
-            account.panicked("no such thing");
-            account.responded();
+        let ours = logged(|guard| {
+            guard.panicked("no such thing");
+            guard.responded();
         });
         insta::assert_snapshot!(ours, @r#"
         {"level":"ERROR","message":"Failed to serve a request","error":"panicked: no such thing"}
@@ -253,22 +253,22 @@ mod tests {
 
     #[test]
     fn storage_error_is_not_logged_as_gateway_error() {
-        let line = logged(|account| {
-            account.log.error_source = Some(ErrorSource::Storage);
-            account.log.error_type = Some("unremembered");
-            account.log.error_detail = Some("there is no connection".to_owned());
-            account.responded();
+        let line = logged(|guard| {
+            guard.log.error_source = Some(ErrorSource::Storage);
+            guard.log.error_type = Some("unremembered");
+            guard.log.error_detail = Some("there is no connection".to_owned());
+            guard.responded();
         });
         insta::assert_snapshot!(line, @r#"{"level":"INFO","message":"Served request","outcome":"refused","refusal.kind":"unremembered","refusal.blame":"storage","size_bytes":0,"odoo.calls":0,"odoo.duration_ms":0,"error":"there is no connection"}"#);
     }
 
     #[test]
     fn odoo_error_is_included_in_request_line() {
-        let theirs = logged(|account| {
-            account.log.error_source = Some(ErrorSource::Odoo);
-            account.log.error_type = Some("odoo_down");
-            account.log.error_detail = Some("connection refused".to_owned());
-            account.responded();
+        let theirs = logged(|guard| {
+            guard.log.error_source = Some(ErrorSource::Odoo);
+            guard.log.error_type = Some("odoo_down");
+            guard.log.error_detail = Some("connection refused".to_owned());
+            guard.responded();
         });
         insta::assert_snapshot!(theirs, @r#"{"level":"INFO","message":"Served request","outcome":"refused","refusal.kind":"odoo_down","refusal.blame":"odoo","size_bytes":0,"odoo.calls":0,"odoo.duration_ms":0,"error":"connection refused"}"#);
     }

@@ -1,8 +1,8 @@
 //! A connection as Pingora's HTTP reads and writes it.
 //!
-//! Two layers: [`Wire`] is the socket, below TLS; [`Gauged`] is what HTTP
-//! speaks over, above TLS, and bounds the request head. Pingora's own parser
-//! takes up to 1 MiB of head, which ten thousand connections could not be given.
+//! Two layers: [`ClientStream`] is the socket, below TLS; [`HeadLimited`], above
+//! TLS, limits the request head. Pingora's own parser accepts a head of up to
+//! 1 MiB, too much for ten thousand connections.
 
 use std::{
     io,
@@ -27,46 +27,45 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Read and write buffer, in bytes: 16 KiB is one TLS record, and lets head
-/// and body of an answer leave in one write.
+/// The read and write buffers, in bytes: 16 KiB is one TLS record, and head and
+/// body of a small response fit into one write.
 const BUFFER: usize = 16 << 10;
 
-/// One accepted TCP connection, and whatever must live as long as it.
-pub(super) struct ClientStream<G> {
+/// One accepted TCP connection.
+#[derive(Debug)]
+pub(super) struct ClientStream {
     socket: BufStream<TcpStream>,
     digest: Arc<SocketDigest>,
-    _guards: G,
 }
 
-/// A connection whose reads are counted against the bound on a request head.
+/// A connection whose reads count towards the limit on the request head.
 #[derive(Debug)]
 pub(super) struct HeadLimited {
     inner: Stream,
     head_limit: Arc<HeadLimit>,
 }
 
-/// What was read of the current head, and how much more may be.
+/// How much of the current head was read, and how much more may be.
 #[derive(Debug, Default)]
 pub(super) struct HeadLimit {
-    /// `usize::MAX` while no head is read.
+    /// `usize::MAX` between heads.
     remaining: AtomicUsize,
-    /// Bytes read since the head was asked for.
+    /// Bytes read since the current head started.
     bytes_read: AtomicUsize,
-    /// Heads asked for on this connection.
+    /// Heads started on this connection.
     heads_started: AtomicUsize,
 }
 
-impl<G> ClientStream<G> {
-    pub(super) fn new(socket: TcpStream, peer: SocketAddr, guards: G) -> Self {
+impl ClientStream {
+    pub(super) fn new(socket: TcpStream, peer: SocketAddr) -> Self {
         let digest = SocketDigest::from_raw_fd(socket.as_raw_fd());
-        // Now, so that nobody asks the descriptor's next owner.
+        // Now, because later the descriptor could belong to another connection.
         drop(digest.peer_addr.set(Some(AnyAddress::from(peer))));
         let local = socket.local_addr().ok().map(AnyAddress::from);
         drop(digest.local_addr.set(local));
         Self {
             socket: BufStream::with_capacity(BUFFER, BUFFER, socket),
             digest: Arc::new(digest),
-            _guards: guards,
         }
     }
 }
@@ -84,25 +83,25 @@ impl HeadLimited {
 }
 
 impl HeadLimit {
-    /// A head of at most so many bytes is read from now on. Says whether it is
-    /// the first of this connection.
+    /// Starts a head of at most `limit` bytes, and returns whether it is the first of
+    /// this connection.
     pub(super) fn start_head(&self, limit: usize) -> bool {
         self.bytes_read.store(0, Relaxed);
         self.remaining.store(limit, Relaxed);
         self.heads_started.fetch_add(1, Relaxed) == 0
     }
 
-    /// What comes now is bounded by others.
+    /// Ends the head; what follows has its own limits.
     pub(super) fn end_head(&self) {
         self.remaining.store(usize::MAX, Relaxed);
     }
 
-    /// Whether the head took all it may have.
+    /// Whether the head reached the limit.
     pub(super) fn is_exceeded(&self) -> bool {
         self.remaining.load(Relaxed) == 0
     }
 
-    /// Bytes read since the head was asked for.
+    /// Bytes read since the current head started.
     pub(super) fn bytes_read(&self) -> usize {
         self.bytes_read.load(Relaxed)
     }
@@ -116,7 +115,7 @@ impl HeadLimit {
     }
 }
 
-impl<G: Unpin> AsyncRead for ClientStream<G> {
+impl AsyncRead for ClientStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -138,7 +137,7 @@ impl AsyncRead for HeadLimited {
             return Poll::Ready(Err(io::Error::other("the request head is too large")));
         }
         if left < buf.remaining() {
-            // Only near the bound, so the copy costs nothing that counts.
+            // A copy, but only near the limit.
             let mut scratch = vec![0; left];
             let mut part = ReadBuf::new(&mut scratch);
             ready!(Pin::new(&mut *self.inner).poll_read(cx, &mut part))?;
@@ -152,7 +151,7 @@ impl AsyncRead for HeadLimited {
     }
 }
 
-impl<G: Unpin> AsyncWrite for ClientStream<G> {
+impl AsyncWrite for ClientStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -212,12 +211,12 @@ impl AsyncWrite for HeadLimited {
     }
 }
 
-// What Pingora asks of a connection besides reading and writing.
+// What Pingora requires of a connection besides reading and writing.
 
 #[async_trait]
-impl<G: Send + Unpin> Shutdown for ClientStream<G> {
+impl Shutdown for ClientStream {
     async fn shutdown(&mut self) {
-        // It failed because the other end closed first.
+        // It fails only if the client closed first.
         drop(self.socket.shutdown().await);
     }
 }
@@ -229,7 +228,7 @@ impl Shutdown for HeadLimited {
     }
 }
 
-impl<G> UniqueID for ClientStream<G> {
+impl UniqueID for ClientStream {
     fn id(&self) -> UniqueIDType {
         self.socket.get_ref().as_raw_fd()
     }
@@ -241,7 +240,7 @@ impl UniqueID for HeadLimited {
     }
 }
 
-impl<G> Ssl for ClientStream<G> {}
+impl Ssl for ClientStream {}
 
 impl Ssl for HeadLimited {
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
@@ -253,7 +252,7 @@ impl Ssl for HeadLimited {
     }
 }
 
-impl<G> GetTimingDigest for ClientStream<G> {
+impl GetTimingDigest for ClientStream {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
         Vec::new()
     }
@@ -265,7 +264,7 @@ impl GetTimingDigest for HeadLimited {
     }
 }
 
-impl<G> GetProxyDigest for ClientStream<G> {
+impl GetProxyDigest for ClientStream {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
         None
     }
@@ -277,7 +276,7 @@ impl GetProxyDigest for HeadLimited {
     }
 }
 
-impl<G> GetSocketDigest for ClientStream<G> {
+impl GetSocketDigest for ClientStream {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
         Some(Arc::clone(&self.digest))
     }
@@ -289,14 +288,6 @@ impl GetSocketDigest for HeadLimited {
     }
 }
 
-impl<G> Peek for ClientStream<G> {}
+impl Peek for ClientStream {}
 
 impl Peek for HeadLimited {}
-
-impl<G> std::fmt::Debug for ClientStream<G> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Wire")
-            .field("digest", &self.digest)
-            .finish_non_exhaustive()
-    }
-}

@@ -1,4 +1,4 @@
-//! The edge from outside: opened from a configuration, run, and told to leave.
+//! The edge from outside: opened from a configuration, run, and shut down.
 
 use std::{
     io::{Read, Write},
@@ -12,7 +12,7 @@ use std::{
 use arc_swap::ArcSwap;
 use gatepost::{config, edge::Edge, gateway::Gateway, telemetry::Telemetry};
 
-/// No test waits longer for anything.
+/// The longest time that a test waits for anything.
 const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 fn open(listen: SocketAddr) -> Result<Edge, gatepost::edge::EdgeOpenError> {
@@ -70,15 +70,15 @@ fn stopping_one_edge_leaves_the_other_running() {
 }
 
 fn send_signal(name: &str) {
-    let told = Command::new("kill")
+    let sent = Command::new("kill")
         .args([name, &process::id().to_string()])
         .status();
-    assert!(told.unwrap().success());
+    assert!(sent.unwrap().success());
 }
 
 #[test]
 fn sighup_reloads_after_panicking_reload_and_sigterm_stops() {
-    // Until the edge listens, these signals would end the tests.
+    // Until the edge handles them, these signals would end the tests.
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _guard = runtime.enter();
     for kind in [
@@ -98,7 +98,7 @@ fn sighup_reloads_after_panicking_reload_and_sigterm_stops() {
     });
     let begun = Instant::now();
     for _ in 0..2 {
-        // Again, for it may have come before the edge listened.
+        // Again, because it may have arrived before the handlers were installed.
         send_signal("-HUP");
         while heard.recv_timeout(Duration::from_millis(100)).is_err() {
             assert!(begun.elapsed() < TEST_TIMEOUT);

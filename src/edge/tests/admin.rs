@@ -1,4 +1,4 @@
-//! What operators see.
+//! The admin listener.
 
 use std::{sync::Arc, time::Duration};
 
@@ -47,7 +47,7 @@ async fn readyz_fails_when_no_instance_answers() {
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
 }
 
-/// What `/readyz` answers when asking all instances takes so long.
+/// The status of `/readyz` if the check of all instances takes this long.
 async fn readyz_status_after(ready_after: Duration) -> StatusCode {
     let (signs, _kept) = mpsc::unbounded_channel();
     let actor = ScriptedHost {
@@ -73,7 +73,7 @@ async fn readyz_status_after(ready_after: Duration) -> StatusCode {
 
 #[tokio::test(start_paused = true)]
 async fn readyz_waits_for_ping_timeout_of_hanging_instance() {
-    // A ping gives up after 3 s, and on a busy machine hears of it later still.
+    // A ping times out after 3 s, and on a busy machine somewhat later.
     let answer = readyz_status_after(Duration::from_millis(3_500)).await;
     assert_eq!(answer, StatusCode::OK);
 }

@@ -1,4 +1,4 @@
-//! Bounds: how much and how long.
+//! Limits on sizes and times.
 
 use std::time::{Duration, Instant};
 
@@ -90,8 +90,8 @@ async fn client_receives_error_response_for_unread_body() {
     let stage = TestEdge::open();
     let mut client = stage.connect().await;
     let request = post("/closed", &"x".repeat(3 << 20), "");
-    // All of it is taken, and the connection ends in order: after a reset some
-    // systems throw away what was not read yet.
+    // All of it is read, and the connection closes in order: after a reset some
+    // systems discard what was not read yet.
     client.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     within_timeout(client.read_to_string(&mut answer))
@@ -170,7 +170,7 @@ async fn malformed_http_is_400() {
     }
 }
 
-/// Sends a byte at a time until the other end has had enough.
+/// Sends a byte at a time until the edge closes the connection.
 async fn send_slowly(client: &mut TcpStream, bytes: &str) {
     for byte in bytes.bytes().cycle() {
         if client.write_all(&[byte]).await.is_err() {

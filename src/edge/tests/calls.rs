@@ -1,4 +1,4 @@
-//! Calls: answers, notices, hang-ups, bugs.
+//! Calls: responses, messages, disconnects, panics.
 
 use tokio::io::AsyncWriteExt;
 
@@ -185,7 +185,7 @@ async fn client_disconnect_cancels_call() {
             stage.next_event().await,
             HostEvent::Started("/held".to_owned())
         );
-        // To close one's half looks the same from here, so it counts the same.
+        // A half-closed connection looks the same to the edge, so it counts the same.
         if half {
             client.shutdown().await.unwrap();
         } else {
@@ -251,7 +251,7 @@ async fn head_request_gets_content_length_and_no_body() {
     assert!(answer.ends_with("\r\n\r\n"), "{answer}");
 }
 
-/// The chunks of an answer put together.
+/// The body of a chunked response.
 fn dechunked(answer: &str) -> String {
     let (head, mut rest) = answer
         .split_once("\r\n\r\n")

@@ -1,4 +1,4 @@
-//! Leaving.
+//! Shutdown.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -19,7 +19,7 @@ async fn shutdown_waits_for_running_call_and_then_ends() {
     );
 
     stage.shutdown.shut_down();
-    // Who asks meanwhile is still answered, and told not to come back here.
+    // Requests during the drain are still answered, and their connections closed.
     let answer = stage.send(&post("/echo", "{\"late\":1}", "")).await;
     assert!(answer.ends_with("{\"late\":1}"), "{answer}");
     assert!(answer.contains("Connection: close\r\n"), "{answer}");

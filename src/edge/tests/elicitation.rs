@@ -1,5 +1,5 @@
-//! Asking the person behind a client: the whole gateway on real sockets, with a
-//! tool that asks (`ask_person`).
+//! Elicitation: the whole gateway on real sockets, with a tool that asks the user
+//! (`ask_person`).
 
 use std::{
     net::SocketAddr,
@@ -90,19 +90,19 @@ impl ElicitationGateway {
         }
     }
 
-    /// Sends a message and reads the whole answer.
+    /// Sends a message and reads the whole response.
     async fn post(&self, path: &str, who: &str, more: &str, message: &Value) -> String {
         let mut stream = self.start_post(path, who, more, message).await;
         read_to_end(&mut stream).await
     }
 
-    /// Sends a message; its answer is still to come.
+    /// Sends a message without reading its response.
     async fn start_post(&self, path: &str, who: &str, more: &str, message: &Value) -> TcpStream {
         let more = format!("Content-Type: application/json\r\n{EVENTS}\r\n{who}\r\n{more}");
         let more = format!("{}\r\n", more.trim_end());
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let request = post_and_close(path, &message.to_string(), &more);
-        // A refusal may come before all is sent.
+        // The response may arrive before everything is sent.
         drop(stream.write_all(request.as_bytes()).await);
         stream
     }
@@ -116,7 +116,7 @@ impl ElicitationGateway {
         format!("Mcp-Session-Id: {id}\r\nMCP-Protocol-Version: 2025-11-25")
     }
 
-    /// A call of Ada's in the first instance that has asked, and the id of the
+    /// A call of Ada in the first instance that waits for an answer, and the id of the
     /// question.
     async fn start_elicitation(&self) -> (TcpStream, String) {
         let session = self.open_session().await;
@@ -127,7 +127,7 @@ impl ElicitationGateway {
         (stream, id)
     }
 
-    /// Answers a question; every answer is taken, whatever comes of it.
+    /// Answers a question; every answer is accepted, with or without effect.
     async fn answer_elicitation(&self, path: &str, who: &str, id: &str, outcome: Value) {
         let answer = self.post(path, who, "", &response(id, outcome)).await;
         assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
@@ -138,7 +138,7 @@ impl ElicitationGateway {
         self.gateway.load().pending_elicitations.pending_count()
     }
 
-    /// Waits until so many questions are open.
+    /// Waits until this number of questions is pending.
     async fn wait_for_pending_count(&self, many: usize) {
         within_timeout(async {
             while self.pending_count() != many {
@@ -238,7 +238,7 @@ fn session_id(answer: &str) -> Option<&str> {
     })
 }
 
-/// Reads on until a question has come, and gives its id.
+/// Reads until a question arrives, and returns its id.
 async fn read_elicitation_id(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
     let said = read_until(stream, "\"required\":[\"approve\"]}}}").await;
     elicitation_id(&said)
@@ -250,13 +250,13 @@ fn elicitation_id(said: &str) -> String {
     format!("gp-{}", id.unwrap_or_else(|| panic!("{said}")))
 }
 
-/// The JSON of an answer that is no stream.
+/// The JSON of a response that is not a stream.
 fn json_of(answer: &str) -> Value {
     let (_, body) = answer.split_once("\r\n\r\n").unwrap();
     serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"))
 }
 
-/// The text of a tool's answer at the end of a stream.
+/// The text of a tool result at the end of a stream.
 fn tool_text(said: &str) -> String {
     let last = said
         .lines()
@@ -273,9 +273,9 @@ fn tool_text(said: &str) -> String {
 
 #[tokio::test]
 async fn session_id_is_issued_only_to_client_with_form_elicitation() {
-    let desk = ElicitationGateway::open();
+    let gateway = ElicitationGateway::open();
     let given = async |message: Value| {
-        let answer = desk.post("/one/mcp", &desk.ada, "", &message).await;
+        let answer = gateway.post("/one/mcp", &gateway.ada, "", &message).await;
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         session_id(&answer).map(str::len)
     };
@@ -287,12 +287,12 @@ async fn session_id_is_issued_only_to_client_with_form_elicitation() {
     assert_eq!(given(without(json!({}))).await, None);
     let only_links = json!({ "elicitation": { "url": {} } });
     assert_eq!(given(without(only_links)).await, None);
-    assert_ne!(desk.open_session().await, desk.open_session().await);
+    assert_ne!(gateway.open_session().await, gateway.open_session().await);
 }
 
 #[tokio::test]
 async fn call_elicits_on_its_stream_and_continues_with_the_response() {
-    let desk = ElicitationGateway::open();
+    let gateway = ElicitationGateway::open();
     for (outcome, expected) in [
         (accept_result(), r#"{"consent":"accepted"}"#),
         (json!({"action": "decline"}), r#"{"consent":"declined"}"#),
@@ -307,23 +307,25 @@ async fn call_elicits_on_its_stream_and_continues_with_the_response() {
              calling again will not help, ask the user to do it in Odoo or from another client",
         ),
     ] {
-        let (mut stream, id) = desk.start_elicitation().await;
-        desk.answer_elicitation("/one/mcp", &desk.ada, &id, outcome)
+        let (mut stream, id) = gateway.start_elicitation().await;
+        gateway
+            .answer_elicitation("/one/mcp", &gateway.ada, &id, outcome)
             .await;
         let said = read_to_end(&mut stream).await;
         assert_eq!(tool_text(&said), expected);
         assert!(!said.contains("notifications/cancelled"), "{said}");
-        assert_eq!(desk.pending_count(), 0);
+        assert_eq!(gateway.pending_count(), 0);
     }
 }
 
 #[tokio::test]
 async fn stream_has_heartbeats_during_elicitation() {
-    let desk = ElicitationGateway::open();
-    let (mut stream, id) = desk.start_elicitation().await;
+    let gateway = ElicitationGateway::open();
+    let (mut stream, id) = gateway.start_elicitation().await;
     read_until(&mut stream, ": still working\n\n").await;
     read_until(&mut stream, ": still working\n\n").await;
-    desk.answer_elicitation("/one/mcp", &desk.ada, &id, accept_result())
+    gateway
+        .answer_elicitation("/one/mcp", &gateway.ada, &id, accept_result())
         .await;
     assert_eq!(
         tool_text(&read_to_end(&mut stream).await),
@@ -333,13 +335,13 @@ async fn stream_has_heartbeats_during_elicitation() {
 
 #[tokio::test]
 async fn client_without_elicitation_is_not_elicited() {
-    let desk = ElicitationGateway::open();
-    let session = desk.open_session().await;
+    let gateway = ElicitationGateway::open();
+    let session = gateway.open_session().await;
     let foreign = "Mcp-Session-Id: 1868a90c-7c5e-4f1b-9f43-0d4b9a3b7f52";
     let twice = format!("{session}\r\n{}", session.split("\r\n").next().unwrap());
     for more in ["", foreign, "Mcp-Session-Id:", &twice] {
-        let answer = desk
-            .post("/one/mcp", &desk.ada, more, &ASK_PERSON_CALL())
+        let answer = gateway
+            .post("/one/mcp", &gateway.ada, more, &ASK_PERSON_CALL())
             .await;
         let text = json_of(&answer)["result"]["content"][0]["text"].clone();
         assert_eq!(text, json!("by id"), "{more}");
@@ -347,9 +349,9 @@ async fn client_without_elicitation_is_not_elicited() {
     // It can be asked, but takes no stream.
     let head = format!(
         "Content-Type: application/json\r\nAccept: application/json\r\n{}\r\n{session}\r\n",
-        desk.ada
+        gateway.ada
     );
-    let mut stream = TcpStream::connect(desk.address).await.unwrap();
+    let mut stream = TcpStream::connect(gateway.address).await.unwrap();
     let request = post_and_close("/one/mcp", &ASK_PERSON_CALL().to_string(), &head);
     stream.write_all(request.as_bytes()).await.unwrap();
     let answer = json_of(&read_to_end(&mut stream).await);
@@ -357,20 +359,25 @@ async fn client_without_elicitation_is_not_elicited() {
     // Batches are of a revision without elicitation.
     let session = session.replace("2025-11-25", "2025-03-26");
     let batch = json!([ASK_PERSON_CALL()]);
-    let answer = json_of(&desk.post("/one/mcp", &desk.ada, &session, &batch).await);
+    let answer = json_of(
+        &gateway
+            .post("/one/mcp", &gateway.ada, &session, &batch)
+            .await,
+    );
     assert_eq!(answer[0]["result"]["content"][0]["text"], json!("by id"));
 }
 
 #[tokio::test]
 async fn client_omitting_protocol_version_header_is_elicited() {
-    let desk = ElicitationGateway::open();
-    let session = desk.open_session().await;
+    let gateway = ElicitationGateway::open();
+    let session = gateway.open_session().await;
     let session = session.split("\r\n").next().unwrap();
-    let mut stream = desk
-        .start_post("/one/mcp", &desk.ada, session, &ASK_PERSON_CALL())
+    let mut stream = gateway
+        .start_post("/one/mcp", &gateway.ada, session, &ASK_PERSON_CALL())
         .await;
     let id = read_elicitation_id(&mut stream).await;
-    desk.answer_elicitation("/one/mcp", &desk.ada, &id, accept_result())
+    gateway
+        .answer_elicitation("/one/mcp", &gateway.ada, &id, accept_result())
         .await;
     assert_eq!(
         tool_text(&read_to_end(&mut stream).await),
@@ -380,13 +387,15 @@ async fn client_omitting_protocol_version_header_is_elicited() {
 
 #[tokio::test]
 async fn only_first_answer_of_elicited_caller_counts() {
-    let desk = ElicitationGateway::open();
-    let (mut stream, id) = desk.start_elicitation().await;
-    desk.answer_elicitation("/one/mcp", &desk.bob, &id, accept_result())
+    let gateway = ElicitationGateway::open();
+    let (mut stream, id) = gateway.start_elicitation().await;
+    gateway
+        .answer_elicitation("/one/mcp", &gateway.bob, &id, accept_result())
         .await;
-    desk.answer_elicitation("/two/mcp", &desk.ada, &id, accept_result())
+    gateway
+        .answer_elicitation("/two/mcp", &gateway.ada, &id, accept_result())
         .await;
-    let unknown = desk
+    let unknown = gateway
         .post(
             "/one/mcp",
             "Authorization: Bearer gp_x",
@@ -395,44 +404,49 @@ async fn only_first_answer_of_elicited_caller_counts() {
         )
         .await;
     assert!(unknown.starts_with("HTTP/1.1 401 "), "{unknown}");
-    assert_eq!(desk.pending_count(), 1);
+    assert_eq!(gateway.pending_count(), 1);
     let no = json!({ "action": "decline" });
-    desk.answer_elicitation("/one/mcp", &desk.ada, &id, no)
+    gateway
+        .answer_elicitation("/one/mcp", &gateway.ada, &id, no)
         .await;
-    desk.answer_elicitation("/one/mcp", &desk.ada, &id, accept_result())
+    gateway
+        .answer_elicitation("/one/mcp", &gateway.ada, &id, accept_result())
         .await;
     assert_eq!(
         tool_text(&read_to_end(&mut stream).await),
         r#"{"consent":"declined"}"#
     );
-    desk.answer_elicitation("/one/mcp", &desk.ada, &id, accept_result())
+    gateway
+        .answer_elicitation("/one/mcp", &gateway.ada, &id, accept_result())
         .await;
 }
 
 #[tokio::test]
 async fn unknown_elicitation_responses_are_accepted_without_effect() {
-    let desk = ElicitationGateway::open();
-    let (mut stream, id) = desk.start_elicitation().await;
+    let gateway = ElicitationGateway::open();
+    let (mut stream, id) = gateway.start_elicitation().await;
     for n in 0..50_u128 {
         let id = format!("gp-{n:032x}");
-        desk.answer_elicitation("/one/mcp", &desk.ada, &id, accept_result())
+        gateway
+            .answer_elicitation("/one/mcp", &gateway.ada, &id, accept_result())
             .await;
     }
     for id in [json!(7), json!(null), json!("x"), json!([]), json!(1.5)] {
         let odd = json!({"jsonrpc": "2.0", "id": id, "result": accept_result()});
-        let answer = desk.post("/one/mcp", &desk.ada, "", &odd).await;
+        let answer = gateway.post("/one/mcp", &gateway.ada, "", &odd).await;
         assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
     }
-    assert_eq!(desk.pending_count(), 1);
+    assert_eq!(gateway.pending_count(), 1);
     // Too large to be read: refused, and the question stays open.
     let large =
         |bytes| json!({"action": "accept", "content": {"approve": true, "why": "x".repeat(bytes)}});
-    let answer = desk
-        .post("/one/mcp", &desk.ada, "", &response(&id, large(70_000)))
+    let answer = gateway
+        .post("/one/mcp", &gateway.ada, "", &response(&id, large(70_000)))
         .await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
-    assert_eq!(desk.pending_count(), 1);
-    desk.answer_elicitation("/one/mcp", &desk.ada, &id, large(60_000))
+    assert_eq!(gateway.pending_count(), 1);
+    gateway
+        .answer_elicitation("/one/mcp", &gateway.ada, &id, large(60_000))
         .await;
     assert_eq!(
         tool_text(&read_to_end(&mut stream).await),
@@ -442,17 +456,18 @@ async fn unknown_elicitation_responses_are_accepted_without_effect() {
 
 #[tokio::test]
 async fn disconnect_during_elicitation_removes_pending_elicitation() {
-    let desk = ElicitationGateway::open();
-    let (stream, id) = desk.start_elicitation().await;
-    assert_eq!(desk.pending_count(), 1);
+    let gateway = ElicitationGateway::open();
+    let (stream, id) = gateway.start_elicitation().await;
+    assert_eq!(gateway.pending_count(), 1);
     drop(stream);
-    desk.wait_for_pending_count(0).await;
-    desk.answer_elicitation("/one/mcp", &desk.ada, &id, accept_result())
+    gateway.wait_for_pending_count(0).await;
+    gateway
+        .answer_elicitation("/one/mcp", &gateway.ada, &id, accept_result())
         .await;
     let line =
         "instance=\"one\",outcome=\"hung_up\",revision=\"2025-11-25\",tool=\"ask_person\"} 1";
     within_timeout(async {
-        while !desk
+        while !gateway
             .telemetry
             .metrics
             .encode(|_| {})
@@ -467,10 +482,10 @@ async fn disconnect_during_elicitation_removes_pending_elicitation() {
 
 #[tokio::test]
 async fn elicitation_timeout_cancels_the_elicitation() {
-    let desk = ElicitationGateway::with_gateway(|gateway| {
+    let gateway = ElicitationGateway::with_gateway(|gateway| {
         gateway.elicitation_timeout = Duration::from_millis(50)
     });
-    let (mut stream, id) = desk.start_elicitation().await;
+    let (mut stream, id) = gateway.start_elicitation().await;
     let said = read_to_end(&mut stream).await;
     assert!(
         said.contains("\"method\":\"notifications/cancelled\""),
@@ -482,24 +497,28 @@ async fn elicitation_timeout_cancels_the_elicitation() {
             .starts_with("not done, for the user must agree and did not answer within 0 seconds"),
         "{said}"
     );
-    assert_eq!(desk.pending_count(), 0);
+    assert_eq!(gateway.pending_count(), 0);
 }
 
 #[tokio::test]
 async fn client_can_cancel_call_waiting_for_elicitation() {
-    let desk = ElicitationGateway::open();
-    let session = desk.open_session().await;
-    let mut stream = desk
-        .start_post("/one/mcp", &desk.ada, &session, &ASK_PERSON_CALL())
+    let gateway = ElicitationGateway::open();
+    let session = gateway.open_session().await;
+    let mut stream = gateway
+        .start_post("/one/mcp", &gateway.ada, &session, &ASK_PERSON_CALL())
         .await;
     read_elicitation_id(&mut stream).await;
     let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled",
         "params": {"requestId": 7, "reason": "timed out"}});
     // Of another client of the same caller, which counts its calls as well.
-    let other = desk.open_session().await;
-    desk.post("/one/mcp", &desk.ada, &other, &cancel).await;
-    assert_eq!(desk.pending_count(), 1);
-    let answer = desk.post("/one/mcp", &desk.ada, &session, &cancel).await;
+    let other = gateway.open_session().await;
+    gateway
+        .post("/one/mcp", &gateway.ada, &other, &cancel)
+        .await;
+    assert_eq!(gateway.pending_count(), 1);
+    let answer = gateway
+        .post("/one/mcp", &gateway.ada, &session, &cancel)
+        .await;
     assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
     let said = read_to_end(&mut stream).await;
     assert_eq!(
@@ -510,33 +529,33 @@ async fn client_can_cancel_call_waiting_for_elicitation() {
 
 #[tokio::test]
 async fn pending_elicitations_per_caller_are_limited() {
-    let desk = ElicitationGateway::open();
+    let gateway = ElicitationGateway::open();
     let mut open = Vec::new();
     for _ in 0..8 {
-        open.push(desk.start_elicitation().await);
+        open.push(gateway.start_elicitation().await);
     }
-    let session = desk.open_session().await;
-    let answer = desk
-        .post("/one/mcp", &desk.ada, &session, &ASK_PERSON_CALL())
+    let session = gateway.open_session().await;
+    let answer = gateway
+        .post("/one/mcp", &gateway.ada, &session, &ASK_PERSON_CALL())
         .await;
     let answer = json_of(&answer);
     assert_eq!(answer["result"]["isError"], json!(true));
     let text = answer["result"]["content"][0]["text"].as_str().unwrap();
     assert!(text.contains("too many questions"), "{text}");
-    let mut other = desk
-        .start_post("/one/mcp", &desk.bob, &session, &ASK_PERSON_CALL())
+    let mut other = gateway
+        .start_post("/one/mcp", &gateway.bob, &session, &ASK_PERSON_CALL())
         .await;
     read_elicitation_id(&mut other).await;
     drop(open);
     drop(other);
-    desk.wait_for_pending_count(0).await;
+    gateway.wait_for_pending_count(0).await;
 }
 
 #[tokio::test]
 async fn shutdown_ends_calls_waiting_for_elicitation() {
-    let desk = ElicitationGateway::open();
-    let (mut stream, _) = desk.start_elicitation().await;
-    desk.shutdown.shut_down();
+    let gateway = ElicitationGateway::open();
+    let (mut stream, _) = gateway.start_elicitation().await;
+    gateway.shutdown.shut_down();
     let said = read_to_end(&mut stream).await;
     assert!(
         tool_text(&said).contains("the gateway is restarting"),
@@ -546,7 +565,7 @@ async fn shutdown_ends_calls_waiting_for_elicitation() {
 
 #[tokio::test]
 async fn after_reload_decline_counts_and_accept_must_be_repeated() {
-    let desk = ElicitationGateway::open();
+    let gateway = ElicitationGateway::open();
     for (outcome, expected) in [
         (json!({"action": "decline"}), r#"{"consent":"declined"}"#),
         (
@@ -554,11 +573,12 @@ async fn after_reload_decline_counts_and_accept_must_be_repeated() {
             "not done, for what the user may do was changed",
         ),
     ] {
-        let (mut stream, id) = desk.start_elicitation().await;
-        let old = desk.gateway.load_full();
-        let new = desk.checked.rebuild(&old).unwrap();
-        desk.gateway.store(Arc::new(new));
-        desk.answer_elicitation("/one/mcp", &desk.ada, &id, outcome)
+        let (mut stream, id) = gateway.start_elicitation().await;
+        let old = gateway.gateway.load_full();
+        let new = gateway.checked.rebuild(&old).unwrap();
+        gateway.gateway.store(Arc::new(new));
+        gateway
+            .answer_elicitation("/one/mcp", &gateway.ada, &id, outcome)
             .await;
         let text = tool_text(&read_to_end(&mut stream).await);
         assert!(text.starts_with(expected), "{text}");
@@ -568,13 +588,13 @@ async fn after_reload_decline_counts_and_accept_must_be_repeated() {
 // MCP 2026-07-28, "Multi Round-Trip Requests".
 #[tokio::test]
 async fn stateless_client_gets_input_required_and_retries() {
-    let desk = ElicitationGateway::open();
+    let gateway = ElicitationGateway::open();
     let forms = json!({ "elicitation": {} });
     let ask = async |more: &Value| {
         let message = stateless(&forms, more);
         json_of(
-            &desk
-                .post("/one/mcp", &desk.ada, STATELESS_HEADERS, &message)
+            &gateway
+                .post("/one/mcp", &gateway.ada, STATELESS_HEADERS, &message)
                 .await,
         )
     };
@@ -609,17 +629,17 @@ async fn stateless_client_gets_input_required_and_retries() {
         let answer = ask(&wrong).await;
         assert_eq!(answer["error"]["code"], json!(-32602), "{wrong}");
     }
-    let metrics = desk.telemetry.metrics.encode(|_| {}).unwrap();
+    let metrics = gateway.telemetry.metrics.encode(|_| {}).unwrap();
     let asked = "gatepost_requests_total{blame=\"none\",instance=\"one\",outcome=\"asked\",revision=\"2026-07-28\",tool=\"ask_person\"} 5";
     assert!(metrics.contains(asked), "{metrics}");
-    assert_eq!(desk.pending_count(), 0);
+    assert_eq!(gateway.pending_count(), 0);
 }
 
 // MCP 2026-07-28, "Server Requirements", 7.
 #[tokio::test]
 async fn stateless_client_without_form_elicitation_is_never_elicited() {
-    let desk = ElicitationGateway::open();
-    let session = desk.open_session().await;
+    let gateway = ElicitationGateway::open();
+    let session = gateway.open_session().await;
     let session = session.split("\r\n").next().unwrap();
     for capabilities in [
         json!({}),
@@ -631,12 +651,16 @@ async fn stateless_client_without_form_elicitation_is_never_elicited() {
         let message = stateless(&capabilities, &brings);
         // A session is of the other era.
         let head = format!("{STATELESS_HEADERS}\r\n{session}");
-        let answer = json_of(&desk.post("/one/mcp", &desk.ada, &head, &message).await);
+        let answer = json_of(
+            &gateway
+                .post("/one/mcp", &gateway.ada, &head, &message)
+                .await,
+        );
         assert_eq!(answer["result"]["content"][0]["text"], json!("by id"));
     }
 }
 
-/// A client over stdin and stdout of a gateway.
+/// A client of a gateway over stdin and stdout.
 struct LocalClient {
     input: DuplexStream,
     output: DuplexStream,
@@ -689,7 +713,7 @@ impl LocalClient {
         self.send(&call).await;
     }
 
-    /// Ends the input, and gives back what was said from now on.
+    /// Ends the input, and returns the output from then on.
     async fn close(mut self) -> String {
         drop(self.input);
         let said = read_to_end(&mut self.output).await;
@@ -704,7 +728,7 @@ async fn stdio_call_elicits_and_uses_the_response() {
     local.call(7).await;
     let id = read_elicitation_id(&mut local.output).await;
     local.send(&response(&id, accept_result())).await;
-    // Though the input ends at once.
+    // Although the input ends at once.
     let said = local.close().await;
     assert!(said.contains(r#"{\"consent\":\"accepted\"}"#), "{said}");
 }

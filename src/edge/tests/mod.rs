@@ -1,4 +1,4 @@
-//! What sockets do, shown on a real edge before a host that obeys its path.
+//! The edge on real sockets, with a handler that does what the path says.
 
 mod admin;
 mod bounds;
@@ -33,22 +33,22 @@ use crate::{
 };
 use gatepost_base::InstanceName;
 
-/// No test waits longer for anything.
+/// The longest time that a test waits for anything.
 const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What the host saw.
+/// What the handler was asked to do.
 #[derive(Debug, PartialEq, Eq)]
 enum HostEvent {
     Started(String),
     Cancelled(String),
 }
 
-/// A host that does what the path says.
+/// A handler that does what the path says.
 struct ScriptedHost {
     events: mpsc::UnboundedSender<HostEvent>,
     release: Arc<Notify>,
     readiness: Vec<(InstanceName, Result<(), String>)>,
-    /// How long it takes to say who is ready.
+    /// How long the check of readiness takes.
     readiness_delay: Duration,
 }
 
@@ -75,9 +75,9 @@ impl RequestHandler for ScriptedHost {
     async fn accept_head(
         &self,
         head: Head,
-        story: &mut RequestLog,
+        log: &mut RequestLog,
     ) -> Result<ScriptedRequest, HttpResponse> {
-        story.method = Some("ping");
+        log.method = Some("ping");
         let accept = head
             .headers
             .get(header::ACCEPT)
@@ -112,14 +112,14 @@ impl RequestHandler for ScriptedHost {
         visitor: &ScriptedRequest,
         body: Bytes,
         notices: Option<ServerMessages>,
-        story: &mut RequestLog,
+        log: &mut RequestLog,
     ) -> HttpResponse {
-        // A message over stdin says it in itself.
+        // A message over stdin has the path in itself.
         let message = serde_json::from_slice::<serde_json::Value>(&body).unwrap_or_default();
         let path = message["path"].as_str().unwrap_or(&visitor.path).to_owned();
         drop(self.events.send(HostEvent::Started(path.clone())));
         let mut cancelled = CancelGuard(self, Some(path.clone()));
-        story.tool = Some("search_records");
+        log.tool = Some("search_records");
         let reply = match path.as_str() {
             "/head" => {
                 let said = serde_json::json!(visitor.head);
@@ -222,7 +222,7 @@ impl TestEdge {
         let mut server = config::Server {
             listen: vec![any],
             max_header_bytes: 2048,
-            // Tests that wait for a deadline shorten it; the others never meet one.
+            // Tests that wait for a deadline shorten it; the others never reach one.
             header_timeout_ms: 60_000,
             body_timeout_ms: 60_000,
             event_stream_after_ms: 60_000,
@@ -264,12 +264,12 @@ impl TestEdge {
 
     async fn send_to(&self, address: SocketAddr, bytes: &str) -> String {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        // A refusal may come before all is sent.
+        // The response may arrive before everything is sent.
         drop(stream.write_all(bytes.as_bytes()).await);
         read_to_end(&mut stream).await
     }
 
-    /// Asks the operators' listener.
+    /// Sends a GET to the admin listener.
     async fn get_admin(&self, path: &str) -> String {
         let get = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         self.send_to(self.admin, &get).await
@@ -295,7 +295,7 @@ impl TestEdge {
         .await;
     }
 
-    /// Waits until the edge has left.
+    /// Waits until the edge has stopped.
     async fn wait_for_exit(&mut self) {
         let runner = self.runner.take().unwrap();
         let joined = tokio::task::spawn_blocking(move || runner.join());
@@ -316,8 +316,8 @@ async fn within_timeout<T>(work: impl Future<Output = T>) -> T {
         .expect("it takes too long")
 }
 
-/// All that still comes; a reset counts as an end, but what came before it
-/// must have been seen.
+/// Everything until the end of the connection; a reset counts as an end, but what
+/// came before it is returned.
 async fn read_to_end(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut all = Vec::new();
     let read = async {
@@ -330,7 +330,7 @@ async fn read_to_end(stream: &mut (impl AsyncRead + Unpin)) -> String {
     String::from_utf8(all).unwrap()
 }
 
-/// Reads until the text has come.
+/// Reads until the text has arrived.
 async fn read_until(stream: &mut (impl AsyncRead + Unpin), text: &str) -> String {
     let mut all = String::new();
     let read = async {
@@ -354,14 +354,14 @@ fn post_and_close(path: &str, body: &str, more: &str) -> String {
     post(path, body, &format!("Connection: close\r\n{more}"))
 }
 
-/// The sample of requests to the scripted handler that ended so.
+/// The sample of the requests to the scripted handler with this outcome.
 fn requests_total(outcome: &str, count: u32) -> String {
     format!(
         "gatepost_requests_total{{blame=\"none\",instance=\"none\",outcome=\"{outcome}\",revision=\"none\",tool=\"search_records\"}} {count}\n"
     )
 }
 
-/// An answer without what differs from one to the next.
+/// A response without the header fields that vary.
 fn stable_lines(answer: &str) -> String {
     let differs = |line: &&str| {
         !line.starts_with("Date:")

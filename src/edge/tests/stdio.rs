@@ -16,7 +16,7 @@ use crate::{
 };
 use gatepost_base::InstanceName;
 
-/// A client, before a host that does what the `path` in a message says.
+/// A client of a handler that does what the `path` in a message says.
 struct StdioPipe {
     input: DuplexStream,
     output: DuplexStream,
@@ -65,7 +65,7 @@ impl StdioPipe {
         within_timeout(self.events.recv()).await.unwrap()
     }
 
-    /// Ends the input, and gives back what was said from now on.
+    /// Ends the input, and returns the output from then on.
     async fn close(mut self) -> (String, Result<(), StdioError>) {
         drop(self.input);
         let said = read_to_end(&mut self.output).await;
@@ -82,7 +82,7 @@ async fn each_response_is_written_on_one_line() {
     let mut pipe = StdioPipe::open();
     pipe.send(br#"{"id":1}"#).await;
     assert_eq!(read_until(&mut pipe.output, "\n").await, "{\"id\":1}\n");
-    // Not a line end of ours, and nothing at all.
+    // A line end that is not ours, and an empty line.
     pipe.send(b"{\"id\":2}\r").await;
     pipe.send(b"  ").await;
     let (said, served) = pipe.close().await;
@@ -146,7 +146,7 @@ async fn cancelled_call_is_dropped_without_response() {
             pipe.next_event().await,
             HostEvent::Cancelled("/held".to_owned())
         );
-        // Late, and for one that never was: nothing comes of it.
+        // Too late, and for an unknown request: without effect.
         pipe.send(cancel.as_bytes()).await;
     }
     let (said, served) = pipe.close().await;

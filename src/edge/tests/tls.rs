@@ -22,7 +22,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use super::{HostEvent, TestEdge, post_and_close, read_to_end, requests_total, within_timeout};
 use crate::{config::Tls, edge::certificate::Certificate};
 
-/// A certificate and its key in files, as an administrator has them.
+/// A certificate and its key in files.
 struct CertificateFiles {
     folder: TempDir,
     certificate: CertificateDer<'static>,
@@ -50,7 +50,7 @@ impl CertificateFiles {
     }
 }
 
-/// Writes a fresh pair for `localhost` and gives back the certificate.
+/// Writes a new pair for `localhost` and returns the certificate.
 fn write_certificate(folder: &Path) -> CertificateDer<'static> {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -96,7 +96,7 @@ fn request(path: &str, accept: &str) -> Request<()> {
         .unwrap()
 }
 
-/// Sends a request with its body and gives back the answer's head and body.
+/// Sends a request with its body and returns the head and body of the response.
 async fn http2_post(
     client: &SendRequest<Bytes>,
     request: Request<()>,
@@ -104,7 +104,7 @@ async fn http2_post(
 ) -> (Response<()>, String) {
     let mut client = within_timeout(client.clone().ready()).await.unwrap();
     let (answer, mut sent) = client.send_request(request, false).unwrap();
-    // A refusal may come before all is sent.
+    // The response may arrive before everything is sent.
     drop(sent.send_data(Bytes::from(body.to_owned()), true));
     let (head, mut body) = within_timeout(answer).await.unwrap().into_parts();
     let mut text = String::new();

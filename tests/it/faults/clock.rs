@@ -1,4 +1,4 @@
-//! Clocks that are set forward and back by hours while somebody runs.
+//! Clocks that are set forward and back by hours while a process runs.
 
 use std::{
     fs,
@@ -28,8 +28,8 @@ use crate::{
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
 
-/// The clock of the wall as a process sees it (libfaketime); that which only
-/// goes on stays as it is, as when an administrator sets the time.
+/// The wall clock as a process sees it (libfaketime); the monotonic clock stays
+/// as it is, as when an administrator sets the time.
 struct FakeClock(PathBuf);
 
 impl FakeClock {
@@ -39,7 +39,7 @@ impl FakeClock {
         clock
     }
 
-    /// From now on it is wrong by so many seconds.
+    /// Sets the clock wrong by this number of seconds.
     fn set_offset(&self, seconds: i64) {
         let next = self.0.with_extension("next");
         fs::write(&next, format!("{seconds:+}")).unwrap();
@@ -48,7 +48,7 @@ impl FakeClock {
 
     fn environment(&self) -> [(&str, &str); 5] {
         [
-            // With the allocator of the C library: Redis's looks at the clock
+            // With the allocator of the C library: Redis's own reads the clock
             // before there is one.
             (
                 "LD_PRELOAD",
@@ -61,7 +61,7 @@ impl FakeClock {
         ]
     }
 
-    /// A gateway whose clock this is.
+    /// A gateway with this clock.
     fn start_gateway(&self, folder: &Path, text: &str) -> GatewayProcess {
         write_configuration(folder, text);
         let mut command: Command = serve_command(folder);
@@ -69,11 +69,11 @@ impl FakeClock {
     }
 }
 
-/// What the gateway takes for the time, against ours, in seconds.
+/// The gateway's time minus the real time, in seconds.
 fn clock_offset(answer: &TestResponse) -> i64 {
     let date = answer.header("date").unwrap();
-    let told = jiff::fmt::rfc2822::parse(&date).unwrap().timestamp();
-    told.as_second() - jiff::Timestamp::now().as_second()
+    let reported = jiff::fmt::rfc2822::parse(&date).unwrap().timestamp();
+    reported.as_second() - jiff::Timestamp::now().as_second()
 }
 
 #[track_caller]
@@ -82,7 +82,7 @@ fn assert_clock_offset(answer: &TestResponse, seconds: i64) {
     assert!((known - seconds).abs() <= 5, "{known} s");
 }
 
-/// The seconds that a caller is told to wait.
+/// The seconds that a rejected caller should wait.
 fn retry_after_seconds(answer: &TestResponse) -> u64 {
     let (text, failed) = answer.tool_result();
     assert!(failed, "{text}");
@@ -90,7 +90,7 @@ fn retry_after_seconds(answer: &TestResponse) -> u64 {
     rest.split(' ').next().unwrap().parse().unwrap()
 }
 
-/// One call in three seconds, two at once.
+/// A limit of one call in three seconds, with a burst of two.
 const LIMITS: &str = "[limits]\ncaller_per_minute = 20\ncaller_burst = 2";
 
 #[test]
@@ -105,7 +105,7 @@ fn gateway_clock_jump_does_not_affect_rate_limits() {
         let gateway = clock.start_gateway(folder.path(), &text);
         for hours in [0, 6, -6] {
             clock.set_offset(hours * HOUR);
-            // Nobody is locked out: it is over when it is over.
+            // Callers are not locked out longer than the limit says.
             let begun = Instant::now();
             wait_until("the next call", || !gateway.count().tool_result().1);
             assert!(
@@ -113,9 +113,9 @@ fn gateway_clock_jump_does_not_affect_rate_limits() {
                 "{hours}: {:?}",
                 begun.elapsed()
             );
-            // And nothing is given away.
+            // And they get nothing beyond the limit.
             let mut through = 0;
-            let told = loop {
+            let reported = loop {
                 let answer = gateway.count();
                 assert_clock_offset(&answer, hours * HOUR);
                 if answer.tool_result().1 {
@@ -125,8 +125,8 @@ fn gateway_clock_jump_does_not_affect_rate_limits() {
                 assert!(through <= 2, "{hours}");
             };
             assert!(
-                (1..=3).contains(&retry_after_seconds(&told)),
-                "{hours}: {told:?}"
+                (1..=3).contains(&retry_after_seconds(&reported)),
+                "{hours}: {reported:?}"
             );
             for later in [6, -6, hours] {
                 clock.set_offset(later * HOUR);
@@ -171,16 +171,16 @@ fn redis_clock_jump_locks_no_caller_out_and_adds_at_most_one_burst() {
         }
         clock.set_offset(hours * HOUR);
         assert!((time() - hours * HOUR).abs() <= 5);
-        // What is left is still there, and little more.
+        // The rest of the limit is still there, and little more.
         let left = through(&one.0);
         assert!((6..=8).contains(&left), "{hours}: {left}");
-        let told = retry_after_seconds(&one.0.count());
-        assert!((1..=3).contains(&told), "{hours}: {told}");
+        let reported = retry_after_seconds(&one.0.count());
+        assert!((1..=3).contains(&reported), "{hours}: {reported}");
         // The other asks Redis, which forgot when it went forward.
         let other = through(&two.0);
         let most = if hours < 0 { 1 } else { 10 };
         assert!(other <= most, "{hours}: {other}");
-        // And time goes on for both.
+        // And time continues for both.
         let begun = Instant::now();
         wait_until("the next call", || !one.0.count().tool_result().1);
         assert!(
@@ -233,7 +233,7 @@ fn cached_token_and_api_key_expire_by_the_current_clock() {
                 assert_eq!(status(proof, 0), 200, "{validation}");
                 assert_eq!(status(proof, 2), 401, "{validation}: it is over");
                 assert_eq!(status(proof, 0), 200, "{validation}: it is not");
-                // Remembered or a key, it needs no look at when it began.
+                // A cached result or a key needs no check of its start.
                 assert_eq!(status(proof, -2), 200, "{validation}");
                 assert_eq!(status(proof, 0), 200, "{validation}");
             }
@@ -313,7 +313,7 @@ fn journal_records_clock_jumps_and_its_chain_stays_valid() {
     assert_eq!(days, [0, 30, -30, 0, 30, -30, 0, 30, -30]);
     let numbers = read_journal(folder.path());
     assert!(numbers.is_sorted_by_key(|one| one["seq"].as_u64().unwrap()));
-    // No duration is of another clock.
+    // No duration is from another clock.
     for one in read_calls(folder.path()) {
         let took = one["duration_ms"].as_f64().unwrap();
         assert!((0.0..20_000.0).contains(&took), "{one}");
@@ -331,7 +331,7 @@ fn odoo_certificate_expiry_follows_the_current_clock() {
         &format!("url = \"{url}\"\nca_file = \"odoo.pem\""),
     );
     let gateway = clock.start_gateway(folder.path(), &text);
-    // Not set back: a session that is resumed looks at no certificate again.
+    // Not set back: a resumed session does not check the certificate again.
     for days in [0, 3, 0] {
         clock.set_offset(days * DAY);
         let answer = gateway.count();
@@ -343,14 +343,14 @@ fn odoo_certificate_expiry_follows_the_current_clock() {
         if days > 0 {
             gateway.wait_for_log("certificate expired", 1);
         }
-        // Who needs none is served.
+        // Callers that need none are served.
         assert!(!gateway.count_in("other").tool_result().1);
     }
     gateway.stop_and_read_calls();
 }
 
-/// Odoo over TLS with a certificate that is good from yesterday until tomorrow;
-/// gives its URL, and writes the certificate down.
+/// Odoo over TLS with a certificate that is valid from yesterday until tomorrow;
+/// returns its URL, and writes the certificate to a file.
 fn start_tls_proxy(odoo: &str, folder: &Path) -> String {
     let target = odoo.trim_start_matches("http://").to_owned();
     let key = rcgen::KeyPair::generate().unwrap();
@@ -396,7 +396,7 @@ fn start_tls_proxy(odoo: &str, folder: &Path) -> String {
                         return;
                     };
                     let mut server = tokio::net::TcpStream::connect(target).await.unwrap();
-                    // Who hangs up first is their own affair.
+                    // Either side may disconnect first.
                     drop(tokio::io::copy_bidirectional(&mut client, &mut server).await);
                 });
             }

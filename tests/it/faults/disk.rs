@@ -1,4 +1,4 @@
-//! A disk that is full, and room that is made.
+//! A disk that is full, and then has room again.
 
 use std::{
     fs::{self, File},
@@ -18,18 +18,18 @@ use super::{
 };
 use crate::stage::{start_fake_odoo, tool_call};
 
-/// Room of the small disk, in KiB.
+/// The size of the small disk, in KiB.
 const DISK_SIZE_KIB: u64 = 8192;
 
-/// Records that may wait, in `audit/journal.rs`.
+/// The maximum number of queued records in `audit/journal.rs`.
 const MAX_QUEUED_RECORDS: usize = 4096;
 
-/// A place that can be full.
+/// A disk that can be full.
 enum Disk {
-    /// A file system of its own, seen through the process that mounted it. Its
-    /// owner needs no rights but in a namespace of its own.
+    /// A separate file system, accessed through the process that mounted it. The
+    /// mount needs rights only in a namespace of its own.
     Mounted { ballast: PathBuf, folder: PathBuf },
-    /// A file that may not grow beyond so many bytes.
+    /// A file that may not exceed this number of bytes.
     Limited { process: u32 },
 }
 
@@ -52,7 +52,7 @@ impl Disk {
         }
     }
 
-    /// What the system says when it is full.
+    /// The error of the system when it is full.
     fn expected_error(&self) -> &'static str {
         match self {
             Self::Mounted { .. } => "No space left on device",
@@ -61,7 +61,7 @@ impl Disk {
     }
 }
 
-/// Sets the size beyond which no file of this process grows, in bytes.
+/// Sets the size that no file of this process may exceed, in bytes.
 fn set_file_size_limit(process: u32, bytes: &str) {
     let set = Command::new("prlimit")
         .args(["--pid", &process.to_string(), &format!("--fsize={bytes}")])
@@ -69,8 +69,8 @@ fn set_file_size_limit(process: u32, bytes: &str) {
     assert!(set.unwrap().success());
 }
 
-/// A gateway whose journal is on a small file system; none where nobody may
-/// mount one.
+/// A gateway whose journal is on a small file system; `None` if none can be
+/// mounted.
 #[expect(clippy::unwrap_in_result, reason = "it is none for one reason alone")]
 fn start_on_small_file_system(home: &Path, text: &str) -> Option<(Disk, GatewayProcess)> {
     let small = home.join("small");
@@ -110,7 +110,7 @@ fn start_on_small_file_system(home: &Path, text: &str) -> Option<(Disk, GatewayP
     Some((Disk::Mounted { ballast, folder }, gateway))
 }
 
-/// A gateway that can be kept from writing more.
+/// A gateway whose disk can be filled.
 fn start_with_file_size_limit(home: &Path, text: &str) -> (Disk, GatewayProcess) {
     write_configuration(home, text);
     let script = format!(
@@ -127,8 +127,8 @@ fn start_with_file_size_limit(home: &Path, text: &str) -> (Disk, GatewayProcess)
     (Disk::Limited { process }, gateway)
 }
 
-/// Fills the disk, looks at what goes on for so many calls more, makes room, and
-/// looks again.
+/// Fills the disk, checks this number of further calls, makes room, and checks
+/// again.
 fn run_full_disk_scenario(disk: &Disk, gateway: GatewayProcess, folder: &Path, more: usize) {
     let answered = || {
         let answer = gateway.count();
@@ -137,8 +137,8 @@ fn run_full_disk_scenario(disk: &Disk, gateway: GatewayProcess, folder: &Path, m
         assert!(!failed, "{text}");
     };
     let written = || {
-        let (status, told) = gateway.readiness();
-        (status, told["audit"].clone())
+        let (status, report) = gateway.readiness();
+        (status, report["audit"].clone())
     };
     answered();
     wait_until("a journal that is written", || {
@@ -147,7 +147,7 @@ fn run_full_disk_scenario(disk: &Disk, gateway: GatewayProcess, folder: &Path, m
 
     disk.fill();
     let mut full = 0;
-    // Reads go on; what is written of them fits for a while.
+    // Reads continue; their records fit for a while.
     wait_until("a disk that is full", || {
         answered();
         full += 1;
@@ -156,16 +156,16 @@ fn run_full_disk_scenario(disk: &Disk, gateway: GatewayProcess, folder: &Path, m
     });
     gateway.wait_for_log("Failed to write the audit journal", 1);
 
-    // A change of which there could be no record is not made.
+    // A write that could not be recorded is not sent.
     let changed = || {
         let arguments = json!({"model": "res.partner", "ids": [1], "values": {"phone": "1"}});
         let message = tool_call("update_records", &arguments);
         gateway.post("/demo/mcp", &[], &message).tool_result()
     };
-    let (told, failed) = changed();
+    let (report, failed) = changed();
     assert!(
-        failed && told.contains("cannot write its audit record, so nothing is changed"),
-        "{told}"
+        failed && report.contains("cannot write its audit record, so nothing is changed"),
+        "{report}"
     );
     let writes = || {
         let records = read_calls(folder);
@@ -195,8 +195,8 @@ fn run_full_disk_scenario(disk: &Disk, gateway: GatewayProcess, folder: &Path, m
     gateway.wait_for_log("Wrote the audit journal again", 1);
     answered();
     assert_eq!(writes(), 0);
-    let (told, failed) = changed();
-    assert!(!failed, "{told}");
+    let (report, failed) = changed();
+    assert!(!failed, "{report}");
     wait_until("the record of the change", || writes() == 1);
     // Once, however many calls there were.
     let log = gateway.log();
@@ -207,7 +207,7 @@ fn run_full_disk_scenario(disk: &Disk, gateway: GatewayProcess, folder: &Path, m
         usize::from(beyond)
     );
 
-    // Every call has its record or is counted, and the chain is whole.
+    // Every call has its record or is counted, and the chain is valid.
     wait_until("the last record", || {
         count_search_records(folder) + lost_records(folder) == 1 + full + more + 1
     });
@@ -220,7 +220,7 @@ fn run_full_disk_scenario(disk: &Disk, gateway: GatewayProcess, folder: &Path, m
     assert!(status.success(), "{status}");
 }
 
-/// The records of what the tool asked.
+/// The records of the tool's calls.
 fn count_search_records(folder: &Path) -> usize {
     let records = read_calls(folder);
     records
@@ -229,7 +229,7 @@ fn count_search_records(folder: &Path) -> usize {
         .count()
 }
 
-/// How many records the journal says were lost.
+/// The number of lost records that the journal reports.
 fn lost_records(folder: &Path) -> usize {
     let lines = read_journal(folder);
     let gaps = lines.iter().filter(|line| line["kind"] == "gap");
@@ -237,7 +237,7 @@ fn lost_records(folder: &Path) -> usize {
         .sum()
 }
 
-/// A client that keeps its connection.
+/// A client that reuses its connection.
 struct JournalLoadClient(std::io::BufReader<std::net::TcpStream>, String);
 
 impl JournalLoadClient {
@@ -288,7 +288,7 @@ fn gateway_configuration() -> String {
             r#"[{ models = ["*"], operations = ["read", "write"] }]"#,
             1,
         )
-        // Files are begun anew while it is full, and after.
+        // Files are rotated while it is full, and after.
         .replace(
             "[audit]\n",
             "[audit]\nmax_file_bytes = 262_144\nkeep_files = 100\n",
@@ -308,7 +308,7 @@ fn full_file_system_allows_reads_and_every_record_is_written_or_counted() {
             let folder = folder.clone();
             run_full_disk_scenario(&disk, gateway, &folder, MAX_QUEUED_RECORDS + 200);
         }
-        // Nobody may mount here: the same by a limit, and it is said.
+        // Nothing can be mounted here, so a limit on the file size is used.
         None => {
             println!("no file system can be mounted here; a limit stands for it");
             let (disk, gateway) = start_with_file_size_limit(home.path(), &text);

@@ -1,4 +1,4 @@
-//! A gateway that is killed between sending a change and hearing of it.
+//! A gateway that is killed after it sent a write and before the response.
 
 #![expect(
     clippy::disallowed_methods,
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::stage::{start_fake_odoo, tool_call};
 
-/// What is remembered of changes stands in a file.
+/// The state store for writes is a file.
 fn gateway_configuration(odoo: &str) -> String {
     let text = configuration(odoo, odoo, "[changes]\nfile = \"changes.redb\"");
     let more = "[instances.demo]\nwrites = \"direct\"\nservice_key_writes = true\n";
@@ -39,7 +39,7 @@ fn create_partner(gateway: &GatewayProcess, key: &str) -> (String, bool) {
     gateway.post("/demo/mcp", &[], &message).tool_result()
 }
 
-/// A call that nobody waits for.
+/// A call whose response is not awaited.
 fn send_without_reading(address: SocketAddr) -> TcpStream {
     let arguments =
         json!({"model": "res.partner", "values": [{"name": "Killed"}], "idempotency_key": "k"});
@@ -99,10 +99,10 @@ fn write_is_neither_repeated_nor_lost_when_gateway_is_killed() {
         runtime.block_on(held.wait_until_reached());
         gateway.kill();
         drop(asked.join().unwrap());
-        // Odoo goes on with what it was sent.
+        // Odoo completes what it was sent.
         held.release();
         let gateway = GatewayProcess::start(folder.path(), &text);
-        let mut told = String::new();
+        let mut replayed = String::new();
         wait_until("it is found out", || {
             let (text, failed) = create_partner(&gateway, "k");
             if failed {
@@ -111,12 +111,12 @@ fn write_is_neither_repeated_nor_lost_when_gateway_is_killed() {
                     "{text}"
                 );
             }
-            told = text;
+            replayed = text;
             !failed
         });
         assert!(
-            told.starts_with("The earlier call with this `idempotency_key`"),
-            "{moment:?}: {told}"
+            replayed.starts_with("The earlier call with this `idempotency_key`"),
+            "{moment:?}: {replayed}"
         );
         let made: Vec<_> = before
             .changes_to(&company.snapshot())
@@ -124,7 +124,7 @@ fn write_is_neither_repeated_nor_lost_when_gateway_is_killed() {
             .filter(|change| change.model == "res.partner" && change.before.is_none())
             .collect();
         assert_eq!(made.len(), 1, "{moment:?}: {made:?}");
-        // The journal says that it was begun, and nothing of an end.
+        // The journal has the start of the call, and no end.
         let outcomes: Vec<Value> = read_calls(folder.path())
             .into_iter()
             .filter(|record| record["method"] == json!("create"))

@@ -1,6 +1,6 @@
-//! What happens when others fail, seen from outside: the real program as a
-//! process, with real parts beside it and a proxy between them that spoils what
-//! is said.
+//! What happens when services fail, seen from outside: the real program as a
+//! process, real services beside it, and a proxy between them that injects the
+//! faults.
 //!
 //! | | gone | closes | hangs | slow | drips | cut | nonsense | and more |
 //! |---|---|---|---|---|---|---|---|---|
@@ -9,11 +9,11 @@
 //! | Odoo | `odoo` | `odoo` | `odoo` | `odoo` | `odoo` | `odoo` | `odoo` | all turns taken: `odoo` |
 //! | disk | | | | | | | | full, on a file system that is full and by a limit: `disk`; not writable: `audit` |
 //! | clock | | | | | | | | forward and back: `clock` |
-//! | we ourselves | | | | | | | | killed while writing, two on one Redis: `processes`; killed in the middle of a change: `killed`; under load: `tests/bench/load` |
+//! | Gatepost | | | | | | | | killed while writing, two on one Redis: `processes`; killed in the middle of a change: `killed`; under load: `tests/bench/load` |
 //!
-//! Each scene looks at what the model reads, the HTTP status, `/readyz`, the
-//! metrics and the journal, sees that it comes back by itself, and at its end
-//! that neither a secret nor a panic stands in the log.
+//! Each scenario checks what the model reads, the HTTP status, `/readyz`, the
+//! metrics and the journal, that the gateway recovers by itself, and at its end
+//! that the log contains neither a secret nor a panic.
 
 mod clock;
 mod disk;
@@ -29,8 +29,8 @@ use std::thread;
 
 use odoo_sim::{ADMIN_KEY, DATABASE};
 
-/// Two instances: `demo` at this URL, and `other` at that. Who brings no proof
-/// reads in both.
+/// Two instances: `demo` at the first URL, and `other` at the second. Anonymous
+/// callers may read in both.
 fn configuration(demo: &str, other: &str, more: &str) -> String {
     format!(
         r#"
@@ -60,7 +60,7 @@ file = "audit.jsonl"
     )
 }
 
-/// Plays a scene for each of these at once: they wait most of the time.
+/// Runs a scenario for each of these concurrently, because they mostly wait.
 fn in_parallel<T: Send>(all: impl IntoIterator<Item = T>, scene: impl Fn(T) + Sync) {
     thread::scope(|threads| {
         for one in all {

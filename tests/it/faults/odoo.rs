@@ -19,7 +19,7 @@ const UNREACHABLE: &str =
 const CUT_OFF: &str = "Odoo closed the connection before its answer was complete; try again, and ask for less if it happens again";
 const TIMED_OUT: &str = "Odoo did not answer within 1.5 s; try again later, or ask for less";
 
-/// A gateway before an Odoo that can be spoiled.
+/// A gateway in front of an Odoo whose connections can fail.
 struct OdooScenario {
     proxy: Proxy,
     gateway: GatewayProcess,
@@ -41,7 +41,7 @@ impl OdooScenario {
     }
 }
 
-/// The fault, what the model reads, and the word in metrics and journal.
+/// The fault, the text that the model reads, and the word in metrics and journal.
 const FAULTS: [(ProxyFault, &str, &str); 8] = [
     (ProxyFault::Refuses, UNREACHABLE, "odoo_unreachable"),
     (ProxyFault::Closes, CUT_OFF, "odoo_cut_off"),
@@ -83,10 +83,10 @@ fn odoo_fault_is_reported_with_advice_and_ends_when_odoo_recovers() {
         let (text, failed) = answer.tool_result();
         assert!(failed && text == says, "{fault:?}: {text}");
         assert!(took < Duration::from_secs(4), "{fault:?}: {took:?}");
-        // Operators read why, and the other instance is served meanwhile.
+        // Operators see the reason, and the other instance is served meanwhile.
         wait_until("the trouble in readiness", || {
-            let (status, told) = gateway.readiness();
-            let demo = &told["instances"]["demo"];
+            let (status, report) = gateway.readiness();
+            let demo = &report["instances"]["demo"];
             status == 200 && demo["answers"] == json!(false) && demo["why"].is_string()
         });
         assert!(!gateway.count_in("other").tool_result().1, "{fault:?}");
@@ -136,23 +136,23 @@ fn unexpected_odoo_response_is_an_error_and_is_not_cached() {
     scene.proxy.set_fault(ProxyFault::RespondsWith(
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\nConnection: close\r\n\r\n{\"oops\": [1,2]}",
     ));
-    // Once with what we ask first, once with what the tool asks.
-    let told = || {
+    // Once in the gateway's own call, once in the tool's call.
+    let report = || {
         let answer = scene.gateway.count();
         assert_eq!(answer.status, 200);
         answer.tool_result()
     };
     let unreadable = "Odoo answered in a form this gateway does not understand; retrying will not help, tell the administrator";
-    assert_eq!(told(), (unreadable.to_owned(), true));
+    assert_eq!(report(), (unreadable.to_owned(), true));
     scene.proxy.set_fault(ProxyFault::None);
-    let (counted, failed) = told();
+    let (counted, failed) = report();
     assert!(!failed, "{counted}");
     scene.proxy.set_fault(ProxyFault::RespondsWith(
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 4\r\nConnection: close\r\n\r\ntrue",
     ));
-    assert_eq!(told(), (unreadable.to_owned(), true));
+    assert_eq!(report(), (unreadable.to_owned(), true));
     scene.proxy.set_fault(ProxyFault::None);
-    assert_eq!(told(), (counted, false));
+    assert_eq!(report(), (counted, false));
     let refusals =
         "gatepost_refusals_total{blame=\"odoo\",instance=\"demo\",refusal=\"unreadable\"}";
     assert_eq!(scene.gateway.metric(refusals), Some(2.0));
@@ -175,7 +175,7 @@ fn slow_odoo_is_awaited_and_unreachable_odoo_is_retried() {
     assert!(!failed, "{text}");
     assert!(begun.elapsed() >= Duration::from_millis(300));
     let records = scene.gateway.stop_and_read_calls();
-    // Nothing of what went wrong was remembered as an answer.
+    // No failure was cached as a result.
     let first = records.first().unwrap();
     assert_eq!(first["outcome"], "failed");
     assert!(
@@ -194,8 +194,8 @@ fn hanging_odoo_blocks_only_callers_of_its_own_instance() {
     assert!(!gateway.count().tool_result().1);
     assert!(!gateway.count_in("other").tool_result().1);
     scene.proxy.set_fault(ProxyFault::Hangs);
-    // Two turns, two who wait, and two too many.
-    let told = thread::scope(|threads| {
+    // Two in flight, two in the queue, and two too many.
+    let report = thread::scope(|threads| {
         let callers: Vec<_> = (0..6)
             .map(|_| threads.spawn(|| gateway.count().tool_result()))
             .collect();
@@ -207,18 +207,18 @@ fn hanging_odoo_blocks_only_callers_of_its_own_instance() {
             "{:?}",
             begun.elapsed()
         );
-        let told = callers.into_iter().map(|caller| caller.join().unwrap());
-        told.collect::<Vec<_>>()
+        let report = callers.into_iter().map(|caller| caller.join().unwrap());
+        report.collect::<Vec<_>>()
     });
-    assert!(told.iter().all(|(_, failed)| *failed), "{told:?}");
-    let late = told.iter().filter(|(text, _)| text == TIMED_OUT).count();
-    let busy = told
+    assert!(report.iter().all(|(_, failed)| *failed), "{report:?}");
+    let late = report.iter().filter(|(text, _)| text == TIMED_OUT).count();
+    let busy = report
         .iter()
         .filter(|(text, _)| {
             text.starts_with("Odoo is busy with other calls; nothing was sent, try again in ")
         })
         .count();
-    assert_eq!((late, busy), (2, 4), "{told:?}");
+    assert_eq!((late, busy), (2, 4), "{report:?}");
     scene.proxy.set_fault(ProxyFault::None);
     assert!(!gateway.count().tool_result().1);
     let records = scene.gateway.stop_and_read_calls();

@@ -1,4 +1,4 @@
-//! The program as a process of its own, looked at from outside.
+//! The program as a separate process, seen from outside.
 
 use std::{
     fs,
@@ -18,14 +18,14 @@ use serde_json::{Value, json};
 
 use crate::stage::{TestResponse, send_raw, tool_call};
 
-/// No test waits longer for anything.
+/// The longest time that a test waits for anything.
 pub(super) const TEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What must never stand in a log.
+/// What a log must never contain.
 const SECRETS: [&str; 3] = [ADMIN_KEY, INTERNAL_KEY, SALES_KEY];
 
-/// A running `gatepost serve`. Dropping it kills it, and then nothing secret and
-/// no panic stands in its log.
+/// A running `gatepost serve`. Dropping it kills it and checks that its log contains
+/// no secret and no panic.
 pub(super) struct GatewayProcess {
     pub(super) address: SocketAddr,
     pub(super) admin: SocketAddr,
@@ -37,13 +37,13 @@ pub(super) struct GatewayProcess {
 }
 
 impl GatewayProcess {
-    /// Starts one with this configuration in this folder.
+    /// Starts it with this configuration in this folder.
     pub(super) fn start(folder: &Path, configuration: &str) -> Self {
         write_configuration(folder, configuration);
         Self::spawn(folder, &mut serve_command(folder))
     }
 
-    /// Starts one by this command, whose configuration is in this folder.
+    /// Starts it with this command, whose configuration is in this folder.
     pub(super) fn spawn(folder: &Path, command: &mut Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())
@@ -54,11 +54,11 @@ impl GatewayProcess {
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let log = Arc::new(Mutex::new(String::new()));
         let kept = Arc::clone(&log);
-        let (told, opened) = std::sync::mpsc::channel();
+        let (sender, opened) = std::sync::mpsc::channel();
         let reader = thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 if let Some(addresses) = parse_listener_addresses(&line) {
-                    told.send(addresses).unwrap();
+                    sender.send(addresses).unwrap();
                 }
                 let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
                 kept.push_str(&line);
@@ -85,17 +85,17 @@ impl GatewayProcess {
         self.child.id()
     }
 
-    /// What must not stand in the log either.
+    /// Adds a text that the log must not contain.
     pub(super) fn forbid_in_log(&mut self, secret: &str) {
         self.secrets.push(secret.to_owned());
     }
 
-    /// A POST of a message to a path, with more header lines.
+    /// Posts a message to a path, with these additional header lines.
     pub(super) fn post(&self, path: &str, headers: &[&str], message: &Value) -> TestResponse {
         post(self.address, path, headers, message)
     }
 
-    /// Counts partners in the instance `demo`, as whoever needs no proof.
+    /// Counts partners in the instance `demo`, as an anonymous caller.
     pub(super) fn count(&self) -> TestResponse {
         self.count_in("demo")
     }
@@ -105,20 +105,20 @@ impl GatewayProcess {
         self.post(&format!("/{instance}/mcp"), &[], &count_call())
     }
 
-    /// Asks the operators' listener.
+    /// Sends a GET to the admin listener.
     pub(super) fn get_admin(&self, path: &str) -> TestResponse {
         let request =
             format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         send_raw(self.admin, request.as_bytes())
     }
 
-    /// Whether it is ready, and what it says about that.
+    /// The status and the body of `/readyz`.
     pub(super) fn readiness(&self) -> (u16, Value) {
         let answer = self.get_admin("/readyz");
         (answer.status, answer.json())
     }
 
-    /// The sum of all samples whose line begins so; none where there is none.
+    /// The sum of all samples whose line has this prefix; `None` if there are none.
     pub(super) fn metric(&self, begin: &str) -> Option<f64> {
         let values = samples(&self.get_admin("/metrics").body, begin);
         (!values.is_empty()).then(|| values.iter().sum())
@@ -126,7 +126,7 @@ impl GatewayProcess {
 
     /// Waits until a sample has this value.
     pub(super) fn wait_for_metric(&self, begin: &str, value: f64) {
-        // Of what is asked of others, answers are given again for two seconds.
+        // Results of checks are cached for two seconds.
         wait_until(begin, || {
             self.metric(begin)
                 .is_some_and(|known| (known - value).abs() < 0.5)
@@ -138,7 +138,7 @@ impl GatewayProcess {
         log.clone()
     }
 
-    /// Waits until the log has so many lines with this text.
+    /// Waits until the log has this number of lines with this text.
     pub(super) fn wait_for_log(&self, text: &str, times: usize) {
         wait_until(text, || {
             self.log()
@@ -149,12 +149,12 @@ impl GatewayProcess {
         });
     }
 
-    /// Reads another configuration.
+    /// Reloads with another configuration.
     pub(super) fn reload(&self, configuration: &str) {
-        let told = self.log().matches("Read the configuration again").count();
+        let reloads = self.log().matches("Read the configuration again").count();
         write_configuration(&self.folder, configuration);
         self.signal("-HUP");
-        self.wait_for_log("Read the configuration again", told + 1);
+        self.wait_for_log("Read the configuration again", reloads + 1);
     }
 
     pub(super) fn signal(&self, signal: &str) {
@@ -164,19 +164,19 @@ impl GatewayProcess {
         assert!(sent.unwrap().success());
     }
 
-    /// Ends it at once, as a machine that dies does.
+    /// Kills it, as when the machine fails.
     pub(super) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Ends it as operators do.
+    /// Stops it as operators do.
     pub(super) fn stop(mut self) -> ExitStatus {
         self.signal("-TERM");
         self.child.wait().unwrap()
     }
 
-    /// Ends it, and gives back the records of calls: the journal is whole.
+    /// Stops it, checks that the journal is valid, and returns its records of calls.
     pub(super) fn stop_and_read_calls(self) -> Vec<Value> {
         let folder = self.folder.clone();
         let status = self.stop();
@@ -205,7 +205,7 @@ impl Drop for GatewayProcess {
     }
 }
 
-/// The command that serves what is configured in this folder.
+/// The command that serves the configuration in this folder.
 pub(super) fn serve_command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
     command
@@ -217,14 +217,14 @@ pub(super) fn serve_command(folder: &Path) -> Command {
     command
 }
 
-/// Writes a configuration, at once for whoever reads it.
+/// Replaces the configuration atomically.
 pub(super) fn write_configuration(folder: &Path, configuration: &str) {
     let next = folder.join("gatepost.toml.next");
     fs::write(&next, configuration).unwrap();
     fs::rename(&next, folder.join("gatepost.toml")).unwrap();
 }
 
-/// `gatepost audit verify` finds nothing; gives back what it says.
+/// Checks that `gatepost audit verify` succeeds, and returns its output.
 pub(super) fn verify_journal(folder: &Path) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_gatepost"))
         .env_clear()
@@ -258,14 +258,14 @@ pub(super) fn read_journal(folder: &Path) -> Vec<Value> {
     lines
 }
 
-/// Those of them that are of calls.
+/// The records of calls among them.
 pub(super) fn read_calls(folder: &Path) -> Vec<Value> {
     let mut lines = read_journal(folder);
     lines.retain(|line| line["kind"] == "call");
     lines
 }
 
-/// A new key of ours in `keys.toml`, with this role and as many seconds as it is good.
+/// Adds an API key to `keys.toml`, with this role and lifetime in seconds.
 pub(super) fn new_key(folder: &Path, role: &str, good_for: Option<Duration>) -> String {
     let key = ApiKey::generate().unwrap();
     let stored = StoredKey {
@@ -280,7 +280,7 @@ pub(super) fn new_key(folder: &Path, role: &str, good_for: Option<Duration>) -> 
     key.reveal()
 }
 
-/// A call of a tool that asks Odoo once.
+/// A tool call that needs one call to Odoo.
 pub(super) fn count_call() -> Value {
     tool_call("count_records", &json!({ "model": "res.partner" }))
 }
@@ -306,7 +306,7 @@ pub(super) fn post(
     send_raw(address, request.as_bytes())
 }
 
-/// The values of all samples whose line begins so.
+/// The values of all samples whose line has this prefix.
 pub(super) fn samples(metrics: &str, begin: &str) -> Vec<f64> {
     metrics
         .lines()
@@ -315,18 +315,18 @@ pub(super) fn samples(metrics: &str, begin: &str) -> Vec<f64> {
         .collect()
 }
 
-/// Waits until it holds.
+/// Waits until the condition holds.
 #[track_caller]
 pub(super) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let limit = Instant::now() + TEST_TIMEOUT;
     while !holds() {
         assert!(Instant::now() < limit, "{what} did not come");
-        // Nothing tells us; asked less often, it leaves the machine to the others.
+        // Nothing signals it; polling slowly leaves the CPU to the other tests.
         thread::park_timeout(Duration::from_millis(20));
     }
 }
 
-/// Where the listeners are, if this line of the log tells.
+/// The addresses of the listeners, if this line of the log has them.
 fn parse_listener_addresses(line: &str) -> Option<(SocketAddr, SocketAddr)> {
     let line: Value = serde_json::from_str(line).ok()?;
     if line["message"] != "Opened the listeners" {

@@ -22,10 +22,10 @@ use super::{
 };
 use crate::{redis_server::RedisServer, stage::start_fake_odoo};
 
-/// How old a record is of which no part is left in memory.
+/// The age at which a record has certainly been written.
 const FLUSHED_AFTER: Duration = Duration::from_secs(1);
 
-/// What one caller may: so many at once, and then so many in a second.
+/// The limit of one caller: the burst, and the rate per second.
 const BURST: usize = 20;
 const PER_SECOND: usize = 5;
 
@@ -67,7 +67,7 @@ fn two_gateways_on_one_redis_share_exactly_one_rate_limit() {
                 });
             }
         }
-        // A reload of either gives nothing back.
+        // A reload of either does not reset the limit.
         for _ in 0..3 {
             one.reload(&text);
             two.reload(&text);
@@ -126,7 +126,7 @@ fn killed_gateway_loses_at_most_the_last_second_of_journal() {
         thread::scope(|threads| {
             for _ in 0..4 {
                 threads.spawn(|| {
-                    // Until nobody answers.
+                    // Until no gateway answers.
                     while let Some(id) = answered_request_id(address) {
                         answered.lock().unwrap().push((Instant::now(), id));
                     }
@@ -136,8 +136,8 @@ fn killed_gateway_loses_at_most_the_last_second_of_journal() {
             gateway.kill();
         });
         let killed = Instant::now();
-        // Of whatever was answered a second ago there is a record; of what came
-        // later it may have died with the process.
+        // What was answered more than a second ago has a record; a later record may
+        // have been lost with the process.
         let known = recorded_request_ids(folder.path());
         let answered = answered.into_inner().unwrap();
         let mut old = answered
@@ -150,7 +150,7 @@ fn killed_gateway_loses_at_most_the_last_second_of_journal() {
         assert!(lost.is_empty(), "{lost:?}");
         served_in_all += answered.len();
     }
-    // The next one goes on, and tells where it was torn.
+    // The next process continues the journal, and reports where it was torn.
     let gateway = GatewayProcess::start(folder.path(), &text);
     assert!(!gateway.count().tool_result().1);
     let records = gateway.stop_and_read_calls();
@@ -166,7 +166,7 @@ fn killed_gateway_loses_at_most_the_last_second_of_journal() {
     assert_eq!(read_calls(folder.path()).len(), records.len());
 }
 
-/// The number of a request that was answered.
+/// The id of a request that was answered.
 fn answered_request_id(address: SocketAddr) -> Option<String> {
     let body = count_call().to_string();
     let mut stream = TcpStream::connect(address).ok()?;
@@ -186,7 +186,7 @@ fn answered_request_id(address: SocketAddr) -> Option<String> {
     Some(id.to_owned())
 }
 
-/// The numbers of the requests in a journal whose end may be torn.
+/// The ids of the requests in a journal whose last line may be incomplete.
 fn recorded_request_ids(folder: &Path) -> BTreeSet<String> {
     let text = fs::read(folder.join("audit.jsonl")).unwrap();
     String::from_utf8_lossy(&text)

@@ -1,5 +1,5 @@
-//! A provider that fails, before the program as a process. Every way to fail,
-//! one by one and in process: `attacks::outage`.
+//! A provider that fails, with the program as a process. Every failure, one by
+//! one and in process: `attacks::outage`.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use crate::{
 const PATH: &str = "/production/mcp";
 const HOST: &str = "Host: gw.example.com";
 
-/// A provider, and a gateway that asks it about every token.
+/// A provider, and a gateway that looks up every token there.
 struct ProviderScenario {
     idp: Idp,
     gateway: GatewayProcess,
@@ -26,7 +26,7 @@ struct ProviderScenario {
 }
 
 impl ProviderScenario {
-    /// With these lines in `[providers.company]`.
+    /// Starts both, with these lines in `[providers.company]`.
     fn open(provider: &str) -> Self {
         let (_, odoo) = start_fake_odoo();
         let idp = Idp::start();
@@ -51,7 +51,7 @@ impl ProviderScenario {
         }
     }
 
-    /// A token that is good for ten minutes.
+    /// A token that is valid for ten minutes.
     fn token(&mut self) -> String {
         let now = jiff::Timestamp::now().as_second();
         let token = self.idp.issue_opaque(json!({
@@ -75,7 +75,7 @@ impl ProviderScenario {
     }
 }
 
-/// What it does; none is gone altogether.
+/// How it fails; `None` means that it is stopped.
 const FAULTS: [Option<Mode>; 8] = [
     None,
     Some(Mode::Reset),
@@ -105,7 +105,7 @@ fn failing_provider_gives_503_only_for_uncached_tokens() {
             None => scene.idp.stop(),
             Some(mode) => scene.idp.set_mode(Endpoint::Introspection, mode.clone()),
         }
-        // As often as it takes until nobody asks it any more.
+        // Until the gateway stops asking it.
         wait_until("that it counts as away", || {
             let begun = Instant::now();
             let answer = scene.call(&strange);
@@ -121,13 +121,13 @@ fn failing_provider_gives_503_only_for_uncached_tokens() {
             assert!(message.contains("try again"), "{what}: {message}");
             scene.gateway.metric(up) == Some(0.0)
         });
-        // It is told, and takes nobody out of the balance.
-        let (status, told) = scene.gateway.readiness();
-        assert_eq!(status, 200, "{what}: {told}");
+        // It is reported, and the gateway stays ready.
+        let (status, report) = scene.gateway.readiness();
+        assert_eq!(status, 200, "{what}: {report}");
         assert_eq!(
-            told["providers"]["company"]["answers"],
+            report["providers"]["company"]["answers"],
             json!(false),
-            "{what}: {told}"
+            "{what}: {report}"
         );
         assert!(
             !scene.call(&known).tool_result().1,

@@ -1,4 +1,4 @@
-//! What stands between a gateway and somebody else, and spoils what is said.
+//! A proxy between a gateway and a service that injects faults.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -11,28 +11,28 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What is wrong with the way.
+/// The fault of the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum ProxyFault {
-    /// Takes connections and closes them at once; those that are open too.
+    /// Accepts connections and closes them at once; open ones too.
     Closes,
-    /// Ends the connection after so many bytes of an answer.
+    /// Closes the connection after this number of bytes of a response.
     CutsAfter(usize),
-    /// One byte of an answer in so long.
+    /// Sends one byte of a response in this time.
     Drips(Duration),
-    /// Takes what is asked, and holds the answer back until it is over.
+    /// Forwards requests, and holds the responses until the fault ends.
     Hangs,
     /// Nothing.
     None,
-    /// Nobody listens there, and connections are gone.
+    /// Refuses connections, and drops open ones.
     Refuses,
-    /// Answers this instead, and closes.
+    /// Responds with this instead, and closes.
     RespondsWith(&'static str),
-    /// Every part of an answer comes so late.
+    /// Delays every part of a response by this time.
     Slow(Duration),
 }
 
-/// A proxy for TCP; dropping it closes all that it carries.
+/// A TCP proxy; dropping it closes its connections.
 pub(super) struct Proxy {
     address: SocketAddr,
     shared: Arc<ProxyShared>,
@@ -42,22 +42,22 @@ struct ProxyShared {
     target: SocketAddr,
     fault: Mutex<(u64, ProxyFault)>,
     changed: Condvar,
-    /// Answers that are held back.
+    /// Responses that are held.
     held_responses: AtomicUsize,
     state: Mutex<ProxyState>,
 }
 
-/// Whether somebody listens, and what is carried.
+/// Whether the proxy listens, and its connections.
 struct ProxyState {
     listener: Option<TcpListener>,
-    /// Keeps the port while nobody listens on it.
+    /// Reserves the port while the proxy does not listen.
     reserved_port: Option<tokio::net::TcpSocket>,
     streams: Vec<TcpStream>,
     ended: bool,
 }
 
 impl Proxy {
-    /// A proxy for whoever listens there, with nothing wrong so far.
+    /// A proxy to this address, without a fault.
     pub(super) fn in_front_of(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -83,12 +83,12 @@ impl Proxy {
         self.address
     }
 
-    /// How many answers it holds back.
+    /// The number of responses that it holds.
     pub(super) fn held_responses(&self) -> usize {
         self.shared.held_responses.load(SeqCst)
     }
 
-    /// From now on this is wrong, with open connections too.
+    /// Sets the fault, for open connections too.
     pub(super) fn set_fault(&self, fault: ProxyFault) {
         {
             let mut known = lock(&self.shared.fault);
@@ -175,7 +175,7 @@ impl ProxyShared {
         });
     }
 
-    /// Carries what is asked.
+    /// Forwards requests.
     fn relay_requests(&self, mut client: TcpStream, mut server: &TcpStream) {
         let mut part = vec![0; 64 << 10];
         while let Some(part) = read(&mut client, &mut part) {
@@ -190,7 +190,7 @@ impl ProxyShared {
         }
     }
 
-    /// Carries what is answered, as far as it comes.
+    /// Forwards responses, as far as the fault permits.
     fn relay_responses(&self, mut server: TcpStream, mut client: &TcpStream) {
         let mut part = vec![0; 64 << 10];
         let mut carried = 0;
@@ -229,7 +229,7 @@ impl ProxyShared {
         }
     }
 
-    /// Waits until the fault is another one, or so long.
+    /// Waits until the fault changes, or this time has passed.
     fn wait_for_change(&self, turn: u64, pause: Option<Duration>) {
         let limit = pause.map(|pause| Instant::now() + pause);
         let mut known = lock(&self.fault);
@@ -252,8 +252,8 @@ impl ProxyShared {
     }
 }
 
-/// Binds a place that was just left: a process that is being started at this
-/// moment has a copy of every socket until it is another program.
+/// Binds a port that was just closed: a process that is being started at this
+/// moment has a copy of every socket until it executes its program.
 fn retry_while_in_use<T>(bind: impl Fn() -> io::Result<T>) -> T {
     for _ in 0..500 {
         match bind() {

@@ -1,4 +1,4 @@
-//! A Redis that fails, with callers who are counted there.
+//! A Redis that fails, with callers whose rate is limited there.
 
 use std::time::{Duration, Instant};
 
@@ -22,10 +22,10 @@ const FAULTS: [ProxyFault; 8] = [
     ProxyFault::RespondsWith("*2\r\n:99\r\n:-1\r\n"),
 ];
 
-/// Whether it is there.
+/// Whether Redis is connected.
 const UP: &str = "gatepost_redis_up{used_for=\"limits\"}";
 
-/// A gateway whose Redis can be spoiled.
+/// A gateway whose Redis can fail.
 struct RedisScenario {
     redis: RedisServer,
     proxy: Proxy,
@@ -55,25 +55,29 @@ impl RedisScenario {
         }
     }
 
-    /// It is seen to be away, and whoever serves without it stays in the balance.
+    /// Checks that Redis is reported as unavailable, and the status of `/readyz`.
     fn assert_redis_down(&self, status: u16, what: &str) {
-        let (seen, told) = self.gateway.readiness();
-        assert_eq!(seen, status, "{what}: {told}");
-        assert_eq!(told["ready"], json!(status == 200), "{what}: {told}");
-        assert_eq!(told["redis"]["why"].is_string(), status != 200, "{told}");
-        assert_eq!(told["redis"]["answers"], json!(false), "{what}: {told}");
+        let (seen, report) = self.gateway.readiness();
+        assert_eq!(seen, status, "{what}: {report}");
+        assert_eq!(report["ready"], json!(status == 200), "{what}: {report}");
+        assert_eq!(
+            report["redis"]["why"].is_string(),
+            status != 200,
+            "{report}"
+        );
+        assert_eq!(report["redis"]["answers"], json!(false), "{what}: {report}");
         assert_eq!(self.gateway.metric(UP), Some(0.0), "{what}");
         self.gateway.wait_for_log("Lost Redis", 1);
     }
 
-    /// Calls that Redis allowed.
+    /// The number of calls that Redis allowed.
     fn decisions_by_redis(&self) -> f64 {
         let counted = "gatepost_limit_decisions_total{dimension=\"caller\",outcome=\"allowed\",store=\"redis\"}";
         self.gateway.metric(counted).unwrap_or(0.0)
     }
 
-    /// It is back by itself, and both sides know. Gives the calls that were
-    /// served until Redis decided again.
+    /// Checks that the gateway reconnects by itself. Returns the number of calls that
+    /// were served until Redis decided again.
     fn assert_redis_recovers(&self, what: &str) -> usize {
         self.gateway.wait_for_metric(UP, 1.0);
         self.gateway.wait_for_log("Reached Redis again", 1);
@@ -91,7 +95,7 @@ impl RedisScenario {
     }
 }
 
-/// Calls until Redis counts as away: each answer is looked at.
+/// Calls until Redis is reported as unavailable, and checks each response.
 fn call_until_redis_down(
     scene: &RedisScenario,
     what: &str,
@@ -122,7 +126,7 @@ fn failing_redis_with_local_fallback_keeps_calls_fast_and_allowed() {
             assert!(!failed, "{what}: {text}");
         });
         scene.assert_redis_down(200, &what);
-        // What is away is waited for no more.
+        // The gateway does not wait for an unavailable Redis any more.
         let begun = Instant::now();
         let (text, failed) = scene.gateway.count().tool_result();
         assert!(!failed, "{what}: {text}");
@@ -180,7 +184,7 @@ fn redis_that_rejects_commands_counts_as_down() {
     in_parallel(turns, |(what, begin, end)| {
         let scene = RedisScenario::open("local");
         scene.redis.say(begin);
-        // Who is connected stays so; a password is asked of the next.
+        // The current connection stays open; the next one needs the password.
         scene.proxy.set_fault(ProxyFault::Closes);
         scene.proxy.set_fault(ProxyFault::None);
         call_until_redis_down(&scene, what, |answer| {
@@ -218,7 +222,7 @@ fn restarting_redis_under_load_fails_no_request() {
                 while !done.load(std::sync::atomic::Ordering::SeqCst) {
                     let answer = post(address, "/demo/mcp", &[], &count_call());
                     assert_eq!(answer.status, 200, "{answer:?}");
-                    // Served, or told how long to wait; nothing else.
+                    // Served, or rejected with the time to wait; nothing else.
                     let (text, failed) = answer.tool_result();
                     assert!(!failed || text.contains("too many calls"), "{text}");
                 }
