@@ -12,23 +12,32 @@ mod caller;
 mod circuit_breaker;
 mod claims;
 mod client_assertion;
+mod client_auth;
 mod credential;
 mod discovery;
 mod facade;
 mod grant;
 mod introspection;
+mod introspector;
 mod jwks;
 mod jwt;
 mod keys_file;
+mod metadata;
 mod now;
 mod principal;
 mod protected_resource;
 mod provider;
 mod provider_check;
+mod provider_endpoints;
 mod provider_error;
 mod provider_http;
+mod provider_keys;
+mod provider_settings;
+mod refreshing;
+mod single_flight;
 mod strict_json;
 mod token_cache;
+mod token_lookup;
 
 pub use api_key::{ApiKey, ApiKeyId, MalformedKey, SecretHash};
 pub use api_key_store::{ApiKeyError, ApiKeyStore, KeysFileError, StoredKey};
@@ -36,23 +45,22 @@ pub use bearer::{Bearer, BearerError, OwnedBearer};
 pub use caller::{Caller, CallerKind};
 pub use claims::TokenRejected;
 pub use client_assertion::{ClientKey, InvalidClientKey};
+pub use client_auth::{ClientAuth, Secret};
 pub use credential::{AmbiguousCredential, CredentialSource, choose_credential};
-pub use discovery::{DiscoveryError, Metadata};
 pub use facade::{
     AUTHORIZATION_SERVER_PATH, Facade, FacadeUnavailable, MAX_REGISTRATION_BYTES, REGISTER_PATH,
     RegistrationError,
 };
 pub use grant::{Grant, Granted, Grants};
-pub use introspection::{ClientAuth, Secret};
 pub use jwt::is_supported_algorithm;
 pub use keys_file::update_keys_file;
+pub use metadata::Metadata;
 pub use now::Now;
 pub use principal::Principal;
 pub use protected_resource::{Challenge, PROTECTED_RESOURCE_PATH, ProtectedResource};
-pub use provider::{
-    InvalidProvider, Provider, ProviderSettings, TokenCacheLookup, TokenCacheMiss, TokenError,
-    Validation, VerifiedToken,
-};
+pub use provider::Provider;
 pub use provider_check::{CheckResult, CheckStatus};
 pub use provider_error::{ProviderError, ProviderUnavailable};
 pub use provider_http::http_failure;
+pub use provider_settings::{InvalidProvider, ProviderSettings, Validation};
+pub use token_lookup::{TokenCacheLookup, TokenCacheMiss, TokenError, VerifiedToken};

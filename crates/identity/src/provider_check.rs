@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Bearer, Metadata, Now, Principal, Provider, ProviderError, ProviderUnavailable,
-    TokenCacheLookup, TokenError, TokenRejected, jwt::UnverifiedJwt, provider::PROBE_TOKEN,
+    TokenCacheLookup, TokenError, TokenRejected, introspector::PROBE_TOKEN, jwt::UnverifiedJwt,
 };
 
 /// One thing that was looked at.
@@ -86,8 +86,8 @@ impl Provider {
     }
 
     async fn check_introspection(self: &Arc<Self>, now: Now) -> CheckResult {
-        match self.introspect_uncached(PROBE_TOKEN, now).await {
-            Ok(()) => CheckResult::fail(
+        match self.introspect(PROBE_TOKEN, now).await {
+            Ok(_) => CheckResult::fail(
                 "it calls a token good that nobody gave",
                 "do not use this provider; it vouches for everything",
             ),

@@ -5,12 +5,10 @@ use std::{
     time::Duration,
 };
 
-use super::discovery::DiscoveryError;
-
-/// Why a provider could not say whether a token is good. The caller is neither
-/// let in nor told to log in again: that would throw good tokens away.
+/// The provider could not say whether a token is valid. The caller is neither
+/// admitted nor asked to log in again: clients would discard valid tokens.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("the identity provider of this gateway cannot be asked at the moment; try again later")]
+#[error("the identity provider of this gateway is unavailable; try again later")]
 pub struct ProviderUnavailable {
     /// When to try again.
     pub retry_after: Duration,
@@ -18,72 +16,68 @@ pub struct ProviderUnavailable {
     pub cause: ProviderError,
 }
 
-/// What happened to a question to the provider. For the log and the
-/// administrator.
+/// Why a request to the provider failed. For the log and the administrator.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ProviderError {
-    /// It answered something that is no answer to the question.
-    #[error("the provider's answer cannot be used: {0}")]
-    InvalidResponse(Arc<str>),
-    /// All places for questions are taken.
-    #[error("too many tokens are being looked up at once")]
-    TooManyLookups,
-    /// It does not take our own credentials.
+    /// Several requests failed in a row, so none is sent for a while.
+    #[error("the provider is not asked for a while, because several requests in a row failed")]
+    CircuitOpen,
+    /// It rejected our own credentials.
     #[error(
-        "the provider refuses our own credentials ({0}); check `client_id`, `client_auth` and the secret or key"
+        "the provider rejected the gateway's own credentials ({0}); check `client_id`, `client_auth` and the secret or key"
     )]
     ClientRejected(Arc<str>),
+    /// Its response does not answer the request.
+    #[error("the provider's response cannot be used: {0}")]
+    InvalidResponse(Arc<str>),
     /// It cannot do what is configured.
     #[error("{0}")]
     Misconfigured(Arc<str>),
-    /// It refuses the question about this token, or its answer is longer than
-    /// any: that may be this token's fault, so it is no failure of the provider.
+    /// It rejected the request about this token, or its response is too long.
+    /// The token may be the reason, so this does not count as a failure of the
+    /// provider.
     #[error("{0}")]
     RequestRejected(Arc<str>),
-    /// It was left alone for a while, after failures in a row.
-    #[error("the provider is left alone for a while, after failures in a row")]
-    CircuitOpen,
+    /// All slots for requests are taken.
+    #[error("too many tokens are being looked up at once")]
+    TooManyLookups,
     /// It did not answer.
     #[error("the provider cannot be reached: {0}")]
     Unreachable(Arc<str>),
 }
 
-/// How the last question of a kind ended, if badly.
+/// How the last request of one kind failed, if it did.
 #[derive(Debug, Default)]
 pub(super) struct LastProviderError(Mutex<Option<ProviderError>>);
 
 impl LastProviderError {
-    /// Takes down how a question ended.
-    pub(super) fn record<T>(&self, told: &Result<T, ProviderUnavailable>) {
-        let trouble = told
-            .as_ref()
-            .err()
-            .map(|unavailable| unavailable.cause.clone());
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    pub(super) fn record<T>(&self, outcome: &Result<T, ProviderUnavailable>) {
+        let error = outcome.as_ref().err().map(|why| why.cause.clone());
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = error;
     }
 
-    /// What went wrong, if it did.
+    /// The text of the error.
     pub(super) fn message(&self) -> Option<String> {
-        let trouble = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        trouble.as_ref().map(ProviderError::to_string)
+        let error = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        error.as_ref().map(ProviderError::to_string)
     }
 }
 
 impl ProviderError {
-    /// The word for it in log and metrics.
+    /// The error's name in log and metrics.
     pub fn as_str(&self) -> &'static str {
         match self {
-            Self::InvalidResponse(_) => "bad_answer",
-            Self::TooManyLookups => "busy",
+            Self::CircuitOpen => "resting",
             Self::ClientRejected(_) => "credentials_refused",
+            Self::InvalidResponse(_) => "bad_answer",
             Self::Misconfigured(_) => "misconfigured",
             Self::RequestRejected(_) => "no_answer",
-            Self::CircuitOpen => "resting",
+            Self::TooManyLookups => "busy",
             Self::Unreachable(_) => "unreachable",
         }
     }
 
-    /// This trouble, with the time after which to try again.
+    /// This error, to be retried after so many seconds.
     pub(super) fn with_retry_after(self, seconds: u64) -> ProviderUnavailable {
         ProviderUnavailable {
             retry_after: Duration::from_secs(seconds),
@@ -92,14 +86,54 @@ impl ProviderError {
     }
 }
 
-impl From<DiscoveryError> for ProviderUnavailable {
-    fn from(undiscovered: DiscoveryError) -> Self {
-        let text = undiscovered.to_string().into();
-        match undiscovered {
-            DiscoveryError::IssuerMismatch { .. } => {
-                ProviderError::Misconfigured(text).with_retry_after(5)
-            }
-            DiscoveryError::Unavailable(_) => ProviderError::Unreachable(text).with_retry_after(2),
-        }
+/// With the time after which a retry may succeed.
+impl From<ProviderError> for ProviderUnavailable {
+    fn from(error: ProviderError) -> Self {
+        let seconds = match &error {
+            ProviderError::CircuitOpen | ProviderError::TooManyLookups => 1,
+            ProviderError::InvalidResponse(_) | ProviderError::Unreachable(_) => 2,
+            ProviderError::ClientRejected(_)
+            | ProviderError::Misconfigured(_)
+            | ProviderError::RequestRejected(_) => 5,
+        };
+        error.with_retry_after(seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ProviderError, ProviderUnavailable};
+
+    #[test]
+    fn provider_error_texts() {
+        let why = || "status 500".into();
+        let errors = [
+            ProviderError::CircuitOpen,
+            ProviderError::ClientRejected(why()),
+            ProviderError::InvalidResponse(why()),
+            ProviderError::Misconfigured(why()),
+            ProviderError::RequestRejected(why()),
+            ProviderError::TooManyLookups,
+            ProviderError::Unreachable(why()),
+        ];
+        let lines = errors.map(|error| {
+            let unavailable = ProviderUnavailable::from(error);
+            let seconds = unavailable.retry_after.as_secs();
+            let cause = unavailable.cause;
+            format!("{} ({seconds} s): {cause}", cause.as_str())
+        });
+        insta::assert_snapshot!(lines.join("\n"), @"
+        resting (1 s): the provider is not asked for a while, because several requests in a row failed
+        credentials_refused (5 s): the provider rejected the gateway's own credentials (status 500); check `client_id`, `client_auth` and the secret or key
+        bad_answer (2 s): the provider's response cannot be used: status 500
+        misconfigured (5 s): status 500
+        no_answer (5 s): status 500
+        busy (1 s): too many tokens are being looked up at once
+        unreachable (2 s): the provider cannot be reached: status 500
+        ");
+        insta::assert_snapshot!(
+            ProviderUnavailable::from(ProviderError::CircuitOpen),
+            @"the identity provider of this gateway is unavailable; try again later"
+        );
     }
 }

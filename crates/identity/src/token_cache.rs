@@ -55,11 +55,11 @@ pub(super) struct CachedToken {
 #[derive(Clone, Debug)]
 pub(super) enum CachedVerdict {
     /// It is good. `renew`: its time is nearly over, ask again while it holds.
-    Valid { known: CachedToken, refresh: bool },
+    Valid { token: CachedToken, refresh: bool },
     /// It was refused a moment ago.
     Rejected(TokenRejected),
     /// Nothing that holds now; perhaps it was good once.
-    Miss { once: Option<CachedToken> },
+    Miss { previous: Option<CachedToken> },
 }
 
 impl TokenCache {
@@ -92,22 +92,21 @@ impl TokenCache {
     }
 
     /// What is remembered; `oldest` is how old the answer may be at most.
-    pub(super) fn get(&self, key: &TokenKey, oldest: Option<Duration>, now: Now) -> CachedVerdict {
-        if let Some(known) = self.valid.get(key) {
-            let trust = oldest.map_or(self.ttls.valid, |oldest| oldest.min(self.ttls.valid));
-            return if known.is_fresh(trust, now) {
-                let renew = !known.is_fresh(self.ttls.valid.mul_f32(0.8), now);
-                CachedVerdict::Valid {
-                    known,
-                    refresh: renew,
-                }
+    pub(super) fn get(&self, key: &TokenKey, max_age: Option<Duration>, now: Now) -> CachedVerdict {
+        if let Some(token) = self.valid.get(key) {
+            let ttl = max_age.map_or(self.ttls.valid, |age| age.min(self.ttls.valid));
+            return if token.is_fresh(ttl, now) {
+                let refresh = !token.is_fresh(self.ttls.valid.mul_f32(0.8), now);
+                CachedVerdict::Valid { token, refresh }
             } else {
-                CachedVerdict::Miss { once: Some(known) }
+                CachedVerdict::Miss {
+                    previous: Some(token),
+                }
             };
         }
         match self.rejected.get(key) {
             Some((why, until)) if now.monotonic < until => CachedVerdict::Rejected(why),
-            Some(_) | None => CachedVerdict::Miss { once: None },
+            Some(_) | None => CachedVerdict::Miss { previous: None },
         }
     }
 
@@ -210,8 +209,8 @@ mod tests {
             CachedVerdict::Valid { refresh: false, .. } => "good",
             CachedVerdict::Valid { refresh: true, .. } => "renew",
             CachedVerdict::Rejected(_) => "refused",
-            CachedVerdict::Miss { once: Some(_) } => "once",
-            CachedVerdict::Miss { once: None } => "nothing",
+            CachedVerdict::Miss { previous: Some(_) } => "once",
+            CachedVerdict::Miss { previous: None } => "nothing",
         }
     }
 
@@ -243,7 +242,10 @@ mod tests {
         let key = memory.key("token");
         memory.insert_valid(key, &alice(now, 20), now);
         let then = now.after(Duration::from_secs(20));
-        let CachedVerdict::Miss { once: Some(known) } = memory.get(&key, None, then) else {
+        let CachedVerdict::Miss {
+            previous: Some(known),
+        } = memory.get(&key, None, then)
+        else {
             panic!("it has ended");
         };
         assert!(!memory.is_usable_while_unavailable(&known, then));
@@ -256,7 +258,10 @@ mod tests {
         memory.insert_valid(key, &alice(now, 3_600), now);
         for (seconds, holds) in [(89, true), (90, false)] {
             let then = now.after(Duration::from_secs(seconds));
-            let CachedVerdict::Miss { once: Some(known) } = memory.get(&key, None, then) else {
+            let CachedVerdict::Miss {
+                previous: Some(known),
+            } = memory.get(&key, None, then)
+            else {
                 panic!("its time is over");
             };
             assert_eq!(

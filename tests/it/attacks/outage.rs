@@ -184,7 +184,7 @@ fn rejected_client_credentials_are_logged_and_hidden_from_callers() {
             !answer.body.contains("credential") && !answer.body.contains("client"),
             "{answer:?}"
         );
-        let told = log::lines_with("refused our own credentials");
+        let told = log::lines_with("rejected the gateway's own credentials");
         assert!(told.iter().any(|line| line.contains("ERROR")), "{told:?}");
         // We do not lock our own account.
         for _ in 0..20 {

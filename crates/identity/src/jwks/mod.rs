@@ -6,6 +6,6 @@ mod key_set;
 mod tests;
 
 pub(super) use self::{
-    key_cache::{FetchedKeys, KeyCache, KeyLookupError, KeysUnavailable},
-    key_set::{InvalidKeySet, KeySet},
+    key_cache::{FetchedKeys, KeyCache, KeyLookupError},
+    key_set::KeySet,
 };

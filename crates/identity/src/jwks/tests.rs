@@ -7,10 +7,12 @@ use std::{
 };
 
 use bytes::Bytes;
+use gatepost_base::ProviderName;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::{FetchedKeys, InvalidKeySet, KeyCache, KeyLookupError, KeysUnavailable};
+use super::{FetchedKeys, KeyCache, KeyLookupError, key_set::InvalidKeySet};
+use crate::{ProviderError, ProviderUnavailable};
 
 const X: &str = "__jpuKxTDAJy4_NAaW44N-0zXhbjvnS76wqqWn69anM";
 const Y: &str = "kQcW1TROJf4em1fqZWgfKPfhO35LD742lm5E4X7W1ig";
@@ -30,33 +32,30 @@ fn body(ids: &[&str]) -> Bytes {
     text(&ids.iter().map(|id| key(id)).collect::<Vec<_>>()).into()
 }
 
-/// A provider whose answers are made here, and which counts its calls.
+/// A provider with scripted responses that counts the fetches.
 #[derive(Clone, Default)]
 struct Provider(Arc<AtomicUsize>);
 
-type Answer = Result<FetchedKeys, String>;
+type Response = Result<FetchedKeys, ProviderUnavailable>;
 
 impl Provider {
     fn fetch_returning(
         &self,
-        answer: Answer,
-    ) -> impl FnOnce() -> std::future::Ready<Answer> + Send + 'static {
+        response: Response,
+    ) -> impl Future<Output = Response> + Send + 'static {
         let calls = Arc::clone(&self.0);
-        move || {
+        async move {
             calls.fetch_add(1, Ordering::SeqCst);
-            std::future::ready(answer)
+            response
         }
     }
 
-    fn fetch_with_keys(
-        &self,
-        ids: &[&str],
-    ) -> impl FnOnce() -> std::future::Ready<Answer> + Send + 'static {
+    fn fetch_with_keys(&self, ids: &[&str]) -> impl Future<Output = Response> + Send + 'static {
         self.fetch_returning(Ok((body(ids), Some(HOUR))))
     }
 
-    fn fetch_failing(&self) -> impl FnOnce() -> std::future::Ready<Answer> + Send + 'static {
-        self.fetch_returning(Err("away".to_owned()))
+    fn fetch_failing(&self) -> impl Future<Output = Response> + Send + 'static {
+        self.fetch_returning(Err(away()))
     }
 
     fn calls(&self) -> usize {
@@ -64,8 +63,29 @@ impl Provider {
     }
 }
 
-async fn cache_with_keys(provider: &Provider, ids: &[&str], now: Instant) -> Arc<KeyCache<String>> {
-    let cache = KeyCache::new("company");
+fn away() -> ProviderUnavailable {
+    ProviderError::Unreachable("away".into()).into()
+}
+
+#[track_caller]
+fn assert_away(error: &ProviderUnavailable) {
+    let ProviderError::Unreachable(why) = &error.cause else {
+        panic!("{error:?}");
+    };
+    assert_eq!(&**why, "away");
+}
+
+/// A time that the real clock does not reach during a test.
+fn start() -> Instant {
+    Instant::now() + HOUR
+}
+
+fn new_cache() -> KeyCache {
+    KeyCache::new(ProviderName::try_from("company").unwrap())
+}
+
+async fn cache_with_keys(provider: &Provider, ids: &[&str], now: Instant) -> KeyCache {
+    let cache = new_cache();
     assert!(
         cache
             .keys(provider.fetch_with_keys(ids), now)
@@ -76,15 +96,9 @@ async fn cache_with_keys(provider: &Provider, ids: &[&str], now: Instant) -> Arc
     cache
 }
 
-/// Waits until no fetch is under way.
-async fn wait_until_idle(cache: &KeyCache<String>) {
-    let flight = cache.in_flight();
-    super::key_cache::wait_for_fetch(flight).await;
-}
-
 #[tokio::test]
 async fn fresh_keys_are_not_fetched_again() {
-    let (provider, start) = (Provider::default(), Instant::now());
+    let (provider, start) = (Provider::default(), start());
     let cache = cache_with_keys(&provider, &["a"], start).await;
     for minutes in 0..30 {
         let keys = cache
@@ -97,7 +111,7 @@ async fn fresh_keys_are_not_fetched_again() {
 
 #[tokio::test]
 async fn keys_past_half_their_ttl_are_refreshed_in_background() {
-    let (provider, start) = (Provider::default(), Instant::now());
+    let (provider, start) = (Provider::default(), start());
     let cache = cache_with_keys(&provider, &["a"], start).await;
     let half = start + 30 * MINUTE;
     assert!(
@@ -107,7 +121,7 @@ async fn keys_past_half_their_ttl_are_refreshed_in_background() {
             .unwrap()
             .contains("a")
     );
-    wait_until_idle(&cache).await;
+    cache.wait_until_idle().await;
     // A key that was taken back stops working.
     let keys = cache.keys(provider.fetch_failing(), half).await.unwrap();
     assert!(keys.contains("b") && !keys.contains("a"));
@@ -116,7 +130,7 @@ async fn keys_past_half_their_ttl_are_refreshed_in_background() {
 
 #[tokio::test]
 async fn expired_keys_are_refreshed_before_use() {
-    let (provider, start) = (Provider::default(), Instant::now());
+    let (provider, start) = (Provider::default(), start());
     let cache = cache_with_keys(&provider, &["a"], start).await;
     let keys = cache
         .keys(provider.fetch_with_keys(&["b"]), start + HOUR)
@@ -133,8 +147,8 @@ async fn max_age_of_provider_is_clamped() {
         (Some(HOUR), HOUR),
         (Some(Duration::MAX), 24 * HOUR),
     ] {
-        let (provider, start) = (Provider::default(), Instant::now());
-        let cache = KeyCache::new("company");
+        let (provider, start) = (Provider::default(), start());
+        let cache = new_cache();
         let answer = provider.fetch_returning(Ok((body(&["a"]), max_age)));
         assert!(cache.keys(answer, start).await.is_ok());
         let early = start + (good_for / 2).saturating_sub(SECOND);
@@ -153,17 +167,17 @@ async fn max_age_of_provider_is_clamped() {
                 .unwrap()
                 .contains("a")
         );
-        wait_until_idle(&cache).await;
+        cache.wait_until_idle().await;
         assert_eq!(provider.calls(), 2, "{max_age:?}");
     }
 }
 
 #[tokio::test]
 async fn stale_keys_are_used_for_a_day_while_fetches_fail() {
-    let (provider, start) = (Provider::default(), Instant::now());
+    let (provider, start) = (Provider::default(), start());
     let cache = cache_with_keys(&provider, &["a"], start).await;
     for (hours, answer) in [
-        (1, Err("away".to_owned())),
+        (1, Err(away())),
         (2, Ok((Bytes::from_static(b"<html>"), None))),
         (3, Ok((body(&[]), None))),
         (
@@ -173,7 +187,7 @@ async fn stale_keys_are_used_for_a_day_while_fetches_fail() {
                 None,
             )),
         ),
-        (23, Err("away".to_owned())),
+        (23, Err(away())),
     ] {
         let keys = cache
             .keys(provider.fetch_returning(answer), start + hours * HOUR)
@@ -185,7 +199,7 @@ async fn stale_keys_are_used_for_a_day_while_fetches_fail() {
         .keys(provider.fetch_failing(), start + 24 * HOUR)
         .await
         .unwrap_err();
-    assert!(matches!(*error, KeysUnavailable::Unreachable(_)));
+    assert_away(&error);
     // And when it is back, so are the keys.
     let back = start + 24 * HOUR + MINUTE;
     assert!(
@@ -198,7 +212,7 @@ async fn stale_keys_are_used_for_a_day_while_fetches_fail() {
 
 #[tokio::test]
 async fn failed_fetches_are_rate_limited() {
-    let (provider, start) = (Provider::default(), Instant::now());
+    let (provider, start) = (Provider::default(), start());
     let cache = cache_with_keys(&provider, &["a"], start).await;
     for seconds in 0..60 {
         let now = start + HOUR + seconds * SECOND;
@@ -215,22 +229,22 @@ async fn failed_fetches_are_rate_limited() {
 
 #[tokio::test]
 async fn fetch_without_cached_keys_reports_error_and_is_retried_soon() {
-    let (provider, start) = (Provider::default(), Instant::now());
-    let cache = KeyCache::new("company");
+    let (provider, start) = (Provider::default(), start());
+    let cache = new_cache();
     for seconds in 0..10 {
         let now = start + seconds * SECOND;
         let error = cache.keys(provider.fetch_failing(), now).await.unwrap_err();
-        assert!(error.to_string().ends_with(": away"), "{error}");
+        assert_away(&error);
     }
     assert_eq!(provider.calls(), 2);
     let empty = cache
         .keys(provider.fetch_with_keys(&[]), start + 10 * SECOND)
         .await
         .unwrap_err();
-    assert!(matches!(
-        *empty,
-        KeysUnavailable::InvalidKeySet(InvalidKeySet::NoUsableKey)
-    ));
+    let ProviderError::InvalidResponse(why) = empty.cause else {
+        panic!("{empty:?}");
+    };
+    assert_eq!(*why, *InvalidKeySet::NoUsableKey.to_string());
     let keys = cache
         .keys(provider.fetch_with_keys(&["a"]), start + 15 * SECOND)
         .await;
@@ -239,7 +253,7 @@ async fn fetch_without_cached_keys_reports_error_and_is_retried_soon() {
 
 #[tokio::test]
 async fn new_key_is_found_after_one_fetch() {
-    let (provider, start) = (Provider::default(), Instant::now());
+    let (provider, start) = (Provider::default(), start());
     let cache = cache_with_keys(&provider, &["old"], start).await;
     let later = start + MINUTE;
     let keys = cache
@@ -260,7 +274,7 @@ async fn new_key_is_found_after_one_fetch() {
 // T-22.
 #[tokio::test]
 async fn unknown_key_ids_cause_one_fetch_per_thirty_seconds() {
-    let (provider, start) = (Provider::default(), Instant::now());
+    let (provider, start) = (Provider::default(), start());
     let cache = cache_with_keys(&provider, &["a"], start).await;
     for n in 0..1000_u32 {
         let now = start + 40 * SECOND + n * Duration::from_millis(60);
@@ -282,7 +296,7 @@ async fn unknown_key_ids_cause_one_fetch_per_thirty_seconds() {
 
 #[tokio::test]
 async fn same_unknown_key_id_causes_one_fetch_per_two_minutes() {
-    let (provider, start) = (Provider::default(), Instant::now());
+    let (provider, start) = (Provider::default(), start());
     let cache = cache_with_keys(&provider, &["a"], start).await;
     for seconds in 31..31 + 120 {
         let now = start + seconds * SECOND;
@@ -305,7 +319,7 @@ async fn same_unknown_key_id_causes_one_fetch_per_two_minutes() {
 
 #[tokio::test]
 async fn unknown_key_is_unavailable_while_provider_is_unreachable() {
-    let (provider, start) = (Provider::default(), Instant::now());
+    let (provider, start) = (Provider::default(), start());
     let cache = cache_with_keys(&provider, &["a"], start).await;
     // The second time nobody is asked, and it is as unknown as before.
     for seconds in [60, 61] {
@@ -314,7 +328,7 @@ async fn unknown_key_is_unavailable_while_provider_is_unreachable() {
         let Err(KeyLookupError::Unavailable(why)) = given else {
             panic!("it was asked and was away");
         };
-        assert!(matches!(*why, KeysUnavailable::Unreachable(_)));
+        assert_away(&why);
     }
     assert_eq!(provider.calls(), 2);
     assert!(
@@ -327,22 +341,20 @@ async fn unknown_key_is_unavailable_while_provider_is_unreachable() {
 
 #[tokio::test]
 async fn missing_key_id_cache_is_bounded() {
-    let (provider, start) = (Provider::default(), Instant::now());
+    let (provider, start) = (Provider::default(), start());
     let cache = cache_with_keys(&provider, &["a"], start).await;
+    let cache = Arc::new(cache);
     let (go, wait) = oneshot::channel::<()>();
     let later = start + MINUTE;
     let first = tokio::spawn({
         let cache = Arc::clone(&cache);
-        let fetch = move || async move {
+        let fetch = async move {
             wait.await.unwrap();
             Ok((body(&["a"]), None))
         };
         async move { cache.keys_with_id("first", fetch, later).await.is_err() }
     });
-    while cache
-        .in_flight()
-        .is_none_or(|flight| flight.has_changed().is_err())
-    {
+    while !cache.is_fetching() {
         tokio::task::yield_now().await;
     }
     let others: Vec<_> = (0..1000)
@@ -369,11 +381,11 @@ async fn missing_key_id_cache_is_bounded() {
 
 #[tokio::test]
 async fn concurrent_callers_share_fetch_that_survives_cancellation() {
-    let cache: Arc<KeyCache<String>> = KeyCache::new("company");
-    let (provider, now) = (Provider::default(), Instant::now());
+    let cache = Arc::new(new_cache());
+    let (provider, now) = (Provider::default(), start());
     let (go, wait) = oneshot::channel::<()>();
     let (began, begins) = oneshot::channel::<()>();
-    let fetch = move || async move {
+    let fetch = async move {
         began.send(()).unwrap();
         wait.await.unwrap();
         Ok((body(&["a"]), None))
@@ -396,11 +408,14 @@ async fn concurrent_callers_share_fetch_that_survives_cancellation() {
 
 #[tokio::test]
 async fn panicking_fetch_counts_as_failed() {
-    let (provider, start) = (Provider::default(), Instant::now());
-    let cache: Arc<KeyCache<String>> = KeyCache::new("company");
-    let broken = || async { panic!("on purpose") };
+    let (provider, start) = (Provider::default(), start());
+    let cache = new_cache();
+    let broken = async { panic!("on purpose") };
     let error = cache.keys(broken, start).await.unwrap_err();
-    assert!(matches!(*error, KeysUnavailable::FetchAborted));
+    let ProviderError::Unreachable(why) = error.cause else {
+        panic!("{error:?}");
+    };
+    assert_eq!(&*why, "the request was aborted");
     let keys = cache
         .keys(provider.fetch_with_keys(&["a"]), start + 5 * SECOND)
         .await;

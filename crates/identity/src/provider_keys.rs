@@ -1,0 +1,88 @@
+//! Verifies signatures with the current keys of a provider.
+
+use std::sync::Arc;
+
+use super::{
+    Now,
+    jwks::{FetchedKeys, KeyCache, KeyLookupError, KeySet},
+    jwt::{JwtError, JwtRejected},
+    provider_endpoints::ProviderEndpoints,
+    provider_error::{LastProviderError, ProviderError, ProviderUnavailable},
+    strict_json::StrictObject,
+};
+
+/// The longest key set that is read, in bytes.
+const MAX_KEYS_BYTES: usize = 256 << 10;
+
+/// The keys of one provider.
+pub(super) struct ProviderKeys {
+    endpoints: Arc<ProviderEndpoints>,
+    cache: KeyCache,
+    /// How the last fetch failed, if it did.
+    pub(super) last_error: LastProviderError,
+}
+
+impl ProviderKeys {
+    pub(super) fn new(endpoints: Arc<ProviderEndpoints>, cache: KeyCache) -> Arc<Self> {
+        Arc::new(Self {
+            endpoints,
+            cache,
+            last_error: LastProviderError::default(),
+        })
+    }
+
+    /// Fetches the keys if there are none.
+    pub(super) async fn load(
+        self: &Arc<Self>,
+        now: Now,
+    ) -> Result<Arc<KeySet>, ProviderUnavailable> {
+        let fetch = Arc::clone(self).fetch(now);
+        self.cache.keys(fetch, now.monotonic).await
+    }
+
+    /// The result of `verify` with the current keys, or with newer ones if it
+    /// needs a key that is not among them.
+    ///
+    /// # Errors
+    /// [`ProviderUnavailable`] if the keys are not known; the inner error if
+    /// `verify` rejects the JWT.
+    pub(super) async fn verify_with(
+        self: &Arc<Self>,
+        verify: impl Fn(&KeySet) -> Result<StrictObject, JwtError>,
+        now: Now,
+    ) -> Result<Result<StrictObject, JwtRejected>, ProviderUnavailable> {
+        let needed = match verify(&*self.load(now).await?) {
+            Ok(payload) => return Ok(Ok(payload)),
+            Err(JwtError::Rejected(why)) => return Ok(Err(why)),
+            Err(JwtError::NeedsKey(id)) => id,
+        };
+        let fetch = Arc::clone(self).fetch(now);
+        match self.cache.keys_with_id(&needed, fetch, now.monotonic).await {
+            Ok(keys) => Ok(verify(&keys).map_err(|error| match error {
+                JwtError::Rejected(why) => why,
+                JwtError::NeedsKey(_) => JwtRejected::UnknownKey,
+            })),
+            Err(KeyLookupError::NoSuchKey) => Ok(Err(JwtRejected::UnknownKey)),
+            Err(KeyLookupError::Unavailable(why)) => Err(why),
+        }
+    }
+
+    async fn fetch(self: Arc<Self>, now: Now) -> Result<FetchedKeys, ProviderUnavailable> {
+        let fetched = self.fetch_once(now).await;
+        self.last_error.record(&fetched);
+        fetched
+    }
+
+    async fn fetch_once(&self, now: Now) -> Result<FetchedKeys, ProviderUnavailable> {
+        let url = self.endpoints.jwks_url(now).await?;
+        let response = self.endpoints.http.get(&url, MAX_KEYS_BYTES).await;
+        let response =
+            response.map_err(|error| ProviderError::Unreachable(error.to_string().into()))?;
+        if response.status != http::StatusCode::OK {
+            let why = format!("its keys: status {}", response.status.as_u16());
+            return Err(ProviderError::InvalidResponse(why.into()).into());
+        }
+        let max_age = response.max_age();
+        Ok((response.body, max_age))
+    }
+}
