@@ -1,93 +1,69 @@
-//! The members of a JSON object that decides who somebody is.
+//! JSON objects that decide who a caller is.
 
-use std::{
-    cell::Cell,
-    collections::{BTreeMap, HashMap},
-    fmt,
+use std::fmt;
+
+use serde::{
+    Deserialize,
+    de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor},
 };
-
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// A JSON object in which no member stands twice, at any depth.
+/// A JSON object without duplicate members, at any depth: parsers disagree
+/// about the value of `{"active":false,"active":true}`.
 ///
-/// Of `{"active":false,"active":true}` every reader believes another one.
+/// Each accessor returns nothing if the member is missing or `null`, and
+/// [`WrongType`] instead of converting a value.
+///
+/// Invariant: an object.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) struct StrictObject(BTreeMap<String, Value>);
+pub(super) struct StrictObject(Value);
 
-/// A text that is no such object.
+/// A text that is not such an object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub(super) enum InvalidObject {
-    /// It is no JSON object, or nested deeper than 128 levels.
-    #[error("it is no JSON object")]
-    Malformed,
-    /// A member stands there twice.
-    #[error("a member stands there twice")]
+    /// A member appears twice.
+    #[error("a member appears twice")]
     DuplicateMember,
+    /// It is not a JSON object, or nested deeper than 128 levels.
+    #[error("not a JSON object")]
+    Malformed,
 }
 
-/// A member that is there and of another type than it must be.
+/// The member of this name has the wrong type.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("`{0}` has a form that it must not have")]
+#[error("`{0}` has the wrong type")]
 pub(super) struct WrongType(pub(super) &'static str);
 
 impl StrictObject {
-    /// Reads the object and nothing behind it.
-    ///
-    /// # Errors
-    /// [`NotMembers`].
+    /// Reads an object that is the whole text.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, InvalidObject> {
-        let twice = Cell::new(false);
-        let mut reader = serde_json::Deserializer::from_slice(bytes);
-        let read = UniqueMembers(&twice).deserialize(&mut reader);
-        if twice.get() {
-            return Err(InvalidObject::DuplicateMember);
-        }
-        match (read, reader.end()) {
-            (Ok(Value::Object(members)), Ok(())) => Ok(Self(members.into_iter().collect())),
-            _ => Err(InvalidObject::Malformed),
+        match serde_json::from_slice(bytes) {
+            Ok(UniqueValue(object)) if object.is_object() => Ok(Self(object)),
+            // The only error that is not about syntax.
+            Err(error) if error.is_data() => Err(InvalidObject::DuplicateMember),
+            Ok(_) | Err(_) => Err(InvalidObject::Malformed),
         }
     }
 
-    /// The object that stands in a member.
-    ///
-    /// # Errors
-    /// [`WrongForm`].
     pub(super) fn object(&self, name: &'static str) -> Result<Option<Self>, WrongType> {
-        let object = self.typed_member(name, Value::as_object)?;
-        let copied = |map: &Map<String, Value>| map.clone().into_iter().collect();
-        Ok(object.map(|map| Self(copied(map))))
+        self.typed_member(name, |value| value.is_object().then(|| Self(value.clone())))
     }
 
-    /// A text; none where the member is missing or `null`.
-    ///
-    /// # Errors
-    /// [`WrongForm`].
     pub(super) fn text(&self, name: &'static str) -> Result<Option<&str>, WrongType> {
         self.typed_member(name, Value::as_str)
     }
 
-    /// `true` or `false`.
-    ///
-    /// # Errors
-    /// [`WrongForm`].
     pub(super) fn boolean(&self, name: &'static str) -> Result<Option<bool>, WrongType> {
         self.typed_member(name, Value::as_bool)
     }
 
-    /// Seconds since 1970, as RFC 7519 section 2 writes a `NumericDate`: a
-    /// number, perhaps with a fraction.
-    ///
-    /// # Errors
-    /// [`WrongForm`].
+    /// Seconds since 1970, possibly with a fraction (`NumericDate`, RFC 7519
+    /// section 2).
     pub(super) fn seconds(&self, name: &'static str) -> Result<Option<f64>, WrongType> {
         self.typed_member(name, Value::as_f64)
     }
 
-    /// One text or a list of them.
-    ///
-    /// # Errors
-    /// [`WrongForm`].
+    /// One text or a list of texts.
     pub(super) fn texts(&self, name: &'static str) -> Result<Vec<Box<str>>, WrongType> {
         let all = self.typed_member(name, |value| {
             if let Some(text) = value.as_str() {
@@ -99,47 +75,40 @@ impl StrictObject {
         Ok(all.unwrap_or_default())
     }
 
-    /// Whether the member is there, whatever it says.
+    /// Whether the member exists, whatever its value.
     pub(super) fn contains(&self, name: &str) -> bool {
-        self.0.contains_key(name)
+        self.0.get(name).is_some()
     }
 
-    /// The value that an RFC 6901 pointer leads to.
+    /// The value at an RFC 6901 pointer; none at the root's.
     pub(super) fn pointer(&self, pointer: &str) -> Option<&Value> {
-        let steps = pointer.strip_prefix('/')?;
-        let (first, rest) = steps
-            .find('/')
-            .and_then(|at| steps.split_at_checked(at))
-            .unwrap_or((steps, ""));
-        let first = first.replace("~1", "/").replace("~0", "~");
-        self.0.get(&first)?.pointer(rest)
+        self.0.pointer(pointer).filter(|_| !pointer.is_empty())
     }
 
     fn typed_member<'a, T>(
         &'a self,
         name: &'static str,
-        form: impl FnOnce(&'a Value) -> Option<T>,
+        convert: impl FnOnce(&'a Value) -> Option<T>,
     ) -> Result<Option<T>, WrongType> {
         match self.0.get(name) {
             None | Some(Value::Null) => Ok(None),
-            Some(value) => form(value).map(Some).ok_or(WrongType(name)),
+            Some(value) => convert(value).map(Some).ok_or(WrongType(name)),
         }
     }
 }
 
-/// Reads a value, and stops when a member stands there twice.
-#[derive(Clone, Copy)]
-struct UniqueMembers<'a>(&'a Cell<bool>);
+/// A value in which no object has duplicate members.
+struct UniqueValue(Value);
 
-impl<'de> DeserializeSeed<'de> for UniqueMembers<'_> {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
-        from.deserialize_any(self)
+impl<'de> Deserialize<'de> for UniqueValue {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(UniqueVisitor).map(Self)
     }
 }
 
-impl<'de> Visitor<'de> for UniqueMembers<'_> {
+struct UniqueVisitor;
+
+impl<'de> Visitor<'de> for UniqueVisitor {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -172,23 +141,20 @@ impl<'de> Visitor<'de> for UniqueMembers<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
-        while let Some(item) = list.next_element_seed(self)? {
+        while let Some(UniqueValue(item)) = list.next_element()? {
             items.push(item);
         }
         Ok(Value::Array(items))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Value, A::Error> {
-        let mut members: HashMap<String, Value> = HashMap::new();
-        while let Some(name) = object.next_key::<String>()? {
-            if members.contains_key(&name) {
-                self.0.set(true);
-                return Err(A::Error::custom("a member stands there twice"));
+        let mut members = Map::new();
+        while let Some((name, UniqueValue(value))) = object.next_entry::<String, _>()? {
+            if members.insert(name, value).is_some() {
+                return Err(A::Error::custom("a member appears twice"));
             }
-            let value = object.next_value_seed(self)?;
-            members.insert(name, value);
         }
-        Ok(Value::Object(members.into_iter().collect()))
+        Ok(Value::Object(members))
     }
 }
 

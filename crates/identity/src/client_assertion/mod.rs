@@ -1,7 +1,5 @@
-//! How we prove to a provider who we are: with a signature (`private_key_jwt`,
-//! RFC 7523).
+//! Client authentication by a signed assertion (`private_key_jwt`, RFC 7523).
 
-mod der;
 mod private_key;
 #[cfg(test)]
 mod tests;
@@ -16,30 +14,30 @@ use serde::Serialize;
 pub use self::private_key::InvalidClientKey;
 use self::private_key::PrivateKey;
 
-/// For how long an assertion is good, in seconds. It is used at once.
+/// The lifetime of an assertion in seconds. It is used at once.
 const LIFETIME_S: i64 = 60;
 
-/// How far our clock may be ahead of the provider's.
+/// How far our clock may be ahead of the provider's, in seconds.
 const BACKDATE_S: i64 = 10;
 
-/// Our private key at a provider, and the name that it is of.
+/// The gateway's private key at a provider, and its client id.
 pub struct ClientKey {
     client_id: String,
-    /// `kid`; not needed where a client has one key.
+    /// `kid`; not needed by a client with one key.
     key_id: Option<String>,
     algorithm: Algorithm,
     key: EncodingKey,
     is_zitadel_key_file: bool,
 }
 
-/// An assertion could not be made. Never the caller's fault.
+/// An assertion could not be created. Never the caller's fault.
 #[derive(Debug, thiserror::Error)]
 pub enum AssertionSigningError {
-    /// The key does not sign. It did when it was read.
+    /// The key does not sign, although it did when it was read.
     #[error("the client assertion could not be signed")]
     Key(#[source] jsonwebtoken::errors::Error),
-    /// The operating system gives no randomness.
-    #[error("there is no randomness for a client assertion")]
+    /// The operating system provides no randomness.
+    #[error("the operating system provides no randomness for a client assertion")]
     Randomness(#[source] getrandom::Error),
 }
 
@@ -55,16 +53,15 @@ struct Assertion<'a> {
 }
 
 impl ClientKey {
-    /// Reads a private key: Zitadel's key file of an API application, as it
-    /// was downloaded; a PEM (RSA in PKCS #1 or PKCS #8, EC on P-256 or P-384
-    /// and Ed25519 in PKCS #8); or a JWK (RSA, EC, OKP).
+    /// Reads a private key: the downloaded key file of a Zitadel API
+    /// application; a PEM (RSA in PKCS #1 or PKCS #8, EC on P-256 or P-384 and
+    /// Ed25519 in PKCS #8); or a JWK (RSA, EC, OKP). A trial signature checks it.
     ///
-    /// `key_id` and `client_id` are what the configuration says; Zitadel's file
-    /// has both, and a JWK may have a key id. It is tried out with a signature.
+    /// `key_id` and `client_id` are the configured ones; Zitadel's file has both,
+    /// and a JWK may have a key id.
     ///
     /// # Errors
-    /// [`UnusableKey`], which tells the administrator what to do and shows
-    /// nothing of the key.
+    /// [`InvalidClientKey`].
     pub fn read(
         text: &str,
         key_id: Option<&str>,
@@ -75,7 +72,7 @@ impl ClientKey {
             key,
             key_id: own_key_id,
             client_id: own_client_id,
-            is_zitadel_key_file: is_zitadels,
+            is_zitadel_key_file,
         } = PrivateKey::read(text)?;
         Ok(Self {
             client_id: reconcile_setting("client_id", own_client_id, client_id)?
@@ -83,36 +80,34 @@ impl ClientKey {
             key_id: reconcile_setting("key_id", own_key_id, key_id)?,
             algorithm,
             key,
-            is_zitadel_key_file: is_zitadels,
+            is_zitadel_key_file,
         })
     }
 
-    /// Our name at the provider.
+    /// The gateway's client id at the provider.
     pub fn client_id(&self) -> &str {
         &self.client_id
     }
 
-    /// Whether it was read from a key file of Zitadel's.
+    /// Whether it was read from a Zitadel key file.
     pub fn is_zitadel_key_file(&self) -> bool {
         self.is_zitadel_key_file
     }
 
-    /// A new assertion for one request. It is not for a second one: it has a
-    /// `jti`, by which a provider refuses one that it has seen.
-    ///
-    /// `audience` is who will read it: the issuer, where nothing else is said.
+    /// A new assertion for a single request: providers reject a `jti` that they
+    /// have seen. The `audience` is the provider's issuer, unless configured.
     ///
     /// # Errors
-    /// [`NotSigned`].
+    /// [`AssertionSigningError`].
     pub fn sign(&self, audience: &str, now: Timestamp) -> Result<String, AssertionSigningError> {
-        let mut chance = [0_u8; 16];
-        getrandom::fill(&mut chance).map_err(AssertionSigningError::Randomness)?;
+        let mut random = [0_u8; 16];
+        getrandom::fill(&mut random).map_err(AssertionSigningError::Randomness)?;
         let header = Header {
             typ: None,
             kid: self.key_id.clone(),
             ..Header::new(self.algorithm)
         };
-        // Zitadel refuses what is more than a second ahead of its own clock.
+        // Zitadel rejects assertions more than a second ahead of its own clock.
         let issued = now.as_second().saturating_sub(BACKDATE_S);
         let assertion = Assertion {
             iss: &self.client_id,
@@ -120,20 +115,20 @@ impl ClientKey {
             aud: audience,
             iat: issued,
             exp: issued.saturating_add(LIFETIME_S),
-            jti: URL_SAFE_NO_PAD.encode(chance),
+            jti: URL_SAFE_NO_PAD.encode(random),
         };
         encode(&header, &assertion, &self.key).map_err(AssertionSigningError::Key)
     }
 }
 
-// By hand, so that a field that is added does not show the key.
+// Not derived, so that a new field cannot show the key.
 impl fmt::Debug for ClientKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ClientKey({}, {:?}, ..)", self.client_id, self.key_id)
     }
 }
 
-/// What the key's file says or what the configuration says; if both, the same.
+/// The value from the key file or the configuration; if both, they must agree.
 fn reconcile_setting(
     setting: &'static str,
     own: Option<String>,

@@ -4,15 +4,15 @@ use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, crypto};
-use serde::{Deserialize, de::IgnoredAny};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::jwt::parse_algorithm;
+use crate::{jwt::parse_algorithm, strict_json::StrictObject};
 
 /// The longest set that is read, in bytes.
 const MAX_BYTES: usize = 256 << 10;
 
-/// The most keys that a set may have, ours to use or not.
+/// The most keys that a set may have, usable or not.
 const MAX_KEYS: usize = 64;
 
 /// The keys of a provider that may verify its signatures.
@@ -24,49 +24,50 @@ pub(crate) struct KeySet(Vec<PublicKey>);
 /// One public key, and what it may be used with.
 pub(crate) struct PublicKey {
     id: Box<str>,
-    /// Invariant: at least one, all of them asymmetric and of this kind of key.
+    /// Invariant: at least one, all of them asymmetric and for this type of key.
     algorithms: Vec<Algorithm>,
     key: DecodingKey,
 }
 
-/// A set of keys that is not taken.
+/// A key set that cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidKeySet {
-    /// There is no key in it that may verify a signature.
+    /// It is not a JSON object with a list `keys`.
+    #[error("the key set of the provider is not as RFC 7517 defines it")]
+    Malformed,
+    /// No key in it may verify a signature.
     #[error("the key set of the provider has no key that verifies signatures")]
     NoUsableKey,
-    /// It is no JSON object with a list `keys`.
-    #[error("the key set of the provider is not as RFC 7517 has it")]
-    Malformed,
-    /// It is longer than any.
+    /// It has too many keys or bytes.
     #[error(
         "the key set of the provider has more than {MAX_KEYS} keys or is longer than {MAX_BYTES} bytes"
     )]
     TooLarge,
 }
 
+#[derive(Deserialize)]
+struct JwksDocument<'a> {
+    // Each is parsed alone, so that a damaged one does not affect the others.
+    #[serde(borrow)]
+    keys: Vec<&'a RawValue>,
+}
+
 impl KeySet {
-    /// Reads a set. Keys that are of no use to us are left out: those without
-    /// an id, for encryption, of another kind, with a shared secret, with their
-    /// private half beside them, too short, or damaged (RFC 7517 section 5).
-    ///
-    /// # Errors
-    /// [`UnusableKeys`].
+    /// Reads a set. Unusable keys are skipped (RFC 7517 section 5): those
+    /// without an id, for encryption, of another type, with a shared secret,
+    /// published with their private half, too short, or damaged.
     pub(crate) fn parse(json: &[u8]) -> Result<Self, InvalidKeySet> {
         if json.len() > MAX_BYTES {
             return Err(InvalidKeySet::TooLarge);
         }
-        let form: JwksDocument<'_> = serde_json::from_slice(json)
-            .map_err(|_no_set: serde_json::Error| InvalidKeySet::Malformed)?;
-        if form.keys.len() > MAX_KEYS {
+        let document: JwksDocument<'_> = serde_json::from_slice(json)
+            .map_err(|_not_a_set: serde_json::Error| InvalidKeySet::Malformed)?;
+        if document.keys.len() > MAX_KEYS {
             return Err(InvalidKeySet::TooLarge);
         }
-        let keys: Vec<PublicKey> = form
-            .keys
-            .into_iter()
-            .filter_map(|key| serde_json::from_str(key.get()).ok())
-            .filter_map(JwkFields::into_public_key)
-            .collect();
+        let keys = document.keys.into_iter();
+        let keys = keys.filter_map(|key| StrictObject::parse(key.get().as_bytes()).ok());
+        let keys: Vec<PublicKey> = keys.filter_map(|key| PublicKey::from_jwk(&key)).collect();
         if keys.is_empty() {
             return Err(InvalidKeySet::NoUsableKey);
         }
@@ -78,8 +79,8 @@ impl KeySet {
         self.with_id(id).next().is_some()
     }
 
-    /// The keys of this id: mostly one. RFC 7517 section 4.5 lets keys of
-    /// different kinds share one.
+    /// The keys of this id: usually one. RFC 7517 section 4.5 lets keys of
+    /// different types share an id.
     pub(crate) fn with_id(&self, id: &str) -> impl Iterator<Item = &PublicKey> {
         // Linear; a set has a handful of keys.
         self.0.iter().filter(move |key| &*key.id == id)
@@ -87,12 +88,46 @@ impl KeySet {
 }
 
 impl PublicKey {
+    fn from_jwk(jwk: &StrictObject) -> Option<Self> {
+        let text = |name| jwk.text(name).ok().flatten();
+        let for_signatures = jwk.text("use").ok()?.is_none_or(|usage| usage == "sig")
+            && (!jwk.contains("key_ops")
+                || jwk
+                    .texts("key_ops")
+                    .ok()?
+                    .iter()
+                    .any(|op| &**op == "verify"));
+        // With the published private half, anyone can sign.
+        if !for_signatures || jwk.contains("d") {
+            return None;
+        }
+        let (allowed, key): (&[Algorithm], _) = match (text("kty")?, text("crv")) {
+            ("RSA", _) => (RSA_ALGORITHMS, rsa_key(text("n")?, text("e")?)?),
+            ("EC", Some("P-256")) => (&[Algorithm::ES256], ec_key(text("x")?, text("y")?, 32)?),
+            ("EC", Some("P-384")) => (&[Algorithm::ES384], ec_key(text("x")?, text("y")?, 48)?),
+            ("OKP", Some("Ed25519")) => (
+                &[Algorithm::EdDSA],
+                DecodingKey::from_ed_der(&decode_exact(text("x")?, 32)?),
+            ),
+            _ => return None,
+        };
+        let algorithms = match jwk.text("alg").ok()? {
+            None => allowed.to_vec(),
+            Some(name) => vec![parse_algorithm(name).filter(|it| allowed.contains(it))?],
+        };
+        Some(Self {
+            id: text("kid")?.into(),
+            algorithms,
+            key,
+        })
+    }
+
     /// Whether the key may be used with this algorithm.
     pub(crate) fn allows_algorithm(&self, algorithm: Algorithm) -> bool {
         self.algorithms.contains(&algorithm)
     }
 
-    /// Whether the signature, in base 64, is of this key over the text.
+    /// Whether the signature, in base 64, is this key's for the text.
     pub(crate) fn verifies(&self, text: &str, signature: &str, algorithm: Algorithm) -> bool {
         self.allows_algorithm(algorithm)
             && matches!(
@@ -108,87 +143,8 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-#[derive(Deserialize)]
-struct JwksDocument<'a> {
-    // Each is read alone: one that is damaged takes no other with it.
-    #[serde(borrow)]
-    keys: Vec<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct JwkFields {
-    kty: String,
-    kid: Option<String>,
-    alg: Option<String>,
-    #[serde(rename = "use")]
-    usage: Option<String>,
-    key_ops: Option<Vec<String>>,
-    crv: Option<String>,
-    n: Option<String>,
-    e: Option<String>,
-    x: Option<String>,
-    y: Option<String>,
-    /// The private half, which must not be here.
-    d: Option<IgnoredAny>,
-}
-
-impl JwkFields {
-    fn into_public_key(self) -> Option<PublicKey> {
-        let for_signatures = self.usage.as_deref().is_none_or(|usage| usage == "sig")
-            && self
-                .key_ops
-                .as_ref()
-                .is_none_or(|all| all.iter().any(|one| one == "verify"));
-        // Who publishes the private half lets everybody sign.
-        if !for_signatures || self.d.is_some() {
-            return None;
-        }
-        let (fitting, key): (&[Algorithm], DecodingKey) =
-            match (self.kty.as_str(), self.crv.as_deref()) {
-                ("RSA", _) => (RSA_ALGORITHMS, self.rsa_key()?),
-                ("EC", Some("P-256")) => (&[Algorithm::ES256], self.ec_key(32)?),
-                ("EC", Some("P-384")) => (&[Algorithm::ES384], self.ec_key(48)?),
-                ("OKP", Some("Ed25519")) => (
-                    &[Algorithm::EdDSA],
-                    DecodingKey::from_ed_der(&decode_exact(self.x.as_deref()?, 32)?),
-                ),
-                _ => return None,
-            };
-        let algorithms = match self.alg {
-            None => fitting.to_vec(),
-            Some(name) => vec![parse_algorithm(&name).filter(|it| fitting.contains(it))?],
-        };
-        Some(PublicKey {
-            id: self.kid?.into(),
-            algorithms,
-            key,
-        })
-    }
-
-    fn rsa_key(&self) -> Option<DecodingKey> {
-        let number = |text: &str| -> Option<Vec<u8>> {
-            let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-            // RFC 7518 section 6.3.1.1 warns of a zero that some put in front.
-            Some(bytes.into_iter().skip_while(|byte| *byte == 0).collect())
-        };
-        let (modulus, exponent) = (number(self.n.as_deref()?)?, number(self.e.as_deref()?)?);
-        // RFC 7518 section 3.3: 2048 bits or more. Verifying with a huge one
-        // would cost more than it is worth.
-        let fair = (256..=1024).contains(&modulus.len()) && (1..=8).contains(&exponent.len());
-        fair.then(|| DecodingKey::from_rsa_raw_components(&modulus, &exponent))
-    }
-
-    /// RFC 7518 section 6.2.1: each coordinate has the full length.
-    fn ec_key(&self, length: usize) -> Option<DecodingKey> {
-        let mut point = vec![4];
-        point.extend(decode_exact(self.x.as_deref()?, length)?);
-        point.extend(decode_exact(self.y.as_deref()?, length)?);
-        Some(DecodingKey::from_ec_der(&point))
-    }
-}
-
-/// What an RSA key without `alg` may be used with. The provider's recipe
-/// says which of them is accepted.
+/// What an RSA key without `alg` may be used with. [`JwtRules`](crate::jwt::JwtRules)
+/// say which of them is accepted.
 const RSA_ALGORITHMS: &[Algorithm] = &[
     Algorithm::PS256,
     Algorithm::PS384,
@@ -197,6 +153,25 @@ const RSA_ALGORITHMS: &[Algorithm] = &[
     Algorithm::RS384,
     Algorithm::RS512,
 ];
+
+fn rsa_key(modulus: &str, exponent: &str) -> Option<DecodingKey> {
+    let number = |text: &str| -> Option<Vec<u8>> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        // RFC 7518 section 6.3.1.1 warns of leading zeros.
+        Some(bytes.into_iter().skip_while(|byte| *byte == 0).collect())
+    };
+    let (modulus, exponent) = (number(modulus)?, number(exponent)?);
+    // RFC 7518 section 3.3: at least 2048 bits. At most 8192, because verifying
+    // with a huge key is expensive.
+    let fair = (256..=1024).contains(&modulus.len()) && (1..=8).contains(&exponent.len());
+    fair.then(|| DecodingKey::from_rsa_raw_components(&modulus, &exponent))
+}
+
+/// RFC 7518 section 6.2.1: each coordinate has the full length.
+fn ec_key(x: &str, y: &str, length: usize) -> Option<DecodingKey> {
+    let point = [vec![4], decode_exact(x, length)?, decode_exact(y, length)?].concat();
+    Some(DecodingKey::from_ec_der(&point))
+}
 
 fn decode_exact(text: &str, length: usize) -> Option<Vec<u8>> {
     let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
