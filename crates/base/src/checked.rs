@@ -1,20 +1,10 @@
-//! What every checked name can do, written once.
+//! The conversions of checked names.
 
-/// Whether a text is a name that an administrator gives something in the
-/// configuration: 1 to 63 of `a-z`, `0-9`, `-` and `_`, a letter first.
-pub(super) fn is_config_name(text: &str) -> bool {
-    text.len() <= 63
-        && text.starts_with(|c: char| c.is_ascii_lowercase())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'))
-}
-
-/// Gives a `struct Name(Arc<str>)` its conversions.
+/// Implements the conversions of a `struct Name(Arc<str>)`.
 ///
 /// The type must have `fn check(text: &str) -> bool`, and the error must be a
-/// tuple struct around the refused text. Names are `Arc<str>`: they are cloned
-/// with every call and never changed.
+/// tuple struct of the rejected text. Names are `Arc<str>`, because they are
+/// cloned with every call and never changed.
 #[macro_export]
 macro_rules! checked_name {
     ($name:ident, $error:ident) => {
@@ -25,7 +15,7 @@ macro_rules! checked_name {
                 if Self::check(text) {
                     Ok(Self(std::sync::Arc::from(text)))
                 } else {
-                    // Bounded: the text may come from a stranger and goes into an answer.
+                    // Bounded: the text may come from a client and is part of the response.
                     Err($error(text.chars().take(80).collect()))
                 }
             }
@@ -66,12 +56,6 @@ macro_rules! checked_name {
             }
         }
 
-        impl AsRef<str> for $name {
-            fn as_ref(&self) -> &str {
-                &self.0
-            }
-        }
-
         impl std::borrow::Borrow<str> for $name {
             fn borrow(&self) -> &str {
                 &self.0
@@ -91,7 +75,7 @@ macro_rules! checked_name {
             }
         }
 
-        // Inline: a `$ref` in a tool's schema is more than some clients' models can follow.
+        // Inline, because some clients' models cannot follow a `$ref` in a tool's schema.
         impl schemars::JsonSchema for $name {
             fn inline_schema() -> bool {
                 true

@@ -1,9 +1,9 @@
-//! What is behind an error, in one line for our log or an administrator.
+//! The causes of an error in one line, for the log or an administrator.
 
 use std::error::Error;
 
-/// All causes of an error, the nearest first, without the error itself; none
-/// where it has none.
+/// All causes of an error, the nearest first, without the error itself; `None`
+/// if there are none.
 pub fn sources(error: &(dyn Error + 'static)) -> Option<String> {
     let causes = std::iter::successors(error.source(), |&cause| cause.source());
     let causes: Vec<String> = causes.map(ToString::to_string).collect();

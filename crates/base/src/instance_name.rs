@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::checked_name;
 
-/// The name of one configured Odoo instance, as it stands in the route prefix.
+/// The name of one configured Odoo instance, which is also its route prefix.
 ///
 /// 1 to 63 characters of `a-z`, `0-9` and `-`, starting with a letter and not
 /// ending with `-`: a DNS label (RFC 1035 section 2.3.1), so the name can
@@ -12,7 +12,7 @@ use super::checked_name;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstanceName(Arc<str>);
 
-/// A text that is no instance name.
+/// A text that is not an instance name.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "instance name `{0}` must be 1 to 63 of `a-z`, `0-9` and `-`, start with a letter and not end with `-`"

@@ -1,28 +1,27 @@
-//! Identifiers that cross borders: instances, providers, roles, people,
-//! requests.
+//! What all crates of Gatepost share: names of instances, providers, roles,
+//! callers and traces; digests; text for one line.
 //!
-//! Each is checked once, where it enters, and never again. What can be said
-//! to Odoo (models, fields, records) has its own names in `gatepost-odoo`.
+//! Names are checked once, when they are parsed. The names of Odoo's models,
+//! fields and records are in `gatepost-odoo`. This crate does no I/O.
 
 mod address_scope;
 mod checked;
-mod credential_name;
+mod config_name;
 pub mod digest;
 pub mod error_chain;
 mod instance_name;
 mod kinds;
-mod provider_name;
-mod role_name;
 mod subject;
 pub mod text;
 mod trace_context;
 mod trace_id;
 
 pub use address_scope::AddressScope;
-pub use credential_name::{CredentialName, InvalidCredentialName};
+pub use config_name::{
+    CredentialName, InvalidCredentialName, InvalidProviderName, InvalidRoleName, ProviderName,
+    RoleName,
+};
 pub use instance_name::{InstanceName, InvalidInstanceName};
-pub use provider_name::{InvalidProviderName, ProviderName};
-pub use role_name::{InvalidRoleName, RoleName};
 pub use subject::Subject;
 pub use trace_context::{SpanId, TraceContext};
 pub use trace_id::TraceId;

@@ -1,31 +1,29 @@
-//! Text of strangers, made safe for one line.
+//! Untrusted text, made safe for one line.
 
 use std::fmt::{self, Write as _};
 
-/// Characters that are shown of one cell of a table.
+/// The characters shown of one table cell.
 pub const MAX_CELL_CHARS: usize = 160;
 
-/// Adds to a text. It cannot fail: a `String` takes all there is memory for.
+/// Appends formatted text.
 pub fn append(text: &mut String, part: fmt::Arguments<'_>) {
     let written = text.write_fmt(part);
-    debug_assert!(written.is_ok(), "a String takes all");
+    debug_assert!(written.is_ok(), "writing to a String cannot fail");
 }
 
-/// A number of things, such as `1 record` or `20 records`.
+/// A count, such as `1 record` or `20 records`.
 pub fn pluralize(number: usize, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {what}{plural}")
 }
 
-/// A text in one line, of no more than `max_chars` characters and a note of
-/// how many there are beyond.
+/// A text on one line, cut after `max_chars` characters with the number of
+/// characters omitted.
 ///
-/// Line ends and tabs become `\n` and `\t`, our column sign `|` becomes `\|`;
-/// other control characters and those that turn the direction of writing are
-/// left out.
-///
-/// Records are written by anybody who sent a mail to the company; what stands
-/// in one must stay in its cell.
+/// Line ends and tabs become `\n` and `\t`, the column separator `|` becomes
+/// `\|`; other control characters and bidirectional ones are removed. Records
+/// contain text of anyone who sent a mail to the company, which must not leave
+/// its table cell.
 pub fn one_line(text: &str, max_chars: usize) -> String {
     let mut line = String::with_capacity(text.len().min(max_chars) + 8);
     let mut chars = text.trim().chars().enumerate();
@@ -47,7 +45,7 @@ pub fn one_line(text: &str, max_chars: usize) -> String {
     line
 }
 
-/// Characters that cannot be seen and change what is seen: controls, the
+/// Invisible characters that change how others are displayed: controls,
 /// bidirectional ones (Unicode Standard Annex 9), zero width, tags.
 fn is_hidden(char: char) -> bool {
     char.is_control()

@@ -1,25 +1,25 @@
-//! Where one step stands in a trace, as W3C's Trace Context writes it.
+//! Trace context (W3C Trace Context).
 
 use std::{fmt, num::NonZeroU64, sync::Arc};
 
 use super::TraceId;
 
-/// The longest `tracestate` that is handed on, in bytes (Trace Context, section
-/// 3.3.1.5: at least so much should be).
+/// The longest `tracestate` that is propagated, in bytes (section 3.3.1.5: at
+/// least so much should be).
 const MAX_TRACESTATE_BYTES: usize = 512;
-/// The most entries of one (section 3.3.1.1).
+/// The most entries of a `tracestate` (section 3.3.1.1).
 const MAX_TRACESTATE_ENTRIES: usize = 32;
-/// The longest key and the longest value in it (sections 3.3.1.3.1 and 3.3.1.3.2).
+/// The longest key and value of an entry (sections 3.3.1.3.1 and 3.3.1.3.2).
 const MAX_TRACESTATE_PART_BYTES: usize = 256;
 
-/// One step of a trace: 16 lower-case hex digits, never zero.
+/// The id of a span: 16 lower-case hexadecimal digits, never zero.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SpanId(NonZeroU64);
 
-/// Where one step stands in a trace (W3C Trace Context): the trace, the step,
-/// whether somebody keeps it, and what tracing systems told each other on the way.
+/// The position of a span in a trace: trace id, span id, sampling flag, and the
+/// vendors' `tracestate`.
 ///
-/// `00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01` in a header.
+/// As a header: `00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TraceContext {
     trace_id: TraceId,
@@ -29,21 +29,21 @@ pub struct TraceContext {
 }
 
 impl SpanId {
-    /// A fresh random number.
+    /// A random id.
     pub fn random() -> Self {
-        // Without randomness there is no TLS either; the number is to look at.
+        // Without randomness there is no TLS either; the id is only for display.
         let number = getrandom::u64().unwrap_or_default();
         Self(NonZeroU64::new(number).unwrap_or(NonZeroU64::MIN))
     }
 
-    /// The eight bytes, the highest first.
+    /// The eight bytes in network order.
     pub fn to_bytes(self) -> [u8; 8] {
         self.0.get().to_be_bytes()
     }
 }
 
 impl TraceContext {
-    /// The first step of a trace.
+    /// The first span of a trace.
     pub fn root(trace_id: TraceId, sampled: bool) -> Self {
         Self {
             trace_id,
@@ -53,10 +53,10 @@ impl TraceContext {
         }
     }
 
-    /// Reads what a caller says; nothing of what it says wrongly is used.
+    /// Reads the headers of a request; `None` if `traceparent` is invalid.
     ///
-    /// A later version than ours is read as far as ours goes (section 4). A
-    /// `tracestate` that is wrong or too long is left away, and the rest holds.
+    /// Of a later version, the fields of this version are read (section 4). An
+    /// invalid or too long `tracestate` is dropped.
     pub fn parse(traceparent: &str, tracestate: Option<&str>) -> Option<Self> {
         let mut parts = traceparent.split('-');
         let [version, trace, span, flags] = [
@@ -72,13 +72,13 @@ impl TraceContext {
         Some(Self {
             trace_id: TraceId::new(trace),
             span_id: SpanId(NonZeroU64::new(u64::try_from(span).ok()?)?),
-            // The other flags are not defined, and are not handed on (section 3.2.2.5.2).
+            // The other flags are undefined and not propagated (section 3.2.2.5.2).
             sampled: flags & 1 == 1,
             tracestate: tracestate.and_then(valid_tracestate),
         })
     }
 
-    /// A step below this one.
+    /// A span below this one.
     #[must_use]
     pub fn child(&self) -> Self {
         Self {
@@ -87,17 +87,17 @@ impl TraceContext {
         }
     }
 
-    /// The trace.
+    /// The trace id.
     pub fn trace_id(&self) -> TraceId {
         self.trace_id
     }
 
-    /// The step.
+    /// The span id.
     pub fn span_id(&self) -> SpanId {
         self.span_id
     }
 
-    /// Whether somebody upstream keeps the trace.
+    /// Whether the caller samples the trace.
     pub fn is_sampled(&self) -> bool {
         self.sampled
     }
@@ -126,7 +126,7 @@ impl fmt::Debug for SpanId {
     }
 }
 
-/// A number of so many lower-case hex digits.
+/// A number with exactly this many lower-case hexadecimal digits.
 fn parse_hex(text: &str, digits: usize) -> Option<u128> {
     let right = text.len() == digits
         && text
@@ -135,7 +135,7 @@ fn parse_hex(text: &str, digits: usize) -> Option<u128> {
     right.then(|| u128::from_str_radix(text, 16).ok())?
 }
 
-/// A `tracestate` in which everything is as it should be.
+/// A `tracestate` that conforms to the standard, normalized.
 fn valid_tracestate(text: &str) -> Option<Arc<str>> {
     if text.len() > MAX_TRACESTATE_BYTES {
         return None;

@@ -1,31 +1,31 @@
-//! The number of one request, ours.
+//! The id of a request.
 
 use std::fmt;
 
-/// The number under which one request stands in log, audit and error answers.
+/// The id of a request in log, audit record and error response.
 ///
-/// 32 lower-case hex digits, in the form of a W3C trace id (Trace Context,
-/// section 3.2.2.3), so that a trace can carry the same number.
+/// 32 lower-case hexadecimal digits, never zero: a W3C trace id (Trace Context,
+/// section 3.2.2.3), so that traces have the same id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TraceId(u128);
 
 impl TraceId {
-    /// A fresh random number; never zero, which the standard forbids.
+    /// A random id.
     ///
     /// # Errors
-    /// When the operating system gives no randomness.
+    /// If the operating system provides no randomness.
     pub fn random() -> Result<Self, getrandom::Error> {
         let mut bytes = [0_u8; 16];
         getrandom::fill(&mut bytes)?;
         Ok(Self(u128::from_ne_bytes(bytes).max(1)))
     }
 
-    /// A given number, for tests and for traces that came from elsewhere.
+    /// The id with this number, for tests and for incoming traces.
     pub fn new(number: u128) -> Self {
         Self(number.max(1))
     }
 
-    /// The sixteen bytes, the highest first.
+    /// The sixteen bytes in network order.
     pub fn to_bytes(self) -> [u8; 16] {
         self.0.to_be_bytes()
     }

@@ -1,48 +1,46 @@
-//! Which servers are believed to be who they say: TLS towards Odoo and towards
-//! identity providers.
+//! TLS clients for Odoo and identity providers: which certificates are trusted.
 
 use std::{
+    fmt,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer, pki_types::pem::PemObject};
 
-/// Certificates that cannot be used.
+/// TLS could not be set up. The text is for the administrator.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsSetupError {
-    /// The file of certificates is not one. For the administrator.
+    /// The file has no usable certificates.
     #[error("`ca_file`: {0}: {1}")]
     InvalidCertificates(PathBuf, String),
-    /// TLS cannot be set up.
-    #[error("TLS cannot be set up: {0}")]
+    /// The TLS library rejected the settings.
+    #[error("TLS could not be set up: {0}")]
     Rustls(#[from] rustls::Error),
 }
 
-/// What a TLS client of ours believes: the certificates in this PEM file, or
-/// the system's where none is named. TLS 1.2 and 1.3.
+/// The configuration of a TLS client that trusts the certificates in this PEM
+/// file, or the system's without one. TLS 1.2 and 1.3.
 ///
 /// # Errors
-/// [`Untrusted`].
+/// [`TlsSetupError`].
 pub fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, TlsSetupError> {
     let mut roots = RootCertStore::empty();
     match ca_file {
         Some(file) => {
-            let broken = |error: String| TlsSetupError::InvalidCertificates(file.to_owned(), error);
-            let certificates =
-                CertificateDer::pem_file_iter(file).map_err(|error| broken(error.to_string()))?;
-            for certificate in certificates {
-                let certificate = certificate.map_err(|error| broken(error.to_string()))?;
-                roots
-                    .add(certificate)
-                    .map_err(|error| broken(error.to_string()))?;
+            let invalid = |error: &dyn fmt::Display| {
+                TlsSetupError::InvalidCertificates(file.to_owned(), error.to_string())
+            };
+            for certificate in CertificateDer::pem_file_iter(file).map_err(|e| invalid(&e))? {
+                let certificate = certificate.map_err(|e| invalid(&e))?;
+                roots.add(certificate).map_err(|e| invalid(&e))?;
             }
             if roots.is_empty() {
-                return Err(broken("there is no certificate in it".to_owned()));
+                return Err(invalid(&"it contains no certificate"));
             }
         }
         None => {
-            // Those of the system that cannot be read are of no use to anybody.
+            // Unreadable certificates of the system are skipped.
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }
     }
