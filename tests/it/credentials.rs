@@ -275,7 +275,7 @@ fn ambiguous_credential_is_rejected_only_where_both_roles_apply() {
     let counting = json!({"model": "res.partner"});
     let refused = call_tool_at(&stage, "/demo/mcp", &both, "count_records", &counting);
     assert_eq!(refused.status, 403);
-    insta::assert_snapshot!(refused.body.trim(), @"what you were granted names different Odoo users to act as in this Odoo instance, and one cannot be chosen for you; retrying will not help, ask the administrator");
+    insta::assert_snapshot!(refused.body.trim(), @"your grants or roles name different Odoo users to act as in this Odoo instance. Nothing was sent. Retrying will not help; ask the administrator");
     // Whatever is asked: nobody is anybody here.
     assert_eq!(stage.request("GET", "/demo/mcp", &[&both], "").status, 403);
     assert!(stage.fake_odoo.calls().is_empty());

@@ -1,4 +1,4 @@
-//! An API key of our own: its text, and how it is told from a slip of the pen.
+//! API keys: their text, and the check that detects typing errors.
 
 use std::fmt;
 
@@ -6,33 +6,32 @@ use gatepost_base::digest::hex;
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
-/// 60 bits that name a key: no secret, so it may stand in logs and lists.
+/// The 60-bit id of a key. Not a secret: it appears in logs and lists.
 ///
 /// 12 of `0-9` and `a-z` without `i`, `l`, `o` and `u` (Crockford's base 32).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ApiKeyId(Box<str>);
 
-/// A whole key, such as `gp_7k2m…_4Tz…`: `gp`, id, and a secret with a check at
-/// its end.
+/// A whole key, such as `gp_7k2m…_4Tz…`: `gp`, id, and secret with a checksum.
 ///
-/// The secret is 44 letters of base 58 (no `0`, `O`, `I`, `l`), 257 bits of
-/// chance; the check is 6 letters made from what stands before it, so that a
-/// wrong letter is told without looking for the key. Letters and `_` only: a
-/// double click marks all of it, and no shell or URL changes it.
+/// The secret is 44 characters of base 58 (no `0`, `O`, `I`, `l`), 257 random
+/// bits. The checksum is 6 characters over all before it, so that a mistyped
+/// key is recognized without a look-up. Letters, digits and `_` only: a double
+/// click selects the whole key, and no shell or URL changes it.
 pub struct ApiKey {
     id: ApiKeyId,
     secret: Box<str>,
 }
 
-/// SHA-256 of a key's secret: what is kept.
+/// SHA-256 of a key's secret, which is what is stored.
 ///
-/// A fast hash is right here. Slow ones (Argon2, bcrypt) make guessing dear
-/// where a person chose the secret; nobody guesses 257 bits of chance, and
-/// every request would pay for it.
+/// A fast hash is right here: slow ones (Argon2, bcrypt) protect secrets that
+/// people choose. 257 random bits cannot be guessed, and every request would
+/// pay for a slow hash.
 #[derive(Clone)]
 pub struct SecretHash([u8; 32]);
 
-/// A text that is no key of ours; which part of it is wrong helps nobody.
+/// A text that is not an API key of Gatepost.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this is not an API key of Gatepost")]
 pub struct MalformedKey;
@@ -48,7 +47,7 @@ impl ApiKey {
     /// A new key.
     ///
     /// # Errors
-    /// When the operating system gives no randomness.
+    /// If the operating system provides no randomness.
     pub fn generate() -> Result<Self, getrandom::Error> {
         Ok(Self {
             id: ApiKeyId(random_text(ID_LETTERS, ID_LENGTH)?),
@@ -56,11 +55,10 @@ impl ApiKey {
         })
     }
 
-    /// Reads a key that somebody presented.
+    /// Reads a presented key.
     ///
     /// # Errors
-    /// [`MalformedKey`] for anything that no key of ours can be, any key with
-    /// a wrong letter among them.
+    /// [`MalformedKey`], also for a key with a wrong checksum.
     pub fn parse(text: &str) -> Result<Self, MalformedKey> {
         let (id, rest) = text
             .strip_prefix(PREFIX)
@@ -77,24 +75,24 @@ impl ApiKey {
         if whole { Ok(key) } else { Err(MalformedKey) }
     }
 
-    /// Whether a text says that it is a key of ours, a wrong one included: it
-    /// is nobody else's to look at.
+    /// Whether a text looks like an API key of Gatepost, valid or not: then it is
+    /// not shown to a provider.
     pub fn has_key_prefix(text: &str) -> bool {
         text.starts_with(PREFIX)
     }
 
-    /// What names the key.
+    /// The key's id.
     pub fn id(&self) -> &ApiKeyId {
         &self.id
     }
 
-    /// What may be kept of the key.
+    /// What may be stored of the key.
     pub fn hash(&self) -> SecretHash {
         SecretHash(Sha256::digest(self.secret.as_bytes()).into())
     }
 
-    /// The key as text. This is the secret itself: it is shown once, to who
-    /// made the key.
+    /// The key as text. This is the secret: it is shown once, when the key is
+    /// created.
     pub fn reveal(&self) -> String {
         format!("{PREFIX}{}_{}{}", self.id, self.secret, self.checksum())
     }
@@ -106,7 +104,7 @@ impl ApiKey {
         hasher.update(b"_");
         hasher.update(self.secret.as_bytes());
         let digest = hasher.finalize();
-        // 58 does not divide 256; a check need not be even.
+        // 58 does not divide 256, but a checksum need not be uniform.
         digest
             .iter()
             .take(CHECKSUM_LENGTH)
@@ -116,7 +114,7 @@ impl ApiKey {
     }
 }
 
-// By hand: a derived one would print the secret.
+// Not derived, because that would print the secret.
 impl fmt::Debug for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ApiKey({}, ..)", self.id)
@@ -150,26 +148,26 @@ impl fmt::Display for ApiKeyId {
 
 impl fmt::Debug for ApiKeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "KeyId({self})")
+        write!(f, "ApiKeyId({self})")
     }
 }
 
 impl SecretHash {
-    /// A hash that no secret is known to have, to compare with where there is
-    /// no key: an unknown id then takes as long as a wrong secret.
+    /// A hash of no known secret, for unknown ids: their comparison then takes as
+    /// long as that of a wrong secret.
     pub(super) const DUMMY: Self = Self([0; 32]);
 
-    /// Compares without telling by its time where the first difference is.
+    /// Compares in constant time.
     pub(super) fn ct_eq(&self, other: &Self) -> Choice {
         self.0.ct_eq(&other.0)
     }
 
-    /// `sha256:` and 64 hex digits, as it is kept.
+    /// `sha256:` and 64 hexadecimal digits.
     pub fn to_text(&self) -> String {
         format!("{HASH_PREFIX}{}", hex(&self.0))
     }
 
-    /// Reads what [`to_text`](Self::to_text) wrote.
+    /// Reads the form that [`to_text`](Self::to_text) writes.
     pub fn from_text(text: &str) -> Option<Self> {
         let digits = text.strip_prefix(HASH_PREFIX)?;
         if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
@@ -195,20 +193,20 @@ fn consists_of(text: &str, letters: &[u8], length: usize) -> bool {
     text.len() == length && text.bytes().all(|byte| letters.contains(&byte))
 }
 
-/// Letters drawn evenly. Both alphabets have at most 64, so six bits choose
-/// one, and those that choose none are thrown away.
+/// Random letters, uniformly distributed: both alphabets have at most 64, so six
+/// bits select a letter, or are discarded.
 fn random_text(letters: &[u8], length: usize) -> Result<Box<str>, getrandom::Error> {
-    let mut drawn = String::with_capacity(length);
-    while drawn.len() < length {
+    let mut text = String::with_capacity(length);
+    while text.len() < length {
         let mut bytes = [0_u8; 64];
         getrandom::fill(&mut bytes)?;
         let chosen = bytes
             .iter()
             .filter_map(|byte| letters.get(usize::from(*byte & 63)))
-            .take(length - drawn.len());
-        drawn.extend(chosen.map(|letter| char::from(*letter)));
+            .take(length - text.len());
+        text.extend(chosen.map(|letter| char::from(*letter)));
     }
-    Ok(drawn.into())
+    Ok(text.into())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Our own API keys, as they are kept in a file.
+//! The API keys in the keys file.
 
 use std::{
     collections::BTreeMap,
@@ -15,51 +15,51 @@ use super::{
 };
 use gatepost_base::{RoleName, Subject};
 
-/// All keys there are. A value: the file is read once.
+/// All API keys. A value: the file is read once.
 #[derive(Clone, Default)]
 pub struct ApiKeyStore {
     keys: BTreeMap<ApiKeyId, StoredKey>,
 }
 
-/// What is kept of one key. Two may have the same name: the one that is in
-/// use and the one that takes its place.
+/// What is stored of one key. Two keys may have the same name: the current one
+/// and its replacement.
 #[derive(Clone, Debug)]
 pub struct StoredKey {
     /// The hash of the secret.
     pub hash: SecretHash,
-    /// What the key is for, in the administrator's words.
+    /// The administrator's name for the key.
     pub name: String,
-    /// What it grants; sorted, no duplicates, at least one.
+    /// Granted roles; sorted, no duplicates, at least one.
     pub roles: Vec<RoleName>,
-    /// When it was made.
+    /// When it was created.
     pub created: Timestamp,
-    /// From when on it is refused.
+    /// When it expires.
     pub expires: Option<Timestamp>,
-    /// Since when it is refused.
+    /// When it was revoked.
     pub revoked: Option<Timestamp>,
 }
 
-/// A key that does not prove anything.
+/// Why an API key is rejected.
 ///
-/// The client reads the same of all of them; [`reason`](Self::reason) is for
-/// our log.
+/// The client reads the same text for all reasons; [`reason`](Self::reason) is
+/// for the log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the API key is not accepted; ask the administrator of this gateway for a new one")]
 pub enum ApiKeyError {
-    /// The secret is right, and its time is over.
+    /// The secret is right, but the key has expired.
     Expired(ApiKeyId),
-    /// No key of ours looks like this: another service's, or a slip.
+    /// It does not have the form of a key: mistyped, or of another service.
     Malformed,
-    /// The secret is right, and the key was revoked.
+    /// The secret is right, but the key was revoked.
     Revoked(ApiKeyId),
-    /// No key has this id: perhaps one of another installation.
+    /// No key has this id; it may be from another installation.
     Unknown(ApiKeyId),
-    /// The id is known and the secret is another one: nobody errs like that.
+    /// The id is known, but the secret is wrong: no typing error does that.
     WrongSecret(ApiKeyId),
 }
 
 impl ApiKeyError {
-    /// The word for it in the log.
+    /// The reason's name in the log.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Expired(_) => "expired",
@@ -70,7 +70,7 @@ impl ApiKeyError {
         }
     }
 
-    /// The id that was presented, if there was one.
+    /// The presented id, if there was one.
     pub fn id(&self) -> Option<&ApiKeyId> {
         match self {
             Self::Expired(id) | Self::Revoked(id) | Self::Unknown(id) | Self::WrongSecret(id) => {
@@ -81,27 +81,27 @@ impl ApiKeyError {
     }
 }
 
-/// A file of keys that cannot be used. Its text is for the administrator.
+/// A keys file that cannot be used. The text is for the administrator.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysFileError {
-    /// It cannot be read or written.
-    #[error("the keys file {0} cannot be read or written: {1}")]
-    Io(PathBuf, #[source] io::Error),
     /// It is not what `gatepost key` writes.
     #[error("the keys file {0} is damaged: {1}")]
     Damaged(PathBuf, String),
+    /// It cannot be read or written.
+    #[error("the keys file {0} cannot be read or written: {1}")]
+    Io(PathBuf, #[source] io::Error),
 }
 
 /// The largest keys file that is read: some ten thousand keys.
 const MAX_BYTES: u64 = 4 << 20;
 
 impl ApiKeyStore {
-    /// Reads the file. One that does not exist is an error like any other;
-    /// see [`BrokenKeysFile::is_missing`].
+    /// Reads the file.
     ///
     /// # Errors
-    /// When the file cannot be read or any key in it is not well formed: a
-    /// key that is left out silently may be the one that was revoked.
+    /// If the file does not exist ([`KeysFileError::is_missing`]) or cannot be
+    /// read, or if any key in it is malformed: a skipped entry may be the one
+    /// that revokes a key.
     pub fn load(path: &Path) -> Result<Self, KeysFileError> {
         let io = |error| KeysFileError::Io(path.to_owned(), error);
         let damaged = |message: String| KeysFileError::Damaged(path.to_owned(), message);
@@ -110,7 +110,7 @@ impl ApiKeyStore {
         }
         let text = fs::read_to_string(path).map_err(io)?;
         let file: KeysFile = toml::from_str(&text).map_err(|error| {
-            // The line is not quoted: this may be a wrong file, with secrets in it.
+            // The line is not quoted: this may be a wrong file, with secrets.
             let at = error.span().map_or(0, |span| span.start);
             let before = text.get(..at).unwrap_or_default();
             let line = before.matches('\n').count() + 1;
@@ -123,21 +123,21 @@ impl ApiKeyStore {
                 .into_key()
                 .map_err(|what| damaged(format!("key `{shown}`: {what}")))?;
             if keys.insert(id, key).is_some() {
-                return Err(damaged(format!("key `{shown}` stands in it twice")));
+                return Err(damaged(format!("key `{shown}` appears twice")));
             }
         }
         Ok(Self { keys })
     }
 
-    /// Finds out whose key this is.
+    /// Authenticates the holder of a key.
     ///
     /// # Errors
-    /// [`Unproved`].
+    /// [`ApiKeyError`].
     pub fn verify(&self, presented: &str, now: Timestamp) -> Result<Caller, ApiKeyError> {
         let key = ApiKey::parse(presented).map_err(|MalformedKey| ApiKeyError::Malformed)?;
         let id = key.id().clone();
         let stored = self.keys.get(&id);
-        // Compared in any case, so that time does not tell which ids exist.
+        // Always compared, so that timing does not reveal which ids exist.
         let expected = stored.map_or(&SecretHash::DUMMY, |stored| &stored.hash);
         let same = bool::from(key.hash().ct_eq(expected));
         let Some(stored) = stored else {
@@ -162,25 +162,25 @@ impl ApiKeyStore {
         })
     }
 
-    /// The keys with their ids, in the order of the ids.
+    /// The keys with their ids, ordered by id.
     pub fn iter(&self) -> impl Iterator<Item = (&ApiKeyId, &StoredKey)> {
         self.keys.iter()
     }
 
-    /// Takes a key in. Its secret is forgotten.
+    /// Adds a key. Its secret is not stored.
     pub fn add(&mut self, key: &ApiKey, stored: StoredKey) {
         self.keys.insert(key.id().clone(), stored);
     }
 
-    /// Marks a key as revoked. `None` when there is none of that id; one that
-    /// was revoked before keeps its time.
+    /// Marks a key as revoked. `None` if there is no key of that id. The time of
+    /// an earlier revocation does not change.
     pub fn revoke(&mut self, id: &ApiKeyId, now: Timestamp) -> Option<&StoredKey> {
         let key = self.keys.get_mut(id)?;
         key.revoked.get_or_insert(now);
         Some(key)
     }
 
-    /// The file's text.
+    /// The text of the file.
     pub(super) fn to_text(&self) -> Result<String, toml::ser::Error> {
         let file = KeysFile {
             keys: self
@@ -200,19 +200,19 @@ impl fmt::Debug for ApiKeyStore {
 }
 
 impl StoredKey {
-    /// Whether the key's time is over. Times end before their last moment.
+    /// Whether the key has expired; at its expiry it has.
     pub fn has_expired(&self, now: Timestamp) -> bool {
         self.expires.is_some_and(|expires| expires <= now)
     }
 
-    /// Whether the key opens anything at this time.
+    /// Whether the key authenticates callers at this time.
     pub fn is_active(&self, now: Timestamp) -> bool {
         self.revoked.is_none() && !self.has_expired(now)
     }
 }
 
 impl KeysFileError {
-    /// Whether there is just no file yet.
+    /// Whether the file does not exist yet.
     pub fn is_missing(&self) -> bool {
         match self {
             Self::Io(_, error) => error.kind() == io::ErrorKind::NotFound,
@@ -222,12 +222,12 @@ impl KeysFileError {
 }
 
 const HEADER: &str = "\
-# API keys of Gatepost, as hashes: no key can be made from this file.
-# Written anew by `gatepost key new` and `gatepost key revoke`; comments are lost.
+# API keys of Gatepost, as hashes: the keys cannot be recovered from this file.
+# `gatepost key new` and `gatepost key revoke` rewrite it; comments are lost.
 
 ";
 
-/// The file as it is written.
+/// The content of the file.
 #[derive(Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct KeysFile {
@@ -263,8 +263,7 @@ impl KeysFileEntry {
     }
 
     fn into_key(self) -> Result<(ApiKeyId, StoredKey), &'static str> {
-        let id =
-            ApiKeyId::try_from(self.id.as_str()).map_err(|MalformedKey| "this is not an id")?;
+        let id = ApiKeyId::try_from(self.id.as_str()).map_err(|MalformedKey| "not a key id")?;
         let hash = SecretHash::from_text(&self.hash).ok_or("`hash` is not `sha256:…`")?;
         let mut roles = self.roles;
         roles.sort();
@@ -286,7 +285,7 @@ impl KeysFileEntry {
 
 fn parse_time(text: &str) -> Result<Timestamp, &'static str> {
     text.parse()
-        .map_err(|_unreadable: jiff::Error| "a time is not written like `2026-01-31T12:00:00Z`")
+        .map_err(|_unreadable: jiff::Error| "a time must be written like `2026-01-31T12:00:00Z`")
 }
 
 #[cfg(test)]
@@ -313,11 +312,11 @@ mod tests {
     }
 
     fn store_with(key: &ApiKey, change: impl FnOnce(&mut StoredKey)) -> ApiKeyStore {
-        let mut ring = ApiKeyStore::default();
+        let mut store = ApiKeyStore::default();
         let mut entry = stored(key);
         change(&mut entry);
-        ring.add(key, entry);
-        ring
+        store.add(key, entry);
+        store
     }
 
     #[test]
@@ -362,22 +361,22 @@ mod tests {
     #[test]
     fn key_is_valid_until_its_expiry() {
         let key = ApiKey::generate().unwrap();
-        let ring = store_with(&key, |entry| entry.expires = Some(NOW));
+        let store = store_with(&key, |entry| entry.expires = Some(NOW));
         let before = NOW - SignedDuration::from_nanos(1);
-        assert!(ring.verify(&key.reveal(), before).is_ok());
-        assert!(ring.verify(&key.reveal(), NOW).is_err());
+        assert!(store.verify(&key.reveal(), before).is_ok());
+        assert!(store.verify(&key.reveal(), NOW).is_err());
     }
 
     #[test]
     fn keys_with_same_name_are_both_valid_until_one_is_revoked() {
         let (old, new) = (ApiKey::generate().unwrap(), ApiKey::generate().unwrap());
-        let mut ring = store_with(&old, |_| ());
-        ring.add(&new, stored(&new));
-        assert!(ring.verify(&old.reveal(), NOW).is_ok());
-        assert!(ring.verify(&new.reveal(), NOW).is_ok());
-        ring.revoke(old.id(), NOW).unwrap();
-        assert!(ring.verify(&old.reveal(), NOW).is_err());
-        assert!(ring.verify(&new.reveal(), NOW).is_ok());
+        let mut store = store_with(&old, |_| ());
+        store.add(&new, stored(&new));
+        assert!(store.verify(&old.reveal(), NOW).is_ok());
+        assert!(store.verify(&new.reveal(), NOW).is_ok());
+        store.revoke(old.id(), NOW).unwrap();
+        assert!(store.verify(&old.reveal(), NOW).is_err());
+        assert!(store.verify(&new.reveal(), NOW).is_ok());
     }
 
     #[test]

@@ -1,22 +1,22 @@
-//! The token that a request brings.
+//! The bearer token of a request.
 
 use http::{HeaderMap, header::AUTHORIZATION};
 
-/// The longest token that is looked at, in bytes. Access tokens of identity
-/// providers with many roles reach some thousand.
+/// The longest token that is read, in bytes. Access tokens with many roles have
+/// some thousand.
 const MAX_BYTES: usize = 8 << 10;
 
-/// A bearer token as it was presented; nothing about it is proved.
+/// A bearer token as it was presented; it is not verified.
 ///
-/// A secret: it has no `Debug` or `Display` that shows it.
+/// A secret: neither `Debug` nor `Display` shows it.
 #[derive(Clone, Copy)]
 pub struct Bearer<'a>(&'a str);
 
-/// A copy of a token, for work that goes on without the request.
+/// A copy of a token, for work that outlives the request.
 #[derive(Clone)]
 pub struct OwnedBearer(Box<str>);
 
-/// Why no token was found. The text is for the client.
+/// Why a request has no usable token. The text is for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BearerError {
     /// The header is not a bearer token as RFC 6750 section 2.1 writes it.
@@ -25,31 +25,31 @@ pub enum BearerError {
     /// There is no `Authorization` header.
     #[error("an `Authorization: Bearer` header is needed")]
     Missing,
-    /// The header proves something in another way (`Basic`, `DPoP`).
-    #[error("an `Authorization: Bearer` header is needed")]
-    OtherScheme,
-    /// There are several, and each hop may believe another one.
+    /// There are several, and each hop may read another one.
     #[error("there must be only one `Authorization` header")]
     MultipleHeaders,
-    /// The token is longer than any.
+    /// The header has another scheme, such as `Basic` or `DPoP`.
+    #[error("an `Authorization: Bearer` header is needed")]
+    OtherScheme,
+    /// The token is too long.
     #[error("the token must not be longer than {MAX_BYTES} bytes")]
     TooLong,
 }
 
 impl<'a> Bearer<'a> {
-    /// Finds the token of a request: only in `Authorization`, never in the
+    /// Reads the token of a request: only from `Authorization`, never from the
     /// query or the body (RFC 6750 sections 2.2 and 2.3 allow both; MCP
     /// forbids the query).
     ///
     /// # Errors
-    /// [`NoBearer`].
+    /// [`BearerError`].
     pub fn from_headers(headers: &'a HeaderMap) -> Result<Self, BearerError> {
         let mut values = headers.get_all(AUTHORIZATION).iter();
         let value = values.next().ok_or(BearerError::Missing)?;
         if values.next().is_some() {
             return Err(BearerError::MultipleHeaders);
         }
-        // Malformed and not told more: bytes beyond ASCII are in no token.
+        // No token has bytes beyond ASCII.
         let value = value
             .to_str()
             .map_err(|_beyond_ascii| BearerError::Malformed)?;
@@ -65,10 +65,10 @@ impl<'a> Bearer<'a> {
         Self::parse(token.trim_matches(' '))
     }
 
-    /// Takes a text for a token, if it can be one.
+    /// A text as a token, if it has the form of one.
     ///
     /// # Errors
-    /// [`NoBearer::TooLong`] and [`NoBearer::Malformed`].
+    /// [`BearerError::TooLong`] or [`BearerError::Malformed`].
     pub fn parse(token: &'a str) -> Result<Self, BearerError> {
         if token.len() > MAX_BYTES {
             return Err(BearerError::TooLong);
@@ -85,7 +85,7 @@ impl<'a> Bearer<'a> {
         self.0
     }
 
-    /// A copy that outlives the request's head.
+    /// A copy that outlives the request.
     pub fn into_owned(self) -> OwnedBearer {
         OwnedBearer(self.0.into())
     }
@@ -100,7 +100,7 @@ impl OwnedBearer {
 
 impl std::fmt::Debug for OwnedBearer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("KeptBearer(..)")
+        f.write_str("OwnedBearer(..)")
     }
 }
 
@@ -160,9 +160,12 @@ mod tests {
             assert_eq!(find(&[header]), Err(BearerError::Malformed), "{header}");
         }
         for header in ["Basic abc", "DPoP abc", "Bearer\u{2003}x y"] {
-            let told = find(&[header]);
+            let found = find(&[header]);
             assert!(
-                matches!(told, Err(BearerError::OtherScheme | BearerError::Malformed)),
+                matches!(
+                    found,
+                    Err(BearerError::OtherScheme | BearerError::Malformed)
+                ),
                 "{header}"
             );
         }

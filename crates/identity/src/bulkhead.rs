@@ -1,4 +1,4 @@
-//! Places for questions to a provider.
+//! Limits the requests in flight to a provider.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use tokio::{
     time::timeout,
 };
 
-/// Places for questions to a provider that are under way. Some are kept for
-/// tokens that were good before: a flood of unknown ones does not keep people
-/// out who are at work.
+/// The slots for requests in flight to a provider. Some are reserved for tokens
+/// that were valid before, so that a flood of unknown tokens does not lock out
+/// people at work.
 #[derive(Debug)]
 pub(super) struct Bulkhead {
     shared: Semaphore,
@@ -18,30 +18,31 @@ pub(super) struct Bulkhead {
 }
 
 impl Bulkhead {
-    /// So many places, of which a quarter is kept, and how long one may wait.
-    pub(super) fn new(places: usize, max_wait: Duration) -> Self {
-        // Of one place none can be kept.
-        let kept = if places > 1 { (places / 4).max(1) } else { 0 };
+    /// So many slots, of which a quarter is reserved, and how long a request may
+    /// wait for one.
+    pub(super) fn new(slots: usize, max_wait: Duration) -> Self {
+        // A single slot cannot be reserved.
+        let reserved = if slots > 1 { (slots / 4).max(1) } else { 0 };
         Self {
-            shared: Semaphore::new(places.max(1) - kept),
-            reserved: Semaphore::new(kept),
+            shared: Semaphore::new(slots.max(1) - reserved),
+            reserved: Semaphore::new(reserved),
             max_wait,
         }
     }
 
-    /// A place, held until it is dropped; none when the wait is over.
-    pub(super) async fn acquire(&self, known: bool) -> Option<SemaphorePermit<'_>> {
-        let place = async {
-            if known {
+    /// A slot, held until it is dropped; `None` after the longest wait.
+    pub(super) async fn acquire(&self, was_valid: bool) -> Option<SemaphorePermit<'_>> {
+        let slot = async {
+            if was_valid {
                 tokio::select! {
-                    place = self.reserved.acquire() => place,
-                    place = self.shared.acquire() => place,
+                    slot = self.reserved.acquire() => slot,
+                    slot = self.shared.acquire() => slot,
                 }
             } else {
                 self.shared.acquire().await
             }
         };
-        timeout(self.max_wait, place).await.ok()?.ok()
+        timeout(self.max_wait, slot).await.ok()?.ok()
     }
 }
 
@@ -53,12 +54,12 @@ mod tests {
 
     #[tokio::test]
     async fn known_token_gets_reserved_slot_when_shared_slots_are_full() {
-        let lanes = Bulkhead::new(4, Duration::ZERO);
+        let bulkhead = Bulkhead::new(4, Duration::ZERO);
         let mut taken = Vec::new();
-        while let Some(place) = lanes.acquire(false).await {
-            taken.push(place);
+        while let Some(slot) = bulkhead.acquire(false).await {
+            taken.push(slot);
         }
         assert_eq!(taken.len(), 3);
-        assert!(lanes.acquire(true).await.is_some());
+        assert!(bulkhead.acquire(true).await.is_some());
     }
 }

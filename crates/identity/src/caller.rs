@@ -1,51 +1,50 @@
-//! Who is calling.
+//! An authenticated caller.
 
 use serde::Deserialize;
 
 use gatepost_base::{CredentialName, RoleName, Subject};
 
-/// Somebody who proved who they are, with the roles that gives them.
+/// An authenticated caller and their roles.
 ///
 /// Two callers are the same exactly when issuer, kind and subject are: a
 /// subject alone is unique only within its issuer.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// Who vouches for the subject: an issuer URL, or `gatepost` for our own
-    /// keys and for callers who need no proof.
+    /// The issuer of the subject: its URL, or `gatepost` for API keys and for
+    /// callers that need no credentials.
     pub issuer: String,
-    /// How the proof was given.
+    /// How the caller was authenticated.
     pub kind: CallerKind,
-    /// Who it is.
+    /// The subject.
     pub subject: Subject,
-    /// What the administrator called the key that proved it, for people to read;
-    /// nothing is decided by it.
+    /// The administrator's name for the API key, for people to read; no decision
+    /// depends on it.
     pub name: Option<Box<str>>,
-    /// What they were granted; sorted, no duplicates.
+    /// Granted roles; sorted, no duplicates.
     pub roles: Vec<RoleName>,
-    /// The Odoo user that their calls act as, in the instance they came for;
-    /// none for the one of the instance's service key.
+    /// The Odoo user that the calls act as in the requested instance; `None`
+    /// stands for the user of the instance's service key.
     pub credential: Option<CredentialName>,
 }
 
-/// What kind of caller it is, and so how the proof was given.
+/// The kind of a caller, and with it the way of authentication.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CallerKind {
-    /// Nobody in particular: a loopback listener that asks for nothing, or the
-    /// demo.
+    /// Any caller of a loopback listener without authentication, or of the demo.
     Anonymous,
-    /// The holder of one of our own API keys.
+    /// The holder of one of the gateway's API keys.
     ApiKey,
-    /// A program on its own account, with a token of a provider.
+    /// A program acting for itself, with a token of a provider.
     Client,
-    /// The one who started `gatepost stdio`.
+    /// The user who started `gatepost stdio`.
     Stdio,
     /// A person, with a token of a provider.
     User,
 }
 
 impl CallerKind {
-    /// The word for it in log and audit.
+    /// The kind's name in log and audit.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Anonymous => "anonymous",

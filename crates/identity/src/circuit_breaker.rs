@@ -1,17 +1,17 @@
-//! Leaving a provider alone that does not answer.
+//! Stops requests to a provider that does not answer.
 
 use std::{
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-/// Failures in a row after which it is left alone.
+/// Failures in a row that open the circuit.
 const FAILURE_THRESHOLD: u32 = 5;
-/// For how long, then.
+/// For how long it stays open then.
 const OPEN_DURATION: Duration = Duration::from_secs(5);
 
-/// Counts failures in a row. After some, requests are refused at once for a
-/// while; then one is let through to see, and the others wait for what it says.
+/// Counts failures in a row. After some of them, no request is sent for a while;
+/// then a single probe decides whether the others may follow.
 #[derive(Debug, Default)]
 pub(super) struct CircuitBreaker(Mutex<BreakerState>);
 
@@ -22,12 +22,11 @@ struct BreakerState {
     probing: bool,
 }
 
-/// The provider is left alone; ask again after this time.
+/// No request may be sent until this time has passed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct CircuitOpen(pub(super) Duration);
 
-/// Leave to ask the provider once. Dropped without a word, it is as if nobody
-/// had asked.
+/// Permission for one request. Dropped without a result, it does not count.
 #[derive(Debug)]
 pub(super) struct BreakerPermit<'a> {
     breaker: &'a CircuitBreaker,
@@ -35,13 +34,10 @@ pub(super) struct BreakerPermit<'a> {
 }
 
 impl CircuitBreaker {
-    /// Asks for leave.
-    ///
-    /// # Errors
-    /// [`Resting`].
+    /// Asks for permission to send one request.
     pub(super) fn acquire(&self, now: Instant) -> Result<BreakerPermit<'_>, CircuitOpen> {
         let mut state = self.state();
-        let probe = match state.open_until {
+        let is_probe = match state.open_until {
             None => false,
             Some(until) if now < until => return Err(CircuitOpen(until - now)),
             Some(_) if state.probing => return Err(CircuitOpen(Duration::from_secs(1))),
@@ -52,7 +48,7 @@ impl CircuitBreaker {
         };
         Ok(BreakerPermit {
             breaker: self,
-            is_probe: probe,
+            is_probe,
         })
     }
 
@@ -62,7 +58,7 @@ impl CircuitBreaker {
 }
 
 impl BreakerPermit<'_> {
-    /// Whether one more failure means a rest.
+    /// Whether one more failure opens the circuit.
     pub(super) fn would_open(&self) -> bool {
         self.is_probe || self.breaker.state().failures + 1 >= FAILURE_THRESHOLD
     }
@@ -70,20 +66,20 @@ impl BreakerPermit<'_> {
     /// The provider answered.
     pub(super) fn record_success(self) {
         let mut state = self.breaker.state();
-        // An answer to a question from before a longer rest says nothing of now.
+        // A response to a request sent before the circuit opened says nothing about now.
         if self.is_probe || state.open_until.is_none() {
             state.failures = 0;
             state.open_until = None;
         }
     }
 
-    /// It did not, or nothing of use. `rest` is how long it asked to be left
-    /// alone, or how long that is wise; then it counts at once.
-    pub(super) fn record_failure(self, now: Instant, rest: Option<Duration>) {
+    /// The request failed. A `pause`, which the provider asked for or which is
+    /// wise, opens the circuit at once.
+    pub(super) fn record_failure(self, now: Instant, pause: Option<Duration>) {
         let mut state = self.breaker.state();
         state.failures = state.failures.saturating_add(1);
-        if let Some(rest) = rest {
-            state.open_until = Some(now + rest);
+        if let Some(pause) = pause {
+            state.open_until = Some(now + pause);
         } else if self.is_probe || state.failures >= FAILURE_THRESHOLD {
             state.open_until = Some(now + OPEN_DURATION);
         }
@@ -141,13 +137,13 @@ mod tests {
     fn provider_requested_pause_opens_circuit_for_that_long() {
         let (breaker, now) = (CircuitBreaker::default(), Instant::now());
         let early = breaker.acquire(now).unwrap();
-        let rest = Duration::from_secs(30);
+        let pause = Duration::from_secs(30);
         breaker
             .acquire(now)
             .unwrap()
-            .record_failure(now, Some(rest));
+            .record_failure(now, Some(pause));
         early.record_success();
-        assert_eq!(breaker.acquire(now).unwrap_err(), CircuitOpen(rest));
+        assert_eq!(breaker.acquire(now).unwrap_err(), CircuitOpen(pause));
     }
 
     #[test]

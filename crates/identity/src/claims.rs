@@ -1,4 +1,4 @@
-//! Which claims of a token are accepted, and whom they name.
+//! Validates the claims of a token and reads its holder from them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,28 +15,28 @@ use super::{
 };
 use gatepost_base::Subject;
 
-/// Where claims come from: each way proves other things by itself.
+/// Where claims come from, which decides what is proved already.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum ClaimsSource {
-    /// The provider's answer about a token (RFC 7662).
+    /// An introspection response (RFC 7662).
     Introspection,
-    /// The payload of a JWT whose signature held (RFC 9068).
+    /// The payload of a JWT with a valid signature (RFC 9068).
     Jwt,
 }
 
-/// What claims must say. The audience must be there; whose it is, is asked
-/// per instance ([`Principal::is_for`]).
+/// What claims must be like. There must be an audience; whether it is the
+/// instance's is checked per request ([`Principal::has_audience`]).
 #[derive(Clone, Debug)]
 pub(super) struct ClaimRules {
     pub(super) issuer: Arc<str>,
-    /// How far the provider's clock may be from ours.
+    /// How far the provider's clock may differ from ours.
     pub(super) skew: Duration,
     pub(super) allow_no_exp: bool,
     pub(super) allow_missing_token_type: bool,
-    /// Whether a token without a client is taken: Zitadel's personal access
+    /// Whether a token without a client is accepted: Zitadel's personal access
     /// tokens pass the audience check of every project.
     pub(super) allow_no_client: bool,
-    /// Claims that name the token's client, the first that is there counts.
+    /// Claims that name the token's client; the first that exists counts.
     pub(super) client_claims: &'static [&'static str],
     /// JSON pointers to roles or groups.
     pub(super) role_claims: Vec<String>,
@@ -44,52 +44,52 @@ pub(super) struct ClaimRules {
     pub(super) scope_claims: Vec<String>,
 }
 
-/// Why a token is not accepted. The client reads the same of all of them.
+/// Why a token is not accepted. The client reads the same text for all reasons.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
 #[error("the token is not accepted here; get a new one")]
 pub enum TokenRejected {
-    /// It is meant for nobody, or for somebody else.
+    /// It has no audience, or another one.
     Audience,
-    /// A claim is of another type than it must be.
-    InvalidClaim,
-    /// It is a token without a client, which is not allowed.
-    NoClient,
-    /// Its time is over.
+    /// It has expired.
     Expired,
     /// The provider does not know it, or no longer.
     Inactive,
-    /// It comes from somebody else.
+    /// A claim has the wrong type.
+    InvalidClaim,
+    /// It has another issuer.
     Issuer,
-    /// It has no end, which is not allowed.
+    /// It has no client, which is not allowed.
+    NoClient,
+    /// It never expires, which is not allowed.
     NoExpiry,
-    /// Its time has not come.
-    NotYetValid,
-    /// The JWT is none that may be accepted.
-    NotVerified(&'static str),
-    /// No instance asks a provider that could know it.
+    /// No instance uses a provider that could know it.
     NoProvider,
-    /// It is bound to a key that we do not ask for.
+    /// It failed verification for this reason.
+    NotVerified(&'static str),
+    /// It is not valid yet.
+    NotYetValid,
+    /// It is bound to a key (DPoP, mTLS), which is not supported.
     SenderConstrained,
-    /// It says nobody, or somebody with a name that cannot be one.
+    /// It has no subject, or an invalid one.
     Subject,
     /// It is not an access token.
     TokenType,
 }
 
 impl TokenRejected {
-    /// The word for it in the log.
+    /// The reason's name in log and metrics.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Audience => "audience",
-            Self::InvalidClaim => "broken_claim",
-            Self::NoClient => "no_client",
             Self::Expired => "expired",
             Self::Inactive => "inactive",
+            Self::InvalidClaim => "broken_claim",
             Self::Issuer => "issuer",
+            Self::NoClient => "no_client",
             Self::NoExpiry => "no_expiry",
-            Self::NotYetValid => "not_yet_valid",
-            Self::NotVerified(why) => why,
             Self::NoProvider => "no_provider",
+            Self::NotVerified(why) => why,
+            Self::NotYetValid => "not_yet_valid",
             Self::SenderConstrained => "sender_constrained",
             Self::Subject => "subject",
             Self::TokenType => "token_type",
@@ -110,35 +110,32 @@ impl From<WrongType> for TokenRejected {
     }
 }
 
-/// RFC 7519 section 4.1.2 gives no bound; OpenID Connect Core section 2 has 255.
+/// RFC 7519 section 4.1.2 has no limit; OpenID Connect Core section 2 has 255.
 const MAX_SUBJECT_BYTES: usize = 255;
-/// Further away than any token's end, and within what clocks can count.
+/// Longer than the lifetime of any token, and within the range of timestamps.
 const MAX_LIFETIME_S: f64 = 10.0 * 366.0 * 86_400.0;
 
 impl ClaimRules {
-    /// Accepts the claims of a token that was proved to be one of the
-    /// provider's: that it is active, or that its signature holds.
-    ///
-    /// # Errors
-    /// [`NotAccepted`].
+    /// The holder named by the claims of a token that the provider called
+    /// active or whose signature is valid.
     pub(super) fn validate(
         &self,
         claims: &StrictObject,
-        origin: ClaimsSource,
+        source: ClaimsSource,
         now: Timestamp,
     ) -> Result<Principal, TokenRejected> {
         let expires = self.validate_times(claims, now)?;
         match claims.text("iss")? {
             Some(issuer) if issuer == &*self.issuer => {}
-            // The endpoint is the issuer's own (glewlwyd leaves it out).
-            None if origin == ClaimsSource::Introspection => {}
+            // The endpoint is the issuer's own (glewlwyd omits `iss`).
+            None if source == ClaimsSource::Introspection => {}
             Some(_) | None => return Err(TokenRejected::Issuer),
         }
         let audiences = claims.texts("aud")?;
         if audiences.is_empty() || audiences.iter().any(|audience| audience.is_empty()) {
             return Err(TokenRejected::Audience);
         }
-        self.validate_token_type(claims, origin)?;
+        self.validate_token_type(claims, source)?;
         let (kind, subject, client_id) = self.parse_subject(claims)?;
         Ok(Principal {
             issuer: Arc::clone(&self.issuer),
@@ -158,7 +155,7 @@ impl ClaimRules {
         now: Timestamp,
     ) -> Result<Option<Timestamp>, TokenRejected> {
         let (time, skew) = (unix_seconds(now), self.skew.as_secs_f64());
-        // Comparisons so that a NaN, which JSON has not, would be refused.
+        // A NaN, which JSON does not have, would fail this comparison.
         let expires = match claims.seconds("exp")? {
             Some(exp) if exp > time - skew => Some(saturating_add_seconds(now, exp - time)),
             Some(_) => return Err(TokenRejected::Expired),
@@ -177,11 +174,11 @@ impl ClaimRules {
     }
 
     /// A refresh token introspects as active too, without a type (seen with
-    /// oidc-provider); of a JWT the header's `typ` has told.
+    /// oidc-provider). The type of a JWT is checked in its header.
     fn validate_token_type(
         &self,
         claims: &StrictObject,
-        origin: ClaimsSource,
+        source: ClaimsSource,
     ) -> Result<(), TokenRejected> {
         if claims.contains("cnf") {
             return Err(TokenRejected::SenderConstrained);
@@ -191,7 +188,7 @@ impl ClaimRules {
             Some(kind) if kind.eq_ignore_ascii_case("dpop") => {
                 Err(TokenRejected::SenderConstrained)
             }
-            None if origin == ClaimsSource::Jwt || self.allow_missing_token_type => Ok(()),
+            None if source == ClaimsSource::Jwt || self.allow_missing_token_type => Ok(()),
             Some(_) | None => Err(TokenRejected::TokenType),
         }
     }
@@ -215,11 +212,11 @@ impl ClaimRules {
         }
         let is_program = is_program(claims, client)?;
         let (kind, subject) = match (claims.text("sub")?, client) {
-            // RFC 9068 section 2.2: a client on its own account is its own subject.
+            // RFC 9068 section 2.2: a client that acts for itself is its own subject.
             (Some(subject), Some(client)) if subject == client => {
                 (CallerKind::Client, format!("client:{client}"))
             }
-            // Nobody may be taken for a program by calling himself one.
+            // A user must not pass for a program by the choice of a subject.
             (Some(subject), _)
                 if is_valid_identifier(subject) && !subject.starts_with("client:") =>
             {
@@ -245,7 +242,7 @@ impl ClaimRules {
         let mut roles: BTreeMap<Box<str>, BTreeSet<Box<str>>> = BTreeMap::new();
         for pointer in &self.role_claims {
             match claims.pointer(pointer) {
-                // Zitadel: role -> organisation -> its domain.
+                // Zitadel: role -> organization -> its domain.
                 Some(Value::Object(map)) => {
                     for (role, organizations) in map {
                         let known = roles.entry(role.as_str().into()).or_default();
@@ -264,7 +261,7 @@ impl ClaimRules {
     }
 }
 
-/// A list of texts, or one text of words.
+/// A list of texts, or the words of one text.
 fn string_list(value: Option<&Value>) -> Vec<Box<str>> {
     match value {
         Some(Value::String(words)) => words.split_ascii_whitespace().map(Into::into).collect(),
@@ -278,21 +275,21 @@ fn string_list(value: Option<&Value>) -> Vec<Box<str>> {
     }
 }
 
-/// Whether a token with a subject is one of a program all the same, as far as
-/// its provider tells: Entra by `idtyp`, Auth0 by `gty` and the form of `sub`,
-/// Keycloak by the name of the client's service account.
+/// Whether a token with a subject belongs to a program: Entra says so by `idtyp`,
+/// Auth0 by `gty` and the form of `sub`, Keycloak by the name of the client's
+/// service account.
 fn is_program(claims: &StrictObject, client: Option<&str>) -> Result<bool, TokenRejected> {
-    let says = |name, word| Ok::<_, TokenRejected>(claims.text(name)? == Some(word));
+    let has = |name, value| Ok::<_, TokenRejected>(claims.text(name)? == Some(value));
     let of_auth0 = client.is_some_and(|client| {
         let subject = claims.text("sub").ok().flatten();
         subject.and_then(|text| text.strip_suffix("@clients")) == Some(client)
     });
     let account = client.map(|client| format!("service-account-{}", client.to_lowercase()));
     let of_keycloak = ["username", "preferred_username"].iter().any(|name| {
-        let told = claims.text(name).ok().flatten();
-        told.is_some() && told == account.as_deref()
+        let user = claims.text(name).ok().flatten();
+        user.is_some() && user == account.as_deref()
     });
-    Ok(says("idtyp", "app")? || says("gty", "client-credentials")? || of_auth0 || of_keycloak)
+    Ok(has("idtyp", "app")? || has("gty", "client-credentials")? || of_auth0 || of_keycloak)
 }
 
 fn is_valid_identifier(text: &str) -> bool {
@@ -374,15 +371,22 @@ mod tests {
                 CallerKind::User,
             ),
         ] {
-            assert_eq!(accept(&changes).map(|told| told.0), Ok(kind), "{changes}");
+            assert_eq!(
+                accept(&changes).map(|accepted| accepted.0),
+                Ok(kind),
+                "{changes}"
+            );
         }
     }
 
     #[test]
     fn user_subject_with_client_prefix_is_rejected() {
-        let told = accept(&json!({"sub": "client:robot"}));
-        assert_eq!(told, Err(TokenRejected::Subject));
-        let told = accept(&json!({"sub": null, "client_id": "robot"}));
-        assert_eq!(told, Ok((CallerKind::Client, "client:robot".to_owned())));
+        let accepted = accept(&json!({"sub": "client:robot"}));
+        assert_eq!(accepted, Err(TokenRejected::Subject));
+        let accepted = accept(&json!({"sub": null, "client_id": "robot"}));
+        assert_eq!(
+            accepted,
+            Ok((CallerKind::Client, "client:robot".to_owned()))
+        );
     }
 }

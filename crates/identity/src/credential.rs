@@ -2,32 +2,32 @@
 
 use gatepost_base::CredentialName;
 
-/// Two credentials of the same rank that differ: whose calls they would be is
-/// not guessed. `Display` is for the client, the names are for us.
+/// Two different credentials from the same source, between which the gateway does
+/// not choose. `Display` is for the client, the names are for the log.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
-    "what you were granted names different Odoo users to act as in this Odoo instance, and one cannot be chosen for you; retrying will not help, ask the administrator"
+    "your grants or roles name different Odoo users to act as in this Odoo instance. Nothing was sent. Retrying will not help; ask the administrator"
 )]
 pub struct AmbiguousCredential {
-    /// What names them, grants or roles.
+    /// The source that names both.
     pub named_by: CredentialSource,
-    /// The first that is named.
+    /// The first.
     pub first: CredentialName,
-    /// The first that differs from it.
+    /// The first that differs.
     pub second: CredentialName,
 }
 
-/// What may name a credential, the weaker first.
+/// What may name a credential. In order of precedence, the weaker first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum CredentialSource {
     /// The caller's roles.
     Role,
-    /// The grants that gave the caller their roles.
+    /// The grants of the caller's roles.
     Grant,
 }
 
 impl CredentialSource {
-    /// The word for those of this rank.
+    /// The source in the plural.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Role => "roles",
@@ -36,8 +36,8 @@ impl CredentialSource {
     }
 }
 
-/// The credential that a caller's calls use, from those that their grants and
-/// their roles name in one instance. Grants win over roles; `None` is the
+/// The credential for a caller's calls in one instance, from those that their
+/// grants and roles name. Grants override roles; `None` stands for the
 /// instance's service key.
 ///
 /// ```
@@ -52,7 +52,7 @@ impl CredentialSource {
 /// ```
 ///
 /// # Errors
-/// [`Ambiguous`] when those of the rank that counts differ.
+/// [`AmbiguousCredential`] if the source that counts names different ones.
 pub fn choose_credential<'a>(
     of_grants: impl IntoIterator<Item = &'a CredentialName>,
     of_roles: impl IntoIterator<Item = &'a CredentialName>,
@@ -64,7 +64,7 @@ pub fn choose_credential<'a>(
 }
 
 fn single_credential<'a>(
-    rank: CredentialSource,
+    source: CredentialSource,
     named: impl IntoIterator<Item = &'a CredentialName>,
 ) -> Result<Option<CredentialName>, AmbiguousCredential> {
     let mut named = named.into_iter();
@@ -73,7 +73,7 @@ fn single_credential<'a>(
     };
     match named.find(|other| *other != one) {
         Some(other) => Err(AmbiguousCredential {
-            named_by: rank,
+            named_by: source,
             first: one.clone(),
             second: other.clone(),
         }),
@@ -120,14 +120,14 @@ mod tests {
 
     #[test]
     fn differing_credentials_from_one_source_are_ambiguous() {
-        for (of_grants, of_roles, rank) in [
+        for (of_grants, of_roles, source) in [
             (&["a", "b"][..], &[][..], CredentialSource::Grant),
             (&["a", "a", "b"], &["a"], CredentialSource::Grant),
             (&[], &["a", "b"], CredentialSource::Role),
             (&[], &["a", "a", "b", "c"], CredentialSource::Role),
         ] {
             let ambiguous = chosen(of_grants, of_roles).unwrap_err();
-            assert_eq!(ambiguous.named_by, rank);
+            assert_eq!(ambiguous.named_by, source);
             assert_eq!(
                 (ambiguous.first.as_str(), ambiguous.second.as_str()),
                 ("a", "b")

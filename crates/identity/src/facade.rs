@@ -1,59 +1,59 @@
-//! The optional facade for clients that must register themselves with a
-//! provider that lets nobody do so.
+//! The optional facade: a metadata and registration proxy for clients that must
+//! register themselves at a provider without open registration.
 //!
-//! Off by default. It publishes the provider's metadata under our own name and
-//! gives every client the one public client that the administrator made at the
-//! provider. No code, no token and no secret ever comes here; redirect URIs
-//! are matched by the provider as before.
+//! Off by default. It publishes the provider's metadata under the gateway's name
+//! and gives every client the id of the one public client that the administrator
+//! created at the provider. No authorization code, token or secret passes
+//! through it; the provider still matches redirect URIs.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Metadata;
 
-/// Where clients look for the metadata of an authorization server (RFC 8414).
+/// The path of the metadata of an authorization server (RFC 8414).
 pub const AUTHORIZATION_SERVER_PATH: &str = "/.well-known/oauth-authorization-server";
-/// Where they register.
+/// The path of the registration endpoint.
 pub const REGISTER_PATH: &str = "/register";
 /// The largest registration that is read, in bytes.
 pub const MAX_REGISTRATION_BYTES: usize = 16 << 10;
 
-/// What every client gets.
+/// The settings of the facade.
 #[derive(Clone, Debug)]
 pub struct Facade {
-    /// Our name as an authorization server: an origin, without a path.
+    /// The gateway's name as an authorization server: an origin, without a path.
     pub issuer: String,
     /// The public client at the provider.
     pub client_id: String,
-    /// Where codes may go. One on loopback stands for every port (RFC 8252
-    /// section 7.3).
+    /// Allowed redirect URIs. One on loopback allows every port (RFC 8252 section
+    /// 7.3).
     pub redirect_uris: Vec<String>,
 }
 
-/// Why the facade is not shown.
+/// Why the facade is off.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum FacadeUnavailable {
-    /// Clients compare the provider's name in the answer of a login with the
-    /// one they know (RFC 9207), and ours is another one.
+    /// The provider has no login.
+    #[error("the provider's metadata lacks `authorization_endpoint` or `token_endpoint`")]
+    NoLoginEndpoints,
+    /// The provider publishes PKCE methods without the one that clients need.
+    #[error("the provider's metadata does not list the PKCE method `S256`")]
+    NoPkce,
+    /// Clients compare the issuer in the authorization response with the one
+    /// they know (RFC 9207), which is the gateway.
     #[error(
-        "the provider names itself in what comes back from a login (RFC 9207), so that clients would refuse ours; the facade is off, and clients are sent to the provider"
+        "the provider names its issuer in authorization responses (RFC 9207), so that clients would reject the gateway's; the facade is off, and clients use the provider directly"
     )]
     SendsIssuerParameter,
-    /// The provider names ways of PKCE, and not the one that clients need.
-    #[error("the provider's metadata do not name `S256` among the ways of PKCE")]
-    NoPkce,
-    /// The provider has no login.
-    #[error("the provider's metadata has no `authorization_endpoint` and `token_endpoint`")]
-    NoLoginEndpoints,
 }
 
-/// A registration that is refused (RFC 7591 section 3.2.2).
+/// A rejected registration (RFC 7591 section 3.2.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum RegistrationError {
-    /// It is no registration.
+    /// It is not a registration.
     #[error("send a JSON object with `redirect_uris`")]
     InvalidClientMetadata,
-    /// It wants codes sent to where none may go.
+    /// A redirect URI is not allowed.
     #[error(
         "a redirect URI is not allowed here; ask the administrator of this gateway to add it to `facade.redirect_uris`"
     )]
@@ -61,7 +61,7 @@ pub enum RegistrationError {
 }
 
 impl RegistrationError {
-    /// The error word.
+    /// The error code.
     pub fn error_code(self) -> &'static str {
         match self {
             Self::InvalidClientMetadata => "invalid_client_metadata",
@@ -77,10 +77,10 @@ struct RegistrationRequest {
 }
 
 impl Facade {
-    /// The metadata to show: of the provider's only what is listed here.
+    /// The metadata to publish; only the listed members of the provider's.
     ///
     /// # Errors
-    /// [`NoFacade`].
+    /// [`FacadeUnavailable`].
     pub fn metadata(&self, provider: &Metadata) -> Result<Value, FacadeUnavailable> {
         if provider.authorization_response_iss_parameter_supported {
             return Err(FacadeUnavailable::SendsIssuerParameter);
@@ -134,35 +134,35 @@ impl Facade {
         Ok(document)
     }
 
-    /// Answers a registration; nothing is kept of it.
+    /// The response to a registration; nothing is stored.
     ///
     /// # Errors
-    /// [`RegistrationRefused`].
+    /// [`RegistrationError`].
     pub fn register(&self, body: &[u8]) -> Result<Value, RegistrationError> {
-        let wanted: RegistrationRequest = serde_json::from_slice(body)
-            .map_err(|_no_json| RegistrationError::InvalidClientMetadata)?;
-        if wanted.redirect_uris.is_empty() || wanted.redirect_uris.len() > 20 {
+        let request: RegistrationRequest = serde_json::from_slice(body)
+            .map_err(|_not_json| RegistrationError::InvalidClientMetadata)?;
+        if request.redirect_uris.is_empty() || request.redirect_uris.len() > 20 {
             return Err(RegistrationError::InvalidClientMetadata);
         }
-        if !wanted
+        if !request
             .redirect_uris
             .iter()
             .all(|uri| self.allows_redirect_uri(uri))
         {
             return Err(RegistrationError::InvalidRedirectUri);
         }
-        let mut answer = json!({
+        let mut response = json!({
             "client_id": self.client_id,
-            "redirect_uris": wanted.redirect_uris,
+            "redirect_uris": request.redirect_uris,
             "token_endpoint_auth_method": "none",
             "grant_types": ["authorization_code", "refresh_token"],
             "response_types": ["code"],
         });
-        if let (Some(name), Some(members)) = (wanted.client_name, answer.as_object_mut()) {
+        if let (Some(name), Some(members)) = (request.client_name, response.as_object_mut()) {
             let name: String = name.chars().take(100).collect();
             members.insert("client_name".to_owned(), json!(name));
         }
-        Ok(answer)
+        Ok(response)
     }
 
     fn allows_redirect_uri(&self, uri: &str) -> bool {
@@ -172,8 +172,8 @@ impl Facade {
     }
 }
 
-/// Whether both are the same address on loopback, of which the port does not
-/// matter: a program cannot know beforehand which one is free.
+/// Whether both are the same loopback URI, apart from the port: a program cannot
+/// know in advance which port is free.
 fn is_same_loopback_uri(allowed: &str, uri: &str) -> bool {
     let parts = |text: &str| {
         let (authority, path) = text.strip_prefix("http://").map(|rest| {
@@ -188,8 +188,8 @@ fn is_same_loopback_uri(allowed: &str, uri: &str) -> bool {
             _ => (authority, None),
         };
         let loopback = matches!(host, "127.0.0.1" | "[::1]" | "localhost");
-        let fits = port.is_none_or(|port| port.parse::<u16>().is_ok());
-        (loopback && fits).then(|| (host.to_owned(), path.to_owned()))
+        let valid_port = port.is_none_or(|port| port.parse::<u16>().is_ok());
+        (loopback && valid_port).then(|| (host.to_owned(), path.to_owned()))
     };
     parts(allowed).is_some_and(|allowed| parts(uri) == Some(allowed))
 }
@@ -251,7 +251,7 @@ mod tests {
             let body = json!({"redirect_uris": uris, "client_name": "x"}).to_string();
             facade()
                 .register(body.as_bytes())
-                .map(|told| told["client_id"].clone())
+                .map(|response| response["client_id"].clone())
         };
         for good in [
             "https://claude.ai/api/mcp/auth_callback",

@@ -1,47 +1,47 @@
-//! From who somebody is to the roles that gives them.
+//! Grants: which roles a principal or API key has.
 
 use std::collections::BTreeSet;
 
 use super::{ApiKeyId, CallerKind, Principal};
 use gatepost_base::{CredentialName, InstanceName, ProviderName, RoleName, Subject};
 
-/// One grant: whoever meets all of its conditions has its roles.
+/// One grant: a caller that meets all conditions has the roles.
 #[derive(Clone, Debug, Default)]
 pub struct Grant {
-    /// The roles it gives.
+    /// The granted roles.
     pub roles: Vec<RoleName>,
-    /// The Odoo user that calls act as, if it says so.
+    /// The Odoo user that calls act as.
     pub credential: Option<CredentialName>,
-    /// Where it holds.
+    /// The instances where it applies.
     pub instances: BTreeSet<InstanceName>,
-    /// Who must have vouched.
+    /// The provider of the token.
     pub provider: Option<ProviderName>,
-    /// A role or group that the provider must have told.
+    /// A role or group in the provider's claims.
     pub provider_role: Option<Box<str>>,
-    /// The organisation in which that role must have been given.
+    /// The organization in which that role was granted.
     pub organization: Option<Box<str>>,
-    /// A scope that the token must have.
+    /// A scope of the token.
     pub scope: Option<Box<str>>,
-    /// Who it must be.
+    /// The subject.
     pub subject: Option<Subject>,
-    /// The client that the token must have been issued to.
+    /// The client that the token was issued to.
     pub client_id: Option<Box<str>>,
-    /// What kind of caller it must be.
+    /// The kind of caller.
     pub kind: Option<CallerKind>,
-    /// The key of ours that it must be.
+    /// The API key.
     pub api_key: Option<ApiKeyId>,
 }
 
-/// All grants there are.
+/// All grants.
 #[derive(Clone, Debug, Default)]
 pub struct Grants(Vec<Grant>);
 
-/// What somebody was granted in one instance.
+/// What a caller is granted in one instance.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Granted {
     /// Sorted, no duplicates.
     pub roles: Vec<RoleName>,
-    /// The Odoo users that the grants name; sorted, no duplicates.
+    /// Odoo users that the grants name; sorted, no duplicates.
     pub credentials: Vec<CredentialName>,
 }
 
@@ -51,7 +51,7 @@ impl Grants {
         Self(grants)
     }
 
-    /// What a token's holder was granted.
+    /// What the holder of a token is granted.
     pub fn for_principal(
         &self,
         principal: &Principal,
@@ -65,17 +65,17 @@ impl Grants {
         }))
     }
 
-    /// What the holder of one of our own keys was granted besides what the key
-    /// says itself.
+    /// What the holder of an API key is granted in addition to the key's own
+    /// roles.
     pub fn for_key(&self, id: &ApiKeyId, instance: &InstanceName) -> Granted {
         Granted::combine(self.0.iter().filter(|grant| {
             grant.api_key.as_ref() == Some(id) && grant.instances.contains(instance)
         }))
     }
 
-    /// The scopes with which a token of the same person would be enough, the
-    /// ones it has and needs among them; none where no scope helps. `enough`
-    /// decides on roles.
+    /// The scopes that a token of the same principal needs so that its roles are
+    /// `enough`, including the needed ones that it has; `None` if no scope
+    /// helps.
     pub fn sufficient_scopes(
         &self,
         principal: &Principal,
@@ -105,7 +105,7 @@ impl Grants {
 }
 
 impl Grant {
-    /// Whether all conditions but that on the scope are met.
+    /// Whether all conditions except the scope are met.
     fn matches_ignoring_scope(
         &self,
         principal: &Principal,
@@ -133,9 +133,9 @@ impl Grant {
     }
 }
 
-/// Whether a condition is met, if there is one.
-fn is_satisfied<T: PartialEq>(condition: Option<&T>, told: Option<&T>) -> bool {
-    condition.is_none_or(|condition| told == Some(condition))
+/// Whether the condition, if there is one, is met.
+fn is_satisfied<T: PartialEq>(condition: Option<&T>, actual: Option<&T>) -> bool {
+    condition.is_none_or(|condition| actual == Some(condition))
 }
 
 impl Granted {

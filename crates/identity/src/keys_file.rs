@@ -1,4 +1,4 @@
-//! Changing the file of our own keys without losing any of them.
+//! Updates the keys file without losing keys.
 
 use std::{
     ffi::OsString,
@@ -10,24 +10,24 @@ use std::{
 
 use super::api_key_store::{ApiKeyStore, KeysFileError};
 
-/// Reads the file, or begins a new one, lets `change` work on the keys, and
-/// writes it whole. What `change` returns comes back.
+/// Reads the keys file, or starts an empty one, applies `change`, writes the file,
+/// and returns the result of `change`.
 ///
-/// Another process that does the same waits until this one is done. The file
-/// is replaced in one step: who reads it meanwhile sees the old or the new one.
-/// It is left to its owner alone (mode 0600), and the owner stays who it was.
+/// Another process that does the same waits. The file is replaced atomically:
+/// readers see the old or the new one. Only its owner, who stays the same, may
+/// read it (mode 0600).
 ///
 /// # Errors
-/// When the file cannot be read or written; then it is as it was before.
+/// If the file cannot be read or written; then it is unchanged.
 pub fn update_keys_file<T>(
     path: &Path,
     change: impl FnOnce(&mut ApiKeyStore) -> T,
 ) -> Result<T, KeysFileError> {
-    // Behind a symbolic link, the file is replaced and not the link.
+    // Replaces the target of a symbolic link, not the link.
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let io = |error| KeysFileError::Io(path.clone(), error);
 
-    // Held until the end, and let go by the system if we die.
+    // Held until the end; the system releases it if the process dies.
     let lock = lock_file(path).map_err(io)?;
     lock.lock().map_err(io)?;
     let mut keys = match ApiKeyStore::load(path) {
@@ -42,8 +42,8 @@ pub fn update_keys_file<T>(
     Ok(result)
 }
 
-/// A file beside the keys whose only use is to be locked: the keys' own file
-/// is replaced, and a lock on it would go with it.
+/// A separate file for the lock, because the keys file is replaced together with
+/// any lock on it.
 fn lock_file(path: &Path) -> io::Result<File> {
     let mut name = OsString::from(path.as_os_str());
     name.push(".lock");
@@ -60,20 +60,20 @@ fn replace_file(path: &Path, text: &str) -> io::Result<()> {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    // In the same folder, so that the rename stays in one file system; with
-    // mode 0600 from its first moment.
+    // In the same folder, so that the rename stays in one file system. Created
+    // with mode 0600.
     let mut new = tempfile::NamedTempFile::new_in(folder)?;
     new.write_all(text.as_bytes())?;
     if let Ok(old) = fs::metadata(path) {
         let mine = new.as_file().metadata()?;
         if (old.uid(), old.gid()) != (mine.uid(), mine.gid()) {
-            // An administrator who is root must not shut the gateway out.
+            // Root must not take the file away from the gateway.
             chown(new.path(), Some(old.uid()), Some(old.gid()))?;
         }
     }
     new.as_file().sync_all()?;
     new.persist(path).map_err(|error| error.error)?;
-    // The rename too must outlive a loss of power.
+    // The rename must survive a power failure too.
     File::open(folder)?.sync_all()
 }
 
@@ -106,9 +106,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.toml");
         let keys = [add(&path), add(&path)];
-        let ring = ApiKeyStore::load(&path).unwrap();
+        let store = ApiKeyStore::load(&path).unwrap();
         for key in keys {
-            assert!(ring.verify(&key.reveal(), Timestamp::UNIX_EPOCH).is_ok());
+            assert!(store.verify(&key.reveal(), Timestamp::UNIX_EPOCH).is_ok());
             assert!(
                 !fs::read_to_string(&path)
                     .unwrap()

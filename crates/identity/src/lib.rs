@@ -1,8 +1,8 @@
-//! Who is calling.
+//! Authentication: who is calling.
 //!
-//! A token of an identity provider is proved by asking the provider
-//! (RFC 7662), by its signature (RFC 9068), or both; a key of our own by its
-//! hash. What a proof opens is for `grant` to say and for `policy` to decide.
+//! A token of an identity provider is verified by introspection (RFC 7662), by
+//! its signature (RFC 9068), or by both; an API key of the gateway by its hash.
+//! [`Grants`] map the result to roles; what a role may do is not decided here.
 
 mod api_key;
 mod api_key_store;

@@ -4,19 +4,18 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-/// The moment at which something is decided, by both clocks: what a token says
-/// is compared with the wall's, and how long something is believed is measured
-/// with the one that no administrator sets back.
+/// The time of a decision by both clocks: times in tokens are compared with the
+/// wall clock, and ages are measured with the clock that is never set back.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
     /// The time of day.
     pub wall: Timestamp,
-    /// The time that only goes on.
+    /// The time that only increases.
     pub monotonic: Instant,
 }
 
 impl Now {
-    /// This moment.
+    /// The current time.
     pub fn read() -> Self {
         Self {
             wall: Timestamp::now(),
@@ -24,7 +23,7 @@ impl Now {
         }
     }
 
-    /// A later moment.
+    /// A later time.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         Self {

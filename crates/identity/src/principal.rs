@@ -1,4 +1,4 @@
-//! Who a token speaks of.
+//! The holder of a token.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,30 +10,31 @@ use jiff::Timestamp;
 use super::CallerKind;
 use gatepost_base::Subject;
 
-/// Who a token speaks of, as its provider told: nothing of ours is granted yet.
+/// The holder of a token, as its provider describes it; the gateway has not
+/// granted anything yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Principal {
     /// The provider's issuer URL.
     pub issuer: Arc<str>,
     /// A person, or a program on its own account.
     pub kind: CallerKind,
-    /// Who it is. A program's begins with `client:`, which no user's does.
+    /// The subject. A program's begins with `client:`, a user's never does.
     pub subject: Subject,
-    /// The OAuth client that the token was issued to, if the provider tells.
+    /// The OAuth client that the token was issued to, if the provider says so.
     pub client_id: Option<Box<str>>,
     /// The scopes that were granted.
     pub scopes: BTreeSet<Box<str>>,
     /// The roles or groups in the provider's claims, each with the
-    /// organisations in which it was given, if the provider tells them apart.
+    /// organizations in which it was granted, if the provider distinguishes them.
     pub roles: BTreeMap<Box<str>, BTreeSet<Box<str>>>,
-    /// Whom the token is meant for; at least one.
+    /// The audiences of the token; at least one.
     pub audiences: Vec<Box<str>>,
-    /// When the token ends; none only where that is allowed.
+    /// When the token expires; `None` only if that is allowed.
     pub expires: Option<Timestamp>,
 }
 
 impl Principal {
-    /// Whether the token is meant for one of these, compared as they stand.
+    /// Whether the token has one of these audiences, compared byte for byte.
     pub fn has_audience(&self, audiences: &BTreeSet<String>) -> bool {
         self.audiences
             .iter()

@@ -1,22 +1,20 @@
-//! What clients are told of how to log in: the metadata of a protected
-//! resource (RFC 9728) and the challenge that leads there (RFC 6750).
-
-use std::fmt::Write as _;
+//! How clients find the login: protected resource metadata (RFC 9728) and the
+//! challenge that links to it (RFC 6750).
 
 use serde::Serialize;
 
-/// One public URL of an instance, as clients of OAuth see it.
+/// One public URL of an instance, as an OAuth resource.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ProtectedResource {
-    /// The URL as people type it: RFC 9728 section 3.3 compares it so.
+    /// The URL as people enter it: RFC 9728 section 3.3 compares it so.
     resource: String,
-    /// Where its metadata is: section 3.1 inserts before the path.
+    /// The URL of its metadata: section 3.1 inserts before the path.
     metadata_url: String,
-    /// Scopes that a first login should ask for.
+    /// Scopes for the first login.
     scopes: Vec<String>,
-    /// The document itself.
+    /// The metadata.
     document: String,
-    /// The same with the facade in the provider's place, where there is one.
+    /// The metadata with the facade in place of the provider.
     facade_document: Option<String>,
 }
 
@@ -31,26 +29,26 @@ struct ResourceMetadata<'a> {
     resource_name: &'a str,
 }
 
-/// What a challenge says of the token that came (RFC 6750 section 3.1).
+/// Why a request is challenged (RFC 6750 section 3.1).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Challenge {
-    /// It would need these scopes.
+    /// The token needs these scopes.
     InsufficientScope(Vec<Box<str>>),
-    /// The request is not one with a token.
+    /// The `Authorization` header is malformed.
     InvalidRequest,
-    /// It is not good: one text for every reason, for the reason would help
-    /// who guesses.
+    /// The token is not valid. One text for all reasons, which would help an
+    /// attacker.
     InvalidToken,
-    /// None came.
+    /// There is no token.
     NoToken,
 }
 
-/// Before the path of a resource (RFC 9728 section 3).
+/// The prefix of the path of a resource's metadata (RFC 9728 section 3).
 pub const PROTECTED_RESOURCE_PATH: &str = "/.well-known/oauth-protected-resource";
 
 impl ProtectedResource {
-    /// The resource at this URL, whose tokens come from this issuer; `facade`
-    /// is our own name as one, where there is a facade.
+    /// The resource at this URL, with tokens of this issuer; `facade` is the
+    /// issuer name of the facade.
     pub fn new(
         url: &str,
         name: &str,
@@ -68,7 +66,7 @@ impl ProtectedResource {
                 bearer_methods_supported: ["header"],
                 resource_name: name,
             };
-            // A struct of texts has no way to fail.
+            // Serializing a struct of texts cannot fail.
             serde_json::to_string(&document).unwrap_or_default()
         };
         Self {
@@ -80,33 +78,32 @@ impl ProtectedResource {
         }
     }
 
-    /// The URL as people type it.
+    /// The URL as people enter it.
     pub fn resource(&self) -> &str {
         &self.resource
     }
 
-    /// Its metadata, as JSON; with the facade in the provider's place, where
-    /// there is one.
+    /// Its metadata as JSON; with the facade in place of the provider if `facade`
+    /// and there is one.
     pub fn document(&self, facade: bool) -> &str {
         let shown = self.facade_document.as_ref().filter(|_| facade);
         shown.unwrap_or(&self.document)
     }
 
-    /// The value of `WWW-Authenticate`. `always_error` is for clients that
-    /// want an error even where no token came.
-    pub fn www_authenticate(&self, objection: &Challenge, always_error: bool) -> String {
+    /// The value of `WWW-Authenticate`. `always_error` is for clients that need
+    /// an error even without a token.
+    pub fn www_authenticate(&self, challenge: &Challenge, always_error: bool) -> String {
         let mut text = format!("Bearer resource_metadata=\"{}\"", self.metadata_url);
         let mut scopes: Vec<&str> = self.scopes.iter().map(String::as_str).collect();
-        if let Challenge::InsufficientScope(more) = objection {
+        if let Challenge::InsufficientScope(more) = challenge {
             scopes.extend(more.iter().map(|scope| &**scope));
             scopes.sort_unstable();
             scopes.dedup();
         }
         if !scopes.is_empty() {
-            // Writing into a string does not fail.
-            let _infallible = write!(text, ", scope=\"{}\"", scopes.join(" "));
+            text.push_str(&format!(", scope=\"{}\"", scopes.join(" ")));
         }
-        text.push_str(objection.error_parameters(always_error));
+        text.push_str(challenge.error_parameters(always_error));
         text
     }
 }
@@ -125,7 +122,7 @@ impl Challenge {
         }
     }
 
-    /// The challenge of an instance that takes no tokens of a provider.
+    /// The challenge of an instance that accepts no provider's tokens.
     pub fn without_metadata(&self) -> String {
         format!("Bearer realm=\"gatepost\"{}", self.error_parameters(false))
     }

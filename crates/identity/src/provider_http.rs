@@ -1,4 +1,5 @@
-//! HTTP to an identity provider: short, bounded, and only where it may go.
+//! HTTP to an identity provider: bounded in time and size, and only to allowed
+//! addresses.
 
 use std::{
     io,
@@ -19,28 +20,28 @@ use rustls::ClientConfig;
 
 use gatepost_base::{AddressScope, error_chain};
 
-/// Where a provider may be reached, and how long that may take.
+/// Which addresses of a provider may be contacted, and how long that may take.
 #[derive(Clone, Debug)]
 pub(super) struct EgressPolicy {
     /// Hosts of endpoints besides the issuer's own, in lower case.
     pub(super) allowed_hosts: Vec<String>,
-    /// Networks that are not public and where the provider may be all the same.
+    /// Networks that are not public, but where the provider may be.
     pub(super) allowed_networks: Vec<IpNet>,
     pub(super) connect_timeout: Duration,
-    /// For one whole exchange.
+    /// Limit of one whole exchange.
     pub(super) timeout: Duration,
 }
 
-/// The way to one provider.
+/// An HTTP client for one provider.
 pub(super) struct ProviderHttp {
     policy: EgressPolicy,
     issuer: Url,
     tls: ClientConfig,
-    /// Made by the first request, on the runtime that serves it.
+    /// Created by the first request, on the runtime that serves it.
     client: OnceLock<Client>,
 }
 
-/// What a provider answered.
+/// A provider's response.
 #[derive(Debug)]
 pub(super) struct ProviderResponse {
     pub(super) status: StatusCode,
@@ -48,18 +49,18 @@ pub(super) struct ProviderResponse {
     pub(super) body: Bytes,
 }
 
-/// An exchange with a provider that came to nothing. For our log.
+/// A failed exchange with a provider. For the log.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ProviderHttpError {
-    /// It leads to where we do not go.
+    /// The address is not allowed.
     #[error("{0}")]
     EgressDenied(String),
-    /// The answer is longer than any.
-    #[error("the answer is longer than {0} bytes")]
-    ResponseTooLarge(usize),
-    /// No connection, no answer in time, or half of one.
+    /// No connection, no response in time, or an incomplete one.
     #[error("{}", http_failure(.0))]
     Failed(#[source] reqwest::Error),
+    /// The response is longer than this limit.
+    #[error("the response is longer than {0} bytes")]
+    ResponseTooLarge(usize),
 }
 
 impl ProviderHttp {
@@ -72,38 +73,37 @@ impl ProviderHttp {
         }
     }
 
-    /// Whether an endpoint that the provider names is one to go to: at the
-    /// issuer's own origin, or at a host that is configured. Anything else may
-    /// be somebody who wants to see our secret, or something that only we can
-    /// reach.
+    /// An endpoint from the provider's metadata, if it is at the issuer's own
+    /// origin or at a configured host. Any other may belong to an attacker who
+    /// wants our secret, or be a service that only we can reach.
     ///
     /// # Errors
-    /// [`Unreachable::OffLimits`] tells the administrator what to set.
+    /// [`ProviderHttpError::EgressDenied`], with what the administrator can do.
     pub(super) fn validate_endpoint(
         &self,
         name: &str,
         text: &str,
     ) -> Result<Url, ProviderHttpError> {
-        let off_limits = |why: &str| ProviderHttpError::EgressDenied(format!("its `{name}` {why}"));
-        let url = Url::parse(text).map_err(|_no_url| off_limits("is no URL"))?;
+        let denied = |why: &str| ProviderHttpError::EgressDenied(format!("its `{name}` {why}"));
+        let url = Url::parse(text).map_err(|_not_a_url| denied("is not a URL"))?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(off_limits("holds a user name or a password"));
+            return Err(denied("contains a user name or a password"));
         }
         let secure = url.scheme() == "https";
         if !secure && (url.scheme() != "http" || self.issuer.scheme() == "https") {
-            return Err(off_limits("is not `https://`"));
+            return Err(denied("is not `https://`"));
         }
         let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
         if url.origin() != self.issuer.origin() && !self.policy.allowed_hosts.contains(&host) {
-            return Err(off_limits(&format!(
-                "is at `{}`, not at the issuer's own host; if that is right, add `{host}` to `endpoint_hosts`",
+            return Err(denied(&format!(
+                "is at `{}`, not at the issuer's own host; if that is intended, add `{host}` to `endpoint_hosts`",
                 url.origin().ascii_serialization()
             )));
         }
         Ok(url)
     }
 
-    /// Whether the issuer's host is in the public internet; none if it has no
+    /// Whether the issuer's host is in the public internet; `None` if it has no
     /// address.
     pub(super) async fn is_public(&self) -> Option<bool> {
         if let Some(address) = ip_literal(&self.issuer) {
@@ -148,7 +148,7 @@ impl ProviderHttp {
         accept: &'static str,
         limit: usize,
     ) -> Result<ProviderResponse, ProviderHttpError> {
-        // The resolver sees names only.
+        // The resolver is not asked about IP addresses.
         if let Some(address) = ip_literal(url)
             && !self.policy.allows(address)
         {
@@ -194,7 +194,7 @@ impl ProviderHttp {
         }
         let client = Client::builder()
             .tls_backend_preconfigured(self.tls.clone())
-            // The secret is not shown to whoever is named in a redirect.
+            // A redirect must not pass the secret on.
             .redirect(redirect::Policy::none())
             .no_proxy()
             .referer(false)
@@ -211,7 +211,7 @@ impl ProviderHttp {
 
 impl std::fmt::Debug for ProviderHttp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Outbound")
+        f.debug_struct("ProviderHttp")
             .field("issuer", &self.issuer.as_str())
             .finish_non_exhaustive()
     }
@@ -226,7 +226,7 @@ impl ProviderResponse {
         media.unwrap_or_default().trim().to_ascii_lowercase()
     }
 
-    /// `Retry-After` in seconds, from 1 to 60; a date is not looked at.
+    /// `Retry-After` in seconds, clamped to 1 to 60; dates are ignored.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         let value = self.headers.get(header::RETRY_AFTER)?.to_str().ok()?;
         let seconds: u64 = value.trim().parse().ok()?;
@@ -264,8 +264,8 @@ fn egress_denied_message(address: IpAddr) -> String {
     )
 }
 
-/// The network of just the address that a URL holds itself, or of this machine
-/// where it says `localhost`.
+/// The networks of the IP address in a URL, or of this machine for
+/// `localhost`; none for other names.
 pub(super) fn literal_networks(url: &Url) -> Vec<IpNet> {
     match ip_literal(url) {
         Some(address) => vec![IpNet::from(address)],
@@ -280,7 +280,7 @@ pub(super) fn literal_networks(url: &Url) -> Vec<IpNet> {
     }
 }
 
-/// The address that a URL holds itself.
+/// The IP address in a URL.
 fn ip_literal(url: &Url) -> Option<IpAddr> {
     url.host_str()?
         .trim_matches(['[', ']'])
@@ -289,21 +289,22 @@ fn ip_literal(url: &Url) -> Option<IpAddr> {
         .map(|address: IpAddr| address.to_canonical())
 }
 
-/// Looks names up, and gives only addresses to go to. The connection is made
-/// to what was looked at: a name that changes its mind gains nothing.
+/// Resolves names to allowed addresses only. The connection is made to a
+/// checked address, so that an attacker gains nothing by changing the DNS
+/// answer in between.
 struct EgressResolver(EgressPolicy);
 
 impl Resolve for EgressResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let reach = self.0.clone();
+        let policy = self.0.clone();
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let (good, bad): (Vec<SocketAddr>, Vec<SocketAddr>) =
-                found.partition(|address| reach.allows(address.ip()));
-            if let (true, Some(bad)) = (good.is_empty(), bad.first()) {
-                return Err(io::Error::other(egress_denied_message(bad.ip())).into());
+            let (allowed, denied): (Vec<SocketAddr>, Vec<SocketAddr>) =
+                found.partition(|address| policy.allows(address.ip()));
+            if let (true, Some(denied)) = (allowed.is_empty(), denied.first()) {
+                return Err(io::Error::other(egress_denied_message(denied.ip())).into());
             }
-            Ok::<Addrs, _>(Box::new(good.into_iter()))
+            Ok::<Addrs, _>(Box::new(allowed.into_iter()))
         })
     }
 }
@@ -312,12 +313,12 @@ fn is_public(address: IpAddr) -> bool {
     AddressScope::of(address) == AddressScope::Public
 }
 
-/// Why an HTTP exchange failed, without its URL, which may hold a secret.
+/// Why an HTTP exchange failed, without its URL, which may contain a secret.
 pub fn http_failure(error: &reqwest::Error) -> String {
     if error.is_timeout() {
-        return "no answer in time".to_owned();
+        return "no response in time".to_owned();
     }
-    error_chain::sources(error).unwrap_or_else(|| "no answer".to_owned())
+    error_chain::sources(error).unwrap_or_else(|| "no response".to_owned())
 }
 
 #[cfg(test)]
@@ -329,14 +330,14 @@ mod tests {
     use super::{EgressPolicy, ProviderHttp};
 
     fn http_client(issuer: &str, hosts: &[&str]) -> ProviderHttp {
-        let reach = EgressPolicy {
+        let policy = EgressPolicy {
             allowed_hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
             allowed_networks: Vec::new(),
             connect_timeout: Duration::from_secs(1),
             timeout: Duration::from_secs(1),
         };
         let tls = gatepost_tls::client_config(None).unwrap();
-        ProviderHttp::new(Url::parse(issuer).unwrap(), reach, tls)
+        ProviderHttp::new(Url::parse(issuer).unwrap(), policy, tls)
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What is remembered of tokens that were looked up.
+//! The cache of looked-up tokens.
 
 use std::{
     fmt,
@@ -12,31 +12,32 @@ use sha2::Sha256;
 
 use super::{Now, Principal, TokenRejected};
 
-/// Room for tokens that are good, in bytes: some ten thousand.
+/// The size of the cache of valid tokens in bytes: some ten thousand tokens.
 const MAX_VALID_BYTES: u64 = 32 << 20;
-/// How many refused tokens are remembered.
+/// How many rejected tokens are cached.
 const MAX_REJECTED: u64 = 4_096;
-/// How long it is remembered that a token was good once, for the reserved lane.
+/// How long an unused valid token is cached: its next look-up may use the
+/// reserved slots.
 const IDLE_TTL: Duration = Duration::from_mins(15);
 
-/// What stands for a token: a hash under a key that only this process has. The
-/// token itself is not kept, and neither a core dump nor a log tells it.
+/// A token's MAC under a key that only this process has. The token itself is not
+/// stored, so that it appears in no core dump and no log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct TokenKey([u8; 32]);
 
-/// How long things are believed.
+/// How long answers are cached.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CacheTtls {
-    /// That a token is good.
+    /// That a token is valid.
     pub(super) valid: Duration,
-    /// That it is not: short, for Zitadel says so too when something in it fails.
+    /// That it is not: short, because Zitadel also says so after internal errors.
     pub(super) rejected: Duration,
-    /// That it is good, beyond the first, while the provider does not answer.
+    /// That it is valid, beyond the first, while the provider is unavailable.
     pub(super) stale_if_error: Duration,
 }
 
-/// The answers about tokens, bounded: good and refused ones apart, so that a
-/// flood of random tokens drives nobody out.
+/// A bounded cache. Valid and rejected tokens are separate, so that a flood of
+/// random tokens evicts no valid one.
 pub(super) struct TokenCache {
     hmac_key: Hmac<Sha256>,
     ttls: CacheTtls,
@@ -44,38 +45,38 @@ pub(super) struct TokenCache {
     rejected: Cache<TokenKey, (TokenRejected, Instant)>,
 }
 
-/// A token that was found good.
+/// A token that was valid when it was looked up.
 #[derive(Clone, Debug)]
 pub(super) struct CachedToken {
     pub(super) principal: Arc<Principal>,
     verified_at: Instant,
 }
 
-/// What is remembered of a token.
+/// What the cache says about a token.
 #[derive(Clone, Debug)]
 pub(super) enum CachedVerdict {
-    /// It is good. `renew`: its time is nearly over, ask again while it holds.
-    Valid { token: CachedToken, refresh: bool },
-    /// It was refused a moment ago.
-    Rejected(TokenRejected),
-    /// Nothing that holds now; perhaps it was good once.
+    /// Nothing current; `previous` if it was valid before.
     Miss { previous: Option<CachedToken> },
+    /// It was rejected a moment ago.
+    Rejected(TokenRejected),
+    /// It is valid. `refresh`: the entry expires soon and should be renewed.
+    Valid { token: CachedToken, refresh: bool },
 }
 
 impl TokenCache {
-    /// An empty memory.
+    /// An empty cache.
     ///
     /// # Errors
-    /// When the operating system gives no randomness.
-    pub(super) fn new(trust: CacheTtls) -> Result<Self, getrandom::Error> {
+    /// If the operating system provides no randomness.
+    pub(super) fn new(ttls: CacheTtls) -> Result<Self, getrandom::Error> {
         let mut secret = [0; 64];
         getrandom::fill(&mut secret)?;
         Ok(Self {
             hmac_key: <Hmac<Sha256> as KeyInit>::new(&secret.into()),
-            ttls: trust,
+            ttls,
             valid: Cache::builder()
                 .max_capacity(MAX_VALID_BYTES)
-                .weigher(|_, known: &CachedToken| entry_bytes(&known.principal))
+                .weigher(|_, token: &CachedToken| entry_bytes(&token.principal))
                 .time_to_idle(IDLE_TTL)
                 .build(),
             rejected: Cache::builder()
@@ -91,7 +92,7 @@ impl TokenCache {
         TokenKey(mac.finalize().into_bytes().into())
     }
 
-    /// What is remembered; `oldest` is how old the answer may be at most.
+    /// The entry of a token that is at most `max_age` old.
     pub(super) fn get(&self, key: &TokenKey, max_age: Option<Duration>, now: Now) -> CachedVerdict {
         if let Some(token) = self.valid.get(key) {
             let ttl = max_age.map_or(self.ttls.valid, |age| age.min(self.ttls.valid));
@@ -110,11 +111,10 @@ impl TokenCache {
         }
     }
 
-    /// Whether what was known once still counts while the provider does not
-    /// answer.
-    pub(super) fn is_usable_while_unavailable(&self, known: &CachedToken, now: Now) -> bool {
+    /// Whether an expired entry may be used while the provider is unavailable.
+    pub(super) fn is_usable_while_unavailable(&self, token: &CachedToken, now: Now) -> bool {
         !self.ttls.stale_if_error.is_zero()
-            && known.is_fresh(self.ttls.valid + self.ttls.stale_if_error, now)
+            && token.is_fresh(self.ttls.valid + self.ttls.stale_if_error, now)
     }
 
     pub(super) fn insert_valid(&self, key: TokenKey, principal: &Arc<Principal>, now: Now) {
@@ -136,8 +136,8 @@ impl TokenCache {
 }
 
 impl CachedToken {
-    fn is_fresh(&self, trust: Duration, now: Now) -> bool {
-        now.monotonic.saturating_duration_since(self.verified_at) < trust
+    fn is_fresh(&self, ttl: Duration, now: Now) -> bool {
+        now.monotonic.saturating_duration_since(self.verified_at) < ttl
             && self
                 .principal
                 .expires
@@ -162,8 +162,8 @@ fn entry_bytes(principal: &Principal) -> u32 {
 
 impl fmt::Debug for TokenCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Memory")
-            .field("trust", &self.ttls)
+        f.debug_struct("TokenCache")
+            .field("ttls", &self.ttls)
             .finish_non_exhaustive()
     }
 }
@@ -204,68 +204,73 @@ mod tests {
         })
     }
 
-    fn verdict_label(recalled: &CachedVerdict) -> &'static str {
-        match recalled {
-            CachedVerdict::Valid { refresh: false, .. } => "good",
-            CachedVerdict::Valid { refresh: true, .. } => "renew",
-            CachedVerdict::Rejected(_) => "refused",
-            CachedVerdict::Miss { previous: Some(_) } => "once",
-            CachedVerdict::Miss { previous: None } => "nothing",
+    fn verdict_label(verdict: &CachedVerdict) -> &'static str {
+        match verdict {
+            CachedVerdict::Valid { refresh: false, .. } => "valid",
+            CachedVerdict::Valid { refresh: true, .. } => "refresh",
+            CachedVerdict::Rejected(_) => "rejected",
+            CachedVerdict::Miss { previous: Some(_) } => "previous",
+            CachedVerdict::Miss { previous: None } => "unknown",
         }
     }
 
     #[test]
     fn valid_token_is_cached_and_refreshed_before_ttl_ends() {
-        let (memory, now) = (cache(), Now::read());
-        let key = memory.key("token");
-        memory.insert_valid(key, &alice(now, 3_600), now);
-        for (seconds, expected) in [(0, "good"), (47, "good"), (48, "renew"), (60, "once")] {
+        let (cache, now) = (cache(), Now::read());
+        let key = cache.key("token");
+        cache.insert_valid(key, &alice(now, 3_600), now);
+        for (seconds, expected) in [
+            (0, "valid"),
+            (47, "valid"),
+            (48, "refresh"),
+            (60, "previous"),
+        ] {
             let then = now.after(Duration::from_secs(seconds));
             assert_eq!(
-                verdict_label(&memory.get(&key, None, then)),
+                verdict_label(&cache.get(&key, None, then)),
                 expected,
                 "{seconds}"
             );
         }
         let write = Some(Duration::from_secs(10));
         let then = now.after(Duration::from_secs(10));
-        assert_eq!(verdict_label(&memory.get(&key, write, then)), "once");
+        assert_eq!(verdict_label(&cache.get(&key, write, then)), "previous");
         assert_eq!(
-            verdict_label(&memory.get(&memory.key("other"), None, now)),
-            "nothing"
+            verdict_label(&cache.get(&cache.key("other"), None, now)),
+            "unknown"
         );
     }
 
     #[test]
     fn cached_token_does_not_outlive_its_expiry() {
-        let (memory, now) = (cache(), Now::read());
-        let key = memory.key("token");
-        memory.insert_valid(key, &alice(now, 20), now);
+        let (cache, now) = (cache(), Now::read());
+        let key = cache.key("token");
+        cache.insert_valid(key, &alice(now, 20), now);
         let then = now.after(Duration::from_secs(20));
         let CachedVerdict::Miss {
             previous: Some(known),
-        } = memory.get(&key, None, then)
+        } = cache.get(&key, None, then)
         else {
-            panic!("it has ended");
+            panic!("it has expired");
         };
-        assert!(!memory.is_usable_while_unavailable(&known, then));
+        assert!(!cache.is_usable_while_unavailable(&known, then));
     }
 
     #[test]
     fn stale_valid_token_is_usable_while_provider_is_unavailable() {
-        let (memory, now) = (cache(), Now::read());
-        let key = memory.key("token");
-        memory.insert_valid(key, &alice(now, 3_600), now);
+        let (cache, now) = (cache(), Now::read());
+        let key = cache.key("token");
+        cache.insert_valid(key, &alice(now, 3_600), now);
         for (seconds, holds) in [(89, true), (90, false)] {
             let then = now.after(Duration::from_secs(seconds));
             let CachedVerdict::Miss {
                 previous: Some(known),
-            } = memory.get(&key, None, then)
+            } = cache.get(&key, None, then)
             else {
-                panic!("its time is over");
+                panic!("it has expired");
             };
             assert_eq!(
-                memory.is_usable_while_unavailable(&known, then),
+                cache.is_usable_while_unavailable(&known, then),
                 holds,
                 "{seconds}"
             );
@@ -274,29 +279,25 @@ mod tests {
 
     #[test]
     fn rejection_is_cached_briefly_and_replaces_valid_entry() {
-        let (memory, now) = (cache(), Now::read());
-        let key = memory.key("token");
-        memory.insert_valid(key, &alice(now, 3_600), now);
-        memory.insert_rejected(key, TokenRejected::Inactive, now);
-        assert_eq!(verdict_label(&memory.get(&key, None, now)), "refused");
+        let (cache, now) = (cache(), Now::read());
+        let key = cache.key("token");
+        cache.insert_valid(key, &alice(now, 3_600), now);
+        cache.insert_rejected(key, TokenRejected::Inactive, now);
+        assert_eq!(verdict_label(&cache.get(&key, None, now)), "rejected");
         let then = now.after(Duration::from_secs(5));
-        assert_eq!(verdict_label(&memory.get(&key, None, then)), "nothing");
+        assert_eq!(verdict_label(&cache.get(&key, None, then)), "unknown");
     }
 
     #[test]
     fn rejected_tokens_do_not_evict_valid_ones() {
-        let (memory, now) = (cache(), Now::read());
-        let key = memory.key("good");
-        memory.insert_valid(key, &alice(now, 3_600), now);
+        let (cache, now) = (cache(), Now::read());
+        let key = cache.key("good");
+        cache.insert_valid(key, &alice(now, 3_600), now);
         for number in 0..20_000 {
-            memory.insert_rejected(
-                memory.key(&number.to_string()),
-                TokenRejected::Inactive,
-                now,
-            );
+            cache.insert_rejected(cache.key(&number.to_string()), TokenRejected::Inactive, now);
         }
-        memory.rejected.run_pending_tasks();
-        assert_eq!(verdict_label(&memory.get(&key, None, now)), "good");
-        assert!(memory.rejected.entry_count() <= MAX_REJECTED);
+        cache.rejected.run_pending_tasks();
+        assert_eq!(verdict_label(&cache.get(&key, None, now)), "valid");
+        assert!(cache.rejected.entry_count() <= MAX_REJECTED);
     }
 }

@@ -1,4 +1,4 @@
-//! The public keys with which a provider's signatures are verified.
+//! The public keys that verify a provider's signatures.
 
 mod key_cache;
 mod key_set;

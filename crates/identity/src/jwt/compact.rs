@@ -5,45 +5,45 @@ use jsonwebtoken::Algorithm;
 
 use super::{super::strict_json::StrictObject, JwtRejected};
 
-/// The longest name of a key, in bytes. Hashes in hexadecimal reach 128.
+/// The longest key id, in bytes. Hexadecimal hashes have up to 128.
 const MAX_KEY_ID_BYTES: usize = 256;
 
-/// A JWT taken apart; nothing about it is proved.
+/// The parts of a JWT; nothing is verified.
 pub(super) struct CompactJws<'a> {
-    /// The header, decoded: JSON, if it is a JWT at all.
+    /// The decoded header: JSON, if this is a JWT at all.
     pub(super) header: Vec<u8>,
-    /// The payload, decoded.
+    /// The decoded payload.
     pub(super) payload: Vec<u8>,
-    /// What the signature is over: the first two parts, as they came.
+    /// The text that is signed: the first two parts, as received.
     pub(super) signing_input: &'a str,
     /// The signature, still in base 64.
     pub(super) signature: &'a str,
 }
 
-/// What a header may say.
+/// The header of a JWT.
 #[derive(Debug)]
 pub(super) struct JwtHeader {
-    /// How it says that it is signed.
+    /// The claimed signature algorithm.
     pub(super) algorithm: Algorithm,
-    /// The name of the key: a key of a map, and never a path, URL or query.
+    /// The key id: only compared with ids, never used as a path, URL or query.
     pub(super) key_id: String,
-    /// `typ` in small letters, without `application/`.
+    /// `typ` in lower case, without `application/`.
     typ: Option<String>,
 }
 
 impl<'a> CompactJws<'a> {
-    /// Takes a text apart.
+    /// Splits a token.
     ///
     /// # Errors
-    /// [`NotAccepted::TooLong`], or [`NotAccepted::Malformed`] when it is not
-    /// three parts in the base 64 of URLs, without padding.
+    /// [`JwtRejected::TooLong`], or [`JwtRejected::Malformed`] if it is not
+    /// three parts of unpadded base64url.
     pub(super) fn split(text: &'a str, max_bytes: usize) -> Result<Self, JwtRejected> {
         if text.len() > max_bytes {
             return Err(JwtRejected::TooLong);
         }
         let (signed, signature) = text.rsplit_once('.').ok_or(JwtRejected::Malformed)?;
         let (header, payload) = signed.split_once('.').ok_or(JwtRejected::Malformed)?;
-        // A dot more is in no base 64.
+        // Base 64 has no dots, so that there is no fourth part.
         let decode = |part: &str| {
             URL_SAFE_NO_PAD
                 .decode(part)
@@ -63,13 +63,13 @@ impl JwtHeader {
     /// Reads a header.
     ///
     /// # Errors
-    /// [`NotAccepted::ForbiddenHeader`], [`NotAccepted::Algorithm`],
-    /// [`NotAccepted::NoKeyId`], or [`NotAccepted::Malformed`].
+    /// [`JwtRejected::ForbiddenHeader`], [`JwtRejected::Algorithm`],
+    /// [`JwtRejected::NoKeyId`], or [`JwtRejected::Malformed`].
     pub(super) fn read(json: &[u8]) -> Result<Self, JwtRejected> {
         let members = StrictObject::parse(json)?;
-        // `crit`: RFC 7515 section 4.1.11, we understand no extension. The
-        // others bring a key or say where one is, and who makes a token must
-        // not choose what it is verified with.
+        // `crit`: no extension is supported (RFC 7515 section 4.1.11). The others
+        // contain or locate a key, and the author of a token must not choose
+        // what it is verified with.
         if ["crit", "jku", "jwk", "x5c", "x5u"]
             .into_iter()
             .any(|name| members.contains(name))
@@ -85,25 +85,22 @@ impl JwtHeader {
             .filter(|id| !id.is_empty() && id.len() <= MAX_KEY_ID_BYTES)
             .ok_or(JwtRejected::NoKeyId)?
             .to_owned();
-        // RFC 7515 section 4.1.9: a media type, in which case does not matter
-        // and `application/` may be left out.
-        let kind = members.text("typ")?.map(|kind| {
-            let kind = kind.to_ascii_lowercase();
-            match kind.strip_prefix("application/") {
-                Some(rest) => rest.to_owned(),
-                None => kind,
-            }
+        // RFC 7515 section 4.1.9: a media type, compared without regard to case;
+        // `application/` may be omitted.
+        let typ = members.text("typ")?.map(|typ| {
+            let typ = typ.to_ascii_lowercase();
+            typ.strip_prefix("application/").unwrap_or(&typ).to_owned()
         });
         Ok(Self {
             algorithm,
             key_id,
-            typ: kind,
+            typ,
         })
     }
 
-    /// Whether `typ` is this one, written in small letters.
-    pub(super) fn has_typ(&self, kind: &str) -> bool {
-        self.typ.as_deref() == Some(kind)
+    /// Whether `typ` is this one, given in lower case.
+    pub(super) fn has_typ(&self, typ: &str) -> bool {
+        self.typ.as_deref() == Some(typ)
     }
 
     /// Whether there is no `typ`.
@@ -112,9 +109,9 @@ impl JwtHeader {
     }
 }
 
-/// The asymmetric algorithm of a name; exactly as it is registered, so `None`
-/// and `rs256` are none. `Ed25519` is the new name of RFC 9864 for what `EdDSA`
-/// is with the only curve we know.
+/// The asymmetric algorithm with exactly this registered name, so that `none`
+/// and `rs256` are unknown. `Ed25519` is the name in RFC 9864 of `EdDSA` with the
+/// only supported curve.
 pub(crate) fn parse_algorithm(name: &str) -> Option<Algorithm> {
     match name {
         "ES256" => Some(Algorithm::ES256),

@@ -1,8 +1,8 @@
-//! Whether a JWT was made by the provider, for us, and holds now.
+//! Verifies that a JWT was signed by the provider, is for this gateway, and is
+//! currently valid.
 //!
-//! It reads texts and keys and does nothing else: it fetches no key, and it
-//! does not look at who the token is about. That is judged from the payload,
-//! in the same way as what an introspection endpoint answers.
+//! Pure: it fetches no keys. It does not read the holder of the token; that is
+//! done from the payload, as from an introspection response.
 
 mod compact;
 mod rejected;
@@ -24,56 +24,57 @@ use super::{
     strict_json::{InvalidObject, StrictObject, WrongType},
 };
 
-/// The longest access token that is looked at, in bytes.
+/// The longest access token that is read, in bytes.
 const MAX_TOKEN_BYTES: usize = 16 << 10;
 
-/// The longest signed answer of an introspection endpoint, in bytes: 64 KiB of
-/// JSON in base 64, and a signature.
+/// The longest signed introspection response, in bytes: 64 KiB of JSON in base
+/// 64, and a signature.
 const MAX_INTROSPECTION_BYTES: usize = 96 << 10;
 
-/// How old a signed introspection answer may be. It has no `exp` of its own.
+/// How old a signed introspection response may be. It has no `exp` of its own.
 const MAX_INTROSPECTION_AGE: Duration = Duration::from_mins(1);
 
 /// What a JWT of one provider must be like.
 ///
-/// Stricter than the library's `Validation`, which takes a missing or numeric
-/// `aud`, an `iss` in a list, any `crit` and an `iat` in the future.
+/// Stricter than the library's `Validation`, which accepts a missing or numeric
+/// `aud`, a list of issuers, any `crit` and an `iat` in the future.
 #[derive(Clone, Debug)]
 pub(crate) struct JwtRules {
     /// The provider's issuer, compared byte for byte.
     pub(crate) issuer: String,
-    /// What `aud` may name: all that any of our instances accepts. Which of
-    /// them may be called with it is decided where the instance is known.
+    /// The audiences of all instances. Which of them may be called with a token
+    /// is decided where the instance is known.
     pub(crate) audiences: BTreeSet<String>,
-    /// The algorithms that may sign. One with a shared secret is never
-    /// accepted, though it stood here.
+    /// The accepted algorithms. One with a shared secret is never accepted, even
+    /// if it is listed.
     pub(crate) algorithms: Vec<Algorithm>,
     /// Whether `typ` must say that this is an access token (RFC 9068 section
-    /// 2.1). If not, what marks an ID token is refused instead.
+    /// 2.1). If not, tokens with the marks of an ID token are rejected instead.
     pub(crate) require_at_jwt: bool,
-    /// How far the provider's clock may be from ours.
+    /// How far the provider's clock may differ from ours.
     pub(crate) clock_skew: Duration,
 }
 
-/// What a JWT says of itself; anybody may have written it.
+/// The claims of a JWT whose signature is not verified: anyone may have written
+/// them.
 ///
-/// Only good for refusing early, and for finding out whose token it may be.
+/// Only good for an early rejection, and for guessing the issuer.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct UnverifiedJwt {
-    /// `iss`, if it is a text.
+    /// `iss`, if it is text.
     pub(crate) issuer: Option<String>,
-    /// `aud`, if it is a text or a list of texts.
+    /// `aud`, if it is text or a list of texts.
     pub(crate) audiences: Option<Vec<Box<str>>>,
     /// `exp` in seconds since 1970, if it is a number.
     pub(crate) expires: Option<f64>,
 }
 
 impl UnverifiedJwt {
-    /// Reads a token. `None` when it is no JWT, but opaque to us: only its
-    /// provider can tell what it is.
+    /// Reads a token. `None` if it is not a JWT but opaque: only its provider
+    /// can interpret it.
     ///
-    /// One that names a member twice is as good as opaque: it is not known
-    /// which of the two its provider would believe.
+    /// A JWT with a duplicate member counts as opaque, because parsers disagree
+    /// about its value.
     pub(crate) fn parse(token: &str) -> Option<Self> {
         let parts = CompactJws::split(token, MAX_TOKEN_BYTES).ok()?;
         // RFC 7515 section 4.1.1: `alg` is in every header.
@@ -97,12 +98,13 @@ pub fn is_supported_algorithm(name: &str) -> bool {
 }
 
 impl JwtRules {
-    /// Refuses what is certain to be refused, before any key is looked for or
-    /// the provider is asked. What a token does not say, its provider may.
+    /// Rejects a token whose unverified claims are wrong, before a key is
+    /// fetched or the provider is asked. Missing claims are not an error: the
+    /// provider may supply them.
     ///
     /// # Errors
-    /// [`NotAccepted::Issuer`], [`NotAccepted::Audience`] and
-    /// [`NotAccepted::Expired`].
+    /// [`JwtRejected::Issuer`], [`JwtRejected::Audience`] or
+    /// [`JwtRejected::Expired`].
     pub(crate) fn precheck(
         &self,
         token: &UnverifiedJwt,
@@ -122,16 +124,14 @@ impl JwtRules {
         Ok(())
     }
 
-    /// Verifies an access token and gives its payload, a JSON object in which
-    /// nothing is said twice.
+    /// Verifies an access token and returns its payload.
     ///
-    /// What it says is looked at before the key, so that a token that would be
-    /// refused anyway makes nobody fetch keys. It is the same text that the
-    /// signature then covers.
+    /// The claims are checked before the signature, so that a token that would
+    /// be rejected anyway causes no fetch of keys.
     ///
     /// # Errors
-    /// [`Unproven::NeedsKey`] when all is well but for the key, which is not
-    /// in the set; else [`Unproven::NotAccepted`].
+    /// [`JwtError::NeedsKey`] if only the key is missing from the set; otherwise
+    /// [`JwtError::Rejected`].
     pub(crate) fn verify(
         &self,
         token: &str,
@@ -156,27 +156,26 @@ impl JwtRules {
         Ok(payload)
     }
 
-    /// Verifies a signed answer of the introspection endpoint (RFC 9701) and
-    /// gives its `token_introspection`: the JSON object that the plain answer
-    /// would have been.
+    /// Verifies a signed introspection response (RFC 9701) and returns its
+    /// `token_introspection`: the JSON object of an unsigned response.
     ///
-    /// `client_id` is ours, by which the endpoint knows us.
+    /// `client_id` is ours at the provider.
     ///
     /// # Errors
     /// As [`verify`](Self::verify).
     pub(crate) fn verify_introspection(
         &self,
-        answer: &str,
+        response: &str,
         client_id: &str,
         keys: &KeySet,
         now: Timestamp,
     ) -> Result<StrictObject, JwtError> {
-        let parts = CompactJws::split(answer, MAX_INTROSPECTION_BYTES)?;
+        let parts = CompactJws::split(response, MAX_INTROSPECTION_BYTES)?;
         let header = JwtHeader::read(&parts.header)?;
         let payload = StrictObject::parse(&parts.payload)?;
         let clock = SkewedClock::new(now, self.clock_skew);
 
-        // RFC 9701 section 5: by `typ`, no access token passes for an answer.
+        // RFC 9701 section 5: `typ` prevents that an access token is taken for a response.
         if !header.has_typ("token-introspection+jwt") {
             return Err(JwtRejected::WrongType.into());
         }
@@ -209,7 +208,7 @@ impl JwtRules {
         // 2.4), and Keycloak says `typ` in the payload.
         let marks = ["nonce", "at_hash", "c_hash", "events"];
         let kind = payload.text("typ")?;
-        // Keycloak's own word for an access token; older ones put a `nonce` into it.
+        // Keycloak's name for an access token; older versions add a `nonce`.
         if kind == Some("Bearer") {
             return Ok(());
         }
@@ -233,8 +232,7 @@ impl JwtRules {
         keys: &KeySet,
     ) -> Result<(), JwtError> {
         let algorithm = header.algorithm;
-        // A key with a shared secret is in no key set either; this is for who
-        // changes that.
+        // No key set has shared secrets either; this guards against a change there.
         if !self.algorithms.contains(&algorithm) || algorithm.family() == AlgorithmFamily::Hmac {
             return Err(JwtRejected::Algorithm.into());
         }
@@ -242,7 +240,7 @@ impl JwtRules {
         if named.peek().is_none() {
             return Err(JwtError::NeedsKey(header.key_id.clone()));
         }
-        // The key decides how it is used, not the token.
+        // The key decides about its algorithm, not the token.
         let key = named
             .find(|key| key.allows_algorithm(algorithm))
             .ok_or(JwtRejected::KeyMismatch)?;
@@ -254,9 +252,9 @@ impl JwtRules {
     }
 }
 
-/// Our time and how far the provider's may be from it, in seconds.
+/// The current time and how far the provider's clock may differ, in seconds.
 ///
-/// As floats, because providers write them: no time overflows them.
+/// Floats, because providers write them and no value overflows.
 struct SkewedClock {
     now: f64,
     skew: f64,
@@ -304,7 +302,7 @@ fn check_not_before(payload: &StrictObject, clock: &SkewedClock) -> Result<(), J
 /// A time in seconds since 1970 (RFC 7519 section 2, `NumericDate`).
 fn numeric_date(payload: &StrictObject, name: &'static str) -> Result<Option<f64>, JwtRejected> {
     match payload.seconds(name)? {
-        // `null` is no time, and no provider writes it.
+        // `null` is not a time.
         None if payload.contains(name) => Err(JwtRejected::Malformed),
         time => Ok(time),
     }

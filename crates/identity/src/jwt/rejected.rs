@@ -1,71 +1,70 @@
-//! Why a JWT proves nothing.
+//! Why a JWT is not accepted.
 
-/// A JWT that does not prove anything, or not yet.
+/// A JWT that is not accepted, or not yet.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum JwtError {
-    /// Nothing is wrong with it so far, and the set has no key of this id:
-    /// perhaps the provider has a new one.
+    /// No error so far, but the set has no key of this id: the provider may have
+    /// a new one.
     #[error("the access token is not accepted")]
     NeedsKey(String),
-    /// It is refused, whatever keys there are.
+    /// It is rejected with any keys.
     #[error(transparent)]
     Rejected(#[from] JwtRejected),
 }
 
-/// What is wrong with a JWT.
+/// Why a JWT is rejected.
 ///
-/// The client reads the same of all of them; [`reason`](Self::reason) is for
-/// our log.
+/// The client reads the same text for all reasons; [`reason`](Self::reason) is
+/// for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the access token is not accepted")]
 pub(crate) enum JwtRejected {
     /// `alg` is `none`, one with a shared secret, unknown, or not allowed.
     Algorithm,
-    /// `aud` is missing, no text or list of texts, or names nobody of us.
+    /// `aud` is missing, has the wrong type, or names no instance of ours.
     Audience,
-    /// Its time is over.
+    /// A member appears twice, and parsers disagree about its value.
+    DuplicateMember,
+    /// It has expired.
     Expired,
-    /// The header brings a key of its own or something we must understand and
-    /// do not (`crit`, `jku`, `jwk`, `x5c`, `x5u`).
+    /// The header has a key of its own or an extension (`crit`, `jku`, `jwk`,
+    /// `x5c`, `x5u`).
     ForbiddenHeader,
-    /// It tells who logged in where, and opens nothing: an ID token, or a
-    /// logout token.
+    /// It is an ID token or a logout token, which grants no access.
     IdToken,
     /// `iat` is in the future.
     IssuedInFuture,
-    /// `iss` is missing, no text, or another provider.
+    /// `iss` is missing, has the wrong type, or names another provider.
     Issuer,
     /// The key of that id is for another algorithm.
     KeyMismatch,
-    /// It is no JWT, or a member has a form that it never has.
+    /// It is not a JWT, or a member has the wrong type.
     Malformed,
     /// It has no `exp`.
     NoExpiry,
-    /// The header names no key, or with a name longer than any.
+    /// The header has no key id, or too long a one.
     NoKeyId,
     /// `nbf` is in the future.
     NotYetValid,
-    /// A member is there twice, and each reader may believe another one.
-    DuplicateMember,
-    /// The signature is not of that key over this text.
+    /// The signature does not match the key and the text.
     Signature,
-    /// A signed introspection answer is not of just now, or does not say when
-    /// it was made.
+    /// A signed introspection response is not recent, or has no `iat`.
     Stale,
-    /// It is longer than any.
+    /// It is too long.
     TooLong,
+    /// The provider has no key of that id, even after it was asked.
+    UnknownKey,
     /// `typ` says that it is something else.
     WrongType,
-    /// The provider has no key of that id, not even after it was asked.
-    UnknownKey,
 }
 
 impl JwtRejected {
-    /// The word for it in the log.
+    /// The reason's name in the log.
     pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::Algorithm => "algorithm",
             Self::Audience => "audience",
+            Self::DuplicateMember => "repeated_member",
             Self::Expired => "expired",
             Self::ForbiddenHeader => "forbidden_header",
             Self::IdToken => "id_token",
@@ -76,12 +75,11 @@ impl JwtRejected {
             Self::NoExpiry => "no_expiry",
             Self::NoKeyId => "no_key_id",
             Self::NotYetValid => "not_yet",
-            Self::DuplicateMember => "repeated_member",
             Self::Signature => "signature",
             Self::Stale => "stale",
             Self::TooLong => "too_long",
-            Self::WrongType => "type",
             Self::UnknownKey => "unknown_key",
+            Self::WrongType => "type",
         }
     }
 }
