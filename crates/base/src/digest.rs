@@ -3,6 +3,8 @@
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use crate::text::append;
+
 /// The digest of several byte strings in this order.
 ///
 /// Each is preceded by its length, so that `ab`, `c` and `a`, `bc` differ.
@@ -24,7 +26,11 @@ pub fn json_digest(value: &Value) -> [u8; 32] {
 
 /// Bytes as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        append(&mut text, format_args!("{byte:02x}"));
+    }
+    text
 }
 
 fn hash_json(hasher: &mut Sha256, value: &Value) {

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
-    CallerKind, Principal,
+    CallerKind, Principal, TokenRejected,
     strict_json::{StrictObject, WrongType},
 };
 use gatepost_base::Subject;
@@ -42,59 +42,6 @@ pub(super) struct ClaimRules {
     pub(super) role_claims: Vec<String>,
     /// JSON pointers to scopes.
     pub(super) scope_claims: Vec<String>,
-}
-
-/// Why a token is not accepted. The client reads the same text for all reasons.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
-#[error("the token is not accepted here; get a new one")]
-pub enum TokenRejected {
-    /// It has no audience, or another one.
-    Audience,
-    /// It has expired.
-    Expired,
-    /// The provider does not know it, or no longer.
-    Inactive,
-    /// A claim has the wrong type.
-    InvalidClaim,
-    /// It has another issuer.
-    Issuer,
-    /// It has no client, which is not allowed.
-    NoClient,
-    /// It never expires, which is not allowed.
-    NoExpiry,
-    /// No instance uses a provider that could know it.
-    NoProvider,
-    /// It failed verification for this reason.
-    NotVerified(&'static str),
-    /// It is not valid yet.
-    NotYetValid,
-    /// It is bound to a key (DPoP, mTLS), which is not supported.
-    SenderConstrained,
-    /// It has no subject, or an invalid one.
-    Subject,
-    /// It is not an access token.
-    TokenType,
-}
-
-impl TokenRejected {
-    /// The reason's name in log and metrics.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::Audience => "audience",
-            Self::Expired => "expired",
-            Self::Inactive => "inactive",
-            Self::InvalidClaim => "broken_claim",
-            Self::Issuer => "issuer",
-            Self::NoClient => "no_client",
-            Self::NoExpiry => "no_expiry",
-            Self::NoProvider => "no_provider",
-            Self::NotVerified(why) => why,
-            Self::NotYetValid => "not_yet_valid",
-            Self::SenderConstrained => "sender_constrained",
-            Self::Subject => "subject",
-            Self::TokenType => "token_type",
-        }
-    }
 }
 
 impl From<WrongType> for TokenRejected {

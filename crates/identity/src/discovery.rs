@@ -21,7 +21,7 @@ const MAX_METADATA_BYTES: usize = 256 << 10;
 const LIFETIME: Lifetime = Lifetime {
     refresh_after: Duration::from_hours(1),
     wait_after: Duration::MAX,
-    discard_after: Duration::MAX,
+    max_age: Duration::MAX,
 };
 /// The shortest and the longest delay after a failure, in seconds.
 const RETRY_DELAY_S: (u64, u64) = (1, 30);

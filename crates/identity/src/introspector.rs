@@ -6,7 +6,7 @@ use gatepost_base::ProviderName;
 use tracing::{error, warn};
 
 use super::{
-    ClientAuth, Now,
+    ClientAuth, Now, TokenError,
     circuit_breaker::{BreakerPermit, CircuitBreaker, CircuitOpen},
     introspection::{IntrospectionRequest, IntrospectionResponse},
     jwks::KeySet,
@@ -132,10 +132,13 @@ impl Introspector {
                     self.jwt_rules
                         .verify_introspection(&response, client_id, keys, now.wall)
                 };
-                let claims = self.keys.verify_with(verify, now).await?;
-                claims.map_err(|why| {
-                    let why = format!("its signature is not valid: {}", why.reason());
-                    ProviderError::InvalidResponse(why.into())
+                let claims = self.keys.verify_with(verify, now).await;
+                claims.map_err(|error| match error {
+                    TokenError::Rejected(why) => {
+                        let why = format!("its signature is not valid: {}", why.reason());
+                        ProviderError::InvalidResponse(why.into()).into()
+                    }
+                    TokenError::Unavailable(unavailable) => unavailable,
                 })?
             }
         };

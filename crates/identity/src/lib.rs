@@ -38,12 +38,12 @@ mod single_flight;
 mod strict_json;
 mod token_cache;
 mod token_lookup;
+mod token_rejected;
 
 pub use api_key::{ApiKey, ApiKeyId, MalformedKey, SecretHash};
 pub use api_key_store::{ApiKeyError, ApiKeyStore, KeysFileError, StoredKey};
 pub use bearer::{Bearer, BearerError, OwnedBearer};
 pub use caller::{Caller, CallerKind};
-pub use claims::TokenRejected;
 pub use client_assertion::{ClientKey, InvalidClientKey};
 pub use client_auth::{ClientAuth, Secret};
 pub use credential::{AmbiguousCredential, CredentialSource, choose_credential};
@@ -64,3 +64,4 @@ pub use provider_error::{ProviderError, ProviderUnavailable};
 pub use provider_http::http_failure;
 pub use provider_settings::{InvalidProvider, ProviderSettings, Validation};
 pub use token_lookup::{TokenCacheLookup, TokenCacheMiss, TokenError, VerifiedToken};
+pub use token_rejected::TokenRejected;

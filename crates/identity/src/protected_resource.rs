@@ -1,6 +1,7 @@
 //! How clients find the login: protected resource metadata (RFC 9728) and the
 //! challenge that links to it (RFC 6750).
 
+use gatepost_base::text::append;
 use serde::Serialize;
 
 /// One public URL of an instance, as an OAuth resource.
@@ -101,7 +102,7 @@ impl ProtectedResource {
             scopes.dedup();
         }
         if !scopes.is_empty() {
-            text.push_str(&format!(", scope=\"{}\"", scopes.join(" ")));
+            append(&mut text, format_args!(", scope=\"{}\"", scopes.join(" ")));
         }
         text.push_str(challenge.error_parameters(always_error));
         text

@@ -176,8 +176,7 @@ impl Provider {
     /// The claims of a JWT with a valid signature.
     async fn verify_jwt(&self, token: &str, now: Now) -> Result<StrictObject, TokenError> {
         let verify = |keys: &KeySet| self.jwt_rules.verify(token, keys, now.wall);
-        let claims = self.keys.verify_with(verify, now).await?;
-        claims.map_err(|why| TokenRejected::NotVerified(why.reason()).into())
+        self.keys.verify_with(verify, now).await
     }
 
     /// Asks the provider about a token, whatever the cache knows of it.

@@ -201,7 +201,31 @@ impl Provider {
 
     /// Why a token is rejected, in the detail that an administrator may see.
     fn explain_rejection(&self, why: TokenRejected, bearer: Bearer<'_>) -> CheckResult {
+        let is_jwt = UnverifiedJwt::parse(bearer.reveal()).is_some();
         let remedy = match why {
+            TokenRejected::Audience
+            | TokenRejected::Expired
+            | TokenRejected::Issuer
+            | TokenRejected::NoExpiry
+                if is_jwt =>
+            {
+                self.explain_jwt(bearer)
+            }
+            TokenRejected::Algorithm
+            | TokenRejected::DuplicateMember
+            | TokenRejected::ForbiddenHeader
+            | TokenRejected::IdToken
+            | TokenRejected::IssuedInFuture
+            | TokenRejected::KeyMismatch
+            | TokenRejected::Malformed
+            | TokenRejected::NoKeyId
+            | TokenRejected::NotBefore
+            | TokenRejected::NotJwt
+            | TokenRejected::Signature
+            | TokenRejected::Stale
+            | TokenRejected::TooLong
+            | TokenRejected::UnknownKey
+            | TokenRejected::WrongType => self.explain_jwt(bearer),
             TokenRejected::Audience => "the token has no valid audience; configure the provider to add one".to_owned(),
             TokenRejected::Expired => "get a new token; if it is new, compare the clocks".to_owned(),
             TokenRejected::Inactive => "the provider does not know the token, or no longer; Zitadel and Keycloak also say so if the gateway's client is not in the token's audience".to_owned(),
@@ -210,10 +234,9 @@ impl Provider {
             TokenRejected::NoClient => "the token was not issued to a client (a personal access token?); set `allow_pat = true` to accept such tokens".to_owned(),
             TokenRejected::NoExpiry => "the token never expires; set `allow_no_exp = true` if that is intended".to_owned(),
             TokenRejected::NoProvider => "no instance accepts tokens of a provider".to_owned(),
-            TokenRejected::NotVerified("too_short") => {
+            TokenRejected::TooShort => {
                 "no provider issues tokens this short; was it pasted completely?".to_owned()
             }
-            TokenRejected::NotVerified(_) => self.explain_jwt(bearer),
             TokenRejected::NotYetValid => "the token is not valid yet; compare the clocks".to_owned(),
             TokenRejected::SenderConstrained => "the token is bound to a key (DPoP, mTLS), which is not supported; disable that for this client".to_owned(),
             TokenRejected::Subject => "the token has neither a valid `sub` nor a client".to_owned(),

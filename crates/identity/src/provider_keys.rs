@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    Now,
+    Now, TokenError, TokenRejected,
     jwks::{FetchedKeys, KeyCache, KeyLookupError, KeySet},
-    jwt::{JwtError, JwtRejected},
+    jwt::JwtError,
     provider_endpoints::ProviderEndpoints,
     provider_error::{LastProviderError, ProviderError, ProviderUnavailable},
     strict_json::StrictObject,
@@ -44,26 +44,25 @@ impl ProviderKeys {
     /// needs a key that is not among them.
     ///
     /// # Errors
-    /// [`ProviderUnavailable`] if the keys are not known; the inner error if
-    /// `verify` rejects the JWT.
+    /// If the keys are not known, or `verify` rejects the JWT.
     pub(super) async fn verify_with(
         self: &Arc<Self>,
         verify: impl Fn(&KeySet) -> Result<StrictObject, JwtError>,
         now: Now,
-    ) -> Result<Result<StrictObject, JwtRejected>, ProviderUnavailable> {
+    ) -> Result<StrictObject, TokenError> {
         let needed = match verify(&*self.load(now).await?) {
-            Ok(payload) => return Ok(Ok(payload)),
-            Err(JwtError::Rejected(why)) => return Ok(Err(why)),
+            Ok(payload) => return Ok(payload),
+            Err(JwtError::Rejected(why)) => return Err(why.into()),
             Err(JwtError::NeedsKey(id)) => id,
         };
         let fetch = Arc::clone(self).fetch(now);
         match self.cache.keys_with_id(&needed, fetch, now.monotonic).await {
-            Ok(keys) => Ok(verify(&keys).map_err(|error| match error {
-                JwtError::Rejected(why) => why,
-                JwtError::NeedsKey(_) => JwtRejected::UnknownKey,
-            })),
-            Err(KeyLookupError::NoSuchKey) => Ok(Err(JwtRejected::UnknownKey)),
-            Err(KeyLookupError::Unavailable(why)) => Err(why),
+            Ok(keys) => verify(&keys).map_err(|error| match error {
+                JwtError::Rejected(why) => why.into(),
+                JwtError::NeedsKey(_) => TokenRejected::UnknownKey.into(),
+            }),
+            Err(KeyLookupError::NoSuchKey) => Err(TokenRejected::UnknownKey.into()),
+            Err(KeyLookupError::Unavailable(why)) => Err(why.into()),
         }
     }
 

@@ -33,7 +33,7 @@ pub(crate) struct Lifetime {
     /// the old value.
     pub(crate) wait_after: Duration,
     /// From this age on it is not used any more.
-    pub(crate) discard_after: Duration,
+    pub(crate) max_age: Duration,
 }
 
 struct Fetched<T> {
@@ -179,7 +179,7 @@ impl<T: Send + Sync + 'static> Refreshing<T> {
 
     fn load(&self, now: Instant) -> Option<Arc<Fetched<T>>> {
         let held = self.fetched.load_full()?;
-        (held.age(now) < held.lifetime.discard_after).then_some(held)
+        (held.age(now) < held.lifetime.max_age).then_some(held)
     }
 
     fn lock_failures(&self) -> MutexGuard<'_, Failures> {

@@ -99,15 +99,11 @@ impl Provider {
     /// to accept it.
     fn precheck(&self, bearer: Bearer<'_>, now: Now) -> Option<TokenRejected> {
         if bearer.reveal().len() < MIN_TOKEN_BYTES {
-            return Some(TokenRejected::NotVerified("too_short"));
+            return Some(TokenRejected::TooShort);
         }
         match UnverifiedJwt::parse(bearer.reveal()) {
-            Some(token) => self
-                .jwt_rules
-                .precheck(&token, now.wall)
-                .err()
-                .map(|why| TokenRejected::NotVerified(why.reason())),
-            None if !self.accepts_opaque() => Some(TokenRejected::NotVerified("no_jwt")),
+            Some(token) => self.jwt_rules.precheck(&token, now.wall).err(),
+            None if !self.accepts_opaque() => Some(TokenRejected::NotJwt),
             None => None,
         }
     }

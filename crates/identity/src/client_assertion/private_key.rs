@@ -240,21 +240,21 @@ struct KeyFileJson {
 
 impl KeyFileJson {
     fn rsa_pkcs8(&self) -> Result<Vec<u8>, InvalidClientKey> {
-        let number = |name, part: &Option<String>| -> Result<Vec<u8>, InvalidClientKey> {
+        let number = |name, part: Option<&str>| -> Result<Vec<u8>, InvalidClientKey> {
             let bytes = decode_member(name, part)?;
             Ok(bytes.into_iter().skip_while(|byte| *byte == 0).collect())
         };
         let key = RsaKeyPair::from_components(&KeyPairComponents {
             public_key: RsaPublicKeyComponents {
-                n: number("n", &self.n)?,
-                e: number("e", &self.e)?,
+                n: number("n", self.n.as_deref())?,
+                e: number("e", self.e.as_deref())?,
             },
-            d: number("d", &self.d)?,
-            p: number("p", &self.p)?,
-            q: number("q", &self.q)?,
-            dP: number("dp", &self.dp)?,
-            dQ: number("dq", &self.dq)?,
-            qInv: number("qi", &self.qi)?,
+            d: number("d", self.d.as_deref())?,
+            p: number("p", self.p.as_deref())?,
+            q: number("q", self.q.as_deref())?,
+            dP: number("dp", self.dp.as_deref())?,
+            dQ: number("dq", self.dq.as_deref())?,
+            qInv: number("qi", self.qi.as_deref())?,
         });
         let der: Pkcs8V1Der<'_> = key.map_err(unsupported)?.as_der().map_err(unsupported)?;
         Ok(der.as_ref().to_vec())
@@ -265,30 +265,37 @@ impl KeyFileJson {
         curve: &'static EcdsaSigningAlgorithm,
         length: usize,
     ) -> Result<Vec<u8>, InvalidClientKey> {
-        let number = |name, part: &Option<String>| {
+        let number = |name, part: Option<&str>| {
             let bytes = decode_member(name, part)?;
             let full = bytes.len() == length;
             full.then_some(bytes)
                 .ok_or(InvalidClientKey::Incomplete(name))
         };
-        let point = [vec![4], number("x", &self.x)?, number("y", &self.y)?].concat();
-        let key = number("d", &self.d)?;
+        let point = [
+            vec![4],
+            number("x", self.x.as_deref())?,
+            number("y", self.y.as_deref())?,
+        ]
+        .concat();
+        let key = number("d", self.d.as_deref())?;
         let pair = EcdsaKeyPair::from_private_key_and_public_key(curve, &key, &point);
         let pkcs8 = pair.map_err(unsupported)?.to_pkcs8v1();
         Ok(pkcs8.map_err(unsupported)?.as_ref().to_vec())
     }
 
     fn ed25519_pkcs8(&self) -> Result<Vec<u8>, InvalidClientKey> {
-        let (seed, public) = (decode_member("d", &self.d)?, decode_member("x", &self.x)?);
+        let (seed, public) = (
+            decode_member("d", self.d.as_deref())?,
+            decode_member("x", self.x.as_deref())?,
+        );
         let pair = Ed25519KeyPair::from_seed_and_public_key(&seed, &public);
         let pkcs8 = pair.map_err(unsupported)?.to_pkcs8v1();
         Ok(pkcs8.map_err(unsupported)?.as_ref().to_vec())
     }
 }
 
-fn decode_member(name: &'static str, part: &Option<String>) -> Result<Vec<u8>, InvalidClientKey> {
-    part.as_ref()
-        .and_then(|text| URL_SAFE_NO_PAD.decode(text).ok())
+fn decode_member(name: &'static str, part: Option<&str>) -> Result<Vec<u8>, InvalidClientKey> {
+    part.and_then(|text| URL_SAFE_NO_PAD.decode(text).ok())
         .ok_or(InvalidClientKey::Incomplete(name))
 }
 

@@ -209,7 +209,7 @@ fn lifetime(max_age: Option<Duration>) -> Lifetime {
     Lifetime {
         refresh_after: ttl / 2,
         wait_after: ttl,
-        discard_after: MAX_STALE_AGE,
+        max_age: MAX_STALE_AGE,
     }
 }
 

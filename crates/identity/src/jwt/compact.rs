@@ -3,7 +3,8 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::Algorithm;
 
-use super::{super::strict_json::StrictObject, JwtRejected};
+use super::JwtError;
+use crate::{TokenRejected, strict_json::StrictObject};
 
 /// The longest key id, in bytes. Hexadecimal hashes have up to 128.
 const MAX_KEY_ID_BYTES: usize = 256;
@@ -35,19 +36,19 @@ impl<'a> CompactJws<'a> {
     /// Splits a token.
     ///
     /// # Errors
-    /// [`JwtRejected::TooLong`], or [`JwtRejected::Malformed`] if it is not
+    /// [`TokenRejected::TooLong`], or [`TokenRejected::Malformed`] if it is not
     /// three parts of unpadded base64url.
-    pub(super) fn split(text: &'a str, max_bytes: usize) -> Result<Self, JwtRejected> {
+    pub(super) fn split(text: &'a str, max_bytes: usize) -> Result<Self, TokenRejected> {
         if text.len() > max_bytes {
-            return Err(JwtRejected::TooLong);
+            return Err(TokenRejected::TooLong);
         }
-        let (signed, signature) = text.rsplit_once('.').ok_or(JwtRejected::Malformed)?;
-        let (header, payload) = signed.split_once('.').ok_or(JwtRejected::Malformed)?;
+        let (signed, signature) = text.rsplit_once('.').ok_or(TokenRejected::Malformed)?;
+        let (header, payload) = signed.split_once('.').ok_or(TokenRejected::Malformed)?;
         // Base 64 has no dots, so that there is no fourth part.
         let decode = |part: &str| {
             URL_SAFE_NO_PAD
                 .decode(part)
-                .map_err(|_no_base_64| JwtRejected::Malformed)
+                .map_err(|_no_base_64| TokenRejected::Malformed)
         };
         decode(signature)?;
         Ok(Self {
@@ -63,9 +64,9 @@ impl JwtHeader {
     /// Reads a header.
     ///
     /// # Errors
-    /// [`JwtRejected::ForbiddenHeader`], [`JwtRejected::Algorithm`],
-    /// [`JwtRejected::NoKeyId`], or [`JwtRejected::Malformed`].
-    pub(super) fn read(json: &[u8]) -> Result<Self, JwtRejected> {
+    /// [`TokenRejected::ForbiddenHeader`], [`TokenRejected::Algorithm`],
+    /// [`TokenRejected::NoKeyId`], or [`TokenRejected::Malformed`].
+    pub(super) fn read(json: &[u8]) -> Result<Self, JwtError> {
         let members = StrictObject::parse(json)?;
         // `crit`: no extension is supported (RFC 7515 section 4.1.11). The others
         // contain or locate a key, and the author of a token must not choose
@@ -74,16 +75,16 @@ impl JwtHeader {
             .into_iter()
             .any(|name| members.contains(name))
         {
-            return Err(JwtRejected::ForbiddenHeader);
+            return Err(TokenRejected::ForbiddenHeader.into());
         }
         let algorithm = members
             .text("alg")?
             .and_then(parse_algorithm)
-            .ok_or(JwtRejected::Algorithm)?;
+            .ok_or(TokenRejected::Algorithm)?;
         let key_id = members
             .text("kid")?
             .filter(|id| !id.is_empty() && id.len() <= MAX_KEY_ID_BYTES)
-            .ok_or(JwtRejected::NoKeyId)?
+            .ok_or(TokenRejected::NoKeyId)?
             .to_owned();
         // RFC 7515 section 4.1.9: a media type, compared without regard to case;
         // `application/` may be omitted.

@@ -5,7 +5,7 @@
 //! done from the payload, as from an introspection response.
 
 mod compact;
-mod rejected;
+mod error;
 #[cfg(test)]
 mod tests;
 
@@ -15,14 +15,8 @@ use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, AlgorithmFamily};
 
 use self::compact::{CompactJws, JwtHeader};
-pub(super) use self::{
-    compact::parse_algorithm,
-    rejected::{JwtError, JwtRejected},
-};
-use super::{
-    jwks::KeySet,
-    strict_json::{InvalidObject, StrictObject, WrongType},
-};
+pub(super) use self::{compact::parse_algorithm, error::JwtError};
+use super::{TokenRejected, jwks::KeySet, strict_json::StrictObject};
 
 /// The longest access token that is read, in bytes.
 const MAX_TOKEN_BYTES: usize = 16 << 10;
@@ -103,23 +97,23 @@ impl JwtRules {
     /// provider may supply them.
     ///
     /// # Errors
-    /// [`JwtRejected::Issuer`], [`JwtRejected::Audience`] or
-    /// [`JwtRejected::Expired`].
+    /// [`TokenRejected::Issuer`], [`TokenRejected::Audience`] or
+    /// [`TokenRejected::Expired`].
     pub(crate) fn precheck(
         &self,
         token: &UnverifiedJwt,
         now: Timestamp,
-    ) -> Result<(), JwtRejected> {
+    ) -> Result<(), TokenRejected> {
         let clock = SkewedClock::new(now, self.clock_skew);
         if token.issuer.as_ref().is_some_and(|it| *it != self.issuer) {
-            return Err(JwtRejected::Issuer);
+            return Err(TokenRejected::Issuer);
         }
         let is_ours = |all: &Vec<Box<str>>| all.iter().any(|one| self.audiences.contains(&**one));
         if token.audiences.as_ref().is_some_and(|all| !is_ours(all)) {
-            return Err(JwtRejected::Audience);
+            return Err(TokenRejected::Audience);
         }
         if token.expires.is_some_and(|time| clock.is_past(time)) {
-            return Err(JwtRejected::Expired);
+            return Err(TokenRejected::Expired);
         }
         Ok(())
     }
@@ -147,8 +141,8 @@ impl JwtRules {
         self.check_issuer(&payload)?;
         check_audience(&payload, |name| self.audiences.contains(name))?;
         match numeric_date(&payload, "exp")? {
-            None => return Err(JwtRejected::NoExpiry.into()),
-            Some(expires) if clock.is_past(expires) => return Err(JwtRejected::Expired.into()),
+            None => return Err(TokenRejected::NoExpiry.into()),
+            Some(expires) if clock.is_past(expires) => return Err(TokenRejected::Expired.into()),
             Some(_) => {}
         }
         check_not_before(&payload, &clock)?;
@@ -177,31 +171,31 @@ impl JwtRules {
 
         // RFC 9701 section 5: `typ` prevents that an access token is taken for a response.
         if !header.has_typ("token-introspection+jwt") {
-            return Err(JwtRejected::WrongType.into());
+            return Err(TokenRejected::WrongType.into());
         }
         self.check_issuer(&payload)?;
         check_audience(&payload, |name| name == client_id)?;
-        let issued = numeric_date(&payload, "iat")?.ok_or(JwtRejected::Stale)?;
+        let issued = numeric_date(&payload, "iat")?.ok_or(TokenRejected::Stale)?;
         if clock.is_past(issued + MAX_INTROSPECTION_AGE.as_secs_f64()) {
-            return Err(JwtRejected::Stale.into());
+            return Err(TokenRejected::Stale.into());
         }
         if numeric_date(&payload, "exp")?.is_some_and(|expires| clock.is_past(expires)) {
-            return Err(JwtRejected::Expired.into());
+            return Err(TokenRejected::Expired.into());
         }
         check_not_before(&payload, &clock)?;
         let inner = payload.object("token_introspection")?;
-        let inner = inner.ok_or(JwtRejected::Malformed)?;
+        let inner = inner.ok_or(TokenRejected::Malformed)?;
         self.check_signature(&parts, &header, keys)?;
         Ok(inner)
     }
 
-    fn check_type(&self, header: &JwtHeader, payload: &StrictObject) -> Result<(), JwtRejected> {
+    fn check_type(&self, header: &JwtHeader, payload: &StrictObject) -> Result<(), JwtError> {
         if header.has_typ("at+jwt") {
             return Ok(());
         }
         // RFC 7519 section 5.1: `JWT`, or nothing.
         if self.require_at_jwt || !(header.lacks_typ() || header.has_typ("jwt")) {
-            return Err(JwtRejected::WrongType);
+            return Err(TokenRejected::WrongType.into());
         }
         // `nonce`, `at_hash` and `c_hash` are of ID tokens (OpenID Connect Core
         // section 2), `events` is of logout tokens (Back-Channel Logout section
@@ -213,15 +207,15 @@ impl JwtRules {
             return Ok(());
         }
         if marks.into_iter().any(|mark| payload.contains(mark)) || kind == Some("ID") {
-            return Err(JwtRejected::IdToken);
+            return Err(TokenRejected::IdToken.into());
         }
         Ok(())
     }
 
-    fn check_issuer(&self, payload: &StrictObject) -> Result<(), JwtRejected> {
+    fn check_issuer(&self, payload: &StrictObject) -> Result<(), TokenRejected> {
         match payload.text("iss") {
             Ok(Some(issuer)) if issuer == self.issuer => Ok(()),
-            Ok(_) | Err(_) => Err(JwtRejected::Issuer),
+            Ok(_) | Err(_) => Err(TokenRejected::Issuer),
         }
     }
 
@@ -234,7 +228,7 @@ impl JwtRules {
         let algorithm = header.algorithm;
         // No key set has shared secrets either; this guards against a change there.
         if !self.algorithms.contains(&algorithm) || algorithm.family() == AlgorithmFamily::Hmac {
-            return Err(JwtRejected::Algorithm.into());
+            return Err(TokenRejected::Algorithm.into());
         }
         let mut named = keys.with_id(&header.key_id).peekable();
         if named.peek().is_none() {
@@ -243,11 +237,11 @@ impl JwtRules {
         // The key decides about its algorithm, not the token.
         let key = named
             .find(|key| key.allows_algorithm(algorithm))
-            .ok_or(JwtRejected::KeyMismatch)?;
+            .ok_or(TokenRejected::KeyMismatch)?;
         if key.verifies(parts.signing_input, parts.signature, algorithm) {
             Ok(())
         } else {
-            Err(JwtRejected::Signature.into())
+            Err(TokenRejected::Signature.into())
         }
     }
 }
@@ -280,57 +274,30 @@ impl SkewedClock {
 fn check_audience(
     payload: &StrictObject,
     is_ours: impl Fn(&str) -> bool,
-) -> Result<(), JwtRejected> {
+) -> Result<(), TokenRejected> {
     let named = payload.texts("aud").unwrap_or_default();
     if named.iter().any(|name| is_ours(name)) {
         Ok(())
     } else {
-        Err(JwtRejected::Audience)
+        Err(TokenRejected::Audience)
     }
 }
 
-fn check_not_before(payload: &StrictObject, clock: &SkewedClock) -> Result<(), JwtRejected> {
+fn check_not_before(payload: &StrictObject, clock: &SkewedClock) -> Result<(), JwtError> {
     if numeric_date(payload, "nbf")?.is_some_and(|begins| clock.is_future(begins)) {
-        return Err(JwtRejected::NotYetValid);
+        return Err(TokenRejected::NotBefore.into());
     }
     if numeric_date(payload, "iat")?.is_some_and(|issued| clock.is_future(issued)) {
-        return Err(JwtRejected::IssuedInFuture);
+        return Err(TokenRejected::IssuedInFuture.into());
     }
     Ok(())
 }
 
 /// A time in seconds since 1970 (RFC 7519 section 2, `NumericDate`).
-fn numeric_date(payload: &StrictObject, name: &'static str) -> Result<Option<f64>, JwtRejected> {
+fn numeric_date(payload: &StrictObject, name: &'static str) -> Result<Option<f64>, JwtError> {
     match payload.seconds(name)? {
         // `null` is not a time.
-        None if payload.contains(name) => Err(JwtRejected::Malformed),
+        None if payload.contains(name) => Err(TokenRejected::Malformed.into()),
         time => Ok(time),
-    }
-}
-
-impl From<InvalidObject> for JwtRejected {
-    fn from(why: InvalidObject) -> Self {
-        match why {
-            InvalidObject::Malformed => Self::Malformed,
-            InvalidObject::DuplicateMember => Self::DuplicateMember,
-        }
-    }
-}
-
-impl From<InvalidObject> for JwtError {
-    fn from(why: InvalidObject) -> Self {
-        JwtRejected::from(why).into()
-    }
-}
-
-impl From<WrongType> for JwtRejected {
-    fn from(_: WrongType) -> Self {
-        Self::Malformed
-    }
-}
-
-impl From<WrongType> for JwtError {
-    fn from(wrong: WrongType) -> Self {
-        JwtRejected::from(wrong).into()
     }
 }

@@ -6,8 +6,8 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, EncodingKey, crypto, jwk::Jwk};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{JwtError, JwtRejected, JwtRules, UnverifiedJwt};
-use crate::{jwks::KeySet, strict_json::StrictObject};
+use super::{JwtError, JwtRules, UnverifiedJwt};
+use crate::{TokenRejected, jwks::KeySet, strict_json::StrictObject};
 
 const RSA: &str = include_str!("../../../../tests/fixtures/identity/rsa_pkcs8.pem");
 const RSA_PUBLIC: &str = include_str!("../../../../tests/fixtures/identity/rsa_public.pem");
@@ -114,16 +114,16 @@ fn without(claim: &str) -> String {
     })
 }
 
-fn verify_result(recipe: &JwtRules, token: &str) -> Result<(), JwtRejected> {
+fn verify_result(recipe: &JwtRules, token: &str) -> Result<(), TokenRejected> {
     match recipe.verify(token, &keys(), NOW) {
         Ok(_) => Ok(()),
         Err(JwtError::Rejected(why)) => Err(why),
-        Err(JwtError::NeedsKey(_)) => Err(JwtRejected::UnknownKey),
+        Err(JwtError::NeedsKey(_)) => Err(TokenRejected::UnknownKey),
     }
 }
 
 #[track_caller]
-fn assert_rejected(token: &str, why: JwtRejected) {
+fn assert_rejected(token: &str, why: TokenRejected) {
     assert_eq!(verify_result(&rules(), token), Err(why));
 }
 
@@ -168,7 +168,7 @@ fn tokens_signed_by_another_library_verify() {
 fn disallowed_algorithm_is_rejected_although_key_supports_it() {
     let header = json!({ "alg": "ES384", "kid": "es384", "typ": "at+jwt" }).to_string();
     let token = signed(&header, &claims().to_string(), Algorithm::ES384);
-    assert_rejected(&token, JwtRejected::Algorithm);
+    assert_rejected(&token, TokenRejected::Algorithm);
     let mut wider = rules();
     wider.algorithms.push(Algorithm::ES384);
     assert_eq!(verify_result(&wider, &token), Ok(()));
@@ -180,12 +180,12 @@ fn unsigned_token_is_rejected_for_every_spelling_of_none() {
     for none in ["none", "None", "nOnE", "", "rs256"] {
         let token = with_header(|header| header["alg"] = json!(none));
         let (unsigned, _) = token.rsplit_once('.').unwrap();
-        assert_rejected(&token, JwtRejected::Algorithm);
-        assert_rejected(&format!("{unsigned}."), JwtRejected::Algorithm);
+        assert_rejected(&token, TokenRejected::Algorithm);
+        assert_rejected(&format!("{unsigned}."), TokenRejected::Algorithm);
     }
     let token = with_header(|_| ());
     let (unsigned, _) = token.rsplit_once('.').unwrap();
-    assert_rejected(&format!("{unsigned}."), JwtRejected::Signature);
+    assert_rejected(&format!("{unsigned}."), TokenRejected::Signature);
 }
 
 // T-02.
@@ -212,10 +212,10 @@ fn token_signed_with_public_key_as_hmac_secret_is_rejected() {
         let secret = EncodingKey::from_secret(secret);
         let signature = crypto::sign(start.as_bytes(), &secret, Algorithm::HS256).unwrap();
         let token = format!("{start}.{signature}");
-        assert_rejected(&token, JwtRejected::Algorithm);
+        assert_rejected(&token, TokenRejected::Algorithm);
         assert_eq!(
             verify_result(&reckless, &token),
-            Err(JwtRejected::Algorithm)
+            Err(TokenRejected::Algorithm)
         );
     }
 }
@@ -234,7 +234,7 @@ fn header_with_embedded_key_or_crit_is_rejected() {
         ("jwk", jwk),
     ] {
         let token = with_header(|header| header[name] = value);
-        assert_rejected(&token, JwtRejected::ForbiddenHeader);
+        assert_rejected(&token, TokenRejected::ForbiddenHeader);
     }
 }
 
@@ -256,16 +256,16 @@ fn key_id_is_required_and_only_looked_up_in_key_set() {
     for id in ["", &"x".repeat(257)] {
         assert_rejected(
             &with_header(|header| header["kid"] = json!(id)),
-            JwtRejected::NoKeyId,
+            TokenRejected::NoKeyId,
         );
     }
     let token = with_header(|header| {
         header.as_object_mut().unwrap().remove("kid");
     });
-    assert_rejected(&token, JwtRejected::NoKeyId);
+    assert_rejected(&token, TokenRejected::NoKeyId);
     assert_rejected(
         &with_header(|header| header["kid"] = json!("x".repeat(64 << 10))),
-        JwtRejected::TooLong,
+        TokenRejected::TooLong,
     );
 }
 
@@ -276,7 +276,7 @@ fn expired_token_is_rejected_without_needing_a_key() {
     let mut claims = claims();
     claims["exp"] = json!(NOW_S - 60);
     let token = signed(&header.to_string(), &claims.to_string(), Algorithm::ES256);
-    assert_rejected(&token, JwtRejected::Expired);
+    assert_rejected(&token, TokenRejected::Expired);
 }
 
 #[test]
@@ -291,7 +291,7 @@ fn algorithm_must_match_the_key() {
         let header = json!({ "alg": name, "kid": id, "typ": "at+jwt" }).to_string();
         assert_rejected(
             &signed(&header, &claims().to_string(), algorithm),
-            JwtRejected::KeyMismatch,
+            TokenRejected::KeyMismatch,
         );
     }
 }
@@ -314,22 +314,22 @@ fn altered_token_or_signature_is_rejected() {
     let (other_start, _) = other.rsplit_once('.').unwrap();
     assert_rejected(
         &format!("{other_start}.{signature}"),
-        JwtRejected::Signature,
+        TokenRejected::Signature,
     );
     let mut bytes = URL_SAFE_NO_PAD.decode(signature).unwrap();
     for at in 0..bytes.len() {
         bytes[at] ^= 1;
         let signature = URL_SAFE_NO_PAD.encode(&bytes);
-        assert_rejected(&format!("{start}.{signature}"), JwtRejected::Signature);
+        assert_rejected(&format!("{start}.{signature}"), TokenRejected::Signature);
         bytes[at] ^= 1;
     }
-    assert_rejected(&format!("{start}."), JwtRejected::Signature);
+    assert_rejected(&format!("{start}."), TokenRejected::Signature);
     let keys = key_set(&[jwk("es", Algorithm::RS256, |jwk| {
         jwk.as_object_mut().unwrap().remove("alg");
     })]);
     assert_eq!(
         rules().verify(&good, &keys, NOW),
-        Err(JwtRejected::KeyMismatch.into())
+        Err(TokenRejected::KeyMismatch.into())
     );
 }
 
@@ -337,7 +337,7 @@ fn altered_token_or_signature_is_rejected() {
 fn token_must_be_three_base64url_parts_with_json_objects() {
     let good = with_claims(|_| ());
     let long = format!("{}.{}.{}", "e30", "A".repeat(20_000), "e30");
-    assert_rejected(&long, JwtRejected::TooLong);
+    assert_rejected(&long, TokenRejected::TooLong);
     for token in [
         "",
         ".",
@@ -355,9 +355,9 @@ fn token_must_be_three_base64url_parts_with_json_objects() {
     ] {
         let why = verify_result(&rules(), token).unwrap_err();
         let expected = if token == "e30.e30." {
-            JwtRejected::Algorithm
+            TokenRejected::Algorithm
         } else {
-            JwtRejected::Malformed
+            TokenRejected::Malformed
         };
         assert_eq!(why, expected, "{token}");
     }
@@ -371,11 +371,11 @@ fn token_must_be_three_base64url_parts_with_json_objects() {
         "\u{feff}{}",
     ] {
         let token = signed(&header().to_string(), payload, Algorithm::ES256);
-        assert_rejected(&token, JwtRejected::Malformed);
+        assert_rejected(&token, TokenRejected::Malformed);
     }
     let deep = format!("{{\"x\":{}{}}}", "[".repeat(4000), "]".repeat(4000));
     let token = signed(&header().to_string(), &deep, Algorithm::ES256);
-    assert_rejected(&token, JwtRejected::Malformed);
+    assert_rejected(&token, TokenRejected::Malformed);
 }
 
 #[test]
@@ -390,12 +390,12 @@ fn duplicate_members_are_rejected_at_any_depth() {
         r#""x":{"y":[{"z":1,"z":1}]}"#.to_owned(),
     ] {
         let token = signed(&header().to_string(), &inside(&more), Algorithm::ES256);
-        assert_rejected(&token, JwtRejected::DuplicateMember);
+        assert_rejected(&token, TokenRejected::DuplicateMember);
         assert_eq!(UnverifiedJwt::parse(&token), None);
     }
     let header = r#"{"alg":"ES256","kid":"es","kid":"es","typ":"at+jwt"}"#;
     let token = signed(header, &claims().to_string(), Algorithm::ES256);
-    assert_rejected(&token, JwtRejected::DuplicateMember);
+    assert_rejected(&token, TokenRejected::DuplicateMember);
 }
 
 // RFC 9068 section 2.1.
@@ -419,18 +419,18 @@ fn typ_header_must_be_at_jwt() {
         "token-introspection+jwt",
     ] {
         let token = with_header(|header| header["typ"] = json!(kind));
-        assert_rejected(&token, JwtRejected::WrongType);
+        assert_rejected(&token, TokenRejected::WrongType);
     }
     let token = with_header(|header| {
         header.as_object_mut().unwrap().remove("typ");
     });
-    assert_rejected(&token, JwtRejected::WrongType);
+    assert_rejected(&token, TokenRejected::WrongType);
     assert_eq!(verify_result(&lenient_rules(), &token), Ok(()));
     for kind in ["logout+jwt", "secevent+jwt", "token-introspection+jwt", ""] {
         let token = with_header(|header| header["typ"] = json!(kind));
         assert_eq!(
             verify_result(&lenient_rules(), &token),
-            Err(JwtRejected::WrongType)
+            Err(TokenRejected::WrongType)
         );
     }
 }
@@ -452,10 +452,10 @@ fn id_token_is_rejected() {
         let token = signed(&header, &claims.to_string(), Algorithm::ES256);
         assert_eq!(
             verify_result(&lenient_rules(), &token),
-            Err(JwtRejected::IdToken),
+            Err(TokenRejected::IdToken),
             "{mark}"
         );
-        assert_rejected(&token, JwtRejected::WrongType);
+        assert_rejected(&token, TokenRejected::WrongType);
     }
 }
 
@@ -483,11 +483,11 @@ fn audience_must_match_exactly() {
         let expected = if good {
             Ok(())
         } else {
-            Err(JwtRejected::Audience)
+            Err(TokenRejected::Audience)
         };
         assert_eq!(verify_result(&rules(), &token), expected, "{audience}");
     }
-    assert_rejected(&without("aud"), JwtRejected::Audience);
+    assert_rejected(&without("aud"), TokenRejected::Audience);
 }
 
 // T-06.
@@ -503,9 +503,9 @@ fn issuer_must_match_byte_for_byte() {
         Value::Null,
     ] {
         let token = with_claims(|claims| claims["iss"] = issuer);
-        assert_rejected(&token, JwtRejected::Issuer);
+        assert_rejected(&token, TokenRejected::Issuer);
     }
-    assert_rejected(&without("iss"), JwtRejected::Issuer);
+    assert_rejected(&without("iss"), TokenRejected::Issuer);
 }
 
 // T-07.
@@ -514,37 +514,40 @@ fn expired_token_is_rejected_after_clock_skew() {
     for (expires, expected) in [
         (json!(NOW_S + 1), Ok(())),
         (json!(NOW_S - 4), Ok(())),
-        (json!(NOW_S - 5), Err(JwtRejected::Expired)),
-        (json!(-1), Err(JwtRejected::Expired)),
-        (json!(0), Err(JwtRejected::Expired)),
+        (json!(NOW_S - 5), Err(TokenRejected::Expired)),
+        (json!(-1), Err(TokenRejected::Expired)),
+        (json!(0), Err(TokenRejected::Expired)),
         (json!(1_750_000_060.5), Ok(())),
         (json!(1e300), Ok(())),
-        (json!(-1e300), Err(JwtRejected::Expired)),
+        (json!(-1e300), Err(TokenRejected::Expired)),
         (json!(u64::MAX), Ok(())),
-        (json!(i64::MIN), Err(JwtRejected::Expired)),
-        (json!((NOW_S + 60).to_string()), Err(JwtRejected::Malformed)),
-        (json!(true), Err(JwtRejected::Malformed)),
-        (Value::Null, Err(JwtRejected::Malformed)),
+        (json!(i64::MIN), Err(TokenRejected::Expired)),
+        (
+            json!((NOW_S + 60).to_string()),
+            Err(TokenRejected::Malformed),
+        ),
+        (json!(true), Err(TokenRejected::Malformed)),
+        (Value::Null, Err(TokenRejected::Malformed)),
     ] {
         let token = with_claims(|claims| claims["exp"] = expires.clone());
         assert_eq!(verify_result(&rules(), &token), expected, "{expires}");
     }
-    assert_rejected(&without("exp"), JwtRejected::NoExpiry);
+    assert_rejected(&without("exp"), TokenRejected::NoExpiry);
 }
 
 // T-08.
 #[test]
 fn token_from_the_future_is_rejected() {
     for (claim, why) in [
-        ("nbf", JwtRejected::NotYetValid),
-        ("iat", JwtRejected::IssuedInFuture),
+        ("nbf", TokenRejected::NotBefore),
+        ("iat", TokenRejected::IssuedInFuture),
     ] {
         for (time, expected) in [
             (json!(NOW_S + 5), Ok(())),
             (json!(NOW_S + 6), Err(why)),
             (json!(1e300), Err(why)),
-            (json!("x"), Err(JwtRejected::Malformed)),
-            (Value::Null, Err(JwtRejected::Malformed)),
+            (json!("x"), Err(TokenRejected::Malformed)),
+            (Value::Null, Err(TokenRejected::Malformed)),
         ] {
             let token = with_claims(|claims| claims[claim] = time.clone());
             assert_eq!(verify_result(&rules(), &token), expected, "{claim} {time}");
@@ -557,15 +560,18 @@ fn token_from_the_future_is_rejected() {
 fn rejections_share_one_client_message() {
     let unlike = [
         JwtError::NeedsKey("id".to_owned()),
-        JwtRejected::Signature.into(),
-        JwtRejected::Expired.into(),
+        TokenRejected::Signature.into(),
+        TokenRejected::Expired.into(),
     ];
     for why in unlike {
-        assert_eq!(why.to_string(), "the access token is not accepted");
+        assert_eq!(
+            why.to_string(),
+            "the token is not accepted here; get a new one"
+        );
     }
     assert_ne!(
-        JwtRejected::Signature.reason(),
-        JwtRejected::Expired.reason()
+        TokenRejected::Signature.reason(),
+        TokenRejected::Expired.reason()
     );
 }
 
@@ -592,9 +598,9 @@ fn opaque_token_is_not_parsed_as_jwt() {
 fn precheck_rejects_only_wrong_issuer_audience_or_expiry() {
     let ruled_out = |token: String| rules().precheck(&UnverifiedJwt::parse(&token).unwrap(), NOW);
     for (claim, value, why) in [
-        ("iss", json!("https://other.test"), JwtRejected::Issuer),
-        ("aud", json!(["x"]), JwtRejected::Audience),
-        ("exp", json!(NOW_S - 60), JwtRejected::Expired),
+        ("iss", json!("https://other.test"), TokenRejected::Issuer),
+        ("aud", json!(["x"]), TokenRejected::Audience),
+        ("exp", json!(NOW_S - 60), TokenRejected::Expired),
     ] {
         let token = with_claims(|claims| claims[claim] = value);
         assert_eq!(ruled_out(token), Err(why));
@@ -632,26 +638,26 @@ fn signed_introspection_response_yields_inner_claims() {
 #[test]
 fn signed_introspection_response_must_be_fresh_and_for_this_client() {
     for (name, value, why) in [
-        ("iss", json!("https://other.test"), JwtRejected::Issuer),
-        ("aud", json!("other"), JwtRejected::Audience),
-        ("aud", json!(AUDIENCE), JwtRejected::Audience),
-        ("aud", Value::Null, JwtRejected::Audience),
-        ("iat", json!(NOW_S - 65), JwtRejected::Stale),
-        ("iat", json!(NOW_S + 6), JwtRejected::IssuedInFuture),
-        ("iat", json!("x"), JwtRejected::Malformed),
-        ("exp", json!(NOW_S - 5), JwtRejected::Expired),
-        ("nbf", json!(NOW_S + 6), JwtRejected::NotYetValid),
-        ("token_introspection", json!("{}"), JwtRejected::Malformed),
-        ("token_introspection", Value::Null, JwtRejected::Malformed),
+        ("iss", json!("https://other.test"), TokenRejected::Issuer),
+        ("aud", json!("other"), TokenRejected::Audience),
+        ("aud", json!(AUDIENCE), TokenRejected::Audience),
+        ("aud", Value::Null, TokenRejected::Audience),
+        ("iat", json!(NOW_S - 65), TokenRejected::Stale),
+        ("iat", json!(NOW_S + 6), TokenRejected::IssuedInFuture),
+        ("iat", json!("x"), TokenRejected::Malformed),
+        ("exp", json!(NOW_S - 5), TokenRejected::Expired),
+        ("nbf", json!(NOW_S + 6), TokenRejected::NotBefore),
+        ("token_introspection", json!("{}"), TokenRejected::Malformed),
+        ("token_introspection", Value::Null, TokenRejected::Malformed),
     ] {
         let given = verify_introspection(|_, payload| payload[name] = value.clone());
         assert_eq!(given, Err(why.into()), "{name} {value}");
     }
     for (name, why) in [
-        ("iat", JwtRejected::Stale),
-        ("aud", JwtRejected::Audience),
-        ("iss", JwtRejected::Issuer),
-        ("token_introspection", JwtRejected::Malformed),
+        ("iat", TokenRejected::Stale),
+        ("aud", TokenRejected::Audience),
+        ("iss", TokenRejected::Issuer),
+        ("token_introspection", TokenRejected::Malformed),
     ] {
         let given = verify_introspection(|_, payload| {
             payload.as_object_mut().unwrap().remove(name);
@@ -660,12 +666,12 @@ fn signed_introspection_response_must_be_fresh_and_for_this_client() {
     }
     for kind in ["JWT", "at+jwt"] {
         let given = verify_introspection(|header, _| header["typ"] = json!(kind));
-        assert_eq!(given, Err(JwtRejected::WrongType.into()));
+        assert_eq!(given, Err(TokenRejected::WrongType.into()));
     }
     let given = verify_introspection(|header, _| header["kid"] = json!("new"));
     assert_eq!(given, Err(JwtError::NeedsKey("new".to_owned())));
     let given = verify_introspection(|header, _| header["kid"] = json!("rs"));
-    assert_eq!(given, Err(JwtRejected::KeyMismatch.into()));
+    assert_eq!(given, Err(TokenRejected::KeyMismatch.into()));
 }
 
 #[test]
@@ -676,7 +682,7 @@ fn access_token_is_not_accepted_as_introspection_response() {
     });
     assert_eq!(
         rules().verify_introspection(&token, "gatepost", &keys(), NOW),
-        Err(JwtRejected::WrongType.into())
+        Err(TokenRejected::WrongType.into())
     );
 }
 
