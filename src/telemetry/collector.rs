@@ -1,8 +1,8 @@
-//! The way to a collector of traces: OTLP over HTTP, in protobuf.
+//! Exports spans to a collector: OTLP over HTTP, in protobuf.
 //!
-//! With `OpenTelemetry`'s own message types, and without its exporter: that one
-//! reads settings from environment variables behind the configuration's back,
-//! and does not say how many spans a collector has refused.
+//! The message types are `OpenTelemetry`'s, the exporter is not: that one also reads
+//! settings from environment variables, and does not report how many spans a
+//! collector rejected.
 
 use std::time::Duration;
 
@@ -21,23 +21,23 @@ use rustls::ClientConfig;
 use super::spans::string_attribute;
 use gatepost_base::TraceId;
 
-/// How long one hand-over may take.
+/// How long one export may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// The longest answer that is read.
+/// The longest response that is read.
 const MAX_RESPONSE_BYTES: usize = 64 << 10;
-/// Where collectors take traces (OTLP specification, "OTLP/HTTP Request").
+/// The path of the traces endpoint (OTLP specification, "OTLP/HTTP Request").
 const TRACES_PATH: &str = "/v1/traces";
 
-/// Where traces go.
+/// The collector that traces are exported to.
 pub struct CollectorSettings {
-    /// `http://collector:4318`; the path of the standard is added.
+    /// Such as `http://collector:4318`; the standard path is added.
     pub url: String,
-    /// Header fields to send along; their values may be secret.
+    /// Header fields of each export; their values may be secret.
     pub headers: HeaderMap,
-    /// Whom to believe.
+    /// The trusted certificates.
     pub tls: ClientConfig,
-    /// What we are called there.
+    /// The `service.name` of the spans.
     pub service_name: String,
 }
 
@@ -50,7 +50,7 @@ impl std::fmt::Debug for CollectorSettings {
     }
 }
 
-/// The way to a collector.
+/// A client of a collector.
 pub(super) struct Collector {
     client: Client,
     url: String,
@@ -58,22 +58,22 @@ pub(super) struct Collector {
     resource: Resource,
 }
 
-/// Spans that were not taken.
+/// Why a collector did not accept the spans of an export.
 #[derive(Debug)]
 pub(super) struct ExportError {
-    /// Whether it may be another time.
+    /// Whether a retry may succeed.
     pub(super) is_retryable: bool,
-    /// For our log; without the URL.
+    /// For the log; without the URL.
     pub(super) reason: String,
 }
 
 impl Collector {
     /// # Errors
-    /// When no client can be made of the settings.
+    /// When no HTTP client can be built from the settings.
     pub(super) fn new(settings: CollectorSettings) -> Result<Self, reqwest::Error> {
         let client = Client::builder()
             .tls_backend_preconfigured(settings.tls)
-            // Its headers are for whom they were configured.
+            // The header fields may be secret, so they go to the configured host only.
             .redirect(redirect::Policy::none())
             .no_proxy()
             .referer(false)
@@ -88,7 +88,7 @@ impl Collector {
             string_attribute("service.name", &settings.service_name),
             string_attribute("service.version", env!("CARGO_PKG_VERSION")),
         ];
-        // Tells replicas apart.
+        // Distinguishes replicas.
         if let Ok(id) = TraceId::random() {
             attributes.push(string_attribute("service.instance.id", &id.to_string()));
         }
@@ -103,7 +103,7 @@ impl Collector {
         })
     }
 
-    /// The body that hands over these spans.
+    /// The body of an export of these spans.
     pub(super) fn encode(&self, spans: Vec<Span>) -> Bytes {
         let request = ExportTraceServiceRequest {
             resource_spans: vec![ResourceSpans {
@@ -123,12 +123,12 @@ impl Collector {
         request.encode_to_vec().into()
     }
 
-    /// Hands over a body, and gives back how many spans of it were refused.
+    /// Exports a body, and returns how many of its spans were rejected.
     ///
     /// # Errors
-    /// [`NotTaken`], of all of them.
+    /// [`ExportError`] if none was accepted.
     pub(super) async fn export(&self, body: Bytes) -> Result<u64, ExportError> {
-        let lost = |error: reqwest::Error| ExportError {
+        let failed = |error: reqwest::Error| ExportError {
             is_retryable: true,
             reason: gatepost_identity::http_failure(&error),
         };
@@ -140,11 +140,11 @@ impl Collector {
             .body(body)
             .send()
             .await
-            .map_err(lost)?;
+            .map_err(failed)?;
         let status = response.status();
         if !status.is_success() {
             // OTLP specification, "OTLP/HTTP Response", "Retryable Response Codes".
-            let again = matches!(
+            let is_retryable = matches!(
                 status,
                 StatusCode::TOO_MANY_REQUESTS
                     | StatusCode::BAD_GATEWAY
@@ -152,22 +152,22 @@ impl Collector {
                     | StatusCode::GATEWAY_TIMEOUT
             );
             return Err(ExportError {
-                is_retryable: again,
-                reason: format!("it answers {status}"),
+                is_retryable,
+                reason: format!("it answered {status}"),
             });
         }
-        let mut answer = BytesMut::new();
-        // They were taken: what cannot be read of the answer does not count.
+        let mut body = BytesMut::new();
+        // The spans were accepted, so an unreadable body does not matter.
         while let Ok(Some(part)) = response.chunk().await {
-            if answer.len() + part.len() > MAX_RESPONSE_BYTES {
+            if body.len() + part.len() > MAX_RESPONSE_BYTES {
                 return Ok(0);
             }
-            answer.extend_from_slice(&part);
+            body.extend_from_slice(&part);
         }
-        let refused = ExportTraceServiceResponse::decode(answer.freeze())
+        let rejected = ExportTraceServiceResponse::decode(body.freeze())
             .ok()
-            .and_then(|answer| answer.partial_success)
-            .map_or(0, |partly| partly.rejected_spans);
-        Ok(u64::try_from(refused).unwrap_or(0))
+            .and_then(|response| response.partial_success)
+            .map_or(0, |partial| partial.rejected_spans);
+        Ok(u64::try_from(rejected).unwrap_or(0))
     }
 }

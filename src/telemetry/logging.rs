@@ -1,4 +1,4 @@
-//! The log: to stderr, for people on a terminal, as JSON otherwise.
+//! The log on stderr: text on a terminal, JSON otherwise.
 
 use std::{
     io::{IsTerminal, stderr},
@@ -8,13 +8,12 @@ use std::{
 use tracing::error;
 use tracing_subscriber::{EnvFilter, filter::ParseError, fmt, layer::SubscriberExt};
 
-/// What is always turned down, whatever the filter says of everything:
-/// Pingora and the HTTP/2 library report what strangers do to a port as errors
-/// of ours. A filter that names them brings them back.
+/// Directives that apply unless the filter names the same targets: Pingora and
+/// the HTTP/2 library log whatever strangers send to a port as errors.
 const DEFAULT_DIRECTIVES: &str = "pingora_core=warn,pingora_core::services=off,pingora_core::protocols=off,\
                      pingora_core::apps=off,h2=warn,rustls=warn";
 
-/// A log filter that cannot be read.
+/// An invalid log filter.
 #[derive(Debug, thiserror::Error)]
 #[error("`{filter}` is not a log filter; write a level such as `info`, or `info,gatepost=debug`")]
 pub struct InvalidFilter {
@@ -22,11 +21,11 @@ pub struct InvalidFilter {
     source: ParseError,
 }
 
-/// Starts the log of this process, and sends panics there too.
+/// Starts the log of this process, which also gets panics.
 ///
-/// `filter` is `info`, `gatepost=debug`, or whatever
-/// [`tracing_subscriber::EnvFilter`] reads. Does nothing when a log was
-/// started before, as in tests.
+/// `filter` is `info`, `gatepost=debug`, or anything else that
+/// [`tracing_subscriber::EnvFilter`] parses. Does nothing if a log was started
+/// before, as in tests.
 ///
 /// # Errors
 /// [`InvalidFilter`].
@@ -43,11 +42,7 @@ pub fn start(filter: &str) -> Result<(), InvalidFilter> {
     if started {
         panic::set_hook(Box::new(|panicked| {
             let place = panicked.location().map(ToString::to_string);
-            error!(
-                place,
-                error = panicked.payload_as_str(),
-                "Hit a bug of ours (panic)"
-            );
+            error!(place, error = panicked.payload_as_str(), "Panicked (bug)");
         }));
     }
     Ok(())
@@ -61,10 +56,10 @@ fn parse(filter: &str) -> Result<EnvFilter, InvalidFilter> {
     })
 }
 
-/// Whether the log was not started yet.
+/// Installs the log; false if one was started before.
 fn install(subscriber: impl Into<tracing::Dispatch>) -> bool {
     use tracing_subscriber::util::SubscriberInitExt;
-    // Takes over the records of the `log` crate too.
+    // This also routes the records of the `log` crate here.
     subscriber.try_init().is_ok()
 }
 

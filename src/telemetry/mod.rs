@@ -1,8 +1,9 @@
-//! What Gatepost counts and writes down for its operators.
+//! Metrics, traces and the log, for operators.
 //!
-//! Metrics have closed label sets; the log has one line a request; traces go to
-//! a collector where one is configured. It does not keep the record of who did
-//! what: that is [`crate::audit`].
+//! Metrics have closed label sets; each request is one log line; traces go to a
+//! collector if one is configured. The record of who did what is the audit
+//! journal, in [`crate::audit`]. The folder is below all that handle requests, so
+//! that each can count its own figures.
 
 mod collector;
 mod error_source;
@@ -29,46 +30,46 @@ pub use traces::{TraceSettings, TracingError};
 use self::traces::Traces;
 use gatepost_base::TraceId;
 
-/// What one process tells its operators besides the log. It stays as it was at
-/// the start, whatever is reloaded.
+/// The metrics and traces of one process. A reload does not change their
+/// settings.
 #[derive(Debug, Default)]
 pub struct Telemetry {
-    /// The numbers.
+    /// The metrics.
     pub metrics: Metrics,
     traces: Option<Traces>,
 }
 
 impl Telemetry {
-    /// Metrics, all at zero, and no traces.
+    /// Metrics at zero, without traces.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The same with traces; a thread of its own hands them to the collector.
+    /// Metrics at zero, with traces that a separate thread exports.
     ///
     /// # Errors
-    /// [`CannotTrace`]. Not when the collector is away: that is told later.
+    /// [`TracingError`]. An unreachable collector is none: it is logged later.
     pub fn with_tracing(settings: TraceSettings) -> Result<Self, TracingError> {
         let metrics = Metrics::new();
         let traces = Some(Traces::start(settings, metrics.clone())?);
         Ok(Self { metrics, traces })
     }
 
-    /// Whether traces are kept at all, and then whether one that begins with
-    /// this request is.
+    /// Whether a trace that starts with this request is exported; `None` if no
+    /// traces are.
     pub fn sampling_decision(&self, request: TraceId) -> Option<bool> {
         Some(self.traces.as_ref()?.is_sampled(request))
     }
 
-    /// Tells of a request that is over. Never waits.
-    pub fn record(&self, story: &RequestLog, served: &HttpOutcome) {
-        self.metrics.record(story, served);
+    /// Records a finished request. Never waits.
+    pub fn record(&self, log: &RequestLog, served: &HttpOutcome) {
+        self.metrics.record(log, served);
         if let Some(traces) = &self.traces {
-            traces.enqueue(story, served);
+            traces.enqueue(log, served);
         }
     }
 
-    /// Hands over what is still to be told, within this time.
+    /// Exports the queued traces, within this time.
     pub async fn flush(&self, within: Duration) {
         if let Some(traces) = &self.traces {
             traces.flush(within).await;

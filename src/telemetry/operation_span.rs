@@ -1,4 +1,4 @@
-//! One MCP request of a body, as there is to tell of it.
+//! One MCP request of a body, with its span.
 
 use std::{
     fmt,
@@ -8,27 +8,27 @@ use std::{
 use gatepost_base::{SpanId, TraceContext, TraceId};
 use gatepost_odoo_client::CallSpan;
 
-/// One MCP request that was understood. Most bodies hold one; those of
-/// 2025-03-26 may hold several.
+/// One parsed MCP request. Most bodies hold one; those of 2025-03-26 may hold
+/// several.
 #[derive(Debug)]
 pub struct RpcOperation {
-    /// The method, one of those we answer.
+    /// The method, one of the supported ones.
     pub method: &'static str,
     /// The protocol revision.
     pub revision: &'static str,
-    /// The tool, one of ours.
+    /// The name of the tool.
     pub tool: Option<&'static str>,
-    /// The id that the client gave it, shortened.
+    /// The id that the client chose, truncated.
     pub id: String,
-    /// How it failed.
+    /// How the request failed.
     pub error_type: Option<RpcErrorType>,
-    /// When it came.
+    /// When the request arrived.
     pub started: Instant,
-    /// Until its answer was there to be written.
+    /// How long it took until its response was ready to be sent.
     pub duration: Duration,
-    /// Where it stands in a trace.
+    /// Its span, if it belongs to a trace.
     pub span: Option<SpanContext>,
-    /// The calls to Odoo, where a trace is kept.
+    /// The calls to Odoo, if the trace is exported.
     pub call_spans: Vec<CallSpan>,
 }
 
@@ -36,57 +36,55 @@ pub struct RpcOperation {
 /// conventions for MCP.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RpcErrorType {
-    /// It was given up, for the client left or took it back.
+    /// The client disconnected or cancelled the request.
     Cancelled,
-    /// It was answered with a JSON-RPC error of this code.
+    /// The response is a JSON-RPC error of this code.
     JsonRpc(i32),
-    /// It was refused in this word, without JSON-RPC.
+    /// The response is an HTTP error of this kind, without JSON-RPC.
     Http(&'static str),
-    /// The tool's answer tells of an error.
+    /// The result of the tool is an error.
     Tool,
 }
 
-/// Where a request stands in a trace.
+/// The place of a request in a trace.
 #[derive(Clone, Debug)]
 pub struct SpanContext {
-    /// Our own step; calls to Odoo stand below it.
+    /// Its own span, the parent of its calls to Odoo.
     pub context: TraceContext,
-    /// The step of the client that called us.
+    /// The span of the client.
     pub parent: Option<SpanId>,
-    /// The step of the HTTP request, where the message itself names another.
+    /// The span in the HTTP header fields, if the message itself names another.
     pub link: Option<TraceContext>,
-    /// Whether the trace is kept, by us and by whom we hand it to.
+    /// Whether the trace is exported here and by Odoo.
     pub sampled: bool,
 }
 
 impl SpanContext {
-    /// The step of a request of this number. The word of the message wins over
-    /// that of the HTTP header around it. `keeping` says whether traces are
-    /// kept at all, and then whether one that begins here is.
+    /// The span of the request with this id. The trace context in the message
+    /// takes precedence over that in the HTTP header fields. `sampling` is
+    /// whether a trace that starts here is exported; `None` if no traces are.
     pub(crate) fn for_request(
         request: TraceId,
-        message: Option<TraceContext>,
+        message: Option<&TraceContext>,
         header: Option<&TraceContext>,
-        keeping: Option<bool>,
+        sampling: Option<bool>,
     ) -> Option<Self> {
-        let around = message.as_ref().and(header).cloned();
-        let parent = message.or_else(|| header.cloned());
-        match (parent, keeping) {
-            (Some(parent), keeping) => Some(Self {
+        let link = message.and(header).cloned();
+        if let Some(parent) = message.or(header) {
+            return Some(Self {
                 context: parent.child(),
                 parent: Some(parent.span_id()),
-                link: around,
-                sampled: keeping.is_some() && parent.is_sampled(),
-            }),
-            // The request's own number, so that log and trace find each other.
-            (None, Some(kept)) => Some(Self {
-                context: TraceContext::root(request, kept),
-                parent: None,
-                link: None,
-                sampled: kept,
-            }),
-            (None, None) => None,
+                link,
+                sampled: sampling.is_some() && parent.is_sampled(),
+            });
         }
+        // The trace has the id of the request, so that the log leads to it.
+        sampling.map(|sampled| Self {
+            context: TraceContext::root(request, sampled),
+            parent: None,
+            link: None,
+            sampled,
+        })
     }
 }
 
@@ -116,34 +114,33 @@ mod tests {
     fn message_trace_context_takes_precedence_and_header_becomes_link() {
         let message = context("00f067aa0ba902b7", true);
         let header = context("1111111111111111", true);
-        let step =
-            SpanContext::for_request(TraceId::new(1), Some(message.clone()), Some(&header), None)
-                .unwrap();
-        assert_eq!(step.parent, Some(message.span_id()));
-        assert_eq!(step.link, Some(header.clone()));
-        assert_eq!(step.context.trace_id(), message.trace_id());
-        let step = SpanContext::for_request(TraceId::new(1), None, Some(&header), None).unwrap();
-        assert_eq!((step.parent, step.link), (Some(header.span_id()), None));
+        let span =
+            SpanContext::for_request(TraceId::new(1), Some(&message), Some(&header), None).unwrap();
+        assert_eq!(span.parent, Some(message.span_id()));
+        assert_eq!(span.link, Some(header.clone()));
+        assert_eq!(span.context.trace_id(), message.trace_id());
+        let span = SpanContext::for_request(TraceId::new(1), None, Some(&header), None).unwrap();
+        assert_eq!((span.parent, span.link), (Some(header.span_id()), None));
     }
 
     #[test]
     fn span_is_sampled_only_with_collector_and_sampled_parent() {
-        let kept = |sampled, keeping| {
-            let parent = Some(context("00f067aa0ba902b7", sampled));
-            SpanContext::for_request(TraceId::new(1), parent, None, keeping)
+        let is_sampled = |sampled, sampling| {
+            let parent = context("00f067aa0ba902b7", sampled);
+            SpanContext::for_request(TraceId::new(1), Some(&parent), None, sampling)
                 .unwrap()
                 .sampled
         };
-        assert!(kept(true, Some(true)) && kept(true, Some(false)));
-        assert!(!kept(false, Some(true)));
-        assert!(!kept(true, None));
+        assert!(is_sampled(true, Some(true)) && is_sampled(true, Some(false)));
+        assert!(!is_sampled(false, Some(true)));
+        assert!(!is_sampled(true, None));
     }
 
     #[test]
     fn new_trace_requires_collector_and_uses_request_id() {
         assert!(SpanContext::for_request(TraceId::new(7), None, None, None).is_none());
-        let step = SpanContext::for_request(TraceId::new(7), None, None, Some(false)).unwrap();
-        assert_eq!(step.context.trace_id(), TraceId::new(7));
-        assert!(!step.sampled && !step.context.is_sampled());
+        let span = SpanContext::for_request(TraceId::new(7), None, None, Some(false)).unwrap();
+        assert_eq!(span.context.trace_id(), TraceId::new(7));
+        assert!(!span.sampled && !span.context.is_sampled());
     }
 }

@@ -1,4 +1,4 @@
-//! What there is to tell about one request when it is over.
+//! Everything logged, measured and traced about one request.
 
 use std::time::Duration;
 
@@ -9,59 +9,58 @@ use gatepost_mcp::Request;
 use gatepost_odoo_client::CallStats;
 use gatepost_state::limits::LimitDecision;
 
-/// Characters of a client's request id that are kept.
+/// Characters of a client's request id that are logged.
 const MAX_LOGGED_ID_CHARS: usize = 64;
 
-/// What is known so far about one request. The edge owns it and writes it down
-/// once, at the end, whatever happened: the gateway only fills it in.
+/// Everything logged, measured and traced about one request. The edge owns it and
+/// records it once, at the end, however the request ended; the gateway fills it in.
 #[derive(Debug)]
 pub struct RequestLog {
-    /// Our number for the request.
+    /// Gatepost's id for the request.
     pub request_id: TraceId,
-    /// The instance it went to.
+    /// The instance that the request is for.
     pub instance: Option<InstanceName>,
-    /// Who it was.
+    /// The authenticated caller.
     pub caller: Option<Subject>,
-    /// What became of a provider's token.
+    /// How the lookup of a provider's token ended.
     pub token_lookup: Option<TokenLookup>,
-    /// The allowances that were looked at.
+    /// The limits that were checked.
     pub rate_limit_checks: Vec<LimitDecision>,
     /// The protocol revision, such as `2025-11-25`.
     pub revision: Option<&'static str>,
-    /// The JSON-RPC method, one of those we know.
+    /// The JSON-RPC method, if it is a known one.
     pub method: Option<&'static str>,
-    /// The tool, one of ours.
+    /// The name of the tool.
     pub tool: Option<&'static str>,
-    /// Who is to blame if it failed.
+    /// Who caused the request to fail.
     pub error_source: Option<ErrorSource>,
-    /// The kind of refusal, in one word, for logs and metrics.
+    /// The kind of error, in one word, for logs and metrics.
     pub error_type: Option<&'static str>,
-    /// What went wrong, with everything that only we may read.
+    /// The error in detail, for the log only.
     pub error_detail: Option<String>,
-    /// Calls that went to Odoo.
+    /// Calls that were sent to Odoo.
     pub odoo_calls: u32,
-    /// How long Odoo took for them, in all.
+    /// How long Odoo took for all of them.
     pub odoo_time: Duration,
-    /// How long people took to answer; none where nobody was asked.
+    /// How long people took to answer; `None` if no one was asked.
     pub elicitation_time: Option<Duration>,
-    /// Whether it was answered with a question.
+    /// Whether the response is a question to the person behind the client.
     pub input_required: bool,
-    /// Calls for whose audit record there was no room.
+    /// Calls whose audit record could not be queued.
     pub audit_failures: u32,
-    /// When the request came.
+    /// When the request arrived.
     pub started: Now,
-    /// Whether traces are kept, and then whether one that begins here is.
+    /// Whether a trace that starts here is exported; `None` if no traces are.
     pub trace_sampling: Option<bool>,
-    /// The trace that the HTTP header names.
+    /// The trace context in the HTTP header fields.
     pub parent_context: Option<TraceContext>,
-    /// The MCP requests that are over.
+    /// The finished MCP requests.
     pub operations: Vec<RpcOperation>,
-    /// The one that is not.
     current_operation: Option<RpcOperation>,
 }
 
 impl RequestLog {
-    /// A story of which nothing but the number is known.
+    /// The log of a request of which only the id is known.
     pub fn new(request_id: TraceId) -> Self {
         Self {
             request_id,
@@ -88,12 +87,12 @@ impl RequestLog {
         }
     }
 
-    /// Begins an MCP request.
+    /// Starts an MCP request.
     pub fn start_operation(&mut self, request: &Request<'_>) {
         self.revision = Some(request.revision.as_str());
         self.method = Some(request.method.as_str());
-        // The first has begun with its head; another when the one before it was over.
-        let begun = self
+        // The first started with the HTTP head, each other one when the one before it ended.
+        let started = self
             .operations
             .last()
             .map_or(self.started.monotonic, |before| {
@@ -110,11 +109,11 @@ impl RequestLog {
                 .take(MAX_LOGGED_ID_CHARS)
                 .collect(),
             error_type: None,
-            started: begun,
+            started,
             duration: Duration::ZERO,
             span: SpanContext::for_request(
                 self.request_id,
-                request.params.trace_context(),
+                request.params.trace_context().as_ref(),
                 self.parent_context.as_ref(),
                 self.trace_sampling,
             ),
@@ -122,67 +121,63 @@ impl RequestLog {
         });
     }
 
-    /// Says which tool the MCP request calls, and begins to count what it
-    /// costs Odoo.
+    /// Enters the tool that the MCP request calls, and starts to count its calls
+    /// to Odoo.
     pub(crate) fn start_tool_call(&mut self, tool: &'static str) -> CallStats {
         self.tool = Some(tool);
         let Some(operation) = &mut self.current_operation else {
             return CallStats::default();
         };
         operation.tool = Some(tool);
-        let step = operation.span.as_ref();
+        let span = operation.span.as_ref();
         CallStats::for_span(
-            step.map(|step| step.context.clone()),
-            step.is_some_and(|step| step.sampled),
+            span.map(|span| span.context.clone()),
+            span.is_some_and(|span| span.sampled),
         )
     }
 
-    /// Adds what a call of a tool has cost.
-    pub(crate) fn end_tool_call(&mut self, tally: &CallStats) {
-        self.odoo_calls += tally.calls();
-        self.odoo_time += tally.call_time();
-        if let Some(took) = tally.person_wait() {
-            *self.elicitation_time.get_or_insert_default() += took;
+    /// Adds the calls to Odoo of a tool.
+    pub(crate) fn end_tool_call(&mut self, stats: &CallStats) {
+        self.odoo_calls += stats.calls();
+        self.odoo_time += stats.call_time();
+        if let Some(wait) = stats.person_wait() {
+            *self.elicitation_time.get_or_insert_default() += wait;
         }
         if let Some(operation) = &mut self.current_operation {
-            operation.call_spans = tally.take_recorded_calls();
+            operation.call_spans = stats.take_recorded_calls();
         }
     }
 
-    /// Says how the MCP request that is under way fails.
+    /// Enters how the current MCP request fails.
     pub fn set_error(&mut self, failure: RpcErrorType) {
         if let Some(operation) = &mut self.current_operation {
             operation.error_type = Some(failure);
         }
     }
 
-    /// Ends the MCP request that is under way, if there is one.
+    /// Ends the current MCP request, if there is one.
     pub fn end_operation(&mut self) {
         if let Some(operation) = self.current_operation.take() {
-            let took = operation.started.elapsed();
             self.operations.push(RpcOperation {
-                duration: took,
+                duration: operation.started.elapsed(),
                 ..operation
             });
         }
     }
 
-    /// Gives up the MCP request that is still under way, if there is one.
+    /// Ends the current MCP request as cancelled, if there is one.
     pub fn abandon_operation(&mut self) {
         self.set_error(RpcErrorType::Cancelled);
         self.end_operation();
     }
 
-    /// The trace that the request belongs to, for the log: the last, where
-    /// several messages name several.
+    /// The trace of the request, for the log. If the messages of a batch belong to
+    /// different traces, that of the last one.
     pub fn trace_id(&self) -> Option<TraceId> {
-        let named = self
-            .operations
-            .iter()
-            .rev()
-            .find_map(|one| one.span.as_ref());
-        named
-            .map(|step| step.context.trace_id())
-            .or_else(|| Some(self.parent_context.as_ref()?.trace_id()))
+        let mut spans = self.operations.iter().rev();
+        let last = spans.find_map(|operation| operation.span.as_ref());
+        last.map(|span| &span.context)
+            .or(self.parent_context.as_ref())
+            .map(TraceContext::trace_id)
     }
 }

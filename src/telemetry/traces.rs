@@ -1,6 +1,6 @@
-//! Traces on their way to a collector: a bounded queue, and a thread behind it.
+//! Queues the spans of traces, and exports them from a separate thread.
 
-use std::{fmt, io, thread, time::Duration};
+use std::{io, thread, time::Duration};
 
 use bytes::Bytes;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -12,83 +12,79 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    CollectorSettings, HttpOutcome, Metrics,
+    CollectorSettings, HttpOutcome, Metrics, RequestLog,
     collector::{Collector, ExportError},
     metrics::OrEmpty,
     spans::request_spans,
 };
-use crate::telemetry::RequestLog;
 use gatepost_base::TraceId;
 
-/// Spans that wait; those of a request for which there is no room are dropped.
+/// Spans in the queue; those of a request that do not all fit are dropped.
 const QUEUE_CAPACITY: usize = 4_096;
-/// Spans that are handed over together, and how long they are waited for.
+/// Spans in one export, and how long it waits for more after the first.
 const MAX_BATCH_SPANS: usize = 512;
 const BATCH_DELAY: Duration = Duration::from_secs(1);
-/// How often the same spans are offered, and how long it takes between two of
-/// these: a second, then twice as long each time, at most the second number.
+/// How often an export is attempted, and the pause after the first attempt; each
+/// pause is twice as long as the one before, up to the maximum.
 const MAX_ATTEMPTS: u32 = 5;
 const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
-/// Which traces are kept, and where they go.
+/// Which traces are exported, and where to.
 #[derive(Debug)]
 pub struct TraceSettings {
-    /// Where they go.
+    /// The collector.
     pub collector: CollectorSettings,
-    /// Which part is kept of those that begin here, from 0 to 1.
+    /// The share of the traces that start here, from 0 to 1.
     pub sample_ratio: f64,
-    /// Whether the caller stands in them.
+    /// Whether spans name the caller.
     pub include_caller: bool,
 }
 
-/// Why no traces can be handed over.
+/// Why tracing cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum TracingError {
-    /// No client can be made of the settings.
-    #[error("`telemetry`: no client for the collector can be made: {0}")]
+    /// The HTTP client cannot be built from the settings.
+    #[error("`telemetry`: the client for the collector cannot be built: {0}")]
     Client(#[from] reqwest::Error),
-    /// The thread does not start.
-    #[error("`telemetry`: the thread that hands traces over cannot be started: {0}")]
+    /// The export thread cannot be started.
+    #[error("`telemetry`: the thread that exports traces cannot be started: {0}")]
     Thread(#[from] io::Error),
 }
 
-/// Traces on their way.
+/// The queue of spans to export.
+#[derive(Debug)]
 pub(super) struct Traces {
     queue: mpsc::Sender<Span>,
     metrics: Metrics,
     sample_ratio: f64,
     include_caller: bool,
     shutdown: watch::Sender<bool>,
-    /// Closed when the thread has ended.
+    /// Its sender is dropped when the thread ends.
     ended: watch::Receiver<()>,
 }
 
 impl Traces {
-    /// Starts the thread. Nothing is connected before there is something to
-    /// hand over.
-    ///
-    /// # Errors
-    /// [`CannotTrace`].
+    /// Starts the export thread. It connects when it has spans to export.
     pub(super) fn start(settings: TraceSettings, metrics: Metrics) -> Result<Self, TracingError> {
         let collector = Collector::new(settings.collector)?;
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let (queue, spans) = mpsc::channel(QUEUE_CAPACITY);
-        let (leaving, leave) = watch::channel(false);
+        let (shutdown, shutdown_requested) = watch::channel(false);
         let (end, ended) = watch::channel(());
-        let courier = BatchExporter {
+        let exporter = BatchExporter {
             collector,
             spans,
-            shutdown: leave,
+            shutdown: shutdown_requested,
             metrics: metrics.clone(),
             is_failing: false,
         };
         thread::Builder::new()
             .name("traces".to_owned())
             .spawn(move || {
-                runtime.block_on(courier.run());
+                runtime.block_on(exporter.run());
                 drop(end);
             })?;
         Ok(Self {
@@ -96,95 +92,87 @@ impl Traces {
             metrics,
             sample_ratio: settings.sample_ratio,
             include_caller: settings.include_caller,
-            shutdown: leaving,
+            shutdown,
             ended,
         })
     }
 
-    /// Whether a trace that begins with this request is kept: by its number, so
-    /// that all replicas decide alike.
+    /// Whether a trace that starts with this request is exported. The id decides, so
+    /// that all replicas agree.
     pub(super) fn is_sampled(&self, request: TraceId) -> bool {
         let [.., a, b, c, d] = request.to_bytes();
         let drawn = f64::from(u32::from_be_bytes([a, b, c, d])) / f64::from(u32::MAX);
-        // A ratio of 1 keeps the largest number too, and one of 0 not the smallest.
+        // A ratio of 1 includes the largest number, and one of 0 excludes the smallest.
         drawn < self.sample_ratio || self.sample_ratio >= 1.0
     }
 
-    /// Puts the spans of a request into the queue, all or none. Never waits.
-    pub(super) fn enqueue(&self, story: &RequestLog, served: &HttpOutcome) {
-        let spans = request_spans(story, served, self.include_caller);
+    /// Queues the spans of a request, all or none. Never waits.
+    pub(super) fn enqueue(&self, log: &RequestLog, served: &HttpOutcome) {
+        let spans = request_spans(log, served, self.include_caller);
         if spans.is_empty() {
             return;
         }
-        let many = as_u64(spans.len());
+        let count = as_u64(spans.len());
         let error = match self.queue.try_reserve_many(spans.len()) {
-            Ok(places) => {
-                for (place, span) in places.zip(spans) {
-                    place.send(span);
+            Ok(permits) => {
+                for (permit, span) in permits.zip(spans) {
+                    permit.send(span);
                 }
                 None
             }
-            Err(_full_or_gone) => Some("queue_full"),
+            Err(_full_or_closed) => Some("queue_full"),
         };
         self.metrics
             .otel_sdk_processor_span_processed_total(OrEmpty(error))
-            .inc_by(many);
+            .inc_by(count);
     }
 
-    /// Has the thread hand over what it has and end, and waits for that.
+    /// Lets the thread export the queued spans and end, and waits for it.
     pub(super) async fn flush(&self, within: Duration) {
         self.shutdown.send_replace(true);
         let mut ended = self.ended.clone();
-        // An error is what is waited for: the thread's end is gone.
-        let gone = async { while ended.changed().await.is_ok() {} };
-        if timeout(within, gone).await.is_err() {
-            warn!("Left without handing over all traces");
+        // The error means that the thread has dropped its sender.
+        let done = async { while ended.changed().await.is_ok() {} };
+        if timeout(within, done).await.is_err() {
+            warn!("Stopped before all traces were exported");
         }
     }
 }
 
-impl fmt::Debug for Traces {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Traces")
-            .field("sample_ratio", &self.sample_ratio)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Carries spans to the collector.
+/// Exports spans in batches.
 struct BatchExporter {
     collector: Collector,
     spans: mpsc::Receiver<Span>,
     shutdown: watch::Receiver<bool>,
     metrics: Metrics,
-    /// Whether the last attempt failed: that is told once.
+    /// Whether the last attempt failed; only the first failure is logged.
     is_failing: bool,
 }
 
 impl BatchExporter {
     async fn run(mut self) {
         while let Some(batch) = self.collect_batch().await {
-            let many = as_u64(batch.len());
+            let count = as_u64(batch.len());
             let body = self.collector.encode(batch);
-            self.export(body, many).await;
+            self.export(body, count).await;
         }
     }
 
-    /// The next spans: as many as there are a second after the first, at most a
-    /// batch, and without that second when we leave. None at the end.
+    /// Waits for spans, then collects more for [`BATCH_DELAY`], up to a full batch.
+    /// The delay is skipped on shutdown. `None` once the queue is empty then.
     async fn collect_batch(&mut self) -> Option<Vec<Span>> {
         let mut batch = Vec::new();
-        let leaving = tokio::select! {
+        let is_last = tokio::select! {
             biased;
-            some = self.spans.recv_many(&mut batch, MAX_BATCH_SPANS) => some == 0,
+            received = self.spans.recv_many(&mut batch, MAX_BATCH_SPANS) => received == 0,
             () = shutdown_requested(&mut self.shutdown) => true,
         };
         let until = Instant::now() + BATCH_DELAY;
-        while !leaving && batch.len() < MAX_BATCH_SPANS {
+        while !is_last && batch.len() < MAX_BATCH_SPANS {
             let room = MAX_BATCH_SPANS - batch.len();
             tokio::select! {
                 biased;
-                some = self.spans.recv_many(&mut batch, room) => if some == 0 { break },
+                received = self.spans.recv_many(&mut batch, room) => if received == 0 { break },
                 () = shutdown_requested(&mut self.shutdown) => break,
                 () = sleep_until(until) => break,
             }
@@ -197,28 +185,28 @@ impl BatchExporter {
         (!batch.is_empty()).then_some(batch)
     }
 
-    /// Offers spans until they are taken, or it is of no use.
-    async fn export(&mut self, body: Bytes, many: u64) {
+    /// Exports spans, with retries.
+    async fn export(&mut self, body: Bytes, count: u64) {
         let mut pause = INITIAL_BACKOFF;
         for attempt in 1..=MAX_ATTEMPTS {
             match self.collector.export(body.clone()).await {
-                Ok(refused) => {
+                Ok(rejected) => {
                     if std::mem::take(&mut self.is_failing) {
-                        info!("Hands over traces again");
+                        info!("Resumed exporting traces");
                     }
-                    self.count_exported(None, many.saturating_sub(refused));
-                    self.count_exported(Some("rejected"), refused);
+                    self.count_exported(None, count.saturating_sub(rejected));
+                    self.count_exported(Some("rejected"), rejected);
                     return;
                 }
                 Err(ExportError {
-                    is_retryable: again,
-                    reason: why,
+                    is_retryable,
+                    reason,
                 }) => {
                     if !std::mem::replace(&mut self.is_failing, true) {
-                        warn!(error = why, "Failed to hand over traces");
+                        warn!(error = reason, "Failed to export traces");
                     }
-                    // Who leaves does not wait for what may not come back.
-                    if !again || attempt == MAX_ATTEMPTS || *self.shutdown.borrow() {
+                    // Shutdown does not wait for a collector that may not come back.
+                    if !is_retryable || attempt == MAX_ATTEMPTS || *self.shutdown.borrow() {
                         break;
                     }
                 }
@@ -229,24 +217,45 @@ impl BatchExporter {
             }
             pause = (pause * 2).min(MAX_BACKOFF);
         }
-        self.count_exported(Some("not_taken"), many);
+        self.count_exported(Some("not_taken"), count);
     }
 
-    fn count_exported(&self, error: Option<&'static str>, many: u64) {
-        if many > 0 {
+    fn count_exported(&self, error: Option<&'static str>, count: u64) {
+        if count > 0 {
             self.metrics
                 .otel_sdk_exporter_span_exported_total(OrEmpty(error))
-                .inc_by(many);
+                .inc_by(count);
         }
     }
 }
 
-/// Returns when we leave.
-async fn shutdown_requested(leave: &mut watch::Receiver<bool>) {
-    // Its sender is gone when nobody can say it any more.
-    drop(leave.wait_for(|leaving| *leaving).await);
+/// Waits until the process shuts down.
+async fn shutdown_requested(shutdown: &mut watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is a shutdown too.
+    drop(shutdown.wait_for(|requested| *requested).await);
 }
 
-fn as_u64(many: usize) -> u64 {
-    u64::try_from(many).unwrap_or(u64::MAX)
+fn as_u64(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::TracingError;
+
+    #[test]
+    fn tracing_error_texts() {
+        let client = reqwest::Client::builder().user_agent("\n").build();
+        let errors = [
+            TracingError::Client(client.unwrap_err()),
+            TracingError::Thread(io::ErrorKind::OutOfMemory.into()),
+        ];
+        let texts = errors.map(|error| error.to_string());
+        insta::assert_snapshot!(texts.join("\n"), @r"
+        `telemetry`: the client for the collector cannot be built: builder error
+        `telemetry`: the thread that exports traces cannot be started: out of memory
+        ");
+    }
 }

@@ -1,7 +1,7 @@
-//! What the gateways of this process wrote into their log.
+//! The log of the gateways in this process.
 //!
-//! There is one log for all tests, for the gateways run on threads of their
-//! own: a test looks in it for texts that only it knows.
+//! All tests share one log because the gateways run on their own threads: a test
+//! searches it for texts that no other test produces.
 
 use std::{
     io,
@@ -12,7 +12,7 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberI
 
 static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
-/// All that we say ourselves, and more than operators see of what others say.
+/// Everything Gatepost logs, and more of the libraries than operators see.
 const FILTER: &str = "info,gatepost=trace,reqwest=trace,hyper_util=debug,rustls=debug";
 
 struct LogWriter;
@@ -28,7 +28,7 @@ impl io::Write for LogWriter {
     }
 }
 
-/// Begins to write down; before the first gateway.
+/// Starts the log; before the first gateway.
 pub(crate) fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -40,18 +40,18 @@ pub(crate) fn install() {
     });
 }
 
-/// How far the log has come.
+/// The length of the log, in bytes.
 pub(crate) fn length() -> usize {
     lock_log().len()
 }
 
-/// What was written from there on.
+/// The log from this position on.
 pub(crate) fn written_since(from: usize) -> String {
     let written = lock_log();
     String::from_utf8_lossy(written.get(from..).unwrap_or_default()).into_owned()
 }
 
-/// The lines with a text in them.
+/// The lines that contain a text.
 pub(crate) fn lines_with(text: &str) -> Vec<String> {
     written_since(0)
         .lines()

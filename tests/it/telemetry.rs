@@ -1,4 +1,4 @@
-//! What operators are told: traces at a collector, and metrics.
+//! Traces at a collector, and metrics.
 
 use std::{
     fmt::Write as _,
@@ -29,42 +29,42 @@ use crate::{
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-/// Longer than anything here takes.
+/// Longer than any step here takes.
 const TEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What a collector does with what it is sent.
+/// What a collector does with an export.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum CollectorBehavior {
-    /// It takes all of it.
+    /// Accepts all of it.
     Accepts,
-    /// It answers 503 so often, and then takes it.
+    /// Answers 503 this many times, then accepts it.
     Unavailable(u32),
-    /// It says that it never wants to see it again.
+    /// Answers 400.
     BadRequest,
-    /// It takes it, but for so many spans.
+    /// Accepts all but this many spans.
     PartialSuccess(i64),
-    /// It says nothing.
+    /// Does not answer.
     Hangs,
 }
 
-/// A collector of traces that keeps what it is sent.
+/// A collector of traces that stores what it receives.
 struct FakeCollector {
     url: String,
-    /// Heads and bodies as they came.
+    /// Heads and bodies.
     received: mpsc::Receiver<(String, Vec<u8>)>,
-    /// Those that say nothing hold their connections.
+    /// The connections that are not answered.
     _held: Arc<Mutex<Vec<TcpStream>>>,
 }
 
 impl FakeCollector {
-    fn open(mood: CollectorBehavior) -> Self {
+    fn open(behavior: CollectorBehavior) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (sender, received) = mpsc::channel();
         let held = Arc::new(Mutex::new(Vec::new()));
         let holding = Arc::clone(&held);
         thread::spawn(move || {
-            let mut left = if let CollectorBehavior::Unavailable(times) = mood {
+            let mut left = if let CollectorBehavior::Unavailable(times) = behavior {
                 times
             } else {
                 0
@@ -77,7 +77,7 @@ impl FakeCollector {
                 if sender.send((head, body)).is_err() {
                     return;
                 }
-                let (status, answer) = match mood {
+                let (status, answer) = match behavior {
                     CollectorBehavior::Unavailable(_) if left > 0 => {
                         left -= 1;
                         ("503 Service Unavailable", Vec::new())
@@ -87,13 +87,13 @@ impl FakeCollector {
                     }
                     CollectorBehavior::BadRequest => ("400 Bad Request", Vec::new()),
                     CollectorBehavior::PartialSuccess(spans) => {
-                        let partly = ExportTraceServiceResponse {
+                        let partial = ExportTraceServiceResponse {
                             partial_success: Some(ExportTracePartialSuccess {
                                 rejected_spans: spans,
                                 error_message: "too many".to_owned(),
                             }),
                         };
-                        ("200 OK", partly.encode_to_vec())
+                        ("200 OK", partial.encode_to_vec())
                     }
                     CollectorBehavior::Hangs => {
                         holding.lock().unwrap().push(stream);
@@ -115,7 +115,7 @@ impl FakeCollector {
         }
     }
 
-    /// The next spans that come.
+    /// Waits for the next export and decodes its spans.
     fn next_spans(&self) -> Vec<Span> {
         let (_, body) = self.received.recv_timeout(TEST_TIMEOUT).unwrap();
         decode_spans(&body)
@@ -168,7 +168,7 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// A gateway that everybody may use, with traces going there.
+/// A gateway with anonymous callers that exports traces to this URL.
 fn start_traced(url: &str, more: &[(&str, &str)]) -> TestGateway {
     let mut settings = vec![
         ("GATEPOST_SERVER__ANONYMOUS_ROLE", "reader"),
@@ -179,7 +179,7 @@ fn start_traced(url: &str, more: &[(&str, &str)]) -> TestGateway {
     TestGateway::with_key(ADMIN_KEY, &settings)
 }
 
-/// A call that counts records, with more in its `_meta`.
+/// A call that counts records, with this `_meta`.
 fn count_call(meta: &Value) -> Value {
     let mut call = tool_call("count_records", &json!({"model": "res.partner"}));
     call["params"]["_meta"] = meta.clone();
@@ -193,7 +193,7 @@ fn post_ok(stage: &TestGateway, headers: &[&str], message: &Value) {
     assert_eq!(answer.status, 200, "{}", answer.body);
 }
 
-/// What Odoo was told as `traceparent` and `tracestate`, call by call.
+/// `traceparent` and `tracestate` of each call that Odoo received.
 fn trace_headers_at_odoo(stage: &TestGateway) -> Vec<(String, String)> {
     let header = |headers: &http::HeaderMap, name: &str| {
         let value = headers.get(name).map(|value| value.to_str().unwrap());
@@ -211,7 +211,7 @@ fn trace_headers_at_odoo(stage: &TestGateway) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Waits until a metric has a value.
+/// Waits until the metrics contain a line.
 fn wait_for_metric(stage: &TestGateway, line: &str) {
     let until = Instant::now() + TEST_TIMEOUT;
     loop {
@@ -275,15 +275,15 @@ fn request_span_is_child_of_client_span_and_parent_of_odoo_spans() {
         string_attribute(&last.attributes, "odoo.model"),
         "res.partner"
     );
-    // Odoo was told of exactly these steps, in this order.
-    let steps: Vec<_> = calls
+    // Odoo received exactly these spans, in this order.
+    let spans: Vec<_> = calls
         .iter()
         .map(|call| format!("00-{TRACE}-{}-01", hex(&call.span_id)))
         .collect();
-    let told = trace_headers_at_odoo(&stage);
-    let parents: Vec<_> = told.iter().map(|(parent, _)| parent.clone()).collect();
-    assert_eq!(parents, steps);
-    assert!(told.iter().all(|(_, state)| state == "rojo=1"));
+    let received = trace_headers_at_odoo(&stage);
+    let parents: Vec<_> = received.iter().map(|(parent, _)| parent.clone()).collect();
+    assert_eq!(parents, spans);
+    assert!(received.iter().all(|(_, state)| state == "rojo=1"));
     let lines = log::lines_with(TRACE);
     assert!(
         lines
@@ -306,7 +306,7 @@ fn message_trace_context_takes_precedence_and_header_is_linked() {
     assert_eq!(hex(&server.trace_id), TRACE);
     assert_eq!(hex(&server.links[0].trace_id), "1".repeat(32));
     assert_eq!(hex(&server.links[0].span_id), "2".repeat(16));
-    // What the message says wrongly, it does not say.
+    // A malformed context in the message counts as none.
     for meta in [
         json!({}),
         json!({"traceparent": "00-zz-1-01"}),
@@ -366,13 +366,13 @@ fn without_collector_client_trace_is_propagated_and_none_is_started() {
     let meta = json!({"traceparent": TRACEPARENT, "tracestate": "rojo=1,congo=t61r"});
     post_ok(&stage, &[], &count_call(&meta));
     post_ok(&stage, &[], &count_call(&meta));
-    let told = trace_headers_at_odoo(&stage).split_off(before);
-    for (parent, state) in &told {
+    let received = trace_headers_at_odoo(&stage).split_off(before);
+    for (parent, state) in &received {
         assert!(parent.starts_with(&format!("00-{TRACE}-")) && parent.ends_with("-01"));
         assert!(!parent.contains(PARENT));
         assert_eq!(state, "rojo=1,congo=t61r");
     }
-    assert!(told.len() > 1 && told[0].0 != told[1].0);
+    assert!(received.len() > 1 && received[0].0 != received[1].0);
 }
 
 #[test]
@@ -380,8 +380,8 @@ fn unsampled_request_is_not_exported_and_odoo_gets_unsampled_flag() {
     let collector = FakeCollector::open(CollectorBehavior::Accepts);
     let stage = start_traced(&collector.url, &[("GATEPOST_TELEMETRY__SAMPLE_RATIO", "0")]);
     post_ok(&stage, &[], &count_call(&json!({})));
-    let unkept = TRACEPARENT.replace("-01", "-00");
-    post_ok(&stage, &[], &count_call(&json!({"traceparent": unkept})));
+    let unsampled = TRACEPARENT.replace("-01", "-00");
+    post_ok(&stage, &[], &count_call(&json!({"traceparent": unsampled})));
     assert!(
         trace_headers_at_odoo(&stage)
             .iter()
@@ -392,10 +392,11 @@ fn unsampled_request_is_not_exported_and_odoo_gets_unsampled_flag() {
         &[],
         &count_call(&json!({"traceparent": TRACEPARENT})),
     );
-    let kept = collector.next_spans();
-    assert!(kept.iter().all(|span| hex(&span.trace_id) == TRACE));
+    let exported = collector.next_spans();
+    assert!(exported.iter().all(|span| hex(&span.trace_id) == TRACE));
     assert_eq!(
-        kept.iter()
+        exported
+            .iter()
             .filter(|span| span.name.starts_with("tools/"))
             .count(),
         1
@@ -415,8 +416,8 @@ fn span_has_error_type_but_no_caller_or_arguments() {
     post_ok(&stage, &[], &call);
     post_ok(&stage, &[], &tool_call("no_such_tool", &json!({})));
     let (_, body) = collector.received.recv_timeout(TEST_TIMEOUT).unwrap();
-    let told = String::from_utf8_lossy(&body).into_owned();
-    assert!(!told.contains(secret) && !told.contains(ADMIN_KEY) && !told.contains("anonymous"));
+    let text = String::from_utf8_lossy(&body).into_owned();
+    assert!(!text.contains(secret) && !text.contains(ADMIN_KEY) && !text.contains("anonymous"));
     let mut all = decode_spans(&body);
     if !all.iter().any(|span| span.name == "tools/call") {
         all.extend(collector.next_spans());
@@ -473,15 +474,15 @@ fn hanging_collector_delays_no_call_and_shutdown_only_briefly() {
     );
     post_ok(&stage, &[], &count_call(&json!({})));
     collector.received.recv_timeout(TEST_TIMEOUT).unwrap();
-    let begun = Instant::now();
+    let started = Instant::now();
     for _ in 0..20 {
         post_ok(&stage, &[], &count_call(&json!({})));
     }
-    // The collector would have kept each of them for ten seconds.
-    assert!(begun.elapsed() < Duration::from_secs(10));
-    let begun = Instant::now();
+    // An export that waits for the collector takes ten seconds.
+    assert!(started.elapsed() < Duration::from_secs(10));
+    let started = Instant::now();
     drop(stage);
-    assert!(begun.elapsed() < Duration::from_secs(8));
+    assert!(started.elapsed() < Duration::from_secs(8));
 }
 
 #[test]
@@ -522,10 +523,10 @@ fn recovered_collector_gets_retried_spans_and_failure_is_logged_once() {
         first.len()
     );
     wait_for_metric(&stage, &line);
-    // Nobody else here answers that.
-    let lines = log::lines_with("it answers 503");
+    // No other test has a collector that answers 503.
+    let lines = log::lines_with("it answered 503");
     assert_eq!(lines.len(), 1, "{lines:?}");
-    assert!(!log::lines_with("Hands over traces again").is_empty());
+    assert!(!log::lines_with("Resumed exporting traces").is_empty());
 }
 
 #[test]
@@ -564,7 +565,7 @@ fn queued_spans_are_exported_on_shutdown() {
         &count_call(&json!({"traceparent": TRACEPARENT})),
     );
     drop(stage);
-    // It is there by now: nothing has to be waited for.
+    // Shutdown has exported it already.
     let (_, body) = collector.received.try_recv().unwrap();
     assert_eq!(hex(&decode_spans(&body)[0].trace_id), TRACE);
 }
@@ -618,7 +619,7 @@ fn doubtful_collector_settings_give_warnings() {
     assert!(warned(url, "http://traces.example.com").contains("unencrypted"));
     let file = "tests/fixtures/config/odoo.key";
     let alone = warned("GATEPOST_TELEMETRY__OTLP_CA_FILE", file);
-    assert!(alone.contains("no use without `otlp_url`"), "{alone}");
+    assert!(alone.contains("not used without `otlp_url`"), "{alone}");
 }
 
 #[test]
@@ -628,7 +629,7 @@ fn metrics_report_odoo_availability_and_connections() {
     post_ok(&stage, &[], &count_call(&json!({})));
     wait_for_metric(&stage, "gatepost_odoo_up{instance=\"demo\"} 1\n");
     let metrics = stage.admin_get("/metrics").body;
-    // The sample company closes after each answer, as Odoo's workers do.
+    // The sample company closes the connection after each response, as Odoo does.
     for line in [
         "gatepost_odoo_connections_open{instance=\"demo\"} 0\n",
         "gatepost_odoo_calls_in_flight{instance=\"demo\"} 0\n",
