@@ -3,17 +3,14 @@
 use http::{HeaderMap, Method, header};
 
 use super::{
+    AcceptedRequest, Gateway, Head, HttpResponse, RequestError,
     accept_header::{AcceptHeader, is_json},
     client_address::client_address,
     cors,
     endpoint::EndpointRoute,
-    error_response::RequestError,
-    head::Head,
     public_endpoints,
-    request_context::{AcceptedRequest, RequestContext, Target},
-    response::HttpResponse,
+    request_context::{RequestContext, Target},
     router::{PublicRoute, Route},
-    service::Gateway,
 };
 use crate::telemetry::RequestLog;
 use gatepost_base::{InstanceName, TraceContext};

@@ -2,13 +2,13 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::endpoint::Endpoint;
+use super::Endpoint;
 use crate::telemetry::TokenLookup;
 use gatepost_base::{CredentialName, InstanceName, RoleName, Subject};
 use gatepost_identity::{
-    ApiKey, ApiKeyError, ApiKeyId, ApiKeyStore, Bearer, BearerError, Caller, CallerKind, Granted,
-    Grants, Now, OwnedBearer, Principal, Provider, ProviderError, ProviderUnavailable,
-    TokenCacheLookup, TokenError, TokenRejected, choose_credential,
+    ApiKey, ApiKeyError, ApiKeyId, ApiKeyStore, Bearer, BearerError, Caller, CallerKind, Grants,
+    Now, OwnedBearer, Principal, Provider, ProviderError, ProviderUnavailable, TokenCacheLookup,
+    TokenError, TokenRejected, choose_credential,
 };
 use gatepost_policy::Policy;
 use gatepost_state::limits::{AddressLimiter, RateLimited};
@@ -156,24 +156,31 @@ impl Authenticator {
             Err(error) => error.lookup_outcome(),
         });
         let (principal, _) = verified?;
-        let token = AuthenticatedToken {
-            provider: Arc::clone(provider),
-            principal,
-            bearer: bearer.into_owned(),
-        };
-        let granted = self.grants_of(&token, instance);
-        Ok(Authenticated {
+        Ok(self.authenticated(
+            AuthenticatedToken {
+                provider: Arc::clone(provider),
+                principal,
+                bearer: bearer.into_owned(),
+            },
+            instance,
+        ))
+    }
+
+    fn authenticated(&self, token: AuthenticatedToken, instance: &InstanceName) -> Authenticated {
+        let (principal, provider) = (&token.principal, token.provider.name());
+        let granted = self.grants.for_principal(principal, provider, instance);
+        Authenticated {
             caller: Caller {
-                issuer: token.principal.issuer.to_string(),
-                kind: token.principal.kind,
-                subject: token.principal.subject.clone(),
+                issuer: principal.issuer.to_string(),
+                kind: principal.kind,
+                subject: principal.subject.clone(),
                 name: None,
                 roles: granted.roles,
                 credential: None,
             },
             credentials: granted.credentials,
             token: Some(token),
-        })
+        }
     }
 
     fn authenticate_key(
@@ -249,13 +256,13 @@ impl Authenticator {
     }
 
     /// Verifies an accepted token again, for a write: the result may not be older
-    /// than the provider's `write_max_age`. Returns what the token grants now.
+    /// than the provider's `write_max_age`. The roles are those it grants now.
     pub(super) async fn reauthenticate(
         &self,
         token: &AuthenticatedToken,
         endpoint: &Endpoint,
         now: Now,
-    ) -> Result<(Granted, AuthenticatedToken), Unauthenticated> {
+    ) -> Result<Authenticated, Unauthenticated> {
         let provider = &token.provider;
         let bearer = token.bearer.as_bearer();
         let max_age = Some(provider.write_max_age());
@@ -276,12 +283,7 @@ impl Authenticator {
             principal,
             ..token.clone()
         };
-        Ok((self.grants_of(&token, endpoint.instance.name()), token))
-    }
-
-    fn grants_of(&self, token: &AuthenticatedToken, instance: &InstanceName) -> Granted {
-        self.grants
-            .for_principal(&token.principal, token.provider.name(), instance)
+        Ok(self.authenticated(token, endpoint.instance.name()))
     }
 
     /// The local user, who started Gatepost, as a caller of an instance.

@@ -1,11 +1,10 @@
 //! Which roles and which Odoo user a caller has, and how to get more.
 
 use super::{
-    authentication::{Authenticated, AuthenticatedToken, Unauthenticated},
+    Gateway, RequestError, Unauthenticated,
+    authentication::{Authenticated, AuthenticatedToken},
     endpoint::EndpointRoute,
-    error_response::RequestError,
     request_context::RequestContext,
-    service::Gateway,
 };
 use crate::access::UnknownCredential;
 use gatepost_base::{CredentialName, InstanceName, RoleName};
@@ -61,19 +60,15 @@ impl Gateway {
             return Ok(None);
         };
         let endpoint = &context.route.endpoint;
-        let (granted, token) = self
+        let current = self
             .authenticator
             .reauthenticate(token, endpoint, Now::read())
             .await
             .map_err(|why| self.unauthenticated(&context.route, why))?;
-        let caller = Caller {
-            roles: granted.roles,
-            ..context.caller.clone()
-        };
         let instance = endpoint.instance.name();
         Ok(Some(RequestContext {
-            caller: self.with_odoo_credential(caller, &granted.credentials, instance)?,
-            token: Some(token),
+            caller: self.with_odoo_credential(current.caller, &current.credentials, instance)?,
+            token: current.token,
             ..context.clone()
         }))
     }

@@ -4,9 +4,8 @@
 use std::{borrow::Cow, time::Instant};
 
 use super::{
-    error_response::RequestError,
+    Gateway, RequestError, ServerMessages, conversation::Conversation,
     request_context::RequestContext,
-    service::{Gateway, ServerMessages},
 };
 use crate::{
     access::{OdooSession, ProgressReporter},
@@ -35,19 +34,18 @@ impl<'a> CallContext<'a> {
     /// A call whose most powerful operation is `operation`. The caller of a write
     /// is authenticated again.
     pub(super) async fn reauthenticate(
-        gateway: &'a Gateway,
-        context: &'a RequestContext,
+        conversation: &Conversation<'a>,
         request: &'a Request<'a>,
-        server_messages: Option<ServerMessages>,
         operation: Operation,
     ) -> Result<Self, RequestError> {
+        let (gateway, context) = (conversation.gateway, conversation.context);
         let current = gateway.reauthenticate_for_write(context, operation).await?;
         Ok(Self {
             gateway,
             request,
             caller: current.map_or(Cow::Borrowed(context), Cow::Owned),
             operation,
-            server_messages,
+            server_messages: conversation.server_messages.clone(),
         })
     }
 

@@ -4,11 +4,10 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 
 use super::{
-    error_response::RequestError,
-    request_context::{AcceptedRequest, RequestContext, Target},
-    response::HttpResponse,
-    service::{Gateway, ServerMessages},
-    tool_call::{ToolOutcome, call_tool},
+    AcceptedRequest, Gateway, HttpResponse, RequestError, ServerMessages,
+    conversation::Conversation,
+    request_context::{RequestContext, Target},
+    tool_call::ToolOutcome,
 };
 use crate::{telemetry::RequestLog, tools};
 use gatepost_identity::Now;
@@ -30,8 +29,13 @@ impl Gateway {
     ) -> HttpResponse {
         let response = match &request.target {
             Target::Mcp(context) => {
-                self.handle_messages(context, &body, server_messages, log)
-                    .await
+                let mut conversation = Conversation {
+                    gateway: self,
+                    context,
+                    server_messages,
+                    log,
+                };
+                conversation.handle_body(&body).await
             }
             Target::Registration(facade) => {
                 let registered = facade.register(&body, Now::read()).await;
@@ -40,85 +44,67 @@ impl Gateway {
         };
         response.with_headers(&request.cors_headers)
     }
+}
 
-    async fn handle_messages(
-        &self,
-        context: &RequestContext,
-        body: &[u8],
-        server_messages: Option<ServerMessages>,
-        log: &mut RequestLog,
-    ) -> HttpResponse {
+impl Conversation<'_> {
+    async fn handle_body(&mut self, body: &[u8]) -> HttpResponse {
         match Body::parse(body) {
-            Ok(Body::Single(envelope)) => {
-                self.handle_message(context, envelope, server_messages, log)
-                    .await
-            }
-            Ok(Body::Batch(batch)) => {
-                self.handle_batch(context, &batch, server_messages, log)
-                    .await
-            }
-            Err(malformed) => RequestError::from(malformed).to_response(None, log),
+            Ok(Body::Single(envelope)) => self.handle_message(envelope).await,
+            Ok(Body::Batch(batch)) => self.handle_batch(&batch).await,
+            Err(malformed) => RequestError::from(malformed).to_response(None, self.log),
         }
     }
 
-    async fn handle_message(
-        &self,
-        context: &RequestContext,
-        envelope: Envelope<'_>,
-        server_messages: Option<ServerMessages>,
-        log: &mut RequestLog,
-    ) -> HttpResponse {
+    async fn handle_message(&mut self, envelope: Envelope<'_>) -> HttpResponse {
         let id = envelope.readable_id();
-        let outcome = match envelope.classify(&context.transport) {
+        let outcome = match envelope.classify(&self.context.transport) {
             Ok(Inbound::Notification { method, params }) => {
                 if method == "notifications/cancelled" {
-                    self.cancel_call(context, params);
+                    self.gateway.cancel_call(self.context, params);
                 }
                 return HttpResponse::empty(StatusCode::ACCEPTED);
             }
             Ok(Inbound::Response(response)) => {
-                return match self.answer_elicitation(context, &response).await {
+                let answered = self.gateway.answer_elicitation(self.context, &response);
+                return match answered.await {
                     Ok(()) => HttpResponse::empty(StatusCode::ACCEPTED),
-                    Err(error) => error.to_response(None, log),
+                    Err(error) => error.to_response(None, self.log),
                 };
             }
             Ok(Inbound::Request(request)) => {
-                log.start_operation(&request);
-                self.dispatch(context, &request, server_messages, log).await
+                self.log.start_operation(&request);
+                self.dispatch(&request).await
             }
             Err(malformed) => Err(malformed.into()),
         };
-        let response = outcome.unwrap_or_else(|error| error.to_response(id.as_ref(), log));
-        log.end_operation();
+        let response = outcome.unwrap_or_else(|error| error.to_response(id.as_ref(), self.log));
+        self.log.end_operation();
         response
     }
 
     /// One message after the other: a batch is one client's, which waits for all
     /// of them.
-    async fn handle_batch(
-        &self,
-        context: &RequestContext,
-        batch: &Batch<'_>,
-        server_messages: Option<ServerMessages>,
-        log: &mut RequestLog,
-    ) -> HttpResponse {
-        let messages = match batch.messages(&context.transport) {
+    async fn handle_batch(&mut self, batch: &Batch<'_>) -> HttpResponse {
+        let messages = match batch.messages(&self.context.transport) {
             Ok(messages) => messages,
-            Err(malformed) => return RequestError::from(malformed).to_response(None, log),
+            Err(malformed) => return RequestError::from(malformed).to_response(None, self.log),
         };
         // The revision with batches has no elicitation.
         let context = RequestContext {
             session: None,
-            ..context.clone()
+            ..self.context.clone()
+        };
+        let mut conversation = Conversation {
+            context: &context,
+            server_messages: self.server_messages.clone(),
+            log: self.log,
+            ..*self
         };
         let mut body = Vec::new();
         for message in messages {
             let response = match Batch::parse_one(message) {
-                Ok(envelope) => {
-                    self.handle_message(&context, envelope, server_messages.clone(), log)
-                        .await
-                }
-                Err(malformed) => RequestError::from(malformed).to_response(None, log),
+                Ok(envelope) => conversation.handle_message(envelope).await,
+                Err(malformed) => RequestError::from(malformed).to_response(None, conversation.log),
             };
             if !response.body.is_empty() {
                 body.push(if body.is_empty() { b'[' } else { b',' });
@@ -133,13 +119,8 @@ impl Gateway {
     }
 
     /// Responds to one request. A new MCP method is an arm here.
-    async fn dispatch(
-        &self,
-        context: &RequestContext,
-        request: &Request<'_>,
-        server_messages: Option<ServerMessages>,
-        log: &mut RequestLog,
-    ) -> Result<HttpResponse, RequestError> {
+    async fn dispatch(&mut self, request: &Request<'_>) -> Result<HttpResponse, RequestError> {
+        let (gateway, context) = (self.gateway, self.context);
         let title = format!("Odoo ({})", context.instance().name());
         let respond = ResponseBuilder {
             era: request.era(),
@@ -149,12 +130,12 @@ impl Gateway {
         let mut session = None;
         let written = match request.method {
             Method::Discover => {
-                respond.result(id, stateless::discover(&self.instructions(context)))
+                respond.result(id, stateless::discover(&instructions(gateway, context)))
             }
             Method::Initialize => {
-                let instructions = self.instructions(context);
+                let instructions = instructions(gateway, context);
                 let initialized = handshake::initialize(&request.params, &title, &instructions)?;
-                log.revision = Some(initialized.revision.as_str());
+                self.log.revision = Some(initialized.revision.as_str());
                 session = initialized
                     .supports_form_elicitation
                     .then(new_session_id)
@@ -162,18 +143,16 @@ impl Gateway {
                 respond.result(id, initialized.result)
             }
             Method::Ping => respond.result(id, serde_json::json!({})),
-            Method::ToolsCall => {
-                match call_tool(self, context, request, server_messages, log).await? {
-                    ToolOutcome::Result(result) => respond.result(id, result),
-                    ToolOutcome::InputRequired(question) => {
-                        log.input_required = true;
-                        respond.input_required(id, &question)
-                    }
+            Method::ToolsCall => match self.call_tool(request).await? {
+                ToolOutcome::Result(result) => respond.result(id, result),
+                ToolOutcome::InputRequired(question) => {
+                    self.log.input_required = true;
+                    respond.input_required(id, &question)
                 }
-            }
+            },
             Method::ToolsList => {
                 let cursor = request.params.cursor()?;
-                let allows = |operation| self.allows(context, operation);
+                let allows = |operation| gateway.allows(context, operation);
                 let page = tools::list(allows, cursor.as_deref(), request.era())?;
                 respond.result(id, page)
             }
@@ -184,20 +163,20 @@ impl Gateway {
             None => response,
         })
     }
+}
 
-    /// The text that tells a model about the whole server.
-    fn instructions(&self, context: &RequestContext) -> String {
-        let writes = [
-            Operation::Create,
-            Operation::Write,
-            Operation::Delete,
-            Operation::Call,
-        ];
-        let can_write = writes
-            .into_iter()
-            .any(|operation| self.allows(context, operation));
-        tools::instructions(context.instance().name(), can_write)
-    }
+/// The server instructions for models.
+fn instructions(gateway: &Gateway, context: &RequestContext) -> String {
+    let writes = [
+        Operation::Create,
+        Operation::Write,
+        Operation::Delete,
+        Operation::Call,
+    ];
+    let can_write = writes
+        .into_iter()
+        .any(|operation| gateway.allows(context, operation));
+    tools::instructions(context.instance().name(), can_write)
 }
 
 /// A session id for a client that can show forms. Without randomness there is

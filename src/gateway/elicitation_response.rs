@@ -4,7 +4,7 @@
 use serde_json::value::RawValue;
 use tracing::warn;
 
-use super::{error_response::RequestError, request_context::RequestContext, service::Gateway};
+use super::{Gateway, RequestError, request_context::RequestContext};
 use crate::elicitation::{self, Delivery, ElicitationError, ElicitationOwner};
 use gatepost_mcp::{
     Params,

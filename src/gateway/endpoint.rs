@@ -37,6 +37,14 @@ pub(super) struct EndpointRoute {
 }
 
 impl EndpointRoute {
+    /// The endpoint under its canonical URL.
+    pub(super) fn canonical(endpoint: &Arc<Endpoint>) -> Self {
+        Self {
+            endpoint: Arc::clone(endpoint),
+            url_index: 0,
+        }
+    }
+
     /// The protected resource that challenges refer to.
     pub(super) fn resource(&self) -> Option<&ProtectedResource> {
         self.endpoint.protected_resources.get(self.url_index)

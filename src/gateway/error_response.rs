@@ -3,7 +3,7 @@
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::{authentication::Unauthenticated, response::HttpResponse};
+use super::{HttpResponse, Unauthenticated};
 use crate::telemetry::{ErrorSource, RequestLog, RpcErrorType};
 use gatepost_identity::{AmbiguousCredential, BearerError, Challenge, ProviderUnavailable};
 use gatepost_mcp::{ProtocolEra, ProtocolError, RequestId, Revision};

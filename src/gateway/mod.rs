@@ -11,6 +11,7 @@ mod authentication;
 mod authorization;
 mod call_context;
 mod client_address;
+mod conversation;
 mod cors;
 mod dispatch;
 mod elicitation_response;

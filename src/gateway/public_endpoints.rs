@@ -9,10 +9,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 use tracing::warn;
 
-use super::{
-    endpoint::EndpointRoute, error_response::RequestError, response::HttpResponse,
-    routes::normalized_host,
-};
+use super::{HttpResponse, RequestError, endpoint::EndpointRoute, routes::normalized_host};
 use gatepost_identity::{CheckResult, Facade, Now, Provider, ProviderUnavailable};
 use gatepost_state::limits::AddressLimiter;
 
@@ -76,7 +73,7 @@ impl RegistrationFacade {
         Ok(cacheable_document(metadata.to_string()))
     }
 
-    /// Whether clients see the facade, for the administrator.
+    /// Reports whether clients use the facade, for `gatepost check --live`.
     pub async fn check(&self, provider: &Provider, now: Now) -> Vec<CheckResult> {
         if provider.name() != self.provider.name() {
             return Vec::new();
@@ -87,14 +84,14 @@ impl RegistrationFacade {
         vec![match self.facade.metadata(&metadata) {
             Ok(_) => CheckResult::warn(
                 format!(
-                    "clients are sent to the facade at `{}`, as far as its metadata tell",
+                    "clients use the facade at `{}`, as far as the provider's metadata shows",
                     self.facade.issuer
                 ),
-                "log in once and look whether `iss` comes back with the code: then clients refuse it, and the facade must be removed",
+                "log in once and check whether the redirect has `iss`; if it does, clients reject the login, so remove the facade",
             ),
             Err(why) => CheckResult::fail(
-                format!("the facade is off: {why}"),
-                "remove `[facade]`, and paste a client id or have clients register at the provider",
+                format!("the facade is disabled: {why}"),
+                "remove `[facade]`, and give clients a client id or let them register at the provider",
             ),
         }]
     }

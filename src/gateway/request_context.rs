@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
-use super::{
-    authentication::AuthenticatedToken, endpoint::EndpointRoute,
-    public_endpoints::RegistrationFacade,
-};
+use super::{RegistrationFacade, authentication::AuthenticatedToken, endpoint::EndpointRoute};
 use crate::access::Instance;
 use gatepost_identity::Caller;
 use gatepost_mcp::{Session, Transport};

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::endpoint::{Endpoint, EndpointRoute};
+use super::{Endpoint, endpoint::EndpointRoute};
 use crate::access::Instance;
 use gatepost_base::InstanceName;
 use gatepost_identity::PROTECTED_RESOURCE_PATH;
@@ -19,7 +19,7 @@ use gatepost_identity::PROTECTED_RESOURCE_PATH;
 pub struct Routes {
     endpoints: BTreeMap<InstanceName, Arc<Endpoint>>,
     /// By normalized host and path.
-    public_routes: BTreeMap<(String, String), EndpointRoute>,
+    by_public_url: BTreeMap<(String, String), EndpointRoute>,
     /// Scheme, host and port of all public URLs.
     origins: Vec<String>,
     /// The hosts that are served; empty for every host.
@@ -50,7 +50,7 @@ impl Routes {
                     url_index,
                 };
                 let key = (host, normalized_path(url.path()));
-                routes.public_routes.insert(key, route);
+                routes.by_public_url.insert(key, route);
             }
             let name = endpoint.instance.name().clone();
             routes.endpoints.insert(name, endpoint);
@@ -69,7 +69,7 @@ impl Routes {
         let path = normalized_path(path);
         if let Some(host) = host
             && let key = (normalized_host(host), path.clone())
-            && let Some(route) = self.public_routes.get(&key)
+            && let Some(route) = self.by_public_url.get(&key)
         {
             return Some(route.clone());
         }
@@ -79,18 +79,12 @@ impl Routes {
             let name = path.strip_prefix('/')?.strip_suffix("/mcp")?;
             self.endpoints.get(name)
         };
-        endpoint.map(|endpoint| EndpointRoute {
-            endpoint: Arc::clone(endpoint),
-            url_index: 0,
-        })
+        endpoint.map(EndpointRoute::canonical)
     }
 
     /// The endpoint of an instance.
     pub(super) fn named(&self, name: &InstanceName) -> Option<EndpointRoute> {
-        self.endpoints.get(name).map(|endpoint| EndpointRoute {
-            endpoint: Arc::clone(endpoint),
-            url_index: 0,
-        })
+        self.endpoints.get(name).map(EndpointRoute::canonical)
     }
 
     /// The endpoint whose metadata are at this path: where RFC 9728 section 3.1
@@ -110,7 +104,7 @@ impl Routes {
         let route = if of.is_empty() {
             let host = normalized_host(host?);
             let mut at_host = self
-                .public_routes
+                .by_public_url
                 .iter()
                 .filter(|((one, _), _)| *one == host);
             let (_, route) = at_host.next().filter(|_| at_host.next().is_none())?;
@@ -119,11 +113,6 @@ impl Routes {
             self.find(host, of)?
         };
         route.resource().is_some().then_some(route)
-    }
-
-    /// The instance of a name.
-    pub fn instance(&self, name: &InstanceName) -> Option<&Arc<Instance>> {
-        self.endpoints.get(name).map(|endpoint| &endpoint.instance)
     }
 
     /// All instances, in the order of their names.

@@ -135,7 +135,7 @@ impl Gateway {
         found
     }
 
-    /// A caller's session with an instance, in which nobody can be asked.
+    /// A caller's session with an instance, without a way to ask a person.
     pub(crate) fn odoo_session<'a>(
         &'a self,
         instance: &'a Instance,

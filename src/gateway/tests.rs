@@ -1,4 +1,4 @@
-//! What is shown to whom.
+//! Which operations callers see, and how writes authenticate again.
 
 use std::{
     collections::BTreeMap,
@@ -41,7 +41,7 @@ fn context(request: &AcceptedRequest) -> &RequestContext {
     }
 }
 
-/// An instance that nobody calls.
+/// An instance that is never called.
 fn instance(name: &InstanceName, service_key_writes: bool) -> Instance {
     let named = |name: &str| CredentialName::try_from(name).unwrap();
     let link = OdooClientSettings {
@@ -67,12 +67,12 @@ fn instance(name: &InstanceName, service_key_writes: bool) -> Instance {
     })
 }
 
-/// The effects that are open to a guest with this credential, where policy
-/// opens these.
+/// The operations that a caller with this credential may do, where policy
+/// allows these.
 fn allowed_operations(
     credential: Option<&str>,
     service_key_writes: bool,
-    by_policy: &[Operation],
+    allowed_by_policy: &[Operation],
 ) -> Vec<Operation> {
     let name = InstanceName::try_from("production").unwrap();
     let named = |name: &str| CredentialName::try_from(name).unwrap();
@@ -81,7 +81,7 @@ fn allowed_operations(
     let rule = Rule {
         instances: any(),
         models: any(),
-        operations: by_policy.to_vec(),
+        operations: allowed_by_policy.to_vec(),
         ..Rule::default()
     };
     let role = RoleName::try_from("some").unwrap();
@@ -107,10 +107,10 @@ fn allowed_operations(
         policy: Policy::new(BTreeMap::from([(role, rules)])),
         ..Gateway::default()
     };
-    let guest: AcceptedRequest = gateway.accept_stdio(&name, None).unwrap();
+    let request: AcceptedRequest = gateway.accept_stdio(&name, None).unwrap();
     ALL_OPERATIONS
         .into_iter()
-        .filter(|effect| gateway.allows(context(&guest), *effect))
+        .filter(|operation| gateway.allows(context(&request), *operation))
         .collect()
 }
 
@@ -150,8 +150,7 @@ fn unknown_credential_does_not_hide_tools_that_policy_allows() {
     );
 }
 
-/// A provider that says of every token what the test wants; asked where its
-/// configuration says.
+/// A provider whose introspection response is set by the test.
 fn provider(says: &Arc<Mutex<String>>) -> Arc<Provider> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -213,42 +212,42 @@ fn provider(says: &Arc<Mutex<String>>) -> Arc<Provider> {
     Arc::new(Provider::new(settings).unwrap())
 }
 
-/// What the provider says of a good token with these changes.
+/// The introspection response for a valid token, with these changes.
 fn introspection_response(changes: &Value) -> String {
-    let mut told = json!({
+    let mut response = json!({
         "active": true, "sub": "alice", "client_id": "claude", "aud": "production",
         "token_type": "Bearer", "exp": 4_000_000_000_u32, "roles": ["writer"],
     });
     for (name, value) in changes.as_object().unwrap() {
-        told[name] = value.clone();
+        response[name] = value.clone();
     }
-    told.to_string()
+    response.to_string()
 }
 
-/// What becomes of a call of this effect when the provider says something else
-/// than a moment ago; `Ok` tells the roles that it is made with.
+/// The roles that a call has, or the status that it fails with, after the
+/// provider's response changed.
 async fn roles_after_reauthentication(
-    effect: Operation,
-    now_told: String,
+    operation: Operation,
+    new_response: String,
 ) -> Result<Vec<String>, u16> {
     let says = Arc::new(Mutex::new(introspection_response(&json!({}))));
-    let (gateway, guest) = authenticated_gateway(&says).await;
-    *says.lock().unwrap() = now_told;
-    let context = context(&guest);
-    match gateway.reauthenticate_for_write(context, effect).await {
+    let (gateway, request) = authenticated_gateway(&says).await;
+    *says.lock().unwrap() = new_response;
+    let context = context(&request);
+    match gateway.reauthenticate_for_write(context, operation).await {
         Ok(again) => {
             let caller = &again.as_ref().unwrap_or(context).caller;
             Ok(caller.roles.iter().map(ToString::to_string).collect())
         }
-        Err(refusal) => {
-            let mut story = RequestLog::new(TraceId::new(1));
-            Err(refusal.to_response(None, &mut story).status.as_u16())
+        Err(error) => {
+            let mut log = RequestLog::new(TraceId::new(1));
+            Err(error.to_response(None, &mut log).status.as_u16())
         }
     }
 }
 
-/// A gateway whose provider says this, and somebody with a token of it who was
-/// let in and can be asked.
+/// A gateway with a provider that responds with this, and the accepted request of
+/// a caller with its token, who can be asked.
 async fn authenticated_gateway(says: &Arc<Mutex<String>>) -> (Gateway, AcceptedRequest) {
     let name = InstanceName::try_from("production").unwrap();
     let writer = RoleName::try_from("writer").unwrap();
@@ -308,9 +307,9 @@ async fn authenticated_gateway(says: &Arc<Mutex<String>>) -> (Gateway, AcceptedR
         peer: None,
         local_listener: false,
     };
-    let mut story = RequestLog::new(TraceId::new(1));
-    let guest = gateway.accept_head(head, &mut story).await.unwrap();
-    (gateway, guest)
+    let mut log = RequestLog::new(TraceId::new(1));
+    let request = gateway.accept_head(head, &mut log).await.unwrap();
+    (gateway, request)
 }
 
 #[tokio::test]
@@ -323,37 +322,37 @@ async fn write_call_reauthenticates_with_provider() {
     let rows = [
         ("revoked", r#"{"active":false}"#.to_owned(), Err(401)),
         (
-            "of somebody else",
+            "another subject",
             introspection_response(&json!({"sub": "bob"})),
             Err(401),
         ),
         (
-            "for somebody else",
+            "another audience",
             introspection_response(&json!({"aud": "x"})),
             Err(401),
         ),
         (
-            "with another role",
+            "another role",
             introspection_response(&json!({"roles": ["reader"]})),
             Ok(vec!["reader".to_owned()]),
         ),
-        // Though an old answer counts for reading.
-        ("not to be asked about", String::new(), Err(503)),
+        // A stale result is enough for reads.
+        ("provider unavailable", String::new(), Err(503)),
     ];
-    for (what, now_told, expected) in rows {
+    for (what, new_response, expected) in rows {
         assert_eq!(
-            roles_after_reauthentication(Operation::Read, now_told.clone()).await,
+            roles_after_reauthentication(Operation::Read, new_response.clone()).await,
             writer,
             "{what}"
         );
-        for effect in [
+        for operation in [
             Operation::Create,
             Operation::Write,
             Operation::Delete,
             Operation::Call,
         ] {
             assert_eq!(
-                roles_after_reauthentication(effect, now_told.clone()).await,
+                roles_after_reauthentication(operation, new_response.clone()).await,
                 expected,
                 "{what}"
             );
@@ -361,34 +360,39 @@ async fn write_call_reauthenticates_with_provider() {
     }
 }
 
-/// What a call is told whose person says yes when the provider says something
-/// else than when it began, and the status of the answer itself.
-async fn elicitation_result_when(now_told: String) -> (String, u16) {
+/// The text of a call whose person approves after the provider's response changed,
+/// and the status of the approval.
+async fn elicitation_result_when(new_response: String) -> (String, u16) {
     let says = Arc::new(Mutex::new(introspection_response(&json!({}))));
-    let (gateway, guest) = authenticated_gateway(&says).await;
-    let (notices, mut noticed) = tokio::sync::mpsc::channel(4);
+    let (gateway, request) = authenticated_gateway(&says).await;
+    let (server_messages, mut sent) = tokio::sync::mpsc::channel(4);
     let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "ask_person"}});
     let (mut calls, mut answers) = (
         RequestLog::new(TraceId::new(1)),
         RequestLog::new(TraceId::new(2)),
     );
-    let call = gateway.handle_body(&guest, call.to_string().into(), Some(notices), &mut calls);
+    let call = gateway.handle_body(
+        &request,
+        call.to_string().into(),
+        Some(server_messages),
+        &mut calls,
+    );
     let answer = async {
-        let question = noticed.recv().await.unwrap();
+        let question = sent.recv().await.unwrap();
         let question: Value = serde_json::from_slice(&question).unwrap();
-        *says.lock().unwrap() = now_told;
+        *says.lock().unwrap() = new_response;
         let respond =
             |result: Value| json!({"jsonrpc": "2.0", "id": question["id"], "result": result});
         let yes = respond(json!({"action": "accept", "content": {"approve": true}}));
         let status = gateway
-            .handle_body(&guest, yes.to_string().into(), None, &mut answers)
+            .handle_body(&request, yes.to_string().into(), None, &mut answers)
             .await
             .status
             .as_u16();
-        // Where that was not taken the question is still open.
+        // If that was rejected, the question is still pending.
         let no = respond(json!({"action": "decline"})).to_string();
         gateway
-            .handle_body(&guest, no.into(), None, &mut answers)
+            .handle_body(&request, no.into(), None, &mut answers)
             .await;
         status
     };
@@ -403,7 +407,7 @@ async fn approval_counts_only_while_caller_is_still_authorized() {
     let declined = r#"{"consent":"declined"}"#;
     let accepted = r#"{"consent":"accepted"}"#;
     let changed = "not done, for what the user may do was changed while they were asked; call again, and they are asked again";
-    for (what, now_told, expected) in [
+    for (what, new_response, expected) in [
         (
             "as before",
             introspection_response(&json!({})),
@@ -411,18 +415,18 @@ async fn approval_counts_only_while_caller_is_still_authorized() {
         ),
         ("revoked", r#"{"active":false}"#.to_owned(), (declined, 401)),
         (
-            "of somebody else",
+            "another subject",
             introspection_response(&json!({"sub": "bob"})),
             (declined, 401),
         ),
-        ("not to be asked about", String::new(), (declined, 503)),
+        ("provider unavailable", String::new(), (declined, 503)),
         (
-            "with another role",
+            "another role",
             introspection_response(&json!({"roles": ["reader"]})),
             (changed, 202),
         ),
     ] {
-        let (text, status) = elicitation_result_when(now_told).await;
+        let (text, status) = elicitation_result_when(new_response).await;
         assert_eq!((text.as_str(), status), expected, "{what}");
     }
 }

@@ -1,10 +1,9 @@
 //! `tools/call`: from the name of a tool to its result.
 
 use super::{
+    RequestError,
     call_context::{CallAccounting, CallContext},
-    error_response::RequestError,
-    request_context::RequestContext,
-    service::{Gateway, ServerMessages},
+    conversation::Conversation,
 };
 use crate::{
     access::{OdooSession, OperationError},
@@ -24,41 +23,39 @@ pub(super) enum ToolOutcome {
     Result(ToolResult),
 }
 
-/// Calls a tool, after all checks of the call.
-pub(super) async fn call_tool(
-    gateway: &Gateway,
-    context: &RequestContext,
-    request: &Request<'_>,
-    server_messages: Option<ServerMessages>,
-    log: &mut RequestLog,
-) -> Result<ToolOutcome, RequestError> {
-    let input_response = match request.era() {
-        ProtocolEra::Handshake => None,
-        ProtocolEra::Stateless => request.params.input_response()?,
-    };
-    let name = request.params.tool_name()?;
-    let unknown = || RequestError::UnknownTool(name.chars().take(80).collect());
-    let tool = tools::find(&name).ok_or_else(unknown)?;
-    let call =
-        CallContext::reauthenticate(gateway, context, request, server_messages, tool.operation)
-            .await?;
-    call.authorize(unknown)?;
-    let stats = log.start_tool_call(tool.name);
-    let charged = call.charge_limits(tool.rate_class(), tool.returns_records, log);
-    if let Err(limited) = charged.await {
-        return Ok(rate_limited_result(&limited, log));
+impl Conversation<'_> {
+    /// Calls a tool, after all checks of the call.
+    pub(super) async fn call_tool(
+        &mut self,
+        request: &Request<'_>,
+    ) -> Result<ToolOutcome, RequestError> {
+        let input_response = match request.era() {
+            ProtocolEra::Handshake => None,
+            ProtocolEra::Stateless => request.params.input_response()?,
+        };
+        let name = request.params.tool_name()?;
+        let unknown = || RequestError::UnknownTool(name.chars().take(80).collect());
+        let tool = tools::find(&name).ok_or_else(unknown)?;
+        let call = CallContext::reauthenticate(self, request, tool.operation).await?;
+        call.authorize(unknown)?;
+        let log = &mut *self.log;
+        let stats = log.start_tool_call(tool.name);
+        let charged = call.charge_limits(tool.rate_class(), tool.returns_records, log);
+        if let Err(limited) = charged.await {
+            return Ok(rate_limited_result(&limited, log));
+        }
+        let audit = call.audit(log.request_id, tool.name);
+        let accounting = CallAccounting {
+            call: &call,
+            log,
+            stats: &stats,
+            audit: &audit,
+        };
+        let session = call.odoo_session(input_response, &stats, &audit);
+        let arguments = request.params.arguments.map_or("{}", |raw| raw.get());
+        let result = run(tool, &session, arguments).await;
+        tool_outcome(result, &call, accounting.log)
     }
-    let audit = call.audit(log.request_id, tool.name);
-    let accounting = CallAccounting {
-        call: &call,
-        log,
-        stats: &stats,
-        audit: &audit,
-    };
-    let session = call.odoo_session(input_response, &stats, &audit);
-    let arguments = request.params.arguments.map_or("{}", |raw| raw.get());
-    let result = run(tool, &session, arguments).await;
-    tool_outcome(result, &call, accounting.log)
 }
 
 /// Runs the tool and records a denial for the audit.

@@ -1,4 +1,4 @@
-//! Requests that are not served, seen from outside.
+//! Requests that are rejected, over the wire.
 
 use std::{fs, process::Command};
 
@@ -100,7 +100,7 @@ fn public_url_routes_only_to_its_own_instance() {
         (200, json!("Odoo (other)"))
     );
     assert_eq!(title("/demo/mcp", "localhost"), (200, json!("Odoo (demo)")));
-    // With two instances the bare path is nobody's.
+    // With two instances the bare path is no instance's.
     assert_eq!(title("/mcp", "localhost").0, 404);
     assert_eq!(title("/mcp", "mcp.example.com").0, 404);
 }
@@ -111,7 +111,7 @@ fn bad_request_status_table() {
     let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
     let modern = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}"#;
     let rows: Vec<(&str, &str, Vec<&str>, &str)> = vec![
-        ("a good one", "POST", vec![JSON], ping),
+        ("a valid request", "POST", vec![JSON], ping),
         ("GET", "GET", vec![], ""),
         ("DELETE", "DELETE", vec![], ""),
         (
@@ -247,7 +247,7 @@ fn bad_request_status_table() {
         })
         .collect();
     insta::assert_snapshot!(table.join("\n"), @r"
-    a good one: 200
+    a valid request: 200
     GET: 405
     DELETE: 405
     a foreign page: 403 -32600
@@ -278,7 +278,7 @@ fn bad_request_status_table() {
     ");
     assert!(
         stage.fake_odoo.calls().is_empty(),
-        "a refused request reached Odoo"
+        "a rejected request reached Odoo"
     );
 }
 
@@ -350,15 +350,15 @@ fn api_key_authenticates_until_revoked() {
     );
     let mut mistyped = bearer.clone();
     mistyped.pop();
-    let refused = ask(&before, &mistyped);
-    assert_eq!(refused.status, 401);
+    let rejected = ask(&before, &mistyped);
+    assert_eq!(rejected.status, 401);
     assert!(
-        refused
+        rejected
             .header("www-authenticate")
             .unwrap()
             .contains("invalid_token")
     );
-    assert!(!refused.body.contains(&key));
+    assert!(!rejected.body.contains(&key));
     let id = key.split('_').nth(1).unwrap();
     gatepost(&["revoke", id]);
     assert_eq!(ask(&stage(), &bearer).status, 401);
@@ -412,7 +412,7 @@ fn bytes_after_malformed_body_are_never_parsed_as_request() {
         "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcd",
     ] {
-        // In one piece, and late: only what came before the close is answered.
+        // In one piece, and late: only bytes before the close are answered.
         for late in [false, true] {
             let answer = stage.send_in_two(
                 format!("{head}{broken}").as_bytes(),
