@@ -1,5 +1,5 @@
-//! How calls act by some roles in an instance, beyond what the rules say: in
-//! which mode they change, with which key, how many.
+//! How calls with some roles act in an instance, beyond the rules: the write mode,
+//! the Odoo user and the rate limits.
 
 use std::collections::BTreeSet;
 
@@ -19,17 +19,19 @@ pub(super) struct ActingRoles<'a> {
 }
 
 impl ActingRoles<'_> {
-    /// Why what the rules open is refused all the same, or might be: the
-    /// instance or the key that calls act with may not be changed by.
-    pub(super) fn denial_reason(&self, deed: &Action) -> (Option<String>, Option<String>) {
+    /// Why a call is denied although the rules allow it: the instance or its
+    /// credential does not allow writes. The second text is a reason that applies
+    /// to some callers only.
+    pub(super) fn denial_reason(&self, action: &Action) -> (Option<String>, Option<String>) {
         let instance = self.instance;
         let credentials = self.credentials();
-        // One that a grant names takes the place of those of the roles.
+        // A credential of a grant overrides those of the roles.
         let by_grant = self.grant_names_credential();
         let unless_granted = |why: String| {
             if by_grant {
-                let doubt = format!("only to callers whose grant names a credential: else {why}");
-                (None, Some(doubt))
+                let caveat =
+                    format!("only for callers whose grant names a credential; otherwise {why}");
+                (None, Some(caveat))
             } else {
                 (Some(why), None)
             }
@@ -37,7 +39,7 @@ impl ActingRoles<'_> {
         if credentials.len() > 1 {
             let names: Vec<String> = credentials.iter().map(|name| format!("`{name}`")).collect();
             return unless_granted(format!(
-                "the roles name several credentials ({}), and such callers are refused in `{instance}`",
+                "the roles name several credentials ({}), so callers are rejected in `{instance}`",
                 names.join(", ")
             ));
         }
@@ -45,23 +47,23 @@ impl ActingRoles<'_> {
             .config
             .instances
             .get(instance)
-            .filter(|_| is_write(deed))
+            .filter(|_| is_write(action))
         else {
             return (None, None);
         };
         if configured.writes == Writes::ReadOnly {
-            let why = format!("nothing is changed in `{instance}`: its `writes` is `read_only`");
+            let why = format!("`{instance}` does not allow writes: its `writes` is `read_only`");
             return (Some(why), None);
         }
         if credentials.is_empty() && !configured.service_key_writes {
             return unless_granted(format!(
-                "without a credential calls act with the service key of `{instance}`, which only reads (`service_key_writes`)"
+                "calls without a credential use the service key of `{instance}`, which is read-only (`service_key_writes`)"
             ));
         }
         (None, None)
     }
 
-    /// The mode in which what a role opens is changed.
+    /// The mode of the writes that a role allows.
     pub(super) fn write_mode(&self, role: &RoleName) -> WriteMode {
         let own = self.config.roles.get(role);
         let own = own.map_or(WriteMode::ReadOnly, |role| {
@@ -70,17 +72,15 @@ impl ActingRoles<'_> {
         own.min(self.max_mode())
     }
 
-    /// What there is to know of a call that is allowed, a line each.
+    /// Describes an allowed call, one fact a line.
     pub(super) fn describe(&self, question: &AccessQuery) -> Vec<String> {
         let mut lines = Vec::new();
         let modes = self.modes(question);
         for (mode, records) in &modes {
             let does = match mode {
-                WriteMode::ReadOnly => "nothing is changed",
-                WriteMode::RequireHuman => {
-                    "shown first, and made when somebody at the client says so"
-                }
-                WriteMode::Confirm => "shown first, and made by a second call that confirms it",
+                WriteMode::ReadOnly => "no writes",
+                WriteMode::RequireHuman => "previewed, and made when the user approves it",
+                WriteMode::Confirm => "previewed, and made by a second call that confirms it",
                 WriteMode::Direct => "made at once",
             };
             let records = match (modes.len(), records.is_empty()) {
@@ -123,8 +123,8 @@ impl ActingRoles<'_> {
         })
     }
 
-    pub(super) fn limits_as_json(&self, deed: &Action) -> Value {
-        let limits = self.limits(deed).into_iter().map(|(name, _, allowance)| {
+    pub(super) fn limits_as_json(&self, action: &Action) -> Value {
+        let limits = self.limits(action).into_iter().map(|(name, _, allowance)| {
             let numbers = json!({
                 "per_minute": allowance.refill_per_minute(),
                 "at_once": allowance.burst(),
@@ -134,19 +134,19 @@ impl ActingRoles<'_> {
         Value::Object(limits.collect())
     }
 
-    /// The freest mode of the instance, as far as the key goes.
+    /// The least strict mode that the instance and its credential allow.
     fn max_mode(&self) -> WriteMode {
         let Some(configured) = self.config.instances.get(self.instance) else {
             return WriteMode::ReadOnly;
         };
-        let only_reads = !configured.service_key_writes && !self.grant_names_credential();
-        if only_reads && self.credentials().is_empty() {
+        let read_only = !configured.service_key_writes && !self.grant_names_credential();
+        if read_only && self.credentials().is_empty() {
             return WriteMode::ReadOnly;
         }
         configured.writes.to_mode(configured.approval)
     }
 
-    /// In which modes something would be changed; none of what is read.
+    /// The modes of a write, each with its records; none for a read.
     fn modes(&self, question: &AccessQuery) -> Vec<(WriteMode, Domain)> {
         if !is_write(&question.action) {
             return Vec::new();
@@ -161,7 +161,7 @@ impl ActingRoles<'_> {
         named.cloned().collect()
     }
 
-    /// Whether a grant may say whose key it is.
+    /// Whether a grant may name the credential.
     fn grant_names_credential(&self) -> bool {
         self.config.grants.iter().any(|grant| {
             let mut instances = grant.instances.iter();
@@ -181,7 +181,7 @@ impl ActingRoles<'_> {
         let key = match (named.is_empty(), configured) {
             (false, _) => named.join(" or "),
             (true, Some(one)) if one.service_key_writes => "the service key".to_owned(),
-            (true, _) => "the service key, which only reads".to_owned(),
+            (true, _) => "the service key, which is read-only".to_owned(),
         };
         if self.grant_names_credential() {
             format!("{key}; a grant may name another")
@@ -190,11 +190,11 @@ impl ActingRoles<'_> {
         }
     }
 
-    /// What such a call counts for.
-    fn limits(&self, deed: &Action) -> Vec<(&'static str, LimitUnit, Rate)> {
+    /// The limits that such a call counts against.
+    fn limits(&self, action: &Action) -> Vec<(&'static str, LimitUnit, Rate)> {
         let rates = self.config.rates();
         let own = rates.for_roles(self.roles);
-        let of_class = if is_write(deed) {
+        let of_class = if is_write(action) {
             ("write", LimitUnit::Calls("changes"), own.write)
         } else {
             ("read", LimitUnit::Calls("reads"), own.read)
@@ -217,18 +217,18 @@ impl ActingRoles<'_> {
     }
 }
 
-/// What is counted.
+/// What a limit counts.
 #[derive(Clone, Copy)]
 enum LimitUnit {
-    /// What is read from Odoo.
+    /// Data read from Odoo.
     Amount(&'static str),
     /// Calls.
     Calls(&'static str),
 }
 
-fn is_write(deed: &Action) -> bool {
-    match deed {
+fn is_write(action: &Action) -> bool {
+    match action {
         Action::Method(_) => true,
-        Action::Operation(effect) => !effect.is_read(),
+        Action::Operation(operation) => !operation.is_read(),
     }
 }

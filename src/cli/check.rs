@@ -17,28 +17,28 @@ Examples:
   gatepost check --config config/gatepost.toml --live --token < token.txt
 
 It reads the configuration and every file that it names, and changes nothing.
-Mistakes and warnings go to standard error; a warning alone is no failure.
-Exit code 3: the configuration is wrong. 4, with --live: something does not answer, or a rule leaves open or closes what it
-should not, for it names a field that is not there.")]
+Errors and warnings go to standard error; a warning alone is not a failure.
+Exit code 3: the configuration has errors. 4, with --live: a service does not answer, or a
+rule names a field that does not exist, so it does not protect or allow what it should.")]
 pub(super) struct Check {
     /// The configuration [default: the one `GATEPOST_CONFIG` names, else none]
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// Also ask every Odoo whether it answers, takes its API key and its credentials
-    /// and has what rules name in full, and every identity provider and Redis whether it does what is
-    /// needed; and look whether the file of changes can be opened
+    /// Also check that every Odoo answers, accepts its API keys and has the models,
+    /// fields and methods that rules name; that every identity provider and Redis
+    /// works; and that the change store can be opened
     #[arg(long)]
     pub(super) live: bool,
-    /// Also say what an access token would open; it is read from standard input,
-    /// for arguments are seen by everybody on the machine
+    /// Also report what an access token gives access to. It is read from standard
+    /// input because other users of the machine can see arguments
     #[arg(long, requires = "live")]
     pub(super) token: bool,
 }
 
-/// Says whether the configuration is right.
+/// Checks the configuration, and prints a summary.
 ///
 /// # Errors
-/// When it is not.
+/// If it has errors.
 pub(super) fn run(check: &Check) -> Result<(), CliError> {
     let sources = Sources::new(check.config.clone());
     let checked = load(&sources)?;
@@ -57,14 +57,14 @@ pub(super) fn print_warnings(warnings: &[ConfigError]) {
     }
 }
 
-/// What is configured, in a few lines.
+/// The configuration in a few lines.
 fn summary(sources: &Sources, checked: &ValidConfig, now: Timestamp) -> String {
     let config = &checked.config;
     let file = sources.file.as_ref().map_or_else(
         || "the environment".to_owned(),
         |file| file.display().to_string(),
     );
-    let mut lines = vec![format!("{file} is right")];
+    let mut lines = vec![format!("{file} is valid")];
     let listen: Vec<String> = config
         .server
         .listen
@@ -91,7 +91,7 @@ fn summary(sources: &Sources, checked: &ValidConfig, now: Timestamp) -> String {
             (None, Some(_)) => "redis".to_owned(),
             (None, None) => "memory, until the next restart".to_owned(),
         };
-        lines.push(format!("  changes    remembered in {place}"));
+        lines.push(format!("  changes    stored in {place}"));
     }
     if !config.grants.is_empty() {
         lines.push(format!("  grants     {}", config.grants.len()));

@@ -21,13 +21,13 @@ Examples:
   gatepost demo
   gatepost demo --listen 127.0.0.1:9000
 
-It needs no configuration and reads none. Everybody on this machine gets in.")]
+It reads no configuration. Every process on this machine has access.")]
 pub(super) struct Demo {
     /// The address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub(super) listen: SocketAddr,
-    /// The address of the sample company itself, to try a gateway of your own
-    /// in front of it [default: a free port]
+    /// The address of the sample company itself, to try your own gateway in front
+    /// of it [default: a free port]
     #[arg(long, value_name = "ADDR")]
     pub(super) odoo_listen: Option<SocketAddr>,
 }
@@ -35,8 +35,8 @@ pub(super) struct Demo {
 /// Runs the gateway in front of the sample company.
 ///
 /// # Errors
-/// When the listener cannot be opened, or is reached from outside: the demo
-/// asks nobody for proof.
+/// If the listener cannot be opened, or is not on loopback: the demo has no
+/// authentication.
 pub(super) fn run(demo: &Demo) -> Result<(), CliError> {
     let addresses = [Some(demo.listen), demo.odoo_listen];
     if let Some(open) = addresses
@@ -45,7 +45,7 @@ pub(super) fn run(demo: &Demo) -> Result<(), CliError> {
         .find(|address| !address.ip().is_loopback())
     {
         return Err(CliError::UnusableConfig(format!(
-            "the demo lets everybody in, so it listens only on loopback, and `{open}` is reached from outside"
+            "the demo has no authentication, so it listens only on loopback, and `{open}` can be reached from other machines"
         )));
     }
     telemetry::logging::start(Sources::new(None).log_filter().unwrap_or("info"))
@@ -67,7 +67,7 @@ pub(super) fn run(demo: &Demo) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Everything but the secret models, of which salespeople are worth seeing.
+/// Everything but the protected models, and the names of salespeople.
 const DEMO_RULES: &str = r#"[
     { models = ["*"], operations = ["read", "create", "write", "delete"] },
     { models = ["res.users"], fields = ["name"] },
@@ -82,13 +82,15 @@ pub(super) struct DemoServer {
 }
 
 impl DemoServer {
-    /// Takes an address, or a free port.
+    /// Opens the address, or a free port.
     ///
     /// # Errors
-    /// When there is none, or somebody else has it.
+    /// If the port is in use or none is free.
     pub(super) fn open(address: Option<SocketAddr>) -> Result<Self, CliError> {
         let failed = |error: std::io::Error| {
-            CliError::Failed(format!("the sample company finds no free port: {error}"))
+            CliError::Failed(format!(
+                "the port of the sample company cannot be opened: {error}"
+            ))
         };
         let address = address.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
         let listener = std::net::TcpListener::bind(address).map_err(failed)?;
@@ -97,13 +99,13 @@ impl DemoServer {
         Ok(Self { listener, url })
     }
 
-    /// A configuration with the company as its only instance, open to
-    /// everybody on this machine.
+    /// A configuration with the company as its only instance, without
+    /// authentication.
     ///
     /// # Errors
-    /// Never, unless this file is wrong.
+    /// Never, unless this file has a bug.
     pub(super) fn configuration(&self, listen: &str) -> Result<ValidConfig, CliError> {
-        // Through the ordinary checks, as if somebody had written it down.
+        // Through the ordinary checks, like any configuration.
         let sources = Sources::with_environment(
             None,
             [
@@ -121,19 +123,19 @@ impl DemoServer {
         Ok(load(&sources)?)
     }
 
-    /// Answers on its port for as long as it is polled.
+    /// Serves the sample company.
     pub(super) async fn serve(self) {
         match tokio::net::TcpListener::from_std(self.listener) {
             Ok(listener) => {
                 let today = jiff::Zoned::now().date();
                 Arc::new(FakeOdoo::new(today)).serve(listener).await;
             }
-            Err(error) => tracing::error!(%error, "Lost the sample company's port"),
+            Err(error) => tracing::error!(%error, "Failed to serve the sample company"),
         }
     }
 }
 
-/// What to do next.
+/// The text printed at the start.
 fn getting_started(url: &str) -> String {
     let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"search_records","arguments":{"model":"sale.order","domain":[["state","=","sale"]],"limit":5}}}"#;
     format!(
@@ -142,7 +144,7 @@ Gatepost is in front of a sample company. Its endpoint:
 
   {url}
 
-Ask it something:
+Send a request:
 
   curl -s {url} -H 'Content-Type: application/json' -d '{call}'
 
@@ -155,8 +157,8 @@ Connect a client:
                   {{"servers": {{"odoo": {{"type": "http", "url": "{url}"}}}}}}
   Inspector       npx @modelcontextprotocol/inspector --cli {url} --transport http --method tools/list
 
-Everybody on this machine gets in. A change is shown first, and made when it is confirmed;
-the company forgets all of them when it stops. Stop it with Ctrl-C.
+Every process on this machine has access. A change is previewed, and made when it is confirmed;
+all changes are lost when the demo stops. Stop it with Ctrl-C.
 In front of your own Odoo: README.md, "Put it beside Odoo".
 "#,
         program = std::env::current_exe()

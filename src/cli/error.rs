@@ -1,32 +1,32 @@
-//! Why a command did not do what was asked.
+//! Why a command failed.
 
 use std::process::ExitCode;
 
-use crate::config::ConfigErrors;
+use crate::config::{BuildError, ConfigErrors};
 
-/// A command that failed. Its text is for who typed it; each way to fail has
-/// an exit code of its own. Code 2, a wrong command line, is clap's.
+/// Why a command failed. Each variant has an exit code; code 2, for the command
+/// line, is clap's.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CliError {
-    /// The configuration is wrong.
+    /// The configuration has errors.
     #[error("{0}")]
     Configuration(#[from] ConfigErrors),
-    /// It did not work.
+    /// The command failed.
     #[error("error: {0}")]
     Failed(String),
-    /// Policy would refuse what was asked about.
-    #[error("it would be refused")]
+    /// Policy would deny the call in question.
+    #[error("it would be denied")]
     Denied,
-    /// The command cannot work with this configuration, which is right as such.
+    /// The configuration is valid, but the command cannot work with it.
     #[error("error: {0}")]
     UnusableConfig(String),
-    /// Something that is needed does not answer.
+    /// A service that is needed does not answer.
     #[error("error: {0}")]
     Unreachable(String),
 }
 
 impl CliError {
-    /// The code for the shell, as `gatepost --help` lists them.
+    /// The exit code, as `gatepost --help` lists them.
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Failed(_) => 1,
@@ -34,5 +34,11 @@ impl CliError {
             Self::Unreachable(_) => 4,
             Self::Denied => 5,
         })
+    }
+}
+
+impl From<BuildError> for CliError {
+    fn from(error: BuildError) -> Self {
+        Self::UnusableConfig(error.to_string())
     }
 }

@@ -1,4 +1,4 @@
-//! How long a key is good for, as it is typed.
+//! Time spans on the command line.
 
 use std::str::FromStr;
 
@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Expiry(SignedDuration);
 
-/// A text that is no such span.
+/// A text that is not such a span.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "write a whole number of hours, days or weeks, such as `12h`, `90d` or `8w`; at most ten years"
@@ -18,12 +18,12 @@ pub(super) struct InvalidExpiry;
 const MAX_HOURS: i64 = 10 * 366 * 24;
 
 impl Expiry {
-    /// The moment so long after `now`.
+    /// The time this long after `now`.
     pub(super) fn after(self, now: Timestamp) -> Timestamp {
         now.saturating_add(self.0).unwrap_or(Timestamp::MAX)
     }
 
-    /// The moment so long before `now`.
+    /// The time this long before `now`.
     pub(super) fn before(self, now: Timestamp) -> Timestamp {
         now.saturating_sub(self.0).unwrap_or(Timestamp::MIN)
     }

@@ -5,7 +5,12 @@ use std::{collections::BTreeSet, path::PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{CliError, acting_roles::ActingRoles, terminal};
+use super::{
+    CliError,
+    acting_roles::ActingRoles,
+    names::{choose_instance, no_such_role},
+    terminal,
+};
 use crate::config::{LocatedRules, Sources, load_rules};
 use gatepost_base::{InstanceName, RoleName};
 use gatepost_odoo::{FieldName, MethodName, ModelName, Operation};
@@ -20,12 +25,12 @@ Examples:
   gatepost explain --role sales --all
   gatepost explain --role sales --all --json
 
-It reads the configuration and nothing else: no secret, and no Odoo. So it cannot know
-which fields show those of other models (`related` fields, `_inherits` parents); those
-are seen only where the other field may be seen too. Nor does it know what the Odoo user
-may do, nor how much of the limits is used. --all shows what is open where it holds: in
-an instance that is read only, only what is read.
-Exit code 5: it would be refused.")]
+It reads only the configuration: no secret, and no Odoo. So it does not know which fields
+expose fields of other models (`related` fields, `_inherits` parents); those are readable
+only if the other field is readable too. Nor does it know what the Odoo user may do, or
+how much of the limits is used. --all takes the mode of each instance into account: in a
+read-only instance it lists only what may be read.
+Exit code 5: the call would be denied.")]
 pub(super) struct Explain {
     /// The configuration [default: the one `GATEPOST_CONFIG` names, else none]
     #[arg(long, value_name = "FILE")]
@@ -33,13 +38,13 @@ pub(super) struct Explain {
     /// A role; several add up
     #[arg(long = "role", value_name = "NAME", required = true)]
     roles: Vec<RoleName>,
-    /// The instance; needed where several are configured, but for --all
+    /// The instance; required if several are configured, except with --all
     #[arg(long, value_name = "NAME")]
     instance: Option<InstanceName>,
-    /// The whole table of the roles
+    /// List all rules of the roles
     #[arg(long)]
     all: bool,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
     /// A field of the model
@@ -53,19 +58,15 @@ pub(super) struct Explain {
     operation: Option<String>,
 }
 
-/// Says what policy would decide, and why.
+/// Prints what policy would decide, and why.
 ///
 /// # Errors
-/// When it would be refused, or the configuration is wrong.
+/// If the call would be denied, or the configuration has errors.
 pub(super) fn run(explain: &Explain) -> Result<(), CliError> {
     let rules = load_rules(&Sources::new(explain.config.clone()))?;
-    for role in &explain.roles {
-        if !rules.config.roles.contains_key(role) {
-            let names = quote_names(rules.config.roles.keys().map(RoleName::as_str));
-            return Err(CliError::UnusableConfig(format!(
-                "there is no role `{role}`; there are {names}"
-            )));
-        }
+    let mut roles = explain.roles.iter();
+    if let Some(role) = roles.find(|role| !rules.config.roles.contains_key(*role)) {
+        return Err(no_such_role(&rules.config, role));
     }
     let (Some(model), Some(operation)) = (&explain.model, &explain.operation) else {
         return print_all_rules(explain, &rules);
@@ -75,7 +76,7 @@ pub(super) fn run(explain: &Explain) -> Result<(), CliError> {
         action: parse_action(operation)?,
         field: explain.field.clone(),
     };
-    let instance = choose_instance(explain, &rules)?;
+    let instance = choose_instance(&rules.config, explain.instance.as_ref())?;
     let policy = rules.config.policy();
     let decision = policy.explain(&explain.roles, &instance, &question);
     let acting = ActingRoles {
@@ -83,18 +84,22 @@ pub(super) fn run(explain: &Explain) -> Result<(), CliError> {
         roles: &explain.roles,
         instance: &instance,
     };
-    let (obstacle, doubt) = if decision.forbidden.is_none() {
+    let (obstacle, caveat) = if decision.forbidden.is_none() {
         acting.denial_reason(&question.action)
     } else {
         (None, None)
     };
-    let why = decision.forbidden.as_ref().map(ToString::to_string);
-    let why = why.or(obstacle);
-    let refused = why.is_some();
-    let notes: Vec<String> = decision.notes.iter().cloned().chain(doubt).collect();
+    let forbidden = decision.forbidden.as_ref().map(ToString::to_string);
+    let why = forbidden.or(obstacle);
+    let denied = why.is_some();
+    let notes: Vec<String> = decision.notes.iter().cloned().chain(caveat).collect();
+    let rule_list = |all: &[RuleRef]| -> Value {
+        let list = all.iter().map(|at| json!({ "role": at.role.as_str(), "rule": at.index + 1, "place": rules.location(at) }));
+        list.collect()
+    };
     let text = if explain.json {
         json!({
-            "allowed": !refused,
+            "allowed": !denied,
             "why": why,
             "roles": &explain.roles.iter().map(RoleName::as_str).collect::<Vec<_>>(),
             "instance": instance.as_str(),
@@ -102,12 +107,8 @@ pub(super) fn run(explain: &Explain) -> Result<(), CliError> {
             "operation": operation,
             "field": explain.field.as_ref().map(FieldName::as_str),
             "records": decision.row_filter.to_json(),
-            "rules": decision.deciding_rules.iter().map(|at| json!({
-                "role": at.role.as_str(), "rule": at.index + 1, "place": rules.location(at),
-            })).collect::<Vec<_>>(),
-            "rules_without_field": decision.rules_without_field.iter().map(|at| json!({
-                "role": at.role.as_str(), "rule": at.index + 1, "place": rules.location(at),
-            })).collect::<Vec<_>>(),
+            "rules": rule_list(&decision.deciding_rules),
+            "rules_without_field": rule_list(&decision.rules_without_field),
             "notes": notes,
             "modes": acting.modes_as_json(&question),
             "acts_as": acting.credential_as_json(),
@@ -115,7 +116,7 @@ pub(super) fn run(explain: &Explain) -> Result<(), CliError> {
         })
         .to_string()
     } else {
-        let told = ExplainReport {
+        let report = ExplainReport {
             operation,
             question: &question,
             instance: &instance,
@@ -123,17 +124,17 @@ pub(super) fn run(explain: &Explain) -> Result<(), CliError> {
             notes: &notes,
             acting: &acting,
         };
-        told.render(&decision, &rules)
+        report.render(&decision, &rules)
     };
     terminal::print(&text)?;
-    if refused {
+    if denied {
         Err(CliError::Denied)
     } else {
         Ok(())
     }
 }
 
-/// An answer in words.
+/// The explanation as text.
 struct ExplainReport<'a> {
     operation: &'a str,
     question: &'a AccessQuery,
@@ -175,16 +176,16 @@ impl ExplainReport<'_> {
             )
         };
         let opens = if self.denial_reason.is_some() && decision.forbidden.is_none() {
-            ", opens it"
+            ", allows it"
         } else {
             ""
         };
         lines.extend(decision.deciding_rules.iter().map(|at| line(at, opens)));
         if decision.deciding_rules.is_empty() {
-            lines.push("  rule     none opens it".to_owned());
+            lines.push("  rule     none allows it".to_owned());
         }
         let without = decision.rules_without_field.iter();
-        lines.extend(without.map(|at| line(at, ", opens the model without it")));
+        lines.extend(without.map(|at| line(at, ", allows the model without it")));
         if self.denial_reason.is_none() {
             lines.extend(self.acting.describe(question));
         }
@@ -195,7 +196,7 @@ impl ExplainReport<'_> {
     }
 }
 
-/// What is done: an ordinary operation, or a method by its name.
+/// An operation, or a method by its name.
 fn parse_action(operation: &str) -> Result<Action, CliError> {
     Ok(match Operation::parse(operation) {
         Some(operation) if operation != Operation::Call => Action::Operation(operation),
@@ -205,28 +206,6 @@ fn parse_action(operation: &str) -> Result<Action, CliError> {
             ))
         })?),
     })
-}
-
-fn choose_instance(explain: &Explain, rules: &LocatedRules) -> Result<InstanceName, CliError> {
-    let instances = &rules.config.instances;
-    let names = quote_names(instances.keys().map(InstanceName::as_str));
-    match &explain.instance {
-        Some(name) if instances.contains_key(name) => Ok(name.clone()),
-        Some(name) => Err(CliError::UnusableConfig(format!(
-            "there is no instance `{name}`; there are {names}"
-        ))),
-        None => match instances.first_key_value() {
-            Some((only, _)) if instances.len() == 1 => Ok(only.clone()),
-            _ => Err(CliError::UnusableConfig(format!(
-                "say which instance by `--instance`: {names}"
-            ))),
-        },
-    }
-}
-
-fn quote_names<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
-    names.join(", ")
 }
 
 const COLUMN_HEADERS: [&str; 10] = [
@@ -242,37 +221,37 @@ const COLUMN_HEADERS: [&str; 10] = [
     "RECORDS",
 ];
 
-/// Prints every rule of the roles in every instance, for an auditor.
+/// Prints every rule of the roles in every instance.
 fn print_all_rules(explain: &Explain, rules: &LocatedRules) -> Result<(), CliError> {
     let policy = rules.config.policy();
     let instances: Vec<InstanceName> = match &explain.instance {
-        Some(_) => vec![choose_instance(explain, rules)?],
+        Some(_) => vec![choose_instance(&rules.config, explain.instance.as_ref())?],
         None => rules.config.instances.keys().cloned().collect(),
     };
     let mut rows = vec![COLUMN_HEADERS.map(str::to_owned)];
-    let (mut objects, mut taken) = (Vec::new(), BTreeSet::new());
-    let mut closed = Vec::new();
+    let (mut objects, mut argument_rules) = (Vec::new(), BTreeSet::new());
+    let mut notes = Vec::new();
     for instance in &instances {
         let acting = ActingRoles {
             config: &rules.config,
             roles: &explain.roles,
             instance,
         };
-        for deed in [
+        for action in [
             Action::Operation(Operation::Read),
             Action::Operation(Operation::Write),
         ] {
-            let (why, doubt) = acting.denial_reason(&deed);
-            let told = why.or(doubt).map(|why| format!("{instance}: {why}"));
-            closed.extend(told.filter(|why| !closed.contains(why)));
+            let (why, caveat) = acting.denial_reason(&action);
+            let note = why.or(caveat).map(|why| format!("{instance}: {why}"));
+            notes.extend(note.filter(|note| !notes.contains(note)));
         }
         for (at, rule) in policy.rules_with_refs(&explain.roles, instance) {
-            let opened = AppliedRule::new(rule, &at, &acting);
-            rows.push(table_row(instance, &at, rule, &opened, rules));
-            objects.push(rule_as_json(instance, &at, rule, &opened, rules));
+            let applied = AppliedRule::new(rule, &at, &acting);
+            rows.push(table_row(instance, &at, rule, &applied, rules));
+            objects.push(rule_as_json(instance, &at, rule, &applied, rules));
             for (method, arguments) in &rule.arguments {
                 let place = rules.location(&at);
-                taken.insert(format!("{method} ({place}): {arguments}"));
+                argument_rules.insert(format!("{method} ({place}): {arguments}"));
             }
         }
     }
@@ -281,15 +260,15 @@ fn print_all_rules(explain: &Explain, rules: &LocatedRules) -> Result<(), CliErr
     }
     let mut text = terminal::columns(&rows);
     text.push_str(
-        "\n\nWhat no rule opens is closed; what one denies stays closed. No `*` opens a secret model or field.",
+        "\n\nWhat no rule allows is denied; what one rule denies stays denied. A `*` never allows a secret model or field.",
     );
-    for why in closed {
+    for note in notes {
         text.push_str("\n\n");
-        text.push_str(&why);
+        text.push_str(&note);
     }
-    if !taken.is_empty() {
-        text.push_str("\n\nWhat methods may be called with:");
-        for line in taken {
+    if !argument_rules.is_empty() {
+        text.push_str("\n\nArguments that methods accept:");
+        for line in argument_rules {
             text.push_str("\n  ");
             text.push_str(&line);
         }
@@ -297,28 +276,28 @@ fn print_all_rules(explain: &Explain, rules: &LocatedRules) -> Result<(), CliErr
     terminal::print(&text)
 }
 
-/// What a rule really opens, or denies, where it holds.
+/// What a rule allows or denies in an instance, whose mode may restrict it.
 struct AppliedRule {
     operations: Vec<&'static str>,
     methods: Vec<String>,
-    /// How changes are made that it opens.
+    /// The mode of the writes that it allows.
     mode: Option<WriteMode>,
 }
 
 impl AppliedRule {
     fn new(rule: &Rule, at: &RuleRef, acting: &ActingRoles<'_>) -> Self {
-        let changes = rule.operations.iter().any(|effect| !effect.is_read());
-        let mode = (changes && !rule.deny).then(|| acting.write_mode(&at.role));
-        let mut opened = Self {
+        let writes = rule.operations.iter().any(|operation| !operation.is_read());
+        let mode = (writes && !rule.deny).then(|| acting.write_mode(&at.role));
+        let mut applied = Self {
             operations: operation_names(rule),
             methods: method_names(rule),
             mode,
         };
         if mode == Some(WriteMode::ReadOnly) {
-            opened.operations.retain(|operation| *operation == "read");
-            opened.methods.clear();
+            applied.operations.retain(|operation| *operation == "read");
+            applied.methods.clear();
         }
-        opened
+        applied
     }
 }
 
@@ -326,7 +305,7 @@ fn table_row(
     instance: &InstanceName,
     at: &RuleRef,
     rule: &Rule,
-    opened: &AppliedRule,
+    applied: &AppliedRule,
     rules: &LocatedRules,
 ) -> [String; 10] {
     let or_dash = |text: String| {
@@ -353,15 +332,15 @@ fn table_row(
         instance.to_string(),
         at.role.to_string(),
         rules.location(at),
-        if rule.deny { "denies" } else { "opens" }.to_owned(),
+        if rule.deny { "denies" } else { "allows" }.to_owned(),
         or_dash(join_patterns(&rule.models)),
-        or_dash(opened.operations.join(",")),
+        or_dash(applied.operations.join(",")),
         if rule.denies_every_method() {
             "all".to_owned()
         } else {
-            or_dash(opened.methods.join(","))
+            or_dash(applied.methods.join(","))
         },
-        opened.mode.map_or("-", WriteMode::as_str).to_owned(),
+        applied.mode.map_or("-", WriteMode::as_str).to_owned(),
         fields,
         if rule.domain.is_empty() {
             "all".to_owned()
@@ -375,7 +354,7 @@ fn rule_as_json(
     instance: &InstanceName,
     at: &RuleRef,
     rule: &Rule,
-    opened: &AppliedRule,
+    applied: &AppliedRule,
     rules: &LocatedRules,
 ) -> Value {
     let methods = |none: bool| -> Value {
@@ -387,9 +366,9 @@ fn rule_as_json(
     json!({
         "instance": instance.as_str(), "role": at.role.as_str(), "rule": at.index + 1,
         "place": rules.location(at), "deny": rule.deny, "models": list(&rule.models),
-        "operations": opened.operations,
-        "methods": methods(opened.mode == Some(WriteMode::ReadOnly)),
-        "mode": opened.mode.map(WriteMode::as_str),
+        "operations": applied.operations,
+        "methods": methods(applied.mode == Some(WriteMode::ReadOnly)),
+        "mode": applied.mode.map(WriteMode::as_str),
         "written": { "operations": operation_names(rule), "methods": methods(false) },
         "arguments": arguments_as_json(rule), "fields": list(&rule.fields),
         "hidden_fields": list(&rule.hidden_fields),
@@ -411,10 +390,10 @@ fn operation_names(rule: &Rule) -> Vec<&'static str> {
         .collect()
 }
 
-/// The methods; with `()` those that take no arguments, with `(…)` those that
-/// take some.
+/// The methods; those with argument rules are followed by `()` if they accept no
+/// arguments, otherwise by `(…)`.
 fn method_names(rule: &Rule) -> Vec<String> {
-    let told = rule.methods.iter().map(|method| {
+    let names = rule.methods.iter().map(|method| {
         let taken = rule.arguments.get(method);
         taken.map_or_else(
             || method.to_string(),
@@ -424,16 +403,16 @@ fn method_names(rule: &Rule) -> Vec<String> {
             },
         )
     });
-    told.collect()
+    names.collect()
 }
 
-/// By method and argument what each may be.
+/// The argument rules by method and argument.
 fn arguments_as_json(rule: &Rule) -> Value {
-    let told = rule.arguments.iter().map(|(method, taken)| {
+    let methods = rule.arguments.iter().map(|(method, taken)| {
         let taken = taken
             .iter()
             .map(|(name, argument)| (name.to_string(), argument.to_string().into()));
         (method.to_string(), Value::Object(taken.collect()))
     });
-    Value::Object(told.collect())
+    Value::Object(methods.collect())
 }

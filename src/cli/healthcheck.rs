@@ -19,10 +19,10 @@ Examples:
   gatepost healthcheck
   gatepost healthcheck --url http://127.0.0.1:9090/readyz
 
-Without --url it asks `/livez` of the admin listener that is configured.
-Exit code 0: well. 1: it answered that it is not. 4: nothing answered.")]
+Without --url it requests `/livez` from the configured admin listener.
+Exit code 0: healthy. 1: unhealthy. 4: no answer.")]
 pub(super) struct Healthcheck {
-    /// What to ask
+    /// The URL to request
     #[arg(long, value_name = "URL", conflicts_with = "config")]
     url: Option<Uri>,
     /// The configuration [default: the one `GATEPOST_CONFIG` names, else none]
@@ -30,14 +30,14 @@ pub(super) struct Healthcheck {
     config: Option<PathBuf>,
 }
 
-/// How long connecting and each reading and writing may take.
+/// How long connecting and each read or write may take.
 const IO_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Enough for a status line; the rest of the answer is not looked at.
+/// Enough for a status line; the rest of the response is ignored.
 const MAX_BYTES: u64 = 1024;
 
-/// Asks once. Plain HTTP by hand: this runs every few seconds, and shall not
-/// start a runtime each time.
+/// Sends one request. Without an HTTP library because this runs every few seconds,
+/// and starting a runtime each time would be wasteful.
 pub(super) fn run(healthcheck: &Healthcheck) -> Result<(), CliError> {
     let (addresses, host, path) = match &healthcheck.url {
         Some(url) => resolve(url)?,
@@ -45,7 +45,7 @@ pub(super) fn run(healthcheck: &Healthcheck) -> Result<(), CliError> {
             let admin = load_admin(&Sources::new(healthcheck.config.clone()))?;
             let address = admin.listen.map(local_address).ok_or_else(|| {
                 CliError::UnusableConfig(
-                    "the admin listener is switched off; name one by `--url`".to_owned(),
+                    "the admin listener is disabled; name a URL with `--url`".to_owned(),
                 )
             })?;
             (vec![address], address.to_string(), "/livez".to_owned())
@@ -60,7 +60,7 @@ pub(super) fn run(healthcheck: &Healthcheck) -> Result<(), CliError> {
             "http://{host}{path} answers {code}"
         ))),
         None => Err(CliError::Failed(format!(
-            "http://{host}{path} does not answer in HTTP"
+            "http://{host}{path} does not answer with HTTP"
         ))),
     }
 }
@@ -76,13 +76,13 @@ fn resolve(url: &Uri) -> Result<(Vec<SocketAddr>, String, String), CliError> {
     let port = url.port_u16().unwrap_or(80);
     let addresses = (host.trim_matches(['[', ']']), port)
         .to_socket_addrs()
-        .map_err(|error| CliError::Unreachable(format!("{host} is not found: {error}")))?
+        .map_err(|error| CliError::Unreachable(format!("{host} cannot be resolved: {error}")))?
         .collect();
     let path = url.path_and_query().map_or("/", |path| path.as_str());
     Ok((addresses, format!("{host}:{port}"), path.to_owned()))
 }
 
-/// The address at which this machine reaches a listener of its own.
+/// The address for connecting to a listener of this machine.
 fn local_address(mut listen: SocketAddr) -> SocketAddr {
     if listen.ip().is_unspecified() {
         listen.set_ip(match listen.ip() {
@@ -100,13 +100,13 @@ fn send_request(addresses: &[SocketAddr], host: &str, path: &str) -> std::io::Re
             Ok(mut stream) => {
                 stream.set_read_timeout(Some(IO_TIMEOUT))?;
                 stream.set_write_timeout(Some(IO_TIMEOUT))?;
-                // In one write: a server may answer after the first part.
+                // In one write because a server may answer after the first part.
                 let request =
                     format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
                 stream.write_all(request.as_bytes())?;
                 let mut answer = Vec::new();
                 let read = stream.take(MAX_BYTES).read_to_end(&mut answer);
-                // What came before a reset is an answer all the same.
+                // Bytes received before a reset are still an answer.
                 return match read {
                     Err(error) if answer.is_empty() => Err(error),
                     _ => Ok(answer),
@@ -118,7 +118,7 @@ fn send_request(addresses: &[SocketAddr], host: &str, path: &str) -> std::io::Re
     Err(last)
 }
 
-/// The code in `HTTP/1.1 200 OK`.
+/// The status code in `HTTP/1.1 200 OK`.
 fn parse_status(answer: &[u8]) -> Option<u16> {
     let line = answer.split(|byte| *byte == b'\r').next()?;
     let line = std::str::from_utf8(line).ok()?;

@@ -1,7 +1,7 @@
 //! The command line: one file for each command.
 //!
-//! It loads what a command needs, calls what does the work, and says how it
-//! went. Nothing else in the program prints or knows exit codes.
+//! A command loads what it needs, calls the code that does the work, and reports
+//! the result. Nothing else in the program prints or knows exit codes.
 
 mod acting_roles;
 mod audit;
@@ -14,6 +14,7 @@ mod expiry;
 mod explain;
 mod healthcheck;
 mod key;
+mod names;
 mod serve;
 mod stdio;
 mod terminal;
@@ -25,7 +26,7 @@ use clap::{Parser, Subcommand};
 
 use error::CliError;
 
-/// What all commands have in common: there must be one.
+/// The command line; a command is required.
 #[derive(Debug, Parser)]
 #[command(
     name = "gatepost",
@@ -50,15 +51,15 @@ enum Command {
     Demo(demo::Demo),
     /// Serve one client on this machine over standard input and output
     Stdio(stdio::Stdio),
-    /// Say whether a configuration is right
+    /// Check a configuration
     Check(check::Check),
-    /// Say what a role may do, and which rule says so
+    /// Explain what a role may do, and which rules decide it
     Explain(explain::Explain),
-    /// Make, list and revoke the API keys that clients present
+    /// Create, list and revoke the API keys of clients
     Key(key::Key),
-    /// Read the record of who did what, and say whether it is whole
+    /// Print or verify the audit journal
     Audit(audit::Audit),
-    /// Ask a running gateway whether it is alive; for a container's HEALTHCHECK
+    /// Check whether a running gateway is alive; for a container's HEALTHCHECK
     Healthcheck(healthcheck::Healthcheck),
 }
 
@@ -71,30 +72,30 @@ Examples:
   ODOO_URL=https://odoo.example.com ODOO_DB=prod ODOO_API_KEY=… gatepost serve
 
 Environment:
-  GATEPOST_CONFIG           the configuration file where no --config is given
-  GATEPOST_SECTION__KEY     overrides a key of it, such as GATEPOST_SERVER__LISTEN
+  GATEPOST_CONFIG           the configuration file if no --config is given
+  GATEPOST_SECTION__KEY     overrides a key, such as GATEPOST_SERVER__LISTEN
   ODOO_URL, ODOO_DB, ODOO_API_KEY or ODOO_API_KEY_FILE
-                            one Odoo instance, without any file
+                            one Odoo instance, without a file
 
 Exit codes:
-  0  it worked
-  1  it did not
-  2  the command line is wrong
-  3  the configuration is wrong
-  4  something that is needed does not answer (check --live, healthcheck)
-  5  policy would refuse it (explain)
+  0  success
+  1  failure
+  2  the command line is not valid
+  3  the configuration is not valid
+  4  a service that is needed does not answer (check --live, healthcheck)
+  5  policy would deny the call (explain)
 
-`gatepost COMMAND --help` tells more about a command.";
+`gatepost COMMAND --help` describes a command.";
 
 /// Runs the program with these arguments, the program's own name first.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match Cli::try_parse_from(arguments) {
         Ok(arguments) => arguments,
-        Err(answer) => {
-            // `--help` and `--version` come this way too. A reader that is
-            // gone (`| head`) is no failure of ours.
-            drop(answer.print());
-            return ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(1));
+        Err(message) => {
+            // Also `--help` and `--version`. A closed pipe (`| head`) is not a
+            // failure.
+            drop(message.print());
+            return ExitCode::from(u8::try_from(message.exit_code()).unwrap_or(1));
         }
     };
     let result = match &arguments.command {

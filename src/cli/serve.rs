@@ -21,8 +21,8 @@ Examples:
   gatepost serve --config config/gatepost.toml --listen 127.0.0.1:8080 --listen [::1]:8080
   ODOO_URL=https://odoo.example.com ODOO_DB=prod ODOO_API_KEY=… gatepost serve
 
-It stops on SIGTERM after the calls under way, and reads its configuration again
-on SIGHUP; a configuration that is wrong then changes nothing.")]
+On SIGTERM it finishes the calls in flight and stops. On SIGHUP it reloads its
+configuration; one with errors changes nothing.")]
 pub(super) struct Serve {
     /// The configuration [default: the one `GATEPOST_CONFIG` names, else none]
     #[arg(long, value_name = "FILE")]
@@ -32,10 +32,10 @@ pub(super) struct Serve {
     pub(super) listen: Vec<SocketAddr>,
 }
 
-/// Runs the gateway until it is told to stop.
+/// Runs the gateway until it receives a signal to stop.
 ///
 /// # Errors
-/// When the configuration is wrong or a listener cannot be opened.
+/// If the configuration has errors or a listener cannot be opened.
 pub(super) fn run(serve: &Serve) -> Result<(), CliError> {
     let mut sources = Sources::new(serve.config.clone());
     sources.listen.clone_from(&serve.listen);
@@ -46,7 +46,7 @@ pub(super) fn run(serve: &Serve) -> Result<(), CliError> {
     let gateway = build_gateway(&checked)?;
     let edge = open_listeners(&checked, &gateway)?;
     if let Some(role) = &checked.config.server.anonymous_role {
-        warn!(role.name = %role, "Let in everybody on this machine without any proof");
+        warn!(role.name = %role, "Allowed unauthenticated access from this machine");
     }
     let reloaded = Arc::clone(&gateway);
     edge.run(Some(Box::new(move || reload(&sources, &reloaded))));
@@ -55,43 +55,37 @@ pub(super) fn run(serve: &Serve) -> Result<(), CliError> {
     Ok(())
 }
 
-/// The gateway of a configuration, to be swapped by a reload.
+/// Builds the gateway, in a cell that a reload swaps.
 ///
 /// # Errors
-/// When an instance cannot be used.
+/// If it cannot be built.
 pub(super) fn build_gateway(checked: &ValidConfig) -> Result<Arc<ArcSwap<Gateway>>, CliError> {
-    let gateway = checked
-        .build()
-        .map_err(|error| CliError::UnusableConfig(error.to_string()))?;
-    Ok(Arc::new(ArcSwap::from_pointee(gateway)))
+    Ok(Arc::new(ArcSwap::from_pointee(checked.build()?)))
 }
 
-/// What operators are told; it is not made anew by a reload.
+/// Builds metrics and traces. A reload does not rebuild them.
 ///
 /// # Errors
-/// When traces are configured and cannot be handed over at all.
+/// If traces are configured and the exporter cannot be built.
 pub(super) fn build_telemetry(checked: &ValidConfig) -> Result<Arc<Telemetry>, CliError> {
-    let telemetry = checked
-        .telemetry()
-        .map_err(|error| CliError::UnusableConfig(error.to_string()))?;
-    Ok(Arc::new(telemetry))
+    Ok(Arc::new(checked.telemetry()?))
 }
 
-/// Writes the last records and lets go of the files. What hangs for so long is not
-/// worth waiting for.
+/// Writes the last records and closes the files, waiting at most five seconds for
+/// each.
 pub(super) fn close_stores(gateway: &Gateway) {
     if !gateway.journal.close(Duration::from_secs(5)) {
-        error!("Gave up waiting for the audit journal");
+        error!("Timed out closing the audit journal");
     }
     if !gateway.state_store.close(Duration::from_secs(5)) {
-        error!("Gave up waiting for the file of changes");
+        error!("Timed out closing the change store");
     }
 }
 
 /// Opens the listeners.
 ///
 /// # Errors
-/// When one cannot be opened.
+/// If one cannot be opened.
 pub(super) fn open_listeners(
     checked: &ValidConfig,
     gateway: &Arc<ArcSwap<Gateway>>,
@@ -106,11 +100,11 @@ pub(super) fn open_listeners(
     .map_err(|error| CliError::Failed(error.to_string()))
 }
 
-/// Reads the configuration again and swaps the gateway; one that is wrong
-/// changes nothing. Listeners and their bounds stay as they were at the start.
+/// Reloads the configuration and swaps the gateway; one with errors changes
+/// nothing. Listeners and their limits are not reloaded.
 fn reload(sources: &Sources, gateway: &ArcSwap<Gateway>) {
     let built = load(sources)
-        .map_err(|mistakes| mistakes.to_string())
+        .map_err(|errors| errors.to_string())
         .and_then(|checked| {
             let built = checked.rebuild(&gateway.load());
             built.map_err(|error| error.to_string())
@@ -118,11 +112,11 @@ fn reload(sources: &Sources, gateway: &ArcSwap<Gateway>) {
     match built {
         Ok(built) => {
             gateway.store(Arc::new(built));
-            info!("Read the configuration again");
+            info!("Reloaded the configuration");
         }
         Err(error) => error!(
             error,
-            "Kept the old configuration, for the new one is wrong"
+            "Failed to reload the configuration; the old one is still in use"
         ),
     }
 }

@@ -7,6 +7,7 @@ use clap::Args;
 use super::{
     CliError,
     check::print_warnings,
+    names::choose_instance,
     serve::{build_gateway, build_telemetry, close_stores},
 };
 use crate::{
@@ -16,10 +17,10 @@ use crate::{
 };
 use gatepost_base::InstanceName;
 
-/// How long calls may go on when the client has closed standard input.
+/// How long calls may continue after the client closed standard input.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long traces may take to be handed over then.
+/// How long exporting the last traces may take then.
 const TRACE_FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Args)]
@@ -35,7 +36,7 @@ pub(super) struct Stdio {
     /// The configuration [default: the one `GATEPOST_CONFIG` names, else none]
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// Which instance; needed where several are configured
+    /// The instance; required if several are configured
     #[arg(long, value_name = "NAME")]
     pub(super) instance: Option<InstanceName>,
     /// The built-in sample company instead of an Odoo
@@ -44,10 +45,10 @@ pub(super) struct Stdio {
     pub(super) demo: bool,
 }
 
-/// Serves the client that started us until it closes standard input.
+/// Serves the client that started this process until it closes standard input.
 ///
 /// # Errors
-/// When the configuration is wrong or no instance is meant.
+/// If the configuration has errors or the instance is ambiguous.
 pub(super) fn run(stdio: &Stdio) -> Result<(), CliError> {
     let sources = Sources::new(stdio.config.clone());
     let filter = sources.log_filter().unwrap_or("warn").to_owned();
@@ -62,7 +63,7 @@ pub(super) fn run(stdio: &Stdio) -> Result<(), CliError> {
     print_warnings(&checked.warnings);
     if checked.config.audit.stdout {
         return Err(CliError::UnusableConfig(
-            "`audit.stdout` would mix with what is said to the client on standard output; set GATEPOST_AUDIT__STDOUT=false".to_owned(),
+            "`audit.stdout` would write to standard output, which the client reads; set GATEPOST_AUDIT__STDOUT=false".to_owned(),
         ));
     }
     serve_stdio(&checked, stdio.instance.as_ref(), std::future::ready(()))
@@ -74,7 +75,7 @@ fn serve_stdio(
     instance: Option<&InstanceName>,
     beside: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), CliError> {
-    let instance = choose_instance(checked, instance)?;
+    let instance = choose_instance(&checked.config, instance)?;
     let telemetry = build_telemetry(checked)?;
     let gateway = build_gateway(checked)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -91,30 +92,8 @@ fn serve_stdio(
         tokio::io::stdout(),
     ));
     runtime.block_on(telemetry.flush(TRACE_FLUSH_TIMEOUT));
-    // The thread that reads standard input cannot be ended in order.
+    // The thread that reads standard input cannot be stopped cleanly.
     runtime.shutdown_background();
     close_stores(&gateway.load());
     served.map_err(|error| CliError::Failed(error.to_string()))
-}
-
-/// The instance that is meant: the named one, or the only one.
-fn choose_instance(
-    checked: &ValidConfig,
-    wanted: Option<&InstanceName>,
-) -> Result<InstanceName, CliError> {
-    let instances = &checked.config.instances;
-    let names: Vec<&str> = instances.keys().map(InstanceName::as_str).collect();
-    let names = names.join("`, `");
-    match wanted {
-        Some(name) if instances.contains_key(name) => Ok(name.clone()),
-        Some(name) => Err(CliError::UnusableConfig(format!(
-            "there is no instance `{name}`; there are `{names}`"
-        ))),
-        None => match instances.first_key_value() {
-            Some((only, _)) if instances.len() == 1 => Ok(only.clone()),
-            _ => Err(CliError::UnusableConfig(format!(
-                "say which instance by `--instance`: `{names}`"
-            ))),
-        },
-    }
 }

@@ -1,14 +1,13 @@
-//! The one place that prints.
+//! Output. Nothing else in the program prints.
 
 use std::io::{self, ErrorKind, Write as _};
 
 use super::CliError;
 
-/// Prints a result, and only results, to standard output: it may be piped.
+/// Prints a result to standard output, which may be a pipe.
 ///
 /// # Errors
-/// When it cannot be written. A reader that is gone (`| head`) wanted no more
-/// of it; that is no error.
+/// If it cannot be written. A closed pipe (`| head`) is not an error.
 pub(super) fn print(text: &str) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
@@ -19,13 +18,13 @@ pub(super) fn print(text: &str) -> Result<(), CliError> {
     }
 }
 
-/// Prints an explanation, a warning or an error to standard error.
+/// Prints a message to standard error.
 pub(super) fn print_stderr(text: &str) {
-    // There is nowhere left to say that this failed.
+    // A failure cannot be reported anywhere.
     drop(writeln!(io::stderr().lock(), "{text}"));
 }
 
-/// Columns under each other, the last one as wide as it is.
+/// Formats rows as a table with aligned columns.
 pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     let mut widths = [0; N];
     for row in rows {
@@ -45,4 +44,10 @@ pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
         })
         .collect();
     lines.join("\n")
+}
+
+/// A text without control characters, which could move the terminal's cursor.
+pub(super) fn printable(text: &str) -> String {
+    let shown = |char: char| if char.is_control() { ' ' } else { char };
+    text.chars().map(shown).collect()
 }

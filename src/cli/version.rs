@@ -2,8 +2,8 @@
 
 use std::{env::consts, sync::OnceLock};
 
-/// Version, commit, profile and platform. The commit is known where the build
-/// set `GATEPOST_COMMIT`, as the container image's does.
+/// Version, commit, profile and platform. The commit is known if
+/// `GATEPOST_COMMIT` was set during the build, as for the container image.
 pub(super) fn long() -> &'static str {
     static TEXT: OnceLock<String> = OnceLock::new();
     TEXT.get_or_init(|| {

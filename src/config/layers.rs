@@ -159,9 +159,10 @@ impl Layers {
         let mut value = &self.merged;
         let mut depth = 0;
         for step in path {
-            let below = match value {
-                Value::Array(_, items) => step.parse().ok().and_then(|at: usize| items.get(at)),
-                other => other.as_dict().and_then(|dict| dict.get(step)),
+            let below = if let Value::Array(_, items) = value {
+                step.parse().ok().and_then(|at: usize| items.get(at))
+            } else {
+                value.as_dict().and_then(|dict| dict.get(step))
             };
             let Some(below) = below else {
                 break;

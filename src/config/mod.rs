@@ -25,16 +25,14 @@ mod limits;
 mod load;
 mod provider;
 mod redis;
-#[cfg(test)]
-mod reference;
 mod role;
 mod schema;
 mod secrets;
 mod server;
-#[cfg(test)]
-mod snippets;
 mod sources;
 mod telemetry;
+#[cfg(test)]
+mod tests;
 mod token_policy;
 mod writes;
 

@@ -202,7 +202,7 @@ impl<'a> SchemaNode<'a> {
     ) {
         match (self.schema_type(), value) {
             (SchemaType::Table, Value::Dict(_, dict)) => {
-                self.validate_table(dict, path, violations)
+                self.validate_table(dict, path, violations);
             }
             (SchemaType::Map, Value::Dict(_, dict)) => {
                 for (name, entry) in dict {
@@ -226,7 +226,7 @@ impl<'a> SchemaNode<'a> {
                 }
             }
             (SchemaType::Text, Value::String(_, text)) => {
-                self.validate_text(text, path, violations)
+                self.validate_text(text, path, violations);
             }
             (SchemaType::Integer, Value::Num(_, number)) => {
                 let (least, most) = self.range();

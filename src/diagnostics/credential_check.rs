@@ -1,4 +1,4 @@
-//! Whether the keys to Odoo are good, for the administrator.
+//! Checks of the Odoo API keys, the identity providers and a token.
 
 use crate::{
     access::Instance,
@@ -10,52 +10,51 @@ use gatepost_identity::{Bearer, Caller, CheckResult, Now, Principal, Provider};
 use gatepost_odoo::RecordId;
 use gatepost_odoo_client::CallStats;
 
-/// What one instance says to one of its keys, for the administrator.
+/// The result of one Odoo API key in one instance.
 #[derive(Debug)]
 pub struct CredentialCheck {
     /// The instance.
     pub instance: InstanceName,
-    /// Whose key it was; none for the service key.
+    /// The credential of the key; `None` for the service key.
     pub credential: Option<CredentialName>,
-    /// The id of the Odoo user, or all that there is to tell of the failure,
-    /// addresses too.
+    /// The id of the Odoo user, or the failure with all its causes, which may contain
+    /// addresses.
     pub user: Result<RecordId, String>,
 }
 
 impl Gateway {
-    /// Asks every instance who we are there, with each of its keys, for
-    /// `gatepost check --live`: the service key first, then the others by name.
-    /// Of an instance that does not answer at all there is only the first.
+    /// Checks every API key of every instance: the service key first, then the
+    /// credentials by name. An instance that does not answer has only the first.
     pub async fn check_credentials(&self) -> Vec<CredentialCheck> {
-        let asked = self
+        let checks = self
             .routes
             .instances()
             .map(|instance| self.check_instance(instance));
-        let examined = futures_util::future::join_all(asked).await;
-        examined.into_iter().flatten().collect()
+        let results = futures_util::future::join_all(checks).await;
+        results.into_iter().flatten().collect()
     }
 
-    /// Asks every identity provider whether it does what we need of it.
+    /// Checks that every identity provider works.
     pub async fn check_providers(&self) -> Vec<(ProviderName, Vec<CheckResult>)> {
         let now = Now::read();
-        let asked = self.providers().into_iter().map(|provider| async move {
+        let checks = self.providers().into_iter().map(|provider| async move {
             let mut findings = provider.check(now).await;
-            if let Some(desk) = &self.facade {
-                findings.extend(desk.check(&provider, now).await);
+            if let Some(facade) = &self.facade {
+                findings.extend(facade.check(&provider, now).await);
             }
             (provider.name().clone(), findings)
         });
-        futures_util::future::join_all(asked).await
+        futures_util::future::join_all(checks).await
     }
 
-    /// What a token would open, by instance.
+    /// What a token gives access to, by instance.
     pub async fn check_token(&self, token: &str) -> Vec<(InstanceName, Vec<CheckResult>)> {
-        let mut told = Vec::new();
+        let mut all = Vec::new();
         for endpoint in self.routes.endpoints() {
             let findings = self.check_token_at(endpoint, token).await;
-            told.push((endpoint.instance.name().clone(), findings));
+            all.push((endpoint.instance.name().clone(), findings));
         }
-        told
+        all
     }
 
     async fn check_token_at(&self, endpoint: &Endpoint, token: &str) -> Vec<CheckResult> {
@@ -69,7 +68,7 @@ impl Gateway {
         };
         let Some(provider) = endpoint.token_policy.provider_for(bearer) else {
             return vec![CheckResult::fail(
-                "no identity provider vouches for this instance",
+                "this instance accepts no identity provider",
                 "name one in `providers`",
             )];
         };
@@ -87,11 +86,11 @@ impl Gateway {
         if !principal.has_audience(&endpoint.token_policy.audiences) {
             findings.push(CheckResult::fail(
                 format!(
-                    "it is meant for `{}`, and this instance is `{}`",
+                    "its audience is `{}`, and this instance requires `{}`",
                     principal.audiences.join("`, `"),
                     audiences.join("`, `")
                 ),
-                "have the client ask for the right audience (`challenge_scopes`, RFC 8707 `resource`), or set `audiences` of the instance",
+                "make the client request the right audience (`challenge_scopes`, RFC 8707 `resource`), or set `audiences` of the instance",
             ));
             return findings;
         }
@@ -107,15 +106,15 @@ impl Gateway {
         {
             findings.push(CheckResult::fail(
                 format!(
-                    "no grant gives it a role that opens this instance (roles it has there: {})",
+                    "no grant gives it a role for this instance (its roles there: {})",
                     if roles.is_empty() { "none".to_owned() } else { roles.join(", ") }
                 ),
-                "give the person the role at the provider, or add `[[grants]]` that fits what the token says",
+                "give the user the role at the provider, or add `[[grants]]` with conditions that the token meets",
             ));
             return findings;
         }
         findings.push(CheckResult::pass(format!(
-            "it is let in with the roles {}",
+            "it has access with the roles {}",
             roles.join(", ")
         )));
         for line in self.policy.summary(&granted.roles, instance) {
@@ -142,7 +141,7 @@ impl Gateway {
                         ambiguous.first,
                         ambiguous.second
                     ),
-                    "let one grant say which, for grants win over roles",
+                    "set `credential` in one grant, which overrides the roles",
                 ),
             },
         );
@@ -150,25 +149,25 @@ impl Gateway {
     }
 
     async fn check_instance(&self, instance: &Instance) -> Vec<CredentialCheck> {
-        let examined = |credential, user| CredentialCheck {
+        let result = |credential, user| CredentialCheck {
             instance: instance.name().clone(),
             credential,
             user,
         };
         if let Err(error) = instance.ping().await {
-            return vec![examined(None, Err(error_with_causes(&error)))];
+            return vec![result(None, Err(error_with_causes(&error)))];
         }
         let named = instance.credentials().cloned().map(Some);
         let mut all = Vec::new();
-        // One after the other: Odoo has other work to do.
+        // One after the other, to keep the load on Odoo low.
         for credential in std::iter::once(None).chain(named) {
             let user = self.odoo_user_id(instance, credential.clone()).await;
-            all.push(examined(credential, user));
+            all.push(result(credential, user));
         }
         all
     }
 
-    /// Who Odoo takes the one with this credential for.
+    /// The Odoo user of a credential.
     async fn odoo_user_id(
         &self,
         instance: &Instance,
@@ -195,7 +194,7 @@ fn error_with_causes(error: &(dyn std::error::Error + 'static)) -> String {
     causes.map_or_else(|| error.to_string(), |causes| format!("{error}: {causes}"))
 }
 
-/// Who a token speaks of, in one line.
+/// The content of a token in one line.
 fn describe_token(principal: &Principal, provider: &Provider) -> String {
     let list = |all: Vec<&str>| {
         if all.is_empty() {
@@ -205,7 +204,7 @@ fn describe_token(principal: &Principal, provider: &Provider) -> String {
         }
     };
     format!(
-        "the token is good: {} `{}` of `{}`, client `{}`, scopes {}, roles or groups {}",
+        "the token is valid: {} `{}` of `{}`, client `{}`, scopes {}, roles or groups {}",
         principal.kind.as_str(),
         principal.subject,
         provider.name(),

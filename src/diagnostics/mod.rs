@@ -1,7 +1,9 @@
-//! What `gatepost check --live` reports: whether credentials work and whether
-//! the rules name what Odoo has.
+//! The checks of `gatepost check --live`: whether credentials and tokens work, and
+//! whether Odoo has what the rules name.
 
 mod credential_check;
+mod domain_check;
+mod odoo_lookup;
 mod policy_check;
 
 pub use credential_check::CredentialCheck;

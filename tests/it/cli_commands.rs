@@ -67,7 +67,7 @@ fn check_exits_0_and_summarizes_a_valid_configuration() {
     let ran = run(gatepost(&["check", "--config", "gatepost.toml"]).current_dir(&folder));
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     insta::assert_snapshot!(ran.stdout, @r"
-    gatepost.toml is right
+    gatepost.toml is valid
       listen     127.0.0.1:8080
       instance   production: the only database on http://odoo:8069
       role       reader: 1 rule
@@ -204,7 +204,7 @@ fn new_key_is_the_only_stdout_and_is_valid_until_revoked() {
 
     let listed = run(gatepost(&["key", "list"]).args(config));
     assert!(
-        listed.stdout.contains(caller.subject.as_str()) && listed.stdout.contains("good"),
+        listed.stdout.contains(caller.subject.as_str()) && listed.stdout.contains("active"),
         "{}",
         listed.stdout
     );
@@ -249,7 +249,7 @@ fn key_new_rejects_an_unknown_role() {
     ]));
     assert_eq!((made.code, made.stdout.as_str()), (3, ""));
     insta::assert_snapshot!(made.stderr, @r"
-    error: there is no role `writer`; there are `reader`
+    error: there is no role `writer`; configured: `reader`
     ");
     assert!(!folder.path().join("keys.toml").exists());
 }
@@ -270,7 +270,7 @@ fn key_commands_accept_a_keys_file_without_configuration() {
     ]));
     assert_eq!(made.code, 0, "{}", made.stderr);
     assert!(
-        made.stderr.contains("nobody looks whether the roles exist"),
+        made.stderr.contains("the roles are not checked"),
         "{}",
         made.stderr
     );

@@ -381,16 +381,16 @@ fn check_live_tests_and_names_every_credential() {
     let (out, err) = checked_output(&good, &url);
     assert_eq!(good.status.code(), Some(0), "{err}");
     insta::assert_snapshot!(out, @r#"
-    gatepost.toml is right
+    gatepost.toml is valid
       listen     127.0.0.1:8080
       instance   demo: demo on URL
       role       admin: 1 rule, acts as `admin`
       role       sales: 1 rule, acts as `sales`
       API keys   0 in use
       1 warning
-      demo: answers, and takes the API key of the Odoo user with id 7
-      demo: takes the credential `admin` of the Odoo user with id 2
-      demo: takes the credential `sales` of the Odoo user with id 6
+      demo: answers, and accepts the API key of the Odoo user with id 7
+      demo: accepts the credential `admin` of the Odoo user with id 2
+      demo: accepts the credential `sales` of the Odoo user with id 6
     "#);
 
     let folder = configured_folder(&url, &format!("{SALES_ROLE}{ADMIN_ROLE}"));
@@ -400,7 +400,7 @@ fn check_live_tests_and_names_every_credential() {
     let bad = run(&folder, &["check", "--live"], "");
     let (out, err) = checked_output(&bad, &url);
     assert_eq!(bad.status.code(), Some(4), "{err}");
-    assert!(out.contains("takes the credential `admin`"), "{out}");
+    assert!(out.contains("accepts the credential `admin`"), "{out}");
     let errors: Vec<&str> = err
         .lines()
         .filter(|line| line.starts_with("error"))

@@ -83,7 +83,7 @@ fn warnings(text: &str) -> String {
 #[test]
 fn writes_without_persistent_store_or_audit_are_warned_about() {
     let forgets = "lost at a restart";
-    let unaudited = "no record is kept of who did";
+    let unaudited = "no audit journal records who did";
     let told = warnings(&configuration(""));
     assert!(told.contains(forgets), "{told}");
     assert!(told.contains("set `file` in `[changes]`"), "{told}");
@@ -109,7 +109,10 @@ fn unusable_store_settings_are_rejected_at_startup() {
     };
     assert_eq!(with(IN_FILE), "");
     for (more, says) in [
-        ("[changes]\nfile = \"no/such/changes.redb\"", "is no folder"),
+        (
+            "[changes]\nfile = \"no/such/changes.redb\"",
+            "is not a folder",
+        ),
         (
             "[changes]\nfile = \"audit.jsonl\"",
             "used for something else",
@@ -166,8 +169,8 @@ fn check_live_tests_store_file_and_creates_none() {
         (status.code(), String::from_utf8(told).unwrap())
     };
     let (code, told) = check();
-    assert!(told.contains("remembered in changes.redb"), "{told}");
-    assert!(told.contains("changes: can be remembered"), "{told}");
+    assert!(told.contains("stored in changes.redb"), "{told}");
+    assert!(told.contains("changes: the store works"), "{told}");
     assert_eq!(code, Some(0), "{told}");
     assert!(!at("changes.redb").exists());
 
@@ -184,7 +187,7 @@ fn check_live_tests_store_file_and_creates_none() {
     assert_eq!(code, Some(0), "{told}");
     assert!(ledger.close(Duration::from_secs(20)));
     let (code, told) = check();
-    assert!(told.contains("changes: can be remembered"), "{told}");
+    assert!(told.contains("changes: the store works"), "{told}");
     assert_eq!(code, Some(0), "{told}");
 
     fs::write(at("changes.redb"), "x".repeat(5_000)).unwrap();
@@ -227,10 +230,16 @@ fn reload_retains_store_and_refuses_to_move_it() {
     stage.reload(&configuration(&shorter));
     stage.reload(&configuration(IN_FILE));
     let told = stage.reload_error(&configuration("[changes]\nfile = \"other.redb\""));
-    assert!(told.contains("cannot be kept in another place"), "{told}");
+    assert!(
+        told.contains("cannot be changed while the gateway runs"),
+        "{told}"
+    );
     assert!(told.contains("restart"), "{told}");
     let told = stage.reload_error(&configuration(""));
-    assert!(told.contains("cannot be kept in another place"), "{told}");
+    assert!(
+        told.contains("cannot be changed while the gateway runs"),
+        "{told}"
+    );
     assert!(!stage.path("other.redb").exists());
     assert_eq!(
         readiness_of_changes(&stage),

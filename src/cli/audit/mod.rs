@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use super::{CliError, expiry, terminal};
 use crate::{
     audit::{ChainDamage, journal_files},
-    config::{Audit as AuditForm, Sources, load_schema_valid},
+    config::{Audit as AuditSettings, Sources, load_schema_valid},
 };
 
 #[derive(Debug, Args)]
@@ -21,7 +21,7 @@ Examples:
   gatepost audit show audit.jsonl --caller ada --since 2d
   gatepost audit show --config config/gatepost.toml --outcome forbidden --json
 
-The file is the one that is written; those that were rotated are read with it.",
+FILE is the current file; rotated files are read with it.",
     arg_required_else_help = true,
     disable_help_subcommand = true
 )]
@@ -32,7 +32,7 @@ pub(super) struct Audit {
 
 #[derive(Debug, Subcommand)]
 enum AuditCommand {
-    /// Say whether the journal is what the gateway wrote, and where it first is not
+    /// Check that the journal is unchanged since the gateway wrote it
     Verify(verify::Verify),
     /// Print records, the newest last
     Show(show::Show),
@@ -41,7 +41,7 @@ enum AuditCommand {
 /// Where the journal is.
 #[derive(Debug, Args)]
 struct JournalLocation {
-    /// The journal [default: the one that is configured]
+    /// The journal [default: the configured one]
     #[arg(value_name = "FILE", conflicts_with = "config")]
     file: Option<PathBuf>,
     /// The configuration that names it [default: the one `GATEPOST_CONFIG` names, else none]
@@ -57,25 +57,25 @@ pub(super) fn run(audit: &Audit) -> Result<(), CliError> {
 }
 
 impl JournalLocation {
-    /// The files of the journal, the oldest first, and what is configured of it.
-    fn resolve(&self) -> Result<(Vec<PathBuf>, AuditForm), CliError> {
-        let form = match &self.file {
-            Some(file) => AuditForm {
+    /// The files of the journal, the oldest first, and its settings.
+    fn resolve(&self) -> Result<(Vec<PathBuf>, AuditSettings), CliError> {
+        let settings = match &self.file {
+            Some(file) => AuditSettings {
                 file: Some(file.clone()),
-                ..AuditForm::default()
+                ..AuditSettings::default()
             },
-            // Only the form: an auditor needs none of the other secrets.
+            // Only the schema, because an auditor does not have the other secrets.
             None => load_schema_valid(&Sources::new(self.config.clone()))?.audit,
         };
-        let Some(file) = &form.file else {
+        let Some(file) = &settings.file else {
             return Err(CliError::UnusableConfig(
-                "no audit journal is configured; set `file` in `[audit]` or GATEPOST_AUDIT__FILE, or name it".to_owned(),
+                "no audit journal is configured; set `file` in `[audit]` or GATEPOST_AUDIT__FILE, or name the file".to_owned(),
             ));
         };
         let files = journal_files(file).map_err(|error| {
             CliError::Failed(format!("{} cannot be read: {error}", file.display()))
         })?;
-        Ok((files, form))
+        Ok((files, settings))
     }
 }
 

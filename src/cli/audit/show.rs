@@ -16,7 +16,7 @@ use gatepost_odoo::OdooError;
 use gatepost_odoo_client::CallError;
 use gatepost_policy::{Forbidden, Pattern};
 
-/// Reasons that are none of an error's kinds; `forbidden` stands in older journals.
+/// Reasons that are not the kind of an error; `forbidden` is in older journals.
 const OTHER_REASONS: [&str; 6] = [
     "forbidden",
     "hung_up",
@@ -35,9 +35,9 @@ Examples:
   gatepost audit show audit.jsonl --id 42 --model res.partner --limit 20
   gatepost audit show audit.jsonl --request 5f1c… --json
 
-It does not ask whether the journal is whole; `gatepost audit verify` does.
-Questions of the gateway's own have a `*` behind the method. Of what was refused before
-there was a call, (write) and the like tell what it was to do.")]
+It does not check that the journal is intact; `gatepost audit verify` does.
+A `*` after the method marks the gateway's own calls. For a call that was denied before
+it had a method, the operation is printed, such as (write).")]
 pub(super) struct Show {
     #[command(flatten)]
     location: JournalLocation,
@@ -53,39 +53,39 @@ pub(super) struct Show {
     /// Only calls by this tool
     #[arg(long, value_name = "NAME")]
     tool: Option<String>,
-    /// Only calls that name this record; of long lists only the first hundred are kept
+    /// Only calls that name this record; of long lists only the first hundred are recorded
     #[arg(long, value_name = "ID")]
     id: Option<u32>,
-    /// Only calls that ended so (answered, cancelled, failed, forbidden, refused,
-    /// unknown), changes of whose end nothing is told (begun), or calls that ended
-    /// for this reason, such as `odoo_access`
+    /// Only calls with this outcome (answered, cancelled, failed, forbidden, refused,
+    /// unknown), writes without an outcome (begun), or calls with this reason, such
+    /// as `odoo_access`
     #[arg(long, value_name = "OUTCOME", value_parser = outcome)]
     outcome: Option<String>,
-    /// Only calls of this request, by its number or the beginning of it
+    /// Only calls of this request, by its id or the beginning of it
     #[arg(long, value_name = "NUMBER")]
     request: Option<String>,
-    /// Only calls from then on: `2026-11-21`, `2026-11-21T08:00` (UTC), or `30min`, `12h`, `7d`, `2w` ago
+    /// Only calls since a time: `2026-11-21`, `2026-11-21T08:00` (UTC), or `30min`, `12h`, `7d`, `2w` ago
     #[arg(long, value_name = "TIME")]
     since: Option<TimeArgument>,
-    /// Only calls before then, written the same way
+    /// Only calls before a time, written the same way
     #[arg(long, value_name = "TIME")]
     until: Option<TimeArgument>,
-    /// At most so many, the newest; 0 for all
+    /// How many records to print, the newest; 0 for all
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
     limit: usize,
-    /// The lines as they stand in the journal
+    /// Print the lines of the journal unchanged
     #[arg(long)]
     json: bool,
 }
 
-/// A time as it is typed.
+/// A time on the command line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct TimeArgument(Timestamp);
 
-/// A text that is no time.
+/// A text that is not a time.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "write a day such as `2026-11-21` or a time such as `2026-11-21T08:00` (both UTC; `+01:00` behind it for another), or how long ago, such as `30min`, `12h`, `7d` or `2w`"
+    "write a day such as `2026-11-21` or a time such as `2026-11-21T08:00` (both UTC; append `+01:00` for another zone), or an age, such as `30min`, `12h`, `7d` or `2w`"
 )]
 struct InvalidTimeArgument;
 
@@ -103,13 +103,13 @@ impl FromStr for TimeArgument {
             return Ok(Self(time));
         }
         if text.contains('[') {
-            // Else the name of a zone would be passed over.
+            // The other parsers would ignore the zone.
             let time = text
                 .parse::<Zoned>()
                 .map_err(|_no_time| InvalidTimeArgument)?;
             return Ok(Self(time.timestamp()));
         }
-        // A day, too; `Date` would take a time and pass it over.
+        // Also accepts a day. `Date` would accept a time and ignore it.
         let time = text
             .parse::<DateTime>()
             .map_err(|_no_time| InvalidTimeArgument)?;
@@ -136,8 +136,8 @@ fn pattern(text: &str) -> Result<Pattern, String> {
     Pattern::parse(text).map_err(|error| error.to_string())
 }
 
-/// One of the words for an end, or for the reason of one: a slip would else look
-/// as if there were no such call.
+/// An outcome or a reason. Other words are rejected because a misspelled one would
+/// look as if there were no such call.
 fn outcome(text: &str) -> Result<String, String> {
     let reasons: BTreeSet<&str> = [&OdooError::KINDS[..], &CallError::KINDS, &Forbidden::KINDS]
         .concat()
@@ -149,7 +149,7 @@ fn outcome(text: &str) -> Result<String, String> {
     }
     let reasons: Vec<&str> = reasons.into_iter().collect();
     Err(format!(
-        "calls end as {}, or for one of the reasons {}",
+        "outcomes are {}; reasons are {}",
         AuditOutcome::NAMES.join(", "),
         reasons.join(", ")
     ))
@@ -163,38 +163,38 @@ pub(super) fn run(show: &Show) -> Result<(), CliError> {
             terminal::print_stderr(&format!("note: {emptied}"));
         }
     }
-    let endless = show.outcome.as_deref() == Some(AuditOutcome::Begun.as_str());
+    let unfinished_only = show.outcome.as_deref() == Some(AuditOutcome::Begun.as_str());
     let mut found: VecDeque<(StoredRecord, String)> = VecDeque::new();
-    let mut open = HashSet::new();
+    let mut unfinished = HashSet::new();
     let mut ended = HashSet::new();
-    let unreadable = JournalSummary::read(&files, |told, line| {
-        let call = || (told.request.clone(), told.call);
-        // Its end counts whatever else is asked for.
-        if endless && told.outcome != "begun" && open.remove(&call()) {
+    let unreadable = JournalSummary::read(&files, |record, line| {
+        let call = || (record.request.clone(), record.call);
+        // The end of a write counts even if the filter does not match it.
+        if unfinished_only && record.outcome != "begun" && unfinished.remove(&call()) {
             found.retain(|(begun, _)| (begun.request.clone(), begun.call) != call());
         }
-        if !show.matches(told) {
+        if !show.matches(record) {
             return;
         }
-        if told.outcome == "begun" {
-            open.insert(call());
-        } else if !open.is_empty() && open.remove(&call()) {
+        if record.outcome == "begun" {
+            unfinished.insert(call());
+        } else if !unfinished.is_empty() && unfinished.remove(&call()) {
             ended.insert(call());
         }
-        // Of those without an end it is not known yet which these are.
-        if show.limit > 0 && found.len() == show.limit && !endless {
+        // Unfinished writes are known only after the last record.
+        if show.limit > 0 && found.len() == show.limit && !unfinished_only {
             found.pop_front();
         }
         let line = String::from_utf8_lossy(line).into_owned();
-        found.push_back((told.clone(), if show.json { line } else { String::new() }));
+        found.push_back((record.clone(), if show.json { line } else { String::new() }));
     })?;
-    if endless && show.limit > 0 {
+    if unfinished_only && show.limit > 0 {
         found.drain(..found.len().saturating_sub(show.limit));
     }
     if unreadable > 0 {
         let lines = pluralize(unreadable, "line");
         terminal::print_stderr(&format!(
-            "note: {lines} that cannot be read left out; `gatepost audit verify` names the first wrong one"
+            "note: skipped {lines} that cannot be read; `gatepost audit verify` names the first"
         ));
     }
     if show.json {
@@ -204,24 +204,24 @@ pub(super) fn run(show: &Show) -> Result<(), CliError> {
         }
         return Ok(());
     }
-    // What became of a change stands in its second record.
-    found.retain(|(told, _)| {
-        told.outcome != "begun" || !ended.contains(&(told.request.clone(), told.call))
+    // The second record of a write has its outcome.
+    found.retain(|(record, _)| {
+        record.outcome != "begun" || !ended.contains(&(record.request.clone(), record.call))
     });
     if found.is_empty() {
-        terminal::print_stderr("nothing is kept of such a call");
+        terminal::print_stderr("no matching records");
         return Ok(());
     }
     let heads = [
         "TIME", "CALLER", "INSTANCE", "TOOL", "MODEL", "METHOD", "RECORDS", "MS", "OUTCOME",
     ];
     let mut rows = vec![heads.map(str::to_owned)];
-    rows.extend(found.iter().map(|(told, _)| row(told)));
+    rows.extend(found.iter().map(|(record, _)| row(record)));
     terminal::print(&terminal::columns(&rows))
 }
 
 impl Show {
-    fn matches(&self, told: &StoredRecord) -> bool {
+    fn matches(&self, record: &StoredRecord) -> bool {
         let same = |wanted: &Option<String>, is: Option<&str>| {
             wanted.as_deref().is_none_or(|wanted| is == Some(wanted))
         };
@@ -232,104 +232,97 @@ impl Show {
             && self.id.is_none()
             && self.outcome.is_none()
             && self.request.is_none();
-        if told.kind != "call" {
-            // Gaps and torn ends belong to nobody's calls.
-            return by_call && told.kind != "began" && self.is_in_period(told);
+        if record.kind != "call" {
+            // Gaps and incomplete records belong to no call.
+            return by_call && record.kind != "began" && self.is_in_period(record);
         }
         let outcome = self.outcome.as_deref();
-        same(&self.caller, Some(&told.caller.subject))
-            && same(&self.instance, Some(&told.instance))
-            && same(&self.tool, told.tool.as_deref())
+        same(&self.caller, Some(&record.caller.subject))
+            && same(&self.instance, Some(&record.instance))
+            && same(&self.tool, record.tool.as_deref())
             && self.model.as_ref().is_none_or(|pattern| {
-                told.model
+                record
+                    .model
                     .as_deref()
                     .is_some_and(|model| pattern.matches(model))
             })
-            && self.id.is_none_or(|id| told.ids.contains(&id))
+            && self.id.is_none_or(|id| record.ids.contains(&id))
             && outcome.is_none_or(|outcome| {
-                told.outcome == outcome || told.reason.as_deref() == Some(outcome)
+                record.outcome == outcome || record.reason.as_deref() == Some(outcome)
             })
             && self
                 .request
                 .as_deref()
-                .is_none_or(|request| told.request.starts_with(request))
-            && self.is_in_period(told)
+                .is_none_or(|request| record.request.starts_with(request))
+            && self.is_in_period(record)
     }
 
-    fn is_in_period(&self, told: &StoredRecord) -> bool {
+    fn is_in_period(&self, record: &StoredRecord) -> bool {
         if self.since.is_none() && self.until.is_none() {
             return true;
         }
-        told.time.parse::<Timestamp>().is_ok_and(|time| {
+        record.time.parse::<Timestamp>().is_ok_and(|time| {
             self.since.is_none_or(|since| time >= since.0)
                 && self.until.is_none_or(|until| time < until.0)
         })
     }
 }
 
-/// One record in nine cells.
-fn row(told: &StoredRecord) -> [String; 9] {
+/// The cells of one record.
+fn row(record: &StoredRecord) -> [String; 9] {
     let or_dash = |text: Option<&str>| printable(text.unwrap_or("-"));
-    let time = told.time.parse::<Timestamp>().map_or_else(
-        |_unreadable| printable(&told.time),
+    let time = record.time.parse::<Timestamp>().map_or_else(
+        |_unreadable| printable(&record.time),
         |time| time.round(Unit::Second).unwrap_or(time).to_string(),
     );
-    if told.kind != "call" {
-        let what = match told.lost {
-            0 => format!("({})", printable(&told.kind)),
-            lost => format!("({} of {lost} records)", printable(&told.kind)),
+    if record.kind != "call" {
+        let what = match record.lost {
+            0 => format!("({})", printable(&record.kind)),
+            lost => format!("({} of {lost} records)", printable(&record.kind)),
         };
-        let dash = || "-".to_owned();
-        return [
-            time,
-            dash(),
-            dash(),
-            dash(),
-            dash(),
-            dash(),
-            dash(),
-            dash(),
-            what,
-        ];
+        let mut cells: [String; 9] = std::array::from_fn(|_| "-".to_owned());
+        let [first, .., last] = &mut cells;
+        (*first, *last) = (time, what);
+        return cells;
     }
-    let records = match (told.ids_count, told.rows) {
+    let records = match (record.ids_count, record.rows) {
         (0, None) => "-".to_owned(),
         (0, Some(rows)) => rows.to_string(),
-        (1, _) => told
+        (1, _) => record
             .ids
             .first()
             .map_or_else(|| "1".to_owned(), |id| format!("[{id}]")),
         (count, _) => count.to_string(),
     };
-    let own = if told.inquiry { "*" } else { "" };
-    let outcome = match &told.reason {
-        Some(reason) => format!("{}: {}", printable(&told.outcome), printable(reason)),
-        None => printable(&told.outcome),
+    let own = if record.inquiry { "*" } else { "" };
+    let outcome = match &record.reason {
+        Some(reason) => format!("{}: {}", printable(&record.outcome), printable(reason)),
+        None => printable(&record.outcome),
     };
-    let left = if told.client_left {
-        ", and the client had left"
+    let left = if record.client_left {
+        ", client disconnected"
     } else {
         ""
     };
     [
         time,
-        or_dash(Some(&told.caller.subject)),
-        or_dash(Some(&told.instance)),
-        or_dash(told.tool.as_deref()),
-        or_dash(told.model.as_deref()),
-        // Of what was refused at once there is often no method.
-        match (&told.method, &told.effect) {
+        or_dash(Some(&record.caller.subject)),
+        or_dash(Some(&record.instance)),
+        or_dash(record.tool.as_deref()),
+        or_dash(record.model.as_deref()),
+        // A call that was denied early may have no method.
+        match (&record.method, &record.effect) {
             (None, Some(effect)) => format!("({}){own}", printable(effect)),
             (method, _) => format!("{}{own}", or_dash(method.as_deref())),
         },
         records,
-        format!("{:.0}", told.duration_ms),
+        format!("{:.0}", record.duration_ms),
         format!("{outcome}{left}"),
     ]
 }
 
-/// A text that does nothing to the terminal: a subject is a provider's word,
-/// and a journal may be anybody's file.
+/// A short text without control characters, because a provider chose the subject
+/// and the journal may be any file.
 fn printable(text: &str) -> String {
     let shown: String = text
         .chars()
@@ -410,9 +403,9 @@ mod tests {
         for word in ["begun", "odoo_access", "records", "unapproved"] {
             assert_eq!(outcome(word).as_deref(), Ok(word));
         }
-        let told = outcome("beguns").unwrap_err();
-        assert!(told.contains("answered, begun, cancelled"), "{told}");
-        assert!(told.contains("odoo_access"), "{told}");
+        let record = outcome("beguns").unwrap_err();
+        assert!(record.contains("answered, begun, cancelled"), "{record}");
+        assert!(record.contains("odoo_access"), "{record}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{CliError, JournalLocation, terminal};
 use crate::audit::{ChainKey, JournalSummary};
 use gatepost_base::text::pluralize;
 
-/// Changes without an end that are named.
+/// How many unfinished writes are listed.
 const MAX_LISTED_OPEN_WRITES: usize = 20;
 
 #[derive(Debug, Args)]
@@ -18,27 +18,27 @@ Examples:
   gatepost audit verify audit.jsonl --key-file audit.key
   gatepost audit verify --config config/gatepost.toml
 
-It names the first line that was changed, taken out, put in or moved. That lines are
-missing at the end it cannot see: compare the last number with what you noted.
-Exit code 0: the journal is whole. 1: it is not, cannot be read, or holds no records: the
-gateway begins each file with a line, so that one without any was emptied.")]
+It names the first line that was changed, removed, inserted or moved. It cannot detect
+lines removed from the end: compare the last number with one that you recorded.
+Exit code 0: the journal is intact. 1: it is not, cannot be read, or has no records: the
+gateway begins each file with a line, so a file without one was emptied.")]
 pub(super) struct Verify {
     #[command(flatten)]
     location: JournalLocation,
-    /// The file with the key to the hashes [default: the one that is configured]
+    /// The file with the key of the hash chain [default: the configured one]
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
 }
 
 pub(super) fn run(verify: &Verify) -> Result<(), CliError> {
-    let (files, form) = verify.location.resolve()?;
-    let key_file = verify.key_file.as_ref().or(form.key_file.as_ref());
+    let (files, settings) = verify.location.resolve()?;
+    let key_file = verify.key_file.as_ref().or(settings.key_file.as_ref());
     let key = key_file.map(read_key).transpose()?;
     let history = JournalSummary::verify(&files, key.as_ref(), |_, _| ())?;
     terminal::print(&summary(&history))?;
     if key.is_none() {
         terminal::print_stderr(
-            "note: without a key (`audit.key_file`) who can write the files can make all of this anew",
+            "note: without a key (`audit.key_file`) anyone who can write the files could forge them",
         );
     }
     Ok(())
@@ -49,7 +49,7 @@ fn read_key(file: &PathBuf) -> Result<ChainKey, CliError> {
         .map_err(|error| CliError::Failed(format!("{} cannot be read: {error}", file.display())))?;
     ChainKey::new(bytes.trim_ascii()).ok_or_else(|| {
         CliError::Failed(format!(
-            "{} holds no key: it has at least {} characters",
+            "{} does not hold a key: a key has at least {} characters",
             file.display(),
             ChainKey::MIN_BYTES
         ))
@@ -59,21 +59,24 @@ fn read_key(file: &PathBuf) -> Result<ChainKey, CliError> {
 fn summary(history: &JournalSummary) -> String {
     let lines = usize::try_from(history.lines).unwrap_or(usize::MAX);
     let mut text = vec![format!(
-        "whole: {} in {}, number {} to {}",
+        "intact: {} in {}, number {} to {}",
         pluralize(lines, "line"),
         pluralize(history.files, "file"),
         history.first_seq,
         history.end.seq
     )];
     if history.lines > 0 {
-        text.push(format!("  the last line is {}", history.end.hash));
+        text.push(format!(
+            "  the hash of the last line is {}",
+            history.end.hash
+        ));
     }
     if history.first_seq > 1 {
-        text.push("  what was before is no longer kept".to_owned());
+        text.push("  earlier records are no longer retained".to_owned());
     }
     if history.torn_count > 0 {
         text.push(format!(
-            "  it was found torn {} after a crash",
+            "  an incomplete record was found {} after a crash",
             match history.torn_count {
                 1 => "once".to_owned(),
                 times => format!("{times} times"),
@@ -82,7 +85,7 @@ fn summary(history: &JournalSummary) -> String {
     }
     if history.lost_records > 0 {
         text.push(format!(
-            "  {} lost, for the journal could not be written",
+            "  {} not written because the journal could not be written",
             match history.lost_records {
                 1 => "1 record was".to_owned(),
                 lost => format!("{lost} records were"),
@@ -91,10 +94,10 @@ fn summary(history: &JournalSummary) -> String {
     }
     if !history.unfinished_writes.is_empty() {
         text.push(format!(
-            "  {} begun and their end is not told: they are under way, or the gateway died",
+            "  {} no outcome: still in flight, or the gateway died",
             match history.unfinished_writes.len() {
-                1 => "1 change was".to_owned(),
-                open => format!("{open} changes were"),
+                1 => "1 change has".to_owned(),
+                open => format!("{open} changes have"),
             }
         ));
         for (file, line) in history

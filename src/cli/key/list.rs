@@ -37,7 +37,7 @@ fn row(id: &ApiKeyId, key: &StoredKey, now: Timestamp) -> [String; 6] {
     } else if key.has_expired(now) {
         "expired"
     } else {
-        "good"
+        "active"
     };
     let roles: Vec<&str> = key.roles.iter().map(RoleName::as_str).collect();
     [

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{CliError, expiry, terminal};
+use super::{CliError, expiry, names::no_such_role, terminal};
 use crate::config::{Config, Sources, load_schema_valid};
 use gatepost_identity::KeysFileError;
 
@@ -20,8 +20,8 @@ Examples:
   gatepost key list --config config/gatepost.toml
   gatepost key revoke --config config/gatepost.toml 7k2mq0z9xw1c
 
-To replace a key: make a new one of the same name, hand it out, revoke the old one.
-A running gateway takes up changes on SIGHUP.",
+To replace a key: create one with the same name, distribute it, revoke the old one.
+A running gateway applies changes on SIGHUP.",
     arg_required_else_help = true,
     disable_help_subcommand = true
 )]
@@ -32,21 +32,21 @@ pub(super) struct Key {
 
 #[derive(Debug, Subcommand)]
 enum KeyCommand {
-    /// Make a key and print it; it is shown this once
+    /// Create a key and print it; it cannot be printed again
     New(new::New),
     /// List the keys, without their secrets
     List(list::List),
-    /// Refuse a key from now on
+    /// Revoke a key
     Revoke(revoke::Revoke),
 }
 
-/// Where the keys are.
+/// Where the keys file is.
 #[derive(Debug, Args)]
 struct KeysFileLocation {
     /// The configuration that names the keys file [default: the one `GATEPOST_CONFIG` names, else none]
     #[arg(long, value_name = "FILE", conflicts_with = "file")]
     config: Option<PathBuf>,
-    /// The keys file itself, without any configuration
+    /// The keys file itself, without a configuration
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
 }
@@ -60,24 +60,24 @@ pub(super) fn run(key: &Key) -> Result<(), CliError> {
 }
 
 impl KeysFileLocation {
-    /// The keys file, and the configuration where it is not left out.
+    /// The keys file, and the configuration if one names it.
     fn resolve(&self) -> Result<(PathBuf, Option<Config>), CliError> {
         if let Some(file) = &self.file {
             return Ok((file.clone(), None));
         }
-        // Only the form: keys can be made where Odoo's secrets are not.
+        // Only the schema, so that keys can be created where Odoo's secrets are not available.
         let config = load_schema_valid(&Sources::new(self.config.clone()))?;
         match &config.keys.file {
             Some(file) => Ok((file.clone(), Some(config))),
             None => Err(CliError::UnusableConfig(
-                "no keys file is configured; set `file` in `[keys]` or GATEPOST_KEYS__FILE, or name it by `--file`".to_owned(),
+                "no keys file is configured; set `file` in `[keys]` or GATEPOST_KEYS__FILE, or name it with `--file`".to_owned(),
             )),
         }
     }
 }
 
 impl From<KeysFileError> for CliError {
-    fn from(broken: KeysFileError) -> Self {
-        Self::Failed(broken.to_string())
+    fn from(error: KeysFileError) -> Self {
+        Self::Failed(error.to_string())
     }
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{CliError, KeysFileLocation, expiry::Expiry, terminal};
+use super::{CliError, KeysFileLocation, expiry::Expiry, no_such_role, terminal};
 use gatepost_base::RoleName;
 use gatepost_identity::{ApiKey, StoredKey, update_keys_file};
 
@@ -13,7 +13,7 @@ Examples:
   gatepost key new --config config/gatepost.toml --role reader --name laptop
   gatepost key new --role reader --role auditor --name report --expires 90d > report.key
 
-Only the key goes to standard output. It is kept as a hash: nobody can show it again.
+Only the key goes to standard output. Its hash is stored, so it cannot be printed again.
 A client sends it as `Authorization: Bearer gp_…`.")]
 pub(super) struct New {
     #[command(flatten)]
@@ -24,12 +24,12 @@ pub(super) struct New {
     /// What the key is for, such as `laptop of Ada`
     #[arg(long, value_parser = name)]
     name: String,
-    /// How long it is good: hours, days or weeks, such as `90d` [default: until it is revoked]
+    /// How long it is valid: hours, days or weeks, such as `90d` [default: until it is revoked]
     #[arg(long, value_name = "SPAN")]
     expires: Option<Expiry>,
 }
 
-/// A name that fits into one line of a list.
+/// A name of one line.
 fn name(text: &str) -> Result<String, &'static str> {
     let text = text.trim();
     let short = !text.is_empty() && text.chars().count() <= 80;
@@ -49,21 +49,11 @@ pub(super) fn run(new: &New) -> Result<(), CliError> {
                 .iter()
                 .find(|role| !config.roles.contains_key(*role))
             {
-                let known: Vec<&str> = config.roles.keys().map(RoleName::as_str).collect();
-                let known = if known.is_empty() {
-                    "none is configured".to_owned()
-                } else {
-                    format!("there are `{}`", known.join("`, `"))
-                };
-                return Err(CliError::UnusableConfig(format!(
-                    "there is no role `{role}`; {known}"
-                )));
+                return Err(no_such_role(config, role));
             }
         }
         None => {
-            terminal::print_stderr(
-                "note: without a configuration nobody looks whether the roles exist",
-            );
+            terminal::print_stderr("note: without a configuration the roles are not checked");
         }
     }
     let now = Timestamp::now();
@@ -71,7 +61,7 @@ pub(super) fn run(new: &New) -> Result<(), CliError> {
     roles.sort();
     roles.dedup();
     let key = ApiKey::generate()
-        .map_err(|error| CliError::Failed(format!("the system gives no randomness: {error}")))?;
+        .map_err(|error| CliError::Failed(format!("the system provides no randomness: {error}")))?;
     let stored = StoredKey {
         hash: key.hash(),
         name: new.name.clone(),
@@ -86,7 +76,7 @@ pub(super) fn run(new: &New) -> Result<(), CliError> {
     update_keys_file(&file, |keys| keys.add(&key, stored))?;
     terminal::print(&key.reveal())?;
     terminal::print_stderr(&format!(
-        "Made key {} in {}, good until {until}.\nIt is shown this once. A running gateway takes it up on SIGHUP.",
+        "Created key {} in {}, valid until {until}.\nIt cannot be printed again. A running gateway accepts it after SIGHUP.",
         key.id(),
         file.display()
     ));

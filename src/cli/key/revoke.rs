@@ -11,7 +11,7 @@ use gatepost_identity::{ApiKeyId, MalformedKey, update_keys_file};
 Example:
   gatepost key revoke --config config/gatepost.toml 7k2mq0z9xw1c
 
-The id stands between the two `_` of a key, and in `gatepost key list`.")]
+The id is between the two `_` of a key, and in `gatepost key list`.")]
 pub(super) struct Revoke {
     #[command(flatten)]
     location: KeysFileLocation,
@@ -22,7 +22,7 @@ pub(super) struct Revoke {
 
 fn id(text: &str) -> Result<ApiKeyId, &'static str> {
     ApiKeyId::try_from(text)
-        .map_err(|MalformedKey| "this is not the id of a key; `gatepost key list` shows them")
+        .map_err(|MalformedKey| "this is not the id of a key; `gatepost key list` prints them")
 }
 
 pub(super) fn run(revoke: &Revoke) -> Result<(), CliError> {
@@ -35,7 +35,7 @@ pub(super) fn run(revoke: &Revoke) -> Result<(), CliError> {
     match name {
         Some(name) => {
             terminal::print_stderr(&format!(
-                "Revoked key {id} ({name}). A running gateway refuses it from its next SIGHUP on."
+                "Revoked key {id} ({name}). A running gateway rejects it after SIGHUP."
             ));
             Ok(())
         }

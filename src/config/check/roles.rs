@@ -199,9 +199,10 @@ impl ConfigChecker<'_> {
                 self.error(&path, &error.to_string(), Some(hint));
             }
             Ok(domain) if !domain.is_empty() && rule.models.iter().any(Pattern::is_prefix) => {
-                let does = match rule.deny {
-                    true => "denies everything",
-                    false => "allows nothing",
+                let does = if rule.deny {
+                    "denies everything"
+                } else {
+                    "allows nothing"
                 };
                 let message = format!(
                     "the domain applies to each model that the patterns match; for those without its fields this rule {does}"

@@ -100,7 +100,7 @@ fn main() {
                 &format!("{one}\n[roles.reader]\nrules = 7"),
             );
             gateway.signal("-HUP");
-            gateway.wait_for_log("Kept the old configuration", kept);
+            gateway.wait_for_log("Failed to reload the configuration", kept);
         } else {
             read += 1;
             gateway.reload(if second % 2 == 0 { &one } else { &other });
@@ -139,7 +139,7 @@ fn main() {
         .lines()
         .filter(|line| line.contains("\"level\":\"ERROR\""));
     assert_eq!(errors.count(), kept);
-    assert_eq!(log.matches("Read the configuration again").count(), read);
+    assert_eq!(log.matches("Reloaded the configuration").count(), read);
     drop(log);
     assert!(gateway.stop().success());
     check_audit_records(folder.path(), &odoo, &told);

@@ -151,10 +151,10 @@ impl GatewayProcess {
 
     /// Reloads with another configuration.
     pub(super) fn reload(&self, configuration: &str) {
-        let reloads = self.log().matches("Read the configuration again").count();
+        let reloads = self.log().matches("Reloaded the configuration").count();
         write_configuration(&self.folder, configuration);
         self.signal("-HUP");
-        self.wait_for_log("Read the configuration again", reloads + 1);
+        self.wait_for_log("Reloaded the configuration", reloads + 1);
     }
 
     pub(super) fn signal(&self, signal: &str) {

@@ -106,7 +106,7 @@ fn sighup_right_after_listeners_open_reloads() {
         // Waits for no more than the line about the listeners.
         let gateway = GatewayProcess::start(folder.path(), &text);
         gateway.signal("-HUP");
-        gateway.wait_for_log("Read the configuration again", 1);
+        gateway.wait_for_log("Reloaded the configuration", 1);
         assert!(!gateway.count().tool_result().1);
         assert!(gateway.stop().success());
     });
@@ -156,7 +156,7 @@ fn killed_gateway_loses_at_most_the_last_second_of_journal() {
     let records = gateway.stop_and_read_calls();
     assert!(records.len() * 10 >= served_in_all * 9, "{served_in_all}");
     let said = verify_journal(folder.path());
-    assert!(said.starts_with("whole: "), "{said}");
+    assert!(said.starts_with("intact: "), "{said}");
     let numbers = read_journal(folder.path());
     let numbers: Vec<u64> = numbers
         .iter()

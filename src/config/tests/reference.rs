@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeSet, path::PathBuf};
 
-use super::{
+use crate::config::{
     Config, Limits, Provider, Server, Sources, ValidConfig, load,
     schema::{SchemaNode, SchemaType, config_schema, thousands},
 };
 
-const REFERENCE: &str = include_str!("../../docs/configuration.md");
-const EXAMPLE: &str = include_str!("../../config/gatepost.toml");
+const REFERENCE: &str = include_str!("../../../docs/configuration.md");
+const EXAMPLE: &str = include_str!("../../../config/gatepost.toml");
 
 /// Every key with a value, as the reference spells it, with its range.
 fn collect_keys(form: SchemaNode<'_>, path: &str, found: &mut Vec<(String, Option<(i128, i128)>)>) {
@@ -208,16 +208,16 @@ fn commented_out_example_settings_equal_the_defaults() {
     );
     assert_eq!(
         format!("{:?}", config.telemetry),
-        format!("{:?}", super::Telemetry::default())
+        format!("{:?}", crate::config::Telemetry::default())
     );
-    assert_eq!(config.admin.listen, super::Admin::default().listen);
+    assert_eq!(config.admin.listen, crate::config::Admin::default().listen);
     assert_eq!(
         format!("{:?}", config.audit),
-        format!("{:?}", super::Audit::default())
+        format!("{:?}", crate::config::Audit::default())
     );
     assert_eq!(
         format!("{:?}", config.changes),
-        format!("{:?}", super::Changes::default())
+        format!("{:?}", crate::config::Changes::default())
     );
     let of_instance = |config: &Config, name: &str| {
         let one = &config.instances[name];

@@ -8,11 +8,12 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{ValidConfig, reference::load_text};
+use super::reference::load_text;
+use crate::config::ValidConfig;
 
-const GUIDE: &str = include_str!("../../docs/identity-providers.md");
-const README: &str = include_str!("../../README.md");
-const REFERENCE: &str = include_str!("../../docs/configuration.md");
+const GUIDE: &str = include_str!("../../../docs/identity-providers.md");
+const README: &str = include_str!("../../../README.md");
+const REFERENCE: &str = include_str!("../../../docs/configuration.md");
 
 /// The first line of a block that is a whole configuration.
 const WHOLE: &str = "# gatepost.toml";
@@ -48,7 +49,7 @@ fn load_with_secrets(text: &str) -> (ValidConfig, TempDir) {
         put(name, "a-secret");
     }
     // As Zitadel writes it for an application of the type API.
-    let pem = include_str!("../../tests/fixtures/identity/rsa_pkcs1.pem");
+    let pem = include_str!("../../../tests/fixtures/identity/rsa_pkcs1.pem");
     let key = serde_json::json!({
         "type": "application", "keyId": "1", "key": pem, "appId": "2", "clientId": "3"
     });
