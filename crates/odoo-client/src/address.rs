@@ -1,25 +1,25 @@
-//! Where a server is.
+//! The address of an Odoo server.
 
 use std::{fmt, io, net::SocketAddr};
 
 use http::Uri;
 
-/// The address of an Odoo server, taken apart.
+/// The parsed address of an Odoo server.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
-    /// Whether it wants TLS.
+    /// Whether to use TLS.
     pub tls: bool,
     /// The host, without brackets.
     pub host: String,
     /// The port.
     pub port: u16,
-    /// What stands in `Host`.
+    /// The value of `Host`.
     pub authority: String,
-    /// The path before Odoo's own, without a slash at its end.
+    /// The path before Odoo's own, without a trailing slash.
     pub prefix: String,
 }
 
-/// A text that is no address of a server.
+/// Not the address of a server.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "`url` must be `http://` or `https://` and a host, such as `http://odoo:8069`, without user, query or fragment"
@@ -59,10 +59,10 @@ impl Address {
         })
     }
 
-    /// The sockets of the name, looked up without blocking.
+    /// Resolves the host without blocking.
     ///
     /// # Errors
-    /// When the name has none.
+    /// When it has no address.
     pub(super) async fn sockets(&self) -> io::Result<Vec<SocketAddr>> {
         let found: Vec<SocketAddr> = tokio::net::lookup_host((self.host.as_str(), self.port))
             .await?

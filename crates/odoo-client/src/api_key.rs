@@ -1,15 +1,15 @@
-//! The secret that calls act with.
+//! The API key of an Odoo user.
 
 use std::fmt;
 
-/// The secret with which calls act as an Odoo user.
+/// The API key with which calls act as an Odoo user.
 ///
 /// It has no `Display` and cannot be serialized; `Debug` does not show it.
 #[derive(Clone)]
 pub struct ApiKey(String);
 
 impl ApiKey {
-    /// A key as it stands in the configuration, without the line end of its file.
+    /// A key from the configuration, without surrounding white space.
     pub fn new(text: &str) -> Self {
         Self(text.trim().to_owned())
     }

@@ -1,71 +1,106 @@
-//! What became of a call that brought no answer.
+//! Errors of calls to Odoo.
 
 use std::{error::Error, time::Duration};
 
-use super::silence::UnknownOutcome;
 use gatepost_odoo::{AccessKind, OdooError};
 
-/// What became of a call that brought no answer. `Display` may be read by the
-/// client; where the server is and what it said stands in the source.
+/// A call without a result. `Display` is for the client; the source holds the
+/// server's address and what it sent.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// All places were taken for too long.
+    /// Too many calls were in flight for too long.
     #[error("Odoo is busy with other calls; nothing was sent, try again in {} s", retry_after.as_secs().max(1))]
     Busy {
         /// When to try again.
         retry_after: Duration,
     },
-    /// The connection ended before the answer did.
+    /// The connection ended before the response was complete.
     #[error(
-        "Odoo closed the connection before its answer was complete; try again, and ask for less if it happens again"
+        "Odoo closed the connection before its response was complete; try again, and request less if it happens again"
     )]
     CutOff(#[source] Box<dyn Error + Send + Sync>),
-    /// Odoo answered, and refused.
+    /// Odoo returned an error.
     #[error(transparent)]
     Fault(#[from] OdooError),
-    /// It cannot be written as a request.
-    #[error("the call cannot be sent; retrying will not help, tell the administrator")]
-    NotSent(#[source] Box<dyn Error + Send + Sync>),
-    /// Something answered that is not Odoo, or not Odoo as we know it.
+    /// The response is not from Odoo, or not in a known format.
     #[error(
-        "what answered is not Odoo's interface (HTTP {status}); try again in a minute, then tell the administrator"
+        "the response is not from Odoo's API (HTTP {status}); try again in a minute, then tell the administrator"
     )]
     NotOdoo {
         /// The HTTP status.
         status: u16,
-        /// The beginning of what came, for the log.
+        /// The beginning of the body, for the log.
         #[source]
         excerpt: ResponseExcerpt,
     },
-    /// A call that may change data was sent, and no answer came.
-    #[error("{0}: the call may have run or not; look at the records before doing anything again")]
+    /// The call cannot be encoded as a request.
+    #[error("the call cannot be sent; retrying will not help, tell the administrator")]
+    NotSent(#[source] Box<dyn Error + Send + Sync>),
+    /// A write was sent, and its response was lost.
+    #[error("{0}; the call may have run or not, so read the records before you retry")]
     OutcomeUnknown(#[source] UnknownOutcome),
-    /// No answer in time. A read; a change is [`CallError::OutcomeUnknown`].
-    #[error("Odoo did not answer within {} s; try again later, or ask for less", limit.as_secs_f32())]
+    /// A read timed out. For a write see [`CallError::OutcomeUnknown`].
+    #[error("Odoo did not answer within {} s; try again later, or request less", limit.as_secs_f32())]
     TimedOut {
-        /// The time it had.
+        /// The time limit.
         limit: Duration,
     },
-    /// The answer is larger than we read.
-    #[error("Odoo's answer is larger than {} MiB; ask for fewer records or fields", limit >> 20)]
+    /// The response is larger than the limit.
+    #[error("Odoo's response is larger than {} MiB; request fewer records or fields", limit >> 20)]
     TooLarge {
         /// The limit in bytes.
         limit: usize,
     },
-    /// No connection.
+    /// No connection could be opened.
     #[error(
         "Odoo cannot be reached; nothing was sent, try again in a minute, then tell the administrator"
     )]
     Unreachable(#[source] Box<dyn Error + Send + Sync>),
 }
 
-/// The beginning of what something said.
+/// Why it is unknown whether a write that was sent has run. `Display` starts the
+/// text of [`CallError::OutcomeUnknown`].
+#[derive(Debug, thiserror::Error)]
+pub enum UnknownOutcome {
+    /// The connection ended before the response was complete.
+    #[error("the connection to Odoo broke after the call was sent")]
+    CutOff(#[source] Box<dyn Error + Send + Sync>),
+    /// The gateway failed while it waited for the response.
+    #[error("the gateway failed after the call was sent")]
+    Internal(#[source] Box<dyn Error + Send + Sync>),
+    /// The response is from a proxy, or something else that is not Odoo.
+    #[error("the response is not from Odoo's API (HTTP {status})")]
+    NotOdoo {
+        /// The HTTP status.
+        status: u16,
+        /// The beginning of the body, for the log.
+        #[source]
+        excerpt: ResponseExcerpt,
+    },
+    /// The response was late; Odoo continues to work on the call.
+    #[error("Odoo did not answer within {} s and may still be working", limit.as_secs_f32())]
+    TimedOut {
+        /// The time limit.
+        limit: Duration,
+    },
+    /// The response is larger than the limit.
+    #[error("Odoo's response is larger than {} MiB", limit >> 20)]
+    TooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The response cannot be parsed.
+    #[error("Odoo answered in a form this gateway does not understand")]
+    Unreadable(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// The beginning of a response body.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ResponseExcerpt(pub(super) String);
 
 impl CallError {
-    /// All that [`kind`](Self::kind) says by itself, without those of a [`Fault`].
+    /// All values of [`kind`](Self::kind) except those of an [`OdooError`].
     pub const KINDS: [&'static str; 8] = [
         "odoo_busy",
         "odoo_cut_off",
@@ -77,7 +112,7 @@ impl CallError {
         "odoo_unreachable",
     ];
 
-    /// The word for it in logs and metrics.
+    /// The kind in logs and metrics.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Busy { .. } => "odoo_busy",
@@ -92,14 +127,14 @@ impl CallError {
         }
     }
 
-    /// Whether Odoo itself answered and refused.
+    /// Whether Odoo itself returned an error.
     pub fn is_fault(&self) -> bool {
         matches!(self, Self::Fault(_))
     }
 
-    /// Whether one field of several may be to blame: one that the user may not
-    /// read, that points to a model they may not read, or that holds bytes
-    /// Odoo cannot write as JSON (it answers 500 in HTML then).
+    /// Whether a single requested field may be the cause: one that the user may not
+    /// read, that links to a model they may not read, or that holds bytes which Odoo
+    /// cannot encode as JSON (it returns status 500 in HTML then).
     pub fn may_be_one_field(&self) -> bool {
         matches!(
             self,
@@ -109,5 +144,27 @@ impl CallError {
                     | OdooError::Unknown
             ) | Self::NotOdoo { status: 500, .. }
         )
+    }
+
+    /// The error of a call that was sent. A write whose response cannot be read may
+    /// have run: the response was late, cut off, too large, or from a proxy.
+    pub(super) fn after_sending(self, is_read: bool) -> Self {
+        if is_read {
+            return self;
+        }
+        Self::OutcomeUnknown(match self {
+            Self::CutOff(error) => UnknownOutcome::CutOff(error),
+            Self::NotOdoo { status, excerpt } if !(300..500).contains(&status) => {
+                UnknownOutcome::NotOdoo { status, excerpt }
+            }
+            Self::TimedOut { limit } => UnknownOutcome::TimedOut { limit },
+            Self::TooLarge { limit } => UnknownOutcome::TooLarge { limit },
+            Self::Busy { .. }
+            | Self::Fault(_)
+            | Self::NotOdoo { .. }
+            | Self::NotSent(_)
+            | Self::OutcomeUnknown(_)
+            | Self::Unreachable(_) => return self,
+        })
     }
 }

@@ -1,4 +1,4 @@
-//! What one request cost Odoo.
+//! The calls to Odoo that one request makes.
 
 use std::{
     mem,
@@ -14,51 +14,50 @@ use serde::de::IgnoredAny;
 use gatepost_base::{SpanId, TraceContext};
 use gatepost_odoo::{Call, MethodName, ModelName};
 
-/// Calls of one request that are remembered one by one, for its trace.
+/// The most calls of one request that are recorded for its trace.
 const MAX_RECORDED_CALLS: usize = 64;
 
-/// How many calls went to Odoo for one request, how long they took, and what
-/// came of them.
+/// The number, duration and results of the calls that one request makes.
 #[derive(Debug, Default)]
 pub struct CallStats {
     calls: AtomicU32,
     call_micros: AtomicU64,
     rows: AtomicU64,
     bytes: AtomicU64,
-    /// What people took to answer, plus one for each that was asked.
+    /// The time users took to answer, plus one for each answer.
     person_wait_micros: AtomicU64,
-    /// The step of a trace that the calls stand below.
+    /// The span that is the parent of the calls.
     trace_context: Option<TraceContext>,
-    /// Whether the calls are remembered one by one.
+    /// Whether each call is recorded.
     records_calls: bool,
     recorded_calls: Mutex<Vec<CallSpan>>,
 }
 
-/// One call that went to Odoo: what a trace may tell of it.
+/// A call to Odoo, as recorded in a trace.
 #[derive(Debug)]
 pub struct CallSpan {
-    /// The step of the trace that it is.
+    /// The span of the call.
     pub span_id: SpanId,
     /// The model.
     pub model: ModelName,
     /// The method.
     pub method: MethodName,
-    /// When it began; the wait for a place is in it.
+    /// When it began, including its time in the queue.
     pub started: Instant,
     /// How long it took.
     pub duration: Duration,
-    /// How it failed, in one word.
+    /// The kind of error, if it failed.
     pub error_type: Option<&'static str>,
 }
 
-/// The wait for a person. It is counted when this is dropped, however it ends.
+/// A wait for a user, counted when dropped.
 #[derive(Debug)]
 pub struct PersonWait<'a> {
     stats: &'a CallStats,
     started: Instant,
 }
 
-/// A call under way. It is counted when this is dropped, however it ends.
+/// A call in flight, counted when dropped.
 #[derive(Debug)]
 pub struct CallTimer<'a> {
     stats: &'a CallStats,
@@ -69,8 +68,8 @@ pub struct CallTimer<'a> {
 }
 
 impl CallStats {
-    /// A tally of calls that stand below this step of a trace; with `keeps`
-    /// each of them is remembered, up to a bound.
+    /// Statistics of calls below this span; with `records_calls` each call is
+    /// recorded, up to a limit.
     pub fn for_span(trace_context: Option<TraceContext>, records_calls: bool) -> Self {
         Self {
             trace_context,
@@ -79,7 +78,7 @@ impl CallStats {
         }
     }
 
-    /// Begins one call, a step of the trace by itself.
+    /// Starts a call with its own span.
     pub fn start_call<'a>(&'a self, call: &'a Call) -> CallTimer<'a> {
         CallTimer {
             stats: self,
@@ -90,7 +89,7 @@ impl CallStats {
         }
     }
 
-    /// Begins to wait for a person.
+    /// Starts to wait for a user.
     pub fn start_person_wait(&self) -> PersonWait<'_> {
         PersonWait {
             stats: self,
@@ -98,12 +97,12 @@ impl CallStats {
         }
     }
 
-    /// Adds what the caller read with one call: the JSON of what it returned,
-    /// and how many rows that has, where they were counted already.
+    /// Counts the JSON that one call returned to the caller, and its rows, unless the
+    /// caller has counted them.
     pub fn record_response(&self, answer: &[u8], rows: Option<usize>) {
         let bytes = u64::try_from(answer.len()).unwrap_or(u64::MAX);
         self.bytes.fetch_add(bytes, Relaxed);
-        // A list is one of records or groups; nothing of them is kept here.
+        // A list contains records or groups; only their number matters here.
         let count =
             || serde_json::from_slice::<Vec<IgnoredAny>>(answer).map_or(0, |rows| rows.len());
         let rows = rows.unwrap_or_else(count);
@@ -111,12 +110,12 @@ impl CallStats {
         self.rows.fetch_add(rows, Relaxed);
     }
 
-    /// The rows that were read so far.
+    /// The rows read so far.
     pub fn rows(&self) -> u64 {
         self.rows.load(Relaxed)
     }
 
-    /// The bytes that were read so far.
+    /// The bytes read so far.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Relaxed)
     }
@@ -126,19 +125,18 @@ impl CallStats {
         self.calls.load(Relaxed)
     }
 
-    /// The time they took, together; those side by side count twice.
+    /// The sum of their durations; concurrent calls count in full.
     pub fn call_time(&self) -> Duration {
         Duration::from_micros(self.call_micros.load(Relaxed))
     }
 
-    /// How long the person behind the client took to answer; none where nobody
-    /// was asked.
+    /// How long the user took to answer; `None` if no user was asked.
     pub fn person_wait(&self) -> Option<Duration> {
         let micros = self.person_wait_micros.load(Relaxed);
         micros.checked_sub(1).map(Duration::from_micros)
     }
 
-    /// Takes out the calls that were remembered.
+    /// Removes and returns the recorded calls.
     pub fn take_recorded_calls(&self) -> Vec<CallSpan> {
         mem::take(
             &mut *self
@@ -150,12 +148,12 @@ impl CallStats {
 }
 
 impl CallTimer<'_> {
-    /// The step of the trace, to be told to Odoo.
+    /// The span of the call, to be sent to Odoo.
     pub fn trace_context(&self) -> Option<&TraceContext> {
         self.trace_context.as_ref()
     }
 
-    /// Odoo answered, or it failed in this way.
+    /// Ends the call, with the kind of error if it failed.
     pub fn end(mut self, failure: Option<&'static str>) {
         self.error_type = failure;
     }
@@ -172,25 +170,25 @@ impl Drop for PersonWait<'_> {
 
 impl Drop for CallTimer<'_> {
     fn drop(&mut self) {
-        let took = self.started.elapsed();
-        let tally = self.stats;
-        tally.calls.fetch_add(1, Relaxed);
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        tally.call_micros.fetch_add(micros, Relaxed);
-        let Some(context) = self.trace_context.as_ref().filter(|_| tally.records_calls) else {
+        let duration = self.started.elapsed();
+        let stats = self.stats;
+        stats.calls.fetch_add(1, Relaxed);
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        stats.call_micros.fetch_add(micros, Relaxed);
+        let Some(context) = self.trace_context.as_ref().filter(|_| stats.records_calls) else {
             return;
         };
-        let mut asked = tally
+        let mut recorded = stats
             .recorded_calls
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if asked.len() < MAX_RECORDED_CALLS {
-            asked.push(CallSpan {
+        if recorded.len() < MAX_RECORDED_CALLS {
+            recorded.push(CallSpan {
                 span_id: context.span_id(),
                 model: self.call.model().clone(),
                 method: self.call.method(),
                 started: self.started,
-                duration: took,
+                duration,
                 error_type: self.error_type,
             });
         }
@@ -203,10 +201,10 @@ mod tests {
 
     #[test]
     fn rows_and_bytes_of_responses_add_up() {
-        let tally = CallStats::default();
+        let stats = CallStats::default();
         for answer in [r#"[{"id":1},{"id":2}]"#, "7", "[]", "{}"] {
-            tally.record_response(answer.as_bytes(), None);
+            stats.record_response(answer.as_bytes(), None);
         }
-        assert_eq!((tally.rows(), tally.bytes()), (2, 24));
+        assert_eq!((stats.rows(), stats.bytes()), (2, 24));
     }
 }

@@ -1,35 +1,33 @@
-//! The way to one Odoo instance.
+//! The client for one Odoo instance.
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, header};
 use http_body_util::Full;
+use rustls::ClientConfig;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
 use super::{
     Address, ApiKey, CallError, Dialect, InvalidAddress, Json2, WireRequest, WireResponse,
     concurrency::ConcurrencyLimit,
     connection_count::ConnectionCounter,
     exchange::{ExchangeError, OdooConnection},
-    silence::UnknownOutcome,
 };
 use gatepost_base::TraceContext;
 use gatepost_odoo::Call;
 use gatepost_policy::Permitted;
 use gatepost_tls::{self, TlsSetupError};
 
-/// Idle connections that are kept, and for how long: only with a server that
-/// showed that it keeps them, for an idle one holds a whole worker of a
-/// prefork Odoo.
+/// The most idle connections, and how long they are kept: only if the server keeps
+/// them open, because an idle one occupies a whole worker of a prefork Odoo.
 const MAX_IDLE: usize = 4;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
-/// How long the question whether Odoo is there may take.
+/// How long [`OdooClient::ping`] may take.
 const PING_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How to reach one Odoo instance.
@@ -41,76 +39,66 @@ pub struct OdooClientSettings {
     pub database: Option<String>,
     /// PEM certificates to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
-    /// How long name look-up, TCP and TLS may take together.
+    /// How long DNS, TCP and TLS may take together.
     pub connect_timeout: Duration,
-    /// How long one call may take in all, without the wait for a place.
+    /// How long one call may take, without its time in the queue.
     pub timeout: Duration,
-    /// The largest answer that is read, in bytes.
+    /// The largest response, in bytes.
     pub max_answer_bytes: usize,
-    /// Calls under way at once.
+    /// The most calls in flight.
     pub max_in_flight: usize,
-    /// Calls that may wait for a place.
+    /// The most calls in the queue.
     pub max_waiting: usize,
-    /// How long one waits for a place.
+    /// How long a call may wait in the queue.
     pub max_wait: Duration,
 }
 
-/// Settings that no link can be made of.
+/// Invalid settings of a client.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidOdooClientSettings {
-    /// The URL is none.
+    /// The URL is invalid.
     #[error(transparent)]
     Address(#[from] InvalidAddress),
-    /// The certificates to trust cannot be used.
+    /// The trusted certificates cannot be used.
     #[error(transparent)]
     Untrusted(#[from] TlsSetupError),
 }
 
-/// The way to one Odoo instance: bounded, and as Odoo wants it.
+/// The client for one Odoo instance. It limits concurrency and retries only reads.
 #[derive(Debug)]
 pub struct OdooClient {
     address: Address,
     dialect: Json2,
     settings: OdooClientSettings,
-    tls: Option<TlsConnectorOf>,
+    tls: Option<Arc<ClientConfig>>,
     concurrency: ConcurrencyLimit,
     connections: ConnectionCounter,
     idle: Mutex<Vec<(Instant, OdooConnection)>>,
 }
 
-/// How busy the way to one Odoo is.
+/// The load of a client.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ClientStats {
-    /// Calls that have their place.
+    /// Calls in flight.
     pub in_flight: usize,
-    /// Calls that wait for one.
+    /// Calls in the queue.
     pub queued: usize,
-    /// Connections that are open, idle ones too.
+    /// Open connections, including idle ones.
     pub open_connections: usize,
-    /// Connections that were opened since the link was made.
+    /// Connections opened since the client was created.
     pub connections_opened: u64,
 }
 
-/// The connector has no `Debug`.
-struct TlsConnectorOf(TlsConnector);
-
-impl std::fmt::Debug for TlsConnectorOf {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("TlsConnector")
-    }
-}
-
 impl OdooClient {
-    /// A link with these settings; nothing is connected yet.
+    /// A client with these settings. Does not connect yet.
     ///
     /// # Errors
-    /// [`InvalidLink`] names the setting.
+    /// [`InvalidOdooClientSettings`].
     pub fn new(settings: OdooClientSettings) -> Result<Self, InvalidOdooClientSettings> {
         let address = Address::parse(&settings.url)?;
         let tls = if address.tls {
-            Some(TlsConnectorOf(TlsConnector::from(Arc::new(
-                gatepost_tls::client_config(settings.ca_file.as_deref())?,
-            ))))
+            let config = gatepost_tls::client_config(settings.ca_file.as_deref())?;
+            Some(Arc::new(config))
         } else {
             None
         };
@@ -131,13 +119,11 @@ impl OdooClient {
         })
     }
 
-    /// Sends the call and gives back the JSON text of what the method returned.
+    /// Sends a call and returns the JSON of its result.
     ///
-    /// Odoo is told as which step of which trace it is called, for the proxies
-    /// and the instrumentation around it.
-    ///
-    /// Dropping the future gives up the place and closes the connection; Odoo
-    /// does not notice, and finishes what it began.
+    /// The request carries the trace context for proxies and instrumentation.
+    /// Dropping the future closes the connection; Odoo does not notice and finishes
+    /// the call.
     ///
     /// # Errors
     /// [`CallError`], which says whether the call may have run.
@@ -147,24 +133,21 @@ impl OdooClient {
         key: &ApiKey,
         trace: Option<&TraceContext>,
     ) -> Result<Bytes, CallError> {
-        let read = call.get().operation().is_read();
+        let is_read = call.get().operation().is_read();
         let mut request = self.dialect.encode(call.get(), key)?;
         request
             .headers
             .extend(trace.into_iter().flat_map(trace_headers));
-        let _place = self.concurrency.acquire().await?;
+        let _permit = self.concurrency.acquire().await?;
         let limit = self.settings.timeout;
-        match timeout(limit, self.exchange_with_retry(&request, read)).await {
-            Ok(Ok(response)) => self
-                .dialect
-                .decode(response)
-                .map_err(|error| into_unknown_outcome(error, read)),
-            Ok(Err(error)) => Err(into_unknown_outcome(error, read)),
-            Err(_elapsed) => Err(into_unknown_outcome(CallError::TimedOut { limit }, read)),
-        }
+        timeout(limit, self.exchange_with_retry(&request, is_read))
+            .await
+            .unwrap_or(Err(CallError::TimedOut { limit }))
+            .and_then(|response| self.dialect.decode(response))
+            .map_err(|error| error.after_sending(is_read))
     }
 
-    /// Asks whether an Odoo answers there at all, without a credential.
+    /// Checks that Odoo responds, without a credential.
     ///
     /// # Errors
     /// [`CallError`].
@@ -182,7 +165,7 @@ impl OdooClient {
             headers,
             body: Bytes::new(),
         };
-        let ask = async {
+        let ping = async {
             let mut connection = self.connect().await?;
             let request = self.http_request(&request)?;
             match connection.exchange(request, 64 << 10).await {
@@ -194,20 +177,19 @@ impl OdooClient {
                 Err(ExchangeError::BeforeResponse(error)) => Err(CallError::CutOff(error.into())),
             }
         };
-        timeout(PING_TIMEOUT, ask)
+        timeout(PING_TIMEOUT, ping)
             .await
             .unwrap_or(Err(CallError::TimedOut {
                 limit: PING_TIMEOUT,
             }))
     }
 
-    /// How long a call may take until something is known of it: its wait for a
-    /// turn, and for the answer.
+    /// The longest time until a call returns: its time in the queue and its timeout.
     pub fn max_call_time(&self) -> Duration {
         self.settings.max_wait + self.settings.timeout
     }
 
-    /// How busy it is now.
+    /// The current load.
     pub fn stats(&self) -> ClientStats {
         ClientStats {
             in_flight: self.concurrency.in_flight(),
@@ -217,17 +199,18 @@ impl OdooClient {
         }
     }
 
-    /// One exchange; a read once more when the connection died before a byte
-    /// of an answer came. A change never: it may have run.
+    /// Sends a request and reads the response. A read is retried once if the
+    /// connection ended before a byte of the response; a write never, because it may
+    /// have run.
     async fn exchange_with_retry(
         &self,
         request: &WireRequest,
-        read: bool,
+        is_read: bool,
     ) -> Result<WireResponse, CallError> {
-        let mut again = read;
+        let mut may_retry = is_read;
         loop {
-            // The second time on a fresh one: those that were kept may have died together.
-            let mut connection = match self.take_idle(read && again) {
+            // The retry uses a new connection: all idle ones may be closed.
+            let mut connection = match self.take_idle(may_retry) {
                 Some(connection) => connection,
                 None => self.connect().await?,
             };
@@ -241,37 +224,25 @@ impl OdooClient {
                     return Ok(response);
                 }
                 Err(ExchangeError::AfterResponseBegan(error)) => return Err(error),
-                Err(ExchangeError::BeforeResponse(_)) if again => {
-                    again = false;
+                Err(ExchangeError::BeforeResponse(_)) if may_retry => {
+                    may_retry = false;
                     self.idle
                         .lock()
                         .unwrap_or_else(PoisonError::into_inner)
                         .clear();
                 }
-                Err(ExchangeError::BeforeResponse(error)) if read => {
-                    return Err(CallError::CutOff(error.into()));
-                }
                 Err(ExchangeError::BeforeResponse(error)) => {
-                    return Err(CallError::OutcomeUnknown(UnknownOutcome::CutOff(
-                        error.into(),
-                    )));
+                    return Err(CallError::CutOff(error.into()));
                 }
             }
         }
     }
 
     async fn connect(&self) -> Result<OdooConnection, CallError> {
-        let limit = self.settings.connect_timeout;
-        let tls = self.tls.as_ref().map(|tls| &tls.0);
-        match timeout(
-            limit,
-            OdooConnection::open(&self.address, tls, &self.connections),
-        )
-        .await
-        {
-            Ok(opened) => opened,
-            Err(elapsed) => Err(CallError::Unreachable(elapsed.into())),
-        }
+        let opened = OdooConnection::open(&self.address, self.tls.as_ref(), &self.connections);
+        timeout(self.settings.connect_timeout, opened)
+            .await
+            .unwrap_or_else(|elapsed| Err(CallError::Unreachable(elapsed.into())))
     }
 
     fn http_request(&self, request: &WireRequest) -> Result<Request<Full<Bytes>>, CallError> {
@@ -280,7 +251,7 @@ impl OdooClient {
             .uri(format!("{}{}", self.address.prefix, request.path))
             .header(header::HOST, self.address.authority.as_str());
         if !request.body.is_empty() {
-            // Always: Odoo reads a chunked body as no arguments, without a word.
+            // Required: Odoo silently ignores a chunked body.
             written = written.header(header::CONTENT_LENGTH, request.body.len());
         }
         for (name, value) in &request.headers {
@@ -291,29 +262,27 @@ impl OdooClient {
             .map_err(|error| CallError::NotSent(error.into()))
     }
 
-    /// A connection that the server kept. Not for a change: one that dies now
-    /// would leave its outcome unknown for nothing.
-    fn take_idle(&self, read: bool) -> Option<OdooConnection> {
-        if !read {
-            return None;
+    /// An idle connection. Not for writes: if it ends now, the outcome would be
+    /// unknown without need.
+    fn take_idle(&self, may_retry: bool) -> Option<OdooConnection> {
+        let idle = may_retry.then(|| self.reusable_connections().pop());
+        idle.flatten().map(|(_, connection)| connection)
+    }
+
+    fn store_idle(&self, connection: OdooConnection) {
+        let mut idle = self.reusable_connections();
+        if idle.len() < MAX_IDLE && connection.is_reusable() {
+            idle.push((Instant::now(), connection));
         }
+    }
+
+    /// The idle connections, without those that are closed or too old.
+    fn reusable_connections(&self) -> MutexGuard<'_, Vec<(Instant, OdooConnection)>> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|(since, connection)| {
             since.elapsed() < IDLE_TIMEOUT && connection.is_reusable()
         });
-        idle.pop().map(|(_, connection)| connection)
-    }
-
-    fn store_idle(&self, connection: OdooConnection) {
-        if connection.is_reusable() {
-            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            idle.retain(|(since, connection)| {
-                since.elapsed() < IDLE_TIMEOUT && connection.is_reusable()
-            });
-            if idle.len() < MAX_IDLE {
-                idle.push((Instant::now(), connection));
-            }
-        }
+        idle
     }
 }
 
@@ -330,32 +299,4 @@ fn trace_headers(trace: &TraceContext) -> impl Iterator<Item = (HeaderName, Head
     headers
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)))
-}
-
-/// A change whose answer cannot be read may have run all the same: one that
-/// came too late, a proxy that gave up waiting, half an answer, one that is too
-/// large.
-pub(super) fn into_unknown_outcome(error: CallError, read: bool) -> CallError {
-    if read {
-        return error;
-    }
-    let silence = match error {
-        CallError::CutOff(error) => UnknownOutcome::CutOff(error),
-        CallError::NotOdoo {
-            status,
-            excerpt: said,
-        } if !(300..500).contains(&status) => UnknownOutcome::NotOdoo {
-            status,
-            excerpt: said,
-        },
-        CallError::TimedOut { limit } => UnknownOutcome::TimedOut { limit },
-        CallError::TooLarge { limit } => UnknownOutcome::TooLarge { limit },
-        CallError::Busy { .. }
-        | CallError::Fault(_)
-        | CallError::NotOdoo { .. }
-        | CallError::NotSent(_)
-        | CallError::OutcomeUnknown(_)
-        | CallError::Unreachable(_) => return error,
-    };
-    CallError::OutcomeUnknown(silence)
 }

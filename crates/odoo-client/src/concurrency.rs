@@ -1,4 +1,4 @@
-//! Whose turn it is.
+//! The limit of concurrent calls, with a fair queue.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering::SeqCst},
@@ -12,11 +12,11 @@ use tokio::{
 
 use super::CallError;
 
-/// A bounded number of places, and a bounded, fair queue for them.
+/// A limit of concurrent calls, with a bounded, fair queue.
 ///
-/// Odoo's prefork server has a short listen queue (eight for each worker);
-/// beyond it every caller waits seconds for a lost SYN. So we wait here
-/// instead, in order, and say so when it takes too long.
+/// Odoo's prefork server has a short listen queue (eight per worker); beyond it a
+/// caller waits seconds for a lost SYN. So calls wait here instead, in order, and
+/// fail if that takes too long.
 #[derive(Debug)]
 pub(super) struct ConcurrencyLimit {
     permits: Semaphore,
@@ -38,36 +38,35 @@ impl ConcurrencyLimit {
         }
     }
 
-    /// Waits for a place; dropping what it gives back frees it, and so does
-    /// dropping the wait.
+    /// Waits for a permit, which is released when dropped.
     pub(super) async fn acquire(&self) -> Result<SemaphorePermit<'_>, CallError> {
-        if let Ok(place) = self.permits.try_acquire() {
-            return Ok(place);
+        if let Ok(permit) = self.permits.try_acquire() {
+            return Ok(permit);
         }
         let busy = || CallError::Busy {
             retry_after: self.max_wait.min(Duration::from_secs(5)),
         };
         let _waiting = QueuedCall::enter(&self.queued, self.max_queued).ok_or_else(busy)?;
         match timeout(self.max_wait, self.permits.acquire()).await {
-            Ok(Ok(place)) => Ok(place),
-            // Nobody closes the semaphore; were it closed, there would be no place.
+            Ok(Ok(permit)) => Ok(permit),
+            // The semaphore is never closed.
             Ok(Err(_)) | Err(_) => Err(busy()),
         }
     }
 
-    /// Places that are taken now.
+    /// Calls in flight now.
     pub(super) fn in_flight(&self) -> usize {
         self.max_in_flight
             .saturating_sub(self.permits.available_permits())
     }
 
-    /// Calls that wait for a place now.
+    /// Calls in the queue now.
     pub(super) fn queued(&self) -> usize {
         self.queued.load(SeqCst)
     }
 }
 
-/// One who waits; leaving the queue, however, counts down.
+/// A call in the queue; dropping it leaves the queue.
 struct QueuedCall<'a>(&'a AtomicUsize);
 
 impl<'a> QueuedCall<'a> {
@@ -93,25 +92,25 @@ mod tests {
 
     #[tokio::test]
     async fn calls_beyond_the_limit_queue_and_beyond_the_queue_are_rejected() {
-        let turns = ConcurrencyLimit::new(1, 1, Duration::from_secs(30));
-        let first = turns.acquire().await.unwrap();
-        let mut second = Box::pin(turns.acquire());
+        let limit = ConcurrencyLimit::new(1, 1, Duration::from_secs(30));
+        let first = limit.acquire().await.unwrap();
+        let mut second = Box::pin(limit.acquire());
         assert!(futures_util::poll!(&mut second).is_pending());
-        assert!(matches!(turns.acquire().await, Err(CallError::Busy { .. })));
+        assert!(matches!(limit.acquire().await, Err(CallError::Busy { .. })));
         drop(first);
         let second = second.await.unwrap();
-        assert_eq!(turns.queued(), 0);
-        let third = Box::pin(turns.acquire());
+        assert_eq!(limit.queued(), 0);
+        let third = Box::pin(limit.acquire());
         drop(third);
         drop(second);
-        drop(turns.acquire().await.unwrap());
+        drop(limit.acquire().await.unwrap());
     }
 
     #[tokio::test(start_paused = true)]
     async fn queued_call_times_out() {
-        let turns = ConcurrencyLimit::new(1, 5, Duration::from_secs(2));
-        let _first = turns.acquire().await.unwrap();
-        let busy = turns.acquire().await.unwrap_err();
+        let limit = ConcurrencyLimit::new(1, 5, Duration::from_secs(2));
+        let _first = limit.acquire().await.unwrap();
+        let busy = limit.acquire().await.unwrap_err();
         assert!(matches!(busy, CallError::Busy { .. }));
         assert!(busy.to_string().ends_with("try again in 2 s"), "{busy}");
     }

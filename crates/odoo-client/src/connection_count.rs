@@ -1,35 +1,35 @@
-//! How many connections there are.
+//! The number of connections.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
-/// Counts connections: those that are open, and all there ever were.
+/// Counts open connections and all that were ever opened.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionCounter {
     open: Arc<AtomicUsize>,
     total: AtomicU64,
 }
 
-/// One connection that counts as open until this is dropped.
+/// A connection that counts as open until dropped.
 #[derive(Debug)]
 pub(super) struct OpenConnection(Arc<AtomicUsize>);
 
 impl ConnectionCounter {
-    /// Counts one more.
+    /// Counts a new connection.
     pub(super) fn count_open(&self) -> OpenConnection {
         self.total.fetch_add(1, Relaxed);
         self.open.fetch_add(1, Relaxed);
         OpenConnection(Arc::clone(&self.open))
     }
 
-    /// Those that are open now.
+    /// The connections open now.
     pub(super) fn open_count(&self) -> usize {
         self.open.load(Relaxed)
     }
 
-    /// All that were ever opened.
+    /// All connections ever opened.
     pub(super) fn total(&self) -> u64 {
         self.total.load(Relaxed)
     }

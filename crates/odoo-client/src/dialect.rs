@@ -1,4 +1,4 @@
-//! What goes over the wire to Odoo, and what comes back.
+//! Requests to Odoo and responses on the wire.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
@@ -6,36 +6,36 @@ use http::{HeaderName, HeaderValue, Method};
 use super::{ApiKey, CallError};
 use gatepost_odoo::Call;
 
-/// A protocol that Odoo speaks. No I/O: its tests are tables of bytes.
+/// A protocol that Odoo speaks. Does no I/O, so its tests are tables of bytes.
 pub trait Dialect {
-    /// The request that makes the call.
+    /// Encodes a call as a request.
     ///
     /// # Errors
-    /// [`CallError::NotSent`] when the credential or the call cannot be written.
+    /// [`CallError::NotSent`] when the credential or the call cannot be encoded.
     fn encode(&self, call: &Call, key: &ApiKey) -> Result<WireRequest, CallError>;
 
-    /// The JSON of what the method returned.
+    /// Decodes a response to the JSON of the result.
     ///
     /// # Errors
-    /// [`CallError::Fault`] when Odoo refused, [`CallError::NotOdoo`] when this
-    /// is no answer of Odoo.
+    /// [`CallError::Fault`] when Odoo returned an error, [`CallError::NotOdoo`] when
+    /// the response is not from Odoo.
     fn decode(&self, response: WireResponse) -> Result<Bytes, CallError>;
 }
 
-/// A request, without host and length, which the link knows.
+/// A request, without `Host` and `Content-Length`, which the client adds.
 #[derive(Debug)]
 pub struct WireRequest {
     /// The HTTP method.
     pub method: Method,
     /// The path, without the prefix of the server.
     pub path: String,
-    /// The header fields. A value that is secret is marked as sensitive.
+    /// The header fields. Secret values are marked as sensitive.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The body.
     pub body: Bytes,
 }
 
-/// A whole response.
+/// A complete response.
 #[derive(Debug)]
 pub struct WireResponse {
     /// The HTTP status.

@@ -1,4 +1,4 @@
-//! One request and its answer, on one connection.
+//! One request and its response on one connection.
 
 use std::{
     io,
@@ -19,7 +19,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, rustls::ClientConfig};
 
 use super::{
     Address, CallError, WireResponse,
@@ -28,14 +28,14 @@ use super::{
 
 /// An open connection, ready for one request.
 ///
-/// hyper writes head and body of a request in one write, which Odoo wants: it
-/// gives up on a body that comes two seconds after its head.
+/// hyper writes the head and body of a request at once. Odoo needs that: it gives up
+/// on a body that arrives two seconds after the head.
 #[derive(Debug)]
 pub(super) struct OdooConnection {
     sender: SendRequest<Full<Bytes>>,
-    /// Whether any byte of an answer came.
+    /// Whether any byte of the response has arrived.
     response_began: Arc<AtomicBool>,
-    /// Ends the task that drives the connection, and with it the connection.
+    /// Aborts the task that drives the connection, which closes it.
     _driver: ConnectionDriver,
     _counted: OpenConnection,
 }
@@ -49,20 +49,20 @@ impl Drop for ConnectionDriver {
     }
 }
 
-/// How an exchange failed.
+/// A failed exchange.
 pub(super) enum ExchangeError {
-    /// Before any byte of an answer came.
+    /// Before any byte of the response.
     BeforeResponse(hyper::Error),
-    /// With part of an answer, or a whole one that cannot be used.
+    /// After part of the response, or all of an unusable one.
     AfterResponseBegan(CallError),
 }
 
 impl OdooConnection {
-    /// Opens a connection: name, TCP, TLS.
+    /// Opens a connection: DNS, TCP, TLS.
     pub(super) async fn open(
         address: &Address,
-        tls: Option<&TlsConnector>,
-        opened: &ConnectionCounter,
+        tls: Option<&Arc<ClientConfig>>,
+        counter: &ConnectionCounter,
     ) -> Result<Self, CallError> {
         let unreachable = |error: io::Error| CallError::Unreachable(error.into());
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
@@ -71,12 +71,13 @@ impl OdooConnection {
                 Ok(stream) => {
                     stream.set_nodelay(true).map_err(unreachable)?;
                     let Some(tls) = tls else {
-                        return Self::handshake(stream, opened.count_open()).await;
+                        return Self::handshake(stream, counter.count_open()).await;
                     };
                     let name = rustls::pki_types::ServerName::try_from(address.host.clone())
                         .map_err(|error| CallError::Unreachable(error.into()))?;
-                    let stream = tls.connect(name, stream).await.map_err(unreachable)?;
-                    return Self::handshake(stream, opened.count_open()).await;
+                    let connector = TlsConnector::from(Arc::clone(tls));
+                    let stream = connector.connect(name, stream).await.map_err(unreachable)?;
+                    return Self::handshake(stream, counter.count_open()).await;
                 }
                 Err(error) => last = error,
             }
@@ -88,34 +89,34 @@ impl OdooConnection {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let heard = Arc::new(AtomicBool::new(false));
-        let listening = ObservedStream {
+        let response_began = Arc::new(AtomicBool::new(false));
+        let observed = ObservedStream {
             stream,
-            response_began: Arc::clone(&heard),
+            response_began: Arc::clone(&response_began),
         };
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(64 << 10)
-            .handshake(TokioIo::new(listening))
+            .handshake(TokioIo::new(observed))
             .await
             .map_err(|error| CallError::Unreachable(error.into()))?;
         let driver = tokio::spawn(async move {
-            // Its errors come out at the sender.
+            // The sender returns its errors.
             drop(connection.await);
         });
         Ok(Self {
             sender,
-            response_began: heard,
+            response_began,
             _driver: ConnectionDriver(driver),
             _counted: open,
         })
     }
 
-    /// Whether the server kept the connection for another request.
+    /// Whether the server has kept the connection open for another request.
     pub(super) fn is_reusable(&self) -> bool {
         self.sender.is_ready()
     }
 
-    /// Sends a request and reads its answer, at most `max_bytes` of it.
+    /// Sends a request and reads the response, at most `max_bytes` of it.
     pub(super) async fn exchange(
         &mut self,
         request: Request<Full<Bytes>>,
@@ -150,7 +151,7 @@ impl OdooConnection {
             return Err(too_large());
         }
         let mut body = response.into_body();
-        // Bounded by what may be read, and not more than a page on the server's word alone.
+        // At most 1 MiB is reserved because the server declares it.
         let mut bytes = BytesMut::with_capacity(declared.unwrap_or(0).min(1 << 20));
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| {
@@ -171,7 +172,7 @@ impl OdooConnection {
     }
 }
 
-/// A stream that remembers whether anything was read from it.
+/// A stream that records whether anything was read from it.
 struct ObservedStream<S> {
     stream: S,
     response_began: Arc<AtomicBool>,

@@ -1,8 +1,8 @@
-//! How a permitted call reaches Odoo.
+//! The HTTP client that sends permitted calls to Odoo.
 //!
-//! [`Link::send`] takes only a [`gatepost_policy::Permitted`] call: there is no
-//! way around policy. A [`Dialect`] says what goes over the wire and what came
-//! back; the link moves it, as a real Odoo wants it moved.
+//! [`OdooClient::send`] takes only a [`gatepost_policy::Permitted`] call, so no call
+//! bypasses the policy. A [`Dialect`] encodes calls and decodes responses; the client
+//! sends them, respecting Odoo's limits on connections and retries.
 
 mod address;
 mod api_key;
@@ -14,15 +14,13 @@ mod connection_count;
 mod dialect;
 mod exchange;
 mod json2;
-mod silence;
 #[cfg(test)]
 mod tests;
 
 pub use address::{Address, InvalidAddress};
 pub use api_key::ApiKey;
-pub use call_error::CallError;
+pub use call_error::{CallError, UnknownOutcome};
 pub use call_stats::{CallSpan, CallStats};
 pub use client::{ClientStats, InvalidOdooClientSettings, OdooClient, OdooClientSettings};
 pub use dialect::{Dialect, WireRequest, WireResponse};
 pub use json2::Json2;
-pub use silence::UnknownOutcome;

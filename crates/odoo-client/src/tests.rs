@@ -1,4 +1,4 @@
-//! The link against servers that behave as real ones do, and worse.
+//! The client against servers that behave as real ones do, and worse.
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,7 @@ use tokio::{
     sync::{Notify, mpsc},
 };
 
-use super::{ApiKey, CallError, OdooClient, OdooClientSettings};
+use super::{ApiKey, CallError, OdooClient, OdooClientSettings, UnknownOutcome};
 use gatepost_base::{InstanceName, RoleName};
 use gatepost_odoo::{Call, Domain, ModelName, Operation};
 use gatepost_policy::{Pattern, Permitted, Policy, PolicyFacts, Role, Rule};
@@ -66,7 +66,7 @@ fn settings(port: u16) -> OdooClientSettings {
     }
 }
 
-/// A server that gives each connection, with what came first on it, to `serve`.
+/// A server that passes each connection, with its first bytes, to `serve`.
 async fn server<F, R>(serve: F) -> u16
 where
     F: Fn(usize, TcpStream, Vec<u8>) -> R + Send + Sync + 'static,
@@ -90,7 +90,7 @@ where
     port
 }
 
-/// A server that answers every connection the same.
+/// A server that sends the same response on every connection.
 async fn server_answering(answer: &'static str) -> u16 {
     server(move |_, mut stream, _| async move {
         drop(stream.write_all(answer.as_bytes()).await);
@@ -266,7 +266,7 @@ async fn timeout_and_unreachable_server_are_distinguished() {
         .port();
     let refused = send_count(settings(free)).await.unwrap_err();
     assert!(matches!(refused, CallError::Unreachable(_)));
-    // Where it is, only we may know.
+    // The client may not learn the address.
     assert!(!refused.to_string().contains("127.0.0.1"));
 }
 
@@ -442,14 +442,14 @@ fn lost_response_is_an_unknown_outcome_only_for_writes() {
             false,
         ),
     ] {
-        let told = super::client::into_unknown_outcome(error, false);
+        let told = error.after_sending(false);
         assert_eq!(
             matches!(told, CallError::OutcomeUnknown(_)),
             unknown,
             "{told}"
         );
     }
-    let read = super::client::into_unknown_outcome(lost(502), true);
+    let read = lost(502).after_sending(true);
     assert!(matches!(read, CallError::NotOdoo { .. }));
 }
 
@@ -465,14 +465,47 @@ fn unknown_outcome_message_states_the_cause() {
             limit: Duration::from_secs(5),
         },
         CallError::TooLarge { limit: 1 << 20 },
+        CallError::OutcomeUnknown(UnknownOutcome::Internal("panicked".into())),
+        CallError::OutcomeUnknown(UnknownOutcome::Unreadable("not JSON".into())),
     ]
-    .map(|error| super::client::into_unknown_outcome(error, false).to_string())
+    .map(|error| error.after_sending(false).to_string())
     .into();
     insta::assert_snapshot!(told.join("\n"), @"
-    the connection to Odoo broke after the call was sent: the call may have run or not; look at the records before doing anything again
-    what answered is not Odoo's interface (HTTP 502): the call may have run or not; look at the records before doing anything again
-    Odoo did not answer within 5 s, and may still be at work: the call may have run or not; look at the records before doing anything again
-    Odoo's answer is larger than 1 MiB: the call may have run or not; look at the records before doing anything again
+    the connection to Odoo broke after the call was sent; the call may have run or not, so read the records before you retry
+    the response is not from Odoo's API (HTTP 502); the call may have run or not, so read the records before you retry
+    Odoo did not answer within 5 s and may still be working; the call may have run or not, so read the records before you retry
+    Odoo's response is larger than 1 MiB; the call may have run or not, so read the records before you retry
+    the gateway failed after the call was sent; the call may have run or not, so read the records before you retry
+    Odoo answered in a form this gateway does not understand; the call may have run or not, so read the records before you retry
+    ");
+}
+
+#[test]
+fn errors_say_whether_the_call_was_sent_and_what_to_do() {
+    let seconds = Duration::from_secs(5);
+    let errors = [
+        CallError::Busy {
+            retry_after: seconds,
+        },
+        CallError::CutOff("gone".into()),
+        CallError::NotOdoo {
+            status: 502,
+            excerpt: super::call_error::ResponseExcerpt("<html>".to_owned()),
+        },
+        CallError::NotSent("not a header value".into()),
+        CallError::TimedOut { limit: seconds },
+        CallError::TooLarge { limit: 1 << 20 },
+        CallError::Unreachable("refused".into()),
+    ];
+    let texts = errors.map(|error| error.to_string());
+    insta::assert_snapshot!(texts.join("\n"), @r"
+    Odoo is busy with other calls; nothing was sent, try again in 5 s
+    Odoo closed the connection before its response was complete; try again, and request less if it happens again
+    the response is not from Odoo's API (HTTP 502); try again in a minute, then tell the administrator
+    the call cannot be sent; retrying will not help, tell the administrator
+    Odoo did not answer within 5 s; try again later, or request less
+    Odoo's response is larger than 1 MiB; request fewer records or fields
+    Odoo cannot be reached; nothing was sent, try again in a minute, then tell the administrator
     ");
 }
 

@@ -16,8 +16,8 @@ use crate::stage::start_fake_odoo;
 
 const UNREACHABLE: &str =
     "Odoo cannot be reached; nothing was sent, try again in a minute, then tell the administrator";
-const CUT_OFF: &str = "Odoo closed the connection before its answer was complete; try again, and ask for less if it happens again";
-const TIMED_OUT: &str = "Odoo did not answer within 1.5 s; try again later, or ask for less";
+const CUT_OFF: &str = "Odoo closed the connection before its response was complete; try again, and request less if it happens again";
+const TIMED_OUT: &str = "Odoo did not answer within 1.5 s; try again later, or request less";
 
 /// A gateway in front of an Odoo whose connections can fail.
 struct OdooScenario {
@@ -62,7 +62,7 @@ const FAULTS: [(ProxyFault, &str, &str); 8] = [
         ProxyFault::RespondsWith(
             "HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>",
         ),
-        "what answered is not Odoo's interface (HTTP 502); try again in a minute, then tell the administrator",
+        "the response is not from Odoo's API (HTTP 502); try again in a minute, then tell the administrator",
         "not_odoo",
     ),
 ];

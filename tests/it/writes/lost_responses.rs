@@ -206,7 +206,7 @@ fn write_timeout_is_not_reported_as_broken_connection() {
     let (text, failed) = stage.call("create_records", &create);
     assert!(failed, "{text}");
     assert!(
-        text.contains("did not answer within 1.5 s, and may still be at work"),
+        text.contains("did not answer within 1.5 s and may still be working"),
         "{text}"
     );
     assert!(!text.contains("broke"), "{text}");

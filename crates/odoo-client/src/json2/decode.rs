@@ -1,4 +1,4 @@
-//! From a response to what the method returned, or to why it did not.
+//! Decodes responses to results or errors.
 
 use std::borrow::Cow;
 
@@ -10,9 +10,9 @@ use super::super::{CallError, WireResponse, call_error::ResponseExcerpt};
 use gatepost_base::text;
 use gatepost_odoo::{AccessKind, OdooError, reveals_internals};
 
-/// Characters of Odoo's own words that are handed on.
+/// The longest message of Odoo that is passed to the client, in characters.
 const MAX_MESSAGE_CHARS: usize = 1_000;
-/// Characters that are kept of what is not Odoo, for the log.
+/// The longest excerpt of a foreign response, for the log, in characters.
 const MAX_EXCERPT_CHARS: usize = 200;
 
 /// Odoo's error object; `debug` and `context` are never read.
@@ -30,7 +30,7 @@ pub(super) fn decode(response: WireResponse) -> Result<Bytes, CallError> {
         return Err(not_json(&response));
     }
     if response.status == 200 {
-        // One pass to see that it is whole; what it means is for the reader to find.
+        // One pass checks that the JSON is complete; the caller parses it.
         let raw: &RawValue = serde_json::from_slice(&response.body)
             .map_err(|error| CallError::CutOff(error.into()))?;
         if is_identity_check(raw.get()) {
@@ -44,7 +44,7 @@ pub(super) fn decode(response: WireResponse) -> Result<Bytes, CallError> {
     }
 }
 
-/// An action that opens the password check instead of having run.
+/// Whether the result is an action that asks for a password instead of running.
 fn is_identity_check(answer: &str) -> bool {
     #[derive(Deserialize)]
     struct Action {
@@ -58,26 +58,26 @@ fn is_identity_check(answer: &str) -> bool {
 }
 
 fn not_json(response: &WireResponse) -> CallError {
-    let said = String::from_utf8_lossy(&response.body);
-    if response.status == 404 && said.contains("No database is selected") {
+    let page = String::from_utf8_lossy(&response.body);
+    if response.status == 404 && page.contains("No database is selected") {
         return OdooError::UnknownDatabase.into();
     }
     not_odoo(response)
 }
 
 fn not_odoo(response: &WireResponse) -> CallError {
-    let said: String = String::from_utf8_lossy(&response.body)
+    let excerpt: String = String::from_utf8_lossy(&response.body)
         .chars()
         .filter(|c| !c.is_control())
         .take(MAX_EXCERPT_CHARS)
         .collect();
     CallError::NotOdoo {
         status: response.status,
-        excerpt: ResponseExcerpt(said),
+        excerpt: ResponseExcerpt(excerpt),
     }
 }
 
-/// The class of an error, by its name.
+/// Classifies an error by its name.
 fn classify(error: &ErrorObject) -> OdooError {
     let message = error.message.as_str().unwrap_or_default();
     let name = error.name.as_str();
@@ -85,7 +85,7 @@ fn classify(error: &ErrorObject) -> OdooError {
         "odoo.exceptions.AccessError" => OdooError::Access(access_kind(message)),
         "odoo.exceptions.AccessDenied" => OdooError::Access(AccessKind::Model),
         "odoo.exceptions.UserError" | "odoo.exceptions.ValidationError" => business_rule(message),
-        // Its message is all four arguments glued together; the first is the text.
+        // Its message is all four arguments joined; the first is the text.
         "odoo.exceptions.RedirectWarning" => business_rule(
             error
                 .arguments
@@ -124,8 +124,8 @@ fn classify(error: &ErrorObject) -> OdooError {
     }
 }
 
-/// Which rule refused access. Odoo's text names users, their ids, groups and
-/// companies, so nothing of it is handed on but a field's name.
+/// Which rule denied access. Odoo's text names users, ids, groups and companies, so
+/// only the name of a field is passed on.
 fn access_kind(message: &str) -> AccessKind {
     if message.contains("unauthorized or invalid companies") {
         return AccessKind::Company;
@@ -149,7 +149,7 @@ fn is_name(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-/// A business rule in Odoo's own words, for they are written for people.
+/// A business rule in Odoo's own words, which are written for users.
 fn business_rule(message: &str) -> OdooError {
     if reveals_internals(message) {
         return OdooError::Unknown;
@@ -173,7 +173,7 @@ fn business_rule(message: &str) -> OdooError {
     OdooError::RuleViolation(text)
 }
 
-/// The first line of a technical message, unless it shows Odoo's inside.
+/// The first line of a technical message, unless it reveals internals of Odoo.
 fn safe_first_line(message: &str) -> String {
     let line = message.lines().next().unwrap_or_default().trim();
     if line.is_empty() || reveals_internals(message) {

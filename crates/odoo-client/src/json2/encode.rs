@@ -1,4 +1,4 @@
-//! From a call to a request.
+//! Encodes calls as requests.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
@@ -31,7 +31,7 @@ pub(super) fn encode(
         headers.push((DATABASE, database));
     }
     if matches!(call.request(), Request::Documentation) {
-        // A page for whoever has a key, beside JSON/2 (`addons/api_doc`).
+        // A page outside JSON/2, for any user with a key (`addons/api_doc`).
         return Ok(WireRequest {
             method: Method::GET,
             path: format!("/doc-bearer/{}.json", call.model()),
@@ -54,8 +54,8 @@ pub(super) fn encode(
     })
 }
 
-/// The arguments by name, with `ids` and `context` where there are any: Odoo
-/// refuses ids on a method of the model itself.
+/// The arguments by name, with `ids` and `context` if there are any: Odoo rejects
+/// `ids` for a model method.
 struct CallBody<'a>(&'a Call);
 
 impl Serialize for CallBody<'_> {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::{ApiKey, CallError, Dialect, WireRequest, WireResponse};
 use gatepost_odoo::Call;
 
-/// JSON/2, with one database.
+/// JSON/2 for one database.
 #[derive(Clone, Debug)]
 pub struct Json2 {
     /// The database, sent as `X-Odoo-Database`.

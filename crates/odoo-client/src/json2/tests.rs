@@ -151,8 +151,6 @@ fn user_messages_are_passed_on_and_internal_errors_are_not() {
     }
 }
 
-/// What a change that was refused so says in the end: each says whether
-/// something was changed, and what to do.
 #[test]
 fn errors_of_rejected_writes_say_that_nothing_was_changed() {
     let mut told = BTreeSet::new();
