@@ -1,9 +1,8 @@
-//! What a tool answers.
+//! The result of a tool.
 
 use serde::Serialize;
 
-/// The result of `tools/call`: one text for the model, and whether it tells of
-/// a failure.
+/// The result of `tools/call`: a text for the model, and whether it is an error.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ToolResult {
@@ -18,7 +17,7 @@ struct TextContent {
 }
 
 impl ToolResult {
-    /// What was asked for.
+    /// A successful result.
     pub fn success(text: String) -> Self {
         Self {
             content: [TextContent { text }],
@@ -26,7 +25,7 @@ impl ToolResult {
         }
     }
 
-    /// Why there is none, in words a model can act on.
+    /// An error that a model can act on.
     pub fn error(text: String) -> Self {
         Self {
             content: [TextContent { text }],
@@ -34,7 +33,7 @@ impl ToolResult {
         }
     }
 
-    /// Whether it tells of a failure.
+    /// Whether it is an error.
     pub fn is_error(&self) -> bool {
         self.is_error
     }

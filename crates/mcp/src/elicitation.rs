@@ -1,8 +1,8 @@
-//! Asking the person behind the client for their consent, as it stands on the
-//! wire (MCP, client features, "Elicitation").
+//! Elicitation on the wire: asking the user for approval (MCP, client features,
+//! "Elicitation").
 //!
-//! One form in all revisions: a text, and one box to tick. The older revisions
-//! ask by a request of ours; 2026-07-28 by a result that wants more input.
+//! The form is the same in all revisions: a text and one checkbox. The older revisions
+//! send it as a request to the client, 2026-07-28 as a result that requires input.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -10,59 +10,62 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 
-use super::ProtocolError;
+use super::{
+    ProtocolError,
+    jsonrpc::{json_string, parse_object},
+};
 
-/// Under which key the question stands among the input requests of a result.
+/// The key of the elicitation among the input requests of a result.
 const INPUT_KEY: &str = "approval";
 
 const ELICITATION_METHOD: &str = "elicitation/create";
 
-/// A question to the person behind the client, to be given as the answer to
-/// their call; the client calls again with what they said.
+/// A question to the user, returned as the result of a call. The client repeats the
+/// call with the answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ElicitRequest {
-    /// What the person reads.
+    /// The text for the user.
     pub message: String,
-    /// What comes back with the consent, exactly as it went out. The client can
-    /// read and change it, so it must be sealed by whoever makes it.
+    /// The state that the client returns with the answer. The client can read and
+    /// change it, so it must be sealed.
     pub state: String,
 }
 
-/// What a person said to a question.
+/// The answer of the user.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ElicitAction {
-    /// Yes.
+    /// The user approved.
     Accepted,
-    /// They closed the question without saying anything.
+    /// The user closed the form without an answer.
     Cancelled,
-    /// No. So counts whatever is no plain yes.
+    /// The user declined, or did not clearly approve.
     Declined,
 }
 
-/// What a call brought of an earlier one that was answered with a [`Question`].
+/// The answer to an [`ElicitRequest`] that an earlier call returned.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct InputResponse {
-    /// What the person said.
+    /// The answer.
     pub action: ElicitAction,
-    /// The state of the question, as the client gave it back.
+    /// The state as the client returned it.
     pub state: String,
 }
 
-/// The id of a question on the stream of a call: as a request of ours, in text.
+/// The id of an elicitation request on the stream of a call.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ElicitationId(u128);
 
-/// A client's response to a request of ours.
+/// A client's response to an elicitation request.
 #[derive(Debug)]
 pub struct ElicitationResponse<'a> {
-    /// Which question it answers; none when the id is not of our making.
+    /// The request it answers; `None` if the id is not one of the gateway.
     pub id: Option<ElicitationId>,
-    /// What it says: the result, or the error.
+    /// The result or the error.
     pub result: Result<&'a RawValue, &'a RawValue>,
 }
 
-/// What a client says that it can do, as far as it means something to us.
+/// The capabilities of a client that the gateway uses.
 #[derive(Deserialize)]
 struct ElicitationCapabilities<'a> {
     #[serde(borrow, default)]
@@ -97,8 +100,8 @@ struct ApprovalForm {
     approve: bool,
 }
 
-/// Whether a client with these capabilities shows forms. Without a word on the
-/// kind it does (2025-11-25, "Elicitation", "Capabilities").
+/// Whether a client with these capabilities supports forms. It does if it names no
+/// mode (2025-11-25, "Elicitation", "Capabilities").
 pub(super) fn supports_form_elicitation(capabilities: Option<&RawValue>) -> bool {
     let elicitation = capabilities
         .and_then(parse_object::<ElicitationCapabilities<'_>>)
@@ -111,46 +114,45 @@ pub(super) fn supports_form_elicitation(capabilities: Option<&RawValue>) -> bool
     })
 }
 
-/// What a call brings of an earlier one: `inputResponses` and `requestState`.
-/// An answer to our question without its state is none, and neither is a state
-/// alone: then the question is asked again (2026-07-28, "Multi Round-Trip
+/// Parses `inputResponses` and `requestState`. An answer without its state, or a state
+/// alone, is ignored; then the user is asked again (2026-07-28, "Multi Round-Trip
 /// Requests", "Error Handling").
 ///
 /// # Errors
-/// [`Malformed::Params`] when they are not what the specification says.
+/// [`ProtocolError::InvalidParams`] if they are malformed.
 pub(super) fn parse_input_response(
     responses: Option<&RawValue>,
     state: Option<&RawValue>,
 ) -> Result<Option<InputResponse>, ProtocolError> {
     let state = match state {
         None => None,
-        Some(raw) => Some(super::params::json_string(raw).ok_or_else(|| {
+        Some(raw) => Some(json_string(raw).ok_or_else(|| {
             ProtocolError::InvalidParams(
-                "`requestState` must be the text that was given".to_owned(),
+                "`requestState` must be the string that was sent".to_owned(),
             )
         })?),
     };
     let Some(responses) = responses else {
         return Ok(None);
     };
-    let unfit =
+    let invalid =
         || ProtocolError::InvalidParams("`inputResponses` must be an object of results".to_owned());
-    let responses = parse_object::<BTreeMap<String, &RawValue>>(responses).ok_or_else(unfit)?;
+    let responses = parse_object::<BTreeMap<String, &RawValue>>(responses).ok_or_else(invalid)?;
     let Some(response) = responses.get(INPUT_KEY) else {
         return Ok(None);
     };
-    let consent = ElicitAction::from_result(response).ok_or_else(|| {
+    let action = ElicitAction::from_result(response).ok_or_else(|| {
         ProtocolError::InvalidParams(format!(
             "`inputResponses.{INPUT_KEY}` must have an `action` of `accept`, `decline` or `cancel`"
         ))
     })?;
     Ok(state.map(|state| InputResponse {
-        action: consent,
+        action,
         state: state.into_owned(),
     }))
 }
 
-/// The request of ours that asks on the stream of a call.
+/// The request that asks on the stream of a call.
 pub fn create_request(id: ElicitationId, message: &str) -> Bytes {
     let request = json!({
         "jsonrpc": "2.0",
@@ -161,8 +163,8 @@ pub fn create_request(id: ElicitationId, message: &str) -> Bytes {
     request.to_string().into()
 }
 
-/// The notification that takes a question back (MCP, utilities,
-/// "Cancellation"), so that nobody answers what nobody wants to know any more.
+/// The notification that cancels an elicitation (MCP, utilities, "Cancellation"), so
+/// that the user need not answer it.
 pub fn cancelled_notification(id: ElicitationId) -> Bytes {
     let notification = json!({
         "jsonrpc": "2.0",
@@ -172,8 +174,8 @@ pub fn cancelled_notification(id: ElicitationId) -> Bytes {
     notification.to_string().into()
 }
 
-/// The form. Without a `mode`, for the oldest revision has none, and it is a
-/// form in all others.
+/// The form, without a `mode`: the oldest revision has none, and the default of the
+/// others is a form.
 fn form_params(message: &str) -> Value {
     json!({
         "message": message,
@@ -192,7 +194,7 @@ fn form_params(message: &str) -> Value {
 }
 
 impl ElicitAction {
-    /// What the result of a question says; none when it is no such result.
+    /// Parses the result of an elicitation; `None` if it is malformed.
     pub fn from_result(result: &RawValue) -> Option<Self> {
         let result = parse_object::<ElicitResult<'_>>(result)?;
         Some(match result.action {
@@ -207,7 +209,7 @@ impl ElicitAction {
         })
     }
 
-    /// The word for it in logs.
+    /// The value in logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
@@ -218,12 +220,12 @@ impl ElicitAction {
 }
 
 impl ElicitationId {
-    /// The id of this number, which nobody may be able to guess.
+    /// The id of this number, which must be unpredictable.
     pub fn new(random: u128) -> Self {
         Self(random)
     }
 
-    /// The id in a text, if it is one of ours.
+    /// Parses an id; `None` if it is not one of the gateway.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.strip_prefix("gp-")?;
         let plain = |b: u8| b.is_ascii_digit() || matches!(b, b'a'..=b'f');
@@ -240,31 +242,23 @@ impl fmt::Display for ElicitationId {
     }
 }
 
-// Who knows it can answer: it stands in no log.
+// The id allows answering, so it must not be logged.
 impl fmt::Debug for ElicitationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("QuestionId(…)")
+        f.write_str("ElicitationId(…)")
     }
 }
 
-/// As the parts of a result that wants more input (2026-07-28, schema,
+/// Serialized as the members of a result that requires input (2026-07-28, schema,
 /// `InputRequiredResult`).
 impl Serialize for ElicitRequest {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let parts = json!({
+        let members = json!({
             "inputRequests": { INPUT_KEY: { "method": ELICITATION_METHOD, "params": form_params(&self.message) } },
             "requestState": self.state,
         });
-        parts.serialize(serializer)
+        members.serialize(serializer)
     }
-}
-
-/// What is in an object. A list is none, though serde would take one by position.
-fn parse_object<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
-    if !raw.get().starts_with('{') {
-        return None;
-    }
-    serde_json::from_str(raw.get()).ok()
 }
 
 #[cfg(test)]

@@ -1,106 +1,103 @@
-//! The revisions that begin with `initialize`: 2025-03-26 to 2025-11-25.
+//! The revisions that start with `initialize`: 2025-03-26 to 2025-11-25.
 //!
-//! We keep no session. Every request is taken as it comes; what the client said
-//! in `initialize` and matters later stands in the id it brings ([`super::Session`]).
+//! The gateway stores no sessions. What a client declares in `initialize` and matters
+//! later is encoded in its session id ([`super::Session`]).
 
 use serde_json::{Value, json};
 
-use super::{Params, ProtocolEra, ProtocolError, Revision, Transport, elicitation, params};
+use super::{
+    Params, ProtocolEra, ProtocolError, Revision, Transport, elicitation, jsonrpc::json_string,
+};
 
-/// The revision of a request that makes no claim in `_meta`.
+/// The revision of a request without one in `_meta`.
 ///
 /// # Errors
-/// [`Malformed::MissingMeta`] when its header says it is a stateless one,
-/// [`Malformed::UnsupportedVersion`] when its header says what nobody knows.
+/// [`ProtocolError::MissingMeta`] if the header names a stateless revision,
+/// [`ProtocolError::UnsupportedVersion`] if it names an unknown one.
 pub(super) fn resolve_revision(
     method: &str,
     transport: &Transport,
 ) -> Result<Revision, ProtocolError> {
-    let header = match transport {
-        Transport::Http(headers) => headers.version.as_deref(),
-        Transport::Stdio => None,
-    };
-    match header {
+    match transport.declared_version() {
         Some(text) => match Revision::parse(text) {
             Some(revision) if revision.era() == ProtocolEra::Handshake => Ok(revision),
-            // Also a later one than we know: it would carry the claim too.
+            // Later, unknown revisions would also need `_meta`.
             _ if Revision::looks_stateless(text) => Err(ProtocolError::MissingMeta(
                 "`io.modelcontextprotocol/protocolVersion` and `io.modelcontextprotocol/clientCapabilities`",
             )),
-            // What `initialize` asks for stands in its body; the header is a leftover there.
+            // `initialize` names its revision in the body, so the header does not matter.
             _ if method == "initialize" => Ok(Revision::NEWEST_HANDSHAKE),
-            _ => Err(ProtocolError::UnsupportedVersion {
-                requested: text.chars().take(40).collect(),
-            }),
+            _ => Err(unsupported(text)),
         },
         None if method == "initialize" => Ok(Revision::NEWEST_HANDSHAKE),
         None => Ok(match transport {
             Transport::Http(_) => Revision::ASSUMED,
-            // Nothing in a stdio message of this era says its revision; they do not differ there.
+            // A stdio message of this era names no revision; they do not differ there.
             Transport::Stdio => Revision::NEWEST_HANDSHAKE,
         }),
     }
 }
 
-/// Refuses a notification whose header names a revision nobody knows.
+/// Rejects a notification whose header names an unknown revision.
 ///
 /// # Errors
-/// [`Malformed::UnsupportedVersion`].
+/// [`ProtocolError::UnsupportedVersion`].
 pub(super) fn check_notification(transport: &Transport) -> Result<(), ProtocolError> {
-    match transport {
-        Transport::Http(headers) => match headers.version.as_deref() {
-            Some(text) if Revision::parse(text).is_none() && !Revision::looks_stateless(text) => {
-                Err(ProtocolError::UnsupportedVersion {
-                    requested: text.chars().take(40).collect(),
-                })
-            }
-            Some(_) | None => Ok(()),
-        },
-        Transport::Stdio => Ok(()),
+    match transport.declared_version() {
+        Some(text) if Revision::parse(text).is_none() && !Revision::looks_stateless(text) => {
+            Err(unsupported(text))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 
-/// What comes of `initialize`.
+fn unsupported(version: &str) -> ProtocolError {
+    ProtocolError::UnsupportedVersion {
+        requested: version.chars().take(40).collect(),
+    }
+}
+
+/// The outcome of `initialize`.
 #[derive(Debug)]
 pub struct Initialized {
-    /// The revision to go on with.
+    /// The negotiated revision.
     pub revision: Revision,
-    /// Whether the client can show a form to the person behind it.
+    /// Whether the client supports form elicitation.
     pub supports_form_elicitation: bool,
     /// The result for the client.
     pub result: Value,
 }
 
-/// The answer to `initialize`: the revision that was asked for if it is one of
-/// this era, else our newest (2025-11-25, lifecycle, "Version Negotiation").
+/// Answers `initialize` with the requested revision if it is of this era, else with
+/// the newest (2025-11-25, lifecycle, "Version Negotiation").
 ///
 /// # Errors
-/// [`Malformed::Params`] when no revision is named.
+/// [`ProtocolError::InvalidParams`] if no revision is requested.
 pub fn initialize(
     params: &Params<'_>,
     title: &str,
     instructions: &str,
 ) -> Result<Initialized, ProtocolError> {
-    let asked = params
+    let requested = params
         .protocol_version
-        .and_then(params::json_string)
+        .and_then(json_string)
         .ok_or_else(|| {
             ProtocolError::InvalidParams(
-                "`protocolVersion` must be a text such as `2025-11-25`".to_owned(),
+                "`protocolVersion` must be a string such as `2025-11-25`".to_owned(),
             )
         })?;
-    let revision = Revision::parse(&asked)
+    let revision = Revision::parse(&requested)
         .filter(|revision| revision.era() == ProtocolEra::Handshake)
         .unwrap_or(Revision::NEWEST_HANDSHAKE);
     let result = json!({
         "protocolVersion": revision.as_str(),
         "capabilities": { "tools": {} },
-        "serverInfo": super::respond::server_info(title),
+        "serverInfo": super::response::server_info(title),
         "instructions": instructions,
     });
     Ok(Initialized {
         revision,
-        // The oldest revision has no elicitation, whatever is declared in it.
+        // The oldest revision has no elicitation, even if declared.
         supports_form_elicitation: revision >= Revision::V2025_06_18
             && elicitation::supports_form_elicitation(params.capabilities),
         result,

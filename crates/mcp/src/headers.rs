@@ -11,8 +11,8 @@ const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
 
-/// What the header says that the body says too (2026-07-28, Streamable HTTP,
-/// "Request Metadata"; the version already from 2025-06-18 on).
+/// The header fields that repeat parts of the body (2026-07-28, Streamable HTTP,
+/// "Request Metadata"; the version since 2025-06-18).
 #[derive(Clone, Debug, Default)]
 pub struct McpHeaders {
     /// `MCP-Protocol-Version`.
@@ -24,11 +24,11 @@ pub struct McpHeaders {
 }
 
 impl McpHeaders {
-    /// Reads them; white space around a value does not count.
+    /// Reads the fields, without white space around values.
     ///
     /// # Errors
-    /// [`Malformed::HeaderMismatch`] when one stands there twice with different
-    /// values, or holds what no header may.
+    /// [`ProtocolError::HeaderMismatch`] if a field has several different values or
+    /// characters outside ASCII.
     pub fn from_headers(headers: &HeaderMap) -> Result<Self, ProtocolError> {
         let one = |name: &HeaderName| -> Result<Option<String>, ProtocolError> {
             let mut values = headers.get_all(name).iter();
@@ -37,11 +37,11 @@ impl McpHeaders {
             };
             if values.any(|other| other != first) {
                 return Err(ProtocolError::HeaderMismatch(format!(
-                    "`{name}` is there more than once"
+                    "`{name}` has several values"
                 )));
             }
             header_text(first).map(Some).ok_or_else(|| {
-                ProtocolError::HeaderMismatch(format!("`{name}` holds characters outside ASCII"))
+                ProtocolError::HeaderMismatch(format!("`{name}` contains characters outside ASCII"))
             })
         };
         Ok(Self {
@@ -59,11 +59,10 @@ fn header_text(value: &HeaderValue) -> Option<String> {
         .map(|text| text.trim_matches([' ', '\t']).to_owned())
 }
 
-/// The text in a header value that may be `=?base64?…?=` (2026-07-28,
-/// "Value Encoding").
+/// Decodes a header value that may be `=?base64?…?=` (2026-07-28, "Value Encoding").
 ///
 /// # Errors
-/// [`Malformed::HeaderMismatch`] when that is not base64 of UTF-8.
+/// [`ProtocolError::HeaderMismatch`] if it is not base64 of UTF-8.
 pub(super) fn decode<'a>(header: &str, value: &'a str) -> Result<Cow<'a, str>, ProtocolError> {
     let Some(encoded) = value
         .strip_prefix("=?base64?")

@@ -1,19 +1,19 @@
-//! JSON-RPC 2.0, as far as MCP uses it.
+//! JSON-RPC 2.0, as MCP uses it.
 
 use std::{borrow::Cow, fmt};
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::value::RawValue;
 
-/// One JSON-RPC message, its parts still as they were sent.
+/// A JSON-RPC message with unparsed parts.
 ///
-/// A duplicate key is an error: two readers must not see two messages.
+/// A duplicate key is an error, because two readers could see different messages.
 #[derive(Deserialize)]
 pub struct Envelope<'a> {
     /// Must be `2.0`.
     #[serde(borrow, default)]
     pub jsonrpc: Option<Cow<'a, str>>,
-    /// The id; `Some` with `null` inside when it was sent as `null`.
+    /// The id; `Some` of `null` if it was sent as `null`.
     #[serde(borrow, default, deserialize_with = "present")]
     pub id: Option<&'a RawValue>,
     /// The method of a request or notification.
@@ -30,15 +30,15 @@ pub struct Envelope<'a> {
     pub error: Option<&'a RawValue>,
 }
 
-/// What is there, `null` too: an `Option` alone would take it for missing.
+/// A value that is present, even if `null`, which an `Option` alone treats as missing.
 pub(super) fn present<'de: 'a, 'a, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<&'a RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// The id of a request: text or a whole number, never null (MCP, base
-/// protocol, "Requests"). It goes back exactly as it came.
+/// The id of a request: text or a whole number, never null (MCP, base protocol,
+/// "Requests"). The response repeats it exactly.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(untagged)]
 pub enum RequestId {
@@ -96,4 +96,20 @@ impl fmt::Debug for RequestId {
             Self::Text(text) => text.fmt(f),
         }
     }
+}
+
+/// The text of a JSON string; `None` if it is something else.
+pub(super) fn json_string(raw: &RawValue) -> Option<Cow<'_, str>> {
+    #[derive(Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+    serde_json::from_str::<Text<'_>>(raw.get())
+        .ok()
+        .map(|text| text.0)
+}
+
+/// Parses the known keys of an object. serde would also accept a list, by position.
+pub(super) fn parse_object<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
+    let is_object = raw.get().starts_with('{');
+    is_object.then(|| serde_json::from_str(raw.get()).ok())?
 }

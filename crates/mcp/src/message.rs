@@ -1,28 +1,21 @@
-//! From the body of a POST, or a line of stdin, to something to answer.
+//! Parses the body of a POST, or a line of standard input, into messages.
 
 use std::borrow::Cow;
 
 use serde_json::{error::Category, value::RawValue};
 
 use super::{
-    Envelope, McpHeaders, Method, Params, ProtocolEra, ProtocolError, RequestId, Revision,
+    Envelope, Method, Params, ProtocolEra, ProtocolError, RequestId, Revision, Transport,
     elicitation::{ElicitationId, ElicitationResponse},
-    handshake, params, stateless,
+    handshake,
+    jsonrpc::json_string,
+    stateless,
 };
 
-/// Requests in one batch.
+/// The most messages in one batch.
 const MAX_BATCH: usize = 20;
 
-/// How a message came, which says what must agree with it.
-#[derive(Clone, Debug)]
-pub enum Transport {
-    /// By HTTP, with these header fields.
-    Http(McpHeaders),
-    /// By stdin; there are no header fields.
-    Stdio,
-}
-
-/// A body, taken apart as far as needed to know what it is.
+/// A parsed body.
 pub enum Body<'a> {
     /// Several messages (2025-03-26 only).
     Batch(Batch<'a>),
@@ -30,12 +23,12 @@ pub enum Body<'a> {
     Single(Envelope<'a>),
 }
 
-/// The messages of a batch, not yet parsed: one may be wrong and the others right.
+/// The messages of a batch, each still unparsed, because one may be invalid and others valid.
 pub struct Batch<'a>(Vec<&'a RawValue>);
 
-/// A message, understood.
+/// A classified message.
 pub enum Inbound<'a> {
-    /// A notification, which gets no answer.
+    /// A notification, which has no response.
     Notification {
         /// Its method.
         method: Cow<'a, str>,
@@ -44,11 +37,11 @@ pub enum Inbound<'a> {
     },
     /// A request.
     Request(Request<'a>),
-    /// A response to a request of ours, which gets no answer either.
+    /// A response to a request of the gateway, which has no response either.
     Response(ElicitationResponse<'a>),
 }
 
-/// A request whose revision is decided and whose header agrees with it.
+/// A request with a resolved revision and matching header fields.
 pub struct Request<'a> {
     /// Its id.
     pub id: RequestId,
@@ -64,7 +57,8 @@ impl<'a> Body<'a> {
     /// Parses a body.
     ///
     /// # Errors
-    /// [`Malformed::NotJson`], [`Malformed::NotARequest`], [`Malformed::Batch`].
+    /// [`ProtocolError::ParseError`], [`ProtocolError::InvalidRequest`],
+    /// [`ProtocolError::InvalidBatch`].
     pub fn parse(body: &'a [u8]) -> Result<Self, ProtocolError> {
         if body.trim_ascii_start().starts_with(b"[") {
             let messages: Vec<&RawValue> =
@@ -82,20 +76,17 @@ impl<'a> Body<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// The messages, one by one, for a client of the given header fields.
+    /// The messages, for a client with these header fields.
     ///
     /// # Errors
-    /// [`Malformed::Batch`] when that client's revision has no batches, or one
-    /// of the messages is a stateless request.
+    /// [`ProtocolError::InvalidBatch`] if the client's revision has no batches, or a
+    /// message is `initialize` or a stateless request.
     pub fn messages(&self, transport: &Transport) -> Result<&[&'a RawValue], ProtocolError> {
-        let version = match transport {
-            Transport::Http(headers) => headers.version.as_deref(),
-            Transport::Stdio => None,
-        };
-        // 2025-06-18 removed batches; without a header the revision is taken for 2025-03-26.
+        let version = transport.declared_version();
+        // 2025-06-18 removed batches; without a header the revision is 2025-03-26.
         if version.is_some_and(|version| Revision::parse(version) != Some(Revision::V2025_03_26)) {
             return Err(ProtocolError::InvalidBatch(
-                "batches are gone since revision 2025-06-18; send one message",
+                "batches were removed in revision 2025-06-18; send one message",
             ));
         }
         for message in &self.0 {
@@ -119,7 +110,7 @@ impl<'a> Batch<'a> {
         Ok(&self.0)
     }
 
-    /// One message of a batch.
+    /// Parses one message of a batch.
     ///
     /// # Errors
     /// As [`Body::parse`].
@@ -129,7 +120,7 @@ impl<'a> Batch<'a> {
 }
 
 fn parse_envelope(body: &[u8]) -> Result<Envelope<'_>, ProtocolError> {
-    // A list is no message, though serde would take one by position.
+    // serde would also accept a list, by position.
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err(
             match serde_json::from_slice::<serde::de::IgnoredAny>(body) {
@@ -145,16 +136,16 @@ fn parse_envelope(body: &[u8]) -> Result<Envelope<'_>, ProtocolError> {
 }
 
 impl<'a> Envelope<'a> {
-    /// The id, as far as it can be read: what an error answers to.
+    /// The id, if it can be parsed, for the response to an invalid message.
     pub fn readable_id(&self) -> Option<RequestId> {
         self.id.and_then(|raw| serde_json::from_str(raw.get()).ok())
     }
 
-    /// Decides what the message is, in which revision, and that its header
+    /// Classifies the message, resolves its revision and checks that the header
     /// fields agree with it.
     ///
     /// # Errors
-    /// [`Malformed`], in the order of the specification's checks.
+    /// [`ProtocolError`], in the order of the specification's checks.
     pub fn classify(self, transport: &Transport) -> Result<Inbound<'a>, ProtocolError> {
         if self.jsonrpc.as_deref() != Some("2.0") {
             return Err(ProtocolError::InvalidRequest(
@@ -171,7 +162,7 @@ impl<'a> Envelope<'a> {
                     ));
                 }
             };
-            let id = self.id.and_then(params::json_string);
+            let id = self.id.and_then(json_string);
             return Ok(Inbound::Response(ElicitationResponse {
                 id: id.and_then(|id| ElicitationId::parse(&id)),
                 result: outcome,
@@ -206,7 +197,7 @@ impl<'a> Envelope<'a> {
 }
 
 impl Request<'_> {
-    /// How the request's revision works.
+    /// The era of the request's revision.
     pub fn era(&self) -> ProtocolEra {
         self.revision.era()
     }

@@ -8,12 +8,12 @@ use serde_json::value::RawValue;
 use super::{
     ProtocolError, RequestId,
     elicitation::{self, InputResponse},
-    jsonrpc::present,
+    jsonrpc::{json_string, present},
 };
 use gatepost_base::TraceContext;
 
-/// The parameters of any method we answer, parsed in one pass; what a method
-/// does not have is `None`.
+/// The parameters of any served method, parsed in one pass. Those that a method does
+/// not have are `None`.
 #[derive(Deserialize, Default)]
 pub struct Params<'a> {
     /// `_meta`.
@@ -22,13 +22,13 @@ pub struct Params<'a> {
     /// The arguments of `tools/call`.
     #[serde(borrow, default)]
     pub arguments: Option<&'a RawValue>,
-    /// What the client can do, in `initialize`.
+    /// The client's capabilities, in `initialize`.
     #[serde(borrow, default)]
     pub capabilities: Option<&'a RawValue>,
     /// The cursor of a list.
     #[serde(borrow, default)]
     pub cursor: Option<&'a RawValue>,
-    /// What a person said to an earlier question.
+    /// The user's answers to an earlier elicitation.
     #[serde(
         borrow,
         default,
@@ -36,21 +36,21 @@ pub struct Params<'a> {
         deserialize_with = "present"
     )]
     pub input_responses: Option<&'a RawValue>,
-    /// The name of a tool.
+    /// The name of the tool.
     #[serde(borrow, default)]
     pub name: Option<&'a RawValue>,
-    /// The revision in `initialize`.
+    /// The requested revision, in `initialize`.
     #[serde(borrow, default, rename = "protocolVersion")]
     pub protocol_version: Option<&'a RawValue>,
-    /// Which call a notification takes back.
+    /// The request that a notification cancels.
     #[serde(borrow, default, rename = "requestId")]
     pub request_id: Option<&'a RawValue>,
-    /// The state of an earlier question.
+    /// The state of an earlier elicitation.
     #[serde(borrow, default, rename = "requestState", deserialize_with = "present")]
     pub request_state: Option<&'a RawValue>,
 }
 
-/// The parts of `_meta` that mean something to us.
+/// The parts of `_meta` that the gateway uses.
 #[derive(Deserialize, Default)]
 pub(super) struct Meta<'a> {
     #[serde(borrow, default, rename = "io.modelcontextprotocol/protocolVersion")]
@@ -67,17 +67,16 @@ pub(super) struct Meta<'a> {
     pub(super) tracestate: Option<&'a RawValue>,
 }
 
-/// The token under which a client wants to hear of progress: text or a whole
-/// number, given back as it came.
+/// The token of progress notifications: text or a whole number, repeated exactly.
 #[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
 pub struct ProgressToken(Box<RawValue>);
 
 impl<'a> Params<'a> {
-    /// Parses the parameters; a request without any has empty ones.
+    /// Parses the parameters; missing ones are empty.
     ///
     /// # Errors
-    /// [`Malformed::Params`] when they are no object or repeat a key.
+    /// [`ProtocolError::InvalidParams`] if they are not an object or repeat a key.
     pub fn parse(raw: Option<&'a RawValue>) -> Result<Self, ProtocolError> {
         raw.map_or_else(|| Ok(Self::default()), |raw| object(raw, "params"))
     }
@@ -90,22 +89,22 @@ impl<'a> Params<'a> {
         }
     }
 
-    /// The token for progress, if there is one of the right kind.
+    /// The token of progress notifications, if there is a valid one.
     pub fn progress_token(&self) -> Option<ProgressToken> {
         let raw = self.meta().ok()?.progress?;
-        let fits = json_string(raw).is_some() || serde_json::from_str::<i64>(raw.get()).is_ok();
-        fits.then(|| ProgressToken(raw.to_owned()))
+        let is_valid = json_string(raw).is_some() || serde_json::from_str::<i64>(raw.get()).is_ok();
+        is_valid.then(|| ProgressToken(raw.to_owned()))
     }
 
-    /// The trace that the request belongs to, if the client says so in the form
-    /// of W3C (SEP-414). `baggage` is not read: it may hold anything.
+    /// The W3C trace context of the request (SEP-414). `baggage` is ignored because it
+    /// may contain anything.
     pub fn trace_context(&self) -> Option<TraceContext> {
         let meta = self.meta().ok()?;
         let state = meta.tracestate.and_then(json_string);
         TraceContext::parse(&json_string(meta.traceparent?)?, state.as_deref())
     }
 
-    /// What the client calls itself, shortened: its own word, for records only.
+    /// The name that the client reports, truncated. Unverified, for records only.
     pub fn client_name(&self) -> Option<Box<str>> {
         #[derive(Deserialize)]
         struct Client<'a> {
@@ -118,21 +117,21 @@ impl<'a> Params<'a> {
         (!name.is_empty()).then(|| name.into())
     }
 
-    /// What the call brings of an earlier one that was answered with a question.
+    /// The answer to an elicitation that the earlier call returned.
     ///
     /// # Errors
-    /// [`Malformed::Params`] when that is not as it must be.
+    /// [`ProtocolError::InvalidParams`] if it is malformed.
     pub fn input_response(&self) -> Result<Option<InputResponse>, ProtocolError> {
         elicitation::parse_input_response(self.input_responses, self.request_state)
     }
 
-    /// Whether the client says in `_meta` that it shows forms.
+    /// Whether the client declares in `_meta` that it supports form elicitation.
     pub fn supports_form_elicitation(&self) -> bool {
         self.meta()
             .is_ok_and(|meta| elicitation::supports_form_elicitation(meta.capabilities))
     }
 
-    /// The request that a notification takes back.
+    /// The request that a notification cancels.
     pub fn cancelled_request(&self) -> Option<RequestId> {
         serde_json::from_str(self.request_id?.get()).ok()
     }
@@ -140,7 +139,7 @@ impl<'a> Params<'a> {
     /// The name of the tool.
     ///
     /// # Errors
-    /// [`Malformed::Params`] when it is missing or no text.
+    /// [`ProtocolError::InvalidParams`] if it is missing or not a string.
     pub fn tool_name(&self) -> Result<Cow<'a, str>, ProtocolError> {
         self.name.and_then(json_string).ok_or_else(|| {
             ProtocolError::InvalidParams("`name` must be the name of a tool".to_owned())
@@ -150,19 +149,19 @@ impl<'a> Params<'a> {
     /// The cursor, if there is one.
     ///
     /// # Errors
-    /// [`Malformed::Params`] when it is no text.
+    /// [`ProtocolError::InvalidParams`] if it is not a string.
     pub fn cursor(&self) -> Result<Option<Cow<'a, str>>, ProtocolError> {
         match self.cursor {
             None => Ok(None),
             Some(raw) if raw.get() == "null" => Ok(None),
-            Some(raw) => json_string(raw)
-                .map(Some)
-                .ok_or_else(|| ProtocolError::InvalidParams("`cursor` must be a text".to_owned())),
+            Some(raw) => json_string(raw).map(Some).ok_or_else(|| {
+                ProtocolError::InvalidParams("`cursor` must be a string".to_owned())
+            }),
         }
     }
 }
 
-/// An object's known keys. A list is none, though serde would take one by position.
+/// Parses the known keys of an object. serde would also accept a list, by position.
 fn object<'a, T: Deserialize<'a>>(raw: &'a RawValue, name: &str) -> Result<T, ProtocolError> {
     if !raw.get().starts_with('{') {
         return Err(ProtocolError::InvalidParams(format!(
@@ -170,15 +169,5 @@ fn object<'a, T: Deserialize<'a>>(raw: &'a RawValue, name: &str) -> Result<T, Pr
         )));
     }
     serde_json::from_str(raw.get())
-        .map_err(|error| ProtocolError::InvalidParams(format!("`{name}` does not fit: {error}")))
-}
-
-/// The text in a JSON string, if it is one.
-pub(super) fn json_string(raw: &RawValue) -> Option<Cow<'_, str>> {
-    #[derive(Deserialize)]
-    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-    serde_json::from_str::<Text<'_>>(raw.get())
-        .ok()
-        .map(|text| text.0)
+        .map_err(|error| ProtocolError::InvalidParams(format!("`{name}` is invalid: {error}")))
 }

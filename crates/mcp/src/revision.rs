@@ -1,6 +1,6 @@
 //! The protocol revisions.
 
-/// A revision of MCP that we speak, oldest first.
+/// A supported revision of MCP, oldest first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Revision {
     /// 2025-03-26: the first with Streamable HTTP; the only one with batches.
@@ -9,28 +9,28 @@ pub enum Revision {
     V2025_06_18,
     /// 2025-11-25.
     V2025_11_25,
-    /// 2026-07-28: no handshake, every request carries what it needs.
+    /// 2026-07-28: no handshake, every request is self-contained.
     V2026_07_28,
 }
 
-/// The two ways in which revisions work.
+/// The two generations of the protocol.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ProtocolEra {
-    /// `initialize` first.
+    /// A connection starts with `initialize`.
     Handshake,
-    /// Every request stands alone.
+    /// Every request is self-contained.
     Stateless,
 }
 
 impl Revision {
-    /// The newest that is negotiated by `initialize`.
+    /// The newest revision that `initialize` negotiates.
     pub const NEWEST_HANDSHAKE: Self = Self::V2025_11_25;
-    /// What a request without any sign of a revision is taken for
+    /// The revision of a request that names none
     /// (2025-06-18, transports, "Protocol Version Header").
     pub const ASSUMED: Self = Self::V2025_03_26;
-    /// Those in which every request stands alone.
+    /// The stateless revisions.
     pub const STATELESS: [Self; 1] = [Self::V2026_07_28];
-    /// All of them.
+    /// All revisions.
     pub const ALL: [Self; 4] = [
         Self::V2025_03_26,
         Self::V2025_06_18,
@@ -38,7 +38,7 @@ impl Revision {
         Self::V2026_07_28,
     ];
 
-    /// The revision as it stands on the wire.
+    /// The name on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::V2025_03_26 => "2025-03-26",
@@ -48,14 +48,14 @@ impl Revision {
         }
     }
 
-    /// The revision of a text, if we speak it.
+    /// Parses a name; `None` if the revision is not supported.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
             .find(|revision| revision.as_str() == text)
     }
 
-    /// How it works.
+    /// The era of the revision.
     pub fn era(self) -> ProtocolEra {
         if self >= Self::V2026_07_28 {
             ProtocolEra::Stateless
@@ -64,8 +64,8 @@ impl Revision {
         }
     }
 
-    /// Whether a text looks like a revision from the stateless era, known or
-    /// not: a date from 2026-07-28 on.
+    /// Whether a text looks like a stateless revision, even an unknown one: a date
+    /// since 2026-07-28.
     pub fn looks_stateless(text: &str) -> bool {
         let date = text.len() == 10
             && text.bytes().enumerate().all(|(at, b)| {

@@ -1,19 +1,19 @@
-//! The session id, which is all that we keep of a session.
+//! The session id, which encodes all that matters of a session.
 
 use std::fmt;
 
 use http::{HeaderMap, HeaderName};
 
-/// What begins the ids of clients whose person can be asked by a form.
+/// The prefix of the ids of clients that support form elicitation.
 const FORM_ELICITATION_PREFIX: &str = "gp1-e-";
 
-/// An `Mcp-Session-Id` of ours (2025-06-18, transports, "Session Management").
+/// An `Mcp-Session-Id` of the gateway (2025-06-18, transports, "Session Management").
 ///
-/// In the older revisions a client says only once, in `initialize`, what it
-/// can do, and we keep nothing. So it is written into the id that the client
-/// brings with every later request: `gp1-e-` and 32 hex digits for one that
-/// shows forms. A client that does not gets no id. It proves nothing and opens
-/// nothing: who makes one up is asked, and can answer what they like anyway.
+/// In the older revisions a client declares its capabilities only once, in
+/// `initialize`, and the gateway stores nothing. So the id, which the client sends
+/// with every later request, encodes them: `gp1-e-` and 32 hex digits for a client
+/// that supports form elicitation. Other clients get no id. The id grants nothing: a
+/// client that forges one only receives elicitations.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Session(Box<str>);
 
@@ -21,14 +21,13 @@ impl Session {
     /// The header field.
     pub const HEADER: HeaderName = HeaderName::from_static("mcp-session-id");
 
-    /// The session of a client that shows forms; the number keeps it apart from
-    /// all others.
+    /// A session of a client that supports form elicitation, with a random number.
     pub fn with_form_elicitation(random: u128) -> Self {
         Self(format!("{FORM_ELICITATION_PREFIX}{random:032x}").into())
     }
 
-    /// The session of a request, if the id is of our making. Any other is as
-    /// none, so that nothing is lost where somebody else gave it.
+    /// The session of a request. An id in another format is ignored, because another
+    /// server may have issued it.
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let mut values = headers.get_all(Self::HEADER).iter();
         let (value, None) = (values.next()?, values.next()) else {
@@ -37,7 +36,7 @@ impl Session {
         Self::parse(value.to_str().ok()?)
     }
 
-    /// The session of an id.
+    /// Parses an id.
     pub fn parse(id: &str) -> Option<Self> {
         let id = id.trim_matches([' ', '\t']);
         let digits = id.strip_prefix(FORM_ELICITATION_PREFIX)?;
@@ -51,7 +50,7 @@ impl Session {
     }
 }
 
-// With it a call can be taken back: it stands in no log.
+// The id allows cancelling a call, so it must not be logged.
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Session(…)")

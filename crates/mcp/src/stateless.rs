@@ -1,27 +1,28 @@
-//! The revision in which every request stands alone: 2026-07-28.
+//! The stateless revision: 2026-07-28.
 
 use serde::Serialize;
 use serde_json::{json, value::RawValue};
 
-use super::{Params, ProtocolError, Revision, Transport, headers, params};
+use super::{Params, ProtocolError, Revision, Transport, headers, jsonrpc::json_string};
 
-/// How long a client may keep what we say of ourselves, in milliseconds.
+/// How long a client may cache the result of `server/discover`, in milliseconds.
 const DISCOVER_TTL_MS: u32 = 300_000;
 
-/// The revision a request claims, once all that must agree with the claim does
-/// (2026-07-28, Streamable HTTP, "Request Metadata" and "Server Validation").
+/// The revision that a request claims in `_meta`, after checking that the metadata
+/// and the header fields agree with it (2026-07-28, Streamable HTTP, "Request
+/// Metadata" and "Server Validation").
 ///
 /// # Errors
-/// [`Malformed::MissingMeta`], [`Malformed::HeaderMismatch`],
-/// [`Malformed::UnsupportedVersion`], in that order.
+/// [`ProtocolError::MissingMeta`], [`ProtocolError::HeaderMismatch`],
+/// [`ProtocolError::UnsupportedVersion`], in that order.
 pub(super) fn resolve_revision(
     claim: &RawValue,
     request: &Params<'_>,
     transport: &Transport,
     method: &str,
 ) -> Result<Revision, ProtocolError> {
-    let claim = params::json_string(claim).ok_or(ProtocolError::MissingMeta(
-        "a text in `io.modelcontextprotocol/protocolVersion`",
+    let claim = json_string(claim).ok_or(ProtocolError::MissingMeta(
+        "a string in `io.modelcontextprotocol/protocolVersion`",
     ))?;
     let capabilities = request.meta()?.capabilities.map(RawValue::get);
     if !capabilities.is_some_and(|capabilities| capabilities.starts_with('{')) {
@@ -39,9 +40,9 @@ pub(super) fn resolve_revision(
         })?;
     if let Transport::Http(headers) = transport {
         check_header("Mcp-Method", headers.method.as_deref(), method)?;
-        // The methods that name one thing, whether or not we offer them.
+        // The methods with a name, even those that are not served.
         let named = match method {
-            "tools/call" | "prompts/get" => request.name.and_then(params::json_string),
+            "tools/call" | "prompts/get" => request.name.and_then(json_string),
             _ => None,
         };
         if let Some(name) = named {
@@ -59,12 +60,12 @@ fn check_header(header: &str, value: Option<&str>, body: &str) -> Result<(), Pro
     match value {
         Some(value) if value == body => Ok(()),
         Some(value) => Err(ProtocolError::HeaderMismatch(format!(
-            "`{header}` says `{}`, the body says `{}`",
+            "`{header}` is `{}`, but the body has `{}`",
             truncated(value),
             truncated(body)
         ))),
         None => Err(ProtocolError::HeaderMismatch(format!(
-            "`{header}` is missing; the body says `{}`",
+            "`{header}` is missing; the body has `{}`",
             truncated(body)
         ))),
     }
@@ -74,14 +75,14 @@ fn truncated(text: &str) -> String {
     text.chars().take(80).collect()
 }
 
-/// The answer to `server/discover`, without the parts that every result has.
+/// The result of `server/discover`, without the parts that every result has.
 pub fn discover(instructions: &str) -> impl Serialize + use<> {
     json!({
         "supportedVersions": Revision::STATELESS.map(Revision::as_str),
         "capabilities": { "tools": {} },
         "instructions": instructions,
         "ttlMs": DISCOVER_TTL_MS,
-        // What we say depends on who asks.
+        // The result depends on the caller.
         "cacheScope": "private",
     })
 }

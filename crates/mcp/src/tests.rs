@@ -13,7 +13,7 @@ fn http(version: Option<&str>, method: Option<&str>, name: Option<&str>) -> Tran
     })
 }
 
-/// What becomes of a body: its revision and method, `silent`, or the code.
+/// The outcome for a body: its revision and method, `silent`, or the error code.
 fn classify(body: &Value, transport: &Transport) -> String {
     classify_text(&body.to_string(), transport)
 }

@@ -1,4 +1,4 @@
-//! From an answer to the bytes of a JSON-RPC message.
+//! Encodes responses and notifications.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use super::{ProgressToken, ProtocolEra, RequestId, elicitation::ElicitRequest};
 
-/// How results are written for one client.
+/// Encodes the results for one client.
 #[derive(Clone, Debug)]
 pub struct ResponseBuilder<'a> {
-    /// How the request's revision works.
+    /// The era of the request's revision.
     pub era: ProtocolEra,
-    /// What people call this server.
+    /// The display name of this server.
     pub title: &'a str,
 }
 
@@ -22,7 +22,7 @@ struct JsonRpcResponse<'a, R> {
     result: R,
 }
 
-/// A result with what every result of the stateless era carries.
+/// A result with the members that every result of the stateless era has.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct StatelessResult<R> {
@@ -34,10 +34,10 @@ struct StatelessResult<R> {
 }
 
 impl ResponseBuilder<'_> {
-    /// A response that carries a result.
+    /// A response with a result.
     ///
     /// # Errors
-    /// When the result cannot be written as JSON, which is a bug of ours.
+    /// When the result cannot be encoded as JSON, which is a bug.
     pub fn result(
         &self,
         id: &RequestId,
@@ -49,17 +49,17 @@ impl ResponseBuilder<'_> {
         }
     }
 
-    /// A response that wants to know more before there is a result; only for
-    /// clients of the stateless era that say they can ask.
+    /// A response that asks for input before there is a result. Only for clients of
+    /// the stateless era that support elicitation.
     ///
     /// # Errors
     /// As [`Self::result`].
     pub fn input_required(
         &self,
         id: &RequestId,
-        question: &ElicitRequest,
+        request: &ElicitRequest,
     ) -> Result<Bytes, serde_json::Error> {
-        self.stateless(id, "input_required", question)
+        self.stateless(id, "input_required", request)
     }
 
     fn stateless(
@@ -88,8 +88,7 @@ fn encode_response(id: &RequestId, result: impl Serialize) -> Result<Bytes, serd
     Ok(bytes.into())
 }
 
-/// A response that carries an error. Without an id when the request's could
-/// not be read.
+/// A response with an error; without an id if the request's could not be parsed.
 pub fn error_response(
     id: Option<&RequestId>,
     code: i32,

@@ -1,37 +1,37 @@
-//! What can be wrong with a message before anything is done with it.
+//! Errors of the protocol.
 
 use super::ProtocolEra;
 
-/// A message that is refused by the protocol itself. `Display` is the message
-/// of the JSON-RPC error.
+/// A message that violates the protocol. `Display` is the message of the JSON-RPC
+/// error.
 #[derive(Debug, thiserror::Error)]
 pub enum ProtocolError {
-    /// A batch where there are none (all but 2025-03-26), or one that is empty,
-    /// too long or holds `initialize`.
-    #[error("Invalid Request: {0}")]
-    InvalidBatch(&'static str),
-    /// A header and the body do not say the same.
+    /// A header field does not match the body.
     #[error("Header mismatch: {0}")]
     HeaderMismatch(String),
-    /// The parameters do not fit the method.
+    /// A batch in a revision without batches (all but 2025-03-26), or one that is
+    /// empty, too long or contains `initialize`.
+    #[error("Invalid Request: {0}")]
+    InvalidBatch(&'static str),
+    /// The parameters are invalid.
     #[error("Invalid params: {0}")]
     InvalidParams(String),
-    /// A stateless request without the metadata it must carry.
+    /// JSON, but not a JSON-RPC request.
+    #[error("Invalid Request: {0}")]
+    InvalidRequest(String),
+    /// A method that is unknown, not served, or not in the revision.
+    #[error("Method not found: {0}")]
+    MethodNotFound(String, ProtocolEra),
+    /// A stateless request without required metadata.
     #[error("Invalid params: `_meta` of a 2026-07-28 request needs {0}")]
     MissingMeta(&'static str),
     /// Not JSON.
     #[error("Parse error: {0}")]
     ParseError(#[source] serde_json::Error),
-    /// JSON, but no JSON-RPC request.
-    #[error("Invalid Request: {0}")]
-    InvalidRequest(String),
-    /// A method we do not know, do not offer, or that its revision has not.
-    #[error("Method not found: {0}")]
-    MethodNotFound(String, ProtocolEra),
-    /// A revision that we do not speak.
+    /// An unsupported revision.
     #[error("Unsupported protocol version")]
     UnsupportedVersion {
-        /// The revision that was asked for, cut short.
+        /// The requested revision, truncated.
         requested: String,
     },
 }
