@@ -1,11 +1,11 @@
-//! The chain that links the lines of a journal. No I/O.
+//! The hash chain of a journal. No I/O.
 //!
 //! A line is `{"seq":N,"prev":"…",` and the members of an entry, then
 //! `,"hash":"…"}`. `prev` is the SHA-256 of the line before, all of it but its
 //! line end; `hash` is over this line up to the comma before `"hash"`: SHA-256,
-//! or HMAC-SHA-256 (RFC 2104) where there is a key. So a line that was changed
-//! does not fit its own hash, and one that was taken out, put in or moved does
-//! not fit its neighbours.
+//! or HMAC-SHA-256 (RFC 2104) if there is a key. So a changed line does not
+//! match its own hash, and a removed, inserted or moved one does not match its
+//! neighbours.
 
 use std::fmt;
 
@@ -14,26 +14,26 @@ use hmac::{Hmac, Mac as _, digest::KeyInit};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-/// The largest line that is read, in bytes; those that are written stay far
-/// below it, for everything in a record is bounded.
+/// The longest line that is read, in bytes. Written lines are far shorter, because
+/// everything in a record is bounded.
 pub(super) const MAX_LINE_BYTES: usize = 1 << 20;
 
-/// What stands between the body of a line and its hash, and after it.
+/// The text between the body of a line and its hash, and after the hash.
 const HASH_MEMBER: &str = ",\"hash\":\"";
 const HASH_END: &str = "\"}";
 
 /// A key that only the gateway and its auditors have.
 ///
-/// Without one, who can write the file can make the whole chain anew; with
-/// one, they can only cut off its end.
+/// Without a key, anyone who can write the file can rebuild the whole chain; with one,
+/// they can only truncate it.
 #[derive(Clone)]
 pub struct ChainKey(Hmac<Sha256>);
 
 impl ChainKey {
-    /// The least that a key may have, in bytes: as long as the hash.
+    /// The minimum length of a key, in bytes: that of the hash.
     pub const MIN_BYTES: usize = 32;
 
-    /// A key of these bytes; none when they are too few.
+    /// A key of these bytes; `None` if they are too few.
     pub fn new(bytes: &[u8]) -> Option<Self> {
         if bytes.len() < Self::MIN_BYTES {
             return None;
@@ -57,12 +57,12 @@ impl PartialEq for ChainKey {
     }
 }
 
-/// The SHA-256 of a line, or what stands for it before the first.
+/// The SHA-256 of a line, or zeros before the first.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct LineHash([u8; 32]);
 
 impl LineHash {
-    /// Before the first line.
+    /// The hash before the first line.
     pub const ZERO: Self = Self([0; 32]);
 
     /// The hash of these bytes.
@@ -83,23 +83,23 @@ impl fmt::Debug for LineHash {
     }
 }
 
-/// The end of a chain, to which lines are added.
+/// A chain that lines are appended to.
 #[derive(Clone, Debug)]
 pub(super) struct Chain {
     key: Option<ChainKey>,
     position: ChainPosition,
 }
 
-/// How far a chain has come.
+/// A position in a chain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ChainPosition {
     /// The number of the last line; 0 before the first.
     pub seq: u64,
-    /// What the next line names as `prev`.
+    /// The `prev` of the next line.
     pub hash: LineHash,
 }
 
-/// Before the first line.
+/// The position before the first line.
 impl Default for ChainPosition {
     fn default() -> Self {
         Self {
@@ -109,22 +109,20 @@ impl Default for ChainPosition {
     }
 }
 
-/// What is wrong with a line. `Display` is for the auditor.
+/// A line that breaks the chain. `Display` is for the auditor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ChainError {
-    /// Its own hash is another.
-    #[error("it does not fit its own hash: it was changed, or written with another key or none")]
+    /// It does not match its own hash.
+    #[error("it does not match its own hash: it was changed, or written with another key or none")]
     HashMismatch,
-    /// It is no line of a journal.
-    #[error("it is no line of a journal: it was changed or cut")]
+    /// It is not a line of a journal.
+    #[error("it is not a line of a journal: it was changed or truncated")]
     NotALine,
-    /// It does not name the line before it.
-    #[error(
-        "it does not follow the line before it: lines were changed, taken out, put in or moved"
-    )]
+    /// It does not match the line before it.
+    #[error("it does not match the line before it: lines were changed, removed, inserted or moved")]
     PreviousHashMismatch,
-    /// Its number is not the next.
-    #[error("its number is {found} and not {wanted}: lines were taken out, put in or moved")]
+    /// Its number is not the next one.
+    #[error("its number is {found} instead of {wanted}: lines were removed, inserted or moved")]
     WrongSequence {
         /// The number it should have.
         wanted: u64,
@@ -133,19 +131,19 @@ pub enum ChainError {
     },
 }
 
-/// A line that fits its own hash.
+/// A line that matches its own hash.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ChainLink {
     /// Its number.
     pub seq: u64,
     /// The hash of the line before it.
     pub prev: LineHash,
-    /// Its own, which the next line names.
+    /// Its own hash, the `prev` of the next line.
     pub own_hash: LineHash,
 }
 
 impl Chain {
-    /// A chain that goes on from here.
+    /// A chain that continues from this position.
     pub(super) fn resume_at(position: ChainPosition, key: Option<ChainKey>) -> Self {
         Self { key, position }
     }
@@ -154,11 +152,11 @@ impl Chain {
         self.key.as_ref()
     }
 
-    /// The next line, with its line end.
+    /// Appends an entry and returns its line, with the line end.
     ///
     /// # Errors
-    /// When the entry is no JSON object with at least one member; nothing is
-    /// added then.
+    /// When the entry is not a JSON object with at least one member; nothing is
+    /// appended.
     pub(super) fn append(&mut self, entry: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
         let seq = self.position.seq + 1;
         let mut line = format!("{{\"seq\":{seq},\"prev\":\"{}\",", self.position.hash).into_bytes();
@@ -181,10 +179,10 @@ impl Chain {
 }
 
 impl ChainPosition {
-    /// Takes the next line, without its line end.
+    /// Advances by the next line, given without its line end.
     ///
     /// # Errors
-    /// [`Broken`]; the place is what it was.
+    /// [`ChainError`]; the position is unchanged.
     pub fn advance(
         &mut self,
         line: &[u8],
@@ -207,14 +205,14 @@ impl ChainPosition {
 }
 
 impl ChainLink {
-    /// Reads a line, without its line end, and compares it with its own hash.
+    /// Parses a line, given without its line end, and verifies its hash.
     ///
     /// # Errors
-    /// [`Broken::NoLine`], [`Broken::Hash`].
+    /// [`ChainError::NotALine`], [`ChainError::HashMismatch`].
     pub fn parse(line: &[u8], key: Option<&ChainKey>) -> Result<Self, ChainError> {
         let (body, hash) = split_hash(line).ok_or(ChainError::NotALine)?;
         let (seq, prev) = parse_header(body).ok_or(ChainError::NotALine)?;
-        // JSON's own bytes: whatever reads the line later must find what was hashed.
+        // It must be valid JSON, so that every reader finds what was hashed.
         if serde_json::from_slice::<serde::de::IgnoredAny>(line).is_err() {
             return Err(ChainError::NotALine);
         }
@@ -228,7 +226,7 @@ impl ChainLink {
         })
     }
 
-    /// The end of a chain whose last line this is.
+    /// The position after this line.
     pub fn position(&self) -> ChainPosition {
         ChainPosition {
             seq: self.seq,
@@ -237,7 +235,7 @@ impl ChainLink {
     }
 }
 
-/// The body of a line and the hash behind it.
+/// Splits a line into its body and its hash.
 fn split_hash(line: &[u8]) -> Option<(&[u8], LineHash)> {
     let line = line.strip_suffix(HASH_END.as_bytes())?;
     let (rest, hash) = line.split_at_checked(line.len().checked_sub(64)?)?;
@@ -247,7 +245,7 @@ fn split_hash(line: &[u8]) -> Option<(&[u8], LineHash)> {
     ))
 }
 
-/// The number of a line and the hash of the one before.
+/// The number of a line and the hash of the line before.
 fn parse_header(body: &[u8]) -> Option<(u64, LineHash)> {
     let rest = body.strip_prefix(b"{\"seq\":")?;
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -282,7 +280,7 @@ fn parse_hash(text: &[u8]) -> Option<LineHash> {
     (text.len() == 64).then_some(LineHash(bytes))
 }
 
-/// Lower case only: there is one way to write a hash.
+/// Only lower case, so that a hash has one spelling.
 fn hex_digit(byte: u8) -> Option<u8> {
     match byte {
         b'0'..=b'9' => Some(byte - b'0'),
@@ -314,7 +312,7 @@ mod tests {
             .collect()
     }
 
-    /// The number, from 0, of the first line that does not hold.
+    /// The index of the first invalid line.
     fn first_invalid(lines: &[Vec<u8>], key: Option<&ChainKey>) -> Option<usize> {
         let mut place = ChainPosition::default();
         lines
@@ -347,7 +345,7 @@ mod tests {
         assert_eq!(first_invalid(&keyed, Some(&key())), None);
         assert_eq!(first_invalid(&keyed, Some(&other)), Some(0));
         assert_eq!(first_invalid(&keyed, None), Some(0));
-        // A chain made anew without the key is no chain to who has it.
+        // A chain rebuilt without the key does not verify with it.
         assert_eq!(first_invalid(&lines(3, None), Some(&key())), Some(0));
         assert!(ChainKey::new(&[7; 31]).is_none());
     }
@@ -400,7 +398,7 @@ mod tests {
             cut[which].truncate(byte);
             prop_assert_eq!(first_invalid(&cut, key), Some(which));
 
-            // Of the end nothing tells but whoever remembers how long it was.
+            // A missing end is not detected by the chain itself.
             let mut removed = whole.clone();
             removed.remove(which);
             prop_assert_eq!(first_invalid(&removed, key), (which + 1 < count).then_some(which));

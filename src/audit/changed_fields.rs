@@ -1,4 +1,4 @@
-//! What a call changes.
+//! The fields that a call changes.
 
 use std::collections::BTreeSet;
 
@@ -8,49 +8,48 @@ use serde_json::{Map, Value};
 use gatepost_odoo::{Call, Column, Load, Request};
 use gatepost_policy::{is_masked, is_protected};
 
-/// Names of fields that one record has room for.
+/// The most field names in one record.
 const MAX_FIELDS: usize = 200;
-/// Characters of one value.
+/// The longest value, in characters.
 const MAX_CHARS: usize = 500;
-/// Bytes of all values together.
+/// The size of all values together, in bytes.
 const MAX_VALUES_BYTES: usize = 32 << 10;
 
-/// What stands for a value that nobody may read here.
+/// The replacement for a hidden value.
 const HIDDEN: &str = "(hidden)";
 
-/// The fields that a call changes, and their new values where the
-/// administrator asks for them.
+/// The fields that a call changes, and their new values if the administrator enables
+/// that.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct ChangedFields {
     /// The names, sorted; at most two hundred.
     pub fields: Vec<Box<str>>,
-    /// How many there are in all.
+    /// The total number of fields.
     #[serde(rename = "fields_count")]
     pub fields_count: usize,
-    /// The arguments with the values, shortened, without those of fields that
-    /// hold secrets by their names; none of a secret model, where a key may
-    /// stand under `value`.
+    /// The arguments with truncated values. Fields with secret names are hidden, and
+    /// so are all values of protected models, where a secret may be in `value`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub values: Option<Value>,
-    /// Whether it was only tried, and taken back by Odoo.
+    /// Whether it was a dry run, which Odoo rolled back.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub tried: bool,
 }
 
 impl ChangedFields {
-    /// What the call changes; none for a read.
+    /// The fields that the call changes; `None` for a read.
     ///
-    /// `vals` and `vals_list` are what Odoo's `write` and `create` call them, an
-    /// import has columns; of any other method the names of its arguments are told.
+    /// For `write` and `create` they are the keys of `vals` and `vals_list`, for an
+    /// import its columns, for any other method the names of its arguments.
     pub fn of(call: &Call, values: bool) -> Option<Self> {
         if call.operation().is_read() {
             return None;
         }
         if let Request::Load(load) = call.request() {
             let names = load.columns().iter().map(Column::as_str).collect();
-            let mut told = Self::build(call, values, &load_cells(load), names);
-            told.tried = load.is_dry_run();
-            return Some(told);
+            let mut changes = Self::build(call, values, &load_cells(load), names);
+            changes.tried = load.is_dry_run();
+            return Some(changes);
         }
         let arguments = call.arguments();
         let mut names = BTreeSet::new();
@@ -90,8 +89,7 @@ impl ChangedFields {
     }
 }
 
-/// The columns and rows of an import, without what stands in the column of a
-/// secret.
+/// The columns and rows of an import, with the cells of secret columns hidden.
 fn load_cells(load: &Load) -> Map<String, Value> {
     let columns = load.columns();
     let secret = |column: &Column| column.as_str().split('/').any(is_masked);
@@ -111,17 +109,17 @@ fn load_cells(load: &Load) -> Map<String, Value> {
     ])
 }
 
-/// The arguments as they may be written down.
+/// The arguments with redacted values, or a note if they are too large.
 fn bounded(arguments: &Map<String, Value>) -> Value {
-    let covered = redacted(&Value::Object(arguments.clone()));
-    if covered.to_string().len() <= MAX_VALUES_BYTES {
-        covered
+    let values = redacted(&Value::Object(arguments.clone()));
+    if values.to_string().len() <= MAX_VALUES_BYTES {
+        values
     } else {
         Value::from("(too large)")
     }
 }
 
-/// A value with long texts cut, and without what stands under a secret's name.
+/// A value with long texts truncated and secrets hidden.
 fn redacted(value: &Value) -> Value {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
@@ -163,21 +161,21 @@ mod tests {
         let model = || ModelName::try_from("res.partner").unwrap();
         let read = Call::search_count(model(), &Domain::default());
         assert_eq!(ChangedFields::of(&read, true), None);
-        let told = |call: &Call| {
+        let changes = |call: &Call| {
             let changes = ChangedFields::of(call, false).unwrap();
             assert_eq!(changes.values, None);
             (changes.fields.join(","), changes.fields_count)
         };
         let vals = || map(&json!({"name": "A", "email": "B"}));
         assert_eq!(
-            told(&Call::write(model(), &[], vals())),
+            changes(&Call::write(model(), &[], vals())),
             ("email,name".to_owned(), 2)
         );
         let create = Call::create(model(), vec![vals(), map(&json!({"phone": "1"}))]);
-        assert_eq!(told(&create), ("email,name,phone".to_owned(), 3));
+        assert_eq!(changes(&create), ("email,name,phone".to_owned(), 3));
         let method = MethodName::known("message_post");
         let run = Call::run(model(), method, &[], map(&json!({"body": "x"})));
-        assert_eq!(told(&run), ("body".to_owned(), 1));
+        assert_eq!(changes(&run), ("body".to_owned(), 1));
     }
 
     #[test]

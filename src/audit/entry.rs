@@ -1,45 +1,45 @@
-//! What one line of a journal tells.
+//! The entries of a journal.
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use super::Record;
 
-/// The form of the lines; another number when a reader must know.
+/// The version of the line format; incremented for incompatible changes.
 const FORMAT_VERSION: u32 = 1;
 
-/// What one line of a journal tells.
+/// An entry: one line of a journal.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum JournalEntry {
-    /// The first line of each file. Its `prev` is of the last line of the file
-    /// before.
+    /// The first line of each file. Its `prev` is the hash of the last line of the
+    /// previous file.
     Began {
-        /// When.
+        /// When the file was started.
         #[serde(serialize_with = "text")]
         time: Timestamp,
-        /// The form of the lines.
+        /// The version of the line format.
         form: u32,
-        /// Whether there is a key to the hashes.
+        /// Whether the hashes use a key.
         keyed: bool,
     },
     /// A call.
     Call(Box<Record>),
     /// Records were lost before this line.
     Gap {
-        /// When it was noticed.
+        /// When it was detected.
         #[serde(serialize_with = "text")]
         time: Timestamp,
-        /// How many.
+        /// The number of lost records.
         lost: u64,
     },
-    /// The file ended in the middle of a line when it was opened: the gateway
-    /// or the machine had died.
+    /// The file ended in the middle of a line when it was opened, after a crash of the
+    /// gateway or the machine.
     Torn {
-        /// When it was noticed.
+        /// When it was detected.
         #[serde(serialize_with = "text")]
         time: Timestamp,
-        /// Bytes that were no whole line. They are in the file `….torn`.
+        /// The length of the incomplete line, which is saved in the file `….torn`.
         size_bytes: usize,
     },
 }

@@ -1,4 +1,4 @@
-//! The journal: records go in, and come out on disk in one chain.
+//! The journal: writes records to one hash chain on disk.
 
 use std::{
     collections::VecDeque,
@@ -26,39 +26,39 @@ use super::{
     writer::{JournalHealth, JournalMessage, JournalWriter, QueuedRecordGuard},
 };
 
-/// Records that may wait to be written: some megabytes.
+/// The most records in the queue: some megabytes.
 const MAX_QUEUED: usize = 4096;
 
-/// How long a read waits for a place in the journal before it goes on without.
+/// How long a read waits for room in the queue before it continues without.
 const READ_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long a change waits for its record to be on the disk before it is refused.
+/// How long a write waits until its record is durable before it is refused.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where and how a journal is kept.
+/// The settings of a journal.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct JournalSettings {
-    /// The file, if it is kept in one.
+    /// The file, if any.
     pub file: Option<PathBuf>,
     /// Whether the lines go to standard output.
     pub stdout: bool,
-    /// The key to the hashes.
+    /// The key of the hashes.
     pub key: Option<ChainKey>,
-    /// The size in bytes at which another file is begun.
+    /// The size in bytes at which a new file is started.
     pub max_file_bytes: u64,
-    /// The age at which another file is begun; none for never.
+    /// The age at which a new file is started; `None` for never.
     pub max_file_age: Option<Duration>,
-    /// Files that are kept besides the one that is written.
+    /// The number of rotated files to keep.
     pub keep_files: u32,
-    /// Whether the values of changed fields are kept.
+    /// Whether the values of changed fields are recorded.
     pub include_values: bool,
 }
 
-/// What is kept of all calls to Odoo.
+/// The journal of all calls to Odoo.
 ///
-/// A record never blocks a worker: it goes through a bounded queue to a thread
-/// that writes. A change has to wait until the record that it begins is on the
-/// disk; a read does not.
+/// Records go through a bounded queue to a thread that writes them, so they never
+/// block a worker. A write waits until the record of its beginning is durable; a read
+/// does not.
 #[derive(Debug, Default)]
 pub struct Journal(Option<OpenJournal>);
 
@@ -69,26 +69,26 @@ struct OpenJournal {
     sender: RecordSender,
 }
 
-/// Where records are handed in.
+/// The sending side of the queue.
 #[derive(Clone, Debug)]
 struct RecordSender {
     messages: Sender<JournalMessage>,
-    /// Places among the records that wait.
+    /// Room in the queue: one permit per record.
     queue_permits: Arc<Semaphore>,
     health: Arc<JournalHealth>,
 }
 
-/// There can be no record of a change, so it must not be made.
+/// A write cannot be recorded, so it must not be sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
-    "the gateway cannot write its audit record, so nothing is changed; nothing was sent, try again in a minute, then tell the administrator"
+    "the gateway cannot write its audit record, so changes are refused; nothing was sent, try again in a minute, then tell the administrator"
 )]
 pub struct AuditUnavailable;
 
-/// A call that is under way. Its record is written when this is ended, or
-/// dropped: then the client left, or we stopped.
+/// The record of a call in flight. It is written when finished or dropped; dropped
+/// means that the client left or the gateway stopped.
 #[derive(Debug)]
-#[must_use = "a call that is not ended counts as cancelled"]
+#[must_use = "a call that is not finished counts as cancelled"]
 pub struct PendingRecord(Option<Box<PendingAuditCall>>);
 
 #[derive(Debug)]
@@ -102,15 +102,15 @@ struct PendingAuditCall {
 }
 
 impl Journal {
-    /// A journal that keeps nothing.
+    /// A journal that records nothing.
     pub fn off() -> Self {
         Self(None)
     }
 
-    /// Opens the journal; off when it is to be kept nowhere.
+    /// Opens a journal; off if it has neither a file nor standard output.
     ///
     /// # Errors
-    /// [`CannotOpen`].
+    /// [`JournalOpenError`].
     pub fn open(settings: JournalSettings) -> Result<Self, JournalOpenError> {
         if settings.file.is_none() && !settings.stdout {
             return Ok(Self::off());
@@ -136,11 +136,11 @@ impl Journal {
             .transpose()
             .map_err(failed("standard output"))?;
         if let (None, Some(out)) = (&file, &mut out) {
-            let began = JournalEntry::file_start(Timestamp::now(), key.is_some());
-            let line = chain.append(&began).map_err(std::io::Error::from);
+            let start = JournalEntry::file_start(Timestamp::now(), key.is_some());
+            let line = chain.append(&start).map_err(std::io::Error::from);
             out.push(&line.map_err(failed("standard output"))?);
         }
-        let (messages, told) = mpsc::channel();
+        let (messages, inbox) = mpsc::channel();
         let health = Arc::new(JournalHealth::default());
         let writer = JournalWriter {
             chain,
@@ -154,7 +154,7 @@ impl Journal {
         };
         thread::Builder::new()
             .name("audit".to_owned())
-            .spawn(move || writer.run(told))
+            .spawn(move || writer.run(inbox))
             .map_err(failed("the thread of the audit journal"))?;
         Ok(Self(Some(OpenJournal {
             include_values: AtomicBool::new(settings.include_values),
@@ -167,9 +167,8 @@ impl Journal {
         })))
     }
 
-    /// Goes on with other settings, if they differ in nothing but how files
-    /// are rotated and whether values are kept; else says no, and must be
-    /// opened anew.
+    /// Applies new settings if they differ only in rotation and recorded values;
+    /// returns whether they do. Otherwise the journal must be opened anew.
     pub fn reconfigure(&self, settings: &JournalSettings) -> bool {
         let Some(open) = &self.0 else {
             return settings.file.is_none() && !settings.stdout;
@@ -186,25 +185,25 @@ impl Journal {
         same
     }
 
-    /// Whether anything is kept.
+    /// Whether calls are recorded.
     pub fn is_enabled(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Whether the values of changed fields are kept.
+    /// Whether the values of changed fields are recorded.
     pub fn includes_values(&self) -> bool {
         self.0
             .as_ref()
             .is_some_and(|open| open.include_values.load(Relaxed))
     }
 
-    /// Whether records can be written; none when nothing is kept.
+    /// Checks that records can be written; `None` if nothing is recorded.
     pub fn check_available(&self) -> Option<Result<(), String>> {
-        let desk = &self.0.as_ref()?.sender;
-        Some(match desk.health.error() {
-            Some(trouble) => Err(trouble),
-            None if desk.queue_permits.available_permits() == 0 => {
-                Err("too many records wait to be written".to_owned())
+        let sender = &self.0.as_ref()?.sender;
+        Some(match sender.health.error() {
+            Some(error) => Err(error),
+            None if sender.queue_permits.available_permits() == 0 => {
+                Err("too many records are waiting to be written".to_owned())
             }
             None => Ok(()),
         })
@@ -215,9 +214,9 @@ impl Journal {
         self.pending(record).start().await
     }
 
-    /// A call that is not begun yet, a change when its record says
-    /// [`Outcome::Begun`]. Apart from what waits: a record is too large for the
-    /// futures of all tools.
+    /// A call that has not started yet; a write if its outcome is
+    /// [`AuditOutcome::Begun`]. Boxed, because a record is too large for the futures of
+    /// all tools.
     pub(super) fn pending(&self, record: Record) -> PendingRecord {
         PendingRecord(self.0.as_ref().map(|open| {
             Box::new(PendingAuditCall {
@@ -230,32 +229,30 @@ impl Journal {
         }))
     }
 
-    /// Writes a record of something that is over already. It does not wait.
+    /// Records something that has already ended, without waiting.
     pub fn record(&self, record: Record) {
         if let Some(open) = &self.0 {
             open.sender.enqueue(record, None);
         }
     }
 
-    /// Writes all that was handed in, and waits for it so long. Says whether
-    /// it heard that it was tried.
-    pub fn flush(&self, patience: Duration) -> bool {
-        self.send_and_wait(JournalMessage::Flush, patience)
+    /// Writes all queued records; returns whether that was attempted within `limit`.
+    pub fn flush(&self, limit: Duration) -> bool {
+        self.send_and_wait(JournalMessage::Flush, limit)
     }
 
-    /// Writes all that was handed in and lets go of the file. What comes later
-    /// is not written.
-    pub fn close(&self, patience: Duration) -> bool {
-        self.send_and_wait(JournalMessage::Close, patience)
+    /// Writes all queued records and closes the file. Later records are not written.
+    pub fn close(&self, limit: Duration) -> bool {
+        self.send_and_wait(JournalMessage::Close, limit)
     }
 
-    fn send_and_wait(&self, message: fn(Sender<()>) -> JournalMessage, patience: Duration) -> bool {
+    fn send_and_wait(&self, message: fn(Sender<()>) -> JournalMessage, limit: Duration) -> bool {
         let Some(open) = &self.0 else {
             return true;
         };
         let (answer, answered) = mpsc::channel();
         open.sender.send(message(answer));
-        answered.recv_timeout(patience).is_ok()
+        answered.recv_timeout(limit).is_ok()
     }
 }
 
@@ -270,30 +267,27 @@ impl JournalSettings {
 }
 
 impl RecordSender {
-    /// Hands a message to the thread, which is there unless it was closed.
+    /// Sends a message to the thread; returns whether it is still running.
     fn send(&self, message: JournalMessage) -> bool {
-        let taken = self.messages.send(message).is_ok();
-        if !taken {
-            self.health.replace_error(Some("it is closed".to_owned()));
+        let sent = self.messages.send(message).is_ok();
+        if !sent {
+            self.health
+                .replace_error(Some("the journal is closed".to_owned()));
         }
-        taken
+        sent
     }
 
-    /// Places for so many records; none when there are none for too long, or
-    /// none can come free.
-    async fn acquire_permits(
-        &self,
-        count: u32,
-        patience: Duration,
-    ) -> Option<OwnedSemaphorePermit> {
-        let places = || Arc::clone(&self.queue_permits);
-        if let Ok(free) = places().try_acquire_many_owned(count) {
+    /// Room for this number of records; `None` if there is none for too long, or
+    /// none can be freed.
+    async fn acquire_permits(&self, count: u32, limit: Duration) -> Option<OwnedSemaphorePermit> {
+        let permits = || Arc::clone(&self.queue_permits);
+        if let Ok(free) = permits().try_acquire_many_owned(count) {
             return Some(free);
         }
         if self.health.error().is_some() {
             return None;
         }
-        match timeout(patience, places().acquire_many_owned(count)).await {
+        match timeout(limit, permits().acquire_many_owned(count)).await {
             Ok(free) => free.ok(),
             Err(_) => {
                 self.mark_stalled();
@@ -302,58 +296,58 @@ impl RecordSender {
         }
     }
 
-    /// Remembers that the thread hangs, so that nobody waits for it in vain
-    /// until it has written something.
+    /// Records that the thread is stalled, so that callers do not wait for it until it
+    /// has written something.
     fn mark_stalled(&self) {
         if self.health.error().is_none() {
-            error!("Waited for the audit journal in vain; it is not written in time");
+            error!("Timed out writing the audit journal");
             self.health
-                .replace_error(Some("it is not written in time".to_owned()));
+                .replace_error(Some("writing timed out".to_owned()));
         }
     }
 
-    /// Hands in a record, or counts it as lost.
-    fn enqueue(&self, record: Record, place: Option<OwnedSemaphorePermit>) {
-        let place = place.or_else(|| Arc::clone(&self.queue_permits).try_acquire_owned().ok());
-        let taken = place.is_some_and(|place| {
+    /// Queues a record, or counts it as lost.
+    fn enqueue(&self, record: Record, permit: Option<OwnedSemaphorePermit>) {
+        let permit = permit.or_else(|| Arc::clone(&self.queue_permits).try_acquire_owned().ok());
+        let sent = permit.is_some_and(|permit| {
             let held = QueuedRecordGuard {
-                _queue_permit: place,
+                _queue_permit: permit,
                 durable: None,
             };
             self.send(JournalMessage::Record(Box::new(record), held))
         });
-        if !taken {
+        if !sent {
             self.health.count_lost();
         }
     }
 }
 
 impl PendingRecord {
-    /// A call of which nothing is kept.
+    /// A call that is not recorded.
     pub fn disabled() -> Self {
         Self(None)
     }
 
-    /// Whether there will be a record of it.
+    /// Whether the call is recorded.
     pub fn is_recorded(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Whether there is no room for its record, which may be lost.
+    /// Whether there was no room in the queue, so the record may be lost.
     pub fn may_be_lost(&self) -> bool {
         self.0
             .as_ref()
             .is_some_and(|call| call.queue_permit.is_none())
     }
 
-    /// The client left before the end, which it does not hear of.
+    /// Records that the client left before the call ended.
     pub fn mark_client_left(&mut self) {
         if let Some(call) = &mut self.0 {
             call.record.client_left = true;
         }
     }
 
-    /// Writes that the call ended.
+    /// Records the end of the call.
     pub fn finish(mut self, outcome: AuditOutcome, answered: Option<&ResponseSummary>) {
         if let Some(call) = &mut self.0 {
             if let Some(answered) = answered {
@@ -364,11 +358,12 @@ impl PendingRecord {
         self.enqueue();
     }
 
-    /// Begins the call: gets a place, and of a change writes that it begins.
+    /// Starts the call: reserves room in the queue and, for a write, records that it
+    /// begins.
     ///
     /// # Errors
-    /// [`Unaudited`] for a change; a read goes on without a record rather than
-    /// not at all, and the journal tells that one is missing.
+    /// [`AuditUnavailable`] for a write. A read continues without a record, and the
+    /// journal counts the missing one.
     pub(super) async fn start(mut self) -> Result<Self, AuditUnavailable> {
         let Some(call) = &mut self.0 else {
             return Ok(self);
@@ -379,31 +374,30 @@ impl PendingRecord {
         }
         match self.write_intent().await {
             Ok(()) => Ok(self),
-            Err(unaudited) => {
+            Err(error) => {
                 self.finish(AuditOutcome::Forbidden("unaudited"), None);
-                Err(unaudited)
+                Err(error)
             }
         }
     }
 
-    /// Writes that a change is about to be sent, and waits until that is on
-    /// the disk.
+    /// Records that a write is about to be sent, and waits until that is durable.
     async fn write_intent(&mut self) -> Result<(), AuditUnavailable> {
         let call = self.0.as_mut().ok_or(AuditUnavailable)?;
         let limit = Instant::now() + WRITE_TIMEOUT;
-        // One for the record of its beginning, one for that of its end.
-        let mut places = call
+        // One for the record of its beginning, one for the record of its end.
+        let mut permits = call
             .sender
             .acquire_permits(2, WRITE_TIMEOUT)
             .await
             .ok_or(AuditUnavailable)?;
-        call.queue_permit = places.split(1);
+        call.queue_permit = permits.split(1);
         if call.sender.health.error().is_some() {
             return Err(AuditUnavailable);
         }
         let (durable, written) = oneshot::channel();
         let held = QueuedRecordGuard {
-            _queue_permit: places,
+            _queue_permit: permits,
             durable: Some(durable),
         };
         if !call
@@ -417,7 +411,7 @@ impl PendingRecord {
                 call.sent = true;
                 Ok(())
             }
-            // It was tried, and failed.
+            // Writing failed.
             Ok(Err(_)) => Err(AuditUnavailable),
             Err(_) => {
                 call.sender.mark_stalled();
@@ -431,11 +425,11 @@ impl PendingRecord {
             call.record.duration = call.started.elapsed();
             let PendingAuditCall {
                 record,
-                queue_permit: place,
-                sender: desk,
+                queue_permit: permit,
+                sender,
                 ..
             } = *call;
-            desk.enqueue(record, place);
+            sender.enqueue(record, permit);
         }
     }
 }
@@ -445,7 +439,7 @@ impl Drop for PendingRecord {
         if let Some(call) = &mut self.0 {
             let change = call.record.effect.is_some_and(|effect| !effect.is_read());
             call.record.outcome = if change && call.sent {
-                // It may wait for its turn still, or be done long since.
+                // It may still be queued, or have run.
                 AuditOutcome::Unknown("hung_up")
             } else {
                 AuditOutcome::Cancelled

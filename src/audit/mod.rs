@@ -1,9 +1,8 @@
-//! Who did what: one record for each call to Odoo, in a journal whose lines
-//! are linked.
+//! Who did what: one record for each call to Odoo, in a journal whose lines form a
+//! hash chain.
 //!
-//! It does not decide anything, and it is not the log: a record is a type with
-//! members of its own, and no secret fits into it. Values of fields are kept
-//! only where the administrator asks for them.
+//! It decides nothing and is not the log: a record is a type whose members cannot hold
+//! a secret. Values of fields are recorded only if the administrator enables that.
 
 mod chain;
 mod changed_fields;

@@ -1,4 +1,4 @@
-//! Opening the file of a journal that may have ended anyhow.
+//! Opening the file of a journal, in whatever state it is.
 
 use std::{
     ffi::OsString,
@@ -18,38 +18,36 @@ use super::{
     chain::{Chain, MAX_LINE_BYTES},
 };
 
-/// Why a journal is not opened. `Display` is for the administrator.
+/// A journal cannot be opened. `Display` is for the administrator.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalOpenError {
-    /// The last whole line is not what the gateway wrote.
+    /// The last complete line was not written by the gateway.
     #[error(
-        "the last line of {0} does not fit its hash: it was changed, or written with another key or none; look at it with `gatepost audit verify`, and move it away to begin a new chain"
+        "the last line of {0} does not match its hash: it was changed, or written with another key or none; check it with `gatepost audit verify`, and move the file away to start a new chain"
     )]
     HashMismatch(PathBuf),
     /// It cannot be read or written.
     #[error("{0} cannot be opened: {1}")]
     Io(PathBuf, #[source] io::Error),
-    /// Another process has it.
-    #[error(
-        "{0} is written by another process (it holds {0}.lock); give each gateway a file of its own"
-    )]
+    /// Another process uses it.
+    #[error("{0} is in use by another process (it holds {0}.lock); give each gateway its own file")]
     Locked(PathBuf),
 }
 
-/// A file that is ours, and how far its chain has come.
+/// A locked file and the position of its chain.
 #[derive(Debug)]
 pub(super) struct OpenedJournalFile {
     pub(super) file: File,
     pub(super) chain: Chain,
     /// Its length in bytes.
     pub(super) length: u64,
-    /// How old it is by what its first line says.
+    /// Its age, according to its first line.
     pub(super) age: Duration,
     /// Held as long as the journal is open.
     pub(super) lock: File,
 }
 
-/// The path with something behind it, such as `audit.jsonl.lock`.
+/// The path with a suffix, such as `audit.jsonl.lock`.
 pub(super) fn with_suffix(path: &Path, end: &str) -> PathBuf {
     let mut name = OsString::from(path.as_os_str());
     name.push(".");
@@ -57,7 +55,7 @@ pub(super) fn with_suffix(path: &Path, end: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// A file to append to, for its owner alone.
+/// Opens a file to append to, readable by its owner only.
 pub(super) fn open_append(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .create(true)
@@ -67,10 +65,10 @@ pub(super) fn open_append(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Opens the file, puts a torn end in order, and finds the end of the chain.
+/// Opens the file, repairs a torn end, and finds the end of the chain.
 ///
 /// # Errors
-/// [`CannotOpen`]; then nothing was changed.
+/// [`JournalOpenError`]; nothing was changed.
 pub(super) fn open(
     path: &Path,
     key: Option<&ChainKey>,
@@ -94,7 +92,7 @@ pub(super) fn open(
         if let Some(torn) = &found.torn {
             warn!(
                 size_bytes = torn.len(),
-                "Found the audit journal torn at its end"
+                "Found a torn line at the end of the audit journal"
             );
             save_torn_end(path, torn).map_err(failed)?;
             entries.push(JournalEntry::Torn {
@@ -109,13 +107,13 @@ pub(super) fn open(
         for entry in &entries {
             lines.extend(chain.append(entry).map_err(|error| failed(error.into()))?);
         }
-        // Over the torn end, and only then cut: whoever dies in between leaves
-        // an end that is torn again, and not one of which nothing tells.
-        let over = OpenOptions::new().write(true).open(path).map_err(failed)?;
-        over.write_all_at(&lines, length).map_err(failed)?;
+        // Overwrite the torn end before truncating: a crash in between leaves a torn
+        // end again, not an unreported one.
+        let writer = OpenOptions::new().write(true).open(path).map_err(failed)?;
+        writer.write_all_at(&lines, length).map_err(failed)?;
         length += u64::try_from(lines.len()).unwrap_or(u64::MAX);
-        over.set_len(length).map_err(failed)?;
-        over.sync_all().map_err(failed)?;
+        writer.set_len(length).map_err(failed)?;
+        writer.sync_all().map_err(failed)?;
         sync_folder(path).map_err(failed)?;
     }
     let age = file_age(&mut file).map_err(failed)?;
@@ -128,7 +126,7 @@ pub(super) fn open(
     })
 }
 
-/// The end of the chain in the file before, of which this one is the next.
+/// The end of the chain in the previous file, which this one continues.
 fn end_of_previous_file(
     path: &Path,
     key: Option<&ChainKey>,
@@ -141,8 +139,8 @@ fn end_of_previous_file(
     }
 }
 
-/// A lock in a file of its own, for the journal's is renamed. It goes with the
-/// process, however that ends.
+/// Locks a separate file, because the journal's is renamed. The lock ends with the
+/// process.
 fn acquire_lock(path: &Path) -> Result<File, JournalOpenError> {
     let failed = |error| JournalOpenError::Io(path.to_owned(), error);
     let lock = OpenOptions::new()
@@ -159,18 +157,18 @@ fn acquire_lock(path: &Path) -> Result<File, JournalOpenError> {
     }
 }
 
-/// Keeps what was torn, for whoever wants to know what it was.
+/// Saves the torn bytes for inspection.
 fn save_torn_end(path: &Path, torn: &[u8]) -> io::Result<()> {
     if torn.is_empty() {
         return Ok(());
     }
-    let mut kept = open_append(&with_suffix(path, "torn"))?;
-    kept.write_all(torn)?;
-    kept.write_all(b"\n")?;
-    kept.sync_all()
+    let mut file = open_append(&with_suffix(path, "torn"))?;
+    file.write_all(torn)?;
+    file.write_all(b"\n")?;
+    file.sync_all()
 }
 
-/// How long ago the first line was written; no time when there is none.
+/// The time since the first line was written; zero if there is none.
 fn file_age(file: &mut File) -> io::Result<Duration> {
     #[derive(Deserialize)]
     struct FirstLine {
@@ -189,19 +187,19 @@ fn file_age(file: &mut File) -> io::Result<Duration> {
         .unwrap_or_default())
 }
 
-/// How a file ends.
+/// The end of a file.
 struct JournalFileEnd {
     position: ChainPosition,
-    /// Bytes up to the end of the last whole line.
+    /// The length up to the end of the last complete line.
     intact_bytes: u64,
-    /// What stands behind it, if the file was torn.
+    /// The bytes after it, if the file was torn.
     torn: Option<Vec<u8>>,
-    /// Whether nothing but the line end of the last line is torn off.
+    /// Whether only the line end of the last line is missing.
     line_end_missing: bool,
 }
 
 impl JournalFileEnd {
-    /// Looks from the end backwards for the last whole line.
+    /// Searches backwards for the last complete line.
     fn locate(
         file: &mut File,
         path: &Path,
@@ -214,13 +212,13 @@ impl JournalFileEnd {
         let mut end = tail.len();
         loop {
             let rest = tail.get(..end).unwrap_or_default();
-            // From the byte behind a line end, or the beginning of the file.
+            // From the byte after a line end, or the beginning of the file.
             let start = rest
                 .iter()
                 .rposition(|byte| *byte == b'\n')
                 .map(|at| at + 1);
             let Some(start) = start.or_else(|| (begin == 0).then_some(0)) else {
-                // A megabyte without a line: no crash of ours leaves that.
+                // A megabyte without a line is not the result of a crash.
                 return Err(JournalOpenError::HashMismatch(path.to_owned()));
             };
             let line = rest.get(start..).unwrap_or_default();
@@ -260,7 +258,7 @@ impl JournalFileEnd {
     }
 }
 
-/// The end of the file: room for two of the longest lines.
+/// Reads the end of the file: as much as two of the longest lines.
 fn read_tail(file: &mut File, length: u64) -> io::Result<Vec<u8>> {
     let room = u64::try_from(2 * MAX_LINE_BYTES).unwrap_or(u64::MAX);
     file.seek(SeekFrom::Start(length.saturating_sub(room)))?;
@@ -269,12 +267,12 @@ fn read_tail(file: &mut File, length: u64) -> io::Result<Vec<u8>> {
     Ok(tail)
 }
 
-/// Makes the folder's entries outlive a loss of power.
+/// Makes renames and new files in the folder durable.
 pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(parent_folder(path))?.sync_all()
 }
 
-/// The files that were rotated, with their numbers, the oldest first.
+/// The rotated files with their numbers, oldest first.
 ///
 /// # Errors
 /// When the folder cannot be read.
@@ -287,7 +285,7 @@ pub(super) fn rotated_files(path: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
         let number = found
             .to_str()
             .and_then(|found| found.strip_prefix(&*name)?.strip_prefix('.'))
-            // As we write it, and `.007` is somebody's own.
+            // Without leading zeros, because the gateway writes none.
             .filter(|number| number.bytes().all(|digit| digit.is_ascii_digit()))
             .filter(|number| !number.starts_with('0'))
             .and_then(|number| number.parse::<u32>().ok());
@@ -306,14 +304,14 @@ fn parent_folder(path: &Path) -> &Path {
     }
 }
 
-/// Renames `path` to `path.1`, that to `path.2`, and so on; the one after the
-/// last that is kept is overwritten, and those beyond it are removed.
+/// Renames `path` to `path.1`, `path.1` to `path.2`, and so on; removes files beyond
+/// `keep`.
 ///
 /// # Errors
-/// When a file cannot be renamed or removed; what was done before stays so.
+/// When a file cannot be renamed or removed; earlier steps are not undone.
 pub(super) fn rotate(path: &Path, keep: u32) -> io::Result<()> {
-    // Left from when more were kept. The oldest first, for whoever dies in
-    // between must leave a chain without a hole.
+    // Files from a larger `keep`. Oldest first, so that a crash in between leaves no
+    // gap in the chain.
     for (_, beyond) in rotated_files(path)?
         .iter()
         .take_while(|(number, _)| *number > keep)

@@ -1,30 +1,31 @@
-//! How a call ended.
+//! The outcome of a call in an audit record.
 
-use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde::Serialize;
 
-/// How a call ended, or that it begins. The word in some is the kind of error,
-/// out of the closed sets that log and metrics use too.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// The outcome of a call, or that it begins. Some contain the kind of error, from the
+/// closed sets of logs and metrics.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(tag = "outcome", content = "reason", rename_all = "lowercase")]
 pub enum AuditOutcome {
-    /// Odoo did what was asked.
+    /// Odoo returned a result.
     Answered,
-    /// A change that is about to be sent. What becomes of it stands in another
-    /// record of the same request and call; where there is none, nobody knows.
+    /// A write that is about to be sent. Another record of the same request and call
+    /// has its outcome; without one it is unknown.
     Begun,
-    /// The client left, or we stopped, before the answer to a read came.
+    /// The client left or the gateway stopped before a read returned.
     Cancelled,
-    /// There was no answer, and nothing was changed.
+    /// There was no response, and nothing was changed.
     Failed(&'static str),
-    /// We refused; nothing was sent.
+    /// The gateway denied the call; nothing was sent.
     Forbidden(&'static str),
-    /// Odoo refused.
+    /// Odoo returned an error.
     Refused(&'static str),
-    /// A change was sent, and nobody knows whether it was done.
+    /// A write was sent and may have run or not.
     Unknown(&'static str),
 }
 
 impl AuditOutcome {
-    /// All that [`as_str`](Self::as_str) says.
+    /// All values of [`as_str`](Self::as_str).
     pub const NAMES: [&'static str; 7] = [
         "answered",
         "begun",
@@ -35,7 +36,7 @@ impl AuditOutcome {
         "unknown",
     ];
 
-    /// The word for it.
+    /// The name in records.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Answered => "answered",
@@ -48,7 +49,7 @@ impl AuditOutcome {
         }
     }
 
-    /// The kind of error, where there is one.
+    /// The kind of error, if any.
     pub fn reason(self) -> Option<&'static str> {
         match self {
             Self::Failed(reason)
@@ -57,17 +58,5 @@ impl AuditOutcome {
             | Self::Unknown(reason) => Some(reason),
             Self::Answered | Self::Begun | Self::Cancelled => None,
         }
-    }
-}
-
-/// As `outcome` and `reason`, to be flattened into a record.
-impl Serialize for AuditOutcome {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("outcome", self.as_str())?;
-        if let Some(reason) = self.reason() {
-            map.serialize_entry("reason", reason)?;
-        }
-        map.end()
     }
 }

@@ -1,4 +1,4 @@
-//! One record: one call to Odoo, and what became of it.
+//! The audit record of one call to Odoo.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,38 +10,38 @@ use gatepost_base::{CredentialName, InstanceName, TraceId};
 use gatepost_identity::Caller;
 use gatepost_odoo::{Call, MethodName, ModelName, Operation, RecordId};
 
-/// Ids that one record names; of more it tells only how many.
+/// The most ids in one record; the total is recorded too.
 pub(super) const MAX_IDS: usize = 100;
 
-/// One call to Odoo, or one that was refused before it was made. The members
-/// are written in this order; those that do not apply are left out.
+/// A call to Odoo, or one that was denied before it was sent. The members are
+/// serialized in this order; those that do not apply are omitted.
 ///
-/// No member can hold a key, a token, an address or what somebody searched
-/// for; values of fields stand in [`Changes`] only where they are asked for.
+/// No member can hold a key, a token, an address or a search term; values of fields are
+/// in [`ChangedFields`] only if enabled.
 #[derive(Clone, Debug, Serialize)]
 pub struct Record {
     /// When it began.
     #[serde(serialize_with = "text")]
     pub time: Timestamp,
-    /// Our number for the request.
+    /// The id of the request.
     #[serde(serialize_with = "text")]
     pub request: TraceId,
-    /// Which of the request's calls, from 1; 0 for one that was never made.
+    /// The number of the call in its request, from 1; 0 for a call that was not sent.
     pub call: u32,
-    /// Who called.
+    /// The caller.
     pub caller: CallerRef,
-    /// The program that called, as far as that is known.
+    /// The client program, if known.
     #[serde(skip_serializing_if = "Client::is_unknown")]
     pub client: Client,
     /// The Odoo instance.
     pub instance: InstanceName,
-    /// The Odoo user that it went out as; none for the service key's.
+    /// The credential of the Odoo user; `None` for the service key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credential: Option<CredentialName>,
-    /// The tool, one of ours.
+    /// The tool.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool: Option<&'static str>,
-    /// Whether it is a question of our own, asked to serve the tool well.
+    /// Whether the gateway made the call on its own behalf to serve the tool.
     #[serde(skip_serializing_if = "is_false")]
     pub inquiry: bool,
     /// The model.
@@ -53,59 +53,59 @@ pub struct Record {
     /// What it does to the data.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "effect")]
     pub effect: Option<Operation>,
-    /// The records that it was called on, or that a read gave; the first hundred.
+    /// The records that it was called on or that a read returned; the first hundred.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ids: Vec<RecordId>,
-    /// How many those are in all.
+    /// The total number of ids.
     #[serde(skip_serializing_if = "is_zero")]
     pub ids_count: usize,
-    /// What it changes.
+    /// The fields that it changes.
     #[serde(flatten)]
     pub changed_fields: Option<ChangedFields>,
     /// How it ended.
     #[serde(flatten)]
     pub outcome: AuditOutcome,
-    /// Whether the client left before the end of a change, and so was not told.
+    /// Whether the client left before the end of a write and did not get the result.
     #[serde(skip_serializing_if = "is_false")]
     pub client_left: bool,
     /// How long it took, in milliseconds.
     #[serde(rename = "duration_ms", serialize_with = "milliseconds")]
     pub duration: Duration,
-    /// Records in the answer, where it is a list.
+    /// The number of rows in the response, if it is a list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<usize>,
-    /// Bytes of the answer.
+    /// The size of the response in bytes.
     #[serde(skip_serializing_if = "is_zero")]
     pub size_bytes: usize,
-    /// The hash of what was there before a change, in hex.
+    /// The hash of the values before a write, in hex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<Box<str>>,
 }
 
-/// Who called: one who is the same exactly when all three are.
+/// A caller, identified by all three members.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct CallerRef {
-    /// Who vouches for the subject.
+    /// The issuer of the subject.
     pub issuer: Box<str>,
-    /// What kind of caller it is.
+    /// The kind of caller.
     pub kind: &'static str,
-    /// Who it is.
+    /// The subject.
     pub subject: Box<str>,
 }
 
-/// The program that called.
+/// The client program.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Client {
     /// The OAuth client that the token was issued to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<Box<str>>,
-    /// What the client calls itself: its own word.
+    /// The name that the client reports, unverified.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<Box<str>>,
 }
 
 impl CallerRef {
-    /// Who this caller is.
+    /// The reference to a caller.
     pub fn of(caller: &Caller) -> Self {
         Self {
             issuer: caller.issuer.as_str().into(),
@@ -122,7 +122,7 @@ impl Client {
 }
 
 impl Record {
-    /// A record of nothing but who asked, where, and when.
+    /// A record of only the caller, the instance and the time.
     pub(super) fn new(
         time: Timestamp,
         request: TraceId,
@@ -156,7 +156,7 @@ impl Record {
         }
     }
 
-    /// Adds what is called.
+    /// Adds the call.
     pub(super) fn with_call(mut self, call: &Call, values: bool) -> Self {
         self.model = Some(call.model().clone());
         self.method = Some(call.method());
@@ -166,7 +166,7 @@ impl Record {
         self
     }
 
-    /// Adds what was answered.
+    /// Adds the summary of the response.
     pub(super) fn set_response(&mut self, answer: &ResponseSummary) {
         self.size_bytes = answer.size_bytes;
         self.rows = answer.rows;
@@ -181,7 +181,7 @@ impl Record {
     }
 }
 
-/// A time, to the microsecond, or whatever is written as it is shown.
+/// Serializes a value as its `Display` text.
 fn text<S: Serializer>(value: &impl ToString, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&value.to_string())
 }
@@ -189,7 +189,7 @@ fn text<S: Serializer>(value: &impl ToString, serializer: S) -> Result<S::Ok, S:
 #[expect(
     clippy::ref_option,
     clippy::trivially_copy_pass_by_ref,
-    reason = "serde asks so"
+    reason = "serde passes references"
 )]
 fn effect<S: Serializer>(effect: &Option<Operation>, serializer: S) -> Result<S::Ok, S::Error> {
     // The audit format names a change of records "update".
@@ -202,17 +202,17 @@ fn effect<S: Serializer>(effect: &Option<Operation>, serializer: S) -> Result<S:
     word.serialize(serializer)
 }
 
-/// To the tenth: calls to Odoo take tens of them.
+/// Serializes a duration in milliseconds, rounded to a tenth.
 fn milliseconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64((duration.as_secs_f64() * 10_000.0).round() / 10.0)
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_zero(number: &usize) -> bool {
     *number == 0
 }
@@ -230,7 +230,7 @@ pub(super) mod tests {
     use gatepost_identity::{Caller, CallerKind};
     use gatepost_odoo::{Call, FieldName, ModelName, Operation, RecordId};
 
-    /// A record of a read of two partners.
+    /// The record of a read of two partners.
     pub(in crate::audit) fn read_record(request: u128) -> Record {
         let caller = Caller {
             issuer: "https://idp.example".to_owned(),
@@ -268,7 +268,7 @@ pub(super) mod tests {
         record
     }
 
-    /// A record of a change of the same two.
+    /// The record of a write of the same two.
     pub(in crate::audit) fn write_record(request: u128) -> Record {
         Record {
             effect: Some(Operation::Write),

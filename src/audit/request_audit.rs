@@ -1,4 +1,4 @@
-//! What one request leaves in the journal.
+//! The audit records of one request.
 
 use std::sync::{
     Arc,
@@ -12,7 +12,7 @@ use gatepost_base::{InstanceName, TraceId};
 use gatepost_identity::Caller;
 use gatepost_odoo::{Call, MethodName, ModelName, Operation, RecordId};
 
-/// What one request leaves in the journal: a record for each of its calls.
+/// Writes the audit records of one request: one for each of its calls.
 #[derive(Debug)]
 pub struct RequestAudit {
     journal: Arc<Journal>,
@@ -23,21 +23,21 @@ pub struct RequestAudit {
     lost_records: AtomicU32,
 }
 
-/// What was refused before any call was made, as far as that is known.
+/// A call that was denied before it was sent, as far as it is known.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct DeniedAttempt {
     /// The model.
     pub model: Option<ModelName>,
     /// The method.
     pub method: Option<MethodName>,
-    /// What it would have done to the data.
+    /// The operation.
     pub effect: Option<Operation>,
     /// The records.
     pub ids: Vec<RecordId>,
 }
 
 impl RequestAudit {
-    /// The trail of a request that calls a tool.
+    /// The audit of a request that calls a tool.
     pub fn new(
         journal: &Arc<Journal>,
         request: TraceId,
@@ -54,7 +54,7 @@ impl RequestAudit {
         }
     }
 
-    /// No trail: the administrator looks around (`gatepost check --live`).
+    /// No audit, for the administrator (`gatepost check --live`).
     pub fn disabled() -> Self {
         Self {
             journal: Arc::new(Journal::off()),
@@ -66,11 +66,11 @@ impl RequestAudit {
         }
     }
 
-    /// Begins the record of a call that is about to be sent; of a change, with
-    /// the hash of what was there before.
+    /// Starts the record of a call that is about to be sent; for a write, with the hash
+    /// of the values before it.
     ///
     /// # Errors
-    /// [`Unaudited`]; then it must not be sent.
+    /// [`AuditUnavailable`]; the call must not be sent.
     pub async fn start_call(
         &self,
         caller: &Caller,
@@ -83,11 +83,11 @@ impl RequestAudit {
             return Ok(PendingRecord::disabled());
         }
         let prepared = self.pending_record(caller, instance, call, inquiry, before);
-        let begun = prepared.start().await;
-        if begun.as_ref().map_or(true, PendingRecord::may_be_lost) {
+        let started = prepared.start().await;
+        if started.as_ref().map_or(true, PendingRecord::may_be_lost) {
             self.lost_records.fetch_add(1, Relaxed);
         }
-        begun
+        started
     }
 
     fn pending_record(
@@ -112,7 +112,7 @@ impl RequestAudit {
         self.journal.pending(record)
     }
 
-    /// Writes that something was refused before any call was made.
+    /// Records that a call was denied before it was sent.
     pub fn record_denial(
         &self,
         caller: &Caller,
@@ -132,7 +132,7 @@ impl RequestAudit {
         }
     }
 
-    /// Calls for whose record there was no room.
+    /// The number of calls whose record may be lost.
     pub fn lost_records(&self) -> u32 {
         self.lost_records.load(Relaxed)
     }

@@ -1,4 +1,4 @@
-//! What an answer held, as far as a record tells of it.
+//! The summary of a response in an audit record.
 
 use std::fmt;
 
@@ -10,27 +10,27 @@ use serde::{
 use super::record::MAX_IDS;
 use gatepost_odoo::{Operation, RecordId};
 
-/// What an answer held: how much, and of a read the ids of the records.
+/// The summary of a response: its size and, for a read, the ids of the records.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ResponseSummary {
-    /// Its size in bytes.
+    /// The size in bytes.
     pub size_bytes: usize,
-    /// The number of its rows, where it is a list.
+    /// The number of rows, if it is a list.
     pub rows: Option<usize>,
-    /// The first ids in it.
+    /// The first ids.
     pub ids: Vec<RecordId>,
-    /// How many ids there are in all.
+    /// The total number of ids.
     pub ids_count: usize,
 }
 
 impl ResponseSummary {
-    /// Looks into the JSON of an answer. Only the rows of a read, and the ids of
-    /// new records, are records of the model that was called.
+    /// Summarizes the JSON of a response. Only reads and creates return records of the
+    /// called model.
     pub fn of(answer: &[u8], effect: Operation) -> Self {
         let size_bytes = answer.len();
-        let tells = effect.is_read() || effect == Operation::Create;
-        let list = tells && answer.trim_ascii_start().starts_with(b"[");
-        let rows = list.then(|| serde_json::from_slice::<RowIds>(answer).ok());
+        let returns_records = effect.is_read() || effect == Operation::Create;
+        let is_list = returns_records && answer.trim_ascii_start().starts_with(b"[");
+        let rows = is_list.then(|| serde_json::from_slice::<RowIds>(answer).ok());
         let Some(rows) = rows.flatten() else {
             return Self {
                 size_bytes,
@@ -46,7 +46,7 @@ impl ResponseSummary {
     }
 }
 
-/// A list, of which the ids are kept and the rest is skipped.
+/// The ids in a list; the rest is skipped.
 #[derive(Default)]
 struct RowIds {
     count: usize,

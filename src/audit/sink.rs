@@ -1,4 +1,4 @@
-//! Where lines go: a file that is rotated, and standard output.
+//! The outputs of a journal: a rotated file, and standard output.
 
 use std::{
     fs::{self, File},
@@ -17,11 +17,11 @@ use super::{
     opening::{self, OpenedJournalFile},
 };
 
-/// How long after a rotation that failed the next is tried.
+/// How long to wait after a failed rotation before the next attempt.
 const ROTATION_RETRY_DELAY: Duration = Duration::from_mins(1);
 
-/// Bytes on their way. What could not be written stays, and goes on where it
-/// stopped: a line may be written in two parts, but never twice.
+/// An output with a backlog of bytes that could not be written yet. Writing resumes
+/// where it stopped: a line may be written in two parts, but never twice.
 #[derive(Debug)]
 pub(super) struct Sink<W> {
     out: W,
@@ -40,7 +40,7 @@ impl<W: Write> Sink<W> {
         self.backlog.extend_from_slice(line);
     }
 
-    /// Writes as much as can be written; gives the number of bytes.
+    /// Writes as much as possible; returns the number of bytes.
     pub(super) fn drain(&mut self) -> (usize, io::Result<()>) {
         let mut written = 0;
         let result = loop {
@@ -60,24 +60,24 @@ impl<W: Write> Sink<W> {
     }
 }
 
-/// Standard output itself, around the buffer of the standard library: what was
-/// written is known to the byte.
+/// Standard output without the buffer of the standard library, so that the number of
+/// written bytes is known.
 ///
 /// # Errors
-/// When there is none.
+/// When it is closed.
 pub(super) fn standard_output() -> io::Result<Sink<File>> {
     let owned = io::stdout().as_fd().try_clone_to_owned()?;
     Ok(Sink::new(File::from(owned)))
 }
 
-/// When a file is full, and how many are kept.
+/// When to start a new file, and how many to keep.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Rotation {
-    /// The size in bytes at which another file is begun.
+    /// The size in bytes at which a new file is started.
     pub(super) max_bytes: u64,
-    /// The age of one file; none for any age.
+    /// The age at which a new file is started; `None` for never.
     pub(super) max_age: Option<Duration>,
-    /// Files that are kept besides the one that is written.
+    /// The number of rotated files to keep.
     pub(super) keep_files: u32,
 }
 
@@ -86,22 +86,22 @@ pub(super) struct Rotation {
 pub(super) struct JournalFile {
     path: PathBuf,
     sink: Sink<File>,
-    /// What the file should have, with what is on its way.
+    /// The length of the file, including the backlog.
     length: u64,
     /// When its first line was written.
     started: Instant,
-    /// Whether something was written that may be lost with the power.
+    /// Whether written bytes are not durable yet.
     unsynced: bool,
-    /// When a rotation failed.
+    /// When the last rotation failed.
     rotation_failed_at: Option<Instant>,
     _lock: File,
 }
 
 impl JournalFile {
-    /// Opens the file, and finds where its chain goes on.
+    /// Opens the file and its chain.
     ///
     /// # Errors
-    /// [`CannotOpen`].
+    /// [`JournalOpenError`].
     pub(super) fn open(
         path: PathBuf,
         key: Option<&ChainKey>,
@@ -131,74 +131,71 @@ impl JournalFile {
         self.length += u64::try_from(line.len()).unwrap_or(u64::MAX);
     }
 
-    /// Whether everything that was pushed is in the file.
+    /// Whether the backlog is empty.
     fn is_drained(&self) -> bool {
         self.sink.backlog.is_empty()
     }
 
-    /// Writes what is on its way, to the disk itself if `durable`.
+    /// Writes the backlog, and syncs it to disk if `durable`.
     ///
     /// # Errors
-    /// When not all of it could be written; the rest is kept.
+    /// When not all of it could be written; the rest stays in the backlog.
     pub(super) fn drain(&mut self, durable: bool) -> io::Result<()> {
         let (written, result) = self.sink.drain();
         self.unsynced |= written > 0;
         result?;
         if durable && self.unsynced {
-            // TODO-correctness: after an error here the kernel may take the pages
-            // for clean and a second try succeeds in vain. It would matter with
-            // disks that fail for a while and come back.
+            // TODO-correctness: after an error here the kernel may mark the pages as
+            // clean, so that a retry succeeds without writing. It matters for disks
+            // that fail temporarily.
             self.sink.out.sync_data()?;
             self.unsynced = false;
         }
         Ok(())
     }
 
-    /// Begins a new file if this one is full or old, or was moved away by
-    /// somebody.
+    /// Starts a new file if this one is full or old, or was moved away.
     ///
     /// # Errors
-    /// When the new file cannot be begun.
+    /// When the new file cannot be started.
     pub(super) fn rotate_if_due(
         &mut self,
         rotation: Rotation,
         chain: &mut Chain,
     ) -> io::Result<()> {
         if self.is_drained() && self.was_replaced()? {
-            error!(
-                "Lost the file of the audit journal, which was moved or removed; began a new one"
-            );
+            error!("Started a new audit journal because the file was moved or removed");
             return self.start_file(chain);
         }
         let full = self.length >= rotation.max_bytes;
         let old = rotation
             .max_age
             .is_some_and(|age| self.started.elapsed() >= age);
-        let stuck = self
+        let is_delayed = self
             .rotation_failed_at
             .is_some_and(|when| when.elapsed() < ROTATION_RETRY_DELAY);
-        if stuck || !(full || old) {
+        if is_delayed || !(full || old) {
             return Ok(());
         }
         self.drain(true)?;
-        // From here on nothing is on its way to the old file.
+        // The backlog of the old file is empty from here on.
         match opening::rotate(&self.path, rotation.keep_files) {
             Ok(()) => {
                 self.start_file(chain)?;
-                info!("Began a new file of the audit journal");
+                info!("Rotated the audit journal");
                 Ok(())
             }
             Err(error) => {
-                // Records are worth more than small files.
+                // Keeping records matters more than small files.
                 self.rotation_failed_at = Some(Instant::now());
-                error!(%error, "Failed to rotate the audit journal, and went on with the old file");
+                error!(%error, "Failed to rotate the audit journal; continued with the old file");
                 Ok(())
             }
         }
     }
 
-    /// Whether the path is another file by now, or none; or the same with
-    /// another length, which is told and then left as it is.
+    /// Whether the path is another file now, or none. Logs an unexpected length of the
+    /// same file.
     fn was_replaced(&mut self) -> io::Result<bool> {
         let mine = self.sink.out.metadata()?;
         match fs::metadata(&self.path) {
@@ -206,7 +203,7 @@ impl JournalFile {
                 if there.len() != self.length {
                     error!(
                         size_bytes = there.len(),
-                        "Found the audit journal changed by somebody else; `gatepost audit verify` names the line"
+                        "Detected a change of the audit journal by another program; `gatepost audit verify` reports the line"
                     );
                     self.length = there.len();
                 }
@@ -218,7 +215,7 @@ impl JournalFile {
         }
     }
 
-    /// Begins a new file under the path.
+    /// Starts a new file at the path.
     fn start_file(&mut self, chain: &mut Chain) -> io::Result<()> {
         let file = opening::open_append(&self.path)?;
         opening::sync_folder(&self.path)?;
@@ -239,7 +236,7 @@ mod tests {
 
     use super::Sink;
 
-    /// Takes some bytes, then is full until somebody makes room.
+    /// Accepts some bytes, then is full until the test adds capacity.
     struct LimitedWriter {
         capacity: usize,
         written: Vec<u8>,

@@ -1,4 +1,4 @@
-//! Reading a journal: whether it is whole, and what it tells.
+//! Reading and verifying a journal.
 
 use std::{
     collections::HashMap,
@@ -14,8 +14,7 @@ use super::{
     opening::rotated_files,
 };
 
-/// The files of a journal, the oldest first: those that were rotated, then the
-/// one that is written.
+/// The files of a journal, oldest first: the rotated ones, then the current one.
 ///
 /// # Errors
 /// When the folder cannot be read.
@@ -28,40 +27,39 @@ pub fn journal_files(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// What a whole journal tells of itself.
+/// The summary of an intact journal.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct JournalSummary {
-    /// Its files.
+    /// The number of files.
     pub files: usize,
-    /// Its lines.
+    /// The number of lines.
     pub lines: u64,
-    /// The number of its first line; more than 1 when older files are gone.
+    /// The number of the first line; more than 1 if older files were removed.
     pub first_seq: u64,
-    /// Its end.
+    /// The end of the chain.
     pub end: ChainPosition,
-    /// How often it was found torn.
+    /// How often a torn line was found.
     pub torn_count: u64,
-    /// Records that were lost.
+    /// The number of lost records.
     pub lost_records: u64,
-    /// Changes that were begun and of whose end nothing is told: the file and the
-    /// line of each, from 1.
+    /// Writes without a record of their end: the file and the line (from 1) of each.
     pub unfinished_writes: Vec<(PathBuf, u64)>,
 }
 
-/// The first place where a journal is not what the gateway wrote.
+/// The first damage in a journal. `Display` is for the auditor.
 #[derive(Debug, thiserror::Error)]
 pub enum ChainDamage {
-    /// A file does not begin as files do.
+    /// A file does not start with a start entry.
     #[error(
-        "{}, line 1: it is not the first line of a file: lines were taken out before it", file.display()
+        "{}, line 1: it is not the first line of a file: lines before it were removed", file.display()
     )]
     MissingFileStart {
         /// The file.
         file: PathBuf,
     },
-    /// A file has no line. The gateway leaves none like that: it begins each with one.
+    /// A file has no lines. The gateway starts each file with one.
     #[error(
-        "{} holds no records: if it held some, it was emptied", file.display()
+        "{} has no lines: if it had any, they were removed", file.display()
     )]
     Emptied {
         /// The file.
@@ -72,30 +70,30 @@ pub enum ChainDamage {
     Io {
         /// The file.
         file: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         why: io::Error,
     },
-    /// The hashes were made with a key.
-    #[error("the hashes in {} were made with a key; name its file by `--key-file`", file.display())]
+    /// The hashes use a key.
+    #[error("the hashes in {} use a key; pass its file with `--key-file`", file.display())]
     KeyRequired {
         /// The file.
         file: PathBuf,
     },
-    /// A line does not fit.
+    /// A line breaks the chain.
     #[error("{}, line {line}: {why}", file.display())]
     InvalidLine {
         /// The file.
         file: PathBuf,
         /// The line in it, from 1.
         line: u64,
-        /// What is wrong with it.
+        /// The cause.
         #[source]
         why: ChainError,
     },
-    /// The last line has no end.
+    /// The last line is incomplete.
     #[error(
-        "{}, line {line}: it is no whole line: the gateway died while it wrote it (it tells so itself when it opens the file), somebody cut the file, or it is being written right now", file.display()
+        "{}, line {line}: it is incomplete: the gateway crashed while writing it (and reports that when it opens the file again), the file was truncated, or the line is being written right now", file.display()
     )]
     Torn {
         /// The file.
@@ -105,7 +103,7 @@ pub enum ChainDamage {
     },
 }
 
-/// What a line tells, as far as readers ask for it.
+/// A line of a journal, with the members that readers need.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct StoredRecord {
@@ -113,21 +111,21 @@ pub struct StoredRecord {
     pub seq: u64,
     /// The kind of line.
     pub kind: String,
-    /// When.
+    /// The time.
     pub time: String,
-    /// The number of the request.
+    /// The id of the request.
     pub request: String,
-    /// Which of the request's calls.
+    /// The number of the call in its request.
     pub call: u32,
-    /// Who called.
+    /// The caller.
     pub caller: StoredCaller,
     /// The instance.
     pub instance: String,
-    /// The Odoo user.
+    /// The credential of the Odoo user.
     pub credential: Option<String>,
     /// The tool.
     pub tool: Option<String>,
-    /// Whether it is a question of our own.
+    /// Whether the gateway made the call on its own behalf.
     pub inquiry: bool,
     /// The model.
     pub model: Option<String>,
@@ -137,7 +135,7 @@ pub struct StoredRecord {
     pub effect: Option<String>,
     /// The first ids.
     pub ids: Vec<u32>,
-    /// How many ids there are.
+    /// The total number of ids.
     pub ids_count: u64,
     /// The changed fields.
     pub fields: Vec<String>,
@@ -145,46 +143,45 @@ pub struct StoredRecord {
     pub outcome: String,
     /// The kind of error.
     pub reason: Option<String>,
-    /// Whether the client left before the end of a change.
+    /// Whether the client left before the end of a write.
     pub client_left: bool,
-    /// How long it took.
+    /// The duration.
     pub duration_ms: f64,
-    /// Records in the answer.
+    /// The number of rows in the response.
     pub rows: Option<u64>,
-    /// Records that were lost, of a gap.
+    /// The number of lost records, in a gap entry.
     pub lost: u64,
-    /// Whether there is a key, of a first line.
+    /// Whether the hashes use a key, in the first line of a file.
     pub keyed: bool,
 }
 
-/// Who called.
+/// The caller in a line of a journal.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct StoredCaller {
-    /// Who vouches for the subject.
+    /// The issuer of the subject.
     pub issuer: String,
-    /// Who it is.
+    /// The subject.
     pub subject: String,
 }
 
 impl JournalSummary {
-    /// Reads files in their order, hands out what each line tells, and checks
-    /// that it is the chain that the gateway wrote.
+    /// Reads files in order, verifies the chain, and passes each line to `visit`.
     ///
     /// # Errors
-    /// [`Damage`] names the first line that does not hold; nothing after it is
-    /// handed out.
+    /// [`ChainDamage`] names the first damaged line; `visit` gets only the lines
+    /// before it.
     pub fn verify(
         files: &[PathBuf],
         key: Option<&ChainKey>,
-        mut tell: impl FnMut(&StoredRecord, &[u8]),
+        mut visit: impl FnMut(&StoredRecord, &[u8]),
     ) -> Result<Self, ChainDamage> {
-        let mut history = Self::default();
-        let mut open = HashMap::new();
-        let mut place: Option<ChainPosition> = None;
+        let mut summary = Self::default();
+        let mut unfinished = HashMap::new();
+        let mut position: Option<ChainPosition> = None;
         for file in files {
-            history.files += 1;
-            let before = history.lines;
+            summary.files += 1;
+            let before = summary.lines;
             for_each_line(file, |number, line, ended| {
                 let damage = |why| ChainDamage::InvalidLine {
                     file: file.clone(),
@@ -197,64 +194,65 @@ impl JournalSummary {
                         line: number,
                     });
                 }
-                let told: StoredRecord = serde_json::from_slice(line)
+                let record: StoredRecord = serde_json::from_slice(line)
                     .map_err(|_no_line| damage(ChainError::NotALine))?;
-                if number == 1 && told.keyed && key.is_none() {
+                if number == 1 && record.keyed && key.is_none() {
                     return Err(ChainDamage::KeyRequired { file: file.clone() });
                 }
-                let mut at = match place {
-                    Some(place) => place,
-                    // What was before the oldest file is gone in the course of things.
+                let mut at = match position {
+                    Some(position) => position,
+                    // Rotation has removed the lines before the oldest file.
                     None => position_before(line, key).map_err(damage)?,
                 };
                 let link = at.advance(line, key).map_err(damage)?;
-                if number == 1 && told.kind != "began" {
+                if number == 1 && record.kind != "began" {
                     return Err(ChainDamage::MissingFileStart { file: file.clone() });
                 }
-                if place.is_none() {
-                    history.first_seq = link.seq;
+                if position.is_none() {
+                    summary.first_seq = link.seq;
                 }
-                place = Some(at);
-                history.end = at;
-                history.lines += 1;
-                history.lost_records += told.lost;
-                history.torn_count += u64::from(told.kind == "torn");
-                if told.outcome == "begun" {
-                    let at = (history.files, file.clone(), number);
-                    open.insert((told.request.clone(), told.call), at);
-                } else if !open.is_empty() {
-                    open.remove(&(told.request.clone(), told.call));
+                position = Some(at);
+                summary.end = at;
+                summary.lines += 1;
+                summary.lost_records += record.lost;
+                summary.torn_count += u64::from(record.kind == "torn");
+                if record.outcome == "begun" {
+                    let at = (summary.files, file.clone(), number);
+                    unfinished.insert((record.request.clone(), record.call), at);
+                } else if !unfinished.is_empty() {
+                    unfinished.remove(&(record.request.clone(), record.call));
                 }
-                tell(&told, line);
+                visit(&record, line);
                 Ok(())
             })?;
-            if history.lines == before {
+            if summary.lines == before {
                 return Err(ChainDamage::Emptied { file: file.clone() });
             }
         }
-        let mut open: Vec<_> = open.into_values().collect();
-        open.sort_unstable();
-        history.unfinished_writes = open
+        let mut unfinished: Vec<_> = unfinished.into_values().collect();
+        unfinished.sort_unstable();
+        summary.unfinished_writes = unfinished
             .into_iter()
             .map(|(_, file, line)| (file, line))
             .collect();
-        Ok(history)
+        Ok(summary)
     }
 
-    /// Hands out what each line tells that can be read, whole or not, and says
-    /// how many cannot; a last one without an end is being written.
+    /// Passes each readable line to `visit` without verifying the chain; returns the
+    /// number of unreadable lines. An incomplete last line is not counted, because it
+    /// may be being written.
     ///
     /// # Errors
-    /// [`Damage::Io`].
+    /// [`ChainDamage::Io`].
     pub fn read(
         files: &[PathBuf],
-        mut tell: impl FnMut(&StoredRecord, &[u8]),
+        mut visit: impl FnMut(&StoredRecord, &[u8]),
     ) -> Result<usize, ChainDamage> {
         let mut unreadable = 0;
         for file in files {
             for_each_line(file, |_, line, ended| {
                 match serde_json::from_slice(line) {
-                    Ok(told) => tell(&told, line),
+                    Ok(record) => visit(&record, line),
                     Err(_) => unreadable += usize::from(ended),
                 }
                 Ok(())
@@ -264,7 +262,7 @@ impl JournalSummary {
     }
 }
 
-/// The place before a line.
+/// The position before a line.
 fn position_before(line: &[u8], key: Option<&ChainKey>) -> Result<ChainPosition, ChainError> {
     let link = ChainLink::parse(line, key)?;
     let before = ChainPosition {
@@ -277,7 +275,7 @@ fn position_before(line: &[u8], key: Option<&ChainKey>) -> Result<ChainPosition,
     Ok(before)
 }
 
-/// Reads a file line by line: its number, its bytes, and whether it has an end.
+/// Reads a file line by line: the number, the bytes, and whether the line is complete.
 fn for_each_line(
     file: &Path,
     mut each: impl FnMut(u64, &[u8], bool) -> Result<(), ChainDamage>,

@@ -22,42 +22,41 @@ use super::{
     sink::{JournalFile, Rotation, Sink},
 };
 
-/// How often the thread looks by itself: to try again what failed, and to send
-/// to the disk what was written.
+/// How often the thread wakes up to retry failed writes and to sync written ones.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long a record of a read may lie in the system's memory.
+/// How long the record of a read may be unsynced.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Records that are written together.
+/// The most records written together.
 const MAX_BATCH: usize = 256;
 
-/// What the thread is told.
+/// A message to the thread.
 pub(super) enum JournalMessage {
-    /// Files are rotated otherwise from now on.
+    /// Change the rotation.
     SetRotation(Rotation),
-    /// Write everything, let go of the file, and end. Answered before the end.
+    /// Write everything, close the file, and end. Acknowledged before the end.
     Close(Sender<()>),
-    /// Write everything. Answered when that is done or has failed.
+    /// Write everything. Acknowledged after success or failure.
     Flush(Sender<()>),
-    /// A record.
+    /// Write a record.
     Record(Box<Record>, QueuedRecordGuard),
 }
 
-/// What is held until a record is written.
+/// Held until a record is written.
 pub(super) struct QueuedRecordGuard {
-    /// Its place among those that wait; it bounds them.
+    /// Its room in the queue.
     pub(super) _queue_permit: OwnedSemaphorePermit,
-    /// Who waits until it is on the disk.
+    /// Notified when the record is durable.
     pub(super) durable: Option<oneshot::Sender<()>>,
 }
 
-/// How the journal is, for all who must know.
+/// The health of the journal.
 #[derive(Debug, Default)]
 pub(super) struct JournalHealth {
-    /// Why it cannot be written, while that is so.
+    /// The current error, if any.
     error: Mutex<Option<String>>,
-    /// Records that were lost and not told in the journal yet.
+    /// The number of lost records that have no gap entry yet.
     lost: AtomicU64,
 }
 
@@ -73,44 +72,44 @@ impl JournalHealth {
         self.lost.fetch_add(1, Relaxed);
     }
 
-    /// Sets how it is; gives how it was.
-    pub(super) fn replace_error(&self, trouble: Option<String>) -> Option<String> {
+    /// Sets the error; returns the one before.
+    pub(super) fn replace_error(&self, error: Option<String>) -> Option<String> {
         let mut known = self.error.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *known, trouble)
+        std::mem::replace(&mut *known, error)
     }
 }
 
-/// Writes what it is told, on a thread of its own: disks block.
+/// Writes records on its own thread, because disks block.
 pub(super) struct JournalWriter {
     pub(super) chain: Chain,
     pub(super) file: Option<JournalFile>,
     pub(super) standard_output: Option<Sink<File>>,
     pub(super) rotation: Rotation,
     pub(super) health: Arc<JournalHealth>,
-    /// Records for which there is no line yet.
+    /// Records without a line yet.
     pub(super) inbox: VecDeque<(Box<Record>, QueuedRecordGuard)>,
-    /// Those whose line is on its way.
+    /// Records whose line is not written or synced yet.
     pub(super) in_flight: Vec<QueuedRecordGuard>,
     pub(super) last_sync: Instant,
 }
 
 impl JournalWriter {
-    /// Runs until it is told to close or nobody is left to tell it anything.
-    pub(super) fn run(mut self, told: Receiver<JournalMessage>) {
+    /// Runs until closed or all senders are dropped.
+    pub(super) fn run(mut self, inbox: Receiver<JournalMessage>) {
         let last = loop {
-            let mut answers = Vec::new();
+            let mut replies = Vec::new();
             let mut closes = false;
-            match told.recv_timeout(POLL_INTERVAL) {
+            match inbox.recv_timeout(POLL_INTERVAL) {
                 Ok(first) => {
-                    let more = told.try_iter().take(MAX_BATCH);
+                    let more = inbox.try_iter().take(MAX_BATCH);
                     for message in std::iter::once(first).chain(more) {
                         match message {
                             JournalMessage::SetRotation(rotation) => self.rotation = rotation,
-                            JournalMessage::Close(answer) => {
+                            JournalMessage::Close(reply) => {
                                 closes = true;
-                                answers.push(answer);
+                                replies.push(reply);
                             }
-                            JournalMessage::Flush(answer) => answers.push(answer),
+                            JournalMessage::Flush(reply) => replies.push(reply),
                             JournalMessage::Record(record, held) => {
                                 self.inbox.push_back((record, held))
                             }
@@ -120,26 +119,23 @@ impl JournalWriter {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => closes = true,
             }
-            self.process(!answers.is_empty() || closes);
+            self.process(!replies.is_empty() || closes);
             if closes {
-                break answers;
+                break replies;
             }
-            acknowledge(answers);
+            acknowledge(replies);
         };
-        let left = self.inbox.len() + self.in_flight.len();
-        if left > 0 {
-            error!(
-                lost = left,
-                "Ended with records of the audit journal that were not written"
-            );
+        let lost = self.inbox.len() + self.in_flight.len();
+        if lost > 0 {
+            error!(lost, "Closed the audit journal with unwritten records");
         }
-        // The lock goes before anybody hears of it, and nobody hands in more in vain.
-        drop(told);
+        // The lock is released and the queue closed before callers are notified.
+        drop(inbox);
         drop(self);
         acknowledge(last);
     }
 
-    /// Writes all that there is, and finds out how the journal is.
+    /// Writes all records and updates the health.
     fn process(&mut self, everything: bool) {
         let mut result = self.write_records(everything);
         let lost = if result.is_ok() {
@@ -154,14 +150,14 @@ impl JournalWriter {
                 .append(&JournalEntry::Gap { time, lost })
                 .and_then(|()| self.drain(true));
         }
-        let trouble = result.err().map(|error| error.to_string());
-        let was = self.health.replace_error(trouble.clone());
-        match (was, trouble) {
+        let error = result.err().map(|error| error.to_string());
+        let before = self.health.replace_error(error.clone());
+        match (before, error) {
             (None, Some(error)) => error!(
                 error,
-                "Failed to write the audit journal; calls that change data are refused until it can be written"
+                "Failed to write the audit journal; writes are refused until it recovers"
             ),
-            (Some(_), None) => info!("Wrote the audit journal again"),
+            (Some(_), None) => info!("Recovered the audit journal"),
             (None, None) | (Some(_), Some(_)) => {}
         }
     }
@@ -181,18 +177,18 @@ impl JournalWriter {
         }
         let wanted = self.in_flight.iter().any(|held| held.durable.is_some());
         let durable = everything || wanted || self.last_sync.elapsed() >= SYNC_INTERVAL;
-        // What has a line is written even where the next could not be made.
+        // Existing lines are written even if the next one failed.
         let drained = self.drain(durable);
         result = result.and(drained);
         if result.is_ok() {
             for held in self.in_flight.drain(..) {
                 if let Some(durable) = held.durable {
-                    // A client that hung up waits no more.
+                    // The client may have left.
                     let _gone = durable.send(());
                 }
             }
         } else {
-            // Who waits hears that it failed; the records are kept.
+            // Dropping the senders reports the failure; the records stay queued.
             let waiting = self.inbox.iter_mut().map(|(_, held)| held);
             for held in waiting.chain(&mut self.in_flight) {
                 held.durable = None;
@@ -201,7 +197,7 @@ impl JournalWriter {
         result
     }
 
-    /// Makes the next line and gives it to all who take lines.
+    /// Appends an entry and passes its line to all outputs.
     fn append(&mut self, entry: &JournalEntry) -> io::Result<()> {
         if let Some(file) = &mut self.file {
             file.rotate_if_due(self.rotation, &mut self.chain)?;
@@ -232,9 +228,9 @@ impl JournalWriter {
     }
 }
 
-fn acknowledge(answers: Vec<Sender<()>>) {
-    for answer in answers {
-        // Who asked may have given up.
-        let _gone = answer.send(());
+fn acknowledge(replies: Vec<Sender<()>>) {
+    for reply in replies {
+        // The caller may have stopped waiting.
+        let _gone = reply.send(());
     }
 }

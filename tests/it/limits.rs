@@ -82,7 +82,7 @@ fn wait_for_metric(stage: &TestGateway, line: &str) {
             "{}",
             stage.admin_get("/metrics").body
         );
-        // Nothing tells us; asked less often, it leaves the machine to the others.
+        // There is no event to wait for; polling less leaves time to other tests.
         thread::park_timeout(Duration::from_millis(20));
     }
 }
@@ -165,11 +165,11 @@ fn caller_over_its_limit_gets_a_tool_error() {
     assert!(is_error);
     let wait = text
         .strip_prefix("you have made too many calls; nothing was done, try again in ")
-        .and_then(|rest| rest.strip_suffix(" s, and ask for more with each"))
+        .and_then(|rest| rest.strip_suffix(" s, and do more with each call"))
         .unwrap_or_else(|| panic!("{text}"));
     assert!((1..=10).contains(&wait.parse::<u64>().unwrap()), "{text}");
     assert_eq!(stage.fake_odoo.calls().len(), before);
-    // What does not reach Odoo goes on.
+    // Requests that do not reach Odoo still work.
     for method in ["tools/list", "ping"] {
         let message = json!({ "jsonrpc": "2.0", "id": 1, "method": method });
         assert!(stage.post(&message).json()["result"].is_object());

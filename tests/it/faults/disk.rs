@@ -164,7 +164,7 @@ fn run_full_disk_scenario(disk: &Disk, gateway: GatewayProcess, folder: &Path, m
     };
     let (report, failed) = changed();
     assert!(
-        failed && report.contains("cannot write its audit record, so nothing is changed"),
+        failed && report.contains("cannot write its audit record, so changes are refused"),
         "{report}"
     );
     let writes = || {
@@ -192,7 +192,7 @@ fn run_full_disk_scenario(disk: &Disk, gateway: GatewayProcess, folder: &Path, m
     wait_until("a journal that is written again", || {
         written() == (200, json!({ "written": true }))
     });
-    gateway.wait_for_log("Wrote the audit journal again", 1);
+    gateway.wait_for_log("Recovered the audit journal", 1);
     answered();
     assert_eq!(writes(), 0);
     let (report, failed) = changed();
