@@ -74,10 +74,6 @@ pub struct RequestTerms {
     pub max_body_bytes: usize,
 }
 
-#[expect(
-    clippy::same_name_method,
-    reason = "each forwards to the gateway's own method"
-)]
 impl RequestHandler for Gateway {
     type Request = AcceptedRequest;
 

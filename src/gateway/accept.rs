@@ -29,6 +29,10 @@ impl Gateway {
     ///
     /// # Errors
     /// The response, if the body is not needed for it.
+    #[expect(
+        clippy::same_name_method,
+        reason = "the edge's `RequestHandler` has this method under the same name"
+    )]
     pub async fn accept_head(
         &self,
         head: Head,
@@ -52,6 +56,10 @@ impl Gateway {
     /// A request over stdin. The caller is the local user, who started Gatepost.
     /// `session` is the id in the response to the last `initialize`, if any.
     /// `None` if there is no such instance.
+    #[expect(
+        clippy::same_name_method,
+        reason = "the edge's `RequestHandler` has this method under the same name"
+    )]
     pub fn accept_stdio(
         &self,
         instance: &InstanceName,

@@ -20,6 +20,10 @@ use gatepost_odoo::Operation;
 impl Gateway {
     /// Responds to the body of an accepted request. Dropping the future cancels
     /// the work.
+    #[expect(
+        clippy::same_name_method,
+        reason = "the edge's `RequestHandler` has this method under the same name"
+    )]
     pub async fn handle_body(
         &self,
         request: &AcceptedRequest,

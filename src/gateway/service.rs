@@ -76,6 +76,10 @@ impl Gateway {
     }
 
     /// Ends all calls that wait for a person, because the process is stopping.
+    #[expect(
+        clippy::same_name_method,
+        reason = "the edge's `RequestHandler` has this method under the same name"
+    )]
     pub fn cancel_pending(&self) {
         self.pending_elicitations.close();
     }
@@ -90,6 +94,10 @@ impl Gateway {
     }
 
     /// Asks every service that requests depend on, for `/readyz`.
+    #[expect(
+        clippy::same_name_method,
+        reason = "the edge's `RequestHandler` has this method under the same name"
+    )]
     pub async fn readiness(&self) -> Readiness {
         let pings = self.routes.instances().map(|instance| async {
             let answer = instance.ping().await.map_err(|error| error.to_string());

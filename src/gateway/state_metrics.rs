@@ -6,6 +6,10 @@ use crate::telemetry::{Metrics, Readiness};
 impl Gateway {
     /// Sets the metrics that describe the current state. `readiness` is missing
     /// while the edge drains, and when the checks did not finish in time.
+    #[expect(
+        clippy::same_name_method,
+        reason = "the edge's `RequestHandler` has this method under the same name"
+    )]
     pub fn record_state(&self, metrics: &Metrics, readiness: Option<&Readiness>) {
         if let Some(connected) = self.limits.is_redis_connected() {
             metrics.gatepost_redis_up("limits").set(connected.into());

@@ -38,7 +38,7 @@ const AGENTS: usize = 32;
 const CALLS: usize = 40;
 const WORKERS: usize = 2;
 const BACKLOG: u32 = 16;
-/// What one call takes in Odoo.
+/// How long one call takes in Odoo.
 const CALL_DURATION: Duration = Duration::from_millis(10);
 
 /// A two-worker prefork server on a free port.
@@ -96,7 +96,7 @@ fn respond(company: &FakeOdoo, request: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// One call on a connection of its own; gives how long it took.
+/// Makes one call on its own connection and returns its duration.
 fn timed_call(address: SocketAddr, request: &str) -> Duration {
     let begun = Instant::now();
     let mut stream = TcpStream::connect(address).unwrap();
@@ -107,7 +107,7 @@ fn timed_call(address: SocketAddr, request: &str) -> Duration {
     begun.elapsed()
 }
 
-/// All agents at once; gives p50 and p99.
+/// Runs all agents at once and returns p50 and p99.
 fn run_agents(address: SocketAddr, request: &str) -> (Duration, Duration) {
     let agents: Vec<_> = (0..AGENTS)
         .map(|_| {
@@ -128,7 +128,7 @@ fn run_agents(address: SocketAddr, request: &str) -> (Duration, Duration) {
 }
 
 fn main() {
-    // `cargo test --benches` only wants to know that it starts.
+    // `cargo test --benches` only checks that it starts.
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
@@ -171,7 +171,7 @@ fn main() {
         "POST /mcp HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{message}",
         message.len()
     );
-    // What is asked once, is asked now.
+    // Warm up the caches.
     timed_call(address, &through);
 
     println!(

@@ -1,6 +1,6 @@
-//! What a caller's proof costs: a token of a provider that is remembered, one
-//! that is not, and both while somebody presents 10,000 random ones; each as a
-//! ratio to the same call with an API key, in the same run.
+//! The cost of authentication: a cached token, an uncached one, and both during a flood
+//! of 10,000 random tokens; each as a ratio to the same call with an API key, in the
+//! same run.
 //!
 //! Provider, gateway and sample company share the machine. Run it with
 //! `cargo bench --bench logins`; it prints, and asserts nothing about time.
@@ -61,7 +61,7 @@ impl Agent {
         Self(BufReader::new(TcpStream::connect(address).unwrap()))
     }
 
-    /// One call; gives its status and how long it took.
+    /// Makes one call and returns its status and duration.
     fn call(&mut self, token: &str) -> (u16, Duration) {
         let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"count_records","arguments":{"model":"res.partner"}}}"#;
         let request = format!(
@@ -207,7 +207,7 @@ instance_burst = 1000000
 }
 
 fn main() {
-    // `cargo test --benches` only wants to know that it starts.
+    // `cargo test --benches` only checks that it starts.
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
@@ -224,7 +224,7 @@ fn main() {
     let mut agent = Agent::new(address);
     let cached = |agent: &mut Agent| agent.measure_calls((0..CALLS).map(|_| known.clone()));
     let with_key = |agent: &mut Agent| agent.measure_calls((0..CALLS).map(|_| key.clone()));
-    // What is asked once, is asked now.
+    // Warm up the caches.
     cached(&mut agent);
     with_key(&mut agent);
 
@@ -244,9 +244,9 @@ fn main() {
             threads.spawn(|| {
                 while !over.load(Ordering::Relaxed) || sent.load(Ordering::Relaxed) < FLOOD {
                     sent.fetch_add(1, Ordering::Relaxed);
-                    // The body of what is refused is not read, so the connection ends.
+                    // The body of a rejected request is not read, so the connection ends.
                     assert_ne!(Agent::new(address).call(&random_hex(24)).0, 200);
-                    // Else the flood takes all of the machine, and that is measured.
+                    // Otherwise the flood would saturate the machine.
                     thread::sleep(FLOOD_INTERVAL);
                 }
             });

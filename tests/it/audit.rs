@@ -1,4 +1,4 @@
-//! The record of who did what, seen from outside.
+//! The audit journal from outside.
 
 use std::{
     fs,
@@ -16,9 +16,9 @@ use gatepost_identity::{ApiKey, StoredKey, update_keys_file};
 use odoo_sim::{ADMIN_KEY, DATABASE, INTERNAL_KEY};
 use serde_json::{Value, json};
 
-use crate::stage::{TestGateway, start_fake_odoo, tool_call};
+use crate::test_gateway::{TestGateway, start_fake_odoo, tool_call};
 
-/// Two keys to the company; who brings no proof reads everything by the first.
+/// Two API keys of the simulated Odoo; anonymous callers use the first.
 fn audit_config(more: &str) -> String {
     format!(
         r#"
@@ -48,7 +48,7 @@ fn start_gateway() -> TestGateway {
     TestGateway::from_config(&audit_config(""))
 }
 
-/// The records of calls, without what differs from run to run, one a line.
+/// The records of calls, without members that differ between runs, one per line.
 fn call_records(stage: &TestGateway) -> String {
     let lines: Vec<String> = stage
         .audit_entries()
@@ -74,7 +74,7 @@ fn call_records(stage: &TestGateway) -> String {
     lines.join("\n")
 }
 
-/// The header of a new key of ours with this role.
+/// The header with a new API key of this role.
 fn create_key(file: &Path, role: &str) -> (String, String) {
     let key = ApiKey::generate().unwrap();
     let stored = StoredKey {
@@ -95,7 +95,7 @@ fn gatepost(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// The exit code of a command, and what it printed.
+/// The exit code and the output of a command.
 fn run(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
     let Output {
         status,
@@ -117,7 +117,7 @@ fn config_folder(url: &str, more: &str) -> tempfile::TempDir {
     folder
 }
 
-/// A program that serves one client over its standard input and output.
+/// A gateway process that serves one client over standard input and output.
 struct StdioGateway {
     child: Child,
     lines: mpsc::Receiver<String>,
@@ -198,7 +198,7 @@ fn policy_and_odoo_denials_are_recorded_with_the_caller() {
     let last = call_records(&stage);
     let last = last.lines().last().unwrap().replace(&id, "ID");
     insta::assert_snapshot!(last, @r#"{"call":4,"caller":{"issuer":"gatepost","kind":"api_key","subject":"ID"},"instance":"demo","credential":"internal","tool":"count_records","model":"account.move","method":"search_count","effect":"read","outcome":"refused","reason":"odoo_access"}"#);
-    // A reload goes on in the same journal.
+    // A reload continues the same journal.
     let numbers: Vec<u64> = stage
         .audit_entries()
         .iter()
@@ -285,7 +285,7 @@ fn client_disconnect_is_recorded_as_cancelled() {
     let mut bytes = [0; 1024];
     assert!(asked.read(&mut bytes).unwrap() > 0);
     drop(client);
-    // The gateway lets go of Odoo.
+    // The gateway closes the connection to Odoo.
     while asked.read(&mut bytes).is_ok_and(|read| read > 0) {}
     let limit = Instant::now() + Duration::from_secs(20);
     let last = loop {
@@ -309,7 +309,7 @@ fn readiness_reports_an_unwritable_journal_and_its_recovery() {
     };
     stage.call("count_records", &json!({"model": "res.partner"}));
     stage.audit_entries();
-    // Something stands in its place that cannot be written.
+    // The path is replaced by something that cannot be written.
     let path = stage.path("audit.jsonl");
     fs::rename(&path, stage.path("audit.jsonl.1")).unwrap();
     fs::create_dir(&path).unwrap();
@@ -318,7 +318,7 @@ fn readiness_reports_an_unwritable_journal_and_its_recovery() {
     stage.audit_entries();
     let (status, audit) = told(&stage);
     assert_eq!((status, &audit["written"]), (503, &json!(false)), "{audit}");
-    // Somebody is called before records are lost.
+    // The gateway reports it before records are lost.
     let metric = |line: &str| {
         let metrics = stage.admin_get("/metrics").body;
         assert!(metrics.lines().any(|one| one == line), "{line}: {metrics}");
@@ -332,7 +332,7 @@ fn readiness_reports_an_unwritable_journal_and_its_recovery() {
         "the record was kept, behind a first line"
     );
     let limit = Instant::now() + Duration::from_secs(20);
-    // Answers are given again for two seconds.
+    // Admin responses are cached for two seconds.
     while told(&stage) != (200, json!({"written": true})) {
         assert!(Instant::now() < limit, "it does not come back");
         thread::yield_now();
@@ -356,7 +356,7 @@ fn second_gateway_cannot_open_the_same_journal() {
     assert_eq!(code, 3, "{err}");
     assert!(err.contains("is in use by another process"), "{err}");
     assert!(err.contains("give each gateway its own file"), "{err}");
-    // Looking takes nothing from the one that runs.
+    // Reading does not affect the running gateway.
     let (code, _, err) = run(&folder, &["check", "--live", "--config", "gatepost.toml"]);
     assert_eq!(code, 0, "{err}");
 }
@@ -368,7 +368,7 @@ fn journal_continues_after_the_gateway_is_killed() {
     for round in 1..=5 {
         let mut local = StdioGateway::start(&mut gatepost(folder.path(), &STDIO));
         (0..40).for_each(|number| local.send_count(number));
-        // In the middle of it.
+        // In the middle of a line.
         (0..round * 5).for_each(|_| drop(local.read_response()));
         local.child.kill().unwrap();
         local.child.wait().unwrap();
@@ -387,7 +387,7 @@ fn journal_continues_after_the_gateway_is_killed() {
 fn journal_at_its_size_limit_stops_no_read_and_is_repaired() {
     let (_company, url) = start_fake_odoo();
     let folder = config_folder(&url, "");
-    // As a full disk: the system cuts a write in the middle, then takes no more.
+    // Like a full disk: one write is cut short, and later ones fail.
     let limited = format!(
         "trap '' XFSZ; ulimit -f 8; exec {} stdio --config gatepost.toml",
         env!("CARGO_BIN_EXE_gatepost")
@@ -408,7 +408,7 @@ fn journal_at_its_size_limit_stops_no_read_and_is_repaired() {
     let (code, _, err) = run(folder.path(), &["audit", "verify", "audit.jsonl"]);
     assert_eq!(code, 1, "{err}");
     assert!(err.contains("it is incomplete"), "{err}");
-    // The next one tells of it.
+    // The next gateway reports it.
     let mut local = StdioGateway::start(&mut gatepost(folder.path(), &STDIO));
     local.send_count(1);
     local.read_response();
@@ -467,7 +467,7 @@ fn audit_show_filters_by_model_caller_and_outcome() {
     };
     let (code, out, _) = show(&["--model", "sale.*", "--since", "1h"]);
     assert_eq!(code, 0);
-    // Without the times: they differ.
+    // Without the times, which differ.
     let table: Vec<String> = out
         .lines()
         .map(|line| {
@@ -496,7 +496,7 @@ fn audit_show_filters_by_model_caller_and_outcome() {
     assert!(err.contains("no matching records"), "{err}");
     let (code, _, err) = show(&["--since", "yesterday"]);
     assert_eq!(code, 2, "{err}");
-    // A line that is none is not passed over without a word.
+    // An invalid line is reported.
     let (_, _, err) = show(&[]);
     assert!(!err.contains("cannot be read"), "{err}");
     let rotated = stage.path("audit.jsonl.1");
@@ -530,7 +530,7 @@ fn denied_call_is_recorded_with_its_model_and_ids() {
     assert_eq!(many["ids_count"], 150);
 }
 
-/// One line of a journal, as it is read.
+/// One line of a journal.
 fn journal_line(call: u32, outcome: &str, more: &str) -> String {
     format!(
         r#"{{"kind":"call","time":"2026-11-21T08:00:00Z","request":"5f","call":{call},"caller":{{"subject":"ada"}},"instance":"demo","tool":"update_records","model":"res.partner","method":"write","ids":[{call}],"ids_count":1,"outcome":"{outcome}"{more}}}"#
@@ -595,7 +595,7 @@ fn stdout_receives_the_lines_and_readiness_reports_its_failure() {
     let (code, _, err) = run(folder.path(), &STDIO);
     assert_eq!(code, 3, "{err}");
     assert!(err.contains("GATEPOST_AUDIT__STDOUT=false"), "{err}");
-    // Ports that are free now, most likely still in a moment.
+    // The ports are free now and most likely remain so.
     let port = || {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         socket.local_addr().unwrap().to_string()
@@ -643,7 +643,7 @@ fn stdout_receives_the_lines_and_readiness_reports_its_failure() {
             .args(["-TERM", &child.id().to_string()])
             .status();
         assert!(killed.unwrap().success());
-        // So that it can write its log to the end.
+        // So that it can finish its log.
         log.for_each(drop);
         let out = child.wait_with_output().unwrap().stdout;
         let out = String::from_utf8(out).unwrap();

@@ -13,7 +13,7 @@ use gatepost_identity::{ApiKey, StoredKey, update_keys_file};
 use odoo_sim::{ADMIN_KEY, FakeOdoo, INTERNAL_KEY, SALES_KEY};
 use serde_json::{Value, json};
 
-use crate::stage::{TestGateway, TestResponse, load_config, start_fake_odoo, tool_call};
+use crate::test_gateway::{TestGateway, TestResponse, load_config, start_fake_odoo, tool_call};
 
 const JSON: &str = "Content-Type: application/json";
 

@@ -1,4 +1,4 @@
-//! How much anybody may, seen from outside, alone and with a real Redis.
+//! Rate limits from outside, in memory and with a real Redis.
 
 use std::{
     thread,
@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use crate::{
     log,
     redis_server::RedisServer,
-    stage::{TestGateway, TestResponse, tool_call},
+    test_gateway::{TestGateway, TestResponse, tool_call},
 };
 
 const JSON: &str = "Content-Type: application/json";
 
-/// A configuration that is open to everybody here, with these limits and more.
+/// A configuration open to all local callers, with these limits and more.
 fn open_config(limits: &str, more: &str) -> String {
     format!(
         r#"
@@ -35,7 +35,7 @@ rules = [{{ models = ["*"] }}]
     )
 }
 
-/// A `[redis]` that is patient, for the tests share two cores.
+/// A `[redis]` section with a long timeout, because the tests share two cores.
 fn redis_section(server: &RedisServer, more: &str) -> String {
     format!(
         "[redis]\nurl = \"{}\"\ntimeout_ms = 2_000\nreplicas = 2\n{more}",
@@ -47,7 +47,7 @@ fn count_call() -> Value {
     tool_call("count_records", &json!({ "model": "res.partner" }))
 }
 
-/// How many calls go through before one is told to wait, at most 50.
+/// The number of calls that pass before one is rejected, at most 50.
 fn allowed_calls(stage: &TestGateway) -> usize {
     (0..50)
         .take_while(|_| !stage.post(&count_call()).tool_result().1)
@@ -73,7 +73,7 @@ fn redis_up_metric(is_up: bool) -> String {
     )
 }
 
-/// Waits until the operators see it.
+/// Waits until the metrics contain this line.
 fn wait_for_metric(stage: &TestGateway, line: &str) {
     let patience = Instant::now() + Duration::from_secs(20);
     while !has_metric(stage, line) {
@@ -174,7 +174,7 @@ fn caller_over_its_limit_gets_a_tool_error() {
         let message = json!({ "jsonrpc": "2.0", "id": 1, "method": method });
         assert!(stage.post(&message).json()["result"].is_object());
     }
-    // A tool that is not there is not told apart by what is left.
+    // An unknown tool does not reveal the remaining quota.
     let unknown = stage.post(&tool_call("drop_table", &json!({})));
     assert_eq!(unknown.json()["error"]["code"], -32602);
 }
@@ -203,7 +203,7 @@ fn rows_or_bytes_over_the_limit_delay_the_next_read() {
     assert!(!stage.post(&search).tool_result().1);
     let (text, is_error) = stage.post(&search).tool_result();
     assert!(is_error && text.contains("too many records"), "{text}");
-    // What the refusal names as the way out is one.
+    // The alternatives that the error names work.
     for (tool, arguments) in [
         ("count_records", json!({"model": "res.partner"})),
         ("list_models", json!({})),
@@ -260,7 +260,7 @@ fn two_gateways_share_one_limit_through_redis() {
     assert!(keys.contains("gatepost:caller:"), "{keys}");
     assert!(!keys.contains("anonymous"), "{keys}");
 
-    // Neither is better off when both forget what was used together.
+    // Losing the shared usage gives neither replica more than its share.
     server.kill();
     assert_eq!(allowed_calls(&one), 0);
     wait_for_metric(&one, &redis_up_metric(false));
@@ -294,7 +294,7 @@ fn without_redis_each_gateway_allows_its_share() {
     server.restart();
     wait_for_metric(&one, &redis_up_metric(true));
     wait_for_metric(&two, &redis_up_metric(true));
-    // What was used meanwhile is known only to those who served it.
+    // Usage in the meantime is known only to the replica that served it.
     let together = allowed_calls(&one) + allowed_calls(&two);
     assert!(together <= 6, "{together}");
 }
@@ -311,7 +311,7 @@ fn fail_closed_gateway_answers_503_while_redis_hangs() {
         let answer = stage.post(&count_call());
         assert_eq!(answer.status, 503, "{answer:?}");
         assert_eq!(retry_after_seconds(&answer), 2);
-        // It is asked three times, and then left alone.
+        // It is tried three times and then skipped.
         let most = Duration::from_millis(if attempt > 3 { 500 } else { 3_000 });
         assert!(begun.elapsed() < most, "{attempt}: {:?}", begun.elapsed());
     }
@@ -334,7 +334,7 @@ fn fail_closed_gateway_without_redis_is_not_ready() {
     assert_eq!(ready.json()["redis"]["answers"], json!(false), "{ready:?}");
     server.restart();
     wait_for_metric(&stage, &redis_up_metric(true));
-    // Answers of operators are given again for two seconds.
+    // Admin responses are cached for two seconds.
     let begun = Instant::now();
     while stage.admin_get("/readyz").status != 200 {
         assert!(begun.elapsed() < Duration::from_secs(20));

@@ -37,10 +37,10 @@ mod request_errors;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]
-mod stage;
-#[cfg(test)]
 mod state_store;
 #[cfg(test)]
 mod telemetry;
+#[cfg(test)]
+mod test_gateway;
 #[cfg(test)]
 mod writes;

@@ -5,7 +5,7 @@ use gatepost_identity::{ApiKey, StoredKey, update_keys_file};
 use odoo_sim::ADMIN_KEY;
 use serde_json::{Value, json};
 
-use crate::stage::{TestGateway, tool_call};
+use crate::test_gateway::{TestGateway, tool_call};
 
 /// A stage whose caller has these rules.
 fn stage(rules: &str) -> TestGateway {

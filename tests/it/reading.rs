@@ -5,7 +5,7 @@ use std::sync::Arc;
 use odoo_sim::{ADMIN_KEY, FakeOdoo, INTERNAL_KEY, SALES_KEY};
 use serde_json::json;
 
-use crate::stage::{TestGateway, tool_call};
+use crate::test_gateway::{TestGateway, tool_call};
 
 const ANONYMOUS: (&str, &str) = ("GATEPOST_SERVER__ANONYMOUS_ROLE", "reader");
 

@@ -1,4 +1,4 @@
-//! A Redis of our own on a free port, and what may happen to it.
+//! A Redis server on a free port, with failures on demand.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -19,13 +19,13 @@ pub(crate) struct RedisServer {
 }
 
 impl RedisServer {
-    /// Starts one.
+    /// Starts a server.
     pub(crate) fn start() -> Self {
         Self::start_with("--port", &[], &[])
     }
 
-    /// Starts one whose port is set by this option, with more options, and with
-    /// these variables in its environment.
+    /// Starts a server whose port is set by this option, with more options and these
+    /// environment variables.
     pub(crate) fn start_with(
         port_option: &str,
         more: &[&str],
@@ -35,7 +35,7 @@ impl RedisServer {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        // Free when it was looked for; somebody else may take it before Redis does.
+        // The port may be taken before Redis binds it.
         for _ in 0..5 {
             let port = TcpListener::bind("127.0.0.1:0")
                 .and_then(|socket| socket.local_addr())
@@ -58,17 +58,17 @@ impl RedisServer {
         panic!("no redis-server could be started");
     }
 
-    /// Where it is.
+    /// The URL of the server.
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Its Unix socket.
+    /// The path of its Unix socket.
     pub(crate) fn socket(&self) -> PathBuf {
         self.folder.path().join("redis.sock")
     }
 
-    /// Says something to it; gives back what it answers.
+    /// Sends a command and returns the reply.
     pub(crate) fn say(&self, command: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream
@@ -79,23 +79,23 @@ impl RedisServer {
         answer
     }
 
-    /// Lets it hang: connections are taken and nothing is answered.
+    /// Stalls the server: it accepts connections and does not reply.
     pub(crate) fn stall(&self) {
         self.signal("-STOP");
     }
 
-    /// Lets it go on.
+    /// Resumes a stalled server.
     pub(crate) fn resume(&self) {
         self.signal("-CONT");
     }
 
-    /// Ends it at once.
+    /// Kills the server.
     pub(crate) fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
-    /// Starts it anew, at the same place and empty.
+    /// Starts the server again, at the same address and empty.
     pub(crate) fn restart(&mut self) {
         self.process = spawn(&self.options, &self.environment, &self.folder);
         assert!(self.is_ready());
@@ -108,7 +108,7 @@ impl RedisServer {
         assert!(sent.unwrap().success());
     }
 
-    /// Waits until it says that it is ready; one that ends before is not.
+    /// Waits until the server reports that it is ready; false if it exits before.
     fn is_ready(&mut self) -> bool {
         let said = BufReader::new(self.process.stdout.take().unwrap());
         said.lines()
@@ -119,7 +119,7 @@ impl RedisServer {
 
 impl Drop for RedisServer {
     fn drop(&mut self) {
-        // One that was killed already is no failure; one that is stopped dies too.
+        // It may have been killed already; a stalled one dies too.
         drop(self.process.kill());
         drop(self.process.wait());
     }
@@ -127,7 +127,7 @@ impl Drop for RedisServer {
 
 fn spawn(options: &[String], environment: &[(String, String)], folder: &TempDir) -> Child {
     let socket = folder.path().join("redis.sock");
-    // What a killed one left behind.
+    // A killed server leaves its socket behind.
     drop(std::fs::remove_file(&socket));
     Command::new("redis-server")
         .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])

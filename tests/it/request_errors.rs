@@ -5,7 +5,7 @@ use std::{fs, process::Command};
 use odoo_sim::ADMIN_KEY;
 use serde_json::{Value, json};
 
-use crate::stage::{TestGateway, TestResponse, tool_call};
+use crate::test_gateway::{TestGateway, TestResponse, tool_call};
 
 const JSON: &str = "Content-Type: application/json";
 

@@ -8,7 +8,7 @@ use std::{
 use odoo_sim::ADMIN_KEY;
 use serde_json::json;
 
-use crate::stage::{TestGateway, start_fake_odoo};
+use crate::test_gateway::{TestGateway, start_fake_odoo};
 
 /// What `check --live` says of these rules, and how it ends.
 fn check_live(odoo: &str, rules: &str) -> (Option<i32>, String) {

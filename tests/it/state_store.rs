@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::{
     log,
     redis_server::RedisServer,
-    stage::{TestGateway, start_fake_odoo},
+    test_gateway::{TestGateway, start_fake_odoo},
 };
 
 /// A gateway whose role may change contacts, configured further.

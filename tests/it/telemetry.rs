@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 
 use crate::{
     log,
-    stage::{TestGateway, tool_call},
+    test_gateway::{TestGateway, tool_call},
 };
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";

@@ -483,7 +483,7 @@ async fn disconnect_during_elicitation_removes_pending_elicitation() {
 #[tokio::test]
 async fn elicitation_timeout_cancels_the_elicitation() {
     let gateway = ElicitationGateway::with_gateway(|gateway| {
-        gateway.elicitation_timeout = Duration::from_millis(50)
+        gateway.elicitation_timeout = Duration::from_millis(50);
     });
     let (mut stream, id) = gateway.start_elicitation().await;
     let said = read_to_end(&mut stream).await;

@@ -31,8 +31,8 @@ mod log;
 #[path = "../../it/faults/process.rs"]
 mod process;
 #[expect(dead_code, reason = "the tests need more of it")]
-#[path = "../../it/stage.rs"]
-mod stage;
+#[path = "../../it/test_gateway.rs"]
+mod test_gateway;
 
 use std::{
     collections::HashMap,
@@ -71,7 +71,7 @@ fn main() {
     }
     let mut first = Agent::new(gateway.address, keys.clone(), 0);
     let expected = Arc::new(ExpectedResponses::record(&mut first, || {
-        gateway.reload(&other)
+        gateway.reload(&other);
     }));
     let begun = Instant::now();
 

@@ -3,7 +3,7 @@
 use std::{fs, path::Path, process::Command};
 
 use super::{ConfigOverrides, HOST, IdpFixture, JSON, count_request};
-use crate::{idp::random_hex, stage::TestResponse};
+use crate::{idp::random_hex, test_gateway::TestResponse};
 
 /// A file of keys, made by the program itself.
 struct Keys {

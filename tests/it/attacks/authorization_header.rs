@@ -1,7 +1,7 @@
 //! What stands in the place of a token: T-13 to T-15.
 
 use super::{HOST, IdpFixture, JSON, count_request};
-use crate::stage::TestResponse;
+use crate::test_gateway::TestResponse;
 
 fn post(scene: &IdpFixture, path: &str, lines: &[&str]) -> TestResponse {
     let mut headers = vec![JSON, HOST];

@@ -6,7 +6,7 @@ use super::{ConfigOverrides, HOST, IdpFixture, JSON};
 use crate::{
     idp::{Endpoint, Idp, Mode},
     log,
-    stage::TestResponse,
+    test_gateway::TestResponse,
 };
 
 const FACADE: &str = r#"

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{ConfigOverrides, HOST, IdpFixture, JSON, NO_CACHE, STAGING, count_request};
 use crate::{
     idp::{ExpectedClientAuth, Idp},
-    stage::TestResponse,
+    test_gateway::TestResponse,
 };
 
 // T-09

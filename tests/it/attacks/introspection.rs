@@ -203,7 +203,7 @@ fn client_key_may_be_pem_with_configured_key_id() {
             key.id
         ),
     );
-    let stage = crate::stage::TestGateway::from_config_with_files(
+    let stage = crate::test_gateway::TestGateway::from_config_with_files(
         &text,
         &[("key.pem", &key.private_pem())],
     );
@@ -237,8 +237,10 @@ fn invalid_key_file_is_reported_at_startup_without_its_content() {
     let damaged = good.replace("MII", "XXX");
     let service = good.replace("application", "serviceaccount");
     for content in ["", "{}", "[]", "not a key", &damaged, &service] {
-        let mistakes =
-            crate::stage::TestGateway::config_errors(&text, &[("zitadel-key.json", content)]);
+        let mistakes = crate::test_gateway::TestGateway::config_errors(
+            &text,
+            &[("zitadel-key.json", content)],
+        );
         assert!(mistakes.contains("key_file"), "{content}: {mistakes}");
         for line in pem
             .lines()
@@ -248,7 +250,7 @@ fn invalid_key_file_is_reported_at_startup_without_its_content() {
         }
     }
     assert_eq!(
-        crate::stage::TestGateway::config_errors(&text, &[("zitadel-key.json", &good)]),
+        crate::test_gateway::TestGateway::config_errors(&text, &[("zitadel-key.json", &good)]),
         ""
     );
 }
@@ -363,8 +365,10 @@ fn exactly_one_client_secret_source_is_required() {
         ),
         ("no client", good.replace("client_id = \"gate post\"", "")),
     ] {
-        let mistakes =
-            crate::stage::TestGateway::config_errors(&text, &[("sales.key", "another-secret")]);
+        let mistakes = crate::test_gateway::TestGateway::config_errors(
+            &text,
+            &[("sales.key", "another-secret")],
+        );
         assert!(mistakes.contains("client_"), "{what}: {mistakes}");
         let value: Value = secret.split_once("= ").unwrap().1.into();
         assert!(!mistakes.contains(value.as_str().unwrap()), "{mistakes}");

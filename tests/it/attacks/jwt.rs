@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     idp::{Endpoint, Idp, IdpOptions, Mode, SigningKey, hmac, random_hex, unsigned},
-    stage::TestGateway,
+    test_gateway::TestGateway,
 };
 
 fn jwt_fixture() -> IdpFixture {

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::{ConfigOverrides, HOST, IdpFixture, JSON, PRODUCTION, STAGING, count_request};
-use crate::stage::TestGateway;
+use crate::test_gateway::TestGateway;
 
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 

@@ -34,7 +34,7 @@ use serde_json::{Value, json};
 use crate::{
     idp::{ExpectedClientAuth, Idp, random_hex},
     log,
-    stage::{TestGateway, TestResponse, tool_call},
+    test_gateway::{TestGateway, TestResponse, tool_call},
 };
 
 pub(crate) const PRODUCTION: &str = "https://gw.example.com/production/mcp";

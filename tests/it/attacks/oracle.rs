@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{IdpFixture, NO_CACHE, STAGING, VALIDATE_JWT};
 use crate::{
     idp::{SigningKey, random_hex},
-    stage::TestResponse,
+    test_gateway::TestResponse,
 };
 
 /// All of an answer that is not new with every answer.

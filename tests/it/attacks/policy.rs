@@ -4,7 +4,7 @@ use odoo_sim::{ADMIN_KEY, SALES_KEY};
 use serde_json::{Value, json};
 
 use super::{ConfigOverrides, HOST, IdpFixture, JSON, NO_CACHE, count_request};
-use crate::stage::{TestResponse, tool_call};
+use crate::test_gateway::{TestResponse, tool_call};
 
 const NARROW_GRANT: &str = r#"
 [roles.narrow]
@@ -387,7 +387,7 @@ fn invalid_grant_is_rejected_at_startup() {
                 ..ConfigOverrides::default()
             },
         );
-        let mistakes = crate::stage::TestGateway::config_errors(&text, &[]);
+        let mistakes = crate::test_gateway::TestGateway::config_errors(&text, &[]);
         assert!(mistakes.contains(told), "{grant}: {mistakes}");
     }
 }

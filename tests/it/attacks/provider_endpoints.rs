@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     idp::{Endpoint, Idp, IdpOptions},
-    stage::TestGateway,
+    test_gateway::TestGateway,
 };
 
 const SHORT_TIMEOUTS: &str = "timeout_ms = 1000\nconnect_timeout_ms = 1000";

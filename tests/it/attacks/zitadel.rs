@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{ConfigOverrides, HOST, IdpFixture};
 use crate::{
     idp::{ExpectedClientAuth, Idp, SigningKey, random_hex},
-    stage::TestGateway,
+    test_gateway::TestGateway,
 };
 
 const PROJECT: &str = "269512345678901234";

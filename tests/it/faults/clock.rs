@@ -22,7 +22,7 @@ use crate::{
     attacks::{self, ConfigOverrides},
     idp::{Endpoint, Idp},
     redis_server::RedisServer,
-    stage::{TestResponse, start_fake_odoo},
+    test_gateway::{TestResponse, start_fake_odoo},
 };
 
 const HOUR: i64 = 3600;

@@ -16,7 +16,7 @@ use super::{
         wait_until, write_configuration,
     },
 };
-use crate::stage::{start_fake_odoo, tool_call};
+use crate::test_gateway::{start_fake_odoo, tool_call};
 
 /// The size of the small disk, in KiB.
 const DISK_SIZE_KIB: u64 = 8192;

@@ -19,7 +19,7 @@ use super::{
     configuration,
     process::{GatewayProcess, read_calls, verify_journal, wait_until},
 };
-use crate::stage::{start_fake_odoo, tool_call};
+use crate::test_gateway::{start_fake_odoo, tool_call};
 
 /// The state store for writes is a file.
 fn gateway_configuration(odoo: &str) -> String {

@@ -12,7 +12,7 @@ use super::{
     process::{GatewayProcess, wait_until},
     proxy::{Proxy, ProxyFault},
 };
-use crate::stage::start_fake_odoo;
+use crate::test_gateway::start_fake_odoo;
 
 const UNREACHABLE: &str =
     "Odoo cannot be reached; nothing was sent, try again in a minute, then tell the administrator";

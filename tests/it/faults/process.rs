@@ -16,7 +16,7 @@ use gatepost_identity::{ApiKey, StoredKey, update_keys_file};
 use odoo_sim::{ADMIN_KEY, INTERNAL_KEY, SALES_KEY};
 use serde_json::{Value, json};
 
-use crate::stage::{TestResponse, send_raw, tool_call};
+use crate::test_gateway::{TestResponse, send_raw, tool_call};
 
 /// The longest time that a test waits for anything.
 pub(super) const TEST_TIMEOUT: Duration = Duration::from_secs(30);

@@ -20,7 +20,7 @@ use super::{
     configuration, in_parallel,
     process::{GatewayProcess, count_call, post, read_calls, read_journal, verify_journal},
 };
-use crate::{redis_server::RedisServer, stage::start_fake_odoo};
+use crate::{redis_server::RedisServer, test_gateway::start_fake_odoo};
 
 /// The age at which a record has certainly been written.
 const FLUSHED_AFTER: Duration = Duration::from_secs(1);

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     attacks::{ConfigOverrides, NO_CACHE, configuration},
     idp::{Endpoint, ExpectedClientAuth, Idp, Mode},
-    stage::{TestResponse, start_fake_odoo},
+    test_gateway::{TestResponse, start_fake_odoo},
 };
 
 const PATH: &str = "/production/mcp";

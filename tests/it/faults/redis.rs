@@ -9,7 +9,7 @@ use super::{
     process::{GatewayProcess, count_call, post, wait_until},
     proxy::{Proxy, ProxyFault},
 };
-use crate::{redis_server::RedisServer, stage::start_fake_odoo};
+use crate::{redis_server::RedisServer, test_gateway::start_fake_odoo};
 
 const FAULTS: [ProxyFault; 8] = [
     ProxyFault::Refuses,
@@ -99,7 +99,7 @@ impl RedisScenario {
 fn call_until_redis_down(
     scene: &RedisScenario,
     what: &str,
-    each: impl Fn(&crate::stage::TestResponse),
+    each: impl Fn(&crate::test_gateway::TestResponse),
 ) -> usize {
     let mut calls = 0;
     loop {
@@ -188,7 +188,7 @@ fn redis_that_rejects_commands_counts_as_down() {
         scene.proxy.set_fault(ProxyFault::Closes);
         scene.proxy.set_fault(ProxyFault::None);
         call_until_redis_down(&scene, what, |answer| {
-            assert!(!answer.tool_result().1, "{what}")
+            assert!(!answer.tool_result().1, "{what}");
         });
         scene.assert_redis_down(200, what);
         scene.redis.say(end);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     ALL, answered, assert_unchanged, confirm_id, created_ids, refused, stage, with_confirm,
 };
-use crate::stage::TestGateway;
+use crate::test_gateway::TestGateway;
 
 fn confirming() -> TestGateway {
     stage("confirm", ALL, &[])
@@ -272,7 +272,7 @@ fn confirmation_and_idempotency_key_belong_to_their_caller() {
         ],
     );
     let call = |who: &str, arguments: &Value| {
-        let message = crate::stage::tool_call("create_records", arguments).to_string();
+        let message = crate::test_gateway::tool_call("create_records", arguments).to_string();
         let headers = ["Content-Type: application/json", who];
         stage
             .request("POST", "/demo/mcp", &headers, &message)

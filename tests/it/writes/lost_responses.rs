@@ -17,7 +17,7 @@ use serde_json::json;
 use super::{
     ALL, answered, call_count, change_id, created_ids, direct, stage, stage_of, undo_change,
 };
-use crate::stage::{TestGateway, tool_call};
+use crate::test_gateway::{TestGateway, tool_call};
 
 #[test]
 fn lost_create_is_found_by_its_key() {

@@ -4,7 +4,7 @@ use odoo_sim::{FaultPoint, SALES_KEY, Snapshot};
 use serde_json::{Value, json};
 
 use super::{answered, call_count, confirm_id, refused, stage, tool_names};
-use crate::stage::TestGateway;
+use crate::test_gateway::TestGateway;
 
 /// Everything, and some methods with and without rules for their arguments.
 const RULES: &str = concat!(

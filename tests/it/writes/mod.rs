@@ -18,7 +18,7 @@ mod x2many;
 use odoo_sim::{ADMIN_KEY, Snapshot};
 use serde_json::{Value, json};
 
-use crate::stage::TestGateway;
+use crate::test_gateway::TestGateway;
 
 /// All that changes records, but for the secret models.
 const ALL: &str = r#"[{ models = ["*"], operations = ["read", "create", "write", "delete"] },
@@ -139,7 +139,7 @@ fn write_tools_are_unavailable_unless_instance_and_role_allow_writes() {
         for tool in writing {
             assert!(!tools.contains(&tool.to_owned()), "{tool}");
             let before = stage.fake_odoo.snapshot();
-            let call = crate::stage::tool_call(
+            let call = crate::test_gateway::tool_call(
                 tool,
                 &json!({"model": "crm.lead", "ids": [1], "values": {}}),
             );

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::{ALL, stage};
-use crate::stage::TestGateway;
+use crate::test_gateway::TestGateway;
 
 const MODELS: [&str; 4] = ["crm.lead", "res.partner", "sale.order", "sale.order.line"];
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{ALL, confirm_id};
 use crate::{
     redis_server::RedisServer,
-    stage::{TestGateway, tool_call},
+    test_gateway::{TestGateway, tool_call},
 };
 
 const EVENTS: &str = "Accept: application/json, text/event-stream";

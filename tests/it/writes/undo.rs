@@ -8,7 +8,7 @@ use super::{
     ALL, answered, approval::new_key_header, call_count, change_id, confirm_id, created_ids,
     direct, refused, stage, undo_change, with_confirm,
 };
-use crate::stage::{TestGateway, tool_call};
+use crate::test_gateway::{TestGateway, tool_call};
 
 fn refused_undo(stage: &TestGateway, name: &str) -> String {
     refused(stage, "undo_change", &json!({ "change": name }))

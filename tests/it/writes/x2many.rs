@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{
     ALL, answered, assert_unchanged, confirm_id, created_ids, direct, refused, stage, with_confirm,
 };
-use crate::stage::TestGateway;
+use crate::test_gateway::TestGateway;
 
 /// The records in a list of a record.
 fn list_ids(stage: &TestGateway, (model, id): (&str, u32), list: &str) -> Vec<u32> {

@@ -27,18 +27,18 @@ use crate::log;
 pub(crate) struct TestGateway {
     pub(crate) address: SocketAddr,
     pub(crate) fake_odoo: Arc<FakeOdoo>,
-    /// Where operators look, when the stage is [written](Stage::written).
+    /// The address of the admin listener, if there is a configuration file.
     pub(crate) admin: Option<SocketAddr>,
     gateway: Arc<ArcSwap<Gateway>>,
-    /// The URL of the company, when there is a folder.
+    /// The URL of the simulated Odoo, if there is a folder.
     odoo_url: String,
-    /// Where the configuration is, when there is one.
+    /// The folder of the configuration, if there is one.
     folder: Option<TempDir>,
     stop: ShutdownHandle,
     runner: Option<thread::JoinHandle<()>>,
 }
 
-/// An answer, taken apart.
+/// A parsed response.
 #[derive(Debug)]
 pub(crate) struct TestResponse {
     pub(crate) status: u16,
@@ -66,7 +66,7 @@ impl TestResponse {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
 
-    /// The text of a tool's answer, and whether it tells of a failure.
+    /// The text of a tool's result, and whether it is an error.
     pub(crate) fn tool_result(&self) -> (String, bool) {
         let result = &self.json()["result"];
         let text = result["content"][0]["text"]
@@ -85,19 +85,19 @@ impl TestResponse {
 }
 
 impl TestGateway {
-    /// A gateway with one instance `demo`, open to everybody who is local.
+    /// A gateway with one instance `demo`, open to all local callers.
     pub(crate) fn anonymous() -> Self {
         Self::with_key(ADMIN_KEY, &[("GATEPOST_SERVER__ANONYMOUS_ROLE", "reader")])
     }
 
-    /// A gateway that acts with a key of the company, configured further.
+    /// A gateway with this API key of the simulated Odoo and more configuration.
     pub(crate) fn with_key(key: &str, more: &[(&str, &str)]) -> Self {
         let (company, url) = start_fake_odoo();
         Self::in_front_of(&url, company, key, more)
     }
 
-    /// A gateway of a whole configuration, in which `ODOO` stands for the URL
-    /// of the company. Paths in it start from the stage's folder.
+    /// A gateway with a whole configuration, in which `ODOO` is replaced by the URL of
+    /// the simulated Odoo. Relative paths start from the gateway's folder.
     pub(crate) fn from_config(text: &str) -> Self {
         Self::from_config_with_files(text, &[])
     }
@@ -117,7 +117,7 @@ impl TestGateway {
         stage
     }
 
-    /// What is wrong with a configuration; empty when nothing is.
+    /// The errors of a configuration; empty if there are none.
     pub(crate) fn config_errors(text: &str, files: &[(&str, &str)]) -> String {
         let folder = tempfile::tempdir().unwrap();
         for (name, content) in files {
@@ -133,7 +133,7 @@ impl TestGateway {
         }
     }
 
-    /// Reads another configuration, as SIGHUP does.
+    /// Reloads with another configuration, as SIGHUP does.
     pub(crate) fn reload(&self, text: &str) {
         let folder = self.folder.as_ref().unwrap().path();
         let sources = config_sources(folder, &text.replace("ODOO", &self.odoo_url));
@@ -143,7 +143,7 @@ impl TestGateway {
         self.gateway.store(Arc::new(built));
     }
 
-    /// Why a reload with this configuration is refused.
+    /// The error of a reload with this configuration.
     pub(crate) fn reload_error(&self, text: &str) -> String {
         let folder = self.folder.as_ref().unwrap().path();
         let sources = config_sources(folder, &text.replace("ODOO", &self.odoo_url));
@@ -152,7 +152,7 @@ impl TestGateway {
         built.unwrap_err().to_string()
     }
 
-    /// A gateway in front of whatever is at the URL.
+    /// A gateway in front of the server at this URL.
     pub(crate) fn in_front_of(
         url: &str,
         company: Arc<FakeOdoo>,
@@ -162,7 +162,7 @@ impl TestGateway {
         Self::from_checked_config(&load_config(url, key, more), company)
     }
 
-    /// A gateway of this configuration.
+    /// A gateway with this configuration.
     pub(crate) fn from_checked_config(checked: &ValidConfig, fake_odoo: Arc<FakeOdoo>) -> Self {
         log::install();
         let gateway = Arc::new(ArcSwap::from_pointee(checked.build().unwrap()));
@@ -189,17 +189,17 @@ impl TestGateway {
         }
     }
 
-    /// A path in the stage's folder.
+    /// A path in the gateway's folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.as_ref().unwrap().path().join(name)
     }
 
-    /// The URL of the company, of a stage with a folder.
+    /// The URL of the simulated Odoo, for a gateway with a folder.
     pub(crate) fn odoo_url(&self) -> &str {
         &self.odoo_url
     }
 
-    /// The lines of the audit journal `audit.jsonl`, with all that was handed in.
+    /// The lines of the audit journal `audit.jsonl`, after flushing it.
     pub(crate) fn audit_entries(&self) -> Vec<Value> {
         self.gateway.load().journal.flush(Duration::from_secs(20));
         let text = fs::read_to_string(self.path("audit.jsonl")).unwrap_or_default();
@@ -213,14 +213,14 @@ impl TestGateway {
         send_raw(self.address, request)
     }
 
-    /// Asks the operators' listener.
+    /// Sends a request to the admin listener.
     pub(crate) fn admin_get(&self, path: &str) -> TestResponse {
         let request =
             format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         send_raw(self.admin.unwrap(), request.as_bytes())
     }
 
-    /// Sends bytes, and more of them at once or after the first answer came.
+    /// Sends bytes, and more of them at once or after the first response.
     pub(crate) fn send_in_two(&self, first: &[u8], second: &[u8], late: bool) -> TestResponse {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream
@@ -233,13 +233,13 @@ impl TestGateway {
             let read = stream.read(&mut part).unwrap();
             bytes.extend_from_slice(part.get(..read).unwrap_or_default());
         }
-        // Whether it is still taken, is the gateway's affair.
+        // The gateway may have closed the connection already.
         drop(stream.write_all(second));
         drop(stream.read_to_end(&mut bytes));
         TestResponse::read(bytes)
     }
 
-    /// A request with more header lines; `Host` and what closes come by themselves.
+    /// Sends a request with more header lines; adds `Host` and `Connection: close`.
     pub(crate) fn request(
         &self,
         method: &str,
@@ -280,7 +280,7 @@ impl TestGateway {
     }
 }
 
-/// A sample company that answers, and its URL.
+/// A running simulated Odoo and its URL.
 pub(crate) fn start_fake_odoo() -> (Arc<FakeOdoo>, String) {
     let company = Arc::new(FakeOdoo::new(jiff::civil::date(2026, 11, 21)));
     let odoo = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -315,7 +315,7 @@ pub(crate) fn load_config(url: &str, key: &str, more: &[(&str, &str)]) -> ValidC
     load(&Sources::with_environment(None, settings)).unwrap()
 }
 
-/// A configuration in a file of this folder, on ports of its own.
+/// Writes a configuration with free ports to a file in this folder.
 fn config_sources(folder: &Path, text: &str) -> Sources {
     let file = folder.join("gatepost.toml");
     fs::write(&file, text).unwrap();
@@ -326,7 +326,7 @@ fn config_sources(folder: &Path, text: &str) -> Sources {
     Sources::with_environment(Some(file), ports)
 }
 
-/// Sends bytes somewhere and reads until it closes.
+/// Sends bytes to an address and reads until it closes.
 pub(crate) fn send_raw(address: SocketAddr, request: &[u8]) -> TestResponse {
     let mut stream = TcpStream::connect(address).unwrap();
     stream
@@ -349,7 +349,7 @@ impl Drop for TestGateway {
         if let Some(runner) = self.runner.take() {
             drop(runner.join());
         }
-        // As the program does when it ends; then another one may have the file.
+        // As the program does at exit, so that another gateway can open the file.
         self.gateway
             .load()
             .state_store
