@@ -1,23 +1,24 @@
-//! What the arguments of a tool name, for the record of a refusal.
+//! What the arguments of a tool name, for the audit record of a denial.
 
 use serde_json::Value;
 
 use gatepost_odoo::{MethodName, ModelName, RecordId};
 
-/// What the arguments of a tool name, as far as that can be read. For the record
-/// of a call that was refused before there was one; nothing is decided by it.
+/// The model, method and records that a tool's arguments name, as far as they
+/// can be read. For the audit record of a tool call that was denied before it
+/// became a call to Odoo; no decision depends on it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ArgumentSummary {
     /// The model.
     pub model: Option<ModelName>,
-    /// Its method.
+    /// The method.
     pub method: Option<MethodName>,
-    /// Its records.
+    /// The records.
     pub ids: Vec<RecordId>,
 }
 
 impl ArgumentSummary {
-    /// What these arguments name; what is not in the form that it has is left out.
+    /// Reads the arguments, and ignores what is malformed.
     pub fn from_json(arguments: &str) -> Self {
         let Ok(Value::Object(arguments)) = serde_json::from_str(arguments) else {
             return Self::default();
@@ -38,7 +39,7 @@ impl ArgumentSummary {
         }
     }
 
-    /// The same, without what belongs to another model than this.
+    /// Drops the method and records if the arguments name another model than this.
     pub(super) fn limited_to_model(self, model: Option<&ModelName>) -> Self {
         match model {
             Some(model) if self.model.as_ref() != Some(model) => Self {
@@ -73,12 +74,12 @@ mod tests {
 
     #[test]
     fn summary_has_model_method_and_record_ids() {
-        let named = ArgumentSummary::from_json(
+        let summary = ArgumentSummary::from_json(
             r#"{"model":"sale.order","method":"action_confirm","ids":[7,"x",8],"values":{"ids":[9]}}"#,
         );
-        assert_eq!(named.model.unwrap().as_str(), "sale.order");
-        assert_eq!(named.method.unwrap().to_string(), "action_confirm");
-        let ids: Vec<u32> = named.ids.into_iter().map(super::RecordId::get).collect();
+        assert_eq!(summary.model.unwrap().as_str(), "sale.order");
+        assert_eq!(summary.method.unwrap().to_string(), "action_confirm");
+        let ids: Vec<u32> = summary.ids.into_iter().map(super::RecordId::get).collect();
         assert_eq!(ids, [7, 8]);
         assert_eq!(ArgumentSummary::from_json(r#"{"id":44}"#).ids.len(), 1);
     }

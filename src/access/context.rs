@@ -1,15 +1,15 @@
-//! The context a tool call asks for, checked against the Odoo user.
+//! The context that a tool call requests, checked against the Odoo user.
 
 use serde::Deserialize;
 
 use super::{OdooSession, OdooUser, OperationError};
 use gatepost_odoo::{Context, RecordId};
 
-/// Company, language and time zone of the call.
+/// The requested companies, language and time zone.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ContextRequest {
-    /// Ids of the companies to look in; all companies of the user when left out.
+    /// All companies of the user if absent or empty.
     #[serde(default)]
     company_ids: Option<Vec<RecordId>>,
     #[serde(default)]
@@ -19,11 +19,12 @@ pub struct ContextRequest {
 }
 
 impl OdooSession<'_> {
-    /// The context to call in: what was asked for, checked; where nothing was,
-    /// every company of the user, said outright instead of left to Odoo.
+    /// Returns the context for a call, and the names of its companies. Without a
+    /// request it names every company of the user, because Odoo would otherwise
+    /// use the default one.
     ///
     /// # Errors
-    /// [`Denied::Context`] names what the user has instead.
+    /// [`OperationError::InvalidContext`] names the values that the user may use.
     pub async fn context(
         &self,
         request: Option<&ContextRequest>,
@@ -46,7 +47,7 @@ impl OdooSession<'_> {
                     .join(", ")
             )));
         }
-        // Odoo takes any text and silently means UTC.
+        // Odoo accepts any text and silently uses UTC.
         if let Some(tz) = &request.tz
             && jiff::tz::TimeZone::get(tz).is_err()
         {
@@ -75,10 +76,10 @@ fn requested_company_ids(
     request: &ContextRequest,
     user: &OdooUser,
 ) -> Result<Vec<RecordId>, OperationError> {
-    let Some(asked) = request.company_ids.as_ref().filter(|ids| !ids.is_empty()) else {
+    let Some(requested) = request.company_ids.as_ref().filter(|ids| !ids.is_empty()) else {
         return Ok(user.companies.iter().map(|company| company.id).collect());
     };
-    for id in asked {
+    for id in requested {
         if !user.companies.iter().any(|company| company.id == *id) {
             let known = user
                 .companies
@@ -86,12 +87,12 @@ fn requested_company_ids(
                 .map(|company| format!("{} ({})", company.id, company.name))
                 .collect::<Vec<_>>();
             return Err(OperationError::InvalidContext(format!(
-                "company {id} is not one this Odoo user may use; use one of {}",
+                "this Odoo user may not use company {id}; use one of {}",
                 known.join(", ")
             )));
         }
     }
-    Ok(asked.clone())
+    Ok(requested.clone())
 }
 
 fn clip(text: &str) -> String {

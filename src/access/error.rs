@@ -1,88 +1,99 @@
-//! Why Odoo's answer does not come.
+//! Why a call to Odoo, or a write of several calls, failed.
 
 use std::sync::Arc;
 
 use super::{ReadOnly, UnknownCredential};
-use crate::audit::AuditUnavailable;
-use crate::elicitation::ElicitationError;
+use crate::{audit::AuditUnavailable, elicitation::ElicitationError};
 use gatepost_odoo::{InvalidDomain, OdooError, Operation};
 use gatepost_odoo_client::CallError;
 use gatepost_policy::Forbidden;
 use gatepost_state::store::StoreError;
 
-/// Why a call brought no answer. `Display` is for the model that asked.
+/// Why an operation failed. `Display` is for the model that requested it.
+///
+/// Only [`OutcomeUnknown`](Self::OutcomeUnknown),
+/// [`PartiallyApplied`](Self::PartiallyApplied) and a [`Call`](Self::Call) whose
+/// outcome is unknown may have changed anything
+/// ([`may_have_run`](Self::may_have_run)).
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum OperationError {
-    /// Odoo refused, or could not be reached, or answered nonsense.
+    /// The audit record cannot be written. Nothing was sent.
+    #[error(transparent)]
+    AuditUnavailable(#[from] AuditUnavailable),
+    /// Odoo refused the call, could not be reached, or returned nonsense. The
+    /// inner error says whether the call was sent.
     #[error(transparent)]
     Call(Arc<CallError>),
-    /// The context names what the Odoo user does not have.
-    #[error("{0}")]
-    InvalidContext(String),
-    /// The instance does not have the caller's credential.
-    #[error(
-        "the Odoo user that your calls should act as is not set up for this Odoo instance; retrying will not help, tell the administrator"
-    )]
-    UnknownCredential(#[from] UnknownCredential),
-    /// What came back to a question is not what was given out with it.
-    #[error("`requestState` is not the one that was given out for this call; call anew without it")]
-    InvalidRequestState,
-    /// Our own policy says no.
+    /// The person behind the client was not asked or did not answer. Nothing was
+    /// changed.
+    #[error(transparent)]
+    Elicitation(Arc<ElicitationError>),
+    /// The policy forbids the operation. It was not sent.
     #[error(transparent)]
     Forbidden(#[from] Forbidden),
-    /// A change was sent, and no answer came.
+    /// An argument does not fit the model's fields. Nothing was changed.
+    #[error("{0}")]
+    InvalidArgument(String),
+    /// The context names what the Odoo user does not have. Nothing was changed.
+    #[error("{0}")]
+    InvalidContext(String),
+    /// The `requestState` of an answered approval request is not the one that
+    /// this call got. Nothing was changed.
+    #[error(
+        "`requestState` does not belong to this call. Nothing was changed; call again without it"
+    )]
+    InvalidRequestState,
+    /// There is no randomness for a secret. Nothing was sent.
+    #[error(
+        "the gateway had an internal error. Nothing was sent; try again, then tell the administrator"
+    )]
+    NoEntropy(#[source] Arc<getrandom::Error>),
+    /// The write was not approved. Nothing was changed.
+    #[error("{0}")]
+    NotApproved(String),
+    /// A write was sent, and its response was lost.
     #[error("{error}; {how}")]
     OutcomeUnknown {
         /// What happened.
         #[source]
         error: Arc<CallError>,
-        /// How to find out what came of it.
+        /// How to find out whether it was done.
         how: String,
     },
-    /// Of several changes some were made.
-    #[error("{done} of {of} steps were done, the rest was not: {why}")]
+    /// Some calls of a write were done, and a later one failed.
+    #[error("{done} of {of} steps were done, the others were not: {why}")]
     PartiallyApplied {
-        /// How many were made.
+        /// The number of calls done.
         done: usize,
-        /// How many there were.
+        /// The number of calls of the write.
         of: usize,
-        /// Why the next was not.
+        /// Why the next call failed.
         #[source]
         why: Box<Self>,
     },
-    /// The key may only read.
+    /// The Odoo user may only read. Nothing was changed.
     #[error(transparent)]
     ReadOnly(#[from] ReadOnly),
-    /// Odoo refused a change, and took back what it had begun.
+    /// The state store is unavailable or full. Nothing was sent.
+    #[error(transparent)]
+    StoreUnavailable(Arc<StoreError>),
+    /// The instance does not have the caller's credential. Nothing was sent.
+    #[error(
+        "the Odoo user that your calls should act as is not configured for this Odoo instance. Nothing was sent. Retrying will not help; tell the administrator"
+    )]
+    UnknownCredential(#[from] UnknownCredential),
+    /// The response to a read has an unknown form. Nothing was changed.
+    #[error(
+        "Odoo's response has a form that this gateway does not understand. Retrying will not help; tell the administrator"
+    )]
+    UnreadableResponse(#[source] Arc<serde_json::Error>),
+    /// Odoo refused a write and rolled it back.
     #[error("{error}{}", after(error))]
     WriteRejected {
         /// How it refused.
         #[source]
         error: Arc<CallError>,
     },
-    /// Nobody approved of the change.
-    #[error("{0}")]
-    NotApproved(String),
-    /// The person behind the client could not be asked.
-    #[error(transparent)]
-    Elicitation(Arc<ElicitationError>),
-    /// There can be no record of the change.
-    #[error(transparent)]
-    AuditUnavailable(#[from] AuditUnavailable),
-    /// An argument does not fit the model's fields.
-    #[error("{0}")]
-    InvalidArgument(String),
-    /// What must be remembered of a change cannot be.
-    #[error(transparent)]
-    StoreUnavailable(Arc<StoreError>),
-    /// There is no randomness for what must not be guessed.
-    #[error("the gateway failed inside; nothing was sent, try again, then tell the administrator")]
-    NoEntropy(#[source] Arc<getrandom::Error>),
-    /// Odoo answered something we cannot read.
-    #[error(
-        "Odoo answered in a form this gateway does not understand; retrying will not help, tell the administrator"
-    )]
-    UnreadableResponse(#[source] Arc<serde_json::Error>),
 }
 
 impl From<CallError> for OperationError {
@@ -110,8 +121,8 @@ impl From<Arc<Self>> for OperationError {
 }
 
 impl From<ElicitationError> for OperationError {
-    fn from(unasked: ElicitationError) -> Self {
-        Self::Elicitation(Arc::new(unasked))
+    fn from(error: ElicitationError) -> Self {
+        Self::Elicitation(Arc::new(error))
     }
 }
 
@@ -128,11 +139,11 @@ impl From<getrandom::Error> for OperationError {
 }
 
 impl OperationError {
-    /// Whether Odoo failed in a way in which it may fail after it wrote a change
-    /// of this effect for good, too (`Cursor.postcommit`): by an error of Python,
-    /// and not by a refusal. What a method makes of its arguments is left out,
-    /// for whether it ran can hardly be seen, and it is almost always that.
-    pub fn may_fail_after_commit(&self, effect: Operation) -> bool {
+    /// Returns whether Odoo may report this error although it committed the
+    /// write: work after the commit (`Cursor.postcommit`) can fail with a Python
+    /// error, but not with a refusal. Errors about the arguments of a method do
+    /// not count, because almost always the method did not run.
+    pub fn may_fail_after_commit(&self, operation: Operation) -> bool {
         let Self::Call(error) = self else {
             return false;
         };
@@ -141,7 +152,7 @@ impl OperationError {
         };
         match fault {
             OdooError::Unknown => true,
-            OdooError::Database | OdooError::Invalid(_) => effect != Operation::Call,
+            OdooError::Database | OdooError::Invalid(_) => operation != Operation::Call,
             OdooError::Access(_)
             | OdooError::Arguments(_)
             | OdooError::Conflict
@@ -156,7 +167,12 @@ impl OperationError {
         }
     }
 
-    /// Whether the Odoo user has no such model.
+    /// Returns whether Odoo answered with an error of its own.
+    pub fn is_fault(&self) -> bool {
+        matches!(self, Self::Call(error) if error.is_fault())
+    }
+
+    /// Returns whether the model does not exist or the Odoo user has no access.
     pub fn is_model_unavailable(&self) -> bool {
         let Self::Call(error) = self else {
             return false;
@@ -167,33 +183,93 @@ impl OperationError {
         )
     }
 
-    /// Whether something may have been changed all the same.
+    /// Returns whether something may have been changed.
     pub fn may_have_run(&self) -> bool {
         match self {
             Self::Call(error) => matches!(**error, CallError::OutcomeUnknown(_)),
             Self::OutcomeUnknown { .. } | Self::PartiallyApplied { .. } => true,
-            Self::InvalidContext(_)
-            | Self::UnknownCredential(_)
-            | Self::Forbidden(_)
-            | Self::InvalidRequestState
-            | Self::ReadOnly(_)
-            | Self::WriteRejected { .. }
-            | Self::NotApproved(_)
+            Self::AuditUnavailable(_)
             | Self::Elicitation(_)
-            | Self::AuditUnavailable(_)
+            | Self::Forbidden(_)
             | Self::InvalidArgument(_)
-            | Self::UnreadableResponse(_)
+            | Self::InvalidContext(_)
+            | Self::InvalidRequestState
+            | Self::NoEntropy(_)
+            | Self::NotApproved(_)
+            | Self::ReadOnly(_)
             | Self::StoreUnavailable(_)
-            | Self::NoEntropy(_) => false,
+            | Self::UnknownCredential(_)
+            | Self::UnreadableResponse(_)
+            | Self::WriteRejected { .. } => false,
         }
     }
 }
 
-/// What became of a change that was refused.
+/// Queries that Odoo may refuse.
+pub(super) trait NoneIfFault<T> {
+    /// Returns `None` if Odoo answered with an error of its own, because this
+    /// Odoo user may not know.
+    fn none_if_fault(self) -> Result<Option<T>, OperationError>;
+}
+
+impl<T> NoneIfFault<T> for Result<T, OperationError> {
+    fn none_if_fault(self) -> Result<Option<T>, OperationError> {
+        match self {
+            Err(error) if error.is_fault() => Ok(None),
+            other => other.map(Some),
+        }
+    }
+}
+
+/// What a refused write left behind.
 fn after(error: &CallError) -> &'static str {
     if let CallError::Fault(fault) = error {
         fault.after_failed_write()
     } else {
         ""
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{
+        super::{ReadOnly, UnknownCredential},
+        OperationError,
+    };
+    use gatepost_base::{CredentialName, InstanceName};
+    use gatepost_odoo::{OdooError, Operation};
+    use gatepost_odoo_client::CallError;
+
+    /// Of the transparent variants the crates of the inner errors pin the texts.
+    #[test]
+    fn error_texts() {
+        let call = || Arc::new(CallError::Fault(OdooError::UnknownModel));
+        let no_entropy = || OperationError::from(getrandom::Error::UNSUPPORTED);
+        let errors = [
+            OperationError::InvalidRequestState,
+            no_entropy(),
+            OperationError::OutcomeUnknown {
+                error: call(),
+                how: "read_records shows whether it was done".to_owned(),
+            },
+            OperationError::PartiallyApplied {
+                done: 1,
+                of: 2,
+                why: Box::new(no_entropy()),
+            },
+            ReadOnly(Operation::Write).into(),
+            UnknownCredential {
+                instance: InstanceName::try_from("production").unwrap(),
+                credential: CredentialName::try_from("sales").unwrap(),
+            }
+            .into(),
+            serde_json::from_str::<u8>("x").unwrap_err().into(),
+            OperationError::WriteRejected { error: call() },
+        ];
+        let inner = call().to_string();
+        let texts = errors.map(|error| error.to_string().replace(&inner, "<call error>"));
+        insta::assert_snapshot!(texts.join("\n"));
     }
 }

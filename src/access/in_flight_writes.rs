@@ -1,15 +1,15 @@
-//! Changes that were sent and have not come to their end.
+//! Writes that were sent to Odoo and have not finished.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// Counts changes that were sent and have not come to their end, whether
-/// anybody waits for them or not: the process must not end before they do.
+/// Counts the writes that were sent to Odoo and have not finished, whether or
+/// not their client still waits: the process must not exit before they finish.
 #[derive(Debug, Default)]
 pub struct InFlightWrites(watch::Sender<usize>);
 
-/// One of them, until it is dropped.
+/// One write in flight, until it is dropped.
 #[derive(Debug)]
 pub(super) struct InFlightWrite(Arc<InFlightWrites>);
 
@@ -19,12 +19,12 @@ impl InFlightWrites {
         InFlightWrite(Arc::clone(self))
     }
 
-    /// How many there are.
+    /// The number of writes in flight.
     pub fn count(&self) -> usize {
         *self.0.borrow()
     }
 
-    /// Returns when there are none.
+    /// Waits until no write is in flight.
     pub async fn wait_until_none(&self) {
         let mut watched = self.0.subscribe();
         // The sender lives as long as `self`: waiting cannot fail.

@@ -1,4 +1,4 @@
-//! One Odoo instance and the users we are there.
+//! One Odoo instance and its accounts.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -7,28 +7,28 @@ use gatepost_base::{CredentialName, InstanceName};
 use gatepost_odoo_client::{ApiKey, CallError, ClientStats, OdooClient};
 use gatepost_policy::WriteMode;
 
-/// What an instance is made of.
+/// The configuration of an instance.
 #[derive(Debug)]
 pub struct InstanceSettings {
     /// Its name.
     pub name: InstanceName,
-    /// The way there.
+    /// The HTTP client.
     pub client: OdooClient,
-    /// The key of the Odoo user that calls act as where nothing names another.
+    /// The API key of the Odoo user that calls without a credential act as.
     pub service_key: ApiKey,
-    /// Whether that key may do more than read, as far as policy lets it.
+    /// Whether that user may write what the policy permits, or only read.
     pub service_key_may_write: bool,
-    /// The keys of further Odoo users.
+    /// The API keys of further Odoo users.
     pub credentials: BTreeMap<CredentialName, ApiKey>,
-    /// How freely records may be changed.
+    /// The least restrictive mode in which records may be written.
     pub write_mode: WriteMode,
-    /// The address of its web client, without a slash at the end.
+    /// The address of its web client, without a trailing slash.
     pub web_url: Box<str>,
-    /// How long what Odoo says of its models and fields is believed.
+    /// How long models, fields and users are cached.
     pub schema_ttl: Duration,
 }
 
-/// One Odoo instance: the way there, and a login for each user we are there.
+/// One Odoo instance: its HTTP client, and an account for each Odoo user.
 #[derive(Debug)]
 pub struct Instance {
     name: InstanceName,
@@ -40,29 +40,30 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// An instance of which nothing is known yet.
+    /// An instance with empty caches.
     pub fn new(settings: InstanceSettings) -> Self {
         let InstanceSettings {
             name,
-            client: link,
+            client,
             service_key,
-            service_key_may_write: service_key_writes,
+            service_key_may_write,
             credentials,
             write_mode,
             web_url,
             schema_ttl,
         } = settings;
-        let client = Arc::new(link);
-        let login = |key, writes| OdooAccount::new(Arc::clone(&client), key, writes, schema_ttl);
+        let client = Arc::new(client);
+        let account =
+            |key, may_write| OdooAccount::new(Arc::clone(&client), key, may_write, schema_ttl);
         Self {
             name,
             write_mode,
             web_url,
-            service_account: login(service_key, service_key_writes),
+            service_account: account(service_key, service_key_may_write),
             named_accounts: credentials
                 .into_iter()
-                // Somebody's own: what they may is between policy and Odoo.
-                .map(|(name, key)| (name, login(key, true)))
+                // The policy and Odoo decide what these users may write.
+                .map(|(name, key)| (name, account(key, true)))
                 .collect(),
             client,
         }
@@ -73,7 +74,7 @@ impl Instance {
         &self.name
     }
 
-    /// How freely records may be changed.
+    /// The least restrictive mode in which records may be written.
     pub fn write_mode(&self) -> WriteMode {
         self.write_mode
     }
@@ -83,15 +84,16 @@ impl Instance {
         &self.web_url
     }
 
-    /// The names of the further Odoo users.
+    /// The names of the credentials.
     pub fn credentials(&self) -> impl Iterator<Item = &CredentialName> {
         self.named_accounts.keys()
     }
 
-    /// The login of this name; without a name that of the service key.
+    /// Returns the account of this credential; without one, the service account.
     ///
     /// # Errors
-    /// [`UnknownCredential`]. Never the service key instead: it may see more.
+    /// [`UnknownCredential`]. Never falls back to the service account, which may
+    /// see more.
     pub fn account(
         &self,
         credential: Option<&CredentialName>,
@@ -107,7 +109,7 @@ impl Instance {
             })
     }
 
-    /// Whether Odoo answers at all.
+    /// Checks that Odoo responds.
     ///
     /// # Errors
     /// [`CallError`].
@@ -115,12 +117,12 @@ impl Instance {
         self.client.ping().await
     }
 
-    /// How long a call may take until something is known of it.
+    /// The longest time that a call takes to succeed or fail.
     pub fn call_timeout(&self) -> Duration {
         self.client.max_call_time()
     }
 
-    /// How busy the way there is.
+    /// The load of the HTTP client.
     pub fn client_stats(&self) -> ClientStats {
         self.client.stats()
     }

@@ -1,4 +1,4 @@
-//! One Odoo user of an instance, and what Odoo said to that user.
+//! One Odoo user of an instance, with what Odoo returned to that user.
 
 use std::{
     collections::BTreeSet,
@@ -12,7 +12,9 @@ use moka::future::Cache;
 use tokio::time::timeout;
 
 use super::{
-    Company, OdooSession, OdooUser, OperationError, audit_outcome,
+    Company, OdooSession, OdooUser, OperationError,
+    audit_records::audit_outcome,
+    error::NoneIfFault,
     user_profile::{CompanyRow, LanguageRow, UserRow, WhoAmI},
 };
 use crate::{
@@ -24,53 +26,53 @@ use gatepost_odoo::{Call, ModelName, Operation, Schema, SystemQuery};
 use gatepost_odoo_client::{ApiKey, CallError, OdooClient};
 use gatepost_policy::{Forbidden, Permitted};
 
-/// Models whose fields are remembered, per login.
+/// Models whose fields are cached, per account.
 const MAX_CACHED_SCHEMAS: u64 = 300;
-/// Models whose methods are remembered, per login.
+/// Models whose documentation is cached, per account.
 const MAX_CACHED_DOCUMENTATION: u64 = 50;
-/// How long somebody waits for what is good to know and no more.
+/// How long a call waits for documentation, which it can do without.
 const DOCUMENTATION_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A key to an instance, and what Odoo said of itself to whom that key stands
-/// for.
+/// The API key of one Odoo user, and the cached metadata that Odoo returned to
+/// this user.
 ///
 /// Two Odoo users see different fields, models, companies and records, so
-/// nothing that was answered to one login is ever used for another.
+/// cached responses are never shared between Odoo users.
 #[derive(Debug)]
 pub struct OdooAccount {
-    /// Shared with the other logins: connections and turns are the instance's.
+    /// Shared by all accounts: connections and their limits are per instance.
     client: Arc<OdooClient>,
     key: ApiKey,
     may_write: bool,
     schemas: Cache<ModelName, Arc<Schema>>,
-    /// Models that rules do not fit, which the log was told.
+    /// Models whose rules name fields they do not have, once that is logged.
     logged_unresolved_rules: Mutex<BTreeSet<ModelName>>,
     documentation: Cache<ModelName, Option<Arc<Documentation>>>,
     models: Cache<(), Arc<[ModelEntry]>>,
     user: Cache<(), Arc<OdooUser>>,
 }
 
-/// A change that was to be made with a key that may only read.
+/// A write with a key that may only read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
-    "you may not {} records here: your calls act as the gateway's own Odoo user, who only reads; retrying will not help, ask the administrator for an Odoo user of your own",
+    "you may not {} records here: your calls act as the gateway's own Odoo user, which is read-only. Nothing was changed. Retrying will not help; ask the administrator for an Odoo user of your own",
     .0.as_str()
 )]
 pub struct ReadOnly(pub Operation);
 
-/// A credential that the instance does not have. `Display` is for us.
+/// A credential that the instance does not have. `Display` is for the log.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the instance `{instance}` has no credential `{credential}`")]
 pub struct UnknownCredential {
     /// The instance.
     pub instance: InstanceName,
-    /// What it does not have.
+    /// The missing credential.
     pub credential: CredentialName,
 }
 
 impl OdooAccount {
-    /// A login to which nothing was said yet. With `writes` it may do whatever
-    /// policy lets through, else only read. What Odoo says is believed for `ttl`.
+    /// An account with empty caches. Without `may_write` it only reads, whatever
+    /// the policy permits. Cached responses expire after `ttl`.
     pub(super) fn new(
         client: Arc<OdooClient>,
         key: ApiKey,
@@ -95,48 +97,49 @@ impl OdooAccount {
         }
     }
 
-    /// Allows calls of this effect, as far as it depends on the login.
+    /// Checks that this account may do the operation.
     ///
     /// # Errors
     /// [`ReadOnly`].
-    pub fn allow(&self, effect: Operation) -> Result<(), ReadOnly> {
-        if self.may_write || effect.is_read() {
+    pub fn allow(&self, operation: Operation) -> Result<(), ReadOnly> {
+        if self.may_write || operation.is_read() {
             Ok(())
         } else {
-            Err(ReadOnly(effect))
+            Err(ReadOnly(operation))
         }
     }
 
-    /// Sends a read, and leaves a record of it. Whether this login may is said at once; what comes back goes to Odoo
-    /// when it is polled.
+    /// Checks that the call is a read for this account, and returns a future that
+    /// sends and audits it.
     ///
     /// # Errors
-    /// [`ReadOnly`]; then nothing is ever sent.
+    /// [`ReadOnly`]; then nothing is sent.
     pub(super) fn send_read<'a>(
         &'a self,
         call: &'a Permitted<Call>,
         access: &'a OdooSession<'_>,
-        inquiry: bool,
+        is_system_query: bool,
     ) -> Result<impl Future<Output = Result<Bytes, OperationError>> + Send + 'a, ReadOnly> {
         self.allow(call.get().operation())?;
         Ok(async move {
-            let call_of = call.get();
-            // Its record is written also when this is dropped half way.
-            let record = access.begin_read_audit(call_of, inquiry).await?;
-            let asking = access.call_stats.start_call(call_of);
+            let read = call.get();
+            // The record is written even if this future is dropped.
+            let record = access.start_audit(read, is_system_query, None).await?;
+            let timer = access.call_stats.start_call(read);
             // Boxed: it is the largest part of the future of every tool.
-            let answer = Box::pin(self.client.send(call, &self.key, asking.trace_context())).await;
-            asking.end(answer.as_ref().err().map(CallError::kind));
+            let answer = Box::pin(self.client.send(call, &self.key, timer.trace_context())).await;
+            timer.end(answer.as_ref().err().map(CallError::kind));
             match answer {
                 Ok(answer) => {
-                    // Looked through once: an answer may be long.
-                    let kept = record.is_recorded();
-                    let told = kept.then(|| ResponseSummary::of(&answer, call_of.operation()));
-                    if !inquiry {
-                        let rows = told.as_ref().and_then(|told| told.rows);
+                    // Summarized once: a response may be long.
+                    let is_recorded = record.is_recorded();
+                    let summary =
+                        is_recorded.then(|| ResponseSummary::of(&answer, read.operation()));
+                    if !is_system_query {
+                        let rows = summary.as_ref().and_then(|summary| summary.rows);
                         access.call_stats.record_response(&answer, rows);
                     }
-                    record.finish(AuditOutcome::Answered, told.as_ref());
+                    record.finish(AuditOutcome::Answered, summary.as_ref());
                     Ok(answer)
                 }
                 Err(error) => {
@@ -147,13 +150,13 @@ impl OdooAccount {
         })
     }
 
-    /// The way to Odoo and the key, for a change that is sent by itself.
+    /// The client and the key, for a write that is sent in a task of its own.
     pub(super) fn client_and_key(&self) -> (Arc<OdooClient>, ApiKey) {
         (Arc::clone(&self.client), self.key.clone())
     }
 
-    /// Asks a question of our own; look-ups of the same thing at the same time
-    /// are joined by the caches around this.
+    /// Sends a query of the gateway's own. The caches around this join identical
+    /// lookups that run at the same time.
     pub(super) async fn send_system_query(
         &self,
         call: &Permitted<Call>,
@@ -177,32 +180,32 @@ impl OdooAccount {
         Ok(self.schemas.try_get_with_by_ref(model, look_up).await?)
     }
 
-    /// The fields of a model, where they are known.
+    /// The fields of a model, if they are cached.
     pub(super) async fn cached_schema(&self, model: &ModelName) -> Option<Arc<Schema>> {
         self.schemas.get(model).await
     }
 
-    /// Tells the log, once, of rules that look at fields which the model does
-    /// not have: nobody else learns why it is closed.
+    /// Logs, once per model, rules that name fields which the model does not
+    /// have: the log is the only place that says why the model is closed.
     fn log_unresolved_rules(&self, model: &ModelName, schema: &Schema, access: &OdooSession<'_>) {
-        let (roles, instance) = (&access.caller.roles, access.instance_name());
-        let misfits = access
+        let (roles, instance) = access.scope();
+        let unresolved = access
             .policy
             .unresolved_rules(roles, instance, model, schema);
-        let told: Vec<String> = misfits
+        let unresolved: Vec<String> = unresolved
             .map(|(at, field)| format!("rule {} of role `{}`: `{field}`", at.index + 1, at.role))
             .collect();
-        let mut known = self
+        let mut logged = self
             .logged_unresolved_rules
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if !told.is_empty() && known.insert(model.clone()) {
-            tracing::warn!(instance.name = %instance, odoo.model = %model, error = %told.join(", "), "Closed a model: its rules look at fields that it does not have");
+        if !unresolved.is_empty() && logged.insert(model.clone()) {
+            tracing::warn!(instance.name = %instance, odoo.model = %model, error = %unresolved.join(", "), "Closed a model whose rules name fields that it does not have");
         }
     }
 
-    /// What Odoo says of the methods of a model, to who may read it: it takes
-    /// half a second, and most users may not. Then there is none for a while.
+    /// Odoo's documentation of the methods of a model. It takes Odoo half a
+    /// second, and most users may not read it: `None` is cached, too.
     pub(super) async fn documentation(
         &self,
         model: &ModelName,
@@ -215,15 +218,14 @@ impl OdooAccount {
             {
                 Ok(answer) => answer,
                 Err(elapsed) => {
-                    tracing::debug!(odoo.model = %model, error = %elapsed, "Gave up asking for documentation");
+                    tracing::debug!(odoo.model = %model, error = %elapsed, "Timed out reading documentation");
                     return Ok(None);
                 }
             };
-            match answer {
-                Ok(answer) => Ok(Some(Arc::new(Documentation::parse(&answer)?))),
-                Err(OperationError::Call(error)) if error.is_fault() => Ok(None),
-                Err(denied) => Err(denied),
-            }
+            let Some(answer) = answer.none_if_fault()? else {
+                return Ok(None);
+            };
+            Ok(Some(Arc::new(Documentation::parse(&answer)?)))
         };
         let found = self.documentation.try_get_with_by_ref(model, look_up).await;
         found.unwrap_or_else(|error: Arc<OperationError>| {
@@ -250,9 +252,8 @@ impl OdooAccount {
         access: &OdooSession<'_>,
     ) -> Result<Arc<OdooUser>, OperationError> {
         let look_up = async {
-            let ask = async |inquiry: SystemQuery| {
-                self.send_system_query(&permit(&inquiry)?, access).await
-            };
+            let ask =
+                async |query: SystemQuery| self.send_system_query(&permit(&query)?, access).await;
             let me: WhoAmI = serde_json::from_slice(&ask(SystemQuery::WhoAmI).await?)?;
             let answer = ask(SystemQuery::User(me.uid)).await?;
             let rows: Vec<UserRow> = serde_json::from_slice(&answer)?;
@@ -265,24 +266,18 @@ impl OdooAccount {
                     .into_iter()
                     .filter(|id| *id != default)
                     .collect();
-                // Names are a courtesy: a user who may not read companies goes without.
-                let named: Vec<CompanyRow> = if others.is_empty() {
-                    Vec::new()
-                } else {
-                    match ask(SystemQuery::Companies(others.clone())).await {
-                        Ok(answer) => serde_json::from_slice(&answer)?,
-                        Err(OperationError::Call(error)) if error.is_fault() => Vec::new(),
-                        Err(denied) => return Err(denied),
+                // Names are optional: some users may not read companies.
+                let mut named: Vec<CompanyRow> = Vec::new();
+                if !others.is_empty() {
+                    let answer = ask(SystemQuery::Companies(others.clone())).await;
+                    if let Some(answer) = answer.none_if_fault()? {
+                        named = serde_json::from_slice(&answer)?;
                     }
-                };
+                }
                 companies.extend(others.into_iter().map(|id| {
-                    Company {
-                        id,
-                        name: named
-                            .iter()
-                            .find(|row| row.id == id)
-                            .map_or_else(Box::default, |row| row.name.clone()),
-                    }
+                    let row = named.iter().find(|row| row.id == id);
+                    let name = row.map_or_else(Box::default, |row| row.name.clone());
+                    Company { id, name }
                 }));
             }
             let languages: Vec<LanguageRow> =

@@ -1,105 +1,104 @@
-//! What shows whether a change was made, of which the answer was lost.
+//! Queries that show whether a write was done whose response was lost.
 //!
-//! Asked with the login alone: what policy hides from the caller must not look
-//! as if it were not there, else a change is made a second time. Only ids come
-//! of it, and only `changes` asks, for a change that the caller was allowed.
+//! They bypass the policy's row filters: a record that the policy hides from
+//! the caller must not look as if it did not exist, or the write is repeated.
+//! They return only ids, and only `writes` uses them, for writes that the caller
+//! was permitted to make.
 
 use serde::Deserialize;
 
-use super::{OdooSession, OperationError};
+use super::{OdooSession, OperationError, error::NoneIfFault};
 use crate::render::Rows;
 use gatepost_odoo::{
     CreatedAfter, CreatedRecordsQuery, ModelName, OdooError, RecordId, SystemQuery,
 };
 use gatepost_odoo_client::CallError;
 
-/// What is left of records that were to be deleted.
+/// Which of the records that were to be deleted still exist.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ExistingRecords {
     /// All of them exist.
     All,
-    /// At least one exists that this Odoo user may not see (any more).
+    /// At least one exists that this Odoo user may not see, or no longer.
     Hidden,
     /// None of them exists.
     None,
-    /// So many exist.
+    /// This many exist.
     Some(usize),
 }
 
 impl OdooSession<'_> {
-    /// The id of the newest record of the model, as far as this Odoo user sees
-    /// it; 0 where there is none. Nothing where Odoo does not tell.
+    /// Returns the id of the newest record of the model that this Odoo user may
+    /// see, 0 if there is none, or `None` if Odoo refuses the query.
     ///
     /// # Errors
-    /// [`Denied`].
+    /// [`OperationError`].
     pub async fn newest_id(&self, model: &ModelName) -> Result<Option<u32>, OperationError> {
         let found = self.query_ids(&SystemQuery::Newest(model.clone())).await?;
         Ok(found.map(|ids| ids.first().map_or(0, |id| id.get())))
     }
 
-    /// The records of the model that our Odoo user made, the oldest first; with
-    /// `on`, only messages and the like of that record. Nothing where Odoo does
-    /// not tell: the user may not read such records, or the model does not note
-    /// who made them.
+    /// Returns the records of the model that this Odoo user created, oldest
+    /// first; with `attached_to`, only messages and the like of that record.
+    /// `None` if Odoo refuses the query: the user may not read such records, or
+    /// the model does not store who created them.
     ///
     /// # Errors
-    /// [`Denied`].
+    /// [`OperationError`].
     pub async fn created_by_us(
         &self,
         model: &ModelName,
         (after, limit): (CreatedAfter, u32),
-        on: Option<(ModelName, RecordId)>,
+        attached_to: Option<(ModelName, RecordId)>,
     ) -> Result<Option<Vec<RecordId>>, OperationError> {
-        let inquiry = SystemQuery::CreatedRecords(CreatedRecordsQuery {
+        let query = SystemQuery::CreatedRecords(CreatedRecordsQuery {
             model: model.clone(),
             creator: self.user().await?.id,
             after,
-            attached_to: on,
+            attached_to,
             limit,
         });
-        self.query_ids(&inquiry).await
+        self.query_ids(&query).await
     }
 
-    /// What is left of these records. Nothing where Odoo does not tell.
+    /// Returns which of these records exist, or `None` if Odoo refuses the query.
     ///
     /// # Errors
-    /// [`Denied`].
+    /// [`OperationError`].
     pub async fn existing_records(
         &self,
         model: &ModelName,
         ids: &[RecordId],
     ) -> Result<Option<ExistingRecords>, OperationError> {
-        let inquiry = SystemQuery::Existing(model.clone(), ids.to_vec());
-        let answer = match self.run_system_query(&inquiry).await {
+        let query = SystemQuery::Existing(model.clone(), ids.to_vec());
+        let answer = match self.run_system_query(&query).await {
             Ok(answer) => answer,
             Err(OperationError::Call(error))
                 if matches!(*error, CallError::Fault(OdooError::Access(_))) =>
             {
                 return Ok(Some(ExistingRecords::Hidden));
             }
-            Err(OperationError::Call(error)) if error.is_fault() => return Ok(None),
-            Err(denied) => return Err(denied),
+            Err(error) if error.is_fault() => return Ok(None),
+            Err(error) => return Err(error),
         };
-        let there = Rows::parse(&answer)?.ids().count();
-        Ok(Some(match there {
+        let existing = Rows::parse(&answer)?.ids().count();
+        Ok(Some(match existing {
             0 => ExistingRecords::None,
-            _ if there == ids.len() => ExistingRecords::All,
-            _ => ExistingRecords::Some(there),
+            _ if existing == ids.len() => ExistingRecords::All,
+            _ => ExistingRecords::Some(existing),
         }))
     }
 
     async fn query_ids(
         &self,
-        inquiry: &SystemQuery,
+        query: &SystemQuery,
     ) -> Result<Option<Vec<RecordId>>, OperationError> {
         #[derive(Deserialize)]
         struct Row {
             id: RecordId,
         }
-        let answer = match self.run_system_query(inquiry).await {
-            Ok(answer) => answer,
-            Err(OperationError::Call(error)) if error.is_fault() => return Ok(None),
-            Err(denied) => return Err(denied),
+        let Some(answer) = self.run_system_query(query).await.none_if_fault()? else {
+            return Ok(None);
         };
         let rows: Vec<Row> = serde_json::from_slice(&answer)?;
         Ok(Some(rows.into_iter().map(|row| row.id).collect()))

@@ -1,4 +1,4 @@
-//! Changing records: allowed, written down, and carried to its end.
+//! Writes: authorized, audited, and completed even if the client disconnects.
 
 use std::{
     future::Future,
@@ -15,17 +15,17 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval_at},
 };
 
-use super::{OdooSession, OperationError, audit_outcome};
+use super::{OdooSession, OperationError, audit_records::audit_outcome};
 use crate::audit::{AuditOutcome, PendingRecord, ResponseSummary};
 use gatepost_base::TraceContext;
 use gatepost_odoo::{Call, LoadResult, Operation, Request};
 use gatepost_odoo_client::{ApiKey, CallError, OdooClient, UnknownOutcome};
 use gatepost_policy::{Forbidden, Permitted, PolicyFacts, RecordAccess, WriteMode};
 
-/// How often somebody who listens hears that Odoo is still at work.
+/// How often a client hears that Odoo is still working.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(3);
 
-/// A change that policy lets through, and how freely.
+/// A write that the policy permits, with the mode that applies.
 #[derive(Debug)]
 pub struct AuthorizedWrite {
     call: Permitted<Call>,
@@ -33,7 +33,8 @@ pub struct AuthorizedWrite {
     record_accesses: Vec<RecordAccess>,
 }
 
-/// A change that is written down and may be sent. It needs nobody to wait for it.
+/// A write whose audit record is started and that may be sent. It owns all it
+/// needs, so that it completes in a task of its own.
 struct AuditedWrite {
     client: Arc<OdooClient>,
     key: ApiKey,
@@ -43,7 +44,7 @@ struct AuditedWrite {
     client_gone: Arc<AtomicBool>,
 }
 
-/// Somebody who waits for a change; dropped before its end, they left.
+/// Records that the client disconnected if it is dropped before the write ends.
 struct DisconnectGuard {
     client_gone: Option<Arc<AtomicBool>>,
 }
@@ -54,91 +55,67 @@ impl AuthorizedWrite {
         self.call.get()
     }
 
-    /// The freest mode in which the caller may make it.
+    /// The least restrictive mode in which the caller may make it.
     pub fn mode(&self) -> WriteMode {
         self.mode
     }
 
-    /// What it does, to which models and records.
+    /// The operations that it does, on which models and records.
     pub fn record_accesses(&self) -> &[RecordAccess] {
         &self.record_accesses
     }
 }
 
 impl OdooSession<'_> {
-    /// Lets a change through in the freest mode in which the instance and the
-    /// caller's roles allow it. Nothing is sent yet.
+    /// Authorizes a write in the least restrictive mode that the instance and
+    /// the caller's roles allow. Nothing is sent yet.
     ///
     /// # Errors
-    /// [`Denied`].
+    /// [`OperationError`].
     pub async fn permit_write(&self, call: Call) -> Result<AuthorizedWrite, OperationError> {
-        let login = self.account()?;
-        login.allow(call.operation())?;
-        let (roles, instance) = (&self.caller.roles, self.instance_name());
+        self.account()?.allow(call.operation())?;
+        let (roles, instance) = self.scope();
         let most = self.instance.write_mode();
-        let mut refused = OperationError::from(Forbidden::Operation {
+        let mut refusal = OperationError::from(Forbidden::Operation {
             model: call.model().clone(),
             operation: call.operation(),
         });
-        let mut known = PolicyFacts::default();
+        let mut facts = PolicyFacts::default();
         for mode in WriteMode::WRITING {
             if mode > most {
                 continue;
             }
-            let permit = self.decide_with(&mut known, call.model(), |schemas| {
+            let permit = self.decide_with(&mut facts, call.model(), |facts| {
                 self.policy
-                    .permit_write(roles, instance, mode, &call, schemas)
+                    .permit_write(roles, instance, mode, &call, facts)
             });
-            // Boxed: asking for fields is rare, and large.
+            // Boxed: it is large, because it may look up schemas.
             match Box::pin(permit).await {
-                Ok((call, touched)) => {
+                Ok((call, record_accesses)) => {
                     return Ok(AuthorizedWrite {
                         call,
                         mode,
-                        record_accesses: touched,
+                        record_accesses,
                     });
                 }
-                Err(denied @ OperationError::Forbidden(_)) => refused = denied,
-                Err(denied) => return Err(denied),
+                Err(error @ OperationError::Forbidden(_)) => refusal = error,
+                Err(error) => return Err(error),
             }
         }
-        Err(refused)
+        Err(refusal)
     }
 
-    /// Whether the caller may make any change of this effect on the model.
+    /// Starts the audit record, sends the write, and runs `then` with the result.
+    /// Once sent, both complete even if this future is dropped because the client
+    /// disconnected: Odoo continues, too.
+    ///
+    /// `before` is the hash of the records before the write, for the audit.
     ///
     /// # Errors
-    /// [`Denied`].
-    pub fn may_write(
-        &self,
-        model: &gatepost_odoo::ModelName,
-        effect: Operation,
-    ) -> Result<(), OperationError> {
-        self.account()?.allow(effect)?;
-        if self.instance.write_mode() == WriteMode::ReadOnly {
-            let model = model.clone();
-            return Err(Forbidden::Operation {
-                model,
-                operation: effect,
-            }
-            .into());
-        }
-        Ok(self
-            .policy
-            .allow(&self.caller.roles, self.instance_name(), model, effect)?)
-    }
-
-    /// Writes down that the change begins, sends it, and does `then` with what
-    /// came of it. Once it is sent both are done to the end, also when this is
-    /// dropped because the client left: Odoo goes on too.
-    ///
-    /// `before` is the hash of what was there, for the record.
-    ///
-    /// # Errors
-    /// [`Denied`] when it was not sent; what became of it otherwise is for `then`.
+    /// [`OperationError`] if it was not sent; otherwise `then` gets the error.
     pub async fn send_write<T, F>(
         &self,
-        allowed: AuthorizedWrite,
+        authorized: AuthorizedWrite,
         before: Option<Box<str>>,
         then: impl FnOnce(Result<Bytes, OperationError>) -> F + Send + 'static,
     ) -> Result<T, OperationError>
@@ -146,51 +123,46 @@ impl OdooSession<'_> {
         F: Future<Output = T> + Send,
         T: Send + 'static,
     {
-        let call = allowed.call;
-        let (link, key) = self.account()?.client_and_key();
-        let record = self.begin_write_audit(call.get(), before).await?;
-        self.report_progress(call.get());
-        let asked = call.get().clone();
-        let asking = self.call_stats.start_call(&asked);
-        let left = Arc::new(AtomicBool::new(false));
-        let waiting = DisconnectGuard {
-            client_gone: Some(Arc::clone(&left)),
+        let call = authorized.call;
+        let (client, key) = self.account()?.client_and_key();
+        let audit_record = self.start_audit(call.get(), false, before).await?;
+        let target = format!("{} on {}", call.get().method(), call.get().model());
+        self.report_progress(|| format!("Asking Odoo: {target}"));
+        let sent = call.get().clone();
+        let timer = self.call_stats.start_call(&sent);
+        let client_gone = Arc::new(AtomicBool::new(false));
+        let guard = DisconnectGuard {
+            client_gone: Some(Arc::clone(&client_gone)),
         };
-        let ready = AuditedWrite {
-            client: link,
+        let write = AuditedWrite {
+            client,
             key,
             call,
-            trace_context: asking.trace_context().cloned(),
-            audit_record: record,
-            client_gone: left,
+            trace_context: timer.trace_context().cloned(),
+            audit_record,
+            client_gone,
         };
-        let sent = self.in_flight_writes.begin();
+        let in_flight = self.in_flight_writes.begin();
         let task = tokio::spawn(async move {
-            let (answer, failure) = ready.send().await;
+            let (answer, failure) = write.send().await;
             let done = then(answer).await;
-            drop(sent);
+            drop(in_flight);
             (done, failure)
         });
         let ended = with_heartbeat(task, HEARTBEAT_INTERVAL, |elapsed| {
-            if let Some(listener) = &self.progress {
-                listener.report(&format!(
-                    "Odoo is at work: {} on {}, {} s so far",
-                    asked.method(),
-                    asked.model(),
-                    elapsed.as_secs()
-                ));
-            }
+            let seconds = elapsed.as_secs();
+            self.report_progress(|| format!("Odoo is working: {target}, {seconds} s so far"));
         })
         .await;
-        waiting.disarm();
+        guard.disarm();
         match ended {
             Ok((done, failure)) => {
-                asking.end(failure);
+                timer.end(failure);
                 Ok(done)
             }
-            // A bug of ours; nobody knows how far it came.
+            // The task panicked, so it is unknown how far the write got.
             Err(error) => {
-                asking.end(Some("outcome_unknown"));
+                timer.end(Some("outcome_unknown"));
                 Err(outcome_unknown(error))
             }
         }
@@ -198,7 +170,7 @@ impl OdooSession<'_> {
 }
 
 impl AuditedWrite {
-    /// Sends it. Also gives the word for how it failed.
+    /// Sends the write and finishes its audit record. Also returns the kind of failure.
     async fn send(mut self) -> (Result<Bytes, OperationError>, Option<&'static str>) {
         let answer = self
             .client
@@ -209,13 +181,13 @@ impl AuditedWrite {
         }
         match answer.and_then(|answer| self.check_load_result(answer)) {
             Ok((answer, ids)) => {
-                let kept = self.audit_record.is_recorded();
-                let told = kept.then(|| match &ids {
+                let is_recorded = self.audit_record.is_recorded();
+                let summary = is_recorded.then(|| match &ids {
                     Some(ids) => ResponseSummary::of(ids, Operation::Create),
                     None => ResponseSummary::of(&answer, self.call.get().operation()),
                 });
                 self.audit_record
-                    .finish(AuditOutcome::Answered, told.as_ref());
+                    .finish(AuditOutcome::Answered, summary.as_ref());
                 (Ok(answer), None)
             }
             Err(error) => {
@@ -225,11 +197,9 @@ impl AuditedWrite {
             }
         }
     }
-}
 
-impl AuditedWrite {
-    /// The answer, and for a table the ids in it. Odoo says in an answer like any
-    /// other that it did not take a table.
+    /// Returns the response, and for an import the ids in it. Odoo reports a
+    /// failed import in a successful response.
     fn check_load_result(&self, answer: Bytes) -> Result<(Bytes, Option<Vec<u8>>), CallError> {
         let Request::Load(load) = self.call.get().request() else {
             return Ok((answer, None));
@@ -247,7 +217,7 @@ impl AuditedWrite {
 }
 
 impl DisconnectGuard {
-    /// Whoever is here at the end did not leave.
+    /// The write ended while the client was connected.
     fn disarm(mut self) {
         self.client_gone = None;
     }
@@ -255,8 +225,8 @@ impl DisconnectGuard {
 
 impl Drop for DisconnectGuard {
     fn drop(&mut self) {
-        if let Some(left) = &self.client_gone {
-            left.store(true, Relaxed);
+        if let Some(client_gone) = &self.client_gone {
+            client_gone.store(true, Relaxed);
         }
     }
 }
@@ -267,8 +237,12 @@ fn outcome_unknown(error: JoinError) -> OperationError {
     )))
 }
 
-/// Waits for the end of something, and tells now and then how long it takes.
-async fn with_heartbeat<F: Future>(work: F, every: Duration, tell: impl Fn(Duration)) -> F::Output {
+/// Waits for `work`, and reports at intervals how long it has taken.
+async fn with_heartbeat<F: Future>(
+    work: F,
+    every: Duration,
+    report: impl Fn(Duration),
+) -> F::Output {
     tokio::pin!(work);
     let begun = Instant::now();
     let mut beat = interval_at(begun + every, every);
@@ -277,7 +251,7 @@ async fn with_heartbeat<F: Future>(work: F, every: Duration, tell: impl Fn(Durat
         tokio::select! {
             biased;
             ended = &mut work => return ended,
-            _ = beat.tick() => tell(begun.elapsed()),
+            _ = beat.tick() => report(begun.elapsed()),
         }
     }
 }
@@ -292,16 +266,16 @@ mod tests {
 
     #[tokio::test]
     async fn heartbeat_is_reported_until_the_work_ends() {
-        let (heard, enough) = (Cell::new(0), Notify::new());
-        let tell = |_| {
-            heard.set(heard.get() + 1);
-            if heard.get() == 2 {
+        let (reports, enough) = (Cell::new(0), Notify::new());
+        let report = |_| {
+            reports.set(reports.get() + 1);
+            if reports.get() == 2 {
                 enough.notify_one();
             }
         };
-        with_heartbeat(enough.notified(), Duration::from_millis(1), tell).await;
-        assert_eq!(heard.get(), 2);
-        let ended = with_heartbeat(async { 7 }, Duration::from_secs(3), tell).await;
-        assert_eq!((ended, heard.get()), (7, 2));
+        with_heartbeat(enough.notified(), Duration::from_millis(1), report).await;
+        assert_eq!(reports.get(), 2);
+        let ended = with_heartbeat(async { 7 }, Duration::from_secs(3), report).await;
+        assert_eq!((ended, reports.get()), (7, 2));
     }
 }

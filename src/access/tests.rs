@@ -26,7 +26,7 @@ fn credential(name: &str) -> CredentialName {
     CredentialName::try_from(name).unwrap()
 }
 
-/// An instance behind a port where nobody answers, with the credential `sales`.
+/// An instance on a port where nothing listens, with the credential `sales`.
 fn instance(service_key_writes: bool) -> Instance {
     let link = OdooClientSettings {
         url: "http://127.0.0.1:9".to_owned(),
@@ -137,7 +137,7 @@ async fn read_only_service_key_never_sends_a_write() {
         assert_eq!(sent, 0);
     }
     let (denied, _) = attempt_call(&instance, None, Operation::Write).await;
-    insta::assert_snapshot!(denied, @"you may not write records here: your calls act as the gateway's own Odoo user, who only reads; retrying will not help, ask the administrator for an Odoo user of your own");
+    insta::assert_snapshot!(denied, @"you may not write records here: your calls act as the gateway's own Odoo user, which is read-only. Nothing was changed. Retrying will not help; ask the administrator for an Odoo user of your own");
 }
 
 #[tokio::test]
@@ -193,12 +193,12 @@ async fn write_is_audited_before_and_after_and_not_sent_without_audit() {
     assert_eq!(sent, 1);
     assert!(journal.flush(patience));
     let outcomes = || {
-        let mut told = Vec::new();
+        let mut lines = Vec::new();
         JournalSummary::read(std::slice::from_ref(&file), |line, _| {
-            told.push(format!("{} {:?}", line.outcome, line.reason));
+            lines.push(format!("{} {:?}", line.outcome, line.reason));
         })
         .unwrap();
-        told.split_off(1)
+        lines.split_off(1)
     };
     assert_eq!(
         outcomes(),
@@ -220,7 +220,7 @@ async fn write_is_audited_before_and_after_and_not_sent_without_audit() {
     assert_eq!(sent, 1);
     fs::remove_dir(&file).unwrap();
     assert!(journal.close(patience));
-    let told = outcomes();
-    assert_eq!(told.len(), 1 + 4 + 1, "{told:?}");
-    assert!(told.contains(&"forbidden Some(\"unaudited\")".to_owned()));
+    let lines = outcomes();
+    assert_eq!(lines.len(), 1 + 4 + 1, "{lines:?}");
+    assert!(lines.contains(&"forbidden Some(\"unaudited\")".to_owned()));
 }

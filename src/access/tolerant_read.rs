@@ -1,4 +1,4 @@
-//! Reading records, also when one of the fields cannot be read.
+//! Reading records although some of the fields cannot be read.
 
 use std::collections::VecDeque;
 
@@ -9,38 +9,38 @@ use super::{OdooSession, OperationError};
 use crate::render::Rows;
 use gatepost_odoo::{Call, Context, Domain, FieldName, Order};
 
-/// Calls that looking for the unreadable fields may take.
+/// Calls that the search for the unreadable fields may take.
 const MAX_CALLS: u32 = 24;
 
-/// What was read of the same records, in one or several answers.
+/// The same records, read in one or several responses.
 #[derive(Debug)]
 pub struct PartialRead {
-    /// The answers: each has the same records with some of the fields.
+    /// The responses, each with some of the fields.
     pub responses: Vec<Bytes>,
-    /// The fields that Odoo would not give.
+    /// The fields that Odoo refused to read.
     pub unreadable_fields: Vec<FieldName>,
 }
 
 impl OdooSession<'_> {
-    /// Reads by `call`, which is given the fields to read. When Odoo refuses
-    /// the whole because of one field, as it does for a relation to a model
-    /// the user may not read, the others are read without it.
+    /// Reads with the call that `call` makes of a list of fields. Odoo refuses
+    /// the whole call because of one field, such as a relation to a model that
+    /// the user may not read; then the other fields are read without it.
     ///
     /// # Errors
-    /// [`Denied`] when not even the ids can be read, or for any other reason.
+    /// [`OperationError`], if not even the ids can be read or for another reason.
     pub async fn read_tolerantly(
         &self,
         fields: &[FieldName],
         call: impl Fn(&[FieldName]) -> Call,
     ) -> Result<PartialRead, OperationError> {
         let id = [FieldName::known("id")];
-        // Odoo takes no field for every field. A part of it is about no other
-        // records than the whole.
+        // Odoo reads no fields as all fields. All parts must select the same
+        // records as the whole.
         let call = |part: &[FieldName]| {
             let part = if part.is_empty() { &id } else { part };
             call(part).with_answer_fields(fields)
         };
-        let refused = match self.call(call(fields)).await {
+        let refusal = match self.call(call(fields)).await {
             Ok(answer) => {
                 return Ok(PartialRead {
                     responses: vec![answer],
@@ -50,14 +50,14 @@ impl OdooSession<'_> {
             Err(OperationError::Call(error)) if error.may_be_one_field() && !fields.is_empty() => {
                 error
             }
-            Err(denied) => return Err(denied),
+            Err(error) => return Err(error),
         };
-        // Only the ids: if that fails too, the fields are not to blame.
+        // If even the ids alone fail, no field is to blame.
         let Ok(ids) = self.call(call(&id)).await else {
-            return Err(OperationError::Call(refused));
+            return Err(OperationError::Call(refusal));
         };
-        // From here on by these ids: records that come or go between the calls
-        // must not look as if their fields were empty.
+        // Read these ids from now on: records created or deleted between the
+        // calls must not look as if their fields were empty.
         let template = call(&id);
         let found: Vec<i64> = Rows::parse(&ids)?.ids().collect();
         let domain = Domain::parse(&json!([["id", "in", found]]))?;
@@ -96,21 +96,21 @@ impl OdooSession<'_> {
                 Err(OperationError::Call(error)) if error.may_be_one_field() => {
                     push_halves(&mut halves, part, &mut reading.unreadable_fields);
                 }
-                Err(denied) => return Err(denied),
+                Err(error) => return Err(error),
             }
         }
         Ok(reading)
     }
 }
 
-/// Both halves of a part that failed, or the one field that is to blame.
+/// Queues both halves of fields that failed, or records the one that is to blame.
 fn push_halves<'f>(
     halves: &mut VecDeque<&'f [FieldName]>,
     part: &'f [FieldName],
-    left_out: &mut Vec<FieldName>,
+    unreadable: &mut Vec<FieldName>,
 ) {
     if let [only] = part {
-        left_out.push(only.clone());
+        unreadable.push(only.clone());
         return;
     }
     let (first, second) = part.split_at(part.len() / 2);

@@ -1,4 +1,4 @@
-//! What Odoo says of itself, and of the user we are there.
+//! The Odoo user that calls act as, and the rows it is read from.
 
 use serde::Deserialize;
 
@@ -9,9 +9,9 @@ use gatepost_odoo::RecordId;
 pub struct OdooUser {
     /// Its id.
     pub id: RecordId,
-    /// The companies it may use, its default one first.
+    /// The companies it may use, the default one first.
     pub companies: Vec<Company>,
-    /// The languages that are installed.
+    /// The codes of the installed languages, such as `fr_FR`.
     pub languages: Vec<Box<str>>,
 }
 
@@ -20,31 +20,31 @@ pub struct OdooUser {
 pub struct Company {
     /// Its id.
     pub id: RecordId,
-    /// Its name, empty when Odoo would not tell.
+    /// Its name; empty if the user may not read it.
     pub name: Box<str>,
 }
 
-/// An answer of `res.users/context_get`.
+/// The response of `res.users/context_get`.
 #[derive(Deserialize)]
 pub(super) struct WhoAmI {
     pub(super) uid: RecordId,
 }
 
-/// An answer of `res.users/read` on ourselves.
+/// A row of `res.users/read` for this user.
 #[derive(Deserialize)]
 pub(super) struct UserRow {
     pub(super) company_id: (RecordId, Box<str>),
     pub(super) company_ids: Vec<RecordId>,
 }
 
-/// An answer of `res.company/read`.
+/// A row of `res.company/read`.
 #[derive(Deserialize)]
 pub(super) struct CompanyRow {
     pub(super) id: RecordId,
     pub(super) name: Box<str>,
 }
 
-/// An answer of `res.lang/search_read`.
+/// A row of `res.lang/search_read`.
 #[derive(Deserialize)]
 pub(super) struct LanguageRow {
     pub(super) code: Box<str>,

@@ -1,4 +1,4 @@
-//! Asking the person behind the client.
+//! Sends an elicitation request to the client and waits for the response.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,111 +13,118 @@ use gatepost_mcp::{
 use gatepost_odoo_client::CallStats;
 use gatepost_state::store::StateStore;
 
-/// How the person behind the client can be asked, for one tool call.
+/// The way to ask the person behind the client during one tool call.
 ///
-/// Nothing of Odoo's is held while a question is open: no turn, no connection.
+/// No Odoo connection and no place in its queue is held while a person decides.
 #[derive(Debug)]
 pub struct Elicitation<'a>(ElicitationChannel<'a>);
 
-/// The ways to ask a person.
+/// The ways to ask the person behind the client.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ElicitationMode {
-    /// The tool's answer is a [`Question`](gatepost_mcp::elicitation::Question), and the client
-    /// calls again with what the person said ([`Asks::given`]).
-    InputRequired,
-    /// The tool asks while it runs ([`Asks::ask`]).
-    ServerRequest,
-    /// The client cannot ask: the model is told how to confirm.
+    /// The client cannot ask: the model gets a token with the preview, with which
+    /// it confirms.
     ConfirmToken,
+    /// The result of the tool is an
+    /// [`ElicitRequest`](gatepost_mcp::elicitation::ElicitRequest), and the client
+    /// calls again with the response ([`Elicitation::input_response`]).
+    InputRequired,
+    /// The tool asks while it runs ([`Elicitation::elicit`]).
+    ServerRequest,
 }
 
 #[derive(Debug)]
 enum ElicitationChannel<'a> {
+    ConfirmToken,
     InputRequired(Option<InputResponse>),
     ServerRequest(CallStream<'a>),
-    ConfirmToken,
 }
 
-/// The stream of one call, and what it takes to ask on it.
+/// The stream of one call, and what is needed to ask on it.
 #[derive(Debug)]
 pub struct CallStream<'a> {
-    /// Where messages to the client go.
+    /// The channel to the client.
     pub server_messages: mpsc::Sender<Bytes>,
-    /// Where the answer is waited for.
+    /// The pending requests of this process.
     pub pending: &'a PendingElicitations,
-    /// Who is asked.
+    /// The caller who is asked.
     pub owner: ElicitationOwner,
-    /// The call, as its client knows it.
+    /// The session and id of the call, by which its client can cancel it.
     pub client_request: Option<(Session, RequestId)>,
-    /// Where other replicas leave answers that come to them.
+    /// The store through which other replicas pass on responses.
     pub store: &'a Arc<StateStore>,
-    /// How long a person may think.
+    /// How long a person may take to respond.
     pub timeout: Duration,
-    /// Where the wait is counted.
+    /// The statistics that count the wait.
     pub call_stats: &'a CallStats,
 }
 
-/// Why a person was not asked, or did not answer. `Display` is for the model.
+/// Why a person was not asked or did not respond. `Display` is for the model.
+/// Nothing was changed in any of these cases.
 #[derive(Debug, thiserror::Error)]
 pub enum ElicitationError {
-    /// Too many questions are open.
+    /// The client cancelled the call.
+    #[error("not done: the client cancelled the call while the user was asked")]
+    Cancelled,
+    /// The client disconnected.
     #[error(
-        "not done, for the user must agree and has too many questions open already; call again when some are answered"
+        "not done: this change needs the user's approval, and the client disconnected before they could be asked"
     )]
-    TooManyPending,
-    /// What the caller may do was changed meanwhile, or the configuration was.
+    ClientDisconnected,
+    /// The client responded with an error or with an invalid result.
     #[error(
-        "not done, for what the user may do was changed while they were asked; call again, and they are asked again"
+        "not done: this change needs the user's approval, and the client did not show the approval request although it declared support for elicitation. Retrying will not help. Ask the user to make the change in Odoo or to use another client"
+    )]
+    InvalidResponse,
+    /// There is no randomness for an id that cannot be guessed.
+    #[error(
+        "not done: this change needs the user's approval, and the gateway had an internal error"
+    )]
+    NoEntropy(#[source] getrandom::Error),
+    /// The caller's permissions or the configuration changed in the meantime.
+    #[error(
+        "not done: the user's permissions changed while they were asked. Call again to ask them again"
     )]
     PermissionsChanged,
-    /// The client does not listen any more.
-    #[error("not done, for the user must agree and the client left before they could be asked")]
-    ClientDisconnected,
-    /// We are about to stop.
+    /// The process is shutting down.
     #[error(
-        "not done, for the user must agree and the gateway is restarting; call again in a minute, and they are asked again"
+        "not done: this change needs the user's approval, and the gateway is restarting. Call again in a minute to ask them again"
     )]
     ShuttingDown,
-    /// The question can get no id that nobody guesses.
-    #[error("not done, for the user must agree and could not be asked: internal error")]
-    NoEntropy(#[source] getrandom::Error),
-    /// The client cannot be asked in the middle of a call.
-    #[error("not done, for the user must agree and this client cannot ask them")]
-    Unsupported,
-    /// The client took the call back.
-    #[error("not done, for the call was taken back while the user was asked")]
-    Cancelled,
-    /// Nobody answered in time.
+    /// The person did not respond in time.
     #[error(
-        "not done, for the user must agree and did not answer within {} seconds; tell them what you want to do, and call again when they are there",
+        "not done: this change needs the user's approval, and they did not answer within {} seconds. Tell them what you want to do, and call again when they are available",
         .0.as_secs()
     )]
     TimedOut(Duration),
-    /// The client answered with an error, or with nothing that is an answer.
+    /// Too many requests are pending.
     #[error(
-        "not done, for the user must agree and the client did not ask them, though it says that it can; calling again will not help, ask the user to do it in Odoo or from another client"
+        "not done: this change needs the user's approval, and they have too many open approval requests. Call again when some are answered"
     )]
-    InvalidResponse,
+    TooManyPending,
+    /// The client does not support requests during a call.
+    #[error("not done: this change needs the user's approval, and this client cannot ask them")]
+    Unsupported,
 }
 
 impl<'a> Elicitation<'a> {
-    /// A client that cannot ask.
+    /// For a client that cannot ask.
     pub fn confirm_token() -> Self {
         Self(ElicitationChannel::ConfirmToken)
     }
 
-    /// A client that asks when it is given a question for an answer, and what
-    /// it brings of an earlier one.
-    pub fn input_required(given: Option<InputResponse>) -> Self {
-        Self(ElicitationChannel::InputRequired(given))
+    /// For a client that asks when a result requires it, with its response to an
+    /// earlier request, if any.
+    pub fn input_required(response: Option<InputResponse>) -> Self {
+        Self(ElicitationChannel::InputRequired(response))
     }
 
-    /// A client that can be asked on the stream of its call.
+    /// For a client that can be asked on the stream of its call.
     pub fn server_request(stream: CallStream<'a>) -> Self {
         Self(ElicitationChannel::ServerRequest(stream))
     }
 
-    /// How to ask.
+    /// Returns the way to ask.
     pub fn mode(&self) -> ElicitationMode {
         match self.0 {
             ElicitationChannel::InputRequired(_) => ElicitationMode::InputRequired,
@@ -126,18 +133,18 @@ impl<'a> Elicitation<'a> {
         }
     }
 
-    /// What the call brings of an earlier one that was answered with a question.
+    /// Returns the response to an earlier request, if the call brings one.
     pub fn input_response(&self) -> Option<&InputResponse> {
         match &self.0 {
-            ElicitationChannel::InputRequired(given) => given.as_ref(),
+            ElicitationChannel::InputRequired(response) => response.as_ref(),
             ElicitationChannel::ServerRequest(_) | ElicitationChannel::ConfirmToken => None,
         }
     }
 
-    /// Asks on the stream of the call, and waits for what the person says.
+    /// Sends a request on the stream of the call, and waits for the response.
     ///
     /// # Errors
-    /// [`Unasked`]; [`Unasked::NoWay`] where that is not the way.
+    /// [`ElicitationError`]; [`ElicitationError::Unsupported`] in the other modes.
     pub async fn elicit(&self, message: &str) -> Result<ElicitAction, ElicitationError> {
         match &self.0 {
             ElicitationChannel::ServerRequest(stream) => stream.elicit(message).await,
@@ -150,33 +157,33 @@ impl<'a> Elicitation<'a> {
 
 impl CallStream<'_> {
     async fn elicit(&self, message: &str) -> Result<ElicitAction, ElicitationError> {
-        let mut question = self
+        let mut pending = self
             .pending
             .register(self.owner.clone(), self.client_request.clone())?;
         let _wait = self.call_stats.start_person_wait();
-        let mut withdrawal = CancelOnDrop {
+        let mut cancellation = CancelOnDrop {
             server_messages: &self.server_messages,
-            id: Some(question.id()),
+            id: Some(pending.id()),
         };
         let asked = async {
-            // Not as news of progress: it may not be dropped.
-            let request = elicitation::create_request(question.id(), message);
+            // Waits for room, unlike progress, because it must not be dropped.
+            let request = elicitation::create_request(pending.id(), message);
             if self.server_messages.send(request).await.is_err() {
                 return Err(ElicitationError::ClientDisconnected);
             }
-            let id = question.id();
-            let told = tokio::select! {
-                told = question.response() => told,
-                told = cross_replica::wait_for_response(self.store, id, &self.owner, self.timeout) => told,
+            let id = pending.id();
+            let response = tokio::select! {
+                response = pending.response() => response,
+                response = cross_replica::wait_for_response(self.store, id, &self.owner, self.timeout) => response,
             };
             if matches!(
-                told,
+                response,
                 Ok(_)
                     | Err(ElicitationError::PermissionsChanged | ElicitationError::InvalidResponse)
             ) {
-                withdrawal.id = None;
+                cancellation.id = None;
             }
-            told
+            response
         };
         timeout(self.timeout, asked)
             .await
@@ -184,7 +191,7 @@ impl CallStream<'_> {
     }
 }
 
-/// Takes a question back that was not answered, however its call ends.
+/// Cancels a request that has no response, however its call ends.
 struct CancelOnDrop<'a> {
     server_messages: &'a mpsc::Sender<Bytes>,
     id: Option<ElicitationId>,
@@ -201,18 +208,42 @@ impl Drop for CancelOnDrop<'_> {
 }
 
 impl ElicitationError {
-    /// The word for it in logs and metrics.
+    /// The error type in logs and metrics.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::TooManyPending => "unasked_busy",
-            Self::PermissionsChanged => "unasked_changed",
-            Self::ClientDisconnected => "unasked_gone",
-            Self::ShuttingDown => "unasked_leaving",
-            Self::NoEntropy(_) => "unasked_no_randomness",
-            Self::Unsupported => "unasked_no_way",
             Self::Cancelled => "unasked_taken_back",
-            Self::TimedOut(_) => "unasked_timed_out",
+            Self::ClientDisconnected => "unasked_gone",
             Self::InvalidResponse => "unasked_unanswered",
+            Self::NoEntropy(_) => "unasked_no_randomness",
+            Self::PermissionsChanged => "unasked_changed",
+            Self::ShuttingDown => "unasked_leaving",
+            Self::TimedOut(_) => "unasked_timed_out",
+            Self::TooManyPending => "unasked_busy",
+            Self::Unsupported => "unasked_no_way",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::ElicitationError;
+
+    #[test]
+    fn error_texts() {
+        let errors = [
+            ElicitationError::Cancelled,
+            ElicitationError::ClientDisconnected,
+            ElicitationError::InvalidResponse,
+            ElicitationError::NoEntropy(getrandom::Error::UNSUPPORTED),
+            ElicitationError::PermissionsChanged,
+            ElicitationError::ShuttingDown,
+            ElicitationError::TimedOut(Duration::from_secs(300)),
+            ElicitationError::TooManyPending,
+            ElicitationError::Unsupported,
+        ];
+        let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        insta::assert_snapshot!(texts.join("\n"));
     }
 }

@@ -1,8 +1,8 @@
-//! Answers of people that come to another replica than the one that asked.
+//! Responses that arrive at another replica than the one that asked.
 //!
-//! The call that waits leaves word in the ledger that it does, and looks there.
-//! Only an answer to what stands there is written: one that nobody waits for
-//! costs one look.
+//! The waiting call stores a marker and polls it. A replica that gets a response
+//! replaces the marker; a response to a request that is not pending costs one
+//! read.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,33 +15,33 @@ use gatepost_base::{CredentialName, RoleName};
 use gatepost_mcp::elicitation::{ElicitAction, ElicitationId};
 use gatepost_state::store::{StateStore, StoreError, StoreKey, StoreKeyKind};
 
-/// How often a call looks. People are slow.
+/// How often a waiting call polls. People are slow.
 const POLL_INTERVAL: Duration = Duration::from_millis(700);
 
-/// What stands in the ledger while nobody has answered.
+/// The stored marker of a request without a response.
 const PENDING: &[u8] = b"open";
 
-/// An answer, and what who gave it may do.
+/// A response, with the permissions of the caller who sent it.
 #[derive(Debug, Serialize, Deserialize)]
 struct StoredResponse {
-    /// What was said; none where the client answered with an error.
+    /// `None` if the client responded with an error.
     consent: Option<ElicitAction>,
     roles: Vec<RoleName>,
     credential: Option<CredentialName>,
 }
 
-/// Leaves word that a call waits for so long, and gives the answer when it
-/// comes. Never, where replicas share nothing, or cannot now.
+/// Stores that a call waits, for at most `timeout`, and returns the response when
+/// it arrives. Never returns if the store is not shared or unavailable.
 pub(crate) async fn wait_for_response(
-    ledger: &Arc<StateStore>,
+    store: &Arc<StateStore>,
     id: ElicitationId,
-    asker: &ElicitationOwner,
-    patience: Duration,
+    owner: &ElicitationOwner,
+    timeout: Duration,
 ) -> Result<ElicitAction, ElicitationError> {
-    let key = key(id, asker);
-    if !ledger.is_shared()
-        || ledger
-            .put(&key, Bytes::from_static(PENDING), patience)
+    let key = key(id, owner);
+    if !store.is_shared()
+        || store
+            .put(&key, Bytes::from_static(PENDING), timeout)
             .await
             .is_err()
     {
@@ -49,61 +49,64 @@ pub(crate) async fn wait_for_response(
     }
     loop {
         sleep(POLL_INTERVAL).await;
-        // It may be away for a moment; the answer may also come here.
-        let Ok(Some(found)) = ledger.get(&key).await else {
+        // The store may be unavailable for a moment, and the response may arrive here.
+        let Ok(Some(found)) = store.get(&key).await else {
             continue;
         };
         if found == PENDING {
             continue;
         }
-        drop(ledger.get_and_delete(&key).await);
-        let answer: Option<StoredResponse> = serde_json::from_slice(&found).ok();
-        return match answer {
-            Some(answer) if !asker.has_permissions(&answer.roles, answer.credential.as_ref()) => {
+        drop(store.get_and_delete(&key).await);
+        let response: Option<StoredResponse> = serde_json::from_slice(&found).ok();
+        return match response {
+            Some(response)
+                if !owner.has_permissions(&response.roles, response.credential.as_ref()) =>
+            {
                 Err(ElicitationError::PermissionsChanged)
             }
-            Some(answer) => answer.consent.ok_or(ElicitationError::InvalidResponse),
+            Some(response) => response.consent.ok_or(ElicitationError::InvalidResponse),
             None => Err(ElicitationError::InvalidResponse),
         };
     }
 }
 
-/// Whether a call of this asker waits in another replica.
-pub async fn is_pending(ledger: &StateStore, id: ElicitationId, asker: &ElicitationOwner) -> bool {
-    ledger.is_shared()
-        && matches!(ledger.get(&key(id, asker)).await, Ok(Some(found)) if found == PENDING)
+/// Returns whether a call of this owner waits in another replica.
+pub async fn is_pending(store: &StateStore, id: ElicitationId, owner: &ElicitationOwner) -> bool {
+    store.is_shared()
+        && matches!(store.get(&key(id, owner)).await, Ok(Some(found)) if found == PENDING)
 }
 
-/// Leaves an answer for the call that waits for it, once.
+/// Stores a response for the call that waits for it, once. Returns whether it
+/// was waiting.
 ///
 /// # Errors
-/// [`LedgerError`].
+/// [`StoreError`].
 pub async fn post_response(
-    ledger: &StateStore,
+    store: &StateStore,
     id: ElicitationId,
-    asker: &ElicitationOwner,
+    owner: &ElicitationOwner,
     consent: Option<ElicitAction>,
 ) -> Result<bool, StoreError> {
-    let (roles, credential) = asker.permissions();
-    let answer = StoredResponse {
+    let (roles, credential) = owner.permissions();
+    let response = StoredResponse {
         consent,
         roles: roles.to_vec(),
         credential: credential.cloned(),
     };
-    let Ok(written) = serde_json::to_vec(&answer) else {
+    let Ok(written) = serde_json::to_vec(&response) else {
         return Ok(false);
     };
-    // It is taken within moments, or nobody waits any more.
+    // The waiting call reads it within moments, or is gone.
     let ttl = Duration::from_mins(1);
-    ledger
-        .compare_and_swap(&key(id, asker), PENDING, written.into(), ttl)
+    store
+        .compare_and_swap(&key(id, owner), PENDING, written.into(), ttl)
         .await
 }
 
-fn key(id: ElicitationId, asker: &ElicitationOwner) -> StoreKey {
+fn key(id: ElicitationId, owner: &ElicitationOwner) -> StoreKey {
     let id = id.to_string();
     let mut parts = vec![id.as_bytes()];
-    let who = asker.identity_parts();
-    parts.extend(who.iter().map(|part| part.as_bytes()));
+    let identity = owner.identity_parts();
+    parts.extend(identity.iter().map(|part| part.as_bytes()));
     StoreKey::new(StoreKeyKind::ElicitationAnswer, &parts)
 }

@@ -1,7 +1,7 @@
-//! Asking the person behind the client: MCP elicitation in both protocol eras.
+//! Asks the person behind the client: MCP elicitation in both protocol eras.
 //!
-//! It knows how a question reaches a person and how the answer comes back, also
-//! through another replica. What needs approval is decided in `writes`.
+//! It delivers a request to the client and the response to the waiting call,
+//! even through another replica. `writes` decides what needs approval.
 
 mod channel;
 mod cross_replica;

@@ -1,8 +1,8 @@
-//! The questions that people were asked on the streams of their calls, and
-//! have not answered yet.
+//! Elicitation requests that were sent on the stream of a call and have no
+//! response yet.
 //!
-//! The answer comes as a request of its own, on another connection. Here it
-//! finds the call that waits, and only one of the same caller and instance.
+//! The response arrives as a request of its own on another connection. It is
+//! delivered to the waiting call only if caller and instance are the same.
 
 use std::{
     collections::HashMap,
@@ -19,38 +19,38 @@ use gatepost_mcp::{
     elicitation::{ElicitAction, ElicitationId},
 };
 
-/// Questions that wait at once.
+/// The maximum number of pending requests.
 const MAX_PENDING: usize = 1024;
 
-/// Those of one caller: more than a person answers, and fewer than the calls
-/// that run at once over stdin, which would wait for each other else.
+/// The maximum of one caller: more than a person answers, and fewer than the
+/// calls that run at once over stdin, which would otherwise wait for each other.
 const MAX_PENDING_PER_CALLER: usize = 8;
 
-/// The questions of one process that wait for an answer.
+/// The pending elicitation requests of this process.
 #[derive(Debug, Default)]
 pub struct PendingElicitations(Mutex<PendingTable>);
 
-/// Whose call it is that asks, or who answers.
+/// The caller and instance of a waiting call or of a response.
 #[derive(Clone, Debug)]
 pub struct ElicitationOwner {
     caller: Caller,
     instance: InstanceName,
-    /// Of the configuration that says what the caller may do.
+    /// The generation of the configuration that defines the permissions.
     config_generation: u64,
 }
 
-/// What became of an answer.
+/// What happened to a response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Delivery {
-    /// The call that asked goes on with it.
+    /// The waiting call got it.
     Delivered,
-    /// Another caller was asked, or the same one in another instance.
-    WrongOwner,
-    /// Nobody in this process waits for it.
+    /// No call in this process waits for it.
     NotPending,
+    /// Another caller was asked, or the same caller in another instance.
+    WrongOwner,
 }
 
-/// A question that waits; it is closed when this is dropped.
+/// A pending request; dropping it removes it from the table.
 #[derive(Debug)]
 pub(crate) struct PendingElicitation<'a> {
     registry: &'a PendingElicitations,
@@ -67,98 +67,99 @@ struct PendingTable {
 #[derive(Debug)]
 struct PendingCall {
     owner: ElicitationOwner,
-    /// The call that asks, as its client knows it.
+    /// The session and id of the call, by which its client can cancel it.
     client_request: Option<(Session, RequestId)>,
     response_sender: oneshot::Sender<Result<ElicitAction, ElicitationError>>,
 }
 
 impl PendingElicitations {
-    /// Opens a question.
+    /// Registers a request.
     ///
     /// # Errors
-    /// [`Unasked::Busy`], [`Unasked::Leaving`], [`Unasked::NoRandomness`].
+    /// [`ElicitationError::NoEntropy`], [`ElicitationError::ShuttingDown`],
+    /// [`ElicitationError::TooManyPending`].
     pub(crate) fn register(
         &self,
-        asker: ElicitationOwner,
+        owner: ElicitationOwner,
         call: Option<(Session, RequestId)>,
     ) -> Result<PendingElicitation<'_>, ElicitationError> {
         let mut random = [0_u8; 16];
         getrandom::fill(&mut random).map_err(ElicitationError::NoEntropy)?;
         let id = ElicitationId::new(u128::from_ne_bytes(random));
-        let (tell, told) = oneshot::channel();
+        let (response_sender, response) = oneshot::channel();
         let mut table = self.lock();
         if table.closed {
             return Err(ElicitationError::ShuttingDown);
         }
-        // Linear; there are a thousand at most, and people are slow.
-        let of_one = table
+        // Linear; there are at most a thousand, and people are slow.
+        let of_owner = table
             .pending
             .values()
-            .filter(|one| one.owner.is_same_caller(&asker));
-        if table.pending.len() >= MAX_PENDING || of_one.count() >= MAX_PENDING_PER_CALLER {
+            .filter(|one| one.owner.is_same_caller(&owner));
+        if table.pending.len() >= MAX_PENDING || of_owner.count() >= MAX_PENDING_PER_CALLER {
             return Err(ElicitationError::TooManyPending);
         }
         table.pending.insert(
             id,
             PendingCall {
-                owner: asker,
+                owner,
                 client_request: call,
-                response_sender: tell,
+                response_sender,
             },
         );
         Ok(PendingElicitation {
             registry: self,
             id,
-            response: told,
+            response,
         })
     }
 
-    /// Whether a call of this asker waits for the answer to a question.
-    pub fn is_pending(&self, id: ElicitationId, asker: &ElicitationOwner) -> bool {
+    /// Returns whether a call of this owner waits for the response.
+    pub fn is_pending(&self, id: ElicitationId, owner: &ElicitationOwner) -> bool {
         let table = self.lock();
         let waiting = table.pending.get(&id);
-        waiting.is_some_and(|waiting| waiting.owner.is_same_caller(asker))
+        waiting.is_some_and(|waiting| waiting.owner.is_same_caller(owner))
     }
 
-    /// Gives an answer to the call that waits for it, once. A yes is none when
-    /// the caller may do something else by now ([`Unasked::Changed`]): the call
-    /// would go on with what they might when it began. An answer to what
-    /// nobody here waits for changes nothing: it came late, is somebody else's,
-    /// or is for another replica ([`Delivery::Unknown`]).
+    /// Delivers a response to the waiting call, once. An acceptance fails with
+    /// [`ElicitationError::PermissionsChanged`] if the caller's permissions have
+    /// changed, because the call continues with those it began with. A response
+    /// that no call of this owner waits for changes nothing: it is late, belongs
+    /// to another caller or to another replica.
     pub fn deliver(
         &self,
         id: ElicitationId,
-        asker: &ElicitationOwner,
+        owner: &ElicitationOwner,
         answer: Result<ElicitAction, ElicitationError>,
     ) -> Delivery {
         let mut table = self.lock();
         let waiting = match table.pending.get(&id) {
             None => return Delivery::NotPending,
-            Some(waiting) if !waiting.owner.is_same_caller(asker) => return Delivery::WrongOwner,
+            Some(waiting) if !waiting.owner.is_same_caller(owner) => return Delivery::WrongOwner,
             Some(_) => table.pending.remove(&id),
         };
         drop(table);
-        let tell = |waiting: PendingCall| {
+        let send = |waiting: PendingCall| {
             let answer = match answer {
-                Ok(ElicitAction::Accepted) if !waiting.owner.has_same_permissions(asker) => {
+                Ok(ElicitAction::Accepted) if !waiting.owner.has_same_permissions(owner) => {
                     Err(ElicitationError::PermissionsChanged)
                 }
                 answer => answer,
             };
             waiting.response_sender.send(answer)
         };
-        match waiting.map(tell) {
+        match waiting.map(send) {
             Some(Ok(())) => Delivery::Delivered,
-            // It has just given up.
+            // The call has just ended.
             Some(Err(_)) | None => Delivery::NotPending,
         }
     }
 
-    /// Takes a call back that waits for an answer, if its client says so.
-    pub fn cancel(&self, asker: &ElicitationOwner, session: &Session, request: &RequestId) {
+    /// Ends a waiting call that its client cancelled.
+    pub fn cancel(&self, owner: &ElicitationOwner, session: &Session, request: &RequestId) {
         let mut table = self.lock();
-        let of_it = |waiting: &PendingCall| {
-            waiting.owner.is_same_caller(asker)
+        let is_cancelled = |waiting: &PendingCall| {
+            waiting.owner.is_same_caller(owner)
                 && waiting
                     .client_request
                     .as_ref()
@@ -166,12 +167,12 @@ impl PendingElicitations {
         };
         let taken: Vec<PendingCall> = table
             .pending
-            .extract_if(|_, waiting| of_it(waiting))
+            .extract_if(|_, waiting| is_cancelled(waiting))
             .map(|(_, waiting)| waiting)
             .collect();
         drop(table);
         for waiting in taken {
-            // It has given up by itself.
+            // Fails if the call has just ended.
             drop(
                 waiting
                     .response_sender
@@ -180,8 +181,8 @@ impl PendingElicitations {
         }
     }
 
-    /// Ends all calls that wait, and lets no other wait: nobody would be there
-    /// to take the answer.
+    /// Ends all waiting calls and rejects new ones, because the process is about
+    /// to exit.
     pub fn close(&self) {
         let mut table = self.lock();
         table.closed = true;
@@ -196,7 +197,7 @@ impl PendingElicitations {
         }
     }
 
-    /// How many wait.
+    /// The number of pending requests.
     pub fn pending_count(&self) -> usize {
         self.lock().pending.len()
     }
@@ -207,7 +208,7 @@ impl PendingElicitations {
 }
 
 impl ElicitationOwner {
-    /// A caller in an instance, under the configuration of this generation.
+    /// A caller in an instance, with the configuration of this generation.
     pub fn new(caller: &Caller, instance: &InstanceName, config_generation: u64) -> Self {
         Self {
             caller: caller.clone(),
@@ -216,7 +217,7 @@ impl ElicitationOwner {
         }
     }
 
-    /// Whether it is the same caller in the same instance, whatever they may do.
+    /// Returns whether caller and instance are the same, whatever the permissions.
     fn is_same_caller(&self, other: &Self) -> bool {
         let (one, other_one) = (&self.caller, &other.caller);
         one.kind == other_one.kind
@@ -230,7 +231,7 @@ impl ElicitationOwner {
             && self.config_generation == other.config_generation
     }
 
-    /// Whether these are the roles and the credential of the asker.
+    /// Returns whether the caller has these roles and this credential.
     pub(crate) fn has_permissions(
         &self,
         roles: &[RoleName],
@@ -239,12 +240,12 @@ impl ElicitationOwner {
         self.caller.roles == roles && self.caller.credential.as_ref() == credential
     }
 
-    /// The roles and the credential of the asker.
+    /// The roles and the credential of the caller.
     pub(crate) fn permissions(&self) -> (&[RoleName], Option<&CredentialName>) {
         (&self.caller.roles, self.caller.credential.as_ref())
     }
 
-    /// What tells the asker from all others.
+    /// The parts that identify the owner.
     pub(crate) fn identity_parts(&self) -> [&str; 4] {
         [
             self.instance.as_str(),
@@ -260,12 +261,12 @@ impl PendingElicitation<'_> {
         self.id
     }
 
-    /// What is answered.
+    /// Waits for the response.
     ///
     /// # Errors
-    /// [`Unasked`].
+    /// [`ElicitationError`].
     pub(crate) async fn response(&mut self) -> Result<ElicitAction, ElicitationError> {
-        // It is told when the table lets go of it; should it not, nobody can answer.
+        // The sender is used when the table drops it, so this error cannot happen.
         (&mut self.response)
             .await
             .unwrap_or(Err(ElicitationError::ShuttingDown))
@@ -307,15 +308,15 @@ mod tests {
         owner("ada", "production")
     }
 
-    fn open(questions: &PendingElicitations) -> PendingElicitation<'_> {
-        questions.register(ada(), None).unwrap()
+    fn open(registry: &PendingElicitations) -> PendingElicitation<'_> {
+        registry.register(ada(), None).unwrap()
     }
 
     #[tokio::test]
     async fn response_is_delivered_to_its_call_only_once() {
-        let questions = PendingElicitations::default();
-        let (mut one, mut other) = (open(&questions), open(&questions));
-        let answer = |id, consent| questions.deliver(id, &ada(), Ok(consent));
+        let registry = PendingElicitations::default();
+        let (mut one, mut other) = (open(&registry), open(&registry));
+        let answer = |id, consent| registry.deliver(id, &ada(), Ok(consent));
         assert_eq!(
             answer(other.id(), ElicitAction::Declined),
             Delivery::Delivered
@@ -334,8 +335,8 @@ mod tests {
 
     #[tokio::test]
     async fn response_of_another_caller_or_instance_is_ignored() {
-        let questions = PendingElicitations::default();
-        let mut question = open(&questions);
+        let registry = PendingElicitations::default();
+        let mut question = open(&registry);
         let id = question.id();
         let another = |change: fn(&mut Caller)| {
             let mut other = ada();
@@ -348,70 +349,70 @@ mod tests {
             another(|caller| caller.kind = CallerKind::Stdio),
             another(|caller| "https://idp.example".clone_into(&mut caller.issuer)),
         ] {
-            assert!(!questions.is_pending(id, &other));
-            let delivery = questions.deliver(id, &other, Ok(ElicitAction::Accepted));
+            assert!(!registry.is_pending(id, &other));
+            let delivery = registry.deliver(id, &other, Ok(ElicitAction::Accepted));
             assert_eq!(delivery, Delivery::WrongOwner, "{other:?}");
         }
-        assert!(questions.is_pending(id, &ada()));
-        questions.deliver(id, &ada(), Ok(ElicitAction::Declined));
+        assert!(registry.is_pending(id, &ada()));
+        registry.deliver(id, &ada(), Ok(ElicitAction::Declined));
         assert_eq!(question.response().await.unwrap(), ElicitAction::Declined);
     }
 
     #[tokio::test]
     async fn acceptance_after_a_permission_change_fails_but_a_decline_counts() {
         let changes: [fn(&mut ElicitationOwner); 3] = [
-            |asker| asker.config_generation += 1,
-            |asker| asker.caller.roles = vec![RoleName::try_from("other").unwrap()],
-            |asker| asker.caller.credential = CredentialName::try_from("sales").ok(),
+            |owner| owner.config_generation += 1,
+            |owner| owner.caller.roles = vec![RoleName::try_from("other").unwrap()],
+            |owner| owner.caller.credential = CredentialName::try_from("sales").ok(),
         ];
         for change in changes {
-            let questions = PendingElicitations::default();
+            let registry = PendingElicitations::default();
             let mut now = ada();
             change(&mut now);
-            let mut question = open(&questions);
-            questions.deliver(question.id(), &now, Ok(ElicitAction::Accepted));
-            let told = question.response().await;
+            let mut question = open(&registry);
+            registry.deliver(question.id(), &now, Ok(ElicitAction::Accepted));
+            let response = question.response().await;
             assert!(
-                matches!(told, Err(ElicitationError::PermissionsChanged)),
-                "{told:?}"
+                matches!(response, Err(ElicitationError::PermissionsChanged)),
+                "{response:?}"
             );
-            let mut question = open(&questions);
-            questions.deliver(question.id(), &now, Ok(ElicitAction::Declined));
+            let mut question = open(&registry);
+            registry.deliver(question.id(), &now, Ok(ElicitAction::Declined));
             assert_eq!(question.response().await.unwrap(), ElicitAction::Declined);
         }
     }
 
     #[test]
     fn dropped_elicitation_is_no_longer_pending() {
-        let questions = PendingElicitations::default();
-        let question = open(&questions);
+        let registry = PendingElicitations::default();
+        let question = open(&registry);
         let id = question.id();
-        assert_eq!(questions.pending_count(), 1);
+        assert_eq!(registry.pending_count(), 1);
         drop(question);
-        assert_eq!(questions.pending_count(), 0);
-        let late = questions.deliver(id, &ada(), Ok(ElicitAction::Accepted));
+        assert_eq!(registry.pending_count(), 0);
+        let late = registry.deliver(id, &ada(), Ok(ElicitAction::Accepted));
         assert_eq!(late, Delivery::NotPending);
     }
 
     #[test]
     fn pending_elicitations_are_limited_per_caller() {
-        let questions = PendingElicitations::default();
+        let registry = PendingElicitations::default();
         let _all: Vec<_> = (0..MAX_PENDING_PER_CALLER)
-            .map(|_| open(&questions))
+            .map(|_| open(&registry))
             .collect();
-        let more = questions.register(ada(), None);
+        let more = registry.register(ada(), None);
         assert!(
             matches!(more, Err(ElicitationError::TooManyPending)),
             "{more:?}"
         );
-        let other = questions.register(owner("bob", "production"), None);
+        let other = registry.register(owner("bob", "production"), None);
         assert!(other.is_ok(), "{other:?}");
     }
 
     #[test]
     fn pending_elicitations_are_limited_in_total() {
-        let questions = PendingElicitations::default();
-        let open = |n: usize| questions.register(owner(&format!("c{}", n / 8), "production"), None);
+        let registry = PendingElicitations::default();
+        let open = |n: usize| registry.register(owner(&format!("c{}", n / 8), "production"), None);
         let all: Vec<_> = (0..1024).map(|n| open(n).unwrap()).collect();
         let more = open(5000);
         assert!(
@@ -419,56 +420,60 @@ mod tests {
             "{more:?}"
         );
         drop(all);
-        assert_eq!(questions.pending_count(), 0);
+        assert_eq!(registry.pending_count(), 0);
     }
 
     #[tokio::test]
     async fn only_the_session_that_made_the_call_cancels_it() {
-        let questions = PendingElicitations::default();
+        let registry = PendingElicitations::default();
         let (session, other) = (
             Session::with_form_elicitation(1),
             Session::with_form_elicitation(2),
         );
         let call = RequestId::Number(7);
-        let mut question = questions
+        let mut question = registry
             .register(ada(), Some((session.clone(), call.clone())))
             .unwrap();
-        questions.cancel(&ada(), &other, &call);
-        questions.cancel(&ada(), &session, &RequestId::Number(8));
-        questions.cancel(&owner("bob", "production"), &session, &call);
-        assert!(questions.is_pending(question.id(), &ada()));
-        questions.cancel(&ada(), &session, &call);
-        let told = question.response().await;
-        assert!(matches!(told, Err(ElicitationError::Cancelled)), "{told:?}");
+        registry.cancel(&ada(), &other, &call);
+        registry.cancel(&ada(), &session, &RequestId::Number(8));
+        registry.cancel(&owner("bob", "production"), &session, &call);
+        assert!(registry.is_pending(question.id(), &ada()));
+        registry.cancel(&ada(), &session, &call);
+        let response = question.response().await;
+        assert!(
+            matches!(response, Err(ElicitationError::Cancelled)),
+            "{response:?}"
+        );
     }
 
     #[tokio::test]
     async fn closing_ends_pending_elicitations_and_rejects_new_ones() {
-        let questions = PendingElicitations::default();
-        let mut question = open(&questions);
-        questions.close();
-        let told = question.response().await;
+        let registry = PendingElicitations::default();
+        let mut question = open(&registry);
+        registry.close();
+        let response = question.response().await;
         assert!(
-            matches!(told, Err(ElicitationError::ShuttingDown)),
-            "{told:?}"
+            matches!(response, Err(ElicitationError::ShuttingDown)),
+            "{response:?}"
         );
-        let more = questions.register(ada(), None);
+        let more = registry.register(ada(), None);
         assert!(
             matches!(more, Err(ElicitationError::ShuttingDown)),
             "{more:?}"
         );
-        assert_eq!(questions.pending_count(), 0);
+        assert_eq!(registry.pending_count(), 0);
     }
 
     #[test]
     fn unexpected_responses_leave_no_state() {
-        let questions = PendingElicitations::default();
-        let question = open(&questions);
+        let registry = PendingElicitations::default();
+        let question = open(&registry);
         for n in 0..10_000 {
-            let told = questions.deliver(ElicitationId::new(n), &ada(), Ok(ElicitAction::Accepted));
-            assert_eq!(told, Delivery::NotPending);
+            let response =
+                registry.deliver(ElicitationId::new(n), &ada(), Ok(ElicitAction::Accepted));
+            assert_eq!(response, Delivery::NotPending);
         }
-        assert_eq!(questions.pending_count(), 1);
+        assert_eq!(registry.pending_count(), 1);
         drop(question);
     }
 }

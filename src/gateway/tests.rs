@@ -406,7 +406,7 @@ async fn elicitation_result_when(new_response: String) -> (String, u16) {
 async fn approval_counts_only_while_caller_is_still_authorized() {
     let declined = r#"{"consent":"declined"}"#;
     let accepted = r#"{"consent":"accepted"}"#;
-    let changed = "not done, for what the user may do was changed while they were asked; call again, and they are asked again";
+    let changed = "not done: the user's permissions changed while they were asked. Call again to ask them again";
     for (what, new_response, expected) in [
         (
             "as before",

@@ -1,14 +1,14 @@
-//! Which fields are shown when nobody names any.
+//! The fields that are shown if the model names none.
 
 use gatepost_odoo::{Field, FieldKind, FieldName, Schema};
 use gatepost_policy::is_secret;
 
-/// Fields that are shown at the most.
+/// The maximum number of fields shown.
 const MAX_FIELDS: usize = 10;
-/// Fields up to which others than the well-known ones fill up.
+/// If a model has fewer well-known fields, others fill up to this number.
 const FILL_UP_TO: usize = 6;
 
-/// Names that say what a record is, best first; the number is their score.
+/// Names of fields that identify a record, with their scores.
 const WELL_KNOWN: [(&str, i32); 45] = [
     ("company_id", 55),
     ("name", 100),
@@ -57,10 +57,10 @@ const WELL_KNOWN: [(&str, i32); 45] = [
     ("job_title", 56),
 ];
 
-/// A model's most useful stored fields: at most ten, best first.
+/// Returns a model's most useful stored fields: at most ten, best first.
 ///
-/// Never bytes, long or formatted text, and never a list of records: one that
-/// points to a model the user may not read makes Odoo refuse the whole.
+/// Never binary data, long or formatted text, and never x2many fields: one that
+/// points to a model the user may not read makes Odoo refuse the whole read.
 pub fn default_fields(schema: &Schema) -> Vec<FieldName> {
     let mut scored: Vec<(i32, &Field)> = schema
         .fields()
@@ -94,7 +94,7 @@ pub fn default_fields(schema: &Schema) -> Vec<FieldName> {
     fields
 }
 
-/// How useful a field is; `None` for those that are never shown unasked.
+/// Returns how useful a field is; `None` if it is shown only on request.
 pub(super) fn score(field: &Field) -> Option<i32> {
     let name = field.name.as_str();
     if !field.stored || is_technical_field(name) {
@@ -128,12 +128,12 @@ pub(super) fn score(field: &Field) -> Option<i32> {
     }
     let required = if field.required { 8 } else { 0 };
     let hint = if name.starts_with("x_") { 14 } else { 0 };
-    // A long technical name is seldom what somebody asks for.
+    // A long technical name is seldom what a person asks for.
     let length = i32::try_from(name.len() / 6).unwrap_or(9);
     Some(kind + required + hint - length)
 }
 
-/// Names that carry the machine's business and not the company's.
+/// Returns whether a field serves Odoo itself rather than its users.
 pub(super) fn is_technical_field(name: &str) -> bool {
     const EXACT: [&str; 13] = [
         "id",

@@ -1,36 +1,36 @@
-//! The fields of a model, for a model that wants to search in it.
+//! Descriptions of the fields of an Odoo model.
 
 use super::{
-    Rendered,
+    Rendered, append_lines,
     default_fields::{is_technical_field, score},
 };
 use gatepost_base::text::{append, one_line};
 use gatepost_odoo::{Field, FieldName, ModelName, Schema};
 
-/// Fields that are told in a line each when nobody names any.
+/// Fields that get a line each if none are requested.
 const MAX_LINES: usize = 40;
-/// Choices that are told in a line.
+/// Values of a selection that are shown on one line.
 const MAX_CHOICES: usize = 8;
 
-/// Which fields are wanted.
+/// The fields to describe.
 #[derive(Debug)]
 pub enum FieldSelector<'a> {
-    /// These, with all about them.
+    /// These, with all details.
     Fields(&'a [FieldName]),
-    /// Those whose name or label has this.
+    /// Those whose name or label contains this.
     Query(&'a str),
     /// The most useful ones.
     Relevant,
 }
 
-/// The fields of a model as compact text, and how to get what is not told.
+/// Describes fields of a model compactly, and says how to get the others.
 pub fn describe(
     model: &ModelName,
     schema: &Schema,
-    wanted: &FieldSelector<'_>,
+    selector: &FieldSelector<'_>,
     budget_bytes: usize,
 ) -> Rendered {
-    let (fields, whole): (Vec<&Field>, bool) = match wanted {
+    let (fields, whole): (Vec<&Field>, bool) = match selector {
         FieldSelector::Fields(names) => (
             names
                 .iter()
@@ -43,17 +43,12 @@ pub fn describe(
     };
     let mut text = format!("{model}: {} fields\n", schema.fields().len());
     if fields.is_empty() {
-        text.push_str("none of them has that in its name or label\n");
+        text.push_str("no field has that in its name or label\n");
     }
-    let mut shown = 0;
-    for field in &fields {
-        let line = field_line(field, whole || fields.len() <= 3);
-        if text.len() + line.len() + 200 > budget_bytes {
-            break;
-        }
-        text.push_str(&line);
-        shown += 1;
-    }
+    let lines = fields
+        .iter()
+        .map(|field| field_line(field, whole || fields.len() <= 3));
+    let shown = append_lines(&mut text, lines, budget_bytes.saturating_sub(200));
     if shown < fields.len() {
         append(
             &mut text,
@@ -63,17 +58,22 @@ pub fn describe(
             ),
         );
     }
-    if matches!(wanted, FieldSelector::Relevant) {
+    if matches!(selector, FieldSelector::Relevant) {
         append_other_names(&mut text, schema, &fields, budget_bytes);
     }
     Rendered { text, shown }
 }
 
 /// The names of the fields that have no line.
-fn append_other_names(text: &mut String, schema: &Schema, told: &[&Field], budget_bytes: usize) {
+fn append_other_names(
+    text: &mut String,
+    schema: &Schema,
+    described: &[&Field],
+    budget_bytes: usize,
+) {
     let names: Vec<&str> = schema
         .fields()
-        .filter(|field| !told.iter().any(|other| other.name == field.name))
+        .filter(|field| !described.iter().any(|other| other.name == field.name))
         .map(|field| field.name.as_str())
         .collect();
     if names.is_empty() {
@@ -98,7 +98,7 @@ fn most_relevant(schema: &Schema) -> Vec<&Field> {
         .fields()
         .map(|field| {
             let known = score(field).unwrap_or_else(|| {
-                // Not for a table, but good to know of: lists of records and computed amounts.
+                // Not shown in tables, but worth listing: x2many and computed fields.
                 if is_technical_field(field.name.as_str()) {
                     -50
                 } else {

@@ -1,4 +1,4 @@
-//! The methods of a model, as its Odoo documents them.
+//! The methods of a model, as Odoo documents them.
 
 use std::collections::BTreeMap;
 
@@ -22,14 +22,15 @@ pub struct Documentation {
     methods: BTreeMap<Box<str>, MethodDocumentation>,
 }
 
-/// What an Odoo says of one method.
+/// The documentation of one method.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MethodDocumentation {
-    /// What it is called with, such as `(partner_ids=null, subtype_ids=null)`.
+    /// Its parameters, such as `(partner_ids=null, subtype_ids=null)`.
     pub signature: Box<str>,
-    /// Whether it is a method of the model itself, which takes no ids.
+    /// Whether it is a method of the model itself (`@api.model`), which takes no
+    /// ids.
     pub is_model_method: bool,
-    /// The first sentence of what it does; often empty.
+    /// The first sentence of its documentation; often empty.
     pub summary: Box<str>,
 }
 
@@ -49,10 +50,11 @@ struct DocMethod {
 }
 
 impl Documentation {
-    /// Reads `/doc-bearer/<model>.json`, of which 200 kB become some.
+    /// Parses `/doc-bearer/<model>.json`, which may have 200 kB, and keeps what
+    /// is shown.
     ///
     /// # Errors
-    /// When it is no such page. A method that cannot be read is passed over.
+    /// If it is not such a page. A method that cannot be parsed is skipped.
     pub fn parse(answer: &[u8]) -> Result<Self, serde_json::Error> {
         let page: DocPage = serde_json::from_slice(answer)?;
         let methods = page.methods.into_iter().take(MAX_METHODS);
@@ -65,12 +67,12 @@ impl Documentation {
         })
     }
 
-    /// The names of the methods that it speaks of.
+    /// The names of the documented methods.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.methods.keys().map(|name| &**name)
     }
 
-    /// What it says of a method.
+    /// The documentation of a method.
     pub fn method(&self, name: &MethodName) -> Option<&MethodDocumentation> {
         self.methods.get(name.as_str())
     }
@@ -78,7 +80,7 @@ impl Documentation {
 
 impl DocMethod {
     fn to_documentation(&self) -> MethodDocumentation {
-        // The page's own `signature` has lost the stars of `**values`.
+        // The `signature` on the page lacks the stars of `**values`.
         let parameters = self.parameters.iter().map(|(name, about)| {
             let of = |key: &str| about.get(key).and_then(Value::as_str);
             let stars = match of("kind") {
@@ -86,14 +88,14 @@ impl DocMethod {
                 Some("VAR_POSITIONAL") => "*",
                 Some(_) | None => "",
             };
-            let mut told = format!("{stars}{name}");
+            let mut parameter = format!("{stars}{name}");
             if let Some(kind) = of("annotation") {
-                append(&mut told, format_args!(": {kind}"));
+                append(&mut parameter, format_args!(": {kind}"));
             }
             if let Some(default) = about.get("default") {
-                append(&mut told, format_args!("={default}"));
+                append(&mut parameter, format_args!("={default}"));
             }
-            told
+            parameter
         });
         let signature = parameters.collect::<Vec<_>>().join(", ");
         let summary = html_to_text(self.doc.as_deref().unwrap_or_default());
@@ -103,7 +105,7 @@ impl DocMethod {
             .split_once(". ")
             .map_or(&*summary, |(first, _)| first);
         MethodDocumentation {
-            // No column sign here, but Python's word for "or".
+            // `|` is no column separator here, but Python's "or".
             signature: format!(
                 "({})",
                 one_line(&signature, MAX_SIGNATURE_CHARS).replace("\\|", "|")
@@ -115,7 +117,8 @@ impl DocMethod {
     }
 }
 
-/// Methods that may be called, one a line: with what, and what they do.
+/// Lists the methods that may be called, one per line, with their arguments and
+/// summaries.
 pub fn methods(
     open: &BTreeMap<MethodName, Vec<Arguments>>,
     documentation: Option<&Documentation>,
@@ -152,7 +155,7 @@ fn method_line(
     documented: Option<&MethodDocumentation>,
 ) -> String {
     if name.as_str() == "message_post" {
-        return format!("{name}: by the tool post_message\n");
+        return format!("{name}: use the tool post_message\n");
     }
     let mut line = name.to_string();
     if arguments.is_empty() {
@@ -160,8 +163,11 @@ fn method_line(
             line.push_str(&documented.signature);
         }
     } else {
-        let told: Vec<String> = arguments.iter().map(ToString::to_string).collect();
-        append(&mut line, format_args!(" with {}", told.join("; or with ")));
+        let accepted: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+        append(
+            &mut line,
+            format_args!(" with {}", accepted.join("; or with ")),
+        );
     }
     if let Some(documented) = documented {
         if documented.is_model_method {
@@ -221,21 +227,21 @@ mod tests {
             "odd",
         ];
         let page = documentation();
-        let told = |documentation| methods(&callable(&names), documentation, |_| true, 9_999);
-        insta::assert_snapshot!(told(Some(&page)), @r#"
+        let listed = |documentation| methods(&callable(&names), documentation, |_| true, 9_999);
+        insta::assert_snapshot!(listed(Some(&page)), @r#"
         methods (call_method):
         action_set_lost with no arguments: Lost semantic: probability = 0 AND active = False
         copy(default: ValuesType | None=null)
         get_empty_list_help(help_message), without ids
-        message_post: by the tool post_message
+        message_post: use the tool post_message
         odd
         "#);
-        insta::assert_snapshot!(told(None), @r#"
+        insta::assert_snapshot!(listed(None), @r#"
         methods (call_method):
         action_set_lost with no arguments
         copy
         get_empty_list_help
-        message_post: by the tool post_message
+        message_post: use the tool post_message
         odd
         "#);
         let one = methods(

@@ -1,14 +1,14 @@
-//! What an answer covers.
+//! The line below a result that says which records it covers.
 
 use gatepost_base::text::one_line;
 use gatepost_odoo::ModelName;
 
-/// What an answer covers.
+/// What a result covers.
 #[derive(Debug)]
 pub struct Footer<'a> {
-    /// The companies, such as `My Company [1]`.
+    /// The searched companies, such as `My Company [1]`.
     pub companies: &'a [Box<str>],
-    /// Whether archived records are among them.
+    /// Whether archived records are included.
     pub archived: bool,
     /// The address of Odoo's web client.
     pub web_url: &'a str,
@@ -16,7 +16,7 @@ pub struct Footer<'a> {
     pub model: &'a ModelName,
 }
 
-/// One line on what an answer covers, and how to open one of its records.
+/// Renders one line that says what a result covers and how to open a record.
 pub fn footer(covered: &Footer<'_>) -> String {
     let companies: Vec<String> = covered
         .companies
@@ -31,7 +31,7 @@ pub fn footer(covered: &Footer<'_>) -> String {
     let archived = if covered.archived {
         "included"
     } else {
-        "left out"
+        "excluded"
     };
     // Odoo 19, web/static/src/core/browser/router.js: a model without a dot has the prefix `m-`.
     let prefix = if covered.model.as_str().contains('.') {
@@ -60,6 +60,6 @@ mod tests {
             web_url: "https://odoo.test",
             model: &model,
         };
-        insta::assert_snapshot!(footer(&covered), @"(companies: My Co [1]; archived records: left out; times: UTC; open one at https://odoo.test/odoo/res.partner/<id>)");
+        insta::assert_snapshot!(footer(&covered), @"(companies: My Co [1]; archived records: excluded; times: UTC; open one at https://odoo.test/odoo/res.partner/<id>)");
     }
 }

@@ -1,8 +1,8 @@
-//! What is handed back to a language model: tables, pages, budgets.
+//! Text for language models: tables, pages, footers, within byte budgets.
 //!
-//! Everything here is text for a reader who pays by the token and who must not
-//! be fooled: a record's content can never look like a row, a column or a note
-//! of ours ([`one_line`]).
+//! The reader pays by the token and must not be deceived: the content of a
+//! record can never look like a row, a column or a footer of the gateway
+//! ([`one_line`](gatepost_base::text::one_line)).
 
 mod default_fields;
 mod describe;
@@ -24,11 +24,29 @@ pub use page::{InvalidCursor, SearchPage};
 pub use rows::Rows;
 pub use table::table;
 
-/// A text within its budget, and how much of what there was is in it.
+/// A text within its byte budget.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Rendered {
     /// The text.
     pub text: String,
     /// How many of the records, models or fields it shows.
     pub shown: usize,
+}
+
+/// Appends lines until the text would exceed `budget_bytes`. Returns how many it
+/// appended.
+fn append_lines(
+    text: &mut String,
+    lines: impl IntoIterator<Item = String>,
+    budget_bytes: usize,
+) -> usize {
+    let mut shown = 0;
+    for line in lines {
+        if text.len() + line.len() > budget_bytes {
+            break;
+        }
+        text.push_str(&line);
+        shown += 1;
+    }
+    shown
 }

@@ -1,25 +1,25 @@
-//! The models there are.
+//! Lists of models.
 
 use serde::Deserialize;
 
-use super::Rendered;
+use super::{Rendered, append_lines};
 use gatepost_base::text::{append, one_line};
 use gatepost_odoo::ModelName;
 
-/// A model and what people call it.
+/// A model and its label.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ModelEntry {
     /// Its technical name.
     pub model: ModelName,
-    /// What people call it.
+    /// The name that people see.
     pub label: Box<str>,
 }
 
-/// The models in an answer of `ir.model/get_available_models`; names that no
-/// model can have are passed over.
+/// Parses a response of `ir.model/get_available_models`; invalid model names are
+/// skipped.
 ///
 /// # Errors
-/// When it is not a list of objects with `model` and `display_name`.
+/// If it is not a list of objects with `model` and `display_name`.
 pub fn parse_models(answer: &[u8]) -> Result<Vec<ModelEntry>, serde_json::Error> {
     #[derive(Deserialize)]
     struct Row {
@@ -40,7 +40,8 @@ pub fn parse_models(answer: &[u8]) -> Result<Vec<ModelEntry>, serde_json::Error>
         .collect())
 }
 
-/// Models, one a line: those that the query is in, best first, or all by name.
+/// Lists models, one per line: those that match the query, best first, or all by
+/// name.
 pub fn models(entries: &[&ModelEntry], query: Option<&str>, budget_bytes: usize) -> Rendered {
     let words: Vec<String> = query
         .unwrap_or_default()
@@ -53,18 +54,13 @@ pub fn models(entries: &[&ModelEntry], query: Option<&str>, budget_bytes: usize)
         .filter_map(|entry| rank(entry, &words).map(|rank| (rank, *entry)))
         .collect();
     ranked.sort_by(|(a, one), (b, other)| a.cmp(b).then_with(|| one.model.cmp(&other.model)));
-    let mut text = String::new();
-    let mut shown = 0;
-    for (_, entry) in &ranked {
-        let line = format!("{} | {}\n", entry.model, one_line(&entry.label, 80));
-        if text.len() + line.len() + 120 > budget_bytes {
-            break;
-        }
-        if shown == 0 {
-            text.push_str("model | label\n");
-        }
-        text.push_str(&line);
-        shown += 1;
+    let mut text = String::from("model | label\n");
+    let lines = ranked
+        .iter()
+        .map(|(_, entry)| format!("{} | {}\n", entry.model, one_line(&entry.label, 80)));
+    let shown = append_lines(&mut text, lines, budget_bytes.saturating_sub(106));
+    if shown == 0 {
+        text.clear();
     }
     if shown < ranked.len() {
         append(
@@ -75,8 +71,8 @@ pub fn models(entries: &[&ModelEntry], query: Option<&str>, budget_bytes: usize)
     Rendered { text, shown }
 }
 
-/// How well a model fits: all words must be in its name or label; exact is
-/// best, then the beginning, then anywhere.
+/// Returns how well a model matches (less is better) if all words are in its name
+/// or label: exactly, then at the beginning, then anywhere.
 fn rank(entry: &ModelEntry, words: &[String]) -> Option<u8> {
     let name = entry.model.as_str();
     let label = entry.label.to_lowercase();

@@ -1,12 +1,12 @@
-//! Ids with their names.
+//! Lists of records by id and name.
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Rendered;
+use super::{Rendered, append_lines};
 use gatepost_base::text::{MAX_CELL_CHARS, one_line};
 
-/// One record: as `name_search` gives it, or as a search for the name does.
+/// One record, as `name_search` or as `search_read` returns it.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum NamedRecord {
@@ -14,46 +14,35 @@ enum NamedRecord {
     Record { id: i64, display_name: Value },
 }
 
-/// The records in an answer of `name_search`, `[[id, name], …]`, or of a search
-/// for their `display_name`; one a line, at most `limit` of them; and whether
+/// Lists the records in a response of `name_search`, `[[id, name], …]`, or of a
+/// search for `display_name`: one per line, at most `limit`. Also returns whether
 /// there were more.
 ///
 /// # Errors
-/// When the answer is not such a list.
+/// If the response is not such a list.
 pub fn names(
     answer: &[u8],
     limit: u32,
     budget_bytes: usize,
 ) -> Result<(Rendered, bool), serde_json::Error> {
-    let found: Vec<NamedRecord> = serde_json::from_slice(answer)?;
+    let found = parse_names(answer)?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let mut text = String::new();
-    let mut shown = 0;
-    for one in found.iter().take(limit) {
-        let (NamedRecord::Pair(id, name)
-        | NamedRecord::Record {
-            id,
-            display_name: name,
-        }) = one;
-        // Odoo says `false` where there is none.
-        let name = name.as_str().unwrap_or_default();
-        let line = format!("{id} | {}\n", one_line(name, MAX_CELL_CHARS));
-        if text.len() + line.len() + 10 > budget_bytes {
-            break;
-        }
-        if shown == 0 {
-            text.push_str("id | name\n");
-        }
-        text.push_str(&line);
-        shown += 1;
+    let mut text = String::from("id | name\n");
+    let lines = found
+        .iter()
+        .take(limit)
+        .map(|(id, name)| format!("{id} | {}\n", one_line(name, MAX_CELL_CHARS)));
+    let shown = append_lines(&mut text, lines, budget_bytes);
+    if shown == 0 {
+        text.clear();
     }
     Ok((Rendered { text, shown }, shown < found.len()))
 }
 
-/// The records in such an answer.
+/// Parses such a response.
 ///
 /// # Errors
-/// When the answer is not such a list.
+/// If the response is not such a list.
 pub fn parse_names(answer: &[u8]) -> Result<Vec<(i64, String)>, serde_json::Error> {
     let found: Vec<NamedRecord> = serde_json::from_slice(answer)?;
     Ok(found
@@ -63,6 +52,7 @@ pub fn parse_names(answer: &[u8]) -> Result<Vec<(i64, String)>, serde_json::Erro
             | NamedRecord::Record {
                 id,
                 display_name: name,
+                // Odoo sends `false` for an empty name.
             } => (id, name.as_str().unwrap_or_default().to_owned()),
         })
         .collect())

@@ -1,30 +1,30 @@
-//! Cursors: where the next page begins.
+//! Cursors: where the next page of a search begins.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 
-/// A page of a search, by where it begins.
+/// A page of a search, by its offset.
 ///
-/// The cursor of a page holds the offset and a digest of the search, and no
-/// right to anything: a forged one begins elsewhere in a search that is
-/// checked as any other.
+/// Its cursor contains the offset and a digest of the search, and grants
+/// nothing: with a forged cursor the search starts elsewhere, and the policy
+/// checks it like any other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SearchPage {
-    /// Records before it.
+    /// The number of records before it.
     pub offset: u64,
 }
 
-/// A cursor that is none of this search.
+/// The cursor belongs to another search. Nothing was sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
-    "this cursor is not one of this search; repeat the other arguments as they were, or begin without a cursor"
+    "this cursor belongs to another search. Repeat the other arguments unchanged, or start without a cursor"
 )]
 pub struct InvalidCursor;
 
-/// Bytes of the offset, then of the digest.
+/// Bytes of the offset, which the digest follows.
 const OFFSET_BYTES: usize = 8;
 const DIGEST_BYTES: usize = 8;
-/// Records before a page at the most: beyond that a search wants a narrower domain.
+/// The maximum offset: beyond it a search needs a narrower domain.
 const MAX_OFFSET: u64 = 10_000_000;
 
 impl SearchPage {
@@ -33,7 +33,7 @@ impl SearchPage {
         Self { offset: 0 }
     }
 
-    /// The page of a cursor of this search.
+    /// Parses a cursor of this search.
     ///
     /// # Errors
     /// [`InvalidCursor`].
@@ -51,7 +51,7 @@ impl SearchPage {
         }
     }
 
-    /// The cursor of the page after this one, of which `shown` records were shown.
+    /// Returns the cursor of the next page if `shown` records of this one were shown.
     pub fn next_cursor(&self, shown: usize, search: &[u8]) -> String {
         let offset = self
             .offset

@@ -1,4 +1,4 @@
-//! The rows of an answer, borrowed from its bytes.
+//! The rows of a response, borrowed from its bytes.
 
 use std::{borrow::Cow, collections::HashMap, fmt};
 
@@ -10,14 +10,14 @@ use serde_json::value::RawValue;
 
 use gatepost_odoo::RecordId;
 
-/// The records of an answer of `search_read` or `read`, in one pass over its
-/// bytes and without a tree of values.
+/// The records in a response of `search_read` or `read`, parsed in one pass and
+/// without a tree of values.
 #[derive(Debug)]
 pub struct Rows<'a> {
     rows: Vec<Row<'a>>,
 }
 
-/// One record: its id, and its fields as Odoo wrote them.
+/// One record: its id, and its fields as Odoo sent them.
 #[derive(Debug)]
 pub(super) struct Row<'a> {
     pub(super) id: i64,
@@ -27,13 +27,13 @@ pub(super) struct Row<'a> {
 /// One value.
 #[derive(Debug, PartialEq)]
 pub(super) enum Cell<'a> {
-    /// `true` or `false`; for all but booleans `false` means not set.
+    /// `true` or `false`; except for booleans, `false` means not set.
     Bool(bool),
     /// A list of ids.
     Ids(Vec<i64>),
-    /// A number, as it was written.
+    /// A number, as Odoo sent it.
     Number(&'a str),
-    /// Anything else, as it was written.
+    /// Anything else, as Odoo sent it.
     Other(&'a str),
     /// A record: its id and its name.
     Reference(i64, String),
@@ -42,15 +42,15 @@ pub(super) enum Cell<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Parses an answer.
+    /// Parses a response.
     ///
     /// # Errors
-    /// When it is not a list of objects with an `id` each.
+    /// If it is not a list of objects that have an `id`.
     pub fn parse(answer: &'a [u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(answer).map(|rows| Self { rows })
     }
 
-    /// How many records there are.
+    /// The number of records.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
@@ -60,17 +60,17 @@ impl<'a> Rows<'a> {
         self.rows.is_empty()
     }
 
-    /// The ids, in order.
+    /// The ids, in the order of the response.
     pub fn ids(&self) -> impl Iterator<Item = i64> {
         self.rows.iter().map(|row| row.id)
     }
 
-    /// Keeps the first `count` records.
+    /// Drops all but the first `count` records.
     pub fn truncate(&mut self, count: usize) {
         self.rows.truncate(count);
     }
 
-    /// Puts the records in the order in which they were asked for.
+    /// Sorts the records by the position of their ids in `order`.
     pub fn sort_by_ids(&mut self, order: &[RecordId]) {
         let places: HashMap<i64, usize> = order
             .iter()
@@ -81,8 +81,8 @@ impl<'a> Rows<'a> {
             .sort_by_key(|row| places.get(&row.id).copied().unwrap_or(usize::MAX));
     }
 
-    /// Adds the fields of another answer about the same records. A record that
-    /// is only there is left out: it was not in the search.
+    /// Adds the fields of another response about the same records. Records that
+    /// only the other has are dropped: the search did not find them.
     pub fn merge(&mut self, other: Self) {
         let mut more: HashMap<i64, Row<'a>> =
             other.rows.into_iter().map(|row| (row.id, row)).collect();
@@ -99,7 +99,7 @@ impl<'a> Rows<'a> {
 }
 
 impl<'a> Row<'a> {
-    /// The value of a field, if Odoo gave it.
+    /// The value of a field, if the response has it.
     pub(super) fn cell(&self, name: &str) -> Option<Cell<'a>> {
         self.cells
             .iter()

@@ -1,28 +1,28 @@
-//! Records as a table, or one below the other.
+//! Records as a table, or field by field.
 
 use super::{
     Rendered, Rows,
     rows::{Cell, Row},
 };
 use gatepost_base::text::{MAX_CELL_CHARS, append, html_to_text, one_line};
-use gatepost_odoo::{Field, FieldKind, FieldName, Schema};
+use gatepost_odoo::{FieldKind, FieldName, Schema};
 
-/// Ids that are shown of a list of them.
+/// Ids shown of an x2many value.
 const MAX_SHOWN_IDS: usize = 10;
-/// From how many rows on a column that never changes is told once.
+/// With at least this many rows, a column with one constant value is printed once.
 const CONSTANT_COLUMN_MIN_ROWS: usize = 3;
-/// Characters of a value when a record stands alone.
+/// Characters of a value in a record that is printed field by field.
 const MAX_VALUE_CHARS: usize = 4_000;
-/// Records up to which each stands alone.
+/// Up to this many records are printed field by field.
 const MAX_SEPARATE_RECORDS: usize = 2;
 
-/// Records as a compact table: columns once, those without content named once,
-/// those that never change told once. One or two records are told field by
-/// field instead.
+/// Renders records as a compact table: empty columns are only named, and columns
+/// with one constant value are printed once. One or two records are printed
+/// field by field instead.
 ///
-/// Never longer than `budget_bytes`: what does not fit is cut at a whole
-/// record, and [`Shaped::shown`] says how many there are. Of a single record
-/// that is too long, fields are cut, and the text says so.
+/// The text never exceeds `budget_bytes`. It ends after a whole record, and
+/// [`Rendered::shown`] is the number of records in it. If a single record is too
+/// long, the text names the fields that are missing.
 pub fn table(
     rows: &Rows<'_>,
     schema: &Schema,
@@ -51,7 +51,7 @@ pub fn table(
     };
     let mut empty = Vec::new();
     let mut same = Vec::new();
-    let mut kept = Vec::new();
+    let mut varying = Vec::new();
     for (at, name) in columns.iter().enumerate() {
         let first = column(at).next().unwrap_or_default();
         let constant = column(at).all(|cell| cell == first);
@@ -60,7 +60,7 @@ pub fn table(
         } else if constant && cells.len() >= CONSTANT_COLUMN_MIN_ROWS && columns.len() > 1 {
             same.push(format!("{name}={first}"));
         } else {
-            kept.push((at, name.as_str()));
+            varying.push((at, name.as_str()));
         }
     }
     let mut notes = String::new();
@@ -77,7 +77,7 @@ pub fn table(
         );
     }
     let mut text = String::from("id");
-    for (_, name) in &kept {
+    for (_, name) in &varying {
         text.push_str(" | ");
         text.push_str(name);
     }
@@ -86,7 +86,7 @@ pub fn table(
     let mut shown = 0;
     for (id, row) in &cells {
         let mut line = id.to_string();
-        for (at, _) in &kept {
+        for (at, _) in &varying {
             line.push_str(" | ");
             line.push_str(row.get(*at).map_or("", String::as_str));
         }
@@ -133,7 +133,10 @@ fn record_by_record(
         if !cut.is_empty() {
             append(
                 &mut record,
-                format_args!("cut to fit, read them apart: {}\n", cut.join(", ")),
+                format_args!(
+                    "too long to show, read them separately: {}\n",
+                    cut.join(", ")
+                ),
             );
         }
         if shown > 0 && text.len() + record.len() > budget_bytes {
@@ -148,7 +151,7 @@ fn record_by_record(
     }
 }
 
-/// A text of at most so many bytes, for the cases that no other rule bounds.
+/// Cuts a text to at most this many bytes, for cases that no other rule bounds.
 pub(super) fn truncate_to_bytes(mut text: String, budget_bytes: usize) -> String {
     if text.len() > budget_bytes {
         let end = (0..=budget_bytes)
@@ -160,12 +163,13 @@ pub(super) fn truncate_to_bytes(mut text: String, budget_bytes: usize) -> String
     text
 }
 
-/// A value as it is shown.
+/// Renders one value.
 fn render_value(row: &Row<'_>, name: &FieldName, schema: &Schema, max_chars: usize) -> String {
-    let field = schema.field(name.as_str());
-    let kind = field.map_or(FieldKind::Unknown, |field| field.kind);
+    let kind = schema
+        .field(name.as_str())
+        .map_or(FieldKind::Unknown, |field| field.kind);
     let Some(cell) = row.cell(name.as_str()) else {
-        // Not read is not empty.
+        // Not read, which is not the same as empty.
         return "?".to_owned();
     };
     let set = !matches!(cell, Cell::Bool(false)) || kind == FieldKind::Boolean;
@@ -180,21 +184,16 @@ fn render_value(row: &Row<'_>, name: &FieldName, schema: &Schema, max_chars: usi
         Cell::Ids(ids) => render_ids(&ids),
         Cell::Text(text) if kind.is_binary() => format!("({} bytes of base64)", text.len()),
         Cell::Text(text) if kind == FieldKind::Html => one_line(&html_to_text(&text), max_chars),
-        Cell::Text(text) => render_text(field, &text, max_chars),
+        // A selection shows its key, because domains compare with that.
+        Cell::Text(text) => one_line(&text, max_chars),
         Cell::Other("null") => String::new(),
         Cell::Other(json) => one_line(json, max_chars),
     }
 }
 
-/// A selection's value is what a domain compares with, so it stays; a label
-/// that says more is no part of it.
-fn render_text(_field: Option<&Field>, text: &str, max_chars: usize) -> String {
-    one_line(text, max_chars)
-}
-
-/// A number as Odoo wrote it, but for the noise of binary fractions: Odoo
-/// sends `1200.0000000000002` where it shows and stores 1,200.00. Six decimals
-/// are more than any currency or unit of measure is set to.
+/// Renders a number as Odoo sent it, without the noise of binary fractions: Odoo
+/// sends `1200.0000000000002` where it shows 1,200.00. Currencies and units of
+/// measure have at most six decimals.
 fn render_number(number: &str, kind: FieldKind) -> String {
     let fraction = matches!(
         kind,

@@ -1,4 +1,4 @@
-//! From the JSON of a call to a tool's arguments, and their schema.
+//! Parsing of the arguments of a tool, and their JSON Schema.
 
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -8,16 +8,16 @@ use super::ToolError;
 use crate::access::ContextRequest;
 use gatepost_base::text::one_line;
 
-/// Characters of what was given that are repeated.
+/// Characters of an invalid value that an error repeats.
 const MAX_VALUE_CHARS: usize = 60;
 
 /// Parses the arguments.
 ///
 /// # Errors
-/// [`ToolError::Arguments`] names the argument, what was expected and an
+/// [`ToolError::InvalidArguments`] names the argument, the expected type and an
 /// example.
 pub(super) fn parse<T: DeserializeOwned + JsonSchema>(json: &str) -> Result<T, ToolError> {
-    // A list is none, though serde would take one by position.
+    // Serde would accept a list, by position.
     if !json.trim_start().starts_with('{') {
         return Err(ToolError::InvalidArguments(
             "`arguments` must be an object".to_owned(),
@@ -26,17 +26,17 @@ pub(super) fn parse<T: DeserializeOwned + JsonSchema>(json: &str) -> Result<T, T
     let mut reader = serde_json::Deserializer::from_str(json);
     serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path: String = error.path().to_string().chars().take(80).collect();
-        let told = error.into_inner().to_string();
-        // Where in the line it stands says nothing to a model that sent an object.
-        let told = told.split(" at line ").next().unwrap_or(&told);
-        ToolError::InvalidArguments(argument_error(&schema_of::<T>(), &path, told))
+        let reason = error.into_inner().to_string();
+        // The position in the line tells a model nothing: it sent an object.
+        let reason = reason.split(" at line ").next().unwrap_or(&reason);
+        ToolError::InvalidArguments(argument_error(&schema_of::<T>(), &path, reason))
     })
 }
 
-/// What is wrong with an argument, for a model: serde's words are for who
-/// knows Rust.
-fn argument_error(schema: &Schema, path: &str, told: &str) -> String {
-    let missing = told
+/// Says for a model what is wrong with an argument: the errors of serde name Rust
+/// types.
+fn argument_error(schema: &Schema, path: &str, reason: &str) -> String {
+    let missing = reason
         .strip_prefix("missing field `")
         .and_then(|rest| rest.split('`').next());
     if let (".", Some(name)) = (path, missing) {
@@ -45,27 +45,27 @@ fn argument_error(schema: &Schema, path: &str, told: &str) -> String {
             argument_hint(schema, name)
         );
     }
-    let kinds = told
+    let kinds = reason
         .strip_prefix("invalid type: ")
         .and_then(|rest| rest.rsplit_once(", expected "));
-    // Where nothing but the kind is wrong, an example is more than words.
-    let told = match kinds {
+    // If only the type is wrong, an example helps most.
+    let reason = match kinds {
         Some((given, wanted)) => format!(
             "it must be {}, not {}{}",
             expected_type(wanted),
             actual_type(given),
             argument_hint(schema, path.split(['.', '[']).next().unwrap_or(path))
         ),
-        None => told.to_owned(),
+        None => reason.to_owned(),
     };
     if path == "." {
-        format!("the arguments do not fit: {told}")
+        format!("invalid arguments: {reason}")
     } else {
-        format!("argument `{path}` does not fit: {told}")
+        format!("invalid argument `{path}`: {reason}")
     }
 }
 
-/// What the schema says of an argument, in brackets.
+/// The description of an argument in the schema, in parentheses.
 fn argument_hint(schema: &Schema, name: &str) -> String {
     let about = schema
         .get("properties")
@@ -81,7 +81,7 @@ fn argument_hint(schema: &Schema, name: &str) -> String {
         .unwrap_or_default()
 }
 
-/// What serde expects, in JSON's words.
+/// Translates the type that serde expects into a JSON type.
 fn expected_type(wanted: &str) -> &str {
     match wanted {
         "a boolean" => "`true` or `false`",
@@ -94,7 +94,7 @@ fn expected_type(wanted: &str) -> &str {
     }
 }
 
-/// What was given, in JSON's words; cut where it is long.
+/// Translates the value that serde found into JSON terms, shortened.
 fn actual_type(given: &str) -> String {
     let words = [
         ("boolean ", ""),
@@ -117,8 +117,8 @@ fn actual_type(given: &str) -> String {
     one_line(&said, MAX_VALUE_CHARS)
 }
 
-/// The schema of arguments, in what every client's model can take: no `$ref`,
-/// no `$schema`, no union, every array with its items.
+/// Returns the schema of arguments in the subset that all clients support: no
+/// `$ref`, no `$schema`, no unions, and `items` for every array.
 pub(super) fn schema_of<T: JsonSchema>() -> Schema {
     let mut settings = SchemaSettings::draft2020_12();
     settings.inline_subschemas = true;
@@ -208,7 +208,7 @@ impl JsonSchema for ContextRequest {
     }
 }
 
-/// The text of a cell; numbers, booleans and nothing are taken as text.
+/// The text of a cell. Numbers, booleans and `null` are converted to text.
 #[derive(Debug)]
 pub(super) struct TextCell(pub(super) String);
 
@@ -217,44 +217,44 @@ impl<'de> Deserialize<'de> for TextCell {
         match Value::deserialize(deserializer)? {
             Value::Null => Ok(Self(String::new())),
             Value::Bool(truth) => Ok(Self(if truth { "1" } else { "0" }.to_owned())),
-            // Some models write 7.0 where they mean 7.
+            // Some models write 7.0 for 7.
             Value::Number(number) => {
                 let text = number.to_string();
                 Ok(Self(text.strip_suffix(".0").unwrap_or(&text).to_owned()))
             }
             Value::String(text) => Ok(Self(text)),
             Value::Array(_) | Value::Object(_) => Err(serde::de::Error::custom(
-                "a cell is a text; several links are written as `1,2`, and each line of a record has a row of its own",
+                "a cell is a text; write several links as `1,2`, and give each line of a record a row of its own",
             )),
         }
     }
 }
 
-/// Allows as many items as a tool takes at once, and at least one.
+/// Checks that there is at least one item and at most `max`.
 ///
 /// # Errors
-/// [`ToolError::Arguments`] names the bounds.
+/// [`ToolError::InvalidArguments`] names the bounds.
 pub(super) fn check_count(name: &str, given: usize, max: usize) -> Result<(), ToolError> {
     if (1..=max).contains(&given) {
         return Ok(());
     }
     Err(ToolError::InvalidArguments(format!(
-        "argument `{name}` does not fit: name 1 to {max}, not {given}"
+        "invalid argument `{name}`: name 1 to {max}, not {given}"
     )))
 }
 
-/// A number of records, within what a tool gives at once.
+/// Checks the requested number of records.
 ///
 /// # Errors
-/// [`ToolError::Arguments`] names the bounds.
-pub(super) fn parse_limit(asked: Option<i64>, default: u32, max: u32) -> Result<u32, ToolError> {
-    match asked {
+/// [`ToolError::InvalidArguments`] names the bounds.
+pub(super) fn parse_limit(limit: Option<i64>, default: u32, max: u32) -> Result<u32, ToolError> {
+    match limit {
         None => Ok(default),
         Some(number) => u32::try_from(number)
             .ok()
             .filter(|number| (1..=max).contains(number))
             .ok_or_else(|| ToolError::InvalidArguments(format!(
-                "argument `limit` does not fit: {number} is not a whole number from 1 to {max}; use the cursor for more"
+                "invalid argument `limit`: {number} is not a whole number from 1 to {max}; use the cursor for more"
             ))),
     }
 }
@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn argument_error_names_argument_expected_type_and_example() {
-        let told = [
+        let invalid = [
             json!({"ids": 44, "values": {}}),
             json!({"ids": {"a": 1}, "values": {}}),
             json!({"ids": [1.5], "values": {}}),
@@ -302,17 +302,17 @@ mod tests {
             json!({"ids": [7], "values": {}, "archived": "yes"}),
             json!({"ids": [7], "values": {}, "colour": 1}),
         ];
-        let told: Vec<String> = told.iter().map(rejection).collect();
-        insta::assert_snapshot!(told.join("\n"), @r#"
-        argument `ids` does not fit: it must be a list, not the number `44` (such as `[7, 12]`; 1 to 500)
-        argument `ids` does not fit: it must be a list, not an object (such as `[7, 12]`; 1 to 500)
-        argument `ids[0]` does not fit: `1.5` is not a record id; an id is a whole number from 1 to 2147483647, without quotes
-        argument `values` does not fit: it must be an object, not the text "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…(+451 chars) (The new values, such as `{"user_id":6}`)
-        argument `values` does not fit: it must be an object, not a list (The new values, such as `{"user_id":6}`)
-        argument `values` does not fit: it must be an object, not `null` (The new values, such as `{"user_id":6}`)
+        let rejections: Vec<String> = invalid.iter().map(rejection).collect();
+        insta::assert_snapshot!(rejections.join("\n"), @r#"
+        invalid argument `ids`: it must be a list, not the number `44` (such as `[7, 12]`; 1 to 500)
+        invalid argument `ids`: it must be a list, not an object (such as `[7, 12]`; 1 to 500)
+        invalid argument `ids[0]`: `1.5` is not a record id; an id is a whole number from 1 to 2147483647, without quotes
+        invalid argument `values`: it must be an object, not the text "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…(+451 chars) (The new values, such as `{"user_id":6}`)
+        invalid argument `values`: it must be an object, not a list (The new values, such as `{"user_id":6}`)
+        invalid argument `values`: it must be an object, not `null` (The new values, such as `{"user_id":6}`)
         argument `values` is missing (The new values, such as `{"user_id":6}`)
-        argument `archived` does not fit: it must be `true` or `false`, not the text "yes" (Archived ones, too)
-        argument `colour` does not fit: unknown field `colour`, expected one of `ids`, `values`, `archived`
+        invalid argument `archived`: it must be `true` or `false`, not the text "yes" (Archived ones, too)
+        invalid argument `colour`: unknown field `colour`, expected one of `ids`, `values`, `archived`
         "#);
     }
 
@@ -336,9 +336,9 @@ mod tests {
         ]
         .map(rejection);
         insta::assert_snapshot!(rejections.join("\n"), @"
-        argument `colour` does not fit: unknown field `colour`, expected one of `id`, `idempotency_key`, `confirm`
-        argument `confirm` does not fit: it must be a text, not the number `7` (From the preview)
-        the arguments do not fit: duplicate field `confirm`
+        invalid argument `colour`: unknown field `colour`, expected one of `id`, `idempotency_key`, `confirm`
+        invalid argument `confirm`: it must be a text, not the number `7` (From the preview)
+        invalid arguments: duplicate field `confirm`
         ");
     }
 }

@@ -1,5 +1,5 @@
-//! A tool that asks the person behind the client, and says what came of it; for
-//! tests of how people are asked.
+//! A tool that asks the person behind the client and returns the response, for
+//! tests of elicitation.
 
 use serde_json::json;
 

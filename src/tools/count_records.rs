@@ -1,4 +1,4 @@
-//! `count_records`.
+//! The tool `count_records`.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -16,7 +16,7 @@ pub(super) const TOOL: Tool = Tool {
     name: "count_records",
     title: "Count records",
     description: "Count the records of an Odoo model that match a domain. \
-                  Cheaper than searching when only the number matters.",
+                  Cheaper than a search if only the number matters.",
     operation: Operation::Read,
     destructive: false,
     returns_records: false,
@@ -30,11 +30,11 @@ pub(super) const TOOL: Tool = Tool {
 struct Arguments {
     /// The model, such as `res.partner`.
     model: ModelName,
-    /// Odoo domain, such as `[["state","=","sale"]]`; all records when left out.
+    /// Odoo domain, such as `[["state","=","sale"]]`; default: all records.
     #[serde(default)]
     #[schemars(with = "Vec<Vec<String>>")]
     domain: Domain,
-    /// Whether archived records count too.
+    /// Whether to include archived records.
     #[serde(default)]
     archived: bool,
     /// Such as `{"company_ids":[1],"lang":"fr_FR","tz":"Europe/Brussels"}`.

@@ -1,4 +1,4 @@
-//! `create_records`.
+//! The tool `create_records`.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -21,14 +21,14 @@ use crate::{
 use gatepost_base::text::pluralize;
 use gatepost_odoo::{Call, FieldName, ModelName, Operation};
 
-/// Records at the most.
+/// The maximum number of records.
 const MAX_RECORDS: usize = 500;
 
 pub(super) const TOOL: Tool = Tool {
     name: "create_records",
     title: "Create records",
-    description: "Make new records of an Odoo model, all or none. Links take an id, or the name \
-                  of exactly one record; lists of lines take objects. May answer with a preview.",
+    description: "Create records of an Odoo model, all or none. Links take an id, or the name \
+                  of exactly one record; lists of lines take objects. May return a preview first.",
     operation: Operation::Create,
     destructive: false,
     returns_records: true,
@@ -72,9 +72,9 @@ impl WriteOperation for Arguments {
         };
         let count = prepared.values.len();
         let records = pluralize(count, "record");
-        // The first is where Odoo puts what says nothing else.
+        // Odoo creates records in the first company unless their values name another.
         let place = match companies.as_slice() {
-            [company, _, ..] => format!(" (company {company} where the values name none)"),
+            [company, _, ..] => format!(" (company {company} unless the values name one)"),
             [] | [_] => String::new(),
         };
         let language = write_support::language_suffix(&context);
@@ -82,7 +82,7 @@ impl WriteOperation for Arguments {
         preview.push_str(&show.new_records(&prepared.values));
         write_support::append_notes(&mut preview, &prepared.notes);
         let look = format!(
-            "search_records of `{}` with `create_date` >= \"{}\" shows whether they are there",
+            "search_records of `{}` with `create_date` >= \"{}\" shows whether they exist",
             self.model,
             write_support::odoo_time(Baseline::time_only(Timestamp::now()).earliest_odoo_time())
         );
@@ -144,7 +144,7 @@ impl WriteOperation for Arguments {
 }
 
 impl Arguments {
-    /// The fields that the values name.
+    /// The fields that the values set.
     fn field_names(&self) -> Vec<FieldName> {
         write_support::field_names(self.values.iter().flat_map(Map::keys))
     }

@@ -1,4 +1,4 @@
-//! `delete_records`.
+//! The tool `delete_records`.
 
 use super::{
     Tool, ToolError,
@@ -17,14 +17,14 @@ use crate::{
 use gatepost_base::text::pluralize;
 use gatepost_odoo::{Call, ModelName, Operation, RecordId};
 
-/// Records at the most.
+/// The maximum number of records.
 const MAX_RECORDS: usize = 200;
 
 pub(super) const TOOL: Tool = Tool {
     name: "delete_records",
     title: "Delete records",
-    description: "Delete Odoo records for good, with the lines that belong to them, all or none. \
-                  Often archiving is better: update_records with `active` false. May answer with a preview.",
+    description: "Permanently delete Odoo records with the lines that belong to them, all or none. \
+                  Archiving is often better: update_records with `active` false. May return a preview first.",
     operation: Operation::Delete,
     destructive: true,
     returns_records: true,
@@ -70,13 +70,13 @@ impl WriteOperation for Arguments {
         .await?;
         let count = self.ids.len();
         let records = pluralize(count, "record");
-        let mut preview = format!("Delete {records} of {} for good:\n", self.model);
+        let mut preview = format!("Permanently delete {records} of {}:\n", self.model);
         preview.push_str(&PreviewRenderer::titles(&self.ids, &before));
-        for told in writes::dependants(access, &schema, &before, &context).await? {
-            footer::append_line(&mut preview, &told);
+        for line in writes::dependants(access, &schema, &before, &context).await? {
+            footer::append_line(&mut preview, &line);
         }
         let look = format!(
-            "read_records of `{}` with ids {} shows whether they are still there",
+            "read_records of `{}` with ids {} shows whether they still exist",
             self.model,
             write_support::id_list(&self.ids)
         );

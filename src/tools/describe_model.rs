@@ -1,4 +1,4 @@
-//! `describe_model`.
+//! The tool `describe_model`.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -18,9 +18,9 @@ use gatepost_odoo::{FieldName, MethodName, ModelName, Operation};
 pub(super) const TOOL: Tool = Tool {
     name: "describe_model",
     title: "Describe a model",
-    description: "Show the fields of an Odoo model: type, label, what it links to, the values of a selection; and the methods open to you. \
-                  Without more, the most useful fields; name fields for all about them, \
-                  or give a query for those whose name or label has it.",
+    description: "Show the fields of an Odoo model: type, label, linked model, selection values; and the methods open to you. \
+                  By default the most useful fields; name fields for all details, \
+                  or give a query for those whose name or label contains it.",
     operation: Operation::Read,
     destructive: false,
     returns_records: false,
@@ -28,7 +28,7 @@ pub(super) const TOOL: Tool = Tool {
     handler: run_read::<Arguments>,
 };
 
-/// Bytes that are told of methods.
+/// The maximum size of the list of methods in bytes.
 const MAX_METHOD_BYTES: usize = 6_000;
 
 /// Arguments of `describe_model`.
@@ -37,21 +37,21 @@ const MAX_METHOD_BYTES: usize = 6_000;
 struct Arguments {
     /// The model, such as `sale.order`.
     model: ModelName,
-    /// Technical names of fields to tell all about, such as `["state"]`.
+    /// Technical names of fields to show in detail, such as `["state"]`.
     #[serde(default)]
     fields: Vec<FieldName>,
     /// A word in the name or label of fields, such as `date`.
     query: Option<String>,
 }
 
-/// The methods that this caller may call, with what Odoo says of them where it
-/// does. Without any it is not asked.
+/// Lists the methods that this caller may call, with Odoo's documentation if it
+/// is available. If there are none, Odoo is not asked.
 async fn render_methods(
     access: &OdooSession<'_>,
     model: &ModelName,
-    wanted: &FieldSelector<'_>,
+    selector: &FieldSelector<'_>,
 ) -> String {
-    let query = match wanted {
+    let query = match selector {
         FieldSelector::Fields(_) => return String::new(),
         FieldSelector::Query(query) => query.trim().to_lowercase(),
         FieldSelector::Relevant => String::new(),
@@ -76,13 +76,13 @@ impl ReadTool for Arguments {
         if !fields.is_empty() {
             validate_fields(&schema, &model, &fields)?;
         }
-        let wanted = match query.as_deref() {
+        let selector = match query.as_deref() {
             _ if !fields.is_empty() => FieldSelector::Fields(&fields),
             Some(query) if !query.trim().is_empty() => FieldSelector::Query(query),
             Some(_) | None => FieldSelector::Relevant,
         };
-        let mut text = render::describe(&model, &schema, &wanted, MAX_OUTPUT_BYTES).text;
-        text.push_str(&render_methods(access, &model, &wanted).await);
+        let mut text = render::describe(&model, &schema, &selector, MAX_OUTPUT_BYTES).text;
+        text.push_str(&render_methods(access, &model, &selector).await);
         Ok(text)
     }
 }

@@ -1,4 +1,4 @@
-//! Why a tool gives no answer.
+//! Why a tool call failed.
 
 use crate::{
     access::OperationError, elicitation::ElicitationError, render::InvalidCursor,
@@ -7,17 +7,17 @@ use crate::{
 use gatepost_base::error_chain;
 use gatepost_state::store::StoreError;
 
-/// Why a tool gives no answer. `Display` is for the model: what was wrong, and
-/// what to do instead.
+/// Why a tool call failed. `Display` is for the model: what failed, whether
+/// anything was changed, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ToolError {
-    /// The arguments do not fit the tool.
+    /// The arguments are invalid. Nothing was sent.
     #[error("{0}")]
     InvalidArguments(String),
-    /// The cursor is not one of this search.
+    /// The cursor belongs to another search. Nothing was sent.
     #[error(transparent)]
     InvalidCursor(#[from] InvalidCursor),
-    /// The door to Odoo stayed shut.
+    /// The operation failed.
     #[error(transparent)]
     Operation(#[from] OperationError),
 }

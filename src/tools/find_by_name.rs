@@ -1,4 +1,4 @@
-//! `find_by_name`.
+//! The tool `find_by_name`.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -15,18 +15,18 @@ use crate::{
 };
 use gatepost_odoo::{Call, Domain, ModelName, Operation};
 
-/// Records without a limit of the caller's.
+/// The default for `limit`.
 const DEFAULT_LIMIT: u32 = 10;
-/// Records at the most.
+/// The maximum for `limit`.
 const MAX_LIMIT: u32 = 100;
-/// Characters of a name.
+/// The maximum length of a name in characters.
 const MAX_NAME_CHARS: usize = 200;
 
 pub(super) const TOOL: Tool = Tool {
     name: "find_by_name",
     title: "Find by name",
     description: "Find records of an Odoo model by a part of their name, as Odoo's own search boxes do: \
-                  also by reference, e-mail or code where the model knows one. Gives ids and names.",
+                  also by reference, e-mail or code if the model has one. Returns ids and names.",
     operation: Operation::Read,
     destructive: false,
     returns_records: true,
@@ -54,14 +54,14 @@ impl ReadTool for Arguments {
         let Arguments {
             model,
             name,
-            limit: asked,
+            limit,
             context,
         } = self;
-        let limit = parse_limit(asked, DEFAULT_LIMIT, MAX_LIMIT)?;
+        let limit = parse_limit(limit, DEFAULT_LIMIT, MAX_LIMIT)?;
         access.may_read(&model)?;
         if name.chars().count() > MAX_NAME_CHARS || name.contains('\0') {
             return Err(ToolError::InvalidArguments(format!(
-                "argument `name` does not fit: a part of a name has at most {MAX_NAME_CHARS} characters and no NUL"
+                "invalid argument `name`: a part of a name has at most {MAX_NAME_CHARS} characters and no NUL"
             )));
         }
         let (context, companies) = access.context(context.as_ref(), false).await?;
@@ -73,12 +73,12 @@ impl ReadTool for Arguments {
         let mut text = shaped.text;
         if shaped.shown == 0 {
             text = format!(
-                "No record of `{model}` has that in its name; try a shorter part, or search_records."
+                "No record of `{model}` has this in its name; try a shorter part, or search_records."
             );
         } else if more {
             footer::append_line(
                 &mut text,
-                "there are more; write more of the name, or use search_records",
+                "there are more; give more of the name, or use search_records",
             );
         }
         footer::append_footer(&mut text, access, &model, &companies, false);

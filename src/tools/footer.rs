@@ -1,4 +1,4 @@
-//! The notes below an answer.
+//! Lines below a result.
 
 use crate::{
     access::OdooSession,
@@ -6,7 +6,7 @@ use crate::{
 };
 use gatepost_odoo::{FieldName, ModelName};
 
-/// Adds, below an answer, what it covers.
+/// Appends the line that says what the result covers.
 pub(super) fn append_footer(
     text: &mut String,
     access: &OdooSession<'_>,
@@ -23,21 +23,21 @@ pub(super) fn append_footer(
     append_line(text, &render::footer(&coverage));
 }
 
-/// Names the fields that Odoo would not give.
+/// Names the fields that Odoo refused to read.
 pub(super) fn append_unreadable_fields(text: &mut String, fields: &[FieldName]) {
     if !fields.is_empty() {
         let names: Vec<String> = fields.iter().map(|name| format!("`{name}`")).collect();
         append_line(
             text,
             &format!(
-                "left out, for Odoo does not let this user read them: {}",
+                "omitted because Odoo does not let this user read them: {}",
                 names.join(", ")
             ),
         );
     }
 }
 
-/// Adds a line.
+/// Appends a line.
 pub(super) fn append_line(text: &mut String, note: &str) {
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');

@@ -1,4 +1,4 @@
-//! `list_models`.
+//! The tool `list_models`.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -14,8 +14,8 @@ use gatepost_odoo::Operation;
 pub(super) const TOOL: Tool = Tool {
     name: "list_models",
     title: "List models",
-    description: "List the Odoo models you can read, with what people call them. \
-                  With a query, only those whose name or label has it, such as `invoice` or `sale`.",
+    description: "List the Odoo models you can read, with their labels. \
+                  With a query, only those whose name or label contains it, such as `invoice` or `sale`.",
     operation: Operation::Read,
     destructive: false,
     returns_records: false,
@@ -51,8 +51,8 @@ impl ReadTool for Arguments {
             return Ok(shaped.text);
         }
         Ok(query.map_or_else(
-            || "There is no model you can read; ask the administrator for a role.".to_owned(),
-            |_| format!("None of the {} models you can read has that in its name or label; try another word, or list all without a query.", readable.len()),
+            || "There is no model that you can read; ask the administrator for a role.".to_owned(),
+            |_| format!("None of the {} models that you can read has this in its name or label; try another word, or omit the query to list all.", readable.len()),
         ))
     }
 }

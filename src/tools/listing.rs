@@ -1,4 +1,4 @@
-//! The list of tools, as MCP wants it.
+//! The response to `tools/list`.
 
 use std::sync::LazyLock;
 
@@ -11,7 +11,7 @@ use gatepost_odoo::Operation;
 
 /// Tools on one page of the list.
 const PAGE_SIZE: usize = 50;
-/// How long a client may keep the list, in milliseconds.
+/// How long a client may cache the list, in milliseconds.
 const TTL_MS: u32 = 300_000;
 
 /// One page of the list.
@@ -28,7 +28,7 @@ pub struct ToolListPage {
     cache_scope: Option<&'static str>,
 }
 
-/// Each tool's entry, written once.
+/// The entry of each tool, serialized once.
 static ENTRIES: LazyLock<Vec<(&'static Tool, Box<RawValue>)>> = LazyLock::new(|| {
     ALL.iter()
         .filter_map(|tool| {
@@ -40,7 +40,8 @@ static ENTRIES: LazyLock<Vec<(&'static Tool, Box<RawValue>)>> = LazyLock::new(||
 });
 
 fn entry(tool: &Tool) -> Value {
-    // The other hints say nothing of what only reads (MCP, schema, `ToolAnnotations`).
+    // The other hints are meaningless for a tool that only reads (MCP, schema,
+    // `ToolAnnotations`).
     let annotations = if tool.operation.is_read() {
         json!({ "readOnlyHint": true, "openWorldHint": false })
     } else {
@@ -59,10 +60,11 @@ fn entry(tool: &Tool) -> Value {
     })
 }
 
-/// A page of the tools whose effect is open to the caller, in a fixed order.
+/// Returns a page of the tools whose operation is open to the caller, in a fixed
+/// order.
 ///
 /// # Errors
-/// [`Malformed::Params`] when the cursor is none of ours.
+/// [`ProtocolError::InvalidParams`] if the cursor is invalid.
 pub fn list(
     opens: impl Fn(Operation) -> bool,
     cursor: Option<&str>,
@@ -80,9 +82,7 @@ pub fn list(
             .and_then(|number| number.parse::<usize>().ok())
             .filter(|begin| (1..open.len()).contains(begin))
             .ok_or_else(|| {
-                ProtocolError::InvalidParams(
-                    "this `cursor` is not one of this list; begin without one".to_owned(),
-                )
+                ProtocolError::InvalidParams("invalid `cursor`; start without one".to_owned())
             })?,
     };
     let next = begin.saturating_add(PAGE_SIZE);

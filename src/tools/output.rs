@@ -1,14 +1,14 @@
-//! What a tool gives.
+//! The result of a tool call.
 
 use gatepost_mcp::elicitation::ElicitRequest;
 
-/// What a tool gives.
+/// The result of a tool call.
 #[derive(Debug)]
 pub enum ToolOutput {
-    /// A question that the person behind the client must answer first. Only
-    /// where [`WayToAsk::ByResult`](crate::access::WayToAsk::ByResult) is the way.
+    /// A request that the person behind the client must answer first. Only in
+    /// [`ElicitationMode::InputRequired`](crate::elicitation::ElicitationMode::InputRequired).
     InputRequired(ElicitRequest),
-    /// What the model reads.
+    /// Text for the model.
     Text(String),
 }
 

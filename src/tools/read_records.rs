@@ -1,14 +1,15 @@
-//! `read_records`.
+//! The tool `read_records`.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
     MAX_OUTPUT_BYTES, Tool, ToolError,
-    arguments::schema_of,
+    arguments::{check_count, schema_of},
     footer,
     search_records::{merge_responses, without_unreadable},
     tool::{ReadTool, run_read},
+    write_support,
 };
 use crate::{
     access::{ContextRequest, OdooSession, OperationError},
@@ -16,15 +17,15 @@ use crate::{
 };
 use gatepost_odoo::{Call, Domain, FieldName, ModelName, Operation, Order, RecordId};
 
-/// Records at the most.
+/// The maximum number of ids.
 const MAX_IDS: usize = 200;
 
 pub(super) const TOOL: Tool = Tool {
     name: "read_records",
     title: "Read records",
-    description: "Read records of an Odoo model by their ids, archived ones too. \
-                  Without fields, the most useful ones are shown. \
-                  Ids that do not exist or may not be seen are named.",
+    description: "Read records of an Odoo model by id, including archived ones. \
+                  By default the most useful fields are shown. \
+                  Ids that do not exist or are not visible are listed.",
     operation: Operation::Read,
     destructive: false,
     returns_records: true,
@@ -56,18 +57,12 @@ impl ReadTool for Arguments {
             fields,
             context,
         } = self;
-        if ids.is_empty() || ids.len() > MAX_IDS {
-            return Err(ToolError::InvalidArguments(format!(
-                "argument `ids` does not fit: name 1 to {MAX_IDS} records, not {}",
-                ids.len()
-            )));
-        }
-        let mut seen = std::collections::BTreeSet::new();
-        ids.retain(|id| seen.insert(*id));
+        check_count("ids", ids.len(), MAX_IDS)?;
+        write_support::dedup_ids(&mut ids);
         let schema = access.schema(&model).await?;
         let columns = access.fields_to_show(&schema, &model, &fields).await?;
         let (context, companies) = access.context(context.as_ref(), true).await?;
-        // By searching for the ids: `read` fails as a whole when a rule hides one of them.
+        // A search for the ids: `read` fails as a whole if a rule hides one of them.
         let domain = Domain::of_ids(&ids).map_err(OperationError::from)?;
         let limit = u32::try_from(ids.len()).unwrap_or(1);
         let reading = access
@@ -87,7 +82,7 @@ impl ReadTool for Arguments {
             .collect();
         if rows.is_empty() {
             return Err(OperationError::InvalidArgument(format!(
-                "none of these records of `{model}` exists or may be seen by this Odoo user: {}; search_records finds the right ids",
+                "these records of `{model}` do not exist or are not visible to this Odoo user: {}; search_records finds the right ids",
                 missing.join(", ")
             ))
             .into());
@@ -108,7 +103,7 @@ impl ReadTool for Arguments {
             footer::append_line(
                 &mut text,
                 &format!(
-                    "cut to fit; not shown: {}; read them apart or name fewer fields",
+                    "result too long; not shown: {}; read them separately or name fewer fields",
                     rest.join(", ")
                 ),
             );
@@ -117,7 +112,7 @@ impl ReadTool for Arguments {
             footer::append_line(
                 &mut text,
                 &format!(
-                    "no such record, or not to be seen by this Odoo user: {}",
+                    "not found or not visible to this Odoo user: {}",
                     missing.join(", ")
                 ),
             );

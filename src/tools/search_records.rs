@@ -1,4 +1,4 @@
-//! `search_records`.
+//! The tool `search_records`.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -16,17 +16,17 @@ use crate::{
 };
 use gatepost_odoo::{Call, Domain, FieldName, ModelName, Operation, Order};
 
-/// Records without a limit of the caller's.
+/// The default for `limit`.
 const DEFAULT_LIMIT: u32 = 20;
-/// Records at the most.
+/// The maximum for `limit`.
 const MAX_LIMIT: u32 = 200;
 
 pub(super) const TOOL: Tool = Tool {
     name: "search_records",
     title: "Search records",
     description: "Find records of an Odoo model and show them as a table, 20 at a time. \
-                  Name the fields you need; without, the most useful ones are shown. \
-                  When there is more, the answer ends with a cursor.",
+                  Name the fields you need; by default the most useful ones are shown. \
+                  If there are more records, the result ends with a cursor.",
     operation: Operation::Read,
     destructive: false,
     returns_records: true,
@@ -40,7 +40,7 @@ pub(super) const TOOL: Tool = Tool {
 struct Arguments {
     /// The model, such as `res.partner`.
     model: ModelName,
-    /// Odoo domain, such as `[["is_company","=",true],["name","ilike","azure"]]`; "|", "&", "!" stand before what they join. All records when left out.
+    /// Odoo domain, such as `[["is_company","=",true],["name","ilike","azure"]]`; "|", "&", "!" precede what they combine. Default: all records.
     #[serde(default)]
     #[schemars(with = "Vec<Vec<String>>")]
     domain: Domain,
@@ -54,9 +54,9 @@ struct Arguments {
     #[serde(default)]
     #[schemars(with = "String")]
     order: Order,
-    /// The cursor of the page before, with all other arguments as they were.
+    /// The cursor of the previous page, with all other arguments unchanged.
     cursor: Option<String>,
-    /// Whether archived records are found too.
+    /// Whether to include archived records.
     #[serde(default)]
     archived: bool,
     /// Such as `{"company_ids":[1],"lang":"fr_FR","tz":"Europe/Brussels"}`.
@@ -69,13 +69,13 @@ impl ReadTool for Arguments {
             model,
             domain,
             fields,
-            limit: asked,
+            limit,
             order,
             cursor,
             archived,
             context,
         } = self;
-        let limit = parse_limit(asked, DEFAULT_LIMIT, MAX_LIMIT)?;
+        let limit = parse_limit(limit, DEFAULT_LIMIT, MAX_LIMIT)?;
         let schema = access.schema(&model).await?;
         let columns = access.fields_to_show(&schema, &model, &fields).await?;
         validate_order(&schema, &model, &order, |model| access.may_read(model))?;
@@ -91,7 +91,7 @@ impl ReadTool for Arguments {
             Some(cursor) if !cursor.is_empty() => SearchPage::parse(cursor, search.as_bytes())?,
             _ => SearchPage::start(),
         };
-        // One more than shown, to know whether there is a next page without counting.
+        // One more than shown tells whether there is a next page, without a count.
         let reading = access
             .read_tolerantly(&columns, |fields| {
                 Call::search_read(
@@ -130,7 +130,7 @@ impl ReadTool for Arguments {
             };
             if more || shaped.shown < rows.len() {
                 let cut = if shaped.shown < rows.len() {
-                    " (cut to fit; name fewer fields for more)"
+                    " (result too long; name fewer fields to see more)"
                 } else {
                     ""
                 };
@@ -152,7 +152,7 @@ impl ReadTool for Arguments {
     }
 }
 
-/// The rows of several answers about the same records.
+/// Merges the rows of several responses about the same records.
 pub(super) fn merge_responses(
     answers: &[bytes::Bytes],
 ) -> Result<Rows<'_>, crate::access::OperationError> {
@@ -167,11 +167,14 @@ pub(super) fn merge_responses(
     Ok(rows)
 }
 
-/// The columns without those that could not be read.
-pub(super) fn without_unreadable(columns: &[FieldName], left_out: &[FieldName]) -> Vec<FieldName> {
+/// The columns that could be read.
+pub(super) fn without_unreadable(
+    columns: &[FieldName],
+    unreadable: &[FieldName],
+) -> Vec<FieldName> {
     columns
         .iter()
-        .filter(|name| !left_out.contains(name))
+        .filter(|name| !unreadable.contains(name))
         .cloned()
         .collect()
 }

@@ -1,4 +1,4 @@
-//! `undo_change`.
+//! The tool `undo_change`.
 
 use super::{
     Tool, ToolError,
@@ -11,9 +11,9 @@ use gatepost_odoo::Operation;
 pub(super) const TOOL: Tool = Tool {
     name: "undo_change",
     title: "Undo a change",
-    description: "Take back a change that you made, while the records are as it left them: old \
-                  values are written back, new records deleted, deleted ones made again as far as \
-                  Odoo allows. Later changes first. May answer with a preview.",
+    description: "Undo a change that you made, if its records have not changed since: old \
+                  values are restored, new records deleted, deleted ones created again as far as \
+                  Odoo allows. Undo later changes first. May return a preview first.",
     operation: Operation::Write,
     destructive: true,
     returns_records: true,
@@ -24,7 +24,7 @@ pub(super) const TOOL: Tool = Tool {
 write_arguments! {
     /// Arguments of `undo_change`.
     struct Arguments {
-        /// Its name, from the answer of the tool that made it.
+        /// The change ID from the result of the tool that made it.
         change: String,
     }
 }
@@ -34,7 +34,7 @@ impl WriteTool for Arguments {
 
     fn into_operation(self) -> Result<UndoOperation, ToolError> {
         UndoOperation::parse(&self.change).map_err(|error| {
-            ToolError::InvalidArguments(format!("argument `change` does not fit: {error}"))
+            ToolError::InvalidArguments(format!("invalid argument `change`: {error}"))
         })
     }
 }

@@ -1,4 +1,4 @@
-//! `update_records`.
+//! The tool `update_records`.
 
 use serde_json::{Map, Value};
 
@@ -21,16 +21,16 @@ use crate::{
 use gatepost_base::text::pluralize;
 use gatepost_odoo::{Call, Context, FieldName, ModelName, Operation, RecordId};
 
-/// Records at the most.
+/// The maximum number of records.
 const MAX_RECORDS: usize = 500;
-/// Records of which it is told what Odoo did not take.
+/// The maximum number of records whose unapplied values are reported.
 const MAX_REPORTED: usize = 20;
 
 pub(super) const TOOL: Tool = Tool {
     name: "update_records",
     title: "Update records",
     description: "Change fields of Odoo records, the same values for all ids, all or none. \
-                  May answer with a preview.",
+                  May return a preview first.",
     operation: Operation::Write,
     destructive: true,
     returns_records: true,
@@ -69,7 +69,7 @@ impl WriteOperation for Arguments {
         access.may_write(&self.model, Operation::Write)?;
         if self.values.is_empty() {
             return Err(OperationError::InvalidArgument(
-                "argument `values` does not fit: it names no field".to_owned(),
+                "invalid argument `values`: it is empty; nothing was changed".to_owned(),
             ));
         }
         let (context, _) = access.context(self.context.as_ref(), false).await?;
@@ -101,7 +101,7 @@ impl WriteOperation for Arguments {
         });
         let mut notes = prepared.coercion_notes();
         if !undo {
-            notes.push("what this changes cannot be undone here".to_owned());
+            notes.push("this change cannot be undone here".to_owned());
         }
         write_support::append_notes(&mut preview, &notes);
         let look = format!(
@@ -144,12 +144,12 @@ impl WriteOperation for Arguments {
                     validated = records;
                     &validated.values
                 }
-                // It may have deleted what its commands name.
+                // The write may have deleted records that its commands name.
                 Err(OperationError::InvalidArgument(_)) => {
                     let what = "the values are no longer valid for the records, which may be the result of this very write. ";
                     return Ok(unclear(what, "shows them"));
                 }
-                Err(denied) => return Err(denied),
+                Err(error) => return Err(error),
             },
         };
         let Some(values) = values.first() else {
@@ -158,11 +158,11 @@ impl WriteOperation for Arguments {
         let records = (&self.model, &*self.ids);
         let now = RecordSnapshot::read(access, records, &self.field_names(), &context).await?;
         let schema = access.schema(&self.model).await?;
-        let as_wished = self.ids.iter().all(|id| {
+        let is_as_requested = self.ids.iter().all(|id| {
             now.row(*id)
                 .is_some_and(|row| unapplied_values(&schema, values, row).is_empty())
         });
-        if as_wished && write_support::are_comparable(&schema, values) {
+        if is_as_requested && write_support::are_comparable(&schema, values) {
             return Ok(RecoveredOutcome::Done(self.ids.clone()));
         }
         // Other values prove nothing: Odoo normalizes some, and others may have
@@ -216,7 +216,7 @@ impl Arguments {
         validation::validate_update(access, records, self.values.clone(), context).await
     }
 
-    /// Odoo answers `true` also where it keeps what it had.
+    /// Reports values that Odoo did not store, although it returned `true`.
     async fn report_unapplied_values(
         &self,
         access: &OdooSession<'_>,
@@ -246,12 +246,12 @@ impl Arguments {
             return Ok(());
         };
         values.retain(is_single);
-        let mut told = 0;
+        let mut reported = 0;
         for (id, row) in after.rows() {
             let other = unapplied_values(&schema, &values, row);
             if !other.is_empty() {
-                told += 1;
-                if told > MAX_REPORTED {
+                reported += 1;
+                if reported > MAX_REPORTED {
                     continue;
                 }
                 let show = PreviewRenderer {
@@ -268,15 +268,15 @@ impl Arguments {
                 footer::append_line(
                     text,
                     &format!(
-                        "Odoo did not take all of it: of [{id}] {}. Another rule of Odoo sets it, or somebody changed it at the same moment; tell the user.",
+                        "Odoo did not apply all values: in [{id}] {}. Another rule in Odoo sets this, or someone changed it at the same time; tell the user.",
                         now.join(", ")
                     ),
                 );
             }
         }
-        if told > MAX_REPORTED {
-            let rest = told - MAX_REPORTED;
-            footer::append_line(text, &format!("and of {rest} more records neither."));
+        if reported > MAX_REPORTED {
+            let rest = reported - MAX_REPORTED;
+            footer::append_line(text, &format!("The same happened to {rest} more records."));
         }
         Ok(())
     }

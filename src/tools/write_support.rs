@@ -1,4 +1,4 @@
-//! What the tools that change records share.
+//! Helpers of the write tools.
 
 use std::collections::BTreeSet;
 
@@ -7,107 +7,109 @@ use serde_json::{Map, Value};
 use super::footer;
 pub(super) use crate::writes::{id_list, id_ranges, odoo_time};
 use crate::{
-    access::{OdooSession, OperationError, RecordSnapshot},
+    access::{OdooSession, RecordSnapshot},
     writes::{tracked_fields_of_new, tracked_fields_with},
 };
 use gatepost_odoo::{Context, FieldKind, FieldName, ModelName, RecordId, Schema};
 
-/// Looks at records after a change. What was done stays done when that fails.
+/// Reads records after a write. Returns `None` if that fails, because the write
+/// is done all the same.
 pub(super) async fn read_back(
     access: &OdooSession<'_>,
     records: (&ModelName, &[RecordId]),
     fields: &[FieldName],
     context: &Context,
 ) -> Option<RecordSnapshot> {
-    let looked = RecordSnapshot::read(access, records, fields, context).await;
-    if let Err(error) = &looked {
-        tracing::warn!(error = %error, "Failed to look at records after a change");
+    let after = RecordSnapshot::read(access, records, fields, context).await;
+    if let Err(error) = &after {
+        tracing::warn!(error = %error, "Failed to read records after a write");
     }
-    looked.ok()
+    after.ok()
 }
 
-/// Looks at all of the records that tells later whether they are as the change
-/// left them, beside these fields.
+/// Reads these fields of updated records, and those that show later whether the
+/// records were changed again.
 pub(super) async fn read_back_updated(
     access: &OdooSession<'_>,
     records: (&ModelName, &[RecordId]),
     fields: &[FieldName],
     context: &Context,
 ) -> Option<RecordSnapshot> {
-    let wanted: Result<Vec<FieldName>, OperationError> = access
-        .schema_visible_in_all_records(records.0)
-        .await
-        .map(|schema| tracked_fields_with(&schema, fields));
-    match wanted {
-        Ok(wanted) => read_back(access, records, &wanted, context).await,
-        Err(_) => read_back(access, records, fields, context).await,
-    }
+    let schema = access.schema_visible_in_all_records(records.0).await;
+    let tracked = schema.map(|schema| tracked_fields_with(&schema, fields));
+    read_back(
+        access,
+        records,
+        tracked.as_deref().unwrap_or(fields),
+        context,
+    )
+    .await
 }
 
-/// Looks at all of new records that tells later whether somebody has worked on
-/// them, beside these fields.
+/// Reads these fields of new records, and those that show later whether the
+/// records were changed.
 pub(super) async fn read_back_created(
     access: &OdooSession<'_>,
     records: (&ModelName, &[RecordId]),
     fields: &[FieldName],
     context: &Context,
 ) -> Option<RecordSnapshot> {
-    let Ok(schema) = access.schema_visible_in_all_records(records.0).await else {
-        return read_back(access, records, fields, context).await;
-    };
-    let mut wanted = tracked_fields_of_new(&schema);
-    wanted.extend(fields.iter().cloned());
-    wanted.sort();
-    wanted.dedup();
-    read_back(access, records, &wanted, context).await
+    let schema = access.schema_visible_in_all_records(records.0).await;
+    let mut tracked = schema.map_or_else(|_| Vec::new(), |schema| tracked_fields_of_new(&schema));
+    tracked.extend_from_slice(fields);
+    tracked.sort();
+    tracked.dedup();
+    read_back(access, records, &tracked, context).await
 }
 
-/// Names the records that are not to be seen after the change.
+/// The ids that the snapshot has no record of.
+pub(super) fn missing_ids(ids: &[RecordId], snapshot: &RecordSnapshot) -> Vec<RecordId> {
+    let is_missing = |id: &RecordId| snapshot.row(*id).is_none();
+    ids.iter().copied().filter(is_missing).collect()
+}
+
+/// Names the records that the caller cannot read after the write.
 pub(super) fn append_missing_records(text: &mut String, ids: &[RecordId], after: &RecordSnapshot) {
-    let missing: Vec<RecordId> = ids
-        .iter()
-        .copied()
-        .filter(|id| after.row(*id).is_none())
-        .collect();
+    let missing = missing_ids(ids, after);
     if !missing.is_empty() {
         footer::append_line(
             text,
             &format!(
-                "You cannot see these any more, or others took them away: {}",
+                "You can no longer see these, or others deleted them: {}",
                 id_list(&missing)
             ),
         );
     }
 }
 
-/// Adds what was noticed about the values.
-pub(super) fn append_notes(text: &mut String, found: &[String]) {
-    for note in found {
+/// Appends notes on how values were understood.
+pub(super) fn append_notes(text: &mut String, notes: &[String]) {
+    for note in notes {
         footer::append_line(text, &format!("Note: {note}"));
     }
 }
 
-/// In which language texts are written, where one is asked for: of fields that
-/// are translated the others stay as they are.
+/// Names the requested language, because only this translation of a field is
+/// written.
 pub(super) fn language_suffix(context: &Context) -> String {
     let lang = context.lang.as_deref();
     lang.map(|lang| format!(" (texts in {lang})"))
         .unwrap_or_default()
 }
 
-/// Each id once, in the order in which they came.
+/// Removes repeated ids, keeping the order.
 pub(super) fn dedup_ids(ids: &mut Vec<RecordId>) {
     let mut seen = BTreeSet::new();
     ids.retain(|id| seen.insert(*id));
 }
 
-/// Names of fields as a list.
+/// Renders field names as a JSON list.
 pub(super) fn quoted_field_list(fields: &[FieldName]) -> String {
     let parts: Vec<String> = fields.iter().map(|name| format!("\"{name}\"")).collect();
     format!("[{}]", parts.join(", "))
 }
 
-/// The names that are names of fields, each once.
+/// The valid field names among these, each once.
 pub(super) fn field_names<'n>(names: impl Iterator<Item = &'n String>) -> Vec<FieldName> {
     let unique: BTreeSet<&String> = names.collect();
     unique

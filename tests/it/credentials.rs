@@ -184,7 +184,7 @@ fn keys_with_different_credentials_act_as_different_odoo_users() {
     );
     insta::assert_snapshot!(visible_summary(&stage, &admin), @r#"
     40 records of `account.move` match.
-    (companies: Example Furniture (Brussels) [1], Example Furniture (Chicago) [2]; archived records: left out; times: UTC; open one at https://odoo.example.com/odoo/account.move/<id>)
+    (companies: Example Furniture (Brussels) [1], Example Furniture (Chicago) [2]; archived records: excluded; times: UTC; open one at https://odoo.example.com/odoo/account.move/<id>)
 
     res.partner: 40 fields
     credit_limit: float, "Credit Limit"
@@ -194,17 +194,17 @@ fn keys_with_different_credentials_act_as_different_odoo_users() {
     account.move | Journal Entry
 
     40 records of `sale.order` match.
-    (companies: Example Furniture (Brussels) [1], Example Furniture (Chicago) [2]; archived records: left out; times: UTC; open one at https://odoo.example.com/odoo/sale.order/<id>)
+    (companies: Example Furniture (Brussels) [1], Example Furniture (Chicago) [2]; archived records: excluded; times: UTC; open one at https://odoo.example.com/odoo/sale.order/<id>)
     "#);
     insta::assert_snapshot!(visible_summary(&stage, &sales), @r#"
     refused: this Odoo user has no access rights for that on this model, or on one it links to; retrying will not help
 
     refused: `res.partner` has no field `credit_limit` that you can see; `describe_model` lists the fields of `res.partner`
 
-    None of the 23 models you can read has that in its name or label; try another word, or list all without a query.
+    None of the 23 models that you can read has this in its name or label; try another word, or omit the query to list all.
 
     10 records of `sale.order` match.
-    (companies: Example Furniture (Brussels) [1]; archived records: left out; times: UTC; open one at https://odoo.example.com/odoo/sale.order/<id>)
+    (companies: Example Furniture (Brussels) [1]; archived records: excluded; times: UTC; open one at https://odoo.example.com/odoo/sale.order/<id>)
     "#);
 }
 
@@ -309,7 +309,7 @@ fn missing_credential_is_rejected_without_calling_odoo() {
         assert!(failed, "{text}");
         assert_eq!(
             text,
-            "the Odoo user that your calls should act as is not set up for this Odoo instance; retrying will not help, tell the administrator"
+            "the Odoo user that your calls should act as is not configured for this Odoo instance. Nothing was sent. Retrying will not help; tell the administrator"
         );
     }
     assert!(stage.fake_odoo.calls().is_empty());

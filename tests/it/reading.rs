@@ -125,7 +125,8 @@ fn hidden_and_missing_ids_are_named_and_the_rest_is_read() {
     );
     assert!(!failed, "{text}");
     assert!(
-        text.contains("name: S00002") && text.contains("not to be seen by this Odoo user: 1, 999"),
+        text.contains("name: S00002")
+            && text.contains("not found or not visible to this Odoo user: 1, 999"),
         "{text}"
     );
     assert!(!text.contains("Sally"), "{text}");

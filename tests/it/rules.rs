@@ -107,7 +107,7 @@ fn model_with_an_unresolvable_rule_is_closed_and_not_listed() {
         listed.contains("crm.lead") && !listed.contains("res.partner"),
         "{listed}"
     );
-    let told = crate::log::lines_with("Closed a model: its rules look at fields");
+    let told = crate::log::lines_with("Closed a model whose rules name fields");
     let ours = told.iter().filter(|line| line.contains("`customer_rnk`"));
     assert_eq!(ours.count(), 1, "{told:?}");
 }

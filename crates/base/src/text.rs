@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
+use html5gum::{Token, Tokenizer};
+
 /// The characters shown of one table cell.
 pub const MAX_CELL_CHARS: usize = 160;
 
@@ -54,41 +56,54 @@ fn is_hidden(char: char) -> bool {
             | '\u{feff}' | '\u{e0000}'..='\u{e007f}' | '\u{61c}')
 }
 
-/// The text of formatted text: tags away, the five named entities and spaces
-/// read, what begins a block on a line of its own.
+/// HTML elements that begin on a new line, separated by spaces.
+const BLOCKS: &str =
+    "article blockquote br dd div dt footer h1 h2 h3 h4 h5 h6 header hr li ol p table tr ul";
+/// HTML elements whose content is not shown, separated by spaces.
+const HIDDEN: &str = "script style template title";
+
+/// Returns the text that HTML shows: without tags, comments and hidden elements
+/// such as `<script>`, with character references decoded and each block on a
+/// line of its own. The time it takes is linear in the length of the HTML.
 pub fn html_to_text(html: &str) -> String {
+    let (html, unclosed_tag) = split_unclosed_tag(html);
     let mut text = String::with_capacity(html.len());
-    let mut rest = html;
-    while let Some((before, tag)) = rest.split_once('<') {
-        text.push_str(before);
-        let Some((tag, after)) = tag.split_once('>') else {
-            // No tag, just a sign.
-            text.push('<');
-            rest = tag;
-            continue;
+    let mut hidden_depth = 0_usize;
+    let is_one_of = |names: &str, name: &[u8]| names.split(' ').any(|one| one.as_bytes() == name);
+    for Ok(token) in Tokenizer::new(html) {
+        let (name, is_start) = match &token {
+            Token::StartTag(tag) => (&*tag.name, true),
+            Token::EndTag(tag) => (&*tag.name, false),
+            Token::String(shown) if hidden_depth == 0 => {
+                text.push_str(&String::from_utf8_lossy(shown));
+                continue;
+            }
+            Token::String(_) | Token::Comment(_) | Token::Doctype(_) | Token::Error(_) => continue,
         };
-        let name = tag.trim_start_matches('/').to_ascii_lowercase();
-        let breaks = [
-            "br", "p", "div", "li", "tr", "h1", "h2", "h3", "ul", "table",
-        ];
-        let word: String = name
-            .chars()
-            .take_while(char::is_ascii_alphanumeric)
-            .collect();
-        if breaks.contains(&word.as_str()) && !text.is_empty() && !text.ends_with('\n') {
+        if is_one_of(HIDDEN, name) {
+            hidden_depth = if is_start {
+                hidden_depth.saturating_add(1)
+            } else {
+                hidden_depth.saturating_sub(1)
+            };
+        } else if is_one_of(BLOCKS, name) && !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');
         }
-        rest = after;
     }
-    text.push_str(rest);
-    let text = text
-        .replace("&nbsp;", " ")
-        .replace("&lt;", "<")
-        .replace("&gt;", ">")
-        .replace("&quot;", "\"")
-        .replace("&#39;", "'")
-        .replace("&amp;", "&");
-    text.trim().to_owned()
+    if hidden_depth == 0 {
+        text.push_str(unclosed_tag);
+    }
+    text.replace('\u{a0}', " ").trim().to_owned()
+}
+
+/// Splits off a tag that the end of the text cuts off. A browser drops it, but
+/// it may be no tag: the text of a person who writes `a <b`.
+fn split_unclosed_tag(html: &str) -> (&str, &str) {
+    let open = html.rfind('<').filter(|open| {
+        let tag = html.get(open + 1..).unwrap_or_default();
+        !tag.contains('>') && tag.starts_with(|first: char| first.is_ascii_alphabetic())
+    });
+    html.split_at(open.unwrap_or(html.len()))
 }
 
 #[cfg(test)]
@@ -112,6 +127,51 @@ mod tests {
         );
         assert_eq!(html_to_text("1 < 2"), "1 < 2");
         assert_eq!(html_to_text("<script"), "<script");
+        assert_eq!(html_to_text("a <b &amp; c"), "a <b &amp; c");
+    }
+
+    #[test]
+    fn hidden_content_of_html_is_left_out() {
+        for html in [
+            "<style>p { color: red }</style>a<SCRIPT>if (1 < 2) alert('<p>b</p>')</SCRIPT><p>c",
+            "<html><head><title>x</title></head><body>a<!-- <p>b</p> --><br/>c</body></html>",
+            "a<template><p>b<template>b</template>b</p></template><p>c",
+            "a<p>c<script>b<b",
+        ] {
+            assert_eq!(html_to_text(html), "a\nc", "{html}");
+        }
+    }
+
+    #[test]
+    fn character_references_are_decoded_once() {
+        let html = "&#233;&#xE9;&eacute; &euro; &#128512; &amp;lt; &copy &nosuch; &#0; &#xD800;";
+        let text = "\u{e9}\u{e9}\u{e9} \u{20ac} \u{1f600} &lt; \u{a9} &nosuch; \u{fffd} \u{fffd}";
+        assert_eq!(html_to_text(html), text);
+    }
+
+    #[test]
+    fn lists_and_links_keep_their_text() {
+        let html = "<ul><li>a<ul><li>b</li><li><a href=\"https://odoo.test/?a>b\">c</a></li></ul></li>\
+                    <li>d</li></ul><table><tr><td>e</td><td> f</td></tr></table>";
+        assert_eq!(html_to_text(html), "a\nb\nc\nd\ne f");
+    }
+
+    #[test]
+    fn huge_hostile_html_is_read_in_one_pass() {
+        for part in [
+            "<",
+            "<a ",
+            "<p>",
+            "<!--",
+            "<script>",
+            "&",
+            "&#",
+            "<a href='",
+            "<b x=1 x=1 ",
+        ] {
+            let html = part.repeat(200_000 / part.len());
+            assert!(html_to_text(&html).len() <= html.len());
+        }
     }
 
     proptest! {

@@ -303,8 +303,9 @@ async fn call_elicits_on_its_stream_and_continues_with_the_response() {
         ),
         (
             json!({"code": -32601, "message": "Method not found"}),
-            "not done, for the user must agree and the client did not ask them, though it says that it can; \
-             calling again will not help, ask the user to do it in Odoo or from another client",
+            "not done: this change needs the user's approval, and the client did not show the approval request \
+             although it declared support for elicitation. Retrying will not help. \
+             Ask the user to make the change in Odoo or to use another client",
         ),
     ] {
         let (mut stream, id) = gateway.start_elicitation().await;
@@ -494,7 +495,7 @@ async fn elicitation_timeout_cancels_the_elicitation() {
     assert!(said.contains(&id), "{said}");
     assert!(
         tool_text(&said)
-            .starts_with("not done, for the user must agree and did not answer within 0 seconds"),
+            .starts_with("not done: this change needs the user's approval, and they did not answer within 0 seconds"),
         "{said}"
     );
     assert_eq!(gateway.pending_count(), 0);
@@ -523,7 +524,7 @@ async fn client_can_cancel_call_waiting_for_elicitation() {
     let said = read_to_end(&mut stream).await;
     assert_eq!(
         tool_text(&said),
-        "not done, for the call was taken back while the user was asked"
+        "not done: the client cancelled the call while the user was asked"
     );
 }
 
@@ -541,7 +542,7 @@ async fn pending_elicitations_per_caller_are_limited() {
     let answer = json_of(&answer);
     assert_eq!(answer["result"]["isError"], json!(true));
     let text = answer["result"]["content"][0]["text"].as_str().unwrap();
-    assert!(text.contains("too many questions"), "{text}");
+    assert!(text.contains("too many open approval requests"), "{text}");
     let mut other = gateway
         .start_post("/one/mcp", &gateway.bob, &session, &ASK_PERSON_CALL())
         .await;
@@ -568,10 +569,7 @@ async fn after_reload_decline_counts_and_accept_must_be_repeated() {
     let gateway = ElicitationGateway::open();
     for (outcome, expected) in [
         (json!({"action": "decline"}), r#"{"consent":"declined"}"#),
-        (
-            accept_result(),
-            "not done, for what the user may do was changed",
-        ),
+        (accept_result(), "not done: the user's permissions changed"),
     ] {
         let (mut stream, id) = gateway.start_elicitation().await;
         let old = gateway.gateway.load_full();

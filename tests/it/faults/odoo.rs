@@ -142,7 +142,7 @@ fn unexpected_odoo_response_is_an_error_and_is_not_cached() {
         assert_eq!(answer.status, 200);
         answer.tool_result()
     };
-    let unreadable = "Odoo answered in a form this gateway does not understand; retrying will not help, tell the administrator";
+    let unreadable = "Odoo's response has a form that this gateway does not understand. Retrying will not help; tell the administrator";
     assert_eq!(report(), (unreadable.to_owned(), true));
     scene.proxy.set_fault(ProxyFault::None);
     let (counted, failed) = report();

@@ -46,7 +46,7 @@ fn dry_run_reports_all_errors_by_row_and_changes_nothing() {
         &with_argument(partner_import(&good), "dry_run", true),
     );
     assert!(
-        told.contains("all rows fit") && told.contains("2 new, 0 updated"),
+        told.contains("all rows are valid") && told.contains("2 new, 0 updated"),
         "{told}"
     );
     assert_unchanged(&stage, &before, "a dry run");

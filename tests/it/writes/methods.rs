@@ -140,7 +140,7 @@ fn method_that_never_ran_is_neither_reported_done_nor_repeated() {
     let text = refused(&stage, "call_method", &once);
     assert!(text.contains("state: sent (Quotation Sent)"), "{text}");
     assert!(
-        text.contains("Nothing was written to them by this Odoo user since"),
+        text.contains("This Odoo user has not written to them since"),
         "{text}"
     );
     assert_eq!(state(&stage, id), json!("sent"));
@@ -273,7 +273,7 @@ fn invisible_message_and_unknown_recipients_are_rejected() {
         "post_message",
         &message_to(id, &json!({"body": "\u{200b} \n\u{2060}"})),
     );
-    assert!(text.contains("nothing in it can be seen"), "{text}");
+    assert!(text.contains("has no visible character"), "{text}");
     let nobody = message_to(id, &json!({"partner_ids": [1, 987_654]}));
     let text = refused(&stage, "post_message", &nobody);
     assert!(text.contains("`partner_ids` do not exist"), "{text}");

@@ -1,10 +1,13 @@
-//! `call_method`.
+//! The tool `call_method`.
+
+mod render;
 
 use std::collections::BTreeMap;
 
 use jiff::ToSpan as _;
 use serde_json::{Map, Value};
 
+use self::render::{id_list, render_arguments, render_states, state_fields, target_phrase};
 use super::{
     Tool, ToolError,
     arguments::{ObjectArgument, schema_of, write_arguments},
@@ -13,38 +16,24 @@ use super::{
     write_support,
 };
 use crate::{
-    access::{ContextRequest, DisplayNames, OdooSession, OperationError, RecordSnapshot},
+    access::{ContextRequest, OdooSession, OperationError, RecordSnapshot},
     writes::{
-        Baseline, CompletedWrite, PreviewRenderer, RecoveredOutcome, Report, WriteOperation,
-        WritePlan, describe_result,
+        Baseline, CompletedWrite, RecoveredOutcome, Report, WriteOperation, WritePlan,
+        describe_result,
     },
 };
 use gatepost_base::text::one_line;
 use gatepost_odoo::{Call, Context, FieldName, MethodName, ModelName, Operation, RecordId, Schema};
 
-/// Records at the most.
+/// The maximum number of records.
 const MAX_RECORDS: usize = 200;
-/// Bytes of records that are shown, and of arguments.
-const MAX_SHOWN_BYTES: usize = 20 << 10;
-/// Characters of one argument that are shown.
-const MAX_ARGUMENT_CHARS: usize = 4_000;
-/// How far Odoo's clock may be from ours.
+/// The maximum difference between Odoo's clock and the gateway's.
 const MAX_CLOCK_SKEW_S: i64 = 300;
-/// The fields that tell where a record stands, of those that its model has.
-const STATE_FIELDS: [&str; 6] = [
-    "active",
-    "kanban_state",
-    "payment_state",
-    "stage_id",
-    "state",
-    "status",
-];
-
 pub(super) const TOOL: Tool = Tool {
     name: "call_method",
     title: "Call a method",
     description: "Call a method that does what a button does, such as action_confirm of sale.order; \
-                  describe_model names those open to you. Cannot be undone. May answer with a preview.",
+                  describe_model lists those open to you. Cannot be undone. May return a preview first.",
     operation: Operation::Call,
     destructive: true,
     returns_records: true,
@@ -78,7 +67,7 @@ impl WriteTool for Arguments {
     fn into_operation(mut self) -> Result<Self, ToolError> {
         if self.ids.len() > MAX_RECORDS {
             return Err(ToolError::InvalidArguments(format!(
-                "argument `ids` does not fit: name at most {MAX_RECORDS}, not {}",
+                "invalid argument `ids`: name at most {MAX_RECORDS}, not {}",
                 self.ids.len()
             )));
         }
@@ -95,12 +84,11 @@ impl WriteOperation for Arguments {
         access.may_call(model, method)?;
         if method.as_str() == "message_post" {
             return Err(OperationError::InvalidArgument(
-                "`message_post` is what the tool post_message does; nothing was changed, call that"
-                    .to_owned(),
+                "use the tool post_message for `message_post`; nothing was changed".to_owned(),
             ));
         }
         let (context, _) = access.context(self.context.as_ref(), false).await?;
-        let caution = if ids.is_empty() {
+        let warning = if ids.is_empty() {
             self.empty_ids_warning(access).await?
         } else {
             None
@@ -129,12 +117,12 @@ impl WriteOperation for Arguments {
             None if ids.is_empty() => {}
             None => preview.push_str(&id_list(ids)),
         }
-        if let Some(caution) = caution {
-            footer::append_line(&mut preview, &caution);
+        if let Some(warning) = warning {
+            footer::append_line(&mut preview, &warning);
         }
         footer::append_line(
             &mut preview,
-            "What it does is decided by Odoo, and cannot be undone here.",
+            "Odoo decides what it does, and it cannot be undone here.",
         );
         let before = before.map(|(before, _)| before).unwrap_or_default();
         let call = Call::run(model.clone(), method.clone(), ids, given.clone());
@@ -149,8 +137,8 @@ impl WriteOperation for Arguments {
         })
     }
 
-    /// Done, where all the records stand elsewhere than before and our Odoo user
-    /// brought them there since. What a method does besides, nobody can see.
+    /// Done, if this Odoo user changed the state of all records since. What else
+    /// a method does cannot be seen.
     async fn probe_outcome(
         &self,
         access: &OdooSession<'_>,
@@ -171,16 +159,16 @@ impl WriteOperation for Arguments {
             .unwrap_or(since.taken_at);
         let since = write_support::odoo_time(since);
         let states = state_fields(&schema);
-        let of = |shot: &RecordSnapshot, id: RecordId, name: &str| {
-            shot.row(id).and_then(|row| row.get(name)).cloned()
+        let of = |snapshot: &RecordSnapshot, id: RecordId, name: &str| {
+            snapshot.row(id).and_then(|row| row.get(name)).cloned()
         };
-        let moved = |id: RecordId| {
+        let has_changed = |id: RecordId| {
             states.iter().any(|name| {
                 let then = of(before, id, name.as_str());
                 then.is_some() && then != of(&now, id, name.as_str())
             })
         };
-        // By how it was, where that is known, for clocks differ.
+        // Compared with the earlier value if it is known, because clocks differ.
         let written_since = |id: RecordId, at: &str| match of(before, id, "write_date") {
             Some(then) => then.as_str() != Some(at) || *at >= *began,
             None => *at >= *since,
@@ -195,20 +183,20 @@ impl WriteOperation for Arguments {
                     .and_then(Value::as_str)
                     .is_some_and(|at| written_since(id, at))
         };
-        if !ids.is_empty() && ids.iter().all(|id| moved(*id) && ours(*id)) {
+        if !ids.is_empty() && ids.iter().all(|id| has_changed(*id) && ours(*id)) {
             return Ok(RecoveredOutcome::Done(ids.clone()));
         }
-        let still = ids.iter().all(|id| !moved(*id) && !ours(*id));
-        let mut told = format!(
-            "as they are now:\n{}\n",
+        let unchanged = ids.iter().all(|id| !has_changed(*id) && !ours(*id));
+        let mut hint = format!(
+            "their current state:\n{}\n",
             render_states(&schema, ids, None, &now)
         );
-        if still && !ids.is_empty() {
-            told.push_str("Nothing was written to them by this Odoo user since: if the method changes these records, it was not done.");
+        if unchanged && !ids.is_empty() {
+            hint.push_str("This Odoo user has not written to them since: if the method changes these records, it was not done.");
         } else {
-            told.push_str("Compare that with what the method does.");
+            hint.push_str("Compare this with what the method does.");
         }
-        Ok(RecoveredOutcome::Unclear(told))
+        Ok(RecoveredOutcome::Unclear(hint))
     }
 
     async fn summarize(
@@ -223,18 +211,17 @@ impl WriteOperation for Arguments {
         let (context, companies) = access.context(self.context.as_ref(), false).await?;
         let end = if ids.is_empty() { "." } else { ":\n" };
         let mut text = format!("Called {method} of {model} on {}{end}", target_phrase(ids));
-        let after = match self.read_state(access, &context).await {
-            Ok(after) => after,
-            // What was done stays done.
-            Err(error) => {
-                tracing::warn!(error = %error, "Failed to look at records after a change");
-                None
-            }
-        };
+        let after = self.read_state(access, &context).await;
+        // The method was called, so this is no failure of the tool.
+        let after = after.unwrap_or_else(|error| {
+            tracing::warn!(error = %error, "Failed to read records after a write");
+            None
+        });
         match &after {
             Some((after, schema)) => {
                 let before = plan.map(|plan| &plan.before);
-                let shown: Vec<RecordId> = existing_ids(ids, after);
+                let mut shown = ids.clone();
+                shown.retain(|id| after.row(*id).is_some());
                 text.push_str(&render_states(schema, &shown, before, after));
                 write_support::append_missing_records(&mut text, ids, after);
             }
@@ -245,7 +232,7 @@ impl WriteOperation for Arguments {
         if ids.is_empty() && self.is_model_method(access).await.is_none() {
             footer::append_line(
                 &mut text,
-                "It was called without records: if it is a method of records, it did nothing.",
+                "It was called without records: if it is a record method, it did nothing.",
             );
         }
         footer::append_footer(&mut text, access, model, &companies, true);
@@ -257,8 +244,8 @@ impl WriteOperation for Arguments {
 }
 
 impl Arguments {
-    /// The records as they are, with their fields; none where the caller may
-    /// call the method, but not read the model.
+    /// Reads the state of the records; `None` if the caller may call the method
+    /// but not read the model.
     async fn read_state(
         &self,
         access: &OdooSession<'_>,
@@ -276,12 +263,12 @@ impl Arguments {
         if schema.field("write_uid").is_some() {
             fields.push(FieldName::known("write_uid"));
         }
-        let shot = RecordSnapshot::read(access, (model, ids), &fields, context).await?;
-        Ok(Some((shot, schema)))
+        let snapshot = RecordSnapshot::read(access, (model, ids), &fields, context).await?;
+        Ok(Some((snapshot, schema)))
     }
 
-    /// What is to be known where no records are named. Of a method of records
-    /// Odoo says `true` then, and does nothing.
+    /// Checks a call without records. For a record method Odoo returns `true` and
+    /// does nothing.
     async fn empty_ids_warning(
         &self,
         access: &OdooSession<'_>,
@@ -290,15 +277,15 @@ impl Arguments {
         match self.is_model_method(access).await {
             Some(true) => Ok(None),
             Some(false) => Err(OperationError::InvalidArgument(format!(
-                "`{method}` of `{model}` is a method of records, and without any it does nothing; nothing was changed, name them in `ids`"
+                "`{method}` of `{model}` is a record method and does nothing without records; nothing was changed, name records in `ids`"
             ))),
             None => Ok(Some(format!(
-                "Odoo does not say whether {method} is a method of the model itself: if it is one of records, it does nothing without them."
+                "Odoo does not document whether {method} is a method of the model itself: if it is a record method, it does nothing without records."
             ))),
         }
     }
 
-    /// Whether it is a method of the model itself, where Odoo says so.
+    /// Whether it is a method of the model itself, if Odoo documents that.
     async fn is_model_method(&self, access: &OdooSession<'_>) -> Option<bool> {
         let Arguments { model, method, .. } = self;
         let documentation = access.documentation(model).await?;
@@ -307,10 +294,11 @@ impl Arguments {
             .map(|method| method.is_model_method)
     }
 
-    /// The names of the records that arguments are known to name, by argument.
+    /// Reads the names of records that arguments refer to, by argument.
     ///
     /// # Errors
-    /// [`Denied::Unfit`] where one is not there: Odoo does not always say so.
+    /// [`OperationError::InvalidArgument`] if one does not exist, because Odoo
+    /// does not always report that.
     async fn linked_record_names(
         &self,
         access: &OdooSession<'_>,
@@ -320,17 +308,20 @@ impl Arguments {
         let given = &self.method_arguments;
         let mut linked = BTreeMap::new();
         let open = access.methods(model);
-        for taken in open.get(method).into_iter().flatten() {
-            for (name, relation, ids) in taken.records(given) {
-                let many = ids.is_empty() || ids.len() > MAX_RECORDS;
-                if many || linked.contains_key(name.as_str()) || access.may_read(relation).is_err()
+        for accepted in open.get(method).into_iter().flatten() {
+            for (name, relation, ids) in accepted.records(given) {
+                let is_unusual = ids.is_empty() || ids.len() > MAX_RECORDS;
+                if is_unusual
+                    || linked.contains_key(name.as_str())
+                    || access.may_read(relation).is_err()
                 {
                     continue;
                 }
-                let shot = RecordSnapshot::read_all(access, (relation, &ids), &[], context).await?;
+                let snapshot =
+                    RecordSnapshot::read_all(access, (relation, &ids), &[], context).await?;
                 let names = ids
                     .iter()
-                    .map(|id| format!("{} [{id}]", one_line(shot.name(*id), 80)));
+                    .map(|id| format!("{} [{id}]", one_line(snapshot.name(*id), 80)));
                 linked.insert(name.to_string(), names.collect());
             }
         }
@@ -343,136 +334,32 @@ impl Arguments {
             return self.unverifiable_hint();
         }
         format!(
-            "read_records of `{model}` with ids {} shows how they stand, and in `write_date` when they were last changed",
+            "read_records of `{model}` with ids {} shows their state, and in `write_date` when they were last changed",
             write_support::id_list(ids)
         )
     }
 
     fn unverifiable_hint(&self) -> String {
         let Arguments { model, method, .. } = self;
-        format!("what `{method}` of `{model}` did is to be looked up in Odoo.")
+        format!("check in Odoo what `{method}` of `{model}` did.")
     }
 }
 
-/// The fields that tell where a record stands.
-fn state_fields(schema: &Schema) -> Vec<FieldName> {
-    let there = |name: &&&str| schema.field(name).is_some();
-    let there = STATE_FIELDS.iter().filter(there);
-    there.map(|name| FieldName::known(name)).collect()
-}
-
-/// Those of the records that are there.
-fn existing_ids(ids: &[RecordId], shot: &RecordSnapshot) -> Vec<RecordId> {
-    let there = |id: &RecordId| shot.row(*id).is_some();
-    ids.iter().copied().filter(there).collect()
-}
-
-/// Allows records that are all there.
+/// Checks that the snapshot has all records.
 ///
 /// # Errors
-/// [`Denied::Unfit`] names those that are not.
+/// [`OperationError::InvalidArgument`] names those that are missing.
 fn require_all_exist(
     model: &ModelName,
     ids: &[RecordId],
-    shot: &RecordSnapshot,
+    snapshot: &RecordSnapshot,
 ) -> Result<(), OperationError> {
-    let absent = |id: &RecordId| shot.row(*id).is_none();
-    let missing: Vec<RecordId> = ids.iter().copied().filter(absent).collect();
+    let missing = write_support::missing_ids(ids, snapshot);
     if missing.is_empty() {
         return Ok(());
     }
     Err(OperationError::InvalidArgument(format!(
-        "these records of `{model}` do not exist or may not be seen by this Odoo user: {}; search_records finds the right ids; nothing was changed",
+        "these records of `{model}` do not exist or are not visible to this Odoo user: {}; search_records finds the right ids; nothing was changed",
         write_support::id_list(&missing)
     )))
-}
-
-fn target_phrase(ids: &[RecordId]) -> String {
-    match ids.len() {
-        0 => "the model itself".to_owned(),
-        1 => "1 record".to_owned(),
-        count => format!("{count} records"),
-    }
-}
-
-/// Where the records stand, one a line; with where they stood before.
-fn render_states(
-    schema: &Schema,
-    ids: &[RecordId],
-    before: Option<&RecordSnapshot>,
-    now: &RecordSnapshot,
-) -> String {
-    let names = DisplayNames::new();
-    let show = PreviewRenderer {
-        schema,
-        names: &names,
-    };
-    let mut text = String::new();
-    for (at, id) in ids.iter().enumerate() {
-        let value = |shot: &RecordSnapshot, name: &FieldName| {
-            let value = shot.row(*id)?.get(name.as_str())?;
-            Some(show.value(schema.field(name.as_str()), value))
-        };
-        let parts = state_fields(schema).into_iter().filter_map(|name| {
-            let new = value(now, &name)?;
-            Some(match before.and_then(|before| value(before, &name)) {
-                Some(old) if old != new => format!("{name}: {old} -> {new}"),
-                Some(_) => format!("{name}: {new} (as it was)"),
-                None => format!("{name}: {new}"),
-            })
-        });
-        let parts: Vec<String> = parts.collect();
-        let title = PreviewRenderer::titles(&[*id], now);
-        let line = if parts.is_empty() {
-            title
-        } else {
-            format!("{title}: {}", parts.join("; "))
-        };
-        if at > 0 && text.len() + line.len() > MAX_SHOWN_BYTES {
-            let rest = ids.get(at..).unwrap_or_default();
-            let told = format!(
-                "and {} more, of which only the ids are shown: {}",
-                rest.len(),
-                id_list(rest)
-            );
-            footer::append_line(&mut text, &told);
-            break;
-        }
-        footer::append_line(&mut text, &line);
-    }
-    text
-}
-
-/// The arguments, one a line: whoever agrees must know each of them.
-fn render_arguments(given: &Map<String, Value>, linked: &BTreeMap<String, Vec<String>>) -> String {
-    let lines = given.iter().map(|(name, value)| {
-        let value = match linked.get(name) {
-            Some(names) => names.join(", "),
-            None => one_line(&value.to_string(), MAX_ARGUMENT_CHARS),
-        };
-        format!("- {}: {value}", one_line(name, 60))
-    });
-    let mut lines: Vec<String> = lines.collect();
-    let size: usize = lines.iter().map(String::len).sum();
-    if size > MAX_SHOWN_BYTES {
-        // So that a long one does not keep the others from being seen.
-        lines.sort_by_key(String::len);
-    }
-    let mut text = String::new();
-    for (at, line) in lines.iter().enumerate() {
-        if at > 0 && text.len() + line.len() > MAX_SHOWN_BYTES {
-            let rest = lines.len() - at;
-            let told = format!("and {rest} more arguments that are NOT SHOWN: there is too much");
-            footer::append_line(&mut text, &told);
-            break;
-        }
-        footer::append_line(&mut text, line);
-    }
-    text
-}
-
-/// All ids as a list: whoever agrees agrees to each.
-fn id_list(ids: &[RecordId]) -> String {
-    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    format!("[{}]", ids.join(", "))
 }

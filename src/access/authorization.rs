@@ -1,0 +1,198 @@
+//! What the caller may do: questions to the policy, with the facts it needs.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{OdooSession, OperationError};
+use crate::render::Rows;
+use gatepost_odoo::{Call, Domain, MethodName, ModelName, Operation, Schema, SystemQuery};
+use gatepost_policy::{Arguments, Forbidden, Incomplete, Permitted, PolicyFacts, WriteMode};
+
+impl OdooSession<'_> {
+    /// Returns the fields of a model that both the caller and the Odoo user may
+    /// see. A hidden field looks as if it did not exist.
+    ///
+    /// # Errors
+    /// [`OperationError`].
+    pub async fn schema(&self, model: &ModelName) -> Result<Schema, OperationError> {
+        let (roles, instance) = self.scope();
+        self.decide(model, |facts| {
+            self.policy.visible_schema(roles, instance, model, facts)
+        })
+        .await
+    }
+
+    /// Returns the fields that the caller may see in every record that they may
+    /// see: a search for these excludes no record.
+    ///
+    /// # Errors
+    /// [`OperationError`].
+    pub async fn schema_visible_in_all_records(
+        &self,
+        model: &ModelName,
+    ) -> Result<Schema, OperationError> {
+        let (roles, instance) = self.scope();
+        self.decide(model, |facts| {
+            self.policy
+                .schema_visible_in_all_records(roles, instance, model, facts)
+        })
+        .await
+    }
+
+    /// Returns the fields that the policy lets the caller set in this operation.
+    ///
+    /// # Errors
+    /// [`OperationError`].
+    pub async fn writable_schema(
+        &self,
+        model: &ModelName,
+        operation: Operation,
+    ) -> Result<Schema, OperationError> {
+        let (roles, instance) = self.scope();
+        self.decide(model, |facts| {
+            self.policy
+                .writable_schema(roles, instance, (model, operation), facts)
+        })
+        .await
+    }
+
+    /// Permits the call as far as the policy does, with its filters added.
+    pub(super) async fn permit(&self, call: Call) -> Result<Permitted<Call>, OperationError> {
+        let (roles, instance) = self.scope();
+        self.decide(call.model(), |facts| {
+            self.policy.permit(roles, instance, call.clone(), facts)
+        })
+        .await
+    }
+
+    pub(super) fn permit_system_query(
+        &self,
+        query: &SystemQuery,
+    ) -> Result<Permitted<Call>, Forbidden> {
+        let (roles, instance) = self.scope();
+        self.policy.permit_system_query(roles, instance, query)
+    }
+
+    /// Asks the policy about a model and looks up the facts that it needs.
+    async fn decide<T>(
+        &self,
+        model: &ModelName,
+        ask: impl Fn(&PolicyFacts) -> Result<T, Incomplete>,
+    ) -> Result<T, OperationError> {
+        self.decide_with(&mut PolicyFacts::default(), model, ask)
+            .await
+    }
+
+    /// Like [`decide`](Self::decide), starting from facts that are known, to
+    /// which it adds those that it looked up.
+    pub(super) async fn decide_with<T>(
+        &self,
+        facts: &mut PolicyFacts,
+        model: &ModelName,
+        ask: impl Fn(&PolicyFacts) -> Result<T, Incomplete>,
+    ) -> Result<T, OperationError> {
+        // Terminates, because the policy asks for each model and each search
+        // once, and a call names finitely many.
+        loop {
+            let needed = match ask(facts) {
+                Ok(decision) => return Ok(decision),
+                Err(Incomplete::Denied(forbidden)) => return Err(forbidden.into()),
+                Err(Incomplete::NeedsSchema(needed)) => needed,
+                Err(Incomplete::NeedsRecords(searches)) => {
+                    for search in searches {
+                        let answer = self
+                            .account()?
+                            .send_system_query(search.call(), self)
+                            .await?;
+                        let ids = Rows::parse(&answer)?.ids().collect();
+                        facts.add_memberships(search, &ids);
+                    }
+                    continue;
+                }
+            };
+            let schema = match self.unfiltered_schema(&needed).await {
+                Ok(schema) => schema,
+                // An empty schema hides every path through this model.
+                Err(error) if error.is_fault() && needed != *model => Arc::default(),
+                Err(error) => return Err(self.suggest_similar_models(&needed, error).await),
+            };
+            facts.add_schema(needed, schema);
+        }
+    }
+
+    /// Returns the fields that the Odoo user may see, including those that the
+    /// policy hides from the caller: for policy decisions and administrators.
+    ///
+    /// # Errors
+    /// [`OperationError`].
+    pub(crate) async fn unfiltered_schema(
+        &self,
+        model: &ModelName,
+    ) -> Result<Arc<Schema>, OperationError> {
+        let query = SystemQuery::Fields(model.clone());
+        let permitted = self.permit_system_query(&query)?;
+        self.account()?.schema(model, &permitted, self).await
+    }
+
+    /// Returns whether the cached schema shows that the caller may read no
+    /// record of the model, because a rule names a field it does not have. Odoo
+    /// is not asked.
+    pub async fn is_denied_entirely(&self, model: &ModelName) -> bool {
+        let Ok(account) = self.account() else {
+            return false;
+        };
+        let Some(schema) = account.cached_schema(model).await else {
+            return false;
+        };
+        let mut facts = PolicyFacts::default();
+        facts.add_schema(model.clone(), schema);
+        let count = Call::search_count(model.clone(), &Domain::default());
+        let (roles, instance) = self.scope();
+        matches!(
+            self.policy.permit(roles, instance, count, &facts),
+            Err(Incomplete::Denied(_))
+        )
+    }
+
+    /// Checks that the caller may read the model.
+    ///
+    /// # Errors
+    /// [`OperationError::Forbidden`].
+    pub fn may_read(&self, model: &ModelName) -> Result<(), OperationError> {
+        let (roles, instance) = self.scope();
+        Ok(self.policy.allow(roles, instance, model, Operation::Read)?)
+    }
+
+    /// Checks that the caller may do this operation on some records of the model.
+    ///
+    /// # Errors
+    /// [`OperationError`].
+    pub fn may_write(&self, model: &ModelName, operation: Operation) -> Result<(), OperationError> {
+        self.account()?.allow(operation)?;
+        if self.instance.write_mode() == WriteMode::ReadOnly {
+            let model = model.clone();
+            return Err(Forbidden::Operation { model, operation }.into());
+        }
+        let (roles, instance) = self.scope();
+        Ok(self.policy.allow(roles, instance, model, operation)?)
+    }
+
+    /// Returns the methods that the caller may call on some records of the
+    /// model, with the arguments that each accepts.
+    pub fn methods(&self, model: &ModelName) -> BTreeMap<MethodName, Vec<Arguments>> {
+        if self.may_write(model, Operation::Call).is_err() {
+            return BTreeMap::new();
+        }
+        let (roles, instance) = self.scope();
+        self.policy.methods(roles, instance, model)
+    }
+
+    /// Checks that the caller may call the method on some records of the model.
+    ///
+    /// # Errors
+    /// [`OperationError`].
+    pub fn may_call(&self, model: &ModelName, method: &MethodName) -> Result<(), OperationError> {
+        let (roles, instance) = self.scope();
+        self.policy.allow_method(roles, instance, model, method)?;
+        self.may_write(model, Operation::Call)
+    }
+}

@@ -1,0 +1,128 @@
+//! The state of records and the arguments of a call, in previews and results.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::{
+    access::{DisplayNames, RecordSnapshot},
+    tools::footer,
+    writes::PreviewRenderer,
+};
+use gatepost_base::text::one_line;
+use gatepost_odoo::{FieldName, RecordId, Schema};
+
+/// The maximum size of the records, and of the arguments, in a preview in bytes.
+const MAX_SHOWN_BYTES: usize = 20 << 10;
+/// Characters shown of one argument.
+const MAX_ARGUMENT_CHARS: usize = 4_000;
+/// The fields that hold the state of a record, if its model has them.
+const STATE_FIELDS: [&str; 6] = [
+    "active",
+    "kanban_state",
+    "payment_state",
+    "stage_id",
+    "state",
+    "status",
+];
+
+/// The state fields that the model has.
+pub(super) fn state_fields(schema: &Schema) -> Vec<FieldName> {
+    let names = STATE_FIELDS.into_iter();
+    let existing = names.filter(|name| schema.field(name).is_some());
+    existing.map(FieldName::known).collect()
+}
+
+pub(super) fn target_phrase(ids: &[RecordId]) -> String {
+    match ids.len() {
+        0 => "the model itself".to_owned(),
+        1 => "1 record".to_owned(),
+        count => format!("{count} records"),
+    }
+}
+
+/// Renders the state of the records, one per line, with their state before.
+pub(super) fn render_states(
+    schema: &Schema,
+    ids: &[RecordId],
+    before: Option<&RecordSnapshot>,
+    now: &RecordSnapshot,
+) -> String {
+    let names = DisplayNames::new();
+    let show = PreviewRenderer {
+        schema,
+        names: &names,
+    };
+    let mut text = String::new();
+    for (at, id) in ids.iter().enumerate() {
+        let value = |snapshot: &RecordSnapshot, name: &FieldName| {
+            let value = snapshot.row(*id)?.get(name.as_str())?;
+            Some(show.value(schema.field(name.as_str()), value))
+        };
+        let parts = state_fields(schema).into_iter().filter_map(|name| {
+            let new = value(now, &name)?;
+            Some(match before.and_then(|before| value(before, &name)) {
+                Some(old) if old != new => format!("{name}: {old} -> {new}"),
+                Some(_) => format!("{name}: {new} (unchanged)"),
+                None => format!("{name}: {new}"),
+            })
+        });
+        let parts: Vec<String> = parts.collect();
+        let title = PreviewRenderer::titles(&[*id], now);
+        let line = if parts.is_empty() {
+            title
+        } else {
+            format!("{title}: {}", parts.join("; "))
+        };
+        if at > 0 && text.len() + line.len() > MAX_SHOWN_BYTES {
+            let rest = ids.get(at..).unwrap_or_default();
+            let note = format!(
+                "and {} more, shown by id only: {}",
+                rest.len(),
+                id_list(rest)
+            );
+            footer::append_line(&mut text, &note);
+            break;
+        }
+        footer::append_line(&mut text, &line);
+    }
+    text
+}
+
+/// Renders the arguments, one per line: a person who approves must know them all.
+pub(super) fn render_arguments(
+    given: &Map<String, Value>,
+    linked: &BTreeMap<String, Vec<String>>,
+) -> String {
+    let lines = given.iter().map(|(name, value)| {
+        let value = match linked.get(name) {
+            Some(names) => names.join(", "),
+            None => one_line(&value.to_string(), MAX_ARGUMENT_CHARS),
+        };
+        format!("- {}: {value}", one_line(name, 60))
+    });
+    let mut lines: Vec<String> = lines.collect();
+    let size: usize = lines.iter().map(String::len).sum();
+    if size > MAX_SHOWN_BYTES {
+        // A long one must not hide the others.
+        lines.sort_by_key(String::len);
+    }
+    let mut text = String::new();
+    for (at, line) in lines.iter().enumerate() {
+        if at > 0 && text.len() + line.len() > MAX_SHOWN_BYTES {
+            let rest = lines.len() - at;
+            let note =
+                format!("and {rest} more arguments that are NOT SHOWN because there is too much");
+            footer::append_line(&mut text, &note);
+            break;
+        }
+        footer::append_line(&mut text, line);
+    }
+    text
+}
+
+/// Renders all ids, because a person approves each of them.
+pub(super) fn id_list(ids: &[RecordId]) -> String {
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    format!("[{}]", ids.join(", "))
+}
