@@ -111,7 +111,7 @@ impl JournalWriter {
                             }
                             JournalMessage::Flush(reply) => replies.push(reply),
                             JournalMessage::Record(record, held) => {
-                                self.inbox.push_back((record, held))
+                                self.inbox.push_back((record, held));
                             }
                         }
                     }

@@ -388,7 +388,7 @@ async fn check_call(limiter: &Limiter, caller: &Caller) -> (Result<(), RateLimit
         Ok(()) => assert_eq!(words, [LimitOutcome::Allowed; 5]),
         Err(RateLimited::Exceeded { .. }) => assert_eq!(words, [LimitOutcome::Limited]),
         Err(RateLimited::LimiterUnavailable { .. }) => {
-            assert_eq!(words, [LimitOutcome::Unavailable; 5])
+            assert_eq!(words, [LimitOutcome::Unavailable; 5]);
         }
     }
     (result, counted[0].store)

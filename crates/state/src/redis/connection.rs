@@ -287,7 +287,7 @@ impl Redis {
                         let used_for = redis.probe.used_for;
                         match before {
                             RedisState::Unavailable => {
-                                info!(redis.used_for = used_for, "Reached Redis again")
+                                info!(redis.used_for = used_for, "Reached Redis again");
                             }
                             RedisState::Connected(_) | RedisState::Untried => {
                                 info!(redis.used_for = used_for, "Reached Redis");

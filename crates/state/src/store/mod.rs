@@ -192,7 +192,7 @@ impl StateStore {
         }
         match (&self.backend, &settings.location) {
             (StoreBackend::File(file), StoreLocation::File { max_bytes, .. }) => {
-                file.set_max_bytes(*max_bytes)
+                file.set_max_bytes(*max_bytes);
             }
             (StoreBackend::Memory(memory), StoreLocation::Memory { max_bytes }) => {
                 memory.set_max_bytes(*max_bytes);
