@@ -59,52 +59,57 @@ pub struct CallStream<'a> {
     pub call_stats: &'a CallStats,
 }
 
-/// Why a person was not asked or did not respond. `Display` is for the model.
-/// Nothing was changed in any of these cases.
-#[derive(Debug, thiserror::Error)]
-pub enum ElicitationError {
-    /// The client cancelled the call.
-    #[error("not done: the client cancelled the call while the user was asked")]
-    Cancelled,
-    /// The client disconnected.
-    #[error(
-        "not done: this change needs the user's approval, and the client disconnected before they could be asked"
-    )]
-    ClientDisconnected,
-    /// The client responded with an error or with an invalid result.
-    #[error(
-        "not done: this change needs the user's approval, and the client did not show the approval request although it declared support for elicitation. Retrying will not help. Ask the user to make the change in Odoo or to use another client"
-    )]
-    InvalidResponse,
-    /// There is no randomness for an id that cannot be guessed.
-    #[error(
-        "not done: this change needs the user's approval, and the gateway had an internal error"
-    )]
-    NoEntropy(#[source] getrandom::Error),
-    /// The caller's permissions or the configuration changed in the meantime.
-    #[error(
-        "not done: the user's permissions changed while they were asked. Call again to ask them again"
-    )]
-    PermissionsChanged,
-    /// The process is shutting down.
-    #[error(
-        "not done: this change needs the user's approval, and the gateway is restarting. Call again in a minute to ask them again"
-    )]
-    ShuttingDown,
-    /// The person did not respond in time.
-    #[error(
-        "not done: this change needs the user's approval, and they did not answer within {} seconds. Tell them what you want to do, and call again when they are available",
-        .0.as_secs()
-    )]
-    TimedOut(Duration),
-    /// Too many requests are pending.
-    #[error(
-        "not done: this change needs the user's approval, and they have too many open approval requests. Call again when some are answered"
-    )]
-    TooManyPending,
-    /// The client does not support requests during a call.
-    #[error("not done: this change needs the user's approval, and this client cannot ask them")]
-    Unsupported,
+gatepost_base::words! {
+    /// Why a person was not asked or did not respond. `Display` is for the model.
+    /// Nothing was changed in any of these cases.
+    #[derive(Debug, thiserror::Error)]
+    pub enum ElicitationError {
+        /// The client cancelled the call.
+        #[error("not done: the client cancelled the call while the user was asked")]
+        Cancelled = "unasked_taken_back",
+        /// The client disconnected.
+        #[error(
+            "not done: this change needs the user's approval, and the client disconnected before they could be asked"
+        )]
+        ClientDisconnected = "unasked_gone",
+        /// The client responded with an error or with an invalid result.
+        #[error(
+            "not done: this change needs the user's approval, and the client did not show the approval request although it declared support for elicitation. Retrying will not help. Ask the user to make the change in Odoo or to use another client"
+        )]
+        InvalidResponse = "unasked_unanswered",
+        /// There is no randomness for an id that cannot be guessed.
+        #[error(
+            "not done: this change needs the user's approval, and the gateway had an internal error"
+        )]
+        NoEntropy(#[source] getrandom::Error) = "unasked_no_randomness",
+        /// The caller's permissions or the configuration changed in the meantime.
+        #[error(
+            "not done: the user's permissions changed while they were asked. Call again to ask them again"
+        )]
+        PermissionsChanged = "unasked_changed",
+        /// The process is shutting down.
+        #[error(
+            "not done: this change needs the user's approval, and the gateway is restarting. Call again in a minute to ask them again"
+        )]
+        ShuttingDown = "unasked_leaving",
+        /// The person did not respond in time.
+        #[error(
+            "not done: this change needs the user's approval, and they did not answer within {} seconds. Tell them what you want to do, and call again when they are available",
+            .0.as_secs()
+        )]
+        TimedOut(Duration) = "unasked_timed_out",
+        /// Too many requests are pending.
+        #[error(
+            "not done: this change needs the user's approval, and they have too many open approval requests. Call again when some are answered"
+        )]
+        TooManyPending = "unasked_busy",
+        /// The client does not support requests during a call.
+        #[error("not done: this change needs the user's approval, and this client cannot ask them")]
+        Unsupported = "unasked_no_way",
+    }
+
+    /// The error type in logs and metrics.
+    pub fn kind(&self);
 }
 
 impl<'a> Elicitation<'a> {
@@ -203,23 +208,6 @@ impl Drop for CancelOnDrop<'_> {
             let _full_or_gone = self
                 .server_messages
                 .try_send(elicitation::cancelled_notification(id));
-        }
-    }
-}
-
-impl ElicitationError {
-    /// The error type in logs and metrics.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Cancelled => "unasked_taken_back",
-            Self::ClientDisconnected => "unasked_gone",
-            Self::InvalidResponse => "unasked_unanswered",
-            Self::NoEntropy(_) => "unasked_no_randomness",
-            Self::PermissionsChanged => "unasked_changed",
-            Self::ShuttingDown => "unasked_leaving",
-            Self::TimedOut(_) => "unasked_timed_out",
-            Self::TooManyPending => "unasked_busy",
-            Self::Unsupported => "unasked_no_way",
         }
     }
 }

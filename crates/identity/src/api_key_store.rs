@@ -39,37 +39,31 @@ pub struct StoredKey {
     pub revoked: Option<Timestamp>,
 }
 
-/// Why an API key is rejected.
-///
-/// The client reads the same text for all reasons; [`reason`](Self::reason) is
-/// for the log.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the API key is not accepted; ask the administrator of this gateway for a new one")]
-pub enum ApiKeyError {
-    /// The secret is right, but the key has expired.
-    Expired(ApiKeyId),
-    /// It does not have the form of a key: mistyped, or of another service.
-    Malformed,
-    /// The secret is right, but the key was revoked.
-    Revoked(ApiKeyId),
-    /// No key has this id; it may be from another installation.
-    Unknown(ApiKeyId),
-    /// The id is known, but the secret is wrong: no typing error does that.
-    WrongSecret(ApiKeyId),
+gatepost_base::words! {
+    /// Why an API key is rejected.
+    ///
+    /// The client reads the same text for all reasons; [`reason`](Self::reason) is
+    /// for the log.
+    #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+    #[error("the API key is not accepted; ask the administrator of this gateway for a new one")]
+    pub enum ApiKeyError {
+        /// The secret is right, but the key has expired.
+        Expired(ApiKeyId) = "expired",
+        /// It does not have the form of a key: mistyped, or of another service.
+        Malformed = "malformed",
+        /// The secret is right, but the key was revoked.
+        Revoked(ApiKeyId) = "revoked",
+        /// No key has this id; it may be from another installation.
+        Unknown(ApiKeyId) = "unknown",
+        /// The id is known, but the secret is wrong: no typing error does that.
+        WrongSecret(ApiKeyId) = "wrong_secret",
+    }
+
+    /// The reason's name in the log.
+    pub fn reason(&self);
 }
 
 impl ApiKeyError {
-    /// The reason's name in the log.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Expired(_) => "expired",
-            Self::Malformed => "malformed",
-            Self::Revoked(_) => "revoked",
-            Self::Unknown(_) => "unknown",
-            Self::WrongSecret(_) => "wrong_secret",
-        }
-    }
-
     /// The presented id, if there was one.
     pub fn id(&self) -> Option<&ApiKeyId> {
         match self {

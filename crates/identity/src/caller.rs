@@ -27,31 +27,23 @@ pub struct Caller {
     pub credential: Option<CredentialName>,
 }
 
-/// The kind of a caller, and with it the way of authentication.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CallerKind {
-    /// Any caller of a loopback listener without authentication, or of the demo.
-    Anonymous,
-    /// The holder of one of the gateway's API keys.
-    ApiKey,
-    /// A program acting for itself, with a token of a provider.
-    Client,
-    /// The user who started `gatepost stdio`.
-    Stdio,
-    /// A person, with a token of a provider.
-    User,
-}
-
-impl CallerKind {
-    /// The kind's name in log and audit.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Anonymous => "anonymous",
-            Self::ApiKey => "api_key",
-            Self::Client => "client",
-            Self::Stdio => "stdio",
-            Self::User => "user",
-        }
+gatepost_base::words! {
+    /// The kind of a caller, and with it the way of authentication.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum CallerKind {
+        /// Any caller of a loopback listener without authentication, or of the demo.
+        Anonymous = "anonymous",
+        /// The holder of one of the gateway's API keys.
+        ApiKey = "api_key",
+        /// A program acting for itself, with a token of a provider.
+        Client = "client",
+        /// The user who started `gatepost stdio`.
+        Stdio = "stdio",
+        /// A person, with a token of a provider.
+        User = "user",
     }
+
+    /// The kind's name in log and audit.
+    pub fn as_str(self);
 }

@@ -17,23 +17,18 @@ pub struct AmbiguousCredential {
     pub second: CredentialName,
 }
 
-/// What may name a credential. In order of precedence, the weaker first.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum CredentialSource {
-    /// The caller's roles.
-    Role,
-    /// The grants of the caller's roles.
-    Grant,
-}
-
-impl CredentialSource {
-    /// The source in the plural.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Role => "roles",
-            Self::Grant => "grants",
-        }
+gatepost_base::words! {
+    /// What may name a credential. In order of precedence, the weaker first.
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+    pub enum CredentialSource {
+        /// The caller's roles.
+        Role = "roles",
+        /// The grants of the caller's roles.
+        Grant = "grants",
     }
+
+    /// The source in the plural.
+    pub fn as_str(self);
 }
 
 /// The credential for a caller's calls in one instance, from those that their

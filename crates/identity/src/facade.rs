@@ -47,27 +47,22 @@ pub enum FacadeUnavailable {
     SendsIssuerParameter,
 }
 
-/// A rejected registration (RFC 7591 section 3.2.2).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum RegistrationError {
-    /// It is not a registration.
-    #[error("send a JSON object with `redirect_uris`")]
-    InvalidClientMetadata,
-    /// A redirect URI is not allowed.
-    #[error(
-        "a redirect URI is not allowed here; ask the administrator of this gateway to add it to `facade.redirect_uris`"
-    )]
-    InvalidRedirectUri,
-}
-
-impl RegistrationError {
-    /// The error code.
-    pub fn error_code(self) -> &'static str {
-        match self {
-            Self::InvalidClientMetadata => "invalid_client_metadata",
-            Self::InvalidRedirectUri => "invalid_redirect_uri",
-        }
+gatepost_base::words! {
+    /// A rejected registration (RFC 7591 section 3.2.2).
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+    pub enum RegistrationError {
+        /// It is not a registration.
+        #[error("send a JSON object with `redirect_uris`")]
+        InvalidClientMetadata = "invalid_client_metadata",
+        /// A redirect URI is not allowed.
+        #[error(
+            "a redirect URI is not allowed here; ask the administrator of this gateway to add it to `facade.redirect_uris`"
+        )]
+        InvalidRedirectUri = "invalid_redirect_uri",
     }
+
+    /// The error code.
+    pub fn error_code(self);
 }
 
 #[derive(Deserialize)]

@@ -16,34 +16,39 @@ pub struct ProviderUnavailable {
     pub cause: ProviderError,
 }
 
-/// Why a request to the provider failed. For the log and the administrator.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum ProviderError {
-    /// Several requests failed in a row, so none is sent for a while.
-    #[error("the provider is not asked for a while, because several requests in a row failed")]
-    CircuitOpen,
-    /// It rejected our own credentials.
-    #[error(
-        "the provider rejected the gateway's own credentials ({0}); check `client_id`, `client_auth` and the secret or key"
-    )]
-    ClientRejected(Arc<str>),
-    /// Its response does not answer the request.
-    #[error("the provider's response cannot be used: {0}")]
-    InvalidResponse(Arc<str>),
-    /// It cannot do what is configured.
-    #[error("{0}")]
-    Misconfigured(Arc<str>),
-    /// It rejected the request about this token, or its response is too long.
-    /// The token may be the reason, so this does not count as a failure of the
-    /// provider.
-    #[error("{0}")]
-    RequestRejected(Arc<str>),
-    /// All slots for requests are taken.
-    #[error("too many tokens are being looked up at once")]
-    TooManyLookups,
-    /// It did not answer.
-    #[error("the provider cannot be reached: {0}")]
-    Unreachable(Arc<str>),
+gatepost_base::words! {
+    /// Why a request to the provider failed. For the log and the administrator.
+    #[derive(Clone, Debug, thiserror::Error)]
+    pub enum ProviderError {
+        /// Several requests failed in a row, so none is sent for a while.
+        #[error("the provider is not asked for a while, because several requests in a row failed")]
+        CircuitOpen = "resting",
+        /// It rejected our own credentials.
+        #[error(
+            "the provider rejected the gateway's own credentials ({0}); check `client_id`, `client_auth` and the secret or key"
+        )]
+        ClientRejected(Arc<str>) = "credentials_refused",
+        /// Its response does not answer the request.
+        #[error("the provider's response cannot be used: {0}")]
+        InvalidResponse(Arc<str>) = "bad_answer",
+        /// It cannot do what is configured.
+        #[error("{0}")]
+        Misconfigured(Arc<str>) = "misconfigured",
+        /// It rejected the request about this token, or its response is too long.
+        /// The token may be the reason, so this does not count as a failure of the
+        /// provider.
+        #[error("{0}")]
+        RequestRejected(Arc<str>) = "no_answer",
+        /// All slots for requests are taken.
+        #[error("too many tokens are being looked up at once")]
+        TooManyLookups = "busy",
+        /// It did not answer.
+        #[error("the provider cannot be reached: {0}")]
+        Unreachable(Arc<str>) = "unreachable",
+    }
+
+    /// The error's name in log and metrics.
+    pub fn as_str(&self);
 }
 
 /// How the last request of one kind failed, if it did.
@@ -64,19 +69,6 @@ impl LastProviderError {
 }
 
 impl ProviderError {
-    /// The error's name in log and metrics.
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::CircuitOpen => "resting",
-            Self::ClientRejected(_) => "credentials_refused",
-            Self::InvalidResponse(_) => "bad_answer",
-            Self::Misconfigured(_) => "misconfigured",
-            Self::RequestRejected(_) => "no_answer",
-            Self::TooManyLookups => "busy",
-            Self::Unreachable(_) => "unreachable",
-        }
-    }
-
     /// This error, to be retried after so many seconds.
     pub(super) fn with_retry_after(self, seconds: u64) -> ProviderUnavailable {
         ProviderUnavailable {

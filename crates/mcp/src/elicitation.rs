@@ -31,16 +31,21 @@ pub struct ElicitRequest {
     pub state: String,
 }
 
-/// The answer of the user.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ElicitAction {
-    /// The user approved.
-    Accepted,
-    /// The user closed the form without an answer.
-    Cancelled,
-    /// The user declined, or did not clearly approve.
-    Declined,
+gatepost_base::words! {
+    /// The answer of the user.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum ElicitAction {
+        /// The user approved.
+        Accepted = "accepted",
+        /// The user closed the form without an answer.
+        Cancelled = "cancelled",
+        /// The user declined, or did not clearly approve.
+        Declined = "declined",
+    }
+
+    /// The value in logs.
+    pub fn as_str(self);
 }
 
 /// The answer to an [`ElicitRequest`] that an earlier call returned.
@@ -207,15 +212,6 @@ impl ElicitAction {
             ElicitResultAction::Cancel => Self::Cancelled,
             ElicitResultAction::Decline => Self::Declined,
         })
-    }
-
-    /// The value in logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Cancelled => "cancelled",
-            Self::Declined => "declined",
-        }
     }
 }
 

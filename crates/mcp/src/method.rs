@@ -2,19 +2,24 @@
 
 use super::ProtocolEra;
 
-/// A method that the gateway serves.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Method {
-    /// `server/discover`, from 2026-07-28.
-    Discover,
-    /// `initialize`, until 2025-11-25.
-    Initialize,
-    /// `ping`, until 2025-11-25.
-    Ping,
-    /// `tools/call`.
-    ToolsCall,
-    /// `tools/list`.
-    ToolsList,
+gatepost_base::words! {
+    /// A method that the gateway serves.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub enum Method {
+        /// `server/discover`, from 2026-07-28.
+        Discover = "server/discover",
+        /// `initialize`, until 2025-11-25.
+        Initialize = "initialize",
+        /// `ping`, until 2025-11-25.
+        Ping = "ping",
+        /// `tools/call`.
+        ToolsCall = "tools/call",
+        /// `tools/list`.
+        ToolsList = "tools/list",
+    }
+
+    /// The name in MCP, also used in logs and metrics.
+    pub fn as_str(self);
 }
 
 impl Method {
@@ -28,17 +33,6 @@ impl Method {
             ("tools/call", _) => Some(Self::ToolsCall),
             ("tools/list", _) => Some(Self::ToolsList),
             _ => None,
-        }
-    }
-
-    /// The name in MCP, also used in logs and metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Discover => "server/discover",
-            Self::Initialize => "initialize",
-            Self::Ping => "ping",
-            Self::ToolsCall => "tools/call",
-            Self::ToolsList => "tools/list",
         }
     }
 }

@@ -1,16 +1,21 @@
 //! The protocol revisions.
 
-/// A supported revision of MCP, oldest first.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Revision {
-    /// 2025-03-26: the first with Streamable HTTP; the only one with batches.
-    V2025_03_26,
-    /// 2025-06-18: the version header, elicitation, structured content.
-    V2025_06_18,
-    /// 2025-11-25.
-    V2025_11_25,
-    /// 2026-07-28: no handshake, every request is self-contained.
-    V2026_07_28,
+gatepost_base::words! {
+    /// A supported revision of MCP, oldest first.
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+    pub enum Revision {
+        /// 2025-03-26: the first with Streamable HTTP; the only one with batches.
+        V2025_03_26 = "2025-03-26",
+        /// 2025-06-18: the version header, elicitation, structured content.
+        V2025_06_18 = "2025-06-18",
+        /// 2025-11-25.
+        V2025_11_25 = "2025-11-25",
+        /// 2026-07-28: no handshake, every request is self-contained.
+        V2026_07_28 = "2026-07-28",
+    }
+
+    /// The name on the wire.
+    pub fn as_str(self);
 }
 
 /// The two generations of the protocol.
@@ -37,16 +42,6 @@ impl Revision {
         Self::V2025_11_25,
         Self::V2026_07_28,
     ];
-
-    /// The name on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::V2025_03_26 => "2025-03-26",
-            Self::V2025_06_18 => "2025-06-18",
-            Self::V2025_11_25 => "2025-11-25",
-            Self::V2026_07_28 => "2026-07-28",
-        }
-    }
 
     /// Parses a name; `None` if the revision is not supported.
     pub fn parse(text: &str) -> Option<Self> {

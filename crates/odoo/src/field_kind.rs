@@ -4,53 +4,58 @@ use std::fmt;
 
 use serde::Deserialize;
 
-/// The type of a field (Odoo 19, `odoo/orm/fields*.py`).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FieldKind {
-    /// Bytes, as base64.
-    Binary,
-    /// True or false.
-    Boolean,
-    /// One line of text.
-    Char,
-    /// A day.
-    Date,
-    /// A date and time, in UTC.
-    Datetime,
-    /// A number with a fraction.
-    Float,
-    /// Formatted text.
-    Html,
-    /// A picture, as base64.
-    Image,
-    /// A whole number.
-    Integer,
-    /// Structured data.
-    Json,
-    /// A link to records of another model, both ways.
-    Many2many,
-    /// A link to one record.
-    Many2one,
-    /// The id of a record whose model is in another field.
-    Many2oneReference,
-    /// An amount of money.
-    Monetary,
-    /// The records that link here.
-    One2many,
-    /// The values of fields that a parent record defines.
-    Properties,
-    /// The definition of such fields.
-    PropertiesDefinition,
-    /// A record of any model, as `model,id`.
-    Reference,
-    /// One of a few values.
-    Selection,
-    /// Text of several lines.
-    Text,
-    /// A type this version does not know.
-    #[serde(other)]
-    Unknown,
+gatepost_base::words! {
+    /// The type of a field (Odoo 19, `odoo/orm/fields*.py`).
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum FieldKind {
+        /// Bytes, as base64.
+        Binary = "binary",
+        /// True or false.
+        Boolean = "boolean",
+        /// One line of text.
+        Char = "char",
+        /// A day.
+        Date = "date",
+        /// A date and time, in UTC.
+        Datetime = "datetime",
+        /// A number with a fraction.
+        Float = "float",
+        /// Formatted text.
+        Html = "html",
+        /// A picture, as base64.
+        Image = "image",
+        /// A whole number.
+        Integer = "integer",
+        /// Structured data.
+        Json = "json",
+        /// A link to records of another model, both ways.
+        Many2many = "many2many",
+        /// A link to one record.
+        Many2one = "many2one",
+        /// The id of a record whose model is in another field.
+        Many2oneReference = "many2one_reference",
+        /// An amount of money.
+        Monetary = "monetary",
+        /// The records that link here.
+        One2many = "one2many",
+        /// The values of fields that a parent record defines.
+        Properties = "properties",
+        /// The definition of such fields.
+        PropertiesDefinition = "properties_definition",
+        /// A record of any model, as `model,id`.
+        Reference = "reference",
+        /// One of a few values.
+        Selection = "selection",
+        /// Text of several lines.
+        Text = "text",
+        /// A type this version does not know.
+        #[serde(other)]
+        Unknown = "unknown",
+    }
+
+    /// The type as Odoo spells it.
+    pub fn as_str(self);
 }
 
 /// What kinds of fields have in common when their values are read, compared,
@@ -105,33 +110,6 @@ impl FieldKind {
             Self::Properties => FieldClass::Properties,
             Self::Reference => FieldClass::Reference,
             Self::Unknown => FieldClass::Unknown,
-        }
-    }
-
-    /// The type as Odoo spells it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Binary => "binary",
-            Self::Boolean => "boolean",
-            Self::Char => "char",
-            Self::Date => "date",
-            Self::Datetime => "datetime",
-            Self::Float => "float",
-            Self::Html => "html",
-            Self::Image => "image",
-            Self::Integer => "integer",
-            Self::Json => "json",
-            Self::Many2many => "many2many",
-            Self::Many2one => "many2one",
-            Self::Many2oneReference => "many2one_reference",
-            Self::Monetary => "monetary",
-            Self::One2many => "one2many",
-            Self::Properties => "properties",
-            Self::PropertiesDefinition => "properties_definition",
-            Self::Reference => "reference",
-            Self::Selection => "selection",
-            Self::Text => "text",
-            Self::Unknown => "unknown",
         }
     }
 

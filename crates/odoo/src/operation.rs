@@ -4,24 +4,29 @@ use std::fmt;
 
 use serde::Deserialize;
 
-/// What a call does to Odoo's data.
-///
-/// From harmless to unbounded, so the order of the variants means something: a
-/// policy that allows one does not thereby allow the next. A method that is not
-/// known to be harmless is [`Operation::Call`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Operation {
-    /// Reads, and changes nothing.
-    Read,
-    /// Creates records.
-    Create,
-    /// Changes records.
-    Write,
-    /// Deletes records.
-    Delete,
-    /// Runs a method of the model, which may do anything.
-    Call,
+gatepost_base::words! {
+    /// What a call does to Odoo's data.
+    ///
+    /// From harmless to unbounded, so the order of the variants means something: a
+    /// policy that allows one does not thereby allow the next. A method that is not
+    /// known to be harmless is [`Operation::Call`].
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Operation {
+        /// Reads, and changes nothing.
+        Read = "read",
+        /// Creates records.
+        Create = "create",
+        /// Changes records.
+        Write = "write",
+        /// Deletes records.
+        Delete = "delete",
+        /// Runs a method of the model, which may do anything.
+        Call = "call",
+    }
+
+    /// The word for it in the configuration and in error texts.
+    pub fn as_str(self);
 }
 
 impl Operation {
@@ -33,17 +38,6 @@ impl Operation {
         Self::Delete,
         Self::Call,
     ];
-
-    /// The word for it in the configuration and in error texts.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Create => "create",
-            Self::Write => "write",
-            Self::Delete => "delete",
-            Self::Call => "call",
-        }
-    }
 
     /// The operation of this word, or `None` for any other text.
     pub fn parse(word: &str) -> Option<Self> {

@@ -144,13 +144,13 @@ fn outcome(text: &str) -> Result<String, String> {
         .into_iter()
         .chain(OTHER_REASONS)
         .collect();
-    if AuditOutcome::NAMES.contains(&text) || reasons.contains(text) {
+    if AuditOutcome::WORDS.contains(&text) || reasons.contains(text) {
         return Ok(text.to_owned());
     }
     let reasons: Vec<&str> = reasons.into_iter().collect();
     Err(format!(
         "outcomes are {}; reasons are {}",
-        AuditOutcome::NAMES.join(", "),
+        AuditOutcome::WORDS.join(", "),
         reasons.join(", ")
     ))
 }

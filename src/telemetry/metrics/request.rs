@@ -5,21 +5,26 @@ use std::time::Duration;
 use super::{Metrics, label::OrEmpty};
 use crate::telemetry::RequestLog;
 
-/// How a request ended.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum RequestOutcome {
-    /// The gateway shut down before the response was written.
-    Aborted,
-    /// It was answered.
-    Answered,
-    /// The client cancelled it.
-    Cancelled,
-    /// The client disconnected before the response.
-    ClientDisconnected,
-    /// It was answered with a question to the user.
-    InputRequired,
-    /// It was rejected or failed; the label `blame` says where.
-    Refused,
+gatepost_base::words! {
+    /// How a request ended.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+    pub enum RequestOutcome {
+        /// The gateway shut down before the response was written.
+        Aborted = "cut",
+        /// It was answered.
+        Answered = "answered",
+        /// The client cancelled it.
+        Cancelled = "cancelled",
+        /// The client disconnected before the response.
+        ClientDisconnected = "hung_up",
+        /// It was answered with a question to the user.
+        InputRequired = "asked",
+        /// It was rejected or failed; the label `blame` says where.
+        Refused = "refused",
+    }
+
+    /// The word in logs and metric labels.
+    pub fn as_str(self);
 }
 
 /// The end of one request, as the edge saw it.
@@ -33,20 +38,6 @@ pub struct HttpOutcome {
     pub size_bytes: usize,
     /// Whether it came over stdin instead of HTTP.
     pub is_stdio: bool,
-}
-
-impl RequestOutcome {
-    /// The word in logs and metric labels.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Aborted => "cut",
-            Self::Answered => "answered",
-            Self::Cancelled => "cancelled",
-            Self::ClientDisconnected => "hung_up",
-            Self::InputRequired => "asked",
-            Self::Refused => "refused",
-        }
-    }
 }
 
 impl HttpOutcome {

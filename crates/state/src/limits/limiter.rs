@@ -67,26 +67,36 @@ pub struct LimitDecision {
     pub store: LimitStore,
 }
 
-/// The outcome of a decision about one limit.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum LimitOutcome {
-    /// Within the limit.
-    Allowed,
-    /// Over the limit.
-    Limited,
-    /// Redis was unavailable, so the call was rejected.
-    Unavailable,
+gatepost_base::words! {
+    /// The outcome of a decision about one limit.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+    pub enum LimitOutcome {
+        /// Within the limit.
+        Allowed = "allowed",
+        /// Over the limit.
+        Limited = "limited",
+        /// Redis was unavailable, so the call was rejected.
+        Unavailable = "uncounted",
+    }
+
+    /// The value in metric labels.
+    pub fn as_str(self);
 }
 
-/// Where a decision was made.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum LimitStore {
-    /// In this process with its share, because Redis was unavailable.
-    LocalShare,
-    /// In this process.
-    Memory,
-    /// In Redis, for all replicas.
-    Redis,
+gatepost_base::words! {
+    /// Where a decision was made.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+    pub enum LimitStore {
+        /// In this process with its share, because Redis was unavailable.
+        LocalShare = "share",
+        /// In this process.
+        Memory = "memory",
+        /// In Redis, for all replicas.
+        Redis = "redis",
+    }
+
+    /// The value in metric labels.
+    pub fn as_str(self);
 }
 
 impl Limiter {
@@ -339,28 +349,6 @@ impl SharedLimiter {
     fn replica_share(&self, requests: &[RateRequest]) -> Vec<RateRequest> {
         let share = |request: &RateRequest| request.replica_share(self.replicas);
         requests.iter().map(share).collect()
-    }
-}
-
-impl LimitOutcome {
-    /// The value in metric labels.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Allowed => "allowed",
-            Self::Limited => "limited",
-            Self::Unavailable => "uncounted",
-        }
-    }
-}
-
-impl LimitStore {
-    /// The value in metric labels.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::LocalShare => "share",
-            Self::Memory => "memory",
-            Self::Redis => "redis",
-        }
     }
 }
 

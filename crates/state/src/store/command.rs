@@ -21,21 +21,26 @@ pub(super) enum StoreCommand {
     PutIfAbsent(Bytes, Duration),
 }
 
-/// The operation of a command, for metrics.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum StoreOperation {
-    /// [`StateStore::compare_and_delete`](super::StateStore::compare_and_delete).
-    CompareAndDelete,
-    /// [`StateStore::compare_and_swap`](super::StateStore::compare_and_swap).
-    CompareAndSwap,
-    /// [`StateStore::get`](super::StateStore::get).
-    Get,
-    /// [`StateStore::get_and_delete`](super::StateStore::get_and_delete).
-    GetAndDelete,
-    /// [`StateStore::put`](super::StateStore::put).
-    Put,
-    /// [`StateStore::put_if_absent`](super::StateStore::put_if_absent).
-    PutIfAbsent,
+gatepost_base::words! {
+    /// The operation of a command, for metrics.
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+    pub enum StoreOperation {
+        /// [`StateStore::compare_and_delete`](super::StateStore::compare_and_delete).
+        CompareAndDelete = "remove",
+        /// [`StateStore::compare_and_swap`](super::StateStore::compare_and_swap).
+        CompareAndSwap = "replace",
+        /// [`StateStore::get`](super::StateStore::get).
+        Get = "get",
+        /// [`StateStore::get_and_delete`](super::StateStore::get_and_delete).
+        GetAndDelete = "take",
+        /// [`StateStore::put`](super::StateStore::put).
+        Put = "put",
+        /// [`StateStore::put_if_absent`](super::StateStore::put_if_absent).
+        PutIfAbsent = "claim",
+    }
+
+    /// The value in metric labels.
+    pub fn as_str(self);
 }
 
 /// The reply to a command.
@@ -120,20 +125,6 @@ impl StoreCommand {
             | Self::Put(value, _)
             | Self::CompareAndSwap(_, value, _) => value.len(),
             Self::Get | Self::CompareAndDelete(_) | Self::GetAndDelete => 0,
-        }
-    }
-}
-
-impl StoreOperation {
-    /// The value in metric labels.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::PutIfAbsent => "claim",
-            Self::Get => "get",
-            Self::Put => "put",
-            Self::CompareAndDelete => "remove",
-            Self::CompareAndSwap => "replace",
-            Self::GetAndDelete => "take",
         }
     }
 }

@@ -41,15 +41,20 @@ pub enum StoreError {
 #[error("{0}")]
 pub struct StoreUnavailable(pub(super) String);
 
-/// The kind of a [`StoreError`], for metrics.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum StoreErrorReason {
-    /// [`StoreError::Full`].
-    Full,
-    /// [`StoreError::TooLarge`].
-    TooLarge,
-    /// [`StoreError::Unavailable`].
-    Unavailable,
+gatepost_base::words! {
+    /// The kind of a [`StoreError`], for metrics.
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+    pub enum StoreErrorReason {
+        /// [`StoreError::Full`].
+        Full = "full",
+        /// [`StoreError::TooLarge`].
+        TooLarge = "too_large",
+        /// [`StoreError::Unavailable`].
+        Unavailable = "unavailable",
+    }
+
+    /// The value in metric labels.
+    pub fn as_str(self);
 }
 
 /// The number of failures by operation and reason.
@@ -68,17 +73,6 @@ impl StoreError {
 
     pub(super) fn unavailable(why: impl Into<String>) -> Self {
         Self::Unavailable(StoreUnavailable(why.into()))
-    }
-}
-
-impl StoreErrorReason {
-    /// The value in metric labels.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::TooLarge => "too_large",
-            Self::Unavailable => "unavailable",
-        }
     }
 }
 

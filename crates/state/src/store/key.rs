@@ -12,20 +12,25 @@ pub struct StoreKey {
     digest: [u8; 32],
 }
 
-/// The kind of an entry.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum StoreKeyKind {
-    /// An approval that is pending or was used.
-    Approval,
-    /// A user's answer to an elicitation, passed from the replica that received it to
-    /// the one that waits for it.
-    ElicitationAnswer,
-    /// A call and its result, by idempotency key.
-    Idempotency,
-    /// A random secret shared by all replicas.
-    Secret,
-    /// The values of records before a change.
-    Undo,
+gatepost_base::words! {
+    /// The kind of an entry.
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+    pub enum StoreKeyKind {
+        /// An approval that is pending or was used.
+        Approval = "approval",
+        /// A user's answer to an elicitation, passed from the replica that received it to
+        /// the one that waits for it.
+        ElicitationAnswer = "answer",
+        /// A call and its result, by idempotency key.
+        Idempotency = "once",
+        /// A random secret shared by all replicas.
+        Secret = "secret",
+        /// The values of records before a change.
+        Undo = "undo",
+    }
+
+    /// The name in Redis keys.
+    pub fn as_str(self);
 }
 
 impl StoreKey {
@@ -79,17 +84,6 @@ impl StoreKey {
 }
 
 impl StoreKeyKind {
-    /// The name in Redis keys.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Approval => "approval",
-            Self::ElicitationAnswer => "answer",
-            Self::Idempotency => "once",
-            Self::Secret => "secret",
-            Self::Undo => "undo",
-        }
-    }
-
     /// Whether it may be evicted before it expires when the store is full. Without
     /// an undo entry only the undo is lost; the others prevent repeated changes.
     pub(super) fn is_evictable(self) -> bool {
