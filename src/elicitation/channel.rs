@@ -227,7 +227,7 @@ mod tests {
             ElicitationError::NoEntropy(getrandom::Error::UNSUPPORTED),
             ElicitationError::PermissionsChanged,
             ElicitationError::ShuttingDown,
-            ElicitationError::TimedOut(Duration::from_secs(300)),
+            ElicitationError::TimedOut(Duration::from_mins(5)),
             ElicitationError::TooManyPending,
             ElicitationError::Unsupported,
         ];

@@ -43,7 +43,7 @@ struct Arguments {
 
 impl ReadTool for Arguments {
     async fn read(self, access: &OdooSession<'_>) -> Result<String, ToolError> {
-        let Arguments {
+        let Self {
             model,
             domain,
             archived,

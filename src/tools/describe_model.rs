@@ -67,7 +67,7 @@ async fn render_methods(
 
 impl ReadTool for Arguments {
     async fn read(self, access: &OdooSession<'_>) -> Result<String, ToolError> {
-        let Arguments {
+        let Self {
             model,
             fields,
             query,

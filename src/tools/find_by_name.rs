@@ -51,7 +51,7 @@ struct Arguments {
 
 impl ReadTool for Arguments {
     async fn read(self, access: &OdooSession<'_>) -> Result<String, ToolError> {
-        let Arguments {
+        let Self {
             model,
             name,
             limit,

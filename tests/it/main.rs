@@ -12,6 +12,7 @@ mod cli_commands;
 mod config_layers;
 #[cfg(test)]
 mod config_messages;
+#[cfg(test)]
 mod crate_graph;
 #[cfg(test)]
 mod credentials;
@@ -19,6 +20,7 @@ mod credentials;
 mod edge_serving;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
 mod glossary;
 #[cfg(test)]
 mod idp;

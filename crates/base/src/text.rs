@@ -62,9 +62,10 @@ const BLOCKS: &str =
 /// HTML elements whose content is not shown, separated by spaces.
 const HIDDEN: &str = "script style template title";
 
-/// Returns the text that HTML shows: without tags, comments and hidden elements
-/// such as `<script>`, with character references decoded and each block on a
-/// line of its own. The time it takes is linear in the length of the HTML.
+/// Returns the text that HTML shows, each block on a line of its own.
+///
+/// Tags, comments and hidden elements such as `<script>` are dropped, and
+/// character references are decoded. The time is linear in the length of the HTML.
 pub fn html_to_text(html: &str) -> String {
     let (html, unclosed_tag) = split_unclosed_tag(html);
     let mut text = String::with_capacity(html.len());

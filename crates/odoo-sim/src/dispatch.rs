@@ -70,7 +70,7 @@ fn dispatch(odoo: &FakeOdoo, request: &Request<Bytes>) -> Result<Response<Bytes>
             "Private methods (such as '{model}.{method}') cannot be called remotely."
         )));
     }
-    let method = methods::for_model(table.model)
+    let method = methods::for_model(table)
         .find(|one| one.name == method)
         .ok_or_else(|| {
             FakeOdooError::not_found(format!("The method '{model}.{method}' does not exist"))

@@ -77,7 +77,7 @@ fn index_entry(table: &Table, user: User) -> Value {
     let fields: Map<String, Value> = fields
         .map(|(name, field)| ((*name).to_owned(), json!({"string": field.label})))
         .collect();
-    let methods: Vec<&str> = methods::for_model(table.model)
+    let methods: Vec<&str> = methods::for_model(table)
         .map(|method| method.name)
         .collect();
     json!({"model": table.model, "name": table.label, "fields": fields, "methods": methods})
@@ -96,7 +96,7 @@ fn model_page(table: &Table, user: User) -> Value {
             ((*name).to_owned(), described.into())
         })
         .collect();
-    let methods: Map<String, Value> = methods::for_model(table.model)
+    let methods: Map<String, Value> = methods::for_model(table)
         .map(|method| (method.name.to_owned(), describe_method(method)))
         .collect();
     json!({"model": table.model, "name": table.label, "doc": null, "fields": fields, "methods": methods})
@@ -130,7 +130,7 @@ fn describe_method(method: &Method) -> Value {
         })
         .collect();
     let mut documented = json!({
-        "parameters": described, "model": method.origin.model, "module": method.origin.module,
+        "parameters": described, "model": method.model, "module": method.module,
         "doc": format!("<p>{}.</p>", method.name),
     });
     if let Some(documented) = documented.as_object_mut() {

@@ -2,7 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::{database::Database, defaults::empty_row, models, session::Session, table::link};
+use super::{
+    database::Database,
+    defaults::empty_row,
+    session::Session,
+    table::{Table, link},
+};
 
 /// The subtype that followers receive: a discussion, not a note.
 pub(super) const DISCUSSION_SUBTYPE: u32 = 1;
@@ -14,7 +19,7 @@ pub(super) fn add_default_followers(
     model: &str,
     id: u32,
 ) {
-    if models::is_thread(model) {
+    if is_thread(database, model) {
         add_follower(database, session, model, id, session.user.partner);
         add_responsible_follower(database, session, model, id);
     }
@@ -31,9 +36,13 @@ pub(super) fn add_responsible_follower(
         .row(model, id)
         .and_then(|row| link(row, "user_id"))
         .and_then(|user| link(database.row("res.users", user)?, "partner_id"));
-    if let Some(partner) = partner.filter(|_| models::is_thread(model)) {
+    if let Some(partner) = partner.filter(|_| is_thread(database, model)) {
         add_follower(database, session, model, id, partner);
     }
+}
+
+fn is_thread(database: &Database, model: &str) -> bool {
+    database.table(model).is_some_and(Table::is_thread)
 }
 
 /// Adds a partner to the followers of a record, unless it is one already.

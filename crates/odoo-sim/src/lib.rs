@@ -13,6 +13,7 @@ mod commands;
 mod computed;
 mod constraints;
 mod data;
+mod data_file;
 mod database;
 mod defaults;
 mod describe;

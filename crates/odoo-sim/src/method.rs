@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{error::FakeOdooError, invocation::Invocation, models, transaction::Transaction};
+use super::{error::FakeOdooError, invocation::Invocation, transaction::Transaction};
 
 /// The body of a method that reads.
 pub(super) type ReadBody = fn(&Invocation<'_>) -> Result<Value, FakeOdooError>;
@@ -14,11 +14,16 @@ pub(super) type WriteBody =
 /// A method: which models have it, how it is called, and its body.
 pub(super) struct Method {
     pub(super) name: &'static str,
-    pub(super) origin: Origin,
+    /// The model that has it; `*` for all, `thread` for those with messages.
+    pub(super) scope: &'static str,
+    /// The model that introduces it, as Odoo documents it.
+    pub(super) model: &'static str,
+    /// The module that introduces it.
+    pub(super) module: &'static str,
     /// The Python signature with its annotations.
     pub(super) signature: &'static str,
     /// Odoo's decorators: a `model` method takes no ids, a `readonly` one does not write.
-    pub(super) api: &'static [&'static str],
+    pub(super) api: Vec<&'static str>,
     pub(super) body: MethodBody,
 }
 
@@ -27,23 +32,6 @@ pub(super) struct Method {
 pub(super) enum MethodBody {
     Read(ReadBody),
     Write(WriteBody),
-}
-
-/// The model and the module that introduce a method, as Odoo documents them, and
-/// the models that have it.
-#[derive(Clone, Copy)]
-pub(super) struct Origin {
-    pub(super) model: &'static str,
-    pub(super) module: &'static str,
-    pub(super) scope: ModelScope,
-}
-
-/// The models that have a method.
-#[derive(Clone, Copy)]
-pub(super) enum ModelScope {
-    Any,
-    Only(&'static str),
-    Threads,
 }
 
 /// One parameter of a signature.
@@ -55,17 +43,6 @@ pub(super) struct Parameter {
     pub(super) default: Option<&'static str>,
     /// Whether it collects all arguments without a parameter (`**kwargs`).
     pub(super) variadic: bool,
-}
-
-impl ModelScope {
-    /// Whether the model has the method.
-    pub(super) fn includes(self, model: &str) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Only(only) => only == model,
-            Self::Threads => models::is_thread(model),
-        }
-    }
 }
 
 impl Method {

@@ -24,7 +24,7 @@ pub(super) struct Table {
     pub(super) last_id: u32,
 }
 
-/// A field, as declared by a line of `models.rs`.
+/// A field, as a line of `data/models.txt` declares it.
 #[derive(Clone, Debug)]
 pub(super) struct Field {
     pub(super) kind: &'static str,
@@ -44,8 +44,14 @@ pub(super) struct Field {
     /// Whether the record it points to must belong to the same company.
     pub(super) check_company: bool,
     pub(super) on_delete: OnDelete,
+    /// The fields that its computed value depends on.
+    pub(super) depends: Vec<&'static str>,
+    /// The domain of the records that it can point to, as Odoo describes it.
+    pub(super) domain: Option<&'static str>,
     /// The path of the field whose value it shows.
     pub(super) related: Option<&'static str>,
+    /// The most characters of a text.
+    pub(super) size: Option<u8>,
     /// The lowest group that sees the field; all do if `None`.
     pub(super) group: Option<Group>,
 }
@@ -82,6 +88,11 @@ impl Table {
                 || format!("{},{}", self.model, row.get("id").unwrap_or(&Value::Null)),
                 str::to_owned,
             )
+    }
+
+    /// Whether its records have messages and followers (`mail.thread`).
+    pub(super) fn is_thread(&self) -> bool {
+        self.fields.contains_key("message_ids")
     }
 
     /// A record by its id.

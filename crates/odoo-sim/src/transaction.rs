@@ -13,7 +13,6 @@ use super::{
     error::FakeOdooError,
     followers,
     invocation::Invocation,
-    models,
     session::Session,
     table::{Field, Row, Table, link, text},
     value::{parse_record_id, python_repr},
@@ -209,7 +208,7 @@ impl<'a> Transaction<'a> {
     /// error; plain models ignore it.
     pub(super) fn existing_ids(&self, model: &str, ids: &[u32]) -> Result<Vec<u32>, FakeOdooError> {
         let table = self.table(model)?;
-        let reads_first = models::is_thread(model) || model == "sale.order.line";
+        let reads_first = table.is_thread() || model == "sale.order.line";
         let absent = ids.iter().find(|id| !table.rows.contains_key(id));
         if let Some(absent) = absent.filter(|_| reads_first) {
             return Err(FakeOdooError::missing_record(

@@ -75,7 +75,10 @@ enum Level {
 /// The words that mark a field as a secret: a value that grants access to
 /// anyone who knows it.
 const SECRET_WORDS: [(&str, Position, Level); 27] = {
-    use {Level::*, Position::*};
+    use {
+        Level::{Hidden, Masked},
+        Position::{Anywhere, End, Part, Whole},
+    };
     [
         ("api_key", Anywhere, Hidden),
         ("apikey", Anywhere, Hidden),

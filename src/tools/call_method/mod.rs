@@ -78,7 +78,7 @@ impl WriteTool for Arguments {
 
 impl WriteOperation for Arguments {
     async fn plan(&self, access: &OdooSession<'_>) -> Result<WritePlan, OperationError> {
-        let Arguments {
+        let Self {
             model, method, ids, ..
         } = self;
         access.may_call(model, method)?;
@@ -146,7 +146,7 @@ impl WriteOperation for Arguments {
         since: &Baseline,
     ) -> Result<RecoveredOutcome, OperationError> {
         let before = &since.before;
-        let Arguments { ids, .. } = self;
+        let Self { ids, .. } = self;
         let (context, _) = access.context(self.context.as_ref(), false).await?;
         let Some((now, schema)) = self.read_state(access, &context).await? else {
             return Ok(RecoveredOutcome::Unclear(self.unverifiable_hint()));
@@ -205,7 +205,7 @@ impl WriteOperation for Arguments {
         plan: Option<&WritePlan>,
         done: &CompletedWrite,
     ) -> Result<Report, OperationError> {
-        let Arguments {
+        let Self {
             model, method, ids, ..
         } = self;
         let (context, companies) = access.context(self.context.as_ref(), false).await?;
@@ -251,7 +251,7 @@ impl Arguments {
         access: &OdooSession<'_>,
         context: &Context,
     ) -> Result<Option<(RecordSnapshot, Schema)>, OperationError> {
-        let Arguments { model, ids, .. } = self;
+        let Self { model, ids, .. } = self;
         if access.may_read(model).is_err() {
             return Ok(None);
         }
@@ -273,7 +273,7 @@ impl Arguments {
         &self,
         access: &OdooSession<'_>,
     ) -> Result<Option<String>, OperationError> {
-        let Arguments { model, method, .. } = self;
+        let Self { model, method, .. } = self;
         match self.is_model_method(access).await {
             Some(true) => Ok(None),
             Some(false) => Err(OperationError::InvalidArgument(format!(
@@ -287,7 +287,7 @@ impl Arguments {
 
     /// Whether it is a method of the model itself, if Odoo documents that.
     async fn is_model_method(&self, access: &OdooSession<'_>) -> Option<bool> {
-        let Arguments { model, method, .. } = self;
+        let Self { model, method, .. } = self;
         let documentation = access.documentation(model).await?;
         documentation
             .method(method)
@@ -304,7 +304,7 @@ impl Arguments {
         access: &OdooSession<'_>,
         context: &Context,
     ) -> Result<BTreeMap<String, Vec<String>>, OperationError> {
-        let Arguments { model, method, .. } = self;
+        let Self { model, method, .. } = self;
         let given = &self.method_arguments;
         let mut linked = BTreeMap::new();
         let open = access.methods(model);
@@ -329,7 +329,7 @@ impl Arguments {
     }
 
     fn verification_hint(&self) -> String {
-        let Arguments { model, ids, .. } = self;
+        let Self { model, ids, .. } = self;
         if ids.is_empty() {
             return self.unverifiable_hint();
         }
@@ -340,7 +340,7 @@ impl Arguments {
     }
 
     fn unverifiable_hint(&self) -> String {
-        let Arguments { model, method, .. } = self;
+        let Self { model, method, .. } = self;
         format!("check in Odoo what `{method}` of `{model}` did.")
     }
 }

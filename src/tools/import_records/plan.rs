@@ -41,7 +41,7 @@ impl ImportPlan {
             match column.meaning() {
                 _ if cell.is_empty() => {}
                 CellMeaning::DatabaseId => {
-                    plan.known_ids.extend(parse_ids(cell).unwrap_or_default())
+                    plan.known_ids.extend(parse_ids(cell).unwrap_or_default());
                 }
                 CellMeaning::ExternalId | CellMeaning::Value => plan.external_id_count += 1,
             }

@@ -144,7 +144,7 @@ impl IdpFixture {
             ExpectedClientAuth::Basic { id, secret }
             | ExpectedClientAuth::BasicRaw { id, secret }
             | ExpectedClientAuth::Post { id, secret } => {
-                secrets.extend(secret_encodings(&id, &secret))
+                secrets.extend(secret_encodings(&id, &secret));
             }
             ExpectedClientAuth::PrivateKeyJwt { .. } => {}
         }

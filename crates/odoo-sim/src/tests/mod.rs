@@ -1,4 +1,5 @@
 mod arbitrary_calls;
+mod data_files;
 mod documentation;
 mod fault_injection;
 mod load_imports;
