@@ -115,7 +115,7 @@ fn unusable_store_settings_are_rejected_at_startup() {
         ),
         (
             "[changes]\nfile = \"audit.jsonl\"",
-            "used for something else",
+            "already uses this file",
         ),
         (
             "[changes]\nfile = \"changes.redb\"\n[redis]\nurl = \"redis://127.0.0.1\"",

@@ -31,7 +31,7 @@ pub enum OdooError {
     Database,
     /// Odoo requires the user's password again; the operation did not run.
     #[error(
-        "Odoo requires the user's password again for this, which is not possible here; nothing was done, do it in Odoo's web client"
+        "Odoo requires the user's password again for this, which is not possible here; nothing was changed, do it in Odoo's web client"
     )]
     IdentityCheck,
     /// Odoo rejected a value, a field or a domain.

@@ -31,7 +31,7 @@ async def main(url: str, mode: str) -> None:
         say("reads, counts, describes")
         refused = await client.call_tool("count_records", {"model": "No Model"})
         assert refused.is_error and "res.partner" in refused.content[0].text, refused
-        say("is told what to do instead")
+        say("gets advice instead")
         try:
             await client.call_tool("no_such_tool", {})
             raise AssertionError("an unknown tool was called")

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 const READING = ["count_records", "describe_model", "find_by_name", "list_models", "read_records", "search_records"];
 const CHANGING = ["call_method", "create_records", "delete_records", "import_records", "post_message", "undo_change", "update_records"];
 
-// `reads` says that this instance lets nobody change anything.
+// `reads` means that this instance is read-only.
 export async function steps({ list, call, say, reads = false }) {
   const names = (await list()).map((tool) => tool.name).sort();
   assert.deepEqual(names, reads ? READING : [...READING, ...CHANGING].sort());
@@ -40,7 +40,7 @@ export async function steps({ list, call, say, reads = false }) {
   assert.match(refused.content[0].text, /did you mean `name`/);
   const unknown = await call("count_records", { model: "no.such.model" });
   assert.equal(unknown.isError, true);
-  say("is told what to do instead");
+  say("gets advice instead");
   await assert.rejects(call("no_such_tool", {}), (error) => error.code === -32602);
   say("is refused an unknown tool");
 }

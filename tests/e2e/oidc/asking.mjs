@@ -95,7 +95,7 @@ async function oidcProvider(odoo) {
     await untilRefused(resource("short"), short);
     gateway.silent(alice.access_token, staging.access_token, mallory.access_token, short, secret);
     await gateway.stop();
-    say(`oidc-provider, ${way}: good and bad tokens of people and programs are told apart`);
+    say(`oidc-provider, ${way}: valid and invalid tokens of people and programs are distinguished`);
   }
 
   // Signed tokens, which this provider does not answer questions about.
@@ -127,7 +127,7 @@ async function oidcProvider(odoo) {
   await refused(resource("production"), token, 503);
   wrong.silent(token, "a wrong secret");
   await wrong.stop();
-  say("oidc-provider, a wrong secret of ours: 503, and no caller is told to log in again");
+  say("oidc-provider, a wrong client secret: 503, and no caller is sent to log in again");
 }
 
 async function glewlwyd(odoo) {
@@ -159,7 +159,7 @@ async function glewlwyd(odoo) {
     await refused(resource("production"), token);
     gateway.silent(token, writer, person, "gw-secret");
     await gateway.stop();
-    say(`glewlwyd, ${validation}: good and bad tokens are told apart`);
+    say(`glewlwyd, ${validation}: valid and invalid tokens are distinguished`);
   }
 }
 

@@ -1,4 +1,4 @@
-// The official TypeScript client, 2.x, in front of a gateway that knows nobody
+// The official TypeScript client, 2.x, in front of a gateway that knows no client
 // but the callers of a real provider: it finds out by itself where to log in,
 // registers in each of the three ways, and steps up.
 // usage: clients.mjs GATEPOST
@@ -11,7 +11,7 @@ import { HERE, company, folder, main, port, serve, start } from "./gatepost.mjs"
 
 const [gatepost] = process.argv.slice(2);
 
-/// What a client keeps while somebody logs in.
+/// What a client stores during a login.
 function session(name, more = {}) {
   const kept = {};
   const redirectUrl = "http://127.0.0.1:53000/callback";

@@ -52,7 +52,7 @@ await main(async () => {
     console.error(said.join("\n"));
     throw error;
   }
-  assert.ok(opened > 0, "nobody was sent to log in");
+  assert.ok(opened > 0, "no login was requested");
   await client.close();
   gateway.silent("gw secret", "odd+chars");
 });
