@@ -110,7 +110,9 @@ impl Gateway {
         cors::check_origin(head, &self.routes, &self.allowed_origins)?;
         let cors_headers = cors::cors_headers(&head.headers);
         if head.method == Method::OPTIONS && head.headers.contains_key(header::ORIGIN) {
-            let response = cors::preflight_response().with_headers(&cors_headers);
+            let response = cors::preflight_response(methods, cors::MCP_HEADERS)
+                .with_static(header::ACCESS_CONTROL_MAX_AGE, "600")
+                .with_headers(&cors_headers);
             return Ok(HeadOutcome::Respond(response));
         }
         if head.token_in_query {
@@ -171,7 +173,9 @@ impl Gateway {
         let cors_headers = cors::any_origin_header();
         let allowed = methods.split(", ").any(|one| one == head.method.as_str());
         let response = match route {
-            _ if head.method == Method::OPTIONS => public_endpoints::preflight_response(methods),
+            _ if head.method == Method::OPTIONS => {
+                cors::preflight_response(methods, "mcp-protocol-version, content-type, accept")
+            }
             _ if !allowed => return Err(RequestError::MethodNotAllowed(methods)),
             PublicRoute::AuthorizationServerMetadata(facade) => {
                 facade.metadata_document(now).await?

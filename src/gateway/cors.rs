@@ -52,25 +52,15 @@ pub(super) fn check_origin(
     }
 }
 
+/// The header fields that MCP clients may send.
+pub(super) const MCP_HEADERS: &str = "authorization, content-type, accept, mcp-protocol-version, mcp-method, mcp-name, mcp-session-id, last-event-id, traceparent, tracestate";
+
 /// The response to a preflight request of an allowed page (Fetch standard,
 /// "CORS preflight request").
-pub(super) fn preflight_response() -> HttpResponse {
+pub(super) fn preflight_response(methods: &'static str, headers: &'static str) -> HttpResponse {
     HttpResponse::empty(http::StatusCode::NO_CONTENT)
-        .with_header(
-            header::ACCESS_CONTROL_ALLOW_METHODS,
-            HeaderValue::from_static("POST, OPTIONS"),
-        )
-        .with_header(
-            header::ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static(
-                "authorization, content-type, accept, mcp-protocol-version, mcp-method, mcp-name, \
-                 mcp-session-id, last-event-id, traceparent, tracestate",
-            ),
-        )
-        .with_header(
-            header::ACCESS_CONTROL_MAX_AGE,
-            HeaderValue::from_static("600"),
-        )
+        .with_static(header::ACCESS_CONTROL_ALLOW_METHODS, methods)
+        .with_static(header::ACCESS_CONTROL_ALLOW_HEADERS, headers)
 }
 
 /// The header fields that let an allowed page read the response.

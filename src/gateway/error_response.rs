@@ -1,6 +1,6 @@
 //! The error table: how each failed request is answered, logged and counted.
 
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{StatusCode, header};
 use serde_json::{Value, json};
 
 use super::{HttpResponse, Unauthenticated};
@@ -67,154 +67,132 @@ pub enum RequestError {
     UnsupportedMediaType,
 }
 
-/// One row of the table.
-struct ErrorRow {
-    format: ErrorFormat,
-    status: StatusCode,
-    source: ErrorSource,
-    /// For logs and metrics.
-    kind: &'static str,
-    /// For the log, never for the client.
-    detail: Option<String>,
-    /// Besides those of the format.
-    headers: Vec<(HeaderName, HeaderValue)>,
+/// An error on its way into the log and a response.
+struct FailedRequest<'a> {
+    error: &'a RequestError,
+    id: Option<&'a RequestId>,
+    log: &'a mut RequestLog,
 }
 
-/// The form of an error response.
-enum ErrorFormat {
-    /// JSON without JSON-RPC, for clients that probe for OAuth metadata.
-    Json,
-    /// A JSON-RPC error.
-    JsonRpc {
-        code: i32,
-        data: Option<Value>,
-    },
-    PlainText,
-}
+impl FailedRequest<'_> {
+    /// Adds what is for the log and never for the client.
+    fn detail(self, detail: String) -> Self {
+        self.log.error_detail = Some(detail);
+        self
+    }
 
-impl ErrorRow {
-    fn new(
-        format: ErrorFormat,
+    /// `kind` is for logs and metrics.
+    fn enter(&mut self, source: ErrorSource, kind: &'static str, failure: RpcErrorType) {
+        self.log.error_source = Some(source);
+        self.log.error_type = Some(kind);
+        self.log.set_error(failure);
+    }
+
+    fn text(mut self, status: StatusCode, source: ErrorSource, kind: &'static str) -> HttpResponse {
+        self.enter(source, kind, RpcErrorType::Http(kind));
+        HttpResponse::text(status, &self.error.to_string())
+    }
+
+    fn json_rpc(
+        mut self,
         status: StatusCode,
+        (code, data): (i32, Option<Value>),
         source: ErrorSource,
         kind: &'static str,
-    ) -> Self {
-        Self {
-            format,
-            status,
-            source,
-            kind,
-            detail: None,
-            headers: Vec::new(),
+    ) -> HttpResponse {
+        self.enter(source, kind, RpcErrorType::JsonRpc(code));
+        let mut message = self.error.to_string();
+        if matches!(self.error, RequestError::Internal(_)) {
+            // The id finds the log line, and reveals nothing.
+            message = format!("{message}, request {}", self.log.request_id);
         }
-    }
-
-    fn text(status: StatusCode, source: ErrorSource, kind: &'static str) -> Self {
-        Self::new(ErrorFormat::PlainText, status, source, kind)
-    }
-
-    fn json_rpc(status: StatusCode, code: i32, source: ErrorSource, kind: &'static str) -> Self {
-        let format = ErrorFormat::JsonRpc { code, data: None };
-        Self::new(format, status, source, kind)
-    }
-
-    fn detail(mut self, detail: String) -> Self {
-        self.detail = Some(detail);
-        self
-    }
-
-    fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.push((name, value));
-        self
-    }
-
-    fn no_store(self) -> Self {
-        self.header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
-    }
-
-    fn challenge(self, challenge: &str) -> Self {
-        // It is of the configuration, in which every text fits a header.
-        let value = HeaderValue::from_str(challenge)
-            .unwrap_or(HeaderValue::from_static("Bearer realm=\"gatepost\""));
-        self.header(header::WWW_AUTHENTICATE, value).no_store()
-    }
-
-    fn retry_after(self, wait: std::time::Duration) -> Self {
-        let seconds = HeaderValue::from(wait.as_secs().max(1));
-        self.header(header::RETRY_AFTER, seconds).no_store()
+        let body = gatepost_mcp::error_response(self.id, code, &message, data);
+        HttpResponse::json(status, body)
     }
 }
 
 impl RequestError {
-    /// The table.
-    fn row(&self) -> ErrorRow {
+    /// The table: the response, after the error was entered into the request log.
+    pub(super) fn to_response(&self, id: Option<&RequestId>, log: &mut RequestLog) -> HttpResponse {
         use ErrorSource::{Client, Identity, Policy, Storage, Us};
         use StatusCode as S;
+        const INVALID_REQUEST: (i32, Option<Value>) = (-32600, None);
+        const INTERNAL_ERROR: (i32, Option<Value>) = (-32603, None);
+        log.error_detail = None;
+        let error = self;
+        let mut failed = FailedRequest { error, id, log };
         match self {
-            Self::AddressRateLimited(limited) => {
-                ErrorRow::text(S::TOO_MANY_REQUESTS, Client, "exhausted")
-                    .retry_after(limited.retry_after())
-            }
-            Self::AmbiguousCredential(ambiguous) => {
-                let AmbiguousCredential {
-                    named_by,
-                    first,
-                    second,
-                } = ambiguous;
+            Self::AddressRateLimited(limited) => failed
+                .text(S::TOO_MANY_REQUESTS, Client, "exhausted")
+                .with_retry_after(limited.retry_after()),
+            Self::AmbiguousCredential(AmbiguousCredential {
+                named_by,
+                first,
+                second,
+            }) => {
                 let named_by = named_by.as_str();
-                ErrorRow::text(S::FORBIDDEN, Policy, "ambiguous_credential").detail(format!(
-                    "the caller's {named_by} name the credentials `{first}` and `{second}`"
-                ))
+                failed
+                    .detail(format!(
+                        "the caller's {named_by} name the credentials `{first}` and `{second}`"
+                    ))
+                    .text(S::FORBIDDEN, Policy, "ambiguous_credential")
             }
-            Self::HostNotAllowed(host) => ErrorRow::text(S::MISDIRECTED_REQUEST, Client, "host")
+            Self::HostNotAllowed(host) => failed
                 .detail(format!(
                     "`Host: {host}` is in no `public_urls` of the configuration"
-                )),
-            Self::InsufficientScope(_, challenge) => {
-                ErrorRow::json_rpc(S::FORBIDDEN, -32600, Policy, "insufficient_scope")
-                    .challenge(challenge)
+                ))
+                .text(S::MISDIRECTED_REQUEST, Client, "host"),
+            Self::InsufficientScope(_, challenge) => failed
+                .json_rpc(S::FORBIDDEN, INVALID_REQUEST, Policy, "insufficient_scope")
+                .with_challenge(challenge),
+            Self::Internal(error) => failed.detail(error.to_string()).json_rpc(
+                S::INTERNAL_SERVER_ERROR,
+                INTERNAL_ERROR,
+                Us,
+                "internal",
+            ),
+            Self::MethodNotAllowed(methods) => failed
+                .text(S::METHOD_NOT_ALLOWED, Client, "http_method")
+                .with_static(header::ALLOW, methods),
+            Self::NoRole(_) => failed.text(S::FORBIDDEN, Policy, "no_role"),
+            // JSON without JSON-RPC, for clients that probe for OAuth metadata.
+            Self::NoRoute => {
+                failed.enter(Client, "no_route", RpcErrorType::Http("no_route"));
+                let document = json!({"error": self.to_string().replace(' ', "_")});
+                HttpResponse::json(S::NOT_FOUND, document.to_string().into())
             }
-            Self::Internal(error) => {
-                ErrorRow::json_rpc(S::INTERNAL_SERVER_ERROR, -32603, Us, "internal")
-                    .detail(error.to_string())
-            }
-            Self::MethodNotAllowed(methods) => {
-                ErrorRow::text(S::METHOD_NOT_ALLOWED, Client, "http_method")
-                    .header(header::ALLOW, HeaderValue::from_static(methods))
-            }
-            Self::NoRole(_) => ErrorRow::text(S::FORBIDDEN, Policy, "no_role"),
-            Self::NoRoute => ErrorRow::new(ErrorFormat::Json, S::NOT_FOUND, Client, "no_route"),
-            Self::NotAcceptable => ErrorRow::text(S::NOT_ACCEPTABLE, Client, "accept"),
+            Self::NotAcceptable => failed.text(S::NOT_ACCEPTABLE, Client, "accept"),
             // MCP, Streamable HTTP, "Security Warning": a JSON-RPC error without an id.
-            Self::OriginNotAllowed(origin) => {
-                ErrorRow::json_rpc(S::FORBIDDEN, -32600, Client, "origin").detail(format!(
+            Self::OriginNotAllowed(origin) => failed
+                .detail(format!(
                     "`Origin: {origin}` is not in `server.allowed_origins`"
                 ))
-            }
+                .json_rpc(S::FORBIDDEN, INVALID_REQUEST, Client, "origin"),
             Self::Protocol(error) => {
                 let (status, data, kind) = protocol_error_row(error);
-                let code = error.code();
-                ErrorRow::new(ErrorFormat::JsonRpc { code, data }, status, Client, kind)
+                failed.json_rpc(status, (error.code(), data), Client, kind)
             }
             Self::ProviderUnavailable(unavailable) => {
-                let kind = "provider_unavailable";
-                ErrorRow::json_rpc(S::SERVICE_UNAVAILABLE, -32603, Identity, kind)
+                let (status, kind) = (S::SERVICE_UNAVAILABLE, "provider_unavailable");
+                failed
                     .detail(unavailable.cause.to_string())
-                    .retry_after(unavailable.retry_after)
+                    .json_rpc(status, INTERNAL_ERROR, Identity, kind)
+                    .with_retry_after(unavailable.retry_after)
             }
             // Without detail: the loss of Redis is logged once, not with each request.
             Self::RateLimited(limited) => match limited {
                 RateLimited::Exceeded { .. } => {
-                    ErrorRow::text(S::TOO_MANY_REQUESTS, Client, limited.kind())
+                    failed.text(S::TOO_MANY_REQUESTS, Client, limited.kind())
                 }
                 RateLimited::LimiterUnavailable { .. } => {
-                    ErrorRow::json_rpc(S::SERVICE_UNAVAILABLE, -32603, Storage, limited.kind())
+                    let status = S::SERVICE_UNAVAILABLE;
+                    failed.json_rpc(status, INTERNAL_ERROR, Storage, limited.kind())
                 }
             }
-            .retry_after(limited.retry_after()),
-            Self::TokenInQuery(challenge) => {
-                ErrorRow::text(S::BAD_REQUEST, Client, "token_in_query").challenge(challenge)
-            }
+            .with_retry_after(limited.retry_after()),
+            Self::TokenInQuery(challenge) => failed
+                .text(S::BAD_REQUEST, Client, "token_in_query")
+                .with_challenge(challenge),
             Self::Unauthenticated(why, challenge) => {
                 let status = match why {
                     // RFC 6750 section 3.1, `invalid_request`.
@@ -229,44 +207,16 @@ impl RequestError {
                     | Unauthenticated::RateLimited(_)
                     | Unauthenticated::TokenRejected(_) => S::UNAUTHORIZED,
                 };
-                ErrorRow::text(status, Client, "unauthenticated")
+                failed
                     .detail(why.internal_reason())
-                    .challenge(challenge)
+                    .text(status, Client, "unauthenticated")
+                    .with_challenge(challenge)
             }
-            Self::UnknownTool(_) => ErrorRow::json_rpc(S::OK, -32602, Client, "unknown_tool"),
+            Self::UnknownTool(_) => failed.json_rpc(S::OK, (-32602, None), Client, "unknown_tool"),
             Self::UnsupportedMediaType => {
-                ErrorRow::text(S::UNSUPPORTED_MEDIA_TYPE, Client, "content_type")
+                failed.text(S::UNSUPPORTED_MEDIA_TYPE, Client, "content_type")
             }
         }
-    }
-
-    /// The response, after the error was entered into the request log.
-    pub(super) fn to_response(&self, id: Option<&RequestId>, log: &mut RequestLog) -> HttpResponse {
-        let row = self.row();
-        log.error_source = Some(row.source);
-        log.error_type = Some(row.kind);
-        log.error_detail = row.detail;
-        log.set_error(match row.format {
-            ErrorFormat::JsonRpc { code, .. } => RpcErrorType::JsonRpc(code),
-            ErrorFormat::Json | ErrorFormat::PlainText => RpcErrorType::Http(row.kind),
-        });
-        let mut message = self.to_string();
-        let response = match row.format {
-            ErrorFormat::Json => {
-                let document = json!({"error": message.replace(' ', "_")});
-                HttpResponse::json(row.status, document.to_string().into())
-            }
-            ErrorFormat::JsonRpc { code, data } => {
-                if matches!(self, Self::Internal(_)) {
-                    // The id finds the log line, and reveals nothing.
-                    message = format!("{message}, request {}", log.request_id);
-                }
-                let body = gatepost_mcp::error_response(id, code, &message, data);
-                HttpResponse::json(row.status, body)
-            }
-            ErrorFormat::PlainText => HttpResponse::text(row.status, &message),
-        };
-        response.with_headers(&row.headers)
     }
 
     /// The error for a caller who is not authenticated. `challenge` renders the

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use http::{HeaderValue, StatusCode, header};
+use http::{StatusCode, header};
 use serde_json::json;
 use tracing::warn;
 
@@ -147,20 +147,7 @@ pub(super) async fn resource_document(
     ))
 }
 
-/// The response to a preflight request for a public endpoint.
-pub(super) fn preflight_response(methods: &'static str) -> HttpResponse {
-    HttpResponse::empty(StatusCode::NO_CONTENT)
-        .with_header(
-            header::ACCESS_CONTROL_ALLOW_METHODS,
-            HeaderValue::from_static(methods),
-        )
-        .with_header(
-            header::ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static("mcp-protocol-version, content-type, accept"),
-        )
-}
-
 fn cacheable_document(text: String) -> HttpResponse {
-    let public = HeaderValue::from_static("public, max-age=300");
-    HttpResponse::json(StatusCode::OK, text.into()).with_header(header::CACHE_CONTROL, public)
+    HttpResponse::json(StatusCode::OK, text.into())
+        .with_static(header::CACHE_CONTROL, "public, max-age=300")
 }

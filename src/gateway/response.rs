@@ -55,8 +55,28 @@ impl HttpResponse {
     /// This response with `Cache-Control: no-store`.
     #[must_use]
     pub fn with_no_store(self) -> Self {
-        let never = HeaderValue::from_static("no-store");
-        self.with_header(header::CACHE_CONTROL, never)
+        self.with_static(header::CACHE_CONTROL, "no-store")
+    }
+
+    /// This response with one more header field.
+    pub(super) fn with_static(self, name: HeaderName, value: &'static str) -> Self {
+        self.with_header(name, HeaderValue::from_static(value))
+    }
+
+    /// This response, never cached, with this `WWW-Authenticate`.
+    pub(super) fn with_challenge(self, challenge: &str) -> Self {
+        // It is of the configuration, in which every text fits a header.
+        let value = HeaderValue::from_str(challenge)
+            .unwrap_or(HeaderValue::from_static("Bearer realm=\"gatepost\""));
+        self.with_header(header::WWW_AUTHENTICATE, value)
+            .with_no_store()
+    }
+
+    /// This response, never cached, with `Retry-After`: at least a second.
+    pub(super) fn with_retry_after(self, wait: std::time::Duration) -> Self {
+        let seconds = HeaderValue::from(wait.as_secs().max(1));
+        self.with_header(header::RETRY_AFTER, seconds)
+            .with_no_store()
     }
 
     /// This response with more header fields.
