@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
 use serde_json::Map;
 
 use super::{Instance, InstanceSettings, OdooSession, OperationError};
-use crate::audit::{Client, Journal, JournalSettings, JournalSummary, RequestAudit};
+use crate::audit::{Client, Journal, JournalSettings, JournalSummary, RequestAudit, Rotation};
 use crate::elicitation::Elicitation;
 use gatepost_base::{CredentialName, InstanceName, RoleName, Subject, TraceId};
 use gatepost_identity::{Caller, CallerKind};
@@ -182,8 +182,11 @@ async fn write_is_audited_before_and_after_and_not_sent_without_audit() {
     let patience = Duration::from_secs(20);
     let journal = Journal::open(JournalSettings {
         file: Some(file.clone()),
-        max_file_bytes: 64 << 20,
-        keep_files: 1,
+        rotation: Rotation {
+            max_bytes: 64 << 20,
+            max_age: None,
+            keep_files: 1,
+        },
         ..JournalSettings::default()
     });
     let journal = Arc::new(journal.unwrap());

@@ -9,7 +9,10 @@
 
 use std::fmt;
 
-use gatepost_base::digest::hex;
+use gatepost_base::{
+    digest::{hex, parse_hex},
+    opaque_debug,
+};
 use hmac::{Hmac, Mac as _, digest::KeyInit};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -44,11 +47,7 @@ impl ChainKey {
     }
 }
 
-impl fmt::Debug for ChainKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ChainKey(..)")
-    }
-}
+opaque_debug!(ChainKey);
 
 impl PartialEq for ChainKey {
     fn eq(&self, other: &Self) -> bool {
@@ -58,13 +57,10 @@ impl PartialEq for ChainKey {
 }
 
 /// The SHA-256 of a line, or zeros before the first.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct LineHash([u8; 32]);
 
 impl LineHash {
-    /// The hash before the first line.
-    pub const ZERO: Self = Self([0; 32]);
-
     /// The hash of these bytes.
     pub(super) fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
@@ -90,23 +86,13 @@ pub(super) struct Chain {
     position: ChainPosition,
 }
 
-/// A position in a chain.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// A position in a chain; by default the one before the first line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ChainPosition {
     /// The number of the last line; 0 before the first.
     pub seq: u64,
     /// The `prev` of the next line.
     pub hash: LineHash,
-}
-
-/// The position before the first line.
-impl Default for ChainPosition {
-    fn default() -> Self {
-        Self {
-            seq: 0,
-            hash: LineHash::ZERO,
-        }
-    }
 }
 
 /// A line that breaks the chain. `Display` is for the auditor.
@@ -241,7 +227,7 @@ fn split_hash(line: &[u8]) -> Option<(&[u8], LineHash)> {
     let (rest, hash) = line.split_at_checked(line.len().checked_sub(64)?)?;
     Some((
         rest.strip_suffix(HASH_MEMBER.as_bytes())?,
-        parse_hash(hash)?,
+        LineHash(parse_hex(hash)?),
     ))
 }
 
@@ -254,7 +240,7 @@ fn parse_header(body: &[u8]) -> Option<(u64, LineHash)> {
     let (prev, rest) = rest.split_at_checked(64)?;
     rest.strip_prefix(b"\",")?;
     let seq = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    Some((seq, parse_hash(prev)?))
+    Some((seq, LineHash(parse_hex(prev)?)))
 }
 
 fn own_hash(body: &[u8], key: Option<&ChainKey>) -> LineHash {
@@ -267,25 +253,6 @@ fn own_hash(body: &[u8], key: Option<&ChainKey>) -> LineHash {
                 .into(),
         ),
         None => LineHash::of(body),
-    }
-}
-
-fn parse_hash(text: &[u8]) -> Option<LineHash> {
-    let mut bytes = [0; 32];
-    let mut pairs = text.chunks_exact(2);
-    for (byte, pair) in bytes.iter_mut().zip(&mut pairs) {
-        let [high, low] = *<&[u8; 2]>::try_from(pair).ok()?;
-        *byte = (hex_digit(high)? << 4) | hex_digit(low)?;
-    }
-    (text.len() == 64).then_some(LineHash(bytes))
-}
-
-/// Only lower case, so that a hash has one spelling.
-fn hex_digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The entries of a journal.
 
 use jiff::Timestamp;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::Record;
 
@@ -16,7 +16,6 @@ pub enum JournalEntry {
     /// previous file.
     Began {
         /// When the file was started.
-        #[serde(serialize_with = "text")]
         time: Timestamp,
         /// The version of the line format.
         form: u32,
@@ -28,7 +27,6 @@ pub enum JournalEntry {
     /// Records were lost before this line.
     Gap {
         /// When it was detected.
-        #[serde(serialize_with = "text")]
         time: Timestamp,
         /// The number of lost records.
         lost: u64,
@@ -37,7 +35,6 @@ pub enum JournalEntry {
     /// gateway or the machine.
     Torn {
         /// When it was detected.
-        #[serde(serialize_with = "text")]
         time: Timestamp,
         /// The length of the incomplete line, which is saved in the file `….torn`.
         size_bytes: usize,
@@ -53,8 +50,4 @@ impl JournalEntry {
             keyed,
         }
     }
-}
-
-fn text<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(time)
 }

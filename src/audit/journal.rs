@@ -44,12 +44,8 @@ pub struct JournalSettings {
     pub stdout: bool,
     /// The key of the hashes.
     pub key: Option<ChainKey>,
-    /// The size in bytes at which a new file is started.
-    pub max_file_bytes: u64,
-    /// The age at which a new file is started; `None` for never.
-    pub max_file_age: Option<Duration>,
-    /// The number of rotated files to keep.
-    pub keep_files: u32,
+    /// When to start a new file.
+    pub rotation: Rotation,
     /// Whether the values of changed fields are recorded.
     pub include_values: bool,
 }
@@ -146,7 +142,7 @@ impl Journal {
             chain,
             file,
             standard_output: out,
-            rotation: settings.rotation(),
+            rotation: settings.rotation,
             health: Arc::clone(&health),
             inbox: VecDeque::new(),
             in_flight: Vec::new(),
@@ -180,7 +176,7 @@ impl Journal {
             known.clone_from(settings);
             open.include_values.store(settings.include_values, Relaxed);
             open.sender
-                .send(JournalMessage::SetRotation(settings.rotation()));
+                .send(JournalMessage::SetRotation(settings.rotation));
         }
         same
     }
@@ -253,16 +249,6 @@ impl Journal {
         let (answer, answered) = mpsc::channel();
         open.sender.send(message(answer));
         answered.recv_timeout(limit).is_ok()
-    }
-}
-
-impl JournalSettings {
-    fn rotation(&self) -> Rotation {
-        Rotation {
-            max_bytes: self.max_file_bytes,
-            max_age: self.max_file_age,
-            keep_files: self.keep_files,
-        }
     }
 }
 

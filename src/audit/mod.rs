@@ -28,4 +28,5 @@ pub use outcome::AuditOutcome;
 pub use record::{CallerRef, Client, Record};
 pub use request_audit::{DeniedAttempt, RequestAudit};
 pub use response_summary::ResponseSummary;
+pub use sink::Rotation;
 pub use summary::{ChainDamage, JournalSummary, StoredCaller, StoredRecord, journal_files};

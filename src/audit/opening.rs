@@ -1,7 +1,6 @@
 //! Opening the file of a journal, in whatever state it is.
 
 use std::{
-    ffi::OsString,
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
@@ -9,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use gatepost_base::path::parent_folder;
 use jiff::Timestamp;
 use serde::Deserialize;
 use tracing::warn;
@@ -45,14 +45,6 @@ pub(super) struct OpenedJournalFile {
     pub(super) age: Duration,
     /// Held as long as the journal is open.
     pub(super) lock: File,
-}
-
-/// The path with a suffix, such as `audit.jsonl.lock`.
-pub(super) fn with_suffix(path: &Path, end: &str) -> PathBuf {
-    let mut name = OsString::from(path.as_os_str());
-    name.push(".");
-    name.push(end);
-    PathBuf::from(name)
 }
 
 /// Opens a file to append to, readable by its owner only.
@@ -131,7 +123,7 @@ fn end_of_previous_file(
     path: &Path,
     key: Option<&ChainKey>,
 ) -> Result<ChainPosition, JournalOpenError> {
-    let path = with_suffix(path, "1");
+    let path = path.with_added_extension("1");
     match File::open(&path) {
         Ok(mut file) => JournalFileEnd::locate(&mut file, &path, key).map(|end| end.position),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(ChainPosition::default()),
@@ -148,7 +140,7 @@ fn acquire_lock(path: &Path) -> Result<File, JournalOpenError> {
         .truncate(false)
         .write(true)
         .mode(0o600)
-        .open(with_suffix(path, "lock"))
+        .open(path.with_added_extension("lock"))
         .map_err(failed)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
@@ -162,7 +154,7 @@ fn save_torn_end(path: &Path, torn: &[u8]) -> io::Result<()> {
     if torn.is_empty() {
         return Ok(());
     }
-    let mut file = open_append(&with_suffix(path, "torn"))?;
+    let mut file = open_append(&path.with_added_extension("torn"))?;
     file.write_all(torn)?;
     file.write_all(b"\n")?;
     file.sync_all()
@@ -297,13 +289,6 @@ pub(super) fn rotated_files(path: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
     Ok(rotated)
 }
 
-fn parent_folder(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
-}
-
 /// Renames `path` to `path.1`, `path.1` to `path.2`, and so on; removes files beyond
 /// `keep`.
 ///
@@ -320,14 +305,14 @@ pub(super) fn rotate(path: &Path, keep: u32) -> io::Result<()> {
     }
     for number in (1..keep).rev() {
         let (from, to) = (
-            with_suffix(path, &number.to_string()),
-            with_suffix(path, &(number + 1).to_string()),
+            path.with_added_extension(number.to_string()),
+            path.with_added_extension((number + 1).to_string()),
         );
         match fs::rename(from, to) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }
     }
-    fs::rename(path, with_suffix(path, "1"))?;
+    fs::rename(path, path.with_added_extension("1"))?;
     sync_folder(path)
 }

@@ -21,7 +21,6 @@ pub(super) const MAX_IDS: usize = 100;
 #[derive(Clone, Debug, Serialize)]
 pub struct Record {
     /// When it began.
-    #[serde(serialize_with = "text")]
     pub time: Timestamp,
     /// The id of the request.
     #[serde(serialize_with = "text")]

@@ -57,12 +57,8 @@ impl RequestAudit {
     /// No audit, for the administrator (`gatepost check --live`).
     pub fn disabled() -> Self {
         Self {
-            journal: Arc::new(Journal::off()),
-            request: TraceId::new(0),
-            client: Arc::default(),
             tool: None,
-            calls: AtomicU32::new(0),
-            lost_records: AtomicU32::new(0),
+            ..Self::new(&Arc::default(), TraceId::new(0), Client::default(), "")
         }
     }
 

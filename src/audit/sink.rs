@@ -71,14 +71,14 @@ pub(super) fn standard_output() -> io::Result<Sink<File>> {
 }
 
 /// When to start a new file, and how many to keep.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Rotation {
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Rotation {
     /// The size in bytes at which a new file is started.
-    pub(super) max_bytes: u64,
+    pub max_bytes: u64,
     /// The age at which a new file is started; `None` for never.
-    pub(super) max_age: Option<Duration>,
+    pub max_age: Option<Duration>,
     /// The number of rotated files to keep.
-    pub(super) keep_files: u32,
+    pub keep_files: u32,
 }
 
 /// The file of a journal.

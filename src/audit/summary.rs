@@ -10,8 +10,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    ChainError, ChainKey, ChainLink, ChainPosition, LineHash, chain::MAX_LINE_BYTES,
-    opening::rotated_files,
+    ChainError, ChainKey, ChainLink, ChainPosition, chain::MAX_LINE_BYTES, opening::rotated_files,
 };
 
 /// The files of a journal, oldest first: the rotated ones, then the current one.
@@ -49,58 +48,26 @@ pub struct JournalSummary {
 /// The first damage in a journal. `Display` is for the auditor.
 #[derive(Debug, thiserror::Error)]
 pub enum ChainDamage {
-    /// A file does not start with a start entry.
-    #[error(
-        "{}, line 1: it is not the first line of a file: lines before it were removed", file.display()
-    )]
-    MissingFileStart {
-        /// The file.
-        file: PathBuf,
-    },
     /// A file has no lines. The gateway starts each file with one.
-    #[error(
-        "{} has no lines: if it had any, they were removed", file.display()
-    )]
-    Emptied {
-        /// The file.
-        file: PathBuf,
-    },
+    #[error("{0} has no lines: if it had any, they were removed")]
+    Emptied(PathBuf),
+    /// A line, counted from 1, breaks the chain.
+    #[error("{0}, line {1}: {2}")]
+    InvalidLine(PathBuf, u64, #[source] ChainError),
     /// A file cannot be read.
-    #[error("{} cannot be read: {why}", file.display())]
-    Io {
-        /// The file.
-        file: PathBuf,
-        /// The cause.
-        #[source]
-        why: io::Error,
-    },
+    #[error("{0} cannot be read: {1}")]
+    Io(PathBuf, #[source] io::Error),
     /// The hashes use a key.
-    #[error("the hashes in {} use a key; pass its file with `--key-file`", file.display())]
-    KeyRequired {
-        /// The file.
-        file: PathBuf,
-    },
-    /// A line breaks the chain.
-    #[error("{}, line {line}: {why}", file.display())]
-    InvalidLine {
-        /// The file.
-        file: PathBuf,
-        /// The line in it, from 1.
-        line: u64,
-        /// The cause.
-        #[source]
-        why: ChainError,
-    },
-    /// The last line is incomplete.
+    #[error("the hashes in {0} use a key; pass its file with `--key-file`")]
+    KeyRequired(PathBuf),
+    /// A file does not start with a start entry.
+    #[error("{0}, line 1: it is not the first line of a file: lines before it were removed")]
+    MissingFileStart(PathBuf),
+    /// The last line, counted from 1, is incomplete.
     #[error(
-        "{}, line {line}: it is incomplete: the gateway crashed while writing it (and reports that when it opens the file again), the file was truncated, or the line is being written right now", file.display()
+        "{0}, line {1}: it is incomplete: the gateway crashed while writing it (and reports that when it opens the file again), the file was truncated, or the line is being written right now"
     )]
-    Torn {
-        /// The file.
-        file: PathBuf,
-        /// The line in it, from 1.
-        line: u64,
-    },
+    Torn(PathBuf, u64),
 }
 
 /// A line of a journal, with the members that readers need.
@@ -183,21 +150,14 @@ impl JournalSummary {
             summary.files += 1;
             let before = summary.lines;
             for_each_line(file, |number, line, ended| {
-                let damage = |why| ChainDamage::InvalidLine {
-                    file: file.clone(),
-                    line: number,
-                    why,
-                };
+                let damage = |why| ChainDamage::InvalidLine(file.clone(), number, why);
                 if !ended {
-                    return Err(ChainDamage::Torn {
-                        file: file.clone(),
-                        line: number,
-                    });
+                    return Err(ChainDamage::Torn(file.clone(), number));
                 }
                 let record: StoredRecord = serde_json::from_slice(line)
                     .map_err(|_no_line| damage(ChainError::NotALine))?;
                 if number == 1 && record.keyed && key.is_none() {
-                    return Err(ChainDamage::KeyRequired { file: file.clone() });
+                    return Err(ChainDamage::KeyRequired(file.clone()));
                 }
                 let mut at = match position {
                     Some(position) => position,
@@ -206,7 +166,7 @@ impl JournalSummary {
                 };
                 let link = at.advance(line, key).map_err(damage)?;
                 if number == 1 && record.kind != "began" {
-                    return Err(ChainDamage::MissingFileStart { file: file.clone() });
+                    return Err(ChainDamage::MissingFileStart(file.clone()));
                 }
                 if position.is_none() {
                     summary.first_seq = link.seq;
@@ -226,7 +186,7 @@ impl JournalSummary {
                 Ok(())
             })?;
             if summary.lines == before {
-                return Err(ChainDamage::Emptied { file: file.clone() });
+                return Err(ChainDamage::Emptied(file.clone()));
             }
         }
         let mut unfinished: Vec<_> = unfinished.into_values().collect();
@@ -269,7 +229,7 @@ fn position_before(line: &[u8], key: Option<&ChainKey>) -> Result<ChainPosition,
         seq: link.seq.checked_sub(1).ok_or(ChainError::NotALine)?,
         hash: link.prev,
     };
-    if before.seq == 0 && before.hash != LineHash::ZERO {
+    if before.seq == 0 && before != ChainPosition::default() {
         return Err(ChainError::PreviousHashMismatch);
     }
     Ok(before)
@@ -280,10 +240,7 @@ fn for_each_line(
     file: &Path,
     mut each: impl FnMut(u64, &[u8], bool) -> Result<(), ChainDamage>,
 ) -> Result<(), ChainDamage> {
-    let failed = |why| ChainDamage::Io {
-        file: file.to_owned(),
-        why,
-    };
+    let failed = |why| ChainDamage::Io(file.to_owned(), why);
     let mut reader = BufReader::new(File::open(file).map_err(failed)?);
     let limit = u64::try_from(MAX_LINE_BYTES).unwrap_or(u64::MAX);
     let mut line = Vec::new();

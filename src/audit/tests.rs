@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::{
     AuditOutcome, AuditUnavailable, ChainDamage, ChainKey, Journal, JournalOpenError,
-    JournalSettings, JournalSummary, StoredRecord, journal_files,
+    JournalSettings, JournalSummary, Rotation, StoredRecord, journal_files,
     record::tests::{read_record, write_record},
 };
 
@@ -31,8 +31,11 @@ impl TestJournal {
         let folder = folder.unwrap();
         let settings = JournalSettings {
             file: Some(folder.path().join("audit.jsonl")),
-            max_file_bytes: 64 << 20,
-            keep_files: 3,
+            rotation: Rotation {
+                max_bytes: 64 << 20,
+                max_age: None,
+                keep_files: 3,
+            },
             ..JournalSettings::default()
         };
         Self { folder, settings }
@@ -240,7 +243,7 @@ fn journal_file_is_locked_until_it_is_closed() {
 #[test]
 fn chain_spans_rotated_files_and_oldest_are_removed() {
     let mut place = TestJournal::new();
-    place.settings.max_file_bytes = 1_500;
+    place.settings.rotation.max_bytes = 1_500;
     let place = place.with_records(3).with_records(20);
     let files = place.files();
     let names: Vec<_> = files
@@ -261,14 +264,14 @@ fn chain_spans_rotated_files_and_oldest_are_removed() {
     fs::remove_file(&files[1]).unwrap();
     assert!(matches!(
         place.verify(),
-        Err(ChainDamage::InvalidLine { line: 1, .. })
+        Err(ChainDamage::InvalidLine(_, 1, _))
     ));
 }
 
 #[test]
 fn file_older_than_max_age_is_rotated() {
     let mut place = TestJournal::new().with_records(1);
-    place.settings.max_file_age = Some(Duration::ZERO);
+    place.settings.rotation.max_age = Some(Duration::ZERO);
     let place = place.with_records(1);
     assert_eq!(
         place.summaries(),
@@ -318,8 +321,8 @@ fn missing_first_or_middle_line_is_detected() {
         rest.remove(gone);
         fs::write(place.path(), format!("{}\n", rest.join("\n"))).unwrap();
         match place.verify() {
-            Err(ChainDamage::MissingFileStart { .. }) => assert_eq!(gone, 0),
-            Err(ChainDamage::InvalidLine { line, .. }) => {
+            Err(ChainDamage::MissingFileStart(_)) => assert_eq!(gone, 0),
+            Err(ChainDamage::InvalidLine(_, line, _)) => {
                 assert_eq!(line, u64::try_from(gone).unwrap() + 1);
             }
             // Of the end nothing tells.
@@ -333,8 +336,8 @@ async fn unwritable_journal_rejects_writes_until_it_recovers() {
     let place = TestJournal::new();
     // A folder in the place of the next file: as a disk that takes nothing.
     let mut settings = place.settings.clone();
-    settings.max_file_bytes = 1;
-    settings.keep_files = 1;
+    settings.rotation.max_bytes = 1;
+    settings.rotation.keep_files = 1;
     let journal = Journal::open(settings).unwrap();
     journal.record(read_record(1));
     assert!(journal.flush(PATIENCE));
@@ -369,8 +372,8 @@ async fn unwritable_journal_rejects_writes_until_it_recovers() {
 fn lowering_keep_files_leaves_an_intact_chain() {
     let place = TestJournal::new();
     let mut settings = place.settings.clone();
-    settings.max_file_bytes = 1;
-    settings.keep_files = 5;
+    settings.rotation.max_bytes = 1;
+    settings.rotation.keep_files = 5;
     let journal = Journal::open(settings.clone()).unwrap();
     let write = |requests: std::ops::Range<u128>| {
         for request in requests {
@@ -380,7 +383,7 @@ fn lowering_keep_files_leaves_an_intact_chain() {
     };
     write(1..9);
     assert_eq!(place.files().len(), 6);
-    settings.keep_files = 2;
+    settings.rotation.keep_files = 2;
     assert!(journal.reconfigure(&settings));
     write(9..10);
     assert_eq!(place.files().len(), 3);
@@ -433,7 +436,7 @@ fn reload_reconfigures_a_journal_in_the_same_file() {
     let journal = place.open();
     let mut settings = place.settings.clone();
     settings.include_values = true;
-    settings.max_file_bytes = 1;
+    settings.rotation.max_bytes = 1;
     assert!(journal.reconfigure(&settings));
     assert!(journal.includes_values());
     settings.stdout = true;
@@ -457,8 +460,5 @@ fn incomplete_last_line_is_reported_as_torn() {
     let mut rest = Vec::new();
     file.rewind().unwrap();
     file.read_to_end(&mut rest).unwrap();
-    assert!(matches!(
-        place.verify(),
-        Err(ChainDamage::Torn { line: 3, .. })
-    ));
+    assert!(matches!(place.verify(), Err(ChainDamage::Torn(_, 3))));
 }

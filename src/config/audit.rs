@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::audit::{ChainKey, JournalSettings};
+use crate::audit::{ChainKey, JournalSettings, Rotation};
 
 /// Where and how all calls to Odoo are recorded.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -58,10 +58,12 @@ impl Audit {
             file: self.file.clone(),
             stdout: self.stdout,
             key,
-            max_file_bytes: self.max_file_bytes,
-            max_file_age: (self.max_file_age_s > 0)
-                .then(|| Duration::from_secs(self.max_file_age_s)),
-            keep_files: self.keep_files,
+            rotation: Rotation {
+                max_bytes: self.max_file_bytes,
+                max_age: (self.max_file_age_s > 0)
+                    .then(|| Duration::from_secs(self.max_file_age_s)),
+                keep_files: self.keep_files,
+            },
             include_values: self.include_values,
         }
     }

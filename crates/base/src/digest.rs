@@ -33,6 +33,21 @@ pub fn hex(bytes: &[u8]) -> String {
     text
 }
 
+/// Reads 32 bytes from lower-case hexadecimal digits, so that each has one spelling.
+pub fn parse_hex(digits: &[u8]) -> Option<[u8; 32]> {
+    let value = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let [high, low] = *<&[u8; 2]>::try_from(pair).ok()?;
+        *byte = (value(high)? << 4) | value(low)?;
+    }
+    (digits.len() == 64).then_some(bytes)
+}
+
 fn hash_json(hasher: &mut Sha256, value: &Value) {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {

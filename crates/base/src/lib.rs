@@ -11,6 +11,8 @@ pub mod digest;
 pub mod error_chain;
 mod instance_name;
 mod kinds;
+mod opaque;
+pub mod path;
 mod subject;
 pub mod text;
 mod trace_context;

@@ -181,11 +181,7 @@ impl SecretHash {
     }
 }
 
-impl fmt::Debug for SecretHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretHash(..)")
-    }
-}
+gatepost_base::opaque_debug!(SecretHash);
 
 const HASH_PREFIX: &str = "sha256:";
 

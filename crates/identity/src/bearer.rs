@@ -98,17 +98,7 @@ impl OwnedBearer {
     }
 }
 
-impl std::fmt::Debug for OwnedBearer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("OwnedBearer(..)")
-    }
-}
-
-impl std::fmt::Debug for Bearer<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Bearer(..)")
-    }
-}
+gatepost_base::opaque_debug!(Bearer<'_>, OwnedBearer);
 
 /// RFC 6750 section 2.1: `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`.
 fn is_b64token(token: &str) -> bool {

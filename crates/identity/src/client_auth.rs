@@ -1,7 +1,5 @@
 //! How the gateway authenticates to a provider.
 
-use std::fmt;
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::HeaderValue;
 use jiff::Timestamp;
@@ -51,11 +49,7 @@ impl Secret {
     }
 }
 
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
-    }
-}
+gatepost_base::opaque_debug!(Secret);
 
 impl ClientAuth {
     /// Our client id at the provider.

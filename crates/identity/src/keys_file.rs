@@ -1,12 +1,13 @@
 //! Updates the keys file without losing keys.
 
 use std::{
-    ffi::OsString,
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, chown},
-    path::{Path, PathBuf},
+    path::Path,
 };
+
+use gatepost_base::path::parent_folder;
 
 use super::api_key_store::{ApiKeyStore, KeysFileError};
 
@@ -45,21 +46,16 @@ pub fn update_keys_file<T>(
 /// A separate file for the lock, because the keys file is replaced together with
 /// any lock on it.
 fn lock_file(path: &Path) -> io::Result<File> {
-    let mut name = OsString::from(path.as_os_str());
-    name.push(".lock");
     OpenOptions::new()
         .create(true)
         .truncate(false)
         .write(true)
         .mode(0o600)
-        .open(PathBuf::from(name))
+        .open(path.with_added_extension("lock"))
 }
 
 fn replace_file(path: &Path, text: &str) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    let folder = parent_folder(path);
     // In the same folder, so that the rename stays in one file system. Created
     // with mode 0600.
     let mut new = tempfile::NamedTempFile::new_in(folder)?;

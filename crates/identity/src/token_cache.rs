@@ -168,11 +168,7 @@ impl fmt::Debug for TokenCache {
     }
 }
 
-impl fmt::Debug for TokenKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TokenKey(..)")
-    }
-}
+gatepost_base::opaque_debug!(TokenKey);
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,5 @@
 //! The API key of an Odoo user.
 
-use std::fmt;
-
 /// The API key with which calls act as an Odoo user.
 ///
 /// It has no `Display` and cannot be serialized; `Debug` does not show it.
@@ -19,8 +17,4 @@ impl ApiKey {
     }
 }
 
-impl fmt::Debug for ApiKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ApiKey(..)")
-    }
-}
+gatepost_base::opaque_debug!(ApiKey);

@@ -159,7 +159,7 @@ pub(super) fn run(show: &Show) -> Result<(), CliError> {
     let (files, _) = show.location.resolve()?;
     for file in &files {
         if fs::metadata(file).is_ok_and(|file| file.len() == 0) {
-            let emptied = ChainDamage::Emptied { file: file.clone() };
+            let emptied = ChainDamage::Emptied(file.clone());
             terminal::print_stderr(&format!("note: {emptied}"));
         }
     }

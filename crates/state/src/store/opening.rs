@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use gatepost_base::path::parent_folder;
 use redb::{Builder, Database, backends::FileBackend};
 
 use super::entries::{ClockReading, FileEntries, StoreFileError};
@@ -131,13 +132,6 @@ fn catch_damage<T>(
             Err(damaged(why))
         }
         Err(_panic) => Err(damaged("its pages are corrupt".to_owned())),
-    }
-}
-
-fn parent_folder(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
     }
 }
 
