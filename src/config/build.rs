@@ -11,7 +11,8 @@ use crate::{
 };
 use gatepost_base::{InstanceName, ProviderName, Subject};
 use gatepost_identity::{
-    self, ApiKeyId, Facade, Grants, InvalidProvider, ProtectedResource, ProviderSettings,
+    self, ApiKeyId, CacheTtls, ClaimRules, EgressPolicy, Facade, Grants, InvalidProvider,
+    ProtectedResource, ProviderSettings,
 };
 use gatepost_odoo_client::{ApiKey, InvalidOdooClientSettings, OdooClient, OdooClientSettings};
 use gatepost_state::{
@@ -318,7 +319,6 @@ impl ValidConfig {
     ) -> ProviderSettings {
         ProviderSettings {
             name: name.clone(),
-            issuer: provider.issuer.as_str().into(),
             is_zitadel: provider.is_zitadel(),
             validation: provider.validation(),
             client_auth: self.secrets.client_auths.get(name).cloned(),
@@ -328,29 +328,36 @@ impl ValidConfig {
             algorithms: provider.algorithms.clone(),
             require_at_jwt: provider.require_at_jwt(),
             audiences: self.config.audiences_of_provider(name),
-            role_claims: provider.role_claims(),
-            scope_claims: provider.scope_claims.clone(),
-            client_claims: provider.client_claims(),
-            allow_no_exp: provider.allow_no_exp,
-            allow_missing_token_type: provider.allow_missing_token_type,
-            allow_no_client: !provider.is_zitadel() || provider.allow_pat,
+            claims: ClaimRules {
+                issuer: provider.issuer.as_str().into(),
+                skew: Duration::from_secs(provider.clock_skew_s),
+                allow_no_exp: provider.allow_no_exp,
+                allow_missing_token_type: provider.allow_missing_token_type,
+                allow_no_client: !provider.is_zitadel() || provider.allow_pat,
+                client_claims: provider.client_claims(),
+                role_claims: provider.role_claims(),
+                scope_claims: provider.scope_claims.clone(),
+            },
             step_up: provider.supports_step_up(),
-            endpoint_hosts: provider
-                .endpoint_hosts
-                .iter()
-                .map(|host| host.to_ascii_lowercase())
-                .collect(),
-            private_networks: provider.private_networks.clone(),
+            egress: EgressPolicy {
+                allowed_hosts: provider
+                    .endpoint_hosts
+                    .iter()
+                    .map(|host| host.to_ascii_lowercase())
+                    .collect(),
+                allowed_networks: provider.private_networks.clone(),
+                connect_timeout: Duration::from_millis(provider.connect_timeout_ms),
+                timeout: Duration::from_millis(provider.timeout_ms),
+            },
             tls,
-            connect_timeout: Duration::from_millis(provider.connect_timeout_ms),
-            timeout: Duration::from_millis(provider.timeout_ms),
             max_in_flight: provider.max_in_flight,
             max_wait: Duration::from_millis(provider.max_wait_ms),
-            cache_ttl: Duration::from_secs(provider.cache_ttl_s),
-            negative_ttl: Duration::from_secs(provider.negative_ttl_s),
+            cache: CacheTtls {
+                valid: Duration::from_secs(provider.cache_ttl_s),
+                rejected: Duration::from_secs(provider.negative_ttl_s),
+                stale_if_error: Duration::from_secs(provider.stale_if_error_s),
+            },
             write_max_age: Duration::from_secs(provider.write_max_age_s),
-            stale_if_error: Duration::from_secs(provider.stale_if_error_s),
-            clock_skew: Duration::from_secs(provider.clock_skew_s),
         }
     }
 

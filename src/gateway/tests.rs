@@ -19,7 +19,8 @@ use crate::{
 };
 use gatepost_base::{CredentialName, InstanceName, ProviderName, RoleName, TraceId};
 use gatepost_identity::{
-    ClientAuth, Grant, Grants, Provider, ProviderSettings, Secret, Validation,
+    CacheTtls, ClaimRules, ClientAuth, EgressPolicy, Grant, Grants, Provider, ProviderSettings,
+    Secret, Validation,
 };
 use gatepost_mcp::Session;
 use gatepost_odoo::Operation;
@@ -175,7 +176,6 @@ fn provider(says: &Arc<Mutex<String>>) -> Arc<Provider> {
     });
     let settings = ProviderSettings {
         name: ProviderName::try_from("company").unwrap(),
-        issuer: url.as_str().into(),
         is_zitadel: false,
         validation: Validation::Introspection,
         client_auth: Some(Arc::new(ClientAuth::Basic {
@@ -189,25 +189,32 @@ fn provider(says: &Arc<Mutex<String>>) -> Arc<Provider> {
         algorithms: vec!["RS256".to_owned()],
         require_at_jwt: true,
         audiences: vec!["production".to_owned()],
-        role_claims: vec!["/roles".to_owned()],
-        scope_claims: Vec::new(),
-        client_claims: &["client_id"],
-        allow_no_exp: false,
-        allow_missing_token_type: false,
-        allow_no_client: false,
+        claims: ClaimRules {
+            issuer: url.as_str().into(),
+            skew: Duration::from_secs(5),
+            allow_no_exp: false,
+            allow_missing_token_type: false,
+            allow_no_client: false,
+            client_claims: &["client_id"],
+            role_claims: vec!["/roles".to_owned()],
+            scope_claims: Vec::new(),
+        },
         step_up: true,
-        endpoint_hosts: Vec::new(),
-        private_networks: Vec::new(),
+        egress: EgressPolicy {
+            allowed_hosts: Vec::new(),
+            allowed_networks: Vec::new(),
+            connect_timeout: Duration::from_secs(5),
+            timeout: Duration::from_secs(5),
+        },
         tls: gatepost_tls::client_config(None).unwrap(),
-        connect_timeout: Duration::from_secs(5),
-        timeout: Duration::from_secs(5),
         max_in_flight: 4,
         max_wait: Duration::from_secs(5),
-        cache_ttl: Duration::from_mins(1),
-        negative_ttl: Duration::ZERO,
+        cache: CacheTtls {
+            valid: Duration::from_mins(1),
+            rejected: Duration::ZERO,
+            stale_if_error: Duration::from_mins(1),
+        },
         write_max_age: Duration::ZERO,
-        stale_if_error: Duration::from_mins(1),
-        clock_skew: Duration::from_secs(5),
     };
     Arc::new(Provider::new(settings).unwrap())
 }

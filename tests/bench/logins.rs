@@ -145,6 +145,7 @@ fn start_gateway(idp: &Idp, odoo: &str, folder: &std::path::Path) -> (SocketAddr
     let key = ApiKey::generate().unwrap();
     let keys = folder.join("keys.toml");
     let stored = StoredKey {
+        id: key.id().clone(),
         hash: key.hash(),
         name: "bench".to_owned(),
         roles: vec![RoleName::try_from("reader").unwrap()],
@@ -152,7 +153,7 @@ fn start_gateway(idp: &Idp, odoo: &str, folder: &std::path::Path) -> (SocketAddr
         expires: None,
         revoked: None,
     };
-    update_keys_file(&keys, |ring| ring.add(&key, stored)).unwrap();
+    update_keys_file(&keys, |ring| ring.add(stored)).unwrap();
     let ExpectedClientAuth::Basic { id, secret } = idp.client_auth() else {
         unreachable!("the provider is set up like this")
     };

@@ -78,6 +78,7 @@ fn call_records(stage: &TestGateway) -> String {
 fn create_key(file: &Path, role: &str) -> (String, String) {
     let key = ApiKey::generate().unwrap();
     let stored = StoredKey {
+        id: key.id().clone(),
         hash: key.hash(),
         name: "test".to_owned(),
         roles: vec![RoleName::try_from(role).unwrap()],
@@ -85,7 +86,7 @@ fn create_key(file: &Path, role: &str) -> (String, String) {
         expires: None,
         revoked: None,
     };
-    update_keys_file(file, |keys| keys.add(&key, stored)).unwrap();
+    update_keys_file(file, |keys| keys.add(stored)).unwrap();
     (key.reveal(), key.id().to_string())
 }
 

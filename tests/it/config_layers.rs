@@ -531,6 +531,7 @@ fn unused_credential_and_ambiguous_key_are_warnings() {
         let key = ApiKey::generate().unwrap();
         let now = jiff::Timestamp::UNIX_EPOCH;
         let stored = StoredKey {
+            id: key.id().clone(),
             hash: key.hash(),
             name: "test".to_owned(),
             roles: roles
@@ -541,7 +542,7 @@ fn unused_credential_and_ambiguous_key_are_warnings() {
             expires: None,
             revoked: revoked.then_some(now),
         };
-        update_keys_file(&keys, |keys| keys.add(&key, stored)).unwrap();
+        update_keys_file(&keys, |keys| keys.add(stored)).unwrap();
         key.id().to_string()
     };
     key(&["admin"], false);

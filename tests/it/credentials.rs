@@ -63,6 +63,7 @@ impl Keys {
     fn header_for_roles(&self, roles: &[&str]) -> String {
         let key = ApiKey::generate().unwrap();
         let stored = StoredKey {
+            id: key.id().clone(),
             hash: key.hash(),
             name: "test".to_owned(),
             roles: roles
@@ -73,7 +74,7 @@ impl Keys {
             expires: None,
             revoked: None,
         };
-        update_keys_file(self.file().as_ref(), |keys| keys.add(&key, stored)).unwrap();
+        update_keys_file(self.file().as_ref(), |keys| keys.add(stored)).unwrap();
         format!("Authorization: Bearer {}", key.reveal())
     }
 

@@ -295,6 +295,7 @@ fn roles_are_additive_and_deny_wins() {
     let key = |roles: &[&str]| {
         let key = ApiKey::generate().unwrap();
         let stored = StoredKey {
+            id: key.id().clone(),
             hash: key.hash(),
             name: "test".to_owned(),
             roles: roles
@@ -305,7 +306,7 @@ fn roles_are_additive_and_deny_wins() {
             expires: None,
             revoked: None,
         };
-        update_keys_file(&file, |keys| keys.add(&key, stored)).unwrap();
+        update_keys_file(&file, |keys| keys.add(stored)).unwrap();
         format!("Authorization: Bearer {}", key.reveal())
     };
     let (orders, two) = (key(&["orders"]), key(&["orders", "contacts"]));

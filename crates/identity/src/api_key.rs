@@ -1,8 +1,13 @@
 //! API keys: their text, and the check that detects typing errors.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-use gatepost_base::digest::hex;
+use gatepost_base::{
+    checked_name,
+    digest::{hex, parse_hex},
+    opaque_debug,
+};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
@@ -10,7 +15,14 @@ use subtle::{Choice, ConstantTimeEq as _};
 ///
 /// 12 of `0-9` and `a-z` without `i`, `l`, `o` and `u` (Crockford's base 32).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ApiKeyId(Box<str>);
+pub struct ApiKeyId(Arc<str>);
+
+/// A text that is not the id of a key.
+#[derive(Debug, thiserror::Error)]
+#[error("`id` is not the id of a key")]
+pub struct InvalidApiKeyId(String);
+
+checked_name!(ApiKeyId, InvalidApiKeyId);
 
 /// A whole key, such as `gp_7k2m…_4Tz…`: `gp`, id, and secret with a checksum.
 ///
@@ -28,7 +40,10 @@ pub struct ApiKey {
 /// A fast hash is right here: slow ones (Argon2, bcrypt) protect secrets that
 /// people choose. 257 random bits cannot be guessed, and every request would
 /// pay for a slow hash.
-#[derive(Clone)]
+///
+/// As text, it is `sha256:` and 64 hexadecimal digits.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct SecretHash([u8; 32]);
 
 /// A text that is not an API key of Gatepost.
@@ -50,7 +65,7 @@ impl ApiKey {
     /// If the operating system provides no randomness.
     pub fn generate() -> Result<Self, getrandom::Error> {
         Ok(Self {
-            id: ApiKeyId(random_text(ID_LETTERS, ID_LENGTH)?),
+            id: ApiKeyId(random_text(ID_LETTERS, ID_LENGTH)?.into()),
             secret: random_text(SECRET_LETTERS, SECRET_LENGTH)?,
         })
     }
@@ -64,7 +79,7 @@ impl ApiKey {
             .strip_prefix(PREFIX)
             .and_then(|rest| rest.split_once('_'))
             .ok_or(MalformedKey)?;
-        let id = ApiKeyId::try_from(id)?;
+        let id = ApiKeyId::try_from(id).map_err(|_not_an_id| MalformedKey)?;
         let (secret, check) = rest.split_at_checked(SECRET_LENGTH).ok_or(MalformedKey)?;
         let key = Self {
             id,
@@ -122,33 +137,8 @@ impl fmt::Debug for ApiKey {
 }
 
 impl ApiKeyId {
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<&str> for ApiKeyId {
-    type Error = MalformedKey;
-
-    fn try_from(text: &str) -> Result<Self, MalformedKey> {
-        if consists_of(text, ID_LETTERS, ID_LENGTH) {
-            Ok(Self(text.into()))
-        } else {
-            Err(MalformedKey)
-        }
-    }
-}
-
-impl fmt::Display for ApiKeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for ApiKeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ApiKeyId({self})")
+    fn check(text: &str) -> bool {
+        consists_of(text, ID_LETTERS, ID_LENGTH)
     }
 }
 
@@ -161,27 +151,25 @@ impl SecretHash {
     pub(super) fn ct_eq(&self, other: &Self) -> Choice {
         self.0.ct_eq(&other.0)
     }
+}
 
-    /// `sha256:` and 64 hexadecimal digits.
-    pub fn to_text(&self) -> String {
-        format!("{HASH_PREFIX}{}", hex(&self.0))
-    }
-
-    /// Reads the form that [`to_text`](Self::to_text) writes.
-    pub fn from_text(text: &str) -> Option<Self> {
-        let digits = text.strip_prefix(HASH_PREFIX)?;
-        if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return None;
-        }
-        let mut hash = [0; 32];
-        for (byte, at) in hash.iter_mut().zip((0..64).step_by(2)) {
-            *byte = u8::from_str_radix(digits.get(at..at + 2)?, 16).ok()?;
-        }
-        Some(Self(hash))
+impl From<SecretHash> for String {
+    fn from(hash: SecretHash) -> Self {
+        format!("{HASH_PREFIX}{}", hex(&hash.0))
     }
 }
 
-gatepost_base::opaque_debug!(SecretHash);
+impl TryFrom<String> for SecretHash {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let digits = text.strip_prefix(HASH_PREFIX).map(str::to_ascii_lowercase);
+        let hash = digits.and_then(|digits| parse_hex(digits.as_bytes()));
+        hash.map(Self).ok_or("`hash` is not `sha256:…`")
+    }
+}
+
+opaque_debug!(SecretHash);
 
 const HASH_PREFIX: &str = "sha256:";
 
@@ -227,7 +215,7 @@ mod tests {
         let shown = format!("{key:?} {:?}", key.hash());
         assert!(!shown.contains(&*key.secret), "{shown}");
         assert!(
-            !shown.contains(key.hash().to_text().strip_prefix("sha256:").unwrap()),
+            !shown.contains(String::from(key.hash()).strip_prefix("sha256:").unwrap()),
             "{shown}"
         );
     }
@@ -235,16 +223,17 @@ mod tests {
     #[test]
     fn hash_text_round_trips_and_other_text_is_rejected() {
         let hash = ApiKey::generate().unwrap().hash();
-        let read = SecretHash::from_text(&hash.to_text()).unwrap();
+        let written = String::from(hash.clone());
+        let read = SecretHash::try_from(written.clone()).unwrap();
         assert!(bool::from(read.ct_eq(&hash)));
         for text in [
             "",
             "sha256:",
             "sha256:00",
-            hash.to_text().strip_prefix('s').unwrap(),
-            &format!("{}0", hash.to_text()),
+            written.strip_prefix('s').unwrap(),
+            &format!("{written}0"),
         ] {
-            assert!(SecretHash::from_text(text).is_none(), "{text}");
+            assert!(SecretHash::try_from(text.to_owned()).is_err(), "{text}");
         }
     }
 

@@ -23,8 +23,11 @@ pub struct ApiKeyStore {
 
 /// What is stored of one key. Two keys may have the same name: the current one
 /// and its replacement.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct StoredKey {
+    /// The key's id.
+    pub id: ApiKeyId,
     /// The hash of the secret.
     pub hash: SecretHash,
     /// The administrator's name for the key.
@@ -34,8 +37,10 @@ pub struct StoredKey {
     /// When it was created.
     pub created: Timestamp,
     /// When it expires.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
     /// When it was revoked.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub revoked: Option<Timestamp>,
 }
 
@@ -111,13 +116,15 @@ impl ApiKeyStore {
             damaged(format!("line {line}: {}", error.message()))
         })?;
         let mut keys = BTreeMap::new();
-        for entry in file.keys {
-            let shown: String = entry.id.chars().take(20).collect();
-            let (id, key) = entry
-                .into_key()
-                .map_err(|what| damaged(format!("key `{shown}`: {what}")))?;
-            if keys.insert(id, key).is_some() {
-                return Err(damaged(format!("key `{shown}` appears twice")));
+        for mut key in file.keys {
+            let id = key.id.clone();
+            key.roles.sort();
+            key.roles.dedup();
+            if key.roles.is_empty() {
+                return Err(damaged(format!("key `{id}`: `roles` is empty")));
+            }
+            if keys.insert(id.clone(), key).is_some() {
+                return Err(damaged(format!("key `{id}` appears twice")));
             }
         }
         Ok(Self { keys })
@@ -161,9 +168,9 @@ impl ApiKeyStore {
         self.keys.iter()
     }
 
-    /// Adds a key. Its secret is not stored.
-    pub fn add(&mut self, key: &ApiKey, stored: StoredKey) {
-        self.keys.insert(key.id().clone(), stored);
+    /// Adds a key.
+    pub fn add(&mut self, key: StoredKey) {
+        self.keys.insert(key.id.clone(), key);
     }
 
     /// Marks a key as revoked. `None` if there is no key of that id. The time of
@@ -176,13 +183,8 @@ impl ApiKeyStore {
 
     /// The text of the file.
     pub(super) fn to_text(&self) -> Result<String, toml::ser::Error> {
-        let file = KeysFile {
-            keys: self
-                .keys
-                .iter()
-                .map(|(id, key)| KeysFileEntry::from_key(id, key))
-                .collect(),
-        };
+        let keys = self.keys.values().cloned().collect();
+        let file = KeysFile { keys };
         Ok(format!("{HEADER}{}", toml::to_string(&file)?))
     }
 }
@@ -226,60 +228,7 @@ const HEADER: &str = "\
 #[serde(deny_unknown_fields)]
 struct KeysFile {
     #[serde(default)]
-    keys: Vec<KeysFileEntry>,
-}
-
-#[derive(Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct KeysFileEntry {
-    id: String,
-    hash: String,
-    name: String,
-    roles: Vec<RoleName>,
-    created: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expires: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    revoked: Option<String>,
-}
-
-impl KeysFileEntry {
-    fn from_key(id: &ApiKeyId, key: &StoredKey) -> Self {
-        Self {
-            id: id.to_string(),
-            hash: key.hash.to_text(),
-            name: key.name.clone(),
-            roles: key.roles.clone(),
-            created: key.created.to_string(),
-            expires: key.expires.map(|time| time.to_string()),
-            revoked: key.revoked.map(|time| time.to_string()),
-        }
-    }
-
-    fn into_key(self) -> Result<(ApiKeyId, StoredKey), &'static str> {
-        let id = ApiKeyId::try_from(self.id.as_str()).map_err(|MalformedKey| "not a key id")?;
-        let hash = SecretHash::from_text(&self.hash).ok_or("`hash` is not `sha256:…`")?;
-        let mut roles = self.roles;
-        roles.sort();
-        roles.dedup();
-        if roles.is_empty() {
-            return Err("`roles` is empty");
-        }
-        let key = StoredKey {
-            hash,
-            name: self.name,
-            roles,
-            created: parse_time(&self.created)?,
-            expires: self.expires.as_deref().map(parse_time).transpose()?,
-            revoked: self.revoked.as_deref().map(parse_time).transpose()?,
-        };
-        Ok((id, key))
-    }
-}
-
-fn parse_time(text: &str) -> Result<Timestamp, &'static str> {
-    text.parse()
-        .map_err(|_unreadable: jiff::Error| "a time must be written like `2026-01-31T12:00:00Z`")
+    keys: Vec<StoredKey>,
 }
 
 #[cfg(test)]
@@ -296,6 +245,7 @@ mod tests {
 
     fn stored(key: &ApiKey) -> StoredKey {
         StoredKey {
+            id: key.id().clone(),
             hash: key.hash(),
             name: "report".to_owned(),
             roles: vec![RoleName::try_from("reader").unwrap()],
@@ -309,7 +259,7 @@ mod tests {
         let mut store = ApiKeyStore::default();
         let mut entry = stored(key);
         change(&mut entry);
-        store.add(key, entry);
+        store.add(entry);
         store
     }
 
@@ -365,7 +315,7 @@ mod tests {
     fn keys_with_same_name_are_both_valid_until_one_is_revoked() {
         let (old, new) = (ApiKey::generate().unwrap(), ApiKey::generate().unwrap());
         let mut store = store_with(&old, |_| ());
-        store.add(&new, stored(&new));
+        store.add(stored(&new));
         assert!(store.verify(&old.reveal(), NOW).is_ok());
         assert!(store.verify(&new.reveal(), NOW).is_ok());
         store.revoke(old.id(), NOW).unwrap();

@@ -27,21 +27,24 @@ pub(super) enum ClaimsSource {
 /// What claims must be like. There must be an audience; whether it is the
 /// instance's is checked per request ([`Principal::has_audience`]).
 #[derive(Clone, Debug)]
-pub(super) struct ClaimRules {
-    pub(super) issuer: Arc<str>,
+pub struct ClaimRules {
+    /// The provider's own name, compared byte for byte.
+    pub issuer: Arc<str>,
     /// How far the provider's clock may differ from ours.
-    pub(super) skew: Duration,
-    pub(super) allow_no_exp: bool,
-    pub(super) allow_missing_token_type: bool,
+    pub skew: Duration,
+    /// Whether a token without `exp` is accepted.
+    pub allow_no_exp: bool,
+    /// Whether an introspection response without `token_type` is accepted.
+    pub allow_missing_token_type: bool,
     /// Whether a token without a client is accepted: Zitadel's personal access
     /// tokens pass the audience check of every project.
-    pub(super) allow_no_client: bool,
+    pub allow_no_client: bool,
     /// Claims that name the token's client; the first that exists counts.
-    pub(super) client_claims: &'static [&'static str],
+    pub client_claims: &'static [&'static str],
     /// JSON pointers to roles or groups.
-    pub(super) role_claims: Vec<String>,
+    pub role_claims: Vec<String>,
     /// JSON pointers to scopes.
-    pub(super) scope_claims: Vec<String>,
+    pub scope_claims: Vec<String>,
 }
 
 impl From<WrongType> for TokenRejected {
@@ -101,7 +104,7 @@ impl ClaimRules {
         claims: &StrictObject,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, TokenRejected> {
-        let (time, skew) = (unix_seconds(now), self.skew.as_secs_f64());
+        let (time, skew) = (now.as_duration().as_secs_f64(), self.skew.as_secs_f64());
         // A NaN, which JSON does not have, would fail this comparison.
         let expires = match claims.seconds("exp")? {
             Some(exp) if exp > time - skew => Some(saturating_add_seconds(now, exp - time)),
@@ -241,15 +244,6 @@ fn is_program(claims: &StrictObject, client: Option<&str>) -> Result<bool, Token
 
 fn is_valid_identifier(text: &str) -> bool {
     !text.is_empty() && text.len() <= MAX_SUBJECT_BYTES && !text.chars().any(char::is_control)
-}
-
-#[expect(
-    clippy::as_conversions,
-    clippy::cast_precision_loss,
-    reason = "seconds of this age fit into 52 bits"
-)]
-fn unix_seconds(now: Timestamp) -> f64 {
-    now.as_millisecond() as f64 / 1000.0
 }
 
 fn saturating_add_seconds(now: Timestamp, seconds: f64) -> Timestamp {

@@ -32,22 +32,6 @@ pub(super) struct Discovery {
     metadata: Arc<Refreshing<Metadata>>,
 }
 
-/// Why a provider's metadata is not known. For the log and the administrator.
-#[derive(Debug, thiserror::Error)]
-enum DiscoveryError {
-    /// Another issuer publishes it: only the administrator can fix that.
-    #[error(
-        "the provider calls itself `{published}`; set `issuer` to exactly that if it is the right provider (`{configured}` is configured)"
-    )]
-    IssuerMismatch {
-        configured: Arc<str>,
-        published: Box<str>,
-    },
-    /// It did not answer, or not with metadata.
-    #[error("the provider's metadata cannot be read: {0}")]
-    Unavailable(String),
-}
-
 impl Discovery {
     pub(super) fn new(issuer: Arc<str>) -> Self {
         Self {
@@ -74,7 +58,7 @@ impl Discovery {
         let fetch = async move {
             let fetched = fetch_metadata(&issuer, &http).await;
             // Another issuer at the same address is not the one we knew.
-            if let Err(DiscoveryError::IssuerMismatch { .. }) = fetched {
+            if let Err(ProviderError::Misconfigured(_)) = fetched {
                 known.clear();
             }
             Ok((fetched?, LIFETIME))
@@ -83,21 +67,8 @@ impl Discovery {
     }
 }
 
-impl From<DiscoveryError> for ProviderUnavailable {
-    fn from(error: DiscoveryError) -> Self {
-        let text = error.to_string().into();
-        match error {
-            DiscoveryError::IssuerMismatch { .. } => ProviderError::Misconfigured(text).into(),
-            DiscoveryError::Unavailable(_) => ProviderError::Unreachable(text).into(),
-        }
-    }
-}
-
 /// Tries both locations; the first that has metadata counts.
-async fn fetch_metadata(
-    issuer: &Arc<str>,
-    http: &ProviderHttp,
-) -> Result<Metadata, DiscoveryError> {
+async fn fetch_metadata(issuer: &Arc<str>, http: &ProviderHttp) -> Result<Metadata, ProviderError> {
     let mut reasons = Vec::new();
     for url in metadata_urls(issuer) {
         let response = match http.get(&url, MAX_METADATA_BYTES).await {
@@ -108,7 +79,7 @@ async fn fetch_metadata(
             }
             // The other location is at the same host.
             Err(error @ (ProviderHttpError::Failed(_) | ProviderHttpError::EgressDenied(_))) => {
-                return Err(DiscoveryError::Unavailable(error.to_string()));
+                return Err(unreadable(&error.to_string()));
             }
         };
         let status = response.status;
@@ -119,15 +90,26 @@ async fn fetch_metadata(
         match serde_json::from_slice::<Metadata>(&response.body) {
             Ok(metadata) if metadata.issuer == **issuer => return Ok(metadata),
             Ok(metadata) => {
-                return Err(DiscoveryError::IssuerMismatch {
-                    configured: Arc::clone(issuer),
-                    published: metadata.issuer.chars().take(200).collect(),
-                });
+                return Err(issuer_mismatch(issuer, &metadata.issuer));
             }
             Err(error) => reasons.push(format!("{}: not metadata: {error}", url.path())),
         }
     }
-    Err(DiscoveryError::Unavailable(reasons.join("; ")))
+    Err(unreadable(&reasons.join("; ")))
+}
+
+/// It did not answer, or not with metadata.
+fn unreadable(why: &str) -> ProviderError {
+    ProviderError::Unreachable(format!("the provider's metadata cannot be read: {why}").into())
+}
+
+/// Another issuer publishes it: only the administrator can fix that.
+fn issuer_mismatch(configured: &str, published: &str) -> ProviderError {
+    let published: String = published.chars().take(200).collect();
+    let why = format!(
+        "the provider calls itself `{published}`; set `issuer` to exactly that if it is the right provider (`{configured}` is configured)"
+    );
+    ProviderError::Misconfigured(why.into())
 }
 
 /// The locations of an issuer's metadata: OpenID Connect appends to the
@@ -151,16 +133,13 @@ fn metadata_urls(issuer: &str) -> Vec<Url> {
 
 #[cfg(test)]
 mod tests {
-    use super::{DiscoveryError, metadata_urls};
+    use super::{issuer_mismatch, metadata_urls, unreadable};
 
     #[test]
     fn discovery_error_texts() {
-        let mismatch = DiscoveryError::IssuerMismatch {
-            configured: "https://id.example.com".into(),
-            published: "https://id.example.com/".into(),
-        };
+        let mismatch = issuer_mismatch("https://id.example.com", "https://id.example.com/");
         insta::assert_snapshot!(mismatch, @"the provider calls itself `https://id.example.com/`; set `issuer` to exactly that if it is the right provider (`https://id.example.com` is configured)");
-        insta::assert_snapshot!(DiscoveryError::Unavailable("status 500".into()), @"the provider's metadata cannot be read: status 500");
+        insta::assert_snapshot!(unreadable("status 500"), @"the provider cannot be reached: the provider's metadata cannot be read: status 500");
     }
 
     #[test]

@@ -86,6 +86,7 @@ mod tests {
     fn add(path: &std::path::Path) -> ApiKey {
         let key = ApiKey::generate().unwrap();
         let stored = StoredKey {
+            id: key.id().clone(),
             hash: key.hash(),
             name: "a \"quoted\" name".to_owned(),
             roles: vec![RoleName::try_from("reader").unwrap()],
@@ -93,7 +94,7 @@ mod tests {
             expires: Some(Timestamp::MAX),
             revoked: None,
         };
-        update_keys_file(path, |keys| keys.add(&key, stored)).unwrap();
+        update_keys_file(path, |keys| keys.add(stored)).unwrap();
         key
     }
 

@@ -40,10 +40,11 @@ mod token_cache;
 mod token_lookup;
 mod token_rejected;
 
-pub use api_key::{ApiKey, ApiKeyId, MalformedKey, SecretHash};
+pub use api_key::{ApiKey, ApiKeyId, InvalidApiKeyId, MalformedKey, SecretHash};
 pub use api_key_store::{ApiKeyError, ApiKeyStore, KeysFileError, StoredKey};
 pub use bearer::{Bearer, BearerError, OwnedBearer};
 pub use caller::{Caller, CallerKind};
+pub use claims::ClaimRules;
 pub use client_assertion::{ClientKey, InvalidClientKey};
 pub use client_auth::{ClientAuth, Secret};
 pub use credential::{AmbiguousCredential, CredentialSource, choose_credential};
@@ -61,7 +62,8 @@ pub use protected_resource::{Challenge, PROTECTED_RESOURCE_PATH, ProtectedResour
 pub use provider::Provider;
 pub use provider_check::{CheckResult, CheckStatus};
 pub use provider_error::{ProviderError, ProviderUnavailable};
-pub use provider_http::http_failure;
+pub use provider_http::{EgressPolicy, http_failure};
 pub use provider_settings::{InvalidProvider, ProviderSettings, Validation};
+pub use token_cache::CacheTtls;
 pub use token_lookup::{TokenCacheLookup, TokenCacheMiss, TokenError, VerifiedToken};
 pub use token_rejected::TokenRejected;

@@ -5,11 +5,11 @@ use std::{fmt, sync::Arc, time::Duration};
 use gatepost_base::ProviderName;
 
 use super::{
-    ClientAuth, InvalidProvider, Metadata, Now, Principal, ProviderError, ProviderSettings,
+    InvalidProvider, Metadata, Now, Principal, ProviderError, ProviderSettings,
     ProviderUnavailable, TokenError, TokenRejected, Validation,
     bulkhead::Bulkhead,
     circuit_breaker::CircuitBreaker,
-    claims::{ClaimRules, ClaimsSource},
+    claims::ClaimsSource,
     introspector::Introspector,
     jwks::{KeyCache, KeySet},
     jwt::{self, JwtRules, UnverifiedJwt},
@@ -18,17 +18,16 @@ use super::{
     provider_keys::ProviderKeys,
     single_flight::SingleFlight,
     strict_json::StrictObject,
-    token_cache::{CacheTtls, TokenCache, TokenKey},
+    token_cache::{TokenCache, TokenKey},
     token_lookup::LookupResult,
 };
 
 /// One identity provider, with a cache of its tokens.
 pub struct Provider {
-    settings: ProviderSettings,
-    endpoints: Arc<ProviderEndpoints>,
-    keys: Arc<ProviderKeys>,
+    pub(super) settings: ProviderSettings,
+    pub(super) endpoints: Arc<ProviderEndpoints>,
+    pub(super) keys: Arc<ProviderKeys>,
     introspector: Introspector,
-    claim_rules: ClaimRules,
     pub(super) jwt_rules: Arc<JwtRules>,
     bulkhead: Bulkhead,
     pub(super) cache: TokenCache,
@@ -47,11 +46,11 @@ impl Provider {
             jwt::parse_algorithm(name).ok_or_else(|| InvalidProvider::Algorithm(name.clone()))
         });
         let jwt_rules = Arc::new(JwtRules {
-            issuer: settings.issuer.to_string(),
+            issuer: settings.claims.issuer.to_string(),
             audiences: settings.audiences.iter().cloned().collect(),
             algorithms: algorithms.collect::<Result<_, _>>()?,
             require_at_jwt: settings.require_at_jwt,
-            clock_skew: settings.clock_skew,
+            clock_skew: settings.claims.skew,
         });
         let keys = ProviderKeys::new(Arc::clone(&endpoints), KeyCache::new(settings.name.clone()));
         Ok(Self {
@@ -67,22 +66,8 @@ impl Provider {
             },
             endpoints,
             keys,
-            claim_rules: ClaimRules {
-                issuer: Arc::clone(&settings.issuer),
-                skew: settings.clock_skew,
-                allow_no_exp: settings.allow_no_exp,
-                allow_missing_token_type: settings.allow_missing_token_type,
-                allow_no_client: settings.allow_no_client,
-                client_claims: settings.client_claims,
-                role_claims: settings.role_claims.clone(),
-                scope_claims: settings.scope_claims.clone(),
-            },
             jwt_rules,
-            cache: TokenCache::new(CacheTtls {
-                valid: settings.cache_ttl,
-                rejected: settings.negative_ttl,
-                stale_if_error: settings.stale_if_error,
-            })?,
+            cache: TokenCache::new(settings.cache)?,
             bulkhead: Bulkhead::new(settings.max_in_flight, settings.max_wait),
             lookups: SingleFlight::default(),
             settings,
@@ -96,7 +81,7 @@ impl Provider {
 
     /// Its own name.
     pub fn issuer(&self) -> &str {
-        &self.settings.issuer
+        &self.settings.claims.issuer
     }
 
     /// How old a cached answer may be for a call that writes.
@@ -156,9 +141,10 @@ impl Provider {
         if by_signature {
             let claims = self.verify_jwt(token, now).await?;
             if self.settings.validation == Validation::Jwt {
-                let principal = self
-                    .claim_rules
-                    .validate(&claims, ClaimsSource::Jwt, now.wall)?;
+                let principal =
+                    self.settings
+                        .claims
+                        .validate(&claims, ClaimsSource::Jwt, now.wall)?;
                 return Ok(Arc::new(principal));
             }
             signed_audiences = Some(claims.texts("aud").map_err(TokenRejected::from)?);
@@ -184,38 +170,9 @@ impl Provider {
         let claims = self.introspector.introspect(token, now).await?;
         let claims = claims.ok_or(TokenRejected::Inactive)?;
         Ok(self
-            .claim_rules
+            .settings
+            .claims
             .validate(&claims, ClaimsSource::Introspection, now.wall)?)
-    }
-}
-
-/// What only [`Provider::check`] needs.
-impl Provider {
-    /// Fetches the keys if there are none.
-    pub(super) async fn ensure_keys(&self, now: Now) -> Result<(), ProviderUnavailable> {
-        self.keys.load(now).await.map(drop)
-    }
-
-    pub(super) fn uses_keys(&self) -> bool {
-        self.settings.validation != Validation::Introspection || self.settings.signed_introspection
-    }
-
-    pub(super) fn requires_at_jwt(&self) -> bool {
-        self.settings.require_at_jwt
-    }
-
-    pub(super) fn audiences(&self) -> &[String] {
-        &self.settings.audiences
-    }
-
-    pub(super) fn auth_method(&self) -> Option<&'static str> {
-        self.settings.client_auth.as_deref().map(ClientAuth::method)
-    }
-
-    /// Whether the issuer's host is in the public internet; `None` if it has
-    /// no address.
-    pub(super) async fn is_public(&self) -> Option<bool> {
-        self.endpoints.http.is_public().await
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::{
     Bearer, Metadata, Now, Principal, Provider, ProviderError, ProviderUnavailable,
-    TokenCacheLookup, TokenError, TokenRejected, introspector::PROBE_TOKEN, jwt::UnverifiedJwt,
+    TokenCacheLookup, TokenError, TokenRejected, Validation, introspector::PROBE_TOKEN,
+    jwt::UnverifiedJwt,
 };
 
 /// The result of one check.
@@ -74,9 +75,10 @@ impl Provider {
             Err(unavailable) => results.push(explain_unavailable(&unavailable)),
         }
         results.extend(self.check_addresses().await);
-        if self.uses_keys() {
-            results.push(match self.ensure_keys(now).await {
-                Ok(()) => CheckResult::pass("its keys are readable"),
+        let settings = &self.settings;
+        if settings.validation != Validation::Introspection || settings.signed_introspection {
+            results.push(match self.keys.load(now).await {
+                Ok(_) => CheckResult::pass("its keys are readable"),
                 Err(unavailable) => explain_unavailable(&unavailable),
             });
         }
@@ -147,12 +149,15 @@ impl Provider {
             ));
         }
         let methods = &metadata.introspection_endpoint_auth_methods_supported;
-        if let (Some(method), true) = (self.auth_method(), self.accepts_opaque())
+        if let (Some(auth), true) = (self.settings.client_auth.as_deref(), self.accepts_opaque())
             && !methods.is_empty()
-            && !has(methods, method)
+            && !has(methods, auth.method())
         {
             results.push(CheckResult::warn(
-                format!("its metadata does not list `{method}` for introspection"),
+                format!(
+                    "its metadata does not list `{}` for introspection",
+                    auth.method()
+                ),
                 format!("set `client_auth` to one of: {}", methods.join(", ")),
             ));
         }
@@ -167,7 +172,7 @@ impl Provider {
     }
 
     async fn check_addresses(&self) -> Vec<CheckResult> {
-        match self.is_public().await {
+        match self.endpoints.http.is_public().await {
             Some(false) => vec![CheckResult::warn(
                 "its address is not public, so that assistants in a cloud (claude.ai, ChatGPT) cannot reach it to log in",
                 "no action is needed if all clients are in your own network",
@@ -256,8 +261,8 @@ impl Provider {
             token.issuer.unwrap_or_default(),
             audiences.join("`, `"),
             self.issuer(),
-            self.audiences().join("`, `"),
-            if self.requires_at_jwt() {
+            self.settings.audiences.join("`, `"),
+            if self.settings.require_at_jwt {
                 ", and the type `at+jwt` (or set `require_at_jwt = false`)"
             } else {
                 ""

@@ -8,7 +8,7 @@ use super::{
     InvalidProvider, Metadata, Now, ProviderSettings,
     discovery::Discovery,
     provider_error::{ProviderError, ProviderUnavailable},
-    provider_http::{self, EgressPolicy, ProviderHttp},
+    provider_http::{self, ProviderHttp},
 };
 
 /// The introspection path of every Zitadel.
@@ -33,23 +33,18 @@ impl ProviderEndpoints {
             Url::parse(text).map_err(|_not_a_url| InvalidProvider::Url(text.to_owned()))
         };
         let parse_optional = |text: &Option<String>| text.as_deref().map(parse).transpose();
-        let issuer = parse(&settings.issuer)?;
+        let issuer = parse(&settings.claims.issuer)?;
         let introspection_url = parse_optional(&settings.introspection_url)?;
         let jwks_url = parse_optional(&settings.jwks_url)?;
         // The administrator intends the addresses in configured URLs.
-        let mut allowed_networks = settings.private_networks.clone();
+        let mut policy = settings.egress.clone();
         for url in [Some(&issuer), introspection_url.as_ref(), jwks_url.as_ref()] {
-            allowed_networks.extend(url.into_iter().flat_map(provider_http::literal_networks));
+            let networks = &mut policy.allowed_networks;
+            networks.extend(url.into_iter().flat_map(provider_http::literal_networks));
         }
-        let policy = EgressPolicy {
-            allowed_hosts: settings.endpoint_hosts.clone(),
-            allowed_networks,
-            connect_timeout: settings.connect_timeout,
-            timeout: settings.timeout,
-        };
         Ok(Self {
             http: Arc::new(ProviderHttp::new(issuer, policy, settings.tls.clone())),
-            discovery: Discovery::new(Arc::clone(&settings.issuer)),
+            discovery: Discovery::new(Arc::clone(&settings.claims.issuer)),
             introspection_url,
             jwks_url,
             is_zitadel: settings.is_zitadel,

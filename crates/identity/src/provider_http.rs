@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use ipnet::IpNet;
 use reqwest::{
-    Client, Method, Url,
+    Client, RequestBuilder, Url,
     dns::{Addrs, Name, Resolve, Resolving},
     redirect,
 };
@@ -22,14 +22,15 @@ use gatepost_base::{AddressScope, error_chain};
 
 /// Which addresses of a provider may be contacted, and how long that may take.
 #[derive(Clone, Debug)]
-pub(super) struct EgressPolicy {
+pub struct EgressPolicy {
     /// Hosts of endpoints besides the issuer's own, in lower case.
-    pub(super) allowed_hosts: Vec<String>,
+    pub allowed_hosts: Vec<String>,
     /// Networks that are not public, but where the provider may be.
-    pub(super) allowed_networks: Vec<IpNet>,
-    pub(super) connect_timeout: Duration,
+    pub allowed_networks: Vec<IpNet>,
+    /// Limit of connecting.
+    pub connect_timeout: Duration,
     /// Limit of one whole exchange.
-    pub(super) timeout: Duration,
+    pub timeout: Duration,
 }
 
 /// An HTTP client for one provider.
@@ -122,8 +123,8 @@ impl ProviderHttp {
         url: &Url,
         limit: usize,
     ) -> Result<ProviderResponse, ProviderHttpError> {
-        self.send(url, Method::GET, &[], None, "application/json", limit)
-            .await
+        let request = self.client()?.get(url.clone());
+        self.send(request, "application/json", limit).await
     }
 
     /// Posts a form.
@@ -135,45 +136,45 @@ impl ProviderHttp {
         accept: &'static str,
         limit: usize,
     ) -> Result<ProviderResponse, ProviderHttpError> {
-        self.send(url, Method::POST, form, authorization, accept, limit)
-            .await
+        let body: String = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(form)
+            .finish();
+        let mut request = self
+            .client()?
+            .post(url.clone())
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(body);
+        if let Some(mut authorization) = authorization {
+            authorization.set_sensitive(true);
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        self.send(request, accept, limit).await
     }
 
     async fn send(
         &self,
-        url: &Url,
-        method: Method,
-        form: &[(&str, &str)],
-        authorization: Option<HeaderValue>,
+        request: RequestBuilder,
         accept: &'static str,
         limit: usize,
     ) -> Result<ProviderResponse, ProviderHttpError> {
+        let request = request
+            .header(header::ACCEPT, accept)
+            .header(header::ACCEPT_ENCODING, "identity")
+            .build()
+            .map_err(request_failed)?;
         // The resolver is not asked about IP addresses.
-        if let Some(address) = ip_literal(url)
+        if let Some(address) = ip_literal(request.url())
             && !self.policy.allows(address)
         {
             return Err(ProviderHttpError::EgressDenied(egress_denied_message(
                 address,
             )));
         }
-        let mut request = self
+        let mut response = self
             .client()?
-            .request(method.clone(), url.clone())
-            .header(header::ACCEPT, accept)
-            .header(header::ACCEPT_ENCODING, "identity");
-        if method == Method::POST {
-            let body: String = url::form_urlencoded::Serializer::new(String::new())
-                .extend_pairs(form)
-                .finish();
-            request = request
-                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-                .body(body);
-        }
-        if let Some(mut authorization) = authorization {
-            authorization.set_sensitive(true);
-            request = request.header(header::AUTHORIZATION, authorization);
-        }
-        let mut response = request.send().await.map_err(request_failed)?;
+            .execute(request)
+            .await
+            .map_err(request_failed)?;
         let mut body = BytesMut::new();
         while let Some(part) = response.chunk().await.map_err(request_failed)? {
             if body.len() + part.len() > limit {
@@ -206,14 +207,6 @@ impl ProviderHttp {
             .build()
             .map_err(request_failed)?;
         Ok(self.client.get_or_init(|| client).clone())
-    }
-}
-
-impl std::fmt::Debug for ProviderHttp {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ProviderHttp")
-            .field("issuer", &self.issuer.as_str())
-            .finish_non_exhaustive()
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Now, TokenError, TokenRejected,
-    jwks::{FetchedKeys, KeyCache, KeyLookupError, KeySet},
+    jwks::{FetchedKeys, KeyCache, KeySet},
     jwt::JwtError,
     provider_endpoints::ProviderEndpoints,
     provider_error::{LastProviderError, ProviderError, ProviderUnavailable},
@@ -56,14 +56,14 @@ impl ProviderKeys {
             Err(JwtError::NeedsKey(id)) => id,
         };
         let fetch = Arc::clone(self).fetch(now);
-        match self.cache.keys_with_id(&needed, fetch, now.monotonic).await {
-            Ok(keys) => verify(&keys).map_err(|error| match error {
-                JwtError::Rejected(why) => why.into(),
-                JwtError::NeedsKey(_) => TokenRejected::UnknownKey.into(),
-            }),
-            Err(KeyLookupError::NoSuchKey) => Err(TokenRejected::UnknownKey.into()),
-            Err(KeyLookupError::Unavailable(why)) => Err(why.into()),
-        }
+        let keys = self
+            .cache
+            .keys_with_id(&needed, fetch, now.monotonic)
+            .await?;
+        verify(&keys).map_err(|error| match error {
+            JwtError::Rejected(why) => why.into(),
+            JwtError::NeedsKey(_) => TokenRejected::UnknownKey.into(),
+        })
     }
 
     async fn fetch(self: Arc<Self>, now: Now) -> Result<FetchedKeys, ProviderUnavailable> {

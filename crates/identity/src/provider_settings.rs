@@ -7,7 +7,7 @@ use rustls::ClientConfig;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::ClientAuth;
+use super::{ClientAuth, claims::ClaimRules, provider_http::EgressPolicy, token_cache::CacheTtls};
 
 /// How tokens are validated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
@@ -27,8 +27,6 @@ pub enum Validation {
 pub struct ProviderSettings {
     /// Its name in the configuration.
     pub name: ProviderName,
-    /// Its own name, compared byte for byte.
-    pub issuer: Arc<str>,
     /// Whether it is a Zitadel: there an audience proves nothing, and grants
     /// ask for roles.
     pub is_zitadel: bool,
@@ -49,45 +47,22 @@ pub struct ProviderSettings {
     pub require_at_jwt: bool,
     /// Audiences of all instances that use this provider.
     pub audiences: Vec<String>,
-    /// JSON pointers to roles or groups.
-    pub role_claims: Vec<String>,
-    /// JSON pointers to scopes.
-    pub scope_claims: Vec<String>,
-    /// Claims that name the client a token was issued to.
-    pub client_claims: &'static [&'static str],
-    /// Whether a token without `exp` is accepted.
-    pub allow_no_exp: bool,
-    /// Whether an introspection response without `token_type` is accepted.
-    pub allow_missing_token_type: bool,
-    /// Whether a token without a client is accepted.
-    pub allow_no_client: bool,
+    /// What its claims must be like.
+    pub claims: ClaimRules,
     /// Whether a new login can give a token more scopes.
     pub step_up: bool,
-    /// Hosts of its endpoints besides the issuer's own.
-    pub endpoint_hosts: Vec<String>,
-    /// Networks that are not public, but where it may be reached.
-    pub private_networks: Vec<ipnet::IpNet>,
+    /// Where and how long it may be contacted.
+    pub egress: EgressPolicy,
     /// The certificates that are trusted for it.
     pub tls: ClientConfig,
-    /// How long connecting may take.
-    pub connect_timeout: Duration,
-    /// How long one request may take in all.
-    pub timeout: Duration,
     /// Introspection requests at once.
     pub max_in_flight: usize,
     /// How long a request may wait for its slot.
     pub max_wait: Duration,
-    /// How long a valid token is cached.
-    pub cache_ttl: Duration,
-    /// How long a rejected token is cached.
-    pub negative_ttl: Duration,
+    /// How long answers are cached.
+    pub cache: CacheTtls,
     /// How old a cached answer may be for a call that writes.
     pub write_max_age: Duration,
-    /// How much longer a valid token is accepted while the provider is
-    /// unavailable.
-    pub stale_if_error: Duration,
-    /// How far its clock may differ from ours.
-    pub clock_skew: Duration,
 }
 
 /// Settings that do not describe a provider.

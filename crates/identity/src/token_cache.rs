@@ -1,7 +1,6 @@
 //! The cache of looked-up tokens.
 
 use std::{
-    fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -27,13 +26,13 @@ pub(super) struct TokenKey([u8; 32]);
 
 /// How long answers are cached.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct CacheTtls {
+pub struct CacheTtls {
     /// That a token is valid.
-    pub(super) valid: Duration,
+    pub valid: Duration,
     /// That it is not: short, because Zitadel also says so after internal errors.
-    pub(super) rejected: Duration,
+    pub rejected: Duration,
     /// That it is valid, beyond the first, while the provider is unavailable.
-    pub(super) stale_if_error: Duration,
+    pub stale_if_error: Duration,
 }
 
 /// A bounded cache. Valid and rejected tokens are separate, so that a flood of
@@ -158,14 +157,6 @@ fn entry_bytes(principal: &Principal) -> u32 {
     });
     let bytes = 512 + texts.chain(audiences).chain(roles).sum::<usize>();
     u32::try_from(bytes).unwrap_or(u32::MAX)
-}
-
-impl fmt::Debug for TokenCache {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenCache")
-            .field("ttls", &self.ttls)
-            .finish_non_exhaustive()
-    }
 }
 
 gatepost_base::opaque_debug!(TokenKey);

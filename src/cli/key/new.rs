@@ -63,6 +63,7 @@ pub(super) fn run(new: &New) -> Result<(), CliError> {
     let key = ApiKey::generate()
         .map_err(|error| CliError::Failed(format!("the system provides no randomness: {error}")))?;
     let stored = StoredKey {
+        id: key.id().clone(),
         hash: key.hash(),
         name: new.name.clone(),
         roles,
@@ -73,7 +74,7 @@ pub(super) fn run(new: &New) -> Result<(), CliError> {
     let until = stored
         .expires
         .map_or_else(|| "it is revoked".to_owned(), |time| time.to_string());
-    update_keys_file(&file, |keys| keys.add(&key, stored))?;
+    update_keys_file(&file, |keys| keys.add(stored))?;
     terminal::print(&key.reveal())?;
     terminal::print_stderr(&format!(
         "Created key {} in {}, valid until {until}.\nIt cannot be printed again. A running gateway accepts it after SIGHUP.",

@@ -4,7 +4,7 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::{CliError, KeysFileLocation, terminal};
-use gatepost_identity::{ApiKeyId, MalformedKey, update_keys_file};
+use gatepost_identity::{ApiKeyId, update_keys_file};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -22,7 +22,7 @@ pub(super) struct Revoke {
 
 fn id(text: &str) -> Result<ApiKeyId, &'static str> {
     ApiKeyId::try_from(text)
-        .map_err(|MalformedKey| "this is not the id of a key; `gatepost key list` prints them")
+        .map_err(|_not_an_id| "this is not the id of a key; `gatepost key list` prints them")
 }
 
 pub(super) fn run(revoke: &Revoke) -> Result<(), CliError> {

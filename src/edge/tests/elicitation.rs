@@ -59,6 +59,7 @@ impl ElicitationGateway {
         let key = || {
             let key = ApiKey::generate().unwrap();
             let stored = StoredKey {
+                id: key.id().clone(),
                 hash: key.hash(),
                 name: "test".to_owned(),
                 roles: vec![RoleName::try_from("writer").unwrap()],
@@ -66,7 +67,7 @@ impl ElicitationGateway {
                 expires: None,
                 revoked: None,
             };
-            update_keys_file(&file, |keys| keys.add(&key, stored)).unwrap();
+            update_keys_file(&file, |keys| keys.add(stored)).unwrap();
             format!("Authorization: Bearer {}", key.reveal())
         };
         let (ada, bob) = (key(), key());

@@ -269,6 +269,7 @@ pub(super) fn read_calls(folder: &Path) -> Vec<Value> {
 pub(super) fn new_key(folder: &Path, role: &str, good_for: Option<Duration>) -> String {
     let key = ApiKey::generate().unwrap();
     let stored = StoredKey {
+        id: key.id().clone(),
         hash: key.hash(),
         name: "test".to_owned(),
         roles: vec![RoleName::try_from(role).unwrap()],
@@ -276,7 +277,7 @@ pub(super) fn new_key(folder: &Path, role: &str, good_for: Option<Duration>) -> 
         expires: good_for.map(|time| jiff::Timestamp::now() + time),
         revoked: None,
     };
-    update_keys_file(&folder.join("keys.toml"), |keys| keys.add(&key, stored)).unwrap();
+    update_keys_file(&folder.join("keys.toml"), |keys| keys.add(stored)).unwrap();
     key.reveal()
 }
 

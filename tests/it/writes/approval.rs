@@ -245,6 +245,7 @@ fn stateless_client_elicits_approval_by_input_required_result() {
 pub(super) fn new_key_header(file: &std::path::Path, name: &str) -> String {
     let key = ApiKey::generate().unwrap();
     let stored = StoredKey {
+        id: key.id().clone(),
         hash: key.hash(),
         name: name.to_owned(),
         roles: vec![RoleName::try_from("reader").unwrap()],
@@ -252,7 +253,7 @@ pub(super) fn new_key_header(file: &std::path::Path, name: &str) -> String {
         expires: None,
         revoked: None,
     };
-    update_keys_file(file, |keys| keys.add(&key, stored)).unwrap();
+    update_keys_file(file, |keys| keys.add(stored)).unwrap();
     format!("Authorization: Bearer {}", key.reveal())
 }
 

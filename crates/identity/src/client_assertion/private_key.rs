@@ -15,7 +15,7 @@ use base64::{
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use serde::{Deserialize, de::IgnoredAny};
 
-use crate::jwt::parse_algorithm;
+use crate::jwt::{RSA_ALGORITHMS, parse_algorithm};
 
 /// A private key that signs, with the ids from its file.
 pub(super) struct PrivateKey {
@@ -200,16 +200,6 @@ impl PrivateKey {
 /// The message of the trial signature. It is not a JWT, so the signature grants
 /// nothing.
 const PROBE_MESSAGE: &[u8] = b"gatepost tries a key";
-
-/// What an RSA key may sign with; the first is the default.
-const RSA_ALGORITHMS: &[Algorithm] = &[
-    Algorithm::RS256,
-    Algorithm::RS384,
-    Algorithm::RS512,
-    Algorithm::PS256,
-    Algorithm::PS384,
-    Algorithm::PS512,
-];
 
 /// Zitadel's key file, or a JWK. It has no `Debug`.
 #[derive(Deserialize)]

@@ -12,6 +12,7 @@ use tracing::{debug, warn};
 
 use super::KeySet;
 use crate::{
+    TokenError, TokenRejected,
     provider_error::{ProviderError, ProviderUnavailable},
     refreshing::{Lifetime, Refreshing},
 };
@@ -62,15 +63,6 @@ struct MissingKeys {
     ids: VecDeque<(Box<str>, Instant)>,
 }
 
-/// Why there is no key of an id.
-#[derive(Debug)]
-pub(crate) enum KeyLookupError {
-    /// The provider does not have it, or was asked a moment ago.
-    NoSuchKey,
-    /// The provider could not be asked; it may have the key.
-    Unavailable(ProviderUnavailable),
-}
-
 impl KeyCache {
     /// A cache without keys.
     pub(crate) fn new(provider: ProviderName) -> Self {
@@ -110,13 +102,14 @@ impl KeyCache {
     /// two minutes for the same id.
     ///
     /// # Errors
-    /// [`KeyLookupError`].
+    /// [`TokenRejected::UnknownKey`] if the provider does not have it, or was asked a
+    /// moment ago.
     pub(crate) async fn keys_with_id(
         &self,
         id: &str,
         fetch: impl Future<Output = Result<FetchedKeys, ProviderUnavailable>> + Send + 'static,
         now: Instant,
-    ) -> Result<Arc<KeySet>, KeyLookupError> {
+    ) -> Result<Arc<KeySet>, TokenError> {
         let find = || self.keys.cached(now).filter(|keys| keys.contains(id));
         if let Some(keys) = find() {
             return Ok(keys);
@@ -124,7 +117,7 @@ impl KeyCache {
         let flight = {
             let mut missing = self.lock_missing();
             if missing.contains(id, now) {
-                return Err(KeyLookupError::NoSuchKey);
+                return Err(TokenRejected::UnknownKey.into());
             }
             self.keys.in_flight().or_else(|| {
                 let last = missing.last_fetch;
@@ -145,12 +138,12 @@ impl KeyCache {
             return Ok(keys);
         }
         if let Some(error) = error {
-            return Err(KeyLookupError::Unavailable(error));
+            return Err(error.into());
         }
         if fetched {
             self.lock_missing().insert(id, now);
         }
-        Err(KeyLookupError::NoSuchKey)
+        Err(TokenRejected::UnknownKey.into())
     }
 
     /// A fetch whose body is parsed: only a usable key set replaces the keys.

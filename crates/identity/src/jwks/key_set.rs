@@ -7,7 +7,10 @@ use jsonwebtoken::{Algorithm, DecodingKey, crypto};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{jwt::parse_algorithm, strict_json::StrictObject};
+use crate::{
+    jwt::{RSA_ALGORITHMS, parse_algorithm},
+    strict_json::StrictObject,
+};
 
 /// The longest set that is read, in bytes.
 const MAX_BYTES: usize = 256 << 10;
@@ -142,17 +145,6 @@ impl fmt::Debug for PublicKey {
         write!(f, "PublicKey({:?}, {:?})", self.id, self.algorithms)
     }
 }
-
-/// What an RSA key without `alg` may be used with. [`JwtRules`](crate::jwt::JwtRules)
-/// say which of them is accepted.
-const RSA_ALGORITHMS: &[Algorithm] = &[
-    Algorithm::PS256,
-    Algorithm::PS384,
-    Algorithm::PS512,
-    Algorithm::RS256,
-    Algorithm::RS384,
-    Algorithm::RS512,
-];
 
 fn rsa_key(modulus: &str, exponent: &str) -> Option<DecodingKey> {
     let number = |text: &str| -> Option<Vec<u8>> {

@@ -6,6 +6,6 @@ mod key_set;
 mod tests;
 
 pub(super) use self::{
-    key_cache::{FetchedKeys, KeyCache, KeyLookupError},
+    key_cache::{FetchedKeys, KeyCache},
     key_set::KeySet,
 };

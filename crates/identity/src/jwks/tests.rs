@@ -11,8 +11,8 @@ use gatepost_base::ProviderName;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::{FetchedKeys, KeyCache, KeyLookupError, key_set::InvalidKeySet};
-use crate::{ProviderError, ProviderUnavailable};
+use super::{FetchedKeys, KeyCache, key_set::InvalidKeySet};
+use crate::{ProviderError, ProviderUnavailable, TokenError, TokenRejected};
 
 const X: &str = "__jpuKxTDAJy4_NAaW44N-0zXhbjvnS76wqqWn69anM";
 const Y: &str = "kQcW1TROJf4em1fqZWgfKPfhO35LD742lm5E4X7W1ig";
@@ -281,7 +281,10 @@ async fn unknown_key_ids_cause_one_fetch_per_thirty_seconds() {
         let given = cache
             .keys_with_id(&n.to_string(), provider.fetch_with_keys(&["a"]), now)
             .await;
-        assert!(matches!(given, Err(KeyLookupError::NoSuchKey)));
+        assert!(matches!(
+            given,
+            Err(TokenError::Rejected(TokenRejected::UnknownKey))
+        ));
     }
     // After 40, 70 and 100 seconds of it.
     assert_eq!(provider.calls(), 1 + 2);
@@ -325,7 +328,7 @@ async fn unknown_key_is_unavailable_while_provider_is_unreachable() {
     for seconds in [60, 61] {
         let now = start + seconds * SECOND;
         let given = cache.keys_with_id("x", provider.fetch_failing(), now).await;
-        let Err(KeyLookupError::Unavailable(why)) = given else {
+        let Err(TokenError::Unavailable(why)) = given else {
             panic!("it was asked and was away");
         };
         assert_away(&why);

@@ -127,3 +127,14 @@ pub(crate) fn parse_algorithm(name: &str) -> Option<Algorithm> {
         _ => None,
     }
 }
+
+/// What an RSA key without `alg` may be used with; the first is the default for
+/// signing. [`JwtRules`](super::JwtRules) say which of them is accepted.
+pub(crate) const RSA_ALGORITHMS: &[Algorithm] = &[
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+];

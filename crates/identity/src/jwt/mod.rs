@@ -15,7 +15,10 @@ use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, AlgorithmFamily};
 
 use self::compact::{CompactJws, JwtHeader};
-pub(super) use self::{compact::parse_algorithm, error::JwtError};
+pub(super) use self::{
+    compact::{RSA_ALGORITHMS, parse_algorithm},
+    error::JwtError,
+};
 use super::{TokenRejected, jwks::KeySet, strict_json::StrictObject};
 
 /// The longest access token that is read, in bytes.
