@@ -10,13 +10,13 @@ mod config_name;
 pub mod digest;
 pub mod error_chain;
 mod instance_name;
-mod kinds;
 mod opaque;
 pub mod path;
 mod subject;
 pub mod text;
 mod trace_context;
 mod trace_id;
+mod words;
 
 pub use address_scope::AddressScope;
 pub use config_name::{
