@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -21,7 +21,7 @@ use crate::{
     audit::{AuditOutcome, ResponseSummary},
     render::{self, Documentation, ModelEntry},
 };
-use gatepost_base::{CredentialName, InstanceName};
+use gatepost_base::{CredentialName, InstanceName, sync::lock};
 use gatepost_odoo::{Call, ModelName, Operation, Schema, SystemQuery};
 use gatepost_odoo_client::{ApiKey, CallError, OdooClient};
 use gatepost_policy::{Forbidden, Permitted};
@@ -195,10 +195,7 @@ impl OdooAccount {
         let unresolved: Vec<String> = unresolved
             .map(|(at, field)| format!("rule {} of role `{}`: `{field}`", at.index + 1, at.role))
             .collect();
-        let mut logged = self
-            .logged_unresolved_rules
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut logged = lock(&self.logged_unresolved_rules);
         if !unresolved.is_empty() && logged.insert(model.clone()) {
             tracing::warn!(instance.name = %instance, odoo.model = %model, error = %unresolved.join(", "), "Closed a model whose rules name fields that it does not have");
         }

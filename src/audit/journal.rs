@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering::Relaxed},
         mpsc::{self, Sender},
     },
@@ -25,6 +25,7 @@ use super::{
     sink::{JournalFile, Rotation, standard_output},
     writer::{JournalHealth, JournalMessage, JournalWriter, QueuedRecordGuard},
 };
+use gatepost_base::sync::lock;
 
 /// The most records in the queue: some megabytes.
 const MAX_QUEUED: usize = 4096;
@@ -169,7 +170,7 @@ impl Journal {
         let Some(open) = &self.0 else {
             return settings.file.is_none() && !settings.stdout;
         };
-        let mut known = open.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&open.settings);
         let same = (&known.file, known.stdout, &known.key)
             == (&settings.file, settings.stdout, &settings.key);
         if same {

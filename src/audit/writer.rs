@@ -5,7 +5,7 @@ use std::{
     fs::File,
     io,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
         mpsc::{Receiver, RecvTimeoutError, Sender},
     },
@@ -21,6 +21,7 @@ use super::{
     chain::Chain,
     sink::{JournalFile, Rotation, Sink},
 };
+use gatepost_base::sync::lock;
 
 /// How often the thread wakes up to retry failed writes and to sync written ones.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
@@ -62,10 +63,7 @@ pub(super) struct JournalHealth {
 
 impl JournalHealth {
     pub(super) fn error(&self) -> Option<String> {
-        self.error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.error).clone()
     }
 
     pub(super) fn count_lost(&self) {
@@ -74,7 +72,7 @@ impl JournalHealth {
 
     /// Sets the error; returns the one before.
     pub(super) fn replace_error(&self, error: Option<String>) -> Option<String> {
-        let mut known = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.error);
         std::mem::replace(&mut *known, error)
     }
 }

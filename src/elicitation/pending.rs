@@ -4,15 +4,12 @@
 //! The response arrives as a request of its own on another connection. It is
 //! delivered to the waiting call only if caller and instance are the same.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, sync::Mutex};
 
 use tokio::sync::oneshot;
 
 use super::ElicitationError;
-use gatepost_base::{CredentialName, InstanceName, RoleName};
+use gatepost_base::{CredentialName, InstanceName, RoleName, sync::lock};
 use gatepost_identity::Caller;
 use gatepost_mcp::{
     RequestId, Session,
@@ -87,7 +84,7 @@ impl PendingElicitations {
         getrandom::fill(&mut random).map_err(ElicitationError::NoEntropy)?;
         let id = ElicitationId::new(u128::from_ne_bytes(random));
         let (response_sender, response) = oneshot::channel();
-        let mut table = self.lock();
+        let mut table = lock(&self.0);
         if table.closed {
             return Err(ElicitationError::ShuttingDown);
         }
@@ -116,7 +113,7 @@ impl PendingElicitations {
 
     /// Returns whether a call of this owner waits for the response.
     pub fn is_pending(&self, id: ElicitationId, owner: &ElicitationOwner) -> bool {
-        let table = self.lock();
+        let table = lock(&self.0);
         let waiting = table.pending.get(&id);
         waiting.is_some_and(|waiting| waiting.owner.is_same_caller(owner))
     }
@@ -132,7 +129,7 @@ impl PendingElicitations {
         owner: &ElicitationOwner,
         answer: Result<ElicitAction, ElicitationError>,
     ) -> Delivery {
-        let mut table = self.lock();
+        let mut table = lock(&self.0);
         let waiting = match table.pending.get(&id) {
             None => return Delivery::NotPending,
             Some(waiting) if !waiting.owner.is_same_caller(owner) => return Delivery::WrongOwner,
@@ -157,7 +154,7 @@ impl PendingElicitations {
 
     /// Ends a waiting call that its client cancelled.
     pub fn cancel(&self, owner: &ElicitationOwner, session: &Session, request: &RequestId) {
-        let mut table = self.lock();
+        let mut table = lock(&self.0);
         let is_cancelled = |waiting: &PendingCall| {
             waiting.owner.is_same_caller(owner)
                 && waiting
@@ -184,7 +181,7 @@ impl PendingElicitations {
     /// Ends all waiting calls and rejects new ones, because the process is about
     /// to exit.
     pub fn close(&self) {
-        let mut table = self.lock();
+        let mut table = lock(&self.0);
         table.closed = true;
         let waiting = std::mem::take(&mut table.pending);
         drop(table);
@@ -199,11 +196,7 @@ impl PendingElicitations {
 
     /// The number of pending requests.
     pub fn pending_count(&self) -> usize {
-        self.lock().pending.len()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, PendingTable> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0).pending.len()
     }
 }
 
@@ -275,7 +268,7 @@ impl PendingElicitation<'_> {
 
 impl Drop for PendingElicitation<'_> {
     fn drop(&mut self) {
-        drop(self.registry.lock().pending.remove(&self.id));
+        drop(lock(&self.registry.0).pending.remove(&self.id));
     }
 }
 

@@ -13,6 +13,7 @@ mod instance_name;
 mod opaque;
 pub mod path;
 mod subject;
+pub mod sync;
 pub mod text;
 mod trace_context;
 mod trace_id;

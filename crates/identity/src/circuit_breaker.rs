@@ -1,7 +1,8 @@
 //! Stops requests to a provider that does not answer.
 
+use gatepost_base::sync::lock;
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
@@ -36,7 +37,7 @@ pub(super) struct BreakerPermit<'a> {
 impl CircuitBreaker {
     /// Asks for permission to send one request.
     pub(super) fn acquire(&self, now: Instant) -> Result<BreakerPermit<'_>, CircuitOpen> {
-        let mut state = self.state();
+        let mut state = lock(&self.0);
         let is_probe = match state.open_until {
             None => false,
             Some(until) if now < until => return Err(CircuitOpen(until - now)),
@@ -51,21 +52,17 @@ impl CircuitBreaker {
             is_probe,
         })
     }
-
-    fn state(&self) -> std::sync::MutexGuard<'_, BreakerState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl BreakerPermit<'_> {
     /// Whether one more failure opens the circuit.
     pub(super) fn would_open(&self) -> bool {
-        self.is_probe || self.breaker.state().failures + 1 >= FAILURE_THRESHOLD
+        self.is_probe || lock(&self.breaker.0).failures + 1 >= FAILURE_THRESHOLD
     }
 
     /// The provider answered.
     pub(super) fn record_success(self) {
-        let mut state = self.breaker.state();
+        let mut state = lock(&self.breaker.0);
         // A response to a request sent before the circuit opened says nothing about now.
         if self.is_probe || state.open_until.is_none() {
             state.failures = 0;
@@ -76,7 +73,7 @@ impl BreakerPermit<'_> {
     /// The request failed. A `pause`, which the provider asked for or which is
     /// wise, opens the circuit at once.
     pub(super) fn record_failure(self, now: Instant, pause: Option<Duration>) {
-        let mut state = self.breaker.state();
+        let mut state = lock(&self.breaker.0);
         state.failures = state.failures.saturating_add(1);
         if let Some(pause) = pause {
             state.open_until = Some(now + pause);
@@ -89,7 +86,7 @@ impl BreakerPermit<'_> {
 impl Drop for BreakerPermit<'_> {
     fn drop(&mut self) {
         if self.is_probe {
-            self.breaker.state().probing = false;
+            lock(&self.breaker.0).probing = false;
         }
     }
 }

@@ -1,7 +1,8 @@
 //! A provider that could not be asked.
 
+use gatepost_base::sync::lock;
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -58,12 +59,12 @@ pub(super) struct LastProviderError(Mutex<Option<ProviderError>>);
 impl LastProviderError {
     pub(super) fn record<T>(&self, outcome: &Result<T, ProviderUnavailable>) {
         let error = outcome.as_ref().err().map(|why| why.cause.clone());
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = error;
+        *lock(&self.0) = error;
     }
 
     /// The text of the error.
     pub(super) fn message(&self) -> Option<String> {
-        let error = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let error = lock(&self.0);
         error.as_ref().map(ProviderError::to_string)
     }
 }

@@ -2,7 +2,7 @@
 //! is too old.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -12,6 +12,7 @@ use super::{
     provider_error::{ProviderError, ProviderUnavailable},
     single_flight::{Flight, SingleFlight},
 };
+use gatepost_base::sync::lock;
 
 /// A value that is fetched on demand: one fetch at a time, in a task of its
 /// own. `now` is the caller's time.
@@ -95,7 +96,7 @@ impl<T: Send + Sync + 'static> Refreshing<T> {
 
     /// Why the last fetch failed, if it did.
     pub(crate) fn last_error(&self) -> Option<ProviderUnavailable> {
-        let failures = self.lock_failures();
+        let failures = lock(&self.failures);
         failures.last.as_ref().map(|(why, _)| why.clone())
     }
 
@@ -140,7 +141,7 @@ impl<T: Send + Sync + 'static> Refreshing<T> {
         {
             return Some(Ok(Arc::clone(&held.value)));
         }
-        match &self.lock_failures().last {
+        match &lock(&self.failures).last {
             Some((why, retry_at)) if now < *retry_at => {
                 Some(held.map_or_else(|| Err(why.clone()), |held| Ok(Arc::clone(&held.value))))
             }
@@ -153,7 +154,7 @@ impl<T: Send + Sync + 'static> Refreshing<T> {
         fetched: Result<(T, Lifetime), ProviderUnavailable>,
         requested_at: Instant,
     ) -> Result<Arc<T>, ProviderUnavailable> {
-        let mut failures = self.lock_failures();
+        let mut failures = lock(&self.failures);
         match fetched {
             Ok((value, lifetime)) => {
                 let value = Arc::new(value);
@@ -180,10 +181,6 @@ impl<T: Send + Sync + 'static> Refreshing<T> {
     fn load(&self, now: Instant) -> Option<Arc<Fetched<T>>> {
         let held = self.fetched.load_full()?;
         (held.age(now) < held.lifetime.max_age).then_some(held)
-    }
-
-    fn lock_failures(&self) -> MutexGuard<'_, Failures> {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

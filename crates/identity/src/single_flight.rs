@@ -4,13 +4,14 @@ use std::{
     collections::HashMap,
     hash::Hash,
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use futures_util::{
     FutureExt as _,
     future::{self, BoxFuture, Shared},
 };
+use gatepost_base::sync::lock;
 
 /// An answer that is being worked out. It may be dropped: the work continues.
 pub(crate) type Flight<T> = Shared<BoxFuture<'static, T>>;
@@ -68,10 +69,6 @@ impl<K, T> Default for SingleFlight<K, T> {
     fn default() -> Self {
         Self(Arc::default())
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::{
     mem,
     sync::{
-        Mutex, PoisonError,
+        Mutex,
         atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -11,7 +11,7 @@ use std::{
 
 use serde::de::IgnoredAny;
 
-use gatepost_base::{SpanId, TraceContext};
+use gatepost_base::{SpanId, TraceContext, sync::lock};
 use gatepost_odoo::{Call, MethodName, ModelName};
 
 /// The most calls of one request that are recorded for its trace.
@@ -138,12 +138,7 @@ impl CallStats {
 
     /// Removes and returns the recorded calls.
     pub fn take_recorded_calls(&self) -> Vec<CallSpan> {
-        mem::take(
-            &mut *self
-                .recorded_calls
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+        mem::take(&mut *lock(&self.recorded_calls))
     }
 }
 
@@ -178,10 +173,7 @@ impl Drop for CallTimer<'_> {
         let Some(context) = self.trace_context.as_ref().filter(|_| stats.records_calls) else {
             return;
         };
-        let mut recorded = stats
-            .recorded_calls
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut recorded = lock(&stats.recorded_calls);
         if recorded.len() < MAX_RECORDED_CALLS {
             recorded.push(CallSpan {
                 span_id: context.span_id(),

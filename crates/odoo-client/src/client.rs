@@ -2,7 +2,7 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 
@@ -18,7 +18,7 @@ use super::{
     connection_count::ConnectionCounter,
     exchange::{ExchangeError, OdooConnection},
 };
-use gatepost_base::TraceContext;
+use gatepost_base::{TraceContext, sync::lock};
 use gatepost_odoo::Call;
 use gatepost_policy::Permitted;
 use gatepost_tls::{self, TlsSetupError};
@@ -226,10 +226,7 @@ impl OdooClient {
                 Err(ExchangeError::AfterResponseBegan(error)) => return Err(error),
                 Err(ExchangeError::BeforeResponse(_)) if may_retry => {
                     may_retry = false;
-                    self.idle
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .clear();
+                    lock(&self.idle).clear();
                 }
                 Err(ExchangeError::BeforeResponse(error)) => {
                     return Err(CallError::CutOff(error.into()));
@@ -278,7 +275,7 @@ impl OdooClient {
 
     /// The idle connections, without those that are closed or too old.
     fn reusable_connections(&self) -> MutexGuard<'_, Vec<(Instant, OdooConnection)>> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = lock(&self.idle);
         idle.retain(|(since, connection)| {
             since.elapsed() < IDLE_TIMEOUT && connection.is_reusable()
         });

@@ -1,72 +1,75 @@
 //! The errors with which Odoo refuses a call.
 
-use gatepost_base::kinds;
-
 use super::RowProblems;
 
-/// An error of Odoo 19, without its traceback.
-///
-/// `Display` is for the language model that made the call: what was wrong, whether
-/// retrying can help, and what to do instead. The error's `name` and content type
-/// decide the variant, never the HTTP status.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum OdooError {
-    /// Odoo's access rights or record rules deny it.
-    #[error("{0}")]
-    Access(AccessKind),
-    /// The arguments do not fit the method (422 of the router).
-    #[error(
-        "Odoo's method does not accept these arguments: {0}; retrying without a change will not help"
-    )]
-    Arguments(String),
-    /// Another transaction changed the same records, and Odoo gave up retrying.
-    #[error(
-        "another user or job changed the same records at the same time; nothing was changed, retry in a few seconds"
-    )]
-    Conflict,
-    /// A value that Odoo's database rejects.
-    #[error(
-        "Odoo's database rejected one of the values; compare it with the field's type in `describe_model`"
-    )]
-    Database,
-    /// Odoo requires the user's password again; the operation did not run.
-    #[error(
-        "Odoo requires the user's password again for this, which is not possible here; nothing was changed, do it in Odoo's web client"
-    )]
-    IdentityCheck,
-    /// Odoo rejected a value, a field or a domain.
-    #[error("Odoo rejected the request: {0}")]
-    Invalid(String),
-    /// Odoo rejects the gateway's API key.
-    #[error("Odoo rejected this gateway's API key; retrying will not help, tell the administrator")]
-    KeyRejected,
-    /// A record does not exist.
-    #[error("a record does not exist or was deleted; search for the right id")]
-    MissingRecord,
-    /// Rows of an import are invalid, so none was imported.
-    #[error(
-        "nothing was imported because these rows are invalid (row 1 is the first of `rows`); correct them or leave them out, and call again:\n{0}"
-    )]
-    Rows(RowProblems),
-    /// A business rule refuses, with Odoo's own message.
-    #[error("Odoo refused: {0}")]
-    RuleViolation(String),
-    /// The configured database does not exist.
-    #[error(
-        "Odoo does not have the database that this gateway is configured for; retrying will not help, tell the administrator"
-    )]
-    UnknownDatabase,
-    /// The method does not exist.
-    #[error("this Odoo has no such method on the model; retrying will not help")]
-    UnknownMethod,
-    /// The model does not exist.
-    #[error("this Odoo has no such model; `list_models` lists its models")]
-    UnknownModel,
-    /// Any other error, whose details must not be shown.
-    #[error(
-        "Odoo returned an internal error; retrying the same request is unlikely to help, request fewer records or fields"
-    )]
-    Unknown,
+gatepost_base::words! {
+    /// An error of Odoo 19, without its traceback.
+    ///
+    /// `Display` is for the language model that made the call: what was wrong, whether
+    /// retrying can help, and what to do instead. The error's `name` and content type
+    /// decide the variant, never the HTTP status.
+    #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+    pub enum OdooError {
+        /// Odoo's access rights or record rules deny it.
+        #[error("{0}")]
+        Access(AccessKind) = "odoo_access",
+        /// The arguments do not fit the method (422 of the router).
+        #[error(
+            "Odoo's method does not accept these arguments: {0}; retrying without a change will not help"
+        )]
+        Arguments(String) = "odoo_arguments",
+        /// Another transaction changed the same records, and Odoo gave up retrying.
+        #[error(
+            "another user or job changed the same records at the same time; nothing was changed, retry in a few seconds"
+        )]
+        Conflict = "odoo_conflict",
+        /// A value that Odoo's database rejects.
+        #[error(
+            "Odoo's database rejected one of the values; compare it with the field's type in `describe_model`"
+        )]
+        Database = "odoo_database_error",
+        /// Odoo requires the user's password again; the operation did not run.
+        #[error(
+            "Odoo requires the user's password again for this, which is not possible here; nothing was changed, do it in Odoo's web client"
+        )]
+        IdentityCheck = "odoo_identity",
+        /// Odoo rejected a value, a field or a domain.
+        #[error("Odoo rejected the request: {0}")]
+        Invalid(String) = "odoo_invalid",
+        /// Odoo rejects the gateway's API key.
+        #[error("Odoo rejected this gateway's API key; retrying will not help, tell the administrator")]
+        KeyRejected = "odoo_key",
+        /// A record does not exist.
+        #[error("a record does not exist or was deleted; search for the right id")]
+        MissingRecord = "odoo_missing",
+        /// Rows of an import are invalid, so none was imported.
+        #[error(
+            "nothing was imported because these rows are invalid (row 1 is the first of `rows`); correct them or leave them out, and call again:\n{0}"
+        )]
+        Rows(RowProblems) = "odoo_rows",
+        /// A business rule refuses, with Odoo's own message.
+        #[error("Odoo refused: {0}")]
+        RuleViolation(String) = "odoo_rule",
+        /// The configured database does not exist.
+        #[error(
+            "Odoo does not have the database that this gateway is configured for; retrying will not help, tell the administrator"
+        )]
+        UnknownDatabase = "odoo_unknown_database",
+        /// The method does not exist.
+        #[error("this Odoo has no such method on the model; retrying will not help")]
+        UnknownMethod = "odoo_unknown_method",
+        /// The model does not exist.
+        #[error("this Odoo has no such model; `list_models` lists its models")]
+        UnknownModel = "odoo_unknown_model",
+        /// Any other error, whose details must not be shown.
+        #[error(
+            "Odoo returned an internal error; retrying the same request is unlikely to help, request fewer records or fields"
+        )]
+        Unknown = "odoo_error",
+    }
+
+    /// The word for it in logs, metrics and audit records.
+    pub fn kind(&self);
 }
 
 /// Why Odoo denied access.
@@ -122,23 +125,6 @@ impl OdooError {
                 "\nNothing was changed. A business rule refused, so the same call will be refused again. Change what Odoo asks for, or tell the user"
             }
         }
-    }
-
-    kinds! {
-        "odoo_access" => Self::Access(_),
-        "odoo_arguments" => Self::Arguments(_),
-        "odoo_conflict" => Self::Conflict,
-        "odoo_database_error" => Self::Database,
-        "odoo_identity" => Self::IdentityCheck,
-        "odoo_invalid" => Self::Invalid(_),
-        "odoo_key" => Self::KeyRejected,
-        "odoo_missing" => Self::MissingRecord,
-        "odoo_rows" => Self::Rows(_),
-        "odoo_rule" => Self::RuleViolation(_),
-        "odoo_unknown_database" => Self::UnknownDatabase,
-        "odoo_unknown_method" => Self::UnknownMethod,
-        "odoo_unknown_model" => Self::UnknownModel,
-        "odoo_error" => Self::Unknown,
     }
 }
 

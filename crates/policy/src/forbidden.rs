@@ -1,197 +1,202 @@
 //! What policy refuses, and what the caller can do instead.
 
-use gatepost_base::{InstanceName, kinds};
+use gatepost_base::InstanceName;
 use gatepost_odoo::{FieldName, FieldPath, MethodName, ModelName, Operation, RecordId};
 
-/// A refusal by policy. Names what the caller asked for, never the rules.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Forbidden {
-    /// The method may be called, but not with these arguments.
-    #[error(
-        "`{method}` of `{model}` may not be called with these arguments through this gateway: {why}; nothing was changed, correct them"
-    )]
-    Arguments {
-        /// The model.
-        model: ModelName,
-        /// Its method.
-        method: MethodName,
-        /// Every argument that is wrong, with what would be right.
-        why: String,
-    },
-    /// The value of a relation to many is not a list of commands, or the field's
-    /// name is not one.
-    #[error(
-        "the value of `{field}` of `{model}` cannot be checked; write commands such as `[4, id]` or `[0, 0, {{...}}]`, at most six levels deep"
-    )]
-    Commands {
-        /// The model.
-        model: ModelName,
-        /// The field as the client sent it, cut short.
-        field: String,
-    },
-    /// External ids in rows may name any record.
-    #[error(
-        "a row with an external id updates the record that already has it, and you may not update every record of `{0}` through this gateway; leave out the column `id` to create records, or name the records to update in a column `.id`"
-    )]
-    ExternalIds(ModelName),
-    /// The field is hidden, alone or together with other fields of the request.
-    /// Reads as if the field did not exist.
-    #[error(
-        "`{model}` has no field `{field}` that you can see; `describe_model` lists the fields of `{model}`"
-    )]
-    Field {
-        /// The model.
-        model: ModelName,
-        /// The field.
-        field: FieldName,
-    },
-    /// Only a part of the records or fields is visible, and a search of the
-    /// hierarchy would reveal the rest.
-    #[error(
-        "you may not search the hierarchy of `{0}` with `child_of` or `parent_of`; compare the field itself with ids instead"
-    )]
-    Hierarchy(ModelName),
-    /// No role of the caller has a rule in the instance.
-    #[error(
-        "you have no access to the Odoo instance `{0}`; retrying will not help, ask the administrator for a role"
-    )]
-    Instance(InstanceName),
-    /// The value links to a record that the caller may not read.
-    #[error(
-        "the value of `{field}` of `{model}` links to a record that does not exist or that you may not read through this gateway; leave it out or choose another"
-    )]
-    Linking {
-        /// The model that has the field.
-        model: ModelName,
-        /// The field.
-        field: FieldName,
-    },
-    /// The value names a record by something other than its database id, and some
-    /// of the records it might mean are hidden.
-    #[error(
-        "name the records that `{field}` of `{model}` links to by database id, in a column `{field}/.id`: some of them, or some fields that hold their names, are hidden from you"
-    )]
-    LinkingByName {
-        /// The model that has the field.
-        model: ModelName,
-        /// The field.
-        field: FieldName,
-    },
-    /// The value may link to a record of any model.
-    #[error(
-        "`{field}` of `{model}` accepts links to any model, so numbers are allowed there only for callers with unrestricted read access; leave the number out"
-    )]
-    LinkingUntyped {
-        /// The model that has the field.
-        model: ModelName,
-        /// The field.
-        field: FieldName,
-    },
-    /// No rule lists the method.
-    #[error(
-        "you may not call `{method}` of `{model}` through this gateway; {}",
-        method_suggestion(near.as_ref())
-    )]
-    Method {
-        /// The model.
-        model: ModelName,
-        /// Its method.
-        method: MethodName,
-        /// A permitted method with a similar name.
-        near: Option<MethodName>,
-    },
-    /// The caller may not read any field that holds a name.
-    #[error(
-        "records of `{0}` cannot be found by part of their name here; search by the fields that `describe_model` lists, or by ids"
-    )]
-    NameSearch(ModelName),
-    /// No rule opens the operation on the model.
-    #[error(
-        "you may not {} records of `{model}` through this gateway; retrying will not help, {}",
-        verb(*operation),
-        operation_advice(*operation)
-    )]
-    Operation {
-        /// The model.
-        model: ModelName,
-        /// The operation.
-        operation: Operation,
-    },
-    /// The values would take the record out of those that the caller may change.
-    #[error(
-        "with this value of `{field}` the record of `{model}` would not be one that you may {} through this gateway; choose another value",
-        verb(*operation)
-    )]
-    OutsideAfterWrite {
-        /// The model.
-        model: ModelName,
-        /// The operation.
-        operation: Operation,
-        /// A field that decides, perhaps of the record whose list it is in.
-        field: FieldPath,
-    },
-    /// The path does not lead from field to field.
-    #[error(
-        "`{path}` of `{model}` cannot be used in a condition like this; use a field, or a path through relations such as `partner_id.country_id`"
-    )]
-    Path {
-        /// The model where the path starts.
-        model: ModelName,
-        /// The path.
-        path: FieldPath,
-    },
-    /// These records do not exist, or are not among those that the caller may
-    /// change.
-    #[error(
-        "you may not {} these records of `{model}` through this gateway, or they do not exist: {}; leave them out",
-        verb(*operation),
-        id_list(ids)
-    )]
-    Records {
-        /// The model.
-        model: ModelName,
-        /// The operation.
-        operation: Operation,
-        /// The records.
-        ids: Vec<RecordId>,
-    },
-    /// Sorting by a relation sorts by fields of the related model.
-    #[error(
-        "you may not sort `{model}` by `{field}` because that sorts by fields of the related records; sort by a field of `{model}` itself"
-    )]
-    Sorting {
-        /// The model.
-        model: ModelName,
-        /// The relation.
-        field: FieldName,
-    },
-    /// Whether the caller may change the record depends on a field whose value is
-    /// unknown before the change.
-    #[error(
-        "which records of `{model}` you may {} through this gateway depends on `{field}`{}",
-        verb(*operation),
-        hint.text(*operation, field)
-    )]
-    Undecidable {
-        /// The model.
-        model: ModelName,
-        /// The operation.
-        operation: Operation,
-        /// The field that decides.
-        field: FieldPath,
-        /// What to do instead.
-        hint: DenialHint,
-    },
-    /// The caller may read the field, but not write it.
-    #[error(
-        "you may not write `{field}` of `{model}` through this gateway; retrying will not help, leave it out"
-    )]
-    Writing {
-        /// The model.
-        model: ModelName,
-        /// The field.
-        field: FieldName,
-    },
+gatepost_base::words! {
+    /// A refusal by policy. Names what the caller asked for, never the rules.
+    #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+    pub enum Forbidden {
+        /// The method may be called, but not with these arguments.
+        #[error(
+            "`{method}` of `{model}` may not be called with these arguments through this gateway: {why}; nothing was changed, correct them"
+        )]
+        Arguments {
+            /// The model.
+            model: ModelName,
+            /// Its method.
+            method: MethodName,
+            /// Every argument that is wrong, with what would be right.
+            why: String,
+        } = "arguments",
+        /// The value of a relation to many is not a list of commands, or the field's
+        /// name is not one.
+        #[error(
+            "the value of `{field}` of `{model}` cannot be checked; write commands such as `[4, id]` or `[0, 0, {{...}}]`, at most six levels deep"
+        )]
+        Commands {
+            /// The model.
+            model: ModelName,
+            /// The field as the client sent it, cut short.
+            field: String,
+        } = "commands",
+        /// External ids in rows may name any record.
+        #[error(
+            "a row with an external id updates the record that already has it, and you may not update every record of `{0}` through this gateway; leave out the column `id` to create records, or name the records to update in a column `.id`"
+        )]
+        ExternalIds(ModelName) = "external_ids",
+        /// The field is hidden, alone or together with other fields of the request.
+        /// Reads as if the field did not exist.
+        #[error(
+            "`{model}` has no field `{field}` that you can see; `describe_model` lists the fields of `{model}`"
+        )]
+        Field {
+            /// The model.
+            model: ModelName,
+            /// The field.
+            field: FieldName,
+        } = "field",
+        /// Only a part of the records or fields is visible, and a search of the
+        /// hierarchy would reveal the rest.
+        #[error(
+            "you may not search the hierarchy of `{0}` with `child_of` or `parent_of`; compare the field itself with ids instead"
+        )]
+        Hierarchy(ModelName) = "hierarchy",
+        /// No role of the caller has a rule in the instance.
+        #[error(
+            "you have no access to the Odoo instance `{0}`; retrying will not help, ask the administrator for a role"
+        )]
+        Instance(InstanceName) = "instance",
+        /// The value links to a record that the caller may not read.
+        #[error(
+            "the value of `{field}` of `{model}` links to a record that does not exist or that you may not read through this gateway; leave it out or choose another"
+        )]
+        Linking {
+            /// The model that has the field.
+            model: ModelName,
+            /// The field.
+            field: FieldName,
+        } = "linking",
+        /// The value names a record by something other than its database id, and some
+        /// of the records it might mean are hidden.
+        #[error(
+            "name the records that `{field}` of `{model}` links to by database id, in a column `{field}/.id`: some of them, or some fields that hold their names, are hidden from you"
+        )]
+        LinkingByName {
+            /// The model that has the field.
+            model: ModelName,
+            /// The field.
+            field: FieldName,
+        } = "linking_by_name",
+        /// The value may link to a record of any model.
+        #[error(
+            "`{field}` of `{model}` accepts links to any model, so numbers are allowed there only for callers with unrestricted read access; leave the number out"
+        )]
+        LinkingUntyped {
+            /// The model that has the field.
+            model: ModelName,
+            /// The field.
+            field: FieldName,
+        } = "linking_blindly",
+        /// No rule lists the method.
+        #[error(
+            "you may not call `{method}` of `{model}` through this gateway; {}",
+            method_suggestion(near.as_ref())
+        )]
+        Method {
+            /// The model.
+            model: ModelName,
+            /// Its method.
+            method: MethodName,
+            /// A permitted method with a similar name.
+            near: Option<MethodName>,
+        } = "method",
+        /// The caller may not read any field that holds a name.
+        #[error(
+            "records of `{0}` cannot be found by part of their name here; search by the fields that `describe_model` lists, or by ids"
+        )]
+        NameSearch(ModelName) = "unnamed",
+        /// No rule opens the operation on the model.
+        #[error(
+            "you may not {} records of `{model}` through this gateway; retrying will not help, {}",
+            verb(*operation),
+            operation_advice(*operation)
+        )]
+        Operation {
+            /// The model.
+            model: ModelName,
+            /// The operation.
+            operation: Operation,
+        } = "operation",
+        /// The values would take the record out of those that the caller may change.
+        #[error(
+            "with this value of `{field}` the record of `{model}` would not be one that you may {} through this gateway; choose another value",
+            verb(*operation)
+        )]
+        OutsideAfterWrite {
+            /// The model.
+            model: ModelName,
+            /// The operation.
+            operation: Operation,
+            /// A field that decides, perhaps of the record whose list it is in.
+            field: FieldPath,
+        } = "outside",
+        /// The path does not lead from field to field.
+        #[error(
+            "`{path}` of `{model}` cannot be used in a condition like this; use a field, or a path through relations such as `partner_id.country_id`"
+        )]
+        Path {
+            /// The model where the path starts.
+            model: ModelName,
+            /// The path.
+            path: FieldPath,
+        } = "path",
+        /// These records do not exist, or are not among those that the caller may
+        /// change.
+        #[error(
+            "you may not {} these records of `{model}` through this gateway, or they do not exist: {}; leave them out",
+            verb(*operation),
+            id_list(ids)
+        )]
+        Records {
+            /// The model.
+            model: ModelName,
+            /// The operation.
+            operation: Operation,
+            /// The records.
+            ids: Vec<RecordId>,
+        } = "records",
+        /// Sorting by a relation sorts by fields of the related model.
+        #[error(
+            "you may not sort `{model}` by `{field}` because that sorts by fields of the related records; sort by a field of `{model}` itself"
+        )]
+        Sorting {
+            /// The model.
+            model: ModelName,
+            /// The relation.
+            field: FieldName,
+        } = "sorting",
+        /// Whether the caller may change the record depends on a field whose value is
+        /// unknown before the change.
+        #[error(
+            "which records of `{model}` you may {} through this gateway depends on `{field}`{}",
+            verb(*operation),
+            hint.text(*operation, field)
+        )]
+        Undecidable {
+            /// The model.
+            model: ModelName,
+            /// The operation.
+            operation: Operation,
+            /// The field that decides.
+            field: FieldPath,
+            /// What to do instead.
+            hint: DenialHint,
+        } = "unjudged",
+        /// The caller may read the field, but not write it.
+        #[error(
+            "you may not write `{field}` of `{model}` through this gateway; retrying will not help, leave it out"
+        )]
+        Writing {
+            /// The model.
+            model: ModelName,
+            /// The field.
+            field: FieldName,
+        } = "writing",
+    }
+
+    /// The word for it in logs, metrics and audit records.
+    pub fn kind(&self);
 }
 
 /// What to do where the decision depends on a value that is unknown before the
@@ -229,27 +234,6 @@ impl DenialHint {
 }
 
 impl Forbidden {
-    kinds! {
-        "arguments" => Self::Arguments { .. },
-        "commands" => Self::Commands { .. },
-        "external_ids" => Self::ExternalIds(_),
-        "field" => Self::Field { .. },
-        "hierarchy" => Self::Hierarchy(_),
-        "instance" => Self::Instance(_),
-        "linking" => Self::Linking { .. },
-        "linking_blindly" => Self::LinkingUntyped { .. },
-        "linking_by_name" => Self::LinkingByName { .. },
-        "method" => Self::Method { .. },
-        "operation" => Self::Operation { .. },
-        "outside" => Self::OutsideAfterWrite { .. },
-        "path" => Self::Path { .. },
-        "records" => Self::Records { .. },
-        "sorting" => Self::Sorting { .. },
-        "unjudged" => Self::Undecidable { .. },
-        "unnamed" => Self::NameSearch(_),
-        "writing" => Self::Writing { .. },
-    }
-
     /// The operation is not open on the model.
     pub(super) fn operation_on(model: &ModelName, operation: Operation) -> Self {
         let model = model.clone();

@@ -139,7 +139,7 @@ fn pattern(text: &str) -> Result<Pattern, String> {
 /// An outcome or a reason. Other words are rejected because a misspelled one would
 /// look as if there were no such call.
 fn outcome(text: &str) -> Result<String, String> {
-    let reasons: BTreeSet<&str> = [&OdooError::KINDS[..], &CallError::KINDS, &Forbidden::KINDS]
+    let reasons: BTreeSet<&str> = [&OdooError::WORDS[..], &CallError::KINDS, &Forbidden::WORDS]
         .concat()
         .into_iter()
         .chain(OTHER_REASONS)

@@ -7,7 +7,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use prometheus::{
@@ -20,7 +20,7 @@ use super::{
     label::{LabelValue, OrEmpty},
 };
 use crate::telemetry::{ErrorSource, RpcErrorType, TokenLookup};
-use gatepost_base::{InstanceName, ProviderName};
+use gatepost_base::{InstanceName, ProviderName, sync::lock};
 use gatepost_state::{
     limits::{LimitOutcome, LimitScope, LimitStore},
     store::{StoreErrorReason, StoreOperation},
@@ -150,7 +150,7 @@ impl Metrics {
     /// # Errors
     /// Never in practice: writing to a `String` does not fail.
     pub fn encode(&self, sample: impl FnOnce(&Self)) -> Result<String, Error> {
-        let _turn = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = lock(&self.scrape);
         self.clear_sampled();
         sample(self);
         TextEncoder::new().encode_to_string(&self.registry.gather())

@@ -2,12 +2,12 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use gatepost_base::ProviderName;
+use gatepost_base::{ProviderName, sync::lock};
 use tracing::{debug, warn};
 
 use super::KeySet;
@@ -115,7 +115,7 @@ impl KeyCache {
             return Ok(keys);
         }
         let flight = {
-            let mut missing = self.lock_missing();
+            let mut missing = lock(&self.missing);
             if missing.contains(id, now) {
                 return Err(TokenRejected::UnknownKey.into());
             }
@@ -141,7 +141,7 @@ impl KeyCache {
             return Err(error.into());
         }
         if fetched {
-            self.lock_missing().insert(id, now);
+            lock(&self.missing).insert(id, now);
         }
         Err(TokenRejected::UnknownKey.into())
     }
@@ -188,11 +188,7 @@ impl KeyCache {
 
     #[cfg(test)]
     pub(super) fn missing_key_count(&self) -> usize {
-        self.lock_missing().ids.len()
-    }
-
-    fn lock_missing(&self) -> MutexGuard<'_, MissingKeys> {
-        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.missing).ids.len()
     }
 }
 

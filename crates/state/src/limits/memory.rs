@@ -1,7 +1,7 @@
 //! Rate limits counted in this process.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -11,6 +11,7 @@ use super::{
     gcra::RateUsage,
     request::{LimitKey, LimitScope, RateRequest},
 };
+use gatepost_base::sync::lock;
 
 /// The most keys that are stored. Beyond that, rarely used ones are evicted.
 const MAX_KEYS: u64 = 50_000;
@@ -57,12 +58,7 @@ impl LocalLimiter {
         // Locked in key order, so that two decisions cannot deadlock.
         let mut held: Vec<_> = entries
             .iter()
-            .map(|(request, entry)| {
-                (
-                    request,
-                    entry.lock().unwrap_or_else(PoisonError::into_inner),
-                )
-            })
+            .map(|(request, entry)| (request, lock(&entry)))
             .collect();
         let longest = held
             .iter()
@@ -93,9 +89,7 @@ impl LocalLimiter {
             .filter(|request| request.cost.can_be_rejected())
             .map(|request| {
                 let usage = self.cache(&request.key).get(&request.key);
-                let usage = usage.map_or_else(RateUsage::default, |entry| {
-                    *entry.lock().unwrap_or_else(PoisonError::into_inner)
-                });
+                let usage = usage.map_or_else(RateUsage::default, |entry| *lock(&entry));
                 (request.key.scope, request.rate.wait_time(usage, now))
             });
         match waits.max_by_key(|(_, wait)| *wait) {
@@ -107,7 +101,7 @@ impl LocalLimiter {
     /// Charges all requests, even over the limit.
     pub(super) fn charge(&self, requests: &[RateRequest], now: Instant) {
         for (request, entry) in self.entries(requests) {
-            let mut usage = entry.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut usage = lock(&entry);
             request.rate.charge(&mut usage, request.cost.amount(), now);
         }
     }
@@ -115,8 +109,7 @@ impl LocalLimiter {
     /// Stores the wait that Redis reported.
     pub(super) fn set_wait(&self, request: &RateRequest, wait: Duration, now: Instant) {
         let entry = self.cache(&request.key).get_with(request.key, Arc::default);
-        *entry.lock().unwrap_or_else(PoisonError::into_inner) =
-            request.rate.usage_for_wait(wait, now);
+        *lock(&entry) = request.rate.usage_for_wait(wait, now);
     }
 
     /// The number of stored addresses.

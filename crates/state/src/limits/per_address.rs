@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv6Addr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -14,6 +14,7 @@ use super::{
     gcra::{Rate, RateUsage},
     request::LimitScope,
 };
+use gatepost_base::sync::lock;
 
 /// The most addresses that are stored; the longest unused is evicted first.
 const MAX_ADDRESSES: u64 = 50_000;
@@ -81,7 +82,7 @@ impl AddressLimiter {
     /// [`RateLimited`]; nothing is spent.
     pub fn try_spend(&self, address: Option<IpAddr>, now: Instant) -> Result<(), RateLimited> {
         let state = self.state_of(address);
-        let mut usage = state.lock_usage();
+        let mut usage = lock(&state.usage);
         self.rate
             .try_spend(&mut usage.spent, now)
             .map_err(rate_limited)
@@ -118,7 +119,7 @@ impl AddressLimiter {
         state: &Arc<AddressState>,
         now: Instant,
     ) -> Option<Result<AddressReservation, RateLimited>> {
-        let mut usage = state.lock_usage();
+        let mut usage = lock(&state.usage);
         if self.rate.has_capacity(usage.spent, usage.reserved, now) {
             usage.reserved += 1;
             return Some(Ok(AddressReservation {
@@ -148,11 +149,7 @@ impl Default for AddressLimiter {
     }
 }
 
-impl AddressState {
-    fn lock_usage(&self) -> MutexGuard<'_, AddressUsage> {
-        self.usage.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+impl AddressState {}
 
 impl AddressReservation {
     /// Returns the unit unspent.
@@ -163,7 +160,7 @@ impl AddressReservation {
 
 impl Drop for AddressReservation {
     fn drop(&mut self) {
-        let mut usage = self.state.lock_usage();
+        let mut usage = lock(&self.state.usage);
         usage.reserved = usage.reserved.saturating_sub(1);
         if self.charge_on_drop {
             self.rate.charge(&mut usage.spent, 1, self.reserved_at);

@@ -1,12 +1,10 @@
 //! Errors of the store and their counters.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Mutex};
 
 use super::command::StoreOperation;
 use crate::redis::RedisUnavailable;
+use gatepost_base::sync::lock;
 
 /// A failed operation of the store. `Display` is for the model and assumes that
 /// the change was not sent; the source is for the administrator.
@@ -78,12 +76,12 @@ impl StoreError {
 
 impl StoreFailureCounts {
     pub(super) fn record(&self, operation: StoreOperation, error: &StoreError) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = lock(&self.0);
         *counts.entry((operation, error.reason())).or_default() += 1;
     }
 
     pub(super) fn snapshot(&self) -> Vec<(StoreOperation, StoreErrorReason, u64)> {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = lock(&self.0);
         let all = counts.iter();
         all.map(|((operation, reason), count)| (*operation, *reason, *count))
             .collect()

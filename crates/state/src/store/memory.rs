@@ -1,8 +1,9 @@
 //! The store in memory.
 
+use gatepost_base::sync::lock;
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
     time::Instant,
 };
 
@@ -48,7 +49,7 @@ impl MemoryStore {
 
     /// Changes the size limit; existing entries stay.
     pub(super) fn set_max_bytes(&self, max_bytes: u64) {
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = lock(&self.0);
         entries.quota.max_bytes = max_bytes;
     }
 
@@ -58,7 +59,7 @@ impl MemoryStore {
         command: StoreCommand,
         now: Instant,
     ) -> Result<StoreReply, StoreError> {
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = lock(&self.0);
         entries.purge_expired(now);
         let stored = entries.by_key.get(&key).map(|entry| entry.value.clone());
         let before = stored.as_ref().map_or(0, |value| entry_cost(value.len()));

@@ -17,10 +17,11 @@ mod shared;
 mod tests;
 mod writer_thread;
 
+use gatepost_base::sync::lock;
 use std::{
     fmt,
     path::PathBuf,
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
@@ -157,10 +158,7 @@ impl StateStore {
 
     /// How long entries live.
     pub fn retention(&self) -> Retention {
-        *self
-            .retention
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.retention)
     }
 
     /// Checks whether a store could be opened and used, for the administrator.
@@ -199,10 +197,7 @@ impl StateStore {
             }
             (StoreBackend::File(_) | StoreBackend::Memory(_) | StoreBackend::Redis(_), _) => {}
         }
-        *self
-            .retention
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = settings.retention;
+        *lock(&self.retention) = settings.retention;
         true
     }
 

@@ -1,9 +1,10 @@
 //! The thread that writes the file.
 
+use gatepost_base::sync::lock;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         mpsc::{Receiver, RecvTimeoutError, Sender},
     },
     time::{Duration, Instant},
@@ -235,12 +236,12 @@ impl WriterThread {
 impl WriterHealth {
     /// Sets the error; returns whether there was one before.
     pub(super) fn replace_error(&self, error: Option<String>) -> bool {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.0);
         std::mem::replace(&mut *known, error).is_some()
     }
 
     pub(super) fn error(&self) -> Option<String> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = lock(&self.0);
         known.clone()
     }
 }
