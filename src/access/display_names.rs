@@ -43,6 +43,13 @@ impl DisplayNames {
         self.names.insert(record, name);
     }
 
+    /// Adds the names of records of a model.
+    pub(crate) fn add_names(&mut self, model: &ModelName, records: &RecordSnapshot) {
+        let ids = records.rows().map(|(id, _)| id);
+        self.names
+            .extend(ids.map(|id| ((model.clone(), id), records.name(id).to_owned())));
+    }
+
     /// The values of a record in a list.
     pub fn line_values(&self, model: &ModelName, id: RecordId) -> Option<&Map<String, Value>> {
         self.lines.get(model)?.row(id)
@@ -76,11 +83,5 @@ impl DisplayNames {
     /// Adds records of a model.
     pub(crate) fn add_lines(&mut self, model: &ModelName, lines: RecordSnapshot) {
         self.lines.entry(model.clone()).or_default().merge(lines);
-    }
-}
-
-impl Extend<((ModelName, RecordId), String)> for DisplayNames {
-    fn extend<I: IntoIterator<Item = ((ModelName, RecordId), String)>>(&mut self, names: I) {
-        self.names.extend(names);
     }
 }

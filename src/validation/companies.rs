@@ -4,40 +4,37 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use super::values::{ArgumentPath, CoercedValues, FieldValueError};
-use crate::access::{DisplayNames, RecordSnapshot};
-use crate::access::{OdooSession, OperationError, readable};
+use super::values::{ArgumentPath, CoercedValues, ValueMessage};
+use crate::access::{DisplayNames, OdooSession, OperationError, RecordSnapshot, readable};
 use gatepost_odoo::{
     Call, Context, Domain, Field, FieldKind, FieldName, ModelName, Order, RecordId, SameCompany,
     Schema,
 };
 
-/// One link of a record whose company is known.
+/// A link of a record whose company is known.
 struct CheckedLink<'a> {
     path: ArgumentPath,
     field: &'a Field,
     id: RecordId,
 }
 
-/// Links of which Odoo says that both ends must be of the same company.
+/// The links to check, by the model of the linked record, the company, and whether
+/// its parent companies match, too.
 type LinksByCompany<'a> = BTreeMap<(&'a ModelName, RecordId, bool), Vec<CheckedLink<'a>>>;
 
 /// The links to records of another company than that of the record itself
-/// (`check_company`). Odoo refuses most of them, one at a time, and lets others
-/// pass that its forms do not offer.
+/// (`check_company`). Odoo refuses most of them, one at a time, and accepts others
+/// that its forms do not offer.
 ///
-/// Links in lines are left to Odoo, and so are records whose company it works
-/// out, or that get none.
-///
-/// # Errors
-/// [`Denied`].
+/// Links in lines are left to Odoo, and so are records whose company it computes,
+/// or that have none.
 pub(crate) async fn mismatches(
     access: &OdooSession<'_>,
     (model, schema, ids): (&ModelName, &Schema, &[RecordId]),
-    (fitted, place_of): (&[CoercedValues], impl Fn(usize) -> ArgumentPath),
+    (coerced, path_of): (&[CoercedValues], impl Fn(usize) -> ArgumentPath),
     names: &DisplayNames,
     context: &Context,
-) -> Result<Vec<FieldValueError>, OperationError> {
+) -> Result<Vec<ValueMessage>, OperationError> {
     let own = schema.field("company_id").filter(|field| {
         field.kind == FieldKind::Many2one && field.stored && field.related.is_none()
     });
@@ -47,34 +44,34 @@ pub(crate) async fn mismatches(
             .filter(|field| field.check_company.is_some())
     };
     let links_any = |one: &CoercedValues| one.values.keys().any(|name| checked(name).is_some());
-    let Some(own) = own.filter(|_| fitted.iter().any(links_any)) else {
+    let Some(own) = own.filter(|_| coerced.iter().any(links_any)) else {
         return Ok(Vec::new());
     };
     let user = access.user().await?;
-    // Of others they see nothing.
+    // With one company, records of others cannot be seen anyway.
     if user.companies.len() < 2 {
         return Ok(Vec::new());
     }
-    // Of a lead it is that of its team, of an invoice that of its journal.
-    let is_worked_out = !own.depends.is_empty();
-    let there = if ids.is_empty() || is_worked_out {
+    // The company of a lead is that of its team, of an invoice that of its journal.
+    let is_computed = !own.depends.is_empty();
+    let existing = if ids.is_empty() || is_computed {
         None
     } else {
-        let look = RecordSnapshot::read(
+        let records = RecordSnapshot::read(
             access,
             (model, ids),
             std::slice::from_ref(&own.name),
             context,
         );
-        readable(look.await)?
+        readable(records.await)?
     };
     let mut links = LinksByCompany::new();
-    for (index, one) in fitted.iter().enumerate() {
-        let companies = match (one.values.get("company_id"), &there) {
+    for (index, one) in coerced.iter().enumerate() {
+        let companies = match (one.values.get("company_id"), &existing) {
             (Some(given), _) => RecordId::from_json(given).into_iter().collect(),
-            (None, Some(there)) => companies_of(there),
-            // Where a new one is put that names none.
-            (None, None) if ids.is_empty() && !is_worked_out => {
+            (None, Some(existing)) => companies_of(existing),
+            // The default company of a new record.
+            (None, None) if ids.is_empty() && !is_computed => {
                 context.company_ids.first().copied().into_iter().collect()
             }
             (None, None) => BTreeSet::new(),
@@ -84,23 +81,23 @@ pub(crate) async fn mismatches(
                 continue;
             };
             for own in &companies {
-                let above = company == SameCompany::SameOrParent;
+                let or_parent = company == SameCompany::SameOrParent;
                 let linked = CheckedLink {
-                    path: place_of(index).member(field.name.as_str()),
+                    path: path_of(index).member(field.name.as_str()),
                     field,
                     id,
                 };
                 links
-                    .entry((relation, *own, above))
+                    .entry((relation, *own, or_parent))
                     .or_default()
                     .push(linked);
             }
         }
     }
-    let mut problems = Vec::new();
-    for ((relation, company, above), links) in links {
-        let Some(fitting) =
-            ids_of_company(access, (relation, company, above), &links, context).await?
+    let mut errors = Vec::new();
+    for ((relation, company, or_parent), links) in links {
+        let Some(matching) =
+            ids_of_company(access, (relation, company, or_parent), &links, context).await?
         else {
             continue;
         };
@@ -110,13 +107,13 @@ pub(crate) async fn mismatches(
             None => format!("[{company}]"),
         };
         for link in links {
-            // One that is not to be seen is a problem of its own.
+            // One that cannot be seen is an error of its own.
             let is_seen = names.get(&(relation.clone(), link.id)).is_some();
-            if is_seen && !fitting.contains(&link.id) {
-                problems.push(FieldValueError {
+            if is_seen && !matching.contains(&link.id) {
+                errors.push(ValueMessage {
                     path: link.path,
                     text: format!(
-                        "({}) links to {}, which belongs to another company than the record, {company}; choose one of that company or of none, or another `company_id`",
+                        "({}) links to {}, which belongs to another company than the record, {company}; choose one of that company or without a company, or another `company_id`",
                         link.field.label,
                         names.label(relation, link.id)
                     ),
@@ -124,19 +121,19 @@ pub(crate) async fn mismatches(
             }
         }
     }
-    Ok(problems)
+    Ok(errors)
 }
 
-/// Those of the linked records that are of the company, or of none. Nothing
-/// where the caller or the Odoo user may not look: then Odoo decides.
+/// Those of the linked records that belong to the company or to none. `None` if
+/// they cannot be read; then Odoo decides.
 async fn ids_of_company(
     access: &OdooSession<'_>,
-    (relation, company, above): (&ModelName, RecordId, bool),
+    (relation, company, or_parent): (&ModelName, RecordId, bool),
     links: &[CheckedLink<'_>],
     context: &Context,
 ) -> Result<Option<BTreeSet<RecordId>>, OperationError> {
     let ids: BTreeSet<u32> = links.iter().map(|link| link.id.get()).collect();
-    let company = if above {
+    let company = if or_parent {
         json!(["company_id", "parent_of", [company.get()]])
     } else {
         json!(["company_id", "=", company.get()])
@@ -157,17 +154,17 @@ async fn ids_of_company(
         include_archived: true,
         ..context.clone()
     };
-    let Some(answer) = readable(access.call(search.in_context(context)).await)? else {
+    let Some(response) = readable(access.call(search.in_context(context)).await)? else {
         return Ok(None);
     };
-    let rows: Vec<Map<String, Value>> = serde_json::from_slice(&answer)?;
+    let rows: Vec<Map<String, Value>> = serde_json::from_slice(&response)?;
     let ids = rows
         .iter()
         .filter_map(|row| RecordId::from_json(row.get("id")?));
     Ok(Some(ids.collect()))
 }
 
-/// The links that are held against the company.
+/// The links whose company is checked.
 fn checked_links<'a>(
     schema: &'a Schema,
     values: &'a Map<String, Value>,
@@ -179,8 +176,8 @@ fn checked_links<'a>(
     })
 }
 
-fn companies_of(there: &RecordSnapshot) -> BTreeSet<RecordId> {
-    let rows = there.rows();
+fn companies_of(records: &RecordSnapshot) -> BTreeSet<RecordId> {
+    let rows = records.rows();
     let companies = rows.filter_map(|(_, row)| RecordId::from_json(row.get("company_id")?.get(0)?));
     companies.collect()
 }

@@ -1,4 +1,4 @@
-//! A table, held against the fields that its columns are for.
+//! Validates the columns of an import against the model's fields.
 
 use std::collections::BTreeSet;
 
@@ -8,89 +8,88 @@ use gatepost_odoo::{
     CellMeaning, Column, Field, FieldKind, Load, ModelName, Operation, Schema, cell_at,
 };
 
-/// Problems that are told.
-const MAX_PROBLEMS: usize = 20;
-/// Rows that are named of one problem.
+/// Errors that are shown.
+const MAX_ERRORS: usize = 20;
+/// Rows that one error names.
 const MAX_ROWS: usize = 10;
 
-/// Holds a table against the fields that its columns are for, as far as the
-/// caller sees them. What Odoo tells of cells by itself is left to Odoo. Says
-/// whether Odoo looks links up by their names.
+/// Validates an import against the fields that the caller can see. Errors in cells
+/// that Odoo reports by itself are left to Odoo. Returns whether Odoo has to look
+/// up links by their names.
 ///
 /// # Errors
-/// [`Denied::Unfit`] with all that is wrong.
+/// [`OperationError::InvalidArgument`] with all errors.
 pub async fn validate_import(
     access: &OdooSession<'_>,
     model: &ModelName,
     load: &Load,
 ) -> Result<bool, OperationError> {
     let schema = access.schema(model).await?;
-    let effect = if load.only_updates() {
+    let operation = if load.only_updates() {
         Operation::Write
     } else {
         Operation::Create
     };
     let mut by_name = false;
-    let mut problems = Vec::new();
+    let mut errors = Vec::new();
     for (at, column) in load.columns().iter().enumerate() {
-        match validate_column(access, (model, &schema), column, effect).await? {
+        match validate_column(access, (model, &schema), column, operation).await? {
             Ok(Some(kind)) => {
                 let links = matches!(kind, FieldKind::Many2many | FieldKind::Many2one);
                 by_name |= links && column.meaning() == CellMeaning::Value;
-                problems.extend(non_finite_numbers(load, at, kind));
+                errors.extend(non_finite_numbers(load, at, kind));
             }
             Ok(None) => {}
-            Err(problem) => problems.push(format!("column `{}` {problem}", column.as_str())),
+            Err(error) => errors.push(format!("column `{}` {error}", column.as_str())),
         }
     }
-    problems.extend(lost_lines(load, &schema));
-    if problems.is_empty() {
+    errors.extend(lost_lines(load, &schema));
+    if errors.is_empty() {
         return Ok(by_name);
     }
-    let count = problems.len();
-    problems.truncate(MAX_PROBLEMS);
+    let count = errors.len();
+    errors.truncate(MAX_ERRORS);
     let mut text = format!(
-        "nothing was imported, for the table does not fit:\n- {}",
-        problems.join("\n- ")
+        "nothing was imported, because the table is invalid:\n- {}",
+        errors.join("\n- ")
     );
-    if count > MAX_PROBLEMS {
+    if count > MAX_ERRORS {
         text.push_str("\n- and more");
     }
     Err(OperationError::InvalidArgument(text))
 }
 
-/// The kind of the field that a column is for, if it is for one; or what is
-/// wrong with the column.
+/// The kind of the field that a column is for, if it is for one, or the error of
+/// the column.
 async fn validate_column(
     access: &OdooSession<'_>,
     (model, schema): (&ModelName, &Schema),
     column: &Column,
-    effect: Operation,
+    mut operation: Operation,
 ) -> Result<Result<Option<FieldKind>, String>, OperationError> {
     let mut model = model.clone();
     let mut schema = std::borrow::Cow::Borrowed(schema);
     let mut steps = column.steps();
-    let mut effect = effect;
     while let Some((step, rest)) = steps.split_first() {
-        let field = match writable_field(&schema, &model, step.as_str(), effect) {
+        let field = match writable_field(&schema, &model, step.as_str(), operation) {
             Ok((field, _)) => field.clone(),
-            Err(problem) => return Ok(Err(problem)),
+            Err(error) => return Ok(Err(error)),
         };
         if field.kind != FieldKind::One2many {
             return Ok(check_last_step(&field, rest.is_empty(), column.meaning()));
         }
         let Some(relation) = &field.relation else {
-            return Ok(Err("leads nowhere".to_owned()));
+            return Ok(Err("is a list whose model Odoo does not return".to_owned()));
         };
         if rest.is_empty() && column.meaning() != CellMeaning::DatabaseId {
             return Ok(Err(format!(
-                "holds lines, which Odoo would look up by their names; give fields of new lines as `{step}/name`, and lines that are there in `{step}/.id`"
+                "is a list of lines, which Odoo would look up by their names; write the fields of new lines as `{step}/name`, and existing lines as `{step}/.id`"
             )));
         }
         schema = std::borrow::Cow::Owned(access.schema(relation).await?);
         model = relation.clone();
-        // Lines may be new even where the record is not.
-        effect = Operation::Create;
+        // Lines may be new even if the record is not.
+        operation = Operation::Create;
         steps = rest;
     }
     Ok(Ok(None))
@@ -99,49 +98,27 @@ async fn validate_column(
 fn check_last_step(
     field: &Field,
     last: bool,
-    says: CellMeaning,
+    meaning: CellMeaning,
 ) -> Result<Option<FieldKind>, String> {
     let name = &field.name;
     let links = matches!(field.kind, FieldKind::Many2many | FieldKind::Many2one);
-    match (links, last, says) {
+    match (links, last, meaning) {
         (true, false, _) => Err(format!(
-            "leads through a link; the linked record is changed by an import of its own, and named in `{name}/.id`, `{name}/id` or `{name}`"
+            "goes through a link; change the linked record by an import of its own, and name it in `{name}/.id`, `{name}/id` or `{name}`"
         )),
         (false, false, _) | (false, true, CellMeaning::DatabaseId | CellMeaning::ExternalId) => {
-            Err(format!(
-                "goes on behind `{name}`, which holds a plain value"
-            ))
+            Err(format!("continues after `{name}`, which is a plain value"))
         }
         (true, true, _) => Ok(Some(field.kind)),
-        (false, true, CellMeaning::Value) => match field.kind {
-            FieldKind::Properties | FieldKind::PropertiesDefinition => Err(
-                "holds properties, which cannot be imported here; use update_records".to_owned(),
-            ),
-            FieldKind::Binary
-            | FieldKind::Boolean
-            | FieldKind::Char
-            | FieldKind::Date
-            | FieldKind::Datetime
-            | FieldKind::Float
-            | FieldKind::Html
-            | FieldKind::Image
-            | FieldKind::Integer
-            | FieldKind::Json
-            | FieldKind::Many2many
-            | FieldKind::Many2one
-            | FieldKind::Many2oneReference
-            | FieldKind::Monetary
-            | FieldKind::One2many
-            | FieldKind::Reference
-            | FieldKind::Selection
-            | FieldKind::Text
-            | FieldKind::Unknown => Ok(Some(field.kind)),
-        },
+        (false, true, CellMeaning::Value) if field.kind.is_properties() => {
+            Err("has properties, which cannot be imported here; use update_records".to_owned())
+        }
+        (false, true, CellMeaning::Value) => Ok(Some(field.kind)),
     }
 }
 
-/// Without any cell in the columns of lines Odoo takes away those that the
-/// record has.
+/// Records that would lose their lines: if all cells in the columns of lines are
+/// empty, Odoo deletes the lines of the record.
 fn lost_lines(load: &Load, schema: &Schema) -> Vec<String> {
     let Some((key, _)) = load.key_column() else {
         return Vec::new();
@@ -158,7 +135,7 @@ fn lost_lines(load: &Load, schema: &Schema) -> Vec<String> {
         })
         .collect();
     fields.dedup();
-    let mut problems = Vec::new();
+    let mut errors = Vec::new();
     for name in fields {
         let places: Vec<usize> = load
             .columns()
@@ -187,17 +164,17 @@ fn lost_lines(load: &Load, schema: &Schema) -> Vec<String> {
         }
         bare.extend(current);
         if !bare.is_empty() {
-            problems.push(format!(
+            errors.push(format!(
                 "{} may update a record and have no cell in the columns of `{name}`: Odoo would delete all lines that the record has; import such records without these columns",
                 row_list(&bare)
             ));
         }
     }
-    problems
+    errors
 }
 
-/// What Python takes for a number and is none: Odoo would store it, and not be able
-/// to say it in JSON any more.
+/// Cells that Python parses as a number but JSON cannot represent, such as `nan`:
+/// Odoo would store them, and could not return them any more.
 fn non_finite_numbers(load: &Load, at: usize, kind: FieldKind) -> Option<String> {
     if !matches!(kind, FieldKind::Float | FieldKind::Monetary) {
         return None;
@@ -211,7 +188,7 @@ fn non_finite_numbers(load: &Load, at: usize, kind: FieldKind) -> Option<String>
     let column = load.columns().get(at)?;
     (!odd.is_empty()).then(|| {
         format!(
-            "{} have no number in `{}`; write digits, such as 12.5",
+            "{} have no finite number in `{}`; write digits, such as 12.5",
             row_list(&odd),
             column.as_str()
         )
@@ -242,7 +219,7 @@ mod tests {
             br#"{"name":{"type":"char"},"line_ids":{"type":"one2many","relation":"x.line"}}"#,
         )
         .unwrap();
-        let told = |columns: &[&str], rows: &[&[&str]]| {
+        let errors_of = |columns: &[&str], rows: &[&[&str]]| {
             let text =
                 |cells: &[&str]| -> Vec<String> { cells.iter().map(ToString::to_string).collect() };
             let load =
@@ -250,7 +227,7 @@ mod tests {
             lost_lines(&load, &schema).join("; ")
         };
         let columns = ["id", "name", "line_ids/name", "line_ids/qty"];
-        let lost = told(
+        let lost = errors_of(
             &columns,
             &[
                 &["a", "A", "", ""],
@@ -261,8 +238,8 @@ mod tests {
             ],
         );
         assert!(lost.starts_with("rows 1, 5 may update"), "{lost}");
-        assert_eq!(told(&columns, &[&["b", "B", "x", ""]]), "");
-        assert_eq!(told(&["name", "line_ids/name"], &[&["A", ""]]), "");
-        assert_eq!(told(&["id", "name"], &[&["a", "A"]]), "");
+        assert_eq!(errors_of(&columns, &[&["b", "B", "x", ""]]), "");
+        assert_eq!(errors_of(&["name", "line_ids/name"], &[&["A", ""]]), "");
+        assert_eq!(errors_of(&["id", "name"], &[&["a", "A"]]), "");
     }
 }

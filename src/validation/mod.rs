@@ -1,10 +1,11 @@
-//! Checks what a caller wants to read or write against the model's fields, and
-//! brings it into the form that Odoo takes.
+//! Validates what a caller wants to read or write against the model's fields, and
+//! brings it into Odoo's form.
 //!
-//! It does not decide what is allowed: that is `gatepost_policy`.
+//! It does not decide what is allowed; `gatepost_policy` does.
 
 pub(crate) mod companies;
 mod import_columns;
+mod operand;
 mod query;
 pub(crate) mod record_values;
 pub(crate) mod resolve_links;

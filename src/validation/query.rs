@@ -1,30 +1,26 @@
-//! Arguments, fitted to the model's real fields before they are sent.
+//! Validates domains, fields and orders against the model's fields before they are
+//! sent.
 //!
-//! Odoo filters by fields that the user may not read, matches nothing without
-//! a word when a selection has no such value, and answers a wrong name with an
-//! SQL error. All of that stops here, with what would be right.
+//! Odoo filters by fields that the user may not read, silently matches nothing if a
+//! selection has no such value, and answers an unknown name with an SQL error. All
+//! of that is an error here, which says what would be valid.
 
 use std::{future::Future, pin::Pin};
 
-use serde_json::Value;
-
+use super::operand::coerce_operand;
 use crate::{
     access::{OdooSession, OperationError},
     render,
 };
 use gatepost_odoo::{
-    Condition, Domain, Field, FieldKind, FieldName, FieldPath, ModelName, Operand, OperandKind,
-    Operator, Order, Schema, Term,
+    Condition, Domain, Field, FieldKind, FieldName, FieldPath, ModelName, Operand, Order, Schema,
+    Term,
 };
 use gatepost_policy::only_ids;
 
 impl OdooSession<'_> {
-    /// The fields to show: those that are named, or where nobody names any, the
-    /// most useful ones of which none leaves records out, as long as there are
-    /// such.
-    ///
-    /// # Errors
-    /// [`Denied`].
+    /// The fields to show: those that are named or, by default, the most useful
+    /// ones that are visible in all records.
     pub async fn fields_to_show(
         &self,
         schema: &Schema,
@@ -39,28 +35,25 @@ impl OdooSession<'_> {
         ))
     }
 
-    /// The domain with every field known, visible and searchable, every model
-    /// on the way readable, and values in the form that the field takes.
-    ///
-    /// # Errors
-    /// [`Denied::Unfit`], [`Denied::Forbidden`], [`Denied::Call`].
+    /// The domain with its values in Odoo's form, if every field in it exists, can
+    /// be seen and searched, and every model on its paths can be read.
     pub fn validate_domain<'b>(
         &'b self,
         model: &'b ModelName,
         domain: Domain,
     ) -> Pin<Box<dyn Future<Output = Result<Domain, OperationError>> + Send + 'b>> {
         Box::pin(async move {
-            // In order, so that the first mistake is the first one told.
-            let mut fitted = Vec::with_capacity(domain.terms().len());
+            // In order, so that the first error is the one reported.
+            let mut validated = Vec::with_capacity(domain.terms().len());
             for term in domain.into_terms() {
-                fitted.push(match term {
+                validated.push(match term {
                     Term::Condition(condition) => {
                         Term::Condition(self.validate_condition(model, condition).await?)
                     }
                     Term::And | Term::Constant(_) | Term::Not | Term::Or => term,
                 });
             }
-            Ok(Domain::from_normalised(fitted))
+            Ok(Domain::from_normalised(validated))
         })
     }
 
@@ -82,18 +75,18 @@ impl OdooSession<'_> {
                     .and_then(|field| field.relation.clone())
                     .ok_or_else(|| {
                         OperationError::InvalidArgument(format!(
-                            "`{path}` does not lead to records, so `{}` cannot search in them",
+                            "`{path}` is not a relation, so `{}` cannot search in it",
                             operator.as_str()
                         ))
                     })?;
-                // Also for an empty one, which asks nothing else of the model.
+                // Even for an empty domain, which reads nothing else of the model.
                 self.may_read(&relation)?;
                 Operand::Domain(self.validate_domain(&relation, domain).await?)
             }
             Operand::Value(value) => Operand::Value(match &target {
                 Some(field) => {
                     let value = coerce_operand(field, &path, operator, value)?;
-                    // Odoo looks a text up among the names of the related records.
+                    // Odoo looks texts up among the names of the related records.
                     if let Some(relation) = &field.relation
                         && !only_ids(&value)
                     {
@@ -111,8 +104,8 @@ impl OdooSession<'_> {
         })
     }
 
-    /// The field at the end of a path; `None` where the last step is a
-    /// property or a part of a date, of which Odoo tells no type.
+    /// The field at the end of a path; `None` if the last step is a property or a
+    /// part of a date, whose type Odoo does not return.
     async fn resolve_path(
         &self,
         model: &ModelName,
@@ -139,13 +132,13 @@ impl OdooSession<'_> {
                         Ok(None)
                     } else {
                         Err(OperationError::InvalidArgument(format!(
-                            "`{path}` goes on behind a value"
+                            "`{path}` continues after a value"
                         )))
                     };
                 }
                 (None, kind) => {
                     return Err(OperationError::InvalidArgument(format!(
-                        "`{step}` of `{model}` is {kind}, not a relation, so `{path}` leads nowhere"
+                        "`{step}` of `{model}` is {kind}, not a relation, so `{path}` is not a path"
                     )));
                 }
             }
@@ -154,19 +147,20 @@ impl OdooSession<'_> {
     }
 }
 
-/// The fields that were asked for, each known and once. `id` is left out: it
-/// comes with every record.
+/// The requested fields, each once, if all exist. `id` is left out, because every
+/// record has it.
 ///
 /// # Errors
-/// [`Denied::Unfit`] names all that are unknown, each with near names.
+/// [`OperationError::InvalidArgument`] names all unknown fields, each with similar
+/// names.
 pub fn validate_fields(
     schema: &Schema,
     model: &ModelName,
-    asked: &[FieldName],
+    requested: &[FieldName],
 ) -> Result<Vec<FieldName>, OperationError> {
-    let mut fields: Vec<FieldName> = Vec::with_capacity(asked.len());
+    let mut fields: Vec<FieldName> = Vec::with_capacity(requested.len());
     let mut unknown = Vec::new();
-    for name in asked {
+    for name in requested {
         match require_field(schema, model, name.as_str()) {
             Err(OperationError::InvalidArgument(text)) => unknown.push(text),
             Err(other) => return Err(other),
@@ -181,11 +175,11 @@ pub fn validate_fields(
     }
 }
 
-/// The order, if every field in it is known and can be sorted by, and every
-/// model whose own order that means may be read.
+/// Allows an order by fields that exist and can be sorted by, and by relations
+/// whose models may be read.
 ///
 /// # Errors
-/// [`Denied::Unfit`], or what `may_read` says.
+/// [`OperationError::InvalidArgument`], or the error of `may_read`.
 pub fn validate_order(
     schema: &Schema,
     model: &ModelName,
@@ -229,144 +223,12 @@ fn require_field<'s>(
     })
 }
 
-fn coerce_operand(
-    field: &Field,
-    path: &FieldPath,
-    operator: Operator,
-    value: Value,
-) -> Result<Value, OperationError> {
-    match operator.operand_kind() {
-        OperandKind::List => match value {
-            Value::Array(values) => values
-                .into_iter()
-                .map(|value| coerce_value(field, path, value))
-                .collect::<Result<_, _>>()
-                .map(Value::Array),
-            other @ (Value::Null
-            | Value::Bool(_)
-            | Value::Number(_)
-            | Value::String(_)
-            | Value::Object(_)) => Ok(other),
-        },
-        OperandKind::Scalar | OperandKind::Sortable => coerce_value(field, path, value),
-        OperandKind::Domain | OperandKind::Hierarchy | OperandKind::Text => Ok(value),
-    }
-}
-
-/// One value in the form that the field takes. Some clients can only send
-/// text, so a number or a truth written as text is taken for what it says.
-fn coerce_value(field: &Field, path: &FieldPath, value: Value) -> Result<Value, OperationError> {
-    let Value::String(text) = &value else {
-        return match (field.kind, &value) {
-            (FieldKind::Boolean, Value::Number(number))
-                if matches!(number.as_u64(), Some(0 | 1)) =>
-            {
-                Ok(Value::Bool(number.as_u64() == Some(1)))
-            }
-            (FieldKind::Boolean, Value::Number(_)) => {
-                Err(incompatible_value(path, field, "`true` or `false`", &value))
-            }
-            (FieldKind::Date | FieldKind::Datetime, Value::Number(_)) => Err(incompatible_value(
-                path,
-                field,
-                "a day such as `\"2026-01-31\"`",
-                &value,
-            )),
-            _ => Ok(value),
-        };
-    };
-    match field.kind {
-        FieldKind::Boolean => match text.to_ascii_lowercase().as_str() {
-            "true" | "1" => Ok(Value::Bool(true)),
-            "false" | "0" | "" => Ok(Value::Bool(false)),
-            _ => Err(incompatible_value(path, field, "`true` or `false`", &value)),
-        },
-        FieldKind::Integer | FieldKind::Many2oneReference => text
-            .trim()
-            .parse::<i64>()
-            .ok()
-            .map(Value::from)
-            .ok_or_else(|| incompatible_value(path, field, "a whole number", &value)),
-        FieldKind::Float | FieldKind::Monetary => text
-            .trim()
-            .parse::<f64>()
-            .ok()
-            .and_then(serde_json::Number::from_f64)
-            .map(Value::Number)
-            .ok_or_else(|| incompatible_value(path, field, "a number", &value)),
-        // A name is fine too, and Odoo looks for it; digits alone are an id.
-        FieldKind::Many2one | FieldKind::Many2many | FieldKind::One2many => Ok(text
-            .trim()
-            .parse::<u32>()
-            .map_or_else(|_name| value.clone(), Value::from)),
-        FieldKind::Selection if !field.selection.is_empty() && !text.is_empty() => {
-            if field.selection.iter().any(|choice| *choice.key == **text) {
-                return Ok(value);
-            }
-            // The label is what people say.
-            let by_label = field
-                .selection
-                .iter()
-                .find(|choice| choice.label.eq_ignore_ascii_case(text));
-            by_label
-                .map(|choice| Value::from(&*choice.key))
-                .ok_or_else(|| {
-                    let choices: Vec<String> = field
-                        .selection
-                        .iter()
-                        .take(30)
-                        .map(|choice| format!("`{}` ({})", choice.key, choice.label))
-                        .collect();
-                    incompatible_value(
-                        path,
-                        field,
-                        &format!("one of {}", choices.join(", ")),
-                        &value,
-                    )
-                })
-        }
-        FieldKind::Date | FieldKind::Datetime => Ok(Value::from(datetime_to_utc(text))),
-        FieldKind::Binary
-        | FieldKind::Char
-        | FieldKind::Html
-        | FieldKind::Image
-        | FieldKind::Json
-        | FieldKind::Properties
-        | FieldKind::PropertiesDefinition
-        | FieldKind::Reference
-        | FieldKind::Selection
-        | FieldKind::Text
-        | FieldKind::Unknown => Ok(value),
-    }
-}
-
-/// A moment with an offset becomes UTC in Odoo's form, for Odoo fails on the
-/// offset; everything else (`today -7d` too) is left for Odoo to judge.
-fn datetime_to_utc(text: &str) -> String {
-    text.parse::<jiff::Timestamp>().map_or_else(
-        |_no_offset| text.to_owned(),
-        |moment| moment.strftime("%Y-%m-%d %H:%M:%S").to_string(),
-    )
-}
-
-fn incompatible_value(
-    path: &FieldPath,
-    field: &Field,
-    wanted: &str,
-    value: &Value,
-) -> OperationError {
-    let found: String = value.to_string().chars().take(60).collect();
-    OperationError::InvalidArgument(format!(
-        "`{path}` is {} and compares with {wanted}, not with `{found}`",
-        field.kind
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{coerce_operand, datetime_to_utc, validate_fields, validate_order};
+    use super::{validate_fields, validate_order};
+    use crate::validation::operand::{coerce_operand, datetime_to_utc};
     use gatepost_odoo::{FieldName, FieldPath, ModelName, Operator, Order, Schema};
 
     fn schema() -> Schema {

@@ -1,4 +1,4 @@
-//! Values as they will be sent: in Odoo's form, every link looked up.
+//! Validates the values of records: coerced to Odoo's form, every link looked up.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,29 +7,29 @@ use serde_json::{Map, Value};
 
 use super::{
     companies, resolve_links,
-    values::{self, ArgumentPath, CoercedValues, FieldValueError, MissingRequired, MissingSchema},
+    values::{self, ArgumentPath, CoercedValues, MissingRequired, MissingSchema, ValueMessage},
 };
-use crate::access::DisplayNames;
-use crate::access::{OdooSession, OperationError};
+use crate::access::{DisplayNames, OdooSession, OperationError, readable};
 use gatepost_odoo::{Call, Context, FieldName, ModelName, Operation, RecordId, Schema};
 
-/// Values as they will be sent.
+/// Missing fields that are named.
+const MAX_MISSING: usize = 12;
+
+/// Validated values of records.
 #[derive(Debug, Default)]
 pub struct ValidatedRecords {
-    /// The values of each record.
+    /// The values of each record, as they will be sent.
     pub values: Vec<Map<String, Value>>,
     /// The names of the records that they link to.
     pub names: DisplayNames,
-    /// How they were understood, where there was something to understand, and
-    /// what is missing.
+    /// How values were understood, and the messages in `missing`.
     pub notes: Vec<String>,
-    /// Fields that new records must have and of which nobody tells a value.
+    /// Required fields of new records that have neither a value nor a known default.
     pub missing: Vec<String>,
 }
 
 impl ValidatedRecords {
-    /// How the values were understood, where it does not count any more what
-    /// Odoo may refuse.
+    /// How values were understood, without `missing`: for records that exist.
     pub fn coercion_notes(&self) -> Vec<String> {
         let notes = self.notes.iter();
         let notes = notes.filter(|note| !self.missing.contains(note));
@@ -37,27 +37,27 @@ impl ValidatedRecords {
     }
 }
 
-/// Fits the values of records to the model's fields, and looks up whatever they
-/// link to.
+/// Validates the values of records: coerces them to the model's fields, and looks
+/// up the records that they link to.
 ///
 /// # Errors
-/// [`Denied::Unfit`] with all that is wrong, not only the first.
+/// [`OperationError::InvalidArgument`] with all that is invalid, not only the first.
 pub async fn validate_records(
     access: &OdooSession<'_>,
-    (model, effect): (&ModelName, Operation),
+    (model, operation): (&ModelName, Operation),
     list: Vec<Map<String, Value>>,
     context: &Context,
 ) -> Result<ValidatedRecords, OperationError> {
     let none: &[RecordId] = &[];
-    let these = (effect == Operation::Create).then_some(none);
-    validate_all(access, (model, effect, these), list, context).await
+    let records = (operation == Operation::Create).then_some(none);
+    validate_all(access, (model, operation, records), list, context).await
 }
 
-/// The same for the values that these records are to get: their lists change
-/// no lines of others.
+/// Validates the values of an update of these records, whose lists may not change
+/// lines of other records.
 ///
 /// # Errors
-/// [`Denied::Unfit`] with all that is wrong, not only the first.
+/// [`OperationError::InvalidArgument`] with all that is invalid, not only the first.
 pub async fn validate_update(
     access: &OdooSession<'_>,
     (model, ids): (&ModelName, &[RecordId]),
@@ -70,91 +70,88 @@ pub async fn validate_update(
 
 async fn validate_all(
     access: &OdooSession<'_>,
-    (model, effect, these): (&ModelName, Operation, Option<&[RecordId]>),
+    (model, operation, records): (&ModelName, Operation, Option<&[RecordId]>),
     list: Vec<Map<String, Value>>,
     context: &Context,
 ) -> Result<ValidatedRecords, OperationError> {
     let argument = ArgumentPath::argument("values");
-    let zone = context.tz.as_deref().map(TimeZone::get).transpose();
-    let zone = zone.map_err(|error| OperationError::InvalidContext(error.to_string()))?;
-    let mut known: BTreeMap<ModelName, Schema> = BTreeMap::new();
-    let mut fitted = Vec::with_capacity(list.len());
-    let place_of = |index: usize| {
-        if effect == Operation::Create {
+    let path_of = |index: usize| {
+        if operation == Operation::Create {
             argument.at(index)
         } else {
             argument.clone()
         }
     };
+    let zone = context.tz.as_deref().map(TimeZone::get).transpose();
+    let zone = zone.map_err(|error| OperationError::InvalidContext(error.to_string()))?;
+    let mut known: BTreeMap<ModelName, Schema> = BTreeMap::new();
+    let mut coerced = Vec::with_capacity(list.len());
     for (index, values) in list.into_iter().enumerate() {
-        let place = place_of(index);
-        let at = (&place, zone.as_ref());
-        fitted.push(coerce_record(access, (model, effect), values, at, &mut known).await?);
+        let path = path_of(index);
+        let at = (&path, zone.as_ref());
+        coerced.push(coerce_record(access, (model, operation), values, at, &mut known).await?);
     }
-    let (mut names, mut problems) =
-        resolve_links::resolve(access, &mut fitted, these, context).await?;
-    if let (Some(schema), Some(these)) = (known.get(model), these) {
-        let records = (model, schema, these);
-        let values = (&*fitted, place_of);
+    let (mut names, link_errors) =
+        resolve_links::resolve(access, &mut coerced, records, context).await?;
+    let own_errors = coerced.iter_mut();
+    let own_errors = own_errors.flat_map(|one| std::mem::take(&mut one.errors));
+    let mut errors: Vec<ValueMessage> = own_errors.chain(link_errors).collect();
+    if let (Some(schema), Some(records)) = (known.get(model), records) {
+        let records = (model, schema, records);
+        let values = (&*coerced, path_of);
         let mismatches = companies::mismatches(access, records, values, &names, context);
-        // Boxed: it is rare, and large.
-        problems.extend(Box::pin(mismatches).await?);
+        // Boxed: it is rare, and its future is large.
+        errors.extend(Box::pin(mismatches).await?);
     }
     names.add_schemas(known);
-    problems.splice(
-        0..0,
-        fitted
-            .iter_mut()
-            .flat_map(|one| std::mem::take(&mut one.errors)),
-    );
-    let mut notes = values::format_notes(fitted.iter().flat_map(|one| &one.notes));
-    let missing: Vec<&MissingRequired> = fitted.iter().flat_map(|one| &one.missing).collect();
+    let missing: Vec<&MissingRequired> = coerced.iter().flat_map(|one| &one.missing).collect();
     let missing = without_default(access, model, missing, context).await?;
-    if problems.is_empty() {
-        // Odoo fills in some by itself, of which it tells nobody. It refuses the
-        // whole where it does not.
-        let missing = missing.iter().map(|one| {
-            format!("`{}` ({}) is required and has no default that Odoo tells; if Odoo does not fill it in, it refuses", one.path, one.label)
+    if errors.is_empty() {
+        // Odoo fills in some without saying so, and otherwise refuses the whole.
+        let missing = missing.iter().take(MAX_MISSING).map(|one| {
+            format!(
+                "`{}` ({}) is required and has no known default; if Odoo does not fill it in, it refuses",
+                one.path, one.label
+            )
         });
-        let missing: Vec<String> = missing.take(MAX_MISSING).collect();
+        let missing: Vec<String> = missing.collect();
+        let mut notes = values::format_notes(coerced.iter().flat_map(|one| &one.notes));
         notes.extend(missing.iter().cloned());
         return Ok(ValidatedRecords {
-            values: fitted.into_iter().map(|one| one.values).collect(),
+            values: coerced.into_iter().map(|one| one.values).collect(),
             names,
             notes,
             missing,
         });
     }
-    problems.extend(missing.into_iter().map(|one| FieldValueError {
+    errors.extend(missing.into_iter().map(|one| ValueMessage {
         path: one.path.clone(),
-        text: format!("({}) is required and has no default that Odoo tells; name it, unless Odoo fills it in by itself", one.label),
+        text: format!(
+            "({}) is required and has no known default; give it a value, unless Odoo fills it in by itself",
+            one.label
+        ),
     }));
-    let count = problems.len();
-    let head = if count == 1 {
-        "nothing was changed, for a value does not fit:".to_owned()
-    } else {
-        format!("nothing was changed, for {count} values do not fit; all of them:")
+    let head = match errors.len() {
+        1 => "nothing was changed, because a value is invalid:".to_owned(),
+        count => format!("nothing was changed, because {count} values are invalid; all of them:"),
     };
     Err(OperationError::InvalidArgument(format!(
         "{head}\n{}",
-        values::format_errors(&problems)
+        values::format_errors(&errors)
     )))
 }
 
-/// Missing fields that are told.
-const MAX_MISSING: usize = 12;
-
 async fn coerce_record(
     access: &OdooSession<'_>,
-    (model, effect): (&ModelName, Operation),
+    (model, operation): (&ModelName, Operation),
     values: Map<String, Value>,
     at: (&ArgumentPath, Option<&TimeZone>),
     known: &mut BTreeMap<ModelName, Schema>,
 ) -> Result<CoercedValues, OperationError> {
-    // Ends, for each round adds a model, and values name so many.
+    // Ends, because each round adds a model, and values name only so many.
     loop {
-        match values::coerce(model, known, effect, values.clone(), at) {
-            Ok(fitted) => return Ok(fitted),
+        match values::coerce(model, known, operation, values.clone(), at) {
+            Ok(coerced) => return Ok(coerced),
             Err(MissingSchema(other)) => {
                 let schema = access.schema(&other).await?;
                 known.insert(other, schema);
@@ -167,32 +164,24 @@ async fn coerce_record(
 async fn without_default<'m>(
     access: &OdooSession<'_>,
     model: &ModelName,
-    missing: Vec<&'m MissingRequired>,
+    mut missing: Vec<&'m MissingRequired>,
     context: &Context,
 ) -> Result<Vec<&'m MissingRequired>, OperationError> {
-    let own: BTreeSet<&FieldName> = missing
-        .iter()
-        .filter(|one| one.model == *model)
-        .map(|one| &one.field)
-        .collect();
-    if own.is_empty() {
+    missing.retain(|one| one.model == *model);
+    let fields: BTreeSet<&FieldName> = missing.iter().map(|one| &one.field).collect();
+    if fields.is_empty() {
         return Ok(Vec::new());
     }
-    let fields: Vec<FieldName> = own.into_iter().cloned().collect();
-    let ask = Call::defaults(model.clone(), &fields).in_context(context.clone());
-    let defaults: Map<String, Value> = match access.call(ask).await {
-        Ok(answer) => serde_json::from_slice(&answer)?,
-        // Then Odoo decides.
-        Err(OperationError::Forbidden(_)) => return Ok(Vec::new()),
-        Err(OperationError::Call(error)) if error.is_fault() => return Ok(Vec::new()),
-        Err(denied) => return Err(denied),
+    let fields: Vec<FieldName> = fields.into_iter().cloned().collect();
+    let call = Call::defaults(model.clone(), &fields).in_context(context.clone());
+    // If it cannot be read, Odoo decides.
+    let Some(response) = readable(access.call(call).await)? else {
+        return Ok(Vec::new());
     };
-    Ok(missing
-        .into_iter()
-        .filter(|one| one.model == *model)
-        .filter(|one| {
-            let default = defaults.get(one.field.as_str());
-            default.is_none_or(|value| matches!(value, Value::Null | Value::Bool(false)))
-        })
-        .collect())
+    let defaults: Map<String, Value> = serde_json::from_slice(&response)?;
+    missing.retain(|one| {
+        let default = defaults.get(one.field.as_str());
+        default.is_none_or(|value| matches!(value, Value::Null | Value::Bool(false)))
+    });
+    Ok(missing)
 }

@@ -1,12 +1,11 @@
-//! The records that values link to, looked up before anything is sent.
+//! Looks up the records that values link to, before anything is sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use super::values::{
-    CoercedValues, CoercionNote, FieldValueError, LineCommand, LineRef, LinkOwner, LinkTarget,
-    RecordLink,
+    CoercedValues, LineCommand, LineRef, LinkOwner, LinkTarget, RecordLink, ValueMessage,
 };
 use crate::{
     access::{DisplayNames, OdooSession, OperationError, RecordSnapshot, readable},
@@ -15,48 +14,45 @@ use crate::{
 use gatepost_base::text::one_line;
 use gatepost_odoo::{Call, Context, Domain, FieldKind, FieldName, ModelName, RecordId, Schema};
 
-/// Different names that are looked up for one call.
+/// Different names that are looked up in one call.
 const MAX_NAMES: usize = 60;
-/// Candidates that are shown where a name is not clear.
+/// Candidates that are shown if a name is ambiguous.
 const MAX_CANDIDATES: u32 = 8;
-/// Ids that are looked up at once.
+/// Ids that are read in one call.
 const MAX_IDS: usize = 1_000;
 const NAME_CHARS: usize = 80;
 
-/// Whom a name stands for.
+/// The record that a name means.
 enum NameMatch {
     Unique { id: RecordId, name: String },
     Unresolved(String),
 }
 
-/// Looks up the records that the values link to: puts ids in the place of
-/// names, gives the names of all, and how those are that a list changes.
+/// Looks up the records that the values link to: replaces names with ids, and
+/// returns the names of all, and the values of the lines that a list changes.
 ///
-/// `these` are the records that the values are for. Where nothing is said of
-/// them, any record may stand in their lists.
-///
-/// # Errors
-/// [`Denied`]; what does not fit is among the problems instead.
+/// `records` are those that the values are for. If they are not known, lists may
+/// name lines of any record.
 pub(crate) async fn resolve(
     access: &OdooSession<'_>,
-    fitted: &mut [CoercedValues],
-    these: Option<&[RecordId]>,
+    coerced: &mut [CoercedValues],
+    records: Option<&[RecordId]>,
     context: &Context,
-) -> Result<(DisplayNames, Vec<FieldValueError>), OperationError> {
+) -> Result<(DisplayNames, Vec<ValueMessage>), OperationError> {
     let mut names = DisplayNames::new();
-    let mut problems = read_linked_records(access, fitted, context, &mut names).await?;
-    problems.extend(check_list_owners(fitted, these, &names));
-    problems.extend(resolve_names(access, fitted, context, &mut names).await?);
-    Ok((names, problems))
+    let mut errors = read_linked_records(access, coerced, context, &mut names).await?;
+    errors.extend(check_list_owners(coerced, records, &names));
+    errors.extend(resolve_names(access, coerced, context, &mut names).await?);
+    Ok((names, errors))
 }
 
 async fn read_linked_records(
     access: &OdooSession<'_>,
-    fitted: &[CoercedValues],
+    coerced: &[CoercedValues],
     context: &Context,
     names: &mut DisplayNames,
-) -> Result<Vec<FieldValueError>, OperationError> {
-    let links = || fitted.iter().flat_map(|one| &one.links);
+) -> Result<Vec<ValueMessage>, OperationError> {
+    let links = || coerced.iter().flat_map(|one| &one.links);
     let mut wanted: BTreeMap<&ModelName, RecordsToRead<'_>> = BTreeMap::new();
     for link in links() {
         if let LinkTarget::Id(id) = &link.target {
@@ -64,47 +60,41 @@ async fn read_linked_records(
         }
     }
     let mut unseen: BTreeSet<(&ModelName, RecordId)> = BTreeSet::new();
-    for (model, look) in wanted {
+    for (model, to_read) in wanted {
         let Some(schema) = readable(access.schema(model).await)? else {
             continue;
         };
-        let fields = look.fields(&schema);
-        let ids: Vec<RecordId> = look.ids.into_iter().collect();
+        let fields = to_read.fields(&schema);
+        let ids: Vec<RecordId> = to_read.ids.into_iter().collect();
         for ids in ids.chunks(MAX_IDS) {
-            let looked = RecordSnapshot::read(access, (model, ids), &fields, context).await;
-            let Some(shot) = readable(looked)? else {
+            let records = RecordSnapshot::read(access, (model, ids), &fields, context).await;
+            let Some(records) = readable(records)? else {
                 continue;
             };
-            for id in ids {
-                if shot.row(*id).is_some() {
-                    names.insert((model.clone(), *id), shot.name(*id).to_owned());
-                } else {
-                    unseen.insert((model, *id));
-                }
-            }
+            names.add_names(model, &records);
+            unseen.extend(records.missing(ids).into_iter().map(|id| (model, id)));
             if !fields.is_empty() {
-                names.add_lines(model, shot);
+                names.add_lines(model, records);
             }
         }
         if !fields.is_empty() {
             names.add_schemas([(model.clone(), schema)].into());
         }
     }
-    Ok(links()
-        .filter_map(|link| match &link.target {
-            LinkTarget::Id(id) if unseen.contains(&(&link.model, *id)) => Some(FieldValueError {
-                path: link.path.clone(),
-                text: format!(
-                    "({}) names the record {id} of `{}`, which does not exist or may not be seen by you; find_by_name or search_records finds the right id",
-                    link.label, link.model
-                ),
-            }),
-            LinkTarget::Id(_) | LinkTarget::Name(_) => None,
-        })
-        .collect())
+    let unseen = links().filter_map(|link| match &link.target {
+        LinkTarget::Id(id) if unseen.contains(&(&link.model, *id)) => Some(link_error(
+            link,
+            &format!(
+                "names the record {id} of `{}`, which does not exist or cannot be seen by you; find_by_name or search_records finds the right id",
+                link.model
+            ),
+        )),
+        LinkTarget::Id(_) | LinkTarget::Name(_) => None,
+    });
+    Ok(unseen.collect())
 }
 
-/// What is to be known of the records of one model.
+/// The records and fields of one model to read.
 #[derive(Default)]
 struct RecordsToRead<'l> {
     ids: BTreeSet<RecordId>,
@@ -114,22 +104,16 @@ struct RecordsToRead<'l> {
 impl<'l> RecordsToRead<'l> {
     fn add(&mut self, id: RecordId, link: &'l RecordLink) {
         self.ids.insert(id);
-        if let Some(LineRef {
-            command: fate,
-            inverse,
-            ..
-        }) = &link.line
-        {
-            self.fields.extend(inverse);
-            match fate {
-                LineCommand::Update(fields) => self.fields.extend(fields),
-                LineCommand::Delete | LineCommand::Link | LineCommand::Unlink => {}
+        if let Some(line) = &link.line {
+            self.fields.extend(&line.inverse);
+            if let LineCommand::Update(fields) = &line.command {
+                self.fields.extend(fields);
             }
         }
     }
 
-    /// Those of the fields that may be seen, but for files: they are large, and
-    /// nobody sees from them what changes.
+    /// Those of the fields that can be read, except files: they are large, and do
+    /// not show what changes.
     fn fields(&self, schema: &Schema) -> Vec<FieldName> {
         let mut fields = self.fields.clone();
         fields.retain(|name| {
@@ -140,83 +124,73 @@ impl<'l> RecordsToRead<'l> {
     }
 }
 
-/// Records that are named in a list and belong to another one. Odoo changes and
-/// deletes them all the same; the problems say how else that is done. One that
-/// is put into the list leaves the other, which is noted.
+/// Rejects commands on lines of other records, which Odoo would change and delete
+/// all the same, and says how else to do that. A line that is linked leaves its
+/// record, which is noted.
 fn check_list_owners(
-    fitted: &mut [CoercedValues],
-    these: Option<&[RecordId]>,
+    coerced: &mut [CoercedValues],
+    records: Option<&[RecordId]>,
     names: &DisplayNames,
-) -> Vec<FieldValueError> {
-    let mut problems = Vec::new();
-    for one in fitted {
+) -> Vec<ValueMessage> {
+    let mut errors = Vec::new();
+    for one in coerced {
         for link in &one.links {
-            let (LinkTarget::Id(id), Some(listed)) = (&link.target, &link.line) else {
+            let (LinkTarget::Id(id), Some(line)) = (&link.target, &link.line) else {
                 continue;
             };
-            let Some((owner, is_own)) = owner_of((&link.model, *id), listed, these, names) else {
+            let owner = owner_of((&link.model, *id), line, records, names);
+            let Some((owner, false)) = owner else {
                 continue;
             };
-            if is_own {
-                continue;
-            }
             let record = names.label(&link.model, *id);
             let call = |what: &str, tool: &str| {
                 let model = &link.model;
                 format!("to {what} it, call {tool} of `{model}` with ids [{id}]")
             };
-            let way = match listed.command {
+            let instead = match line.command {
                 LineCommand::Update(_) => call("change", "update_records"),
                 LineCommand::Delete => call("delete", "delete_records"),
                 LineCommand::Unlink => "leave it out".to_owned(),
                 LineCommand::Link => {
-                    if let Some(owner) = owner {
-                        one.notes.push(CoercionNote {
-                            path: link.path.clone(),
-                            text: format!("moves {record} here, from {owner}"),
-                        });
-                    }
+                    one.notes.extend(owner.map(|owner| ValueMessage {
+                        path: link.path.clone(),
+                        text: format!("moves {record} here, from {owner}"),
+                    }));
                     continue;
                 }
             };
-            let whose = owner.map_or_else(
-                || "to no record at all".to_owned(),
-                |owner| format!("to {owner}"),
+            let owner = owner.unwrap_or_else(|| "no record at all".to_owned());
+            let text = format!(
+                "names {record}, which is not in this list, but belongs to {owner}; {instead}"
             );
-            problems.push(link_error(
-                link,
-                &format!("names {record}, which is not in this list, but belongs {whose}; {way}"),
-            ));
+            errors.push(link_error(link, &text));
         }
     }
-    problems
+    errors
 }
 
-/// To which record one belongs that is named in a list, and whether that is the
-/// one with the list; nothing where it cannot be seen.
+/// The record that a line belongs to, and whether that is the record with the
+/// list; `None` if it cannot be seen.
 fn owner_of(
     (model, id): (&ModelName, RecordId),
-    listed: &LineRef,
-    these: Option<&[RecordId]>,
+    line: &LineRef,
+    records: Option<&[RecordId]>,
     names: &DisplayNames,
 ) -> Option<(Option<String>, bool)> {
-    let inverse = listed.inverse.as_ref()?;
-    let is_link = |schema: &Schema| {
-        let field = schema.field(inverse.as_str());
-        field.is_some_and(|field| field.kind == FieldKind::Many2one)
-    };
-    // An id of any model says less.
-    names.schema(model).filter(|schema| is_link(schema))?;
-    let link = names.line_values(model, id)?.get(inverse.as_str())?;
-    let owner = link.get(0).unwrap_or(link).as_i64();
-    let owner = owner.and_then(|owner| RecordId::try_from(owner).ok());
-    let Some(owner) = owner else {
+    let inverse = line.inverse.as_ref()?.as_str();
+    let field = names.schema(model)?.field(inverse)?;
+    // An id of any model is not enough.
+    if field.kind != FieldKind::Many2one {
+        return None;
+    }
+    let link = names.line_values(model, id)?.get(inverse)?;
+    let Some(owner) = RecordId::from_json(link.get(0).unwrap_or(link)) else {
         return Some((None, false));
     };
-    let is_own = match listed.owner {
+    let is_own = match line.owner {
         LinkOwner::New => false,
         LinkOwner::Line(parent) => owner == parent,
-        LinkOwner::Written => these?.contains(&owner),
+        LinkOwner::Written => records?.contains(&owner),
     };
     let name = link.get(1).and_then(Value::as_str);
     let name = name.map_or_else(
@@ -228,59 +202,55 @@ fn owner_of(
 
 async fn resolve_names(
     access: &OdooSession<'_>,
-    fitted: &mut [CoercedValues],
+    coerced: &mut [CoercedValues],
     context: &Context,
     names: &mut DisplayNames,
-) -> Result<Vec<FieldValueError>, OperationError> {
-    let mut meant: BTreeMap<(ModelName, String), NameMatch> = BTreeMap::new();
-    let mut problems = Vec::new();
-    for one in fitted {
+) -> Result<Vec<ValueMessage>, OperationError> {
+    let mut matches: BTreeMap<(ModelName, String), NameMatch> = BTreeMap::new();
+    let mut errors = Vec::new();
+    for one in coerced {
         for link in std::mem::take(&mut one.links) {
             let LinkTarget::Name(name) = &link.target else {
                 continue;
             };
             let key = (link.model.clone(), name.clone());
-            if !meant.contains_key(&key) {
-                if meant.len() == MAX_NAMES {
+            if !matches.contains_key(&key) {
+                if matches.len() == MAX_NAMES {
                     return Err(OperationError::InvalidArgument(format!(
-                        "nothing was changed: the values name more than {MAX_NAMES} different records by their names; name them by their ids"
+                        "nothing was changed: the values name more than {MAX_NAMES} different records by their names; use their ids"
                     )));
                 }
                 let found = match_name(access, &link.model, name, context).await?;
-                meant.insert(key.clone(), found);
+                matches.insert(key.clone(), found);
             }
-            match meant.get(&key) {
-                Some(NameMatch::Unique { id, name: found }) => {
-                    names.insert((link.model.clone(), *id), found.clone());
-                    one.notes.push(resolved_note(&link, *id, found));
+            match matches.get(&key) {
+                Some(NameMatch::Unique { id, name }) => {
+                    names.insert((link.model.clone(), *id), name.clone());
+                    one.notes.push(ValueMessage {
+                        path: link.path.clone(),
+                        text: format!("was taken for {} [{id}]", one_line(name, NAME_CHARS)),
+                    });
                     if !link.resolve(&mut one.values, *id) {
-                        problems.push(link_error(&link, "cannot be looked up; write the id"));
+                        errors.push(link_error(&link, "cannot be looked up; write the id"));
                     }
                 }
-                Some(NameMatch::Unresolved(text)) => problems.push(link_error(&link, text)),
+                Some(NameMatch::Unresolved(text)) => errors.push(link_error(&link, text)),
                 None => {}
             }
         }
     }
-    Ok(problems)
+    Ok(errors)
 }
 
-fn link_error(link: &RecordLink, text: &str) -> FieldValueError {
-    FieldValueError {
+fn link_error(link: &RecordLink, text: &str) -> ValueMessage {
+    ValueMessage {
         path: link.path.clone(),
         text: format!("({}) {text}", link.label),
     }
 }
 
-fn resolved_note(link: &RecordLink, id: RecordId, name: &str) -> CoercionNote {
-    CoercionNote {
-        path: link.path.clone(),
-        text: format!("was taken for {} [{id}]", one_line(name, NAME_CHARS)),
-    }
-}
-
-/// Whom a name stands for: the one record that is called exactly so, or the
-/// only one whose name has it in it.
+/// The record that a name means: the only one with exactly this name, or the only
+/// one whose name contains it.
 async fn match_name(
     access: &OdooSession<'_>,
     model: &ModelName,
@@ -289,31 +259,29 @@ async fn match_name(
 ) -> Result<NameMatch, OperationError> {
     access.may_read(model)?;
     let search = Call::name_search(model.clone(), name, &Domain::default(), MAX_CANDIDATES + 1);
-    let answer = match access.call(search.in_context(context.clone())).await {
-        Ok(answer) => answer,
+    let response = match access.call(search.in_context(context.clone())).await {
+        Ok(response) => response,
         Err(OperationError::Forbidden(why)) => {
             return Ok(NameMatch::Unresolved(format!("must be an id: {why}")));
         }
         Err(denied) => return Err(denied),
     };
-    let mut found = render::parse_names(&answer)?;
-    found.retain(|(id, _)| RecordId::try_from(*id).is_ok());
-    let is_it = |candidate: &str| candidate.trim().to_lowercase() == name.trim().to_lowercase();
-    let mut exact = found.iter().filter(|(_, candidate)| is_it(candidate));
-    let one = match (exact.next(), exact.next(), found.as_slice()) {
-        (Some(only), None, _) | (None, _, [only]) => Some(only),
-        (_, _, _) => None,
-    };
-    if let Some((id, name)) = one
-        && let Ok(id) = RecordId::try_from(*id)
+    let found: Vec<(RecordId, String)> = render::parse_names(&response)?
+        .into_iter()
+        .filter_map(|(id, name)| Some((RecordId::try_from(id).ok()?, name)))
+        .collect();
+    let is_exact = |candidate: &str| candidate.trim().to_lowercase() == name.trim().to_lowercase();
+    let mut exact = found.iter().filter(|(_, candidate)| is_exact(candidate));
+    if let (Some((id, name)), None, _) | (None, _, [(id, name)]) =
+        (exact.next(), exact.next(), found.as_slice())
     {
-        let name = name.clone();
+        let (id, name) = (*id, name.clone());
         return Ok(NameMatch::Unique { id, name });
     }
     let quoted = one_line(name, NAME_CHARS);
     if found.is_empty() {
         return Ok(NameMatch::Unresolved(format!(
-            "names \"{quoted}\", but no record of `{model}` is called like that; find_by_name finds others"
+            "names \"{quoted}\", but no record of `{model}` has that name; find_by_name finds others"
         )));
     }
     let most = usize::try_from(MAX_CANDIDATES).unwrap_or(usize::MAX);
@@ -326,7 +294,7 @@ async fn match_name(
         candidates.push("…".to_owned());
     }
     Ok(NameMatch::Unresolved(format!(
-        "names \"{quoted}\", which several records of `{model}` are called like: {}; write the id of the right one",
+        "names \"{quoted}\", which matches several records of `{model}`: {}; write the id of the right one",
         candidates.join(", ")
     )))
 }

@@ -1,18 +1,18 @@
-//! Whether records have the values that they were to get.
+//! Whether records have the values that were written.
 
 use serde_json::{Map, Value};
 
 use gatepost_odoo::{Field, FieldKind, Schema};
 
-/// Whether a value as Odoo gives it is the one that was written; none where
-/// that cannot be told: of files, commands, and formatted text that differs.
+/// Whether a value that Odoo returned is the one that was written; `None` if that
+/// cannot be decided: for files, commands, and HTML that differs.
 pub(crate) fn is_as_written(field: &Field, written: &Value, given: &Value) -> Option<bool> {
     match field.kind {
-        // Odoo puts a text into a paragraph, and cleans up much else.
+        // Odoo wraps text in a paragraph, and sanitizes much else.
         FieldKind::Html => {
             let (written, given) = (text(written)?, text(given)?);
-            let is_it = given == written || given == format!("<p>{written}</p>");
-            is_it.then_some(true)
+            let is_equal = given == written || given == format!("<p>{written}</p>");
+            is_equal.then_some(true)
         }
         FieldKind::Binary
         | FieldKind::Image
@@ -21,27 +21,19 @@ pub(crate) fn is_as_written(field: &Field, written: &Value, given: &Value) -> Op
         | FieldKind::Properties
         | FieldKind::PropertiesDefinition
         | FieldKind::Unknown => None,
-        FieldKind::Many2many => {
-            let ids = ids_of_set_command(written)?;
-            let mut given: Vec<i64> = given.as_array()?.iter().filter_map(Value::as_i64).collect();
-            given.sort_unstable();
-            Some(given == ids)
-        }
+        FieldKind::Many2many => Some(sorted_ids(given)? == ids_of_set_command(written)?),
         FieldKind::Many2one => {
-            let given = given
-                .as_array()
-                .and_then(|pair| pair.first())
-                .unwrap_or(given);
+            let given = given.get(0).unwrap_or(given);
             Some(non_empty(written) == non_empty(given))
         }
         FieldKind::Float | FieldKind::Monetary => {
-            // Odoo rounds to the field's digits, which it does not always tell;
+            // Odoo rounds to the field's decimals, which it does not always return;
             // there are seldom fewer than two.
             let (one, other) = (number(written)?, number(given)?);
             let cents = one * 100.0;
-            let rounds = (cents - cents.round()).abs() > 1e-6;
-            let apart = if rounds { 0.005_001 } else { 1e-9 };
-            Some((one - other).abs() <= f64::max(apart, one.abs() * 1e-9))
+            let is_rounded = (cents - cents.round()).abs() > 1e-6;
+            let tolerance = if is_rounded { 0.005_001 } else { 1e-9 };
+            Some((one - other).abs() <= f64::max(tolerance, one.abs() * 1e-9))
         }
         FieldKind::Integer | FieldKind::Many2oneReference => {
             Some(number(written)?.total_cmp(&number(given)?).is_eq())
@@ -61,20 +53,14 @@ pub fn unapplied_values<'v>(
     values: &'v Map<String, Value>,
     row: &Map<String, Value>,
 ) -> Vec<&'v str> {
-    values
-        .iter()
-        .filter(|(name, written)| {
-            let told = schema
-                .field(name)
-                .zip(row.get(*name))
-                .and_then(|(field, given)| is_as_written(field, written, given));
-            told == Some(false)
-        })
-        .map(|(name, _)| name.as_str())
-        .collect()
+    let unapplied = values.iter().filter(|(name, written)| {
+        let pair = schema.field(name).zip(row.get(*name));
+        pair.and_then(|(field, given)| is_as_written(field, written, given)) == Some(false)
+    });
+    unapplied.map(|(name, _)| name.as_str()).collect()
 }
 
-/// Nothing is `false` for most types.
+/// The value; `None` if it is empty, which is `false` for most types.
 fn non_empty(value: &Value) -> Option<&Value> {
     match value {
         Value::Null | Value::Bool(false) => None,
@@ -100,7 +86,7 @@ fn text(value: &Value) -> Option<&str> {
     }
 }
 
-/// The ids that the command for exactly these sets, sorted.
+/// The ids that a command sets; `None` if there are other commands.
 fn ids_of_set_command(written: &Value) -> Option<Vec<i64>> {
     let [only] = written.as_array()?.as_slice() else {
         return None;
@@ -108,12 +94,14 @@ fn ids_of_set_command(written: &Value) -> Option<Vec<i64>> {
     let [code, _, ids] = only.as_array()?.as_slice() else {
         return None;
     };
-    if code.as_u64() != Some(6) {
-        return None;
-    }
-    let mut ids: Vec<i64> = ids.as_array()?.iter().filter_map(Value::as_i64).collect();
-    ids.sort_unstable();
+    let mut ids = sorted_ids(ids).filter(|_| code.as_u64() == Some(6))?;
     ids.dedup();
+    Some(ids)
+}
+
+fn sorted_ids(list: &Value) -> Option<Vec<i64>> {
+    let mut ids: Vec<i64> = list.as_array()?.iter().filter_map(Value::as_i64).collect();
+    ids.sort_unstable();
     Some(ids)
 }
 
@@ -152,7 +140,7 @@ mod tests {
                  "tag_ids":{"type":"many2many","relation":"crm.tag"},"day":{"type":"date"}}"#,
         )
         .unwrap();
-        let told = |written: Value, given: Value| -> Vec<String> {
+        let unapplied = |written: Value, given: Value| -> Vec<String> {
             let (written, given) = (written.as_object().unwrap(), given.as_object().unwrap());
             unapplied_values(&schema, written, given)
                 .into_iter()
@@ -163,11 +151,11 @@ mod tests {
             "tag_ids": [[6, 0, [2, 1]]], "day": false});
         let given = json!({"name": "A", "amount": 10.50, "active": false, "user_id": [7, "Marc"],
             "note": "<p>x</p>", "tag_ids": [1, 2], "day": false});
-        assert!(told(same.clone(), given).is_empty());
+        assert!(unapplied(same.clone(), given).is_empty());
         let other = json!({"name": "B", "amount": 11.5, "active": true, "user_id": false,
             "note": "y", "tag_ids": [1], "day": "2026-01-01"});
         assert_eq!(
-            told(same, other),
+            unapplied(same, other),
             ["name", "amount", "active", "user_id", "tag_ids", "day"]
         );
     }

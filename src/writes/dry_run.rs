@@ -1,17 +1,17 @@
-//! A table that Odoo tries and takes back.
+//! The dry run of an import: Odoo tries the rows and rolls them back.
 
 use crate::access::{OdooSession, OperationError};
 use gatepost_odoo::{Call, LoadResult, OdooError, Request, Schema};
 use gatepost_odoo_client::CallError;
 
-/// Has Odoo try to load a table and take it back; false where that cannot be
-/// made sure, and so nothing was sent.
+/// Has Odoo try an import and roll it back. Returns `false`, and sends nothing, if
+/// a rollback cannot be guaranteed.
 ///
-/// What Odoo only warns of it would do otherwise than it was meant, and so it
-/// does not fit either.
+/// Rows that Odoo only warns about would not be imported as meant, so they are
+/// errors, too.
 ///
 /// # Errors
-/// [`Denied::Unfit`] with all rows that do not fit.
+/// [`OperationError::InvalidArgument`] lists all invalid rows.
 pub async fn dry_run_import(
     access: &OdooSession<'_>,
     call: &Call,
@@ -23,24 +23,24 @@ pub async fn dry_run_import(
     let Some(load) = load.clone().into_dry_run(schema) else {
         return Ok(false);
     };
-    let tried = Call::load(call.model().clone(), load.clone()).in_context(call.context().clone());
-    let allowed = access.permit_write(tried).await?;
-    let answer = access
-        .send_write(allowed, None, |answer| async { answer })
+    let dry_run = Call::load(call.model().clone(), load.clone()).in_context(call.context().clone());
+    let allowed = access.permit_write(dry_run).await?;
+    let response = access
+        .send_write(allowed, None, |response| async { response })
         .await?
         .map_err(|denied| {
             if denied.may_have_run() {
-                OperationError::InvalidArgument("Odoo's answer to the trial did not come; nothing was imported, for a trial is always taken back. Try again with fewer rows, such as 200".to_owned())
+                OperationError::InvalidArgument("Odoo's response to the dry run was lost; nothing was imported, because a dry run is always rolled back. Try again with fewer rows, such as 200".to_owned())
             } else {
                 denied
             }
         })?;
-    let loaded = LoadResult::parse(&answer, &load)?;
+    let loaded = LoadResult::parse(&response, &load)?;
     if let Some(ids) = &loaded.ids {
-        // Cannot be: Odoo takes all back where one cell is wrong.
-        tracing::error!(odoo.model = %call.model(), "Odoo kept what it was to try only");
+        // Should not happen: Odoo rolls everything back if one cell is wrong.
+        tracing::error!(odoo.model = %call.model(), "Odoo committed a dry run");
         return Err(OperationError::InvalidArgument(format!(
-            "this Odoo did not take its trial back, and {} records are there now; do not import them again, and tell the administrator. Their ids: {ids:?}",
+            "this Odoo did not roll back the dry run, and {} records exist now. Do not import them again, and tell the administrator. Their ids: {ids:?}",
             ids.len(),
         )));
     }
@@ -48,7 +48,7 @@ pub async fn dry_run_import(
         return Err(CallError::from(OdooError::Conflict).into());
     }
     let mut problems = Vec::new();
-    // Without any that Odoo names it says so itself.
+    // Without details, the text says that Odoo gave none.
     if !loaded.problems.is_empty() || !loaded.dry_run_confirmed {
         problems.push(loaded.problems.to_string());
     }
@@ -59,7 +59,7 @@ pub async fn dry_run_import(
         return Ok(true);
     }
     Err(OperationError::InvalidArgument(format!(
-        "nothing was imported. Odoo tried it, and these rows do not fit (row 1 is the first of `rows`); correct them, or leave them out, and call again:\n{}",
+        "nothing was imported. Odoo tried the rows, and these are invalid (row 1 is the first of `rows`). Correct them or leave them out, and call again:\n{}",
         problems.join("\n")
     )))
 }

@@ -1,4 +1,4 @@
-//! What a method returned, as far as it is told.
+//! The result of a method, as far as it may be stored and shown.
 
 use serde_json::{Map, Value, json};
 
@@ -6,20 +6,20 @@ use gatepost_base::text::one_line;
 use gatepost_odoo::RecordId;
 use gatepost_policy::mentions_secret;
 
-/// Characters of a text that are told.
+/// Characters of a text.
 const TEXT_CHARS: usize = 200;
-/// Ids that are told.
+/// Ids of one result.
 const MAX_IDS: usize = 50;
-/// Keys of an object that are told.
+/// Keys of one object.
 const MAX_KEYS: usize = 20;
-/// What is kept of an action that the web client would open.
+/// The keys of a web client action that are stored.
 const ACTION_KEYS: [&str; 6] = ["type", "name", "res_model", "res_id", "target", "tag"];
 
-/// What is kept of an answer. A method can return anything, also what policy
-/// hides and what lets somebody in, so of that which is no plain value only the
-/// kind stays.
-pub(super) fn stored_result(answer: &[u8]) -> Value {
-    let Ok(value) = serde_json::from_slice::<Value>(answer) else {
+/// The part of a result that is stored. A method can return anything, including
+/// values that policy hides and secrets, so only plain values are stored, and the
+/// kind of any other.
+pub(super) fn stored_result(response: &[u8]) -> Value {
+    let Ok(value) = serde_json::from_slice::<Value>(response) else {
         return Value::Null;
     };
     match value {
@@ -52,17 +52,17 @@ pub(super) fn stored_result(answer: &[u8]) -> Value {
     }
 }
 
-/// What stands in the place of an answer that was lost.
+/// The stored result of a method whose response was lost.
 pub(super) fn lost_result() -> Value {
     json!({"lost": true})
 }
 
-/// What is told of what was kept.
-pub fn describe_result(kept: &Value) -> String {
-    match kept {
-        Value::Null | Value::Bool(true) => "Odoo returned no more than that it is done.".to_owned(),
+/// Describes a stored result for the model.
+pub fn describe_result(stored: &Value) -> String {
+    match stored {
+        Value::Null | Value::Bool(true) => "Odoo returned only that it is done.".to_owned(),
         Value::Bool(false) => {
-            "Odoo returned `false`: with some methods that means that nothing was to be done."
+            "Odoo returned `false`: with some methods that means that there was nothing to do."
                 .to_owned()
         }
         Value::Number(number) => format!("Odoo returned {number}."),
@@ -72,7 +72,7 @@ pub fn describe_result(kept: &Value) -> String {
         Value::Array(ids) => {
             let ids: Vec<String> = ids.iter().map(Value::to_string).collect();
             format!(
-                "Odoo returned the ids [{}], of which model it does not say.",
+                "Odoo returned the ids [{}], without their model.",
                 ids.join(", ")
             )
         }
@@ -92,7 +92,7 @@ fn describe_object(members: &Map<String, Value>) -> String {
     }
     if let Some(count) = members.get("text").and_then(Value::as_u64) {
         return format!(
-            "Odoo returned a text of {count} characters, which is not shown here: it is long, or sounds like a secret."
+            "Odoo returned a text of {count} characters, which is not shown here because it is long or may be a secret."
         );
     }
     let keys = members.get("keys").and_then(Value::as_array);
@@ -120,9 +120,9 @@ fn describe_action(action: &Map<String, Value>) -> String {
     };
     let model = text("res_model");
     match (text("type").as_str(), text("target").as_str()) {
-        // A dialog is where Odoo asks on.
+        // A dialog asks for more input.
         ("ir.actions.act_window", "new") => format!(
-            "Odoo wants more input: it would open the wizard{name} (`{model}`). It was not finished; the user does that in Odoo."
+            "Odoo wants more input: it would open the wizard{name} (`{model}`). The user has to finish it in Odoo."
         ),
         ("ir.actions.act_window", _) => match action.get("res_id").and_then(RecordId::from_json) {
             Some(id) => format!("Odoo would open the record {id} of `{model}`{name}."),
@@ -131,14 +131,12 @@ fn describe_action(action: &Map<String, Value>) -> String {
         ("ir.actions.client", _) => {
             format!("Odoo would show the user `{}`{name}.", text("tag"))
         }
-        ("ir.actions.act_window_close", _) => {
-            "Odoo returned no more than that it is done.".to_owned()
-        }
+        ("ir.actions.act_window_close", _) => "Odoo returned only that it is done.".to_owned(),
         ("ir.actions.act_url", _) => {
             "Odoo would open a page, whose address is not shown here.".to_owned()
         }
         ("ir.actions.report", _) => format!("Odoo would print the report{name}."),
-        (kind, _) => format!("Odoo would go on with an action of the kind `{kind}`{name}."),
+        (kind, _) => format!("Odoo would continue with an action of the kind `{kind}`{name}."),
     }
 }
 
@@ -157,7 +155,8 @@ mod tests {
 
     #[test]
     fn method_results_are_summarized_and_never_shown_whole() {
-        let told = |value: Value| describe_result(&stored_result(value.to_string().as_bytes()));
+        let described =
+            |value: Value| describe_result(&stored_result(value.to_string().as_bytes()));
         insta::assert_snapshot!(
             [
                 json!(null),
@@ -181,11 +180,11 @@ mod tests {
                 json!({"type": "ir.actions.report", "name": "Quotation"}),
                 json!({"type": "ir.actions.server"}),
             ]
-            .map(told)
+            .map(described)
             .join("\n")
         );
         assert_eq!(stored_result(b"<html>"), Value::Null);
         let long: Vec<u32> = (1..=900).collect();
-        assert!(told(json!(long)).len() < 500);
+        assert!(described(json!(long)).len() < 500);
     }
 }

@@ -13,6 +13,8 @@ mod operation;
 mod outcome;
 mod plan;
 pub mod preview;
+mod recover;
+mod send;
 mod undo;
 
 pub use dry_run::dry_run_import;

@@ -19,6 +19,28 @@ pub fn pluralize(number: usize, what: &str) -> String {
     format!("{number} {what}{plural}")
 }
 
+/// Joins parts until the text has `max_bytes`, but always at least the first one.
+/// `rest` describes those that are left out; it gets the index of the first.
+pub fn join_bounded(
+    parts: impl IntoIterator<Item = String>,
+    separator: &str,
+    max_bytes: usize,
+    rest: impl FnOnce(usize) -> String,
+) -> String {
+    let mut text = String::new();
+    for (index, part) in parts.into_iter().enumerate() {
+        if index > 0 {
+            text.push_str(separator);
+            if text.len() + part.len() > max_bytes {
+                text.push_str(&rest(index));
+                break;
+            }
+        }
+        text.push_str(&part);
+    }
+    text
+}
+
 /// A text on one line, cut after `max_chars` characters with the number of
 /// characters omitted.
 ///

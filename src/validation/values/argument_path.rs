@@ -1,11 +1,11 @@
-//! Where in a call a value stands.
+//! The paths of values.
 
 use std::fmt;
 
 use serde_json::{Map, Value};
 
-/// Where a value stands in what the caller wrote, for people and models to
-/// read: `values[2].order_line[0].product_id`.
+/// The path of a value in the arguments, for people and models to read:
+/// `values[2].order_line[0].product_id`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct ArgumentPath(Box<str>);
 
@@ -24,7 +24,7 @@ impl ArgumentPath {
     /// The member of this name.
     #[must_use]
     pub fn member(&self, name: &str) -> Self {
-        // Bounded: the name may be anything that somebody wrote.
+        // Bounded, because a caller can write anything as a name.
         let name: String = name.chars().take(60).collect();
         Self(format!("{}.{name}", self.0).into())
     }
@@ -36,8 +36,8 @@ impl fmt::Display for ArgumentPath {
     }
 }
 
-/// Where a value stands in fitted values: `/order_line/0/2/product_id`, a JSON
-/// pointer (RFC 6901).
+/// The path of a value in coerced values, a JSON pointer (RFC 6901):
+/// `/order_line/0/2/product_id`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct JsonPointer(Box<str>);
 
@@ -55,7 +55,7 @@ impl JsonPointer {
         Self(format!("{}/{name}", self.0).into())
     }
 
-    /// Puts a value there; `false` where there is no such place.
+    /// Sets the value at this path; `false` if there is none.
     pub fn set(&self, values: &mut Map<String, Value>, value: Value) -> bool {
         let mut whole = Value::Object(std::mem::take(values));
         let put = whole

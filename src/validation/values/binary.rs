@@ -1,4 +1,4 @@
-//! Bytes.
+//! Coerces the values of binary fields.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
@@ -9,13 +9,13 @@ use gatepost_odoo::{Field, Schema};
 /// The most characters of base64.
 const MAX_CHARACTERS: usize = 32 << 20;
 
-/// Base64. Python passes over what is no base64 inside a text, so that Odoo
-/// would store other bytes than were meant.
+/// Base64. Python skips characters that are not base64, so Odoo would store other
+/// bytes than were meant.
 pub(crate) fn coerce(schema: &Schema, field: &Field, value: &Value) -> Result<Coerced, String> {
     // The one field that takes bytes as text (Odoo 19, `ir.attachment._inverse_raw`).
     if field.name.as_str() == "raw" && schema.field("datas").is_some() {
-        return Err("takes bytes as they are, which JSON cannot carry; \
-             give them in base64 in `datas`"
+        return Err("takes raw bytes, which JSON cannot represent; \
+             write them as base64 to `datas`"
             .to_owned());
     }
     let wrong = || {
@@ -28,7 +28,7 @@ pub(crate) fn coerce(schema: &Schema, field: &Field, value: &Value) -> Result<Co
     let text = value.as_str().ok_or_else(wrong)?;
     if text.len() > MAX_CHARACTERS {
         return Err(format!(
-            "has {} characters of base64; {MAX_CHARACTERS} are the most",
+            "has {} characters of base64; it may have {MAX_CHARACTERS}",
             text.len()
         ));
     }
@@ -38,7 +38,7 @@ pub(crate) fn coerce(schema: &Schema, field: &Field, value: &Value) -> Result<Co
     if bare == text {
         return Ok(Coerced::plain(bare.into()));
     }
-    let note = "was read without what is around its base64".to_owned();
+    let note = "was read without what surrounds the base64".to_owned();
     Ok(Coerced::with_note(bare.into(), note))
 }
 

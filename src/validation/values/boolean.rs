@@ -1,14 +1,14 @@
-//! Booleans.
+//! Coerces the values of boolean fields.
 
 use serde_json::Value;
 
 use super::{coerced::Coerced, error::quoted};
 
-/// A boolean, also one written as text or as 0 or 1. Odoo takes any text but
-/// the empty one for true (Odoo 19, `odoo/orm/fields_misc.py`).
+/// A boolean, also one written as text or as 0 or 1. Odoo takes any non-empty text
+/// as true (Odoo 19, `odoo/orm/fields_misc.py`).
 #[expect(
     clippy::wildcard_enum_match_arm,
-    reason = "JSON has six kinds of values for good"
+    reason = "JSON will always have six kinds of values"
 )]
 pub(crate) fn coerce(value: &Value) -> Result<Coerced, String> {
     let truth = match value {

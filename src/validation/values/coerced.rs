@@ -1,17 +1,17 @@
-//! A value that a field takes.
+//! A value in the form that Odoo takes.
 
 use serde_json::Value;
 
 use super::LinkTarget;
 use gatepost_odoo::ModelName;
 
-/// A value in the form that Odoo takes, with what there is to say of it.
+/// A value in the form that Odoo takes.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Coerced {
     pub(crate) value: Value,
-    /// How it was understood; reads on from the name of its place.
+    /// How it was understood; continues the path of the value.
     pub(crate) note: Option<String>,
-    /// The record that it names.
+    /// The record that it links to.
     pub(crate) link: Option<(ModelName, LinkTarget)>,
 }
 
@@ -25,7 +25,7 @@ impl Coerced {
         }
     }
 
-    /// A value that something was understood as.
+    /// A value with a note.
     pub(crate) fn with_note(value: Value, note: String) -> Self {
         Self {
             note: Some(note),
@@ -33,7 +33,7 @@ impl Coerced {
         }
     }
 
-    /// A value with a note, if it is another than was written.
+    /// A value, with a note if it differs from what was written.
     pub(crate) fn from_written(written: &Value, value: Value) -> Self {
         if *written == value {
             return Self::plain(value);

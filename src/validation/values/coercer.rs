@@ -1,4 +1,4 @@
-//! The walk over the values of a record, and of the records inside.
+//! Coerces the values of a record, and of the records inside them.
 
 use std::collections::BTreeMap;
 
@@ -6,34 +6,53 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
 use super::{
-    ArgumentPath, CoercedValues, CoercionNote, FieldValueError, JsonPointer, LineRef, LinkOwner,
-    MissingRequired, MissingSchema, RecordLink, binary, boolean, coerced::Coerced, datetime,
-    error::quoted, number, properties, record, selection, text, writable::writable_field,
+    ArgumentPath, CoercedValues, JsonPointer, LineRef, LinkOwner, MissingRequired, MissingSchema,
+    RecordLink, ValueMessage,
+    coerced::Coerced,
+    scalar::{check_storable, coerce_scalar},
+    writable::writable_field,
 };
-use gatepost_odoo::{Field, FieldKind, FieldName, ModelName, Operation, Schema};
+use gatepost_odoo::{Field, FieldName, ModelName, Operation, Schema};
 
 /// The most fields of one record.
 const MAX_FIELDS: usize = 500;
 
-/// Levels of records inside the values of others; as many as policy looks into.
+/// Levels of records inside the values of others; as many as policy follows.
 const MAX_DEPTH: usize = 6;
 
-/// Levels of lists and objects inside one value.
-const MAX_NESTING: usize = 32;
-
-/// A walk over the values of one record.
+/// Coerces the values of one record, and collects what there is to say about them.
 pub(crate) struct RecordCoercer<'a> {
     pub(crate) schemas: &'a BTreeMap<ModelName, Schema>,
     zone: Option<&'a TimeZone>,
     coerced: CoercedValues,
 }
 
-/// A place on the walk.
+/// Why a value has no coerced form.
+pub(crate) enum Rejected {
+    /// It is invalid; the text continues the path of the value.
+    Invalid(String),
+    /// The fields of another model have to be known first.
+    MissingSchema(MissingSchema),
+}
+
+impl From<String> for Rejected {
+    fn from(text: String) -> Self {
+        Self::Invalid(text)
+    }
+}
+
+impl From<MissingSchema> for Rejected {
+    fn from(missing: MissingSchema) -> Self {
+        Self::MissingSchema(missing)
+    }
+}
+
+/// The place of a value.
 #[derive(Clone)]
 pub(crate) struct FieldContext {
-    /// In what the caller wrote.
+    /// The path in the arguments.
     path: ArgumentPath,
-    /// In what is sent.
+    /// The path in the coerced values.
     pointer: JsonPointer,
     /// How many records it is inside of.
     depth: usize,
@@ -44,16 +63,14 @@ pub(crate) struct FieldContext {
 }
 
 impl FieldContext {
-    pub(crate) fn root(place: &ArgumentPath, effect: Operation) -> Self {
-        let owner = match effect {
-            Operation::Create => LinkOwner::New,
-            Operation::Delete | Operation::Read | Operation::Call | Operation::Write => {
-                LinkOwner::Written
-            }
-        };
+    pub(crate) fn root(path: &ArgumentPath, operation: Operation) -> Self {
         Self {
-            owner,
-            path: place.clone(),
+            owner: if operation == Operation::Create {
+                LinkOwner::New
+            } else {
+                LinkOwner::Written
+            },
+            path: path.clone(),
             pointer: JsonPointer::default(),
             depth: 0,
             inverse: None,
@@ -68,21 +85,22 @@ impl FieldContext {
         }
     }
 
-    /// The element of a list, in what was written and at this path in what is sent.
-    pub(crate) fn element(&self, written: usize, sent: &[usize]) -> Self {
-        let pointer = sent.iter();
+    /// The element of a list, by its index in the arguments and its path in the
+    /// coerced value.
+    pub(crate) fn element(&self, index: usize, coerced: &[usize]) -> Self {
+        let pointer = coerced.iter();
         Self {
-            path: self.path.at(written),
+            path: self.path.at(index),
             pointer: pointer.fold(self.pointer.clone(), |pointer, at| pointer.at(*at)),
             ..self.clone()
         }
     }
 
     /// The same place, for the values of another record.
-    pub(crate) fn nested(self, back: Option<FieldName>, owner: LinkOwner) -> Self {
+    pub(crate) fn nested(self, inverse: Option<FieldName>, owner: LinkOwner) -> Self {
         Self {
             depth: self.depth + 1,
-            inverse: back,
+            inverse,
             owner,
             ..self
         }
@@ -108,21 +126,18 @@ impl<'a> RecordCoercer<'a> {
         }
     }
 
-    /// The values of one record, each fitted to its field.
-    ///
-    /// # Errors
-    /// [`Needs`].
+    /// Coerces the values of one record, each to its field.
     pub(crate) fn coerce_record(
         &mut self,
         model: &ModelName,
-        effect: Operation,
+        operation: Operation,
         values: Map<String, Value>,
-        spot: &FieldContext,
+        place: &FieldContext,
     ) -> Result<Map<String, Value>, MissingSchema> {
-        if spot.depth > MAX_DEPTH {
+        if place.depth > MAX_DEPTH {
             let text =
-                format!("is inside {MAX_DEPTH} other records; make the inner ones by themselves");
-            self.add_error(spot, text);
+                format!("is inside {MAX_DEPTH} other records; write the inner ones by themselves");
+            self.add_error(place, text);
             return Ok(Map::new());
         }
         let known = self.schemas;
@@ -130,128 +145,116 @@ impl<'a> RecordCoercer<'a> {
             .get(model)
             .ok_or_else(|| MissingSchema(model.clone()))?;
         if values.len() > MAX_FIELDS {
-            let text = format!(
-                "has {} fields; a record may have {MAX_FIELDS}",
-                values.len()
-            );
-            self.add_error(spot, text);
+            let count = values.len();
+            let text = format!("has {count} fields; a record may have {MAX_FIELDS}");
+            self.add_error(place, text);
             return Ok(Map::new());
         }
         let models = models_by_field(schema, &values);
-        if effect == Operation::Create {
-            self.find_missing(schema, model, &values, spot);
+        if operation == Operation::Create {
+            self.find_missing(schema, model, &values, place);
         }
-        let mut fitted = Map::with_capacity(values.len());
+        let mut coerced = Map::with_capacity(values.len());
         for (name, value) in values {
-            let spot = spot.member(&name);
-            if effect == Operation::Create
-                && spot
-                    .inverse
-                    .as_ref()
-                    .is_some_and(|back| *back.as_str() == *name)
-            {
-                self.add_note(&spot, "is set by Odoo to the record around it".to_owned());
+            let inverse = place.inverse.as_ref().map(FieldName::as_str);
+            let is_inverse = operation == Operation::Create && inverse == Some(&*name);
+            let place = place.member(&name);
+            if is_inverse {
+                self.add_note(&place, "is set by Odoo to the record around it".to_owned());
                 continue;
             }
-            let (field, note) = match writable_field(schema, model, &name, effect) {
-                Ok(field) => field,
-                Err(text) => {
-                    self.add_error(&spot, text);
-                    continue;
+            let what = (schema, model, operation);
+            match self.coerce_field(what, (&name, value), &models, &place) {
+                Ok(value) => {
+                    coerced.insert(name, value);
                 }
-            };
-            if let Some(note) = note {
-                self.add_note(&spot, note);
-            }
-            if let Some(text) = unstorable(&value) {
-                self.add_error(&spot, text);
-                continue;
-            }
-            if field.kind.is_x2many() {
-                if let Some(value) = self.coerce_x2many(field, effect, value, &spot)? {
-                    fitted.insert(name, value);
-                }
-                continue;
-            }
-            let around = (schema, models.get(&field.name), self.zone);
-            match coerce_scalar(field, effect, value, around) {
-                Ok(taken) => {
-                    let value = self.accept(field, taken, &spot);
-                    fitted.insert(name, value);
-                }
-                Err(text) => self.add_error(&spot, text),
+                Err(Rejected::Invalid(text)) => self.add_error(&place, text),
+                Err(Rejected::MissingSchema(missing)) => return Err(missing),
             }
         }
-        Ok(fitted)
+        Ok(coerced)
     }
 
-    /// A value that fits, with what there is to say of it written down.
-    pub(crate) fn accept(&mut self, field: &Field, taken: Coerced, spot: &FieldContext) -> Value {
-        self.accept_line(field, taken, None, spot)
+    /// Coerces one value to its field.
+    fn coerce_field(
+        &mut self,
+        (schema, model, operation): (&Schema, &ModelName, Operation),
+        (name, value): (&str, Value),
+        models: &BTreeMap<FieldName, ModelName>,
+        place: &FieldContext,
+    ) -> Result<Value, Rejected> {
+        let (field, note) = writable_field(schema, model, name, operation)?;
+        if let Some(note) = note {
+            self.add_note(place, note);
+        }
+        check_storable(&value, 0)?;
+        if field.kind.is_x2many() {
+            return self.coerce_x2many(field, operation, value, place);
+        }
+        let context = (schema, models.get(&field.name), self.zone);
+        let coerced = coerce_scalar(field, operation, value, context)?;
+        Ok(self.accept(field, coerced, None, place))
     }
 
-    /// The same, of a value in a list.
-    pub(crate) fn accept_line(
+    /// The coerced value, after what there is to say about it is recorded.
+    pub(crate) fn accept(
         &mut self,
         field: &Field,
-        taken: Coerced,
-        listed: Option<LineRef>,
-        spot: &FieldContext,
+        coerced: Coerced,
+        line: Option<LineRef>,
+        place: &FieldContext,
     ) -> Value {
-        if let Some(text) = taken.note {
-            self.add_note(spot, text);
+        if let Some(text) = coerced.note {
+            self.add_note(place, text);
         }
-        if let Some((model, wanted)) = taken.link {
+        if let Some((model, target)) = coerced.link {
             self.coerced.links.push(RecordLink {
-                path: spot.path.clone(),
-                pointer: spot.pointer.clone(),
+                path: place.path.clone(),
+                pointer: place.pointer.clone(),
                 label: field.label.clone(),
                 model,
-                target: wanted,
-                line: listed,
+                target,
+                line,
             });
         }
-        taken.value
+        coerced.value
     }
 
-    pub(crate) fn add_error(&mut self, spot: &FieldContext, text: String) {
-        self.coerced.errors.push(FieldValueError {
-            path: spot.path.clone(),
-            text,
-        });
+    pub(crate) fn add_error(&mut self, place: &FieldContext, text: String) {
+        let path = place.path.clone();
+        self.coerced.errors.push(ValueMessage { path, text });
     }
 
-    pub(crate) fn add_note(&mut self, spot: &FieldContext, text: String) {
-        self.coerced.notes.push(CoercionNote {
-            path: spot.path.clone(),
-            text,
-        });
+    pub(crate) fn add_note(&mut self, place: &FieldContext, text: String) {
+        let path = place.path.clone();
+        self.coerced.notes.push(ValueMessage { path, text });
     }
 
-    /// Fields that the record must have and that nobody can be seen to fill in.
+    /// Collects the required fields that have no value and that Odoo is not known
+    /// to fill in.
     fn find_missing(
         &mut self,
         schema: &Schema,
         model: &ModelName,
         values: &Map<String, Value>,
-        spot: &FieldContext,
+        place: &FieldContext,
     ) {
         for field in schema.fields() {
             let name = &field.name;
-            let wanted = field.required
+            let is_required = field.required
                 && field.stored
                 && !field.readonly
                 && field.depends.is_empty()
                 && field.related.is_none()
-                // The database does not hold these to it.
+                // The database does not enforce these.
                 && !field.kind.is_x2many();
-            if wanted
+            if is_required
                 && !values.contains_key(name.as_str())
-                && spot.inverse.as_ref() != Some(name)
+                && place.inverse.as_ref() != Some(name)
                 && !is_inherited_parent(schema, name)
             {
                 self.coerced.missing.push(MissingRequired {
-                    path: spot.path.member(name.as_str()),
+                    path: place.path.member(name.as_str()),
                     model: model.clone(),
                     field: name.clone(),
                     label: field.label.clone(),
@@ -261,9 +264,9 @@ impl<'a> RecordCoercer<'a> {
     }
 }
 
-/// Whether the record behind this link is made along with its child
-/// (`_inherits`), as the contact is with its user: then fields of the child show
-/// the same fields of that record, and may be written.
+/// Whether the record behind this link is created along with its child
+/// (`_inherits`), as the contact is with its user. Fields of the child then show
+/// the same fields of that record, and can be written.
 fn is_inherited_parent(schema: &Schema, link: &FieldName) -> bool {
     schema.fields().any(|field| {
         let path = field.related.as_ref();
@@ -272,112 +275,12 @@ fn is_inherited_parent(schema: &Schema, link: &FieldName) -> bool {
     })
 }
 
-/// For each id of a record of any model: the model that is named beside it.
+/// For each field with an id of any model, the model that another value names.
 fn models_by_field(schema: &Schema, values: &Map<String, Value>) -> BTreeMap<FieldName, ModelName> {
-    let mut models = BTreeMap::new();
-    for field in values.keys().filter_map(|name| schema.field(name)) {
-        let named = field
-            .model_field
-            .as_ref()
-            .and_then(|name| values.get(name.as_str())?.as_str());
-        if let Some(Ok(model)) = named.map(ModelName::try_from) {
-            models.insert(field.name.clone(), model);
-        }
-    }
-    models
-}
-
-/// A value of a field that holds no list of records.
-fn coerce_scalar(
-    field: &Field,
-    effect: Operation,
-    value: Value,
-    (schema, model, zone): (&Schema, Option<&ModelName>, Option<&TimeZone>),
-) -> Result<Coerced, String> {
-    if clears(field, &value) {
-        if field.required {
-            return Err(format!(
-                "must have a value, and {} would leave it empty",
-                quoted(&value)
-            ));
-        }
-        let empty = Value::Bool(false);
-        return Ok(match value {
-            Value::String(_) => {
-                Coerced::with_note(empty, "is emptied, for the text is blank".to_owned())
-            }
-            Value::Array(_)
-            | Value::Bool(_)
-            | Value::Null
-            | Value::Number(_)
-            | Value::Object(_) => Coerced::plain(empty),
-        });
-    }
-    match field.kind {
-        FieldKind::Binary | FieldKind::Image => binary::coerce(schema, field, &value),
-        FieldKind::Boolean => boolean::coerce(&value),
-        FieldKind::Char | FieldKind::Html | FieldKind::Text => text::coerce(field, value),
-        FieldKind::Date => datetime::coerce_date(&value),
-        FieldKind::Datetime => datetime::coerce_datetime(&value, zone),
-        FieldKind::Float | FieldKind::Monetary => number::coerce_float(field, &value),
-        FieldKind::Integer => number::coerce_integer(&value),
-        FieldKind::Json => Ok(Coerced::plain(value)),
-        FieldKind::Many2one => record::coerce_many2one(field, &value),
-        FieldKind::Many2oneReference => record::coerce_many2one_reference(model, &value),
-        FieldKind::Properties => properties::coerce(effect, value),
-        FieldKind::PropertiesDefinition => properties::coerce_definition(value),
-        FieldKind::Reference => record::coerce_reference(field, &value),
-        FieldKind::Selection => selection::coerce(field, value),
-        // These two were dealt with before.
-        FieldKind::Many2many | FieldKind::One2many | FieldKind::Unknown => {
-            Err("takes no single value".to_owned())
-        }
-    }
-}
-
-/// Whether the value empties the field. Numbers and booleans are never empty.
-fn clears(field: &Field, value: &Value) -> bool {
-    let never = matches!(
-        field.kind,
-        FieldKind::Boolean | FieldKind::Float | FieldKind::Integer | FieldKind::Monetary
-    );
-    // In a text that need not be there, the empty one is a value.
-    let blank = field.required
-        || !matches!(
-            field.kind,
-            FieldKind::Char | FieldKind::Html | FieldKind::Json | FieldKind::Text
-        );
-    !never
-        && match value {
-            Value::Bool(truth) => !truth,
-            Value::Null => true,
-            Value::String(text) => blank && field.kind != FieldKind::Json && text.trim().is_empty(),
-            // Odoo gives an empty one back as 0.
-            Value::Number(number) => {
-                field.kind == FieldKind::Many2oneReference && number.as_f64() == Some(0.0)
-            }
-            Value::Array(_) | Value::Object(_) => false,
-        }
-}
-
-/// What PostgreSQL or Odoo cannot hold, wherever it stands in the value.
-fn unstorable(value: &Value) -> Option<String> {
-    fn inspect(value: &Value, level: usize) -> Option<String> {
-        if level > MAX_NESTING {
-            return Some(format!("is nested deeper than {MAX_NESTING} levels"));
-        }
-        let zero = |text: &str| {
-            text.contains('\0')
-                .then(|| "holds a NUL character, which Odoo cannot store; leave it out".to_owned())
-        };
-        match value {
-            Value::Array(values) => values.iter().find_map(|value| inspect(value, level + 1)),
-            Value::Bool(_) | Value::Null | Value::Number(_) => None,
-            Value::Object(members) => members
-                .iter()
-                .find_map(|(name, value)| zero(name).or_else(|| inspect(value, level + 1))),
-            Value::String(text) => zero(text),
-        }
-    }
-    inspect(value, 0)
+    let fields = values.keys().filter_map(|name| schema.field(name));
+    let models = fields.filter_map(|field| {
+        let model = values.get(field.model_field.as_ref()?.as_str())?.as_str()?;
+        Some((field.name.clone(), ModelName::try_from(model).ok()?))
+    });
+    models.collect()
 }

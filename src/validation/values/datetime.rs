@@ -1,7 +1,7 @@
-//! Days and moments.
+//! Coerces the values of date and datetime fields.
 //!
-//! Odoo reads `YYYY-MM-DD` and `YYYY-MM-DD HH:MM:SS` in UTC, cuts off what
-//! follows a day, and fails on `T`, `Z` and offsets (Odoo 19,
+//! Odoo reads `YYYY-MM-DD` and `YYYY-MM-DD HH:MM:SS` in UTC, ignores what follows a
+//! date, and fails on `T`, `Z` and offsets (Odoo 19,
 //! `odoo/orm/fields_temporal.py`).
 
 use jiff::{
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::{coerced::Coerced, error::quoted};
 
-/// A day. A moment is one only at midnight, where the day is what it says.
+/// A date. A time is accepted only at midnight.
 pub(crate) fn coerce_date(value: &Value) -> Result<Coerced, String> {
     let wrong = || {
         format!(
@@ -26,8 +26,8 @@ pub(crate) fn coerce_date(value: &Value) -> Result<Coerced, String> {
     let (day, time) = parse_civil(text).ok_or_else(wrong)?;
     if time.is_some_and(|time| time != Time::midnight()) {
         return Err(format!(
-            "is a date, and {} has a time of day, so that its day depends on the time zone; \
-             give the day alone, in the form `{day}`",
+            "is a date, and {} has a time of day, so its day depends on the time zone; \
+             write only the day, in the form `{day}`",
             quoted(value)
         ));
     }
@@ -35,14 +35,14 @@ pub(crate) fn coerce_date(value: &Value) -> Result<Coerced, String> {
     Ok(Coerced::from_written(value, day.to_string().into()))
 }
 
-/// A moment, in UTC.
+/// A time, in UTC.
 ///
-/// In Odoo's own form it is in UTC, as in all that is read; in another one
-/// without an offset it is in the zone of the call, where that names one.
+/// In Odoo's own form it is in UTC, as in everything that Odoo returns. In another
+/// form without an offset it is in the time zone of the context, if that has one.
 pub(crate) fn coerce_datetime(value: &Value, zone: Option<&TimeZone>) -> Result<Coerced, String> {
     let wrong = || {
         format!(
-            "is a moment and takes `2026-01-31 13:45:00` in UTC, or with an offset \
+            "is a date and time and takes `2026-01-31 13:45:00` in UTC, or with an offset \
              `2026-01-31T13:45:00+02:00`, not {}",
             quoted(value)
         )
@@ -60,16 +60,16 @@ pub(crate) fn coerce_datetime(value: &Value, zone: Option<&TimeZone>) -> Result<
             in_range(day).ok_or_else(wrong)?;
             let moment = day.to_datetime(time.unwrap_or(Time::midnight()));
             match (zone, own_form(moment) == text) {
-                (None, true) => (moment, "names no offset, and so is in UTC".to_owned()),
+                (None, true) => (moment, "has no offset, so it is in UTC".to_owned()),
                 (None, false) => {
-                    let note = format!("names no offset, and so is in UTC: `{}`", own_form(moment));
+                    let note = format!("has no offset, so it is in UTC: `{}`", own_form(moment));
                     (moment, note)
                 }
                 (Some(zone), true) => {
                     let utc = moment.to_zoned(TimeZone::UTC).map_err(|_odd| wrong())?;
                     let there = utc.with_time_zone(zone.clone()).datetime();
                     let note = format!(
-                        "is in UTC, as all times that Odoo gives: `{}` in {}",
+                        "is in UTC, like all times that Odoo returns: `{}` in {}",
                         own_form(there),
                         zone_name(zone)
                     );
@@ -79,15 +79,15 @@ pub(crate) fn coerce_datetime(value: &Value, zone: Option<&TimeZone>) -> Result<
                     let local = zone.to_ambiguous_zoned(moment).unambiguous();
                     let local = local.map_err(|_none_or_two| {
                         format!(
-                            "names no offset, and {} has {} not once, but twice or never, for \
-                             clocks are put back or forward then; write it with its offset",
+                            "has no offset, and in {} {} occurs twice or never, because \
+                             clocks change then; write it with its offset",
                             zone_name(zone),
                             quoted(value)
                         )
                     })?;
                     let moment = local.with_time_zone(TimeZone::UTC).datetime();
                     let note = format!(
-                        "names no offset, and so is in {}, the `tz` of the context: `{}` in UTC",
+                        "has no offset, so it is in {}, the `tz` of the context: `{}` in UTC",
                         zone_name(zone),
                         own_form(moment)
                     );
@@ -104,7 +104,7 @@ fn zone_name(zone: &TimeZone) -> &str {
     zone.iana_name().unwrap_or("this time zone")
 }
 
-/// A text with an offset or the name of a time zone.
+/// Parses a time with an offset or the name of a time zone.
 fn parse_zoned(text: &str) -> Option<Timestamp> {
     if text.contains('[') {
         return text.parse::<Zoned>().ok().map(|zoned| zoned.timestamp());
@@ -112,12 +112,12 @@ fn parse_zoned(text: &str) -> Option<Timestamp> {
     text.parse().ok()
 }
 
-/// The day, and the time if there is one, as they are written (ISO 8601); days
-/// and months also with one digit.
+/// Parses a date and an optional time (ISO 8601); days and months may have one
+/// digit.
 fn parse_civil(text: &str) -> Option<(civil::Date, Option<Time>)> {
     if let Ok(pieces) = Pieces::parse(text) {
         let known = match pieces.offset() {
-            // A zone that is not known, or an offset that is not the zone's.
+            // The zone may be unknown, or have another offset.
             _ if pieces.time_zone_annotation().is_some() => text.parse::<Zoned>().is_ok(),
             Some(PiecesOffset::Numeric(_) | PiecesOffset::Zulu) | None => true,
             Some(_) => false,

@@ -1,4 +1,4 @@
-//! What there is to say of values.
+//! Messages about values.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -7,45 +7,30 @@ use serde_json::Value;
 use super::ArgumentPath;
 use gatepost_odoo::{FieldName, ModelName};
 
-/// What does not fit, and what would.
+/// What there is to say about a value: why it is invalid, or how it was understood.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct FieldValueError {
-    /// Where.
+pub struct ValueMessage {
+    /// The path of the value.
     pub path: ArgumentPath,
-    /// What is wrong and what would be right; reads on from the place.
+    /// The message; continues the path.
     pub text: String,
 }
 
-impl fmt::Display for FieldValueError {
+impl fmt::Display for ValueMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` {}", self.path, self.text)
     }
 }
 
-/// How a value was understood, where there was something to understand.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct CoercionNote {
-    /// Where.
-    pub path: ArgumentPath,
-    /// How; reads on from the place.
-    pub text: String,
-}
-
-impl fmt::Display for CoercionNote {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` {}", self.path, self.text)
-    }
-}
-
-/// A field that a new record must have and that got no value.
+/// A required field of a new record that got no value.
 ///
-/// No problem by itself: Odoo has defaults (`default_get` tells them), and
-/// fills in some fields while it makes the record (`stock.warehouse` its
-/// locations), of which it tells nobody. What is missing in the end it refuses
-/// by name, and makes nothing.
+/// That alone is not an error: Odoo has defaults (`default_get` returns them) and
+/// fills in some fields while it creates the record (`stock.warehouse` its
+/// locations). If a value is missing in the end, Odoo names the field and creates
+/// nothing.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MissingRequired {
-    /// Where it would stand.
+    /// The path that the value would have.
     pub path: ArgumentPath,
     /// The model of the record.
     pub model: ModelName,
@@ -55,67 +40,66 @@ pub struct MissingRequired {
     pub label: Box<str>,
 }
 
-/// Places and texts that are told one by one; the others are counted.
+/// Messages and paths that are shown one by one; the others are counted.
 const MAX_ERRORS: usize = 20;
 const MAX_NOTES: usize = 12;
 const MAX_PATHS: usize = 3;
 
-/// All problems in one text, one a line, those that are the same together.
-pub fn format_errors(problems: &[FieldValueError]) -> String {
-    let said = problems.iter().map(|one| (&one.path, &*one.text));
-    let (mut lines, rest) = grouped_by_text(said, MAX_ERRORS);
+/// All errors as one text, one per line; equal ones are joined.
+pub fn format_errors(errors: &[ValueMessage]) -> String {
+    let (mut lines, rest) = grouped_by_text(errors.iter(), MAX_ERRORS);
     if rest > 0 {
-        lines.push(format!("and {rest} more problems"));
+        lines.push(format!("and {rest} more errors"));
     }
     lines.join("\n")
 }
 
-/// All notes, those that are the same together.
-pub fn format_notes<'n>(notes: impl Iterator<Item = &'n CoercionNote>) -> Vec<String> {
-    let (mut lines, rest) = grouped_by_text(notes.map(|one| (&one.path, &*one.text)), MAX_NOTES);
+/// All notes; equal ones are joined.
+pub fn format_notes<'n>(notes: impl Iterator<Item = &'n ValueMessage>) -> Vec<String> {
+    let (mut lines, rest) = grouped_by_text(notes, MAX_NOTES);
     if rest > 0 {
         lines.push(format!("and {rest} more notes, NOT SHOWN"));
     }
     lines
 }
 
-/// What is said of places, each text once, and how many texts are left out.
+/// Each text once, with its paths, and how many texts are left out.
 fn grouped_by_text<'t>(
-    said: impl Iterator<Item = (&'t ArgumentPath, &'t str)>,
+    messages: impl Iterator<Item = &'t ValueMessage>,
     most: usize,
 ) -> (Vec<String>, usize) {
     let mut groups: Vec<(&str, Vec<&ArgumentPath>)> = Vec::new();
     let mut known: BTreeMap<&str, usize> = BTreeMap::new();
-    for (place, text) in said {
-        let at = *known.entry(text).or_insert_with(|| {
-            groups.push((text, Vec::new()));
+    for message in messages {
+        let at = *known.entry(&message.text).or_insert_with(|| {
+            groups.push((&message.text, Vec::new()));
             groups.len() - 1
         });
-        if let Some((_, places)) = groups.get_mut(at) {
-            places.push(place);
+        if let Some((_, paths)) = groups.get_mut(at) {
+            paths.push(&message.path);
         }
     }
     let lines = groups
         .iter()
         .take(most)
-        .map(|(text, places)| {
-            let named: Vec<String> = places
+        .map(|(text, paths)| {
+            let named: Vec<String> = paths
                 .iter()
                 .take(MAX_PATHS)
-                .map(|place| format!("`{place}`"))
+                .map(|path| format!("`{path}`"))
                 .collect();
-            let others = match places.len().saturating_sub(MAX_PATHS) {
+            let others = match paths.len().saturating_sub(MAX_PATHS) {
                 0 => String::new(),
                 more => format!(" and {more} more"),
             };
-            let each = if places.len() > 1 { "each of " } else { "" };
+            let each = if paths.len() > 1 { "each of " } else { "" };
             format!("{each}{}{others} {text}", named.join(", "))
         })
         .collect();
     (lines, groups.len().saturating_sub(most))
 }
 
-/// A value as it is repeated to whoever wrote it, cut where it is long.
+/// A value in backticks, cut if it is long.
 pub(crate) fn quoted(value: &Value) -> String {
     let text = value.to_string();
     let mut short: String = text.chars().take(60).collect();
@@ -127,21 +111,21 @@ pub(crate) fn quoted(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{ArgumentPath, FieldValueError, format_errors};
+    use super::{ArgumentPath, ValueMessage, format_errors};
 
     #[test]
     fn same_error_at_many_paths_is_listed_once() {
-        let mut problems: Vec<FieldValueError> = (0..5)
-            .map(|index| FieldValueError {
+        let mut errors: Vec<ValueMessage> = (0..5)
+            .map(|index| ValueMessage {
                 path: ArgumentPath::argument("values").at(index).member("x"),
                 text: "is no field".to_owned(),
             })
             .collect();
-        problems.push(FieldValueError {
+        errors.push(ValueMessage {
             path: ArgumentPath::argument("values").at(1).member("y"),
             text: "takes `true` or `false`".to_owned(),
         });
-        insta::assert_snapshot!(format_errors(&problems), @r"
+        insta::assert_snapshot!(format_errors(&errors), @r"
         each of `values[0].x`, `values[1].x`, `values[2].x` and 2 more is no field
         `values[1].y` takes `true` or `false`
         ");
@@ -149,14 +133,14 @@ mod tests {
 
     #[test]
     fn ten_thousand_errors_are_reported_in_few_lines() {
-        let problems: Vec<FieldValueError> = (0..10_000)
-            .map(|index| FieldValueError {
+        let errors: Vec<ValueMessage> = (0..10_000)
+            .map(|index| ValueMessage {
                 path: ArgumentPath::argument("values").at(index),
                 text: format!("wrong in way {index}"),
             })
             .collect();
-        let told = format_errors(&problems);
-        assert_eq!(told.lines().count(), 21);
-        assert!(told.ends_with("and 9980 more problems"));
+        let text = format_errors(&errors);
+        assert_eq!(text.lines().count(), 21);
+        assert!(text.ends_with("and 9980 more errors"));
     }
 }

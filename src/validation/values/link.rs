@@ -1,56 +1,56 @@
-//! The records that values name.
+//! The records that values link to.
 
 use serde_json::{Map, Value};
 
 use super::{ArgumentPath, JsonPointer};
 use gatepost_odoo::{FieldName, ModelName, RecordId};
 
-/// A record that a value names, to be looked up before it is sent.
+/// A record that a value links to, to be looked up before it is sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RecordLink {
-    /// Where the caller named it.
+    /// Its path in the arguments.
     pub path: ArgumentPath,
-    /// Where in the fitted values its id goes.
+    /// Where its id goes in the coerced values.
     pub pointer: JsonPointer,
     /// The label of the field.
     pub label: Box<str>,
     /// The model of the record.
     pub model: ModelName,
-    /// What is known of it.
+    /// Its id or name.
     pub target: LinkTarget,
-    /// What is to become of it, where it is named in a list.
+    /// What happens to it, if it is in a list.
     pub line: Option<LineRef>,
 }
 
-/// A record that is named in a list of another one.
+/// A record in the list of another one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LineRef {
-    /// What is to become of it.
+    /// What happens to it.
     pub command: LineCommand,
-    /// Its field that says to which record it belongs: a one2many has the
-    /// records that link back.
+    /// Its field that links to its record: a one2many has the records that link
+    /// back.
     pub inverse: Option<FieldName>,
     /// The record with the list.
     pub owner: LinkOwner,
 }
 
-/// What is to become of a record that is named in a list.
+/// What happens to a record in a list.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum LineCommand {
     /// These of its fields are written.
     Update(Vec<FieldName>),
     /// It is deleted.
     Delete,
-    /// It is in the list then.
+    /// It is added to the list.
     Link,
-    /// It is not in the list any more.
+    /// It is removed from the list.
     Unlink,
 }
 
 /// The record with a list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LinkOwner {
-    /// One that is only made.
+    /// One that is created by the same call.
     New,
     /// The line of this id.
     Line(RecordId),
@@ -58,19 +58,18 @@ pub enum LinkOwner {
     Written,
 }
 
-/// What is known of a record that a value names.
+/// The id or the name of a linked record.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum LinkTarget {
-    /// Its id, which is in its place already.
+    /// Its id, which is in the values already.
     Id(RecordId),
-    /// Its name, which stands in the values where its id must go: sent as it is,
-    /// Odoo would empty the field.
+    /// Its name, which has to be replaced by its id: Odoo would empty the field.
     Name(String),
 }
 
 impl RecordLink {
-    /// Puts the id of the record that was found in its place; `false` where these
-    /// are not the values of this link.
+    /// Replaces the name by the id that was found; `false` if these are not the values
+    /// of this link.
     pub fn resolve(&self, values: &mut Map<String, Value>, id: RecordId) -> bool {
         match self.target {
             LinkTarget::Id(_) => true,

@@ -1,14 +1,14 @@
-//! Integers, floats, amounts.
+//! Coerces the values of number fields.
 
 use serde_json::{Number, Value};
 
 use super::{coerced::Coerced, error::quoted};
 use gatepost_odoo::Field;
 
-/// A whole number that PostgreSQL's `int4` holds.
+/// A whole number in the range of PostgreSQL's `int4`.
 #[expect(
     clippy::wildcard_enum_match_arm,
-    reason = "JSON has six kinds of values for good"
+    reason = "JSON will always have six kinds of values"
 )]
 pub(crate) fn coerce_integer(value: &Value) -> Result<Coerced, String> {
     let number = match value {
@@ -28,7 +28,7 @@ pub(crate) fn coerce_integer(value: &Value) -> Result<Coerced, String> {
         })
 }
 
-/// The number as an integer, if it is one, however it is written.
+/// The number as an integer, if it is one in any notation.
 pub(crate) fn whole(number: &Number) -> Option<i32> {
     if let Some(number) = number.as_i64() {
         return i32::try_from(number).ok();
@@ -43,10 +43,10 @@ pub(crate) fn whole(number: &Number) -> Option<i32> {
 /// A number with a fraction.
 #[expect(
     clippy::wildcard_enum_match_arm,
-    reason = "JSON has six kinds of values for good"
+    reason = "JSON will always have six kinds of values"
 )]
 pub(crate) fn coerce_float(field: &Field, value: &Value) -> Result<Coerced, String> {
-    let taken = match value {
+    let coerced = match value {
         Value::Null | Value::Bool(false) => return Ok(zero_for_empty()),
         Value::Number(_) => Coerced::plain(value.clone()),
         Value::String(text) if text.trim().is_empty() => return Ok(zero_for_empty()),
@@ -59,11 +59,11 @@ pub(crate) fn coerce_float(field: &Field, value: &Value) -> Result<Coerced, Stri
             ));
         }
     };
-    Ok(with_rounding_note(field, taken))
+    Ok(with_rounding_note(field, coerced))
 }
 
-/// A number written as text, with a point and without anything else: a comma
-/// is a thousand here and a fraction there.
+/// A number written as text, with a point and nothing else: a comma separates
+/// thousands in some places and decimals in others.
 fn parse_float(field: &Field, text: &str) -> Result<Value, String> {
     let text = text.trim();
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
@@ -75,27 +75,27 @@ fn parse_float(field: &Field, text: &str) -> Result<Value, String> {
         .map(Value::Number)
         .ok_or_else(|| {
             format!(
-                "is {} and takes a number with a point and no separators, units or signs of \
-                 currency, such as `1234.56`, not {}",
+                "is {} and takes a number with a point and no separators, units or currency \
+                 signs, such as `1234.56`, not {}",
                 field.kind,
                 quoted(&text.into())
             )
         })
 }
 
-/// Odoo rounds to the decimals of the field without a word.
-fn with_rounding_note(field: &Field, mut taken: Coerced) -> Coerced {
-    let written = taken.value.to_string();
+/// Adds a note if Odoo will round the number to the decimals of the field.
+fn with_rounding_note(field: &Field, mut coerced: Coerced) -> Coerced {
+    let written = coerced.value.to_string();
     let decimals = written
         .split_once('.')
         .map_or(0, |(_, fraction)| fraction.trim_end_matches('0').len());
     if let Some(kept) = field.decimals.filter(|kept| *kept < decimals) {
-        taken.note = Some(format!(
-            "keeps {kept} decimals, so that Odoo rounds {}",
-            quoted(&taken.value)
+        coerced.note = Some(format!(
+            "has {kept} decimals, so Odoo rounds {}",
+            quoted(&coerced.value)
         ));
     }
-    taken
+    coerced
 }
 
 fn zero_for_empty() -> Coerced {

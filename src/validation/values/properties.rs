@@ -1,4 +1,4 @@
-//! Fields that are defined on a parent record.
+//! Coerces the values of properties, which a parent record defines.
 
 use serde_json::Value;
 
@@ -8,12 +8,12 @@ use gatepost_odoo::Operation;
 /// The most properties of one record.
 const MAX_PROPERTIES: usize = 200;
 
-/// The values of properties. Odoo writes them as a whole: those that are not
-/// named are emptied, names that it does not know are dropped, both without a
-/// word. So a record that is there takes them as Odoo gives them back, which is
-/// all of them, and only a new one as `{"name": value}`. Their definition, which
-/// all records of the parent share, is not changed along the way.
-pub(crate) fn coerce(effect: Operation, value: Value) -> Result<Coerced, String> {
+/// The values of properties. Odoo writes them as a whole: it silently empties those
+/// that are missing and drops unknown names. So an existing record takes them as
+/// Odoo returns them, which is all of them, and only a new one takes
+/// `{"name": value}`. Their definition, which all records of the parent share, is
+/// never changed along with them.
+pub(crate) fn coerce(operation: Operation, value: Value) -> Result<Coerced, String> {
     let fits = match &value {
         Value::Array(list) => {
             let flags = ["definition_changed", "definition_deleted"];
@@ -30,7 +30,7 @@ pub(crate) fn coerce(effect: Operation, value: Value) -> Result<Coerced, String>
                     .iter()
                     .all(|one| is_definition(one) && one.get("value").is_none_or(is_value))
         }
-        Value::Object(members) if effect == Operation::Create => {
+        Value::Object(members) if operation == Operation::Create => {
             members.len() <= MAX_PROPERTIES
                 && members
                     .iter()
@@ -41,21 +41,21 @@ pub(crate) fn coerce(effect: Operation, value: Value) -> Result<Coerced, String>
         }
     };
     if fits {
-        let note = "is written as a whole: Odoo empties properties that are not in it, and drops \
-             names that it does not know";
+        let note = "is written as a whole: Odoo empties properties that are missing, and drops \
+             unknown names";
         return Ok(Coerced::with_note(value, note.to_owned()));
     }
-    let form = if effect == Operation::Create {
+    let form = if operation == Operation::Create {
         "properties as `{\"name\": value}`, by their technical names"
     } else {
-        "all properties of the record, for Odoo empties those that are left out: read the field, \
-         and give the list back with each `value` as it is to be"
+        "all properties of the record, because Odoo empties those that are missing: read the \
+         field, and write the list with each `value` as it should be"
     };
     Err(format!("takes {form}, not {}", quoted(&value)))
 }
 
-/// The definitions of properties, each with a name and a type. Odoo checks the
-/// rest, and refuses loudly.
+/// The definitions of properties, each with a name and a type. Odoo validates the
+/// rest, and reports errors.
 pub(crate) fn coerce_definition(value: Value) -> Result<Coerced, String> {
     let fits = value
         .as_array()

@@ -1,4 +1,4 @@
-//! Values that name one record.
+//! Coerces values that link to one record.
 
 use serde_json::{Map, Value};
 
@@ -8,7 +8,7 @@ use gatepost_odoo::{Field, ModelName, RecordId};
 /// The most characters of a name that is looked up.
 const MAX_NAME: usize = 500;
 
-/// A many2one: an id, also in the forms in which Odoo gives one back, or a name.
+/// A many2one: an id, also in the forms in which Odoo returns it, or a name.
 pub(crate) fn coerce_many2one(field: &Field, value: &Value) -> Result<Coerced, String> {
     let relation = field.relation.clone().ok_or_else(unknown_relation)?;
     let inside = match value {
@@ -24,15 +24,12 @@ pub(crate) fn coerce_many2one(field: &Field, value: &Value) -> Result<Coerced, S
     };
     parse_record(&relation, inside.ok_or_else(wrong)?)
         .map_err(|_no_record| wrong())
-        .map(|taken| with_conversion_note(value, taken))
+        .map(|coerced| with_conversion_note(value, coerced))
 }
 
-/// An id or a name, standing for a record of the model.
-///
-/// # Errors
-/// When it is neither.
+/// The id or the name of a record of the model.
 pub(crate) fn parse_record(relation: &ModelName, value: &Value) -> Result<Coerced, NotARecord> {
-    let (value, wanted) = match value {
+    let (value, target) = match value {
         Value::Number(number) => parse_id(whole(number).ok_or(NotARecord)?)?,
         Value::String(text) => {
             let text = text.trim();
@@ -53,11 +50,11 @@ pub(crate) fn parse_record(relation: &ModelName, value: &Value) -> Result<Coerce
     Ok(Coerced {
         value,
         note: None,
-        link: Some((relation.clone(), wanted)),
+        link: Some((relation.clone(), target)),
     })
 }
 
-/// A value that stands for no record.
+/// The value is neither an id nor a name.
 #[derive(Debug)]
 pub(crate) struct NotARecord;
 
@@ -66,16 +63,16 @@ fn parse_id(number: i32) -> Result<(Value, LinkTarget), NotARecord> {
     Ok((id.get().into(), LinkTarget::Id(id)))
 }
 
-fn with_conversion_note(written: &Value, mut taken: Coerced) -> Coerced {
-    if let Some((model, LinkTarget::Id(id))) = &taken.link
-        && *written != taken.value
+fn with_conversion_note(written: &Value, mut coerced: Coerced) -> Coerced {
+    if let Some((model, LinkTarget::Id(id))) = &coerced.link
+        && *written != coerced.value
     {
-        taken.note = Some(format!("was read as the id {id} of `{model}`"));
+        coerced.note = Some(format!("was read as the id {id} of `{model}`"));
     }
-    taken
+    coerced
 }
 
-/// `[id, name]`, as Odoo reads a many2one out; the id alone, too.
+/// The id in `[id, name]`, as Odoo returns a many2one, or in `[id]`.
 fn pair(parts: &[Value]) -> Option<&Value> {
     match parts {
         [id @ Value::Number(_)] | [id @ Value::Number(_), Value::String(_)] => Some(id),
@@ -83,7 +80,7 @@ fn pair(parts: &[Value]) -> Option<&Value> {
     }
 }
 
-/// `{"id": 7}`, as `web_read` gives a many2one back.
+/// The id in `{"id": 7}`, as `web_read` returns a many2one.
 fn reference(members: &Map<String, Value>) -> Option<&Value> {
     let only_names = members
         .keys()
@@ -92,10 +89,10 @@ fn reference(members: &Map<String, Value>) -> Option<&Value> {
 }
 
 fn unknown_relation() -> String {
-    "is a link, and Odoo does not tell to which model".to_owned()
+    "is a link, and Odoo does not say to which model".to_owned()
 }
 
-/// A reference: `model,id`. Odoo empties the field when there is no such record.
+/// A reference: `model,id`. Odoo empties the field if there is no such record.
 pub(crate) fn coerce_reference(field: &Field, value: &Value) -> Result<Coerced, String> {
     let wrong = || {
         format!(
@@ -110,20 +107,20 @@ pub(crate) fn coerce_reference(field: &Field, value: &Value) -> Result<Coerced, 
     let model = ModelName::try_from(model.trim()).map_err(|_no_model| wrong())?;
     let number: i64 = number.trim().parse().map_err(|_no_number| wrong())?;
     let id = RecordId::try_from(number).map_err(|_no_id| wrong())?;
-    let mut choices = field.selection.iter();
-    if !field.selection.is_empty() && !choices.any(|choice| *choice.key == *model.as_str()) {
+    let mut options = field.selection.iter();
+    if !field.selection.is_empty() && !options.any(|option| *option.key == *model.as_str()) {
         return Err(format!(
             "takes records of {}, not of `{model}`",
-            selection::choice_list(&field.selection)
+            selection::option_list(&field.selection)
         ));
     }
-    let mut taken = Coerced::from_written(value, format!("{model},{id}").into());
-    taken.link = Some((model, LinkTarget::Id(id)));
-    Ok(taken)
+    let mut coerced = Coerced::from_written(value, format!("{model},{id}").into());
+    coerced.link = Some((model, LinkTarget::Id(id)));
+    Ok(coerced)
 }
 
-/// The id of a record whose model stands in another field, which is known where
-/// it is among the same values.
+/// The id of a record whose model is in another field; `model` is known if that
+/// field is among the same values.
 pub(crate) fn coerce_many2one_reference(
     model: Option<&ModelName>,
     value: &Value,
@@ -140,7 +137,7 @@ pub(crate) fn coerce_many2one_reference(
             quoted(value)
         )
     })?;
-    let mut taken = Coerced::from_written(value, id.get().into());
-    taken.link = model.map(|model| (model.clone(), LinkTarget::Id(id)));
-    Ok(taken)
+    let mut coerced = Coerced::from_written(value, id.get().into());
+    coerced.link = model.map(|model| (model.clone(), LinkTarget::Id(id)));
+    Ok(coerced)
 }

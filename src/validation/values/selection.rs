@@ -1,61 +1,61 @@
-//! One of a few values.
+//! Coerces the values of selections.
 
 use serde_json::Value;
 
 use super::{coerced::Coerced, error::quoted};
 use gatepost_odoo::{Field, SelectionOption};
 
-/// Choices that are told one by one.
-const MAX_CHOICES: usize = 30;
+/// Options that are shown.
+const MAX_OPTIONS: usize = 30;
 
-/// The key of a choice; its label too, where only one choice is called so.
+/// The key of an option, or its label if only one option has that label.
 pub(crate) fn coerce(field: &Field, value: Value) -> Result<Coerced, String> {
     let written = match &value {
         Value::String(text) => text.trim().to_owned(),
-        // Keys are text, also those that are numbers, such as those of a priority.
+        // Keys are text even if they look like numbers, such as those of a priority.
         Value::Number(number) => number.to_string(),
         Value::Array(_) | Value::Bool(_) | Value::Null | Value::Object(_) => {
-            return Err(invalid_choice(field, &value));
+            return Err(invalid_option(field, &value));
         }
     };
-    if field.selection.iter().any(|choice| *choice.key == *written) {
+    if field.selection.iter().any(|option| *option.key == *written) {
         return Ok(Coerced::from_written(&value, written.into()));
     }
     if field.selection.is_empty() && value.is_string() {
-        // Some are made on the go, and told to nobody.
+        // Some options are computed, and Odoo does not return them.
         return Ok(Coerced::plain(value));
     }
     let wanted = written.to_lowercase();
-    let mut meant = field.selection.iter().filter(|choice| {
-        choice.key.to_lowercase() == wanted || choice.label.to_lowercase() == wanted
+    let mut matching = field.selection.iter().filter(|option| {
+        option.key.to_lowercase() == wanted || option.label.to_lowercase() == wanted
     });
-    match (meant.next(), meant.next()) {
-        (Some(choice), None) => Ok(Coerced::from_written(&value, (*choice.key).into())),
-        (None | Some(_), _) => Err(invalid_choice(field, &value)),
+    match (matching.next(), matching.next()) {
+        (Some(option), None) => Ok(Coerced::from_written(&value, (*option.key).into())),
+        (None | Some(_), _) => Err(invalid_option(field, &value)),
     }
 }
 
-fn invalid_choice(field: &Field, value: &Value) -> String {
+fn invalid_option(field: &Field, value: &Value) -> String {
     format!(
         "takes {}, not {}",
-        choice_list(&field.selection),
+        option_list(&field.selection),
         quoted(value)
     )
 }
 
-/// The choices, as they are told.
-pub(crate) fn choice_list(choices: &[SelectionOption]) -> String {
-    let mut told: Vec<String> = choices
+/// The options as text.
+pub(crate) fn option_list(options: &[SelectionOption]) -> String {
+    let mut texts: Vec<String> = options
         .iter()
-        .take(MAX_CHOICES)
-        .map(|choice| format!("`{}` ({})", choice.key, choice.label))
+        .take(MAX_OPTIONS)
+        .map(|option| format!("`{}` ({})", option.key, option.label))
         .collect();
-    if choices.len() > MAX_CHOICES {
-        told.push(format!("or one of {} more", choices.len() - MAX_CHOICES));
+    if options.len() > MAX_OPTIONS {
+        texts.push(format!("or one of {} more", options.len() - MAX_OPTIONS));
     }
-    match told.as_slice() {
-        [] => "the key of a choice".to_owned(),
+    match texts.as_slice() {
+        [] => "the key of an option".to_owned(),
         [only] => only.clone(),
-        [..] => format!("one of {}", told.join(", ")),
+        [..] => format!("one of {}", texts.join(", ")),
     }
 }

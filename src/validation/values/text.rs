@@ -1,4 +1,4 @@
-//! Lines, long texts, HTML.
+//! Coerces the values of text fields.
 
 use serde_json::Value;
 
@@ -8,14 +8,14 @@ use gatepost_odoo::Field;
 /// The most bytes of one text.
 const MAX_BYTES: usize = 1 << 20;
 
-/// Text. A whole number is taken for its digits, as in a number of a phone or
-/// of an order; Odoo would store what Python writes for anything (`True`, `['a']`).
+/// Text. A whole number becomes its digits, as in a phone or order number. Odoo
+/// would store the Python form of anything else (`True`, `['a']`).
 #[expect(
     clippy::wildcard_enum_match_arm,
-    reason = "JSON has six kinds of values for good"
+    reason = "JSON will always have six kinds of values"
 )]
 pub(crate) fn coerce(field: &Field, value: Value) -> Result<Coerced, String> {
-    let taken = match value {
+    let coerced = match value {
         Value::String(_) => Coerced::plain(value),
         Value::Number(ref number) if number.is_i64() || number.is_u64() => {
             Coerced::from_written(&value, number.to_string().into())
@@ -28,7 +28,7 @@ pub(crate) fn coerce(field: &Field, value: Value) -> Result<Coerced, String> {
             ));
         }
     };
-    let text = taken.value.as_str().unwrap_or_default();
+    let text = coerced.value.as_str().unwrap_or_default();
     if text.len() > MAX_BYTES {
         return Err(format!(
             "has {} bytes; a text may have {MAX_BYTES}",
@@ -38,8 +38,8 @@ pub(crate) fn coerce(field: &Field, value: Value) -> Result<Coerced, String> {
     let length = text.chars().count();
     if let Some(size) = field.size.filter(|size| *size > 0 && *size < length) {
         return Err(format!(
-            "holds at most {size} characters, and this has {length}: Odoo would cut it without a word"
+            "may have {size} characters, and this has {length}: Odoo would cut it silently"
         ));
     }
-    Ok(taken)
+    Ok(coerced)
 }

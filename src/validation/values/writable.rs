@@ -1,43 +1,41 @@
-//! Whether a field is there to be written.
+//! Whether a field can be written.
 
 use gatepost_odoo::{Field, FieldKind, FieldName, ModelName, Operation, Schema};
 
-/// The field, if it may be given a value, with what is to be known of that.
+/// The field, if it can be written, with a note if there is something to know.
 ///
-/// Odoo's `readonly` is a hint for forms: `write` passes over fields that are
-/// worked out, and stores the others, past all that a button would do (`state`
-/// of `sale.order`). So a change of any read-only field is refused. A new record is
-/// another matter: a column that is read-only afterwards has to come from
-/// somewhere (`move_type` of `account.move`, `partner_id` of
-/// `calendar.attendee`). Only the step of a workflow has its place in the
-/// beginning by itself.
+/// Odoo's `readonly` is a hint for forms: `write` ignores computed fields and stores
+/// the others, without what the button does that usually sets them (`state` of
+/// `sale.order`). So updates of read-only fields are refused. A new record may set
+/// read-only columns, because they have to get their value somehow (`move_type` of
+/// `account.move`, `partner_id` of `calendar.attendee`), except for the step of a
+/// workflow, which starts at its default.
 ///
 /// # Errors
-/// What is wrong, and what would be right.
+/// What is wrong, and what would be valid.
 pub(crate) fn writable_field<'s>(
     schema: &'s Schema,
     model: &ModelName,
     name: &str,
-    effect: Operation,
+    operation: Operation,
 ) -> Result<(&'s Field, Option<String>), String> {
     match name {
         "id" => {
-            return Err("is what a record is known by, not one of its values; \
-                 leave it out, records to change are named beside the values"
+            return Err("identifies a record and is not one of its values; \
+                 leave it out, and name records to change beside the values"
                 .to_owned());
         }
         "create_date" | "create_uid" | "parent_path" | "write_date" | "write_uid" => {
             return Err(
-                "is kept by Odoo itself, which passes over what is written; leave it out"
-                    .to_owned(),
+                "is set by Odoo itself, which ignores what is written; leave it out".to_owned(),
             );
         }
         "display_name" => {
             let from = match schema.field("name") {
                 Some(_) => "write `name`",
-                None => "write the fields it is made of",
+                None => "write those fields",
             };
-            return Err(format!("is made by Odoo from other fields; {from}"));
+            return Err(format!("is computed by Odoo from other fields; {from}"));
         }
         _ => {}
     }
@@ -45,16 +43,14 @@ pub(crate) fn writable_field<'s>(
         .field(name)
         .ok_or_else(|| unknown_field_error(schema, model, name))?;
     if field.kind == FieldKind::Unknown {
-        return Err(
-            "is of a type that this version does not know, and so is left alone".to_owned(),
-        );
+        return Err("has a type that this version does not support".to_owned());
     }
     if !field.readonly {
         return Ok((field, None));
     }
     let column = field.stored && field.depends.is_empty() && field.related.is_none();
-    if effect == Operation::Create && column && name != "state" {
-        let note = "cannot be changed once the record is there".to_owned();
+    if operation == Operation::Create && column && name != "state" {
+        let note = "cannot be changed once the record exists".to_owned();
         return Ok((field, Some(note)));
     }
     Err(read_only_error(schema, field))
@@ -62,7 +58,7 @@ pub(crate) fn writable_field<'s>(
 
 fn unknown_field_error(schema: &Schema, model: &ModelName, name: &str) -> String {
     if name == "__last_update" {
-        return "is gone from Odoo; `write_date` tells when a record was changed".to_owned();
+        return "was removed from Odoo; `write_date` says when a record was changed".to_owned();
     }
     if name.contains(['.', '/']) {
         return format!(
@@ -75,10 +71,10 @@ fn unknown_field_error(schema: &Schema, model: &ModelName, name: &str) -> String
         .map(|near| format!("`{near}`"))
         .collect();
     if near.is_empty() {
-        format!("is no field of `{model}` that you can see; `describe_model` lists them")
+        format!("is not a field of `{model}` that you can see; `describe_model` lists them")
     } else {
         format!(
-            "is no field of `{model}` that you can see; did you mean {}?",
+            "is not a field of `{model}` that you can see; did you mean {}?",
             near.join(", ")
         )
     }
@@ -86,9 +82,9 @@ fn unknown_field_error(schema: &Schema, model: &ModelName, name: &str) -> String
 
 fn read_only_error(schema: &Schema, field: &Field) -> String {
     if let Some(path) = &field.related {
-        return format!("is read-only, for it shows `{path}`; change it there");
+        return format!("is read-only, because it shows `{path}`; change it there");
     }
-    // Only those that are known here: others may be hidden.
+    // Only those that the caller can see.
     let from: Vec<String> = field
         .depends
         .iter()
@@ -99,14 +95,14 @@ fn read_only_error(schema: &Schema, field: &Field) -> String {
         .collect();
     if !from.is_empty() {
         return format!(
-            "is read-only: Odoo works it out from {}; change what it comes from",
+            "is read-only: Odoo computes it from {}; change those",
             from.join(", ")
         );
     }
     if !field.depends.is_empty() || !field.stored {
-        return "is read-only: Odoo works it out by itself; leave it out".to_owned();
+        return "is read-only: Odoo computes it; leave it out".to_owned();
     }
-    "is read-only: methods of the model set it, as behind the buttons of its form; \
-     leave it out, or call such a method if one is open to you"
+    "is read-only: methods of the model set it, such as those behind buttons; \
+     leave it out, or call such a method if you may"
         .to_owned()
 }

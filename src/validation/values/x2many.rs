@@ -1,9 +1,9 @@
-//! Values of relations to many.
+//! Coerces the values of lists of records.
 //!
-//! Odoo takes commands (`odoo/orm/commands.py`): `[0, 0, {…}]` makes a record,
-//! `[1, id, {…}]` changes one, `[2, id]` deletes it, `[3, id]` takes it out of the list,
-//! `[4, id]` puts it in, `[5]` empties the list, `[6, 0, [ids]]` makes the list those.
-//! It passes over numbers that are none of these.
+//! Odoo takes commands (`odoo/orm/commands.py`): `[0, 0, {…}]` creates a record,
+//! `[1, id, {…}]` updates one, `[2, id]` deletes it, `[3, id]` unlinks it,
+//! `[4, id]` links it, `[5]` empties the list, `[6, 0, [ids]]` sets the list. It
+//! ignores any other number.
 
 use gatepost_base::text;
 use serde_json::{Map, Value, json};
@@ -11,333 +11,307 @@ use serde_json::{Map, Value, json};
 use super::{
     LineCommand, LineRef, LinkOwner, LinkTarget, MissingSchema,
     coerced::Coerced,
-    coercer::{FieldContext, RecordCoercer},
+    coercer::{FieldContext, RecordCoercer, Rejected},
     error::quoted,
-    number::whole,
     record::parse_record,
+    x2many_command::{X2manyCommand, invalid_command_error},
 };
 use gatepost_odoo::{Field, FieldKind, FieldName, ModelName, Operation, RecordId};
 
 /// The most elements of one list.
 const MAX_ELEMENTS: usize = 1000;
 
-/// What the elements of a list are.
+/// The form of the elements of a list.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ListForm {
     /// Commands.
     Commands,
-    /// Ids, and names where they can be looked up.
+    /// Ids, or names where those can be looked up.
     Ids,
     /// The values of new records.
     Lines,
 }
 
+/// A list field, and whether its record is new.
+#[derive(Clone, Copy)]
+struct List<'f> {
+    field: &'f Field,
+    relation: &'f ModelName,
+    is_new: bool,
+}
+
 impl RecordCoercer<'_> {
-    /// The list as commands; `None` where there is a problem.
-    ///
-    /// # Errors
-    /// [`Needs`].
+    /// The list as commands.
     pub(crate) fn coerce_x2many(
         &mut self,
         field: &Field,
-        effect: Operation,
+        operation: Operation,
         value: Value,
-        spot: &FieldContext,
-    ) -> Result<Option<Value>, MissingSchema> {
+        place: &FieldContext,
+    ) -> Result<Value, Rejected> {
         let Some(relation) = &field.relation else {
-            let text = "is a list of records, and Odoo does not tell of which model".to_owned();
-            self.add_error(spot, text);
-            return Ok(None);
+            let text = "is a list of records, and Odoo does not say of which model";
+            return Err(text.to_owned().into());
         };
-        let creating = effect == Operation::Create;
+        let list = List {
+            field,
+            relation,
+            is_new: operation == Operation::Create,
+        };
         let elements = match elements(value) {
             Ok(Some(elements)) => elements,
-            Ok(None) if creating => Vec::new(),
+            Ok(None) if list.is_new => Vec::new(),
             Ok(None) => {
-                let note = format!("is emptied: {}", unlink_consequence(field));
-                self.add_note(spot, note);
-                return Ok(Some(json!([[5, 0, 0]])));
+                self.add_note(place, format!("is emptied: {}", list.unlink_consequence()));
+                return Ok(json!([[5, 0, 0]]));
             }
-            Err(value) => {
-                self.add_error(spot, wrong_form_error(field, relation, &value));
-                return Ok(None);
-            }
+            Err(value) => return Err(list.wrong_form(&value).into()),
         };
-        if elements.len() > MAX_ELEMENTS {
-            let text = format!(
-                "has {} elements; a list may have {MAX_ELEMENTS}",
-                elements.len()
-            );
-            self.add_error(spot, text);
-            return Ok(None);
-        }
+        check_length(elements.len(), "elements")?;
         let Some(first) = elements.first() else {
-            if creating {
-                return Ok(Some(Value::Array(elements)));
+            if list.is_new {
+                return Ok(Value::Array(elements));
             }
-            let text = "is an empty list, with which Odoo does nothing; \
-                 to empty it write `[[5]]`, to leave it as it is leave it out";
-            self.add_error(spot, text.to_owned());
-            return Ok(None);
+            let text =
+                "is an empty list, which Odoo ignores; write `[[5]]` to empty it, or leave it out";
+            return Err(text.to_owned().into());
         };
         let form = form_of(first);
         if elements.iter().any(|element| form_of(element) != form) {
-            let whole = Value::Array(elements);
-            let text = format!(
-                "mixes forms; it {}",
-                wrong_form_error(field, relation, &whole)
-            );
-            self.add_error(spot, text);
-            return Ok(None);
+            let text = list.wrong_form(&Value::Array(elements));
+            return Err(format!("mixes forms; it {text}").into());
         }
-        match form {
-            Some(ListForm::Commands) => {
-                self.coerce_commands(field, relation, creating, elements, spot)
-            }
+        let commands = match form {
+            Some(ListForm::Commands) => self.coerce_commands(list, elements, place)?,
             Some(ListForm::Ids) => {
-                if !creating {
+                if !list.is_new {
                     let these = match elements.len() {
                         1 => "only this one".to_owned(),
                         count => format!("exactly these {count}"),
                     };
-                    let note = format!(
-                        "is set to {these}: of the others, {}",
-                        unlink_consequence(field)
-                    );
-                    self.add_note(spot, note);
+                    let others = list.unlink_consequence();
+                    self.add_note(place, format!("is set to {these}: of the others, {others}"));
                 }
-                let ids = self.coerce_ids(field, relation, elements, spot, &[0, 2]);
-                Ok(Some(json!([[6, 0, ids]])))
+                let ids = self.coerce_ids(list, elements, place, &[0, 2]);
+                vec![json!([6, 0, ids])]
             }
-            Some(ListForm::Lines) => self.coerce_lines(field, relation, creating, elements, spot),
-            None => {
-                let whole = Value::Array(elements);
-                self.add_error(spot, wrong_form_error(field, relation, &whole));
-                Ok(None)
-            }
-        }
+            Some(ListForm::Lines) => self.coerce_lines(list, elements, place)?,
+            None => return Err(list.wrong_form(&Value::Array(elements)).into()),
+        };
+        Ok(Value::Array(commands))
     }
 
-    /// The ids of a list, or the names where it is one of links.
+    /// The ids of a list, or the names if they can be looked up.
     fn coerce_ids(
         &mut self,
-        field: &Field,
-        relation: &ModelName,
+        list: List<'_>,
         ids: Vec<Value>,
-        spot: &FieldContext,
-        sent: &[usize],
+        place: &FieldContext,
+        coerced_at: &[usize],
     ) -> Vec<Value> {
-        let mut fitted = Vec::with_capacity(ids.len());
+        let mut coerced = Vec::with_capacity(ids.len());
         for (index, id) in ids.into_iter().enumerate() {
-            let mut path = sent.to_vec();
-            path.push(fitted.len());
-            let spot = spot.element(index, &path);
-            match parse_member(field, relation, &id) {
-                Ok(taken) => {
-                    let listed = Some(line_ref(field, LineCommand::Link, &spot));
-                    fitted.push(self.accept_line(field, taken, listed, &spot));
+            let mut path = coerced_at.to_vec();
+            path.push(coerced.len());
+            let place = place.element(index, &path);
+            match list.parse_member(&id) {
+                Ok(member) => {
+                    let line = Some(list.line_ref(LineCommand::Link, &place));
+                    coerced.push(self.accept(list.field, member, line, &place));
                 }
-                Err(text) => self.add_error(&spot, text),
+                Err(text) => self.add_error(&place, text),
             }
         }
-        fitted
+        coerced
     }
 
     /// New records, each from its values.
     fn coerce_lines(
         &mut self,
-        field: &Field,
-        relation: &ModelName,
-        creating: bool,
+        list: List<'_>,
         lines: Vec<Value>,
-        spot: &FieldContext,
-    ) -> Result<Option<Value>, MissingSchema> {
-        if !creating {
+        place: &FieldContext,
+    ) -> Result<Vec<Value>, MissingSchema> {
+        if !list.is_new {
             let records = text::pluralize(lines.len(), "new record");
-            let note = format!("gets {records}, beside those that it has");
-            self.add_note(spot, note);
+            self.add_note(place, format!("gets {records}, beside those that it has"));
         }
         let mut commands = Vec::with_capacity(lines.len());
         for (index, line) in lines.into_iter().enumerate() {
             let Value::Object(values) = line else {
                 continue;
             };
-            let spot = spot.element(index, &[commands.len(), 2]);
+            let place = place.element(index, &[commands.len(), 2]);
             if values.contains_key("id") {
                 let text = "has an `id`, and a new record has none; \
-                     to change a record write `[1, id, {…}]`, to link one `[4, id]`";
-                self.add_error(&spot, text.to_owned());
+                     write `[1, id, {…}]` to change a record, `[4, id]` to link one";
+                self.add_error(&place, text.to_owned());
                 continue;
             }
-            let spot = spot.nested(field.inverse.clone(), LinkOwner::New);
-            let values = self.coerce_record(relation, Operation::Create, values, &spot)?;
-            commands.push(json!([0, 0, values]));
+            commands.push(self.create_command(list, values, place)?);
         }
-        Ok(Some(Value::Array(commands)))
+        Ok(commands)
+    }
+
+    fn create_command(
+        &mut self,
+        list: List<'_>,
+        values: Map<String, Value>,
+        place: FieldContext,
+    ) -> Result<Value, MissingSchema> {
+        let place = place.nested(list.field.inverse.clone(), LinkOwner::New);
+        let values = self.coerce_record(list.relation, Operation::Create, values, &place)?;
+        Ok(json!([0, 0, values]))
     }
 
     fn coerce_commands(
         &mut self,
-        field: &Field,
-        relation: &ModelName,
-        creating: bool,
+        list: List<'_>,
         commands: Vec<Value>,
-        spot: &FieldContext,
-    ) -> Result<Option<Value>, MissingSchema> {
-        let mut fitted = Vec::with_capacity(commands.len());
+        place: &FieldContext,
+    ) -> Result<Vec<Value>, MissingSchema> {
+        let mut coerced = Vec::with_capacity(commands.len());
         for (index, command) in commands.into_iter().enumerate() {
-            let at = fitted.len();
+            let at = coerced.len();
             let Some(command) = X2manyCommand::parse(&command) else {
-                self.add_error(&spot.element(index, &[at]), invalid_command_error(&command));
+                let place = place.element(index, &[at]);
+                self.add_error(&place, invalid_command_error(&command));
                 continue;
             };
-            let own = spot.element(index, &[at, 1]);
-            fitted.push(match command {
+            let own = place.element(index, &[at, 1]);
+            coerced.push(match command {
                 X2manyCommand::Create(values) => {
-                    let spot = spot.element(index, &[at, 2]);
-                    let spot = spot.nested(field.inverse.clone(), LinkOwner::New);
-                    json!([
-                        0,
-                        0,
-                        self.coerce_record(relation, Operation::Create, values, &spot)?
-                    ])
+                    self.create_command(list, values, place.element(index, &[at, 2]))?
                 }
-                X2manyCommand::Existing(2 | 3, _) | X2manyCommand::Update(_, _) if creating => {
-                    let text = "is for a record that is in the list already, and that of a new \
+                X2manyCommand::Existing(2 | 3, _) | X2manyCommand::Update(_, _) if list.is_new => {
+                    let text = "is for a record that is in the list already, and the list of a new \
                          record is empty; leave it out";
                     self.add_error(&own, text.to_owned());
                     continue;
                 }
                 X2manyCommand::Update(id, values) => {
                     let fields = values.keys().map(String::as_str).map(FieldName::try_from);
-                    let fate = LineCommand::Update(fields.flatten().collect());
-                    let named = self.accept_named_line(field, relation, (id, fate), &own);
-                    let spot = spot.element(index, &[at, 2]);
-                    let spot = spot.nested(None, LinkOwner::Line(id));
-                    json!([
-                        1,
-                        named,
-                        self.coerce_record(relation, Operation::Write, values, &spot)?
-                    ])
+                    let command = LineCommand::Update(fields.flatten().collect());
+                    let named = self.accept_named_line(list, (id, command), &own);
+                    let place = place.element(index, &[at, 2]);
+                    let place = place.nested(None, LinkOwner::Line(id));
+                    let values =
+                        self.coerce_record(list.relation, Operation::Write, values, &place)?;
+                    json!([1, named, values])
                 }
                 X2manyCommand::Existing(number, id) => {
-                    let fate = match number {
+                    let command = match number {
                         2 => LineCommand::Delete,
                         3 => LineCommand::Unlink,
                         _ => LineCommand::Link,
                     };
-                    let named = self.accept_named_line(field, relation, (id, fate), &own);
+                    let named = self.accept_named_line(list, (id, command), &own);
                     json!([number, named, 0])
                 }
                 X2manyCommand::Clear => {
-                    if !creating {
-                        self.add_note(
-                            &own,
-                            format!("empties the list: {}", unlink_consequence(field)),
-                        );
+                    if !list.is_new {
+                        let all = list.unlink_consequence();
+                        self.add_note(&own, format!("empties the list: {all}"));
                     }
                     json!([5, 0, 0])
                 }
-                X2manyCommand::Set(ids) if ids.len() > MAX_ELEMENTS => {
-                    let text = format!("has {} ids; a list may have {MAX_ELEMENTS}", ids.len());
-                    self.add_error(&own, text);
-                    continue;
-                }
                 X2manyCommand::Set(ids) => {
-                    if !creating {
-                        let note = format!(
-                            "sets the list: of the others, {}",
-                            unlink_consequence(field)
-                        );
-                        self.add_note(&own, note);
+                    if let Err(text) = check_length(ids.len(), "ids") {
+                        self.add_error(&own, text);
+                        continue;
                     }
-                    let spot = spot.element(index, &[]);
-                    json!([6, 0, self.coerce_ids(field, relation, ids, &spot, &[at, 2])])
+                    if !list.is_new {
+                        let others = list.unlink_consequence();
+                        self.add_note(&own, format!("sets the list: of the others, {others}"));
+                    }
+                    let place = place.element(index, &[]);
+                    json!([6, 0, self.coerce_ids(list, ids, &place, &[at, 2])])
                 }
             });
         }
-        Ok(Some(Value::Array(fitted)))
+        Ok(coerced)
     }
 
     /// The record that a command is about.
     fn accept_named_line(
         &mut self,
-        field: &Field,
-        relation: &ModelName,
-        (id, fate): (RecordId, LineCommand),
-        spot: &FieldContext,
+        list: List<'_>,
+        (id, command): (RecordId, LineCommand),
+        place: &FieldContext,
     ) -> Value {
-        let mut taken = Coerced::plain(id.get().into());
-        taken.link = Some((relation.clone(), LinkTarget::Id(id)));
-        self.accept_line(field, taken, Some(line_ref(field, fate, spot)), spot)
+        let mut named = Coerced::plain(id.get().into());
+        named.link = Some((list.relation.clone(), LinkTarget::Id(id)));
+        let line = list.line_ref(command, place);
+        self.accept(list.field, named, Some(line), place)
     }
 }
 
-fn line_ref(field: &Field, fate: LineCommand, spot: &FieldContext) -> LineRef {
-    let is_owned = field.kind == FieldKind::One2many;
-    LineRef {
-        command: fate,
-        inverse: field.inverse.clone().filter(|_| is_owned),
-        owner: spot.owner,
-    }
-}
-
-/// A command with everything that it needs.
-enum X2manyCommand {
-    Clear,
-    Create(Map<String, Value>),
-    /// To delete (2), take out (3) or put in (4) one record.
-    Existing(u8, RecordId),
-    Set(Vec<Value>),
-    Update(RecordId, Map<String, Value>),
-}
-
-impl X2manyCommand {
-    /// The command, if it is one, and nothing stands in it that Odoo would pass over.
-    fn parse(command: &Value) -> Option<Self> {
-        let parts = command.as_array().filter(|parts| parts.len() <= 3)?;
-        let part = |at: usize| parts.get(at).unwrap_or(&Value::Null);
-        let Value::Number(number) = part(0) else {
-            return None;
-        };
-        let id = || match part(1) {
-            Value::Number(id) => RecordId::try_from(i64::from(whole(id)?)).ok(),
-            Value::Array(_)
-            | Value::Bool(_)
-            | Value::Null
-            | Value::Object(_)
-            | Value::String(_) => None,
-        };
-        let values = || part(2).as_object().cloned();
-        match whole(number)? {
-            // In its second place the web client puts names of its own.
-            0 if is_unused_part(part(1)) || part(1).is_string() => values().map(Self::Create),
-            1 => Some(Self::Update(id()?, values()?)),
-            2 if is_unused_part(part(2)) => Some(Self::Existing(2, id()?)),
-            3 if is_unused_part(part(2)) => Some(Self::Existing(3, id()?)),
-            4 if is_unused_part(part(2)) => Some(Self::Existing(4, id()?)),
-            5 if is_unused_part(part(1)) && is_unused_part(part(2)) => Some(Self::Clear),
-            6 if is_unused_part(part(1)) => part(2).as_array().cloned().map(Self::Set),
-            _ => None,
+impl List<'_> {
+    fn line_ref(self, command: LineCommand, place: &FieldContext) -> LineRef {
+        let is_owned = self.field.kind == FieldKind::One2many;
+        LineRef {
+            command,
+            inverse: self.field.inverse.clone().filter(|_| is_owned),
+            owner: place.owner,
         }
     }
-}
 
-/// What fills the places of a command that it does not need.
-fn is_unused_part(value: &Value) -> bool {
-    match value {
-        Value::Bool(truth) => !truth,
-        Value::Null => true,
-        Value::Number(number) => whole(number) == Some(0),
-        Value::Array(_) | Value::Object(_) | Value::String(_) => false,
+    /// An element of a list of ids.
+    fn parse_member(self, id: &Value) -> Result<Coerced, String> {
+        // The lines of a one2many have no names to look up.
+        let by_name = self.field.kind == FieldKind::Many2many;
+        let member = parse_record(self.relation, id)
+            .ok()
+            .filter(|member| by_name || !matches!(member.link, Some((_, LinkTarget::Name(_)))));
+        member.ok_or_else(|| {
+            format!(
+                "names no record; write the id of one of `{}`{}, not {}",
+                self.relation,
+                if by_name { " or its name" } else { "" },
+                quoted(id)
+            )
+        })
+    }
+
+    /// What happens to records that are unlinked.
+    fn unlink_consequence(self) -> &'static str {
+        if self.field.kind == FieldKind::One2many {
+            "those that cannot exist without this record are deleted, others lose their link to it"
+        } else {
+            "none is deleted, they only lose their link"
+        }
+    }
+
+    fn wrong_form(self, value: &Value) -> String {
+        let ids = if self.field.kind == FieldKind::Many2many {
+            "the ids or names of all records that it is to have, `[7, 8]`"
+        } else {
+            "the values of new records, `[{…}]`"
+        };
+        format!(
+            "takes {ids}, or commands on records of `{}`: `[[4, 7]]` links one, `[[3, 7]]` \
+             unlinks one, `[[0, 0, {{…}}]]` creates one, `[[1, 7, {{…}}]]` changes one, \
+             `[[6, 0, [7, 8]]]` sets all; not {}",
+            self.relation,
+            quoted(value)
+        )
     }
 }
 
-/// The elements of a list, also of one that is written as text; `None` for
-/// nothing at all.
+fn check_length(count: usize, what: &str) -> Result<(), String> {
+    if count > MAX_ELEMENTS {
+        return Err(format!(
+            "has {count} {what}; a list may have {MAX_ELEMENTS}"
+        ));
+    }
+    Ok(())
+}
+
+/// The elements of a list, also of one that is written as text; `None` for an
+/// empty value.
 ///
 /// # Errors
-/// The value, when it is no list.
+/// The value, if it is not a list.
 fn elements(value: Value) -> Result<Option<Vec<Value>>, Value> {
     match value {
         Value::Array(elements) => Ok(Some(elements)),
@@ -357,58 +331,4 @@ fn form_of(element: &Value) -> Option<ListForm> {
         Value::Object(_) => Some(ListForm::Lines),
         Value::Bool(_) | Value::Null => None,
     }
-}
-
-/// An element of a list of ids.
-fn parse_member(field: &Field, relation: &ModelName, id: &Value) -> Result<Coerced, String> {
-    let taken = parse_record(relation, id).ok();
-    // The records of a one2many are the parts of this one, and go by no name.
-    let by_name = |taken: &Coerced| {
-        let link = taken.link.as_ref();
-        link.is_some_and(|(_, wanted)| matches!(wanted, LinkTarget::Name(_)))
-    };
-    taken
-        .filter(|taken| field.kind == FieldKind::Many2many || !by_name(taken))
-        .ok_or_else(|| {
-            let names = if field.kind == FieldKind::Many2many {
-                " or its name"
-            } else {
-                ""
-            };
-            format!(
-                "stands for no record; give the id of one of `{relation}`{names}, not {}",
-                quoted(id)
-            )
-        })
-}
-
-/// What becomes of records that are taken out of the list.
-fn unlink_consequence(field: &Field) -> &'static str {
-    if field.kind == FieldKind::One2many {
-        "those that cannot be without this record are deleted, others lose their link to it"
-    } else {
-        "none is deleted, they only lose their link"
-    }
-}
-
-fn wrong_form_error(field: &Field, relation: &ModelName, value: &Value) -> String {
-    let ids = if field.kind == FieldKind::Many2many {
-        "the ids or names of all records that it is to have, `[7, 8]`"
-    } else {
-        "the values of new records, `[{…}]`"
-    };
-    format!(
-        "takes {ids}, or commands on records of `{relation}`: `[[4, 7]]` adds one, `[[3, 7]]` \
-         takes one out, `[[0, 0, {{…}}]]` makes one, `[[1, 7, {{…}}]]` changes one, \
-         `[[6, 0, [7, 8]]]` sets all; not {}",
-        quoted(value)
-    )
-}
-
-fn invalid_command_error(command: &Value) -> String {
-    format!(
-        "is no command: {}; write `[0, 0, {{…}}]` to make, `[1, id, {{…}}]` to change, `[2, id]` to \
-         delete, `[3, id]` to take out, `[4, id]` to put in, `[5]` to empty, `[6, 0, [ids]]` to set",
-        quoted(command)
-    )
 }

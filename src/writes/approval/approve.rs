@@ -1,4 +1,4 @@
-//! Whether a change may be made now, or is shown first.
+//! Approval of a write: whether it may be sent now, or is previewed first.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::token::{ApprovalToken, ApprovalTokenError, ApproverKind, VerifiedApproval};
-use crate::writes::{RequestFingerprint, WriteOperation, WriteOutcome, WritePlan};
 use crate::{
     access::{AuthorizedWrite, OdooSession, OperationError},
     elicitation::ElicitationMode,
+    writes::{RequestFingerprint, WriteOperation, WriteOutcome, WritePlan},
 };
 use gatepost_base::{digest::json_digest, text::one_line};
 use gatepost_identity::Caller;
@@ -17,178 +17,168 @@ use gatepost_mcp::elicitation::{ElicitAction, ElicitRequest};
 use gatepost_policy::WriteMode;
 use gatepost_state::store::StoreKey;
 
-/// How often a person is asked again because the records changed meanwhile.
+/// How often a person is asked again because the records have changed meanwhile.
 const MAX_APPROVAL_ROUNDS: usize = 3;
-/// Characters that are shown of a name.
+/// Characters of a caller's name.
 const MAX_NAME_CHARS: usize = 80;
-/// What stands for an approval that was used.
+/// The stored value of an approval that was used.
 const USED_MARKER: &str = "used";
+/// How much longer than its validity the use of an approval is stored, in seconds,
+/// because clocks differ.
+const CLOCK_MARGIN_S: u64 = 300;
 
-/// What becomes of a proposal.
+/// The decision on a plan.
 #[derive(Debug)]
 pub(crate) enum Approved {
-    /// It is shown first.
+    /// It is previewed first.
     NeedsApproval(WriteOutcome),
-    /// It may be made, by this approval.
+    /// It may be sent with this approval.
     Granted(Box<WritePlan>, Vec<AuthorizedWrite>, Approval),
 }
 
-/// What is used up for a change; nothing where nobody had to be asked, or was
+/// An approval that can be used once; empty if none was needed, or a person was
 /// asked on the stream of this very call.
 #[derive(Debug, Default)]
 pub(crate) struct Approval(Option<(StoreKey, Duration)>);
 
 impl Approval {
-    /// Takes it as used.
+    /// Marks it as used.
     ///
     /// # Errors
-    /// [`Denied::Unapproved`] when it was; [`Denied::Unremembered`].
+    /// [`OperationError::NotApproved`] if it was used before.
     pub(crate) async fn consume(&self, access: &OdooSession<'_>) -> Result<(), OperationError> {
         let Some((key, ttl)) = &self.0 else {
             return Ok(());
         };
-        match access
-            .store
-            .put_if_absent(key, USED_MARKER.into(), *ttl)
-            .await?
-        {
+        let marker = USED_MARKER.into();
+        match access.store.put_if_absent(key, marker, *ttl).await? {
             None => Ok(()),
             Some(_) => Err(already_used_error()),
         }
     }
 
-    /// Nothing was changed: it may be used still. What would be done, and to
-    /// what, is compared again then.
+    /// Marks it as unused, because nothing was changed. When it is used again, the
+    /// plan and the records are compared again.
     pub(crate) async fn release(&self, access: &OdooSession<'_>) {
         let Some((key, _)) = &self.0 else {
             return;
         };
-        if let Err(error) = access
-            .store
-            .compare_and_delete(key, USED_MARKER.as_bytes())
-            .await
-        {
-            // Then it is asked for once more.
-            tracing::warn!(error = %error, "Failed to give back an approval");
+        let marker = USED_MARKER.as_bytes();
+        if let Err(error) = access.store.compare_and_delete(key, marker).await {
+            // The caller then has to ask for approval once more.
+            tracing::warn!(error = %error, "Failed to release an approval");
         }
     }
 }
 
-/// Has the change proposed, allowed, and approved where that is needed.
-///
-/// # Errors
-/// [`Denied`].
+/// Plans a write, checks it against policy, and gets the approval that it needs.
 pub(crate) async fn approve(
     access: &OdooSession<'_>,
-    wish: &RequestFingerprint,
-    change: &impl WriteOperation,
+    request: &RequestFingerprint,
+    operation: &impl WriteOperation,
 ) -> Result<Approved, OperationError> {
-    // What a person agreed to on the stream of this call.
-    let mut agreed: Option<[u8; 32]> = None;
+    // What a person accepted on the stream of this call.
+    let mut accepted: Option<[u8; 32]> = None;
     for _ in 0..=MAX_APPROVAL_ROUNDS {
-        let proposal = change.plan(access).await?;
-        let mut allowed = Vec::with_capacity(proposal.calls.len());
-        for call in &proposal.calls {
+        let plan = operation.plan(access).await?;
+        let mut allowed = Vec::with_capacity(plan.calls.len());
+        for call in &plan.calls {
             allowed.push(access.permit_write(call.clone()).await?);
         }
         let mode = allowed.iter().map(AuthorizedWrite::mode).min();
         let mode = mode.unwrap_or(WriteMode::ReadOnly);
-        let yes = |proposal, approval| Ok(Approved::Granted(Box::new(proposal), allowed, approval));
+        let granted = |plan, approval| Ok(Approved::Granted(Box::new(plan), allowed, approval));
         if !mode.requires_preview() {
-            return yes(proposal, Approval::default());
+            return granted(plan, Approval::default());
         }
-        let content = content_digest(&proposal);
-        if agreed == Some(content) {
-            return yes(proposal, Approval::default());
+        let content = content_digest(&plan);
+        if accepted == Some(content) {
+            return granted(plan, Approval::default());
         }
         let secret = access.store.secret("approvals").await?;
-        let desk = ApprovalContext {
+        let context = ApprovalContext {
             access,
             token: ApprovalToken {
                 secret: &secret,
                 caller: access.caller,
                 instance: access.instance.name(),
-                fingerprint: wish,
+                fingerprint: request,
                 content_digest: content,
             },
-            preview: &proposal.preview,
+            preview: &plan.preview,
             now: unix_seconds(Timestamp::now()),
         };
-        match access.elicitation.mode() {
-            ElicitationMode::InputRequired => match desk.via_input_required().await? {
-                PresentedApproval::Valid(approval) => return yes(proposal, approval),
-                PresentedApproval::Missing(told) => return Ok(Approved::NeedsApproval(told)),
-            },
+        let presented = match access.elicitation.mode() {
+            ElicitationMode::InputRequired => context.via_input_required().await?,
             ElicitationMode::ServerRequest => {
-                let consent = access
-                    .elicitation
-                    .elicit(&desk.approval_message(""))
-                    .await?;
-                check_elicit_action(consent)?;
-                agreed = Some(content);
+                let message = context.approval_message("");
+                check_elicit_action(access.elicitation.elicit(&message).await?)?;
+                accepted = Some(content);
+                continue;
             }
             ElicitationMode::ConfirmToken if mode == WriteMode::RequireHuman => {
                 return Err(OperationError::NotApproved(
-                    "a person must approve this change, and this client cannot ask one (it has no elicitation); nothing was changed and retrying will not help: ask the user to do it in Odoo, or to connect with a client that can ask".to_owned(),
+                    "a person must approve this change, and this client cannot ask one, because it does not support elicitation. Nothing was changed, and retrying will not help. Ask the user to make the change in Odoo, or to use a client that supports elicitation".to_owned(),
                 ));
             }
-            ElicitationMode::ConfirmToken => match desk.via_confirm_token().await? {
-                PresentedApproval::Valid(approval) => return yes(proposal, approval),
-                PresentedApproval::Missing(told) => return Ok(Approved::NeedsApproval(told)),
-            },
-        }
+            ElicitationMode::ConfirmToken => context.via_confirm_token().await?,
+        };
+        return match presented {
+            PresentedApproval::Valid(approval) => granted(plan, approval),
+            PresentedApproval::Missing(outcome) => Ok(Approved::NeedsApproval(outcome)),
+        };
     }
     Err(OperationError::NotApproved(
-        "the records changed each time while the user was asked; nothing was changed, try again later".to_owned(),
+        "the records changed each time while the user was asked. Nothing was changed; try again later".to_owned(),
     ))
 }
 
-/// What a call brought along.
+/// What a call presented.
 enum PresentedApproval {
-    /// An approval that is good, if it was not used before.
+    /// A valid approval, which may have been used before.
     Valid(Approval),
-    /// None; this is shown.
+    /// No valid approval; the model or a person gets this instead.
     Missing(WriteOutcome),
 }
 
-/// One proposal, and how it is shown.
+/// A plan that needs approval.
 struct ApprovalContext<'a> {
     access: &'a OdooSession<'a>,
     token: ApprovalToken<'a>,
     preview: &'a str,
+    /// In seconds since 1970.
     now: u64,
 }
 
 impl ApprovalContext<'_> {
-    /// A client that is asked by a result: what it brought, or the question.
+    /// For a client that is asked by the result of a call: its answer, or the
+    /// question.
     async fn via_input_required(&self) -> Result<PresentedApproval, OperationError> {
         let mut why = String::new();
-        if let Some(given) = self.access.elicitation.input_response() {
+        if let Some(input) = self.access.elicitation.input_response() {
             match self
                 .token
-                .verify(ApproverKind::Person, &given.state, self.now)
+                .verify(ApproverKind::Person, &input.state, self.now)
             {
-                Ok(opened) => {
-                    let approval = self.approval(&opened);
-                    if let Err(denied) = check_elicit_action(given.action) {
-                        // A no is the last word on it, too.
+                Ok(verified) => {
+                    let approval = self.approval(&verified);
+                    if let Err(denied) = check_elicit_action(input.action) {
+                        // A denial is final, too.
                         if let Err(error) = approval.consume(self.access).await {
-                            tracing::debug!(error = %error, "Failed to note a no");
+                            tracing::debug!(error = %error, "Failed to store a denial");
                         }
                         return Err(denied);
                     }
                     return Ok(PresentedApproval::Valid(approval));
                 }
                 // MCP 2026-07-28, "Multi Round-Trip Requests": a state that was
-                // changed on its way is refused.
+                // modified on its way is rejected.
                 Err(ApprovalTokenError::Foreign) => {
                     return Err(OperationError::InvalidRequestState);
                 }
-                Err(ApprovalTokenError::Changed(opened)) if self.was_used(&opened).await? => {
-                    return Err(already_used_error());
-                }
-                Err(unsealed @ (ApprovalTokenError::Changed(_) | ApprovalTokenError::Expired)) => {
-                    why = format!("Asked again, for {unsealed}. ");
+                Err(error) => {
+                    self.check_unused(error).await?;
+                    why = format!("Asked again, because {error}. ");
                 }
             }
         }
@@ -200,31 +190,43 @@ impl ApprovalContext<'_> {
         )))
     }
 
-    /// A client that cannot ask: what its model brought, or the preview.
+    /// For a client that cannot ask a person: the token of its model, or the
+    /// preview.
     async fn via_confirm_token(&self) -> Result<PresentedApproval, OperationError> {
         let mut why = String::new();
         if let Some(confirm) = &self.token.fingerprint.confirm_token {
             match self.token.verify(ApproverKind::Model, confirm, self.now) {
-                Ok(opened) => return Ok(PresentedApproval::Valid(self.approval(&opened))),
-                Err(ApprovalTokenError::Changed(opened)) if self.was_used(&opened).await? => {
-                    return Err(already_used_error());
-                }
-                Err(unsealed) => {
-                    why = format!("`confirm` does not fit: {unsealed}. So this is shown anew. ");
+                Ok(verified) => return Ok(PresentedApproval::Valid(self.approval(&verified))),
+                Err(error) => {
+                    self.check_unused(error).await?;
+                    why =
+                        format!("`confirm` is not valid, because {error}. This is a new preview. ");
                 }
             }
         }
         let tool = self.token.fingerprint.tool;
         let minutes = self.access.store.retention().approval_ttl.as_secs() / 60;
-        let id = self.signed_token(ApproverKind::Model)?;
+        let token = self.signed_token(ApproverKind::Model)?;
         Ok(PresentedApproval::Missing(WriteOutcome::Done(format!(
             "{why}Nothing is changed yet. This would be done:\n{}\n\
-             If that is what the user wants, call {tool} again with the same arguments and `confirm`: \"{id}\" (good for {minutes} minutes, once).",
+             If that is what the user wants, call {tool} again with the same arguments and `confirm`: \"{token}\" (valid for {minutes} minutes, once).",
             self.preview
         ))))
     }
 
-    /// What a person reads.
+    /// Rejects a token whose approval was used: the records differ because of that.
+    async fn check_unused(&self, error: ApprovalTokenError) -> Result<(), OperationError> {
+        let ApprovalTokenError::Changed(verified) = error else {
+            return Ok(());
+        };
+        let key = StoreKey::approval(&verified.nonce);
+        match self.access.store.get(&key).await? {
+            Some(_) => Err(already_used_error()),
+            None => Ok(()),
+        }
+    }
+
+    /// The question for a person.
     fn approval_message(&self, why: &str) -> String {
         format!(
             "{why}In Odoo ({}), as {}:\n{}",
@@ -235,29 +237,21 @@ impl ApprovalContext<'_> {
     }
 
     fn signed_token(&self, by: ApproverKind) -> Result<String, OperationError> {
-        let mut number = [0; 8];
-        getrandom::fill(&mut number)?;
-        let good_for = self.access.store.retention().approval_ttl.as_secs();
-        Ok(self.token.sign(by, number, self.now + good_for))
+        let mut nonce = [0; 8];
+        getrandom::fill(&mut nonce)?;
+        let ttl = self.access.store.retention().approval_ttl.as_secs();
+        Ok(self.token.sign(by, nonce, self.now + ttl))
     }
 
-    async fn was_used(&self, opened: &VerifiedApproval) -> Result<bool, OperationError> {
-        let key = StoreKey::approval(&opened.nonce);
-        Ok(self.access.store.get(&key).await?.is_some())
-    }
-
-    fn approval(&self, opened: &VerifiedApproval) -> Approval {
-        // A little longer than it is good: clocks differ.
-        let rest = opened.expires.saturating_sub(self.now) + 300;
-        Approval(Some((
-            StoreKey::approval(&opened.nonce),
-            Duration::from_secs(rest),
-        )))
+    fn approval(&self, verified: &VerifiedApproval) -> Approval {
+        let ttl = verified.expires.saturating_sub(self.now) + CLOCK_MARGIN_S;
+        let key = StoreKey::approval(&verified.nonce);
+        Approval(Some((key, Duration::from_secs(ttl))))
     }
 }
 
-/// Who asks, for the person who approves: a key by the name that its administrator
-/// gave it, in quotes that no name gets out of, with the id that proves it.
+/// The caller, for the person who approves. An API key is shown by the name that
+/// its administrator gave it, in quotes that no name can close, and its id.
 fn caller_label(caller: &Caller) -> String {
     let subject = one_line(caller.subject.as_str(), MAX_NAME_CHARS);
     let Some(name) = &caller.name else {
@@ -266,7 +260,7 @@ fn caller_label(caller: &Caller) -> String {
     let quoted = name.chars().fold(String::new(), |mut quoted, char| {
         match char {
             '\\' => quoted.push_str("\\\\"),
-            // What looks like the quote that ends it.
+            // Characters that look like the closing quote.
             '"' | '\u{201c}'..='\u{201f}' | '\u{2033}' | '\u{2036}' | '\u{ff02}' => {
                 quoted.push_str("\\\"");
             }
@@ -279,25 +273,26 @@ fn caller_label(caller: &Caller) -> String {
 
 fn already_used_error() -> OperationError {
     OperationError::NotApproved(
-        "this approval was used before; nothing was done now. What came of it was told then; look at the records where you did not hear of it. To do it again, call without it".to_owned(),
+        "this approval was used before. Nothing was done now. The first response says what was done; if you did not get it, read the records. To do it again, call without the approval".to_owned(),
     )
 }
 
-fn check_elicit_action(consent: ElicitAction) -> Result<(), OperationError> {
-    match consent {
-        ElicitAction::Accepted => Ok(()),
-        ElicitAction::Declined => Err(OperationError::NotApproved(
-            "the user was asked and said no; nothing was changed. Do not try again unless they ask for it".to_owned(),
-        )),
-        ElicitAction::Cancelled => Err(OperationError::NotApproved(
-            "the user was asked and closed the question without an answer; nothing was changed. Ask them what they want".to_owned(),
-        )),
-    }
+fn check_elicit_action(action: ElicitAction) -> Result<(), OperationError> {
+    let why = match action {
+        ElicitAction::Accepted => return Ok(()),
+        ElicitAction::Declined => {
+            "the user was asked and declined. Nothing was changed. Do not try again unless they ask for it"
+        }
+        ElicitAction::Cancelled => {
+            "the user was asked and closed the question without an answer. Nothing was changed. Ask them what they want"
+        }
+    };
+    Err(OperationError::NotApproved(why.to_owned()))
 }
 
-/// The hash of what would be done, and of what is there now.
-fn content_digest(proposal: &WritePlan) -> [u8; 32] {
-    let calls = proposal.calls.iter().map(|call| {
+/// The digest of what would be done, and of the records as they are now.
+fn content_digest(plan: &WritePlan) -> [u8; 32] {
+    let calls = plan.calls.iter().map(|call| {
         let ids = call.ids().iter().map(|id| Value::from(id.get())).collect();
         Value::Array(vec![
             Value::from(call.model().as_str()),
@@ -309,8 +304,8 @@ fn content_digest(proposal: &WritePlan) -> [u8; 32] {
     });
     json_digest(&Value::Array(vec![
         calls.collect(),
-        proposal.before.to_json(),
-        proposal.names.lines_to_json(),
+        plan.before.to_json(),
+        plan.names.lines_to_json(),
     ]))
 }
 

@@ -1,5 +1,5 @@
-//! Whether a change is approved: directly, by the person, or by the model with a
-//! signed token.
+//! Approval of a write: by a person through elicitation, or by the model with a
+//! token from the preview.
 
 pub(crate) mod approve;
 pub(crate) mod token;

@@ -1,9 +1,8 @@
-//! What proves that a preview was shown, and of what.
+//! The approval token: proof that a preview was shown, and of what.
 //!
-//! An HMAC over who was shown what: the caller, the instance, the tool, the
-//! arguments, what was there before and the very calls that would be made. It
-//! is the client's to carry, so replicas share nothing but the secret and which
-//! ones were used.
+//! It is an HMAC over the caller, the instance, the tool, the arguments, the
+//! records before, and the exact calls that would be sent. The client stores it,
+//! so replicas share only the secret and which tokens were used.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, Mac};
@@ -13,23 +12,23 @@ use crate::writes::RequestFingerprint;
 use gatepost_base::InstanceName;
 use gatepost_identity::Caller;
 
-/// Bytes of each of the two codes.
+/// Bytes of each of the two MACs.
 const MAC_BYTES: usize = 16;
-/// Expiry, number, and the two codes.
+/// Bytes of the expiry, the nonce, and the two MACs.
 const TOKEN_BYTES: usize = 8 + 8 + 2 * MAC_BYTES;
 
-/// What a preview was shown of.
+/// What a token is valid for.
 #[derive(Debug)]
 pub(crate) struct ApprovalToken<'a> {
     pub(crate) secret: &'a [u8; 32],
     pub(crate) caller: &'a Caller,
     pub(crate) instance: &'a InstanceName,
     pub(crate) fingerprint: &'a RequestFingerprint,
-    /// The hash of what was there before and of the calls that would be made.
+    /// The digest of the records before and of the calls that would be sent.
     pub(crate) content_digest: [u8; 32],
 }
 
-/// Who confirms with it.
+/// Who approves with it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ApproverKind {
     /// The model, in the arguments of its next call.
@@ -38,19 +37,19 @@ pub(crate) enum ApproverKind {
     Person,
 }
 
-/// Why a seal does not open anything.
+/// Why a token is not valid; continues "because".
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub(crate) enum ApprovalTokenError {
-    /// It was given out for this call, of which something else was shown.
-    #[error("what is there, or what would be done, is not what was shown any more")]
+    /// It was issued for this call, but the preview showed something else.
+    #[error("the records, or what would be done, are no longer as shown")]
     Changed(VerifiedApproval),
     #[error("it has expired")]
     Expired,
-    #[error("it was not given out for this call")]
+    #[error("it was not issued for this call")]
     Foreign,
 }
 
-/// One that opens: its number, by which it is used once, and its end.
+/// A valid token: its nonce, by which it is used once, and its expiry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct VerifiedApproval {
     pub(crate) nonce: [u8; 8],
@@ -59,18 +58,18 @@ pub(crate) struct VerifiedApproval {
 }
 
 impl ApprovalToken<'_> {
-    /// The text to give out.
-    pub(crate) fn sign(&self, by: ApproverKind, number: [u8; 8], expires: u64) -> String {
+    /// The token as text.
+    pub(crate) fn sign(&self, by: ApproverKind, nonce: [u8; 8], expires: u64) -> String {
         let mut bytes = Vec::with_capacity(TOKEN_BYTES);
         bytes.extend(expires.to_be_bytes());
-        bytes.extend(number);
-        let (place, content) = self.macs(by, &bytes);
-        bytes.extend(place);
+        bytes.extend(nonce);
+        let (request, content) = self.macs(by, &bytes);
+        bytes.extend(request);
         bytes.extend(content);
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// Whether a text that came back was given out for this.
+    /// Verifies that a token was issued for this.
     pub(crate) fn verify(
         &self,
         by: ApproverKind,
@@ -79,40 +78,41 @@ impl ApprovalToken<'_> {
     ) -> Result<VerifiedApproval, ApprovalTokenError> {
         let bytes = URL_SAFE_NO_PAD
             .decode(text)
-            .map_err(|_not_ours| ApprovalTokenError::Foreign)?;
+            .map_err(|_malformed| ApprovalTokenError::Foreign)?;
         let bytes: [u8; TOKEN_BYTES] = bytes
             .try_into()
-            .map_err(|_not_ours| ApprovalTokenError::Foreign)?;
-        let (head, codes) = bytes.split_at(16);
-        let (place, content) = codes.split_at(MAC_BYTES);
-        let (own_place, own_content) = self.macs(by, head);
-        if !constant_time_eq(place, &own_place) {
+            .map_err(|_malformed| ApprovalTokenError::Foreign)?;
+        let (head, macs) = bytes.split_at(16);
+        let (request, content) = macs.split_at(MAC_BYTES);
+        let (own_request, own_content) = self.macs(by, head);
+        if !constant_time_eq(request, &own_request) {
             return Err(ApprovalTokenError::Foreign);
         }
-        let (expires, number) = head.split_at(8);
+        let (expires, nonce) = head.split_at(8);
         let fixed = |part: &[u8]| <[u8; 8]>::try_from(part).unwrap_or_default();
-        let opened = VerifiedApproval {
-            nonce: fixed(number),
+        let verified = VerifiedApproval {
+            nonce: fixed(nonce),
             expires: u64::from_be_bytes(fixed(expires)),
         };
-        if opened.expires < now {
+        if verified.expires < now {
             return Err(ApprovalTokenError::Expired);
         }
         if !constant_time_eq(content, &own_content) {
-            return Err(ApprovalTokenError::Changed(opened));
+            return Err(ApprovalTokenError::Changed(verified));
         }
-        Ok(opened)
+        Ok(verified)
     }
 
-    /// The code of where it was given out, and that of what was shown.
+    /// The MAC of the request that it was issued for, and that of what was shown.
     fn macs(&self, by: ApproverKind, head: &[u8]) -> ([u8; MAC_BYTES], [u8; MAC_BYTES]) {
         let by = match by {
             ApproverKind::Model => "model",
             ApproverKind::Person => "person",
         };
         let caller = self.caller;
-        // Each part with its length, so that none runs into the next.
-        let place = self.mac(&[
+        // Each part is preceded by its length, so that parts cannot run into each other.
+        let request = self.mac(&[
+            // The word is part of the MAC of tokens that are in use.
             b"place",
             head,
             by.as_bytes(),
@@ -123,12 +123,12 @@ impl ApprovalToken<'_> {
             self.fingerprint.tool.as_bytes(),
             &self.fingerprint.digest,
         ]);
-        let content = self.mac(&[b"content", &place, &self.content_digest]);
-        (place, content)
+        let content = self.mac(&[b"content", &request, &self.content_digest]);
+        (request, content)
     }
 
     fn mac(&self, parts: &[&[u8]]) -> [u8; MAC_BYTES] {
-        // A key of any length is taken.
+        // HMAC accepts a key of any length.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.secret) else {
             return [0; MAC_BYTES];
         };
@@ -136,11 +136,11 @@ impl ApprovalToken<'_> {
             mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
             mac.update(part);
         }
-        let mut code = [0; MAC_BYTES];
-        for (to, from) in code.iter_mut().zip(mac.finalize().into_bytes()) {
+        let mut bytes = [0; MAC_BYTES];
+        for (to, from) in bytes.iter_mut().zip(mac.finalize().into_bytes()) {
             *to = from;
         }
-        code
+        bytes
     }
 }
 
@@ -173,19 +173,19 @@ mod tests {
         let (ada, bob) = (caller("ada"), caller("bob"));
         let instance = |name: &str| InstanceName::try_from(name).unwrap();
         let (here, there) = (instance("production"), instance("staging"));
-        let wish = RequestFingerprint::of("update_records", r#"{"ids":[1]}"#);
+        let request = RequestFingerprint::of("update_records", r#"{"ids":[1]}"#);
         let (tool, arguments) = (
             RequestFingerprint::of("delete_records", r#"{"ids":[1]}"#),
             RequestFingerprint::of("update_records", r#"{"ids":[2]}"#),
         );
-        let seal = |caller, instance, wish, content| ApprovalToken {
+        let token = |caller, instance, request, content| ApprovalToken {
             secret: &SECRET,
             caller,
             instance,
-            fingerprint: wish,
+            fingerprint: request,
             content_digest: content,
         };
-        let given = seal(&ada, &here, &wish, [1; 32]);
+        let given = token(&ada, &here, &request, [1; 32]);
         let text = given.sign(ApproverKind::Model, [9; 8], 1_000);
         assert_eq!(text.len(), 64);
         let opened = VerifiedApproval {
@@ -202,24 +202,24 @@ mod tests {
             Err(ApprovalTokenError::Foreign)
         );
         for other in [
-            seal(&bob, &here, &wish, [1; 32]),
-            seal(&ada, &there, &wish, [1; 32]),
-            seal(&ada, &here, &tool, [1; 32]),
-            seal(&ada, &here, &arguments, [1; 32]),
+            token(&bob, &here, &request, [1; 32]),
+            token(&ada, &there, &request, [1; 32]),
+            token(&ada, &here, &tool, [1; 32]),
+            token(&ada, &here, &arguments, [1; 32]),
         ] {
             assert_eq!(
                 other.verify(ApproverKind::Model, &text, 0),
                 Err(ApprovalTokenError::Foreign)
             );
         }
-        let later = seal(&ada, &here, &wish, [2; 32]);
+        let later = token(&ada, &here, &request, [2; 32]);
         assert_eq!(
             later.verify(ApproverKind::Model, &text, 0),
             Err(ApprovalTokenError::Changed(opened))
         );
         let other_secret = ApprovalToken {
             secret: &[8; 32],
-            ..seal(&ada, &here, &wish, [1; 32])
+            ..token(&ada, &here, &request, [1; 32])
         };
         assert_eq!(
             other_secret.verify(ApproverKind::Model, &text, 0),
@@ -231,28 +231,28 @@ mod tests {
     fn modified_approval_token_is_rejected() {
         let ada = caller("ada");
         let instance = InstanceName::try_from("production").unwrap();
-        let wish = RequestFingerprint::of("update_records", "{}");
-        let seal = ApprovalToken {
+        let request = RequestFingerprint::of("update_records", "{}");
+        let token = ApprovalToken {
             secret: &SECRET,
             caller: &ada,
             instance: &instance,
-            fingerprint: &wish,
+            fingerprint: &request,
             content_digest: [1; 32],
         };
-        let text = seal.sign(ApproverKind::Person, [9; 8], 1_000);
+        let text = token.sign(ApproverKind::Person, [9; 8], 1_000);
         for at in 0..text.len() {
             let mut bytes = text.clone().into_bytes();
             bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(bytes).unwrap();
             assert!(
-                seal.verify(ApproverKind::Person, &changed, 0).is_err(),
+                token.verify(ApproverKind::Person, &changed, 0).is_err(),
                 "{at}"
             );
         }
         let (short, long) = (text.get(1..).unwrap(), format!("{text}AAAA"));
         for odd in ["", "A", "é", short, &long] {
             assert_eq!(
-                seal.verify(ApproverKind::Person, odd, 0),
+                token.verify(ApproverKind::Person, odd, 0),
                 Err(ApprovalTokenError::Foreign)
             );
         }

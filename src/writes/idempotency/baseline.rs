@@ -1,67 +1,58 @@
-//! What is known of how things were when a change was begun.
+//! The state right before a write, from which its outcome can be found out.
 
 use jiff::{Timestamp, ToSpan as _};
 
-use crate::access::{OdooSession, OperationError};
+use super::odoo_time;
 use crate::{
-    access::RecordSnapshot,
-    writes::{WritePlan, odoo_time},
+    access::{OdooSession, OperationError, RecordSnapshot},
+    writes::WritePlan,
 };
 use gatepost_odoo::{Operation, RecordId};
 
-/// How far Odoo's clock may be from ours, where only clocks can tell.
+/// How far Odoo's clock may be from ours, if only clocks tell.
 const MAX_CLOCK_SKEW_MINUTES: i64 = 5;
 
-/// What is known of how things were when a change was begun, of which the
-/// answer was lost.
+/// The state right before a write.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Baseline {
-    /// When, by our clock.
+    /// When it was taken, by our clock.
     pub taken_at: Timestamp,
-    /// The records, before a method was called on them; of large changes, and
-    /// of all others, that is not kept.
+    /// The records that a method is called on; empty for other writes, whose values
+    /// show what came of them, and if they are too large to store.
     pub before: RecordSnapshot,
-    /// The stamp of the records that were to be written ([`Shot::stamp`]).
+    /// The digest of when the records were written last
+    /// ([`RecordSnapshot::write_date_digest`]).
     pub write_date_digest: Option<String>,
-    /// The id of the newest record of the model of which the change makes some;
-    /// 0 where there was none. Ids only grow, whatever clocks say.
+    /// The id of the newest record of the model in which the write creates some;
+    /// 0 if there was none. Ids only grow, whatever clocks say.
     pub newest_id: Option<u32>,
 }
 
 impl Baseline {
-    /// How things are now, right before a change begins.
-    ///
-    /// # Errors
-    /// [`Denied`].
+    /// Takes the state right before a write.
     pub(crate) async fn capture(
         access: &OdooSession<'_>,
-        proposal: &WritePlan,
+        plan: &WritePlan,
     ) -> Result<Self, OperationError> {
-        let does = |effect: Operation| proposal.calls.iter().any(|call| call.operation() == effect);
-        // Of other changes the values say what came of them.
-        let before = if does(Operation::Call) {
-            proposal.before.clone()
-        } else {
-            RecordSnapshot::default()
+        let does = |operation: Operation| {
+            let mut calls = plan.calls.iter();
+            calls.any(|call| call.operation() == operation)
         };
-        let stamp = if does(Operation::Write) {
-            proposal.before.write_date_digest()
-        } else {
-            None
-        };
-        let newest = match &proposal.created_model {
-            Some(model) => access.newest_id(model).await?,
-            None => None,
-        };
-        Ok(Self {
-            taken_at: Timestamp::now(),
-            before,
-            write_date_digest: stamp,
-            newest_id: newest,
-        })
+        let mut baseline = Self::time_only(Timestamp::now());
+        if does(Operation::Call) {
+            baseline.before = plan.before.clone();
+        }
+        if does(Operation::Write) {
+            baseline.write_date_digest = plan.before.write_date_digest();
+        }
+        if let Some(model) = &plan.created_model {
+            baseline.newest_id = access.newest_id(model).await?;
+            baseline.taken_at = Timestamp::now();
+        }
+        Ok(baseline)
     }
 
-    /// Nothing is known but when it was.
+    /// A baseline that knows only the time.
     pub fn time_only(taken_at: Timestamp) -> Self {
         Self {
             taken_at,
@@ -71,30 +62,29 @@ impl Baseline {
         }
     }
 
-    /// The earliest moment that Odoo's clock may have shown then.
+    /// The earliest time that Odoo's clock may have shown then.
     pub fn earliest_odoo_time(&self) -> Timestamp {
         let earliest = self.taken_at.checked_sub(MAX_CLOCK_SKEW_MINUTES.minutes());
         earliest.unwrap_or(self.taken_at)
     }
 
-    /// Whether nobody has written these records since. Odoo says when to the
-    /// second by its clock, which may not be ours.
+    /// Whether these records were not written since. Odoo records that to the
+    /// second, by its own clock.
     pub fn is_unchanged(&self, now: &RecordSnapshot, ids: &[RecordId]) -> bool {
-        let (same, began) = match &self.write_date_digest {
-            Some(stamp) => {
-                let began = self
-                    .taken_at
-                    .checked_sub(2.seconds())
-                    .unwrap_or(self.taken_at);
-                (now.write_date_digest().as_ref() == Some(stamp), began)
+        let (is_same, began) = match &self.write_date_digest {
+            Some(digest) => {
+                let began = self.taken_at.checked_sub(2.seconds());
+                let is_same = now.write_date_digest().as_ref() == Some(digest);
+                (is_same, began.unwrap_or(self.taken_at))
             }
             None => (true, self.earliest_odoo_time()),
         };
         let began = odoo_time(began);
-        same && ids.iter().all(|id| {
-            let row = now.row(*id);
-            row.and_then(|row| row.get("write_date")?.as_str())
-                .is_some_and(|written| *written < *began)
-        })
+        is_same
+            && ids.iter().all(|id| {
+                let row = now.row(*id);
+                row.and_then(|row| row.get("write_date")?.as_str())
+                    .is_some_and(|written| *written < *began)
+            })
     }
 }

@@ -1,4 +1,5 @@
-//! Records that were made, found by what they were made with.
+//! Finds records whose creation got no response, by the values they were created
+//! with.
 
 use std::collections::BTreeMap;
 
@@ -6,149 +7,136 @@ use jiff::{Timestamp, ToSpan as _};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::access::{OdooSession, OperationError};
-use crate::writes::{Baseline, RecoveredOutcome, id_list};
+use super::Baseline;
+use crate::{
+    access::{OdooSession, OperationError},
+    writes::{RecoveredOutcome, id_list},
+};
 use gatepost_odoo::{
-    Call, Condition, Context, CreatedAfter, Domain, Field, FieldKind, FieldName, FieldPath,
-    ModelName, Operand, Operator, Order, RecordId, Schema,
+    Call, Condition, Context, CreatedAfter, Domain, Field, FieldClass, FieldKind, FieldName,
+    FieldPath, ModelName, Operand, Operator, Order, RecordId, Schema,
 };
 
-/// Records that are looked at.
+/// Records that are compared.
 const MAX_CANDIDATES: u32 = 501;
 
-/// After what the records were made that our Odoo user made since.
-pub fn after_baseline(since: &Baseline) -> CreatedAfter {
-    match since.newest_id {
+/// The point after which records count as created since the baseline.
+pub fn after_baseline(baseline: &Baseline) -> CreatedAfter {
+    match baseline.newest_id {
         Some(newest) => CreatedAfter::Record(newest),
-        None => CreatedAfter::Time(odoo_time(since.earliest_odoo_time())),
+        None => CreatedAfter::Time(odoo_time(baseline.earliest_odoo_time())),
     }
 }
 
-/// What came of new records with these values, from what Odoo has now.
+/// Finds out whether records with these values were created.
 ///
-/// Records that our Odoo user made since with these very values, and just as
-/// many, are those; where there is none at all, none was made. All else is
-/// unclear: Odoo may have put a value in a form of its own, and others may act
-/// as the same Odoo user.
-///
-/// # Errors
-/// [`Denied`].
+/// They were if the Odoo user has since created records with these very values,
+/// and just as many; they were not if it has created none at all. Anything else
+/// is unclear: Odoo may have normalized a value, and others may act as the same
+/// Odoo user.
 pub async fn find_created(
     access: &OdooSession<'_>,
     model: &ModelName,
     list: &[Map<String, Value>],
     context: &Context,
-    since: &Baseline,
+    baseline: &Baseline,
 ) -> Result<RecoveredOutcome, OperationError> {
-    let Some(made) = access
-        .created_by_us(model, (after_baseline(since), MAX_CANDIDATES), None)
-        .await?
-    else {
+    let which = (after_baseline(baseline), MAX_CANDIDATES);
+    let Some(created) = access.created_by_us(model, which, None).await? else {
         return Ok(RecoveredOutcome::Unclear(format!(
             "this Odoo user may not see records of `{model}`."
         )));
     };
-    if made.is_empty() {
+    if created.is_empty() {
         return Ok(RecoveredOutcome::NotDone);
     }
     let schema = access.schema(model).await?;
-    let among = Domain::of_ids(&made)?;
+    let among = Domain::of_ids(&created)?;
     let context = Context {
         include_archived: true,
         ..context.clone()
     };
     let mut fields = vec![FieldName::known("id")];
     fields.extend(schema.field("create_date").map(|date| date.name.clone()));
+    let order = Order::by_id_descending();
     let search = async |domain: &Domain| {
-        let search = Call::search_read(
-            model.clone(),
-            domain,
-            &fields,
-            &Order::by_id_descending(),
-            0,
-            MAX_CANDIDATES,
-        );
-        match access.call(search.in_context(context.clone())).await {
-            Ok(answer) => candidates(&answer),
-            // Made is not seen.
+        let call = Call::search_read(model.clone(), domain, &fields, &order, 0, MAX_CANDIDATES);
+        match access.call(call.in_context(context.clone())).await {
+            Ok(response) => candidates(&response),
+            // The caller may create such records, but not read them.
             Err(OperationError::Forbidden(_)) => Ok(BTreeMap::new()),
             Err(denied) => Err(denied),
         }
     };
-    let seen: Vec<RecordId> = search(&among).await?.into_keys().collect();
-    let unclear = unclear_outcome(model, &seen, made.len());
+    let visible: Vec<RecordId> = search(&among).await?.into_keys().collect();
+    let unclear = unclear_outcome(model, &visible, created.len());
     let (mut ids, mut found) = (Vec::new(), BTreeMap::new());
     for values in list {
         let Some(domain) = domain_with_values(&schema, values, among.clone()) else {
             return Ok(unclear);
         };
-        let theirs = search(&domain).await?;
-        // Two of the same values are two records.
-        let Some(next) = theirs.keys().copied().find(|id| !ids.contains(id)) else {
+        let matching = search(&domain).await?;
+        // Two maps with the same values are two records.
+        let Some(next) = matching.keys().copied().find(|id| !ids.contains(id)) else {
             return Ok(unclear);
         };
         ids.push(next);
-        found.extend(theirs);
+        found.extend(matching);
     }
     if found.len() != ids.len() {
         return Ok(unclear);
     }
-    // Where only clocks tell, an equal one from just before is another's.
-    let began = since
-        .taken_at
-        .checked_sub(2.seconds())
-        .unwrap_or(since.taken_at);
-    let began = odoo_time(began);
-    if since.newest_id.is_none() && found.values().any(|created| *created < began) {
+    // If only clocks tell, an equal record from just before is another one.
+    let began = baseline.taken_at.checked_sub(2.seconds());
+    let began = odoo_time(began.unwrap_or(baseline.taken_at));
+    if baseline.newest_id.is_none() && found.values().any(|created| *created < began) {
         return Ok(unclear);
     }
     Ok(RecoveredOutcome::Done(ids))
 }
 
-fn unclear_outcome(model: &ModelName, seen: &[RecordId], made: usize) -> RecoveredOutcome {
-    let unseen = made.saturating_sub(seen.len());
-    let more = match (seen.is_empty(), unseen) {
-        (_, 0) => String::new(),
-        (true, _) => format!("{unseen} that you may not see"),
-        (false, _) => format!(", and {unseen} that you may not see"),
-    };
-    let seen = if seen.is_empty() {
-        String::new()
-    } else {
-        id_list(seen)
-    };
+fn unclear_outcome(model: &ModelName, visible: &[RecordId], created: usize) -> RecoveredOutcome {
+    let mut parts = Vec::new();
+    if !visible.is_empty() {
+        parts.push(id_list(visible));
+    }
+    let hidden = created.saturating_sub(visible.len());
+    if hidden > 0 {
+        parts.push(format!("{hidden} that you may not see"));
+    }
     RecoveredOutcome::Unclear(format!(
-        "these records of `{model}` were made since by the same Odoo user: {seen}{more}. Look at them."
+        "the same Odoo user has created these records of `{model}` since: {}. Read them.",
+        parts.join(", and ")
     ))
 }
 
-/// The records in an answer, each with when it was made, where that is known.
-fn candidates(answer: &[u8]) -> Result<BTreeMap<RecordId, String>, OperationError> {
+/// The records in a response, each with its `create_date` if that is known.
+fn candidates(response: &[u8]) -> Result<BTreeMap<RecordId, String>, OperationError> {
     #[derive(Deserialize)]
     struct Row {
         id: RecordId,
         #[serde(default)]
         create_date: String,
     }
-    let rows: Vec<Row> = serde_json::from_slice(answer)?;
+    let rows: Vec<Row> = serde_json::from_slice(response)?;
     let rows = rows.into_iter();
     Ok(rows.map(|row| (row.id, row.create_date)).collect())
 }
 
-/// The domain, and that the records have these values; none where no value can
-/// be searched for.
+/// The domain narrowed to records with these values; `None` if none of the values
+/// can be searched for.
 fn domain_with_values(
     schema: &Schema,
     values: &Map<String, Value>,
     mut domain: Domain,
 ) -> Option<Domain> {
-    let mut told = false;
+    let mut is_narrowed = false;
     for (name, value) in values {
         if let Some(field) = schema.field(name)
             && can_be_searched(field, value)
             && let Ok(path) = FieldPath::try_from(name.as_str())
         {
-            told = true;
+            is_narrowed = true;
             domain = domain.and(Domain::of(Condition {
                 path,
                 operator: Operator::Equal,
@@ -156,39 +144,28 @@ fn domain_with_values(
             }));
         }
     }
-    told.then_some(domain)
+    is_narrowed.then_some(domain)
 }
 
-/// A moment as Odoo writes it.
+/// A time in Odoo's form, `2026-01-31 13:45:00`.
 pub fn odoo_time(time: Timestamp) -> String {
     time.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-/// Whether a record that was made with this value is found by it.
+/// Whether a search for this value finds a record that was created with it.
 pub fn can_be_searched(field: &Field, value: &Value) -> bool {
-    if !field.stored || !field.searchable {
-        return false;
-    }
-    match field.kind {
-        FieldKind::Boolean | FieldKind::Integer => true,
-        FieldKind::Char
-        | FieldKind::Date
-        | FieldKind::Datetime
-        | FieldKind::Many2one
-        | FieldKind::Reference
-        | FieldKind::Selection
-        | FieldKind::Text => !matches!(value, Value::Null | Value::Bool(false)),
-        FieldKind::Binary
-        | FieldKind::Float
-        | FieldKind::Html
-        | FieldKind::Image
-        | FieldKind::Json
-        | FieldKind::Many2many
-        | FieldKind::Many2oneReference
-        | FieldKind::Monetary
-        | FieldKind::One2many
-        | FieldKind::Properties
-        | FieldKind::PropertiesDefinition
-        | FieldKind::Unknown => false,
-    }
+    let is_exact = match field.kind.class() {
+        FieldClass::Scalar | FieldClass::Many2one | FieldClass::Reference => {
+            field.kind == FieldKind::Boolean || !matches!(value, Value::Null | Value::Bool(false))
+        }
+        FieldClass::Number => field.kind == FieldKind::Integer,
+        FieldClass::Binary
+        | FieldClass::Document
+        | FieldClass::Many2many
+        | FieldClass::One2many
+        | FieldClass::Properties
+        | FieldClass::Unknown
+        | FieldClass::UntypedId => false,
+    };
+    is_exact && field.stored && field.searchable
 }

@@ -1,30 +1,31 @@
-//! What a call says about itself, beside what is to be changed.
+//! The fingerprint of a request: what makes a repeated call the same one.
 
 use gatepost_base::digest::json_digest;
 use serde_json::Value;
 
-/// What a call says about itself, beside what is to be changed.
+/// The identity of a request: its tool, its arguments, and the options that are not
+/// part of what it changes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RequestFingerprint {
     /// The tool.
     pub tool: &'static str,
-    /// The hash of what is to be changed.
+    /// The digest of the arguments that say what to change.
     pub digest: [u8; 32],
-    /// The name under which the client wants it done once.
+    /// The client's name for the request, under which it is done once.
     pub idempotency_key: Option<String>,
-    /// What was given out with the preview.
+    /// The token from the preview.
     pub confirm_token: Option<String>,
 }
 
 impl RequestFingerprint {
-    /// The wish of a call with these arguments, an object. Two calls wish the
-    /// same when they differ in nothing but the order of members, the key and
-    /// the confirmation.
+    /// The fingerprint of a call with these arguments, a JSON object. Two calls
+    /// are the same if they differ only in the order of members, the key and the
+    /// token.
     pub fn of(tool: &'static str, arguments: &str) -> Self {
         let mut arguments: Value = serde_json::from_str(arguments).unwrap_or_default();
         let mut text = |name: &str| {
-            let taken = arguments.as_object_mut()?.shift_remove(name)?;
-            taken
+            let value = arguments.as_object_mut()?.shift_remove(name)?;
+            value
                 .as_str()
                 .map(str::trim)
                 .filter(|text| !text.is_empty())

@@ -1,46 +1,46 @@
-//! A table as text: what becomes of each record that it names.
+//! The preview of an import: what happens to each record that the rows name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::access::{OdooSession, OperationError, readable};
 use crate::{
-    access::{DisplayNames, RecordSnapshot},
+    access::{DisplayNames, OdooSession, OperationError, RecordSnapshot, readable},
     writes::PreviewRenderer,
 };
-use gatepost_base::text::{self, one_line};
+use gatepost_base::text::{join_bounded, one_line, pluralize};
 use gatepost_odoo::{
-    CellMeaning, Column, Context, FieldKind, Load, ModelName, RecordId, Schema, cell_at, parse_ids,
+    CellMeaning, Column, Context, FieldKind, FieldName, Load, ModelName, RecordId, Schema, cell_at,
+    parse_ids,
 };
 
-/// Bytes of all that is shown.
+/// The largest preview, in bytes.
 const MAX_BYTES: usize = 24 << 10;
 /// Characters of one cell, and of one name.
 const CELL_CHARS: usize = 160;
-/// Ids that are looked up at once.
+/// Ids that are read in one call.
 const MAX_IDS: usize = 1_000;
-/// Records of one model that are named; of the others the ids.
+/// Records of one model whose names are read; the others are shown by their ids.
 const MAX_NAMED: usize = 3_000;
 /// Records of one cell that are shown.
 const MAX_OF_CELL: usize = 100;
 
-/// A table with what is known of the records in it.
+/// The rows, and what is known of the records in them.
 #[derive(Debug)]
 pub struct ImportPreview<'a> {
-    /// The table.
+    /// The rows.
     pub load: &'a Load,
-    /// The fields of its model.
+    /// The fields of their model.
     pub schema: &'a Schema,
-    /// The records that it names by database ids, as they are.
+    /// The records that the rows name by database ids, as they are now.
     pub before: &'a RecordSnapshot,
-    /// Those of its external ids that records have; nothing where that is not
-    /// to be known.
+    /// Those external ids of the rows that have a record; `None` if the Odoo user
+    /// may not know.
     pub existing_external_ids: Option<&'a BTreeSet<(String, String)>>,
-    /// The names of the records that it links to by database ids.
+    /// The names of the records that the rows link to by database ids.
     pub links: &'a ImportLinks,
 }
 
-/// The records that a table links to by database ids: of which model those of a
-/// column are, and how they are called.
+/// The records that rows link to by database ids: their model by column, and
+/// their names.
 #[derive(Debug, Default)]
 pub struct ImportLinks {
     models: BTreeMap<usize, ModelName>,
@@ -48,10 +48,7 @@ pub struct ImportLinks {
 }
 
 impl ImportLinks {
-    /// Looks up what a table links to, as far as the caller may.
-    ///
-    /// # Errors
-    /// [`Denied`].
+    /// Reads the records that the rows link to, as far as the caller may.
     pub async fn load(
         access: &OdooSession<'_>,
         (model, load): (&ModelName, &Load),
@@ -74,13 +71,10 @@ impl ImportLinks {
         for (model, ids) in wanted {
             let ids: Vec<RecordId> = ids.into_iter().take(MAX_NAMED).collect();
             for ids in ids.chunks(MAX_IDS) {
-                let looked = RecordSnapshot::read(access, (&model, ids), &[], context).await;
-                let Some(shot) = readable(looked)? else {
-                    continue;
-                };
-                let there = ids.iter().filter(|id| shot.row(**id).is_some());
-                let named = there.map(|id| ((model.clone(), *id), shot.name(*id).to_owned()));
-                links.names.extend(named);
+                let records = RecordSnapshot::read(access, (&model, ids), &[], context).await;
+                if let Some(records) = readable(records)? {
+                    links.names.add_names(&model, &records);
+                }
             }
         }
         Ok(links)
@@ -90,11 +84,8 @@ impl ImportLinks {
     fn describe_cell(&self, at: usize, cell: &str) -> Option<String> {
         let model = self.models.get(&at)?;
         let ids = parse_ids(cell)?;
-        let named = |id: &RecordId| match self.names.get(&(model.clone(), *id)) {
-            Some(name) => format!("{} [{id}]", one_line(name, CELL_CHARS)),
-            None => format!("[{id}]"),
-        };
-        let mut parts: Vec<String> = ids.iter().take(MAX_OF_CELL).map(named).collect();
+        let some = ids.iter().take(MAX_OF_CELL);
+        let mut parts: Vec<String> = some.map(|id| self.names.label(model, *id)).collect();
         if ids.len() > MAX_OF_CELL {
             let rest = ids.len() - MAX_OF_CELL;
             parts.push(format!("and {rest} more that are NOT SHOWN"));
@@ -124,45 +115,31 @@ async fn target_model(
 }
 
 impl ImportPreview<'_> {
-    /// The rows, by record. What becomes of an empty cell is shown as well, and
-    /// of records that are there what they have now. Whoever agrees must know
-    /// what is not shown.
+    /// The rows, by record. Empty cells are shown, and what existing records have
+    /// now. The text says what it does not show.
     pub fn render(&self) -> String {
-        let mut text = String::new();
-        let begins: BTreeSet<usize> = self
-            .load
-            .record_start_rows(self.schema)
-            .into_iter()
-            .collect();
+        let starts = self.load.record_start_rows(self.schema);
+        let starts: BTreeSet<usize> = starts.into_iter().collect();
         let mut number = 0;
-        for (at, row) in self.load.rows().iter().enumerate() {
-            let one = if begins.contains(&at) {
+        let rows = self.load.rows().iter().enumerate().map(|(at, row)| {
+            if starts.contains(&at) {
                 number += 1;
                 format!("{number}. {}", self.record(row))
             } else {
                 format!("   + {}", self.line(row).join("; "))
-            };
-            if at > 0 && text.len() + one.len() > MAX_BYTES {
-                let rest = self.load.rows().len() - at;
-                let rest = text::pluralize(rest, "row");
-                text::append(
-                    &mut text,
-                    format_args!(
-                        "and {rest} more, which are NOT SHOWN: there is too much. Fewer at once are shown whole"
-                    ),
-                );
-                break;
             }
-            text.push_str(&one);
-            text.push('\n');
-        }
-        text.truncate(text.trim_end().len());
-        text
+        });
+        join_bounded(rows, "\n", MAX_BYTES, |at| {
+            let rest = pluralize(self.load.rows().len() - at, "row");
+            format!(
+                "and {rest} more, which are NOT SHOWN: there is too much. Import fewer at once to see all"
+            )
+        })
     }
 
-    /// A record, with the line that stands in its row.
+    /// A record, with the line in its row.
     fn record(&self, row: &[String]) -> String {
-        let show = PreviewRenderer {
+        let renderer = PreviewRenderer {
             schema: self.schema,
             names: &DisplayNames::new(),
         };
@@ -177,16 +154,16 @@ impl ImportPreview<'_> {
             if field.is_some_and(|field| field.kind == FieldKind::One2many) {
                 continue;
             }
-            let told = self.cell(at, column, cell_at(row, at));
-            let had = now.and_then(|now| now.get(first.as_str()));
-            let had = had.map(|had| show.value(field, had));
-            parts.push(match had {
-                // What was cut may differ behind that.
-                Some(had) if had == told && !told.contains("…(+") => {
-                    format!("{}: {told} (as it is)", column.as_str())
+            let new = self.cell(at, column, cell_at(row, at));
+            let old = now.and_then(|now| now.get(first.as_str()));
+            let old = old.map(|old| renderer.value(field, old));
+            parts.push(match old {
+                // What was cut may differ beyond that.
+                Some(old) if old == new && !new.contains("…(+") => {
+                    format!("{}: {new} (as it is)", column.as_str())
                 }
-                Some(had) => format!("{}: {had} -> {told}", column.as_str()),
-                None => format!("{}: {told}", column.as_str()),
+                Some(old) => format!("{}: {old} -> {new}", column.as_str()),
+                None => format!("{}: {new}", column.as_str()),
             });
         }
         parts.extend(self.line(row));
@@ -204,58 +181,53 @@ impl ImportPreview<'_> {
             CellMeaning::DatabaseId => parse_ids(cell).and_then(|ids| ids.first().copied()),
             CellMeaning::ExternalId | CellMeaning::Value => None,
         };
+        let cell_text = one_line(cell, CELL_CHARS);
         let head = match (known, self.existing_external_ids) {
             (Some(id), _) => format!("{}: ", PreviewRenderer::titles(&[id], self.before)),
-            (None, Some(there)) => {
-                let is_there = Load::external_id(cell);
-                let word = if there.contains(&is_there) {
-                    "is there already"
-                } else {
-                    "new"
-                };
-                format!("\"{}\" ({word}): ", one_line(cell, CELL_CHARS))
+            (None, Some(existing)) if existing.contains(&Load::external_id(cell)) => {
+                format!("\"{cell_text}\" (exists already): ")
             }
-            (None, None) => format!("\"{}\": ", one_line(cell, CELL_CHARS)),
+            (None, Some(_)) => format!("\"{cell_text}\" (new): "),
+            (None, None) => format!("\"{cell_text}\": "),
         };
         (head, known)
     }
 
-    /// The cells of the lines in a row. Where one of a line says something, its
-    /// empty ones say that there is nothing.
+    /// The cells of the lines in a row. If any cell of a line has a value, its
+    /// empty cells empty their fields.
     fn line(&self, row: &[String]) -> Vec<String> {
-        let columns = || {
-            self.load
-                .columns()
-                .iter()
-                .enumerate()
-                .filter_map(|(at, column)| {
-                    let first = column.steps().first()?;
-                    let field = self.schema.field(first.as_str())?;
-                    (field.kind == FieldKind::One2many).then_some((at, column, first))
-                })
-        };
-        let says: BTreeSet<&str> = columns()
-            .filter(|(at, _, _)| !cell_at(row, *at).is_empty())
-            .map(|(_, _, first)| first.as_str())
+        let columns = self.load.columns().iter().enumerate();
+        let columns: Vec<(usize, &Column, &FieldName)> = columns
+            .filter_map(|(at, column)| {
+                let first = column.steps().first()?;
+                let field = self.schema.field(first.as_str())?;
+                (field.kind == FieldKind::One2many).then_some((at, column, first))
+            })
             .collect();
-        columns()
-            .filter(|(_, _, first)| says.contains(first.as_str()))
+        let filled: BTreeSet<&FieldName> = columns
+            .iter()
+            .filter(|(at, _, _)| !cell_at(row, *at).is_empty())
+            .map(|(_, _, first)| *first)
+            .collect();
+        columns
+            .iter()
+            .filter(|(_, _, first)| filled.contains(first))
             .map(|(at, column, _)| {
-                let told = self.cell(at, column, cell_at(row, at));
-                format!("{}: {told}", column.as_str())
+                let value = self.cell(*at, column, cell_at(row, *at));
+                format!("{}: {value}", column.as_str())
             })
             .collect()
     }
 
-    /// What a cell says; quoted, so that it does not look like another one.
+    /// The value of a cell, quoted so that it does not look like another cell.
     fn cell(&self, at: usize, column: &Column, cell: &str) -> String {
         if cell.is_empty() {
             return "(empty)".to_owned();
         }
         if column.meaning() == CellMeaning::DatabaseId
-            && let Some(told) = self.links.describe_cell(at, cell)
+            && let Some(records) = self.links.describe_cell(at, cell)
         {
-            return told;
+            return records;
         }
         format!("\"{}\"", one_line(cell, CELL_CHARS).replace('"', "\\\""))
     }

@@ -6,16 +6,13 @@ use serde_json::{Map, Value};
 
 use super::{records::MAX_RECORDS as MAX_SHOWN, x2many::MAX_REMAINING};
 use crate::access::{DisplayNames, OdooSession, OperationError, RecordSnapshot, readable};
-use gatepost_odoo::{Context, Field, ModelName, RecordId, Schema};
+use gatepost_odoo::{Context, ModelName, RecordId, Schema};
 
 /// Records whose names are read in one call.
 const MAX_IDS: usize = 1_000;
 
-/// Looks up the names of the records that stand in the lists that are written,
-/// and in those of the lines that are: what is taken out, and what stays.
-///
-/// # Errors
-/// [`Denied`].
+/// Reads the names of the records in the lists that are written, and in the lists
+/// of lines that are written: those that are unlinked, and those that stay.
 pub async fn load_display_names(
     access: &OdooSession<'_>,
     schema: &Schema,
@@ -32,57 +29,49 @@ pub async fn load_display_names(
         let most = most.min(MAX_IDS.saturating_sub(room.len()));
         room.extend(unknown.take(most));
     };
-    let rows = || before.rows().take(MAX_SHOWN);
     for (name, commands) in values {
-        let Some((field, model)) = x2many_field(schema, name) else {
+        let Some(model) = list_model(schema, name) else {
             continue;
         };
-        // Of those that stay, few are told.
+        // Of the records that stay, few are shown.
         let most = if replaces_list(commands) {
             MAX_IDS
         } else {
             MAX_REMAINING
         };
-        for (_, row) in rows() {
-            if let Some(list) = row.get(field.name.as_str()) {
+        for (_, row) in before.rows().take(MAX_SHOWN) {
+            if let Some(list) = row.get(name) {
                 add(model, list, most, names);
             }
         }
     }
-    for (model, shot) in names.lines() {
+    for (model, lines) in names.lines() {
         let Some(schema) = names.schema(model) else {
             continue;
         };
-        for (_, row) in shot.rows().take(MAX_IDS) {
-            for (name, list) in row {
-                if let Some((_, model)) = x2many_field(schema, name) {
-                    add(model, list, MAX_REMAINING, names);
-                }
+        for (name, list) in lines.rows().take(MAX_IDS).flat_map(|(_, row)| row) {
+            if let Some(model) = list_model(schema, name) {
+                add(model, list, MAX_REMAINING, names);
             }
         }
     }
-    for (model, ids) in wanted {
+    for (model, ids) in wanted.into_iter().filter(|(_, ids)| !ids.is_empty()) {
         let ids: Vec<RecordId> = ids.into_iter().collect();
-        if ids.is_empty() {
-            continue;
-        }
-        let looked = RecordSnapshot::read(access, (&model, &ids), &[], context).await;
-        let Some(shot) = readable(looked)? else {
-            continue;
-        };
-        for id in ids.into_iter().filter(|id| shot.row(*id).is_some()) {
-            names.insert((model.clone(), id), shot.name(id).to_owned());
+        let records = RecordSnapshot::read(access, (&model, &ids), &[], context).await;
+        if let Some(records) = readable(records)? {
+            names.add_names(&model, &records);
         }
     }
     Ok(())
 }
 
-fn x2many_field<'s>(schema: &'s Schema, name: &str) -> Option<(&'s Field, &'s ModelName)> {
+/// The model of the records in a list; `None` if the field is not a list.
+fn list_model<'s>(schema: &'s Schema, name: &str) -> Option<&'s ModelName> {
     let field = schema.field(name).filter(|field| field.kind.is_x2many())?;
-    Some((field, field.relation.as_ref()?))
+    field.relation.as_ref()
 }
 
-/// Whether commands empty a list first, or say all that is in it.
+/// Whether commands empty a list first, or set all of it.
 fn replaces_list(commands: &Value) -> bool {
     let commands = commands.as_array().into_iter().flatten();
     let mut codes = commands.filter_map(|command| command.get(0)?.as_u64());

@@ -1,12 +1,14 @@
 //! The text that shows a change before it is approved.
 
 pub(crate) mod dependants;
+mod ids;
 pub(crate) mod import;
 mod list_names;
 pub(crate) mod records;
 pub(crate) mod x2many;
 
 pub use dependants::dependants;
+pub use ids::{id_list, id_ranges};
 pub use import::{ImportLinks, ImportPreview};
 pub use list_names::load_display_names;
-pub use records::{PreviewRenderer, id_list, id_ranges};
+pub use records::PreviewRenderer;

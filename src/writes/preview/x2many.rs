@@ -1,23 +1,21 @@
-//! What becomes of the records in a list, as text.
+//! The preview of a list: what happens to the records in it.
 
-use gatepost_base::text;
 use serde_json::{Map, Value};
 
-use super::records::{X2manyField, joined};
-use crate::writes::PreviewRenderer;
+use super::records::{PreviewRenderer, X2manyField, joined};
+use gatepost_base::text::join_bounded;
 use gatepost_odoo::{FieldKind, ModelName, RecordId, Schema};
 
 /// Records that stay in a list and are named.
 pub(crate) const MAX_REMAINING: usize = 10;
-/// Bytes of names in one step.
+/// The largest list of names in one step, in bytes.
 const MAX_BYTES: usize = 6 << 10;
 
-/// What becomes of the records that are in a list, and of those that come.
+/// What happens to the records that are in a list, and to those that are added.
 #[derive(Default)]
 struct X2manyDiff {
-    /// What is made and changed, as text.
+    /// What is created and updated, as text.
     lines: Vec<String>,
-    /// What only gets other values.
     changed: Vec<RecordId>,
     deleted: Vec<RecordId>,
     removed: Vec<RecordId>,
@@ -27,7 +25,7 @@ struct X2manyDiff {
 
 impl PreviewRenderer<'_> {
     /// What the commands do to a list (Odoo 19, `odoo/orm/commands.py`), step by
-    /// step. `old` is what is in it; nothing where that cannot be seen.
+    /// step. `old` is what is in it; `None` if the caller cannot see that.
     pub(crate) fn x2many_diff(
         &self,
         (field, relation): X2manyField<'_>,
@@ -36,7 +34,7 @@ impl PreviewRenderer<'_> {
     ) -> Vec<String> {
         let old = old.and_then(Value::as_array);
         let is_known = old.is_some();
-        let mut steps = X2manyDiff {
+        let mut diff = X2manyDiff {
             remaining: ids(old.into_iter().flatten()),
             ..X2manyDiff::default()
         };
@@ -46,184 +44,155 @@ impl PreviewRenderer<'_> {
             let values = part(2).as_object();
             match (part(0).as_u64(), id, values) {
                 (Some(0), _, Some(values)) => {
-                    steps
-                        .lines
-                        .push(format!("new: {}", self.new_line(relation, values)));
+                    let values = self.for_lines(relation).values(values);
+                    diff.lines.push(format!("new: {values}"));
                 }
                 (Some(1), Some(id), Some(values)) => {
-                    steps.changed.push(id);
-                    let told = self.changed_line((field, relation), id, values);
-                    steps.lines.push(told);
+                    diff.changed.push(id);
+                    let line = self.changed_line((field, relation), id, values);
+                    diff.lines.push(line);
                 }
                 (Some(2), Some(id), _) => {
-                    steps.drop_from_remaining(id);
-                    steps.deleted.push(id);
+                    diff.remaining.retain(|other| *other != id);
+                    diff.deleted.push(id);
                 }
                 (Some(3), Some(id), _) => {
-                    steps.drop_from_remaining(id);
-                    steps.removed.push(id);
+                    diff.remaining.retain(|other| *other != id);
+                    diff.removed.push(id);
                 }
-                (Some(4), Some(id), _) => steps.add(id),
-                (Some(5), _, _) if is_known => steps.clear(),
-                (Some(5), _, _) => steps
+                (Some(4), Some(id), _) => diff.add(id),
+                (Some(5), _, _) if is_known => diff.clear(),
+                (Some(5), _, _) => diff
                     .lines
-                    .push("take out all that is in it, which cannot be seen".to_owned()),
+                    .push("unlink all that is in it, which cannot be seen".to_owned()),
                 (Some(6), _, _) => {
                     if !is_known {
-                        steps
-                            .lines
-                            .push("take out all others, which cannot be seen".to_owned());
+                        let line = "unlink all others, which cannot be seen";
+                        diff.lines.push(line.to_owned());
                     }
-                    steps.clear();
+                    diff.clear();
                     let set = part(2).as_array();
                     for id in ids(set.into_iter().flatten()) {
-                        steps.add(id);
+                        diff.add(id);
                     }
                 }
-                (_, _, _) => steps.lines.push(self.value(None, command)),
+                (_, _, _) => diff.lines.push(self.value(None, command)),
             }
         }
-        self.diff_lines(steps, (field, relation))
+        self.diff_lines(diff, (field, relation))
     }
 
-    fn diff_lines(&self, mut steps: X2manyDiff, (field, relation): X2manyField<'_>) -> Vec<String> {
+    fn diff_lines(&self, diff: X2manyDiff, (field, relation): X2manyField<'_>) -> Vec<String> {
         let is_owned = field.kind == FieldKind::One2many;
-        let named = |ids: &[RecordId]| self.labels(relation, ids);
-        let mut told = std::mem::take(&mut steps.lines);
-        let changed = std::mem::take(&mut steps.changed);
-        steps.remaining.retain(|id| !changed.contains(id));
-        if !steps.deleted.is_empty() {
+        let mut lines = diff.lines;
+        let mut remaining = diff.remaining;
+        remaining.retain(|id| !diff.changed.contains(id));
+        if !diff.deleted.is_empty() {
             let also = if is_owned {
                 ""
             } else {
                 " for good, wherever else it is linked to"
             };
-            told.push(format!("delete{also}: {}", named(&steps.deleted)));
+            let names = self.labels(relation, &diff.deleted);
+            lines.push(format!("delete{also}: {names}"));
         }
-        if !steps.removed.is_empty() {
+        if !diff.removed.is_empty() {
             let also = if is_owned {
-                " (deleted, where it cannot be without this record)"
+                " (deleted, if it cannot exist without this record)"
             } else {
                 ""
             };
-            told.push(format!("take out{also}: {}", named(&steps.removed)));
+            let names = self.labels(relation, &diff.removed);
+            lines.push(format!("unlink{also}: {names}"));
         }
-        let (moved, added): (Vec<_>, Vec<_>) = steps.added.iter().partition(|id| {
-            let owner = self.previous_owner((field, relation), **id);
-            owner.is_some()
-        });
-        for id in moved {
-            if let Some(owner) = self.previous_owner((field, relation), id) {
-                let record = self.names.label(relation, id);
-                told.push(format!("move here, from {owner}: {record}"));
+        let mut added = Vec::new();
+        for id in diff.added {
+            match self.previous_owner((field, relation), id) {
+                Some(owner) => {
+                    let record = self.names.label(relation, id);
+                    lines.push(format!("move here, from {owner}: {record}"));
+                }
+                None => added.push(id),
             }
         }
         if !added.is_empty() {
-            told.push(format!("add: {}", named(&added)));
+            lines.push(format!("add: {}", self.labels(relation, &added)));
         }
-        if !steps.remaining.is_empty() {
-            let count = steps.remaining.len();
-            let who = match (told.is_empty(), count) {
+        if !remaining.is_empty() {
+            let count = remaining.len();
+            let head = match (lines.is_empty(), count) {
                 (true, _) => "as it is".to_owned(),
                 (false, 1) => "1 other stays".to_owned(),
                 (false, _) => format!("{count} others stay"),
             };
-            let some = steps.remaining.iter().copied().take(MAX_REMAINING);
-            let some: Vec<RecordId> = some.collect();
+            let some = remaining.get(..MAX_REMAINING).unwrap_or(&remaining);
             let rest = match count.saturating_sub(MAX_REMAINING) {
                 0 => String::new(),
                 rest => format!(" and {rest} more"),
             };
-            told.push(format!("{who}: {}{rest}", named(&some)));
+            lines.push(format!("{head}: {}{rest}", self.labels(relation, some)));
         }
-        if told.is_empty() {
-            told.push("(none)".to_owned());
+        if lines.is_empty() {
+            lines.push("(none)".to_owned());
         }
-        told
+        lines
     }
 
-    /// To which record one belongs that is put into a list of another.
+    /// The record that a line belongs to now, which is added to another one.
     fn previous_owner(&self, (field, relation): X2manyField<'_>, id: RecordId) -> Option<String> {
-        let inverse = field.inverse.as_ref()?;
+        let inverse = field.inverse.as_ref()?.as_str();
         if field.kind != FieldKind::One2many {
             return None;
         }
-        let owner = self
-            .names
-            .line_values(relation, id)?
-            .get(inverse.as_str())?;
+        let owner = self.names.line_values(relation, id)?.get(inverse)?;
         let is_link = owner.get(0).is_some_and(Value::is_number);
-        let field = self.names.schema(relation)?.field(inverse.as_str());
+        let field = self.names.schema(relation)?.field(inverse);
         is_link.then(|| self.value(field, owner))
     }
 
-    /// The values of a new record in a list.
-    fn new_line(&self, relation: &ModelName, values: &Map<String, Value>) -> String {
-        let none = Schema::default();
-        let show = PreviewRenderer {
-            schema: self.names.schema(relation).unwrap_or(&none),
+    /// The renderer for the lines of a list.
+    fn for_lines(&self, relation: &ModelName) -> PreviewRenderer<'_> {
+        static UNKNOWN: std::sync::LazyLock<Schema> = std::sync::LazyLock::new(Schema::default);
+        PreviewRenderer {
+            schema: self.names.schema(relation).unwrap_or(&UNKNOWN),
             names: self.names,
-        };
-        show.values(values)
+        }
     }
 
-    /// A record in a list, with what is there and what would be.
+    /// A line with its old and new values.
     fn changed_line(
         &self,
         (field, relation): X2manyField<'_>,
         id: RecordId,
         values: &Map<String, Value>,
     ) -> String {
-        let none = Schema::default();
-        let show = PreviewRenderer {
-            schema: self.names.schema(relation).unwrap_or(&none),
-            names: self.names,
-        };
+        let renderer = self.for_lines(relation);
         let row = self.names.line_values(relation, id);
         let parts = values.iter().map(|(name, value)| {
             let old = row.and_then(|row| row.get(name));
-            show.field_change(name, old, value)
+            renderer.field_change(name, old, value)
         });
         let also = if field.kind == FieldKind::One2many {
             ""
         } else {
             ", for all that link to it"
         };
-        format!(
-            "change {}{also}: {}",
-            self.names.label(relation, id),
-            joined(parts)
-        )
+        let label = self.names.label(relation, id);
+        format!("change {label}{also}: {}", joined(parts))
     }
 
-    /// Records by their names, as far as there is room.
+    /// The names of records, within the limit.
     fn labels(&self, relation: &ModelName, ids: &[RecordId]) -> String {
-        let mut text = String::new();
-        for (index, id) in ids.iter().enumerate() {
-            if text.len() > MAX_BYTES {
-                let rest = ids.len() - index;
-                text::append(
-                    &mut text,
-                    format_args!(" and {rest} more that are NOT SHOWN"),
-                );
-                break;
-            }
-            if index > 0 {
-                text.push_str(", ");
-            }
-            text.push_str(&self.names.label(relation, *id));
-        }
-        text
+        let labels = ids.iter().map(|id| self.names.label(relation, *id));
+        join_bounded(labels, ", ", MAX_BYTES, |at| {
+            format!("and {} more that are NOT SHOWN", ids.len() - at)
+        })
     }
 }
 
 impl X2manyDiff {
-    fn drop_from_remaining(&mut self, id: RecordId) {
-        self.remaining.retain(|other| *other != id);
-    }
-
     fn add(&mut self, id: RecordId) {
-        // It was there, and only taken out by a command before this one.
+        // It was in the list, and an earlier command unlinked it.
         if self.removed.contains(&id) {
             self.removed.retain(|other| *other != id);
             self.remaining.push(id);
@@ -293,12 +262,12 @@ mod tests {
 
     #[test]
     fn x2many_diff_shows_changed_new_deleted_moved_and_remaining_lines() {
-        let told = diff(
+        let rendered = diff(
             "one2many",
             Some(&json!([1, 2, 3])),
             &json!([[1, 1, {"qty": 5, "product_id": 5}], [0, 0, {"product_id": 5, "qty": 7}], [2, 2, 0], [4, 9, 0]]),
         );
-        insta::assert_snapshot!(told, @r"
+        insta::assert_snapshot!(rendered, @r"
         change Line 1 [1]: qty: 2 -> 5; product_id: Desk [4] -> Lamp [5]
         new: product_id: Lamp [5]; qty: 7
         delete: Line 2 [2]
@@ -310,16 +279,16 @@ mod tests {
     #[test]
     fn x2many_diff_shows_line_that_is_changed_and_then_removed() {
         let old = json!([1, 2]);
-        let told = |commands: Value| diff("one2many", Some(&old), &commands);
+        let rendered = |commands: Value| diff("one2many", Some(&old), &commands);
         let changed = json!([1, 1, {"qty": 5}]);
-        let out = told(json!([changed, [6, 0, [2]]]));
+        let out = rendered(json!([changed, [6, 0, [2]]]));
         assert!(
-            out.contains("take out (deleted, where it cannot be without this record): Line 1 [1]"),
+            out.contains("unlink (deleted, if it cannot exist without this record): Line 1 [1]"),
             "{out}"
         );
-        let stays = told(json!([changed, [6, 0, [1, 2]]]));
+        let stays = rendered(json!([changed, [6, 0, [1, 2]]]));
         assert!(
-            !stays.contains("take out") && !stays.contains("add"),
+            !stays.contains("unlink") && !stays.contains("add"),
             "{stays}"
         );
         assert!(stays.contains("1 other stays: Line 2 [2]"), "{stays}");
@@ -328,27 +297,27 @@ mod tests {
     #[test]
     fn x2many_diff_distinguishes_adding_from_replacing() {
         let old = json!([1, 2]);
-        let told = |commands: Value| diff("many2many", Some(&old), &commands);
-        let told = [
-            told(json!([[4, 3, 0]])),
-            told(json!([[3, 1, 0]])),
-            told(json!([[6, 0, [2, 3]]])),
-            told(json!([[5, 0, 0], [4, 1, 0]])),
-            told(json!([[6, 0, [1, 2]]])),
-            told(json!([[2, 9, 0]])),
+        let rendered = |commands: Value| diff("many2many", Some(&old), &commands);
+        let rendered = [
+            rendered(json!([[4, 3, 0]])),
+            rendered(json!([[3, 1, 0]])),
+            rendered(json!([[6, 0, [2, 3]]])),
+            rendered(json!([[5, 0, 0], [4, 1, 0]])),
+            rendered(json!([[6, 0, [1, 2]]])),
+            rendered(json!([[2, 9, 0]])),
         ];
-        insta::assert_snapshot!(told.join("\n--\n"), @r"
+        insta::assert_snapshot!(rendered.join("\n--\n"), @r"
         add: Line 3 [3]
         2 others stay: Line 1 [1], Line 2 [2]
         --
-        take out: Line 1 [1]
+        unlink: Line 1 [1]
         1 other stays: Line 2 [2]
         --
-        take out: Line 1 [1]
+        unlink: Line 1 [1]
         add: Line 3 [3]
         1 other stays: Line 2 [2]
         --
-        take out: Line 2 [2]
+        unlink: Line 2 [2]
         1 other stays: Line 1 [1]
         --
         as it is: Line 1 [1], Line 2 [2]
@@ -360,17 +329,17 @@ mod tests {
 
     #[test]
     fn x2many_diff_does_not_call_unreadable_list_empty() {
-        let told = [json!([[4, 3, 0]]), json!([[5, 0, 0]]), json!([[6, 0, [2]]])];
-        let told: Vec<String> = told
+        let rendered = [json!([[4, 3, 0]]), json!([[5, 0, 0]]), json!([[6, 0, [2]]])];
+        let rendered: Vec<String> = rendered
             .iter()
             .map(|commands| diff("one2many", None, commands))
             .collect();
-        insta::assert_snapshot!(told.join("\n--\n"), @r"
+        insta::assert_snapshot!(rendered.join("\n--\n"), @r"
         add: Line 3 [3]
         --
-        take out all that is in it, which cannot be seen
+        unlink all that is in it, which cannot be seen
         --
-        take out all others, which cannot be seen
+        unlink all others, which cannot be seen
         add: Line 2 [2]
         ");
     }
@@ -378,9 +347,9 @@ mod tests {
     #[test]
     fn x2many_diff_of_thousand_lines_is_bounded() {
         let ids: Vec<u32> = (1..=1000).collect();
-        let told = diff("one2many", Some(&json!(ids)), &json!([[5, 0, 0]]));
-        assert!(told.len() < 8_000, "{}", told.len());
-        let told = diff("many2many", Some(&json!([])), &json!([[6, 0, ids]]));
-        assert!(told.len() < 8_000, "{}", told.len());
+        let rendered = diff("one2many", Some(&json!(ids)), &json!([[5, 0, 0]]));
+        assert!(rendered.len() < 8_000, "{}", rendered.len());
+        let rendered = diff("many2many", Some(&json!([])), &json!([[6, 0, ids]]));
+        assert!(rendered.len() < 8_000, "{}", rendered.len());
     }
 }

@@ -1,28 +1,25 @@
-//! What taking back has in common: how the records are now, and a refusal where
-//! they moved on.
+//! What the undo of each kind of change shares: reading the records, refusing if
+//! they have changed since, and the notes of the preview and the report.
 
-use gatepost_base::text;
 use std::collections::BTreeSet;
 
+use gatepost_base::text;
 use serde_json::{Map, Value};
 
 use super::{super::PreviewRenderer, current_state::CurrentState, entry::UndoEntry};
 use crate::{
-    access::{DisplayNames, RecordSnapshot},
-    validation::{ValidatedRecords, validate_records},
-};
-use crate::{
-    access::{OdooSession, OperationError, readable},
+    access::{DisplayNames, OdooSession, OperationError, RecordSnapshot},
     render::{self, Footer},
+    validation::{ValidatedRecords, validate_records},
 };
 use gatepost_odoo::{Context, FieldName, Operation, RecordId, Schema};
 
 /// Records that are named one by one.
 const MAX_SHOWN: usize = 20;
-/// Notes that are told, and fields of one record.
+/// Notes, and fields of one record, that are shown.
 const MAX_NOTES: usize = 12;
 
-/// The records, with all fields that count.
+/// Reads the records with all fields that the entry compares or restores.
 pub(super) async fn read_tracked(
     access: &OdooSession<'_>,
     entry: &UndoEntry,
@@ -32,78 +29,74 @@ pub(super) async fn read_tracked(
     let schema = access.schema(&entry.model).await?;
     let marked = entry.marks.iter().flat_map(|marks| &marks.fields);
     let mut fields: BTreeSet<FieldName> = marked.chain(&entry.fields).cloned().collect();
-    let kept = entry.before.values().flat_map(Map::keys);
+    let stored = entry.before.rows().flat_map(|(_, row)| row.keys());
     let wanted = entry.wanted.iter().flat_map(|wanted| wanted.values.keys());
-    let kept = kept.chain(wanted);
-    fields.extend(kept.filter_map(|name| FieldName::try_from(name.as_str()).ok()));
+    let names = stored.chain(wanted);
+    fields.extend(names.filter_map(|name| FieldName::try_from(name.as_str()).ok()));
     fields.retain(|name| schema.field(name.as_str()).is_some());
     let fields: Vec<FieldName> = fields.into_iter().collect();
-    let shot = RecordSnapshot::read(access, (&entry.model, ids), &fields, context).await?;
-    Ok((schema, shot))
+    let records = RecordSnapshot::read(access, (&entry.model, ids), &fields, context).await?;
+    Ok((schema, records))
 }
 
-/// Refuses where any of the records is not as the change left it, and says what
-/// is different.
+/// Allows only records that are as the change left them.
+///
+/// # Errors
+/// [`OperationError::InvalidArgument`] names what differs.
 pub(super) fn check_unchanged(
     entry: &UndoEntry,
-    (schema, shot): (&Schema, &RecordSnapshot),
-    standings: &[(RecordId, CurrentState)],
+    (schema, now): (&Schema, &RecordSnapshot),
+    states: &[(RecordId, CurrentState)],
 ) -> Result<(), OperationError> {
-    let show = PreviewRenderer {
+    let renderer = PreviewRenderer {
         schema,
         names: &DisplayNames::new(),
     };
-    let mut lines = Vec::new();
-    for (id, standing) in standings {
-        match standing {
-            CurrentState::Reverted | CurrentState::Unchanged | CurrentState::MatchesRequest => {}
-            CurrentState::Missing => {
-                lines.push(format!("[{id}] is not there any more, or not to be seen"));
-            }
-            CurrentState::Unknown => lines.push(format!("it is not known how [{id}] was left")),
-            CurrentState::Changed(fields) => {
-                let left = entry.after.get(&i64::from(id.get()));
-                let parts = fields.iter().map(|name| {
-                    let field = schema.field(name.as_str());
-                    let value = |row: Option<&Map<String, Value>>| {
-                        let value = row.and_then(|row| row.get(name.as_str()))?;
-                        Some(show.value(field, value))
-                    };
-                    match (value(left), value(shot.row(*id))) {
-                        (Some(left), Some(now)) if left != now => {
-                            format!("`{name}` was left as {left} and is {now} now")
-                        }
-                        (_, Some(now)) => format!("`{name}` is {now} now"),
-                        (_, None) => format!("`{name}` is different now"),
-                    }
-                });
-                let parts: Vec<String> = parts.take(MAX_NOTES).collect();
-                let title = PreviewRenderer::titles(&[*id], shot);
-                lines.push(format!("{title}: {}", parts.join("; ")));
-            }
+    let describe = |(id, state): &(RecordId, CurrentState)| match state {
+        CurrentState::MatchesRequest | CurrentState::Reverted | CurrentState::Unchanged => None,
+        CurrentState::Missing => Some(format!(
+            "[{id}] does not exist any more, or cannot be seen by you"
+        )),
+        CurrentState::Unknown => Some(format!("it is not known how [{id}] was left")),
+        CurrentState::Changed(fields) => {
+            let value = |records: &RecordSnapshot, name: &str| {
+                let value = records.row(*id)?.get(name)?;
+                Some(renderer.value(schema.field(name), value))
+            };
+            let parts = fields.iter().take(MAX_NOTES).map(FieldName::as_str);
+            let parts = parts.map(|name| match (value(&entry.after, name), value(now, name)) {
+                (Some(left), Some(now)) if left != now => {
+                    format!("`{name}` was left as {left} and is {now} now")
+                }
+                (_, Some(now)) => format!("`{name}` is {now} now"),
+                (_, None) => format!("`{name}` is different now"),
+            });
+            let parts: Vec<String> = parts.collect();
+            let title = PreviewRenderer::titles(&[*id], now);
+            Some(format!("{title}: {}", parts.join("; ")))
         }
-    }
+    };
+    let mut lines: Vec<String> = states.iter().filter_map(describe).collect();
     if lines.is_empty() {
         return Ok(());
     }
     let count = lines.len();
     lines.truncate(MAX_SHOWN);
-    let more = match count.saturating_sub(MAX_SHOWN) {
-        0 => String::new(),
-        more => format!("\nand {more} more"),
-    };
-    let since = match entry.marks {
-        Some(_) => "changed since that change was made",
-        None => "are not as that change was to leave them",
+    if count > MAX_SHOWN {
+        lines.push(format!("and {} more", count - MAX_SHOWN));
+    }
+    let what = match entry.marks {
+        Some(_) => "have changed since the change was made",
+        None => "are not as the change was to leave them",
     };
     Err(OperationError::InvalidArgument(format!(
-        "nothing was taken back, for these records {since} (at {:.0}):\n{}{more}\nTake back first what was changed later, if it was changed here. Else retrying will not help: show the user how the records are, and change what they want with the other tools",
+        "nothing was undone, because these records {what} (at {:.0}):\n{}\nUndo later changes first, if they were made here. Otherwise retrying will not help: show the user the records as they are, and change what they want with the other tools",
         entry.at,
         lines.join("\n")
     )))
 }
 
-/// A text with notes below it.
+/// The text with notes below it.
 pub(super) fn with_notes(mut text: String, notes: &[String]) -> String {
     text.truncate(text.trim_end().len());
     for note in notes.iter().take(MAX_NOTES) {
@@ -111,37 +104,24 @@ pub(super) fn with_notes(mut text: String, notes: &[String]) -> String {
         text.push_str(note);
     }
     if notes.len() > MAX_NOTES {
-        text::append(
-            &mut text,
-            format_args!("\nand {} more notes", notes.len() - MAX_NOTES),
-        );
+        let rest = notes.len() - MAX_NOTES;
+        text::append(&mut text, format_args!("\nand {rest} more notes"));
     }
     text
 }
 
-/// Values that were there, held against the model as it is now.
-pub(super) async fn validate_restored(
-    access: &OdooSession<'_>,
-    (entry, effect): (&UndoEntry, Operation),
-    list: Vec<Map<String, Value>>,
-    context: &Context,
-) -> Result<ValidatedRecords, OperationError> {
-    match validate_records(access, (&entry.model, effect), list, context).await {
-        Err(OperationError::InvalidArgument(why)) => Err(OperationError::InvalidArgument(format!(
-            "this change cannot be taken back, for what was there does not fit the model any more; retrying will not help. {why}"
-        ))),
-        ready => ready,
-    }
-}
-
-/// The same, with what it covers at the end.
-pub(super) fn with_notes_and_coverage(
+/// The report of an undo: the text, what is not as before, and the footer.
+pub(super) fn report_text(
     access: &OdooSession<'_>,
     entry: &UndoEntry,
-    (text, notes): (String, &[String]),
+    (mut text, differences): (String, &[String]),
     companies: &[Box<str>],
 ) -> String {
-    let mut text = with_notes(text, notes);
+    if !differences.is_empty() {
+        text.truncate(text.trim_end().len());
+        text.push_str("\nNot as before:");
+    }
+    let mut text = with_notes(text, differences);
     text.push('\n');
     text.push_str(&render::footer(&Footer {
         companies,
@@ -152,7 +132,31 @@ pub(super) fn with_notes_and_coverage(
     text
 }
 
-/// The fields that are open; none where the whole model is not.
-pub(super) fn or_empty(open: Result<Schema, OperationError>) -> Result<Schema, OperationError> {
-    Ok(readable(open)?.unwrap_or_default())
+/// Validates old values against the model as it is now.
+pub(super) async fn validate_restored(
+    access: &OdooSession<'_>,
+    (entry, operation): (&UndoEntry, Operation),
+    list: Vec<Map<String, Value>>,
+    context: &Context,
+) -> Result<ValidatedRecords, OperationError> {
+    match validate_records(access, (&entry.model, operation), list, context).await {
+        Err(OperationError::InvalidArgument(why)) => Err(OperationError::InvalidArgument(format!(
+            "this change cannot be undone, because the old values are no longer valid for the model; retrying will not help. {why}"
+        ))),
+        validated => validated,
+    }
+}
+
+/// The note that a field has another value than before.
+pub(super) fn difference(
+    renderer: &PreviewRenderer<'_>,
+    (id, name): (RecordId, &str),
+    (before, now): (&Value, &Value),
+) -> String {
+    let field = renderer.schema.field(name);
+    format!(
+        "`{name}` of [{id}] is {}, and was {}",
+        renderer.value(field, now),
+        renderer.value(field, before)
+    )
 }

@@ -1,19 +1,21 @@
-//! Taking a creation back: the new records are deleted.
+//! Undo of a create: the new records are deleted.
 
 use super::{
     super::{CompletedWrite, PreviewRenderer, Report, UndoSupport, WritePlan, id_list},
     conflict::{check_unchanged, read_tracked, with_notes},
-    current_state::{CurrentLists, CurrentState, current_state, list_ids},
-    deletion::fields_before_delete,
+    current_state::{CurrentLists, CurrentState, current_state},
     entry::UndoEntry,
-    tracked_fields::is_owned_list,
+    tracked_fields::{fields_before_delete, is_owned_list},
+    x2many_lines::list_ids,
 };
-use crate::access::{OdooSession, OperationError, readable};
-use crate::{access::RecordSnapshot, writes::preview::dependants};
+use crate::{
+    access::{OdooSession, OperationError, RecordSnapshot, readable},
+    writes::preview::dependants,
+};
 use gatepost_base::text::pluralize;
 use gatepost_odoo::{Call, Context, Field, FieldKind, FieldName, Operation, RecordId, Schema};
 
-/// What would be done.
+/// Plans the deletion of the new records.
 pub(super) async fn plan(
     access: &OdooSession<'_>,
     entry: &UndoEntry,
@@ -21,55 +23,49 @@ pub(super) async fn plan(
     access.may_write(&entry.model, Operation::Delete)?;
     if entry.ids.is_empty() {
         return Err(OperationError::InvalidArgument(format!(
-            "it is not known which records this change made, for its answer was lost; nothing was changed and retrying will not help. search_records of `{}` with `create_date` >= \"{}\" shows whether they are there; delete_records removes them",
+            "it is not known which records this change created, because its response was lost. Nothing was changed, and retrying will not help. search_records of `{}` with `create_date` >= \"{}\" shows whether they exist; delete_records deletes them",
             entry.model,
             entry.at.strftime("%Y-%m-%d %H:%M:%S")
         )));
     }
     let (context, _) = entry.context(access).await?;
-    let (schema, shot) = read_tracked(access, entry, &entry.ids, &context).await?;
-    let (gone, there): (Vec<_>, Vec<_>) = entry
-        .ids
-        .iter()
-        .map(|id| {
-            (
-                *id,
-                current_state(entry, &schema, *id, (&shot, &CurrentLists::new())),
-            )
-        })
-        .partition(|(_, standing)| *standing == CurrentState::Missing);
-    if there.is_empty() {
+    let (schema, now) = read_tracked(access, entry, &entry.ids, &context).await?;
+    let lists = CurrentLists::new();
+    let states = entry.ids.iter();
+    let (gone, existing): (Vec<_>, Vec<_>) = states
+        .map(|id| (*id, current_state(entry, &schema, *id, (&now, &lists))))
+        .partition(|(_, state)| *state == CurrentState::Missing);
+    if existing.is_empty() {
         return Err(OperationError::InvalidArgument(
-            "there is nothing to take back: the records that were made are not there any more, or not to be seen; nothing was changed".to_owned(),
+            "there is nothing to undo: the records that were created do not exist any more, or cannot be seen by you. Nothing was changed".to_owned(),
         ));
     }
-    check_unchanged(entry, (&schema, &shot), &there)?;
-    let ids: Vec<RecordId> = there.iter().map(|(id, _)| *id).collect();
+    check_unchanged(entry, (&schema, &now), &existing)?;
+    let ids: Vec<RecordId> = existing.iter().map(|(id, _)| *id).collect();
     let whole = access.schema_visible_in_all_records(&entry.model).await?;
     let records = (&entry.model, &*ids);
     let before =
         RecordSnapshot::read_all(access, records, &fields_before_delete(&whole), &context).await?;
     check_nothing_added(access, entry, (&whole, &before), &context).await?;
-    check_not_written(&there, &before)?;
-    let count = ids.len();
-    let records = pluralize(count, "record");
+    check_not_written(&existing, &before)?;
     let mut notes = dependants(access, &whole, &before, &context).await?;
     if !gone.is_empty() {
         let gone: Vec<RecordId> = gone.iter().map(|(id, _)| *id).collect();
-        notes.push(format!("these are gone already: {}", id_list(&gone)));
+        notes.push(format!("these do not exist any more: {}", id_list(&gone)));
     }
-    if there
+    if existing
         .iter()
-        .any(|(_, is)| *is == CurrentState::MatchesRequest)
+        .any(|(_, state)| *state == CurrentState::MatchesRequest)
     {
         notes.push(
-            "it is not known how they were left, only that they have what they were to get"
+            "it is not known how the change left them, only that they have the values it was to write"
                 .to_owned(),
         );
     }
     let head = format!(
-        "Take back the creation of {:.0}: delete {records} of {} for good:\n{}",
+        "Undo the create of {:.0}: delete {} of {} for good:\n{}",
         entry.at,
+        pluralize(ids.len(), "record"),
         entry.model,
         PreviewRenderer::titles(&ids, &before)
     );
@@ -77,10 +73,9 @@ pub(super) async fn plan(
         calls: vec![Call::delete(entry.model.clone(), &ids).in_context(context)],
         preview: with_notes(head, &notes),
         before,
-        created_model: None,
         undo: Some(UndoSupport::Delete),
         verification_hint: format!(
-            "read_records of `{}` with ids {} shows whether they are still there",
+            "read_records of `{}` with ids {} shows whether they still exist",
             entry.model,
             id_list(&ids)
         ),
@@ -88,67 +83,60 @@ pub(super) async fn plan(
     })
 }
 
-/// What the model is told.
-#[expect(clippy::unused_async, reason = "like the reports of the other kinds")]
-pub(super) async fn summarize(
-    _: &OdooSession<'_>,
-    entry: &UndoEntry,
-    done: &CompletedWrite,
-) -> Result<Report, OperationError> {
-    let count = done.ids.len();
-    let records = pluralize(count, "record");
-    Ok(Report {
+/// Describes the deletion.
+pub(super) fn summarize(entry: &UndoEntry, done: &CompletedWrite) -> Report {
+    Report {
         text: format!(
-            "Took back the creation of {:.0}: deleted {records} of {}: {}",
+            "Undid the create of {:.0}: deleted {} of {}: {}",
             entry.at,
+            pluralize(done.ids.len(), "record"),
             entry.model,
             id_list(&done.ids)
         ),
         after: None,
-    })
+    }
 }
 
-/// Refuses records of which nobody looked how they were left, where somebody
-/// wrote them after they were made.
+/// Allows only records that were not written since they were created, if it is
+/// not known how they were left.
 fn check_not_written(
-    there: &[(RecordId, CurrentState)],
+    existing: &[(RecordId, CurrentState)],
     before: &RecordSnapshot,
 ) -> Result<(), OperationError> {
-    let unseen = there
-        .iter()
-        .filter(|(_, is)| *is == CurrentState::MatchesRequest)
-        .map(|(id, _)| *id);
-    let written: Vec<RecordId> = unseen
-        .filter(|id| {
-            let row = before.row(*id);
-            let time = |name: &str| row.and_then(|row| row.get(name)?.as_str());
-            time("write_date") != time("create_date")
-        })
-        .collect();
+    let written = existing.iter().filter(|(id, state)| {
+        let row = before.row(*id);
+        let time = |name: &str| row.and_then(|row| row.get(name)?.as_str());
+        *state == CurrentState::MatchesRequest && time("write_date") != time("create_date")
+    });
+    let written: Vec<RecordId> = written.map(|(id, _)| *id).collect();
     if written.is_empty() {
         return Ok(());
     }
     Err(OperationError::InvalidArgument(format!(
-        "nothing was taken back: how these records were left is not known, for the answer was lost, and somebody wrote them since: {}. Retrying will not help: show the user, and delete what they want with delete_records",
+        "nothing was undone: it is not known how these records were left, because the response was lost, and they were written since: {}. Retrying will not help: show the user, and delete what they want with delete_records",
         id_list(&written)
     )))
 }
 
-/// Whether what is put into a list later is somebody's work.
+/// Whether lines that are added later to a list are the work of a user.
 fn holds_user_work(list: &Field) -> bool {
-    let told = ["activity_ids", "message_ids"].contains(&list.name.as_str());
-    is_owned_list(list) || (told && list.kind == FieldKind::One2many)
+    let is_log = ["activity_ids", "message_ids"].contains(&list.name.as_str());
+    is_owned_list(list) || (is_log && list.kind == FieldKind::One2many)
 }
 
-/// Refuses where something was put into the lists of the records after they
-/// were made: it would go with them. Odoo gives all that one call makes the same
-/// time.
+/// Allows only records whose lists got no lines since they were created, because
+/// those would be deleted with them. Odoo gives all records that one call creates
+/// the same time.
 async fn check_nothing_added(
     access: &OdooSession<'_>,
     entry: &UndoEntry,
     (schema, before): (&Schema, &RecordSnapshot),
     context: &Context,
 ) -> Result<(), OperationError> {
+    let text = |records: &RecordSnapshot, id, name: &str| {
+        let value = records.row(id)?.get(name)?.as_str()?;
+        Some(value.to_owned())
+    };
     let mut added = Vec::new();
     for list in schema.fields().filter(|field| holds_user_work(field)) {
         let Some(model) = &list.relation else {
@@ -159,43 +147,35 @@ async fn check_nothing_added(
         if listed.is_empty() || access.may_read(model).is_err() {
             continue;
         }
-        // Who may not see them is told how many there are.
+        // If they cannot be read, the preview says how many there are.
         let Some(fields) = readable(access.schema(model).await)? else {
             continue;
         };
-        let wanted = ["create_date", "message_type"].map(FieldName::known);
-        let wanted = wanted
-            .into_iter()
-            .filter(|name| fields.field(name.as_str()).is_some());
-        let wanted: Vec<FieldName> = wanted.collect();
-        let looked = RecordSnapshot::read(access, (model, &listed), &wanted, context).await;
-        let Some(lines) = readable(looked)? else {
+        let mut wanted = ["create_date", "message_type"]
+            .map(FieldName::known)
+            .to_vec();
+        wanted.retain(|name| fields.field(name.as_str()).is_some());
+        let lines = RecordSnapshot::read(access, (model, &listed), &wanted, context).await;
+        let Some(lines) = readable(lines)? else {
             continue;
         };
-        let text = |shot: &RecordSnapshot, id, name: &str| {
-            let value = shot.row(id)?.get(name)?.as_str()?;
-            Some(value.to_owned())
-        };
         for id in &entry.ids {
-            let Some(row) = before.row(*id) else {
+            let (Some(row), Some(created)) = (before.row(*id), text(before, *id, "create_date"))
+            else {
                 continue;
             };
-            let Some(made) = text(before, *id, "create_date") else {
-                continue;
-            };
-            let later: Vec<RecordId> = list_ids(row, &list.name)
-                .into_iter()
-                .filter(|line| {
-                    let after = |name| text(&lines, *line, name).is_some_and(|time| time > made);
-                    let older = text(&lines, *line, "create_date").is_some_and(|time| time < made);
-                    // One that was there before may have been put there since.
-                    let came = after("create_date") || (older && after("write_date"));
-                    // What Odoo notes by itself is nobody's work.
-                    came && text(&lines, *line, "message_type").is_none_or(|kind| {
+            let mut later = list_ids(row, &list.name);
+            later.retain(|line| {
+                let after = |name| text(&lines, *line, name).is_some_and(|time| time > created);
+                let older = text(&lines, *line, "create_date").is_some_and(|time| time < created);
+                // An older line may have been moved here since.
+                let was_added = after("create_date") || (older && after("write_date"));
+                // Messages that Odoo logs by itself do not count.
+                was_added
+                    && text(&lines, *line, "message_type").is_none_or(|kind| {
                         matches!(kind.as_str(), "comment" | "email" | "email_outgoing")
                     })
-                })
-                .collect();
+            });
             if !later.is_empty() {
                 added.push(format!("[{id}]: {} in `{}`", id_list(&later), list.name));
             }
@@ -205,7 +185,7 @@ async fn check_nothing_added(
         return Ok(());
     }
     Err(OperationError::InvalidArgument(format!(
-        "nothing was taken back, for something was added to the records since they were made, and would be deleted with them:\n{}\nTake that back first, if it was made here. Else retrying will not help: show the user, and delete what they want with delete_records",
+        "nothing was undone, because these were added to the records since and would be deleted with them:\n{}\nUndo that first, if it was made here. Otherwise retrying will not help: show the user, and delete what they want with delete_records",
         added.join("\n")
     )))
 }

@@ -1,60 +1,54 @@
-//! What is kept of one change.
+//! The stored entry of one change: what an undo needs.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{
-    fingerprints::{FieldFingerprints, SnapshotRows},
-    x2many_lines::X2manyLines,
-};
+use super::{fingerprints::FieldFingerprints, x2many_lines::X2manyLines};
 use crate::{
-    access::{ContextRequest, OdooSession, OperationError},
+    access::{ContextRequest, OdooSession, OperationError, RecordSnapshot},
     audit::CallerRef,
 };
 use gatepost_odoo::{Context, FieldName, ModelName, RecordId};
 use gatepost_state::store::{StateStore, StoreKey};
 
-/// What is kept of one change.
+/// What is stored of one change.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(super) struct UndoEntry {
     /// When it was made.
     pub(super) at: Timestamp,
-    /// The model.
     pub(super) model: ModelName,
-    /// What it did.
     pub(super) kind: UndoKind,
-    /// The records; of new ones only once they are there.
+    /// The records. Of a create only once they exist.
     pub(super) ids: Vec<RecordId>,
-    /// The fields that it wrote; of deleted records those that were looked at.
+    /// The fields that it wrote; of deleted records, the fields that were read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) fields: Vec<FieldName>,
-    /// The fields of which the values are not kept.
+    /// The fields whose values are not stored.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) not_kept: Vec<FieldName>,
-    /// The records before. Of deleted ones without what was empty; of changed
-    /// ones, once they were looked at afterwards, only what became different.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(super) before: SnapshotRows,
-    /// The records in their lists, before.
+    /// The records before. Of deleted records without empty values; of updated
+    /// ones, once they were read afterwards, only what differs.
+    #[serde(default, skip_serializing_if = "RecordSnapshot::is_empty")]
+    pub(super) before: RecordSnapshot,
+    /// The lines in their lists, before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) lines: Vec<X2manyLines>,
-    /// What it was to write, with the records; of new ones the values of each.
-    /// Only until they were looked at afterwards.
+    /// What was to be written, until the records were read afterwards.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) wanted: Vec<RequestedValues>,
-    /// What it left in the fields that it wrote.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(super) after: SnapshotRows,
-    /// How it left the records; missing where nobody looked.
+    /// What the fields that it wrote had afterwards.
+    #[serde(default, skip_serializing_if = "RecordSnapshot::is_empty")]
+    pub(super) after: RecordSnapshot,
+    /// The state in which it left the records, if they were read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) marks: Option<FieldFingerprints>,
-    /// The context in which it was made, as a client would ask for it.
+    /// The context in which it was made, in the form of a [`ContextRequest`].
     pub(super) context: Value,
-    /// Whether it was taken back.
+    /// Whether it was undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) used: Option<UndoAttempt>,
 }
@@ -63,53 +57,49 @@ pub(super) struct UndoEntry {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum UndoKind {
-    /// It made records.
+    /// It created records.
     Create,
-    /// It removed records.
+    /// It deleted records.
     Delete,
-    /// It changed records.
+    /// It updated records.
     Update,
 }
 
-/// Values, and the records that were to get them.
+/// Values, and the records they were to be written to.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(super) struct RequestedValues {
-    /// None where the record was to be made.
+    /// Empty for a new record.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) ids: Vec<RecordId>,
-    /// The values.
     pub(super) values: Map<String, Value>,
 }
 
-/// Whether and when a change was taken back.
+/// An undo of a change.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(super) struct UndoAttempt {
-    /// When that began, or was done.
+    /// When it began, or was done.
     pub(super) at: Timestamp,
-    /// Under which name that can be taken back in its turn.
+    /// The change ID by which the undo can be undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) by: Option<String>,
-    /// Whether it is known that it was done.
+    /// Whether it is known to be done.
     pub(super) done: bool,
-    /// The newest record before it ([`Since::newest`](super::super::Since::newest)).
+    /// [`Baseline::newest_id`](super::super::Baseline::newest_id).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) newest: Option<u32>,
 }
 
-/// An entry and where it stands.
+/// An entry and its place in the store.
 #[derive(Clone, Debug)]
 pub(super) struct StoredUndo {
-    ledger: Arc<StateStore>,
+    store: Arc<StateStore>,
     key: StoreKey,
     pub(super) entry: UndoEntry,
     bytes: Bytes,
 }
 
 impl UndoEntry {
-    /// The context in which it was made, if it is still open to the caller.
-    ///
-    /// # Errors
-    /// [`Denied::Context`].
+    /// The context in which the change was made, if the caller may still use it.
     pub(super) async fn context(
         &self,
         access: &OdooSession<'_>,
@@ -118,7 +108,7 @@ impl UndoEntry {
         access.context(Some(&request), false).await
     }
 
-    /// What it was to write into a record.
+    /// What was to be written to a record.
     pub(super) fn requested_values(&self, id: RecordId) -> Option<&Map<String, Value>> {
         let wanted = match self.kind {
             // In the order of the values.
@@ -132,44 +122,45 @@ impl UndoEntry {
         };
         Some(&wanted.values)
     }
+
+    /// Whether this field is a list whose lines are stored.
+    pub(super) fn has_lines_of(&self, name: &str) -> bool {
+        self.lines.iter().any(|lines| lines.field.as_str() == name)
+    }
 }
 
-/// A context as a client would ask for it.
+/// A context in the form of a [`ContextRequest`].
 pub(super) fn context_request(context: &Context) -> Value {
-    let ids = context.company_ids.iter().map(|id| id.get());
     json!({
-        "company_ids": ids.collect::<Vec<u32>>(),
+        "company_ids": context.company_ids,
         "lang": context.lang,
         "tz": context.tz,
     })
 }
 
-/// Where a change of this name stands: its caller's, in its instance.
-pub(super) fn change_key(access: &OdooSession<'_>, name: &str) -> StoreKey {
+/// The store key of a change: it belongs to its caller and its instance.
+pub(super) fn change_key(access: &OdooSession<'_>, change_id: &str) -> StoreKey {
     let caller = CallerRef::of(access.caller);
     StoreKey::undo(&[
         access.instance.name().as_str(),
         &caller.issuer,
         caller.kind,
         &caller.subject,
-        name,
+        change_id,
     ])
 }
 
-/// What is kept of the change of this name, if this caller made it here.
-///
-/// # Errors
-/// [`Denied::Unremembered`], [`Denied::Unreadable`].
+/// The entry of a change, if this caller made it in this instance.
 pub(super) async fn load_change(
     access: &OdooSession<'_>,
-    name: &str,
+    change_id: &str,
 ) -> Result<Option<StoredUndo>, OperationError> {
-    let key = change_key(access, name);
+    let key = change_key(access, change_id);
     let Some(bytes) = access.store.get(&key).await? else {
         return Ok(None);
     };
     Ok(Some(StoredUndo {
-        ledger: Arc::clone(access.store),
+        store: Arc::clone(access.store),
         key,
         entry: serde_json::from_slice(&bytes)?,
         bytes,
@@ -177,19 +168,16 @@ pub(super) async fn load_change(
 }
 
 impl StoredUndo {
-    /// Puts another in its place; false where somebody else did.
-    ///
-    /// # Errors
-    /// [`Denied::Unremembered`].
+    /// Replaces the entry; `false` if another call did so first.
     pub(super) async fn compare_and_replace(
         &self,
         entry: &UndoEntry,
     ) -> Result<bool, OperationError> {
         let bytes = serde_json::to_vec(entry)?.into();
-        let ttl = self.ledger.retention().undo_ttl;
-        let ledger = &self.ledger;
-        Ok(ledger
-            .compare_and_swap(&self.key, &self.bytes, bytes, ttl)
-            .await?)
+        let ttl = self.store.retention().undo_ttl;
+        let swapped = self
+            .store
+            .compare_and_swap(&self.key, &self.bytes, bytes, ttl);
+        Ok(swapped.await?)
     }
 }

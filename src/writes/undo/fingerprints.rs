@@ -1,4 +1,4 @@
-//! How records were left, in a few bytes.
+//! Fingerprints of records: the state in which a change left them, in a few bytes.
 
 use std::collections::BTreeMap;
 
@@ -10,33 +10,34 @@ use crate::access::RecordSnapshot;
 use gatepost_base::digest::json_digest;
 use gatepost_odoo::{FieldName, RecordId};
 
-/// Records by their ids.
-pub(super) type SnapshotRows = BTreeMap<i64, Map<String, Value>>;
-
-/// Bytes of a mark. Of the values that a field may have changed to, one in 16
-/// million looks like the one that it had.
+/// Bytes per value. One in 16 million changed values has the fingerprint of the
+/// old one.
 const FINGERPRINT_BYTES: usize = 3;
 
-/// How records were left: a mark of each value, not the value.
+/// The state in which records were left: a fingerprint per value.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub(super) struct FieldFingerprints {
-    /// The fields, in the order of their marks.
+    /// The fields, in the order of their fingerprints.
     pub(super) fields: Vec<FieldName>,
-    /// For each record the marks, as base64.
+    /// The fingerprints of each record, as base64, by its id.
     rows: BTreeMap<i64, String>,
 }
 
 impl FieldFingerprints {
-    /// The marks of these fields, as far as any record has them.
-    pub(super) fn of(fields: &[FieldName], shot: &RecordSnapshot) -> Self {
-        let has = |name: &FieldName| shot.rows().any(|(_, row)| row.contains_key(name.as_str()));
-        let fields: Vec<FieldName> = fields.iter().filter(|name| has(name)).cloned().collect();
-        let rows = shot.rows().map(|(id, row)| {
-            let marks: Vec<u8> = fields
+    /// The fingerprints of those of the fields that any record has.
+    pub(super) fn of(fields: &[FieldName], records: &RecordSnapshot) -> Self {
+        let has = |name: &&FieldName| {
+            records
+                .rows()
+                .any(|(_, row)| row.contains_key(name.as_str()))
+        };
+        let fields: Vec<FieldName> = fields.iter().filter(has).cloned().collect();
+        let rows = records.rows().map(|(id, row)| {
+            let bytes: Vec<u8> = fields
                 .iter()
                 .flat_map(|name| fingerprint(row.get(name.as_str())))
                 .collect();
-            (i64::from(id.get()), STANDARD_NO_PAD.encode(marks))
+            (i64::from(id.get()), STANDARD_NO_PAD.encode(bytes))
         });
         Self {
             rows: rows.collect(),
@@ -44,34 +45,33 @@ impl FieldFingerprints {
         }
     }
 
-    /// Whether there are marks of a record.
+    /// Whether there are fingerprints of a record.
     pub(super) fn covers(&self, id: RecordId) -> bool {
         self.rows.contains_key(&i64::from(id.get()))
     }
 
-    /// The fields that do not look any more as they were left. What is not to
-    /// be seen now is not compared.
+    /// The fields whose values differ from their fingerprints. A value that
+    /// cannot be read now is not compared.
     pub(super) fn changed_fields(&self, id: RecordId, row: &Map<String, Value>) -> Vec<&FieldName> {
-        let marks = self.rows.get(&i64::from(id.get()));
-        let marks = marks.and_then(|marks| STANDARD_NO_PAD.decode(marks).ok());
-        let marks = marks.unwrap_or_default();
-        let pairs = self.fields.iter().zip(marks.chunks(FINGERPRINT_BYTES));
-        let moved = pairs.filter(|(name, left)| {
+        let bytes = self.rows.get(&i64::from(id.get()));
+        let bytes = bytes.and_then(|bytes| STANDARD_NO_PAD.decode(bytes).ok());
+        let bytes = bytes.unwrap_or_default();
+        let pairs = self.fields.iter().zip(bytes.chunks(FINGERPRINT_BYTES));
+        let changed = pairs.filter(|(name, left)| {
             row.get(name.as_str())
                 .is_some_and(|now| fingerprint(Some(now)).as_slice() != *left)
         });
-        moved.map(|(name, _)| name).collect()
+        changed.map(|(name, _)| name).collect()
     }
 }
 
-/// The mark of a value.
 fn fingerprint(value: Option<&Value>) -> [u8; FINGERPRINT_BYTES] {
     let [first, second, third, ..] = json_digest(&value.map(normalized).unwrap_or_default());
     [first, second, third]
 }
 
-/// Whether two values as Odoo gives them are the same: links by their ids,
-/// lists in any order.
+/// Whether two values that Odoo returned are the same: links by their ids, lists
+/// in any order.
 pub(super) fn is_same(one: &Value, other: &Value) -> bool {
     normalized(one) == normalized(other)
 }

@@ -1,17 +1,18 @@
-//! How changes are taken back, and what is kept of them for it.
+//! Undo: what is stored of a change, and the write that takes it back.
 //!
-//! A change is taken back by another change ([`TakeBack`]), with its own preview,
-//! approval, record and way back. Only its own caller may, in the same instance, as
-//! policy is then, and only while the records are as it left them.
+//! An undo is a write of its own ([`UndoOperation`]), with its own preview,
+//! approval, audit record and undo. Only the caller that made the change may undo
+//! it, in the same instance, under the policy of that moment, and only while the
+//! records are as the change left them.
 
 mod capture;
 mod conflict;
 mod created;
 mod current_state;
 mod deleted;
-mod deletion;
 mod entry;
 mod fingerprints;
+mod instructions;
 mod linked_records;
 mod operation;
 mod restore;
@@ -22,9 +23,11 @@ mod updated;
 mod x2many_lines;
 mod x2many_list;
 
-pub use deletion::fields_before_delete;
 pub use operation::{InvalidChangeId, UndoOperation};
-pub(super) use operation::{release_undo, reserve_undo};
-pub use tracked_fields::{can_be_restored, tracked_fields_of_new, tracked_fields_with};
+pub use tracked_fields::{
+    can_be_restored, fields_before_delete, tracked_fields_of_new, tracked_fields_with,
+};
 
-pub(super) use capture::{UndoCapture, finish_recovered, new_change_id};
+pub(super) use capture::UndoCapture;
+pub(super) use instructions::{finish_recovered, new_change_id};
+pub(super) use operation::{release_undo, reserve_undo};

@@ -1,4 +1,4 @@
-//! A change that takes another one back.
+//! The write that undoes a change.
 
 use jiff::Timestamp;
 
@@ -15,31 +15,31 @@ use crate::{
     },
 };
 
-/// A change that takes another one back.
+/// The write that undoes a change.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UndoOperation {
     change_id: String,
 }
 
-/// A text that is no name of a change.
+/// The text is not a change ID.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "this is no name of a change: they are twelve letters and digits, such as `k3v9mwq2x7pd`, and stand below the answer of the tool that made the change; copy it from there"
+    "not a change ID. A change ID has twelve letters and digits, such as `k3v9mwq2x7pd`, and is at the end of the response that made the change"
 )]
 pub struct InvalidChangeId;
 
 impl UndoOperation {
-    /// Takes back the change of this name.
+    /// Undoes the change with this ID.
     ///
     /// # Errors
-    /// [`InvalidChangeName`].
-    pub fn parse(name: &str) -> Result<Self, InvalidChangeId> {
-        let name = name.trim();
-        if name.len() != 12 || !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+    /// [`InvalidChangeId`].
+    pub fn parse(change_id: &str) -> Result<Self, InvalidChangeId> {
+        let change_id = change_id.trim();
+        if change_id.len() != 12 || !change_id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Err(InvalidChangeId);
         }
         Ok(Self {
-            change_id: name.to_ascii_lowercase(),
+            change_id: change_id.to_ascii_lowercase(),
         })
     }
 }
@@ -76,9 +76,9 @@ impl WriteOperation for UndoOperation {
         done: &CompletedWrite,
     ) -> Result<Report, OperationError> {
         let Some(stored) = load_change(access, &self.change_id).await? else {
-            // Its time is over, or there was no room for it; done it is.
+            // The entry has expired or was evicted, but the undo is done.
             return Ok(Report {
-                text: "The change was taken back.".to_owned(),
+                text: "The change was undone.".to_owned(),
                 after: None,
             });
         };
@@ -90,14 +90,13 @@ impl WriteOperation for UndoOperation {
                 done: true,
                 newest: None,
             });
-            let noted = stored.compare_and_replace(&entry).await;
-            if let Err(error) = noted {
-                // Then it stays begun, and is found out.
-                tracing::warn!(error = %error, "Failed to note that a change was taken back");
+            if let Err(error) = stored.compare_and_replace(&entry).await {
+                // Later calls then probe its outcome.
+                tracing::warn!(error = %error, "Failed to store that a change was undone");
             }
         }
         match entry.kind {
-            UndoKind::Create => created::summarize(access, &entry, done).await,
+            UndoKind::Create => Ok(created::summarize(&entry, done)),
             UndoKind::Delete => Box::pin(deleted::summarize(access, &entry, done)).await,
             UndoKind::Update => Box::pin(updated::summarize(access, &entry, done)).await,
         }

@@ -5,10 +5,11 @@ use serde_json::{Map, Value, json};
 use super::{
     current_state::{CurrentLists, CurrentState, current_state},
     entry::{RequestedValues, UndoEntry, UndoKind},
-    fingerprints::{FieldFingerprints, SnapshotRows},
-    restore::{DeletedLinks, RestoreTarget, grouped, list_commands},
+    fingerprints::FieldFingerprints,
+    restore::{DeletedLinks, RestoreTarget, grouped},
     tracked_fields::{restorable_fields, tracked_fields, tracked_fields_of_new},
     x2many_lines::X2manyLines,
+    x2many_list::list_commands,
 };
 use crate::access::RecordSnapshot;
 use gatepost_odoo::{FieldName, ModelName, Operation, RecordId, Schema};
@@ -67,10 +68,8 @@ fn map(value: Value) -> Map<String, Value> {
     value.as_object().unwrap().clone()
 }
 
-fn rows(value: Value) -> SnapshotRows {
-    let rows = map(value).into_iter();
-    rows.map(|(id, row)| (id.parse().unwrap(), map(row)))
-        .collect()
+fn rows(value: Value) -> RecordSnapshot {
+    value.into()
 }
 
 /// An update of record 7, of `phone`.
@@ -92,7 +91,7 @@ fn update_entry(before: Value, marks: Option<FieldFingerprints>) -> UndoEntry {
             ids: vec![id(7)],
             values: map(json!({"phone": "2"})),
         }],
-        after: SnapshotRows::new(),
+        after: RecordSnapshot::default(),
         marks,
         context: json!({}),
         used: None,
@@ -215,7 +214,7 @@ fn restored_values_are_in_the_form_that_odoo_accepts() {
     let target = RestoreTarget {
         schema: &schema,
         writable: &schema,
-        effect: Operation::Write,
+        operation: Operation::Write,
         deleted: &gone,
         defaulted: &said,
     };
@@ -242,11 +241,11 @@ fn restored_values_are_in_the_form_that_odoo_accepts() {
         .map(|(name, why)| format!("{name} {why}"))
         .collect();
     insta::assert_snapshot!(lacking.join("\n"), @r"
-    tag_ids had these, which are not there any more: 3
+    tag_ids had these, which do not exist any more: 3
     total is read-only: only methods of the model, or Odoo itself, set it
     state is read-only: only methods of the model, or Odoo itself, set it
-    line_ids is not kept
-    unknown is not to be seen any more
+    line_ids is not stored
+    unknown can no longer be seen by you
     ");
     let gone_user = target.restored_value(&name("user_id"), &json!([9, "Gone"]));
     assert!(gone_user.unwrap_err().contains("record 9 of `res.users`"));
@@ -269,7 +268,7 @@ fn recreated_record_empties_fields_that_odoo_would_fill_in() {
     let target = RestoreTarget {
         schema: &schema,
         writable: &open,
-        effect: Operation::Create,
+        operation: Operation::Create,
         deleted: &gone,
         defaulted: &said,
     };
@@ -291,10 +290,10 @@ fn recreated_record_empties_fields_that_odoo_would_fill_in() {
 fn restored_list_regains_its_lines_and_loses_new_ones() {
     let schema = lines_schema();
     let (gone, said) = (DeletedLinks::new(), BTreeSet::new());
-    let target = |effect| RestoreTarget {
+    let target = |operation| RestoreTarget {
         schema: &schema,
         writable: &schema,
-        effect,
+        operation,
         deleted: &gone,
         defaulted: &said,
     };
@@ -327,12 +326,16 @@ fn restored_list_regains_its_lines_and_loses_new_ones() {
         "21": {"name": "nobody's", "count": 1.0, "head_id": [7, "H"]},
         "22": {"name": "stays away", "count": 3.0, "head_id": [8, "I"]},
     }));
-    let before: SnapshotRows = rows(json!({"7": {"line_ids": [1, 2, 3, 4, 5, 6]}}));
+    let before: RecordSnapshot = rows(json!({"7": {"line_ids": [1, 2, 3, 4, 5, 6]}}));
     let others = lines.foreign_lines(&before);
-    assert_eq!(others, [20, 21, 22, 23]);
+    assert_eq!(others, [20, 21, 22, 23].map(id));
     let (commands, lacking) = list_commands(
         &lines,
-        (&[1, 2, 3, 4, 5, 6], &[1, 2, 6, 10, 20, 21], &others),
+        (
+            &[1, 2, 3, 4, 5, 6].map(id),
+            &[1, 2, 6, 10, 20, 21].map(id),
+            &others,
+        ),
         &now,
         (&target(Operation::Write), &target(Operation::Create)),
     );
@@ -351,7 +354,7 @@ fn restored_list_regains_its_lines_and_loses_new_ones() {
     );
     insta::assert_snapshot!(lacking.join("\n"), @r"
     [5] belongs to another record now
-    [6] is not to be seen by you any more, and stays
+    [6] can no longer be seen by you, and stays
     the deleted [23] belonged to another record, and stays deleted
     ");
 }

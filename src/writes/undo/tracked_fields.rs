@@ -1,12 +1,14 @@
-//! Which fields count for taking a change back.
+//! The fields that an undo reads, compares and restores.
 
 use std::collections::BTreeSet;
 
-use gatepost_odoo::{Field, FieldKind, FieldName, Operation, Schema};
+use serde_json::Value;
 
-/// What Odoo keeps for itself, or writes by the way.
+use gatepost_odoo::{Field, FieldClass, FieldKind, FieldName, Operation, Schema};
+
+/// Fields that Odoo sets by itself.
 const SET_BY_ODOO: [&str; 9] = [
-    // Made when somebody looks at the link for a customer.
+    // Created when a user opens the customer's link.
     "access_token",
     "create_date",
     "create_uid",
@@ -17,95 +19,78 @@ const SET_BY_ODOO: [&str; 9] = [
     "write_date",
     "write_uid",
 ];
-/// What mails and ratings leave on a record.
+/// Fields that messages and ratings change.
 const MESSAGE_PREFIXES: [&str; 3] = ["message_", "rating_", "website_message_"];
 
-/// The fields of which a look tells whether a record is as it was left: its
-/// own columns. What Odoo works out follows from them, or from other records.
+/// The fields that show whether a record is as it was left: its own columns.
+/// Computed values follow from these or from other records.
 pub(super) fn tracked_fields(schema: &Schema) -> Vec<FieldName> {
-    let fields = schema.fields().filter(|field| {
-        is_own(field) && !is_computed(field) && !field.kind.is_x2many() && !is_long(field)
-    });
-    fields.map(|field| field.name.clone()).collect()
+    select(schema, |field| {
+        is_own_value(field)
+            && can_be_stored(field)
+            && !field.kind.is_x2many()
+            && field.kind.class() != FieldClass::Document
+    })
 }
 
-/// The watched fields and those that were written, as far as there are values
-/// to be compared.
+/// The tracked fields and those that were written.
 pub fn tracked_fields_with(schema: &Schema, written: &[FieldName]) -> Vec<FieldName> {
     let mut names: BTreeSet<FieldName> = tracked_fields(schema).into_iter().collect();
     names.extend(written.iter().cloned());
     names.into_iter().collect()
 }
 
-/// The fields that tell of a new record whether somebody has worked on it since:
-/// all that would go with it, but for files. Its lists too, for what was put
-/// into them would be deleted with it.
+/// The fields that show whether anybody has worked on a new record: all that
+/// would be deleted with it, except files. That includes its lists.
 pub fn tracked_fields_of_new(schema: &Schema) -> Vec<FieldName> {
-    let fields = schema.fields().filter(|field| match field.kind {
-        FieldKind::Binary | FieldKind::Image | FieldKind::Unknown => false,
-        FieldKind::One2many => is_owned_list(field),
-        FieldKind::Boolean
-        | FieldKind::Char
-        | FieldKind::Date
-        | FieldKind::Datetime
-        | FieldKind::Float
-        | FieldKind::Html
-        | FieldKind::Integer
-        | FieldKind::Json
-        | FieldKind::Many2many
-        | FieldKind::Many2one
-        | FieldKind::Many2oneReference
-        | FieldKind::Monetary
-        | FieldKind::Properties
-        | FieldKind::PropertiesDefinition
-        | FieldKind::Reference
-        | FieldKind::Selection
-        | FieldKind::Text => is_own(field) && !is_computed(field),
-    });
-    fields.map(|field| field.name.clone()).collect()
+    select(schema, |field| match field.kind.class() {
+        FieldClass::Binary | FieldClass::Unknown => false,
+        FieldClass::One2many => is_owned_list(field),
+        FieldClass::Document
+        | FieldClass::Many2many
+        | FieldClass::Many2one
+        | FieldClass::Number
+        | FieldClass::Properties
+        | FieldClass::Reference
+        | FieldClass::Scalar
+        | FieldClass::UntypedId => is_own_value(field),
+    })
 }
 
-/// The fields of which a record can be made again, and its lists.
+/// The fields that a deleted record can be created again with, and its lists.
 pub(super) fn restorable_fields(schema: &Schema) -> Vec<FieldName> {
-    let fields = schema
-        .fields()
-        .filter(|field| is_own(field) && !is_computed(field) && can_be_stored(field));
+    select(schema, |field| is_own_value(field) && can_be_stored(field))
+}
+
+/// The fields to read before records are deleted: what they could be created
+/// again with, and what links to them.
+pub fn fields_before_delete(schema: &Schema) -> Vec<FieldName> {
+    select(schema, |field| {
+        !matches!(field.kind.class(), FieldClass::Binary | FieldClass::Unknown)
+            && field.related.is_none()
+            && (field.stored || field.kind.is_x2many())
+    })
+}
+
+fn select(schema: &Schema, wanted: impl Fn(&Field) -> bool) -> Vec<FieldName> {
+    let fields = schema.fields().filter(|field| wanted(field));
     fields.map(|field| field.name.clone()).collect()
 }
 
-/// Whether the values of a field can be kept: no files, for they are large, and
-/// no fields that a parent defines, for they are given in another form than
-/// they are written in.
+/// Whether the values of a field can be stored: no files, because they are large,
+/// and no properties, because Odoo returns them in another form than it accepts.
 pub(super) fn can_be_stored(field: &Field) -> bool {
-    match field.kind {
-        FieldKind::Binary | FieldKind::Image | FieldKind::Properties | FieldKind::Unknown => false,
-        FieldKind::Boolean
-        | FieldKind::Char
-        | FieldKind::Date
-        | FieldKind::Datetime
-        | FieldKind::Float
-        | FieldKind::Html
-        | FieldKind::Integer
-        | FieldKind::Json
-        | FieldKind::Many2many
-        | FieldKind::Many2one
-        | FieldKind::Many2oneReference
-        | FieldKind::Monetary
-        | FieldKind::One2many
-        | FieldKind::PropertiesDefinition
-        | FieldKind::Reference
-        | FieldKind::Selection
-        | FieldKind::Text => true,
-    }
+    !matches!(
+        field.kind.class(),
+        FieldClass::Binary | FieldClass::Properties | FieldClass::Unknown
+    )
 }
 
-/// Whether what a field had can be given back after it was written: not where
-/// records are only changed or deleted through links to them.
-pub fn can_be_restored(field: &Field, written: &serde_json::Value) -> bool {
-    let is_linking = |command: &serde_json::Value| {
-        let code = command.get(0).and_then(serde_json::Value::as_u64);
-        !matches!(code, Some(1 | 2))
-    };
+/// Whether the old value of a field can be restored after it was written: not if
+/// the commands only update or delete linked records.
+pub fn can_be_restored(field: &Field, written: &Value) -> bool {
+    let is_linking =
+        |command: &Value| !matches!(command.get(0).and_then(Value::as_u64), Some(1 | 2));
     let links = match written.as_array() {
         Some(commands) if field.kind == FieldKind::Many2many => commands.iter().any(is_linking),
         Some(_) | None => true,
@@ -113,16 +98,27 @@ pub fn can_be_restored(field: &Field, written: &serde_json::Value) -> bool {
     can_be_stored(field) && links
 }
 
-/// Whether Odoo lets the field be given a value, as far as it tells: what is
-/// read-only on its forms `write` would store past all that a button does
-/// (`fit` refuses it as well).
-pub(super) fn can_be_written(field: &Field, effect: Operation) -> bool {
-    let first = effect == Operation::Create && field.name.as_str() != "state";
+/// Whether Odoo accepts a value for the field. `write` would also store read-only
+/// fields, without what the button does that usually sets them, so `validation`
+/// refuses those, too.
+pub(super) fn can_be_written(field: &Field, operation: Operation) -> bool {
+    let first = operation == Operation::Create && field.name.as_str() != "state";
     !field.readonly || (first && field.stored && !is_computed(field) && field.related.is_none())
 }
 
-/// The value of the record itself, not of its messages or of another record.
-pub(super) fn is_own(field: &Field) -> bool {
+/// Whether it is a list whose lines may be created again with its record.
+pub(super) fn is_owned_list(field: &Field) -> bool {
+    field.kind == FieldKind::One2many
+        && field.inverse.is_some()
+        && is_own(field)
+        && can_be_written(field, Operation::Create)
+        // Plans rather than parts; Odoo deletes them by itself.
+        && field.name.as_str() != "activity_ids"
+}
+
+/// Whether it is stored in the record itself, and not in its messages or another
+/// record.
+fn is_own(field: &Field) -> bool {
     let name = field.name.as_str();
     field.stored
         && field.related.is_none()
@@ -132,24 +128,10 @@ pub(super) fn is_own(field: &Field) -> bool {
             .any(|prefix| name.starts_with(prefix))
 }
 
-/// Whether a list is one whose records may be made again with its record.
-pub(super) fn is_owned_list(field: &Field) -> bool {
-    field.kind == FieldKind::One2many
-        && field.inverse.is_some()
-        && is_own(field)
-        && can_be_written(field, Operation::Create)
-        // Plans, not parts; Odoo clears them away by itself.
-        && field.name.as_str() != "activity_ids"
+fn is_own_value(field: &Field) -> bool {
+    is_own(field) && !is_computed(field)
 }
 
 fn is_computed(field: &Field) -> bool {
     field.readonly && !field.depends.is_empty()
-}
-
-fn is_long(field: &Field) -> bool {
-    !can_be_stored(field)
-        || matches!(
-            field.kind,
-            FieldKind::Html | FieldKind::Json | FieldKind::PropertiesDefinition
-        )
 }

@@ -51,7 +51,7 @@ fn confirmation_is_valid_once_for_the_call_that_was_previewed() {
     ] {
         let text = answered(&stage, "update_records", &with_confirm(&other, &id));
         assert!(
-            text.starts_with("`confirm` does not fit: it was not given out for this call"),
+            text.starts_with("`confirm` is not valid, because it was not issued for this call"),
             "{text}"
         );
     }
@@ -60,7 +60,7 @@ fn confirmation_is_valid_once_for_the_call_that_was_previewed() {
         "delete_records",
         &with_confirm(&json!({"model": "crm.lead", "ids": [1]}), &id),
     );
-    assert!(text.starts_with("`confirm` does not fit"), "{text}");
+    assert!(text.starts_with("`confirm` is not valid"), "{text}");
     for forged in ["yes", "", "AAAA", &"A".repeat(64), &id.replace('A', "B")] {
         let text = answered(&stage, "update_records", &with_confirm(&update, forged));
         assert!(text.contains("Nothing is changed yet"), "{text}");
@@ -88,7 +88,7 @@ fn changed_record_invalidates_confirmation_and_is_previewed_again() {
     answered(&stage, "update_records", &with_confirm(&of(6), &second));
     let before = stage.fake_odoo.snapshot();
     let text = answered(&stage, "update_records", &with_confirm(&of(5), &first));
-    assert!(text.contains("is not what was shown any more"), "{text}");
+    assert!(text.contains("are no longer as shown"), "{text}");
     assert!(text.contains("expected_revenue: 6 -> 5"), "{text}");
     assert_unchanged(&stage, &before, "a stale confirmation");
 }
@@ -201,7 +201,7 @@ fn stateless_client_elicits_approval_by_input_required_result() {
         said_no["result"]["content"][0]["text"]
             .as_str()
             .unwrap()
-            .contains("said no"),
+            .contains("declined"),
         "{said_no}"
     );
     // That was the last word on it.
@@ -285,7 +285,7 @@ fn confirmation_and_idempotency_key_belong_to_their_caller() {
     let id = confirm_id(&preview);
     let before = stage.fake_odoo.snapshot();
     let (text, _) = call(&bob, &with_confirm(&create, &id));
-    assert!(text.starts_with("`confirm` does not fit"), "{text}");
+    assert!(text.starts_with("`confirm` is not valid"), "{text}");
     assert_unchanged(&stage, &before, "another's confirmation");
     let (text, failed) = call(&ada, &with_confirm(&create, &id));
     assert!(!failed && text.starts_with("Created"), "{text}");

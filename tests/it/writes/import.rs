@@ -107,7 +107,11 @@ fn invalid_table_is_rejected_and_never_sent() {
         (json!([]), json!([["A"]]), "columns"),
         (json!(["name"]), json!([]), "1 to 1000"),
         (json!(["name"]), json!([["A", "B"]]), "2 cells"),
-        (json!(["name", "name"]), json!([["A", "B"]]), "another one"),
+        (
+            json!(["name", "name"]),
+            json!([["A", "B"]]),
+            "another column",
+        ),
         (json!(["nmae"]), json!([["A"]]), "`name`"),
         (
             json!(["country_id/code"]),
@@ -118,7 +122,7 @@ fn invalid_table_is_rejected_and_never_sent() {
         (
             json!(["create_date"]),
             json!([["2020-01-01"]]),
-            "kept by Odoo",
+            "set by Odoo",
         ),
         (
             json!(["id", "name"]),
@@ -134,7 +138,7 @@ fn invalid_table_is_rejected_and_never_sent() {
         (
             json!(["credit_limit"]),
             json!([["1"], ["NaN"], ["-Infinity"], ["1e999"]]),
-            "rows 2, 3, 4 have no number",
+            "rows 2, 3, 4 have no finite number",
         ),
         (json!(["name.id"]), json!([["A"]]), "not a column"),
         (json!(["name"]), json!([[["A"]]]), "a cell is a text"),

@@ -219,32 +219,38 @@ fn failure_after_a_write_is_not_reported_as_failed_write() {
     let held = stage
         .fake_odoo
         .hold_call("crm.lead/write", FaultPoint::AfterCommit);
+    let update = json!({"model": "crm.lead", "ids": [1], "idempotency_key": "k1",
+        "values": {"partner_id": "Deco Addict"}});
+    let repeated = update.clone();
     let caller = {
         let stage = std::sync::Arc::clone(&stage);
-        std::thread::spawn(move || {
-            stage.call(
-                "update_records",
-                &json!({"model": "crm.lead", "ids": [1], "values": {"partner_id": "Deco Addict"}}),
-            )
-        })
+        std::thread::spawn(move || stage.call("update_records", &update))
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
     runtime.block_on(held.wait_until_reached());
-    // The name is looked up again, to see what Odoo took; and once more.
-    for _ in 0..2 {
-        stage
-            .fake_odoo
-            .inject_disconnect("res.partner/name_search", FaultPoint::BeforeCall);
-    }
+    // A read is retried once.
+    let fail_reads = |path: &str| {
+        for _ in 0..2 {
+            let faults = &stage.fake_odoo;
+            faults.inject_disconnect(path, FaultPoint::BeforeCall);
+        }
+    };
+    fail_reads("crm.lead/search_read");
     held.release();
     let (text, failed) = caller.join().unwrap();
     assert!(!failed, "{text}");
     assert!(
-        text.starts_with("It is done, on these records: [1]"),
+        text.starts_with("Updated 1 record of crm.lead:\n[1]"),
         "{text}"
     );
+    assert!(text.contains("undo_change"), "{text}");
+    // A repeated call validates the values again, to compare them.
+    fail_reads("res.partner/name_search");
+    let (text, failed) = stage.call("update_records", &repeated);
+    assert!(!failed, "{text}");
+    assert!(text.contains("It is done, on these records: [1]"), "{text}");
     assert!(text.contains("undo_change"), "{text}");
 }
 

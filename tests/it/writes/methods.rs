@@ -46,7 +46,7 @@ fn allowed_method_is_previewed_and_its_effect_reported() {
         done.contains("state: sent (Quotation Sent) -> sale (Sales Order)"),
         "{done}"
     );
-    assert!(done.contains("no more than that it is done"), "{done}");
+    assert!(done.contains("only that it is done"), "{done}");
     assert!(!done.contains("undo_change"), "{done}");
     assert_eq!(state(&stage, id), json!("sale"));
     // Odoo says no the second time, and in whose words is plain.

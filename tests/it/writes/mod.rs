@@ -59,7 +59,7 @@ fn with_confirm(arguments: &Value, confirm: &str) -> Value {
     arguments
 }
 
-/// The name under which a change can be taken back.
+/// The ID by which a change can be undone.
 fn change_id(text: &str) -> String {
     let (_, rest) = text
         .rsplit_once("`change`: \"")

@@ -1,4 +1,4 @@
-//! Changes that are taken back, and those that cannot be.
+//! Undo of changes, and changes that cannot be undone.
 
 use odoo_sim::{ADMIN_KEY, FaultPoint, Snapshot};
 use proptest::prelude::*;
@@ -67,13 +67,10 @@ fn updates_are_undone_in_reverse_order_and_undo_can_be_undone() {
         text.contains("`active` is false now; `expected_revenue` was left as 5 and is 6 now"),
         "{text}"
     );
-    assert!(
-        text.contains("Take back first what was changed later"),
-        "{text}"
-    );
+    assert!(text.contains("Undo later changes first"), "{text}");
     assert!(!text.contains("[2]"), "{text}");
     let text = undo_change(&stage, &second);
-    assert!(text.starts_with("Took back the update of"), "{text}");
+    assert!(text.starts_with("Undid the update of"), "{text}");
     assert_eq!(differences(&stage, &middle), Vec::<String>::new());
     let redo_second = change_id(&text);
     let text = undo_change(&stage, &first);
@@ -127,7 +124,7 @@ fn unknown_and_invalid_change_ids_are_distinguished() {
     assert!(text.contains("no change `abcdefghijkm` is known"), "{text}");
     for wrong in ["", "x", "abcdefghijk!", "abcdefghijkmn"] {
         let text = refused_undo(&stage, wrong);
-        assert!(text.contains("is no name of a change"), "{wrong}: {text}");
+        assert!(text.contains("not a change ID"), "{wrong}: {text}");
     }
 }
 
@@ -195,10 +192,7 @@ fn undo_of_create_is_refused_after_text_tag_child_or_message() {
         let (created, id) = create("Worked on");
         let theirs = update_records(&stage, "res.partner", &[id], &values);
         let text = refused_undo(&stage, &created);
-        assert!(
-            text.contains("changed since that change was made"),
-            "{text}"
-        );
+        assert!(text.contains("changed since the change was made"), "{text}");
         undo_change(&stage, &theirs);
         undo_change(&stage, &created);
     }
@@ -241,7 +235,7 @@ fn undo_of_recovered_create_is_refused_after_a_later_write() {
     stage.fake_odoo.set_clock(None);
     let found = answered(&stage, "create_records", &create);
     let text = refused_undo(&stage, &change_id(&found));
-    assert!(text.contains("somebody wrote them since"), "{text}");
+    assert!(text.contains("they were written since"), "{text}");
 }
 
 /// A draft order with two lines, and its id.
@@ -299,7 +293,7 @@ fn undo_of_delete_restores_order_with_number_and_lines() {
         assert_eq!(is[field], was[field], "{field}");
     }
     assert_eq!(order_lines(&stage, new), had);
-    // And it can be taken back in its turn.
+    // The undo can be undone in its turn.
     undo_change(&stage, &change_id(&text));
     assert!(created_ids(&stage, &before, "sale.order").is_empty());
 }
@@ -392,7 +386,7 @@ fn undo_is_previewed_and_applied_when_confirmed() {
     let name = change_id(&done);
     let shown = stage.fake_odoo.snapshot();
     let (text, preview) = confirmed("undo_change", &json!({ "change": name }));
-    assert!(text.starts_with("Took back"), "{text}");
+    assert!(text.starts_with("Undid"), "{text}");
     assert_eq!(differences(&stage, &before), Vec::<String>::new());
     assert!(!before.changes_to(&shown).is_empty());
     insta::assert_snapshot!(without_time_and_id(&preview));
@@ -608,8 +602,8 @@ proptest! {
         }
         for name in names.into_iter().rev() {
             let (text, failed) = stage.call("undo_change", &json!({ "change": name }));
-            // What changed nothing leaves nothing to take back.
-            prop_assert!(!failed || text.contains("nothing to take back"), "{}", text);
+            // What changed nothing leaves nothing to undo.
+            prop_assert!(!failed || text.contains("nothing to undo"), "{}", text);
         }
         prop_assert_eq!(differences(&stage, &before), Vec::<String>::new());
     }

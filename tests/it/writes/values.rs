@@ -165,7 +165,7 @@ fn link_to_other_company_is_reported_with_other_errors() {
         "update_records",
         &json!({"model": "sale.order", "ids": [second], "values": {"partner_id": theirs, "note_": 1}}),
     );
-    assert!(text.contains("2 values do not fit"), "{text}");
+    assert!(text.contains("2 values are invalid"), "{text}");
     assert!(
         text.contains("`values.partner_id` (Customer) links to")
             && text.contains("another company"),

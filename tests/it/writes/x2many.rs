@@ -150,7 +150,7 @@ fn confirmation_is_invalid_after_a_line_changed() {
         json!({"model": "sale.order.line", "ids": [mine[0]], "values": {"product_uom_qty": 4}});
     confirmed(&stage, "update_records", &line);
     let text = answered(&stage, "update_records", &with_confirm(&change, &id));
-    assert!(text.contains("is not what was shown any more"), "{text}");
+    assert!(text.contains("are no longer as shown"), "{text}");
     assert!(text.contains("product_uom_qty: 4 -> 5"), "{text}");
 }
 
@@ -174,7 +174,7 @@ fn hidden_fields_of_lines_are_not_in_preview() {
     let hidden = update(1, &json!([[1, 1, {"product_id": 2}]]));
     let text = refused(&stage, "update_records", &hidden);
     assert!(
-        text.contains("no field of `sale.order.line` that you can see"),
+        text.contains("not a field of `sale.order.line` that you can see"),
         "{text}"
     );
 }
@@ -200,7 +200,7 @@ fn delete_preview_lists_dependent_records_by_name() {
     let delete = json!({"model": "sale.order", "ids": [own]});
     let preview = answered(&stage, "delete_records", &delete);
     let needs =
-        "These cannot be without them, so Odoo deletes them too, or refuses: 2 in order_line";
+        "These cannot exist without them, so Odoo deletes them too, or refuses: 2 in order_line";
     assert!(preview.contains(needs), "{preview}");
     assert!(
         preview.contains("Which other records link to them is NOT SHOWN"),
@@ -213,7 +213,9 @@ fn delete_preview_lists_dependent_records_by_name() {
     let delete = json!({"model": "res.partner", "ids": [head]});
     let preview = answered(&stage, "delete_records", &delete);
     assert!(
-        preview.contains("These Odoo may delete too, leave without their link, or refuse because of: 1 in child_ids (Contact): "),
+        preview.contains(
+            "These Odoo may delete too, unlink, or refuse because of: 1 in child_ids (Contact): "
+        ),
         "{preview}"
     );
 }

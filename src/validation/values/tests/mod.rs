@@ -182,14 +182,14 @@ fn number_in_text_allows_only_digits_sign_and_point() {
         assert_rejected("amount", &[json!(text)]);
     }
     assert_rejected("amount", &[json!(true), json!([1.0]), json!({"value": 1})]);
-    insta::assert_snapshot!(coerce_change("amount", json!("1.234,56")).unwrap_err(), @r#"`values.amount` is monetary and takes a number with a point and no separators, units or signs of currency, such as `1234.56`, not `"1.234,56"`"#);
+    insta::assert_snapshot!(coerce_change("amount", json!("1.234,56")).unwrap_err(), @r#"`values.amount` is monetary and takes a number with a point and no separators, units or currency signs, such as `1234.56`, not `"1.234,56"`"#);
 }
 
 #[test]
 fn rounding_of_decimals_is_noted() {
     let fitted = coerce_order(Operation::Write, json!({"weight": 1.239}));
     assert_eq!(fitted.values["weight"], json!(1.239));
-    insta::assert_snapshot!(fitted.notes[0], @"`values.weight` keeps 2 decimals, so that Odoo rounds `1.239`");
+    insta::assert_snapshot!(fitted.notes[0], @"`values.weight` has 2 decimals, so Odoo rounds `1.239`");
     assert!(
         coerce_order(Operation::Write, json!({"weight": 1.20}))
             .notes
@@ -215,7 +215,7 @@ fn text_accepts_strings_and_whole_numbers() {
     );
     assert_rejected("page", &[json!({"a": 1}), json!("a\0b")]);
     assert_rejected("note", &[json!("x".repeat((1 << 20) + 1))]);
-    insta::assert_snapshot!(coerce_change("code", json!("abcdef")).unwrap_err(), @"`values.code` holds at most 5 characters, and this has 6: Odoo would cut it without a word");
+    insta::assert_snapshot!(coerce_change("code", json!("abcdef")).unwrap_err(), @"`values.code` may have 5 characters, and this has 6: Odoo would cut it silently");
     // Characters, not bytes.
     assert!(coerce_change("code", json!("äöüßé")).is_ok());
 }
@@ -256,7 +256,7 @@ fn date_accepts_only_unambiguous_days() {
         &[json!(20_260_131), json!(true), json!(["2026-01-31"])],
     );
     insta::assert_snapshot!(coerce_change("day", json!("01/02/2026")).unwrap_err(), @r#"`values.day` is a date and takes a day that exists, in the form `2026-01-31`, not `"01/02/2026"`"#);
-    insta::assert_snapshot!(coerce_change("day", json!("2026-01-31T23:30:00Z")).unwrap_err(), @r#"`values.day` is a date, and `"2026-01-31T23:30:00Z"` has a time of day, so that its day depends on the time zone; give the day alone, in the form `2026-01-31`"#);
+    insta::assert_snapshot!(coerce_change("day", json!("2026-01-31T23:30:00Z")).unwrap_err(), @r#"`values.day` is a date, and `"2026-01-31T23:30:00Z"` has a time of day, so its day depends on the time zone; write only the day, in the form `2026-01-31`"#);
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn datetime_is_converted_to_utc_in_odoo_format() {
     assert_rejected("start", &[json!(1_769_940_000), json!(true)]);
     let note =
         |text: &str| coerce_order(Operation::Write, json!({"start": text})).notes[0].to_string();
-    insta::assert_snapshot!(note("2026-01-31 13:45:00"), @"`values.start` names no offset, and so is in UTC");
+    insta::assert_snapshot!(note("2026-01-31 13:45:00"), @"`values.start` has no offset, so it is in UTC");
     insta::assert_snapshot!(note("2026-01-31T13:45:00+02:00"), @"`values.start` was converted to UTC: `2026-01-31 11:45:00`");
 }
 
@@ -312,8 +312,8 @@ fn datetime_without_offset_is_in_call_time_zone_unless_in_odoo_format() {
     ] {
         assert_eq!(fitted(written).values["start"], json!(sent), "{written}");
     }
-    insta::assert_snapshot!(note("2026-12-24T10:00:00"), @"`values.start` names no offset, and so is in Europe/Brussels, the `tz` of the context: `2026-12-24 09:00:00` in UTC");
-    insta::assert_snapshot!(note("2026-12-24 10:00:00"), @"`values.start` is in UTC, as all times that Odoo gives: `2026-12-24 11:00:00` in Europe/Brussels");
+    insta::assert_snapshot!(note("2026-12-24T10:00:00"), @"`values.start` has no offset, so it is in Europe/Brussels, the `tz` of the context: `2026-12-24 09:00:00` in UTC");
+    insta::assert_snapshot!(note("2026-12-24 10:00:00"), @"`values.start` is in UTC, like all times that Odoo returns: `2026-12-24 11:00:00` in Europe/Brussels");
     for odd in ["2026-03-29T02:30:00", "2026-10-25T02:30:00"] {
         let problems = format_errors(&fitted(odd).errors);
         assert!(problems.contains("write it with its offset"), "{problems}");
@@ -328,7 +328,7 @@ fn blank_text_that_empties_a_field_is_noted() {
         json!({"day": "", "name": "x", "note": ""}),
     );
     let notes: Vec<String> = fitted.notes.iter().map(ToString::to_string).collect();
-    insta::assert_snapshot!(notes.join("\n"), @"`values.day` is emptied, for the text is blank");
+    insta::assert_snapshot!(notes.join("\n"), @"`values.day` is emptied, because the text is blank");
     assert!(
         coerce_order(Operation::Write, json!({"day": null}))
             .notes
@@ -563,8 +563,8 @@ fn invalid_x2many_value_is_rejected_with_the_accepted_forms() {
             json!([[6, 0, vec![1; 1001]]]),
         ],
     );
-    insta::assert_snapshot!(coerce_change("tag_ids", json!([[7, 1]])).unwrap_err(), @"`values.tag_ids[0]` is no command: `[7,1]`; write `[0, 0, {…}]` to make, `[1, id, {…}]` to change, `[2, id]` to delete, `[3, id]` to take out, `[4, id]` to put in, `[5]` to empty, `[6, 0, [ids]]` to set");
-    insta::assert_snapshot!(coerce_change("tag_ids", json!([1, [4, 2]])).unwrap_err(), @"`values.tag_ids` mixes forms; it takes the ids or names of all records that it is to have, `[7, 8]`, or commands on records of `x.tag`: `[[4, 7]]` adds one, `[[3, 7]]` takes one out, `[[0, 0, {…}]]` makes one, `[[1, 7, {…}]]` changes one, `[[6, 0, [7, 8]]]` sets all; not `[1,[4,2]]`");
+    insta::assert_snapshot!(coerce_change("tag_ids", json!([[7, 1]])).unwrap_err(), @"`values.tag_ids[0]` is not a command: `[7,1]`; write `[0, 0, {…}]` to create, `[1, id, {…}]` to change, `[2, id]` to delete, `[3, id]` to unlink, `[4, id]` to link, `[5]` to empty, `[6, 0, [ids]]` to set");
+    insta::assert_snapshot!(coerce_change("tag_ids", json!([1, [4, 2]])).unwrap_err(), @"`values.tag_ids` mixes forms; it takes the ids or names of all records that it is to have, `[7, 8]`, or commands on records of `x.tag`: `[[4, 7]]` links one, `[[3, 7]]` unlinks one, `[[0, 0, {…}]]` creates one, `[[1, 7, {…}]]` changes one, `[[6, 0, [7, 8]]]` sets all; not `[1,[4,2]]`");
     insta::assert_snapshot!(coerce_change("tag_ids", json!([])).unwrap_err(), @"`values.tag_ids` is an empty list, with which Odoo does nothing; to empty it write `[[5]]`, to leave it as it is leave it out");
     insta::assert_snapshot!(coerce_change("line_ids", json!(["First"])).unwrap_err(), @r#"`values.line_ids[0]` stands for no record; give the id of one of `x.line`, not `"First"`"#);
 }
@@ -586,9 +586,9 @@ fn replacing_a_list_notes_what_happens_to_other_records() {
         let fitted = coerce_order(Operation::Write, values);
         fitted.notes[0].to_string()
     };
-    insta::assert_snapshot!(told(json!({"line_ids": [7]})), @"`values.line_ids` is set to only this one: of the others, those that cannot be without this record are deleted, others lose their link to it");
+    insta::assert_snapshot!(told(json!({"line_ids": [7]})), @"`values.line_ids` is set to only this one: of the others, those that cannot exist without this record are deleted, others lose their link to it");
     insta::assert_snapshot!(told(json!({"tag_ids": [[6, 0, [7]]]})), @"`values.tag_ids[0]` sets the list: of the others, none is deleted, they only lose their link");
-    insta::assert_snapshot!(told(json!({"line_ids": null})), @"`values.line_ids` is emptied: those that cannot be without this record are deleted, others lose their link to it");
+    insta::assert_snapshot!(told(json!({"line_ids": null})), @"`values.line_ids` is emptied: those that cannot exist without this record are deleted, others lose their link to it");
     insta::assert_snapshot!(told(json!({"line_ids": [{"name": "x"}]})), @"`values.line_ids` gets 1 new record, beside those that it has");
     let created = coerce_order(
         Operation::Create,
@@ -606,18 +606,18 @@ fn all_errors_of_a_record_and_its_lines_are_reported_at_once() {
                "line_ids": [[0, 0, {"name": "a", "price": "dear"}], [1, 7, {"prise": 3}]]}),
     );
     insta::assert_snapshot!(format_errors(&fitted.errors), @r#"
-    `values.nam` is no field of `x.order` that you can see; did you mean `name`, `day`?
+    `values.nam` is not a field of `x.order` that you can see; did you mean `name`, `day`?
     `values.active` is a boolean and takes `true` or `false`, not `"maybe"`
-    `values.state` is read-only: methods of the model set it, as behind the buttons of its form; leave it out, or call such a method if one is open to you
-    `values.total` is read-only: Odoo works it out from `line_ids`; change what it comes from
-    `values.write_date` is kept by Odoo itself, which passes over what is written; leave it out
-    `values.id` is what a record is known by, not one of its values; leave it out, records to change are named beside the values
+    `values.state` is read-only: methods of the model set it, such as those behind buttons; leave it out, or call such a method if you may
+    `values.total` is read-only: Odoo computes it from `line_ids`; change those
+    `values.write_date` is set by Odoo itself, which ignores what is written; leave it out
+    `values.id` identifies a record and is not one of its values; leave it out, and name records to change beside the values
     `values.partner_id.name` is a path, and values are fields of `x.order` itself; change the related record by itself
-    `values.hologram` is of a type that this version does not know, and so is left alone
-    `values.__last_update` is gone from Odoo; `write_date` tells when a record was changed
-    `values.display_name` is made by Odoo from other fields; write `name`
-    `values.line_ids[0].price` is float and takes a number with a point and no separators, units or signs of currency, such as `1234.56`, not `"dear"`
-    `values.line_ids[1].prise` is no field of `x.line` that you can see; did you mean `price`?
+    `values.hologram` has a type that this version does not support
+    `values.__last_update` was removed from Odoo; `write_date` says when a record was changed
+    `values.display_name` is computed by Odoo from other fields; write `name`
+    `values.line_ids[0].price` is float and takes a number with a point and no separators, units or currency signs, such as `1234.56`, not `"dear"`
+    `values.line_ids[1].prise` is not a field of `x.line` that you can see; did you mean `price`?
     "#);
 }
 
@@ -648,10 +648,10 @@ fn read_only_column_except_state_may_be_set_on_create() {
     let created = ask(Operation::Create);
     assert_eq!(Value::Object(created.values), json!({"move_type": "entry"}));
     insta::assert_snapshot!(format_errors(&created.errors), @"
-    `values.state` is read-only: methods of the model set it, as behind the buttons of its form; leave it out, or call such a method if one is open to you
-    `values.amount` is read-only: Odoo works it out from `move_type`; change what it comes from
-    `values.company_id` is read-only, for it shows `journal_id.company_id`; change it there
-    `values.credit` is read-only: Odoo works it out by itself; leave it out
+    `values.state` is read-only: methods of the model set it, such as those behind buttons; leave it out, or call such a method if you may
+    `values.amount` is read-only: Odoo computes it from `move_type`; change those
+    `values.company_id` is read-only, because it shows `journal_id.company_id`; change it there
+    `values.credit` is read-only: Odoo computes it; leave it out
     ");
     assert_eq!(ask(Operation::Write).errors.len(), 5);
 }
@@ -780,7 +780,7 @@ fn binary_accepts_only_base64() {
     let at = ArgumentPath::argument("values");
     let raw = members(json!({"raw": "aGVsbG8="}));
     let fitted = coerce(&model, &known, Operation::Write, raw, (&at, None)).unwrap();
-    insta::assert_snapshot!(format_errors(&fitted.errors), @"`values.raw` takes bytes as they are, which JSON cannot carry; give them in base64 in `datas`");
+    insta::assert_snapshot!(format_errors(&fitted.errors), @"`values.raw` takes raw bytes, which JSON cannot represent; write them as base64 to `datas`");
 }
 
 #[test]
@@ -834,7 +834,7 @@ fn oversized_and_deeply_nested_values_are_rejected() {
         deep = json!({"name": "x", "part_ids": [deep]});
     }
     let fitted = coerce_order(Operation::Create, json!({"name": "x", "line_ids": [deep]}));
-    insta::assert_snapshot!(format_errors(&fitted.errors), @"`values.line_ids[0].part_ids[0].part_ids[0].part_ids[0].part_ids[0].part_ids[0].part_ids[0]` is inside 6 other records; make the inner ones by themselves");
+    insta::assert_snapshot!(format_errors(&fitted.errors), @"`values.line_ids[0].part_ids[0].part_ids[0].part_ids[0].part_ids[0].part_ids[0].part_ids[0]` is inside 6 other records; write the inner ones by themselves");
 
     let mut nested = json!(1);
     for _ in 0..100 {
