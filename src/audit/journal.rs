@@ -206,11 +206,6 @@ impl Journal {
         })
     }
 
-    #[cfg(test)]
-    pub(super) async fn begin(&self, record: Record) -> Result<PendingRecord, AuditUnavailable> {
-        self.pending(record).start().await
-    }
-
     /// A call that has not started yet; a write if its outcome is
     /// [`AuditOutcome::Begun`]. Boxed, because a record is too large for the futures of
     /// all tools.

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::{
     AuditOutcome, AuditUnavailable, ChainDamage, ChainKey, Journal, JournalOpenError,
-    JournalSettings, JournalSummary, Rotation, StoredRecord, journal_files,
+    JournalSettings, JournalSummary, PendingRecord, Record, Rotation, StoredRecord, journal_files,
     record::tests::{read_record, write_record},
 };
 
@@ -84,6 +84,12 @@ impl TestJournal {
                 kind => kind.to_owned(),
             })
             .collect()
+    }
+}
+
+impl Journal {
+    async fn begin(&self, record: Record) -> Result<PendingRecord, AuditUnavailable> {
+        self.pending(record).start().await
     }
 }
 

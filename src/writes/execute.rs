@@ -12,6 +12,7 @@ use super::{
     undo::{UndoCapture, new_change_id, release_undo, reserve_undo},
 };
 use crate::access::{AuthorizedWrite, OdooSession, OperationError};
+use gatepost_base::text::append;
 use gatepost_odoo::{Call, Operation};
 use gatepost_odoo_client::CallError;
 
@@ -26,7 +27,8 @@ pub async fn execute(
     operation: &impl WriteOperation,
 ) -> Result<WriteOutcome, OperationError> {
     let key = IdempotencyKey::of(access, request);
-    let unfinished = match key.prior_attempt().await? {
+    let prior = key.prior_attempt().await?;
+    let unfinished = match prior {
         PriorAttempt::None => None,
         PriorAttempt::Done(done) => return Ok(repeat_response(access, operation, &done).await),
         PriorAttempt::Unknown(attempt) => match recover(access, operation, &attempt).await? {
@@ -190,9 +192,8 @@ fn explain_error(
     };
     // Without a key the gateway never learns which records were created.
     if let Some(id) = change_id.filter(|_| has_key || operation_of(plan) != Operation::Create) {
-        how.push_str(&format!(
-            ". If it was done, undo_change with `change`: \"{id}\" undoes it"
-        ));
+        let undo = format_args!(". If it was done, undo_change with `change`: \"{id}\" undoes it");
+        append(&mut how, undo);
     }
     OperationError::OutcomeUnknown { error, how }
 }

@@ -119,7 +119,7 @@ fn unusable_store_settings_are_rejected_at_startup() {
         ),
         (
             "[changes]\nfile = \"changes.redb\"\n[redis]\nurl = \"redis://127.0.0.1\"",
-            "replicas do not see each other's files",
+            "replicas do not share files",
         ),
         ("[changes]\nfile = \"other.redb\"", "is not a store file"),
         ("[changes]\nkeep_keys_hours = 0", "1 to 8,784"),

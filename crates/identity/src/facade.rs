@@ -104,25 +104,18 @@ impl Facade {
             "code_challenge_methods_supported": ["S256"],
             "token_endpoint_auth_methods_supported": ["none"],
         });
-        let copied = [
-            ("jwks_uri", &provider.jwks_uri),
-            ("revocation_endpoint", &provider.revocation_endpoint),
-        ];
         if let Some(members) = document.as_object_mut() {
-            for (name, value) in copied {
-                if let Some(value) = value {
-                    members.insert(name.to_owned(), json!(value));
-                }
-            }
-            for (name, list) in [
-                ("scopes_supported", &provider.scopes_supported),
+            for (name, value) in [
+                ("jwks_uri", json!(provider.jwks_uri)),
+                ("revocation_endpoint", json!(provider.revocation_endpoint)),
+                ("scopes_supported", json!(provider.scopes_supported)),
                 (
                     "response_modes_supported",
-                    &provider.response_modes_supported,
+                    json!(provider.response_modes_supported),
                 ),
             ] {
-                if !list.is_empty() {
-                    members.insert(name.to_owned(), json!(list));
+                if !value.is_null() && value != json!([]) {
+                    members.insert(name.to_owned(), value);
                 }
             }
         }

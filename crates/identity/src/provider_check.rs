@@ -74,7 +74,12 @@ impl Provider {
             }
             Err(unavailable) => results.push(explain_unavailable(&unavailable)),
         }
-        results.extend(self.check_addresses().await);
+        if self.endpoints.http.is_public().await == Some(false) {
+            results.push(CheckResult::warn(
+                "its address is not public, so that assistants in a cloud (claude.ai, ChatGPT) cannot reach it to log in",
+                "no action is needed if all clients are in your own network",
+            ));
+        }
         let settings = &self.settings;
         if settings.validation != Validation::Introspection || settings.signed_introspection {
             results.push(match self.keys.load(now).await {
@@ -169,16 +174,6 @@ impl Provider {
             ));
         }
         results
-    }
-
-    async fn check_addresses(&self) -> Vec<CheckResult> {
-        match self.endpoints.http.is_public().await {
-            Some(false) => vec![CheckResult::warn(
-                "its address is not public, so that assistants in a cloud (claude.ai, ChatGPT) cannot reach it to log in",
-                "no action is needed if all clients are in your own network",
-            )],
-            Some(true) | None => Vec::new(),
-        }
     }
 
     /// The holder of a token.

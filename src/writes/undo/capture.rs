@@ -89,7 +89,7 @@ impl UndoCapture {
             UndoSupport::Delete => {
                 capture
                     .capture_delete(access, &schema, &plan.before)
-                    .await?
+                    .await?;
             }
             UndoSupport::Update(fields) => {
                 // The caller may also write fields that are visible in some records only.

@@ -211,7 +211,7 @@ fn to_written_form(field: &Field, given: &Value, deleted: &DeletedLinks) -> Opti
         | FieldClass::Unknown => None,
         FieldClass::Many2one => {
             let id = RecordId::from_json(given.get(0).unwrap_or(given));
-            Some(id.map_or(false.into(), |id| id.get().into()))
+            Some(id.map_or(Value::Bool(false), |id| id.get().into()))
         }
         FieldClass::Many2many => {
             let links = links_in_value(field, given).into_iter();

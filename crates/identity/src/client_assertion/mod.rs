@@ -8,7 +8,7 @@ use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use jsonwebtoken::{Header, encode};
 use serde::Serialize;
 
 pub use self::private_key::InvalidClientKey;
@@ -23,11 +23,7 @@ const BACKDATE_S: i64 = 10;
 /// The gateway's private key at a provider, and its client id.
 pub struct ClientKey {
     client_id: String,
-    /// `kid`; not needed by a client with one key.
-    key_id: Option<String>,
-    algorithm: Algorithm,
-    key: EncodingKey,
-    is_zitadel_key_file: bool,
+    private: PrivateKey,
 }
 
 /// An assertion could not be created. Never the caller's fault.
@@ -67,21 +63,11 @@ impl ClientKey {
         key_id: Option<&str>,
         client_id: Option<&str>,
     ) -> Result<Self, InvalidClientKey> {
-        let PrivateKey {
-            algorithm,
-            key,
-            key_id: own_key_id,
-            client_id: own_client_id,
-            is_zitadel_key_file,
-        } = PrivateKey::read(text)?;
-        Ok(Self {
-            client_id: reconcile_setting("client_id", own_client_id, client_id)?
-                .ok_or(InvalidClientKey::NoClientId)?,
-            key_id: reconcile_setting("key_id", own_key_id, key_id)?,
-            algorithm,
-            key,
-            is_zitadel_key_file,
-        })
+        let mut private = PrivateKey::read(text)?;
+        let client_id = reconcile_setting("client_id", private.client_id.take(), client_id)?
+            .ok_or(InvalidClientKey::NoClientId)?;
+        private.key_id = reconcile_setting("key_id", private.key_id.take(), key_id)?;
+        Ok(Self { client_id, private })
     }
 
     /// The gateway's client id at the provider.
@@ -91,7 +77,7 @@ impl ClientKey {
 
     /// Whether it was read from a Zitadel key file.
     pub fn is_zitadel_key_file(&self) -> bool {
-        self.is_zitadel_key_file
+        self.private.is_zitadel_key_file
     }
 
     /// A new assertion for a single request: providers reject a `jti` that they
@@ -104,8 +90,8 @@ impl ClientKey {
         getrandom::fill(&mut random).map_err(AssertionSigningError::Randomness)?;
         let header = Header {
             typ: None,
-            kid: self.key_id.clone(),
-            ..Header::new(self.algorithm)
+            kid: self.private.key_id.clone(),
+            ..Header::new(self.private.algorithm)
         };
         // Zitadel rejects assertions more than a second ahead of its own clock.
         let issued = now.as_second().saturating_sub(BACKDATE_S);
@@ -117,14 +103,18 @@ impl ClientKey {
             exp: issued.saturating_add(LIFETIME_S),
             jti: URL_SAFE_NO_PAD.encode(random),
         };
-        encode(&header, &assertion, &self.key).map_err(AssertionSigningError::Key)
+        encode(&header, &assertion, &self.private.key).map_err(AssertionSigningError::Key)
     }
 }
 
 // Not derived, so that a new field cannot show the key.
 impl fmt::Debug for ClientKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ClientKey({}, {:?}, ..)", self.client_id, self.key_id)
+        write!(
+            f,
+            "ClientKey({}, {:?}, ..)",
+            self.client_id, self.private.key_id
+        )
     }
 }
 

@@ -21,6 +21,7 @@ use crate::jwt::{RSA_ALGORITHMS, parse_algorithm};
 pub(super) struct PrivateKey {
     pub(super) algorithm: Algorithm,
     pub(super) key: EncodingKey,
+    /// `kid`; not needed by a client with one key.
     pub(super) key_id: Option<String>,
     pub(super) client_id: Option<String>,
     pub(super) is_zitadel_key_file: bool,

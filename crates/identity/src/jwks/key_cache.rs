@@ -50,17 +50,17 @@ pub(crate) type FetchedKeys = (Bytes, Option<Duration>);
 pub(crate) struct KeyCache {
     /// For the log.
     provider: ProviderName,
-    keys: Arc<Refreshing<KeySet>>,
-    missing: Mutex<MissingKeys>,
+    pub(super) keys: Arc<Refreshing<KeySet>>,
+    pub(super) missing: Mutex<MissingKeys>,
 }
 
 /// Key ids that the provider did not have.
 #[derive(Default)]
-struct MissingKeys {
+pub(super) struct MissingKeys {
     /// When keys were last fetched because of a missing key.
     last_fetch: Option<Instant>,
     /// With the time of the fetch; the oldest first.
-    ids: VecDeque<(Box<str>, Instant)>,
+    pub(super) ids: VecDeque<(Box<str>, Instant)>,
 }
 
 impl KeyCache {
@@ -171,24 +171,6 @@ impl KeyCache {
             }
             fetched
         }
-    }
-
-    /// Waits until no fetch is in flight.
-    #[cfg(test)]
-    pub(super) async fn wait_until_idle(&self) {
-        if let Some(flight) = self.keys.in_flight() {
-            drop(flight.await);
-        }
-    }
-
-    #[cfg(test)]
-    pub(super) fn is_fetching(&self) -> bool {
-        self.keys.in_flight().is_some()
-    }
-
-    #[cfg(test)]
-    pub(super) fn missing_key_count(&self) -> usize {
-        lock(&self.missing).ids.len()
     }
 }
 

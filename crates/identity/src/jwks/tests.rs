@@ -7,12 +7,29 @@ use std::{
 };
 
 use bytes::Bytes;
-use gatepost_base::ProviderName;
+use gatepost_base::{ProviderName, sync::lock};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::{FetchedKeys, KeyCache, key_set::InvalidKeySet};
 use crate::{ProviderError, ProviderUnavailable, TokenError, TokenRejected};
+
+impl KeyCache {
+    /// Waits until no fetch is in flight.
+    async fn wait_until_idle(&self) {
+        if let Some(flight) = self.keys.in_flight() {
+            drop(flight.await);
+        }
+    }
+
+    fn is_fetching(&self) -> bool {
+        self.keys.in_flight().is_some()
+    }
+
+    fn missing_key_count(&self) -> usize {
+        lock(&self.missing).ids.len()
+    }
+}
 
 const X: &str = "__jpuKxTDAJy4_NAaW44N-0zXhbjvnS76wqqWn69anM";
 const Y: &str = "kQcW1TROJf4em1fqZWgfKPfhO35LD742lm5E4X7W1ig";

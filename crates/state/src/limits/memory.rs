@@ -58,7 +58,7 @@ impl LocalLimiter {
         // Locked in key order, so that two decisions cannot deadlock.
         let mut held: Vec<_> = entries
             .iter()
-            .map(|(request, entry)| (request, lock(&entry)))
+            .map(|(request, entry)| (request, lock(entry)))
             .collect();
         let longest = held
             .iter()

@@ -565,8 +565,8 @@ fn invalid_x2many_value_is_rejected_with_the_accepted_forms() {
     );
     insta::assert_snapshot!(coerce_change("tag_ids", json!([[7, 1]])).unwrap_err(), @"`values.tag_ids[0]` is not a command: `[7,1]`; write `[0, 0, {…}]` to create, `[1, id, {…}]` to change, `[2, id]` to delete, `[3, id]` to unlink, `[4, id]` to link, `[5]` to empty, `[6, 0, [ids]]` to set");
     insta::assert_snapshot!(coerce_change("tag_ids", json!([1, [4, 2]])).unwrap_err(), @"`values.tag_ids` mixes forms; it takes the ids or names of all records that it is to have, `[7, 8]`, or commands on records of `x.tag`: `[[4, 7]]` links one, `[[3, 7]]` unlinks one, `[[0, 0, {…}]]` creates one, `[[1, 7, {…}]]` changes one, `[[6, 0, [7, 8]]]` sets all; not `[1,[4,2]]`");
-    insta::assert_snapshot!(coerce_change("tag_ids", json!([])).unwrap_err(), @"`values.tag_ids` is an empty list, with which Odoo does nothing; to empty it write `[[5]]`, to leave it as it is leave it out");
-    insta::assert_snapshot!(coerce_change("line_ids", json!(["First"])).unwrap_err(), @r#"`values.line_ids[0]` stands for no record; give the id of one of `x.line`, not `"First"`"#);
+    insta::assert_snapshot!(coerce_change("tag_ids", json!([])).unwrap_err(), @"`values.tag_ids` is an empty list, which Odoo ignores; write `[[5]]` to empty it, or leave it out");
+    insta::assert_snapshot!(coerce_change("line_ids", json!(["First"])).unwrap_err(), @r#"`values.line_ids[0]` names no record; write the id of one of `x.line`, not `"First"`"#);
 }
 
 #[test]
