@@ -150,6 +150,14 @@ impl JournalWriter {
         }
         let error = result.err().map(|error| error.to_string());
         let before = self.health.replace_error(error.clone());
+        if error.is_some() {
+            // Dropping the senders reports the failure, now that the next write is refused;
+            // the records stay queued.
+            let waiting = self.inbox.iter_mut().map(|(_, held)| held);
+            for held in waiting.chain(&mut self.in_flight) {
+                held.durable = None;
+            }
+        }
         match (before, error) {
             (None, Some(error)) => error!(
                 error,
@@ -184,12 +192,6 @@ impl JournalWriter {
                     // The client may have left.
                     let _gone = durable.send(());
                 }
-            }
-        } else {
-            // Dropping the senders reports the failure; the records stay queued.
-            let waiting = self.inbox.iter_mut().map(|(_, held)| held);
-            for held in waiting.chain(&mut self.in_flight) {
-                held.durable = None;
             }
         }
         result

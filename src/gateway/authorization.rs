@@ -66,6 +66,7 @@ impl Gateway {
             .await
             .map_err(|why| self.unauthenticated(&context.route, why))?;
         let instance = endpoint.instance.name();
+        // Issuer, kind and roles are those of the fresh answer; the subject is the same.
         Ok(Some(RequestContext {
             caller: self.with_odoo_credential(current.caller, &current.credentials, instance)?,
             token: current.token,

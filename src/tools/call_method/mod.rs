@@ -55,7 +55,7 @@ write_arguments! {
         /// By name, such as `{"partner_ids":[14]}`.
         #[serde(default, rename = "arguments")]
         #[schemars(with = "ObjectArgument")]
-        method_arguments: Map<String, Value>,
+        given: Map<String, Value>,
         /// Such as `{"company_ids":[1],"lang":"fr_FR"}`.
         context: Option<ContextRequest>,
     }
@@ -102,7 +102,7 @@ impl WriteOperation for Arguments {
             "Call {method} of {model} on {}{language}",
             target_phrase(ids)
         );
-        let given = &self.method_arguments;
+        let given = &self.given;
         if given.is_empty() {
             preview.push_str(", without arguments");
         } else {
@@ -305,7 +305,7 @@ impl Arguments {
         context: &Context,
     ) -> Result<BTreeMap<String, Vec<String>>, OperationError> {
         let Self { model, method, .. } = self;
-        let given = &self.method_arguments;
+        let given = &self.given;
         let mut linked = BTreeMap::new();
         let open = access.methods(model);
         for accepted in open.get(method).into_iter().flatten() {

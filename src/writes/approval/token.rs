@@ -17,8 +17,7 @@ const MAC_BYTES: usize = 16;
 /// Bytes of the expiry, the nonce, and the two MACs.
 const TOKEN_BYTES: usize = 8 + 8 + 2 * MAC_BYTES;
 
-/// What a token is valid for.
-#[derive(Debug)]
+/// What a token is valid for. No `Debug`: it holds the secret.
 pub(crate) struct ApprovalToken<'a> {
     pub(crate) secret: &'a [u8; 32],
     pub(crate) caller: &'a Caller,
