@@ -9,7 +9,7 @@ use gatepost_policy::{Arguments, Forbidden, Incomplete, Permitted, PolicyFacts, 
 
 impl OdooSession<'_> {
     /// Returns the fields of a model that both the caller and the Odoo user may
-    /// see. A hidden field looks as if it did not exist.
+    /// see. A hidden field is omitted, like one that does not exist.
     ///
     /// # Errors
     /// [`OperationError`].

@@ -242,9 +242,9 @@ mod tests {
     use gatepost_odoo::{OdooError, Operation};
     use gatepost_odoo_client::CallError;
 
-    /// Of the transparent variants the crates of the inner errors pin the texts.
+    /// The texts of transparent variants are pinned in the crates of the inner errors.
     #[test]
-    fn error_texts() {
+    fn errors_say_what_happened_and_what_to_do() {
         let call = || Arc::new(CallError::Fault(OdooError::UnknownModel));
         let no_entropy = || OperationError::from(getrandom::Error::UNSUPPORTED);
         let errors = [

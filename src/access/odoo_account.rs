@@ -197,7 +197,7 @@ impl OdooAccount {
             .collect();
         let mut logged = lock(&self.logged_unresolved_rules);
         if !unresolved.is_empty() && logged.insert(model.clone()) {
-            tracing::warn!(instance.name = %instance, odoo.model = %model, error = %unresolved.join(", "), "Closed a model whose rules name fields that it does not have");
+            tracing::warn!(instance.name = %instance, odoo.model = %model, error = %unresolved.join(", "), "Denied access to a model because its rules name fields that it does not have");
         }
     }
 

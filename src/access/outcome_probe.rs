@@ -1,7 +1,7 @@
 //! Queries that show whether a write was done whose response was lost.
 //!
 //! They bypass the policy's row filters: a record that the policy hides from
-//! the caller must not look as if it did not exist, or the write is repeated.
+//! the caller must not be taken for missing, or the write is repeated.
 //! They return only ids, and only `writes` uses them, for writes that the caller
 //! was permitted to make.
 

@@ -103,7 +103,7 @@ impl RecordSnapshot {
         self.rows.iter().map(|(id, row)| (*id, row))
     }
 
-    /// The same, to change them.
+    /// The rows, mutable.
     pub(crate) fn rows_mut(&mut self) -> impl Iterator<Item = (RecordId, &mut Map<String, Value>)> {
         self.rows.iter_mut().map(|(id, row)| (*id, row))
     }

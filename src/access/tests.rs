@@ -1,4 +1,4 @@
-//! Which key a call goes out with, and whether it goes out at all.
+//! The API key that a call is sent with, and whether it is sent at all.
 
 use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
 
@@ -51,8 +51,8 @@ fn instance(service_key_writes: bool) -> Instance {
     })
 }
 
-/// Makes a call of this effect, which policy allows, and gives back why it
-/// brought no answer, and how many calls went out.
+/// Makes a permitted call with this operation. Returns the error, and the number
+/// of calls that were sent.
 async fn attempt_call(
     instance: &Instance,
     credential: Option<CredentialName>,
@@ -61,7 +61,7 @@ async fn attempt_call(
     attempt_audited_call(instance, credential, effect, &RequestAudit::disabled()).await
 }
 
-/// The same, with a trail.
+/// The same, with an audit journal.
 async fn attempt_audited_call(
     instance: &Instance,
     credential: Option<CredentialName>,
@@ -165,7 +165,7 @@ async fn unknown_credential_is_rejected_instead_of_using_the_service_key() {
             "{denied}"
         );
         assert_eq!(sent, 0);
-        // The client reads one sentence, we the names.
+        // The client gets one general sentence; the log gets the names.
         assert!(!denied.to_string().contains("marketing"), "{denied}");
         let secret = std::error::Error::source(&denied).unwrap().to_string();
         assert_eq!(
@@ -207,7 +207,7 @@ async fn write_is_audited_before_and_after_and_not_sent_without_audit() {
         outcomes(),
         ["begun None", "failed Some(\"odoo_unreachable\")"]
     );
-    // Something stands in its place that cannot be written.
+    // The file is replaced by something that cannot be written.
     fs::rename(&file, folder.path().join("audit.jsonl.1")).unwrap();
     fs::create_dir(&file).unwrap();
     for effect in OPERATIONS.into_iter().filter(|effect| !effect.is_read()) {

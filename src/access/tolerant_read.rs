@@ -57,7 +57,7 @@ impl OdooSession<'_> {
             return Err(OperationError::Call(refusal));
         };
         // Read these ids from now on: records created or deleted between the
-        // calls must not look as if their fields were empty.
+        // calls must not appear to have empty fields.
         let template = call(&id);
         let found: Vec<i64> = Rows::parse(&ids)?.ids().collect();
         let domain = Domain::parse(&json!([["id", "in", found]]))?;

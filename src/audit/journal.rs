@@ -165,7 +165,7 @@ impl Journal {
     }
 
     /// Applies new settings if they differ only in rotation and recorded values;
-    /// returns whether they do. Otherwise the journal must be opened anew.
+    /// returns whether they do. Otherwise the journal must be reopened.
     pub fn reconfigure(&self, settings: &JournalSettings) -> bool {
         let Some(open) = &self.0 else {
             return settings.file.is_none() && !settings.stdout;

@@ -153,10 +153,10 @@ mod tests {
     use gatepost_odoo::{Operation, RecordId};
 
     fn ids(answer: &str) -> (Option<usize>, Vec<u32>, usize) {
-        let told = ResponseSummary::of(answer.as_bytes(), Operation::Read);
-        assert_eq!(told.size_bytes, answer.len());
-        let ids = told.ids.into_iter().map(RecordId::get).collect();
-        (told.rows, ids, told.ids_count)
+        let summary = ResponseSummary::of(answer.as_bytes(), Operation::Read);
+        assert_eq!(summary.size_bytes, answer.len());
+        let ids = summary.ids.into_iter().map(RecordId::get).collect();
+        (summary.rows, ids, summary.ids_count)
     }
 
     #[test]

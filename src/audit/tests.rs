@@ -1,4 +1,4 @@
-//! What a journal keeps, whatever happens to it.
+//! The journal under failures: torn lines, forged records, full disks.
 
 use std::{
     fs,
@@ -26,7 +26,8 @@ struct TestJournal {
 
 impl TestJournal {
     fn new() -> Self {
-        // In memory where that can be: a thousand openings send to the disk each.
+        // In memory if possible, because a thousand openings would sync the disk
+        // each.
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
         let folder = folder.unwrap();
         let settings = JournalSettings {
@@ -49,7 +50,7 @@ impl TestJournal {
         Journal::open(self.settings.clone()).unwrap()
     }
 
-    /// A journal with so many records, closed again.
+    /// A closed journal with this number of records.
     fn with_records(self, records: u128) -> Self {
         let journal = self.open();
         for request in 1..=records {
@@ -71,16 +72,20 @@ impl TestJournal {
         let mut all = Vec::new();
         let files = self.files();
         let key = self.settings.key.as_ref();
-        let history = JournalSummary::verify(&files, key, |told, _| all.push(told.clone()))?;
+        let history = JournalSummary::verify(&files, key, |entry, _| all.push(entry.clone()))?;
         Ok((history, all))
     }
 
-    /// Everything that is told, in short.
+    /// All records, in short form.
     fn summaries(&self) -> Vec<String> {
         let (_, all) = self.read_all().unwrap();
         all.iter()
-            .map(|told| match told.kind.as_str() {
-                "call" => format!("{} {}", told.request.trim_start_matches('0'), told.outcome),
+            .map(|entry| match entry.kind.as_str() {
+                "call" => format!(
+                    "{} {}",
+                    entry.request.trim_start_matches('0'),
+                    entry.outcome
+                ),
                 kind => kind.to_owned(),
             })
             .collect()
@@ -107,7 +112,7 @@ async fn read_is_one_line_and_write_is_two_with_the_first_before_sending() {
         .unwrap()
         .finish(AuditOutcome::Answered, None);
     let begun = journal.begin(write_record(2)).await.unwrap();
-    // It is on the disk already, with what was handed in before it.
+    // It is already durable, with the records that were queued before it.
     assert_eq!(place.summaries(), ["began", "1 answered", "2 begun"]);
     assert_eq!(
         place.verify().unwrap().unfinished_writes,
@@ -134,12 +139,12 @@ async fn dropped_read_is_cancelled_and_dropped_write_is_unknown() {
     drop(journal.begin(read_record(1)).await.unwrap());
     drop(journal.begin(write_record(2)).await.unwrap());
     assert!(journal.close(PATIENCE));
-    let (_, told) = place.read_all().unwrap();
+    let (_, entries) = place.read_all().unwrap();
     assert_eq!(
         place.summaries()[1..],
         ["1 cancelled", "2 begun", "2 unknown"]
     );
-    assert_eq!(told[3].reason.as_deref(), Some("hung_up"));
+    assert_eq!(entries[3].reason.as_deref(), Some("hung_up"));
 }
 
 #[test]
@@ -171,7 +176,7 @@ fn journal_cut_at_any_byte_reopens_and_records_the_tear() {
         for cut in ends[lines - 3]..whole.len() {
             fs::write(place.path(), &whole[..cut]).unwrap();
             let kept = ends.iter().filter(|end| **end <= cut).count();
-            // Only the line end is missing: the record itself is there.
+            // Only the line end is missing; the record itself is complete.
             let kept = kept + usize::from(whole[cut] == b'\n' && !ends.contains(&cut));
             let torn = !ends.contains(&cut);
             let journal = place.open();
@@ -194,7 +199,7 @@ fn journal_torn_in_its_first_line_restarts_and_records_the_tear() {
         assert!(place.open().close(PATIENCE));
         assert_eq!(place.summaries(), ["began", "torn"], "cut at {cut}");
     }
-    // What was torn off is beside it.
+    // The torn part is in a file beside it.
     assert!(place.folder.path().join("audit.jsonl.torn").exists());
 }
 
@@ -225,7 +230,7 @@ fn journal_with_a_changed_last_line_is_not_overwritten() {
         "{error}"
     );
     assert_eq!(bytes(&place.path()), changed);
-    // So is one that was made with another key.
+    // So is one that was written with another key.
     let mut keyed = TestJournal::new().with_records(2);
     keyed.settings.key = ChainKey::new(&[7; 32]);
     let error = Journal::open(keyed.settings).unwrap_err();
@@ -263,10 +268,10 @@ fn chain_spans_rotated_files_and_oldest_are_removed() {
         "audit.jsonl",
     ];
     assert_eq!(names, expected);
-    let (history, told) = place.read_all().unwrap();
+    let (history, entries) = place.read_all().unwrap();
     assert!(history.first_seq > 1, "{history:?}");
-    assert_eq!(told.last().unwrap().request, format!("{:032x}", 20));
-    // One file more or less in the middle is found.
+    assert_eq!(entries.last().unwrap().request, format!("{:032x}", 20));
+    // A missing or additional file in the middle is detected.
     fs::remove_file(&files[1]).unwrap();
     assert!(matches!(
         place.verify(),
@@ -331,7 +336,7 @@ fn missing_first_or_middle_line_is_detected() {
             Err(ChainDamage::InvalidLine(_, line, _)) => {
                 assert_eq!(line, u64::try_from(gone).unwrap() + 1);
             }
-            // Of the end nothing tells.
+            // A missing end cannot be detected.
             other => assert_eq!(gone, lines.len() - 1, "{other:?}"),
         }
     }
@@ -340,7 +345,7 @@ fn missing_first_or_middle_line_is_detected() {
 #[tokio::test]
 async fn unwritable_journal_rejects_writes_until_it_recovers() {
     let place = TestJournal::new();
-    // A folder in the place of the next file: as a disk that takes nothing.
+    // A folder in place of the next file, like a disk that cannot be written.
     let mut settings = place.settings.clone();
     settings.rotation.max_bytes = 1;
     settings.rotation.keep_files = 1;
@@ -357,7 +362,7 @@ async fn unwritable_journal_rejects_writes_until_it_recovers() {
         journal.begin(write_record(3)).await.unwrap_err(),
         AuditUnavailable
     );
-    // Reads go on.
+    // Reads continue.
     drop(journal.begin(read_record(4)).await.unwrap());
     fs::remove_dir(place.path()).unwrap();
     assert!(journal.flush(PATIENCE));
@@ -368,9 +373,9 @@ async fn unwritable_journal_rejects_writes_until_it_recovers() {
         .unwrap()
         .finish(AuditOutcome::Answered, None);
     assert!(journal.close(PATIENCE));
-    let told: Vec<String> = place.summaries();
-    let calls: Vec<&String> = told.iter().filter(|line| *line != "began").collect();
-    // With one byte a file, those before the last two are gone.
+    let summaries: Vec<String> = place.summaries();
+    let calls: Vec<&String> = summaries.iter().filter(|line| *line != "began").collect();
+    // With one byte per file, those before the last two are deleted.
     assert_eq!(calls, ["5 begun", "5 answered"]);
 }
 
@@ -396,7 +401,7 @@ fn lowering_keep_files_leaves_an_intact_chain() {
     write(10..13);
     let history = place.verify().unwrap();
     assert_eq!(history.files, 3);
-    // What has a name of somebody's own is not the journal's.
+    // Files with other names do not belong to the journal.
     let own = ["jsonl.9x", "jsonl.007"].map(|end| place.path().with_extension(end));
     for own in &own {
         fs::write(own, "mine").unwrap();
@@ -420,10 +425,10 @@ async fn records_beyond_the_queue_limit_are_recorded_as_lost() {
     assert!(journal.begin(read_record(1)).await.unwrap().may_be_lost());
     fs::remove_dir(place.path()).unwrap();
     assert!(journal.close(PATIENCE));
-    let (history, told) = place.read_all().unwrap();
+    let (history, entries) = place.read_all().unwrap();
     assert_eq!(history.lost_records, 5_000 - 4_096 + 1);
     assert_eq!(
-        told.iter().filter(|told| told.kind == "call").count(),
+        entries.iter().filter(|entry| entry.kind == "call").count(),
         4_096
     );
 }

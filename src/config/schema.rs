@@ -389,7 +389,7 @@ fn check_format(format: Option<&str>, text: &str) -> Result<(), String> {
         Some("credential-name") => stringify_error(CredentialName::try_from(text)).map_err(|message| {
             if looks_like_secret(text) {
                 // Not repeated: people put the key itself here.
-                "this must be the name of a credential, but looks like its key".to_owned()
+                "this must be the name of a credential, but it appears to be an API key".to_owned()
             } else {
                 message
             }

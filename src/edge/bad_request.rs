@@ -87,7 +87,7 @@ mod tests {
     use gatepost_base::TraceId;
 
     #[test]
-    fn bad_request_table() {
+    fn each_bad_request_has_its_own_status_and_text() {
         let all = [
             BadRequest::BodyMalformed,
             BadRequest::BodyTooLarge { limit: 1 },

@@ -32,7 +32,7 @@ pub(super) async fn read_head(
     let first = head_limit
         .as_ref()
         .is_none_or(|limit| limit.start_head(bounds.max_head_bytes));
-    // Otherwise Pingora drops a pipelined request, which looks like a disconnect.
+    // Otherwise Pingora drops a pipelined request, which appears to be a disconnect.
     session.set_pipelining_enabled(true);
     let mut shutdown = shutdown.clone();
     let read = tokio::select! {

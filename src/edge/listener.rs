@@ -160,11 +160,11 @@ async fn tls_handshake(
         Ok(Ok(stream)) => Some(Box::new(stream)),
         // Not a warning, because scanners cause it all day.
         Ok(Err(e)) => {
-            debug!(error = %e, %peer, "Failed a TLS handshake");
+            debug!(error = %e, %peer, "Failed to complete a TLS handshake");
             None
         }
         Err(_) => {
-            debug!(%peer, "Timed out a TLS handshake");
+            debug!(%peer, "Timed out waiting for a TLS handshake");
             None
         }
     }

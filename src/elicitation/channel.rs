@@ -219,7 +219,7 @@ mod tests {
     use super::ElicitationError;
 
     #[test]
-    fn error_texts() {
+    fn errors_say_what_happened_and_what_to_do() {
         let errors = [
             ElicitationError::Cancelled,
             ElicitationError::ClientDisconnected,

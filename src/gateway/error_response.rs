@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn request_error_table() {
+    fn each_request_error_has_its_own_response() {
         let rows: Vec<String> = all_errors()
             .iter()
             .map(|error| {

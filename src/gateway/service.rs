@@ -41,13 +41,13 @@ pub struct Gateway {
     pub facade: Option<Arc<RegistrationFacade>>,
     /// The largest body that may be read, in bytes.
     pub max_body_bytes: usize,
-    /// The audit journal of all calls to Odoo. A reload keeps it.
+    /// The audit journal of all calls to Odoo. It survives a reload.
     pub journal: Arc<Journal>,
-    /// The state that writes need. A reload keeps it.
+    /// The state that writes need. It survives a reload.
     pub state_store: Arc<StateStore>,
-    /// Questions that people have not answered yet. A reload keeps them.
+    /// Questions that people have not answered yet. They survive a reload.
     pub pending_elicitations: Arc<PendingElicitations>,
-    /// Writes that were sent to Odoo. A reload keeps them.
+    /// Writes that were sent to Odoo. They survive a reload.
     pub in_flight_writes: Arc<InFlightWrites>,
     /// How many configurations came before this one, in this process.
     pub generation: u64,

@@ -9,14 +9,14 @@ use gatepost_base::text::{append, html_to_text, one_line};
 use gatepost_odoo::MethodName;
 use gatepost_policy::Arguments;
 
-/// Characters of a signature.
+/// The most characters of a signature.
 const MAX_SIGNATURE_CHARS: usize = 300;
-/// Characters of what a method does.
+/// The most characters of a method's summary.
 const MAX_SUMMARY_CHARS: usize = 160;
-/// Methods that are kept of a model; Odoo's largest have two hundred.
+/// The most methods stored for a model; Odoo's largest have two hundred.
 const MAX_METHODS: usize = 500;
 
-/// What an Odoo says of the methods of one model.
+/// Odoo's documentation of the methods of one model.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Documentation {
     methods: BTreeMap<Box<str>, MethodDocumentation>,
@@ -50,8 +50,8 @@ struct DocMethod {
 }
 
 impl Documentation {
-    /// Parses `/doc-bearer/<model>.json`, which may have 200 kB, and keeps what
-    /// is shown.
+    /// Parses `/doc-bearer/<model>.json`, which may have 200 kB, and stores
+    /// only what is shown.
     ///
     /// # Errors
     /// If it is not such a page. A method that cannot be parsed is skipped.

@@ -48,7 +48,7 @@ impl Telemetry {
     /// Metrics at zero, with traces that a separate thread exports.
     ///
     /// # Errors
-    /// [`TracingError`]. An unreachable collector is none: it is logged later.
+    /// [`TracingError`]. An unreachable collector is not an error here: it is logged later.
     pub fn with_tracing(settings: TraceSettings) -> Result<Self, TracingError> {
         let metrics = Metrics::new();
         let traces = Some(Traces::start(settings, metrics.clone())?);

@@ -246,7 +246,7 @@ mod tests {
     use super::TracingError;
 
     #[test]
-    fn tracing_error_texts() {
+    fn tracing_errors_say_what_is_wrong() {
         let client = reqwest::Client::builder().user_agent("\n").build();
         let errors = [
             TracingError::Client(client.unwrap_err()),

@@ -27,14 +27,14 @@ pub(super) fn parse<T: DeserializeOwned + JsonSchema>(json: &str) -> Result<T, T
     serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path: String = error.path().to_string().chars().take(80).collect();
         let reason = error.into_inner().to_string();
-        // The position in the line tells a model nothing: it sent an object.
+        // The position in the line is useless to a model, which sent an object.
         let reason = reason.split(" at line ").next().unwrap_or(&reason);
         ToolError::InvalidArguments(argument_error(&schema_of::<T>(), &path, reason))
     })
 }
 
-/// Says for a model what is wrong with an argument: the errors of serde name Rust
-/// types.
+/// Describes an error in an argument for a model, because the errors of serde name
+/// Rust types.
 fn argument_error(schema: &Schema, path: &str, reason: &str) -> String {
     let missing = reason
         .strip_prefix("missing field `")
@@ -132,7 +132,7 @@ pub(super) fn schema_of<T: JsonSchema>() -> Schema {
     schema
 }
 
-/// Removes what tells a model nothing it needs, because it pays for each word:
+/// Removes what a model does not need, because it pays for each word:
 /// formats of numbers, which their bounds repeat; empty defaults; and that an
 /// argument that may be absent may also be `null`.
 fn shorten(schema: &mut Value) {

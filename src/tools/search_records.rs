@@ -91,7 +91,7 @@ impl ReadTool for Arguments {
             Some(cursor) if !cursor.is_empty() => SearchPage::parse(cursor, search.as_bytes())?,
             _ => SearchPage::start(),
         };
-        // One more than shown tells whether there is a next page, without a count.
+        // One more than shown reveals whether there is a next page, without a count.
         let reading = access
             .read_tolerantly(&columns, |fields| {
                 Call::search_read(

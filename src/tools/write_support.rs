@@ -13,7 +13,7 @@ use crate::{
 use gatepost_odoo::{Context, FieldKind, FieldName, ModelName, RecordId, Schema};
 
 /// Reads records after a write. Returns `None` if that fails, because the write
-/// is done all the same.
+/// is done anyway.
 pub(super) async fn read_back(
     access: &OdooSession<'_>,
     records: (&ModelName, &[RecordId]),

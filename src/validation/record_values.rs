@@ -110,7 +110,7 @@ async fn validate_all(
         // Odoo fills in some without saying so, and otherwise refuses the whole.
         let missing = missing.iter().take(MAX_MISSING).map(|one| {
             format!(
-                "`{}` ({}) is required and has no known default; if Odoo does not fill it in, it refuses",
+                "`{}` ({}) is required and has no known default; if Odoo does not fill it in, it rejects the record",
                 one.path, one.label
             )
         });

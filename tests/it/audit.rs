@@ -304,7 +304,7 @@ fn client_disconnect_is_recorded_as_cancelled() {
 #[test]
 fn readiness_reports_an_unwritable_journal_and_its_recovery() {
     let stage = start_gateway();
-    let told = |stage: &TestGateway| {
+    let readiness = |stage: &TestGateway| {
         let answer = stage.admin_get("/readyz");
         (answer.status, answer.json()["audit"].clone())
     };
@@ -317,7 +317,7 @@ fn readiness_reports_an_unwritable_journal_and_its_recovery() {
     let (_, failed) = stage.call("count_records", &json!({"model": "res.partner"}));
     assert!(!failed, "reads go on");
     stage.audit_entries();
-    let (status, audit) = told(&stage);
+    let (status, audit) = readiness(&stage);
     assert_eq!((status, &audit["written"]), (503, &json!(false)), "{audit}");
     // The gateway reports it before records are lost.
     let metric = |line: &str| {
@@ -334,7 +334,7 @@ fn readiness_reports_an_unwritable_journal_and_its_recovery() {
     );
     let limit = Instant::now() + Duration::from_secs(20);
     // Admin responses are cached for two seconds.
-    while told(&stage) != (200, json!({"written": true})) {
+    while readiness(&stage) != (200, json!({"written": true})) {
         assert!(Instant::now() < limit, "it does not come back");
         thread::yield_now();
     }
@@ -522,11 +522,14 @@ fn denied_call_is_recorded_with_its_model_and_ids() {
     ] {
         assert!(stage.call(tool, &arguments).1);
     }
-    let told: Vec<Value> = stage.audit_entries();
-    let two = told.iter().find(|one| one["ids"] == json!([7, 8])).unwrap();
+    let entries: Vec<Value> = stage.audit_entries();
+    let two = entries
+        .iter()
+        .find(|one| one["ids"] == json!([7, 8]))
+        .unwrap();
     assert_eq!(two["model"], "account.move");
     assert_eq!(two["outcome"], "forbidden");
-    let many = told.last().unwrap();
+    let many = entries.last().unwrap();
     assert_eq!(many["ids"].as_array().unwrap().len(), 100);
     assert_eq!(many["ids_count"], 150);
 }
@@ -636,7 +639,7 @@ fn stdout_receives_the_lines_and_readiness_reports_its_failure() {
         if full {
             let limit = Instant::now() + Duration::from_secs(20);
             while !raw_request(&admin, "GET /readyz", "").contains("No space left on device") {
-                assert!(Instant::now() < limit, "it is not told");
+                assert!(Instant::now() < limit, "the file was not reported");
                 thread::yield_now();
             }
         }

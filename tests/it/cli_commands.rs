@@ -1,4 +1,4 @@
-//! The program as it is typed: what it prints where, and its exit codes.
+//! The command line: output, error output and exit codes.
 
 use std::{
     io::{Read as _, Write as _},
@@ -23,7 +23,7 @@ api_key = "hunter2"
 models = ["*"]
 "#;
 
-/// The program with nothing in its environment.
+/// The program with an empty environment.
 fn gatepost(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
     command.env_clear().args(arguments);
@@ -319,7 +319,7 @@ fn concurrent_key_new_commands_lose_no_key() {
     assert_eq!(ApiKeyStore::load(&file).unwrap().iter().count(), 12);
 }
 
-/// Answers one connection with these bytes; gives back the request.
+/// Responds to one connection with these bytes; returns the request.
 fn serve_once(answer: &'static [u8]) -> (String, thread::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -466,7 +466,7 @@ limits = { write_per_minute = 500 }
         let ran = run(gatepost(&all).current_dir(&folder));
         format!("{}{}-> {}", ran.stdout, ran.stderr, ran.code)
     };
-    let told = [
+    let outputs = [
         "--role sales --instance production res.partner read",
         "--role sales --instance production res.partner read --field credit_limit",
         "--role sales --instance production res.partner write --field name",
@@ -495,5 +495,5 @@ limits = { write_per_minute = 500 }
         let words: Vec<&str> = line.split(' ').collect();
         format!("$ gatepost explain {line}\n{}", explain(&words))
     });
-    insta::assert_snapshot!(told.join("\n\n"));
+    insta::assert_snapshot!(outputs.join("\n\n"));
 }

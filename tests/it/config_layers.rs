@@ -1,4 +1,4 @@
-//! Which layer of a configuration wins, and what its variables mean.
+//! Precedence of the layers of a configuration, and the meaning of its variables.
 
 use std::{fs::Permissions, os::unix::fs::PermissionsExt as _, path::Path};
 
@@ -6,7 +6,7 @@ use gatepost::config::{ConfigLocation, Sources, ValidConfig, load, load_admin};
 use gatepost_base::{InstanceName, RoleName};
 use gatepost_identity::{ApiKey, StoredKey, update_keys_file};
 
-/// One instance named `production`, a role `reader`, and nothing wrong.
+/// One instance named `production`, a role `reader`, and no errors.
 const ONE_INSTANCE: &str = r#"
 [instances.production]
 url = "http://odoo:8069"
@@ -16,7 +16,7 @@ api_key_file = "odoo.key"
 models = ["*"]
 "#;
 
-/// Reads a file of this text, beside an `odoo.key`, and these variables.
+/// Loads this text as a file, beside an `odoo.key`, with these variables.
 fn load_text(text: &str, variables: &[(&str, &str)]) -> Result<ValidConfig, String> {
     let folder = folder_with(text);
     let file = folder.path().join("gatepost.toml");
@@ -30,12 +30,12 @@ fn folder_with(text: &str) -> tempfile::TempDir {
     std::fs::write(folder.path().join("gatepost.toml"), text).unwrap();
     let key = folder.path().join("odoo.key");
     std::fs::write(&key, "of-the-file\n").unwrap();
-    // Whatever the umask is here.
+    // Independent of the umask.
     std::fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
     folder
 }
 
-/// Reads these variables alone.
+/// Loads these variables without a file.
 fn load_environment(variables: &[(&str, &str)]) -> Result<ValidConfig, String> {
     let sources = Sources::with_environment(None, variables.iter().copied());
     load(&sources).map_err(|mistakes| mistakes.to_string())
@@ -61,7 +61,7 @@ fn odoo_variables_alone_make_one_instance_without_access() {
     let (name, odoo) = checked.config.instances.first_key_value().unwrap();
     assert_eq!(name.as_str(), "odoo");
     assert_eq!(odoo.url, "https://odoo.example.com");
-    // A text, although it looks like a number.
+    // A text, although it consists of digits.
     assert_eq!(odoo.database.as_deref(), Some("2024"));
     assert!(checked.secrets.service_keys.contains_key(name));
     assert_eq!(
@@ -457,7 +457,7 @@ fn questionable_settings_load_with_warnings() {
 
 #[test]
 fn rule_that_reopens_what_another_restricts_is_a_warning() {
-    let told = |rules: &str| {
+    let conflicts = |rules: &str| {
         let text = format!(
             "[instances.production]\nurl = \"http://odoo:8069\"\napi_key = \"hunter2\"\n[roles.one]\nrules = [{rules}]\n"
         );
@@ -470,13 +470,13 @@ fn rule_that_reopens_what_another_restricts_is_a_warning() {
     };
     let bounded = r#"{ models = ["sale.order"], hidden_fields = ["amount_*", "note"], domain = [["company_id", "=", 1]] }"#;
     assert_eq!(
-        told(&format!(
+        conflicts(&format!(
             r#"{bounded}, {{ models = ["sale.*"], hidden_fields = ["amount*"] }}"#
         )),
         "rules[0].hidden_fields[1]: rule 2 of this role also allows `read` of `sale.order`, with the field `note`; rules add up, so this restriction has no effect there\n\
          rules[0].domain: rule 2 of this role also allows `read` of `sale.order`, without a domain; rules add up, so this restriction has no effect there"
     );
-    // What adds nothing takes nothing away.
+    // A rule that allows nothing new causes no warning.
     for other in [
         r#"{ models = ["sale.order"], methods = ["action_confirm"] }"#,
         r#"{ models = ["sale.order"], operations = ["create"] }"#,
@@ -484,17 +484,17 @@ fn rule_that_reopens_what_another_restricts_is_a_warning() {
         r#"{ models = ["sale.order"], fields = ["name"], domain = [["company_id", "=", 1]] }"#,
         r#"{ models = ["*"], deny = true }"#,
     ] {
-        assert_eq!(told(&format!("{bounded}, {other}")), "", "{other}");
+        assert_eq!(conflicts(&format!("{bounded}, {other}")), "", "{other}");
     }
-    // A star does not open a secret model or field.
+    // A wildcard does not match a protected model or field.
     let secret = r#"{ models = ["res.users"], domain = [["id", "=", 1]] }, { models = ["*"] }"#;
-    assert_eq!(told(secret), "");
+    assert_eq!(conflicts(secret), "");
     let field =
         r#"{ models = ["res.partner"], hidden_fields = ["signup_token"] }, { models = ["*"] }"#;
-    assert_eq!(told(field), "");
+    assert_eq!(conflicts(field), "");
     let unread = r#"{ models = ["sale.order"], methods = ["action_confirm"], domain = [["state", "=", "draft"]] }"#;
     assert_eq!(
-        told(unread),
+        conflicts(unread),
         "rules[0].methods: no rule of this role allows reading `sale.order`, so its callers cannot see what these methods do"
     );
 }
@@ -551,7 +551,7 @@ fn unused_credential_and_ambiguous_key_are_warnings() {
     let both = key(&["admin", "sales"], false);
     let file = folder.path().join("gatepost.toml");
     let checked = load(&Sources::with_environment(Some(file), [])).unwrap();
-    let told: Vec<String> = checked
+    let warnings: Vec<String> = checked
         .warnings
         .iter()
         .map(|warning| {
@@ -559,7 +559,7 @@ fn unused_credential_and_ambiguous_key_are_warnings() {
             format!("{}: {} ({hint})", warning.key, warning.message)
         })
         .collect();
-    insta::assert_snapshot!(told.join("\n").replace(&both, "BOTH"), @r"
+    insta::assert_snapshot!(warnings.join("\n").replace(&both, "BOTH"), @r"
     keys.file: the key `BOTH` is rejected in `production` because its roles name both `admin` and `sales` as credential (create one key for each, or give its roles one credential)
     instances.production.credentials.idle: no grant, and no role that opens this instance, names this credential, so no call uses it (set `credential` of a role or grant to `idle`)
     ");
@@ -694,12 +694,12 @@ fn indistinct_grant_condition_warns_and_is_an_error_for_zitadel() {
         "{mistakes}"
     );
     let checked = load_text(text, &[]).unwrap();
-    let told = checked.warnings.iter();
-    let told: Vec<String> = told
+    let texts = checked.warnings.iter();
+    let texts: Vec<String> = texts
         .map(|warning| format!("{}: {}", warning.key, warning.message))
         .collect();
     assert_eq!(
-        told,
+        texts,
         [
             "grants[1]: several providers are accepted where this grant applies, and the same user, client or role name may mean something else at each",
         ]

@@ -1,4 +1,4 @@
-//! What an administrator reads of a configuration that is wrong.
+//! The messages about invalid configurations.
 
 use std::{
     fs,
@@ -9,13 +9,13 @@ use gatepost::config::{Sources, load};
 
 const FOLDER: &str = "tests/fixtures/config";
 
-/// What `load` says of a file, without any variable set.
+/// The error of `load` for a file, without environment variables.
 fn load_error(file: &Path) -> String {
     let sources = Sources::with_environment(Some(file.to_owned()), []);
     load(&sources).unwrap_err().to_string()
 }
 
-/// Every file in the folder is wrong; what is said of it stands beside it.
+/// Every file in the folder is invalid; the expected message is beside it.
 #[test]
 fn error_of_each_bad_file_matches_its_snapshot() {
     let mut files: Vec<PathBuf> = fs::read_dir(FOLDER)
@@ -28,7 +28,7 @@ fn error_of_each_bad_file_matches_its_snapshot() {
     insta::with_settings!({ snapshot_path => "../fixtures/config", prepend_module_to_snapshot => false, omit_expression => true }, {
         for file in files {
             let text = load_error(&file);
-            assert!(!text.contains("hunter"), "a secret is told: {text}");
+            assert!(!text.contains("hunter"), "the text contains a secret: {text}");
             insta::assert_snapshot!(file.file_stem().unwrap().to_str().unwrap(), text);
         }
     });

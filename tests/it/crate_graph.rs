@@ -1,9 +1,9 @@
-//! What the manifests promise: pure crates reach no I/O, and Pingora and the
-//! simulator stay where they belong.
+//! What the manifests guarantee: pure crates have no I/O, and Pingora and the
+//! simulator are used only where they belong.
 
 use std::{collections::BTreeSet, process::Command};
 
-/// The packages that a package of the workspace links, its own included.
+/// The packages that a workspace package links, including itself.
 fn linked(package: &str, features: &[&str]) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--offline", "--locked", "--edges", "normal"])

@@ -1,4 +1,4 @@
-//! Different people act as different Odoo users, seen from outside.
+//! Callers act as different Odoo users, seen from outside.
 
 use std::{
     collections::BTreeSet,
@@ -17,8 +17,8 @@ use crate::test_gateway::{TestGateway, TestResponse, load_config, start_fake_odo
 
 const JSON: &str = "Content-Type: application/json";
 
-/// The service key is that of somebody without rights; two roles name the
-/// administrator and a salesperson, and two more name nobody.
+/// The service key belongs to a user without rights. Two roles name the
+/// administrator and a salesperson, and two more name unknown users.
 const SETTINGS: [(&str, &str); 8] = [
     (
         "GATEPOST_INSTANCES__DEMO__WEB_URL",
@@ -42,7 +42,7 @@ const SETTINGS: [(&str, &str); 8] = [
     ("GATEPOST_ROLES__PLAIN__RULES", r#"[{ models = ["*"] }]"#),
 ];
 
-/// A file of keys of ours, and the headers that prove them.
+/// A keys file of the gateway, and the headers for its keys.
 struct Keys {
     folder: tempfile::TempDir,
 }
@@ -78,7 +78,7 @@ impl Keys {
         format!("Authorization: Bearer {}", key.reveal())
     }
 
-    /// A stage with these keys.
+    /// A gateway with these keys.
     fn gateway(&self, more: &[(&str, &str)]) -> TestGateway {
         let file = self.file();
         let mut settings = SETTINGS.to_vec();
@@ -103,7 +103,7 @@ fn call_tool(stage: &TestGateway, who: &str, tool: &str, arguments: &Value) -> (
     call_tool_at(stage, "/demo/mcp", who, tool, arguments).tool_result()
 }
 
-/// The keys that Odoo has seen so far.
+/// The API keys that Odoo has received so far.
 fn keys_sent(company: &FakeOdoo) -> BTreeSet<String> {
     company
         .calls()
@@ -115,8 +115,9 @@ fn keys_sent(company: &FakeOdoo) -> BTreeSet<String> {
         .collect()
 }
 
-/// What somebody sees of a model only the administrator may read, of a field
-/// only the administrator may see, of the models, and of the companies.
+/// The responses to a caller about a model that only the administrator may read,
+/// a field that only the administrator may see, the list of models, and the
+/// companies.
 fn visible_summary(stage: &TestGateway, who: &str) -> String {
     let questions = [
         ("count_records", json!({"model": "account.move"})),
@@ -220,7 +221,7 @@ fn cached_odoo_data_is_never_shared_between_odoo_users() {
     assert_eq!(alone.iter().collect::<BTreeSet<_>>().len(), 3);
     for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
         let stage = keys.gateway(&[]);
-        // Twice: what is remembered by then is what counts.
+        // Twice, because the second time the caches are filled.
         for one in order.into_iter().chain(order) {
             assert_eq!(visible_summary(&stage, &who[one]), alone[one], "{order:?}");
         }
@@ -265,7 +266,7 @@ fn ambiguous_credential_is_rejected_only_where_both_roles_apply() {
     let keys = Keys::new();
     let both = keys.header_for_roles(&["admin", "sales"]);
     let stage = keys.gateway(&[
-        // The sales role opens nothing here.
+        // The sales role allows nothing here.
         ("GATEPOST_INSTANCES__OTHER__URL", "http://127.0.0.1:9"),
         ("GATEPOST_INSTANCES__OTHER__API_KEY", INTERNAL_KEY),
         (
@@ -277,7 +278,7 @@ fn ambiguous_credential_is_rejected_only_where_both_roles_apply() {
     let refused = call_tool_at(&stage, "/demo/mcp", &both, "count_records", &counting);
     assert_eq!(refused.status, 403);
     insta::assert_snapshot!(refused.body.trim(), @"your grants or roles name different Odoo users to act as in this Odoo instance. Nothing was sent. Retrying will not help; ask the administrator");
-    // Whatever is asked: nobody is anybody here.
+    // Every method is rejected, because the caller has no single Odoo user here.
     assert_eq!(stage.request("GET", "/demo/mcp", &[&both], "").status, 403);
     assert!(stage.fake_odoo.calls().is_empty());
     let elsewhere = call_tool_at(&stage, "/other/mcp", &both, "count_records", &counting);
@@ -293,7 +294,7 @@ fn missing_credential_is_rejected_without_calling_odoo() {
     let mut settings = SETTINGS.to_vec();
     settings.push(("GATEPOST_KEYS__FILE", &file));
     let mut checked = load_config(&url, ADMIN_KEY, &settings);
-    // No configuration that is right lacks it.
+    // A valid configuration cannot lack it.
     for of_instance in checked.secrets.credentials.values_mut() {
         of_instance.remove("sales");
     }
@@ -316,7 +317,7 @@ fn missing_credential_is_rejected_without_calling_odoo() {
     assert!(stage.fake_odoo.calls().is_empty());
 }
 
-/// A file with the company as its only instance and this in it.
+/// A file with the company as its only instance, and this content.
 fn configured_folder(url: &str, more: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let text = format!(
@@ -327,7 +328,7 @@ fn configured_folder(url: &str, more: &str) -> tempfile::TempDir {
     folder
 }
 
-/// What the program does with the file, and this on its standard input.
+/// The program's output for the file, with this on its standard input.
 fn run(folder: &tempfile::TempDir, command: &[&str], input: &str) -> Output {
     let mut program = Command::new(env!("CARGO_BIN_EXE_gatepost"))
         .env_clear()
@@ -339,7 +340,7 @@ fn run(folder: &tempfile::TempDir, command: &[&str], input: &str) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // A program that reads nothing may be gone already.
+    // A program that reads nothing may have exited already.
     drop(program.stdin.take().unwrap().write_all(input.as_bytes()));
     program.wait_with_output().unwrap()
 }

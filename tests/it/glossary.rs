@@ -1,4 +1,4 @@
-//! The glossary of ARCHITECTURE.md names what the code has.
+//! The glossary of ARCHITECTURE.md names existing types and modules.
 
 use std::{fs, path::Path};
 

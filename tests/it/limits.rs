@@ -184,13 +184,13 @@ fn every_call_in_a_batch_is_limited() {
     let stage = TestGateway::from_config(&open_config("read_per_minute = 1\nread_burst = 3", ""));
     let batch = Value::Array(vec![count_call(); 5]);
     let answers = stage.post(&batch).json();
-    let told: Vec<bool> = answers
+    let rejected: Vec<bool> = answers
         .as_array()
         .unwrap()
         .iter()
         .map(|answer| answer["result"]["isError"] == json!(true))
         .collect();
-    assert_eq!(told, [false, false, false, true, true]);
+    assert_eq!(rejected, [false, false, false, true, true]);
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn two_gateways_share_one_limit_through_redis() {
 
     server.restart();
     wait_for_metric(&one, &redis_up_metric(true));
-    assert!(log::written_since(from).contains("Reached Redis again"));
+    assert!(log::written_since(from).contains("Reconnected to Redis"));
 }
 
 #[test]
@@ -344,7 +344,7 @@ fn fail_closed_gateway_without_redis_is_not_ready() {
 
 #[test]
 fn redis_config_errors_do_not_reveal_the_password() {
-    let told =
+    let errors =
         |redis: &str| TestGateway::config_errors(&open_config("", redis), &[("two.txt", "a\nb")]);
     for (redis, says) in [
         (
@@ -373,8 +373,8 @@ fn redis_config_errors_do_not_reveal_the_password() {
             "no certificate",
         ),
     ] {
-        let told = told(redis);
-        assert!(told.contains(says), "{redis}\n{told}");
-        assert!(!told.contains("hunter2"), "{told}");
+        let message = errors(redis);
+        assert!(message.contains(says), "{redis}\n{message}");
+        assert!(!message.contains("hunter2"), "{message}");
     }
 }

@@ -1,4 +1,4 @@
-//! What a role may see, from outside, in front of the sample company.
+//! Rules of a role, from outside, in front of the sample company.
 
 use gatepost_base::RoleName;
 use gatepost_identity::{ApiKey, StoredKey, update_keys_file};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::test_gateway::{TestGateway, tool_call};
 
-/// A stage whose caller has these rules.
+/// A gateway whose caller has these rules.
 fn stage(rules: &str) -> TestGateway {
     TestGateway::with_key(
         ADMIN_KEY,
@@ -18,7 +18,7 @@ fn stage(rules: &str) -> TestGateway {
     )
 }
 
-/// The methods of a model that Odoo was asked to run, but for `fields_get`.
+/// The calls to methods of a model that Odoo received, except `fields_get`.
 fn odoo_calls(stage: &TestGateway, model: &str) -> Vec<(String, Value)> {
     let calls = stage.fake_odoo.calls();
     let path = format!("/json/2/{model}/");
@@ -87,14 +87,14 @@ fn hidden_field_is_indistinguishable_from_a_missing_one() {
             json!({"model": "res.partner", "fields": ["FIELD"]}),
         ),
     ] {
-        let told = |field: &str| {
+        let message = |field: &str| {
             let arguments = arguments.to_string().replace("FIELD", field);
             let (text, failed) = stage.call(tool, &serde_json::from_str(&arguments).unwrap());
             assert!(failed, "{arguments}: {text}");
             text.replace(field, "FIELD")
         };
-        // As long as it, and as far from every other name.
-        assert_eq!(told("phone"), told("qqqqq"), "{tool} {arguments}");
+        // It has the same length, and is as different from every other name.
+        assert_eq!(message("phone"), message("qqqqq"), "{tool} {arguments}");
     }
     for model in ["res.partner", "sale.order"] {
         assert_eq!(odoo_calls(&stage, model), [], "{model}");
@@ -127,7 +127,7 @@ fn hidden_field_is_not_returned_listed_or_suggested() {
     assert!(!text.contains("email"), "{text}");
     for (_, body) in odoo_calls(&stage, "res.partner") {
         assert!(!body["fields"].to_string().contains("email"), "{body}");
-        // Nor does a hidden field decide what comes first.
+        // Nor does the order depend on a hidden field.
         assert!(body["order"].is_string(), "{body}");
     }
 }

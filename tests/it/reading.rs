@@ -71,7 +71,7 @@ fn pages_have_no_gap_and_cursor_of_another_search_is_rejected() {
             &json!({"model": "res.partner", "fields": ["name"], "limit": 7, "cursor": cursor}),
         );
         assert!(!failed, "{text}");
-        // The last page has so few that each stands alone.
+        // The last page has so few records that each is rendered separately.
         seen.extend(text.lines().filter_map(|line| {
             let id = line
                 .strip_prefix("id: ")
@@ -135,7 +135,7 @@ fn hidden_and_missing_ids_are_named_and_the_rest_is_read() {
 #[test]
 fn invalid_reads_are_answered_with_a_hint() {
     let stage = TestGateway::anonymous();
-    let mut told = Vec::new();
+    let mut output = Vec::new();
     for (tool, arguments) in [
         ("search_records", json!({"model": "Res Partner"})),
         ("search_records", json!({"model": "res.partnr"})),
@@ -222,19 +222,19 @@ fn invalid_reads_are_answered_with_a_hint() {
             !text.contains("Traceback") && !text.contains("/opt/odoo"),
             "{text}"
         );
-        told.push(format!(
+        output.push(format!(
             "{tool} {arguments}\n  {}",
             text.lines().next().unwrap_or_default()
         ));
     }
-    insta::assert_snapshot!(told.join("\n"));
+    insta::assert_snapshot!(output.join("\n"));
 }
 
 #[test]
 fn unreachable_odoo_is_a_tool_error_with_retry_advice() {
     let company = Arc::new(FakeOdoo::new(jiff::civil::date(2026, 11, 21)));
-    // A port that was free a moment ago may be another test's by now; this one
-    // is never handed out.
+    // A port that was just free may already be another test's; this one is never
+    // assigned.
     let stage = TestGateway::in_front_of("http://127.0.0.1:9", company, ADMIN_KEY, &[ANONYMOUS]);
     let (text, failed) = stage.call("count_records", &json!({"model": "res.partner"}));
     assert!(failed);

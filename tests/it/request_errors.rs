@@ -100,13 +100,13 @@ fn public_url_routes_only_to_its_own_instance() {
         (200, json!("Odoo (other)"))
     );
     assert_eq!(title("/demo/mcp", "localhost"), (200, json!("Odoo (demo)")));
-    // With two instances the bare path is no instance's.
+    // With two instances, the bare path belongs to none.
     assert_eq!(title("/mcp", "localhost").0, 404);
     assert_eq!(title("/mcp", "mcp.example.com").0, 404);
 }
 
 #[test]
-fn bad_request_status_table() {
+fn bad_requests_have_the_documented_statuses() {
     let stage = TestGateway::anonymous();
     let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
     let modern = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}"#;

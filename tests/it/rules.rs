@@ -1,4 +1,4 @@
-//! Rules that name what their Odoo does not have.
+//! Rules that name models and fields that Odoo does not have.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::test_gateway::{TestGateway, start_fake_odoo};
 
-/// What `check --live` says of these rules, and how it ends.
+/// The output and the exit code of `check --live` for these rules.
 fn check_live(odoo: &str, rules: &str) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().unwrap();
     let text = format!(
@@ -29,7 +29,7 @@ fn check_live(odoo: &str, rules: &str) -> (Option<i32>, String) {
 #[test]
 fn check_live_reports_unknown_names_in_rules_with_line_and_hint() {
     let (_company, url) = start_fake_odoo();
-    let (code, told) = check_live(
+    let (code, message) = check_live(
         &url,
         r#"[[roles.sales.rules]]
 models = ["sale.order", "res.partnr"]
@@ -49,14 +49,14 @@ models = ["crm.*"]
 hidden_fields = ["nothing_like_it"]
 "#,
     );
-    assert_eq!(code, Some(4), "{told}");
-    insta::assert_snapshot!(told);
+    assert_eq!(code, Some(4), "{message}");
+    insta::assert_snapshot!(message);
 }
 
 #[test]
 fn check_live_accepts_rules_with_existing_names() {
     let (_company, url) = start_fake_odoo();
-    let (code, told) = check_live(
+    let (code, message) = check_live(
         &url,
         r#"[[roles.sales.rules]]
 models = ["sale.order", "res.partner"]
@@ -71,19 +71,19 @@ models = ["sale.order.line"]
 domain = ["&", ["order_id.company_id", "=", 1], ["order_id", "any", [["partner_id.country_id", "!=", 1]]]]
 "#,
     );
-    assert_eq!(code, Some(0), "{told}");
-    assert!(!told.contains("error"), "{told}");
+    assert_eq!(code, Some(0), "{message}");
+    assert!(!message.contains("error"), "{message}");
 }
 
 #[test]
 fn check_live_skips_rules_when_odoo_is_unreachable() {
-    let (code, told) = check_live(
+    let (code, message) = check_live(
         "http://127.0.0.1:1",
         "[[roles.sales.rules]]\nmodels = [\"res.partnr\"]\nhidden_fields = [\"x\"]\n",
     );
-    assert_eq!(code, Some(4), "{told}");
-    assert!(told.contains("1 instance did not pass"), "{told}");
-    assert!(!told.contains("res.partnr"), "{told}");
+    assert_eq!(code, Some(4), "{message}");
+    assert!(message.contains("1 instance did not pass"), "{message}");
+    assert!(!message.contains("res.partnr"), "{message}");
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn model_with_an_unresolvable_rule_is_closed_and_not_listed() {
         listed.contains("crm.lead") && !listed.contains("res.partner"),
         "{listed}"
     );
-    let told = crate::log::lines_with("Closed a model whose rules name fields");
-    let ours = told.iter().filter(|line| line.contains("`customer_rnk`"));
-    assert_eq!(ours.count(), 1, "{told:?}");
+    let lines = crate::log::lines_with("Denied access to a model because its rules name fields");
+    let ours = lines.iter().filter(|line| line.contains("`customer_rnk`"));
+    assert_eq!(ours.count(), 1, "{lines:?}");
 }

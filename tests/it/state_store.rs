@@ -1,4 +1,4 @@
-//! What is remembered of changes, seen from outside.
+//! The state store from outside.
 
 use std::{
     fs,
@@ -19,7 +19,7 @@ use crate::{
     test_gateway::{TestGateway, start_fake_odoo},
 };
 
-/// A gateway whose role may change contacts, configured further.
+/// A gateway whose role may change contacts, with this additional configuration.
 fn configuration(more: &str) -> String {
     format!(
         r#"
@@ -61,7 +61,8 @@ fn has_metric(stage: &TestGateway, line: &str) -> bool {
         .any(|one| one == line)
 }
 
-/// Waits until it is so: what operators are told is told again for two seconds.
+/// Waits until the condition holds, because admin responses are cached for two
+/// seconds.
 fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let patience = Instant::now() + Duration::from_secs(30);
     while !is_so() {
@@ -84,12 +85,12 @@ fn warnings(text: &str) -> String {
 fn writes_without_persistent_store_or_audit_are_warned_about() {
     let forgets = "lost at a restart";
     let unaudited = "no audit journal records who did";
-    let told = warnings(&configuration(""));
-    assert!(told.contains(forgets), "{told}");
-    assert!(told.contains("set `file` in `[changes]`"), "{told}");
-    assert!(!told.contains(unaudited), "{told}");
-    let told = warnings(&configuration("").replace("[audit]\nfile = \"audit.jsonl\"", ""));
-    assert!(told.contains(unaudited), "{told}");
+    let message = warnings(&configuration(""));
+    assert!(message.contains(forgets), "{message}");
+    assert!(message.contains("set `file` in `[changes]`"), "{message}");
+    assert!(!message.contains(unaudited), "{message}");
+    let message = warnings(&configuration("").replace("[audit]\nfile = \"audit.jsonl\"", ""));
+    assert!(message.contains(unaudited), "{message}");
     for nothing_to_forget in [
         configuration(IN_FILE),
         configuration("[redis]\nurl = \"redis://127.0.0.1\""),
@@ -97,8 +98,8 @@ fn writes_without_persistent_store_or_audit_are_warned_about() {
         configuration("").replace(", \"write\"", ""),
         configuration("").replace("[roles.clerk]", "[roles.clerk]\nwrites = \"read_only\""),
     ] {
-        let told = warnings(&nothing_to_forget);
-        assert!(!told.contains(forgets), "{nothing_to_forget}\n{told}");
+        let message = warnings(&nothing_to_forget);
+        assert!(!message.contains(forgets), "{nothing_to_forget}\n{message}");
     }
 }
 
@@ -125,8 +126,8 @@ fn unusable_store_settings_are_rejected_at_startup() {
         ("[changes]\nkeep_keys_hours = 0", "1 to 8,784"),
         ("[changes]\nmax_undo_bytes = 2_000_000", "0 to 1,048,576"),
     ] {
-        let told = with(more);
-        assert!(told.contains(says), "{more}\n{told}");
+        let message = with(more);
+        assert!(message.contains(says), "{more}\n{message}");
     }
 }
 
@@ -135,8 +136,11 @@ fn store_file_cannot_be_opened_by_second_gateway() {
     let stage = TestGateway::from_config(&configuration(IN_FILE));
     let file = stage.path("changes.redb").display().to_string();
     let second = configuration(&format!("[changes]\nfile = \"{file}\""));
-    let told = TestGateway::config_errors(&second, &[]);
-    assert!(told.contains("is in use by another process"), "{told}");
+    let message = TestGateway::config_errors(&second, &[]);
+    assert!(
+        message.contains("is in use by another process"),
+        "{message}"
+    );
     assert_eq!(
         readiness_of_changes(&stage),
         (200, json!({ "remembered": true }))
@@ -165,13 +169,13 @@ fn check_live_tests_store_file_and_creates_none() {
             .args(["check", "--live", "--config", "gatepost.toml"])
             .output()
             .unwrap();
-        let told = [stdout, stderr].concat();
-        (status.code(), String::from_utf8(told).unwrap())
+        let message = [stdout, stderr].concat();
+        (status.code(), String::from_utf8(message).unwrap())
     };
-    let (code, told) = check();
-    assert!(told.contains("stored in changes.redb"), "{told}");
-    assert!(told.contains("changes: the store works"), "{told}");
-    assert_eq!(code, Some(0), "{told}");
+    let (code, message) = check();
+    assert!(message.contains("stored in changes.redb"), "{message}");
+    assert!(message.contains("changes: the store works"), "{message}");
+    assert_eq!(code, Some(0), "{message}");
     assert!(!at("changes.redb").exists());
 
     let settings = StoreSettings {
@@ -182,19 +186,19 @@ fn check_live_tests_store_file_and_creates_none() {
         retention: Retention::default(),
     };
     let ledger = StateStore::open(settings).unwrap();
-    let (code, told) = check();
-    assert!(told.contains("in use by another process"), "{told}");
-    assert_eq!(code, Some(0), "{told}");
+    let (code, message) = check();
+    assert!(message.contains("in use by another process"), "{message}");
+    assert_eq!(code, Some(0), "{message}");
     assert!(ledger.close(Duration::from_secs(20)));
-    let (code, told) = check();
-    assert!(told.contains("changes: the store works"), "{told}");
-    assert_eq!(code, Some(0), "{told}");
+    let (code, message) = check();
+    assert!(message.contains("changes: the store works"), "{message}");
+    assert_eq!(code, Some(0), "{message}");
 
     fs::write(at("changes.redb"), "x".repeat(5_000)).unwrap();
-    let (code, told) = check();
-    assert!(told.contains("is damaged"), "{told}");
-    assert!(told.contains("move it away"), "{told}");
-    assert_eq!(code, Some(4), "{told}");
+    let (code, message) = check();
+    assert!(message.contains("is damaged"), "{message}");
+    assert!(message.contains("move it away"), "{message}");
+    assert_eq!(code, Some(4), "{message}");
 }
 
 #[test]
@@ -229,23 +233,23 @@ fn reload_retains_store_and_refuses_to_move_it() {
     let shorter = format!("{IN_FILE}\nkeep_keys_hours = 1");
     stage.reload(&configuration(&shorter));
     stage.reload(&configuration(IN_FILE));
-    let told = stage.reload_error(&configuration("[changes]\nfile = \"other.redb\""));
+    let message = stage.reload_error(&configuration("[changes]\nfile = \"other.redb\""));
     assert!(
-        told.contains("cannot be changed while the gateway runs"),
-        "{told}"
+        message.contains("cannot be changed while the gateway runs"),
+        "{message}"
     );
-    assert!(told.contains("restart"), "{told}");
-    let told = stage.reload_error(&configuration(""));
+    assert!(message.contains("restart"), "{message}");
+    let message = stage.reload_error(&configuration(""));
     assert!(
-        told.contains("cannot be changed while the gateway runs"),
-        "{told}"
+        message.contains("cannot be changed while the gateway runs"),
+        "{message}"
     );
     assert!(!stage.path("other.redb").exists());
     assert_eq!(
         readiness_of_changes(&stage),
         (200, json!({ "remembered": true }))
     );
-    // Where nobody may change anything there is nothing to lose.
+    // If no role may write, there is nothing to lose.
     let reading = configuration(IN_FILE).replace("writes = \"confirm\"", "");
     stage.reload(&reading);
     stage.reload(&configuration("[changes]\nfile = \"other.redb\""));
@@ -265,20 +269,20 @@ fn readiness_and_metrics_report_store_outage_and_recovery() {
     let from = log::length();
     server.kill();
     let up = |is_up: u8| format!("gatepost_ledger_up{{store=\"redis\"}} {is_up}");
-    wait_until("it is not told", || has_metric(&stage, &up(0)));
-    let (status, told) = readiness_of_changes(&stage);
+    wait_until("the metric is missing", || has_metric(&stage, &up(0)));
+    let (status, message) = readiness_of_changes(&stage);
     assert_eq!(
-        (status, &told["remembered"]),
+        (status, &message["remembered"]),
         (200, &json!(false)),
-        "{told}"
+        "{message}"
     );
-    let why = told["why"].as_str().unwrap();
+    let why = message["why"].as_str().unwrap();
     assert!(why.starts_with("redis: "), "{why}");
     assert!(log::written_since(from).contains("Lost Redis"));
     server.restart();
     wait_until("it does not come back", || has_metric(&stage, &up(1)));
 
-    // A gateway that only reads needs no ledger, and says nothing of one.
+    // A read-only gateway needs no state store, and does not mention one.
     server.kill();
     let reading = configuration(&redis_settings(&server)).replace("writes = \"confirm\"", "");
     let stage = TestGateway::from_config(&reading);

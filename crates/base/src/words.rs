@@ -9,7 +9,7 @@
 ///     pub enum Side {
 ///         /// The left one.
 ///         Left = "left",
-///         /// The right one, so many metres away.
+///         /// The right one, at this distance in metres.
 ///         Right(u32) = "right",
 ///     }
 ///

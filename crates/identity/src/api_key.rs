@@ -90,8 +90,8 @@ impl ApiKey {
         if whole { Ok(key) } else { Err(MalformedKey) }
     }
 
-    /// Whether a text looks like an API key of Gatepost, valid or not: then it is
-    /// not shown to a provider.
+    /// Whether a text has the form of an API key of Gatepost, valid or not: then it
+    /// is not sent to a provider.
     pub fn has_key_prefix(text: &str) -> bool {
         text.starts_with(PREFIX)
     }

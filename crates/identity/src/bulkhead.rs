@@ -18,7 +18,7 @@ pub(super) struct Bulkhead {
 }
 
 impl Bulkhead {
-    /// So many slots, of which a quarter is reserved, and how long a request may
+    /// This many slots, of which a quarter is reserved, and how long a request may
     /// wait for one.
     pub(super) fn new(slots: usize, max_wait: Duration) -> Self {
         // A single slot cannot be reserved.

@@ -66,8 +66,8 @@ const MAX_SUBJECT_BYTES: usize = 255;
 const MAX_LIFETIME_S: f64 = 10.0 * 366.0 * 86_400.0;
 
 impl ClaimRules {
-    /// The holder named by the claims of a token that the provider called
-    /// active or whose signature is valid.
+    /// The holder named by the claims of a token that the provider reported
+    /// as active or whose signature is valid.
     pub(super) fn validate(
         &self,
         claims: &StrictObject,

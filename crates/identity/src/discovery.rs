@@ -136,7 +136,7 @@ mod tests {
     use super::{issuer_mismatch, metadata_urls, unreadable};
 
     #[test]
-    fn discovery_error_texts() {
+    fn discovery_errors_say_what_is_wrong() {
         let mismatch = issuer_mismatch("https://id.example.com", "https://id.example.com/");
         insta::assert_snapshot!(mismatch, @"the provider calls itself `https://id.example.com/`; set `issuer` to exactly that if it is the right provider (`https://id.example.com` is configured)");
         insta::assert_snapshot!(unreadable("status 500"), @"the provider cannot be reached: the provider's metadata cannot be read: status 500");

@@ -70,7 +70,7 @@ impl LastProviderError {
 }
 
 impl ProviderError {
-    /// This error, to be retried after so many seconds.
+    /// This error, to be retried after this many seconds.
     pub(super) fn with_retry_after(self, seconds: u64) -> ProviderUnavailable {
         ProviderUnavailable {
             retry_after: Duration::from_secs(seconds),
@@ -98,7 +98,7 @@ mod tests {
     use super::{ProviderError, ProviderUnavailable};
 
     #[test]
-    fn provider_error_texts() {
+    fn provider_errors_say_what_is_wrong() {
         let why = || "status 500".into();
         let errors = [
             ProviderError::CircuitOpen,

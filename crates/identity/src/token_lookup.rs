@@ -1,4 +1,4 @@
-//! Looks tokens up: in the cache, or at the provider.
+//! Looks up tokens: in the cache, or at the provider.
 
 use std::{sync::Arc, time::Duration};
 

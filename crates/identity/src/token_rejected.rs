@@ -10,7 +10,7 @@ gatepost_base::words! {
     pub enum TokenRejected {
         /// `alg` is `none`, symmetric, unknown, or not allowed.
         Algorithm = "algorithm",
-        /// It has no audience, or none of ours.
+        /// It has no audience, or none that the instance accepts.
         Audience = "audience",
         /// A member of the JWT appears twice, and parsers disagree about its value.
         DuplicateMember = "repeated_member",

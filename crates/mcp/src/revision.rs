@@ -59,8 +59,8 @@ impl Revision {
         }
     }
 
-    /// Whether a text looks like a stateless revision, even an unknown one: a date
-    /// since 2026-07-28.
+    /// Whether a text has the form of a stateless revision, even an unknown one: a
+    /// date since 2026-07-28.
     pub fn looks_stateless(text: &str) -> bool {
         let date = text.len() == 10
             && text.bytes().enumerate().all(|(at, b)| {

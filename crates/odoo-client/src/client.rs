@@ -23,8 +23,8 @@ use gatepost_odoo::Call;
 use gatepost_policy::Permitted;
 use gatepost_tls::{self, TlsSetupError};
 
-/// The most idle connections, and how long they are kept: only if the server keeps
-/// them open, because an idle one occupies a whole worker of a prefork Odoo.
+/// The most idle connections, and how long they are retained: only if the server
+/// leaves them open, because an idle one occupies a whole worker of a prefork Odoo.
 const MAX_IDLE: usize = 4;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long [`OdooClient::ping`] may take.

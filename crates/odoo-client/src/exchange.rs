@@ -111,7 +111,7 @@ impl OdooConnection {
         })
     }
 
-    /// Whether the server has kept the connection open for another request.
+    /// Whether the server has left the connection open for another request.
     pub(super) fn is_reusable(&self) -> bool {
         self.sender.is_ready()
     }

@@ -312,9 +312,9 @@ async fn only_connections_kept_by_the_server_are_reused() {
 #[tokio::test]
 async fn dropped_call_closes_its_connection_and_frees_its_permit() {
     let (gone, arrived) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (told, came) = (Arc::clone(&gone), Arc::clone(&arrived));
+    let (disconnected, came) = (Arc::clone(&gone), Arc::clone(&arrived));
     let port = server(move |number, mut stream, _| {
-        let (told, came) = (Arc::clone(&told), Arc::clone(&came));
+        let (disconnected, came) = (Arc::clone(&disconnected), Arc::clone(&came));
         async move {
             if number > 0 {
                 drop(stream.write_all(OK.as_bytes()).await);
@@ -323,7 +323,7 @@ async fn dropped_call_closes_its_connection_and_frees_its_permit() {
             came.notify_one();
             let mut rest = [0; 16];
             assert_eq!(stream.read(&mut rest).await.unwrap_or(0), 0);
-            told.notify_one();
+            disconnected.notify_one();
         }
     })
     .await;
@@ -442,11 +442,11 @@ fn lost_response_is_an_unknown_outcome_only_for_writes() {
             false,
         ),
     ] {
-        let told = error.after_sending(false);
+        let failure = error.after_sending(false);
         assert_eq!(
-            matches!(told, CallError::OutcomeUnknown(_)),
+            matches!(failure, CallError::OutcomeUnknown(_)),
             unknown,
-            "{told}"
+            "{failure}"
         );
     }
     let read = lost(502).after_sending(true);
@@ -455,7 +455,7 @@ fn lost_response_is_an_unknown_outcome_only_for_writes() {
 
 #[test]
 fn unknown_outcome_message_states_the_cause() {
-    let told: Vec<String> = [
+    let messages: Vec<String> = [
         CallError::CutOff("gone".into()),
         CallError::NotOdoo {
             status: 502,
@@ -470,7 +470,7 @@ fn unknown_outcome_message_states_the_cause() {
     ]
     .map(|error| error.after_sending(false).to_string())
     .into();
-    insta::assert_snapshot!(told.join("\n"), @"
+    insta::assert_snapshot!(messages.join("\n"), @"
     the connection to Odoo broke after the call was sent; the call may have run or not, so read the records before you retry
     the response is not from Odoo's API (HTTP 502); the call may have run or not, so read the records before you retry
     Odoo did not answer within 5 s and may still be working; the call may have run or not, so read the records before you retry
@@ -519,10 +519,10 @@ async fn ping_reports_the_status_of_a_foreign_server() {
     };
     for (head, wanted) in [("200 OK", 200), ("503 Service Unavailable", 503)] {
         let link = OdooClient::new(settings(server_answering(page(head)).await)).unwrap();
-        let told = link.ping().await.unwrap_err();
+        let failure = link.ping().await.unwrap_err();
         assert!(
-            matches!(told, CallError::NotOdoo { status, .. } if status == wanted),
-            "{told}"
+            matches!(failure, CallError::NotOdoo { status, .. } if status == wanted),
+            "{failure}"
         );
     }
 }

@@ -42,7 +42,7 @@ pub struct RuleRef {
 /// What policy decides.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Decision {
-    /// The refusal, if it refuses.
+    /// The reason of a denial, if it denies.
     pub forbidden: Option<Forbidden>,
     /// The rules that open the access or, for a refusal, those that deny it.
     pub deciding_rules: Vec<RuleRef>,

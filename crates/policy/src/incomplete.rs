@@ -6,7 +6,7 @@ use gatepost_odoo::ModelName;
 /// Why there is no permission, or not yet.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Incomplete {
-    /// Policy refuses.
+    /// The policy denies the call.
     Denied(Forbidden),
     /// The decision depends on which records these searches find.
     NeedsRecords(Vec<MembershipQuery>),
@@ -15,7 +15,7 @@ pub enum Incomplete {
 }
 
 impl Incomplete {
-    /// The same, with another refusal in place of a refusal.
+    /// Replaces the reason of a denial.
     pub(super) fn with_denial(self, forbidden: impl FnOnce() -> Forbidden) -> Self {
         match self {
             Self::Denied(_) => Self::Denied(forbidden()),
@@ -30,7 +30,7 @@ impl From<Forbidden> for Incomplete {
     }
 }
 
-/// What was decided, with `None` for a refusal.
+/// The decision, with `None` for a denial.
 ///
 /// # Errors
 /// [`Incomplete`], but never [`Incomplete::Denied`].

@@ -62,7 +62,7 @@ enum Position {
     Whole,
 }
 
-/// How far a secret is kept back.
+/// How strictly a secret is protected.
 #[derive(PartialEq)]
 enum Level {
     /// Callers read such a field only where a rule names it in full; it is

@@ -9,7 +9,7 @@ use gatepost_odoo::{Domain, ModelName, RecordId};
 ///
 /// A record of which nothing is known counts as within the domain, but only to
 /// find out what else is missing: while anything is, there is no decision
-/// ([`RecordFacts::evaluate`]). So many records are searched at once, not one by
+/// ([`RecordFacts::evaluate`]). Thus many records are searched at once, not one by
 /// one.
 pub(super) struct RecordFacts<'a> {
     /// The fields of models.

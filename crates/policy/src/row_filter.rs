@@ -82,7 +82,7 @@ impl EffectiveRules<'_> {
         Ok(filter)
     }
 
-    /// The fields of the model, where the domain of a rule names some. A rule for
+    /// The fields of the model, if the domain of a rule names any. A rule for
     /// several models may name a field that this one does not have, and Odoo's
     /// error would quote the rule.
     pub(super) fn schema_for_rules<'s>(

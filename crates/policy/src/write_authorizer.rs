@@ -30,8 +30,8 @@ pub struct RecordAccess {
 pub(super) enum AccessError {
     /// Policy refuses, or something is missing.
     Incomplete(Incomplete),
-    /// The value is malformed, or means records that only Odoo knows where the
-    /// rules limit the records.
+    /// The value is malformed, or the rules limit the records and only Odoo knows
+    /// which records the value refers to.
     Unnamed,
 }
 
@@ -43,7 +43,8 @@ pub(super) struct WriteAuthorizer<'a> {
 }
 
 impl AccessError {
-    /// As a refusal, or what is missing.
+    /// Converts this into [`Incomplete`], with `unnamed` as the reason for
+    /// [`Unnamed`](Self::Unnamed).
     pub(super) fn or(self, unnamed: impl FnOnce() -> Forbidden) -> Incomplete {
         match self {
             Self::Incomplete(incomplete) => incomplete,

@@ -137,7 +137,7 @@ fn pattern(text: &str) -> Result<Pattern, String> {
 }
 
 /// An outcome or a reason. Other words are rejected because a misspelled one would
-/// look as if there were no such call.
+/// suggest that there was no such call.
 fn outcome(text: &str) -> Result<String, String> {
     let reasons: BTreeSet<&str> = [&OdooError::WORDS[..], &CallError::KINDS, &Forbidden::WORDS]
         .concat()

@@ -33,7 +33,7 @@ impl ConfigChecker<'_> {
         }
     }
 
-    /// Warns if every request would be rejected, because such a gateway looks broken.
+    /// Warns if every request would be rejected, because such a gateway appears broken.
     pub(super) fn warn_without_authentication(&mut self) {
         let config = self.config;
         let keyring = self.findings.secrets.keyring.as_ref();

@@ -185,7 +185,7 @@ async fn client_disconnect_cancels_call() {
             stage.next_event().await,
             HostEvent::Started("/held".to_owned())
         );
-        // A half-closed connection looks the same to the edge, so it counts the same.
+        // The edge cannot distinguish a half-closed connection, so it counts the same.
         if half {
             client.shutdown().await.unwrap();
         } else {

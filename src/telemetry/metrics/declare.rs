@@ -56,7 +56,7 @@ impl Kind for Histogram {
     }
 }
 
-/// Marks a metric whose series are set anew for each scrape, so that those of
+/// Marks a metric whose series are reset for each scrape, so that those of
 /// an instance that is no longer configured disappear.
 pub(super) struct Sampled;
 
@@ -91,7 +91,7 @@ pub(super) fn register<K: Kind>(
 
 /// Declares the metrics: for each its help (the doc comment), the exposed name,
 /// kind, labels and, for a histogram, the bounds of its buckets. `Kind<Sampled>`
-/// is set anew for each scrape.
+/// is reset for each scrape.
 ///
 /// Each becomes a method that returns the series with these labels.
 macro_rules! metrics {

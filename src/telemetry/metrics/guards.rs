@@ -1,4 +1,4 @@
-//! What counts as long as it lives.
+//! Guards that count something in a gauge until they are dropped.
 
 use prometheus::IntGauge;
 

@@ -1,8 +1,8 @@
-//! What Gatepost counts: every metric is declared in [`table`] and documented in
+//! The metrics: each is declared in [`table`] and documented in
 //! `docs/operations.md`.
 //!
 //! A metric takes three steps: an entry in the table, a call of the method of
-//! that name where the figure is known, and a row in the document.
+//! that name where the value is known, and a row in the document.
 
 mod declare;
 mod guards;

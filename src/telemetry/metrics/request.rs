@@ -1,4 +1,4 @@
-//! What is counted when a request is over.
+//! The metrics that are counted when a request has ended.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ impl HttpOutcome {
 }
 
 impl Metrics {
-    /// Counts a request that is over.
+    /// Counts a request that has ended.
     pub fn record(&self, log: &RequestLog, served: &HttpOutcome) {
         let instance = log.instance.as_ref();
         self.gatepost_requests_total(

@@ -1,9 +1,10 @@
 //! The table of metrics.
 //!
-//! A histogram has some twenty series for each combination of labels, so that only
-//! one of them has the tool. The instance is the last label, because `prometheus`
-//! finds a series by its values without separators: words that none of ours begins
-//! with can be told apart, and a name that an administrator chooses ends the list.
+//! A histogram has about twenty series for each combination of labels, so only
+//! one histogram has the tool as a label. The instance is the last label, because
+//! `prometheus` hashes label values without separators: no value of our closed
+//! sets is a prefix of another, and only the last value may be chosen by an
+//! administrator.
 
 use std::{
     fmt,
@@ -26,16 +27,17 @@ use gatepost_state::{
     store::{StoreErrorReason, StoreOperation},
 };
 
-/// From what we need ourselves (1 ms) to Odoo's longest timeout (60 s).
+/// From the gateway's own time (1 ms) to Odoo's longest timeout (60 s).
 const REQUEST_SECONDS: [f64; 15] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 ];
 
-/// Nine of the fourteen bounds that the conventions for MCP name, up to the five
-/// minutes that a person may take: there is one histogram for each tool and error.
+/// Nine of the fourteen bounds in OpenTelemetry's conventions for MCP, up to the
+/// five minutes that an approval may take: there is one histogram for each tool
+/// and error.
 const OPERATION_SECONDS: [f64; 9] = [0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0, 30.0, 300.0];
 
-/// From an empty result to the largest answer.
+/// From an empty result to the largest response.
 const BODY_BYTES: [f64; 8] = [
     256.0,
     1024.0,
@@ -48,16 +50,16 @@ const BODY_BYTES: [f64; 8] = [
 ];
 
 metrics! {
-    /// Size of the answers' bodies.
+    /// Size of response bodies.
     gatepost_answer_size_bytes: Histogram(instance: Option<&InstanceName>) in BODY_BYTES;
 
-    /// Calls to Odoo for whose audit record there was no room.
+    /// Calls to Odoo that were not audited because the queue was full.
     gatepost_audit_failures_total: Counter();
 
     /// Whether the audit journal can be written (1) or not (0).
     gatepost_audit_up: Gauge<Sampled>();
 
-    /// What is running.
+    /// The running version.
     gatepost_build_info: Gauge(version: &'static str);
 
     /// Open client connections.
@@ -66,22 +68,22 @@ metrics! {
     /// Client connections accepted.
     gatepost_connections_total: Counter();
 
-    /// What could not be remembered of changes, or not looked up.
+    /// Failures to read or write the change store.
     gatepost_ledger_failures_total: Counter<Sampled>(operation: StoreOperation, reason: StoreErrorReason, store: &'static str);
 
-    /// Whether changes can be remembered (1) or not (0), where any role may make any.
+    /// Whether the change store works (1) or not (0), if any role may write.
     gatepost_ledger_up: Gauge<Sampled>(store: &'static str);
 
-    /// Allowances that were looked at, by what was decided and who decided.
+    /// Rate limit decisions, by decision and by where it was made.
     gatepost_limit_decisions_total: Counter(dimension: LimitScope, outcome: LimitOutcome, store: LimitStore);
 
-    /// Calls to Odoo under way.
+    /// Calls to Odoo in flight.
     gatepost_odoo_calls_in_flight: Gauge<Sampled>(instance: &InstanceName);
 
     /// Calls to Odoo.
     gatepost_odoo_calls_total: Counter(tool: Option<&'static str>, instance: Option<&InstanceName>);
 
-    /// Calls to Odoo that wait for their turn.
+    /// Calls to Odoo in the queue.
     gatepost_odoo_calls_waiting: Gauge<Sampled>(instance: &InstanceName);
 
     /// Open connections to Odoo.
@@ -90,48 +92,48 @@ metrics! {
     /// Connections to Odoo that were opened.
     gatepost_odoo_connections_total: Counter<Sampled>(instance: &InstanceName);
 
-    /// How long Odoo took for all calls of one request.
+    /// Time in Odoo for all calls of one request.
     gatepost_odoo_duration_seconds: Histogram(instance: Option<&InstanceName>) in REQUEST_SECONDS;
 
-    /// Whether Odoo answers (1) or not (0).
+    /// Whether Odoo responds (1) or not (0).
     gatepost_odoo_up: Gauge<Sampled>(instance: &InstanceName);
 
-    /// The same without the time that Odoo and people who were asked took.
+    /// Duration of requests without the time in Odoo and for approval requests.
     gatepost_own_duration_seconds: Histogram(instance: Option<&InstanceName>) in REQUEST_SECONDS;
 
-    /// Whether the identity provider can be asked (1) or not (0), as far as that is known.
+    /// Whether the identity provider responds (1) or not (0), if that is known.
     gatepost_provider_up: Gauge<Sampled>(provider: &ProviderName);
 
-    /// Whether the Redis of the limits was there when last needed.
+    /// Whether the Redis of the rate limits was available when last used.
     gatepost_redis_up: Gauge<Sampled>(used_for: &'static str);
 
-    /// Refused requests by reason.
+    /// Rejected requests by reason.
     gatepost_refusals_total: Counter(refusal: &'static str, blame: Option<ErrorSource>, instance: Option<&InstanceName>);
 
-    /// From a request's head to the end of its answer.
+    /// Duration of requests from their head to the end of the response.
     gatepost_request_duration_seconds: Histogram(instance: Option<&InstanceName>) in REQUEST_SECONDS;
 
-    /// Requests under way.
+    /// Requests in flight.
     gatepost_requests_in_flight: Gauge(instance: Option<&InstanceName>);
 
-    /// Requests by how they ended.
+    /// Requests by outcome.
     gatepost_requests_total: Counter(tool: Option<&'static str>, revision: Option<&'static str>, outcome: RequestOutcome, blame: Option<ErrorSource>, instance: Option<&InstanceName>);
 
-    /// Tokens of identity providers by what became of them.
+    /// Tokens of identity providers by lookup result.
     gatepost_token_lookups_total: Counter(outcome: TokenLookup, instance: Option<&InstanceName>);
 
-    /// How long MCP requests took, from their head until their answer was there.
+    /// Duration of MCP requests from their head until the response is ready.
     mcp_server_operation_duration_seconds: Histogram(mcp_method_name: &'static str, gen_ai_tool_name: OrEmpty<&'static str>, error_type: OrEmpty<RpcErrorType>, network_transport: &'static str, instance: Option<&InstanceName>) in OPERATION_SECONDS;
 
-    /// Spans of traces that were offered to the collector, and taken or not.
+    /// Trace spans sent to the collector, by whether it accepted them.
     otel_sdk_exporter_span_exported_total: Counter(error_type: OrEmpty<&'static str>);
 
-    /// Spans of traces that were put into the queue, or dropped.
+    /// Trace spans that were queued or dropped.
     otel_sdk_processor_span_processed_total: Counter(error_type: OrEmpty<&'static str>);
 }
 
 impl Metrics {
-    /// Fresh metrics, all at zero.
+    /// New metrics, all zero.
     pub fn new() -> Self {
         let metrics = Self::declare();
         metrics
@@ -145,7 +147,7 @@ impl Metrics {
     }
 
     /// All metrics in the text exposition format of Prometheus, version 0.0.4.
-    /// `sample` sets those that are read where they are known.
+    /// `sample` sets the metrics that are sampled.
     ///
     /// # Errors
     /// Never in practice: writing to a `String` does not fail.

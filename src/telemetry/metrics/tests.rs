@@ -1,4 +1,4 @@
-//! Whether the metrics say what they should, and the documents name what there is.
+//! Tests that the metrics are complete and consistent with the documents.
 
 use std::{
     collections::BTreeSet,
@@ -117,11 +117,11 @@ fn series_per_instance_stay_below_limit() {
     let lines = of_instance.count();
     assert!(tools >= 13, "{tools} tools");
     assert!(lines < 475, "{lines} lines");
-    // All of them are there: each tool by what it did, with its buckets.
+    // All of them exist: each tool by operation, with its buckets.
     assert!(lines > tools * 2 * 12, "{lines} lines");
 }
 
-/// Metrics of which none is empty: those are not written.
+/// Metrics with at least one sample each, because empty ones are not written.
 fn all_metrics() -> String {
     let metrics = Metrics::new();
     let instance = InstanceName::try_from("staging").unwrap();
@@ -174,7 +174,7 @@ fn all_metrics() -> String {
         .unwrap()
 }
 
-/// Name and type of each metric, as they are announced.
+/// The name and type of each metric, as exposed.
 fn declared_types(text: &str) -> BTreeSet<(String, String)> {
     let lines = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     lines
@@ -185,7 +185,7 @@ fn declared_types(text: &str) -> BTreeSet<(String, String)> {
         .collect()
 }
 
-/// Each name under which a sample stands, with those that a histogram may have.
+/// Every name that a sample may have, including those of a histogram.
 fn sample_names() -> BTreeSet<String> {
     let text = all_metrics();
     let samples = text.lines().filter(|line| !line.starts_with('#'));
@@ -194,7 +194,7 @@ fn sample_names() -> BTreeSet<String> {
         .collect()
 }
 
-/// The words in a text that look like names of metrics of ours.
+/// The words in a text that are in the form of our metric names.
 fn metric_names(text: &str) -> BTreeSet<String> {
     let words = text.split(|char: char| !char.is_ascii_alphanumeric() && char != '_');
     words
@@ -249,7 +249,7 @@ fn operations_doc_lists_exactly_the_metrics_with_types_and_labels() {
     assert_eq!(rows, declared_types(&text));
 }
 
-/// A scrape names families, types and help as Prometheus wants them.
+/// A scrape exposes families, types and help as Prometheus requires.
 #[test]
 fn promtool_accepts_all_metrics() {
     let mut promtool = Command::new("promtool")
@@ -268,15 +268,15 @@ fn promtool_accepts_all_metrics() {
     assert_eq!(objections, "");
 }
 
-/// Names, help, types and bounds are what dashboards and rules of others rely on.
+/// The names, help, types and bounds that dashboards and rules rely on.
 #[test]
-fn exposed_names_help_and_types() {
+fn metrics_have_the_published_names_help_and_types() {
     let text = all_metrics();
     let heads: Vec<&str> = text.lines().filter(|line| line.starts_with('#')).collect();
     insta::assert_snapshot!(heads.join("\n"));
 }
 
-/// `prometheus` finds a series by its values without separators between them.
+/// `prometheus` hashes the label values of a series without separators.
 #[test]
 fn combinations_of_label_values_do_not_share_a_series() {
     let metrics = Metrics::new();
@@ -302,7 +302,7 @@ fn combinations_of_label_values_do_not_share_a_series() {
     let counted = text
         .lines()
         .filter(|line| line.starts_with("gatepost_requests_total{") && line.ends_with(" 1"));
-    // An instance called `none` is the one for which there is none.
+    // An instance called `none` differs from no instance.
     let shared = text
         .lines()
         .filter(|line| line.starts_with("gatepost_requests_total{") && line.ends_with(" 2"));
@@ -321,7 +321,7 @@ fn rules_and_dashboard_name_only_existing_metrics() {
         let named = metric_names(&fs::read_to_string(file).unwrap());
         assert!(named.len() >= 5, "{file}: {named:?}");
         for name in named {
-            // A histogram is called without the ends of its samples in the document.
+            // The document names a histogram without the suffixes of its samples.
             let known = samples.contains(&name) || samples.contains(&format!("{name}_bucket"));
             assert!(known, "{file}: `{name}`");
         }

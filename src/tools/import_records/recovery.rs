@@ -43,7 +43,7 @@ impl ImportOperation {
         Ok(since.is_unchanged(&now, &plan.known_ids))
     }
 
-    /// Looks for records that this Odoo user created since, with the same values.
+    /// Searches for records that this Odoo user created since, with the same values.
     pub(super) async fn find_created(
         &self,
         access: &OdooSession<'_>,

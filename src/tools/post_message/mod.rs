@@ -122,7 +122,7 @@ impl WriteOperation for Arguments {
         })
     }
 
-    /// Looks for a message with this text that this Odoo user posted since.
+    /// Searches for a message with this text that this Odoo user posted since.
     async fn probe_outcome(
         &self,
         access: &OdooSession<'_>,

@@ -20,7 +20,7 @@ const MAX_FIELDS: usize = 500;
 /// Levels of records inside the values of others; as many as policy follows.
 const MAX_DEPTH: usize = 6;
 
-/// Coerces the values of one record, and collects what there is to say about them.
+/// Coerces the values of one record, and collects errors and notes.
 pub(crate) struct RecordCoercer<'a> {
     pub(crate) schemas: &'a BTreeMap<ModelName, Schema>,
     zone: Option<&'a TimeZone>,
@@ -196,7 +196,7 @@ impl<'a> RecordCoercer<'a> {
         Ok(self.accept(field, coerced, None, place))
     }
 
-    /// The coerced value, after what there is to say about it is recorded.
+    /// The coerced value, after its errors and notes are recorded.
     pub(crate) fn accept(
         &mut self,
         field: &Field,

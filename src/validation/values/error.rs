@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::ArgumentPath;
 use gatepost_odoo::{FieldName, ModelName};
 
-/// What there is to say about a value: why it is invalid, or how it was understood.
+/// An error or a note about a value: why it is invalid, or how it was understood.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ValueMessage {
     /// The path of the value.

@@ -41,7 +41,7 @@ pub(crate) use writable::writable_field;
 
 use gatepost_odoo::{ModelName, Operation, Schema};
 
-/// The coerced values of one record, and what there is to say about them.
+/// The coerced values of one record, with errors and notes.
 #[derive(Debug, Default)]
 pub struct CoercedValues {
     /// The values in Odoo's form. They may be sent only if there are no errors,

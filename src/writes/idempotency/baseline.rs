@@ -9,7 +9,7 @@ use crate::{
 };
 use gatepost_odoo::{Operation, RecordId};
 
-/// How far Odoo's clock may be from ours, if only clocks tell.
+/// How far Odoo's clock may be from ours, if only times can be compared.
 const MAX_CLOCK_SKEW_MINUTES: i64 = 5;
 
 /// The state right before a write.

@@ -1,4 +1,4 @@
-//! The stored entry of an idempotency key: the call it stands for, and how far
+//! The stored entry of an idempotency key: the call it belongs to, and how far
 //! that call came.
 
 use std::{sync::Arc, time::Duration};
@@ -193,7 +193,7 @@ impl Attempt {
         self.key.attempt_timeout
     }
 
-    /// Stores that it was done. If that fails, it is done all the same.
+    /// Stores that it was done. If that fails, it is done anyway.
     pub(crate) async fn complete(&self, done: &CompletedWrite) -> Result<(), OperationError> {
         self.replace(Some(done.clone()), false).await
     }

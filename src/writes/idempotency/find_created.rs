@@ -86,7 +86,7 @@ pub async fn find_created(
     if found.len() != ids.len() {
         return Ok(unclear);
     }
-    // If only clocks tell, an equal record from just before is another one.
+    // If only times can be compared, an equal record from just before is another one.
     let began = baseline.taken_at.checked_sub(2.seconds());
     let began = odoo_time(began.unwrap_or(baseline.taken_at));
     if baseline.newest_id.is_none() && found.values().any(|created| *created < began) {

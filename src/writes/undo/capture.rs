@@ -292,8 +292,8 @@ impl OngoingCapture {
         Ok(true)
     }
 
-    /// Keeps only those old values that differ now, including what Odoo computed.
-    /// A record that cannot be read any more keeps all.
+    /// Drops old values that are unchanged, also of computed fields. All old values
+    /// of a record that cannot be read any more are retained.
     fn retain_differences(&mut self, after: &RecordSnapshot) {
         let lists: Vec<FieldName> = self
             .entry

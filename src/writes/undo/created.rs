@@ -63,7 +63,7 @@ pub(super) async fn plan(
         );
     }
     let head = format!(
-        "Undo the create of {:.0}: delete {} of {} for good:\n{}",
+        "Undo the creation of {:.0}: delete {} of {} for good:\n{}",
         entry.at,
         pluralize(ids.len(), "record"),
         entry.model,
@@ -87,7 +87,7 @@ pub(super) async fn plan(
 pub(super) fn summarize(entry: &UndoEntry, done: &CompletedWrite) -> Report {
     Report {
         text: format!(
-            "Undid the create of {:.0}: deleted {} of {}: {}",
+            "Undid the creation of {:.0}: deleted {} of {}: {}",
             entry.at,
             pluralize(done.ids.len(), "record"),
             entry.model,

@@ -75,7 +75,7 @@ pub(super) async fn plan(
         )
     });
     let head = format!(
-        "Undo the delete of {:.0}: create {} of {} again (the numbers are the old ids):\n{lines}\n{NEVER_RESTORED}.",
+        "Undo the deletion of {:.0}: create {} of {} again (the numbers are the old ids):\n{lines}\n{NEVER_RESTORED}.",
         entry.at,
         pluralize(ids.len(), "record"),
         entry.model
@@ -96,7 +96,7 @@ pub(super) async fn plan(
     })
 }
 
-/// Looks for records that the Odoo user created since with these very values.
+/// Searches for records that the Odoo user created since with exactly these values.
 pub(super) async fn probe_outcome(
     access: &OdooSession<'_>,
     entry: &UndoEntry,
@@ -121,7 +121,7 @@ pub(super) async fn summarize(
     let (context, companies) = entry.context(access).await?;
     let count = done.ids.len();
     let mut text = format!(
-        "Undid the delete of {:.0}: created {} of {} again.\nOld and new ids: ",
+        "Undid the deletion of {:.0}: created {} of {} again.\nOld and new ids: ",
         entry.at,
         pluralize(count, "record"),
         entry.model

@@ -54,7 +54,7 @@ pub(in super::super) async fn finish_recovered(
     };
     let instructions = record_recovered(access, change_id, ids).await;
     instructions.unwrap_or_else(|error| {
-        // It is done all the same.
+        // The change is done anyway.
         warn!(error = %error, "Failed to update the undo entry of a change");
         String::new()
     })

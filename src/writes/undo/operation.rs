@@ -146,7 +146,7 @@ pub(in super::super) async fn release_undo(
 async fn load(access: &OdooSession<'_>, change_id: &str) -> Result<StoredUndo, OperationError> {
     load_change(access, change_id).await?.ok_or_else(|| {
         OperationError::InvalidArgument(format!(
-            "no change `{change_id}` is known. Nothing was changed. Only changes that you made yourself in this Odoo instance can be undone, for {} h. Retrying will not help; change the records themselves",
+            "no change `{change_id}` is known. Nothing was changed. Only your own changes in this Odoo instance can be undone, within {} h. Retrying will not help; change the records themselves",
             access.store.retention().undo_ttl.as_secs() / 3600
         ))
     })

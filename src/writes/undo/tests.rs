@@ -122,7 +122,7 @@ fn tracked_fields_are_the_own_columns_of_a_record() {
             "user_id"
         ])
     );
-    // A new record would go with all that somebody has put into it.
+    // A new record would be deleted with everything that users have added to it.
     let new = tracked_fields_of_new(&schema());
     for name in names(&["line_ids", "note", "tag_ids"]) {
         assert!(new.contains(&name), "{name}");
@@ -193,7 +193,7 @@ fn without_fingerprints_requested_values_decide_the_current_state() {
     ] {
         assert_eq!(state_of(&entry, now.clone()), expected, "{now}");
     }
-    // Nor is anything taken back that cannot be compared.
+    // Nor is a value restored that cannot be compared.
     let mut entry = entry;
     entry.wanted[0].values = map(json!({"note": "x"}));
     entry.fields = names(&["note"]);
@@ -307,10 +307,10 @@ fn restored_list_regains_its_lines_and_loses_new_ones() {
             "2": {"name": "changed", "count": 1.0, "head_id": [7, "H"]},
             "3": {"name": "deleted", "count": 1.0, "head_id": [7, "H"]},
             "4": {"name": "taken out", "count": 1.0, "head_id": [7, "H"]},
-            "5": {"name": "somebody's now", "count": 1.0, "head_id": [7, "H"]},
+            "5": {"name": "another's now", "count": 1.0, "head_id": [7, "H"]},
             "6": {"name": "hidden now", "count": 1.0, "head_id": [7, "H"]},
             "20": {"name": "another's", "count": 1.0, "head_id": [8, "I"]},
-            "21": {"name": "nobody's", "count": 1.0, "head_id": false},
+            "21": {"name": "without a head", "count": 1.0, "head_id": false},
             "22": {"name": "stays away", "count": 1.0, "head_id": [8, "I"]},
             "23": {"name": "gone away", "count": 1.0, "head_id": [8, "I"]},
         })),
@@ -320,10 +320,10 @@ fn restored_list_regains_its_lines_and_loses_new_ones() {
         "1": {"name": "same", "count": 1.0, "head_id": [7, "H"]},
         "2": {"name": "changed", "count": 2.0, "head_id": [7, "H"]},
         "4": {"name": "taken out", "count": 1.0, "head_id": false},
-        "5": {"name": "somebody's now", "count": 1.0, "head_id": [8, "I"]},
+        "5": {"name": "another's now", "count": 1.0, "head_id": [8, "I"]},
         "10": {"name": "made", "count": 1.0, "head_id": [7, "H"]},
         "20": {"name": "another's", "count": 1.0, "head_id": [7, "H"]},
-        "21": {"name": "nobody's", "count": 1.0, "head_id": [7, "H"]},
+        "21": {"name": "without a head", "count": 1.0, "head_id": [7, "H"]},
         "22": {"name": "stays away", "count": 3.0, "head_id": [8, "I"]},
     }));
     let before: RecordSnapshot = rows(json!({"7": {"line_ids": [1, 2, 3, 4, 5, 6]}}));
@@ -346,7 +346,8 @@ fn restored_list_regains_its_lines_and_loses_new_ones() {
             [1, 2, {"count": 1.0}],
             [0, 0, {"name": "deleted", "count": 1.0}],
             [4, 4, 0],
-            // What belonged to another is given back, never deleted.
+            // Lines that belonged to another record are returned to it, never
+            // deleted.
             [1, 20, {"head_id": 8}],
             [3, 21, 0],
             [1, 22, {"count": 1.0}],

@@ -40,7 +40,7 @@ pub fn tracked_fields_with(schema: &Schema, written: &[FieldName]) -> Vec<FieldN
     names.into_iter().collect()
 }
 
-/// The fields that show whether anybody has worked on a new record: all that
+/// The fields that show whether a user has worked on a new record: all that
 /// would be deleted with it, except files. That includes its lists.
 pub fn tracked_fields_of_new(schema: &Schema) -> Vec<FieldName> {
     select(schema, |field| match field.kind.class() {

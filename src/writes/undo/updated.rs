@@ -77,7 +77,7 @@ pub(super) async fn plan(
     let groups = grouped(values.into_iter().filter(|(_, values)| !values.is_empty()));
     if groups.is_empty() {
         let why = if entry.marks.is_none() {
-            "the records have nothing of what it was to write, so most likely it was not done"
+            "the records have none of the values that the change was to write, so most likely it was not done"
         } else {
             "the records have what they had before, as far as that is stored and may be written"
         };
@@ -86,7 +86,7 @@ pub(super) async fn plan(
     }
     if !now.ids_in_state(&CurrentState::MatchesRequest).is_empty() {
         notes.push(
-            "it is not known how the change left the records, only that they have what it was to write; its other effects stay".to_owned(),
+            "it is not known how the change left the records, only that they have the values that it was to write; its other effects stay".to_owned(),
         );
     }
     let reverted = now.ids_in_state(&CurrentState::Reverted);
@@ -180,7 +180,7 @@ pub(super) async fn summarize(
         entry.model
     );
     let Ok((schema, after)) = read_tracked(access, entry, &done.ids, &context).await else {
-        // It is done all the same.
+        // The undo is done anyway.
         text.push_str(&id_list(&done.ids));
         return Ok(Report { text, after: None });
     };

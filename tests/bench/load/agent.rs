@@ -1,4 +1,4 @@
-//! One client that keeps its connection, and what it was told.
+//! One client that reuses its connection, and its responses.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -14,8 +14,8 @@ use crate::{
     process::samples,
 };
 
-/// An answer without what differs each time: its status, and what it holds
-/// besides the id.
+/// A response without the parts that differ each time: its status, and its
+/// content without the id.
 pub(super) type ComparableResponse = (u16, Value);
 
 /// A client.
@@ -29,11 +29,11 @@ pub(super) struct Agent {
     pub(super) counts: ClientCounts,
 }
 
-/// What clients counted.
+/// The counts of the clients.
 #[derive(Default)]
 pub(super) struct ClientCounts {
     pub(super) sent: usize,
-    /// Of each answered request: its trace as Odoo sees it, and our number.
+    /// For each answered request: its trace as Odoo received it, and our number.
     pub(super) requests: Vec<(u128, u128)>,
     pub(super) forbidden: usize,
     pub(super) limited_allowed: usize,
@@ -42,7 +42,7 @@ pub(super) struct ClientCounts {
     unauthenticated: usize,
     unknown_tools: usize,
     disconnected: usize,
-    /// Calls to Odoo, as the metrics say.
+    /// Calls to Odoo, according to the metrics.
     pub(super) odoo_calls: u32,
 }
 
@@ -59,9 +59,9 @@ impl Agent {
         }
     }
 
-    /// Does one of the things that clients do, and looks at what comes.
+    /// Performs one of the jobs, and checks the response.
     pub(super) fn send_random_request(&mut self, expected: &ExpectedResponses) {
-        // One in twenty calls more often than it may.
+        // One call in twenty exceeds the rate limit.
         let caller = if self.number.is_multiple_of(20) {
             LIMITED_CALLER
         } else {
@@ -78,14 +78,15 @@ impl Agent {
                 let reply = self.send_and_count(caller, job);
                 assert!(
                     expected.contains(caller, job, &reply),
-                    "`{}` asked {job:?} and was told {reply:?}",
+                    "`{}` sent {job:?} and received {reply:?}",
                     CALLERS[caller]
                 );
             }
         }
     }
 
-    /// Asks, and gives what came; it is the answer to what was asked.
+    /// Sends a request and returns the response, after checking that it belongs
+    /// to the request.
     pub(super) fn send_and_count(
         &mut self,
         caller: usize,
@@ -111,7 +112,7 @@ impl Agent {
         let mut reply: Value = serde_json::from_slice(&body)
             .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&body)));
         let answered = reply.as_object_mut().unwrap().shift_remove("id");
-        assert_eq!(answered, Some(json!(id)), "the answer to somebody else");
+        assert_eq!(answered, Some(json!(id)), "the response for another client");
         (status, reply)
     }
 
@@ -132,7 +133,7 @@ impl Agent {
         }
     }
 
-    /// Asks, and leaves before or while it is answered.
+    /// Sends a request and disconnects before or while it is answered.
     fn disconnect_early(&mut self, caller: usize) {
         let (tool, arguments) = LoadRequestKind::Search.tool_call();
         let message = tool_call_message("left", tool, &arguments);
@@ -143,7 +144,7 @@ impl Agent {
             .unwrap();
         self.counts.sent += 1;
         self.counts.disconnected += 1;
-        // Soon, or when the call is under way or answered.
+        // Soon, or when the call is in flight or answered.
         let longest = if self.random_below(2) == 0 { 8 } else { 600 };
         let pause = self.random_below(longest);
         thread::park_timeout(Duration::from_millis(pause));
@@ -160,13 +161,13 @@ impl Agent {
 
     fn send_unauthenticated(&mut self) {
         let (tool, arguments) = LoadRequestKind::Search.tool_call();
-        let message = tool_call_message("nobody", tool, &arguments);
+        let message = tool_call_message("none", tool, &arguments);
         let (status, body) = self.exchange(None, message.as_bytes());
         assert_eq!(status, 401, "{}", String::from_utf8_lossy(&body));
         self.counts.unauthenticated += 1;
     }
 
-    /// Sends a body and reads the whole answer.
+    /// Sends a body and reads the whole response.
     fn exchange(&mut self, caller: Option<usize>, body: &[u8]) -> (u16, Vec<u8>) {
         let trace = self.next_trace_id();
         let mut request = self.head(caller, body.len()).into_bytes();
@@ -215,7 +216,7 @@ impl Agent {
         )
     }
 
-    /// The trace of the next request: of no other.
+    /// The trace of the next request, which is unique.
     fn next_trace_id(&self) -> u128 {
         (u128::from(self.number) + 1) << 64 | u128::from(self.requests_built)
     }
@@ -232,7 +233,7 @@ impl Agent {
         })
     }
 
-    /// A number below this, as dice would have it (xorshift).
+    /// A pseudorandom number below this (xorshift).
     fn random_below(&mut self, below: u64) -> u64 {
         self.random_state ^= self.random_state << 13;
         self.random_state ^= self.random_state >> 7;
@@ -254,7 +255,7 @@ impl ClientCounts {
         self.disconnected += other.disconnected;
     }
 
-    /// The metrics know of all that was sent, and of nothing else.
+    /// Asserts that the metrics count exactly what was sent.
     pub(super) fn assert_matches_metrics(&mut self, metrics: &str) {
         let sum = |begin: &str| {
             let sum: f64 = samples(metrics, begin).iter().sum();
@@ -286,7 +287,7 @@ impl ClientCounts {
         assert_eq!(sum("gatepost_audit_failures_total"), 0);
         self.odoo_calls = u32::try_from(sum("gatepost_odoo_calls_total")).unwrap();
         println!(
-            "{} refused by policy, {} told to wait, {} hung up and {left} of them were noticed before the end",
+            "{} refused by policy, {} rate limited, {} hung up and {left} of them were noticed before the end",
             self.forbidden, self.limited, self.disconnected
         );
     }

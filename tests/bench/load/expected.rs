@@ -1,28 +1,28 @@
-//! What is asked, and what each caller must read.
+//! The requests, and the response that each caller must receive.
 
 use odoo_sim::{ADMIN_KEY, DATABASE, SALES_KEY};
 use serde_json::{Value, json};
 
 use crate::agent::{Agent, ComparableResponse};
 
-/// The roles of the callers, each with a key of its own.
+/// The roles of the callers, each with its own key.
 pub(super) const CALLERS: [&str; 5] = ["all", "sales", "narrow", "shifting", "limited"];
 
-/// Whoever may call less often than they do.
+/// The caller with a lower rate limit.
 pub(super) const LIMITED_CALLER: usize = 4;
-/// How often that is.
+/// Its calls per minute.
 pub(super) const LIMITED_PER_MINUTE: usize = 120;
-/// And how many at once.
+/// Its burst.
 pub(super) const LIMITED_BURST: usize = 20;
 
-/// What one request is.
+/// The kind of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum LoadRequestKind {
     Count,
     Orders,
     Read,
     Search,
-    /// A model that no role opens.
+    /// A model that no role allows.
     ForbiddenModel,
     UnknownTool,
 }
@@ -37,7 +37,7 @@ pub(super) const REQUEST_KINDS: [LoadRequestKind; 6] = [
 ];
 
 impl LoadRequestKind {
-    /// The tool, and its arguments.
+    /// The tool and its arguments.
     pub(super) fn tool_call(self) -> (&'static str, Value) {
         match self {
             Self::Count => ("count_records", json!({"model": "res.partner"})),
@@ -56,7 +56,7 @@ impl LoadRequestKind {
     }
 }
 
-/// The configuration: one caller sees a field more in the one than in the other.
+/// The configuration. The two configurations differ in one field of one caller.
 pub(super) fn configuration(odoo: &str, shifted: bool) -> String {
     let (fields, timeout) = if shifted {
         (r#"["name", "city"]"#, 20_000)
@@ -110,11 +110,12 @@ bytes_per_minute = 4_000_000_000
     )
 }
 
-/// What each caller reads for each job, by either configuration.
+/// The response that each caller receives for each job, with either
+/// configuration.
 pub(super) struct ExpectedResponses(Vec<Vec<[ComparableResponse; 2]>>);
 
 impl ExpectedResponses {
-    /// Asks everything once with each configuration, while nobody else asks.
+    /// Sends every request once with each configuration, without other clients.
     pub(super) fn record(agent: &mut Agent, shift: impl FnOnce()) -> Self {
         let mut ask = || -> Vec<Vec<ComparableResponse>> {
             (0..CALLERS.len())
@@ -138,7 +139,7 @@ impl ExpectedResponses {
         expected
     }
 
-    /// Whether this caller may read this.
+    /// Whether this caller may receive this response.
     pub(super) fn contains(
         &self,
         caller: usize,
@@ -157,7 +158,7 @@ impl ExpectedResponses {
         &self.0[caller][at]
     }
 
-    /// An answer of another caller would be seen.
+    /// Whether a response could be recognized as another caller's.
     fn assert_callers_differ(&self) {
         for job in [LoadRequestKind::Search, LoadRequestKind::Orders] {
             for [one, other] in [[0, 1], [0, 2], [1, 2], [0, 3]] {

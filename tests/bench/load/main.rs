@@ -1,13 +1,14 @@
-//! 200 clients for a minute, while the configuration is read again each second.
+//! 200 clients for a minute, while the configuration is reloaded each second.
 //!
-//! Every answer is compared with what this caller must read, every call that
-//! reached Odoo with its record, the metrics with what the clients counted; and
-//! memory, files and threads must stay what they are.
+//! Every response is compared with what the caller must receive, every call that
+//! reached Odoo with its audit record, and the metrics with what the clients
+//! counted; memory, files and threads must not grow.
 //!
-//! It is a program of its own, for it takes a minute and the whole machine:
-//! `cargo test` leaves it out, `cargo test --bench load` runs it as built for
-//! tests (as CI does: that build is there, and it stops at an overflow), and
-//! `cargo bench --bench load` as released. `GATEPOST_LOAD_SECONDS` says how long.
+//! It is a separate program, because it takes a minute and the whole machine:
+//! `cargo test` leaves it out, `cargo test --bench load` runs it in the test
+//! profile (as CI does: that build exists, and it checks for overflow), and
+//! `cargo bench --bench load` in the release profile. `GATEPOST_LOAD_SECONDS`
+//! sets the duration.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -92,7 +93,7 @@ fn main() {
     let (mut read, mut kept) = (1, 0);
     for second in 1..=seconds {
         thread::park_timeout((begun + Duration::from_secs(second)).duration_since(Instant::now()));
-        // Now and then a wrong one, and in between from one to the other.
+        // Now and then an invalid one, and otherwise from one to the other.
         if second % 5 == 0 {
             kept += 1;
             process::write_configuration(
@@ -108,32 +109,32 @@ fn main() {
         usage.sample();
     }
     done.store(true, SeqCst);
-    let mut told = first.counts;
+    let mut total = first.counts;
     for client in clients {
-        told.merge(client.join().unwrap());
+        total.merge(client.join().unwrap());
     }
     let elapsed = begun.elapsed();
     gateway.wait_for_metric("gatepost_requests_in_flight", 0.0);
     println!(
         "{} requests of {CLIENTS} clients in {elapsed:.1?}, {} calls to Odoo, {read} reloads and {kept} that were wrong",
-        told.sent,
+        total.sent,
         odoo.calls()
     );
     usage.assert_flat();
-    told.assert_matches_metrics(&gateway.get_admin("/metrics").body);
+    total.assert_matches_metrics(&gateway.get_admin("/metrics").body);
     let most = LIMITED_BURST as f64 + elapsed.as_secs_f64() * LIMITED_PER_MINUTE as f64 / 60.0;
     assert!(
-        told.limited_allowed as f64 <= most + 1.0,
+        total.limited_allowed as f64 <= most + 1.0,
         "{} of {most}",
-        told.limited_allowed
+        total.limited_allowed
     );
     assert!(
-        told.limited_allowed >= LIMITED_BURST,
+        total.limited_allowed >= LIMITED_BURST,
         "{}",
-        told.limited_allowed
+        total.limited_allowed
     );
 
-    // Errors are told of the wrong configurations alone.
+    // Only the invalid configurations caused errors.
     let log = gateway.log();
     let errors = log
         .lines()
@@ -142,11 +143,12 @@ fn main() {
     assert_eq!(log.matches("Reloaded the configuration").count(), read);
     drop(log);
     assert!(gateway.stop().success());
-    check_audit_records(folder.path(), &odoo, &told);
+    check_audit_records(folder.path(), &odoo, &total);
 }
 
-/// No record is lost, none is too many, and the chain is whole.
-fn check_audit_records(folder: &Path, odoo: &CountingOdoo, told: &ClientCounts) {
+/// Asserts that there is exactly one record for each call, and that the chain is
+/// valid.
+fn check_audit_records(folder: &Path, odoo: &CountingOdoo, total: &ClientCounts) {
     let said = process::verify_journal(folder);
     assert!(fs::exists(folder.join("audit.jsonl.1")).unwrap(), "{said}");
     let mut by_request: HashMap<u128, u32> = HashMap::new();
@@ -162,20 +164,20 @@ fn check_audit_records(folder: &Path, odoo: &CountingOdoo, told: &ClientCounts) 
             _ => panic!("{record}"),
         }
     }
-    assert_eq!(forbidden, told.forbidden, "refused by policy");
+    assert_eq!(forbidden, total.forbidden, "refused by policy");
     let mut reached = odoo.calls_by_trace();
     let mut answered = 0;
-    for (trace, request) in &told.requests {
+    for (trace, request) in &total.requests {
         let calls = reached.remove(trace).unwrap_or(0);
         let known = by_request.remove(request).unwrap_or(0);
         assert_eq!(calls, known, "calls and records of request {request:032x}");
         answered += calls;
     }
-    // What is left is of clients that hung up: a call that still waited for its
-    // turn has a record, and never reached Odoo.
+    // The remaining records belong to clients that disconnected: a queued call
+    // has a record, but never reached Odoo.
     let (calls, known): (u32, u32) = (reached.values().sum(), by_request.values().sum());
     assert!(calls <= known, "{calls} calls, {known} records");
-    assert_eq!(sent, told.odoo_calls, "records and the metric");
+    assert_eq!(sent, total.odoo_calls, "records and the metric");
     println!(
         "{answered} calls for answers, each with its record; {calls} calls and {known} records of those who hung up"
     );

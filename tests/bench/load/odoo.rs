@@ -1,4 +1,4 @@
-//! The sample company, which counts what reached it.
+//! The sample company, counting the calls that reach it.
 
 use std::{
     collections::HashMap,
@@ -16,7 +16,7 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use odoo_sim::FakeOdoo;
 
-/// What one call takes: long enough for clients to hang up meanwhile.
+/// The duration of one call: long enough for clients to disconnect meanwhile.
 const CALL_DURATION: Duration = Duration::from_millis(2);
 
 /// An Odoo that counts calls by the trace they belong to.
@@ -69,10 +69,11 @@ async fn serve(listener: TcpListener, counted: Arc<Mutex<HashMap<u128, u32>>>) {
                 let (company, counted) = (Arc::clone(&company), Arc::clone(&counted));
                 async move {
                     let (head, body) = request.into_parts();
-                    // The rest of a request whose client left does not come.
+                    // The rest of a request is missing if its client
+                    // disconnected.
                     let body = body.collect().await;
                     let body = body.map_or_else(|_| Bytes::new(), Collected::to_bytes);
-                    // Not the question whether anybody is there.
+                    // Not a ping.
                     if head.method == http::Method::POST {
                         let parent = head.headers["traceparent"].to_str().unwrap();
                         let trace = u128::from_str_radix(parent.split('-').nth(1).unwrap(), 16);
@@ -85,7 +86,7 @@ async fn serve(listener: TcpListener, counted: Arc<Mutex<HashMap<u128, u32>>>) {
             });
             let mut server = http1::Builder::new();
             server.keep_alive(false);
-            // A client that hangs up is its own affair.
+            // Errors of a client that disconnects are ignored.
             drop(server.serve_connection(TokioIo::new(stream), service).await);
         });
     }

@@ -1,20 +1,20 @@
-//! What the gateway uses of the machine, second by second.
+//! The resources that the gateway uses, second by second.
 
 use std::fs;
 
-/// What the gateway uses.
+/// The resources that the gateway uses.
 pub(super) struct ResourceUsage {
     process: u32,
-    /// Memory that is resident, in KiB.
+    /// Resident memory, in KiB.
     memory: Vec<f64>,
     files: Vec<usize>,
     threads: Vec<usize>,
 }
 
-/// By how much memory may grow from the second third of the time to the last, in
-/// KiB. A leak of half a kilobyte a request would be over it, and one of 300 KiB
-/// a reload; below it is what allocator and caches still take: 1.5 MiB when this
-/// was written, with a reload and 300 requests a second.
+/// How much memory may grow from the second third of the time to the last, in
+/// KiB. A leak of half a kilobyte per request or of 300 KiB per reload would
+/// exceed it. The allocator and the caches stay below: 1.5 MiB when this was
+/// measured, with a reload and 300 requests per second.
 const MAX_MEMORY_GROWTH_KIB: f64 = 6.0 * 1024.0;
 
 impl ResourceUsage {
@@ -40,7 +40,8 @@ impl ResourceUsage {
         self.files.push(files.unwrap().count());
     }
 
-    /// Memory, files and threads are as many at the end as after a third.
+    /// Asserts that memory, files and threads at the end are as many as after a
+    /// third.
     pub(super) fn assert_flat(&self) {
         let third = self.memory.len() / 3;
         let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
@@ -59,7 +60,7 @@ impl ResourceUsage {
             "memory grows: {:?}",
             self.memory
         );
-        // One for each client, and each of Odoo's; no more at the end.
+        // One for each client and each connection to Odoo; no more at the end.
         let (early, late) = (&self.files[..third * 2], &self.files[third * 2..]);
         let most = early.iter().max().unwrap() + 10;
         assert!(

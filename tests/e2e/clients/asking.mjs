@@ -1,5 +1,5 @@
-// Whether the person behind each TypeScript client is asked before something is
-// changed, and whether their word counts.
+// Checks that the person behind each TypeScript client is asked before a write,
+// and that their answer is obeyed.
 // usage: asking.mjs URL TOOL ARGUMENTS
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
@@ -62,7 +62,7 @@ for (const [name, connect] of Object.entries(ways)) {
   await client.close();
 }
 
-// A client that cannot ask: its model is shown what would be done, and confirms.
+// A client without elicitation: its model is shown a preview, and confirms it.
 const client = new Client(info);
 await client.connect(new StreamableHTTPClientTransport(new URL(url)));
 const call = async (more) => (await client.callTool({ name: tool, arguments: { ...JSON.parse(args), ...more } })).content[0].text;

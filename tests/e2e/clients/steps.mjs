@@ -1,6 +1,6 @@
-// What every TypeScript client does with a Gatepost: list, search, read,
-// count, find, describe, and be refused well. `client` is connected; `call`
-// hides what differs between the SDKs.
+// The steps of every TypeScript client: list, search, read, count, find,
+// describe, and handle errors. `client` is connected; `call` hides the
+// differences between the SDKs.
 import assert from "node:assert/strict";
 
 const READING = ["count_records", "describe_model", "find_by_name", "list_models", "read_records", "search_records"];

@@ -1,4 +1,4 @@
-// Tokens of real providers, asked about in every way that the gateway knows.
+// Tokens of real providers, validated in every way that the gateway supports.
 // usage: asking.mjs GATEPOST
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
@@ -31,7 +31,7 @@ async function post(url, form, authorization) {
   return text ? JSON.parse(text) : undefined;
 }
 
-/// A person's token of `oidc-provider`: authorization code with PKCE.
+/// A user's token from `oidc-provider`: authorization code with PKCE.
 async function personsToken(metadata, { resource, scope = "openid odoo:read", name = "alice", offline = false }) {
   const verifier = randomBytes(32).toString("base64url");
   const redirect_uri = "http://127.0.0.1:53682/callback";
@@ -57,7 +57,8 @@ async function oidcProvider(odoo) {
   const metadata = await (await fetch(`${issuer}/.well-known/openid-configuration`)).json();
   const key = readFileSync(join(where, "gw-key.json"), "utf8");
   const resource = (name) => `${at}/${name}/mcp`;
-  // A Zitadel has projects instead of RFC 8707; this provider has it the other way round.
+  // Zitadel has projects instead of RFC 8707; this provider is the other way
+  // round.
   const named = (name) => `audiences = ["${resource(name)}"]`;
   const instances = { production: named("production"), staging: named("staging"), short: named("short") };
 
@@ -77,17 +78,17 @@ async function oidcProvider(odoo) {
     await served(resource("production"), alice.access_token);
     await served(resource("staging"), staging.access_token);
     await served(resource("production"), await robotsToken(metadata, resource("production")));
-    // One instance's token at the other's door; a refresh token; no token of anybody.
+    // A token for the other instance, a refresh token, and an invalid token.
     await refused(resource("production"), staging.access_token);
     await refused(resource("staging"), alice.access_token);
     await refused(resource("production"), alice.refresh_token);
     await refused(resource("production"), alice.id_token, undefined);
-    await refused(resource("production"), "not-a-token-of-anybody");
-    // Somebody with an account and no role.
+    await refused(resource("production"), "invalid-token");
+    // A user with an account and no role.
     const mallory = await personsToken(metadata, { resource: resource("production"), name: "mallory" });
     const denied = await refused(resource("production"), mallory.access_token, 403);
     assert.ok(!/insufficient_scope/.test(denied.challenge ?? ""), denied.challenge);
-    // Taken back, and over.
+    // Revoked and expired tokens.
     await post(metadata.revocation_endpoint, { token: alice.access_token, client_id: "mcp-public" });
     await refused(resource("production"), alice.access_token);
     const short = await robotsToken(metadata, resource("short"));
@@ -98,7 +99,7 @@ async function oidcProvider(odoo) {
     say(`oidc-provider, ${way}: valid and invalid tokens of people and programs are distinguished`);
   }
 
-  // Signed tokens, which this provider does not answer questions about.
+  // Signed tokens, which this provider does not introspect.
   const gateway = await serve(gatepost, {
     at, odoo, grants: GRANT, instances: { rs256: "", es256: "", production: "" },
     provider: `issuer = "${issuer}"\nvalidation = "jwt"\n${ROLES}`,
@@ -138,7 +139,7 @@ async function glewlwyd(odoo) {
   const resource = (name) => `${at}/${name}/mcp`;
   const grants = `[[grants]]\nroles = ["reader"]\nprovider = "idp"\nscope = "odoo:read"\n`;
   const client = `client_id = "gw"\nclient_secret = "gw-secret"`;
-  // Its tokens are typed `at+jwt`, are signed, and can be asked about.
+  // Its tokens have the type `at+jwt`, are signed, and can be introspected.
   for (const validation of ["introspection", "jwt_then_introspection"]) {
     const gateway = await serve(gatepost, {
       at, odoo, grants, instances: { production: "", staging: "" },
@@ -163,7 +164,8 @@ async function glewlwyd(odoo) {
   }
 }
 
-/// A person's token: glewlwyd's login page is a program, so its API is used.
+/// A user's token. glewlwyd's login page is a JavaScript application, so its API
+/// is used.
 async function personAtGlewlwyd(metadata, issuer, resource) {
   const origin = new URL(issuer).origin;
   const jar = new Map();
@@ -189,7 +191,7 @@ async function personAtGlewlwyd(metadata, issuer, resource) {
   return (await post(metadata.token_endpoint, { grant_type: "authorization_code", code: back.searchParams.get("code"), redirect_uri: "http://localhost/callback", code_verifier: verifier, client_id: "pub", resource })).access_token;
 }
 
-/// Waits until a token is over: asks again, a moment apart.
+/// Waits until a token is rejected; retries after short pauses.
 async function untilRefused(url, token) {
   for (let tries = 0; tries < 200; tries++) {
     const answer = await fetch(url, { method: "POST", headers: { authorization: `Bearer ${token}`, "content-type": "application/json" }, body: "{}" });

@@ -1,5 +1,5 @@
-// What a provider and a flood may cost the program in memory: answers of
-// hundreds of megabytes, and ten thousand tokens that are none.
+// The memory that a provider and a flood can cost the gateway: responses of
+// hundreds of megabytes, and ten thousand invalid tokens.
 // usage: bounds.mjs GATEPOST
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -9,7 +9,7 @@ import { call, company, main, port, serve } from "./gatepost.mjs";
 
 const [gatepost] = process.argv.slice(2);
 
-/// A provider that says no, or says far too much.
+/// A provider that rejects every token, or sends huge responses.
 async function provider() {
   let says = "no";
   let asked = 0;
@@ -42,7 +42,8 @@ async function provider() {
 
 const token = () => `tok-${randomBytes(24).toString("hex")}`;
 
-/// So many tokens, 64 at once; how often each status came.
+/// Sends this number of tokens, 64 at once; returns how often each status was
+/// received.
 async function flood(url, tokens) {
   const statuses = {};
   let left = tokens;
@@ -66,7 +67,8 @@ await main(async () => {
     more: `[limits]\nfailed_logins_per_minute = 100\nfailed_logins_burst = 500\n`,
   });
   const url = `${at}/production/mcp`;
-  // What it needs anyway: threads, connections, the memory of refused tokens.
+  // The memory needed in any case: threads, connections, the cache of rejected
+  // tokens.
   await flood(url, 400);
   const before = gateway.memory();
 

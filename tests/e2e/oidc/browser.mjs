@@ -1,8 +1,9 @@
-// The person at the browser, as far as they press buttons: logs in, agrees,
-// and follows redirects with a jar of cookies.
+// A minimal browser for a user: logs in, consents, and follows redirects with a
+// cookie jar.
 
-/// Follows an authorization request of `oidc-provider` to its end: the URL that
-/// leads back to the client, or the last page when the client itself serves it.
+/// Follows an authorization request of `oidc-provider` to its end. Returns the
+/// URL that leads back to the client, or the last page if the client itself
+/// serves it.
 export async function logIn(start, { returnTo, name = "alice" } = {}) {
   const jar = new Map();
   const step = async (url, init = {}) => {

@@ -1,6 +1,6 @@
-// The official TypeScript client, 2.x, in front of a gateway that knows no client
-// but the callers of a real provider: it finds out by itself where to log in,
-// registers in each of the three ways, and steps up.
+// The official TypeScript client, 2.x, with a gateway whose only callers come
+// from a real provider: it discovers the authorization server, registers in each
+// of the three ways, and steps up.
 // usage: clients.mjs GATEPOST
 import assert from "node:assert/strict";
 import { join } from "node:path";
@@ -33,7 +33,8 @@ function session(name, more = {}) {
   };
 }
 
-/// Connects, logging in as often as the gateway wants it; what was asked for.
+/// Connects, logging in as often as the gateway requires; returns the requested
+/// scopes.
 async function connect(url, provider) {
   const asked = [];
   for (let tries = 0; tries < 4; tries++) {
@@ -64,7 +65,7 @@ await main(async () => {
   const gateway = await serve(gatepost, {
     at, odoo,
     provider: `issuer = "${issuer}"\nclient_id = "gw-basic"\nclient_secret = "gw secret/with:odd+chars%"`,
-    // Production asks for all that is needed at once, staging in two steps.
+    // Production requests all scopes at once, staging in two steps.
     instances: { production: `challenge_scopes = ["openid", "odoo:read"]`, staging: `challenge_scopes = ["openid"]` },
     grants: `[[grants]]\nroles = ["reader"]\nprovider = "idp"\nscope = "odoo:read"\n`,
   });
@@ -88,8 +89,8 @@ await main(async () => {
     await client.close();
     tokens.push(provider.kept.tokens.access_token);
   }
-  // A provider may hold a registered client to the scopes it registered with,
-  // as this one does; so it is the others that step up.
+  // A provider may limit a registered client to the scopes it registered with, as
+  // this one does, so the other clients step up.
   for (const way of ["a metadata document (CIMD)", "a client id that was pasted"]) {
     const provider = session(way, ways[way]);
     const { client, asked } = await connect(`${at}/staging/mcp`, provider);

@@ -1,5 +1,5 @@
-// The program as it is shipped, in front of the sample company, for as long as
-// one script runs.
+// The released program in front of the sample company, for the duration of one
+// script.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -16,14 +16,14 @@ export const ODOO_KEY = "ad00000000000000000000000000000000000001";
 const children = [];
 const folders = [];
 
-/// A folder that is gone when the script ends.
+/// A folder that is removed when the script ends.
 export function folder() {
   const made = mkdtempSync(join(tmpdir(), "gatepost-oidc-"));
   folders.push(made);
   return made;
 }
 
-/// Starts a program and waits for a line of it; what it prints is kept.
+/// Starts a program, waits for a line of its output, and records the output.
 export async function start(command, args, ready, options = {}) {
   const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], ...options });
   children.push(child);
@@ -40,7 +40,7 @@ export async function start(command, args, ready, options = {}) {
   return { child, said, line };
 }
 
-/// Runs a script, and ends all that it started.
+/// Runs a script, and stops all programs that it started.
 export async function main(script) {
   try {
     await script();
@@ -56,7 +56,7 @@ export async function main(script) {
   for (const one of folders) rmSync(one, { recursive: true, force: true });
 }
 
-/// A port that is free now.
+/// A free port.
 export async function port() {
   const server = createServer();
   await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
@@ -65,7 +65,7 @@ export async function port() {
   return port;
 }
 
-/// The sample company as an Odoo of its own; its URL.
+/// Starts the sample company as a separate Odoo; returns its URL.
 export async function company(gatepost) {
   const odoo = `127.0.0.1:${await port()}`;
   await start(gatepost, ["demo", "--listen", `127.0.0.1:${await port()}`, "--odoo-listen", odoo], /Stop it with Ctrl-C/);
@@ -73,7 +73,7 @@ export async function company(gatepost) {
 }
 
 /// `gatepost serve` with an instance for each name, all of them the sample
-/// company. `provider` is what stands in `[providers.idp]`.
+/// company. `provider` is the content of `[providers.idp]`.
 export async function serve(gatepost, { at, odoo, provider, instances, grants, more = "", files = {} }) {
   const where = folder();
   for (const [name, content] of Object.entries(files)) writeFileSync(join(where, name), content);
@@ -105,7 +105,7 @@ ${more}`);
       running.child.kill("SIGTERM");
       await ended;
     },
-    /// Nothing secret stands in the log.
+    /// Asserts that the log contains no secret.
     silent(...secrets) {
       const log = running.said.join("\n");
       for (const secret of [ODOO_KEY, ...secrets]) assert.ok(!log.includes(secret), `the log holds ${secret}`);
@@ -118,7 +118,7 @@ ${more}`);
   };
 }
 
-/// One call of a tool with a token, by hand.
+/// Calls a tool with a token, without an SDK.
 export async function call(url, token) {
   const answer = await fetch(url, {
     method: "POST",
@@ -131,14 +131,14 @@ export async function call(url, token) {
   return { status: answer.status, challenge: answer.headers.get("www-authenticate"), text, json };
 }
 
-/// The call is served.
+/// Asserts that the call is served.
 export async function served(url, token) {
   const answer = await call(url, token);
   assert.equal(answer.status, 200, answer.text);
   assert.match(answer.json.result.content[0].text, /^\d+ records of/);
 }
 
-/// The call is refused with this status.
+/// Asserts that the call is rejected with this status.
 export async function refused(url, token, status = 401) {
   const answer = await call(url, token);
   assert.equal(answer.status, status, answer.text);

@@ -1,5 +1,5 @@
-// mcp-remote, which brings clients of standard input and output to a gateway:
-// it registers, waits for the browser on a port of its own, and then speaks.
+// mcp-remote, which connects stdio clients to a gateway: it registers, waits for
+// the browser on its own port, and then forwards messages.
 // usage: mcp-remote.mjs GATEPOST
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";

@@ -1,5 +1,5 @@
-// A real, certified authorization server (npm `oidc-provider`) on a port of
-// its own: everything in memory, loopback only, no secret worth keeping.
+// A real, certified authorization server (npm `oidc-provider`) on its own port:
+// everything is in memory and on loopback, and no secret is worth protecting.
 // usage: oidc-provider.mjs GATEWAY FOLDER, where GATEWAY is the origin of the
 // gateway whose instances it issues tokens for, and FOLDER gets the gateway's
 // key in Zitadel's form. It prints READY and its issuer.
@@ -12,7 +12,7 @@ import { Provider } from "oidc-provider";
 
 const [gateway, folder] = process.argv.slice(2);
 
-// The issuer holds the port: first listen, then make the provider.
+// The issuer contains the port, so listen first and then create the provider.
 const http = createServer();
 await new Promise((listening) => http.listen(0, "127.0.0.1", listening));
 const issuer = `http://127.0.0.1:${http.address().port}`;
@@ -28,7 +28,7 @@ const ours = await key("RS256", "81693565968962154");
 const SCOPES = "odoo:read odoo:write";
 const opaque = { scope: SCOPES, accessTokenFormat: "opaque", accessTokenTTL: 300 };
 const jwt = (alg) => ({ scope: SCOPES, accessTokenFormat: "jwt", jwt: { sign: { alg } }, accessTokenTTL: 300 });
-// RFC 8707: what a token may be for.
+// RFC 8707: the resources that a token may be issued for.
 const resources = {
   [`${gateway}/production/mcp`]: opaque,
   [`${gateway}/staging/mcp`]: opaque,
@@ -51,25 +51,25 @@ const documents = {
   },
 };
 
-// Who has which roles in Odoo, in the form that Zitadel gives them.
+// The users' roles in Odoo, in Zitadel's format.
 const roles = {
   alice: { odoo_reader: { 2801: "acme.test" } },
   bob: { odoo_reader: { 2802: "beta.test" } },
-  // Mallory has an account and nothing else.
+  // Mallory has an account and no role.
 };
 
 const asks = { grant_types: [], response_types: [], redirect_uris: [] };
 const provider = new Provider(issuer, {
   jwks: { keys: signing.map((one) => one.secret) },
   clients: [
-    // The gateway, once for each way to prove itself.
+    // The gateway, once for each client authentication method.
     { client_id: "gw-basic", client_secret: "gw secret/with:odd+chars%", token_endpoint_auth_method: "client_secret_basic", ...asks },
     { client_id: "gw-post", client_secret: "gw post+secret&more%", token_endpoint_auth_method: "client_secret_post", ...asks },
     { client_id: "gw-key", token_endpoint_auth_method: "private_key_jwt", token_endpoint_auth_signing_alg: "RS256", jwks: { keys: [ours.open] }, ...asks },
     { client_id: "gw-signed", client_secret: "gw-signed-secret", token_endpoint_auth_method: "client_secret_basic", introspection_signed_response_alg: "RS256", ...asks },
-    // A program on its own account.
+    // A program with its own account.
     { client_id: "robot", client_secret: "robot-secret", grant_types: ["client_credentials"], response_types: [], redirect_uris: [], token_endpoint_auth_method: "client_secret_basic" },
-    // What one pastes into a client that registers nothing.
+    // The client ID that users paste into a client without registration.
     { client_id: "mcp-public", application_type: "native", token_endpoint_auth_method: "none", grant_types: ["authorization_code", "refresh_token"], response_types: ["code"], redirect_uris: ["http://127.0.0.1/callback"] },
   ],
   scopes: ["openid", "offline_access", ...SCOPES.split(" ")],
@@ -95,7 +95,7 @@ const provider = new Provider(issuer, {
     },
     clientIdMetadataDocument: { enabled: true, ack: "draft-02", allowFetch: (_, id) => id in documents },
   },
-  // In JWTs and in answers of introspection alike.
+  // Both in JWTs and in introspection responses.
   extraTokenClaims: (_, token) => {
     const granted = token.accountId ? roles[token.accountId] : { odoo_reader: { 2801: "acme.test" } };
     return granted && { "urn:zitadel:iam:org:project:4711:roles": granted };
@@ -107,7 +107,7 @@ const provider = new Provider(issuer, {
     return new Response(JSON.stringify(document), { headers: { "content-type": "application/json", "cache-control": "max-age=60" } });
   },
   ttl: {
-    // A number here would win over that of the resource.
+    // A number here would override that of the resource.
     AccessToken: (_, token) => token.resourceServer?.accessTokenTTL ?? 300,
     ClientCredentials: (_, token) => token.resourceServer?.accessTokenTTL ?? 300,
     AuthorizationCode: 60, Grant: 3600, IdToken: 300, Interaction: 600, RefreshToken: 3600, Session: 3600,

@@ -1,11 +1,11 @@
-//! Keys of our own beside a provider: T-30.
+//! API keys of the gateway beside a provider: T-30.
 
 use std::{fs, path::Path, process::Command};
 
 use super::{ConfigOverrides, HOST, IdpFixture, JSON, count_request};
 use crate::{idp::random_hex, test_gateway::TestResponse};
 
-/// A file of keys, made by the program itself.
+/// A keys file, written by the program itself.
 struct Keys {
     folder: tempfile::TempDir,
 }
@@ -97,7 +97,7 @@ fn api_keys_are_never_sent_to_the_provider() {
     mistyped.push(last);
     let mut shorter = good.clone();
     shorter.pop();
-    // A key of another installation: well formed, unknown here.
+    // A key of another installation: well formed, but unknown here.
     let unknown = Keys::new().create("reader");
     let secret_of_another = format!(
         "gp_{}_{}",
@@ -124,7 +124,7 @@ fn api_keys_are_never_sent_to_the_provider() {
     );
     assert_eq!(call(&scene, &good).status, 200);
     assert!(scene.idp.requests().is_empty());
-    // And the provider's own still are.
+    // The provider's tokens are still accepted, too.
     scene.assert_served(&scene.token());
 }
 

@@ -1,4 +1,4 @@
-//! What stands in the place of a token: T-13 to T-15.
+//! `Authorization` headers without a valid token: T-13 to T-15.
 
 use super::{HOST, IdpFixture, JSON, count_request};
 use crate::test_gateway::TestResponse;
@@ -131,7 +131,8 @@ fn oversized_request_head_is_rejected() {
         let answer = scene
             .gateway
             .send_in_two(begin.as_bytes(), rest.as_bytes(), false);
-        // Also 0: it may close while we still write.
+        // Also 0, because the gateway may close the connection while the test
+        // still writes.
         assert!(matches!(answer.status, 0 | 400 | 431), "{answer:?}");
     }
     assert!(scene.idp.requests().is_empty() && scene.gateway.fake_odoo.calls().is_empty());

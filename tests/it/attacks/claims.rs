@@ -1,11 +1,11 @@
-//! What a provider says of a token: T-05 to T-08, T-11, T-12 and T-18.
+//! The claims of a token: T-05 to T-08, T-11, T-12 and T-18.
 
 use serde_json::{Value, json};
 
 use super::{ConfigOverrides, HOST, IdpFixture, NO_CACHE, PRODUCTION, STAGING, VALIDATE_JWT};
 use crate::idp::{Endpoint, Mode};
 
-/// Both ways to learn what is said of a token.
+/// Both sources of claims: introspection and signed tokens.
 fn with_both_validations(test: impl Fn(&IdpFixture, &dyn Fn(&Value) -> String)) {
     let scene = IdpFixture::with_provider(NO_CACHE);
     test(&scene, &|changes| scene.token_with(changes));
@@ -13,7 +13,7 @@ fn with_both_validations(test: impl Fn(&IdpFixture, &dyn Fn(&Value) -> String)) 
     test(&scene, &|changes| scene.jwt_with(changes));
 }
 
-/// A provider that does wrong so, and a token it would be good for otherwise.
+/// A provider in this mode, and a token that would otherwise be valid.
 fn token_in_mode(scene: &IdpFixture, mode: Mode) -> String {
     scene.idp.set_mode(Endpoint::Introspection, mode);
     scene.token()
@@ -80,7 +80,7 @@ fn token_of_another_issuer_is_rejected() {
         }
         scene.assert_served(&token(&json!({})));
     });
-    // Introspection is bound to the issuer by where it is asked; a signature is not.
+    // The introspection endpoint implies the issuer; a signature does not.
     let scene = IdpFixture::with_provider(NO_CACHE);
     scene.assert_rejected(&token_in_mode(&scene, Mode::IssEvil));
     scene.assert_served(&token_in_mode(&scene, Mode::NoIss));
@@ -111,7 +111,7 @@ fn token_with_past_or_invalid_expiry_is_rejected() {
             scene.assert_rejected(&token(&json!({"exp": time})));
         }
         for time in [
-            // Clocks differ: `clock_skew_s` is 5.
+            // Clocks may differ by `clock_skew_s`, which is 5.
             json!(now - 1),
             json!(f64::from(u32::try_from(now).unwrap()) + 600.5),
             json!(1e18),
@@ -201,7 +201,7 @@ fn refresh_and_sender_constrained_tokens_are_rejected() {
     scene.assert_served(&scene.token_with(&json!({"token_type": null})));
     scene.assert_rejected(&scene.token_with(&json!({"token_type": "DPoP"})));
     scene.assert_rejected(&scene.token_with(&json!({"token_type": null, "cnf": {"jkt": "x"}})));
-    // Signed tokens say it in `cnf` alone.
+    // In signed tokens only `cnf` says so.
     let scene = IdpFixture::with_provider(VALIDATE_JWT);
     scene.assert_rejected(&scene.jwt_with(&json!({"cnf": {"jkt": "x"}})));
 }
@@ -220,7 +220,7 @@ client_id = "robot"
 kind = "client"
 "#;
 
-// T-12, as far as there are no vaults yet: whom a grant means.
+// T-12, without credential vaults: which callers a grant applies to.
 #[test]
 fn client_and_user_with_same_name_are_distinct_callers() {
     let words = |grants| ConfigOverrides {
@@ -319,10 +319,10 @@ fn invalid_introspection_response_is_never_accepted() {
         let scene = IdpFixture::with_provider(NO_CACHE);
         let token = token_in_mode(&scene, mode.clone());
         scene.assert_unavailable(&token);
-        // It was not read to its end.
+        // The response was not read to its end.
         let sent = scene.idp.bytes_sent();
         assert!(sent < 32 << 20, "{mode:?}: {sent} bytes");
-        // And nothing is left of it.
+        // No part of it is stored.
         scene.idp.set_mode(Endpoint::Introspection, Mode::Pass);
         crate::idp::wait_until(&scene.idp, "recovery", || scene.call(&token).status == 200);
     }

@@ -1,4 +1,4 @@
-//! The facade for providers without registration: T-39.
+//! The registration facade for providers without client registration: T-39.
 
 use serde_json::{Value, json};
 
@@ -102,7 +102,7 @@ fn facade_metadata_has_provider_endpoints_and_own_registration() {
         resource["authorization_servers"],
         json!(["https://gw.example.com"])
     );
-    // Tokens are still the provider's, and looked at as such.
+    // Tokens still come from the provider, and are validated.
     scene.assert_served(&scene.token());
 }
 
@@ -126,8 +126,8 @@ fn facade_is_off_if_provider_sends_iss_parameter() {
         resource.json()["authorization_servers"],
         json!([scene.idp.issuer()])
     );
-    let told = log::lines_with("RFC 9207");
-    assert!(told.iter().any(|line| line.contains("WARN")), "{told:?}");
+    let lines = log::lines_with("RFC 9207");
+    assert!(lines.iter().any(|line| line.contains("WARN")), "{lines:?}");
     scene.assert_served(&scene.token());
 }
 
@@ -252,10 +252,10 @@ fn registrations_are_rate_limited_and_not_sent_to_provider() {
         })
         .collect();
     let taken = statuses.iter().filter(|status| **status == 201).count();
-    // Ten in a minute, and it may be a while.
+    // Ten registrations per minute; the test may take a while.
     assert!((1..=30).contains(&taken), "{taken}");
     assert!(statuses.iter().all(|status| matches!(status, 201 | 429)));
-    // The provider is asked for its metadata, not for each.
+    // The provider's metadata is fetched once, not for every registration.
     assert!(scene.idp.request_count(Endpoint::Discovery) <= 2);
     assert_eq!(scene.idp.request_count(Endpoint::Other), 0);
 }

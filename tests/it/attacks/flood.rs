@@ -1,4 +1,4 @@
-//! Many at once: T-20 and T-21. What is counted is questions, not time.
+//! Concurrent attackers: T-20 and T-21. The tests count introspections, not time.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -11,12 +11,12 @@ use std::{
 use super::{ConfigOverrides, HOST, IdpFixture, JSON, VALIDATE_JWT, count_request};
 use crate::idp::{Endpoint, Mode, random_hex};
 
-/// A client that keeps its connection as long as the gateway does.
+/// A client that reuses its connection until the gateway closes it.
 struct FloodClient {
     address: SocketAddr,
     stream: BufReader<TcpStream>,
     closed: bool,
-    /// Where it says it comes from.
+    /// The value of its forwarding header.
     forwarded_for: String,
 }
 
@@ -82,7 +82,7 @@ fn connect(address: SocketAddr) -> BufReader<TcpStream> {
     BufReader::new(stream)
 }
 
-/// Says that something is over, also when it ends in a panic.
+/// Sets a flag when dropped, also during a panic.
 struct SetOnDrop<'a>(&'a AtomicBool);
 
 impl Drop for SetOnDrop<'_> {
@@ -94,12 +94,12 @@ impl Drop for SetOnDrop<'_> {
 const TOKEN_COUNT: usize = 10_000;
 const CONCURRENCY: usize = 64;
 
-/// What an address may fail: at first, and in a minute.
+/// The failed logins of one address: burst and rate per minute.
 const BURST: usize = 20;
 const PER_MINUTE: usize = 30;
 
-/// Presents random tokens from many connections, which take these addresses in
-/// turn, while a good user goes on.
+/// Presents random tokens on many connections from these addresses in turn, while
+/// a valid user continues to call.
 fn flood(
     provider: &str,
     tokens: usize,
@@ -113,7 +113,7 @@ fn flood(
         limits: Some(&limits),
         ..ConfigOverrides::default()
     });
-    // From the same address as the flood, as behind the same router.
+    // From the same address as the flood, as if behind the same router.
     let good = scene.token();
     let signed = scene.idp.issue_jwt(&serde_json::json!({}), &scene.claims());
     let good = if provider == VALIDATE_JWT {
@@ -140,17 +140,18 @@ fn flood(
             .map(|_| {
                 threads.spawn(|| {
                     let mut agent = FloodClient::new(scene_of, "");
-                    let mut told = (0, 0);
+                    let mut counts = (0, 0);
                     loop {
                         let number = next.fetch_add(1, Ordering::Relaxed);
                         if number >= tokens {
-                            return told;
+                            return counts;
                         }
                         agent.forwarded_for = format!("198.51.100.{}", number % addresses);
                         match agent.ping(&token_of()) {
-                            401 => told.0 += 1,
-                            429 => told.1 += 1,
-                            // Nobody had a place to ask the provider in time.
+                            401 => counts.0 += 1,
+                            429 => counts.1 += 1,
+                            // The provider could not be asked in time, because
+                            // its queue was full.
                             503 => {}
                             other => panic!("{other}"),
                         }
@@ -158,12 +159,12 @@ fn flood(
                 })
             })
             .collect();
-        let told: Vec<_> = flood.into_iter().map(|one| one.join().unwrap()).collect();
+        let counts: Vec<_> = flood.into_iter().map(|one| one.join().unwrap()).collect();
         drop(end);
         assert!(user.join().unwrap() > 0);
-        let refused: usize = told.iter().map(|(refused, _)| refused).sum();
-        let slowed: usize = told.iter().map(|(_, slowed)| slowed).sum();
-        // Tokens that are plainly none cost nobody anything, and none of an allowance.
+        let refused: usize = counts.iter().map(|(refused, _)| refused).sum();
+        let slowed: usize = counts.iter().map(|(_, slowed)| slowed).sum();
+        // Malformed tokens cause no introspection and consume no quota.
         if provider != VALIDATE_JWT {
             let most = addresses * (BURST + PER_MINUTE);
             assert!(refused <= most, "{refused} refused, {slowed} slowed down");
@@ -188,7 +189,7 @@ fn random_token() -> String {
 fn token_flood_from_one_address_is_rate_limited() {
     let scene = flood("", TOKEN_COUNT, 1, random_token);
     let asked = scene.idp.request_count(Endpoint::Introspection) - 1;
-    // It does not last longer than a minute.
+    // The rejection lasts at most a minute.
     assert!(asked <= BURST + PER_MINUTE, "{asked} questions");
     assert!(asked >= BURST, "{asked} questions");
 }
@@ -237,7 +238,7 @@ fn rate_limited_address_gets_429_but_cached_token_is_accepted() {
     scene.assert_no_leak(&answer, &token);
     assert_eq!(scene.idp.request_count(Endpoint::Introspection), 4);
     scene.assert_served(&known);
-    // Asking how to get a token is no failure.
+    // A request without a token is not a failed login.
     for _ in 0..20 {
         let answer =
             scene
@@ -250,7 +251,8 @@ fn rate_limited_address_gets_429_but_cached_token_is_accepted() {
 // T-20
 #[test]
 fn forwarded_address_is_used_only_from_trusted_proxy() {
-    // Nobody is trusted: whatever the header says, it is one address.
+    // No proxy is trusted: whatever the header says, all requests have one
+    // address.
     let scene = IdpFixture::with_config(ConfigOverrides {
         limits: Some("failed_logins_per_minute = 1\nfailed_logins_burst = 3"),
         ..ConfigOverrides::default()
@@ -259,7 +261,7 @@ fn forwarded_address_is_used_only_from_trusted_proxy() {
         .map(|n| FloodClient::new(&scene, &format!("198.51.100.{n}")).ping(&random_token()))
         .collect();
     assert_eq!(statuses, [401, 401, 401, 429, 429, 429]);
-    // The proxy is believed, and what stands before it is anybody's word.
+    // The proxy is trusted; what the client wrote before its entry is not.
     let scene = IdpFixture::with_config(ConfigOverrides {
         server: "trusted_proxies = [\"127.0.0.1/32\"]",
         limits: Some("failed_logins_per_minute = 1\nfailed_logins_burst = 3"),
@@ -275,7 +277,7 @@ fn forwarded_address_is_used_only_from_trusted_proxy() {
         FloodClient::new(&scene, "203.0.113.8").ping(&random_token()),
         401
     );
-    // One network of IPv6 is one address.
+    // An IPv6 network counts as one address.
     let statuses: Vec<u16> = (0..6)
         .map(|n| FloodClient::new(&scene, &format!("2001:db8:1:2::{n}")).ping(&random_token()))
         .collect();
@@ -330,7 +332,7 @@ fn shared_introspection_survives_disconnect_of_first_caller() {
     assert_eq!(scene.idp.request_count(Endpoint::Introspection), 1);
 }
 
-// T-21, with the allowance that is there by default.
+// T-21, with the default quota.
 #[test]
 fn concurrent_calls_with_valid_token_use_no_failed_login_quota() {
     let scene = IdpFixture::with_config(ConfigOverrides {

@@ -1,4 +1,4 @@
-//! Names that requests come under, and pages they come from: T-24 to T-26.
+//! Host names of requests, and origins of web pages: T-24 to T-26.
 
 use super::{ConfigOverrides, HOST, IdpFixture, JSON, PRODUCTION, count_request};
 
@@ -227,7 +227,7 @@ fn allowed_origin_can_read_challenge_and_metadata() {
         .unwrap()
         .to_lowercase();
     assert!(exposed.contains("www-authenticate"), "{exposed}");
-    // Anybody may read the metadata.
+    // The metadata may be read from any origin.
     for origin in ["Origin: https://evil.test", "Origin: null", "X-None: x"] {
         let answer = scene
             .gateway

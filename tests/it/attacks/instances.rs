@@ -1,4 +1,4 @@
-//! One instance's token at another's door, and paths that are none: T-09 and T-27.
+//! Tokens for another instance, and invalid paths: T-09 and T-27.
 
 use serde_json::json;
 
@@ -39,7 +39,7 @@ fn staging_token_is_rejected_by_production_under_every_url() {
     assert_eq!(answer.status, 200, "{answer:?}");
 }
 
-// T-09: the answer of the provider is kept, the decision about an instance is not.
+// T-09: the provider's response is cached, the decision about an instance is not.
 #[test]
 fn cached_token_is_rejected_by_other_instance() {
     let scene = IdpFixture::start();
@@ -51,7 +51,8 @@ fn cached_token_is_rejected_by_other_instance() {
     assert_eq!(scene.call_at("/staging/mcp", HOST, &both).status, 200);
 }
 
-// T-09: of two companies that share a gateway, neither provider learns the other's tokens.
+// T-09: if two companies share a gateway, neither provider receives the other's
+// tokens.
 #[test]
 fn token_is_sent_only_to_provider_of_its_instance() {
     let partner = Idp::start();
@@ -83,7 +84,7 @@ fn token_is_sent_only_to_provider_of_its_instance() {
     assert_eq!(scene.call_at("/staging/mcp", HOST, &theirs).status, 200);
     scene.assert_rejected_at("/staging/mcp", HOST, &ours);
     assert_eq!(scene.idp.requests().len(), asked);
-    // Nor does one vouch for a token that says it is the other's.
+    // Nor does one provider accept a token that names the other as its issuer.
     let forged = partner.issue_opaque(scene.claims_with(&json!({"aud": STAGING})));
     scene.assert_rejected_at("/staging/mcp", HOST, &forged);
     let jwt = scene.jwt_with(&json!({"aud": STAGING}));
@@ -148,7 +149,7 @@ fn noncanonical_path_is_rejected_before_authentication() {
             assert!(answer.header("www-authenticate").is_none(), "{path}");
         }
     }
-    // Before authentication: a token is not even looked at.
+    // Before authentication: the token is not validated.
     assert!(scene.idp.requests().is_empty());
     assert!(scene.gateway.fake_odoo.calls().is_empty());
     for path in ["/PRODUCTION/MCP", "/production/mcp/", "/production/mcp?x=1"] {

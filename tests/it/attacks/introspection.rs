@@ -1,5 +1,5 @@
-//! How the gateway asks: RFC 7662, its client authentication, and signed
-//! answers (RFC 9701).
+//! Introspection requests: RFC 7662, client authentication, and signed responses
+//! (RFC 9701).
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jsonwebtoken::Algorithm;
@@ -33,7 +33,7 @@ fn single_introspection(scene: &IdpFixture) -> RecordedRequest {
     asked.remove(0)
 }
 
-// Every character that has a meaning in a form, in Basic or in a header.
+// All characters with a meaning in forms, in Basic authentication or in headers.
 fn odd_secret() -> String {
     format!("gw secret/with:odd+chars%&=\"\\é{}", random_hex(8))
 }
@@ -125,7 +125,7 @@ fn client_secret_post_sends_secret_only_in_form() {
     assert_eq!(asked.field("client_id"), Some("gatepost"));
 }
 
-// Whose key file this is, that a provider must be.
+// The provider must be the one that the key file belongs to.
 const ZITADEL_PROVIDER: &str = "kind = \"zitadel\"\nproject = \"4711\"\nrole_claims = [\"/roles\"]";
 
 fn key_auth(idp: &Idp, audience: Option<&str>) -> ExpectedClientAuth {
@@ -136,7 +136,7 @@ fn key_auth(idp: &Idp, audience: Option<&str>) -> ExpectedClientAuth {
     }
 }
 
-// RFC 7523 section 3; Zitadel's key file as it is downloaded.
+// RFC 7523 section 3; Zitadel's key file as downloaded.
 #[test]
 fn private_key_jwt_uses_fresh_assertion_per_request() {
     let idp = Idp::start();
@@ -148,7 +148,8 @@ fn private_key_jwt_uses_fresh_assertion_per_request() {
             ..ConfigOverrides::default()
         },
     );
-    // The double refuses what was used before, lives longer than a minute, or is for somebody else.
+    // The fake provider rejects assertions that are reused, live longer than a
+    // minute, or have another audience.
     for _ in 0..5 {
         scene.assert_served(&scene.token_with(&json!({"aud": "4711"})));
     }
@@ -306,7 +307,7 @@ fn invalid_signed_introspection_response_gives_503() {
     }
 }
 
-// RFC 9701: whoever wants a signature takes no word without one.
+// RFC 9701: if signed responses are required, an unsigned one is rejected.
 #[test]
 fn unsigned_response_gives_503_if_signature_is_required() {
     let scene = IdpFixture::with_provider(SIGNED_INTROSPECTION);

@@ -49,7 +49,7 @@ fn unsigned_token_is_rejected_for_every_spelling_of_none() {
         let head = jwt_header_text(&key, &json!({"alg": none}));
         scene.assert_rejected(&(unsigned(&head, &claims) + "."));
         scene.assert_rejected(&(unsigned(&head, &claims) + ".c2lnbmF0dXJl"));
-        // With a good signature of another header.
+        // With a valid signature, but of another header.
         let signature = scene.idp.issue_jwt(&json!({}), &scene.claims());
         let signature = signature.rsplit('.').next().unwrap();
         scene.assert_rejected(&format!("{}.{signature}", unsigned(&head, &claims)));
@@ -81,7 +81,7 @@ fn token_signed_with_public_key_as_hmac_secret_is_rejected() {
         Vec::new(),
     ] {
         scene.assert_rejected(&hmac(&head, &claims, &secret));
-        // Signed so, and said to be otherwise.
+        // Signed with one algorithm, and labelled with another.
         scene.assert_rejected(&hmac(&jwt_header_text(&key, &json!({})), &claims, &secret));
     }
     scene.assert_served(&scene.jwt_with(&json!({})));
@@ -129,7 +129,7 @@ fn key_is_used_only_with_its_own_algorithm() {
         &claims,
         Algorithm::PS256,
     ));
-    // The name of one key over the signature of the other.
+    // The key ID of one key, with the signature of the other.
     scene.assert_rejected(&rsa.sign(
         &jwt_header_text(&p256, &json!({})),
         &claims,
@@ -195,7 +195,7 @@ fn header_with_key_reference_or_crit_is_rejected_without_fetch() {
     ] {
         scene.assert_rejected(&scene.idp.issue_jwt(&more, &scene.claims()));
     }
-    // The attacker's own key in the header, and its signature.
+    // The attacker's own key in the header, with its signature.
     let head = jwt_header_text(&attacker, &json!({"jwk": attacker.public()}));
     scene.assert_rejected(&attacker.sign(&head, &scene.claims().to_string(), Algorithm::RS256));
     let long = scene
@@ -233,7 +233,7 @@ fn id_token_is_rejected() {
             .idp
             .issue_jwt(&typ, &scene.claims_with(&json!({"aud": "mcp-client"}))),
     );
-    // Even where everything else fits: RFC 9068 section 4.
+    // Even if everything else is valid: RFC 9068 section 4.
     scene.assert_rejected(&scene.idp.issue_jwt(&typ, &scene.claims()));
     scene.assert_rejected(&scene.idp.issue_jwt(&json!({"typ": null}), &scene.claims()));
     scene.assert_rejected(
@@ -276,14 +276,14 @@ fn key_rotation_needs_one_fetch_and_drops_old_keys() {
     let old = scene.jwt_with(&json!({}));
     scene.assert_served(&old);
     assert_eq!(scene.idp.request_count(Endpoint::Jwks), 1);
-    // The provider is installed anew at its place.
+    // The provider is reinstalled at the same address.
     scene.idp.stop();
     scene.idp.rotate_keys();
     scene.idp.restart();
     scene.assert_served(&scene.jwt_with(&json!({})));
     assert_eq!(scene.idp.request_count(Endpoint::Jwks), 2);
     scene.assert_rejected(&old);
-    // Nobody can make us ask again and again.
+    // Unknown key IDs cannot cause repeated fetches.
     for _ in 0..1000 {
         let token = scene
             .idp
@@ -359,12 +359,13 @@ fn locally_rejected_jwt_is_never_introspected() {
         ),
     ];
     for token in &bad {
-        // It would say yes.
+        // The provider would report the token as active.
         scene.idp.set_token(token, scene.claims());
         scene.assert_rejected(token);
     }
     assert_eq!(scene.idp.request_count(Endpoint::Introspection), 0);
-    // A good signature is not enough: the provider may have taken it back.
+    // A valid signature is not sufficient: the provider may have revoked the
+    // token.
     let good = scene.jwt_with(&json!({}));
     scene.assert_rejected(&good);
     scene.idp.set_token(&good, scene.claims());
@@ -372,7 +373,7 @@ fn locally_rejected_jwt_is_never_introspected() {
     scene.idp.revoke(&good);
     scene.assert_rejected(&good);
     assert_eq!(scene.idp.request_count(Endpoint::Introspection), 3);
-    // What has no form goes straight there.
+    // Opaque tokens are introspected directly.
     scene.assert_served(&scene.token());
 }
 
@@ -390,7 +391,7 @@ fn key_set_is_fetched_over_tls_only_with_trusted_ca() {
         },
     );
     scene.assert_served(&scene.jwt_with(&json!({})));
-    // The same without the authority's certificate.
+    // The same without the certificate of the authority.
     let idp = Idp::start_with(&IdpOptions {
         tls: true,
         ..IdpOptions::default()

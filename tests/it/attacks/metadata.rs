@@ -1,4 +1,4 @@
-//! What a client learns before it has a token: the challenge, and the metadata
+//! What a client receives before it has a token: the challenge, and the metadata
 //! of RFC 9728.
 
 use serde_json::json;
@@ -36,7 +36,7 @@ fn every_method_is_challenged_before_other_checks() {
             ),
         );
         assert_eq!(answer.header("cache-control").as_deref(), Some("no-store"));
-        // claude.ai looked for it in exactly this case.
+        // claude.ai looked for the header in exactly this case.
         assert!(answer.head.contains("WWW-Authenticate:"), "{}", answer.head);
     }
     assert!(scene.idp.requests().is_empty() && scene.gateway.fake_odoo.calls().is_empty());
@@ -90,7 +90,7 @@ fn each_public_url_has_its_own_metadata_and_challenge() {
             );
         }
     }
-    // It needs no provider, and no Odoo.
+    // It needs neither the provider nor Odoo.
     assert!(scene.idp.requests().is_empty() && scene.gateway.fake_odoo.calls().is_empty());
 }
 
@@ -136,7 +136,7 @@ fn metadata_allows_only_get_head_and_options() {
     }
     let head = scene.gateway.request("HEAD", &path, &[HOST], "");
     assert_eq!((head.status, head.body.as_str()), (200, ""));
-    // A token there is nobody's business.
+    // A token sent there is ignored.
     let token = scene.token();
     let bearer = format!("Authorization: Bearer {token}");
     let answer = scene.gateway.request("GET", &path, &[HOST, &bearer], "");
@@ -162,8 +162,8 @@ fn configured_scopes_are_in_challenge_and_metadata() {
         answer.json()["scopes_supported"],
         json!(["openid", "odoo:read"])
     );
-    // Also when a token was refused.
-    let answer = scene.call("tok-that-nobody-knows-of");
+    // Also after a rejected token.
+    let answer = scene.call("tok-unknown-to-the-provider");
     let challenge = answer.header("www-authenticate").unwrap();
     assert!(
         challenge.contains("scope=\"openid odoo:read\""),

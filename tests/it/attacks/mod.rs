@@ -1,8 +1,9 @@
-//! Attacks and bad input at the door of a gateway whose callers come from an
+//! Attacks and invalid input against a gateway whose callers come from an
 //! identity provider, one test for each row of the attack table.
 //!
-//! Every refusal here is held to the same: the answer is the same for every
-//! cause, Odoo was not asked, and nothing secret stands in the answer or the log.
+//! Every rejection is checked alike: the response is the same for every cause,
+//! no request reached Odoo, and neither the response nor the log contains a
+//! secret.
 
 mod api_keys;
 mod authorization_header;
@@ -43,47 +44,48 @@ pub(crate) const STAGING: &str = "https://gw.example.com/staging/mcp";
 const JSON: &str = "Content-Type: application/json";
 const HOST: &str = "Host: gw.example.com";
 
-/// What a configuration says besides what all of them do.
+/// The parts of a configuration that differ between tests.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct ConfigOverrides<'a> {
-    /// In `[providers.company]`.
+    /// Lines in `[providers.company]`.
     pub(crate) provider: &'a str,
-    /// In `[instances.production]`.
+    /// Lines in `[instances.production]`.
     pub(crate) production: &'a str,
-    /// In `[instances.staging]`.
+    /// Lines in `[instances.staging]`.
     pub(crate) staging: &'a str,
-    /// In `[server]`.
+    /// Lines in `[server]`.
     pub(crate) server: &'a str,
-    /// Instead of what is in `[limits]`: nobody is slowed down.
+    /// Replaces `[limits]`; by default no caller is limited.
     pub(crate) limits: Option<&'a str>,
-    /// Instead of the grant of `reader` to whoever has the role `odoo_reader`.
+    /// Replaces the grant of `reader` to every caller with the role
+    /// `odoo_reader`.
     pub(crate) grants: Option<&'a str>,
-    /// At the end.
+    /// Lines at the end.
     pub(crate) more: &'a str,
 }
 
-/// What short-lived answers need in a test: no answer is kept.
+/// Settings for tests without a cache: no response is cached.
 pub(crate) const NO_CACHE: &str = "cache_ttl_s = 0\nnegative_ttl_s = 0";
-/// Signed tokens are verified here.
+/// Settings for signed tokens that are verified by the gateway.
 pub(crate) const VALIDATE_JWT: &str = "validation = \"jwt\"";
 
-/// Body and description of every refusal of a token.
+/// The body and the description of every rejection of a token.
 static FIRST_REJECTION: [OnceLock<(String, String)>; 2] = [const { OnceLock::new() }; 2];
 
 const READER_GRANT: &str =
     "[[grants]]\nroles = [\"reader\"]\nprovider = \"company\"\nprovider_role = \"odoo_reader\"\n";
 
-/// A provider, and a gateway with two instances that believes it.
+/// A provider, and a gateway with two instances that trusts it.
 ///
-/// The fields end in their order: when the log is looked at, nobody writes in
-/// it any more.
+/// Fields are dropped in this order: when the log is searched, nothing writes
+/// to it any more.
 pub(crate) struct IdpFixture {
     pub(crate) gateway: TestGateway,
     pub(crate) idp: Idp,
     secrets: SecretLeakCheck,
 }
 
-/// What must never be told; when this ends, it stands in no log.
+/// Texts that must never be logged. Checks that when dropped.
 struct SecretLeakCheck {
     ours: Vec<String>,
     tokens: Mutex<Vec<String>>,
@@ -99,7 +101,7 @@ impl Drop for SecretLeakCheck {
         let tokens = self.tokens.lock().unwrap();
         for secret in self.ours.iter().chain(tokens.iter()) {
             let line = log.lines().find(|line| line.contains(secret));
-            assert_eq!(line, None, "the log tells a secret");
+            assert_eq!(line, None, "the log contains a secret");
         }
     }
 }
@@ -109,7 +111,7 @@ impl IdpFixture {
         Self::with_config(ConfigOverrides::default())
     }
 
-    /// With these lines in `[providers.company]`.
+    /// Starts both with these lines in `[providers.company]`.
     pub(crate) fn with_provider(lines: &str) -> Self {
         Self::with_config(ConfigOverrides {
             provider: lines,
@@ -159,7 +161,7 @@ impl IdpFixture {
         }
     }
 
-    /// The claims of a good token for production.
+    /// The claims of a valid token for production.
     pub(crate) fn claims(&self) -> Value {
         let now = jiff::Timestamp::now().as_second();
         json!({
@@ -177,7 +179,7 @@ impl IdpFixture {
         })
     }
 
-    /// The claims of a good token, some of them otherwise; `null` leaves out.
+    /// The claims of a valid token with these changes; `null` removes a claim.
     pub(crate) fn claims_with(&self, changes: &Value) -> Value {
         let mut claims = self.claims();
         let all = claims.as_object_mut().unwrap();
@@ -191,34 +193,35 @@ impl IdpFixture {
         claims
     }
 
-    /// A good opaque token.
+    /// A valid opaque token.
     pub(crate) fn token(&self) -> String {
         self.idp.issue_opaque(self.claims())
     }
 
-    /// An opaque token whose claims differ in this.
+    /// An opaque token with these changes to its claims.
     pub(crate) fn token_with(&self, changes: &Value) -> String {
         self.idp.issue_opaque(self.claims_with(changes))
     }
 
-    /// A signed token whose claims differ in this.
+    /// A signed token with these changes to its claims.
     pub(crate) fn jwt_with(&self, changes: &Value) -> String {
         self.idp.issue_jwt(&json!({}), &self.claims_with(changes))
     }
 
-    /// Calls a tool of production.
+    /// Calls a tool in production.
     pub(crate) fn call(&self, token: &str) -> TestResponse {
         self.call_at("/production/mcp", HOST, token)
     }
 
-    /// Calls a tool under a path and a host.
+    /// Calls a tool with this path and host.
     pub(crate) fn call_at(&self, path: &str, host: &str, token: &str) -> TestResponse {
         let bearer = format!("Authorization: Bearer {token}");
         self.gateway
             .request("POST", path, &[JSON, host, &bearer], &count_request())
     }
 
-    /// The call is served, and the log knows nothing of the token.
+    /// Asserts that the call is served and that the log does not contain the
+    /// token.
     pub(crate) fn assert_served(&self, token: &str) {
         let before = self.gateway.fake_odoo.calls().len();
         let answer = self.call(token);
@@ -229,7 +232,7 @@ impl IdpFixture {
         self.assert_no_leak(&answer, token);
     }
 
-    /// The token is refused as every token is.
+    /// Asserts that the token is rejected like every invalid token.
     #[track_caller]
     pub(crate) fn assert_rejected(&self, token: &str) -> TestResponse {
         self.assert_rejected_at("/production/mcp", HOST, token)
@@ -252,7 +255,8 @@ impl IdpFixture {
             "{challenge}"
         );
         assert_eq!(answer.header("cache-control").as_deref(), Some("no-store"));
-        // Whatever the cause: one text, or one for what calls itself a key of ours.
+        // There is one text for all causes, and one for tokens in the form of our
+        // API keys.
         let description = error_description(&challenge);
         let said = &FIRST_REJECTION[usize::from(token.starts_with("gp_"))];
         let said = said.get_or_init(|| (answer.body.clone(), description.clone()));
@@ -261,7 +265,7 @@ impl IdpFixture {
         answer
     }
 
-    /// The gateway cannot tell, and says so.
+    /// Asserts that the response is 503, because the provider cannot be asked.
     #[track_caller]
     pub(crate) fn assert_unavailable(&self, token: &str) -> TestResponse {
         let before = self.gateway.fake_odoo.calls().len();
@@ -286,7 +290,7 @@ impl IdpFixture {
         answer
     }
 
-    /// Answered with a status, without Odoo and without a question.
+    /// Asserts this status, without a call to Odoo and without introspection.
     #[track_caller]
     pub(crate) fn assert_refused_early(&self, answer: &TestResponse, status: u16, token: &str) {
         assert_eq!(answer.status, status, "{answer:?}");
@@ -295,7 +299,7 @@ impl IdpFixture {
         self.assert_no_leak(answer, token);
     }
 
-    /// Nothing secret is in the answer; and never in the log.
+    /// Asserts that the response contains no secret, and that the log never will.
     #[track_caller]
     pub(crate) fn assert_no_leak(&self, answer: &TestResponse, token: &str) {
         for secret in self.secrets.ours.iter().map(String::as_str).chain([token]) {
@@ -311,12 +315,12 @@ impl IdpFixture {
     }
 }
 
-/// A call of a tool that asks Odoo.
+/// A tool call that sends a call to Odoo.
 pub(crate) fn count_request() -> String {
     tool_call("count_records", &json!({"model": "res.partner"})).to_string()
 }
 
-/// The text that a challenge gives as its reason.
+/// The error description in a challenge.
 fn error_description(challenge: &str) -> String {
     challenge
         .split("error_description=\"")
@@ -365,7 +369,7 @@ pub(crate) fn configuration(idp: &Idp, words: ConfigOverrides<'_>) -> String {
         .map_or("", |_| "ca_file = \"authority.pem\"");
     let limits =
         limits.unwrap_or("failed_logins_per_minute = 100000\nfailed_logins_burst = 100000");
-    // The other allowances are tested in `limits.rs`.
+    // The other limits are tested in `limits.rs`.
     let limits = format!(
         "address_per_minute = 1000000\naddress_burst = 1000000\ncaller_burst = 1000000\nread_burst = 1000000\ninstance_burst = 1000000\n{limits}"
     );
@@ -408,7 +412,7 @@ rules = [{{ models = ["*"] }}]
     )
 }
 
-/// The file that Zitadel gives out for an API application.
+/// The key file that Zitadel issues for an API application.
 pub(crate) fn zitadel_key(client: &str, key: &str, pem: &str) -> String {
     json!({
         "type": "application", "keyId": key, "key": pem,
@@ -417,14 +421,14 @@ pub(crate) fn zitadel_key(client: &str, key: &str, pem: &str) -> String {
     .to_string()
 }
 
-/// A secret as it is, and as it travels.
+/// A secret in all its encodings.
 fn secret_encodings(id: &str, secret: &str) -> Vec<String> {
     let basic = STANDARD.encode(format!("{}:{}", form_encoded(id), form_encoded(secret)));
     let raw = STANDARD.encode(format!("{id}:{secret}"));
     vec![secret.to_owned(), form_encoded(secret), basic, raw]
 }
 
-/// `application/x-www-form-urlencoded`, written.
+/// Encodes a text as `application/x-www-form-urlencoded`.
 fn form_encoded(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
@@ -437,13 +441,13 @@ fn form_encoded(text: &str) -> String {
         .collect()
 }
 
-/// A place that nobody may go to: it notes who does.
+/// A listener that must not be connected to, and detects if it is.
 pub(crate) struct ForbiddenListener {
     listener: TcpListener,
 }
 
 impl ForbiddenListener {
-    /// On a free port of an address of this machine.
+    /// On a free port of a local address.
     pub(crate) fn bind(address: &str) -> Self {
         let listener = TcpListener::bind((address, 0)).unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -454,10 +458,10 @@ impl ForbiddenListener {
         self.listener.local_addr().unwrap().port()
     }
 
-    /// Nobody came.
+    /// Asserts that there was no connection.
     #[track_caller]
     pub(crate) fn assert_untouched(&self) {
-        // A connection that was made is in the queue before the answer that followed it.
-        assert!(self.listener.accept().is_err(), "somebody went there");
+        // Any connection is in the queue before the response that followed it.
+        assert!(self.listener.accept().is_err(), "a connection was made");
     }
 }

@@ -1,6 +1,6 @@
-//! What the refusal of a token tells about it: nothing. T-38.
+//! What the rejection of a token reveals about it: nothing. T-38.
 //!
-//! That the times overlap too is not asserted: it would be a test of the machine.
+//! Response times are not compared, because that would test the machine.
 
 use serde_json::json;
 
@@ -10,7 +10,7 @@ use crate::{
     test_gateway::TestResponse,
 };
 
-/// All of an answer that is not new with every answer.
+/// The parts of a response that are the same every time.
 fn stable_parts(answer: &TestResponse) -> String {
     let head: Vec<&str> = answer
         .head

@@ -1,4 +1,4 @@
-//! A provider that fails: T-16, T-17, T-19 and T-40.
+//! Provider failures: T-16, T-17, T-19 and T-40.
 
 use serde_json::json;
 
@@ -8,10 +8,10 @@ use crate::{
     log,
 };
 
-/// Answers within a time-out that no test waits long for.
+/// A timeout for a provider's responses that tests can wait for.
 const SHORT_TIMEOUTS: &str = "timeout_ms = 1000\nconnect_timeout_ms = 1000";
 
-/// After so many failures nobody is asked for a while.
+/// The number of failures after which the circuit breaker opens.
 const MAX_FAILURES: usize = 50;
 
 fn fixture_with_mode(mode: Mode) -> IdpFixture {
@@ -20,14 +20,14 @@ fn fixture_with_mode(mode: Mode) -> IdpFixture {
     scene
 }
 
-/// Whether a fresh token is asked about at all.
+/// Whether a new token is introspected at all.
 fn triggers_introspection(scene: &IdpFixture) -> bool {
     let before = scene.idp.request_count(Endpoint::Introspection);
     scene.assert_unavailable(&scene.token());
     scene.idp.request_count(Endpoint::Introspection) > before
 }
 
-/// The provider is well again, and so are we soon after.
+/// Asserts that the provider recovers, and the gateway soon after.
 fn assert_recovers(scene: &IdpFixture) {
     scene.idp.set_mode(Endpoint::Introspection, Mode::Pass);
     let token = scene.token();
@@ -72,7 +72,8 @@ fn repeated_failures_open_circuit_and_recovery_is_automatic() {
     assert_recovers(&scene);
 }
 
-// `oidc-provider` answers so about every JWT, and anybody can make one up.
+// `oidc-provider` responds like this to every JWT, and any client can make one
+// up.
 #[test]
 fn unsupported_token_type_does_not_block_other_tokens() {
     let scene = fixture_with_mode(Mode::S400);
@@ -83,8 +84,8 @@ fn unsupported_token_type_does_not_block_other_tokens() {
     scene.assert_served(&scene.token());
 }
 
-// A firewall before the provider looks into tokens, and anybody can make one
-// up that it does not like: `../../../../etc/passwd` is one by RFC 6750.
+// A firewall in front of the provider inspects tokens, and any client can make
+// one up that it rejects: `../../../../etc/passwd` is a valid token by RFC 6750.
 #[test]
 fn token_blocked_by_firewall_does_not_block_other_tokens() {
     let scene = fixture_with_mode(Mode::S403Page);
@@ -93,7 +94,7 @@ fn token_blocked_by_firewall_does_not_block_other_tokens() {
     scene.assert_served(&scene.token());
 }
 
-// Whatever one token does to the provider, it answers about others.
+// Whatever one token does to the provider, others are still introspected.
 #[test]
 fn token_that_breaks_the_provider_does_not_block_other_tokens() {
     for status in [500, 401, 403, 302] {
@@ -106,7 +107,7 @@ fn token_that_breaks_the_provider_does_not_block_other_tokens() {
     }
 }
 
-// T-16: who came while somebody asked in vain does not ask in vain again.
+// T-16: a request that joined a failed introspection does not start another.
 #[test]
 fn callers_share_one_failed_discovery_attempt() {
     let idp = Idp::start();
@@ -120,15 +121,15 @@ fn callers_share_one_failed_discovery_attempt() {
     );
     std::thread::scope(|threads| {
         threads.spawn(|| scene.assert_unavailable(&scene.token()));
-        // It ends later than the first pause would, had that begun with it.
+        // It ends later than a pause that began with it would.
         scene.idp.wait_for(Endpoint::Discovery, 1);
         scene.assert_unavailable(&scene.token());
     });
-    // Nor is the other form asked for where nobody answers.
+    // Nor is the other metadata URL requested if the provider is unreachable.
     assert_eq!(scene.idp.request_count(Endpoint::Discovery), 1);
 }
 
-// T-16: what cannot be reached at all.
+// T-16: an unreachable provider.
 #[test]
 fn unreachable_provider_gives_503_until_it_returns() {
     let scene = IdpFixture::with_provider(SHORT_TIMEOUTS);
@@ -165,7 +166,7 @@ fn retry_after_of_provider_is_obeyed_capped_and_forwarded() {
             "a storm"
         );
     }
-    // Nobody is sent away for a day.
+    // `Retry-After` is limited: no caller is locked out for a day.
     for mode in [Mode::S429(86_400), Mode::S503(u32::MAX)] {
         let scene = fixture_with_mode(mode);
         let answer = scene.assert_unavailable(&scene.token());
@@ -184,9 +185,9 @@ fn rejected_client_credentials_are_logged_and_hidden_from_callers() {
             !answer.body.contains("credential") && !answer.body.contains("client"),
             "{answer:?}"
         );
-        let told = log::lines_with("rejected the gateway's own credentials");
-        assert!(told.iter().any(|line| line.contains("ERROR")), "{told:?}");
-        // We do not lock our own account.
+        let lines = log::lines_with("rejected the gateway's own credentials");
+        assert!(lines.iter().any(|line| line.contains("ERROR")), "{lines:?}");
+        // The gateway does not lock its own account by retrying.
         for _ in 0..20 {
             scene.assert_unavailable(&scene.token());
         }
@@ -261,7 +262,8 @@ fn provider_down_at_startup_is_used_once_it_is_up() {
         let token = scene.jwt_with(&json!({}));
         scene.idp.set_token(&token, scene.claims());
         scene.assert_unavailable(&token);
-        // Who needs no provider is told how to get a token.
+        // Callers without a token are informed how to get one even while the
+        // provider is down.
         let answer = scene
             .gateway
             .request("GET", "/production/mcp", &[super::HOST], "");
@@ -355,7 +357,7 @@ fn stale_result_is_used_during_outage_only_if_configured() {
     scene.idp.revoke(&refused);
     scene.assert_rejected(&refused);
     scene.idp.set_mode(Endpoint::Introspection, Mode::S500);
-    // The answer is past its time once the provider is asked again.
+    // The cached result has expired when the provider is asked again.
     let asked = scene.idp.request_count(Endpoint::Introspection);
     wait_until(&scene.idp, "a further question", || {
         scene.assert_served(&known);
@@ -363,7 +365,7 @@ fn stale_result_is_used_during_outage_only_if_configured() {
     });
     scene.assert_served(&known);
     scene.assert_unavailable(&scene.token());
-    // Without that it is over when it is over.
+    // Without that setting it expires at once.
     let scene = IdpFixture::with_provider(&format!("{SHORT_TIMEOUTS}\n{NO_CACHE}"));
     let known = scene.token();
     scene.assert_served(&known);

@@ -1,4 +1,5 @@
-//! What a caller of a provider may do, and what no trick adds to it: T-28 and T-29.
+//! Permissions of a provider's callers, and attempts to extend them: T-28 and
+//! T-29.
 
 use odoo_sim::{ADMIN_KEY, SALES_KEY};
 use serde_json::{Value, json};
@@ -35,7 +36,7 @@ fn post(scene: &IdpFixture, token: &str, lines: &[&str], body: &str) -> TestResp
         .request("POST", "/production/mcp", &headers, body)
 }
 
-/// The models that Odoo was asked for.
+/// The models that were requested from Odoo.
 fn models_called(scene: &IdpFixture) -> Vec<String> {
     let calls = scene.gateway.fake_odoo.calls();
     let model = |path: &str| path.split('/').nth(3).unwrap_or_default().to_owned();
@@ -241,7 +242,7 @@ fn roles_come_only_from_matching_grants() {
     }
 }
 
-// T-28: a role elsewhere in the token is none.
+// T-28: roles elsewhere in the token are ignored.
 #[test]
 fn roles_are_read_only_from_configured_claim() {
     let scene = IdpFixture::with_config(ConfigOverrides {
@@ -359,7 +360,7 @@ client_id = "mcp-client"
 
 #[test]
 fn invalid_grant_is_rejected_at_startup() {
-    for (grant, told) in [
+    for (grant, name) in [
         ("roles = [\"reader\"]", "grants"),
         ("roles = [\"reader\"]\nprovider = \"company\"", "grants"),
         ("roles = [\"reader\"]\nkind = \"user\"", "grants"),
@@ -388,7 +389,7 @@ fn invalid_grant_is_rejected_at_startup() {
             },
         );
         let mistakes = crate::test_gateway::TestGateway::config_errors(&text, &[]);
-        assert!(mistakes.contains(told), "{grant}: {mistakes}");
+        assert!(mistakes.contains(name), "{grant}: {mistakes}");
     }
 }
 

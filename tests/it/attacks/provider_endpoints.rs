@@ -1,8 +1,9 @@
-//! Where a provider may be, and where what it says of itself may lead: T-23.
+//! The addresses allowed for a provider and for the endpoints in its metadata:
+//! T-23.
 //!
-//! A name that points somewhere else at the second look is not acted here: it
-//! needs a name server of our own. What is connected to is the address that
-//! was judged, not the name again.
+//! DNS rebinding is not tested here, because it needs a name server of our
+//! own. The gateway connects to the address that it checked and does not resolve
+//! the name again.
 
 use serde_json::json;
 
@@ -115,7 +116,7 @@ fn https_issuer_cannot_downgrade_to_http_endpoint() {
 fn endpoint_at_other_host_needs_configuration() {
     let other = Idp::start();
     let place = format!("http://localhost:{}/introspect", other.port());
-    // The two share what they know and whom they expect.
+    // The two providers share keys and audiences.
     let set = |provider: &str| {
         let idp = Idp::start();
         other.expect_client_auth(idp.client_auth());
@@ -147,7 +148,8 @@ fn endpoint_at_other_host_needs_configuration() {
 // T-23
 #[test]
 fn only_resolved_addresses_in_allowed_networks_are_contacted() {
-    // `localhost` is both `127.0.0.1`, which the issuer's own address allows, and `::1`.
+    // `localhost` is both `127.0.0.1`, which the issuer's own address allows, and
+    // `::1`.
     let six = ForbiddenListener::bind("::1");
     let idp = Idp::start();
     let place = format!("http://localhost:{}/introspect", six.port());
@@ -181,7 +183,7 @@ fn plain_http_issuer_off_this_machine_is_rejected() {
         &format!("http://localhost.localdomain:{}", idp.port()),
     );
     let mistakes = TestGateway::config_errors(&text, &[]);
-    // A plain `http` issuer that is not on this machine is a mistake at once.
+    // An `http` issuer that is not on this machine is rejected at startup.
     assert!(mistakes.contains("issuer"), "{mistakes}");
 }
 

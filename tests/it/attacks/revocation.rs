@@ -1,6 +1,6 @@
-//! Tokens that are taken back, and answers that are kept: T-10.
+//! Revoked tokens and cached results: T-10.
 //!
-//! `write_max_age_s` is for tools that change something; there are none yet.
+//! `write_max_age_s` applies to tools that write, and is not tested here.
 
 use serde_json::json;
 
@@ -52,7 +52,7 @@ fn cached_token_is_not_introspected_again_until_reload() {
     assert_eq!(scene.idp.request_count(Endpoint::Introspection), 1);
     scene.idp.revoke(&token);
     scene.assert_served(&token);
-    // Reading the configuration again forgets what was kept.
+    // Reloading the configuration clears the cache.
     scene
         .gateway
         .reload(&configuration(&scene.idp, ConfigOverrides::default()));
@@ -84,7 +84,8 @@ fn rejection_is_cached_for_negative_ttl() {
     let token = scene.token();
     scene.idp.revoke(&token);
     scene.assert_rejected(&token);
-    // Zitadel says no when it fails inside: the next question may be answered.
+    // Zitadel responds `active: false` when it fails internally, so the next
+    // introspection may succeed.
     scene.idp.set_token(&token, scene.claims());
     scene.assert_served(&token);
 }

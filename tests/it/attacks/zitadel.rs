@@ -1,4 +1,4 @@
-//! Zitadel's ways, as its source has them: `facts/oauth.md`, section 1.2.
+//! Zitadel's behaviour according to its source: `facts/oauth.md`, section 1.2.
 
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ fn zitadel_fixture() -> IdpFixture {
     )
 }
 
-/// What Zitadel says of a user's token.
+/// Zitadel's introspection response for a user's token.
 fn claims(scene: &IdpFixture) -> Value {
     scene.claims_with(&json!({
         "aud": ["269511111111111111", PROJECT],
@@ -74,7 +74,7 @@ fn zitadel_project_sets_audience_roles_claim_and_scopes() {
 fn token_without_project_audience_is_rejected() {
     let scene = zitadel_fixture();
     scene.assert_rejected(&token(&scene, &json!({"aud": ["269511111111111111"]})));
-    // The provider does not see to it here.
+    // The provider does not check the audience here.
     let lax = Idp::start();
     lax.expect_client_auth(zitadel_idp().client_auth());
     let ExpectedClientAuth::PrivateKeyJwt { id, key, .. } = lax.client_auth() else {
@@ -101,7 +101,7 @@ fn roles_of_another_project_are_ignored() {
     let scene = zitadel_fixture();
     for changes in [
         json!({ROLES: null, "urn:zitadel:iam:org:project:roles": null}),
-        // Of whatever project: the claim without an id says not which.
+        // For any project: the claim without a project ID does not say which.
         json!({ROLES: null}),
         json!({ROLES: null, "urn:zitadel:iam:org:project:1:roles": {"odoo_reader": {"2801": "acme.test"}}}),
         json!({ROLES: {}}),
@@ -110,7 +110,7 @@ fn roles_of_another_project_are_ignored() {
         let token = token(&scene, &changes);
         let answer = scene.call(&token);
         assert_eq!(answer.status, 403, "{changes}: {answer:?}");
-        // No scope would help: step-up would never end.
+        // No scope would help, so step-up would never end.
         assert!(
             !answer.head.contains("insufficient_scope"),
             "{}",
@@ -169,7 +169,7 @@ fn personal_access_token_is_rejected_unless_allowed() {
     scene.assert_served(&token(&scene, &pat));
 }
 
-// Anybody gets any project's audience by asking for it.
+// Any client gets the audience of any project by requesting it.
 #[test]
 fn zitadel_without_provider_role_grant_is_rejected_at_startup() {
     let key = super::zitadel_key("1", "2", &SigningKey::rsa(2, "2").private_pem());
@@ -194,7 +194,7 @@ fn zitadel_without_provider_role_grant_is_rejected_at_startup() {
         assert!(mistakes.contains("provider_role"), "{grants}: {mistakes}");
     }
     assert_eq!(start(PROVIDER, super::READER_GRANT), "");
-    // Known by its key file alone, whatever it is said to be.
+    // Recognized by its key file, whatever the configuration says.
     assert!(start("", "").contains("zitadel"));
     let text = super::configuration(
         &Idp::start(),

@@ -28,8 +28,8 @@ use crate::{
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
 
-/// The wall clock as a process sees it (libfaketime); the monotonic clock stays
-/// as it is, as when an administrator sets the time.
+/// The wall clock as a process reads it (libfaketime); the monotonic clock is
+/// unaffected, as when an administrator sets the time.
 struct FakeClock(PathBuf);
 
 impl FakeClock {
@@ -48,8 +48,8 @@ impl FakeClock {
 
     fn environment(&self) -> [(&str, &str); 5] {
         [
-            // With the allocator of the C library: Redis's own reads the clock
-            // before there is one.
+            // With the allocator of the C library, because Redis's own reads the
+            // clock before libfaketime is ready.
             (
                 "LD_PRELOAD",
                 "/usr/$LIB/faketime/libfaketimeMT.so.1:libc.so.6",
@@ -113,7 +113,7 @@ fn gateway_clock_jump_does_not_affect_rate_limits() {
                 "{hours}: {:?}",
                 begun.elapsed()
             );
-            // And they get nothing beyond the limit.
+            // And they get no calls beyond the limit.
             let mut through = 0;
             let reported = loop {
                 let answer = gateway.count();
@@ -171,16 +171,17 @@ fn redis_clock_jump_locks_no_caller_out_and_adds_at_most_one_burst() {
         }
         clock.set_offset(hours * HOUR);
         assert!((time() - hours * HOUR).abs() <= 5);
-        // The rest of the limit is still there, and little more.
+        // The rest of the limit remains, and little more.
         let left = through(&one.0);
         assert!((6..=8).contains(&left), "{hours}: {left}");
         let reported = retry_after_seconds(&one.0.count());
         assert!((1..=3).contains(&reported), "{hours}: {reported}");
-        // The other asks Redis, which forgot when it went forward.
+        // The other one asks Redis, which expired the entry when its clock went
+        // forward.
         let other = through(&two.0);
         let most = if hours < 0 { 1 } else { 10 };
         assert!(other <= most, "{hours}: {other}");
-        // And time continues for both.
+        // Afterwards time passes for both.
         let begun = Instant::now();
         wait_until("the next call", || !one.0.count().tool_result().1);
         assert!(
@@ -231,7 +232,7 @@ fn cached_token_and_api_key_expire_by_the_current_clock() {
             };
             for proof in [&token, &key] {
                 assert_eq!(status(proof, 0), 200, "{validation}");
-                assert_eq!(status(proof, 2), 401, "{validation}: it is over");
+                assert_eq!(status(proof, 2), 401, "{validation}: it has expired");
                 assert_eq!(status(proof, 0), 200, "{validation}: it is not");
                 // A cached result or a key needs no check of its start.
                 assert_eq!(status(proof, -2), 200, "{validation}");
@@ -290,7 +291,8 @@ fn journal_records_clock_jumps_and_its_chain_stays_valid() {
     let text =
         configuration(&odoo, &odoo, "").replace("[audit]\n", "[audit]\nmax_file_age_s = 86_400\n");
     let off = [0, 30 * DAY, -30 * DAY];
-    // A restart with each of them too: the file then seems to be of another day.
+    // A restart with each of them too: the file then appears to be from another
+    // day.
     for begins in off {
         clock.set_offset(begins);
         let gateway = clock.start_gateway(folder.path(), &text);
@@ -313,7 +315,7 @@ fn journal_records_clock_jumps_and_its_chain_stays_valid() {
     assert_eq!(days, [0, 30, -30, 0, 30, -30, 0, 30, -30]);
     let numbers = read_journal(folder.path());
     assert!(numbers.is_sorted_by_key(|one| one["seq"].as_u64().unwrap()));
-    // No duration is from another clock.
+    // No duration is computed from different clocks.
     for one in read_calls(folder.path()) {
         let took = one["duration_ms"].as_f64().unwrap();
         assert!((0.0..20_000.0).contains(&took), "{one}");
@@ -339,11 +341,11 @@ fn odoo_certificate_expiry_follows_the_current_clock() {
         let (text, failed) = answer.tool_result();
         assert_eq!(failed, days != 0, "{days}: {text}");
         assert_eq!(text.starts_with("Odoo cannot be reached"), failed, "{text}");
-        // Operators read that it is the certificate.
+        // Operators see that the certificate is the reason.
         if days > 0 {
             gateway.wait_for_log("certificate expired", 1);
         }
-        // Callers that need none are served.
+        // Callers that do not need Odoo are served.
         assert!(!gateway.count_in("other").tool_result().1);
     }
     gateway.stop_and_read_calls();

@@ -1,4 +1,4 @@
-//! A disk that is full, and then has room again.
+//! A disk that is full, and then has free space again.
 
 use std::{
     fs::{self, File},
@@ -71,12 +71,12 @@ fn set_file_size_limit(process: u32, bytes: &str) {
 
 /// A gateway whose journal is on a small file system; `None` if none can be
 /// mounted.
-#[expect(clippy::unwrap_in_result, reason = "it is none for one reason alone")]
+#[expect(clippy::unwrap_in_result, reason = "`None` has only one reason")]
 fn start_on_small_file_system(home: &Path, text: &str) -> Option<(Disk, GatewayProcess)> {
     let small = home.join("small");
     fs::create_dir(&small).unwrap();
-    // In name spaces of its own, so that it goes with the process and needs no
-    // rights here; as root without, where these are not allowed.
+    // In its own namespaces, so that it disappears with the process and needs no
+    // rights here; as root without them, where they are not allowed.
     let namespaces: [&[&str]; 2] = [&["--user", "--map-root-user", "--mount"], &["--mount"]];
     let can = |namespace: &[&str]| {
         let tried = Command::new("unshare")
@@ -173,7 +173,7 @@ fn run_full_disk_scenario(disk: &Disk, gateway: GatewayProcess, folder: &Path, m
         writes.filter(|one| one["outcome"] == "answered").count()
     };
 
-    // No client notices, not even where more are asked than records may wait.
+    // No client notices, not even if more calls are made than records may wait.
     let agents = 4;
     let address = gateway.address;
     std::thread::scope(|threads| {
@@ -198,7 +198,7 @@ fn run_full_disk_scenario(disk: &Disk, gateway: GatewayProcess, folder: &Path, m
     let (report, failed) = changed();
     assert!(!failed, "{report}");
     wait_until("the record of the change", || writes() == 1);
-    // Once, however many calls there were.
+    // Once, regardless of the number of calls.
     let log = gateway.log();
     assert_eq!(log.matches("Failed to write the audit journal").count(), 1);
     let beyond = more > MAX_QUEUED_RECORDS;
@@ -213,7 +213,7 @@ fn run_full_disk_scenario(disk: &Disk, gateway: GatewayProcess, folder: &Path, m
     });
     let gone = lost_records(folder);
     assert_eq!(gone > 100, beyond, "{gone}");
-    // The change that was refused is counted, and its record is not lost.
+    // The rejected write is counted, and its record is not lost.
     assert_eq!(lost.to_string(), (gone + 1).to_string());
     verify_journal(folder);
     let status = gateway.stop();
@@ -310,7 +310,7 @@ fn full_file_system_allows_reads_and_every_record_is_written_or_counted() {
         }
         // Nothing can be mounted here, so a limit on the file size is used.
         None => {
-            println!("no file system can be mounted here; a limit stands for it");
+            println!("no file system can be mounted here; a file size limit is used instead");
             let (disk, gateway) = start_with_file_size_limit(home.path(), &text);
             run_full_disk_scenario(&disk, gateway, home.path(), MAX_QUEUED_RECORDS + 200);
         }

@@ -78,13 +78,14 @@ fn two_gateways_on_one_redis_share_exactly_one_rate_limit() {
     let elapsed = usize::try_from(begun.elapsed().as_millis()).unwrap();
     let both: Vec<usize> = allowed.iter().map(|one| one.load(SeqCst)).collect();
     let together: usize = both.iter().sum();
-    // The bound of the algorithm: the burst and what came back meanwhile; and as
-    // they asked all the time, no less but for what came back just now.
+    // The bound of the algorithm: the burst and what was refilled meanwhile; and,
+    // because they called continuously, not less than that except for the last
+    // refill.
     let most = BURST + elapsed * PER_SECOND / 1000;
     assert!(together <= most + 1, "{both:?} of {most}");
     assert!(together + 4 >= most, "{both:?} of {most}");
     assert!(both.iter().all(|one| *one > 0), "{both:?}");
-    // The journals and Odoo know of no other calls.
+    // The journals and Odoo have no other calls.
     let records: Vec<usize> = [one, two]
         .map(GatewayProcess::stop_and_read_calls)
         .iter()
@@ -100,10 +101,10 @@ fn two_gateways_on_one_redis_share_exactly_one_rate_limit() {
 fn sighup_right_after_listeners_open_reloads() {
     let (_, odoo) = start_fake_odoo();
     let text = configuration(&odoo, &odoo, "");
-    // So many at once that they are slow to begin.
+    // So many at once that they start slowly.
     in_parallel(0..32, |_| {
         let folder = tempfile::tempdir().unwrap();
-        // Waits for no more than the line about the listeners.
+        // Waits only for the line about the listeners.
         let gateway = GatewayProcess::start(folder.path(), &text);
         gateway.signal("-HUP");
         gateway.wait_for_log("Reloaded the configuration", 1);
@@ -136,8 +137,8 @@ fn killed_gateway_loses_at_most_the_last_second_of_journal() {
             gateway.kill();
         });
         let killed = Instant::now();
-        // What was answered more than a second ago has a record; a later record may
-        // have been lost with the process.
+        // Every call that was answered more than a second ago has a record; later
+        // records may have been lost with the process.
         let known = recorded_request_ids(folder.path());
         let answered = answered.into_inner().unwrap();
         let mut old = answered
@@ -178,7 +179,7 @@ fn answered_request_id(address: SocketAddr) -> Option<String> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
-    // Whole, or it was cut with the process.
+    // Complete, or cut off with the process.
     serde_json::from_str::<Value>(body).ok()?;
     let id = head
         .lines()

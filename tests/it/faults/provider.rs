@@ -1,5 +1,5 @@
-//! A provider that fails, with the program as a process. Every failure, one by
-//! one and in process: `attacks::outage`.
+//! A provider that fails, with the gateway as a process. For every single
+//! failure, in process, see `attacks::outage`.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use crate::{
 const PATH: &str = "/production/mcp";
 const HOST: &str = "Host: gw.example.com";
 
-/// A provider, and a gateway that looks up every token there.
+/// A provider, and a gateway that introspects every token there.
 struct ProviderScenario {
     idp: Idp,
     gateway: GatewayProcess,
@@ -121,7 +121,7 @@ fn failing_provider_gives_503_only_for_uncached_tokens() {
             assert!(message.contains("try again"), "{what}: {message}");
             scene.gateway.metric(up) == Some(0.0)
         });
-        // It is reported, and the gateway stays ready.
+        // It is reported, and the gateway remains ready.
         let (status, report) = scene.gateway.readiness();
         assert_eq!(status, 200, "{what}: {report}");
         assert_eq!(

@@ -80,7 +80,7 @@ impl RedisScenario {
     /// were served until Redis decided again.
     fn assert_redis_recovers(&self, what: &str) -> usize {
         self.gateway.wait_for_metric(UP, 1.0);
-        self.gateway.wait_for_log("Reached Redis again", 1);
+        self.gateway.wait_for_log("Reconnected to Redis", 1);
         let before = self.decisions_by_redis();
         // On a busy machine one decision may be late once more.
         (1..=5)
@@ -237,7 +237,7 @@ fn restarting_redis_under_load_fails_no_request() {
         done.store(true, std::sync::atomic::Ordering::SeqCst);
     });
     wait_until("both times in the log", || {
-        scene.gateway.log().matches("Reached Redis again").count() == 2
+        scene.gateway.log().matches("Reconnected to Redis").count() == 2
     });
     scene.gateway.stop_and_read_calls();
 }

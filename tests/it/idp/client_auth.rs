@@ -1,4 +1,4 @@
-//! Whether the one who asks for introspection is who they say.
+//! Checks the client authentication of introspection requests.
 
 use std::collections::BTreeSet;
 
@@ -11,14 +11,14 @@ use super::{
     keys::SigningKey,
 };
 
-/// How the gateway is to prove itself.
+/// The client authentication method that the provider requires.
 #[derive(Clone)]
 pub(crate) enum ExpectedClientAuth {
     /// `client_secret_basic` as RFC 6749 section 2.3.1 writes it.
     Basic { id: String, secret: String },
-    /// The same, as servers take it that do not decode.
+    /// The same, as accepted by servers that do not decode it.
     BasicRaw { id: String, secret: String },
-    /// `private_key_jwt`, for this audience.
+    /// `private_key_jwt` with this audience.
     PrivateKeyJwt {
         id: String,
         key: Box<SigningKey>,
@@ -29,7 +29,7 @@ pub(crate) enum ExpectedClientAuth {
 }
 
 impl ExpectedClientAuth {
-    /// The client's name.
+    /// The client ID.
     pub(crate) fn client_id(&self) -> &str {
         match self {
             Self::Basic { id, .. }
@@ -39,7 +39,7 @@ impl ExpectedClientAuth {
         }
     }
 
-    /// What is wrong with the proof, if anything is.
+    /// The error in the client authentication, if there is one.
     pub(super) fn client_auth_fault(
         &self,
         request: &Request,
@@ -49,7 +49,7 @@ impl ExpectedClientAuth {
         let field = |name: &str| {
             let mut values = form.iter().filter(|(key, _)| key == name);
             let value = values.next().map(|(_, value)| value.as_str());
-            // Twice is as good as never.
+            // Authenticating twice is as wrong as not at all.
             value.filter(|_| values.next().is_none())
         };
         let in_form = ["client_secret", "client_assertion"]
@@ -85,8 +85,8 @@ impl ExpectedClientAuth {
     }
 }
 
-/// Name and password; nothing when there are none, which is told as a fault
-/// by whoever compares them.
+/// The client ID and the secret; empty if they are missing, which the caller
+/// reports as an error.
 fn basic_credentials(request: &Request, read: impl Fn(&str) -> String) -> Option<(String, String)> {
     let nothing = Some((String::new(), String::new()));
     let Some(value) = request.header("authorization") else {
@@ -105,8 +105,8 @@ fn basic_credentials(request: &Request, read: impl Fn(&str) -> String) -> Option
     }
 }
 
-/// RFC 7523 section 3, with what the servers we know want besides: a fresh
-/// `jti`, a short life, the key's name.
+/// RFC 7523 section 3, and what known servers require in addition: an unused
+/// `jti`, a short lifetime, and the key ID.
 fn assertion_fault(
     assertion: &str,
     id: &str,
@@ -137,7 +137,7 @@ fn assertion_fault(
     let (Some(issued), Some(expires)) = (claims["iat"].as_i64(), claims["exp"].as_i64()) else {
         return Some("no times".to_owned());
     };
-    // Zitadel: `iat` not in the future by more than a second.
+    // Zitadel: `iat` at most one second in the future.
     if issued > now + 1 || expires - issued > 60 {
         return Some(format!("issued {issued}, expires {expires}, now {now}"));
     }

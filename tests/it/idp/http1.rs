@@ -1,4 +1,4 @@
-//! HTTP/1.1 by hand, so that it can be broken at every byte.
+//! A minimal HTTP/1.1 server that can fail at every byte.
 
 use std::{
     io::{self, Read, Write},
@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-/// What a connection runs on: the socket, or TLS on it.
+/// The transport: a socket, or TLS on it.
 pub(super) trait ByteStream: Read + Write + Send {}
 
 impl<T: Read + Write + Send> ByteStream for T {}
@@ -23,7 +23,7 @@ pub(super) struct Connection {
     bytes_sent: Arc<AtomicU64>,
 }
 
-/// A request, read whole.
+/// A complete request.
 #[derive(Debug, Default)]
 pub(super) struct Request {
     pub(super) method: String,
@@ -32,7 +32,7 @@ pub(super) struct Request {
     pub(super) body: Vec<u8>,
 }
 
-/// An answer that is well formed.
+/// A well-formed response.
 #[derive(Debug)]
 pub(super) struct IdpResponse {
     pub(super) status: u16,
@@ -78,7 +78,7 @@ impl Connection {
         }
     }
 
-    /// The next request, or nothing when there is none any more.
+    /// The next request, or `None` at the end of the connection.
     pub(super) fn next_request(&mut self) -> Option<Request> {
         let end = loop {
             let end = self.buffer.windows(4).position(|four| four == b"\r\n\r\n");
@@ -117,7 +117,7 @@ impl Connection {
         Some(())
     }
 
-    /// Writes an answer and keeps the connection.
+    /// Writes a response and leaves the connection open.
     pub(super) fn respond(&mut self, reply: &IdpResponse) -> io::Result<()> {
         let mut head = format!(
             "HTTP/1.1 {} Said\r\nContent-Type: {}\r\nContent-Length: {}\r\n",
@@ -134,7 +134,7 @@ impl Connection {
         self.write(&bytes)
     }
 
-    /// Writes bytes as they are.
+    /// Writes raw bytes.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)?;
         self.stream.flush()?;
@@ -143,9 +143,9 @@ impl Connection {
         Ok(())
     }
 
-    /// Writes the same again and again until the client has enough of it.
+    /// Writes the same bytes repeatedly until the client closes the connection.
     pub(super) fn write_repeatedly(&mut self, drop: &[u8], every: Duration) {
-        // A client that closes ends the reading, one that waits lets it time out.
+        // Either the client closes the connection, or the write times out.
         ignore_result(self.socket.set_read_timeout(Some(every)));
         let mut part = [0; 64];
         loop {
@@ -172,7 +172,8 @@ impl Connection {
         while self.read_more().is_some() {}
     }
 
-    /// Closes with a reset: what was read and never answered is told as an error.
+    /// Closes with a reset, so that the client reports the missing response as an
+    /// error.
     pub(super) fn close(&self) {
         ignore_result(self.socket.shutdown(Shutdown::Both));
     }
@@ -190,7 +191,7 @@ impl Request {
         self.target.split('?').next().unwrap_or_default()
     }
 
-    /// The body as a form, decoded.
+    /// The body, decoded as a form.
     pub(super) fn form(&self) -> Vec<(String, String)> {
         let is_form = self
             .header("content-type")
@@ -206,7 +207,7 @@ impl Request {
     }
 }
 
-/// `application/x-www-form-urlencoded`, read.
+/// Decodes `application/x-www-form-urlencoded`.
 pub(super) fn form_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -224,7 +225,7 @@ pub(super) fn form_decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// What the other side does with its end, is its affair.
+/// Errors of the client at its end are ignored.
 pub(super) fn ignore_result<T, E>(result: Result<T, E>) {
     drop(result);
 }

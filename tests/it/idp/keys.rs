@@ -1,4 +1,4 @@
-//! The keys a provider signs with, and what its set of keys says of them.
+//! The keys that a provider signs with, and its key set.
 
 use std::sync::OnceLock;
 
@@ -24,12 +24,12 @@ pub(crate) struct SigningKey {
     der: Vec<u8>,
 }
 
-/// Making RSA keys takes long; those of one process are shared, and each
-/// test names them anew.
+/// Generating RSA keys is slow; those of one process are shared, and each test
+/// gives them its own key IDs.
 const RSA_KEYS: usize = 4;
 
 impl SigningKey {
-    /// One of the RSA keys of this process, under a name.
+    /// One of the RSA keys of this process, with this key ID.
     pub(crate) fn rsa(which: usize, id: &str) -> Self {
         static MADE: [OnceLock<Vec<u8>>; RSA_KEYS] = [const { OnceLock::new() }; RSA_KEYS];
         let der = MADE[which].get_or_init(|| {
@@ -45,7 +45,7 @@ impl SigningKey {
         }
     }
 
-    /// A new key on the curve P-256.
+    /// A new P-256 key.
     pub(crate) fn p256(id: &str) -> Self {
         let random = aws_lc_rs::rand::SystemRandom::new();
         let document =
@@ -58,7 +58,7 @@ impl SigningKey {
         }
     }
 
-    /// The public half as it stands in the set of keys.
+    /// The public key as a JWK.
     pub(crate) fn public(&self) -> Value {
         let jwk = Jwk::from_encoding_key(&self.encoding, self.algorithm).unwrap();
         let mut jwk = serde_json::to_value(jwk).unwrap();
@@ -67,19 +67,18 @@ impl SigningKey {
         jwk
     }
 
-    /// What verifies its signatures.
+    /// The key for verifying its signatures.
     pub(crate) fn decoding(&self) -> DecodingKey {
         let jwk: Jwk = serde_json::from_value(self.public()).unwrap();
         DecodingKey::from_jwk(&jwk).unwrap()
     }
 
-    /// The private half of an RSA key as PEM (PKCS#1), as Zitadel gives it out.
+    /// The private RSA key as PEM (PKCS#1), as Zitadel issues it.
     pub(crate) fn private_pem(&self) -> String {
         pem("RSA PRIVATE KEY", &self.der)
     }
 
-    /// The public half of an RSA key as PEM: what attackers sign with as if it
-    /// were a password.
+    /// The public RSA key as PEM, which attackers use as an HMAC secret.
     pub(crate) fn public_pem(&self) -> String {
         pem("PUBLIC KEY", &self.public_der())
     }
@@ -109,7 +108,7 @@ impl SigningKey {
         der(0x30, &[algorithm, bits].concat())
     }
 
-    /// A token over these texts, signed as the algorithm says.
+    /// A token of these parts, signed with this algorithm.
     pub(crate) fn sign(&self, header: &str, payload: &str, algorithm: Algorithm) -> String {
         let text = unsigned(header, payload);
         let signature =
@@ -118,7 +117,7 @@ impl SigningKey {
     }
 }
 
-/// A token over these texts, with a password as the key.
+/// A token of these parts, signed with a secret (HMAC).
 pub(crate) fn hmac(header: &str, payload: &str, secret: &[u8]) -> String {
     let text = unsigned(header, payload);
     let key = EncodingKey::from_secret(secret);
@@ -126,7 +125,7 @@ pub(crate) fn hmac(header: &str, payload: &str, secret: &[u8]) -> String {
     format!("{text}.{signature}")
 }
 
-/// Header and payload, without any signature.
+/// The header and payload, without a signature.
 pub(crate) fn unsigned(header: &str, payload: &str) -> String {
     format!(
         "{}.{}",
@@ -161,7 +160,7 @@ fn der(tag: u8, content: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The key inside of PKCS#8: a version, an algorithm, and the key as bytes.
+/// The key in PKCS#8: a version, an algorithm, and the key as bytes.
 fn pkcs1_from_pkcs8(pkcs8: &[u8]) -> &[u8] {
     let whole = split_der_value(pkcs8).0;
     let after_version = split_der_value(whole).1;
@@ -169,7 +168,7 @@ fn pkcs1_from_pkcs8(pkcs8: &[u8]) -> &[u8] {
     split_der_value(after_algorithm).0
 }
 
-/// The content of the first value, and what is behind it.
+/// The content of the first value, and the rest.
 fn split_der_value(der: &[u8]) -> (&[u8], &[u8]) {
     let first = usize::from(der[1]);
     let (start, length) = if first < 0x80 {

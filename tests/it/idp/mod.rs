@@ -1,8 +1,8 @@
-//! An authorization server that does as it is told, also the wrong thing:
-//! discovery, introspection and keys, on a free port of this machine.
+//! A fake authorization server with discovery, introspection and keys, on a free
+//! local port. Each endpoint can be made to fail.
 //!
-//! Its modes are those of the attack table. It counts what it is asked, keeps
-//! how, proves that the asker is the gateway, and can stop and come back.
+//! Its modes are those of the attack table. It records requests, checks the
+//! gateway's client authentication, and can stop and restart.
 
 mod client_auth;
 mod http1;
@@ -31,10 +31,10 @@ use http1::{ByteStream, Connection, IdpResponse, Request, ignore_result};
 pub(crate) use keys::{SigningKey, hmac, unsigned};
 pub(crate) use mode::Mode;
 
-/// No test waits longer for anything.
+/// The longest time that a test waits for anything.
 pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What is asked of a provider.
+/// An endpoint of the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Endpoint {
     Discovery,
@@ -43,7 +43,7 @@ pub(crate) enum Endpoint {
     Other,
 }
 
-/// A request that came.
+/// A request that was received.
 #[derive(Clone, Debug)]
 pub(crate) struct RecordedRequest {
     pub(crate) endpoint: Endpoint,
@@ -51,7 +51,7 @@ pub(crate) struct RecordedRequest {
     pub(crate) target: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) form: Vec<(String, String)>,
-    /// What was wrong with the proof of who asks.
+    /// The error in the client authentication, if there was one.
     pub(crate) client_auth_fault: Option<String>,
 }
 
@@ -71,14 +71,14 @@ impl RecordedRequest {
     }
 }
 
-/// How a provider is set up.
+/// The settings of a provider.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct IdpOptions {
     /// The path of the issuer, such as `/realms/acme`.
     pub(crate) path: &'static str,
-    /// Whether it speaks TLS, with a certificate of its own authority.
+    /// Whether it uses TLS, with a certificate of its own authority.
     pub(crate) tls: bool,
-    /// Whether it is down at first.
+    /// Whether it is stopped at first.
     pub(crate) down: bool,
 }
 
@@ -89,7 +89,7 @@ pub(crate) struct Idp {
     pub(crate) authority: Option<String>,
     address: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
-    /// Keeps the port while nothing listens on it.
+    /// Reserves the port while the provider is stopped.
     reserved_port: Mutex<Option<tokio::net::TcpSocket>>,
     runtime: tokio::runtime::Runtime,
 }
@@ -107,14 +107,14 @@ struct State {
     /// The claims of each token.
     tokens: BTreeMap<String, Value>,
     modes: BTreeMap<Endpoint, Mode>,
-    /// Members of the metadata that differ.
+    /// Members of the metadata that are overridden.
     metadata: Value,
     requests: Vec<RecordedRequest>,
     used_jtis: BTreeSet<String>,
     keys: Vec<SigningKey>,
     sign_responses: bool,
     released: bool,
-    /// The audience that a token must have for the asker to learn of it.
+    /// The audience that a token must have to be reported as active.
     required_audience: Option<String>,
     listening: bool,
     connections: Vec<TcpStream>,
@@ -126,14 +126,14 @@ impl Idp {
         Self::start_with(&IdpOptions::default())
     }
 
-    /// A provider that is set up otherwise.
+    /// A provider with these settings.
     pub(crate) fn start_with(set_up: &IdpOptions) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (tls, authority) = set_up.tls.then(certificate).unzip();
         let scheme = if set_up.tls { "https" } else { "http" };
         let base = format!("{scheme}://{address}");
-        // Every character that form encoding, Basic and JSON know as their own.
+        // All characters with a meaning in form encoding, Basic or JSON.
         let secret = format!("a b+c%20:/?&=\"é{}", random_hex(8));
         let shared = Arc::new(Shared {
             issuer: format!("{base}{}", set_up.path),
@@ -186,87 +186,87 @@ impl Idp {
         &self.shared.issuer
     }
 
-    /// The port, to be named otherwise than by the issuer.
+    /// The port, for addresses other than the issuer.
     pub(crate) fn port(&self) -> u16 {
         self.address.port()
     }
 
-    /// How the gateway has to prove itself.
+    /// The client authentication that the gateway must use.
     pub(crate) fn client_auth(&self) -> ExpectedClientAuth {
         self.state().client_auth.clone()
     }
 
-    /// Wants another proof from now on.
+    /// Changes the required client authentication.
     pub(crate) fn expect_client_auth(&self, asker: ExpectedClientAuth) {
         self.state().client_auth = asker;
     }
 
-    /// Tells of a token only an asker that it is meant for, as Zitadel does.
+    /// Reports only tokens with this audience as active, as Zitadel does.
     pub(crate) fn require_audience(&self, audience: &str) {
         self.state().required_audience = Some(audience.to_owned());
     }
 
-    /// Signs its answers (RFC 9701).
+    /// Signs its introspection responses (RFC 9701).
     pub(crate) fn sign_responses(&self) {
         self.state().sign_responses = true;
     }
 
-    /// Publishes a member of the metadata that is otherwise than it is.
+    /// Overrides a member of the metadata.
     pub(crate) fn set_metadata(&self, name: &str, value: Value) {
         self.state().metadata[name] = value;
     }
 
-    /// Behaves so from now on.
+    /// Sets the mode of an endpoint.
     pub(crate) fn set_mode(&self, endpoint: Endpoint, mode: Mode) {
         let mut state = self.state();
         state.released = false;
         state.modes.insert(endpoint, mode);
     }
 
-    /// Answers what is [held](Mode::Held), and holds nothing any more.
+    /// Sends the [held](Mode::Held) responses, and holds no more.
     pub(crate) fn release(&self) {
         self.state().released = true;
         self.shared.changed.notify_all();
     }
 
-    /// A token of no form, whose claims these are.
+    /// An opaque token with these claims.
     pub(crate) fn issue_opaque(&self, claims: Value) -> String {
         let token = format!("tok-{}", random_hex(24));
         self.set_token(&token, claims);
         token
     }
 
-    /// Knows these claims of a token from now on.
+    /// Sets the claims of a token.
     pub(crate) fn set_token(&self, token: &str, claims: Value) {
         self.state().tokens.insert(token.to_owned(), claims);
     }
 
-    /// Knows nothing of a token any more.
+    /// Removes a token.
     pub(crate) fn revoke(&self, token: &str) {
         self.state().tokens.remove(token);
     }
 
-    /// A signed token with these claims, and these members of the header
-    /// besides or instead of `alg` (RS256), `typ` (at+jwt) and `kid`; a member
-    /// that is `null` is left out.
+    /// A signed token with these claims. The members of the header are added to
+    /// or replace `alg` (RS256), `typ` (at+jwt) and `kid`; `null` removes a
+    /// member.
     pub(crate) fn issue_jwt(&self, header: &Value, claims: &Value) -> String {
         self.issue_jwt_with_payload(header, &claims.to_string())
     }
 
-    /// The same for claims as a text, which may be no JSON.
+    /// The same for claims as a text, which may be invalid JSON.
     pub(crate) fn issue_jwt_with_payload(&self, header: &Value, claims: &str) -> String {
         let algorithm: Algorithm = header["alg"].as_str().unwrap_or("RS256").parse().unwrap();
         let key = self.key(algorithm);
         key.sign(&jwt_header(header, &key.id).to_string(), claims, algorithm)
     }
 
-    /// The key that it signs with now.
+    /// The current signing key.
     pub(crate) fn key(&self, algorithm: Algorithm) -> SigningKey {
         let state = self.state();
         state.keys[usize::from(algorithm == Algorithm::ES256)].clone()
     }
 
-    /// Signs with other keys from now on, and forgets those it had.
+    /// Replaces all signing keys.
     pub(crate) fn rotate_keys(&self) {
         self.state().keys = vec![
             SigningKey::rsa(1, &random_hex(4)),
@@ -274,17 +274,17 @@ impl Idp {
         ];
     }
 
-    /// Everything that was asked, the oldest first.
+    /// All requests, the oldest first.
     pub(crate) fn requests(&self) -> Vec<RecordedRequest> {
         self.state().requests.clone()
     }
 
-    /// How often an endpoint was asked.
+    /// The number of requests to an endpoint.
     pub(crate) fn request_count(&self, endpoint: Endpoint) -> usize {
         count_requests(&self.state(), endpoint)
     }
 
-    /// Waits until an endpoint was asked so often.
+    /// Waits until an endpoint has received this number of requests.
     pub(crate) fn wait_for(&self, endpoint: Endpoint, times: usize) {
         let (_state, timeout) = self
             .shared
@@ -299,7 +299,7 @@ impl Idp {
         );
     }
 
-    /// Waits for anything to be asked, at most so long.
+    /// Waits for any request, at most this long.
     pub(crate) fn wait_for_request(&self, at_most: Duration) {
         drop(
             self.shared
@@ -309,18 +309,18 @@ impl Idp {
         );
     }
 
-    /// Bytes of all answers so far.
+    /// The bytes of all responses so far.
     pub(crate) fn bytes_sent(&self) -> u64 {
         self.shared.sent.load(Ordering::Relaxed)
     }
 
-    /// Goes down: connections end, and none is taken any more.
+    /// Stops: closes connections and accepts no more.
     pub(crate) fn stop(&self) {
         self.shut_down();
         self.reserve_port();
     }
 
-    /// Comes back on its port, knowing what it knew.
+    /// Restarts on its port, with its state.
     pub(crate) fn restart(&self) {
         let place = self.reserved_port.lock().unwrap().take().unwrap();
         let _inside = self.runtime.enter();
@@ -343,12 +343,12 @@ impl Idp {
         }
         drop(state);
         self.release();
-        // The listener looks up, and finds that it is over; then its socket closes.
+        // Wakes the listener, which then closes its socket.
         let mut last = TcpStream::connect(self.address).unwrap();
         ignore_result(last.read(&mut [0; 1]));
     }
 
-    /// Nobody else gets the port, and whoever connects to it is refused.
+    /// Reserves the port, and refuses connections to it.
     fn reserve_port(&self) {
         let place = tokio::net::TcpSocket::new_v4().unwrap();
         place.set_reuseaddr(true).unwrap();
@@ -363,7 +363,7 @@ impl Idp {
             while let Ok((socket, _)) = listener.accept() {
                 let mut state = shared.state();
                 if !state.listening {
-                    // Before the one who waits goes on: the port is free.
+                    // Before the waiting thread continues: the port is free.
                     drop(listener);
                     return;
                 }
@@ -384,11 +384,11 @@ impl Drop for Idp {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        // A test that failed while it held this has told why.
+        // If the lock is poisoned, the test that failed has reported why.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers one connection until it ends.
+    /// Serves one connection until it ends.
     fn serve(&self, socket: TcpStream, tls: Option<Arc<ServerConfig>>) {
         ignore_result(socket.set_nodelay(true));
         let plain = socket.try_clone().unwrap();
@@ -422,7 +422,7 @@ impl Shared {
         connection.close();
     }
 
-    /// Writes down what is asked and how.
+    /// Records a request.
     fn record(&self, request: &Request) -> (Endpoint, Mode, Option<String>) {
         let endpoint = self.endpoint(request.path());
         let mut state = self.state();
@@ -461,7 +461,7 @@ impl Shared {
         }
     }
 
-    /// A good answer, or one with a fault in it.
+    /// A valid response, or one with the fault of the mode.
     fn respond(
         &self,
         endpoint: Endpoint,
@@ -506,7 +506,7 @@ impl Shared {
         metadata
     }
 
-    /// RFC 7662 section 2.2, and RFC 9701 where it signs.
+    /// RFC 7662 section 2.2, and RFC 9701 if it signs.
     fn introspect(&self, mode: &Mode, request: &Request) -> IdpResponse {
         let state = self.state();
         let form = request.form();
@@ -523,7 +523,7 @@ impl Shared {
                 })
             });
         let mut answer = json!({ "active": false });
-        // A token that the provider, or something before it, cannot bear.
+        // A token that makes the provider, or a firewall in front of it, fail.
         if let Some(status) = known.and_then(|claims| claims["!status"].as_u64()) {
             return IdpResponse::json(u16::try_from(status).unwrap(), "{}".to_owned());
         }
@@ -548,7 +548,7 @@ impl Shared {
     }
 }
 
-/// A header with what every token has, unless it says otherwise.
+/// A header with the members that every token has, unless they are overridden.
 pub(crate) fn jwt_header(more: &Value, key: &str) -> Value {
     let mut header = json!({"alg": "RS256", "typ": "at+jwt", "kid": key});
     let all = header.as_object_mut().unwrap();
@@ -567,7 +567,7 @@ fn count_requests(state: &State, endpoint: Endpoint) -> usize {
     state.requests.iter().filter(asked).count()
 }
 
-/// So many bytes of chance as text.
+/// This number of random bytes as text.
 pub(crate) fn random_hex(bytes: usize) -> String {
     let mut chance = vec![0; bytes];
     getrandom::fill(&mut chance).unwrap();
@@ -578,7 +578,7 @@ pub(crate) fn random_hex(bytes: usize) -> String {
     text
 }
 
-/// A certificate for this machine, and the authority's that signed it.
+/// A certificate for this machine, and that of the authority that signed it.
 fn certificate() -> (Arc<ServerConfig>, String) {
     let authority_key = rcgen::KeyPair::generate().unwrap();
     let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
@@ -604,8 +604,8 @@ fn certificate() -> (Arc<ServerConfig>, String) {
     (Arc::new(config), pem)
 }
 
-/// Waits until something holds, asking again whenever the provider was asked,
-/// or a moment later.
+/// Waits until the condition holds; checks it after each request to the provider,
+/// or after a moment.
 pub(crate) fn wait_until(idp: &Idp, what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + TEST_TIMEOUT;
     while !holds() {

@@ -1,4 +1,4 @@
-//! What a provider can do wrong.
+//! The faults of a provider.
 #![expect(
     clippy::wildcard_enum_match_arm,
     reason = "a list of faults, each of one sort; the rest is of another sort"
@@ -15,55 +15,55 @@ use super::{
     keys::{SigningKey, unsigned},
 };
 
-/// How an endpoint behaves. The names are those of the attack table.
+/// The behaviour of an endpoint. The names are those of the attack table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// As it should.
+    /// Correct behaviour.
     #[default]
     Pass,
     /// `active` is the number 1.
     Active1,
-    /// `active` is the text `true`.
+    /// `active` is the string `true`.
     ActiveString,
-    /// A list with an answer in it.
+    /// An array that contains the response.
     Array,
-    /// `aud` is a list with ours in it.
+    /// `aud` is an array that contains the right audience.
     AudArray,
-    /// `aud` begins as ours does.
+    /// `aud` has the right audience as a prefix.
     AudPrefix,
-    /// 64 MiB of a true answer.
+    /// A valid response of 64 MiB.
     Big,
-    /// A byte order mark before the answer.
+    /// A byte order mark before the response.
     Bom,
-    /// Answers with a body that never ends.
+    /// A body that never ends.
     Drip,
-    /// Says both `active: false` and `active: true`.
+    /// Both `active: false` and `active: true`.
     DupActive,
     /// `exp` has a fraction.
     ExpFloat,
-    /// `exp` is far beyond any clock.
+    /// `exp` is beyond the range of any clock.
     ExpHuge,
-    /// `exp` is over.
+    /// `exp` is in the past.
     ExpPast,
-    /// `exp` is a text.
+    /// `exp` is a string.
     ExpString,
     /// 256 MiB of spaces, compressed.
     GzipBomb,
-    /// Takes the request and never answers.
+    /// Accepts the request and never responds.
     Hang,
-    /// Answers as it should once [`Idp::release`](super::Idp::release) says so.
+    /// Responds correctly, but only after [`Idp::release`](super::Idp::release).
     Held,
-    /// A page with an answer in it.
+    /// An HTML page that contains the response.
     Html,
-    /// A page that calls itself JSON.
+    /// An HTML page with the media type of JSON.
     HtmlAsJson,
-    /// `iss` is somebody else.
+    /// `iss` is another issuer.
     IssEvil,
-    /// A set without keys.
+    /// A key set without keys.
     JwksEmpty,
-    /// A set with a password as its only key.
+    /// A key set whose only key is symmetric.
     JwksOct,
-    /// `nbf` is later.
+    /// `nbf` is in the future.
     NbfFuture,
     /// No `active`.
     NoActive,
@@ -75,61 +75,61 @@ pub(crate) enum Mode {
     NoIss,
     /// No `sub`.
     NoSub,
-    /// 302 to this address.
+    /// 302 to this URL.
     Redirect(String),
-    /// 307 to this address: whoever follows sends everything again.
+    /// 307 to this URL, where a client would repeat the request with its body.
     Redirect307(String),
-    /// Closes instead of answering.
+    /// Closes the connection without a response.
     Reset,
-    /// Roles within roles, 4,000 deep.
+    /// Roles nested 4,000 levels deep.
     RolesDeep,
-    /// 400, as for a token of a sort that cannot be asked about.
+    /// 400, as for a token type that cannot be introspected.
     S400,
     /// 401, `invalid_client`.
     S401,
-    /// 401 without a word.
+    /// 401 with an empty body.
     S401Empty,
     /// 403.
     S403,
-    /// 403 as a page, as of a firewall in between.
+    /// 403 with an HTML page, as from a firewall.
     S403Page,
-    /// 429, to come again in so many seconds.
+    /// 429 with this `Retry-After`, in seconds.
     S429(u32),
     /// 500.
     S500,
-    /// 503, to come again in so many seconds.
+    /// 503 with this `Retry-After`, in seconds.
     S503(u32),
-    /// `scope` is a list.
+    /// `scope` is an array.
     ScopeArray,
-    /// Signs with a key of somebody else (RFC 9701).
+    /// Signed with another issuer's key (RFC 9701).
     SignedByAnother,
-    /// Signs for another asker.
+    /// Signed for another audience.
     SignedForAnother,
-    /// Signs as another issuer.
+    /// Signed as another issuer.
     SignedFromAnother,
-    /// Signs with no algorithm at all.
+    /// Signed with the algorithm `none`.
     SignedNone,
-    /// A signed answer of an hour ago.
+    /// A signed response from an hour ago.
     SignedOld,
-    /// Signs it as if it were an access token.
+    /// Signed with the type of an access token.
     SignedTyp,
-    /// Begins the answer's head and never ends it.
+    /// A response whose head never ends.
     Slow,
-    /// `sub` has a line break in it.
+    /// `sub` contains a line break.
     SubControl,
-    /// Ends in the middle of the body.
+    /// A body that is cut short.
     Trunc,
-    /// Says it is bound to a key that we cannot check.
+    /// A token bound to a key that the gateway cannot check.
     TypeDpop,
-    /// No `token_type`: what a refresh token looks like.
+    /// No `token_type`, as for a refresh token.
     TypeRefresh,
 }
 
-/// How often a drip drips: several times within any time-out of a test.
+/// The interval between dripped bytes: several fit into any timeout of a test.
 const DRIP_INTERVAL: Duration = Duration::from_millis(20);
 
 impl Mode {
-    /// Does what is no ordinary answer. False when nothing was done.
+    /// Handles modes without an ordinary response. Returns false for other modes.
     pub(super) fn break_connection(&self, connection: &mut Connection) -> bool {
         match self {
             Self::Hang => connection.wait_for_close(),
@@ -154,7 +154,7 @@ impl Mode {
         true
     }
 
-    /// The answer that stands instead of a good one.
+    /// The response that replaces a valid one.
     pub(super) fn replacement(&self) -> Option<IdpResponse> {
         let answer = match self {
             Self::Array => IdpResponse::json(200, r#"[{"active":true}]"#),
@@ -196,7 +196,7 @@ impl Mode {
         Some(answer)
     }
 
-    /// Changes a good answer of introspection.
+    /// Modifies a valid introspection response.
     pub(super) fn alter_claims(&self, claims: &mut Value) {
         let Some(all) = claims.as_object_mut() else {
             return;
@@ -232,7 +232,7 @@ impl Mode {
         }
     }
 
-    /// The answer as a token (RFC 9701 section 5).
+    /// The response as a JWT (RFC 9701 section 5).
     pub(super) fn sign_response(
         &self,
         answer: &Value,
@@ -245,7 +245,7 @@ impl Mode {
         let (mut typ, mut key) = ("token-introspection+jwt", key.clone());
         match self {
             Self::SignedByAnother => key = SigningKey::rsa(2, &key.id),
-            Self::SignedForAnother => asker = "somebody-else",
+            Self::SignedForAnother => asker = "another-client",
             Self::SignedFromAnother => issuer = "https://evil.test",
             Self::SignedOld => issued -= 3600,
             Self::SignedTyp => typ = "at+jwt",
@@ -262,12 +262,13 @@ impl Mode {
         key.sign(&header.to_string(), &payload, Algorithm::RS256)
     }
 
-    /// Changes the text of a good answer.
+    /// Modifies the text of a valid response.
     pub(super) fn serialize(&self, claims: &Value) -> Vec<u8> {
         let text = claims.to_string();
         match self {
             Self::Bom => format!("\u{feff}{text}").into_bytes(),
-            // As a text: a value that is so deep cannot be dropped.
+            // As text, because dropping a value this deep would overflow the
+            // stack.
             Self::RolesDeep => {
                 let deep = "{\"a\":".repeat(4000) + "{}" + &"}".repeat(4000);
                 let open = text.strip_suffix('}').unwrap();
@@ -278,7 +279,7 @@ impl Mode {
     }
 }
 
-/// An answer that is true, and never ends as far as anybody wants to read.
+/// A valid response that does not end within any limit.
 fn write_oversized(connection: &mut Connection) {
     let size = 64 << 20;
     let head = format!(

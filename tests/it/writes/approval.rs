@@ -1,4 +1,4 @@
-//! Previews, and who confirms them.
+//! Previews and approvals.
 
 use gatepost_base::RoleName;
 use gatepost_identity::{ApiKey, StoredKey, update_keys_file};
@@ -109,15 +109,15 @@ fn concurrent_confirmations_are_used_once() {
             std::thread::spawn(move || stage.call("create_records", &create))
         })
         .collect();
-    let told: Vec<_> = callers
+    let results: Vec<_> = callers
         .into_iter()
         .map(|caller| caller.join().unwrap())
         .collect();
-    let done = told
+    let done = results
         .iter()
         .filter(|(text, _)| text.starts_with("Created"))
         .count();
-    assert_eq!(done, 1, "{told:#?}");
+    assert_eq!(done, 1, "{results:#?}");
     assert_eq!(created_ids(&stage, &before, "crm.lead").len(), 1);
 }
 
@@ -132,14 +132,14 @@ fn model_cannot_confirm_when_human_approval_is_required() {
         let update = json!({"model": "crm.lead", "ids": [1], "values": {"expected_revenue": 5}});
         let text = refused(&stage, "update_records", &update);
         assert!(text.contains("a person must approve"), "{text}");
-        // Nor with what would be enough elsewhere.
+        // Nor with a token that would be sufficient elsewhere.
         let elsewhere = confirming();
         let id = confirm_id(&answered(&elsewhere, "update_records", &update));
         refused(&stage, "update_records", &with_confirm(&update, &id));
     }
 }
 
-/// A call of 2026-07-28 by a client that shows forms.
+/// A call of 2026-07-28 by a client that supports forms.
 fn stateless(stage: &TestGateway, arguments: &Value, more: &Value) -> Value {
     let mut params = json!({
         "name": "update_records",
@@ -204,21 +204,21 @@ fn stateless_client_elicits_approval_by_input_required_result() {
             .contains("declined"),
         "{said_no}"
     );
-    // That was the last word on it.
+    // A denial is final.
     let after_all = stateless(&stage, &update, &elicit_response("accept", true, state));
     assert_eq!(after_all["result"]["isError"], json!(true), "{after_all}");
     let ask = || stateless(&stage, &update, &json!({}))["result"]["requestState"].clone();
     let unticked = stateless(&stage, &update, &elicit_response("accept", false, &ask()));
     assert_eq!(unticked["result"]["isError"], json!(true), "{unticked}");
     let state = &ask();
-    // A state of other arguments, or one that was changed on its way, is refused.
+    // A state for other arguments, or one that was modified, is rejected.
     let other = json!({"model": "crm.lead", "ids": [2], "values": {"expected_revenue": 5}});
     let foreign = stateless(&stage, &other, &elicit_response("accept", true, state));
     assert_eq!(foreign["error"]["code"], json!(-32602), "{foreign}");
     let forged = json!(state.as_str().unwrap().replace('A', "B"));
     let tampered = stateless(&stage, &update, &elicit_response("accept", true, &forged));
     assert_eq!(tampered["error"]["code"], json!(-32602), "{tampered}");
-    // The state is no confirmation for a model.
+    // A model cannot use the state as a confirmation.
     refused(
         &stage,
         "update_records",
@@ -241,7 +241,7 @@ fn stateless_client_elicits_approval_by_input_required_result() {
     );
 }
 
-/// The header of a new key of our own for this name.
+/// The header of a new API key with this name.
 pub(super) fn new_key_header(file: &std::path::Path, name: &str) -> String {
     let key = ApiKey::generate().unwrap();
     let stored = StoredKey {
@@ -289,7 +289,7 @@ fn confirmation_and_idempotency_key_belong_to_their_caller() {
     assert_unchanged(&stage, &before, "another's confirmation");
     let (text, failed) = call(&ada, &with_confirm(&create, &id));
     assert!(!failed && text.starts_with("Created"), "{text}");
-    // The same key of another caller is another one.
+    // The same idempotency key of another caller is independent.
     let (text, _) = call(&bob, &create);
     assert!(text.contains("Nothing is changed yet"), "{text}");
 }
@@ -300,8 +300,8 @@ fn approval_stays_valid_when_nothing_was_changed() {
     let update = json!({"model": "crm.lead", "ids": [1], "values": {"expected_revenue": 5}});
     let id = confirm_id(&answered(&stage, "update_records", &update));
     let confirmed = with_confirm(&update, &id);
-    // Refused by Odoo, or an error that took all back: the person agreed to it
-    // all the same.
+    // Odoo rejected it, or rolled everything back: the person's approval remains
+    // valid.
     stage.fake_odoo.inject_conflict("crm.lead/write");
     let text = refused(&stage, "update_records", &confirmed);
     assert!(text.contains("retry in a few seconds"), "{text}");
@@ -313,7 +313,7 @@ fn approval_stays_valid_when_nothing_was_changed() {
     assert!(done.starts_with("Updated 1 record"), "{done}");
     let text = refused(&stage, "update_records", &confirmed);
     assert!(text.contains("was used before"), "{text}");
-    // One that may have run is used up.
+    // The approval of a write that may have run is used up.
     let update = json!({"model": "crm.lead", "ids": [1], "values": {"expected_revenue": 6}});
     let id = confirm_id(&answered(&stage, "update_records", &update));
     let confirmed = with_confirm(&update, &id);

@@ -1,4 +1,4 @@
-//! Keys: a change is made once, however often it is asked for.
+//! Idempotency keys: a repeated request makes a change only once.
 
 use std::{sync::Arc, thread};
 
@@ -67,15 +67,15 @@ fn concurrent_calls_with_same_key_are_executed_once() {
         .unwrap()
         .block_on(held.wait_until_reached());
     held.release();
-    let told: Vec<String> = callers
+    let results: Vec<String> = callers
         .into_iter()
         .map(|caller| caller.join().unwrap())
         .collect();
-    let first = told
+    let first = results
         .iter()
         .filter(|text| text.starts_with("Created"))
         .count();
-    assert_eq!(first, 1, "{told:#?}");
+    assert_eq!(first, 1, "{results:#?}");
     assert_eq!(call_count(&stage, "crm.lead/create"), 1);
     assert_eq!(created_ids(&stage, &before, "crm.lead").len(), 1);
 }

@@ -1,4 +1,4 @@
-//! Tables of records: tried, loaded all or none, and what is wrong told by row.
+//! Imports: dry runs, all or nothing, and errors by row.
 
 use odoo_sim::FaultPoint;
 use serde_json::{Value, json};
@@ -26,28 +26,28 @@ fn dry_run_reports_all_errors_by_row_and_changes_nothing() {
         ["d", "D", 999_999]
     ]);
     let tried = with_argument(partner_import(&rows), "dry_run", true);
-    let told = refused(&stage, "import_records", &tried);
+    let message = refused(&stage, "import_records", &tried);
     assert!(
-        told.contains("- rows 2, 4, `country_id`: No matching record"),
-        "{told}"
+        message.contains("- rows 2, 4, `country_id`: No matching record"),
+        "{message}"
     );
-    assert!(told.contains("- row 3"), "{told}");
+    assert!(message.contains("- row 3"), "{message}");
     assert!(
-        !told.contains("create_date") && !told.contains("-1"),
-        "{told}"
+        !message.contains("create_date") && !message.contains("-1"),
+        "{message}"
     );
-    // The same without a trial: nothing is kept either.
+    // The same without a dry run: nothing is stored either.
     refused(&stage, "import_records", &partner_import(&rows));
     let before = stage.fake_odoo.snapshot();
     let good = json!([["a", "A", 20], ["b", "B", ""]]);
-    let told = answered(
+    let message = answered(
         &stage,
         "import_records",
         &with_argument(partner_import(&good), "dry_run", true),
     );
     assert!(
-        told.contains("all rows are valid") && told.contains("2 new, 0 updated"),
-        "{told}"
+        message.contains("all rows are valid") && message.contains("2 new, 0 updated"),
+        "{message}"
     );
     assert_unchanged(&stage, &before, "a dry run");
 }
@@ -59,20 +59,20 @@ fn import_is_one_call_and_external_ids_update_records_later() {
     let rows: Vec<Value> = (0..300)
         .map(|at| json!([format!("gp_{at}"), format!("Import {at}"), 20]))
         .collect();
-    let told = answered(&stage, "import_records", &partner_import(&json!(rows)));
-    assert!(told.starts_with("Imported 300 rows"), "{told}");
-    assert!(told.len() < 1_000, "{told}");
+    let message = answered(&stage, "import_records", &partner_import(&json!(rows)));
+    assert!(message.starts_with("Imported 300 rows"), "{message}");
+    assert!(message.len() < 1_000, "{message}");
     let new = created_ids(&stage, &before, "res.partner");
     assert_eq!(
         (new.len(), call_count(&stage, "res.partner/load")),
         (300, 1)
     );
-    let told = answered(
+    let message = answered(
         &stage,
         "import_records",
         &partner_import(&json!([["gp_0", "Other", ""], ["gp_300", "New", ""]])),
     );
-    assert!(told.contains("It cannot be undone here"), "{told}");
+    assert!(message.contains("It cannot be undone here"), "{message}");
     assert_eq!(created_ids(&stage, &before, "res.partner").len(), 301);
     let now = stage.fake_odoo.snapshot();
     assert_eq!(now.record("res.partner", new[0]).unwrap()["name"], "Other");
@@ -96,14 +96,14 @@ fn import_creates_lines_and_rejects_updates_that_would_delete_them() {
         "fields": [".id", "order_line/product_id/.id"],
         "rows": [[order, ""]],
     });
-    let told = refused(&stage, "import_records", &bare);
-    assert!(told.contains("would delete all lines"), "{told}");
+    let message = refused(&stage, "import_records", &bare);
+    assert!(message.contains("would delete all lines"), "{message}");
 }
 
 #[test]
 fn invalid_table_is_rejected_and_never_sent() {
     let stage = direct();
-    for (fields, rows, told) in [
+    for (fields, rows, message) in [
         (json!([]), json!([["A"]]), "columns"),
         (json!(["name"]), json!([]), "1 to 1000"),
         (json!(["name"]), json!([["A", "B"]]), "2 cells"),
@@ -145,7 +145,7 @@ fn invalid_table_is_rejected_and_never_sent() {
     ] {
         let arguments = json!({"model": "res.partner", "fields": fields, "rows": rows});
         let text = refused(&stage, "import_records", &arguments);
-        assert!(text.contains(told), "{arguments}: {text}");
+        assert!(text.contains(message), "{arguments}: {text}");
     }
     assert_eq!(call_count(&stage, "res.partner/load"), 0);
 }
@@ -156,8 +156,8 @@ fn ambiguous_name_is_rejected_as_link() {
     let twins = json!({"model": "res.partner", "values": [{"name": "Twin"}, {"name": "Twin"}]});
     answered(&stage, "create_records", &twins);
     let child = json!({"model": "res.partner", "fields": ["name", "parent_id"], "rows": [["Child", "Twin"]]});
-    let told = refused(&stage, "import_records", &child);
-    assert!(told.contains("multiple matches"), "{told}");
+    let message = refused(&stage, "import_records", &child);
+    assert!(message.contains("multiple matches"), "{message}");
 }
 
 #[test]
@@ -173,8 +173,8 @@ fn import_preview_is_a_dry_run_and_is_applied_when_confirmed() {
         "{preview}"
     );
     let bad = json!([["a", "A", 20], ["", "", ""]]);
-    let told = refused(&stage, "import_records", &partner_import(&bad));
-    assert!(told.contains("- row 2"), "{told}");
+    let message = refused(&stage, "import_records", &partner_import(&bad));
+    assert!(message.contains("- row 2"), "{message}");
     let confirm = confirm_id(&preview);
     let done = answered(
         &stage,
@@ -183,7 +183,7 @@ fn import_preview_is_a_dry_run_and_is_applied_when_confirmed() {
     );
     assert!(done.starts_with("Imported 2 rows"), "{done}");
     assert_eq!(created_ids(&stage, &before, "res.partner").len(), 2);
-    // Two trials, and once.
+    // Two dry runs, and one import.
     assert_eq!(call_count(&stage, "res.partner/load"), 3);
 }
 
@@ -218,7 +218,7 @@ fn role_that_may_only_create_cannot_import_updates() {
         { models = ["res.partner"], operations = ["create"], write_fields = ["name", "country_id"] }]"#;
     let stage = stage("direct", rules, &[]);
     let import = |fields: &[&str], row: &[&str]| json!({"model": "res.partner", "fields": fields, "rows": [row]});
-    for (arguments, told) in [
+    for (arguments, message) in [
         (
             import(&["id", "name"], &["a", "A"]),
             "leave out the column `id`",
@@ -231,7 +231,7 @@ fn role_that_may_only_create_cannot_import_updates() {
         ),
     ] {
         let text = refused(&stage, "import_records", &arguments);
-        assert!(text.contains(told), "{text}");
+        assert!(text.contains(message), "{text}");
         let tried = with_argument(arguments, "dry_run", true);
         refused(&stage, "import_records", &tried);
     }
@@ -261,15 +261,15 @@ fn import_preview_of_updates_shows_old_values_and_emptied_fields() {
         "rows": [[id, "X; city: \"Y", "", ""]], "context": {"lang": "en_US"}});
     let preview = answered(&stage, "import_records", &update);
     let (name, city) = (name.as_str().unwrap(), city.as_str().unwrap());
-    for told in [
+    for message in [
         format!("1. [{id}] {name}: name: \"{name}\" -> \"X; city: \\\"Y\"; "),
         format!("city: \"{city}\" -> (empty); "),
         "] -> (empty)\n".to_owned(),
         "(texts in en_US)".to_owned(),
     ] {
-        assert!(preview.contains(&told), "{told}: {preview}");
+        assert!(preview.contains(&message), "{message}: {preview}");
     }
-    // A new one gets nothing where Odoo would have put something by itself.
+    // For a new record, an empty cell suppresses Odoo's default.
     let new = json!({"model": "res.partner", "fields": ["name", "type"], "rows": [["New", ""]]});
     let preview = answered(&stage, "import_records", &new);
     assert!(preview.contains("type: (empty)"), "{preview}");
@@ -279,8 +279,8 @@ fn import_preview_of_updates_shows_old_values_and_emptied_fields() {
 fn duplicate_rows_are_found_despite_different_id_spelling() {
     let stage = direct();
     let twice = json!({"model": "res.partner", "fields": [".id", "name"], "rows": [["7", "A"], ["07", "B"]]});
-    let told = refused(&stage, "import_records", &twice);
-    assert!(told.contains("name the same record"), "{told}");
+    let message = refused(&stage, "import_records", &twice);
+    assert!(message.contains("name the same record"), "{message}");
 }
 
 #[test]
@@ -293,17 +293,17 @@ fn lost_import_is_not_repeated_over_later_writes() {
         .inject_disconnect("res.partner/load", FaultPoint::AfterCommit);
     stage.call("import_records", &lost);
     answered(&stage, "import_records", &rows("A colleague's"));
-    let told = refused(&stage, "import_records", &lost);
-    assert!(told.contains("not certain"), "{told}");
-    // One that never ran leaves no trace, where nobody else wrote either.
+    let message = refused(&stage, "import_records", &lost);
+    assert!(message.contains("not certain"), "{message}");
+    // An import that never ran leaves no trace, if no other client wrote either.
     let rows = json!({"model": "res.partner", "fields": [".id", "name"], "rows": [["8", "Never"]]});
     let lost = with_argument(rows, "idempotency_key", "other");
     stage
         .fake_odoo
         .inject_disconnect("res.partner/load", FaultPoint::BeforeCall);
     stage.call("import_records", &lost);
-    let told = refused(&stage, "import_records", &lost);
-    assert!(told.contains("no trace of it yet"), "{told}");
+    let message = refused(&stage, "import_records", &lost);
+    assert!(message.contains("no trace of it yet"), "{message}");
 }
 
 #[test]
@@ -320,17 +320,17 @@ fn equal_records_are_not_mistaken_for_a_lost_import() {
         .inject_disconnect("res.partner/load", FaultPoint::BeforeCall);
     let lost = with_argument(rows.clone(), "idempotency_key", "k");
     stage.call("import_records", &lost);
-    let told = refused(&stage, "import_records", &lost);
-    assert!(told.contains("no trace of it yet"), "{told}");
-    // Of two since then nobody can say which is whose.
+    let message = refused(&stage, "import_records", &lost);
+    assert!(message.contains("no trace of it yet"), "{message}");
+    // If there are two new ones, it is not known which is whose.
     stage
         .fake_odoo
         .inject_disconnect("res.partner/load", FaultPoint::AfterCommit);
     let lost = with_argument(rows.clone(), "idempotency_key", "other");
     stage.call("import_records", &lost);
     answered(&stage, "import_records", &rows);
-    let told = refused(&stage, "import_records", &lost);
-    assert!(told.contains("not certain"), "{told}");
+    let message = refused(&stage, "import_records", &lost);
+    assert!(message.contains("not certain"), "{message}");
 }
 
 #[test]
@@ -339,8 +339,8 @@ fn names_in_import_do_not_match_hidden_fields() {
         { models = ["res.country"] }]"#;
     let stage = stage("direct", rules, &[]);
     let import = |field: &str, cell: &str| json!({"model": "res.partner", "fields": ["name", field], "rows": [["A", cell]], "dry_run": true});
-    let told = refused(&stage, "import_records", &import("parent_id", "SECRET-REF"));
-    assert!(told.contains("parent_id"), "{told}");
+    let message = refused(&stage, "import_records", &import("parent_id", "SECRET-REF"));
+    assert!(message.contains("parent_id"), "{message}");
     assert_eq!(call_count(&stage, "res.partner/load"), 0);
     answered(&stage, "import_records", &import("parent_id/.id", "7"));
     answered(&stage, "import_records", &import("country_id", "Belgium"));
@@ -372,8 +372,8 @@ fn lost_dry_run_reports_that_nothing_was_imported() {
         .fake_odoo
         .inject_disconnect("res.partner/load", FaultPoint::AfterCommit);
     let tried = with_argument(partner_import(&json!([["a", "A", 20]])), "dry_run", true);
-    let told = refused(&stage, "import_records", &tried);
-    assert!(told.contains("nothing was imported"), "{told}");
+    let message = refused(&stage, "import_records", &tried);
+    assert!(message.contains("nothing was imported"), "{message}");
 }
 
 #[test]
@@ -382,22 +382,22 @@ fn many_records_take_one_call_and_a_short_response() {
     let values: Vec<Value> = (0..500)
         .map(|at| json!({"name": format!("Many {at}")}))
         .collect();
-    let told = answered(
+    let message = answered(
         &stage,
         "create_records",
         &json!({"model": "res.partner", "values": values}),
     );
     assert_eq!(call_count(&stage, "res.partner/create"), 1);
-    // Every record is named, within the bound of what is shown.
-    assert!(told.len() < 24 << 10, "{} bytes", told.len());
+    // Every record is named, within the size limit of the preview.
+    assert!(message.len() < 24 << 10, "{} bytes", message.len());
     let ids = stage.fake_odoo.snapshot().ids("res.partner");
     let ids: Vec<u32> = ids.into_iter().rev().take(500).collect();
-    let told = answered(
+    let message = answered(
         &stage,
         "update_records",
         &json!({"model": "res.partner", "ids": ids, "values": {"city": "Here"}}),
     );
     assert_eq!(call_count(&stage, "res.partner/write"), 1);
-    // Every record is named, within the bound of what is shown.
-    assert!(told.len() < 24 << 10, "{} bytes", told.len());
+    // Every record is named, within the size limit of the preview.
+    assert!(message.len() < 24 << 10, "{} bytes", message.len());
 }

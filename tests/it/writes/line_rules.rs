@@ -1,4 +1,4 @@
-//! Lines of orders, where rules bound them by the order that they are in.
+//! Order lines, with rules that limit them by their order.
 
 use serde_json::{Value, json};
 
@@ -38,13 +38,13 @@ fn line_is_added_to_existing_order_only_if_row_filter_allows_it() {
     let before = stage.fake_odoo.snapshot();
     answered(&stage, "update_records", &add(json!([1])));
     assert_eq!(created_ids(&stage, &before, "sale.order.line").len(), 1);
-    // Order 5 is of the second company.
+    // Order 5 belongs to the second company.
     refused(&stage, "update_records", &add(json!([5])));
     refused(&stage, "update_records", &add(json!([1, 5])));
     let alone = |order: u32| json!({"model": "sale.order.line", "values": [{"order_id": order, "product_id": 1}]});
     answered(&stage, "create_records", &alone(1));
     refused(&stage, "create_records", &alone(5));
-    // Rows of a table are judged so, too.
+    // The rows of an import are checked too.
     let rows = |company: u32| {
         json!({"model": "sale.order", "fields": ["partner_id/.id", "company_id/.id", "order_line/product_id/.id"],
             "rows": [["15", company.to_string(), "1"]]})
@@ -55,7 +55,7 @@ fn line_is_added_to_existing_order_only_if_row_filter_allows_it() {
 
 #[test]
 fn line_cannot_be_moved_to_order_where_it_could_not_be_created() {
-    // All orders are open here, and only lines are bounded.
+    // All orders are allowed here, and only lines are limited.
     let rules = RULES.replace(r#", domain = [["company_id", "=", 1]]"#, "");
     let stage = stage("direct", &rules, &[]);
     let line = stage.fake_odoo.snapshot().ids("sale.order.line")[0];

@@ -1,4 +1,5 @@
-//! Answers that are lost between Odoo and us, and clients that leave.
+//! Responses that are lost between Odoo and the gateway, and clients that
+//! disconnect.
 
 #![expect(
     clippy::disallowed_methods,
@@ -53,7 +54,7 @@ fn recovered_write_can_be_undone() {
     stage.call("create_records", &create);
     taken_back(&answered(&stage, "create_records", &create));
     assert!(created_ids(&stage, &before, "crm.lead").is_empty());
-    // Odoo puts a text into a paragraph.
+    // Odoo wraps a text in a paragraph.
     stage
         .fake_odoo
         .inject_disconnect("crm.lead/write", FaultPoint::AfterCommit);
@@ -65,7 +66,7 @@ fn recovered_write_can_be_undone() {
         now.record("crm.lead", 1).unwrap()["name"],
         before.record("crm.lead", 1).unwrap()["name"]
     );
-    // Without a key nobody knows what it made.
+    // Without a key, it is not known which records the call created.
     stage
         .fake_odoo
         .inject_disconnect("crm.lead/create", FaultPoint::AfterCommit);
@@ -103,9 +104,9 @@ fn write_that_never_ran_is_neither_reported_done_nor_repeated() {
         let (text, failed) = stage.call(tool, &arguments);
         assert!(failed && text.contains("may have run or not"), "{text}");
         let (text, failed) = stage.call(tool, &arguments);
-        // Odoo may still be at work on it.
+        // Odoo may still be processing it.
         assert!(failed && text.contains("no trace of it yet"), "{text}");
-        // The company counts what it began to do.
+        // The fake Odoo counts calls that it started.
         assert_eq!(call_count(&stage, method), 0);
         super::assert_unchanged(&stage, &before, tool);
     }
@@ -166,7 +167,7 @@ fn write_completes_and_is_recorded_after_client_disconnects() {
         .unwrap();
     runtime.block_on(held.wait_until_reached());
     drop(client);
-    // Until the gateway has seen that.
+    // Until the gateway has detected that.
     std::thread::sleep(Duration::from_millis(500));
     held.release();
     let patience = Instant::now();
@@ -309,7 +310,7 @@ fn wrong_odoo_clock_does_not_hide_lost_writes() {
         let text = answered(&stage, "create_records", &create);
         assert!(text.starts_with("The earlier call"), "{text}");
         assert_eq!(created_ids(&stage, &before, "crm.lead").len(), 1);
-        // Odoo keeps this value in a form of its own.
+        // Odoo stores this value in a different form.
         stage
             .fake_odoo
             .inject_disconnect("res.partner/write", FaultPoint::AfterCommit);
@@ -353,7 +354,7 @@ fn hidden_record_is_not_reported_as_deleted() {
     let delete = json!({"model": "crm.lead", "ids": [id], "idempotency_key": "k"});
     let (text, failed) = stage.call("delete_records", &delete);
     assert!(failed && text.contains("may have run or not"), "{text}");
-    // A colleague takes it over.
+    // A colleague is made responsible for it.
     let body = json!({"ids": [id], "vals": {"user_id": 2}}).to_string();
     let request = http::Request::post("/json/2/crm.lead/write")
         .header("authorization", format!("bearer {ADMIN_KEY}"))
@@ -438,7 +439,7 @@ fn odoo_error_before_commit_reports_that_nothing_was_changed() {
         assert!(text.contains("internal error"), "{text}");
         assert!(text.ends_with("nothing was changed"), "{text}");
         assert!(!text.contains("NoneType"), "{text}");
-        // Nothing is at work on it, so that it need not wait.
+        // No call is in flight, so it need not wait.
         answered(&stage, tool, &arguments);
     }
 }

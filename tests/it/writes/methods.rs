@@ -1,4 +1,4 @@
-//! Methods that are called, and messages that are posted.
+//! Method calls and posted messages.
 
 use odoo_sim::{FaultPoint, SALES_KEY, Snapshot};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{answered, call_count, confirm_id, refused, stage, tool_names};
 use crate::test_gateway::TestGateway;
 
-/// Everything, and some methods with and without rules for their arguments.
+/// All operations, and some methods with and without rules for their arguments.
 const RULES: &str = concat!(
     r#"[{ models = ["*"], operations = ["read", "create", "write", "delete"] }, "#,
     r#"{ models = ["sale.order"], methods = ["action_confirm", "action_cancel", "action_draft", "message_post", "message_subscribe", "get_portal_url"], "#,
@@ -18,7 +18,7 @@ fn direct() -> TestGateway {
     stage("direct", RULES, &[])
 }
 
-/// Some order in this state.
+/// An order in this state.
 fn order_in_state(company: &Snapshot, state: &str) -> u32 {
     let is_so = |id: &u32| company.record("sale.order", *id).unwrap()["state"] == json!(state);
     company.ids("sale.order").into_iter().find(is_so).unwrap()
@@ -49,7 +49,8 @@ fn allowed_method_is_previewed_and_its_effect_reported() {
     assert!(done.contains("only that it is done"), "{done}");
     assert!(!done.contains("undo_change"), "{done}");
     assert_eq!(state(&stage, id), json!("sale"));
-    // Odoo says no the second time, and in whose words is plain.
+    // Odoo rejects the second call, and the text shows that the message is
+    // Odoo's.
     let again = answered(&stage, "call_method", &confirm_order(id));
     let mut confirmed = confirm_order(id);
     confirmed["confirm"] = json!(confirm_id(&again));
@@ -65,7 +66,7 @@ fn method_or_arguments_outside_the_rules_are_never_sent() {
     let stage = direct();
     let id = order_in_state(&stage.fake_odoo.snapshot(), "sent");
     let call = |method: &str, arguments: Value| json!({"model": "sale.order", "method": method, "ids": [id], "arguments": arguments});
-    let told = [
+    let messages = [
         call("action_lock", json!({})),
         call("write", json!({"vals": {"state": "sale"}})),
         call("_action_confirm", json!({})),
@@ -83,7 +84,7 @@ fn method_or_arguments_outside_the_rules_are_never_sent() {
         json!({"model": "sale.order", "method": "action_confirm", "ids": [id], "context": {"default_state": "sale"}}),
     ]
     .map(|arguments| refused(&stage, "call_method", &arguments));
-    insta::assert_snapshot!(told.join("\n"));
+    insta::assert_snapshot!(messages.join("\n"));
     for method in [
         "action_confirm",
         "action_cancel",
@@ -167,7 +168,7 @@ fn describe_model_lists_allowed_methods() {
     let stage = direct();
     let order = json!({"model": "sale.order"});
     insta::assert_snapshot!(of(&stage, order.clone()).unwrap());
-    // Asked for once, however often somebody reads it.
+    // Requested once, however often it is read.
     of(&stage, order.clone()).unwrap();
     let asked = stage.fake_odoo.calls();
     let asked = asked
@@ -185,7 +186,7 @@ fn describe_model_lists_allowed_methods() {
         assert_eq!(of(&stage, without), None);
     }
     assert_eq!(of(&super::direct(), order.clone()), None);
-    // An Odoo user who may not read documentation sees the names.
+    // An Odoo user who may not read the documentation sees only the names.
     let settings = [
         ("GATEPOST_SERVER__ANONYMOUS_ROLE", "reader"),
         ("GATEPOST_INSTANCES__DEMO__SERVICE_KEY_WRITES", "true"),
@@ -274,8 +275,8 @@ fn invisible_message_and_unknown_recipients_are_rejected() {
         &message_to(id, &json!({"body": "\u{200b} \n\u{2060}"})),
     );
     assert!(text.contains("has no visible character"), "{text}");
-    let nobody = message_to(id, &json!({"partner_ids": [1, 987_654]}));
-    let text = refused(&stage, "post_message", &nobody);
+    let unknown = message_to(id, &json!({"partner_ids": [1, 987_654]}));
+    let text = refused(&stage, "post_message", &unknown);
     assert!(text.contains("`partner_ids` do not exist"), "{text}");
     assert_eq!(call_count(&stage, "sale.order/message_post"), 0);
 }
@@ -298,7 +299,7 @@ fn lost_message_that_was_never_posted_is_not_found() {
 fn message_outside_the_rules_is_not_posted() {
     let stage = direct();
     let id = order_in_state(&stage.fake_odoo.snapshot(), "sale");
-    let told = [
+    let messages = [
         message_to(id, &json!({"body": " "})),
         message_to(id, &json!({"as": "shout"})),
         message_to(id, &json!({"partner_ids": ["x"]})),
@@ -307,7 +308,7 @@ fn message_outside_the_rules_is_not_posted() {
         message_to(id, &json!({"author_id": 1})),
     ]
     .map(|arguments| refused(&stage, "post_message", &arguments));
-    insta::assert_snapshot!(told.join("\n"));
+    insta::assert_snapshot!(messages.join("\n"));
     let notes = concat!(
         r#"[{ models = ["*"] }, { models = ["sale.order"], methods = ["message_post"], arguments = { message_post = { "#,
         r#"body = { type = "text", max_length = 100 }, body_is_html = { type = "boolean" }, "#,
@@ -315,11 +316,11 @@ fn message_outside_the_rules_is_not_posted() {
     );
     let stage = super::stage("direct", notes, &[]);
     answered(&stage, "post_message", &message_to(id, &json!({})));
-    let told = [
+    let messages = [
         message_to(id, &json!({"as": "comment"})),
         message_to(id, &json!({"partner_ids": [1]})),
         message_to(id, &json!({"body": "x".repeat(101)})),
     ]
     .map(|arguments| refused(&stage, "post_message", &arguments));
-    insta::assert_snapshot!("of_a_role_for_notes", told.join("\n"));
+    insta::assert_snapshot!("of_a_role_for_notes", messages.join("\n"));
 }

@@ -1,7 +1,7 @@
-//! Tools that change records, in front of the sample company.
+//! Write tools, in front of the sample company.
 //!
-//! Whatever Odoo would do without a word stops here, and what is refused has
-//! changed nothing: every scene compares the whole company before and after.
+//! Whatever Odoo would silently ignore or alter is rejected, and a rejected call
+//! changes nothing: every test compares the whole company before and after.
 
 mod approval;
 mod idempotency;
@@ -20,16 +20,16 @@ use serde_json::{Value, json};
 
 use crate::test_gateway::TestGateway;
 
-/// All that changes records, but for the secret models.
+/// Rules for all writes, except to protected models.
 const ALL: &str = r#"[{ models = ["*"], operations = ["read", "create", "write", "delete"] },
     { models = ["res.users"] }]"#;
 
-/// A stage whose instance and role are configured so.
+/// A gateway with this configuration of its instance and role.
 fn stage(writes: &str, rules: &str, more: &[(&str, &str)]) -> TestGateway {
     stage_of(ADMIN_KEY, writes, rules, more)
 }
 
-/// The same, of another Odoo user.
+/// The same, as another Odoo user.
 fn stage_of(key: &str, writes: &str, rules: &str, more: &[(&str, &str)]) -> TestGateway {
     let mut settings = vec![
         ("GATEPOST_SERVER__ANONYMOUS_ROLE", "reader"),
@@ -41,18 +41,18 @@ fn stage_of(key: &str, writes: &str, rules: &str, more: &[(&str, &str)]) -> Test
     TestGateway::with_key(key, &settings)
 }
 
-/// A stage where changes are made at once.
+/// A gateway that writes without approval.
 fn direct() -> TestGateway {
     stage("direct", ALL, &[])
 }
 
-/// The id in a preview.
+/// The approval token in a preview.
 fn confirm_id(preview: &str) -> String {
     let (_, rest) = preview.split_once("`confirm`: \"").unwrap();
     rest.split('"').next().unwrap().to_owned()
 }
 
-/// The arguments, confirmed.
+/// The arguments with a confirmation.
 fn with_confirm(arguments: &Value, confirm: &str) -> Value {
     let mut arguments = arguments.clone();
     arguments["confirm"] = json!(confirm);
@@ -71,7 +71,7 @@ fn undo_change(stage: &TestGateway, name: &str) -> String {
     answered(stage, "undo_change", &json!({ "change": name }))
 }
 
-/// A call that must be refused, and have changed nothing; what it says.
+/// Makes a call that must fail without changing anything; returns the error.
 fn refused(stage: &TestGateway, tool: &str, arguments: &Value) -> String {
     let before = stage.fake_odoo.snapshot();
     let (text, failed) = stage.call(tool, arguments);
@@ -80,7 +80,7 @@ fn refused(stage: &TestGateway, tool: &str, arguments: &Value) -> String {
     text
 }
 
-/// A call that must be answered; what it says.
+/// Makes a call that must succeed; returns the text.
 fn answered(stage: &TestGateway, tool: &str, arguments: &Value) -> String {
     let (text, failed) = stage.call(tool, arguments);
     assert!(!failed, "{tool} {arguments}: {text}");
@@ -92,14 +92,14 @@ fn assert_unchanged(stage: &TestGateway, before: &Snapshot, what: &str) {
     assert!(changes.is_empty(), "{what}: {changes:?}");
 }
 
-/// How often a method was called.
+/// The number of calls to a method.
 fn call_count(stage: &TestGateway, call: &str) -> usize {
     let path = format!("/json/2/{call}");
     let calls = stage.fake_odoo.calls();
     calls.iter().filter(|call| call.path == path).count()
 }
 
-/// The ids of a model's records that came.
+/// The ids of a model's new records.
 fn created_ids(stage: &TestGateway, before: &Snapshot, model: &str) -> Vec<u32> {
     let known = before.ids(model);
     let mut ids = stage.fake_odoo.snapshot().ids(model);
@@ -289,7 +289,7 @@ fn links_under_row_filter_are_checked_in_few_searches() {
     answered(&stage, "create_records", &create);
     let asked = call_count(&stage, "res.partner/search_read") - asked;
     assert!(asked <= 4, "{asked} searches");
-    // One that is outside is one too many.
+    // A single record outside the rules makes the call fail.
     let outside = [&*partners, &[1]].concat();
     let text = refused(
         &stage,

@@ -1,5 +1,5 @@
-//! Whatever is asked: what is refused or only shown has changed nothing, and
-//! what is done is what was shown.
+//! Properties of all writes: a call that is rejected or only previewed changes
+//! nothing, and a write changes only what was previewed.
 
 use odoo_sim::RecordChange;
 use proptest::prelude::*;
@@ -61,7 +61,7 @@ fn any_values() -> impl Strategy<Value = Map<String, Value>> {
         .prop_map(|pairs| pairs.into_iter().collect())
 }
 
-/// Values as somebody writes them who knows the model, or nearly.
+/// Plausible values, some of them invalid.
 fn good_values(model: &'static str) -> BoxedStrategy<Map<String, Value>> {
     let text = "[A-Z][a-z]{2,10}".prop_map(Value::from).boxed();
     let money = (0_u32..5000)
@@ -134,7 +134,7 @@ fn any_call() -> impl Strategy<Value = (&'static str, Value)> {
     })
 }
 
-/// Fields that Odoo itself sets along with others.
+/// Fields that Odoo sets along with others.
 fn is_set_by_odoo(field: &str) -> bool {
     matches!(
         field,
@@ -142,7 +142,7 @@ fn is_set_by_odoo(field: &str) -> bool {
     )
 }
 
-/// Whether a change to one record is part of what was asked for.
+/// Whether a change to one record is part of the request.
 fn is_requested(change: &RecordChange, tool: &str, arguments: &Value) -> bool {
     let model = arguments["model"].as_str().unwrap();
     let named = |id: u32| {
@@ -153,13 +153,15 @@ fn is_requested(change: &RecordChange, tool: &str, arguments: &Value) -> bool {
     match (tool, &change.before, &change.after) {
         ("create_records", None, Some(_)) | ("delete_records", Some(_), None) => true,
         ("update_records", Some(_), Some(after)) if change.model == model && named(change.id) => {
-            // What Odoo computes from the values comes along; nothing else of other records.
+            // Values that Odoo computes from the new ones may change; nothing
+            // else of other records may.
             let written = arguments["values"].as_object().unwrap();
             after.keys().all(|field| {
                 written.contains_key(field) || is_set_by_odoo(field) || is_computed(field)
             })
         }
-        // Lines that commands in the values make, change or delete, and their totals.
+        // Lines that commands in the values create, update or delete, and their
+        // totals.
         (_, _, _) => has_commands(arguments) || is_line_side_effect(change),
     }
 }
@@ -193,7 +195,7 @@ fn has_commands(arguments: &Value) -> bool {
         .any(|field| text.contains(field))
 }
 
-/// A total of an order whose lines came or went.
+/// A total of an order whose lines changed.
 fn is_line_side_effect(change: &RecordChange) -> bool {
     matches!(
         change.model,
@@ -214,7 +216,7 @@ fn confirm_id(text: &str) -> Option<String> {
 fn check(stage: &TestGateway, tool: &str, arguments: &Value) -> Result<bool, TestCaseError> {
     let before = stage.fake_odoo.snapshot();
     let (text, _) = stage.call(tool, arguments);
-    // Refused, or shown: never done.
+    // Rejected or previewed: never executed.
     let shown = stage.fake_odoo.snapshot();
     prop_assert!(
         before.changes_to(&shown).is_empty(),
@@ -267,6 +269,6 @@ fn only_confirmed_calls_change_records_and_only_as_requested() {
     if let Err(error) = result {
         panic!("{error}");
     }
-    // Else it would show nothing.
+    // Otherwise it would test nothing.
     assert!(done.get() > 20, "{} of 300 were done", done.get());
 }

@@ -1,4 +1,4 @@
-//! Two gateways that share a Redis: what one remembers the other knows.
+//! Two gateways that share a Redis also share confirmations and idempotency keys.
 
 use std::{
     io::{Read as _, Write as _},
@@ -39,7 +39,7 @@ fn configuration(odoo: &str, server: &RedisServer, approval: &str) -> String {
     )
 }
 
-/// Two gateways before one company.
+/// Two gateways in front of one company.
 fn two_replicas(server: &RedisServer, approval: &str) -> (TestGateway, TestGateway) {
     let one = TestGateway::from_config(&configuration("ODOO", server, approval));
     let other = TestGateway::from_config(&configuration(one.odoo_url(), server, approval));
@@ -59,7 +59,7 @@ fn preview_of_one_replica_is_confirmed_once_at_another() {
     assert!(!failed && done.starts_with("Created"), "{done}");
     let (again, _) = one.call("create_records", &create);
     assert!(again.starts_with("This was done before"), "{again}");
-    // Without the key the confirmation is used up all the same.
+    // Without the key, the confirmation is used up as well.
     create.as_object_mut().unwrap().remove("idempotency_key");
     let (again, failed) = one.call("create_records", &create);
     assert!(failed && again.contains("used before"), "{again}");
@@ -85,7 +85,7 @@ fn writes_are_refused_and_reads_continue_without_redis() {
     assert!(!failed, "{text}");
 }
 
-/// Reads a stream until these words come.
+/// Reads a stream until this text arrives.
 fn read_until(stream: &mut TcpStream, heard: &mut String, words: &str) {
     let mut part = [0; 4096];
     while !heard.contains(words) {
@@ -138,8 +138,8 @@ fn elicitation_sent_by_one_replica_is_answered_at_another() {
         session.as_str(),
         "MCP-Protocol-Version: 2025-11-25",
     ];
-    let told = other.request("POST", "/mcp", &headers, &answer.to_string());
-    assert_eq!(told.status, 202, "{}", told.body);
+    let response = other.request("POST", "/mcp", &headers, &answer.to_string());
+    assert_eq!(response.status, 202, "{}", response.body);
     read_until(&mut stream, &mut heard, "Updated 1 record of crm.lead");
     let lead = one
         .fake_odoo

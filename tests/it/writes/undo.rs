@@ -14,7 +14,7 @@ fn refused_undo(stage: &TestGateway, name: &str) -> String {
     refused(stage, "undo_change", &json!({ "change": name }))
 }
 
-/// What is otherwise than before, but for when it was written and messages.
+/// The differences from before, except write times and messages.
 fn differences(stage: &TestGateway, before: &Snapshot) -> Vec<String> {
     let changes = before.changes_to(&stage.fake_odoo.snapshot());
     let changes = changes
@@ -159,11 +159,11 @@ fn undo_of_create_is_refused_after_record_or_children_changed() {
     let text = refused_undo(&stage, &created);
     assert!(text.contains("`phone` is \"1\" now"), "{text}");
     undo_change(&stage, &changed);
-    // The times of Odoo are whole seconds.
+    // Odoo's times are whole seconds.
     stage.fake_odoo.set_clock(Some(
         jiff::Timestamp::now() + std::time::Duration::from_mins(1),
     ));
-    let child = json!({"model": "res.partner", "values": [{"name": "Somebody", "parent_id": id}]});
+    let child = json!({"model": "res.partner", "values": [{"name": "Child", "parent_id": id}]});
     let added = change_id(&answered(&stage, "create_records", &child));
     let text = refused_undo(&stage, &created);
     assert!(text.contains("`child_ids`"), "{text}");
@@ -196,7 +196,7 @@ fn undo_of_create_is_refused_after_text_tag_child_or_message() {
         undo_change(&stage, &theirs);
         undo_change(&stage, &created);
     }
-    // A contact of before that was put below it.
+    // An older contact that was moved below it.
     let (below, child) = create("Older");
     let (created, id) = create("Parent");
     let moved = update_records(&stage, "res.partner", &[child], &json!({"parent_id": id}));
@@ -248,7 +248,7 @@ fn create_order(stage: &TestGateway) -> u32 {
     created_ids(stage, &before, "sale.order")[0]
 }
 
-/// The lines of an order, without what a new record has of its own.
+/// The lines of an order, without the values that every new record gets.
 fn order_lines(stage: &TestGateway, order: u32) -> Vec<Map<String, Value>> {
     let now = stage.fake_odoo.snapshot();
     let ids = now.ids("sale.order.line");
@@ -293,7 +293,7 @@ fn undo_of_delete_restores_order_with_number_and_lines() {
         assert_eq!(is[field], was[field], "{field}");
     }
     assert_eq!(order_lines(&stage, new), had);
-    // The undo can be undone in its turn.
+    // The undo can itself be undone.
     undo_change(&stage, &change_id(&text));
     assert!(created_ids(&stage, &before, "sale.order").is_empty());
 }
@@ -475,7 +475,7 @@ fn failed_steps_of_undo_are_applied_by_next_call() {
     update_records(&stage, "crm.lead", &[2], &json!({"priority": "2"}));
     let before = stage.fake_odoo.snapshot();
     let name = update_records(&stage, "crm.lead", &[1, 2], &json!({"priority": "3"}));
-    // The second of the two writes: the first goes through before it is held.
+    // The second of the two writes: the first passes before the fault holds it.
     let held = stage
         .fake_odoo
         .hold_call("crm.lead/write", FaultPoint::AfterCommit);
@@ -602,7 +602,7 @@ proptest! {
         }
         for name in names.into_iter().rev() {
             let (text, failed) = stage.call("undo_change", &json!({ "change": name }));
-            // What changed nothing leaves nothing to undo.
+            // A write that changed nothing leaves nothing to undo.
             prop_assert!(!failed || text.contains("nothing to undo"), "{}", text);
         }
         prop_assert_eq!(differences(&stage, &before), Vec::<String>::new());

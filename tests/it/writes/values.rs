@@ -1,11 +1,12 @@
-//! What a real Odoo does without a word, stopped before it is sent.
+//! Values that a real Odoo silently ignores or alters are rejected before they
+//! are sent.
 
 use serde_json::{Value, json};
 
 use super::{answered, call_count, created_ids, direct, refused};
 
-/// Each of these was answered `true` by a real Odoo 19, and did something else
-/// or nothing (`facts/odoo19-json2.md`, 0.7, 0.8, 2.3 and 9).
+/// A real Odoo 19 responded `true` to each of these, and did something else or
+/// nothing (`facts/odoo19-json2.md`, 0.7, 0.8, 2.3 and 9).
 #[test]
 fn values_that_odoo_would_silently_misread_are_never_sent() {
     let stage = direct();
@@ -148,7 +149,7 @@ fn link_by_name_is_resolved_or_lists_candidates() {
 #[test]
 fn link_to_other_company_is_reported_with_other_errors() {
     let stage = direct();
-    // The partner of a user of the first company, and an order of each.
+    // The partner of a user of the first company, and an order in each company.
     let theirs = 3;
     let before = stage.fake_odoo.snapshot();
     answered(
@@ -184,7 +185,7 @@ fn link_to_other_company_is_reported_with_other_errors() {
         "update_records",
         &json!({"model": "sale.order", "ids": [first], "values": {"partner_id": theirs}}),
     );
-    // One of no company is everybody's.
+    // A record without a company belongs to all.
     answered(
         &stage,
         "update_records",

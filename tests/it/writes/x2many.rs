@@ -1,4 +1,5 @@
-//! Lines of a record: shown before and after, and never those of another.
+//! Lines of a record: previewed before and after, and never those of another
+//! record.
 
 use serde_json::{Value, json};
 
@@ -7,7 +8,7 @@ use super::{
 };
 use crate::test_gateway::TestGateway;
 
-/// The records in a list of a record.
+/// The ids in a list of a record.
 fn list_ids(stage: &TestGateway, (model, id): (&str, u32), list: &str) -> Vec<u32> {
     let read = json!({"model": model, "ids": [id], "fields": [list]});
     let text = answered(stage, "read_records", &read);
@@ -33,7 +34,7 @@ fn update(id: u32, commands: &Value) -> Value {
     json!({"model": "sale.order", "ids": [id], "values": {"order_line": commands}})
 }
 
-/// A stage that asks, in front of a company that has two quotations.
+/// A gateway with previews, in front of a company that has two quotations.
 fn confirming() -> (TestGateway, [(u32, Vec<u32>); 2]) {
     let confirming = stage("confirm", ALL, &[]);
     let create = |quantity: u32| {
@@ -52,7 +53,7 @@ fn confirming() -> (TestGateway, [(u32, Vec<u32>); 2]) {
     (confirming, orders)
 }
 
-/// Has a change shown and then made.
+/// Previews a change and then confirms it.
 fn confirmed(stage: &TestGateway, tool: &str, arguments: &Value) -> String {
     let preview = answered(stage, tool, arguments);
     answered(stage, tool, &with_confirm(arguments, &confirm_id(&preview)))
@@ -79,7 +80,7 @@ fn line_of_another_record_cannot_be_changed_through_a_list() {
     );
     let way = format!("call update_records of `sale.order.line` with ids [{line}]");
     assert!(text.contains(&way), "{text}");
-    // One's own, and those of any of the records that are updated.
+    // Lines of the record itself, or of any record in the update, are accepted.
     answered(
         &stage,
         "update_records",
@@ -103,7 +104,7 @@ fn moved_line_is_reported_without_approval() {
     assert!(text.contains("here, from S000"), "{text}");
     let now = list_ids(&stage, ("sale.order", own), "order_line");
     assert_eq!(now, [mine[0], mine[1], theirs[1]]);
-    // A new record takes lines from others, too.
+    // A new record takes over lines of others, too.
     let create =
         json!({"model": "sale.order", "values": [{"partner_id": 7, "order_line": [[4, mine[0]]]}]});
     let text = answered(&stage, "create_records", &create);
@@ -145,7 +146,7 @@ fn confirmation_is_invalid_after_a_line_changed() {
     let (stage, [(own, mine), _]) = confirming();
     let change = update(own, &json!([[1, mine[0], {"product_uom_qty": 5}]]));
     let id = confirm_id(&answered(&stage, "update_records", &change));
-    // The order itself has the same values as before.
+    // The order's own values are unchanged.
     let line =
         json!({"model": "sale.order.line", "ids": [mine[0]], "values": {"product_uom_qty": 4}});
     confirmed(&stage, "update_records", &line);
@@ -227,12 +228,12 @@ fn coercion_notes_are_reported_without_approval() {
         "values": {"date_order": "2026-12-24T10:00:00", "partner_id": "Azure Interior", "validity_date": ""},
         "context": {"tz": "Europe/Brussels"}});
     let text = answered(&stage, "update_records", &change);
-    for told in [
+    for message in [
         "`2026-12-24 09:00:00` in UTC",
         "`values.partner_id` was taken for Azure Interior [",
         "`values.validity_date` is emptied",
     ] {
-        assert!(text.contains(told), "{told}: {text}");
+        assert!(text.contains(message), "{message}: {text}");
     }
     let order = stage
         .fake_odoo

@@ -81,7 +81,7 @@ impl KeyCache {
 
     /// The current keys.
     ///
-    /// Waits for a fetch only if there are none or their time to live is over.
+    /// Waits for a fetch only if there are none or their time to live has passed.
     /// After half of that time they are refreshed in the background. If a fetch
     /// fails, the old keys stay in use for up to 24 hours.
     ///

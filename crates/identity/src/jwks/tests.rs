@@ -139,7 +139,7 @@ async fn keys_past_half_their_ttl_are_refreshed_in_background() {
             .contains("a")
     );
     cache.wait_until_idle().await;
-    // A key that was taken back stops working.
+    // A revoked key is no longer accepted.
     let keys = cache.keys(provider.fetch_failing(), half).await.unwrap();
     assert!(keys.contains("b") && !keys.contains("a"));
     assert_eq!(provider.calls(), 2);
@@ -217,7 +217,7 @@ async fn stale_keys_are_used_for_a_day_while_fetches_fail() {
         .await
         .unwrap_err();
     assert_away(&error);
-    // And when it is back, so are the keys.
+    // When the provider recovers, so do the keys.
     let back = start + 24 * HOUR + MINUTE;
     assert!(
         cache
@@ -341,7 +341,7 @@ async fn same_unknown_key_id_causes_one_fetch_per_two_minutes() {
 async fn unknown_key_is_unavailable_while_provider_is_unreachable() {
     let (provider, start) = (Provider::default(), start());
     let cache = cache_with_keys(&provider, &["a"], start).await;
-    // The second time nobody is asked, and it is as unknown as before.
+    // The second time the provider is not asked, and the key is still unknown.
     for seconds in [60, 61] {
         let now = start + seconds * SECOND;
         let given = cache.keys_with_id("x", provider.fetch_failing(), now).await;

@@ -55,7 +55,7 @@ pub(crate) struct JwtRules {
 /// The claims of a JWT whose signature is not verified: anyone may have written
 /// them.
 ///
-/// Only good for an early rejection, and for guessing the issuer.
+/// Sufficient only for an early rejection, and for guessing the issuer.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct UnverifiedJwt {
     /// `iss`, if it is text.

@@ -88,7 +88,7 @@ fn claims() -> Value {
     json!({ "iss": ISSUER, "aud": AUDIENCE, "sub": "alice", "exp": NOW_S + 60, "iat": NOW_S, "roles": ["a"] })
 }
 
-/// A text signed as it stands, so that it may be anything.
+/// An arbitrary text with a valid signature.
 fn signed(header: &str, payload: &str, algorithm: Algorithm) -> String {
     let encode = |part: &str| URL_SAFE_NO_PAD.encode(part);
     let signed = format!("{}.{}", encode(header), encode(payload));
@@ -686,7 +686,7 @@ fn access_token_is_not_accepted_as_introspection_response() {
     );
 }
 
-/// Texts near enough to a token to get past the first checks.
+/// Texts similar enough to a token to pass the first checks.
 fn nearly_a_token() -> impl Strategy<Value = String> {
     let json = prop_oneof![
         Just(header().to_string()),

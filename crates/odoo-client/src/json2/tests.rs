@@ -61,7 +61,7 @@ fn search_is_encoded_with_its_limit_and_database() {
 )]
 #[test]
 fn recorded_errors_have_messages_without_odoo_internals() {
-    let mut told = Vec::new();
+    let mut output = Vec::new();
     for line in RECORDED.lines() {
         let exchange: Value = serde_json::from_str(line).unwrap();
         let response = &exchange["response"];
@@ -89,10 +89,10 @@ fn recorded_errors_have_messages_without_odoo_internals() {
             ] {
                 assert!(!error.contains(inside), "{inside} in {error}");
             }
-            told.push(format!("{}\n  {error}", exchange["name"].as_str().unwrap()));
+            output.push(format!("{}\n  {error}", exchange["name"].as_str().unwrap()));
         }
     }
-    insta::assert_snapshot!(told.join("\n"));
+    insta::assert_snapshot!(output.join("\n"));
 }
 
 #[test]
@@ -117,11 +117,11 @@ fn documentation_request_is_a_get_without_a_body() {
 
 #[test]
 fn user_messages_are_passed_on_and_internal_errors_are_not() {
-    let told = |name: &str, message: &str| {
+    let decode = |name: &str, message: &str| {
         let body = json!({"name": name, "message": message, "arguments": [message, 5, "Go"], "debug": "Traceback"});
         decoded(422, "application/json", body.to_string().as_bytes()).unwrap_err()
     };
-    let user = |message: &str| told("odoo.exceptions.UserError", message);
+    let user = |message: &str| decode("odoo.exceptions.UserError", message);
     for people in [
         "Please select a company.",
         "You have to select a product from the list.",
@@ -136,7 +136,7 @@ fn user_messages_are_passed_on_and_internal_errors_are_not() {
         "odoo_rule: Odoo refused: No way.\na < b"
     );
     assert_eq!(
-        told("odoo.exceptions.RedirectWarning", "You cannot."),
+        decode("odoo.exceptions.RedirectWarning", "You cannot."),
         "odoo_rule: Odoo refused: You cannot."
     );
     assert!(user(&"x".repeat(5_000)).len() < 1_100);
@@ -153,7 +153,7 @@ fn user_messages_are_passed_on_and_internal_errors_are_not() {
 
 #[test]
 fn errors_of_rejected_writes_say_that_nothing_was_changed() {
-    let mut told = BTreeSet::new();
+    let mut output = BTreeSet::new();
     for line in RECORDED.lines() {
         let exchange: Value = serde_json::from_str(line).unwrap();
         let response = &exchange["response"];
@@ -174,11 +174,11 @@ fn errors_of_rejected_writes_say_that_nothing_was_changed() {
                 "it was not done",
             ];
             assert!(says.iter().any(|say| text.contains(say)), "{text}");
-            told.insert(format!("{}: {text}", fault.kind()));
+            output.insert(format!("{}: {text}", fault.kind()));
         }
     }
-    let told: Vec<String> = told.into_iter().collect();
-    insta::assert_snapshot!(told.join("\n"));
+    let output: Vec<String> = output.into_iter().collect();
+    insta::assert_snapshot!(output.join("\n"));
 }
 
 #[test]

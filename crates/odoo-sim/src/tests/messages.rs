@@ -64,9 +64,9 @@ fn comment_notifies_followers_and_note_does_not() {
         message_field(&odoo, &comment, "notified_partner_ids"),
         json!([40, 7, 16])
     );
-    // Who comments, follows.
+    // The author of a comment becomes a follower.
     assert_eq!(followers(), json!([7, 16, 3]));
-    // An unknown subtype makes it a note, without a word.
+    // An unknown subtype silently makes it a note.
     let unknown = post_on_order(&odoo, json!({"body": "u", "subtype_xmlid": "mail.nope"}));
     assert_eq!(
         message_field(&odoo, &unknown, "subtype_id"),
@@ -154,8 +154,8 @@ fn invalid_message_post_is_rejected_with_reason() {
             "Record does not exist or has been deleted.\n(Record: sale.order(999,), User: 2)",
         ),
     ] {
-        let (got, _, told) = call_rejected(&odoo, ADMIN_KEY, "sale.order/message_post", &body);
-        assert_eq!((got, told.as_str()), (status, message));
+        let (got, _, text) = call_rejected(&odoo, ADMIN_KEY, "sale.order/message_post", &body);
+        assert_eq!((got, text.as_str()), (status, message));
     }
     assert_eq!(
         call_rejected(

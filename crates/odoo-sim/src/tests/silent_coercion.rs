@@ -1,4 +1,4 @@
-//! What Odoo takes without a word, though it is wrong.
+//! Wrong values that Odoo accepts silently.
 //!
 //! Each of these was seen on a real Odoo 19.
 
@@ -14,7 +14,7 @@ fn stored_value(field: &str, value: &Value) -> Value {
     read_field(&odoo, "res.partner", &json!(20), field)
 }
 
-/// The name and the message of the refusal of a value.
+/// The name and the message of the error for a value.
 fn write_error(model: &str, id: u32, field: &str, value: &Value) -> (String, String) {
     let path = format!("{model}/write");
     let body = json!({"ids": [id], "vals": {field: value}});
@@ -198,7 +198,7 @@ fn stored_computed_field_can_be_overwritten_until_recomputed() {
         read_field(&odoo, "res.partner", &json!(20), "complete_name"),
         "Wrong"
     );
-    // Until what it follows from is written.
+    // Until the field it is computed from is written.
     let body = json!({"ids": [20], "vals": {"name": "Right"}});
     call_ok(&odoo, "res.partner/write", &body);
     assert_eq!(

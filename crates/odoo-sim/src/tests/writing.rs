@@ -45,7 +45,7 @@ fn created_quotation_gets_number_defaults_and_amounts() {
     let line = call_ok(&odoo, "sale.order.line/read", &line)[0].take();
     assert_eq!(line["name"], "Office Chair");
     assert_eq!(line["price_subtotal"], 325.35);
-    // The next one is numbered on, though one had a name of its own.
+    // The next one continues the sequence, although one had its own name.
     let next = json!({"vals_list": {"partner_id": 14}});
     let next = call_ok(&odoo, "sale.order/create", &next)[0].take();
     assert_eq!(read_field(&odoo, "sale.order", &next, "name"), "S00042");
@@ -64,7 +64,7 @@ fn one_invalid_record_rolls_back_the_whole_call() {
         message,
         "The operation cannot be completed: Contacts require a name"
     );
-    // Bad in what is written to another record, after the first was changed.
+    // Invalid in the values for another record, after the first was changed.
     let body = json!({"ids": [20, 21], "vals": {"name": "x", "parent_id": 21}});
     let (_, _, message) = call_rejected(&odoo, ADMIN_KEY, "res.partner/write", &body);
     assert_eq!(message, "You cannot create recursive Partner hierarchies.");
@@ -209,7 +209,7 @@ fn unlink_cascades_to_lines_and_is_rejected_for_referenced_record() {
         message.contains("The troublemaker is: 'Journal Entry' (account.move)"),
         "{message}"
     );
-    // Order 4 is cancelled, so it may go.
+    // Order 4 is cancelled, so it may be deleted.
     let lines = read_field(&odoo, "sale.order", &json!(4), "order_line");
     assert!(!lines.as_array().unwrap().is_empty());
     let before = odoo.snapshot();
@@ -238,7 +238,7 @@ fn unlink_cascades_to_lines_and_is_rejected_for_referenced_record() {
         .concat()
     );
     assert!(changes.iter().all(|change| change.after.is_none()));
-    // Who pointed to it and may do without, points nowhere.
+    // Optional links to it are cleared.
     let tag = json!({"ids": [1]});
     call_ok(&odoo, "res.partner.category/unlink", &tag);
     assert_eq!(
@@ -359,7 +359,7 @@ fn archived_record_is_hidden_until_unarchived() {
 #[test]
 fn links_across_companies_are_rejected() {
     let odoo = fake_odoo();
-    // Order 5 is of the second company, contact 7 of the first.
+    // Order 5 belongs to the second company, contact 7 to the first.
     let body = json!({"ids": [5], "vals": {"partner_id": 7}});
     let (status, name, message) = call_rejected(&odoo, ADMIN_KEY, "sale.order/write", &body);
     assert_eq!((status, name.as_str()), (422, "odoo.exceptions.UserError"));
@@ -367,7 +367,7 @@ fn links_across_companies_are_rejected() {
         message,
         "Uh-oh! You’ve got some company inconsistencies here:\n- “S00005” belongs to company “Example Furniture (Chicago)” while “Customer” (partner_id: 'Sally Sales') belongs to another company.\nTo avoid a mess, no company crossover is allowed!"
     );
-    // A salesperson who works for the first company alone.
+    // A salesperson of the first company only.
     let body = json!({"ids": [5], "vals": {"company_id": 2, "user_id": 6}});
     let (_, name, _) = call_rejected(&odoo, ADMIN_KEY, "crm.lead/write", &body);
     assert_eq!(name, "odoo.exceptions.UserError");

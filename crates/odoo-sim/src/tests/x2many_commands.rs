@@ -106,8 +106,8 @@ fn invalid_x2many_values_are_rejected() {
             "The operation cannot be completed: Another model is using the record you are trying to delete.",
         ),
     ] {
-        let told = tags_after_write(&value).unwrap_err();
-        assert!(told.starts_with(message), "{value}: {told}");
+        let text = tags_after_write(&value).unwrap_err();
+        assert!(text.starts_with(message), "{value}: {text}");
     }
 }
 
@@ -129,12 +129,13 @@ fn x2many_commands_create_update_and_delete_order_lines() {
     assert_eq!(total(), 1512.35);
     write(json!([[1, lines[1], {"product_uom_qty": 3, "price_unit": 10}]]));
     assert_eq!(total(), 1530.0);
-    // Taking a line out of an order deletes it: it cannot be without one.
+    // Removing a line from an order deletes it, because it cannot exist without
+    // one.
     write(json!([[3, lines[1], 0]]));
     assert_eq!(total(), 1500.0);
     let gone = json!({"ids": [lines[1]], "fields": ["name"]});
     assert_eq!(call_ok(&odoo, "sale.order.line/read", &gone), json!([]));
-    // A line that moves counts where it is.
+    // A moved line counts in its new order.
     let moved = json!({"ids": [lines[0]], "vals": {"order_id": 4}});
     let there = || read_field(&odoo, "sale.order", &json!(4), "amount_untaxed");
     let before = there().as_f64().unwrap();

@@ -41,7 +41,7 @@ fn combining_domains_yields_complete_expressions() {
         one().or(two()).negated().to_json(),
         json!(["!", "|", ["c", "=", 3], "&", ["a", "=", 1], ["b", "=", 2]])
     );
-    // The empty one is every record.
+    // The empty domain matches every record.
     let every = Domain::default;
     assert_eq!(every().and(one()), one());
     assert_eq!(one().and(every()), one());
@@ -99,11 +99,11 @@ fn invalid_domain_error_shows_correct_form() {
         json!([["line_ids", "any", 5]]),
         json!(null),
     ];
-    let told: Vec<String> = wrong
+    let messages: Vec<String> = wrong
         .iter()
         .map(|value| parsed(value).unwrap_err())
         .collect();
-    insta::assert_snapshot!(told.join("\n"));
+    insta::assert_snapshot!(messages.join("\n"));
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn oversized_or_deep_domain_is_rejected() {
     assert!(parsed(&deep).unwrap_err().contains("too large"));
 }
 
-/// Any JSON at all.
+/// Arbitrary JSON.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),

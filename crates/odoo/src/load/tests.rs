@@ -95,7 +95,7 @@ fn external_id_must_be_in_an_import_module() {
             "{bad}"
         );
     }
-    // A link is looked up, whoever gave it its id.
+    // A link is looked up, whatever module its external id is from.
     assert!(load(&["country_id/id"], &[&["base.be"]]).is_ok());
 }
 

@@ -1,7 +1,7 @@
 use super::super::{DenialHint, Forbidden, Pattern};
 use gatepost_odoo::{FieldName, FieldPath, MethodName, ModelName, Operation, RecordId};
 
-/// One of each variant, and of each part that its text depends on.
+/// One example of each variant, and of each part that its text depends on.
 fn one_of_each() -> Vec<Forbidden> {
     let model = || ModelName::known("sale.order");
     let field = || FieldName::known("partner_id");

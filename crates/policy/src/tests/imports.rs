@@ -1,4 +1,4 @@
-//! What a table may do when Odoo loads it.
+//! Permissions of imports.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -32,8 +32,8 @@ fn table(columns: &[&str], rows: &[&[&str]]) -> Load {
     Load::new(&text(columns), rows.iter().map(|row| text(row)).collect()).unwrap()
 }
 
-/// What the table does, when Odoo finds the records 7 and 8 by one of these
-/// domains, and nothing by any other.
+/// The operations of an import, if Odoo finds the records 7 and 8 with these
+/// domains and no records with any other.
 fn permit_partner_import(
     rules: &[Rule],
     (columns, rows): (&[&str], &[&[&str]]),
@@ -56,11 +56,11 @@ fn permit_import(
     loop {
         match policy.permit_write(&roles, &instance("a"), WriteMode::Direct, &call, &schemas) {
             Ok((_, touched)) => {
-                let told = touched.iter().map(|touch| {
+                let operations = touched.iter().map(|touch| {
                     let ids: Vec<u32> = touch.ids.iter().map(|id| id.get()).collect();
                     format!("{} {} {ids:?}", touch.operation.as_str(), touch.model)
                 });
-                return Ok(told.collect());
+                return Ok(operations.collect());
             }
             Err(Incomplete::Denied(forbidden)) => return Err(forbidden),
             Err(Incomplete::NeedsSchema(model)) => panic!("{model} is not known"),
@@ -122,7 +122,7 @@ fn external_id_requires_update_access_to_every_record() {
     };
     refused(&[create(), names("name"), denied]);
     assert!(permit_partner_import(&[create(), names("name")], named, &[]).is_ok());
-    // Without any it is a new record.
+    // A row without an id creates a record.
     assert!(permit_partner_import(&[create()], (&["id", "name"], &[&["", "A"]]), &[]).is_ok());
 }
 
@@ -184,7 +184,7 @@ fn import_create_is_evaluated_on_cells_with_known_values() {
         (&["company_id"], &["2"]),
         (&["company_id"], &[" 1"]),
         (&["user_id/.id"], &["6"]),
-        // Whom a name or an external id means, only Odoo knows.
+        // Only Odoo knows which record a name or an external id refers to.
         (&["user_id"], &["Ada"]),
         (&["user_id/id"], &["base.user_admin"]),
         (&["company_id", "user_id"], &["2", "Ada"]),
@@ -220,7 +220,7 @@ fn import_links_under_row_filter_require_database_ids() {
         assert!(link(&all(), column, cell, &[]).is_ok(), "{column}");
         let closed = link(&[create()], column, cell, &[]);
         assert!(matches!(closed, Err(Forbidden::Linking { .. })), "{column}");
-        // Nothing is linked by an empty cell.
+        // An empty cell links to no record.
         assert!(link(&[create()], column, "", &[]).is_ok(), "{column}");
     }
     for (column, cell) in [("partner_id", "A"), ("partner_id/id", "x.a")] {
@@ -255,21 +255,21 @@ fn import_lines_are_authorized_on_their_own_model() {
         ..orders(&[READ, CREATE])
     };
     assert!(permit_partner_import(&[partners(), hidden], lines, &[]).is_err());
-    // Each line is judged.
+    // Each line is checked.
     let small = limited_rule("sale.order", &[CREATE], &json!([["amount", "<", 2]]));
     assert!(
         permit_partner_import(&[partners(), orders(&[READ]), small.clone()], lines, &[]).is_err()
     );
     let one: (&[&str], &[&[&str]]) = (lines.0, &[&["A", "x", "1"]]);
     assert!(permit_partner_import(&[partners(), orders(&[READ]), small], one, &[]).is_ok());
-    // A line that is there is taken from where it was, and changed.
+    // An existing line is moved from its previous order, and changed.
     let known: (&[&str], &[&[&str]]) = (&["name", "order_ids/.id"], &[&["A", "5"]]);
     assert!(permit_partner_import(&[partners(), orders(&[READ, CREATE])], known, &[]).is_err());
     assert_eq!(
         permit_partner_import(&[partners(), orders(&[READ, WRITE])], known, &[]).unwrap(),
         ["write sale.order [5]", "create res.partner []"]
     );
-    // Lines by their names or external ids are looked up past all rules.
+    // Odoo looks up lines by name or external id without checking any rule.
     let whole = [partners(), orders(&[READ, CREATE, WRITE, DELETE])];
     for column in ["order_ids", "order_ids/id"] {
         assert!(permit_partner_import(&whole, (&["name", column], &[&["A", "x"]]), &[]).is_err());
@@ -399,7 +399,7 @@ proptest! {
         if of(&fewer).is_ok() {
             prop_assert!(of(&rules).is_ok() || fewer.len() == rules.len());
         }
-        // And whatever is done is open.
+        // Each permitted operation is allowed by a rule.
         if let Ok(done) = of(&rules) {
             let (policy, roles) = policy(rules);
             for one in done {
@@ -460,8 +460,8 @@ fn import_lines_are_evaluated_against_their_parent_row() {
             "{refused}"
         );
     }
-    // Of an order that is there, it is asked of that; and a line that is named is
-    // moved into it.
+    // For an existing order, its record is checked; a line that is named is moved
+    // into it.
     let there = json!(["&", ["id", "in", [7]], ["company_id", "=", 1]]);
     let line = json!(["&", ["id", "in", [8]], ["company_id", "=", 1]]);
     let columns: &[&str] = &[".id", "line_ids/name"];

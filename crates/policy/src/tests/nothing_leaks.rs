@@ -1,8 +1,9 @@
-//! Properties of the whole: what is hidden cannot be told from any answer.
+//! Properties of the whole policy: hidden values cannot be inferred from any
+//! response.
 //!
-//! A small Odoo of two models answers what policy lets through. Whatever the
-//! rules and the question: every value in the answer may be seen, and the answer
-//! stays the same when a value that may not be seen is another one.
+//! A small fake Odoo with two models answers the calls that the policy permits.
+//! For all rules and calls, every value in the response is visible, and the
+//! response does not change when a hidden value changes.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -25,13 +26,13 @@ type Dataset = BTreeMap<&'static str, Vec<Record>>;
 
 const ORDER: &str = "sale.order";
 const PARTNER: &str = "res.partner";
-/// The fields whose values may change, by model. `company_id` is what the rules'
-/// domains look at, and `branch`, which only orders have.
+/// The fields whose values may change, by model. The domains of the rules use
+/// `company_id`, and `branch`, which only orders have.
 const FIELDS: [(&str, &[&str]); 2] = [
     (ORDER, &["amount", "partner_id", "state"]),
     (PARTNER, &["name", "email", "salary"]),
 ];
-/// A field of orders that shows one of their partner's.
+/// A field of orders that is related to a field of their partner.
 const SHOWS: (&str, &str) = ("partner_salary", "salary");
 
 fn schemas() -> PolicyFacts {
@@ -57,7 +58,7 @@ fn schemas() -> PolicyFacts {
     schemas
 }
 
-/// The value of a field, also of one that shows another.
+/// The value of a field, which may be related to another.
 fn value(world: &Dataset, record: &Record, field: &str) -> Value {
     if field == SHOWS.0 {
         return partner(world, record).map_or(json!(false), |one| one[SHOWS.1].clone());
@@ -70,7 +71,7 @@ fn partner<'w>(world: &'w Dataset, record: &Record) -> Option<&'w Record> {
     world[PARTNER].iter().find(|one| one["id"] == *id)
 }
 
-/// Whether a record matches, as Odoo says it.
+/// Whether a record matches, by Odoo's semantics.
 fn matches(world: &Dataset, record: &Record, domain: &Domain) -> bool {
     let mut stack: Vec<bool> = Vec::new();
     for term in domain.terms().iter().rev() {
@@ -101,7 +102,7 @@ fn holds(world: &Dataset, record: &Record, condition: &Condition) -> bool {
             let any = partner(world, record).is_some_and(|one| matches(world, one, inner));
             any == (operator == Operator::Any)
         }
-        // Names are looked for in every field that could be one.
+        // Names are searched in every field that could be one.
         (Operand::Value(Value::String(text)), operator)
             if matches!(first, "partner_id" | "display_name") =>
         {
@@ -128,8 +129,8 @@ fn holds(world: &Dataset, record: &Record, condition: &Condition) -> bool {
     }
 }
 
-/// What Odoo answers: rows with the fields that are asked, in the order that is
-/// asked, or by all that it has where none is.
+/// Odoo's response: rows with the requested fields, in the requested order, or
+/// sorted by all fields if no order is requested.
 fn answer(world: &Dataset, call: &Call) -> Vec<Vec<Value>> {
     let records = &world[call.model().as_str()];
     let found = |domain: &Domain| -> Vec<&Record> {
@@ -179,11 +180,12 @@ fn answer(world: &Dataset, call: &Call) -> Vec<Vec<Value>> {
     }
 }
 
-/// Whether the rules show the field of the record, said without any domain:
-/// some rule opens both, none denies it, and what it shows may be seen too.
+/// Whether the rules show the field of the record, computed without domains: some
+/// rule allows both, none denies it, and the related field is visible too.
 fn visible(rules: &[Rule], world: &Dataset, model: &str, record: &Record, field: &str) -> bool {
     let name = ModelName::try_from(model).unwrap();
-    // Of a model without the fields of its domain a rule opens nothing, and denies everything.
+    // A rule whose domain uses missing fields allows nothing, and denies
+    // everything.
     let fits = |rule: &Rule| rule.domain.fields().all(|one| record.contains_key(one));
     let about = |rule: &Rule| {
         rule.covers(&name, Operation::Read)
@@ -420,7 +422,7 @@ proptest! {
                     if visible(&rules, &world, model, record, field) {
                         continue;
                     }
-                    // What is shown elsewhere as what it is, is no secret.
+                    // A value that is also visible elsewhere is not secret.
                     let shown = *field == SHOWS.1 && world[ORDER].iter().any(|order| {
                         partner(&world, order) == Some(record)
                             && visible(&rules, &world, ORDER, order, SHOWS.0)
@@ -436,7 +438,7 @@ proptest! {
                         changed.get_mut(model).unwrap()[at].insert(field, other);
                         prop_assert_eq!(
                             &before, &answer(&changed, call),
-                            "{} of {:?} is told by {:?}", field, record, call.arguments()
+                            "{} of {:?} is revealed by {:?}", field, record, call.arguments()
                         );
                     }
                 }

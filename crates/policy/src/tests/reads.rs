@@ -1,4 +1,4 @@
-//! What a call may ask, and what becomes of it.
+//! Permissions of reads, and how calls are rewritten.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use gatepost_odoo::{
     Call, Domain, FieldName, MethodName, ModelName, Operation, Order, RecordId, Schema,
 };
 
-/// Contacts, their orders, and users, who inherit from contacts.
+/// Contacts, their orders, and users, which inherit from contacts.
 pub(super) fn schemas() -> PolicyFacts {
     let mut schemas = PolicyFacts::default();
     for (model, fields) in [
@@ -110,7 +110,7 @@ fn permit_read(rules: Vec<Rule>, call: Call) -> Result<Permitted<Call>, Forbidde
         })
 }
 
-/// The domain in which a count is sent.
+/// The domain that a count is sent with.
 #[expect(clippy::unwrap_in_result, reason = "a test")]
 fn permitted_count_domain(
     rules: Vec<Rule>,
@@ -279,7 +279,7 @@ fn path_condition_is_limited_to_readable_related_records() {
         ),
         Ok(json!([["partner_id", "not any", [company]]]))
     );
-    // Without a limit a path stays as it is.
+    // Without a row filter the path is unchanged.
     assert_eq!(
         permitted_count_domain(
             vec![reads("*")],
@@ -288,7 +288,7 @@ fn path_condition_is_limited_to_readable_related_records() {
         ),
         Ok(json!([["partner_id.name", "=", "x"]]))
     );
-    // What is linked is told by its id.
+    // A linked record is identified by its id.
     assert_eq!(
         permitted_count_domain(rules(), "sale.order", &json!([["partner_id", "=", 7]])),
         Ok(json!([["partner_id", "=", 7]]))
@@ -334,7 +334,7 @@ fn path_into_denied_model_or_non_relation_is_rejected() {
 fn name_condition_searches_only_visible_name_fields() {
     let looked =
         |rules: Vec<Rule>, domain: Value| permitted_count_domain(rules, "sale.order", &domain);
-    // Where nothing is hidden anywhere, Odoo looks by itself.
+    // If nothing is hidden, Odoo searches the names itself.
     let by_text = json!([["partner_id", "ilike", "x"]]);
     assert_eq!(
         looked(vec![reads("*")], by_text.clone()),
@@ -441,7 +441,7 @@ fn hierarchy_operator_requires_readable_parent_and_no_row_filter() {
         ask(vec![some], json!([["parent_id", "parent_of", [7]]])),
         closed
     );
-    // By a name it would be looked for in what may be hidden.
+    // A name would be searched in fields that may be hidden.
     let by_name = json!([["id", "child_of", "x"]]);
     assert_eq!(ask(vec![reads("res.partner")], by_name.clone()), closed);
     assert!(ask(vec![reads("*")], by_name).is_ok());
@@ -545,7 +545,7 @@ fn row_filter_covers_only_records_exposing_all_queried_fields() {
     assert_eq!(of(&[]), Value::Array(every.clone()));
     assert_eq!(of(&["salary"]), with(vec![two.clone()]));
     assert_eq!(of(&["name"]), with(vec![json!("|"), one, two]));
-    // Of no record both may be seen; that is no mistake, and no record.
+    // No record shows both; that is valid, and matches no record.
     assert!(
         of(&["salary", "email"])
             .as_array()
@@ -558,7 +558,7 @@ fn row_filter_covers_only_records_exposing_all_queried_fields() {
 fn rule_filtering_on_missing_field_allows_nothing_and_denies_all() {
     let some = || only(reads("*"), &json!([["vip", "=", true]]));
     assert!(permitted_count_domain(vec![some()], "res.partner", &json!([])).is_ok());
-    // Odoo would tell the rule in its complaint.
+    // Otherwise Odoo's error would reveal the rule.
     let refused = permitted_count_domain(vec![some()], "sale.order", &json!([]));
     assert!(matches!(refused, Err(Forbidden::Operation { .. })));
     let denied = vec![reads("*"), denying(some())];
@@ -588,7 +588,8 @@ fn deny_rule_overrides_every_allow_rule() {
         permitted_search_arguments(of_some, "res.partner", &["salary"], "").unwrap()["domain"],
         json!(["!", ["vip", "=", true]])
     );
-    // Protected models are closed to patterns that open, not to those that deny.
+    // Wildcards of allow rules do not match protected models; those of deny rules
+    // do.
     let users = vec![reads("res.users"), denying(reads("res.*"))];
     assert!(permitted_count_domain(users, "res.users", &json!([])).is_err());
 }
@@ -633,7 +634,7 @@ fn wildcard_name_search_skips_hidden_fields_of_protected_model() {
         let call = Call::name_search(name("res.users"), "joel", &Domain::default(), 9);
         permit_read(vec![star(), users], call)
     };
-    // Odoo would look in the login too.
+    // Odoo would search the login too.
     let call = sought(showing("res.users", &["name", "partner_id"])).unwrap();
     assert_eq!(call.get().method().as_str(), "search_read");
     assert_eq!(
@@ -645,9 +646,9 @@ fn wildcard_name_search_skips_hidden_fields_of_protected_model() {
         permitted_count_domain(vec![star(), users], "res.partner", &domain).unwrap()
     };
     let only_one = || only(reads("res.users"), &json!([["id", "=", 2]]));
-    let told = by_name(only_one()).to_string();
-    assert!(told.contains(r#"["id","=",2]"#), "{told}");
-    // Whole, it hides nothing.
+    let sent = by_name(only_one()).to_string();
+    assert!(sent.contains(r#"["id","=",2]"#), "{sent}");
+    // If all fields are visible, the condition is unchanged.
     assert_eq!(
         by_name(reads("res.users")),
         json!([["user_id", "ilike", "joel"]])
@@ -671,7 +672,7 @@ fn rule_filtering_on_missing_field_does_not_narrow_other_rules() {
     );
     let closed = permitted_count_domain(vec![elsewhere()], "res.partner", &json!([])).unwrap_err();
     assert!(matches!(closed, Forbidden::Operation { .. }), "{closed}");
-    // What a rule denies of some records it cannot name it denies of all.
+    // A deny rule whose domain cannot be evaluated denies all records.
     let denied = vec![here(), denying(elsewhere())];
     assert!(permitted_count_domain(denied, "res.partner", &json!([])).is_err());
 }

@@ -1,4 +1,4 @@
-//! What may be changed.
+//! Permissions of writes.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -23,7 +23,8 @@ fn name(model: &str) -> ModelName {
     ModelName::try_from(model).unwrap()
 }
 
-/// What these values do, in the order in which it is found.
+/// The operations that these values perform, in the order in which they are
+/// found.
 fn permit_values(
     rules: Vec<Rule>,
     model: &str,
@@ -39,12 +40,12 @@ fn permit_values(
     permit(rules, &call, &super::reads::schemas())
 }
 
-/// What the call does, if it may.
+/// The operations that the call performs, if it is permitted.
 fn permit(rules: Vec<Rule>, call: &Call, schemas: &PolicyFacts) -> Result<Vec<String>, Incomplete> {
     let (policy, roles) = policy(rules);
     let place = instance("a");
     let allowed = policy.permit_write(&roles, &place, WriteMode::Direct, call, schemas)?;
-    let told = allowed.1.iter().map(|touch| {
+    let operations = allowed.1.iter().map(|touch| {
         let ids: Vec<u32> = touch.ids.iter().map(|id| id.get()).collect();
         let ids = if ids.is_empty() {
             String::new()
@@ -53,11 +54,11 @@ fn permit(rules: Vec<Rule>, call: &Call, schemas: &PolicyFacts) -> Result<Vec<St
         };
         format!("{} {}{ids}", touch.operation.as_str(), touch.model)
     });
-    Ok(told.collect())
+    Ok(operations.collect())
 }
 
-/// The same, when Odoo finds what it is asked for by one of these domains, and
-/// nothing by any other.
+/// The same, if Odoo finds the requested records with these domains and no
+/// records with any other.
 fn permit_with_matching_domains(
     rules: &[Rule],
     call: &Call,
@@ -68,7 +69,8 @@ fn permit_with_matching_domains(
     })
 }
 
-/// The same with other models, where it says whether a domain finds 7 and 8.
+/// The same with other models. The closure returns whether a domain finds 7 and
+/// 8.
 pub(super) fn permit_with_search_results(
     rules: &[Rule],
     call: &Call,
@@ -170,7 +172,7 @@ fn x2many_commands_map_to_operations_on_related_model() {
             rule("*", "sale.order", &[READ, CREATE, WRITE, DELETE]),
         ]
     };
-    let told = |commands: Value| {
+    let decide = |commands: Value| {
         permit_values(all(), "res.partner", WRITE, &json!({"order_ids": commands}))
     };
     for (commands, effects) in [
@@ -194,7 +196,7 @@ fn x2many_commands_map_to_operations_on_related_model() {
     ] {
         let mut expected: Vec<String> = effects.iter().map(ToString::to_string).collect();
         expected.push("write res.partner".to_owned());
-        assert_eq!(told(commands.clone()), Ok(expected), "{commands}");
+        assert_eq!(decide(commands.clone()), Ok(expected), "{commands}");
     }
     for odd in [
         json!(5),
@@ -212,7 +214,7 @@ fn x2many_commands_map_to_operations_on_related_model() {
         json!([[6, 0, ["x"]]]),
         json!([[4]]),
     ] {
-        let refused = told(odd.clone());
+        let refused = decide(odd.clone());
         assert!(
             matches!(refused, Err(Incomplete::Denied(Forbidden::Commands { .. }))),
             "{odd}: {refused:?}"
@@ -241,7 +243,7 @@ fn x2many_command_requires_its_operation_on_related_model() {
         let refused = permit_values(rules, "res.partner", WRITE, &json!({"order_ids": command}));
         assert!(refused.is_err(), "{command}");
     }
-    // Also in the values of the values.
+    // Also in nested values.
     let rules = vec![
         rule("*", "res.partner", &[WRITE]),
         Rule {
@@ -341,7 +343,7 @@ fn record_must_match_row_filter_after_write() {
         json!({"company_id": false}),
         &[]
     )));
-    // Only Odoo knows whether a nought is nothing.
+    // Only Odoo knows whether 0 means empty.
     assert!(unjudged(write(
         by("!=", json!(false)),
         json!({"company_id": 0}),
@@ -352,7 +354,7 @@ fn record_must_match_row_filter_after_write() {
         json!({"email": "a@us"}),
         &[]
     )));
-    // A linked record is looked at itself.
+    // A linked record is checked itself.
     let beyond = json!([["parent_id.company_id", "=", 1]]);
     let linked = json!(["&", ["id", "in", [8]], ["company_id", "=", 1]]);
     assert_eq!(
@@ -361,7 +363,7 @@ fn record_must_match_row_filter_after_write() {
     );
     assert!(outside(write(beyond.clone(), json!({"parent_id": 8}), &[])));
     assert!(unjudged(write(beyond, json!({"parent_id": false}), &[])));
-    // What is not written is asked of the record as it is.
+    // Fields that are not written are checked on the stored record.
     let both = json!(["&", ["company_id", "=", 1], ["kind", "=", 2]]);
     let before = json!([
         "&",
@@ -464,8 +466,8 @@ pub(super) fn orders() -> PolicyFacts {
     schemas
 }
 
-/// What is said to values of orders, where new lines are open by this domain and
-/// orders are open. Odoo finds the orders 7 and 8 by one of these domains.
+/// The decision about values of orders, if this domain allows new lines and all
+/// orders are allowed. Odoo finds the orders 7 and 8 with one of these domains.
 fn permit_order_lines(
     line: &Value,
     (effect, numbers): (Operation, &[i64]),
@@ -501,7 +503,7 @@ const NEW: (Operation, &[i64]) = (CREATE, &[]);
 fn new_line_is_evaluated_against_values_of_its_new_order() {
     for domain in [
         json!([["order_id.company_id", "=", 1]]),
-        // It shows that one.
+        // `company_id` is related to the order's.
         json!([["company_id", "=", 1]]),
         json!([["order_id", "any", [["company_id", "=", 1]]]]),
         json!([["order_id", "not any", [["company_id", "!=", 1]]]]),
@@ -523,13 +525,13 @@ fn new_line_is_evaluated_against_values_of_its_new_order() {
             matches!(other, Forbidden::OutsideAfterWrite { .. }),
             "{domain}: {other}"
         );
-        // What Odoo fills in is not known.
+        // Odoo's default values are not known.
         let unsaid = create(json!({"line_ids": line})).unwrap_err();
         assert!(
             matches!(unsaid, Forbidden::Undecidable { .. }),
             "{domain}: {unsaid}"
         );
-        // Odoo passes over the line's own word for where it is.
+        // Odoo ignores the order that the line names.
         let lying = json!({"company_id": 2, "line_ids": [[0, 0, {"order_id": 7}]]});
         assert!(create(lying).is_err(), "{domain}");
     }
@@ -555,10 +557,10 @@ fn new_line_is_evaluated_against_its_existing_order() {
             matches!(outside, Forbidden::OutsideAfterWrite { .. }),
             "{outside}"
         );
-        // It is so of one of them only: 9 is not found.
+        // Only one of them matches: 9 is not found.
         let mixed = write(&[7, 9], lines(), &[of(&[7, 9], &one)]).unwrap_err();
         assert!(matches!(mixed, Forbidden::Undecidable { .. }), "{mixed}");
-        // What the order gets in the same call counts, not what it had.
+        // The order's new values count, not its stored ones.
         let moved = json!({"company_id": 2, "line_ids": line()});
         assert!(write(&[7], moved, &[of(&[7], &one)]).is_err());
         let moved = json!({"company_id": 1, "line_ids": line()});
@@ -594,7 +596,7 @@ fn moved_line_must_match_row_filter_in_its_new_order() {
         );
         assert!(write(std::slice::from_ref(&there)).is_err());
     }
-    // By itself as well.
+    // A write to the line itself is checked as well.
     let rules = [
         rule("*", "sale.order", &[READ]),
         Rule {
@@ -642,7 +644,7 @@ fn nested_lines_are_evaluated_against_their_grandparent() {
         create(2),
         Err(Forbidden::OutsideAfterWrite { .. })
     ));
-    // Into a line that is there, it is asked of that line.
+    // For a line of an existing line, the existing one is checked.
     let line = json!(["&", ["id", "in", [7]], ["order_id.company_id", "=", 1]]);
     let values = json!({"line_ids": [[1, 7, {"part_ids": [[0, 0, {}]]}]]});
     let call = Call::write(
@@ -742,8 +744,8 @@ fn undecidable_line_error_suggests_an_alternative() {
             field: FieldPath::try_from("order_id.company_id").unwrap(),
         }
     );
-    // Lines that another order's list shows are not in this one's, whatever
-    // order they name.
+    // Lines in another order's list are not in this one's, whatever order they
+    // name.
     for line in [json!({}), json!({"order_id": 7})] {
         assert_eq!(
             create(
@@ -845,7 +847,7 @@ fn method_is_allowed_only_on_covered_records() {
         Ok(())
     );
     assert!(permit_with_matching_domains(&rules, &call(&[7]), &[]).is_err());
-    // Of the model itself nobody knows which records it is about.
+    // Without ids, the records that a method affects are not known.
     assert!(permit_with_matching_domains(&rules, &call(&[]), &[]).is_err());
     let other = Call::run(
         name("sale.order"),
@@ -912,9 +914,9 @@ fn method_rule_on_missing_field_allows_nothing_and_denies_all() {
         serde_json::Map::new(),
     );
     let refused = |rules: &[Rule]| {
-        let told = permit_with_matching_domains(rules, &call, &[]);
-        assert!(told.is_ok() || matches!(told, Err(Forbidden::Method { .. })));
-        told.is_err()
+        let decision = permit_with_matching_domains(rules, &call, &[]);
+        assert!(decision.is_ok() || matches!(decision, Err(Forbidden::Method { .. })));
+        decision.is_err()
     };
     assert!(refused(&[by_amount(false)]));
     assert!(!refused(&[by_amount(false), plain()]));
@@ -1031,9 +1033,10 @@ fn method_with_argument_rules_accepts_only_those_arguments() {
             &[("partner_ids", partners()), ("kind", one_of(&["a"]))],
         ),
     ];
-    let told = |arguments: Value| permit_with_matching_domains(&rules, &subscribe(&arguments), &[]);
-    assert_eq!(told(json!({})), Ok(()));
-    assert_eq!(told(json!({"partner_ids": [7], "kind": "a"})), Ok(()));
+    let decide =
+        |arguments: Value| permit_with_matching_domains(&rules, &subscribe(&arguments), &[]);
+    assert_eq!(decide(json!({})), Ok(()));
+    assert_eq!(decide(json!({"partner_ids": [7], "kind": "a"})), Ok(()));
     for odd in [
         json!({"partner_ids": "7"}),
         json!({"partner_ids": [[6, 0, [7]]]}),
@@ -1042,13 +1045,13 @@ fn method_with_argument_rules_accepts_only_those_arguments() {
         json!({"kind": {"name": "a"}}),
         json!({"name": "x"}),
     ] {
-        let refused = told(odd.clone()).unwrap_err();
+        let refused = decide(odd.clone()).unwrap_err();
         assert!(
             matches!(refused, Forbidden::Arguments { .. }),
             "{odd}: {refused}"
         );
     }
-    let Forbidden::Arguments { why, .. } = told(json!({"kind": "b", "name": 1})).unwrap_err()
+    let Forbidden::Arguments { why, .. } = decide(json!({"kind": "b", "name": 1})).unwrap_err()
     else {
         panic!("not a refusal of the arguments");
     };
@@ -1062,12 +1065,12 @@ fn reserved_json2_argument_is_rejected_for_every_method() {
         methods: vec![method],
         ..rule("*", "sale.order", &[Operation::Call])
     };
-    let told = |arguments: Value| {
+    let decide = |arguments: Value| {
         permit_with_matching_domains(std::slice::from_ref(&anything), &subscribe(&arguments), &[])
     };
-    assert_eq!(told(json!({"anything": [{"a": 1}]})), Ok(()));
+    assert_eq!(decide(json!({"anything": [{"a": 1}]})), Ok(()));
     for kept in ["ids", "context", "self", "_x"] {
-        let refused = told(json!({kept: [8]})).unwrap_err();
+        let refused = decide(json!({kept: [8]})).unwrap_err();
         assert!(
             matches!(refused, Forbidden::Arguments { .. }),
             "{kept}: {refused}"
@@ -1103,19 +1106,19 @@ fn row_filter_comes_from_rules_that_accept_the_arguments() {
         method_rule(&method, &some, &[("kind", one_of(&["a", "b"]))]),
         method_rule(&method, &others, &[("kind", one_of(&["b", "c"]))]),
     ];
-    let told = |kind: &str, truths: &[Value]| {
+    let decide = |kind: &str, truths: &[Value]| {
         permit_with_matching_domains(&rules, &subscribe(&json!({"kind": kind})), truths)
     };
     let with = |domain: &Value| json!(["&", ["id", "in", [7]], domain[0]]);
-    assert_eq!(told("a", &[with(&some)]), Ok(()));
-    assert!(told("a", &[with(&others)]).is_err());
-    assert_eq!(told("c", &[with(&others)]), Ok(()));
+    assert_eq!(decide("a", &[with(&some)]), Ok(()));
+    assert!(decide("a", &[with(&others)]).is_err());
+    assert_eq!(decide("c", &[with(&others)]), Ok(()));
     let both = json!(["&", ["id", "in", [7]], "|", some[0], others[0]]);
-    assert_eq!(told("b", &[both]), Ok(()));
-    assert!(matches!(told("d", &[]), Err(Forbidden::Arguments { .. })));
+    assert_eq!(decide("b", &[both]), Ok(()));
+    assert!(matches!(decide("d", &[]), Err(Forbidden::Arguments { .. })));
 }
 
-/// Some argument of some kind.
+/// An argument of any kind.
 fn any_argument() -> impl Strategy<Value = Argument> {
     let kind = prop_oneof![
         Just(partners().kind),
@@ -1183,7 +1186,7 @@ proptest! {
         without in 0_usize..4,
     ) {
         let call = subscribe(&json!(given));
-        // Odoo finds both orders where a condition on these fields is all that is asked.
+        // Odoo finds both orders if only these fields are checked.
         let allowed = |rules: &[Rule]| {
             let mut schemas = super::reads::schemas();
             loop {
@@ -1195,7 +1198,8 @@ proptest! {
                         for search in searches {
                             let asked = search.call().get().arguments();
                             let domain = Domain::parse(&asked["domain"]).unwrap();
-                            // Whether one of the two conditions is true: they are only ever or-ed.
+                            // Whether one of the two conditions is true: they are
+                            // only ever or-ed.
                             let found = domain.fields().any(|field| finds.contains(&field));
                             let found: &[i64] = if found { &[7, 8] } else { &[] };
                             schemas.add_memberships(search, &found.iter().copied().collect());
@@ -1209,7 +1213,7 @@ proptest! {
         let mut fewer = all.clone();
         fewer.remove(without.min(all.len() - 1));
         prop_assert!(allowed(&all) || !allowed(&fewer));
-        // What is allowed fits some rule, whole.
+        // An allowed call satisfies at least one rule completely.
         if allowed(&all) {
             prop_assert!(!given.contains_key("ids"));
             let fits = rules.iter().any(|rule| rule.arguments.values().all(|taken| {

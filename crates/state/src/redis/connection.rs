@@ -287,10 +287,10 @@ impl Redis {
                         let used_for = redis.probe.used_for;
                         match before {
                             RedisState::Unavailable => {
-                                info!(redis.used_for = used_for, "Reached Redis again");
+                                info!(redis.used_for = used_for, "Reconnected to Redis");
                             }
                             RedisState::Connected(_) | RedisState::Untried => {
-                                info!(redis.used_for = used_for, "Reached Redis");
+                                info!(redis.used_for = used_for, "Connected to Redis");
                             }
                         }
                         return;

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_invalid_urls_and_urls_with_a_password() {
+    fn invalid_urls_and_urls_with_a_password_are_rejected() {
         use InvalidRedisUrl as I;
         for (text, wrong) in [
             ("cache:6379", I::Syntax),

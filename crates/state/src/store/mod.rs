@@ -183,7 +183,7 @@ impl StateStore {
 
     /// Applies new settings if they are for this store
     /// ([`has_same_settings`](Self::has_same_settings)); returns whether they are.
-    /// Otherwise it must be opened anew.
+    /// Otherwise it must be reopened.
     pub fn reconfigure(&self, settings: &StoreSettings) -> bool {
         if !self.has_same_settings(&settings.location) {
             return false;

@@ -1,4 +1,4 @@
-//! What is accepted, over values of any kind.
+//! Properties of accepted values, for arbitrary values.
 
 use std::collections::BTreeMap;
 
@@ -67,8 +67,8 @@ fn json_value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Whether Odoo takes this value for the field and stores what it says (Odoo 19,
-/// `convert_to_cache` and `write` of each field).
+/// Whether Odoo accepts this value for the field and stores it unchanged (Odoo
+/// 19, `convert_to_cache` and `write` of each field).
 fn is_stored_by_odoo(
     known: &BTreeMap<ModelName, Schema>,
     model: &str,

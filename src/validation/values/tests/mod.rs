@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{ArgumentPath, CoercedValues, LinkTarget, MissingSchema, coerce, format_errors};
 use gatepost_odoo::{ModelName, Operation, RecordId, Schema};
 
-/// A model with a field of each type, and one that is a line of it.
+/// A model with a field of each type, and a model for its lines.
 const FIELDS: &str = r#"{
     "x.order": {
         "active": {"type": "boolean"},
@@ -79,7 +79,7 @@ fn coerce_order(effect: Operation, values: Value) -> CoercedValues {
     .unwrap()
 }
 
-/// What a change of one field becomes.
+/// The coerced value of an update of one field.
 #[expect(clippy::needless_pass_by_value, reason = "callers write it in place")]
 fn coerce_change(field: &str, value: Value) -> Result<Value, String> {
     let mut fitted = coerce_order(Operation::Write, json!({field: value}));
@@ -105,8 +105,8 @@ fn assert_coerced(field: &str, table: &[(Value, Value)]) {
 #[track_caller]
 fn assert_rejected(field: &str, values: &[Value]) {
     for value in values {
-        let told = coerce_change(field, value.clone());
-        assert!(told.is_err(), "{field} took {value} as {told:?}");
+        let coerced = coerce_change(field, value.clone());
+        assert!(coerced.is_err(), "{field} took {value} as {coerced:?}");
     }
 }
 
@@ -582,14 +582,14 @@ fn commands_on_existing_lines_of_new_record_are_rejected() {
 
 #[test]
 fn replacing_a_list_notes_what_happens_to_other_records() {
-    let told = |values: Value| {
+    let message = |values: Value| {
         let fitted = coerce_order(Operation::Write, values);
         fitted.notes[0].to_string()
     };
-    insta::assert_snapshot!(told(json!({"line_ids": [7]})), @"`values.line_ids` is set to only this one: of the others, those that cannot exist without this record are deleted, others lose their link to it");
-    insta::assert_snapshot!(told(json!({"tag_ids": [[6, 0, [7]]]})), @"`values.tag_ids[0]` sets the list: of the others, none is deleted, they only lose their link");
-    insta::assert_snapshot!(told(json!({"line_ids": null})), @"`values.line_ids` is emptied: those that cannot exist without this record are deleted, others lose their link to it");
-    insta::assert_snapshot!(told(json!({"line_ids": [{"name": "x"}]})), @"`values.line_ids` gets 1 new record, beside those that it has");
+    insta::assert_snapshot!(message(json!({"line_ids": [7]})), @"`values.line_ids` is set to only this one: of the others, those that cannot exist without this record are deleted, others lose their link to it");
+    insta::assert_snapshot!(message(json!({"tag_ids": [[6, 0, [7]]]})), @"`values.tag_ids[0]` sets the list: of the others, none is deleted, they only lose their link");
+    insta::assert_snapshot!(message(json!({"line_ids": null})), @"`values.line_ids` is emptied: those that cannot exist without this record are deleted, others lose their link to it");
+    insta::assert_snapshot!(message(json!({"line_ids": [{"name": "x"}]})), @"`values.line_ids` gets 1 new record, beside those that it has");
     let created = coerce_order(
         Operation::Create,
         json!({"name": "x", "line_ids": [{"name": "x"}]}),
@@ -624,8 +624,8 @@ fn all_errors_of_a_record_and_its_lines_are_reported_at_once() {
 #[test]
 fn hidden_field_is_not_named_in_errors() {
     // `total` depends on `hidden_id`, which the caller may not see.
-    let told = coerce_change("total", json!(1)).unwrap_err();
-    assert!(!told.contains("hidden_id"), "{told}");
+    let message = coerce_change("total", json!(1)).unwrap_err();
+    assert!(!message.contains("hidden_id"), "{message}");
 }
 
 #[test]
@@ -674,7 +674,7 @@ fn missing_required_fields_are_reported_for_record_and_lines() {
             .collect();
         missing
     };
-    // Not `order_id`: it is the way back.
+    // Not `order_id`, because it is the inverse of the list.
     assert_eq!(
         missing(Operation::Create, json!({"line_ids": [{"price": 1}]})),
         [
@@ -749,7 +749,7 @@ fn unknown_model_schema_is_requested() {
         ask("x.order", json!({"line_ids": [[1, 7, {}]]})),
         needs("x.line")
     );
-    // A link alone says nothing of fields.
+    // A link alone needs no fields.
     assert_eq!(ask("x.order", json!({"line_ids": [[4, 7]]})), Ok(()));
 }
 
@@ -842,6 +842,6 @@ fn oversized_and_deeply_nested_values_are_rejected() {
     }
     assert_rejected("data", &[nested, json!({"a\0": 1})]);
     let long = "n".repeat(10_000);
-    let told = coerce_change(&long, json!(1)).unwrap_err();
-    assert!(told.len() < 300, "{told}");
+    let message = coerce_change(&long, json!(1)).unwrap_err();
+    assert!(message.len() < 300, "{message}");
 }

@@ -1,29 +1,29 @@
-//! What a real Odoo 19 did with values, in `tests/fixtures/odoo19/values.jsonl`.
+//! How a real Odoo 19 handled values, from `tests/fixtures/odoo19/values.jsonl`.
 
 use serde_json::{Map, Value, json};
 
 use super::{ArgumentPath, coerce, members, models};
 use gatepost_odoo::{Field, FieldKind, ModelName, Operation};
 
-/// One exchange with a real Odoo 19: what was written or made, what Odoo said and
-/// held afterwards, and what fitting makes of it.
+/// One exchange with a real Odoo 19: the values that were written, its response
+/// and what it stored, and the coerced values.
 #[derive(serde::Deserialize)]
 struct Exchange {
     model: ModelName,
     field: String,
-    /// The value of a change.
+    /// The value of an update.
     #[serde(default)]
     given: Value,
     /// The values of a new record.
     create: Option<Map<String, Value>>,
-    /// What Odoo answers to it as it is.
+    /// Odoo's response to the original value.
     odoo: Answer,
     #[serde(default)]
     refused: bool,
-    /// What it is fitted to.
+    /// The coerced value.
     #[serde(default)]
     sent: Value,
-    /// What Odoo answers to that.
+    /// Odoo's response to the coerced value.
     then: Option<Answer>,
 }
 
@@ -34,8 +34,8 @@ struct Answer {
     stored: Value,
 }
 
-/// That what is sent is stored, what is refused is what Odoo would refuse or store
-/// as something else, and everything is put into the form that is recorded here.
+/// Odoo stores what is sent. It fails on what is rejected, or would store
+/// something else. Coerced values have exactly the recorded form.
 #[test]
 fn odoo_stores_coerced_values_and_fails_on_or_alters_rejected_ones() {
     let known = models(include_str!(
@@ -59,10 +59,12 @@ fn odoo_stores_coerced_values_and_fails_on_or_alters_rejected_ones() {
         assert_eq!(!fitted.errors.is_empty(), exchange.refused, "{line}");
 
         if exchange.refused {
-            // Silent where Odoo says yes and holds something else, or holds what
-            // only its own business logic should write, or nothing where there must be something.
+            // Silent if Odoo responds 200, but stores something else, or a value
+            // that only its business logic should write, or nothing in a required
+            // field.
             let schema = known[&exchange.model].field(field);
-            // Properties are refused whenever some could be lost, as they are here as a rule.
+            // Properties are rejected whenever some could be lost, which is usual
+            // here.
             let on_purpose = |field: &Field| {
                 field.readonly || field.required || field.kind == FieldKind::Properties
             };
@@ -98,7 +100,7 @@ fn odoo_stores_coerced_values_and_fails_on_or_alters_rejected_ones() {
     );
 }
 
-/// Whether Odoo gives back what it was given, and not what it made of it.
+/// Whether Odoo returns a value of this kind exactly as it was written.
 fn is_stored_verbatim(kind: FieldKind) -> bool {
     matches!(
         kind,
