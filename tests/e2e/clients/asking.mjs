@@ -57,7 +57,7 @@ for (const [name, connect] of Object.entries(ways)) {
   says = { action: "decline" };
   const declined = await call();
   assert.equal(asked.length, 2, `${name}: ${declined}`);
-  assert.match(declined, /said no; nothing was changed/);
+  assert.match(declined, /declined\. Nothing was changed/);
   console.log(`${name}: ${JSON.stringify([asked[0], accepted, declined])}`);
   await client.close();
 }
