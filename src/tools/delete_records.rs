@@ -85,7 +85,6 @@ impl WriteOperation for Arguments {
             preview,
             before,
             undo: Some(UndoSupport::Delete),
-            created_model: None,
             verification_hint: look,
             ..WritePlan::default()
         })

@@ -75,8 +75,8 @@ impl WriteOperation for Arguments {
         let (context, _) = access.context(self.context.as_ref(), false).await?;
         let mut prepared = self.validate(access, &context).await?;
         let records = (&self.model, &*self.ids);
-        let before =
-            RecordSnapshot::read_all(access, records, &self.field_names(), &context).await?;
+        let fields = self.field_names();
+        let before = RecordSnapshot::read_all(access, records, &fields, &context).await?;
         let schema = access.schema(&self.model).await?;
         let values = prepared.values.pop().unwrap_or_default();
         let mut names = std::mem::take(&mut prepared.names);
@@ -91,7 +91,6 @@ impl WriteOperation for Arguments {
         let language = write_support::language_suffix(&context);
         let mut preview = format!("Update {records} of {}{language}:\n", self.model);
         preview.push_str(&show.updates(&self.ids, &before, &values));
-        let fields = self.field_names();
         let undo = fields.iter().any(|name| {
             let field = schema.field(name.as_str());
             let value = values.get(name.as_str());

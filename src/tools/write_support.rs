@@ -10,7 +10,7 @@ use crate::{
     access::{OdooSession, RecordSnapshot},
     writes::{tracked_fields_of_new, tracked_fields_with},
 };
-use gatepost_odoo::{Context, FieldKind, FieldName, ModelName, RecordId, Schema};
+use gatepost_odoo::{Context, FieldClass, FieldName, ModelName, RecordId, Schema};
 
 /// Reads records after a write. Returns `None` if that fails, because the write
 /// is done anyway.
@@ -121,28 +121,20 @@ pub(super) fn field_names<'n>(names: impl Iterator<Item = &'n String>) -> Vec<Fi
 /// Whether it can be seen of all these values that they were written.
 pub(super) fn are_comparable(schema: &Schema, values: &Map<String, Value>) -> bool {
     values.iter().all(|(name, _)| {
-        schema.field(name).is_some_and(|field| match field.kind {
-            FieldKind::Boolean
-            | FieldKind::Char
-            | FieldKind::Date
-            | FieldKind::Datetime
-            | FieldKind::Float
-            | FieldKind::Integer
-            | FieldKind::Many2one
-            | FieldKind::Monetary
-            | FieldKind::Reference
-            | FieldKind::Selection
-            | FieldKind::Text => true,
-            FieldKind::Binary
-            | FieldKind::Html
-            | FieldKind::Image
-            | FieldKind::Json
-            | FieldKind::Many2many
-            | FieldKind::Many2oneReference
-            | FieldKind::One2many
-            | FieldKind::Properties
-            | FieldKind::PropertiesDefinition
-            | FieldKind::Unknown => false,
-        })
+        schema
+            .field(name)
+            .is_some_and(|field| match field.kind.class() {
+                FieldClass::Many2one
+                | FieldClass::Number
+                | FieldClass::Reference
+                | FieldClass::Scalar => true,
+                FieldClass::Binary
+                | FieldClass::Document
+                | FieldClass::Many2many
+                | FieldClass::One2many
+                | FieldClass::Properties
+                | FieldClass::UntypedId
+                | FieldClass::Unknown => false,
+            })
     })
 }

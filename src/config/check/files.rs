@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::ConfigChecker;
+use gatepost_base::path::parent_folder;
 
 /// Folders that an orchestrator fills for one container alone. Their files are
 /// world-readable by default, which is harmless inside the container.
@@ -30,10 +31,7 @@ impl ConfigChecker<'_> {
 
     /// A file that the gateway writes, and creates if it does not exist.
     pub(super) fn check_writable(&mut self, path: &[String], file: &Path) {
-        let folder = match file.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
+        let folder = parent_folder(file);
         if !folder.is_dir() {
             let message = format!("{} is not a folder", folder.display());
             self.error(path, &message, Some("create it; it must be writable"));

@@ -130,8 +130,6 @@ impl WriteOperation for Arguments {
             calls: vec![call.in_context(context)],
             preview,
             before,
-            undo: None,
-            created_model: None,
             verification_hint: self.verification_hint(),
             ..WritePlan::default()
         })
