@@ -87,7 +87,12 @@ impl IntrospectionRequest<'_> {
         match response.media_type().as_str() {
             "application/json" if !self.signed => StrictObject::parse(&response.body)
                 .map(IntrospectionResponse::Json)
-                .map_err(|error| invalid(format!("it is not a valid JSON object ({error})"))),
+                .map_err(|error| {
+                    invalid(format!(
+                        "it is not a JSON object without duplicate members ({})",
+                        error.reason()
+                    ))
+                }),
             JWT_MEDIA_TYPE if self.signed => String::from_utf8(response.body.to_vec())
                 .map(IntrospectionResponse::Jwt)
                 .map_err(|_binary| invalid("it is not a JWT".to_owned())),

@@ -12,7 +12,7 @@ use super::{
     claims::ClaimsSource,
     introspector::Introspector,
     jwks::{KeyCache, KeySet},
-    jwt::{self, JwtRules, UnverifiedJwt},
+    jwt::{self, JwtRules},
     provider_endpoints::ProviderEndpoints,
     provider_error::LastProviderError,
     provider_keys::ProviderKeys,
@@ -46,11 +46,10 @@ impl Provider {
             jwt::parse_algorithm(name).ok_or_else(|| InvalidProvider::Algorithm(name.clone()))
         });
         let jwt_rules = Arc::new(JwtRules {
-            issuer: settings.claims.issuer.to_string(),
+            claims: settings.claims.clone(),
             audiences: settings.audiences.iter().cloned().collect(),
             algorithms: algorithms.collect::<Result<_, _>>()?,
             require_at_jwt: settings.require_at_jwt,
-            clock_skew: settings.claims.skew,
         });
         let keys = ProviderKeys::new(Arc::clone(&endpoints), KeyCache::new(settings.name.clone()));
         Ok(Self {
@@ -135,7 +134,7 @@ impl Provider {
         let by_signature = match self.settings.validation {
             Validation::Introspection => false,
             Validation::Jwt => true,
-            Validation::JwtThenIntrospection => UnverifiedJwt::parse(token).is_some(),
+            Validation::JwtThenIntrospection => jwt::unverified_claims(token).is_some(),
         };
         let mut signed_audiences = None;
         if by_signature {

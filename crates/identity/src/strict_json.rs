@@ -1,12 +1,8 @@
 //! JSON objects that decide who a caller is.
 
-use std::fmt;
+use serde_json::Value;
 
-use serde::{
-    Deserialize,
-    de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor},
-};
-use serde_json::{Map, Value};
+use super::TokenRejected;
 
 /// A JSON object without duplicate members, at any depth: parsers disagree
 /// about the value of `{"active":false,"active":true}`.
@@ -18,17 +14,6 @@ use serde_json::{Map, Value};
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct StrictObject(Value);
 
-/// A text that is not such an object.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub(super) enum InvalidObject {
-    /// A member appears twice.
-    #[error("a member appears twice")]
-    DuplicateMember,
-    /// It is not a JSON object, or nested deeper than 128 levels.
-    #[error("not a JSON object")]
-    Malformed,
-}
-
 /// The member of this name has the wrong type.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("`{0}` has the wrong type")]
@@ -36,12 +21,20 @@ pub(super) struct WrongType(pub(super) &'static str);
 
 impl StrictObject {
     /// Reads an object that is the whole text.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, InvalidObject> {
-        match serde_json::from_slice(bytes) {
-            Ok(UniqueValue(object)) if object.is_object() => Ok(Self(object)),
-            // The only error that is not about syntax.
-            Err(error) if error.is_data() => Err(InvalidObject::DuplicateMember),
-            Ok(_) | Err(_) => Err(InvalidObject::Malformed),
+    ///
+    /// # Errors
+    /// [`TokenRejected::DuplicateMember`], or [`TokenRejected::Malformed`] if it
+    /// is not a JSON object, or nested deeper than 128 levels.
+    pub(super) fn parse(json: &[u8]) -> Result<Self, TokenRejected> {
+        match serde_json::from_slice(json) {
+            // serde_json drops all but the last of several members of one name.
+            Ok(value @ Value::Object(_))
+                if count_members(&value) == count_written_members(json) =>
+            {
+                Ok(Self(value))
+            }
+            Ok(Value::Object(_)) => Err(TokenRejected::DuplicateMember),
+            Ok(_) | Err(_) => Err(TokenRejected::Malformed),
         }
     }
 
@@ -97,83 +90,52 @@ impl StrictObject {
     }
 }
 
-/// A value in which no object has duplicate members.
-struct UniqueValue(Value);
-
-impl<'de> Deserialize<'de> for UniqueValue {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(UniqueVisitor).map(Self)
+fn count_members(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => items.iter().map(count_members).sum(),
+        Value::Object(members) => members.values().map(|one| 1 + count_members(one)).sum(),
+        Value::Bool(_) | Value::Null | Value::Number(_) | Value::String(_) => 0,
     }
 }
 
-struct UniqueVisitor;
-
-impl<'de> Visitor<'de> for UniqueVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_bool<E>(self, flag: bool) -> Result<Value, E> {
-        Ok(flag.into())
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
-        Ok(number.into())
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
-        Ok(number.into())
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
-        Ok(number.into())
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-        Ok(text.into())
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(UniqueValue(item)) = list.next_element()? {
-            items.push(item);
+/// The members in a valid JSON text: each has one colon, outside of all texts.
+fn count_written_members(json: &[u8]) -> usize {
+    let (mut in_text, mut escaped, mut members) = (false, false, 0);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => in_text = !in_text,
+            b':' if !in_text => members += 1,
+            _ => {}
         }
-        Ok(Value::Array(items))
     }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Value, A::Error> {
-        let mut members = Map::new();
-        while let Some((name, UniqueValue(value))) = object.next_entry::<String, _>()? {
-            if members.insert(name, value).is_some() {
-                return Err(A::Error::custom("a member appears twice"));
-            }
-        }
-        Ok(Value::Object(members))
-    }
+    members
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{InvalidObject, StrictObject, WrongType};
+    use super::{StrictObject, TokenRejected, WrongType};
 
     #[test]
     fn duplicate_member_is_rejected() {
         for text in [
             r#"{"active":false,"active":true}"#,
             r#"{"active":true,"roles":[{"a":1,"a":2}]}"#,
+            r#"{"a":{"b":1,"c":":\\\":"},"a":{}}"#,
+            r#"{"a":1,"\u0061":1}"#,
         ] {
             assert_eq!(
                 StrictObject::parse(text.as_bytes()),
-                Err(InvalidObject::DuplicateMember)
+                Err(TokenRejected::DuplicateMember)
             );
         }
-        assert!(StrictObject::parse(br#"{"active":true}"#).is_ok());
+        for text in [
+            r#"{"active":true}"#,
+            r#"{"a\":\\":"\\\":", "b":[":",{"a":1},{"a":1}]}"#,
+        ] {
+            assert!(StrictObject::parse(text.as_bytes()).is_ok(), "{text}");
+        }
     }
 
     #[test]

@@ -5,8 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tracing::warn;
 
 use super::{
-    Bearer, Now, Principal, Provider, ProviderError, ProviderUnavailable, TokenRejected,
-    jwt::UnverifiedJwt,
+    Bearer, Now, Principal, Provider, ProviderError, ProviderUnavailable, TokenRejected, jwt,
     single_flight::Flight,
     token_cache::{CachedToken, CachedVerdict, TokenKey},
 };
@@ -101,8 +100,8 @@ impl Provider {
         if bearer.reveal().len() < MIN_TOKEN_BYTES {
             return Some(TokenRejected::TooShort);
         }
-        match UnverifiedJwt::parse(bearer.reveal()) {
-            Some(token) => self.jwt_rules.precheck(&token, now.wall).err(),
+        match jwt::unverified_claims(bearer.reveal()) {
+            Some(claims) => self.jwt_rules.precheck(&claims, now.wall).err(),
             None if !self.accepts_opaque() => Some(TokenRejected::NotJwt),
             None => None,
         }
@@ -110,9 +109,8 @@ impl Provider {
 
     /// Whether a token names this provider as its issuer.
     pub fn could_be_issuer_of(&self, bearer: Bearer<'_>) -> bool {
-        UnverifiedJwt::parse(bearer.reveal())
-            .and_then(|token| token.issuer)
-            .is_some_and(|issuer| issuer == self.issuer())
+        jwt::unverified_claims(bearer.reveal())
+            .is_some_and(|claims| claims.text("iss") == Ok(Some(self.issuer())))
     }
 
     /// Whether the provider is being asked about the token already, so that

@@ -25,8 +25,6 @@ gatepost_base::words! {
         Inactive = "inactive",
         /// A claim has the wrong type.
         InvalidClaim = "broken_claim",
-        /// `iat` of the JWT is in the future.
-        IssuedInFuture = "issued_later",
         /// It has another issuer.
         Issuer = "issuer",
         /// The key of the JWT is for another algorithm.
@@ -41,8 +39,6 @@ gatepost_base::words! {
         NoKeyId = "no_key_id",
         /// No instance uses a provider that could know it.
         NoProvider = "no_provider",
-        /// `nbf` of the JWT is in the future.
-        NotBefore = "not_yet",
         /// It is opaque, but only JWTs can be validated.
         NotJwt = "no_jwt",
         /// `nbf` or `iat` is in the future.

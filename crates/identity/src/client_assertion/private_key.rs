@@ -12,10 +12,9 @@ use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
-use jsonwebtoken::{Algorithm, EncodingKey, crypto};
-use serde::{Deserialize, de::IgnoredAny};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, EncodingKey, crypto};
 
-use crate::jwt::{RSA_ALGORITHMS, parse_algorithm};
+use crate::{jwt::parse_algorithm, strict_json::StrictObject};
 
 /// A private key that signs, with the ids from its file.
 pub(super) struct PrivateKey {
@@ -94,19 +93,24 @@ impl PrivateKey {
         if !text.starts_with('{') {
             return Self::from_pem(text);
         }
-        // The error is dropped because it would quote the file.
-        let file: KeyFileJson =
-            serde_json::from_str(text).map_err(|_quotes| InvalidClientKey::Malformed)?;
-        if file.keys.is_some() {
+        let file = StrictObject::parse(text.as_bytes())
+            .map_err(|_without_details| InvalidClientKey::Malformed)?;
+        if file.contains("keys") {
             return Err(InvalidClientKey::KeySet);
         }
-        if file.kty.is_some() {
-            return Self::from_jwk(&file);
+        if file.contains("kty") {
+            return Self::from_jwk(&Jwk(file));
         }
-        match (file.kind.as_deref(), file.key) {
+        let text = |name| file.text(name).ok().flatten();
+        let id = |name| {
+            text(name)
+                .map(str::to_owned)
+                .ok_or(InvalidClientKey::Malformed)
+        };
+        match (text("type"), text("key")) {
             (Some("application"), Some(pem)) => Ok(Self {
-                key_id: Some(file.key_id.ok_or(InvalidClientKey::Malformed)?),
-                client_id: Some(file.client_id.ok_or(InvalidClientKey::Malformed)?),
+                key_id: Some(id("keyId")?),
+                client_id: Some(id("clientId")?),
                 is_zitadel_key_file: true,
                 ..Self::from_pem(pem.trim())?
             }),
@@ -160,17 +164,17 @@ impl PrivateKey {
         Err(InvalidClientKey::Unsupported)
     }
 
-    fn from_jwk(jwk: &KeyFileJson) -> Result<Self, InvalidClientKey> {
-        let kind = jwk.kty.as_deref().unwrap_or_default();
+    fn from_jwk(jwk: &Jwk) -> Result<Self, InvalidClientKey> {
+        let kind = jwk.text("kty").unwrap_or_default();
         if kind == "oct" {
             return Err(InvalidClientKey::SharedSecret);
         }
-        if jwk.d.is_none() {
+        if !jwk.0.contains("d") {
             return Err(InvalidClientKey::PublicKey);
         }
         // Each constructor also checks that both halves belong together.
-        let (algorithms, pkcs8): (&[Algorithm], Vec<u8>) = match (kind, jwk.crv.as_deref()) {
-            ("RSA", _) => (RSA_ALGORITHMS, jwk.rsa_pkcs8()?),
+        let (algorithms, pkcs8): (&[Algorithm], Vec<u8>) = match (kind, jwk.text("crv")) {
+            ("RSA", _) => (AlgorithmFamily::Rsa.algorithms(), jwk.rsa_pkcs8()?),
             ("EC", Some("P-256")) => (
                 &[Algorithm::ES256],
                 jwk.ec_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, 32)?,
@@ -182,7 +186,7 @@ impl PrivateKey {
             ("OKP", Some("Ed25519")) => (&[Algorithm::EdDSA], jwk.ed25519_pkcs8()?),
             _ => return Err(InvalidClientKey::Unsupported),
         };
-        let algorithm = match &jwk.alg {
+        let algorithm = match jwk.text("alg") {
             None => algorithms.first().copied(),
             Some(name) => parse_algorithm(name).filter(|it| algorithms.contains(it)),
         };
@@ -192,7 +196,7 @@ impl PrivateKey {
         );
         Ok(Self {
             algorithm: algorithm.ok_or(InvalidClientKey::Unsupported)?,
-            key_id: jwk.kid.clone(),
+            key_id: jwk.text("kid").map(str::to_owned),
             ..Self::from_pem(&pem)?
         })
     }
@@ -202,50 +206,40 @@ impl PrivateKey {
 /// nothing.
 const PROBE_MESSAGE: &[u8] = b"gatepost tries a key";
 
-/// Zitadel's key file, or a JWK. It has no `Debug`.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct KeyFileJson {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    key_id: Option<String>,
-    key: Option<String>,
-    client_id: Option<String>,
+/// A private key as JSON (RFC 7517). It has no `Debug`.
+struct Jwk(StrictObject);
 
-    keys: Option<IgnoredAny>,
-    kty: Option<String>,
-    kid: Option<String>,
-    alg: Option<String>,
-    crv: Option<String>,
-    n: Option<String>,
-    e: Option<String>,
-    d: Option<String>,
-    p: Option<String>,
-    q: Option<String>,
-    dp: Option<String>,
-    dq: Option<String>,
-    qi: Option<String>,
-    x: Option<String>,
-    y: Option<String>,
-}
+impl Jwk {
+    fn text(&self, name: &'static str) -> Option<&str> {
+        self.0.text(name).ok().flatten()
+    }
 
-impl KeyFileJson {
+    fn bytes(&self, name: &'static str) -> Result<Vec<u8>, InvalidClientKey> {
+        let bytes = self
+            .text(name)
+            .and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
+        bytes.ok_or(InvalidClientKey::Incomplete(name))
+    }
+
     fn rsa_pkcs8(&self) -> Result<Vec<u8>, InvalidClientKey> {
-        let number = |name, part: Option<&str>| -> Result<Vec<u8>, InvalidClientKey> {
-            let bytes = decode_member(name, part)?;
-            Ok(bytes.into_iter().skip_while(|byte| *byte == 0).collect())
+        let number = |name| -> Result<Vec<u8>, InvalidClientKey> {
+            Ok(self
+                .bytes(name)?
+                .into_iter()
+                .skip_while(|byte| *byte == 0)
+                .collect())
         };
         let key = RsaKeyPair::from_components(&KeyPairComponents {
             public_key: RsaPublicKeyComponents {
-                n: number("n", self.n.as_deref())?,
-                e: number("e", self.e.as_deref())?,
+                n: number("n")?,
+                e: number("e")?,
             },
-            d: number("d", self.d.as_deref())?,
-            p: number("p", self.p.as_deref())?,
-            q: number("q", self.q.as_deref())?,
-            dP: number("dp", self.dp.as_deref())?,
-            dQ: number("dq", self.dq.as_deref())?,
-            qInv: number("qi", self.qi.as_deref())?,
+            d: number("d")?,
+            p: number("p")?,
+            q: number("q")?,
+            dP: number("dp")?,
+            dQ: number("dq")?,
+            qInv: number("qi")?,
         });
         let der: Pkcs8V1Der<'_> = key.map_err(unsupported)?.as_der().map_err(unsupported)?;
         Ok(der.as_ref().to_vec())
@@ -256,38 +250,24 @@ impl KeyFileJson {
         curve: &'static EcdsaSigningAlgorithm,
         length: usize,
     ) -> Result<Vec<u8>, InvalidClientKey> {
-        let number = |name, part: Option<&str>| {
-            let bytes = decode_member(name, part)?;
+        let number = |name| {
+            let bytes = self.bytes(name)?;
             let full = bytes.len() == length;
             full.then_some(bytes)
                 .ok_or(InvalidClientKey::Incomplete(name))
         };
-        let point = [
-            vec![4],
-            number("x", self.x.as_deref())?,
-            number("y", self.y.as_deref())?,
-        ]
-        .concat();
-        let key = number("d", self.d.as_deref())?;
+        let point = [vec![4], number("x")?, number("y")?].concat();
+        let key = number("d")?;
         let pair = EcdsaKeyPair::from_private_key_and_public_key(curve, &key, &point);
         let pkcs8 = pair.map_err(unsupported)?.to_pkcs8v1();
         Ok(pkcs8.map_err(unsupported)?.as_ref().to_vec())
     }
 
     fn ed25519_pkcs8(&self) -> Result<Vec<u8>, InvalidClientKey> {
-        let (seed, public) = (
-            decode_member("d", self.d.as_deref())?,
-            decode_member("x", self.x.as_deref())?,
-        );
-        let pair = Ed25519KeyPair::from_seed_and_public_key(&seed, &public);
+        let pair = Ed25519KeyPair::from_seed_and_public_key(&self.bytes("d")?, &self.bytes("x")?);
         let pkcs8 = pair.map_err(unsupported)?.to_pkcs8v1();
         Ok(pkcs8.map_err(unsupported)?.as_ref().to_vec())
     }
-}
-
-fn decode_member(name: &'static str, part: Option<&str>) -> Result<Vec<u8>, InvalidClientKey> {
-    part.and_then(|text| URL_SAFE_NO_PAD.decode(text).ok())
-        .ok_or(InvalidClientKey::Incomplete(name))
 }
 
 fn unsupported<E>(_without_details: E) -> InvalidClientKey {

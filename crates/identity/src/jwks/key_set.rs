@@ -3,14 +3,11 @@
 use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::{Algorithm, DecodingKey, crypto};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, crypto};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{
-    jwt::{RSA_ALGORITHMS, parse_algorithm},
-    strict_json::StrictObject,
-};
+use crate::{jwt::parse_algorithm, strict_json::StrictObject};
 
 /// The longest set that is read, in bytes.
 const MAX_BYTES: usize = 256 << 10;
@@ -105,7 +102,10 @@ impl PublicKey {
             return None;
         }
         let (allowed, key): (&[Algorithm], _) = match (text("kty")?, text("crv")) {
-            ("RSA", _) => (RSA_ALGORITHMS, rsa_key(text("n")?, text("e")?)?),
+            ("RSA", _) => (
+                AlgorithmFamily::Rsa.algorithms(),
+                rsa_key(text("n")?, text("e")?)?,
+            ),
             ("EC", Some("P-256")) => (&[Algorithm::ES256], ec_key(text("x")?, text("y")?, 32)?),
             ("EC", Some("P-384")) => (&[Algorithm::ES384], ec_key(text("x")?, text("y")?, 48)?),
             ("OKP", Some("Ed25519")) => (

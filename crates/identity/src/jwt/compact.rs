@@ -1,7 +1,7 @@
 //! The three parts of a JWT (RFC 7515 section 3.1).
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::Algorithm;
+use jsonwebtoken::{Algorithm, AlgorithmFamily};
 
 use super::JwtError;
 use crate::{TokenRejected, strict_json::StrictObject};
@@ -114,27 +114,7 @@ impl JwtHeader {
 /// and `rs256` are unknown. `Ed25519` is the name in RFC 9864 of `EdDSA` with the
 /// only supported curve.
 pub(crate) fn parse_algorithm(name: &str) -> Option<Algorithm> {
-    match name {
-        "ES256" => Some(Algorithm::ES256),
-        "ES384" => Some(Algorithm::ES384),
-        "Ed25519" | "EdDSA" => Some(Algorithm::EdDSA),
-        "PS256" => Some(Algorithm::PS256),
-        "PS384" => Some(Algorithm::PS384),
-        "PS512" => Some(Algorithm::PS512),
-        "RS256" => Some(Algorithm::RS256),
-        "RS384" => Some(Algorithm::RS384),
-        "RS512" => Some(Algorithm::RS512),
-        _ => None,
-    }
+    let name = if name == "Ed25519" { "EdDSA" } else { name };
+    let known: Option<Algorithm> = name.parse().ok();
+    known.filter(|algorithm| algorithm.family() != AlgorithmFamily::Hmac)
 }
-
-/// What an RSA key without `alg` may be used with; the first is the default for
-/// signing. [`JwtRules`](super::JwtRules) say which of them is accepted.
-pub(crate) const RSA_ALGORITHMS: &[Algorithm] = &[
-    Algorithm::RS256,
-    Algorithm::RS384,
-    Algorithm::RS512,
-    Algorithm::PS256,
-    Algorithm::PS384,
-    Algorithm::PS512,
-];

@@ -1,9 +1,6 @@
 //! Why a JWT could not be verified.
 
-use crate::{
-    TokenRejected,
-    strict_json::{InvalidObject, WrongType},
-};
+use crate::{TokenRejected, strict_json::WrongType};
 
 /// Why a JWT could not be verified.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,15 +12,6 @@ pub(crate) enum JwtError {
     /// It is rejected with any keys.
     #[error(transparent)]
     Rejected(#[from] TokenRejected),
-}
-
-impl From<InvalidObject> for JwtError {
-    fn from(why: InvalidObject) -> Self {
-        Self::Rejected(match why {
-            InvalidObject::DuplicateMember => TokenRejected::DuplicateMember,
-            InvalidObject::Malformed => TokenRejected::Malformed,
-        })
-    }
 }
 
 impl From<WrongType> for JwtError {

@@ -15,11 +15,10 @@ use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, AlgorithmFamily};
 
 use self::compact::{CompactJws, JwtHeader};
-pub(super) use self::{
-    compact::{RSA_ALGORITHMS, parse_algorithm},
-    error::JwtError,
+pub(super) use self::{compact::parse_algorithm, error::JwtError};
+use super::{
+    ClaimRules, TokenRejected, claims::ClaimsSource, jwks::KeySet, strict_json::StrictObject,
 };
-use super::{TokenRejected, jwks::KeySet, strict_json::StrictObject};
 
 /// The longest access token that is read, in bytes.
 const MAX_TOKEN_BYTES: usize = 16 << 10;
@@ -37,8 +36,8 @@ const MAX_INTROSPECTION_AGE: Duration = Duration::from_mins(1);
 /// `aud`, a list of issuers, any `crit` and an `iat` in the future.
 #[derive(Clone, Debug)]
 pub(crate) struct JwtRules {
-    /// The provider's issuer, compared byte for byte.
-    pub(crate) issuer: String,
+    /// What its claims must be like.
+    pub(crate) claims: ClaimRules,
     /// The audiences of all instances. Which of them may be called with a token
     /// is decided where the instance is known.
     pub(crate) audiences: BTreeSet<String>,
@@ -48,45 +47,19 @@ pub(crate) struct JwtRules {
     /// Whether `typ` must say that this is an access token (RFC 9068 section
     /// 2.1). If not, tokens with the marks of an ID token are rejected instead.
     pub(crate) require_at_jwt: bool,
-    /// How far the provider's clock may differ from ours.
-    pub(crate) clock_skew: Duration,
 }
 
-/// The claims of a JWT whose signature is not verified: anyone may have written
-/// them.
+/// The claims of a JWT, whose signature is not verified: anyone may have written
+/// them. Sufficient only for an early rejection, and for guessing the issuer.
 ///
-/// Sufficient only for an early rejection, and for guessing the issuer.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct UnverifiedJwt {
-    /// `iss`, if it is text.
-    pub(crate) issuer: Option<String>,
-    /// `aud`, if it is text or a list of texts.
-    pub(crate) audiences: Option<Vec<Box<str>>>,
-    /// `exp` in seconds since 1970, if it is a number.
-    pub(crate) expires: Option<f64>,
-}
-
-impl UnverifiedJwt {
-    /// Reads a token. `None` if it is not a JWT but opaque: only its provider
-    /// can interpret it.
-    ///
-    /// A JWT with a duplicate member counts as opaque, because parsers disagree
-    /// about its value.
-    pub(crate) fn parse(token: &str) -> Option<Self> {
-        let parts = CompactJws::split(token, MAX_TOKEN_BYTES).ok()?;
-        // RFC 7515 section 4.1.1: `alg` is in every header.
-        if !StrictObject::parse(&parts.header).ok()?.contains("alg") {
-            return None;
-        }
-        let payload = StrictObject::parse(&parts.payload).ok()?;
-        let issuer = payload.text("iss").ok().flatten();
-        let audiences = payload.texts("aud").ok();
-        Some(Self {
-            issuer: issuer.map(str::to_owned),
-            audiences: audiences.filter(|all| !all.is_empty()),
-            expires: payload.seconds("exp").ok().flatten(),
-        })
-    }
+/// `None` for a token that is not a JWT but opaque: only its provider can
+/// interpret it. A JWT with a duplicate member counts as opaque, because parsers
+/// disagree about its value.
+pub(crate) fn unverified_claims(token: &str) -> Option<StrictObject> {
+    let parts = CompactJws::split(token, MAX_TOKEN_BYTES).ok()?;
+    // RFC 7515 section 4.1.1: `alg` is in every header.
+    let is_jwt = StrictObject::parse(&parts.header).ok()?.contains("alg");
+    StrictObject::parse(&parts.payload).ok().filter(|_| is_jwt)
 }
 
 /// Whether tokens may be signed with the algorithm of this name.
@@ -104,21 +77,24 @@ impl JwtRules {
     /// [`TokenRejected::Expired`].
     pub(crate) fn precheck(
         &self,
-        token: &UnverifiedJwt,
+        claims: &StrictObject,
         now: Timestamp,
     ) -> Result<(), TokenRejected> {
-        let clock = SkewedClock::new(now, self.clock_skew);
-        if token.issuer.as_ref().is_some_and(|it| *it != self.issuer) {
-            return Err(TokenRejected::Issuer);
+        match claims.text("iss") {
+            Ok(Some(issuer)) if issuer != &*self.claims.issuer => {
+                return Err(TokenRejected::Issuer);
+            }
+            Ok(_) | Err(_) => {}
         }
-        let is_ours = |all: &Vec<Box<str>>| all.iter().any(|one| self.audiences.contains(&**one));
-        if token.audiences.as_ref().is_some_and(|all| !is_ours(all)) {
-            return Err(TokenRejected::Audience);
+        if claims.texts("aud").is_ok_and(|named| !named.is_empty()) {
+            check_audience(claims, |name| self.audiences.contains(name))?;
         }
-        if token.expires.is_some_and(|time| clock.is_past(time)) {
-            return Err(TokenRejected::Expired);
+        match self.claims.validate_times(claims, false, now) {
+            Err(TokenRejected::Expired) if claims.seconds("exp").is_ok() => {
+                Err(TokenRejected::Expired)
+            }
+            Ok(_) | Err(_) => Ok(()),
         }
-        Ok(())
     }
 
     /// Verifies an access token and returns its payload.
@@ -138,17 +114,11 @@ impl JwtRules {
         let parts = CompactJws::split(token, MAX_TOKEN_BYTES)?;
         let header = JwtHeader::read(&parts.header)?;
         let payload = StrictObject::parse(&parts.payload)?;
-        let clock = SkewedClock::new(now, self.clock_skew);
 
         self.check_type(&header, &payload)?;
-        self.check_issuer(&payload)?;
+        self.claims.validate_issuer(&payload, ClaimsSource::Jwt)?;
         check_audience(&payload, |name| self.audiences.contains(name))?;
-        match numeric_date(&payload, "exp")? {
-            None => return Err(TokenRejected::NoExpiry.into()),
-            Some(expires) if clock.is_past(expires) => return Err(TokenRejected::Expired.into()),
-            Some(_) => {}
-        }
-        check_not_before(&payload, &clock)?;
+        self.claims.validate_times(&payload, true, now)?;
         self.check_signature(&parts, &header, keys)?;
         Ok(payload)
     }
@@ -170,22 +140,21 @@ impl JwtRules {
         let parts = CompactJws::split(response, MAX_INTROSPECTION_BYTES)?;
         let header = JwtHeader::read(&parts.header)?;
         let payload = StrictObject::parse(&parts.payload)?;
-        let clock = SkewedClock::new(now, self.clock_skew);
 
         // RFC 9701 section 5: `typ` prevents that an access token is taken for a response.
         if !header.has_typ("token-introspection+jwt") {
             return Err(TokenRejected::WrongType.into());
         }
-        self.check_issuer(&payload)?;
+        self.claims.validate_issuer(&payload, ClaimsSource::Jwt)?;
         check_audience(&payload, |name| name == client_id)?;
-        let issued = numeric_date(&payload, "iat")?.ok_or(TokenRejected::Stale)?;
-        if clock.is_past(issued + MAX_INTROSPECTION_AGE.as_secs_f64()) {
+        self.claims.validate_times(&payload, false, now)?;
+        let issued = payload.seconds("iat")?.ok_or(TokenRejected::Stale)?;
+        let max_age = MAX_INTROSPECTION_AGE
+            .saturating_add(self.claims.skew)
+            .as_secs_f64();
+        if now.as_duration().as_secs_f64() - issued >= max_age {
             return Err(TokenRejected::Stale.into());
         }
-        if numeric_date(&payload, "exp")?.is_some_and(|expires| clock.is_past(expires)) {
-            return Err(TokenRejected::Expired.into());
-        }
-        check_not_before(&payload, &clock)?;
         let inner = payload.object("token_introspection")?;
         let inner = inner.ok_or(TokenRejected::Malformed)?;
         self.check_signature(&parts, &header, keys)?;
@@ -215,13 +184,6 @@ impl JwtRules {
         Ok(())
     }
 
-    fn check_issuer(&self, payload: &StrictObject) -> Result<(), TokenRejected> {
-        match payload.text("iss") {
-            Ok(Some(issuer)) if issuer == self.issuer => Ok(()),
-            Ok(_) | Err(_) => Err(TokenRejected::Issuer),
-        }
-    }
-
     fn check_signature(
         &self,
         parts: &CompactJws<'_>,
@@ -249,31 +211,6 @@ impl JwtRules {
     }
 }
 
-/// The current time and how far the provider's clock may differ, in seconds.
-///
-/// Floats, because providers write them and no value overflows.
-struct SkewedClock {
-    now: f64,
-    skew: f64,
-}
-
-impl SkewedClock {
-    fn new(now: Timestamp, skew: Duration) -> Self {
-        Self {
-            now: now.as_duration().as_secs_f64(),
-            skew: skew.as_secs_f64(),
-        }
-    }
-
-    fn is_past(&self, time: f64) -> bool {
-        time <= self.now - self.skew
-    }
-
-    fn is_future(&self, time: f64) -> bool {
-        time > self.now + self.skew
-    }
-}
-
 fn check_audience(
     payload: &StrictObject,
     is_ours: impl Fn(&str) -> bool,
@@ -283,24 +220,5 @@ fn check_audience(
         Ok(())
     } else {
         Err(TokenRejected::Audience)
-    }
-}
-
-fn check_not_before(payload: &StrictObject, clock: &SkewedClock) -> Result<(), JwtError> {
-    if numeric_date(payload, "nbf")?.is_some_and(|begins| clock.is_future(begins)) {
-        return Err(TokenRejected::NotBefore.into());
-    }
-    if numeric_date(payload, "iat")?.is_some_and(|issued| clock.is_future(issued)) {
-        return Err(TokenRejected::IssuedInFuture.into());
-    }
-    Ok(())
-}
-
-/// A time in seconds since 1970 (RFC 7519 section 2, `NumericDate`).
-fn numeric_date(payload: &StrictObject, name: &'static str) -> Result<Option<f64>, JwtError> {
-    match payload.seconds(name)? {
-        // `null` is not a time.
-        None if payload.contains(name) => Err(TokenRejected::Malformed.into()),
-        time => Ok(time),
     }
 }

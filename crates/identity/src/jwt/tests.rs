@@ -6,8 +6,8 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, EncodingKey, crypto, jwk::Jwk};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{JwtError, JwtRules, UnverifiedJwt};
-use crate::{TokenRejected, jwks::KeySet, strict_json::StrictObject};
+use super::{JwtError, JwtRules, unverified_claims};
+use crate::{ClaimRules, TokenRejected, jwks::KeySet, strict_json::StrictObject};
 
 const RSA: &str = include_str!("../../../../tests/fixtures/identity/rsa_pkcs8.pem");
 const RSA_PUBLIC: &str = include_str!("../../../../tests/fixtures/identity/rsa_public.pem");
@@ -60,7 +60,16 @@ fn keys() -> KeySet {
 
 fn rules() -> JwtRules {
     JwtRules {
-        issuer: ISSUER.to_owned(),
+        claims: ClaimRules {
+            issuer: ISSUER.into(),
+            skew: Duration::from_secs(5),
+            allow_no_exp: false,
+            allow_missing_token_type: false,
+            allow_no_client: true,
+            client_claims: &["client_id"],
+            role_claims: Vec::new(),
+            scope_claims: Vec::new(),
+        },
         audiences: BTreeSet::from([AUDIENCE.to_owned(), "4711".to_owned()]),
         algorithms: vec![
             Algorithm::RS256,
@@ -69,7 +78,6 @@ fn rules() -> JwtRules {
             Algorithm::EdDSA,
         ],
         require_at_jwt: true,
-        clock_skew: Duration::from_secs(5),
     }
 }
 
@@ -391,7 +399,7 @@ fn duplicate_members_are_rejected_at_any_depth() {
     ] {
         let token = signed(&header().to_string(), &inside(&more), Algorithm::ES256);
         assert_rejected(&token, TokenRejected::DuplicateMember);
-        assert_eq!(UnverifiedJwt::parse(&token), None);
+        assert_eq!(unverified_claims(&token), None);
     }
     let header = r#"{"alg":"ES256","kid":"es","kid":"es","typ":"at+jwt"}"#;
     let token = signed(header, &claims().to_string(), Algorithm::ES256);
@@ -522,12 +530,9 @@ fn expired_token_is_rejected_after_clock_skew() {
         (json!(-1e300), Err(TokenRejected::Expired)),
         (json!(u64::MAX), Ok(())),
         (json!(i64::MIN), Err(TokenRejected::Expired)),
-        (
-            json!((NOW_S + 60).to_string()),
-            Err(TokenRejected::Malformed),
-        ),
-        (json!(true), Err(TokenRejected::Malformed)),
-        (Value::Null, Err(TokenRejected::Malformed)),
+        (json!((NOW_S + 60).to_string()), Err(TokenRejected::Expired)),
+        (json!(true), Err(TokenRejected::Expired)),
+        (Value::Null, Err(TokenRejected::NoExpiry)),
     ] {
         let token = with_claims(|claims| claims["exp"] = expires.clone());
         assert_eq!(verify_result(&rules(), &token), expected, "{expires}");
@@ -538,16 +543,13 @@ fn expired_token_is_rejected_after_clock_skew() {
 // T-08.
 #[test]
 fn token_from_the_future_is_rejected() {
-    for (claim, why) in [
-        ("nbf", TokenRejected::NotBefore),
-        ("iat", TokenRejected::IssuedInFuture),
-    ] {
+    for claim in ["nbf", "iat"] {
         for (time, expected) in [
             (json!(NOW_S + 5), Ok(())),
-            (json!(NOW_S + 6), Err(why)),
-            (json!(1e300), Err(why)),
-            (json!("x"), Err(TokenRejected::Malformed)),
-            (Value::Null, Err(TokenRejected::Malformed)),
+            (json!(NOW_S + 6), Err(TokenRejected::NotYetValid)),
+            (json!(1e300), Err(TokenRejected::NotYetValid)),
+            (json!("x"), Err(TokenRejected::InvalidClaim)),
+            (Value::Null, Ok(())),
         ] {
             let token = with_claims(|claims| claims[claim] = time.clone());
             assert_eq!(verify_result(&rules(), &token), expected, "{claim} {time}");
@@ -586,17 +588,17 @@ fn opaque_token_is_not_parsed_as_jwt() {
         "eyJhbGciOiJSU0EtT0FFUCJ9.a.b.c.d",
         "",
     ] {
-        assert_eq!(UnverifiedJwt::parse(opaque), None, "{opaque}");
+        assert_eq!(unverified_claims(opaque), None, "{opaque}");
     }
-    let seen = UnverifiedJwt::parse(&with_claims(|_| ())).unwrap();
-    assert_eq!(seen.issuer.as_deref(), Some(ISSUER));
-    assert_eq!(seen.audiences, Some(vec![AUDIENCE.into()]));
+    let seen = unverified_claims(&with_claims(|_| ())).unwrap();
+    assert_eq!(seen.text("iss"), Ok(Some(ISSUER)));
+    assert_eq!(seen.texts("aud"), Ok(vec![AUDIENCE.into()]));
     assert_eq!(rules().precheck(&seen, NOW), Ok(()));
 }
 
 #[test]
 fn precheck_rejects_only_wrong_issuer_audience_or_expiry() {
-    let ruled_out = |token: String| rules().precheck(&UnverifiedJwt::parse(&token).unwrap(), NOW);
+    let ruled_out = |token: String| rules().precheck(&unverified_claims(&token).unwrap(), NOW);
     for (claim, value, why) in [
         ("iss", json!("https://other.test"), TokenRejected::Issuer),
         ("aud", json!(["x"]), TokenRejected::Audience),
@@ -643,10 +645,10 @@ fn signed_introspection_response_must_be_fresh_and_for_this_client() {
         ("aud", json!(AUDIENCE), TokenRejected::Audience),
         ("aud", Value::Null, TokenRejected::Audience),
         ("iat", json!(NOW_S - 65), TokenRejected::Stale),
-        ("iat", json!(NOW_S + 6), TokenRejected::IssuedInFuture),
-        ("iat", json!("x"), TokenRejected::Malformed),
+        ("iat", json!(NOW_S + 6), TokenRejected::NotYetValid),
+        ("iat", json!("x"), TokenRejected::InvalidClaim),
         ("exp", json!(NOW_S - 5), TokenRejected::Expired),
-        ("nbf", json!(NOW_S + 6), TokenRejected::NotBefore),
+        ("nbf", json!(NOW_S + 6), TokenRejected::NotYetValid),
         ("token_introspection", json!("{}"), TokenRejected::Malformed),
         ("token_introspection", Value::Null, TokenRejected::Malformed),
     ] {
@@ -710,10 +712,11 @@ proptest! {
         skew in 0..u64::MAX,
     ) {
         let now = Timestamp::from_second(seconds).unwrap();
-        let recipe = JwtRules { clock_skew: Duration::from_secs(skew), ..lenient_rules() };
+        let mut recipe = lenient_rules();
+        recipe.claims.skew = Duration::from_secs(skew);
         prop_assert!(recipe.verify(&token, &keys(), now).is_err());
         prop_assert!(recipe.verify_introspection(&token, "gatepost", &keys(), now).is_err());
-        if let Some(seen) = UnverifiedJwt::parse(&token) {
+        if let Some(seen) = unverified_claims(&token) {
             prop_assert_eq!(recipe.precheck(&seen, now), recipe.precheck(&seen, now));
         }
     }
