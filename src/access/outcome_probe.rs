@@ -8,23 +8,18 @@
 use serde::Deserialize;
 
 use super::{OdooSession, OperationError, error::NoneIfFault};
-use crate::render::Rows;
 use gatepost_odoo::{
     CreatedAfter, CreatedRecordsQuery, ModelName, OdooError, RecordId, SystemQuery,
 };
 use gatepost_odoo_client::CallError;
 
 /// Which of the records that were to be deleted still exist.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ExistingRecords {
-    /// All of them exist.
-    All,
     /// At least one exists that this Odoo user may not see, or no longer.
     Hidden,
-    /// None of them exists.
-    None,
-    /// This many exist.
-    Some(usize),
+    /// These exist, and the others do not.
+    These(Vec<RecordId>),
 }
 
 impl OdooSession<'_> {
@@ -81,26 +76,23 @@ impl OdooSession<'_> {
             Err(error) if error.is_fault() => return Ok(None),
             Err(error) => return Err(error),
         };
-        let existing = Rows::parse(&answer)?.ids().count();
-        Ok(Some(match existing {
-            0 => ExistingRecords::None,
-            _ if existing == ids.len() => ExistingRecords::All,
-            _ => ExistingRecords::Some(existing),
-        }))
+        Ok(Some(ExistingRecords::These(ids_of_rows(&answer)?)))
     }
 
     async fn query_ids(
         &self,
         query: &SystemQuery,
     ) -> Result<Option<Vec<RecordId>>, OperationError> {
-        #[derive(Deserialize)]
-        struct Row {
-            id: RecordId,
-        }
-        let Some(answer) = self.run_system_query(query).await.none_if_fault()? else {
-            return Ok(None);
-        };
-        let rows: Vec<Row> = serde_json::from_slice(&answer)?;
-        Ok(Some(rows.into_iter().map(|row| row.id).collect()))
+        let answer = self.run_system_query(query).await.none_if_fault()?;
+        answer.map(|answer| ids_of_rows(&answer)).transpose()
     }
+}
+
+fn ids_of_rows(answer: &[u8]) -> Result<Vec<RecordId>, OperationError> {
+    #[derive(Deserialize)]
+    struct Row {
+        id: RecordId,
+    }
+    let rows: Vec<Row> = serde_json::from_slice(answer)?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
 }

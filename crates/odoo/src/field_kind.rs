@@ -113,6 +113,12 @@ impl FieldKind {
         }
     }
 
+    /// Whether a field can be without a value. Numbers are then 0, and booleans
+    /// `false`.
+    pub fn can_be_empty(self) -> bool {
+        self != Self::Boolean && self.class() != FieldClass::Number
+    }
+
     /// Whether it links to several records.
     pub fn is_x2many(self) -> bool {
         matches!(self, Self::Many2many | Self::One2many)

@@ -56,17 +56,13 @@ pub(crate) fn coerce_scalar(
 
 /// Whether the value empties the field. Numbers and booleans are never empty.
 fn clears(field: &Field, value: &Value) -> bool {
-    let never = matches!(
-        field.kind,
-        FieldKind::Boolean | FieldKind::Float | FieldKind::Integer | FieldKind::Monetary
-    );
     // In an optional text field, an empty text is a value.
     let blank = field.required
         || !matches!(
             field.kind,
             FieldKind::Char | FieldKind::Html | FieldKind::Json | FieldKind::Text
         );
-    !never
+    field.kind.can_be_empty()
         && match value {
             Value::Bool(truth) => !truth,
             Value::Null => true,

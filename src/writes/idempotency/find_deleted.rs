@@ -13,11 +13,11 @@ pub async fn find_deleted(
     ids: &[RecordId],
 ) -> Result<RecoveredOutcome, OperationError> {
     let text = match access.existing_records(model, ids).await? {
-        Some(ExistingRecords::None) => return Ok(RecoveredOutcome::Done(ids.to_vec())),
-        Some(ExistingRecords::All) => return Ok(RecoveredOutcome::NotDone),
-        Some(ExistingRecords::Some(count)) => {
-            format!("{count} of the {} records still exist.", ids.len())
-        }
+        Some(ExistingRecords::These(existing)) => match existing.len() {
+            0 => return Ok(RecoveredOutcome::Done(ids.to_vec())),
+            all if all == ids.len() => return Ok(RecoveredOutcome::NotDone),
+            count => format!("{count} of the {} records still exist.", ids.len()),
+        },
         Some(ExistingRecords::Hidden) => {
             "this Odoo user may not see all of the records any more. Ask the user to check in Odoo."
                 .to_owned()

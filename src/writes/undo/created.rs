@@ -51,7 +51,10 @@ pub(super) async fn plan(
     let mut notes = dependants(access, &whole, &before, &context).await?;
     if !gone.is_empty() {
         let gone: Vec<RecordId> = gone.iter().map(|(id, _)| *id).collect();
-        notes.push(format!("these do not exist any more: {}", id_list(&gone)));
+        notes.push(format!(
+            "these do not exist any more, or cannot be seen by you, and are left as they are: {}",
+            id_list(&gone)
+        ));
     }
     if existing
         .iter()

@@ -235,7 +235,8 @@ async fn recreation(
     for id in &ids {
         let row = entry.before.row(*id).unwrap_or(&nothing);
         let mut restored = target.values_to_recreate(&entry.fields, row);
-        add_lists(&mut restored, row, entry, &target, (&lists, &deleted));
+        let known = (&*lists, &deleted, &*ids);
+        add_lists(&mut restored, row, entry, &target, known);
         for field in restored.omitted {
             *omitted.entry(field).or_default() += 1;
         }
@@ -266,17 +267,17 @@ async fn recreation(
 }
 
 /// Adds the lists of a record: lines that still exist are linked again, the
-/// others are created again.
+/// others are created again, unless they are created as records of their own.
 fn add_lists(
     restored: &mut RestoredValues,
     row: &Map<String, Value>,
     entry: &UndoEntry,
     target: &RestoreTarget<'_>,
-    (lists, deleted): (&[X2manyList<'_>], &DeletedLinks),
+    (lists, deleted, recreated): (&[X2manyList<'_>], &DeletedLinks, &[RecordId]),
 ) {
     for name in &entry.fields {
         let field = target.schema.field(name.as_str());
-        let before = list_ids(row, name);
+        let mut before = list_ids(row, name);
         if before.is_empty() || field.is_none_or(|field| field.kind != FieldKind::One2many) {
             continue;
         }
@@ -286,6 +287,12 @@ fn add_lists(
             restored.omitted.push((name.clone(), why));
             continue;
         };
+        if list.lines.model == entry.model {
+            let own = before.extract_if(.., |id| recreated.contains(id));
+            let own = own.map(|id| format!(": [{id}] is created again without this link"));
+            let own = own.map(|why| (name.clone(), why));
+            restored.omitted.extend(own);
+        }
         let (commands, missing) = list.restore_commands(deleted, (&before, &[]), &[]);
         if !commands.is_empty() {
             let name = name.as_str().to_owned();

@@ -78,7 +78,8 @@ impl RestoreTarget<'_> {
             }
             if let Some(given) = given {
                 self.restore(name, given, &mut created);
-            } else if let Some(field) = field.filter(|field| !field.required)
+            } else if let Some(field) =
+                field.filter(|field| !field.required || !field.kind.can_be_empty())
                 && self.defaulted.contains(name)
                 && can_be_written(field, self.operation)
                 && self.writable.field(name.as_str()).is_some()

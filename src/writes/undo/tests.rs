@@ -309,10 +309,12 @@ fn restored_list_regains_its_lines_and_loses_new_ones() {
             "4": {"name": "taken out", "count": 1.0, "head_id": [7, "H"]},
             "5": {"name": "another's now", "count": 1.0, "head_id": [7, "H"]},
             "6": {"name": "hidden now", "count": 1.0, "head_id": [7, "H"]},
+            "9": {"name": "taken out and hidden", "count": 1.0, "head_id": [7, "H"]},
             "20": {"name": "another's", "count": 1.0, "head_id": [8, "I"]},
             "21": {"name": "without a head", "count": 1.0, "head_id": false},
             "22": {"name": "stays away", "count": 1.0, "head_id": [8, "I"]},
             "23": {"name": "gone away", "count": 1.0, "head_id": [8, "I"]},
+            "24": {"name": "hidden away", "count": 1.0, "head_id": [8, "I"]},
         })),
         marks: None,
     };
@@ -326,17 +328,17 @@ fn restored_list_regains_its_lines_and_loses_new_ones() {
         "21": {"name": "without a head", "count": 1.0, "head_id": [7, "H"]},
         "22": {"name": "stays away", "count": 3.0, "head_id": [8, "I"]},
     }));
-    let before: RecordSnapshot = rows(json!({"7": {"line_ids": [1, 2, 3, 4, 5, 6]}}));
+    let before: RecordSnapshot = rows(json!({"7": {"line_ids": [1, 2, 3, 4, 5, 6, 9]}}));
     let others = lines.foreign_lines(&before);
-    assert_eq!(others, [20, 21, 22, 23].map(id));
+    assert_eq!(others, [20, 21, 22, 23, 24].map(id));
     let (commands, lacking) = list_commands(
         &lines,
         (
-            &[1, 2, 3, 4, 5, 6].map(id),
+            &[1, 2, 3, 4, 5, 6, 9].map(id),
             &[1, 2, 6, 10, 20, 21].map(id),
             &others,
         ),
-        &now,
+        (&now, &BTreeSet::from([id(9), id(24)])),
         (&target(Operation::Write), &target(Operation::Create)),
     );
     assert_eq!(
@@ -356,7 +358,9 @@ fn restored_list_regains_its_lines_and_loses_new_ones() {
     insta::assert_snapshot!(lacking.join("\n"), @r"
     [5] belongs to another record now
     [6] can no longer be seen by you, and stays
+    [9] may still exist where you cannot see it, so it is not created again
     the deleted [23] belonged to another record, and stays deleted
+    the hidden [24] belonged to another record, and stays hidden
     ");
 }
 

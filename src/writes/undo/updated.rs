@@ -253,17 +253,29 @@ async fn restored_values(
         deleted: &deleted,
         defaulted: &BTreeSet::new(),
     };
-    let mut restored = Vec::new();
-    for (id, state) in &now.states {
+    let changed = now.states.iter().filter_map(|(id, state)| {
         let was_read = match state {
             CurrentState::Unchanged => true,
             CurrentState::MatchesRequest => false,
-            CurrentState::Changed(_) | CurrentState::Missing => continue,
-            CurrentState::Reverted | CurrentState::Unknown => continue,
+            CurrentState::Changed(_) | CurrentState::Missing => return None,
+            CurrentState::Reverted | CurrentState::Unknown => return None,
         };
-        let Some((before, row)) = entry.before.row(*id).zip(now.records.row(*id)) else {
-            continue;
-        };
+        let (before, row) = entry.before.row(*id).zip(now.records.row(*id))?;
+        Some((*id, was_read, before, row))
+    });
+    let changed: Vec<_> = changed.collect();
+    // The lists that lines moved into give them back to the records they came from.
+    let returned: Vec<BTreeSet<RecordId>> = lists
+        .iter()
+        .map(|list| {
+            let records = changed.iter();
+            records
+                .flat_map(|(_, _, before, row)| list.lines.moved_in(before, row))
+                .collect()
+        })
+        .collect();
+    let mut restored = Vec::new();
+    for (id, was_read, before, row) in changed {
         let mut plain = before.clone();
         plain.retain(|name, _| {
             let written = entry.fields.iter().any(|field| field.as_str() == name);
@@ -274,14 +286,16 @@ async fn restored_values(
         let omitted = values.omitted.into_iter();
         let omitted = omitted.filter(|(name, _)| entry.fields.contains(name));
         notes.extend(omitted.map(|(name, why)| format!("`{name}` of [{id}] {why}")));
-        for list in &lists {
+        for (list, returned) in lists.iter().zip(&returned) {
             let lines = list.lines;
-            // With several records it is not known whose list named them.
+            // Of several records it is not known whose list named a line that is in none.
             let foreign = match entry.ids.len() {
                 1 => lines.foreign_lines(&entry.before),
-                _ => Vec::new(),
+                _ => lines.moved_in(before, row),
             };
-            let ids = (&*lines.ids_in(before), &*lines.ids_in(row));
+            let mut had = lines.ids_in(before);
+            had.retain(|line| !returned.contains(line));
+            let ids = (&*had, &*lines.ids_in(row));
             let (commands, missing) = list.restore_commands(&deleted, ids, &foreign);
             if !commands.is_empty() {
                 let name = lines.field.as_str().to_owned();
@@ -290,7 +304,7 @@ async fn restored_values(
             let missing = missing.into_iter();
             notes.extend(missing.map(|why| format!("`{}`: {why}", lines.field)));
         }
-        restored.push((*id, values.values));
+        restored.push((id, values.values));
     }
     notes.dedup();
     Ok((restored, notes))

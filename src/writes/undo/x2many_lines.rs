@@ -76,6 +76,18 @@ impl X2manyLines {
         ids.filter(|id| !listed.contains(id)).collect()
     }
 
+    /// The stored lines that are in the list of a record now and were not before.
+    pub(super) fn moved_in(
+        &self,
+        before: &Map<String, Value>,
+        now: &Map<String, Value>,
+    ) -> Vec<RecordId> {
+        let had = self.ids_in(before);
+        let mut moved = self.ids_in(now);
+        moved.retain(|id| self.rows.row(*id).is_some() && !had.contains(id));
+        moved
+    }
+
     /// The ids in the list of a record.
     pub(super) fn ids_in(&self, row: &Map<String, Value>) -> Vec<RecordId> {
         list_ids(row, &self.field)

@@ -9,7 +9,7 @@ use super::{
     restore::{DeletedLinks, RestoreTarget, is_empty},
     x2many_lines::X2manyLines,
 };
-use crate::access::{OdooSession, OperationError, RecordSnapshot, readable};
+use crate::access::{ExistingRecords, OdooSession, OperationError, RecordSnapshot, readable};
 use gatepost_odoo::{Context, FieldName, Operation, RecordId, Schema};
 
 /// A list with all that is needed to restore its lines.
@@ -23,6 +23,8 @@ pub(super) struct X2manyList<'e> {
     creatable: Schema,
     defaulted: BTreeSet<FieldName>,
     now: &'e RecordSnapshot,
+    /// Stored lines that cannot be read now, and that may still exist.
+    hidden: BTreeSet<RecordId>,
 }
 
 impl<'e> X2manyList<'e> {
@@ -41,6 +43,14 @@ impl<'e> X2manyList<'e> {
         let writable = readable(access.writable_schema(model, Operation::Write).await)?;
         let creatable = readable(access.writable_schema(model, Operation::Create).await)?;
         let defaulted = defaulted_fields(access, (model, &schema), &lines.fields, context).await?;
+        let mut hidden: Vec<RecordId> = lines.rows.rows().map(|(id, _)| id).collect();
+        hidden.retain(|id| now.row(*id).is_none());
+        if !hidden.is_empty()
+            && let Some(ExistingRecords::These(existing)) =
+                access.existing_records(model, &hidden).await?
+        {
+            hidden = existing;
+        }
         Ok(Some(Self {
             lines,
             schema,
@@ -48,6 +58,7 @@ impl<'e> X2manyList<'e> {
             creatable: creatable.unwrap_or_default(),
             defaulted,
             now,
+            hidden: hidden.into_iter().collect(),
         }))
     }
 
@@ -74,18 +85,20 @@ impl<'e> X2manyList<'e> {
         let updating = target(&self.writable, Operation::Write);
         let creating = target(&self.creatable, Operation::Create);
         let ids = (before, now, foreign);
-        list_commands(self.lines, ids, self.now, (&updating, &creating))
+        let rows = (self.now, &self.hidden);
+        list_commands(self.lines, ids, rows, (&updating, &creating))
     }
 }
 
 /// The commands that give a list its old lines, and those their values.
 ///
 /// `foreign` lines were changed through the list, and belonged to other records
-/// or to none. `rows` are all lines that exist now.
+/// or to none. `rows` are all lines as they are now, and `hidden` those that may
+/// exist although they cannot be read.
 pub(super) fn list_commands(
     lines: &X2manyLines,
     (before, now, foreign): (&[RecordId], &[RecordId], &[RecordId]),
-    rows: &RecordSnapshot,
+    (rows, hidden): (&RecordSnapshot, &BTreeSet<RecordId>),
     (updating, creating): (&RestoreTarget<'_>, &RestoreTarget<'_>),
 ) -> (Vec<Value>, Vec<String>) {
     let mut commands = Vec::new();
@@ -122,6 +135,9 @@ pub(super) fn list_commands(
             (None, _) if now.contains(id) => {
                 missing.push(format!("[{id}] can no longer be seen by you, and stays"));
             }
+            (None, _) if hidden.contains(id) => missing.push(format!(
+                "[{id}] may still exist where you cannot see it, so it is not created again"
+            )),
             (None, Some(old)) => {
                 let created = creating.values_to_recreate(&lines.fields, old);
                 commands.push(json!([0, 0, created.values]));
@@ -135,8 +151,13 @@ pub(super) fn list_commands(
     }
     for id in foreign {
         let (Some(row), Some(old)) = (rows.row(*id), lines.rows.row(*id)) else {
+            let state = if hidden.contains(id) {
+                "hidden"
+            } else {
+                "deleted"
+            };
             missing.push(format!(
-                "the deleted [{id}] belonged to another record, and stays deleted"
+                "the {state} [{id}] belonged to another record, and stays {state}"
             ));
             continue;
         };

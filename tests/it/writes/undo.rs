@@ -353,6 +353,96 @@ fn undo_restores_recreates_and_deletes_order_lines() {
     assert_eq!(sorted(order_lines(&stage, order)), sorted(changed));
 }
 
+/// Contacts with these names and parents, in this order.
+fn create_contacts(stage: &TestGateway, contacts: &[(&str, Option<u32>)]) -> Vec<u32> {
+    let before = stage.fake_odoo.snapshot();
+    let values: Vec<Value> = contacts
+        .iter()
+        .map(|(name, parent)| json!({"name": name, "parent_id": parent, "is_company": parent.is_none()}))
+        .collect();
+    let create = json!({"model": "res.partner", "values": values});
+    answered(stage, "create_records", &create);
+    created_ids(stage, &before, "res.partner")
+}
+
+#[test]
+fn undo_for_several_records_does_not_delete_line_taken_from_another_record() {
+    let stage = direct();
+    let parents = create_contacts(&stage, &[("One", None), ("Two", None), ("Third", None)]);
+    let child = create_contacts(&stage, &[("Child", Some(parents[2]))])[0];
+    let before = stage.fake_odoo.snapshot();
+    let take = json!({"child_ids": [[4, child]]});
+    let name = update_records(&stage, "res.partner", &parents[..2], &take);
+    assert_eq!(
+        record(&stage, "res.partner", child)["parent_id"],
+        parents[1]
+    );
+    undo_change(&stage, &name);
+    assert_eq!(differences(&stage, &before), Vec::<String>::new());
+}
+
+#[test]
+fn undo_for_several_records_does_not_delete_line_that_moved_between_them() {
+    let stage = direct();
+    let parents = create_contacts(&stage, &[("One", None), ("Two", None)]);
+    let child = create_contacts(&stage, &[("Child", Some(parents[0]))])[0];
+    let before = stage.fake_odoo.snapshot();
+    let take = json!({"child_ids": [[4, child]]});
+    let name = update_records(&stage, "res.partner", &parents, &take);
+    assert_eq!(
+        record(&stage, "res.partner", child)["parent_id"],
+        parents[1]
+    );
+    let text = undo_change(&stage, &name);
+    assert!(!text.contains("belongs to another"), "{text}");
+    assert_eq!(differences(&stage, &before), Vec::<String>::new());
+}
+
+#[test]
+fn undo_of_delete_does_not_duplicate_line_that_still_exists_but_is_hidden() {
+    let rules = r#"[{ models = ["res.partner"], operations = ["read", "create", "write", "delete"],
+        domain = ["|", ["is_company", "=", true], ["parent_id", "!=", false]] },
+        { models = ["res.users"] }]"#;
+    let stage = stage("direct", rules, &[]);
+    let parent = create_contacts(&stage, &[("Firm", None)])[0];
+    let child = create_contacts(&stage, &[("Child", Some(parent))])[0];
+    let delete = json!({"model": "res.partner", "ids": [parent]});
+    let name = change_id(&answered(&stage, "delete_records", &delete));
+    assert_eq!(record(&stage, "res.partner", child)["parent_id"], false);
+    let before = stage.fake_odoo.snapshot();
+    undo_change(&stage, &name);
+    assert_eq!(created_ids(&stage, &before, "res.partner").len(), 1);
+}
+
+#[test]
+fn records_and_their_lines_deleted_together_are_not_created_twice_by_undo() {
+    let stage = direct();
+    let parent = create_contacts(&stage, &[("Firm", None)])[0];
+    let child = create_contacts(&stage, &[("Child", Some(parent))])[0];
+    let before = stage.fake_odoo.snapshot();
+    let delete = json!({"model": "res.partner", "ids": [parent, child]});
+    let name = change_id(&answered(&stage, "delete_records", &delete));
+    undo_change(&stage, &name);
+    assert_eq!(created_ids(&stage, &before, "res.partner").len(), 2);
+}
+
+#[test]
+fn undo_of_delete_does_not_turn_zero_into_the_default() {
+    let stage = direct();
+    let order = create_order(&stage);
+    let now = stage.fake_odoo.snapshot();
+    let line = now.ids("sale.order.line").into_iter().max().unwrap();
+    let empty = json!({"product_uom_qty": 0});
+    update_records(&stage, "sale.order.line", &[line], &empty);
+    let had = order_lines(&stage, order);
+    let before = stage.fake_odoo.snapshot();
+    let delete = json!({"model": "sale.order", "ids": [order]});
+    let name = change_id(&answered(&stage, "delete_records", &delete));
+    undo_change(&stage, &name);
+    let new = created_ids(&stage, &before, "sale.order")[0];
+    assert_eq!(order_lines(&stage, new), had);
+}
+
 #[test]
 fn undo_is_refused_after_a_line_was_changed() {
     let stage = direct();
