@@ -19,7 +19,7 @@ mod send_write;
 mod session;
 mod snapshot;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tolerant_read;
 mod user_profile;
 

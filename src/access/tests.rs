@@ -27,7 +27,7 @@ fn credential(name: &str) -> CredentialName {
 }
 
 /// An instance on a port where nothing listens, with the credential `sales`.
-fn instance(service_key_writes: bool) -> Instance {
+pub(crate) fn instance(service_key_writes: bool) -> Instance {
     let link = OdooClientSettings {
         url: "http://127.0.0.1:9".to_owned(),
         database: None,

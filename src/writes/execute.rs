@@ -82,7 +82,8 @@ async fn apply(
         attempt.release().await?;
         return Err(denied);
     }
-    let capture = match prepare_undo(access, &plan, change_id.as_deref(), &baseline).await {
+    let own_id = change_id;
+    let capture = match prepare_undo(access, &plan, own_id.as_deref(), &baseline).await {
         Ok(capture) => capture,
         Err(denied) => {
             approval.release(access).await;
@@ -109,7 +110,7 @@ async fn apply(
             // If the outcome is unknown, the change may be undone already. If only
             // a part was done, the rest can be.
             if !matches!(denied, OperationError::OutcomeUnknown { .. }) {
-                release_reserved_undo(access, &plan).await;
+                release_reserved_undo(access, &plan, own_id.as_deref(), &baseline).await;
             }
             return Err(denied);
         }
@@ -149,14 +150,19 @@ async fn prepare_undo(
     }
     let capture = UndoCapture::start(access, plan, change_id).await;
     if capture.is_err() {
-        release_reserved_undo(access, plan).await;
+        release_reserved_undo(access, plan, change_id, baseline).await;
     }
     capture
 }
 
-async fn release_reserved_undo(access: &OdooSession<'_>, plan: &WritePlan) {
+async fn release_reserved_undo(
+    access: &OdooSession<'_>,
+    plan: &WritePlan,
+    change_id: Option<&str>,
+    baseline: &Baseline,
+) {
     if let Some(undoes) = &plan.undoes
-        && let Err(error) = release_undo(access, undoes).await
+        && let Err(error) = release_undo(access, undoes, change_id, baseline).await
     {
         // Later calls then probe the outcome, as after a lost response.
         tracing::warn!(error = %error, "Failed to release a change reserved for undo");

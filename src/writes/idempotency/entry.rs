@@ -83,6 +83,11 @@ pub(crate) struct Attempt {
     stored: Bytes,
 }
 
+/// How long after a write was begun its call may still be sent.
+pub(crate) fn send_window(access: &OdooSession<'_>) -> Duration {
+    access.instance.call_timeout() + ATTEMPT_MARGIN
+}
+
 impl IdempotencyKey {
     pub(crate) fn of(access: &OdooSession<'_>, request: &RequestFingerprint) -> Self {
         let caller = access.caller;
@@ -99,7 +104,7 @@ impl IdempotencyKey {
             store: Arc::clone(access.store),
             store_key,
             digest: format!("{} {}", request.tool, hex(&request.digest)),
-            attempt_timeout: access.instance.call_timeout() + ATTEMPT_MARGIN,
+            attempt_timeout: send_window(access),
         }
     }
 

@@ -8,6 +8,7 @@ pub(crate) mod find_deleted;
 pub(crate) mod fingerprint;
 
 pub use baseline::Baseline;
+pub(crate) use entry::send_window;
 pub use find_created::{after_baseline, can_be_searched, find_created, odoo_time};
 pub use find_deleted::find_deleted;
 pub use fingerprint::RequestFingerprint;

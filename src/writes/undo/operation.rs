@@ -11,7 +11,7 @@ use crate::{
     access::{OdooSession, OperationError},
     writes::{
         Baseline, CompletedWrite, RecoveredOutcome, Report, WriteOperation, WritePlan,
-        find_deleted, operation::MAX_ODOO_WORK_TIME,
+        find_deleted, idempotency::send_window, operation::MAX_ODOO_WORK_TIME,
     },
 };
 
@@ -112,17 +112,12 @@ pub(in super::super) async fn reserve_undo(
 ) -> Result<(), OperationError> {
     let stored = load(access, change_id).await?;
     if let Some(used) = &stored.entry.used
-        && (used.done || remaining_seconds(used) > 0)
+        && (used.done || remaining_seconds(access, used) > 0)
     {
         return Err(already_undone_error(used));
     }
     let mut entry = stored.entry.clone();
-    entry.used = Some(UndoAttempt {
-        at: baseline.taken_at,
-        by: by.map(str::to_owned),
-        done: false,
-        newest: baseline.newest_id,
-    });
+    entry.used = Some(reservation(by, baseline));
     if stored.compare_and_replace(&entry).await? {
         return Ok(());
     }
@@ -131,16 +126,31 @@ pub(in super::super) async fn reserve_undo(
     ))
 }
 
-/// Releases a change that was reserved to be undone.
+/// Releases a change that [`reserve_undo`] reserved with the same arguments. One
+/// that another call has reserved since stays reserved.
 pub(in super::super) async fn release_undo(
     access: &OdooSession<'_>,
     change_id: &str,
+    by: Option<&str>,
+    baseline: &Baseline,
 ) -> Result<(), OperationError> {
     let stored = load(access, change_id).await?;
+    if stored.entry.used != Some(reservation(by, baseline)) {
+        return Ok(());
+    }
     let mut entry = stored.entry.clone();
     entry.used = None;
     // If another call has replaced the entry, that one is right.
     stored.compare_and_replace(&entry).await.map(|_replaced| ())
+}
+
+fn reservation(by: Option<&str>, baseline: &Baseline) -> UndoAttempt {
+    UndoAttempt {
+        at: baseline.taken_at,
+        by: by.map(str::to_owned),
+        done: false,
+        newest: baseline.newest_id,
+    }
 }
 
 async fn load(access: &OdooSession<'_>, change_id: &str) -> Result<StoredUndo, OperationError> {
@@ -170,10 +180,12 @@ async fn check_not_undone(
     };
     match probe(access, stored, None, &baseline).await? {
         RecoveredOutcome::Done(_) => Err(already_undone_error(used)),
-        RecoveredOutcome::NotDone | RecoveredOutcome::Unclear(_) if remaining_seconds(used) > 0 => {
+        RecoveredOutcome::NotDone | RecoveredOutcome::Unclear(_)
+            if remaining_seconds(access, used) > 0 =>
+        {
             Err(OperationError::InvalidArgument(format!(
                 "another call is undoing this change, or its response was lost. Nothing was done now; call again in {} s: the gateway then finds out whether it was done",
-                remaining_seconds(used)
+                remaining_seconds(access, used)
             )))
         }
         RecoveredOutcome::Unclear(hint) if stored.entry.kind == UndoKind::Delete => {
@@ -212,8 +224,10 @@ fn already_undone_error(used: &UndoAttempt) -> OperationError {
     ))
 }
 
-/// How long Odoo may still be working on an undo that was begun.
-fn remaining_seconds(used: &UndoAttempt) -> u64 {
+/// How long Odoo may still be working on an undo that was begun, which may have
+/// been queued for a while before it was sent.
+fn remaining_seconds(access: &OdooSession<'_>, used: &UndoAttempt) -> u64 {
     let age = Timestamp::now().duration_since(used.at).unsigned_abs();
-    MAX_ODOO_WORK_TIME.saturating_sub(age).as_secs()
+    let in_flight = MAX_ODOO_WORK_TIME + send_window(access);
+    in_flight.saturating_sub(age).as_secs()
 }

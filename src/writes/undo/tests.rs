@@ -1,18 +1,30 @@
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{
+    super::{Baseline, operation::MAX_ODOO_WORK_TIME},
     current_state::{CurrentLists, CurrentState, current_state},
-    entry::{RequestedValues, UndoEntry, UndoKind},
+    entry::{RequestedValues, UndoEntry, UndoKind, change_key},
     fingerprints::FieldFingerprints,
+    operation::{release_undo, reserve_undo},
     restore::{DeletedLinks, RestoreTarget, grouped},
     tracked_fields::{restorable_fields, tracked_fields, tracked_fields_of_new},
     x2many_lines::X2manyLines,
     x2many_list::list_commands,
 };
-use crate::access::RecordSnapshot;
+use crate::{
+    access::{OdooSession, RecordSnapshot, tests::instance},
+    audit::RequestAudit,
+    elicitation::Elicitation,
+};
+use gatepost_base::Subject;
+use gatepost_identity::{Caller, CallerKind};
 use gatepost_odoo::{FieldName, ModelName, Operation, RecordId, Schema};
+use gatepost_odoo_client::CallStats;
+use gatepost_policy::Policy;
+use gatepost_state::store::StateStore;
 
 fn schema() -> Schema {
     Schema::parse(
@@ -409,4 +421,66 @@ fn state_is_unknown_without_fingerprints_and_requested_values() {
         state_of(&entry, json!({"7": {"phone": "1"}})),
         CurrentState::Reverted
     );
+}
+
+const CHANGE: &str = "abcdefghijkm";
+
+/// Stores an undo entry of the change `CHANGE`, and reserves it for `first` and then
+/// for `second`. Releases `first`, and returns whether each reservation succeeded and
+/// whether a third one does.
+async fn reserve_twice(first: &Baseline, second: &Baseline) -> [bool; 3] {
+    let (instance, policy, store) = (instance(true), Policy::default(), Arc::default());
+    let caller = Caller {
+        issuer: "gatepost".to_owned(),
+        kind: CallerKind::ApiKey,
+        subject: Subject::verified("ada"),
+        name: None,
+        roles: Vec::new(),
+        credential: None,
+    };
+    let access = OdooSession {
+        instance: &instance,
+        policy: &policy,
+        caller: &caller,
+        call_stats: &CallStats::default(),
+        audit: &RequestAudit::disabled(),
+        progress: None,
+        elicitation: Elicitation::confirm_token(),
+        store: &store,
+        in_flight_writes: &Arc::default(),
+    };
+    let entry = serde_json::to_vec(&update_entry(json!({"phone": "1"}), None)).unwrap();
+    let key = change_key(&access, CHANGE);
+    let ttl = Duration::from_mins(5);
+    StateStore::put(&store, &key, entry.into(), ttl)
+        .await
+        .unwrap();
+    let reserve = async |by, baseline| {
+        let reserved = reserve_undo(&access, CHANGE, Some(by), baseline).await;
+        reserved.is_ok()
+    };
+    let reserved = [
+        reserve("first", first).await,
+        reserve("second", second).await,
+    ];
+    let released = release_undo(&access, CHANGE, Some("first"), first).await;
+    released.unwrap();
+    let [one, two] = reserved;
+    [one, two, reserve("third", second).await]
+}
+
+#[tokio::test]
+async fn slow_undo_does_not_release_the_reservation_of_a_later_undo() {
+    let long_ago = Baseline::time_only("2026-01-01T00:00:00Z".parse().unwrap());
+    let now = Baseline::time_only(Timestamp::now());
+    assert_eq!(reserve_twice(&long_ago, &now).await, [true, true, false]);
+}
+
+#[tokio::test]
+async fn undo_that_may_still_be_queued_is_not_begun_again() {
+    // It may have been sent seconds ago, and Odoo still work on it.
+    let begun = Timestamp::now() - MAX_ODOO_WORK_TIME - Duration::from_secs(1);
+    let now = Baseline::time_only(Timestamp::now());
+    let reserved = reserve_twice(&Baseline::time_only(begun), &now).await;
+    assert_eq!(reserved, [true, false, true]);
 }
