@@ -4,26 +4,20 @@ use std::net::SocketAddr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
+use smart_default::SmartDefault;
 
 use super::schema;
 
 /// The listener with `/livez`, `/readyz` and `/metrics`. It has no
 /// authentication, so it must not be reachable from outside.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
     /// The address. Default `127.0.0.1:9090`; an empty text disables the listener.
+    #[default(Some(SocketAddr::from(([127, 0, 0, 1], 9090))))]
     #[serde(deserialize_with = "address_or_off")]
     #[schemars(schema_with = "schema::address_or_off")]
     pub listen: Option<SocketAddr>,
-}
-
-impl Default for Admin {
-    fn default() -> Self {
-        Self {
-            listen: Some(SocketAddr::from(([127, 0, 0, 1], 9090))),
-        }
-    }
 }
 
 /// An address, or `None` for an empty text because TOML has no null.

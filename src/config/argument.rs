@@ -20,35 +20,29 @@ pub struct Arguments(
 
 /// Which values an argument of a method accepts.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Argument {
     /// `boolean`, `id`, `ids`, `integer`, `number` or `text`. Default: `ids`
     /// with `ids_of`, otherwise the type of the values in `allowed`.
-    #[serde(default, rename = "type")]
+    #[serde(rename = "type")]
     pub kind: Option<ArgumentType>,
     /// The values accepted; for `ids`, each of them. Default: any.
-    #[serde(default)]
     #[schemars(schema_with = "schema::list")]
     pub allowed: Option<Vec<Value>>,
     /// The smallest number accepted.
-    #[serde(default)]
     #[schemars(range(min = -1_000_000_000_000_i64, max = 1_000_000_000_000_i64))]
     pub min: Option<i64>,
     /// The largest number accepted.
-    #[serde(default)]
     #[schemars(range(min = -1_000_000_000_000_i64, max = 1_000_000_000_000_i64))]
     pub max: Option<i64>,
     /// The largest number of characters of a text, or of `ids`.
-    #[serde(default)]
     #[schemars(range(min = 0, max = 1_000_000))]
     pub max_length: Option<u32>,
     /// The model of an `id` or `ids`, such as `res.partner`. Only records that the
     /// caller may read are accepted.
-    #[serde(default)]
     #[schemars(schema_with = "schema::model_name")]
     pub ids_of: Option<ModelName>,
     /// Whether every call must have it. Default `false`.
-    #[serde(default)]
     pub required: bool,
 }
 
@@ -99,13 +93,10 @@ impl Argument {
         let kind = self.to_kind()?;
         if let Some(values) = &self.allowed {
             // `allowed` applies to each item of a list.
-            let one = match &kind {
-                ArgumentKind::Ids { model: of, .. } => ArgumentKind::Id(of.clone()),
-                ArgumentKind::Boolean
-                | ArgumentKind::Id(_)
-                | ArgumentKind::Integer(_)
-                | ArgumentKind::Number(_)
-                | ArgumentKind::Text { .. } => kind.clone(),
+            let one = if let ArgumentKind::Ids { model: of, .. } = &kind {
+                ArgumentKind::Id(of.clone())
+            } else {
+                kind.clone()
             };
             let one = gatepost_policy::Argument::of(one);
             if let Some(mismatch) = values.iter().find_map(|value| one.mismatch(value)) {

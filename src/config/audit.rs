@@ -4,11 +4,12 @@ use std::{path::PathBuf, time::Duration};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use smart_default::SmartDefault;
 
 use crate::audit::{ChainKey, JournalSettings, Rotation};
 
 /// Where and how all calls to Odoo are recorded.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 pub struct Audit {
     /// The journal file. Default: none.
@@ -20,30 +21,18 @@ pub struct Audit {
     #[schemars(extend("format" = "path"))]
     pub key_file: Option<PathBuf>,
     /// The size at which the file is rotated, in bytes. Default 64 MiB.
+    #[default(64 << 20)]
     #[schemars(range(min = 65_536, max = 17_179_869_184_u64))]
     pub max_file_bytes: u64,
     /// The age at which the file is rotated, in seconds. Default 0: never.
     #[schemars(range(min = 0, max = 31_622_400))]
     pub max_file_age_s: u64,
     /// How many rotated files are retained. Default 14.
+    #[default(14)]
     #[schemars(range(min = 1, max = 10_000))]
     pub keep_files: u32,
     /// Whether the new values of changed fields are recorded. Default `false`.
     pub include_values: bool,
-}
-
-impl Default for Audit {
-    fn default() -> Self {
-        Self {
-            file: None,
-            stdout: false,
-            key_file: None,
-            max_file_bytes: 64 << 20,
-            max_file_age_s: 0,
-            keep_files: 14,
-            include_values: false,
-        }
-    }
 }
 
 impl Audit {

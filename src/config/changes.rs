@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use smart_default::SmartDefault;
 
 use gatepost_state::store::{Retention, StoreLocation};
 
@@ -11,49 +12,41 @@ use gatepost_state::store::{Retention, StoreLocation};
 ///
 /// In a file; without one in the Redis of `[redis]`; without both in the memory of
 /// the process.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 pub struct Changes {
     /// The file. Default: none.
     #[schemars(extend("format" = "path"))]
     pub file: Option<PathBuf>,
     /// How long an idempotency key is remembered, in hours. Default 24.
+    #[default(24)]
     #[schemars(range(min = 1, max = 8_784))]
     pub keep_keys_hours: u32,
     /// How long a change can be undone, in hours. Default 72.
+    #[default(72)]
     #[schemars(range(min = 1, max = 8_784))]
     pub keep_undo_hours: u32,
     /// How much may be stored to undo one change, in bytes; 0 disables undo. Default 256 KiB.
+    #[default(256 << 10)]
     #[schemars(range(min = 0, max = 1_048_576))]
     pub max_undo_bytes: usize,
     /// How long a change may wait for its approval, in minutes. Default 10.
+    #[default(10)]
     #[schemars(range(min = 1, max = 1_440))]
     pub approval_minutes: u32,
     /// How long a user may take to answer an approval request on the stream of
     /// their call, in minutes. Default 5.
+    #[default(5)]
     #[schemars(range(min = 1, max = 60))]
     pub question_minutes: u32,
     /// The largest size of the store in a file, in MiB. Default 1,024.
+    #[default(1_024)]
     #[schemars(range(min = 4, max = 65_536))]
     pub max_file_mb: u32,
     /// The largest size of the store in memory, in MiB. Default 32.
+    #[default(32)]
     #[schemars(range(min = 4, max = 65_536))]
     pub max_memory_mb: u32,
-}
-
-impl Default for Changes {
-    fn default() -> Self {
-        Self {
-            file: None,
-            keep_keys_hours: 24,
-            keep_undo_hours: 72,
-            max_undo_bytes: 256 << 10,
-            approval_minutes: 10,
-            question_minutes: 5,
-            max_file_mb: 1_024,
-            max_memory_mb: 32,
-        }
-    }
 }
 
 impl Changes {

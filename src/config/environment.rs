@@ -225,20 +225,13 @@ fn is_kubernetes_service_variable(name: &str) -> bool {
 fn suggest_variable(level: &str, schema: SchemaNode<'_>) -> Option<String> {
     schema.properties().find_map(|(section, below)| {
         let rest = level.strip_prefix(section)?.strip_prefix('_')?;
-        let known = match below.schema_type() {
-            SchemaType::Map => {
-                return Some(format!(
-                    "{PREFIX}{}__NAME__KEY",
-                    section.to_ascii_uppercase()
-                ));
-            }
-            SchemaType::Boolean
-            | SchemaType::Fraction
-            | SchemaType::List
-            | SchemaType::Table
-            | SchemaType::Text
-            | SchemaType::Integer => below.child(rest).is_some(),
-        };
-        known.then(|| format!("{PREFIX}{section}__{rest}").to_ascii_uppercase())
+        if below.schema_type() == SchemaType::Map {
+            let section = section.to_ascii_uppercase();
+            return Some(format!("{PREFIX}{section}__NAME__KEY"));
+        }
+        below
+            .child(rest)
+            .is_some()
+            .then(|| format!("{PREFIX}{section}__{rest}").to_ascii_uppercase())
     })
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{default_value, schema};
+use super::schema;
 use gatepost_base::ProviderName;
 
 /// Serves a provider's metadata under the gateway's own name, and gives every
@@ -24,7 +24,11 @@ pub struct Facade {
     /// `http://127.0.0.1` matches every port.
     pub redirect_uris: Vec<String>,
     /// Registrations from one client address per minute. Default 10.
-    #[serde(default = "default_value::u32::<10>")]
+    #[serde(default = "registrations_per_minute")]
     #[schemars(range(min = 1, max = 10_000))]
     pub registrations_per_minute: u32,
+}
+
+fn registrations_per_minute() -> u32 {
+    10
 }

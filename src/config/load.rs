@@ -1,7 +1,5 @@
 //! Loads a configuration from its sources.
 
-use std::collections::BTreeMap;
-
 use figment::value::Value;
 
 use super::{
@@ -62,24 +60,22 @@ pub fn load_schema_valid(sources: &Sources) -> Result<Config, ConfigErrors> {
     }
 }
 
-/// The configured roles, and the location of each rule.
+/// The configured roles, and where their rules are.
 #[derive(Debug)]
 pub struct LocatedRules {
     /// All keys; only the roles are checked.
     pub config: Config,
-    locations: BTreeMap<RuleRef, ConfigLocation>,
     layers: Layers,
 }
 
 impl LocatedRules {
     /// The location of a rule, such as `gatepost.toml at line 7`.
     pub fn location(&self, at: &RuleRef) -> String {
-        match self.locations.get(at) {
-            Some(ConfigLocation::File { path, line, .. }) => {
+        match self.layers.location(&rule_path(at), EntryPart::Value) {
+            ConfigLocation::File { path, line, .. } => {
                 format!("{} at line {line}", path.display())
             }
-            Some(place) => place.to_string(),
-            None => ConfigLocation::NoFile.to_string(),
+            place => place.to_string(),
         }
     }
 
@@ -91,9 +87,7 @@ impl LocatedRules {
         message: String,
         hint: Option<String>,
     ) -> ConfigError {
-        let rule = ["roles", at.role.as_str(), "rules", &at.index.to_string()];
-        let mut whole = rule.map(str::to_owned).to_vec();
-        whole.extend_from_slice(path);
+        let whole = [&rule_path(at)[..], path].concat();
         let location = self.layers.location(&whole, EntryPart::Value);
         ConfigError::new(location, &whole, message, hint)
     }
@@ -114,22 +108,12 @@ pub fn load_rules(sources: &Sources) -> Result<LocatedRules, ConfigErrors> {
     if !errors.is_empty() {
         return Err(ConfigErrors::new(errors));
     }
-    let mut locations = BTreeMap::new();
-    for (name, role) in &config.roles {
-        for index in 0..role.rules.len() {
-            let steps = ["roles", name.as_str(), "rules", &index.to_string()].map(str::to_owned);
-            let at = RuleRef {
-                role: name.clone(),
-                index,
-            };
-            locations.insert(at, layers.location(&steps, EntryPart::Value));
-        }
-    }
-    Ok(LocatedRules {
-        config,
-        locations,
-        layers,
-    })
+    Ok(LocatedRules { config, layers })
+}
+
+/// The path of a rule in the configuration.
+fn rule_path(at: &RuleRef) -> [String; 4] {
+    ["roles", at.role.as_str(), "rules", &at.index.to_string()].map(str::to_owned)
 }
 
 /// Reads only `[admin]`, for `gatepost healthcheck`. Errors in other sections are
@@ -143,9 +127,8 @@ pub fn load_admin(sources: &Sources) -> Result<Admin, ConfigErrors> {
     let Some(schema) = SchemaNode::new(&schema).child("admin") else {
         return Ok(Admin::default());
     };
-    let mut admin = match layers.merged().find_ref("admin") {
-        Some(value) => value.clone(),
-        None => return Ok(Admin::default()),
+    let Some(mut admin) = layers.merged().find_ref("admin").cloned() else {
+        return Ok(Admin::default());
     };
     let mut violations = Vec::new();
     schema.validate(&mut admin, &mut vec!["admin".to_owned()], &mut violations);
@@ -154,12 +137,9 @@ pub fn load_admin(sources: &Sources) -> Result<Admin, ConfigErrors> {
             .deserialize()
             .map_err(|error| ConfigErrors::from(unexpected_error(&error, &layers)));
     }
-    Err(ConfigErrors::new(
-        violations
-            .into_iter()
-            .map(|one| locate_violation(one, &layers))
-            .collect(),
-    ))
+    let violations = violations.into_iter();
+    let errors = violations.map(|one| locate_violation(one, &layers));
+    Err(ConfigErrors::new(errors.collect()))
 }
 
 /// Reads the configuration, and validates it against the schema. Without a

@@ -1,20 +1,21 @@
 //! `[providers.NAME]`: an identity provider.
 
-use std::{fmt, path::PathBuf};
+use std::path::PathBuf;
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use smart_default::SmartDefault;
 
-use super::{default_value, schema};
+use super::{InlineSecret, schema};
 use gatepost_identity::Validation;
 
 /// An OIDC provider (an OAuth authorization server) whose tokens are accepted.
-#[derive(Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, SmartDefault)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["issuer"]))]
 pub struct Provider {
     /// The product, which sets the defaults of other keys. Default `other`.
-    #[serde(default)]
     pub kind: ProviderKind,
     /// Its issuer, exactly as in its metadata and tokens, such as
     /// `https://id.example.com`. A trailing `/` matters.
@@ -22,129 +23,106 @@ pub struct Provider {
     /// How tokens are validated: by introspection (RFC 7662), by signature, or by
     /// both. Default `introspection`; `jwt` for `auth0` and `entra`, which have no
     /// introspection, and for `authentik`.
-    #[serde(default)]
     pub validation: Option<Validation>,
     /// Zitadel: the id of the project for this Odoo. It sets the defaults of
     /// `audiences`, `challenge_scopes` and `role_claims`.
-    #[serde(default)]
     pub project: Option<String>,
     /// The gateway's client there, for introspection. Zitadel's key file has it.
-    #[serde(default)]
     pub client_id: Option<String>,
     /// How the gateway authenticates there. Default `client_secret_basic`, and with
     /// a `key_file` `private_key_jwt`.
-    #[serde(default)]
     pub client_auth: Option<ClientAuthMethod>,
     /// The client's secret. Prefer `client_secret_file`.
-    #[serde(default)]
-    pub client_secret: Option<String>,
+    pub client_secret: Option<InlineSecret>,
     /// The file that holds only the client's secret.
-    #[serde(default)]
     #[schemars(extend("format" = "path"))]
     pub client_secret_file: Option<PathBuf>,
     /// How id and secret are encoded in the header: as in RFC 6749 section 2.3.1,
     /// or `raw` for providers that do not decode. Default `rfc6749`.
-    #[serde(default)]
     pub basic_encoding: BasicEncoding,
     /// The client's private key for `private_key_jwt`: Zitadel's key file as
     /// downloaded, a PEM, or a JWK.
-    #[serde(default)]
     #[schemars(extend("format" = "path"))]
     pub key_file: Option<PathBuf>,
     /// The id (`kid`) of that key, if the file does not have it.
-    #[serde(default)]
     pub key_id: Option<String>,
     /// The audience (`aud`) of client assertions. Default: the issuer.
-    #[serde(default)]
     pub assertion_audience: Option<String>,
     /// The introspection endpoint. Default: from its metadata.
-    #[serde(default)]
     pub introspection_url: Option<String>,
     /// The URL of its keys. Default: from its metadata.
-    #[serde(default)]
     pub jwks_url: Option<String>,
     /// Whether it signs introspection responses (RFC 9701). Default `false`.
-    #[serde(default)]
     pub signed_introspection: bool,
     /// The signature algorithms accepted.
     /// Default `["RS256", "PS256", "ES256", "EdDSA"]`.
-    #[serde(default = "algorithms")]
+    #[default(algorithms())]
     pub algorithms: Vec<String>,
     /// Whether a JWT must be marked as an access token (`typ: at+jwt`, RFC 9068).
     /// Default `true` for `other`, otherwise `false`.
-    #[serde(default)]
     pub require_at_jwt: Option<bool>,
     /// Claims with roles or groups, as JSON pointers (RFC 6901) to an object of
     /// roles, a list, or words. The default depends on the kind.
-    #[serde(default)]
     pub role_claims: Option<Vec<String>>,
     /// Claims with scopes, as JSON pointers. Default `["/scope", "/scp"]`.
-    #[serde(default = "scope_claims")]
+    #[default(scope_claims())]
     pub scope_claims: Vec<String>,
     /// Whether another login can give a token more scopes. Default `scope`; for
     /// `zitadel`, which does not grant the gateway's scopes, `none`.
-    #[serde(default)]
     pub step_up: Option<StepUp>,
     /// Whether tokens without expiry are accepted. Default `false`.
-    #[serde(default)]
     pub allow_no_exp: bool,
     /// Whether the provider may omit the type of a token. Then refresh tokens may
     /// be accepted as access tokens. Default `false`.
-    #[serde(default)]
     pub allow_missing_token_type: bool,
     /// Zitadel: whether personal access tokens are accepted; they pass the
     /// audience check of every project. Default `false`.
-    #[serde(default)]
     pub allow_pat: bool,
     /// Hosts of its endpoints besides the issuer's own.
-    #[serde(default)]
     pub endpoint_hosts: Vec<String>,
     /// Private networks in which it may be, such as `10.0.0.0/8`.
-    #[serde(default)]
     #[schemars(schema_with = "schema::networks")]
     pub private_networks: Vec<IpNet>,
     /// PEM certificates to trust instead of the system's.
-    #[serde(default)]
     #[schemars(extend("format" = "path"))]
     pub ca_file: Option<PathBuf>,
     /// How long a connection may take, in milliseconds. Default 1,000.
-    #[serde(default = "default_value::u64::<1_000>")]
+    #[default(1_000)]
     #[schemars(range(min = 10, max = 30_000))]
     pub connect_timeout_ms: u64,
     /// How long one request may take, in milliseconds. Default 3,000.
-    #[serde(default = "default_value::u64::<3_000>")]
+    #[default(3_000)]
     #[schemars(range(min = 10, max = 30_000))]
     pub timeout_ms: u64,
     /// Concurrent requests; a quarter is reserved for tokens that were valid
     /// before. Default 64.
-    #[serde(default = "default_value::usize::<64>")]
+    #[default(64)]
     #[schemars(range(min = 1, max = 1_000))]
     pub max_in_flight: usize,
     /// How long a request may wait in the queue, in milliseconds. Default 250.
-    #[serde(default = "default_value::u64::<250>")]
+    #[default(250)]
     #[schemars(range(min = 0, max = 10_000))]
     pub max_wait_ms: u64,
     /// How long a valid token is cached, in seconds. A revoked token still works
     /// for that long. Default 60.
-    #[serde(default = "default_value::u64::<60>")]
+    #[default(60)]
     #[schemars(range(min = 0, max = 300))]
     pub cache_ttl_s: u64,
     /// How long an invalid token is cached, in seconds. Default 5.
-    #[serde(default = "default_value::u64::<5>")]
+    #[default(5)]
     #[schemars(range(min = 0, max = 30))]
     pub negative_ttl_s: u64,
     /// How long ago the token of a write may have been validated, in seconds.
     /// Default 10.
-    #[serde(default = "default_value::u64::<10>")]
+    #[default(10)]
     #[schemars(range(min = 0, max = 300))]
     pub write_max_age_s: u64,
     /// How much longer a cached token is accepted for reading while the provider is
     /// unavailable, in seconds. Default 0.
-    #[serde(default)]
     #[schemars(range(min = 0, max = 60))]
     pub stale_if_error_s: u64,
     /// How far its clock may differ from the gateway's, in seconds. Default 5.
-    #[serde(default = "default_value::u64::<5>")]
+    #[default(5)]
     #[schemars(range(min = 0, max = 60))]
     pub clock_skew_s: u64,
 }
@@ -310,17 +288,4 @@ fn algorithms() -> Vec<String> {
 }
 fn scope_claims() -> Vec<String> {
     ["/scope", "/scp"].map(str::to_owned).into()
-}
-
-// Not derived: that would print the secret.
-impl fmt::Debug for Provider {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Provider")
-            .field("kind", &self.kind)
-            .field("issuer", &self.issuer)
-            .field("validation", &self.validation())
-            .field("client_id", &self.client_id)
-            .field("client_secret", &self.client_secret.as_ref().map(|_| ".."))
-            .finish_non_exhaustive()
-    }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
+use smart_default::SmartDefault;
 
 use super::{Approval, Arguments, RoleLimits, Writes, schema};
 use gatepost_base::CredentialName;
@@ -12,36 +13,33 @@ use gatepost_odoo::{Domain, MethodName, Operation};
 use gatepost_policy::{self, Pattern};
 
 /// A role: a list of rules, each of which allows or denies something.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, SmartDefault)]
+#[serde(deny_unknown_fields, default)]
 pub struct Role {
     /// The credential of the Odoo user that calls with this role act as, such as
     /// `sales`. Default: the instance's own API key.
-    #[serde(default)]
     #[schemars(schema_with = "schema::credential_name")]
     pub credential: Option<CredentialName>,
     /// A stricter limit on writes than the instance's: `read_only`, `confirm` or
     /// `direct`. Default `direct`: no stricter.
-    #[serde(default = "Writes::direct")]
+    #[default(Writes::Direct)]
     pub writes: Writes,
     /// Who confirms a change: `client` or `human`, as in the instance.
     /// Default `client`.
-    #[serde(default)]
     pub approval: Approval,
     /// Limits for its callers that differ from `[limits]`.
-    #[serde(default)]
     pub limits: Option<RoleLimits>,
     /// The rules (`[[roles.NAME.rules]]`).
-    #[serde(default)]
     pub rules: Vec<Rule>,
 }
 
 /// Something that a role allows or denies.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, SmartDefault)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["models"]))]
 pub struct Rule {
     /// Instances by name or pattern. Default: every instance.
-    #[serde(default = "every_name")]
+    #[default(every_name())]
     #[schemars(schema_with = "schema::patterns")]
     pub instances: Vec<Pattern>,
     /// Models by name or pattern, such as `["res.partner", "sale.*"]`.
@@ -49,51 +47,32 @@ pub struct Rule {
     pub models: Vec<Pattern>,
     /// The operations on them. Default `["read"]`; in a rule with `deny` all; in a
     /// rule with `methods` none.
-    #[serde(default)]
     #[schemars(schema_with = "schema::operations")]
     pub operations: Option<Vec<Operation>>,
     /// Methods of the models that may be called, such as `["action_confirm"]`.
     /// Reading the records needs another rule.
-    #[serde(default)]
     #[schemars(schema_with = "schema::method_names")]
     pub methods: Vec<MethodName>,
     /// Which arguments methods accept, by method and argument. A method that is not
     /// listed here accepts any.
-    #[serde(default)]
     #[schemars(extend("propertyNames" = { "format": "method-name" }))]
     pub arguments: BTreeMap<MethodName, Arguments>,
     /// Fields that may be read, by name or pattern. Default: all but secret ones.
     /// In a rule with `deny`: the fields denied; `*` denies the whole model.
-    #[serde(default = "every_name")]
+    #[default(every_name())]
     #[schemars(schema_with = "schema::patterns")]
     pub fields: Vec<Pattern>,
     /// Exceptions to `fields`.
-    #[serde(default)]
     #[schemars(schema_with = "schema::patterns")]
     pub hidden_fields: Vec<Pattern>,
     /// Which of the readable fields may be written. Default: all.
-    #[serde(default)]
     #[schemars(schema_with = "schema::patterns")]
     pub write_fields: Option<Vec<Pattern>>,
     /// The records that the rule applies to, as an Odoo domain. Default: all.
-    #[serde(default)]
     #[schemars(schema_with = "schema::list")]
     pub domain: Vec<Value>,
     /// Whether the rule denies what it names, whatever other rules allow.
-    #[serde(default)]
     pub deny: bool,
-}
-
-impl Default for Role {
-    fn default() -> Self {
-        Self {
-            credential: None,
-            writes: Writes::direct(),
-            approval: Approval::default(),
-            limits: None,
-            rules: Vec::new(),
-        }
-    }
 }
 
 impl Role {

@@ -107,18 +107,11 @@ impl<'a> SchemaNode<'a> {
 
     /// The schema of this key.
     pub(super) fn child(self, key: &str) -> Option<Self> {
-        match self.schema_type() {
-            SchemaType::Map => self.element(),
-            SchemaType::Table => self
-                .properties()
-                .find(|(name, _)| *name == key)
-                .map(|(_, schema)| schema),
-            SchemaType::Boolean
-            | SchemaType::Fraction
-            | SchemaType::List
-            | SchemaType::Text
-            | SchemaType::Integer => None,
+        if self.schema_type() == SchemaType::Map {
+            return self.element();
         }
+        let found = self.properties().find(|(name, _)| *name == key);
+        found.map(|(_, schema)| schema)
     }
 
     /// The schema of the entries of a list or map.

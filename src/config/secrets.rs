@@ -1,8 +1,10 @@
 //! The secrets of a configuration, as read from it and its files.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, ops::Deref, sync::Arc};
 
 use http::HeaderMap;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use crate::audit::ChainKey;
 use gatepost_base::{CredentialName, InstanceName, ProviderName};
@@ -27,4 +29,23 @@ pub struct Secrets {
     pub redis_password: Option<RedisPassword>,
     /// The key of the audit journal's hash chain.
     pub audit_key: Option<ChainKey>,
+}
+
+/// A secret that is written in the configuration itself.
+#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct InlineSecret(String);
+
+impl Deref for InlineSecret {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for InlineSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"..\"")
+    }
 }

@@ -5,15 +5,17 @@ use std::{net::SocketAddr, path::PathBuf};
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use smart_default::SmartDefault;
 
 use super::schema;
 use gatepost_base::RoleName;
 
 /// Where and how clients connect.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 pub struct Server {
     /// Addresses to listen on. Default `127.0.0.1:8080`.
+    #[default(vec![SocketAddr::from(([127, 0, 0, 1], 8080))])]
     #[schemars(schema_with = "schema::addresses")]
     pub listen: Vec<SocketAddr>,
     /// Certificate and key; without them the listeners use plain HTTP.
@@ -36,32 +38,41 @@ pub struct Server {
     /// clients need it, RFC 6750 advises against it. Default `false`.
     pub challenge_always_error: bool,
     /// The largest request body, in bytes. Default 1 MiB.
+    #[default(1 << 20)]
     #[schemars(range(min = 1_024, max = 1_073_741_824))]
     pub max_body_bytes: usize,
     /// The largest request head, in bytes. Default 16 KiB.
+    #[default(16 << 10)]
     #[schemars(range(min = 1_024, max = 1_048_576))]
     pub max_header_bytes: usize,
     /// How long a client may take to send a request head, and how long a
     /// connection may be idle, in milliseconds. Default 15,000.
+    #[default(15_000)]
     #[schemars(range(min = 100, max = 600_000))]
     pub header_timeout_ms: u64,
     /// How long a client may take to send a body, in milliseconds. Default 30,000.
+    #[default(30_000)]
     #[schemars(range(min = 100, max = 3_600_000))]
     pub body_timeout_ms: u64,
     /// How long one write to a client may take, in milliseconds. Default 30,000.
+    #[default(30_000)]
     #[schemars(range(min = 100, max = 3_600_000))]
     pub write_timeout_ms: u64,
     /// When the response of a running call becomes an event stream, so that
     /// proxies do not close the connection, in milliseconds. Default 10,000.
+    #[default(10_000)]
     #[schemars(range(min = 0, max = 600_000))]
     pub event_stream_after_ms: u64,
     /// How often such a stream gets a comment line, in milliseconds. Default 15,000.
+    #[default(15_000)]
     #[schemars(range(min = 100, max = 600_000))]
     pub heartbeat_ms: u64,
     /// How long calls may continue after SIGTERM, in milliseconds. Default 30,000.
+    #[default(30_000)]
     #[schemars(range(min = 0, max = 3_600_000))]
     pub drain_timeout_ms: u64,
     /// Concurrent connections; more wait in the kernel's queue. Default 10,000.
+    #[default(10_000)]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_connections: usize,
 }
@@ -76,27 +87,4 @@ pub struct Tls {
     /// PEM file with the private key.
     #[schemars(extend("format" = "path"))]
     pub key_file: PathBuf,
-}
-
-impl Default for Server {
-    fn default() -> Self {
-        Self {
-            listen: vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
-            tls: None,
-            anonymous_role: None,
-            allowed_origins: Vec::new(),
-            allowed_hosts: Vec::new(),
-            trusted_proxies: Vec::new(),
-            challenge_always_error: false,
-            max_body_bytes: 1 << 20,
-            max_header_bytes: 16 << 10,
-            header_timeout_ms: 15_000,
-            body_timeout_ms: 30_000,
-            write_timeout_ms: 30_000,
-            event_stream_after_ms: 10_000,
-            heartbeat_ms: 15_000,
-            drain_timeout_ms: 30_000,
-            max_connections: 10_000,
-        }
-    }
 }

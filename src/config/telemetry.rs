@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use smart_default::SmartDefault;
 
 /// Where traces are sent. Metrics are always on the admin listener.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, SmartDefault)]
 #[serde(deny_unknown_fields, default)]
 pub struct Telemetry {
     /// A collector that accepts OTLP over HTTP, such as `http://collector:4318`.
@@ -20,23 +21,12 @@ pub struct Telemetry {
     pub otlp_ca_file: Option<PathBuf>,
     /// The fraction of traces sampled, if they begin in the gateway. A trace that
     /// a client began follows the client's decision. Default 1.
+    #[default(1.0)]
     #[schemars(range(min = 0, max = 1))]
     pub sample_ratio: f64,
     /// The service name in traces. Default `gatepost`.
+    #[default("gatepost".to_owned())]
     pub service_name: String,
     /// Whether traces include the caller's subject. Default `false`.
     pub include_caller: bool,
-}
-
-impl Default for Telemetry {
-    fn default() -> Self {
-        Self {
-            otlp_url: None,
-            otlp_headers_file: None,
-            otlp_ca_file: None,
-            sample_ratio: 1.0,
-            service_name: "gatepost".to_owned(),
-            include_caller: false,
-        }
-    }
 }

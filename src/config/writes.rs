@@ -30,11 +30,6 @@ pub enum Approval {
 }
 
 impl Writes {
-    /// The default of a role, which adds no restriction.
-    pub(super) fn direct() -> Self {
-        Self::Direct
-    }
-
     /// The mode that both keys give together.
     pub fn to_mode(self, approval: Approval) -> WriteMode {
         match (self, approval) {
