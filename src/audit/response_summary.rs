@@ -1,11 +1,7 @@
 //! The summary of a response in an audit record.
 
-use std::fmt;
-
-use serde::{
-    Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
-};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::record::MAX_IDS;
 use gatepost_odoo::{Operation, RecordId};
@@ -30,120 +26,40 @@ impl ResponseSummary {
         let size_bytes = answer.len();
         let returns_records = effect.is_read() || effect == Operation::Create;
         let is_list = returns_records && answer.trim_ascii_start().starts_with(b"[");
-        let rows = is_list.then(|| serde_json::from_slice::<RowIds>(answer).ok());
+        // Unparsed, because only the ids of the rows are read.
+        let rows = is_list.then(|| serde_json::from_slice::<Vec<&RawValue>>(answer).ok());
         let Some(rows) = rows.flatten() else {
             return Self {
                 size_bytes,
                 ..Self::default()
             };
         };
+        let mut ids: Vec<RecordId> = rows.iter().filter_map(|row| row_id(row)).collect();
+        let ids_count = ids.len();
+        ids.truncate(MAX_IDS);
         Self {
             size_bytes,
-            rows: Some(rows.count),
-            ids: rows.ids,
-            ids_count: rows.ids_count,
+            rows: Some(rows.len()),
+            ids,
+            ids_count,
         }
-    }
-}
-
-/// The ids in a list; the rest is skipped.
-#[derive(Default)]
-struct RowIds {
-    count: usize,
-    ids: Vec<RecordId>,
-    ids_count: usize,
-}
-
-impl<'de> Deserialize<'de> for RowIds {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct RowIdsVisitor;
-
-        impl<'de> Visitor<'de> for RowIdsVisitor {
-            type Value = RowIds;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<RowIds, A::Error> {
-                let mut rows = RowIds::default();
-                while let Some(RowId(id)) = items.next_element()? {
-                    rows.count += 1;
-                    if let Some(id) = id {
-                        rows.ids_count += 1;
-                        if rows.ids.len() < MAX_IDS {
-                            rows.ids.push(id);
-                        }
-                    }
-                }
-                Ok(rows)
-            }
-        }
-
-        deserializer.deserialize_seq(RowIdsVisitor)
     }
 }
 
 /// The id of one row: `{"id": 7, …}` of `search_read`, `[7, "…"]` of
 /// `name_search`, or `7` of `search`.
-struct RowId(Option<RecordId>);
+fn row_id(row: &RawValue) -> Option<RecordId> {
+    #[derive(Deserialize)]
+    struct Row<'a> {
+        #[serde(borrow)]
+        id: &'a RawValue,
+    }
 
-impl<'de> Deserialize<'de> for RowId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct RowIdVisitor;
-
-        impl<'de> Visitor<'de> for RowIdVisitor {
-            type Value = RowId;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a row")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<RowId, A::Error> {
-                let mut id = None;
-                while let Some(name) = members.next_key::<std::borrow::Cow<'_, str>>()? {
-                    if name == "id" {
-                        id = members.next_value::<RowId>()?.0;
-                    } else {
-                        members.next_value::<IgnoredAny>()?;
-                    }
-                }
-                Ok(RowId(id))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<RowId, A::Error> {
-                let first = items.next_element::<RowId>()?.and_then(|row| row.0);
-                while items.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(RowId(first))
-            }
-
-            fn visit_i64<E>(self, number: i64) -> Result<RowId, E> {
-                Ok(RowId(RecordId::try_from(number).ok()))
-            }
-
-            fn visit_u64<E>(self, number: u64) -> Result<RowId, E> {
-                let number = i64::try_from(number).ok();
-                Ok(RowId(number.and_then(|id| RecordId::try_from(id).ok())))
-            }
-
-            fn visit_f64<E>(self, _: f64) -> Result<RowId, E> {
-                Ok(RowId(None))
-            }
-
-            fn visit_bool<E>(self, _: bool) -> Result<RowId, E> {
-                Ok(RowId(None))
-            }
-
-            fn visit_str<E>(self, _: &str) -> Result<RowId, E> {
-                Ok(RowId(None))
-            }
-
-            fn visit_unit<E>(self) -> Result<RowId, E> {
-                Ok(RowId(None))
-            }
-        }
-
-        deserializer.deserialize_any(RowIdVisitor)
+    let json = row.get();
+    match json.as_bytes().first()? {
+        b'{' => row_id(serde_json::from_str::<Row<'_>>(json).ok()?.id),
+        b'[' => row_id(serde_json::from_str::<Vec<&RawValue>>(json).ok()?.first()?),
+        _ => RecordId::try_from(serde_json::from_str::<i64>(json).ok()?).ok(),
     }
 }
 
