@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -17,11 +17,11 @@ use rustls::{
     sign::CertifiedKey,
     version::{TLS12, TLS13},
 };
-use sha2::{Digest, Sha256};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::config::Tls;
+use gatepost_base::{digest::parts_digest, sync::lock};
 
 /// How often the files are checked.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
@@ -75,7 +75,7 @@ impl Certificate {
     /// [`BadCertificate`].
     pub(super) fn load(files: &Tls) -> Result<Self, BadCertificate> {
         let (certificate, key) = read_files(files)?;
-        let fingerprint = fingerprint(&certificate, &key);
+        let fingerprint = parts_digest(&[&certificate, &key]);
         Ok(Self {
             current: ArcSwap::from_pointee(parse(files, &certificate, &key)?),
             files: files.clone(),
@@ -138,16 +138,9 @@ impl Certificate {
     /// Whether the files changed.
     fn reload_if_changed(&self) -> Result<bool, BadCertificate> {
         let (certificate, key) = read_files(&self.files)?;
-        let fingerprint = fingerprint(&certificate, &key);
-        {
-            let mut last = self
-                .last_fingerprint
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            if *last == fingerprint {
-                return Ok(false);
-            }
-            *last = fingerprint;
+        let fingerprint = parts_digest(&[&certificate, &key]);
+        if std::mem::replace(&mut *lock(&self.last_fingerprint), fingerprint) == fingerprint {
+            return Ok(false);
         }
         let current = parse(&self.files, &certificate, &key)?;
         self.current.store(Arc::new(current));
@@ -216,12 +209,4 @@ fn parse(files: &Tls, certificate: &[u8], key: &[u8]) -> Result<CertifiedKey, Ba
     ))?;
     CertifiedKey::from_der(chain, key, &ring::default_provider())
         .map_err(BadCertificate::UnusablePair)
-}
-
-fn fingerprint(certificate: &[u8], key: &[u8]) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    hash.update(certificate.len().to_le_bytes());
-    hash.update(certificate);
-    hash.update(key);
-    hash.finalize().into()
 }

@@ -25,9 +25,9 @@ use super::{
     exchange::Exchange,
     listener::{ConnectionHandler, Listener, Listeners},
     request_handler::RequestHandler,
-    shutdown::{OnShutdown, Reload, ShutdownHandle, SignalHandler, Signals},
+    shutdown::{Reload, ShutdownHandle, SignalHandler, Signals},
 };
-use crate::{access::InFlightWrites, config, telemetry::Telemetry};
+use crate::{config, telemetry::Telemetry};
 
 /// The maximum number of concurrent connections to the admin listener.
 const ADMIN_CONNECTIONS: usize = 64;
@@ -37,11 +37,7 @@ pub struct Edge {
     listeners: Listeners,
     addresses: Vec<SocketAddr>,
     admin_address: Option<SocketAddr>,
-    certificate: Option<Arc<Certificate>>,
-    drain: Arc<Drain>,
-    telemetry: Arc<Telemetry>,
-    on_shutdown: OnShutdown,
-    in_flight_writes: Arc<InFlightWrites>,
+    signal_handler: SignalHandler,
 }
 
 /// Why the edge cannot open.
@@ -136,13 +132,17 @@ impl Edge {
             },
             addresses,
             admin_address,
-            certificate,
-            drain,
-            telemetry: Arc::clone(telemetry),
-            in_flight_writes: gateway.load().in_flight_writes(),
-            on_shutdown: {
-                let gateway = Arc::clone(gateway);
-                Box::new(move || gateway.load().cancel_pending())
+            signal_handler: SignalHandler {
+                drain,
+                certificate,
+                reload: None,
+                signals: Mutex::new(None),
+                telemetry: Arc::clone(telemetry),
+                in_flight_writes: gateway.load().in_flight_writes(),
+                on_shutdown: {
+                    let gateway = Arc::clone(gateway);
+                    Box::new(move || gateway.load().cancel_pending())
+                },
             },
         })
     }
@@ -160,7 +160,7 @@ impl Edge {
 
     /// Stops this edge once it runs.
     pub fn shutdown_handle(&self) -> ShutdownHandle {
-        ShutdownHandle(Arc::clone(&self.drain))
+        ShutdownHandle(Arc::clone(&self.signal_handler.drain))
     }
 
     /// Serves until it is shut down: by SIGTERM or SIGINT, or by its
@@ -169,11 +169,15 @@ impl Edge {
     /// called from asynchronous code, because it creates its own runtime.
     pub fn run(self, reload: Option<Reload>) {
         // Before clients can know that the edge is there.
-        let signals = reload.as_ref().and_then(|_| Signals::install());
+        let signal_handler = SignalHandler {
+            signals: Mutex::new(reload.as_ref().and_then(|_| Signals::install())),
+            reload,
+            ..self.signal_handler
+        };
         info!(
             addresses = ?self.addresses,
             admin_address = self.admin_address.map(tracing::field::display),
-            tls = self.certificate.is_some(),
+            tls = signal_handler.certificate.is_some(),
             "Opened the listeners"
         );
         let threads = thread::available_parallelism().map_or(1, usize::from);
@@ -191,15 +195,7 @@ impl Edge {
         server.bootstrap();
         server.add_service(self.listeners);
         server.run(RunArgs {
-            shutdown_signal: Box::new(SignalHandler {
-                drain: self.drain,
-                certificate: self.certificate,
-                reload,
-                signals: Mutex::new(signals),
-                telemetry: self.telemetry,
-                on_shutdown: self.on_shutdown,
-                in_flight_writes: self.in_flight_writes,
-            }),
+            shutdown_signal: Box::new(signal_handler),
         });
     }
 }

@@ -22,9 +22,6 @@ use crate::{access::InFlightWrites, telemetry::Telemetry};
 /// gateway and swap it in. A panic in it is logged and changes nothing.
 pub type Reload = Box<dyn Fn() + Send + Sync>;
 
-/// What is done first at shutdown.
-pub(super) type OnShutdown = Box<dyn Fn() + Send + Sync>;
-
 /// Stops a running [`super::Edge`], as SIGTERM does.
 #[derive(Clone, Debug)]
 pub struct ShutdownHandle(pub(super) Arc<Drain>);
@@ -50,7 +47,7 @@ pub(super) struct SignalHandler {
     /// Flushed at the end.
     pub(super) telemetry: Arc<Telemetry>,
     /// Ends the calls that wait for users, who may take longer than the limit.
-    pub(super) on_shutdown: OnShutdown,
+    pub(super) on_shutdown: Box<dyn Fn() + Send + Sync>,
     /// Writes that were sent; their clients may have disconnected.
     pub(super) in_flight_writes: Arc<InFlightWrites>,
 }

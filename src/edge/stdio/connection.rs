@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -25,7 +25,7 @@ use crate::{
     edge::{exchange::catch_panic, request_guard::RequestGuard, request_handler::RequestHandler},
     telemetry::Telemetry,
 };
-use gatepost_base::InstanceName;
+use gatepost_base::{InstanceName, sync::lock};
 
 /// The maximum number of concurrent calls.
 const MAX_CONCURRENT_CALLS: usize = 16;
@@ -67,14 +67,14 @@ pub async fn serve<H: RequestHandler>(
     let limit = H::terms(&request).max_body_bytes;
     let (sender, messages) = mpsc::channel(MAX_QUEUED_CALLS);
     let mut writer = tokio::spawn(write_lines(messages, output));
-    let connection = StdioConnection {
+    let connection = Arc::new(StdioConnection {
         gateway: Arc::clone(gateway),
         instance: instance.clone(),
         telemetry: Arc::clone(telemetry),
-        call_permits: Arc::new(Semaphore::new(MAX_CONCURRENT_CALLS)),
-        session: Arc::default(),
+        call_permits: Semaphore::new(MAX_CONCURRENT_CALLS),
+        session: Mutex::default(),
         output: sender,
-    };
+    });
     let read = tokio::select! {
         read = connection.read_messages(BufReader::new(input), limit, drain_timeout) => read,
         // It ends before its senders only if it failed.
@@ -91,31 +91,17 @@ struct StdioConnection<H> {
     gateway: Arc<ArcSwap<H>>,
     instance: InstanceName,
     telemetry: Arc<Telemetry>,
-    call_permits: Arc<Semaphore>,
+    call_permits: Semaphore,
     /// The id from the last `initialize`: clients over HTTP send it with each
     /// request, and here the transport adds it.
-    session: Arc<Mutex<Option<Box<str>>>>,
+    session: Mutex<Option<Box<str>>>,
     output: mpsc::Sender<Bytes>,
-}
-
-// By hand, because a derived one would require `H: Clone`.
-impl<H> Clone for StdioConnection<H> {
-    fn clone(&self) -> Self {
-        Self {
-            gateway: Arc::clone(&self.gateway),
-            instance: self.instance.clone(),
-            telemetry: Arc::clone(&self.telemetry),
-            call_permits: Arc::clone(&self.call_permits),
-            session: Arc::clone(&self.session),
-            output: self.output.clone(),
-        }
-    }
 }
 
 impl<H: RequestHandler> StdioConnection<H> {
     /// Reads until the input ends, then waits for the calls that still run.
     async fn read_messages(
-        self,
+        self: Arc<Self>,
         mut input: impl AsyncBufReadExt + Unpin,
         limit: usize,
         drain_timeout: Duration,
@@ -155,7 +141,7 @@ impl<H: RequestHandler> StdioConnection<H> {
             if kind != StdioMessageKind::Response && !id.is_null() {
                 cancellable.insert(id.to_string(), cancel);
             }
-            let call = self.clone().handle_message(message, kind, id, cancelled);
+            let call = Arc::clone(&self).handle_message(message, kind, id, cancelled);
             if kind == StdioMessageKind::Response {
                 // At once: a call waits for it, and the input may end with it.
                 call.await;
@@ -172,7 +158,7 @@ impl<H: RequestHandler> StdioConnection<H> {
     }
 
     async fn handle_message(
-        self,
+        self: Arc<Self>,
         message: Bytes,
         kind: StdioMessageKind,
         id: Value,
@@ -198,7 +184,7 @@ impl<H: RequestHandler> StdioConnection<H> {
             };
             let gateway = self.gateway.load_full();
             // For each message, because a reload may have changed the permissions.
-            let session = self.lock_session().clone();
+            let session = lock(&self.session).clone();
             let request = gateway.accept_stdio(&self.instance, session.as_deref())?;
             let messages = Some(self.output.clone());
             let call = gateway.handle_body(&request, message, messages, &mut guard.log);
@@ -216,7 +202,7 @@ impl<H: RequestHandler> StdioConnection<H> {
             Some(Ok(response)) => {
                 // Before the client reads it and sends its next call.
                 if kind == StdioMessageKind::Initialize {
-                    *self.lock_session() = session_id(&response);
+                    *lock(&self.session) = session_id(&response);
                 }
                 response_line(&response, &id)
             }
@@ -235,10 +221,6 @@ impl<H: RequestHandler> StdioConnection<H> {
             self.send(line).await;
         }
         guard.responded();
-    }
-
-    fn lock_session(&self) -> MutexGuard<'_, Option<Box<str>>> {
-        self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn send(&self, line: Bytes) {
