@@ -92,13 +92,12 @@ impl ActingRoles<'_> {
         }
         lines.push(format!("  acts as  {}", self.describe_credential()));
         let limits = self.limits(&question.action).into_iter();
-        let limits = limits.map(|(_, what, allowance)| match what {
-            LimitUnit::Amount(of) => format!("{} {of} a minute", allowance.refill_per_minute()),
-            LimitUnit::Calls(of) => format!(
-                "{of} {} a minute, {} at once",
-                allowance.refill_per_minute(),
-                allowance.burst()
-            ),
+        let limits = limits.map(|(name, calls, allowance)| {
+            let rate = allowance.refill_per_minute();
+            match calls {
+                Some(calls) => format!("{calls} {rate} a minute, {} at once", allowance.burst()),
+                None => format!("{rate} {name} a minute"),
+            }
         });
         let limits: Vec<String> = limits.collect();
         lines.push(format!("  limits   {}", limits.join("; ")));
@@ -190,40 +189,24 @@ impl ActingRoles<'_> {
         }
     }
 
-    /// The limits that such a call counts against.
-    fn limits(&self, action: &Action) -> Vec<(&'static str, LimitUnit, Rate)> {
+    /// The limits that such a call counts against: the name, which calls it counts if
+    /// it is not an amount of data, and the rate.
+    fn limits(&self, action: &Action) -> [(&'static str, Option<&'static str>, Rate); 5] {
         let rates = self.config.rates();
         let own = rates.for_roles(self.roles);
         let of_class = if is_write(action) {
-            ("write", LimitUnit::Calls("changes"), own.write)
+            ("write", Some("changes"), own.write)
         } else {
-            ("read", LimitUnit::Calls("reads"), own.read)
+            ("read", Some("reads"), own.read)
         };
-        vec![
+        [
             of_class,
-            (
-                "caller",
-                LimitUnit::Calls("all calls of a caller"),
-                own.calls,
-            ),
-            ("rows", LimitUnit::Amount("rows"), own.rows),
-            ("bytes", LimitUnit::Amount("bytes"), own.bytes),
-            (
-                "instance",
-                LimitUnit::Calls("all callers here"),
-                rates.instance,
-            ),
+            ("caller", Some("all calls of a caller"), own.calls),
+            ("rows", None, own.rows),
+            ("bytes", None, own.bytes),
+            ("instance", Some("all callers here"), rates.instance),
         ]
     }
-}
-
-/// What a limit counts.
-#[derive(Clone, Copy)]
-enum LimitUnit {
-    /// Data read from Odoo.
-    Amount(&'static str),
-    /// Calls.
-    Calls(&'static str),
 }
 
 fn is_write(action: &Action) -> bool {

@@ -33,7 +33,7 @@ use error::CliError;
     version,
     long_version = version::long(),
     about = "The gateway between AI assistants (MCP) and Odoo",
-    after_help = AFTER_HELP,
+    after_help = format!("Examples:\n{}{AFTER_HELP}", demo_example("  gatepost demo\n")),
     arg_required_else_help = true,
     disable_help_subcommand = true
 )]
@@ -63,10 +63,13 @@ enum Command {
     Healthcheck(healthcheck::Healthcheck),
 }
 
-const AFTER_HELP: &str = "\
-Examples:
-  gatepost demo
-  gatepost check --config config/gatepost.toml
+/// An example of the demo in a help text; none in a program without it.
+const fn demo_example(line: &str) -> &str {
+    if cfg!(feature = "demo") { line } else { "" }
+}
+
+/// The rest of the help, after the first example.
+const AFTER_HELP: &str = "  gatepost check --config config/gatepost.toml
   gatepost key new --config config/gatepost.toml --role reader --name laptop
   gatepost serve --config config/gatepost.toml
   ODOO_URL=https://odoo.example.com ODOO_DB=prod ODOO_API_KEY=… gatepost serve

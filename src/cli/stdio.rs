@@ -7,6 +7,7 @@ use clap::Args;
 use super::{
     CliError,
     check::print_warnings,
+    demo_example,
     names::choose_instance,
     serve::{build_gateway, build_telemetry, close_stores},
 };
@@ -24,14 +25,13 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 const TRACE_FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_help = format!("\
 Examples:
   gatepost stdio --config config/gatepost.toml --instance production
-  gatepost stdio --demo
-  claude mcp add odoo -- gatepost stdio --config /etc/gatepost.toml --instance production
+{}  claude mcp add odoo -- gatepost stdio --config /etc/gatepost.toml --instance production
 
 A client starts this itself: it speaks MCP over standard input and output, and logs
-to standard error.")]
+to standard error.", demo_example("  gatepost stdio --demo\n")))]
 pub(super) struct Stdio {
     /// The configuration [default: the one `GATEPOST_CONFIG` names, else none]
     #[arg(long, value_name = "FILE")]
