@@ -146,6 +146,22 @@ impl User {
         field.group.is_none_or(|group| self.group >= group)
     }
 
+    /// Checks that the user's group may see the field.
+    pub(super) fn check_field_access(
+        self,
+        table: &Table,
+        name: &str,
+        field: &Field,
+    ) -> Result<(), FakeOdooError> {
+        if self.has_field_access(field) {
+            return Ok(());
+        }
+        Err(FakeOdooError::access_error(format!(
+            "You do not have enough rights to access the field \"{name}\" on {} ({}). Please contact your system administrator.",
+            table.label, table.model
+        )))
+    }
+
     /// Whether the record rules allow the user to see the record: salespeople see
     /// their own documents, all users those of their companies.
     pub(super) fn passes_record_rules(self, table: &Table, row: &Row, companies: &[u32]) -> bool {

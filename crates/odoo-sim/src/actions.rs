@@ -6,17 +6,10 @@ use super::{
     access::AccessMode,
     error::FakeOdooError,
     invocation::Invocation,
-    table::{Row, link, text, value},
+    table::{Row, link, row_from_json, text, value},
     transaction::Transaction,
     value::is_truthy,
 };
-
-fn row_of<const N: usize>(values: [(&str, Value); N]) -> Row {
-    values
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
-}
 
 /// `action_archive` and `action_unarchive`: changes only records that differ.
 pub(super) fn set_active(
@@ -36,7 +29,7 @@ pub(super) fn set_active(
     let changed = ids_where_field(call, &existing, "active", |now| {
         *now == Value::Bool(!active)
     });
-    transaction.write(model, &changed, &row_of([("active", active.into())]))?;
+    transaction.write(model, &changed, &row_from_json(json!({"active": active})))?;
     Ok(Value::Null)
 }
 
@@ -86,11 +79,9 @@ pub(super) fn confirm_orders(
             ));
         }
     }
-    let confirmed = row_of([
-        ("state", "sale".into()),
-        ("date_order", call.session.current_datetime().into()),
-        ("invoice_status", "to_invoice".into()),
-    ]);
+    let confirmed = row_from_json(
+        json!({"state": "sale", "date_order": call.session.current_datetime(), "invoice_status": "to_invoice"}),
+    );
     transaction.write("sale.order", &orders, &confirmed)?;
     Ok(true.into())
 }
@@ -110,7 +101,7 @@ pub(super) fn cancel_orders(
             "You cannot cancel a locked order. Please unlock it first.",
         ));
     }
-    let cancelled = row_of([("state", "cancel".into()), ("invoice_status", "no".into())]);
+    let cancelled = row_from_json(json!({"state": "cancel", "invoice_status": "no"}));
     transaction.write("sale.order", &orders, &cancelled)?;
     Ok(true.into())
 }
@@ -122,7 +113,11 @@ pub(super) fn reset_orders_to_draft(
 ) -> Result<Value, FakeOdooError> {
     let orders = transaction.existing_ids("sale.order", &call.ids)?;
     let orders = ids_in_state(call, &orders, &["cancel", "sent"]);
-    transaction.write("sale.order", &orders, &row_of([("state", "draft".into())]))?;
+    transaction.write(
+        "sale.order",
+        &orders,
+        &row_from_json(json!({"state": "draft"})),
+    )?;
     Ok(true.into())
 }
 
@@ -135,29 +130,22 @@ pub(super) fn set_orders_locked(
     transaction.write(
         "sale.order",
         &call.ids,
-        &row_of([("locked", locked.into())]),
+        &row_from_json(json!({"locked": locked})),
     )?;
     Ok(Value::Null)
 }
 
 /// The only record of a call (`ensure_one`).
 fn ensure_one<'a>(call: &Invocation<'a>) -> Result<(u32, &'a Row), FakeOdooError> {
-    let shown: Vec<String> = call.ids.iter().map(u32::to_string).collect();
-    let [id] = call.ids.as_slice() else {
-        return Err(FakeOdooError::value_error(format!(
-            "Expected singleton: {}({})",
-            call.table.model,
-            shown.join(", ")
-        )));
-    };
+    let id = call.only_id()?;
     let user = call.session.user;
-    let missing = || FakeOdooError::missing_record(call.table.model, *id, user.id);
-    let row = call.table.row(*id).ok_or_else(missing)?;
+    let missing = || FakeOdooError::missing_record(call.table.model, id, user.id);
+    let row = call.table.row(id).ok_or_else(missing)?;
     user.check_read_access(call.table)?;
     if !user.passes_record_rules(call.table, row, user.companies) {
         return Err(user.record_rule_error(AccessMode::Read, call.table, row));
     }
-    Ok((*id, row))
+    Ok((id, row))
 }
 
 /// `sale.order.action_preview_sale_order`.
@@ -171,7 +159,7 @@ pub(super) fn preview_order(call: &Invocation<'_>) -> Result<Value, FakeOdooErro
 pub(super) fn portal_url(call: &Invocation<'_>) -> Result<Value, FakeOdooError> {
     let (id, row) = ensure_one(call)?;
     let mut url = format!("/my/orders/{id}?access_token={}", text(row, "access_token"));
-    if let Some(report) = call.argument("report_type").and_then(Value::as_str) {
+    if let Some(report) = call.text("report_type") {
         url.push_str("&report_type=");
         url.push_str(report);
     }
@@ -190,12 +178,9 @@ pub(super) fn mark_leads_won(
         let mut stages = table.rows.iter();
         stages.find_map(|(id, row)| (row.get("is_won") == Some(&Value::Bool(true))).then_some(*id))
     });
-    let won = row_of([
-        ("active", true.into()),
-        ("stage_id", won.map_or(Value::Bool(false), Value::from)),
-        ("probability", 100.0.into()),
-        ("date_closed", call.session.current_datetime().into()),
-    ]);
+    let won = row_from_json(
+        json!({"active": true, "stage_id": won.map_or(Value::Bool(false), Value::from), "probability": 100.0, "date_closed": call.session.current_datetime()}),
+    );
     transaction.write("crm.lead", &call.ids, &won)?;
     Ok(true.into())
 }
@@ -213,11 +198,9 @@ pub(super) fn mark_leads_lost(
         ));
     }
     let mut lost = call.arguments.clone();
-    lost.extend(row_of([
-        ("active", false.into()),
-        ("probability", 0.0.into()),
-        ("date_closed", call.session.current_datetime().into()),
-    ]));
+    lost.extend(row_from_json(json!({
+        "active": false, "probability": 0.0, "date_closed": call.session.current_datetime(),
+    })));
     transaction.write("crm.lead", &leads, &lost)?;
     Ok(Value::Null)
 }

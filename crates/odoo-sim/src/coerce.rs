@@ -201,10 +201,13 @@ fn parse_date(text: &str, format: &str) -> Result<Date, FakeOdooError> {
         .split('-')
         .filter_map(|part| part.parse().ok())
         .collect();
-    let [year, month, day] = numbers.as_slice() else {
-        return Err(FakeOdooError::value_error(format!(
+    let mismatch = || {
+        FakeOdooError::value_error(format!(
             "time data '{text}' does not match format '{format}'"
-        )));
+        ))
+    };
+    let [year, month, day] = numbers.as_slice() else {
+        return Err(mismatch());
     };
     let small = |number: &i16| i8::try_from(*number).unwrap_or(0);
     match Date::new(*year, small(month), small(day)) {
@@ -212,9 +215,7 @@ fn parse_date(text: &str, format: &str) -> Result<Date, FakeOdooError> {
         Err(_) if (1..=12).contains(month) && (1..=31).contains(day) => {
             Err(FakeOdooError::value_error("day is out of range for month"))
         }
-        Err(_) => Err(FakeOdooError::value_error(format!(
-            "time data '{text}' does not match format '{format}'"
-        ))),
+        Err(_) => Err(mismatch()),
     }
 }
 

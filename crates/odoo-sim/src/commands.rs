@@ -143,8 +143,7 @@ impl Transaction<'_> {
             Some(inverse) => {
                 let values = Row::from_iter([(inverse.to_owned(), links.id.into())]);
                 if !there {
-                    let user = self.session.user.id;
-                    return Err(FakeOdooError::missing_record(links.relation, other, user));
+                    return Err(self.missing_record(links.relation, other));
                 }
                 self.write(links.relation, &[other], &values)
             }

@@ -68,35 +68,35 @@ pub(super) fn check_before_write(
         .get("active")
         .is_some_and(|active| !is_truthy(active));
     if model == "res.partner" && archives {
-        let linked = active_users_of(database, ids);
-        if !linked.is_empty() {
-            return Err(FakeOdooError::redirect_warning(
-                &format!(
-                    "You cannot archive contacts linked to an active user.\nYou first need to archive their associated user.\n\nLinked active users : {}",
-                    linked.join(", ")
-                ),
-                "{'type': 'ir.actions.act_window', 'res_model': 'res.users', 'view_mode': 'list,form'}",
-                "Go to users",
-            ));
-        }
+        let advice = "You cannot archive contacts linked to an active user.\nYou first need to archive their associated user.";
+        return check_no_active_user(database, ids, advice);
     }
     Ok(())
 }
 
-/// The names of the active users that these contacts belong to.
-pub(super) fn active_users_of(database: &Database, partners: &[u32]) -> Vec<String> {
-    let Some(users) = database.table("res.users") else {
-        return Vec::new();
-    };
-    users
-        .rows
-        .values()
+/// Rejects contacts that belong to active users, with this advice.
+pub(super) fn check_no_active_user(
+    database: &Database,
+    partners: &[u32],
+    advice: &str,
+) -> Result<(), FakeOdooError> {
+    let users = database.table("res.users").into_iter();
+    let linked: Vec<&str> = users
+        .flat_map(|users| users.rows.values())
         .filter(|row| {
             row.get("active") == Some(&Value::Bool(true))
                 && link(row, "partner_id").is_some_and(|id| partners.contains(&id))
         })
-        .map(|row| text(row, "name").to_owned())
-        .collect()
+        .map(|row| text(row, "name"))
+        .collect();
+    if linked.is_empty() {
+        return Ok(());
+    }
+    Err(FakeOdooError::redirect_warning(
+        &format!("{advice}\n\nLinked active users : {}", linked.join(", ")),
+        "{'type': 'ir.actions.act_window', 'res_model': 'res.users', 'view_mode': 'list,form'}",
+        "Go to users",
+    ))
 }
 
 /// Rejects a record that contradicts others.
@@ -172,9 +172,8 @@ fn check_company(
         if !field.check_company || !(all || changed.contains(name)) {
             continue;
         }
-        let Some((related, other)) = field
-            .relation
-            .and_then(|model| database.table(model))
+        let Some((related, other)) = database
+            .related(field)
             .and_then(|related| Some((related, related.row(link(row, name)?)?)))
         else {
             continue;

@@ -76,7 +76,8 @@ fn parse_record(table: &Table, columns: &str, line: &str, today: Date) -> Row {
     row
 }
 
-fn parse_cell(kind: &str, cell: &str, today: Date) -> Value {
+/// The value that a cell of the data files stands for.
+pub(super) fn parse_cell(kind: &str, cell: &str, today: Date) -> Value {
     match kind {
         "boolean" | "integer" | "many2many" | "many2one" | "many2one_reference" => {
             serde_json::from_str(cell).unwrap_or_default()

@@ -28,6 +28,11 @@ impl Database {
         self.tables.get(model)
     }
 
+    /// The model that a field points to.
+    pub(super) fn related(&self, field: &Field) -> Option<&Table> {
+        self.table(field.relation?)
+    }
+
     pub(super) fn row(&self, model: &str, id: u32) -> Option<&Row> {
         self.table(model)?.row(id)
     }
@@ -51,12 +56,7 @@ impl Database {
     /// The records of a model whose field points to this record.
     pub(super) fn referencing_ids(&self, model: &str, field: &str, id: u32) -> Vec<u32> {
         self.table(model).map_or_else(Vec::new, |table| {
-            table
-                .rows
-                .iter()
-                .filter(|(_, row)| link(row, field) == Some(id))
-                .map(|(other, _)| *other)
-                .collect()
+            table.ids_where(|row| link(row, field) == Some(id))
         })
     }
 
@@ -101,12 +101,7 @@ impl Database {
             return Vec::new();
         };
         let names = model_field(table);
-        table
-            .rows
-            .iter()
-            .filter(|(_, row)| text(row, names) == model && link(row, "res_id") == Some(id))
-            .map(|(other, _)| *other)
-            .collect()
+        table.ids_where(|row| text(row, names) == model && link(row, "res_id") == Some(id))
     }
 
     /// The `ir.model.data` record of an external id.

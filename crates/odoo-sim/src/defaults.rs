@@ -1,11 +1,13 @@
 //! Default values of a new record.
 
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::{
+    data::parse_cell,
     database::Database,
     session::Session,
-    table::{Row, Table, link},
+    table::{Field, Row, Table, link},
 };
 
 /// A record without values: `false`, zero or an empty list in each field.
@@ -27,38 +29,15 @@ pub(super) fn empty_row(table: &Table) -> Row {
 
 /// The defaults of a model's fields, as `default_get` returns them.
 pub(super) fn default_values(table: &Table, session: &Session) -> Row {
-    let defaults = match table.model {
-        "account.move" => {
-            json!({"move_type": "entry", "state": "draft", "date": session.today()})
-        }
-        "crm.lead" => {
-            json!({"expected_revenue": 0.0, "priority": "0", "type": "opportunity", "user_id": session.user.id})
-        }
-        "crm.stage" => json!({"sequence": 1}),
-        "hr.employee" | "account.journal" => json!({"company_id": session.default_company()}),
-        "mail.message" => {
-            json!({"message_type": "comment", "date": session.current_datetime(), "author_id": session.user.partner})
-        }
-        "product.template" => {
-            json!({"list_price": 1.0, "sale_ok": true, "type": "consu", "uom_id": 1})
-        }
-        "project.project" => json!({"user_id": session.user.id}),
-        "project.task" => {
-            json!({"priority": "0", "state": "01_in_progress", "user_ids": [session.user.id]})
-        }
-        "res.company" => json!({"fiscalyear_last_month": "12"}),
-        "res.partner" => json!({"is_company": false, "lang": "en_US", "type": "contact"}),
-        "res.partner.category" => json!({"color": 1}),
-        "res.users" => {
-            json!({"company_id": session.default_company(), "company_ids": [session.default_company()], "lang": "en_US"})
-        }
-        "sale.order" => {
-            json!({"company_id": session.default_company(), "date_order": session.current_datetime(), "name": "New", "state": "draft"})
-        }
-        "sale.order.line" => json!({"product_uom_qty": 1.0}),
-        _ => json!({}),
-    };
-    let mut defaults = defaults.as_object().cloned().unwrap_or_default();
+    let fields = table.fields.iter();
+    let mut defaults: Row = fields
+        .filter_map(|(name, field)| {
+            Some((
+                (*name).to_owned(),
+                declared_value(field, field.default?, session),
+            ))
+        })
+        .collect();
     if table.fields.contains_key("active") {
         defaults.insert("active".to_owned(), true.into());
     }
@@ -68,6 +47,27 @@ pub(super) fn default_values(table: &Table, session: &Session) -> Row {
         }
     }
     defaults
+}
+
+/// The value that `data/models.txt` declares for a field of a new record.
+fn declared_value(field: &Field, text: &str, session: &Session) -> Value {
+    if text == "now" {
+        return session.current_datetime().into();
+    }
+    let text = [
+        ("{company}", session.default_company()),
+        ("{partner}", session.user.partner),
+        ("{user}", session.user.id),
+    ]
+    .iter()
+    .fold(text.to_owned(), |text, (name, id)| {
+        text.replace(name, &id.to_string())
+    });
+    parse_cell(
+        field.kind,
+        &text,
+        session.now.to_zoned(TimeZone::UTC).date(),
+    )
 }
 
 /// Fills in the values that Odoo computes when a record is created, unless they
@@ -84,27 +84,24 @@ pub(super) fn fill_computed(
             row.insert(field.to_owned(), value);
         }
     };
+    for (name, field) in database
+        .table(model)
+        .into_iter()
+        .flat_map(|table| table.fields.iter())
+    {
+        if let Some(text) = field.computed {
+            set(row, name, declared_value(field, text, session));
+        }
+    }
     match model {
         "account.move" => {
             let company = session.default_company();
-            set(row, "company_id", company.into());
-            set(row, "journal_id", company.into());
             set(row, "currency_id", currency(database, Some(company)));
-            set(row, "payment_state", "not_paid".into());
-        }
-        "crm.lead" => {
-            set(row, "company_id", session.default_company().into());
-            set(row, "team_id", 1.into());
-            set(row, "stage_id", 1.into());
-            set(row, "probability", 25.0.into());
-            set(row, "won_status", "pending".into());
         }
         "sale.order" => {
             let customer = link(row, "partner_id").and_then(|id| database.row("res.partner", id));
             let seller = customer.and_then(|customer| link(customer, "user_id"));
             set(row, "user_id", seller.unwrap_or(session.user.id).into());
-            set(row, "team_id", 1.into());
-            set(row, "invoice_status", "no".into());
             let company = link(row, "company_id");
             row.insert("currency_id".to_owned(), currency(database, company));
         }

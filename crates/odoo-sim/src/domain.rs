@@ -9,7 +9,7 @@ use super::{
     access::User,
     database::Database,
     error::FakeOdooError,
-    table::{Row, Table, value as value_of},
+    table::{Field, Row, Table, value as value_of},
     value::{ids, python_repr},
 };
 
@@ -105,20 +105,16 @@ impl Condition<'_> {
             ))
         };
         let field = table.fields.get(first).ok_or_else(unknown)?;
-        if field.stored && !user.has_field_access(field) {
-            return Err(FakeOdooError::access_error(format!(
-                "You do not have enough rights to access the field \"{first}\" on {} ({}). Please contact your system administrator.",
-                table.label, table.model
-            )));
+        if field.stored {
+            user.check_field_access(table, first, field)?;
         }
         let value = value_of(row, first);
         let Some(rest) = rest else {
             return match self.operator {
                 "any" | "not any" => {
-                    let (Some(related), Value::Array(domain)) = (
-                        field.relation.and_then(|model| database.tables.get(model)),
-                        self.operand,
-                    ) else {
+                    let (Some(related), Value::Array(domain)) =
+                        (database.related(field), self.operand)
+                    else {
                         return Err(unknown());
                     };
                     check_domain(database, user, related, domain)?;
@@ -132,12 +128,12 @@ impl Condition<'_> {
                 "child_of" | "parent_of" => Ok(self.in_hierarchy(table, row, value)),
                 _ if field.inverse.is_some() || first == "message_partner_ids" => {
                     let linked = database.linked_ids(table, row, first, field);
-                    self.matches_value(database, field.relation, &Value::from(linked))
+                    self.matches_value(database, field, &Value::from(linked))
                 }
-                _ => self.matches_value(database, field.relation, value),
+                _ => self.matches_value(database, field, value),
             };
         };
-        let Some(related) = field.relation.and_then(|model| database.tables.get(model)) else {
+        let Some(related) = database.related(field) else {
             return Err(unknown());
         };
         user.check_read_access(related)?;
@@ -177,16 +173,13 @@ impl Condition<'_> {
     fn matches_value(
         &self,
         database: &Database,
-        relation: Option<&str>,
+        field: &Field,
         value: &Value,
     ) -> Result<bool, FakeOdooError> {
         let operand = self.operand;
         // A relation is compared with text by display name.
         let named;
-        let value = match (
-            relation.and_then(|model| database.tables.get(model)),
-            operand,
-        ) {
+        let value = match (database.related(field), operand) {
             (Some(related), Value::String(_)) => {
                 let names: Vec<String> = ids(value)
                     .iter()

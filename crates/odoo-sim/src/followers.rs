@@ -1,12 +1,12 @@
 //! The followers of a record: the partners that receive its messages.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     database::Database,
     defaults::empty_row,
     session::Session,
-    table::{Table, link},
+    table::{Table, link, row_from_json},
 };
 
 /// The subtype that followers receive: a discussion, not a note.
@@ -59,11 +59,9 @@ pub(super) fn add_follower(
     let Some(table) = database.tables.get_mut("mail.followers") else {
         return;
     };
-    let mut row = empty_row(table);
-    if let Value::Object(values) = json!({
+    let mut new = empty_row(table);
+    new.extend(row_from_json(json!({
         "res_model": model, "res_id": id, "partner_id": partner, "subtype_ids": [DISCUSSION_SUBTYPE],
-    }) {
-        row.extend(values);
-    }
-    table.insert(row, session.user.id, &session.current_datetime());
+    })));
+    table.insert(new, session.user.id, &session.current_datetime());
 }

@@ -7,7 +7,7 @@ use super::{
     error::FakeOdooError,
     invocation::Invocation,
     load_cell::{self, LoadCellError, split_external_id},
-    table::{Row, Table, link, text},
+    table::{Row, Table, link, row_from_json, text},
     transaction::Transaction,
     value::is_truthy,
 };
@@ -105,10 +105,7 @@ fn check_column(
             let field = table.fields.get(name).ok_or_else(|| {
                 FakeOdooError::value_error(format!("Invalid field name '{name}'"))
             })?;
-            match field
-                .relation
-                .and_then(|model| transaction.database.table(model))
-            {
+            match transaction.database.related(field) {
                 Some(related) => check_column(transaction, related, rest),
                 None => Ok(()),
             }
@@ -267,7 +264,7 @@ impl LoadRun<'_, '_> {
             let Some(related) = table
                 .fields
                 .get(name)
-                .and_then(|field| self.transaction.database.table(field.relation?))
+                .and_then(|field| self.transaction.database.related(field))
                 .cloned()
             else {
                 continue;
@@ -343,9 +340,8 @@ impl LoadRun<'_, '_> {
         if let Some(named) = named.filter(|_| !is_registered) {
             let (module, name) = split_external_id(&named);
             let data = json!({"module": module, "name": name, "model": model, "res_id": id});
-            let data = data.as_object().cloned().unwrap_or_default();
             self.transaction
-                .create_as_superuser("ir.model.data", &data)?;
+                .create_as_superuser("ir.model.data", &row_from_json(data))?;
         }
         Ok(id)
     }
@@ -371,11 +367,10 @@ impl LoadRun<'_, '_> {
 }
 
 fn load_message(at: usize, record: &LoadRecord<'_>, kind: &str, message: &str) -> Row {
-    let report = json!({
+    row_from_json(json!({
         "rows": {"from": record.first_row, "to": record.last_row},
         "type": kind, "record": at, "message": message,
-    });
-    report.as_object().cloned().unwrap_or_default()
+    }))
 }
 
 fn cell_text(cell: &Value) -> String {

@@ -1,6 +1,9 @@
 //! One cell of an import and its value.
 
-use jiff::{civil::DateTime, tz::TimeZone};
+use jiff::{
+    civil::{Date, DateTime},
+    tz::TimeZone,
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -60,7 +63,7 @@ pub(super) fn read_cell(
     }
     let text = display_cell(cell);
     let label = field.label;
-    Ok(match field.kind {
+    let (value, problem, moreinfo) = match field.kind {
         "boolean" => {
             let Some(word) = cell.as_str() else {
                 return Err(FakeOdooError::new(
@@ -69,71 +72,57 @@ pub(super) fn read_cell(
                     "'bool' object has no attribute 'lower'",
                 ));
             };
-            match word.to_lowercase().as_str() {
-                "1" | "true" | "yes" => Ok(Value::Bool(true).into()),
-                "0" | "false" | "no" => Ok(Value::Bool(false).into()),
-                _ => Err(cell_error(
-                    format!("Unknown value '{word}' for boolean field '{label}'"),
-                    json!("Use '1' for yes and '0' for no"),
-                )),
-            }
-        }
-        "integer" => text.trim().parse::<i64>().map_or_else(
-            |_| {
-                Err(cell_error(
-                    format!("'{text}' does not seem to be an integer for field '{label}'"),
-                    None,
-                ))
-            },
-            |number| Ok(Value::from(number).into()),
-        ),
-        "float" | "monetary" => text.trim().parse::<f64>().map_or_else(
-            |_| {
-                Err(cell_error(
-                    format!("'{text}' does not seem to be a number for field '{label}'"),
-                    None,
-                ))
-            },
-            |number| Ok(Value::from(number).into()),
-        ),
-        "date" => text.parse::<jiff::civil::Date>().map_or_else(
-            |_| {
-                Err(cell_error(
-                    format!("'{text}' does not seem to be a valid date for field '{label}'"),
-                    json!("Use the format '2012-12-31'"),
-                ))
-            },
-            |date| Ok(Value::from(date.to_string()).into()),
-        ),
-        "datetime" => local_to_utc(&text).map_or_else(
-            || {
-                Err(cell_error(
-                    format!("'{text}' does not seem to be a valid datetime for field '{label}'"),
-                    json!("Use the format '2012-12-31 23:59:59'"),
-                ))
-            },
-            |time| Ok(Value::from(time).into()),
-        ),
-        "selection" => {
-            let wanted = text.to_lowercase();
-            let choice = field
-                .choices
-                .iter()
-                .find(|(key, label)| wanted == label.to_lowercase() || text == *key);
-            choice.map_or_else(
-                || {
-                    let labels: Vec<&str> = field.choices.iter().map(|(_, label)| *label).collect();
-                    Err(cell_error(
-                        format!("Value '{text}' not found in selection field '{label}'"),
-                        json!(labels),
-                    ))
-                },
-                |(key, _)| Ok(Value::from(*key).into()),
+            let truth = match word.to_lowercase().as_str() {
+                "1" | "true" | "yes" => Some(true),
+                "0" | "false" | "no" => Some(false),
+                _ => None,
+            };
+            (
+                truth.map(Value::from),
+                format!("Unknown value '{word}' for boolean field '{label}'"),
+                Some(json!("Use '1' for yes and '0' for no")),
             )
         }
-        "many2one" | "many2many" | "one2many" => read_relation(transaction, field, part, &text),
-        _ => Ok(Value::from(text).into()),
-    })
+        "integer" => (
+            text.trim().parse::<i64>().ok().map(Value::from),
+            format!("'{text}' does not seem to be an integer for field '{label}'"),
+            None,
+        ),
+        "float" | "monetary" => (
+            text.trim().parse::<f64>().ok().map(Value::from),
+            format!("'{text}' does not seem to be a number for field '{label}'"),
+            None,
+        ),
+        "date" => (
+            text.parse::<Date>()
+                .ok()
+                .map(|date| date.to_string().into()),
+            format!("'{text}' does not seem to be a valid date for field '{label}'"),
+            Some(json!("Use the format '2012-12-31'")),
+        ),
+        "datetime" => (
+            local_to_utc(&text).map(Value::from),
+            format!("'{text}' does not seem to be a valid datetime for field '{label}'"),
+            Some(json!("Use the format '2012-12-31 23:59:59'")),
+        ),
+        "selection" => {
+            let (wanted, mut choices) = (text.to_lowercase(), field.choices.iter());
+            let choice =
+                choices.find(|(key, label)| wanted == label.to_lowercase() || text == *key);
+            (
+                choice.map(|(key, _)| Value::from(*key)),
+                format!("Value '{text}' not found in selection field '{label}'"),
+                Some(field.choices.iter().map(|(_, label)| *label).collect()),
+            )
+        }
+        "many2one" | "many2many" | "one2many" => {
+            return Ok(read_relation(transaction, field, part, &text));
+        }
+        _ => return Ok(Ok(Value::from(text).into())),
+    };
+    Ok(value
+        .map(LoadCellValue::from)
+        .ok_or_else(|| cell_error(problem, moreinfo)))
 }
 
 /// Converts a time from the user's time zone to UTC.
@@ -153,10 +142,7 @@ fn read_relation(
     part: Option<&str>,
     text: &str,
 ) -> Result<LoadCellValue, LoadCellError> {
-    let Some(table) = field
-        .relation
-        .and_then(|model| transaction.database.table(model))
-    else {
+    let Some(table) = transaction.database.related(field) else {
         return Ok(Value::Bool(false).into());
     };
     if field.kind == "many2one" {
@@ -235,15 +221,10 @@ fn find_linked_record(
             None,
         )),
         None => {
-            let named: Vec<u32> = table
-                .rows
-                .iter()
-                .filter(|(_, row)| {
-                    let other = text_of(row, "login");
-                    table.display_name(row) == text || (!other.is_empty() && other == text)
-                })
-                .map(|(id, _)| *id)
-                .collect();
+            let named = table.ids_where(|row| {
+                let other = text_of(row, "login");
+                table.display_name(row) == text || (!other.is_empty() && other == text)
+            });
             match named.as_slice() {
                 [] => Err(cell_error(
                     format!("No matching record found for name '{text}' in field '{label}'"),

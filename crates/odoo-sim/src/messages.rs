@@ -8,7 +8,7 @@ use super::{
     followers::{DISCUSSION_SUBTYPE, add_follower},
     html,
     invocation::Invocation,
-    table::text,
+    table::{row_from_json, text},
     transaction::Transaction,
     value::{ids, is_truthy, parse_record_id, python_repr},
 };
@@ -53,17 +53,8 @@ pub(super) fn post_message(
             unknown.join(", ")
         )));
     }
-    let shown: Vec<String> = call.ids.iter().map(u32::to_string).collect();
-    let [id] = call.ids.as_slice() else {
-        return Err(FakeOdooError::value_error(format!(
-            "Expected singleton: {model}({})",
-            shown.join(", ")
-        )));
-    };
-    let kind = call
-        .argument("message_type")
-        .and_then(Value::as_str)
-        .unwrap_or("notification");
+    let id = call.only_id()?;
+    let kind = call.text("message_type").unwrap_or("notification");
     if kind == "user_notification" {
         return Err(FakeOdooError::value_error(
             "Use message_notify to send a notification to an user.",
@@ -80,21 +71,16 @@ pub(super) fn post_message(
         }
     };
     // Posting needs the right to write (`_mail_post_access`).
-    transaction.existing_ids(model, &[*id])?;
+    transaction.existing_ids(model, &[id])?;
     session.user.check_access(AccessMode::Write, call.table)?;
-    transaction.check_record_rules(AccessMode::Write, model, *id)?;
+    transaction.check_record_rules(AccessMode::Write, model, id)?;
     if let Some(absent) = partners
         .iter()
         .find(|id| call.database.row("res.partner", **id).is_none())
     {
-        return Err(FakeOdooError::missing_record(
-            "res.partner",
-            *absent,
-            session.user.id,
-        ));
+        return Err(transaction.missing_record("res.partner", *absent));
     }
-    let named = call.argument("subtype_xmlid").and_then(Value::as_str);
-    let subtype = match named {
+    let subtype = match call.text("subtype_xmlid") {
         // An unknown name silently becomes a note.
         Some(named) => SUBTYPES
             .iter()
@@ -115,11 +101,11 @@ pub(super) fn post_message(
     } else {
         html::escape(&body)
     };
-    let record = call.table.row(*id).map(|row| call.table.display_name(row));
+    let record = call.table.row(id).map(|row| call.table.display_name(row));
     let mut notified = partners.clone();
     if subtype == DISCUSSION_SUBTYPE {
         // A comment notifies the followers except its author.
-        for follower in transaction.database.follower_partners(model, *id) {
+        for follower in transaction.database.follower_partners(model, id) {
             if follower != session.user.partner && !notified.contains(&follower) {
                 notified.push(follower);
             }
@@ -137,14 +123,13 @@ pub(super) fn post_message(
         "message_type": kind, "model": model, "notified_partner_ids": notified, "partner_ids": partners,
         "record_name": record, "res_id": id, "subject": subject, "subtype_id": subtype,
     });
-    let message = message.as_object().cloned().unwrap_or_default();
-    let created = transaction.create("mail.message", &message)?;
+    let created = transaction.create("mail.message", &row_from_json(message))?;
     if kind == "comment" {
         add_follower(
             &mut transaction.database,
             session,
             model,
-            *id,
+            id,
             session.user.partner,
         );
     }

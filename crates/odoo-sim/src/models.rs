@@ -101,6 +101,8 @@ fn parse_field(line: &'static str) -> Option<(&'static str, Field)> {
             OnDelete::SetNull
         },
         depends: attribute("depends").map_or_else(Vec::new, |names| names.split(',').collect()),
+        default: attribute("default"),
+        computed: attribute("computed"),
         domain: attribute("domain"),
         related: attribute("related"),
         size: attribute("size").and_then(|size| size.parse().ok()),

@@ -81,11 +81,7 @@ impl<'a> Invocation<'a> {
             None | Some(Value::Null) => &empty,
             Some(Value::Array(domain)) => domain,
             Some(_) => {
-                return Err(FakeOdooError::new(
-                    500,
-                    "builtins.TypeError",
-                    "Domain() must be a list",
-                ));
+                return Err(FakeOdooError::type_error("Domain() must be a list"));
             }
         };
         domain::check_domain(self.database, self.session.user, self.table, domain)?;
@@ -107,11 +103,7 @@ impl<'a> Invocation<'a> {
                 found.push(row);
             }
         }
-        let order = self
-            .arguments
-            .get("order")
-            .and_then(Value::as_str)
-            .unwrap_or(self.table.order);
+        let order = self.text("order").unwrap_or(self.table.order);
         for key in order.split(',').rev() {
             let mut words = key.split_whitespace();
             let name = words.next().unwrap_or("id");
@@ -165,10 +157,7 @@ impl<'a> Invocation<'a> {
 
     /// Relations sort by display name; empty values come last.
     fn sort_key(&self, field: &Field, value: &Value) -> Value {
-        match field
-            .relation
-            .and_then(|model| self.database.tables.get(model))
-        {
+        match self.database.related(field) {
             Some(related) => ids(value)
                 .first()
                 .and_then(|id| related.row(*id))
@@ -202,17 +191,8 @@ impl<'a> Invocation<'a> {
     }
 
     pub(super) fn name_search(&self) -> Result<Value, FakeOdooError> {
-        let name = self
-            .arguments
-            .get("name")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_lowercase();
-        let limit = self
-            .arguments
-            .get("limit")
-            .and_then(Value::as_u64)
-            .unwrap_or(100);
+        let name = self.text("name").unwrap_or_default().to_lowercase();
+        let limit = self.argument("limit").and_then(Value::as_u64);
         let found = self.search(false)?;
         Ok(found
             .into_iter()
@@ -226,7 +206,7 @@ impl<'a> Invocation<'a> {
                             .is_some_and(|text| text.to_lowercase().contains(&name))
                     })
             })
-            .take(usize::try_from(limit).unwrap_or(100))
+            .take(usize::try_from(limit.unwrap_or(100)).unwrap_or(100))
             .map(|(row, shown)| json!([row.get("id"), shown]))
             .collect())
     }
@@ -255,12 +235,9 @@ impl<'a> Invocation<'a> {
                     self.table.model
                 )));
             };
-            if !self.session.user.has_field_access(field) {
-                return Err(FakeOdooError::access_error(format!(
-                    "You do not have enough rights to access the field \"{name}\" on {} ({}). Please contact your system administrator.",
-                    self.table.label, self.table.model
-                )));
-            }
+            self.session
+                .user
+                .check_field_access(self.table, name, field)?;
             fields.push(*name);
         }
         Ok(fields)
@@ -280,10 +257,7 @@ impl<'a> Invocation<'a> {
                 });
             }
             let value = value_of(row, name);
-            let related = field
-                .relation
-                .and_then(|model| self.database.tables.get(model));
-            let value = match (field.kind, related) {
+            let value = match (field.kind, self.database.related(field)) {
                 _ if *name == "display_name" => Value::from(self.table.display_name(row)),
                 ("many2one", Some(related)) => {
                     match ids(value).first().and_then(|id| related.row(*id)) {

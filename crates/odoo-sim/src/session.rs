@@ -75,10 +75,4 @@ impl Session {
         let now = self.now.to_zoned(TimeZone::UTC);
         now.strftime("%Y-%m-%d %H:%M:%S").to_string()
     }
-
-    /// The day of the call as Odoo writes it.
-    pub(super) fn today(&self) -> String {
-        let now = self.now.to_zoned(TimeZone::UTC);
-        now.strftime("%Y-%m-%d").to_string()
-    }
 }

@@ -46,6 +46,10 @@ pub(super) struct Field {
     pub(super) on_delete: OnDelete,
     /// The fields that its computed value depends on.
     pub(super) depends: Vec<&'static str>,
+    /// Its value in a new record that is given none, as the data file spells it.
+    pub(super) default: Option<&'static str>,
+    /// The same, where Odoo computes it: `default_get` does not return it.
+    pub(super) computed: Option<&'static str>,
     /// The domain of the records that it can point to, as Odoo describes it.
     pub(super) domain: Option<&'static str>,
     /// The path of the field whose value it shows.
@@ -95,6 +99,14 @@ impl Table {
         self.fields.contains_key("message_ids")
     }
 
+    /// The ids of the records that satisfy the condition.
+    pub(super) fn ids_where(&self, condition: impl Fn(&Row) -> bool) -> Vec<u32> {
+        let rows = self.rows.iter();
+        rows.filter(|(_, row)| condition(row))
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
     /// A record by its id.
     pub(super) fn row(&self, id: u32) -> Option<&Row> {
         self.rows.get(&id).map(Arc::as_ref)
@@ -132,6 +144,11 @@ impl Field {
     pub(super) fn is_x2many(&self) -> bool {
         self.kind.ends_with("2many")
     }
+}
+
+/// The values of a record, from a JSON object.
+pub(super) fn row_from_json(values: Value) -> Row {
+    values.as_object().cloned().unwrap_or_default()
 }
 
 /// The value of a field, `false` when it is not set.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     access::AccessMode,
@@ -14,7 +14,7 @@ use super::{
     followers,
     invocation::Invocation,
     session::Session,
-    table::{Field, Row, Table, link, text},
+    table::{Field, Row, Table, link, row_from_json, text},
     value::{parse_record_id, python_repr},
 };
 
@@ -114,10 +114,7 @@ impl<'a> Transaction<'a> {
                 .row(model, id)
                 .map_or("", |row| text(row, "name"))
                 .to_owned();
-            let variant = Row::from_iter([
-                ("name".to_owned(), name.into()),
-                ("product_tmpl_id".to_owned(), id.into()),
-            ]);
+            let variant = row_from_json(json!({"name": name, "product_tmpl_id": id}));
             self.create_as_superuser("product.product", &variant)?;
             computed::recompute(&mut self.database, model, id, &changed);
         }
@@ -211,14 +208,15 @@ impl<'a> Transaction<'a> {
         let reads_first = table.is_thread() || model == "sale.order.line";
         let absent = ids.iter().find(|id| !table.rows.contains_key(id));
         if let Some(absent) = absent.filter(|_| reads_first) {
-            return Err(FakeOdooError::missing_record(
-                model,
-                *absent,
-                self.session.user.id,
-            ));
+            return Err(self.missing_record(model, *absent));
         }
         let exists = |id: &&u32| table.rows.contains_key(id);
         Ok(ids.iter().filter(exists).copied().collect())
+    }
+
+    /// The error for a record that does not exist.
+    pub(super) fn missing_record(&self, model: &str, id: u32) -> FakeOdooError {
+        FakeOdooError::missing_record(model, id, self.session.user.id)
     }
 
     /// Checks that the record rules allow this operation on a record.
@@ -243,11 +241,7 @@ impl<'a> Transaction<'a> {
             return Ok(());
         };
         if field.kind == "many2one" && self.database.row(model, id).is_none() {
-            return Err(FakeOdooError::missing_record(
-                model,
-                id,
-                self.session.user.id,
-            ));
+            return Err(self.missing_record(model, id));
         }
         Ok(())
     }
@@ -262,12 +256,11 @@ impl<'a> Transaction<'a> {
     }
 
     /// Creates the contact that a new user needs.
-    fn create_parent_record(&mut self, model: &str, row: &mut Row) -> Result<(), FakeOdooError> {
-        if model == "res.users" && link(row, "partner_id").is_none() {
-            let mut partner = Row::new();
-            partner.insert("name".to_owned(), text(row, "name").into());
+    fn create_parent_record(&mut self, model: &str, user: &mut Row) -> Result<(), FakeOdooError> {
+        if model == "res.users" && link(user, "partner_id").is_none() {
+            let partner = row_from_json(json!({"name": text(user, "name")}));
             let id = self.create("res.partner", &partner)?;
-            row.insert("partner_id".to_owned(), id.into());
+            user.insert("partner_id".to_owned(), id.into());
         }
         Ok(())
     }

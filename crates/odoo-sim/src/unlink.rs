@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{
     access::AccessMode,
     computed,
-    constraints::{active_users_of, in_use_error},
+    constraints::{check_no_active_user, in_use_error},
     error::FakeOdooError,
     invocation::Invocation,
     table::{OnDelete, link, text, value},
@@ -46,18 +46,8 @@ impl Transaction<'_> {
                 "You can't delete a posted journal item. Don’t play games with your accounting records; reset the journal entry to draft before deleting it.",
             )),
             "res.partner" => {
-                let linked = active_users_of(&self.database, &[id]);
-                if linked.is_empty() {
-                    return Ok(());
-                }
-                Err(FakeOdooError::redirect_warning(
-                    &format!(
-                        "You cannot delete contacts linked to an active user.\nYou should rather archive them after archiving their associated user.\n\nLinked active users : {}",
-                        linked.join(", ")
-                    ),
-                    "{'type': 'ir.actions.act_window', 'res_model': 'res.users', 'view_mode': 'list,form'}",
-                    "Go to users",
-                ))
+                let advice = "You cannot delete contacts linked to an active user.\nYou should rather archive them after archiving their associated user.";
+                check_no_active_user(&self.database, &[id], advice)
             }
             "sale.order" if !matches!(text(row, "state"), "draft" | "cancel") => {
                 Err(FakeOdooError::user_error(
@@ -99,11 +89,8 @@ impl Transaction<'_> {
                         }
                     }
                     "many2many" => {
-                        let holding = table
-                            .rows
-                            .iter()
-                            .filter(|(_, row)| ids(value(row, name)).contains(&id));
-                        empties.extend(holding.map(|(holding, _)| (*other, *holding, *name)));
+                        let holding = table.ids_where(|row| ids(value(row, name)).contains(&id));
+                        empties.extend(holding.into_iter().map(|one| (*other, one, *name)));
                     }
                     _ => {}
                 }
