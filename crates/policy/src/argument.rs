@@ -77,13 +77,9 @@ impl Argument {
         let Some(allowed) = &self.allowed else {
             return true;
         };
-        match value {
-            Value::Array(items) => items.iter().all(|item| allowed.contains(item)),
-            Value::Bool(_)
-            | Value::Null
-            | Value::Number(_)
-            | Value::Object(_)
-            | Value::String(_) => allowed.contains(value),
+        match value.as_array() {
+            Some(items) => items.iter().all(|item| allowed.contains(item)),
+            None => allowed.contains(value),
         }
     }
 
@@ -100,21 +96,14 @@ impl Argument {
 
     /// The records that the value names.
     pub(super) fn records(&self, value: &Value) -> Option<(&ModelName, Vec<RecordId>)> {
-        match &self.kind {
-            ArgumentKind::Id(of) => Some((of, vec![RecordId::from_json(value)?])),
-            ArgumentKind::Ids { model: of, .. } => {
-                let ids = value
-                    .as_array()?
-                    .iter()
-                    .map(RecordId::from_json)
-                    .collect::<Option<_>>()?;
-                Some((of, ids))
-            }
-            ArgumentKind::Boolean
-            | ArgumentKind::Integer(_)
-            | ArgumentKind::Number(_)
-            | ArgumentKind::Text { .. } => None,
-        }
+        let of = self.model()?;
+        let ids = if matches!(self.kind, ArgumentKind::Ids { .. }) {
+            value.as_array()?
+        } else {
+            std::slice::from_ref(value)
+        };
+        let ids = ids.iter().map(RecordId::from_json).collect::<Option<_>>()?;
+        Some((of, ids))
     }
 
     pub(super) fn description(&self) -> String {
@@ -130,13 +119,10 @@ impl Argument {
             listed.push("…".to_owned());
         }
         let listed = listed.join(", ");
-        match &self.kind {
-            ArgumentKind::Ids { .. } => format!("{}, of {listed}", self.kind),
-            ArgumentKind::Boolean
-            | ArgumentKind::Id(_)
-            | ArgumentKind::Integer(_)
-            | ArgumentKind::Number(_)
-            | ArgumentKind::Text { .. } => format!("one of {listed}"),
+        if matches!(self.kind, ArgumentKind::Ids { .. }) {
+            format!("{}, of {listed}", self.kind)
+        } else {
+            format!("one of {listed}")
         }
     }
 }

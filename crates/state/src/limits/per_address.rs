@@ -149,8 +149,6 @@ impl Default for AddressLimiter {
     }
 }
 
-impl AddressState {}
-
 impl AddressReservation {
     /// Returns the unit unspent.
     pub fn release(mut self) {
