@@ -78,22 +78,6 @@ impl RequestAudit {
         if !self.journal.is_enabled() {
             return Ok(PendingRecord::disabled());
         }
-        let prepared = self.pending_record(caller, instance, call, inquiry, before);
-        let started = prepared.start().await;
-        if started.as_ref().map_or(true, PendingRecord::may_be_lost) {
-            self.lost_records.fetch_add(1, Relaxed);
-        }
-        started
-    }
-
-    fn pending_record(
-        &self,
-        caller: &Caller,
-        instance: &InstanceName,
-        call: &Call,
-        inquiry: bool,
-        before: Option<Box<str>>,
-    ) -> PendingRecord {
         let outcome = if call.operation().is_read() {
             AuditOutcome::Cancelled
         } else {
@@ -105,7 +89,11 @@ impl RequestAudit {
         record.call = self.calls.fetch_add(1, Relaxed) + 1;
         record.inquiry = inquiry;
         record.before = before;
-        self.journal.pending(record)
+        let started = self.journal.pending(record).start().await;
+        if started.as_ref().map_or(true, PendingRecord::may_be_lost) {
+            self.lost_records.fetch_add(1, Relaxed);
+        }
+        started
     }
 
     /// Records that a call was denied before it was sent.
