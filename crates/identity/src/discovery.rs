@@ -23,19 +23,34 @@ const LIFETIME: Lifetime = Lifetime {
     wait_after: Duration::MAX,
     max_age: Duration::MAX,
 };
+/// Metadata without a usable endpoint is as good as none: it is read again soon.
+const UNUSABLE_LIFETIME: Lifetime = Lifetime {
+    refresh_after: Duration::from_secs(2),
+    wait_after: Duration::from_secs(2),
+    max_age: Duration::MAX,
+};
 /// The shortest and the longest delay after a failure, in seconds.
 const RETRY_DELAY_S: (u64, u64) = (1, 30);
 
 /// The metadata of one provider.
 pub(super) struct Discovery {
     issuer: Arc<str>,
+    needed: NeededEndpoints,
     metadata: Arc<Refreshing<Metadata>>,
 }
 
+/// The endpoints that the metadata must name, because they are not configured.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NeededEndpoints {
+    pub(super) introspection: bool,
+    pub(super) keys: bool,
+}
+
 impl Discovery {
-    pub(super) fn new(issuer: Arc<str>) -> Self {
+    pub(super) fn new(issuer: Arc<str>, needed: NeededEndpoints) -> Self {
         Self {
             issuer,
+            needed,
             metadata: Refreshing::new(|failures, _| {
                 let (least, most) = RETRY_DELAY_S;
                 let doubled = least << (failures - 1).min(u64::BITS - 1);
@@ -54,16 +69,33 @@ impl Discovery {
         now: Instant,
     ) -> Result<Arc<Metadata>, ProviderUnavailable> {
         let (issuer, http) = (Arc::clone(&self.issuer), Arc::clone(http));
-        let known = Arc::clone(&self.metadata);
+        let (known, needed) = (Arc::clone(&self.metadata), self.needed);
         let fetch = async move {
             let fetched = fetch_metadata(&issuer, &http).await;
             // Another issuer at the same address is not the one we knew.
             if let Err(ProviderError::Misconfigured(_)) = fetched {
                 known.clear();
             }
-            Ok((fetched?, LIFETIME))
+            let metadata = fetched?;
+            let lifetime = if needed.are_in(&metadata, &http) {
+                LIFETIME
+            } else {
+                UNUSABLE_LIFETIME
+            };
+            Ok((metadata, lifetime))
         };
         self.metadata.get(fetch, now).await
+    }
+}
+
+impl NeededEndpoints {
+    fn are_in(self, metadata: &Metadata, http: &ProviderHttp) -> bool {
+        let is_usable = |url: &Option<String>| {
+            let url = url.as_deref();
+            url.is_some_and(|url| http.validate_endpoint("", url).is_ok())
+        };
+        (!self.introspection || is_usable(&metadata.introspection_endpoint))
+            && (!self.keys || is_usable(&metadata.jwks_uri))
     }
 }
 

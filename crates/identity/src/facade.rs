@@ -6,6 +6,7 @@
 //! created at the provider. No authorization code, token or secret passes
 //! through it; the provider still matches redirect URIs.
 
+use reqwest::Url;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -45,6 +46,9 @@ pub enum FacadeUnavailable {
         "the provider names its issuer in authorization responses (RFC 9207), so that clients would reject the gateway's; the facade is off, and clients use the provider directly"
     )]
     SendsIssuerParameter,
+    /// A browser would follow a link to such an endpoint.
+    #[error("the provider's metadata names an endpoint that is not an `https://` URL")]
+    UnsafeEndpoint,
 }
 
 gatepost_base::words! {
@@ -89,6 +93,22 @@ impl Facade {
         else {
             return Err(FacadeUnavailable::NoLoginEndpoints);
         };
+        let endpoints = [
+            Some(login),
+            Some(token),
+            provider.jwks_uri.as_ref(),
+            provider.revocation_endpoint.as_ref(),
+        ];
+        // Without TLS only if the provider itself has none.
+        let is_web = |url: &String| {
+            Url::parse(url).is_ok_and(|url| {
+                url.scheme() == "https"
+                    || (url.scheme() == "http" && provider.issuer.starts_with("http://"))
+            })
+        };
+        if !endpoints.into_iter().flatten().all(is_web) {
+            return Err(FacadeUnavailable::UnsafeEndpoint);
+        }
         let grants = ["authorization_code", "refresh_token"].into_iter();
         let supported = &provider.grant_types_supported;
         let grants: Vec<&str> = grants
@@ -231,6 +251,37 @@ mod tests {
             facade().metadata(&metadata),
             Err(FacadeUnavailable::SendsIssuerParameter)
         );
+    }
+
+    #[test]
+    fn facade_publishes_no_endpoint_that_is_not_https() {
+        for bad in [
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "http://id.example.com/x",
+            "file:///etc/passwd",
+            "/authorize",
+            "",
+        ] {
+            type Change = fn(&mut Metadata, String);
+            let changes: [Change; 4] = [
+                |metadata, url| metadata.authorization_endpoint = Some(url),
+                |metadata, url| metadata.token_endpoint = Some(url),
+                |metadata, url| metadata.jwks_uri = Some(url),
+                |metadata, url| metadata.revocation_endpoint = Some(url),
+            ];
+            for change in changes {
+                let mut metadata = metadata();
+                change(&mut metadata, bad.to_owned());
+                let given = facade().metadata(&metadata);
+                assert_eq!(given, Err(FacadeUnavailable::UnsafeEndpoint), "{bad}");
+            }
+        }
+        let mut plain = serde_json::to_value(facade().metadata(&metadata()).unwrap()).unwrap();
+        plain["issuer"] = json!("http://id.internal");
+        plain["authorization_endpoint"] = json!("http://id.internal/authorize");
+        let plain: Metadata = serde_json::from_value(plain).unwrap();
+        assert!(facade().metadata(&plain).is_ok());
     }
 
     #[test]

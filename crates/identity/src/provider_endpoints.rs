@@ -5,8 +5,8 @@ use std::sync::Arc;
 use reqwest::Url;
 
 use super::{
-    InvalidProvider, Metadata, Now, ProviderSettings,
-    discovery::Discovery,
+    InvalidProvider, Metadata, Now, ProviderSettings, Validation,
+    discovery::{Discovery, NeededEndpoints},
     provider_error::{ProviderError, ProviderUnavailable},
     provider_http::{self, ProviderHttp},
 };
@@ -42,9 +42,15 @@ impl ProviderEndpoints {
             let networks = &mut policy.allowed_networks;
             networks.extend(url.into_iter().flat_map(provider_http::literal_networks));
         }
+        let validation = settings.validation;
+        let needed = NeededEndpoints {
+            introspection: introspection_url.is_none() && validation != Validation::Jwt,
+            keys: jwks_url.is_none()
+                && (validation != Validation::Introspection || settings.signed_introspection),
+        };
         Ok(Self {
             http: Arc::new(ProviderHttp::new(issuer, policy, settings.tls.clone())),
-            discovery: Discovery::new(Arc::clone(&settings.claims.issuer)),
+            discovery: Discovery::new(Arc::clone(&settings.claims.issuer), needed),
             introspection_url,
             jwks_url,
             is_zitadel: settings.is_zitadel,
