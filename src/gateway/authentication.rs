@@ -87,7 +87,9 @@ impl Unauthenticated {
                 TokenLookup::Rejected
             }
             Self::ProviderUnavailable(unavailable) => match unavailable.cause {
-                ProviderError::ClientRejected(_) => TokenLookup::ClientCredentialsRejected,
+                ProviderError::ClientRejected(_) | ProviderError::ClientUnproved(_) => {
+                    TokenLookup::ClientCredentialsRejected
+                }
                 ProviderError::CircuitOpen
                 | ProviderError::InvalidResponse(_)
                 | ProviderError::Misconfigured(_)

@@ -17,6 +17,8 @@ use gatepost::{
     edge::{Edge, ShutdownHandle},
     gateway::Gateway,
 };
+use gatepost_base::ProviderName;
+use gatepost_identity::CheckResult;
 use odoo_sim::{ADMIN_KEY, DATABASE, FakeOdoo};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -187,6 +189,16 @@ impl TestGateway {
             stop,
             runner: Some(runner),
         }
+    }
+
+    /// What `check --live` finds out about the identity providers.
+    pub(crate) fn check_providers(&self) -> Vec<(ProviderName, Vec<CheckResult>)> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime
+            .unwrap()
+            .block_on(self.gateway.load().check_providers())
     }
 
     /// A path in the gateway's folder.

@@ -20,8 +20,11 @@ use gatepost_base::Subject;
 pub(super) enum ClaimsSource {
     /// An introspection response (RFC 7662).
     Introspection,
-    /// The payload of a JWT with a valid signature (RFC 9068).
+    /// The payload of a JWT with a valid signature that says that it is an access
+    /// token (RFC 9068).
     Jwt,
+    /// The payload of a JWT with a valid signature that does not say what it is.
+    UnmarkedJwt,
 }
 
 /// What claims must be like. There must be an audience; whether it is the
@@ -54,7 +57,7 @@ impl From<WrongType> for TokenRejected {
             "exp" => Self::Expired,
             "iss" => Self::Issuer,
             "sub" => Self::Subject,
-            "token_type" => Self::TokenType,
+            "token_type" | "typ" => Self::TokenType,
             _ => Self::InvalidClaim,
         }
     }
@@ -64,6 +67,9 @@ impl From<WrongType> for TokenRejected {
 const MAX_SUBJECT_BYTES: usize = 255;
 /// Longer than the lifetime of any token, and within the range of timestamps.
 const MAX_LIFETIME_S: f64 = 10.0 * 366.0 * 86_400.0;
+/// The end of the year 9999, which stands for "never" at some providers. A later
+/// time is no time.
+const MAX_TIME_S: f64 = 253_402_300_799.0;
 
 impl ClaimRules {
     /// The holder named by the claims of a token that the provider reported
@@ -80,7 +86,7 @@ impl ClaimRules {
         if audiences.is_empty() || audiences.iter().any(|audience| audience.is_empty()) {
             return Err(TokenRejected::Audience);
         }
-        self.validate_token_type(claims, source)?;
+        self.validate_token_type(claims, source, &audiences)?;
         let (kind, subject, client_id) = self.parse_subject(claims)?;
         Ok(Principal {
             issuer: Arc::clone(&self.issuer),
@@ -92,6 +98,43 @@ impl ClaimRules {
             audiences,
             expires,
         })
+    }
+
+    /// The holder of a JWT that the provider also reported as active. What its
+    /// response omits is taken from the JWT, what both name must agree, and the
+    /// response does not widen what was signed.
+    pub(super) fn validate_both(
+        &self,
+        signed: &StrictObject,
+        source: ClaimsSource,
+        response: StrictObject,
+        now: Timestamp,
+    ) -> Result<Principal, TokenRejected> {
+        let client = |claims| Ok::<_, TokenRejected>(self.client(claims)?.map(|(_, id)| id));
+        if differ(response.text("sub")?, signed.text("sub")?)
+            || differ(client(&response)?, client(signed)?)
+        {
+            return Err(TokenRejected::Contradiction);
+        }
+        let says_type = response.text("token_type")?.is_some();
+        let claims = response.or(signed);
+        let audiences = signed.texts("aud")?;
+        // The provider was asked about an access token.
+        let proved = says_type || self.has_access_claims(&claims, &audiences)?;
+        let source = if proved { ClaimsSource::Jwt } else { source };
+        let mut principal = self.validate(&claims, source, now)?;
+        let signed_expiry = self.validate_times(signed, true, now)?;
+        let expiries = [principal.expires, signed_expiry].into_iter().flatten();
+        principal.expires = expiries.min();
+        principal.audiences.retain(|one| audiences.contains(one));
+        let (scopes, roles) = (self.scopes(signed), self.roles(signed));
+        if !scopes.is_empty() {
+            principal.scopes.retain(|one| scopes.contains(one));
+        }
+        if !roles.is_empty() {
+            principal.roles.retain(|one, _| roles.contains_key(one));
+        }
+        Ok(principal)
     }
 
     /// Compares the issuer byte for byte.
@@ -119,6 +162,7 @@ impl ClaimRules {
         let (time, skew) = (now.as_duration().as_secs_f64(), self.skew.as_secs_f64());
         // A NaN, which JSON does not have, would fail this comparison.
         let expires = match claims.seconds("exp")? {
+            Some(exp) if exp > MAX_TIME_S => return Err(TokenRejected::InvalidClaim),
             Some(exp) if exp > time - skew => Some(saturating_add_seconds(now, exp - time)),
             Some(_) => return Err(TokenRejected::Expired),
             None if needs_expiry => return Err(TokenRejected::NoExpiry),
@@ -136,36 +180,71 @@ impl ClaimRules {
     }
 
     /// A refresh token introspects as active too, without a type (seen with
-    /// oidc-provider). The type of a JWT is checked in its header.
+    /// oidc-provider). The type of a JWT is in its header, or in `typ`; one that
+    /// has neither may be a refresh or ID token, signed with the same keys.
     fn validate_token_type(
         &self,
         claims: &StrictObject,
         source: ClaimsSource,
+        audiences: &[Box<str>],
     ) -> Result<(), TokenRejected> {
-        if claims.contains("cnf") {
+        if claims.pointer("/cnf").is_some_and(|cnf| !cnf.is_null()) {
             return Err(TokenRejected::SenderConstrained);
         }
-        match claims.text("token_type")? {
-            Some(kind) if kind.eq_ignore_ascii_case("bearer") => Ok(()),
-            Some(kind) if kind.eq_ignore_ascii_case("dpop") => {
+        let marked = is_marked_as_access_token(claims)?;
+        match (claims.text("token_type")?, source) {
+            (Some(kind), _) if kind.eq_ignore_ascii_case("dpop") => {
                 Err(TokenRejected::SenderConstrained)
             }
-            None if source == ClaimsSource::Jwt || self.allow_missing_token_type => Ok(()),
-            Some(_) | None => Err(TokenRejected::TokenType),
+            (Some(kind), _) if !kind.eq_ignore_ascii_case("bearer") => {
+                Err(TokenRejected::TokenType)
+            }
+            (_, ClaimsSource::UnmarkedJwt)
+                if claims.text("sub")?.is_none()
+                    || !self.has_access_claims(claims, audiences)? =>
+            {
+                Err(TokenRejected::Unmarked)
+            }
+            (None, ClaimsSource::Introspection) if !marked && !self.allow_missing_token_type => {
+                Err(TokenRejected::TokenType)
+            }
+            (Some(_) | None, _) => Ok(()),
         }
+    }
+
+    /// Whether claims have a scope or a client, which ID and refresh tokens lack.
+    /// An ID token may name the party that it was issued to, as its audience.
+    fn has_access_claims(
+        &self,
+        claims: &StrictObject,
+        audiences: &[Box<str>],
+    ) -> Result<bool, TokenRejected> {
+        let is_other = |client| audiences.iter().any(|one| &**one != client);
+        let client = self.client(claims)?;
+        Ok(
+            client.is_some_and(|(name, client)| name != "azp" || is_other(client))
+                || !self.scopes(claims).is_empty(),
+        )
+    }
+
+    /// The first claim that names the token's client, and the client.
+    fn client<'a>(
+        &self,
+        claims: &'a StrictObject,
+    ) -> Result<Option<(&'static str, &'a str)>, TokenRejected> {
+        for claim in self.client_claims {
+            if let Some(client) = claims.text(claim)?.filter(|client| !client.is_empty()) {
+                return Ok(Some((claim, client)));
+            }
+        }
+        Ok(None)
     }
 
     fn parse_subject(
         &self,
         claims: &StrictObject,
     ) -> Result<(CallerKind, Subject, Option<Box<str>>), TokenRejected> {
-        let mut client: Option<&str> = None;
-        for claim in self.client_claims {
-            client = claims.text(claim)?.filter(|client| !client.is_empty());
-            if client.is_some() {
-                break;
-            }
-        }
+        let client = self.client(claims)?.map(|(_, client)| client);
         if client.is_some_and(|client| !is_valid_identifier(client)) {
             return Err(TokenRejected::NoClient);
         }
@@ -223,6 +302,25 @@ impl ClaimRules {
     }
 }
 
+fn differ(one: Option<&str>, other: Option<&str>) -> bool {
+    one.is_some() && other.is_some() && one != other
+}
+
+/// Whether `typ` says that this is an access token: Keycloak and Rauthy write
+/// there what a token is.
+///
+/// # Errors
+/// If it says that it is something else, such as `Refresh`, `Offline` or `Id`.
+pub(super) fn is_marked_as_access_token(claims: &StrictObject) -> Result<bool, TokenRejected> {
+    let typ = claims.text("typ")?.map(str::to_ascii_lowercase);
+    match typ.as_deref() {
+        Some("bearer" | "at+jwt" | "application/at+jwt" | "access" | "access_token") => Ok(true),
+        Some("id") => Err(TokenRejected::IdToken),
+        Some("jwt") | None => Ok(false),
+        Some(_) => Err(TokenRejected::TokenType),
+    }
+}
+
 /// A list of texts, or the words of one text.
 fn string_list(value: Option<&Value>) -> Vec<Box<str>> {
     match value {
@@ -271,7 +369,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{ClaimRules, ClaimsSource, TokenRejected};
-    use crate::{CallerKind, strict_json::StrictObject};
+    use crate::{CallerKind, Principal, strict_json::StrictObject};
 
     const NOW: Timestamp = Timestamp::constant(1_750_000_000, 0);
 
@@ -330,6 +428,124 @@ mod tests {
                 "{changes}"
             );
         }
+    }
+
+    // P1, canaille, Google: what is signed with the same keys as access tokens.
+    #[test]
+    fn unmarked_jwt_needs_subject_and_scope_or_client() {
+        let accept = |changes: &Value| {
+            let mut members = json!({"iss": "https://id.example.com", "token_type": null});
+            for (name, value) in changes.as_object().unwrap() {
+                members[name] = value.clone();
+            }
+            let claims = claims(&members);
+            let accepted = rules().validate(&claims, ClaimsSource::UnmarkedJwt, NOW);
+            accepted.map(|_| ())
+        };
+        for good in [
+            json!({}),
+            json!({"client_id": null, "scope": "openid"}),
+            json!({"client_id": null, "azp": "claude"}),
+            json!({"client_id": null, "azp": "claude", "aud": ["claude", "production"]}),
+        ] {
+            assert_eq!(accept(&good), Ok(()), "{good}");
+        }
+        for bad in [
+            json!({"sub": null}),
+            json!({"sub": null, "scope": "openid"}),
+            json!({"client_id": null}),
+            json!({"client_id": null, "scope": ""}),
+            json!({"client_id": null, "azp": "claude", "aud": "claude"}),
+        ] {
+            assert_eq!(accept(&bad), Err(TokenRejected::Unmarked), "{bad}");
+        }
+    }
+
+    // BC-04.
+    #[test]
+    fn null_members_count_as_absent() {
+        let changes = json!({
+            "iss": null, "nbf": null, "iat": null, "username": null, "cnf": null, "jti": null,
+            "typ": null,
+        });
+        assert!(accept(&changes).is_ok());
+        let accepted = accept(&json!({"cnf": {"jkt": "x"}}));
+        assert_eq!(accepted, Err(TokenRejected::SenderConstrained));
+    }
+
+    #[test]
+    fn introspected_refresh_token_with_typ_is_rejected() {
+        let accepted = accept(&json!({"typ": "Refresh"}));
+        assert_eq!(accepted, Err(TokenRejected::TokenType));
+        // Keycloak's access token, without `token_type`.
+        assert!(accept(&json!({"typ": "Bearer", "token_type": null})).is_ok());
+    }
+
+    fn both(response: &Value, signed: &Value) -> Result<Principal, TokenRejected> {
+        let object = |value: &Value| StrictObject::parse(value.to_string().as_bytes()).unwrap();
+        let (response, signed) = (object(response), object(signed));
+        rules().validate_both(&signed, ClaimsSource::UnmarkedJwt, response, NOW)
+    }
+
+    // P5: LemonLDAP::NG, Rauthy and canaille.
+    #[test]
+    fn what_introspection_omits_is_taken_from_the_signed_token() {
+        let signed = json!({
+            "iss": "https://id.example.com", "aud": ["claude", "production"], "sub": "alice",
+            "exp": 1_750_000_060, "scope": "openid profile", "client_id": "claude",
+            "roles": ["reader"],
+        });
+        let response = json!({
+            "active": true, "sub": "alice", "scope": "openid profile", "client_id": "claude",
+            "exp": 1_750_000_600, "token_type": null,
+        });
+        let principal = both(&response, &signed).unwrap();
+        let audiences: Vec<&str> = principal.audiences.iter().map(|one| &**one).collect();
+        assert_eq!(audiences, ["claude", "production"]);
+        assert!(principal.roles.contains_key("reader"));
+        // The session may last longer than the token.
+        assert_eq!(principal.expires.unwrap().as_second(), 1_750_000_060);
+        // canaille: neither scope nor client in the token.
+        let bare = json!({
+            "iss": "https://id.example.com", "aud": "production", "sub": "alice",
+            "exp": 1_750_000_060, "roles": ["reader"],
+        });
+        let mut response = json!({"active": true, "sub": "alice", "exp": 1_750_000_060});
+        assert_eq!(both(&response, &bare), Err(TokenRejected::Unmarked));
+        response["token_type"] = json!("Bearer");
+        assert!(both(&response, &bare).is_ok());
+    }
+
+    #[test]
+    fn introspection_and_signed_token_must_agree_and_do_not_widen_each_other() {
+        let signed = json!({
+            "iss": "https://id.example.com", "aud": "production", "sub": "alice",
+            "exp": 1_750_000_060, "scope": "openid", "azp": "claude", "roles": ["reader"],
+        });
+        let response = |changes: &Value| {
+            let mut response = json!({"active": true, "token_type": "Bearer"});
+            for (name, value) in changes.as_object().unwrap() {
+                response[name] = value.clone();
+            }
+            both(&response, &signed)
+        };
+        for (changes, why) in [
+            (json!({"sub": "mallory"}), TokenRejected::Contradiction),
+            (json!({"client_id": "other"}), TokenRejected::Contradiction),
+            (json!({"iss": "https://evil.test"}), TokenRejected::Issuer),
+            (json!({"typ": "Refresh"}), TokenRejected::TokenType),
+            (json!({"cnf": {}}), TokenRejected::SenderConstrained),
+        ] {
+            assert_eq!(response(&changes), Err(why), "{changes}");
+        }
+        let principal = response(&json!({
+            "aud": ["production", "staging"], "scope": "openid odoo:write",
+            "roles": ["reader", "admin"], "client_id": "claude",
+        }))
+        .unwrap();
+        assert_eq!(principal.audiences, vec![Box::from("production")]);
+        assert_eq!(principal.scopes, ["openid".into()].into());
+        assert!(principal.roles.keys().eq([&Box::from("reader")]));
     }
 
     #[test]

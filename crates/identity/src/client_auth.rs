@@ -1,6 +1,9 @@
 //! How the gateway authenticates to a provider.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use http::HeaderValue;
 use jiff::Timestamp;
 
@@ -21,6 +24,11 @@ pub enum ClientAuth {
         /// Whether both are sent without form encoding; some providers do not
         /// decode.
         raw: bool,
+    },
+    /// Not at all, at an endpoint that only the gateway's network reaches.
+    None {
+        /// Our client id; the audience of signed responses.
+        client_id: String,
     },
     /// With a secret in the body (RFC 6749 section 2.3.1).
     Post {
@@ -55,7 +63,9 @@ impl ClientAuth {
     /// Our client id at the provider.
     pub fn client_id(&self) -> &str {
         match self {
-            Self::Basic { client_id, .. } | Self::Post { client_id, .. } => client_id,
+            Self::Basic { client_id, .. }
+            | Self::None { client_id }
+            | Self::Post { client_id, .. } => client_id,
             Self::PrivateKey { key, .. } => key.client_id(),
         }
     }
@@ -64,9 +74,32 @@ impl ClientAuth {
     pub fn method(&self) -> &'static str {
         match self {
             Self::Basic { .. } => "client_secret_basic",
+            Self::None { .. } => "none",
             Self::Post { .. } => "client_secret_post",
             Self::PrivateKey { .. } => "private_key_jwt",
         }
+    }
+
+    /// The same with a secret that this function invents: how the provider answers
+    /// it shows whether it looks at ours. `None` if there is no secret.
+    ///
+    /// # Errors
+    /// If the operating system provides no randomness.
+    pub(super) fn with_invented_secret(&self) -> Result<Option<Self>, getrandom::Error> {
+        let mut random = [0; 24];
+        getrandom::fill(&mut random)?;
+        let client_id = self.client_id().to_owned();
+        let secret = Secret::new(&URL_SAFE_NO_PAD.encode(random));
+        Ok(match self {
+            Self::Basic { raw, .. } => Some(Self::Basic {
+                client_id,
+                secret,
+                raw: *raw,
+            }),
+            Self::None { .. } => None,
+            // An assertion that proves nothing is as wrong as a secret.
+            Self::Post { .. } | Self::PrivateKey { .. } => Some(Self::Post { client_id, secret }),
+        })
     }
 
     pub(super) fn authorization_header(&self) -> Result<Option<HeaderValue>, ProviderUnavailable> {
@@ -95,7 +128,7 @@ impl ClientAuth {
         now: Timestamp,
     ) -> Result<Vec<(&'static str, String)>, ProviderUnavailable> {
         Ok(match self {
-            Self::Basic { .. } => Vec::new(),
+            Self::Basic { .. } | Self::None { .. } => Vec::new(),
             Self::Post { client_id, secret } => vec![
                 ("client_id", client_id.clone()),
                 ("client_secret", secret.0.clone().into_string()),

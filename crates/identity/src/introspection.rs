@@ -1,8 +1,8 @@
 //! One introspection request and its response (RFC 7662).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use http::StatusCode;
+use http::{StatusCode, header};
 use jiff::Timestamp;
 use reqwest::Url;
 
@@ -32,6 +32,21 @@ pub(super) enum IntrospectionResponse {
     Json(StrictObject),
     /// A JWT with the claims, whose signature is not verified yet.
     Jwt(String),
+    /// It refused the request. The reason may be our credentials, or the token.
+    Refused(Refusal),
+}
+
+/// A refused request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Refusal {
+    /// The status and the error code, for the log.
+    pub(super) received: Arc<str>,
+    /// Whether the status is 401.
+    pub(super) is_unauthorized: bool,
+    /// Whether the response says that the reason is our credentials.
+    pub(super) blames_client: bool,
+    /// Whether the response says that the reason is the token.
+    pub(super) blames_token: bool,
 }
 
 impl IntrospectionRequest<'_> {
@@ -76,6 +91,9 @@ impl IntrospectionRequest<'_> {
                     }
                 }
             })?;
+        if let Some(refusal) = Refusal::of(&response) {
+            return Ok(IntrospectionResponse::Refused(refusal));
+        }
         if response.status != StatusCode::OK {
             return Err(error_from_response(&response));
         }
@@ -105,23 +123,52 @@ impl IntrospectionRequest<'_> {
     }
 }
 
-/// The error of a response whose status is not 200.
-fn error_from_response(response: &ProviderResponse) -> ProviderUnavailable {
-    // RFC 6749 section 5.2.
-    let code = StrictObject::parse(&response.body).ok();
-    let code = code.and_then(|members| members.text("error").ok().flatten().map(sanitized));
-    let code = code.as_deref().unwrap_or_default();
-    let received = format!("status {} {code}", response.status.as_u16());
-    let received = received.trim_end();
-    match (response.status, code) {
+impl Refusal {
+    /// The refusal in a response, if it is one.
+    fn of(response: &ProviderResponse) -> Option<Self> {
+        let code = error_code(response);
+        let is_unauthorized = response.status == StatusCode::UNAUTHORIZED;
+        let names_client = matches!(code.as_str(), "invalid_client" | "unauthorized_client");
         // A 403 without a code may come from a firewall that objects to this token.
-        (StatusCode::FORBIDDEN, "") => ProviderError::RequestRejected(
+        let is_forbidden = response.status == StatusCode::FORBIDDEN && !code.is_empty();
+        if !is_unauthorized && !is_forbidden && !names_client {
+            return None;
+        }
+        let challenge = response.headers.get(header::WWW_AUTHENTICATE);
+        let challenge = challenge.and_then(|value| value.to_str().ok());
+        // Rauthy's code is its own; its `message` says what is wrong.
+        let text = String::from_utf8_lossy(&response.body).to_ascii_lowercase();
+        let blames_token = code == "invalid_token"
+            || challenge.is_some_and(|text| text.contains("error=\"invalid_token\""));
+        Some(Self {
+            received: received(response, &code).into(),
+            is_unauthorized,
+            blames_client: names_client || (!blames_token && text.contains("client")),
+            blames_token,
+        })
+    }
+}
+
+/// The error code of a response (RFC 6749 section 5.2); empty if there is none.
+fn error_code(response: &ProviderResponse) -> String {
+    let members = StrictObject::parse(&response.body).ok();
+    let code = members.and_then(|members| members.text("error").ok().flatten().map(sanitized));
+    code.unwrap_or_default()
+}
+
+fn received(response: &ProviderResponse, code: &str) -> String {
+    let text = format!("status {} {code}", response.status.as_u16());
+    text.trim_end().to_owned()
+}
+
+/// The error of a response whose status is not 200, and that is no [`Refusal`].
+fn error_from_response(response: &ProviderResponse) -> ProviderUnavailable {
+    let code = error_code(response);
+    let received = received(response, &code);
+    match (response.status, code.as_str()) {
+        (StatusCode::FORBIDDEN, _) => ProviderError::RequestRejected(
             format!("a firewall or proxy rejected the request ({received})").into(),
         ),
-        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _)
-        | (_, "invalid_client" | "unauthorized_client") => {
-            ProviderError::ClientRejected(received.into())
-        }
         // oidc-provider, asked about a JWT.
         (_, "unsupported_token_type") => ProviderError::RequestRejected(
             "the provider does not introspect tokens of this kind; if they are JWTs, set `validation = \"jwt\"`".into(),

@@ -1,25 +1,28 @@
 //! Asks a provider about tokens, unless it is failing.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
-use gatepost_base::ProviderName;
+use gatepost_base::{ProviderName, sync::lock};
 use tracing::{error, warn};
 
 use super::{
-    ClientAuth, Now, TokenError,
+    ClientAuth, Now, TokenError, TokenRejected,
     circuit_breaker::{BreakerPermit, CircuitBreaker, CircuitOpen},
-    introspection::{IntrospectionRequest, IntrospectionResponse},
+    introspection::{IntrospectionRequest, IntrospectionResponse, Refusal},
     jwks::KeySet,
-    jwt::JwtRules,
+    jwt::{self, JwtRules},
     provider_endpoints::ProviderEndpoints,
     provider_error::{LastProviderError, ProviderError, ProviderUnavailable},
     provider_keys::ProviderKeys,
     strict_json::StrictObject,
 };
 
-/// A text that is no token: asking about it shows whether the provider answers
-/// at all.
-pub(super) const PROBE_TOKEN: &str = "gatepost-check-is-not-a-token";
+/// A text that is no token, and that no caller gave: asking about it shows whether
+/// the provider answers at all.
+const PROBE_TOKEN: &str = "gatepost-check-is-not-a-token";
 
 /// How long no request is sent after the provider rejected our credentials:
 /// more attempts could lock our account.
@@ -38,87 +41,350 @@ pub(super) struct Introspector {
     pub(super) breaker: CircuitBreaker,
     /// How the last request failed, if it did.
     pub(super) last_error: LastProviderError,
+    pub(super) evidence: Evidence,
+}
+
+/// What the provider's responses have proved.
+#[derive(Debug, Default)]
+pub(super) struct Evidence {
+    known: Mutex<Known>,
+    /// Held while the provider is asked about [`PROBE_TOKEN`]: those who wait use
+    /// the same response.
+    probe: tokio::sync::Mutex<()>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    /// When the provider last said whether a token is active.
+    answered_at: Option<Instant>,
+    /// Whether it has ever said so of a made-up token, so that a refusal of that
+    /// question is not about the token.
+    answers_probes: bool,
+    /// Whether it has accepted our credentials: it reported a token as active, or
+    /// refused an invented secret.
+    accepts_client: bool,
+    /// Whether it has answered an invented secret like ours.
+    ignores_secret: bool,
+}
+
+/// What a response says.
+pub(super) enum Answer {
+    /// The claims of an active token.
+    Active(StrictObject),
+    /// The token is not active.
+    Inactive,
+    /// The request was refused.
+    Refused(Refusal),
+}
+
+/// What a refusal is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum RefusalCause {
+    /// Our credentials, which is proved.
+    Client,
+    /// The token.
+    Token,
+    /// Our credentials or the token.
+    Unproved,
 }
 
 impl Introspector {
     /// The claims of a token; `None` if the provider says that it is not
-    /// active.
+    /// active. `was_valid`: it was not long ago.
+    ///
+    /// If the request fails, questions about a made-up token, or with an invented
+    /// secret, show whether the token, our credentials or the provider is the
+    /// reason: a caller with an odd token must not lock out the others.
     ///
     /// # Errors
     /// Also without a request, while the circuit breaker is open.
     pub(super) async fn introspect(
         &self,
         token: &str,
+        was_valid: bool,
         now: Now,
-    ) -> Result<Option<StrictObject>, ProviderUnavailable> {
-        let permit = self
-            .breaker
-            .acquire(now.monotonic)
-            .map_err(|CircuitOpen(pause)| {
-                ProviderError::CircuitOpen.with_retry_after(pause.as_secs().clamp(1, 5))
-            })?;
-        let mut claims = self.send(token, now).await;
-        if let Err(unavailable) = &claims
-            && should_probe_provider(&permit, unavailable)
-            && self.send(PROBE_TOKEN, now).await.is_ok()
-        {
-            let why = unavailable.cause.to_string();
-            claims = Err(ProviderError::RequestRejected(why.into()).into());
+    ) -> Result<Option<StrictObject>, TokenError> {
+        let permit =
+            self.breaker
+                .acquire(was_valid, now.monotonic)
+                .map_err(|CircuitOpen(pause)| {
+                    ProviderError::CircuitOpen.with_retry_after(pause.as_secs().clamp(1, 5))
+                })?;
+        let asked_at = Instant::now();
+        match self.ask(token, now).await {
+            Ok(Answer::Active(claims)) => {
+                lock(&self.evidence.known).accepts_client = true;
+                self.record_answer(permit);
+                Ok(Some(claims))
+            }
+            Ok(Answer::Inactive) => {
+                self.record_answer(permit);
+                Ok(None)
+            }
+            Ok(Answer::Refused(refusal)) => self.explain_refusal(&refusal, permit, now).await,
+            Err(failure) => {
+                self.explain_failure(failure, token, asked_at, permit, now)
+                    .await
+            }
         }
-        self.last_error.record(&claims);
-        match &claims {
-            Ok(_) => permit.record_success(),
-            Err(unavailable) => self.record_failure(permit, unavailable, now),
-        }
-        claims
     }
 
+    fn record_answer(&self, permit: BreakerPermit<'_>) {
+        lock(&self.evidence.known).answered_at = Some(Instant::now());
+        self.last_error.clear();
+        permit.record_success();
+    }
+
+    async fn explain_refusal(
+        &self,
+        refusal: &Refusal,
+        permit: BreakerPermit<'_>,
+        now: Now,
+    ) -> Result<Option<StrictObject>, TokenError> {
+        let cause = match self.probe(now).await {
+            Ok(probe) => self.refusal_cause(refusal, &probe, now).await,
+            Err(failure) => Err(failure),
+        };
+        let cause = match cause {
+            Ok(cause) => cause,
+            Err(failure) => return Err(self.record_failure(permit, failure, now).into()),
+        };
+        let received = Arc::clone(&refusal.received);
+        let error = match cause {
+            RefusalCause::Token => {
+                self.record_answer(permit);
+                return Ok(None);
+            }
+            RefusalCause::Client => {
+                permit.record_failure(now.monotonic, Some(CLIENT_REJECTED_BACKOFF));
+                let error = ProviderError::ClientRejected(received);
+                error!(
+                    provider.name = %self.provider,
+                    error = %error,
+                    "The identity provider rejected the gateway's own credentials"
+                );
+                error
+            }
+            // Counts neither as an answer nor as a failure.
+            RefusalCause::Unproved => {
+                drop(permit);
+                let error = ProviderError::ClientUnproved(received);
+                error!(
+                    provider.name = %self.provider,
+                    error = %error,
+                    "Failed to find out whether the identity provider accepts the gateway's own credentials"
+                );
+                error
+            }
+        };
+        Err(self.last_error.set(error.into()).into())
+    }
+
+    /// Whether a refusal is about our credentials or the token, where `probe` is
+    /// the answer about a made-up token.
+    ///
+    /// # Errors
+    /// If the provider does not answer.
+    pub(super) async fn refusal_cause(
+        &self,
+        refusal: &Refusal,
+        probe: &Answer,
+        now: Now,
+    ) -> Result<RefusalCause, ProviderUnavailable> {
+        if refusal.blames_token {
+            return Ok(RefusalCause::Token);
+        }
+        let known = *lock(&self.evidence.known);
+        let Answer::Refused(of_probe) = probe else {
+            // It answers questions about made-up tokens. Rauthy does so before it
+            // looks at credentials.
+            let proved = if known.accepts_client {
+                !refusal.blames_client
+            } else {
+                self.checks_secret(probe, now).await?
+            };
+            return Ok(if proved {
+                RefusalCause::Token
+            } else {
+                RefusalCause::Unproved
+            });
+        };
+        // Kanidm refuses questions about every token that it does not know.
+        Ok(
+            match (
+                known.answers_probes,
+                known.accepts_client,
+                of_probe.blames_client,
+            ) {
+                (true, _, _) | (false, false, true) => RefusalCause::Client,
+                (false, true, true) => RefusalCause::Unproved,
+                (false, true, false) => RefusalCause::Token,
+                (false, false, false) if self.checks_secret(probe, now).await? => {
+                    RefusalCause::Token
+                }
+                (false, false, false) if refusal.is_unauthorized => RefusalCause::Token,
+                (false, false, false) => RefusalCause::Unproved,
+            },
+        )
+    }
+
+    /// Whether the provider answers an invented secret otherwise than ours, in a
+    /// question about a made-up token.
+    ///
+    /// # Errors
+    /// If the provider does not answer.
+    pub(super) async fn checks_secret(
+        &self,
+        of_ours: &Answer,
+        now: Now,
+    ) -> Result<bool, ProviderUnavailable> {
+        let known = *lock(&self.evidence.known);
+        if known.accepts_client || known.ignores_secret {
+            return Ok(known.accepts_client);
+        }
+        let Some(auth) = &self.client_auth else {
+            return Ok(false);
+        };
+        let invented = auth.with_invented_secret().map_err(|error| {
+            ProviderError::Misconfigured(format!("no randomness: {error}").into())
+        })?;
+        let Some(invented) = invented else {
+            return Ok(true);
+        };
+        let of_invented = self.send(PROBE_TOKEN, &invented, now).await?;
+        let checks = match (of_ours, &of_invented) {
+            (Answer::Refused(ours), Answer::Refused(invented)) => ours != invented,
+            (Answer::Refused(_), _) => false,
+            (_, Answer::Refused(_)) => true,
+            (_, _) => false,
+        };
+        let mut known = lock(&self.evidence.known);
+        known.accepts_client |= checks;
+        known.ignores_secret = !checks;
+        Ok(checks)
+    }
+
+    /// Asks about a made-up token.
+    ///
+    /// # Errors
+    /// If the provider does not answer.
+    pub(super) async fn probe(&self, now: Now) -> Result<Answer, ProviderUnavailable> {
+        let answer = self.ask(PROBE_TOKEN, now).await?;
+        if !matches!(answer, Answer::Refused(_)) {
+            let mut known = lock(&self.evidence.known);
+            known.answers_probes = true;
+            known.answered_at = Some(Instant::now());
+        }
+        Ok(answer)
+    }
+
+    async fn explain_failure(
+        &self,
+        failure: ProviderUnavailable,
+        token: &str,
+        asked_at: Instant,
+        permit: BreakerPermit<'_>,
+        now: Now,
+    ) -> Result<Option<StrictObject>, TokenError> {
+        let why = match &failure.cause {
+            ProviderError::InvalidResponse(why) => {
+                // Better Auth fails at JWTs that it did not sign.
+                if let Some(rejected) = self.signature_fault(token, now).await {
+                    drop(permit);
+                    return Err(rejected.into());
+                }
+                Arc::clone(why)
+            }
+            ProviderError::Unreachable(why) => Arc::clone(why),
+            ProviderError::CircuitOpen
+            | ProviderError::ClientRejected(_)
+            | ProviderError::ClientUnproved(_)
+            | ProviderError::Misconfigured(_)
+            | ProviderError::RequestRejected(_)
+            | ProviderError::TooManyLookups => {
+                return Err(self.record_failure(permit, failure, now).into());
+            }
+        };
+        if !self.has_answered_since(asked_at, now).await {
+            return Err(self.record_failure(permit, failure, now).into());
+        }
+        // It answers about other tokens, so this one is the reason.
+        warn!(provider.name = %self.provider, error = %why, "Failed to introspect a token");
+        self.record_answer(permit);
+        Err(ProviderUnavailable {
+            cause: ProviderError::RequestRejected(why),
+            ..failure
+        }
+        .into())
+    }
+
+    /// Whether the provider has answered any question since then; if none was
+    /// asked, this asks about a made-up token.
+    async fn has_answered_since(&self, then: Instant, now: Now) -> bool {
+        let answered = || lock(&self.evidence.known).answered_at >= Some(then);
+        let _turn = self.evidence.probe.lock().await;
+        answered() || (self.probe(now).await.is_ok() && answered())
+    }
+
+    /// What is wrong with the signature of a JWT; `None` also if that is not
+    /// known.
+    async fn signature_fault(&self, token: &str, now: Now) -> Option<TokenRejected> {
+        let claims = jwt::unverified_claims(token)?;
+        let verify = |keys: &KeySet| jwt::verify_signature(token, keys);
+        match self
+            .keys
+            .verify_with(verify, claims.seconds("iat").ok()?, now)
+            .await
+        {
+            Err(TokenError::Rejected(why)) => Some(why),
+            Ok(()) | Err(TokenError::Unavailable(_)) => None,
+        }
+    }
+
+    /// Records a failure that is not the token's fault.
     fn record_failure(
         &self,
         permit: BreakerPermit<'_>,
-        unavailable: &ProviderUnavailable,
+        failure: ProviderUnavailable,
         now: Now,
-    ) {
-        let provider = &self.provider;
-        match &unavailable.cause {
+    ) -> ProviderUnavailable {
+        warn!(provider.name = %self.provider, error = %failure.cause, "Failed to introspect a token");
+        match &failure.cause {
             // About this token or the configuration: a caller with such a token
             // must not lock out the others.
-            ProviderError::Misconfigured(why) | ProviderError::RequestRejected(why) => {
-                warn!(provider.name = %provider, error = %why, "Failed to introspect a token");
+            ProviderError::Misconfigured(_) | ProviderError::RequestRejected(_) => {
                 permit.record_success();
             }
-            ProviderError::ClientRejected(why) => {
-                error!(
-                    provider.name = %provider,
-                    error = %why,
-                    "The identity provider rejected the gateway's own credentials"
-                );
-                permit.record_failure(now.monotonic, Some(CLIENT_REJECTED_BACKOFF));
+            ProviderError::InvalidResponse(_) | ProviderError::Unreachable(_) => {
+                // Longer than the default: the provider said when to retry.
+                let asks = failure.retry_after > Duration::from_secs(2);
+                let pause = asks.then_some(failure.retry_after);
+                permit.record_failure(now.monotonic, pause);
             }
-            // The provider said when to retry.
-            ProviderError::InvalidResponse(_) if asks_for_pause(unavailable) => {
-                permit.record_failure(now.monotonic, Some(unavailable.retry_after));
-            }
-            ProviderError::InvalidResponse(why) | ProviderError::Unreachable(why) => {
-                warn!(provider.name = %provider, error = %why, "Failed to introspect a token");
-                permit.record_failure(now.monotonic, None);
-            }
-            ProviderError::CircuitOpen | ProviderError::TooManyLookups => {
-                permit.record_failure(now.monotonic, None);
-            }
+            ProviderError::CircuitOpen
+            | ProviderError::ClientRejected(_)
+            | ProviderError::ClientUnproved(_)
+            | ProviderError::TooManyLookups => permit.record_failure(now.monotonic, None),
         }
+        self.last_error.set(failure)
+    }
+
+    /// Asks about a token, with our credentials.
+    async fn ask(&self, token: &str, now: Now) -> Result<Answer, ProviderUnavailable> {
+        let auth = self.client_auth.as_ref().ok_or_else(|| {
+            let why = "the gateway has no credentials for the provider; set `client_id` and a secret or key";
+            ProviderError::Misconfigured(why.into())
+        })?;
+        self.send(token, auth, now).await
     }
 
     async fn send(
         &self,
         token: &str,
+        auth: &ClientAuth,
         now: Now,
-    ) -> Result<Option<StrictObject>, ProviderUnavailable> {
+    ) -> Result<Answer, ProviderUnavailable> {
         let endpoint = self.endpoints.introspection_url(now).await?;
-        let auth = self.client_auth.as_ref().ok_or_else(|| {
-            let why = "the gateway has no credentials for the provider; set `client_id` and a secret or key";
-            ProviderError::Misconfigured(why.into())
-        })?;
         let request = IntrospectionRequest {
             endpoint: &endpoint,
             auth,
@@ -126,13 +392,14 @@ impl Introspector {
         };
         let claims = match request.send(token, &self.endpoints.http, now.wall).await? {
             IntrospectionResponse::Json(claims) => claims,
+            IntrospectionResponse::Refused(refusal) => return Ok(Answer::Refused(refusal)),
             IntrospectionResponse::Jwt(response) => {
                 let client_id = auth.client_id();
                 let verify = |keys: &KeySet| {
                     self.jwt_rules
                         .verify_introspection(&response, client_id, keys, now.wall)
                 };
-                let claims = self.keys.verify_with(verify, now).await;
+                let claims = self.keys.verify_with(verify, None, now).await;
                 claims.map_err(|error| match error {
                     TokenError::Rejected(why) => {
                         let why = format!("its signature is not valid: {}", why.reason());
@@ -143,7 +410,8 @@ impl Introspector {
             }
         };
         match claims.boolean("active") {
-            Ok(Some(active)) => Ok(active.then_some(claims)),
+            Ok(Some(true)) => Ok(Answer::Active(claims)),
+            Ok(Some(false)) => Ok(Answer::Inactive),
             // Treated neither as rejected nor as accepted.
             Ok(None) | Err(_) => {
                 let why = "`active` is neither `true` nor `false`";
@@ -151,24 +419,4 @@ impl Introspector {
             }
         }
     }
-}
-
-/// Whether to ask about [`PROBE_TOKEN`] before the failure opens the circuit:
-/// otherwise a caller with one odd token could lock out all others. If the
-/// provider answers that, the token is the reason.
-fn should_probe_provider(permit: &BreakerPermit<'_>, unavailable: &ProviderUnavailable) -> bool {
-    match unavailable.cause {
-        ProviderError::ClientRejected(_) => true,
-        ProviderError::InvalidResponse(_) => !asks_for_pause(unavailable) && permit.would_open(),
-        ProviderError::CircuitOpen
-        | ProviderError::Misconfigured(_)
-        | ProviderError::RequestRejected(_)
-        | ProviderError::TooManyLookups
-        | ProviderError::Unreachable(_) => false,
-    }
-}
-
-/// Whether the pause is longer than the default: the provider asked for it.
-fn asks_for_pause(unavailable: &ProviderUnavailable) -> bool {
-    unavailable.retry_after > Duration::from_secs(2)
 }

@@ -5,12 +5,12 @@ use std::{fmt, sync::Arc, time::Duration};
 use gatepost_base::ProviderName;
 
 use super::{
-    InvalidProvider, Metadata, Now, Principal, ProviderError, ProviderSettings,
-    ProviderUnavailable, TokenError, TokenRejected, Validation,
+    InvalidProvider, Metadata, Now, ProviderError, ProviderSettings, ProviderUnavailable,
+    TokenError, TokenRejected, Validation,
     bulkhead::Bulkhead,
     circuit_breaker::CircuitBreaker,
     claims::ClaimsSource,
-    introspector::Introspector,
+    introspector::{Evidence, Introspector},
     jwks::{KeyCache, KeySet},
     jwt::{self, JwtRules},
     provider_endpoints::ProviderEndpoints,
@@ -27,7 +27,7 @@ pub struct Provider {
     pub(super) settings: ProviderSettings,
     pub(super) endpoints: Arc<ProviderEndpoints>,
     pub(super) keys: Arc<ProviderKeys>,
-    introspector: Introspector,
+    pub(super) introspector: Introspector,
     pub(super) jwt_rules: Arc<JwtRules>,
     bulkhead: Bulkhead,
     pub(super) cache: TokenCache,
@@ -62,6 +62,7 @@ impl Provider {
                 jwt_rules: Arc::clone(&jwt_rules),
                 breaker: CircuitBreaker::default(),
                 last_error: LastProviderError::default(),
+                evidence: Evidence::default(),
             },
             endpoints,
             keys,
@@ -136,42 +137,35 @@ impl Provider {
             Validation::Jwt => true,
             Validation::JwtThenIntrospection => jwt::unverified_claims(token).is_some(),
         };
-        let mut signed_audiences = None;
+        let rules = &self.settings.claims;
+        let mut signed = None;
         if by_signature {
-            let claims = self.verify_jwt(token, now).await?;
+            let (claims, source) = self.verify_jwt(token, now).await?;
             if self.settings.validation == Validation::Jwt {
-                let principal =
-                    self.settings
-                        .claims
-                        .validate(&claims, ClaimsSource::Jwt, now.wall)?;
-                return Ok(Arc::new(principal));
+                return Ok(Arc::new(rules.validate(&claims, source, now.wall)?));
             }
-            signed_audiences = Some(claims.texts("aud").map_err(TokenRejected::from)?);
+            signed = Some((claims, source));
         }
         let slot = self.bulkhead.acquire(was_valid).await;
         let _slot = slot.ok_or_else(|| ProviderUnavailable::from(ProviderError::TooManyLookups))?;
-        let mut principal = self.introspect(token, now).await?;
-        // Introspection does not widen what was signed.
-        if let Some(signed) = signed_audiences {
-            principal.audiences.retain(|one| signed.contains(one));
-        }
-        Ok(Arc::new(principal))
+        let response = self.introspector.introspect(token, was_valid, now).await?;
+        let response = response.ok_or(TokenRejected::Inactive)?;
+        Ok(Arc::new(match signed {
+            Some((signed, source)) => rules.validate_both(&signed, source, response, now.wall)?,
+            None => rules.validate(&response, ClaimsSource::Introspection, now.wall)?,
+        }))
     }
 
     /// The claims of a JWT with a valid signature.
-    async fn verify_jwt(&self, token: &str, now: Now) -> Result<StrictObject, TokenError> {
+    async fn verify_jwt(
+        &self,
+        token: &str,
+        now: Now,
+    ) -> Result<(StrictObject, ClaimsSource), TokenError> {
+        let claims = jwt::unverified_claims(token);
+        let issued = claims.and_then(|claims| claims.seconds("iat").ok().flatten());
         let verify = |keys: &KeySet| self.jwt_rules.verify(token, keys, now.wall);
-        self.keys.verify_with(verify, now).await
-    }
-
-    /// Asks the provider about a token, whatever the cache knows of it.
-    pub(super) async fn introspect(&self, token: &str, now: Now) -> Result<Principal, TokenError> {
-        let claims = self.introspector.introspect(token, now).await?;
-        let claims = claims.ok_or(TokenRejected::Inactive)?;
-        Ok(self
-            .settings
-            .claims
-            .validate(&claims, ClaimsSource::Introspection, now.wall)?)
+        self.keys.verify_with(verify, issued, now).await
     }
 }
 

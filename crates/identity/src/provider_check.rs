@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::{
     Bearer, Metadata, Now, Principal, Provider, ProviderError, ProviderUnavailable,
-    TokenCacheLookup, TokenError, TokenRejected, Validation, introspector::PROBE_TOKEN, jwt,
+    TokenCacheLookup, TokenError, TokenRejected, Validation,
+    introspector::{Answer, RefusalCause},
+    jwt,
 };
 
 /// The result of one check.
@@ -92,23 +94,38 @@ impl Provider {
         results
     }
 
-    async fn check_introspection(self: &Arc<Self>, now: Now) -> CheckResult {
-        match self.introspect(PROBE_TOKEN, now).await {
-            Ok(_) => CheckResult::fail(
-                "it accepted a made-up token",
-                "do not use this provider: it reports every token as active",
-            ),
-            Err(TokenError::Rejected(TokenRejected::Inactive)) => CheckResult::pass(
+    async fn check_introspection(&self, now: Now) -> CheckResult {
+        let introspector = &self.introspector;
+        let probe = match introspector.probe(now).await {
+            Ok(probe) => probe,
+            Err(unavailable) => return explain_unavailable(&unavailable),
+        };
+        let cause = match &probe {
+            Answer::Active(_) => {
+                return CheckResult::fail(
+                    "it reports a made-up token as active",
+                    "do not use this provider: it reports every token as active",
+                );
+            }
+            Answer::Inactive => Ok(RefusalCause::Token),
+            Answer::Refused(refusal) => introspector.refusal_cause(refusal, &probe, now).await,
+        };
+        match (cause, introspector.checks_secret(&probe, now).await) {
+            (Ok(RefusalCause::Client), _) => {
+                let received = match probe {
+                    Answer::Refused(refusal) => refusal.received,
+                    Answer::Active(_) | Answer::Inactive => "no answer".into(),
+                };
+                explain_unavailable(&ProviderError::ClientRejected(received).into())
+            }
+            (Ok(_), Ok(true)) => CheckResult::pass(
                 "it accepts the gateway's credentials and rejects a made-up token",
             ),
-            Err(TokenError::Rejected(why)) => CheckResult::fail(
-                format!(
-                    "it reported a made-up token as active; the gateway rejected it only because of `{}`",
-                    why.reason()
-                ),
-                "do not use this provider: it reports every token as active",
+            (Ok(_), Ok(false)) => CheckResult::warn(
+                "it answers an invented client secret as it answers the gateway's, so that it is not proved that it accepts the gateway's credentials",
+                "check them with a real token: `gatepost check --live --token TOKEN`",
             ),
-            Err(TokenError::Unavailable(unavailable)) => explain_unavailable(&unavailable),
+            (Err(unavailable), _) | (_, Err(unavailable)) => explain_unavailable(&unavailable),
         }
     }
 
@@ -224,6 +241,8 @@ impl Provider {
             | TokenRejected::UnknownKey
             | TokenRejected::WrongType => self.explain_jwt(bearer),
             TokenRejected::Audience => "the token has no valid audience; configure the provider to add one".to_owned(),
+            TokenRejected::Contradiction => "the introspection response and the signed token name different subjects or clients; set `validation = \"jwt\"`, or `\"introspection\"`".to_owned(),
+            TokenRejected::Unmarked => "nothing in the token says that it is an access token: it needs the type `at+jwt`, or a `sub` and a scope or client. Configure the provider to add them, or set `validation = \"jwt_then_introspection\"`".to_owned(),
             TokenRejected::Expired => "get a new token; if it is new, compare the clocks".to_owned(),
             TokenRejected::Inactive => "the provider does not know the token, or no longer; Zitadel and Keycloak also say so if the gateway's client is not in the token's audience".to_owned(),
             TokenRejected::InvalidClaim => "a claim has the wrong type; check what the provider writes into it".to_owned(),
@@ -266,7 +285,7 @@ impl Provider {
 fn explain_unavailable(unavailable: &ProviderUnavailable) -> CheckResult {
     let remedy = match &unavailable.cause {
         ProviderError::CircuitOpen | ProviderError::TooManyLookups => "wait a moment",
-        ProviderError::ClientRejected(_) => {
+        ProviderError::ClientRejected(_) | ProviderError::ClientUnproved(_) => {
             "compare client id and secret (or key) with those at the provider, and `client_auth` and `basic_encoding` with what it expects"
         }
         ProviderError::InvalidResponse(_) => {

@@ -29,6 +29,12 @@ gatepost_base::words! {
             "the provider rejected the gateway's own credentials ({0}); check `client_id`, `client_auth` and the secret or key"
         )]
         ClientRejected(Arc<str>) = "credentials_refused",
+        /// It refused the request, because of our credentials or of the token: it
+        /// has not accepted the credentials yet.
+        #[error(
+            "the provider refused a question ({0}), and it is not proved that it accepts the gateway's own credentials; if no token is accepted, check `client_id`, `client_auth` and the secret or key"
+        )]
+        ClientUnproved(Arc<str>) = "credentials_unproved",
         /// Its response does not answer the request.
         #[error("the provider's response cannot be used: {0}")]
         InvalidResponse(Arc<str>) = "bad_answer",
@@ -62,6 +68,15 @@ impl LastProviderError {
         *lock(&self.0) = error;
     }
 
+    pub(super) fn set(&self, why: ProviderUnavailable) -> ProviderUnavailable {
+        *lock(&self.0) = Some(why.cause.clone());
+        why
+    }
+
+    pub(super) fn clear(&self) {
+        *lock(&self.0) = None;
+    }
+
     /// The text of the error.
     pub(super) fn message(&self) -> Option<String> {
         let error = lock(&self.0);
@@ -86,6 +101,7 @@ impl From<ProviderError> for ProviderUnavailable {
             ProviderError::CircuitOpen | ProviderError::TooManyLookups => 1,
             ProviderError::InvalidResponse(_) | ProviderError::Unreachable(_) => 2,
             ProviderError::ClientRejected(_)
+            | ProviderError::ClientUnproved(_)
             | ProviderError::Misconfigured(_)
             | ProviderError::RequestRejected(_) => 5,
         };
@@ -103,6 +119,7 @@ mod tests {
         let errors = [
             ProviderError::CircuitOpen,
             ProviderError::ClientRejected(why()),
+            ProviderError::ClientUnproved(why()),
             ProviderError::InvalidResponse(why()),
             ProviderError::Misconfigured(why()),
             ProviderError::RequestRejected(why()),
@@ -118,6 +135,7 @@ mod tests {
         insta::assert_snapshot!(lines.join("\n"), @"
         resting (1 s): the provider is not asked for a while, because several requests in a row failed
         credentials_refused (5 s): the provider rejected the gateway's own credentials (status 500); check `client_id`, `client_auth` and the secret or key
+        credentials_unproved (5 s): the provider refused a question (status 500), and it is not proved that it accepts the gateway's own credentials; if no token is accepted, check `client_id`, `client_auth` and the secret or key
         bad_answer (2 s): the provider's response cannot be used: status 500
         misconfigured (5 s): status 500
         no_answer (5 s): status 500

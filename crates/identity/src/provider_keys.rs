@@ -1,6 +1,6 @@
 //! Verifies signatures with the current keys of a provider.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Now, TokenError, TokenRejected,
@@ -8,7 +8,6 @@ use super::{
     jwt::JwtError,
     provider_endpoints::ProviderEndpoints,
     provider_error::{LastProviderError, ProviderError, ProviderUnavailable},
-    strict_json::StrictObject,
 };
 
 /// The longest key set that is read, in bytes.
@@ -41,24 +40,29 @@ impl ProviderKeys {
     }
 
     /// The result of `verify` with the current keys, or with newer ones if it
-    /// needs a key that is not among them.
+    /// needs a key that is not among them. `issued` is when the JWT was signed, in
+    /// seconds since 1970, as it says itself.
     ///
     /// # Errors
     /// If the keys are not known, or `verify` rejects the JWT.
-    pub(super) async fn verify_with(
+    pub(super) async fn verify_with<T>(
         self: &Arc<Self>,
-        verify: impl Fn(&KeySet) -> Result<StrictObject, JwtError>,
+        verify: impl Fn(&KeySet) -> Result<T, JwtError>,
+        issued: Option<f64>,
         now: Now,
-    ) -> Result<StrictObject, TokenError> {
+    ) -> Result<T, TokenError> {
         let needed = match verify(&*self.load(now).await?) {
             Ok(payload) => return Ok(payload),
             Err(JwtError::Rejected(why)) => return Err(why.into()),
             Err(JwtError::NeedsKey(id)) => id,
         };
         let fetch = Arc::clone(self).fetch(now);
+        let age = issued.and_then(|issued| {
+            Duration::try_from_secs_f64(now.wall.as_duration().as_secs_f64() - issued).ok()
+        });
         let keys = self
             .cache
-            .keys_with_id(&needed, fetch, now.monotonic)
+            .keys_with_id(&needed, age, fetch, now.monotonic)
             .await?;
         verify(&keys).map_err(|error| match error {
             JwtError::Rejected(why) => why.into(),

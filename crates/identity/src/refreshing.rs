@@ -89,6 +89,11 @@ impl<T: Send + Sync + 'static> Refreshing<T> {
         self.load(now).map(|held| Arc::clone(&held.value))
     }
 
+    /// How long ago the value was fetched.
+    pub(crate) fn age(&self, now: Instant) -> Option<Duration> {
+        self.load(now).map(|held| held.age(now))
+    }
+
     /// The fetch in flight.
     pub(crate) fn in_flight(&self) -> Option<Flight<Result<Arc<T>, ProviderUnavailable>>> {
         self.fetches.get(&())

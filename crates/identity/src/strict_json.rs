@@ -14,6 +14,10 @@ use super::TokenRejected;
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct StrictObject(Value);
 
+/// Times from here on are milliseconds: as seconds, this one is in the year
+/// 33658; as milliseconds, in 2001.
+const MIN_MILLISECONDS: f64 = 1e12;
+
 /// The member of this name has the wrong type.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("`{0}` has the wrong type")]
@@ -51,9 +55,21 @@ impl StrictObject {
     }
 
     /// Seconds since 1970, possibly with a fraction (`NumericDate`, RFC 7519
-    /// section 2).
+    /// section 2). Digits in quotes, and milliseconds, which some providers
+    /// write, mean the same time.
     pub(super) fn seconds(&self, name: &'static str) -> Result<Option<f64>, WrongType> {
-        self.typed_member(name, Value::as_f64)
+        let time = self.typed_member(name, |value| match value.as_str() {
+            Some(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
+            Some(_) => None,
+            None => value.as_f64(),
+        })?;
+        Ok(time.map(|time| {
+            if time >= MIN_MILLISECONDS {
+                time / 1_000.0
+            } else {
+                time
+            }
+        }))
     }
 
     /// One text or a list of texts.
@@ -66,6 +82,19 @@ impl StrictObject {
             items.map(|item| item.as_str().map(Into::into)).collect()
         })?;
         Ok(all.unwrap_or_default())
+    }
+
+    /// The same object, with the members of the other one that it lacks.
+    pub(super) fn or(mut self, other: &Self) -> Self {
+        if let (Value::Object(own), Value::Object(others)) = (&mut self.0, &other.0) {
+            for (name, value) in others {
+                let held = own.entry(name.as_str()).or_insert(Value::Null);
+                if held.is_null() {
+                    *held = value.clone();
+                }
+            }
+        }
+        self
     }
 
     /// Whether the member exists, whatever its value.
@@ -156,7 +185,7 @@ mod tests {
     #[test]
     fn values_of_wrong_type_are_not_coerced() {
         let members =
-            StrictObject::parse(br#"{"active":"true","one":1,"exp":"9","aud":7,"list":["a",1]}"#)
+            StrictObject::parse(br#"{"active":"true","one":1,"exp":"1e9","aud":7,"list":["a",1]}"#)
                 .unwrap();
         assert_eq!(members.boolean("active"), Err(WrongType("active")));
         assert_eq!(members.boolean("one"), Err(WrongType("one")));
@@ -164,6 +193,41 @@ mod tests {
         assert_eq!(members.texts("aud"), Err(WrongType("aud")));
         assert_eq!(members.texts("list"), Err(WrongType("list")));
         assert_eq!(members.text("nothing"), Ok(None));
+    }
+
+    #[test]
+    fn times_in_quotes_or_milliseconds_are_read_as_seconds() {
+        for (written, seconds) in [
+            ("1750000000", 1_750_000_000.0),
+            ("1750000000.5", 1_750_000_000.5),
+            (r#""1750000000""#, 1_750_000_000.0),
+            ("1750000000000", 1_750_000_000.0),
+            (r#""1750000000000""#, 1_750_000_000.0),
+            ("253402300799", 253_402_300_799.0),
+        ] {
+            let members = StrictObject::parse(format!(r#"{{"exp":{written}}}"#).as_bytes());
+            assert_eq!(
+                members.unwrap().seconds("exp"),
+                Ok(Some(seconds)),
+                "{written}"
+            );
+        }
+        for written in [
+            r#""""#,
+            r#""never""#,
+            r#""-1""#,
+            r#""1e9""#,
+            r#""inf""#,
+            "true",
+            "[1]",
+        ] {
+            let members = StrictObject::parse(format!(r#"{{"exp":{written}}}"#).as_bytes());
+            assert_eq!(
+                members.unwrap().seconds("exp"),
+                Err(WrongType("exp")),
+                "{written}"
+            );
+        }
     }
 
     #[test]

@@ -12,6 +12,9 @@ gatepost_base::words! {
         Algorithm = "algorithm",
         /// It has no audience, or none that the instance accepts.
         Audience = "audience",
+        /// The introspection response and the signed token name different subjects
+        /// or clients.
+        Contradiction = "contradiction",
         /// A member of the JWT appears twice, and parsers disagree about its value.
         DuplicateMember = "repeated_member",
         /// It has expired.
@@ -57,6 +60,8 @@ gatepost_base::words! {
         TooLong = "too_long",
         /// It is too short to be unguessable.
         TooShort = "too_short",
+        /// Nothing in the JWT says that it is an access token.
+        Unmarked = "unmarked",
         /// The provider has no key of that id, even after it was asked.
         UnknownKey = "unknown_key",
         /// `typ` of the JWT says that it is something else.

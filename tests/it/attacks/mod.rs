@@ -18,7 +18,9 @@ mod metadata;
 mod oracle;
 mod outage;
 mod policy;
+mod proof;
 mod provider_endpoints;
+mod real_providers;
 mod revocation;
 mod zitadel;
 
@@ -29,6 +31,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use gatepost_identity::CheckResult;
 use odoo_sim::{ADMIN_KEY, SALES_KEY};
 use serde_json::{Value, json};
 
@@ -159,6 +162,11 @@ impl IdpFixture {
                 log_from,
             },
         }
+    }
+
+    /// What `check --live` finds out about the provider.
+    pub(crate) fn check(&self) -> Vec<CheckResult> {
+        self.gateway.check_providers().remove(0).1
     }
 
     /// The claims of a valid token for production.

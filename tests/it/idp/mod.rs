@@ -43,6 +43,20 @@ pub(crate) enum Endpoint {
     Other,
 }
 
+/// How a provider answers questions about tokens that it does not know, or with
+/// wrong credentials. Each is that of a real one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Refusals {
+    /// Kanidm: looks at no credentials; 401 with an empty body for every unknown
+    /// token.
+    Kanidm,
+    /// Rauthy: reports unknown tokens as inactive before it looks at credentials.
+    Rauthy,
+    /// RFC 7662: looks at the credentials first.
+    #[default]
+    Standard,
+}
+
 /// A request that was received.
 #[derive(Clone, Debug)]
 pub(crate) struct RecordedRequest {
@@ -107,6 +121,9 @@ struct State {
     /// The claims of each token.
     tokens: BTreeMap<String, Value>,
     modes: BTreeMap<Endpoint, Mode>,
+    /// The modes of introspection requests about single tokens.
+    token_modes: BTreeMap<String, Mode>,
+    refusals: Refusals,
     /// Members of the metadata that are overridden.
     metadata: Value,
     requests: Vec<RecordedRequest>,
@@ -145,6 +162,8 @@ impl Idp {
                 },
                 tokens: BTreeMap::new(),
                 modes: BTreeMap::new(),
+                token_modes: BTreeMap::new(),
+                refusals: Refusals::default(),
                 metadata: json!({}),
                 requests: Vec::new(),
                 used_jtis: BTreeSet::new(),
@@ -221,6 +240,16 @@ impl Idp {
         let mut state = self.state();
         state.released = false;
         state.modes.insert(endpoint, mode);
+    }
+
+    /// Sets the mode of introspection requests about one token.
+    pub(crate) fn set_token_mode(&self, token: &str, mode: Mode) {
+        self.state().token_modes.insert(token.to_owned(), mode);
+    }
+
+    /// Answers like this real provider.
+    pub(crate) fn refuse_like(&self, refusals: Refusals) {
+        self.state().refusals = refusals;
     }
 
     /// Sends the [held](Mode::Held) responses, and holds no more.
@@ -442,7 +471,10 @@ impl Shared {
             form: request.form(),
             client_auth_fault: fault.clone(),
         });
-        let mode = state.modes.get(&endpoint).cloned().unwrap_or_default();
+        let of_token = request.form().into_iter().find(|(name, _)| name == "token");
+        let of_token = of_token.and_then(|(_, token)| state.token_modes.get(&token));
+        let mode = of_token.or_else(|| state.modes.get(&endpoint));
+        let mode = mode.cloned().unwrap_or_default();
         drop(state);
         self.changed.notify_all();
         (endpoint, mode, fault)
@@ -471,10 +503,25 @@ impl Shared {
     ) -> IdpResponse {
         match endpoint {
             Endpoint::Discovery => IdpResponse::json(200, mode.serialize(&self.metadata())),
-            Endpoint::Introspection if refused || request.method != "POST" => Mode::S401
-                .replacement()
-                .unwrap_or_else(|| IdpResponse::json(401, "")),
-            Endpoint::Introspection => self.introspect(mode, request),
+            Endpoint::Introspection => {
+                let (refusals, is_known) = self.is_known(request);
+                match refusals {
+                    Refusals::Kanidm if !is_known => IdpResponse::text(401, "text/plain", ""),
+                    Refusals::Rauthy if !is_known => {
+                        IdpResponse::json(200, r#"{"active":false}"#)
+                    }
+                    Refusals::Rauthy if refused => IdpResponse::json(
+                        401,
+                        r#"{"timestamp":1,"error":"Unauthorized","message":"Invalid 'client_secret'"}"#,
+                    )
+                    .with_header("WWW-Authenticate", "OAuth"),
+                    Refusals::Standard if refused => IdpResponse::json(401, r#"{"error":"invalid_client"}"#)
+                        .with_header("WWW-Authenticate", "Basic"),
+                    Refusals::Kanidm | Refusals::Rauthy | Refusals::Standard => {
+                        self.introspect(mode, request)
+                    }
+                }
+            }
             Endpoint::Jwks => {
                 let keys: Vec<Value> = self.state().keys.iter().map(SigningKey::public).collect();
                 IdpResponse::json(200, mode.serialize(&json!({ "keys": keys })))
@@ -504,6 +551,16 @@ impl Shared {
             all.insert(name.clone(), value.clone());
         }
         metadata
+    }
+
+    /// How requests are refused, and whether this one is about a token that the
+    /// provider knows.
+    fn is_known(&self, request: &Request) -> (Refusals, bool) {
+        let state = self.state();
+        let form = request.form();
+        let mut tokens = form.iter().filter(|(name, _)| name == "token");
+        let is_known = tokens.any(|(_, token)| state.tokens.contains_key(token));
+        (state.refusals, is_known)
     }
 
     /// RFC 7662 section 2.2, and RFC 9701 if it signs.

@@ -89,6 +89,8 @@ pub(crate) enum Mode {
     S401,
     /// 401 with an empty body.
     S401Empty,
+    /// 401 that is about the token: Rauthy, about a revoked one.
+    S401Revoked,
     /// 403.
     S403,
     /// 403 with an HTML page, as from a firewall.
@@ -183,6 +185,11 @@ impl Mode {
             Self::S401 => IdpResponse::json(401, r#"{"error":"invalid_client"}"#)
                 .with_header("WWW-Authenticate", "Basic"),
             Self::S401Empty => IdpResponse::text(401, "text/plain", ""),
+            Self::S401Revoked => IdpResponse::json(
+                401,
+                r#"{"timestamp":1,"error":"Unauthorized","message":"token was revoked"}"#,
+            )
+            .with_header("WWW-Authenticate", "OAuth"),
             Self::S403 => IdpResponse::json(403, r#"{"error":"access_denied"}"#),
             Self::S403Page => IdpResponse::text(403, "text/html", "<html>blocked</html>"),
             Self::S429(after) => {

@@ -34,7 +34,11 @@ const MIN_REFETCH_INTERVAL: Duration = Duration::from_secs(30);
 const MIN_REFETCH_INTERVAL_WITHOUT_KEYS: Duration = Duration::from_secs(5);
 
 /// For how long a key id that the provider did not have causes no new fetch.
-const MISSING_KEY_TTL: Duration = Duration::from_mins(2);
+const MISSING_KEY_TTL: Duration = MIN_REFETCH_INTERVAL;
+
+/// A token that is this much older than the keys was signed with a key that the
+/// provider had already published, or never will.
+const MIN_PUBLICATION_LEAD: Duration = Duration::from_mins(1);
 
 /// How many such ids are stored; the oldest are dropped first.
 const MAX_MISSING_KEY_IDS: usize = 256;
@@ -96,17 +100,18 @@ impl KeyCache {
     }
 
     /// The keys, including one with this id: for a token signed with a key that
-    /// the cached keys do not have.
+    /// the cached keys do not have. `token_age` is as the token says.
     ///
-    /// Asks the provider at most once in 30 seconds for all ids, and once in
-    /// two minutes for the same id.
+    /// Asks the provider at most once in 30 seconds for all ids.
     ///
     /// # Errors
-    /// [`TokenRejected::UnknownKey`] if the provider does not have it, or was asked a
-    /// moment ago.
+    /// [`TokenRejected::UnknownKey`] if the provider does not have it, and
+    /// [`ProviderUnavailable`] if it was asked for other keys a moment ago, so that
+    /// it is not known whether it has this one.
     pub(crate) async fn keys_with_id(
         &self,
         id: &str,
+        token_age: Option<Duration>,
         fetch: impl Future<Output = Result<FetchedKeys, ProviderUnavailable>> + Send + 'static,
         now: Instant,
     ) -> Result<Arc<KeySet>, TokenError> {
@@ -114,25 +119,37 @@ impl KeyCache {
         if let Some(keys) = find() {
             return Ok(keys);
         }
+        let keys_age = self.keys.age(now);
+        if token_age
+            .is_some_and(|age| keys_age.is_some_and(|keys| age > keys + MIN_PUBLICATION_LEAD))
+        {
+            return Err(TokenRejected::UnknownKey.into());
+        }
         let flight = {
             let mut missing = lock(&self.missing);
             if missing.contains(id, now) {
                 return Err(TokenRejected::UnknownKey.into());
             }
-            self.keys.in_flight().or_else(|| {
-                let last = missing.last_fetch;
-                let age = last.map(|last| now.saturating_duration_since(last));
-                let due = age.is_none_or(|age| age >= MIN_REFETCH_INTERVAL);
-                due.then(|| {
-                    missing.last_fetch = Some(now);
-                    self.keys.fetch_now(self.parsed(fetch), now)
-                })
+            let last = missing.last_fetch;
+            let age = last.map_or(MIN_REFETCH_INTERVAL, |last| {
+                now.saturating_duration_since(last)
+            });
+            let wait = MIN_REFETCH_INTERVAL.saturating_sub(age);
+            self.keys.in_flight().ok_or(wait).or_else(|wait| {
+                if !wait.is_zero() {
+                    return Err(wait);
+                }
+                missing.last_fetch = Some(now);
+                Ok(self.keys.fetch_now(self.parsed(fetch), now))
             })
         };
-        let fetched = flight.is_some();
         let error = match flight {
-            Some(flight) => flight.await.err(),
-            None => self.keys.last_error(),
+            Ok(flight) => flight.await.err(),
+            Err(wait) => Some(self.keys.last_error().unwrap_or_else(|| {
+                // A caller who makes up key ids must count for their address.
+                let why = "the token's key is not among those that were fetched a moment ago";
+                ProviderError::RequestRejected(why.into()).with_retry_after(wait.as_secs() + 1)
+            })),
         };
         if let Some(keys) = find() {
             return Ok(keys);
@@ -140,9 +157,7 @@ impl KeyCache {
         if let Some(error) = error {
             return Err(error.into());
         }
-        if fetched {
-            lock(&self.missing).insert(id, now);
-        }
+        lock(&self.missing).insert(id, now);
         Err(TokenRejected::UnknownKey.into())
     }
 

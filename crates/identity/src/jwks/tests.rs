@@ -274,14 +274,14 @@ async fn new_key_is_found_after_one_fetch() {
     let cache = cache_with_keys(&provider, &["old"], start).await;
     let later = start + MINUTE;
     let keys = cache
-        .keys_with_id("new", provider.fetch_with_keys(&["new"]), later)
+        .keys_with_id("new", None, provider.fetch_with_keys(&["new"]), later)
         .await
         .unwrap();
     assert!(keys.contains("new") && !keys.contains("old"));
     // It is there now.
     assert!(
         cache
-            .keys_with_id("new", provider.fetch_failing(), later)
+            .keys_with_id("new", None, provider.fetch_failing(), later)
             .await
             .is_ok()
     );
@@ -293,17 +293,24 @@ async fn new_key_is_found_after_one_fetch() {
 async fn unknown_key_ids_cause_one_fetch_per_thirty_seconds() {
     let (provider, start) = (Provider::default(), start());
     let cache = cache_with_keys(&provider, &["a"], start).await;
+    let mut missing = Vec::new();
     for n in 0..1000_u32 {
         let now = start + 40 * SECOND + n * Duration::from_millis(60);
         let given = cache
-            .keys_with_id(&n.to_string(), provider.fetch_with_keys(&["a"]), now)
+            .keys_with_id(&n.to_string(), None, provider.fetch_with_keys(&["a"]), now)
             .await;
-        assert!(matches!(
-            given,
-            Err(TokenError::Rejected(TokenRejected::UnknownKey))
-        ));
+        // Only the one that was asked for is known to be missing.
+        match given {
+            Err(TokenError::Rejected(TokenRejected::UnknownKey)) => missing.push(n),
+            Err(TokenError::Unavailable(why)) => {
+                assert!(matches!(why.cause, ProviderError::RequestRejected(_)));
+                assert!(why.retry_after <= 31 * SECOND, "{why:?}");
+            }
+            other => panic!("{other:?}"),
+        }
     }
     // After 40, 70 and 100 seconds of it.
+    assert_eq!(missing, [0, 500]);
     assert_eq!(provider.calls(), 1 + 2);
     assert!(
         cache
@@ -315,26 +322,66 @@ async fn unknown_key_ids_cause_one_fetch_per_thirty_seconds() {
 }
 
 #[tokio::test]
-async fn same_unknown_key_id_causes_one_fetch_per_two_minutes() {
+async fn same_unknown_key_id_causes_one_fetch_per_thirty_seconds() {
     let (provider, start) = (Provider::default(), start());
     let cache = cache_with_keys(&provider, &["a"], start).await;
     for seconds in 31..31 + 120 {
         let now = start + seconds * SECOND;
         assert!(
             cache
-                .keys_with_id("x", provider.fetch_with_keys(&["a"]), now)
+                .keys_with_id("x", None, provider.fetch_with_keys(&["a"]), now)
                 .await
                 .is_err()
         );
     }
-    assert_eq!(provider.calls(), 2);
+    assert_eq!(provider.calls(), 1 + 4);
     let later = start + 151 * SECOND;
     assert!(
         cache
-            .keys_with_id("x", provider.fetch_with_keys(&["x"]), later)
+            .keys_with_id("x", None, provider.fetch_with_keys(&["x"]), later)
             .await
             .is_ok()
     );
+}
+
+// B9: keys rotate during a flood of unknown key ids.
+#[tokio::test]
+async fn new_key_during_flood_is_unavailable_until_next_fetch() {
+    let (provider, start) = (Provider::default(), start());
+    let cache = cache_with_keys(&provider, &["old"], start).await;
+    let now = start + MINUTE;
+    let flood = cache.keys_with_id("flood", None, provider.fetch_with_keys(&["old"]), now);
+    assert!(flood.await.is_err());
+    let ask = |seconds: u32| {
+        let fetch = provider.fetch_with_keys(&["new"]);
+        cache.keys_with_id("new", None, fetch, now + seconds * SECOND)
+    };
+    for seconds in [1, 15, 29] {
+        let Err(TokenError::Unavailable(why)) = ask(seconds).await else {
+            panic!("it is not known whether the provider has the key");
+        };
+        assert_eq!(why.retry_after, (31 - seconds) * SECOND);
+    }
+    assert!(ask(30).await.unwrap().contains("new"));
+}
+
+#[tokio::test]
+async fn token_older_than_the_keys_with_unknown_key_is_rejected_without_a_fetch() {
+    let (provider, start) = (Provider::default(), start());
+    let cache = cache_with_keys(&provider, &["a"], start).await;
+    // The keys are a minute old then.
+    for (age, fetches) in [(HOUR, 0), (2 * MINUTE + SECOND, 0), (2 * MINUTE, 1)] {
+        let before = provider.calls();
+        let fetch = provider.fetch_with_keys(&["a"]);
+        let given = cache
+            .keys_with_id("x", Some(age), fetch, start + MINUTE)
+            .await;
+        assert!(matches!(
+            given,
+            Err(TokenError::Rejected(TokenRejected::UnknownKey))
+        ));
+        assert_eq!(provider.calls(), before + fetches, "{age:?}");
+    }
 }
 
 #[tokio::test]
@@ -344,7 +391,9 @@ async fn unknown_key_is_unavailable_while_provider_is_unreachable() {
     // The second time the provider is not asked, and the key is still unknown.
     for seconds in [60, 61] {
         let now = start + seconds * SECOND;
-        let given = cache.keys_with_id("x", provider.fetch_failing(), now).await;
+        let given = cache
+            .keys_with_id("x", None, provider.fetch_failing(), now)
+            .await;
         let Err(TokenError::Unavailable(why)) = given else {
             panic!("it was asked and was away");
         };
@@ -372,7 +421,12 @@ async fn missing_key_id_cache_is_bounded() {
             wait.await.unwrap();
             Ok((body(&["a"]), None))
         };
-        async move { cache.keys_with_id("first", fetch, later).await.is_err() }
+        async move {
+            cache
+                .keys_with_id("first", None, fetch, later)
+                .await
+                .is_err()
+        }
     });
     while !cache.is_fetching() {
         tokio::task::yield_now().await;
@@ -382,7 +436,7 @@ async fn missing_key_id_cache_is_bounded() {
             let (cache, fetch) = (Arc::clone(&cache), provider.fetch_failing());
             tokio::spawn(async move {
                 cache
-                    .keys_with_id(&n.to_string(), fetch, later)
+                    .keys_with_id(&n.to_string(), None, fetch, later)
                     .await
                     .is_err()
             })

@@ -17,7 +17,10 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily};
 use self::compact::{CompactJws, JwtHeader};
 pub(super) use self::{compact::parse_algorithm, error::JwtError};
 use super::{
-    ClaimRules, TokenRejected, claims::ClaimsSource, jwks::KeySet, strict_json::StrictObject,
+    ClaimRules, TokenRejected,
+    claims::{self, ClaimsSource},
+    jwks::KeySet,
+    strict_json::StrictObject,
 };
 
 /// The longest access token that is read, in bytes.
@@ -97,7 +100,8 @@ impl JwtRules {
         }
     }
 
-    /// Verifies an access token and returns its payload.
+    /// Verifies an access token and returns its payload, and whether it says that
+    /// it is an access token.
     ///
     /// The claims are checked before the signature, so that a token that would
     /// be rejected anyway causes no fetch of keys.
@@ -110,17 +114,23 @@ impl JwtRules {
         token: &str,
         keys: &KeySet,
         now: Timestamp,
-    ) -> Result<StrictObject, JwtError> {
+    ) -> Result<(StrictObject, ClaimsSource), JwtError> {
         let parts = CompactJws::split(token, MAX_TOKEN_BYTES)?;
         let header = JwtHeader::read(&parts.header)?;
         let payload = StrictObject::parse(&parts.payload)?;
 
-        self.check_type(&header, &payload)?;
+        let source = self.check_type(&header, &payload)?;
         self.claims.validate_issuer(&payload, ClaimsSource::Jwt)?;
         check_audience(&payload, |name| self.audiences.contains(name))?;
         self.claims.validate_times(&payload, true, now)?;
-        self.check_signature(&parts, &header, keys)?;
-        Ok(payload)
+        // No key set has shared secrets either; this guards against a change there.
+        if !self.algorithms.contains(&header.algorithm)
+            || header.algorithm.family() == AlgorithmFamily::Hmac
+        {
+            return Err(TokenRejected::Algorithm.into());
+        }
+        check_signature(&parts, &header, keys)?;
+        Ok((payload, source))
     }
 
     /// Verifies a signed introspection response (RFC 9701) and returns its
@@ -157,57 +167,78 @@ impl JwtRules {
         }
         let inner = payload.object("token_introspection")?;
         let inner = inner.ok_or(TokenRejected::Malformed)?;
-        self.check_signature(&parts, &header, keys)?;
+        if !self.algorithms.contains(&header.algorithm) {
+            return Err(TokenRejected::Algorithm.into());
+        }
+        check_signature(&parts, &header, keys)?;
         Ok(inner)
     }
 
-    fn check_type(&self, header: &JwtHeader, payload: &StrictObject) -> Result<(), JwtError> {
-        if header.has_typ("at+jwt") {
-            return Ok(());
-        }
+    fn check_type(
+        &self,
+        header: &JwtHeader,
+        payload: &StrictObject,
+    ) -> Result<ClaimsSource, JwtError> {
+        let is_at_jwt = header.has_typ("at+jwt");
         // RFC 7519 section 5.1: `JWT`, or nothing.
-        if self.require_at_jwt || !(header.lacks_typ() || header.has_typ("jwt")) {
+        if !is_at_jwt && (self.require_at_jwt || !(header.lacks_typ() || header.has_typ("jwt"))) {
             return Err(TokenRejected::WrongType.into());
+        }
+        // Older versions of Keycloak add a `nonce` to access tokens.
+        if claims::is_marked_as_access_token(payload)? || is_at_jwt {
+            return Ok(ClaimsSource::Jwt);
         }
         // `nonce`, `at_hash` and `c_hash` are of ID tokens (OpenID Connect Core
         // section 2), `events` is of logout tokens (Back-Channel Logout section
-        // 2.4), and Keycloak says `typ` in the payload.
-        let marks = ["nonce", "at_hash", "c_hash", "events"];
-        let kind = payload.text("typ")?;
-        // Keycloak's name for an access token; older versions add a `nonce`.
-        if kind == Some("Bearer") {
-            return Ok(());
-        }
-        if marks.into_iter().any(|mark| payload.contains(mark)) || kind == Some("ID") {
+        // 2.4).
+        let mut marks = ["nonce", "at_hash", "c_hash", "events"].into_iter();
+        if marks.any(|mark| payload.contains(mark)) {
             return Err(TokenRejected::IdToken.into());
         }
-        Ok(())
+        Ok(ClaimsSource::UnmarkedJwt)
     }
+}
 
-    fn check_signature(
-        &self,
-        parts: &CompactJws<'_>,
-        header: &JwtHeader,
-        keys: &KeySet,
-    ) -> Result<(), JwtError> {
-        let algorithm = header.algorithm;
-        // No key set has shared secrets either; this guards against a change there.
-        if !self.algorithms.contains(&algorithm) || algorithm.family() == AlgorithmFamily::Hmac {
-            return Err(TokenRejected::Algorithm.into());
-        }
-        let mut named = keys.with_id(&header.key_id).peekable();
-        if named.peek().is_none() {
-            return Err(JwtError::NeedsKey(header.key_id.clone()));
-        }
-        // The key decides about its algorithm, not the token.
-        let key = named
-            .find(|key| key.allows_algorithm(algorithm))
-            .ok_or(TokenRejected::KeyMismatch)?;
-        if key.verifies(parts.signing_input, parts.signature, algorithm) {
-            Ok(())
-        } else {
-            Err(TokenRejected::Signature.into())
-        }
+/// Checks only the signature of a JWT, with any algorithm: whether its issuer can
+/// have issued it. A header that cannot be judged is no error.
+pub(crate) fn verify_signature(token: &str, keys: &KeySet) -> Result<(), JwtError> {
+    let parts = CompactJws::split(token, MAX_TOKEN_BYTES)?;
+    match JwtHeader::read(&parts.header) {
+        Ok(header) => check_signature(&parts, &header, keys),
+        Err(error) if is_unsigned(&parts) => Err(error),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Whether `alg` is `none`, or for a shared secret, which no provider publishes.
+fn is_unsigned(parts: &CompactJws<'_>) -> bool {
+    let header = StrictObject::parse(&parts.header);
+    header.is_ok_and(|header| match header.text("alg") {
+        Ok(Some(name)) => name.eq_ignore_ascii_case("none") || name.starts_with("HS"),
+        Ok(None) | Err(_) => true,
+    })
+}
+
+fn check_signature(
+    parts: &CompactJws<'_>,
+    header: &JwtHeader,
+    keys: &KeySet,
+) -> Result<(), JwtError> {
+    let mut named = keys.with_id(&header.key_id).peekable();
+    if named.peek().is_none() {
+        return Err(JwtError::NeedsKey(header.key_id.clone()));
+    }
+    // The key decides about its algorithm, not the token.
+    let mut usable = named
+        .filter(|key| key.allows_algorithm(header.algorithm))
+        .peekable();
+    if usable.peek().is_none() {
+        return Err(TokenRejected::KeyMismatch.into());
+    }
+    if usable.any(|key| key.verifies(parts.signing_input, parts.signature, header.algorithm)) {
+        Ok(())
+    } else {
+        Err(TokenRejected::Signature.into())
     }
 }
 

@@ -1,5 +1,6 @@
 use std::{collections::BTreeSet, time::Duration};
 
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, AlgorithmFamily, EncodingKey, crypto, jwk::Jwk};
@@ -7,7 +8,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{JwtError, JwtRules, unverified_claims};
-use crate::{ClaimRules, TokenRejected, jwks::KeySet, strict_json::StrictObject};
+use crate::{
+    ClaimRules, TokenRejected, claims::ClaimsSource, jwks::KeySet, strict_json::StrictObject,
+};
 
 const RSA: &str = include_str!("../../../../tests/fixtures/identity/rsa_pkcs8.pem");
 const RSA_PUBLIC: &str = include_str!("../../../../tests/fixtures/identity/rsa_public.pem");
@@ -142,7 +145,8 @@ fn valid_token_yields_its_payload() {
         NOW_S + 60
     );
     let token = signed(&header().to_string(), &payload, Algorithm::ES256);
-    let given = rules().verify(&token, &keys(), NOW).unwrap();
+    let (given, source) = rules().verify(&token, &keys(), NOW).unwrap();
+    assert_eq!(source, ClaimsSource::Jwt);
     assert_eq!(given, StrictObject::parse(payload.as_bytes()).unwrap());
 }
 
@@ -314,6 +318,24 @@ fn keys_of_different_types_may_share_one_id() {
     assert!(rules().verify(&token, &keys, NOW).is_ok());
 }
 
+// B10: a provider that publishes a new key under the id of the old one.
+#[test]
+fn every_key_of_a_duplicate_id_is_tried() {
+    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+    let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
+    let other = jwk("es", Algorithm::ES256, |key| {
+        key["x"] = json!(URL_SAFE_NO_PAD.encode(x));
+        key["y"] = json!(URL_SAFE_NO_PAD.encode(y));
+    });
+    let ours = jwk("es", Algorithm::ES256, |_| ());
+    let token = with_claims(|_| ());
+    for keys in [[other.clone(), ours.clone()], [ours, other.clone()]] {
+        assert!(rules().verify(&token, &key_set(&keys), NOW).is_ok());
+    }
+    let given = rules().verify(&token, &key_set(&[other.clone(), other]), NOW);
+    assert_eq!(given.unwrap_err(), TokenRejected::Signature.into());
+}
+
 #[test]
 fn altered_token_or_signature_is_rejected() {
     let good = with_claims(|_| ());
@@ -467,6 +489,65 @@ fn id_token_is_rejected() {
     }
 }
 
+// P1: refresh, ID and logout tokens are signed with the same keys.
+#[test]
+fn payload_typ_of_another_token_is_rejected_in_any_case() {
+    for (typ, why) in [
+        ("Refresh", TokenRejected::TokenType),
+        ("refresh", TokenRejected::TokenType),
+        ("Offline", TokenRejected::TokenType),
+        ("Logout", TokenRejected::TokenType),
+        ("Id", TokenRejected::IdToken),
+        ("ID", TokenRejected::IdToken),
+        ("Serialized-ID", TokenRejected::TokenType),
+        ("", TokenRejected::TokenType),
+    ] {
+        let mut claims = claims();
+        claims["typ"] = json!(typ);
+        for (header_typ, rules) in [("at+jwt", rules()), ("JWT", lenient_rules())] {
+            let header = json!({ "alg": "ES256", "kid": "es", "typ": header_typ }).to_string();
+            let token = signed(&header, &claims.to_string(), Algorithm::ES256);
+            assert_eq!(
+                verify_result(&rules, &token),
+                Err(why),
+                "{typ} {header_typ}"
+            );
+        }
+    }
+    for typ in ["Bearer", "bearer", "at+jwt"] {
+        let header = json!({ "alg": "ES256", "kid": "es", "typ": "JWT" }).to_string();
+        let mut claims = claims();
+        claims["typ"] = json!(typ);
+        let token = signed(&header, &claims.to_string(), Algorithm::ES256);
+        let (_, source) = lenient_rules().verify(&token, &keys(), NOW).unwrap();
+        assert_eq!(source, ClaimsSource::Jwt, "{typ}");
+    }
+}
+
+#[test]
+fn signature_alone_is_judged_whatever_the_claims_say() {
+    let judge = |token: &str| super::verify_signature(token, &keys());
+    let good = with_claims(|claims| claims["aud"] = json!("another"));
+    assert_eq!(judge(&good), Ok(()));
+    let (start, _) = good.rsplit_once('.').unwrap();
+    let forged = format!("{start}.{}", URL_SAFE_NO_PAD.encode([7; 64]));
+    assert_eq!(judge(&forged), Err(TokenRejected::Signature.into()));
+    let unknown = with_header(|header| header["kid"] = json!("withdrawn"));
+    assert_eq!(
+        judge(&unknown),
+        Err(JwtError::NeedsKey("withdrawn".to_owned()))
+    );
+    for alg in ["none", "None", "HS256"] {
+        let token = with_header(|header| header["alg"] = json!(alg));
+        assert_eq!(judge(&token), Err(TokenRejected::Algorithm.into()), "{alg}");
+    }
+    // The provider may know an algorithm that the gateway does not.
+    assert_eq!(
+        judge(&with_header(|header| header["alg"] = json!("ES512"))),
+        Ok(())
+    );
+}
+
 // T-05.
 #[test]
 fn audience_must_match_exactly() {
@@ -526,11 +607,16 @@ fn expired_token_is_rejected_after_clock_skew() {
         (json!(-1), Err(TokenRejected::Expired)),
         (json!(0), Err(TokenRejected::Expired)),
         (json!(1_750_000_060.5), Ok(())),
-        (json!(1e300), Ok(())),
+        (json!(253_402_300_799_u64), Ok(())),
+        (json!((NOW_S + 60) * 1_000), Ok(())),
+        (json!((NOW_S - 60) * 1_000), Err(TokenRejected::Expired)),
+        (json!((NOW_S + 60).to_string()), Ok(())),
+        (json!(1e30), Err(TokenRejected::InvalidClaim)),
+        (json!(1e300), Err(TokenRejected::InvalidClaim)),
         (json!(-1e300), Err(TokenRejected::Expired)),
-        (json!(u64::MAX), Ok(())),
+        (json!(u64::MAX), Err(TokenRejected::InvalidClaim)),
         (json!(i64::MIN), Err(TokenRejected::Expired)),
-        (json!((NOW_S + 60).to_string()), Err(TokenRejected::Expired)),
+        (json!("never"), Err(TokenRejected::Expired)),
         (json!(true), Err(TokenRejected::Expired)),
         (Value::Null, Err(TokenRejected::NoExpiry)),
     ] {
