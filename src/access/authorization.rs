@@ -1,24 +1,47 @@
 //! What the caller may do: questions to the policy, with the facts it needs.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-use super::{OdooSession, OperationError};
+use super::{ModelAccess, OdooSession, OperationError, odoo_account::CachedSchema};
 use crate::render::Rows;
 use gatepost_odoo::{Call, Domain, MethodName, ModelName, Operation, Schema, SystemQuery};
 use gatepost_policy::{Arguments, Forbidden, Incomplete, Permitted, PolicyFacts, WriteMode};
 
 impl OdooSession<'_> {
+    /// Returns what the caller may read of a model, as the Odoo user sees it.
+    ///
+    /// # Errors
+    /// [`OperationError`].
+    pub async fn model_access(
+        &self,
+        model: &ModelName,
+    ) -> Result<Arc<ModelAccess>, OperationError> {
+        let (roles, instance) = self.scope();
+        let cache = &self.account()?.access_cache().readable;
+        if let Some(decided) = cache.get(roles, model, Operation::Read) {
+            return Ok(decided);
+        }
+        // Boxed: it is large, and rare.
+        let decide = Box::pin(self.decide_timed(model, |facts| {
+            self.policy.read_access(roles, instance, model, facts)
+        }));
+        let (decision, expires_at) = decide.await?;
+        let decision = Arc::new(ModelAccess::new(decision));
+        cache.insert(
+            roles,
+            (model, Operation::Read),
+            (Arc::clone(&decision), expires_at),
+        );
+        Ok(decision)
+    }
+
     /// Returns the fields of a model that both the caller and the Odoo user may
     /// see. A hidden field is omitted, like one that does not exist.
     ///
     /// # Errors
     /// [`OperationError`].
     pub async fn schema(&self, model: &ModelName) -> Result<Schema, OperationError> {
-        let (roles, instance) = self.scope();
-        self.decide(model, |facts| {
-            self.policy.visible_schema(roles, instance, model, facts)
-        })
-        .await
+        Ok(self.model_access(model).await?.visible().clone())
     }
 
     /// Returns the fields that the caller may see in every record that they may
@@ -30,12 +53,8 @@ impl OdooSession<'_> {
         &self,
         model: &ModelName,
     ) -> Result<Schema, OperationError> {
-        let (roles, instance) = self.scope();
-        self.decide(model, |facts| {
-            self.policy
-                .schema_visible_in_all_records(roles, instance, model, facts)
-        })
-        .await
+        let access = self.model_access(model).await?;
+        Ok(access.visible_in_all_records().clone())
     }
 
     /// Returns the fields that the policy lets the caller set in this operation.
@@ -48,17 +67,33 @@ impl OdooSession<'_> {
         operation: Operation,
     ) -> Result<Schema, OperationError> {
         let (roles, instance) = self.scope();
-        self.decide(model, |facts| {
+        let cache = &self.account()?.access_cache().writable;
+        if let Some(decided) = cache.get(roles, model, operation) {
+            return Ok(decided);
+        }
+        let decide = Box::pin(self.decide_timed(model, |facts| {
             self.policy
                 .writable_schema(roles, instance, (model, operation), facts)
-        })
-        .await
+        }));
+        let (schema, expires_at) = decide.await?;
+        cache.insert(roles, (model, operation), (schema.clone(), expires_at));
+        Ok(schema)
     }
 
     /// Permits the call as far as the policy does, with its filters added.
     pub(super) async fn permit(&self, call: Call) -> Result<Permitted<Call>, OperationError> {
         let (roles, instance) = self.scope();
-        self.decide(call.model(), |facts| {
+        let model = call.model();
+        let mut facts = PolicyFacts::default();
+        let account = self.account()?;
+        let decisions = &account.access_cache().readable;
+        if let Some(access) = decisions.get(roles, model, Operation::Read)
+            && let Some(schema) = account.cached_schema(model).await
+        {
+            facts.set_read_access(Arc::clone(access.read_access()));
+            facts.add_schema(model.clone(), schema);
+        }
+        self.decide_with(&mut facts, model, |facts| {
             self.policy.permit(roles, instance, call.clone(), facts)
         })
         .await
@@ -72,29 +107,42 @@ impl OdooSession<'_> {
         self.policy.permit_system_query(roles, instance, query)
     }
 
-    /// Asks the policy about a model and looks up the facts that it needs.
-    async fn decide<T>(
-        &self,
-        model: &ModelName,
-        ask: impl Fn(&PolicyFacts) -> Result<T, Incomplete>,
-    ) -> Result<T, OperationError> {
-        self.decide_with(&mut PolicyFacts::default(), model, ask)
-            .await
-    }
-
-    /// Like [`decide`](Self::decide), starting from facts that are known, to
-    /// which it adds those that it looked up.
+    /// Asks the policy about a model, starting from facts that are known, to which
+    /// it adds those that the policy needs.
     pub(super) async fn decide_with<T>(
         &self,
         facts: &mut PolicyFacts,
         model: &ModelName,
         ask: impl Fn(&PolicyFacts) -> Result<T, Incomplete>,
     ) -> Result<T, OperationError> {
+        let (decision, _) = self.decide_until(facts, model, ask).await?;
+        Ok(decision)
+    }
+
+    /// Asks the policy about a model. Returns when the first of the schemas that
+    /// it looked up expires, too.
+    async fn decide_timed<T>(
+        &self,
+        model: &ModelName,
+        ask: impl Fn(&PolicyFacts) -> Result<T, Incomplete>,
+    ) -> Result<(T, Instant), OperationError> {
+        let facts = &mut PolicyFacts::default();
+        let (decision, expires_at) = self.decide_until(facts, model, ask).await?;
+        Ok((decision, expires_at.unwrap_or_else(Instant::now)))
+    }
+
+    async fn decide_until<T>(
+        &self,
+        facts: &mut PolicyFacts,
+        model: &ModelName,
+        ask: impl Fn(&PolicyFacts) -> Result<T, Incomplete>,
+    ) -> Result<(T, Option<Instant>), OperationError> {
+        let mut expires_at: Option<Instant> = None;
         // Terminates, because the policy asks for each model and each search
         // once, and a call names finitely many.
         loop {
             let needed = match ask(facts) {
-                Ok(decision) => return Ok(decision),
+                Ok(decision) => return Ok((decision, expires_at)),
                 Err(Incomplete::Denied(forbidden)) => return Err(forbidden.into()),
                 Err(Incomplete::NeedsSchema(needed)) => needed,
                 Err(Incomplete::NeedsRecords(searches)) => {
@@ -109,13 +157,17 @@ impl OdooSession<'_> {
                     continue;
                 }
             };
-            let schema = match self.unfiltered_schema(&needed).await {
-                Ok(schema) => schema,
+            let cached = match self.cached_schema(&needed).await {
+                Ok(cached) => cached,
                 // An empty schema hides every path through this model.
-                Err(error) if error.is_fault() && needed != *model => Arc::default(),
+                Err(error) if error.is_fault() && needed != *model => {
+                    self.account()?.cache_for_ttl(Schema::default())
+                }
                 Err(error) => return Err(self.suggest_similar_models(&needed, error).await),
             };
-            facts.add_schema(needed, schema);
+            let earlier = expires_at.map_or(cached.expires_at, |at| at.min(cached.expires_at));
+            expires_at = Some(earlier);
+            facts.add_schema(needed, cached.schema);
         }
     }
 
@@ -127,7 +179,11 @@ impl OdooSession<'_> {
     pub(crate) async fn unfiltered_schema(
         &self,
         model: &ModelName,
-    ) -> Result<Arc<Schema>, OperationError> {
+    ) -> Result<Schema, OperationError> {
+        Ok(self.cached_schema(model).await?.schema)
+    }
+
+    async fn cached_schema(&self, model: &ModelName) -> Result<CachedSchema, OperationError> {
         let query = SystemQuery::Fields(model.clone());
         let permitted = self.permit_system_query(&query)?;
         self.account()?.schema(model, &permitted, self).await

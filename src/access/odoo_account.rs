@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     future::Future,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use super::{
     Company, OdooSession, OdooUser, OperationError,
     audit_records::audit_outcome,
     error::NoneIfFault,
+    model_access::AccessCache,
     user_profile::{CompanyRow, LanguageRow, UserRow, WhoAmI},
 };
 use crate::{
@@ -44,12 +45,23 @@ pub struct OdooAccount {
     client: Arc<OdooClient>,
     key: ApiKey,
     may_write: bool,
-    schemas: Cache<ModelName, Arc<Schema>>,
+    schemas: Cache<ModelName, CachedSchema>,
+    schema_ttl: Duration,
+    /// What the policy decided by these schemas.
+    access_cache: AccessCache,
     /// Models whose rules name fields they do not have, once that is logged.
     logged_unresolved_rules: Mutex<BTreeSet<ModelName>>,
     documentation: Cache<ModelName, Option<Arc<Documentation>>>,
     models: Cache<(), Arc<[ModelEntry]>>,
     user: Cache<(), Arc<OdooUser>>,
+}
+
+/// The fields of a model, as Odoo returned them.
+#[derive(Clone, Debug)]
+pub(super) struct CachedSchema {
+    pub(super) schema: Schema,
+    /// When they are read again.
+    pub(super) expires_at: Instant,
 }
 
 /// A write with a key that may only read.
@@ -87,6 +99,8 @@ impl OdooAccount {
                 .max_capacity(MAX_CACHED_SCHEMAS)
                 .time_to_live(ttl)
                 .build(),
+            schema_ttl: ttl,
+            access_cache: AccessCache::new(),
             logged_unresolved_rules: Mutex::default(),
             documentation: Cache::builder()
                 .max_capacity(MAX_CACHED_DOCUMENTATION)
@@ -170,19 +184,32 @@ impl OdooAccount {
         model: &ModelName,
         call: &Permitted<Call>,
         access: &OdooSession<'_>,
-    ) -> Result<Arc<Schema>, OperationError> {
+    ) -> Result<CachedSchema, OperationError> {
         let look_up = async {
             let answer = self.send_system_query(call, access).await?;
             let schema = Schema::parse(&answer)?;
             self.log_unresolved_rules(model, &schema, access);
-            Ok::<_, OperationError>(Arc::new(schema))
+            Ok::<_, OperationError>(self.cache_for_ttl(schema))
         };
         Ok(self.schemas.try_get_with_by_ref(model, look_up).await?)
     }
 
     /// The fields of a model, if they are cached.
-    pub(super) async fn cached_schema(&self, model: &ModelName) -> Option<Arc<Schema>> {
-        self.schemas.get(model).await
+    pub(super) async fn cached_schema(&self, model: &ModelName) -> Option<Schema> {
+        self.schemas.get(model).await.map(|cached| cached.schema)
+    }
+
+    /// The schema with the time at which one that was read now expires.
+    pub(super) fn cache_for_ttl(&self, schema: Schema) -> CachedSchema {
+        CachedSchema {
+            schema,
+            expires_at: Instant::now() + self.schema_ttl,
+        }
+    }
+
+    /// What the policy decided about the models of this account.
+    pub(super) fn access_cache(&self) -> &AccessCache {
+        &self.access_cache
     }
 
     /// Logs, once per model, rules that name fields which the model does not

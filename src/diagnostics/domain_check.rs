@@ -1,6 +1,6 @@
 //! Checks that the fields in the domains of rules exist, along their whole paths.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use super::{
     odoo_lookup::{CheckedUser, ModelVisibility},
@@ -71,9 +71,9 @@ impl PolicyCheck<'_> {
     ) -> Option<UnresolvedField> {
         let user: &CheckedUser = &start.user;
         // A work list instead of recursion: conditions, each with its model.
-        let mut open: Vec<(ModelName, Arc<Schema>, Condition, bool)> = Vec::new();
+        let mut open: Vec<(ModelName, Schema, Condition, bool)> = Vec::new();
         for condition in conditions(&at.rule.domain) {
-            let schema = Arc::clone(&start.schema);
+            let schema = start.schema.clone();
             open.push((start.model.clone(), schema, condition, false));
         }
         while let Some((model, schema, condition, in_related_model)) = open.pop() {
@@ -84,7 +84,7 @@ impl PolicyCheck<'_> {
                         "the Odoo user of this role in `{}` cannot see a field `{first}` of `{model}`",
                         user.instance
                     ),
-                    remedy: similar_field_hint([&*schema], first),
+                    remedy: similar_field_hint([&schema], first),
                     in_related_model,
                 });
             };
@@ -117,7 +117,7 @@ impl PolicyCheck<'_> {
                 self.lookup.visibility(role, user, &relation).await
             {
                 for condition in conditions(&beyond) {
-                    open.push((relation.clone(), Arc::clone(&schema), condition, true));
+                    open.push((relation.clone(), schema.clone(), condition, true));
                 }
             }
         }

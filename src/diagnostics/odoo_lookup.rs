@@ -21,7 +21,7 @@ const MAX_MODELS_PER_USER: usize = 300;
 /// What an Odoo user can see of a model.
 #[derive(Clone, Debug)]
 pub(super) enum ModelVisibility {
-    Fields(Arc<Schema>),
+    Fields(Schema),
     /// The model does not exist, or not for this user.
     Missing,
     /// Odoo did not answer.

@@ -1,10 +1,7 @@
 //! Checks that the models, fields and methods that rules name exist. A misspelled
 //! name would hide nothing, or deny a whole model.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::odoo_lookup::{CheckedUser, ModelVisibility, OdooLookup, closest_name};
 use crate::gateway::Gateway;
@@ -44,7 +41,7 @@ pub(super) struct CheckedRule<'a> {
 pub(super) struct VisibleModel {
     pub(super) user: CheckedUser,
     pub(super) model: ModelName,
-    pub(super) schema: Arc<Schema>,
+    pub(super) schema: Schema,
 }
 
 impl Gateway {
@@ -161,7 +158,7 @@ impl PolicyCheck<'_> {
         for (key, patterns, hides) in lists {
             for (index, pattern) in patterns.into_iter().flatten().enumerate() {
                 let name = pattern.to_string();
-                let mut schemas = visible.iter().map(|one| &*one.schema);
+                let mut schemas = visible.iter().map(|one| &one.schema);
                 let exists = schemas.clone().any(|schema| schema.field(&name).is_some());
                 if pattern.is_prefix() || name == "id" || exists {
                     continue;

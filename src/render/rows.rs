@@ -36,7 +36,7 @@ pub(super) enum Cell<'a> {
     /// Anything else, as Odoo sent it.
     Other(&'a str),
     /// A record: its id and its name.
-    Reference(i64, String),
+    Reference(i64, Cow<'a, str>),
     /// A text.
     Text(Cow<'a, str>),
 }
@@ -108,23 +108,24 @@ impl<'a> Row<'a> {
     }
 }
 
+/// A text, borrowed unless it has escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
 impl<'a> Cell<'a> {
     fn of(raw: &'a str) -> Self {
         match raw.as_bytes().first() {
             Some(b't') => Self::Bool(true),
             Some(b'f') => Self::Bool(false),
-            Some(b'"') => {
-                #[derive(Deserialize)]
-                struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-                serde_json::from_str::<Text<'a>>(raw)
-                    .map_or(Self::Other(raw), |text| Self::Text(text.0))
-            }
+            Some(b'"') => serde_json::from_str::<Text<'a>>(raw)
+                .map_or(Self::Other(raw), |text| Self::Text(text.0)),
             Some(b'-' | b'0'..=b'9') => Self::Number(raw),
             Some(b'[') => serde_json::from_str::<Vec<i64>>(raw)
                 .map(Self::Ids)
                 .or_else(|_not_ids| {
-                    serde_json::from_str::<(i64, Option<String>)>(raw)
-                        .map(|(id, name)| Self::Reference(id, name.unwrap_or_default()))
+                    serde_json::from_str::<(i64, Option<Text<'_>>)>(raw).map(|(id, name)| {
+                        Self::Reference(id, name.map_or_else(Cow::default, |name| name.0))
+                    })
                 })
                 .unwrap_or(Self::Other(raw)),
             _ => Self::Other(raw),
@@ -144,12 +145,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Row<'a> {
             }
 
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Row<'de>, M::Error> {
-                #[derive(Deserialize)]
-                struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
-
                 let mut id = None;
                 let mut cells = Vec::with_capacity(16);
-                while let Some(Key(key)) = map.next_key()? {
+                while let Some(Text(key)) = map.next_key()? {
                     if key == "id" {
                         id = Some(map.next_value()?);
                     } else {
@@ -182,7 +180,7 @@ mod tests {
         let row = rows.iter().next().unwrap();
         assert_eq!(row.cell("name"), Some(Cell::Text("A\n".into())));
         assert_eq!(row.cell("n"), Some(Cell::Number("12.50")));
-        assert_eq!(row.cell("p"), Some(Cell::Reference(7, "Azure".to_owned())));
+        assert_eq!(row.cell("p"), Some(Cell::Reference(7, "Azure".into())));
         assert_eq!(row.cell("ids"), Some(Cell::Ids(vec![1, 2])));
         assert_eq!(row.cell("e"), Some(Cell::Ids(vec![])));
         assert_eq!(row.cell("no"), Some(Cell::Bool(false)));

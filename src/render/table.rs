@@ -1,10 +1,12 @@
 //! Records as a table, or field by field.
 
+use std::borrow::Cow;
+
 use super::{
     Rendered, Rows,
     rows::{Cell, Row},
 };
-use gatepost_base::text::{MAX_CELL_CHARS, append, html_to_text, one_line};
+use gatepost_base::text::{MAX_CELL_CHARS, append, append_one_line, html_to_text};
 use gatepost_odoo::{FieldKind, FieldName, Schema};
 
 /// Ids shown of an x2many value.
@@ -32,22 +34,10 @@ pub fn table(
     if rows.len() <= MAX_SEPARATE_RECORDS {
         return record_by_record(rows, schema, columns, budget_bytes);
     }
-    let cells: Vec<(i64, Vec<String>)> = rows
-        .iter()
-        .map(|row| {
-            (
-                row.id,
-                columns
-                    .iter()
-                    .map(|name| render_value(row, name, schema, MAX_CELL_CHARS))
-                    .collect(),
-            )
-        })
-        .collect();
+    let cells = RenderedCells::of(rows, schema, columns);
     let column = |at: usize| {
-        cells
-            .iter()
-            .map(move |(_, row)| row.get(at).map_or("", String::as_str))
+        let cells = &cells;
+        (0..rows.len()).map(move |row| cells.get(row, at))
     };
     let mut empty = Vec::new();
     let mut same = Vec::new();
@@ -57,7 +47,7 @@ pub fn table(
         let constant = column(at).all(|cell| cell == first);
         if constant && first.is_empty() {
             empty.push(name.as_str());
-        } else if constant && cells.len() >= CONSTANT_COLUMN_MIN_ROWS && columns.len() > 1 {
+        } else if constant && rows.len() >= CONSTANT_COLUMN_MIN_ROWS && columns.len() > 1 {
             same.push(format!("{name}={first}"));
         } else {
             varying.push((at, name.as_str()));
@@ -84,23 +74,62 @@ pub fn table(
     text.push('\n');
     let room = budget_bytes.saturating_sub(notes.len());
     let mut shown = 0;
-    for (id, row) in &cells {
-        let mut line = id.to_string();
+    for (at_row, row) in rows.iter().enumerate() {
+        let start = text.len();
+        append(&mut text, format_args!("{}", row.id));
         for (at, _) in &varying {
-            line.push_str(" | ");
-            line.push_str(row.get(*at).map_or("", String::as_str));
+            text.push_str(" | ");
+            text.push_str(cells.get(at_row, *at));
         }
-        let line = line.trim_end();
-        if text.len() + line.len() + 1 > room {
+        text.truncate(text.trim_end().len());
+        if text.len() + 1 > room {
+            text.truncate(start);
             break;
         }
-        text.push_str(line);
         text.push('\n');
         shown += 1;
     }
     text.push_str(&notes);
     let text = truncate_to_bytes(text, budget_bytes);
     Rendered { text, shown }
+}
+
+/// The values of a table, rendered one after the other into one text.
+struct RenderedCells {
+    text: String,
+    /// Where each value ends in the text, row by row.
+    ends: Vec<usize>,
+    columns: usize,
+}
+
+impl RenderedCells {
+    fn of(rows: &Rows<'_>, schema: &Schema, columns: &[FieldName]) -> Self {
+        let kinds: Vec<FieldKind> = columns.iter().map(|name| kind_of(schema, name)).collect();
+        let mut cells = Self {
+            text: String::with_capacity(rows.len() * columns.len() * 16),
+            ends: Vec::with_capacity(rows.len() * columns.len()),
+            columns: columns.len(),
+        };
+        for row in rows.iter() {
+            for (name, kind) in columns.iter().zip(&kinds) {
+                append_value(&mut cells.text, row, name, *kind, MAX_CELL_CHARS);
+                cells.ends.push(cells.text.len());
+            }
+        }
+        cells
+    }
+
+    fn get(&self, row: usize, column: usize) -> &str {
+        let at = row * self.columns + column;
+        let before = at.checked_sub(1).and_then(|before| self.ends.get(before));
+        let range = before.copied().unwrap_or(0)..self.ends.get(at).copied().unwrap_or(0);
+        self.text.get(range).unwrap_or_default()
+    }
+}
+
+fn kind_of(schema: &Schema, name: &FieldName) -> FieldKind {
+    let field = schema.field(name.as_str());
+    field.map_or(FieldKind::Unknown, |field| field.kind)
 }
 
 fn record_by_record(
@@ -116,7 +145,14 @@ fn record_by_record(
         let mut empty = Vec::new();
         let mut cut = Vec::new();
         for name in columns {
-            let value = render_value(row, name, schema, MAX_VALUE_CHARS);
+            let mut value = String::new();
+            append_value(
+                &mut value,
+                row,
+                name,
+                kind_of(schema, name),
+                MAX_VALUE_CHARS,
+            );
             if value.is_empty() {
                 empty.push(name.as_str());
             } else if text.len() + record.len() + name.as_str().len() + value.len() + 200
@@ -163,58 +199,70 @@ pub(super) fn truncate_to_bytes(mut text: String, budget_bytes: usize) -> String
     text
 }
 
-/// Renders one value.
-fn render_value(row: &Row<'_>, name: &FieldName, schema: &Schema, max_chars: usize) -> String {
-    let kind = schema
-        .field(name.as_str())
-        .map_or(FieldKind::Unknown, |field| field.kind);
+/// Appends one value.
+fn append_value(
+    text: &mut String,
+    row: &Row<'_>,
+    name: &FieldName,
+    kind: FieldKind,
+    max_chars: usize,
+) {
     let Some(cell) = row.cell(name.as_str()) else {
         // Not read, which is not the same as empty.
-        return "?".to_owned();
+        text.push('?');
+        return;
     };
-    let set = !matches!(cell, Cell::Bool(false)) || kind == FieldKind::Boolean;
-    if !set {
-        return String::new();
-    }
     match cell {
-        Cell::Bool(true) => "yes".to_owned(),
-        Cell::Bool(false) => "no".to_owned(),
-        Cell::Number(number) => render_number(number, kind),
-        Cell::Reference(id, label) => format!("{} [{id}]", one_line(&label, max_chars)),
-        Cell::Ids(ids) => render_ids(&ids),
-        Cell::Text(text) if kind.is_binary() => format!("({} bytes of base64)", text.len()),
-        Cell::Text(text) if kind == FieldKind::Html => one_line(&html_to_text(&text), max_chars),
+        Cell::Bool(true) => text.push_str("yes"),
+        Cell::Bool(false) if kind == FieldKind::Boolean => text.push_str("no"),
+        Cell::Bool(false) | Cell::Other("null") => {}
+        Cell::Number(number) => text.push_str(&render_number(number, kind)),
+        Cell::Reference(id, label) => {
+            append_one_line(text, &label, max_chars);
+            append(text, format_args!(" [{id}]"));
+        }
+        Cell::Ids(ids) => text.push_str(&render_ids(&ids)),
+        Cell::Text(value) if kind.is_binary() => {
+            append(text, format_args!("({} bytes of base64)", value.len()));
+        }
+        Cell::Text(value) if kind == FieldKind::Html => {
+            append_one_line(text, &html_to_text(&value), max_chars);
+        }
         // A selection shows its key, because domains compare with that.
-        Cell::Text(text) => one_line(&text, max_chars),
-        Cell::Other("null") => String::new(),
-        Cell::Other(json) => one_line(json, max_chars),
+        Cell::Text(value) => append_one_line(text, &value, max_chars),
+        Cell::Other(json) => append_one_line(text, json, max_chars),
     }
 }
 
 /// Renders a number as Odoo sent it, without the noise of binary fractions: Odoo
 /// sends `1200.0000000000002` where it shows 1,200.00. Currencies and units of
 /// measure have at most six decimals.
-fn render_number(number: &str, kind: FieldKind) -> String {
+fn render_number(number: &str, kind: FieldKind) -> Cow<'_, str> {
     let fraction = matches!(
         kind,
         FieldKind::Float | FieldKind::Monetary | FieldKind::Unknown
     );
     if !fraction || !number.contains('.') || number.contains(['e', 'E']) {
-        return number.to_owned();
+        return number.into();
     }
-    let plain = |text: &str| text.trim_end_matches('0').trim_end_matches('.').to_owned();
+    let plain = |text: &str| text.trim_end_matches('0').trim_end_matches('.').len();
     let decimals = number
         .split_once('.')
         .map_or(0, |(_, decimals)| decimals.len());
     if decimals <= 6 {
-        return plain(number);
+        return number.get(..plain(number)).unwrap_or(number).into();
     }
     match number.parse::<f64>() {
-        Ok(value) => match plain(&format!("{value:.6}")).as_str() {
-            "-0" => "0".to_owned(),
-            rounded => rounded.to_owned(),
-        },
-        Err(_) => number.to_owned(),
+        Ok(value) => {
+            let mut rounded = format!("{value:.6}");
+            rounded.truncate(plain(&rounded));
+            if rounded == "-0" {
+                "0".into()
+            } else {
+                rounded.into()
+            }
+        }
+        Err(_) => number.into(),
     }
 }
 

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     access::{ContextRequest, OdooSession, OperationError},
     render,
+    validation::fields_to_show,
 };
 use gatepost_odoo::{Call, Domain, FieldName, ModelName, Operation, Order, RecordId};
 
@@ -59,8 +60,9 @@ impl ReadTool for Arguments {
         } = self;
         check_count("ids", ids.len(), MAX_IDS)?;
         write_support::dedup_ids(&mut ids);
-        let schema = access.schema(&model).await?;
-        let columns = access.fields_to_show(&schema, &model, &fields).await?;
+        let model_access = access.model_access(&model).await?;
+        let columns = fields_to_show(&model_access, &model, &fields)?;
+        let schema = model_access.visible();
         let (context, companies) = access.context(context.as_ref(), true).await?;
         // A search for the ids: `read` fails as a whole if a rule hides one of them.
         let domain = Domain::of_ids(&ids).map_err(OperationError::from)?;
@@ -89,7 +91,7 @@ impl ReadTool for Arguments {
         }
         let shaped = render::table(
             &rows,
-            &schema,
+            schema,
             &without_unreadable(&columns, &reading.unreadable_fields),
             MAX_OUTPUT_BYTES,
         );

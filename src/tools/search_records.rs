@@ -12,7 +12,7 @@ use super::{
 use crate::{
     access::{ContextRequest, OdooSession},
     render::{self, Rows, SearchPage},
-    validation::validate_order,
+    validation::{fields_to_show, validate_order},
 };
 use gatepost_odoo::{Call, Domain, FieldName, ModelName, Operation, Order};
 
@@ -76,19 +76,21 @@ impl ReadTool for Arguments {
             context,
         } = self;
         let limit = parse_limit(limit, DEFAULT_LIMIT, MAX_LIMIT)?;
-        let schema = access.schema(&model).await?;
-        let columns = access.fields_to_show(&schema, &model, &fields).await?;
-        validate_order(&schema, &model, &order, |model| access.may_read(model))?;
+        let model_access = access.model_access(&model).await?;
+        let columns = fields_to_show(&model_access, &model, &fields)?;
+        let schema = model_access.visible();
+        validate_order(schema, &model, &order, |model| access.may_read(model))?;
         let order = order.with_id_tiebreaker();
         let domain = access.validate_domain(&model, domain).await?;
         let (context, companies) = access.context(context.as_ref(), archived).await?;
 
-        let search = format!(
-            "{model}\n{}\n{order}\n{columns:?}\n{context:?}",
-            domain.to_json()
-        );
+        // What a cursor is bound to.
+        let search = || {
+            let domain = domain.to_json();
+            format!("{model}\n{domain}\n{order}\n{columns:?}\n{context:?}")
+        };
         let page = match cursor.as_deref() {
-            Some(cursor) if !cursor.is_empty() => SearchPage::parse(cursor, search.as_bytes())?,
+            Some(cursor) if !cursor.is_empty() => SearchPage::parse(cursor, search().as_bytes())?,
             _ => SearchPage::start(),
         };
         // One more than shown reveals whether there is a next page, without a count.
@@ -121,7 +123,7 @@ impl ReadTool for Arguments {
             );
         } else {
             let shown = without_unreadable(&columns, &reading.unreadable_fields);
-            let shaped = render::table(&rows, &schema, &shown, MAX_OUTPUT_BYTES);
+            let shaped = render::table(&rows, schema, &shown, MAX_OUTPUT_BYTES);
             text = shaped.text;
             let plural = if shaped.shown == 1 {
                 "record"
@@ -139,7 +141,7 @@ impl ReadTool for Arguments {
                     &format!(
                         "{} {plural} shown{cut}, there are more; next page: cursor `{}`",
                         shaped.shown,
-                        page.next_cursor(shaped.shown, search.as_bytes())
+                        page.next_cursor(shaped.shown, search().as_bytes())
                     ),
                 );
             } else {

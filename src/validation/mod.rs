@@ -13,6 +13,6 @@ pub(crate) mod unapplied_values;
 pub mod values;
 
 pub use import_columns::validate_import;
-pub use query::{validate_fields, validate_order};
+pub use query::{fields_to_show, validate_fields, validate_order};
 pub use record_values::{ValidatedRecords, validate_records, validate_update};
 pub use unapplied_values::unapplied_values;

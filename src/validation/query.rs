@@ -5,36 +5,34 @@
 //! selection has no such value, and answers an unknown name with an SQL error. All
 //! of that is an error here, which says what would be valid.
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use super::operand::coerce_operand;
-use crate::{
-    access::{OdooSession, OperationError},
-    render,
-};
+use crate::access::{ModelAccess, OdooSession, OperationError};
 use gatepost_odoo::{
     Condition, Domain, Field, FieldKind, FieldName, FieldPath, ModelName, Operand, Order, Schema,
     Term,
 };
 use gatepost_policy::only_ids;
 
-impl OdooSession<'_> {
-    /// The fields to show: those that are named or, by default, the most useful
-    /// ones that are visible in all records.
-    pub async fn fields_to_show(
-        &self,
-        schema: &Schema,
-        model: &ModelName,
-        named: &[FieldName],
-    ) -> Result<Vec<FieldName>, OperationError> {
-        if !named.is_empty() {
-            return validate_fields(schema, model, named);
-        }
-        Ok(render::default_fields(
-            &self.schema_visible_in_all_records(model).await?,
-        ))
+/// The fields to show: those that are named or, by default, the most useful ones
+/// that are visible in all records.
+///
+/// # Errors
+/// As of [`validate_fields`].
+pub fn fields_to_show(
+    access: &ModelAccess,
+    model: &ModelName,
+    named: &[FieldName],
+) -> Result<Vec<FieldName>, OperationError> {
+    if named.is_empty() {
+        Ok(access.default_fields().to_vec())
+    } else {
+        validate_fields(access.visible(), model, named)
     }
+}
 
+impl OdooSession<'_> {
     /// The domain with its values in Odoo's form, if every field in it exists, can
     /// be seen and searched, and every model on its paths can be read.
     pub fn validate_domain<'b>(
@@ -110,19 +108,19 @@ impl OdooSession<'_> {
         &self,
         model: &ModelName,
         path: &FieldPath,
-    ) -> Result<Option<Field>, OperationError> {
+    ) -> Result<Option<Arc<Field>>, OperationError> {
         let mut model = model.clone();
         let mut steps = path.steps().peekable();
         while let Some(step) = steps.next() {
-            let schema = self.schema(&model).await?;
-            let field = require_field(&schema, &model, step)?;
+            let access = self.model_access(&model).await?;
+            let field = require_field(access.visible(), &model, step)?;
             if !field.searchable {
                 return Err(OperationError::InvalidArgument(format!(
                     "`{step}` of `{model}` is computed and cannot be searched; search by a stored field"
                 )));
             }
             if steps.peek().is_none() {
-                return Ok(Some(field.clone()));
+                return Ok(Some(Arc::clone(field)));
             }
             match (&field.relation, field.kind) {
                 (Some(relation), _) => model = relation.clone(),
@@ -204,8 +202,8 @@ fn require_field<'s>(
     schema: &'s Schema,
     model: &ModelName,
     name: &str,
-) -> Result<&'s Field, OperationError> {
-    schema.field(name).ok_or_else(|| {
+) -> Result<&'s Arc<Field>, OperationError> {
+    schema.shared_field(name).ok_or_else(|| {
         let near: Vec<String> = schema
             .similar_names(name, 4)
             .into_iter()

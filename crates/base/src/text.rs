@@ -50,12 +50,18 @@ pub fn join_bounded(
 /// its table cell.
 pub fn one_line(text: &str, max_chars: usize) -> String {
     let mut line = String::with_capacity(text.len().min(max_chars) + 8);
+    append_one_line(&mut line, text, max_chars);
+    line
+}
+
+/// Appends a text as [`one_line`] returns it.
+pub fn append_one_line(line: &mut String, text: &str, max_chars: usize) {
     let mut chars = text.trim().chars().enumerate();
     for (taken, char) in chars.by_ref() {
         if taken == max_chars {
             let rest = 1 + chars.count();
-            append(&mut line, format_args!("…(+{rest} chars)"));
-            return line;
+            append(line, format_args!("…(+{rest} chars)"));
+            return;
         }
         match char {
             '\n' | '\u{2028}' | '\u{2029}' | '\u{85}' | '\u{b}' | '\u{c}' => line.push_str("\\n"),
@@ -66,7 +72,6 @@ pub fn one_line(text: &str, max_chars: usize) -> String {
             plain => line.push(plain),
         }
     }
-    line
 }
 
 /// Invisible characters that change how others are displayed: controls,

@@ -2,7 +2,10 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -23,9 +26,11 @@ use gatepost_odoo::Call;
 use gatepost_policy::Permitted;
 use gatepost_tls::{self, TlsSetupError};
 
-/// The most idle connections, and how long they are retained: only if the server
-/// leaves them open, because an idle one occupies a whole worker of a prefork Odoo.
-const MAX_IDLE: usize = 4;
+/// The most idle connections to a server that has not answered on a connection that
+/// was idle before: a server that closes them all anyway is not worth more.
+const MAX_UNPROVED_IDLE: usize = 4;
+/// How long an idle connection is retained. One that the server leaves open occupies a
+/// whole worker of a prefork Odoo.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long [`OdooClient::ping`] may take.
 const PING_TIMEOUT: Duration = Duration::from_secs(3);
@@ -74,6 +79,8 @@ pub struct OdooClient {
     concurrency: ConcurrencyLimit,
     connections: ConnectionCounter,
     idle: Mutex<Vec<(Instant, OdooConnection)>>,
+    /// Whether the server last answered on a connection that was idle before.
+    reuses_connections: AtomicBool,
 }
 
 /// The load of a client.
@@ -115,6 +122,7 @@ impl OdooClient {
             tls,
             connections: ConnectionCounter::default(),
             idle: Mutex::new(Vec::new()),
+            reuses_connections: AtomicBool::new(false),
             settings,
         })
     }
@@ -194,7 +202,11 @@ impl OdooClient {
         ClientStats {
             in_flight: self.concurrency.in_flight(),
             queued: self.concurrency.queued(),
-            open_connections: self.connections.open_count(),
+            open_connections: {
+                // Closed ones count no longer.
+                drop(self.open_idle_connections());
+                self.connections.open_count()
+            },
             connections_opened: self.connections.total(),
         }
     }
@@ -210,7 +222,9 @@ impl OdooClient {
         let mut may_retry = is_read;
         loop {
             // The retry uses a new connection: all idle ones may be closed.
-            let mut connection = match self.take_idle(may_retry) {
+            let idle = self.take_idle(may_retry);
+            let was_idle = idle.is_some();
+            let mut connection = match idle {
                 Some(connection) => connection,
                 None => self.connect().await?,
             };
@@ -220,12 +234,16 @@ impl OdooClient {
                 .await
             {
                 Ok(response) => {
+                    if was_idle {
+                        self.reuses_connections.store(true, Relaxed);
+                    }
                     self.store_idle(connection);
                     return Ok(response);
                 }
                 Err(ExchangeError::AfterResponseBegan(error)) => return Err(error),
                 Err(ExchangeError::BeforeResponse(_)) if may_retry => {
                     may_retry = false;
+                    self.reuses_connections.store(false, Relaxed);
                     lock(&self.idle).clear();
                 }
                 Err(ExchangeError::BeforeResponse(error)) => {
@@ -262,22 +280,30 @@ impl OdooClient {
     /// An idle connection. Not for writes: if it ends now, the outcome would be
     /// unknown without need.
     fn take_idle(&self, may_retry: bool) -> Option<OdooConnection> {
-        let idle = may_retry.then(|| self.reusable_connections().pop());
-        idle.flatten().map(|(_, connection)| connection)
+        if !may_retry {
+            return None;
+        }
+        let (_, connection) = self.open_idle_connections().pop()?;
+        Some(connection)
     }
 
     fn store_idle(&self, connection: OdooConnection) {
-        let mut idle = self.reusable_connections();
-        if idle.len() < MAX_IDLE && connection.is_reusable() {
+        let max_idle = if self.reuses_connections.load(Relaxed) {
+            self.settings.max_in_flight
+        } else {
+            MAX_UNPROVED_IDLE
+        };
+        let mut idle = self.open_idle_connections();
+        if idle.len() < max_idle && !connection.is_closed() {
             idle.push((Instant::now(), connection));
         }
     }
 
     /// The idle connections, without those that are closed or too old.
-    fn reusable_connections(&self) -> MutexGuard<'_, Vec<(Instant, OdooConnection)>> {
+    fn open_idle_connections(&self) -> MutexGuard<'_, Vec<(Instant, OdooConnection)>> {
         let mut idle = lock(&self.idle);
         idle.retain(|(since, connection)| {
-            since.elapsed() < IDLE_TIMEOUT && connection.is_reusable()
+            since.elapsed() < IDLE_TIMEOUT && !connection.is_closed()
         });
         idle
     }

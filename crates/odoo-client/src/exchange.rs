@@ -111,9 +111,9 @@ impl OdooConnection {
         })
     }
 
-    /// Whether the server has left the connection open for another request.
-    pub(super) fn is_reusable(&self) -> bool {
-        self.sender.is_ready()
+    /// Whether the connection is closed, so that no request can be sent.
+    pub(super) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
     }
 
     /// Sends a request and reads the response, at most `max_bytes` of it.
@@ -122,6 +122,11 @@ impl OdooConnection {
         request: Request<Full<Bytes>>,
         max_bytes: usize,
     ) -> Result<WireResponse, ExchangeError> {
+        // The driver may have to finish the previous exchange.
+        self.sender
+            .ready()
+            .await
+            .map_err(ExchangeError::BeforeResponse)?;
         self.response_began.store(false, Relaxed);
         let response = match self.sender.send_request(request).await {
             Ok(response) => response,

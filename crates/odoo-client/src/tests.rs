@@ -12,7 +12,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::{Notify, mpsc},
+    sync::{Barrier, Notify, mpsc},
 };
 
 use super::{ApiKey, CallError, OdooClient, OdooClientSettings, UnknownOutcome};
@@ -307,6 +307,55 @@ async fn only_connections_kept_by_the_server_are_reused() {
         }
         assert_eq!(count.load(SeqCst), connections);
     }
+}
+
+#[tokio::test]
+async fn all_connections_in_flight_are_reused_once_the_server_has_kept_one() {
+    const AT_ONCE: usize = 8;
+    let reply = OK
+        .replace("HTTP/1.0", "HTTP/1.1")
+        .replace("Connection: close\r\n", "");
+    let barrier = Arc::new(Barrier::new(AT_ONCE));
+    let gate = Arc::clone(&barrier);
+    let port = server(move |_, mut stream, mut request| {
+        let (reply, gate) = (reply.clone(), Arc::clone(&gate));
+        async move {
+            while !request.is_empty() {
+                // All eight are in flight at once.
+                gate.wait().await;
+                drop(stream.write_all(reply.as_bytes()).await);
+                request.resize(64 << 10, 0);
+                let read = stream.read(&mut request).await.unwrap_or(0);
+                request.truncate(read);
+            }
+        }
+    })
+    .await;
+    let client = OdooClient::new(OdooClientSettings {
+        max_in_flight: AT_ONCE,
+        ..settings(port)
+    });
+    let client = Arc::new(client.unwrap());
+    let call_at_once = async || {
+        let calls = (0..AT_ONCE).map(|_| {
+            let client = Arc::clone(&client);
+            tokio::spawn(async move {
+                let call = permitted_count();
+                client.send(&call, &ApiKey::new("k3y"), None).await.unwrap();
+            })
+        });
+        for call in calls.collect::<Vec<_>>() {
+            call.await.unwrap();
+        }
+    };
+    // The first round opens all, the second proves that four were kept and opens four.
+    for _ in 0..2 {
+        call_at_once().await;
+    }
+    for _ in 0..10 {
+        call_at_once().await;
+    }
+    assert_eq!(client.stats().connections_opened, 12);
 }
 
 #[tokio::test]

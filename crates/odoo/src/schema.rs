@@ -1,6 +1,6 @@
 //! The fields of a model, as one Odoo user sees them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -10,10 +10,11 @@ use super::{Field, FieldKind, FieldName, FieldPath, ModelName, SameCompany, Sele
 /// The fields of one model that one Odoo user may see, from `fields_get`.
 ///
 /// Odoo omits fields that the user's groups do not allow, so a missing name is unknown
-/// or forbidden, and the user cannot know which.
+/// or forbidden, and the user cannot know which. A clone shares all fields with the
+/// original.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Schema {
-    fields: BTreeMap<FieldName, Field>,
+    fields: Arc<BTreeMap<FieldName, Arc<Field>>>,
 }
 
 /// One field as `fields_get` returns it. Odoo omits attributes freely, and writes
@@ -132,22 +133,35 @@ impl Schema {
 
     /// A schema of these fields.
     pub fn from_fields(fields: impl IntoIterator<Item = Field>) -> Self {
+        let named = |field: Field| (field.name.clone(), Arc::new(field));
         Self {
-            fields: fields
-                .into_iter()
-                .map(|field| (field.name.clone(), field))
-                .collect(),
+            fields: Arc::new(fields.into_iter().map(named).collect()),
+        }
+    }
+
+    /// The schema without the fields for which `retains` is false. It shares the others
+    /// with the original.
+    pub fn restricted(&self, retains: impl Fn(&Field) -> bool) -> Self {
+        let retained = self.fields.iter().filter(|(_, field)| retains(field));
+        let shared = |(name, field): (&FieldName, &Arc<Field>)| (name.clone(), Arc::clone(field));
+        Self {
+            fields: Arc::new(retained.map(shared).collect()),
         }
     }
 
     /// The field with a name.
     pub fn field(&self, name: &str) -> Option<&Field> {
+        self.fields.get(name).map(Arc::as_ref)
+    }
+
+    /// The field with a name, shared.
+    pub fn shared_field(&self, name: &str) -> Option<&Arc<Field>> {
         self.fields.get(name)
     }
 
     /// All fields, sorted by name.
     pub fn fields(&self) -> impl ExactSizeIterator<Item = &Field> {
-        self.fields.values()
+        self.fields.values().map(Arc::as_ref)
     }
 
     /// Up to `count` names similar to `name`, the most similar first.

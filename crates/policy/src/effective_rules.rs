@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Arguments, Forbidden, Pattern, Rule, WriteMode, protected};
+use super::{Arguments, Forbidden, Pattern, ReadAccess, Rule, WriteMode, protected};
 use gatepost_base::RoleName;
 use gatepost_odoo::{Domain, MethodName, ModelName, Operation, Schema};
 
@@ -16,6 +16,8 @@ pub(super) struct EffectiveRules<'a> {
     rules: Vec<RoleRule<'a>>,
     /// A role opens a change only if its write mode is at least this one.
     mode: WriteMode,
+    /// What was decided before about reading one model.
+    read_access: Option<&'a ReadAccess>,
 }
 
 /// A rule and its role.
@@ -34,7 +36,21 @@ impl<'a> EffectiveRules<'a> {
         Self {
             rules: rules.collect(),
             mode: WriteMode::RequireHuman,
+            read_access: None,
         }
+    }
+
+    /// The same rules, which need not decide again what was decided before.
+    pub(super) fn with_read_access(self, read_access: Option<&'a ReadAccess>) -> Self {
+        Self {
+            read_access,
+            ..self
+        }
+    }
+
+    /// What was decided before about reading the model.
+    pub(super) fn read_access(&self, model: &ModelName) -> Option<&'a ReadAccess> {
+        self.read_access.filter(|access| access.model() == model)
     }
 
     /// The same rules for changes in this mode. [`WriteMode::ReadOnly`] counts as

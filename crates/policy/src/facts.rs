@@ -5,7 +5,8 @@ use std::{
     sync::Arc,
 };
 
-use super::{Incomplete, MembershipQuery, membership::MembershipAnswers};
+use super::{Incomplete, MembershipQuery, ReadAccess, membership::MembershipAnswers};
+use gatepost_base::{InstanceName, RoleName};
 use gatepost_odoo::{ModelName, Schema};
 
 /// The fields of models as the caller's Odoo user sees them, including those
@@ -15,19 +16,42 @@ use gatepost_odoo::{ModelName, Schema};
 /// [`Incomplete::NeedsRecords`]); the caller adds it and asks again.
 #[derive(Debug, Default)]
 pub struct PolicyFacts {
-    schemas: BTreeMap<ModelName, Arc<Schema>>,
+    schemas: BTreeMap<ModelName, Schema>,
+    /// What was decided before about reading a model, which saves deciding again.
+    read_access: Option<Arc<ReadAccess>>,
     pub(super) memberships: MembershipAnswers,
 }
 
 impl PolicyFacts {
     /// Adds the fields of a model.
-    pub fn add_schema(&mut self, model: ModelName, schema: Arc<Schema>) {
+    pub fn add_schema(&mut self, model: ModelName, schema: Schema) {
         self.schemas.insert(model, schema);
+    }
+
+    /// Adds what the policy decided before about reading a model, for the same Odoo
+    /// user. Only decisions for the same roles in the same instance use it.
+    pub fn set_read_access(&mut self, access: Arc<ReadAccess>) {
+        self.read_access = Some(access);
+    }
+
+    /// The models whose fields were added.
+    pub fn models(&self) -> impl Iterator<Item = &ModelName> {
+        self.schemas.keys()
     }
 
     /// Adds the ids that a search found.
     pub fn add_memberships(&mut self, search: MembershipQuery, ids: &BTreeSet<i64>) {
         self.memberships.add(search, ids);
+    }
+
+    /// What was decided before for these roles.
+    pub(super) fn read_access_of(
+        &self,
+        roles: &[RoleName],
+        instance: &InstanceName,
+    ) -> Option<&ReadAccess> {
+        let decided = self.read_access.as_deref();
+        decided.filter(|access| access.is_of(roles, instance))
     }
 
     /// The fields of the model.
@@ -37,7 +61,6 @@ impl PolicyFacts {
     pub(super) fn schema_of(&self, model: &ModelName) -> Result<&Schema, Incomplete> {
         self.schemas
             .get(model)
-            .map(Arc::as_ref)
             .ok_or_else(|| Incomplete::NeedsSchema(model.clone()))
     }
 }

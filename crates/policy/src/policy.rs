@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    AccessQuery, Arguments, Decision, Forbidden, Incomplete, Permitted, PolicyFacts, RecordAccess,
-    Role, Rule, RuleRef, WriteMode, decision,
+    AccessQuery, Arguments, Decision, Forbidden, Incomplete, Permitted, PolicyFacts, ReadAccess,
+    RecordAccess, Role, Rule, RuleRef, WriteMode, decision,
     effective_rules::{EffectiveRules, RoleRule},
     incomplete::unless_denied,
     query_rewriter::QueryRewriter,
@@ -68,7 +68,9 @@ impl Policy {
         if !call.operation().is_read() {
             return Err(Forbidden::operation_on(call.model(), call.operation()).into());
         }
-        let rules = &self.effective_rules(roles, instance);
+        let rules = &self
+            .effective_rules(roles, instance)
+            .with_read_access(facts.read_access_of(roles, instance));
         let rewriter = QueryRewriter { rules, facts };
         rewriter.rewrite(call).map(Permitted::by_policy)
     }
@@ -130,39 +132,19 @@ impl Policy {
         self.effective_rules(roles, instance).methods(model)
     }
 
-    /// The fields of a model that are visible on at least some records. A hidden
-    /// field reads as if it did not exist.
+    /// What the roles may read of a model.
     ///
     /// # Errors
     /// As of [`Policy::permit`].
-    pub fn visible_schema(
+    pub fn read_access(
         &self,
         roles: &[RoleName],
         instance: &InstanceName,
         model: &ModelName,
         facts: &PolicyFacts,
-    ) -> Result<Schema, Incomplete> {
+    ) -> Result<ReadAccess, Incomplete> {
         let rules = self.effective_rules(roles, instance);
-        rules.row_filter(model, Operation::Read, &BTreeSet::new(), facts)?;
-        open_fields(&rules, (model, Operation::Read), facts, |_| true)
-    }
-
-    /// The fields of a model that are visible on every visible record, so that a
-    /// read of them omits no record.
-    ///
-    /// # Errors
-    /// As of [`Policy::permit`].
-    pub fn schema_visible_in_all_records(
-        &self,
-        roles: &[RoleName],
-        instance: &InstanceName,
-        model: &ModelName,
-        facts: &PolicyFacts,
-    ) -> Result<Schema, Incomplete> {
-        let rules = self.effective_rules(roles, instance);
-        let every = rules.row_filter(model, Operation::Read, &BTreeSet::new(), facts)?;
-        let what = (model, Operation::Read);
-        open_fields(&rules, what, facts, |of_field| *of_field == every)
+        ReadAccess::evaluate(&rules, (roles, instance), model, facts)
     }
 
     /// The fields of a model that may be written on at least some records, new ones
@@ -180,7 +162,17 @@ impl Policy {
         let rules = self
             .effective_rules(roles, instance)
             .in_mode(WriteMode::RequireHuman);
-        open_fields(&rules, what, facts, |_| true)
+        let (model, operation) = what;
+        let mut open = BTreeSet::new();
+        let schema = facts.schema_of(model)?;
+        for field in schema.fields() {
+            let fields = BTreeSet::from([field.name.clone()]);
+            let filter = rules.row_filter(model, operation, &fields, facts);
+            if unless_denied(filter)?.is_some() {
+                open.insert(&field.name);
+            }
+        }
+        Ok(schema.restricted(|field| open.contains(&field.name)))
     }
 
     /// Permits a query of Gatepost's own, for any caller with access to the
@@ -388,22 +380,4 @@ impl Policy {
             })
             .filter(|ruled| ruled.rule.applies(instance))
     }
-}
-
-/// The fields that the operation may use, of which the row filter is `wanted`.
-fn open_fields(
-    rules: &EffectiveRules<'_>,
-    (model, operation): (&ModelName, Operation),
-    facts: &PolicyFacts,
-    wanted: impl Fn(&Domain) -> bool,
-) -> Result<Schema, Incomplete> {
-    let mut open = Vec::new();
-    for field in facts.schema_of(model)?.fields() {
-        let fields = BTreeSet::from([field.name.clone()]);
-        let of_field = unless_denied(rules.row_filter(model, operation, &fields, facts))?;
-        if of_field.is_some_and(|of_field| wanted(&of_field)) {
-            open.push(field.clone());
-        }
-    }
-    Ok(Schema::from_fields(open))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Forbidden, Incomplete, PolicyFacts,
+    Forbidden, Incomplete, PolicyFacts, ReadAccess,
     effective_rules::{EffectiveRules, intersect, subtract_denied},
 };
 use gatepost_odoo::{Domain, FieldName, FieldPath, ModelName, Operation, Operator, Schema};
@@ -70,6 +70,11 @@ impl EffectiveRules<'_> {
         fields: &BTreeSet<FieldName>,
         facts: &PolicyFacts,
     ) -> Result<Domain, Incomplete> {
+        if let Some(access) = self.read_access(model)
+            && operation == Operation::Read
+        {
+            return self.row_filter_by(access, fields, facts);
+        }
         self.allow(model, operation)?;
         let schema = self.schema_for_rules(model, operation, facts)?;
         let mut filter = self
@@ -77,6 +82,34 @@ impl EffectiveRules<'_> {
             .ok_or_else(|| Forbidden::operation_on(model, operation))?;
         for field in fields {
             let more = self.row_filter_of_field(model, operation, field, facts, 0)?;
+            filter = intersect(filter, more);
+        }
+        Ok(filter)
+    }
+
+    /// The visible records that show all of these fields, by what was decided before.
+    fn row_filter_by(
+        &self,
+        access: &ReadAccess,
+        fields: &BTreeSet<FieldName>,
+        facts: &PolicyFacts,
+    ) -> Result<Domain, Incomplete> {
+        let mut filter = access.row_filter().clone();
+        for field in fields {
+            if access
+                .visible_in_all_records()
+                .field(field.as_str())
+                .is_some()
+            {
+                continue;
+            }
+            let more = match access.field_filter(field) {
+                Some(more) => more.clone(),
+                // Hidden or unknown: the error says which.
+                None => {
+                    self.row_filter_of_field(access.model(), Operation::Read, field, facts, 0)?
+                }
+            };
             filter = intersect(filter, more);
         }
         Ok(filter)
@@ -128,7 +161,7 @@ impl EffectiveRules<'_> {
     }
 
     /// The records that show the field and, if it shows another one, that one too.
-    fn row_filter_of_field(
+    pub(super) fn row_filter_of_field(
         &self,
         model: &ModelName,
         operation: Operation,

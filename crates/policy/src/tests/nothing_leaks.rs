@@ -11,9 +11,10 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{
-    super::{Permitted, PolicyFacts, Rule},
+    super::{Permitted, Policy, PolicyFacts, Role, Rule},
     instance, pattern, policy, rule,
 };
+use gatepost_base::RoleName;
 use gatepost_odoo::{
     Call, Condition, Domain, FieldName, ModelName, Operand, Operation, Operator, Order, Request,
     Schema, Term,
@@ -53,7 +54,7 @@ fn schemas() -> PolicyFacts {
         let mut fields = common.as_object().unwrap().clone();
         fields.extend(own.as_object().unwrap().clone());
         let schema = Schema::parse(Value::Object(fields).to_string().as_bytes()).unwrap();
-        schemas.add_schema(ModelName::try_from(model).unwrap(), Arc::new(schema));
+        schemas.add_schema(ModelName::try_from(model).unwrap(), schema);
     }
     schemas
 }
@@ -447,6 +448,22 @@ proptest! {
     }
 
     #[test]
+    fn read_access_that_was_decided_before_changes_no_decision(
+        rules in some_rules(), call in some_call(),
+    ) {
+        let (policy, roles) = policy(rules);
+        let mut facts = schemas();
+        let permit = |facts: &PolicyFacts| policy.permit(&roles, &instance("a"), call.clone(), facts);
+        let afresh = permit(&facts);
+        for (model, _) in FIELDS {
+            let model = ModelName::known(model);
+            let Ok(access) = policy.read_access(&roles, &instance("a"), &model, &facts) else { continue };
+            facts.set_read_access(Arc::new(access));
+            prop_assert_eq!(&permit(&facts), &afresh);
+        }
+    }
+
+    #[test]
     fn more_deny_or_fewer_allow_rules_never_permit_more_reads(
         rules in some_rules(), more in some_rules(), world in any_dataset(), call in some_call(),
     ) {
@@ -469,6 +486,40 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn read_access_of_other_roles_or_another_instance_is_not_used() {
+    let everywhere = rule("*", "*", &[Operation::Read]);
+    let without_names = Rule {
+        hidden_fields: vec![pattern("name")],
+        ..rule("a", "*", &[Operation::Read])
+    };
+    let [admin, reader] = ["admin", "reader"].map(|name| RoleName::try_from(name).unwrap());
+    let role = |rules: Vec<Rule>| Role {
+        rules,
+        ..Role::default()
+    };
+    let elsewhere = rule("b", "*", &[Operation::Read]);
+    let policy = Policy::new(BTreeMap::from([
+        (admin.clone(), role(vec![everywhere])),
+        (reader.clone(), role(vec![without_names, elsewhere])),
+    ]));
+    let fields = [FieldName::known("name")];
+    let (order, all) = (Order::default(), Domain::default());
+    let model = ModelName::known(PARTNER);
+    let call = Call::search_read(model.clone(), &all, &fields, &order, 0, 1);
+    for (role, place) in [(&admin, "a"), (&reader, "b")] {
+        let mut facts = schemas();
+        let roles = std::slice::from_ref(role);
+        let access = policy.read_access(roles, &instance(place), &model, &facts);
+        facts.set_read_access(Arc::new(access.unwrap()));
+        let permitted = policy.permit(roles, &instance(place), call.clone(), &facts);
+        assert!(permitted.is_ok());
+        let reader = std::slice::from_ref(&reader);
+        let permitted = policy.permit(reader, &instance("a"), call.clone(), &facts);
+        assert!(permitted.is_err(), "{role} in {place}");
     }
 }
 

@@ -1,7 +1,5 @@
 //! Permissions of reads, and how calls are rewritten.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 
 use super::{
@@ -50,7 +48,7 @@ pub(super) fn schemas() -> PolicyFacts {
         ),
     ] {
         let schema = Schema::parse(fields.to_string().as_bytes()).unwrap();
-        schemas.add_schema(name(model), Arc::new(schema));
+        schemas.add_schema(name(model), schema);
     }
     schemas
 }

@@ -461,7 +461,7 @@ pub(super) fn orders() -> PolicyFacts {
         ),
     ] {
         let schema = gatepost_odoo::Schema::parse(fields.to_string().as_bytes()).unwrap();
-        schemas.add_schema(name(model), std::sync::Arc::new(schema));
+        schemas.add_schema(name(model), schema);
     }
     schemas
 }
