@@ -71,12 +71,11 @@ pub struct LocatedRules {
 impl LocatedRules {
     /// The location of a rule, such as `gatepost.toml at line 7`.
     pub fn location(&self, at: &RuleRef) -> String {
-        match self.layers.location(&rule_path(at), EntryPart::Value) {
-            ConfigLocation::File { path, line, .. } => {
-                format!("{} at line {line}", path.display())
-            }
-            place => place.to_string(),
+        let place = self.layers.location(&rule_path(at), EntryPart::Value);
+        if let ConfigLocation::File { path, line, .. } = &place {
+            return format!("{} at line {line}", path.display());
         }
+        place.to_string()
     }
 
     /// An error at this path in a rule, such as `domain`.

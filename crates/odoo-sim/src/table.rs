@@ -148,7 +148,11 @@ impl Field {
 
 /// The values of a record, from a JSON object.
 pub(super) fn row_from_json(values: Value) -> Row {
-    values.as_object().cloned().unwrap_or_default()
+    if let Value::Object(row) = values {
+        row
+    } else {
+        Row::new()
+    }
 }
 
 /// The value of a field, `false` when it is not set.
