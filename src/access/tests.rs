@@ -100,7 +100,7 @@ async fn attempt_audited_call(
         call_stats: &tally,
         audit: trail,
         progress: None,
-        elicitation: Elicitation::confirm_token(),
+        elicitation: Elicitation::ConfirmToken,
         store: &Arc::default(),
         in_flight_writes: &Arc::default(),
     };

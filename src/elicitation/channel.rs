@@ -17,7 +17,15 @@ use gatepost_state::store::StateStore;
 ///
 /// No Odoo connection and no place in its queue is held while a person decides.
 #[derive(Debug)]
-pub struct Elicitation<'a>(ElicitationChannel<'a>);
+pub enum Elicitation<'a> {
+    /// For a client that cannot ask.
+    ConfirmToken,
+    /// For a client that asks when a result requires it, with its response to an
+    /// earlier request, if any.
+    InputRequired(Option<InputResponse>),
+    /// For a client that can be asked on the stream of its call.
+    ServerRequest(CallStream<'a>),
+}
 
 /// The ways to ask the person behind the client.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,13 +39,6 @@ pub enum ElicitationMode {
     InputRequired,
     /// The tool asks while it runs ([`Elicitation::elicit`]).
     ServerRequest,
-}
-
-#[derive(Debug)]
-enum ElicitationChannel<'a> {
-    ConfirmToken,
-    InputRequired(Option<InputResponse>),
-    ServerRequest(CallStream<'a>),
 }
 
 /// The stream of one call, and what is needed to ask on it.
@@ -112,37 +113,21 @@ gatepost_base::words! {
     pub fn kind(&self);
 }
 
-impl<'a> Elicitation<'a> {
-    /// For a client that cannot ask.
-    pub fn confirm_token() -> Self {
-        Self(ElicitationChannel::ConfirmToken)
-    }
-
-    /// For a client that asks when a result requires it, with its response to an
-    /// earlier request, if any.
-    pub fn input_required(response: Option<InputResponse>) -> Self {
-        Self(ElicitationChannel::InputRequired(response))
-    }
-
-    /// For a client that can be asked on the stream of its call.
-    pub fn server_request(stream: CallStream<'a>) -> Self {
-        Self(ElicitationChannel::ServerRequest(stream))
-    }
-
+impl Elicitation<'_> {
     /// Returns the way to ask.
     pub fn mode(&self) -> ElicitationMode {
-        match self.0 {
-            ElicitationChannel::InputRequired(_) => ElicitationMode::InputRequired,
-            ElicitationChannel::ServerRequest(_) => ElicitationMode::ServerRequest,
-            ElicitationChannel::ConfirmToken => ElicitationMode::ConfirmToken,
+        match self {
+            Self::InputRequired(_) => ElicitationMode::InputRequired,
+            Self::ServerRequest(_) => ElicitationMode::ServerRequest,
+            Self::ConfirmToken => ElicitationMode::ConfirmToken,
         }
     }
 
     /// Returns the response to an earlier request, if the call brings one.
     pub fn input_response(&self) -> Option<&InputResponse> {
-        match &self.0 {
-            ElicitationChannel::InputRequired(response) => response.as_ref(),
-            ElicitationChannel::ServerRequest(_) | ElicitationChannel::ConfirmToken => None,
+        match self {
+            Self::InputRequired(response) => response.as_ref(),
+            Self::ServerRequest(_) | Self::ConfirmToken => None,
         }
     }
 
@@ -151,11 +136,9 @@ impl<'a> Elicitation<'a> {
     /// # Errors
     /// [`ElicitationError`]; [`ElicitationError::Unsupported`] in the other modes.
     pub async fn elicit(&self, message: &str) -> Result<ElicitAction, ElicitationError> {
-        match &self.0 {
-            ElicitationChannel::ServerRequest(stream) => stream.elicit(message).await,
-            ElicitationChannel::InputRequired(_) | ElicitationChannel::ConfirmToken => {
-                Err(ElicitationError::Unsupported)
-            }
+        match self {
+            Self::ServerRequest(stream) => stream.elicit(message).await,
+            Self::InputRequired(_) | Self::ConfirmToken => Err(ElicitationError::Unsupported),
         }
     }
 }

@@ -148,15 +148,15 @@ impl<'a> CallContext<'a> {
         call_stats: &'a CallStats,
     ) -> Elicitation<'a> {
         if self.operation.is_read() {
-            return Elicitation::confirm_token();
+            return Elicitation::ConfirmToken;
         }
         let (session, messages) = (&self.caller.session, &self.server_messages);
         match (self.request.era(), session, messages) {
             (ProtocolEra::Stateless, _, _) if self.request.params.supports_form_elicitation() => {
-                Elicitation::input_required(input_response)
+                Elicitation::InputRequired(input_response)
             }
             (ProtocolEra::Handshake, Some(session), Some(messages)) => {
-                Elicitation::server_request(CallStream {
+                Elicitation::ServerRequest(CallStream {
                     server_messages: messages.clone(),
                     pending: &self.gateway.pending_elicitations,
                     owner: self.gateway.elicitation_owner(&self.caller),
@@ -166,7 +166,7 @@ impl<'a> CallContext<'a> {
                     call_stats,
                 })
             }
-            (ProtocolEra::Handshake | ProtocolEra::Stateless, _, _) => Elicitation::confirm_token(),
+            (ProtocolEra::Handshake | ProtocolEra::Stateless, _, _) => Elicitation::ConfirmToken,
         }
     }
 }

@@ -159,7 +159,7 @@ impl Gateway {
             call_stats,
             audit,
             progress: None,
-            elicitation: Elicitation::confirm_token(),
+            elicitation: Elicitation::ConfirmToken,
             store: &self.state_store,
             in_flight_writes: &self.in_flight_writes,
         }

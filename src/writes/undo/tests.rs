@@ -445,7 +445,7 @@ async fn reserve_twice(first: &Baseline, second: &Baseline) -> [bool; 3] {
         call_stats: &CallStats::default(),
         audit: &RequestAudit::disabled(),
         progress: None,
-        elicitation: Elicitation::confirm_token(),
+        elicitation: Elicitation::ConfirmToken,
         store: &store,
         in_flight_writes: &Arc::default(),
     };
