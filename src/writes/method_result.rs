@@ -12,43 +12,19 @@ const TEXT_CHARS: usize = 200;
 const MAX_IDS: usize = 50;
 /// Keys of one object.
 const MAX_KEYS: usize = 20;
-/// The keys of a web client action that are stored.
-const ACTION_KEYS: [&str; 6] = ["type", "name", "res_model", "res_id", "target", "tag"];
 
 /// The part of a result that is stored. A method can return anything, including
-/// values that policy hides and secrets, so only plain values are stored, and the
-/// kind of any other.
+/// values that policy hides and secrets, so only ids are stored as they are, and of
+/// anything else what the model may read.
 pub(super) fn stored_result(response: &[u8]) -> Value {
     let Ok(value) = serde_json::from_slice::<Value>(response) else {
         return Value::Null;
     };
     match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => value,
-        Value::String(text) => {
-            let length = text.chars().count();
-            if length > TEXT_CHARS || mentions_secret(&text) {
-                json!({ "text": length })
-            } else {
-                Value::String(text)
-            }
-        }
         Value::Array(items) if items.iter().all(|item| RecordId::from_json(item).is_some()) => {
             Value::Array(items.into_iter().take(MAX_IDS).collect())
         }
-        Value::Array(items) => json!({"list": items.len()}),
-        Value::Object(members) if is_action(&members) => {
-            let of_action = members
-                .into_iter()
-                .filter(|(name, value)| {
-                    ACTION_KEYS.contains(&name.as_str()) && (value.is_string() || value.is_i64())
-                })
-                .collect();
-            json!({"action": Value::Object(of_action)})
-        }
-        Value::Object(members) => {
-            let keys = members.keys().take(MAX_KEYS).cloned().collect::<Vec<_>>();
-            json!({"keys": keys})
-        }
+        value => describe(&value).into(),
     }
 }
 
@@ -60,14 +36,7 @@ pub(super) fn lost_result() -> Value {
 /// Describes a stored result for the model.
 pub fn describe_result(stored: &Value) -> String {
     match stored {
-        Value::Null | Value::Bool(true) => "Odoo returned only that it is done.".to_owned(),
-        Value::Bool(false) => {
-            "Odoo returned `false`: with some methods that means that there was nothing to do."
-                .to_owned()
-        }
-        Value::Number(number) => format!("Odoo returned {number}."),
-        Value::String(text) if text.is_empty() => "Odoo returned an empty text.".to_owned(),
-        Value::String(text) => format!("Odoo returned \"{}\".", one_line(text, TEXT_CHARS)),
+        Value::String(text) => text.clone(),
         Value::Array(ids) if ids.is_empty() => "Odoo returned an empty list.".to_owned(),
         Value::Array(ids) => {
             let ids: Vec<String> = ids.iter().map(Value::to_string).collect();
@@ -76,36 +45,41 @@ pub fn describe_result(stored: &Value) -> String {
                 ids.join(", ")
             )
         }
-        Value::Object(members) => describe_object(members),
+        Value::Object(_) => "What Odoo returned was lost.".to_owned(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => describe(stored),
     }
 }
 
-fn describe_object(members: &Map<String, Value>) -> String {
-    if let Some(action) = members.get("action").and_then(Value::as_object) {
-        return describe_action(action);
+/// Describes a result that is not a list of ids.
+fn describe(value: &Value) -> String {
+    match value {
+        Value::Null | Value::Bool(true) => "Odoo returned only that it is done.".to_owned(),
+        Value::Bool(false) => {
+            "Odoo returned `false`: with some methods that means that there was nothing to do."
+                .to_owned()
+        }
+        Value::Number(number) => format!("Odoo returned {number}."),
+        Value::String(text) if text.is_empty() => "Odoo returned an empty text.".to_owned(),
+        Value::String(text) => match text.chars().count() {
+            length if length > TEXT_CHARS || mentions_secret(text) => format!(
+                "Odoo returned a text of {length} characters, which is not shown here because it is long or may be a secret."
+            ),
+            _ => format!("Odoo returned \"{}\".", one_line(text, TEXT_CHARS)),
+        },
+        Value::Array(items) => {
+            let count = items.len();
+            format!("Odoo returned a list of {count} items, which is not shown here.")
+        }
+        Value::Object(members) if is_action(members) => describe_action(members),
+        Value::Object(members) => {
+            let keys = members.keys().take(MAX_KEYS);
+            let keys: Vec<String> = keys.map(|key| one_line(key, 40)).collect();
+            format!(
+                "Odoo returned an object with {}, which is not shown here.",
+                keys.join(", ")
+            )
+        }
     }
-    if members.contains_key("lost") {
-        return "What Odoo returned was lost.".to_owned();
-    }
-    if let Some(count) = members.get("list").and_then(Value::as_u64) {
-        return format!("Odoo returned a list of {count} items, which is not shown here.");
-    }
-    if let Some(count) = members.get("text").and_then(Value::as_u64) {
-        return format!(
-            "Odoo returned a text of {count} characters, which is not shown here because it is long or may be a secret."
-        );
-    }
-    let keys = members.get("keys").and_then(Value::as_array);
-    let keys: Vec<String> = keys
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .map(|key| one_line(key, 40))
-        .collect();
-    format!(
-        "Odoo returned an object with {}, which is not shown here.",
-        keys.join(", ")
-    )
 }
 
 /// What Odoo's web client would do (Odoo 19, `odoo/addons/base/models/ir_actions.py`).
