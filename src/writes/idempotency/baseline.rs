@@ -1,6 +1,7 @@
 //! The state right before a write, from which its outcome can be found out.
 
 use jiff::{Timestamp, ToSpan as _};
+use serde::{Deserialize, Serialize};
 
 use super::odoo_time;
 use crate::{
@@ -12,19 +13,23 @@ use gatepost_odoo::{Operation, RecordId};
 /// How far Odoo's clock may be from ours, if only times can be compared.
 const MAX_CLOCK_SKEW_MINUTES: i64 = 5;
 
-/// The state right before a write.
-#[derive(Clone, PartialEq, Debug)]
+/// The state right before a write, as it is stored with a key.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Baseline {
     /// When it was taken, by our clock.
+    #[serde(rename = "begun")]
     pub taken_at: Timestamp,
     /// The records that a method is called on; empty for other writes, whose values
     /// show what came of them, and if they are too large to store.
+    #[serde(default, skip_serializing_if = "RecordSnapshot::is_empty")]
     pub before: RecordSnapshot,
     /// The digest of when the records were written last
     /// ([`RecordSnapshot::write_date_digest`]).
+    #[serde(rename = "stamp", default, skip_serializing_if = "Option::is_none")]
     pub write_date_digest: Option<String>,
     /// The id of the newest record of the model in which the write creates some;
     /// 0 if there was none. Ids only grow, whatever clocks say.
+    #[serde(rename = "newest", default, skip_serializing_if = "Option::is_none")]
     pub newest_id: Option<u32>,
 }
 

@@ -40,16 +40,9 @@ pub(crate) enum PriorAttempt {
 #[derive(Serialize, Deserialize)]
 struct IdempotencyEntry {
     digest: String,
-    begun: Timestamp,
-    /// The records before the write, until it is done.
-    #[serde(default, skip_serializing_if = "RecordSnapshot::is_empty")]
-    before: RecordSnapshot,
-    /// [`Baseline::write_date_digest`], until it is done.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    stamp: Option<String>,
-    /// [`Baseline::newest_id`], until it is done.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    newest: Option<u32>,
+    /// Once it is done, only the time.
+    #[serde(flatten)]
+    baseline: Baseline,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     done: Option<CompletedWrite>,
     /// The change ID by which it can be undone.
@@ -132,16 +125,11 @@ impl IdempotencyKey {
             if let Some(done) = entry.done {
                 return Ok(PriorAttempt::Done(done));
             }
-            let age = Timestamp::now().duration_since(entry.begun);
+            let age = Timestamp::now().duration_since(entry.baseline.taken_at);
             if entry.lost || age.unsigned_abs() > self.attempt_timeout {
                 return Ok(PriorAttempt::Unknown(Attempt {
                     key: self.clone(),
-                    baseline: Baseline {
-                        taken_at: entry.begun,
-                        before: entry.before,
-                        write_date_digest: entry.stamp,
-                        newest_id: entry.newest,
-                    },
+                    baseline: entry.baseline,
                     change_id: entry.undo,
                     stored,
                 }));
@@ -233,25 +221,21 @@ impl Attempt {
     }
 
     fn encode(&self, done: Option<CompletedWrite>, lost: bool) -> Result<Bytes, OperationError> {
-        let mut entry = IdempotencyEntry {
+        // The outcome of a write that is done need not be probed.
+        let mut baseline = match &done {
+            Some(_) => Baseline::time_only(self.baseline.taken_at),
+            None => self.baseline.clone(),
+        };
+        if Value::from(baseline.before.clone()).to_string().len() > MAX_BEFORE_BYTES {
+            baseline.before = RecordSnapshot::default();
+        }
+        let entry = IdempotencyEntry {
             digest: self.key.digest.clone(),
-            begun: self.baseline.taken_at,
-            before: RecordSnapshot::default(),
-            stamp: None,
-            newest: None,
+            baseline,
             undo: self.change_id.clone(),
             done,
             lost,
         };
-        // The outcome of a write that is done need not be probed.
-        if entry.done.is_none() {
-            let before = &self.baseline.before;
-            if Value::from(before.clone()).to_string().len() <= MAX_BEFORE_BYTES {
-                entry.before = before.clone();
-            }
-            entry.stamp.clone_from(&self.baseline.write_date_digest);
-            entry.newest = self.baseline.newest_id;
-        }
         Ok(serde_json::to_vec(&entry)?.into())
     }
 }
