@@ -164,7 +164,6 @@ impl WriteOperation for ImportOperation {
     ) -> Result<RecoveredOutcome, OperationError> {
         let schema = access.schema(&self.model).await?;
         let plan = ImportPlan::new(&self.load, &schema);
-        let unclear = RecoveredOutcome::Unclear(format!("{}.", self.verification_hint(&plan)));
         let (context, _) = access.context(self.context.as_ref(), true).await?;
         if !plan.known_ids.is_empty() || plan.external_id_count > 0 {
             // A repetition would overwrite what others wrote since.
@@ -172,12 +171,11 @@ impl WriteOperation for ImportOperation {
                 if self.is_unchanged(access, &plan, since, &context).await? {
                     RecoveredOutcome::NotDone
                 } else {
-                    unclear
+                    RecoveredOutcome::Unclear(format!("{}.", self.verification_hint(&plan)))
                 },
             );
         }
-        self.find_created(access, &schema, since, &context, unclear)
-            .await
+        self.find_created(access, &schema, since, &context).await
     }
 
     async fn summarize(

@@ -1,17 +1,13 @@
 //! Finds out whether an import was done whose response was lost.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use serde_json::{Map, Value};
 
-use super::{ImportOperation, ImportPlan, MAX_ROWS};
+use super::{ImportOperation, ImportPlan};
 use crate::{
     access::{OdooSession, OperationError, RecordSnapshot},
     writes::{self, Baseline, RecoveredOutcome},
 };
-use gatepost_odoo::{
-    Call, CellMeaning, Context, Domain, FieldName, Order, RecordId, Schema, cell_at, cell_value,
-};
+use gatepost_odoo::{CellMeaning, Context, Field, Schema, cell_at, cell_value};
 
 /// The maximum number of columns by which created records are recognized.
 const MAX_COMPARED_COLUMNS: usize = 12;
@@ -50,19 +46,8 @@ impl ImportOperation {
         schema: &Schema,
         since: &Baseline,
         context: &Context,
-        unclear: RecoveredOutcome,
     ) -> Result<RecoveredOutcome, OperationError> {
-        // Twice as many, because others may act as the same Odoo user.
-        let limit = u32::try_from(MAX_ROWS * 2).unwrap_or(u32::MAX);
-        let which = (writes::after_baseline(since), limit);
-        let Some(made) = access.created_by_us(&self.model, which, None).await? else {
-            return Ok(unclear);
-        };
-        if made.is_empty() {
-            return Ok(RecoveredOutcome::NotDone);
-        }
-        let made = Domain::of_ids(&made)?;
-        let mut compared: Vec<(usize, FieldName)> = Vec::new();
+        let mut compared: Vec<(usize, &Field)> = Vec::new();
         for (at, column) in self.load.columns().iter().enumerate() {
             if let ([name], CellMeaning::Value) = (column.steps(), column.meaning())
                 && let Some(field) = schema.field(name.as_str())
@@ -70,57 +55,22 @@ impl ImportOperation {
                 && field.relation.is_none()
                 && compared.len() < MAX_COMPARED_COLUMNS
             {
-                compared.push((at, name.clone()));
+                compared.push((at, field));
             }
         }
-        if compared.is_empty() {
-            return Ok(unclear);
-        }
-        let names: Vec<FieldName> = compared.iter().map(|(_, name)| name.clone()).collect();
-        let order = Order::by_id_descending();
-        let search = Call::search_read(self.model.clone(), &made, &names, &order, 0, limit);
-        let answer = match access.call(search.in_context(context.clone())).await {
-            Ok(answer) => answer,
-            // The caller may create but not read them.
-            Err(OperationError::Forbidden(_)) => return Ok(unclear),
-            Err(error) => return Err(error),
+        let values_of = |row: &[String]| {
+            let values = compared.iter().map(|(at, field)| {
+                let value = cell_value(field, CellMeaning::Value, cell_at(row, *at))?;
+                Some((field.name.as_str().to_owned(), value))
+            });
+            // A record with a value that only Odoo knows is not recognized.
+            values
+                .collect::<Option<Map<String, Value>>>()
+                .unwrap_or_default()
         };
-        let rows: Vec<Map<String, Value>> = serde_json::from_slice(&answer)?;
-        let mut there: BTreeMap<String, Vec<RecordId>> = BTreeMap::new();
-        for row in rows.iter().rev() {
-            let values = names.iter().map(|name| row.get(name.as_str()).cloned());
-            let key: Value = values.map(Option::unwrap_or_default).collect();
-            let id = row.get("id").and_then(Value::as_i64);
-            if let Some(id) = id.and_then(|id| RecordId::try_from(id).ok()) {
-                there.entry(key.to_string()).or_default().push(id);
-            }
-        }
-        let begins = self.load.record_start_rows(schema);
-        let (mut ids, mut used) = (Vec::new(), BTreeSet::new());
-        for row in begins.iter().filter_map(|at| self.load.rows().get(*at)) {
-            let wanted: Option<Value> = compared
-                .iter()
-                .map(|(at, name)| {
-                    let field = schema.field(name.as_str())?;
-                    cell_value(field, CellMeaning::Value, cell_at(row, *at))
-                })
-                .collect();
-            let Some(wanted) = wanted else {
-                return Ok(unclear);
-            };
-            // Two rows with the same values are two records.
-            let wanted = wanted.to_string();
-            ids.extend(there.get_mut(&wanted).and_then(Vec::pop));
-            used.insert(wanted);
-        }
-        // Exactly as many: among more, these cannot be distinguished.
-        let left = used
-            .iter()
-            .any(|wanted| there.get(wanted).is_none_or(|left| !left.is_empty()));
-        Ok(if ids.len() == begins.len() && !left {
-            RecoveredOutcome::Done(ids)
-        } else {
-            unclear
-        })
+        let starts = self.load.record_start_rows(schema);
+        let rows = starts.iter().filter_map(|at| self.load.rows().get(*at));
+        let list: Vec<Map<String, Value>> = rows.map(|row| values_of(row)).collect();
+        writes::find_created(access, &self.model, &list, context, since).await
     }
 }

@@ -1,24 +1,24 @@
 //! Finds records whose creation got no response, by the values they were created
 //! with.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use jiff::{Timestamp, ToSpan as _};
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::Baseline;
 use crate::{
-    access::{OdooSession, OperationError},
+    access::{OdooSession, OperationError, RecordSnapshot},
+    validation::unapplied_values::is_as_written,
     writes::{RecoveredOutcome, id_list},
 };
 use gatepost_odoo::{
-    Call, Condition, Context, CreatedAfter, Domain, Field, FieldClass, FieldKind, FieldName,
-    FieldPath, ModelName, Operand, Operator, Order, RecordId, Schema,
+    Context, CreatedAfter, Field, FieldClass, FieldKind, FieldName, ModelName, RecordId, Schema,
 };
 
-/// Records that are compared.
-const MAX_CANDIDATES: u32 = 501;
+/// Records that are compared: twice as many as one call may create, because others
+/// may act as the same Odoo user.
+const MAX_CANDIDATES: u32 = 2_000;
 
 /// The point after which records count as created since the baseline.
 pub fn after_baseline(baseline: &Baseline) -> CreatedAfter {
@@ -51,36 +51,36 @@ pub async fn find_created(
         return Ok(RecoveredOutcome::NotDone);
     }
     let schema = access.schema(model).await?;
-    let among = Domain::of_ids(&created)?;
-    let context = Context {
-        include_archived: true,
-        ..context.clone()
+    let compared = list.iter().map(|values| comparable_values(&schema, values));
+    let compared: Vec<Vec<(&Field, &Value)>> = compared.collect();
+    let names = compared.iter().flatten().map(|(field, _)| &field.name);
+    let date = schema.field("create_date").map(|date| &date.name);
+    let fields: BTreeSet<&FieldName> = names.chain(date).collect();
+    let fields: Vec<FieldName> = fields.into_iter().cloned().collect();
+    let records = match RecordSnapshot::read(access, (model, &created), &fields, context).await {
+        // The caller may create such records, but not read them.
+        Err(OperationError::Forbidden(_)) => RecordSnapshot::default(),
+        records => records?,
     };
-    let mut fields = vec![FieldName::known("id")];
-    fields.extend(schema.field("create_date").map(|date| date.name.clone()));
-    let order = Order::by_id_descending();
-    let search = async |domain: &Domain| {
-        let call = Call::search_read(model.clone(), domain, &fields, &order, 0, MAX_CANDIDATES);
-        match access.call(call.in_context(context.clone())).await {
-            Ok(response) => candidates(&response),
-            // The caller may create such records, but not read them.
-            Err(OperationError::Forbidden(_)) => Ok(BTreeMap::new()),
-            Err(denied) => Err(denied),
-        }
-    };
-    let visible: Vec<RecordId> = search(&among).await?.into_keys().collect();
+    let visible: Vec<RecordId> = records.rows().map(|(id, _)| id).collect();
     let unclear = unclear_outcome(model, &visible, created.len());
-    let (mut ids, mut found) = (Vec::new(), BTreeMap::new());
-    for values in list {
-        let Some(domain) = domain_with_values(&schema, values, among.clone()) else {
-            return Ok(unclear);
+    let (mut ids, mut taken, mut found) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+    for values in &compared {
+        let has_values = |row: &Map<String, Value>| {
+            values.iter().all(|(field, value)| {
+                let now = row.get(field.name.as_str());
+                now.is_some_and(|now| is_as_written(field, value, now) == Some(true))
+            })
         };
-        let matching = search(&domain).await?;
+        let matching = records.rows().filter(|(_, row)| has_values(row));
+        let matching: Vec<RecordId> = matching.map(|(id, _)| id).collect();
         // Two maps with the same values are two records.
-        let Some(next) = matching.keys().copied().find(|id| !ids.contains(id)) else {
+        let next = matching.iter().find(|id| !taken.contains(*id));
+        let Some(next) = next.filter(|_| !values.is_empty()) else {
             return Ok(unclear);
         };
-        ids.push(next);
+        taken.insert(*next);
+        ids.push(*next);
         found.extend(matching);
     }
     if found.len() != ids.len() {
@@ -89,7 +89,13 @@ pub async fn find_created(
     // If only times can be compared, an equal record from just before is another one.
     let began = baseline.taken_at.checked_sub(2.seconds());
     let began = odoo_time(began.unwrap_or(baseline.taken_at));
-    if baseline.newest_id.is_none() && found.values().any(|created| *created < began) {
+    let is_earlier = |id: &RecordId| {
+        let created = records
+            .row(*id)
+            .and_then(|row| row.get("create_date")?.as_str());
+        created.unwrap_or_default() < &*began
+    };
+    if baseline.newest_id.is_none() && found.iter().any(is_earlier) {
         return Ok(unclear);
     }
     Ok(RecoveredOutcome::Done(ids))
@@ -110,41 +116,16 @@ fn unclear_outcome(model: &ModelName, visible: &[RecordId], created: usize) -> R
     ))
 }
 
-/// The records in a response, each with its `create_date` if that is known.
-fn candidates(response: &[u8]) -> Result<BTreeMap<RecordId, String>, OperationError> {
-    #[derive(Deserialize)]
-    struct Row {
-        id: RecordId,
-        #[serde(default)]
-        create_date: String,
-    }
-    let rows: Vec<Row> = serde_json::from_slice(response)?;
-    let rows = rows.into_iter();
-    Ok(rows.map(|row| (row.id, row.create_date)).collect())
-}
-
-/// The domain narrowed to records with these values; `None` if none of the values
-/// can be searched for.
-fn domain_with_values(
-    schema: &Schema,
-    values: &Map<String, Value>,
-    mut domain: Domain,
-) -> Option<Domain> {
-    let mut is_narrowed = false;
-    for (name, value) in values {
-        if let Some(field) = schema.field(name)
-            && can_be_searched(field, value)
-            && let Ok(path) = FieldPath::try_from(name.as_str())
-        {
-            is_narrowed = true;
-            domain = domain.and(Domain::of(Condition {
-                path,
-                operator: Operator::Equal,
-                operand: Operand::Value(value.clone()),
-            }));
-        }
-    }
-    is_narrowed.then_some(domain)
+/// Those of the values by which a record can be recognized.
+fn comparable_values<'s>(
+    schema: &'s Schema,
+    values: &'s Map<String, Value>,
+) -> Vec<(&'s Field, &'s Value)> {
+    let pairs = values.iter();
+    let pairs = pairs.filter_map(|(name, value)| Some((schema.field(name)?, value)));
+    pairs
+        .filter(|(field, value)| can_be_searched(field, value))
+        .collect()
 }
 
 /// A time in Odoo's form, `2026-01-31 13:45:00`.
