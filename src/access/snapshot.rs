@@ -9,6 +9,9 @@ use super::{OdooSession, OperationError};
 use gatepost_base::digest::{hex, json_digest};
 use gatepost_odoo::{Call, Context, Domain, FieldName, ModelName, Order, RecordId};
 
+/// Records that are read in one call.
+const MAX_RECORDS: usize = 1_000;
+
 /// Records as Odoo has them at one moment, such as before or after a write.
 ///
 /// As JSON it is an object of the rows by their ids.
@@ -22,8 +25,22 @@ pub struct RecordSnapshot {
 
 impl RecordSnapshot {
     /// Reads these fields of the records that exist and that the caller may see,
-    /// archived ones included, with their names and their `write_date`.
+    /// archived ones included, with their names and their `write_date`. Many records
+    /// take several calls.
     pub async fn read(
+        access: &OdooSession<'_>,
+        (model, ids): (&ModelName, &[RecordId]),
+        fields: &[FieldName],
+        context: &Context,
+    ) -> Result<Self, OperationError> {
+        let mut snapshot = Self::default();
+        for ids in ids.chunks(MAX_RECORDS) {
+            snapshot.merge(Self::read_part(access, (model, ids), fields, context).await?);
+        }
+        Ok(snapshot)
+    }
+
+    async fn read_part(
         access: &OdooSession<'_>,
         (model, ids): (&ModelName, &[RecordId]),
         fields: &[FieldName],
@@ -111,7 +128,11 @@ impl RecordSnapshot {
     /// Adds records of the same model.
     pub(crate) fn merge(&mut self, other: Self) {
         self.rows.extend(other.rows);
-        self.unreadable_fields.extend(other.unreadable_fields);
+        for field in other.unreadable_fields {
+            if !self.unreadable_fields.contains(&field) {
+                self.unreadable_fields.push(field);
+            }
+        }
     }
 
     /// These fields of the records.

@@ -18,8 +18,6 @@ use gatepost_odoo::{Call, Context, Domain, FieldKind, FieldName, ModelName, Reco
 const MAX_NAMES: usize = 60;
 /// Candidates that are shown if a name is ambiguous.
 const MAX_CANDIDATES: u32 = 8;
-/// Ids that are read in one call.
-const MAX_IDS: usize = 1_000;
 const NAME_CHARS: usize = 80;
 
 /// The record that a name means.
@@ -65,20 +63,18 @@ async fn read_linked_records(
             continue;
         };
         let fields = to_read.fields(&schema);
-        let ids: Vec<RecordId> = to_read.ids.into_iter().collect();
-        for ids in ids.chunks(MAX_IDS) {
-            let records = RecordSnapshot::read(access, (model, ids), &fields, context).await;
-            let Some(records) = readable(records)? else {
-                continue;
-            };
-            names.add_names(model, &records);
-            unseen.extend(records.missing(ids).into_iter().map(|id| (model, id)));
-            if !fields.is_empty() {
-                names.add_lines(model, records);
-            }
-        }
         if !fields.is_empty() {
             names.add_schemas([(model.clone(), schema)].into());
+        }
+        let ids: Vec<RecordId> = to_read.ids.into_iter().collect();
+        let records = RecordSnapshot::read(access, (model, &ids), &fields, context).await;
+        let Some(records) = readable(records)? else {
+            continue;
+        };
+        names.add_names(model, &records);
+        unseen.extend(records.missing(&ids).into_iter().map(|id| (model, id)));
+        if !fields.is_empty() {
+            names.add_lines(model, records);
         }
     }
     let unseen = links().filter_map(|link| match &link.target {

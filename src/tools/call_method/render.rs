@@ -4,12 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::{
-    access::{DisplayNames, RecordSnapshot},
-    tools::footer,
-    writes::PreviewRenderer,
-};
-use gatepost_base::text::one_line;
+use crate::{access::RecordSnapshot, writes::PreviewRenderer};
+use gatepost_base::text::{join_bounded, one_line};
 use gatepost_odoo::{FieldName, RecordId, Schema};
 
 /// The maximum size of the records, and of the arguments, in a preview in bytes.
@@ -48,13 +44,8 @@ pub(super) fn render_states(
     before: Option<&RecordSnapshot>,
     now: &RecordSnapshot,
 ) -> String {
-    let names = DisplayNames::new();
-    let show = PreviewRenderer {
-        schema,
-        names: &names,
-    };
-    let mut text = String::new();
-    for (at, id) in ids.iter().enumerate() {
+    let show = PreviewRenderer::without_names(schema);
+    let lines = ids.iter().map(|id| {
         let value = |snapshot: &RecordSnapshot, name: &FieldName| {
             let value = snapshot.row(*id)?.get(name.as_str())?;
             Some(show.value(schema.field(name.as_str()), value))
@@ -69,24 +60,17 @@ pub(super) fn render_states(
         });
         let parts: Vec<String> = parts.collect();
         let title = PreviewRenderer::titles(&[*id], now);
-        let line = if parts.is_empty() {
+        if parts.is_empty() {
             title
         } else {
             format!("{title}: {}", parts.join("; "))
-        };
-        if at > 0 && text.len() + line.len() > MAX_SHOWN_BYTES {
-            let rest = ids.get(at..).unwrap_or_default();
-            let note = format!(
-                "and {} more, shown by id only: {}",
-                rest.len(),
-                id_list(rest)
-            );
-            footer::append_line(&mut text, &note);
-            break;
         }
-        footer::append_line(&mut text, &line);
-    }
-    text
+    });
+    join_bounded(lines, "\n", MAX_SHOWN_BYTES, |at| {
+        let rest = ids.get(at..).unwrap_or_default();
+        let list = id_list(rest);
+        format!("and {} more, shown by id only: {list}", rest.len())
+    })
 }
 
 /// Renders the arguments, one per line: a person who approves must know them all.
@@ -107,18 +91,11 @@ pub(super) fn render_arguments(
         // A long one must not hide the others.
         lines.sort_by_key(String::len);
     }
-    let mut text = String::new();
-    for (at, line) in lines.iter().enumerate() {
-        if at > 0 && text.len() + line.len() > MAX_SHOWN_BYTES {
-            let rest = lines.len() - at;
-            let note =
-                format!("and {rest} more arguments that are NOT SHOWN because there is too much");
-            footer::append_line(&mut text, &note);
-            break;
-        }
-        footer::append_line(&mut text, line);
-    }
-    text
+    let count = lines.len();
+    join_bounded(lines, "\n", MAX_SHOWN_BYTES, |at| {
+        let rest = count - at;
+        format!("and {rest} more arguments that are NOT SHOWN because there is too much")
+    })
 }
 
 /// Renders all ids, because a person approves each of them.

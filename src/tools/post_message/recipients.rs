@@ -7,7 +7,7 @@ use crate::{
     access::{OdooSession, OperationError, RecordSnapshot},
     tools::write_support,
 };
-use gatepost_base::text::{append, one_line};
+use gatepost_base::text::{join_bounded, one_line};
 use gatepost_odoo::{Context, FieldName, ModelName, RecordId};
 
 /// The maximum size of a list of recipients in bytes.
@@ -109,21 +109,21 @@ impl Recipients {
             parts.push(format!(
                 "{} recipients OUTSIDE the company, by e-mail: {}",
                 self.external.len(),
-                join_bounded(&self.external)
+                bounded_list(&self.external)
             ));
         }
         if !self.unclassified.is_empty() {
             parts.push(format!(
                 "{} recipients who may be OUTSIDE the company, which you cannot see: {}",
                 self.unclassified.len(),
-                join_bounded(&self.unclassified)
+                bounded_list(&self.unclassified)
             ));
         }
         if !self.internal.is_empty() {
             parts.push(format!(
                 "{} recipients inside the company: {}",
                 self.internal.len(),
-                join_bounded(&self.internal)
+                bounded_list(&self.internal)
             ));
         }
         if let Some(unknown) = self.incomplete_reason {
@@ -147,24 +147,12 @@ impl Recipients {
     }
 }
 
-/// Joins names up to a maximum size, and says how many are missing.
-fn join_bounded(people: &[String]) -> String {
-    let mut text = String::new();
-    for (at, one) in people.iter().enumerate() {
-        if at > 0 && text.len() + one.len() > MAX_SHOWN_BYTES {
-            let rest = people.len() - at;
-            append(
-                &mut text,
-                format_args!(", and {rest} more who are NOT SHOWN because there are too many"),
-            );
-            break;
-        }
-        if at > 0 {
-            text.push_str(", ");
-        }
-        text.push_str(one);
-    }
-    text
+/// The names, within the limit.
+fn bounded_list(people: &[String]) -> String {
+    join_bounded(people.iter().cloned(), ", ", MAX_SHOWN_BYTES, |at| {
+        let rest = people.len() - at;
+        format!("and {rest} more who are NOT SHOWN because there are too many")
+    })
 }
 
 /// Masks an address so that its owner can still be recognized.

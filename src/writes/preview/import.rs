@@ -16,8 +16,6 @@ use gatepost_odoo::{
 const MAX_BYTES: usize = 24 << 10;
 /// Characters of one cell, and of one name.
 const CELL_CHARS: usize = 160;
-/// Ids that are read in one call.
-const MAX_IDS: usize = 1_000;
 /// Records of one model whose names are read; the others are shown by their ids.
 const MAX_NAMED: usize = 3_000;
 /// Records of one cell that are shown.
@@ -70,11 +68,9 @@ impl ImportLinks {
         }
         for (model, ids) in wanted {
             let ids: Vec<RecordId> = ids.into_iter().take(MAX_NAMED).collect();
-            for ids in ids.chunks(MAX_IDS) {
-                let records = RecordSnapshot::read(access, (&model, ids), &[], context).await;
-                if let Some(records) = readable(records)? {
-                    links.names.add_names(&model, &records);
-                }
+            let records = RecordSnapshot::read(access, (&model, &ids), &[], context).await;
+            if let Some(records) = readable(records)? {
+                links.names.add_names(&model, &records);
             }
         }
         Ok(links)
@@ -139,10 +135,7 @@ impl ImportPreview<'_> {
 
     /// A record, with the line in its row.
     fn record(&self, row: &[String]) -> String {
-        let renderer = PreviewRenderer {
-            schema: self.schema,
-            names: &DisplayNames::new(),
-        };
+        let renderer = PreviewRenderer::without_names(self.schema);
         let (head, known) = self.head(row);
         let now = known.and_then(|id| self.before.row(id));
         let mut parts = Vec::new();

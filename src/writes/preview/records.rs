@@ -1,5 +1,7 @@
 //! The preview of records: what is there, and what would be written.
 
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value};
 
 use super::ids::id_ranges;
@@ -33,6 +35,16 @@ pub struct PreviewRenderer<'a> {
     pub schema: &'a Schema,
     /// The names of the records that the values link to.
     pub names: &'a DisplayNames,
+}
+
+impl<'a> PreviewRenderer<'a> {
+    /// A renderer that shows linked records by their ids, unless Odoo returned their
+    /// names.
+    pub fn without_names(schema: &'a Schema) -> Self {
+        static NO_NAMES: LazyLock<DisplayNames> = LazyLock::new(DisplayNames::new);
+        let names = &*NO_NAMES;
+        Self { schema, names }
+    }
 }
 
 impl PreviewRenderer<'_> {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{super::PreviewRenderer, current_state::CurrentState, entry::UndoEntry};
 use crate::{
-    access::{DisplayNames, OdooSession, OperationError, RecordSnapshot},
+    access::{OdooSession, OperationError, RecordSnapshot},
     render::{self, Footer},
     validation::{ValidatedRecords, validate_records},
 };
@@ -48,10 +48,7 @@ pub(super) fn check_unchanged(
     (schema, now): (&Schema, &RecordSnapshot),
     states: &[(RecordId, CurrentState)],
 ) -> Result<(), OperationError> {
-    let renderer = PreviewRenderer {
-        schema,
-        names: &DisplayNames::new(),
-    };
+    let renderer = PreviewRenderer::without_names(schema);
     let describe = |(id, state): &(RecordId, CurrentState)| match state {
         CurrentState::MatchesRequest | CurrentState::Reverted | CurrentState::Unchanged => None,
         CurrentState::Missing => Some(format!(

@@ -19,7 +19,7 @@ use super::{
     x2many_list::X2manyList,
 };
 use crate::{
-    access::{DisplayNames, OdooSession, OperationError, RecordSnapshot},
+    access::{OdooSession, OperationError, RecordSnapshot},
     validation::ValidatedRecords,
 };
 use gatepost_base::text::{join_bounded, one_line, pluralize};
@@ -141,10 +141,7 @@ pub(super) async fn summarize(
     let Ok((schema, after)) = read_tracked(access, entry, &done.ids, &context).await else {
         return Ok(Report { text, after: None });
     };
-    let renderer = PreviewRenderer {
-        schema: &schema,
-        names: &DisplayNames::new(),
-    };
+    let renderer = PreviewRenderer::without_names(&schema);
     let pairs = old.into_iter().flat_map(|old| old.iter().zip(&done.ids));
     let notes: Vec<String> = pairs
         .filter_map(|(old, new)| Some((*new, entry.before.row(*old)?, after.row(*new)?)))

@@ -8,9 +8,6 @@ use super::restore::{DeletedLinks, is_empty, links_in_value};
 use crate::access::{OdooSession, OperationError, RecordSnapshot, readable};
 use gatepost_odoo::{Call, Context, FieldName, ModelName, RecordId, Schema};
 
-/// Ids that are read in one call.
-const MAX_IDS: usize = 1_000;
-
 /// The linked records that do not exist any more, or that the caller cannot see.
 /// Where the caller may not read the model at all, policy decides on the link
 /// itself.
@@ -31,12 +28,10 @@ pub(super) async fn find_deleted_links(
     let mut deleted = DeletedLinks::new();
     for (model, ids) in wanted {
         let ids: Vec<RecordId> = ids.into_iter().collect();
-        for ids in ids.chunks(MAX_IDS) {
-            let records = RecordSnapshot::read(access, (&model, ids), &[], context).await;
-            if let Some(records) = readable(records)? {
-                let missing = records.missing(ids).into_iter();
-                deleted.extend(missing.map(|id| (model.clone(), id)));
-            }
+        let records = RecordSnapshot::read(access, (&model, &ids), &[], context).await;
+        if let Some(records) = readable(records)? {
+            let missing = records.missing(&ids).into_iter();
+            deleted.extend(missing.map(|id| (model.clone(), id)));
         }
     }
     Ok(deleted)

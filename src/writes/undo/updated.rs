@@ -18,7 +18,7 @@ use super::{
     restore::{RestoreTarget, grouped},
     x2many_list::X2manyList,
 };
-use crate::access::{DisplayNames, OdooSession, OperationError, RecordSnapshot};
+use crate::access::{OdooSession, OperationError, RecordSnapshot};
 use gatepost_base::text::{append, join_bounded, pluralize};
 use gatepost_odoo::{Call, Context, FieldName, Operation, RecordId, Schema};
 
@@ -184,10 +184,7 @@ pub(super) async fn summarize(
         text.push_str(&id_list(&done.ids));
         return Ok(Report { text, after: None });
     };
-    let renderer = PreviewRenderer {
-        schema: &schema,
-        names: &DisplayNames::new(),
-    };
+    let renderer = PreviewRenderer::without_names(&schema);
     for id in done.ids.iter().take(MAX_SHOWN) {
         let before = entry.before.row(*id);
         let mut now = after.row(*id).cloned().unwrap_or_default();
