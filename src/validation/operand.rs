@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::values::option_list;
 use crate::access::OperationError;
 use gatepost_odoo::{Field, FieldKind, FieldPath, OperandKind, Operator};
 
@@ -85,18 +86,7 @@ fn coerce_value(field: &Field, path: &FieldPath, value: Value) -> Result<Value, 
             by_label
                 .map(|choice| Value::from(&*choice.key))
                 .ok_or_else(|| {
-                    let choices: Vec<String> = field
-                        .selection
-                        .iter()
-                        .take(30)
-                        .map(|choice| format!("`{}` ({})", choice.key, choice.label))
-                        .collect();
-                    incompatible_value(
-                        path,
-                        field,
-                        &format!("one of {}", choices.join(", ")),
-                        &value,
-                    )
+                    incompatible_value(path, field, &option_list(&field.selection), &value)
                 })
         }
         FieldKind::Date | FieldKind::Datetime => Ok(Value::from(datetime_to_utc(text))),

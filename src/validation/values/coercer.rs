@@ -25,26 +25,7 @@ pub(crate) struct RecordCoercer<'a> {
     pub(crate) schemas: &'a BTreeMap<ModelName, Schema>,
     zone: Option<&'a TimeZone>,
     coerced: CoercedValues,
-}
-
-/// Why a value has no coerced form.
-pub(crate) enum Rejected {
-    /// It is invalid; the text continues the path of the value.
-    Invalid(String),
-    /// The fields of another model have to be known first.
-    MissingSchema(MissingSchema),
-}
-
-impl From<String> for Rejected {
-    fn from(text: String) -> Self {
-        Self::Invalid(text)
-    }
-}
-
-impl From<MissingSchema> for Rejected {
-    fn from(missing: MissingSchema) -> Self {
-        Self::MissingSchema(missing)
-    }
+    missing_schema: Option<MissingSchema>,
 }
 
 /// The place of a value.
@@ -116,39 +97,45 @@ impl<'a> RecordCoercer<'a> {
             schemas,
             zone,
             coerced: CoercedValues::default(),
+            missing_schema: None,
         }
     }
 
-    pub(crate) fn finish(self, values: Map<String, Value>) -> CoercedValues {
-        CoercedValues {
-            values,
-            ..self.coerced
-        }
+    /// The coerced values, with what was collected.
+    ///
+    /// # Errors
+    /// [`MissingSchema`].
+    pub(crate) fn finish(self, values: Map<String, Value>) -> Result<CoercedValues, MissingSchema> {
+        let coerced = self.coerced;
+        let missing = self.missing_schema;
+        missing.map_or(Ok(CoercedValues { values, ..coerced }), Err)
     }
 
-    /// Coerces the values of one record, each to its field.
+    /// Coerces the values of one record, each to its field. Of a model whose fields
+    /// are not known nothing is coerced.
     pub(crate) fn coerce_record(
         &mut self,
         model: &ModelName,
         operation: Operation,
         values: Map<String, Value>,
         place: &FieldContext,
-    ) -> Result<Map<String, Value>, MissingSchema> {
+    ) -> Map<String, Value> {
         if place.depth > MAX_DEPTH {
             let text =
                 format!("is inside {MAX_DEPTH} other records; write the inner ones by themselves");
             self.add_error(place, text);
-            return Ok(Map::new());
+            return Map::new();
         }
         let known = self.schemas;
-        let schema = known
-            .get(model)
-            .ok_or_else(|| MissingSchema(model.clone()))?;
+        let Some(schema) = known.get(model) else {
+            self.missing_schema = Some(MissingSchema(model.clone()));
+            return Map::new();
+        };
         if values.len() > MAX_FIELDS {
             let count = values.len();
             let text = format!("has {count} fields; a record may have {MAX_FIELDS}");
             self.add_error(place, text);
-            return Ok(Map::new());
+            return Map::new();
         }
         let models = models_by_field(schema, &values);
         if operation == Operation::Create {
@@ -168,11 +155,10 @@ impl<'a> RecordCoercer<'a> {
                 Ok(value) => {
                     coerced.insert(name, value);
                 }
-                Err(Rejected::Invalid(text)) => self.add_error(&place, text),
-                Err(Rejected::MissingSchema(missing)) => return Err(missing),
+                Err(text) => self.add_error(&place, text),
             }
         }
-        Ok(coerced)
+        coerced
     }
 
     /// Coerces one value to its field.
@@ -182,7 +168,7 @@ impl<'a> RecordCoercer<'a> {
         (name, value): (&str, Value),
         models: &BTreeMap<FieldName, ModelName>,
         place: &FieldContext,
-    ) -> Result<Value, Rejected> {
+    ) -> Result<Value, String> {
         let (field, note) = writable_field(schema, model, name, operation)?;
         if let Some(note) = note {
             self.add_note(place, note);

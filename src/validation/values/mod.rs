@@ -37,6 +37,7 @@ use serde_json::{Map, Value};
 pub use argument_path::{ArgumentPath, JsonPointer};
 pub use error::{MissingRequired, ValueMessage, format_errors, format_notes};
 pub use link::{LineCommand, LineRef, LinkOwner, LinkTarget, RecordLink};
+pub(crate) use selection::option_list;
 pub(crate) use writable::writable_field;
 
 use gatepost_odoo::{ModelName, Operation, Schema};
@@ -82,6 +83,6 @@ pub fn coerce(
 ) -> Result<CoercedValues, MissingSchema> {
     let mut coercer = coercer::RecordCoercer::new(known, zone);
     let root = coercer::FieldContext::root(path, operation);
-    let values = coercer.coerce_record(model, operation, values, &root)?;
-    Ok(coercer.finish(values))
+    let values = coercer.coerce_record(model, operation, values, &root);
+    coercer.finish(values)
 }

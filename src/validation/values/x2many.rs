@@ -9,9 +9,9 @@ use gatepost_base::text;
 use serde_json::{Map, Value, json};
 
 use super::{
-    LineCommand, LineRef, LinkOwner, LinkTarget, MissingSchema,
+    LineCommand, LineRef, LinkOwner, LinkTarget,
     coerced::Coerced,
-    coercer::{FieldContext, RecordCoercer, Rejected},
+    coercer::{FieldContext, RecordCoercer},
     error::quoted,
     record::parse_record,
     x2many_command::{X2manyCommand, invalid_command_error},
@@ -48,10 +48,10 @@ impl RecordCoercer<'_> {
         operation: Operation,
         value: Value,
         place: &FieldContext,
-    ) -> Result<Value, Rejected> {
+    ) -> Result<Value, String> {
         let Some(relation) = &field.relation else {
             let text = "is a list of records, and Odoo does not say of which model";
-            return Err(text.to_owned().into());
+            return Err(text.to_owned());
         };
         let list = List {
             field,
@@ -65,7 +65,7 @@ impl RecordCoercer<'_> {
                 self.add_note(place, format!("is emptied: {}", list.unlink_consequence()));
                 return Ok(json!([[5, 0, 0]]));
             }
-            Err(value) => return Err(list.wrong_form(&value).into()),
+            Err(value) => return Err(list.wrong_form(&value)),
         };
         check_length(elements.len(), "elements")?;
         let Some(first) = elements.first() else {
@@ -74,15 +74,15 @@ impl RecordCoercer<'_> {
             }
             let text =
                 "is an empty list, which Odoo ignores; write `[[5]]` to empty it, or leave it out";
-            return Err(text.to_owned().into());
+            return Err(text.to_owned());
         };
         let form = form_of(first);
         if elements.iter().any(|element| form_of(element) != form) {
             let text = list.wrong_form(&Value::Array(elements));
-            return Err(format!("mixes forms; it {text}").into());
+            return Err(format!("mixes forms; it {text}"));
         }
         let commands = match form {
-            Some(ListForm::Commands) => self.coerce_commands(list, elements, place)?,
+            Some(ListForm::Commands) => self.coerce_commands(list, elements, place),
             Some(ListForm::Ids) => {
                 if !list.is_new {
                     let these = match elements.len() {
@@ -95,8 +95,8 @@ impl RecordCoercer<'_> {
                 let ids = self.coerce_ids(list, elements, place, &[0, 2]);
                 vec![json!([6, 0, ids])]
             }
-            Some(ListForm::Lines) => self.coerce_lines(list, elements, place)?,
-            None => return Err(list.wrong_form(&Value::Array(elements)).into()),
+            Some(ListForm::Lines) => self.coerce_lines(list, elements, place),
+            None => return Err(list.wrong_form(&Value::Array(elements))),
         };
         Ok(Value::Array(commands))
     }
@@ -131,7 +131,7 @@ impl RecordCoercer<'_> {
         list: List<'_>,
         lines: Vec<Value>,
         place: &FieldContext,
-    ) -> Result<Vec<Value>, MissingSchema> {
+    ) -> Vec<Value> {
         if !list.is_new {
             let records = text::pluralize(lines.len(), "new record");
             self.add_note(place, format!("gets {records}, beside those that it has"));
@@ -148,9 +148,9 @@ impl RecordCoercer<'_> {
                 self.add_error(&place, text.to_owned());
                 continue;
             }
-            commands.push(self.create_command(list, values, place)?);
+            commands.push(self.create_command(list, values, place));
         }
-        Ok(commands)
+        commands
     }
 
     fn create_command(
@@ -158,10 +158,10 @@ impl RecordCoercer<'_> {
         list: List<'_>,
         values: Map<String, Value>,
         place: FieldContext,
-    ) -> Result<Value, MissingSchema> {
+    ) -> Value {
         let place = place.nested(list.field.inverse.clone(), LinkOwner::New);
-        let values = self.coerce_record(list.relation, Operation::Create, values, &place)?;
-        Ok(json!([0, 0, values]))
+        let values = self.coerce_record(list.relation, Operation::Create, values, &place);
+        json!([0, 0, values])
     }
 
     fn coerce_commands(
@@ -169,7 +169,7 @@ impl RecordCoercer<'_> {
         list: List<'_>,
         commands: Vec<Value>,
         place: &FieldContext,
-    ) -> Result<Vec<Value>, MissingSchema> {
+    ) -> Vec<Value> {
         let mut coerced = Vec::with_capacity(commands.len());
         for (index, command) in commands.into_iter().enumerate() {
             let at = coerced.len();
@@ -181,7 +181,7 @@ impl RecordCoercer<'_> {
             let own = place.element(index, &[at, 1]);
             coerced.push(match command {
                 X2manyCommand::Create(values) => {
-                    self.create_command(list, values, place.element(index, &[at, 2]))?
+                    self.create_command(list, values, place.element(index, &[at, 2]))
                 }
                 X2manyCommand::Existing(2 | 3, _) | X2manyCommand::Update(_, _) if list.is_new => {
                     let text = "is for a record that is in the list already, and the list of a new \
@@ -196,7 +196,7 @@ impl RecordCoercer<'_> {
                     let place = place.element(index, &[at, 2]);
                     let place = place.nested(None, LinkOwner::Line(id));
                     let values =
-                        self.coerce_record(list.relation, Operation::Write, values, &place)?;
+                        self.coerce_record(list.relation, Operation::Write, values, &place);
                     json!([1, named, values])
                 }
                 X2manyCommand::Existing(number, id) => {
@@ -229,7 +229,7 @@ impl RecordCoercer<'_> {
                 }
             });
         }
-        Ok(coerced)
+        coerced
     }
 
     /// The record that a command is about.
