@@ -124,8 +124,8 @@ pub(crate) async fn approve(
             ElicitationMode::ConfirmToken => context.via_confirm_token().await?,
         };
         return match presented {
-            PresentedApproval::Valid(approval) => granted(plan, approval),
-            PresentedApproval::Missing(outcome) => Ok(Approved::NeedsApproval(outcome)),
+            Ok(approval) => granted(plan, approval),
+            Err(outcome) => Ok(Approved::NeedsApproval(outcome)),
         };
     }
     Err(OperationError::NotApproved(
@@ -133,13 +133,9 @@ pub(crate) async fn approve(
     ))
 }
 
-/// What a call presented.
-enum PresentedApproval {
-    /// A valid approval, which may have been used before.
-    Valid(Approval),
-    /// No valid approval; the model or a person gets this instead.
-    Missing(WriteOutcome),
-}
+/// The approval that a call presented, which may have been used before; or what the
+/// model or a person gets instead.
+type PresentedApproval = Result<Approval, WriteOutcome>;
 
 /// A plan that needs approval.
 struct ApprovalContext<'a> {
@@ -169,7 +165,7 @@ impl ApprovalContext<'_> {
                         }
                         return Err(denied);
                     }
-                    return Ok(PresentedApproval::Valid(approval));
+                    return Ok(Ok(approval));
                 }
                 // MCP 2026-07-28, "Multi Round-Trip Requests": a state that was
                 // modified on its way is rejected.
@@ -182,12 +178,10 @@ impl ApprovalContext<'_> {
                 }
             }
         }
-        Ok(PresentedApproval::Missing(WriteOutcome::NeedsApproval(
-            ElicitRequest {
-                message: self.approval_message(&why),
-                state: self.signed_token(ApproverKind::Person)?,
-            },
-        )))
+        Ok(Err(WriteOutcome::NeedsApproval(ElicitRequest {
+            message: self.approval_message(&why),
+            state: self.signed_token(ApproverKind::Person)?,
+        })))
     }
 
     /// For a client that cannot ask a person: the token of its model, or the
@@ -196,7 +190,7 @@ impl ApprovalContext<'_> {
         let mut why = String::new();
         if let Some(confirm) = &self.token.fingerprint.confirm_token {
             match self.token.verify(ApproverKind::Model, confirm, self.now) {
-                Ok(verified) => return Ok(PresentedApproval::Valid(self.approval(&verified))),
+                Ok(verified) => return Ok(Ok(self.approval(&verified))),
                 Err(error) => {
                     self.check_unused(error).await?;
                     why =
@@ -207,7 +201,7 @@ impl ApprovalContext<'_> {
         let tool = self.token.fingerprint.tool;
         let minutes = self.access.store.retention().approval_ttl.as_secs() / 60;
         let token = self.signed_token(ApproverKind::Model)?;
-        Ok(PresentedApproval::Missing(WriteOutcome::Done(format!(
+        Ok(Err(WriteOutcome::Done(format!(
             "{why}Nothing is changed yet. This would be done:\n{}\n\
              If that is what the user wants, call {tool} again with the same arguments and `confirm`: \"{token}\" (valid for {minutes} minutes, once).",
             self.preview
