@@ -38,12 +38,7 @@ pub(crate) async fn mismatches(
     let own = schema.field("company_id").filter(|field| {
         field.kind == FieldKind::Many2one && field.stored && field.related.is_none()
     });
-    let checked = |name: &str| {
-        schema
-            .field(name)
-            .filter(|field| field.check_company.is_some())
-    };
-    let links_any = |one: &CoercedValues| one.values.keys().any(|name| checked(name).is_some());
+    let links_any = |one: &CoercedValues| checked_links(schema, &one.values).next().is_some();
     let Some(own) = own.filter(|_| coerced.iter().any(links_any)) else {
         return Ok(Vec::new());
     };

@@ -1,11 +1,11 @@
 //! Validates the columns of an import against the model's fields.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::values::writable_field;
 use crate::access::{OdooSession, OperationError};
 use gatepost_odoo::{
-    CellMeaning, Column, Field, FieldKind, Load, ModelName, Operation, Schema, cell_at,
+    CellMeaning, Column, Field, FieldKind, FieldName, Load, ModelName, Operation, Schema, cell_at,
 };
 
 /// Errors that are shown.
@@ -124,31 +124,12 @@ fn lost_lines(load: &Load, schema: &Schema) -> Vec<String> {
         return Vec::new();
     };
     let begins: BTreeSet<usize> = load.record_start_rows(schema).into_iter().collect();
-    let mut fields: Vec<&str> = load
-        .columns()
-        .iter()
-        .filter_map(|column| column.steps().first())
-        .map(gatepost_odoo::FieldName::as_str)
-        .filter(|name| {
-            let field = schema.field(name);
-            field.is_some_and(|field| field.kind == FieldKind::One2many)
-        })
-        .collect();
-    fields.dedup();
+    let mut lists: BTreeMap<&FieldName, Vec<usize>> = BTreeMap::new();
+    for (at, _, list) in load.line_columns(schema) {
+        lists.entry(list).or_default().push(at);
+    }
     let mut errors = Vec::new();
-    for name in fields {
-        let places: Vec<usize> = load
-            .columns()
-            .iter()
-            .enumerate()
-            .filter(|(_, column)| {
-                column
-                    .steps()
-                    .first()
-                    .is_some_and(|step| step.as_str() == name)
-            })
-            .map(|(at, _)| at)
-            .collect();
+    for (name, places) in lists {
         let mut bare: Vec<usize> = Vec::new();
         let mut current: Option<usize> = None;
         for (index, row) in load.rows().iter().enumerate() {

@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::writes::UndoSupport;
-use gatepost_odoo::{
-    CellMeaning, FieldKind, FieldName, Load, RecordId, Schema, cell_at, parse_ids,
-};
+use gatepost_odoo::{CellMeaning, FieldName, Load, RecordId, Schema, cell_at, parse_ids};
 
 /// Which records a table creates or updates.
 pub(super) struct ImportPlan {
@@ -28,12 +26,7 @@ impl ImportPlan {
             record_count: begins.len(),
             known_ids: Vec::new(),
             external_id_count: 0,
-            has_lines: load.columns().iter().any(|column| {
-                let first = column.steps().first();
-                first
-                    .and_then(|step| schema.field(step.as_str()))
-                    .is_some_and(|field| field.kind == FieldKind::One2many)
-            }),
+            has_lines: load.line_columns(schema).next().is_some(),
         };
         for row in begins.iter().filter_map(|at| load.rows().get(*at)) {
             let Some((at, column)) = key else { continue };

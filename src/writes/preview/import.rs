@@ -189,24 +189,13 @@ impl ImportPreview<'_> {
     /// The cells of the lines in a row. If any cell of a line has a value, its
     /// empty cells empty their fields.
     fn line(&self, row: &[String]) -> Vec<String> {
-        let columns = self.load.columns().iter().enumerate();
-        let columns: Vec<(usize, &Column, &FieldName)> = columns
-            .filter_map(|(at, column)| {
-                let first = column.steps().first()?;
-                let field = self.schema.field(first.as_str())?;
-                (field.kind == FieldKind::One2many).then_some((at, column, first))
-            })
-            .collect();
-        let filled: BTreeSet<&FieldName> = columns
-            .iter()
-            .filter(|(at, _, _)| !cell_at(row, *at).is_empty())
-            .map(|(_, _, first)| *first)
-            .collect();
-        columns
-            .iter()
-            .filter(|(_, _, first)| filled.contains(first))
+        let columns = || self.load.line_columns(self.schema);
+        let filled = columns().filter(|(at, _, _)| !cell_at(row, *at).is_empty());
+        let filled: BTreeSet<&FieldName> = filled.map(|(_, _, list)| list).collect();
+        columns()
+            .filter(|(_, _, list)| filled.contains(list))
             .map(|(at, column, _)| {
-                let value = self.cell(*at, column, cell_at(row, *at));
+                let value = self.cell(at, column, cell_at(row, at));
                 format!("{}: {value}", column.as_str())
             })
             .collect()

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 pub use column::{CellMeaning, Column, beginnings, cell_at, parse_ids, split_line_columns};
 pub use invalid::InvalidLoad;
 
-use super::Schema;
+use super::{FieldKind, FieldName, Schema};
 
 /// The maximum number of columns.
 const MAX_COLUMNS: usize = 100;
@@ -128,6 +128,18 @@ impl Load {
     pub fn key_column(&self) -> Option<(usize, &Column)> {
         let mut columns = self.columns.iter().enumerate();
         columns.find(|(_, column)| column.steps.is_empty())
+    }
+
+    /// The columns of lines, each with its position and the list that it is in.
+    pub fn line_columns<'l>(
+        &'l self,
+        schema: &'l Schema,
+    ) -> impl Iterator<Item = (usize, &'l Column, &'l FieldName)> {
+        self.columns.iter().enumerate().filter_map(|(at, column)| {
+            let list = column.steps.first()?;
+            let field = schema.field(list.as_str())?;
+            (field.kind == FieldKind::One2many).then_some((at, column, list))
+        })
     }
 
     /// Whether every row names a record by its database id, so that none is created.
