@@ -99,9 +99,18 @@ impl RecordSnapshot {
         context: &Context,
     ) -> Result<Self, OperationError> {
         let snapshot = Self::read(access, (model, ids), fields, context).await?;
-        let missing = snapshot.missing(ids);
+        snapshot.require_all(model, ids)?;
+        Ok(snapshot)
+    }
+
+    /// Allows only records that all exist.
+    ///
+    /// # Errors
+    /// [`OperationError::InvalidArgument`] names those that do not.
+    pub fn require_all(&self, model: &ModelName, ids: &[RecordId]) -> Result<(), OperationError> {
+        let missing = self.missing(ids);
         if missing.is_empty() {
-            return Ok(snapshot);
+            return Ok(());
         }
         let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
         Err(OperationError::InvalidArgument(format!(
@@ -186,11 +195,6 @@ impl RecordSnapshot {
     /// The records by their ids, as JSON.
     pub fn to_json(&self) -> Value {
         self.clone().into()
-    }
-
-    /// The records that [`to_json`](Self::to_json) wrote.
-    pub fn from_json(value: &Value) -> Self {
-        value.clone().into()
     }
 }
 

@@ -1,6 +1,5 @@
 //! The tool `create_records`.
 
-use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::{
@@ -81,11 +80,7 @@ impl WriteOperation for Arguments {
         let mut preview = format!("Create {records} of {}{place}{language}:\n", self.model);
         preview.push_str(&show.new_records(&prepared.values));
         write_support::append_notes(&mut preview, &prepared.notes);
-        let look = format!(
-            "search_records of `{}` with `create_date` >= \"{}\" shows whether they exist",
-            self.model,
-            write_support::odoo_time(Baseline::time_only(Timestamp::now()).earliest_odoo_time())
-        );
+        let look = writes::search_hint(&self.model, "create_date", "shows whether they exist");
         let notes = prepared.coercion_notes();
         Ok(WritePlan {
             calls: vec![Call::create(self.model.clone(), prepared.values).in_context(context)],
@@ -129,15 +124,12 @@ impl WriteOperation for Arguments {
         let records = pluralize(count, "record");
         let mut text = format!("Created {records} of {}:\n", self.model);
         let records = (&self.model, &*done.ids);
-        let after =
-            write_support::read_back_created(access, records, &self.field_names(), &context).await;
-        match &after {
-            Some(after) => {
-                text.push_str(&PreviewRenderer::some_titles(&done.ids, after));
-                write_support::append_missing_records(&mut text, &done.ids, after);
-            }
-            None => text.push_str(&write_support::id_ranges(&done.ids)),
-        }
+        let fields = (
+            &*self.field_names(),
+            writes::tracked_fields_of_new as fn(&_) -> _,
+        );
+        let after = write_support::read_back(access, records, fields, &context).await;
+        write_support::append_records(&mut text, &done.ids, after.as_ref());
         footer::append_footer(&mut text, access, &self.model, &companies, true);
         Ok(Report { text, after })
     }

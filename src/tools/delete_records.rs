@@ -75,11 +75,7 @@ impl WriteOperation for Arguments {
         for line in writes::dependants(access, &schema, &before, &context).await? {
             footer::append_line(&mut preview, &line);
         }
-        let look = format!(
-            "read_records of `{}` with ids {} shows whether they still exist",
-            self.model,
-            write_support::id_list(&self.ids)
-        );
+        let look = writes::read_hint(&self.model, &self.ids, "shows whether they still exist");
         Ok(WritePlan {
             calls: vec![Call::delete(self.model.clone(), &self.ids).in_context(context)],
             preview,

@@ -103,12 +103,9 @@ impl WriteOperation for Arguments {
             notes.push("this change cannot be undone here".to_owned());
         }
         write_support::append_notes(&mut preview, &notes);
-        let look = format!(
-            "read_records of `{}` with ids {} and fields {} shows whether it was done",
-            self.model,
-            write_support::id_list(&self.ids),
-            write_support::quoted_field_list(&fields)
-        );
+        let listed = write_support::quoted_field_list(&fields);
+        let end = format!("and fields {listed} shows whether it was done");
+        let look = writes::read_hint(&self.model, &self.ids, &end);
         Ok(WritePlan {
             calls: vec![Call::write(self.model.clone(), &self.ids, values).in_context(context)],
             preview,
@@ -129,11 +126,8 @@ impl WriteOperation for Arguments {
     ) -> Result<RecoveredOutcome, OperationError> {
         let (context, _) = access.context(self.context.as_ref(), false).await?;
         let unclear = |what: &str, end: &str| {
-            RecoveredOutcome::Unclear(format!(
-                "{what}read_records of `{}` with ids {} {end}.",
-                self.model,
-                write_support::id_list(&self.ids)
-            ))
+            let look = writes::read_hint(&self.model, &self.ids, end);
+            RecoveredOutcome::Unclear(format!("{what}{look}."))
         };
         let validated;
         let values = match plan {
@@ -184,16 +178,12 @@ impl WriteOperation for Arguments {
         let records = pluralize(count, "record");
         let mut text = format!("Updated {records} of {}:\n", self.model);
         let records = (&self.model, &*done.ids);
-        let after =
-            write_support::read_back_updated(access, records, &self.field_names(), &context).await;
-        match &after {
-            Some(after) => {
-                text.push_str(&PreviewRenderer::some_titles(&done.ids, after));
-                write_support::append_missing_records(&mut text, &done.ids, after);
-                self.report_unapplied_values(access, plan, &mut text, (after, &context))
-                    .await?;
-            }
-            None => text.push_str(&write_support::id_ranges(&done.ids)),
+        let fields = (&*self.field_names(), writes::tracked_fields as fn(&_) -> _);
+        let after = write_support::read_back(access, records, fields, &context).await;
+        write_support::append_records(&mut text, &done.ids, after.as_ref());
+        if let Some(after) = &after {
+            self.report_unapplied_values(access, plan, &mut text, (after, &context))
+                .await?;
         }
         footer::append_footer(&mut text, access, &self.model, &companies, true);
         Ok(Report { text, after })

@@ -8,69 +8,44 @@ use super::footer;
 pub(super) use crate::writes::{id_list, id_ranges, odoo_time};
 use crate::{
     access::{OdooSession, RecordSnapshot},
-    writes::{tracked_fields_of_new, tracked_fields_with},
+    writes::PreviewRenderer,
 };
 use gatepost_odoo::{Context, FieldClass, FieldName, ModelName, RecordId, Schema};
 
-/// Reads records after a write. Returns `None` if that fails, because the write
-/// is done anyway.
+/// Reads these fields of records after a write, and those of `tracked`, which show
+/// later whether the records were changed again. Returns `None` if that fails,
+/// because the write is done anyway.
 pub(super) async fn read_back(
     access: &OdooSession<'_>,
     records: (&ModelName, &[RecordId]),
-    fields: &[FieldName],
+    (fields, tracked): (&[FieldName], fn(&Schema) -> Vec<FieldName>),
     context: &Context,
 ) -> Option<RecordSnapshot> {
-    let after = RecordSnapshot::read(access, records, fields, context).await;
+    let schema = access.schema_visible_in_all_records(records.0).await;
+    let tracked = schema.map(|schema| tracked(&schema)).unwrap_or_default();
+    let fields: BTreeSet<&FieldName> = fields.iter().chain(&tracked).collect();
+    let fields: Vec<FieldName> = fields.into_iter().cloned().collect();
+    let after = RecordSnapshot::read(access, records, &fields, context).await;
     if let Err(error) = &after {
         tracing::warn!(error = %error, "Failed to read records after a write");
     }
     after.ok()
 }
 
-/// Reads these fields of updated records, and those that show later whether the
-/// records were changed again.
-pub(super) async fn read_back_updated(
-    access: &OdooSession<'_>,
-    records: (&ModelName, &[RecordId]),
-    fields: &[FieldName],
-    context: &Context,
-) -> Option<RecordSnapshot> {
-    let schema = access.schema_visible_in_all_records(records.0).await;
-    let tracked = schema.map(|schema| tracked_fields_with(&schema, fields));
-    read_back(
-        access,
-        records,
-        tracked.as_deref().unwrap_or(fields),
-        context,
-    )
-    .await
-}
-
-/// Reads these fields of new records, and those that show later whether the
-/// records were changed.
-pub(super) async fn read_back_created(
-    access: &OdooSession<'_>,
-    records: (&ModelName, &[RecordId]),
-    fields: &[FieldName],
-    context: &Context,
-) -> Option<RecordSnapshot> {
-    let schema = access.schema_visible_in_all_records(records.0).await;
-    let mut tracked = schema.map_or_else(|_| Vec::new(), |schema| tracked_fields_of_new(&schema));
-    tracked.extend_from_slice(fields);
-    tracked.sort();
-    tracked.dedup();
-    read_back(access, records, &tracked, context).await
-}
-
-/// The ids that the snapshot has no record of.
-pub(super) fn missing_ids(ids: &[RecordId], snapshot: &RecordSnapshot) -> Vec<RecordId> {
-    let is_missing = |id: &RecordId| snapshot.row(*id).is_none();
-    ids.iter().copied().filter(is_missing).collect()
+/// Names the written records, as far as they could be read.
+pub(super) fn append_records(text: &mut String, ids: &[RecordId], after: Option<&RecordSnapshot>) {
+    match after {
+        Some(after) => {
+            text.push_str(&PreviewRenderer::some_titles(ids, after));
+            append_missing_records(text, ids, after);
+        }
+        None => text.push_str(&id_ranges(ids)),
+    }
 }
 
 /// Names the records that the caller cannot read after the write.
 pub(super) fn append_missing_records(text: &mut String, ids: &[RecordId], after: &RecordSnapshot) {
-    let missing = missing_ids(ids, after);
+    let missing = after.missing(ids);
     if !missing.is_empty() {
         footer::append_line(
             text,

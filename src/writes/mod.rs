@@ -28,9 +28,10 @@ pub use operation::WriteOperation;
 pub use outcome::{CompletedWrite, RecoveredOutcome, Report, WriteOutcome};
 pub use plan::{UndoSupport, WritePlan};
 pub use preview::{
-    ImportLinks, ImportPreview, PreviewRenderer, dependants, id_list, id_ranges, load_display_names,
+    ImportLinks, ImportPreview, PreviewRenderer, dependants, id_list, id_ranges,
+    load_display_names, read_hint, search_hint,
 };
 pub use undo::{
-    InvalidChangeId, UndoOperation, can_be_restored, fields_before_delete, tracked_fields_of_new,
-    tracked_fields_with,
+    InvalidChangeId, UndoOperation, can_be_restored, fields_before_delete, tracked_fields,
+    tracked_fields_of_new,
 };

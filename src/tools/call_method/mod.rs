@@ -18,7 +18,7 @@ use super::{
 use crate::{
     access::{ContextRequest, OdooSession, OperationError, RecordSnapshot},
     writes::{
-        Baseline, CompletedWrite, RecoveredOutcome, Report, WriteOperation, WritePlan,
+        self, Baseline, CompletedWrite, RecoveredOutcome, Report, WriteOperation, WritePlan,
         describe_result,
     },
 };
@@ -95,7 +95,7 @@ impl WriteOperation for Arguments {
         };
         let before = self.read_state(access, &context).await?;
         if let Some((before, _)) = &before {
-            require_all_exist(model, ids, before)?;
+            before.require_all(model, ids)?;
         }
         let language = write_support::language_suffix(&context);
         let mut preview = format!(
@@ -331,33 +331,12 @@ impl Arguments {
         if ids.is_empty() {
             return self.unverifiable_hint();
         }
-        format!(
-            "read_records of `{model}` with ids {} shows their state, and in `write_date` when they were last changed",
-            write_support::id_list(ids)
-        )
+        let end = "shows their state, and in `write_date` when they were last changed";
+        writes::read_hint(model, ids, end)
     }
 
     fn unverifiable_hint(&self) -> String {
         let Self { model, method, .. } = self;
         format!("check in Odoo what `{method}` of `{model}` did.")
     }
-}
-
-/// Checks that the snapshot has all records.
-///
-/// # Errors
-/// [`OperationError::InvalidArgument`] names those that are missing.
-fn require_all_exist(
-    model: &ModelName,
-    ids: &[RecordId],
-    snapshot: &RecordSnapshot,
-) -> Result<(), OperationError> {
-    let missing = write_support::missing_ids(ids, snapshot);
-    if missing.is_empty() {
-        return Ok(());
-    }
-    Err(OperationError::InvalidArgument(format!(
-        "these records of `{model}` do not exist or are not visible to this Odoo user: {}; search_records finds the right ids; nothing was changed",
-        write_support::id_list(&missing)
-    )))
 }

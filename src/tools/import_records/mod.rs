@@ -5,7 +5,6 @@ mod recovery;
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
 use tokio::sync::OnceCell;
 
 use self::plan::{ImportPlan, expected_counts};
@@ -196,19 +195,19 @@ impl WriteOperation for ImportOperation {
         );
         let undone = plan.undo(self.field_names());
         let some = done.ids.get(..MAX_SHOWN_RECORDS).unwrap_or(&done.ids);
-        let (ids, after) = if undone.is_some() {
-            let records = (&self.model, &*done.ids);
-            let fields = self.field_names();
-            let after = if plan.known_ids.is_empty() {
-                write_support::read_back_created(access, records, &fields, &context).await
-            } else {
-                write_support::read_back_updated(access, records, &fields, &context).await
-            };
-            (records.1, after)
+        let tracked = if plan.known_ids.is_empty() {
+            writes::tracked_fields_of_new
         } else {
-            let after = write_support::read_back(access, (&self.model, some), &[], &context).await;
-            (some, after)
+            writes::tracked_fields
         };
+        // What cannot be undone is read only to show it.
+        let (ids, fields, tracked): (_, _, fn(&_) -> _) = if undone.is_some() {
+            (&*done.ids, self.field_names(), tracked)
+        } else {
+            (some, Vec::new(), |_| Vec::new())
+        };
+        let (records, fields) = ((&self.model, ids), (&*fields, tracked));
+        let after = write_support::read_back(access, records, fields, &context).await;
         match &after {
             Some(after) => {
                 text.push_str(&PreviewRenderer::titles(
@@ -361,11 +360,8 @@ impl ImportOperation {
             return "the same rows can be imported again: they update the same records and overwrite what others wrote to these fields since"
                 .to_owned();
         }
-        format!(
-            "search_records of `{}` with `write_date` >= \"{}\" shows what was created or changed",
-            self.model,
-            write_support::odoo_time(Baseline::time_only(Timestamp::now()).earliest_odoo_time())
-        )
+        let end = "shows what was created or changed";
+        writes::search_hint(&self.model, "write_date", end)
     }
 }
 

@@ -70,7 +70,7 @@ impl Arguments {
         let read = RecordSnapshot::read(access, (&partner, &people), &fields, context).await;
         let snapshot = match read {
             Ok(snapshot) => {
-                let missing = write_support::missing_ids(&self.partner_ids, &snapshot);
+                let missing = snapshot.missing(&self.partner_ids);
                 if !missing.is_empty() {
                     return Err(OperationError::InvalidArgument(format!(
                         "these `partner_ids` do not exist or are not visible to this Odoo user: {}; find_by_name finds the right ids; nothing was posted",

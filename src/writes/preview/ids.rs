@@ -1,6 +1,9 @@
-//! Ids as text.
+//! Ids as text, and where a model looks records up.
 
-use gatepost_odoo::RecordId;
+use jiff::Timestamp;
+
+use crate::writes::idempotency::{Baseline, odoo_time};
+use gatepost_odoo::{ModelName, RecordId};
 
 /// Ids in one text.
 const MAX_IDS: usize = 50;
@@ -36,4 +39,19 @@ pub fn id_ranges(ids: &[RecordId]) -> String {
         text.push(format!("… ({} in all)", ids.len()));
     }
     format!("[{}]", text.join(", "))
+}
+
+/// The call that shows these records; `end` says what it shows.
+pub fn read_hint(model: &ModelName, ids: &[RecordId], end: &str) -> String {
+    format!("read_records of `{model}` with ids {} {end}", id_list(ids))
+}
+
+/// The call that shows the records whose `date` is from now on; `end` says what it
+/// shows.
+pub fn search_hint(model: &ModelName, date: &str, end: &str) -> String {
+    let now = Baseline::time_only(Timestamp::now()).earliest_odoo_time();
+    format!(
+        "search_records of `{model}` with `{date}` >= \"{}\" {end}",
+        odoo_time(now)
+    )
 }

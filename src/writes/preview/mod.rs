@@ -8,7 +8,7 @@ pub(crate) mod records;
 pub(crate) mod x2many;
 
 pub use dependants::dependants;
-pub use ids::{id_list, id_ranges};
+pub use ids::{id_list, id_ranges, read_hint, search_hint};
 pub use import::{ImportLinks, ImportPreview};
 pub use list_names::load_display_names;
 pub use records::PreviewRenderer;

@@ -355,7 +355,7 @@ mod tests {
             schema: &schema,
             names: &names,
         };
-        let before = RecordSnapshot::from_json(rows);
+        let before = RecordSnapshot::from(rows.clone());
         let ids: Vec<_> = before.rows().map(|(id, _)| id).collect();
         show.updates(&ids, &before, values.as_object().unwrap())
     }

@@ -236,7 +236,7 @@ mod tests {
             "1": {"id": 1, "qty": 2.0, "product_id": [4, "Desk"], "order_id": [7, "S7"]},
             "9": {"id": 9, "order_id": [8, "S8"]},
         });
-        names.add_lines(&model(), RecordSnapshot::from_json(&rows));
+        names.add_lines(&model(), RecordSnapshot::from(rows));
         let lines = r#"{"qty": {"type": "float"}, "order_id": {"type": "many2one", "relation": "x.order"},
             "product_id": {"type": "many2one", "relation": "x.product"}}"#;
         names.add_schemas([(model(), Schema::parse(lines.as_bytes()).unwrap())].into());

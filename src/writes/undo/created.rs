@@ -1,7 +1,7 @@
 //! Undo of a create: the new records are deleted.
 
 use super::{
-    super::{CompletedWrite, PreviewRenderer, Report, UndoSupport, WritePlan, id_list},
+    super::{CompletedWrite, PreviewRenderer, Report, UndoSupport, WritePlan, id_list, read_hint},
     conflict::{check_unchanged, read_tracked, with_notes},
     current_state::{CurrentLists, CurrentState, current_state},
     entry::UndoEntry,
@@ -77,11 +77,7 @@ pub(super) async fn plan(
         preview: with_notes(head, &notes),
         before,
         undo: Some(UndoSupport::Delete),
-        verification_hint: format!(
-            "read_records of `{}` with ids {} shows whether they still exist",
-            entry.model,
-            id_list(&ids)
-        ),
+        verification_hint: read_hint(&entry.model, &ids, "shows whether they still exist"),
         ..WritePlan::default()
     })
 }

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{
     super::{
         Baseline, CompletedWrite, PreviewRenderer, RecoveredOutcome, Report, UndoSupport,
-        WritePlan, find_created, find_deleted, id_list, odoo_time,
+        WritePlan, find_created, find_deleted, id_list, search_hint,
     },
     conflict::{difference, read_tracked, report_text, validate_restored, with_notes},
     entry::UndoEntry,
@@ -80,11 +79,7 @@ pub(super) async fn plan(
         pluralize(ids.len(), "record"),
         entry.model
     );
-    let hint = format!(
-        "search_records of `{}` with `create_date` >= \"{}\" shows whether they exist",
-        entry.model,
-        odoo_time(Baseline::time_only(Timestamp::now()).earliest_odoo_time())
-    );
+    let hint = search_hint(&entry.model, "create_date", "shows whether they exist");
     let call = Call::create(entry.model.clone(), recreation.validated.values);
     Ok(WritePlan {
         preview: with_notes(head, &recreation.notes),

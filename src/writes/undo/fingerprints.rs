@@ -115,8 +115,7 @@ mod tests {
 
     #[test]
     fn changed_fields_are_reported_and_renamed_linked_record_is_unchanged() {
-        let shot =
-            RecordSnapshot::from_json(&json!({"7": {"id": 7, "name": "A", "user_id": [2, "Marc"],
+        let shot = RecordSnapshot::from(json!({"7": {"id": 7, "name": "A", "user_id": [2, "Marc"],
             "tag_ids": [1, 2], "amount": 10.5, "day": false}}));
         let fields = names(&["name", "user_id", "tag_ids", "amount", "day", "never_read"]);
         let marks = FieldFingerprints::of(&fields, &shot);

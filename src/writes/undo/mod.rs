@@ -25,7 +25,7 @@ mod x2many_list;
 
 pub use operation::{InvalidChangeId, UndoOperation};
 pub use tracked_fields::{
-    can_be_restored, fields_before_delete, tracked_fields_of_new, tracked_fields_with,
+    can_be_restored, fields_before_delete, tracked_fields, tracked_fields_of_new,
 };
 
 pub(super) use capture::UndoCapture;

@@ -24,7 +24,7 @@ const MESSAGE_PREFIXES: [&str; 3] = ["message_", "rating_", "website_message_"];
 
 /// The fields that show whether a record is as it was left: its own columns.
 /// Computed values follow from these or from other records.
-pub(super) fn tracked_fields(schema: &Schema) -> Vec<FieldName> {
+pub fn tracked_fields(schema: &Schema) -> Vec<FieldName> {
     select(schema, |field| {
         is_own_value(field)
             && can_be_stored(field)
@@ -34,7 +34,7 @@ pub(super) fn tracked_fields(schema: &Schema) -> Vec<FieldName> {
 }
 
 /// The tracked fields and those that were written.
-pub fn tracked_fields_with(schema: &Schema, written: &[FieldName]) -> Vec<FieldName> {
+pub(super) fn tracked_fields_with(schema: &Schema, written: &[FieldName]) -> Vec<FieldName> {
     let mut names: BTreeSet<FieldName> = tracked_fields(schema).into_iter().collect();
     names.extend(written.iter().cloned());
     names.into_iter().collect()

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::{
     super::{
         CompletedWrite, PreviewRenderer, RecoveredOutcome, Report, UndoSupport, WritePlan, id_list,
+        read_hint,
     },
     conflict::{
         check_unchanged, difference, read_tracked, report_text, validate_restored, with_notes,
@@ -136,11 +137,7 @@ pub(super) async fn plan(
         preview: with_notes(head, &notes),
         before: now.records,
         names: validated.names,
-        verification_hint: format!(
-            "read_records of `{}` with ids {} shows whether it was done",
-            entry.model,
-            id_list(&all)
-        ),
+        verification_hint: read_hint(&entry.model, &all, "shows whether it was done"),
         ..WritePlan::default()
     })
 }
@@ -157,11 +154,7 @@ pub(super) async fn probe_outcome(
     } else if all(&CurrentState::Unchanged) || all(&CurrentState::MatchesRequest) {
         RecoveredOutcome::NotDone
     } else {
-        RecoveredOutcome::Unclear(format!(
-            "read_records of `{}` with ids {} shows them.",
-            entry.model,
-            id_list(&entry.ids)
-        ))
+        RecoveredOutcome::Unclear(read_hint(&entry.model, &entry.ids, "shows them."))
     })
 }
 
